@@ -251,7 +251,7 @@ static void watch_listeners(struct accepting *a, bool on)
 {
 	struct ev_loop *loop = a->service->sup->loop;
 
-	a->waits = !on;
+	a->unwatched = !on;
 	for (size_t i = 0; i < a->listeners.count; i++) {
 		if (on)
 			ev_io_start(loop, &a->intakes[i].io);
@@ -300,7 +300,7 @@ void accepting_look(struct accepting *a)
 		service_tell(a->service, &event);
 		return;
 	}
-	if (!a->open || !a->waits)
+	if (!a->open || !a->unwatched)
 		return;
 	ev_timer_stop(a->service->sup->loop, &a->pause);
 	retry_pending(a);
@@ -326,7 +326,7 @@ static void release_listeners(struct accepting *a)
 	listeners_release(&a->listeners);
 	free(a->intakes);
 	a->intakes = NULL;
-	a->waits = true;
+	a->unwatched = true;
 }
 
 static int follow_listeners(struct accepting *a)
@@ -447,7 +447,7 @@ static void init_accepting(struct accepting *a, struct service *service)
 {
 	a->service = service;
 	a->pending = -1;
-	a->waits = true;
+	a->unwatched = true;
 	visits_init(a);
 	timer_init(&a->pause, on_pause_over, a);
 	timer_init(&a->leave, on_leave, a);

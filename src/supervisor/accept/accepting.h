@@ -49,14 +49,14 @@ struct accepting {
 	struct service *service;
 	unsigned limit;       /* of processes that run at once */
 	unsigned running;     /* processes; may exceed the limit after a scale */
-	uint32_t low;         /* no slot below is free */
+	uint32_t lowest_free; /* no slot below is free */
 	uint32_t turn;        /* the slot after the last one that got a signal in turn */
 	struct visit *visits; /* by slot; as many as service->child_slots */
 	uint32_t visit_slots;
 
 	bool open;                     /* nclust accepts; else a stop is under way or over */
 	bool stopping;                 /* a stop waits until no process runs */
-	bool waits;                    /* no listener is watched: there was no free slot */
+	bool unwatched;                /* no listener is watched: there was no free slot */
 	struct listener_set listeners; /* holds a use of each */
 	struct intake *intakes;        /* one for each listener */
 

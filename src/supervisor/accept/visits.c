@@ -33,9 +33,9 @@ uint32_t visit_slot(struct accepting *a)
 
 	if (a->running >= a->limit)
 		return SLOT_ALL;
-	while (a->low < end && a->visits[a->low].phase != VISIT_NONE)
-		a->low++;
-	return a->low < end ? a->low : SLOT_ALL;
+	while (a->lowest_free < end && a->visits[a->lowest_free].phase != VISIT_NONE)
+		a->lowest_free++;
+	return a->lowest_free < end ? a->lowest_free : SLOT_ALL;
 }
 
 unsigned visit_count(const struct accepting *a, const struct peer *peer)
@@ -269,8 +269,8 @@ void visits_ended(struct service *service, struct event *event)
 		a->unknown++;
 	v->phase = VISIT_NONE;
 	a->running--;
-	if (slot < a->low)
-		a->low = slot;
+	if (slot < a->lowest_free)
+		a->lowest_free = slot;
 	accepting_look(a);
 }
 

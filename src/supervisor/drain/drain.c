@@ -106,7 +106,7 @@ static struct drain *drain_new(struct child *child, nsec_t span)
 	d->began = clock_now();
 	d->until = nsec_add(d->began, span);
 	d->wait = WAIT_FIRST;
-	d->least = UINT32_MAX;
+	d->busy_least = UINT32_MAX;
 	timer_init(&d->timer, on_timer, d);
 	d->next = d->traffic->drains;
 	d->traffic->drains = d;
@@ -226,7 +226,7 @@ static void go_on_after_signal(struct drain *d)
 	d->began = clock_now();
 	d->until = NSEC_NEVER;
 	d->wait = LOOK_AFTER;
-	d->moved_at = 0;
+	d->request_at = 0;
 	d->stay_frozen = 0;
 	d->asked = d->freezes = 0;
 	arm_drain_timer(d, GOODBYE_PATIENCE);
@@ -312,15 +312,16 @@ static bool is_least_bad_moment(const struct drain *d, nsec_t now)
 
 	if (part > LAST_PART_MOST)
 		part = LAST_PART_MOST;
-	return now > d->until - part && d->least < d->most && d->view.busy <= d->least;
+	return now > d->until - part && d->busy_least < d->busy_most &&
+		d->view.busy <= d->busy_least;
 }
 
 static void note_busy(struct drain *d)
 {
-	if (d->least > d->view.busy)
-		d->least = d->view.busy;
-	if (d->most < d->view.busy)
-		d->most = d->view.busy;
+	if (d->busy_least > d->view.busy)
+		d->busy_least = d->view.busy;
+	if (d->busy_most < d->view.busy)
+		d->busy_most = d->view.busy;
 }
 
 /* Node's cluster module can ask a worker to disconnect; such a worker waits for its clients itself.
@@ -375,7 +376,7 @@ static bool is_never_silent(const struct drain *d, nsec_t now)
 static bool may_end_between(const struct drain *d, nsec_t now)
 {
 	return d->view.busy > 0 && is_bypassed(d) && (d->keeps_quiet || is_never_silent(d, now)) &&
-		now - d->moved_at < SECOND;
+		now - d->request_at < SECOND;
 }
 
 static void freeze_worker(struct drain *d);
@@ -557,7 +558,7 @@ static void look_after_signal(struct drain *d)
 {
 	if (d->lingered > LINGERS_AFTER)
 		drain_free(d);
-	else if (d->view.endable > 0 || clock_now() - d->moved_at < SECOND)
+	else if (d->view.endable > 0 || clock_now() - d->request_at < SECOND)
 		freeze_worker(d);
 	else
 		arm_drain_timer(d, LOOK_AFTER);
@@ -686,7 +687,7 @@ unsigned drain_count_stay(struct child *child)
 {
 	struct drain *d = look_once(child);
 	bool may = d != NULL && d->own_handler;
-	unsigned stay = may ? d->view.still : 0;
+	unsigned stay = may ? d->view.silent : 0;
 
 	if (d != NULL)
 		drain_free(d);

@@ -27,7 +27,7 @@ struct drain_view {
 	unsigned alive;        /* open ones that neither side has closed */
 	unsigned busy;         /* open ones that are not quiet */
 	unsigned maybe_quiet;  /* busy, but perhaps quiet: the kernel does not show it (unix) */
-	unsigned still;        /* alive, with nothing sent or received for 100 ms (TCP) */
+	unsigned silent;       /* alive, with nothing sent or received for 100 ms (TCP) */
 	unsigned endable;      /* alive, and may be ended now */
 	unsigned unread_heads; /* with an unread HTTP/1 head or WebSocket frame */
 	unsigned waiting;      /* not accepted yet, at the worker's ports */
@@ -83,11 +83,11 @@ struct drain {
 	nsec_t looked_at; /* 0: there was no look yet */
 	struct drain_view view;
 	nsec_t took_before;  /* duration of the look before the last; or 0 */
-	unsigned least;      /* the fewest busy connections of any look */
-	unsigned most;       /* the most busy connections of any look */
+	unsigned busy_least; /* the fewest busy connections of any look */
+	unsigned busy_most;  /* the most busy connections of any look */
 	unsigned ended;      /* quiet connections that were ended early */
 	unsigned asked;      /* connections in use that were ended between two requests */
-	nsec_t moved_at;     /* when a request came last, as seen by a look */
+	nsec_t request_at;   /* when a request came last, as seen by a look */
 	bool freeze_between; /* freeze it to end connections between two requests */
 	bool stays_frozen;   /* stay frozen a moment longer: a client may send its next request */
 	bool after_step;     /* it ran for one step, and is frozen again */
@@ -125,7 +125,7 @@ size_t drain_list_processes(struct drain *d);
 void drain_forget_processes(struct drain *d);
 /* Begins a freeze; call drain_is_frozen() until all processes have stopped. */
 void drain_freeze(struct drain *d);
-/* Sends SIGSTOP to each process whose parent has stopped.  True: all have stopped. */
+/* Sends SIGSTOP to each process whose parent has stopped.  True: all processes have stopped. */
 bool drain_is_frozen(struct drain *d);
 bool drain_is_stopped(const struct child *child);
 void drain_thaw(struct drain *d);

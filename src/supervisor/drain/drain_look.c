@@ -136,7 +136,7 @@ static bool is_at_work(struct drain *d, const struct connection *c)
 
 /* Is the connection a WebSocket?  So is each connection with data in both directions if the worker
  * has WebSockets and no HTTP/1. */
-static bool is_talk(const struct drain *d, const struct quiet_memory *m)
+static bool is_websocket(const struct drain *d, const struct quiet_memory *m)
 {
 	return m->frames || (d->saw_websocket && d->own_handler && !d->saw_http && m->spoke);
 }
@@ -163,12 +163,12 @@ static void judge_connections(
 		(void)quiet_connection(&facts, before, since, tick, late, &fresh[i]);
 		if (!facts.is_tcp || facts.unread > 0 ||
 			(before != NULL && before->segments_in != facts.segments_in))
-			d->moved_at = now;
+			d->request_at = now;
 		d->saw_websocket |= fresh[i].frames;
 		d->saw_http |= fresh[i].http;
 		if (d->catches_signal)
-			fresh[i].quiet = quiet_stays(
-				&facts, before, d->waited_long && is_talk(d, &fresh[i]), &fresh[i]);
+			fresh[i].quiet = quiet_stays(&facts, before,
+				d->waited_long && is_websocket(d, &fresh[i]), &fresh[i]);
 		if (!late && is_at_work(d, c))
 			fresh[i].quiet = false;
 	}
@@ -215,7 +215,7 @@ static void count_connections(struct drain *d, const struct connections *seen)
 		v->busy += !quiet;
 		v->maybe_quiet +=
 			!quiet && c->kind == CONNECTION_UNIX && c->queue == 0 && c->unsent == 0;
-		v->still += is_open(c) && c->sent_ago >= QUIET_GAP_MS &&
+		v->silent += is_open(c) && c->sent_ago >= QUIET_GAP_MS &&
 			c->received_ago >= QUIET_GAP_MS;
 		v->endable += is_alive(c) && may_end_connection(d, c, &d->memory[i]);
 		v->unread_heads += c->http || c->frames;

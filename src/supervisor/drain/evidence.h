@@ -9,8 +9,7 @@
  * servers that wait by EPOLLEXCLUSIVE, because the kernel wakes the same worker again and again.
  * The evidence is the CPU time that each worker has used since it was ready.  The kernel counts
  * that anyway, so no process is woken for it; nclust reads it for the status, and when a rollout
- * begins.  If one worker has most, workers of the new generation and later ones have a socket each
- * (`balance = least`).
+ * begins.  If one worker has most, the new generation and later ones have a socket each (`balance = least`).
  */
 
 /* Decides for that generation, at the start of its rollout. */

@@ -207,7 +207,7 @@ void host_asked(struct supervisor *sup, const char *askers)
  * not yet had as many answers as it needs to obey; NULL: there is none. */
 static const struct host_asker *find_uninformed_asker(const struct host *h)
 {
-	nsec_t turned = h->turned;
+	nsec_t turned = h->switched_at;
 	nsec_t now = clock_now();
 
 	for (size_t i = 0; i < h->asker_count; i++) {
@@ -382,8 +382,8 @@ static void set_drained(struct host_watch *x, bool drained)
 	char age[16];
 
 	x->drained_for = drained ? 0 : now - h->since;
-	h->turn++;
-	h->turned = now;
+	h->switches++;
+	h->switched_at = now;
 	h->since = drained ? now : 0;
 	h->empty = false;
 	h->waits = HOST_SETTLED;
@@ -415,15 +415,15 @@ static unsigned begin_wait(struct supervisor *sup, enum host_waits waits, nsec_t
 		set_drained(x, drained);
 		snprintf(x->text, sizeof(x->text), "%s: in service again", sup->settings->name);
 	}
-	if (h->turn == 0)
-		h->turn = 1;
+	if (h->switches == 0)
+		h->switches = 1;
 	if (h->waits == HOST_SETTLED || h->until < until)
 		h->until = until;
 	h->waits = waits;
 	h->began = clock_now();
 	x->outcome = HOST_WAITS;
 	timer_arm(sup->loop, &x->timer, 0);
-	return h->turn;
+	return h->switches;
 }
 
 unsigned host_drain(struct supervisor *sup, nsec_t patience)
@@ -441,7 +441,7 @@ enum host_outcome host_outcome(const struct supervisor *sup, unsigned turn, cons
 	const struct host *h = &sup->traffic.host;
 
 	*text = h->watch != NULL ? h->watch->text : "";
-	if (turn != h->turn) {
+	if (turn != h->switches) {
 		*text = h->since != 0 ? "not in service: it was drained meanwhile"
 				      : "not empty: it was undrained meanwhile";
 		return HOST_REVOKED;

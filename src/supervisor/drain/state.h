@@ -51,7 +51,7 @@ struct host_asker {
 	nsec_t last;
 	nsec_t gap;       /* between the last two questions; 0: there was one alone */
 	nsec_t period;    /* the longer one of the last two gaps; 0: not known */
-	unsigned answers; /* since `host.turned` */
+	unsigned answers; /* since `host.switched_at` */
 };
 
 /* The host as load balancers see it (host.h). */
@@ -60,8 +60,8 @@ struct host_watch;
 
 struct host {
 	nsec_t since;              /* when the host was drained; 0: it is not drained */
-	nsec_t turned;             /* when it was drained or undrained last */
-	unsigned turn;             /* how often it was drained or undrained */
+	nsec_t switched_at;        /* when it was drained or undrained last */
+	unsigned switches;         /* how often it was drained or undrained */
 	bool empty;                /* it has been empty since it was drained */
 	enum host_waits waits;     /* what a verb waits for */
 	nsec_t began;              /* when that verb began to wait */

@@ -49,7 +49,7 @@ static unsigned next_generation(const struct steer *s)
 /* Is the socket used?  With a seat for each slot, a setting that names a port gives each seat a
  * socket, but perhaps one worker alone opens the port.  So a socket that no worker has bound counts
  * only if no worker has bound any. */
-static bool is_used(const struct listener *l, const struct listener_socket *k)
+static bool is_socket_used(const struct listener *l, const struct listener_socket *k)
 {
 	bool bound = false;
 
@@ -101,7 +101,7 @@ static unsigned count_ready(
 			? steer_socket(l, lane)
 			: NULL;
 
-		if (k == NULL || (lane->seated && !is_used(l, k)))
+		if (k == NULL || (lane->seated && !is_socket_used(l, k)))
 			continue;
 		sums[k->place] += ready;
 		sum += ready;
@@ -125,7 +125,7 @@ static bool has_spare(const struct steer *s, const struct listener_socket *k)
 static bool gets_share_unready(
 	const struct steer *s, const struct listener *l, const struct listener_socket *k)
 {
-	return s->seats > 0 ? is_used(l, k) && !has_spare(s, k) &&
+	return s->seats > 0 ? is_socket_used(l, k) && !has_spare(s, k) &&
 			steer_is_needed(s, l, k, in_force(s), next_generation(s))
 			    : k == group_socket(l, steer_lane_of(s, in_force(s)));
 }
@@ -255,8 +255,8 @@ static bool is_crowded(struct steer *s, unsigned lane, nsec_t now)
 	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
 		waits |= l->sockets != NULL && group_has_queue(l, group_socket(l, lane));
 	if (!waits)
-		s->free_at = now;
-	return now - s->free_at >= CROWDED_AFTER;
+		s->queue_empty_at = now;
+	return now - s->queue_empty_at >= CROWDED_AFTER;
 }
 
 static void mute_lanes(struct steer *s)
@@ -269,7 +269,8 @@ static void mute_lanes(struct steer *s)
 		struct lane *lane = &s->lanes[i];
 
 		lane->muted = lane->draining > 0 &&
-			(s->mute_at_once || lane->muted || now - lane->since >= PRESS_AFTER);
+			(s->mute_at_once || lane->muted ||
+				now - lane->draining_since >= PRESS_AFTER);
 		s->mute_at_once |= lane->muted;
 		lane->muted |= s->new_alone && lane->id != to;
 	}
@@ -335,17 +336,17 @@ void steer_look(struct steer *s)
 		waiting |= close_old_sockets(s, l);
 	waiting |= anybody_drains(s) || s->new_alone;
 	if (!waiting) {
-		s->pace = LOOK_FIRST;
+		s->interval = LOOK_FIRST;
 	} else if (!ev_is_active(&s->timer)) {
-		timer_arm(s->service->sup->loop, &s->timer, s->pace);
+		timer_arm(s->service->sup->loop, &s->timer, s->interval);
 	}
 }
 
 /* Something has changed: looks now, and more often for a while. */
 static void look_soon(struct steer *s)
 {
-	s->pace = LOOK_FIRST;
-	s->soon = false;
+	s->interval = LOOK_FIRST;
+	s->look_next_turn = false;
 	if (ev_is_active(&s->timer))
 		ev_timer_stop(s->service->sup->loop, &s->timer);
 	steer_look(s);
@@ -353,7 +354,7 @@ static void look_soon(struct steer *s)
 
 void steer_look_next_turn(struct steer *s)
 {
-	s->soon = true;
+	s->look_next_turn = true;
 	timer_arm(s->service->sup->loop, &s->timer, 0);
 }
 
@@ -364,19 +365,19 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	if (s->soon) {
+	if (s->look_next_turn) {
 		look_soon(s);
 		return;
 	}
 	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
 		wake_unweighted(s, l);
-	s->pace = s->pace < LOOK_EVERY / 2 ? s->pace * 2 : LOOK_EVERY;
+	s->interval = s->interval < LOOK_EVERY / 2 ? s->interval * 2 : LOOK_EVERY;
 	steer_look(s);
 }
 
 /* ---- workers ---- */
 
-static void set_state(struct steer *s, struct child *child, bool takes, bool drains)
+static void set_worker_state(struct steer *s, struct child *child, bool takes, bool drains)
 {
 	struct lane *lane = steer_find_lane(s, child->traffic.lane);
 
@@ -384,7 +385,7 @@ static void set_state(struct steer *s, struct child *child, bool takes, bool dra
 		return;
 	lane->ready += (takes ? 1U : 0U) - (child->traffic.takes ? 1U : 0U);
 	if (drains && lane->draining == 0)
-		lane->since = clock_now();
+		lane->draining_since = clock_now();
 	lane->draining += (drains ? 1U : 0U) - (child->traffic.drains ? 1U : 0U);
 	child->traffic.takes = takes;
 	child->traffic.drains = drains;
@@ -410,7 +411,7 @@ void steer_left(struct child *child)
 
 	if (s == NULL || !child->traffic.in_lane)
 		return;
-	set_state(s, child, false, false);
+	set_worker_state(s, child, false, false);
 	steer_find_lane(s, child->traffic.lane)->workers--;
 	child->traffic.in_lane = false;
 	look_soon(s);
@@ -489,7 +490,7 @@ void steer_goodbye(struct child *child)
 		child->traffic.lane == steer_lane_of(s, next_generation(s)))
 		return;
 	s->new_alone = true;
-	s->free_at = clock_now();
+	s->queue_empty_at = clock_now();
 	look_soon(s);
 }
 
@@ -546,7 +547,7 @@ static void note_worker(struct service *service, const struct report *r)
 		evidence_begin(child);
 	if (s == NULL || child == NULL || !child->traffic.in_lane)
 		return;
-	set_state(s, child, r->kind == REPORT_READY,
+	set_worker_state(s, child, r->kind == REPORT_READY,
 		r->kind == REPORT_DRAINING ||
 			(r->kind == REPORT_STOPPING && child->traffic.drains));
 	if (r->kind == REPORT_READY && cluster_ready(service->core) == 1)
@@ -593,7 +594,7 @@ static struct steer *steer_new(struct service *service)
 	if (s == NULL)
 		return NULL;
 	s->service = service;
-	s->pace = LOOK_FIRST;
+	s->interval = LOOK_FIRST;
 	timer_init(&s->timer, on_timer, s);
 	service->traffic.steer = s;
 	return s;
@@ -610,7 +611,7 @@ static void count_workers(struct steer *s)
 		if (child->traffic.in_lane)
 			continue;
 		steer_on_born(child, NULL);
-		set_state(s, child, state == SLOT_READY, state == SLOT_DRAINING);
+		set_worker_state(s, child, state == SLOT_READY, state == SLOT_DRAINING);
 	}
 }
 
@@ -663,7 +664,7 @@ struct steer *steer_begin_anew(struct service *service)
 	for (unsigned g = first; g <= generation; g++)
 		map_generation(s, g);
 	if (s->mapping_count == 0)
-		steer_map(s, 0, s->last);
+		steer_map(s, 0, s->last_id);
 	count_workers(s);
 	return s;
 }

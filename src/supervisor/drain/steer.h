@@ -65,8 +65,7 @@ void steer_on_given(const struct child *child, struct dealt *to);
 
 /* Has a listener of the service several sockets? */
 bool steer_is_busy(const struct service *service);
-/* Must an upgrade wait?  Not if a rollout failed midway: then there are several sockets until the
- * next rollout. */
+/* Must an upgrade wait?  Not for several sockets that a rollout has left that failed midway. */
 bool steer_on_rolls(const struct service *service);
 
 #endif

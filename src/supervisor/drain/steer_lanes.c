@@ -15,15 +15,15 @@ struct lane *steer_find_lane(struct steer *s, unsigned id)
 
 void steer_add_lane(struct steer *s, unsigned id)
 {
-	if (s->last < id)
-		s->last = id;
+	if (s->last_id < id)
+		s->last_id = id;
 	if (steer_find_lane(s, id) == NULL && s->count < LANES_MAX)
 		s->lanes[s->count++] = (struct lane){.id = id};
 }
 
 unsigned steer_new_lane(const struct steer *s)
 {
-	return s->count < LANES_MAX && s->mapping_count < MAPPINGS_MAX ? s->last + 1 : 0;
+	return s->count < LANES_MAX && s->mapping_count < MAPPINGS_MAX ? s->last_id + 1 : 0;
 }
 
 unsigned steer_lane_of(const struct steer *s, unsigned generation)

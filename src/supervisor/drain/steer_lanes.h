@@ -16,9 +16,9 @@ struct lane {
 	unsigned generation; /* the latest one of its workers */
 	unsigned ready;      /* workers that take connections */
 	unsigned draining;
-	nsec_t since; /* when the first of these began to drain */
-	bool muted;   /* it gets no new connections, so that its workers become quiet */
-	bool seated;  /* it belongs to one seat */
+	nsec_t draining_since; /* when the first of these began to drain */
+	bool muted;            /* it gets no new connections, so that its workers become quiet */
+	bool seated;           /* it belongs to one seat */
 	unsigned seat;
 };
 
@@ -38,18 +38,18 @@ struct mapping {
 struct steer {
 	struct service *service;
 	ev_timer timer;
-	nsec_t pace; /* time from one look to the next */
-	bool soon;   /* a worker became ready: look in the next turn */
+	nsec_t interval;     /* time from one look to the next */
+	bool look_next_turn; /* a worker became ready: look in the next turn */
 	struct lane lanes[LANES_MAX];
 	unsigned count;
-	unsigned last; /* the greatest lane id so far */
+	unsigned last_id; /* the greatest lane id so far */
 	struct mapping mappings[MAPPINGS_MAX];
 	unsigned mapping_count;
 	unsigned seats;    /* how many seats the cluster uses; 0: lanes are not seated */
 	bool mute_at_once; /* a worker of this rollout did not become quiet by itself */
 	bool clients_stay; /* most clients keep their connections: the new generation has own sockets */
-	bool new_alone; /* the new generation alone gets connections */
-	nsec_t free_at; /* when no connection waited for it last */
+	bool new_alone;        /* the new generation alone gets connections */
+	nsec_t queue_empty_at; /* when no connection waited for it last */
 	bool stranger_told;
 };
 

@@ -38,7 +38,7 @@ static struct reacher *reacher_of(const struct service *service)
 }
 
 /* By a path a worker's user could lead root's connection to another program. */
-static bool is_safe(const struct listener *l)
+static bool is_not_unix(const struct listener *l)
 {
 	return l->facts.family != AF_UNIX;
 }
@@ -85,7 +85,7 @@ static void hand_on(struct child *child, int fd, size_t sent)
 
 /* ---- a step ---- */
 
-static bool is_over(const struct reach *r, nsec_t now)
+static bool is_reach_over(const struct reach *r, nsec_t now)
 {
 	const struct child *child;
 
@@ -112,7 +112,7 @@ static unsigned count_to_open(const struct reacher *x, const struct listener *l)
 
 	while (count < VOLLEY_MAX && child_next(&walk) != NULL)
 		count++;
-	if (l == NULL || !is_safe(l))
+	if (l == NULL || !is_not_unix(l))
 		return 0;
 	group_queue(l, &queue);
 	if (queue.depth < 0 && count > 0)
@@ -160,7 +160,7 @@ static void reach_workers(struct asker *a, nsec_t now)
 
 	for (struct reach *r = x->first; r != NULL; r = next) {
 		next = r->next;
-		if (is_over(r, now))
+		if (is_reach_over(r, now))
 			r->over(r);
 	}
 	if (x->first == NULL)
@@ -198,7 +198,7 @@ int reach_begin(struct reach *r, struct service *service, struct error *err)
 			service->name);
 	if (aim_at(&aim, l, err) == -1)
 		return error_wrap(err, "%s", service->name);
-	if (!is_safe(l))
+	if (!is_not_unix(l))
 		return error_set(err, 0,
 			"%s: its workers can be asked over TCP only, and its "
 			"first listener is a unix socket",

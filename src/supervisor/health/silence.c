@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 
 /* Was the connection accepted at this listener?  Paths of unix sockets are not compared. */
-static bool is_from(const struct connection *c, const struct listener *at)
+static bool was_accepted_at(const struct connection *c, const struct listener *at)
 {
 	return at->facts.family == AF_UNIX ? c->kind == CONNECTION_UNIX && c->has_name
 					   : c->kind == CONNECTION_TCP && c->port == at->facts.port;
@@ -30,14 +30,14 @@ static int list_cookies(const struct child *child, struct cookies *to, const str
 		got = to->list != NULL ? 0 : -1;
 	}
 	for (size_t i = 0; got == 0 && i < sight.all.count; i++)
-		if (is_from(&sight.all.list[i], at))
+		if (was_accepted_at(&sight.all.list[i], at))
 			to->list[to->count++] = sight.all.list[i].cookie;
 	sight_free(&sight);
 	return got;
 }
 
 /* Are all connections of `now` among those `before`?  Some of `before` may have ended. */
-static bool are_old(const struct cookies *now, const struct cookies *before)
+static bool has_no_new(const struct cookies *now, const struct cookies *before)
 {
 	size_t k = 0;
 
@@ -69,7 +69,7 @@ bool silence_lasts(struct child *child, nsec_t since, nsec_t now)
 		silence_forget(child);
 		return false;
 	}
-	if (!begun || !are_old(&seen, &h->silent_seen)) {
+	if (!begun || !has_no_new(&seen, &h->silent_seen)) {
 		free(h->silent_seen.list);
 		h->silent_seen = seen;
 		h->silent_since = now;

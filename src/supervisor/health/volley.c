@@ -83,7 +83,7 @@ static bool awaits_answer(const struct asking *a)
 
 /* Is an open connection in one of these states?  One that is aimed and not taken waits for one
  * worker, and delays no other. */
-static bool has_state(const struct volley *v, unsigned states)
+static bool has_open_in(const struct volley *v, unsigned states)
 {
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
 		if ((states >> v->asks[i].state & 1) != 0 &&
@@ -96,12 +96,12 @@ static bool has_state(const struct volley *v, unsigned states)
 
 bool volley_waits(const struct volley *v)
 {
-	return has_state(v, WAITING);
+	return has_open_in(v, WAITING);
 }
 
 bool volley_is_busy(const struct volley *v)
 {
-	return has_state(v, WAITING | 1U << ASKING_TAKEN);
+	return has_open_in(v, WAITING | 1U << ASKING_TAKEN);
 }
 
 /* Must this worker be asked? */

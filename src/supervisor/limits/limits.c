@@ -66,7 +66,7 @@ static void invent_name(struct child *c)
 
 /* ---- sweeping ---- */
 
-static bool is_used(void *context, const char *name, const char *worker)
+static bool is_cgroup_used(void *context, const char *name, const char *worker)
 {
 	const struct supervisor *sup = context;
 	unsigned long slot = strtoul(worker, NULL, 10);
@@ -89,8 +89,9 @@ static unsigned sweep_cgroups(struct supervisor *sup)
 	char prefix[NAME_SIZE];
 
 	snprintf(prefix, sizeof(prefix), "nclust@%s@", sup->settings->name);
-	return sup->limits->tree.base != -1 ? cgroup_sweep(&sup->limits->tree, prefix, is_used, sup)
-					    : 0;
+	return sup->limits->tree.base != -1
+		? cgroup_sweep(&sup->limits->tree, prefix, is_cgroup_used, sup)
+		: 0;
 }
 
 static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -131,8 +132,8 @@ static struct cgroup_limits limits_of(const struct cluster_settings *s)
 	}};
 }
 
-/* The cgroup above those of workers, ready for limits of these kinds; `err` says what is wrong with
- * some.  NULL: there is none. */
+/* The cgroup above those of workers, for limits of these kinds; or NULL.  `err`: what some kinds
+ * lack. */
 static const struct cgroup_tree *open_tree(
 	struct supervisor *sup, unsigned kinds, struct error *err)
 {
@@ -324,7 +325,7 @@ static void note_counts(struct child *c, const struct group_use *use)
 	l->looked_at = now;
 }
 
-static bool is_fresh(nsec_t at)
+static bool was_just_now(nsec_t at)
 {
 	return at != 0 && clock_now() - at < JUST_BEFORE;
 }
@@ -370,7 +371,7 @@ static void limits_on_status_worker(struct json_writer *w, const struct child *c
 static bool has_lacked_pids(const struct child *c, unsigned most, const struct group_use *use)
 {
 	return most != 0 && c->limited.refused > 0 &&
-		(is_fresh(c->limited.refused_at) || use->pids + 1 >= most);
+		(was_just_now(c->limited.refused_at) || use->pids + 1 >= most);
 }
 
 static void limits_on_dying(struct child *child)
@@ -383,7 +384,7 @@ static void limits_on_dying(struct child *child)
 		return;
 	read_group_use(child, &use);
 	note_counts(child, &use);
-	killed = child->life.sigkilled && is_fresh(child->limited.killed_at);
+	killed = child->life.sigkilled && was_just_now(child->limited.killed_at);
 	if (use.killed >= 0)
 		child->life.oom = killed ? OOM_KILLED : OOM_NOT_KILLED;
 	if (child->life.cause != NULL || child_view(child).state == SLOT_STOPPING)
@@ -408,8 +409,7 @@ static void limits_on_gone(struct child *child)
 	child->limited.group = NULL;
 }
 
-/* Finds the cgroup of an earlier nclust's worker.  Its settings may have been others, as may the
- * name of the cluster. */
+/* Finds the cgroup of an earlier nclust's worker, whose cluster may have had another name. */
 static void limits_on_resumed(struct child *c)
 {
 	char prefix[NAME_SIZE];

@@ -336,8 +336,7 @@ static void receive_node_message(
 	}
 }
 
-/* Holds a spare's first query, and queries that follow it, until the spare is released.  False:
- * answer the query now. */
+/* Holds a spare's queries, from the first one, until its release.  False: answer this one now. */
 static bool hold_query(struct node_worker *w, const char *line, size_t len)
 {
 	size_t had = w->queries != NULL ? strlen(w->queries) : 0;

@@ -34,7 +34,8 @@
 
 /* ---- who is next ---- */
 
-static bool is_free(const struct node_worker *w, const struct node_server *s, nsec_t now)
+static bool can_take_connection(
+	const struct node_worker *w, const struct node_server *s, nsec_t now)
 {
 	return w != NULL && node_uses(w, s) && w->given == -1 && w->rests_until <= now &&
 		!w->leaving && !child_is_stopping(w->child) && w->child->channel != NULL &&
@@ -50,7 +51,7 @@ static struct node_worker *find_free_worker(const struct node_server *s, nsec_t 
 		struct child *child =
 			service->children[(s->turn + i / 2) % service->child_slots][i % 2];
 
-		if (child != NULL && is_free(child->node, s, now))
+		if (child != NULL && can_take_connection(child->node, s, now))
 			return child->node;
 	}
 	return NULL;
@@ -131,7 +132,7 @@ static int accept_some(const struct listener *l, int fds[ACCEPTS_AT_ONCE])
 	return fds[0] != -1 ? 1 : -1;
 }
 
-static bool is_lack(int error)
+static bool is_shortage(int error)
 {
 	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
 		error == ETIMEDOUT;
@@ -153,7 +154,7 @@ static bool accept_and_give(struct node_server *s)
 	}
 	if (count > 0)
 		return give_waiting(s);
-	if (!is_lack(errno))
+	if (!is_shortage(errno))
 		return true;
 	if (errno == ETIMEDOUT)
 		heal_tell(s->listener,

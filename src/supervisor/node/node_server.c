@@ -34,7 +34,7 @@ static bool is_same_place(const struct nodeipc_place *a, const struct nodeipc_pl
 }
 
 /* May the worker have this listener?  Not if it is another slot's own address. */
-static bool may_have(const struct child *child, const struct listener *l)
+static bool may_have_listener(const struct child *child, const struct listener *l)
 {
 	struct listener_walk walk = listeners_for(child, LISTENERS_ALL);
 	const struct listener *of = NULL;
@@ -52,8 +52,8 @@ static struct node_server *find_server(const struct node_cluster *n, const struc
 	struct node_server *s = n->servers;
 
 	while (s != NULL &&
-		(s->rr != rr || s->place.port != place->port || !may_have(child, s->listener) ||
-			!is_same_place(&s->place, place)))
+		(s->rr != rr || s->place.port != place->port ||
+			!may_have_listener(child, s->listener) || !is_same_place(&s->place, place)))
 		s = s->next;
 	return s;
 }
@@ -259,8 +259,7 @@ static void answer_query(struct node_worker *w, struct node_server *s, struct no
 		refuse_use(w, use);
 }
 
-/* Returns the oldest answer whose socket has not arrived; NULL: there is none, or a connection was
- * sent before it. */
+/* The oldest answer whose socket has not arrived; NULL: none, or a connection was sent earlier. */
 static struct node_use *find_sent(const struct node_worker *w)
 {
 	size_t i = 0;
@@ -363,7 +362,7 @@ void node_query(struct node_worker *w, const struct nodeipc_message *m)
 /* ---- listening ---- */
 
 /* Does `place` mean this server?  The port may have been chosen after the query. */
-static bool is_meant(const struct node_server *s, const struct nodeipc_place *place)
+static bool is_server_at(const struct node_server *s, const struct nodeipc_place *place)
 {
 	return is_same_place(&s->place, place) &&
 		(s->place.port == place->port || s->listener->facts.port == place->port);
@@ -376,7 +375,7 @@ void node_listening(struct node_worker *w, const struct nodeipc_place *place)
 	for (size_t i = 0; i < w->use_count && l == NULL; i++) {
 		const struct node_server *s = node_used(w, i);
 
-		if (s != NULL && is_meant(s, place))
+		if (s != NULL && is_server_at(s, place))
 			l = s->listener;
 	}
 	if (l != NULL) /* the worker may have removed the file of a path that others had already */

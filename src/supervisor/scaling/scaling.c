@@ -24,8 +24,7 @@
 #define MEASURE_SLICE MSEC
 #define TREE_MOST 64
 #define MEASURED_WITHIN (9 * SCALE_LOOK / 10)
-/* More listeners than this are not watched for their first client while there are workers: the
- * looks find that client. */
+/* With more listeners, and workers, the looks find the first client: nothing is watched. */
 #define WATCHED_MOST 64
 
 /* A worker's CPU time at the last look at the worker. */
@@ -44,13 +43,13 @@ struct scaling {
 	uint32_t seen_slots;
 	struct child_walk walk;
 	nsec_t measured_at;
-	nsec_t pressed; /* for how long something has waited for a CPU, in all */
+	nsec_t cpu_pressure; /* for how long something has waited for a CPU, in all */
 
 	ev_io *watchers; /* heap: one for each socket, while they are watched */
 	size_t watcher_count;
-	nsec_t came_at; /* when the first client since the last look came; or 0 */
-	bool quick;     /* the next look comes soon, without a client */
-	bool blind;     /* the kernel does not show who is connected; logged */
+	nsec_t client_at; /* when the first client since the last look came; or 0 */
+	bool looks_soon;  /* the next look comes soon, without a client */
+	bool blind;       /* the kernel does not show who is connected; logged */
 
 	unsigned failed; /* the step to so many workers has failed, and was logged; or 0 */
 	unsigned wanted; /* workers wanted, as reported last */
@@ -98,10 +97,10 @@ static void on_client(struct ev_loop *loop, ev_io *watcher, int revents)
 		look_after(a, SCALE_LOOK);
 		return;
 	}
-	a->came_at = clock_now();
+	a->client_at = clock_now();
 	if (cluster_wanted(a->service->core) == 0)
 		look_at_load(a);
-	else if (!a->quick)
+	else if (!a->looks_soon)
 		look_after(a, SCALE_LOOK_FIRST);
 }
 
@@ -156,7 +155,8 @@ static void watch_or_sleep(struct scaling *a)
 	struct service *s = a->service;
 	bool asleep = follows_load(s) && cluster_wanted(s->core) == 0;
 	bool watched = follows_load(s) &&
-		(a->scale.least == 0 || (!a->quick && cluster_wanted(s->core) < a->scale.most));
+		(a->scale.least == 0 ||
+			(!a->looks_soon && cluster_wanted(s->core) < a->scale.most));
 
 	if (s->held.asleep && !asleep) {
 		s->held.asleep = false;
@@ -262,17 +262,18 @@ static void measure_workers(struct scaling *a, struct load *l)
 
 static void measure_pressure(struct scaling *a, struct load *l)
 {
-	nsec_t was = a->pressed;
+	nsec_t was = a->cpu_pressure;
 	char text[256];
 	long long total;
 
-	a->pressed = 0;
+	a->cpu_pressure = 0;
 	if (process_read_path("/proc/pressure/cpu", text, sizeof(text)) <= 0 ||
 		sscanf(text, "some %*s %*s %*s total=%lld", &total) != 1)
 		return; /* the kernel has no PSI */
-	a->pressed = total * USEC;
-	if (was > 0 && a->pressed > was && l->now > a->measured_at)
-		l->pressure = (unsigned)((a->pressed - was) * 1000 / (l->now - a->measured_at));
+	a->cpu_pressure = total * USEC;
+	if (was > 0 && a->cpu_pressure > was && l->now > a->measured_at)
+		l->pressure =
+			(unsigned)((a->cpu_pressure - was) * 1000 / (l->now - a->measured_at));
 }
 
 /* Is there a connection that came by a listener of the cluster?  In doubt: yes.  Called rarely. */
@@ -296,7 +297,7 @@ static bool has_clients(struct scaling *a)
 
 /* ---- looking ---- */
 
-static bool is_held(const struct service *s)
+static bool is_scaling_held(const struct service *s)
 {
 	return cluster_view_rollout(s->core).under_way || s->sup->upgrade.reexec != NULL;
 }
@@ -312,18 +313,18 @@ static bool step_by_load(struct scaling *a)
 		.wanted = cluster_wanted(s->core),
 		.ready = cluster_ready(s->core),
 		.cpus = s->sup->launch.cpus,
-		.held = is_held(s),
+		.held = is_scaling_held(s),
 		/* the first worker starts even if a fallback answers meanwhile */
-		.in_use = a->came_at != 0 || deaf ||
+		.in_use = a->client_at != 0 || deaf ||
 			(cluster_ready(s->core) == 0 && cluster_alive(s->core) > 0),
-		.came_at = a->came_at,
+		.came_at = a->client_at,
 		.spare = cluster_has_spare(s->core),
 	};
 	struct scale_step to;
 	struct error err;
 
 	l.waiting = deaf && l.wanted == 0 ? 1 : count_waiting(s, &l.full);
-	a->came_at = 0;
+	a->client_at = 0;
 	if (l.now - a->measured_at >= MEASURED_WITHIN) {
 		measure_workers(a, &l);
 		measure_pressure(a, &l);
@@ -347,7 +348,7 @@ static bool step_by_load(struct scaling *a)
 /* Looks at the load, and sets the time of the next look. */
 static void look_at_load(struct scaling *a)
 {
-	bool came = a->came_at != 0;
+	bool came = a->client_at != 0;
 	nsec_t wait;
 
 	a->look_at = NSEC_NEVER;
@@ -360,7 +361,7 @@ static void look_at_load(struct scaling *a)
 	/* the next client will come as soon */
 	if (came && wait == SCALE_LOOK)
 		wait = SCALE_LOOK_NEAR;
-	a->quick = wait < SCALE_LOOK;
+	a->looks_soon = wait < SCALE_LOOK;
 	watch_or_sleep(a);
 	if (follows_load(a->service) && wait != NSEC_NEVER)
 		look_after(a, wait - clock_now() % wait); /* all clusters at once */

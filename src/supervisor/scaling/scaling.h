@@ -7,8 +7,7 @@
 /*
  * `workers = MIN..MAX`: nclust looks at the load of such clusters once a second, and starts or
  * stops workers as core/autoscale.h decides.  A cluster without workers sleeps: nclust only watches
- * its listeners, and the first client wakes it.  Its learned listeners stay meanwhile
- * (held.asleep).
+ * its listeners, and the first client wakes it.  Its learned listeners stay (held.asleep).
  */
 extern const struct part scaling_part;
 

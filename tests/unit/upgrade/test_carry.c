@@ -338,10 +338,10 @@ static const struct gap expectation_gaps[] = {NOT(expectation, service)};
 static const struct gap accepting_gaps[] = {
 	NOT(accepting, service),
 	NOT(accepting, running), /* counted, and found, anew */
-	NOT(accepting, low),
+	NOT(accepting, lowest_free),
 	NOT(accepting, visits), /* a part each */
 	NOT(accepting, visit_slots),
-	NOT(accepting, waits), /* made anew, as all that is watched */
+	NOT(accepting, unwatched), /* made anew, as all that is watched */
 	NOT(accepting, listeners),
 	NOT(accepting, intakes),
 	NOT(accepting, due),
