@@ -37,7 +37,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* ---- what came ---- */
+/* ---- the variable of the old nclust ---- */
 
 struct inheritance {
 	int state;
@@ -74,7 +74,7 @@ bool supervisor_is_resumed(void)
 	return secure_getenv(REEXEC_VARIABLE) != NULL;
 }
 
-/* ---- putting it together ---- */
+/* ---- going on with the state ---- */
 
 static int open_ourselves(struct supervisor *sup, struct error *err)
 {

@@ -231,7 +231,7 @@ int supervisor_loop_init(struct supervisor *sup, struct error *err)
 	return childset_open(sup, err);
 }
 
-/* ---- ourselves ---- */
+/* ---- nclust's own process ---- */
 
 /* Raise the limit of descriptors, the first limit that many workers reach. */
 static void raise_nofile(struct supervisor *sup)

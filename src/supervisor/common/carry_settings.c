@@ -88,7 +88,7 @@ static void put_origin(
 	carry_put_one(to, CARRY_ORIGIN, &carried_origin, &p);
 }
 
-/* A later version may know more keys than this one: warn of those that are lost. */
+/* A later version may know more keys than this one: count the keys that are lost. */
 static void note_skipped(struct carry_reader *r, const char *key)
 {
 	r->skipped++;
@@ -126,7 +126,7 @@ static int get_origin(
 	return got;
 }
 
-/* ---- a cluster's ---- */
+/* ---- settings of a cluster ---- */
 
 static void put_cluster(struct carry_writer *c, const void *of)
 {
@@ -188,7 +188,7 @@ const struct carried carried_cluster = {
 	.make = make_cluster,
 };
 
-/* ---- the instance's ---- */
+/* ---- settings of the instance ---- */
 
 static void put_instance(struct carry_writer *c, const void *of)
 {

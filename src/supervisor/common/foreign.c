@@ -414,7 +414,7 @@ ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd, voi
 	return got;
 }
 
-/* ---- what it is given ---- */
+/* ---- descriptors to be closed ---- */
 
 static int grow_list(struct closer *c, size_t count)
 {

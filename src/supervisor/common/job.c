@@ -103,7 +103,7 @@ static void on_process_exit(struct ev_loop *loop, ev_io *watcher, int revents)
 	job_look(watcher->data);
 }
 
-/* ---- its time ---- */
+/* ---- the time of a job ---- */
 
 static void arm_patience(struct job *j, nsec_t now)
 {
@@ -153,7 +153,7 @@ static void on_patience(struct ev_loop *loop, ev_timer *timer, int revents)
 	j->over(j->owner, NULL);
 }
 
-/* ---- its life ---- */
+/* ---- the life of a job ---- */
 
 void job_init(struct job *j, struct supervisor *sup, job_over *over, void *owner)
 {

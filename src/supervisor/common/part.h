@@ -111,7 +111,7 @@ struct part {
 	/* The service is about to be freed.  Called from the last room to the first. */
 	void (*drop)(struct service *service);
 
-	/* ---- what is held for workers (sockets/holding.h) ---- */
+	/* ---- listeners and segments (sockets/holding.h) ---- */
 
 	/* A listener or segment is about to be opened.  1: an earlier nclust had it, and its
 	 * descriptor is in `holding` now; 0: it is to be opened anew; -1 and `err`. */
@@ -158,7 +158,7 @@ struct part {
 	 * it, instead of at the end of the turn (sup->orphans.changed). */
 	void (*write_down)(struct supervisor *sup);
 
-	/* ---- what only some rooms have ---- */
+	/* ---- members that few rooms have ---- */
 
 	/* Reads the lines of a kind of channel (messages/channel.h). */
 	const struct channel_speaker *speaker;

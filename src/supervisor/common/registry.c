@@ -151,7 +151,7 @@ bool service_is_done(const struct service *service)
 		!cluster_was_stopped(service->core);
 }
 
-/* ---- what is said of one ---- */
+/* ---- log lines about a worker ---- */
 
 void log_slot(
 	const struct service *service, uint32_t slot, enum log_level level, const char *format, ...)

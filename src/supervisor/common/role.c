@@ -121,7 +121,7 @@ int role_start(struct supervisor *sup, enum role role, int *channel, pid_t *pid,
 	return got;
 }
 
-/* ---- its life ---- */
+/* ---- the life of a role ---- */
 
 void role_init(struct role_life *l, struct supervisor *sup, job_over *over,
 	void (*on_again)(struct ev_loop *loop, ev_timer *timer, int revents), void *owner)

@@ -68,8 +68,8 @@ static int find_by_pid(struct supervisor *sup, struct old_worker *in, struct err
 /* Find a worker by the pidfd that the keeper has had since the worker's start. */
 static bool find_by_keeper(struct supervisor *sup, struct previous *h, struct old_worker *in)
 {
-	struct given *given = givens_find(&h->givens, LOGWIRE_A_WORKER, in->entry->serial);
-	int fd = given_take(given, LOGWIRE_PIDFD);
+	struct stored *stored = fd_store_find(&h->store, LOGWIRE_A_WORKER, in->entry->serial);
+	int fd = stored_take(stored, LOGWIRE_PIDFD);
 	pid_t pid = fd != -1 ? pidfd_pid(fd) : -1;
 	/* the pidfd of a process that was reaped has no pid, but says how the process ended */
 	bool reaped =
@@ -207,8 +207,8 @@ static int stop_for_the_living(
 /* Go on with the history of the earlier nclust, even if no worker lives. */
 static void take_history(struct supervisor *sup, struct previous *h)
 {
-	int fd = given_take(
-		givens_find(&h->givens, LOGWIRE_A_SEGMENT, NEWS_HISTORY), LOGWIRE_MEMORY);
+	int fd = stored_take(
+		fd_store_find(&h->store, LOGWIRE_A_SEGMENT, NEWS_HISTORY), LOGWIRE_MEMORY);
 
 	if (news_take_history(sup, fd))
 		sup->news.held = NEWS_HISTORY;
@@ -221,22 +221,22 @@ static void call_keeper(struct supervisor *sup, struct previous *h)
 	const struct logwire_packet leave = {.kind = LOGWIRE_LEAVE};
 	struct error err;
 
-	if (keeper_call(sup, &h->givens, &err) == -1) {
+	if (keeper_call(sup, &h->store, &err) == -1) {
 		if (err.sys != ENOENT && err.sys != ECONNREFUSED)
 			log_warn("%s", err.text);
 		return;
 	}
-	if (logger_take_over(sup, h->givens.channel, h->givens.pid) == -1) {
+	if (logger_take_over(sup, h->store.channel, h->store.pid) == -1) {
 		log_syserr("cannot go on with the logger, starting another");
 		/* nclust has all that this logger keeps: it ends when its channel is closed */
-		(void)fdpass_send(h->givens.channel, &leave, sizeof(leave), NULL, 0);
+		(void)fdpass_send(h->store.channel, &leave, sizeof(leave), NULL, 0);
 		return;
 	}
-	h->givens.channel = -1;
-	sup->logger.copies = h->givens.copies;
-	sup->logger.remembers = h->givens.remembers;
-	sup->logger.routes = h->givens.routes;
-	sup->orphans.keeper_socket = fd_release(&h->givens.socket);
+	h->store.channel = -1;
+	sup->logger.copies = h->store.copies;
+	sup->logger.remembers = h->store.remembers;
+	sup->logger.routes = h->store.routes;
+	sup->orphans.keeper_socket = fd_release(&h->store.socket);
 	take_history(sup, h);
 }
 
@@ -303,7 +303,7 @@ int adopt_begin(struct supervisor *sup, struct error *err)
 
 	if (h == NULL)
 		return error_set(err, ENOMEM, "what an earlier nclust has left");
-	h->givens.channel = h->givens.socket = -1;
+	h->store.channel = h->store.socket = -1;
 	h->began = clock_now();
 	sup->orphans.previous = h;
 	if (!sup->has_rundir)
@@ -364,7 +364,7 @@ void adopt_finish(struct supervisor *sup)
 		logger_begin(sup);
 		/* else a port that no setting names any more would stay open at the keeper, and its
 		 * clients would wait for ever */
-		keeper_drop_rest(sup, &h->givens);
+		keeper_drop_rest(sup, &h->store);
 		sup->orphans.changed = true;
 		keeper_greet(sup, false);
 	} else {
@@ -386,7 +386,7 @@ void adopt_fini(struct supervisor *sup)
 	for (size_t i = 0; h->workers != NULL && i < h->past.count; i++)
 		fd_close(&h->workers[i].pidfd);
 	free(h->workers);
-	givens_fini(&h->givens);
+	fd_store_fini(&h->store);
 	estate_fini(&h->estate);
 	state_past_fini(&h->past);
 	free(h);

@@ -61,11 +61,11 @@ static int take_from_inherited(const struct supervisor *sup, uint64_t cookie)
 static int take_from_keeper(struct previous *h, const struct wanted *w)
 {
 	const struct estate_segment *s = w->segment;
-	int fd = s == NULL
-		? given_take(givens_find(&h->givens, LOGWIRE_A_LISTENER, w->cookie), LOGWIRE_SOCKET)
-		: given_take(
-			  givens_find(&h->givens, LOGWIRE_A_SEGMENT, sharedmem_id(s->dev, s->ino)),
-			  LOGWIRE_MEMORY);
+	int fd = s == NULL ? stored_take(fd_store_find(&h->store, LOGWIRE_A_LISTENER, w->cookie),
+				     LOGWIRE_SOCKET)
+			   : stored_take(fd_store_find(&h->store, LOGWIRE_A_SEGMENT,
+						 sharedmem_id(s->dev, s->ino)),
+				     LOGWIRE_MEMORY);
 
 	if (!is_wanted_fd(w, fd))
 		fd_close(&fd);
@@ -154,7 +154,7 @@ static int get_back_socket(
 		"program); end the workers first");
 }
 
-/* ---- named ones ---- */
+/* ---- named listeners ---- */
 
 static const struct estate_listener *find_listener(
 	const struct previous *h, const struct address *address)
@@ -267,7 +267,7 @@ static int adopt_socket(struct supervisor *sup, struct listener *l, struct error
 	return 1;
 }
 
-/* ---- those that workers have bound ---- */
+/* ---- learned listeners ---- */
 
 static int take_learned(
 	struct service *service, const struct estate_listener *from, struct error *err)

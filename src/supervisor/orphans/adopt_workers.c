@@ -65,11 +65,11 @@ static void fill_child(struct child *c, const struct old_worker *in)
 	struct supervisor *sup = c->service->sup;
 	const struct state_entry *e = in->entry;
 	struct previous *previous = sup->orphans.previous;
-	struct given *given = givens_find(&previous->givens, LOGWIRE_A_WORKER, e->serial);
+	struct stored *stored = fd_store_find(&previous->store, LOGWIRE_A_WORKER, e->serial);
 	struct kept kept = {
 		.entry = e,
-		.trap = given_take(given, LOGWIRE_TRAP),
-		.channel = given_take(given, LOGWIRE_CHANNEL),
+		.trap = stored_take(stored, LOGWIRE_TRAP),
+		.channel = stored_take(stored, LOGWIRE_CHANNEL),
 	};
 	struct process_facts facts;
 
@@ -90,13 +90,13 @@ static void fill_child(struct child *c, const struct old_worker *in)
 	} else if (c->kept.entry != NULL && c->kept.entry->phase == STATE_CLAIMED) {
 		c->kept.entry->phase = STATE_STARTING;
 	}
-	c->kept.held = given != NULL && (given->which & LOGWIRE_NOTIFY) != 0;
+	c->kept.held = stored != NULL && (stored->which & LOGWIRE_NOTIFY) != 0;
 	if (!c->service->kind->by_connection)
-		readiness_adopt(c, given_take(given, LOGWIRE_NOTIFY));
-	c->output[0] = given_take(given, LOGWIRE_STDOUT);
-	c->output[1] = given_take(given, LOGWIRE_STDERR);
+		readiness_adopt(c, stored_take(stored, LOGWIRE_NOTIFY));
+	c->output[0] = stored_take(stored, LOGWIRE_STDOUT);
+	c->output[1] = stored_take(stored, LOGWIRE_STDERR);
 	/* CLAIMED: the keeper has only the descriptors from before the worker's start */
-	if (given == NULL || e->phase == STATE_CLAIMED)
+	if (stored == NULL || e->phase == STATE_CLAIMED)
 		capture_reopen(c);
 	PARTS(adopt, c, &kept);
 	fd_close(&kept.trap);
@@ -158,11 +158,11 @@ static size_t list_workers(
  * fails. */
 static bool has_lost_trap(struct previous *h, const struct old_worker *in)
 {
-	const struct given *given = givens_find(&h->givens, LOGWIRE_A_WORKER, in->entry->serial);
+	const struct stored *stored = fd_store_find(&h->store, LOGWIRE_A_WORKER, in->entry->serial);
 
 	if ((in->entry->flags & STATE_TRAPPED) == 0)
 		return false;
-	return given == NULL || (given->which & LOGWIRE_TRAP) == 0;
+	return stored == NULL || (stored->which & LOGWIRE_TRAP) == 0;
 }
 
 static int take_workers(struct service *service, const struct estate_cluster *c, struct error *err)
@@ -228,20 +228,20 @@ static void follow_scale(struct service *service, const struct estate_cluster *c
 }
 
 /* Take the slotlogs of the cluster, and the file whose lock makes a worker the leader. */
-static void take_logs(struct service *service, struct givens *givens)
+static void take_logs(struct service *service, struct fd_store *store)
 {
 	uint64_t leader = slotlog_id(service, WORKERS_MAX);
 
 	service->leadership.fd =
-		given_take(givens_find(givens, LOGWIRE_A_SEGMENT, leader), LOGWIRE_MEMORY);
+		stored_take(fd_store_find(store, LOGWIRE_A_SEGMENT, leader), LOGWIRE_MEMORY);
 	if (service->leadership.fd != -1)
 		service->leadership.held = leader;
-	for (size_t i = 0; i < givens->count; i++) {
-		struct given *g = &givens->list[i];
+	for (size_t i = 0; i < store->count; i++) {
+		struct stored *g = &store->list[i];
 		uint32_t slot = slotlog_slot(service, g->id);
 
 		if (g->what == LOGWIRE_A_SEGMENT && slot != SLOT_ALL)
-			slotlog_take(service, slot, given_take(g, LOGWIRE_MEMORY));
+			slotlog_take(service, slot, stored_take(g, LOGWIRE_MEMORY));
 	}
 }
 
@@ -276,7 +276,7 @@ int adopt_cluster(struct service *service, struct error *err)
 		.percent = c->uneven_percent,
 		.workers = c->uneven_workers,
 	};
-	take_logs(service, &sup->orphans.previous->givens);
+	take_logs(service, &sup->orphans.previous->store);
 	follow_scale(service, c);
 	if (adopt_learned(service, err) == -1)
 		return -1;

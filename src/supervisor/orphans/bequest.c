@@ -351,7 +351,7 @@ void orphans_forget(struct service *service)
 	service->kept.anchor = NULL;
 }
 
-/* ---- writing all again ---- */
+/* ---- after files were removed, and after an upgrade ---- */
 
 static int orphans_on_renew(struct supervisor *sup, struct error *err)
 {
@@ -416,7 +416,7 @@ static void make_entry(struct child *child)
 	learned_note(child);
 }
 
-/* Number clusters that have no number: earlier releases gave none to those that a reload added. */
+/* Number clusters without a number: earlier releases gave none to a cluster that a reload added. */
 static void number_clusters(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)

@@ -19,7 +19,7 @@ struct old_worker {
 struct previous {
 	struct state_past past;
 	struct estate estate;
-	struct givens givens;
+	struct fd_store store;
 	struct old_worker *workers; /* heap: past.count workers */
 	unsigned adopt_count;       /* how many workers are to be taken over */
 	unsigned end_count;         /* how many are to be ended */

@@ -21,7 +21,7 @@
 
 /* How long the keeper may take to answer, on a busy machine; a keeper that is slower hangs. */
 #define PATIENCE (20 * SECOND)
-#define GIVENS_MAX 131072U
+#define FD_STORE_MAX 131072U
 
 static const char name[] = LOGWIRE_KEEPER;
 
@@ -112,13 +112,13 @@ void keeper_hold(
 		*held = id;
 }
 
-void keeper_drop_rest(struct supervisor *sup, const struct givens *givens)
+void keeper_drop_rest(struct supervisor *sup, const struct fd_store *store)
 {
-	for (size_t i = 0; i < givens->count; i++) {
-		const struct given *given = &givens->list[i];
+	for (size_t i = 0; i < store->count; i++) {
+		const struct stored *stored = &store->list[i];
 
-		if (given->what != LOGWIRE_A_WORKER && given->fds[0] != -1)
-			send_drop(sup, given->what, given->id);
+		if (stored->what != LOGWIRE_A_WORKER && stored->fds[0] != -1)
+			send_drop(sup, stored->what, stored->id);
 	}
 }
 
@@ -161,31 +161,31 @@ void keeper_leave(struct supervisor *sup)
 
 /* ---- calling an earlier nclust's keeper ---- */
 
-static int add_given(struct givens *g, const struct logwire_packet *p, struct fdpass_message *m)
+static int add_stored(struct fd_store *g, const struct logwire_packet *p, struct fdpass_message *m)
 {
-	struct given given = {
+	struct stored stored = {
 		.what = (enum logwire_what)p->what,
 		.which = p->which,
 		.id = p->worker,
 	};
-	struct given *list;
+	struct stored *list;
 
 	if (m->fd_count != logwire_count(p->which)) {
 		errno = EMFILE; /* some descriptors did not fit into nclust's table */
 		return -1;
 	}
-	list = g->count < GIVENS_MAX ? reallocarray(g->list, g->count + 1, sizeof(*list)) : NULL;
+	list = g->count < FD_STORE_MAX ? reallocarray(g->list, g->count + 1, sizeof(*list)) : NULL;
 	if (list == NULL)
 		return -1;
-	for (size_t i = 0; i < COUNT_OF(given.fds); i++)
-		given.fds[i] = i < m->fd_count ? fd_release(&m->fds[i]) : -1;
+	for (size_t i = 0; i < COUNT_OF(stored.fds); i++)
+		stored.fds[i] = i < m->fd_count ? fd_release(&m->fds[i]) : -1;
 	g->list = list;
-	list[g->count++] = given;
+	list[g->count++] = stored;
 	return 0;
 }
 
 /* Receive a packet of the keeper.  1: it was the last; 0: more follow; -1 and errno. */
-static int receive_packet(struct givens *g, nsec_t until)
+static int receive_packet(struct fd_store *g, nsec_t until)
 {
 	struct pollfd one = {.fd = g->channel, .events = POLLIN};
 	nsec_t now = clock_now();
@@ -213,7 +213,7 @@ static int receive_packet(struct givens *g, nsec_t until)
 		g->remembers = (p.which & LOGWIRE_CAN_REMEMBER) != 0;
 		g->routes = (p.which & LOGWIRE_CAN_ROUTE) != 0;
 	} else if (p.kind == LOGWIRE_HOLD) {
-		got = add_given(g, &p, &m);
+		got = add_stored(g, &p, &m);
 	} else if (p.kind == LOGWIRE_GIVEN) {
 		got = 1;
 	}
@@ -223,7 +223,7 @@ static int receive_packet(struct givens *g, nsec_t until)
 
 /* Is the peer a keeper of this user?  Root's keeper runs as a role's user (privilege_shed()), that
  * of an earlier release as nobody; no other user can put a socket into the directory. */
-static int is_ours(struct givens *g)
+static int is_ours(struct fd_store *g)
 {
 	struct ucred peer;
 
@@ -239,33 +239,33 @@ static int is_ours(struct givens *g)
 
 static int compare_ids(const void *a, const void *b)
 {
-	const struct given *x = a;
-	const struct given *y = b;
+	const struct stored *x = a;
+	const struct stored *y = b;
 
 	if (x->what != y->what)
 		return x->what < y->what ? -1 : 1;
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
-int keeper_call(struct supervisor *sup, struct givens *givens, struct error *err)
+int keeper_call(struct supervisor *sup, struct fd_store *store, struct error *err)
 {
 	nsec_t until = nsec_add(clock_now(), PATIENCE);
 	int got;
 
-	*givens = (struct givens){.channel = -1, .socket = -1};
-	givens->channel = socket_connect_packets_at(sup->rundir.dir, name, err);
-	if (givens->channel == -1)
+	*store = (struct fd_store){.channel = -1, .socket = -1};
+	store->channel = socket_connect_packets_at(sup->rundir.dir, name, err);
+	if (store->channel == -1)
 		return -1;
-	got = is_ours(givens);
+	got = is_ours(store);
 	while (got == 0)
-		got = receive_packet(givens, until);
+		got = receive_packet(store, until);
 	if (got == 1) {
-		if (givens->count > 1)
-			qsort(givens->list, givens->count, sizeof(*givens->list), compare_ids);
+		if (store->count > 1)
+			qsort(store->list, store->count, sizeof(*store->list), compare_ids);
 		return 0;
 	}
 	error_set(err, errno, "the keeper did not return everything");
-	givens_fini(givens);
+	fd_store_fini(store);
 	return -1;
 }
 
@@ -275,44 +275,44 @@ void keeper_dismiss(struct supervisor *sup)
 	const struct timespec pause = {.tv_nsec = MSEC};
 	nsec_t until = clock_now() + PATIENCE;
 	scoped_fd pidfd = -1;
-	struct givens givens;
+	struct fd_store store;
 	struct error err;
 
-	if (keeper_call(sup, &givens, &err) == -1)
+	if (keeper_call(sup, &store, &err) == -1)
 		return;
-	pidfd = pidfd_of(givens.pid);
-	(void)fdpass_send(givens.channel, &p, sizeof(p), NULL, 0);
-	givens_fini(&givens);
+	pidfd = pidfd_of(store.pid);
+	(void)fdpass_send(store.channel, &p, sizeof(p), NULL, 0);
+	fd_store_fini(&store);
 	while (pidfd != -1 && !pidfd_has_ended(pidfd) && clock_now() < until)
 		(void)nanosleep(&pause, NULL);
 }
 
-void givens_fini(struct givens *givens)
+void fd_store_fini(struct fd_store *store)
 {
-	for (size_t i = 0; i < givens->count; i++)
-		for (size_t k = 0; k < COUNT_OF(givens->list[i].fds); k++)
-			fd_close(&givens->list[i].fds[k]);
-	free(givens->list);
-	fd_close(&givens->channel);
-	fd_close(&givens->socket);
-	*givens = (struct givens){.channel = -1, .socket = -1};
+	for (size_t i = 0; i < store->count; i++)
+		for (size_t k = 0; k < COUNT_OF(store->list[i].fds); k++)
+			fd_close(&store->list[i].fds[k]);
+	free(store->list);
+	fd_close(&store->channel);
+	fd_close(&store->socket);
+	*store = (struct fd_store){.channel = -1, .socket = -1};
 }
 
-int given_take(struct given *given, enum logwire_which which)
+int stored_take(struct stored *stored, enum logwire_which which)
 {
 	unsigned at;
 
-	if (given == NULL || (given->which & which) == 0)
+	if (stored == NULL || (stored->which & which) == 0)
 		return -1;
-	at = logwire_count(given->which & (which - 1U));
-	return at < LOGWIRE_FDS_MAX ? fd_release(&given->fds[at]) : -1;
+	at = logwire_count(stored->which & (which - 1U));
+	return at < LOGWIRE_FDS_MAX ? fd_release(&stored->fds[at]) : -1;
 }
 
-struct given *givens_find(struct givens *givens, enum logwire_what what, uint64_t id)
+struct stored *fd_store_find(struct fd_store *store, enum logwire_what what, uint64_t id)
 {
-	const struct given key = {.what = what, .id = id};
+	const struct stored key = {.what = what, .id = id};
 
-	if (givens->count == 0)
+	if (store->count == 0)
 		return NULL;
-	return bsearch(&key, givens->list, givens->count, sizeof(key), compare_ids);
+	return bsearch(&key, store->list, store->count, sizeof(key), compare_ids);
 }

@@ -23,14 +23,14 @@ void keeper_hold(
 void keeper_drop(struct supervisor *sup, enum logwire_what what, uint64_t *held);
 
 /* What the keeper has returned for a worker, listener or segment. */
-struct given {
+struct stored {
 	enum logwire_what what;
 	uint32_t which;
 	uint64_t id;
 	int fds[LOGWIRE_FDS_MAX];
 };
-struct givens {
-	struct given *list; /* heap, sorted; givens_fini() closes what was not taken */
+struct fd_store {
+	struct stored *list; /* heap, sorted; fd_store_fini() closes what was not taken */
 	size_t count;
 	int channel;    /* to the keeper, which becomes nclust's logger; or -1 */
 	pid_t pid;      /* the keeper's */
@@ -41,15 +41,15 @@ struct givens {
 };
 /* Get all descriptors from the keeper of an earlier nclust.  -1 and `err`; err->sys is ENOENT or
  * ECONNREFUSED if there is no keeper. */
-int keeper_call(struct supervisor *sup, struct givens *givens, struct error *err);
+int keeper_call(struct supervisor *sup, struct fd_store *store, struct error *err);
 /* Let the keeper drop the sockets and segments that nclust has not taken. */
-void keeper_drop_rest(struct supervisor *sup, const struct givens *givens);
+void keeper_drop_rest(struct supervisor *sup, const struct fd_store *store);
 /* Ask the keeper of an earlier nclust to exit, with all that it holds; wait for that, at most
  * PATIENCE. */
 void keeper_dismiss(struct supervisor *sup);
-void givens_fini(struct givens *givens);
-/* Take a descriptor, which the caller owns then; -1: the keeper had none, or `given` is NULL. */
-int given_take(struct given *given, enum logwire_which which);
-struct given *givens_find(struct givens *givens, enum logwire_what what, uint64_t id);
+void fd_store_fini(struct fd_store *store);
+/* Take a descriptor, which the caller owns then; -1: the keeper had none, or `stored` is NULL. */
+int stored_take(struct stored *stored, enum logwire_which which);
+struct stored *fd_store_find(struct fd_store *store, enum logwire_what what, uint64_t id);
 
 #endif

@@ -44,7 +44,7 @@ static void add_process(struct remains *r, int pidfd)
 	list[r->count++] = pidfd;
 }
 
-/* ---- whose it is ---- */
+/* ---- whose process it is ---- */
 
 static bool is_above(pid_t pid, const pid_t *above, size_t count)
 {
@@ -218,8 +218,8 @@ static pid_t search_processes(
 
 /* ---- ending ---- */
 
-/* Wait at most `time` until all processes have ended, and remove those from the list that have.
- * Returns how many are left. */
+/* Wait at most `time` until all processes have ended, and remove ended ones from the list.  Returns
+ * how many are left. */
 static size_t wait_for_ends(struct remains *r, nsec_t time)
 {
 	const struct timespec pause = {.tv_nsec = time > 0 ? 2 * MSEC : 0};

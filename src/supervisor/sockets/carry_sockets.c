@@ -180,7 +180,7 @@ const struct carried carried_listener = {
 	.done = listener_done,
 };
 
-/* ---- those that nclust was started with ---- */
+/* ---- descriptors that nclust was started with ---- */
 
 /* An inherited descriptor has no address to parse, but a kind, a number and a name. */
 static const struct carried without_name = {

@@ -315,14 +315,14 @@ static struct listener_socket *last_of(const struct listener *l)
 }
 
 /* The kernel moves the last socket of the group to the place of a closed one. */
-static void take_place(struct listener *l, unsigned place)
+static void move_last_to(struct listener *l, unsigned place)
 {
 	last_of(l)->place = place;
 }
 
 /* Give the last socket's connections to the other sockets for a moment.  False: no other socket
  * gets any. */
-static bool stand_in(struct listener *l)
+static bool share_out_last(struct listener *l)
 {
 	struct listener_socket *last = last_of(l);
 	const unsigned weight = last->weight;
@@ -364,11 +364,11 @@ void group_close(struct listener *l, struct listener_socket *s, bool moves)
 	struct holding holding = {.listener = l, .socket = s};
 	struct listener_socket **at = &l->sockets;
 	/* the program that moves the queue must stay until the socket is closed */
-	bool few = moves || group_size(l) <= 2 || stand_in(l);
+	bool few = moves || group_size(l) <= 2 || share_out_last(l);
 
 	if (!few)
 		reuseport_deafen(s->fd);
-	take_place(l, s->place);
+	move_last_to(l, s->place);
 	while (*at != s)
 		at = &(*at)->next;
 	*at = s->next;
@@ -455,7 +455,7 @@ void group_revived(struct listener *l, int fd)
 	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
 		if (s->fd != fd)
 			continue;
-		take_place(l, s->place);
+		move_last_to(l, s->place);
 		s->place = group_size(l) - 1;
 		group_apply(l);
 		return;
@@ -477,7 +477,7 @@ bool group_weigh(struct listener_socket *socket, unsigned weight)
 	return changed;
 }
 
-/* ---- old sockets ---- */
+/* ---- sockets that get no new connections ---- */
 
 /* A queue does not count if all its clients have closed, as nclust's own checks do. */
 bool group_has_queue(const struct listener *l, const struct listener_socket *socket)

@@ -170,7 +170,7 @@ void heal_fini(struct supervisor *sup)
 	eventset_close(&sup->sockets.listening);
 }
 
-static bool is_healed(const struct listener *l)
+static bool can_be_healed(const struct listener *l)
 {
 	if (l->facts.family == AF_UNIX)
 		return renew_can(l);
@@ -181,7 +181,7 @@ void heal_watch(struct listener *l)
 {
 	const struct sockets *s = &l->sup->sockets;
 
-	if (l->heal != -1 || l->heal_rests || !ev_is_active(&s->heal) || !is_healed(l))
+	if (l->heal != -1 || l->heal_rests || !ev_is_active(&s->heal) || !can_be_healed(l))
 		return;
 	l->heal = s->listening.set;
 	heal_watch_also(l, l->fd);

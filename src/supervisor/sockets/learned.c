@@ -24,7 +24,7 @@
 /* When to look again, while some workers of the cluster are not settled. */
 #define LOOK_AGAIN (200 * MSEC)
 
-/* A program that finds its port in use tries the next ones, at most so far. */
+/* A program that finds its port in use tries the next ports: so many above it count. */
 #define RANGE_STEP 16
 
 /* ---- finding ---- */
@@ -68,7 +68,7 @@ size_t learned_find(const struct child *child, const struct socket_key *key,
 
 /* Can this listener serve a worker that asked for all addresses?  A program
  * that only knows IPv4 could not read an IPv6 peer's address. */
-static bool stands_for(const struct socket_key *l, const struct socket_key *key)
+static bool serves_all_addresses(const struct socket_key *l, const struct socket_key *key)
 {
 	struct socket_key plain = *key;
 
@@ -84,7 +84,7 @@ static bool stands_for(const struct socket_key *l, const struct socket_key *key)
 
 static bool covers_key(const struct listener *l, const void *key)
 {
-	return l->has_key && stands_for(&l->key, key);
+	return l->has_key && serves_all_addresses(&l->key, key);
 }
 
 struct listener *learned_cover(const struct child *child, const struct socket_key *key)
@@ -306,7 +306,7 @@ void learned_drop_all(struct service *service)
 	service->held.learned = (struct listener_set){0};
 }
 
-/* ---- those that nobody uses any more ---- */
+/* ---- learned listeners that no worker uses ---- */
 
 /* The keeper may hold the socket for a moment yet.  So shut it down: a socket that does not listen
  * blocks no bind(2) (inet_csk_bind_conflict()). */

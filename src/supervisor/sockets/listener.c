@@ -21,7 +21,7 @@
 #define FIRST_INHERITED 3 /* SD_LISTEN_FDS_START, sd_listen_fds(3) */
 #define INHERITED_MAX 256
 
-/* ---- what we were started with ---- */
+/* ---- descriptors that nclust was started with ---- */
 
 static int inherit_one(struct supervisor *sup, enum address_kind kind, int fd, const char *name)
 {

@@ -30,7 +30,7 @@ static struct segment *add_use(struct segment *segment)
 	return segment;
 }
 
-/* ---- which one ---- */
+/* ---- the segment for some settings ---- */
 
 static bool is_wanted(const struct segment *segment, const struct cluster_settings *settings)
 {
@@ -106,7 +106,7 @@ int segment_open(struct supervisor *sup, struct segment **segment,
 	return 0;
 }
 
-/* ---- the cluster's ---- */
+/* ---- the segment of a cluster ---- */
 
 static void tell_change(struct service *service)
 {

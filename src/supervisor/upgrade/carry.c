@@ -102,7 +102,7 @@ const struct carried carried_supervisor = {
 	CARRIED_ROWS(supervisor_rows, supervisor),
 };
 
-/* ---- all of it ---- */
+/* ---- the whole state ---- */
 
 static int take_whole(struct carry_reader *r, void *to, const struct handover_field *f)
 {

@@ -165,7 +165,7 @@ static const struct plain_row service_rows[] = {
 };
 /* clang-format on */
 
-/* ---- what workers of a generation have in common ---- */
+/* ---- recipes ---- */
 
 static int recipe_done(struct carry_reader *r, void *to)
 {
@@ -183,7 +183,7 @@ const struct carried carried_recipe = {
 	.done = recipe_done,
 };
 
-/* ---- what workers have written ---- */
+/* ---- slotlogs ---- */
 
 static const struct carried carried_slotlog = {
 	.called = "kept output",
@@ -295,7 +295,7 @@ const struct carried carried_early = {
 	.take = take_early,
 };
 
-/* ---- what its workers get ---- */
+/* ---- listeners, memory, recipes and slotlogs ---- */
 
 /* Recipes and slotlogs: newest first, in the state as in the lists. */
 static const struct plain_row holdings_rows[] = {
@@ -311,7 +311,7 @@ const struct carried carried_holdings = {
 	CARRIED_ROWS(holdings_rows, service),
 };
 
-/* ---- all of them ---- */
+/* ---- all clusters ---- */
 
 static void put_services(struct carry_writer *c, const void *of)
 {

@@ -55,7 +55,7 @@ static struct child **place_in_slot(struct service *service, uint32_t slot)
 
 /* Stop after ENDS_A_TURN of a turn, because reaping can take up to 100 ms if much of a process'
  * /proc was read (REAPING_A_TURN); the pidfds of other workers stay readable. */
-static void hear_exit(struct child *child)
+static void handle_exit(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 	uint64_t serial = child->serial;
@@ -73,7 +73,7 @@ static void hear_exit(struct child *child)
 static void workers_on_readable(struct child *child, enum child_fd which)
 {
 	if (which == CHILD_EXIT)
-		hear_exit(child);
+		handle_exit(child);
 	else if (which == CHILD_NOTIFY)
 		readiness_hear(child);
 }
@@ -208,7 +208,7 @@ static int check_spare(const struct supervisor *sup, int fd, struct error *err)
 }
 
 /* Open the descriptors for the worker: its notify socket, and what each room gives it. */
-static int open_all(struct child *c, struct birth *birth, struct error *err)
+static int open_for_worker(struct child *c, struct birth *birth, struct error *err)
 {
 	const struct supervisor *sup = c->service->sup;
 
@@ -257,7 +257,7 @@ static int fill_plan(struct child *c, struct making *m)
 	struct birth *birth = &m->birth;
 	struct error err;
 
-	if (open_all(c, birth, &err) == -1) {
+	if (open_for_worker(c, birth, &err) == -1) {
 		set_failed(service, m->answer, err.sys, SPAWN_CLONE, err.text);
 		return -1;
 	}

@@ -22,7 +22,7 @@
 /* How many processes below a shell are looked at. */
 #define TREE 64
 
-/* ---- who has had the signal ---- */
+/* ---- processes that have had the signal ---- */
 
 static bool has_had_signal(const struct worker_life *life, pid_t pid)
 {

@@ -92,7 +92,7 @@ static bool reap_some(struct supervisor *sup)
 	return true;
 }
 
-/* ---- processes that are left ---- */
+/* ---- strays ---- */
 
 static bool is_first_child(const struct supervisor *sup, pid_t pid)
 {

@@ -399,7 +399,7 @@ nsec_t service_deadline(const struct service *service)
 	return cluster_next_deadline(service->core);
 }
 
-/* ---- life ---- */
+/* ---- making and freeing a service ---- */
 
 unsigned service_wanted(const struct supervisor *sup, const struct cluster_settings *settings)
 {

@@ -195,7 +195,7 @@ TEST(a_fresh_keeper_hears_all_again)
 
 /* ---- what comes back ---- */
 
-static struct givens givens;
+static struct fd_store store;
 static struct error err;
 
 static void give(
@@ -233,7 +233,7 @@ static void begin_call(void)
 
 static void end_call(void)
 {
-	givens_fini(&givens);
+	fd_store_fini(&store);
 	(void)close(keeper);
 	room_end();
 }
@@ -252,20 +252,20 @@ FIXTURE(begin_call, end_call)
 
 TEST(all_that_comes_back_is_found_by_its_name)
 {
-	struct given *g;
+	struct stored *g;
 	int fd;
 
 	answer = all_in_any_order;
-	ck_assert_int_eq(keeper_call(&room, &givens, &err), 0);
-	ck_assert_uint_eq(givens.count, 3);
-	ck_assert_ptr_null(givens_find(&givens, LOGWIRE_A_LISTENER, 9));
-	ck_assert_ptr_nonnull(givens_find(&givens, LOGWIRE_A_LISTENER, 500));
-	g = givens_find(&givens, LOGWIRE_A_WORKER, 9);
+	ck_assert_int_eq(keeper_call(&room, &store, &err), 0);
+	ck_assert_uint_eq(store.count, 3);
+	ck_assert_ptr_null(fd_store_find(&store, LOGWIRE_A_LISTENER, 9));
+	ck_assert_ptr_nonnull(fd_store_find(&store, LOGWIRE_A_LISTENER, 500));
+	g = fd_store_find(&store, LOGWIRE_A_WORKER, 9);
 	ck_assert_ptr_nonnull(g);
-	ck_assert_int_eq(given_take(g, LOGWIRE_NOTIFY), -1);
-	fd = given_take(g, LOGWIRE_CHANNEL);
+	ck_assert_int_eq(stored_take(g, LOGWIRE_NOTIFY), -1);
+	fd = stored_take(g, LOGWIRE_CHANNEL);
 	ck_assert_int_ne(fd, -1);
-	ck_assert_int_eq(given_take(g, LOGWIRE_CHANNEL), -1); /* once */
+	ck_assert_int_eq(stored_take(g, LOGWIRE_CHANNEL), -1); /* once */
 	(void)close(fd);
 }
 
@@ -285,8 +285,8 @@ static void gone(void)
 TEST_LOOP(one_that_does_not_give_all_is_not_believed, 0, 2)
 {
 	answer = _i == 0 ? too_few : gone;
-	ck_assert_int_eq(keeper_call(&room, &givens, &err), -1);
-	ck_assert_uint_eq(givens.count, 0);
+	ck_assert_int_eq(keeper_call(&room, &store, &err), -1);
+	ck_assert_uint_eq(store.count, 0);
 	if (_i == 0)
 		ck_assert_int_eq(err.sys, EMFILE);
 }
