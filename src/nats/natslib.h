@@ -53,11 +53,11 @@ struct natslib {
 #undef CALL
 };
 
-/* NULL; or why it cannot be used. */
+/* NULL; or why the library cannot be used. */
 const char *natslib_open(struct natslib *lib);
 #endif
 
-/* NULL; or why it could not.  It stays loaded: for a process that ends soon. */
+/* NULL; or why the library cannot be used.  It stays loaded: for a process that ends soon. */
 const char *natslib_try(void);
 
 #endif

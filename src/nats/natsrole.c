@@ -40,32 +40,32 @@ int natsrole_main(int channel, uid_t user)
 #define HOSTS_MOST 16
 #define READ_SIZE (256U * 1024)
 #define LINE_MOST (1024U * 1024 + 1024)
-#define BATCH (64U * 1024) /* of what others sent, written at once */
-/* What waits for nclust to read it, in messages and bytes. */
+#define BATCH (64U * 1024) /* of messages from other machines, written at once */
+/* Messages that wait for nclust to read them: their number and bytes. */
 #define PENDING_MESSAGES (1 << 20)
 #define PENDING_BYTES (16 * 1024 * 1024)
 /* A broker that lies about sizes gets no more memory of this machine than this. */
 #define MEMORY_MOST (UINT64_C(512) * 1024 * 1024)
 #define KEPT_MOST (2 * 1024 * 1024)
-#define ANSWER_MS 5000  /* of a broker, when asked whether it is there … */
-#define ASK_MS 100      /* … which it is so often while messages go to it, … */
-#define LOOK_MS 120000  /* … and so often while none do */
-#define ENDING_S 10     /* from the end of the channel to ours */
-#define AGAIN_LEAST 250 /* ms, between two tries to connect … */
+#define ANSWER_MS 5000  /* the longest wait for a broker's answer */
+#define ASK_MS 100      /* between two questions to the broker, while messages go to it */
+#define LOOK_MS 120000  /* the same while none do */
+#define ENDING_S 10     /* from the end of the channel to the end of this process */
+#define AGAIN_LEAST 250 /* ms, between two tries to connect */
 #define AGAIN_MOST 30000
-#define LASTING (10 * SECOND) /* a connection after which it is the least */
-/* Others that were connected before are waited for so long, and twice as long as the
- * connection was broken, because they try again in this time; but at most … */
+#define LASTING (10 * SECOND) /* a connection of this length resets the pause to the least */
+/* The wait for machines that were connected before: twice as long as the connection
+ * was broken, because they try again in this time, but within these bounds. */
 #define AWAIT_LEAST (5 * SECOND)
 #define AWAIT_MOST (35 * SECOND)
 #define OTHERS_MOST 64U
 #define NUMBER_SIZE 17
 #define SUBJECT_MOST 512
 
-/* What the settler has found.  It writes it, the main thread reads it. */
+/* What the settler has found: it writes this, and the main thread reads it. */
 enum settled { NOT_YET, SETTLED, ENDED };
 
-/* Processes as this one, of other machines, by their numbers. */
+/* Processes like this one, of other machines, by their numbers. */
 struct others {
 	char list[OTHERS_MOST][NUMBER_SIZE];
 	unsigned count;
@@ -76,9 +76,9 @@ struct role {
 	pthread_t self;
 	int channel;
 	int socket;  /* the connection's, or -1 */
-	int kick;    /* eventfd, to the settler: something was published, or `ends` */
+	int kick;    /* eventfd, to the settler: a message was published, or `ends` */
 	int wake;    /* eventfd, to the main thread: `writes` or `settled` is new */
-	bool writes; /* there is something for the socket */
+	bool writes; /* libnats has data for the socket */
 	bool ends;   /* the settler is to ask once more, and to end */
 	enum settled settled;
 	natsStatus verdict; /* the settler's, once it has ended */
@@ -87,18 +87,18 @@ struct role {
 	natsOptions *options;
 	natsConnection *connection;
 	natsSubscription *subscription;
-	int64_t dropped; /* messages of it, as reported */
-	bool arrived;    /* it may have some */
-	bool up;         /* that was said */
+	int64_t dropped; /* messages that the subscription has dropped, as reported */
+	bool arrived;    /* the subscription may have messages */
+	bool up;         /* nclust was told that the broker is connected */
 	char number[NUMBER_SIZE];
-	char here[SUBJECT_MOST];                  /* subject of numbers … */
-	char answers[SUBJECT_MOST + NUMBER_SIZE]; /* … and of answers to ours */
-	natsSubscription *calls[2];               /* to these */
-	struct others known;                      /* they are connected … */
-	struct others missed;                     /* … or have been, but are not again */
-	nsec_t broken;                            /* the last connection was; or 0 */
-	nsec_t patience;                          /* for those that are missed */
-	bool awaits;                              /* that was said */
+	char here[SUBJECT_MOST];                  /* subject of the numbers of all processes */
+	char answers[SUBJECT_MOST + NUMBER_SIZE]; /* subject of answers to this process */
+	natsSubscription *calls[2];               /* subscriptions of these two subjects */
+	struct others known;                      /* connected now */
+	struct others missed;                     /* were connected, and are not again */
+	nsec_t broken;                            /* when the last connection was broken; or 0 */
+	nsec_t patience;                          /* how long the missed ones are awaited */
+	bool awaits;                              /* nclust was told that some are awaited */
 	struct lineup lines;
 	char *data;        /* heap, READ_SIZE */
 	struct buffer out; /* for nclust */
@@ -110,7 +110,7 @@ struct role {
 
 /* ---- to nclust ---- */
 
-static void flush(struct role *r, int flags)
+static void flush_out(struct role *r, int flags)
 {
 	while (r->out.len > 0) {
 		ssize_t n = send(r->channel, r->out.data, r->out.len, flags | MSG_NOSIGNAL);
@@ -118,7 +118,7 @@ static void flush(struct role *r, int flags)
 		if (n == -1 && errno == EAGAIN)
 			return;
 		if (n == -1 && errno != EINTR)
-			n = (ssize_t)r->out.len; /* it ends, as is read, too */
+			n = (ssize_t)r->out.len; /* at the end, what is read is dropped too */
 		buffer_consume(&r->out, n > 0 ? (size_t)n : 0);
 	}
 }
@@ -158,14 +158,14 @@ static void say_missed(struct role *r)
 	r->dropped = dropped;
 }
 
-/* What has arrived, as long as nclust reads it.  The rest waits in libnats, up to a
- * bound. */
-static void deliver(struct role *r)
+/* Write messages that have arrived, as long as nclust reads them.  The rest waits in
+ * libnats, up to a bound. */
+static void deliver_messages(struct role *r)
 {
 	natsMsg *msg;
 	natsStatus s;
 
-	flush(r, MSG_DONTWAIT);
+	flush_out(r, MSG_DONTWAIT);
 	while (r->arrived && r->out.len == 0) {
 		do {
 			s = r->lib.natsSubscription_NextMsg(&msg, r->subscription, 0);
@@ -176,7 +176,7 @@ static void deliver(struct role *r)
 			else
 				r->arrived = false;
 		} while (r->arrived && r->out.len < BATCH);
-		flush(r, MSG_DONTWAIT);
+		flush_out(r, MSG_DONTWAIT);
 	}
 }
 
@@ -189,8 +189,9 @@ static void forget(struct others *o, const char *number)
 			memcpy(o->list[i--], o->list[--o->count], NUMBER_SIZE);
 }
 
-/* "+" and our number to all who are connected or to one of them; "-": we leave. */
-static natsStatus call(struct role *r, const char *subject, char sign)
+/* Publish "+" and our number to all processes that are connected or to one of them; "-": this
+ * process leaves. */
+static natsStatus publish_number(struct role *r, const char *subject, char sign)
 {
 	char text[NUMBER_SIZE + 1];
 
@@ -198,8 +199,8 @@ static natsStatus call(struct role *r, const char *subject, char sign)
 	return r->lib.natsConnection_PublishString(r->connection, subject, text);
 }
 
-/* Somebody calls who has just connected or leaves, or answers our call. */
-static void hear(struct role *r, const char *text, bool is_answer)
+/* Handle a call: another process has just connected or leaves, or answers our call. */
+static void note_call(struct role *r, const char *text, bool is_answer)
 {
 	const char *number = text + 1;
 	char to[SUBJECT_MOST + NUMBER_SIZE];
@@ -212,7 +213,7 @@ static void hear(struct role *r, const char *text, bool is_answer)
 		memcpy(r->known.list[r->known.count++], number, NUMBER_SIZE);
 	snprintf(to, sizeof(to), "%s.%s", r->here, number);
 	if (!is_answer)
-		(void)call(r, to, '+');
+		(void)publish_number(r, to, '+');
 }
 
 static void hear_others(struct role *r)
@@ -226,11 +227,11 @@ static void hear_others(struct role *r)
 				r->lib.natsMsg_GetData(msg));
 			r->lib.natsMsg_Destroy(msg);
 			if (strspn(text + 1, "0123456789abcdef") == NUMBER_SIZE - 1)
-				hear(r, text, i == 1);
+				note_call(r, text, i == 1);
 		}
 }
 
-/* Is the connection to be used now? */
+/* May messages be published on the connection now? */
 static bool is_ready(struct role *r)
 {
 	if (GET(r->settled) != SETTLED)
@@ -243,7 +244,7 @@ static bool is_ready(struct role *r)
 	return false;
 }
 
-/* In ms, as poll(2) takes it. */
+/* The time until something is due, in ms for poll(2). */
 static int patience_of(const struct role *r)
 {
 	nsec_t left = r->patience - clock_now();
@@ -251,7 +252,7 @@ static int patience_of(const struct role *r)
 	return r->awaits && !r->up && left > 0 ? (int)(left / MSEC) + 1 : -1;
 }
 
-/* The connection has ended: all of them are missed. */
+/* The connection has ended: all known processes are missed. */
 static void miss_others(struct role *r)
 {
 	if (r->up) {
@@ -266,16 +267,16 @@ static void miss_others(struct role *r)
 
 /* ---- to the broker ---- */
 
-/* Without the place in libnats: "(conn.c:1905): Authorization Violation". */
-static const char *bare(const char *text)
+/* Skip libnats' own place in an error: "(conn.c:1905): Authorization Violation". */
+static const char *skip_place(const char *text)
 {
 	const char *end = *text == '(' ? strstr(text, "): ") : NULL;
 
 	return end != NULL ? end + 3 : text;
 }
 
-/* A thread of its own, because libnats lets wait for the answers only so: is everything
- * that was published with the broker, and does it answer? */
+/* A thread of its own, as libnats waits for the answer: has the broker everything
+ * that was published, and does it answer? */
 static void *keep_settling(void *of)
 {
 	struct role *r = of;
@@ -311,7 +312,7 @@ static bool publish(struct role *r, const char *line, size_t len)
 	return s == NATS_MAX_PAYLOAD || s == NATS_OK;
 }
 
-/* The lines that were read.  After a failure the rest waits for another connection. */
+/* Publish the lines that were read.  After a failure the rest waits for another connection. */
 static void publish_all(struct role *r)
 {
 	const char *line;
@@ -325,7 +326,8 @@ static void publish_all(struct role *r)
 	(void)eventfd_write(r->kick, 1);
 }
 
-/* A thread of its own, because libnats may be connecting, to one host after the other. */
+/* A thread of its own, because libnats may be connecting, to one host after the other: wait for
+ * the channel's end. */
 static void *await_end(void *of)
 {
 	struct role *r = of;
@@ -337,7 +339,7 @@ static void *await_end(void *of)
 	return NULL;
 }
 
-/* Let the settler end.  It asks the broker once more before. */
+/* Let the settler end, after one more question to the broker. */
 static void let_end(struct role *r)
 {
 	SET(r->ends, true);
@@ -352,7 +354,7 @@ static void pass(struct role *r)
 		return;
 	r->over = got <= 0;
 	if (r->over) {
-		(void)call(r, r->here, '-');
+		(void)publish_number(r, r->here, '-');
 		let_end(r);
 		return;
 	}
@@ -360,7 +362,7 @@ static void pass(struct role *r)
 	publish_all(r);
 }
 
-/* What there is to wait for at the channel.  What the broker does not take waits at
+/* Events to wait for at the channel.  Messages that the broker does not take wait at
  * nclust. */
 static short waits_for(struct role *r)
 {
@@ -370,8 +372,8 @@ static short waits_for(struct role *r)
 	return (short)((reads ? POLLIN : 0) | (r->out.len > 0 ? POLLOUT : 0));
 }
 
-/* Until the connection or the channel has ended. */
-static void pump(struct role *r)
+/* Pass messages on until the connection or the channel has ended. */
+static void pass_messages(struct role *r)
 {
 	struct pollfd wait[3] = {{.fd = r->wake, .events = POLLIN}};
 	eventfd_t count;
@@ -397,7 +399,7 @@ static void pump(struct role *r)
 				r, NATSROLE_UP, r->lib.natsConnection_GetMaxPayload(r->connection));
 			publish_all(r);
 		}
-		deliver(r);
+		deliver_messages(r);
 		if ((wait[2].revents & ~POLLOUT) != 0 && (wait[2].events & POLLIN) != 0)
 			pass(r);
 		if (GET(r->writes))
@@ -458,19 +460,19 @@ static natsStatus connect_to(struct role *r)
 	r->awaits = false;
 	r->patience =
 		clock_now() + nsec_min(2 * (clock_now() - r->broken) + AWAIT_LEAST, AWAIT_MOST);
-	return s == NATS_OK ? call(r, r->here, '+') : s;
+	return s == NATS_OK ? publish_number(r, r->here, '+') : s;
 }
 
 static void say_down(struct role *r, natsStatus s, const char *text)
 {
 	if (text == NULL || *text == '\0')
 		text = s != NATS_OK ? r->lib.natsStatus_GetText(s) : "the connection was closed";
-	say(r, NATSROLE_DOWN, bare(text));
-	flush(r, 0);
+	say(r, NATSROLE_DOWN, skip_place(text));
+	flush_out(r, 0);
 }
 
-/* One connection, from its beginning to its end.  True: it was one. */
-static bool live(struct role *r)
+/* One connection, from its beginning to its end.  True: it was made. */
+static bool run_connection(struct role *r)
 {
 	const char *text = NULL;
 	pthread_t settler;
@@ -486,7 +488,7 @@ static bool live(struct role *r)
 	(void)eventfd_write(r->kick, 1);
 	settles = s == NATS_OK && pthread_create(&settler, NULL, keep_settling, r) == 0;
 	if (settles) {
-		pump(r);
+		pass_messages(r);
 		let_end(r);
 	}
 	r->lib.natsConnection_Close(r->connection);
@@ -508,9 +510,9 @@ static bool live(struct role *r)
 	return r->up;
 }
 
-/* Wait, unless nclust has closed the channel; not as long as others do, by the digits
- * of the clock. */
-static void rest(struct role *r, int ms)
+/* Wait, unless nclust has closed the channel; with random digits of the clock, so
+ * that not all processes wait equally long. */
+static void pause_for(struct role *r, int ms)
 {
 	struct pollfd end = {.fd = r->channel};
 	int by_chance = (int)(clock_now() / 1000 % (ms / 2 + 1));
@@ -518,10 +520,8 @@ static void rest(struct role *r, int ms)
 	r->over = poll(&end, 1, ms / 2 + by_chance) == 1;
 }
 
-/* ---- the beginning ---- */
-
-/* The next of the four lines, and what is after it. */
-static char *cut(char **at)
+/* The next of the four lines; *at is moved behind it. */
+static char *cut_line(char **at)
 {
 	char *line = *at;
 	char *end = line != NULL ? strchr(line, '\n') : NULL;
@@ -532,7 +532,7 @@ static char *cut(char **at)
 	return end != NULL ? line : NULL;
 }
 
-/* They are sent at once, before anything else, but messages may be behind them. */
+/* nclust sends the four lines at once, first, but messages may follow in the same read. */
 static char *read_setup(int channel)
 {
 	struct buffer text;
@@ -575,7 +575,7 @@ static natsStatus put_user(struct role *r, char *user)
 	return r->lib.natsOptions_SetUserInfo(r->options, user, password);
 }
 
-/* Two processes have the same one hardly ever: they would not miss each other. */
+/* Choose a random number: two processes with the same one would not miss each other. */
 static void choose_number(struct role *r)
 {
 	uint64_t number;
@@ -595,10 +595,10 @@ static bool set_up(struct role *r)
 	char *name;
 	const struct natslib *l = &r->lib;
 
-	r->subject = cut(&at);
-	user = cut(&at);
-	hosts = cut(&at);
-	name = cut(&at);
+	r->subject = cut_line(&at);
+	user = cut_line(&at);
+	hosts = cut_line(&at);
+	name = cut_line(&at);
 	choose_number(r);
 	return name != NULL && l->natsOptions_Create(&r->options) == NATS_OK &&
 		put_servers(r, hosts) == NATS_OK && put_user(r, user) == NATS_OK &&
@@ -606,13 +606,13 @@ static bool set_up(struct role *r)
 		l->natsOptions_SetTimeout(r->options, ANSWER_MS) == NATS_OK &&
 		l->natsOptions_SetEventLoop(r->options, r, attached, reads, writes, detached) ==
 		NATS_OK &&
-		/* no thread of libnats' own, one of which would ask, too */
+		/* no ping thread of libnats' own, which would ask the broker, too */
 		l->natsOptions_SetSendAsap(r->options, true) == NATS_OK &&
 		l->natsOptions_SetPingInterval(r->options, 0) == NATS_OK &&
 		l->natsOptions_SetNoEcho(r->options, true) == NATS_OK &&
 		l->natsOptions_SetIgnoreDiscoveredServers(r->options, true) == NATS_OK &&
 		l->natsOptions_SetIOBufSize(r->options, READ_SIZE) == NATS_OK &&
-		/* a new connection is made here, where what happens is known */
+		/* connections are made anew here, where their state is known */
 		l->natsOptions_SetAllowReconnect(r->options, false) == NATS_OK;
 }
 
@@ -629,7 +629,7 @@ int natsrole_main(int channel, uid_t user)
 		return EX_OSERR;
 	if (natslib_open(&r->lib) != NULL)
 		return EX_CONFIG;
-	/* keep what messages take and give back all the time */
+	/* keep memory that messages take and give back all the time */
 	(void)mallopt(M_TRIM_THRESHOLD, KEPT_MOST);
 	(void)mallopt(M_MMAP_THRESHOLD, KEPT_MOST);
 	if (privilege_shed(user, &err) == -1)
@@ -649,13 +649,13 @@ int natsrole_main(int channel, uid_t user)
 	while (!r->over) {
 		nsec_t begun = clock_now();
 
-		wait = live(r) && clock_now() - begun > LASTING ? AGAIN_LEAST : wait * 2;
+		wait = run_connection(r) && clock_now() - begun > LASTING ? AGAIN_LEAST : wait * 2;
 		if (wait > AGAIN_MOST)
 			wait = AGAIN_MOST;
 		if (!r->over)
-			rest(r, wait);
+			pause_for(r, wait);
 	}
-	return 0; /* what is left, libnats' threads may still use */
+	return 0; /* threads of libnats may still use what is left */
 }
 
 #endif

@@ -91,9 +91,9 @@ int control_exit_status(int code)
 }
 
 /*
- * Is it nested deeper than allowed?  Asked before parsing, which recurses.
- * Brackets inside of strings do not count; text that is no JSON may be
- * counted wrongly, but never as less deep than the parser would go.
+ * Is the line nested deeper than allowed?  Asked before parsing, which recurses.
+ * Brackets inside of strings do not count; text that is no JSON may be counted
+ * wrongly, but never as less deep than the parser would go.
  */
 static bool is_too_deep(const char *line, size_t len)
 {
@@ -213,7 +213,7 @@ static int take_kinds(struct control_request *r, const json_t *value, struct err
 	return 0;
 }
 
-/* As text, so that what it holds is nobody's business but the worker's. */
+/* Keep the message as text: its content is the worker's business alone. */
 static int take_message(struct control_request *r, const json_t *value, struct error *err)
 {
 	const char *text = json_string_value(value);
@@ -258,7 +258,7 @@ static int take_first(struct control_request *r, const json_t *value, struct err
 	return 0;
 }
 
-/* They are shown to people: kinds and addresses, and nothing else. */
+/* Kinds and addresses, and nothing else, as they are shown to people. */
 static int take_readiness(struct control_request *r, const json_t *value, struct error *err)
 {
 	const char *text = json_string_value(value);
@@ -270,11 +270,11 @@ static int take_readiness(struct control_request *r, const json_t *value, struct
 	return 0;
 }
 
-/* What `params` may hold. */
+/* The fields that `params` may have. */
 static const struct field_is {
 	const char *name;
 	enum field field;
-	size_t flag; /* where it is in a request, of one that is yes or no */
+	size_t flag; /* offset in a request, of a field that is yes or no */
 } fields[] = {
 	{"target", FIELD_TARGET, 0},
 	{"no_wait", FIELD_NO_WAIT, offsetof(struct control_request, no_wait)},
@@ -341,7 +341,7 @@ static int take_field(struct control_request *r, const struct field_is *is, cons
 	}
 }
 
-/* The field of that name that the method has; NULL: none. */
+/* The field of that name, if the method has it; or NULL. */
 static const struct field_is *find_field(enum control_method method, const char *name)
 {
 	for (size_t i = 0; i < COUNT_OF(fields); i++)
@@ -498,7 +498,7 @@ void control_fini(struct control_request *r)
 	r->message = NULL;
 }
 
-/* End a line that began at `start`: whole, or not there at all. */
+/* End a line that began at `start`; after a failure the line is removed. */
 static int end_line(struct buffer *out, size_t start)
 {
 	buffer_append(out, "\n", 1);
@@ -513,7 +513,7 @@ static void put_signal(struct json_writer *w, int signal)
 	char name[16];
 
 	text_signal_name(name, signal);
-	if (text_signal(name) != signal) /* it has no name */
+	if (text_signal(name) != signal) /* the signal has no name */
 		snprintf(name, sizeof(name), "%d", signal);
 	json_put_text(w, "signal", name);
 }
@@ -580,7 +580,7 @@ static void put_params(struct json_writer *w, const struct control_request *r)
 	json_close_object(w);
 }
 
-/* A line begins; `id` NULL: it has none. */
+/* Begin a line; `id` NULL: without one. */
 static void begin_line(struct json_writer *w, struct buffer *out, const char *id)
 {
 	json_begin(w, out);
@@ -680,7 +680,7 @@ int control_put_event(struct buffer *out, const char *id, const char *params)
 	return end_line(out, start);
 }
 
-/* The slot at the end of "web.2": its number, and where its dot stands. */
+/* The slot at the end of "web.2": its number, and the offset of its dot. */
 static long parse_slot(const char *text, size_t *dot)
 {
 	const char *at = strrchr(text, '.');
@@ -691,7 +691,7 @@ static long parse_slot(const char *text, size_t *dot)
 		text_number(&slot, at + 1, digits, UINT32_MAX) != digits)
 		return -1;
 	if (at[1] == '0' && digits > 1)
-		return -1; /* one slot, one spelling */
+		return -1; /* a slot has one spelling only */
 	*dot = (size_t)(at - text);
 	return (long)slot;
 }

@@ -63,36 +63,35 @@ struct control_request {
 	char id[80]; /* as JSON text: a number or a string */
 	enum control_method method;
 	char target[160]; /* cluster, or cluster.slot; "": the instance */
-	bool no_wait;     /* all that change something */
+	bool no_wait;     /* all methods that change something */
 	enum scale_kind scale_kind;
 	int count;    /* scale: {"count":4} or {"by":-1} */
 	int signal;   /* signal: {"signal":"USR1"} */
 	bool all;     /* signal, send */
 	bool now;     /* stop */
 	bool follow;  /* events, logs */
-	bool metrics; /* status: what metrics are made of */
+	bool metrics; /* status: only the values of which metrics are made */
 	/* status: {"readiness":"agent 10.0.0.1,http 10.0.0.2"}, without workers:
-	 * those ask whether they may send clients here */
+	 * load balancers that ask whether they may send clients here */
 	char readiness[256];
 	bool has_timeout; /* drain, undrain */
 	nsec_t timeout;   /* {"timeout":SECONDS} */
-	int last;         /* events: {"last":N}, -1: all that are kept */
-	/* logs: {"after":N}, only those that come after the "last" of another
-	 * answer */
+	int last;         /* events: {"last":N}, -1: all of the history */
+	/* logs: {"after":N}, only files that come after the "last" of another answer */
 	uint64_t after;
 	nsec_t since;                /* {"since":SECONDS since 1970}, 0: all */
-	char kinds[EVENTKINDS_TEXT]; /* {"kinds":["exited",…]}, "": all */
-	bool has_canary;             /* restart; else as the settings say */
+	char kinds[EVENTKINDS_TEXT]; /* {"kinds":["exited","ready"]}, "": all */
+	bool has_canary;             /* restart; else as in the settings */
 	int canary;                  /* {"canary":N} */
-	bool has_bake;               /* so too */
+	bool has_bake;               /* restart, as above */
 	bool drop_ports;             /* restart, reload */
 	nsec_t bake;                 /* {"bake":SECONDS} */
 	/* send: {"message":TEXT}, the text of a value.  Decoded: heap, the
 	 * caller's to free (control_fini); encoded: borrowed. */
 	char *message;
-	/* restart: {"command":[WORD,…]}, ends with NULL.  So too. */
+	/* restart: {"command":[WORD,WORD]}, ends with NULL.  Memory as of `message`. */
 	char **command;
-	/* ask: {"first":"G"}, of the request that the client will send itself */
+	/* ask: {"first":"G"}, the first byte of the request that the client will send itself */
 	char first;
 };
 
@@ -113,18 +112,18 @@ int control_encode(struct buffer *out, const struct control_request *r);
 int control_put_hello(struct buffer *out, const char *name, int pid, const char *version,
 	const char *const *clusters, size_t count);
 int control_put_error(struct buffer *out, const char *id, int code, const char *message);
-/* `{"jsonrpc":"2.0","id":ID,"result":` … the caller writes the value … */
+/* Begin `{"jsonrpc":"2.0","id":ID,"result":VALUE}`: the caller then writes VALUE. */
 int control_begin_result(struct buffer *out, const char *id);
-/* … and this ends it: `}` and newline. */
+/* End that line: `}` and newline. */
 int control_end_result(struct buffer *out);
-/* A notification: {"jsonrpc":"2.0","method":"event","params":PARAMS}; params
- * is JSON text of an object; with `id` "request":ID is put into it. */
+/* A notification: {"jsonrpc":"2.0","method":"event","params":PARAMS}; params is JSON
+ * text of an object; with `id` it gets a member "request":ID. */
 int control_put_event(struct buffer *out, const char *id, const char *params);
 
-/* "web", "web.2", "shop/web", "shop/web.2": split at the slash; a slot is a
- * last part of digits.  As names may hold dots, who knows the clusters
- * decides: `whole` is the part behind the slash, `cluster` and `slot` its
- * reading as a slot (slot -1: it has none). */
+/* "web", "web.2", "shop/web", "shop/web.2": split at the slash; a slot is a last
+ * part of digits.  As names may hold dots, the caller, who knows the clusters,
+ * decides: `whole` is the part behind the slash, `cluster` and `slot` its reading as
+ * a slot (slot -1: none). */
 struct control_target {
 	char instance[65]; /* "": none given */
 	char whole[96];

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Another major one is refused. */
+/* A file of another major version is refused. */
 enum { MAJOR = 1, MINOR = 0 };
 
 enum tag {
@@ -18,7 +18,7 @@ enum tag {
 	TAG_SEGMENT,
 };
 
-/* Beside the members. */
+/* Tags beside those of the members. */
 enum { TAG_OF_GENERATION = 100, TAG_ADDRESS = 100, TAG_SOCKET };
 
 static const struct plain_row generation_rows[] = {
@@ -97,8 +97,8 @@ void estate_fini(struct estate *e)
 	*e = (struct estate){0};
 }
 
-/* Room for one more: the room doubles each time.  The list, moved perhaps, or
- * NULL: there are too many, or no memory. */
+/* Room for one more: the room doubles each time.  Returns the list, which may have
+ * moved, or NULL: too many, or out of memory. */
 static void *make_room(void *list, size_t count, size_t size)
 {
 	if (count >= ESTATE_ITEMS_MAX)
@@ -263,7 +263,7 @@ static int take_segment(struct estate *e, const struct handover_field *group)
 	return s != NULL ? handover_get_plain(&segment_table, s, group) : -1;
 }
 
-static int take(struct estate *e, const struct handover_field *f)
+static int take_field(struct estate *e, const struct handover_field *f)
 {
 	if (f->type == HANDOVER_GROUP && f->tag == TAG_CLUSTER)
 		return take_cluster(e, f);
@@ -288,7 +288,7 @@ int estate_decode(struct estate *e, const void *data, size_t size, struct error 
 	if (handover_open_for_reading(&r, data, size, MAJOR, &version, err) == -1)
 		return -1;
 	while (handover_next(&r, &f))
-		if (take(e, &f) == -1) {
+		if (take_field(e, &f) == -1) {
 			estate_fini(e);
 			return error_set(err, 0, "field %u of it is mangled", f.tag);
 		}

@@ -24,15 +24,15 @@ struct estate_generation {
 
 struct estate_cluster {
 	char name[65];
-	uint32_t number; /* by which the table of workers knows it */
+	uint32_t number; /* its number in the table of workers */
 	uint32_t generation;
 	uint32_t wanted;
-	bool scaled;      /* `wanted` is the operator's … */
-	uint64_t workers; /* … and overrules this setting: its digest */
+	bool scaled;      /* `wanted` is the operator's number */
+	uint64_t workers; /* digest of the `workers` setting that `wanted` overrules */
 	bool says_ready;  /* learned of its command */
 	bool listens;
 	/* Why each worker has a socket of its own without a setting (struct uneven). */
-	uint32_t uneven_since; /* a generation; 0: they share one */
+	uint32_t uneven_since; /* a generation; 0: workers share one */
 	uint32_t uneven_slot;
 	uint32_t uneven_percent;
 	uint32_t uneven_workers;
@@ -43,7 +43,7 @@ struct estate_cluster {
 	uint32_t generation_count;
 };
 
-/* Has its worker asked for the socket, by a bind(2)? */
+/* Has the worker of the socket asked for it, by a bind(2)? */
 enum estate_bound { ESTATE_UNKNOWN, ESTATE_NOT_BOUND, ESTATE_BOUND };
 
 /* One of several sockets of a listener, in the order of the kernel's group. */
@@ -51,19 +51,19 @@ struct estate_socket {
 	uint64_t cookie;
 	uint64_t inode;
 	uint32_t lane;           /* of the workers that have it */
-	enum estate_bound bound; /* unknown: an older version wrote the file */
+	enum estate_bound bound; /* unknown in files of an older version */
 };
 #define ESTATE_SOCKETS_MAX 128
 
 struct estate_listener {
 	char *address;    /* as a user writes it */
-	uint32_t cluster; /* number; of a learned one */
-	uint64_t cookie;  /* SO_COOKIE: which socket it is */
+	uint32_t cluster; /* number of the cluster of a learned listener */
+	uint64_t cookie;  /* SO_COOKIE: identifies the socket */
 	uint64_t inode;
-	uint64_t file_dev; /* of a unix path that we made */
+	uint64_t file_dev; /* of a unix path that nclust made */
 	uint64_t file_ino;
-	uint32_t file_uid; /* 0: of our own; else a worker's, … */
-	uint32_t file_gid; /* … removed with its rights */
+	uint32_t file_uid; /* 0: nclust's own; else a worker's user */
+	uint32_t file_gid; /* with file_uid: the rights by which the file is removed */
 	bool made;
 	bool learned;
 	bool listening;
@@ -72,17 +72,17 @@ struct estate_listener {
 	uint32_t bit;
 	uint32_t backlog;
 	struct estate_socket sockets[ESTATE_SOCKETS_MAX];
-	uint32_t socket_count; /* 0: there is but the one of `cookie` */
+	uint32_t socket_count; /* 0: there is only the socket of `cookie` */
 };
 
 /* Shared memory. */
 struct estate_segment {
 	uint32_t cluster; /* number */
-	uint64_t wanted;  /* as the settings said … */
-	uint32_t huge;    /* … and what kind of pages */
-	uint64_t dev;     /* which one it is … */
+	uint64_t wanted;  /* the size in the settings */
+	uint32_t huge;    /* the kind of pages in the settings */
+	uint64_t dev;     /* with the inode: which segment it is */
 	uint64_t ino;
-	uint64_t size; /* … and how large */
+	uint64_t size; /* its actual size */
 };
 
 struct estate {
@@ -97,14 +97,14 @@ struct estate {
 };
 
 void estate_fini(struct estate *e);
-/* A new zeroed one behind the last; NULL: out of memory, or too many. */
+/* Append a zeroed cluster; NULL: out of memory, or too many. */
 struct estate_cluster *estate_add_cluster(struct estate *e, const char *name);
 struct estate_listener *estate_add_listener(struct estate *e, const char *address);
 
 struct estate_segment *estate_add_segment(struct estate *e);
 
 int estate_encode(struct buffer *out, const struct estate *e);
-/* -1 and `err`: nothing is left then. */
+/* -1 and `err`: then *e is empty. */
 int estate_decode(struct estate *e, const void *data, size_t size, struct error *err);
 
 #endif

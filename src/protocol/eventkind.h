@@ -8,8 +8,8 @@
 #include <stddef.h>
 
 /*
- * What events are called: what `events --kind` takes, the manual lists and the
- * shells complete.  scripts/lint-gates holds that the supervisor says no other.
+ * The names of events: `events --kind` takes them, the manual lists and the shells
+ * complete them. scripts/lint-gates checks that the supervisor uses no other.
  */
 extern const char *const event_kinds[];
 extern const size_t event_kind_count;
@@ -19,8 +19,7 @@ extern const size_t event_kind_count;
 
 /* Is the name in such a text? */
 bool eventkind_listed(const char *kinds, const char *name, size_t len);
-/* Add a name to such a text, once.  -1 and `err`: there is none of that name, or
- * no room. */
+/* Add a name to such a text, once.  -1 and `err`: unknown, or no room. */
 int eventkind_add(char kinds[EVENTKINDS_TEXT], const char *name, size_t len, struct error *err);
 
 #endif

@@ -34,9 +34,9 @@ struct exposition_line {
 	uint32_t slot;
 	uint32_t order;
 	struct span name;
-	struct span labels; /* SAMPLE: what stands between the braces */
+	struct span labels; /* SAMPLE: the text between the braces */
 	struct span rest;   /* SAMPLE: value and time; HELP: the text */
-	size_t family;      /* so much of the name is that of its family */
+	size_t family;      /* bytes of the name that are its family's */
 };
 
 /* ---- one line ---- */
@@ -49,7 +49,7 @@ static void skip_blanks(struct span *s)
 	}
 }
 
-static struct span take(struct span *s, size_t len)
+static struct span take_line(struct span *s, size_t len)
 {
 	struct span taken = {s->at, len};
 
@@ -69,10 +69,10 @@ static struct span take_word(struct span *s)
 
 	while (len < s->len && s->at[len] != ' ' && s->at[len] != '\t')
 		len++;
-	return take(s, len);
+	return take_line(s, len);
 }
 
-/* Of a metric, or with `colons` false of a label; empty: none is there. */
+/* The name of a metric, or with `colons` false of a label; empty: none. */
 static struct span take_name(struct span *s, bool colons)
 {
 	size_t len = 0;
@@ -85,7 +85,7 @@ static struct span take_name(struct span *s, bool colons)
 		if (!fits)
 			break;
 	}
-	return take(s, len);
+	return take_line(s, len);
 }
 
 static bool is_same(struct span a, struct span b)
@@ -105,14 +105,14 @@ static bool is_utf8(struct span s)
 
 		if (len == 0)
 			return false;
-		(void)take(&s, len);
+		(void)take_line(&s, len);
 	}
 	return true;
 }
 
 struct label {
 	struct span name;
-	struct span value; /* as it is written between the quotes */
+	struct span value; /* the text between the quotes */
 };
 
 static bool take_value(struct span *s, struct span *value)
@@ -128,13 +128,12 @@ static bool take_value(struct span *s, struct span *value)
 	}
 	if (len >= s->len)
 		return false;
-	*value = take(s, len);
-	(void)take(s, 1);
+	*value = take_line(s, len);
+	(void)take_line(s, 1);
 	return is_utf8(*value);
 }
 
-/* The next label, with the comma behind it.  1; 0: there is no more; -1: it is
- * none. */
+/* The next label, with the comma behind it.  1; 0: no more; -1: malformed. */
 static int next_label(struct span *s, struct label *l)
 {
 	skip_blanks(s);
@@ -144,22 +143,22 @@ static int next_label(struct span *s, struct label *l)
 	skip_blanks(s);
 	if (l->name.len == 0 || !is_at(s, '='))
 		return -1;
-	(void)take(s, 1);
+	(void)take_line(s, 1);
 	skip_blanks(s);
 	if (!is_at(s, '"'))
 		return -1;
-	(void)take(s, 1);
+	(void)take_line(s, 1);
 	if (!take_value(s, &l->value))
 		return -1;
 	skip_blanks(s);
 	if (is_at(s, ','))
-		(void)take(s, 1);
+		(void)take_line(s, 1);
 	else if (s->len > 0 && *s->at != '}')
 		return -1;
 	return 1;
 }
 
-/* As Go's strconv.ParseFloat() takes it, but for hexadecimal ones. */
+/* A number as Go's strconv.ParseFloat() takes it, but for hexadecimal ones. */
 static bool is_number(struct span s)
 {
 	char text[NUMBER_MAX];
@@ -189,7 +188,7 @@ static bool is_time(struct span s)
 		text_number(&ms, s.at + sign, s.len - sign, INT64_MAX) == s.len - sign;
 }
 
-/* No name twice, none of Prometheus' own, and a number where it wants one. */
+/* Are the labels valid: no name twice, none of Prometheus' own, and a number where one is wanted? */
 static bool are_labels_well(const struct exposition_line *line)
 {
 	struct label labels[LABELS_MAX];
@@ -216,14 +215,14 @@ static bool parse_labels(struct span *s, struct exposition_line *line)
 	struct label l;
 	int got;
 
-	(void)take(s, 1);
+	(void)take_line(s, 1);
 	line->labels.at = s->at;
 	while ((got = next_label(s, &l)) == 1)
 		;
 	if (got == -1 || !is_at(s, '}'))
 		return false;
 	line->labels.len = (size_t)(s->at - line->labels.at);
-	(void)take(s, 1);
+	(void)take_line(s, 1);
 	return are_labels_well(line);
 }
 
@@ -255,7 +254,7 @@ static enum type type_of(struct span word)
 	for (size_t i = 0; i < COUNT_OF(types); i++)
 		if (is_word(word, types[i]))
 			return (enum type)i;
-	return UNTYPED; /* OpenMetrics has some more */
+	return UNTYPED; /* OpenMetrics has further types */
 }
 
 /* 1: a line that counts; 0: another comment; -1: malformed. */
@@ -263,7 +262,7 @@ static int parse_comment(struct span s, struct exposition_line *line)
 {
 	struct span word;
 
-	(void)take(&s, 1);
+	(void)take_line(&s, 1);
 	skip_blanks(&s);
 	word = take_word(&s);
 	if (!is_word(word, "HELP") && !is_word(word, "TYPE"))
@@ -338,7 +337,7 @@ int exposition_add(struct exposition *e, uint32_t slot, const char *text, size_t
 		most = before + e->share;
 	for (; left.len > 0; number++) {
 		const char *end = memchr(left.at, '\n', left.len);
-		struct span s = take(&left, end != NULL ? (size_t)(end - left.at) : left.len);
+		struct span s = take_line(&left, end != NULL ? (size_t)(end - left.at) : left.len);
 
 		if (add_line(e, slot, s, reserved, most) == -1) {
 			bool full = e->count >= most;
@@ -354,7 +353,7 @@ int exposition_add(struct exposition *e, uint32_t slot, const char *text, size_t
 					      number);
 		}
 		if (end != NULL)
-			(void)take(&left, 1);
+			(void)take_line(&left, 1);
 	}
 	return 0;
 }
@@ -380,8 +379,8 @@ static int compare_lines(const void *one, const void *other)
 	return got != 0 ? got : (a->order > b->order) - (a->order < b->order);
 }
 
-/* The types by name; what workers do not agree about is DISPUTED.  Returns how
- * many there are. */
+/* Collect the types by name; a type that workers do not agree about is DISPUTED.
+ * Returns how many. */
 static size_t collect_types(const struct exposition *e, struct exposition_line *into)
 {
 	size_t count = 0;
@@ -492,7 +491,7 @@ static void put_sample(struct buffer *out, const struct exposition_line *line)
 	buffer_string(out, "\n");
 }
 
-/* A backslash that escapes nothing would be a mistake. */
+/* HELP of this format needs backslashes escaped. */
 static void put_help(struct buffer *out, const struct exposition_line *line)
 {
 	struct span s = line->rest;
@@ -505,7 +504,7 @@ static void put_help(struct buffer *out, const struct exposition_line *line)
 
 		if (*s.at == '\\' && !escapes)
 			buffer_string(out, "\\");
-		put_span(out, take(&s, escapes ? 2 : 1));
+		put_span(out, take_line(&s, escapes ? 2 : 1));
 	}
 	buffer_string(out, "\n");
 }

@@ -10,10 +10,10 @@
 #include <stdint.h>
 
 /*
- * What several workers tell of themselves in Prometheus' text format 0.0.4, as one
- * text of that format: each sample gets the label `slot`, the samples of a family
- * stand together, and each family has one HELP and one TYPE.  A worker's own label
- * `slot` becomes `exported_slot`, as Prometheus does it.
+ * The metrics of several workers in Prometheus' text format 0.0.4, merged into
+ * one text of that format: each sample gets the label `slot`, the samples of a
+ * family stand together, and each family has one HELP and one TYPE.  A worker's
+ * own label `slot` becomes `exported_slot`, as Prometheus does it.
  */
 #define EXPOSITION_LINES_MAX 100000U /* of all workers */
 
@@ -29,9 +29,9 @@ struct exposition {
 void exposition_init(struct exposition *e);
 void exposition_fini(struct exposition *e);
 
-/* Add what a worker has said; the text must stay as it is until all is written.
- * Lines about names that begin with `reserved` (or NULL) are left out.  -1 and
- * `err`: it is not that format, and nothing of it was added. */
+/* Add a worker's text, which must stay unchanged until all is written.  Lines about
+ * names that begin with `reserved` (or NULL) are left out.  -1 and `err`: malformed,
+ * and nothing of it was added. */
 int exposition_add(struct exposition *e, uint32_t slot, const char *text, size_t len,
 	const char *reserved, struct error *err);
 

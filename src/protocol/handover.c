@@ -10,13 +10,13 @@ static const char magic[8] = {'n', 'c', 'l', 'u', 's', 't', 'S', 'T'};
 
 /* ---- little-endian numbers ---- */
 
-static void store(char *to, uint64_t n, size_t bytes)
+static void store_le(char *to, uint64_t n, size_t bytes)
 {
 	for (size_t i = 0; i < bytes; i++)
 		to[i] = (char)(unsigned char)(n >> (8 * i));
 }
 
-static uint64_t load(const void *from, size_t bytes)
+static uint64_t load_le(const void *from, size_t bytes)
 {
 	const unsigned char *p = from;
 	uint64_t n = 0;
@@ -26,8 +26,8 @@ static uint64_t load(const void *from, size_t bytes)
 	return n;
 }
 
-/* FNV-1a, eight bytes at a time: it is to find what is cut or mangled, not
- * what is forged.  The seals see to that nobody writes to it. */
+/* FNV-1a, eight bytes at a time: it finds data that are cut or mangled, not data
+ * that are forged.  The seals prevent writes. */
 static uint64_t checksum(const void *data, size_t len)
 {
 	const unsigned char *p = data;
@@ -36,7 +36,7 @@ static uint64_t checksum(const void *data, size_t len)
 	while (len > 0) {
 		size_t n = len < 8 ? len : 8;
 
-		sum = (sum ^ load(p, n)) * UINT64_C(0x100000001b3);
+		sum = (sum ^ load_le(p, n)) * UINT64_C(0x100000001b3);
 		sum ^= sum >> 32;
 		p += n;
 		len -= n;
@@ -46,7 +46,7 @@ static uint64_t checksum(const void *data, size_t len)
 
 /* ---- writing ---- */
 
-static void append(struct handover_writer *w, const void *data, size_t len)
+static void append_bytes(struct handover_writer *w, const void *data, size_t len)
 {
 	if (w->out != NULL)
 		buffer_append(w->out, data, len);
@@ -77,7 +77,7 @@ static void put_field(struct handover_writer *w, unsigned tag, enum handover_typ
 	size_t used = make_key(bytes, tag, type);
 
 	used += make_varint(bytes + used, n);
-	append(w, bytes, used);
+	append_bytes(w, bytes, used);
 }
 
 void handover_begin(struct handover_writer *w, struct buffer *out)
@@ -85,7 +85,7 @@ void handover_begin(struct handover_writer *w, struct buffer *out)
 	static const char room[HANDOVER_HEAD];
 
 	*w = (struct handover_writer){.out = out};
-	append(w, room, sizeof(room));
+	append_bytes(w, room, sizeof(room));
 }
 
 int handover_end(struct handover_writer *w, const struct handover_version *version)
@@ -97,11 +97,11 @@ int handover_end(struct handover_writer *w, const struct handover_version *versi
 	if (w->out->failed || len > HANDOVER_SIZE_MAX)
 		return -1;
 	memcpy(head, magic, sizeof(magic));
-	store(head + 8, version->major, 2);
-	store(head + 10, version->minor, 2);
-	store(head + 12, 0, 4);
-	store(head + 16, len, 8);
-	store(head + 24, checksum(head + HANDOVER_HEAD, len - HANDOVER_HEAD), 8);
+	store_le(head + 8, version->major, 2);
+	store_le(head + 10, version->minor, 2);
+	store_le(head + 12, 0, 4);
+	store_le(head + 16, len, 8);
+	store_le(head + 24, checksum(head + HANDOVER_HEAD, len - HANDOVER_HEAD), 8);
 	return 0;
 }
 
@@ -118,7 +118,7 @@ void handover_put_i64(struct handover_writer *w, unsigned tag, int64_t n)
 void handover_put_bytes(struct handover_writer *w, unsigned tag, const void *data, size_t len)
 {
 	put_field(w, tag, HANDOVER_BYTES, len);
-	append(w, data, len);
+	append_bytes(w, data, len);
 }
 
 void handover_put_text(struct handover_writer *w, unsigned tag, const char *text)
@@ -126,7 +126,7 @@ void handover_put_text(struct handover_writer *w, unsigned tag, const char *text
 	if (text == NULL)
 		return;
 	put_field(w, tag, HANDOVER_TEXT, strlen(text));
-	append(w, text, strlen(text));
+	append_bytes(w, text, strlen(text));
 }
 
 void handover_open(struct handover_writer *w, unsigned tag)
@@ -134,9 +134,9 @@ void handover_open(struct handover_writer *w, unsigned tag)
 	char bytes[VARINT_MAX];
 
 	assert(w->depth < HANDOVER_DEPTH);
-	append(w, bytes, make_key(bytes, tag, HANDOVER_GROUP));
+	append_bytes(w, bytes, make_key(bytes, tag, HANDOVER_GROUP));
 	w->open[w->depth++] = w->out != NULL ? w->out->len : 0;
-	append(w, "\0\0\0", 4);
+	append_bytes(w, "\0\0\0", 4);
 }
 
 void handover_close(struct handover_writer *w)
@@ -146,12 +146,12 @@ void handover_close(struct handover_writer *w)
 	assert(w->depth > 0);
 	at = w->open[--w->depth];
 	if (w->out != NULL && !w->out->failed)
-		store(w->out->data + at, w->out->len - at - 4, 4);
+		store_le(w->out->data + at, w->out->len - at - 4, 4);
 }
 
 /* ---- reading ---- */
 
-/* -1: it is cut, does not fit, or is longer than it had to be. */
+/* -1: the integer is cut, does not fit, or is longer than needed. */
 static int get_varint(struct handover_reader *r, uint64_t *n)
 {
 	*n = 0;
@@ -173,7 +173,7 @@ static int get_length(struct handover_reader *r, struct handover_field *f, uint6
 		return get_varint(r, len);
 	if (r->end - r->at < 4)
 		return -1;
-	*len = load(r->at, 4);
+	*len = load_le(r->at, 4);
 	r->at += 4;
 	return 0;
 }
@@ -192,7 +192,7 @@ static int get_data(struct handover_reader *r, struct handover_field *f)
 	return 0;
 }
 
-/* 1; 0: at the end; -1: it is none. */
+/* 1; 0: at the end; -1: malformed. */
 static int get_field(struct handover_reader *r, struct handover_field *f)
 {
 	uint64_t key;
@@ -240,18 +240,18 @@ int handover_open_for_reading(struct handover_reader *r, const void *data, size_
 
 	if (len < HANDOVER_HEAD || memcmp(head, magic, sizeof(magic)) != 0)
 		return error_set(err, 0, "it is no state of an nclust");
-	version->major = (unsigned)load(head + 8, 2);
-	version->minor = (unsigned)load(head + 10, 2);
+	version->major = (unsigned)load_le(head + 8, 2);
+	version->minor = (unsigned)load_le(head + 10, 2);
 	if (version->major != major)
 		return error_set(err, 0,
 			"the state has version %u.%u, this nclust knows "
 			"version %u",
 			version->major, version->minor, major);
-	if (load(head + 16, 8) != len || load(head + 12, 4) != 0)
+	if (load_le(head + 16, 8) != len || load_le(head + 12, 4) != 0)
 		return error_set(err, 0, "the state is cut");
 	r->at = head + HANDOVER_HEAD;
 	r->end = head + len;
-	if (load(head + 24, 8) != checksum(r->at, len - HANDOVER_HEAD) || !is_sound(*r, 0))
+	if (load_le(head + 24, 8) != checksum(r->at, len - HANDOVER_HEAD) || !is_sound(*r, 0))
 		return error_set(err, 0, "the state is mangled");
 	return 0;
 }

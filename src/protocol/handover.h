@@ -51,11 +51,11 @@ struct handover_version {
 struct handover_writer {
 	struct buffer *out;
 	unsigned depth;
-	size_t open[HANDOVER_DEPTH]; /* where the length of each stands */
+	size_t open[HANDOVER_DEPTH]; /* offset of each open group's length */
 };
 
-/* Leaves room for the head, which handover_end() fills in.  `out` NULL: all that
- * is put is dropped. */
+/* Leaves room for the head, which handover_end() fills in.  `out` NULL: all fields
+ * are dropped. */
 void handover_begin(struct handover_writer *w, struct buffer *out);
 int handover_end(
 	struct handover_writer *w, const struct handover_version *version); /* -1: out of memory */
@@ -67,7 +67,7 @@ void handover_put_text(
 	struct handover_writer *w, unsigned tag, const char *text); /* NULL: no field at all */
 void handover_open(struct handover_writer *w, unsigned tag);
 void handover_close(struct handover_writer *w);
-/* Members of a struct; what is 0, "" or NEVER takes no room. */
+/* Members of a struct; a member that is 0, "" or NEVER takes no room. */
 void handover_put_plain(
 	struct handover_writer *w, const struct plain_table *table, const void *from);
 void handover_put_member(struct handover_writer *w, const struct plain_row *row, const void *from);
@@ -89,8 +89,8 @@ struct handover_field {
 };
 
 /*
- * Is it one, of this major version, whole, with fields and groups that end
- * where they should?  0, *version and *r at its first field; or -1 and `err`.
+ * Check a handover: of this major version, complete, with fields and groups that
+ * end where they should.  0, *version and *r at its first field; or -1 and `err`.
  * The bytes stay the caller's, and must not change any more.
  */
 int handover_open_for_reading(struct handover_reader *r, const void *data, size_t len,
@@ -103,15 +103,15 @@ void handover_enter(struct handover_reader *inner, const struct handover_field *
 char *handover_text(const struct handover_field *f);
 
 /*
- * Is the field a member of the table's struct?  1: yes, and it is stored; 0:
- * no number of its; -1: its type or its value is none for that member.
+ * Is the field a member of the table's struct?  1: yes, and it is stored; 0: no
+ * such number; -1: its type or its value does not fit the member.
  */
 int handover_take_plain(const struct plain_table *table, void *to, const struct handover_field *f);
-/* The same of a member that has the field's number. */
+/* The same for a member that has the field's number. */
 int handover_take_member(const struct plain_row *row, void *to, const struct handover_field *f);
-/* What all members are where no field says otherwise. */
+/* Set all members to the values that they have without a field. */
 void handover_clear_plain(const struct plain_table *table, void *to);
-/* A struct from all fields of a group; -1: one of them cannot be so. */
+/* Read a struct from all fields of a group; -1: a field does not fit. */
 int handover_get_plain(
 	const struct plain_table *table, void *to, const struct handover_field *group);
 

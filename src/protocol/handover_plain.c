@@ -10,7 +10,7 @@
 
 /* ---- members ---- */
 
-/* A number of any size, anywhere. */
+/* A number of any size, at any alignment. */
 union number {
 	uint8_t one;
 	uint16_t two;
@@ -34,7 +34,7 @@ static uint64_t get_unsigned(const void *at, size_t size)
 	}
 }
 
-/* False: it does not fit. */
+/* False: the number does not fit. */
 static bool set_unsigned(void *at, size_t size, uint64_t n)
 {
 	union number *to = at;
@@ -151,7 +151,7 @@ static bool take_data(const struct plain_row *row, char *at, const struct handov
 	return true;
 }
 
-/* The first one counts. */
+/* The first such field counts. */
 static bool take_heap(char *at, const struct handover_field *f)
 {
 	char *text;
@@ -163,7 +163,7 @@ static bool take_heap(char *at, const struct handover_field *f)
 	return text != NULL;
 }
 
-static bool take(const struct plain_row *row, char *at, const struct handover_field *f)
+static bool take_number(const struct plain_row *row, char *at, const struct handover_field *f)
 {
 	switch ((enum plain_kind)row->kind) {
 	case PLAIN_BOOL:
@@ -194,7 +194,7 @@ static bool take(const struct plain_row *row, char *at, const struct handover_fi
 
 int handover_take_member(const struct plain_row *row, void *to, const struct handover_field *f)
 {
-	return take(row, (char *)to + row->offset, f) ? 1 : -1;
+	return take_number(row, (char *)to + row->offset, f) ? 1 : -1;
 }
 
 int handover_take_plain(const struct plain_table *table, void *to, const struct handover_field *f)

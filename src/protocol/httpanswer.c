@@ -16,8 +16,8 @@ void httpanswer_init(struct httpanswer *h, bool bodiless)
 	*h = (struct httpanswer){.bodiless = bodiless};
 }
 
-/* What a field says, if it is that one; NULL: it is another. */
-static const char *field(const char *line, const char *name)
+/* The value of a field, if the line has that name; or NULL. */
+static const char *field_value(const char *line, const char *name)
 {
 	size_t len = strlen(name);
 
@@ -30,7 +30,7 @@ static enum httpanswer_state take_status(struct httpanswer *h)
 {
 	size_t len = strlen(h->line);
 
-	h->line[len] = '\n'; /* there is room: see take_line() */
+	h->line[len] = '\n'; /* within bounds: see take_line() */
 	if (httpstatus_parse(h->line, len + 1, &h->status) == HTTPSTATUS_NONE || h->status == 101)
 		return HTTPANSWER_BAD;
 	h->line[len] = '\0';
@@ -76,10 +76,10 @@ static enum httpanswer_state take_field(struct httpanswer *h)
 
 	if (*h->line == '\0')
 		return begin_body(h);
-	text = field(h->line, "Content-Length");
+	text = field_value(h->line, "Content-Length");
 	if (text != NULL)
 		return take_length(h, text);
-	text = field(h->line, "Transfer-Encoding");
+	text = field_value(h->line, "Transfer-Encoding");
 	if (text != NULL && strcasecmp(text, "chunked") != 0)
 		return HTTPANSWER_BAD;
 	h->chunked |= text != NULL;
@@ -117,8 +117,8 @@ static enum httpanswer_state take_line(struct httpanswer *h)
 	}
 }
 
-/* Take what is there of a line; of one that is too long only its beginning is
- * looked at. */
+/* Take the part of a line that is there; of a line that is too long only the
+ * beginning is kept. */
 static size_t take_text(struct httpanswer *h, const char *data, size_t len)
 {
 	const char *end = memchr(data, '\n', len);

@@ -7,19 +7,19 @@
 #include <stdint.h>
 
 /*
- * An answer of HTTP/1 (RFC 9112) to a request with "Connection: close", as it
- * comes: its status, its head and its body, which ends by its length, with its last
- * chunk, or with the connection.  Interim answers are skipped.
+ * An answer of HTTP/1 (RFC 9112) to a request with "Connection: close", in pieces
+ * as it comes: its status, its head and its body, which ends by its length, with
+ * its last chunk, or with the connection.  Interim answers are skipped.
  */
 #define HTTPANSWER_HEAD_MAX (64U * 1024)
 
 enum httpanswer_state {
 	HTTPANSWER_STATUS,
 	HTTPANSWER_FIELDS,
-	HTTPANSWER_BODY,      /* `left` bytes of it */
+	HTTPANSWER_BODY,      /* `left` bytes of the body follow */
 	HTTPANSWER_OPEN_BODY, /* until the connection ends */
 	HTTPANSWER_SIZE,      /* of a chunk */
-	HTTPANSWER_CHUNK,     /* `left` bytes of it */
+	HTTPANSWER_CHUNK,     /* `left` bytes of the chunk follow */
 	HTTPANSWER_CHUNK_END,
 	HTTPANSWER_TRAILER,
 	HTTPANSWER_WHOLE,
@@ -34,7 +34,7 @@ struct httpanswer {
 	bool chunked;
 	uint64_t left;
 	size_t head;    /* bytes of heads and of chunks' lines so far */
-	char line[256]; /* the one that is not whole yet, or its beginning */
+	char line[256]; /* a line that is not complete yet, or its beginning */
 	size_t line_len;
 	char first[128]; /* "HTTP/1.1 200 OK" */
 };

@@ -63,7 +63,7 @@ static enum httpstatus_kind parse_line(const char *line, size_t len, bool whole,
 	return *code >= 100 && *code <= 599 ? HTTPSTATUS_CODE : HTTPSTATUS_NONE;
 }
 
-/* Behind the empty line that ends a head; NULL: it has not come. */
+/* The text behind the empty line that ends a head; NULL: not there yet. */
 static const char *skip_head(const char *at, const char *end)
 {
 	while (at < end) {

@@ -12,25 +12,25 @@
 #define HTTPSTATUS_MAX 256 /* longer first lines are none */
 #define HTTPREQUEST_MAX 8192
 
-/* What is asked for is "/path", of the host that the worker listens at, or
+/* What is asked for is "/path", of the host where the worker listens, or
  * "//HOST/path".  Sets *host to the latter's; returns the length of *host. */
 size_t httpstatus_host(const char *what, const char **host);
 
 /*
- * "GET path HTTP/1.1 …" into `to`, with its end; `lines`: more of its head.  The
- * last two bytes end it: a server does not answer before it has them.  The length;
- * 0: it does not fit, or the path has bytes that would end the line.
+ * "GET path HTTP/1.1" and a head into `to`, with its end; `lines`: more of the head.
+ * A server does not answer before it has the last two bytes.  Returns the length; 0:
+ * the request does not fit, or the path has bytes that would end the line.
  */
 size_t httpstatus_request(char *to, size_t size, const char *what, const char *host,
 	char *const *lines, size_t count);
 
 enum httpstatus_kind {
-	HTTPSTATUS_MORE, /* it is not whole yet */
+	HTTPSTATUS_MORE, /* not complete yet */
 	HTTPSTATUS_CODE, /* *code, 100 to 599 */
-	HTTPSTATUS_NONE, /* that is no HTTP/1 */
+	HTTPSTATUS_NONE, /* not HTTP/1 */
 };
-/* What the answer begins with, once `len` bytes of it have come.  Interim
- * answers (100 to 199, without 101) are skipped. */
+/* The beginning of an answer, once `len` bytes have come.  Interim answers (100 to
+ * 199, without 101) are skipped. */
 enum httpstatus_kind httpstatus_parse(const char *data, size_t len, unsigned *code);
 
 static inline bool httpstatus_is_well(unsigned code)

@@ -13,8 +13,8 @@ void json_begin(struct json_writer *w, struct buffer *out)
 	*w = (struct json_writer){.out = out};
 }
 
-/* What must stand before a value or a key at this place. */
-static void separate(struct json_writer *w)
+/* Write the comma or nothing before a value or a key. */
+static void put_separator(struct json_writer *w)
 {
 	uint32_t here = UINT32_C(1) << w->depth;
 
@@ -29,8 +29,8 @@ static void separate(struct json_writer *w)
 
 static void literal(struct json_writer *w, const char *text)
 {
-	separate(w);
-	buffer_string(w->out, text); /* failure: the buffer's flag */
+	put_separator(w);
+	buffer_string(w->out, text); /* a failure sets the buffer's flag */
 }
 
 static void open_level(struct json_writer *w, const char *bracket)
@@ -71,7 +71,7 @@ void json_close_array(struct json_writer *w)
 void json_key(struct json_writer *w, const char *key)
 {
 	assert(!w->keyed && w->depth > 0);
-	separate(w);
+	put_separator(w);
 	buffer_json(w->out, key, strlen(key));
 	buffer_append(w->out, ":", 1);
 	w->keyed = true;
@@ -79,7 +79,7 @@ void json_key(struct json_writer *w, const char *key)
 
 void json_bytes(struct json_writer *w, const char *text, size_t len)
 {
-	separate(w);
+	put_separator(w);
 	buffer_json(w->out, text, len);
 }
 
@@ -93,13 +93,13 @@ void json_text(struct json_writer *w, const char *text)
 
 void json_int(struct json_writer *w, int64_t n)
 {
-	separate(w);
+	put_separator(w);
 	if (n < 0)
 		buffer_append(w->out, "-", 1);
 	buffer_number(w->out, n < 0 ? -(uint64_t)n : (uint64_t)n, 10);
 }
 
-/* A time or a percentage, as all that we write are: small enough to be a whole
+/* A time or a percentage, as nearly all numbers here are: small enough to be a whole
  * number of its last decimal. */
 static bool small_decimal(struct json_writer *w, double d, int decimals)
 {
@@ -113,7 +113,7 @@ static bool small_decimal(struct json_writer *w, double d, int decimals)
 	if (whole > 1e15)
 		return false;
 	n = (uint64_t)(whole + 0.5);
-	separate(w);
+	put_separator(w);
 	if (d < 0 && n > 0)
 		buffer_append(w->out, "-", 1);
 	for (int i = 0; i <= decimals || n > 0; i++) {
@@ -131,14 +131,14 @@ void json_decimal(struct json_writer *w, double d, int decimals)
 	char text[400]; /* the largest double has 309 digits */
 
 	if (!isfinite(d)) {
-		json_nil(w); /* JSON has no word for it */
+		json_nil(w); /* JSON cannot express NaN and infinity */
 		return;
 	}
 	assert(decimals >= 0 && decimals <= 20);
 	if (small_decimal(w, d, decimals))
 		return;
 	snprintf(text, sizeof(text), "%.*f", decimals, d);
-	/* the point is the locale's */
+	/* the locale may have another point */
 	for (char *c = text; *c != '\0'; c++)
 		if (*c != '-' && (*c < '0' || *c > '9'))
 			*c = '.';

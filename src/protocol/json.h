@@ -9,21 +9,21 @@
 #include <stdint.h>
 
 /*
- * The one JSON writer: compact, into a buffer, so that a large result can be
- * made in slices (a tree of 5,000 workers would cost the supervisor megabytes
- * and a long loop turn).  Reading is jansson's.
+ * The one JSON writer: compact, into a buffer, so that a large result can be made
+ * in slices (a tree of 5,000 workers would cost the supervisor megabytes and a
+ * long turn of the loop).  Reading is jansson's.
  *
- * Strings: < 0x20, 0x7f-0x9f, '"', '\' are escaped, invalid UTF-8 becomes
- * U+FFFD.  Commas are its business.  Failure (memory, limit) is the buffer's
- * `failed` flag.  Depth is bounded at 16 and asserted.
+ * Strings: < 0x20, 0x7f-0x9f, '"', '\' are escaped, invalid UTF-8 becomes U+FFFD.
+ * The writer puts the commas.  Failure (memory, limit) is the buffer's `failed`
+ * flag.  Depth is bounded at 16 and asserted.
  *
- * No function here may have the name of one of jansson's (json_null,
- * json_real, json_string, …): the program's would be called by the library.
+ * No function here may have the name of one of jansson's, such as json_null or
+ * json_real: the library would call the program's.
  */
 struct json_writer {
 	struct buffer *out;
 	unsigned depth;
-	uint32_t started; /* bit d: something stands at depth d already */
+	uint32_t started; /* bit d: there is a value at depth d already */
 	bool keyed;       /* a key was written, its value is next */
 };
 

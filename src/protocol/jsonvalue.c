@@ -90,7 +90,7 @@ static bool is_hex(char c)
 	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-/* Behind the backslash. */
+/* Take what follows a backslash. */
 static bool take_escape(struct scan *s)
 {
 	char c;
@@ -116,7 +116,7 @@ static bool take_character(struct scan *s)
 
 typedef signed char piece __attribute__((vector_size(16)));
 
-/* Sixteen bytes at a time, as long as they stand for themselves: most do. */
+/* Skip sixteen bytes at a time, as long as none of them is special: most are not. */
 static void skip_plain(struct scan *s)
 {
 	union {
@@ -126,7 +126,7 @@ static void skip_plain(struct scan *s)
 
 	for (; s->end - s->at >= (ptrdiff_t)sizeof(p); s->at += sizeof(p)) {
 		memcpy(&p, s->at, sizeof(p));
-		/* those from 0x80 on are below 0 */
+		/* as signed bytes, those from 0x80 on are below 0 */
 		p.bytes = (p.bytes < ' ') | (p.bytes == '"') | (p.bytes == '\\');
 		if ((p.halves[0] | p.halves[1]) != 0)
 			break;
@@ -171,7 +171,7 @@ static bool take_key(struct scan *s)
 
 static bool take_value(struct scan *s, unsigned depth);
 
-/* Behind the bracket. */
+/* Take what follows an opening bracket. */
 static bool take_members(struct scan *s, char end, unsigned depth)
 {
 	skip_space(s);
@@ -198,7 +198,7 @@ static bool take_bare(struct scan *s, unsigned depth)
 		take_number(s);
 }
 
-/* With the white space around it, and so many levels below it at most. */
+/* Take a value with the white space around it, and at most so many levels below it. */
 static bool take_value(struct scan *s, unsigned depth)
 {
 	skip_space(s);

@@ -35,8 +35,8 @@ void lineup_begin(struct lineup *l, const char *data, size_t len)
 	l->left = len;
 }
 
-/* Add to the line that was begun; too long, and none of it is kept. */
-static void add(struct lineup *l, size_t len)
+/* Append to the unfinished line; if it gets too long, none of it is kept. */
+static void add_part(struct lineup *l, size_t len)
 {
 	if (!l->skipping && buffer_append(&l->part, l->at, len) == -1) {
 		l->skipping = true;
@@ -65,7 +65,7 @@ bool lineup_next(struct lineup *l, const char **line, size_t *len)
 			advance(l, n + 1);
 			return true;
 		}
-		add(l, n);
+		add_part(l, n);
 		advance(l, n + (end != NULL));
 		if (end == NULL)
 			break;

@@ -17,8 +17,8 @@ size_t logline_head(char to[LOGLINE_HEAD], int64_t ms, unsigned stream, int pid)
 	return n > 0 && n < LOGLINE_HEAD ? (size_t)n : 0;
 }
 
-/* A number, and the byte after it. */
-static bool take(uint64_t *n, uint64_t most, char after, const char **at, size_t *len)
+/* Take a number, and the byte behind it. */
+static bool take_number(uint64_t *n, uint64_t most, char after, const char **at, size_t *len)
 {
 	size_t used = text_number(n, *at, *len, most);
 
@@ -36,9 +36,10 @@ static bool take_head(struct logline *l, const char **line, size_t *len)
 	uint64_t stream;
 	uint64_t pid;
 
-	if (!take(&seconds, SECONDS_MOST, '.', line, len) || !take(&ms, 999, ' ', line, len) ||
-		!take(&stream, 2, ' ', line, len) || stream == 0 ||
-		!take(&pid, INT_MAX, ' ', line, len))
+	if (!take_number(&seconds, SECONDS_MOST, '.', line, len) ||
+		!take_number(&ms, 999, ' ', line, len) ||
+		!take_number(&stream, 2, ' ', line, len) || stream == 0 ||
+		!take_number(&pid, INT_MAX, ' ', line, len))
 		return false;
 	*l = (struct logline){
 		.ms = (int64_t)(seconds * 1000 + ms),

@@ -75,7 +75,7 @@ enum logwire_to {
 #define LOGWIRE_OLD_SYSLOG 256U /* in `address_in_use`: RFC 3164 */
 #define LOGWIRE_ROUTES_MAX 8U
 
-/* What is held.  `worker` is its name. */
+/* Kinds of descriptors that the keeper holds.  `worker` is their name. */
 enum logwire_what {
 	LOGWIRE_A_LISTENER, /* SO_COOKIE */
 	LOGWIRE_A_WORKER,   /* serial */
@@ -83,7 +83,7 @@ enum logwire_what {
 			       supervisor's events: UINT64_MAX */
 };
 
-/* Its descriptors, in this order. */
+/* The descriptors of one name, in this order. */
 enum logwire_which {
 	LOGWIRE_SOCKET = 1, /* of a listener */
 	LOGWIRE_PIDFD = 2,
@@ -131,10 +131,10 @@ struct logwire_packet {
 /* The greeting of this logger, with what it can do. */
 struct logwire_packet logwire_hello(void);
 
-/* How many descriptors come along. */
+/* How many descriptors a packet has with this `which`. */
 unsigned logwire_count(uint32_t which);
 
-/* Check one that came over the wire (length, kind, NULs).  false: refuse. */
+/* Check a packet that was received (length, kind, NULs). false: refuse it. */
 bool logwire_check(const struct logwire_packet *p, size_t len);
 
 #endif

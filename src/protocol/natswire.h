@@ -17,11 +17,11 @@
 #define NATSWIRE_FORMAT 1
 #define NATSWIRE_ID 17    /* with its NUL */
 #define NATSWIRE_HOST 65  /* so too */
-#define NATSWIRE_MORE 320 /* no more bytes than that stand around VALUE */
+#define NATSWIRE_MORE 320 /* bytes around VALUE at most */
 
-/* What stands before "from".  The message's end is another '}'. */
+/* The text before "from".  The message ends with another '}'. */
 void natswire_head(struct buffer *to, const char *id);
-/* Make a host's name one that needs no escapes. */
+/* Change a host's name so that it needs no escapes. */
 void natswire_host(char host[NATSWIRE_HOST]);
 
 enum natswire_kind {
@@ -30,8 +30,8 @@ enum natswire_kind {
 	NATSWIRE_OTHER, /* of another format, whose number is *format */
 	NATSWIRE_NONSENSE,
 };
-/* What came for the cluster.  A MESSAGE's `from` member and what is after it begin at
- * *from.  VALUE is one value of JSON then. */
+/* What kind of line has come for the cluster.  A MESSAGE's `from` member and what
+ * follows it begin at *from; VALUE is one value of JSON then. */
 enum natswire_kind natswire_read(const char *line, size_t len, const char *cluster, const char *id,
 	const char **from, unsigned *format);
 

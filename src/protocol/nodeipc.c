@@ -24,7 +24,7 @@ struct piece {
 	size_t len;
 };
 
-static bool begins(struct piece p, const char *with)
+static bool has_prefix(struct piece p, const char *with)
 {
 	size_t len = strlen(with);
 
@@ -39,7 +39,7 @@ static void advance(struct piece *p, size_t len)
 
 static bool skip(struct piece *p, const char *word)
 {
-	if (!begins(*p, word))
+	if (!has_prefix(*p, word))
 		return false;
 	advance(p, strlen(word));
 	return true;
@@ -70,8 +70,8 @@ static bool is_taken(struct nodeipc_message *m, struct piece p)
 	return skip_count(&p, &m->seq) && p.len == 1 && *p.at == '}';
 }
 
-/* It is the last member: whoever waits for an answer gets one even where the
- * rest cannot be read (half of a character in a path). */
+/* Find "seq", the last member: a worker that waits for an answer gets one even if
+ * the rest cannot be read (half of a character in a path). */
 static void find_seq(struct nodeipc_message *m, struct piece p)
 {
 	size_t at = p.len - 1;
@@ -131,7 +131,7 @@ static size_t value_len(struct piece p)
 	return 0;
 }
 
-/* {"cmd":"NODE_HANDLE","type":"net.Socket","msg":…,"key":…} */
+/* {"cmd":"NODE_HANDLE","type":"net.Socket","msg":BODY,"key":KEY} */
 static void find_body(struct nodeipc_message *m, struct piece p)
 {
 	if (!skip(&p, HANDLE "\"type\":\""))
@@ -174,8 +174,7 @@ static void read_address(struct nodeipc_place *place, const json_t *object)
 		place->address[0] = '@';
 }
 
-/* 4, 6, -1, "udp4", "udp6"; where it is something else a descriptor is asked
- * for. */
+/* 4, 6, -1, "udp4", "udp6"; any other value asks for a descriptor. */
 static int read_family(struct nodeipc_place *place, const json_t *object)
 {
 	const json_t *type = json_object_get(object, "addressType");
@@ -234,7 +233,7 @@ static void read_key(struct nodeipc_message *m, const json_t *object)
 {
 	const json_t *key = json_object_get(object, "key");
 
-	/* one of ours is short; another is no key of ours */
+	/* a key of ours is short; any other is unknown */
 	if (json_is_string(key) && json_string_length(key) < sizeof(m->key) &&
 		json_string_length(key) == strlen(json_string_value(key)))
 		text_copy(m->key, sizeof(m->key), json_string_value(key));
@@ -290,7 +289,7 @@ static void parse(struct nodeipc_message *m, struct piece p)
 		read_object(m, object);
 	} else {
 		m->kind = NODEIPC_BROKEN;
-		if (begins(p, CLUSTER "\"act\":\"queryServer\""))
+		if (has_prefix(p, CLUSTER "\"act\":\"queryServer\""))
 			find_seq(m, p);
 	}
 	json_decref(object);
@@ -308,19 +307,19 @@ void nodeipc_decode(struct nodeipc_message *m, const char *line, size_t len)
 		m->bun = true;
 		advance(&p, 1);
 	}
-	if (!begins(p, OWN)) {
+	if (!has_prefix(p, OWN)) {
 		m->kind = NODEIPC_USER;
 		m->body = line;
 		m->body_len = len;
 		m->bun = false;
-	} else if (begins(p, OWN "HANDLE_ACK\"")) {
+	} else if (has_prefix(p, OWN "HANDLE_ACK\"")) {
 		m->kind = NODEIPC_HANDLE_ACK;
-	} else if (begins(p, OWN "HANDLE_NACK\"")) {
+	} else if (has_prefix(p, OWN "HANDLE_NACK\"")) {
 		m->kind = NODEIPC_HANDLE_NACK;
-	} else if (begins(p, HANDLE)) {
+	} else if (has_prefix(p, HANDLE)) {
 		m->kind = NODEIPC_HANDLE;
 		find_body(m, p);
-	} else if (!begins(p, CLUSTER)) {
+	} else if (!has_prefix(p, CLUSTER)) {
 		m->kind = NODEIPC_UNKNOWN;
 	} else if (is_taken(m, p)) {
 		m->kind = NODEIPC_TAKEN;
@@ -347,12 +346,12 @@ bool nodeipc_is_ready(const struct nodeipc_message *m)
 
 /* ---- writing ---- */
 
-/* Keys are numbers, addresses are inet_ntop(3)'s, and data is JSON as it came:
- * nothing of it is to be escaped. */
+/* Keys are numbers, addresses are inet_ntop(3)'s, and data is JSON as it came: none
+ * of these needs escapes. */
 #define PUT(w, format, ...) \
 	(buffer_printf((w)->out, "%s" format, (w)->bun ? "\x02" : "", __VA_ARGS__))
 
-/* The last members of an answer, and what they are filled with. */
+/* The last members of an answer, and their values. */
 #define ANSWER "\"ack\":%" PRId64 ",\"data\":%s,\"seq\":%" PRId64
 #define ANSWER_OF(a) (a)->ack, (a)->data != NULL ? (a)->data : "null", (a)->seq
 #define KEY "\"key\":\"%" PRIu64 "\","

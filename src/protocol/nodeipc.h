@@ -9,20 +9,20 @@
 #include <stdint.h>
 
 /*
- * What a Node.js cluster worker and its primary say to each other, as bytes: one
- * JSON object a line (serialization "json").  Not documented by Node; it is read
- * in lib/internal/cluster/{child,primary,utils}.js and
- * lib/internal/child_process.js of 16 to 24, and was traced.
+ * The messages between a Node.js cluster worker and its primary, as bytes: one
+ * JSON object a line (serialization "json").  Not documented by Node; read in
+ * lib/internal/cluster/{child,primary,utils}.js and lib/internal/child_process.js
+ * of 16 to 24, and traced.
  *
- * What is Node's own begins with {"cmd":"NODE_ (Bun puts a byte 0x02 before its
- * own); all else is a user's message, which is never parsed: JSON.stringify()
- * writes lone surrogates and \u0000, which few readers take.
+ * Node's own messages begin with {"cmd":"NODE_ (Bun puts a byte 0x02 before its
+ * own); all others are a user's, which are never parsed: JSON.stringify() writes
+ * lone surrogates and \u0000, which few readers take.
  */
 
 #define NODEIPC_ADDRESS_MAX 256 /* longer ones are cut, see address_len */
 #define NODEIPC_DATA_MAX 4096   /* a query's data; more is left out */
-#define NODEIPC_KEY_MAX 24      /* of our own making; others are unknown */
-#define NODEIPC_LINE_MAX 65536  /* of its own; longer ones are broken */
+#define NODEIPC_KEY_MAX 24      /* of nclust's keys; others are unknown */
+#define NODEIPC_LINE_MAX 65536  /* of Node's messages; longer ones are broken */
 
 enum nodeipc_kind {
 	NODEIPC_USER,        /* body: all of the line */
@@ -52,28 +52,27 @@ enum {
 	NODEIPC_REUSEPORT = 8, /* UV_UDP_REUSEPORT */
 };
 
-/* What a server is to be bound to. */
+/* The address that a server is to be bound to. */
 struct nodeipc_place {
 	enum nodeipc_family family;
 	bool v6;
 	bool has_address;                  /* TCP: else all addresses of both families */
 	char address[NODEIPC_ADDRESS_MAX]; /* "": none; of an abstract unix path
 					      with '@' in place of its first NUL */
-	size_t address_len;                /* as it came: may be more than there is room */
+	size_t address_len;                /* the length before the cut */
 	uint16_t port;
 	int fd;
 	unsigned flags;
 	int backlog;    /* 0: Node's default */
-	uint32_t index; /* the n-th of that place in this worker */
+	uint32_t index; /* the n-th server of that place in this worker */
 	bool readable_all;
 	bool writable_all;
 };
 
 struct nodeipc_message {
 	enum nodeipc_kind kind;
-	bool bun;    /* it came behind a 0x02 */
-	int64_t seq; /* -1: it has none; of a BROKEN one that waits for an
-			answer it is known */
+	bool bun;    /* the line began with a 0x02 */
+	int64_t seq; /* -1: none; known of a BROKEN message that waits for an answer */
 	int64_t ack;
 	bool accepted;
 	struct nodeipc_place place;
@@ -83,7 +82,7 @@ struct nodeipc_message {
 	size_t body_len;
 };
 
-/* One line without its newline.  Never fails: what cannot be read is BROKEN. */
+/* Decode one line without its newline.  Never fails: an unreadable line is BROKEN. */
 void nodeipc_decode(struct nodeipc_message *m, const char *line, size_t len);
 void nodeipc_forget(struct nodeipc_message *m);
 
@@ -92,25 +91,25 @@ bool nodeipc_is_ready(const struct nodeipc_message *m);
 
 /* ---- to a worker: a line without its newline, at the end of the buffer ---- */
 
-/* Who it is for: Bun wants its 0x02. */
+/* The kind of reader: Bun wants its 0x02. */
 struct nodeipc_writer {
 	struct buffer *out;
 	bool bun;
 };
 
-/* Answers to a query; `data` is that of the first worker, JSON, or NULL.  The
- * shared one goes with the descriptor of the socket. */
+/* Answers to a query; `data` is the first worker's, JSON, or NULL.  A shared
+ * server's goes with the descriptor of the socket. */
 struct nodeipc_answer {
-	uint64_t key; /* number of the server; an error tells of none */
+	uint64_t key; /* number of the server; not in an error */
 	int64_t ack;
 	int64_t seq;
 	const char *data;
 };
 void nodeipc_put_shared(const struct nodeipc_writer *w, const struct nodeipc_answer *a, bool udp);
-/* The primary will accept and hand over.  `address` NULL: of no name. */
+/* The primary will accept and hand over connections.  `address` NULL: no name. */
 void nodeipc_put_faux(const struct nodeipc_writer *w, const struct nodeipc_answer *a,
 	const char *address, bool v6, uint16_t port);
-/* It cannot be had; `error` as errno(3) has it. */
+/* No server can be had; `error` as errno(3) has it. */
 void nodeipc_put_error(const struct nodeipc_writer *w, const struct nodeipc_answer *a, int error);
 /* With the descriptor of a connection; answered by TAKEN of that seq. */
 void nodeipc_put_connection(const struct nodeipc_writer *w, uint64_t key, int64_t seq);

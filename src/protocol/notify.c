@@ -23,13 +23,13 @@ static bool piece_is(struct piece p, const char *word)
 	return p.len == strlen(word) && memcmp(p.at, word, p.len) == 0;
 }
 
-/* Digits and nothing else, up to `most`. */
+/* A number of digits alone, up to `most`. */
 static bool parse_number(uint64_t *n, struct piece p, uint64_t most)
 {
 	return p.len > 0 && text_number(n, p.at, p.len, most) == p.len;
 }
 
-/* "1", "0"; another value leaves it as it was. */
+/* "1", "0"; any other value leaves *flag unchanged. */
 static void parse_flag(bool *flag, struct piece value)
 {
 	if (piece_is(value, "1"))

@@ -5,29 +5,29 @@
 #include <stdint.h>
 
 /*
- * What nclust and the process that answers for a cluster without a ready worker
- * (responder/responder.h) say to each other, a packet each.  Both are of the same
- * binary: an upgrade starts another one.
+ * Messages between nclust and the process that answers for a cluster without a
+ * ready worker (responder/responder.h), a packet each.  Both are of the same
+ * binary: an upgrade starts another process.
  */
 
-/* With the cluster's listening sockets: answer who connects there, instead of what
- * was said of that cluster before.  Without any: no more. */
+/* Sent with the cluster's listening sockets: answer clients there, in place of the
+ * last order for that cluster.  Without sockets: answer no more. */
 struct responder_order {
 	uint32_t cluster;
-	uint32_t number;  /* each order has another one */
-	uint32_t wait;    /* Retry-After, in seconds … */
-	int64_t next_try; /* … unless this moment (clock_now()) is to come */
-	uint32_t page;    /* so many bytes of a page follow; 0: our own */
-	char type[28];    /* of it, with a NUL */
-	char reason[64];  /* of our own page, with a NUL */
+	uint32_t number;  /* unique for each order */
+	uint32_t wait;    /* Retry-After, in seconds, without next_try */
+	int64_t next_try; /* a moment of clock_now(); Retry-After is the time until then */
+	uint32_t page;    /* bytes of a page that follow; 0: the built-in page */
+	char type[28];    /* of that page, with a NUL */
+	char reason[64];  /* for the built-in page, with a NUL */
 };
 
-/* Its answer, at once to each order, and now and then. */
+/* The answer to each order, at once, and a count now and then. */
 struct responder_count {
 	uint32_t cluster;
-	uint32_t answers; /* so many clients more were answered */
-	uint32_t number;  /* of the order that it answers; 0: of none */
-	uint32_t sockets; /* that it got */
+	uint32_t answers; /* clients that were answered since the last packet */
+	uint32_t number;  /* of the order that this answers; 0: none */
+	uint32_t sockets; /* sockets that came with the order */
 };
 
 #endif

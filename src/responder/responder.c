@@ -29,43 +29,43 @@
 #define GUESTS_MAX 256
 #define HEAD_MAX 8192U /* of a request, in bytes */
 #define PACKET_MAX (sizeof(struct responder_order) + 64U * 1024)
-/* So long a connection is left to the workers, which may accept before nclust
+/* A connection is left to the workers for so long: they may accept before nclust
  * knows that they are ready. */
 #define PATIENCE (50 * MSEC)
-/* A call may wait: accept(2) of a socket that is in blocking mode, which is the
- * workers' choice, if one of them was faster; close(2) of one with SO_LINGER, which it
- * has from there, or of what a guest has sent along.  For so long. */
+/* The longest time in a call. accept(2) may wait: the worker may have cleared O_NONBLOCK
+ * and taken the connection first; so may close(2) of a socket with SO_LINGER, which it
+ * inherits, or of a descriptor that a guest has sent.  An alarm interrupts the call then. */
 #define BLOCKED_US 5000
 /* How long a guest may take to ask, to read its answer, and to leave. */
 #define ASKING_MAX (5 * SECOND)
 #define READING_MAX (10 * SECOND)
 #define LEAVING_MAX (2 * SECOND)
-/* One that is here for so long leaves when another one has no place. */
+/* A guest that is here for so long leaves when another one has no place. */
 #define SAFE (1 * SECOND)
-/* For those who are here when nclust has ended. */
+/* Time for the guests that are here when nclust has ended. */
 #define ENDING_MAX (1 * SECOND)
 #define COUNT_GAP (100 * MSEC)
 
-/* What is answered, until it is said anew; guests and doors refer to it. */
+/* The answer for a cluster, until the next order; guests and doors refer to it. */
 struct order {
 	struct order *next;
 	unsigned refs;
-	unsigned answers; /* that nclust has not been told of */
+	unsigned answers; /* that were not reported to nclust yet */
 	char *page;       /* heap, or NULL */
 	struct responder_order said;
 };
 
 struct door {
 	int fd;
-	nsec_t due; /* somebody waits: accept then; or 0 */
+	nsec_t due; /* a connection waits: accept it then; or 0 */
 	struct order *order;
 };
 
 enum phase {
 	GUEST_NONE, /* the place is free */
 	GUEST_ASKS,
-	GUEST_READS,  /* some of its answer is left */
-	GUEST_LEAVES, /* it has all; what it sends is thrown away */
+	GUEST_READS,  /* a part of its answer is left */
+	GUEST_LEAVES, /* it has the whole answer; what it sends is dropped */
 };
 
 struct guest {
@@ -75,20 +75,20 @@ struct guest {
 	struct order *order;
 	size_t seen; /* bytes of its request */
 	bool blank;  /* the last line is empty so far */
-	bool head;   /* it asks for the head alone */
+	bool head;   /* a HEAD request */
 	struct buffer rest;
 };
 
 struct responder {
-	int channel; /* -1: nclust has ended, … */
-	nsec_t ends; /* … and we do then */
+	int channel; /* -1: nclust has ended */
+	nsec_t ends; /* then: when this process ends */
 	struct order *orders;
 	nsec_t counted;
 	struct door *doors; /* heap */
 	size_t door_count;
 	struct pollfd *polls; /* heap: the channel, doors, guests */
 	struct guest guests[GUESTS_MAX];
-	unsigned places; /* for guests: fewer with fewer descriptors */
+	unsigned places; /* for guests: fewer where fewer descriptors are allowed */
 	unsigned guest_count;
 	char packet[PACKET_MAX];
 };
@@ -103,7 +103,7 @@ static const char too_long[] = "HTTP/1.1 431 Request Header Fields Too Large\r\n
 
 /* ---- orders ---- */
 
-static bool tell(const struct responder *r, const struct responder_count *count)
+static bool send_count(const struct responder *r, const struct responder_count *count)
 {
 	return r->channel != -1 &&
 		send(r->channel, count, sizeof(*count), MSG_DONTWAIT | MSG_NOSIGNAL) ==
@@ -117,7 +117,7 @@ static void tell_count(struct responder *r, struct order *o)
 		.answers = o->answers,
 	};
 
-	if (o->answers > 0 && tell(r, &count))
+	if (o->answers > 0 && send_count(r, &count))
 		o->answers = 0;
 }
 
@@ -185,9 +185,9 @@ static void put_answer(const struct guest *g, struct buffer *out)
 		buffer_append(out, page, len);
 }
 
-/* Send what is left.  When that is all, wait until the guest has closed: else it
+/* Send the rest of the answer.  After that, wait until the guest has closed: else it
  * could lose the answer, if it still sends. */
-static void give(struct responder *r, struct guest *g)
+static void send_answer(struct responder *r, struct guest *g)
 {
 	ssize_t sent = send(g->fd, g->rest.data, g->rest.len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
@@ -203,7 +203,7 @@ static void give(struct responder *r, struct guest *g)
 	guest_set_phase(g, GUEST_LEAVES);
 }
 
-static void answer(struct responder *r, struct guest *g, const char *refusal)
+static void begin_answer(struct responder *r, struct guest *g, const char *refusal)
 {
 	buffer_init(&g->rest, 0);
 	if (refusal != NULL)
@@ -216,7 +216,7 @@ static void answer(struct responder *r, struct guest *g, const char *refusal)
 	}
 	g->order->answers += refusal == NULL;
 	guest_set_phase(g, GUEST_READS);
-	give(r, g);
+	send_answer(r, g);
 }
 
 /* Is the request's head complete with this byte? */
@@ -233,7 +233,7 @@ static bool take_byte(struct guest *g, char byte)
 	return false;
 }
 
-static void hear(struct responder *r, struct guest *g)
+static void read_request(struct responder *r, struct guest *g)
 {
 	char data[2048];
 	ssize_t len = recv(g->fd, data, sizeof(data), MSG_DONTWAIT);
@@ -246,18 +246,18 @@ static void hear(struct responder *r, struct guest *g)
 	}
 	if (g->phase != GUEST_ASKS)
 		return;
-	/* no HTTP: a client of TLS, say, understands no answer of ours */
+	/* not HTTP: a client of TLS, say, understands no answer of ours */
 	if (g->seen == 0 && (data[0] < 'A' || data[0] > 'Z')) {
 		guest_end(r, g);
 		return;
 	}
 	for (ssize_t i = 0; i < len; i++)
 		if (take_byte(g, data[i])) {
-			answer(r, g, NULL);
+			begin_answer(r, g, NULL);
 			return;
 		}
 	if (g->seen > HEAD_MAX)
-		answer(r, g, too_long);
+		begin_answer(r, g, too_long);
 }
 
 static void guest_add(struct responder *r, int fd, struct order *order)
@@ -270,10 +270,11 @@ static void guest_add(struct responder *r, int fd, struct order *order)
 	guest_set_phase(g, GUEST_ASKS);
 	order->refs++;
 	r->guest_count++;
-	hear(r, g); /* most have asked by now */
+	read_request(r, g); /* most guests have sent their request by now */
 }
 
-/* Nobody is kept out by those who say nothing, or do not leave. */
+/* Free the place of the oldest guest, so that silent guests, or guests that do not leave, keep no
+ * other out. */
 static bool end_oldest(struct responder *r, nsec_t now)
 {
 	struct guest *oldest = NULL;
@@ -291,7 +292,7 @@ static bool has_room(struct responder *r, nsec_t now)
 	return r->guest_count < r->places || end_oldest(r, now);
 }
 
-/* When its time is over. */
+/* When the guest's time is over. */
 static nsec_t end_of(const struct guest *g)
 {
 	return g->since +
@@ -303,13 +304,13 @@ static nsec_t end_of(const struct guest *g)
 static void look_at_guest(struct responder *r, struct guest *g, bool event)
 {
 	if (event && g->phase == GUEST_READS)
-		give(r, g);
+		send_answer(r, g);
 	else if (event)
-		hear(r, g);
+		read_request(r, g);
 	if (g->phase == GUEST_NONE || clock_now() < end_of(g))
 		return;
 	if (g->phase == GUEST_ASKS)
-		answer(r, g, too_slow);
+		begin_answer(r, g, too_slow);
 	else
 		guest_end(r, g);
 }
@@ -318,7 +319,7 @@ static void look_at_guest(struct responder *r, struct guest *g, bool event)
 
 static void on_alarm(int signal)
 {
-	(void)signal; /* it ends such a call */
+	(void)signal; /* the signal itself interrupts the call */
 }
 
 static void set_alarm(suseconds_t every)
@@ -338,7 +339,7 @@ static bool somebody_waits(int fd)
 	return poll(&look, 1, 0) == 1 && look.revents == POLLIN;
 }
 
-/* This machine, or we, have no descriptor left. */
+/* The machine, or this process, has no descriptor left. */
 static void no_room(struct responder *r, struct door *d, nsec_t now)
 {
 	d->due = now + PATIENCE;
@@ -411,7 +412,7 @@ static bool make_room(struct responder *r, size_t doors)
 	return polls != NULL;
 }
 
-static void obey(struct responder *r, struct fdpass_message *m)
+static void take_order(struct responder *r, struct fdpass_message *m)
 {
 	struct order *o = order_new(r, m);
 	struct responder_count heard;
@@ -430,7 +431,7 @@ static void obey(struct responder *r, struct fdpass_message *m)
 			o->refs++;
 			heard.sockets++;
 		}
-	(void)tell(r, &heard);
+	(void)send_count(r, &heard);
 	order_unref(r, o);
 }
 
@@ -443,7 +444,7 @@ static void hear_nclust(struct responder *r)
 		if (m.len == 0)
 			break;
 		if ((size_t)m.len >= sizeof(struct responder_order))
-			obey(r, &m);
+			take_order(r, &m);
 		fdpass_drop(&m);
 	}
 	if (got == 0 || (got == -1 && errno == EINTR))
@@ -454,10 +455,8 @@ static void hear_nclust(struct responder *r)
 	r->ends = clock_now() + ENDING_MAX;
 }
 
-/* ---- the loop ---- */
-
-/* What to wait for, and until when. */
-static nsec_t prepare(struct responder *r)
+/* Fill in the descriptors to poll; returns until when. */
+static nsec_t fill_polls(struct responder *r)
 {
 	struct pollfd *at = r->polls;
 	nsec_t until = r->channel == -1 ? r->ends : NSEC_NEVER;
@@ -496,12 +495,12 @@ static int timeout_until(nsec_t until)
 	return left > 0 ? (int)((left + MSEC - 1) / MSEC) : 0;
 }
 
-static void turn(struct responder *r)
+static void run_turn(struct responder *r)
 {
 	const struct pollfd *guests = r->polls + 1 + r->door_count;
 	nsec_t now;
 
-	if (poll(r->polls, 1 + r->door_count + r->places, timeout_until(prepare(r))) == -1)
+	if (poll(r->polls, 1 + r->door_count + r->places, timeout_until(fill_polls(r))) == -1)
 		return;
 	now = clock_now();
 	set_alarm(BLOCKED_US);
@@ -524,7 +523,7 @@ static void turn(struct responder *r)
 	tell_counts(r, now);
 }
 
-/* poll(2) takes no more descriptors than there may be; some are for doors. */
+/* poll(2) takes no more descriptors than RLIMIT_NOFILE; some are for doors. */
 static unsigned places_for_guests(void)
 {
 	struct rlimit limit;
@@ -548,7 +547,7 @@ int responder_main(int channel, uid_t user)
 	memory_settle();
 	r->channel = channel;
 	while (r->channel != -1 || (r->guest_count > 0 && clock_now() < r->ends))
-		turn(r);
+		run_turn(r);
 	set_alarm(BLOCKED_US);
 	for (size_t i = 0; i < r->places; i++)
 		if (r->guests[i].phase != GUEST_NONE)

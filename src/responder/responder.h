@@ -6,13 +6,13 @@
 
 /*
  * The process that answers HTTP clients while a cluster has no ready worker
- * (`fallback`): 503, Retry-After and a page, and the connection is closed.  Started
- * by the supervisor from the same binary with one channel, by which it gets the
- * listening sockets when they are needed (protocol/responder.h).  These are
- * shared with workers, and a connection that one of them takes at once is its own.
+ * (`fallback`): 503, Retry-After and a page, and the connection is closed.  The
+ * supervisor starts it from the same binary with one channel, by which it gets the
+ * listening sockets when they are needed (protocol/responder.h).  These are shared
+ * with workers; a connection that a worker takes at once is the worker's.
  *
- * It gives up all rights, and lets itself be bound to what it has (os/sandbox.h).  It
- * ends when nclust has closed the channel, after those whom it was answering.
+ * The process gives up all rights, and lets itself be bound to its descriptors
+ * (os/sandbox.h).  It ends when nclust has closed the channel, after its last guests.
  * Returns the exit status: EX_NOPERM if the rights stay.  It writes nothing.
  */
 int responder_main(int channel, uid_t user);

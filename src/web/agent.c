@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 /*
- * HAProxy's agent-check: to each connection one line, and its end.  A client has a
- * place only until nclust has answered, and what it sends or does not read matters to
- * nobody: the line fits into any socket.  While all places are taken others wait in
- * the socket's queue.
+ * HAProxy's agent-check: each connection gets one line, and is closed.  A client
+ * has a place only until nclust has answered, and what it sends or does not read
+ * does not matter: the line fits into any socket.  While all places are taken
+ * further clients wait in the socket's queue.
  */
 
 static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -49,7 +49,7 @@ static json_int_t number(const json_t *object, const char *key)
 	return json_integer_value(json_object_get(object, key));
 }
 
-/* Is it the load that sets how many workers there are, and not the operator? */
+/* Does the load set the number of workers, and not the operator? */
 static bool follows_load(const json_t *cluster)
 {
 	const json_t *scale = json_object_get(cluster, "autoscale");
@@ -57,24 +57,24 @@ static bool follows_load(const json_t *cluster)
 	return json_is_object(scale) && json_is_false(json_object_get(scale, "by_hand"));
 }
 
-/* With a range of workers the least are all that it needs: it wants more because of
- * the load, not to serve what it serves. */
+/* With a range of workers the least number is all that the cluster needs: it wants
+ * more because of the load. */
 static json_int_t wanted_of(const json_t *cluster)
 {
 	return follows_load(cluster) ? number(json_object_get(cluster, "autoscale"), "min")
 				     : number(cluster, "wanted");
 }
 
-/* Nobody serves, because the operator has scaled it to 0. */
+/* Has the operator scaled the cluster to 0? */
 static bool is_parked(const json_t *cluster)
 {
 	return number(cluster, "wanted") == 0 && !follows_load(cluster) &&
 		!json_is_object(json_object_get(cluster, "accept"));
 }
 
-/* What part of its workers is ready; and of those that are and the connections that
- * wait for one, what part are workers. */
-static void weigh(const json_t *cluster, double *ready, double *free)
+/* The part of wanted workers that is ready; and the part of workers among ready
+ * workers and waiting connections. */
+static void weigh_cluster(const json_t *cluster, double *ready, double *free)
 {
 	const json_t *listeners = json_object_get(cluster, "listeners");
 	double workers = (double)number(cluster, "ready");
@@ -106,11 +106,11 @@ static void put_weight(struct web *web, const json_t *clusters, char *line)
 
 	json_array_foreach(clusters, i, cluster)
 	{
-		weigh(cluster, &ready, &free);
+		weigh_cluster(cluster, &ready, &free);
 	}
 	web->agent.free = free;
-	/* a few that come at once wait for a moment: only those who waited at
-	 * the look before, too, count */
+	/* a few connections that come at once wait for a moment: only connections
+	 * that waited at the look before, too, count */
 	percent = (int)(100 * ready * (free > before ? free : before) + .5);
 	snprintf(line, AGENT_LINE_MAX, "ready up %d%%\n", percent > 1 ? percent : 1);
 }
@@ -123,7 +123,7 @@ static void put_line(struct web *web, const json_t *status, char *line)
 	size_t i;
 
 	if (!json_is_array(clusters))
-		return; /* it says nothing, and HAProxy changes nothing */
+		return; /* without a line HAProxy changes nothing */
 	json_array_foreach(clusters, i, cluster)
 	{
 		const char *state = json_string_value(json_object_get(cluster, "state"));
@@ -146,9 +146,9 @@ static void put_line(struct web *web, const json_t *status, char *line)
 		put_weight(web, clusters, line);
 }
 
-/* What it has sent is read, else close(2) would reset the connection before the line
- * is read. */
-static void give(int fd, const char *line)
+/* Send the line.  First read what the client has sent, else close(2) would reset the
+ * connection before the line is read. */
+static void send_line(int fd, const char *line)
 {
 	char unread[2048];
 
@@ -169,7 +169,7 @@ void agent_answer(struct web *web, const char *json, size_t len)
 	json_decref(status);
 	for (unsigned i = 0; i < a->count; i++) {
 		if (a->guests[i].question <= web->question)
-			give(a->guests[i].fd, line);
+			send_line(a->guests[i].fd, line);
 		else
 			a->guests[left++] = a->guests[i];
 	}

@@ -15,19 +15,19 @@
 #define READ_SIZE (64U * 1024)
 #define READS_A_TURN 16
 
-/* Our requests have this id: what nclust answers begins so. */
+/* All our requests have this id: nclust's answers begin like this. */
 #define ID "1"
 static const char result[] = "{\"jsonrpc\":\"2.0\",\"id\":" ID ",\"result\":";
 static const char failure[] = "{\"jsonrpc\":\"2.0\",\"id\":" ID ",\"error\":";
 static const char event[] = "{\"jsonrpc\":\"2.0\",\"method\":\"event\","
 			    "\"params\":{\"request\":" ID ",";
 
-static bool begins(const char *line, size_t len, const char *with)
+static bool has_prefix(const char *line, size_t len, const char *with)
 {
 	return len > strlen(with) && memcmp(line, with, strlen(with)) == 0;
 }
 
-/* The event's own object: without the id, which is the same for all. */
+/* Take the event's own object, without the id, which is the same for all. */
 static void take_event(struct ask *ask, const char *line, size_t len)
 {
 	size_t head = strlen(event);
@@ -43,12 +43,12 @@ static void take_line(struct ask *ask, const char *line, size_t len)
 {
 	size_t head = strlen(result);
 
-	if (begins(line, len, event)) {
+	if (has_prefix(line, len, event)) {
 		take_event(ask, line, len);
-	} else if (ask->under_way && begins(line, len, result)) {
+	} else if (ask->under_way && has_prefix(line, len, result)) {
 		ask->under_way = false;
 		ask->answered(ask->context, line + head, len - head - 1);
-	} else if (ask->under_way && begins(line, len, failure)) {
+	} else if (ask->under_way && has_prefix(line, len, failure)) {
 		ask->under_way = false;
 		if (ask->refused != NULL)
 			ask->refused(
@@ -58,8 +58,8 @@ static void take_line(struct ask *ask, const char *line, size_t len)
 	}
 }
 
-/* As recv(2).  A descriptor comes with the last line of what is read. */
-static ssize_t receive(struct ask *ask, char *data, size_t size)
+/* recv(2) with descriptors: one comes with the last line of what is read. */
+static ssize_t receive_some(struct ask *ask, char *data, size_t size)
 {
 	struct fdpass_message m untouched;
 	ssize_t got = fdpass_read(ask->io.fd, data, size, &m);
@@ -80,12 +80,12 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	ssize_t got = 1;
 
 	(void)revents;
-	/* of events a little at a time, so that guests can keep up */
+	/* events are read a little at a time, so that guests can keep up */
 	for (int i = ask->under_way ? 0 : READS_A_TURN - 1; i < READS_A_TURN && got > 0; i++) {
 		const char *line;
 		size_t len;
 
-		got = receive(ask, data, sizeof(data));
+		got = receive_some(ask, data, sizeof(data));
 		if (got <= 0)
 			break;
 		lineup_begin(&ask->lines, data, (size_t)got);

@@ -9,19 +9,19 @@
 #include <unistd.h>
 
 #define ACCEPTS_A_TURN 16
-/* A guest has so long for its request, and then for reading the answer. */
+/* How long a guest may take for its request, and for reading the answer. */
 #define ASKING_MAX (5 * SECOND)
 #define READING_MAX (60 * SECOND)
-/* So long nclust may take for an answer. */
+/* How long nclust may take for an answer. */
 #define WAITING_MAX (5 * SECOND)
-/* … and so long may workers, with others that were asked before. */
+/* How long workers may take, with the scrapes before. */
 #define SCRAPING_MAX (15 * SECOND)
-/* When all places are taken, those make room that have not read their answer in
+/* When all places are taken, guests make room that have not read their answer in
  * this time. */
 #define READING_SAFE (5 * SECOND)
 
-/* The library only closes a connection whose request takes too long, and knows
- * of no guests that it has no place for: these two answers are ours. */
+/* The library only closes a connection whose request takes too long, and does not
+ * see guests without a place: these two answers are ours. */
 #define PLAIN "Content-Type: text/plain\r\nConnection: close\r\n"
 static const char too_slow[] = "HTTP/1.1 408 Request Timeout\r\n" PLAIN "Content-Length: 33\r\n\r\n"
 			       "the request was not sent in 5 s.\n";
@@ -88,11 +88,9 @@ static void hang_up(const struct guest *g, const char *with)
 	(void)shutdown(g->fd, SHUT_RDWR);
 }
 
-/* ---- letting in ---- */
-
-/* The one that has been asking, or else reading, for longest leaves: nobody is kept
- * out by connections that say nothing, or by clients that do not read.  A request
- * that is here already is read before. */
+/* End the guest that has been asking, or else reading, for longest: silent
+ * connections, and clients that do not read, keep nobody out.  A request that has
+ * come already is read first. */
 static bool make_room(struct web *web, enum guest_phase phase)
 {
 	nsec_t until = clock_now() - (phase == GUEST_READS ? READING_SAFE : 0);
@@ -113,7 +111,8 @@ static bool make_room(struct web *web, enum guest_phase phase)
 	return web->guest_count < GUESTS_MAX;
 }
 
-/* What it has sent is read, so that it is not reset before it reads this. */
+/* Read what the client has sent, so that close(2) does not reset the connection before it reads
+ * this. */
 static void turn_away(int fd)
 {
 	char unread[2048];

@@ -250,24 +250,24 @@ static void put_sample(
 }
 
 /* What a path like "process.turns" leads to; NULL: nowhere. */
-static json_t *follow(const json_t *from, const char *path)
+static json_t *follow_path(const json_t *from, const char *path)
 {
 	const char *end = strchrnul(path, '.');
 	json_t *found = json_object_getn(from, path, (size_t)(end - path));
 
-	return *end == '.' ? follow(found, end + 1) : found;
+	return *end == '.' ? follow_path(found, end + 1) : found;
 }
 
 static void put_one(struct writer *w, struct subject *of, const json_t *object)
 {
 	const struct family *f = w->family;
-	json_t *found = follow(object, f->path);
+	json_t *found = follow_path(object, f->path);
 	const char *key;
 	json_t *value;
 
 	if (f->type == SUMMARY) {
 		put_sample(w, of, "_sum", found);
-		put_sample(w, of, "_count", follow(object, f->count));
+		put_sample(w, of, "_count", follow_path(object, f->count));
 	} else if (f->label == NULL) {
 		put_sample(w, of, f->type == COUNTER ? "_total" : "", found);
 	} else {

@@ -37,7 +37,8 @@ static bool is_equal(const char *given, const char *token)
 	return differs == 0;
 }
 
-static const char *header(const struct web *web, struct MHD_Connection *connection, const char *key)
+static const char *request_header(
+	const struct web *web, struct MHD_Connection *connection, const char *key)
 {
 	return web->mhd.lookup_connection_value(connection, MHD_HEADER_KIND, key);
 }
@@ -45,7 +46,7 @@ static const char *header(const struct web *web, struct MHD_Connection *connecti
 static bool has_token(const struct web *web, struct MHD_Connection *connection)
 {
 	static const char scheme[] = "Bearer ";
-	const char *given = header(web, connection, "Authorization");
+	const char *given = request_header(web, connection, "Authorization");
 
 	if (web->token == NULL)
 		return true;
@@ -61,7 +62,7 @@ static bool has_token(const struct web *web, struct MHD_Connection *connection)
 static bool is_right_host(const struct web *web, struct MHD_Connection *connection)
 {
 	static const char local[] = "localhost";
-	const char *host = header(web, connection, "Host");
+	const char *host = request_header(web, connection, "Host");
 	char name[64];
 	struct in_addr ip;
 	size_t len;
@@ -81,9 +82,9 @@ static bool is_right_host(const struct web *web, struct MHD_Connection *connecti
 
 static bool has_body(const struct web *web, struct MHD_Connection *connection)
 {
-	const char *len = header(web, connection, "Content-Length");
+	const char *len = request_header(web, connection, "Content-Length");
 
-	return header(web, connection, "Transfer-Encoding") != NULL ||
+	return request_header(web, connection, "Transfer-Encoding") != NULL ||
 		(len != NULL && strcmp(len, "0") != 0);
 }
 
@@ -94,7 +95,7 @@ static size_t head_size(const struct web *web, struct MHD_Connection *connection
 }
 
 /* NULL: go on; else the answer is this one. */
-static struct answer *refuse(const struct web *web, struct MHD_Connection *connection,
+static struct answer *refuse_request(const struct web *web, struct MHD_Connection *connection,
 	const char *url, const char *method)
 {
 	const struct page *page = page_find(url, NULL);
@@ -130,7 +131,7 @@ static struct answer *refuse(const struct web *web, struct MHD_Connection *conne
 
 /* ---- requests ---- */
 
-static enum MHD_Result give(struct web *web, struct guest *g, struct answer *a)
+static enum MHD_Result give_answer(struct web *web, struct guest *g, struct answer *a)
 {
 	enum MHD_Result done;
 
@@ -148,7 +149,7 @@ static enum MHD_Result give_waiting(struct web *web, struct guest *g)
 	struct answer *a = g->answer;
 
 	g->answer = NULL;
-	return give(web, g, a);
+	return give_answer(web, g, a);
 }
 
 enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection, const char *url,
@@ -164,18 +165,18 @@ enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection, 
 		return MHD_NO;
 	if (*context == NULL) { /* the head alone is here */
 		*context = g;
-		refusal = refuse(web, connection, url, method);
-		return refusal != NULL ? give(web, g, refusal) : MHD_YES;
+		refusal = refuse_request(web, connection, url, method);
+		return refusal != NULL ? give_answer(web, g, refusal) : MHD_YES;
 	}
 	if (g->phase == GUEST_WAITS)
 		return give_waiting(web, g);
-	g->page = page_find(url, header(web, connection, "Accept"));
+	g->page = page_find(url, request_header(web, connection, "Accept"));
 	if (g->page->wants == WANTS_NOTHING)
-		return give(web, g, page_answer(web));
+		return give_answer(web, g, page_answer(web));
 	if (g->page->make == NULL && g->page->wants == WANTS_LIFE)
-		return give(web, g, stream_begin(web, g));
+		return give_answer(web, g, stream_begin(web, g));
 	if (g->page->wants == WANTS_WORKERS && scrape_is_full(web))
-		return give(web, g,
+		return give_answer(web, g,
 			answer_text(web, MHD_HTTP_SERVICE_UNAVAILABLE,
 				"16 others wait for metrics of workers\n", "Retry-After", "1"));
 	g->question = web->question + 1;

@@ -242,7 +242,7 @@ static int send_request(int fd, const char *path, const char *host, size_t sent)
 		: -1;
 }
 
-static void arm(struct web *web, nsec_t wait)
+static void arm_timer(struct web *web, nsec_t wait)
 {
 	ev_timer_stop(web->loop, &web->scrape_timer);
 	ev_now_update(web->loop);
@@ -274,7 +274,7 @@ static void begin_visit(struct scrape *s, int fd, const json_t *of)
 	ev_io_init(&v->io, on_answer, fd, EV_READ);
 	v->io.data = v;
 	s->open++;
-	arm(s->web, nsec_min(SCRAPE_WAIT, s->since + SCRAPE_MAX - clock_now()));
+	arm_timer(s->web, nsec_min(SCRAPE_WAIT, s->since + SCRAPE_MAX - clock_now()));
 	if (send_request(fd, path, host, (size_t)sent) == -1)
 		end_visit(v, "it closed the connection");
 	else
@@ -304,7 +304,7 @@ static bool is_waiting(const struct guest *g)
 		g->question != UINT32_MAX;
 }
 
-static void finish(struct scrape *s)
+static void finish_scrape(struct scrape *s)
 {
 	struct web *web = s->web;
 	nsec_t took = clock_now() - s->since;
@@ -321,17 +321,17 @@ static void finish(struct scrape *s)
 	web->scrape = NULL;
 	/* workers have something else to do, too */
 	took *= GAP_FACTOR;
-	arm(web, took > GAP ? nsec_min(took, GAP_MOST) : GAP);
+	arm_timer(web, took > GAP ? nsec_min(took, GAP_MOST) : GAP);
 }
 
 static void look_if_over(struct scrape *s)
 {
 	if (s->told && s->open == 0)
-		finish(s);
+		finish_scrape(s);
 }
 
 /* For the one that has waited longest. */
-static void begin(struct web *web)
+static void begin_scrape(struct web *web)
 {
 	const struct guest *oldest = NULL;
 	struct control_request request = {.method = METHOD_ASK, .first = 'G'};
@@ -354,7 +354,7 @@ static void begin(struct web *web)
 	text_copy(s->cluster, sizeof(s->cluster), oldest->cluster);
 	text_copy(request.target, sizeof(request.target), oldest->cluster);
 	web->scrape = s;
-	arm(web, SCRAPE_WAIT);
+	arm_timer(web, SCRAPE_WAIT);
 	ask_send(&web->workers, request);
 }
 
@@ -369,9 +369,9 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 		if (!v->over)
 			end_visit(v, "it did not answer in time");
 	if (s != NULL)
-		finish(s);
+		finish_scrape(s);
 	else
-		begin(web);
+		begin_scrape(web);
 }
 
 bool scrape_is_full(const struct web *web)
@@ -386,7 +386,7 @@ bool scrape_is_full(const struct web *web)
 void scrape_want(struct web *web, struct guest *g, const char *cluster)
 {
 	text_copy(g->cluster, sizeof(g->cluster), cluster);
-	begin(web);
+	begin_scrape(web);
 }
 
 /* ---- what nclust says ---- */
@@ -410,7 +410,7 @@ static void on_all(void *context, const char *json, size_t len)
 	struct scrape *s = web->scrape;
 
 	if (s == NULL) {
-		begin(web); /* what came late was of one that is over */
+		begin_scrape(web); /* what came late was of one that is over */
 		return;
 	}
 	s->told = true;

@@ -23,7 +23,7 @@
 #define PING (15 * SECOND)
 #define PIECE 4096
 
-static void wake(struct guest *g)
+static void wake_guest(struct guest *g)
 {
 	if (!g->suspended)
 		return;
@@ -32,10 +32,10 @@ static void wake(struct guest *g)
 	g->web->mhd.resume_connection(g->connection);
 }
 
-static void end(struct guest *g)
+static void end_stream(struct guest *g)
 {
 	g->ended = true;
-	wake(g);
+	wake_guest(g);
 }
 
 /* End it without what it has not read. */
@@ -43,10 +43,10 @@ static void cut_off(struct guest *g)
 {
 	buffer_fini(&g->events);
 	(void)shutdown(g->fd, SHUT_RDWR);
-	end(g);
+	end_stream(g);
 }
 
-static void say(struct guest *g, const char *text, size_t len)
+static void add_event(struct guest *g, const char *text, size_t len)
 {
 	if (g->ended)
 		return;
@@ -55,7 +55,7 @@ static void say(struct guest *g, const char *text, size_t len)
 		return;
 	}
 	g->since = clock_now();
-	wake(g);
+	wake_guest(g);
 }
 
 /* The library wants what is to be sent next. */
@@ -138,7 +138,7 @@ void stream_on_event(void *context, const char *json, size_t len)
 			text.data[i] = ' ';
 	for (unsigned i = 0; i < GUESTS_MAX && !text.failed; i++)
 		if (web->guests[i].phase == GUEST_FOLLOWS)
-			say(&web->guests[i], text.data, text.len);
+			add_event(&web->guests[i], text.data, text.len);
 }
 
 void stream_look(struct guest *g, nsec_t now)
@@ -147,12 +147,12 @@ void stream_look(struct guest *g, nsec_t now)
 
 	/* nobody else looks while it is suspended */
 	if (poll(&look, 1, 0) == 1)
-		end(g);
+		end_stream(g);
 	else if (now - g->since >= PING)
-		say(g, ":\n\n", 3);
+		add_event(g, ":\n\n", 3);
 }
 
 void stream_end(struct guest *g)
 {
-	end(g);
+	end_stream(g);
 }

@@ -22,18 +22,18 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-/* What is answered is said anew when something has happened, not sooner than
- * that, and after this time in any case. */
+/* A new order is sent when something has happened, not sooner than AGAIN_LEAST after
+ * the last, and after AGAIN in any case. */
 #define AGAIN_LEAST (100 * MSEC)
 #define AGAIN (60 * SECOND)
-/* Unless it has got nothing; or a worker that is to pass a probe may have clients,
- * which shows only to those who look. */
+/* Look so often where the process has no socket; or where a worker that is to pass a
+ * probe may have clients, which only a look shows. */
 #define LOOK (1 * SECOND)
-/* It ends by itself when nclust does. */
+/* The process ends by itself when nclust does. */
 #define ENDING_MS 500
-/* Retry-After, where nobody knows when there will be a worker, … */
+/* Retry-After, if no time is known, and if no worker is to come. */
 #define WAIT 1
-#define WAIT_LONG 30 /* … and where none is to come */
+#define WAIT_LONG 30 /* seconds */
 #define COUNTS_A_TURN 64
 /* A process that has not answered for so long is killed. */
 #define HANGS (1 * SECOND)
@@ -43,9 +43,9 @@ static const struct cluster_settings *settings_of(const struct service *s)
 	return cluster_next_settings(s->core);
 }
 
-/* ---- what is said ---- */
+/* ---- orders ---- */
 
-/* More than a packet takes no cluster has, in practice. */
+/* No cluster has more sockets than a packet takes, in practice. */
 static size_t add_sockets(const struct listener *l, int fds[FDPASS_MOST], size_t count)
 {
 	if (l->facts.type != SOCK_STREAM)
@@ -71,7 +71,7 @@ static size_t sockets_of(const struct service *s, int fds[FDPASS_MOST])
 	return count;
 }
 
-/* Why there is no worker.  Everybody on the network may read it. */
+/* Why the cluster has no worker.  Any client on the network may read this. */
 static const char *reason_of(const struct service *s, uint32_t *wait)
 {
 	enum cluster_state state = cluster_state(s->core);
@@ -103,9 +103,9 @@ static const char *type_of(const char *path)
 	return "text/plain; charset=utf-8";
 }
 
-/* Do it with these sockets, or, without any, do it no more.  False: not now, as it
- * has not read all that was said before.  If it never does, it hangs. */
-static bool say(struct service *s, const int *fds, size_t count)
+/* Order the process to answer at these sockets, or, without any, no more.  False:
+ * not now, as it has not read all orders before.  If it never does, it hangs. */
+static bool send_order(struct service *s, const int *fds, size_t count)
 {
 	struct fallback *f = &s->sup->fallback;
 	const struct cluster_settings *c = settings_of(s);
@@ -134,16 +134,16 @@ static bool say(struct service *s, const int *fds, size_t count)
 	return true;
 }
 
-/* It must not keep an address that nclust gives up. */
+/* Take the sockets back: the process must not keep an address that nclust gives up. */
 static void take_back(struct service *s)
 {
-	if (s->outage.answered && !say(s, NULL, 0))
+	if (s->outage.answered && !send_order(s, NULL, 0))
 		job_kill(&s->sup->fallback.life.job);
 }
 
 /* ---- when ---- */
 
-/* Is there nobody for its clients, though somebody should be? */
+/* Has the cluster no worker for its clients, though it should? */
 static bool is_out(const struct service *s)
 {
 	return settings_of(s)->fallback != NULL && cluster_ready(s->core) == 0 && !s->held.asleep &&
@@ -151,7 +151,7 @@ static bool is_out(const struct service *s)
 		!s->sup->instance.over && cluster_state(s->core) != CLUSTER_STOPPING;
 }
 
-/* It has the sockets. */
+/* Report that the process has the sockets. */
 static void tell_begin(struct service *s)
 {
 	uint32_t wait;
@@ -180,8 +180,8 @@ static void end_answers(struct service *s)
 			"a worker is ready: clients are its own again");
 }
 
-/* Does a worker that is to answer a probe before it is ready have clients?  Then they
- * are its own, and the probe waits among them: we would answer that, too. */
+/* Does a worker that is to pass a probe before it is ready have clients?  Then these are
+ * its own, and the probe waits among them: the process would answer the probe, too. */
 static bool has_clients(struct service *s)
 {
 	const struct child *child;
@@ -195,7 +195,7 @@ static bool has_clients(struct service *s)
 	return false;
 }
 
-/* When to look again; NSEC_NEVER: when something has happened. */
+/* Look at one cluster.  Returns when to look again; NSEC_NEVER: when something has happened. */
 static nsec_t look_at(struct service *s, nsec_t now)
 {
 	struct outage *o = &s->outage;
@@ -206,7 +206,7 @@ static nsec_t look_at(struct service *s, nsec_t now)
 	o->yielded |= o->answered && has_clients(s);
 	if (!is_out(s)) {
 		o->since = 0;
-		if (o->answered && !say(s, NULL, 0))
+		if (o->answered && !send_order(s, NULL, 0))
 			return AGAIN_LEAST;
 		if (o->answered)
 			end_answers(s);
@@ -221,14 +221,14 @@ static nsec_t look_at(struct service *s, nsec_t now)
 		return due - now;
 	count = sockets_of(s, fds);
 	o->answered |= count > 0;
-	if (count > 0 && !say(s, fds, count))
+	if (count > 0 && !send_order(s, fds, count))
 		return AGAIN_LEAST;
 	return settings_of(s)->ready == READY_PROBE ? LOOK : AGAIN;
 }
 
-static void start(struct supervisor *sup);
+static void start_process(struct supervisor *sup);
 
-/* Does any cluster ask for it? */
+/* Does any cluster have `fallback`? */
 static bool is_wanted(const struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
@@ -237,15 +237,15 @@ static bool is_wanted(const struct supervisor *sup)
 	return false;
 }
 
-static void look(struct supervisor *sup)
+static void look_at_all(struct supervisor *sup)
 {
 	nsec_t next = NSEC_NEVER;
 	nsec_t now = clock_now();
 
 	if (!is_wanted(sup) && sup->fallback.life.job.pid != 0)
-		(void)shutdown(sup->fallback.channel, SHUT_RDWR); /* it ends */
+		(void)shutdown(sup->fallback.channel, SHUT_RDWR); /* the process ends then */
 	else if (is_wanted(sup) && sup->fallback.life.job.pid == 0)
-		start(sup);
+		start_process(sup);
 	for (size_t i = 0; i < sup->service_count; i++)
 		next = nsec_min(next, look_at(sup->services[i], now));
 	if (next != NSEC_NEVER)
@@ -256,11 +256,11 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	(void)loop;
 	(void)revents;
-	look(timer->data);
+	look_at_all(timer->data);
 }
 
-static void hear(struct supervisor *sup);
-static void ended(void *owner, const struct pidfd_end *end);
+static void read_counts(struct supervisor *sup);
+static void on_ended(void *owner, const struct pidfd_end *end);
 
 static void on_hangs(struct ev_loop *loop, ev_timer *timer, int revents)
 {
@@ -270,7 +270,7 @@ static void on_hangs(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	if (sup->fallback.life.job.pid == 0)
 		return;
-	hear(sup); /* nclust itself may have stood still */
+	read_counts(sup); /* nclust itself may have stood still */
 	if (sup->fallback.heard != sup->fallback.orders)
 		job_kill(&sup->fallback.life.job);
 }
@@ -279,7 +279,7 @@ static void look_soon(struct supervisor *sup, nsec_t wait)
 {
 	if (sup->fallback.look.data == NULL) {
 		timer_init(&sup->fallback.look, on_look, sup);
-		role_init(&sup->fallback.life, sup, ended, on_look, sup);
+		role_init(&sup->fallback.life, sup, on_ended, on_look, sup);
 		timer_init(&sup->fallback.hangs, on_hangs, sup);
 	}
 	timer_arm_within(sup->loop, &sup->fallback.look, wait);
@@ -287,19 +287,19 @@ static void look_soon(struct supervisor *sup, nsec_t wait)
 
 /* ---- the process ---- */
 
-static void forget(struct supervisor *sup)
+static void close_channel(struct supervisor *sup)
 {
 	ev_io_stop(sup->loop, &sup->fallback.counts);
 	fd_close(&sup->fallback.channel);
 }
 
-static void ended(void *owner, const struct pidfd_end *end)
+static void on_ended(void *owner, const struct pidfd_end *end)
 {
 	struct supervisor *sup = owner;
 
-	forget(sup);
+	close_channel(sup);
 	if (is_wanted(sup) && role_again(ROLE_FALLBACK, &sup->fallback.life, end, "fallback"))
-		look(sup);
+		look_at_all(sup);
 }
 
 static void note_count(struct service *s, const struct responder_count *count)
@@ -322,7 +322,7 @@ static void note_count(struct service *s, const struct responder_count *count)
 		"has too many open files ('ulimit -n')");
 }
 
-static void hear(struct supervisor *sup)
+static void read_counts(struct supervisor *sup)
 {
 	struct fallback *f = &sup->fallback;
 	struct responder_count count;
@@ -331,7 +331,7 @@ static void hear(struct supervisor *sup)
 		ssize_t got = recv(f->channel, &count, sizeof(count), MSG_DONTWAIT);
 
 		if (got == 0)
-			ev_io_stop(sup->loop, &f->counts); /* it has ended */
+			ev_io_stop(sup->loop, &f->counts); /* the process has ended */
 		if (got != sizeof(count))
 			return;
 		if (count.number != 0)
@@ -348,10 +348,10 @@ static void on_counts(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	(void)loop;
 	(void)revents;
-	hear(watcher->data);
+	read_counts(watcher->data);
 }
 
-static void start(struct supervisor *sup)
+static void start_process(struct supervisor *sup)
 {
 	struct fallback *f = &sup->fallback;
 
@@ -371,7 +371,7 @@ static void start(struct supervisor *sup)
 
 /* ---- hooks ---- */
 
-static void note(struct outage *o, const struct report *r)
+static void note_report(struct outage *o, const struct report *r)
 {
 	nsec_t next = NSEC_NEVER;
 
@@ -401,8 +401,8 @@ static void fallback_on_report(struct service *s, const struct report *r)
 {
 	if (settings_of(s)->fallback == NULL && s->outage.number == 0)
 		return;
-	note(&s->outage, r);
-	/* a change between out and not is told at once */
+	note_report(&s->outage, r);
+	/* a beginning or an end of the outage is ordered at once */
 	look_soon(s->sup, s->outage.answered && is_out(s) ? AGAIN_LEAST : 0);
 }
 
@@ -434,7 +434,7 @@ static void fallback_on_let_go(struct holding *h)
 	look_soon(sup, AGAIN_LEAST);
 }
 
-/* It is about to get a socket by its bind(2). */
+/* The worker is about to get a socket by its bind(2). */
 static void fallback_on_provide(struct child *child, struct listener *l, bool own)
 {
 	(void)l;
@@ -443,7 +443,7 @@ static void fallback_on_provide(struct child *child, struct listener *l, bool ow
 		look_soon(child->service->sup, AGAIN_LEAST);
 }
 
-/* It would let clients wait. */
+/* A stopped process would let clients wait. */
 void fallback_stopped(struct supervisor *sup, pid_t pid)
 {
 	if (sup->fallback.life.job.pid == pid)
@@ -467,7 +467,7 @@ static void fallback_on_end(struct supervisor *sup)
 		return;
 	(void)shutdown(f->channel, SHUT_RDWR);
 	role_end(&f->life, ENDING_MS);
-	forget(sup);
+	close_channel(sup);
 }
 
 static void fallback_on_status(struct json_writer *w, const struct service *s)

@@ -15,26 +15,26 @@
 struct fallback {
 	struct role_life life;
 	int channel;
-	uint32_t orders; /* given to it, and to those before it */
-	uint32_t heard;  /* the last one that it has answered */
+	uint32_t orders; /* sent to this process and earlier ones */
+	uint32_t heard;  /* the last order that it has answered */
 	ev_io counts;
 	ev_timer look;
-	ev_timer hangs; /* it is to have answered by then */
+	ev_timer hangs; /* it must have answered by then */
 	uint32_t last;  /* number of a cluster */
 };
 
-/* That of a cluster no worker is ready.  It is in struct service. */
+/* An outage: the cluster has no ready worker.  It is in struct service. */
 struct outage {
-	uint32_t number;  /* of the cluster, for that process; or 0 */
-	uint32_t order;   /* the last one for it */
-	nsec_t since;     /* or 0: one is, or none is wanted yet */
-	nsec_t next_try;  /* of one that has died; or 0 */
-	bool crashed;     /* one has, since the last was ready */
-	bool answered;    /* clients are, by us, … */
-	bool told;        /* … and that was reported */
-	bool lacks_told;  /* … or that it has too many open files */
+	uint32_t number;  /* of the cluster, in orders; or 0 */
+	uint32_t order;   /* the last order for the cluster */
+	nsec_t since;     /* or 0: a worker is ready, or none is wanted yet */
+	nsec_t next_try;  /* of a worker that has died; or 0 */
+	bool crashed;     /* a worker has died since one was ready last */
+	bool answered;    /* the process answers the cluster's clients */
+	bool told;        /* and that was reported */
+	bool lacks_told;  /* it was reported that it has too many open files */
 	bool yielded;     /* a worker that is not ready has clients */
-	uint64_t answers; /* so many were, in all */
+	uint64_t answers; /* clients that were answered, in all */
 };
 
 #endif

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void release(struct helper *h)
+static void free_helper(struct helper *h)
 {
 	struct helper **at = &h->job.sup->commands.helpers;
 
@@ -33,7 +33,7 @@ static void on_over(void *owner, const struct pidfd_end *end)
 	if (end == NULL)
 		return; /* its end comes */
 	owner = h->owner;
-	release(h);
+	free_helper(h);
 	if (over != NULL)
 		over(owner, end, late);
 }
@@ -68,7 +68,7 @@ static char **make_environment(const struct helper_plan *p)
 	return list;
 }
 
-static int run(
+static int spawn_helper(
 	struct helper *h, const struct helper_plan *p, char *const *environment, struct error *err)
 {
 	struct supervisor *sup = p->service->sup;
@@ -97,7 +97,7 @@ static int run(
 	return got;
 }
 
-static void init(struct helper *h, struct supervisor *sup)
+static void init_job(struct helper *h, struct supervisor *sup)
 {
 	h->job.leads = true;
 	job_init(&h->job, sup, on_over, h);
@@ -116,7 +116,7 @@ struct helper *helper_start(const struct helper_plan *p, struct error *err)
 	} else {
 		h->over = p->over;
 		h->owner = p->owner;
-		got = run(h, p, environment, err);
+		got = spawn_helper(h, p, environment, err);
 	}
 	free(environment);
 	if (got == -1) {
@@ -125,7 +125,7 @@ struct helper *helper_start(const struct helper_plan *p, struct error *err)
 		free(h);
 		return NULL;
 	}
-	init(h, p->service->sup);
+	init_job(h, p->service->sup);
 	h->next = h->job.sup->commands.helpers;
 	h->job.sup->commands.helpers = h;
 	job_begin(&h->job, p->patience);
@@ -167,7 +167,7 @@ void helper_claim(struct helper *h, helper_over *over, void *owner)
 void helpers_resume(struct supervisor *sup)
 {
 	for (struct helper *h = sup->commands.helpers; h != NULL; h = h->next) {
-		init(h, sup);
+		init_job(h, sup);
 		job_resume(&h->job);
 	}
 }

@@ -268,8 +268,6 @@ static void put_facts(struct hook_run *run, const struct report *r)
 		helper_number(facts, "NCLUST_COUNT", r->count);
 }
 
-/* ---- when ---- */
-
 static void add_waiting(struct hooks *hooks, struct hook_run *run)
 {
 	*hooks->tail = run;
@@ -277,7 +275,8 @@ static void add_waiting(struct hooks *hooks, struct hook_run *run)
 	hooks->queued++;
 }
 
-static void enqueue(struct service *service, enum hook_event event, const struct report *report)
+static void enqueue_hook(
+	struct service *service, enum hook_event event, const struct report *report)
 {
 	struct supervisor *sup = service->sup;
 	const struct cluster_settings *settings = cluster_settings(service->core);
@@ -334,29 +333,29 @@ static void hooks_on_report(struct service *service, const struct report *r)
 {
 	switch (r->kind) {
 	case REPORT_READY:
-		enqueue(service, HOOK_READY, r);
+		enqueue_hook(service, HOOK_READY, r);
 		break;
 	case REPORT_UNWELL:
 		if (r->why == WHY_REQUEST)
-			enqueue(service, HOOK_HANG, r);
+			enqueue_hook(service, HOOK_HANG, r);
 		break;
 	case REPORT_EXITED:
-		enqueue(service, HOOK_EXIT, r);
+		enqueue_hook(service, HOOK_EXIT, r);
 		if (is_crash(service, r))
-			enqueue(service, HOOK_CRASH, r);
+			enqueue_hook(service, HOOK_CRASH, r);
 		break;
 	case REPORT_ROLLOUT_STARTED:
 	case REPORT_ROLLOUT_DONE:
 	case REPORT_ROLLOUT_FAILED:
 	case REPORT_ROLLOUT_SUPERSEDED:
-		enqueue(service, HOOK_ROLLOUT, r);
+		enqueue_hook(service, HOOK_ROLLOUT, r);
 		break;
 	case REPORT_SCALED:
-		enqueue(service, HOOK_SCALE, r);
+		enqueue_hook(service, HOOK_SCALE, r);
 		break;
 	case REPORT_STATE:
 		if (r->state == CLUSTER_STOPPING)
-			enqueue(service, HOOK_STOP, r);
+			enqueue_hook(service, HOOK_STOP, r);
 		break;
 	default:
 		break;

@@ -20,9 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* When what a dead worker has left behind has the lock, try again after this. */
+/* When processes that a dead worker has left have the lock, try again after this. */
 #define AGAIN (200 * MSEC)
-#define LONG (5 * SECOND) /* then it is said */
+#define LONG (5 * SECOND) /* then it is reported */
 
 static const char told[] = "{\"nclust\":\"leader\"}";
 
@@ -38,8 +38,8 @@ static struct child *child_of(const struct service *s, uint64_t serial)
 	return c;
 }
 
-/* Has it the lock, or can it have it now? */
-static bool takes(const struct child *c)
+/* Has the worker the lock, or can it have it now? */
+static bool takes_lock(const struct child *c)
 {
 	return c->leading.fd != -1 && lockfd_take(c->leading.fd);
 }
@@ -51,7 +51,7 @@ static bool is_better(const struct child *c, const struct child *than)
 	return c->slot < than->slot;
 }
 
-static struct child *best(const struct service *s)
+static struct child *best_candidate(const struct service *s)
 {
 	struct child *found = NULL;
 	struct child *c;
@@ -63,35 +63,35 @@ static struct child *best(const struct service *s)
 }
 
 /* A worker that has taken the lock by itself leads, ready or not. */
-static struct child *find(const struct service *s, bool *refused)
+static struct child *find_leader(const struct service *s, bool *refused)
 {
 	struct child_walk walk = children_of(s);
-	struct child *c = best(s);
+	struct child *c = best_candidate(s);
 
 	*refused = false;
-	if (c == NULL || takes(c))
+	if (c == NULL || takes_lock(c))
 		return c;
 	*refused = true;
-	while ((c = child_next(&walk)) != NULL && !takes(c))
+	while ((c = child_next(&walk)) != NULL && !takes_lock(c))
 		;
 	return c;
 }
 
-/* The worker that was told so leads until it ends.  Of one of an earlier nclust
- * there may be no duplicate. */
+/* The worker that was told to lead leads until it ends.  nclust may have no
+ * duplicate of an earlier nclust's worker. */
 static const struct child *leader_of(const struct service *s)
 {
 	const struct child *c =
 		s->leadership.serial != 0 ? child_of(s, s->leadership.serial) : NULL;
 
-	return c != NULL && (c->leading.fd == -1 || takes(c)) ? c : NULL;
+	return c != NULL && (c->leading.fd == -1 || takes_lock(c)) ? c : NULL;
 }
 
-static void lead(struct service *s, struct child *c)
+static void tell_leader(struct service *s, struct child *c)
 {
 	s->leadership.serial = c->serial;
 	s->leadership.refused = 0;
-	/* the next nclust must not tell it again */
+	/* the next nclust must not tell the worker again */
 	if (c->kept.entry != NULL)
 		c->kept.entry->flags |= STATE_LEADS;
 	news_say_worker(c, LOG_NOTE, "leader", "is now the leader");
@@ -99,7 +99,7 @@ static void lead(struct service *s, struct child *c)
 		(void)channel_send(c->channel, told, sizeof(told) - 1, -1, true);
 }
 
-/* What an adopted worker leaves behind is not below us, so we cannot end it. */
+/* Processes that an adopted worker has left are not below nclust, so it cannot end them. */
 static void try_again(struct service *s)
 {
 	nsec_t *since = &s->leadership.refused;
@@ -118,16 +118,16 @@ static void try_again(struct service *s)
 	timer_arm_within(s->sup->loop, &s->sup->leaders.choose, AGAIN);
 }
 
-static void choose(struct service *s)
+static void choose_leader(struct service *s)
 {
 	struct child *c;
 	bool refused;
 
 	if (leader_of(s) != NULL)
 		return;
-	c = find(s, &refused);
+	c = find_leader(s, &refused);
 	if (c != NULL)
-		lead(s, c);
+		tell_leader(s, c);
 	else if (refused && !s->leadership.blocked)
 		try_again(s);
 }
@@ -140,7 +140,7 @@ static void on_choose(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (sup->services[i]->leadership.fd != -1)
-			choose(sup->services[i]);
+			choose_leader(sup->services[i]);
 }
 
 /* Later in this turn: the caller may be about to start or end workers. */
@@ -162,7 +162,7 @@ static int open_file(struct service *s)
 	if (s->leadership.fd != -1)
 		return 0;
 	s->leadership.fd = lockfd_make("nclust-leader");
-	s->sup->orphans.changed = true; /* the keeper is to have it */
+	s->sup->orphans.changed = true; /* the keeper is to have the descriptor */
 	return s->leadership.fd != -1 ? 0 : -1;
 }
 
@@ -225,7 +225,7 @@ static void leader_on_end(struct supervisor *sup)
 
 /* ---- `orphans = keep` ---- */
 
-/* A duplicate of what the worker has; -1: we may not look, or it has closed it. */
+/* A duplicate of the worker's descriptor; -1: nclust may not look, or the worker has closed it. */
 static int take_again(struct child *c)
 {
 	struct leadership *l = &c->service->leadership;
@@ -275,9 +275,9 @@ static void leader_on_status(struct json_writer *w, const struct service *s)
 
 	if (!cluster_settings(s->core)->leader)
 		return;
-	choose((struct service *)(uintptr_t)s);
+	choose_leader((struct service *)(uintptr_t)s);
 	c = leader_of(s);
-	/* a reload has ended it */
+	/* a reload has ended the leadership */
 	if (c == NULL && !cluster_settings(s->core)->leader)
 		return;
 	json_key(w, "leader");

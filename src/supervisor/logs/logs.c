@@ -15,7 +15,7 @@
 /* The last lines of workers that end with nclust are written, too. */
 #define LAST_MOMENT (2 * SECOND)
 
-/* ---- telling the logger ---- */
+/* ---- the logger's list of sinks ---- */
 
 static bool send_sink(struct service *service, size_t i)
 {
@@ -64,7 +64,7 @@ static bool can_route(struct service *service)
 	if (sup->logger.routes)
 		return true;
 	if (s->log_sink_count == 1 && s->log_sinks[0].kind == SINK_PREFIX)
-		return false; /* that is what it does anyway */
+		return false; /* that is the logger's default */
 	log_note("the logger of an earlier nclust is replaced: it cannot write "
 		 "where '%s' wants it",
 		service->name);
@@ -78,7 +78,7 @@ static void forget_told(struct service *service)
 	service->routed.settings = NULL;
 }
 
-/* Whatever an earlier logger asked for, this one has not. */
+/* A new logger has asked for nothing yet: forget the requests of the last one. */
 static void look_at_logger(struct supervisor *sup)
 {
 	if (sup->logs == NULL || sup->logs->logger == sup->logger.life.started)
@@ -87,8 +87,8 @@ static void look_at_logger(struct supervisor *sup)
 	sup->logs->logger = sup->logger.life.started;
 }
 
-/* A logger that was told of no sinks does without them. */
-static void tell(struct service *service)
+/* Send the cluster's list; a logger that was never sent a list has no sinks. */
+static void send_routes(struct service *service)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
 	struct supervisor *sup = service->sup;
@@ -116,15 +116,15 @@ static void logs_on_handing(struct service *service)
 	if (service->routed.logger != service->sup->logger.life.started)
 		forget_told(service);
 	if (service->routed.settings != cluster_settings(service->core))
-		tell(service);
+		send_routes(service);
 }
 
 static void logs_on_settings(struct service *service)
 {
-	tell(service);
+	send_routes(service);
 }
 
-static void reopen(struct service *service, const char *old)
+static void send_reopen(struct service *service, const char *old)
 {
 	struct logwire_packet p = {.kind = LOGWIRE_REOPEN};
 
@@ -133,11 +133,11 @@ static void reopen(struct service *service, const char *old)
 	(void)logger_send(service->sup, &p, NULL, 0);
 }
 
-/* What the workers write that run is written there, too. */
+/* Running workers write to the files of the new name, too. */
 static void logs_on_renamed(struct service *service, const char *old)
 {
 	if (service->routed.settings != NULL)
-		reopen(service, old);
+		send_reopen(service, old);
 	forget_told(service);
 }
 
@@ -151,10 +151,10 @@ static void logs_on_drop(struct service *service)
 void logs_reopen(struct service *service)
 {
 	if (service->routed.settings != NULL)
-		reopen(service, "");
+		send_reopen(service, "");
 }
 
-/* ---- what it asks ---- */
+/* ---- the logger's requests ---- */
 
 static void logs_on_logger_asks(struct supervisor *sup, const struct logwire_packet *p)
 {
@@ -164,17 +164,17 @@ static void logs_on_logger_asks(struct supervisor *sup, const struct logwire_pac
 		opener_take(sup, p);
 }
 
-/* It may have asked an nclust that is gone. */
+/* The logger may have asked an nclust that is gone. */
 static void logs_on_adopted(struct service *service)
 {
-	tell(service);
+	send_routes(service);
 }
 
 static void logs_on_go_on(struct supervisor *sup)
 {
 	opener_resume(sup);
 	for (size_t i = 0; i < sup->service_count; i++)
-		tell(sup->services[i]);
+		send_routes(sup->services[i]);
 }
 
 static void logs_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)

@@ -24,7 +24,7 @@
 #define CHANNEL_MS 1000
 #define PACKING_PATIENCE (3600 * SECOND)
 
-/* ---- in the process of its own ---- */
+/* ---- in the process that opens ---- */
 
 static int open_it(const struct service *service, const struct logwire_packet *p,
 	struct logfile *file, struct error *err)
@@ -47,7 +47,7 @@ static bool send_answer(const struct logwire_packet *p, int fd)
 	return true;
 }
 
-static bool answer(const struct service *service, const struct logwire_packet *p)
+static bool open_and_send(const struct service *service, const struct logwire_packet *p)
 {
 	struct logwire_packet back = *p;
 	struct logfile file = {.fd = -1};
@@ -73,19 +73,19 @@ static bool answer(const struct service *service, const struct logwire_packet *p
 	return sent;
 }
 
-static int work(void *owner)
+static int run_opener(void *owner)
 {
 	const struct opener *o = owner;
 
 	for (const struct ask *a = o->sup->logs->asks; a != NULL; a = a->next)
-		if (a->opener == o && !answer(service_named(o->sup, a->p.cluster), &a->p))
+		if (a->opener == o && !open_and_send(service_named(o->sup, a->p.cluster), &a->p))
 			break;
 	return 0;
 }
 
 /* ---- in nclust ---- */
 
-/* The sink that is asked for; NULL: there is none any more. */
+/* The sink that is asked for; NULL: it was removed. */
 static const struct log_sink *sink_of(const struct supervisor *sup, const struct logwire_packet *p)
 {
 	const struct service *service = service_named(sup, p->cluster);
@@ -105,7 +105,7 @@ static bool is_same(const struct logwire_packet *a, const struct logwire_packet 
 	return a->which == b->which && strcmp(a->cluster, b->cluster) == 0;
 }
 
-/* The path of its last old file; false: it has none. */
+/* The path of the sink's last old file; false: it has none. */
 static bool old_path(
 	char path[PATH_MAX], const struct supervisor *sup, const struct logwire_packet *p)
 {
@@ -120,7 +120,7 @@ static bool old_path(
 	return true;
 }
 
-/* Does a command work on it, also one that was started before an upgrade? */
+/* Does a command compress it, also one that was started before an upgrade? */
 static bool is_packed(const struct supervisor *sup, const struct logwire_packet *p)
 {
 	const struct helper *h = sup->commands.helpers;
@@ -143,8 +143,8 @@ static bool has_place(const struct supervisor *sup, const char *cluster)
 	return count < OPENERS_OF_ONE;
 }
 
-/* Can it be begun?  Not while a command works on an old file, whose name would
- * change; nor while a process is at the same sink. */
+/* May the request be served?  Not while a command works on an old file, whose name
+ * would change; nor while a process is at the same sink. */
 static bool is_free(const struct supervisor *sup, const struct ask *ask)
 {
 	if (ask->opener != NULL || !has_place(sup, ask->p.cluster) || is_packed(sup, &ask->p))
@@ -155,8 +155,8 @@ static bool is_free(const struct supervisor *sup, const struct ask *ask)
 	return true;
 }
 
-/* Remove those of this opener; NULL: those that nobody can answer any more. */
-static void drop(struct supervisor *sup, const struct opener *o)
+/* Drop the requests of this opener; NULL: requests that cannot be answered any more. */
+static void drop_asks(struct supervisor *sup, const struct opener *o)
 {
 	struct ask **at = &sup->logs->asks;
 
@@ -173,7 +173,7 @@ static void drop(struct supervisor *sup, const struct opener *o)
 	}
 }
 
-/* If it cannot be killed, its place is not free until it has ended. */
+/* A process that cannot be killed keeps its place until it has ended. */
 static void on_over(void *owner, const struct pidfd_end *end)
 {
 	struct opener *o = owner;
@@ -184,29 +184,29 @@ static void on_over(void *owner, const struct pidfd_end *end)
 			o->cluster);
 		return;
 	}
-	drop(o->sup, o);
+	drop_asks(o->sup, o);
 	opener_run(o->sup);
 }
 
-static void start(struct supervisor *sup, struct opener *o)
+static void start_opener(struct supervisor *sup, struct opener *o)
 {
 	const struct aside_plan plan = {
-		.work = work,
+		.work = run_opener,
 		.over = on_over,
 		.owner = o,
 		.patience = PATIENCE,
-		/* the logger sees our end when nobody holds it any more */
+		/* the logger sees our end closed when no process has it any more */
 		.keep = sup->logger.watcher.fd,
 	};
 
 	if (aside_begin(&o->job, sup, &plan) == 0)
 		return;
 	log_syserr("cannot open log files");
-	drop(sup, o); /* the logger asks again */
+	drop_asks(sup, o); /* the logger asks again */
 }
 
-/* Give the opener an ask, and more of the same sink. */
-static bool assign(struct supervisor *sup, struct opener *o)
+/* Give the opener a request, and others of the same sink. */
+static bool assign_asks(struct supervisor *sup, struct opener *o)
 {
 	struct ask *first = sup->logs->asks;
 	unsigned count = 0;
@@ -227,16 +227,16 @@ void opener_run(struct supervisor *sup)
 {
 	if (sup->logs == NULL || sup->logger.watcher.fd == -1)
 		return;
-	drop(sup, NULL);
+	drop_asks(sup, NULL);
 	for (size_t i = 0; i < OPENERS; i++) {
 		struct opener *o = &sup->logs->openers[i];
 
 		if (o->job.pid != 0)
 			continue;
 		o->sup = sup;
-		if (!assign(sup, o))
+		if (!assign_asks(sup, o))
 			return;
-		start(sup, o);
+		start_opener(sup, o);
 	}
 }
 
@@ -261,7 +261,7 @@ void opener_take(struct supervisor *sup, const struct logwire_packet *p)
 		return;
 	for (end = &logs->asks; *end != NULL; end = &(*end)->next)
 		if (is_same(&(*end)->p, p) && (*end)->p.slot == p->slot && (*end)->opener == NULL) {
-			(*end)->p = *p; /* once is enough */
+			(*end)->p = *p; /* a second request for it takes its place */
 			return;
 		}
 	ask = calloc(1, sizeof(*ask));
@@ -305,7 +305,7 @@ void opener_forget(struct supervisor *sup)
 		if (ask->opener == NULL)
 			ask->p.which = LOGWIRE_ROUTES_MAX;
 	if (sup->logs != NULL)
-		drop(sup, NULL);
+		drop_asks(sup, NULL);
 }
 
 static void forget_packings(struct supervisor *sup)
@@ -324,7 +324,7 @@ void opener_free(struct supervisor *sup)
 		return;
 	for (size_t i = 0; i < OPENERS; i++) {
 		job_end(&sup->logs->openers[i].job);
-		drop(sup, &sup->logs->openers[i]);
+		drop_asks(sup, &sup->logs->openers[i]);
 	}
 	opener_forget(sup);
 	free(sup->logs);

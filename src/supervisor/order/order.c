@@ -12,12 +12,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- what it waits for ---- */
+/* ---- dependencies ---- */
 
 enum met {
 	MET,
 	NOT_YET,
-	LOST, /* it has ended otherwise: only a restart of it can help */
+	LOST, /* it has ended otherwise: only its restart can help */
 };
 
 static enum met look_at(const struct service *of, bool done)
@@ -33,7 +33,7 @@ static enum met look_at(const struct service *of, bool done)
 	return cluster_all_ready(of->core) ? MET : NOT_YET;
 }
 
-/* The next one that is not met; NULL: there is none. */
+/* The next dependency that is not met; NULL: none. */
 static const struct service *next_missing(
 	const struct service *s, const char **at, struct dependency *d, enum met *met)
 {
@@ -52,7 +52,7 @@ static const char *after_of(const struct service *s)
 	return cluster_next_settings(s->core)->after;
 }
 
-static bool waits(const struct service *s)
+static bool has_missing(const struct service *s)
 {
 	const char *at = after_of(s);
 	struct dependency d;
@@ -61,8 +61,8 @@ static bool waits(const struct service *s)
 	return next_missing(s, &at, &d, &met) != NULL;
 }
 
-/* It waits for one that has ended, or that waits for such a one.  There are no
- * cycles.  `by_itself`: not for one that an operator has stopped. */
+/* Does the cluster wait for one that has ended, or that waits for such a cluster?
+ * There are no cycles.  `by_itself`: without clusters that an operator has stopped. */
 static bool is_lost(const struct service *s, bool by_itself)
 {
 	const char *at = s->stage.held ? after_of(s) : NULL;
@@ -77,7 +77,7 @@ static bool is_lost(const struct service *s, bool by_itself)
 	return false;
 }
 
-/* nclust is to end with it: it can never start. */
+/* Must nclust end with this cluster, which can never start? */
 static bool is_essential_lost(const struct service *s)
 {
 	return cluster_settings(s->core)->essential && !s->stage.leaving && !s->stage.stop_asked &&
@@ -138,8 +138,8 @@ static void fail_start(struct service *s, const char *how)
 		lifecycle_fail(s->sup, 1, "the start failed");
 }
 
-/* Its command has ended, or there is none. */
-static void prepared(struct service *s, const char *how, uint64_t serial)
+/* The cluster's command `before` has ended, or it has none. */
+static void on_prepared(struct service *s, const char *how, uint64_t serial)
 {
 	struct event event = {
 		.kind = EVENT_PREPARED,
@@ -164,7 +164,7 @@ static void prepared(struct service *s, const char *how, uint64_t serial)
 		service_tell(s, &event);
 }
 
-/* Is it to be prepared for a start or a rollout, and nothing done about it yet? */
+/* Is a start or a rollout to be prepared, and the command not begun yet? */
 static bool is_due(const struct service *s)
 {
 	return s->order.step == NULL && !s->stage.stop_asked &&
@@ -178,7 +178,7 @@ static enum step_kind kind_of_start(const struct service *s)
 	return view.unprepared && (!s->stage.held || view.fresh) ? STEP_ROLLOUT : STEP_START;
 }
 
-static void share(const struct service *of)
+static void share_step(const struct service *of)
 {
 	for (size_t i = 0; i < of->sup->service_count; i++) {
 		struct service *s = of->sup->services[i];
@@ -188,7 +188,7 @@ static void share(const struct service *of)
 	}
 }
 
-static void begin(struct service *s)
+static void begin_step(struct service *s)
 {
 	const struct cluster_settings *settings = cluster_settings(s->core);
 	unsigned generation = cluster_generation(s->core);
@@ -201,14 +201,14 @@ static void begin(struct service *s)
 	}
 	s->order.kind = kind_of_start(s);
 	if (settings->before.text == NULL)
-		prepared(s, NULL, 0);
-	else if (step_begin(s, s->order.kind, generation, settings, prepared, &err) == -1)
-		prepared(s, err.text, 0);
+		on_prepared(s, NULL, 0);
+	else if (step_begin(s, s->order.kind, generation, settings, on_prepared, &err) == -1)
+		on_prepared(s, err.text, 0);
 	else if (settings->before_of_all)
-		share(s);
+		share_step(s);
 }
 
-/* Does one run that is for all, which was begun before this cluster wanted it? */
+/* Does a command run that several clusters share, begun before this cluster wanted it? */
 static bool is_taken(const struct service *s)
 {
 	bool taken = false;
@@ -225,9 +225,9 @@ static void look_at_start(struct service *s)
 
 	if (!is_due(s) || is_taken(s))
 		return;
-	/* only the first start waits: an operator's restart is meant */
-	if (!s->stage.held || cluster_view_rollout(s->core).fresh || !waits(s)) {
-		begin(s);
+	/* only the first start waits: an operator's restart is deliberate */
+	if (!s->stage.held || cluster_view_rollout(s->core).fresh || !has_missing(s)) {
+		begin_step(s);
 		return;
 	}
 	if (s->order.waits_told)
@@ -239,7 +239,7 @@ static void look_at_start(struct service *s)
 
 /* ---- the stop ---- */
 
-/* Is one of those yet to end that are to stop before it? */
+/* Is a cluster yet to end that must stop before this one? */
 static bool has_dependents(const struct service *s)
 {
 	for (size_t i = 0; i < s->sup->service_count; i++) {
@@ -272,7 +272,7 @@ static void on_stop_step(struct service *s, const char *how, uint64_t serial)
 	stop_now(s);
 }
 
-/* False: there is nothing to wait for. */
+/* False: the cluster has no command to wait for. */
 static bool begin_stop_step(struct service *s)
 {
 	const struct cluster_settings *settings = cluster_settings(s->core);
@@ -310,9 +310,9 @@ static void look_at_stop(struct service *s)
 
 /* ---- once a turn ---- */
 
-/* Nothing runs any more, and who waits can never start: then nclust ends, as when
- * the last worker has ended.  In the background it does not wait for that, nor for
- * the others if what waits is essential. */
+/* If nothing runs any more, and waiting clusters can never start, nclust ends, as
+ * when the last worker has ended.  In the background it ends sooner if the waiting
+ * cluster is essential. */
 static void look_if_lost(struct supervisor *sup)
 {
 	const struct service *lost = NULL;
@@ -360,7 +360,7 @@ void order_look(struct supervisor *sup)
 		look_if_lost(sup);
 }
 
-/* ---- what else happens ---- */
+/* ---- other events ---- */
 
 static void order_on_report(struct service *s, const struct report *r)
 {
@@ -368,7 +368,7 @@ static void order_on_report(struct service *s, const struct report *r)
 
 	switch (r->kind) {
 	case REPORT_ROLLOUT_STARTED:
-		/* nothing runs: none must be born before `before` has run */
+		/* nothing runs: no worker must be born before `before` has run */
 		if (view.fresh && view.unprepared)
 			s->stage.held = true;
 		break;
@@ -380,14 +380,14 @@ static void order_on_report(struct service *s, const struct report *r)
 	case REPORT_STATE:
 		if (r->state != CLUSTER_STOPPING && r->state != CLUSTER_STOPPED &&
 			r->state != CLUSTER_FAILED && !s->stage.stop_held)
-			s->stage.stop_asked = false; /* it was begun anew */
+			s->stage.stop_asked = false; /* the cluster was started again */
 		break;
 	default:
 		break;
 	}
 }
 
-/* Workers of an earlier nclust serve: it was started long ago. */
+/* Workers of an earlier nclust serve: the cluster was started long ago. */
 static void order_on_adopted(struct service *s)
 {
 	struct child_walk walk = children_of(s);

@@ -5,15 +5,15 @@
 #include "supervisor/common/part.h"
 
 /*
- * The order of starts and stops: a cluster starts when those that it is `after` are ready,
- * and when its command `before` has succeeded; it stops before those, and when its
- * command `before-stop` has ended.  While it waits, stage.held or stage.stop_held is
- * set, and the core gets no time.  All of it is looked at once a turn, so that no
- * event is missed.
+ * The order of starts and stops: a cluster starts when the clusters in its
+ * `after` are ready, and when its command `before` has succeeded; it stops before
+ * those, and when its command `before-stop` has ended.  While it waits,
+ * stage.held or stage.stop_held is set, and the core gets no time.  All clusters
+ * are looked at once a turn, so that no event is missed.
  */
 extern const struct part order_part;
 
-/* Once a turn: start and stop those that have waited long enough. */
+/* Once a turn: start and stop clusters that have waited long enough. */
 void order_look(struct supervisor *sup);
 
 #endif

@@ -13,7 +13,7 @@ enum step_kind { STEP_START, STEP_ROLLOUT, STEP_STOP };
 struct order {
 	struct step *step; /* `before` or `before-stop` runs; or NULL */
 	enum step_kind kind;
-	bool waits_told; /* that it waits for others */
+	bool waits_told; /* it was reported that it waits for others */
 };
 
 #endif

@@ -14,10 +14,10 @@
 struct step {
 	struct helper *helper;
 	step_over *over;
-	struct child output; /* no worker: it has the pipes, for the logger */
+	struct child output; /* not a worker: it has the pipes, for the logger */
 };
 
-/* Of those that wait for it, one that does no longer; NULL: there is none. */
+/* A cluster that waits for the step, and now does not any more; NULL: none left. */
 static struct service *take_waiter(const struct supervisor *sup, const struct step *step)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
@@ -28,7 +28,7 @@ static struct service *take_waiter(const struct supervisor *sup, const struct st
 	return NULL;
 }
 
-static void release(struct step *step)
+static void free_step(struct step *step)
 {
 	const struct supervisor *sup = step->output.service->sup;
 
@@ -56,13 +56,13 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 		snprintf(how, sizeof(how), "exit %d", end->code);
 	if (step->output.output[0] != -1 && capture_ask_last(&step->output))
 		serial = step->output.serial;
-	step->helper = NULL; /* it is gone */
+	step->helper = NULL; /* the helper has freed itself */
 	for (; (waiter = take_waiter(sup, step)) != NULL; serial = 0)
 		over(waiter, *how != '\0' ? how : NULL, serial);
-	release(step);
+	free_step(step);
 }
 
-static int start(struct step *step, struct helper_plan *plan, struct error *err)
+static int start_helper(struct step *step, struct helper_plan *plan, struct error *err)
 {
 	struct service *service = plan->service;
 	struct supervisor *sup = service->sup;
@@ -115,9 +115,9 @@ int step_begin(struct service *service, enum step_kind kind, unsigned generation
 	service->order.step = step;
 	service->order.kind = kind;
 	if (plan.recipe != NULL)
-		got = start(step, &plan, err);
+		got = start_helper(step, &plan, err);
 	if (got == -1)
-		release(step);
+		free_step(step);
 	return got;
 }
 
@@ -135,7 +135,7 @@ void step_forget(struct service *service)
 	if (step == NULL || step->output.service != service || step->helper == NULL)
 		return;
 	helper_forget(step->helper);
-	release(step);
+	free_step(step);
 }
 
 void step_on_logger_up(struct supervisor *sup)

@@ -5,26 +5,26 @@
 #include "supervisor/hooks/helper.h"
 
 /*
- * A command that a cluster waits for: `before` its start or a rollout, `before-stop`
- * its stop.  It is a helper (hooks/helper.h); its output goes where that of the workers
- * goes, as if slot 0 had written it, and the logger reads it, so that a flood costs nclust
- * nothing.  A cluster has one at a time; several may have the same.
+ * A command that a cluster waits for: `before` its start or a rollout, `before-stop` its
+ * stop.  It is a helper (hooks/helper.h); its output goes where that of the workers goes,
+ * as if slot 0 had written it, and the logger reads it, so that a flood costs nclust
+ * nothing.  A cluster has one step at a time; several clusters may share one.
  */
 
-/* It has ended; `how` is NULL, or says why that is a failure, and `serial` is what
- * its last output is called (news_expect()), or 0. */
+/* The step has ended; `how` is NULL, or says why that is a failure, and `serial`
+ * names its last output (news_expect()), or 0. */
 typedef void step_over(struct service *service, const char *how, uint64_t serial);
 
-/* Start it, for workers of that generation.  -1 and `err`. */
+/* Start a step, for workers of that generation.  -1 and `err`. */
 int step_begin(struct service *service, enum step_kind kind, unsigned generation,
 	const struct cluster_settings *settings, step_over *over, struct error *err);
-/* Let it wait for that of another cluster. */
+/* Let the cluster wait for the step of another one. */
 void step_share(struct service *service, enum step_kind kind, const struct service *of);
-/* Kill it, if one runs that is its own; nobody is called. */
+/* Kill the cluster's step, unless others share it; `over` is not called. */
 void step_forget(struct service *service);
-/* A new logger is to get their output. */
+/* A new logger is to get the output of steps. */
 void step_on_logger_up(struct supervisor *sup);
-/* Does one of that kind run? */
+/* Does a step of that kind run? */
 bool step_runs(const struct service *service, enum step_kind kind);
 
 #endif

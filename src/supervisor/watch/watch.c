@@ -25,7 +25,7 @@
 
 /* A process that has ended is started again after this time. */
 #define RESTART (1 * SECOND)
-/* What it sends: a letter for the kind, and text. */
+/* Packets of the process: a letter for the kind, and text. */
 #define CHANGED 'c'
 #define WARNING 'w'
 #define PACKET_MAX 600
@@ -35,7 +35,7 @@ struct watching {
 	struct job job;
 	ev_io news;       /* its fd: from the process */
 	ev_timer again;   /* start it again, or roll */
-	char *patterns;   /* that it was started with, as one text */
+	char *patterns;   /* of the process that runs, as one text */
 	unsigned rollout; /* the last one that a change has begun */
 	bool due;         /* a change waits for a rollout that goes on */
 	char path[PACKET_MAX];
@@ -48,30 +48,30 @@ static nsec_t now_on_the_wall(void)
 
 /* ---- in the process ---- */
 
-static void say(char kind, const char *text)
+static void send_packet(char kind, const char *text)
 {
 	char packet[PACKET_MAX];
 	int len = snprintf(packet, sizeof(packet), "%c%s", kind, text);
 
 	if (len >= (int)sizeof(packet))
 		len = sizeof(packet) - 1;
-	/* nobody reads any more: nclust ends, and so do we */
+	/* the channel is closed: nclust ends, and so does this process */
 	(void)send(ASIDE_FD, packet, (size_t)len, MSG_NOSIGNAL);
 }
 
 static void say_changed(void *data, const char *path)
 {
 	(void)data;
-	say(CHANGED, path);
+	send_packet(CHANGED, path);
 }
 
 static void say_warning(void *data, const char *text)
 {
 	(void)data;
-	say(WARNING, text);
+	send_packet(WARNING, text);
 }
 
-static int work(void *owner)
+static int run_watch(void *owner)
 {
 	const struct watching *w = owner;
 	const struct service *s = w->service;
@@ -89,7 +89,7 @@ static int work(void *owner)
 	};
 
 	if (base == NULL || watchtree_run(&plan) == -1)
-		return EX_UNAVAILABLE; /* it was said why */
+		return EX_UNAVAILABLE; /* the reason was sent */
 	return 0;
 }
 
@@ -111,7 +111,7 @@ static bool has_to_wait(const struct watching *w)
 	return under_way.under_way && under_way.id != w->rollout;
 }
 
-static void roll(struct watching *w)
+static void begin_rollout(struct watching *w)
 {
 	const struct roll all = {.slot = SLOT_ALL};
 	struct service *s = w->service;
@@ -130,7 +130,7 @@ static void roll(struct watching *w)
 	w->rollout = cluster_last_rollout(s->core);
 }
 
-static void take(struct watching *w, const char *packet, size_t len)
+static void handle_packet(struct watching *w, const char *packet, size_t len)
 {
 	char text[4 * PACKET_MAX];
 
@@ -141,18 +141,18 @@ static void take(struct watching *w, const char *packet, size_t len)
 	}
 	text_copy(w->path, sizeof(w->path), text);
 	w->service->watched = now_on_the_wall();
-	roll(w);
+	begin_rollout(w);
 }
 
-/* False: there is no more. */
+/* Read one packet.  False: no more. */
 static bool take_one(struct watching *w)
 {
 	char packet[PACKET_MAX];
 	ssize_t got = recv(w->news.fd, packet, sizeof(packet), MSG_DONTWAIT);
 
 	if (got > 0)
-		take(w, packet, (size_t)got);
-	else if (got == 0) /* it has ended */
+		handle_packet(w, packet, (size_t)got);
+	else if (got == 0) /* the process has ended */
 		ev_io_stop(w->service->sup->loop, &w->news);
 	return got > 0;
 }
@@ -164,9 +164,9 @@ static void on_news(struct ev_loop *loop, ev_io *io, int revents)
 	(void)take_one(io->data);
 }
 
-/* ---- the process, from outside ---- */
+/* ---- the process, seen from nclust ---- */
 
-static void stop(struct watching *w)
+static void stop_process(struct watching *w)
 {
 	int fd = w->news.fd;
 
@@ -183,10 +183,10 @@ static void on_over(void *owner, const struct pidfd_end *end)
 	struct service *s = w->service;
 	bool told = !end->signalled && end->code == EX_UNAVAILABLE;
 
-	/* what it has said before its end */
+	/* packets from before its end */
 	while (take_one(w))
 		;
-	stop(w);
+	stop_process(w);
 	if (!told) {
 		log_warn("%s: watch: the process that watches ended (%s %d), "
 			 "starting it again",
@@ -195,12 +195,12 @@ static void on_over(void *owner, const struct pidfd_end *end)
 	}
 }
 
-static void start(struct watching *w)
+static void start_process(struct watching *w)
 {
 	struct supervisor *sup = w->service->sup;
 	int pair[2];
 	const struct aside_plan plan = {
-		.work = work,
+		.work = run_watch,
 		.over = on_over,
 		.owner = w,
 		.patience = NSEC_NEVER,
@@ -229,9 +229,9 @@ static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)loop;
 	(void)revents;
 	if (w->news.fd == -1)
-		start(w);
+		start_process(w);
 	if (w->due && !has_to_wait(w))
-		roll(w);
+		begin_rollout(w);
 }
 
 static void watch_on_drop(struct service *s)
@@ -240,13 +240,13 @@ static void watch_on_drop(struct service *s)
 
 	if (w == NULL)
 		return;
-	stop(w);
+	stop_process(w);
 	free(w->patterns);
 	free(w);
 	s->watching = NULL;
 }
 
-/* Watch what the settings say, or nothing. */
+/* Watch the patterns of the settings, or nothing. */
 static void watch_on_settings(struct service *s)
 {
 	const struct strings *wanted = &cluster_next_settings(s->core)->watch;
@@ -271,7 +271,7 @@ static void watch_on_settings(struct service *s)
 	io_init(&w->news, on_news, -1, w);
 	timer_init(&w->again, on_again, w);
 	s->watching = w;
-	start(w);
+	start_process(w);
 	if (s->watched == 0)
 		s->watched = now_on_the_wall();
 }
@@ -291,7 +291,7 @@ static void watch_on_report(struct service *s, const struct report *r)
 	if (w != NULL && w->due &&
 		(r->kind == REPORT_ROLLOUT_DONE || r->kind == REPORT_ROLLOUT_FAILED ||
 			r->kind == REPORT_ROLLOUT_SUPERSEDED))
-		timer_arm(s->sup->loop, &w->again, 0); /* not in its midst */
+		timer_arm(s->sup->loop, &w->again, 0); /* not within the report */
 }
 
 static void watch_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)
