@@ -154,7 +154,7 @@ static void name_ourselves(const struct supervisor *sup)
 	(void)prctl(PR_SET_NAME, slash != NULL ? slash + 1 : sup->upgrade.exe_path);
 }
 
-static void tell_success(struct supervisor *sup, const struct carry_reader *r)
+static void report_success(struct supervisor *sup, const struct carry_reader *r)
 {
 	char text[300];
 	char took[24];
@@ -174,7 +174,7 @@ static void tell_success(struct supervisor *sup, const struct carry_reader *r)
 	reexec_tell(sup, text, false);
 }
 
-static void tell_failure(struct supervisor *sup, const char *why)
+static void report_failure(struct supervisor *sup, const char *why)
 {
 	char text[700];
 
@@ -194,9 +194,9 @@ static int continue_with(struct supervisor *sup, struct inheritance *in)
 		sup->upgrade.count++;
 	take_over(sup, in);
 	if (in->image != -1)
-		tell_success(sup, r);
+		report_success(sup, r);
 	else
-		tell_failure(sup, in->why);
+		report_failure(sup, in->why);
 	if (sup->instance.ready_once)
 		manager_ready(sup);
 	memory_settle();

@@ -349,7 +349,7 @@ static int start_services(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-static void tell_addresses(const struct supervisor *sup)
+static void log_addresses(const struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
@@ -364,7 +364,7 @@ static void tell_addresses(const struct supervisor *sup)
 #define CONTAINER_GRACE (10 * SECOND)
 
 /* The time from the first stop signal to SIGKILL. */
-static nsec_t stop_takes(const struct cluster_settings *s)
+static nsec_t stop_time(const struct cluster_settings *s)
 {
 	nsec_t sum = 0;
 
@@ -375,7 +375,7 @@ static nsec_t stop_takes(const struct cluster_settings *s)
 
 /* Warn if a container's grace period may be too short: its runtime kills PID 1, and with it all
  * workers, without waiting for their stop. */
-static void tell_grace(const struct supervisor *sup)
+static void warn_short_grace(const struct supervisor *sup)
 {
 	const struct settings *settings = sup->settings;
 	const struct cluster_settings *slowest = NULL;
@@ -385,16 +385,16 @@ static void tell_grace(const struct supervisor *sup)
 	if (getpid() != 1)
 		return;
 	for (size_t i = 0; i < settings->cluster_count; i++)
-		if (slowest == NULL || stop_takes(settings->clusters[i]) > stop_takes(slowest))
+		if (slowest == NULL || stop_time(settings->clusters[i]) > stop_time(slowest))
 			slowest = settings->clusters[i];
-	if (slowest == NULL || stop_takes(slowest) <= CONTAINER_GRACE)
+	if (slowest == NULL || stop_time(slowest) <= CONTAINER_GRACE)
 		return;
-	needed = (stop_takes(slowest) + slowest->drain_timeout) / SECOND + 5;
+	needed = (stop_time(slowest) + slowest->drain_timeout) / SECOND + 5;
 	log_note("%s: 'stop-timeout' is %s, but container runtimes kill PID 1 "
 		 "after 10s: grant more ('docker stop -t %lld', "
 		 "'terminationGracePeriodSeconds: %lld'), or set a shorter "
 		 "'stop-timeout'",
-		slowest->name, text_duration(span, stop_takes(slowest)), needed, needed);
+		slowest->name, text_duration(span, stop_time(slowest)), needed, needed);
 }
 
 /* Check the length of notify sockets' paths: nclust reaches them by descriptor, but workers need a
@@ -440,7 +440,7 @@ static int open_rundir(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-static void tell_deadly_calls(void)
+static void log_deadly_calls(void)
 {
 	char names[128];
 
@@ -465,7 +465,7 @@ static int start_instance(struct supervisor *sup, struct error *err)
 		return -1;
 	heal_init(sup);
 	renew_init(sup, child_on_renewed);
-	tell_deadly_calls();
+	log_deadly_calls();
 	intercept_init(sup);
 	if (signals_init(sup, err) == -1 || news_init(sup, err) == -1 ||
 		reap_init(sup, err) == -1 || adopt_begin(sup, err) == -1 ||
@@ -485,8 +485,8 @@ static int start_instance(struct supervisor *sup, struct error *err)
 	brokers_begin(sup);
 	watch_begin(sup);
 	cpus_begin(sup);
-	tell_addresses(sup);
-	tell_grace(sup);
+	log_addresses(sup);
+	warn_short_grace(sup);
 	return 0;
 }
 
@@ -526,7 +526,7 @@ static void supervisor_free(struct supervisor *sup)
 	fd_close(&sup->daemon.log_fd);
 }
 
-static void tell_left(const char *path)
+static void warn_not_removed(const char *path)
 {
 	log_warn("'%s' could not be removed: its disk is slow, or another "
 		 "process holds its directory",
@@ -547,11 +547,11 @@ static void release_names(struct supervisor *sup)
 	}
 	if (sup->settings->pidfile != NULL && sup->daemon.pidfile_written &&
 		rundir_remove_pidfile(sup->settings->pidfile) == -1)
-		tell_left(sup->settings->pidfile);
+		warn_not_removed(sup->settings->pidfile);
 	if (sup->has_rundir && sup->orphans.has_past)
 		rundir_leave(&sup->rundir);
 	else if (sup->has_rundir && rundir_close(&sup->rundir) == -1)
-		tell_left(sup->rundir.path);
+		warn_not_removed(sup->rundir.path);
 }
 
 static void release_all(struct supervisor *sup)

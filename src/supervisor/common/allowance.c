@@ -57,7 +57,7 @@ static nsec_t charge_cost(nsec_t *whole_at, nsec_t now, nsec_t cost)
 	return *whole_at - now < AHEAD_MOST ? 0 : *whole_at - now - AHEAD_MOST + REST_LEAST;
 }
 
-static void tell_worker(const struct child *child, struct rest *rest, const char *what)
+static void log_greedy_worker(const struct child *child, struct rest *rest, const char *what)
 {
 	if (!rest->told)
 		log_worker(child, LOG_WARN,
@@ -67,7 +67,7 @@ static void tell_worker(const struct child *child, struct rest *rest, const char
 	rest->told = true;
 }
 
-static void tell_cluster(struct service *service)
+static void log_greedy_cluster(struct service *service)
 {
 	if (!service->life.greed_told)
 		log_warn("%s: its workers together keep nclust busy: nclust "
@@ -96,9 +96,9 @@ nsec_t allowance_end(struct allowance *a, struct child *child,
 		a->rest->set = rest;
 	}
 	if (alone > 0)
-		tell_worker(child, a->rest, what);
+		log_greedy_worker(child, a->rest, what);
 	if (together > 0)
-		tell_cluster(service);
+		log_greedy_cluster(service);
 	rest(child, false);
 	timer_arm(service->sup->loop, &a->rest->timer, alone > together ? alone : together);
 	return cost;
@@ -111,7 +111,7 @@ nsec_t allowance_end_any(struct service *service, nsec_t begun)
 		&service->life.whole_at, clock_now(), (allowance_begin() - begun) * WORKER_PART);
 
 	if (rest > 0)
-		tell_cluster(service);
+		log_greedy_cluster(service);
 	return rest;
 }
 

@@ -314,7 +314,7 @@ static int take_field(struct carry_reader *r, const struct carried *what, void *
 }
 
 /* Is the member set?  A descriptor that is not set is -1, other members are zeros. */
-static bool is_there(const struct plain_row *row, const char *at)
+static bool is_set(const struct plain_row *row, const char *at)
 {
 	char none = row->kind == PLAIN_FD || row->kind == PLAIN_PIDFD ? -1 : 0;
 
@@ -332,7 +332,7 @@ static bool is_whole(const struct carried *what, const void *of)
 
 		if (row->kind == CARRY_ROW_BESIDE && !is_whole(row->what, of))
 			return false;
-		if (row->must && !is_there(row, (const char *)of + row->offset))
+		if (row->must && !is_set(row, (const char *)of + row->offset))
 			return false;
 	}
 	return true;

@@ -48,7 +48,7 @@ struct foreign {
 };
 
 /* Can a process with fewer rights than nclust pass descriptors to it? */
-static bool has_others(const struct supervisor *sup)
+static bool has_weaker_users(const struct supervisor *sup)
 {
 	return (sup->settings->control_gid >= 0 || privilege_has(CAP_SETUID)) && vfork_is_shared();
 }
@@ -137,7 +137,7 @@ static bool reap_child(struct closing_child *by)
 	return true;
 }
 
-static bool is_served(const struct closer *c, uint64_t owner)
+static bool has_closing_child(const struct closer *c, uint64_t owner)
 {
 	for (size_t i = 0; i < CLOSERS_MOST; i++)
 		if (c->children[i].child.pid != 0 && c->children[i].owner == owner)
@@ -154,7 +154,7 @@ static bool take_batch(struct closing_child *by)
 	size_t first = 0;
 	size_t kept;
 
-	while (first < c->count && is_served(c, c->list[first].owner))
+	while (first < c->count && has_closing_child(c, c->list[first].owner))
 		first++;
 	if (first == c->count)
 		return false;
@@ -388,7 +388,7 @@ int foreign_receive(struct supervisor *sup, const struct child *by, int fd, void
 	int error;
 	int got;
 
-	if (!has_others(sup))
+	if (!has_weaker_users(sup))
 		return fdpass_receive(fd, data, size, m);
 	got = fdpass_receive_apart(fd, data, size, take, m);
 	error = errno;
@@ -403,7 +403,7 @@ ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd, voi
 	ssize_t got;
 	int error;
 
-	if (!has_others(sup))
+	if (!has_weaker_users(sup))
 		return fdpass_read(fd, data, size, m);
 	if (!may_hang(&sup->closer, by))
 		take = FDPASS_LEAVE;
@@ -462,7 +462,7 @@ static void close_list(
 
 	if (count == 0)
 		return;
-	if (!has_others(sup) || grow_list(c, count) == -1) {
+	if (!has_weaker_users(sup) || grow_list(c, count) == -1) {
 		for (size_t i = 0; i < count; i++)
 			fd_close(&fds[i]);
 		return;
@@ -484,7 +484,7 @@ static void close_one(void *argument)
 
 /* os/vfork.h remembers by user who was late; here clusters take the place of users, with numbers
  * that are no uid. */
-static uid_t key_of(const struct child *by)
+static uid_t lateness_key(const struct child *by)
 {
 	return (uid_t)0x80000000U | cluster_of(by);
 }
@@ -496,10 +496,10 @@ void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
 		.count = 1,
 		.fds = {*fd},
 	};
-	nsec_t patience = vfork_patience(key_of(by));
+	nsec_t patience = vfork_patience(lateness_key(by));
 	nsec_t begun = clock_now();
 
-	if (*fd == -1 || !has_others(sup)) {
+	if (*fd == -1 || !has_weaker_users(sup)) {
 		fd_close(fd);
 		return;
 	}
@@ -508,7 +508,7 @@ void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
 		return;
 	}
 	if (vfork_run(close_one, &one, patience) == -1 && errno == ETIMEDOUT) {
-		vfork_was_late(key_of(by), clock_now() - begun);
+		vfork_was_late(lateness_key(by), clock_now() - begun);
 		if (by != NULL)
 			kill_endless(sup, by->serial);
 	}

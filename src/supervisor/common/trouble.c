@@ -137,7 +137,7 @@ static void say_tries(struct buffer *out, const struct service *service)
 	say_end(out, end);
 }
 
-static void tell_tries(struct service *service)
+static void publish_tries(struct service *service)
 {
 	scoped_buffer text = {.limit = 2048};
 	const char *sentence;
@@ -166,7 +166,7 @@ static void on_exited(struct service *service, const struct news *n)
 	t->tries++;
 	if (t->tries >= TRIES_TOLD && (t->tries & (t->tries - 1)) == 0 &&
 		cluster_ready(service->core) == 0)
-		tell_tries(service);
+		publish_tries(service);
 }
 
 static void on_rollout_failed(struct service *service, const struct news *n)

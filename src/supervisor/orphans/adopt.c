@@ -185,7 +185,7 @@ static int read_estate(struct supervisor *sup, struct previous *h, struct error 
 	return 0;
 }
 
-static bool had_keep(const struct previous *h)
+static bool had_kept_workers(const struct previous *h)
 {
 	for (size_t i = 0; i < h->past.count; i++)
 		if ((h->past.entries[i].flags & STATE_KEEP) != 0)
@@ -193,7 +193,7 @@ static bool had_keep(const struct previous *h)
 	return false;
 }
 
-static int stop_for_the_living(
+static int refuse_living_workers(
 	struct supervisor *sup, pid_t pid, const char *why, struct error *err)
 {
 	error_set(err, 0,
@@ -253,7 +253,7 @@ static int take_over_past(struct supervisor *sup, struct previous *h, struct err
 	if (find_living(sup, h, err) == -1)
 		return -1;
 	if (told == -1 && h->kept_pid != 0)
-		return stop_for_the_living(sup, h->kept_pid, why.text, err);
+		return refuse_living_workers(sup, h->kept_pid, why.text, err);
 	(void)remains_end(sup, h);
 	return 0;
 }
@@ -263,7 +263,7 @@ static int refuse_past(struct supervisor *sup, const struct error *why, struct e
 	pid_t pid = remains_find(sup);
 
 	if (pid != 0)
-		return stop_for_the_living(sup, pid, why->text, err);
+		return refuse_living_workers(sup, pid, why->text, err);
 	keeper_dismiss(sup);
 	log_warn("the state of an earlier '%s' cannot be used: %s; none of its "
 		 "workers runs",
@@ -309,7 +309,7 @@ int adopt_begin(struct supervisor *sup, struct error *err)
 	if (!sup->has_rundir)
 		return 0; /* without a runtime directory no nclust leaves workers */
 	got = statefile_read(sup->rundir.dir, &h->past, &why);
-	sup->orphans.has_past = got == -1 || had_keep(h);
+	sup->orphans.has_past = got == -1 || had_kept_workers(h);
 	if (got == -1)
 		got = refuse_past(sup, &why, err);
 	else if (got == 1)
@@ -336,7 +336,7 @@ static bool has_notify(const char *name, const void *context)
 	return child_by_serial(sup, strtoull(name, NULL, 16)) != NULL;
 }
 
-static bool had_any(const struct previous *h)
+static bool had_workers(const struct previous *h)
 {
 	for (size_t i = 0; i < h->past.count; i++)
 		if (h->past.entries[i].phase != STATE_FREE)
@@ -357,7 +357,7 @@ void adopt_finish(struct supervisor *sup)
 			"gone, in %.1f ms",
 			sup->settings->name, h->adopted, h->adopted == 1 ? "" : "s",
 			(int)h->past.header.pid, nsec_seconds(clock_now() - h->began) * 1000);
-	if (had_any(h))
+	if (had_workers(h))
 		rundir_empty_notify(&sup->rundir, has_notify, sup);
 	logger_redirect(sup);
 	if (keeper_wanted(sup)) {

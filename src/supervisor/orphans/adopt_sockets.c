@@ -110,7 +110,7 @@ static int take_from_worker(const struct old_worker *in, const struct wanted *w)
 }
 
 /* Get a duplicate from LISTEN_FDS, the keeper, or a worker.  -1: none of them has it. */
-static int find_left(struct supervisor *sup, const struct wanted *w)
+static int find_left_over(struct supervisor *sup, const struct wanted *w)
 {
 	struct previous *h = sup->orphans.previous;
 	int fd = -1;
@@ -130,7 +130,7 @@ static int find_socket(struct supervisor *sup, uint64_t cookie, uint64_t inode)
 {
 	const struct wanted wanted = {.cookie = cookie, .inode = inode};
 
-	return cookie != 0 ? find_left(sup, &wanted) : -1;
+	return cookie != 0 ? find_left_over(sup, &wanted) : -1;
 }
 
 /* Get back the listener's socket or, if that is closed, another socket of its group.  1: *fd; 0: no
@@ -344,7 +344,7 @@ static int adopt_segment(
 
 	if (wanted.segment == NULL)
 		return 0;
-	s->fd = find_left(s->sup, &wanted);
+	s->fd = find_left_over(s->sup, &wanted);
 	if (s->fd != -1)
 		return 1;
 	in = find_holder(h, wanted.segment->cluster);

@@ -40,7 +40,7 @@ static struct listener *first_listener(struct listener_walk walk, fits_fn *fits,
 	return l;
 }
 
-static bool is_in(struct listener *const *list, size_t count, const struct listener *l)
+static bool contains_listener(struct listener *const *list, size_t count, const struct listener *l)
 {
 	for (size_t i = 0; i < count; i++)
 		if (list[i] == l)
@@ -59,7 +59,7 @@ size_t learned_find(const struct child *child, const struct socket_key *key,
 		struct listener *l;
 
 		while (count < most && (l = listener_next(&walk)) != NULL)
-			if (l->has_key && same(&l->key, key) && !is_in(found, count, l))
+			if (l->has_key && same(&l->key, key) && !contains_listener(found, count, l))
 				found[count++] = l;
 		same = socket_key_like;
 	}

@@ -72,7 +72,7 @@ static int inherit_named(struct supervisor *sup)
 }
 
 /* Was nclust started with this descriptor, and is it still open? */
-static bool is_given(const struct supervisor *sup, int fd)
+static bool is_inherited(const struct supervisor *sup, int fd)
 {
 	for (size_t i = 0; i < sup->sockets.inherited.count; i++)
 		if (sup->sockets.inherited.list[i]->fd == fd)
@@ -81,14 +81,14 @@ static bool is_given(const struct supervisor *sup, int fd)
 }
 
 /* Close descriptors that no setting names: nclust's caller may have leaked them. */
-static void close_strangers(const struct supervisor *sup)
+static void close_unnamed(const struct supervisor *sup)
 {
 	const int most = sup->sockets.inherited.count > 0 ? 4096 : 0;
 
 	for (int fd = FIRST_INHERITED; fd == FIRST_INHERITED || fd < most; fd++) {
 		int end = fd;
 
-		while (end < most && !is_given(sup, end))
+		while (end < most && !is_inherited(sup, end))
 			end++;
 		if (end > fd || most == 0)
 			(void)descriptors_close(
@@ -114,7 +114,7 @@ int listeners_inherit(struct supervisor *sup, struct error *err)
 		if (inherit_one(sup, ADDRESS_INHERIT, FIRST_INHERITED + i, name) == -1)
 			return error_set(err, ENOMEM, "cannot take over LISTEN_FDS");
 	}
-	close_strangers(sup);
+	close_unnamed(sup);
 	return 0;
 }
 
@@ -122,7 +122,7 @@ int listeners_inherit(struct supervisor *sup, struct error *err)
 
 static int open_given(const struct supervisor *sup, struct listener *l, int fd, struct error *err)
 {
-	if (!is_given(sup, fd))
+	if (!is_inherited(sup, fd))
 		return error_set(err, 0, "descriptor %d is not open; start nclust with it", fd);
 	if (socket_look(fd, &l->facts, err) == -1)
 		return -1;

@@ -108,7 +108,7 @@ int segment_open(struct supervisor *sup, struct segment **segment,
 
 /* ---- the segment of a cluster ---- */
 
-static void tell_change(struct service *service)
+static void publish_change(struct service *service)
 {
 	const struct segment *s = service->held.segment;
 
@@ -136,7 +136,7 @@ void segment_change(struct service *service, struct segment *segment)
 	}
 	service->held.segment = segment;
 	service->sup->orphans.changed = true;
-	tell_change(service);
+	publish_change(service);
 }
 
 void segment_settle(struct service *service, bool failed)

@@ -387,7 +387,7 @@ static void start_check(struct supervisor *sup)
 
 /* ---- the change ---- */
 
-static char **with_variable(const char *value)
+static char **make_environment(const char *value)
 {
 	size_t count = 0;
 	char **list;
@@ -435,7 +435,7 @@ void reexec_into(int image, int state, const struct carry_descriptor *descriptor
 	int error;
 
 	snprintf(variable, sizeof(variable), REEXEC_VARIABLE "=%d:%d:%s", state, image_back, why);
-	envp = with_variable(variable);
+	envp = make_environment(variable);
 	if (envp == NULL)
 		return;
 	if (keep_descriptors(descriptors, count) == 0 && fcntl(state, F_SETFD, 0) == 0)

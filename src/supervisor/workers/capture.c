@@ -66,7 +66,7 @@ static void watch_pipe(struct supervisor *sup, int pipe);
 
 /* Is the output written nowhere?  It is captured all the same, for the slotlog and the report of an
  * exit, unless each connection has a process, which would cost a pipe each. */
-static bool is_quiet(const struct service *service)
+static bool is_written_nowhere(const struct service *service)
 {
 	enum log_mode mode = cluster_settings(service->core)->log;
 
@@ -237,7 +237,7 @@ static int open_output(const struct child *child, int stream, int *write_end)
 
 /* May nclust open two more descriptors, and still start all other workers?  `fd` is new, so all
  * lower numbers are in use. */
-static bool is_room(struct service *service, int fd)
+static bool has_descriptors_left(struct service *service, int fd)
 {
 	const struct supervisor *sup = service->sup;
 	unsigned all = 0;
@@ -268,11 +268,11 @@ void capture_open(struct service *service, struct child *child, int output[2])
 
 	output[0] = output[1] = -1;
 	if (!capture_wanted(service) || start_soon(service) == -1) {
-		if (is_quiet(service))
+		if (is_written_nowhere(service))
 			output[0] = output[1] = sup->null_fd;
 		return;
 	}
-	if (!service->kind->by_connection && !is_room(service, child->life.notify))
+	if (!service->kind->by_connection && !has_descriptors_left(service, child->life.notify))
 		return;
 	/* `accept = yes`: stdout goes to the client */
 	for (int i = service->kind->by_connection; i < 2; i++) {
@@ -347,7 +347,7 @@ void capture_hand_over(struct service *service, const struct child *child)
 		.kind = LOGWIRE_ADD,
 		.slot = child->slot,
 		.worker = child->serial,
-		.quiet = is_quiet(service),
+		.quiet = is_written_nowhere(service),
 		.sink = is_copied(service) ? LOGWIRE_COPY : 0,
 		.what = child->pid > 0 ? (uint32_t)child->pid : 0,
 		.which = child->generation,

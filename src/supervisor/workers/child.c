@@ -592,7 +592,7 @@ static bool may_be_daemon(const struct child *child, const struct ending *ending
 		!child_is_stopping(child);
 }
 
-static void tell_daemon(struct child *child, unsigned count)
+static void report_daemon(struct child *child, unsigned count)
 {
 	struct reaper *reaper = &child->service->sup->reaper;
 	nsec_t now = clock_now();
@@ -630,13 +630,13 @@ static void end_main_process(struct child *child, const struct ending *ending)
 		return;
 	}
 	if (daemon)
-		tell_daemon(child, count);
+		report_daemon(child, count);
 	child_tell(child, EVENT_LEFTOVERS, WHY_ITSELF);
 }
 
 /* Warn if a worker got SIGTERM from another process: systemd signals all processes of a unit,
  * unless KillMode= says otherwise. */
-static void tell_stopped_by_others(const struct child *child, const struct pidfd_end *end)
+static void warn_stopped_by_others(const struct child *child, const struct pidfd_end *end)
 {
 	struct supervisor *sup = child->service->sup;
 	sigset_t pending;
@@ -673,7 +673,7 @@ void child_ended(struct child *child)
 			strerror(errno));
 		end = (struct pidfd_end){.signalled = true, .code = SIGKILL};
 	}
-	tell_stopped_by_others(child, &end);
+	warn_stopped_by_others(child, &end);
 	child->life.sigkilled =
 		ended == -1 || end.code == (end.signalled ? SIGKILL : 128 + SIGKILL);
 	leftovers_on_end(child, &end);

@@ -206,7 +206,7 @@ struct child *leftovers_of_session(const struct supervisor *sup, pid_t session)
 	return c != NULL && child_by_pid(sup, session) == NULL ? c : NULL;
 }
 
-static bool is_to_get(const struct worker_life *life, pid_t pid, int signal)
+static bool must_get_signal(const struct worker_life *life, pid_t pid, int signal)
 {
 	return signal != 0 && clock_now() >= life->signal_at && !has_had_signal(life, pid);
 }
@@ -216,7 +216,7 @@ static void signal_leftover(struct child *child, pid_t pid, int pidfd, int signa
 	struct worker_life *life = &child->life;
 	char name[16];
 
-	if (!is_to_get(life, pid, signal))
+	if (!must_get_signal(life, pid, signal))
 		return;
 	if (life->signal_at != 0 && life->signalled_count == 0)
 		log_worker(child, LOG_NOTE,
@@ -255,7 +255,7 @@ unsigned leftovers_of_group(struct child *child)
 
 	if (!child->kept.adopted || child_signal_group(child, 0) == -1)
 		return 0;
-	if (is_to_get(life, child->pid, signal) && child_signal_group(child, signal) == 0)
+	if (must_get_signal(life, child->pid, signal) && child_signal_group(child, signal) == 0)
 		note_signalled(life, child->pid);
 	return signal != SIGKILL;
 }

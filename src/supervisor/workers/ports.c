@@ -39,7 +39,7 @@ static bool is_unix(const struct port *p)
 }
 
 /* The addresses of living workers, and of the last ready worker of each slot. */
-static uint64_t in_use(const struct service *service)
+static uint64_t list_used(const struct service *service)
 {
 	const struct ports *ports = service->life.ports;
 	const struct child *child;
@@ -56,7 +56,7 @@ static uint64_t in_use(const struct service *service)
 static struct port *find_free_port(struct service *service)
 {
 	struct ports *ports = service->life.ports;
-	uint64_t used = in_use(service);
+	uint64_t used = list_used(service);
 
 	for (int pass = 0; pass < 2; pass++)
 		for (unsigned i = 0; i < PORTS_MAX; i++) {
@@ -283,7 +283,7 @@ static bool is_named_still(const struct service *service, const struct port *p)
 }
 
 /* Must the next generation listen on it, too? */
-static bool has_to_stay(const struct service *service, const struct port *p)
+static bool must_stay_open(const struct service *service, const struct port *p)
 {
 	if (*p->text == '\0')
 		return false;
@@ -310,7 +310,7 @@ bool ports_lacks_one(const struct child *child)
 static const struct port *first_needed(const struct service *service, uint64_t ports)
 {
 	for (unsigned i = 0; i < PORTS_MAX; i++)
-		if ((ports >> i & 1) != 0 && has_to_stay(service, &service->life.ports->list[i]))
+		if ((ports >> i & 1) != 0 && must_stay_open(service, &service->life.ports->list[i]))
 			return &service->life.ports->list[i];
 	return NULL;
 }

@@ -33,7 +33,7 @@
 /* ---- reports of the core ---- */
 
 /* Does a worker that binds its addresses by itself get the cluster's listeners? */
-static bool gives_named(const struct service *service)
+static bool hands_over_listeners(const struct service *service)
 {
 	for (size_t i = 0; i < service->held.listeners.count; i++)
 		if (!service->held.listeners.list[i]->has_key)
@@ -45,7 +45,7 @@ static bool gives_named(const struct service *service)
 bool service_holds_its_port(const struct service *service, const struct report *r)
 {
 	return r->kind == REPORT_EXITED && r->why == WHY_ITSELF && !r->was_ready &&
-		service->held.listeners.count > 0 && !gives_named(service);
+		service->held.listeners.count > 0 && !hands_over_listeners(service);
 }
 
 /* Without the worker's output nclust does not know whether its bind(2) failed: say what to look

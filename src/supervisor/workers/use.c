@@ -95,7 +95,7 @@ static bool is_fresh(const struct last_look *last)
 
 /* Are the last values still valid?  A single process that has not run has not asked for memory or
  * forked. */
-static bool is_as_it_was(const struct last_look *last, nsec_t ran)
+static bool is_still_valid(const struct last_look *last, nsec_t ran)
 {
 	if (is_fresh(last))
 		return true;
@@ -119,7 +119,7 @@ bool use_look(struct child *child, struct tree_use *use)
 	nsec_t ran = is_fresh(child->life.last_look) ? 0 : process_ran(child->pid);
 	nsec_t began = clock_now();
 
-	if (is_as_it_was(child->life.last_look, ran)) {
+	if (is_still_valid(child->life.last_look, ran)) {
 		*use = child->life.last_look->use;
 		return true;
 	}
