@@ -6,7 +6,7 @@
 
 /* Settings as bytes, and back, with the users and groups that were looked up for them. */
 
-extern const struct carried carried_cluster; /* one of the settings */
+extern const struct carried carried_cluster; /* settings of a cluster */
 extern const struct carried carried_instance;
 
 /* Write settings without any other state into c->out.  -1: out of memory; call carry_fini() in

@@ -6,7 +6,7 @@
 
 /*
  * The take-over: when an nclust was killed, the next nclust of the same name goes on with its
- * workers (`orphans = keep`, man/nclust-orphans.7), and ends those that it must not take.  It
+ * workers (`orphans = keep`, man/nclust-orphans.7), and ends workers that it must not take.  It
  * believes the state file only where the kernel agrees: a process is identified by pid and start
  * time, and held by a pidfd; a socket by SO_COOKIE.  In doubt nclust exits with an error, and
  * neither ends nor starts a process.

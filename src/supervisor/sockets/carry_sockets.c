@@ -79,7 +79,7 @@ static const struct plain_row listener_rows[] = {
 	PLAIN(29, listener, own_group, BOOL),
 	PLAIN(30, listener, file.uid, UNSIGNED),
 	PLAIN(31, listener, file.gid, UNSIGNED),
-	PLAIN(33, listener, ours_alone, BOOL), /* 32 is free: never use it again */
+	PLAIN(33, listener, ours_alone, BOOL), /* 32 was a member of earlier releases */
 	PLAIN(27, listener, address.backlog, SIGNED),
 	PLAIN_ENUM(28, listener, address.kind, ADDRESS_INHERIT),
 	PLAIN(34, listener, address.each, HEAP),

@@ -17,7 +17,7 @@ struct holding {
 int holding_left_over(struct holding *holding, struct error *err);
 
 /* Walks over the listeners of a service: of the settings in force, of the recipes of other
- * generations, and those that its workers have bound.  A listener that is in several of these sets
+ * generations, and learned listeners.  A listener that is in several of these sets
  * is visited several times. */
 enum listener_sets {
 	LISTENERS_ALL,

@@ -46,7 +46,7 @@ struct listener_socket {
 	nsec_t look_at;  /* when to look for half-open connections again */
 	bool waited;     /* the last look found a connection in its queue */
 	unsigned wakes;  /* how often nclust has woken a worker since the queue was empty */
-	nsec_t wake_at;  /* the next time to do that */
+	nsec_t wake_at;  /* when nclust may wake a worker again */
 	uint64_t held;   /* its SO_COOKIE, if the keeper holds it; or 0 */
 	uint64_t given;  /* connections that it got, as far as nclust counts them */
 	unsigned turns;  /* its share of a round of the BPF program (turns.h) */
@@ -123,7 +123,7 @@ struct listener_set {
 
 /* The sockets and the memory of a cluster's workers: a member of struct service. */
 struct held {
-	struct listener_set listeners; /* those of the settings in force, for new recipes */
+	struct listener_set listeners; /* of the settings in force, for new recipes */
 	struct listener_set learned;   /* room for LEARNED_MAX */
 	struct segment *segment;       /* of the settings in force; NULL: they ask for none */
 	struct segment *former; /* of the settings that a failed rollout returns to; or NULL */
@@ -133,9 +133,9 @@ struct held {
 /* Where a worker listens by itself: a member of struct child. */
 struct listening {
 	uint64_t uses;          /* bits of the learned listeners that it has bound */
-	uint64_t listens;       /* those of `uses` on which it has called listen(2) */
+	uint64_t listens;       /* bits of `uses` on which it has called listen(2) */
 	uint64_t ports;         /* bits of the addresses that it listens on (ports.h) */
-	uint64_t lasting;       /* those of `ports` that it had until shortly after it was ready */
+	uint64_t lasting;       /* bits of `ports` that it had until shortly after it was ready */
 	uint64_t of_generation; /* addresses on which its generation has called listen(2) */
 	uint64_t expected;      /* addresses of the worker that it replaces */
 	unsigned expected_of;   /* the generation of that worker */

@@ -42,7 +42,7 @@ unsigned leftovers_of_group(struct child *child);
  * process below it ends, such as its own FUSE server. */
 void leftovers_kill_below(const struct child *child, pid_t pid, int pidfd);
 
-/* Send this signal to all leftovers from now on, even to those that had one. */
+/* Send this signal to all leftovers from now on, even if they had a signal before. */
 void leftovers_signal(struct child *child, int signal);
 
 void leftovers_free(struct child *child);

@@ -12,7 +12,7 @@ int reap_init(struct supervisor *sup, struct error *err);
 void reap_resume(struct supervisor *sup);
 void reap_fini(struct supervisor *sup);
 
-/* SIGCHLD came for `pid`; the kernel may have merged those of other children into it. */
+/* SIGCHLD came for `pid`; the kernel may have merged SIGCHLDs for other children into it. */
 void reap_on_sigchld(struct supervisor *sup, pid_t pid);
 
 /* The main process of the worker was reaped: are there certainly no leftovers? */
