@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* What fits into sun_path behind the NUL of an abstract name. */
+/* The bytes that fit into sun_path behind the NUL of an abstract name. */
 #define ABSTRACT_MAX 107
 #define PATH_LENGTH_MAX 4095
 #define FD_MAX 1048575
@@ -39,7 +39,7 @@ static int out_of_memory(struct error *err)
 	return error_set(err, ENOMEM, "cannot keep an address");
 }
 
-/* May stand in LISTEN_FDNAMES, and between our own commas. */
+/* May the character stand in LISTEN_FDNAMES, and between our own commas? */
 static bool is_name_byte(char c)
 {
 	return c > ' ' && c < 0x7f && c != ':' && c != ',';
@@ -246,7 +246,7 @@ static char *make_text(const struct address *a)
 	return buffer_take(&out);
 }
 
-/* ---- options: what may stand behind a comma ---- */
+/* ---- options behind a comma ---- */
 
 enum kind_set {
 	ON_TCP = 1 << ADDRESS_TCP,
@@ -275,7 +275,7 @@ enum option_kind {
 	KIND_SIZE,
 };
 
-/* The first two are no part of a->options. */
+/* The first two options are not part of a->options. */
 enum { OPTION_NAME, OPTION_BACKLOG };
 static const struct place_option {
 	const char *name;
@@ -334,7 +334,7 @@ static int parse_mark(long long *to, const char *value, struct error *err)
 	return 0;
 }
 
-/* The text becomes the one way to write the value; "": the option's name says it all. */
+/* Replace the text by the one way to write the value; "": the option's name says all. */
 static int parse_value(const struct place_option *o, void *field, char **text, struct error *err)
 {
 	unsigned n = 0;
@@ -380,7 +380,7 @@ static int parse_value(const struct place_option *o, void *field, char **text, s
 	case KIND_KEEPALIVE:
 		if (strcmp(*text, "yes") != 0)
 			return parse_seconds(field, text, KEEPALIVE_MAX, err);
-		*(int *)field = 0; /* as the system says */
+		*(int *)field = 0; /* the system's default */
 		return text_become(text, err, "%s", "");
 	case KIND_MARK:
 		if (parse_mark(field, *text, err) == -1)
@@ -419,20 +419,20 @@ static int unknown_option(const char *name, struct error *err)
 	return -1;
 }
 
-static bool fits(const struct address *a, const struct place_option *o)
+static bool fits_address(const struct address *a, const struct place_option *o)
 {
 	if ((o->on & 1U << a->kind) == 0)
 		return false;
 	if (o->kind == KIND_TRISTATE)
 		return a->family == AF_INET6;
 	if (o == &place_options[OPTION_BACKLOG] && a->type == SOCK_DGRAM)
-		return false; /* nobody waits to be accepted */
+		return false; /* datagram sockets have no backlog */
 	if (o->on == ON_UNIX)
-		return a->path[0] != '@'; /* there is no file */
+		return a->path[0] != '@'; /* an abstract name has no file */
 	return true;
 }
 
-/* By place_options: the values that are given. */
+/* The values that are given, in the order of place_options. */
 typedef char *option_texts[COUNT_OF(place_options)];
 
 static int parse_option(struct address *a, const char *text, option_texts texts, struct error *err)
@@ -451,7 +451,7 @@ static int parse_option(struct address *a, const char *text, option_texts texts,
 	if (equals == NULL && o->kind != KIND_FLAG && o->kind != KIND_TRISTATE &&
 		o->kind != KIND_KEEPALIVE)
 		return error_set(err, 0, "option '%s' needs '=value'", name);
-	if (!fits(a, o))
+	if (!fits_address(a, o))
 		return error_set(err, 0, "option '%s' does not fit this kind of address", name);
 	place = &texts[o - place_options];
 	if (*place != NULL)
@@ -462,7 +462,7 @@ static int parse_option(struct address *a, const char *text, option_texts texts,
 	return 0;
 }
 
-/* In the order of the table, so that what is the same is written the same. */
+/* In the order of the table, so that equal options are written alike. */
 static char *join_options(const struct address *a, const option_texts texts)
 {
 	scoped_buffer out = {0};
@@ -478,9 +478,9 @@ static char *join_options(const struct address *a, const option_texts texts)
 	return buffer_take(&out);
 }
 
-/* ---- the whole ---- */
+/* ---- whole addresses ---- */
 
-/* The name where the user gives none; heap. */
+/* The default name; heap. */
 static char *default_name(const struct address *a)
 {
 	char name[NAME_MAX_LENGTH + 1];
@@ -509,7 +509,7 @@ static char *default_name(const struct address *a)
 	return strdup(name);
 }
 
-static char *trimmed(const char *from, size_t len)
+static char *trim_copy(const char *from, size_t len)
 {
 	while (len > 0 && (*from == ' ' || *from == '\t')) {
 		from++;
@@ -526,7 +526,7 @@ static int parse_parts(struct address *a, const char *text, option_texts texts, 
 
 	for (;;) {
 		size_t len = strcspn(text, ",");
-		scoped_str part = trimmed(text, len);
+		scoped_str part = trim_copy(text, len);
 		int result;
 
 		if (part == NULL)
@@ -609,7 +609,7 @@ int address_of_slot(struct address *to, const struct address *a, unsigned slot, 
 	return 0;
 }
 
-/* What is heap. */
+/* Free the address's heap blocks. */
 static const size_t heap[] = {offsetof(struct address, path), offsetof(struct address, name),
 	offsetof(struct address, interface), offsetof(struct address, text),
 	offsetof(struct address, options), offsetof(struct address, each)};

@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 /*
- * What a `listen` value says: where, and with which options.  Plain data;
+ * The content of a `listen` value: an address, and its options.  Plain data;
  * nothing is opened, nothing is resolved but user and group names.
  */
 enum address_kind {
@@ -43,10 +43,9 @@ struct address {
 	bool freebind;
 	int defer_accept; /* seconds, TCP_DEFER_ACCEPT */
 	bool nonblock;
-	bool nodelay;   /* TCP_NODELAY, of the connections; so too: */
-	int keepalive;  /* seconds without data, SO_KEEPALIVE; 0: as the
-			   system says */
-	int fastopen;   /* TCP_FASTOPEN: so many at once */
+	bool nodelay;   /* TCP_NODELAY, of the connections, as is: */
+	int keepalive;  /* seconds without data, SO_KEEPALIVE; 0: the system's default */
+	int fastopen;   /* TCP_FASTOPEN: length of its queue */
 	long long mark; /* SO_MARK */
 	int rcvbuf;     /* bytes */
 	int sndbuf;
@@ -71,9 +70,9 @@ struct address {
  * are an error in `name=`.
  */
 int address_parse(struct address *a, const char *text, struct error *err);
-/* The same of a text that may have "{slot}": what it is for that slot. */
+/* Parse a text that may have "{slot}", for that slot. */
 int address_parse_slot(struct address *a, const char *text, unsigned slot, struct error *err);
-/* What `a` is for that slot; a copy where all slots share it. */
+/* The address of that slot; a copy where all slots share one. */
 int address_of_slot(struct address *to, const struct address *a, unsigned slot, struct error *err);
 void address_fini(struct address *a);
 int address_copy(struct address *to, const struct address *from);
@@ -83,9 +82,8 @@ bool address_same_place(const struct address *a, const struct address *b);
 /* The same place and the same options. */
 bool address_equal(const struct address *a, const struct address *b);
 
-/* Everything back as a user would write it, options included; heap, or NULL
- * when out of memory.  address_parse() of it gives an equal address, but for
- * `each`. */
+/* The whole as a user would write it, options included; heap, or NULL when out of
+ * memory. address_parse() of it gives an equal address, but for `each`. */
 char *address_format(const struct address *a);
 
 #endif

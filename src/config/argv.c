@@ -27,7 +27,7 @@ struct given {
 struct words {
 	struct cmdline line;
 	struct faults *faults;
-	unsigned before; /* faults that are none of ours */
+	unsigned before; /* faults that were there before */
 	const char *const *verbs;
 
 	struct given *given;
@@ -40,7 +40,7 @@ struct words {
 	enum invocation_kind kind;
 };
 
-static void usage(struct words *w, const char *name, const char *text)
+static void add_usage_fault(struct words *w, const char *name, const char *text)
 {
 	char shown[120];
 
@@ -58,13 +58,13 @@ static bool is_row(const struct option_row *row, const char *name)
 	return row->section == NULL && strcmp(row->name, name) == 0;
 }
 
-static void keep(struct words *w, const struct given *g)
+static void keep_given(struct words *w, const struct given *g)
 {
 	struct given *list;
 
 	if (is_row(g->row, "config")) {
 		if (w->config != NULL)
-			usage(w, "config",
+			add_usage_fault(w, "config",
 				"is given twice; one nclust runs the clusters of one file");
 		w->config = g->value;
 		return;
@@ -145,7 +145,7 @@ static void unknown_option(struct words *w)
 	else
 		snprintf(text, sizeof(text), "unknown option; see nclust --help");
 	faults_add(w->faults, EX_USAGE, "%s%s: %s", w->line.len > 0 ? "--" : "-", name, text);
-	/* what follows may be its value: no news */
+	/* the next word may be the option's value: a fault would be wrong */
 	if (w->line.value == NULL && w->line.name[len] == '\0' && w->line.next < w->line.argc &&
 		w->line.argv[w->line.next][0] != '-')
 		w->line.next++;
@@ -160,16 +160,16 @@ static void take_option(struct words *w)
 		take_flag(w, g.row);
 	} else if (line->len == 0) {
 		g.name = g.row->name;
-		keep(w, &g);
+		keep_given(w, &g);
 	} else {
 		scoped_str name = strndup(line->name, line->len);
 
 		if (name == NULL)
 			no_memory(w->faults);
 		else if (option_find(NULL, name, &g.member) == NULL || g.member == -1)
-			usage(w, name, "unknown signal");
+			add_usage_fault(w, name, "unknown signal");
 		else
-			keep(w, &g);
+			keep_given(w, &g);
 	}
 }
 
@@ -190,7 +190,7 @@ static const char *nearest_verb(const struct words *w, const char *word)
 	return text_nearest(word, w->verbs, count);
 }
 
-/* "--listen-pid no": that option's value stands after a '='. */
+/* "--listen-pid no": that option's value must follow a '='. */
 static bool is_value_of(struct words *w, const char *option, const char *word)
 {
 	const struct option_row *row = NULL;
@@ -204,7 +204,7 @@ static bool is_value_of(struct words *w, const char *option, const char *word)
 		value_bool(&value, word, &(struct error){0}) == -1)
 		return false;
 	snprintf(text, sizeof(text), "wanted its value after '=': --%s=%s", row->name, word);
-	usage(w, row->name, text);
+	add_usage_fault(w, row->name, text);
 	w->stopped = true;
 	return true;
 }
@@ -278,7 +278,7 @@ static void lost_word(struct words *w, int index)
 		faults_add(w->faults, EX_USAGE, "%s%s", line.data, line.failed ? " ..." : "");
 }
 
-static void split(struct words *w)
+static void split_words(struct words *w)
 {
 	struct cmdline *line = &w->line;
 	const struct option_row *row;
@@ -294,10 +294,10 @@ static void split(struct words *w)
 			unknown_option(w);
 			break;
 		case CMDLINE_NO_VALUE:
-			usage(w, row->name, "wanted a value, found none");
+			add_usage_fault(w, row->name, "wanted a value, found none");
 			break;
 		case CMDLINE_VALUE:
-			usage(w, row->name, "takes no value");
+			add_usage_fault(w, row->name, "takes no value");
 			break;
 		case CMDLINE_SEPARATOR:
 			w->separator = true;
@@ -320,9 +320,9 @@ static bool is_formation(const struct words *w, const struct given *g)
 		strchr(g->value, '=') != NULL;
 }
 
-/* Into one cluster, or the instance's into the settings.  `faults` NULL: all
- * of it was tried before. */
-static void apply(const struct words *w, struct settings *s, size_t at, struct faults *faults)
+/* Store the words in one cluster, or the instance's in the settings.  `faults` NULL:
+ * all words were tried before. */
+static void store_words(const struct words *w, struct settings *s, size_t at, struct faults *faults)
 {
 	for (size_t i = 0; i < w->count; i++) {
 		const struct given *g = &w->given[i];
@@ -334,7 +334,7 @@ static void apply(const struct words *w, struct settings *s, size_t at, struct f
 
 		if (instance != (at == INSTANCE) || is_formation(w, g))
 			continue;
-		if (dir != NULL) /* for later, as that may lead elsewhere */
+		if (dir != NULL) /* keep the whole path: the way to it may lead elsewhere later */
 			value = expand_value(g->row, g->value, dir, &err);
 		if (settings_set(s, at, g->row, g->member, value != NULL ? value : g->value, origin,
 			    &err) == 0)
@@ -354,8 +354,8 @@ static size_t add_cluster(struct settings *s, struct words *w)
 		no_memory(w->faults);
 		return SIZE_MAX;
 	}
-	apply(w, s, INSTANCE, w->faults);
-	apply(w, s, at, w->faults);
+	store_words(w, s, INSTANCE, w->faults);
+	store_words(w, s, at, w->faults);
 	return at;
 }
 
@@ -369,7 +369,7 @@ static void read_command(struct settings *s, struct words *w)
 	if (at == SIZE_MAX || !w->separator)
 		return;
 	if (w->command.count == 0 || w->command.list[0][0] == '\0')
-		return; /* told by settings_check() */
+		return; /* settings_check() reports that */
 	text = value_join(&w->command);
 	if (text == NULL ||
 		settings_set(s, at, option_find("cluster", "command", &member), 0, text,
@@ -377,7 +377,7 @@ static void read_command(struct settings *s, struct words *w)
 		no_memory(w->faults);
 }
 
-/* Try the words on a cluster that is thrown away, so that each mistake is told
+/* Try the words on a cluster that is thrown away, so that each mistake is reported
  * once however many clusters the file has, and also if it has none. */
 static void try_words(struct words *w)
 {
@@ -390,20 +390,20 @@ static void try_words(struct words *w)
 	settings_free(s);
 }
 
-/* The rest of a Procfile, where the command line has a say. */
-static void form(struct settings *s, struct words *w)
+/* The clusters of a Procfile, with the command line's counts. */
+static void form_clusters(struct settings *s, struct words *w)
 {
 	struct error err;
 
 	for (size_t i = 0; i < w->count; i++)
 		if (is_formation(w, &w->given[i]) &&
 			procfile_form(s, w->given[i].value, &err) == -1)
-			usage(w, w->given[i].row->name, err.text);
+			add_usage_fault(w, w->given[i].row->name, err.text);
 	if (procfile_finish(s) == -1)
 		no_memory(w->faults);
 }
 
-/* The clusters of a file, the command line's words in all of them. */
+/* The clusters of a file, with the command line's words in all of them. */
 static void read_file(struct settings *s, struct words *w)
 {
 	if (w->separator) {
@@ -420,15 +420,15 @@ static void read_file(struct settings *s, struct words *w)
 	}
 	try_words(w);
 	inifile_read(s, w->config, w->faults);
-	apply(w, s, INSTANCE, NULL);
+	store_words(w, s, INSTANCE, NULL);
 	for (size_t i = 0; i < s->cluster_count; i++)
-		apply(w, s, i, NULL);
+		store_words(w, s, i, NULL);
 	if (procfile_is(w->config) && w->faults->count == w->before)
-		form(s, w);
+		form_clusters(s, w);
 }
 
 /* Settings from words; NULL if there is a fault. */
-static struct settings *build(struct words *w)
+static struct settings *build_settings(struct words *w)
 {
 	struct settings *s = settings_new();
 
@@ -474,11 +474,11 @@ int config_read(struct invocation *out, int argc, char **argv, const char *const
 		return 0;
 	}
 	w.kind = INVOKE_RUN;
-	split(&w);
+	split_words(&w);
 	out->kind = w.kind;
-	/* a word that nobody knows makes all behind it doubtful */
+	/* an unknown word makes all words behind it doubtful */
 	if (w.kind == INVOKE_RUN && !w.stopped)
-		out->settings = build(&w);
+		out->settings = build_settings(&w);
 	free(w.given);
 	if (w.kind != INVOKE_RUN)
 		return 0;

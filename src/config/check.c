@@ -52,7 +52,7 @@ void check_fault(const struct check *k, const char *key, const char *format, ...
 			place->line, k->c->name, key, text);
 }
 
-/* Of two keys that do not go together, the one that was given; both: `a`. */
+/* Of two keys that exclude each other, the key that was given; both: `a`. */
 static const char *given_of(const struct check *k, const char *a, const char *b)
 {
 	return check_origin(k, a)->kind != ORIGIN_DEFAULT ? a : b;
@@ -68,9 +68,9 @@ static void check_command(const struct check *k)
 		faults_add(k->faults, EX_USAGE, "no command: nclust -n auto -- COMMAND [ARG]...");
 }
 
-/* Where a file says nothing, its workers start beside it, so that
- * "node server.js" means a file there; those of a command line where it was
- * given, by the name that this has for the user. */
+/* Without `directory` workers of a file start beside the file, so that "node
+ * server.js" means a file there; workers of a command line where it was given, by
+ * the name that this directory has for the user. */
 static char *usual_directory(const struct check *k)
 {
 	const struct origin_table *t = k->s->origins;
@@ -99,7 +99,7 @@ static void choose_directory(const struct check *k)
 		check_fault(k, "directory", "%s", err.text);
 	c->directory_of_file = t->file != NULL && c->directory != NULL;
 	c->directory_of_nclust = t->file == NULL;
-	/* shown as if set, so that what is shown means the same elsewhere */
+	/* stored as if set, so that the value shown means the same elsewhere */
 	if (c->directory_of_file)
 		*settings_origin(k->s, k->at, option_find("cluster", "directory", &member)) =
 			t->clusters[k->at].head;
@@ -131,7 +131,7 @@ static bool has_stream(const struct cluster_settings *c)
 	return false;
 }
 
-/* What does not go together. */
+/* Settings that exclude each other. */
 static void check_rules(const struct check *k)
 {
 	const struct cluster_settings *c = k->c;
@@ -140,7 +140,7 @@ static void check_rules(const struct check *k)
 	const struct {
 		bool is_broken;
 		const char *key;
-		const char *other; /* has the fault where `key` is not given; or NULL */
+		const char *other; /* gets the fault where `key` is not given; or NULL */
 		const char *why;
 	} rules[] = {
 		{c->ready == READY_NOTIFY && c->chroot != NULL, "ready", NULL,
@@ -198,8 +198,8 @@ static void check_rules(const struct check *k)
 				"%s", rules[i].why);
 }
 
-/* A probe by a connection needs somewhere to connect to: a listener, or the
- * port that the worker opens under our eyes. */
+/* A probe by a connection needs an address to connect to: a listener, or the port
+ * that the worker opens under nclust's eyes. */
 static void check_probe(const struct check *k, const char *key, const struct probe *p)
 {
 	if ((p->kind != PROBE_TCP && p->kind != PROBE_HTTP) || check_is_bad(k, "listen") ||
@@ -210,7 +210,7 @@ static void check_probe(const struct check *k, const char *key, const struct pro
 		p->kind == PROBE_TCP ? "tcp" : "http");
 }
 
-/* Is a unix socket what workers would be asked at? */
+/* Is a unix socket the address of workers' probes? */
 static bool is_first_unix(const struct cluster_settings *c)
 {
 	size_t i = 0;
@@ -245,7 +245,7 @@ static void check_fallback(const struct check *k)
 		check_fault(k, "fallback", "%s", err.text);
 }
 
-/* Keys that are for workers which take many connections. */
+/* Keys for workers that take many connections. */
 static void check_lasting(const struct check *k)
 {
 	static const char *const keys[] = {"ready", "start-timeout", "check", "check-header",
@@ -307,7 +307,7 @@ static void check_backoff(const struct check *k)
 			text_duration(min, c->backoff_min), text_duration(max, c->backoff_max));
 }
 
-/* nclust counts what the kernel, or itself, gives to each worker. */
+/* nclust counts the connections that the kernel, or it itself, gives to each worker. */
 static void check_requests(const struct check *k)
 {
 	const struct cluster_settings *c = k->c;
@@ -358,8 +358,8 @@ static void check_relay(const struct check *k)
 			c->ipc == IPC_OFF ? c->name : to->name);
 }
 
-/* Does a way from `at` lead back to this cluster?  Then `way` names it, in reverse.
- * A cycle is reported by its first cluster alone. */
+/* Does a way from `at` lead back to this cluster?  Then `way` names the clusters on
+ * it, in reverse.  A cycle is reported for its first cluster alone. */
 static bool leads_back(const struct check *k, size_t at, bool *seen, struct buffer *way)
 {
 	const char *list = k->s->clusters[at]->after;
@@ -398,7 +398,7 @@ static void check_after(const struct check *k)
 	struct dependency d;
 	struct error err;
 
-	/* meant for the others */
+	/* the word is meant for the other clusters */
 	if (check_origin(k, "after")->from_defaults && after_drop(k->c, k->c->name, &err) == -1)
 		check_fault(k, "after", "%s", err.text);
 	list = k->c->after;
@@ -499,7 +499,7 @@ static char *instance_name(const struct settings *s)
 	const char *path = s->origins->file;
 	scoped_str directory = NULL;
 
-	/* there is one in each project */
+	/* each project has one of that name */
 	if (s->config_file != NULL && procfile_is(s->config_file)) {
 		directory = procfile_directory(s->config_file);
 		return directory != NULL ? name_from_path(directory, NULL) : NULL;
@@ -547,7 +547,7 @@ void settings_check(struct settings *s, struct faults *faults)
 		check_fallback(&k);
 		check_backoff(&k);
 	}
-	/* when all have their names */
+	/* when all clusters have their names */
 	for (k.at = 0; k.at < s->cluster_count; k.at++) {
 		k.c = s->clusters[k.at];
 		if (s->origins->clusters[k.at].shadow)
@@ -555,7 +555,7 @@ void settings_check(struct settings *s, struct faults *faults)
 		check_relay(&k);
 		check_after(&k);
 	}
-	check_slots(s, 1, faults); /* as many as there are at least */
+	check_slots(s, 1, faults); /* at least so many CPUs exist */
 }
 
 void config_note_files(const struct settings *s, struct faults *faults)
@@ -592,23 +592,23 @@ void config_no_broker(const struct settings *s, const char *why, struct faults *
 	}
 }
 
-/* A file that was opened, and whose. */
+/* A file that was opened, and its cluster. */
 struct opened {
 	const struct cluster_settings *c;
 	struct logfile file;
 };
 
-static bool rotates(const struct cluster_settings *c)
+static bool rotates_logs(const struct cluster_settings *c)
 {
 	return c->log_size > 0 || c->log_age > 0;
 }
 
-/* The cluster that rotates a file takes it from the other, whose lines would be lost. */
+/* A cluster that rotates a file takes it from the other cluster, whose lines would be lost. */
 static bool is_of_another(const struct check *k, const struct log_sink *sink,
 	const struct opened *o, const struct logfile *file)
 {
 	if (o->file.inode != file->inode || o->file.dev != file->dev || file->inode == 0 ||
-		(!rotates(o->c) && !rotates(k->c)))
+		(!rotates_logs(o->c) && !rotates_logs(k->c)))
 		return false;
 	check_fault(k, "log",
 		"'%.200s' is a file of cluster '%s' already; use {cluster}, or 'log-size = never' "

@@ -11,9 +11,9 @@
 #include <sys/socket.h>
 #include <sysexits.h>
 
-/* Where clusters and nclust itself listen, and what refers to that. */
+/* Addresses where clusters and nclust itself listen, and references to these. */
 
-#define LISTENERS_MAX 60 /* what a spawn plan has room for */
+#define LISTENERS_MAX 60 /* for which a spawn plan has room */
 
 /* "{fd:NAME}": how many listeners have that name. */
 static size_t listeners_named(const struct cluster_settings *c, const char *name, size_t len)
@@ -35,7 +35,7 @@ static size_t listeners_with_port(const struct cluster_settings *c)
 	return count;
 }
 
-/* `s` begins with '{': does it fit what the cluster listens on?  -1 and `err`. */
+/* `s` begins with '{': does the template fit the cluster's listeners?  -1 and `err`. */
 static int check_template(const struct cluster_settings *c, const char *s, struct error *err)
 {
 	const char *close = strchr(s, '}');
@@ -74,7 +74,7 @@ static int check_template(const struct cluster_settings *c, const char *s, struc
 	return 0;
 }
 
-/* The next one that does not fit, from *at on, or in a later word.  -1 and `err`. */
+/* Find the next template that does not fit, from *at on, or in a later word.  -1 and `err`. */
 static int next_template(const struct cluster_settings *c, const struct strings *words,
 	size_t *word, const char **at, struct error *err)
 {
@@ -146,7 +146,7 @@ static void check_listeners(const struct check *k)
 			c->listen_count);
 }
 
-/* Keys that are for shared listeners, or that move a worker to another slot. */
+/* Keys that need shared listeners, or that move a worker to another slot. */
 static void check_own(const struct check *k)
 {
 	const struct cluster_settings *c = k->c;
@@ -200,7 +200,7 @@ static bool is_any(const struct address *a)
 	return a->family == AF_UNSPEC || memcmp(a->ip, any, sizeof(any)) == 0;
 }
 
-/* Would the one keep nclust from opening the other? */
+/* Would the one socket keep nclust from opening the other? */
 static bool is_taken_by(const struct address *a, const struct address *by)
 {
 	if (takes_any_port(a) || a->interface != NULL || by->interface != NULL)
@@ -239,7 +239,7 @@ static void check_places(const struct check *k)
 	}
 }
 
-/* Note where that slot listens; a mistake if it is noted for another. */
+/* Note where that slot listens; a mistake if another slot has noted the same. */
 static void note_place(const struct check *k, const struct address *own, struct buffer *all)
 {
 	scoped_str line = NULL;
@@ -318,7 +318,7 @@ static void instance_fault(
 		faults_add(faults, EX_USAGE, "--%s: %s", key, text);
 }
 
-/* The commands that `http` shows, with all arguments, are not for other machines. */
+/* `http` shows commands with all arguments, which are not for other machines. */
 static void check_reach(const struct settings *s, struct faults *faults)
 {
 	char text[400];

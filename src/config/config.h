@@ -8,8 +8,8 @@
 /*
  * The front of config/: words to settings, and back.
  *
- * Every mistake is collected, not only the first: `struct faults` holds one
- * line each ("shop.ini:12: cluster:web.workers: wanted …, found 'many'").
+ * Every mistake is collected, not only the first: `struct faults` holds one line
+ * each ("shop.ini:12: cluster:web.workers: wanted a number, found 'many'").
  */
 struct faults {
 	struct buffer text; /* lines, each ended by '\n' */
@@ -23,7 +23,7 @@ void faults_fini(struct faults *f);
 void faults_add(struct faults *f, int status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* What a command line asks for. */
+/* The outcome of reading a command line. */
 enum invocation_kind {
 	INVOKE_RUN,     /* `settings` is filled */
 	INVOKE_VERB,    /* `verb` and the words behind it, for cli/ */
@@ -47,9 +47,9 @@ int config_read(struct invocation *out, int argc, char **argv, const char *const
 	struct faults *faults);
 
 /*
- * Read the same command line again: the file anew, the command line's own
- * keys on top.  For reload.  `argv` is the one nclust was started with, and
- * relative paths are those of the working directory, which the caller enters anew.
+ * Read the same command line again: the file anew, the command line's own keys on
+ * top.  For reload.  `argv` is that of nclust's start, and relative paths are
+ * those of the working directory, which the caller enters anew.
  */
 int config_reread(struct settings **out, int argc, char **argv, struct faults *faults);
 
@@ -57,28 +57,28 @@ int config_reread(struct settings **out, int argc, char **argv, struct faults *f
  * `err`, with the exit status that fits. */
 int config_read_token(struct settings *s, struct error *err);
 
-/* Do the templates of the cluster's command, such as "{fd:http}", fit what it
- * listens on?  0; or -1, and in `err` the first that does not. */
+/* Do the templates of the cluster's command, such as "{fd:http}", fit its listeners?
+ * 0; or -1, and in `err` the first that does not. */
 int config_check_command(const struct cluster_settings *c, struct error *err);
 
-/* What depends on this machine: can what takes the workers' output be opened (in truth,
- * so that a new file is there then), and has each slot an address of its own where
- * `listen` has "{slot}"?  Mistakes are added to `faults`; `cpus`: for `workers`. */
+/* Checks that depend on this machine: can the sinks of the workers' output be opened
+ * (this makes new files), and has each slot an address of its own where `listen` has
+ * "{slot}"?  Mistakes are added to `faults`; `cpus`: for `workers`. */
 void config_check_here(const struct settings *s, unsigned cpus, struct faults *faults);
 
-/* Is each `env-file` there?  A start finds out by reading them. */
+/* Does each `env-file` exist?  A start finds out by reading them. */
 void config_note_files(const struct settings *s, struct faults *faults);
 
-/* Does the `relay` of a cluster ask for a broker?  It cannot have one: add that to
- * `faults`, for each of them. */
+/* A `relay` to a broker where this nclust has no libnats: add that to `faults`, for
+ * each cluster. */
 bool config_has_broker(const struct settings *s);
 void config_no_broker(const struct settings *s, const char *why, struct faults *faults);
 
 /* The common options, with a line each: the first half of what --help shows. */
 int describe_help(struct buffer *out);
 
-/* The effective settings and where each came from, as an INI file with
- * comments, or as JSON: {"nclust":{"name":{"value":…,"origin":…}},…}.  Without
+/* The effective settings and where each came from, as an INI file with comments, or
+ * as JSON: objects by section and key, with the members value and origin.  Without
  * `secrets` the values of environment variables are "***". */
 int describe_settings(struct buffer *out, const struct settings *s, bool json, bool secrets);
 
@@ -91,20 +91,20 @@ enum change {
 } __attribute__((packed));
 
 /*
- * A number for all settings that workers are born with: the same where a reload
- * from the one to the other would not replace them.  0: it cannot be told.
+ * A digest of all settings that workers are born with: two clusters with the same
+ * one need no rollout from one to the other.  0: out of memory.
  */
 uint64_t config_digest(const struct cluster_settings *c);
-/* So too for `workers` alone. */
+/* The same for `workers` alone. */
 uint64_t config_digest_workers(const struct cluster_settings *c);
 
 struct diff_cluster {
 	const struct cluster_settings *old; /* NULL: a new cluster */
 	struct cluster_settings *new;       /* NULL: dropped */
 	enum change change;
-	bool workers_changed; /* `workers`: a scale is void */
+	bool workers_changed; /* `workers`: the operator's number is void */
 	bool command_changed; /* learned readiness is void */
-	char keys[256];       /* "workers, env": what changed */
+	char keys[256];       /* the changed keys: "workers, env" */
 };
 
 struct diff {

@@ -50,7 +50,7 @@ struct view {
 	bool secrets;
 };
 
-/* Where the secret part of a text begins, and what follows it; NULL: nothing is secret. */
+/* Where the secret part of a text begins, and the text behind it; NULL: no secret. */
 static const char *find_secret(const struct option_row *row, const char *text, const char **rest)
 {
 	struct natsurl url;
@@ -65,7 +65,7 @@ static const char *find_secret(const struct option_row *row, const char *text, c
 	return url.user;
 }
 
-/* The n-th text, with three asterisks in the place of what is secret. */
+/* The n-th text, with three asterisks in place of its secret part. */
 static void put_value(struct buffer *out, const struct view *view, const struct option_row *row,
 	const void *base, size_t n)
 {

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What differs between two settings, and numbers that tell if they do. */
+/* What differs between two settings, and digests of settings. */
 
 /* All texts of a setting, and what they stand for on this machine: equal where the values
  * are equal. */
@@ -22,7 +22,7 @@ static void put_all(struct buffer *out, const struct option_row *row, const void
 	for (size_t n = 0; n < count; n++)
 		buffer_printf(
 			out, "%s=%s%c", field_key(row, base, n, key), field_at(row, base, n), '\0');
-	/* what the file says may have changed */
+	/* the file's content may have changed */
 	if (row->type == OPT_FALLBACK && c->fallback_page != NULL)
 		buffer_string(out, c->fallback_page);
 	/* the same name may have become another id */
@@ -55,7 +55,7 @@ static void note_key(char keys[256], const char *name)
 	snprintf(keys + used, 256 - used, "%s%s", used > 0 ? ", " : "", name);
 }
 
-/* Do workers get sockets of their own, or lose them, for that alone? */
+/* Do workers get sockets of their own, or lose them, by this change alone? */
 static bool moves_sockets(const struct option_row *row, const struct cluster_settings *old,
 	const struct cluster_settings *new)
 {
@@ -64,7 +64,7 @@ static bool moves_sockets(const struct option_row *row, const struct cluster_set
 		new->balance == BALANCE_AUTO &&new->sticky == STICKY_OFF;
 }
 
-/* From some sinks to others, workers need not notice. */
+/* A change from sinks to other sinks need not reach workers. */
 static enum change change_of(const struct option_row *row, const void *a, const void *b)
 {
 	const struct cluster_settings *old = a;
@@ -77,8 +77,8 @@ static enum change change_of(const struct option_row *row, const void *a, const 
 										      : row->change;
 }
 
-/* Compare all settings of a section.  `cluster`: to note what matters there, or NULL. */
-static int compare(const char *section, const void *a, const void *b, enum change *change,
+/* Compare all settings of a section.  `cluster`: gets what matters to a cluster, or NULL. */
+static int compare_section(const char *section, const void *a, const void *b, enum change *change,
 	char keys[256], struct diff_cluster *cluster)
 {
 	const struct option_row *row = NULL;
@@ -106,7 +106,7 @@ int diff_settings(struct diff *d, const struct settings *old, const struct setti
 	*d = (struct diff){0};
 	d->clusters = calloc(old->cluster_count + new->cluster_count + 1, sizeof(*d->clusters));
 	if (d->clusters == NULL ||
-		compare("nclust", old, new, &d->instance, d->instance_keys, NULL) == -1)
+		compare_section("nclust", old, new, &d->instance, d->instance_keys, NULL) == -1)
 		goto fail;
 	for (size_t i = 0; i < new->cluster_count; i++) {
 		struct diff_cluster *c = &d->clusters[d->count++];
@@ -118,7 +118,7 @@ int diff_settings(struct diff *d, const struct settings *old, const struct setti
 		if (was == SIZE_MAX)
 			continue;
 		c->old = old->clusters[was];
-		if (compare("cluster", c->old, c->new, &c->change, c->keys, c) == -1)
+		if (compare_section("cluster", c->old, c->new, &c->change, c->keys, c) == -1)
 			goto fail;
 	}
 	for (size_t i = 0; i < old->cluster_count; i++)
@@ -138,7 +138,7 @@ void diff_fini(struct diff *d)
 
 /* ---- digests ---- */
 
-static uint64_t digest(const struct cluster_settings *c, bool workers)
+static uint64_t digest_of(const struct cluster_settings *c, bool workers)
 {
 	const struct option_row *row = NULL;
 	scoped_buffer text = {0};
@@ -154,10 +154,10 @@ static uint64_t digest(const struct cluster_settings *c, bool workers)
 
 uint64_t config_digest(const struct cluster_settings *c)
 {
-	return digest(c, false);
+	return digest_of(c, false);
 }
 
 uint64_t config_digest_workers(const struct cluster_settings *c)
 {
-	return digest(c, true);
+	return digest_of(c, true);
 }

@@ -10,7 +10,7 @@
 #define SLOT_DIGITS 9
 #define VALUE_MAX ((size_t)1 << 20)
 
-/* The text of a buffer, which is given away; NULL and `err`. */
+/* The text of a buffer, handed over; NULL and `err`. */
 static char *text_of(struct buffer *out, struct error *err)
 {
 	char *text = buffer_take(out);
@@ -36,7 +36,7 @@ static void put_escaped(struct buffer *out, const char *value, char quote)
 	}
 }
 
-/* `at` begins with "${".  The place after it, or NULL and `err`. */
+/* `at` begins with "${".  Returns the place behind it, or NULL and `err`. */
 static const char *put_variable(
 	struct buffer *out, const char *at, bool is_shell, char quote, struct error *err)
 {
@@ -65,7 +65,7 @@ static const char *put_variable(
 }
 
 /* `is_shell`: quotes and backslashes are those of value_split(). */
-static char *variables(const char *text, bool is_shell, struct error *err)
+static char *expand_variables(const char *text, bool is_shell, struct error *err)
 {
 	scoped_buffer out = {.limit = VALUE_MAX};
 	char quote = '\0';
@@ -103,7 +103,7 @@ static bool is_quote(char c)
 }
 
 /* "NAME=value", NAME="a value", "NAME=a value" */
-static char *environment(const char *text, struct error *err)
+static char *expand_environment(const char *text, struct error *err)
 {
 	size_t key = strcspn(text, "=");
 	const char *value = text + key + (text[key] == '=');
@@ -114,8 +114,8 @@ static char *environment(const char *text, struct error *err)
 	if (is_quote(*text))
 		value = text;
 	if (!is_quote(*value))
-		return variables(text, false, err);
-	whole = variables(value, true, err);
+		return expand_variables(text, false, err);
+	whole = expand_variables(value, true, err);
 	if (whole == NULL || value_split(&words, whole, err) == -1)
 		return NULL;
 	if (words.count != 1) {
@@ -152,7 +152,7 @@ static bool is_relative(const char *path)
 	return *path != '\0' && *path != '/' && !is_quote(*path);
 }
 
-static char *join(const char *dir, const char *path, struct error *err)
+static char *join_path(const char *dir, const char *path, struct error *err)
 {
 	scoped_buffer out = {0};
 
@@ -162,10 +162,10 @@ static char *join(const char *dir, const char *path, struct error *err)
 }
 
 /* "unix:web.sock, mode=0660" */
-static char *listener(const char *text, const char *dir, struct error *err)
+static char *expand_listener(const char *text, const char *dir, struct error *err)
 {
 	static const char *const kinds[] = {"unix:", "unix-dgram:", "unix-seqpacket:"};
-	scoped_str value = variables(text, false, err);
+	scoped_str value = expand_variables(text, false, err);
 	scoped_buffer out = {0};
 	size_t kind = 0;
 
@@ -175,7 +175,7 @@ static char *listener(const char *text, const char *dir, struct error *err)
 		if (strncmp(value, kinds[i], strlen(kinds[i])) == 0)
 			kind = strlen(kinds[i]);
 	if (kind > 0 && strchr("/@,", value[kind]) != NULL)
-		kind = 0; /* it is whole, or nothing */
+		kind = 0; /* the value is whole, or a word such as "off" */
 	buffer_append(&out, value, kind);
 	buffer_string(&out, kind > 0 ? dir : "");
 	buffer_string(&out, value + kind);
@@ -188,7 +188,7 @@ static char *log_paths(const char *text, const char *dir, struct error *err)
 	static const char file[] = "file:";
 	const size_t len = sizeof(file) - 1;
 	scoped_buffer out = {0};
-	bool begins = true; /* a word */
+	bool begins = true; /* at the beginning of a word */
 
 	for (; *text != '\0'; text++) {
 		if (begins && strncmp(text, file, len) == 0 && is_relative(text + len)) {
@@ -207,35 +207,35 @@ static bool is_page(const char *text)
 	return strcmp(text, "off") != 0 && strcmp(text, "none") != 0 && strcmp(text, "503") != 0;
 }
 
-/* What stands for none, and is no path. */
+/* Values that mean none, and are no path. */
 static bool is_word(const struct option_row *row, const char *text)
 {
 	return row->word != NULL && strcmp(row->word, text) == 0;
 }
 
-/* ---- the whole ---- */
+/* ---- whole values ---- */
 
 char *expand_value(
 	const struct option_row *row, const char *text, const char *dir, struct error *err)
 {
 	switch (row->type) {
 	case OPT_RELAY:
-		return variables(text, false, err);
+		return expand_variables(text, false, err);
 	case OPT_COMMAND:
-		return variables(text, true, err);
+		return expand_variables(text, true, err);
 	case OPT_LISTEN:
-		return listener(text, dir, err);
+		return expand_listener(text, dir, err);
 	case OPT_ENV:
-		return environment(text, err);
+		return expand_environment(text, err);
 	case OPT_PATH:
 	case OPT_PATHS:
-		return join(is_word(row, text) ? "" : dir, text, err);
+		return join_path(is_word(row, text) ? "" : dir, text, err);
 	case OPT_FALLBACK:
-		return join(is_page(text) ? dir : "", text, err);
+		return join_path(is_page(text) ? dir : "", text, err);
 	case OPT_LOG:
 		return log_paths(text, dir, err);
 	default:
-		return join("", text, err);
+		return join_path("", text, err);
 	}
 }
 

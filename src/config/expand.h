@@ -6,18 +6,18 @@
 #include "config/option.h"
 
 /*
- * A value as a line of an INI file has it, made into what field_set() takes:
- * "${VAR}" replaced in `command`, `env`, `listen` and `relay`, quotes taken off in `env`,
- * and a relative path made one of the file's directory.  A command line has no
- * need of this: its shell has done it.
+ * Turns a value of an INI file's line into one that field_set() takes: "${VAR}"
+ * is replaced in `command`, `env`, `listen` and `relay`, quotes are taken off in
+ * `env`, and a relative path becomes one of the file's directory.  A command line
+ * does not need this: its shell has done it.
  */
 
 /* `dir` stands before a relative path: "" or "conf/".  Heap; NULL and `err`. */
 char *expand_value(
 	const struct option_row *row, const char *text, const char *dir, struct error *err);
 
-/* "{slot}", "{slot+9229}": is the word between the braces one of these, and how
- * much is added? */
+/* "{slot}", "{slot+9229}": is the word between the braces such a word, and how much
+ * does it add? */
 bool expand_is_slot(const char *word, size_t len, unsigned *plus);
 
 /* `text` with each "{cluster}" replaced; heap, or NULL. */
@@ -26,7 +26,7 @@ char *expand_cluster(const char *text, const char *cluster);
 /* `text` with each "{slot}" and "{slot+9229}" replaced; heap, or NULL and `err`. */
 char *expand_slot(const char *text, unsigned slot, struct error *err);
 
-/* "NAME=value" so that expand_value() of `env` gives it back.  Returns -1 if
+/* Append "NAME=value" so that expand_value() of `env` gives it back.  Returns -1 if
  * `out` has failed. */
 int expand_quote_env(struct buffer *out, const char *entry);
 

@@ -45,7 +45,7 @@ int text_take(char **text, struct buffer *out, struct error *err)
 
 /* ---- texts ---- */
 
-static int hold(const struct field *f, char *text)
+static int store_text(const struct field *f, char *text)
 {
 	*(const char **)f->at = text;
 	return 0;
@@ -53,7 +53,7 @@ static int hold(const struct field *f, char *text)
 
 static void free_text(const struct field *f)
 {
-	(void)hold(f, NULL); /* the text is freed with all that is kept */
+	(void)store_text(f, NULL); /* the text is freed with all that is kept */
 }
 
 static int parse_name(const struct field *f, char **text, struct error *err)
@@ -61,7 +61,7 @@ static int parse_name(const struct field *f, char **text, struct error *err)
 	if (!text_is_name(*text))
 		return value_wanted(err, *text,
 			"a name of 1 to 64 of 'A-Z a-z 0-9 . _ -', not beginning with '.' or '-'");
-	return hold(f, *text);
+	return store_text(f, *text);
 }
 
 static int parse_relay(const struct field *f, char **text, struct error *err)
@@ -70,11 +70,11 @@ static int parse_relay(const struct field *f, char **text, struct error *err)
 
 	if (strcmp(*text, "off") == 0) {
 		text_none(text);
-		return hold(f, NULL);
+		return store_text(f, NULL);
 	}
 	if (strstr(*text, "://") == NULL)
 		return parse_name(f, text, err);
-	return natsurl_parse(&url, *text, err) == -1 ? -1 : hold(f, *text);
+	return natsurl_parse(&url, *text, err) == -1 ? -1 : store_text(f, *text);
 }
 
 static int check_path(const char *text, struct error *err)
@@ -92,7 +92,7 @@ static int check_path(const char *text, struct error *err)
 
 static int parse_path(const struct field *f, char **text, struct error *err)
 {
-	return check_path(*text, err) == -1 ? -1 : hold(f, *text);
+	return check_path(*text, err) == -1 ? -1 : store_text(f, *text);
 }
 
 /* A path of the name "off" or "503" can be written "./503". */
@@ -100,7 +100,7 @@ static int parse_fallback(const struct field *f, char **text, struct error *err)
 {
 	if (strcmp(*text, "none") == 0 && text_become(text, err, "off") == -1)
 		return -1;
-	return strcmp(*text, "off") == 0 ? hold(f, NULL) : parse_path(f, text, err);
+	return strcmp(*text, "off") == 0 ? store_text(f, NULL) : parse_path(f, text, err);
 }
 
 static int parse_user(const struct field *f, char **text, struct error *err)
@@ -109,7 +109,7 @@ static int parse_user(const struct field *f, char **text, struct error *err)
 
 	if (!f->known && value_user(&c->uid, &c->user_gid, *text, err) == -1)
 		return -1;
-	return hold(f, *text);
+	return store_text(f, *text);
 }
 
 static int parse_group(const struct field *f, char **text, struct error *err)
@@ -117,7 +117,7 @@ static int parse_group(const struct field *f, char **text, struct error *err)
 	long *gid = f->row->type == OPT_GROUP ? &((struct cluster_settings *)f->base)->gid
 					      : &((struct settings *)f->base)->control_gid;
 
-	return !f->known && value_group(gid, *text, err) == -1 ? -1 : hold(f, *text);
+	return !f->known && value_group(gid, *text, err) == -1 ? -1 : store_text(f, *text);
 }
 
 /* ---- lists of texts: list_kept() makes them ---- */
@@ -226,7 +226,7 @@ static int read_number(
 	return 0;
 }
 
-/* Where "off" is 0, a time or a size of 0 is "off"; no count or share is: 0 is no
+/* Where "off" is 0, a time or a size of 0 is "off"; a count or share is not: 0 is no
  * weight, and no number of processes. */
 static bool is_word(const struct option_row *row, const char *text)
 {
@@ -243,7 +243,7 @@ static bool is_word(const struct option_row *row, const char *text)
 			read_number(&zero, &value, text, &ignored) == 0);
 }
 
-/* One value may have a name. */
+/* One value of a number may have a name. */
 static int read_named(
 	const struct option_row *row, int64_t *to, const char *text, struct error *err)
 {
@@ -381,8 +381,8 @@ static void free_listen(const struct field *f)
 	c->listen = NULL;
 }
 
-/* A port alone is, of `http`, one of 127.0.0.1 and ::1, where only this machine's users
- * get: the address is the first one's, and its `each` what was given. */
+/* A port alone means, for `http`, 127.0.0.1 and ::1, where only this machine's users
+ * get: the address is the first one's, and its `each` the given text. */
 static int read_http(const struct field *f, struct address *a, const char *text, struct error *err)
 {
 	size_t digits = strspn(text, "0123456789");
@@ -419,7 +419,7 @@ static void free_http(const struct field *f)
 	address_fini(f->at);
 }
 
-/* ---- all of them ---- */
+/* ---- all types ---- */
 
 static const struct type {
 	type_parse *parse;
@@ -466,7 +466,7 @@ static const struct type {
 	[OPT_HOOK] = {parse_hook, free_hooks},
 };
 
-/* ---- what is kept ---- */
+/* ---- kept texts ---- */
 
 static struct texts *texts_of(const void *base)
 {
@@ -518,7 +518,7 @@ static int list_kept(const struct field *f)
 	return 0;
 }
 
-static int keep(const struct field *f, char **text)
+static int keep_text(const struct field *f, char **text)
 {
 	struct texts *t = texts_of(f->base);
 	struct kept_text *k = find_same(f->row, f->base, f->member, *text);
@@ -539,8 +539,8 @@ static int keep(const struct field *f, char **text)
 	return types[f->row->type].free == free_list ? list_kept(f) : 0;
 }
 
-static int set(const struct option_row *row, void *base, int member, bool known, const char *given,
-	struct error *err)
+static int set_value(const struct option_row *row, void *base, int member, bool known,
+	const char *given, struct error *err)
 {
 	struct texts *t = base;
 	const struct field f = {row, base, (char *)base + row->offset, member, known};
@@ -553,7 +553,7 @@ static int set(const struct option_row *row, void *base, int member, bool known,
 		return value_no_memory(err);
 	if (types[row->type].parse(&f, &text, err) == -1)
 		return -1;
-	return keep(&f, &text) == -1 ? value_no_memory(err) : 0;
+	return keep_text(&f, &text) == -1 ? value_no_memory(err) : 0;
 }
 
 int field_set(
@@ -565,7 +565,7 @@ int field_set(
 	}
 	if (row->type == OPT_HEADER && field_count(row, base) == HEADERS_MAX)
 		return error_set(err, 0, "at most %d lines can be given", HEADERS_MAX);
-	return set(row, base, member, false, text, err);
+	return set_value(row, base, member, false, text, err);
 }
 
 int field_set_key(
@@ -583,7 +583,7 @@ int field_carry(
 	int member;
 	const struct option_row *row = option_find(section, key, &member);
 
-	return row == NULL || member == -1 ? 1 : set(row, base, member, true, text, err);
+	return row == NULL || member == -1 ? 1 : set_value(row, base, member, true, text, err);
 }
 
 bool field_has(const struct option_row *row, const void *base, int member, const char *text)

@@ -16,25 +16,25 @@
 #include <sysexits.h>
 
 /*
- * inih splits a line into key and value.  What it would silently do wrong is
- * dealt with before a line reaches it (inih 55, as Debian ships it): it cuts
- * lines over 198 bytes and section names over 49, ignores what stands behind
- * a ']', takes an indented line for more of the value before it, takes ':' for
- * '=', cuts at " ;" inside quotes, and knows the line of the first error only.
- * The reader therefore looks at each line first, reports what is wrong with it, keeps
- * the section and the value, and hands on an empty line, or the key alone.
+ * inih splits a line into key and value.  Its silent mistakes are dealt with
+ * before a line reaches it (inih 55, as Debian ships it): it cuts lines over 198
+ * bytes and section names over 49, ignores text behind a ']', takes an indented
+ * line for more of the value before it, takes ':' for '=', cuts at " ;" inside
+ * quotes, and knows the line of the first error only.  So the reader looks at
+ * each line first, reports what is wrong with it, keeps the section and the
+ * value, and hands on an empty line, or the key alone.
  */
 #define FILE_MAX ((size_t)1 << 20)
 #define FILES_MAX 100
 #define KEY_MAX 100
 
-/* A file that was read, so that none is read twice: a cycle would never end. */
+/* A file that was read, so that no file is read twice: a cycle would never end. */
 struct identity {
 	dev_t dev;
 	ino_t ino;
 };
 
-/* What is common to all files. */
+/* What all files share. */
 struct reader {
 	struct settings *s;
 	struct faults *faults;
@@ -51,8 +51,8 @@ struct ini {
 	const char *path;
 	unsigned file;             /* as in struct origin */
 	const char *dir;           /* with its '/', or "" */
-	const char *whole;         /* the same as a whole path, for values */
-	struct origin nclust_head; /* of its sections, if there are any */
+	const char *whole;         /* `dir` as a whole path, for values */
+	struct origin nclust_head; /* of the file's [nclust], if any */
 	struct origin defaults_head;
 	const char *value; /* of the line's key */
 	char *at;          /* the rest of the file */
@@ -81,7 +81,7 @@ static void fault_status(const struct ini *ini, int status, const char *format, 
 
 #define fault(ini, ...) fault_status(ini, 0, __VA_ARGS__)
 
-static struct origin here(const struct ini *ini)
+static struct origin origin_here(const struct ini *ini)
 {
 	return (struct origin){
 		.kind = ORIGIN_FILE,
@@ -93,7 +93,7 @@ static struct origin here(const struct ini *ini)
 
 /* ---- lines, before inih sees them ---- */
 
-/* Is the line made of text?  Says so if not. */
+/* Is the line text?  If not, that is reported. */
 static bool is_text(const struct ini *ini, const char *line, size_t len)
 {
 	for (size_t i = 0; i < len;) {
@@ -119,7 +119,7 @@ static bool is_text(const struct ini *ini, const char *line, size_t len)
 	return true;
 }
 
-static const char *shown(char to[100], const char *text)
+static const char *escape_for_message(char to[100], const char *text)
 {
 	text_escape(to, 100, text, strlen(text));
 	return to;
@@ -127,7 +127,7 @@ static const char *shown(char to[100], const char *text)
 
 static void open_cluster(struct ini *ini, const char *name)
 {
-	const struct origin head = here(ini);
+	const struct origin head = origin_here(ini);
 	char at[ORIGIN_TEXT_MAX];
 	char text[100];
 	bool good = name == NULL || text_is_name(name);
@@ -135,12 +135,12 @@ static void open_cluster(struct ini *ini, const char *name)
 
 	ini->section = "cluster";
 	snprintf(ini->where, sizeof(ini->where), "cluster%s%.66s", name != NULL ? ":" : "",
-		name != NULL ? shown(text, name) : "");
+		name != NULL ? escape_for_message(text, name) : "");
 	if (!good)
 		fault(ini,
 			"wanted a cluster's name of 1 to 64 of 'A-Z a-z 0-9 . _ -', not beginning "
 			"with '.' or '-', found '%s'",
-			shown(text, name));
+			escape_for_message(text, name));
 	first = good ? settings_find(ini->s, ini->s->cluster_count, name) : SIZE_MAX;
 	if (first != SIZE_MAX) {
 		fault(ini, "section [%s] is given twice, first in %s", ini->where,
@@ -164,7 +164,7 @@ static void open_common(struct ini *ini, const char *name, struct origin *head)
 	if (head->kind == ORIGIN_FILE)
 		fault(ini, "section [%s] is given twice, first in line %u", name, head->line);
 	else
-		*head = here(ini);
+		*head = origin_here(ini);
 }
 
 static void open_instance(struct ini *ini)
@@ -174,13 +174,13 @@ static void open_instance(struct ini *ini)
 	open_common(ini, "nclust", &ini->nclust_head);
 }
 
-/* Its keys are those of a cluster that nobody runs. */
+/* The keys of [defaults] are those of a cluster that is never run. */
 static void open_defaults(struct ini *ini)
 {
 	struct reader *all = ini->all;
 
 	if (all->defaults == SIZE_MAX) {
-		all->defaults = settings_add_cluster(ini->s, NULL, here(ini));
+		all->defaults = settings_add_cluster(ini->s, NULL, origin_here(ini));
 		if (all->defaults == SIZE_MAX) {
 			fault(ini, "out of memory");
 			ini->refused = true;
@@ -206,13 +206,14 @@ static void unknown_section(struct ini *ini, const char *name)
 		near = text_nearest(word, names, COUNT_OF(names));
 	}
 	if (near != NULL)
-		fault(ini, "unknown section [%s]; did you mean [%s%.66s]?", shown(text, name), near,
+		fault(ini, "unknown section [%s]; did you mean [%s%.66s]?",
+			escape_for_message(text, name), near,
 			strcmp(near, "cluster") == 0 ? name + len : "");
 	else
 		fault(ini,
 			"unknown section [%s]; wanted [nclust], [defaults], [cluster] or "
 			"[cluster:NAME]",
-			shown(text, name));
+			escape_for_message(text, name));
 }
 
 /* `line` begins with '['. */
@@ -225,12 +226,12 @@ static void take_section(struct ini *ini, char *line)
 	ini->section = NULL;
 	ini->refused = true;
 	if (close == NULL) {
-		fault(ini, "wanted a ']', found '%s'", shown(text, line));
+		fault(ini, "wanted a ']', found '%s'", escape_for_message(text, line));
 		return;
 	}
 	rest = close + 1 + strspn(close + 1, " \t");
 	if (*rest != '\0' && *rest != ';' && *rest != '#') {
-		fault(ini, "wanted nothing after ']', found '%s'", shown(text, rest));
+		fault(ini, "wanted nothing after ']', found '%s'", escape_for_message(text, rest));
 		return;
 	}
 	*close = '\0';
@@ -249,7 +250,7 @@ static void take_section(struct ini *ini, char *line)
 	}
 }
 
-/* Where inih would cut a comment off, or NULL. */
+/* Where inih would begin a comment, or NULL. */
 static const char *comment_in(const char *value)
 {
 	for (const char *s = value; *s != '\0'; s++)
@@ -281,7 +282,7 @@ static bool has_key(const char *line, const char *key)
 	return strncmp(line, key, len) == 0 && strchr(" \t=", line[len]) != NULL;
 }
 
-/* Does the line's value run something, so that a ';' may be a part of it? */
+/* Is the line's value a command, so that a ';' may be a part of it? */
 static bool is_command(const char *line, const char *value)
 {
 	if (has_key(line, "ready"))
@@ -290,8 +291,8 @@ static bool is_command(const char *line, const char *value)
 		has_key(line, "check-header") || strncmp(line, "on-", 3) == 0;
 }
 
-/* The line's key was given, though its value is refused: that it is missing is
- * no news then. */
+/* The line's key was given, though its value is refused: then the key is not
+ * reported as missing. */
 static void refuse_key(const struct ini *ini, const char *line)
 {
 	const struct option_row *row;
@@ -304,7 +305,7 @@ static void refuse_key(const struct ini *ini, const char *line)
 	row = key != NULL ? option_find(ini->section, key, &member) : NULL;
 	if (row == NULL)
 		return;
-	*settings_origin(ini->s, ini->cluster, row) = here(ini);
+	*settings_origin(ini->s, ini->cluster, row) = origin_here(ini);
 	settings_origin(ini->s, ini->cluster, row)->bad = true;
 }
 
@@ -333,7 +334,7 @@ static bool take_key(struct ini *ini, char *line)
 		return false;
 	}
 	if (equals == NULL || equals == line || strcspn(line, ":;") < (size_t)(equals - line)) {
-		fault(ini, "wanted 'key = value', found '%s'", shown(text, line));
+		fault(ini, "wanted 'key = value', found '%s'", escape_for_message(text, line));
 		return false;
 	}
 	if (ini->section == NULL) {
@@ -366,7 +367,7 @@ static char *next_line(struct ini *ini, size_t *len)
 		return NULL;
 	newline = memchr(line, '\n', (size_t)(ini->end - line));
 	if (newline == NULL)
-		newline = ini->end; /* there is one byte more */
+		newline = ini->end; /* the buffer has one byte more */
 	ini->at = newline + 1;
 	ini->line++;
 	*newline = '\0';
@@ -376,7 +377,7 @@ static char *next_line(struct ini *ini, size_t *len)
 	return line;
 }
 
-/* inih asks for a line, as by fgets(3). */
+/* Called by inih for a line, like fgets(3). */
 static char *on_read(char *to, int size, void *stream)
 {
 	struct ini *ini = stream;
@@ -401,8 +402,6 @@ static char *on_read(char *to, int size, void *stream)
 	return to;
 }
 
-/* ---- keys ---- */
-
 static void unknown_key(const struct ini *ini, const char *key)
 {
 	const char *near = option_nearest(ini->section, key);
@@ -410,7 +409,7 @@ static void unknown_key(const struct ini *ini, const char *key)
 	char text[100];
 	int member;
 
-	(void)shown(text, key);
+	(void)escape_for_message(text, key);
 	if (option_find(instance ? "cluster" : "nclust", key, &member) != NULL ||
 		strcmp(key, "include") == 0)
 		fault(ini, "%s.%s: this key belongs in %s", ini->where, text,
@@ -429,11 +428,12 @@ static void set_key(struct ini *ini, const struct option_row *row, int member, c
 	if (value == NULL)
 		refuse_key(ini, name);
 	if (value == NULL ||
-		settings_set(ini->s, ini->cluster, row, member, value, here(ini), &err) == -1)
+		settings_set(ini->s, ini->cluster, row, member, value, origin_here(ini), &err) ==
+			-1)
 		fault_status(ini, err.status, "%s.%s: %s", ini->where, name, err.text);
 }
 
-static void include(struct ini *ini)
+static void include_files(struct ini *ini)
 {
 	struct origin_table *t = ini->s->origins;
 	scoped_str pattern = NULL;
@@ -441,7 +441,7 @@ static void include(struct ini *ini)
 	glob_t found;
 	int got;
 
-	(void)shown(text, ini->value);
+	(void)escape_for_message(text, ini->value);
 	if (*ini->value == '\0' ||
 		asprintf(&pattern, "%s%s", *ini->value == '/' ? "" : ini->dir, ini->value) == -1) {
 		pattern = NULL;
@@ -450,7 +450,7 @@ static void include(struct ini *ini)
 	}
 	if (!ini->all->follows)
 		return;
-	/* a name without a '*' is taken as it is, so that it must be there */
+	/* a name without a '*' is used literally, so the file must exist */
 	got = glob(pattern, strpbrk(ini->value, "*?[") == NULL ? GLOB_NOCHECK : 0, NULL, &found);
 	if (got == GLOB_NOMATCH)
 		fault(ini, "nclust.include: '%s' matches no file", text);
@@ -460,7 +460,7 @@ static void include(struct ini *ini)
 		if (t->included_count == FILES_MAX) {
 			fault(ini, "nclust.include: wanted at most %d files", FILES_MAX);
 			break;
-		} else if (origin_include(t, found.gl_pathv[i], here(ini)) == -1) {
+		} else if (origin_include(t, found.gl_pathv[i], origin_here(ini)) == -1) {
 			fault(ini, "out of memory");
 		}
 	globfree(&found);
@@ -474,22 +474,23 @@ static int on_key(void *user, const char *section, const char *name, const char 
 	char text[100];
 	int member;
 
-	(void)section; /* both may be cut: ours are not */
+	(void)section; /* may be cut: our own copies are not */
 	(void)value;
 	row = option_find(ini->section, name, &member);
 	if (strcmp(name, "include") == 0 && ini->cluster == INSTANCE)
-		include(ini);
+		include_files(ini);
 	else if (row == NULL)
 		unknown_key(ini, name);
 	else if (member == -1)
-		fault(ini, "%s.%s: unknown signal '%s'", ini->where, shown(text, name), text + 7);
+		fault(ini, "%s.%s: unknown signal '%s'", ini->where, escape_for_message(text, name),
+			text + 7);
 	else
 		set_key(ini, row, member, name);
 	return 1;
 }
 
 /* `file`: as in struct origin. */
-static void parse(struct reader *all, const char *path, unsigned file, char *data, size_t len)
+static void parse_file(struct reader *all, const char *path, unsigned file, char *data, size_t len)
 {
 	const char *slash = strrchr(path, '/');
 	size_t dir_len = slash != NULL ? (size_t)(slash - path) + 1 : 0;
@@ -508,7 +509,7 @@ static void parse(struct reader *all, const char *path, unsigned file, char *dat
 	};
 
 	ini.at += text_bom(data, len);
-	/* its result tells of lines that it could not read: there are none */
+	/* the result counts lines that inih could not read: none are left */
 	(void)ini_parse_stream(on_read, &ini, on_key, &ini);
 }
 
@@ -519,8 +520,8 @@ struct gift {
 	size_t to;
 };
 
-/* One of its values, to a cluster that has none of its own.  Variables, signals
- * and events are keys of their own. */
+/* Give a value of [defaults] to a cluster that has none of its own.  Variables,
+ * signals and events are keys of their own. */
 static void give(void *to, const char *key, const char *text)
 {
 	const struct gift *gift = to;
@@ -555,7 +556,7 @@ static void give_defaults(struct reader *all)
 	settings_drop_cluster(s, at);
 }
 
-static void finish(struct reader *all, const char *path, unsigned before)
+static void finish_file(struct reader *all, const char *path, unsigned before)
 {
 	give_defaults(all);
 	if (all->s->cluster_count == 0 && all->faults->count == before)
@@ -569,13 +570,13 @@ void inifile_parse(
 	struct reader all = {.s = s, .faults = faults, .defaults = SIZE_MAX};
 	unsigned before = faults->count;
 
-	parse(&all, path, 0, data, len);
-	finish(&all, path, before);
+	parse_file(&all, path, 0, data, len);
+	finish_file(&all, path, before);
 }
 
 /* ---- the files ---- */
 
-/* A mistake in a file as a whole, told where it is included. */
+/* A mistake in a file as a whole, reported where it is included. */
 static void file_fault(
 	const struct reader *all, unsigned file, int status, const char *path, const char *text)
 {
@@ -618,7 +619,7 @@ static void read_file(struct reader *all, const char *path, unsigned file)
 	else if (file == 0 && procfile_is(path))
 		procfile_parse(all->s, path, data, len, all->faults);
 	else
-		parse(all, path, file, data, len);
+		parse_file(all, path, file, data, len);
 }
 
 void inifile_read(struct settings *s, const char *path, struct faults *faults)
@@ -628,8 +629,8 @@ void inifile_read(struct settings *s, const char *path, struct faults *faults)
 	unsigned before = faults->count;
 
 	read_file(&all, path, 0);
-	/* they may include others */
+	/* included files may include others */
 	for (size_t i = 0; i < t->included_count; i++)
 		read_file(&all, t->included[i].path, (unsigned)i + 1);
-	finish(&all, path, before);
+	finish_file(&all, path, before);
 }

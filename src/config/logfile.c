@@ -17,13 +17,13 @@
 #include <sys/un.h>
 
 #define MODE 0640
-/* An old file's number; more is somebody else's date. */
+/* The number of an old file; a larger number is probably a date. */
 #define NUMBER_MOST 1000U
-#define SEND_BUFFER (8 * 1024 * 1024) /* as sd_journal_send(3) has it */
+#define SEND_BUFFER (8 * 1024 * 1024) /* as sd_journal_send(3) sets it */
 
 /* ---- files ---- */
 
-/* The directory of a file, and its name there. */
+/* The directory of a file, and its name in there. */
 struct place {
 	int dir;
 	char path[PATH_MAX];
@@ -43,7 +43,7 @@ static int check_directory(const struct place *at, struct error *err)
 		"go-w");
 }
 
-/* at->path is set. */
+/* Open that directory; at->path is set. */
 static int find_place(struct place *at, struct error *err)
 {
 	char *slash = strrchr(at->path, '/');
@@ -63,7 +63,7 @@ static int find_place(struct place *at, struct error *err)
 	return -1;
 }
 
-static int examine(struct logfile *out, const struct place *at, int fd, struct error *err)
+static int examine_file(struct logfile *out, const struct place *at, int fd, struct error *err)
 {
 	struct statx x;
 	struct stat st;
@@ -105,7 +105,7 @@ static int open_in(struct logfile *out, const struct place *at, struct error *er
 		return is_link(err);
 	if (fd == -1)
 		return error_set(err, errno, "cannot open");
-	if (examine(out, at, fd, err) == -1)
+	if (examine_file(out, at, fd, err) == -1)
 		return -1;
 	(void)fd_release(&fd);
 	return 0;
@@ -113,8 +113,8 @@ static int open_in(struct logfile *out, const struct place *at, struct error *er
 
 /* ---- rotation ---- */
 
-/* What `log-compress` may have put behind a name: "web.1.log" may well be the file
- * of somebody else. */
+/* A suffix that `log-compress` may have added: "web.1.log" may be another program's
+ * file. */
 static bool is_suffix(const char *text)
 {
 	static const char *const known[] = {"", ".gz", ".bz2", ".xz", ".zst", ".lz4", ".lz",
@@ -126,7 +126,7 @@ static bool is_suffix(const char *text)
 	return false;
 }
 
-/* The number of an old file of that name, "NAME.7" or "NAME.7.gz"; 0: none. */
+/* The number of an old file of that name, "NAME.7" or "NAME.7.gz"; 0: not an old file. */
 static unsigned number_of(const char *entry, const char *name)
 {
 	size_t len = strlen(name);
@@ -154,9 +154,9 @@ static int make_older(const struct place *at, const char *entry, unsigned n)
 	return renameat(at->dir, entry, at->dir, older);
 }
 
-/* All old files: older by one, or removed; the oldest first.  (Of one number there are two
- * if a command was interrupted that compressed it.)  -1 and errno. */
-static int shift(const struct place *at, unsigned keep)
+/* Increase the number of all old files by one, or remove them; the oldest first.  (A
+ * number has two files if a command that compressed it was interrupted.) -1 and errno. */
+static int shift_old_files(const struct place *at, unsigned keep)
 {
 	struct dirent **list;
 	int count = scandirat(at->dir, ".", &list, NULL, versionsort);
@@ -175,11 +175,11 @@ static int shift(const struct place *at, unsigned keep)
 	return got;
 }
 
-static int rotate(const struct place *at, unsigned keep)
+static int rotate_file(const struct place *at, unsigned keep)
 {
 	char first[NAME_MAX + 1];
 
-	if (shift(at, keep) == -1)
+	if (shift_old_files(at, keep) == -1)
 		return -1;
 	if (keep == 0)
 		return unlinkat(at->dir, at->name, 0);
@@ -216,7 +216,7 @@ int logfile_rotate(struct logfile *out, const struct log_sink *sink, const char 
 	if (set_path(&at, sink, cluster, slot, err) == -1)
 		return -1;
 	if (is_same(&at, inode)) {
-		got = rotate(&at, keep);
+		got = rotate_file(&at, keep);
 		rotated = true;
 	}
 	if (got == -1)
@@ -232,8 +232,8 @@ int logfile_rotate(struct logfile *out, const struct log_sink *sink, const char 
 
 /* ---- daemons ---- */
 
-/* The socket at a path that was given, O_PATH: nobody but root (for root) can put
- * another one there, and no link leads elsewhere. */
+/* Open the socket at a given path, O_PATH: only root (for root) can replace it, and
+ * no link leads elsewhere. */
 static int find_socket(const char *path, struct error *err)
 {
 	struct place at;
@@ -273,7 +273,7 @@ static int connect_checked(int fd, const char *path, struct error *err)
 
 static int connect_to(struct logfile *out, const struct log_sink *sink, struct error *err)
 {
-	/* only root can change what is there, and /dev/log is mostly a link */
+	/* only root can change the path, and /dev/log is mostly a link */
 	const char *usual = sink->kind == SINK_JOURNAL ? "/run/systemd/journal/socket" : "/dev/log";
 	const char *path = sink->path != NULL ? sink->path : usual;
 	const int size = SEND_BUFFER;

@@ -91,15 +91,15 @@ extern const size_t option_count;
  * "cluster" (NULL: of any, or of the command line alone); NULL at the end. */
 const struct option_row *option_next(const char *section, const struct option_row *row);
 
-/* A row for several keys, whose names only begin alike. */
+/* Is it a row for several keys, whose names only begin alike? */
 static inline bool option_is_family(const struct option_row *row)
 {
 	return row->type == OPT_SIGNAL_RULE || row->type == OPT_HOOK;
 }
 
 /*
- * The n-th key of a row, for lists of them; NULL: there are no more.  One,
- * but for a family: of signals an example, of events all.
+ * The n-th key of a row, for lists of keys; NULL: no more.  One key, but for a
+ * family: for signals an example, for events all.
  */
 const char *option_key(const struct option_row *row, size_t n);
 
@@ -123,23 +123,23 @@ const char *option_nearest(const char *section, const char *name);
  */
 int field_set(
 	const struct option_row *row, void *base, int member, const char *text, struct error *err);
-/* The same by the key, which is known to exist. */
+/* The same by the key, which must exist. */
 int field_set_key(
 	const char *section, void *base, const char *key, const char *text, struct error *err);
-/* The same for a setting of another nclust, whose table may have other keys; 1: there is no
- * such key here.  Users and groups are not looked up, because their numbers are carried. */
+/* The same for a setting of another nclust, whose table may have other keys; 1: no such
+ * key here.  Users and groups are not looked up, because their numbers are carried. */
 int field_carry(
 	const char *section, void *base, const char *key, const char *text, struct error *err);
-/* Repeatable ones: is there already what `text` would take the place of? */
+/* Of a repeatable setting: is the text that `text` would replace there already? */
 bool field_has(const struct option_row *row, const void *base, int member, const char *text);
-/* Forget it, with all that it has on the heap. */
+/* Clear a setting, and free its heap blocks. */
 void field_clear(const struct option_row *row, void *base);
 
-/* How many texts it has; 0: not set (inherited, none).  A setting at its default has one. */
+/* How many texts a setting has; 0: not set (inherited, none).  A setting at its default has one. */
 size_t field_count(const struct option_row *row, const void *base);
 /* The n-th text: field_set() of it gives the same value. */
 const char *field_at(const struct option_row *row, const void *base, size_t n);
-/* The key of the n-th: the row's name, or a family's "signal-USR1".  Returned. */
+/* The key of the n-th text: the row's name, or a family's "signal-USR1".  Returns `to`. */
 const char *field_key(const struct option_row *row, const void *base, size_t n, char to[40]);
 
 /* Called for each text of a section's settings, in the order of the table. */

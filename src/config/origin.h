@@ -12,8 +12,8 @@
  */
 struct origin {
 	enum origin_kind kind;
-	unsigned line;      /* ORIGIN_FILE, of which … */
-	unsigned file;      /* … 0 is the main one, and n the n-th included one */
+	unsigned line;      /* of an ORIGIN_FILE */
+	unsigned file;      /* of an ORIGIN_FILE: 0 is the main one, n the n-th included one */
 	bool bad;           /* given, but refused: the field holds its default */
 	bool from_defaults; /* given for all clusters, in [defaults] */
 };
@@ -27,7 +27,7 @@ struct origin_group {
 /* A file that another one includes. */
 struct included {
 	char *path;
-	struct origin by; /* the line that says so */
+	struct origin by; /* the line that includes the file */
 };
 
 struct origin_table {
@@ -40,23 +40,23 @@ struct origin_table {
 
 #define INSTANCE SIZE_MAX /* in place of a cluster's index */
 
-/* The file that an ORIGIN_FILE names, as messages have it. */
+/* The name of an ORIGIN_FILE's file for messages. */
 const char *origin_path(const struct origin_table *t, const struct origin *o);
 
-/* Is it the same place in the same file? */
+/* Are both origins in the same file, at the same line? */
 static inline bool origin_is_same(const struct origin *a, const struct origin *b)
 {
 	return a->kind == b->kind && a->line == b->line && a->file == b->file;
 }
 
-/* "line 3" of the same file, or "conf.d/web.ini:3"; for messages.  Returned. */
+/* "line 3" of the same file, or "conf.d/web.ini:3"; for messages.  Returns `to`. */
 #define ORIGIN_TEXT_MAX 120
 const char *origin_text(char to[ORIGIN_TEXT_MAX], const struct settings *s,
 	const struct origin *first, const struct origin *second);
 /* The first `len` bytes of a file's path, made a whole path; the caller's, NULL:
  * out of memory. */
 char *origin_whole(const struct settings *s, const char *path, size_t len);
-/* Note one more included file.  -1: no memory. */
+/* Note one more included file.  -1: out of memory. */
 int origin_include(struct origin_table *t, const char *path, struct origin by);
 
 /* Where the values came from, but for the defaults.  `file`: the included one that it was,
@@ -64,7 +64,7 @@ int origin_include(struct origin_table *t, const char *path, struct origin by);
 typedef void origin_taker(
 	void *to, const char *key, enum origin_kind kind, unsigned line, const char *file);
 void origins_each(const struct settings *s, size_t at, origin_taker *take, void *to);
-/* A key that is not known here is forgotten.  -1: no memory. */
+/* A key that is not known here is dropped.  -1: out of memory. */
 int origins_set(struct settings *s, size_t at, const char *key, enum origin_kind kind,
 	unsigned line, const char *file);
 
@@ -77,7 +77,7 @@ static inline const char *section_of(size_t at)
  * Returns its index, or SIZE_MAX when out of memory. */
 size_t settings_add_cluster(struct settings *s, const char *name, struct origin head);
 
-/* The same for one that is there: the reference is handed over. */
+/* The same for an existing cluster: the reference is handed over. */
 size_t settings_take_cluster(struct settings *s, struct cluster_settings *c, struct origin head);
 void settings_drop_cluster(struct settings *s, size_t at);
 
@@ -93,18 +93,18 @@ int settings_set(struct settings *s, size_t at, const struct option_row *row, in
 	const char *text, struct origin origin, struct error *err);
 
 struct origin *settings_origin(const struct settings *s, size_t at, const struct option_row *row);
-/* What holds the row's field: the settings or one of its clusters. */
+/* The struct with the row's field: the settings or one of its clusters. */
 void *settings_base(const struct settings *s, size_t at);
 
 /*
- * What concerns several values, once all are there: names, users' groups, times
- * of stop steps, duplicates, what excludes what.  `command` is the name for an
- * instance that has none.
+ * Checks of several values, once all are there: names, users' groups, times of
+ * stop steps, duplicates, exclusions.  `command` is the name for an instance
+ * without one.
  */
 void settings_check(struct settings *s, struct faults *faults);
 
-/* Read a file and those that it includes, or the bytes of one alone, and add what
- * is wrong to `faults`.  `data` is cut into lines in place and holds one byte more
+/* Read a file and the files that it includes, or the bytes of one file alone, and
+ * add mistakes to `faults`.  `data` is cut into lines in place and has one byte more
  * than `len`. */
 void inifile_read(struct settings *s, const char *path, struct faults *faults);
 void inifile_parse(

@@ -38,7 +38,7 @@ char *procfile_directory(const char *path)
 
 /* ---- lines ---- */
 
-static int set(struct settings *s, size_t at, const char *key, const char *text, unsigned line,
+static int set_key(struct settings *s, size_t at, const char *key, const char *text, unsigned line,
 	struct error *err)
 {
 	int member;
@@ -48,8 +48,8 @@ static int set(struct settings *s, size_t at, const char *key, const char *text,
 		s, at, row, member, text, (struct origin){.kind = ORIGIN_FILE, .line = line}, err);
 }
 
-/* A command that a shell has to read.  "exec" saves a process, and lets signals reach the
- * program; one that is several, or begins with variables, cannot have it in front. */
+/* A command for a shell.  "exec" saves a process, and lets signals reach the program;
+ * several commands, or one that begins with variables, cannot have it in front. */
 static char *in_shell(const char *text)
 {
 	size_t word = strcspn(text, " \t=");
@@ -84,7 +84,7 @@ static int set_command(struct settings *s, size_t at, const char *key, const cha
 
 	if (whole == NULL)
 		return error_set(err, ENOMEM, "cannot keep a command");
-	return set(s, at, key, whole, line, err);
+	return set_key(s, at, key, whole, line, err);
 }
 
 static int set_variables(struct settings *s, size_t at, unsigned line, struct error *err)
@@ -96,11 +96,11 @@ static int set_variables(struct settings *s, size_t at, unsigned line, struct er
 		variables = NULL;
 		return error_set(err, ENOMEM, "cannot keep a cluster");
 	}
-	return access(variables, F_OK) == 0 ? set(s, at, "env-file", variables, line, err) : 0;
+	return access(variables, F_OK) == 0 ? set_key(s, at, "env-file", variables, line, err) : 0;
 }
 
 struct release {
-	const char *command; /* NULL: there is none */
+	const char *command; /* NULL: none */
 	unsigned line;
 };
 
@@ -140,7 +140,7 @@ static int take_line(
 	at = settings_add_cluster(s, line, here);
 	if (at == SIZE_MAX)
 		return error_set(err, ENOMEM, "cannot keep a cluster");
-	if (set(s, at, "workers", "1", number, err) == -1 ||
+	if (set_key(s, at, "workers", "1", number, err) == -1 ||
 		set_variables(s, at, number, err) == -1)
 		return -1;
 	return set_command(s, at, "command", colon, number, err);
@@ -173,7 +173,7 @@ void procfile_parse(
 		char *line = data;
 
 		if (newline == NULL)
-			newline = end; /* there is one byte more */
+			newline = end; /* the buffer has one byte more */
 		*newline = '\0';
 		data = newline + 1;
 		number++;
@@ -199,7 +199,7 @@ void procfile_parse(
 /* ---- how many ---- */
 
 /* "2" for the cluster of that name, or for all. */
-static int form(struct settings *s, const char *name, const char *count, struct error *err)
+static int form_cluster(struct settings *s, const char *name, const char *count, struct error *err)
 {
 	const struct origin argv = {.kind = ORIGIN_ARGV};
 	bool all = strcmp(name, "all") == 0;
@@ -221,7 +221,7 @@ static int form(struct settings *s, const char *name, const char *count, struct 
 	return found ? 0 : error_set(err, 0, "there is no '%s' in the Procfile", name);
 }
 
-/* None: what form() makes of "0", and no text of `workers`. */
+/* No workers: form_cluster() makes this of "0"; it is no text of `workers`. */
 static bool is_none(const struct workers_wanted *w)
 {
 	return w->range && w->most.fixed == 0 && w->most.multiply == 0;
@@ -241,7 +241,7 @@ int procfile_form(struct settings *s, const char *formation, struct error *err)
 		if (count == NULL)
 			return value_wanted(err, one, "how many of what, such as 'web=2,worker=1'");
 		*count++ = '\0';
-		if (form(s, one, count, err) == -1)
+		if (form_cluster(s, one, count, err) == -1)
 			return -1;
 	}
 	for (size_t i = s->cluster_count; i-- > 0;)
@@ -259,7 +259,7 @@ static bool is_blank(char c)
 	return c != '\0' && strchr(BLANK, c) != NULL;
 }
 
-/* From its opening quote on; what follows the closing one. */
+/* Take a value from its opening quote on; returns the text behind the closing one. */
 static char *take_quoted(struct envfile *f, char *value, struct error *err)
 {
 	const char quote = *value;
@@ -292,7 +292,7 @@ static char *take_quoted(struct envfile *f, char *value, struct error *err)
 	return NULL;
 }
 
-/* To the end of the line. */
+/* Take the text up to the end of the line. */
 static char *take_plain(char *value, struct error *err)
 {
 	char *next = value + strcspn(value, "\n");
@@ -313,8 +313,8 @@ static char *take_plain(char *value, struct error *err)
 	return next;
 }
 
-/* Blanks, and lines without a variable. */
-static void skip(struct envfile *f)
+/* Skip blanks, and lines without a variable. */
+static void skip_to_variable(struct envfile *f)
 {
 	f->line += 1 + f->more;
 	f->more = 0;
@@ -334,7 +334,7 @@ int envfile_next(struct envfile *f, char **entry, struct error *err)
 	char *next;
 	size_t len;
 
-	skip(f);
+	skip_to_variable(f);
 	if (*f->rest == '\0')
 		return 0;
 	key = f->rest;
@@ -361,7 +361,7 @@ int envfile_next(struct envfile *f, char **entry, struct error *err)
 
 /* ---- PORT ---- */
 
-/* A number that `text` begins with, and that can be a port; else 0. */
+/* The number at the beginning of `text`, if it can be a port; else 0. */
 static unsigned port_in(const char *text)
 {
 	uint64_t n;
@@ -371,7 +371,7 @@ static unsigned port_in(const char *text)
 		: 0;
 }
 
-/* What .env says of PORT, or 0. */
+/* PORT in .env, or 0. */
 static unsigned port_of_file(const char *path)
 {
 	struct error err;
@@ -417,7 +417,8 @@ int procfile_finish(struct settings *s)
 			first = PORT_FIRST;
 		port = first + i * PORT_STEP;
 		snprintf(text, sizeof(text), "PORT=%zu", port);
-		if (!has_port(c) && port <= UINT16_MAX && set(s, i, "env", text, line, &err) == -1)
+		if (!has_port(c) && port <= UINT16_MAX &&
+			set_key(s, i, "env", text, line, &err) == -1)
 			return -1;
 	}
 	return 0;

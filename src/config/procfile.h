@@ -12,21 +12,21 @@
  * gets one.  "release: command" is run once before all of them, as their `before`.
  */
 
-/* Is it one by its name: Procfile, Procfile.dev, dev.Procfile? */
+/* Is the file a Procfile by its name: Procfile, Procfile.dev, dev.Procfile? */
 bool procfile_is(const char *path);
-/* Its directory: heap, or NULL.  The path is absolute. */
+/* The directory of a Procfile: heap, or NULL.  The path is absolute. */
 char *procfile_directory(const char *path);
 
-/* Add the clusters of its bytes; there is a byte more than `len`.  Mistakes are
- * told with their lines. */
+/* Add the clusters of a Procfile's bytes, which have one byte more than `len`.
+ * Mistakes are reported with their lines. */
 void procfile_parse(
 	struct settings *s, const char *path, char *data, size_t len, struct faults *faults);
 
-/* "web=2,worker=1": how many of which; those that are not named stay as they
- * are, `all` is for all of them, and a cluster with 0 is left out.  -1 and `err`. */
+/* "web=2,worker=1": the number of workers by cluster; clusters that are not named stay
+ * unchanged, `all` names all of them, and a cluster with 0 is left out.  -1 and `err`. */
 int procfile_form(struct settings *s, const char *formation, struct error *err);
 
-/* All settings are there: give PORT to clusters that know no other.  -1: out of
+/* All settings are there: give PORT to clusters without another one.  -1: out of
  * memory. */
 int procfile_finish(struct settings *s);
 
@@ -43,10 +43,10 @@ int procfile_finish(struct settings *s);
 struct envfile {
 	char *rest;    /* ends with a NUL; changed in place */
 	unsigned line; /* the line of what was read last; 0 at first */
-	unsigned more; /* that it spans beyond its first */
+	unsigned more; /* lines of that variable beyond its first */
 };
 
-/* 1: *entry is "K=V", in the text; 0: there is none any more; -1 and `err`. */
+/* 1: *entry is "K=V", in the text; 0: no more; -1 and `err`. */
 int envfile_next(struct envfile *f, char **entry, struct error *err);
 
 #endif

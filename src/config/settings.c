@@ -37,7 +37,7 @@ void faults_add(struct faults *f, int status, const char *format, ...)
 	va_end(args);
 	if (n == -1)
 		line = NULL;
-	/* what may be there the next time is no mistake in the file */
+	/* a path that may exist the next time is no mistake in the file */
 	if (f->count++ == 0 || f->status == EX_TEMPFAIL)
 		f->status = status;
 	/* out of memory: the count still tells that something is wrong */
@@ -144,7 +144,7 @@ int login_find(struct cluster_settings *c)
 		n = c->login != NULL ? room : 1;
 		got = c->login != NULL ? getgrouplist(c->login, primary, more, &n) : 1;
 		if (got == -1)
-			n = room; /* so many are there, at least */
+			n = room; /* the user has at least so many */
 		room *= 2;
 	} while (got == -1 && room <= 1 << 18);
 	c->group_count = (size_t)n;
@@ -188,7 +188,7 @@ struct cluster_settings *cluster_settings_new(void)
 	return c;
 }
 
-static int grow(struct settings *s)
+static int grow_clusters(struct settings *s)
 {
 	struct cluster_settings **clusters;
 	struct origin_group *groups;
@@ -207,7 +207,7 @@ static int grow(struct settings *s)
 
 size_t settings_take_cluster(struct settings *s, struct cluster_settings *c, struct origin head)
 {
-	if (c == NULL || grow(s) == -1) {
+	if (c == NULL || grow_clusters(s) == -1) {
 		cluster_settings_unref(c);
 		return SIZE_MAX;
 	}
@@ -352,7 +352,7 @@ int origins_set(struct settings *s, size_t at, const char *key, enum origin_kind
 	if (number == -1)
 		return -1;
 
-	/* by the row's name, which for signals is none that can be set */
+	/* by the row's name, which is no key for signals */
 	while ((row = option_next(section_of(at), row)) != NULL)
 		if (strcmp(row->name, key) == 0)
 			*settings_origin(s, at, row) = (struct origin){
@@ -376,12 +376,12 @@ int settings_set(struct settings *s, size_t at, const struct option_row *row, in
 			err, 0, "given twice; write several in one: --log 'prefix file:PATH'");
 	if (origin.kind == ORIGIN_FILE && field_has(row, base, member, text))
 		return error_set(err, 0, "given twice");
-	/* what the command line says takes the place of a file's list, but for
-	 * single variables, signals and events, which are keys of their own */
+	/* the command line's list replaces a file's, but for single variables,
+	 * signals and events, which are keys of their own */
 	if (origin.kind != was->kind && row->repeatable && row->type != OPT_ENV &&
 		!option_is_family(row))
 		field_clear(row, base);
-	if (was->kind == origin.kind) { /* of a list: where it begins */
+	if (was->kind == origin.kind) { /* of a list: keep its first line */
 		origin.line = was->line;
 		origin.file = was->file;
 		origin.from_defaults = was->from_defaults;
@@ -419,7 +419,7 @@ struct workers_range cluster_range(const struct cluster_settings *c, unsigned cp
 
 	if (w->least.fixed > 0 || w->least.multiply > 0)
 		range.least = workers_count(&w->least, cpus);
-	if (range.least > range.most) /* on few or many CPUs */
+	if (range.least > range.most) /* with few or many CPUs */
 		range.least = range.most;
 	return range;
 }
@@ -457,7 +457,7 @@ bool settings_need_cpus(const struct settings *s)
 unsigned cluster_threads(const struct cluster_settings *c, unsigned cpus, unsigned workers)
 {
 	unsigned share = workers > 0 && cpus > workers ? cpus / workers : 1;
-	unsigned most = (c->cpu_max + 99) / 100; /* that run all the time */
+	unsigned most = (c->cpu_max + 99) / 100; /* workers that run all the time */
 
 	if (c->threads != THREADS_AUTO)
 		return c->threads;

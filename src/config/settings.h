@@ -39,7 +39,7 @@ struct strings {
 	size_t count;
 };
 
-/* The texts of what is set; config/ alone looks inside (option.h). */
+/* The texts of all values; config/ alone looks inside (option.h). */
 struct kept_text {
 	unsigned short row; /* of the table */
 	short member;       /* of a family */
@@ -58,8 +58,8 @@ struct workers_count {
 	unsigned divide;
 	int plus;
 };
-/* "4", or "2..8" and "0..auto*2": as many as the load needs.  One number is `least`
- * and `most`. */
+/* "4", or "2..8" and "0..auto*2": as many as the load needs.  For one number `least`
+ * and `most` are equal. */
 struct workers_wanted {
 	bool range;
 	struct workers_count least; /* all 0: none */
@@ -74,7 +74,7 @@ enum ready_mode {
 	READY_PROBE, /* `ready_probe` succeeds */
 };
 enum intercept_mode { INTERCEPT_AUTO, INTERCEPT_ON, INTERCEPT_OFF };
-/* Pages of the shared memory: huge ones, or not at all; or if there are some. */
+/* Pages of the shared memory: huge ones, or fail; or huge ones if possible. */
 enum huge_pages { HUGE_NO, HUGE_TRY, HUGE_YES };
 struct shared_memory {
 	uint64_t size; /* 0: off; else as written, not yet whole pages */
@@ -82,7 +82,7 @@ struct shared_memory {
 };
 #define SHARED_MEMORY_LEAST 4096U
 
-/* `threads`: how many one worker shall compute with. */
+/* `threads`: how many threads one worker is to compute with. */
 #define THREADS_OFF 0U
 #define THREADS_MAX 10000U
 #define THREADS_AUTO (THREADS_MAX + 1) /* the CPUs divided by the workers */
@@ -124,13 +124,13 @@ enum drain_mode {
 	DRAIN_OFF,    /* at once, and nobody looks at its connections */
 };
 
-/* Above `bytes` for `span` (0: at a single look) is too much. */
+/* More than `bytes` for `span` (0: at a single look) is too much. */
 struct memory_limit {
 	uint64_t bytes; /* 0: off */
 	nsec_t span;
 };
 
-/* A question to a worker whose answer says if it is well. */
+/* A request to a worker whose answer says whether it is well. */
 enum probe_kind { PROBE_NONE, PROBE_TCP, PROBE_HTTP, PROBE_EXEC };
 struct probe {
 	enum probe_kind kind;
@@ -139,7 +139,7 @@ struct probe {
 	struct strings command; /* PROBE_EXEC: argv */
 };
 
-/* Sent to one that hangs before its stop signal (core/worker.c). */
+/* Sent to a hung worker before its stop signal (core/worker.c). */
 enum hang_signal {
 	HANG_OFF,
 	HANG_QUIT,
@@ -149,15 +149,15 @@ enum hang_signal {
 	HANG_SIGNALS,
 };
 
-/* `on-EVENT`: what it is run on. */
+/* `on-EVENT`: the event that runs a hook. */
 enum hook_event {
 	HOOK_READY,   /* a worker became ready */
 	HOOK_EXIT,    /* a worker ended, for whatever reason */
-	HOOK_CRASH,   /* it ended unasked */
+	HOOK_CRASH,   /* a worker ended unasked */
 	HOOK_ROLLOUT, /* a rollout began, is done, failed, was superseded */
 	HOOK_SCALE,   /* another number of workers is wanted */
 	HOOK_STOP,    /* the cluster begins to stop */
-	HOOK_HANG,    /* a request is not answered: it lives yet */
+	HOOK_HANG,    /* a request is not answered: the worker lives yet */
 	HOOK_EVENTS,
 };
 struct hook {
@@ -173,14 +173,14 @@ enum pass_dialect {
 	PASS_STDIN = 16,
 };
 
-/* One step of `stop-signal`: send it, wait so long; after the last: KILL. */
+/* One step of `stop-signal`: send it, wait so long; after the last step: SIGKILL. */
 struct stop_step {
 	int signal;
 	nsec_t wait;
 };
 #define STOP_STEPS_MAX 8
 
-/* What a received signal does (INTERFACE.md, section 4). */
+/* The action for a received signal (INTERFACE.md, section 4). */
 enum signal_action {
 	SIGNAL_DEFAULT, /* as the built-in table says */
 	SIGNAL_NEXT,    /* to the next worker in turn */
@@ -196,7 +196,7 @@ enum signal_action {
 struct signal_rule {
 	int signal; /* that nclust receives */
 	enum signal_action action;
-	int translated; /* what the worker gets in its place; 0: the same */
+	int translated; /* what the worker gets instead; 0: the same */
 };
 
 struct limit {
@@ -259,11 +259,11 @@ struct cluster_settings {
 	uint64_t capabilities;           /* bit n: CAP_n is kept */
 	struct limit limits[LIMITS_MAX]; /* index: the resource */
 	enum cpu_mode cpu;
-	uint64_t memory_max; /* of a cgroup for each worker; 0: no limit, … */
+	uint64_t memory_max; /* bytes, of a worker's cgroup; 0: no limit */
 	uint64_t memory_high;
-	unsigned cpu_max; /* … per cent of a CPU; … */
+	unsigned cpu_max; /* per cent of a CPU, of a worker's cgroup; 0: no limit */
 	unsigned pids_max;
-	unsigned cpu_weight; /* … of one for the cluster; 0: the usual one */
+	unsigned cpu_weight; /* of the cluster's cgroup; 0: the kernel's default */
 	unsigned io_weight;
 	unsigned threads; /* THREADS_OFF, THREADS_AUTO or 1..THREADS_MAX */
 	struct shared_memory shared_memory;
@@ -275,10 +275,10 @@ struct cluster_settings {
 
 	struct probe metrics; /* PROBE_HTTP, or PROBE_NONE */
 	const char *fallback; /* "503", a file, or NULL: off */
-	char *fallback_page;  /* what that file says; NULL: our own page */
+	char *fallback_page;  /* content of that file; NULL: the built-in page */
 	nsec_t fallback_after;
 	struct probe check;          /* PROBE_NONE: none */
-	struct strings check_header; /* lines of what is asked by HTTP */
+	struct strings check_header; /* fields of an HTTP request */
 	nsec_t check_interval;
 	nsec_t check_timeout;
 	unsigned check_failures; /* in a row; at least 1 */
@@ -307,7 +307,7 @@ struct cluster_settings {
 	enum drain_mode drain;
 	nsec_t drain_timeout;
 
-	unsigned surge; /* WORKERS_MAX ("all"): all new ones, then the old go */
+	unsigned surge; /* WORKERS_MAX ("all"): all new workers first, then the old ones go */
 	unsigned max_unavailable;
 	unsigned canary; /* 0: none */
 	nsec_t bake;     /* or BAKE_AUTO */
@@ -327,7 +327,7 @@ struct cluster_settings {
 	enum pty_mode pty;
 	const char *after; /* "db, migrate: done" (value.h), or NULL */
 	struct hook before;
-	bool before_of_all; /* one run of it is for all clusters: `release` */
+	bool before_of_all; /* one run is for all clusters: `release` */
 	struct hook before_stop;
 	bool essential;
 	bool leader;
@@ -370,15 +370,15 @@ struct settings {
 	struct origin_table *origins; /* config/ alone looks inside */
 };
 
-/* With everything at its default, and no cluster; NULL when out of memory. */
+/* Make settings with everything at its default, and no cluster; NULL when out of memory. */
 struct settings *settings_new(void);
 void settings_free(struct settings *s); /* drops its clusters' references */
 
-/* With everything at its default, and no name; NULL when out of memory. */
+/* Make a cluster's settings, all at their default, and no name; NULL when out of memory. */
 struct cluster_settings *cluster_settings_new(void);
-/* All its values are there: fill in what depends on several. */
+/* All values are there: fill in those that depend on several. */
 void cluster_settings_finish(struct cluster_settings *c);
-/* Also of settings that are read only: nothing but the count changes. */
+/* Takes also settings that are read only: only the count changes. */
 struct cluster_settings *cluster_settings_ref(const struct cluster_settings *c);
 void cluster_settings_unref(struct cluster_settings *c);
 
@@ -402,7 +402,7 @@ static inline bool cluster_is_success(const struct cluster_settings *c, unsigned
 	return status < 256 && (c->success_exit[status / 64] >> (status % 64) & 1) != 0;
 }
 
-/* That number, given the CPUs. */
+/* The number for that many CPUs. */
 unsigned workers_count(const struct workers_count *w, unsigned cpus);
 /* `workers` as a number, given the CPUs that may be used (at least 1): how many to
  * begin with.  Of a range the lesser end; but a cluster that holds no address of its
@@ -414,9 +414,9 @@ struct workers_range {
 	unsigned most;
 };
 struct workers_range cluster_range(const struct cluster_settings *c, unsigned cpus);
-/* Has each slot a listener of its own; or `all` of them? */
+/* Has each slot a listener of its own; or have `all` listeners one for each slot? */
 bool cluster_has_own(const struct cluster_settings *c, bool all);
-bool settings_need_cpus(const struct settings *s); /* for these */
+bool settings_need_cpus(const struct settings *s); /* for these settings */
 /* `threads` likewise, given the CPUs and how many workers share them; 0: off. */
 unsigned cluster_threads(const struct cluster_settings *c, unsigned cpus, unsigned workers);
 

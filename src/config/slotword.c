@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* By a part of the word, and the port where it says none. */
+/* Debuggers' options, by a part of the word, and the port if the word has none. */
 static const struct {
 	const char *part;
 	unsigned port;
@@ -43,8 +43,7 @@ static bool swap_port(char *to, size_t size, const char *word, unsigned port)
 	return swap_part(to, size, word, part, by);
 }
 
-/* Of a variable, "NAME=value": is it the port, or are these options?  Others may be
- * secret. */
+/* Is "NAME=value" a variable of the port, or of such options?  Others may be secret. */
 static bool is_plain(const char *word, unsigned port)
 {
 	size_t len = strspn(word, NAME_BYTES);
@@ -75,7 +74,7 @@ bool slotword_find(char *to, size_t size, char *const *words, unsigned port)
 	return false;
 }
 
-static bool inspects(const char *word, unsigned port)
+static bool opens_inspector(const char *word, unsigned port)
 {
 	char ignored[512];
 
@@ -89,7 +88,7 @@ static bool inspects(const char *word, unsigned port)
 bool slotword_inspects(char *const *words, unsigned port)
 {
 	for (; words != NULL && *words != NULL; words++)
-		if (is_plain(*words, port) && inspects(*words, port))
+		if (is_plain(*words, port) && opens_inspector(*words, port))
 			return true;
 	return false;
 }

@@ -32,9 +32,9 @@ type_free free_command, free_run, free_hooks, free_probe, free_ready, free_rules
 /* Replace a text by a formatted one. */
 int text_become(char **text, struct error *err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-/* By what is in `out`. */
+/* Replace it by the text in `out`. */
 int text_take(char **text, struct buffer *out, struct error *err);
-/* By NULL: the setting has no value. */
+/* Replace it by NULL: the setting has no value. */
 void text_none(char **text);
 
 #endif

@@ -89,8 +89,8 @@ int value_count(unsigned *out, const char *text, unsigned least, unsigned most, 
 	return 0;
 }
 
-/* " such as 5s, 2m or 1h": those that are in range; "": none is. */
-static const char *examples(char to[64], nsec_t least, nsec_t most)
+/* " such as 5s, 2m or 1h": examples within the range; "": none is. */
+static const char *put_examples(char to[64], nsec_t least, nsec_t most)
 {
 	static const char *const all[] = {"200ms", "5s", "2m", "1h"};
 	const char *fit[COUNT_OF(all)];
@@ -123,7 +123,7 @@ int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most, str
 		return 0;
 	}
 	return value_wanted(err, text, "a time from %s to %s%s", text_duration(low, least),
-		text_duration(high, most), examples(some, least, most));
+		text_duration(high, most), put_examples(some, least, most));
 }
 
 int value_size(uint64_t *out, const char *text, uint64_t most, struct error *err)
@@ -199,8 +199,8 @@ int value_percent(unsigned *out, const char *text, unsigned least, unsigned most
 	return value_wanted(err, text, "a share from %u%% to %u%%", least, most);
 }
 
-/* 0: a number, 1: a name, -1: refused.  (uid_t)-1 means "leave it" to the
- * kernel and is nobody's id. */
+/* 0: a number, 1: a name, -1: refused.  (uid_t)-1 means "leave it" to the kernel and
+ * is no user's id. */
 static int parse_id(long *id, const char *text, const char *what, struct error *err)
 {
 	uint64_t n;
@@ -217,7 +217,7 @@ static int parse_id(long *id, const char *text, const char *what, struct error *
 	return -1;
 }
 
-/* At boot the network that knows it may not be up yet. */
+/* At boot the user database of the network may not be reachable yet. */
 static int is_not_there(struct error *err, const char *text, const char *what)
 {
 	(void)value_wanted(err, text, "%s", what);
@@ -346,13 +346,13 @@ int value_split(struct strings *out, const char *text, struct error *err)
 	return result;
 }
 
-/* What needs no quotes: in a shell, and where there is none. */
+/* Characters that need no quotes: in a shell, and without a shell. */
 #define PLAIN \
 	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789" \
 	"_@%+=:,./-{}"
 
 /* `bare`: a character that must not stand inside of quotes; '\'' never does. */
-static int quote(struct buffer *out, const char *word, const char *plain, char bare)
+static int put_quoted(struct buffer *out, const char *word, const char *plain, char bare)
 {
 	if (*word != '\0' && word[strspn(word, plain)] == '\0')
 		return buffer_string(out, word);
@@ -368,7 +368,7 @@ static int quote(struct buffer *out, const char *word, const char *plain, char b
 
 int value_quote(struct buffer *out, const char *word)
 {
-	return quote(out, word, PLAIN "#~^!*?[]", ';');
+	return put_quoted(out, word, PLAIN "#~^!*?[]", ';');
 }
 
 char *value_join(const struct strings *words)
@@ -384,5 +384,5 @@ char *value_join(const struct strings *words)
 
 int value_quote_shell(struct buffer *out, const char *word)
 {
-	return quote(out, word, PLAIN, '\'');
+	return put_quoted(out, word, PLAIN, '\'');
 }

@@ -7,12 +7,12 @@
 #include "config/settings.h"
 
 /*
- * Text to value and back, for each type in the option table.  What is parsed
- * is parsed whole: nothing before, nothing behind, no sign, no overflow.
- * A failed parse writes `err` ("wanted ..., found '...'") and nothing else.
+ * Text to value and back, for each type in the option table.  A text is parsed
+ * whole: nothing before, nothing behind, no sign, no overflow.  A failed parse
+ * writes `err` ("wanted ..., found '...'") and nothing else.
  */
 
-/* Of the name of a variable. */
+/* Is it a valid name of a variable? */
 #define NAME_BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 
 /* "wanted FORMAT, found 'TEXT'", the text made harmless.  Returns -1. */
@@ -22,17 +22,17 @@ int value_wanted(struct error *err, const char *found, const char *format, ...)
 /* "cannot keep a setting", for lack of memory.  Returns -1. */
 int value_no_memory(struct error *err);
 
-/* The next of the words that blanks or commas part; false: there is none, or
- * (too long for `to`, which then holds its beginning) *cut is set. */
+/* The next word, between blanks or commas; false: no more, or (too long for `to`,
+ * which then has its beginning) *cut is set. */
 bool value_next_word(const char **at, char *to, size_t size, bool *cut);
 
-/* The number of the word in a list that `text` is, or -1; the list may have gaps (NULL). */
+/* The index of the word in a list, or -1; the list may have gaps (NULL). */
 int value_index(const char *text, const char *const *words, size_t count);
 
-/* The decimal number at the beginning: how many bytes it has; 0: there is none, or
- * it is more than `most`. */
+/* The decimal number at the beginning: returns its bytes; 0: no number, or more than
+ * `most`. */
 size_t value_number(uint64_t *out, const char *text, uint64_t most);
-/* A decimal number; false without a word if it is none or not in between. */
+/* A decimal number; false, without an error, if it is none or out of range. */
 bool value_digits(uint64_t *out, const char *text, uint64_t least, uint64_t most);
 
 int value_count(unsigned *out, const char *text, unsigned least, unsigned most, struct error *err);
@@ -40,7 +40,7 @@ int value_count(unsigned *out, const char *text, unsigned least, unsigned most, 
 int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most, struct error *err);
 /* Bytes: "4096", "64k", "10M", "1G" (powers of 1024). */
 int value_size(uint64_t *out, const char *text, uint64_t most, struct error *err);
-const char *value_format_size(char to[32], uint64_t bytes); /* returned */
+const char *value_format_size(char to[32], uint64_t bytes); /* returns `to` */
 int value_bool(bool *out, const char *text, struct error *err);
 int value_octal(int *out, const char *text, struct error *err);
 int value_percent(
@@ -60,9 +60,9 @@ int value_split(struct strings *out, const char *text, struct error *err);
 /* Append a word so that value_split() gives it back, also out of an INI line:
  * no blank stands before a ';'. */
 int value_quote(struct buffer *out, const char *word);
-/* All of them, parted by blanks; heap, or NULL. */
+/* All words, separated by blanks; heap, or NULL. */
 char *value_join(const struct strings *words);
-/* So that a shell gives it back. */
+/* Quote a text for a shell. */
 int value_quote_shell(struct buffer *out, const char *word);
 
 #define HEADERS_MAX 8
@@ -70,13 +70,13 @@ int value_quote_shell(struct buffer *out, const char *word);
 /* As text_signal(), without those that the C library keeps for itself. */
 int value_signal(const char *name);
 
-/* "8000 8443"; is one of them this? */
+/* "8000 8443": is this port one of them? */
 bool value_ports_have(const char *text, unsigned port);
 
-/* A sink's path with {cluster} and {slot} replaced; false: it is too long. */
+/* A sink's path with {cluster} and {slot} replaced; false: too long. */
 bool value_log_path(
 	const struct log_sink *sink, const char *cluster, unsigned slot, char *to, size_t size);
-/* Is it a file for each slot? */
+/* Has each slot a file of its own? */
 bool value_log_is_by_slot(const struct log_sink *sink);
 
 /* The value of `after`: "db, cache, migrate: done". */
@@ -85,11 +85,11 @@ struct dependency {
 	bool done;     /* wait until it has ended with success, not until it is ready */
 };
 
-/* The next one of such a text, from *at on, which moves (NULL: there is none).
- * False: that was the last. */
+/* The next dependency of such a text, from *at on, which moves (NULL at the end).
+ * False: no more. */
 bool after_next(const char **at, struct dependency *d);
 
-/* Take the one of this name out of the cluster's.  -1 and `err`. */
+/* Remove the dependency of this name from the cluster's.  -1 and `err`. */
 int after_drop(struct cluster_settings *c, const char *name, struct error *err);
 
 int strings_add(struct strings *s, const char *text);

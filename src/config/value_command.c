@@ -8,14 +8,14 @@
 #include <string.h>
 #include <strings.h>
 
-/* What is run or asked: commands, and the probes that may be one. */
+/* Commands, and probes, some of which are commands. */
 
-/* Of an http probe; far less than a server takes. */
+/* Of an http probe's request; far less than a server takes. */
 #define PATH_LENGTH_MAX 1000
 #define HEADER_LENGTH_MAX 500
 
 /* An INI line would be cut at a ';' after a blank: then the words are quoted. */
-static int split(struct strings *words, char **text, struct error *err)
+static int split_words(struct strings *words, char **text, struct error *err)
 {
 	char *whole;
 
@@ -41,7 +41,7 @@ static int set_command(struct strings *words, const char **to, char **text, stru
 {
 	struct strings got = {0};
 
-	if (split(&got, text, err) == -1)
+	if (split_words(&got, text, err) == -1)
 		return -1;
 	strings_clear(words);
 	*words = got;
@@ -70,7 +70,7 @@ static void clear_hook(struct hook *hook)
 	hook->text = NULL;
 }
 
-/* "none" takes back the one of [defaults]. */
+/* "none" removes the command of [defaults]. */
 static int set_hook(struct hook *hook, char **text, struct error *err)
 {
 	if (strcmp(*text, "none") != 0)
@@ -117,7 +117,7 @@ static bool is_probe(const char *text)
 
 #define ALPHANUMERIC "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-/* What may stand in a request line as it is, perhaps after "//HOST". */
+/* Characters that a request line may have unescaped, perhaps after "//HOST". */
 static bool is_http_path(const char *path)
 {
 	size_t host = 0;
@@ -132,7 +132,7 @@ static bool is_http_path(const char *path)
 	return path[0] == '/' && path[1] != '/' && len <= PATH_LENGTH_MAX;
 }
 
-/* The text is that of a probe. */
+/* Is the text a probe's? */
 static int set_probe(struct probe *to, char **text, struct error *err)
 {
 	struct probe got = {.kind = PROBE_TCP};
@@ -148,7 +148,7 @@ static int set_probe(struct probe *to, char **text, struct error *err)
 		scoped_str command = strdup(*text + 5);
 
 		got.kind = PROBE_EXEC;
-		if (command == NULL || split(&got.command, &command, err) == -1)
+		if (command == NULL || split_words(&got.command, &command, err) == -1)
 			return command == NULL ? error_set(err, ENOMEM, "cannot keep a probe") : -1;
 		if (text_become(text, err, "exec:%s", command) == -1) {
 			strings_clear(&got.command);

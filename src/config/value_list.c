@@ -111,10 +111,10 @@ struct names {
 	const char *const *list; /* by the number of the bit */
 	size_t count;
 	int (*compare)(const char *a, const char *b);
-	const char *prefix; /* which may stand before each */
+	const char *prefix; /* that may stand before each name */
 };
 
-/* False: `word` is none of them; "": there is none at all, or a longer one. */
+/* False: `word` is none of the names; "": the list is empty, or the word too long. */
 static bool parse_names(uint64_t *out, const char *text, const struct names *n, char word[40])
 {
 	const char *at = text;
@@ -150,7 +150,7 @@ static int become_names(char **text, uint64_t bits, const struct names *n, struc
 	return text_take(text, &out, err);
 }
 
-/* By number, as in linux/capability.h. */
+/* Capabilities by number, as in linux/capability.h. */
 static const char *const capabilities[] = {"chown", "dac_override", "dac_read_search", "fowner",
 	"fsetid", "kill", "setgid", "setuid", "setpcap", "linux_immutable", "net_bind_service",
 	"net_broadcast", "net_admin", "net_raw", "ipc_lock", "ipc_owner", "sys_module", "sys_rawio",
@@ -292,8 +292,8 @@ int parse_limit(const struct field *f, char **text, struct error *err)
 
 /* ---- signals that nclust receives ---- */
 
-/* What no rule can be made for: cannot be caught, is nclust's own business, or
- * means that nclust itself has crashed. */
+/* Signals without a rule: they cannot be caught, are nclust's own business, or mean
+ * that nclust itself has crashed. */
 static bool is_received(int signal)
 {
 	static const int never[] = {SIGKILL, SIGSTOP, SIGCHLD, SIGPIPE, SIGWINCH, SIGSEGV, SIGBUS,
@@ -305,7 +305,7 @@ static bool is_received(int signal)
 	return true;
 }
 
-/* What a user can ask for. */
+/* Actions that a user can ask for. */
 static const char *const actions[] = {
 	[SIGNAL_NEXT] = "next",
 	[SIGNAL_ALL] = "all",
@@ -318,7 +318,7 @@ static const char *const actions[] = {
 	[SIGNAL_IGNORE] = "ignore",
 };
 
-/* "TERM->QUIT": what the worker gets, or -1. */
+/* "TERM->QUIT": the signal that the worker gets, or -1. */
 static int parse_translation(int received, char *word, char *arrow)
 {
 	*arrow = '\0';
@@ -364,7 +364,7 @@ bad:
 		text_signal_name(name, rule.signal) + 3);
 }
 
-/* The rule of that signal, or room for it at the end of the list; or NULL. */
+/* The signal's rule, or room for it at the end of the list; or NULL. */
 static struct signal_rule *place_of(struct cluster_settings *c, int signal)
 {
 	struct signal_rule *list;
@@ -415,11 +415,11 @@ void free_rules(const struct field *f)
 	c->signal_count = 0;
 }
 
-/* ---- the clusters that one comes after ---- */
+/* ---- dependencies (`after`) ---- */
 
 #define BLANK " \t"
 
-/* One between commas, without blanks around it. */
+/* One dependency between commas, without blanks around it. */
 static bool parse_one(struct dependency *d, const char *from, size_t len)
 {
 	const char *colon = memchr(from, ':', len);
@@ -442,8 +442,8 @@ static bool parse_one(struct dependency *d, const char *from, size_t len)
 		(colon == NULL || d->done || (rest == 5 && memcmp(word, "ready", 5) == 0));
 }
 
-/* 1, or 0: there is no more; -1: it is none. */
-static int next(const char **at, struct dependency *d)
+/* 1; 0: no more; -1: malformed. */
+static int next_dependency(const char **at, struct dependency *d)
 {
 	const char *from = *at;
 	size_t len;
@@ -463,10 +463,10 @@ static int next(const char **at, struct dependency *d)
 
 bool after_next(const char **at, struct dependency *d)
 {
-	return next(at, d) == 1;
+	return next_dependency(at, d) == 1;
 }
 
-static void put(struct buffer *out, const struct dependency *d)
+static void put_dependency(struct buffer *out, const struct dependency *d)
 {
 	buffer_printf(out, "%s%s%s", out->len > 0 ? ", " : "", d->name, d->done ? ": done" : "");
 }
@@ -489,10 +489,10 @@ int parse_after(const struct field *f, char **text, struct error *err)
 	bool none = strcmp(*text, "none") == 0;
 	int got = 0;
 
-	while (!none && (got = next(&at, &d)) == 1) {
+	while (!none && (got = next_dependency(&at, &d)) == 1) {
 		if (out.len > 0 && is_twice(buffer_text(&out), d.name))
 			return error_set(err, 0, "'%s' is given twice", d.name);
-		put(&out, &d);
+		put_dependency(&out, &d);
 	}
 	if (!none && (got == -1 || out.len == 0))
 		return value_wanted(err, *text, "names of clusters, as in 'db, job: done'");
@@ -512,7 +512,7 @@ int after_drop(struct cluster_settings *c, const char *name, struct error *err)
 
 	while (after_next(&at, &d))
 		if (strcmp(d.name, name) != 0)
-			put(&out, &d);
+			put_dependency(&out, &d);
 	if (out.len == 0)
 		buffer_string(&out, "none");
 	return buffer_text(&out) != NULL ? field_set_key("cluster", c, "after", out.data, err)

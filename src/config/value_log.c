@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where the workers' output goes. */
+/* Sinks of the workers' output. */
 
 static const char *const modes[] = {
 	[LOG_AUTO] = "auto",
@@ -48,7 +48,7 @@ void free_log(const struct field *f)
 	c->log_sink_count = 0;
 }
 
-static int wanted(struct error *err, const char *text)
+static int refuse_sink(struct error *err, const char *text)
 {
 	return value_wanted(err, text,
 		"'auto', 'inherit' or 'off' alone, or one or more of 'prefix', 'json', "
@@ -108,7 +108,7 @@ static int parse_sink(struct log_sink *sink, const char *text, struct error *err
 		kind++;
 	if (kind == COUNT_OF(kinds) || (has_more && kind < SINK_FILE) ||
 		(!has_more && kind == SINK_FILE))
-		return wanted(err, text);
+		return refuse_sink(err, text);
 	*sink = (struct log_sink){.kind = (enum sink_kind)kind, .facility = facilities[0].number};
 	return parse_rest(sink, text, text + len, err);
 }
@@ -126,7 +126,7 @@ static int parse_sinks(struct log_sink *list, size_t *count, const char *text, s
 			return -1;
 		(*count)++;
 	}
-	return cut || *count == 0 ? wanted(err, text) : 0;
+	return cut || *count == 0 ? refuse_sink(err, text) : 0;
 }
 
 static void put_sink(struct buffer *out, const struct log_sink *sink)

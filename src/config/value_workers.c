@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* `workers`: a number, one made of the number of CPUs, or a range of these. */
+/* `workers`: a number, one computed from the number of CPUs, or a range of these. */
 
 #define FACTOR_MOST 1000U
 
-/* What multiplies or divides the CPUs: returns what follows it, or NULL. */
+/* Parse the factor or divisor of the CPUs: returns the text behind it, or NULL. */
 static const char *parse_factor(struct workers_count *c, const char *text)
 {
 	uint64_t n;
