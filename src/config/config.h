@@ -69,8 +69,8 @@ void config_check_here(const struct settings *s, unsigned cpus, struct faults *f
 /* Does each `env-file` exist?  A start finds out by reading them. */
 void config_note_files(const struct settings *s, struct faults *faults);
 
-/* A `relay` to a broker where this nclust has no libnats: add that to `faults`, for
- * each cluster. */
+/* Has a cluster a `relay` to a broker?  And if no broker can be used: add `why` to `faults`, for
+ * each such cluster. */
 bool config_has_broker(const struct settings *s);
 void config_no_broker(const struct settings *s, const char *why, struct faults *faults);
 

@@ -123,7 +123,7 @@ static void flush_out(struct role *r, int flags)
 	}
 }
 
-static void say(struct role *r, int sign, const char *text)
+static void put_sign(struct role *r, int sign, const char *text)
 {
 	buffer_printf(&r->out, "%c%.200s\n", sign, text);
 }
@@ -133,7 +133,7 @@ static void say_number(struct role *r, int sign, int64_t number)
 	buffer_printf(&r->out, "%c%" PRId64 "\n", sign, number);
 }
 
-static void put(struct role *r, natsMsg *msg)
+static void put_message(struct role *r, natsMsg *msg)
 {
 	const char *data = r->lib.natsMsg_GetData(msg);
 	int len = r->lib.natsMsg_GetDataLength(msg);
@@ -143,7 +143,7 @@ static void put(struct role *r, natsMsg *msg)
 		buffer_append(&r->out, data, (size_t)len);
 		buffer_append(&r->out, "\n", 1);
 	} else {
-		say(r, NATSROLE_NONSENSE, "");
+		put_sign(r, NATSROLE_NONSENSE, "");
 	}
 	r->lib.natsMsg_Destroy(msg);
 }
@@ -170,7 +170,7 @@ static void deliver_messages(struct role *r)
 		do {
 			s = r->lib.natsSubscription_NextMsg(&msg, r->subscription, 0);
 			if (s == NATS_OK)
-				put(r, msg);
+				put_message(r, msg);
 			else if (s == NATS_SLOW_CONSUMER)
 				say_missed(r);
 			else
@@ -182,7 +182,7 @@ static void deliver_messages(struct role *r)
 
 /* ---- others ---- */
 
-static void forget(struct others *o, const char *number)
+static void remove_other(struct others *o, const char *number)
 {
 	for (unsigned i = 0; i < o->count; i++)
 		if (strcmp(o->list[i], number) == 0)
@@ -205,8 +205,8 @@ static void note_call(struct role *r, const char *text, bool is_answer)
 	const char *number = text + 1;
 	char to[SUBJECT_MOST + NUMBER_SIZE];
 
-	forget(&r->missed, number);
-	forget(&r->known, number);
+	remove_other(&r->missed, number);
+	remove_other(&r->known, number);
 	if (*text == '-')
 		return;
 	if (r->known.count < OTHERS_MOST)
@@ -303,12 +303,12 @@ static void *keep_settling(void *of)
 	return NULL;
 }
 
-static bool publish(struct role *r, const char *line, size_t len)
+static bool publish_line(struct role *r, const char *line, size_t len)
 {
 	natsStatus s = r->lib.natsConnection_Publish(r->connection, r->subject, line, (int)len);
 
 	if (s == NATS_MAX_PAYLOAD)
-		say(r, NATSROLE_TOO_LARGE, "");
+		put_sign(r, NATSROLE_TOO_LARGE, "");
 	return s == NATS_MAX_PAYLOAD || s == NATS_OK;
 }
 
@@ -319,7 +319,7 @@ static void publish_all(struct role *r)
 	size_t len;
 
 	while (lineup_next(&r->lines, &line, &len))
-		if (!publish(r, line, len)) {
+		if (!publish_line(r, line, len)) {
 			(void)lineup_keep(&r->lines);
 			break;
 		}
@@ -346,7 +346,7 @@ static void let_end(struct role *r)
 	(void)eventfd_write(r->kick, 1);
 }
 
-static void pass(struct role *r)
+static void read_channel(struct role *r)
 {
 	ssize_t got = recv(r->channel, r->data, READ_SIZE, MSG_DONTWAIT);
 
@@ -401,7 +401,7 @@ static void pass_messages(struct role *r)
 		}
 		deliver_messages(r);
 		if ((wait[2].revents & ~POLLOUT) != 0 && (wait[2].events & POLLIN) != 0)
-			pass(r);
+			read_channel(r);
 		if (GET(r->writes))
 			r->lib.natsConnection_ProcessWriteEvent(r->connection);
 	}
@@ -467,7 +467,7 @@ static void say_down(struct role *r, natsStatus s, const char *text)
 {
 	if (text == NULL || *text == '\0')
 		text = s != NATS_OK ? r->lib.natsStatus_GetText(s) : "the connection was closed";
-	say(r, NATSROLE_DOWN, skip_place(text));
+	put_sign(r, NATSROLE_DOWN, skip_place(text));
 	flush_out(r, 0);
 }
 

@@ -28,20 +28,20 @@ const char *jsonvalue_trim(const char *text, size_t *len)
 	return text;
 }
 
-static bool more(const struct scan *s)
+static bool has_more(const struct scan *s)
 {
 	return s->at < s->end;
 }
 
 static void skip_space(struct scan *s)
 {
-	while (more(s) && is_space(*s->at))
+	while (has_more(s) && is_space(*s->at))
 		s->at++;
 }
 
-static bool take(struct scan *s, char c)
+static bool take_char(struct scan *s, char c)
 {
-	if (!more(s) || *s->at != c)
+	if (!has_more(s) || *s->at != c)
 		return false;
 	s->at++;
 	return true;
@@ -49,7 +49,7 @@ static bool take(struct scan *s, char c)
 
 static bool is_digit(const struct scan *s)
 {
-	return more(s) && *s->at >= '0' && *s->at <= '9';
+	return has_more(s) && *s->at >= '0' && *s->at <= '9';
 }
 
 static bool take_digits(struct scan *s)
@@ -63,15 +63,15 @@ static bool take_digits(struct scan *s)
 
 static bool take_number(struct scan *s)
 {
-	(void)take(s, '-');
-	if (!take(s, '0') && !take_digits(s))
+	(void)take_char(s, '-');
+	if (!take_char(s, '0') && !take_digits(s))
 		return false;
-	if (take(s, '.') && !take_digits(s))
+	if (take_char(s, '.') && !take_digits(s))
 		return false;
-	if (!take(s, 'e') && !take(s, 'E'))
+	if (!take_char(s, 'e') && !take_char(s, 'E'))
 		return true;
-	if (!take(s, '+'))
-		(void)take(s, '-');
+	if (!take_char(s, '+'))
+		(void)take_char(s, '-');
 	return take_digits(s);
 }
 
@@ -95,13 +95,13 @@ static bool take_escape(struct scan *s)
 {
 	char c;
 
-	if (!more(s))
+	if (!has_more(s))
 		return false;
 	c = *s->at++;
 	if (c != 'u')
 		return c != '\0' && strchr("\"\\/bfnrt", c) != NULL;
 	for (int i = 0; i < 4; i++)
-		if (!more(s) || !is_hex(*s->at++))
+		if (!has_more(s) || !is_hex(*s->at++))
 			return false;
 	return true;
 }
@@ -135,9 +135,9 @@ static void skip_plain(struct scan *s)
 
 static bool take_string(struct scan *s)
 {
-	if (!take(s, '"'))
+	if (!take_char(s, '"'))
 		return false;
-	while (skip_plain(s), more(s)) {
+	while (skip_plain(s), has_more(s)) {
 		unsigned char c = (unsigned char)*s->at;
 
 		if (c == '"') {
@@ -166,7 +166,7 @@ static bool take_key(struct scan *s)
 	if (!take_string(s))
 		return false;
 	skip_space(s);
-	return take(s, ':');
+	return take_char(s, ':');
 }
 
 static bool take_value(struct scan *s, unsigned depth);
@@ -175,24 +175,24 @@ static bool take_value(struct scan *s, unsigned depth);
 static bool take_members(struct scan *s, char end, unsigned depth)
 {
 	skip_space(s);
-	if (take(s, end))
+	if (take_char(s, end))
 		return true;
 	do {
 		if (end == '}' && !take_key(s))
 			return false;
 		if (!take_value(s, depth))
 			return false;
-	} while (take(s, ','));
-	return take(s, end);
+	} while (take_char(s, ','));
+	return take_char(s, end);
 }
 
 static bool take_bare(struct scan *s, unsigned depth)
 {
-	if (take(s, '{'))
+	if (take_char(s, '{'))
 		return depth > 0 && take_members(s, '}', depth - 1);
-	if (take(s, '['))
+	if (take_char(s, '['))
 		return depth > 0 && take_members(s, ']', depth - 1);
-	if (more(s) && *s->at == '"')
+	if (has_more(s) && *s->at == '"')
 		return take_string(s);
 	return take_word(s, "true") || take_word(s, "false") || take_word(s, "null") ||
 		take_number(s);
@@ -212,5 +212,5 @@ bool jsonvalue_check(const char *text, size_t len)
 {
 	struct scan s = {.at = text, .end = text + len};
 
-	return take_value(&s, JSONVALUE_DEPTH) && !more(&s);
+	return take_value(&s, JSONVALUE_DEPTH) && !has_more(&s);
 }

@@ -278,7 +278,7 @@ static void read_object(struct nodeipc_message *m, const json_t *object)
 		m->kind = NODEIPC_BROKEN;
 }
 
-static void parse(struct nodeipc_message *m, struct piece p)
+static void parse_message(struct nodeipc_message *m, struct piece p)
 {
 	json_t *object = NULL;
 	json_error_t why;
@@ -326,7 +326,7 @@ void nodeipc_decode(struct nodeipc_message *m, const char *line, size_t len)
 	} else {
 		m->accepted = false;
 		m->seq = m->ack = -1;
-		parse(m, p);
+		parse_message(m, p);
 	}
 }
 

@@ -13,8 +13,8 @@
 
 /*
  * A status costs nclust some 20 us for each worker.  However many guests there
- * are, it is asked again only after this time, or after a few times what the last
- * answer took; all who came meanwhile get the same one.
+ * are, nclust is asked again only after this time, or after a few times what the
+ * last answer took; all guests that came meanwhile get the same answer.
  */
 #define GAP (50 * MSEC)
 #define GAP_FACTOR 3
@@ -24,7 +24,7 @@
 
 /* ---- is the guest welcome? ---- */
 
-/* Takes as long wherever they differ. */
+/* Compares in the same time wherever the two differ. */
 static bool is_equal(const char *given, const char *token)
 {
 	size_t len = strlen(token);
@@ -56,8 +56,8 @@ static bool has_token(const struct web *web, struct MHD_Connection *connection)
 
 /*
  * A page in this machine's browser can make a name of its own mean 127.0.0.1 (DNS
- * rebinding) and then read what we answer.  So without a token we answer only who
- * asks by an address or by "localhost".
+ * rebinding) and then read our answers.  So without a token only requests by an
+ * address or by "localhost" are answered.
  */
 static bool is_right_host(const struct web *web, struct MHD_Connection *connection)
 {
@@ -94,7 +94,7 @@ static size_t head_size(const struct web *web, struct MHD_Connection *connection
 		->header_size;
 }
 
-/* NULL: go on; else the answer is this one. */
+/* Refuse the request, or NULL: go on. */
 static struct answer *refuse_request(const struct web *web, struct MHD_Connection *connection,
 	const char *url, const char *method)
 {
@@ -115,7 +115,7 @@ static struct answer *refuse_request(const struct web *web, struct MHD_Connectio
 			"ask by an IP address or by 'localhost'; with "
 			"'http-token' any name will do\n",
 			NULL, NULL);
-	/* a browser cannot send it before it has a page that asks for it */
+	/* a browser cannot send the token before it has a page that asks for it */
 	if ((page == NULL || page->wants != WANTS_NOTHING) && !has_token(web, connection))
 		return answer_text(web, MHD_HTTP_UNAUTHORIZED,
 			"this requires the token of 'http-token', as "
@@ -136,7 +136,7 @@ static enum MHD_Result give_answer(struct web *web, struct guest *g, struct answ
 	enum MHD_Result done;
 
 	if (a == NULL)
-		return MHD_NO; /* no memory: the connection is closed */
+		return MHD_NO; /* out of memory: the connection is closed */
 	if (g->phase != GUEST_FOLLOWS)
 		guest_set_phase(g, GUEST_READS);
 	done = web->mhd.queue_response(g->connection, a->status, a->response);
@@ -163,7 +163,7 @@ enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection, 
 	(void)data;
 	if (g == NULL || *size != 0)
 		return MHD_NO;
-	if (*context == NULL) { /* the head alone is here */
+	if (*context == NULL) { /* only the head has come */
 		*context = g;
 		refusal = refuse_request(web, connection, url, method);
 		return refusal != NULL ? give_answer(web, g, refusal) : MHD_YES;
@@ -208,7 +208,8 @@ static bool is_due(const struct web *web, const struct guest *g)
 		(g->page->wants == WANTS_LIFE || g->page->wants == web->asked);
 }
 
-/* Nearly all is a sign of life, too; apart from that the first one is the first. */
+/* Any answer is a sign of life, too, so guests that want only that come last; else the first comes
+ * first. */
 static bool goes_before(const struct guest *a, const struct guest *b)
 {
 	bool only_life = a->page->wants == WANTS_LIFE;
@@ -218,7 +219,7 @@ static bool goes_before(const struct guest *a, const struct guest *b)
 	return a->since < b->since;
 }
 
-/* nclust is to know who asks whether it may send clients here. */
+/* Tell nclust which load balancer asks whether it may send clients here. */
 static void name_asker(struct control_request *r, const char *kind, int fd)
 {
 	size_t used = strlen(r->readiness);
@@ -230,7 +231,7 @@ static void name_asker(struct control_request *r, const char *kind, int fd)
 	const void *bytes;
 
 	if (endpoint_peer(fd, &at) == 0)
-		return; /* it has left */
+		return; /* the guest has left */
 	bytes = endpoint_ip(&at, &len);
 	if (len > 0)
 		inet_ntop(at.any.sa_family, bytes, ip, sizeof(ip));
@@ -298,18 +299,18 @@ void requests_ask(struct web *web)
 	ask_send(&web->status, request);
 }
 
-/* Its handler is called once more, and gives it the answer. */
+/* The library calls the request's handler once more, which gives the answer. */
 void request_wake(struct web *web, struct guest *g, struct answer *a)
 {
 	if (a != NULL)
 		a->refs++;
-	g->question = UINT32_MAX; /* also if there is no memory */
+	g->question = UINT32_MAX; /* also if out of memory */
 	g->answer = a;
 	web->resumed = true;
 	web->mhd.resume_connection(g->connection);
 }
 
-/* Those who want the same page get the same answer. */
+/* Give all guests that want the same page the same answer. */
 static void answer_all_like(struct web *web, const struct page *page, const char *json, size_t len)
 {
 	struct answer *a = json != NULL ? answer_make(web, page, json, len)
@@ -325,7 +326,7 @@ static void answer_all_like(struct web *web, const struct page *page, const char
 	answer_unref(web, a);
 }
 
-/* One of the events that were asked for: they become an array. */
+/* One of the events of the history: they become an array. */
 void requests_on_past(void *context, const char *json, size_t len)
 {
 	struct web *web = context;

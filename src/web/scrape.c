@@ -16,12 +16,12 @@
 #include <unistd.h>
 
 /*
- * /metrics/CLUSTER: what each worker tells at the path of `metrics`, as one text.
- * nclust opens the connections and says which worker has each; here the workers are
- * asked and their answers read, as workers may answer anything.  One scrape is made
- * at a time; all who want the same cluster share it.
+ * /metrics/CLUSTER: the metrics that each worker reports at the path of `metrics`, as
+ * one text.  nclust opens the connections and says which worker each leads to; this
+ * process asks the workers and reads their answers, as workers may answer anything.
+ * One scrape is made at a time; all guests that want the same cluster share it.
  */
-/* After the last worker was found, and in all. */
+/* The longest wait after the last worker was found, and in all. */
 #define SCRAPE_WAIT (2 * SECOND)
 #define SCRAPE_MAX (9 * SECOND)
 #define GAP (50 * MSEC)
@@ -31,7 +31,7 @@
 #define ALL_MAX (4U * 1024 * 1024)
 #define READS_A_TURN 8
 #define TOO_MUCH "all workers together sent over 4 MiB, and this one the most"
-#define RESERVED "nclust_" /* no worker speaks for nclust */
+#define RESERVED "nclust_" /* prefix of nclust's own metrics */
 #define OURS RESERVED "worker_scrape_"
 /* What add_ours() adds: once, and for each slot. */
 #define LINES_OF_HEADS 4
@@ -45,7 +45,7 @@ struct visit {
 	bool over;
 	struct httpanswer http;
 	struct buffer body;
-	const char *why; /* it has failed; NULL: not yet, or it is well */
+	const char *why; /* why it failed; NULL: not yet, or it is well */
 };
 
 struct scrape {
@@ -55,8 +55,8 @@ struct scrape {
 	struct visit *first; /* by slot */
 	unsigned open;
 	size_t bytes;   /* of all bodies */
-	bool told;      /* nclust has said all */
-	json_t *result; /* then: who was not asked, or a refusal */
+	bool told;      /* nclust has sent all connections */
+	json_t *result; /* then: workers that were not asked, or a refusal */
 };
 
 /* ---- the answer ---- */
@@ -98,7 +98,7 @@ static void add_visit(struct exposition *all, const struct visit *v, struct buff
 	add_ours(all, v->slot, true, why != NULL);
 }
 
-/* Each worker may have as many lines as another, and there is room for ours. */
+/* Each worker may have as many lines as another, and nclust's own have room. */
 static void begin_all(struct exposition *all, const struct scrape *s, size_t missed)
 {
 	struct error err;
@@ -146,8 +146,8 @@ static struct answer *make_answer(const struct scrape *s)
 
 /* ---- a worker ---- */
 
-/* It is closed with the scrape: nclust may have its copy yet, by which the socket
- * would stay in our epoll set, and libev could not take it out. */
+/* The connection is closed with the scrape: nclust may have its copy yet, by which
+ * the socket would stay in our epoll set, and libev could not take it out. */
 static void end_visit(struct visit *v, const char *why)
 {
 	ev_io_stop(v->of->web->loop, &v->io);
@@ -157,8 +157,8 @@ static void end_visit(struct visit *v, const char *why)
 	v->why = why;
 }
 
-/* All have said too much: the answer of the worker that has said most is dropped,
- * so that none with its share has to go for another. */
+/* All answers together are too long: drop the longest one, so that no worker within
+ * its share loses its answer for another. */
 static void drop_largest(struct scrape *s, struct visit *reading)
 {
 	struct visit *most = reading;
@@ -319,7 +319,7 @@ static void finish_scrape(struct scrape *s)
 	answer_unref(web, a);
 	free_scrape(s);
 	web->scrape = NULL;
-	/* workers have something else to do, too */
+	/* workers have other work, too */
 	took *= GAP_FACTOR;
 	arm_timer(web, took > GAP ? nsec_min(took, GAP_MOST) : GAP);
 }
@@ -330,7 +330,7 @@ static void look_if_over(struct scrape *s)
 		finish_scrape(s);
 }
 
-/* For the one that has waited longest. */
+/* Begin a scrape for the guest that has waited longest. */
 static void begin_scrape(struct web *web)
 {
 	const struct guest *oldest = NULL;
@@ -410,7 +410,7 @@ static void on_all(void *context, const char *json, size_t len)
 	struct scrape *s = web->scrape;
 
 	if (s == NULL) {
-		begin_scrape(web); /* what came late was of one that is over */
+		begin_scrape(web); /* a late connection was for a scrape that is over */
 		return;
 	}
 	s->told = true;

@@ -8,17 +8,17 @@
 #include <sys/socket.h>
 
 /*
- * /events: server-sent events, as the EventSource of browsers reads them.  A guest
- * who waits for the next one is suspended, because the library would ask for it
- * over and over.
+ * /events: server-sent events, as the EventSource of browsers reads them.  A
+ * guest that waits for the next one is suspended, because the library would ask
+ * for it over and over.
  */
 #define FOLLOWERS_MAX 32
-/* If there are more, the one that has followed for longest gives way after this
+/* If more guests come, the one that has followed for longest gives way after this
  * time: it may come again. */
 #define FOLLOWING_SAFE (30 * SECOND)
-/* Who has so much unread leaves, and may come again. */
+/* A guest with so much unread is ended, and may come again. */
 #define UNREAD_MAX (256U * 1024)
-/* Something is sent at least so often, so that nobody on the way takes the
+/* Something is sent at least so often, so that no proxy on the way takes the
  * connection for dead. */
 #define PING (15 * SECOND)
 #define PIECE 4096
@@ -38,7 +38,7 @@ static void end_stream(struct guest *g)
 	wake_guest(g);
 }
 
-/* End it without what it has not read. */
+/* End the guest without the events that it has not read. */
 static void cut_off(struct guest *g)
 {
 	buffer_fini(&g->events);
@@ -58,7 +58,7 @@ static void add_event(struct guest *g, const char *text, size_t len)
 	wake_guest(g);
 }
 
-/* The library wants what is to be sent next. */
+/* Called by the library for the next bytes to send. */
 static ssize_t on_read(void *cls, uint64_t at, char *to, size_t most)
 {
 	struct guest *g = cls;
@@ -145,7 +145,7 @@ void stream_look(struct guest *g, nsec_t now)
 {
 	struct pollfd look = {.fd = g->fd, .events = POLLRDHUP};
 
-	/* nobody else looks while it is suspended */
+	/* the library does not look at the connection while it is suspended */
 	if (poll(&look, 1, 0) == 1)
 		end_stream(g);
 	else if (now - g->since >= PING)

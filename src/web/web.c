@@ -14,7 +14,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* Of one connection: its request's head (HEAD_MAX), and that of the answer. */
+/* For one connection: its request's head (HEAD_MAX), and the answer's. */
 #define MEMORY_MAX (HEAD_MAX + 4096)
 
 #define FAR_AWAY 1e9
@@ -48,7 +48,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
 	struct web *web = watcher->data;
 	MHD_UNSIGNED_LONG_LONG ms = 0;
-	/* of those that were resumed it does not think itself */
+	/* MHD_get_timeout() ignores connections that were resumed */
 	bool runs = web->resumed || web->mhd.get_timeout(web->daemon, &ms) == MHD_YES;
 
 	(void)revents;
@@ -78,9 +78,7 @@ static void on_far(struct ev_loop *loop, ev_periodic *watcher, int revents)
 	(void)revents;
 }
 
-/* ---- the beginning ---- */
-
-/* The first line is nclust's alone: nothing else has been sent by then. */
+/* The first line of the channel is nclust's token: nothing else has been sent by then. */
 static int take_token(struct web *web, int channel)
 {
 	static const char open[] = "open ";
@@ -132,7 +130,7 @@ static int open_daemon(struct web *web)
 	return 0;
 }
 
-/* What is not to be answered has another descriptor in its place. */
+/* A descriptor that is no listener stands for an address that is not set. */
 static bool is_listening(int fd)
 {
 	int on = 0;
