@@ -35,8 +35,6 @@
 #define SO_DETACH_REUSEPORT_BPF 68
 #endif
 
-/* ---- a socket like another ---- */
-
 /* Options that must be the same before the bind, and are 0 on most sockets. */
 static const struct {
 	int level;
@@ -140,7 +138,7 @@ static const struct {
 
 /* Mute the socket before it listens, so that no SYN is queued there before the group is
  * complete.  If that fails, early connections wait for the first worker that has the socket. */
-void reuseport_deafen(int fd)
+void reuseport_mute(int fd)
 {
 	const int most = HOPS_MOST;
 
@@ -167,7 +165,7 @@ static int join_beside(void *argument)
 	if (new == -1 || copy_options(new, fd) == -1)
 		return -1;
 	if (type == SOCK_STREAM)
-		reuseport_deafen(new);
+		reuseport_mute(new);
 	if (!had && socket_set_reuseport(fd, true) == -1)
 		return -1;
 	if (bind_beside(new, fd) == 0 &&
@@ -202,7 +200,7 @@ static int unmute(void *argument)
 	return 0;
 }
 
-int reuseport_hear(int fd, int like)
+int reuseport_unmute(int fd, int like)
 {
 	struct pair pair = {fd, like};
 
@@ -222,7 +220,7 @@ static int connect_to_own(void *argument)
 	return 0;
 }
 
-void reuseport_knock(int fd)
+void reuseport_wake(int fd)
 {
 	(void)vfork_call_on(fd, connect_to_own, &fd);
 }
@@ -296,11 +294,11 @@ void reuseport_leave(int fd)
 /* Instructions for the client of an IPv6 packet: its family, four words of its source, its port. */
 #define AIM_MAX (6 * 2 + 1)
 /* No other program, and no number of an address, takes more instructions. */
-#define STAY_MAX 48
-static_assert(AIM_MAX + 2 < STAY_MAX, "room for each program");
+#define STICKY_MAX 48
+static_assert(AIM_MAX + 2 < STICKY_MAX, "room for each program");
 
 struct program {
-	struct sock_filter list[STAY_MAX + 4 * REUSEPORT_MAX];
+	struct sock_filter list[STICKY_MAX + 4 * REUSEPORT_MAX];
 	size_t n;
 };
 
@@ -442,7 +440,7 @@ static void put_places(struct program *p, const int *places, unsigned count, boo
 	}
 }
 
-int reuseport_stay(int fd, const int *places, unsigned count, bool ports)
+int reuseport_set_sticky(int fd, const int *places, unsigned count, bool ports)
 {
 	struct program p = {.n = 0};
 	unsigned present = 0;
@@ -552,7 +550,8 @@ static int load_turns(int map, unsigned length)
 
 /* Each change of the weights gets a program of its own; a round begins at a random
  * place, so that changes prefer no member. */
-int reuseport_turn(int fd, const unsigned *weights, unsigned count, struct reuseport_turns *given)
+int reuseport_set_turns(
+	int fd, const unsigned *weights, unsigned count, struct reuseport_turns *given)
 {
 	struct turns turns = {.next = 0};
 	unsigned length = fill_turns(&turns, weights, count);

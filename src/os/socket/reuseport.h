@@ -22,14 +22,14 @@
 /*
  * Open a second socket beside a bound TCP socket: same address, options, owner and, if
  * that listens, backlog; CLOEXEC.  It has its place at once, but drops each SYN (the
- * client sends it again after a second) until reuseport_hear() makes it listen as
+ * client sends it again after a second) until reuseport_unmute() makes it listen as
  * `like` does.  Call reuseport_share() before that.  -1 and errno.
  *
  * A UDP socket hears from the beginning: datagrams wait in it.
  */
 int reuseport_join(int fd);
-int reuseport_hear(int fd, int like);
-void reuseport_deafen(int fd);
+int reuseport_unmute(int fd, int like);
+void reuseport_mute(int fd);
 
 /* Let new connections go to place i in proportion to weights[i]; at least one weight
  * is not 0.  `fd` is any member; MPTCP cannot (EOPNOTSUPP).  -1 and errno. */
@@ -45,13 +45,14 @@ struct reuseport_turns {
 	unsigned length; /* of a round: the sum of the weights */
 	uint64_t next;   /* the next turn when reuseport_given() was called last */
 };
-int reuseport_turn(int fd, const unsigned *weights, unsigned count, struct reuseport_turns *turns);
+int reuseport_set_turns(
+	int fd, const unsigned *weights, unsigned count, struct reuseport_turns *turns);
 /* How many turns were given since the last call. */
 uint64_t reuseport_given(struct reuseport_turns *turns);
 /* All connections of one address (`ports`: of one address and port, as a flow of UDP
  * is) go to places[i], i < count, where i is a hash of the address; where places[i]
  * is -1 (not there now), to another place.  -1 and errno. */
-int reuseport_stay(int fd, const int *places, unsigned count, bool ports);
+int reuseport_set_sticky(int fd, const int *places, unsigned count, bool ports);
 /* Let a program of bpf(2) choose.  -1 and errno. */
 int reuseport_attach(int fd, int program);
 /* Let the kernel's hash choose again. */
@@ -64,7 +65,7 @@ int reuseport_migrate(int fd);
 
 /* Wake a process that waits on any stream socket, by connecting to its address and
  * closing.  Never blocks, and reports no error: the address may be unreachable. */
-void reuseport_knock(int fd);
+void reuseport_wake(int fd);
 
 /* Leave the group, even if other processes hold the socket, and close it.
  * Connections in its queue are reset, unless reuseport_migrate() was called. */

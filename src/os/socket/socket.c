@@ -176,7 +176,7 @@ static int stop_listening(void *fd)
 	return shutdown(*(const int *)fd, SHUT_RD);
 }
 
-void socket_deafen(int fd)
+void socket_stop_listening(int fd)
 {
 	(void)vfork_call_on(fd, stop_listening, &fd);
 }

@@ -100,7 +100,7 @@ int socket_backlog(int fd, int backlog);
 /* listen(2) on a socket that no other process has yet. */
 int socket_listen(int fd, int backlog);
 /* Stop listening, for all processes that have the socket. */
-void socket_deafen(int fd);
+void socket_stop_listening(int fd);
 /* Make a socket listen again after a shutdown(2).  -1 and errno. */
 int socket_revive(int fd, int backlog);
 /* Let a datagram socket receive from all peers again, not only from the one it is

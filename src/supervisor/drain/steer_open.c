@@ -147,7 +147,7 @@ static int open_for_lane(struct steer *s, struct listener *l, unsigned lane)
 		return -1;
 	}
 	steer_share_out(s, l, true);
-	if (reuseport_hear(fd, l->fd) == 0)
+	if (reuseport_unmute(fd, l->fd) == 0)
 		group_apply(l); /* weights set before the socket listened are lost */
 	heal_watch_also(l, fd);
 	return 0;

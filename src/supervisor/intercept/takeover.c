@@ -324,7 +324,7 @@ static void replace_listener(struct takeover *t, struct listener *l)
 	}
 	group_forget(l);
 	heal_forget(l);
-	socket_deafen(l->fd);
+	socket_stop_listening(l->fd);
 	if (t->sock == -1)
 		made = bind_new(t, true);
 	if ((t->sock != -1 ? bind_own(t, true) : made) == -1 ||

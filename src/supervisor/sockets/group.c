@@ -167,7 +167,7 @@ static int spread_by_client(const struct listener *l, int fd)
 		places[s->seat] = (int)s->place;
 		lanes[s->seat] = s->lane;
 	}
-	return reuseport_stay(fd, places, l->seats, l->spread == SPREAD_FLOWS);
+	return reuseport_set_sticky(fd, places, l->seats, l->spread == SPREAD_FLOWS);
 }
 
 static int set_way(
@@ -367,7 +367,7 @@ void group_close(struct listener *l, struct listener_socket *s, bool moves)
 	bool few = moves || group_size(l) <= 2 || share_out_last(l);
 
 	if (!few)
-		reuseport_deafen(s->fd);
+		reuseport_mute(s->fd);
 	move_last_to(l, s->place);
 	while (*at != s)
 		at = &(*at)->next;
@@ -416,7 +416,7 @@ void group_rescue(struct listener *l, struct listener_socket *k)
 {
 	if (!moves_queue(l, k))
 		return;
-	socket_deafen(k->fd);
+	socket_stop_listening(k->fd);
 	if (socket_revive(k->fd, l->address.backlog) == -1)
 		log_syserr("listener '%s'", l->address.name);
 	group_revived(l, k->fd);
@@ -533,7 +533,7 @@ static void wake_worker_at(struct listener *l, struct listener_socket *k)
 
 	weights[k->place] = 1;
 	if (reuseport_share(k->fd, weights, group_size(l)) == 0)
-		reuseport_knock(k->fd);
+		reuseport_wake(k->fd);
 	group_apply(l);
 }
 
@@ -566,7 +566,7 @@ void group_wake(struct listener *l, unsigned lane)
 	if (!l->facts.listening || l->own_group || !sockdiag_has_queue(k != NULL ? k->fd : l->fd))
 		return;
 	if (k == NULL || group_size(l) == 1)
-		reuseport_knock(l->fd);
+		reuseport_wake(l->fd);
 	else
 		wake_worker_at(l, k);
 }

@@ -317,7 +317,7 @@ void learned_close(struct service *service, struct listener *l, struct child *by
 			listener_text(l));
 	group_forget(l);
 	heal_forget(l);
-	socket_deafen(l->fd);
+	socket_stop_listening(l->fd);
 	learned_drop(service, l);
 }
 

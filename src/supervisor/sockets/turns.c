@@ -69,10 +69,10 @@ int turns_choose(const struct listener *l, int fd, const unsigned *weights, unsi
 	int got;
 
 	if (t == NULL)
-		return reuseport_turn(fd, weights, count, NULL);
-	got = reuseport_turn(fd, weights, count, &new);
+		return reuseport_set_turns(fd, weights, count, NULL);
+	got = reuseport_set_turns(fd, weights, count, &new);
 	if (got == -1 && errno == EINVAL && count == 1 && weights[0] > 0 && make_group(t, fd))
-		got = reuseport_turn(fd, weights, count, &new);
+		got = reuseport_set_turns(fd, weights, count, &new);
 	t->error = got == -1 ? errno : 0;
 	(void)turns_count(l); /* the last counts of the program before */
 	fd_close(&t->given.map);

@@ -13,7 +13,7 @@
 
 /* Before turns_choose(): allocate or free what it needs, as l->counted says. */
 void turns_prepare(struct listener *l);
-/* Let the kernel choose sockets in turn, and count (see reuseport_turn()). */
+/* Let the kernel choose sockets in turn, and count (see reuseport_set_turns()). */
 int turns_choose(const struct listener *l, int fd, const unsigned *weights, unsigned count);
 /* Bring each socket's `given` up to date.  -1 and errno: the kernel does not count. */
 int turns_count(const struct listener *l);

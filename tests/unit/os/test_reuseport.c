@@ -77,7 +77,7 @@ TEST_LOOP(one_client_gets_where_nobody_else_does, 0, 2)
 	union os_address from = at;
 
 	share(first, 1, 0);
-	ck_assert_int_eq(reuseport_hear(second, first), 0);
+	ck_assert_int_eq(reuseport_unmute(second, first), 0);
 	from.v4.sin_port = 0;
 	ck_assert_int_eq(bind(client, &from.any, os_size(&from)), 0);
 	ck_assert_int_eq(reuseport_aim(first, weights, 2, client, 1), 0);
@@ -95,7 +95,7 @@ TEST(shares_are_in_proportion)
 	unsigned few;
 
 	share(second, 1, 3);
-	(void)reuseport_hear(second, first);
+	(void)reuseport_unmute(second, first);
 	ask_many();
 	few = waiting(first);
 	ck_assert_uint_gt(few, 0);
@@ -113,9 +113,9 @@ TEST_LOOP(each_gets_its_turns_of_a_round, 0, COUNT_OF(families))
 
 	struct reuseport_turns turns;
 
-	if (reuseport_turn(third, weights, 3, &turns) == 0) {
-		ck_assert_int_eq(reuseport_hear(second, first), 0);
-		ck_assert_int_eq(reuseport_hear(third, first), 0);
+	if (reuseport_set_turns(third, weights, 3, &turns) == 0) {
+		ck_assert_int_eq(reuseport_unmute(second, first), 0);
+		ck_assert_int_eq(reuseport_unmute(third, first), 0);
 		for (int i = 0; i < 30; i++)
 			(void)close(ask());
 		ck_assert_uint_eq(waiting(first), 10);
@@ -143,7 +143,7 @@ TEST(each_flow_has_its_own)
 	ck_assert_int_eq(bind(first, &to.any, size), 0);
 	ck_assert_int_eq(getsockname(first, &to.any, &size), 0);
 	second = join(first);
-	ck_assert_int_eq(reuseport_stay(first, places, 2, true), 0);
+	ck_assert_int_eq(reuseport_set_sticky(first, places, 2, true), 0);
 	for (unsigned flow = 0; flow < 40; flow++) {
 		int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 		unsigned got = 0;
@@ -183,8 +183,8 @@ TEST_LOOP(each_address_has_its_own, 0, COUNT_OF(families))
 	int second = join(first);
 	unsigned none = 0;
 
-	ck_assert_int_eq(reuseport_stay(first, places, 2, false), 0);
-	ck_assert_int_eq(reuseport_hear(second, first), 0);
+	ck_assert_int_eq(reuseport_set_sticky(first, places, 2, false), 0);
+	ck_assert_int_eq(reuseport_unmute(second, first), 0);
 	for (unsigned number = 0; number < 20; number++) {
 		unsigned got;
 
@@ -200,7 +200,7 @@ TEST_LOOP(each_address_has_its_own, 0, COUNT_OF(families))
 		ck_assert_uint_le(none, 15);
 	}
 	places[0] = -1; /* nobody is there */
-	ck_assert_int_eq(reuseport_stay(first, places, 2, false), 0);
+	ck_assert_int_eq(reuseport_set_sticky(first, places, 2, false), 0);
 	for (unsigned number = 0; number < 20; number++)
 		ask_from(number);
 	ck_assert_uint_eq(waiting(first), 0);
@@ -235,12 +235,12 @@ TEST(the_last_one_takes_the_place_of_who_leaves)
 	const unsigned to_third[] = {0, 1};
 
 	share(second, 0, 1);
-	(void)reuseport_hear(second, first);
+	(void)reuseport_unmute(second, first);
 	ck_assert_int_ne(dup(first), -1); /* whoever holds it */
 	reuseport_leave(first);
 	third = join(second);
 	ck_assert_int_eq(reuseport_share(third, to_third, 2), 0);
-	(void)reuseport_hear(third, second);
+	(void)reuseport_unmute(third, second);
 	ask_many();
 	ck_assert_uint_eq(waiting(second), 0);
 	ck_assert_uint_eq(waiting(third), CLIENTS);
@@ -283,7 +283,7 @@ TEST(what_waits_moves_to_another)
 	int second = join(first);
 
 	share(second, 0, 1);
-	ck_assert_int_eq(reuseport_hear(second, first), 0);
+	ck_assert_int_eq(reuseport_unmute(second, first), 0);
 	ask_many();
 	if (reuseport_migrate(second) == 0) {
 		reuseport_leave(second);
@@ -339,7 +339,7 @@ TEST(one_that_leaves_gets_no_client)
 	do {
 		int second = join(shared);
 
-		ck_assert_int_eq(reuseport_hear(second, shared), 0);
+		ck_assert_int_eq(reuseport_unmute(second, shared), 0);
 		reuseport_leave(second);
 		ended = waitpid(client, &status, WNOHANG);
 	} while (ended == 0);
@@ -356,10 +356,10 @@ TEST(deaf_ones_still_answer_who_has_begun)
 	int second = join(first);
 
 	share(second, 0, 1);
-	ck_assert_int_eq(reuseport_hear(second, first), 0);
+	ck_assert_int_eq(reuseport_unmute(second, first), 0);
 	ck_assert_int_eq(os_get(second, IPPROTO_IP, IP_MINTTL), 0);
 	(void)ask();
-	reuseport_deafen(second);
+	reuseport_mute(second);
 	ck_assert_int_eq(os_get(second, IPPROTO_IP, IP_MINTTL), 255);
 	ck_assert_uint_eq(waiting(second), 1);
 }
@@ -370,8 +370,8 @@ TEST(no_share_at_all_is_refused)
 	const unsigned none[] = {0, 0};
 
 	os_fails(reuseport_share(first, none, 2), EINVAL);
-	os_fails(reuseport_stay(first, (int[]){-1}, 1, false), EINVAL);
-	os_fails(reuseport_turn(first, none, 2, NULL), EINVAL);
+	os_fails(reuseport_set_sticky(first, (int[]){-1}, 1, false), EINVAL);
+	os_fails(reuseport_set_turns(first, none, 2, NULL), EINVAL);
 	ck_assert_int_eq(reuseport_join(-1), -1);
 }
 
