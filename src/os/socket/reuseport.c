@@ -577,7 +577,7 @@ int reuseport_set_turns(
 uint64_t reuseport_given(struct reuseport_turns *given)
 {
 	const uint32_t key = 0;
-	struct turns turns;
+	struct turns turns = {0};
 	union bpf_attr attr = {
 		.map_fd = (uint32_t)given->map,
 		.key = (uintptr_t)&key,
