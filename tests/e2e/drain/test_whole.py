@@ -56,6 +56,13 @@ def test_so_they_do_with_workers_of_nodes_cluster(options):
     goes_over(options, "node", write("server.js", NODE))
 
 
+def new_answers():
+    try:
+        return releases(1) == ["new"]
+    except ConnectionError:  # drain = off cuts what an old worker has in hand
+        return False
+
+
 def goes_over(options, *command):
     goes_to("old")
     write("go.old.1", "")
@@ -65,7 +72,7 @@ def goes_over(options, *command):
     it.event("ready", slot=0, n=2)
     assert set(releases()) == {"old"}
     write("go.new.1", "")
-    wait(lambda: releases(1) == ["new"])
+    wait(new_answers)
     assert set(releases()) == {"new"}
     restart()
     assert set(releases()) == {"new"}
