@@ -11,7 +11,7 @@
 #include <sys/types.h>
 
 /*
- * What a worker on trial has open: the sockets at which clients can reach it
+ * What a worker that doctor has started holds open: the sockets where clients reach it
  * (sockets that listen, and UDP sockets at a port that the kernel did not
  * choose), the files that it writes to, and its threads.
  */

@@ -229,7 +229,7 @@ int session_ask(const struct arguments *a, struct control_request *request, int 
 	struct session s;
 	struct answer answer;
 	struct error err;
-	/* a drain goes on without its client, and the user is told so */
+	/* an interrupt ends this client, which says that the instance stays drained */
 	scoped_fd cancel = request->method == METHOD_DRAIN ? client_cancel_open(&err) : -1;
 	int status = 0;
 	int got;

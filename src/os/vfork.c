@@ -166,7 +166,7 @@ static struct vfork_stack *take_stack(bool needed)
 
 /* clone(2).  The emulation of a kernel may know vfork(2) alone: then the wait has no limit. */
 static pid_t clone_child(
-	struct vfork_stack *stack, int (*deed)(void *), void *argument, int flags, int *pidfd)
+	struct vfork_stack *stack, int (*function)(void *), void *argument, int flags, int *pidfd)
 {
 	size_t size = (size_t)((char *)stack - stack->base);
 	char *top = stack->base + (size & ~(size_t)15);
@@ -174,14 +174,14 @@ static pid_t clone_child(
 
 	stack->runs = 1;
 	if (known.shared) {
-		pid = clone(deed, top, CLONE_VM | CLONE_CHILD_CLEARTID | flags, argument, pidfd,
+		pid = clone(function, top, CLONE_VM | CLONE_CHILD_CLEARTID | flags, argument, pidfd,
 			NULL, &stack->runs);
 		if (pid != -1)
 			return pid;
 		known.shared = errno != EINVAL;
 	}
 	if (!known.shared)
-		pid = clone(deed, top, CLONE_VM | CLONE_VFORK | flags, argument, pidfd);
+		pid = clone(function, top, CLONE_VM | CLONE_VFORK | flags, argument, pidfd);
 	stack->runs = 0;
 	return pid;
 }
@@ -212,7 +212,7 @@ static void ask_whether_shared(struct vfork_stack *stack)
 }
 
 int vfork_begin(
-	struct vfork *child, int (*deed)(void *argument), void *argument, int flags, int *pidfd)
+	struct vfork *child, int (*function)(void *argument), void *argument, int flags, int *pidfd)
 {
 	sigset_t all;
 	sigset_t before;
@@ -228,7 +228,7 @@ int vfork_begin(
 		return -1;
 	ask_whether_shared(child->stack);
 	known.shares_table = (flags & CLONE_FILES) != 0;
-	child->pid = clone_child(child->stack, deed, argument, flags, pidfd);
+	child->pid = clone_child(child->stack, function, argument, flags, pidfd);
 	saved = errno;
 	(void)sigprocmask(SIG_SETMASK, &before, NULL); /* as it was: valid */
 	errno = saved;
@@ -429,11 +429,11 @@ void vfork_was_late(uid_t uid, nsec_t waited)
 }
 
 struct run {
-	void (*deed)(void *argument);
+	void (*function)(void *argument);
 	void *argument;
 	const struct vfork_user *user; /* NULL: with our own ids */
 	bool needed;
-	volatile nsec_t done; /* the time when the deed returned; or 0 */
+	volatile nsec_t done; /* the time when the function returned; or 0 */
 	volatile bool slept;
 	volatile int error; /* why it did not run */
 };
@@ -470,7 +470,7 @@ static int become_user(const struct vfork_user *user)
 	return 0;
 }
 
-static int run_deed(void *argument)
+static int run_function(void *argument)
 {
 	struct run *run = argument;
 
@@ -478,7 +478,7 @@ static int run_deed(void *argument)
 		run->error = errno;
 		return 0;
 	}
-	run->deed(run->argument);
+	run->function(run->argument);
 	run->slept = has_slept();
 	run->done = clock_now();
 	return 0;
@@ -503,7 +503,7 @@ static int run_child(struct run *it, int flags, nsec_t patience)
 	it->slept = true;
 	known.left = false;
 	/* no signal at the child's end: no other code shall notice it */
-	if (vfork_begin(&child, run_deed, it, flags, NULL) == -1)
+	if (vfork_begin(&child, run_function, it, flags, NULL) == -1)
 		return -1;
 	known.last = child.stack;
 	known.left = true;
@@ -518,9 +518,9 @@ static int run_child(struct run *it, int flags, nsec_t patience)
 	return it->done != 0 ? 0 : -1;
 }
 
-int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience)
+int vfork_run(void (*function)(void *argument), void *argument, nsec_t patience)
 {
-	struct run it = {.deed = deed, .argument = argument};
+	struct run it = {.function = function, .argument = argument};
 
 	return run_child(&it, CLONE_FILES, patience);
 }
@@ -532,9 +532,9 @@ int vfork_table(void)
 	return trycall(SYS_close_range, ~0U, ~0U, 0U) == 0 ? CLONE_FILES : 0;
 }
 
-int vfork_run_alone(void (*deed)(void *argument), void *argument, nsec_t patience)
+int vfork_run_alone(void (*function)(void *argument), void *argument, nsec_t patience)
 {
-	struct run it = {.deed = deed, .argument = argument};
+	struct run it = {.function = function, .argument = argument};
 
 	return run_child(&it, vfork_table(), patience);
 }
@@ -557,17 +557,17 @@ bool vfork_stays(nsec_t patience)
 	return false;
 }
 
-int vfork_run_apart(void (*deed)(void *argument), void *argument, nsec_t patience)
+int vfork_run_apart(void (*function)(void *argument), void *argument, nsec_t patience)
 {
-	struct run it = {.deed = deed, .argument = argument};
+	struct run it = {.function = function, .argument = argument};
 
 	return run_child(&it, 0, patience);
 }
 
-int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
+int vfork_run_as(void (*function)(void *argument), void *argument, nsec_t patience,
 	const struct vfork_user *user)
 {
-	struct run it = {.deed = deed, .argument = argument, .user = user};
+	struct run it = {.function = function, .argument = argument, .user = user};
 
 	return run_child(&it, 0, patience);
 }
@@ -588,7 +588,7 @@ int vfork_leave_table(int keep, int also)
 }
 
 struct call {
-	int (*deed)(void *argument);
+	int (*function)(void *argument);
 	void *argument;
 	int keep; /* the descriptor to keep (vfork_leave_table()); KEEP_ALL: share the table */
 	int also; /* a second descriptor to keep; or the same */
@@ -605,7 +605,7 @@ static void make_call(void *argument)
 
 	call->got = -1;
 	if (call->keep == KEEP_ALL || vfork_leave_table(call->keep, call->also) == 0)
-		call->got = call->deed(call->argument);
+		call->got = call->function(call->argument);
 	call->error = errno;
 }
 
@@ -635,13 +635,13 @@ static int call_in_child(uid_t who, struct call *call)
 {
 	/* close(2) must run even if the user has used up the patience */
 	bool needed = call->keep == KEEP_ALL || call->patient;
-	struct run it = {.deed = make_call, .argument = call, .needed = needed};
+	struct run it = {.function = make_call, .argument = call, .needed = needed};
 	nsec_t patience = vfork_patience(who);
 	nsec_t begun;
 	int done;
 
 	if (!vfork_calls())
-		return call->deed(call->argument);
+		return call->function(call->argument);
 	if (call->patient && patience > CALL_PATIENCE_AGAIN)
 		patience = DIRECTORY_PATIENCE;
 	else if (call->keep >= 0 && patience > vfork_patience(VFORK_SOMEBODY))
@@ -667,37 +667,37 @@ static int call_in_child(uid_t who, struct call *call)
 	return call->got;
 }
 
-int vfork_call(int (*deed)(void *argument), void *argument)
+int vfork_call(int (*function)(void *argument), void *argument)
 {
-	struct call it = {.deed = deed, .argument = argument, .keep = KEEP_ALL};
+	struct call it = {.function = function, .argument = argument, .keep = KEEP_ALL};
 
 	return call_in_child(VFORK_SOMEBODY, &it);
 }
 
-int vfork_call_on(int fd, int (*deed)(void *argument), void *argument)
+int vfork_call_on(int fd, int (*function)(void *argument), void *argument)
 {
-	struct call it = {deed, argument, fd, fd, false, -1, 0};
+	struct call it = {function, argument, fd, fd, false, -1, 0};
 
 	return call_in_child(key_of(fd), &it);
 }
 
-int vfork_call_through(int fd, int channel, int (*deed)(void *argument), void *argument)
+int vfork_call_through(int fd, int channel, int (*function)(void *argument), void *argument)
 {
-	struct call it = {deed, argument, fd, channel, false, -1, 0};
+	struct call it = {function, argument, fd, channel, false, -1, 0};
 
 	return call_in_child(key_of(fd), &it);
 }
 
-int vfork_call_in(int keep, int (*deed)(void *argument), void *argument)
+int vfork_call_in(int keep, int (*function)(void *argument), void *argument)
 {
-	struct call it = {deed, argument, keep, keep, true, -1, 0};
+	struct call it = {function, argument, keep, keep, true, -1, 0};
 
 	return call_in_child(DIRECTORIES, &it);
 }
 
-int vfork_call_alone(uid_t uid, int (*deed)(void *argument), void *argument)
+int vfork_call_alone(uid_t uid, int (*function)(void *argument), void *argument)
 {
-	struct call it = {deed, argument, -1, -1, false, -1, 0};
+	struct call it = {function, argument, -1, -1, false, -1, 0};
 
 	return call_in_child(uid, &it);
 }

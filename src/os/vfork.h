@@ -70,23 +70,23 @@ unsigned vfork_stuck(void);
 bool vfork_has(pid_t pid); /* is the process one of these children? */
 
 /*
- * Run `deed` in such a child, with our descriptors (CLONE_FILES), for no longer
- * than `patience`.  It must not lock or allocate.  0: `deed` has returned; -1 and
+ * Run `function` in such a child, with our descriptors (CLONE_FILES), for no longer
+ * than `patience`.  It must not lock or allocate.  0: `function` has returned; -1 and
  * errno (ETIMEDOUT: the child was killed).
  */
-int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience);
+int vfork_run(void (*function)(void *argument), void *argument, nsec_t patience);
 /* A flag for vfork_begin() of a child that first calls vfork_leave_table():
  * CLONE_FILES; or 0 where close_range(2) is refused, so that the kernel copies the
  * descriptors at clone. */
 int vfork_table(void);
-/* vfork_run() for a `deed` that calls vfork_leave_table() first. */
-int vfork_run_alone(void (*deed)(void *argument), void *argument, nsec_t patience);
+/* vfork_run() for a `function` that calls vfork_leave_table() first. */
+int vfork_run_alone(void (*function)(void *argument), void *argument, nsec_t patience);
 /* Was the last child killed, or is it unable to end? */
 bool vfork_left(void);
 /* Is the last child still there, `patience` after it was killed?  Waits for so long at most. */
 bool vfork_stays(nsec_t patience);
-/* vfork_run() with a copy of our descriptors, which `deed` may change. */
-int vfork_run_apart(void (*deed)(void *argument), void *argument, nsec_t patience);
+/* vfork_run() with a copy of our descriptors, which `function` may change. */
+int vfork_run_apart(void (*function)(void *argument), void *argument, nsec_t patience);
 /* vfork_run_apart() as a user: with all ids and the groups set to these, which
  * requires CAP_SETUID and CAP_SETGID (EPERM).  That user may kill or stop the child:
  * so the child has a table of descriptors of its own, and leaves none behind.  From
@@ -101,24 +101,24 @@ struct vfork_user {
 };
 /* The saved group of such a child: this one; or -1: ours (setresgid(2)). */
 gid_t vfork_saved_group(gid_t gid);
-int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
+int vfork_run_as(void (*function)(void *argument), void *argument, nsec_t patience,
 	const struct vfork_user *user);
 
 /* Make a call that another process can make wait, since it has the same socket and
  * so the socket's lock: in such a child if a process may have fewer rights than
- * nclust, for as long as vfork_patience() says.  Returns the deed's result, with its
+ * nclust, for as long as vfork_patience() says.  Returns the function's result, with its
  * errno; or -1 and errno (ETIMEDOUT). */
-int vfork_call(int (*deed)(void *argument), void *argument);
+int vfork_call(int (*function)(void *argument), void *argument);
 /* The same with that descriptor alone of ours: a child that hangs would keep the
  * others open, and their ports. */
-int vfork_call_on(int fd, int (*deed)(void *argument), void *argument);
+int vfork_call_on(int fd, int (*function)(void *argument), void *argument);
 /* The same with a channel, too, on which the child sends its result. */
-int vfork_call_through(int fd, int channel, int (*deed)(void *argument), void *argument);
+int vfork_call_through(int fd, int channel, int (*function)(void *argument), void *argument);
 /* The same for a change in a directory that other users can read: a reader can hold the
  * directory's lock.  A disk may be slow: it takes 0.5 s at most.  `keep`: as below. */
-int vfork_call_in(int keep, int (*deed)(void *argument), void *argument);
+int vfork_call_in(int keep, int (*function)(void *argument), void *argument);
 /* The same without descriptors of ours, if a process of that user may make the call wait. */
-int vfork_call_alone(uid_t uid, int (*deed)(void *argument), void *argument);
+int vfork_call_alone(uid_t uid, int (*function)(void *argument), void *argument);
 bool vfork_calls(void); /* does vfork_call() use a child? */
 /* In a child that shares our descriptors: leave the table, but keep these two (or
  * one, or -1), before a call that may wait.  -1 and errno. */
@@ -134,8 +134,8 @@ int vfork_leave_table(int keep, int also);
 nsec_t vfork_patience(uid_t uid);
 void vfork_was_late(uid_t uid, nsec_t waited);
 
-/* All time that nclust has waited in vfork_run() and its like for a deed that slept.
- * Waits for a deed that only lacked a CPU do not count. */
+/* All time that nclust has waited in vfork_run() and its like for a function that slept.
+ * Waits for a function that only lacked a CPU do not count. */
 nsec_t vfork_slept(void);
 
 #endif

@@ -81,7 +81,7 @@ void remote_of(struct remote *r, pid_t tid)
 /* A function that run_it() calls, and its result. */
 struct run {
 	struct remote *remote;
-	remote_deed *deed;
+	remote_function *function;
 	void *argument;
 	int keep; /* vfork_leave_table(); or: */
 	int got;
@@ -96,13 +96,12 @@ static void run_it(void *argument)
 
 	run->remote->inside = true;
 	if (run->keep < -1 || vfork_leave_table(run->keep, run->keep) == 0)
-		run->got = run->deed(run->argument);
+		run->got = run->function(run->argument);
 	run->error = errno;
 	run->remote->inside = false;
 }
 
-/* Run the function in a child. */
-static int run_aside(struct remote *r, struct run *run)
+static int run_in_child(struct remote *r, struct run *run)
 {
 	const struct vfork_user user = {.uid = r->uid, .gid = r->gid};
 	nsec_t patience = vfork_patience(r->uid);
@@ -135,25 +134,26 @@ static int run_aside(struct remote *r, struct run *run)
 	return run->got;
 }
 
-static int run_deed(struct remote *r, bool aside, int keep, remote_deed *deed, void *argument)
+static int run_or_call(
+	struct remote *r, bool aside, int keep, remote_function *function, void *argument)
 {
-	struct run run = {.deed = deed, .argument = argument, .keep = keep};
+	struct run run = {.function = function, .argument = argument, .keep = keep};
 
 	if (r->inside)
-		return deed(argument);
+		return function(argument);
 	errno = ETIMEDOUT;
 	if (r->late)
 		return -1;
-	return aside || r->as_user ? run_aside(r, &run) : deed(argument);
+	return aside || r->as_user ? run_in_child(r, &run) : function(argument);
 }
 
-int remote_run(struct remote *r, int keep, remote_deed *deed, void *argument)
+int remote_run(struct remote *r, int keep, remote_function *function, void *argument)
 {
-	return run_deed(r, r->others, keep, deed, argument);
+	return run_or_call(r, r->others, keep, function, argument);
 }
 
 struct having {
-	remote_deed *deed;
+	remote_function *function;
 	void *argument;
 	const int *fd;
 	int channel;
@@ -168,7 +168,7 @@ static int pass_on(void *argument)
 
 	if (vfork_leave_table(h->channel, h->also) == -1)
 		return -1;
-	got = h->deed(h->argument);
+	got = h->function(h->argument);
 	error = errno;
 
 	if (*h->fd != -1)
@@ -191,9 +191,9 @@ static int receive_it(int channel)
 	return got;
 }
 
-int remote_have(struct remote *r, int keep, remote_deed *deed, void *argument, int *fd)
+int remote_have(struct remote *r, int keep, remote_function *function, void *argument, int *fd)
 {
-	struct having h = {deed, argument, fd, -1, keep};
+	struct having h = {function, argument, fd, -1, keep};
 	int error;
 	int ends[2];
 	bool has;
@@ -201,7 +201,7 @@ int remote_have(struct remote *r, int keep, remote_deed *deed, void *argument, i
 
 	*fd = -1;
 	if (r->inside || (!r->others && !r->as_user))
-		return run_deed(r, false, -1, deed, argument);
+		return run_or_call(r, false, -1, function, argument);
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) == -1)
 		return -1;
 	h.channel = ends[1];
@@ -438,22 +438,22 @@ static int read_protocol(void *argument)
 }
 
 static int look_at_text(
-	struct remote *r, remote_deed *deed, const char *name, char *to, size_t size)
+	struct remote *r, remote_function *function, const char *name, char *to, size_t size)
 {
 	struct text_look l = {.r = r, .name = name, .to = to, .size = size};
 
 	to[0] = '\0';
-	return remote_run(r, -1, deed, &l);
+	return remote_run(r, -1, function, &l);
 }
 
 /* The same for the file of a descriptor below /proc/TID/KIND. */
-static int look_at_fd(
-	struct remote *r, remote_deed *deed, const char *kind, int fd, char *to, size_t size)
+static int look_at_fd(struct remote *r, remote_function *function, const char *kind, int fd,
+	char *to, size_t size)
 {
 	char name[24];
 
 	snprintf(name, sizeof(name), "%s/%d", kind, fd);
-	return look_at_text(r, deed, name, to, size);
+	return look_at_text(r, function, name, to, size);
 }
 
 uint64_t remote_inode(struct remote *r, int fd)
@@ -738,7 +738,7 @@ static int change_set(struct remote *r, struct change c)
 		return -1;
 	c.parent = r->others ? getpid() : 0;
 	c.alone = r->as_user;
-	return run_deed(r, true, r->others ? LEAVES : COPIES, change_item, &c);
+	return run_or_call(r, true, r->others ? LEAVES : COPIES, change_item, &c);
 }
 
 int remote_epoll_add(struct remote *r, int epoll, int ours, const struct remote_epoll_item *item)
@@ -791,7 +791,7 @@ int remote_read(struct remote *r, uint64_t at, void *to, size_t size)
 		errno = EINVAL;
 		return -1;
 	}
-	return run_deed(r, r->aside, -1, read_memory, &it);
+	return run_or_call(r, r->aside, -1, read_memory, &it);
 }
 
 /* ---- system calls and capabilities ---- */

@@ -44,15 +44,15 @@ struct remote {
 };
 void remote_of(struct remote *r, pid_t tid);
 
-/* Run `deed` with the rights to look at the process, here or in such a child: it
- * must not lock or allocate, and vfork.h says where it may write.  `deed` may call
- * other functions of this file.  Of our descriptors a child has only `keep`, or none
- * (-1).  Returns the deed's result, with its errno; or -1. */
-typedef int remote_deed(void *argument);
-int remote_run(struct remote *r, int keep, remote_deed *deed, void *argument);
-/* The same, and *fd, which the deed has set, is a descriptor for the caller to
+/* Call `function` with the rights to look at the process: here, or in a child as described
+ * above.  The function must not lock or allocate, and vfork.h says where it may write; it may
+ * call other functions of this file.  Of our descriptors the child has only `keep`, or none
+ * (-1).  Returns the function's result, with its errno; or -1. */
+typedef int remote_function(void *argument);
+int remote_run(struct remote *r, int keep, remote_function *function, void *argument);
+/* The same, and *fd, which the function has set, is a descriptor for the caller to
  * close; or -1.  (The child keeps a channel for passing it, too.) */
-int remote_have(struct remote *r, int keep, remote_deed *deed, void *argument, int *fd);
+int remote_have(struct remote *r, int keep, remote_function *function, void *argument, int *fd);
 
 /* A duplicate of the process's descriptor `fd` (CLOEXEC; the caller's).  -1 and
  * errno: EBADF: no such descriptor, or it is another user's and neither a socket, an
@@ -69,7 +69,7 @@ int remote_read(struct remote *r, uint64_t at, void *to, size_t size);
 
 /* Call `each` with the targets of the process's first `most` descriptors
  * ("socket:[4711]", "anon_inode:[eventpoll]") until it returns true.  Only for use
- * in a deed.  -1 and errno. */
+ * in a function.  -1 and errno. */
 typedef bool remote_each(void *context, int fd, const char *target);
 int remote_each_fd(struct remote *r, unsigned most, remote_each *each, void *context);
 /* The same for descriptors with the number `from` and higher ones. */

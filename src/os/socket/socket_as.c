@@ -20,8 +20,8 @@
  * What a child with the user's ids does: system calls and nothing else.  The
  * directory is looked up once and held.
  */
-struct deed {
-	void (*act)(struct deed *d);
+struct user_call {
+	void (*act)(struct user_call *d);
 	const char *path;
 	const struct vfork_user *user;
 	int fd; /* our descriptor that the child keeps; or -1 */
@@ -35,7 +35,7 @@ struct deed {
 /* The child may hang in a file system, so it keeps no port and no pipe of ours. */
 static void act_alone(void *argument)
 {
-	struct deed *d = argument;
+	struct user_call *d = argument;
 
 	if (vfork_leave_table(d->fd, d->fd) == -1)
 		d->error = errno;
@@ -44,7 +44,7 @@ static void act_alone(void *argument)
 }
 
 /* Run it in a child.  -1 and errno; ETIMEDOUT also if that user may not make nclust wait any more. */
-static int run_as_user(struct deed *d, nsec_t patience)
+static int run_as_user(struct user_call *d, nsec_t patience)
 {
 	nsec_t begun = clock_now();
 
@@ -65,7 +65,7 @@ static int run_as_user(struct deed *d, nsec_t patience)
 /* ---- making ---- */
 
 /* Bind by the path, so that getsockname(2) returns it. */
-static int bind_in(const struct deed *d, int dir, const char *name)
+static int bind_in(const struct user_call *d, int dir, const char *name)
 {
 	const struct sockaddr *address = (const struct sockaddr *)&d->address;
 
@@ -89,7 +89,7 @@ static gid_t group_for(const struct vfork_user *user, const struct stat *dir)
 	return user->gid;
 }
 
-static void bind_name(struct deed *d)
+static void bind_name(struct user_call *d)
 {
 	const struct sockaddr *address = (const struct sockaddr *)&d->address;
 
@@ -97,7 +97,7 @@ static void bind_name(struct deed *d)
 		d->error = errno;
 }
 
-static void bind_path(struct deed *d)
+static void bind_path(struct user_call *d)
 {
 	const char *name;
 	scoped_fd dir = socket_unix_parent(d->path, &name);
@@ -121,7 +121,7 @@ static void bind_path(struct deed *d)
 int socket_unix_open_as(const char *path, const struct vfork_user *user, struct socket_file *made)
 {
 	scoped_fd fd = socket_born_to(user->uid, AF_UNIX, SOCK_STREAM, 0);
-	struct deed d = {
+	struct user_call d = {
 		.act = *path == '@' ? bind_name : bind_path,
 		.path = path,
 		.user = user,
@@ -137,7 +137,7 @@ int socket_unix_open_as(const char *path, const struct vfork_user *user, struct 
 
 /* ---- listening ---- */
 
-static void listen_on(struct deed *d)
+static void listen_on(struct user_call *d)
 {
 	if (listen(d->fd, d->backlog < 0 ? INT_MAX : d->backlog) == -1)
 		d->error = errno;
@@ -145,7 +145,7 @@ static void listen_on(struct deed *d)
 
 int socket_unix_listen_as(int fd, int backlog, const struct vfork_user *user)
 {
-	struct deed d = {
+	struct user_call d = {
 		.act = listen_on,
 		.user = user,
 		.fd = fd,
@@ -157,7 +157,7 @@ int socket_unix_listen_as(int fd, int backlog, const struct vfork_user *user)
 
 /* ---- removing ---- */
 
-static void remove_own_name(const struct deed *d, int dir, const char *name)
+static void remove_own_name(const struct user_call *d, int dir, const char *name)
 {
 	struct stat st;
 
@@ -166,7 +166,7 @@ static void remove_own_name(const struct deed *d, int dir, const char *name)
 		(void)unlinkat(dir, name, 0);
 }
 
-static void remove_it(struct deed *d)
+static void remove_it(struct user_call *d)
 {
 	const char *name;
 	scoped_fd dir = socket_unix_parent(d->path, &name);
@@ -189,7 +189,7 @@ static int remove_own(void *argument)
 	return 0;
 }
 
-static int remove_as(struct deed *d)
+static int remove_as(struct user_call *d)
 {
 	static struct {
 		nsec_t since;
@@ -215,7 +215,7 @@ static int remove_as(struct deed *d)
 int socket_unlink(const char *path, const struct socket_file *made)
 {
 	const struct vfork_user user = {.uid = made->uid, .gid = made->gid};
-	struct deed d = {
+	struct user_call d = {
 		.act = remove_it,
 		.path = path,
 		.user = &user,

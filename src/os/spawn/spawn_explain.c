@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 /* The step that failed, for a sentence "cannot STEP for 'name'". */
-static const char *const deeds[] = {
+static const char *const steps[] = {
 	[SPAWN_TRAP] = "trap bind and listen",
 	[SPAWN_SESSION] = "make a session",
 	[SPAWN_SIGNALS] = "reset the signals",
@@ -64,16 +64,16 @@ static const struct {
 	{SPAWN_EXEC, EAGAIN, "the user's limit of processes (RLIMIT_NPROC) is reached"},
 };
 
-static void explain_deed(const struct spawn_failure *f, const char *name, struct error *err)
+static void explain_step(const struct spawn_failure *f, const char *name, struct error *err)
 {
-	const char *deed = f->step < COUNT_OF(deeds) ? deeds[f->step] : NULL;
+	const char *step = f->step < COUNT_OF(steps) ? steps[f->step] : NULL;
 
-	if (!deed)
-		deed = "go on";
+	if (!step)
+		step = "go on";
 	if (f->what[0] != '\0')
-		error_set(err, f->error, "cannot %s '%s' for '%s'", deed, f->what, name);
+		error_set(err, f->error, "cannot %s '%s' for '%s'", step, f->what, name);
 	else
-		error_set(err, f->error, "cannot %s for '%s'", deed, name);
+		error_set(err, f->error, "cannot %s for '%s'", step, name);
 }
 
 void spawn_explain(const struct spawn_failure *f, const char *name, struct error *err)
@@ -100,7 +100,7 @@ void spawn_explain(const struct spawn_failure *f, const char *name, struct error
 			name);
 		break;
 	default:
-		explain_deed(f, name, err);
+		explain_step(f, name, err);
 		break;
 	}
 	for (size_t i = 0; i < COUNT_OF(hints); i++)

@@ -171,19 +171,19 @@ extern const struct part *const parts[];
 extern const unsigned part_count;
 
 /* Call a hook of each part that has it. */
-#define PARTS(deed, ...) \
+#define PARTS(hook, ...) \
 	do { \
 		for (const struct part *const *part_ = parts; *part_ != NULL; part_++) \
-			if ((*part_)->deed != NULL) \
-				(*part_)->deed(__VA_ARGS__); \
+			if ((*part_)->hook != NULL) \
+				(*part_)->hook(__VA_ARGS__); \
 	} while (0)
 
 /* The same from the last to the first. */
-#define PARTS_BACKWARDS(deed, ...) \
+#define PARTS_BACKWARDS(hook, ...) \
 	do { \
 		for (unsigned part_ = part_count; part_-- > 0;) \
-			if (parts[part_]->deed != NULL) \
-				parts[part_]->deed(__VA_ARGS__); \
+			if (parts[part_]->hook != NULL) \
+				parts[part_]->hook(__VA_ARGS__); \
 	} while (0)
 
 #endif

@@ -20,9 +20,9 @@ static unsigned needed; /* so many tries */
 static nsec_t awake;
 static int answered;
 
-REPLACED(int, vfork_run)(void (*deed)(void *argument), void *argument, nsec_t patience)
+REPLACED(int, vfork_run)(void (*function)(void *argument), void *argument, nsec_t patience)
 {
-	(void)deed;
+	(void)function;
 	(void)argument;
 	(void)patience;
 	errno = ETIMEDOUT;

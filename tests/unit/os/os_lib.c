@@ -362,13 +362,13 @@ pid_t os_start(void (*life)(int said))
 	return pid;
 }
 
-int os_in_child(int (*deed)(void))
+int os_in_child(int (*function)(void))
 {
 	pid_t pid = fork();
 	int status;
 
 	if (pid == 0)
-		_exit(deed());
+		_exit(function());
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert(WIFEXITED(status));
 	return WEXITSTATUS(status);

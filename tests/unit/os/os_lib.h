@@ -80,7 +80,7 @@ void os_reap(pid_t pid, int status); /* our child; it ends so */
 /* A child that lives so, and has written a byte to `said`. */
 pid_t os_start(void (*life)(int said));
 /* The exit status of a child that does that. */
-int os_in_child(int (*deed)(void));
+int os_in_child(int (*function)(void));
 /* Is there something to read within so many milliseconds? */
 bool os_is_readable(int fd, int milliseconds);
 

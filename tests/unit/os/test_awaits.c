@@ -49,15 +49,15 @@ static int set_with(int fd)
 	return set;
 }
 
-static void begin(void *(*deed)(void *), void *argument)
+static void begin(void *(*function)(void *), void *argument)
 {
 	pthread_t thread;
 
-	if (pthread_create(&thread, NULL, deed, argument) != 0)
+	if (pthread_create(&thread, NULL, function, argument) != 0)
 		_exit(9);
 }
 
-static void start(void (*deed)(void))
+static void start(void (*function)(void))
 {
 	union os_address at = os_address("127.0.0.1");
 
@@ -66,7 +66,7 @@ static void start(void (*deed)(void))
 	ck_assert_int_ne(other, -1);
 	if (other == 0) {
 		(void)alarm(60);
-		deed();
+		function();
 		_exit(9);
 	}
 }
@@ -168,9 +168,9 @@ static void locked_but_one(void)
 }
 
 static const struct {
-	void (*deed)(void);
+	void (*function)(void);
 	enum awaits awaits;
-} deeds[] = {
+} waits[] = {
 	{accepts, AWAITS_CONNECTION}, {polls, AWAITS_CONNECTION},
 	{polls_nested, AWAITS_CONNECTION},    /* a set with a set */
 	{polls_something, AWAITS_CONNECTION}, /* the only set may be it */
@@ -178,10 +178,10 @@ static const struct {
 	{locked_but_one, AWAITS_CONNECTION}, /* one thread is enough */
 };
 
-TEST_LOOP(who_waits_for_a_connection_is_known, 0, COUNT_OF(deeds))
+TEST_LOOP(who_waits_for_a_connection_is_known, 0, COUNT_OF(waits))
 {
-	start(deeds[_i].deed);
-	becomes(deeds[_i].awaits);
+	start(waits[_i].function);
+	becomes(waits[_i].awaits);
 }
 
 TEST(one_that_is_stopped_does_not_until_it_goes_on)

@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 
 /*
- * A child, the caller, puts the filter on itself, and does a deed; we hear its
+ * A child, the caller, puts the filter on itself, and makes a call; we hear its
  * calls.  What came of them, it says in memory that we share.
  */
 static struct {
@@ -82,7 +82,7 @@ static void become_caller(bool v6only_too)
 
 /* ---- ours ---- */
 
-static void call_with(void (*deed)(void), bool v6only_too)
+static void call_with(void (*function)(void), bool v6only_too)
 {
 	struct fdpass_message m;
 	char byte;
@@ -92,7 +92,7 @@ static void call_with(void (*deed)(void), bool v6only_too)
 	ck_assert_int_ne(caller, -1);
 	if (caller == 0) {
 		become_caller(v6only_too);
-		deed();
+		function();
 		_exit(0);
 	}
 	ck_assert(os_is_readable(channel[0], 20000));
@@ -101,9 +101,9 @@ static void call_with(void (*deed)(void), bool v6only_too)
 	calls = m.fds[0];
 }
 
-static void call(void (*deed)(void))
+static void call(void (*function)(void))
 {
-	call_with(deed, false);
+	call_with(function, false);
 }
 
 static struct seccomp_notice hear(void)

@@ -11,12 +11,12 @@
 #include <sched.h>
 #include <time.h>
 
-/* Deeds that are ended in the midst have no arrays: AddressSanitizer would take
- * what it has marked around them for that of the next deed on the stack. */
+/* Functions that are ended in the midst have no arrays: AddressSanitizer would take
+ * what it has marked around them for that of the next call on the stack. */
 #define PATIENCE (60 * MSEC)
 #define LONG (60 * SECOND)
 
-struct deed {
+struct notes {
 	int fd;
 	int to;
 	volatile int got;
@@ -24,9 +24,9 @@ struct deed {
 	sigset_t mask;
 };
 
-typedef int vfork_fn(void (*deed)(void *argument), void *argument, nsec_t patience);
+typedef int vfork_fn(void (*function)(void *argument), void *argument, nsec_t patience);
 
-static struct deed deed;
+static struct notes notes;
 
 static vfork_fn *const ways[] = {vfork_run, vfork_run_apart};
 
@@ -42,7 +42,7 @@ static void expect_no_child(void)
 
 static void note_all(void *argument)
 {
-	struct deed *it = argument;
+	struct notes *it = argument;
 
 	it->got++;
 	it->pid = getpid();
@@ -51,12 +51,12 @@ static void note_all(void *argument)
 
 NATIVE_TEST_LOOP(a_deed_is_done_by_another_on_our_memory, 0, COUNT_OF(ways))
 {
-	deed = (struct deed){.got = 6};
-	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
-	ck_assert_int_eq(deed.got, 7);
-	ck_assert_int_ne(deed.pid, getpid());
-	ck_assert_int_eq(ways[_i](note_all, &deed, 0), 0);
-	ck_assert_int_eq(deed.got, 8);
+	notes = (struct notes){.got = 6};
+	ck_assert_int_eq(ways[_i](note_all, &notes, LONG), 0);
+	ck_assert_int_eq(notes.got, 7);
+	ck_assert_int_ne(notes.pid, getpid());
+	ck_assert_int_eq(ways[_i](note_all, &notes, 0), 0);
+	ck_assert_int_eq(notes.got, 8);
 	expect_no_child();
 }
 
@@ -68,9 +68,9 @@ NATIVE_TEST_LOOP(no_signal_of_ours_is_handled_meanwhile, 0, COUNT_OF(ways))
 	sigemptyset(&before);
 	sigaddset(&before, SIGUSR2);
 	ck_assert_int_eq(sigprocmask(SIG_SETMASK, &before, NULL), 0);
-	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
-	ck_assert_int_eq(sigismember(&deed.mask, SIGTERM), 1);
-	ck_assert_int_eq(sigismember(&deed.mask, SIGCHLD), 1);
+	ck_assert_int_eq(ways[_i](note_all, &notes, LONG), 0);
+	ck_assert_int_eq(sigismember(&notes.mask, SIGTERM), 1);
+	ck_assert_int_eq(sigismember(&notes.mask, SIGCHLD), 1);
 	ck_assert_int_eq(sigprocmask(SIG_SETMASK, NULL, &after), 0);
 	for (int n = 1; n < NSIG; n++)
 		ck_assert_int_eq(sigismember(&after, n), n == SIGUSR2);
@@ -78,7 +78,7 @@ NATIVE_TEST_LOOP(no_signal_of_ours_is_handled_meanwhile, 0, COUNT_OF(ways))
 
 static void close_and_copy(void *argument)
 {
-	struct deed *it = argument;
+	struct notes *it = argument;
 
 	it->got = dup2(it->fd, it->to);
 	(void)close(it->fd);
@@ -86,12 +86,12 @@ static void close_and_copy(void *argument)
 
 NATIVE_TEST_LOOP(descriptors_are_shared_unless_apart, 0, COUNT_OF(ways))
 {
-	deed = (struct deed){.fd = os_null(), .to = 70};
+	notes = (struct notes){.fd = os_null(), .to = 70};
 	bool apart = ways[_i] == vfork_run_apart;
 
-	ck_assert_int_eq(ways[_i](close_and_copy, &deed, LONG), 0);
-	ck_assert_int_eq(deed.got, 70);
-	ck_assert_int_eq(fcntl(deed.fd, F_GETFD) != -1, apart);
+	ck_assert_int_eq(ways[_i](close_and_copy, &notes, LONG), 0);
+	ck_assert_int_eq(notes.got, 70);
+	ck_assert_int_eq(fcntl(notes.fd, F_GETFD) != -1, apart);
 	ck_assert_int_eq(fcntl(70, F_GETFD) == -1, apart);
 }
 
@@ -192,7 +192,7 @@ NATIVE_TEST(who_may_not_be_somebody_else_does_nothing)
 
 static void hang(void *argument)
 {
-	struct deed *it = argument;
+	struct notes *it = argument;
 
 	it->got++;
 	it->got = (int)read(it->fd, &it->to, 1);
@@ -202,7 +202,7 @@ static volatile unsigned turns;
 
 static void spin(void *argument)
 {
-	struct deed *it = argument;
+	struct notes *it = argument;
 
 	it->got++;
 	for (;;)
@@ -211,14 +211,14 @@ static void spin(void *argument)
 
 NATIVE_ROOT_TEST(as_somebody_else_it_takes_no_longer)
 {
-	os_fails(vfork_run_as(spin, &deed, PATIENCE, &somebody), ETIMEDOUT);
-	ck_assert_int_eq(deed.got, 1);
+	os_fails(vfork_run_as(spin, &notes, PATIENCE, &somebody), ETIMEDOUT);
+	ck_assert_int_eq(notes.got, 1);
 	expect_no_child();
 }
 
 static void kill_itself(void *argument)
 {
-	struct deed *it = argument;
+	struct notes *it = argument;
 
 	it->got++;
 	(void)kill(getpid(), SIGKILL);
@@ -234,20 +234,20 @@ NATIVE_TEST_LOOP(what_takes_too_long_is_ended, 0, COUNT_OF(ways))
 	int ends[2];
 
 	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
-	deed.fd = ends[0];
+	notes.fd = ends[0];
 	before = os_open_count();
 	for (unsigned n = 0; n < COUNT_OF(endless); n++) {
 		begin = clock_now();
-		os_fails(ways[_i](endless[n], &deed, PATIENCE), ETIMEDOUT);
+		os_fails(ways[_i](endless[n], &notes, PATIENCE), ETIMEDOUT);
 		ck_assert_int_ge(clock_now() - begin, PATIENCE);
 		ck_assert_int_lt(clock_now() - begin, LONG);
-		ck_assert_int_eq(deed.got, (int)n + 1);
+		ck_assert_int_eq(notes.got, (int)n + 1);
 		expect_no_child();
 		ck_assert_uint_eq(os_open_count(), before);
 	}
 	/* and the stack is as good as new */
-	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
-	ck_assert_int_eq(deed.got, 3);
+	ck_assert_int_eq(ways[_i](note_all, &notes, LONG), 0);
+	ck_assert_int_eq(notes.got, 3);
 }
 
 static volatile sig_atomic_t deaths;
@@ -262,12 +262,12 @@ static void on_death(int signal)
 NATIVE_TEST_LOOP(its_end_is_nobodys_news, 0, COUNT_OF(ways))
 {
 	ck_assert(signal(SIGCHLD, on_death) != SIG_ERR);
-	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
-	ck_assert_int_eq(ways[_i](kill_itself, &deed, LONG), -1);
+	ck_assert_int_eq(ways[_i](note_all, &notes, LONG), 0);
+	ck_assert_int_eq(ways[_i](kill_itself, &notes, LONG), -1);
 	ck_assert_int_eq(deaths, 0);
 	ck_assert(signal(SIGCHLD, SIG_IGN) != SIG_ERR);
-	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
-	ck_assert_int_eq(deed.got, 3);
+	ck_assert_int_eq(ways[_i](note_all, &notes, LONG), 0);
+	ck_assert_int_eq(notes.got, 3);
 }
 
 NATIVE_TEST_LOOP(children_of_ours_are_left_alone, 0, COUNT_OF(ways))
@@ -277,7 +277,7 @@ NATIVE_TEST_LOOP(children_of_ours_are_left_alone, 0, COUNT_OF(ways))
 	if (pid == 0)
 		_exit(9);
 	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT), 0);
-	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
+	ck_assert_int_eq(ways[_i](note_all, &notes, LONG), 0);
 	os_reap(pid, 9 << 8);
 }
 
@@ -291,10 +291,10 @@ static int run_without_processes(void)
 
 	if (setrlimit(RLIMIT_NPROC, &none) == -1 || setresuid(54321, 54321, 54321) == -1)
 		return 1;
-	if (way(note_all, &deed, LONG) != -1 || errno != EAGAIN)
+	if (way(note_all, &notes, LONG) != -1 || errno != EAGAIN)
 		return 2;
 	if (sigprocmask(SIG_SETMASK, NULL, &mask) == -1 || sigismember(&mask, SIGTERM) != 0 ||
-		deed.got != 0)
+		notes.got != 0)
 		return 3;
 	return 0;
 }
@@ -346,8 +346,8 @@ NATIVE_TEST(a_kernel_that_does_not_tell_of_an_exec_will_do)
 		ck_assert_int_eq(kill(child.pid, SIGKILL), 0); /* it lives */
 		os_reap(child.pid, SIGKILL);
 	}
-	ck_assert_int_eq(vfork_run(note_all, &deed, LONG), 0);
-	ck_assert_int_eq(deed.got, 1);
+	ck_assert_int_eq(vfork_run(note_all, &notes, LONG), 0);
+	ck_assert_int_eq(notes.got, 1);
 	ck_assert_uint_eq(vfork_stuck(), 0);
 }
 

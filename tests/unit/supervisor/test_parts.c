@@ -8,7 +8,7 @@
 
 /*
  * The orders of the one list of parts that matter, each with what a user would see
- * if it were another one.  A rule about a deed that a room has not any more fails,
+ * if it were another one.  A rule about a hook that a room does not have any more fails,
  * too: then it can go.
  */
 static unsigned place_of(const char *name)
@@ -20,14 +20,14 @@ static unsigned place_of(const char *name)
 	return 0;
 }
 
-#define IN_ORDER(first, second, deed) \
+#define IN_ORDER(first, second, hook) \
 	do { \
 		unsigned a_ = place_of(first); \
 		unsigned b_ = place_of(second); \
 \
-		ck_assert_msg(parts[a_]->deed != NULL, first " has no " #deed " any more"); \
-		ck_assert_msg(parts[b_]->deed != NULL, second " has no " #deed " any more"); \
-		ck_assert_msg(a_ < b_, #deed ": " first " has to come before " second); \
+		ck_assert_msg(parts[a_]->hook != NULL, first " has no " #hook " any more"); \
+		ck_assert_msg(parts[b_]->hook != NULL, second " has no " #hook " any more"); \
+		ck_assert_msg(a_ < b_, #hook ": " first " has to come before " second); \
 	} while (0)
 
 TEST(the_list_is_whole)

@@ -25,12 +25,12 @@ static bool takes_it; /* the first one, that a worker is to be stopped */
 static struct child *last;
 static unsigned alive_when_gone;
 
-static void note(const char *room_name, const char *deed)
+static void note(const char *room_name, const char *hook)
 {
 	size_t used = strlen(heard);
 
 	snprintf(
-		heard + used, sizeof(heard) - used, "%s%s%s", used > 0 ? " " : "", room_name, deed);
+		heard + used, sizeof(heard) - used, "%s%s%s", used > 0 ? " " : "", room_name, hook);
 }
 
 static int a_on_prepare(struct child *child, struct birth *birth, struct error *err)
