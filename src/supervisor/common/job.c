@@ -77,12 +77,14 @@ bool job_reap(struct job *j, struct pidfd_end *end)
 	return true;
 }
 
-void job_look(struct job *j)
+bool job_look(struct job *j)
 {
 	struct pidfd_end end;
 
-	if (job_reap(j, &end))
-		j->over(j->owner, &end);
+	if (!job_reap(j, &end))
+		return false;
+	j->over(j->owner, &end);
+	return true;
 }
 
 void job_end(struct job *j)
@@ -135,14 +137,11 @@ static void on_patience(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct job *j = timer->data;
 	nsec_t now = clock_now();
-	struct pidfd_end end;
 
 	(void)loop;
 	(void)revents;
-	if (pidfd_peek(j->pidfd, &end) == 1) {
-		job_look(j);
+	if (job_look(j))
 		return;
-	}
 	add_lateness(j, now);
 	if (now < j->due) {
 		arm_patience(j, now);

@@ -34,8 +34,7 @@ struct job {
 	 * nclust has begun it). */
 	nsec_t due;
 	nsec_t span;
-	nsec_t wakes_at; /* when `patience` should expire: a later time shows that nclust got no CPU
-			  */
+	nsec_t wakes_at; /* when `patience` is to expire: if later, nclust got no CPU */
 	bool granted; /* the process got MOMENT more, because nclust was late when its time ended */
 	ev_io exit;
 	ev_timer patience;
@@ -48,8 +47,9 @@ void job_init(struct job *j, struct supervisor *sup, job_over *over, void *owner
 void job_begin(struct job *j, nsec_t patience);
 /* After an upgrade: watch the process again, with the time that it has left. */
 void job_resume(struct job *j);
-/* If the process has ended, reap it and call the owner. */
-void job_look(struct job *j);
+/* If the process has ended, reap it and call the owner.  True: it has, and the owner may have freed
+ * the job. */
+bool job_look(struct job *j);
 /* The same without calling the owner; true: the process has ended as `end` says. */
 bool job_reap(struct job *j, struct pidfd_end *end);
 void job_kill(const struct job *j); /* SIGKILL, if the process runs */

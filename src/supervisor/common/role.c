@@ -54,9 +54,9 @@ static int output_of(const struct supervisor *sup, enum role role, int fd)
 	return roles[role].writes ? daemon_output(sup, fd) : sup->null_fd;
 }
 
-int role_run(struct supervisor *sup, enum role role, const int *fds, size_t count, pid_t *pid,
-	int *pidfd)
+int role_start(enum role role, struct role_life *l, const int *fds, size_t count)
 {
+	const struct supervisor *sup = l->job.sup;
 	char user[16];
 	char *const argv[] = {
 		(char *)roles[role].title, "--role", (char *)roles[role].name, user, NULL};
@@ -97,14 +97,16 @@ int role_run(struct supervisor *sup, enum role role, const int *fds, size_t coun
 	snprintf(user, sizeof(user), "%u", ROLE_UID_LAST - role);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		plan.limit_count = 0;
-	if (spawn(&plan, pid, pidfd, &failure) == 0)
+	if (spawn(&plan, &l->job.pid, &l->job.pidfd, &failure) == 0) {
+		role_begun(l);
 		return 0;
+	}
 	spawn_explain(&failure, roles[role].name, &err);
 	log_error("%s; %s", err.text, roles[role].without);
 	return -1;
 }
 
-int role_start(struct supervisor *sup, enum role role, int *channel, pid_t *pid, int *pidfd)
+int role_start_channel(enum role role, struct role_life *l, int *channel)
 {
 	int pair[2];
 	int got;
@@ -113,7 +115,7 @@ int role_start(struct supervisor *sup, enum role role, int *channel, pid_t *pid,
 		log_syserr("cannot start the %s", roles[role].name);
 		return -1;
 	}
-	got = role_run(sup, role, &pair[1], 1, pid, pidfd);
+	got = role_start(role, l, &pair[1], 1);
 	(void)close(pair[1]);
 	if (got == -1)
 		fd_close(&pair[0]);
@@ -139,17 +141,6 @@ void role_begun(struct role_life *l)
 {
 	l->started = clock_now();
 	role_watch(l);
-}
-
-int role_live(
-	struct supervisor *sup, enum role role, const int *fds, size_t count, struct role_life *l)
-{
-	if (role_run(sup, role, fds, count, &l->job.pid, &l->job.pidfd) == -1) {
-		l->job.pid = 0;
-		return -1;
-	}
-	role_begun(l);
-	return 0;
 }
 
 const char *role_lacks(enum role role, const struct pidfd_end *end)

@@ -16,14 +16,6 @@ enum role {
 };
 #define ROLE_FIRST_FD 3 /* the number of the first descriptor that a role gets besides 0 to 2 */
 
-/* Start a role with these descriptors, from ROLE_FIRST_FD on.  0 with the pid, and the pidfd, which
- * the caller closes; -1: the error was logged. */
-int role_run(struct supervisor *sup, enum role role, const int *fds, size_t count, pid_t *pid,
-	int *pidfd);
-/* The same with one end of a channel (SOCK_SEQPACKET, nonblocking); the caller gets and closes the
- * other end. */
-int role_start(struct supervisor *sup, enum role role, int *channel, pid_t *pid, int *pidfd);
-
 /* A role that is started again whenever it ends. */
 struct role_life {
 	struct job job;
@@ -40,11 +32,13 @@ struct role_life {
 void role_init(struct role_life *l, struct supervisor *sup, job_over *over,
 	void (*on_again)(struct ev_loop *loop, ev_timer *timer, int revents), void *owner);
 void role_watch(struct role_life *l);
-/* role_start() has started the role: note the time, and watch its process. */
+/* Start the role with these descriptors, from ROLE_FIRST_FD on.  -1: the error was logged. */
+int role_start(enum role role, struct role_life *l, const int *fds, size_t count);
+/* The same with one end of a channel (SOCK_SEQPACKET, nonblocking); *channel is the other end, the
+ * caller's. */
+int role_start_channel(enum role role, struct role_life *l, int *channel);
+/* The role runs, started by us or by an earlier nclust: note the time, and watch its process. */
 void role_begun(struct role_life *l);
-/* role_run(), and role_begun() with its process. */
-int role_live(
-	struct supervisor *sup, enum role role, const int *fds, size_t count, struct role_life *l);
 /* Why the role cannot run, by its exit status; NULL: it does not say. */
 const char *role_lacks(enum role role, const struct pidfd_end *end);
 /* A role that is needed has ended: log that.  True: start it again now; else `again` runs.  `key`

@@ -357,14 +357,11 @@ static void start_process(struct supervisor *sup)
 
 	if (ev_is_active(&f->life.again))
 		return;
-	if (role_start(sup, ROLE_FALLBACK, &f->channel, &f->life.job.pid, &f->life.job.pidfd) ==
-		-1) {
-		f->life.job.pid = 0;
+	if (role_start_channel(ROLE_FALLBACK, &f->life, &f->channel) == -1) {
 		timer_arm(sup->loop, &f->life.again, ROLE_RESTART);
 		return;
 	}
 	f->heard = f->orders;
-	role_begun(&f->life);
 	io_init(&f->counts, on_counts, f->channel, sup);
 	ev_io_start(sup->loop, &f->counts);
 }

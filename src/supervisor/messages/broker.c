@@ -320,7 +320,7 @@ static void start_process(struct broker *b)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0 &&
 		socket_set_nonblock(pair[0], true) == 0 &&
 		send(pair[0], b->setup, len, MSG_NOSIGNAL) == (ssize_t)len &&
-		role_live(sup, ROLE_NATS, &pair[1], 1, &b->life) == 0) {
+		role_start(ROLE_NATS, &b->life, &pair[1], 1) == 0) {
 		ev_io_set(&b->io, fd_release(&pair[0]), EV_READ);
 		flush_broker(b);
 	} else {

@@ -374,7 +374,6 @@ static void start_check(struct supervisor *sup)
 		return;
 	}
 	(void)close(ends[0]);
-	u->check.pid = 0;
 	if (u->step != REEXEC_BUSY)
 		u->busy_since = clock_now();
 	if (failure.error == ETXTBSY && clock_now() - u->busy_since < BUSY_PATIENCE) {

@@ -153,11 +153,11 @@ static int start_process(struct supervisor *sup, int *channel)
 	if (!well || tell_token(sup, pairs[0][0]) == -1)
 		log_syserr("cannot start the web server");
 	else
-		got = role_live(sup, ROLE_WEB,
+		got = role_start(ROLE_WEB, &web->life,
 			(int[]){pairs[0][1], fd_or(sup, web->socket.also),
 				fd_or(sup, web->socket.fd), pairs[1][1], pairs[2][1],
 				fd_or(sup, web->agent.fd)},
-			CHANNELS + 3, &web->life);
+			CHANNELS + 3);
 	for (unsigned i = 0; i < CHANNELS; i++)
 		fd_close(&pairs[i][1]);
 	if (got == -1) {

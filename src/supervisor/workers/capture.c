@@ -596,7 +596,6 @@ void logger_resize(struct supervisor *sup)
 
 static void begin_logger(struct supervisor *sup, int channel)
 {
-	role_begun(&sup->logger.life);
 	ev_io_set(&sup->logger.watcher, channel, EV_READ);
 	ev_io_start(sup->loop, &sup->logger.watcher);
 	watch_work(sup);
@@ -604,20 +603,17 @@ static void begin_logger(struct supervisor *sup, int channel)
 
 static int start_logger(struct supervisor *sup)
 {
-	struct job *job = &sup->logger.life.job;
 	struct child *child;
 	int channel;
 
-	if (job->pid != 0)
+	if (sup->logger.life.job.pid != 0)
 		return 0;
 	if (ev_is_active(&sup->logger.life.again) || sup->instance.over)
 		return sup->instance.over
 			? -1
 			: 0; /* the timer is about to start it, and nclust keeps the pipes */
-	if (role_start(sup, ROLE_LOGGER, &channel, &job->pid, &job->pidfd) == -1) {
-		job->pid = 0;
+	if (role_start_channel(ROLE_LOGGER, &sup->logger.life, &channel) == -1)
 		return -1;
-	}
 	sup->logger.copies = sup->logger.remembers = !carry_variant.less;
 	sup->logger.routes = !carry_variant.less;
 	begin_logger(sup, channel);
@@ -672,6 +668,7 @@ int logger_take_over(struct supervisor *sup, int channel, pid_t pid)
 	sup->logger.life.job.pid = pid;
 	sup->logger.life.job.pidfd = pidfd;
 	sup->logger.taken = true;
+	role_begun(&sup->logger.life);
 	begin_logger(sup, channel);
 	return 0;
 }
