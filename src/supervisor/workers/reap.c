@@ -328,6 +328,7 @@ static void look_at_stray(struct supervisor *sup, pid_t pid, struct strays *s)
 	scoped_fd fd = -1;
 	struct pidfd_end end;
 	struct child *owner;
+	bool again;
 	int error;
 
 	if (!is_stray(sup, pid))
@@ -337,7 +338,7 @@ static void look_at_stray(struct supervisor *sup, pid_t pid, struct strays *s)
 		return;
 	/* the process has ended since the list was read: its children are nclust's only now */
 	if (fd == -1 || child_peek(pid, &end) != 0) {
-		s->ended = true;
+		s->again = true;
 		return;
 	}
 	s->alive = true;
@@ -347,15 +348,12 @@ static void look_at_stray(struct supervisor *sup, pid_t pid, struct strays *s)
 		return;
 	}
 	error = owner == NULL ? errno : 0;
-	/* a process that ends has no environment any more: likewise */
-	if (error != 0 && (process_is_ending(pid) || child_peek(pid, &end) != 0)) {
-		s->ended = true;
+	/* a process in execve(2) has no environment yet, and one that ends has none any more */
+	again = error == EAGAIN ||
+		(error != 0 && (process_is_ending(pid) || child_peek(pid, &end) != 0));
+	s->again |= again;
+	if (again || (error != 0 && error != ENOENT))
 		return;
-	}
-	if (error != 0 && error != ENOENT) {
-		s->execs |= error == EAGAIN;
-		return;
-	}
 	if ((owner != NULL || error == ENOENT) && is_no_leftover(sup, owner, pid))
 		return;
 	(void)pidfd_signal(fd, SIGKILL);
@@ -501,7 +499,7 @@ unsigned reap_count_left(struct child *child)
 	if (!continue_look(sup, s))
 		return 1;
 	end_look(sup);
-	return child->left->found + s->ended + s->execs;
+	return child->left->found + s->again;
 }
 
 #define WROTE_NOTHING \
@@ -558,9 +556,9 @@ static void on_look_due(struct ev_loop *loop, ev_timer *timer, int revents)
 		return;
 	}
 	end_look(sup);
-	if (s->killed || s->ended)
+	if (s->killed || s->again)
 		arm_sweep(sup, SWEEP_INTERVAL);
-	if (s->ended || s->execs) { /* their children are nclust's only now */
+	if (s->again) { /* the children of strays that have ended are nclust's only now */
 		(void)reap_some(sup);
 		reap_look_soon(sup);
 		return;

@@ -33,8 +33,7 @@ struct strays {
 	size_t count;
 	size_t at;   /* the next child to look at */
 	bool alive;  /* the walk has seen a stray that lives */
-	bool ended;  /* a stray has ended and is not reaped, or is about to end */
-	bool execs;  /* a stray is in execve(2): its environment cannot be read yet */
+	bool again;  /* another walk must follow: a stray has ended, ends now, or is in execve(2) */
 	bool killed; /* the walk has killed a stray */
 	nsec_t took;
 };
