@@ -322,9 +322,11 @@ def test_a_keeper_that_is_another_users_is_not_believed():
     begin_program("python3", "-c", """
 import os, socket, sys, time
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-s.bind(sys.argv[1])
-os.setresuid(12345, 12345, 12345)
+s.bind(sys.argv[1] + ".new")
+os.setresuid(12345, 12345, 0)
 s.listen()
+os.setresuid(0, 0, 0)
+os.rename(sys.argv[1] + ".new", sys.argv[1])
 s.accept()
 time.sleep(1000)""", f"{it.directory}/keeper")
     wait(lambda: os.path.exists(f"{it.directory}/keeper"))

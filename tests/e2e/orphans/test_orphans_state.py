@@ -71,12 +71,18 @@ def test_nobody_takes_over_from_another_network():
 
 
 def stranger(number):
-    """A process that has that number, once it is free."""
+    """A process that has that number.  (Since Linux 6.15 a number becomes free a moment after
+    its last process cannot be seen any more.)"""
+    def has_it():
+        write("/proc/sys/kernel/ns_last_pid", str(number - 1))
+        process = begin_program(*NAP)
+        if process.pid == number:
+            return number
+        process.kill()
+        process.wait()
+        return None
     wait(lambda: state(number) == "gone")
-    write("/proc/sys/kernel/ns_last_pid", str(number - 1))
-    pid = begin_program(*NAP).pid
-    assert pid == number
-    return pid
+    return wait(has_it)
 
 
 @pytest.mark.parametrize("keeper", ("keeper", "no keeper"))
