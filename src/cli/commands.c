@@ -264,7 +264,8 @@ const struct verb verbs[] = {
 		.words_text = "[-- COMMAND]",
 		.help = "try a command on this machine",
 		.manual = "Looks at kernel, container, limits and privileges, "
-			  "and says what nclust makes of each. Exits 1 if "
+			  "and says what nclust makes of each, and what this kernel "
+			  "lacks that newer ones have. Exits 1 if "
 			  "something prevents it from running. With a command, "
 			  "runs it for some seconds under an nclust of its own, "
 			  "alone and as two copies, with the options of nclust "

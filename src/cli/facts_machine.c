@@ -47,13 +47,10 @@ typedef bool look_at(char found[FOUND_TEXT]);
 static bool find_kernel(char found[FOUND_TEXT])
 {
 	struct utsname name;
-	int major = 0;
-	int minor = 0;
 
 	(void)uname(&name); /* fails only for a bad pointer */
 	snprintf(found, FOUND_TEXT, "%s %s, %s", name.sysname, name.release, name.machine);
-	return sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
-		(major > LEAST_MAJOR || (major == LEAST_MAJOR && minor >= LEAST_MINOR));
+	return facts_is_release(name.release, LEAST_MAJOR, LEAST_MINOR);
 }
 
 static bool find_pidfd(char found[FOUND_TEXT])
@@ -308,6 +305,7 @@ static const struct {
 void facts_machine(json_t *facts, const char *runtime_directory)
 {
 	char found[FOUND_TEXT];
+	struct utsname name;
 
 	for (size_t i = 0; i < COUNT_OF(table); i++) {
 		bool good = table[i].look(found);
@@ -323,5 +321,7 @@ void facts_machine(json_t *facts, const char *runtime_directory)
 			held ? "held" : "not held");
 	}
 	facts_intercept(facts);
+	(void)uname(&name);
+	facts_kernel(facts, name.release, true);
 	look_at_directory(facts, runtime_directory);
 }

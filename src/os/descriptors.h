@@ -17,6 +17,9 @@ int descriptors_cloexec_by_proc(unsigned first, unsigned last);
 /* Raise RLIMIT_NOFILE to its hard limit; where that is refused, leave it. */
 void descriptors_allow_many(void);
 
+/* How many descriptors this process has open; -1: Linux before 6.2 does not tell. */
+long descriptors_count(void);
+
 /* access(2) relative to a directory. faccessat(3) is another system call with some
  * libc, which filters of containers refuse. */
 int access_in(int dir, const char *file, int mode);

@@ -128,6 +128,11 @@ int pidfd_signal_main(int pidfd, pid_t pid, int signal)
 	return pidfd_signal(pidfd, signal);
 }
 
+bool pidfd_signals_threads(int pidfd)
+{
+	return send_signal(pidfd, 0, PIDFD_SIGNAL_THREAD) == 0;
+}
+
 int pidfd_signal_group(int pidfd, pid_t pid, int signal)
 {
 	if (send_signal(pidfd, signal, PIDFD_SIGNAL_PROCESS_GROUP) == 0)

@@ -32,6 +32,7 @@ int pidfd_signal(int pidfd, int signal);
  * A program whose handlers run in its main thread alone, such as Python, would sleep
  * on.  Before Linux 6.9 as pidfd_signal(). */
 int pidfd_signal_main(int pidfd, pid_t pid, int signal);
+bool pidfd_signals_threads(int pidfd); /* or before 6.9? */
 
 /* Send to the whole process group that the process leads.  With
  * PIDFD_SIGNAL_PROCESS_GROUP (Linux 6.9) by pidfd; else kill(-pid), which is

@@ -177,6 +177,15 @@ bool seccomp_comes_again(void)
 	return comes_again;
 }
 
+/* Of no program, the kernel looks at the flags only: EFAULT, or EINVAL if it does not know one. */
+bool seccomp_waits_killable(void)
+{
+	return trycall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+		       SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+		       NULL) == -1 &&
+		errno == EFAULT;
+}
+
 int seccomp_install(bool v6only_too)
 {
 	unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_SPEC_ALLOW;

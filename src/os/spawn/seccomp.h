@@ -62,5 +62,6 @@ int seccomp_put(int fd, uint64_t id, int ours, int theirs, bool cloexec);
 /* Could a call that was received be trapped again, because a signal has interrupted
  * it (before Linux 5.19)? */
 bool seccomp_comes_again(void);
+bool seccomp_waits_killable(void); /* can it be trapped once only?  Asks the kernel. */
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "os/clock.h"
+#include "os/descriptors.h"
 #include "os/process.h"
 #include "protocol/json.h"
 #include "supervisor/messages/channel.h"
@@ -21,7 +22,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /*
@@ -258,14 +258,6 @@ static void put_rollout(struct json_writer *w, struct service *s, nsec_t now)
 	json_close_object(w);
 }
 
-/* How many descriptors nclust has open; -1: Linux before 6.2 does not tell. */
-static long count_descriptors(void)
-{
-	struct stat st;
-
-	return stat("/proc/self/fd", &st) == 0 && st.st_size > 0 ? (long)st.st_size : -1;
-}
-
 static double to_seconds(const struct timeval *t)
 {
 	return (double)t->tv_sec + (double)t->tv_usec / 1e6;
@@ -284,7 +276,7 @@ static void put_ourselves(struct json_writer *w, const struct supervisor *sup)
 	json_put_real(w, "cpu_seconds", to_seconds(&use.ru_utime) + to_seconds(&use.ru_stime), 6);
 	json_put_int(w, "memory_bytes", (int64_t)process_memory(getpid()));
 	json_put_int(w, "rss_bytes", (int64_t)facts.rss);
-	put_count(w, "descriptors", count_descriptors());
+	put_count(w, "descriptors", descriptors_count());
 	json_put_int(w, "descriptors_limit", (int64_t)sup->launch.descriptors);
 	json_put_int(w, "turns", (int64_t)sup->turn.turns);
 	json_put_real(w, "busy_seconds", nsec_seconds(sup->turn.busy), 6);

@@ -74,6 +74,33 @@ TEST(this_machine_can_be_looked_at)
 	ck_assert(facts_bad(facts)); /* that place cannot be made */
 }
 
+/* What is said of a kernel of this release: names, or "". */
+static const char *lacks_of(const char *release)
+{
+	buffer_clear(&out);
+	json_array_clear(facts);
+	facts_kernel(facts, release, false);
+	for (size_t i = 0; i < json_array_size(facts); i++)
+		buffer_printf(&out, "%s%s", i == 0 ? "" : ", ", member(i, "name"));
+	return buffer_text(&out);
+}
+
+TEST(an_older_kernel_is_told_what_it_lacks)
+{
+	const char newer[] = "own descriptors, stop of threads, taken-over workers";
+
+	ck_assert_str_eq(lacks_of("5.10.0-46-cloud-amd64"),
+		"balance = rr, waiting clients, network namespaces, bind and signals, "
+		"own descriptors, stop of threads, taken-over workers");
+	ck_assert_str_eq(member(1, "found"), "before Linux 5.14");
+	ck_assert_str_eq(member(1, "mark"), "note");
+	ck_assert_str_eq(lacks_of("5.19.17"), newer);
+	ck_assert_str_eq(lacks_of("6.1.0-50-cloud-amd64"), newer);
+	ck_assert_str_eq(lacks_of("6.12.94+deb13-amd64"), "taken-over workers");
+	ck_assert_str_eq(lacks_of("6.15"), "");
+	ck_assert_str_eq(lacks_of("7.0-rc1"), "");
+}
+
 TEST(filled_text_keeps_every_word)
 {
 	output_fill(&out, "one two  three", 0, 2, 8);
