@@ -235,16 +235,22 @@ static int bpf_call(int command, union bpf_attr *attr)
 	return (int)trycall(SYS_bpf, command, attr, sizeof(*attr));
 }
 
+#define INSN(c, d, s, o, i) \
+	((struct bpf_insn){.code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i)})
+
 /*
  * A program that chooses no member leaves the choice to the hash: a program of
  * that kind makes the kernel move connections (reuseport_migrate_sock() in
- * net/core/sock_reuseport.c, 5.14).
+ * net/core/sock_reuseport.c, 5.14).  Older kernels accept any kind, and move nothing;
+ * but they refuse a program that reads a field which they do not have.
  */
 int reuseport_migrate(int fd)
 {
 	const struct bpf_insn nobody[] = {
-		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = SK_PASS},
-		{.code = BPF_JMP | BPF_EXIT}};
+		INSN(BPF_LDX | BPF_MEM | BPF_DW, BPF_REG_0, BPF_REG_1,
+			offsetof(struct sk_reuseport_md, migrating_sk), 0),
+		INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, SK_PASS),
+		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)};
 	union bpf_attr attr = {
 		.prog_type = BPF_PROG_TYPE_SK_REUSEPORT,
 		.expected_attach_type = BPF_SK_REUSEPORT_SELECT_OR_MIGRATE,
@@ -511,9 +517,6 @@ static int make_map(const struct turns *t)
 	};
 	return bpf_call(BPF_MAP_UPDATE_ELEM, &attr) == 0 ? fd_release(&map) : -1;
 }
-
-#define INSN(c, d, s, o, i) \
-	((struct bpf_insn){.code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i)})
 
 /* return turns->place[turns->next++ % length]; for a place beyond the group the
  * kernel's hash chooses. */
