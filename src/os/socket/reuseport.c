@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -230,9 +231,25 @@ int reuseport_attach(int fd, int program)
 	return set_option(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &program, sizeof(program));
 }
 
+/*
+ * Before Linux 5.11 maps and programs count as locked memory of their user, and those of
+ * systemd alone may leave root nothing of the usual 64 KiB: then bpf(2) fails with EPERM.
+ */
 static int bpf_call(int command, union bpf_attr *attr)
 {
-	return (int)trycall(SYS_bpf, command, attr, sizeof(*attr));
+	const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+	int got = (int)trycall(SYS_bpf, command, attr, sizeof(*attr));
+	int error = errno;
+	struct rlimit before;
+
+	if (got == -1 && error == EPERM && getrlimit(RLIMIT_MEMLOCK, &before) == 0 &&
+		setrlimit(RLIMIT_MEMLOCK, &none) == 0) {
+		got = (int)trycall(SYS_bpf, command, attr, sizeof(*attr));
+		error = errno;
+		(void)setrlimit(RLIMIT_MEMLOCK, &before);
+	}
+	errno = error;
+	return got;
 }
 
 #define INSN(c, d, s, o, i) \
@@ -518,9 +535,13 @@ static int make_map(const struct turns *t)
 	return bpf_call(BPF_MAP_UPDATE_ELEM, &attr) == 0 ? fd_release(&map) : -1;
 }
 
-/* return turns->place[turns->next++ % length]; for a place beyond the group the
- * kernel's hash chooses. */
-static int load_turns(int map, unsigned length)
+/*
+ * return turns->place[turns->next++ % length]; for a place beyond the group the
+ * kernel's hash chooses.  Before Linux 5.12 an atomic addition does not `fetch`, so the
+ * program reads the value first: two connections that two CPUs handle at the same
+ * instant may then get the same place.  Both are counted.
+ */
+static int load_turns(int map, unsigned length, bool fetch)
 {
 	const struct bpf_insn list[] = {
 		INSN(BPF_ST | BPF_MEM | BPF_W, BPF_REG_10, 0, -4, 0),
@@ -529,9 +550,12 @@ static int load_turns(int map, unsigned length)
 		INSN(BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, map),
 		INSN(0, 0, 0, 0, 0), /* the upper half of the map's address */
 		INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem),
-		INSN(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 7, 0),
+		INSN(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 9, 0),
 		INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_1, 0, 0, 1),
-		INSN(BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_0, BPF_REG_1, 0, BPF_ADD | BPF_FETCH),
+		INSN(BPF_LDX | BPF_MEM | BPF_DW, BPF_REG_2, BPF_REG_0, 0, 0),
+		INSN(BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_0, BPF_REG_1, 0,
+			fetch ? BPF_ADD | BPF_FETCH : BPF_ADD),
+		INSN(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, fetch ? BPF_REG_1 : BPF_REG_2, 0, 0),
 		INSN(BPF_ALU64 | BPF_MOD | BPF_K, BPF_REG_1, 0, 0, (int)length),
 		INSN(BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_1, 0, 0, ROUND_MAX - 1),
 		INSN(BPF_ALU64 | BPF_ADD | BPF_X, BPF_REG_0, BPF_REG_1, 0, 0),
@@ -568,8 +592,11 @@ int reuseport_set_turns(
 	if (getrandom(&turns.next, sizeof(turns.next), GRND_NONBLOCK) == -1)
 		turns.next = 0;
 	map = make_map(&turns);
-	if (map != -1)
-		program = load_turns(map, length);
+	if (map == -1)
+		return -1;
+	program = load_turns(map, length, true);
+	if (program == -1 && errno == EINVAL)
+		program = load_turns(map, length, false);
 	if (program == -1 || reuseport_attach(fd, program) == -1)
 		return -1;
 	if (given != NULL)

@@ -213,18 +213,16 @@ static int set_spread(const struct listener *l, const unsigned *weights, unsigne
 static void log_other_way(const struct listener *l)
 {
 	static const char *const asked[] = {
-		[SPREAD_TURNS] = "in turn, because bpf(2) is refused",
+		[SPREAD_TURNS] = "in turn: bpf(2)",
 		[SPREAD_CLIENTS] = "by their clients",
 		[SPREAD_FLOWS] = "by their clients",
 	};
 
-	const bool right = l->chosen_why == EPERM;
-
-	log_note("listener '%s': the kernel chooses workers by chance, not %s: "
-		 "%s%s%s",
+	log_note("listener '%s': the kernel chooses workers by chance, not %s: %s%s",
 		l->address.name, asked[l->spread], strerror(l->chosen_why),
-		right ? " (requires CAP_BPF" : "",
-		right ? ", and a seccomp profile that permits bpf)" : "");
+		l->spread == SPREAD_TURNS && l->chosen_why == EPERM
+			? " (requires CAP_BPF, and a seccomp profile that permits bpf)"
+			: "");
 }
 
 void group_apply(struct listener *l)
