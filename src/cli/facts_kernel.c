@@ -3,7 +3,6 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "os/descriptors.h"
 #include "os/pidfd.h"
 #include "os/spawn/seccomp.h"
 
@@ -15,11 +14,6 @@ static bool signals_main_thread(void)
 	scoped_fd fd = pidfd_to_watch(getpid());
 
 	return pidfd_signals_threads(fd);
-}
-
-static bool counts_descriptors(void)
-{
-	return descriptors_count() != -1;
 }
 
 /* What newer kernels have and users of an older one notice, oldest first. */
@@ -38,8 +32,6 @@ static const struct {
 		"ports of workers in another one are taken over, too, unless intercept = off"},
 	{5, 19, seccomp_waits_killable, "bind and signals",
 		"a signal may interrupt a worker's bind (EINTR) until nclust has answered it"},
-	{6, 2, counts_descriptors, "own descriptors",
-		"the metric nclust_process_open_fds is missing"},
 	{6, 9, signals_main_thread, "stop of threads",
 		"a worker with threads of which the main one alone handles signals (Python) may "
 		"sleep through its stop signal, until stop-timeout"},

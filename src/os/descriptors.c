@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/resource.h>
@@ -34,11 +35,19 @@ static int close_one(unsigned fd)
 	return 0;
 }
 
-static int each_by_proc(unsigned first, unsigned last, int (*act)(unsigned fd))
+static int leave_open(unsigned fd)
+{
+	(void)fd;
+	return 0;
+}
+
+/* How many there are in that range; -1: `act` failed, or they cannot be listed. */
+static long each_by_proc(unsigned first, unsigned last, int (*act)(unsigned fd))
 {
 	scoped_fd dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_Alignas(struct dirent64) char block[2048];
 	ssize_t n = -1;
+	long count = 0;
 
 	while (dir != -1 && (n = getdents64(dir, block, sizeof(block))) > 0)
 		for (ssize_t at = 0; at < n;) {
@@ -46,16 +55,18 @@ static int each_by_proc(unsigned first, unsigned last, int (*act)(unsigned fd))
 			unsigned fd = (unsigned)strtoul(entry->d_name, NULL, 10);
 
 			at += entry->d_reclen;
-			if (*entry->d_name != '.' && fd >= first && fd <= last &&
-				fd != (unsigned)dir && act(fd) == -1)
+			if (*entry->d_name == '.' || fd < first || fd > last || fd == (unsigned)dir)
+				continue;
+			if (act(fd) == -1)
 				return -1;
+			count++;
 		}
-	return n == -1 ? -1 : 0;
+	return n == -1 ? -1 : count;
 }
 
 int descriptors_cloexec_by_proc(unsigned first, unsigned last)
 {
-	return each_by_proc(first, last, mark_cloexec);
+	return each_by_proc(first, last, mark_cloexec) == -1 ? -1 : 0;
 }
 
 int descriptors_cloexec(unsigned first, unsigned last)
@@ -69,7 +80,7 @@ int descriptors_close(unsigned first, unsigned last)
 {
 	if (trycall(SYS_close_range, first, last, 0U) == 0)
 		return 0;
-	return each_by_proc(first, last, close_one);
+	return each_by_proc(first, last, close_one) == -1 ? -1 : 0;
 }
 
 void descriptors_allow_many(void)
@@ -84,9 +95,8 @@ void descriptors_allow_many(void)
 
 long descriptors_count(void)
 {
-	struct stat st;
-
-	return stat("/proc/self/fd", &st) == 0 && st.st_size > 0 ? (long)st.st_size : -1;
+	/* since Linux 6.2 the directory's size tells it, too */
+	return each_by_proc(0, UINT_MAX, leave_open);
 }
 
 int access_in(int dir, const char *file, int mode)

@@ -17,7 +17,7 @@ int descriptors_cloexec_by_proc(unsigned first, unsigned last);
 /* Raise RLIMIT_NOFILE to its hard limit; where that is refused, leave it. */
 void descriptors_allow_many(void);
 
-/* How many descriptors this process has open; -1: Linux before 6.2 does not tell. */
+/* How many descriptors this process has open; -1: /proc does not tell. */
 long descriptors_count(void);
 
 /* access(2) relative to a directory. faccessat(3) is another system call with some

@@ -117,10 +117,11 @@ static bool is_marked(int fd)
 	return (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0;
 }
 
-TEST(a_range_of_descriptors_is_marked_either_way)
+TEST(a_range_of_descriptors_is_counted_and_marked_either_way)
 {
 	int (*const ways[])(unsigned, unsigned) = {
 		descriptors_cloexec, descriptors_cloexec_by_proc};
+	const long before = descriptors_count();
 
 	for (size_t i = 0; i < COUNT_OF(ways); i++) {
 		int low = fcntl(0, F_DUPFD, 20);
@@ -129,6 +130,7 @@ TEST(a_range_of_descriptors_is_marked_either_way)
 
 		for (int fd = 310; fd < 890; fd++) /* several blocks */
 			ck_assert_int_eq(dup2(0, fd), fd);
+		ck_assert_int_eq(descriptors_count(), before + 3 + 580);
 		ck_assert_int_eq(ways[i](21, 800), 0);
 		ck_assert(!is_marked(low));
 		ck_assert(is_marked(middle));
