@@ -5,6 +5,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -157,6 +158,13 @@ def source(function):
 def need_root():
     if os.geteuid() != 0:
         pytest.skip("needs root")
+
+
+def need_multipath_tcp():
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_MPTCP).close()
+    except OSError:
+        pytest.skip("a kernel without multipath TCP")
 
 
 def need(program):

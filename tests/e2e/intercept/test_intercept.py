@@ -80,6 +80,8 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_to_bind_leads_to_one_socket_for_both(way):
     words, addresses = WAYS[way]
+    if "mptcp4" in words:
+        need_multipath_tcp()
     it = cluster("-n 2", BINDER, *words.split())
     wait_both_listen(it, len(addresses))
     assert learned(it) == [f"tcp:{address}:{PORT}" for address in addresses]
@@ -207,6 +209,8 @@ def test_with_intercept_off_nobody_looks():
     (f"{PORT}", f"tcp6 v6only {ANY6} listen=5 tcp4 {ANY}", {}, ""),
 ))
 def test_a_named_address_is_given_to_who_binds_it_in_whatever_clothes(listen, words, about, says):
+    if "mptcp4" in words:
+        need_multipath_tcp()
     it = cluster(f"-n 2 -l {listen}", BINDER, *words.split(), "listen=5", "serve")
     wait_both_listen(it, 1 + words.count("listen"))
     both_answer(it, **about)
@@ -250,6 +254,7 @@ def test_a_reload_may_name_what_was_learned_and_it_stays_the_same_socket():
 
 
 def test_a_release_that_binds_by_multipath_tcp_gets_what_tcp_has_bound():
+    need_multipath_tcp()
     write("way", "tcp4")
     it = cluster("-n 2 --bake 0s", "sh", "-c",
                  f'exec "$0" $(cat way) {BIND} listen=5 serve', BINDER)

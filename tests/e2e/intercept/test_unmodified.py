@@ -163,6 +163,7 @@ def test_32_bit_programs_however_they_bind():
 
 @pytest.mark.nightly
 def test_a_c_program_over_multipath_tcp():
+    need_multipath_tcp()
     life = begin("--ready listen", lambda: (PLAIN, PORT, "--mptcp"), {})
     life.both_answer()
     life.death_under_load()
