@@ -117,7 +117,7 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all unit-programs sim-program fuzz-programs fixtures variants \
-	bench-programs check nightly soak check-asan unit sim fleet-sim fleet e2e \
+	bench-programs check nightly soak kernels check-asan unit sim fleet-sim fleet e2e \
 	upgrade-from wild lint clang asan valgrind fuzz sequences torture hostile \
 	cover mutate mutants format bench man install uninstall dist deb image \
 	package-tests static clean help FORCE
@@ -312,6 +312,10 @@ nightly: ## all that there is: other tools, programs, kernels' faults; hours
 
 soak: all fixtures unit-programs ## the tests of every change N=20 times, beside a load
 	scripts/soak $(or $(N),20)
+
+kernels: ## smoke, units and rooms of e2e on 5.10, 6.1, 6.12, the newest and arm64 (NAME=6.1)
+	scripts/setup kernels
+	scripts/kernels $(NAME)
 
 unit: unit-programs ## the unit tests (TESTS=drain for those of a folder)
 	@scripts/run-unit $(if $(TESTS),$(TESTS:%=$(B)/unit/%),$(UNIT_PROGRAMS))
