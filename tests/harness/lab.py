@@ -160,6 +160,10 @@ def need_root():
         pytest.skip("needs root")
 
 
+def kernel():
+    return tuple(int(n) for n in re.findall(r"\d+", os.uname().release)[:2])
+
+
 def need_multipath_tcp():
     try:
         socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_MPTCP).close()

@@ -82,6 +82,8 @@ def test_every_way_to_bind_leads_to_one_socket_for_both(way):
     words, addresses = WAYS[way]
     if "mptcp4" in words:
         need_multipath_tcp()
+    if kernel() < (5, 19):  # nclust takes it for the same call, which comes again after a signal
+        words = words.replace("fail=EINVAL", "")
     it = cluster("-n 2", BINDER, *words.split())
     wait_both_listen(it, len(addresses))
     assert learned(it) == [f"tcp:{address}:{PORT}" for address in addresses]
