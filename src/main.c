@@ -19,7 +19,7 @@
 #define NCLUST_VERSION "unknown"
 #endif
 
-/* Where the processes that nclust starts of itself have what they are given. */
+/* The descriptors that nclust's own roles are started with. */
 #define ROLE_CHANNEL 3
 #define ROLE_ALSO 4
 #define ROLE_LISTENER 5
@@ -27,7 +27,7 @@
 #define ROLE_WORKERS 7
 #define ROLE_AGENT 8
 
-/* What cannot be written is a failure. */
+/* Returns the exit status: a help that cannot be written is a failure. */
 static int print_help(FILE *out)
 {
 	scoped_buffer text = {0};

@@ -17,7 +17,7 @@
 #define FAILURES_MANY 3
 /* A shorter wait is over before a user has typed a command. */
 #define WAIT_LONG (5 * SECOND)
-/* A queue with a smaller part of its places free is about to drop connections. */
+/* A queue of whose places no more than one in so many is free is about to drop connections. */
 #define QUEUE_FREE_PART 5
 
 #define TARGET_MAX sizeof(((struct advice *)NULL)->fails)
@@ -112,7 +112,7 @@ static bool does_fail(const json_t *worker)
 	return worker_failed_lately(worker) && field_number(worker, "restarts") >= FAILURES_MANY;
 }
 
-/* The worker's exits may have left the history: then the latest one is shown. */
+/* The worker's exits may have left the history: then the next one is all that can be shown. */
 static void on_failing(struct advice *a, const struct place *p, const json_t *worker)
 {
 	long long times = field_number(worker, "restarts");
@@ -297,7 +297,7 @@ void advice_on_event(struct advice *a, const char *instance, const json_t *event
 		{"unwell", "WATCHDOG=1", ADVICE_HANG, "sent no WATCHDOG=1"},
 		{"unwell", "checks", ADVICE_UNHEALTHY, "failed its checks"},
 	};
-	/* related records may have no slot: show the events of the instance */
+	/* some events about a failed check have no slot: show those of the whole instance */
 	const struct place all = {instance, instance, -1};
 	struct place p = {instance, field_raw(event, "cluster"), -1};
 	double ago = now - json_number_value(json_object_get(event, "time"));

@@ -20,7 +20,7 @@ struct log_slot {
 	uint32_t number;
 	struct linering ring;
 	uint64_t at;               /* place in the file up to which was read */
-	int64_t latest;            /* time of the latest line, as clocks are set back */
+	int64_t latest;            /* the greatest time of a line so far: clocks are set back */
 	struct linering_text text; /* the lines that are shown now */
 };
 

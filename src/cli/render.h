@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 /*
- * The result of `status` (INTERFACE.md section 6) as a table for people, and as
+ * The result of `status` (man/nclust-control.7) as a table for people, and as
  * an exit status.  Pure; members that are missing or null are shown as '-'.
  * Texts came over the wire and may be any bytes (wrap.h).
  *

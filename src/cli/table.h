@@ -7,7 +7,7 @@
 /*
  * The table of a cluster's workers.  Columns that do not fit are left out, the
  * least important first.  `target`: "" all, else the target whose slot is shown.
- * `crowded`: the workers of all clusters do not fit on the screen.
+ * `crowded`: neighbours that are alike share a row, and RENDER_MANY rows are the most.
  */
 void table_put(struct render *r, const json_t *cluster, const char *target, bool crowded);
 

@@ -39,7 +39,7 @@ static bool find_within(struct resolved *out, const struct known *k, const struc
 	return true;
 }
 
-/* "blog (api, web), shop (web)"; cut where it gets long. */
+/* "blog, shop"; cut where it gets long. */
 static const char *list_all(char *to, size_t size, const struct known *list, size_t count)
 {
 	size_t used = 0;

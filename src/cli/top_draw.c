@@ -186,7 +186,7 @@ static void name_row(const struct top_row *row, struct row *cells)
 	text_copy(cells->cell[COLUMN_SLOT], sizeof(cells->cell[0]), label);
 }
 
-/* The rows of the list that are on the screen. */
+/* The end of the rows of the list that are on the screen. */
 static size_t rows_end(const struct top *t)
 {
 	size_t end = t->view.first + top_list_rows(t);
@@ -194,7 +194,7 @@ static size_t rows_end(const struct top *t)
 	return end < t->view.count ? end : t->view.count;
 }
 
-/* Has the row another generation than most? */
+/* Has the row another generation than its cluster? */
 static bool has_other_generation(const struct top_row *row)
 {
 	const json_t *first = json_array_get(row->workers, row->group.first);
@@ -512,7 +512,7 @@ static void draw_last(struct pen *p, size_t line)
 }
 
 /* A quarter of the screen's rows is for events, if the screen has enough rows; four
- * are for all else. */
+ * are for all but these and the list. */
 static size_t pane_rows(const struct top *t)
 {
 	return t->screen.rows >= 8 ? t->screen.rows / 4 : 0;

@@ -314,7 +314,7 @@ static void settle_selection(struct top_view *v)
 	if (v->selected >= v->count)
 		v->selected = v->count > 0 ? v->count - 1 : 0;
 	while (v->selected > 0 && v->rows[v->selected].kind == TOP_TEXT)
-		v->selected--; /* the first row cannot be selected */
+		v->selected--; /* the first row is never a TOP_TEXT */
 	if (v->first + height > v->count)
 		v->first = v->count > height ? v->count - height : 0;
 	if (v->selected < v->first)

@@ -104,7 +104,7 @@ static int read_local(const struct arguments *a)
 /* The part of the answer that is shown. */
 struct wanted {
 	const struct arguments *arguments;
-	/* its target is a cluster, or "" */
+	/* its target says which section is shown */
 	const struct control_request *request;
 };
 

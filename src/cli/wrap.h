@@ -55,7 +55,7 @@ void wrap_end(struct wrap *w, size_t indent);
 size_t wrap_columns(const char *text);
 /* How many bytes of the text fit into *columns; sets *columns to what they leave. */
 size_t wrap_fit(const char *text, size_t len, size_t *columns);
-/* Does this terminal show all characters, or ASCII alone? */
+/* Does this terminal show that character, in one column? */
 bool wrap_has(wchar_t character);
 /* Make a piece take no more than so many columns (at least 8), by "..." in its
  * middle. */

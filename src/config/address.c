@@ -609,7 +609,7 @@ int address_of_slot(struct address *to, const struct address *a, unsigned slot, 
 	return 0;
 }
 
-/* Free the address's heap blocks. */
+/* The members that are heap blocks. */
 static const size_t heap[] = {offsetof(struct address, path), offsetof(struct address, name),
 	offsetof(struct address, interface), offsetof(struct address, text),
 	offsetof(struct address, options), offsetof(struct address, each)};

@@ -43,7 +43,7 @@ struct address {
 	bool freebind;
 	int defer_accept; /* seconds, TCP_DEFER_ACCEPT */
 	bool nonblock;
-	bool nodelay;   /* TCP_NODELAY, of the connections, as is: */
+	bool nodelay;   /* TCP_NODELAY, of the connections; so is keepalive */
 	int keepalive;  /* seconds without data, SO_KEEPALIVE; 0: the system's default */
 	int fastopen;   /* TCP_FASTOPEN: length of its queue */
 	long long mark; /* SO_MARK */
@@ -66,8 +66,8 @@ struct address {
  * strings: address_fini().  On failure nothing is left and `err` says what
  * was wanted and what was found.
  * The default name: the port, the path's last part, "fd3", or the inherited
- * name; characters that LISTEN_FDNAMES cannot carry (':' and control bytes)
- * are an error in `name=`.
+ * name.  Bytes that LISTEN_FDNAMES or an option cannot have (':', ',', blanks and
+ * all that is not printable ASCII) become '_' in it, and are an error in `name=`.
  */
 int address_parse(struct address *a, const char *text, struct error *err);
 /* Parse a text that may have "{slot}", for that slot. */

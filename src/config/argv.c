@@ -190,7 +190,7 @@ static const char *nearest_verb(const struct words *w, const char *word)
 	return text_nearest(word, w->verbs, count);
 }
 
-/* "--listen-pid no": that option's value must follow a '='. */
+/* "--listen-pid no": that option's value must follow a '='.  True: this was reported. */
 static bool is_value_of(struct words *w, const char *option, const char *word)
 {
 	const struct option_row *row = NULL;

@@ -175,7 +175,7 @@ static bool takes_any_port(const struct address *a)
 	return (a->kind == ADDRESS_TCP || a->kind == ADDRESS_UDP) && a->port == 0;
 }
 
-/* The first listener before (cluster, n) that wants the same place. */
+/* The first cluster with a listener at the same place, of those before `a`; NULL: none. */
 static const struct cluster_settings *holder_of(const struct settings *s, const struct address *a)
 {
 	for (size_t i = 0; i < s->cluster_count; i++) {

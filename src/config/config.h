@@ -14,19 +14,19 @@
 struct faults {
 	struct buffer text; /* lines, each ended by '\n' */
 	unsigned count;
-	int status; /* EX_CONFIG or EX_USAGE; the first one's */
+	int status; /* exit status: the first one's, but any other in place of EX_TEMPFAIL */
 };
 
 void faults_init(struct faults *f);
 void faults_fini(struct faults *f);
-/* Add a line (without '\n'); the first one's status counts. */
+/* Add a line (without '\n'). */
 void faults_add(struct faults *f, int status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* The outcome of reading a command line. */
 enum invocation_kind {
 	INVOKE_RUN,     /* `settings` is filled */
-	INVOKE_VERB,    /* `verb` and the words behind it, for cli/ */
+	INVOKE_VERB,    /* a verb and the words after it, for cli/ */
 	INVOKE_HELP,    /* --help: print describe_help() */
 	INVOKE_VERSION, /* --version */
 };

@@ -9,7 +9,7 @@
  * Turns a value of an INI file's line into one that field_set() takes: "${VAR}"
  * is replaced in `command`, `env`, `listen` and `relay`, quotes are taken off in
  * `env`, and a relative path becomes one of the file's directory.  A command line
- * does not need this: its shell has done it.
+ * needs this for lists of paths alone: its shell has done the rest.
  */
 
 /* `dir` stands before a relative path: "" or "conf/".  Heap; NULL and `err`. */

@@ -590,7 +590,7 @@ static void file_fault(
 			origin_path(t, by), by->line, path, text);
 }
 
-/* Was the file read before? */
+/* Was the file read before?  If not, note it. */
 static bool is_seen(struct reader *all, const struct stat *st)
 {
 	for (size_t i = 0; i < all->seen_count; i++)

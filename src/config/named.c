@@ -14,7 +14,7 @@
 #define TOKEN_MOST 256
 #define FILE_MOST ((size_t)64 * 1024)
 
-/* What RFC 6750 lets a token consist of, with all that is in printable ASCII. */
+/* Printable ASCII, of which RFC 6750 allows a part, and of the right length? */
 static bool is_token(const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++)

@@ -68,7 +68,7 @@ struct option_row {
 	bool bytes;         /* OPT_LIMIT: "64M" makes sense */
 	bool repeatable;
 	bool common;           /* shown by --help */
-	long long least, most; /* OPT_COUNT; nsec for OPT_DURATION,
+	long long least, most; /* OPT_COUNT, OPT_PERCENT; nsec for OPT_DURATION,
 				       bytes for OPT_MEMORY_LIMIT,
 				       OPT_SIZE */
 	const char *word;      /* of these: stands for one value,

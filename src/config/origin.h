@@ -86,8 +86,8 @@ void settings_drop_cluster(struct settings *s, size_t at);
 size_t settings_find(const struct settings *s, size_t end, const char *name);
 
 /*
- * Parse and store one value.  Within one file a key that is not repeatable
- * stands once; a value from the command line takes the place of the file's.
+ * Parse and store one value.  A key that is not repeatable stands once in all files
+ * together; a value from the command line takes the place of a file's.
  */
 int settings_set(struct settings *s, size_t at, const struct option_row *row, int member,
 	const char *text, struct origin origin, struct error *err);
@@ -98,8 +98,8 @@ void *settings_base(const struct settings *s, size_t at);
 
 /*
  * Checks of several values, once all are there: names, users' groups, times of
- * stop steps, duplicates, exclusions.  `command` is the name for an instance
- * without one.
+ * stop steps, duplicates, exclusions.  An instance without a name gets one
+ * from its file or its command.
  */
 void settings_check(struct settings *s, struct faults *faults);
 

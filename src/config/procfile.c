@@ -49,7 +49,7 @@ static int set_key(struct settings *s, size_t at, const char *key, const char *t
 }
 
 /* A command for a shell.  "exec" saves a process, and lets signals reach the program;
- * several commands, or one that begins with variables, cannot have it in front. */
+ * several commands cannot have it in front, and before variables it needs env(1). */
 static char *in_shell(const char *text)
 {
 	size_t word = strcspn(text, " \t=");

@@ -37,7 +37,7 @@ void faults_add(struct faults *f, int status, const char *format, ...)
 	va_end(args);
 	if (n == -1)
 		line = NULL;
-	/* a path that may exist the next time is no mistake in the file */
+	/* a user or group that may be known the next time is no mistake in the file */
 	if (f->count++ == 0 || f->status == EX_TEMPFAIL)
 		f->status = status;
 	/* out of memory: the count still tells that something is wrong */
@@ -457,7 +457,7 @@ bool settings_need_cpus(const struct settings *s)
 unsigned cluster_threads(const struct cluster_settings *c, unsigned cpus, unsigned workers)
 {
 	unsigned share = workers > 0 && cpus > workers ? cpus / workers : 1;
-	unsigned most = (c->cpu_max + 99) / 100; /* workers that run all the time */
+	unsigned most = (c->cpu_max + 99) / 100; /* threads that can run all the time */
 
 	if (c->threads != THREADS_AUTO)
 		return c->threads;

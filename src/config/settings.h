@@ -23,14 +23,13 @@
  */
 
 /*
- * Uids and gids that a role of root's nclust may become.  Who has the same uid
- * as a process can stop it and bound what it may use, and workers may well be
- * `nobody`; these belong to nobody: systemd leaves them unused, Debian reserves
- * them, and no program hands them out.  So no cluster may have
- * one as its `user`.  Root's own uid, without capabilities,
- * would be as safe from workers, but not as safe for the host: the logger reads
- * what workers write, and whoever took it over that way could still write to
- * all of root's files.
+ * Uids and gids that a role of root's nclust may become.  A process of the same uid
+ * can stop a role and bound what it may use, and workers may well be `nobody`; these
+ * ids belong to no user: systemd leaves them unused, Debian reserves them, and no
+ * program hands them out.  So no cluster may have one as its `user`.  Root's own
+ * uid, without capabilities, would be as safe from workers, but not as safe for the
+ * host: the logger reads what workers write, and an attacker who took it over that
+ * way could still write to all of root's files.
  */
 enum { ROLE_UID_FIRST = 65520, ROLE_UID_LAST = 65533 };
 
@@ -100,10 +99,11 @@ struct log_sink {
 #define LOG_PATH_MAX 400U /* room for {cluster} and {slot} is taken from it */
 enum cpu_mode { CPU_NONE, CPU_SPREAD };
 enum balance_mode {
-	BALANCE_AUTO,   /* as Node's own environment says, else: */
+	BALANCE_AUTO,   /* as RR if Node's own environment or another setting asks for
+			  that, else as SHARE */
 	BALANCE_SHARE,  /* one shared socket */
-	BALANCE_RR,     /* one socket for each worker, in turn; but nclust accepts
-			  and hands over, to Node's workers, as with the next */
+	BALANCE_RR,     /* one socket for each worker, in turn; for Node's workers
+			  nclust accepts, and hands over */
 	BALANCE_LEAST,  /* of old, when the kernel chose by load: as SHARE */
 	BALANCE_RANDOM, /* by chance */
 };
@@ -180,7 +180,7 @@ struct stop_step {
 };
 #define STOP_STEPS_MAX 8
 
-/* The action for a received signal (INTERFACE.md, section 4). */
+/* The action for a received signal (nclust(1)). */
 enum signal_action {
 	SIGNAL_DEFAULT, /* as the built-in table says */
 	SIGNAL_NEXT,    /* to the next worker in turn */
@@ -405,8 +405,8 @@ static inline bool cluster_is_success(const struct cluster_settings *c, unsigned
 /* The number for that many CPUs. */
 unsigned workers_count(const struct workers_count *w, unsigned cpus);
 /* `workers` as a number, given the CPUs that may be used (at least 1): how many to
- * begin with.  Of a range the lesser end; but a cluster that holds no address of its
- * own begins with one worker, which shows where it listens. */
+ * begin with.  Of a range the lesser end; but in place of 0 a cluster without `listen`
+ * begins with one worker, which shows where it listens. */
 unsigned cluster_workers(const struct cluster_settings *c, unsigned cpus);
 /* The ends of a range: `least` is 0 or more, `most` at least 1 and `least`. */
 struct workers_range {

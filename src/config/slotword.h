@@ -11,7 +11,7 @@
  * ("9100" in "--metrics=:9100").  A debugger's word may leave it out: "--inspect" becomes
  * "--inspect={slot+9229}".  False: the word has no such port, or `to` is too small. */
 bool slotword_port(char *to, size_t size, const char *word, unsigned port);
-/* Of the first of the words (NULL-terminated, or NULL) of which that can be made. */
+/* The same for the first of the words (NULL-terminated, or NULL) that has such a port. */
 bool slotword_find(char *to, size_t size, char *const *words, unsigned port);
 /* Does one of the words open that port for a debugger? */
 bool slotword_inspects(char *const *words, unsigned port);

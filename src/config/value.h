@@ -12,7 +12,7 @@
  * writes `err` ("wanted ..., found '...'") and nothing else.
  */
 
-/* Is it a valid name of a variable? */
+/* The bytes that the name of a variable may have. */
 #define NAME_BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 
 /* "wanted FORMAT, found 'TEXT'", the text made harmless.  Returns -1. */

@@ -132,7 +132,7 @@ static bool is_http_path(const char *path)
 	return path[0] == '/' && path[1] != '/' && len <= PATH_LENGTH_MAX;
 }
 
-/* Is the text a probe's? */
+/* Store the probe of a text for which is_probe() is true. */
 static int set_probe(struct probe *to, char **text, struct error *err)
 {
 	struct probe got = {.kind = PROBE_TCP};

@@ -33,7 +33,7 @@ enum report_kind {
 	REPORT_STOPPING,           /* slot, worker: the first stop signal */
 	REPORT_UNWELL,             /* slot, worker, why, age, wait: it is replaced
 				   after that */
-	REPORT_OUTGROWN,           /* slot, worker, why, age: so too, in turn */
+	REPORT_OUTGROWN,           /* slot, worker, why, age: it is replaced in turn */
 	REPORT_BAKING,             /* rollout, count = canaries ready, span */
 	REPORT_BAKED,              /* rollout: the others follow */
 	REPORT_STOP_TIMEOUT,       /* slot, worker: the grace is over; signal is
@@ -41,8 +41,8 @@ enum report_kind {
 	REPORT_UNKILLABLE,         /* slot, worker, pid: outlived SIGKILL */
 	REPORT_START_TIMEOUT,      /* slot, worker, age */
 	REPORT_SLOT_ENDED,         /* slot: not started again (restart policy) */
-	REPORT_ALL_READY,          /* all wanted workers ready (told at each change
-				   from "not all" to "all") */
+	REPORT_ALL_READY,          /* all wanted workers ready (at each change from
+				   "not all" to "all") */
 	REPORT_SCALED,             /* count, scale_why, measure */
 	REPORT_GAVE_UP,            /* count deaths in span */
 	REPORT_ROLLOUT_STARTED,    /* rollout, generation, count = of */
@@ -54,12 +54,12 @@ enum report_kind {
 				   ending, why, age, took (NSEC_NEVER: it was
 				   not begun); count = its workers that
 				   are ready, others = those of before; span:
-				   it was told as done for so long (or
+				   time since it was reported as done (or
 				   NSEC_NEVER), back: and is undone now */
 	REPORT_ROLLOUT_SUPERSEDED, /* rollout: a newer one took its place */
 	REPORT_STATE,              /* state: the cluster's state changed */
 	REPORT_SURPRISE,           /* worker, an event that its state does not
-				   expect: a bug, told once each */
+				   expect: a bug, reported once each */
 	REPORT_SPARE,              /* slot, worker, age: it is held back, as a spare */
 	REPORT_RELEASED,           /* slot, worker: it was a spare, and serves now */
 	REPORT_NO_SPARE,           /* slot, worker: it cannot be held back, so there are

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/autoscale.h"
 
-/* Clients that have waited so long wait for a worker, not for a moment: one client
- * for each worker, or fewer.  The more clients wait, the sooner that is clear; with
- * a spare, which need not be started, a mistake costs less. */
+/* Clients that have waited so long wait for a worker, not for a moment: one for each worker
+ * (QUEUE_STANDS), or fewer (FEW_STAND).  More clients show that sooner, after MANY_STAND at the
+ * least; with a spare, which need not be started, a mistake costs less. */
 #define QUEUE_STANDS (250 * MSEC)
 #define QUEUE_STANDS_SPARE (60 * MSEC)
 #define MANY_STAND (8 * MSEC)
 #define MANY_STAND_SPARE SCALE_LOOK_FIRST
 #define FEW_STAND SECOND
 #define STUCK_FOR (300 * SECOND)
-/* Workers are busy if they use more than HOT at so many looks in a row; the number is then
- * chosen so that each would use AIM.  A worker that leaves the others below COOL is too many. */
+/* Workers are busy if they use HOT or more at so many looks in a row; the number is then chosen
+ * so that each would use AIM.  A worker without which the others use COOL at most is surplus. */
 #define HOT 800U
 #define HOT_LOOKS 3U
 #define AIM 600U
@@ -61,8 +61,8 @@ void autoscale_limits(struct autoscale *a, unsigned least, unsigned most, nsec_t
 
 /* ---- what the load says ---- */
 
-/* What a worker would use if no other process took the CPU from it.  With more
- * workers than CPUs the workers wait for each other, and the pressure says nothing. */
+/* What a worker would use if no other process took the CPU from it.  With as many workers as
+ * CPUs, or more, they wait for each other, and the pressure says nothing. */
 static unsigned demand_of(const struct load *l)
 {
 	unsigned pressure = least_of(l->pressure, PRESSURE_MOST);
@@ -100,7 +100,7 @@ static nsec_t may_wait(const struct load *l, unsigned waiting)
 	return span > least ? span : least;
 }
 
-/* Do clients wait, and no fewer of them all the time? */
+/* Note since when clients wait, and never less than three quarters of them. */
 static void note_queue(struct autoscale *a, const struct load *l)
 {
 	unsigned waiting = l->waiting - in_vain(a, l);

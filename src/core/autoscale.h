@@ -61,7 +61,7 @@ struct autoscale {
 	nsec_t idle_after;
 
 	nsec_t queued_since; /* since then clients have waited at each look; or 0 */
-	unsigned queued;     /* so many clients, at least */
+	unsigned queued;     /* clients that waited then; hardly fewer have since */
 	nsec_t may_wait;     /* how long so many clients may wait */
 	nsec_t near;         /* time until the next look; or 0: no client waits */
 	unsigned asked;      /* clients that waited at the last step for them, and still do; or 0 */
@@ -79,7 +79,7 @@ struct autoscale {
 };
 
 #define SCALE_LOOK SECOND            /* between two looks */
-#define SCALE_LOOK_NEAR (100 * MSEC) /* at least, while a client waits */
+#define SCALE_LOOK_NEAR (100 * MSEC) /* at most, while a client waits */
 #define SCALE_LOOK_FIRST (2 * MSEC)  /* after the first client */
 #define SCALE_COOL (30 * SECOND)     /* from a step up to the next step down */
 

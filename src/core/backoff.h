@@ -17,7 +17,7 @@
  */
 struct backoff {
 	nsec_t delay;  /* the last wait, without its jitter; 0: none yet */
-	bool forgiven; /* in each loop one death of a ready worker is */
+	bool forgiven; /* the loop's first death of a ready worker, which has no wait, has come */
 };
 
 /*

@@ -30,8 +30,8 @@ bool canary_advance(struct cluster *c);
  * them are there; true when that is over. */
 bool canary_advance_fresh(struct cluster *c, bool all_there);
 
-/* How long each worker of the ending rollout is watched, from when it became ready:
- * where readiness is a guess, and the user is in no hurry. */
+/* How long each worker of the ending rollout is watched, from when it became ready; 0
+ * if readiness is no guess, or the rollout's bake time is 0. */
 nsec_t canary_watch(const struct cluster *c);
 
 /* Does a canary take the place of its predecessor at once?  A canary that was not asked

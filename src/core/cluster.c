@@ -54,7 +54,7 @@ int cluster_reserve(struct cluster *c, unsigned count)
 
 	if (count <= c->cap)
 		return 0;
-	/* each worker of another generation, one generation in force, one to come */
+	/* one for each worker, the one in force, a rollout's, and that of the next rollout */
 	if (generations_reserve(&c->generations, 2 * count + 3) == -1 ||
 		heap_reserve(&c->due, count) == -1 || heap_reserve(&c->line, count) == -1)
 		return -1;
@@ -145,7 +145,7 @@ static void on_sign(struct cluster *c, struct worker *w, const struct event *e)
 		counts = mode == READY_PROBE;
 	} else if (e->kind == EVENT_LISTENING) {
 		if (!g->listens)
-			cluster_sweep(c); /* the other slots must, too */
+			cluster_sweep(c); /* other workers must listen, too: note_lesson() */
 		generations_learn(&c->generations, w->generation, LESSON_LISTENS);
 		counts = mode == READY_LISTEN || (mode == READY_AUTO && !g->says_ready);
 	} else {

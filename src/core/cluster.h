@@ -20,7 +20,7 @@
  * time, with the next deadline at "now" until all is done.  One call asks for
  * at most SPAWNS_AT_ONCE workers, and only in answer to EVENT_TICK: feeding
  * answers back ends, and the shell decides how many births a turn may cost,
- * however many deaths it has just told.
+ * however many deaths it has just reported.
  */
 struct cluster;
 

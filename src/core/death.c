@@ -71,7 +71,7 @@ static bool has_successor(const struct cluster *c, const struct slot *s)
 #define RESCUES 16
 #define RESCUE_AGAIN (5 * SECOND)
 
-/* Is no worker at work?  A starting worker may yet die, or take its time. */
+/* Is no worker at work (a starting one may yet die), and a rescue left?  It is used up then. */
 static bool is_rescued(struct cluster *c)
 {
 	nsec_t since = c->rescues_from > c->now ? c->rescues_from : c->now;
@@ -202,8 +202,8 @@ static void note_death(struct cluster *c, uint32_t i, const struct worker *dead,
 	c->slots[i].last_age = report->age;
 }
 
-/* A worker that has done its work within ready-alive opens no port: remember that of its
- * generation. */
+/* A worker that lived for ready-alive, and then ended with success while nclust still
+ * waited for its port, opens none: remember that of its command. */
 static void learn_silent(struct cluster *c, const struct worker *dead, const struct ending *ending)
 {
 	const struct generation *g = cluster_find_generation(c, dead->generation);

@@ -27,7 +27,7 @@ static bool has_to_wait(const struct cluster *c, const struct event *e)
 	if (r->fresh)
 		return false;
 	if (c->waiting.there)
-		return true; /* else it would be overtaken, and come last */
+		return true; /* else this request would overtake the older one, which would win */
 	if (e->slot != SLOT_ALL && r->scope != e->slot)
 		return true;
 	return old_ones(c) > cluster_settings(c)->old_generations;

@@ -107,8 +107,8 @@ enum event_kind {
 			       a stalled machine): grant it to the waiting */
 	EVENT_GATE,         /* slot, worker: it waits in a call of its own,
 			       ready but for that, until ACTION_RELEASE */
-	EVENT_HOLD,         /* `held`: somebody is at work who is in no slot,
-			       and a stop is not over before he has gone */
+	EVENT_HOLD,         /* `held`: a process that is in no slot is at work,
+			       and a stop is not over before it has ended */
 };
 
 #define SLOT_ALL UINT32_MAX

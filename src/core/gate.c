@@ -85,8 +85,8 @@ void gate_settle(struct cluster *c, uint32_t i)
 		gate_wake(c);
 }
 
-/* The slots from the turn on, each once; the next search begins behind the
- * one whose gate was opened last. */
+/* Look at one slot of the search: the slots from the turn on, each once.  The next search
+ * begins after the slot whose gate was opened last. */
 bool gate_advance(struct cluster *c)
 {
 	enum gate gate;

@@ -8,9 +8,9 @@
 #include <stdbool.h>
 
 /*
- * The number and the settings of workers that were started together.  A
- * generation is remembered for as long as one of its workers lives, it is in
- * force, or a rollout goes to it; so few at a time that a list is the quickest.
+ * The number and the settings of workers that were started together.  A generation is remembered
+ * while one of its workers lives, it is in force, or a rollout goes to it or may go back to it; so
+ * few at a time that a list is the quickest.
  */
 struct generation {
 	unsigned number;

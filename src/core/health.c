@@ -56,7 +56,7 @@ static void mark_unfit(
 	w->unfit = why;
 }
 
-/* A new worker on trial is not well: that is what the trial was for. */
+/* A new worker that is watched is not well: the rollout fails. */
 static void fail_canary(struct cluster *c, uint32_t i, const struct worker *w, enum why why)
 {
 	static const struct ending unknown = {.kind = ENDING_NONE};

@@ -17,7 +17,7 @@ struct cluster;
 /* EVENT_UNWELL. */
 void health_unwell(struct cluster *c, uint32_t i, struct worker *w, enum why why);
 
-/* The worker takes too much memory, or is too old. */
+/* EVENT_OUTGROWN, or the worker is too old (WHY_AGE). */
 void health_outgrown(struct cluster *c, uint32_t i, struct worker *w, enum why why);
 
 /* No WATCHDOG=1 came in time. */

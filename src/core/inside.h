@@ -32,7 +32,7 @@ struct cluster {
 	unsigned spawns_left;
 	uint64_t random;
 	uint64_t last_worker; /* id of the latest worker */
-	uint32_t in_turn;     /* slot of the next signal, or one behind it */
+	uint32_t in_turn;     /* from this slot on, the next worker in turn is looked for */
 
 	struct generations generations;
 	unsigned generation; /* the generation in force */
@@ -64,7 +64,7 @@ struct cluster {
 	bool failed;
 	bool told_end;
 	bool held;         /* by a process that is in no slot */
-	bool told_to_wait; /* the slot being settled was put into the line in this call (line.h) */
+	bool told_to_wait; /* the slot being settled has asked for a worker, and waits (line.h) */
 	int status;        /* to end with */
 
 	enum cluster_state state; /* as reported last */

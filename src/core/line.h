@@ -31,7 +31,7 @@ void line_leave(struct cluster *c, uint32_t i);
 /* Have the first slot settled if it need not wait any more; true if it was. */
 bool line_call(struct cluster *c);
 
-/* Restore the line of a cluster that was carried (image.h), and count starting workers. */
+/* Restore the line of a carried cluster (image.h), and count its starting workers and spares. */
 void line_restore(struct cluster *c);
 
 #endif

@@ -242,7 +242,6 @@ void rollout_prepared(struct cluster *c, const struct event *e)
 		cluster_give_up(c, 1);
 }
 
-/* The cluster stops: at that slot, or before it came to any. */
 void rollout_refuse(struct cluster *c, unsigned id, uint32_t slot)
 {
 	struct report *report = rollout_report(c, REPORT_ROLLOUT_FAILED, id);
@@ -444,7 +443,7 @@ static bool is_candidate(const struct cluster *c, const struct slot *s)
 	if (worker_is_going(&s->main))
 		return false;
 	if (s->main.state == WORKER_SPARE && r->of_canaries && r->wave > 0)
-		return false; /* a worker on trial beside it would serve no client */
+		return false; /* a canary beside a spare would serve no client */
 	if (r->pass == 0)
 		return s->main.state != WORKER_READY;
 	return s->main.generation == r->pass && (r->busy_too || !s->busy);

@@ -55,7 +55,7 @@ struct rollout {
 	/* Done, but each new worker is watched for `watch` from when it became ready. */
 	nsec_t watch;   /* 0: not done, or over */
 	nsec_t done_at; /* patient clock */
-	unsigned from;  /* generation in force before, kept until the rollout is over */
+	unsigned from;  /* generation in force before, kept while `watch` lasts */
 };
 
 /* A rollout that was asked for; it may have to wait for the one under way. */
@@ -87,7 +87,7 @@ unsigned rollout_slots(const struct cluster *c);
 /* A report of that rollout. */
 struct report *rollout_report(struct cluster *c, enum report_kind kind, unsigned id);
 
-/* The rollout failed because the cluster stops, at that slot or SLOT_ALL. */
+/* The rollout failed because the cluster stops, at that slot or (SLOT_ALL) before the first. */
 void rollout_refuse(struct cluster *c, unsigned id, uint32_t slot);
 
 /* Look for the next step; false if there is nothing to do for now. */

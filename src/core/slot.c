@@ -148,7 +148,7 @@ static void kill_worker(struct cluster *c, uint32_t i, struct worker *w)
 		(void)slot_tell(c, i, w, ON_KILL, &at);
 }
 
-/* Do what a worker's own deadline asks for, if it has come. */
+/* Other slots wait no longer for a worker that takes so long to start (line.h). */
 static void note_slow(struct cluster *c, uint32_t i, struct worker *w)
 {
 	if (line_waits_until(w) > c->now)
@@ -171,6 +171,7 @@ static void note_lesson(const struct cluster *c, struct worker *w)
 		w->proven_at = NSEC_NEVER;
 }
 
+/* Do what a worker's own deadline asks for, if it has come. */
 static void handle_due(struct cluster *c, uint32_t i, struct worker *w)
 {
 	static const struct ending unknown = {.kind = ENDING_NONE};

@@ -107,7 +107,7 @@ void spare_settle(struct cluster *c, uint32_t i)
 		(void)slot_tell(c, i, &s->other, ON_RELEASE, NULL);
 }
 
-/* Fewer spares are wanted: stop one. */
+/* More workers serve than are wanted, as when spares have left at a scale: stop one. */
 static bool stop_surplus(struct cluster *c)
 {
 	if (c->places == c->wanted || c->ready <= c->wanted || c->rollout.under_way ||

@@ -30,7 +30,7 @@ bool spare_is_needed(const struct cluster *c, uint32_t i, const struct worker *w
 /* Release a spare if one is needed; false if there is nothing to do. */
 bool spare_fill(struct cluster *c);
 
-/* Stop a worker that is one too many since its spare serves; false if there is none. */
+/* Stop a surplus worker, so that its successor becomes a spare; false if there is none. */
 bool spare_advance(struct cluster *c);
 
 /* Has the successor in this slot, a spare, the right to the place of a worker that

@@ -186,7 +186,6 @@ void cluster_view_slot(const struct cluster *c, uint32_t slot, struct slot_view 
 	view->last_age = s->last_age;
 }
 
-/* The slot for which the rollout waits. */
 static uint32_t waited_for(const struct cluster *c)
 {
 	const struct rollout *r = &c->rollout;

@@ -78,7 +78,7 @@ struct worker {
 				less */
 	uint8_t stop_step;   /* of settings->stop */
 	bool released;       /* STARTING: it may pass the gate */
-	bool said;           /* SPARE: it was ready before it was held back */
+	bool said;           /* STARTING, SPARE: it is ready but for the gate */
 	bool granted;        /* READY: a moment more, for its watchdog (health.c) */
 	bool slow;           /* STARTING: no other waits for it (line.h) */
 	bool tells;          /* STOPPING: after its hang signal, the stop signal is next */
@@ -108,7 +108,7 @@ struct moment {
 	const struct cluster_settings *settings; /* of its generation */
 	bool says_ready;                         /* SPAWNED: its command is known to send READY=1 */
 	bool listens;                            /* SPAWNED: its command is known to listen */
-	bool opens;   /* SPAWNED: as in its event, and nothing is known */
+	bool opens;   /* SPAWNED: as in its event, unless its command is known as silent */
 	bool held;    /* IDLE: as in its event */
 	pid_t pid;    /* SPAWNED */
 	nsec_t span;  /* EXTEND, INTERVAL; STOP: wait at least that long after the

@@ -96,7 +96,7 @@ static int by_inode(const void *a, const void *b)
 	return (one->inode > other->inode) - (one->inode < other->inode);
 }
 
-/* A connection that several processes of a worker have counts once, for the first. */
+/* A connection that several processes of a worker have counts once. */
 static bool look_at(void *context, int fd, const char *target)
 {
 	struct counting *k = context;

@@ -38,7 +38,7 @@
 #define READ_SIZE 8192
 #define LINES_A_TURN 16
 #define READERS_A_TURN (2 * MSEC)
-#define SLICES_A_TURN 3 /* of one client: at most a status, and its events */
+#define SLICES_A_TURN 3 /* of one client: none, that of a status, and that of its events */
 /* While more than this is unsent, no slice of a status is made. */
 #define SLICE_LOW (64U * 1024)
 
@@ -373,8 +373,8 @@ static bool is_later(const struct client *c, unsigned turn)
 	return false;
 }
 
-/* Readers, who may only look, share a part of each turn among themselves: they may
- * be many, and each may have as many requests as it likes. */
+/* May the client be served in this turn?  If not, its wait is noted.  Readers share a part of each
+ * turn: they may be many, and each may have as many requests as it likes. */
 static bool is_its_turn(struct client *c)
 {
 	struct clients *all = c->sup->control.clients;
@@ -609,8 +609,8 @@ static void let_in(struct clients *all, int fd, bool no_descriptor)
 /*
  * No descriptor is left for a connection: close an idle reader.  If all are busy,
  * accept by means of the reserved descriptor; the new client then evicts another
- * or is refused.  A client that is alone is kept, because an operator must be
- * able to scale down.  If even that fails, the socket is not watched for a
+ * or is refused.  A new client that is the only one is kept, because an operator
+ * must be able to scale down.  If even that fails, the socket is not watched for a
  * second, so that nclust does not spin.
  */
 static void free_descriptor(struct clients *all)

@@ -13,8 +13,8 @@ extern const struct part control_part;
  * The control socket and its clients.  All that a client can make grow is
  * bounded: a request line (64 KiB, 10 s), unread output (1 MiB, 10 s without
  * progress), the number of clients (64, of whom 48 may be readers, who have no
- * right to change anything; the next reader evicts the oldest one that has no
- * request under way, see clients.c).  No request has descriptors: a client that
+ * right to change anything; the next reader evicts the one that has been idle for
+ * longest, or is refused, see clients.c).  No request has descriptors: a client that
  * sends one loses its connection.  A client that exceeds a bound gets an error
  * and is closed; other clients do not notice.  A client has one request under way
  * at a time; later requests wait in the socket.

@@ -163,7 +163,7 @@ static void wait_or_finish(struct client *c)
 	request_look(c);
 }
 
-/* Note the outcome: until all others are known, the rollout may be taken back. */
+/* Note the outcome, which may change: until all are known, a rollout may be taken back. */
 static void note_outcome(struct expectation *e, const char *sentence, bool failed)
 {
 	free(e->text);

@@ -21,12 +21,13 @@ void control_on_reloaded(struct supervisor *sup, struct reload_result *result, b
 /* Answer with c->outcome. */
 void request_finish(struct client *c);
 
-/* status.c: queue the next slice of a status; the client is idle again when the last
- * slice is queued. */
+/* status.c: begin a status of all clusters, or only of one, or of one slot of it. */
 void status_begin(struct client *c, struct service *only, uint32_t slot);
 /* Does the status wait for a census before the first slice? */
 bool status_waits(const struct client *c);
+/* Queue the next slice; the client is idle again when the last one is queued. */
 void status_slice(struct client *c);
+/* The cluster is about to be freed: go on with the next one. */
 void status_forget(struct client *c, const struct service *service);
 
 struct child;

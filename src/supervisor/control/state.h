@@ -21,8 +21,8 @@ struct control {
 
 /* How the last rollout has ended. */
 struct outcome {
-	char *text; /* heap: the sentence about it; or NULL */
-	unsigned of;
+	char *text;  /* heap: the sentence about it; or NULL */
+	unsigned of; /* the rollout's number; 0: none has ended */
 	bool failed;
 };
 

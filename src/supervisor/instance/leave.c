@@ -10,7 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* Processes that are named, others are only counted; and processes of one worker's tree. */
+/* Processes that are named, not only counted; and the most of one tree, or of the strays. */
 #define NAMED 6
 #define TREE 64
 

@@ -9,7 +9,7 @@ extern const struct part instance_part;
 /* The instance as a whole: when it counts as started, how it stops, with what
  * status it ends. */
 
-/* Stop everything; a second call, or `at_once`, kills. */
+/* Stop everything; `at_once` kills, also during a stop.  Any other further call does nothing. */
 void lifecycle_stop(struct supervisor *sup, bool at_once);
 /* The start has failed: report why, also to the process that waits for -d; stop, and
  * exit with `status`. */

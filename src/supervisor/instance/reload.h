@@ -5,8 +5,8 @@
 #include "supervisor/common/state.h"
 
 /* Reload: first read and check everything and open what is new; only then change
- * anything.  If a step fails, all stays unchanged.  Rollouts that a reload starts
- * are in each service's `awaited`. */
+ * anything.  If a step fails, all stays unchanged.  The change that a reload
+ * begins in a cluster is in the service's stage.awaited. */
 struct reload_result {
 	struct buffer text; /* on failure: the mistakes in lines; else a sentence on the changes */
 	bool bad_config;    /* the file has mistakes */

@@ -19,7 +19,7 @@ struct instance {
 	struct reread *reread;   /* of a reload under way, or NULL */
 	bool reload_restarts;    /* the reload restarts all workers */
 	bool reload_drops;       /* the reload's new workers may listen on fewer addresses */
-	bool ready_once;         /* every cluster was ready at the same time */
+	bool ready_once;         /* each cluster has been ready, or has ended */
 	bool start_failed;
 	bool stopping; /* the whole instance stops */
 	bool stop_at_once;

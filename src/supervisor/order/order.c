@@ -33,7 +33,7 @@ static enum met look_at(const struct service *of, bool done)
 	return cluster_all_ready(of->core) ? MET : NOT_YET;
 }
 
-/* The next dependency that is not met; NULL: none. */
+/* The cluster of the next dependency that is not met, `s` if it does not exist; NULL: none. */
 static const struct service *next_missing(
 	const struct service *s, const char **at, struct dependency *d, enum met *met)
 {
@@ -84,7 +84,7 @@ static bool is_essential_lost(const struct service *s)
 		!cluster_was_stopped(s->core) && is_lost(s, true);
 }
 
-/* "db (starting)", "job, which ended with status 3". */
+/* "db (starting)", "job (ended with status 3)". */
 static void say_missing(
 	char *to, size_t size, const struct service *of, const struct dependency *d, enum met met)
 {
@@ -311,8 +311,8 @@ static void look_at_stop(struct service *s)
 /* ---- once a turn ---- */
 
 /* If nothing runs any more, and waiting clusters can never start, nclust ends, as
- * when the last worker has ended.  In the background it ends sooner if the waiting
- * cluster is essential. */
+ * when the last worker has ended.  It does not wait for the others to end during a
+ * start in the background, or if the waiting cluster is essential. */
 static void look_if_lost(struct supervisor *sup)
 {
 	const struct service *lost = NULL;

@@ -20,7 +20,7 @@ int step_begin(struct service *service, enum step_kind kind, unsigned generation
 	const struct cluster_settings *settings, step_over *over, struct error *err);
 /* Let the cluster wait for the step of another one. */
 void step_share(struct service *service, enum step_kind kind, const struct service *of);
-/* Kill the cluster's step, unless others share it; `over` is not called. */
+/* Kill the cluster's step, but not one that another cluster began; `over` is not called. */
 void step_forget(struct service *service);
 /* A new logger is to get the output of steps. */
 void step_on_logger_up(struct supervisor *sup);
