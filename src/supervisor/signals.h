@@ -5,9 +5,9 @@
 #include "supervisor/common/state.h"
 
 /*
- * Signals come in by our own signalfd, with all of them blocked: no handler
- * runs anywhere.  libev's signal and child watchers are not used (its default
- * loop would reap children before we look).
+ * Signals come in by a signalfd of nclust's own, with all of them blocked: no handler runs
+ * anywhere.  libev's signal and child watchers are not used (its default loop would reap children
+ * before nclust looks).
  */
 
 /* Before anything resets dispositions: was SIGHUP ignored (nohup)? */

@@ -29,7 +29,7 @@
 #define PAUSE (100 * MSEC)
 #define TOLD (10 * SECOND)
 #define CRASH_TOLD (1 * SECOND)
-/* A refused connection stays open for this time at least, twice at most. */
+/* A refused connection stays open for this time at least, if the ring has room, twice at most. */
 #define LEAVE (500 * MSEC)
 /* Descriptors left for clients, files, the pidfd and the pipe of a process. */
 #define SPARE_DESCRIPTORS 12

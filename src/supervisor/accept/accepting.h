@@ -28,7 +28,7 @@ struct visit {
 	struct peer peer;
 	enum visit_phase phase;
 	unsigned step;   /* STOPPING: index into settings->stop */
-	nsec_t born;     /* when the connection was accepted */
+	nsec_t born;     /* when its process was started */
 	nsec_t deadline; /* of the phase; NSEC_NEVER */
 	bool late;       /* `accept-timeout` has ended it */
 };

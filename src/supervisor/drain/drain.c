@@ -33,8 +33,8 @@
 #define WAIT_AWAY (1 * MSEC)
 #define WAIT_LAST (16 * MSEC)
 /* Connections in use are ended between two requests when no quiet moment has come for
- * SILENCE_FIRST.  Frozen for LINGER_FIRST nclust sees the next request of a client on this host, up
- * to LINGER_LAST that of a slower one; between freezes the worker runs for as long. */
+ * SILENCE_FIRST.  A freeze lasts for LINGER_FIRST, in which a client on this host sends its next
+ * request, up to LINGER_LAST, for slower ones; between freezes the worker runs for as long. */
 #define SILENCE_FIRST (120 * MSEC)
 #define LINGER_FIRST (1 * MSEC)
 #define LINGER_LAST (16 * MSEC)
@@ -407,7 +407,7 @@ static void run_one_step(struct drain *d)
 
 /* After the stop signal: the worker is frozen until a request comes, whose head shows whether the
  * client speaks HTTP/1.  The connection of such a client is ended when it has been quiet for long
- * (TCP), or between two requests. */
+ * (TCP), and after BETWEEN_AFTER also between two requests. */
 static void end_after_signal(struct drain *d)
 {
 	bool between = clock_now() - d->began > BETWEEN_AFTER;
@@ -727,7 +727,7 @@ static bool drain_on_stop(struct child *child, int signal)
 	if (d != NULL && !d->signalled)
 		report_busy_before_signal(d);
 	steer_goodbye(child);
-	/* the worker gets the signal alone, and tells the frozen processes below it */
+	/* the worker alone is continued: those below stay frozen until it can have told them */
 	if (d == NULL || !d->frozen || signal == SIGKILL ||
 		pidfd_signal_main(child->pidfd, child->pid, signal) == -1)
 		child_signal(child, signal);

@@ -91,7 +91,7 @@ struct drain {
 	bool freeze_between; /* freeze it to end connections between two requests */
 	bool stays_frozen;   /* stay frozen a moment longer: a client may send its next request */
 	bool after_step;     /* it ran for one step, and is frozen again */
-	nsec_t stay_frozen;  /* how long it stays frozen so the next time */
+	nsec_t stay_frozen;  /* how long the next such stay lasts */
 	nsec_t quiet_at;     /* when it became quiet, and stayed so; or 0 */
 	bool turned_away;    /* nclust has kept new connections away before the first freeze */
 	bool unreachable;    /* its unix paths belong to other workers by now */
@@ -102,7 +102,7 @@ struct drain {
 };
 
 /* Looks at the connections; fills d->view and traffic.seen. */
-void drain_look(struct drain *d); /* fills d->view and traffic.seen */
+void drain_look(struct drain *d);
 /* Notes a port at which the worker listens. */
 void drain_add_port(struct drain *d, uint16_t port);
 bool drain_is_incoming(const struct drain *d, const struct connection *c);

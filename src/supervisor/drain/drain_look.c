@@ -47,7 +47,7 @@ void drain_add_port(struct drain *d, uint16_t port)
 
 /* Does a client send requests over the connection?  Not if the connection was reset, if the worker
  * itself has made it (after a database's last answer nothing follows), if a check of nclust's own
- * gave it up, or if both ends are the worker's own processes. */
+ * gave it up, or, of a unix socket, if both ends are the worker's own processes. */
 bool drain_is_incoming(const struct drain *d, const struct connection *c)
 {
 	bool comes = c->kind == CONNECTION_UNIX ? c->has_name && !c->is_inner
@@ -256,7 +256,7 @@ static void gather_connections(struct drain *d, struct connections *seen)
 }
 
 /* Has a process of the worker a handler for the stop signal, or is no signal sent?  The runtimes of
- * Go, Java and Ruby catch the stop signal, and SIGSEGV, for every program. */
+ * Go, Java and Ruby catch it, and SIGSEGV, for every program; most of these end at once. */
 static void find_handlers(struct drain *d)
 {
 	const struct cluster *core = d->child->service->core;

@@ -8,8 +8,8 @@
  * `balance = auto`: workers share a socket unless one of them has most of the load, as happens with
  * servers that wait by EPOLLEXCLUSIVE, because the kernel wakes the same worker again and again.
  * The evidence is the CPU time that each worker has used since it was ready.  The kernel counts
- * that anyway, so no process is woken for it; nclust reads it for the status, and when a rollout
- * begins.  If one worker has most, the new generation and later ones have a socket each (`balance = least`).
+ * that anyway, so no process is woken; nclust reads it for the status, and when a rollout begins.
+ * If one has most, that generation and later ones have a socket each, as by `balance = rr`.
  */
 
 /* Decides for that generation, at the start of its rollout. */

@@ -34,7 +34,7 @@
  * is in doubt, for DOUBT_MS. */
 #define IDLE_FOR_MS 1000
 #define DOUBT_MS 5000
-/* The host is empty if no connection is in use at each of EMPTY_LOOKS looks. */
+/* The host is empty if no connection is in use at a look, nor at the EMPTY_LOOKS looks after it. */
 #define LOOK_EVERY_MS 100
 #define EMPTY_LOOKS 10
 /* A process looks for so long; then the next process starts, which knows new listeners. */

@@ -15,8 +15,8 @@
  * quiet; the last workers of a lane get none at all.  An old socket is closed after its last
  * worker, once its queue has been empty for a while.
  *
- * With `balance = rr`, `least` or `random` each slot has a lane from the start, so that the kernel
- * chooses a worker for each new connection (steer_seats.c).
+ * With `balance = rr` or `random` each slot has a lane from the start, so that the kernel chooses a
+ * worker for each new connection (steer_seats.c).
  *
  * With `surge = all` the new generation has a second socket in any case.  The old socket alone gets
  * new connections until the new generation is complete, which then alone gets them: no client who

@@ -94,7 +94,7 @@ bool steer_has_workers(
 
 /* Makes the state of steering, with the lanes that living workers and sockets have. */
 struct steer *steer_begin_anew(struct service *service);
-/* Drops lanes that no worker has or will get. */
+/* Drops lanes that no worker has or will get, and whose sockets have no queue. */
 void steer_drop_lanes(struct steer *s);
 /* Have the lane's workers died, with connections in a queue of theirs? */
 bool steer_is_orphaned(const struct steer *s, const struct lane *lane);
@@ -125,7 +125,7 @@ void steer_leave_seat(struct steer *s, unsigned lane);
  * the only socket there is that of a worker of the lane.  True: there is one socket more. */
 bool steer_open_own(struct steer *s, struct listener *l, unsigned lane, bool own);
 void steer_begin(struct service *service, unsigned generation);
-/* Returns the older worker of that slot; NULL: there is none. */
+/* Returns the worker of that slot that a new one is to replace; NULL: there is none. */
 struct child *steer_find_old(const struct service *service, uint32_t slot);
 /* May nclust open or close sockets of this listener?  Not while another program listens at the same
  * address (group_has_stranger()). */

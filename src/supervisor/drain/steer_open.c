@@ -283,7 +283,7 @@ struct child *steer_find_old(const struct service *service, uint32_t slot)
 						  : service->children[slot][1];
 }
 
-/* Do the old workers require another socket?  One of them is looked at for all. */
+/* Do the old workers require another socket?  One is looked at: all have the same command. */
 static bool is_stubborn(const struct service *service)
 {
 	if (!drains_by_looking(service))

@@ -9,13 +9,13 @@
  * holds the sockets: a connection that waits for a worker that has died waits for the next worker
  * in the slot, which gets the same socket.
  *
- * Two kinds of workers keep their socket for themselves, so that their successor gets another: a
- * worker that is drained by looking, to empty its queue, and a spare that listens (trap.aside), to
- * get no client.  The successor of any other worker has the same socket, so that it takes what the
- * worker leaves.
+ * Some workers keep their socket for themselves, so that their successor gets another: a worker
+ * that is drained by looking, to empty its queue; a spare that listens (trap.aside), to get no
+ * client; and with `surge = all` an old worker that still gets all clients.  The successor of any
+ * other worker has the same socket, so that it takes what the worker leaves.
  */
 
-/* Returns a lane without a seat that this slot can have: a lane of workers that are gone, or,
+/* Returns a lane that no seat in use has, for this slot: a lane of workers that are gone, or,
  * unless the old worker `keeps` its socket, the lane that all workers share. */
 static struct lane *find_free_lane(struct steer *s, bool keeps)
 {

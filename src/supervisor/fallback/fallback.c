@@ -29,7 +29,7 @@
 /* Look so often where the process has no socket; or where a worker that is to pass a
  * probe may have clients, which only a look shows. */
 #define LOOK (1 * SECOND)
-/* The process ends by itself when nclust does. */
+/* How long nclust's end waits for the process, which ends by itself then. */
 #define ENDING_MS 500
 /* Retry-After, if no time is known, and if no worker is to come. */
 #define WAIT 1
@@ -103,8 +103,8 @@ static const char *type_of(const char *path)
 	return "text/plain; charset=utf-8";
 }
 
-/* Order the process to answer at these sockets, or, without any, no more.  False:
- * not now, as it has not read all orders before.  If it never does, it hangs. */
+/* Order the process to answer at these sockets, or, without any, no more.  False: the order cannot
+ * be sent now, because the process has not read all orders before.  If it never does, it hangs. */
 static bool send_order(struct service *s, const int *fds, size_t count)
 {
 	struct fallback *f = &s->sup->fallback;

@@ -10,11 +10,10 @@ extern const struct part fallback_part;
 void fallback_stopped(struct supervisor *sup, pid_t pid);
 
 /*
- * `fallback`: while no worker of a cluster is ready, a process of nclust's
- * (responder/responder.h) answers its HTTP clients.  It runs while a cluster has
- * that setting, and has the listening sockets only as long as they are needed:
- * when one is closed, or a worker is ready, nclust orders it to let go.  It
- * answers each order, and is ended when it does not.
+ * `fallback`: while no worker of a cluster is ready, a process of nclust's (responder/responder.h)
+ * answers its HTTP clients.  It runs while a cluster has that setting, and has the listening
+ * sockets only as long as they are needed: when one is closed, or a worker is ready, nclust orders
+ * it to let go.  The process answers each order; nclust kills it if it does not.
  */
 
 #endif

@@ -20,7 +20,7 @@ struct fallback {
 	ev_io counts;
 	ev_timer look;
 	ev_timer hangs; /* it must have answered by then */
-	uint32_t last;  /* number of a cluster */
+	uint32_t last;  /* the highest number of a cluster so far */
 };
 
 /* An outage: the cluster has no ready worker.  It is in struct service. */

@@ -6,8 +6,8 @@
 
 /*
  * Looks after the workers of a cluster for one reason (asks.of): probes them until they are ready,
- * checks them, or watches them for stalls or for memory.  An asker exists from the first worker
- * whose settings need it, and has a timer. health.c and others begin it.
+ * checks them, or watches them for stalls, memory or connections.  An asker exists from the first
+ * worker whose settings need it, and has a timer. health.c and others begin it.
  */
 struct asker {
 	const struct asker_kind *kind;
@@ -16,7 +16,7 @@ struct asker {
 	nsec_t due;             /* when the timer was to expire */
 	nsec_t lost;            /* how late nclust came to timers, in sum */
 	nsec_t lost_until;      /* up to here lateness is in that sum */
-	nsec_t since;           /* when it was begun last */
+	nsec_t since;           /* when it was begun, or prove.c saw a worker ready, last */
 	struct child_walk walk; /* with `look`: the workers to look at next */
 	nsec_t wait;            /* with `look`: time until the next round */
 };
@@ -37,6 +37,7 @@ struct asker_kind {
 	/* If a struct volley is first in the struct: returns what to ask the worker now, or
 	 * NULL. */
 	const struct probe *(*probe)(const struct child *child);
+	/* The result of what was asked; if not `well`, `why` says how it failed. */
 	void (*answered)(struct child *child, bool well, const char *why);
 	/* In place of `answered`: the worker has taken this connection of nclust's, which is closed
 	 * afterwards; `sent` bytes of a request were sent. */
@@ -55,7 +56,7 @@ extern const struct asker_kind count_kind;
 struct asker *asker_of(struct service *service, enum asks_for which);
 /* Lets the asker's timer expire after that time. */
 void asker_arm(struct asker *a, nsec_t wait);
-/* Notes that nclust comes at `now` to what was due at that time. */
+/* Notes that nclust comes only at `now` to what was due at `due`. */
 void asker_late(struct asker *a, nsec_t due, nsec_t now);
 /* A clock that stands while nclust comes late: its workers may not have had the CPU either. */
 static inline nsec_t asker_time(const struct asker *a, nsec_t now)

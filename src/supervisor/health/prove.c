@@ -12,7 +12,7 @@
 /* `ready = tcp`, `http:/path` and `exec:CMD`: each worker is probed from its start until a probe
  * succeeds, often at first and every second in the end. */
 
-/* The next probe comes after a fifth of the time since the worker's start. */
+/* The next probe comes after a fifth of the time since a worker was last started or seen ready. */
 #define WAIT_LEAST (25 * MSEC)
 #define WAIT_MOST (1 * SECOND)
 #define WAIT_PART 5

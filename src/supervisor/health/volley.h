@@ -40,7 +40,7 @@ struct asking {
 	bool is_unix;
 	uint32_t slot;
 	uint64_t worker;
-	nsec_t since; /* when it was opened; TAKEN: taken; LATE: last reported; REST: when its time began (asker_time()) */
+	nsec_t since;  /* when opened, taken, last reported (LATE), or its FIN sent: asker_time() */
 	bool fin_sent; /* REST: nclust has waited that time, and has sent its FIN */
 	size_t sent;   /* bytes of the request */
 	size_t got;
@@ -54,7 +54,7 @@ struct volley {
 	struct cluster_settings *settings; /* a reference, while any connection is open */
 	const struct probe *probe;         /* of `settings`; tcp or http */
 	struct aim aim;
-	char first; /* byte to send before a worker has taken the connection, if the kernel waits for data; 0: the request but for its end */
+	char first;    /* to send first, if the kernel waits for data; 0: the request but its end */
 	bool in_lane;  /* connect to the sockets of `lane` */
 	unsigned lane; /* even if that lane gets no clients (steer.h) */
 
@@ -63,8 +63,8 @@ struct volley {
 	nsec_t due;         /* when the next look is to come */
 	nsec_t look_until;  /* in this turn, end of looks at workers that take none */
 	nsec_t quiet_since; /* no worker has taken a connection since (asker_time()) */
-	uint32_t
-		cursor; /* where to search on for workers that have taken connections, two for a slot; kept between looks, because the longest idle worker is often next */
+	/* Where to search on for owners, two for a slot; kept: the longest idle is often next. */
+	uint32_t cursor;
 	uint32_t searched;      /* workers searched so far, in two rounds */
 	bool took_below;        /* a process below a worker took the last connection */
 	bool below_first;       /* so search processes below workers first */
@@ -89,7 +89,7 @@ bool volley_is_busy(const struct volley *v);
 size_t volley_ports(const struct volley *v, uint16_t ports[VOLLEY_MAX]);
 /* Has this worker been asked, and not answered? */
 bool volley_asks(const struct volley *v, const struct child *child);
-/* Opens `count` connections to `l`, which may be NULL.  -1 and `err`: there is no address. */
+/* Opens `count` connections to `l` (or NULL).  -1 and `err`: no address, or nobody listens. */
 int volley_fire(struct volley *v, const struct listener *l, const struct cluster_settings *settings,
 	const struct probe *probe, unsigned count, struct error *err);
 /* Did the last connections go to where this worker is asked? */
@@ -98,10 +98,9 @@ bool volley_is_at(const struct volley *v, const struct child *child);
  * the last connections, so that no address waits for another. */
 const struct child *volley_next(
 	const struct volley *v, const struct child *a, const struct child *b);
-/* The worker is being stopped: closes connections that it has taken, or that only it could take. */
+/* The worker is being stopped: closes connections that it has taken, or could still take. */
 void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker);
-/* Closes all connections without a result; of a connection with a result the rest of the answer is
- * still read. volley_end() closes those, too. */
+/* Closes all connections but those whose answer has come and is read on; volley_end(): all. */
 void volley_stop(struct volley *v);
 void volley_end(struct volley *v);
 

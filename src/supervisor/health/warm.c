@@ -87,7 +87,7 @@ static void warm_spares(struct asker *a, nsec_t now)
 		next = nsec_min(next, now + PAUSE);
 		first = volley_next(v, first, child);
 	}
-	if (first != NULL) /* there is no address to ask at, or no worker */
+	if (first != NULL) /* if it fails, no address or no worker can be asked */
 		(void)volley_fire(
 			v, aim_of(first), child_settings(first), probe_of(first), 0, &err);
 	if (next != NSEC_NEVER)

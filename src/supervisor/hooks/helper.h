@@ -33,9 +33,9 @@ struct helper_plan {
 				       before the recipe's environment */
 	const char *file;           /* what it works on, or NULL */
 	int output[2];              /* its stdout and stderr; 0 or -1: as below */
-	bool silent;                /* output to /dev/null; else it is ours */
+	bool silent;                /* output to /dev/null; else nclust's */
 	nsec_t patience;
-	helper_over *over; /* told once; the helper is gone then */
+	helper_over *over; /* called once, when the helper is freed */
 	void *owner;
 };
 
@@ -45,13 +45,13 @@ struct helper *helper_start(const struct helper_plan *plan, struct error *err);
 /* The owner is about to go: kill the helper; `over` is not called. */
 void helper_forget(struct helper *h);
 
-/* How helpers go through an upgrade: those without an owner, and one in the
- * group of its owner. */
+/* How helpers go through an upgrade: helpers without an owner, and one in the group of its
+ * owner. */
 extern const struct carried carried_ending;
 extern const struct carried carried_helper;
-/* Make an empty one, to be filled by an upgrade; NULL: out of memory. */
+/* Make an empty helper, which an upgrade fills; NULL: out of memory. */
 void *helper_carried(struct carry_reader *r, void *owner);
-/* Is each helper a child of ours?  -1 and `err`. */
+/* Is each helper a child of nclust?  -1 and `err`. */
 int helpers_verify(const struct supervisor *sup, struct error *err);
 /* After an upgrade: give a helper its owner, and what to call at its end. */
 void helper_claim(struct helper *h, helper_over *over, void *owner);

@@ -120,7 +120,7 @@ static int start_one(struct hook_run *run)
 	};
 	struct error err;
 
-	/* it runs with the user and directory of workers that start now */
+	/* the hook runs with the user and directory of workers that start now */
 	plan.recipe = recipe_get(
 		service, cluster_generation(service->core), cluster_settings(service->core), &err);
 	if (plan.recipe != NULL)
@@ -410,7 +410,7 @@ static void hooks_on_drop(struct service *service)
 			run->service = NULL;
 }
 
-/* All but the hooks has ended.  True: they have, too, or had LAST_MOMENT. */
+/* Everything but the hooks has ended.  True: the hooks have, too, or LAST_MOMENT is over. */
 static bool are_over(struct supervisor *sup)
 {
 	struct hooks *hooks = sup->commands.hooks;

@@ -41,7 +41,7 @@ struct hooks {
 	bool over;
 };
 
-/* Must the end of that cluster (NULL: of the instance) wait for one? */
+/* Must the end of that cluster (NULL: of the instance) wait for a hook? */
 bool hooks_are_under_way(struct supervisor *sup, const struct service *service);
 
 /* How all hooks, and one command, go through an upgrade. */

@@ -4,9 +4,9 @@
 
 #include "supervisor/common/state.h"
 
-/* The worker listens on one more port: logs ports that workers share although clients may want one
- * worker there: an inspector's port, and one of a range from which each worker would have taken
- * another. */
+/* The worker listens on one more port.  Logs ports that workers share although clients may want one
+ * worker there: an inspector's port, a port that was opened late, and a port of a range from which
+ * each worker would have taken another. */
 void beside_look(struct child *child);
 
 #endif

@@ -23,7 +23,7 @@ bool gate_keep(struct child *child, struct listener *l, const struct seccomp_not
 void intercept_on_release(struct child *child);
 /* Sends the stop signal; then the held calls fail, so that the worker handles the signal. */
 bool intercept_on_stop(struct child *child, int signal);
-/* Kills a worker whose call was held by a nclust that is gone: nobody can answer the call. */
+/* Kills a worker whose call was held by an nclust that is gone: nobody can answer the call. */
 void gate_adopt(const struct child *child);
 
 #endif

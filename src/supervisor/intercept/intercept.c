@@ -365,8 +365,8 @@ static void intercept_on_gone(struct child *child)
 /*
  * The socket that nclust has put into the worker's table has taken the place of another descriptor,
  * and the thread that closes that descriptor hangs, with the lock of its trap
- * (seccomp_do_user_notification() of the kernel).  Who answers calls of the trap, or only polls it,
- * would wait for the lock: so the trap leaves the epoll set, and a child closes it.
+ * (seccomp_do_user_notification() of the kernel).  To answer a call of the trap, or only to poll
+ * it, would wait for the lock: so the trap leaves the epoll set, and a child closes it.
  */
 void intercept_kill_hung(struct child *child)
 {

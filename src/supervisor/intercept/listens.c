@@ -40,7 +40,7 @@
 #define LOOK_WAIT (50 * MSEC)
 /* Idle is a worker that uses less than this part of a CPU. */
 #define IDLE_PART 20
-/* A worker that does not listen is looked at so often at most. */
+/* The most looks at a worker that has bound, unless something is still expected of it. */
 #define LOOKS_MAX 100
 #define LOOK_THREADS 64        /* most threads of a worker that are looked at */
 #define LOOK_SLICE (20 * MSEC) /* most time for that, and for looks in a turn */
@@ -226,7 +226,7 @@ static void log_missing(struct child *child, nsec_t now)
 		(int)child->pid, text, child->listening.expected_of);
 }
 
-/* Is it still not ready, by another sign? */
+/* Is the worker not ready yet, not even by another sign? */
 static bool is_starting(const struct child *child)
 {
 	return child_view(child).state == SLOT_STARTING;

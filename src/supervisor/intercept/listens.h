@@ -28,7 +28,7 @@ void listens_bound(struct child *child, pid_t thread);
  * the call waits (gate.h).  If no worker listens, this call makes it ready. */
 bool listens_keep_udp(struct child *child, const struct seccomp_notice *notice);
 /* The worker was released: is it ready by what it has bound before?  `waited`: in a call, which may
- * have been a bind(2) of UDP.  Other workers may listen by now, so that it is not enough. */
+ * have been a bind(2) of UDP.  If another worker has a TCP port by now, that is not enough. */
 void listens_look(struct child *child, bool waited);
 
 /* A worker was started: notes the addresses on which it has to listen. */

@@ -63,7 +63,7 @@ struct intercept {
 	bool own_filter_told;
 	struct trapped_call *calls; /* all that are not answered, in the order of the calls */
 	struct trapped_call **calls_end;
-	ev_timer answer_timer; /* never armed; fed when a call was received */
+	ev_timer answer_timer; /* fed when a call was received; armed if calls are left */
 	ev_timer ready;        /* the earliest listening_by, or other look */
 };
 

@@ -633,8 +633,8 @@ static void examine_socket(struct examining *e)
 	e->known = true;
 }
 
-/* In that child, which shares nclust's memory: is it the first bind of an address, and is nothing
- * else to be decided? */
+/* In the child that examines the call, which shares nclust's memory: is it the first bind of an
+ * address, and is nothing else to be decided? */
 static bool is_simple(struct takeover *t)
 {
 	return t->remote->inside && !t->remote->as_user && vfork_is_shared() && t->key.port != 0 &&

@@ -12,15 +12,15 @@
 struct leadership {
 	int fd;          /* of the file that is locked; -1: not made yet */
 	uint64_t serial; /* of the worker that was told to lead; 0: none was */
-	bool blocked;    /* by our own lock: a worker of an earlier nclust may
-			    lead by another file, which is not known */
-	uint64_t held;   /* by the keeper */
-	nsec_t refused;  /* since when nobody can lead; 0: no; -1: it was said */
+	/* nclust itself has the lock, because a worker of an earlier nclust may lead by another file. */
+	bool blocked;
+	uint64_t held;  /* its id, if the keeper holds it; or 0 */
+	nsec_t refused; /* since when no worker can lead; 0: one can; -1: that was reported */
 };
 
 /* Of a worker.  It is in struct child. */
 struct leading {
-	int fd; /* the description that it has, too; -1: it has none */
+	int fd; /* a duplicate of its descriptor of the file; -1: nclust has none */
 };
 
 /* Of the instance.  It is in struct supervisor. */

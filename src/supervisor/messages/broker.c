@@ -28,7 +28,7 @@
 #define READ_LEAST 2048U
 #define FANOUT_FREE 8U
 #define LINE_MOST (CHANNEL_LINE_MAX + NATSWIRE_MORE)
-/* The process ends by itself when nclust does. */
+/* How long nclust's end waits for the process, which ends by itself then. */
 #define ENDING_MS 1000
 /* The least time between two reports of messages that come too fast. */
 #define TELL_EACH (10 * SECOND)

@@ -35,8 +35,8 @@ const struct estate_cluster *previous_cluster(const struct previous *h, const ch
  * process of `user` (uid + 1; 0: any user of workers) is believed.  1; 0: the process is no worker
  * of this instance, or must not be read; -1 and errno: not known. */
 int remains_serial(struct supervisor *sup, pid_t pid, uint32_t user, uint64_t *serial);
-/* End workers that are not taken over, and their leftovers: SIGTERM, then SIGKILL, within three
- * seconds.  Returns their number. */
+/* End workers that are not taken over, and their leftovers: SIGTERM, then SIGKILL, in at most three
+ * seconds for each search.  Returns their number. */
 unsigned remains_end(struct supervisor *sup, struct previous *h);
 /* The pid of any process that looks like a worker of this instance, or 0. */
 pid_t remains_find(struct supervisor *sup);

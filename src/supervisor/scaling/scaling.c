@@ -24,7 +24,7 @@
 #define MEASURE_SLICE MSEC
 #define TREE_MOST 64
 #define MEASURED_WITHIN (9 * SCALE_LOOK / 10)
-/* With more listeners, and workers, the looks find the first client: nothing is watched. */
+/* More sockets are watched only if the cluster may sleep: looks find the first client. */
 #define WATCHED_MOST 64
 
 /* A worker's CPU time at the last look at the worker. */

@@ -485,7 +485,7 @@ bool group_has_queue(const struct listener *l, const struct listener_socket *soc
 }
 
 /* How often the kernel has repeated the SYN-ACK of a handshake that began `span` ago: after 1, 3,
- * 7, 15 and 31 s, each up to a quarter late. */
+ * 7, 15 and 31 s.  The kernel's timers may be late by an eighth. */
 static unsigned retries_since(nsec_t span)
 {
 	unsigned retries = 0;

@@ -38,14 +38,14 @@ int group_listen(const struct listener *l, unsigned lane, int backlog);
 void group_revived(struct listener *l, int fd);
 /* A server opens SO_REUSEPORT sockets itself: stop steering, the kernel's hash chooses. */
 void group_give_up(struct listener *l);
-/* Close all sockets but l->fd, for ever: this address is not steered any more. */
+/* Close all sockets but l->fd, and steer no more connections at this address. */
 void group_forget(struct listener *l);
 
 /* ---- for steering ---- */
 
 /* The socket of the workers of that lane; NULL: l->fd is the only one. */
 struct listener_socket *group_socket(const struct listener *l, unsigned lane);
-/* The socket that no other lane has; NULL: there is none. */
+/* The socket that was opened for that lane; NULL: there is none. */
 struct listener_socket *group_own(const struct listener *l, unsigned lane);
 /* Add a socket that has just joined the kernel's group, in the last place.  NULL: out of memory. */
 struct listener_socket *group_add(struct listener *l, int fd, unsigned lane);

@@ -15,11 +15,11 @@ void heal_fini(struct supervisor *sup);
 void heal_watch(struct listener *l);     /* does nothing if it is watched already */
 void heal_listening(struct listener *l); /* it has begun to listen: watch it */
 void heal_forget(struct listener *l);    /* before its descriptor is closed */
-/* Do not watch the listener for that time. */
+/* Do not watch the listener for that time; then look at it again. */
 void heal_rest(struct listener *l, nsec_t span);
 /* Report what a worker has done to the listener: `text` once a minute at most. */
 void heal_tell(struct listener *l, const char *text);
-/* The same for one more socket of the listener (group.h). */
+/* Watch one more socket of the listener (group.h); stop watching it. */
 void heal_watch_also(struct listener *l, int fd);
 void heal_forget_also(const struct listener *l, int fd);
 

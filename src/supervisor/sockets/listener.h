@@ -24,7 +24,8 @@ size_t listeners_slots(const struct listener_set *set);
 uint32_t listeners_slot(const struct listener_set *set, size_t at);
 /* The n-th listener of that slot, in the order of `listen`; NULL: there is none. */
 struct listener *listeners_at(const struct listener_set *set, uint32_t slot, size_t n);
-/* Open what a set of the service lacks for so many slots.  -1 and `err`: nothing has changed. */
+/* Open what a set of the service lacks for so many slots, and take nothing of other services.  -1
+ * and `err`: nothing has changed. */
 int listeners_grow(struct listener_set *set, const struct cluster_settings *settings, size_t slots,
 	const struct service *service, struct error *err);
 /* Release what slots from `slots` on have for themselves alone. */

@@ -57,7 +57,7 @@ struct listener {
 	struct address address;
 	int fd;
 	bool left_over; /* taken over from an nclust that was killed */
-	bool made;      /* nclust has bound it; false: it was passed to nclust */
+	bool made;      /* nclust has bound it; false: it was passed to nclust, or a worker has */
 	struct socket_file file;
 	struct socket_facts facts;
 	nsec_t healed_at;   /* when nclust last reported that a worker had harmed it */
@@ -82,7 +82,7 @@ struct listener {
 	bool has_key; /* TCP or UDP */
 	struct socket_key key;
 	uint64_t inode;
-	struct socket_options *asked; /* heap: options that its last worker had set */
+	struct socket_options *asked; /* heap: options that its last worker had set; or NULL */
 	bool learned;                 /* a worker has bound it, and no setting named it */
 	unsigned bit;                 /* learned: its bit in listening.uses */
 	unsigned workers;             /* learned: how many workers have it */

@@ -43,8 +43,8 @@
 
 /* A logger that takes no packet within this time hangs, and is replaced. */
 #define LOGGER_PATIENCE_MS 100
-/* After a pipe was readable nclust waits LOGGER_LOOK, and then asks the logger whether it lives,
- * which it must answer within LOGGER_ANSWERS_IN seconds. */
+/* LOGGER_LOOK after a pipe was readable nclust asks the logger whether it lives, looks for the
+ * answer each second, and kills the logger at the first look after LOGGER_ANSWERS_IN seconds. */
 #define LOGGER_LOOK (2 * SECOND)
 #define LOGGER_ANSWERS_IN 4
 /* A killed logger ends within this time, unless it hangs in the kernel. */

@@ -26,8 +26,8 @@ struct child *child_serve(
  * command and descriptors. */
 void child_plan(struct supervisor *sup, struct spawn_plan *plan, const struct recipe *r);
 
-/* The settings of the worker's generation.  NULL: the core has dropped them, because the worker is
- * being replaced. */
+/* The settings of the worker's generation: those in force, or those that it was started with.
+ * NULL: the core has dropped them, because the worker is being replaced. */
 const struct cluster_settings *child_settings(const struct child *child);
 /* Make the child of a living worker of an earlier nclust; takes over the pidfd.  NULL: out of
  * memory, or the slot is full. */
@@ -55,7 +55,7 @@ void child_ended(struct child *child);
 void child_over(struct child *child);
 
 /* For an upgrade (carried.h): make an empty child; put it into its slot when it is filled (-1: the
- * slot is full); watch it again. */
+ * slot is full, or its pid is another child's); watch it again. */
 struct child *child_new(struct service *service);
 int child_settle(struct child *child);
 void child_resume(struct child *child);

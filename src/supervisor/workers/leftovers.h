@@ -11,8 +11,8 @@
  * leftover gets the signal once, and the rest of stop-timeout; the worker has ended when no
  * leftover lives.
  *
- * A main process with a handler may have passed the signal on, and many programs end at once if
- * they get it twice: then leftovers get the signal at half of stop-timeout.
+ * A main process that did not die of the signal may have passed it on, and many programs end at
+ * once if they get it twice: then leftovers get the signal at half of stop-timeout.
  */
 
 /* The main process is about to get a stop signal. */

@@ -41,7 +41,7 @@ const char *recipe_env(const struct recipe *r, const char *key);
 int recipe_candidates(
 	struct strings *to, const struct recipe *r, const char *name, struct error *err);
 
-/* The path of a candidate as the worker sees it: in the worker's directory, below its root. */
+/* The path by which nclust finds a candidate: below the worker's root, in its directory. */
 void recipe_path(const struct recipe *r, const char *candidate, char to[PATH_MAX]);
 
 /* Check before a start or reload that a recipe can be made of these settings, and that nclust has

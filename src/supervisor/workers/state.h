@@ -64,7 +64,7 @@ struct logger {
 	struct role_life life;
 	bool taken;     /* the logger of an earlier nclust, which still writes where that one did */
 	bool copies;    /* this logger knows LOGWIRE_COPY */
-	bool remembers; /* this logger sent LOGWIRE_CAN_REMEMBER */
+	bool remembers; /* this logger writes slotlogs */
 	uint64_t last_log;     /* the highest number of a slotlog so far */
 	bool routes;           /* this logger knows LOGWIRE_ROUTE */
 	bool no_pty;           /* the last pseudo-terminal could not be opened */
