@@ -177,7 +177,7 @@ void evidence_on_status(struct json_writer *w, const struct service *service)
 
 	json_put_text(w, "balance", balance_of(service));
 	if (error != 0) {
-		snprintf(text, sizeof(text), "the settings ask for another way: %s",
+		snprintf(text, sizeof(text), "the kernel refuses what the settings ask for: %s",
 			strerror(error));
 		json_put_text(w, "balance_why", text);
 		return;
