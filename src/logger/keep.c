@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/turn.h"
 #include "os/descriptors.h"
 #include "os/socket/socket.h"
 
@@ -20,7 +21,6 @@
 #define GRACE 5.0
 #define LOOK 10.0
 #define PATIENCE_MS 1000 /* for the next supervisor to take a packet */
-#define DEATHS_A_TURN 64
 
 /* ---- the list ---- */
 
@@ -198,8 +198,8 @@ static void look_who_lives(struct keep *k)
 
 static void on_death(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-	struct epoll_event events[DEATHS_A_TURN];
-	int count = epoll_wait(watcher->fd, events, DEATHS_A_TURN, 0);
+	struct epoll_event events[TURN_ITEMS];
+	int count = epoll_wait(watcher->fd, events, TURN_ITEMS, 0);
 
 	(void)loop;
 	(void)revents;

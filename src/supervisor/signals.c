@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "base/turn.h"
 #include "os/pidfd.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/capture.h"
@@ -24,8 +25,6 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-
-#define SIGNALS_A_TURN 32
 
 /* ---- one cluster ---- */
 
@@ -249,7 +248,7 @@ static bool can_be_watched(int fd)
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct supervisor *sup = watcher->data;
-	struct signalfd_siginfo infos[SIGNALS_A_TURN] untouched;
+	struct signalfd_siginfo infos[TURN_ITEMS] untouched;
 	ssize_t got = read(watcher->fd, infos, sizeof(infos));
 	char name[16];
 	bool hup = false;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "base/turn.h"
 #include "os/affinity.h"
 #include "os/clock.h"
 #include "os/privilege.h"
@@ -60,9 +61,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* After this time no other worker is started in a turn: a start takes 0.4 ms, in which clients
- * wait. */
-#define TURN_BUDGET (2 * MSEC)
 /* If nclust wakes so late, nclust itself or the machine was stopped. */
 #define LATE (1 * SECOND)
 /* The OOM killer should prefer a worker to nclust (oom_score_adj is -1000..1000): nclust lowers its
@@ -105,7 +103,7 @@ static void tick_services(struct supervisor *sup)
 {
 	struct turn *turn = &sup->turn;
 	nsec_t now = clock_now();
-	nsec_t until = (turn->woke != 0 ? turn->woke : now) + TURN_BUDGET;
+	nsec_t until = (turn->woke != 0 ? turn->woke : now) + TURN_SPAN;
 	nsec_t begun;
 	size_t idle = 0;
 

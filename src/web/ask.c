@@ -4,6 +4,7 @@
 #include "base/buffer.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "base/turn.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
 
@@ -13,7 +14,6 @@
 #include <unistd.h>
 
 #define READ_SIZE (64U * 1024)
-#define READS_A_TURN 16
 
 /* All our requests have this id: nclust's answers begin like this. */
 #define ID "1"
@@ -81,7 +81,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)revents;
 	/* events are read a little at a time, so that guests can keep up */
-	for (int i = ask->under_way ? 0 : READS_A_TURN - 1; i < READS_A_TURN && got > 0; i++) {
+	for (int i = ask->under_way ? 0 : TURN_ITEMS - 1; i < TURN_ITEMS && got > 0; i++) {
 		const char *line;
 		size_t len;
 

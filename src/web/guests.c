@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "web/inside.h"
+#include "base/turn.h"
 
 #include "os/clock.h"
 #include "os/memory.h"
@@ -8,7 +9,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ACCEPTS_A_TURN 16
 /* How long a guest may take for its request, and for reading the answer. */
 #define ASKING_MAX (5 * SECOND)
 #define READING_MAX (60 * SECOND)
@@ -131,7 +131,7 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 	(void)revents;
 	if (!ev_is_active(&web->sweep))
 		ev_timer_again(loop, &web->sweep);
-	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+	for (int i = 0; i < TURN_ITEMS; i++) {
 		socklen_t len = sizeof(from);
 		int fd = accept4(
 			watcher->fd, (struct sockaddr *)&from, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "base/turn.h"
 #include "os/clock.h"
 #include "protocol/exposition.h"
 #include "protocol/httpanswer.h"
@@ -29,7 +30,6 @@
 #define GAP_MOST (3 * SECOND)
 #define ANSWER_MAX (512U * 1024)
 #define ALL_MAX (4U * 1024 * 1024)
-#define READS_A_TURN 8
 #define TOO_MUCH "all workers together sent over 4 MiB, and this one the most"
 #define RESERVED "nclust_" /* prefix of nclust's own metrics */
 #define OURS RESERVED "worker_scrape_"
@@ -214,7 +214,7 @@ static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
 	(void)loop;
 	(void)revents;
 	for (int i = 0;
-		i < READS_A_TURN && got > 0 && why == NULL && v->http.state != HTTPANSWER_WHOLE;
+		i < TURN_ITEMS && got > 0 && why == NULL && v->http.state != HTTPANSWER_WHOLE;
 		i++) {
 		got = recv(watcher->fd, data, sizeof(data), MSG_DONTWAIT);
 		if (got > 0)

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/turn.h"
 #include "os/clock.h"
 #include "os/socket/socket.h"
 #include "supervisor/common/foreign.h"
@@ -22,8 +23,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The most time for starts in a turn, because clients and signals wait meanwhile. */
-#define TURN_BUDGET (3 * MSEC)
 /* If there was no descriptor or process left, nclust accepts again after this time, or when a
  * process of the cluster has ended. */
 #define PAUSE (100 * MSEC)
@@ -240,7 +239,7 @@ static bool accept_one(struct accepting *a, size_t index)
 
 static void accept_some(struct accepting *a, size_t index)
 {
-	nsec_t until = clock_now() + TURN_BUDGET;
+	nsec_t until = clock_now() + TURN_SPAN;
 
 	while (has_room(a) && accept_one(a, index))
 		if (clock_now() > until)

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/common/childset.h"
+#include "base/turn.h"
 
 #include "supervisor/common/part.h"
 #include "supervisor/common/timer.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
-
-#define EVENTS_A_TURN 64
 
 static void call_readable(const struct epoll_event *event)
 {
@@ -21,7 +20,7 @@ static void call_readable(const struct epoll_event *event)
 
 static void on_wake(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-	struct epoll_event events[EVENTS_A_TURN];
+	struct epoll_event events[TURN_ITEMS];
 	struct supervisor *sup = watcher->data;
 	struct eventset *set = &sup->childset.set;
 	int count;
@@ -29,7 +28,7 @@ static void on_wake(struct ev_loop *loop, ev_io *watcher, int revents)
 	if (io_failed(loop, &sup->childset.again, watcher, revents))
 		return;
 	eventset_take(set);
-	count = epoll_wait(set->set, events, EVENTS_A_TURN, 0);
+	count = epoll_wait(set->set, events, TURN_ITEMS, 0);
 	for (int i = 0; i < count; i++)
 		call_readable(&events[i]);
 	eventset_arm(set);

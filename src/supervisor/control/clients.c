@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "base/turn.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/socket/socket.h"
@@ -34,10 +35,7 @@
 /* An answer takes several turns of the loop, and calls of workers may make each turn
  * long: so clients come first. */
 #define BEFORE_WORKERS 1
-#define ACCEPTS_A_TURN 16
 #define READ_SIZE 8192
-#define LINES_A_TURN 16
-#define READERS_A_TURN (2 * MSEC)
 #define SLICES_A_TURN 3 /* of one client: none, that of a status, and that of its events */
 /* While more than this is unsent, no slice of a status is made. */
 #define SLICE_LOW (64U * 1024)
@@ -290,7 +288,7 @@ static void await_line(struct client *c)
 /* Run the buffered requests, as long as the client reads the answers. */
 static void run_lines(struct client *c, nsec_t until)
 {
-	for (int i = 0; i < LINES_A_TURN && c->state == CLIENT_IDLE && c->in.len > 0 &&
+	for (int i = 0; i < TURN_ITEMS && c->state == CLIENT_IDLE && c->in.len > 0 &&
 		c->out.len < SLICE_LOW && (i == 0 || clock_now() < until);
 		i++) {
 		char *end = memchr(c->in.data, '\n', c->in.len);
@@ -386,7 +384,7 @@ static bool is_its_turn(struct client *c)
 		all->spent = 0;
 	all->turn = turn;
 	c->waits_in = 0;
-	if (all->spent < READERS_A_TURN && !is_later(c, turn))
+	if (all->spent < TURN_SPAN && !is_later(c, turn))
 		return true;
 	c->waits_in = turn;
 	return false;
@@ -645,7 +643,7 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 		return;
 	}
 	keep_reserve(all->sup);
-	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+	for (int i = 0; i < TURN_ITEMS; i++) {
 		int fd = accept4(watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd == -1) {

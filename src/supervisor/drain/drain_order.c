@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/clock.h"
+#include "base/turn.h"
 #include "supervisor/drain/drain_inside.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/common/kind.h"
 
 /* Looks for idle workers, which a rollout drains first because that is quick. */
-
-/* A look at a worker takes 50 us and more, and clients wait meanwhile. */
-#define ORDER_BUDGET (2 * MSEC)
 
 static struct child *only_worker_in(const struct service *service, uint32_t slot)
 {
@@ -31,7 +29,7 @@ static bool needs_order(const struct service *service, const struct rollout_view
 
 void drain_on_choose(struct service *service)
 {
-	nsec_t until = clock_now() + ORDER_BUDGET;
+	nsec_t until = clock_now() + TURN_SPAN;
 	struct rollout_view rollout = cluster_view_rollout(service->core);
 	bool busy = true;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/turn.h"
 #include "os/clock.h"
 #include "os/socket/reuseport.h"
 #include "supervisor/common/part.h"
@@ -23,9 +24,6 @@
  * Opens a second socket at a listener's address, for successors of workers that cannot be taken off
  * the first (drain.h): the new generation of a rollout, or the successor of a single worker.
  */
-
-/* A look at a worker takes 50 us and more; clients wait meanwhile. */
-#define STAY_BUDGET (2 * MSEC)
 
 /* ---- who has it ---- */
 
@@ -302,7 +300,7 @@ static bool is_stubborn(const struct service *service)
  * not take all of them alone. */
 static bool most_clients_stay(const struct service *service)
 {
-	nsec_t until = clock_now() + STAY_BUDGET;
+	nsec_t until = clock_now() + TURN_SPAN;
 	unsigned workers = 0;
 	unsigned stay = 0;
 	struct child *child;

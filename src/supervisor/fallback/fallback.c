@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "base/turn.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/pidfd.h"
@@ -34,7 +35,6 @@
 /* Retry-After, if no time is known, and if no worker is to come. */
 #define WAIT 1
 #define WAIT_LONG 30 /* seconds */
-#define COUNTS_A_TURN 64
 /* A process that has not answered for so long is killed. */
 #define HANGS (1 * SECOND)
 
@@ -327,7 +327,7 @@ static void read_counts(struct supervisor *sup)
 	struct fallback *f = &sup->fallback;
 	struct responder_count count;
 
-	for (int n = 0; n < COUNTS_A_TURN; n++) {
+	for (int n = 0; n < TURN_ITEMS; n++) {
 		ssize_t got = recv(f->channel, &count, sizeof(count), MSG_DONTWAIT);
 
 		if (got == 0)

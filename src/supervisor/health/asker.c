@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/health/asker.h"
+#include "base/turn.h"
 
 #include "os/clock.h"
 #include "supervisor/common/timer.h"
@@ -7,8 +8,6 @@
 
 #include <stdlib.h>
 
-/* The most time for looks in a turn. */
-#define SLICE (2 * MSEC)
 /* If the timer comes later than that, nclust itself stood still. */
 #define LATE (500 * MSEC)
 
@@ -52,7 +51,7 @@ static void look_at_workers(struct asker *a, nsec_t now)
 	while ((child = child_next(&a->walk)) != NULL) {
 		if (a->kind->wants(child))
 			a->wait = nsec_min(a->wait, a->kind->look(child, now));
-		if (clock_now() > now + SLICE) {
+		if (clock_now() > now + TURN_SPAN) {
 			asker_arm(a, 0);
 			return;
 		}

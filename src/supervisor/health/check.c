@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/log.h"
 #include "base/text.h"
+#include "base/turn.h"
 #include "os/look/awaits.h"
 #include "os/clock.h"
 #include "supervisor/health/away.h"
@@ -30,8 +31,6 @@
 #define WAIT_PAUSED (1 * SECOND)
 /* A worker is away for at least so long, because a busy machine may give it no CPU. */
 #define AWAY_LEAST (1 * SECOND)
-/* The most time in a turn for looking at workers that take no connection. */
-#define SLICE (2 * MSEC)
 
 struct checker {
 	struct volley volley;
@@ -278,7 +277,7 @@ static void fail_silent_workers(struct checker *c, const char *text)
 static bool find_silent_workers(struct checker *c, nsec_t now)
 {
 	nsec_t from = c->volley.quiet_since;
-	nsec_t until = clock_now() + SLICE;
+	nsec_t until = clock_now() + TURN_SPAN;
 	struct child *child;
 
 	if (c->looks_from != from) {
@@ -363,7 +362,7 @@ static void look_if_away(
 
 static void look_for_away(struct checker *c)
 {
-	nsec_t until = clock_now() + SLICE;
+	nsec_t until = clock_now() + TURN_SPAN;
 	struct child *child;
 
 	for_each_child (child, children_of(c->volley.asker.service)) {

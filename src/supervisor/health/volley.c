@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "base/turn.h"
 #include "os/clock.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/registry.h"
@@ -22,9 +23,6 @@
  * the request meanwhile, and may serve one client at a time. */
 #define STEP_FIRST (1 * MSEC)
 #define STEP_MOST (16 * MSEC)
-/* The most time in a turn for finding who has taken a connection, and for workers that take
- * none. */
-#define SLICE (2 * MSEC)
 /* While nclust waits for an answer, it wakes so often within check-timeout, to see whether it gets
  * the CPU itself. */
 #define WAKES 8
@@ -420,7 +418,7 @@ static bool find_at_cursor(struct volley *v, nsec_t until)
 static bool find_owners(struct volley *v)
 {
 	const struct service *s = v->asker.service;
-	nsec_t until = clock_now() + SLICE;
+	nsec_t until = clock_now() + TURN_SPAN;
 	uint64_t inodes[VOLLEY_MAX];
 
 	if (list_taken(v, inodes) == 0 || give_to_only(v, inodes)) {
@@ -603,7 +601,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	asker_late(&v->asker, v->due, clock_now());
 	now = volley_time(v);
-	v->look_until = clock_now() + SLICE;
+	v->look_until = clock_now() + TURN_SPAN;
 	for (size_t i = 0; i < VOLLEY_MAX && v->settings != NULL; i++) {
 		struct asking *a = &v->asks[i];
 

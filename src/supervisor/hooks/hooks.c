@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "base/turn.h"
+#include "os/clock.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/hooks/helper.h"
 #include "supervisor/common/news.h"
@@ -14,8 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Each start costs as much as that of a worker, and clients wait meanwhile. */
-#define STARTED_A_TURN 4
 /* When all else has ended, hooks may still run for this time. */
 #define LAST_MOMENT (2 * SECOND)
 
@@ -156,9 +156,9 @@ static void add_running(struct hooks *hooks, struct hook_run *run)
 static void start_some(struct supervisor *sup)
 {
 	struct hooks *hooks = sup->commands.hooks;
+	const nsec_t until = clock_now() + TURN_SPAN;
 
-	for (int i = 0; i < STARTED_A_TURN && hooks->head != NULL && hooks->running < HOOKS_AT_ONCE;
-		i++) {
+	while (hooks->head != NULL && hooks->running < HOOKS_AT_ONCE && clock_now() < until) {
 		struct hook_run *run = hooks->head;
 
 		hooks->head = run->next;

@@ -2,6 +2,7 @@
 #include "supervisor/node/node_inside.h"
 
 #include "base/scope.h"
+#include "base/turn.h"
 #include "os/clock.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
@@ -23,9 +24,8 @@
  * connection that it has accepted (maxConnections).
  */
 
-/* How often nclust accepts in a turn of the loop; and how many connections at a time from a socket
- * that workers have, too, because each time requires a child process. */
-#define ACCEPTS_A_TURN 64
+/* How many connections nclust accepts at a time from a socket that workers have, too, because each
+ * time requires a child process. */
 #define ACCEPTS_AT_ONCE 8
 /* The pause after a lack of descriptors or memory; and the pause of a worker that refused a
  * connection, or has no descriptor for it: else nclust would offer it thousands a second. */
@@ -145,7 +145,7 @@ static bool accept_and_give(struct node_server *s)
 	int fds[ACCEPTS_AT_ONCE];
 	int count = 1;
 
-	for (int i = 0; i < ACCEPTS_A_TURN && count > 0; i++) {
+	for (int i = 0; i < TURN_ITEMS && count > 0; i++) {
 		if (!give_waiting(s))
 			return false;
 		count = accept_some(s->listener, fds);

@@ -2,6 +2,7 @@
 #include "supervisor/scaling/scaling.h"
 
 #include "base/log.h"
+#include "base/turn.h"
 #include "os/clock.h"
 #include "os/process.h"
 #include "os/socket/sockdiag.h"
@@ -20,8 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A look reads the CPU time of workers for so long; the next look goes on with the next workers. */
-#define MEASURE_SLICE MSEC
 #define TREE_MOST 64
 #define MEASURED_WITHIN (9 * SCALE_LOOK / 10)
 /* More sockets are watched only if the cluster may sleep: looks find the first client. */
@@ -251,7 +250,7 @@ static void measure_workers(struct scaling *a, struct load *l)
 			sum += (uint64_t)busy;
 			count++;
 		}
-		if (clock_now() > l->now + MEASURE_SLICE)
+		if (clock_now() > l->now + TURN_SPAN)
 			break;
 	}
 	if (child == NULL)

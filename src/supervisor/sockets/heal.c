@@ -2,6 +2,7 @@
 #include "supervisor/sockets/heal.h"
 
 #include "base/log.h"
+#include "base/turn.h"
 #include "os/clock.h"
 #include "os/socket/socket.h"
 #include "supervisor/common/allowance.h"
@@ -15,8 +16,6 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
-
-#define LISTENERS_A_TURN 8
 
 void heal_tell(struct listener *l, const char *text)
 {
@@ -98,14 +97,14 @@ static void heal_within_allowance(struct listener *l, nsec_t begun)
 static void on_hang_up(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	nsec_t begun = allowance_begin();
-	struct epoll_event events[LISTENERS_A_TURN];
+	struct epoll_event events[TURN_ITEMS];
 	struct eventset *set = watcher->data;
 	int count;
 
 	(void)loop;
 	(void)revents;
 	eventset_take(set);
-	count = epoll_wait(set->set, events, LISTENERS_A_TURN, 0);
+	count = epoll_wait(set->set, events, TURN_ITEMS, 0);
 	for (int i = 0; i < count; i++) {
 		heal_within_allowance(events[i].data.ptr, begun);
 		begun = allowance_begin();

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "base/turn.h"
 #include "os/clock.h"
 #include "os/descriptors.h"
 #include "os/fdpass.h"
@@ -53,7 +54,6 @@
 /* How long nclust waits at its end until the logger has emptied the pipes. */
 #define LOGGER_DRAINS (5 * SECOND)
 #define MOMENT_MS 100
-#define PACKETS_A_TURN 64
 #define DROPS_EACH (1 * MINUTE)
 
 static int start_logger(struct supervisor *sup);
@@ -504,7 +504,7 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 	struct fdpass_message m;
 
 	(void)revents;
-	for (int i = 0; i < PACKETS_A_TURN && watcher->fd != -1; i++) {
+	for (int i = 0; i < TURN_ITEMS && watcher->fd != -1; i++) {
 		if (fdpass_receive(watcher->fd, &p, sizeof(p), &m) != 1)
 			return;
 		for (size_t k = 0; k < m.fd_count; k++)

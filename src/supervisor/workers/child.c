@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/turn.h"
 #include "os/clock.h"
 #include "os/pidfd.h"
 #include "os/privilege.h"
@@ -38,7 +39,6 @@
 #define SPAWN_PATIENCE (1 * SECOND)
 #define SPAWN_PATIENCE_AGAIN (200 * MSEC)
 
-#define ENDS_A_TURN (2 * MSEC)
 #define SPARE_DESCRIPTORS 6
 
 /* ---- birth ---- */
@@ -53,15 +53,15 @@ static struct child **place_in_slot(struct service *service, uint32_t slot)
 	return NULL;
 }
 
-/* Stop after ENDS_A_TURN of a turn, because reaping can take up to 100 ms if much of a process'
- * /proc was read (REAPING_A_TURN); the pidfds of other workers stay readable. */
+/* Stop after TURN_SPAN of a turn, because reaping can take up to 100 ms if much of a process'
+ * /proc was read; the pidfds of other workers stay readable. */
 static void handle_exit(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 	uint64_t serial = child->serial;
 	nsec_t begun = clock_now();
 
-	if (sup->turn.ends >= ENDS_A_TURN)
+	if (sup->turn.ends >= TURN_SPAN)
 		return;
 	child_ended(child);
 	/* A tracer has to see the end first; SIGCHLD comes when it has (ptrace(2)). */

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "base/turn.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/process.h"
@@ -25,10 +26,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Datagrams of a worker in a turn: a worker that floods delays itself alone. */
-#define MESSAGES_A_TURN 16
-/* Time for messages of all workers in a turn: clients wait meanwhile. */
-#define HEARING_A_TURN (1 * MSEC)
 #define WATCHDOG_MAX (24 * HOUR)
 
 /* Is that time used up?  Other messages stay in their sockets until the next turn. */
@@ -40,7 +37,7 @@ static bool has_heard_enough(struct supervisor *sup)
 		turn->heard_in = ev_iteration(sup->loop);
 		turn->heard = 0;
 	}
-	return turn->heard >= HEARING_A_TURN;
+	return turn->heard >= TURN_SPAN;
 }
 
 static int watch_socket(struct child *child)
@@ -317,7 +314,7 @@ void readiness_drain(struct child *child)
 	struct said said;
 	struct fdpass_message m;
 
-	for (int i = 0; i < MESSAGES_A_TURN; i++) {
+	for (int i = 0; i < TURN_ITEMS; i++) {
 		if (child->life.notify == -1 || !peek_message(child, &said) ||
 			!take_message(child, &said, &m))
 			return;

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "base/turn.h"
 #include "os/cgroup.h"
 #include "os/clock.h"
 #include "os/environ.h"
@@ -33,10 +34,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define REAPED_A_TURN 64
-/* Reaping a process may take 10 ms if very many of its descriptors were looked at, because the
- * kernel drops each path below its /proc/PID/fd (proc_flush_pid()). */
-#define REAPING_A_TURN (20 * MSEC)
 /* Kill strays for so long: a process that forks and exits again and again is hit in the end. */
 #define KILLING_A_TURN (20 * MSEC)
 #define LOOKS_MOST 64
@@ -48,7 +45,6 @@
 
 /* The pause between two walks over the children: as long as SIGKILL takes to end a process, and so
  * long that walks take at most 5 % of the time. */
-#define LOOK_A_TURN (10 * MSEC) /* the time of a walk in one turn */
 #define LOOK_AGAIN (4 * MSEC)
 #define LOOK_SHARE 20
 /* The longest pause, while nothing happens. */
@@ -63,12 +59,14 @@ static bool is_known(const struct supervisor *sup, pid_t pid)
 		foreign_owns(sup, pid);
 }
 
-/* Reap a bounded number of exited processes; true: there may be more. */
+/* Reap a bounded number of exited processes; true: there may be more.  Reaping one may take 10 ms
+ * if very many of its descriptors were looked at, because the kernel drops each path below its
+ * /proc/PID/fd (proc_flush_pid()). */
 static bool reap_some(struct supervisor *sup)
 {
-	nsec_t until = clock_now() + REAPING_A_TURN;
+	nsec_t until = clock_now() + TURN_SPAN;
 
-	for (int i = 0; i < REAPED_A_TURN && clock_now() < until; i++) {
+	for (int i = 0; i < TURN_ITEMS && clock_now() < until; i++) {
 		pid_t pid = child_peek_any();
 		struct child *child;
 		struct job *job;
@@ -360,14 +358,14 @@ static void look_at_stray(struct supervisor *sup, pid_t pid, struct strays *s)
 	s->killed = true;
 }
 
-/* Go on with the walk for LOOK_A_TURN, because a dead worker may have left very many processes.
+/* Go on with the walk for TURN_SPAN, because a dead worker may have left very many processes.
  * True: the walk is complete. */
 static bool continue_look(struct supervisor *sup, struct strays *s)
 {
 	nsec_t begun = clock_now();
 	nsec_t now = begun;
 
-	while (s->at < s->count && now - begun < LOOK_A_TURN) {
+	while (s->at < s->count && now - begun < TURN_SPAN) {
 		look_at_stray(sup, s->list[s->at++], s);
 		now = clock_now();
 	}
