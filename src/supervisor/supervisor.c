@@ -219,8 +219,6 @@ int supervisor_loop_init(struct supervisor *sup, struct error *err)
 	ev_set_priority(&sup->turn.wake, EV_MAXPRI);
 	ev_check_start(sup->loop, &sup->turn.wake);
 	ev_init(&sup->turn.deadline, on_deadline);
-	/* the lowest priority, so that messages that came in time are handled before */
-	ev_set_priority(&sup->turn.deadline, EV_MINPRI);
 	channels_init(sup);
 	/* with a periodic watcher libev watches the clock by timerfd, and does not wake up each
 	 * minute to look at it */

@@ -277,9 +277,6 @@ static void leader_on_status(struct json_writer *w, const struct service *s)
 		return;
 	choose_leader((struct service *)(uintptr_t)s);
 	c = leader_of(s);
-	/* a reload has ended the leadership */
-	if (c == NULL && !cluster_settings(s->core)->leader)
-		return;
 	json_key(w, "leader");
 	if (c == NULL) {
 		json_nil(w);

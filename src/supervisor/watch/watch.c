@@ -199,20 +199,19 @@ static void start_process(struct watching *w)
 {
 	struct supervisor *sup = w->service->sup;
 	int pair[2];
-	const struct aside_plan plan = {
+	struct aside_plan plan = {
 		.work = run_watch,
 		.over = on_over,
 		.owner = w,
 		.patience = NSEC_NEVER,
 	};
-	struct aside_plan with = plan;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1) {
 		log_syserr("%s: watch: nothing is watched", w->service->name);
 		return;
 	}
-	with.keep = pair[1];
-	if (aside_begin(&w->job, sup, &with) == -1) {
+	plan.keep = pair[1];
+	if (aside_begin(&w->job, sup, &plan) == -1) {
 		log_syserr("%s: watch: nothing is watched", w->service->name);
 		fd_close(&pair[0]);
 	} else {

@@ -119,7 +119,7 @@ static void note_mates_ports(struct child *child)
 		first = false;
 		mates |= mate->listening.of_generation;
 	}
-	if (first && ports != NULL && child->slot < ports->slots)
+	if (first && child->slot < ports->slots)
 		mates = others & ~ports->formers[child->slot].ports;
 	child->listening.of_generation = mates;
 }
