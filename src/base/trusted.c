@@ -347,7 +347,7 @@ char *trusted_read(const char *path, size_t most, size_t *len, struct stat *st, 
 
 /* ---- directories ---- */
 
-/* Set the mode by fchmod(2), as the process's umask must not matter. */
+/* The process's umask takes no bits of the mode away. */
 static int make_directory(int dirfd, const char *name, mode_t mode)
 {
 	mode_t before = umask(0);

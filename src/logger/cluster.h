@@ -94,7 +94,7 @@ struct sink *cluster_sink(
 	struct clusters *all, struct cluster *c, struct route *route, uint32_t slot);
 /* Before `len` bytes of a pipe are put: note whether its worker writes little. */
 void cluster_begin_lines(struct clusters *all, struct source_pipe *pipe, size_t len);
-/* Before `len` bytes of a pipe are put: note whether its worker writes little. */
+/* Put bytes of a pipe to its cluster's files; an unfinished line is kept for the next call. */
 void cluster_put(struct clusters *all, struct source_pipe *pipe, const char *data, size_t len);
 /* No more data comes from the pipe, or not soon: put its unfinished line. */
 void cluster_end(struct clusters *all, struct source_pipe *pipe);

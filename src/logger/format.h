@@ -20,7 +20,7 @@ struct format_line {
 	size_t len;
 };
 
-/* An object with the members time, cluster, slot, pid, stream and message. */
+/* An object: time, cluster, slot, pid (if it is known), stream, goes_on (if true) and message. */
 void format_json(struct buffer *to, const struct format_line *l);
 /* https://systemd.io/JOURNAL_NATIVE_PROTOCOL */
 void format_journal(struct buffer *to, const struct format_line *l);

@@ -222,14 +222,14 @@ static void on_grace_over(struct ev_loop *loop, ev_timer *timer, int revents)
 	give_up(timer->data);
 }
 
-/* Look up the socket on which a supervisor calls, by inode and time, because an
- * inode's number may be used again. */
+/* Look up the file of the socket on which the next supervisor calls. */
 static int look_at_place(const struct keep *k, struct stat *st)
 {
 	return fstatat(k->dir, LOGWIRE_KEEPER, st, AT_SYMLINK_NOFOLLOW);
 }
 
-/* Has a supervisor that could not reach this keeper made another one? */
+/* Has a supervisor that could not reach this keeper made another one?  The time is compared, too,
+ * because an inode's number may be used again. */
 static bool is_anothers(const struct keep *k)
 {
 	struct stat st;

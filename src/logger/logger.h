@@ -10,8 +10,8 @@
  * protocol/logwire.h) on descriptor 3, stdout and stderr the supervisor's.  The logger
  * owns nothing that matters: the supervisor keeps the pipes' read ends too, and starts
  * another logger when this one dies.  The logger ends when the channel is closed and
- * every pipe is at its end (bounded: 2 s).  Started as root it becomes `user`, who is
- * no worker's.  Returns the exit status.
+ * every pipe is at its end (bounded: 2 s).  Started as root it becomes `user`, which
+ * no worker has.  Returns the exit status.
  *
  * A line is "web.2 | line"; bytes of a line beyond 8 KiB follow as "web.2 + rest".
  * The output of a worker that is added with LOGWIRE_COPY is copied byte for byte, and

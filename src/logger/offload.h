@@ -58,7 +58,7 @@ struct offload {
 	void (*goes_on)(void *owner, const struct offload_call *call);
 };
 
-/* -1 and errno.  The caller has set `owner` and `goes_on`. */
+/* -1 and errno.  The caller sets `owner` and `goes_on`. */
 int offload_init(struct offload *o, struct ev_loop *loop);
 /* Allowed only if no thread was ever made. */
 void offload_fini(struct offload *o);

@@ -26,7 +26,7 @@ struct logger {
 	struct ev_io channel;
 	struct ev_io answers; /* the channel again, while it takes no more */
 	/*
-	 * Pipes with data, by epoll sets of our own.  The supervisor has the
+	 * Pipes with data, by an epoll set of our own.  The supervisor has the
 	 * pipes open too, so that closing ours does not take them out of a set,
 	 * and libev relies on that: a closed one would go on being reported, and
 	 * libev would build its set anew each time.

@@ -145,7 +145,7 @@ void sink_goes_on(struct sink *o, const struct offload_call *call);
 /* ---- between the engine (sink.c) and the writer of files (sink_file.c) ---- */
 
 ev_tstamp sink_now(const struct sink *o);
-/* Are there bytes in `out`? */
+/* Are there bytes in `out`?  If there were none, those of `in` are there now. */
 bool sink_has_more(struct sink *o);
 /* So many bytes of `out` are written. */
 void sink_note_taken(struct sink *o, size_t len);

@@ -12,7 +12,7 @@
 
 #define LATE_MOST ((size_t)1024 * 1024) /* an endless line is cut then */
 #define ASK_AGAIN 1.0
-#define ASK_DOUBLED 4       /* times that the pause doubles: 8 s */
+#define ASK_DOUBLED 4       /* failures until the pause, which doubles, is 8 s */
 #define ROTATE_LEAST 0.02   /* seconds from one rotation to the next */
 #define ASK_UNANSWERED 10.0 /* the supervisor may have been killed */
 #define ROTATE_AGAIN 60.0
@@ -84,7 +84,7 @@ static void take_facts(struct sink *o, const char *text)
 	o->later.dev = facts[3];
 }
 
-/* The pause before the next try, as each failed one is logged. */
+/* The pause before the next try: it grows, because each failed try is logged. */
 static ev_tstamp again_in(struct sink *o)
 {
 	o->failures += o->failures < ASK_DOUBLED;
@@ -134,7 +134,7 @@ static bool awaits_next(const struct sink *o)
 		sink_now(o) < o->ask_again - ASK_UNANSWERED + NEXT_PATIENCE;
 }
 
-/* Or the next rotation is due too soon. */
+/* The next file has been asked for, or it is too soon for the next rotation. */
 bool sink_file_is_put_off(const struct sink *o)
 {
 	return awaits_next(o) || (is_due(o) && !o->asked && o->failures == 0);
@@ -166,12 +166,12 @@ bool sink_file_is_ready(struct sink *o)
 	return o->file.fd != -1 && !awaits_next(o) && sink_has_more(o);
 }
 
-/* How much is to be written before the file changes, or is full, or of all. */
+/* How much to write at once: all, or up to the line with which this file is full or is left. */
 static size_t next_write(const struct sink *o)
 {
 	const char *data = o->out.data + o->head;
 	size_t len = o->out.len - o->head;
-	size_t from = 0; /* offset of the first newline after that */
+	size_t from = 0; /* the write ends with the line that has this byte */
 	const char *end;
 
 	if (o->later.fd == -1)

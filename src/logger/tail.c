@@ -90,7 +90,7 @@ static size_t clean_line(char to[TAIL_TEXT], const char *line, size_t len)
 	return text_escape(to, TAIL_TEXT, plain, len);
 }
 
-/* The length that tail_text() would return now. */
+/* The length of the kept lines as tail_text() joins them; *count: how many lines these are. */
 static size_t text_length(const struct tail *tail, size_t *count)
 {
 	const char *at = tail->lines.data;
@@ -280,7 +280,7 @@ void tail_note(struct tail *tail, const char *line, size_t len, bool goes_on, si
 		keep_line(tail, line, len);
 }
 
-/* The first of the kept lines that explain. */
+/* If several of the kept lines explain: the first of them, and its length; else 0. */
 static size_t first_error(const struct tail *tail, char to[TAIL_TEXT])
 {
 	const char *at = tail->lines.data;

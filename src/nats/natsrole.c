@@ -54,8 +54,8 @@ int natsrole_main(int channel, uid_t user)
 #define AGAIN_LEAST 250 /* ms, between two tries to connect */
 #define AGAIN_MOST 30000
 #define LASTING (10 * SECOND) /* a connection of this length resets the pause to the least */
-/* The wait for machines that were connected before: twice as long as the connection
- * was broken, because they try again in this time, but within these bounds. */
+/* The wait for machines that were connected before: AWAIT_LEAST and twice the time that the
+ * connection was broken, because they try again in this time; but at most AWAIT_MOST. */
 #define AWAIT_LEAST (5 * SECOND)
 #define AWAIT_MOST (35 * SECOND)
 #define OTHERS_MOST 64U

@@ -23,7 +23,7 @@ enum { PATH_SIZE = CGROUP_PATH };
  * we can see it) down to `path`, which begins with `mount`.
  */
 struct home {
-	int version; /* of cgroups; 0: the kernel has no such controller */
+	int version; /* of cgroups; 0: there is no hierarchy */
 	char path[PATH_SIZE];
 	size_t mount_len;
 };

@@ -26,7 +26,7 @@ int cgroup_oom_open(const char *root);
 long cgroup_oom_read(int fd);
 
 /* The directory of our group in the hierarchy of that controller, by its name in v1.
- * Returns the version of cgroups; 0: the kernel has no such controller. */
+ * Returns the version of cgroups: 1 if that has the controller, else 2; 0: neither is there. */
 #define CGROUP_PATH 1024
 int cgroup_home(const char *root, const char *controller, char *path, size_t size);
 

@@ -42,7 +42,7 @@ static const struct limit_row {
 	const char *key;
 	const char *file;
 	const char *other; /* instead of `file`, with the I/O scheduler BFQ */
-	unsigned factor;   /* of what the file counts, in a per cent */
+	unsigned factor;   /* what the file counts for 100 of the limit */
 } rows[CGROUP_LIMITS] = {
 	[CGROUP_MEMORY_MAX] = {CGROUP_MEMORY, false, "memory-max", "memory.max", NULL, 100},
 	[CGROUP_MEMORY_HIGH] = {CGROUP_MEMORY, false, "memory-high", "memory.high", NULL, 100},
@@ -490,7 +490,7 @@ static void kill_one(pid_t pid, const char *group)
 		(void)pidfd_signal(fd, SIGKILL);
 }
 
-/* Processes in uninterruptible sleep stay, so begin at a random place of the list, that
+/* Processes in uninterruptible sleep stay, so begin at a random place of the list: then
  * all processes have their turn.  One read(2) returns only the beginning of a long list. */
 static void kill_some(int dir, const char *group)
 {

@@ -349,7 +349,7 @@ void child_let_go(pid_t pid)
 	(void)wait_nonblocking(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | (int)__WALL);
 }
 
-bool children_wait(void)
+bool children_are_kept_stopped(void)
 {
 	return known.aside_count > 0;
 }

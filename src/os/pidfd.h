@@ -14,9 +14,9 @@ struct pidfd_end {
 };
 
 /*
- * A pidfd: CLOEXEC; or -1 and errno.  Where pidfd_open(2) is refused
- * pidfd_to_watch() returns the process's directory in /proc, which pidfd_pid(),
- * pidfd_has_ended() and pidfd_signal() take as well.
+ * A pidfd: CLOEXEC; or -1 and errno.  Where pidfd_open(2) is refused, pidfd_to_watch() fails, and
+ * pidfd_of() returns the process's directory in /proc, which pidfd_pid(), pidfd_has_ended() and
+ * pidfd_signal() take as well, but which cannot be watched.
  */
 int pidfd_to_watch(pid_t pid);
 int pidfd_of(pid_t pid);
@@ -32,7 +32,7 @@ int pidfd_signal(int pidfd, int signal);
  * A program whose handlers run in its main thread alone, such as Python, would sleep
  * on.  Before Linux 6.9 as pidfd_signal(). */
 int pidfd_signal_main(int pidfd, pid_t pid, int signal);
-bool pidfd_signals_threads(int pidfd); /* or before 6.9? */
+bool pidfd_signals_threads(int pidfd); /* does the kernel (6.9) signal single threads? */
 
 /* Send to the whole process group that the process leads.  With
  * PIDFD_SIGNAL_PROCESS_GROUP (Linux 6.9) by pidfd; else kill(-pid), which is
@@ -52,8 +52,8 @@ int pidfd_reap(int pidfd, struct pidfd_end *end);
  * 0. */
 bool pidfd_is_child(int pidfd, pid_t pid);
 
-/* Is our child stopped right now, with all of its threads?  1, 0, or -1 and errno.
- * Leaves the notice for others (WNOWAIT). */
+/* Is the process, our child or not, stopped right now, with all of its threads?  1, 0, or -1
+ * and errno.  Leaves the notice for others (WNOWAIT). */
 int pidfd_is_stopped(int pidfd);
 
 /* How did a process end that is not our child, and was started at `start`
@@ -68,9 +68,9 @@ int child_reap(pid_t pid); /* a child that child_peek_any() has returned */
 /* A thread or process has stopped because it asked nclust to trace it: end the
  * tracing.  All functions of this file that look for an end do that too. */
 void child_let_go(pid_t pid);
-/* Are processes kept stopped, as very many asked to be traced in a second?  children_go_on()
+/* Are processes kept stopped, because very many asked to be traced in a second?  children_go_on()
  * lets them go when that second is over, or `at_once`. */
-bool children_wait(void);
+bool children_are_kept_stopped(void);
 void children_go_on(bool at_once);
 
 #endif

@@ -18,7 +18,7 @@ struct process_facts {
 	nsec_t reaped;  /* CPU time of its children that it has waited for */
 	size_t rss;     /* bytes */
 	uint64_t start; /* clock ticks since boot: with the pid, the process's identity */
-	int exit_code;  /* of a zombie, as wait(2) has it; 0: or unknown */
+	int exit_code;  /* of a zombie, as wait(2) has it; 0 also if unknown */
 };
 int process_look(pid_t pid, struct process_facts *facts); /* -1 and errno */
 /* The same without a child of our own: this may wait for a hostile process. */
@@ -59,7 +59,7 @@ long process_each(pid_t pid, process_visit *look, void *context);
 bool process_is_stopped(pid_t pid);
 
 /* Does the process end just now?  It may already be without memory and environment while the
- * kernel frees these, and only at its end nclust gets its children. */
+ * kernel frees these; its children become nclust's only when it has ended. */
 bool process_is_ending(pid_t pid);
 
 /* The first number behind a key of /proc/PID/status, such as "CapEff:"; takes no

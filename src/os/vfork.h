@@ -91,7 +91,7 @@ int vfork_run_apart(void (*function)(void *argument), void *argument, nsec_t pat
  * requires CAP_SETUID and CAP_SETGID (EPERM).  That user may kill or stop the child:
  * so the child has a table of descriptors of its own, and leaves none behind.  From
  * then on the kernel makes our memory not dumpable, unless fs.suid_dumpable is 1;
- * the saved group of the child stays ours, so that in neither case the user can read
+ * then the saved group of the child stays ours.  So in neither case can the user read
  * our memory through the child, unless `gid` is our own group. */
 struct vfork_user {
 	uid_t uid;
@@ -115,7 +115,7 @@ int vfork_call_on(int fd, int (*function)(void *argument), void *argument);
 /* The same with a channel, too, on which the child sends its result. */
 int vfork_call_through(int fd, int channel, int (*function)(void *argument), void *argument);
 /* The same for a change in a directory that other users can read: a reader can hold the
- * directory's lock.  A disk may be slow: it takes 0.5 s at most.  `keep`: as below. */
+ * directory's lock.  A disk may be slow: it takes 2 s at most.  `keep`: vfork_leave_table(). */
 int vfork_call_in(int keep, int (*function)(void *argument), void *argument);
 /* The same without descriptors of ours, if a process of that user may make the call wait. */
 int vfork_call_alone(uid_t uid, int (*function)(void *argument), void *argument);
@@ -125,9 +125,9 @@ bool vfork_calls(void); /* does vfork_call() use a child? */
 int vfork_leave_table(int keep, int also);
 
 /*
- * How long to wait for a child that sleeps, if a process of this user may be the
- * cause: 0.1 s.  For 10 s after a child was late, its user gets 2 ms; and 0 (no
- * call is tried) when 0.15 s were spent so, or while 8 of its children are stuck.
+ * How long to wait for a child that sleeps, if a process of this user may be the cause: 0.1 s, or
+ * a part of that while others have used up theirs.  For 10 s after a child was late, its user gets
+ * 2 ms; and 0 (no call is tried) when 0.15 s were spent so, or while 8 of its children are stuck.
  */
 #define VFORK_SOMEBODY ((uid_t)-1) /* the user is unknown */
 #define VFORK_FILES ((uid_t)-3)    /* in place of a uid: files of workers' settings */

@@ -26,7 +26,7 @@ struct watchtree_plan {
 	void *data;
 };
 
-/* Returns only if no directory can be watched: -1, after warn(). */
+/* Returns only if nothing can be watched: -1, after warn(). */
 int watchtree_run(const struct watchtree_plan *plan);
 
 #endif

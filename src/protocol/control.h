@@ -12,9 +12,8 @@
 #include <stdint.h>
 
 /*
- * The control protocol: JSON-RPC 2.0, one object a line, both ways
- * (INTERFACE.md section 6, man/nclust-control.7).  Bytes <-> structs, nothing
- * else; daemon and client share it.
+ * The control protocol: JSON-RPC 2.0, one object a line, both ways (man/nclust-control.7).
+ * Bytes <-> structs, nothing else; daemon and client share it.
  */
 #define CONTROL_VERSION 1
 #define CONTROL_LINE_MAX (64U * 1024) /* of a request, newline included */
@@ -54,7 +53,7 @@ enum control_error {
 	CONTROL_BAD_CONFIG = -32005, /* reload: the file has mistakes; each is
 					a line of the message */
 };
-/* The client's exit status for an error code (INTERFACE.md section 1). */
+/* The client's exit status for an error code (man/nclust.1). */
 int control_exit_status(int code);
 
 enum scale_kind { SCALE_TO, SCALE_BY };
@@ -63,7 +62,7 @@ struct control_request {
 	char id[80]; /* as JSON text: a number or a string */
 	enum control_method method;
 	char target[160]; /* cluster, or cluster.slot; "": the instance */
-	bool no_wait;     /* all methods that change something */
+	bool no_wait;     /* all methods that change something, but not ask */
 	enum scale_kind scale_kind;
 	int count;    /* scale: {"count":4} or {"by":-1} */
 	int signal;   /* signal: {"signal":"USR1"} */

@@ -30,7 +30,7 @@ static enum httpanswer_state take_status(struct httpanswer *h)
 {
 	size_t len = strlen(h->line);
 
-	h->line[len] = '\n'; /* within bounds: see take_line() */
+	h->line[len] = '\n'; /* within bounds: see take_text() */
 	if (httpstatus_parse(h->line, len + 1, &h->status) == HTTPSTATUS_NONE || h->status == 101)
 		return HTTPANSWER_BAD;
 	h->line[len] = '\0';

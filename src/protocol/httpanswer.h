@@ -33,7 +33,7 @@ struct httpanswer {
 	bool has_length;
 	bool chunked;
 	uint64_t left;
-	size_t head;    /* bytes of heads and of chunks' lines so far */
+	size_t head;    /* bytes of heads, or of lines since the last chunk began */
 	char line[256]; /* a line that is not complete yet, or its beginning */
 	size_t line_len;
 	char first[128]; /* "HTTP/1.1 200 OK" */

@@ -13,8 +13,8 @@
  *
  * which is the time in seconds since 1970, the stream (1: stdout, 2: stderr), the
  * worker's pid, and what follows.  A line that begins with the kind has all of
- * that from the line before, because most come together.  The logger has fewer rights than those who read
- * it, so that anything else may stand there, too.
+ * that from the line before, because most come together.  The logger has fewer rights
+ * than the processes that read the lines: these must expect anything else there, too.
  */
 enum logline_kind {
 	LOGLINE_BEGINS = '|',

@@ -23,8 +23,8 @@ enum logwire_kind {
 	LOGWIRE_SINK,    /* what to do with lines from now on */
 	/* logger -> supervisor */
 	LOGWIRE_LAST,  /* the last output of a dead worker */
-	LOGWIRE_HELLO, /* it runs; to who has called the keeper: comes along
-			  the socket that he called at */
+	LOGWIRE_HELLO, /* it runs; of the keeper to a supervisor that has called:
+			  the keeper's listening socket comes along */
 	/* with `orphans = keep` (logger/keep.h); supervisor -> logger */
 	LOGWIRE_KEEP,   /* outlive the supervisor; a listening socket where the
 			   next one calls, and its directory come along */
@@ -47,8 +47,9 @@ enum logwire_kind {
 			       `address_in_use` its facility; `text` is what it
 			       was given as.  The last one puts all in force;
 			       `slot` 0: there are none */
-	LOGWIRE_OPENED,     /* what was asked for comes along; if nothing does,
-			       `text` says why; `what`: of enum logwire_ask */
+	LOGWIRE_OPENED,     /* what was asked for comes along, with its inode,
+			       size, birth and device in `text`; or nothing, and
+			       `stream` is the errno; `what`: enum logwire_ask */
 	LOGWIRE_REOPEN,     /* ask for all files of this cluster again; `text`:
 			       it had that name until now, or "" */
 	/* logger -> supervisor */
@@ -116,7 +117,7 @@ struct logwire_packet {
 	uint64_t worker;
 	uint32_t stream; /* 1: stdout, 2: stderr; LOGWIRE_ADD: 3: both */
 	uint32_t sink;
-	uint32_t flag;           /* LOGWIRE_SINK: the sink is a terminal;
+	uint32_t flag;           /* LOGWIRE_SINK: colours for a terminal;
 				    LOGWIRE_ADD: the worker has nclust's own user */
 	uint32_t quiet;          /* LOGWIRE_ADD: keep only its last lines */
 	uint32_t address_in_use; /* LOGWIRE_LAST: it complained of that */

@@ -174,7 +174,7 @@ static void read_address(struct nodeipc_place *place, const json_t *object)
 		place->address[0] = '@';
 }
 
-/* 4, 6, -1, "udp4", "udp6"; any other value asks for a descriptor. */
+/* 4, 6, -1 (a path), "udp4" or "udp6"; of a server that wants a descriptor it may be anything. */
 static int read_family(struct nodeipc_place *place, const json_t *object)
 {
 	const json_t *type = json_object_get(object, "addressType");

@@ -39,8 +39,8 @@ struct notify_message {
 int notify_decode(struct notify_message *m, const char *data, size_t len);
 
 /* What nclust itself tells its service manager: READY, RELOADING, STOPPING,
- * EXTEND_TIMEOUT_USEC, WATCHDOG=1 and STATUS, and nothing else of a message.  Into `to`, the length
- * returned (0: nothing, or did not fit).  monotonic: for RELOADING
+ * EXTEND_TIMEOUT_USEC, WATCHDOG=1 and STATUS, and nothing else of a message.  Writes into `to`, and
+ * returns the length (0: nothing, or it does not fit).  monotonic: for RELOADING
  * (MONOTONIC_USEC). */
 size_t notify_encode(char *to, size_t size, const struct notify_message *m, nsec_t monotonic);
 

@@ -15,9 +15,9 @@
 /*
  * What the files of the web process share; other folders include web.h alone.
  *
- * guests.c lets connections in and bounds them, requests.c decides what each of them
- * gets, answers.c, page.c, stream.c and scrape.c make that, web.c runs the loop.  A
- * connection has one request, so that its place is free when the request is answered.
+ * guests.c lets connections in and bounds them, requests.c decides what each of them gets,
+ * answers.c, page.c, stream.c and scrape.c make that, agent.c answers HAProxy, web.c runs the loop.
+ * A connection has one request, so that its place is free when the request is answered.
  */
 #define GUESTS_MAX 64
 #define SCRAPE_GUESTS_MAX 16 /* that may wait for workers */

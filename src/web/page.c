@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "web/inside.h"
 
-/* Of what browsers may run; the Makefile knows them. */
+/* Hashes of the script and the style that browsers may use, from the Makefile. */
 #ifndef PAGE_SCRIPT
 #define PAGE_SCRIPT "none"
 #define PAGE_STYLE "none"

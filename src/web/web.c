@@ -219,7 +219,7 @@ int web_main(int channel, int also, int listener, int events, int workers, int a
 	if (sandbox_role(user) == -1)
 		return EX_NOPERM;
 	memory_settle();
-	/* nclust takes an empty line for nothing, but it has been waiting */
+	/* nclust has been waiting for a byte, and ignores an empty line */
 	if (send(channel, "\n", 1, MSG_NOSIGNAL) == 1)
 		(void)ev_run(web.loop, 0);
 	close_all(&web);

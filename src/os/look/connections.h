@@ -66,8 +66,8 @@ struct connections {
 	size_t count;
 	size_t room;
 	bool peeks;      /* set by the caller: read unread bytes too */
-	unsigned others; /* descriptors that are no sockets */
-	bool too_many;   /* the process has more than CONNECTIONS_MOST */
+	unsigned others; /* descriptors that are none of these sockets */
+	bool too_many;   /* not all were looked at: too many, or no memory */
 	bool refused;    /* the process has sockets that cannot be looked at */
 };
 void connections_free(struct connections *all);

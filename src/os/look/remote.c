@@ -87,7 +87,7 @@ struct run {
 	int got;
 	int error;
 };
-#define LEAVES (-2) /* run() leaves our table by itself */
+#define LEAVES (-2) /* the function leaves our table by itself */
 #define COPIES (-3) /* the child has a copy of our table */
 
 static void run_it(void *argument)

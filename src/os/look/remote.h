@@ -68,8 +68,8 @@ void remote_close(int *fd);
 int remote_read(struct remote *r, uint64_t at, void *to, size_t size);
 
 /* Call `each` with the targets of the process's first `most` descriptors
- * ("socket:[4711]", "anon_inode:[eventpoll]") until it returns true.  Only for use
- * in a function.  -1 and errno. */
+ * ("socket:[4711]", "anon_inode:[eventpoll]") until it returns true.  `each` may
+ * run in a child, as a function of remote_run().  -1 and errno. */
 typedef bool remote_each(void *context, int fd, const char *target);
 int remote_each_fd(struct remote *r, unsigned most, remote_each *each, void *context);
 /* The same for descriptors with the number `from` and higher ones. */

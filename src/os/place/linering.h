@@ -13,8 +13,8 @@
  * The file is never mapped, so it is not part of the process's own memory, and it
  * lasts as long as a process has the descriptor.  One process writes.  If the
  * writer is killed in the midst of a line, that line is absent and all others are
- * whole: a line counts once the head of the file says where it ends, and the
- * lines that it overwrites are dropped from the head before it is written.
+ * whole: a line counts once the head of the file says where it ends, and it
+ * overwrites only lines so old that they are not read any more.
  *
  * Others may read meanwhile.  A process that reads what another one with other
  * rights writes cannot rely on any content, but is safe with whatever it is.

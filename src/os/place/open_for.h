@@ -18,8 +18,8 @@ int open_for(long uid, const char *path);
 /*
  * The content of such a file, with a NUL after it; the caller's.  NULL and errno:
  * EFBIG: no regular file, or more than `most` bytes; ETIMEDOUT: the file's server
- * does not answer within vfork_patience(), which is longer for a `patient`
- * caller.
+ * does not answer within vfork_patience().  A `patient` caller waits without a
+ * limit.
  */
 char *read_for(long uid, const char *path, size_t most, bool patient);
 

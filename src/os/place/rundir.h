@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 /*
- * The runtime directory (INTERFACE.md section 6).  It is checked by descriptor:
+ * The runtime directory.  It is checked by descriptor:
  * owned by root or us, not writable by others, no symlink; files below are
  * reached by *at() calls.
  *

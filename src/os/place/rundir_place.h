@@ -10,8 +10,8 @@
 /*
  * Where instances may be.  `wanted` (runtime-directory) or else
  * $NCLUST_RUNTIME_DIR (not under AT_SECURE) is the only place where it is
- * given.  Otherwise these, in this order, the first that can be had being that
- * of a new instance:
+ * given.  Otherwise these, in this order; a new instance takes the first that can
+ * be used:
  *
  *	the directory of $NCLUST_SOCKET, for those who look for an instance (`seek`)
  *	/run/nclust (root)

@@ -19,7 +19,7 @@ struct sharedmem_facts {
 	uint64_t used; /* bytes in pages that are allocated */
 	uint64_t page;
 	uint64_t dev; /* dev and ino identify the segment while a process has it */
-	uint64_t ino; /* the inode */
+	uint64_t ino;
 };
 
 /*

@@ -410,7 +410,7 @@ static void put_do(struct program *p, unsigned code, uint32_t k)
 	put_instruction(p, (struct sock_filter)BPF_STMT((unsigned short)code, k));
 }
 
-/* X = the port of the packet's other end, and A ^= X. */
+/* A ^= the port of the packet's other end << 16. */
 static void put_port(struct program *p, int at)
 {
 	put_do(p, BPF_ST, 0);

@@ -46,7 +46,7 @@ static int look_tcp(void *argument)
 		return -1;
 	l->facts->depth = (long)info.tcpi_unacked;
 	l->facts->limit = (long)info.tcpi_sacked;
-	/* with TCP_DEFER_ACCEPT each ACK after which the kernel waits for data is a drop */
+	/* with TCP_DEFER_ACCEPT the ACK of each handshake counts as a drop (tcp_check_req()) */
 	if (socket_option(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) == 0)
 		l->facts->drops = read_drops(l->fd);
 	return 0;

@@ -11,7 +11,7 @@
 /*
  * Accept queue of a listening socket, read from its descriptor, unprivileged:
  * TCP: TCP_INFO (tcpi_unacked = depth, tcpi_sacked = limit) and
- * SO_MEMINFO[SK_MEMINFO_DROPS]; see KERNEL.md section 1.  Unix stream: depth and
+ * SO_MEMINFO[SK_MEMINFO_DROPS].  Unix stream: depth and
  * limit by sock_diag(7) UNIX_DIAG_RQLEN for this inode.  UDP: the bytes in the
  * receive queue are not a queue of connections: depth and limit -1, drops from
  * SO_MEMINFO.  Unknown values are -1.

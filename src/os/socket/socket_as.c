@@ -224,7 +224,7 @@ int socket_unlink(const char *path, const struct socket_file *made)
 	};
 
 	if (made->ino == 0)
-		return 0; /* the directory is gone, and the file with it */
+		return 0; /* no file was made */
 	if ((made->uid == 0 || made->uid == geteuid() ? vfork_call_in(-1, remove_own, &d)
 						      : remove_as(&d)) == 0)
 		return 0;

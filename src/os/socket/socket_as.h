@@ -9,7 +9,7 @@
  * A unix stream socket of a user's, bound to a path ('@' first: abstract) with
  * the user's rights; not listening, CLOEXEC.  A socket file on which no process
  * listens is replaced; any other file stays (EADDRINUSE).  The file is the user's
- * own.  Takes CAP_SETUID and CAP_SETGID.  -1 and errno: ETIMEDOUT: the file
+ * own.  Requires CAP_SETUID and CAP_SETGID.  -1 and errno: ETIMEDOUT: the file
  * system took longer than vfork_patience().
  *
  * The user may change the directories at any time, so that a path leads somewhere

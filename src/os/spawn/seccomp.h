@@ -11,7 +11,7 @@
  * Trapping system calls of another process, which wait for our answer:
  * seccomp(2) with SECCOMP_RET_USER_NOTIF, see seccomp_unotify(2).  Only bind
  * and listen are trapped, in all forms that the machine knows (x86-64, x32,
- * i386 and its socketcall(2); AArch64 and ARM), and on request
+ * i386 and its socketcall(2); AArch64 and ARM; RISC-V), and on request
  * setsockopt(IPV6_V6ONLY).
  */
 enum seccomp_call {

@@ -48,7 +48,7 @@ static void note_timeout(struct spawn_child *child, enum spawn_step step)
 	const struct spawn_plan *plan = child->plan;
 	const char *what = NULL;
 
-	/* the step may hang in a path other than the directory */
+	/* the child may hang after the step, which then need not have had a path */
 	if (step == SPAWN_CHROOT)
 		what = plan->chroot;
 	else if (step == SPAWN_DIRECTORY)

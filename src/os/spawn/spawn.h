@@ -20,7 +20,7 @@
  * and all signals are blocked.  The child reports which step failed and why (spawn.c).
  *
  * All decisions are made before and stand in the plan, as plain data.  The order of
- * the steps is that of FAULTS.md, section 3, rule 9.
+ * the steps is that of spawn_child_run().
  */
 enum spawn_step {
 	SPAWN_CLONE, /* pipe2, clone: transient (EAGAIN, ENOMEM, EMFILE) */

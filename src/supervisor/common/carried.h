@@ -177,8 +177,8 @@ struct carried {
 
 	/* All functions may be NULL.  `put` writes fields that have no row, after the rows. */
 	void (*put)(struct carry_writer *c, const void *of);
-	/* Read a field that has no row.  1: it was stored; 0: it is not known; -1: it is invalid
-	 * (r->err may say more). */
+	/* Read a field that has no row; called before the rows are searched.  1: it was stored; 0:
+	 * it is not known; -1: it is invalid (r->err may say more). */
 	int (*take)(struct carry_reader *r, void *to, const struct handover_field *f);
 	/* All fields of the group were read.  -1: the struct is invalid. */
 	int (*done)(struct carry_reader *r, void *to);

@@ -12,7 +12,7 @@
  * that the descriptor comes from.  Descriptors that are sent to nclust do not even get into its
  * table (fdpass_receive_apart()), but for a socket where one is expected.
  *
- * If all workers run as nclust's own user, nclust calls close(2) directly.
+ * If no process can have fewer rights than nclust, nclust calls close(2) directly.
  *
  * `by` is the worker that the descriptor comes from; NULL: not known.
  */
@@ -41,7 +41,7 @@ bool foreign_is_settled(const struct supervisor *sup);
 
 void foreign_init(struct supervisor *sup);
 void foreign_fini(struct supervisor *sup);
-/* Is `pid` a child of nclust that closes descriptors? */
+/* Is `pid` a child of nclust that closes descriptors, or one that hangs (vfork_has())? */
 bool foreign_owns(const struct supervisor *sup, pid_t pid);
 void foreign_reap(struct supervisor *sup, pid_t pid);
 

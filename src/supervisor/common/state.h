@@ -284,7 +284,7 @@ struct supervisor {
 	struct commands commands;
 	struct record news;
 	struct limits *limits; /* heap (limits.c); NULL: no cluster has one */
-	unsigned controllers;  /* cgroup controllers that nclust must switch off at its end */
+	unsigned controllers;  /* `enabled` of the cgroup tree, as an upgrade carries it */
 	struct logs *logs;     /* heap (logs/opener.h); NULL: no file was needed */
 
 	struct daemon daemon;

@@ -54,7 +54,7 @@ static const char *group_of(const struct child *c)
 	return c->limited.group != NULL ? c->limited.group : "";
 }
 
-/* Invents a name that no other cgroup has, not even of an nclust that runs beside this one, or of
+/* Invent a name that no other cgroup has, not even of an nclust that runs beside this one, or of
  * an earlier nclust with the same numbers: the old counts would go on, and the old limits hold. */
 static void invent_name(struct child *c)
 {
@@ -154,7 +154,7 @@ static const struct cgroup_tree *open_tree(
 	l->tree.launcher = sup->daemon.pipe != -1 ? getppid() : 0;
 	if (cgroup_tree_open(&l->tree, "", kinds, own, err) == kinds)
 		err->text[0] = '\0';
-	l->tree.enabled |= sup->controllers;
+	l->tree.enabled |= sup->controllers; /* enabled before an upgrade */
 	sup->controllers = l->tree.enabled;
 	if (l->tree.base == -1)
 		return NULL;
@@ -173,7 +173,7 @@ static void warn_incomplete(struct child *c, const char *how_many, const char *w
 	c->service->life.limits_told = true;
 }
 
-/* Makes the worker's cgroup.  Returns the file to which a pid is written to get in; or -1. */
+/* Make the worker's cgroup.  Returns the file to which a pid is written to get in; or -1. */
 static int make_group(struct child *c, const struct cgroup_limits *l, bool fresh)
 {
 	struct error err;
@@ -192,7 +192,7 @@ static int make_group(struct child *c, const struct cgroup_limits *l, bool fresh
 	return dir != -1 ? cgroup_procs(dir) : -1;
 }
 
-/* Sets the limits of a worker that is in its cgroup. */
+/* Set the limits of a worker that is in its cgroup. */
 static void set_limits(struct child *c, const struct cgroup_limits *l)
 {
 	struct error err;
@@ -218,7 +218,7 @@ static int limits_on_prepare(struct child *child, struct birth *birth, struct er
 	invent_name(child);
 	child->limited.looked_at = clock_now();
 	birth->plan.cgroup = make_group(child, &l, true);
-	/* -1: the spawn fails, and is tried again */
+	/* if `cgroup` is -1 then, the spawn fails, and is tried again */
 	birth->plan.enters_cgroup = child->limited.grouped;
 	return 0;
 }
@@ -271,7 +271,7 @@ struct group_use {
 	double pids;
 	double refused; /* forks that pids-max has refused */
 	double killed;  /* processes killed for lack of memory */
-	double reached; /* how often memory-max was; not, if all of the machine's is used */
+	double reached; /* how often memory-max was; 0 if the machine's memory was short */
 	double pressure[3];
 };
 static const char *const pressures[] = {"cpu", "memory", "io"};
@@ -306,7 +306,7 @@ static void read_group_use(const struct child *c, struct group_use *use)
 	}
 }
 
-/* Notes when the counts, which are those of the cgroup's whole life, rose: between two looks.  For
+/* Note when the counts, which are those of the cgroup's whole life, rose: between two looks.  For
  * an OOM kill the later look counts, because the worker's end may be on its way; for a refused fork
  * the earlier one. */
 static void note_counts(struct child *c, const struct group_use *use)
@@ -340,7 +340,7 @@ static void put_number(struct json_writer *w, const char *key, double n)
 
 static void limits_on_status_worker(struct json_writer *w, const struct child *child)
 {
-	/* what the look finds may be mended */
+	/* not const: what the look finds is mended and noted */
 	struct child *c = child_find(child->service, child->slot, child->worker);
 	struct group_use use;
 
@@ -409,7 +409,7 @@ static void limits_on_gone(struct child *child)
 	child->limited.group = NULL;
 }
 
-/* Finds the cgroup of an earlier nclust's worker, whose cluster may have had another name. */
+/* Find the cgroup of an earlier nclust's worker, whose cluster may have had another name. */
 static void limits_on_resumed(struct child *c)
 {
 	char prefix[NAME_SIZE];

@@ -303,7 +303,7 @@ void opener_forget(struct supervisor *sup)
 
 	for (; ask != NULL; ask = ask->next)
 		if (ask->opener == NULL)
-			ask->p.which = LOGWIRE_ROUTES_MAX;
+			ask->p.which = LOGWIRE_ROUTES_MAX; /* no sink has it: see drop_asks() */
 	if (sup->logs != NULL)
 		drop_asks(sup, NULL);
 }

@@ -172,7 +172,7 @@ static int start_process(struct supervisor *sup, int *channel)
 	return 0;
 }
 
-/* Has the process shut the socket down?  If strangers have taken it over it can, for good. */
+/* Has the process shut the socket down for good?  It can, if strangers have taken it over. */
 static bool is_shut_down(const struct web_socket *s)
 {
 	struct pollfd look[] = {

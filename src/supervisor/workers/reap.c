@@ -432,7 +432,7 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 		arm_sweep(sup, 0);
 		return;
 	}
-	if (children_wait())
+	if (children_are_kept_stopped())
 		arm_sweep(sup, SWEEP_INTERVAL);
 	if (sup->reaper.sweep_due) {
 		sup->reaper.sweep_due = false;
@@ -460,7 +460,7 @@ void reap_on_sigchld(struct supervisor *sup, pid_t pid)
 	if (reap_some(sup)) {
 		ev_timer_stop(sup->loop, &sup->reaper.sweep);
 		arm_sweep(sup, 0);
-	} else if (children_wait()) {
+	} else if (children_are_kept_stopped()) {
 		arm_sweep(sup, SWEEP_INTERVAL);
 	}
 }

@@ -153,7 +153,7 @@ NATIVE_TEST(one_that_wants_to_be_traced_again_and_again_has_to_wait)
 		(*asked)++;
 		(void)raise(SIGWINCH);
 	}
-	while (!children_wait()) { /* the test has a time limit */
+	while (!children_are_kept_stopped()) { /* the test has a time limit */
 		ck_assert_int_eq(child_peek_any(), 0);
 		(void)sched_yield();
 	}
@@ -166,7 +166,7 @@ NATIVE_TEST(one_that_wants_to_be_traced_again_and_again_has_to_wait)
 	ck_assert_int_eq(child_reap(other), 0);
 	ck_assert_uint_eq(*asked, before);
 	children_go_on(true);
-	ck_assert(!children_wait());
+	ck_assert(!children_are_kept_stopped());
 	while (*asked == before)
 		(void)child_peek_any();
 	ck_assert_int_eq(kill(pid, SIGKILL), 0);
