@@ -273,14 +273,14 @@ static void guest_add(struct responder *r, int fd, struct order *order)
 	read_request(r, g); /* most guests have sent their request by now */
 }
 
-/* Free the place of the oldest guest, so that silent guests, or guests that do not leave, keep no
- * other out. */
+/* Free the place of the oldest guest: guests that are silent or do not leave keep no other out. */
 static bool end_oldest(struct responder *r, nsec_t now)
 {
 	struct guest *oldest = NULL;
 
 	for (struct guest *g = r->guests; g < r->guests + r->places; g++)
-		if (now - g->since > SAFE && (oldest == NULL || g->since < oldest->since))
+		if (g->phase != GUEST_NONE && now - g->since > SAFE &&
+			(oldest == NULL || g->since < oldest->since))
 			oldest = g;
 	if (oldest != NULL)
 		guest_end(r, oldest);
