@@ -329,6 +329,5 @@ void tail_text(const struct tail *tail, char to[TAIL_TEXT])
 
 bool tail_says_in_use(const struct tail *tail)
 {
-	return tail->in_use_early ||
-		(tail->in_use_at > 0 && tail->seen - tail->in_use_at <= TAIL_NEAR);
+	return tail->in_use_early || is_near(tail, tail->in_use_at);
 }

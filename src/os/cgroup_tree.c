@@ -281,24 +281,20 @@ static int tell_lack(unsigned kind, struct error *err)
 }
 
 /* Let child groups have limits of these kinds.  Returns the kinds that are enabled;
- * adds to `ours` those that were not enabled before. errno: why some cannot be. */
+ * adds to `ours` those that were not enabled before. */
 static unsigned enable_kinds(int dir, unsigned kinds, unsigned *ours)
 {
 	char before[256];
-	int error = 0;
 
 	get_words(dir, "cgroup.subtree_control", before);
 	for (unsigned k = 0; k < CGROUP_KINDS; k++) {
 		if ((kinds >> k & 1) == 0 || has_word(before, k))
 			continue;
-		if (write_file(dir, "cgroup.subtree_control", "+%s", names[k]) == 0) {
+		if (write_file(dir, "cgroup.subtree_control", "+%s", names[k]) == 0)
 			*ours |= 1U << k;
-			continue;
-		}
-		kinds &= ~(1U << k);
-		error = errno;
+		else
+			kinds &= ~(1U << k);
 	}
-	errno = error;
 	return kinds;
 }
 
