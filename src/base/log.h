@@ -6,8 +6,8 @@
 
 /*
  * nclust's own messages: one event, one line, one sentence with the noun first,
- * to one descriptor.  Level and descriptor are the only process-wide state of the
- * program: any function may log.  A line that cannot be written at once is
+ * to one descriptor.  Level and descriptor belong to the process, and not to a
+ * struct: any function may log.  A line that cannot be written at once is
  * dropped; logging never blocks and never fails.  Control bytes are escaped.
  */
 enum log_level { LOG_ERROR, LOG_WARN, LOG_NOTE, LOG_INFO, LOG_DEBUG };

@@ -5,10 +5,10 @@
 #include <sys/types.h>
 
 /*
- * The process that passes messages between nclust and a broker of NATS, by libnats.
- * One thread does that; another waits for libnats' answer that all has arrived.
- * Started by the supervisor from the same binary, with one channel, a
- * stream.  First nclust sends four lines: the subject, user and password (or
+ * The process that passes messages between nclust and a broker of NATS, by libnats.  One thread does
+ * that; another waits for libnats' answer that all has arrived; a third one bounds the time that is
+ * left when nclust has closed the channel.  The supervisor starts the process from the same binary,
+ * with one channel, a stream.  First nclust sends four lines: the subject, user and password (or
  * nothing), the hosts with commas between them, and the name that the broker shows;
  * then messages, one a line, which are published as they are.
  *

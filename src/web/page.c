@@ -7,8 +7,8 @@
 #define PAGE_STYLE "none"
 #endif
 
-/* It asks nobody but us, loads nothing, and stands in no other page.  The picture is
- * the little one in the tab, which it makes itself. */
+/* The page connects to this server alone, loads nothing else, and is in no frame.  The only
+ * picture is the icon in the tab, which the page makes itself. */
 static const char policy[] =
 	"default-src 'none'; connect-src 'self'; script-src '" PAGE_SCRIPT "'; "
 	"style-src '" PAGE_STYLE "'; img-src data:; base-uri 'none'; "

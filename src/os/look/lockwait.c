@@ -44,7 +44,7 @@ static bool look_at_thread(void *context, pid_t tid)
 	return s->waits || ++s->threads >= THREADS_MAX;
 }
 
-/* Which of these processes waits for a lock, and who has the lock? /proc/locks shows
+/* Which of these processes waits for a lock, and which one has it? /proc/locks shows
  * a waiting process below the holder of the lock.  0: none waits. */
 static pid_t find_waiting(const pid_t *list, size_t count, pid_t *holder)
 {
