@@ -164,6 +164,12 @@ def kernel():
     return tuple(int(n) for n in re.findall(r"\d+", os.uname().release)[:2])
 
 
+def need_moved_queues():
+    """Connections that wait in the socket of a worker that is gone are moved to another one."""
+    if kernel() < (5, 14):
+        pytest.skip("no queue is moved before Linux 5.14")
+
+
 def need_multipath_tcp():
     try:
         socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_MPTCP).close()

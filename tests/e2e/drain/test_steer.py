@@ -117,6 +117,8 @@ def test_the_last_worker_of_before_is_kept_for_a_client_that_is_about_to_speak()
 def test_a_canary_dies_and_what_waited_for_it_is_answered_by_others(workers, under, how):
     if under:
         need_root()
+    else:
+        need_moved_queues()
     ini = section("web", f"{' '.join([RUDE, *how])} %s", "listen = 127.0.0.1:8000", "canary = 1",
                   "bake = 10m", workers=workers)
     it = cluster(ini=ini % "", under=under)
@@ -134,6 +136,7 @@ def test_a_canary_dies_and_what_waited_for_it_is_answered_by_others(workers, und
 
 
 def test_so_it_is_in_the_midst_of_another_rollout():
+    need_moved_queues()
     program = script(f'[ "$NCLUST_GENERATION" != 3 ] || exec {RUDE} --deaf',
                      f'exec {RUDE} --poll --slow 1 "$@"')
     held = Held([program])

@@ -172,8 +172,7 @@ def test_a_client_stays_with_its_worker_as_long_as_that_lives_and_with_its_succe
 
 @pytest.mark.parametrize("port", ((), (PORT,)), ids=("passed", "binds"))
 def test_what_waits_for_a_dead_worker_goes_to_others_before_it_has_a_successor(port):
-    if [int(n) for n in os.uname().release.split(".")[:2]] < [5, 14]:
-        pytest.skip("no queue is moved before Linux 5.14")
+    need_moved_queues()
     gate = slowly()
     it = spread("-n 3" if port else "-n 3 -l 8000", *BLOCKING, "--start", gate, *port)
     wait_in_turn(it)
