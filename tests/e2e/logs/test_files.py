@@ -299,7 +299,7 @@ def test_an_old_file_that_is_being_compressed_is_left_alone(event):
     turn(it, 2, "other", "other.1.gz")
     assert files() == [f"{WEB}.1", WEB]  # in spite of its size
     write("go", "")
-    wait(lambda: "line 2" in unpacked(f"{WEB}.1.gz"))
+    wait(lambda: files() == [f"{WEB}.2.gz", f"{WEB}.1.gz", WEB])
     assert [unpacked(f)[:7] for f in files()] == ["line 1\n", "line 2\n", ""]
 
 
