@@ -490,7 +490,7 @@ static unsigned retries_since(nsec_t span)
 {
 	unsigned retries = 0;
 
-	while (span >= (nsec_t)(((2ULL << retries) - 1) * 5 / 4 * SECOND) && retries < 5)
+	while (span >= ((2LL << retries) - 1) * SECOND * 5 / 4 && retries < 5)
 		retries++;
 	return retries;
 }
