@@ -102,7 +102,7 @@ UNIT_PROGRAMS := $(UNIT_FOLDERS:%=$(B)/unit/%)
 FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(B)/fuzz/%)
 FIXTURES := $(FIXTURE_SOURCES:tests/fixtures/%.c=build/fixtures/%)
 PLAIN_VARIANTS := build/fixtures/plain-static $(if $(filter \
-	x86_64,$(shell uname -m)),build/fixtures/plain-32)
+	x86_64-%,$(shell $(CC) -dumpmachine)),build/fixtures/plain-32)
 # nclust as another version of itself, or with a fault: for tests of `upgrade`.
 VARIANTS := $(addprefix $(B)/variants/nclust-,next alien crash hang fail die)
 BENCHES := $(BENCH_SOURCES:tests/bench/%.c=build/bench/%)
