@@ -384,13 +384,17 @@ static void report_if_ready(struct child *child)
 		schedule_look(child, LISTEN_PATIENCE);
 }
 
-/* Is one of the numbers in the path the worker's pid or tid? */
+/* Is one of the numbers in the path's last name the worker's pid or tid?  The directories that lead
+ * there are mostly those of all workers: their numbers may be a pid by chance. */
 static bool is_private(const struct child *child, const char *text, pid_t tid)
 {
 	static const char digits[] = "0123456789";
+	const char *slash = strrchr(text, '/');
 	unsigned long number;
 	char *end;
 
+	if (slash != NULL)
+		text = slash;
 	while (*(text += strcspn(text, digits)) != '\0') {
 		number = strtoul(text, &end, 10);
 		if (number == (unsigned long)child->pid || number == (unsigned long)tid)

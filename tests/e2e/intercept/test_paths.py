@@ -71,3 +71,20 @@ def test_it_has_its_path_again_while_the_old_one_ends_but_who_ends_itself_has_no
     os.unlink("hold")
     assert it.exit() == 0 and left() == []
     assert it.log().count("has removed") == 1
+
+
+SOMEWHERE = """
+import os, socket
+path, s = os.path.abspath("s"), socket.socket(socket.AF_UNIX)
+if os.path.exists(path):
+    os.unlink(path)
+s.bind(path)
+s.listen()
+while True:
+    s.accept()"""
+
+
+def test_a_number_in_the_paths_directory_that_is_the_workers_pid_by_chance():
+    place = make("-".join(map(str, range(2, 25))))
+    it = cluster(f"-n 2 --ready listen --directory {place}", "python3", "-c", SOMEWHERE)
+    assert all(0 < pid < 25 for pid in it.pids())
