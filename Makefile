@@ -254,7 +254,7 @@ build/fixtures/plain-32: PLAIN_FLAGS = -m32
 $(PLAIN_VARIANTS): tests/fixtures/plain.c tests/fixtures/fixture.h
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARNINGS) \
-		$(PLAIN_FLAGS) -o $@ $<
+		$(PLAIN_FLAGS) $(LDFLAGS) -o $@ $<
 
 # One whose time is what a test says.
 VARIANTS += $(B)/variants/nclust-clock
