@@ -316,7 +316,7 @@ static int take_field(struct carry_reader *r, const struct carried *what, void *
 /* Is the member set?  A descriptor that is not set is -1, other members are zeros. */
 static bool is_set(const struct plain_row *row, const char *at)
 {
-	char none = row->kind == PLAIN_FD || row->kind == PLAIN_PIDFD ? -1 : 0;
+	const char none = (char)(row->kind == PLAIN_FD || row->kind == PLAIN_PIDFD ? -1 : 0);
 
 	for (size_t i = 0; i < row->size; i++)
 		if (at[i] != none)
