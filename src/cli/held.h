@@ -11,9 +11,9 @@
 #include <sys/types.h>
 
 /*
- * What a worker that doctor has started holds open: the sockets where clients reach it
- * (sockets that listen, and UDP sockets at a port that the kernel did not
- * choose), the files that it writes to, and its threads.
+ * What a worker of doctor's trial holds open.  Clients reach the worker at its sockets: those
+ * that listen, and UDP sockets at a port that the kernel did not choose.  Beside them are the
+ * files that the worker writes to, and its threads.
  */
 #define HELD_MAX 32
 #define HELD_TEXT 128

@@ -13,7 +13,7 @@
 #include <stddef.h>
 
 /*
- * What the files of the web process share; other folders include web.h alone.
+ * For the files of this folder alone.  Other folders include web.h.
  *
  * guests.c lets connections in and bounds them, requests.c decides what each of them gets,
  * answers.c, page.c, stream.c and scrape.c make that, agent.c answers HAProxy, web.c runs the loop.
