@@ -169,14 +169,6 @@ static void make_program(struct program *p, bool v6only_too)
 	resolve_labels(p, SOCKETCALL, ALLOW);
 }
 
-/* Set at the first installation. */
-static bool comes_again;
-
-bool seccomp_comes_again(void)
-{
-	return comes_again;
-}
-
 /* Of no program, the kernel looks at the flags only: EFAULT, or EINVAL if it does not know one. */
 bool seccomp_waits_killable(void)
 {
@@ -203,7 +195,6 @@ int seccomp_install(bool v6only_too)
 		flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &prog);
 	if (fd != -1 || errno != EINVAL)
 		return (int)fd;
-	comes_again = true;
 	return (int)trycall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
 }
 

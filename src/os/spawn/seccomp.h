@@ -59,9 +59,8 @@ void seccomp_continue(int fd, uint64_t id);
  * it.  -1 and errno (ENOENT: the caller has gone). */
 int seccomp_put(int fd, uint64_t id, int ours, int theirs, bool cloexec);
 
-/* Could a call that was received be trapped again, because a signal has interrupted
- * it (before Linux 5.19)? */
-bool seccomp_comes_again(void);
-bool seccomp_waits_killable(void); /* can it be trapped once only?  Asks the kernel. */
+/* Is a call that was received trapped only once?  Before Linux 5.19 a signal that interrupts
+ * the call has it trapped again.  Asks the kernel. */
+bool seccomp_waits_killable(void);
 
 #endif

@@ -575,7 +575,7 @@ static void bind_udp(struct takeover *t)
  * again, and its socket is nclust's by then. */
 static bool is_answered(const struct takeover *t)
 {
-	return seccomp_comes_again() && t->sock != -1 &&
+	return t->sock != -1 && !seccomp_waits_killable() &&
 		learned_by_inode(t->service, remote_own_inode(t->sock)) != NULL;
 }
 

@@ -74,7 +74,7 @@ static void become_caller(bool v6only_too)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		_exit(10);
 	fd = seccomp_install(v6only_too);
-	shared->comes_again = seccomp_comes_again();
+	shared->comes_again = !seccomp_waits_killable();
 	if (fd == -1 || fdpass_send(channel[1], "x", 1, &fd, 1) == -1)
 		_exit(11);
 	(void)close(fd);
