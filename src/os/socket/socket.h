@@ -59,6 +59,8 @@ int socket_unlink(const char *path, const struct socket_file *made);
  * has its name again; -1 and errno; ENOENT: the file is gone, EEXIST: another file
  * has the name. */
 int socket_keep_name(const char *path, const struct socket_file *made);
+/* Remove the name alone, if it leads to that file.  1: it did; 0: no; -1 and errno. */
+int socket_take_name(const char *path, const struct socket_file *made);
 /* Has another file that name?  In doubt: no. */
 bool socket_is_replaced(const char *path, const struct socket_file *made);
 

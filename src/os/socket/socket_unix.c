@@ -389,6 +389,25 @@ int socket_keep_name(const char *path, const struct socket_file *made)
 	return made->ino == 0 ? 0 : vfork_call_in(-1, keep_name, &k);
 }
 
+static int take_name(void *argument)
+{
+	const struct keeping *k = argument;
+	const char *name;
+	scoped_fd dir = socket_unix_parent(k->path, &name);
+	struct stat st;
+
+	if (dir == -1 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return -1;
+	return is_it(&st, k->made) && unlinkat(dir, name, 0) == 0;
+}
+
+int socket_take_name(const char *path, const struct socket_file *made)
+{
+	struct keeping k = {path, made};
+
+	return vfork_call_in(-1, take_name, &k);
+}
+
 static int is_replaced(void *argument)
 {
 	const struct keeping *k = argument;

@@ -21,6 +21,7 @@
 #include "supervisor/common/trouble.h"
 #include "supervisor/sockets/holding.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/workers/paths.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 
@@ -33,6 +34,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* With more learned listeners than this, check if they are still in use. */
@@ -691,6 +693,17 @@ static bool guess_socket(struct takeover *t, const void *address)
 		socket_key_guess(&t->key, protocol, address, t->notice->size, v6only) == 0;
 }
 
+static void tell_path(const struct takeover *t, const char *address)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNSPEC};
+	char path[sizeof(to.sun_path) + 1] = "";
+
+	memcpy(&to, address, t->notice->size < sizeof(to) ? t->notice->size : sizeof(to));
+	memcpy(path, to.sun_path, sizeof(to.sun_path));
+	if (to.sun_family == AF_UNIX && *path != '\0')
+		paths_bind(t->child, t->notice->tid, path);
+}
+
 /* Can this socket be taken over?  Most cannot, and cost no more than this. */
 static bool look_at_call(struct takeover *t)
 {
@@ -704,6 +717,7 @@ static bool look_at_call(struct takeover *t)
 		intercept_warn_refused(t->child, e.error);
 	if (got == -1 || e.error != 0 || !takeover_waits(t))
 		return false;
+	tell_path(t, e.address);
 	return t->sock != -1 ? e.known : guess_socket(t, e.address);
 }
 

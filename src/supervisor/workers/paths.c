@@ -19,13 +19,13 @@
 #define PAUSE_MOST (100 * MSEC)
 #define PATHS_MAX 16 /* for each worker */
 
-/* The absolute path: `path` may be relative to the worker's directory.  Heap, or NULL. */
-static char *absolute_path(const struct child *child, const char *path)
+/* The absolute path: `path` may be relative to the process's directory.  Heap, or NULL. */
+static char *absolute_path(pid_t pid, const char *path)
 {
 	char cwd[PATH_MAX] = "";
 	char *whole;
 
-	if (*path != '/' && process_link(child->pid, "cwd", cwd, sizeof(cwd)) == -1)
+	if (*path != '/' && process_link(pid, "cwd", cwd, sizeof(cwd)) == -1)
 		return NULL;
 	return asprintf(&whole, "%s%s%s", cwd, *path != '/' ? "/" : "", path) != -1 ? whole : NULL;
 }
@@ -75,7 +75,7 @@ void paths_keep(struct child *child, const char *path)
 		return;
 	if (mate != NULL && mate->life.paths != NULL && mate->life.paths->file.gid == number)
 		number++;
-	name = absolute_path(child, path);
+	name = absolute_path(child->pid, path);
 	if (name != NULL)
 		p = find_or_add(child, name);
 	if (p != NULL)
@@ -91,6 +91,40 @@ bool paths_are_others(const struct child *child)
 	return child->life.paths != NULL && p == NULL;
 }
 
+/* A server removes what is at its path, and then binds it; nclust may have given the name back to
+ * another worker between the two. */
+void paths_bind(const struct child *child, pid_t tid, const char *path)
+{
+	char *name = NULL;
+	struct child *other;
+	struct path *p;
+
+	for_each_child (other, children_of(child->service))
+		for (p = other->life.paths; p != NULL; p = p->next) {
+			if (!p->given_back)
+				continue;
+			if (name == NULL)
+				name = absolute_path(tid, path);
+			if (name == NULL || strcmp(p->name, name) != 0 ||
+				socket_take_name(name, &p->file) != 1)
+				continue;
+			p->given_back = false;
+			p->given_up = child->serial;
+		}
+	free(name);
+}
+
+/* Is a worker about to bind the name? */
+static bool is_given_up(const struct service *service, const struct path *p)
+{
+	const struct child *child;
+
+	for_each_child (child, children_of(service))
+		if (child->serial == p->given_up && child->life.paths == NULL)
+			return true;
+	return false;
+}
+
 /* A worker that is stopping has removed its path so that clients do not reach it: its path stays
  * away. */
 void paths_look(struct service *service)
@@ -104,12 +138,15 @@ void paths_look(struct service *service)
 			!child_is_stopping(child))
 			youngest = child;
 	for (struct path *p = youngest != NULL ? youngest->life.paths : NULL; p != NULL;
-		p = p->next)
-		if (socket_keep_name(p->name, &p->file) == 1)
-			news_say_of(service, LOG_NOTE, "listener-harmed",
-				"a worker that ends has removed '%s', where "
-				"another one listens: it has its name again",
-				p->name);
+		p = p->next) {
+		if (is_given_up(service, p) || socket_keep_name(p->name, &p->file) != 1)
+			continue;
+		p->given_back = true;
+		news_say_of(service, LOG_NOTE, "listener-harmed",
+			"a worker has removed '%s', where another one listens: it has its name "
+			"again",
+			p->name);
+	}
 }
 
 static void on_paths_look(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -146,6 +183,7 @@ static const struct plain_row rows[] = {
 	PLAIN(2, path, file.dev, UNSIGNED),
 	PLAIN(3, path, file.ino, UNSIGNED),
 	PLAIN(4, path, file.gid, UNSIGNED),
+	PLAIN(5, path, given_back, BOOL),
 };
 
 const struct carried carried_path = {

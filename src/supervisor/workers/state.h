@@ -139,6 +139,8 @@ struct path {
 	struct path *next;
 	char *name;
 	struct socket_file file;
+	bool given_back;   /* nclust has put the name back since a worker removed it */
+	uint64_t given_up; /* the serial of the worker that was to bind the name then; or 0 */
 };
 
 /* The room's part of a worker. */

@@ -73,6 +73,38 @@ def test_it_has_its_path_again_while_the_old_one_ends_but_who_ends_itself_has_no
     assert it.log().count("has removed") == 1
 
 
+SLOW = """
+import os, socket
+if os.path.exists("s"):
+    os.unlink("s")
+if os.path.exists("pipe"):
+    open("pipe").read()
+s = socket.socket(socket.AF_UNIX)
+s.bind("s")
+s.listen()
+while True:
+    with s.accept()[0] as client:
+        client.recv(1000)
+        client.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\npid=%d\\n" % os.getpid())
+"""
+
+
+def test_it_binds_its_path_although_the_name_was_put_back_meanwhile():
+    it = cluster("-n 1 --ready listen", "python3", "-c", SLOW)
+    for count in (2, 3):  # one after the other: two that begin at once can be in each other's way
+        it.call("scale", count=count)
+    os.mkfifo("pipe")
+    kill(it.worker(0).pid)
+    wait(lambda: not os.path.exists("s"))
+    scaled = it.begin("scale", count=2)  # an end has nclust look at the paths
+    it.logged("has removed")
+    with open("pipe", "w"):
+        os.unlink("pipe")
+    scaled()
+    it.wait_ready()
+    assert reached() in it.pids() and "Address already in use" not in it.log()
+
+
 SOMEWHERE = """
 import os, socket
 path, s = os.path.abspath("s"), socket.socket(socket.AF_UNIX)
