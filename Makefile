@@ -137,25 +137,25 @@ nclust: $(B)/nclust
 EACH_TURN := main base/buffer base/error base/log base/text core/canary \
 	core/cluster core/heap os/clock os/memory \
 	$(addprefix supervisor/,supervisor workers/service instance/lifecycle \
-	orphans/bequest control/clients workers/reap)
+	orphans/write_state control/clients workers/strays)
 SELDOM := config/% logger/% cli/% web/% nats/% protocol/natswire% core/image% core/adopt% \
-	core/deploy% protocol/estate% protocol/eventkind% protocol/handover% \
+	core/rollout_request% protocol/orphan_state% protocol/eventkind% protocol/handover% \
 	protocol/exposition% protocol/httpanswer% protocol/httpstatus% \
 	protocol/jsonvalue% protocol/lineup% base/glob% protocol/logline% \
 	protocol/nodeipc% base/terminal% \
 	$(addprefix os/,affinity% cgroup% privilege% sandbox% sealed% \
-	look/awaits% look/connections% watchtree% look/otherend% look/remote% \
-	look/stays% \
+	look/waits_for_client% look/connections% watchtree% look/other_end% look/remote% \
+	look/why_alive% \
 	cgroup_tree% place/rundir% place/sharedmem% \
 	socket/peer% socket/reuseport% socket/socket_as% socket/socket_birth% \
 	socket/socket_unix% spawn/seccomp% spawn/spawn_explain%) \
 	$(addprefix supervisor/,resume% accept/% messages/% hooks/% node/% \
-	upgrade/% common/carr% common/daemon% common/tally% common/variant% \
+	upgrade/% common/carr% common/daemon% common/counters% common/variant% \
 	control/ask% control/carry% control/events% control/showlogs% drain/drain% drain/host% drain/thaw% health/aim% \
 	health/away% health/carry% health/check% health/hang% health/prove% \
 	health/reach% health/recycle% health/sight% health/stall% health/volley% \
 	logs/% leader/% scaling/% control/census% limits/% instance/leave% instance/reload% instance/rename% \
-	intercept/putover% intercept/takeover% \
+	intercept/replace_socket% intercept/takeover% \
 	sockets/segment% workers/budget% workers/carry% workers/nodecommand% \
 	web/% watch/% instance/command% workers/recipe% workers/capture% workers/slotlog% workers/use%)
 # A file that has moved would be ordered as if nobody had thought of it.

@@ -5,7 +5,7 @@
 #include "base/text.h"
 #include "cli/fields.h"
 #include "cli/render.h"
-#include "os/look/stays.h"
+#include "os/look/why_alive.h"
 #include "os/process.h"
 
 #include <signal.h>
@@ -273,10 +273,10 @@ static void on_unkillable(struct advice *a, const struct place *p, const json_t 
 {
 	pid_t pid = (pid_t)field_number(event, "pid");
 	char *to = a->list[ADVICE_UNKILLABLE].command;
-	char why[STAYS_TEXT];
+	char why[WHY_ALIVE_TEXT];
 	char name[96];
 
-	if (pid <= 0 || !is_dying(pid) || *stays_text(pid, why) == '\0')
+	if (pid <= 0 || !is_dying(pid) || *why_alive_text(pid, why) == '\0')
 		return;
 	add_advice(a, ADVICE_UNKILLABLE,
 		"%s: process %s, and no signal ends it; where it is stuck:", place_name(p, name),

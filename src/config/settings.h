@@ -292,7 +292,8 @@ struct cluster_settings {
 
 	struct stop_step stop[STOP_STEPS_MAX];
 	unsigned stop_count; /* at least 1 */
-	nsec_t stop_timeout; /* already in `stop`, where a step had no time */
+	nsec_t stop_timeout; /* in `stop`, too, as the time of each step that has none of its own:
+				core/worker.c goes by that */
 
 	nsec_t backoff_min;
 	nsec_t backoff_max;

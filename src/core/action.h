@@ -25,26 +25,26 @@ enum action_kind {
 };
 
 enum report_kind {
-	REPORT_STARTED,            /* slot, worker, pid, generation */
-	REPORT_READY,              /* slot, worker; age */
-	REPORT_EXITED,             /* slot, worker, ending, age, was_ready, asked,
+	REPORT_STARTED,       /* slot, worker, pid, generation */
+	REPORT_READY,         /* slot, worker; age */
+	REPORT_EXITED,        /* slot, worker, ending, age, was_ready, asked,
 				   why, wait (next try; NSEC_NEVER: none) */
-	REPORT_DRAINING,           /* slot, worker, why, span */
-	REPORT_STOPPING,           /* slot, worker: the first stop signal */
-	REPORT_UNWELL,             /* slot, worker, why, age, wait: it is replaced
+	REPORT_DRAINING,      /* slot, worker, why, span */
+	REPORT_STOPPING,      /* slot, worker: the first stop signal */
+	REPORT_UNWELL,        /* slot, worker, why, age, wait: it is replaced
 				   after that */
-	REPORT_OUTGROWN,           /* slot, worker, why, age: it is replaced in turn */
-	REPORT_BAKING,             /* rollout, count = canaries ready, span */
-	REPORT_BAKED,              /* rollout: the others follow */
-	REPORT_STOP_TIMEOUT,       /* slot, worker: the grace is over; signal is
+	REPORT_OUTGROWN,      /* slot, worker, why, age: it is replaced in turn */
+	REPORT_BAKING,        /* rollout, count = canaries ready, span */
+	REPORT_BAKED,         /* rollout: the others follow */
+	REPORT_STOP_TIMEOUT,  /* slot, worker: the time of that step of the stop is over; signal is
 				   what comes next */
-	REPORT_UNKILLABLE,         /* slot, worker, pid: outlived SIGKILL */
-	REPORT_START_TIMEOUT,      /* slot, worker, age */
-	REPORT_SLOT_ENDED,         /* slot: not started again (restart policy) */
-	REPORT_ALL_READY,          /* all wanted workers ready (at each change from
+	REPORT_UNKILLABLE,    /* slot, worker, pid: outlived SIGKILL */
+	REPORT_START_TIMEOUT, /* slot, worker, age */
+	REPORT_SLOT_ENDED,    /* slot: not started again (restart policy) */
+	REPORT_ALL_READY,     /* all wanted workers ready (at each change from
 				   "not all" to "all") */
-	REPORT_SCALED,             /* count, scale_why, measure */
-	REPORT_GAVE_UP,            /* count deaths in span */
+	REPORT_SCALED,        /* count, scale_why, measure */
+	REPORT_GAVE_UP,       /* count deaths in span */
 	REPORT_ROLLOUT_STARTED,    /* rollout, generation, count = of */
 	REPORT_ROLLOUT_STEP,       /* rollout, slot, count = done,
 				   others = of */

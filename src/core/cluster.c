@@ -241,7 +241,7 @@ static void apply_event(struct cluster *c, const struct event *e)
 		rollout_request(c, e);
 		break;
 	case EVENT_PREPARED:
-		rollout_prepared(c, e);
+		rollout_on_prepared(c, e);
 		break;
 	case EVENT_SETTINGS:
 		rollout_settings(c, e);

@@ -5,7 +5,8 @@
 
 #include <errno.h>
 
-/* What follows from the death of a worker. */
+/* What follows from the death of a worker, which child_main_exited() of
+ * supervisor/workers/child.c hears of first. */
 
 /* A thread of the kernel (oom_reaper) frees the memory of a process that the OOM
  * killer ended, also after the process's exit was reported.  Until then the cgroup
@@ -108,7 +109,7 @@ static nsec_t plan_next(struct cluster *c, uint32_t i, const struct worker *dead
 				worker_is_serving(&s->main)
 			? gate_note_failure(c, s, dead)
 			: NSEC_NEVER;
-	if (why_is_asked(dead->why)) {
+	if (why_is_no_failure(dead->why)) {
 		s->retry = c->now;
 		return 0;
 	}
@@ -174,13 +175,13 @@ static void weigh_death(struct cluster *c, uint32_t i, const struct worker *dead
 {
 	const struct slot *s = &c->slots[i];
 
-	if (why_is_asked(dead->why) || !cluster_wants(c, i))
+	if (why_is_no_failure(dead->why) || !cluster_wants(c, i))
 		return;
 	if (is_hopeless(c, dead, ending)) {
 		cluster_give_up(c, ending->exit_status);
 		return;
 	}
-	if (rollout_watches(c, dead) && s->ended != SLOT_ENDED_WELL)
+	if (rollout_fails_with(c, dead) && s->ended != SLOT_ENDED_WELL)
 		rollout_fail(c, i, dead, ending, dead->why);
 	if (s->ended == SLOT_GOES_ON && !beside)
 		count_death(c);

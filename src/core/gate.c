@@ -51,7 +51,7 @@ nsec_t gate_note_failure(struct cluster *c, struct slot *s, const struct worker 
 {
 	nsec_t wait = 0;
 
-	if (!why_is_asked(dead->why))
+	if (!why_is_no_failure(dead->why))
 		wait = backoff_next(&s->backoff,
 			cluster_find_generation(c, dead->generation)->settings,
 			worker_was_ready(dead), 0, &c->random);

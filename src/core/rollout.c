@@ -135,7 +135,7 @@ static void go_back(struct cluster *c)
 	c->rollout.unprepared = false; /* these settings have served before */
 }
 
-bool rollout_watches(const struct cluster *c, const struct worker *w)
+bool rollout_fails_with(const struct cluster *c, const struct worker *w)
 {
 	const struct rollout *r = &c->rollout;
 
@@ -215,7 +215,7 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	report->back |= begin_next(c);
 }
 
-void rollout_prepared(struct cluster *c, const struct event *e)
+void rollout_on_prepared(struct cluster *c, const struct event *e)
 {
 	struct rollout *r = &c->rollout;
 	struct report *report;
@@ -242,7 +242,7 @@ void rollout_prepared(struct cluster *c, const struct event *e)
 		cluster_give_up(c, 1);
 }
 
-void rollout_refuse(struct cluster *c, unsigned id, uint32_t slot)
+void rollout_fail_by_stop(struct cluster *c, unsigned id, uint32_t slot)
 {
 	struct report *report = rollout_report(c, REPORT_ROLLOUT_FAILED, id);
 
@@ -262,10 +262,11 @@ static void drop_waiting(struct cluster *c)
 void rollout_cancel(struct cluster *c)
 {
 	if (c->rollout.under_way)
-		rollout_refuse(c, c->rollout.id, c->rollout.fresh ? SLOT_ALL : c->rollout.last);
+		rollout_fail_by_stop(
+			c, c->rollout.id, c->rollout.fresh ? SLOT_ALL : c->rollout.last);
 	c->rollout.under_way = false;
 	if (c->waiting.there)
-		rollout_refuse(c, c->waiting.id, SLOT_ALL);
+		rollout_fail_by_stop(c, c->waiting.id, SLOT_ALL);
 	drop_waiting(c);
 }
 

@@ -74,7 +74,7 @@ struct rollout_request {
 
 struct cluster;
 
-/* deploy.c */
+/* rollout_request.c */
 void rollout_request(struct cluster *c, const struct event *e);
 
 /* Begin with the settings of `request`; the command's known properties are those of
@@ -88,7 +88,7 @@ unsigned rollout_slots(const struct cluster *c);
 struct report *rollout_report(struct cluster *c, enum report_kind kind, unsigned id);
 
 /* The rollout failed because the cluster stops, at that slot or (SLOT_ALL) before the first. */
-void rollout_refuse(struct cluster *c, unsigned id, uint32_t slot);
+void rollout_fail_by_stop(struct cluster *c, unsigned id, uint32_t slot);
 
 /* Look for the next step; false if there is nothing to do for now. */
 bool rollout_advance(struct cluster *c);
@@ -113,22 +113,26 @@ void rollout_wake(struct cluster *c);
 
 /* Would the end of this worker, unasked, fail the rollout: the one under way, or the
  * one that is done? */
-bool rollout_watches(const struct cluster *c, const struct worker *w);
+bool rollout_fails_with(const struct cluster *c, const struct worker *w);
 
 /* The generation that has to be known beside the one in force; or that one. */
 unsigned rollout_keeps(struct cluster *c);
 
-/* A worker of the new generation has failed. */
+/*
+ * The ways in which a rollout fails.  A worker of the new generation has failed: it has
+ * died or could not be started (death.c), was not ready in time (slot.c), or was found
+ * unwell while it was watched (health.c).
+ */
 void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	const struct ending *ending, enum why why);
 
-/* EVENT_PREPARED. */
-void rollout_prepared(struct cluster *c, const struct event *e);
+/* EVENT_PREPARED: the command `before` has ended; if it has failed, so has the rollout. */
+void rollout_on_prepared(struct cluster *c, const struct event *e);
 
 /* The cluster stops: rollouts under way and waiting have failed. */
 void rollout_cancel(struct cluster *c);
 
-/* deploy.c: new settings without a rollout; the reference is handed over. */
+/* rollout_request.c: new settings without a rollout; the reference is handed over. */
 void rollout_settings(struct cluster *c, const struct event *e);
 
 #endif

@@ -122,10 +122,10 @@ static void note_why(struct worker *w, const struct moment *at)
 
 static void send_stop_signal(struct worker *w, const struct moment *at)
 {
-	const struct stop_step *step = &at->settings->stop[w->stop_step];
+	const struct stop_step *row = &at->settings->stop[w->stop_step];
 
-	actions_add(at->out, ACTION_SIGNAL, at->slot, w->id)->signal = step->signal;
-	w->deadline = nsec_add(at->now - at->lost, step->wait);
+	actions_add(at->out, ACTION_SIGNAL, at->slot, w->id)->signal = row->signal;
+	w->deadline = nsec_add(at->now - at->lost, row->wait);
 }
 
 static void send_hang_signal(struct worker *w, const struct moment *at, int signal)
@@ -280,12 +280,12 @@ static void release_spare(struct worker *w, const struct moment *at)
 
 /* What an event does to a worker in one of those states: the first row that fits
  * counts.  An event that fits no row is a surprise. */
-static const struct step {
+static const struct transition {
 	enum worker_event event;
 	unsigned in;
 	enum worker_state next;
 	void (*run)(struct worker *w, const struct moment *at);
-} steps[] = {
+} transitions[] = {
 	{ON_SPAWNED, IN(ASKED), WORKER_STARTING, begin_start},
 	{ON_SPAWNED, IN(UNWANTED), WORKER_STOPPING, begin_and_stop},
 	{ON_FAILED, IN(ASKED) | IN(UNWANTED), WORKER_NONE, NULL},
@@ -321,7 +321,7 @@ static const struct step {
 	{ON_DEADLINE, IN(DRAINING), WORKER_STOPPING, begin_stop},
 	{ON_DEADLINE, IN(STOPPING), STAYS, next_stop_step},
 	{ON_DEADLINE, IN(KILLED), WORKER_NONE, report_unkillable},
-	{ON_GRACE_OVER, IN(STOPPING), WORKER_KILLED, kill_late},
+	{ON_LAST_STOP_WAIT, IN(STOPPING), WORKER_KILLED, kill_late},
 	{ON_LEFTOVERS, IN(STOPPING) | IN(KILLED), STAYS, NULL},
 	{ON_LEFTOVERS, ALIVE, WORKER_STOPPING, begin_stop},
 	{ON_EXIT, ALIVE, WORKER_NONE, NULL},
@@ -349,20 +349,20 @@ void worker_init(struct worker *w, uint64_t id, unsigned generation)
 
 bool worker_handle(struct worker *w, enum worker_event event, const struct moment *at)
 {
-	const struct step *step = steps;
-	const struct step *end = steps + COUNT_OF(steps);
+	const struct transition *row = transitions;
+	const struct transition *end = transitions + COUNT_OF(transitions);
 
-	while (step < end && (step->event != event || (step->in & 1U << w->state) == 0))
-		step++;
-	if (step == end)
+	while (row < end && (row->event != event || (row->in & 1U << w->state) == 0))
+		row++;
+	if (row == end)
 		return false;
-	if (step->next != STAYS) {
-		w->state = step->next;
+	if (row->next != STAYS) {
+		w->state = row->next;
 		w->deadline = NSEC_NEVER; /* a deadline belongs to one state */
 		w->proven_at = NSEC_NEVER;
 	}
-	if (step->run != NULL)
-		step->run(w, at);
+	if (row->run != NULL)
+		row->run(w, at);
 	return true;
 }
 
@@ -378,7 +378,7 @@ enum worker_event worker_due_event(const struct worker *w, const struct cluster_
 	if (w->state == WORKER_STARTING && w->proven_at != NSEC_NEVER)
 		return ON_PROVEN;
 	if (w->state == WORKER_STOPPING && !w->tells && w->stop_step + 1U >= settings->stop_count)
-		return ON_GRACE_OVER;
+		return ON_LAST_STOP_WAIT;
 	if (w->state == WORKER_READY)
 		return ON_HUNG;
 	return ON_DEADLINE;

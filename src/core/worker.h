@@ -49,8 +49,8 @@ enum worker_event {
 	ON_STOP,
 	ON_KILL,
 	ON_DEADLINE,
-	ON_GRACE_OVER, /* the deadline of the last step of the stop */
-	ON_LEFTOVERS,  /* its main process has ended, others have not */
+	ON_LAST_STOP_WAIT, /* the deadline of the last step of the stop */
+	ON_LEFTOVERS,      /* its main process has ended, others have not */
 	ON_EXIT,
 	ON_GATE,
 	ON_PASS, /* let it pass the gate, as it is needed */
@@ -136,7 +136,7 @@ nsec_t worker_due(const struct worker *w, nsec_t lost);
 enum worker_event worker_due_event(const struct worker *w, const struct cluster_settings *settings);
 
 /* Was a death for that reason wanted, and not a failure? */
-static inline bool why_is_asked(enum why why)
+static inline bool why_is_no_failure(enum why why)
 {
 	return why != WHY_ITSELF && why != WHY_START_TIMEOUT && why != WHY_WATCHDOG &&
 		why != WHY_STALL;

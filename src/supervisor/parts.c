@@ -2,7 +2,7 @@
 #include "supervisor/accept/accepting.h"
 #include "supervisor/common/guard.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/tally.h"
+#include "supervisor/common/counters.h"
 #include "supervisor/control/clients.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/fallback/fallback.h"
@@ -16,7 +16,7 @@
 #include "supervisor/messages/channel.h"
 #include "supervisor/node/node.h"
 #include "supervisor/order/order.h"
-#include "supervisor/orphans/bequest.h"
+#include "supervisor/orphans/write_state.h"
 #include "supervisor/scaling/scaling.h"
 #include "supervisor/watch/watch.h"
 #include "supervisor/web/webrole.h"
@@ -55,7 +55,7 @@ const struct part *const parts[] = {
 	&accept_part,
 	&leader_part,
 	&orphans_part,
-	&tally_part,
+	&counters_part,
 	&news_part,
 	&instance_part,
 	&hooks_part,

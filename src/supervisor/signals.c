@@ -13,7 +13,7 @@
 #include "supervisor/fallback/fallback.h"
 #include "supervisor/instance/lifecycle.h"
 #include "supervisor/logs/logs.h"
-#include "supervisor/workers/reap.h"
+#include "supervisor/workers/strays.h"
 #include "supervisor/upgrade/reexec.h"
 #include "supervisor/instance/reload.h"
 #include "supervisor/workers/service.h"
@@ -264,7 +264,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 		if (signal == SIGCHLD && infos[i].ssi_code == CLD_TRAPPED)
 			child_let_go((pid_t)infos[i].ssi_pid);
 		if (signal == SIGCHLD) {
-			reap_on_sigchld(sup, (pid_t)infos[i].ssi_pid);
+			strays_on_sigchld(sup, (pid_t)infos[i].ssi_pid);
 			continue;
 		}
 		/* after SIGCONT, too, the terminal may have another size */

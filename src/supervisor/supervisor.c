@@ -16,7 +16,7 @@
 #include "supervisor/accept/accepting.h"
 #include "supervisor/order/order.h"
 #include "supervisor/orphans/adopt.h"
-#include "supervisor/orphans/bequest.h"
+#include "supervisor/orphans/write_state.h"
 #include "supervisor/begin.h"
 #include "supervisor/messages/broker.h"
 #include "supervisor/messages/channel.h"
@@ -36,7 +36,7 @@
 #include "supervisor/instance/manager.h"
 #include "supervisor/instance/reread.h"
 #include "supervisor/common/news.h"
-#include "supervisor/workers/reap.h"
+#include "supervisor/workers/strays.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/upgrade/reexec.h"
 #include "supervisor/workers/capture.h"
@@ -464,7 +464,7 @@ static int start_instance(struct supervisor *sup, struct error *err)
 	log_deadly_calls();
 	intercept_init(sup);
 	if (signals_init(sup, err) == -1 || news_init(sup, err) == -1 ||
-		reap_init(sup, err) == -1 || adopt_begin(sup, err) == -1 ||
+		strays_init(sup, err) == -1 || adopt_begin(sup, err) == -1 ||
 		reread_try_logs(sup, err) == -1 || start_services(sup, err) == -1 ||
 		clients_init(sup, err) == -1 || web_begin(sup, err) == -1)
 		return -1;

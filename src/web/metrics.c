@@ -9,7 +9,8 @@ enum level { OF_INSTANCE, OF_CLUSTER, OF_LISTENER, OF_WORKER };
 enum type { GAUGE, COUNTER, SUMMARY };
 
 /*
- * One family of metrics.  `path` leads to a number, or with `label` to an object,
+ * One family of metrics.  The number comes with the status (supervisor/control/status.c,
+ * supervisor/common/counters.c): `path` leads to a number, or with `label` to an object,
  * each member of which is a sample.  A summary has its count at `count`.
  */
 struct family {

@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 #include "os/place/statefile.h"
-#include "protocol/estate.h"
+#include "protocol/orphan_state.h"
 
 /* The table: with a header of here and now, or nothing of it would be read. */
 static void take_table(const uint8_t *data, size_t size)
@@ -44,28 +44,28 @@ static void take_header(const uint8_t *data, size_t size)
 		state_past_fini(&past);
 }
 
-static void take_estate(const uint8_t *data, size_t size)
+static void take_orphan_state(const uint8_t *data, size_t size)
 {
-	struct estate once;
-	struct estate twice;
+	struct orphan_state once;
+	struct orphan_state twice;
 	struct buffer bytes;
 	struct error err;
 
-	if (estate_decode(&once, data, size, &err) == -1)
+	if (orphan_state_decode(&once, data, size, &err) == -1)
 		return;
 	for (size_t i = 0; i < once.cluster_count; i++) {
 		require(text_is_name(once.clusters[i].name));
-		require(once.clusters[i].generation_count <= ESTATE_GENERATIONS_MAX);
+		require(once.clusters[i].generation_count <= ORPHAN_GENERATIONS_MAX);
 	}
 	for (size_t i = 0; i < once.listener_count; i++)
 		require(once.listeners[i].bit < 64);
 	buffer_init(&bytes, 0);
-	require(estate_encode(&bytes, &once) == 0);
-	require(estate_decode(&twice, bytes.data, bytes.len, &err) == 0);
+	require(orphan_state_encode(&bytes, &once) == 0);
+	require(orphan_state_decode(&twice, bytes.data, bytes.len, &err) == 0);
 	require(once.cluster_count == twice.cluster_count);
 	require(once.listener_count == twice.listener_count);
-	estate_fini(&once);
-	estate_fini(&twice);
+	orphan_state_fini(&once);
+	orphan_state_fini(&twice);
 	buffer_fini(&bytes);
 }
 
@@ -78,6 +78,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else if (data[0] % 3 == 1)
 		take_header(data + 1, size - 1);
 	else
-		take_estate(data + 1, size - 1);
+		take_orphan_state(data + 1, size - 1);
 	return 0;
 }

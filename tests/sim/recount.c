@@ -7,7 +7,7 @@
 #include "core/line.h"
 
 /* What the counters should be. */
-struct tally {
+struct counters {
 	unsigned alive;
 	unsigned released;
 	unsigned spares;
@@ -41,7 +41,7 @@ static const char *check_worker(const struct worker *w)
 	}
 }
 
-static void tally_worker(struct tally *t, const struct worker *w)
+static void tally_worker(struct counters *t, const struct worker *w)
 {
 	t->alive += w->state != WORKER_NONE;
 	t->released += w->state == WORKER_STARTING && w->released;
@@ -50,7 +50,7 @@ static void tally_worker(struct tally *t, const struct worker *w)
 	t->unfit += w->state == WORKER_READY && w->unfit != WHY_ITSELF;
 }
 
-static void tally_slot(struct tally *t, const struct cluster *c, const struct slot *s)
+static void tally_slot(struct counters *t, const struct cluster *c, const struct slot *s)
 {
 	tally_worker(t, &s->main);
 	tally_worker(t, &s->other);
@@ -140,7 +140,7 @@ static const char *check_heap(const struct heap *h)
 	return NULL;
 }
 
-static const char *check_tally(const struct cluster *c, const struct tally *t)
+static const char *check_tally(const struct cluster *c, const struct counters *t)
 {
 	const struct rollout *r = &c->rollout;
 
@@ -170,7 +170,7 @@ static const char *check_tally(const struct cluster *c, const struct tally *t)
 
 const char *cluster_check(const struct cluster *c)
 {
-	struct tally t = {0};
+	struct counters t = {0};
 	const char *wrong = check_heap(&c->due);
 
 	for (uint32_t i = 0; i < c->count && wrong == NULL; i++) {

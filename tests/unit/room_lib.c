@@ -15,7 +15,7 @@
 #include "supervisor/sockets/listener.h"
 #include "supervisor/sockets/segment.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/reap.h"
+#include "supervisor/workers/strays.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
@@ -306,7 +306,7 @@ void room_begin(const char *ini)
 	intercept_init(&room);
 	channels_init(&room);
 	ck_assert_int_eq(news_init(&room, &err), 0);
-	ck_assert_int_eq(reap_init(&room, &err), 0);
+	ck_assert_int_eq(strays_init(&room, &err), 0);
 	for (size_t i = 0; i < r.s->cluster_count; i++)
 		open_cluster(r.s->clusters[i]);
 }
@@ -370,7 +370,7 @@ void room_end(void)
 {
 	room_stop();
 	news_part.end(&room);
-	reap_fini(&room);
+	strays_fini(&room);
 	heal_fini(&room);
 	intercept_fini(&room);
 	childset_close(&room);
@@ -456,7 +456,7 @@ static void end_so(struct child *child, struct pidfd_end end)
 	p->ended = true;
 	close_fds(p);
 	p->end = end;
-	child_ended(child);
+	child_main_exited(child);
 	p->pidfd = -1;
 }
 

@@ -25,7 +25,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/environment.h"
 #include "supervisor/workers/nodecommand.h"
-#include "supervisor/workers/reap.h"
+#include "supervisor/workers/strays.h"
 #include "supervisor/workers/use.h"
 
 /*
@@ -62,7 +62,7 @@ REPLACEABLE(connections_add)
 REPLACEABLE(connections_end)
 REPLACEABLE(drain_is_stubborn)
 REPLACEABLE(environment_look)
-REPLACEABLE(estatefile_write)
+REPLACEABLE(orphan_state_write)
 REPLACEABLE(fdpass_look)
 REPLACEABLE(fdpass_receive)
 REPLACEABLE(fdpass_receive_apart)
@@ -99,8 +99,8 @@ REPLACEABLE(process_memory_share)
 REPLACEABLE(process_ran)
 REPLACEABLE(process_status)
 REPLACEABLE(process_tree)
-REPLACEABLE(reap_kill_strays)
-REPLACEABLE(reap_signal_strays)
+REPLACEABLE(strays_kill)
+REPLACEABLE(strays_signal)
 REPLACEABLE(remote_each_fd)
 REPLACEABLE(remote_fd)
 REPLACEABLE(remote_fd_flags)

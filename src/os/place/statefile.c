@@ -16,13 +16,13 @@
 #include <unistd.h>
 
 #define VERSION 1
-#define ESTATE_MAX ((size_t)4 * 1024 * 1024)
+#define ORPHAN_STATE_MAX ((size_t)4 * 1024 * 1024)
 #define GROW 32U /* entries by which the file grows: a page */
 
 static const char magic[8] = "nclustS";
 static const char name[] = "state";
 static const char new_name[] = "state.new";
-static const char estate_name[] = "estate";
+static const char orphan_state_name[] = "estate";
 
 _Static_assert(sizeof(struct state_header) == 128, "part of the format");
 _Static_assert(sizeof(struct state_entry) == 128, "part of the format");
@@ -176,14 +176,14 @@ int statefile_read(int dirfd, struct state_past *past, struct error *err)
 	return result;
 }
 
-void *estatefile_read(int dirfd, size_t *size, struct error *err)
+void *orphan_state_read(int dirfd, size_t *size, struct error *err)
 {
-	return read_ours(dirfd, estate_name, ESTATE_MAX, size, err);
+	return read_ours(dirfd, orphan_state_name, ORPHAN_STATE_MAX, size, err);
 }
 
-int estatefile_write(int dirfd, const void *data, size_t size)
+int orphan_state_write(int dirfd, const void *data, size_t size)
 {
-	return rundir_replace(dirfd, "estate.new", estate_name, 0600, data, size);
+	return rundir_replace(dirfd, "estate.new", orphan_state_name, 0600, data, size);
 }
 
 /* ---- writing ---- */

@@ -123,11 +123,11 @@ struct state_entry *statefile_claim(struct statefile *f);
 struct state_entry *statefile_at(struct statefile *f, unsigned place);
 void statefile_free(struct statefile *f, struct state_entry *entry);
 
-/* ---- the other file, `estate`: for its content see protocol/estate.h ---- */
+/* ---- the other file, `estate`: for its content see protocol/orphan_state.h ---- */
 
 /* Replace the file as a whole, or not at all.  -1 and errno. */
-int estatefile_write(int dirfd, const void *data, size_t size);
+int orphan_state_write(int dirfd, const void *data, size_t size);
 /* Read the file: heap; NULL and `err` (err->sys ENOENT: no such file). */
-void *estatefile_read(int dirfd, size_t *size, struct error *err);
+void *orphan_state_read(int dirfd, size_t *size, struct error *err);
 
 #endif

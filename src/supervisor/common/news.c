@@ -4,7 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
-#include "os/look/stays.h"
+#include "os/look/why_alive.h"
 #include "os/place/linering.h"
 #include "protocol/json.h"
 #include "protocol/jsonvalue.h"
@@ -720,7 +720,7 @@ static void news_on_report(struct service *service, const struct report *report)
 	if (report->kind == REPORT_ROLLOUT_FAILED)
 		PARTS(explain, service, report, n.explain, sizeof(n.explain));
 	if (report->kind == REPORT_UNKILLABLE)
-		(void)stays_why(report->pid, n.explain, sizeof(n.explain));
+		(void)why_alive(report->pid, n.explain, sizeof(n.explain));
 	if (is_expected(report))
 		text_copy(n.explain, sizeof(n.explain), h->explain);
 	if (is_expected(report) && h->expect != 0) {

@@ -79,43 +79,43 @@ struct child {
 	struct channel *channel;  /* heap (channel.h); NULL: it has none */
 };
 
-/* How workers have ended: up to TALLY_UNKNOWN by themselves, then as nclust wanted. */
-enum tally_exit {
-	TALLY_SUCCESS,
-	TALLY_FAILURE,
-	TALLY_SIGNAL,
-	TALLY_OUT_OF_MEMORY,
-	TALLY_SPAWN, /* could not be started */
-	TALLY_UNKNOWN,
-	TALLY_STOPPED,
-	TALLY_REPLACED,
-	TALLY_START_TIMEOUT,
-	TALLY_UNHEALTHY,
-	TALLY_OUTGROWN, /* max-memory, max-age, max-requests */
-	TALLY_EXITS,
+/* How workers have ended: up to COUNTED_UNKNOWN by themselves, then as nclust wanted. */
+enum counted_exit {
+	COUNTED_SUCCESS,
+	COUNTED_FAILURE,
+	COUNTED_SIGNAL,
+	COUNTED_OUT_OF_MEMORY,
+	COUNTED_SPAWN, /* could not be started */
+	COUNTED_UNKNOWN,
+	COUNTED_STOPPED,
+	COUNTED_REPLACED,
+	COUNTED_START_TIMEOUT,
+	COUNTED_UNHEALTHY,
+	COUNTED_OUTGROWN, /* max-memory, max-age, max-requests */
+	COUNTED_EXITS,
 };
-enum tally_rollout {
-	TALLY_DONE,
-	TALLY_FAILED,
-	TALLY_SUPERSEDED,
-	TALLY_ROLLOUTS,
+enum counted_rollout {
+	COUNTED_DONE,
+	COUNTED_FAILED,
+	COUNTED_SUPERSEDED,
+	COUNTED_ROLLOUTS,
 };
 
-/* What has happened in a cluster so far (tally.h). */
-struct tally {
+/* What has happened in a cluster so far (counters.h says where a new counter needs a line). */
+struct counters {
 	uint64_t started;
-	uint64_t exits[TALLY_EXITS];
+	uint64_t exits[COUNTED_EXITS];
 	uint64_t ready;    /* workers that became ready */
 	nsec_t ready_time; /* the sum of the times that their starts took */
-	uint64_t rollouts[TALLY_ROLLOUTS];
+	uint64_t rollouts[COUNTED_ROLLOUTS];
 	nsec_t rollout_time;
 	nsec_t rollout_since; /* when the present rollout began; or 0 */
 	uint64_t drained;
 	uint64_t drains_forced; /* of `drained`: at the end of their time */
 	nsec_t drain_time;
 	uint64_t hangs;
-	uint64_t lines_lost; /* lines of output that were dropped */
-	uint64_t lines;      /* lines of output that the logger has read */
+	uint64_t log_lines_dropped; /* lines of output that were dropped */
+	uint64_t log_lines;         /* lines of output that the logger has read */
 };
 
 /* What the logger was told of its sinks (supervisor/logs). */
@@ -141,7 +141,7 @@ struct service {
 	struct held held;
 	struct cluster_traffic traffic;
 	struct outcome outcome;
-	struct tally tally;
+	struct counters counters;
 	struct asks asks;
 	struct routed routed;
 	struct outage outage;

@@ -15,7 +15,7 @@
 #include "supervisor/upgrade/reexec.h"
 #include "supervisor/instance/reload.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/instance/stopwait.h"
+#include "supervisor/instance/stop_report.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -499,7 +499,7 @@ static int do_stop(struct client *c, const struct target *t, struct error *err)
 	e->ended = true;
 	if (!s->stage.ended) {
 		service_stop(s, c->request.now);
-		stopwait_begin(c->sup);
+		stop_report_begin(c->sup);
 	}
 	return UNDER_WAY;
 }

@@ -147,8 +147,9 @@ void control_on_status_worker(struct json_writer *w, const struct child *child)
 	json_close_object(w);
 }
 
-/* Write only what metrics are made of: an instance may have thousands of workers. */
-static void put_measures(struct json_writer *w, struct service *s, uint32_t slot,
+/* Write only what metrics are made of: an instance may have thousands of workers.  What a status
+ * shows, too, needs a line in put_worker() as well. */
+static void put_worker_metrics(struct json_writer *w, struct service *s, uint32_t slot,
 	const struct slot_view *view, const struct worker_view *worker, nsec_t now)
 {
 	struct child *child = worker != NULL ? child_find(s, slot, worker->id) : NULL;
@@ -216,7 +217,7 @@ typedef void put_one(struct json_writer *w, struct service *s, uint32_t slot,
 static void put_slot(struct client *c, struct service *s, uint32_t slot, nsec_t now)
 {
 	struct slot_view view;
-	put_one *put = c->request.metrics ? put_measures : put_worker;
+	put_one *put = c->request.metrics ? put_worker_metrics : put_worker;
 
 	service_view_slot(s, slot, &view);
 	if (view.workers == 0 && !s->kind->by_connection)

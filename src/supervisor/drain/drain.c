@@ -14,7 +14,7 @@
 #include "supervisor/drain/host.h"
 #include "supervisor/drain/evidence.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/tally.h"
+#include "supervisor/common/counters.h"
 #include "supervisor/node/node.h"
 #include "supervisor/sockets/holding.h"
 #include "supervisor/workers/service.h"
@@ -246,7 +246,7 @@ static void report_drained(struct drain *d, bool forced)
 	}
 	log_drained(d, forced);
 	service->traffic.asked_again += d->asked;
-	tally_drained(service, clock_now() - d->began, forced);
+	counters_note_drained(service, clock_now() - d->began, forced);
 	if (d->view.blind)
 		log_blind(d);
 	if (forced)

@@ -240,7 +240,7 @@ static void wake_unweighted(const struct steer *s, struct listener *l)
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
 		if (k->weight == 0 && k->served && steer_has_workers(s, l, k) &&
 			!has_only_starting(s, k))
-			group_knock(l, k);
+			group_wake_unweighted(l, k);
 }
 
 /* ---- looking again ---- */

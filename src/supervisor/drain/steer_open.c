@@ -383,7 +383,7 @@ unsigned steer_lane(struct service *service, unsigned generation, uint32_t slot)
 	struct steer *s;
 	bool spreads;
 
-	if (service->tally.started == 0)
+	if (service->counters.started == 0)
 		evidence_decide(service, generation);
 	spreads = steer_spreads(service, generation);
 	if (!spreads)

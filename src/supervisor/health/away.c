@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/health/away.h"
 
-#include "os/look/awaits.h"
+#include "os/look/waits_for_client.h"
 #include "supervisor/health/health.h"
 #include "supervisor/health/sight.h"
 #include "supervisor/sockets/group.h"
@@ -24,7 +24,7 @@ static bool is_away(const struct child *child, const struct listener *l, const s
 		struct remote r;
 
 		remote_of(&r, sight->tree[i]);
-		switch (awaits_look(&r, is_listener, l, &denied)) {
+		switch (waits_for_client(&r, is_listener, l, &denied)) {
 		case AWAITS_CONNECTION:
 			return false;
 		case AWAITS_NOTHING:

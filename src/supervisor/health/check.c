@@ -2,7 +2,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/turn.h"
-#include "os/look/awaits.h"
+#include "os/look/waits_for_client.h"
 #include "os/clock.h"
 #include "supervisor/health/away.h"
 #include "supervisor/workers/child.h"

@@ -3,11 +3,11 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "os/look/awaits.h"
+#include "os/look/waits_for_client.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/health/health.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/tally.h"
+#include "supervisor/common/counters.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/health/sight.h"
 
@@ -52,7 +52,7 @@ static void report_hang(struct child *child, const struct sight *sight, const st
 	news_say_numbers(child, LOG_WARN, "hang", numbers, COUNT_OF(numbers),
 		"worker %d hangs: %s; it has used %.1f s of CPU; %s", (int)child->pid, h->hang,
 		nsec_seconds(sight->cpu), awaits_threads_text(c->pid, threads, sizeof(threads)));
-	tally_hung(child->service);
+	counters_note_hung(child->service);
 	child_tell(child, EVENT_UNWELL, WHY_REQUEST);
 }
 

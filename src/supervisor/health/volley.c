@@ -359,8 +359,8 @@ static void find_in_worker(struct volley *v, struct child *child, bool deep,
 	uint32_t held;
 
 	if (v->part_searched != worker)
-		v->place = (struct otherend_place){0};
-	held = otherend_held(child->pid, deep, inodes, VOLLEY_MAX, until, &v->place, &v->denied);
+		v->place = (struct other_end_place){0};
+	held = other_end_held(child->pid, deep, inodes, VOLLEY_MAX, until, &v->place, &v->denied);
 	v->part_searched = v->place.process != 0 || v->place.fd != 0 ? worker : 0;
 	if (held != 0)
 		v->took_below = deep;
@@ -499,7 +499,7 @@ static void begin_asking(struct asking *a)
 		return;
 	}
 	a->state = ASKING_WAITS;
-	v->blind |= !otherend_works(a->io.fd);
+	v->blind |= !other_end_works(a->io.fd);
 	if (send_first(a) == -1)
 		close_asking(a);
 }
@@ -549,7 +549,7 @@ static void look_at_aimed(struct asking *a, nsec_t now)
 		close_asking(a);
 		return;
 	}
-	a->inode = otherend_inode(a->io.fd);
+	a->inode = other_end_inode(a->io.fd);
 	if (a->is_of_slot && count_in_slot(child) > 1) {
 		if (v->blind || a->inode != 0)
 			return; /* or the slot's other worker has it */
@@ -583,7 +583,7 @@ static void look_if_taken(struct asking *a, nsec_t now)
 		return;
 	}
 	if (a->inode == 0)
-		a->inode = otherend_inode(a->io.fd);
+		a->inode = other_end_inode(a->io.fd);
 	if (a->inode != 0)
 		return;
 	n = recv(a->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);

@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_VOLLEY_H
 #define SUPERVISOR_VOLLEY_H
 
-#include "os/look/otherend.h"
+#include "os/look/other_end.h"
 #include "protocol/httpstatus.h"
 #include "supervisor/health/aim.h"
 #include "supervisor/health/asker.h"
@@ -10,7 +10,7 @@
 /*
  * Checks workers of a cluster by several connections to its listener at a time.  Any free worker
  * may take a connection, so nclust cannot choose; it finds out which worker has
- * (os/look/otherend.h) before it sends the request (or its last bytes, if the kernel defers
+ * (os/look/other_end.h) before it sends the request (or its last bytes, if the kernel defers
  * accepting until there is data), and asks only workers that are to be checked.  The answer, or the
  * lack of one, counts for that worker alone.
  *
@@ -71,7 +71,7 @@ struct volley {
 	bool blind;             /* the kernel does not show who has taken a connection */
 	bool denied;            /* nclust may not look at some worker */
 	uint64_t part_searched; /* the worker that was searched only up to `place` */
-	struct otherend_place place;
+	struct other_end_place place;
 	unsigned open;
 	struct asking asks[VOLLEY_MAX];
 };

@@ -7,7 +7,7 @@
 #include "supervisor/workers/service.h"
 
 /*
- * A spare that listens, on a socket to which no client comes (intercept/gate.c), is checked like
+ * A spare that listens, on a socket to which no client comes (intercept/spare_gate.c), is checked like
  * other workers: at first without a pause, so that it has compiled, loaded and connected to what
  * its first answers need before it serves; then as often as workers that serve.
  */

@@ -3,9 +3,9 @@
 
 #include "base/log.h"
 #include "os/process.h"
-#include "os/look/stays.h"
+#include "os/look/why_alive.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/workers/reap.h"
+#include "supervisor/workers/strays.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,9 +23,9 @@ struct staying {
 /* Log one process, unless it has ended by now. */
 static void say_stays(struct staying *s, const char *what, pid_t pid)
 {
-	char text[STAYS_TEXT];
+	char text[WHY_ALIVE_TEXT];
 
-	if (*stays_text(pid, text) == '\0')
+	if (*why_alive_text(pid, text) == '\0')
 		return;
 	if (s->named == NAMED) {
 		s->more++;
@@ -54,7 +54,7 @@ void leave_say(struct supervisor *sup)
 	struct staying s = {.named = 0};
 	const struct child *child;
 	pid_t strays[TREE];
-	size_t count = reap_list_strays(sup, strays, TREE);
+	size_t count = strays_list(sup, strays, TREE);
 
 	for_each_child (child, children_of_all(sup))
 		say_tree_stays(&s, child);

@@ -12,10 +12,10 @@
 #include "supervisor/instance/leave.h"
 #include "supervisor/instance/manager.h"
 #include "supervisor/common/news.h"
-#include "supervisor/workers/reap.h"
+#include "supervisor/workers/strays.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/instance/reread.h"
-#include "supervisor/instance/stopwait.h"
+#include "supervisor/instance/stop_report.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -36,7 +36,7 @@ static void begin_stop(struct supervisor *sup, bool at_once)
 		manager_stopping(sup);
 	}
 	sup->instance.stopping = true;
-	stopwait_begin(sup);
+	stop_report_begin(sup);
 	sup->instance.stop_at_once |= at_once;
 	/* mark all clusters, before the first is asked what it waits for */
 	for (size_t i = 0; i < sup->service_count; i++)
@@ -171,7 +171,7 @@ static void on_last_orders(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)revents;
 	if (sup->instance.last_orders_step++ == 0) {
-		unsigned left = reap_signal_strays(sup, SIGKILL);
+		unsigned left = strays_signal(sup, SIGKILL);
 
 		if (left > 0)
 			log_warn("%u background process%s did not end after "
@@ -180,7 +180,7 @@ static void on_last_orders(struct ev_loop *loop, ev_timer *timer, int revents)
 	}
 	/* a process that forks again and again may not be caught at once */
 	if (sup->instance.last_orders_step <= STRAYS_KILLS) {
-		(void)reap_kill_strays(sup);
+		(void)strays_kill(sup);
 		timer_arm(loop, timer, STRAYS_KILL);
 	} else {
 		sup->instance.last_orders_step = 99; /* stop waiting */
@@ -195,9 +195,8 @@ static bool strays_are_gone(struct supervisor *sup)
 	if (sup->instance.last_orders_step >= 99)
 		return true;
 	if (ev_is_active(&sup->instance.last_orders))
-		return reap_signal_strays(sup, 0) == 0;
-	left = sup->instance.stop_at_once ? reap_kill_strays(sup)
-					  : reap_signal_strays(sup, SIGTERM);
+		return strays_signal(sup, 0) == 0;
+	left = sup->instance.stop_at_once ? strays_kill(sup) : strays_signal(sup, SIGTERM);
 	if (left == 0)
 		return true;
 	log_info("ending %u background process%s", left, left == 1 ? "" : "es");
@@ -274,7 +273,7 @@ void lifecycle_look(struct supervisor *sup)
 	if (!sup->instance.stopping && was_stopped(sup))
 		log_note("%s: no cluster runs any more: nclust ends", sup->settings->name);
 	ev_timer_stop(sup->loop, &sup->instance.last_orders);
-	stopwait_end(sup);
+	stop_report_end(sup);
 	leave_say(sup);
 	sup->instance.over = true;
 	ev_break(sup->loop, EVBREAK_ALL);

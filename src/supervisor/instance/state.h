@@ -28,7 +28,7 @@ struct instance {
 	int status; /* the exit status */
 	unsigned last_orders_step;
 	ev_timer last_orders; /* the timer for ending strays */
-	ev_timer stop_waits;  /* reports what a stop waits for (stopwait.h) */
+	ev_timer stop_waits;  /* reports what a stop waits for (stop_report.h) */
 	nsec_t stop_since;    /* when that stop began */
 };
 

@@ -6,7 +6,7 @@
 #include "os/process.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/intercept/intercept.h"
-#include "supervisor/intercept/putover.h"
+#include "supervisor/intercept/replace_socket.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/workers/ports.h"

@@ -9,7 +9,7 @@
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/learned.h"
-#include "supervisor/intercept/gate.h"
+#include "supervisor/intercept/spare_gate.h"
 #include "supervisor/intercept/listens.h"
 #include "supervisor/intercept/startwait.h"
 #include "supervisor/intercept/takeover.h"
@@ -440,7 +440,7 @@ static void intercept_on_adopt(struct child *child, struct kept *kept)
 	if (trap.fd != -1 && (kept->entry->flags & STATE_HUNG) == 0)
 		watch_calls(child, &trap);
 	fd_close(&trap.fd);
-	gate_adopt(child);
+	spare_gate_adopt(child);
 	listens_recall(child);
 }
 

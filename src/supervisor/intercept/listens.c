@@ -10,14 +10,14 @@
 #include "supervisor/sockets/heal.h"
 #include "supervisor/intercept/beside.h"
 #include "supervisor/intercept/closed.h"
-#include "supervisor/intercept/gate.h"
+#include "supervisor/intercept/spare_gate.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/paths.h"
 #include "supervisor/workers/ports.h"
-#include "supervisor/intercept/putover.h"
+#include "supervisor/intercept/replace_socket.h"
 #include "supervisor/intercept/startwait.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
@@ -512,7 +512,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice, stru
 	bool first;
 
 	if ((l != NULL || find_named_unix(child->service, remote_inode(r, notice->fd)) != NULL) &&
-		gate_keep(child, l, notice))
+		spare_gate_keep(child, l, notice))
 		return;
 	if (l == NULL || !seccomp_waits(trap, notice->id)) {
 		leave_call(child, notice, r);
@@ -565,7 +565,7 @@ void listens_look(struct child *child, bool waited)
 
 bool listens_keep_udp(struct child *child, const struct seccomp_notice *notice)
 {
-	if (gate_keep(child, NULL, notice))
+	if (spare_gate_keep(child, NULL, notice))
 		return true;
 	note_udp(child);
 	/* the worker may listen as well, a moment later */

@@ -16,7 +16,7 @@
 #include "supervisor/sockets/listener.h"
 #include "supervisor/intercept/listens.h"
 #include "supervisor/common/news.h"
-#include "supervisor/intercept/putover.h"
+#include "supervisor/intercept/replace_socket.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/common/trouble.h"
 #include "supervisor/sockets/holding.h"
@@ -247,7 +247,7 @@ static struct listener *keep_listener(struct takeover *t, int fd)
 static void hand_out(struct takeover *t, struct listener *l)
 {
 	if (t->sock == -1) {
-		putover_replace(t, l);
+		replace_worker_socket(t, l);
 		return;
 	}
 	PARTS(provide, t->child, l, true);
@@ -418,7 +418,7 @@ static void give_covering(struct takeover *t, struct listener *l)
 		log_worker(t->child, LOG_NOTE, "binds %s; it gets %s, as 'listen' says",
 			socket_key_text(&t->key, text), listener_text(l));
 	l->limit_told = true;
-	putover_replace(t, l);
+	replace_worker_socket(t, l);
 }
 
 static void bind_anew(struct takeover *t)
@@ -426,7 +426,7 @@ static void bind_anew(struct takeover *t)
 	struct listener *l = find_replaceable(t);
 
 	if (t->sock == -1)
-		putover_look(t);
+		replace_socket_search(t);
 	if (l != NULL) {
 		replace_listener(t, l);
 		return;
@@ -438,7 +438,7 @@ static void bind_anew(struct takeover *t)
 	}
 	t->listeners[0] = l;
 	t->listener_count = 1;
-	putover_look(t);
+	replace_socket_search(t);
 	if (has_bound(t, 0)) /* the process binds a second socket */
 		bind_and_learn(t, true);
 	else
@@ -449,14 +449,14 @@ static void bind_anew(struct takeover *t)
  * closed again (a probe) is free. */
 static void bind_known(struct takeover *t)
 {
-	putover_look(t);
+	replace_socket_search(t);
 	for (size_t i = 0; i < t->listener_count; i++) {
 		if (group_has_inode(t->listeners[i], t->inode)) {
 			takeover_answer(t, 0); /* the same call once more */
 			return;
 		}
 		if (!has_bound(t, i)) {
-			putover_replace(t, t->listeners[i]);
+			replace_worker_socket(t, t->listeners[i]);
 			return;
 		}
 	}
@@ -530,10 +530,10 @@ static bool give_named(struct takeover *t)
 		t->listeners[0] = l;
 		t->listener_count = 1;
 	}
-	putover_look(t);
+	replace_socket_search(t);
 	if (has_bound(t, 0))
 		return false;
-	putover_replace(t, t->listeners[0]);
+	replace_worker_socket(t, t->listeners[0]);
 	return true;
 }
 
@@ -660,7 +660,7 @@ static void bind_at_once(struct takeover *t)
 }
 
 /* Finds out all that must be known of the call, in one child if there has to be one. */
-static int examine_call(void *argument)
+static int examine_and_bind(void *argument)
 {
 	struct examining *e = argument;
 	struct takeover *t = e->t;
@@ -712,7 +712,7 @@ static bool look_at_call(struct takeover *t)
 	int got;
 
 	/* a worker that hangs here delays no other worker's trap */
-	got = remote_have(r, t->trap, examine_call, &e, &t->sock);
+	got = remote_have(r, t->trap, examine_and_bind, &e, &t->sock);
 	if (e.error == EPERM)
 		intercept_warn_refused(t->child, e.error);
 	if (got == -1 || e.error != 0 || !takeover_waits(t))

@@ -8,7 +8,7 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/intercept/gate.h"
+#include "supervisor/intercept/spare_gate.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/node/node_inside.h"
 #include "supervisor/sockets/listener.h"
@@ -342,7 +342,7 @@ static bool hold_query(struct node_worker *w, const char *line, size_t len)
 	size_t had = w->queries != NULL ? strlen(w->queries) : 0;
 	char *grown;
 
-	if (!w->online || w->bun || !gate_is_shut(w->child) || had + len > QUERIES_MOST)
+	if (!w->online || w->bun || !spare_gate_is_shut(w->child) || had + len > QUERIES_MOST)
 		return false;
 	grown = realloc(w->queries, had + len + 2);
 	if (grown == NULL)
@@ -351,7 +351,7 @@ static bool hold_query(struct node_worker *w, const char *line, size_t len)
 	memcpy(grown + had + len, "\n", 2);
 	w->queries = grown;
 	if (had == 0)
-		gate_report(w->child);
+		spare_gate_report(w->child);
 	return true;
 }
 

@@ -108,7 +108,7 @@ void node_handle_acked(struct node_worker *w);
 void node_handle_nacked(struct node_worker *w);
 void node_answer_error(struct node_worker *w, int64_t ack, int error);
 
-/* ---- node_bind.c ---- */
+/* ---- node_listen.c ---- */
 
 /* Returns the listener for an address: a listener that nclust has, or a new one, which listens if
  * it is for streams.  NULL: *error says why, as an errno(3). */

@@ -6,7 +6,7 @@
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/instance/lifecycle.h"
-#include "supervisor/order/step.h"
+#include "supervisor/order/before.h"
 #include "supervisor/workers/service.h"
 
 #include <stdio.h>
@@ -148,10 +148,10 @@ static void on_prepared(struct service *s, const char *how, uint64_t serial)
 	struct rollout_view view = cluster_view_rollout(s->core);
 	char why[400];
 
-	if (s->order.kind == STEP_ROLLOUT && !view.unprepared)
+	if (s->order.kind == BEFORE_ROLLOUT && !view.unprepared)
 		return;
 	s->stage.held = false;
-	if (how != NULL && s->order.kind == STEP_START) {
+	if (how != NULL && s->order.kind == BEFORE_START) {
 		fail_start(s, how);
 	} else {
 		event.count = view.id;
@@ -167,28 +167,28 @@ static void on_prepared(struct service *s, const char *how, uint64_t serial)
 /* Is a start or a rollout to be prepared, and the command not begun yet? */
 static bool is_due(const struct service *s)
 {
-	return s->order.step == NULL && !s->stage.stop_asked &&
+	return s->order.before == NULL && !s->stage.stop_asked &&
 		(s->stage.held || cluster_view_rollout(s->core).unprepared);
 }
 
-static enum step_kind kind_of_start(const struct service *s)
+static enum before_kind kind_of_start(const struct service *s)
 {
 	struct rollout_view view = cluster_view_rollout(s->core);
 
-	return view.unprepared && (!s->stage.held || view.fresh) ? STEP_ROLLOUT : STEP_START;
+	return view.unprepared && (!s->stage.held || view.fresh) ? BEFORE_ROLLOUT : BEFORE_START;
 }
 
-static void share_step(const struct service *of)
+static void share_before(const struct service *of)
 {
 	for (size_t i = 0; i < of->sup->service_count; i++) {
 		struct service *s = of->sup->services[i];
 
 		if (is_due(s))
-			step_share(s, kind_of_start(s), of);
+			before_share(s, kind_of_start(s), of);
 	}
 }
 
-static void begin_step(struct service *s)
+static void begin_before(struct service *s)
 {
 	const struct cluster_settings *settings = cluster_settings(s->core);
 	unsigned generation = cluster_generation(s->core);
@@ -202,10 +202,10 @@ static void begin_step(struct service *s)
 	s->order.kind = kind_of_start(s);
 	if (settings->before.text == NULL)
 		on_prepared(s, NULL, 0);
-	else if (step_begin(s, s->order.kind, generation, settings, on_prepared, &err) == -1)
+	else if (before_begin(s, s->order.kind, generation, settings, on_prepared, &err) == -1)
 		on_prepared(s, err.text, 0);
 	else if (settings->before_of_all)
-		share_step(s);
+		share_before(s);
 }
 
 /* Does a command run that several clusters share, begun before this cluster wanted it? */
@@ -214,8 +214,8 @@ static bool is_taken(const struct service *s)
 	bool taken = false;
 
 	for (size_t i = 0; i < s->sup->service_count; i++)
-		taken |= s->sup->services[i]->order.step != NULL &&
-			s->sup->services[i]->order.kind != STEP_STOP;
+		taken |= s->sup->services[i]->order.before != NULL &&
+			s->sup->services[i]->order.kind != BEFORE_STOP;
 	return taken && cluster_next_settings(s->core)->before_of_all;
 }
 
@@ -227,7 +227,7 @@ static void look_at_start(struct service *s)
 		return;
 	/* only the first start waits: an operator's restart is deliberate */
 	if (!s->stage.held || cluster_view_rollout(s->core).fresh || !has_missing(s)) {
-		begin_step(s);
+		begin_before(s);
 		return;
 	}
 	if (s->order.waits_told)
@@ -262,7 +262,7 @@ static void stop_now(struct service *s)
 	service_stop_now(s, false);
 }
 
-static void on_stop_step(struct service *s, const char *how, uint64_t serial)
+static void on_before_stop(struct service *s, const char *how, uint64_t serial)
 {
 	(void)serial;
 	if (how != NULL)
@@ -273,7 +273,7 @@ static void on_stop_step(struct service *s, const char *how, uint64_t serial)
 }
 
 /* False: the cluster has no command to wait for. */
-static bool begin_stop_step(struct service *s)
+static bool begin_before_stop(struct service *s)
 {
 	const struct cluster_settings *settings = cluster_settings(s->core);
 	struct error err;
@@ -281,8 +281,8 @@ static bool begin_stop_step(struct service *s)
 	if (settings->before_stop.text == NULL ||
 		(service_counts(s).alive == 0 && s->accepting == NULL))
 		return false;
-	if (step_begin(s, STEP_STOP, cluster_generation(s->core), settings, on_stop_step, &err) ==
-		0)
+	if (before_begin(s, BEFORE_STOP, cluster_generation(s->core), settings, on_before_stop,
+		    &err) == 0)
 		return true;
 	news_say_of(s, LOG_WARN, "before-failed",
 		"'before-stop' ('%s') failed: %s; it is stopped anyway", settings->before_stop.text,
@@ -294,17 +294,17 @@ static bool order_on_stopping(struct service *s, bool at_once)
 {
 	enum cluster_state state = cluster_state(s->core);
 
-	if (at_once || !step_runs(s, STEP_STOP))
-		step_forget(s);
+	if (at_once || !before_runs(s, BEFORE_STOP))
+		before_forget(s);
 	if (at_once || state == CLUSTER_STOPPING || state == CLUSTER_STOPPED ||
 		state == CLUSTER_FAILED)
 		return false;
-	return s->order.step != NULL || has_dependents(s) || begin_stop_step(s);
+	return s->order.before != NULL || has_dependents(s) || begin_before_stop(s);
 }
 
 static void look_at_stop(struct service *s)
 {
-	if (s->order.step == NULL && !has_dependents(s) && !begin_stop_step(s))
+	if (s->order.before == NULL && !has_dependents(s) && !begin_before_stop(s))
 		stop_now(s);
 }
 
@@ -374,8 +374,8 @@ static void order_on_report(struct service *s, const struct report *r)
 		break;
 	case REPORT_ROLLOUT_FAILED:
 	case REPORT_ROLLOUT_SUPERSEDED:
-		if (!view.unprepared && step_runs(s, STEP_ROLLOUT))
-			step_forget(s);
+		if (!view.unprepared && before_runs(s, BEFORE_ROLLOUT))
+			before_forget(s);
 		break;
 	case REPORT_STATE:
 		if (r->state != CLUSTER_STOPPING && r->state != CLUSTER_STOPPED &&
@@ -400,12 +400,12 @@ static void order_on_status(struct json_writer *w, const struct service *s)
 {
 	char text[300];
 
-	if (!s->stage.held && !s->stage.stop_held && s->order.step == NULL)
+	if (!s->stage.held && !s->stage.stop_held && s->order.before == NULL)
 		return;
 	say_all(text, sizeof(text), s);
-	if (step_runs(s, STEP_STOP))
+	if (before_runs(s, BEFORE_STOP))
 		snprintf(text, sizeof(text), "its 'before-stop'");
-	else if (s->order.step != NULL)
+	else if (s->order.before != NULL)
 		snprintf(text, sizeof(text), "its '%s'", name_of(cluster_next_settings(s->core)));
 	else if (s->stage.stop_held)
 		snprintf(text, sizeof(text), "those that depend on it, to stop");
@@ -414,13 +414,13 @@ static void order_on_status(struct json_writer *w, const struct service *s)
 
 static bool order_on_rolls(const struct service *s)
 {
-	return s->order.step != NULL || s->stage.stop_held;
+	return s->order.before != NULL || s->stage.stop_held;
 }
 
 static void order_on_end(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
-		step_forget(sup->services[i]);
+		before_forget(sup->services[i]);
 }
 
 const struct part order_part = {
@@ -430,7 +430,7 @@ const struct part order_part = {
 	.adopted = order_on_adopted,
 	.status = order_on_status,
 	.rolls = order_on_rolls,
-	.logger_up = step_on_logger_up,
-	.drop = step_forget,
+	.logger_up = before_on_logger_up,
+	.drop = before_forget,
 	.end = order_on_end,
 };

@@ -5,14 +5,14 @@
 #include <stdbool.h>
 
 /* What only this room knows of a cluster.  It is in struct service. */
-struct step;
+struct before;
 
 /* What a cluster waits for. */
-enum step_kind { STEP_START, STEP_ROLLOUT, STEP_STOP };
+enum before_kind { BEFORE_START, BEFORE_ROLLOUT, BEFORE_STOP };
 
 struct order {
-	struct step *step; /* `before` or `before-stop` runs; or NULL */
-	enum step_kind kind;
+	struct before *before; /* `before` or `before-stop` runs; or NULL */
+	enum before_kind kind;
 	bool waits_told; /* it was reported that it waits for others */
 };
 

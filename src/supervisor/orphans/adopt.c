@@ -8,7 +8,7 @@
 #include "os/pidfd.h"
 #include "os/process.h"
 #include "os/place/rundir.h"
-#include "supervisor/orphans/heritage.h"
+#include "supervisor/orphans/orphans_inside.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
@@ -110,23 +110,23 @@ static void say_ended(struct supervisor *sup, const struct old_worker *in)
 			news_ending_text(text, &ending));
 }
 
-static const struct estate_cluster *cluster_of(const struct previous *h, uint32_t number)
+static const struct orphan_cluster *cluster_of(const struct previous *h, uint32_t number)
 {
-	for (size_t i = 0; i < h->estate.cluster_count; i++)
-		if (h->estate.clusters[i].number == number)
-			return &h->estate.clusters[i];
+	for (size_t i = 0; i < h->orphan_state.cluster_count; i++)
+		if (h->orphan_state.clusters[i].number == number)
+			return &h->orphan_state.clusters[i];
 	return NULL;
 }
 
-const struct estate_cluster *previous_cluster(const struct previous *h, const char *name)
+const struct orphan_cluster *previous_cluster(const struct previous *h, const char *name)
 {
-	for (size_t i = 0; i < h->estate.cluster_count; i++)
-		if (strcmp(h->estate.clusters[i].name, name) == 0)
-			return &h->estate.clusters[i];
+	for (size_t i = 0; i < h->orphan_state.cluster_count; i++)
+		if (strcmp(h->orphan_state.clusters[i].name, name) == 0)
+			return &h->orphan_state.clusters[i];
 	return NULL;
 }
 
-static bool is_wanted(const struct supervisor *sup, const struct estate_cluster *c)
+static bool is_wanted(const struct supervisor *sup, const struct orphan_cluster *c)
 {
 	for (size_t i = 0; c != NULL && i < sup->settings->cluster_count; i++) {
 		const struct cluster_settings *s = sup->settings->clusters[i];
@@ -167,21 +167,21 @@ static int find_living(struct supervisor *sup, struct previous *h, struct error 
 
 /* ---- reading ---- */
 
-static int read_estate(struct supervisor *sup, struct previous *h, struct error *err)
+static int read_orphan_state(struct supervisor *sup, struct previous *h, struct error *err)
 {
 	size_t size;
-	void *data = estatefile_read(sup->rundir.dir, &size, err);
+	void *data = orphan_state_read(sup->rundir.dir, &size, err);
 	int got;
 
 	if (data == NULL)
 		return -1;
-	got = estate_decode(&h->estate, data, size, err);
+	got = orphan_state_decode(&h->orphan_state, data, size, err);
 	free(data);
 	if (got == -1)
 		return -1;
-	for (size_t i = 0; i < h->estate.cluster_count; i++)
-		if (sup->orphans.last_number < h->estate.clusters[i].number)
-			sup->orphans.last_number = h->estate.clusters[i].number;
+	for (size_t i = 0; i < h->orphan_state.cluster_count; i++)
+		if (sup->orphans.last_number < h->orphan_state.clusters[i].number)
+			sup->orphans.last_number = h->orphan_state.clusters[i].number;
 	return 0;
 }
 
@@ -243,7 +243,7 @@ static void call_keeper(struct supervisor *sup, struct previous *h)
 static int take_over_past(struct supervisor *sup, struct previous *h, struct error *err)
 {
 	struct error why = {0};
-	int told = read_estate(sup, h, &why);
+	int told = read_orphan_state(sup, h, &why);
 
 	/* even without workers: the keeper may hold listeners */
 	if (told == 0 || sup->orphans.has_past)
@@ -387,7 +387,7 @@ void adopt_fini(struct supervisor *sup)
 		fd_close(&h->workers[i].pidfd);
 	free(h->workers);
 	fd_store_fini(&h->store);
-	estate_fini(&h->estate);
+	orphan_state_fini(&h->orphan_state);
 	state_past_fini(&h->past);
 	free(h);
 	sup->orphans.previous = NULL;

@@ -6,7 +6,7 @@
 #include "supervisor/common/foreign.h"
 #include "os/vfork.h"
 #include "supervisor/sockets/heal.h"
-#include "supervisor/orphans/heritage.h"
+#include "supervisor/orphans/orphans_inside.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/group.h"
 
@@ -35,12 +35,12 @@ static const struct old_worker *find_holder(const struct previous *h, uint32_t c
 struct wanted {
 	uint64_t cookie; /* of the socket; or 0 */
 	uint64_t inode;
-	const struct estate_segment *segment; /* or NULL */
+	const struct orphan_segment *segment; /* or NULL */
 };
 
 static bool is_wanted_fd(const struct wanted *w, int fd)
 {
-	const struct estate_segment *s = w->segment;
+	const struct orphan_segment *s = w->segment;
 	struct sharedmem_facts facts;
 
 	if (s == NULL)
@@ -60,7 +60,7 @@ static int take_from_inherited(const struct supervisor *sup, uint64_t cookie)
 
 static int take_from_keeper(struct previous *h, const struct wanted *w)
 {
-	const struct estate_segment *s = w->segment;
+	const struct orphan_segment *s = w->segment;
 	int fd = s == NULL ? stored_take(fd_store_find(&h->store, LOGWIRE_A_LISTENER, w->cookie),
 				     LOGWIRE_SOCKET)
 			   : stored_take(fd_store_find(&h->store, LOGWIRE_A_SEGMENT,
@@ -136,7 +136,7 @@ static int find_socket(struct supervisor *sup, uint64_t cookie, uint64_t inode)
 /* Get back the listener's socket or, if that is closed, another socket of its group.  1: *fd; 0: no
  * worker needs it; -1 and `err`. */
 static int get_back_socket(
-	struct supervisor *sup, const struct estate_listener *l, int *fd, struct error *err)
+	struct supervisor *sup, const struct orphan_listener *l, int *fd, struct error *err)
 {
 	const struct old_worker *in = find_holder(sup->orphans.previous, l->cluster);
 
@@ -156,11 +156,11 @@ static int get_back_socket(
 
 /* ---- named listeners ---- */
 
-static const struct estate_listener *find_listener(
+static const struct orphan_listener *find_listener(
 	const struct previous *h, const struct address *address)
 {
-	for (size_t i = 0; i < h->estate.listener_count; i++) {
-		const struct estate_listener *l = &h->estate.listeners[i];
+	for (size_t i = 0; i < h->orphan_state.listener_count; i++) {
+		const struct orphan_listener *l = &h->orphan_state.listeners[i];
 		struct address was;
 		struct error err;
 		bool same;
@@ -175,7 +175,7 @@ static const struct estate_listener *find_listener(
 	return NULL;
 }
 
-static struct socket_file file_of(const struct estate_listener *from)
+static struct socket_file file_of(const struct orphan_listener *from)
 {
 	return (struct socket_file){
 		.dev = (dev_t)from->file_dev,
@@ -200,7 +200,7 @@ static int read_options(void *argument)
 	return 0;
 }
 
-static void fill_listener(struct listener *l, const struct estate_listener *from, int fd)
+static void fill_listener(struct listener *l, const struct orphan_listener *from, int fd)
 {
 	l->fd = fd;
 	l->left_over = true;
@@ -216,19 +216,19 @@ static void fill_listener(struct listener *l, const struct estate_listener *from
 
 /* If the state does not say which sockets workers had bound, all count as bound, or none: clients
  * of a socket that a worker uses, but that is left out, would wait for ever. */
-static bool was_bound(const struct estate_listener *l, const struct estate_socket *s)
+static bool was_bound(const struct orphan_listener *l, const struct orphan_socket *s)
 {
-	return s->bound == ESTATE_UNKNOWN ? l->learned || l->given : s->bound == ESTATE_BOUND;
+	return s->bound == ORPHAN_UNKNOWN ? l->learned || l->given : s->bound == ORPHAN_BOUND;
 }
 
 /* Take all sockets of the listener, in the order of the kernel's group, in which the last socket
  * has got the place of a closed one. */
 static void take_group(
-	struct supervisor *sup, struct listener *l, const struct estate_listener *from)
+	struct supervisor *sup, struct listener *l, const struct orphan_listener *from)
 {
-	struct estate_socket list[ESTATE_SOCKETS_MAX];
+	struct orphan_socket list[ORPHAN_SOCKETS_MAX];
 	uint64_t own = socket_cookie(l->fd);
-	int fds[ESTATE_SOCKETS_MAX];
+	int fds[ORPHAN_SOCKETS_MAX];
 	uint32_t count = from->socket_count;
 
 	memcpy(list, from->sockets, sizeof(list));
@@ -251,7 +251,7 @@ static void take_group(
 
 static int adopt_socket(struct supervisor *sup, struct listener *l, struct error *err)
 {
-	const struct estate_listener *from = find_listener(sup->orphans.previous, &l->address);
+	const struct orphan_listener *from = find_listener(sup->orphans.previous, &l->address);
 	int fd;
 	int got = from != NULL ? get_back_socket(sup, from, &fd, err) : 0;
 
@@ -270,7 +270,7 @@ static int adopt_socket(struct supervisor *sup, struct listener *l, struct error
 /* ---- learned listeners ---- */
 
 static int take_learned(
-	struct service *service, const struct estate_listener *from, struct error *err)
+	struct service *service, const struct orphan_listener *from, struct error *err)
 {
 	const struct socket_file file = file_of(from);
 	struct socket_key key;
@@ -306,8 +306,8 @@ int adopt_learned(struct service *service, struct error *err)
 {
 	struct previous *h = service->sup->orphans.previous;
 
-	for (size_t i = 0; i < h->estate.listener_count; i++) {
-		const struct estate_listener *l = &h->estate.listeners[i];
+	for (size_t i = 0; i < h->orphan_state.listener_count; i++) {
+		const struct orphan_listener *l = &h->orphan_state.listeners[i];
 
 		if (l->learned && l->cluster == service->kept.number &&
 			take_learned(service, l, err) == -1)
@@ -318,15 +318,15 @@ int adopt_learned(struct service *service, struct error *err)
 
 /* ---- shared memory ---- */
 
-static const struct estate_segment *find_segment(const struct previous *h,
+static const struct orphan_segment *find_segment(const struct previous *h,
 	const struct cluster_settings *settings, const struct segment *wanted)
 {
-	const struct estate_cluster *c = previous_cluster(h, settings->name);
+	const struct orphan_cluster *c = previous_cluster(h, settings->name);
 
 	if (c == NULL || settings->orphans != ORPHANS_KEEP)
 		return NULL;
-	for (size_t i = 0; i < h->estate.segment_count; i++) {
-		const struct estate_segment *s = &h->estate.segments[i];
+	for (size_t i = 0; i < h->orphan_state.segment_count; i++) {
+		const struct orphan_segment *s = &h->orphan_state.segments[i];
 
 		if (s->cluster == c->number && s->wanted == wanted->wanted &&
 			s->huge == (uint32_t)wanted->huge)

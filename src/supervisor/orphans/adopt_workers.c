@@ -7,9 +7,9 @@
 #include "os/clock.h"
 #include "os/process.h"
 #include "supervisor/instance/command.h"
-#include "supervisor/orphans/bequest.h"
+#include "supervisor/orphans/write_state.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/orphans/heritage.h"
+#include "supervisor/orphans/orphans_inside.h"
 #include "supervisor/workers/readiness.h"
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
@@ -18,7 +18,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static bool was_started_with(const struct estate_cluster *c, unsigned generation, uint64_t digest)
+static bool was_started_with(const struct orphan_cluster *c, unsigned generation, uint64_t digest)
 {
 	for (uint32_t i = 0; i < c->generation_count; i++)
 		if (c->generations[i].number == generation)
@@ -142,7 +142,7 @@ static int take_worker(struct service *service, struct old_worker *in, unsigned 
 }
 
 static size_t list_workers(
-	struct previous *h, const struct estate_cluster *cluster, struct old_worker **list)
+	struct previous *h, const struct orphan_cluster *cluster, struct old_worker **list)
 {
 	size_t count = 0;
 
@@ -165,7 +165,7 @@ static bool has_lost_trap(struct previous *h, const struct old_worker *in)
 	return stored == NULL || (stored->which & LOGWIRE_TRAP) == 0;
 }
 
-static int take_workers(struct service *service, const struct estate_cluster *c, struct error *err)
+static int take_workers(struct service *service, const struct orphan_cluster *c, struct error *err)
 {
 	struct previous *h = service->sup->orphans.previous;
 	const struct cluster_settings *settings = cluster_settings(service->core);
@@ -215,7 +215,7 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 
 /* If the setting has not changed, keep the number of workers that the operator or the load has
  * asked for. */
-static void follow_scale(struct service *service, const struct estate_cluster *c)
+static void follow_scale(struct service *service, const struct orphan_cluster *c)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
 	const struct scale_step to = {
@@ -247,7 +247,7 @@ static void take_logs(struct service *service, struct fd_store *store)
 
 void adopt_command(const struct supervisor *sup, struct cluster_settings *s)
 {
-	const struct estate_cluster *c = NULL;
+	const struct orphan_cluster *c = NULL;
 
 	if (sup->orphans.previous != NULL && s->orphans == ORPHANS_KEEP)
 		c = previous_cluster(sup->orphans.previous, s->name);
@@ -258,7 +258,7 @@ void adopt_command(const struct supervisor *sup, struct cluster_settings *s)
 int adopt_cluster(struct service *service, struct error *err)
 {
 	struct supervisor *sup = service->sup;
-	const struct estate_cluster *c = NULL;
+	const struct orphan_cluster *c = NULL;
 
 	if (sup->orphans.previous != NULL &&
 		cluster_settings(service->core)->orphans == ORPHANS_KEEP)

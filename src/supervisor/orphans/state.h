@@ -24,7 +24,7 @@ struct orphans {
 	bool fresh;                /* a new keeper has no listeners and no segments yet */
 };
 
-/* What the state for a next nclust says of a cluster (bequest.h). */
+/* What the state for a next nclust says of a cluster (write_state.h). */
 struct kept_cluster {
 	uint32_t number; /* never used twice */
 	bool knows_notify;

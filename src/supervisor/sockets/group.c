@@ -535,7 +535,7 @@ static void wake_worker_at(struct listener *l, struct listener_socket *k)
 	group_apply(l);
 }
 
-void group_knock(struct listener *l, struct listener_socket *k)
+void group_wake_unweighted(struct listener *l, struct listener_socket *k)
 {
 	nsec_t now = clock_now();
 

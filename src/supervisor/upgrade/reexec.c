@@ -16,7 +16,7 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/instance/manager.h"
 #include "supervisor/common/news.h"
-#include "supervisor/workers/reap.h"
+#include "supervisor/workers/strays.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -190,7 +190,7 @@ static int write_state(
 		.standby = -1,
 	};
 
-	reap_end_all(sup);
+	strays_end_workers(sup);
 	text_copy(binary.version, sizeof(binary.version), carry_variant.program);
 	text_copy(binary.path, sizeof(binary.path), sup->upgrade.exe_path);
 	if (carry_save(c, sup, lasting, &binary, err) == -1)

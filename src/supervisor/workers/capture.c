@@ -19,10 +19,10 @@
 #include "supervisor/common/daemon.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/tally.h"
+#include "supervisor/common/counters.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/ptys.h"
-#include "supervisor/workers/reap.h"
+#include "supervisor/workers/strays.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/workers/slotlog.h"
 #include "supervisor/common/role.h"
@@ -483,13 +483,13 @@ static void count_lines(struct supervisor *sup, const struct logwire_packet *p)
 
 	if (s == NULL)
 		return;
-	tally_lines(s, p->worker, p->kind == LOGWIRE_DROPPED);
+	counters_note_lines(s, p->worker, p->kind == LOGWIRE_DROPPED);
 	if (p->kind == LOGWIRE_LINES)
 		return;
 	if (s->life.drop_told != 0 && now - s->life.drop_told < DROPS_EACH)
 		return;
 	s->life.drop_told = now;
-	lines = s->tally.lines_lost - s->life.drop_known;
+	lines = s->counters.log_lines_dropped - s->life.drop_known;
 	s->life.drop_known += lines;
 	news_say_of(s, LOG_WARN, "drop",
 		"%" PRIu64 " line%s of output dropped: its reader is too slow, "
@@ -521,7 +521,7 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 		} else if (p.kind == LOGWIRE_DROPPED || p.kind == LOGWIRE_LINES)
 			count_lines(sup, &p);
 		else if (p.kind == LOGWIRE_LAST)
-			reap_last_output(sup, p.worker, p.text, p.address_in_use != 0);
+			strays_last_output(sup, p.worker, p.text, p.address_in_use != 0);
 		else if (p.kind == LOGWIRE_ASK)
 			PARTS(logger_asks, sup, &p);
 	}

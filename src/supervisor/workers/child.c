@@ -22,7 +22,7 @@
 #include "supervisor/common/kind.h"
 #include "supervisor/workers/leftovers.h"
 #include "supervisor/workers/readiness.h"
-#include "supervisor/workers/reap.h"
+#include "supervisor/workers/strays.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/capture.h"
@@ -63,7 +63,7 @@ static void handle_exit(struct child *child)
 
 	if (sup->turn.ends >= TURN_SPAN)
 		return;
-	child_ended(child);
+	child_main_exited(child);
 	/* A tracer has to see the end first; SIGCHLD comes when it has (ptrace(2)). */
 	if (child->service != NULL && child->serial == serial && pidfd_has_ended(child->pidfd))
 		childset_remove(child, child->pidfd);
@@ -534,13 +534,13 @@ static void describe_end(struct child *c, const struct pidfd_end *end, struct en
 	};
 	if (!end->signalled || end->code != SIGKILL || c->life.killed_by_us)
 		return;
-	ending->out_of_memory = reap_was_out_of_memory(c->service->sup);
+	ending->out_of_memory = strays_saw_oom_kill(c->service->sup);
 	if (c->life.oom != OOM_UNKNOWN)
 		ending->out_of_memory = c->life.oom == OOM_KILLED;
 }
 
 /* Release the child, and tell the core that the worker has ended. */
-static void finish_child(struct child *child, const struct ending *ending)
+static void report_exit(struct child *child, const struct ending *ending)
 {
 	struct service *service = child->service;
 	struct event event = {
@@ -562,13 +562,13 @@ static void finish_child(struct child *child, const struct ending *ending)
 	service->kind->ended(service, &event);
 }
 
-void child_over(struct child *child)
+void child_all_exited(struct child *child)
 {
 	const struct ending ending = child->left->ending;
 
 	if (child->kept.adopted)
 		(void)child_signal_group(child, SIGKILL);
-	finish_child(child, &ending);
+	report_exit(child, &ending);
 }
 
 bool child_has_left_trap(const struct child *child)
@@ -619,14 +619,14 @@ static void end_main_process(struct child *child, const struct ending *ending)
 
 	/* older kernels release the seccomp filter only when the process is reaped */
 	(void)pidfd_reap(child->pidfd, &end);
-	if (reap_is_over(child) || leftovers_begin(child, ending) == -1) {
-		finish_child(child, ending);
+	if (strays_none_of(child) || leftovers_begin(child, ending) == -1) {
+		report_exit(child, ending);
 		return;
 	}
 	pids_remove(&child->service->sup->pids, child);
-	count = reap_count_left(child);
+	count = strays_count_of(child);
 	if (count == 0) {
-		finish_child(child, ending);
+		report_exit(child, ending);
 		return;
 	}
 	if (daemon)
@@ -655,7 +655,7 @@ static void warn_stopped_by_others(const struct child *child, const struct pidfd
 		(int)child->pid);
 }
 
-void child_ended(struct child *child)
+void child_main_exited(struct child *child)
 {
 	struct service *service = child->service;
 	struct ending ending;
@@ -689,7 +689,7 @@ void child_ended(struct child *child)
 	(void)child_signal_group(child, SIGKILL);
 	if (!child->kept.adopted)
 		(void)pidfd_reap(child->pidfd, &end);
-	finish_child(child, &ending);
+	report_exit(child, &ending);
 }
 
 void children_free(struct supervisor *sup)
@@ -725,14 +725,14 @@ static void workers_on_settle(struct supervisor *sup)
 static void workers_on_go_on(struct supervisor *sup)
 {
 	logger_resume(sup);
-	reap_resume(sup);
+	strays_resume(sup);
 }
 
 static void workers_on_end(struct supervisor *sup)
 {
 	logger_fini(sup);
 	foreign_fini(sup);
-	reap_fini(sup);
+	strays_fini(sup);
 }
 
 void child_on_renewed(struct ev_loop *loop, ev_timer *timer, int revents)

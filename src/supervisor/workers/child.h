@@ -50,9 +50,9 @@ bool child_has_left_trap(const struct child *child);
 bool child_is_stopping(const struct child *child);
 
 /* The main process of the worker has ended: reap it, and look for leftovers. */
-void child_ended(struct child *child);
+void child_main_exited(struct child *child);
 /* No leftovers of the worker live any more: tell the core. */
-void child_over(struct child *child);
+void child_all_exited(struct child *child);
 
 /* For an upgrade (carried.h): make an empty child; put it into its slot when it is filled (-1: the
  * slot is full, or its pid is another child's); watch it again. */

@@ -10,7 +10,7 @@
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/reap.h"
+#include "supervisor/workers/strays.h"
 #include "supervisor/workers/service.h"
 
 #include <signal.h>
@@ -267,7 +267,7 @@ void leftovers_signal(struct child *child, int signal)
 	left->signal = signal;
 	child->life.signalled_count = 0;
 	child->life.signal_at = 0;
-	reap_look_soon(child->service->sup);
+	strays_look_soon(child->service->sup);
 }
 
 void leftovers_free(struct child *child)

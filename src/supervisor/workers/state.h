@@ -27,7 +27,7 @@ struct child;
 struct last_look;
 struct ports;
 
-/* A walk over nclust's children, to find processes that dead workers have left (reap.c). */
+/* A walk over nclust's children, to find processes that dead workers have left (strays.c). */
 struct strays {
 	pid_t *list; /* the children; NULL: no walk is under way */
 	size_t count;
@@ -38,7 +38,7 @@ struct strays {
 	nsec_t took;
 };
 
-/* Finds and reaps strays: children that are no workers (reap.h). */
+/* Finds and reaps strays: children that are no workers (strays.h). */
 struct reaper {
 	ev_timer sweep; /* when to look at all children */
 	bool sweep_due;

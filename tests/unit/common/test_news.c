@@ -5,7 +5,7 @@
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/trouble.h"
-#include "supervisor/workers/reap.h"
+#include "supervisor/workers/strays.h"
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
 
@@ -93,7 +93,7 @@ TEST(an_end_waits_for_the_last_output_and_what_comes_after_waits_too)
 	ck_assert_ptr_null(strstr(heard, "exit 1"));
 	ck_assert_ptr_null(strstr(heard, "ready"));
 	ck_assert(news_pending(&room));
-	reap_last_output(&room, serial, "panic: no config", false);
+	strays_last_output(&room, serial, "panic: no config", false);
 	ck_assert(!news_pending(&room));
 	(void)place_of("last output: panic: no config");
 	ck_assert_uint_lt(place_of("panic"), place_of("web.1: worker"));
@@ -106,7 +106,7 @@ TEST(an_answer_that_comes_too_late_is_for_nobody)
 
 	room_exits(c, 1);
 	room_pass(2 * SECOND);
-	reap_last_output(&room, serial, "panic", false);
+	strays_last_output(&room, serial, "panic", false);
 	ck_assert_ptr_null(strstr(heard, "panic"));
 }
 

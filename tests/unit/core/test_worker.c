@@ -138,10 +138,10 @@ TEST(a_stop_goes_through_its_signals_and_ends_in_kill)
 	ck_assert_int_eq(out.list[2].report.kind, REPORT_STOP_TIMEOUT);
 	ck_assert_int_eq(out.list[3].signal, SIGTERM);
 	ck_assert_int_eq(worker_due(&w, 0), 115 * SECOND);
-	ck_assert_int_eq(worker_due_event(&w, &settings), ON_GRACE_OVER);
+	ck_assert_int_eq(worker_due_event(&w, &settings), ON_LAST_STOP_WAIT);
 
 	at.now = 115 * SECOND;
-	(void)worker_handle(&w, ON_GRACE_OVER, &at);
+	(void)worker_handle(&w, ON_LAST_STOP_WAIT, &at);
 	ck_assert_int_eq(out.list[4].report.signal, SIGKILL);
 	ck_assert_int_eq(out.list[5].kind, ACTION_KILL);
 	ck_assert_int_eq(worker_due(&w, 0), 125 * SECOND);
@@ -208,7 +208,7 @@ TEST(one_whose_request_hangs_gets_its_hang_signal_first)
 	ck_assert_uint_eq(out.count, 3); /* that was no step of its stop */
 	ck_assert_int_eq(out.list[2].signal, SIGQUIT);
 	ck_assert_int_eq(worker_due(&w, 0), at.now + 10 * SECOND);
-	ck_assert_int_eq(worker_due_event(&w, &settings), ON_GRACE_OVER);
+	ck_assert_int_eq(worker_due_event(&w, &settings), ON_LAST_STOP_WAIT);
 }
 
 TEST(no_other_gets_the_hang_signal)
@@ -304,8 +304,8 @@ TEST(one_that_hangs_is_aborted_and_then_killed)
 	ck_assert_int_eq(out.list[1].signal, SIGABRT);
 	ck_assert_int_eq(w.why, WHY_WATCHDOG);
 	ck_assert_int_eq(worker_due(&w, 0), 110 * SECOND);
-	ck_assert_int_eq(worker_due_event(&w, &settings), ON_GRACE_OVER);
-	(void)worker_handle(&w, ON_GRACE_OVER, &at);
+	ck_assert_int_eq(worker_due_event(&w, &settings), ON_LAST_STOP_WAIT);
+	(void)worker_handle(&w, ON_LAST_STOP_WAIT, &at);
 	ck_assert_int_eq(out.list[3].kind, ACTION_KILL);
 }
 

@@ -4,7 +4,7 @@
 #include "supervisor/common/news.h"
 #include "supervisor/hooks/hooks.h"
 #include "supervisor/instance/lifecycle.h"
-#include "supervisor/workers/reap.h"
+#include "supervisor/workers/strays.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
@@ -32,7 +32,7 @@ ROOM_PARTS(&news_part, &instance_part, &plain_part)
 static unsigned strays;
 static int stray_signal;
 
-REPLACED(unsigned, reap_signal_strays)(struct supervisor *sup, int signal)
+REPLACED(unsigned, strays_signal)(struct supervisor *sup, int signal)
 {
 	(void)sup;
 	if (signal != 0)
@@ -43,10 +43,10 @@ REPLACED(unsigned, reap_signal_strays)(struct supervisor *sup, int signal)
 /* So often they were killed, with all that they have forked meanwhile. */
 static unsigned stray_kills;
 
-REPLACED(unsigned, reap_kill_strays)(struct supervisor *sup)
+REPLACED(unsigned, strays_kill)(struct supervisor *sup)
 {
 	stray_kills++;
-	return reap_signal_strays(sup, SIGKILL);
+	return strays_signal(sup, SIGKILL);
 }
 
 static struct service *web;

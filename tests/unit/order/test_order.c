@@ -6,7 +6,7 @@
 #include "supervisor/hooks/helper.h"
 #include "supervisor/instance/lifecycle.h"
 #include "supervisor/order/order.h"
-#include "supervisor/workers/reap.h"
+#include "supervisor/workers/strays.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
@@ -19,14 +19,14 @@
 
 ROOM_PARTS(&news_part, &instance_part, &order_part, &plain_part)
 
-REPLACED(unsigned, reap_signal_strays)(struct supervisor *sup, int signal)
+REPLACED(unsigned, strays_signal)(struct supervisor *sup, int signal)
 {
 	(void)sup;
 	(void)signal;
 	return 0;
 }
 
-REPLACED(unsigned, reap_kill_strays)(struct supervisor *sup)
+REPLACED(unsigned, strays_kill)(struct supervisor *sup)
 {
 	(void)sup;
 	return 0;

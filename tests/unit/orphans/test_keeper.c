@@ -5,7 +5,7 @@
 #include "protocol/logwire.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/messages/channel.h"
-#include "supervisor/orphans/bequest.h"
+#include "supervisor/orphans/write_state.h"
 #include "supervisor/orphans/keeper.h"
 #include "supervisor/sockets/holding.h"
 #include "supervisor/workers/child.h"
@@ -53,7 +53,7 @@ REPLACED(void, statefile_free)(struct statefile *file, struct state_entry *e)
 	(void)e;
 }
 
-REPLACED(int, estatefile_write)(int dirfd, const void *data, size_t size)
+REPLACED(int, orphan_state_write)(int dirfd, const void *data, size_t size)
 {
 	(void)dirfd;
 	(void)data;

@@ -243,7 +243,7 @@ TEST(files_of_others_are_not_opened)
 	ck_assert_int_eq(truncate(os_path("state"), (off_t)1 << 30), 0);
 	must_refuse();
 	ck_assert_int_eq(symlinkat("real", at, "estate"), 0);
-	ck_assert_ptr_null(estatefile_read(at, &size, &err));
+	ck_assert_ptr_null(orphan_state_read(at, &size, &err));
 }
 
 TEST(the_other_file_is_replaced_as_a_whole)
@@ -251,11 +251,11 @@ TEST(the_other_file_is_replaced_as_a_whole)
 	size_t size;
 	char *data;
 
-	ck_assert_ptr_null(estatefile_read(at, &size, &err));
+	ck_assert_ptr_null(orphan_state_read(at, &size, &err));
 	ck_assert_int_eq(err.sys, ENOENT);
-	ck_assert_int_eq(estatefile_write(at, "one", 3), 0);
-	ck_assert_int_eq(estatefile_write(at, "another", 7), 0);
-	data = estatefile_read(at, &size, &err);
+	ck_assert_int_eq(orphan_state_write(at, "one", 3), 0);
+	ck_assert_int_eq(orphan_state_write(at, "another", 7), 0);
+	data = orphan_state_read(at, &size, &err);
 	ck_assert_uint_eq(size, 7);
 	ck_assert_int_eq(memcmp(data, "another", 7), 0);
 	free(data);

@@ -1,40 +1,41 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_REAP_H
-#define SUPERVISOR_REAP_H
+#ifndef SUPERVISOR_STRAYS_H
+#define SUPERVISOR_STRAYS_H
 
 #include "supervisor/common/state.h"
 
-/* Strays: children of nclust that are no workers and no jobs.  nclust is a subreaper (or PID 1), so
+/* Strays: children of nclust that are no workers and no jobs.  (The end of a worker begins in
+ * child_main_exited() of child.h.)  nclust is a subreaper (or PID 1), so
  * processes whose parents end become its children.  nclust reaps strays that exit, and ends
  * processes that a dead worker has left. */
-int reap_init(struct supervisor *sup, struct error *err);
+int strays_init(struct supervisor *sup, struct error *err);
 /* After an upgrade: look for children that have exited during it. */
-void reap_resume(struct supervisor *sup);
-void reap_fini(struct supervisor *sup);
+void strays_resume(struct supervisor *sup);
+void strays_fini(struct supervisor *sup);
 
 /* SIGCHLD came for `pid`; the kernel may have merged SIGCHLDs for other children into it. */
-void reap_on_sigchld(struct supervisor *sup, pid_t pid);
+void strays_on_sigchld(struct supervisor *sup, pid_t pid);
 
 /* The main process of the worker was reaped: are there certainly no leftovers? */
-bool reap_is_over(struct child *child);
-/* Count the worker's leftovers; 1 also if that takes longer than this turn.  child_over() follows
+bool strays_none_of(struct child *child);
+/* Count the worker's leftovers; 1 also if that takes longer than this turn.  child_all_exited() follows
  * when a later walk finds none. */
-unsigned reap_count_left(struct child *child);
+unsigned strays_count_of(struct child *child);
 /* Walk over all children again soon, with a small part of nclust's time. */
-void reap_look_soon(struct supervisor *sup);
+void strays_look_soon(struct supervisor *sup);
 /* The logger has sent the last output of that worker: add it to the event of its exit. */
-void reap_last_output(
+void strays_last_output(
 	struct supervisor *sup, uint64_t serial, const char *text, bool address_in_use);
 /* Workers whose main process has ended count as ended, even if leftovers live. */
-void reap_end_all(struct supervisor *sup);
+void strays_end_workers(struct supervisor *sup);
 /* Signal all strays; returns their number.  0: there are no strays, and no children of strays. */
-unsigned reap_signal_strays(struct supervisor *sup, int signal);
+unsigned strays_signal(struct supervisor *sup, int signal);
 /* SIGKILL all strays and what they fork, for a bounded time; returns how many are left. */
-unsigned reap_kill_strays(struct supervisor *sup);
+unsigned strays_kill(struct supervisor *sup);
 /* Put the pids of at most `most` strays into `to`; returns their number. */
-size_t reap_list_strays(struct supervisor *sup, pid_t *to, size_t most);
+size_t strays_list(struct supervisor *sup, pid_t *to, size_t most);
 
 /* Did the last SIGKILL come from the kernel's OOM killer? */
-bool reap_was_out_of_memory(struct supervisor *sup);
+bool strays_saw_oom_kill(struct supervisor *sup);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_STOPWAIT_H
-#define SUPERVISOR_STOPWAIT_H
+#ifndef SUPERVISOR_STOP_REPORT_H
+#define SUPERVISOR_STOP_REPORT_H
 
 #include "supervisor/common/state.h"
 
@@ -9,7 +9,7 @@
  * may take and how to end it now: in the log, in the events, and to clients that
  * wait for the stop.  Then every ten seconds.
  */
-void stopwait_begin(struct supervisor *sup); /* a stop was asked for */
-void stopwait_end(struct supervisor *sup);
+void stop_report_begin(struct supervisor *sup); /* a stop was asked for */
+void stop_report_end(struct supervisor *sup);
 
 #endif

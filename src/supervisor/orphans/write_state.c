@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/workers/slotlog.h"
-#include "supervisor/orphans/bequest.h"
+#include "supervisor/orphans/write_state.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/process.h"
-#include "protocol/estate.h"
+#include "protocol/orphan_state.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/orphans/adopt.h"
@@ -24,13 +24,13 @@
 
 struct writing {
 	struct supervisor *sup;
-	struct estate *estate;
+	struct orphan_state *orphan_state;
 	const struct service *service;
 	bool fresh; /* the keeper holds no descriptors yet */
 	bool failed;
 };
 
-static bool has_listener(const struct estate *e, uint64_t cookie)
+static bool has_listener(const struct orphan_state *e, uint64_t cookie)
 {
 	for (size_t i = 0; i < e->listener_count; i++)
 		if (e->listeners[i].cookie == cookie)
@@ -38,18 +38,18 @@ static bool has_listener(const struct estate *e, uint64_t cookie)
 	return false;
 }
 
-static void put_sockets(struct estate_listener *e, const struct listener *l)
+static void put_sockets(struct orphan_listener *e, const struct listener *l)
 {
 	unsigned count = l->sockets != NULL ? group_size(l) : 0;
 
-	if (count < 1 || count > ESTATE_SOCKETS_MAX)
+	if (count < 1 || count > ORPHAN_SOCKETS_MAX)
 		return;
 	for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next)
-		e->sockets[s->place] = (struct estate_socket){
+		e->sockets[s->place] = (struct orphan_socket){
 			.cookie = socket_cookie(s->fd),
 			.inode = s->inode,
 			.lane = s->lane,
-			.bound = s->bound ? ESTATE_BOUND : ESTATE_NOT_BOUND,
+			.bound = s->bound ? ORPHAN_BOUND : ORPHAN_NOT_BOUND,
 		};
 	e->socket_count = count;
 }
@@ -73,14 +73,14 @@ static void put_listener(struct writing *w, struct listener *l)
 {
 	scoped_str text = address_format(&l->address);
 	uint64_t cookie = socket_cookie(l->fd);
-	struct estate_listener *e;
+	struct orphan_listener *e;
 
 	if (cookie == 0)
 		w->failed = true; /* a next nclust could not find it */
-	if (has_listener(w->estate, cookie))
+	if (has_listener(w->orphan_state, cookie))
 		return;
 	hold_sockets(w, l, cookie);
-	e = text != NULL ? estate_add_listener(w->estate, text) : NULL;
+	e = text != NULL ? orphan_state_add_listener(w->orphan_state, text) : NULL;
 	if (e == NULL) {
 		w->failed = true;
 		return;
@@ -104,21 +104,21 @@ static void put_listener(struct writing *w, struct listener *l)
 
 static void put_segment(struct writing *w, struct segment *s)
 {
-	struct estate_segment *e;
+	struct orphan_segment *e;
 
 	if (s == NULL)
 		return;
-	for (size_t i = 0; i < w->estate->segment_count; i++)
-		if (w->estate->segments[i].ino == s->facts.ino &&
-			w->estate->segments[i].dev == s->facts.dev)
+	for (size_t i = 0; i < w->orphan_state->segment_count; i++)
+		if (w->orphan_state->segments[i].ino == s->facts.ino &&
+			w->orphan_state->segments[i].dev == s->facts.dev)
 			return;
 	hold_fd(w, LOGWIRE_A_SEGMENT, sharedmem_id(s->facts.dev, s->facts.ino), s->fd, &s->held);
-	e = estate_add_segment(w->estate);
+	e = orphan_state_add_segment(w->orphan_state);
 	if (e == NULL) {
 		w->failed = true;
 		return;
 	}
-	*e = (struct estate_segment){
+	*e = (struct orphan_segment){
 		.cluster = w->service->kept.number,
 		.wanted = s->wanted,
 		.huge = (uint32_t)s->huge,
@@ -133,21 +133,21 @@ static void put_segment(struct writing *w, struct segment *s)
 /* Write down a generation whose settings are known.  A next nclust replaces workers of other
  * generations, and workers that know their cluster by an earlier name. */
 static void put_generation(
-	struct estate_cluster *c, unsigned number, const struct cluster_settings *settings)
+	struct orphan_cluster *c, unsigned number, const struct cluster_settings *settings)
 {
 	bool renamed = strcmp(settings->name, c->name) != 0;
 
 	for (uint32_t i = 0; i < c->generation_count; i++)
 		if (c->generations[i].number == number)
 			return;
-	if (c->generation_count < ESTATE_GENERATIONS_MAX)
+	if (c->generation_count < ORPHAN_GENERATIONS_MAX)
 		c->generations[c->generation_count++] =
-			(struct estate_generation){number, renamed ? 0 : config_digest(settings)};
+			(struct orphan_generation){number, renamed ? 0 : config_digest(settings)};
 }
 
 /* Write down the command that a restart gave; without it a next nclust would replace the workers by
  * workers of the configuration's command. */
-static bool put_command(struct estate_cluster *c, const struct cluster_settings *s)
+static bool put_command(struct orphan_cluster *c, const struct cluster_settings *s)
 {
 	if (s->configured == NULL)
 		return true;
@@ -156,7 +156,7 @@ static bool put_command(struct estate_cluster *c, const struct cluster_settings 
 	return c->command != NULL && c->configured != NULL;
 }
 
-static void put_uneven(struct estate_cluster *c, const struct uneven *of)
+static void put_uneven(struct orphan_cluster *c, const struct uneven *of)
 {
 	c->uneven_since = of->generation;
 	c->uneven_slot = of->slot;
@@ -166,7 +166,7 @@ static void put_uneven(struct estate_cluster *c, const struct uneven *of)
 
 static void put_service(struct writing *w, struct service *s)
 {
-	struct estate_cluster *c = estate_add_cluster(w->estate, s->name);
+	struct orphan_cluster *c = orphan_state_add_cluster(w->orphan_state, s->name);
 	const struct cluster_settings *settings = cluster_settings(s->core);
 	struct listener *l;
 
@@ -203,8 +203,8 @@ static void put_service(struct writing *w, struct service *s)
 
 static int write_all(struct supervisor *sup)
 {
-	struct estate estate = {.serial = sup->births.next_serial};
-	struct writing w = {.sup = sup, .estate = &estate, .fresh = sup->orphans.fresh};
+	struct orphan_state orphan_state = {.serial = sup->births.next_serial};
+	struct writing w = {.sup = sup, .orphan_state = &orphan_state, .fresh = sup->orphans.fresh};
 	scoped_buffer bytes = {0};
 	int got = -1;
 
@@ -214,9 +214,9 @@ static int write_all(struct supervisor *sup)
 		hold_fd(&w, LOGWIRE_A_SEGMENT, NEWS_HISTORY, news_history_fd(sup), &sup->news.held);
 	sup->orphans.fresh &= w.failed;
 	errno = ENOMEM;
-	if (!w.failed && estate_encode(&bytes, &estate) == 0)
-		got = estatefile_write(sup->rundir.dir, bytes.data, bytes.len);
-	estate_fini(&estate);
+	if (!w.failed && orphan_state_encode(&bytes, &orphan_state) == 0)
+		got = orphan_state_write(sup->rundir.dir, bytes.data, bytes.len);
+	orphan_state_fini(&orphan_state);
 	return got;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/intercept/gate.h"
+#include "supervisor/intercept/spare_gate.h"
 
 #include "os/pidfd.h"
 #include "supervisor/common/part.h"
@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <signal.h>
 
-bool gate_is_shut(const struct child *child)
+bool spare_gate_is_shut(const struct child *child)
 {
 	return !child->trap.gate_passed && cluster_spares(child->service->core) > 0;
 }
@@ -28,7 +28,7 @@ static void note_gated(struct child *child, bool waits)
 		entry->flags &= ~(uint32_t)STATE_GATED;
 }
 
-void gate_report(struct child *child)
+void spare_gate_report(struct child *child)
 {
 	note_gated(child, true);
 	child->trap.listening_by = 0;
@@ -54,16 +54,16 @@ static bool may_listen_aside(struct child *child, struct listener *l)
 	return k->weight == 0;
 }
 
-bool gate_keep(struct child *child, struct listener *l, const struct seccomp_notice *notice)
+bool spare_gate_keep(struct child *child, struct listener *l, const struct seccomp_notice *notice)
 {
 	struct gate *gate = &child->trap.gate;
 	unsigned n = child->trap.gate_count;
 
-	if (n == GATE_CALLS || !gate_is_shut(child))
+	if (n == GATE_CALLS || !spare_gate_is_shut(child))
 		return false;
 	if (n == 0 && !child->trap.aside)
-		gate_report(child);
-	if (!gate_is_shut(child) || may_listen_aside(child, l))
+		spare_gate_report(child);
+	if (!spare_gate_is_shut(child) || may_listen_aside(child, l))
 		return false;
 	child->trap.gate_count++;
 	gate->id[n] = notice->id;
@@ -111,7 +111,7 @@ bool intercept_on_stop(struct child *child, int signal)
 	return true;
 }
 
-void gate_adopt(const struct child *child)
+void spare_gate_adopt(const struct child *child)
 {
 	if (child->kept.entry != NULL && (child->kept.entry->flags & STATE_GATED) != 0)
 		(void)pidfd_signal(child->pidfd, SIGKILL);

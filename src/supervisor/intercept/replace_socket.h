@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_PUTOVER_H
-#define SUPERVISOR_PUTOVER_H
+#ifndef SUPERVISOR_REPLACE_SOCKET_H
+#define SUPERVISOR_REPLACE_SOCKET_H
 
 #include "os/look/remote.h"
 #include "os/spawn/seccomp.h"
@@ -58,9 +58,9 @@ static inline void takeover_answer(const struct takeover *t, int error)
 }
 
 /* Searches the caller's process, and fills in what it finds. */
-void putover_look(struct takeover *t);
+void replace_socket_search(struct takeover *t);
 
-/* After putover_look(): replaces the socket, and answers the worker. */
-void putover_replace(struct takeover *t, struct listener *l);
+/* After replace_socket_search(): replaces the socket, and answers the worker. */
+void replace_worker_socket(struct takeover *t, struct listener *l);
 
 #endif

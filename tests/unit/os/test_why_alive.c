@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/look/stays.h"
+#include "os/look/why_alive.h"
 
 #include <sched.h>
 
@@ -37,11 +37,11 @@ static void sleep_on(int said)
 NATIVE_TEST(one_that_waits_in_the_kernel_is_said_to)
 {
 	pid_t pid = os_start(wait_for_child);
-	char text[STAYS_TEXT];
+	char text[WHY_ALIVE_TEXT];
 	char begin[64];
 
 	snprintf(begin, sizeof(begin), "%d (", (int)pid);
-	(void)stays_text(pid, text);
+	(void)why_alive_text(pid, text);
 	end(pid);
 	ck_assert_msg(strncmp(text, begin, strlen(begin)) == 0, "%s", text);
 	ck_assert_msg(
@@ -52,12 +52,12 @@ NATIVE_TEST(one_that_waits_in_the_kernel_is_said_to)
 NATIVE_TEST(so_is_the_state_of_another)
 {
 	pid_t pid = os_start(sleep_on);
-	char text[STAYS_TEXT];
+	char text[WHY_ALIVE_TEXT];
 	int i;
 
 	/* it may still be on its way to sleep */
 	for (i = 0; i < 2000; i++) {
-		(void)stays_text(pid, text);
+		(void)why_alive_text(pid, text);
 		if (strstr(text, "state S") != NULL)
 			break;
 		(void)usleep(1000);
@@ -70,13 +70,13 @@ NATIVE_TEST(so_is_the_state_of_another)
 TEST(of_one_that_has_ended_there_is_nothing_to_say)
 {
 	pid_t pid = os_start(sleep_on);
-	char text[STAYS_TEXT];
+	char text[WHY_ALIVE_TEXT];
 	siginfo_t info;
 
 	ck_assert_int_eq(kill(pid, SIGKILL), 0);
 	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
-	ck_assert_str_eq(stays_text(pid, text), "");
+	ck_assert_str_eq(why_alive_text(pid, text), "");
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-	ck_assert_str_eq(stays_text(pid, text), "");
-	ck_assert_str_eq(stays_why(pid, text, sizeof(text)), "");
+	ck_assert_str_eq(why_alive_text(pid, text), "");
+	ck_assert_str_eq(why_alive(pid, text, sizeof(text)), "");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef PROTOCOL_ESTATE_H
-#define PROTOCOL_ESTATE_H
+#ifndef PROTOCOL_ORPHAN_STATE_H
+#define PROTOCOL_ORPHAN_STATE_H
 
 #include "base/buffer.h"
 #include "base/error.h"
@@ -14,15 +14,15 @@
  * listeners, in the form of protocol/handover.h.  The workers are in another file
  * (os/place/statefile.h).
  */
-struct estate_generation {
+struct orphan_generation {
 	uint32_t number;
 	uint64_t digest; /* of the settings that its workers were born with */
 };
 
-#define ESTATE_GENERATIONS_MAX 64
-#define ESTATE_ITEMS_MAX 4096
+#define ORPHAN_GENERATIONS_MAX 64
+#define ORPHAN_ITEMS_MAX 4096
 
-struct estate_cluster {
+struct orphan_cluster {
 	char name[65];
 	uint32_t number; /* its number in the table of workers */
 	uint32_t generation;
@@ -39,23 +39,23 @@ struct estate_cluster {
 	/* NULL, or the command that a restart gave in place of `configured` */
 	char *command; /* heap, both */
 	char *configured;
-	struct estate_generation generations[ESTATE_GENERATIONS_MAX];
+	struct orphan_generation generations[ORPHAN_GENERATIONS_MAX];
 	uint32_t generation_count;
 };
 
 /* Has the worker of the socket asked for it, by a bind(2)? */
-enum estate_bound { ESTATE_UNKNOWN, ESTATE_NOT_BOUND, ESTATE_BOUND };
+enum orphan_bound { ORPHAN_UNKNOWN, ORPHAN_NOT_BOUND, ORPHAN_BOUND };
 
 /* One of several sockets of a listener, in the order of the kernel's group. */
-struct estate_socket {
+struct orphan_socket {
 	uint64_t cookie;
 	uint64_t inode;
 	uint32_t lane;           /* of the workers that have it */
-	enum estate_bound bound; /* unknown in files of an older version */
+	enum orphan_bound bound; /* unknown in files of an older version */
 };
-#define ESTATE_SOCKETS_MAX 128
+#define ORPHAN_SOCKETS_MAX 128
 
-struct estate_listener {
+struct orphan_listener {
 	char *address;    /* as a user writes it */
 	uint32_t cluster; /* number of the cluster of a learned listener */
 	uint64_t cookie;  /* SO_COOKIE: identifies the socket */
@@ -71,12 +71,12 @@ struct estate_listener {
 	uint64_t renewed; /* workers up to this serial have a former socket */
 	uint32_t bit;
 	uint32_t backlog;
-	struct estate_socket sockets[ESTATE_SOCKETS_MAX];
+	struct orphan_socket sockets[ORPHAN_SOCKETS_MAX];
 	uint32_t socket_count; /* 0: there is only the socket of `cookie` */
 };
 
 /* Shared memory. */
-struct estate_segment {
+struct orphan_segment {
 	uint32_t cluster; /* number */
 	uint64_t wanted;  /* the size in the settings */
 	uint32_t huge;    /* the kind of pages in the settings */
@@ -85,26 +85,26 @@ struct estate_segment {
 	uint64_t size; /* its actual size */
 };
 
-struct estate {
-	struct estate_cluster *clusters; /* heap */
+struct orphan_state {
+	struct orphan_cluster *clusters; /* heap */
 	size_t cluster_count;
-	struct estate_listener *listeners; /* heap */
+	struct orphan_listener *listeners; /* heap */
 	size_t listener_count;
-	struct estate_segment *segments; /* heap */
+	struct orphan_segment *segments; /* heap */
 	size_t segment_count;
 	uint64_t serial; /* the last one */
 	uint32_t upgrades;
 };
 
-void estate_fini(struct estate *e);
+void orphan_state_fini(struct orphan_state *e);
 /* Append a zeroed cluster; NULL: out of memory, or too many. */
-struct estate_cluster *estate_add_cluster(struct estate *e, const char *name);
-struct estate_listener *estate_add_listener(struct estate *e, const char *address);
+struct orphan_cluster *orphan_state_add_cluster(struct orphan_state *e, const char *name);
+struct orphan_listener *orphan_state_add_listener(struct orphan_state *e, const char *address);
 
-struct estate_segment *estate_add_segment(struct estate *e);
+struct orphan_segment *orphan_state_add_segment(struct orphan_state *e);
 
-int estate_encode(struct buffer *out, const struct estate *e);
+int orphan_state_encode(struct buffer *out, const struct orphan_state *e);
 /* -1 and `err`: then *e is empty. */
-int estate_decode(struct estate *e, const void *data, size_t size, struct error *err);
+int orphan_state_decode(struct orphan_state *e, const void *data, size_t size, struct error *err);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/reap.h"
+#include "supervisor/workers/strays.h"
 
 #include "base/log.h"
 #include "base/scope.h"
@@ -76,7 +76,7 @@ static bool reap_some(struct supervisor *sup)
 		child = child_by_pid(sup, pid);
 		job = job_by_pid(sup, pid);
 		if (child != NULL) {
-			child_ended(child); /* as if its pidfd was readable */
+			child_main_exited(child); /* as if its pidfd was readable */
 		} else if (job != NULL) {
 			job_look(job);
 		} else if (foreign_owns(sup, pid)) {
@@ -182,7 +182,7 @@ static unsigned look_at_strays(struct supervisor *sup, int signal, unsigned *end
 	return found;
 }
 
-unsigned reap_signal_strays(struct supervisor *sup, int signal)
+unsigned strays_signal(struct supervisor *sup, int signal)
 {
 	unsigned ended;
 	unsigned found;
@@ -196,17 +196,17 @@ unsigned reap_signal_strays(struct supervisor *sup, int signal)
 	return ended;
 }
 
-unsigned reap_kill_strays(struct supervisor *sup)
+unsigned strays_kill(struct supervisor *sup)
 {
 	nsec_t until = clock_now() + KILLING_A_TURN;
 	unsigned left;
 
-	while ((left = reap_signal_strays(sup, SIGKILL)) > 0 && clock_now() < until)
+	while ((left = strays_signal(sup, SIGKILL)) > 0 && clock_now() < until)
 		(void)sched_yield();
 	return left;
 }
 
-size_t reap_list_strays(struct supervisor *sup, pid_t *to, size_t most)
+size_t strays_list(struct supervisor *sup, pid_t *to, size_t most)
 {
 	size_t count;
 	pid_t *list = list_children(&count);
@@ -441,7 +441,7 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 	}
 }
 
-void reap_look_soon(struct supervisor *sup)
+void strays_look_soon(struct supervisor *sup)
 {
 	nsec_t wait = sup->reaper.look_took * LOOK_SHARE;
 
@@ -449,14 +449,14 @@ void reap_look_soon(struct supervisor *sup)
 	timer_arm_within(sup->loop, &sup->reaper.look, wait > LOOK_AGAIN ? wait : LOOK_AGAIN);
 }
 
-void reap_on_sigchld(struct supervisor *sup, pid_t pid)
+void strays_on_sigchld(struct supervisor *sup, pid_t pid)
 {
 	if (is_known(sup, pid)) {
 		arm_sweep(sup, SWEEP_INTERVAL);
 		return;
 	}
 	if (sup->reaper.left != NULL)
-		reap_look_soon(sup);
+		strays_look_soon(sup);
 	if (reap_some(sup)) {
 		ev_timer_stop(sup->loop, &sup->reaper.sweep);
 		arm_sweep(sup, 0);
@@ -474,7 +474,7 @@ static bool has_no_leftovers(const struct child *child)
 	return child_has_left_trap(child);
 }
 
-bool reap_is_over(struct child *child)
+bool strays_none_of(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 	bool over = !sup->reaper.strays_live && has_no_leftovers(child);
@@ -484,13 +484,13 @@ bool reap_is_over(struct child *child)
 	return over;
 }
 
-unsigned reap_count_left(struct child *child)
+unsigned strays_count_of(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 	struct strays *s = &sup->reaper.strays;
 	nsec_t since = clock_now() - sup->reaper.last_sweep;
 
-	reap_look_soon(sup);
+	strays_look_soon(sup);
 	if (s->list != NULL || since < sup->reaper.look_took * LOOK_SHARE)
 		return 1;
 	begin_look(sup);
@@ -505,7 +505,7 @@ unsigned reap_count_left(struct child *child)
 	"yes' " \
 	"shows it, or for Python 'env = PYTHONUNBUFFERED=1'"
 
-void reap_last_output(
+void strays_last_output(
 	struct supervisor *sup, uint64_t serial, const char *text, bool address_in_use)
 {
 	struct news *n = news_awaiting(sup, serial);
@@ -536,7 +536,7 @@ static void end_workers(struct supervisor *sup)
 		if (c->left->found > 0) {
 			c = c->left->next;
 		} else {
-			child_over(c);
+			child_all_exited(c);
 			c = sup->reaper.left;
 		}
 }
@@ -558,7 +558,7 @@ static void on_look_due(struct ev_loop *loop, ev_timer *timer, int revents)
 		arm_sweep(sup, SWEEP_INTERVAL);
 	if (s->again) { /* the children of strays that have ended are nclust's only now */
 		(void)reap_some(sup);
-		reap_look_soon(sup);
+		strays_look_soon(sup);
 		return;
 	}
 	end_workers(sup);
@@ -569,16 +569,16 @@ static void on_look_due(struct ev_loop *loop, ev_timer *timer, int revents)
 	timer_arm_within(loop, timer, pause);
 }
 
-void reap_end_all(struct supervisor *sup)
+void strays_end_workers(struct supervisor *sup)
 {
 	while (sup->reaper.left != NULL)
-		child_over(sup->reaper.left);
+		child_all_exited(sup->reaper.left);
 	ev_timer_stop(sup->loop, &sup->reaper.look);
 }
 
 /* ---- the kernel's OOM killer ---- */
 
-bool reap_was_out_of_memory(struct supervisor *sup)
+bool strays_saw_oom_kill(struct supervisor *sup)
 {
 	long now;
 
@@ -614,7 +614,7 @@ static int keep_first_children(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-int reap_init(struct supervisor *sup, struct error *err)
+int strays_init(struct supervisor *sup, struct error *err)
 {
 	timer_init(&sup->reaper.sweep, on_sweep, sup);
 	timer_init(&sup->reaper.look, on_look_due, sup);
@@ -625,7 +625,7 @@ int reap_init(struct supervisor *sup, struct error *err)
 	return keep_first_children(sup, err);
 }
 
-void reap_resume(struct supervisor *sup)
+void strays_resume(struct supervisor *sup)
 {
 	timer_init(&sup->reaper.sweep, on_sweep, sup);
 	timer_init(&sup->reaper.look, on_look_due, sup);
@@ -635,7 +635,7 @@ void reap_resume(struct supervisor *sup)
 	timer_arm(sup->loop, &sup->reaper.half_time, 0);
 }
 
-void reap_fini(struct supervisor *sup)
+void strays_fini(struct supervisor *sup)
 {
 	ev_timer_stop(sup->loop, &sup->reaper.sweep);
 	ev_timer_stop(sup->loop, &sup->reaper.look);

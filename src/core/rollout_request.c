@@ -103,7 +103,7 @@ void rollout_request(struct cluster *c, const struct event *e)
 
 	c->asked_rollout = request.id;
 	if (c->stopping && !c->told_end) {
-		rollout_refuse(c, request.id, SLOT_ALL);
+		rollout_fail_by_stop(c, request.id, SLOT_ALL);
 		if (e->settings != NULL)
 			cluster_settings_unref(e->settings);
 		return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/look/awaits.h"
+#include "os/look/waits_for_client.h"
 
 #include <pthread.h>
 #include <sys/epoll.h>
@@ -83,7 +83,7 @@ static enum awaits look_for(uint64_t inode)
 	enum awaits found;
 
 	remote_of(&r, other);
-	found = awaits_look(&r, is_listener, &inode, &denied);
+	found = waits_for_client(&r, is_listener, &inode, &denied);
 	ck_assert(!denied);
 	return found;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_AWAITS_H
-#define OS_AWAITS_H
+#ifndef OS_WAITS_FOR_CLIENT_H
+#define OS_WAITS_FOR_CLIENT_H
 
 #include "os/look/remote.h"
 
@@ -27,7 +27,7 @@ enum awaits {
  * listener is in another epoll set of the process.  *denied becomes true if
  * nclust may not look at the process.
  */
-enum awaits awaits_look(
+enum awaits waits_for_client(
 	struct remote *process, remote_wanted *is_listener, const void *context, bool *denied);
 
 /* State, system call and kernel function of the process's threads: "thread 41: R;

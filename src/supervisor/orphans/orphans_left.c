@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/orphans/heritage.h"
+#include "supervisor/orphans/orphans_inside.h"
 
 #include "base/log.h"
 #include "base/scope.h"

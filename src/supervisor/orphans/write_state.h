@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_BEQUEST_H
-#define SUPERVISOR_BEQUEST_H
+#ifndef SUPERVISOR_WRITE_STATE_H
+#define SUPERVISOR_WRITE_STATE_H
 
 #include "supervisor/common/part.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/intercept/putover.h"
+#include "supervisor/intercept/replace_socket.h"
 #include "supervisor/common/registry.h"
 
 #include "base/log.h"
@@ -52,7 +52,7 @@ static bool note_fd(void *context, int fd, const char *target)
 	return false;
 }
 
-void putover_look(struct takeover *t)
+void replace_socket_search(struct takeover *t)
 {
 	t->inode =
 		t->sock != -1 ? remote_own_inode(t->sock) : remote_inode(t->remote, t->notice->fd);
@@ -191,7 +191,7 @@ static void follow_options(struct takeover *t, struct listener *l)
 	*l->asked = t->asked;
 }
 
-void putover_replace(struct takeover *t, struct listener *l)
+void replace_worker_socket(struct takeover *t, struct listener *l)
 {
 	struct putting p = {.t = t};
 	struct waiting waiting[ITEMS_MAX];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/common/tally.h"
+#include "supervisor/common/counters.h"
 
 #include "base/scope.h"
 #include "os/clock.h"
@@ -7,76 +7,76 @@
 
 #define LINES_MOST UINT64_C(1000000000)
 
-static const char *const exits[TALLY_EXITS] = {
-	[TALLY_SUCCESS] = "success",
-	[TALLY_FAILURE] = "failure",
-	[TALLY_SIGNAL] = "signal",
-	[TALLY_OUT_OF_MEMORY] = "out_of_memory",
-	[TALLY_SPAWN] = "spawn",
-	[TALLY_UNKNOWN] = "unknown",
-	[TALLY_STOPPED] = "stopped",
-	[TALLY_REPLACED] = "replaced",
-	[TALLY_START_TIMEOUT] = "start_timeout",
-	[TALLY_UNHEALTHY] = "unhealthy",
-	[TALLY_OUTGROWN] = "outgrown",
+static const char *const exits[COUNTED_EXITS] = {
+	[COUNTED_SUCCESS] = "success",
+	[COUNTED_FAILURE] = "failure",
+	[COUNTED_SIGNAL] = "signal",
+	[COUNTED_OUT_OF_MEMORY] = "out_of_memory",
+	[COUNTED_SPAWN] = "spawn",
+	[COUNTED_UNKNOWN] = "unknown",
+	[COUNTED_STOPPED] = "stopped",
+	[COUNTED_REPLACED] = "replaced",
+	[COUNTED_START_TIMEOUT] = "start_timeout",
+	[COUNTED_UNHEALTHY] = "unhealthy",
+	[COUNTED_OUTGROWN] = "outgrown",
 };
 
-static const char *const rollouts[TALLY_ROLLOUTS] = {
-	[TALLY_DONE] = "done",
-	[TALLY_FAILED] = "failed",
-	[TALLY_SUPERSEDED] = "superseded",
+static const char *const rollouts[COUNTED_ROLLOUTS] = {
+	[COUNTED_DONE] = "done",
+	[COUNTED_FAILED] = "failed",
+	[COUNTED_SUPERSEDED] = "superseded",
 };
 
 /* ---- counting ---- */
 
-static enum tally_exit by_itself(const struct service *service, const struct ending *end)
+static enum counted_exit by_itself(const struct service *service, const struct ending *end)
 {
 	switch (end->kind) {
 	case ENDING_EXIT:
 		return cluster_is_success(cluster_settings(service->core), (unsigned)end->code)
-			? TALLY_SUCCESS
-			: TALLY_FAILURE;
+			? COUNTED_SUCCESS
+			: COUNTED_FAILURE;
 	case ENDING_SIGNAL:
-		return end->out_of_memory ? TALLY_OUT_OF_MEMORY : TALLY_SIGNAL;
+		return end->out_of_memory ? COUNTED_OUT_OF_MEMORY : COUNTED_SIGNAL;
 	case ENDING_SPAWN:
-		return TALLY_SPAWN;
+		return COUNTED_SPAWN;
 	case ENDING_NONE:
 	case ENDING_UNKNOWN:
 		break;
 	}
-	return TALLY_UNKNOWN;
+	return COUNTED_UNKNOWN;
 }
 
-static enum tally_exit reason_of(const struct service *service, const struct report *r)
+static enum counted_exit reason_of(const struct service *service, const struct report *r)
 {
 	switch (r->why) {
 	case WHY_ITSELF:
 		return by_itself(service, &r->ending);
 	case WHY_STOP:
-		return TALLY_STOPPED;
+		return COUNTED_STOPPED;
 	case WHY_ROLL:
 	case WHY_ROLL_FAILED:
-		return TALLY_REPLACED;
+		return COUNTED_REPLACED;
 	case WHY_START_TIMEOUT:
-		return TALLY_START_TIMEOUT;
+		return COUNTED_START_TIMEOUT;
 	case WHY_WATCHDOG:
 	case WHY_STALL:
 	case WHY_CHECK:
 	case WHY_QUEUE:
 	case WHY_REQUEST:
 	case WHY_SOCKET:
-		return TALLY_UNHEALTHY;
+		return COUNTED_UNHEALTHY;
 	case WHY_MEMORY:
 	case WHY_AGE:
 	case WHY_SERVED:
-		return TALLY_OUTGROWN;
+		return COUNTED_OUTGROWN;
 	case WHY_BEFORE: /* no worker has ended */
 		break;
 	}
-	return TALLY_UNKNOWN;
+	return COUNTED_UNKNOWN;
 }
 
-static void end_rollout(struct tally *t, enum tally_rollout how)
+static void end_rollout(struct counters *t, enum counted_rollout how)
 {
 	t->rollouts[how]++;
 	if (t->rollout_since != 0)
@@ -84,9 +84,9 @@ static void end_rollout(struct tally *t, enum tally_rollout how)
 	t->rollout_since = 0;
 }
 
-static void tally_on_report(struct service *service, const struct report *r)
+static void counters_on_report(struct service *service, const struct report *r)
 {
-	struct tally *t = &service->tally;
+	struct counters *t = &service->counters;
 
 	switch (r->kind) {
 	case REPORT_STARTED:
@@ -103,36 +103,36 @@ static void tally_on_report(struct service *service, const struct report *r)
 		t->rollout_since = clock_now();
 		break;
 	case REPORT_ROLLOUT_DONE:
-		if (!r->back) /* the way back was counted as TALLY_FAILED before */
-			end_rollout(t, TALLY_DONE);
+		if (!r->back) /* the way back was counted as COUNTED_FAILED before */
+			end_rollout(t, COUNTED_DONE);
 		break;
 	case REPORT_ROLLOUT_FAILED:
-		end_rollout(t, TALLY_FAILED);
+		end_rollout(t, COUNTED_FAILED);
 		break;
 	case REPORT_ROLLOUT_SUPERSEDED:
-		end_rollout(t, TALLY_SUPERSEDED);
+		end_rollout(t, COUNTED_SUPERSEDED);
 		break;
 	default:
 		break;
 	}
 }
 
-void tally_drained(struct service *service, nsec_t took, bool forced)
+void counters_note_drained(struct service *service, nsec_t took, bool forced)
 {
-	service->tally.drained++;
-	service->tally.drains_forced += forced;
-	service->tally.drain_time += took;
+	service->counters.drained++;
+	service->counters.drains_forced += forced;
+	service->counters.drain_time += took;
 }
 
-void tally_hung(struct service *service)
+void counters_note_hung(struct service *service)
 {
-	service->tally.hangs++;
+	service->counters.hangs++;
 }
 
-void tally_lines(struct service *service, uint64_t lines, bool lost)
+void counters_note_lines(struct service *service, uint64_t lines, bool lost)
 {
-	struct tally *t = &service->tally;
-	uint64_t *count = lost ? &t->lines_lost : &t->lines;
+	struct counters *t = &service->counters;
+	uint64_t *count = lost ? &t->log_lines_dropped : &t->log_lines;
 
 	/* a broken logger may say any number */
 	if (lines > LINES_MOST)
@@ -153,9 +153,9 @@ static void put_all(struct json_writer *w, const char *key, const char *const *n
 	json_close_object(w);
 }
 
-static void tally_on_status(struct json_writer *w, const struct service *service)
+static void counters_on_status(struct json_writer *w, const struct service *service)
 {
-	const struct tally *t = &service->tally;
+	const struct counters *t = &service->counters;
 
 	json_key(w, "counters");
 	json_open_object(w);
@@ -169,13 +169,13 @@ static void tally_on_status(struct json_writer *w, const struct service *service
 	json_put_int(w, "drains_forced", (int64_t)t->drains_forced);
 	json_put_real(w, "drain_seconds", nsec_seconds(t->drain_time), 3);
 	json_put_int(w, "hangs", (int64_t)t->hangs);
-	json_put_int(w, "log_lines", (int64_t)t->lines);
-	json_put_int(w, "log_lines_dropped", (int64_t)t->lines_lost);
+	json_put_int(w, "log_lines", (int64_t)t->log_lines);
+	json_put_int(w, "log_lines_dropped", (int64_t)t->log_lines_dropped);
 	json_close_object(w);
 }
 
-const struct part tally_part = {
-	.name = "tally",
-	.report = tally_on_report,
-	.status = tally_on_status,
+const struct part counters_part = {
+	.name = "counters",
+	.report = counters_on_report,
+	.status = counters_on_status,
 };

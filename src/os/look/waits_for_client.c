@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/look/awaits.h"
+#include "os/look/waits_for_client.h"
 
 #include "base/buffer.h"
 #include "os/process.h"
@@ -85,7 +85,7 @@ static bool look_at_thread(void *context, pid_t tid)
 	return ++s->threads == THREADS_MOST || s->found;
 }
 
-enum awaits awaits_look(
+enum awaits waits_for_client(
 	struct remote *process, remote_wanted *is_listener, const void *context, bool *denied)
 {
 	struct search s = {

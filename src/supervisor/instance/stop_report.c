@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/instance/stopwait.h"
+#include "supervisor/instance/stop_report.h"
 
 #include "base/text.h"
 #include "os/clock.h"
@@ -104,7 +104,7 @@ static void on_time(struct ev_loop *loop, ev_timer *timer, int revents)
 		timer_arm(loop, timer, AGAIN);
 }
 
-void stopwait_begin(struct supervisor *sup)
+void stop_report_begin(struct supervisor *sup)
 {
 	if (ev_is_active(&sup->instance.stop_waits))
 		return;
@@ -113,7 +113,7 @@ void stopwait_begin(struct supervisor *sup)
 	timer_arm(sup->loop, &sup->instance.stop_waits, FIRST);
 }
 
-void stopwait_end(struct supervisor *sup)
+void stop_report_end(struct supervisor *sup)
 {
 	ev_timer_stop(sup->loop, &sup->instance.stop_waits);
 }

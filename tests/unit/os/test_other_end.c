@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/look/otherend.h"
+#include "os/look/other_end.h"
 
 #include "os/process.h"
 #include "os_lib.h"
@@ -38,13 +38,13 @@ TEST_LOOP(who_has_the_other_end_is_found, 0, COUNT_OF(ways))
 	if (!unix_one)
 		to.v4.sin_port = at.v4.sin_port;
 	client = os_connect(&to);
-	ck_assert(otherend_works(client));
-	ck_assert_uint_eq(otherend_inode(client), 0);
+	ck_assert(other_end_works(client));
+	ck_assert_uint_eq(other_end_inode(client), 0);
 	server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	ck_assert_int_ne(server, -1);
-	ck_assert_uint_eq(otherend_inode(client), inode_of(server));
+	ck_assert_uint_eq(other_end_inode(client), inode_of(server));
 	(void)close(server);
-	ck_assert_uint_eq(otherend_inode(client), 0);
+	ck_assert_uint_eq(other_end_inode(client), 0);
 }
 
 /* A child that forks another, which holds what the test holds; both end when
@@ -78,7 +78,7 @@ TEST(whose_it_is_is_found_in_the_whole_tree)
 	pid_t list[4];
 	pid_t pid;
 	bool denied = false;
-	struct otherend_place place = {0};
+	struct other_end_place place = {0};
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	inodes[1] = inode_of(pair[0]);
@@ -89,11 +89,11 @@ TEST(whose_it_is_is_found_in_the_whole_tree)
 	ck_assert_int_eq(list[1], grandchild);
 	ck_assert_uint_eq(process_tree(pid, list, 1), 1);
 	ck_assert_uint_eq(process_tree(grandchild, list, 4), 1);
-	ck_assert_uint_eq(otherend_held(pid, true, inodes, 3, NSEC_NEVER, &place, &denied), 2);
+	ck_assert_uint_eq(other_end_held(pid, true, inodes, 3, NSEC_NEVER, &place, &denied), 2);
 	ck_assert_uint_eq(
-		otherend_held(grandchild, false, inodes, 3, NSEC_NEVER, &place, &denied), 2);
+		other_end_held(grandchild, false, inodes, 3, NSEC_NEVER, &place, &denied), 2);
 	ck_assert_uint_eq(
-		otherend_held(getpid(), false, inodes, 1, NSEC_NEVER, &place, &denied), 0);
+		other_end_held(getpid(), false, inodes, 1, NSEC_NEVER, &place, &denied), 0);
 	ck_assert_uint_eq(place.process, 0);
 	ck_assert_int_eq(place.fd, 0);
 	ck_assert(!denied);
@@ -108,7 +108,7 @@ TEST(a_look_whose_time_is_over_goes_on_with_the_next)
 {
 	const int many = 3000;
 	const struct rlimit room = {4096, 4096};
-	struct otherend_place place = {0};
+	struct other_end_place place = {0};
 	uint64_t inodes[1];
 	bool denied = false;
 	uint32_t found = 0;
@@ -130,7 +130,7 @@ TEST(a_look_whose_time_is_over_goes_on_with_the_next)
 	(void)close(pair[0]);
 	do {
 		ck_assert_uint_eq(found, 0);
-		found = otherend_held(getpid(), false, inodes, 1, 0, &place, &denied);
+		found = other_end_held(getpid(), false, inodes, 1, 0, &place, &denied);
 		looks++;
 	} while (place.process > 0 || place.fd > 0);
 	ck_assert_uint_eq(found, 1);

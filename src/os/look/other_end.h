@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_OTHEREND_H
-#define OS_OTHEREND_H
+#ifndef OS_OTHER_END_H
+#define OS_OTHER_END_H
 
 #include "base/nsec.h"
 
@@ -18,12 +18,12 @@
 
 /* The inode of the other end.  0: the connection is not accepted yet, the other end
  * is gone, or it cannot be found. */
-uint64_t otherend_inode(int fd);
+uint64_t other_end_inode(int fd);
 /* Does sock_diag(7) answer at all?  Asks for our own end, which exists. */
-bool otherend_works(int fd);
+bool other_end_works(int fd);
 
 /* Where the search in a process continues; {0}: at the beginning. */
-struct otherend_place {
+struct other_end_place {
 	size_t process; /* index in the process's tree */
 	int fd;
 	unsigned seen; /* descriptors of that process that were looked at */
@@ -34,7 +34,7 @@ struct otherend_place {
  * millions of descriptors: at the time `until` this call returns, and the next one
  * with the same `place` continues there; `place` is {0} when the search is complete.
  * *denied becomes true if nclust may not look at one of the processes. */
-uint32_t otherend_held(pid_t pid, bool deep, const uint64_t *inodes, size_t count, nsec_t until,
-	struct otherend_place *place, bool *denied);
+uint32_t other_end_held(pid_t pid, bool deep, const uint64_t *inodes, size_t count, nsec_t until,
+	struct other_end_place *place, bool *denied);
 
 #endif

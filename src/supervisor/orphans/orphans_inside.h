@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_HERITAGE_H
-#define SUPERVISOR_HERITAGE_H
+#ifndef SUPERVISOR_ORPHANS_INSIDE_H
+#define SUPERVISOR_ORPHANS_INSIDE_H
 
-#include "protocol/estate.h"
+#include "protocol/orphan_state.h"
 #include "supervisor/orphans/keeper.h"
 #include "supervisor/common/state.h"
 
-/* The state of an earlier nclust, which adopt*.c and remains.c use until all of its workers are
+/* The state of an earlier nclust, which adopt*.c and orphans_left.c use until all of its workers are
  * taken over or ended; and a worker of it. */
 struct old_worker {
 	const struct state_entry *entry;
 	int pidfd; /* -1: the process is gone, or its child has the pidfd */
 	bool lives;
 	bool is_adopted;                      /* to be taken over; false: to be ended */
-	const struct estate_cluster *cluster; /* NULL: the state does not know its cluster */
+	const struct orphan_cluster *cluster; /* NULL: the state does not know its cluster */
 };
 
 struct previous {
 	struct state_past past;
-	struct estate estate;
+	struct orphan_state orphan_state;
 	struct fd_store store;
 	struct old_worker *workers; /* heap: past.count workers */
 	unsigned adopt_count;       /* how many workers are to be taken over */
@@ -29,7 +29,7 @@ struct previous {
 };
 
 /* The cluster of that name in the state, or NULL. */
-const struct estate_cluster *previous_cluster(const struct previous *h, const char *name);
+const struct orphan_cluster *previous_cluster(const struct previous *h, const char *name);
 
 /* Read the serial of a worker from its environment.  The environment can be forged, so only a
  * process of `user` (uid + 1; 0: any user of workers) is believed.  1; 0: the process is no worker

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/look/otherend.h"
+#include "os/look/other_end.h"
 
 #include "os/clock.h"
 #include "os/process.h"
@@ -41,12 +41,12 @@ static uint64_t inode_of(int fd, bool other)
 	return other ? sockdiag_inode(&theirs, &ours) : sockdiag_inode(&ours, &theirs);
 }
 
-uint64_t otherend_inode(int fd)
+uint64_t other_end_inode(int fd)
 {
 	return inode_of(fd, true);
 }
 
-bool otherend_works(int fd)
+bool other_end_works(int fd)
 {
 	return inode_of(fd, false) != 0;
 }
@@ -60,7 +60,7 @@ struct held {
 	nsec_t until;
 	unsigned work; /* descriptors looked at since the clock was read */
 	bool over;
-	struct otherend_place *place;
+	struct other_end_place *place;
 };
 
 /* Is the time over?  Each look gets some work done, even if listing the processes has taken all of
@@ -88,8 +88,8 @@ static bool look_at(void *context, int fd, const char *target)
 	return is_over(held, 1);
 }
 
-uint32_t otherend_held(pid_t pid, bool deep, const uint64_t *inodes, size_t count, nsec_t until,
-	struct otherend_place *place, bool *denied)
+uint32_t other_end_held(pid_t pid, bool deep, const uint64_t *inodes, size_t count, nsec_t until,
+	struct other_end_place *place, bool *denied)
 {
 	struct held held = {inodes, count, .until = until, .place = place};
 	pid_t tree[TREE_MAX] = {pid};
@@ -110,6 +110,6 @@ uint32_t otherend_held(pid_t pid, bool deep, const uint64_t *inodes, size_t coun
 		(void)is_over(&held, WORK_PROCESS);
 	}
 	if (place->process >= n)
-		*place = (struct otherend_place){0};
+		*place = (struct other_end_place){0};
 	return held.found;
 }

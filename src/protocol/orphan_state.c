@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "protocol/estate.h"
+#include "protocol/orphan_state.h"
 
 #include "base/text.h"
 #include "protocol/handover.h"
@@ -22,68 +22,68 @@ enum tag {
 enum { TAG_OF_GENERATION = 100, TAG_ADDRESS = 100, TAG_SOCKET };
 
 static const struct plain_row generation_rows[] = {
-	PLAIN(1, estate_generation, number, UNSIGNED),
-	PLAIN(2, estate_generation, digest, UNSIGNED),
+	PLAIN(1, orphan_generation, number, UNSIGNED),
+	PLAIN(2, orphan_generation, digest, UNSIGNED),
 };
-static const struct plain_table generation_table = PLAIN_TABLE(generation_rows, estate_generation);
+static const struct plain_table generation_table = PLAIN_TABLE(generation_rows, orphan_generation);
 
 static const struct plain_row cluster_rows[] = {
-	PLAIN(1, estate_cluster, name, TEXT),
-	PLAIN(2, estate_cluster, number, UNSIGNED),
-	PLAIN(3, estate_cluster, generation, UNSIGNED),
-	PLAIN(4, estate_cluster, wanted, UNSIGNED),
-	PLAIN(5, estate_cluster, scaled, BOOL),
-	PLAIN(6, estate_cluster, workers, UNSIGNED),
-	PLAIN(7, estate_cluster, says_ready, BOOL),
-	PLAIN(8, estate_cluster, listens, BOOL),
-	PLAIN(9, estate_cluster, command, HEAP),
-	PLAIN(10, estate_cluster, configured, HEAP),
-	PLAIN(11, estate_cluster, uneven_since, UNSIGNED),
-	PLAIN(12, estate_cluster, uneven_slot, UNSIGNED),
-	PLAIN(13, estate_cluster, uneven_percent, UNSIGNED),
-	PLAIN(14, estate_cluster, uneven_workers, UNSIGNED),
+	PLAIN(1, orphan_cluster, name, TEXT),
+	PLAIN(2, orphan_cluster, number, UNSIGNED),
+	PLAIN(3, orphan_cluster, generation, UNSIGNED),
+	PLAIN(4, orphan_cluster, wanted, UNSIGNED),
+	PLAIN(5, orphan_cluster, scaled, BOOL),
+	PLAIN(6, orphan_cluster, workers, UNSIGNED),
+	PLAIN(7, orphan_cluster, says_ready, BOOL),
+	PLAIN(8, orphan_cluster, listens, BOOL),
+	PLAIN(9, orphan_cluster, command, HEAP),
+	PLAIN(10, orphan_cluster, configured, HEAP),
+	PLAIN(11, orphan_cluster, uneven_since, UNSIGNED),
+	PLAIN(12, orphan_cluster, uneven_slot, UNSIGNED),
+	PLAIN(13, orphan_cluster, uneven_percent, UNSIGNED),
+	PLAIN(14, orphan_cluster, uneven_workers, UNSIGNED),
 };
-static const struct plain_table cluster_table = PLAIN_TABLE(cluster_rows, estate_cluster);
+static const struct plain_table cluster_table = PLAIN_TABLE(cluster_rows, orphan_cluster);
 
 static const struct plain_row socket_rows[] = {
-	PLAIN(1, estate_socket, cookie, UNSIGNED),
-	PLAIN(2, estate_socket, inode, UNSIGNED),
-	PLAIN(3, estate_socket, lane, UNSIGNED),
-	PLAIN_ENUM(4, estate_socket, bound, ESTATE_BOUND),
+	PLAIN(1, orphan_socket, cookie, UNSIGNED),
+	PLAIN(2, orphan_socket, inode, UNSIGNED),
+	PLAIN(3, orphan_socket, lane, UNSIGNED),
+	PLAIN_ENUM(4, orphan_socket, bound, ORPHAN_BOUND),
 };
-static const struct plain_table socket_table = PLAIN_TABLE(socket_rows, estate_socket);
+static const struct plain_table socket_table = PLAIN_TABLE(socket_rows, orphan_socket);
 
 static const struct plain_row listener_rows[] = {
-	PLAIN(1, estate_listener, cluster, UNSIGNED),
-	PLAIN(2, estate_listener, cookie, UNSIGNED),
-	PLAIN(3, estate_listener, inode, UNSIGNED),
-	PLAIN(4, estate_listener, file_dev, UNSIGNED),
-	PLAIN(5, estate_listener, file_ino, UNSIGNED),
-	PLAIN(6, estate_listener, made, BOOL),
-	PLAIN(7, estate_listener, learned, BOOL),
-	PLAIN(8, estate_listener, listening, BOOL),
-	PLAIN(9, estate_listener, given, BOOL),
-	PLAIN_ENUM(10, estate_listener, bit, 63),
-	PLAIN(11, estate_listener, backlog, UNSIGNED),
-	PLAIN(12, estate_listener, file_uid, UNSIGNED),
-	PLAIN(13, estate_listener, file_gid, UNSIGNED),
-	PLAIN(14, estate_listener, renewed, UNSIGNED),
+	PLAIN(1, orphan_listener, cluster, UNSIGNED),
+	PLAIN(2, orphan_listener, cookie, UNSIGNED),
+	PLAIN(3, orphan_listener, inode, UNSIGNED),
+	PLAIN(4, orphan_listener, file_dev, UNSIGNED),
+	PLAIN(5, orphan_listener, file_ino, UNSIGNED),
+	PLAIN(6, orphan_listener, made, BOOL),
+	PLAIN(7, orphan_listener, learned, BOOL),
+	PLAIN(8, orphan_listener, listening, BOOL),
+	PLAIN(9, orphan_listener, given, BOOL),
+	PLAIN_ENUM(10, orphan_listener, bit, 63),
+	PLAIN(11, orphan_listener, backlog, UNSIGNED),
+	PLAIN(12, orphan_listener, file_uid, UNSIGNED),
+	PLAIN(13, orphan_listener, file_gid, UNSIGNED),
+	PLAIN(14, orphan_listener, renewed, UNSIGNED),
 };
-static const struct plain_table listener_table = PLAIN_TABLE(listener_rows, estate_listener);
+static const struct plain_table listener_table = PLAIN_TABLE(listener_rows, orphan_listener);
 
 static const struct plain_row segment_rows[] = {
-	PLAIN(1, estate_segment, cluster, UNSIGNED),
-	PLAIN(2, estate_segment, wanted, UNSIGNED),
-	PLAIN(3, estate_segment, huge, UNSIGNED),
-	PLAIN(4, estate_segment, dev, UNSIGNED),
-	PLAIN(5, estate_segment, ino, UNSIGNED),
-	PLAIN(6, estate_segment, size, UNSIGNED),
+	PLAIN(1, orphan_segment, cluster, UNSIGNED),
+	PLAIN(2, orphan_segment, wanted, UNSIGNED),
+	PLAIN(3, orphan_segment, huge, UNSIGNED),
+	PLAIN(4, orphan_segment, dev, UNSIGNED),
+	PLAIN(5, orphan_segment, ino, UNSIGNED),
+	PLAIN(6, orphan_segment, size, UNSIGNED),
 };
-static const struct plain_table segment_table = PLAIN_TABLE(segment_rows, estate_segment);
+static const struct plain_table segment_table = PLAIN_TABLE(segment_rows, orphan_segment);
 
 /* ---- the lists ---- */
 
-void estate_fini(struct estate *e)
+void orphan_state_fini(struct orphan_state *e)
 {
 	for (size_t i = 0; i < e->listener_count; i++)
 		free(e->listeners[i].address);
@@ -94,36 +94,36 @@ void estate_fini(struct estate *e)
 	free(e->clusters);
 	free(e->listeners);
 	free(e->segments);
-	*e = (struct estate){0};
+	*e = (struct orphan_state){0};
 }
 
 /* Room for one more: the room doubles each time.  Returns the list, which may have
  * moved, or NULL: too many, or out of memory. */
 static void *make_room(void *list, size_t count, size_t size)
 {
-	if (count >= ESTATE_ITEMS_MAX)
+	if (count >= ORPHAN_ITEMS_MAX)
 		return NULL;
 	if ((count & (count - 1)) != 0)
 		return list;
 	return reallocarray(list, count > 0 ? 2 * count : 1, size);
 }
 
-struct estate_cluster *estate_add_cluster(struct estate *e, const char *name)
+struct orphan_cluster *orphan_state_add_cluster(struct orphan_state *e, const char *name)
 {
-	struct estate_cluster *list = make_room(e->clusters, e->cluster_count, sizeof(*list));
+	struct orphan_cluster *list = make_room(e->clusters, e->cluster_count, sizeof(*list));
 
 	if (list == NULL)
 		return NULL;
 	e->clusters = list;
 	list += e->cluster_count++;
-	*list = (struct estate_cluster){0};
+	*list = (struct orphan_cluster){0};
 	text_copy(list->name, sizeof(list->name), name);
 	return list;
 }
 
-struct estate_listener *estate_add_listener(struct estate *e, const char *address)
+struct orphan_listener *orphan_state_add_listener(struct orphan_state *e, const char *address)
 {
-	struct estate_listener *list = NULL;
+	struct orphan_listener *list = NULL;
 	char *copy = strdup(address);
 
 	if (copy != NULL)
@@ -134,25 +134,25 @@ struct estate_listener *estate_add_listener(struct estate *e, const char *addres
 	}
 	e->listeners = list;
 	list += e->listener_count++;
-	*list = (struct estate_listener){.address = copy};
+	*list = (struct orphan_listener){.address = copy};
 	return list;
 }
 
-struct estate_segment *estate_add_segment(struct estate *e)
+struct orphan_segment *orphan_state_add_segment(struct orphan_state *e)
 {
-	struct estate_segment *list = make_room(e->segments, e->segment_count, sizeof(*list));
+	struct orphan_segment *list = make_room(e->segments, e->segment_count, sizeof(*list));
 
 	if (list == NULL)
 		return NULL;
 	e->segments = list;
 	list += e->segment_count++;
-	*list = (struct estate_segment){0};
+	*list = (struct orphan_segment){0};
 	return list;
 }
 
 /* ---- bytes ---- */
 
-static void put_cluster(struct handover_writer *w, const struct estate_cluster *c)
+static void put_cluster(struct handover_writer *w, const struct orphan_cluster *c)
 {
 	handover_open(w, TAG_CLUSTER);
 	handover_put_plain(w, &cluster_table, c);
@@ -164,7 +164,7 @@ static void put_cluster(struct handover_writer *w, const struct estate_cluster *
 	handover_close(w);
 }
 
-static void put_listener(struct handover_writer *w, const struct estate_listener *l)
+static void put_listener(struct handover_writer *w, const struct orphan_listener *l)
 {
 	handover_open(w, TAG_LISTENER);
 	handover_put_plain(w, &listener_table, l);
@@ -177,7 +177,7 @@ static void put_listener(struct handover_writer *w, const struct estate_listener
 	handover_close(w);
 }
 
-int estate_encode(struct buffer *out, const struct estate *e)
+int orphan_state_encode(struct buffer *out, const struct orphan_state *e)
 {
 	static const struct handover_version version = {MAJOR, MINOR};
 	struct handover_writer w;
@@ -197,16 +197,16 @@ int estate_encode(struct buffer *out, const struct estate *e)
 	return handover_end(&w, &version);
 }
 
-static int take_generation(struct estate_cluster *c, const struct handover_field *f)
+static int take_generation(struct orphan_cluster *c, const struct handover_field *f)
 {
-	if (c->generation_count >= ESTATE_GENERATIONS_MAX)
+	if (c->generation_count >= ORPHAN_GENERATIONS_MAX)
 		return -1;
 	return handover_get_plain(&generation_table, &c->generations[c->generation_count++], f);
 }
 
-static int take_cluster(struct estate *e, const struct handover_field *group)
+static int take_cluster(struct orphan_state *e, const struct handover_field *group)
 {
-	struct estate_cluster *c = estate_add_cluster(e, "");
+	struct orphan_cluster *c = orphan_state_add_cluster(e, "");
 	struct handover_reader r;
 	struct handover_field f;
 
@@ -224,16 +224,16 @@ static int take_cluster(struct estate *e, const struct handover_field *group)
 	return text_is_name(c->name) ? 0 : -1;
 }
 
-static int take_socket(struct estate_listener *l, const struct handover_field *f)
+static int take_socket(struct orphan_listener *l, const struct handover_field *f)
 {
-	if (l->socket_count >= ESTATE_SOCKETS_MAX)
+	if (l->socket_count >= ORPHAN_SOCKETS_MAX)
 		return -1;
 	return handover_get_plain(&socket_table, &l->sockets[l->socket_count++], f);
 }
 
-static int take_listener(struct estate *e, const struct handover_field *group)
+static int take_listener(struct orphan_state *e, const struct handover_field *group)
 {
-	struct estate_listener *l = estate_add_listener(e, "");
+	struct orphan_listener *l = orphan_state_add_listener(e, "");
 	struct handover_reader r;
 	struct handover_field f;
 
@@ -256,14 +256,14 @@ static int take_listener(struct estate *e, const struct handover_field *group)
 	return 0;
 }
 
-static int take_segment(struct estate *e, const struct handover_field *group)
+static int take_segment(struct orphan_state *e, const struct handover_field *group)
 {
-	struct estate_segment *s = estate_add_segment(e);
+	struct orphan_segment *s = orphan_state_add_segment(e);
 
 	return s != NULL ? handover_get_plain(&segment_table, s, group) : -1;
 }
 
-static int take_field(struct estate *e, const struct handover_field *f)
+static int take_field(struct orphan_state *e, const struct handover_field *f)
 {
 	if (f->type == HANDOVER_GROUP && f->tag == TAG_CLUSTER)
 		return take_cluster(e, f);
@@ -278,18 +278,18 @@ static int take_field(struct estate *e, const struct handover_field *f)
 	return 0;
 }
 
-int estate_decode(struct estate *e, const void *data, size_t size, struct error *err)
+int orphan_state_decode(struct orphan_state *e, const void *data, size_t size, struct error *err)
 {
 	struct handover_version version;
 	struct handover_reader r;
 	struct handover_field f;
 
-	*e = (struct estate){0};
+	*e = (struct orphan_state){0};
 	if (handover_open_for_reading(&r, data, size, MAJOR, &version, err) == -1)
 		return -1;
 	while (handover_next(&r, &f))
 		if (take_field(e, &f) == -1) {
-			estate_fini(e);
+			orphan_state_fini(e);
 			return error_set(err, 0, "field %u of it is mangled", f.tag);
 		}
 	return 0;

@@ -4,7 +4,7 @@
 #include "os/process.h"
 #include "os/vfork.h"
 #include "supervisor/intercept/intercept.h"
-#include "supervisor/intercept/putover.h"
+#include "supervisor/intercept/replace_socket.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/service.h"
 
@@ -80,7 +80,7 @@ static void put_over(void)
 	t.child = room_child(web, 0);
 	tries = 0;
 	answered = -1;
-	putover_replace(&t, web->held.listeners.list[0]);
+	replace_worker_socket(&t, web->held.listeners.list[0]);
 }
 
 static void begin(void)

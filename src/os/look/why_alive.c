@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/look/stays.h"
+#include "os/look/why_alive.h"
 
 #include "base/nsec.h"
 #include "base/text.h"
@@ -61,7 +61,7 @@ static void read_place(void *argument)
 		text_copy(p->function, sizeof(p->function), function);
 }
 
-const char *stays_why(pid_t pid, char *to, size_t size)
+const char *why_alive(pid_t pid, char *to, size_t size)
 {
 	struct stay stay = {.state = '\0'};
 	struct place place = {.function = ""};
@@ -81,14 +81,14 @@ const char *stays_why(pid_t pid, char *to, size_t size)
 	return to;
 }
 
-const char *stays_text(pid_t pid, char to[STAYS_TEXT])
+const char *why_alive_text(pid_t pid, char to[WHY_ALIVE_TEXT])
 {
 	char name[PROCESS_NAME];
 	char why[120];
 
 	to[0] = '\0';
-	if (*stays_why(pid, why, sizeof(why)) != '\0')
-		snprintf(to, STAYS_TEXT, "%d (%s) is still there: %s", (int)pid,
+	if (*why_alive(pid, why, sizeof(why)) != '\0')
+		snprintf(to, WHY_ALIVE_TEXT, "%d (%s) is still there: %s", (int)pid,
 			process_name(pid, name), why);
 	return to;
 }
