@@ -12,4 +12,8 @@
 #define TURN_ITEMS 64
 #define TURN_SPAN (2 * MSEC)
 
+/* What has looked at something rests so many times as long as that took: looks that go on for
+ * ever take at most 5 % of the time. */
+#define TURN_REST 20
+
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/control/census.h"
 
+#include "base/turn.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
 #include "os/process.h"
@@ -21,7 +22,6 @@
  * of a CPU's time. */
 #define HOLDS (1 * SECOND)
 #define HOLDS_MOST (10 * SECOND)
-#define SHARE 20
 #define TREE_MAX 256
 /* The most descriptors of one worker: more would leave no time for other workers. */
 #define DESCRIPTORS_MAX 100000U
@@ -204,7 +204,7 @@ static void on_over(void *owner, const struct pidfd_end *end)
 	struct census *x = owner;
 	bool well = end != NULL && !end->signalled && end->code == EXIT_SUCCESS;
 	nsec_t now = clock_now();
-	nsec_t holds = SHARE * (now - x->began);
+	nsec_t holds = TURN_REST * (now - x->began);
 
 	job_end(&x->job);
 	x->again = now + (holds < HOLDS ? HOLDS : nsec_min(holds, HOLDS_MOST));

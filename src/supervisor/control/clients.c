@@ -398,9 +398,9 @@ static void continue_answer(struct client *c)
 
 	if (!is_its_turn(c))
 		return;
-	for (int i = 0; i < SLICES_A_TURN && now - begun < MSEC; i++) {
+	for (int i = 0; i < SLICES_A_TURN && now - begun < TURN_SPAN; i++) {
 		(void)make_slice(c);
-		run_lines(c, begun + MSEC);
+		run_lines(c, begun + TURN_SPAN);
 		now = clock_now();
 	}
 	c->served = now;

@@ -3,6 +3,7 @@
 #include "supervisor/control/requests.h"
 
 #include "base/text.h"
+#include "base/turn.h"
 #include "os/clock.h"
 #include "os/descriptors.h"
 #include "os/process.h"
@@ -26,11 +27,9 @@
 
 /*
  * A status of 5,000 workers is over a megabyte and thousands of reads in /proc:
- * it is made in slices of so many nanoseconds, a slice whenever the client has
- * read most of the last one.  Workers may come and go meanwhile: each slot is
+ * it is made in slices, a slice whenever the client has read most of the last one.  Workers may come and go meanwhile: each slot is
  * consistent in itself.
  */
-#define SLICE (500 * USEC)
 #define SLICE_HIGH (128U * 1024)
 
 /* The parts of a status in their order; PART_COUNT: it waits for a census. */
@@ -419,7 +418,7 @@ void status_slice(struct client *c)
 {
 	struct json_writer *w = &c->writer;
 	nsec_t now = clock_now();
-	nsec_t until = now + SLICE;
+	nsec_t until = now + TURN_SPAN;
 
 	while (clock_now() <= until && c->out.len <= SLICE_HIGH && !status_waits(c)) {
 		struct service *s = service_at(c);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/scope.h"
+#include "base/turn.h"
 #include "os/clock.h"
 #include "os/pidfd.h"
 #include "supervisor/drain/drain_inside.h"
@@ -21,10 +22,8 @@
  * A worker that waits in accept(2), poll(2) or select(2) has no such set.
  */
 
-/* A server that pauses accepting for a while may add its socket again.  Withdrawing takes at most
- * one part in WITHDRAW_SHARE of the time. */
+/* A server that pauses accepting for a while may add its socket again. */
 #define WITHDRAW_AGAIN (250 * MSEC)
-#define WITHDRAW_SHARE 20
 
 /* Is the cluster to have no workers any more?  Then nothing is lost: nobody reads its queue, which
  * is reset by the last close or kept for the next workers. */
@@ -167,6 +166,6 @@ void drain_withdraw(struct drain *d, nsec_t now)
 			withdraw_from(d->child, p, &has, has.epolls[k]);
 	}
 	look_at_paths(d);
-	took = (clock_now() - now) * WITHDRAW_SHARE;
+	took = (clock_now() - now) * TURN_REST;
 	d->withdraw_at = clock_now() + (took > WITHDRAW_AGAIN ? took : WITHDRAW_AGAIN);
 }

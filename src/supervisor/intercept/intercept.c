@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/turn.h"
 #include "os/clock.h"
 #include "os/privilege.h"
 #include "os/look/remote.h"
@@ -26,9 +27,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* The most time for answers in a turn, because other clients of nclust have to be served, too. */
-#define ANSWERS_A_TURN (20 * MSEC)
 
 /* ---- what can be done here ---- */
 
@@ -271,7 +269,7 @@ static void intercept_on_settle(struct supervisor *sup)
 static void on_answer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
-	nsec_t until = clock_now() + ANSWERS_A_TURN;
+	nsec_t until = clock_now() + TURN_SPAN;
 
 	(void)revents;
 	while (sup->intercept.calls != NULL && clock_now() < until)

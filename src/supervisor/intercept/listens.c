@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/turn.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
 #include "os/process.h"
@@ -42,8 +43,7 @@
 #define IDLE_PART 20
 /* The most looks at a worker that has bound, unless something is still expected of it. */
 #define LOOKS_MAX 100
-#define LOOK_THREADS 64        /* most threads of a worker that are looked at */
-#define LOOK_SLICE (20 * MSEC) /* most time for that, and for looks in a turn */
+#define LOOK_THREADS 64 /* most threads of a worker that are looked at */
 
 /* ---- readiness ---- */
 
@@ -141,7 +141,6 @@ static void look_at_process(struct child *child, pid_t tid)
 struct threads {
 	struct child *child;
 	unsigned seen;
-	nsec_t until;
 };
 
 /* Notes the ports for which a thread waits in a call.  True: that is enough. */
@@ -162,14 +161,14 @@ static bool look_at_thread(void *context, pid_t tid)
 			note_port(child, l);
 	}
 	intercept_check_late(child, &r);
-	return r.late || ++threads->seen >= LOOK_THREADS || clock_now() > threads->until;
+	return r.late || ++threads->seen >= LOOK_THREADS;
 }
 
 /* Looks whether the worker waits for connections.  If another process has got one of these pids, it
  * has none of nclust's sockets. */
 static void look_at_waiting(struct child *child)
 {
-	struct threads threads = {.child = child, .until = clock_now() + LOOK_SLICE};
+	struct threads threads = {.child = child};
 	pid_t bound_by = child->listening.bound_by;
 	nsec_t begun = allowance_begin();
 
@@ -317,7 +316,7 @@ static void look_if_ready(struct child *child)
 
 static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	nsec_t until = clock_now() + LOOK_SLICE;
+	nsec_t until = clock_now() + TURN_SPAN;
 	struct child *child;
 
 	(void)revents;

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/turn.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
 #include "os/socket/endpoint.h"
@@ -22,9 +23,6 @@
 /* A SYN may be on its way through the kernel when a socket's share becomes
  * 0. */
 #define AWAY_LEAST (3 * MSEC)
-/* To find half-open connections the kernel walks over all connections of the machine: spend at most
- * 1/LOOKING_SHARE of the time on that. */
-#define LOOKING_SHARE 20
 /* How often nclust wakes a worker by a connection of its own: each one adds to the queue, and some
  * programs never accept from a socket that they hold. */
 #define WAKES_MOST 64
@@ -500,10 +498,11 @@ static bool has_no_half_open(const struct listener *l, struct listener_socket *k
 	/* with TCP_DEFER_ACCEPT no SYN-ACK is repeated */
 	unsigned retries = l->address.defer_accept > 0 ? 0 : retries_since(span);
 	nsec_t began = clock_now();
+	/* the kernel walks over all connections of the machine */
 	long count = sockdiag_half_open(k->fd, retries);
 	nsec_t now = clock_now();
 
-	k->look_at = now + (now - began) * LOOKING_SHARE;
+	k->look_at = now + (now - began) * TURN_REST;
 	return count <= 0;
 }
 

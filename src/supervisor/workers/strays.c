@@ -35,7 +35,7 @@
 #include <sys/mman.h>
 
 /* Kill strays for so long: a process that forks and exits again and again is hit in the end. */
-#define KILLING_A_TURN (20 * MSEC)
+#define KILLING (10 * TURN_SPAN)
 #define LOOKS_MOST 64
 #define SWEEP_INTERVAL (1 * SECOND)
 #define CHILDREN_MAX 65536
@@ -43,10 +43,8 @@
 #define NAMELESS_FDS 16384
 #define NAMELESS_SERVICES 8 /* clusters whose sockets a process may have */
 
-/* The pause between two walks over the children: as long as SIGKILL takes to end a process, and so
- * long that walks take at most 5 % of the time. */
+/* The least pause between two walks over the children: as long as SIGKILL takes to end a process. */
 #define LOOK_AGAIN (4 * MSEC)
-#define LOOK_SHARE 20
 /* The longest pause, while nothing happens. */
 #define LOOK_REST (200 * MSEC)
 
@@ -198,7 +196,7 @@ unsigned strays_signal(struct supervisor *sup, int signal)
 
 unsigned strays_kill(struct supervisor *sup)
 {
-	nsec_t until = clock_now() + KILLING_A_TURN;
+	nsec_t until = clock_now() + KILLING;
 	unsigned left;
 
 	while ((left = strays_signal(sup, SIGKILL)) > 0 && clock_now() < until)
@@ -443,7 +441,7 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 
 void strays_look_soon(struct supervisor *sup)
 {
-	nsec_t wait = sup->reaper.look_took * LOOK_SHARE;
+	nsec_t wait = sup->reaper.look_took * TURN_REST;
 
 	sup->reaper.pause = LOOK_AGAIN;
 	timer_arm_within(sup->loop, &sup->reaper.look, wait > LOOK_AGAIN ? wait : LOOK_AGAIN);
@@ -491,7 +489,7 @@ unsigned strays_count_of(struct child *child)
 	nsec_t since = clock_now() - sup->reaper.last_sweep;
 
 	strays_look_soon(sup);
-	if (s->list != NULL || since < sup->reaper.look_took * LOOK_SHARE)
+	if (s->list != NULL || since < sup->reaper.look_took * TURN_REST)
 		return 1;
 	begin_look(sup);
 	if (!continue_look(sup, s))
@@ -565,7 +563,7 @@ static void on_look_due(struct ev_loop *loop, ev_timer *timer, int revents)
 	if (sup->reaper.left == NULL)
 		return;
 	sup->reaper.pause = 2 * pause < LOOK_REST ? 2 * pause : LOOK_REST;
-	pause += sup->reaper.look_took * LOOK_SHARE;
+	pause += sup->reaper.look_took * TURN_REST;
 	timer_arm_within(loop, timer, pause);
 }
 

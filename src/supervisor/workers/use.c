@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/workers/use.h"
 
+#include "base/turn.h"
 #include "os/clock.h"
 #include "os/process.h"
 #include "supervisor/workers/child.h"
@@ -12,9 +13,7 @@
 #define LOOK_HOLDS (10 * SECOND)
 /* How long nclust reads Pss of a worker's processes in one go; the kernel takes 10 ms for 600
  * MiB. */
-#define SHARES_BUDGET (20 * MSEC)
-/* Looks at a worker take at most 1/LOOK_SHARE of the time. */
-#define LOOK_SHARE 100
+#define READING_PSS (10 * TURN_SPAN)
 
 /* The memory of a worker's processes.  If reading Pss takes too long, the other processes are taken
  * to share as much of their memory. */
@@ -29,7 +28,7 @@ static uint64_t sum_memory(const pid_t *tree, size_t count, uint64_t limit)
 		sum += process_memory(tree[i]);
 	if (sum <= limit || count == 1)
 		return sum;
-	until = clock_now() + SHARES_BUDGET;
+	until = clock_now() + READING_PSS;
 	for (size_t i = 0; i < count && clock_now() < until; i++) {
 		looked_at += process_memory(tree[i]);
 		shares += process_memory_share(tree[i]);
@@ -99,7 +98,8 @@ static bool is_still_valid(const struct last_look *last, nsec_t ran)
 {
 	if (is_fresh(last))
 		return true;
-	if (last != NULL && last->took > MSEC && clock_now() - last->at < LOOK_SHARE * last->took)
+	if (last != NULL && last->took > MSEC &&
+		clock_now() - last->at < 5 * TURN_REST * last->took)
 		return true;
 	return last != NULL && ran != 0 && ran == last->ran && last->use.processes == 1 &&
 		clock_now() - last->at < LOOK_HOLDS;
