@@ -56,8 +56,6 @@ struct part {
 	void (*provide)(struct child *child, struct listener *l, bool own);
 	/* The worker has called listen(2), and takes connections from now on. */
 	void (*listens)(struct child *child);
-	/* Does nclust leave the worker's bind(2) alone, and keep no socket? */
-	bool (*keeps_own)(const struct child *child);
 	/* ACTION_DRAIN: drain the worker within that time. */
 	void (*drain)(struct child *child, nsec_t span);
 	/* Add to *to the connections that this room knows the worker got. */

@@ -47,6 +47,7 @@ struct trapped {
 	uint8_t gate_count;  /* calls in `gate` */
 	bool listening_told; /* the core knows that it listens */
 	bool missing_told;   /* a missing address was reported */
+	bool exclusive;      /* what it binds by itself stays its own (node.c) */
 };
 
 /* How nclust can take over sockets here (intercept.h). */

@@ -581,20 +581,10 @@ static bool is_answered(const struct takeover *t)
 		learned_by_inode(t->service, remote_own_inode(t->sock)) != NULL;
 }
 
-static bool keeps_own(const struct child *child)
-{
-	for (unsigned i = 0; i < part_count; i++)
-		if (parts[i]->keeps_own != NULL && parts[i]->keeps_own(child))
-			return true;
-	return false;
-}
-
-/* A worker of Node's cluster module asks nclust for sockets that it shares; a socket that it binds
- * itself is its own (`exclusive: true`, worker threads).  This does not hold for processes that the
- * worker has started. */
+/* Does the socket stay the worker's own?  Not that of a process which the worker has started. */
 static bool is_exclusive(const struct takeover *t)
 {
-	return keeps_own(t->child) && !(t->sock != -1 && t->reuseport) &&
+	return t->child->trap.exclusive && !(t->sock != -1 && t->reuseport) &&
 		is_of_worker(t, t->notice->tid);
 }
 

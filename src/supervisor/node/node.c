@@ -291,14 +291,20 @@ static void receive_user_message(struct channel *c, const struct nodeipc_message
 		child_tell(c->child, EVENT_READY, WHY_ITSELF);
 }
 
+/* Node asks nclust for all sockets that it shares, so that what it binds itself is its own
+ * (`exclusive: true`, worker threads); Bun binds all by itself. */
+static void note_exclusive(struct node_worker *w)
+{
+	w->child->trap.exclusive = w->online && !w->bun;
+}
+
 static void receive_node_message(
 	struct node_worker *w, struct channel *c, struct nodeipc_message *m)
 {
 	w->bun |= m->bun;
+	w->online |= m->kind == NODEIPC_ONLINE;
+	note_exclusive(w);
 	switch (m->kind) {
-	case NODEIPC_ONLINE:
-		w->online = true;
-		break;
 	case NODEIPC_QUERY:
 		if (!w->online)
 			start_without_channel(w->child);
@@ -330,6 +336,7 @@ static void receive_node_message(
 	case NODEIPC_HANDLE_NACK:
 		node_handle_nacked(w);
 		break;
+	case NODEIPC_ONLINE:
 	case NODEIPC_USER:
 	case NODEIPC_UNKNOWN:
 		break;
@@ -406,12 +413,6 @@ static bool node_is_worker(const struct child *child)
 	return child->node != NULL && child->node->online;
 }
 
-/* Node asks nclust for all sockets that it shares; Bun binds them by itself. */
-static bool node_on_keeps_own(const struct child *child)
-{
-	return node_is_worker(child) && !child->node->bun;
-}
-
 bool node_is_away(const struct child *child)
 {
 	const struct node_worker *w = child->node;
@@ -456,8 +457,10 @@ static void node_on_adopt(struct child *child, struct kept *kept)
 	if (child->channel == NULL || child->channel->kind != CHANNEL_NODE)
 		return;
 	w = node_worker_of(child);
-	if (w != NULL)
-		w->online = true;
+	if (w == NULL)
+		return;
+	w->online = true;
+	note_exclusive(w);
 }
 
 /* With `rr` adopted workers get no connections: they are replaced. */
@@ -499,6 +502,11 @@ static void node_on_let_go(struct holding *h)
 
 static void node_on_go_on(struct supervisor *sup)
 {
+	struct child *child;
+
+	for_each_child (child, children_of_all(sup))
+		if (child->node != NULL)
+			note_exclusive(child->node);
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (sup->services[i]->node != NULL)
 			node_arm(sup->services[i]->node, clock_now());
@@ -521,7 +529,6 @@ const struct part node_part = {
 	.given = node_on_given,
 	.release = node_on_release,
 	.stop = node_on_stop,
-	.keeps_own = node_on_keeps_own,
 	.gone = node_on_gone,
 	.adopt = node_on_adopt,
 	.adopted = node_on_adopted,

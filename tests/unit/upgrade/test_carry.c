@@ -226,6 +226,7 @@ static const struct gap child_gaps[] = {
 	NOT(child, trap.waits_by),
 	NOT(child, life.waits),
 	NOT(child, trap.late_wait),
+	NOT(child, trap.exclusive),  /* set anew by node */
 	NOT(child, kept.entry),      /* found again */
 	NOT(child, kept.held),       /* told anew */
 	NOT(child, traffic.in_lane), /* counted anew */
