@@ -75,8 +75,6 @@ struct part {
 
 	/* ---- a worker that outlives nclust (`orphans = keep`) ---- */
 
-	/* Put the descriptors that a next nclust would need into `kept`. */
-	void (*hold)(const struct child *child, struct kept *kept);
 	/* The worker is taken over from an nclust that was killed: take this room's descriptors out
 	 * of `kept`, by fd_release(). */
 	void (*adopt)(struct child *child, struct kept *kept);

@@ -423,11 +423,6 @@ void intercept_fini(struct supervisor *sup)
 	fd_close(&sup->intercept.trap.channel[1]);
 }
 
-static void intercept_on_hold(const struct child *child, struct kept *kept)
-{
-	kept->trap = child->trap.fd;
-}
-
 static void intercept_on_adopt(struct child *child, struct kept *kept)
 {
 	struct service *service = child->service;
@@ -457,7 +452,6 @@ const struct part intercept_part = {
 	.release = intercept_on_release,
 	.stop = intercept_on_stop,
 	.gone = intercept_on_gone,
-	.hold = intercept_on_hold,
 	.adopt = intercept_on_adopt,
 	.explain = intercept_on_explain,
 	.status_worker = startwait_on_status,

@@ -556,12 +556,6 @@ static void messages_on_resumed(struct child *child)
 		make_dirty(c);
 }
 
-static void messages_on_hold(const struct child *child, struct kept *kept)
-{
-	if (child->channel != NULL)
-		kept->channel = child->channel->io.fd;
-}
-
 static void messages_on_adopt(struct child *child, struct kept *kept)
 {
 	uint32_t flags = kept->entry->flags;
@@ -587,7 +581,6 @@ const struct part messages_part = {
 	.resumed = messages_on_resumed,
 	.dying = messages_on_dying,
 	.gone = messages_on_gone,
-	.hold = messages_on_hold,
 	.adopt = messages_on_adopt,
 	.speaker = &plain_speaker,
 	.go_on = broker_on_go_on,

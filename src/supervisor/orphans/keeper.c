@@ -8,8 +8,8 @@
 #include "os/fdpass.h"
 #include "os/pidfd.h"
 #include "os/privilege.h"
-#include "supervisor/common/part.h"
 #include "supervisor/common/registry.h"
+#include "supervisor/messages/channel.h"
 #include "supervisor/workers/capture.h"
 
 #include <errno.h>
@@ -35,6 +35,14 @@ bool keeper_wanted(const struct supervisor *sup)
 
 /* ---- holding ---- */
 
+static void add_fd(struct logwire_packet *p, int *fds, enum logwire_which which, int fd)
+{
+	if (fd == -1)
+		return;
+	fds[logwire_count(p->which)] = fd;
+	p->which |= which;
+}
+
 void keeper_hold_child(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
@@ -45,29 +53,18 @@ void keeper_hold_child(struct child *child)
 		.worker = child->serial,
 		.slot = child->slot,
 	};
-	struct kept kept = {child->kept.entry, -1, -1};
 	/* before its start the worker has no pidfd: /dev/null stands for it */
 	int fds[LOGWIRE_FDS_MAX] = {child->pidfd != -1 ? child->pidfd : sup->null_fd};
-	size_t count = 1;
 
 	if (sup->orphans.keeper_socket == -1 || child->kept.entry == NULL ||
 		(child->kept.entry->flags & STATE_KEEP) == 0)
 		return;
 	text_copy(p.cluster, sizeof(p.cluster), child->service->name);
-	if (child->life.notify != -1) {
-		p.which |= LOGWIRE_NOTIFY;
-		fds[count++] = child->life.notify;
-	}
-	PARTS(hold, child, &kept);
-	if (kept.trap != -1) {
-		p.which |= LOGWIRE_TRAP;
-		fds[count++] = kept.trap;
-	}
-	if (kept.channel != -1) {
-		p.which |= LOGWIRE_CHANNEL;
-		fds[count++] = kept.channel;
-	}
-	child->kept.held = logger_send(sup, &p, fds, count);
+	add_fd(&p, fds, LOGWIRE_NOTIFY, child->life.notify);
+	add_fd(&p, fds, LOGWIRE_TRAP, child->trap.fd);
+	if (child->channel != NULL)
+		add_fd(&p, fds, LOGWIRE_CHANNEL, child->channel->io.fd);
+	child->kept.held = logger_send(sup, &p, fds, logwire_count(p.which));
 }
 
 static void send_drop(struct supervisor *sup, enum logwire_what what, uint64_t id)
