@@ -139,8 +139,6 @@ struct part {
 	int (*reload)(struct supervisor *sup, const struct settings *settings, struct error *err);
 	/* A reload has changed what `result` says; or it has `failed`, and nothing has changed. */
 	void (*reloaded)(struct supervisor *sup, struct reload_result *result, bool failed);
-	/* Does this room roll workers of the cluster, so that an upgrade must wait? */
-	bool (*rolls)(const struct service *service);
 
 	/* The output of another slot is kept from now on (workers/slotlog.h). */
 	void (*log_begun)(struct supervisor *sup);

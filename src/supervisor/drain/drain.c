@@ -837,7 +837,6 @@ const struct part drain_part = {
 	.choose = drain_on_choose,
 	.status = evidence_on_status,
 	.settle = drain_on_settle,
-	.rolls = steer_on_rolls,
 	.drop = steer_on_drop,
 	.go_on = host_go_on,
 	.end = drain_on_end,

@@ -728,7 +728,7 @@ bool steer_is_busy(const struct service *service)
 	return l != NULL;
 }
 
-bool steer_on_rolls(const struct service *service)
+bool steer_is_rolling(const struct service *service)
 {
 	const struct steer *s = service->traffic.steer;
 	struct rollout_view rollout = cluster_view_rollout(service->core);

@@ -66,6 +66,6 @@ void steer_on_given(const struct child *child, struct dealt *to);
 /* Has a listener of the service several sockets? */
 bool steer_is_busy(const struct service *service);
 /* Must an upgrade wait?  Not for several sockets that a rollout has left that failed midway. */
-bool steer_on_rolls(const struct service *service);
+bool steer_is_rolling(const struct service *service);
 
 #endif

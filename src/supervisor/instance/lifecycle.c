@@ -279,14 +279,8 @@ void lifecycle_look(struct supervisor *sup)
 	ev_break(sup->loop, EVBREAK_ALL);
 }
 
-static bool instance_on_rolls(const struct service *service)
-{
-	return service->sup->instance.reread != NULL;
-}
-
 const struct part instance_part = {
 	.name = "instance",
-	.rolls = instance_on_rolls,
 	.report = instance_on_report,
 	.ended = instance_on_ended,
 	.go_on = instance_on_go_on,

@@ -412,11 +412,6 @@ static void order_on_status(struct json_writer *w, const struct service *s)
 	json_put_text(w, "waits_for", text);
 }
 
-static bool order_on_rolls(const struct service *s)
-{
-	return s->order.before != NULL || s->stage.stop_held;
-}
-
 static void order_on_end(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
@@ -429,7 +424,6 @@ const struct part order_part = {
 	.report = order_on_report,
 	.adopted = order_on_adopted,
 	.status = order_on_status,
-	.rolls = order_on_rolls,
 	.logger_up = before_on_logger_up,
 	.drop = before_forget,
 	.end = order_on_end,

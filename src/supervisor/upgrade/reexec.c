@@ -16,6 +16,8 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/instance/manager.h"
 #include "supervisor/common/news.h"
+#include "supervisor/drain/steer.h"
+#include "supervisor/watch/watch.h"
 #include "supervisor/workers/strays.h"
 
 #include <errno.h>
@@ -470,14 +472,12 @@ static void execute_binary(struct supervisor *sup)
 		manager_ready(sup);
 }
 
+/* Are workers of the cluster replaced, or are they about to be? */
 static bool is_rolling(const struct service *service)
 {
-	struct rollout_view view = cluster_view_rollout(service->core);
-
-	for (unsigned i = 0; i < part_count && !view.under_way; i++)
-		if (parts[i]->rolls != NULL && parts[i]->rolls(service))
-			return true;
-	return view.under_way;
+	return cluster_view_rollout(service->core).under_way || watch_is_due(service) ||
+		service->sup->instance.reread != NULL || service->order.before != NULL ||
+		service->stage.stop_held || steer_is_rolling(service);
 }
 
 static const struct service *find_rolling(const struct supervisor *sup)

@@ -275,6 +275,11 @@ static void watch_on_settings(struct service *s)
 		s->watched = now_on_the_wall();
 }
 
+bool watch_is_due(const struct service *s)
+{
+	return s->watching != NULL && s->watching->due;
+}
+
 void watch_begin(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
@@ -306,11 +311,6 @@ static void watch_on_end(struct supervisor *sup)
 		watch_on_drop(sup->services[i]);
 }
 
-static bool watch_on_rolls(const struct service *s)
-{
-	return s->watching != NULL && s->watching->due;
-}
-
 static void watch_on_upgraded(struct supervisor *sup, const char *text, bool failed)
 {
 	(void)text;
@@ -327,6 +327,5 @@ const struct part watch_part = {
 	.reloaded = watch_on_reloaded,
 	.settle = watch_on_end,
 	.upgraded = watch_on_upgraded,
-	.rolls = watch_on_rolls,
 	.end = watch_on_end,
 };

@@ -13,6 +13,8 @@
 
 /* The clusters are there: watch for those that ask for it. */
 void watch_begin(struct supervisor *sup);
+/* Does a change wait for the end of a rollout that it has not begun? */
+bool watch_is_due(const struct service *service);
 
 extern const struct part watch_part;
 
