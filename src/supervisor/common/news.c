@@ -28,7 +28,7 @@ struct history {
 	const char *before;   /* lines in the state of an earlier release */
 	size_t before_len;
 	struct buffer scratch;
-	char explain[256]; /* the cause of the next exit that is reported */
+	char explain[640]; /* the cause of the next exit that is reported */
 	uint64_t expect;   /* serial of the child that has just ended */
 };
 
@@ -698,7 +698,8 @@ static void enqueue_news(struct supervisor *sup, const struct news *n)
 static bool is_expected(const struct report *r)
 {
 	return r->kind == REPORT_EXITED ||
-		(r->kind == REPORT_ROLLOUT_FAILED && r->why == WHY_BEFORE);
+		(r->kind == REPORT_ROLLOUT_FAILED &&
+			(r->why == WHY_BEFORE || r->why == WHY_START_TIMEOUT));
 }
 
 static void news_on_report(struct service *service, const struct report *report)
@@ -717,8 +718,6 @@ static void news_on_report(struct service *service, const struct report *report)
 	/* the cluster gives up: there is no next try */
 	if (report->ending.permanent && !cluster_ever_ready(service->core))
 		n.report.wait = NSEC_NEVER;
-	if (report->kind == REPORT_ROLLOUT_FAILED)
-		PARTS(explain, service, report, n.explain, sizeof(n.explain));
 	if (report->kind == REPORT_UNKILLABLE)
 		(void)why_alive(report->pid, n.explain, sizeof(n.explain));
 	if (is_expected(report))

@@ -88,10 +88,6 @@ struct part {
 	bool (*stopping)(struct service *service, bool at_once);
 	/* The core reports what has happened in the cluster. */
 	void (*report)(struct service *service, const struct report *report);
-	/* `report` says that a rollout has failed, or that there are no spares: if this room knows
-	 * the cause, write it into `to`. */
-	void (*explain)(
-		const struct service *service, const struct report *report, char *to, size_t size);
 	/* The core is about to choose which worker it drains next. */
 	void (*choose)(struct service *service);
 	/* All workers have ended, for good or until the next restart. */

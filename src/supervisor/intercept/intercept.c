@@ -453,7 +453,6 @@ const struct part intercept_part = {
 	.stop = intercept_on_stop,
 	.gone = intercept_on_gone,
 	.adopt = intercept_on_adopt,
-	.explain = intercept_on_explain,
 	.status_worker = startwait_on_status,
 	.go_on = intercept_on_go_on,
 	.settle = intercept_on_settle,

@@ -587,25 +587,6 @@ void listens_recall(struct child *child)
 		child->listening.lasting = child->listening.ports;
 }
 
-void intercept_on_explain(
-	const struct service *service, const struct report *r, char *to, size_t size)
-{
-	const struct child *child = child_find(service, r->slot, r->worker);
-	const char *text;
-
-	if (r->why != WHY_START_TIMEOUT || child == NULL ||
-		(!makes_ready(child) && child->life.waits == NULL))
-		return;
-	text = ports_missing(child);
-	if (child->life.waits != NULL)
-		snprintf(to, size, "waits for %s", child->life.waits);
-	else if (text != NULL)
-		snprintf(to, size,
-			"does not listen on %s, unlike generation %u ('restart "
-			"--drop-ports' permits that)",
-			text, child->listening.expected_of);
-}
-
 void listens_resume(struct child *child)
 {
 	listens_recall(child); /* the old version may have carried none */

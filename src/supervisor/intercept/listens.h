@@ -36,9 +36,6 @@ void listens_born(struct child *child);
 
 /* After adoption: turns the worker's recorded listeners into its addresses. */
 void listens_recall(struct child *child);
-/* A new worker was not ready in time: names an address on which it does not listen. */
-void intercept_on_explain(
-	const struct service *service, const struct report *r, char *to, size_t size);
 
 /* Goes on waiting for a worker that came through an upgrade. */
 void listens_resume(struct child *child);

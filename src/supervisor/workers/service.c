@@ -141,6 +141,26 @@ static void on_start_timeout(struct service *service, const struct report *r)
 		cluster_knows_notify(core) ? "send READY=1" : "listen", as);
 }
 
+/* Why a worker that fails a rollout was not ready in time. */
+static void explain_late(const struct service *service, const struct report *r)
+{
+	const struct child *child = child_find(service, r->slot, r->worker);
+	enum ready_mode ready = cluster_settings(service->core)->ready;
+	const char *missing = NULL;
+	char text[640] = "";
+
+	if (child != NULL && (ready == READY_AUTO || ready == READY_LISTEN))
+		missing = ports_missing(child);
+	if (child != NULL && child->life.waits != NULL)
+		snprintf(text, sizeof(text), "waits for %s", child->life.waits);
+	else if (missing != NULL)
+		snprintf(text, sizeof(text),
+			"does not listen on %s, unlike generation %u ('restart "
+			"--drop-ports' permits that)",
+			missing, child->listening.expected_of);
+	news_expect(service->sup, text, 0);
+}
+
 /* After a failed rollout the former settings are in force again: use their listeners.  Listeners
  * that these settings alone have may be closed, and are opened again then. */
 static void follow_settings(struct service *service)
@@ -196,6 +216,8 @@ static void on_report(struct service *service, const struct report *r)
 		service->stage.started_once = true;
 		break;
 	case REPORT_ROLLOUT_FAILED:
+		if (r->why == WHY_START_TIMEOUT)
+			explain_late(service, r);
 		follow_settings(service);
 		segment_settle(service, true);
 		recipes_trim(service);
