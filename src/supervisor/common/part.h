@@ -136,8 +136,6 @@ struct part {
 	/* A reload has changed what `result` says; or it has `failed`, and nothing has changed. */
 	void (*reloaded)(struct supervisor *sup, struct reload_result *result, bool failed);
 
-	/* The output of another slot is kept from now on (workers/slotlog.h). */
-	void (*log_begun)(struct supervisor *sup);
 	/* A worker's output is about to be handed to the logger, which may be a new process. */
 	void (*handing)(struct service *service);
 	/* The logger asks for something (protocol/logwire.h). */

@@ -698,9 +698,14 @@ static void control_on_told(struct supervisor *sup, struct service *service,
 
 void clients_look(struct supervisor *sup)
 {
+	bool more_logs = sup->control.last_log != sup->logger.last_log;
+
+	sup->control.last_log = sup->logger.last_log;
 	for (struct client *c = clients_first(sup); c != NULL; c = c->next)
 		if (c->state == CLIENT_WAITING)
 			request_look(c);
+		else if (more_logs && c->state == CLIENT_FOLLOWING)
+			showlogs_look(c);
 }
 
 /* Clients that follow a cluster's events follow them under its new name. */
@@ -878,7 +883,6 @@ const struct part control_part = {
 	.status_worker = control_on_status_worker,
 	.drop = control_on_drop,
 	.told = control_on_told,
-	.log_begun = control_on_log_begun,
 	.renew = control_on_renew,
 	.go_on = control_on_go_on,
 	.end = control_on_end,

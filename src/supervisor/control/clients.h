@@ -116,7 +116,7 @@ int clients_add_own(struct supervisor *sup, int fd);
 /* Close these connections.  Their peers can still read what was sent. */
 void clients_drop_own(struct supervisor *sup);
 
-/* After events: has an expectation come true? */
+/* After events: has an expectation come true, or is a further log kept? */
 void clients_look(struct supervisor *sup);
 
 /* The newest client; NULL: none. */

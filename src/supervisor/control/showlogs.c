@@ -159,12 +159,11 @@ void showlogs_begin(struct client *c)
 	client_write(c);
 }
 
-void control_on_log_begun(struct supervisor *sup)
+void showlogs_look(struct client *c)
 {
 	const struct service *of;
 
-	for (struct client *c = clients_first(sup); c != NULL; c = c->next)
-		if (c->state == CLIENT_FOLLOWING && c->request.method == METHOD_LOGS &&
-			!has_unread(c) && next_of(c, c->request.after, &of) != NULL)
-			answer_page(c);
+	if (c->request.method == METHOD_LOGS && !has_unread(c) &&
+		next_of(c, c->request.after, &of) != NULL)
+		answer_page(c);
 }

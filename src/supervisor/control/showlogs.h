@@ -14,7 +14,7 @@
  */
 void showlogs_begin(struct client *c);
 
-/* A hook: a further file is kept. */
-void control_on_log_begun(struct supervisor *sup);
+/* The client follows, and a further file is kept. */
+void showlogs_look(struct client *c);
 
 #endif

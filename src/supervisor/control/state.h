@@ -5,6 +5,7 @@
 #include "base/nsec.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /*
  * What only this room knows of the instance, of a cluster and of a worker.  These
@@ -17,6 +18,7 @@ struct control {
 	struct clients *clients;
 	struct census *census; /* NULL: no client has asked for one */
 	int reserve_fd;        /* closed at EMFILE, to accept a client and refuse it */
+	uint64_t last_log;     /* the last slotlog of which clients know */
 };
 
 /* How the last rollout has ended. */

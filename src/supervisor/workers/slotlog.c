@@ -7,7 +7,6 @@
 #include "base/text.h"
 #include "os/place/linering.h"
 #include "protocol/logwire.h"
-#include "supervisor/common/part.h"
 #include "supervisor/workers/capture.h"
 
 #include <inttypes.h>
@@ -43,7 +42,6 @@ static struct slotlog *add_slotlog(struct service *service, uint32_t slot, int f
 	log->next = service->life.logs;
 	service->life.logs = log;
 	sup->orphans.changed = true; /* so that the keeper gets it */
-	PARTS(log_begun, sup);
 	return log;
 }
 

@@ -54,6 +54,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, sockets.inherited.own),
 	NOT(supervisor, control.clients),
 	NOT(supervisor, control.census), /* made anew */
+	NOT(supervisor, control.last_log),
 	NOT(supervisor, instance.manager),
 	NOT(supervisor, news.history),
 	NOT(supervisor, news.head),
