@@ -170,7 +170,7 @@ static void on_tstp(struct supervisor *sup)
 {
 	struct child *child;
 
-	drain_on_settle(sup); /* a drain must not continue a paused worker */
+	drain_settle(sup); /* a drain must not continue a paused worker */
 	for_each_child (child, children_of_all(sup)) {
 		child_kill_group(child, SIGSTOP);
 		child->life.paused = true;

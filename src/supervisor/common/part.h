@@ -36,6 +36,12 @@ struct dealt {
 	int error;        /* why the kernel does not count (errno); or 0 */
 };
 
+enum upgrade_step {
+	UPGRADE_BEGINS,
+	UPGRADE_DONE,
+	UPGRADE_FAILED,
+};
+
 struct part {
 	const char *name;
 
@@ -126,10 +132,9 @@ struct part {
 	 * the last room to the first.  -1 and `err`: all rooms are called again later. */
 	int (*renew)(struct supervisor *sup, struct error *err);
 
-	/* An upgrade is about to execute the new binary: complete what is half done. */
-	void (*settle)(struct supervisor *sup);
-	/* An upgrade is done, or has failed; `text` says more. */
-	void (*upgraded)(struct supervisor *sup, const char *text, bool failed);
+	/* An upgrade is about to execute the new binary: complete what is half done.  Or it is
+	 * done, or has failed, and `text` says more. */
+	void (*upgrade)(struct supervisor *sup, enum upgrade_step step, const char *text);
 	/* A reload is about to put these settings in force: open what they need.  -1 and `err`: the
 	 * reload fails.  `reloaded` follows in both cases. */
 	int (*reload)(struct supervisor *sup, const struct settings *settings, struct error *err);

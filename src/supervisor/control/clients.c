@@ -801,7 +801,7 @@ static void control_on_go_on(struct supervisor *sup)
 
 /* Complete answers that are under way, as far as buffers have room: the next nclust
  * may write them differently. */
-static void control_on_settle(struct supervisor *sup)
+static void settle_clients(struct supervisor *sup)
 {
 	census_fini(sup);
 	clients_counted(sup);
@@ -814,6 +814,14 @@ static void control_on_settle(struct supervisor *sup)
 			ask_settle(c);
 		(void)send_queued(c);
 	}
+}
+
+static void control_on_upgrade(struct supervisor *sup, enum upgrade_step step, const char *text)
+{
+	if (step == UPGRADE_BEGINS)
+		settle_clients(sup);
+	else
+		requests_upgraded(sup, text, step == UPGRADE_FAILED);
 }
 
 int clients_init(struct supervisor *sup, struct error *err)
@@ -886,7 +894,6 @@ const struct part control_part = {
 	.renew = control_on_renew,
 	.go_on = control_on_go_on,
 	.end = control_on_end,
-	.settle = control_on_settle,
-	.upgraded = control_on_upgraded,
+	.upgrade = control_on_upgrade,
 	.reloaded = control_on_reloaded,
 };

@@ -301,7 +301,7 @@ void request_look(struct client *c)
 		request_finish(c);
 }
 
-void control_on_upgraded(struct supervisor *sup, const char *text, bool failed)
+void requests_upgraded(struct supervisor *sup, const char *text, bool failed)
 {
 	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
 		if (!c->expects_upgrade)

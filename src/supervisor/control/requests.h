@@ -13,7 +13,7 @@ void request_on_report(struct client *c, const struct service *service, const st
 	const char *sentence);
 void request_look(struct client *c);
 /* An upgrade is over: answer the clients that wait for it. */
-void control_on_upgraded(struct supervisor *sup, const char *text, bool failed);
+void requests_upgraded(struct supervisor *sup, const char *text, bool failed);
 /* A reload is over: clients that have asked for it get its mistakes, or wait for the
  * changes that it has begun. */
 struct reload_result;

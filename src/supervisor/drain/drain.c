@@ -760,7 +760,7 @@ static void drain_on_dying(struct child *child)
 	drain_free(d);
 }
 
-void drain_on_settle(struct supervisor *sup)
+void drain_settle(struct supervisor *sup)
 {
 	for (struct drain *d = sup->traffic.drains; d != NULL; d = d->next)
 		if (d->frozen) {
@@ -836,7 +836,6 @@ const struct part drain_part = {
 	.given = steer_on_given,
 	.choose = drain_on_choose,
 	.status = evidence_on_status,
-	.settle = drain_on_settle,
 	.drop = steer_on_drop,
 	.go_on = host_go_on,
 	.end = drain_on_end,

@@ -31,6 +31,6 @@ bool drain_is_stubborn(struct child *child, unsigned least);
 unsigned drain_count_stay(struct child *child);
 
 /* Continue all frozen workers; their drains resume a little later. */
-void drain_on_settle(struct supervisor *sup);
+void drain_settle(struct supervisor *sup);
 
 #endif

@@ -7,7 +7,7 @@
 /*
  * Continues frozen workers.  A drain freezes a worker for a moment to look at its connections, and
  * continues it afterwards (drain_thaw()), also when nclust itself stops or is upgraded meanwhile
- * (drain_on_settle()).
+ * (drain_settle()).
  *
  * If nclust is killed in that moment, the worker must still run (`orphans = keep`).  So nclust
  * forks a helper while there are drains.  When nclust dies, the helper continues the workers that

@@ -258,9 +258,10 @@ static void answer_first(struct intercept *in)
 	await_call(child);
 }
 
-static void intercept_on_settle(struct supervisor *sup)
+static void intercept_on_upgrade(struct supervisor *sup, enum upgrade_step step, const char *text)
 {
-	while (sup->intercept.calls != NULL)
+	(void)text;
+	while (step == UPGRADE_BEGINS && sup->intercept.calls != NULL)
 		answer_first(&sup->intercept);
 }
 
@@ -455,5 +456,5 @@ const struct part intercept_part = {
 	.adopt = intercept_on_adopt,
 	.status_worker = startwait_on_status,
 	.go_on = intercept_on_go_on,
-	.settle = intercept_on_settle,
+	.upgrade = intercept_on_upgrade,
 };

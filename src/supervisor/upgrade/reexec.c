@@ -16,6 +16,7 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/instance/manager.h"
 #include "supervisor/common/news.h"
+#include "supervisor/drain/drain.h"
 #include "supervisor/drain/steer.h"
 #include "supervisor/watch/watch.h"
 #include "supervisor/workers/strays.h"
@@ -156,7 +157,7 @@ void reexec_tell(struct supervisor *sup, const char *text, bool failed)
 {
 	news_say(sup, failed ? LOG_ERROR : LOG_NOTE, failed ? "upgrade-failed" : "upgraded", "%s",
 		text);
-	PARTS(upgraded, sup, text, failed);
+	PARTS(upgrade, sup, failed ? UPGRADE_FAILED : UPGRADE_DONE, text);
 }
 
 static void fail_upgrade(struct supervisor *sup, const char *why)
@@ -454,7 +455,10 @@ static void execute_binary(struct supervisor *sup)
 	struct error err;
 
 	manager_reloading(sup);
-	PARTS(settle, sup);
+	foreign_settle(sup);
+	children_go_on(true); /* the new nclust does not know that they are frozen */
+	drain_settle(sup);
+	PARTS(upgrade, sup, UPGRADE_BEGINS, NULL);
 	scoped_fd state = write_state(sup, &c, true, &err);
 	if (state != -1 && !foreign_is_settled(sup)) {
 		error_set(&err, EBUSY,

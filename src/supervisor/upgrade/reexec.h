@@ -16,7 +16,7 @@
 /* Note the path by which nclust was started, for later upgrades. */
 void reexec_find_path(struct supervisor *sup);
 
-/* Publish the end of an upgrade, and call the hook `upgraded` of all rooms. */
+/* Publish the end of an upgrade, and call the hook `upgrade` of all rooms. */
 void reexec_tell(struct supervisor *sup, const char *text, bool failed);
 
 /* Begin an upgrade, whose end reexec_tell() reports.  -1 and `err`: refused. */

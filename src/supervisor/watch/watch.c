@@ -311,10 +311,12 @@ static void watch_on_end(struct supervisor *sup)
 		watch_on_drop(sup->services[i]);
 }
 
-static void watch_on_upgraded(struct supervisor *sup, const char *text, bool failed)
+static void watch_on_upgrade(struct supervisor *sup, enum upgrade_step step, const char *text)
 {
 	(void)text;
-	if (failed)
+	if (step == UPGRADE_BEGINS)
+		watch_on_end(sup);
+	else if (step == UPGRADE_FAILED)
 		watch_begin(sup);
 }
 
@@ -325,7 +327,6 @@ const struct part watch_part = {
 	.drop = watch_on_drop,
 	.go_on = watch_begin,
 	.reloaded = watch_on_reloaded,
-	.settle = watch_on_end,
-	.upgraded = watch_on_upgraded,
+	.upgrade = watch_on_upgrade,
 	.end = watch_on_end,
 };

@@ -716,12 +716,6 @@ static int workers_on_renew(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-static void workers_on_settle(struct supervisor *sup)
-{
-	foreign_settle(sup);
-	children_go_on(true); /* the new nclust does not know that they are frozen */
-}
-
 static void workers_on_go_on(struct supervisor *sup)
 {
 	logger_resume(sup);
@@ -751,6 +745,5 @@ const struct part workers_part = {
 	.readable = workers_on_readable,
 	.renew = workers_on_renew,
 	.go_on = workers_on_go_on,
-	.settle = workers_on_settle,
 	.end = workers_on_end,
 };
