@@ -311,9 +311,11 @@ void room_begin(const char *ini)
 		open_cluster(r.s->clusters[i]);
 }
 
-static bool plain_on_stop(struct child *child, int signal)
+static bool plain_on_stop(struct child *child, int signal, nsec_t span)
 {
-	child_signal(child, signal);
+	(void)span;
+	if (signal != 0)
+		child_signal(child, signal);
 	return true;
 }
 

@@ -62,17 +62,15 @@ struct part {
 	void (*provide)(struct child *child, struct listener *l, bool own);
 	/* The worker has called listen(2), and takes connections from now on. */
 	void (*listens)(struct child *child);
-	/* ACTION_DRAIN: drain the worker within that time. */
-	void (*drain)(struct child *child, nsec_t span);
 	/* Add to *to the connections that this room knows the worker got. */
 	void (*given)(const struct child *child, struct dealt *to);
 	/* This spare is about to listen on `l`, where no client may come until its release. */
 	void (*aside)(struct child *child, struct listener *l);
 	/* ACTION_RELEASE: let a worker go on that intercept holds in its listen(2). */
 	void (*release)(struct child *child);
-	/* ACTION_SIGNAL: send this stop signal.  True: this room sends it, and no other room is
-	 * asked. */
-	bool (*stop)(struct child *child, int signal);
+	/* ACTION_DRAIN: drain the worker within that time, if `signal` is 0.  ACTION_SIGNAL: send
+	 * this stop signal.  True: this room does it, and no other room is asked. */
+	bool (*stop)(struct child *child, int signal, nsec_t span);
 	/* The worker is dead but not reaped: its pid is still its own. */
 	void (*dying)(struct child *child);
 	/* The worker is in no slot and in no table of pids any more: release all that this room has

@@ -645,7 +645,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 
 /* ---- from outside ---- */
 
-static void drain_on_drain(struct child *child, nsec_t span)
+static void begin_drain(struct child *child, nsec_t span)
 {
 	struct drain *d;
 
@@ -718,7 +718,7 @@ static void report_busy_before_signal(struct drain *d)
 }
 
 /* Sends the stop signal and continues the worker; reports connections that are still busy. */
-static bool drain_on_stop(struct child *child, int signal)
+static void send_stop_signal(struct child *child, int signal)
 {
 	struct drain *d = child->traffic.drain;
 
@@ -734,7 +734,7 @@ static bool drain_on_stop(struct child *child, int signal)
 	/* a stopped process handles no signal */
 	child_signal(child, SIGCONT);
 	if (d == NULL || d->signalled)
-		return true;
+		return;
 	d->signalled = true;
 	if (d->process_count <= 1)
 		drain_thaw(d);
@@ -742,6 +742,14 @@ static bool drain_on_stop(struct child *child, int signal)
 		arm_drain_timer(d, d->frozen ? LEAVE_PATIENCE : MSEC);
 	else
 		go_on_after_signal(d);
+}
+
+static bool drain_on_stop(struct child *child, int signal, nsec_t span)
+{
+	if (signal == 0)
+		begin_drain(child, span);
+	else
+		send_stop_signal(child, signal);
 	return true;
 }
 
@@ -796,7 +804,7 @@ static void drain_on_resumed(struct child *child)
 		: image_drain_left(child->service->core, child->slot, child->worker, clock_now());
 
 	if (left != -1)
-		drain_on_drain(child, left);
+		begin_drain(child, left);
 	else if (child_view(child).state == SLOT_SPARE && !child->life.paused &&
 		drain_is_stopped(child))
 		/* an earlier version stopped spares in this way; the core starts another spare */
@@ -825,7 +833,6 @@ const struct part drain_part = {
 	.listens = steer_on_listens,
 	.aside = steer_on_aside,
 	.resumed = drain_on_resumed,
-	.drain = drain_on_drain,
 	.stop = drain_on_stop,
 	.dying = drain_on_dying,
 	.gone = drain_on_gone,

@@ -99,11 +99,12 @@ void intercept_on_release(struct child *child)
 	listens_look(child, count > 0);
 }
 
-bool intercept_on_stop(struct child *child, int signal)
+bool intercept_on_stop(struct child *child, int signal, nsec_t span)
 {
 	struct trapped *trap = &child->trap;
 
-	if (trap->gate_count == 0)
+	(void)span;
+	if (trap->gate_count == 0 || signal == 0)
 		return false;
 	child_signal(child, signal);
 	while (trap->gate_count > 0)

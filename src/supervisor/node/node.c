@@ -109,11 +109,12 @@ static bool begins_stop(const struct child *child, int signal)
 		(s->drain == DRAIN_AUTO || s->drain == DRAIN_QUIET);
 }
 
-static bool node_on_stop(struct child *child, int signal)
+static bool node_on_stop(struct child *child, int signal, nsec_t span)
 {
 	struct node_worker *w = child->node;
 
-	if (w == NULL)
+	(void)span;
+	if (w == NULL || signal == 0)
 		return false;
 	if (!node_may_leave(child) || !begins_stop(child, signal) || !ask_to_leave(w)) {
 		w->stopping = NODE_SIGNALLED;

@@ -477,6 +477,18 @@ void child_signal(struct child *child, int signal)
 			strerror(errno));
 }
 
+static void call_stop(struct child *child, int signal, nsec_t span)
+{
+	for (unsigned i = 0; i < part_count; i++)
+		if (parts[i]->stop != NULL && parts[i]->stop(child, signal, span))
+			return;
+}
+
+void child_drain(struct child *child, nsec_t span)
+{
+	call_stop(child, 0, span);
+}
+
 void child_stop(struct child *child, int signal)
 {
 	if (child->left != NULL) {
@@ -484,9 +496,7 @@ void child_stop(struct child *child, int signal)
 		return;
 	}
 	leftovers_on_signal(child, signal);
-	for (unsigned i = 0; i < part_count; i++)
-		if (parts[i]->stop != NULL && parts[i]->stop(child, signal))
-			return;
+	call_stop(child, signal, 0);
 }
 
 /* The worker's process group; 0: unknown.  A child keeps its pid until it is reaped.  The pid of an

@@ -34,7 +34,9 @@ const struct cluster_settings *child_settings(const struct child *child);
 struct child *child_adopt(
 	struct service *service, uint32_t slot, uint64_t worker, pid_t pid, int pidfd);
 
-/* Stop the worker by this signal, or in the way of a room with the hook `stop` (part.h). */
+/* Drain the worker within that time, or stop it by this signal, in the way of the first room that
+ * takes it (part.h). */
+void child_drain(struct child *child, nsec_t span);
 void child_stop(struct child *child, int signal);
 void child_signal(struct child *child, int signal);     /* the process alone */
 void child_kill_group(struct child *child, int signal); /* its process group */

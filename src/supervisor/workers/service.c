@@ -293,7 +293,7 @@ static void carry_out(struct service *service, const struct actions *actions)
 			break;
 		case ACTION_DRAIN:
 			if (c != NULL)
-				PARTS(drain, c, a->span);
+				child_drain(c, a->span);
 			drains = true;
 			break;
 		case ACTION_REPORT:

@@ -58,10 +58,11 @@ static void a_on_born(struct child *child, struct birth *birth)
 	note("a", ".born");
 }
 
-static bool a_on_stop(struct child *child, int signal)
+static bool a_on_stop(struct child *child, int signal, nsec_t span)
 {
 	(void)child;
 	(void)signal;
+	(void)span;
 	note("a", ".stop");
 	return takes_it;
 }
