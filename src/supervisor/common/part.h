@@ -36,6 +36,13 @@ struct dealt {
 	int error;        /* why the kernel does not count (errno); or 0 */
 };
 
+enum listener_use {
+	USE_GIVEN,   /* it is about to get the listener by its bind(2) */
+	USE_OWN,     /* the same, and the listener is made from its own socket */
+	USE_LISTENS, /* it has called listen(2), and takes connections from now on */
+	USE_ASIDE,   /* a spare is about to listen, and no client may come until its release */
+};
+
 enum upgrade_step {
 	UPGRADE_BEGINS,
 	UPGRADE_DONE,
@@ -57,15 +64,10 @@ struct part {
 	void (*readable)(struct child *child, enum child_fd which);
 	/* After an upgrade: watch the worker again. */
 	void (*resumed)(struct child *child);
-	/* The worker is about to get this listener by its bind(2); `own`: the listener is made from
-	 * the worker's own socket. */
-	void (*provide)(struct child *child, struct listener *l, bool own);
-	/* The worker has called listen(2), and takes connections from now on. */
-	void (*listens)(struct child *child);
+	/* What the worker does with a listener. */
+	void (*uses)(struct child *child, struct listener *l, enum listener_use use);
 	/* Add to *to the connections that this room knows the worker got. */
 	void (*given)(const struct child *child, struct dealt *to);
-	/* This spare is about to listen on `l`, where no client may come until its release. */
-	void (*aside)(struct child *child, struct listener *l);
 	/* ACTION_RELEASE: let a worker go on that intercept holds in its listen(2). */
 	void (*release)(struct child *child);
 	/* ACTION_DRAIN: drain the worker within that time, if `signal` is 0.  ACTION_SIGNAL: send

@@ -33,11 +33,7 @@ unsigned steer_lane(struct service *service, unsigned generation, uint32_t slot)
 /* Counts a worker that was started; `birth` may be NULL. */
 void steer_on_born(struct child *child, struct birth *birth);
 void steer_left(struct child *child); /* counts out a worker that is gone */
-/* A worker is about to get this listener; with `own`, the worker itself has opened it. */
-void steer_on_provide(struct child *child, struct listener *l, bool own);
-/* A worker listens at an address. */
-void steer_on_listens(struct child *child);
-void steer_on_aside(struct child *child, struct listener *l);
+void steer_on_uses(struct child *child, struct listener *l, enum listener_use use);
 
 /* Wakes other workers that share a socket of this lane.  Called when a worker of the lane has ended
  * or was withdrawn, because the kernel may have woken that worker alone for a connection. */

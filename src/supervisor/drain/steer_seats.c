@@ -92,24 +92,12 @@ unsigned steer_take_seat(struct steer *s, unsigned generation, uint32_t slot)
 	return lane->id;
 }
 
-void steer_on_listens(struct child *child)
+static void provide_socket(struct steer *s, const struct child *child, struct listener *l, bool own)
 {
-	struct steer *s = child->service->traffic.steer;
-
-	if (s != NULL && child->traffic.in_lane && child->traffic.takes)
-		steer_look_next_turn(s); /* the worker is ready already */
-}
-
-void steer_on_provide(struct child *child, struct listener *l, bool own)
-{
-	struct steer *s = child->service->traffic.steer;
-	const struct lane *lane = s != NULL && child->traffic.in_lane
-		? steer_find_lane(s, child->traffic.lane)
-		: NULL;
-
+	const struct lane *lane =
+		child->traffic.in_lane ? steer_find_lane(s, child->traffic.lane) : NULL;
 	struct listener_socket *k;
 
-	steer_on_listens(child); /* the worker may have listened before */
 	if (lane == NULL || !lane->seated)
 		return;
 	(void)steer_open_own(s, l, child->traffic.lane, own);
@@ -121,13 +109,20 @@ void steer_on_provide(struct child *child, struct listener *l, bool own)
 	steer_share_out(s, l, false);
 }
 
-void steer_on_aside(struct child *child, struct listener *l)
+void steer_on_uses(struct child *child, struct listener *l, enum listener_use use)
 {
-	const struct steer *s = child->service->traffic.steer;
+	struct steer *s = child->service->traffic.steer;
 
-	/* the share may be of a time when no worker was ready */
-	if (s != NULL)
+	if (s == NULL)
+		return;
+	if (use == USE_ASIDE) { /* the share may be of a time when no worker was ready */
 		steer_share_out(s, l, false);
+		return;
+	}
+	if (child->traffic.in_lane && child->traffic.takes)
+		steer_look_next_turn(s); /* the worker is ready already, and may have listened */
+	if (use != USE_LISTENS)
+		provide_socket(s, child, l, use == USE_OWN);
 }
 
 void steer_leave_seat(struct steer *s, unsigned lane)

@@ -431,12 +431,10 @@ static void fallback_on_let_go(struct holding *h)
 	look_soon(sup, AGAIN_LEAST);
 }
 
-/* The worker is about to get a socket by its bind(2). */
-static void fallback_on_provide(struct child *child, struct listener *l, bool own)
+static void fallback_on_uses(struct child *child, struct listener *l, enum listener_use use)
 {
 	(void)l;
-	(void)own;
-	if (child->service->outage.since != 0)
+	if (child->service->outage.since != 0 && (use == USE_GIVEN || use == USE_OWN))
 		look_soon(child->service->sup, AGAIN_LEAST);
 }
 
@@ -490,7 +488,7 @@ const struct part fallback_part = {
 	.status = fallback_on_status,
 	.drop = fallback_on_drop,
 	.let_go = fallback_on_let_go,
-	.provide = fallback_on_provide,
+	.uses = fallback_on_uses,
 	.go_on = fallback_on_go_on,
 	.reloaded = fallback_on_reloaded,
 	.end = fallback_on_end,

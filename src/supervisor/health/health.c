@@ -184,10 +184,11 @@ static void begin_askers_from(
 		asker_begin(service, only, which);
 }
 
-static void health_on_aside(struct child *child, struct listener *l)
+static void health_on_uses(struct child *child, struct listener *l, enum listener_use use)
 {
 	(void)l;
-	asker_begin(child->service, child, ASKS_WARM);
+	if (use == USE_ASIDE)
+		asker_begin(child->service, child, ASKS_WARM);
 }
 
 /* A spare is let through: now it has to prove that it is ready. */
@@ -306,7 +307,7 @@ static void health_on_drop(struct service *service)
 const struct part health_part = {
 	.name = "health",
 	.born = health_on_born,
-	.aside = health_on_aside,
+	.uses = health_on_uses,
 	.release = health_on_release,
 	.gone = health_on_gone,
 	.adopted = health_on_adopted,

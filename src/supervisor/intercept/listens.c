@@ -454,7 +454,7 @@ static void note_listening(struct child *child, struct listener *l, pid_t tid)
 		closed_await(child);
 	if (!learned_only(l))
 		ports_tell(child, ports_bit(child->service, l));
-	PARTS(listens, child);
+	PARTS(uses, child, l, USE_LISTENS);
 	beside_look(child);
 	report_if_ready(child);
 }

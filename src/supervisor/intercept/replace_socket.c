@@ -197,7 +197,7 @@ void replace_worker_socket(struct takeover *t, struct listener *l)
 	struct waiting waiting[ITEMS_MAX];
 	unsigned count = read_waiting(t, waiting, ITEMS_MAX);
 
-	PARTS(provide, t->child, l, false);
+	PARTS(uses, t->child, l, USE_GIVEN);
 	p.ours = group_fd(l, t->child->traffic.lane);
 	for (unsigned i = 0; i < t->same_count; i++) {
 		int flags = remote_fd_flags(t->remote, t->same[i]);

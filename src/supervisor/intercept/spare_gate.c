@@ -49,7 +49,7 @@ static bool may_listen_aside(struct child *child, struct listener *l)
 		return false;
 	was = child->trap.aside;
 	child->trap.aside = true;
-	PARTS(aside, child, l);
+	PARTS(uses, child, l, USE_ASIDE);
 	child->trap.aside = was || k->weight == 0;
 	return k->weight == 0;
 }

@@ -250,7 +250,7 @@ static void hand_out(struct takeover *t, struct listener *l)
 		replace_worker_socket(t, l);
 		return;
 	}
-	PARTS(provide, t->child, l, true);
+	PARTS(uses, t->child, l, USE_OWN);
 	learned_use(t->child, l, t->notice->tid);
 	listens_bound(t->child, t->notice->tid);
 	takeover_answer(t, 0);

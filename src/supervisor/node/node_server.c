@@ -223,7 +223,7 @@ static int answer_shared(
 	struct nodeipc_writer to = node_writer(w, &line);
 	int fd;
 
-	PARTS(provide, w->child, l, false);
+	PARTS(uses, w->child, l, USE_GIVEN);
 	fd = fcntl(group_fd(l, w->child->traffic.lane), F_DUPFD_CLOEXEC, 3);
 	if (fd == -1)
 		return -1;
