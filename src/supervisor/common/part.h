@@ -43,6 +43,12 @@ enum listener_use {
 	USE_ASIDE,   /* a spare is about to listen, and no client may come until its release */
 };
 
+enum logger_step {
+	LOGGER_UP,   /* a new logger has the pipes of all workers */
+	LOGGER_GETS, /* a worker's output of `service` is about to be handed to it */
+	LOGGER_ASKS, /* it has sent `packet` (protocol/logwire.h) */
+};
+
 enum upgrade_step {
 	UPGRADE_BEGINS,
 	UPGRADE_DONE,
@@ -141,12 +147,9 @@ struct part {
 	/* A reload has changed what `result` says; or it has `failed`, and nothing has changed. */
 	void (*reloaded)(struct supervisor *sup, struct reload_result *result, bool failed);
 
-	/* A worker's output is about to be handed to the logger, which may be a new process. */
-	void (*handing)(struct service *service);
-	/* The logger asks for something (protocol/logwire.h). */
-	void (*logger_asks)(struct supervisor *sup, const struct logwire_packet *packet);
-	/* A new logger has the pipes of all workers. */
-	void (*logger_up)(struct supervisor *sup);
+	/* What has to do with the logger. */
+	void (*logger)(struct supervisor *sup, enum logger_step step, struct service *service,
+		const struct logwire_packet *packet);
 	/* Write the state for a next nclust now, because a worker is about to get what is new in
 	 * it, instead of at the end of the turn (sup->orphans.changed). */
 	void (*write_down)(struct supervisor *sup);

@@ -111,7 +111,7 @@ static void send_routes(struct service *service)
 }
 
 /* Before a worker's pipe is handed over, which may be the first one. */
-static void logs_on_handing(struct service *service)
+static void look_at_routes(struct service *service)
 {
 	if (service->routed.logger != service->sup->logger.life.started)
 		forget_told(service);
@@ -156,12 +156,15 @@ void logs_reopen(struct service *service)
 
 /* ---- the logger's requests ---- */
 
-static void logs_on_logger_asks(struct supervisor *sup, const struct logwire_packet *p)
+static void logs_on_logger(struct supervisor *sup, enum logger_step step, struct service *service,
+	const struct logwire_packet *packet)
 {
-	if (p->what == LOGWIRE_ASK_ROTATED)
-		opener_pack(sup, p);
-	else
-		opener_take(sup, p);
+	if (step == LOGGER_GETS)
+		look_at_routes(service);
+	else if (step == LOGGER_ASKS && packet->what == LOGWIRE_ASK_ROTATED)
+		opener_pack(sup, packet);
+	else if (step == LOGGER_ASKS)
+		opener_take(sup, packet);
 }
 
 /* The logger may have asked an nclust that is gone. */
@@ -181,7 +184,7 @@ static void logs_on_reloaded(struct supervisor *sup, struct reload_result *resul
 {
 	(void)result;
 	for (size_t i = 0; !failed && i < sup->service_count; i++)
-		logs_on_handing(sup->services[i]);
+		look_at_routes(sup->services[i]);
 }
 
 static void logs_on_end(struct supervisor *sup)
@@ -192,13 +195,12 @@ static void logs_on_end(struct supervisor *sup)
 
 const struct part logs_part = {
 	.name = "logs",
-	.handing = logs_on_handing,
+	.logger = logs_on_logger,
 	.settings = logs_on_settings,
 	.renamed = logs_on_renamed,
 	.adopted = logs_on_adopted,
 	.drop = logs_on_drop,
 	.go_on = logs_on_go_on,
 	.reloaded = logs_on_reloaded,
-	.logger_asks = logs_on_logger_asks,
 	.end = logs_on_end,
 };

@@ -138,7 +138,7 @@ void before_forget(struct service *service)
 	free_before(before);
 }
 
-void before_on_logger_up(struct supervisor *sup)
+void before_hand_over(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++) {
 		struct service *s = sup->services[i];

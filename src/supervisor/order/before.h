@@ -23,7 +23,7 @@ void before_share(struct service *service, enum before_kind kind, const struct s
 /* Kill the cluster's command, but not one that another cluster began; `over` is not called. */
 void before_forget(struct service *service);
 /* A new logger is to get the output of these commands. */
-void before_on_logger_up(struct supervisor *sup);
+void before_hand_over(struct supervisor *sup);
 /* Does a command of that kind run? */
 bool before_runs(const struct service *service, enum before_kind kind);
 

@@ -412,6 +412,15 @@ static void order_on_status(struct json_writer *w, const struct service *s)
 	json_put_text(w, "waits_for", text);
 }
 
+static void order_on_logger(struct supervisor *sup, enum logger_step step, struct service *service,
+	const struct logwire_packet *packet)
+{
+	(void)service;
+	(void)packet;
+	if (step == LOGGER_UP)
+		before_hand_over(sup);
+}
+
 static void order_on_end(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
@@ -424,7 +433,7 @@ const struct part order_part = {
 	.report = order_on_report,
 	.adopted = order_on_adopted,
 	.status = order_on_status,
-	.logger_up = before_on_logger_up,
+	.logger = order_on_logger,
 	.drop = before_forget,
 	.end = order_on_end,
 };

@@ -243,9 +243,13 @@ void orphans_write_changes(struct supervisor *sup)
 	sup->orphans.failed = sup->orphans.changed;
 }
 
-static void orphans_on_logger_up(struct supervisor *sup)
+static void orphans_on_logger(struct supervisor *sup, enum logger_step step,
+	struct service *service, const struct logwire_packet *packet)
 {
-	keeper_greet(sup, true);
+	(void)service;
+	(void)packet;
+	if (step == LOGGER_UP)
+		keeper_greet(sup, true);
 }
 
 static void orphans_on_write_down(struct supervisor *sup)
@@ -508,7 +512,7 @@ const struct part orphans_part = {
 	.left_over = orphans_on_left_over,
 	.let_go = orphans_on_let_go,
 	.renew = orphans_on_renew,
-	.logger_up = orphans_on_logger_up,
+	.logger = orphans_on_logger,
 	.write_down = orphans_on_write_down,
 	.go_on = orphans_on_go_on,
 	.end = orphans_on_end,

@@ -358,7 +358,7 @@ void capture_hand_over(struct service *service, const struct child *child)
 
 	if (child->output[0] == -1 && child->output[1] == -1)
 		return;
-	PARTS(handing, service);
+	PARTS(logger, sup, LOGGER_GETS, service, NULL);
 	text_copy(p.cluster, sizeof(p.cluster), service->name);
 	for (int i = 0; i < 2; i++) {
 		if (child->output[i] == -1)
@@ -523,7 +523,7 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 		else if (p.kind == LOGWIRE_LAST)
 			strays_last_output(sup, p.worker, p.text, p.address_in_use != 0);
 		else if (p.kind == LOGWIRE_ASK)
-			PARTS(logger_asks, sup, &p);
+			PARTS(logger, sup, LOGGER_ASKS, NULL, &p);
 	}
 }
 
@@ -620,7 +620,7 @@ static int start_logger(struct supervisor *sup)
 	set_sink(sup);
 	for_each_child (child, children_of_all(sup))
 		capture_hand_over(child->service, child);
-	PARTS(logger_up, sup);
+	PARTS(logger, sup, LOGGER_UP, NULL, NULL);
 	return 0;
 }
 
