@@ -37,8 +37,6 @@
 #define BEFORE_WORKERS 1
 #define READ_SIZE 8192
 #define SLICES_A_TURN 3 /* of one client: none, that of a status, and that of its events */
-/* While more than this is unsent, no slice of a status is made. */
-#define SLICE_LOW (64U * 1024)
 
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents);
 
@@ -289,7 +287,7 @@ static void await_line(struct client *c)
 static void run_lines(struct client *c, nsec_t until)
 {
 	for (int i = 0; i < TURN_ITEMS && c->state == CLIENT_IDLE && c->in.len > 0 &&
-		c->out.len < SLICE_LOW && (i == 0 || clock_now() < until);
+		c->out.len < CLIENT_UNSENT_MOST && (i == 0 || clock_now() < until);
 		i++) {
 		char *end = memchr(c->in.data, '\n', c->in.len);
 		size_t len;
@@ -353,7 +351,7 @@ static int read_client(struct client *c)
 /* Make the next slice of an answer.  False: no answer is made in slices. */
 static bool make_slice(struct client *c)
 {
-	if (c->state == CLIENT_STATUS && c->out.len < SLICE_LOW)
+	if (c->state == CLIENT_STATUS && c->out.len < CLIENT_UNSENT_MOST)
 		status_slice(c);
 	else if (c->state == CLIENT_EVENTS)
 		events_slice(c, false);

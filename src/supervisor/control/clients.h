@@ -23,6 +23,8 @@ extern const struct part control_part;
 #define READERS_MAX 48
 #define CLIENT_PATIENCE (10 * SECOND)
 #define CLIENT_OUT_MAX (1024U * 1024)
+/* While more than this is unsent, a status does not go on. */
+#define CLIENT_UNSENT_MOST (64U * 1024)
 
 enum client_state {
 	CLIENT_IDLE,

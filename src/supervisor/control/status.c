@@ -30,7 +30,6 @@
  * it is made in slices, a slice whenever the client has read most of the last one.  Workers may come and go meanwhile: each slot is
  * consistent in itself.
  */
-#define SLICE_HIGH (128U * 1024)
 
 /* The parts of a status in their order; PART_COUNT: it waits for a census. */
 enum status_part { PART_HEAD, PART_CLUSTER, PART_WORKERS, PART_COUNT };
@@ -377,7 +376,7 @@ static bool put_some_workers(struct client *c, struct service *s, nsec_t now, ns
 	}
 	while (c->at_slot < end) {
 		put_slot(c, s, c->at_slot++, now);
-		if (c->out.len > SLICE_HIGH || clock_now() > until)
+		if (c->out.len > CLIENT_UNSENT_MOST || clock_now() > until)
 			return c->at_slot >= end;
 	}
 	return true;
@@ -420,7 +419,7 @@ void status_slice(struct client *c)
 	nsec_t now = clock_now();
 	nsec_t until = now + TURN_SPAN;
 
-	while (clock_now() <= until && c->out.len <= SLICE_HIGH && !status_waits(c)) {
+	while (clock_now() <= until && c->out.len <= CLIENT_UNSENT_MOST && !status_waits(c)) {
 		struct service *s = service_at(c);
 
 		if (c->at_part == PART_HEAD) {
