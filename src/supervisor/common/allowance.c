@@ -23,7 +23,7 @@ struct rest {
 	ev_timer timer;
 	struct child *child;
 	void (*set)(struct child *child, bool over);
-	bool told; /* logged: nclust makes this worker wait */
+	uint32_t said[2]; /* ONCE_GREEDY_WORKER (once.h) */
 };
 
 static void on_rest_over(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -59,21 +59,19 @@ static nsec_t charge_cost(nsec_t *whole_at, nsec_t now, nsec_t cost)
 
 static void log_greedy_worker(const struct child *child, struct rest *rest, const char *what)
 {
-	if (!rest->told)
+	if (once_say(rest->said, ONCE_GREEDY_WORKER))
 		log_worker(child, LOG_WARN,
 			"worker %d %s so much that it keeps nclust busy: "
 			"nclust now spends at most a tenth of a CPU on it",
 			(int)child->pid, what);
-	rest->told = true;
 }
 
 static void log_greedy_cluster(struct service *service)
 {
-	if (!service->life.greed_told)
+	if (once_say(service->said, ONCE_GREEDY_CLUSTER))
 		log_warn("%s: its workers together keep nclust busy: nclust "
 			 "now spends at most two tenths of a CPU on them",
 			service->name);
-	service->life.greed_told = true;
 }
 
 nsec_t allowance_end(struct allowance *a, struct child *child,

@@ -49,7 +49,7 @@ static int remake_files(struct supervisor *sup, struct error *err)
 		if (parts[i]->renew != NULL && parts[i]->renew(sup, err) == -1)
 			return -1;
 	watch_rundir(sup);
-	sup->guard.failed = false;
+	once_forget(sup->said, ONCE_NOT_REMADE);
 	return 0;
 }
 
@@ -61,12 +61,11 @@ static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	if (remake_files(sup, &err) == 0)
 		return;
-	if (!sup->guard.failed)
+	if (once_say(sup->said, ONCE_NOT_REMADE))
 		log_error("the control socket has been removed and cannot be "
 			  "made again: %s; the workers are not affected, and "
 			  "nclust tries again",
 			err.text);
-	sup->guard.failed = true;
 	timer_arm(loop, timer, RETRY);
 }
 

@@ -24,7 +24,6 @@
 
 struct history {
 	struct linering ring; /* its file is made for the first event */
-	bool lost;            /* logged: an event could not be kept */
 	const char *before;   /* lines in the state of an earlier release */
 	size_t before_len;
 	struct buffer scratch;
@@ -544,9 +543,8 @@ static void add_to_history(struct supervisor *sup, const char *line, size_t len)
 			return;
 		error_set(&err, errno, "the history");
 	}
-	if (!h->lost)
+	if (once_say(sup->said, ONCE_NO_HISTORY))
 		log_warn("events are not kept for 'nclust events': %s", err.text);
-	h->lost = true;
 }
 
 static void give_out_event(struct supervisor *sup, struct buffer *out, struct service *service,

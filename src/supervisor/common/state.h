@@ -8,6 +8,7 @@
 #include "os/eventset.h"
 #include "os/look/holder.h"
 #include "os/place/rundir.h"
+#include "supervisor/common/once.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/control/state.h"
 #include "supervisor/drain/state.h"
@@ -62,7 +63,8 @@ struct child {
 	int pidfd;
 	int output[2]; /* read ends of its stdout and stderr, or -1 */
 	struct leading leading;
-	uint32_t census; /* its place in the last count of connections (census.h) */
+	uint32_t census;  /* its place in the last count of connections (census.h) */
+	uint32_t said[2]; /* what was logged of it (once.h) */
 
 	/* These structs are small, because there may be thousands of workers. */
 	struct worker_life life;
@@ -135,7 +137,8 @@ struct service {
 	struct child *(*children)[2]; /* by slot: two while a worker is being replaced */
 	uint32_t child_slots;
 	uint32_t message_turn; /* the slot that gets the next message */
-	unsigned hooks_told;   /* 1 << enum hook_event: failure was logged */
+	unsigned hooks_failed; /* 1 << enum hook_event: the last run failed, which was logged */
+	uint32_t said[2];      /* what was logged of it (once.h) */
 	struct stage stage;
 	struct cluster_life life;
 	struct held held;
@@ -247,7 +250,6 @@ struct guard {
 	ev_io watcher; /* its fd is an inotify instance, or -1 */
 	int watch;
 	ev_timer timer;
-	bool failed; /* logged: files could not be made anew */
 };
 
 struct job;
@@ -289,6 +291,7 @@ struct supervisor {
 
 	struct daemon daemon;
 	int null_fd;
+	uint32_t said[2]; /* what was logged of the instance (once.h) */
 
 	struct instance instance;
 	struct upgrade upgrade;

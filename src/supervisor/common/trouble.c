@@ -344,9 +344,8 @@ void trouble_cannot_bind(
 
 	if (error == EADDRINUSE)
 		child->listening.refused = port;
-	if (child->life.bind_told) /* the worker may try again and again */
+	if (!once_say(child->said, ONCE_CANNOT_BIND)) /* the worker may try again and again */
 		return;
-	child->life.bind_told = true;
 	if (error == EADDRINUSE && (hint == NULL || *hint == '\0') && port != 0)
 		who = find_holder(child->service->sup, type, port)->who;
 	if (error == EACCES && port > 0 && port < 1024)

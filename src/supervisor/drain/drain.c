@@ -203,12 +203,10 @@ static void log_blind(const struct drain *d)
 {
 	struct service *service = d->child->service;
 
-	if (service->traffic.blind_told)
-		return;
-	service->traffic.blind_told = true;
-	log_note("%s: the connections of its workers cannot be seen from "
-		 "here: they get their stop signal at once",
-		service->name);
+	if (once_say(service->said, ONCE_BLIND))
+		log_note("%s: the connections of its workers cannot be seen from "
+			 "here: they get their stop signal at once",
+			service->name);
 }
 
 /* Where the worker may say goodbye to its clients, quiet connections have stayed open until the

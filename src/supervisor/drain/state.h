@@ -36,7 +36,6 @@ struct uneven {
 
 struct cluster_traffic {
 	struct steer *steer;  /* NULL: never needed */
-	bool blind_told;      /* the log has that connections cannot be seen */
 	unsigned asked_again; /* requests that clients repeated in this rollout (drain.asked) */
 	struct uneven uneven;
 };

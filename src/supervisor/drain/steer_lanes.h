@@ -50,7 +50,6 @@ struct steer {
 	bool clients_stay; /* most clients keep their connections: the new generation has own sockets */
 	bool new_alone;        /* the new generation alone gets connections */
 	nsec_t queue_empty_at; /* when no connection waited for it last */
-	bool stranger_told;
 };
 
 /* ---- steer_lanes.c ----

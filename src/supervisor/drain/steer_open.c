@@ -62,9 +62,8 @@ bool steer_is_among_us(struct steer *s, const struct listener *l)
 
 	if (!group_has_stranger(l))
 		return true;
-	if (s->stranger_told)
+	if (!once_say(s->service->said, ONCE_STRANGER_LISTENS))
 		return false;
-	s->stranger_told = true;
 	text = address_format(&l->address);
 	news_say_of(s->service, LOG_WARN, "stranger-listens",
 		"another process listens at %s as well (SO_REUSEPORT, the same "
@@ -185,11 +184,10 @@ static void open_socket(struct steer *s, struct listener *l, void *context)
 
 static void log_one_socket(struct listener *l, const char *why)
 {
-	if (!l->alone_told)
+	if (once_say(l->said, ONCE_ONE_SOCKET))
 		log_note("listener '%s': workers share it, though the "
 			 "settings ask for a socket for each: %s",
 			l->address.name, why);
-	l->alone_told = true;
 }
 
 /* Do workers without a seat have the listener?  They share the socket that there is. */
@@ -338,7 +336,8 @@ void steer_begin(struct service *service, unsigned generation)
 		s = steer_begin_anew(service);
 	if (s == NULL)
 		return;
-	s->mute_at_once = s->new_alone = s->stranger_told = false;
+	s->mute_at_once = s->new_alone = false;
+	once_forget(service->said, ONCE_STRANGER_LISTENS);
 	s->clients_stay = stay;
 	now = steer_lane_of(s, cluster_generation(service->core));
 	steer_drop_lanes(s);

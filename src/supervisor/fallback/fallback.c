@@ -157,7 +157,7 @@ static void tell_begin(struct service *s)
 	uint32_t wait;
 	char time[24];
 
-	s->outage.told = true;
+	s->outage.active = true;
 	news_say_of(s, LOG_NOTE, "fallback",
 		"no worker was ready for %s: HTTP clients get 503 (%s)",
 		text_duration(time, settings_of(s)->fallback_after), reason_of(s, &wait));
@@ -165,11 +165,12 @@ static void tell_begin(struct service *s)
 
 static void end_answers(struct service *s)
 {
-	bool told = s->outage.told;
+	bool active = s->outage.active;
 
-	s->outage.answered = s->outage.told = s->outage.lacks_told = false;
+	s->outage.answered = s->outage.active = false;
+	once_forget(s->said, ONCE_FALLBACK_LACKS);
 	learned_resume(s);
-	if (!told)
+	if (!active)
 		return;
 	if (s->outage.yielded)
 		news_say_of(s, LOG_NOTE, "fallback-over",
@@ -309,17 +310,15 @@ static void note_count(struct service *s, const struct responder_count *count)
 	bool heard = o->answered && count->number != 0 && count->number == o->order;
 
 	o->answers += count->answers;
-	if (heard && !o->told && count->sockets > 0)
+	if (heard && !o->active && count->sockets > 0)
 		tell_begin(s);
 	if (!heard || count->sockets > 0)
 		return;
 	timer_arm_within(s->sup->loop, &s->sup->fallback.look, LOOK);
-	if (o->lacks_told)
-		return;
-	o->lacks_told = true;
-	news_say_of(s, LOG_WARN, "fallback",
-		"no worker is ready, and nobody answers: the fallback process "
-		"has too many open files ('ulimit -n')");
+	if (once_say(s->said, ONCE_FALLBACK_LACKS))
+		news_say_of(s, LOG_WARN, "fallback",
+			"no worker is ready, and nobody answers: the fallback process "
+			"has too many open files ('ulimit -n')");
 }
 
 static void read_counts(struct supervisor *sup)
@@ -475,7 +474,7 @@ static void fallback_on_status(struct json_writer *w, const struct service *s)
 		return;
 	}
 	json_open_object(w);
-	json_put_bool(w, "active", o->told && s->sup->fallback.life.job.pid != 0);
+	json_put_bool(w, "active", o->active && s->sup->fallback.life.job.pid != 0);
 	json_put_int(w, "answers", (int64_t)o->answers);
 	json_close_object(w);
 }

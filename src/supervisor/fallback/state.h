@@ -31,8 +31,7 @@ struct outage {
 	nsec_t next_try;  /* of a worker that has died; or 0 */
 	bool crashed;     /* a worker has died since one was ready last */
 	bool answered;    /* the process answers the cluster's clients */
-	bool told;        /* and that was reported */
-	bool lacks_told;  /* it was reported that it has too many open files */
+	bool active;      /* and that was reported */
 	bool yielded;     /* a worker that is not ready has clients */
 	uint64_t answers; /* clients that were answered, in all */
 };

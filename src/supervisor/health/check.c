@@ -36,8 +36,7 @@ struct checker {
 	struct volley volley;
 	unsigned round; /* from 1 on; 0: none has begun */
 	nsec_t round_at;
-	unsigned tries; /* volleys in this round */
-	bool nobody_told;
+	unsigned tries;         /* volleys in this round */
 	nsec_t looks_from;      /* since when workers that take none are searched; or 0 */
 	struct child_walk walk; /* where to search on for workers that take none */
 	unsigned asked, silent; /* workers searched so far; of these, workers that take none */
@@ -182,7 +181,7 @@ static void note_answer(struct child *child, bool well, const char *why)
 	struct checker *c = checker_of(child->service);
 	struct health *h = health_of(child);
 
-	c->nobody_told = false;
+	once_forget(child->service->said, ONCE_CHECK_UNTAKEN);
 	if (h == NULL || probe_of(child) == NULL)
 		return;
 	h->round = c->round;
@@ -313,17 +312,15 @@ static void judge_silence(struct checker *c, const struct look *look, nsec_t now
 	if (!volley_waits(&c->volley) || waited < look->timeout)
 		return;
 	text_age(age, waited);
-	if (!c->nobody_told) {
-		c->nobody_told = true;
+	if (once_say(service->said, ONCE_CHECK_UNTAKEN))
 		news_say_of(service, LOG_WARN, "check-untaken",
 			"no worker has taken a check's connection for %s: "
 			"all are busy, or hung",
 			age);
-	}
 	if (!find_silent_workers(c, now) || c->silent == 0 || waited < look->patience)
 		return;
 	volley_stop(&c->volley);
-	c->nobody_told = false;
+	once_forget(service->said, ONCE_CHECK_UNTAKEN);
 	if (c->silent < c->asked)
 		snprintf(all, sizeof(all), "%u of %u", c->silent, c->asked);
 	news_say_of(service, LOG_WARN, "check-failed",

@@ -45,14 +45,13 @@ static struct dealt connections_of(const struct child *child)
 
 static void warn_uncounted(struct service *service, const struct dealt *given)
 {
-	if (service->asks.uncounted_told)
-		return;
-	service->asks.uncounted_told = true;
-	news_say_of(service, LOG_WARN, "balance", "%s%s: 'max-requests' needs 'balance = rr'",
-		strerror(given->error != 0 ? given->error : ENOTSUP),
-		given->error == EPERM ? " (CAP_BPF would do, where no seccomp "
-					"profile forbids it)"
-				      : "");
+	if (once_say(service->said, ONCE_UNCOUNTED))
+		news_say_of(service, LOG_WARN, "balance",
+			"%s%s: 'max-requests' needs 'balance = rr'",
+			strerror(given->error != 0 ? given->error : ENOTSUP),
+			given->error == EPERM ? " (CAP_BPF would do, where no seccomp "
+						"profile forbids it)"
+					      : "");
 }
 
 void health_count(struct child *child)

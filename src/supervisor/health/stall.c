@@ -56,12 +56,10 @@ static void report_stall(struct child *child, nsec_t time)
 
 static void warn_refused(struct service *service)
 {
-	if (service->asks.refused_told)
-		return;
-	service->asks.refused_told = true;
-	news_say_of(service, LOG_WARN, "stall-refused",
-		"nclust may not look at its workers' connections, so 'stall' "
-		"cannot be seen");
+	if (once_say(service->said, ONCE_STALL_UNSEEN))
+		news_say_of(service, LOG_WARN, "stall-refused",
+			"nclust may not look at its workers' connections, so 'stall' "
+			"cannot be seen");
 }
 
 /* Do clients wait in a socket that only this worker takes from? */

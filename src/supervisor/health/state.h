@@ -2,8 +2,6 @@
 #ifndef SUPERVISOR_HEALTH_STATE_H
 #define SUPERVISOR_HEALTH_STATE_H
 
-#include <stdbool.h>
-
 /* Why a cluster's workers are asked, or looked at. */
 enum asks_for {
 	ASKS_READY,
@@ -22,9 +20,6 @@ enum asks_for {
  */
 struct asks {
 	struct asker *of[ASKERS]; /* asker.h; NULL: not needed yet */
-	bool denied_told;         /* logged: no check can be made */
-	bool refused_told;        /* logged: no stall can be seen */
-	bool uncounted_told;      /* logged: connections are not counted */
 	char check[96];           /* the check whose results these are, as text */
 	unsigned passed;          /* latest generation of which a worker has passed the check */
 	unsigned blamed; /* generation of which a worker was replaced before any had passed */

@@ -326,15 +326,13 @@ static void warn_denied(struct volley *v)
 {
 	struct service *s = v->asker.service;
 
-	if ((!v->denied && !v->blind) || s->asks.denied_told)
-		return;
-	s->asks.denied_told = true;
-	news_say_of(s, LOG_WARN, "check-denied",
-		"%s, so it is not known which worker got a check%s",
-		v->blind ? "the kernel does not show sockets to nclust "
-			   "(sock_diag)"
-			 : "nclust may not look at its workers' descriptors",
-		v->asker.kind->taken != NULL ? "" : ": use exec:");
+	if ((v->denied || v->blind) && once_say(s->said, ONCE_CHECK_DENIED))
+		news_say_of(s, LOG_WARN, "check-denied",
+			"%s, so it is not known which worker got a check%s",
+			v->blind ? "the kernel does not show sockets to nclust "
+				   "(sock_diag)"
+				 : "nclust may not look at its workers' descriptors",
+			v->asker.kind->taken != NULL ? "" : ": use exec:");
 }
 
 /* Lists the connections that are taken, as inodes of their other ends, by place. */

@@ -47,17 +47,15 @@ static void tell_failure(const struct hook_run *run, const char *how)
 	struct service *service = run->service;
 	unsigned bit = 1U << run->event;
 
-	if (service != NULL && (service->hooks_told & bit) != 0)
-		return;
-	if (service != NULL)
-		service->hooks_told |= bit;
-	if (service != NULL)
-		news_say_of(service, LOG_WARN, "hook-failed", "the hook on-%s ('%s') failed: %s",
-			names[run->event], run->settings->hooks[run->event].text, how);
-	else
+	if (service == NULL)
 		news_say(run->sup, LOG_WARN, "hook-failed", "%s: the hook on-%s ('%s') failed: %s",
 			run->settings->name, names[run->event],
 			run->settings->hooks[run->event].text, how);
+	else if ((service->hooks_failed & bit) == 0)
+		news_say_of(service, LOG_WARN, "hook-failed", "the hook on-%s ('%s') failed: %s",
+			names[run->event], run->settings->hooks[run->event].text, how);
+	if (service != NULL)
+		service->hooks_failed |= bit;
 }
 
 static void forget_running(struct hooks *hooks, struct hook_run *run)
@@ -91,7 +89,7 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 	if (late || end->signalled || end->code != 0) {
 		tell_failure(run, how);
 	} else if (run->service != NULL) {
-		run->service->hooks_told &= ~(1U << run->event);
+		run->service->hooks_failed &= ~(1U << run->event);
 	}
 	hook_run_free(run);
 	start_some(sup);

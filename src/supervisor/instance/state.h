@@ -23,7 +23,6 @@ struct instance {
 	bool start_failed;
 	bool stopping; /* the whole instance stops */
 	bool stop_at_once;
-	bool others_told; /* it was logged that another process has stopped a worker */
 	bool over;
 	int status; /* the exit status */
 	unsigned last_orders_step;

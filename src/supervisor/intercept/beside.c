@@ -55,8 +55,7 @@ static void log_shared_port(struct child *child, struct listener *l)
 	list_other_ports(child, port, others, sizeof(others));
 	if (!inspects && ((!late && !l->ranged) || others[0] == '\0' || l == listener_next(&all)))
 		return;
-	l->beside_told = true;
-	if (!news_spares(child))
+	if (!once_say(l->said, ONCE_SHARED) || !news_spares(child))
 		return;
 	for (size_t i = 0; i < COUNT_OF(words) && !found; i++)
 		found = slotword_find(own, sizeof(own), words[i], port);
@@ -82,7 +81,7 @@ void beside_look(struct child *child)
 	for (size_t i = 0; i < set->count; i++) {
 		struct listener *l = set->list[i];
 
-		if (l->has_key && !l->beside_told && learned_only(l) &&
+		if (l->has_key && !once_said(l->said, ONCE_SHARED) && learned_only(l) &&
 			child_settings(child) != NULL && learned_has(child, l) &&
 			is_shared(child, l))
 			log_shared_port(child, l);

@@ -41,9 +41,8 @@ static enum intercept_way find_way(void)
 
 static void log_own_filter(struct supervisor *sup)
 {
-	if (sup->intercept.own_filter_told)
+	if (!once_say(sup->said, ONCE_OWN_FILTER))
 		return;
-	sup->intercept.own_filter_told = true;
 	if (!sup->intercept.trap.privileged && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
 		log_note("workers run with no_new_privs (needed to share their "
 			 "port without CAP_SYS_ADMIN): sudo and other setuid "
@@ -120,16 +119,12 @@ static void log_impossible(struct supervisor *sup, int error)
 
 void intercept_warn_refused(struct child *child, int error)
 {
-	struct service *service = child->service;
-
-	if (service->life.trap_told)
-		return;
-	service->life.trap_told = true;
-	log_worker(child, LOG_WARN,
-		"the port that it binds cannot be taken over, "
-		"it stays its own: %s (another user's or an unreadable "
-		"program, or Yama; nclust would need CAP_SYS_PTRACE)",
-		strerror(error));
+	if (once_say(child->service->said, ONCE_TRAP_REFUSED))
+		log_worker(child, LOG_WARN,
+			"the port that it binds cannot be taken over, "
+			"it stays its own: %s (another user's or an unreadable "
+			"program, or Yama; nclust would need CAP_SYS_PTRACE)",
+			strerror(error));
 }
 
 /* ---- receiving calls ---- */

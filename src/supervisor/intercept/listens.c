@@ -68,7 +68,7 @@ static bool listens_on_all(const struct child *child)
 static void report_listening(struct child *child)
 {
 	child->trap.listening_by = 0;
-	child->trap.listening_told = true;
+	child->trap.known_to_listen = true;
 	learned_note(child);
 	child_tell(child, EVENT_LISTENING, WHY_ITSELF);
 }
@@ -215,10 +215,10 @@ static void log_missing(struct child *child, nsec_t now)
 {
 	const char *text = ports_missing(child);
 
-	if (child->trap.missing_told || text == NULL || child->life.waits != NULL ||
-		now - child_view(child).born < MISSING_PATIENCE)
+	if (text == NULL || child->life.waits != NULL ||
+		now - child_view(child).born < MISSING_PATIENCE ||
+		!once_say(child->said, ONCE_NOT_LISTENING))
 		return;
-	child->trap.missing_told = true;
 	news_say_worker(child, LOG_WARN, "not-listening",
 		"worker %d does not listen on %s yet, unlike generation %u: "
 		"waiting for it ('restart --drop-ports' does not wait)",
@@ -237,10 +237,9 @@ static void log_portless(const struct child *child)
 {
 	const struct cluster *core = child->service->core;
 
-	if (child->service->life.portless_told || child->life.waits != NULL ||
-		cluster_knows_listen(core) || cluster_knows_notify(core))
+	if (child->life.waits != NULL || cluster_knows_listen(core) || cluster_knows_notify(core) ||
+		!once_say(child->service->said, ONCE_PORTLESS))
 		return;
-	child->service->life.portless_told = true;
 	news_say_worker(child, LOG_NOTE, "not-listening",
 		"worker %d has opened no port yet: waiting for one, or until "
 		"it is seen to need none ('ready = alive' does not wait)",
@@ -336,7 +335,7 @@ static void schedule_look(struct child *child, nsec_t wait)
 {
 	nsec_t by = nsec_add(clock_now(), wait);
 
-	if (child->trap.listening_told || !makes_ready(child) ||
+	if (child->trap.known_to_listen || !makes_ready(child) ||
 		(child->trap.listening_by != 0 && child->trap.listening_by <= by))
 		return;
 	child->trap.listening_by = by;
@@ -410,7 +409,7 @@ static void report_all_ready(const struct service *service)
 	struct child *child;
 
 	for_each_child (child, children_of(service))
-		if (!child->trap.listening_told && ports_any(child, false))
+		if (!child->trap.known_to_listen && ports_any(child, false))
 			report_if_ready(child);
 }
 

@@ -43,11 +43,10 @@ struct trapped {
 	bool v6only;         /* that option's value */
 	bool hostile;        /* a look was late: the kernel does its calls */
 	bool gate_passed;
-	bool aside;          /* a spare that listens on a socket without clients (gate.h) */
-	uint8_t gate_count;  /* calls in `gate` */
-	bool listening_told; /* the core knows that it listens */
-	bool missing_told;   /* a missing address was reported */
-	bool exclusive;      /* what it binds by itself stays its own (node.c) */
+	bool aside;           /* a spare that listens on a socket without clients (gate.h) */
+	uint8_t gate_count;   /* calls in `gate` */
+	bool known_to_listen; /* to the core */
+	bool exclusive;       /* what it binds by itself stays its own (node.c) */
 };
 
 /* How nclust can take over sockets here (intercept.h). */
@@ -60,8 +59,7 @@ enum intercept_way {
 
 struct intercept {
 	enum intercept_way way;
-	struct spawn_trap trap; /* of the spawn under way */
-	bool own_filter_told;
+	struct spawn_trap trap;     /* of the spawn under way */
 	struct trapped_call *calls; /* all that are not answered, in the order of the calls */
 	struct trapped_call **calls_end;
 	ev_timer answer_timer; /* fed when a call was received; armed if calls are left */

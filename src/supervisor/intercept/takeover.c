@@ -414,10 +414,9 @@ static void give_covering(struct takeover *t, struct listener *l)
 {
 	char text[SOCKET_KEY_TEXT];
 
-	if (!l->limit_told)
+	if (once_say(l->said, ONCE_COVERED))
 		log_worker(t->child, LOG_NOTE, "binds %s; it gets %s, as 'listen' says",
 			socket_key_text(&t->key, text), listener_text(l));
-	l->limit_told = true;
 	replace_worker_socket(t, l);
 }
 

@@ -166,11 +166,10 @@ static const struct cgroup_tree *open_tree(
 static void warn_incomplete(struct child *c, const char *how_many, const char *why)
 {
 	c->limited.incomplete = true;
-	if (!c->service->life.limits_told)
+	if (once_say(c->service->said, ONCE_LIMITS))
 		log_warn("%s: workers run without %s of their cgroup limits "
 			 "(memory-max and its like): %s",
 			c->service->name, how_many, why);
-	c->service->life.limits_told = true;
 }
 
 /* Make the worker's cgroup.  Returns the file to which a pid is written to get in; or -1. */
@@ -205,7 +204,7 @@ static void set_limits(struct child *c, const struct cgroup_limits *l)
 			warn_incomplete(c, "some", err.text);
 	}
 	if (!c->limited.incomplete)
-		c->service->life.limits_told = false;
+		once_forget(c->service->said, ONCE_LIMITS);
 }
 
 static int limits_on_prepare(struct child *child, struct birth *birth, struct error *err)
@@ -251,11 +250,10 @@ static void put_back_if_left(struct child *c)
 
 	if (s == NULL || cgroup_has(c->pid, group_of(c)) != 0)
 		return;
-	if (!c->limited.left_told)
+	if (once_say(c->said, ONCE_LEFT_CGROUP))
 		log_worker(c, LOG_WARN, "worker %d has left its cgroup; %s", (int)c->pid,
 			c->kept.adopted ? "it has no limits until it is replaced"
 					: "nclust puts it back");
-	c->limited.left_told = true;
 	l = limits_of(s);
 	if (c->kept.adopted)
 		return; /* the pid may be another process's by now */
@@ -451,7 +449,7 @@ static void limits_on_reloaded(struct supervisor *sup, struct reload_result *res
 {
 	(void)result;
 	for (size_t i = 0; i < sup->service_count && !failed; i++)
-		sup->services[i]->life.limits_told = false;
+		once_forget(sup->services[i]->said, ONCE_LIMITS);
 }
 
 static void limits_on_drop(struct service *service)

@@ -10,7 +10,6 @@
 struct limited {
 	char *group;      /* heap: the name of its cgroup, "NAME/WORKER"; or NULL */
 	unsigned grouped; /* 1: the worker is in its cgroup */
-	bool left_told;   /* that the worker has left its cgroup was logged */
 	bool incomplete;  /* some limit could not be set at its birth */
 	/* as last seen (limits_on_dying()) */
 	nsec_t looked_at;

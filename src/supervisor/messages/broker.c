@@ -158,13 +158,12 @@ static void note_up(struct broker *b, uint64_t most)
 	b->up = true;
 	b->awaits = 0;
 	b->most = most;
-	if (b->down_told)
+	if (once_forget(b->service->said, ONCE_RELAY_DOWN))
 		news_say_of(b->service, LOG_NOTE, "relay-up",
 			"messages reach other machines again; %" PRIu64 " were dropped",
 			b->dropped - b->dropped_told);
 	else
 		log_info("%s: connected to the broker", b->service->name);
-	b->down_told = false;
 	b->dropped_told = b->dropped;
 }
 
@@ -175,12 +174,11 @@ static void note_down(struct broker *b, const char *why, size_t len)
 	text_escape(text, sizeof(text), why, len);
 	b->up = false;
 	b->awaits = 0;
-	if (!b->down_told)
+	if (once_say(b->service->said, ONCE_RELAY_DOWN))
 		news_say_of(b->service, LOG_WARN, "relay-down",
 			"messages do not reach other machines: %s; up to 1 MiB "
 			"of them waits",
 			text);
-	b->down_told = true;
 }
 
 static uint64_t parse_number(const char *text, size_t len)
@@ -402,6 +400,7 @@ void broker_on_drop(struct service *s)
 	s->broker = NULL;
 	if (b == NULL)
 		return;
+	once_forget(s->said, ONCE_RELAY_DOWN);
 	if (s->sup->loop != NULL) {
 		ev_timer_stop(s->sup->loop, &b->life.again);
 		ev_timer_stop(s->sup->loop, &b->rest_timer);

@@ -29,7 +29,6 @@ struct broker {
 	nsec_t whole_at;     /* when reading has its whole share of CPU again (allowance.h) */
 	bool up;             /* the process is connected to the broker */
 	uint64_t awaits;     /* connected, but so many other machines are not yet */
-	bool down_told;
 	bool dirty;
 	nsec_t told_at; /* when messages that come too fast were logged; or 0 */
 	struct lineup in;

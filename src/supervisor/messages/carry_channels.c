@@ -17,7 +17,6 @@ static const struct plain_row channel_rows[] = {
 	PLAIN(3, channel, passed, FD),
 	PLAIN(4, channel, passed_lost, BOOL),
 	PLAIN(5, channel, stuck, BOOL),
-	PLAIN(6, channel, overlong_told, BOOL),
 	PLAIN(7, channel, received, UNSIGNED),
 	PLAIN(8, channel, sent, UNSIGNED),
 	PLAIN(9, channel, dropped, UNSIGNED),
@@ -27,8 +26,7 @@ static const struct plain_row channel_rows[] = {
 	PLAIN(13, channel, in.skipped, UNSIGNED),
 	PLAIN(14, channel, out.in_line, BOOL),
 	PLAIN(15, channel, invalid, UNSIGNED),
-	PLAIN(16, channel, stuck_told, BOOL),
-	PLAIN(17, channel, told_at, SIGNED),
+	PLAIN(17, channel, told_at, SIGNED), /* 6 and 16 are facts of child.said now */
 };
 
 static const struct plain_row broker_rows[] = {
@@ -37,7 +35,6 @@ static const struct plain_row broker_rows[] = {
 	PLAIN(3, broker, life.job.pidfd, PIDFD),
 	PLAIN(4, broker, io.fd, FD),
 	PLAIN(5, broker, up, BOOL),
-	PLAIN(6, broker, down_told, BOOL),
 	PLAIN(7, broker, in.skipping, BOOL),
 	PLAIN(8, broker, out.in_line, BOOL),
 	PLAIN(9, broker, id, TEXT),
@@ -49,7 +46,7 @@ static const struct plain_row broker_rows[] = {
 	PLAIN(15, broker, large, UNSIGNED),
 	PLAIN(16, broker, missed, UNSIGNED),
 	PLAIN(17, broker, invalid, UNSIGNED),
-	PLAIN(18, broker, other, UNSIGNED),
+	PLAIN(18, broker, other, UNSIGNED), /* 6 is a fact of service.said now */
 };
 
 static const struct plain_row mark_rows[] = {

@@ -175,10 +175,9 @@ static void take_passed(struct channel *c, struct fdpass_message *m)
 
 static void log_overlong(struct channel *c)
 {
-	bool told = c->overlong_told;
+	bool first = once_say(c->child->said, ONCE_OVERLONG);
 
-	c->overlong_told = true;
-	log_worker(c->child, told ? LOG_DEBUG : LOG_WARN, "skipped a message of more than 1 MiB");
+	log_worker(c->child, first ? LOG_WARN : LOG_DEBUG, "skipped a message of more than 1 MiB");
 }
 
 static bool turn_is_over(const struct channel *c)
@@ -313,9 +312,8 @@ static void log_recovery(struct channel *c)
 	if (!c->stuck)
 		return;
 	c->stuck = false;
-	if (!c->stuck_told)
+	if (!once_forget(c->child->said, ONCE_STUCK))
 		return;
-	c->stuck_told = false;
 	news_say_worker(c->child, LOG_WARN, "messages-dropped",
 		"reads its messages again; %" PRIu64 " were dropped", c->dropped - c->dropped_told);
 	c->dropped_told = c->dropped;
@@ -403,7 +401,7 @@ static void log_stuck(struct channel *c)
 	if (c->told_at != 0 && now - c->told_at < TELL_EACH)
 		return; /* the worker reads, but too slowly: reported lately */
 	c->told_at = now;
-	c->stuck_told = true;
+	once_say(c->child->said, ONCE_STUCK);
 	news_say_worker(c->child, LOG_WARN, "messages-stuck",
 		"does not read its messages: they are dropped");
 }

@@ -31,9 +31,7 @@ struct channel {
 	int passed;       /* a received descriptor that no line has taken; or -1 */
 	bool passed_lost; /* a descriptor came for which there was no room */
 	bool stuck;       /* the worker does not read, and loses messages */
-	bool stuck_told;
 	nsec_t told_at;
-	bool overlong_told;
 	bool dirty; /* it is in the list of channels with something to send */
 	struct channel *next_dirty;
 	struct lineup in;

@@ -103,7 +103,7 @@ static const struct plain_row node_worker_rows[] = {
 	PLAIN(1, node_worker, online, BOOL),
 	PLAIN(2, node_worker, bun, BOOL),
 	PLAIN(3, node_worker, leaving, BOOL),
-	PLAIN(4, node_worker, told_full, BOOL),
+	/* 4 is a fact of child.said now */
 	PLAIN_ENUM(5, node_worker, stopping, NODE_LEAVES),
 	PLAIN(6, node_worker, signal, SIGNED),
 	PLAIN(7, node_worker, signal_at, SIGNED),

@@ -53,7 +53,6 @@ struct node_worker {
 	char *queries; /* heap: held queries of a spare, each with a newline; or NULL */
 	bool bun;      /* Bun, which puts a byte before its lines */
 	bool leaving;  /* it was asked to disconnect, or does so by itself */
-	bool told_full;
 	enum node_stopping stopping;
 	int signal;       /* NODE_STOPS: the stop signal */
 	nsec_t signal_at; /* when the signal, or EVENT_DRAINED, is due; or 0 */

@@ -291,10 +291,9 @@ void node_handle_nacked(struct node_worker *w)
 
 	if (use == NULL && (w->given == -1 || w->given_arrived))
 		return;
-	if (!w->told_full)
+	if (once_say(w->child->said, ONCE_NODE_FULL))
 		log_worker(w->child, LOG_WARN,
 			"has no descriptor left for what nclust passes it (limit-nofile?)");
-	w->told_full = true;
 	if (use != NULL)
 		refuse_use(w, use);
 	else

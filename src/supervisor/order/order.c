@@ -230,9 +230,8 @@ static void look_at_start(struct service *s)
 		begin_before(s);
 		return;
 	}
-	if (s->order.waits_told)
+	if (!once_say(s->said, ONCE_WAITS))
 		return;
-	s->order.waits_told = true;
 	say_all(text, sizeof(text), s);
 	news_say_of(s, LOG_NOTE, "waits", "waits for %s", text);
 }

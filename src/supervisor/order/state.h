@@ -2,8 +2,6 @@
 #ifndef SUPERVISOR_ORDER_STATE_H
 #define SUPERVISOR_ORDER_STATE_H
 
-#include <stdbool.h>
-
 /* What only this room knows of a cluster.  It is in struct service. */
 struct before;
 
@@ -13,7 +11,6 @@ enum before_kind { BEFORE_START, BEFORE_ROLLOUT, BEFORE_STOP };
 struct order {
 	struct before *before; /* `before` or `before-stop` runs; or NULL */
 	enum before_kind kind;
-	bool waits_told; /* it was reported that it waits for others */
 };
 
 #endif

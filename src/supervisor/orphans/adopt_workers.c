@@ -81,7 +81,7 @@ static void fill_child(struct child *c, const struct old_worker *in)
 	take_uses(c, e);
 	c->listening.bound_by = e->bound_by;
 	c->traffic.lane = e->lane;
-	c->trap.listening_told = (e->flags & STATE_LISTENING) != 0;
+	c->trap.known_to_listen = (e->flags & STATE_LISTENING) != 0;
 	c->kept.entry = statefile_at(&sup->orphans.file, (unsigned)(e - previous->past.entries));
 	if (c->kept.entry != NULL && was_ready(e)) {
 		c->kept.entry->phase = STATE_READY;

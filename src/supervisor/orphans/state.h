@@ -17,7 +17,6 @@ struct orphans {
 	bool settled;  /* in this turn all workers of a cluster became ready */
 	bool has_past; /* workers of an earlier nclust may live: if they are not taken over, their
 			  files stay */
-	bool failed;   /* logged: the state could not be written */
 	uint32_t last_number;      /* the highest number of a cluster so far */
 	struct previous *previous; /* of the earlier nclust, during a take-over; or NULL */
 	int keeper_socket;         /* where a next nclust connects to the keeper, or -1 */

@@ -238,9 +238,10 @@ void orphans_write_changes(struct supervisor *sup)
 	}
 	/* a failed write is tried again at the next turn */
 	sup->orphans.changed = write_all(sup) == -1;
-	if (sup->orphans.changed && !sup->orphans.failed)
+	if (!sup->orphans.changed)
+		once_forget(sup->said, ONCE_STATE_UNWRITTEN);
+	else if (once_say(sup->said, ONCE_STATE_UNWRITTEN))
 		log_syserr("cannot write the state for the next nclust");
-	sup->orphans.failed = sup->orphans.changed;
 }
 
 static void orphans_on_logger(struct supervisor *sup, enum logger_step step,

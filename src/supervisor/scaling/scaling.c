@@ -48,7 +48,6 @@ struct scaling {
 	size_t watcher_count;
 	nsec_t client_at; /* when the first client since the last look came; or 0 */
 	bool looks_soon;  /* the next look comes soon, without a client */
-	bool blind;       /* the kernel does not show who is connected; logged */
 
 	unsigned failed; /* the step to so many workers has failed, and was logged; or 0 */
 	unsigned wanted; /* workers wanted, as reported last */
@@ -283,11 +282,10 @@ static bool has_clients(struct scaling *a)
 	for (size_t i = 0; (l = nth_listener(a->service, i)) != NULL; i++) {
 		int has = sockdiag_has_accepted(l->fd);
 
-		if (has == -1 && !a->blind)
+		if (has == -1 && once_say(a->service->said, ONCE_SCALE_BLIND))
 			log_warn("%s: 'idle-after' has no effect: the kernel "
 				 "does not show connections",
 				a->service->name);
-		a->blind |= has == -1;
 		if (has != 0)
 			return true;
 	}

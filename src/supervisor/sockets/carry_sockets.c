@@ -74,7 +74,6 @@ static const struct plain_row listener_rows[] = {
 	PLAIN_ENUM(22, listener, bit, LEARNED_MAX - 1),
 	PLAIN(23, listener, workers, UNSIGNED),
 	PLAIN(24, listener, unused_since, SIGNED),
-	PLAIN(25, listener, limit_told, BOOL),
 	PLAIN(26, listener, binder, SIGNED),
 	PLAIN(29, listener, own_group, BOOL),
 	PLAIN(30, listener, file.uid, UNSIGNED),
@@ -85,7 +84,7 @@ static const struct plain_row listener_rows[] = {
 	PLAIN(34, listener, address.each, HEAP),
 	PLAIN(35, listener, renewed, UNSIGNED),
 	PLAIN(36, listener, ranged, BOOL),
-	PLAIN(37, listener, beside_told, BOOL),
+	PLAIN(38, listener, said[0], UNSIGNED), /* 25 and 37 were facts of it */
 	CARRY_EACH(CARRY_SOCKET, &carried_socket),
 };
 /* clang-format on */

@@ -248,7 +248,7 @@ void learned_note(const struct child *child)
 	e->uses = child->listening.uses;
 	e->listens = child->listening.listens;
 	e->bound_by = child->listening.bound_by;
-	if (child->trap.listening_told)
+	if (child->trap.known_to_listen)
 		e->flags |= STATE_LISTENING;
 }
 

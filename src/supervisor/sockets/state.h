@@ -76,7 +76,7 @@ struct listener {
 	int chosen_why;      /* why the kernel does not do `spread` (an errno); or 0 */
 	bool counted;        /* `max-requests`: count what each socket is given */
 	struct turns *turns; /* the counts of that; or NULL */
-	bool alone_told;     /* logged: workers share it, and were to have a socket each */
+	uint32_t said[2];    /* what was logged of it (once.h) */
 
 	/* A worker that binds an address with the same key gets this listener. */
 	bool has_key; /* TCP or UDP */
@@ -87,12 +87,10 @@ struct listener {
 	unsigned bit;                 /* learned: its bit in listening.uses */
 	unsigned workers;             /* learned: how many workers have it */
 	nsec_t unused_since;          /* learned: since when no worker has it; or 0 */
-	bool limit_told;
-	bool ranged; /* a worker bound it when a lower port was in use */
-	bool beside_told;
-	bool ours_alone; /* workers got it by bind(2) alone */
-	pid_t binder;    /* the thread that called bind(2) last */
-	bool of_node;    /* Node's workers use it, and say when they close it */
+	bool ranged;                  /* a worker bound it when a lower port was in use */
+	bool ours_alone;              /* workers got it by bind(2) alone */
+	pid_t binder;                 /* the thread that called bind(2) last */
+	bool of_node;                 /* Node's workers use it, and say when they close it */
 	struct supervisor *sup;
 	uint64_t held; /* its SO_COOKIE, if the keeper holds it; or 0 */
 };

@@ -21,10 +21,8 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(10, supervisor, signals.hup_ignored, BOOL),
 	PLAIN(11, supervisor, launch.had_terminal, BOOL),
 	PLAIN_ENUM(12, supervisor, intercept.way, WAY_NONE),
-	PLAIN(13, supervisor, intercept.own_filter_told, BOOL),
 	PLAIN(14, supervisor, guard.watcher.fd, FD),
 	PLAIN(15, supervisor, guard.watch, SIGNED),
-	PLAIN(16, supervisor, guard.failed, BOOL),
 	PLAIN(17, supervisor, logger.life.job.pid, SIGNED),
 	PLAIN(18, supervisor, logger.life.job.pidfd, FD),
 	PLAIN(19, supervisor, logger.watcher.fd, FD),
@@ -74,6 +72,7 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(64, supervisor, web.agent.file.uid, UNSIGNED),
 	PLAIN(65, supervisor, web.agent.file.gid, UNSIGNED),
 	PLAIN(66, supervisor, launch.directory, HEAP),
+	PLAIN(67, supervisor, said[0], UNSIGNED), /* 13 and 16 were facts of it */
 	CARRY_BYTES(CARRY_CHILDREN, supervisor, reaper.first_children,
 		reaper.first_children_count),
 	CARRY_ARRAY(CARRY_ASKER, supervisor, traffic.host.askers,

@@ -251,13 +251,12 @@ static bool has_descriptors_left(struct service *service, int fd)
 	}
 	if ((rlim_t)fd + to_come * DESCRIPTORS_BARE + DESCRIPTORS_LEFT < sup->launch.descriptors)
 		return true;
-	if (!service->life.crowd_told)
+	if (once_say(service->said, ONCE_CROWD))
 		log_note("%s: the output of some workers is not captured, but "
 			 "goes where nclust's own goes: %u workers need "
 			 "RLIMIT_NOFILE %u, it is %llu",
 			service->name, all, all * DESCRIPTORS_CAPTURED + 2 * DESCRIPTORS_LEFT,
 			(unsigned long long)sup->launch.descriptors);
-	service->life.crowd_told = true;
 	return false;
 }
 

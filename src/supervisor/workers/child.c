@@ -653,11 +653,10 @@ static void warn_stopped_by_others(const struct child *child, const struct pidfd
 
 	if (!end->signalled || end->code != SIGTERM ||
 		(child->life.stopped_by != 0 && !child->life.ended_before) ||
-		sup->instance.others_told ||
 		(!sup->instance.stopping &&
-			(sigpending(&pending) == -1 || sigismember(&pending, SIGTERM) != 1)))
+			(sigpending(&pending) == -1 || sigismember(&pending, SIGTERM) != 1)) ||
+		!once_say(sup->said, ONCE_STOPPED_BY_OTHERS))
 		return;
-	sup->instance.others_told = true;
 	log_worker(child, LOG_WARN,
 		"worker %d got SIGTERM from somebody else than "
 		"nclust, and what it had in hand is lost; in a systemd unit "

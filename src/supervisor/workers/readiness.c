@@ -241,9 +241,8 @@ static void log_refused(struct child *child, const struct fdpass_message *m)
 {
 	struct process_facts facts;
 
-	if (child->life.stranger_told)
+	if (!once_say(child->said, ONCE_NOTIFY_REFUSED))
 		return;
-	child->life.stranger_told = true;
 	log_worker(child, LOG_WARN,
 		"refused a notify message from process %d "
 		"(uid %d): %s worker %d",

@@ -52,10 +52,10 @@ bool service_holds_its_port(const struct service *service, const struct report *
  * for. */
 static void hint_at_bind(struct service *service, const struct report *r)
 {
-	if (service->life.bind_hint_told || !service_holds_its_port(service, r) ||
-		r->ending.kind != ENDING_EXIT || r->ending.code == 0 || capture_wanted(service))
+	if (!service_holds_its_port(service, r) || r->ending.kind != ENDING_EXIT ||
+		r->ending.code == 0 || capture_wanted(service) ||
+		!once_say(service->said, ONCE_BIND_HINT))
 		return;
-	service->life.bind_hint_told = true;
 	log_note("%s: if it says 'address already in "
 		 "use', " TROUBLE_BINDS_ITSELF,
 		service->name);
@@ -101,7 +101,7 @@ static const struct child *first_listening(const struct service *service)
 	struct child_walk walk = children_of(service);
 	const struct child *c;
 
-	while ((c = child_next(&walk)) != NULL && !c->trap.listening_told)
+	while ((c = child_next(&walk)) != NULL && !c->trap.known_to_listen)
 		;
 	return c;
 }
@@ -116,7 +116,7 @@ static void on_start_timeout(struct service *service, const struct report *r)
 
 	if (child == NULL || child->life.cause != NULL ||
 		cluster_settings(core)->ready != READY_AUTO ||
-		child->generation != cluster_generation(core) || child->trap.listening_told)
+		child->generation != cluster_generation(core) || child->trap.known_to_listen)
 		return;
 	if (cluster_settings(core)->spare > 0 && cluster_ready(core) > 0) {
 		trouble_set_cause(child,

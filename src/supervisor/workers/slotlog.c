@@ -55,10 +55,11 @@ static struct slotlog *make_slotlog(struct service *service, uint32_t slot)
 	snprintf(name, sizeof(name), "log-%s.%" PRIu32, service->name, slot);
 	if (linering_make(&ring, &linering_output, name, &err) == 0)
 		log = add_slotlog(service, slot, ring.fd);
-	else if (!service->life.log_told)
+	else if (once_say(service->said, ONCE_NO_SLOTLOG))
 		log_slot(service, slot, LOG_WARN, "its output is not kept for 'nclust logs': %s",
 			err.text);
-	service->life.log_told = log == NULL;
+	if (log != NULL)
+		once_forget(service->said, ONCE_NO_SLOTLOG);
 	return log;
 }
 

@@ -156,8 +156,6 @@ struct worker_life {
 	unsigned left_out;           /* events left out in this span */
 	uint8_t published;           /* events published in this span */
 	uint8_t span_log2;           /* the span lasts 2^n seconds */
-	bool stranger_told;          /* logged: a notify message was refused */
-	bool bind_told;              /* logged: it could not bind */
 	bool killed_by_us;
 	bool sigkilled; /* SIGKILL has ended it, or its program below a shell */
 	enum SMALL { OOM_UNKNOWN, OOM_KILLED, OOM_NOT_KILLED } oom; /* what its own cgroup says */
@@ -198,8 +196,6 @@ struct cluster_life {
 	nsec_t begun;                /* when its first worker was started; or 0 */
 	int stop_signal;             /* in place of the first stop signal of the settings; or 0 */
 	nsec_t whole_at;             /* the allowance of all its workers (allowance.h) */
-	bool greed_told;             /* logged: its workers have used that up */
-	bool bind_hint_told;         /* logged: its workers may bind their port themselves */
 	bool spawn_hung;             /* its last spawn took too long: a file server? */
 	bool spawn_works;            /* its last spawn succeeded */
 	nsec_t drop_told;            /* when a loss of output was last published; or 0 */
@@ -207,11 +203,6 @@ struct cluster_life {
 	nsec_t fail_told;            /* when a failed start was last logged */
 	unsigned start_fails;        /* starts that have failed since then */
 	int fail_error;              /* the errno of the last of these */
-	bool limits_told;            /* logged: what is wrong with its cgroups */
-	bool log_told;               /* logged: why its output cannot be kept */
-	bool crowd_told;             /* logged: too many workers to capture the output of each */
-	bool trap_told;              /* logged: why a worker's port was not taken over */
-	bool portless_told;          /* logged: readiness waits for a worker's port */
 	char *entered;               /* the directory of the last worker; heap, or NULL */
 	ev_timer paths_look;         /* when to look at unix paths (paths.h) */
 	nsec_t paths_pause;          /* until the next look; 0: the timer is not initialised */

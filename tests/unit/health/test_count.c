@@ -161,6 +161,6 @@ TEST(what_nobody_can_count_is_told_once)
 	for (unsigned slot = 0; slot < 2; slot++)
 		gives[slot].count = 1000;
 	room_pass(10 * MINUTE);
-	ck_assert(web->asks.uncounted_told);
+	ck_assert(once_said(web->said, ONCE_UNCOUNTED));
 	ck_assert(!health_at(0)->outgrown);
 }

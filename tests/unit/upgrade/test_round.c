@@ -207,6 +207,19 @@ TEST(what_was_asked_for_and_what_went_wrong_is_remembered)
 	ck_assert_str_eq(end->cause, "it could not bind");
 }
 
+TEST(what_was_logged_once_is_not_logged_there_but_what_is_tried_anew)
+{
+	struct child *c = room_child(web, 2);
+
+	ck_assert(once_say(c->said, ONCE_CANNOT_BIND));
+	ck_assert(once_say(web->said, ONCE_RELAY_DOWN));
+	ck_assert(once_say(web->said, ONCE_LIMITS));
+	pass_on();
+	ck_assert(once_said(child_by_pid(next, c->pid)->said, ONCE_CANNOT_BIND));
+	ck_assert(once_said(next_web()->said, ONCE_RELAY_DOWN));
+	ck_assert(!once_said(next_web()->said, ONCE_LIMITS));
+}
+
 TEST(hooks_that_wait_have_their_turn_there)
 {
 	room_killed(room_child(web, 0), SIGSEGV);
