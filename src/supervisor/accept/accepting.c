@@ -37,15 +37,12 @@
 
 bool accepting_may_tell(struct accepting *a, enum accepting_trouble which)
 {
-	nsec_t now = clock_now();
 	nsec_t again = which == TROUBLE_CRASH ? CRASH_TOLD : TOLD;
 
-	if (a->told_at[which] != 0 && now - a->told_at[which] < again) {
-		a->untold[which]++;
-		return false;
-	}
-	a->told_at[which] = now;
-	return true;
+	if (once_each(&a->said_at[which], clock_now(), again))
+		return true;
+	a->left_out[which]++;
+	return false;
 }
 
 static void pause_intake(struct accepting *a, const char *why)
@@ -61,13 +58,13 @@ static void accept_explain(struct service *service, const char *text, bool perma
 
 	if (!permanent || !accepting_may_tell(a, TROUBLE_COMMAND))
 		return;
-	if (a->untold[TROUBLE_COMMAND] > 0)
+	if (a->left_out[TROUBLE_COMMAND] > 0)
 		news_say_of(service, LOG_ERROR, "not-started",
-			"%s (and so for %u connection%s before)", text, a->untold[TROUBLE_COMMAND],
-			a->untold[TROUBLE_COMMAND] == 1 ? "" : "s");
+			"%s (and so for %u connection%s before)", text,
+			a->left_out[TROUBLE_COMMAND], a->left_out[TROUBLE_COMMAND] == 1 ? "" : "s");
 	else
 		news_say_of(service, LOG_ERROR, "not-started", "%s", text);
-	a->untold[TROUBLE_COMMAND] = 0;
+	a->left_out[TROUBLE_COMMAND] = 0;
 }
 
 /* ---- refused connections ---- */

@@ -65,9 +65,9 @@ struct accepting {
 	ev_timer pause; /* runs after a lack of descriptors or processes */
 	int pending;    /* an accepted connection that waits for its start; or -1 */
 	struct peer pending_peer;
-	size_t pending_index;      /* of its listener */
-	nsec_t told_at[TROUBLES];  /* when each kind of trouble was logged last */
-	unsigned untold[TROUBLES]; /* how often each has come since */
+	size_t pending_index;        /* of its listener */
+	nsec_t said_at[TROUBLES];    /* when each kind of trouble was logged last */
+	unsigned left_out[TROUBLES]; /* how often each has come since */
 
 	/* Refused connections stay open for a moment: data that arrives after a close would reset
 	 * them before the client reads the answer. */

@@ -247,10 +247,10 @@ static void log_end(
 	}
 	log_slot(a->service, slot, LOG_WARN, "%s: killed by %s%s after %s", who, name,
 		ending->out_of_memory ? ", out of memory," : "", age);
-	if (a->untold[TROUBLE_CRASH] > 0)
+	if (a->left_out[TROUBLE_CRASH] > 0)
 		log_warn("%s: %u more were killed since the last report", a->service->name,
-			a->untold[TROUBLE_CRASH]);
-	a->untold[TROUBLE_CRASH] = 0;
+			a->left_out[TROUBLE_CRASH]);
+	a->left_out[TROUBLE_CRASH] = 0;
 }
 
 void visits_ended(struct service *service, struct event *event)

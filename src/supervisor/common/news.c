@@ -602,13 +602,11 @@ static bool is_logged(struct service *s, const struct report *r)
 	if (s == NULL || r->kind != REPORT_EXITED || r->ending.kind != ENDING_SPAWN ||
 		r->ending.permanent)
 		return true;
-	if (s->life.start_fails == 0 && now - s->life.fail_told >= SECOND) {
-		s->life.fail_told = now;
+	if (s->life.start_fails == 0 && once_each(&s->life.fail_at, now, SECOND))
 		return true;
-	}
 	s->life.start_fails++;
 	s->life.fail_error = r->ending.code;
-	timer_arm_within(s->sup->loop, &s->sup->news.spares, s->life.fail_told + SECOND - now);
+	timer_arm_within(s->sup->loop, &s->sup->news.spares, s->life.fail_at + SECOND - now);
 	return false;
 }
 
@@ -858,7 +856,7 @@ bool news_spares(struct child *child)
 
 static void say_failed_starts(struct service *s, nsec_t now)
 {
-	nsec_t end = s->life.fail_told + SECOND;
+	nsec_t end = s->life.fail_at + SECOND;
 	unsigned count = s->life.start_fails;
 
 	if (count > 0 && now < end)
@@ -866,7 +864,7 @@ static void say_failed_starts(struct service *s, nsec_t now)
 	if (count == 0 || now < end)
 		return;
 	s->life.start_fails = 0;
-	s->life.fail_told = now;
+	s->life.fail_at = now;
 	news_say_of(s, LOG_WARN, "left-out", "%u more attempts to start a worker failed: %s", count,
 		strerror(s->life.fail_error));
 }

@@ -2,6 +2,8 @@
 #ifndef SUPERVISOR_ONCE_H
 #define SUPERVISOR_ONCE_H
 
+#include "base/nsec.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,7 +18,6 @@ enum once {
 	/* of the instance */
 	ONCE_OWN_FILTER = 0,  /* under which restrictions workers get a filter of system calls */
 	ONCE_NOT_REMADE = 16, /* the control socket cannot be made again */
-
 	/* of a cluster */
 	ONCE_BIND_HINT = 1,      /* its workers may bind their port themselves */
 	ONCE_TRAP_REFUSED = 2,   /* why a worker's port was not taken over */
@@ -24,7 +25,6 @@ enum once {
 	ONCE_BLIND = 4,          /* connections cannot be seen */
 	ONCE_RELAY_DOWN = 5,     /* messages do not reach other machines */
 	ONCE_FALLBACK_LACKS = 6, /* the process that answers has too many open files */
-
 	/* of a worker */
 	ONCE_NOTIFY_REFUSED = 7, /* another process has sent a notify message */
 	ONCE_CANNOT_BIND = 8,
@@ -33,11 +33,9 @@ enum once {
 	ONCE_STUCK = 11,     /* it does not read its messages */
 	ONCE_OVERLONG = 12,  /* a message was too long */
 	ONCE_NODE_FULL = 13, /* it has no descriptor left for what nclust passes */
-
 	/* of a listener */
 	ONCE_COVERED = 14, /* a worker that binds another address gets it */
 	ONCE_SHARED = 15,  /* workers share it, and each could have a port of its own */
-
 	ONCE_ANEW = 32,
 	/* of the instance */
 	ONCE_STOPPED_BY_OTHERS = ONCE_ANEW, /* another process has stopped a worker */
@@ -59,7 +57,6 @@ enum once {
 	ONCE_GREEDY_WORKER,
 	/* of a listener */
 	ONCE_ONE_SOCKET, /* workers share it, and were to have a socket each */
-
 	ONCE_FACTS
 };
 _Static_assert(ONCE_FACTS <= 2 * ONCE_ANEW, "said[] has 64 bits");
@@ -85,6 +82,16 @@ static inline bool once_forget(uint32_t said[2], enum once fact)
 
 	said[fact / ONCE_ANEW] &= ~(UINT32_C(1) << fact % ONCE_ANEW);
 	return was;
+}
+
+/* What may come again and again is logged once in a span: *at is when it was logged last, or 0.
+ * True: it is to be logged now. */
+static inline bool once_each(nsec_t *at, nsec_t now, nsec_t span)
+{
+	if (*at != 0 && now - *at < span)
+		return false;
+	*at = now;
+	return true;
 }
 
 #endif

@@ -85,16 +85,13 @@ void brokers_flush(struct supervisor *sup)
 
 static void count_dropped(struct broker *b)
 {
-	nsec_t now = clock_now();
-
 	b->dropped++;
-	if (!b->up || (b->told_at != 0 && now - b->told_at < TELL_EACH))
+	if (!b->up || !once_each(&b->dropped_at, clock_now(), TELL_EACH))
 		return; /* reported when it is up again */
-	b->told_at = now;
 	log_warn("%s: messages for other machines come faster than the broker "
 		 "takes them: %" PRIu64 " were dropped",
-		b->service->name, b->dropped - b->dropped_told);
-	b->dropped_told = b->dropped;
+		b->service->name, b->dropped - b->dropped_known);
+	b->dropped_known = b->dropped;
 }
 
 void broker_send(
@@ -161,10 +158,10 @@ static void note_up(struct broker *b, uint64_t most)
 	if (once_forget(b->service->said, ONCE_RELAY_DOWN))
 		news_say_of(b->service, LOG_NOTE, "relay-up",
 			"messages reach other machines again; %" PRIu64 " were dropped",
-			b->dropped - b->dropped_told);
+			b->dropped - b->dropped_known);
 	else
 		log_info("%s: connected to the broker", b->service->name);
-	b->dropped_told = b->dropped;
+	b->dropped_known = b->dropped;
 }
 
 static void note_down(struct broker *b, const char *why, size_t len)
@@ -210,7 +207,7 @@ static void handle_line(struct broker *b, const char *line, size_t len)
 		break;
 	case NATSROLE_TOO_LARGE:
 		b->dropped++;
-		b->dropped_told++;
+		b->dropped_known++;
 		if (b->large++ == 0)
 			log_warn("%s: a message is larger than the %" PRIu64
 				 " bytes that the broker takes ('max_payload'): "

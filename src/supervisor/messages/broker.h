@@ -30,21 +30,21 @@ struct broker {
 	bool up;             /* the process is connected to the broker */
 	uint64_t awaits;     /* connected, but so many other machines are not yet */
 	bool dirty;
-	nsec_t told_at; /* when messages that come too fast were logged; or 0 */
+	nsec_t dropped_at; /* when messages that come too fast were logged; or 0 */
 	struct lineup in;
 	struct queue out;
 	struct buffer head; /* beginning of each message; empty before the first */
 	char id[NATSWIRE_ID];
 	char host[NATSWIRE_HOST];
-	uint64_t most;         /* most bytes that the broker takes in a message */
-	uint64_t sent;         /* messages put into the queue */
-	uint64_t received;     /* messages from other machines */
-	uint64_t dropped;      /* messages for which there was no room */
-	uint64_t dropped_told; /* how many of them were logged */
-	uint64_t large;        /* of these: larger than the broker takes */
-	uint64_t missed;       /* messages that came faster than nclust reads */
-	uint64_t invalid;      /* lines from the process that are no messages */
-	uint64_t other;        /* of these: messages of another format */
+	uint64_t most;          /* most bytes that the broker takes in a message */
+	uint64_t sent;          /* messages put into the queue */
+	uint64_t received;      /* messages from other machines */
+	uint64_t dropped;       /* messages for which there was no room */
+	uint64_t dropped_known; /* how many of them were logged */
+	uint64_t large;         /* of these: larger than the broker takes */
+	uint64_t missed;        /* messages that came faster than nclust reads */
+	uint64_t invalid;       /* lines from the process that are no messages */
+	uint64_t other;         /* of these: messages of another format */
 };
 
 /* At the start: begins for the clusters that have a broker. */

@@ -20,13 +20,13 @@ static const struct plain_row channel_rows[] = {
 	PLAIN(7, channel, received, UNSIGNED),
 	PLAIN(8, channel, sent, UNSIGNED),
 	PLAIN(9, channel, dropped, UNSIGNED),
-	PLAIN(10, channel, dropped_told, UNSIGNED),
+	PLAIN(10, channel, dropped_known, UNSIGNED),
 	PLAIN(11, channel, skipped, UNSIGNED),
 	PLAIN(12, channel, in.skipping, BOOL),
 	PLAIN(13, channel, in.skipped, UNSIGNED),
 	PLAIN(14, channel, out.in_line, BOOL),
 	PLAIN(15, channel, invalid, UNSIGNED),
-	PLAIN(17, channel, told_at, SIGNED), /* 6 and 16 are facts of child.said now */
+	PLAIN(17, channel, stuck_at, SIGNED), /* 6 and 16 are facts of child.said now */
 };
 
 static const struct plain_row broker_rows[] = {
@@ -42,7 +42,7 @@ static const struct plain_row broker_rows[] = {
 	PLAIN(11, broker, sent, UNSIGNED),
 	PLAIN(12, broker, received, UNSIGNED),
 	PLAIN(13, broker, dropped, UNSIGNED),
-	PLAIN(14, broker, dropped_told, UNSIGNED),
+	PLAIN(14, broker, dropped_known, UNSIGNED),
 	PLAIN(15, broker, large, UNSIGNED),
 	PLAIN(16, broker, missed, UNSIGNED),
 	PLAIN(17, broker, invalid, UNSIGNED),

@@ -315,8 +315,9 @@ static void log_recovery(struct channel *c)
 	if (!once_forget(c->child->said, ONCE_STUCK))
 		return;
 	news_say_worker(c->child, LOG_WARN, "messages-dropped",
-		"reads its messages again; %" PRIu64 " were dropped", c->dropped - c->dropped_told);
-	c->dropped_told = c->dropped;
+		"reads its messages again; %" PRIu64 " were dropped",
+		c->dropped - c->dropped_known);
+	c->dropped_known = c->dropped;
 }
 
 /* 1: all is sent; 0: the socket is full; -1: it is closed, or has to wait. */
@@ -395,12 +396,9 @@ void channels_init(struct supervisor *sup)
 
 static void log_stuck(struct channel *c)
 {
-	nsec_t now = clock_now();
-
 	c->stuck = true;
-	if (c->told_at != 0 && now - c->told_at < TELL_EACH)
+	if (!once_each(&c->stuck_at, clock_now(), TELL_EACH))
 		return; /* the worker reads, but too slowly: reported lately */
-	c->told_at = now;
 	once_say(c->child->said, ONCE_STUCK);
 	news_say_worker(c->child, LOG_WARN, "messages-stuck",
 		"does not read its messages: they are dropped");

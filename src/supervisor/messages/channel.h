@@ -31,15 +31,15 @@ struct channel {
 	int passed;       /* a received descriptor that no line has taken; or -1 */
 	bool passed_lost; /* a descriptor came for which there was no room */
 	bool stuck;       /* the worker does not read, and loses messages */
-	nsec_t told_at;
-	bool dirty; /* it is in the list of channels with something to send */
+	nsec_t stuck_at;  /* when that was reported last; or 0 */
+	bool dirty;       /* it is in the list of channels with something to send */
 	struct channel *next_dirty;
 	struct lineup in;
 	struct queue out;
 	uint64_t received;          /* messages from the worker */
 	uint64_t sent;              /* messages put into the worker's queue */
 	uint64_t dropped;           /* messages for which its queue had no room */
-	uint64_t dropped_told;      /* how many of them were logged */
+	uint64_t dropped_known;     /* how many of them were logged */
 	uint64_t invalid;           /* messages from the worker that were no JSON */
 	uint64_t skipped;           /* lines from the worker that were too long */
 	unsigned fanout;            /* how many workers got its last message */

@@ -19,12 +19,9 @@
 
 void heal_tell(struct listener *l, const char *text)
 {
-	nsec_t now = clock_now();
-
-	if (l->healed_at != 0 && now - l->healed_at < MINUTE)
-		return;
-	l->healed_at = now;
-	news_say(l->sup, LOG_WARN, "listener-harmed", "listener '%s': %s", l->address.name, text);
+	if (once_each(&l->healed_at, clock_now(), MINUTE))
+		news_say(l->sup, LOG_WARN, "listener-harmed", "listener '%s': %s", l->address.name,
+			text);
 }
 
 /* ---- listening again ---- */

@@ -477,17 +477,13 @@ static void on_logger_look(struct ev_loop *loop, ev_timer *timer, int revents)
 static void count_lines(struct supervisor *sup, const struct logwire_packet *p)
 {
 	struct service *s = service_named(sup, p->cluster);
-	nsec_t now = clock_now();
 	uint64_t lines;
 
 	if (s == NULL)
 		return;
 	counters_note_lines(s, p->worker, p->kind == LOGWIRE_DROPPED);
-	if (p->kind == LOGWIRE_LINES)
+	if (p->kind == LOGWIRE_LINES || !once_each(&s->life.drop_at, clock_now(), DROPS_EACH))
 		return;
-	if (s->life.drop_told != 0 && now - s->life.drop_told < DROPS_EACH)
-		return;
-	s->life.drop_told = now;
 	lines = s->counters.log_lines_dropped - s->life.drop_known;
 	s->life.drop_known += lines;
 	news_say_of(s, LOG_WARN, "drop",

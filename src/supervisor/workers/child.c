@@ -604,15 +604,11 @@ static bool may_be_daemon(const struct child *child, const struct ending *ending
 
 static void report_daemon(struct child *child, unsigned count)
 {
-	struct reaper *reaper = &child->service->sup->reaper;
-	nsec_t now = clock_now();
-
 	trouble_set_cause(child,
 		"the command went to the background (daemonised): turn its "
 		"daemon mode off");
-	if (reaper->daemon_told_at != 0 && now - reaper->daemon_told_at < SECOND)
+	if (!once_each(&child->service->sup->reaper.daemon_at, clock_now(), SECOND))
 		return;
-	reaper->daemon_told_at = now;
 	news_say_worker(child, LOG_WARN, "daemonised",
 		"the command went to the background (daemonised), or has "
 		"replaced itself; %u leftover process%s ended; turn its "

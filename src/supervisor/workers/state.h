@@ -47,10 +47,10 @@ struct reaper {
 	ev_timer look;      /* when to look again for their leftovers */
 	nsec_t pause;       /* between two such looks */
 	nsec_t look_took;
-	ev_timer half_time;   /* half of a stop-timeout is over (leftovers.c) */
-	struct strays strays; /* the walk that is under way */
-	bool strays_live;     /* the last walk has seen living strays */
-	nsec_t daemon_told_at;
+	ev_timer half_time;    /* half of a stop-timeout is over (leftovers.c) */
+	struct strays strays;  /* the walk that is under way */
+	bool strays_live;      /* the last walk has seen living strays */
+	nsec_t daemon_at;      /* when the event `daemonised` was published last; or 0 */
 	int oom_fd;            /* the cgroup file with the count of OOM kills */
 	long oom_kills;        /* the count so far; < 0: not known */
 	pid_t *first_children; /* children that nclust had when it started: no strays */
@@ -198,9 +198,9 @@ struct cluster_life {
 	nsec_t whole_at;             /* the allowance of all its workers (allowance.h) */
 	bool spawn_hung;             /* its last spawn took too long: a file server? */
 	bool spawn_works;            /* its last spawn succeeded */
-	nsec_t drop_told;            /* when a loss of output was last published; or 0 */
+	nsec_t drop_at;              /* when a loss of output was last published; or 0 */
 	uint64_t drop_known;         /* lost lines that were published, in all */
-	nsec_t fail_told;            /* when a failed start was last logged */
+	nsec_t fail_at;              /* when a failed start was last logged; or 0 */
 	unsigned start_fails;        /* starts that have failed since then */
 	int fail_error;              /* the errno of the last of these */
 	char *entered;               /* the directory of the last worker; heap, or NULL */

@@ -116,7 +116,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, reaper.half_time), /* armed anew */
 	NOT(supervisor, reaper.strays),    /* looked at anew */
 	NOT(supervisor, reaper.strays_live),
-	NOT(supervisor, reaper.daemon_told_at),
+	NOT(supervisor, reaper.daemon_at),
 	NOT(supervisor, channels), /* of a moment */
 	NOT(supervisor, orphans.changed),
 	NOT(supervisor, orphans.settled),
@@ -174,7 +174,7 @@ static const struct gap service_gaps[] = {
 	NOT(service, core),   /* parts of their own */
 	NOT(service, name), NOT(service, index), NOT(service, life.recipes),
 	NOT(service, life.logs), /* beside */
-	NOT(service, said[1]), NOT(service, life.drop_told), NOT(service, life.fail_told),
+	NOT(service, said[1]), NOT(service, life.drop_at), NOT(service, life.fail_at),
 	NOT(service, life.start_fails), NOT(service, life.fail_error), NOT(service, held.listeners),
 	NOT(service, held.learned), NOT(service, children), NOT(service, life.early_deaths),
 	NOT(service, life.ports),                                 /* ports_save() */
@@ -346,8 +346,8 @@ static const struct gap accepting_gaps[] = {
 	NOT(accepting, due),
 	NOT(accepting, due_at),
 	NOT(accepting, pause),
-	NOT(accepting, told_at), /* told once more by the next one */
-	NOT(accepting, untold),
+	NOT(accepting, said_at), /* told once more by the next one */
+	NOT(accepting, left_out),
 	NOT(accepting, leaving), /* was told already that it is refused */
 	NOT(accepting, leaving_first),
 	NOT(accepting, leaving_count),
