@@ -30,8 +30,8 @@ struct table {
 	size_t count;
 	size_t width[COLUMNS];
 	bool shown[COLUMNS];
-	size_t indent;       /* where continuation lines of the last column begin */
-	const char *told[2]; /* causes that stand in the lines above */
+	size_t indent;         /* where continuation lines of the last column begin */
+	const char *causes[2]; /* causes that stand in the lines above */
 };
 
 static const json_t *worker_at(const struct table *t, size_t i)
@@ -121,9 +121,10 @@ static void put_cause(struct table *t, const json_t *worker)
 	const char *key;
 	const char *text = row_cause(worker, &key);
 
-	if (*text == '\0' || strstr(t->told[0], text) != NULL || strstr(t->told[1], text) != NULL)
+	if (*text == '\0' || strstr(t->causes[0], text) != NULL ||
+		strstr(t->causes[1], text) != NULL)
 		return;
-	t->told[0] = text;
+	t->causes[0] = text;
 	wrap_spaces(t->lines, INDENT);
 	wrap_put(t->lines, RED, *key == 'c' ? "" : "last output: ");
 	field_put(t->lines, RED, worker_failure(worker), key);
@@ -249,7 +250,7 @@ void table_put(struct render *r, const json_t *cluster, const char *target, bool
 	struct table t = {.lines = r->lines,
 		.workers = json_object_get(cluster, "workers"),
 		.name = field_text(cluster, "name", name, sizeof(name), ""),
-		.told = {field_raw(json_object_get(cluster, "trouble"), "text"),
+		.causes = {field_raw(json_object_get(cluster, "trouble"), "text"),
 			field_raw(json_object_get(cluster, "failed_restart"), "text")},
 		.width = {0}};
 

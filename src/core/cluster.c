@@ -92,7 +92,7 @@ void cluster_revive(struct cluster *c)
 	c->at_once = false;
 	c->asked_to_stop = false;
 	c->failed = false;
-	c->told_end = false;
+	c->end_reported = false;
 	c->status = 0;
 	c->ended = 0;
 	c->deaths = 0;
@@ -101,7 +101,7 @@ void cluster_revive(struct cluster *c)
 
 static void on_stop(struct cluster *c, const struct event *e)
 {
-	if (c->told_end)
+	if (c->end_reported)
 		return;
 	if (e->at_once || c->asked_to_stop)
 		c->at_once = true;
@@ -119,7 +119,7 @@ static void on_scale(struct cluster *c, const struct event *e)
 	uint32_t count = e->scale.wanted < c->cap ? e->scale.wanted : c->cap;
 	struct report *report;
 
-	if (c->stopping && !c->told_end)
+	if (c->stopping && !c->end_reported)
 		return;
 	if (c->stopping && count > 0)
 		cluster_revive(c);
@@ -374,9 +374,9 @@ static void note_state(struct cluster *c)
 	if (state != c->state)
 		actions_report(c->out, REPORT_STATE, 0, 0)->state = state;
 	c->state = state;
-	if (!c->stopping || c->alive > 0 || c->held || c->told_end)
+	if (!c->stopping || c->alive > 0 || c->held || c->end_reported)
 		return;
-	c->told_end = true;
+	c->end_reported = true;
 	actions_add(c->out, ACTION_ENDED, 0, 0)->status = c->status;
 }
 

@@ -163,7 +163,7 @@ static const struct plain_row cluster_rows[] = {
 	PLAIN(25, cluster, was_all_ready, BOOL),
 	PLAIN(26, cluster, stopping, BOOL), PLAIN(27, cluster, at_once, BOOL),
 	PLAIN(28, cluster, asked_to_stop, BOOL),
-	PLAIN(29, cluster, failed, BOOL), PLAIN(30, cluster, told_end, BOOL),
+	PLAIN(29, cluster, failed, BOOL), PLAIN(30, cluster, end_reported, BOOL),
 	PLAIN(31, cluster, status, SIGNED),
 	PLAIN_ENUM(32, cluster, state, CLUSTER_FAILED),
 	PLAIN(33, cluster, all_ready, BOOL),

@@ -62,10 +62,10 @@ struct cluster {
 	bool at_once;
 	bool asked_to_stop;
 	bool failed;
-	bool told_end;
-	bool held;         /* by a process that is in no slot */
-	bool told_to_wait; /* the slot being settled has asked for a worker, and waits (line.h) */
-	int status;        /* to end with */
+	bool end_reported;
+	bool held;       /* by a process that is in no slot */
+	bool slot_waits; /* the slot being settled has asked for a worker, and waits (line.h) */
+	int status;      /* to end with */
 
 	enum cluster_state state; /* as reported last */
 	bool all_ready;

@@ -37,7 +37,7 @@ void line_join(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
 
-	c->told_to_wait = true;
+	c->slot_waits = true;
 	if (s->waits != 0)
 		return;
 	s->waits = c->now > 0 ? c->now : 1; /* 0: the slot does not wait */

@@ -102,7 +102,7 @@ void rollout_request(struct cluster *c, const struct event *e)
 	unsigned like = c->rollout.under_way ? c->rollout.to : c->generation;
 
 	c->asked_rollout = request.id;
-	if (c->stopping && !c->told_end) {
+	if (c->stopping && !c->end_reported) {
 		rollout_fail_by_stop(c, request.id, SLOT_ALL);
 		if (e->settings != NULL)
 			cluster_settings_unref(e->settings);

@@ -358,7 +358,7 @@ bool slot_settle(struct cluster *c, uint32_t i)
 	struct slot *s = &c->slots[i];
 	bool done = true;
 
-	c->told_to_wait = false;
+	c->slot_waits = false;
 	forget_older_life(c, s);
 	handle_due(c, i, &s->main);
 	handle_due(c, i, &s->other);
@@ -377,7 +377,7 @@ bool slot_settle(struct cluster *c, uint32_t i)
 	} else {
 		leave_cluster(c, i);
 	}
-	if (done && !c->told_to_wait)
+	if (done && !c->slot_waits)
 		line_leave(c, i);
 	set_due(c, i, done);
 	return done;

@@ -38,7 +38,7 @@ struct cluster {
 	struct source_pipe *unread_pipes; /* pipes that have data, and are not watched */
 	struct source_pipe **unread_end;
 	unsigned hanging; /* pipes with a call that hangs */
-	bool told;        /* the log says that a pipe hangs */
+	bool has_hung;    /* a pipe has hung, which was logged */
 	bool too_many;    /* so many pipes hang that none is read */
 	bool paused;      /* no pipe is read because a sink is full */
 

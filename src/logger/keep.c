@@ -81,10 +81,10 @@ static void hold_packet(struct keep *k, const struct logwire_packet *p, struct f
 	k->count++;
 	return;
 fail:
-	if (!k->told)
+	if (!k->lacks)
 		log_error("keeper: cannot hold all descriptors (RLIMIT_NOFILE?): "
 			  "if nclust is killed, some workers will be replaced");
-	k->told = true;
+	k->lacks = true;
 }
 
 /* ---- handing over ---- */

@@ -24,7 +24,7 @@ struct held {
 struct keep {
 	struct ev_loop *loop;
 	bool on;
-	bool told;   /* it was logged that not all can be held */
+	bool lacks;  /* not all can be held, which was logged */
 	uid_t owner; /* the supervisor's user, and the next one's */
 	int socket;
 	int dir;

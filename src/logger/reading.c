@@ -250,11 +250,11 @@ void reading_note_hang(struct logger *logger, struct source_pipe *pipe)
 	unwatch_pipe(logger, pipe);
 	pipe->hangs = true;
 	c->hanging++;
-	if (!c->told)
+	if (!c->has_hung)
 		log_warn("%s.%" PRIu32 ": a process keeps its output from "
 			 "being read (does its file server answer?)",
 			c->name, pipe->source->slot);
-	c->told = true;
+	c->has_hung = true;
 	if (c->too_many || !too_many_hang(logger, c))
 		return;
 	log_warn("%s: its output is not read until that ends, because so much of it is kept",

@@ -89,11 +89,11 @@ static void begin_dropping(struct sink *o)
 	o->dropping = true;
 	o->spared = 0;
 	o->why = reason_of(o);
-	if (o->stream != NULL || (o->told != 0. && sink_now(o) < o->told + TELL_AGAIN))
+	if (o->stream != NULL || (o->drop_at != 0. && sink_now(o) < o->drop_at + TELL_AGAIN))
 		return;
 	log_warn("%s: lines for '%s' are dropped until it takes them again: %s", o->of->name,
 		o->name, o->why);
-	o->told = sink_now(o);
+	o->drop_at = sink_now(o);
 }
 
 static void count_lost(struct sink *o, unsigned long lines)

@@ -83,7 +83,7 @@ struct sink {
 	size_t spared;   /* bytes taken of workers that write little, since full_since */
 	const char *why; /* the reason for dropping lines */
 	unsigned long dropped;
-	ev_tstamp told; /* when the log last said that lines are dropped */
+	ev_tstamp drop_at; /* when the log last said that lines are dropped */
 
 	struct stream *stream; /* NULL: a file or a daemon, which use the members below */
 	struct sink *next_turn;

@@ -55,7 +55,7 @@ struct scrape {
 	struct visit *first; /* by slot */
 	unsigned open;
 	size_t bytes;   /* of all bodies */
-	bool told;      /* nclust has sent all connections */
+	bool all_sent;  /* nclust has sent all connections */
 	json_t *result; /* then: workers that were not asked, or a refusal */
 };
 
@@ -124,7 +124,7 @@ static struct answer *make_answer(const struct scrape *s)
 	json_t *slot;
 
 	buffer_init(&body, 0);
-	if (refusal != NULL || !s->told) {
+	if (refusal != NULL || !s->all_sent) {
 		buffer_printf(&body, "%s\n", refusal != NULL ? refusal : "nclust does not answer");
 		return answer_new(s->web,
 			refusal != NULL ? MHD_HTTP_NOT_FOUND : MHD_HTTP_SERVICE_UNAVAILABLE,
@@ -326,7 +326,7 @@ static void finish_scrape(struct scrape *s)
 
 static void look_if_over(struct scrape *s)
 {
-	if (s->told && s->open == 0)
+	if (s->all_sent && s->open == 0)
 		finish_scrape(s);
 }
 
@@ -413,7 +413,7 @@ static void on_all(void *context, const char *json, size_t len)
 		begin_scrape(web); /* a late connection was for a scrape that is over */
 		return;
 	}
-	s->told = true;
+	s->all_sent = true;
 	s->result = json_loadb(json, len, 0, NULL);
 	look_if_over(s);
 }

@@ -111,11 +111,11 @@ enum awaits waits_for_client(
 
 /* ---- in words ---- */
 
-#define TOLD_MOST 4
+#define SHOWN_MOST 4
 
 struct words {
 	struct buffer text;
-	unsigned told;
+	unsigned shown;
 	unsigned more;
 };
 
@@ -128,7 +128,7 @@ static bool say_thread(void *context, pid_t tid)
 	char name[40];
 	long call;
 
-	if (w->told == TOLD_MOST) {
+	if (w->shown == SHOWN_MOST) {
 		w->more++;
 		return false;
 	}
@@ -138,7 +138,7 @@ static bool say_thread(void *context, pid_t tid)
 	call = remote_call(&r);
 	(void)remote_sleeps_in(&r, function, sizeof(function));
 	buffer_printf(
-		&w->text, "%sthread %d: %c", w->told++ > 0 ? "; " : "", (int)tid, facts.state);
+		&w->text, "%sthread %d: %c", w->shown++ > 0 ? "; " : "", (int)tid, facts.state);
 	if (call >= 0)
 		buffer_printf(&w->text, " in %s", remote_call_name(name, call));
 	if (call >= 0 && *function != '0')

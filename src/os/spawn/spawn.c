@@ -101,16 +101,16 @@ static bool has_failed(struct spawn_child *child, int reader)
 static void take_traps(int channel, struct spawning *list, unsigned count)
 {
 	struct fdpass_message m;
-	struct spawn_trapped told;
+	struct spawn_trapped got;
 
-	while (fdpass_receive(channel, &told, sizeof(told), &m) == 1) {
-		struct spawn_trap *trap = m.len == (ssize_t)sizeof(told) && told.nth < count
-			? list[told.nth].plan->trap
+	while (fdpass_receive(channel, &got, sizeof(got), &m) == 1) {
+		struct spawn_trap *trap = m.len == (ssize_t)sizeof(got) && got.nth < count
+			? list[got.nth].plan->trap
 			: NULL;
 
 		if (trap != NULL) {
 			fd_close(&trap->fd);
-			trap->error = told.error;
+			trap->error = got.error;
 			if (m.fd_count == 1)
 				trap->fd = fd_release(&m.fds[0]);
 		}

@@ -307,18 +307,18 @@ static void execute_candidates(struct spawn_child *child, struct spawn_failure *
 static int set_trap(const struct spawn_child *child)
 {
 	const struct spawn_trap *trap = child->plan->trap;
-	struct spawn_trapped told = {.nth = child->nth};
+	struct spawn_trapped sent = {.nth = child->nth};
 	int fd;
 
 	if (!trap->privileged && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		return -1;
 	fd = seccomp_install(trap->v6only_too);
-	told.error = fd == -1 ? errno : 0;
+	sent.error = fd == -1 ? errno : 0;
 	/* send a message in any case, so that each spawn has one; a filter whose
 	 * listener is closed would make each bind(2) fail */
-	if (fdpass_send(child->table.channel, &told, sizeof(told), &fd, fd != -1 ? 1 : 0) == -1)
+	if (fdpass_send(child->table.channel, &sent, sizeof(sent), &fd, fd != -1 ? 1 : 0) == -1)
 		return -1;
-	errno = told.error;
+	errno = sent.error;
 	return trap->must && fd == -1 ? -1 : 0;
 }
 

@@ -106,7 +106,7 @@ static unsigned signal_below(pid_t pid, int signal, bool all)
 	pid_t tree[TREE];
 	size_t count = process_tree(pid, tree, TREE);
 	uint64_t parent; /* from a file of /proc that does not block on the process' locks */
-	unsigned told = 0;
+	unsigned signalled = 0;
 
 	for (size_t i = 1; i < count; i++) {
 		scoped_fd fd = pidfd_of(tree[i]);
@@ -114,9 +114,9 @@ static unsigned signal_below(pid_t pid, int signal, bool all)
 		if (fd != -1 && process_status(tree[i], "PPid:", 10, &parent) == 0 &&
 			is_among(tree, all ? i : 1, (pid_t)parent) && !pidfd_has_ended(fd) &&
 			pidfd_signal(fd, signal) == 0)
-			told++;
+			signalled++;
 	}
-	return told;
+	return signalled;
 }
 
 void leftovers_kill_below(const struct child *child, pid_t pid, int pidfd)
@@ -130,17 +130,17 @@ void leftovers_kill_below(const struct child *child, pid_t pid, int pidfd)
 /* A shell runs its trap only when its child has ended, so the child needs the signal, too. */
 static void signal_below_shell(struct child *child)
 {
-	unsigned told = signal_below(child->pid, child->life.stopped_by, false);
+	unsigned signalled = signal_below(child->pid, child->life.stopped_by, false);
 	char name[16];
 
-	if (told > 0)
+	if (signalled > 0)
 		log_worker(child, LOG_NOTE,
 			"the shell (process %d) has not ended by %s: "
 			"the process%s below it get%s the signal now, at half "
 			"of the time; 'exec' before the last command of the "
 			"script avoids that",
 			(int)child->pid, text_signal_name(name, child->life.stopped_by),
-			told == 1 ? "" : "es", told == 1 ? "s" : "");
+			signalled == 1 ? "" : "es", signalled == 1 ? "s" : "");
 }
 
 static void on_half_time(struct ev_loop *loop, ev_timer *timer, int revents)

@@ -76,7 +76,7 @@ TEST(no_member_is_forgotten)
 		GAP(cluster, due),                      /* by slot */
 		GAP(cluster, line),                     /* slot.waits */
 		GAP(cluster, places), GAP(cluster, released), GAP(cluster, spares), /* counted */
-		GAP(cluster, told_to_wait), GAP(cluster, out), GAP(cluster, waiting.settings),
+		GAP(cluster, slot_waits), GAP(cluster, out), GAP(cluster, waiting.settings),
 		GAP(cluster, generations), GAP(cluster, surprises), /* may be told once more */
 	};
 	static const struct gap generation[] = {
