@@ -106,6 +106,8 @@ struct part {
 	void (*ended)(struct service *service);
 	/* Settings that need no rollout are in force. */
 	void (*settings)(struct service *service);
+	/* A reload is over that has not failed, whatever it has changed. */
+	void (*reloaded)(struct service *service);
 	/* A reload has given the cluster another name. */
 	void (*renamed)(struct service *service, const char *old);
 	/* Write this room's members of a status: into the cluster's object; and into the worker's,
@@ -142,10 +144,10 @@ struct part {
 	 * done, or has failed, and `text` says more. */
 	void (*upgrade)(struct supervisor *sup, enum upgrade_step step, const char *text);
 	/* A reload is about to put these settings in force: open what they need.  -1 and `err`: the
-	 * reload fails.  `reloaded` follows in both cases. */
-	int (*reload)(struct supervisor *sup, const struct settings *settings, struct error *err);
-	/* A reload has changed what `result` says; or it has `failed`, and nothing has changed. */
-	void (*reloaded)(struct supervisor *sup, struct reload_result *result, bool failed);
+	 * reload fails.  Without settings: the reload is over, and `result` says what it has changed,
+	 * or that it has failed and nothing has changed. */
+	int (*reload)(struct supervisor *sup, const struct settings *settings,
+		struct reload_result *result, struct error *err);
 
 	/* What has to do with the logger. */
 	void (*logger)(struct supervisor *sup, enum logger_step step, struct service *service,

@@ -893,5 +893,5 @@ const struct part control_part = {
 	.go_on = control_on_go_on,
 	.end = control_on_end,
 	.upgrade = control_on_upgrade,
-	.reloaded = control_on_reloaded,
+	.reload = control_on_reload,
 };

@@ -580,14 +580,14 @@ static int do_reload(struct client *c, const struct target *t, struct error *err
 	return UNDER_WAY;
 }
 
-static void tell_reloaded(struct client *c, struct reload_result *result, bool failed)
+static void tell_reloaded(struct client *c, struct reload_result *result)
 {
 	const char *text = buffer_text(&result->text);
 
 	if (text == NULL)
 		text = "out of memory";
 	c->expects_reload = c->failed = false;
-	if (failed) {
+	if (result->failed) {
 		client_error(c, result->bad_config ? CONTROL_BAD_CONFIG : CONTROL_FAILED, text);
 		return;
 	}
@@ -597,11 +597,15 @@ static void tell_reloaded(struct client *c, struct reload_result *result, bool f
 	wait_or_finish(c);
 }
 
-void control_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)
+int control_on_reload(struct supervisor *sup, const struct settings *settings,
+	struct reload_result *result, struct error *err)
 {
-	for (struct client *c = clients_first(sup); c != NULL; c = c->next)
+	(void)settings;
+	(void)err;
+	for (struct client *c = clients_first(sup); result != NULL && c != NULL; c = c->next)
 		if (c->expects_reload)
-			tell_reloaded(c, result, failed);
+			tell_reloaded(c, result);
+	return 0;
 }
 
 static int do_upgrade(struct client *c, const struct target *t, struct error *err)

@@ -16,8 +16,8 @@ void request_look(struct client *c);
 void requests_upgraded(struct supervisor *sup, const char *text, bool failed);
 /* A reload is over: clients that have asked for it get its mistakes, or wait for the
  * changes that it has begun. */
-struct reload_result;
-void control_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed);
+int control_on_reload(struct supervisor *sup, const struct settings *settings,
+	struct reload_result *result, struct error *err);
 /* Answer with c->outcome. */
 void request_finish(struct client *c);
 

@@ -402,16 +402,9 @@ static void fallback_on_report(struct service *s, const struct report *r)
 	look_soon(s->sup, s->outage.answered && is_out(s) ? AGAIN_LEAST : 0);
 }
 
-static void fallback_on_settings(struct service *s)
+static void fallback_on_reloaded(struct service *s)
 {
 	look_soon(s->sup, 0);
-}
-
-static void fallback_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)
-{
-	(void)result;
-	(void)failed;
-	look_soon(sup, 0);
 }
 
 static void fallback_on_go_on(struct supervisor *sup)
@@ -482,8 +475,7 @@ static void fallback_on_status(struct json_writer *w, const struct service *s)
 const struct part fallback_part = {
 	.name = "fallback",
 	.report = fallback_on_report,
-	.adopted = fallback_on_settings,
-	.settings = fallback_on_settings,
+	.adopted = fallback_on_reloaded,
 	.status = fallback_on_status,
 	.drop = fallback_on_drop,
 	.let_go = fallback_on_let_go,

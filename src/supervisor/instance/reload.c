@@ -224,7 +224,8 @@ static int open_new(struct supervisor *sup, struct plan *plan, struct error *err
 			return error_wrap(err, "cluster '%s'", c->new->name);
 	}
 	for (const struct part *const *part = parts; *part != NULL; part++)
-		if ((*part)->reload != NULL && (*part)->reload(sup, plan->settings, err) == -1)
+		if ((*part)->reload != NULL &&
+			(*part)->reload(sup, plan->settings, NULL, err) == -1)
 			return -1;
 	return 0;
 }
@@ -427,10 +428,14 @@ static void on_read(
 		mistakes = "nclust is stopping";
 	}
 	got = reload_run(sup, settings, mistakes, restart, drops_ports, &result);
+	result.failed = got == -1;
 	result.bad_config = bad;
-	for (size_t i = 0; i < sup->service_count; i++)
+	for (size_t i = 0; i < sup->service_count; i++) {
 		renew_look(sup->services[i]);
-	PARTS(reloaded, sup, &result, got == -1);
+		if (got == 0)
+			PARTS(reloaded, sup->services[i]);
+	}
+	PARTS(reload, sup, NULL, &result, NULL);
 	reload_result_fini(&result);
 }
 

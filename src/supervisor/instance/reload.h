@@ -7,13 +7,9 @@
 /* Reload: first read and check everything and open what is new; only then change
  * anything.  If a step fails, all stays unchanged.  The change that a reload
  * begins in a cluster is in the service's stage.awaited. */
-struct reload_result {
-	struct buffer text; /* on failure: the mistakes in lines; else a sentence on the changes */
-	bool bad_config;    /* the file has mistakes */
-};
 
 /* Begin a reload: the configuration is read (reread.h), then reload_run() is called,
- * and `reloaded` of the parts.  `restart`: also roll clusters that have not changed;
+ * and the hooks `reloaded` and `reload`.  `restart`: also roll clusters that have not changed;
  * `drops_ports`: new workers may listen on fewer addresses than the old ones.  -1
  * and `err`: it did not begin. */
 int reload_begin(struct supervisor *sup, bool restart, bool drops_ports, struct error *err);

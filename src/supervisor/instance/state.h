@@ -2,6 +2,7 @@
 #ifndef SUPERVISOR_INSTANCE_STATE_H
 #define SUPERVISOR_INSTANCE_STATE_H
 
+#include "base/buffer.h"
 #include "base/nsec.h"
 
 #include <ev.h>
@@ -29,6 +30,13 @@ struct instance {
 	ev_timer last_orders; /* the timer for ending strays */
 	ev_timer stop_waits;  /* reports what a stop waits for (stop_report.h) */
 	nsec_t stop_since;    /* when that stop began */
+};
+
+/* What a reload has come to. */
+struct reload_result {
+	struct buffer text; /* on failure: the mistakes in lines; else a sentence on the changes */
+	bool failed;
+	bool bad_config; /* the file has mistakes */
 };
 
 /* The change that the last reload has begun in a cluster. */

@@ -445,11 +445,9 @@ static void limits_on_adopt(struct child *child, struct kept *kept)
 	limits_on_resumed(child);
 }
 
-static void limits_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)
+static void limits_on_reloaded(struct service *service)
 {
-	(void)result;
-	for (size_t i = 0; i < sup->service_count && !failed; i++)
-		once_forget(sup->services[i]->said, ONCE_LIMITS);
+	once_forget(service->said, ONCE_LIMITS);
 }
 
 static void limits_on_drop(struct service *service)

@@ -110,18 +110,13 @@ static void send_routes(struct service *service)
 	service->routed.logger = sup->logger.life.started;
 }
 
-/* Before a worker's pipe is handed over, which may be the first one. */
+/* Also before a worker's pipe is handed over, which may be the first one. */
 static void look_at_routes(struct service *service)
 {
 	if (service->routed.logger != service->sup->logger.life.started)
 		forget_told(service);
 	if (service->routed.settings != cluster_settings(service->core))
 		send_routes(service);
-}
-
-static void logs_on_settings(struct service *service)
-{
-	send_routes(service);
 }
 
 static void send_reopen(struct service *service, const char *old)
@@ -180,13 +175,6 @@ static void logs_on_go_on(struct supervisor *sup)
 		send_routes(sup->services[i]);
 }
 
-static void logs_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)
-{
-	(void)result;
-	for (size_t i = 0; !failed && i < sup->service_count; i++)
-		look_at_routes(sup->services[i]);
-}
-
 static void logs_on_end(struct supervisor *sup)
 {
 	opener_finish(sup, LAST_MOMENT);
@@ -196,11 +184,10 @@ static void logs_on_end(struct supervisor *sup)
 const struct part logs_part = {
 	.name = "logs",
 	.logger = logs_on_logger,
-	.settings = logs_on_settings,
 	.renamed = logs_on_renamed,
 	.adopted = logs_on_adopted,
 	.drop = logs_on_drop,
 	.go_on = logs_on_go_on,
-	.reloaded = logs_on_reloaded,
+	.reloaded = look_at_routes,
 	.end = logs_on_end,
 };

@@ -411,7 +411,7 @@ void broker_on_drop(struct service *s)
 }
 
 /* Compares the process that the settings need with the one that runs. */
-static void compare_setup(struct service *s)
+void broker_on_reloaded(struct service *s)
 {
 	char *setup = make_setup(s);
 	struct broker *b = s->broker;
@@ -436,7 +436,7 @@ static void compare_setup(struct service *s)
 void brokers_begin(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
-		compare_setup(sup->services[i]);
+		broker_on_reloaded(sup->services[i]);
 }
 
 /* ---- hooks ---- */
@@ -460,13 +460,6 @@ void broker_on_go_on(struct supervisor *sup)
 			flush_broker(b);
 		}
 	}
-	brokers_begin(sup);
-}
-
-void broker_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)
-{
-	(void)result;
-	(void)failed;
 	brokers_begin(sup);
 }
 

@@ -18,7 +18,6 @@
  * drops lines that are no messages, and spends half of a CPU at most on reading.
  */
 struct json_writer;
-struct reload_result;
 
 struct broker {
 	struct service *service;
@@ -58,7 +57,7 @@ void broker_send(
 
 /* The hooks of messages_part. */
 void broker_on_go_on(struct supervisor *sup);
-void broker_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed);
+void broker_on_reloaded(struct service *service);
 void broker_on_end(struct supervisor *sup);
 void broker_on_drop(struct service *service);
 void broker_on_status(struct json_writer *w, const struct service *service);

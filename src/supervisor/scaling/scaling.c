@@ -452,13 +452,14 @@ void scaling_limits(struct supervisor *sup)
 		begin_scaling(sup->services[i]);
 }
 
-static void scaling_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)
+static int scaling_on_reload(struct supervisor *sup, const struct settings *settings,
+	struct reload_result *result, struct error *err)
 {
-	(void)result;
-	if (failed)
-		return;
-	cpus_begin(sup);
-	scaling_limits(sup);
+	(void)settings;
+	(void)err;
+	if (result != NULL && !result->failed)
+		cpus_begin(sup);
+	return 0;
 }
 
 static void scaling_on_go_on(struct supervisor *sup)
@@ -548,7 +549,8 @@ const struct part scaling_part = {
 	.drop = scaling_on_drop,
 	.let_go = scaling_on_let_go,
 	.go_on = scaling_on_go_on,
-	.reloaded = scaling_on_reloaded,
+	.reloaded = begin_scaling,
+	.reload = scaling_on_reload,
 	.end = scaling_on_end,
 };
 

@@ -246,7 +246,7 @@ static void watch_on_drop(struct service *s)
 }
 
 /* Watch the patterns of the settings, or nothing. */
-static void watch_on_settings(struct service *s)
+static void watch_on_reloaded(struct service *s)
 {
 	const struct strings *wanted = &cluster_next_settings(s->core)->watch;
 	struct watching *w = s->watching;
@@ -283,7 +283,7 @@ bool watch_is_due(const struct service *s)
 void watch_begin(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
-		watch_on_settings(sup->services[i]);
+		watch_on_reloaded(sup->services[i]);
 }
 
 /* ---- hooks ---- */
@@ -296,13 +296,6 @@ static void watch_on_report(struct service *s, const struct report *r)
 		(r->kind == REPORT_ROLLOUT_DONE || r->kind == REPORT_ROLLOUT_FAILED ||
 			r->kind == REPORT_ROLLOUT_SUPERSEDED))
 		timer_arm(s->sup->loop, &w->again, 0); /* not within the report */
-}
-
-static void watch_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)
-{
-	(void)result;
-	(void)failed;
-	watch_begin(sup);
 }
 
 static void watch_on_end(struct supervisor *sup)
@@ -323,7 +316,6 @@ static void watch_on_upgrade(struct supervisor *sup, enum upgrade_step step, con
 const struct part watch_part = {
 	.name = "watch",
 	.report = watch_on_report,
-	.settings = watch_on_settings,
 	.drop = watch_on_drop,
 	.go_on = watch_begin,
 	.reloaded = watch_on_reloaded,

@@ -351,7 +351,8 @@ static int prepare_move(const struct address *old, const struct address *new, co
 		key);
 }
 
-static int web_on_reload(struct supervisor *sup, const struct settings *settings, struct error *err)
+static int prepare_change(
+	struct supervisor *sup, const struct settings *settings, struct error *err)
 {
 	const struct settings *old = sup->settings;
 	struct web_change *change = calloc(1, sizeof(*change));
@@ -391,19 +392,22 @@ static void commit_change(struct supervisor *sup, struct web_change *change)
 	start_again(sup);
 }
 
-static void web_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)
+static int web_on_reload(struct supervisor *sup, const struct settings *settings,
+	struct reload_result *result, struct error *err)
 {
 	struct web_change *change = sup->web.change;
 
-	(void)result;
+	if (settings != NULL)
+		return prepare_change(sup, settings, err);
 	sup->web.change = NULL;
-	if (change != NULL && !failed)
+	if (change != NULL && !result->failed)
 		commit_change(sup, change);
 	if (change != NULL) {
 		socket_drop(&change->http.socket);
 		socket_drop(&change->agent.socket);
 	}
 	free(change);
+	return 0;
 }
 
 const struct part web_part = {
@@ -411,5 +415,4 @@ const struct part web_part = {
 	.go_on = web_on_go_on,
 	.end = web_on_end,
 	.reload = web_on_reload,
-	.reloaded = web_on_reloaded,
 };
