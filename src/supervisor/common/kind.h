@@ -7,8 +7,8 @@
 /*
  * The kind of a cluster says who fills its slots.  Usually the core does, with a worker in each
  * slot (slots.c).  With `accept = yes` a worker serves one connection, and the room accept fills
- * the slots; the core only knows whether the cluster runs.  `begin`, `check`, `stop` and `adopt`
- * may be NULL.
+ * the slots; the core only knows whether the cluster runs.  `begin`, `check`, `stop`, `adopt`
+ * and `ended` may be NULL.
  */
 struct json_writer;
 
@@ -48,7 +48,7 @@ struct worker_kind {
 	void (*stop)(struct service *service, bool at_once);
 	/* A worker of an earlier nclust, which was started at `born`, was taken over. */
 	void (*adopt)(struct child *child, nsec_t born);
-	/* A worker has ended, and its child is gone. */
+	/* A worker has ended, and its child is gone; NULL: the core is told. */
 	void (*ended)(struct service *service, struct event *event);
 	/* A worker could not be started: `text` says why; `permanent`: no worker ever can. */
 	void (*explain)(struct service *service, const char *text, bool permanent);

@@ -569,7 +569,10 @@ static void report_exit(struct child *child, const struct ending *ending)
 		if (service->children[child->slot][i] == child)
 			service->children[child->slot][i] = NULL;
 	child_release(child); /* before the core is told, which may spawn a successor */
-	service->kind->ended(service, &event);
+	if (service->kind->ended != NULL)
+		service->kind->ended(service, &event);
+	else
+		service_tell(service, &event);
 }
 
 void child_all_exited(struct child *child)

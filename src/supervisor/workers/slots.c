@@ -50,7 +50,6 @@ const struct worker_kind slots_kind = {
 	.view_slot = slots_view,
 	.next_in_turn = slots_next,
 	.scale = slots_scale,
-	.ended = service_tell,
 	.explain = slots_explain,
 };
 
