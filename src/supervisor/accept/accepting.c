@@ -357,11 +357,11 @@ static void open_listeners(struct accepting *a)
 	accepting_look(a);
 }
 
-static void accept_on_settings(struct service *service)
+static void accept_on_reloaded(struct service *service)
 {
 	struct accepting *a = service->accepting;
 
-	if (a != NULL && a->open)
+	if (a != NULL && a->open && service->stage.live)
 		open_listeners(a);
 }
 
@@ -556,7 +556,7 @@ static void accept_on_go_on(struct supervisor *sup)
 const struct part accept_part = {
 	.name = "accept",
 	.report = accept_on_report,
-	.settings = accept_on_settings,
+	.reloaded = accept_on_reloaded,
 	.drop = accept_on_drop,
 	.kind = &accept_kind,
 	.go_on = accept_on_go_on,

@@ -19,7 +19,6 @@ struct channel_speaker;
 struct holding;
 struct json_writer;
 struct logwire_packet;
-struct reload_result;
 struct worker_kind;
 
 struct kept {
@@ -104,9 +103,7 @@ struct part {
 	void (*choose)(struct service *service);
 	/* All workers have ended, for good or until the next restart. */
 	void (*ended)(struct service *service);
-	/* Settings that need no rollout are in force. */
-	void (*settings)(struct service *service);
-	/* A reload is over that has not failed, whatever it has changed. */
+	/* A reload is over that has not failed, whatever it has changed (stage.live). */
 	void (*reloaded)(struct service *service);
 	/* A reload has given the cluster another name. */
 	void (*renamed)(struct service *service, const char *old);

@@ -689,9 +689,9 @@ void steer_on_adopted(struct service *service)
 
 /* ---- what is known of it ---- */
 
-void steer_on_settings(struct service *service)
+void steer_on_reloaded(struct service *service)
 {
-	if (service->traffic.steer != NULL)
+	if (service->stage.live && service->traffic.steer != NULL)
 		steer_look(service->traffic.steer);
 }
 

@@ -55,7 +55,7 @@ bool steer_may_stop(const struct child *child);
 void steer_on_adopted(struct service *service);
 
 /* Settings that need no rollout are in force. */
-void steer_on_settings(struct service *service);
+void steer_on_reloaded(struct service *service);
 /* Adds the connections that the worker's own sockets got. */
 void steer_on_given(const struct child *child, struct dealt *to);
 

@@ -236,7 +236,7 @@ static void go_on_with(struct child *child)
 		health_prove(child);
 }
 
-static void health_on_settings(struct service *service)
+static void ask_anew(struct service *service)
 {
 	struct child *child;
 
@@ -246,6 +246,12 @@ static void health_on_settings(struct service *service)
 	begin_askers_from(service, NULL, ASKS_READY);
 }
 
+static void health_on_reloaded(struct service *service)
+{
+	if (service->stage.live)
+		ask_anew(service);
+}
+
 /* Workers were carried through an upgrade, or taken over: asks them again. */
 static void health_on_adopted(struct service *service)
 {
@@ -253,7 +259,7 @@ static void health_on_adopted(struct service *service)
 
 	for_each_child (child, children_of(service))
 		go_on_with(child);
-	health_on_settings(service);
+	ask_anew(service);
 }
 
 static void health_on_gone(struct child *child)
@@ -312,7 +318,7 @@ const struct part health_part = {
 	.gone = health_on_gone,
 	.adopted = health_on_adopted,
 	.report = health_on_report,
-	.settings = health_on_settings,
+	.reloaded = health_on_reloaded,
 	.status = held_on_status,
 	.status_worker = health_on_status_worker,
 	.drop = health_on_drop,

@@ -327,7 +327,7 @@ static void apply_settings(
 	if (!rolls) {
 		event.settings = cluster_settings_ref(c->new);
 		service_tell(s, &event);
-		PARTS(settings, s);
+		s->stage.live = true;
 		return;
 	}
 	if (c->change != CHANGE_NONE)
@@ -346,8 +346,10 @@ static void commit_plan(
 
 	look_at_names(sup, d);
 	rename_tell(&plan->renamed);
-	for (size_t i = 0; i < sup->service_count; i++)
+	for (size_t i = 0; i < sup->service_count; i++) {
 		sup->services[i]->stage.awaited = AWAITED_NOTHING;
+		sup->services[i]->stage.live = false;
+	}
 	for (size_t i = 0; i < d->count; i++)
 		if (d->clusters[i].new == NULL)
 			service_named(sup, d->clusters[i].old->name)->stage.stop_asked = true;

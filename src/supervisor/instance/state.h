@@ -59,6 +59,7 @@ struct stage {
 	bool ended;
 	int status; /* of ACTION_ENDED */
 	enum awaited awaited;
+	bool live; /* the last reload has put settings in force that need no rollout */
 };
 
 #endif

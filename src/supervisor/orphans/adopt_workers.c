@@ -265,11 +265,11 @@ int adopt_cluster(struct service *service, struct error *err)
 		c = previous_cluster(sup->orphans.previous, service->name);
 	if (c == NULL) {
 		service->kept.number = ++sup->orphans.last_number;
-		orphans_on_settings(service);
+		orphans_keep_anchor(service);
 		return 0;
 	}
 	service->kept.number = c->number;
-	orphans_on_settings(service);
+	orphans_keep_anchor(service);
 	service->traffic.uneven = (struct uneven){
 		.generation = c->uneven_since,
 		.slot = c->uneven_slot,

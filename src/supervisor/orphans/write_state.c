@@ -310,11 +310,11 @@ static void orphans_on_report(struct service *service, const struct report *r)
 		note_phase(service, r, STATE_STOPPING);
 		break;
 	case REPORT_ALL_READY:
-		orphans_on_settings(service);
+		orphans_keep_anchor(service);
 		service->sup->orphans.settled = true;
 		break;
 	case REPORT_ROLLOUT_DONE:
-		orphans_on_settings(service);
+		orphans_keep_anchor(service);
 		service->sup->orphans.changed = true;
 		break;
 	case REPORT_SCALED:
@@ -328,7 +328,7 @@ static void orphans_on_report(struct service *service, const struct report *r)
 	}
 }
 
-void orphans_on_settings(struct service *service)
+void orphans_keep_anchor(struct service *service)
 {
 	struct state_entry *anchor = service->kept.anchor;
 	struct statefile *file = &service->sup->orphans.file;
@@ -446,7 +446,7 @@ static void orphans_on_go_on(struct supervisor *sup)
 	for_each_child (child, children_of_all(sup))
 		make_entry(child);
 	for (size_t i = 0; i < sup->service_count; i++)
-		orphans_on_settings(sup->services[i]);
+		orphans_keep_anchor(sup->services[i]);
 	state_past_fini(&past);
 	sup->orphans.changed = true;
 	keeper_greet(sup, true);
@@ -508,7 +508,7 @@ const struct part orphans_part = {
 	.born = orphans_on_born,
 	.gone = orphans_on_gone,
 	.report = orphans_on_report,
-	.settings = orphans_on_settings,
+	.reloaded = orphans_keep_anchor,
 	.drop = orphans_forget,
 	.left_over = orphans_on_left_over,
 	.let_go = orphans_on_let_go,

@@ -181,8 +181,9 @@ static const struct gap service_gaps[] = {
 	NOT(service, life.paths_look),                            /* begun anew */
 	NOT(service, life.paths_pause), NOT(service, life.begun), /* for -d, whose start is over */
 	NOT(service, life.whole_at),                              /* begun anew */
-	NOT(service, life.spawn_hung), NOT(service, life.spawn_works),        /* tried anew */
-	NOT(service, outcome.text), NOT(service, stage.awaited),              /* of a moment */
+	NOT(service, life.spawn_hung), NOT(service, life.spawn_works), /* tried anew */
+	NOT(service, outcome.text), NOT(service, stage.awaited),
+	NOT(service, stage.live),                                             /* of a moment */
 	NOT(service, trouble), NOT(service, scaling), NOT(service, watching), /* begun anew */
 	NOT(service, outage.number),                          /* of the process that has ended */
 	NOT(service, outage.order),                           /* so too */
