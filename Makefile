@@ -130,48 +130,7 @@ all: nclust ## the program, ./nclust (this is the default)
 nclust: $(B)/nclust
 	$(if $(filter plain,$(V)),cp $< $@.new && mv -f $@.new $@,@:)
 
-# What a supervisor runs once all is well stands together, apart from what it does
-# at its start or seldom, and from what the verbs do: a page that it does not
-# touch is no memory of its.  The kernel maps 64 KiB around each that it touches, so
-# that what a turn without events runs comes first, and what the logger shares.
-EACH_TURN := main base/buffer base/error base/log base/text core/canary \
-	core/cluster core/heap os/clock os/memory \
-	$(addprefix supervisor/,supervisor workers/service instance/lifecycle \
-	orphans/write_state control/clients workers/strays)
-SELDOM := config/% logger/% cli/% web/% nats/% protocol/natswire% core/image% core/adopt% \
-	core/rollout_request% protocol/orphan_state% protocol/eventkind% protocol/handover% \
-	protocol/exposition% protocol/httpanswer% protocol/httpstatus% \
-	protocol/jsonvalue% protocol/lineup% base/glob% protocol/logline% \
-	protocol/nodeipc% base/terminal% \
-	$(addprefix os/,affinity% cgroup% privilege% sandbox% sealed% \
-	look/waits_for_client% look/connections% watchtree% look/other_end% look/remote% \
-	look/why_alive% \
-	cgroup_tree% place/rundir% place/sharedmem% \
-	socket/peer% socket/reuseport% socket/socket_as% socket/socket_birth% \
-	socket/socket_unix% spawn/seccomp% spawn/spawn_explain%) \
-	$(addprefix supervisor/,resume% accept/% messages/% hooks/% node/% \
-	upgrade/% common/carr% common/daemon% common/counters% common/variant% \
-	control/ask% control/carry% control/events% control/showlogs% drain/drain% drain/host% drain/thaw% health/aim% \
-	health/away% health/carry% health/check% health/hang% health/prove% \
-	health/reach% health/recycle% health/sight% health/stall% health/volley% \
-	logs/% leader/% scaling/% control/census% limits/% instance/leave% instance/reload% instance/rename% \
-	intercept/replace_socket% intercept/takeover% \
-	sockets/segment% workers/budget% workers/carry% workers/nodecommand% \
-	web/% watch/% instance/command% workers/recipe% workers/capture% workers/slotlog% workers/use%)
-# A file that has moved would be ordered as if nobody had thought of it.
-$(foreach p,$(EACH_TURN) $(SELDOM),$(if $(filter $(p),$(SOURCES:src/%.c=%)),,\
-	$(error nothing in src is called '$(p)': mend EACH_TURN or SELDOM)))
-APART := $(filter $(addprefix $(B)/src/,$(SELDOM)),$(OBJECTS))
-FIRST := $(EACH_TURN:%=$(B)/src/%.o)
-ORDERED := $(FIRST) $(filter-out $(FIRST) $(APART),$(OBJECTS)) $(APART)
-
-# What runs for a moment, or once in a while, is small rather than fast; but for what
-# passes on what workers write or ask.
-OFTEN := $(addprefix $(B)/src/,logger/% nats/% $(addprefix supervisor/,accept/% \
-	intercept/% messages/% node/%))
-$(filter-out $(OFTEN),$(APART)): CFLAGS += -Oz
-
-$(B)/nclust: $(ORDERED)
+$(B)/nclust: $(OBJECTS)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(B)/describe: $(B)/tools/describe.o $(ARCHIVE)
