@@ -279,6 +279,11 @@ static void open_cluster(struct cluster_settings *s)
 	ck_assert_ptr_nonnull(service_new(&room, s, &set, segment));
 }
 
+static void hear_nothing(struct child *child)
+{
+	(void)child;
+}
+
 void room_begin(const char *ini)
 {
 	struct reading r = read_text(ini);
@@ -293,6 +298,7 @@ void room_begin(const char *ini)
 	ck_assert_int_ne(log_fd, -1);
 	log_to(log_fd, "", LOG_DEBUG);
 	supervisor_blank(&room, 0, NULL);
+	room.childset.hear[CHILD_EXIT] = room.childset.hear[CHILD_NOTIFY] = hear_nothing;
 	room_simplify(r.s);
 	room.settings = r.s;
 	room.launch.cpus = 2;

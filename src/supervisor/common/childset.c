@@ -2,20 +2,19 @@
 #include "supervisor/common/childset.h"
 #include "base/turn.h"
 
-#include "supervisor/common/part.h"
 #include "supervisor/common/timer.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
 
-static void call_readable(const struct epoll_event *event)
+static void hear(const struct childset *all, const struct epoll_event *event)
 {
 	unsigned which = (uintptr_t)event->data.ptr % _Alignof(struct child);
 	struct child *child = (void *)((char *)event->data.ptr - which);
 
 	/* The worker may have ended in this turn, and its struct may be free. */
 	if (child->service != NULL)
-		PARTS(readable, child, (enum child_fd)which);
+		all->hear[which](child);
 }
 
 static void on_wake(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -30,7 +29,7 @@ static void on_wake(struct ev_loop *loop, ev_io *watcher, int revents)
 	eventset_take(set);
 	count = epoll_wait(set->set, events, TURN_ITEMS, 0);
 	for (int i = 0; i < count; i++)
-		call_readable(&events[i]);
+		hear(&sup->childset, &events[i]);
 	eventset_arm(set);
 }
 

@@ -2,7 +2,6 @@
 #ifndef SUPERVISOR_PART_H
 #define SUPERVISOR_PART_H
 
-#include "supervisor/common/childset.h"
 #include "supervisor/common/state.h"
 
 /*
@@ -64,9 +63,6 @@ struct part {
 	int (*prepare)(struct child *child, struct birth *birth, struct error *err);
 	/* The worker runs, and is in its slot. */
 	void (*born)(struct child *child, struct birth *birth);
-	/* A descriptor of the worker may be readable (childset.h).  Only the room that watches
-	 * descriptor `which` may look at the child, because it may be released already. */
-	void (*readable)(struct child *child, enum child_fd which);
 	/* After an upgrade: watch the worker again. */
 	void (*resumed)(struct child *child);
 	/* What the worker does with a listener. */

@@ -163,9 +163,17 @@ struct service {
 
 #define PID_BUCKETS_MIN 64
 
-/* The descriptors of workers that nclust watches (childset.h). */
+/* The descriptors by which nclust hears of workers, in an epoll set of their own (os/eventset.h),
+ * because libev would need some 70 bytes for each (childset.h). */
+enum child_fd {     /* stored in the low bits of a pointer to struct child */
+	CHILD_EXIT, /* the worker's pidfd */
+	CHILD_NOTIFY,
+	CHILD_TRAP, /* EPOLLONESHOT, because the call must be answered before the next event */
+	CHILD_FDS,
+};
 struct childset {
 	struct eventset set;
+	void (*hear[CHILD_FDS])(struct child *child);
 	ev_io wake;
 	struct again again;
 };

@@ -7,6 +7,7 @@
 #include "os/clock.h"
 #include "os/privilege.h"
 #include "os/look/remote.h"
+#include "supervisor/common/childset.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/learned.h"
@@ -296,13 +297,12 @@ static struct trapped_call *receive_call(struct child *child)
 	return NULL;
 }
 
-static void intercept_on_readable(struct child *child, enum child_fd which)
+void intercept_hear(struct child *child)
 {
-	struct intercept *in;
+	struct intercept *in = &child->service->sup->intercept;
 
-	if (which != CHILD_TRAP || child->trap.call != NULL)
+	if (child->trap.call != NULL)
 		return;
-	in = &child->service->sup->intercept;
 	child->trap.call = receive_call(child);
 	if (child->trap.call == NULL) {
 		if (!child_has_left_trap(child))
@@ -441,7 +441,6 @@ static void intercept_on_go_on(struct supervisor *sup)
 
 const struct part intercept_part = {
 	.name = "intercept",
-	.readable = intercept_on_readable,
 	.prepare = intercept_on_prepare,
 	.born = intercept_on_born,
 	.resumed = intercept_on_resumed,

@@ -29,6 +29,8 @@ bool intercept_is_due(struct child *child, nsec_t by);
 /* The worker's socket cannot be taken over: warns, once for a cluster. */
 void intercept_warn_refused(struct child *child, int error);
 
+/* The worker's trap is readable. */
+void intercept_hear(struct child *child);
 void intercept_init(struct supervisor *sup);
 void intercept_fini(struct supervisor *sup);
 

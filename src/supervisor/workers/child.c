@@ -9,6 +9,7 @@
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/spawn/spawn.h"
+#include "supervisor/common/childset.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/news.h"
@@ -55,7 +56,7 @@ static struct child **place_in_slot(struct service *service, uint32_t slot)
 
 /* Stop after TURN_SPAN of a turn, because reaping can take up to 100 ms if much of a process'
  * /proc was read; the pidfds of other workers stay readable. */
-static void handle_exit(struct child *child)
+void child_hear_exit(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 	uint64_t serial = child->serial;
@@ -68,14 +69,6 @@ static void handle_exit(struct child *child)
 	if (child->service != NULL && child->serial == serial && pidfd_has_ended(child->pidfd))
 		childset_remove(child, child->pidfd);
 	sup->turn.ends += clock_now() - begun;
-}
-
-static void workers_on_readable(struct child *child, enum child_fd which)
-{
-	if (which == CHILD_EXIT)
-		handle_exit(child);
-	else if (which == CHILD_NOTIFY)
-		readiness_hear(child);
 }
 
 /* If this fails, SIGCHLD reports the end, unless the worker is adopted. */
@@ -750,7 +743,6 @@ void child_on_renewed(struct ev_loop *loop, ev_timer *timer, int revents)
 
 const struct part workers_part = {
 	.name = "workers",
-	.readable = workers_on_readable,
 	.renew = workers_on_renew,
 	.go_on = workers_on_go_on,
 	.end = workers_on_end,

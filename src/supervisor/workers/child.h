@@ -51,6 +51,8 @@ bool child_has_left_trap(const struct child *child);
 /* Was the worker asked to stop? */
 bool child_is_stopping(const struct child *child);
 
+/* The worker's pidfd is readable. */
+void child_hear_exit(struct child *child);
 /* The main process of the worker has ended: reap it, and look for leftovers. */
 void child_main_exited(struct child *child);
 /* No leftovers of the worker live any more: tell the core. */

@@ -11,20 +11,27 @@
 
 static struct child *child;
 static int fd;
-static unsigned heard[CHILD_TRAP + 1];
+static unsigned heard[CHILD_FDS];
 
-static void hears(struct child *of, enum child_fd which)
+static void hear_notify(struct child *of)
 {
 	ck_assert_ptr_eq(of, child);
-	heard[which]++;
+	heard[CHILD_NOTIFY]++;
 }
 
-static const struct part ear = {.name = "ear", .readable = hears};
-ROOM_PARTS(&plain_part, &ear)
+static void hear_trap(struct child *of)
+{
+	ck_assert_ptr_eq(of, child);
+	heard[CHILD_TRAP]++;
+}
+
+ROOM_PARTS(&plain_part)
 
 static void begin(void)
 {
 	room_begin("[cluster:web]\ncommand = /bin/web\nworkers = 1\n");
+	room.childset.hear[CHILD_NOTIFY] = hear_notify;
+	room.childset.hear[CHILD_TRAP] = hear_trap;
 	room_tick(room_cluster("web"));
 	child = room_child(room_cluster("web"), 0);
 	fd = eventfd(1, EFD_CLOEXEC);
