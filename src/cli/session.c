@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "cli/output.h"
 #include "os/place/rundir.h"
 #include "os/place/rundir_place.h"
 
@@ -267,68 +266,4 @@ int session_ask(const struct arguments *a, struct control_request *request, int 
 	}
 	session_close(&s);
 	return status;
-}
-
-/* Progress messages, for a user at a terminal. */
-struct progress {
-	const struct arguments *arguments;
-	bool shown; /* a message was shown */
-	char last[1024];
-};
-
-static int show_progress(json_t *params, void *data)
-{
-	const char *text = json_string_value(json_object_get(params, "text"));
-	const char *level = json_string_value(json_object_get(params, "level"));
-	struct progress *progress = data;
-
-	if (text == NULL || (level != NULL && strcmp(level, "debug") == 0))
-		return 0;
-	(void)output_line(STDERR_FILENO, text, strlen(text));
-	progress->shown =
-		text_copy(progress->last, sizeof(progress->last), text) < sizeof(progress->last);
-	return 0; /* even if a message cannot be shown, the outcome is awaited */
-}
-
-/* The outcome is often the last message, word for word: showing it once is enough. */
-static bool was_shown(const struct progress *progress, const char *text, int fd)
-{
-	return progress->shown && isatty(fd) == 1 && strcmp(progress->last, text) == 0;
-}
-
-/* Show the server's own words of what it did. */
-static int show_result(const struct answer *answer, const struct progress *progress)
-{
-	json_t *result = json_loadb(answer->result, answer->len, JSON_DECODE_ANY, NULL);
-	const char *text = json_string_value(json_object_get(result, "text"));
-	int got = 0;
-
-	if (text != NULL && !was_shown(progress, text, STDOUT_FILENO))
-		got = output_lines(STDOUT_FILENO, text, strlen(text));
-	json_decref(result);
-	return got;
-}
-
-static int finish_request(const struct answer *answer, void *data)
-{
-	const struct progress *progress = data;
-	int got;
-
-	if (answer->code != 0)
-		return was_shown(progress, answer->message, STDERR_FILENO)
-			? control_exit_status(answer->code)
-			: output_refusal(answer);
-	if (arguments_has(progress->arguments, OPTION_JSON))
-		got = output_json(STDOUT_FILENO, answer->result, answer->len);
-	else
-		got = show_result(answer, progress);
-	return got == 0 ? 0 : 1;
-}
-
-int session_request(const struct arguments *a, struct control_request *request)
-{
-	struct progress progress = {.arguments = a};
-
-	return session_ask(a, request, -1, isatty(STDERR_FILENO) == 1 ? show_progress : NULL,
-		finish_request, &progress);
 }

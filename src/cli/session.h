@@ -38,7 +38,4 @@ typedef int session_show(const struct answer *answer, void *data);
 int session_ask(const struct arguments *a, struct control_request *request, int reader,
 	client_event *on_event, session_show *show, void *data);
 
-/* The same, with progress for a terminal; the answer is written as the options say. */
-int session_request(const struct arguments *a, struct control_request *request);
-
 #endif
