@@ -217,7 +217,7 @@ $(PLAIN_VARIANTS): tests/fixtures/plain.c tests/fixtures/fixture.h
 
 # One whose time is what a test says.
 VARIANTS += $(B)/variants/nclust-clock
-$(B)/variants/nclust-clock: $(ORDERED) $(B)/tests/variants/clock.o
+$(B)/variants/nclust-clock: $(OBJECTS) $(B)/tests/variants/clock.o
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -227,12 +227,12 @@ VARIANT_crash = -DVARIANT_FAULT=FAULT_CHECK_CRASHES
 VARIANT_hang = -DVARIANT_FAULT=FAULT_CHECK_HANGS
 VARIANT_fail = -DVARIANT_FAULT=FAULT_RESTORE_FAILS
 VARIANT_die = -DVARIANT_FAULT=FAULT_TAKEOVER_CRASHES
-$(filter-out %-clock,$(VARIANTS)): $(B)/variants/nclust-%: $(ORDERED)
+$(filter-out %-clock,$(VARIANTS)): $(B)/variants/nclust-%: $(OBJECTS)
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CFLAGS) $(VARIANT_$*) -c -o $@.o \
 		src/supervisor/common/variant.c
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $@.o \
-		$(filter-out %/variant.o,$(ORDERED)) $(LIBS)
+		$(filter-out %/variant.o,$(OBJECTS)) $(LIBS)
 
 build/bench/%: build/plain/tests/bench/%.o
 	@mkdir -p $(@D)
