@@ -42,7 +42,7 @@ static inline char *str_release(char **s)
 
 /* A large array that is filled only as far as it is used: do not let the
  * compiler clear, and so touch, all of it (-ftrivial-auto-var-init). */
-#define untouched __attribute__((uninitialized))
+#define uninitialized __attribute__((uninitialized))
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 

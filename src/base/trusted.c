@@ -163,7 +163,7 @@ static int set_out(struct way *w, const char *path, size_t len, struct error *er
 
 static int follow_link(struct way *w, int link, struct error *err)
 {
-	char target[PATH_MAX] untouched;
+	char target[PATH_MAX] uninitialized;
 	ssize_t len = readlinkat(link, "", target, sizeof(target));
 
 	if (len <= 0 || ++w->links > LINKS_MOST)
@@ -271,7 +271,7 @@ static int find_file(struct way *w, struct error *err)
 
 int trusted_open(const char *path, struct error *err)
 {
-	struct way w untouched;
+	struct way w uninitialized;
 	int fd;
 
 	if (geteuid() != 0) {
@@ -384,7 +384,7 @@ int trusted_enter(int dirfd, const char *name, mode_t mode, const char *path, st
 
 int trusted_directory(const char *path, mode_t mode, struct error *err)
 {
-	struct way w untouched;
+	struct way w uninitialized;
 	int fd = -1;
 
 	if (*path != '/')
@@ -399,7 +399,7 @@ int trusted_directory(const char *path, mode_t mode, struct error *err)
 
 int trusted_way(const char *path, struct error *err)
 {
-	struct way w untouched;
+	struct way w uninitialized;
 	struct stat last = {0};
 	struct stat dir;
 	const char *slash = strrchr(path, '/');

@@ -49,7 +49,7 @@ void client_init(struct client *c)
 {
 	*c = (struct client){.fd = -1, .cancel = -1, .reader = -1, .end = NSEC_NEVER};
 	/* room for a result, and the envelope around it */
-	lineup_init(&c->lines, CONTROL_RESULT_MAX + CONTROL_LINE_MAX);
+	line_reader_init(&c->lines, CONTROL_RESULT_MAX + CONTROL_LINE_MAX);
 	buffer_init(&c->spare, 0);
 }
 
@@ -58,7 +58,7 @@ void client_fini(struct client *c)
 	fd_close(&c->fd);
 	for (size_t i = 0; i < c->passed_count; i++)
 		fd_close(&c->passed[i]);
-	lineup_fini(&c->lines);
+	line_reader_fini(&c->lines);
 	buffer_fini(&c->spare);
 	for (size_t i = 0; i < c->cluster_count; i++)
 		free(c->clusters[i]);
@@ -109,7 +109,7 @@ static int wait_readable(struct client *c, nsec_t deadline, struct error *err)
 
 static ssize_t take_in(struct client *c)
 {
-	struct fdpass_message m untouched;
+	struct fdpass_message m uninitialized;
 	ssize_t n;
 
 	if (!c->takes_passed)
@@ -124,7 +124,7 @@ static ssize_t take_in(struct client *c)
 int client_line(
 	struct client *c, nsec_t deadline, const char **line, size_t *len, struct error *err)
 {
-	while (!lineup_next(&c->lines, line, len)) {
+	while (!line_reader_next(&c->lines, line, len)) {
 		ssize_t n;
 
 		if (c->lines.skipped > 0)
@@ -133,7 +133,7 @@ int client_line(
 			return -1;
 		n = take_in(c);
 		if (n > 0)
-			lineup_begin(&c->lines, c->in, (size_t)n);
+			line_reader_begin(&c->lines, c->in, (size_t)n);
 		else if (n == 0 || errno == ECONNRESET)
 			return 0;
 		else if (errno != EINTR && errno != EAGAIN)

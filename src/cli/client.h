@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/nsec.h"
 #include "protocol/control.h"
-#include "protocol/lineup.h"
+#include "protocol/line_reader.h"
 
 #include <jansson.h>
 #include <stddef.h>
@@ -33,7 +33,7 @@ struct client {
 	int passed[CLIENT_PASSED];
 	size_t passed_count;
 	char in[CONTROL_LINE_MAX]; /* bytes that were read and not yet cut into lines */
-	struct lineup lines;
+	struct line_reader lines;
 	struct buffer spare; /* a result or a refusal, composed anew */
 	char name[65];
 	pid_t pid;

@@ -42,7 +42,7 @@ static enum exam_share find_share(
 /* True when the second copy has a socket at each place of the first, or as many others. */
 static bool compare_copies(struct exam *e, uint64_t worker)
 {
-	struct held second untouched;
+	struct held second uninitialized;
 	bool all = true;
 
 	held_look(&second, e->trial, trial_pid(e->trial, worker));

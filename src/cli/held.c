@@ -283,7 +283,7 @@ static bool look_at_process(void *context, pid_t pid)
 
 void held_look(struct held *held, const struct trial *t, pid_t leader)
 {
-	struct look look untouched;
+	struct look look uninitialized;
 
 	memset(held, 0, sizeof(*held));
 	look.held = held;

@@ -268,8 +268,8 @@ static void note_places(const struct check *k, unsigned slots, struct buffer *al
 		unsigned slot = holder_of(k->s, a) != NULL;
 
 		for (; slot < most && !takes_any_port(a); slot++) {
-			struct address own untouched;
-			struct error err untouched;
+			struct address own uninitialized;
+			struct error err uninitialized;
 
 			if (address_of_slot(&own, a, slot, &err) == -1) {
 				check_fault(k, "listen", "%s", err.text);

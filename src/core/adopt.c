@@ -56,7 +56,7 @@ static struct worker *place_for(struct cluster *c, uint32_t i)
 
 uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 {
-	struct actions untold untouched;
+	struct actions untold uninitialized;
 	struct moment more = {.pid = a->pid};
 	struct generation *g;
 	struct worker *w;

@@ -21,7 +21,7 @@ int natsrole_main(int channel, uid_t user)
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/privilege.h"
-#include "protocol/lineup.h"
+#include "protocol/line_reader.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -99,7 +99,7 @@ struct role {
 	nsec_t broken;                            /* when the last connection was broken; or 0 */
 	nsec_t patience;                          /* how long the missed ones are awaited */
 	bool awaits;                              /* nclust was told that some are awaited */
-	struct lineup lines;
+	struct line_reader lines;
 	char *data;        /* heap, READ_SIZE */
 	struct buffer out; /* for nclust */
 	bool over;         /* the channel is closed */
@@ -318,9 +318,9 @@ static void publish_all(struct role *r)
 	const char *line;
 	size_t len;
 
-	while (lineup_next(&r->lines, &line, &len))
+	while (line_reader_next(&r->lines, &line, &len))
 		if (!publish_line(r, line, len)) {
-			(void)lineup_keep(&r->lines);
+			(void)line_reader_keep(&r->lines);
 			break;
 		}
 	(void)eventfd_write(r->kick, 1);
@@ -358,7 +358,7 @@ static void read_channel(struct role *r)
 		let_end(r);
 		return;
 	}
-	lineup_begin(&r->lines, r->data, (size_t)got);
+	line_reader_begin(&r->lines, r->data, (size_t)got);
 	publish_all(r);
 }
 
@@ -641,7 +641,7 @@ int natsrole_main(int channel, uid_t user)
 	r->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r->data = malloc(READ_SIZE);
 	buffer_init(&r->out, 0);
-	lineup_init(&r->lines, LINE_MOST);
+	line_reader_init(&r->lines, LINE_MOST);
 	if (r->wake == -1 || r->kick == -1 || r->data == NULL)
 		return EX_OSERR;
 	if (!set_up(r) || pthread_create(&watcher, NULL, await_end, r) != 0)

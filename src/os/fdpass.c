@@ -76,7 +76,7 @@ static ssize_t receive_with(int fd, struct msghdr *msg, int flags, struct fdpass
 /* recvmsg(2), with the sender and the descriptors. */
 static ssize_t receive_here(int fd, void *data, size_t size, int flags, struct fdpass_message *m)
 {
-	union control control untouched;
+	union control control uninitialized;
 	struct iovec piece = {.iov_base = data, .iov_len = size};
 	struct msghdr msg = {
 		.msg_iov = &piece,
@@ -298,7 +298,7 @@ static void put_descriptors(
 
 static ssize_t send_with(int fd, const void *data, size_t len, const int *fds, size_t fd_count)
 {
-	union control control untouched;
+	union control control uninitialized;
 	/* sendmsg() does not write to the data */
 	struct iovec piece = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
 	struct msghdr msg = {.msg_iov = &piece, .msg_iovlen = 1};

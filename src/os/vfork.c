@@ -76,7 +76,7 @@ struct vfork_stack {
 };
 
 /* A user for whose sake a child was too late. */
-struct late_user {
+struct slow_user {
 	uid_t uid;
 	nsec_t since; /* 0: the entry is free */
 	nsec_t spent; /* time that such children have cost since then */
@@ -86,7 +86,7 @@ struct late_user {
 static struct {
 	struct vfork_stack *stacks;
 	nsec_t slept; /* vfork_slept() */
-	struct late_user late[LATE_USERS];
+	struct slow_user late[LATE_USERS];
 	bool asked;
 	bool shared;              /* children share our memory; under valgrind they are forks */
 	bool calls;               /* we are in vfork_call(): calls in it need no child */
@@ -366,9 +366,9 @@ nsec_t vfork_slept(void)
 /* ---- patience ---- */
 
 /* The user's entry; else the oldest one, to be reused. */
-static struct late_user *late_user(uid_t uid)
+static struct slow_user *slow_user(uid_t uid)
 {
-	struct late_user *found = &known.late[0];
+	struct slow_user *found = &known.late[0];
 
 	for (size_t i = 0; i < LATE_USERS; i++) {
 		if (known.late[i].since != 0 && known.late[i].uid == uid)
@@ -379,7 +379,7 @@ static struct late_user *late_user(uid_t uid)
 	return found;
 }
 
-static bool is_penalised(const struct late_user *u)
+static bool is_penalised(const struct slow_user *u)
 {
 	return u->since != 0 && clock_now() - u->since < CALL_AGAIN;
 }
@@ -407,7 +407,7 @@ static nsec_t first_patience(void)
 
 nsec_t vfork_patience(uid_t uid)
 {
-	const struct late_user *u = late_user(uid);
+	const struct slow_user *u = slow_user(uid);
 
 	/* VFORK_SOMEBODY stands for many users, so stuck children do not count against it */
 	if (uid != VFORK_SOMEBODY && stuck_of(uid) >= STUCK_OF_ONE)
@@ -419,10 +419,10 @@ nsec_t vfork_patience(uid_t uid)
 
 void vfork_was_late(uid_t uid, nsec_t waited)
 {
-	struct late_user *u = late_user(uid);
+	struct slow_user *u = slow_user(uid);
 
 	if (u->uid != uid || !is_penalised(u))
-		*u = (struct late_user){.uid = uid, .since = clock_now()};
+		*u = (struct slow_user){.uid = uid, .since = clock_now()};
 	u->spent += waited;
 	if (known.last != NULL && known.last->stuck != 0)
 		known.last->blamed = uid;

@@ -37,7 +37,7 @@
  * inherits, or of a descriptor that a guest has sent.  An alarm interrupts the call then. */
 #define BLOCKED_US 5000
 /* How long a guest may take to ask, to read its answer, and to leave. */
-#define ASKING_MAX (5 * SECOND)
+#define PROBING_MAX (5 * SECOND)
 #define READING_MAX (10 * SECOND)
 #define LEAVING_MAX (2 * SECOND)
 /* A guest that is here for so long leaves when another one has no place. */
@@ -296,7 +296,7 @@ static bool has_room(struct responder *r, nsec_t now)
 static nsec_t end_of(const struct guest *g)
 {
 	return g->since +
-		(g->phase == GUEST_ASKS                   ? ASKING_MAX
+		(g->phase == GUEST_ASKS                   ? PROBING_MAX
 				: g->phase == GUEST_READS ? READING_MAX
 							  : LEAVING_MAX);
 }

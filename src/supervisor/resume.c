@@ -275,7 +275,7 @@ static int check_workers(const struct supervisor *sup, struct error *err)
 			struct process_facts facts;
 
 			/* no parent: the worker is just being reaped */
-			if (!c->kept.adopted && process_look(c->pid, &facts) == 0 &&
+			if (!c->saved.adopted && process_look(c->pid, &facts) == 0 &&
 				facts.parent != 0 && facts.parent != getppid())
 				return error_set(err, 0, "worker %d is not its child", (int)c->pid);
 		}

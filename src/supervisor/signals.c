@@ -248,7 +248,7 @@ static bool can_be_watched(int fd)
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct supervisor *sup = watcher->data;
-	struct signalfd_siginfo infos[TURN_ITEMS] untouched;
+	struct signalfd_siginfo infos[TURN_ITEMS] uninitialized;
 	ssize_t got = read(watcher->fd, infos, sizeof(infos));
 	char name[16];
 	bool hup = false;

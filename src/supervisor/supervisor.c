@@ -94,7 +94,7 @@ static void grant_lateness(struct supervisor *sup, nsec_t now)
 	if (sup->turn.armed_for == NSEC_NEVER || now < sup->turn.armed_for + LATE)
 		return;
 	for (size_t i = 0; i < sup->service_count; i++)
-		if (!sup->services[i]->stage.held)
+		if (!sup->services[i]->stage.waits)
 			service_tell(sup->services[i], &event);
 }
 
@@ -350,9 +350,9 @@ static void log_addresses(const struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
 
-		for (size_t k = 0; k < s->held.listeners.count; k++)
+		for (size_t k = 0; k < s->sockets.listeners.count; k++)
 			log_note("%s: listening on %s", s->name,
-				listener_text(s->held.listeners.list[k]));
+				listener_text(s->sockets.listeners.list[k]));
 	}
 }
 
@@ -537,7 +537,7 @@ static void release_names(struct supervisor *sup)
 		accepting_close(sup->services[i]);
 		recipes_free(sup->services[i]);
 		segment_drop(sup->services[i]);
-		listeners_release(&sup->services[i]->held.listeners);
+		listeners_release(&sup->services[i]->sockets.listeners);
 		learned_drop_all(sup->services[i]);
 		orphans_forget(sup->services[i]);
 	}

@@ -61,7 +61,7 @@ static void take_line(struct ask *ask, const char *line, size_t len)
 /* recv(2) with descriptors: one comes with the last line of what is read. */
 static ssize_t receive_some(struct ask *ask, char *data, size_t size)
 {
-	struct fdpass_message m untouched;
+	struct fdpass_message m uninitialized;
 	ssize_t got = fdpass_read(ask->io.fd, data, size, &m);
 
 	if (got > 0 && m.fd_count > 0) {
@@ -76,7 +76,7 @@ static ssize_t receive_some(struct ask *ask, char *data, size_t size)
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct ask *ask = watcher->data;
-	char data[READ_SIZE] untouched;
+	char data[READ_SIZE] uninitialized;
 	ssize_t got = 1;
 
 	(void)revents;
@@ -88,8 +88,8 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 		got = receive_some(ask, data, sizeof(data));
 		if (got <= 0)
 			break;
-		lineup_begin(&ask->lines, data, (size_t)got);
-		while (lineup_next(&ask->lines, &line, &len))
+		line_reader_begin(&ask->lines, data, (size_t)got);
+		while (line_reader_next(&ask->lines, &line, &len))
 			take_line(ask, line, len);
 	}
 	if (ask->under_way && ask->lines.skipped > 0) { /* over 16 MiB */
@@ -104,7 +104,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 void ask_init(struct ask *ask, struct ev_loop *loop, int fd)
 {
 	*ask = (struct ask){.loop = loop, .passed = -1};
-	lineup_init(&ask->lines, CONTROL_RESULT_MAX);
+	line_reader_init(&ask->lines, CONTROL_RESULT_MAX);
 	ev_io_init(&ask->io, on_readable, fd, EV_READ);
 	ask->io.data = ask;
 	ev_io_start(loop, &ask->io);
@@ -113,7 +113,7 @@ void ask_init(struct ask *ask, struct ev_loop *loop, int fd)
 void ask_fini(struct ask *ask)
 {
 	ev_io_stop(ask->loop, &ask->io);
-	lineup_fini(&ask->lines);
+	line_reader_fini(&ask->lines);
 	fd_close(&ask->passed);
 	(void)close(ask->io.fd);
 }

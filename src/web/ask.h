@@ -4,7 +4,7 @@
 
 #include "base/nsec.h"
 #include "protocol/control.h"
-#include "protocol/lineup.h"
+#include "protocol/line_reader.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -18,7 +18,7 @@
 struct ask {
 	struct ev_loop *loop;
 	ev_io io;
-	struct lineup lines;
+	struct line_reader lines;
 	bool under_way; /* a question that is not answered yet */
 	nsec_t asked;
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /* How long a guest may take for its request, and for reading the answer. */
-#define ASKING_MAX (5 * SECOND)
+#define PROBING_MAX (5 * SECOND)
 #define READING_MAX (60 * SECOND)
 /* How long nclust may take for an answer. */
 #define WAITING_MAX (5 * SECOND)
@@ -161,7 +161,7 @@ static void look_at(struct web *web, struct guest *g, nsec_t now)
 {
 	switch (g->phase) {
 	case GUEST_ASKS:
-		if (now - g->since > ASKING_MAX)
+		if (now - g->since > PROBING_MAX)
 			hang_up(g, too_slow);
 		else if (has_left(g))
 			hang_up(g, NULL);

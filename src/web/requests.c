@@ -220,7 +220,7 @@ static bool goes_before(const struct guest *a, const struct guest *b)
 }
 
 /* Tell nclust which load balancer asks whether it may send clients here. */
-static void name_asker(struct control_request *r, const char *kind, int fd)
+static void name_monitor(struct control_request *r, const char *kind, int fd)
 {
 	size_t used = strlen(r->readiness);
 	char who[INET6_ADDRSTRLEN + 8];
@@ -244,17 +244,17 @@ static void name_asker(struct control_request *r, const char *kind, int fd)
 		r->readiness + used, sizeof(r->readiness) - used, "%s%s", used > 0 ? "," : "", who);
 }
 
-static void name_askers(const struct web *web, struct control_request *r)
+static void name_monitors(const struct web *web, struct control_request *r)
 {
 	for (unsigned i = 0; i < GUESTS_MAX; i++) {
 		const struct guest *g = &web->guests[i];
 
 		if (g->phase == GUEST_WAITS && g->answer == NULL &&
 			g->page->wants == WANTS_READINESS)
-			name_asker(r, "http", g->fd);
+			name_monitor(r, "http", g->fd);
 	}
 	for (unsigned i = 0; i < web->agent.count; i++)
-		name_asker(r, "agent", web->agent.guests[i].fd);
+		name_monitor(r, "agent", web->agent.guests[i].fd);
 }
 
 void requests_ask(struct web *web)
@@ -294,7 +294,7 @@ void requests_ask(struct web *web)
 	else if (web->asked == WANTS_METRICS)
 		request.metrics = !web->plain_only;
 	else if (web->asked == WANTS_READINESS && !web->plain_only)
-		name_askers(web, &request);
+		name_monitors(web, &request);
 	request.last = web->asked == WANTS_PAST ? -1 : 0;
 	ask_send(&web->status, request);
 }

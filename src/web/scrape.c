@@ -207,7 +207,7 @@ static void look_if_over(struct scrape *s);
 static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct visit *v = watcher->data;
-	char data[16 * 1024] untouched;
+	char data[16 * 1024] uninitialized;
 	const char *why = NULL;
 	ssize_t got = 1;
 

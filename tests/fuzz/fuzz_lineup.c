@@ -2,7 +2,7 @@
 /* However a stream is cut into reads, its lines are the same. */
 #include "fuzz.h"
 
-#include "protocol/lineup.h"
+#include "protocol/line_reader.h"
 
 #define MOST 20
 
@@ -11,9 +11,9 @@
 static void hear(
 	const char *text, size_t size, size_t step, struct buffer *heard, uint64_t *skipped)
 {
-	struct lineup l;
+	struct line_reader l;
 
-	lineup_init(&l, MOST);
+	line_reader_init(&l, MOST);
 	for (size_t at = 0; at < size; at += step) {
 		size_t n = size - at < step ? size - at : step;
 		const char *line;
@@ -21,18 +21,18 @@ static void hear(
 		char copy[256];
 
 		memcpy(copy, text + at, n);
-		lineup_begin(&l, copy, n);
-		while (lineup_next(&l, &line, &len)) {
+		line_reader_begin(&l, copy, n);
+		while (line_reader_next(&l, &line, &len)) {
 			require(len <= MOST);
 			buffer_string(heard, "[");
 			buffer_append(heard, line, len);
-			if (step < 256 && lineup_keep(&l))
+			if (step < 256 && line_reader_keep(&l))
 				memset(copy, '\n', n);
 		}
 		require(l.part.len <= MOST);
 	}
 	*skipped = l.skipped;
-	lineup_fini(&l);
+	line_reader_fini(&l);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -105,7 +105,7 @@ static size_t peek_text(int fd, char *text, size_t size)
 
 static void read_kind(int fd, struct connection *c)
 {
-	char text[4096] untouched;
+	char text[4096] uninitialized;
 	size_t got;
 
 	if (c->kind != CONNECTION_TCP || c->queue == 0)
@@ -374,7 +374,7 @@ static bool is_request(const char *text)
 /* Take the request out of the queue.  The process is stopped, so nobody else reads. */
 static bool take_request(int fd, uint32_t size)
 {
-	char text[4096] untouched;
+	char text[4096] uninitialized;
 	ssize_t got = 1;
 
 	if (peek_text(fd, text, sizeof(text)) == 0 || !is_request(text))

@@ -63,7 +63,7 @@ struct reading {
 static int read_all(struct reading *r)
 {
 	scoped_fd fd = open_for(r->uid, r->path);
-	char bytes[16 * 1024] untouched; /* on the child's stack (vfork.h) */
+	char bytes[16 * 1024] uninitialized; /* on the child's stack (vfork.h) */
 	struct stat st;
 	ssize_t got;
 

@@ -347,7 +347,7 @@ static void put_match(struct program *p, uint32_t value, size_t end)
 
 /* Send packets from that address to `place`.  Packets with options before their TCP
  * header are none of ours. */
-static void put_aim(struct program *p, const union endpoint *from, unsigned place)
+static void put_target(struct program *p, const union endpoint *from, unsigned place)
 {
 	bool v6 = from->any.sa_family == AF_INET6;
 	int words = v6 ? 4 : 1;
@@ -629,7 +629,7 @@ int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client, u
 
 	if (endpoint_own(client, &from) == 0)
 		return -1;
-	put_aim(&p, &from, place);
+	put_target(&p, &from, place);
 	if (put_shares(&p, weights, count) == -1)
 		return -1;
 	return set_filter(fd, SO_ATTACH_REUSEPORT_CBPF, p.list, p.n);

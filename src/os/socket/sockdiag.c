@@ -161,7 +161,7 @@ int sockdiag_unix(int fd, uint32_t show, unsigned short type, void *to, size_t s
 			.udiag_cookie = {~0U, ~0U}},
 	};
 	const struct rtattr *field;
-	struct list l untouched;
+	struct list l uninitialized;
 	struct stat st;
 
 	if (fstat(fd, &st) == -1)
@@ -197,7 +197,7 @@ uint64_t sockdiag_inode(const union endpoint *at, const union endpoint *peer)
 	};
 	struct inet_diag_sockid *id = &request.inet.id;
 	const struct inet_diag_msg *one;
-	struct list l untouched;
+	struct list l uninitialized;
 
 	put_end(at, id->idiag_src, &id->idiag_sport);
 	put_end(peer, id->idiag_dst, &id->idiag_dport);
@@ -296,7 +296,7 @@ bool sockdiag_is_shut(int fd)
 {
 	const struct inet_diag_msg *one;
 	const struct rtattr *how;
-	struct list l untouched;
+	struct list l uninitialized;
 	struct stat st;
 
 	if (fstat(fd, &st) == -1)
@@ -320,7 +320,7 @@ static const int families[] = {AF_INET, AF_INET6};
 int sockdiag_each_tcp(bool info, sockdiag_each *each, void *context)
 {
 	const struct inet_diag_msg *one;
-	struct list l untouched;
+	struct list l uninitialized;
 
 	for (size_t i = 0; i < COUNT_OF(families); i++) {
 		list_inet(&l, families[i], IPPROTO_TCP, 0, STATES_HELD,
@@ -346,7 +346,7 @@ int sockdiag_each_tcp(bool info, sockdiag_each *each, void *context)
 long sockdiag_half_open(int fd, unsigned retries)
 {
 	const struct inet_diag_msg *one;
-	struct list l untouched;
+	struct list l uninitialized;
 	long count = 0;
 
 	for (size_t i = 0; i < COUNT_OF(families); i++) {
@@ -374,7 +374,7 @@ static bool is_from(const struct inet_diag_msg *one, const uint16_t *ports, size
 long sockdiag_waiting(uint16_t port, const uint16_t *own, size_t own_count)
 {
 	const struct inet_diag_msg *one;
-	struct list l untouched;
+	struct list l uninitialized;
 	long count = 0;
 
 	for (size_t i = 0; i < COUNT_OF(families); i++) {
@@ -396,7 +396,7 @@ static int has_accepted_unix(const char *name, size_t size)
 			.udiag_states = 1U << STATE_ESTABLISHED,
 			.udiag_show = UDIAG_SHOW_NAME},
 	};
-	struct list l untouched;
+	struct list l uninitialized;
 
 	list_open(&l, &request, sizeof(request.un), NLM_F_DUMP, sizeof(struct unix_diag_msg));
 	while (list_next(&l) != NULL) {
@@ -415,7 +415,7 @@ int sockdiag_has_accepted(int fd)
 {
 	static const uint8_t all[16];
 	const struct inet_diag_msg *one;
-	struct list l untouched;
+	struct list l uninitialized;
 	union endpoint at;
 	socklen_t size = socket_own(fd, &at);
 	const void *ip;
@@ -450,7 +450,7 @@ long sockdiag_listeners(int fd)
 {
 	const uint32_t device = (uint32_t)socket_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX);
 	const struct inet_diag_msg *one;
-	struct list l untouched;
+	struct list l uninitialized;
 	union endpoint at;
 	const void *ip;
 	size_t len;
@@ -473,7 +473,7 @@ size_t sockdiag_port(int type, uint16_t port, struct port_socket *list, size_t m
 {
 	bool udp = type == SOCK_DGRAM;
 	const struct inet_diag_msg *one;
-	struct list l untouched;
+	struct list l uninitialized;
 	size_t count = 0;
 
 	for (size_t i = COUNT_OF(families); i-- > 0 && count < most;) {
@@ -494,7 +494,7 @@ bool sockdiag_waits_at(uint64_t inode, int *type, union endpoint *at)
 {
 	static const int types[] = {SOCK_STREAM, SOCK_DGRAM};
 	const struct inet_diag_msg *one;
-	struct list l untouched;
+	struct list l uninitialized;
 
 	for (size_t i = 0; i < COUNT_OF(families) * COUNT_OF(types); i++) {
 		*type = types[i % COUNT_OF(types)];

@@ -257,7 +257,7 @@ static void await_exec(struct flight *f, struct spawning *it, nsec_t since)
 /* Where children would overwrite errno (spawn_overlaps), they are started one after the other. */
 void spawn_many(struct spawning *list, unsigned count)
 {
-	struct flight flights[SPAWN_MANY] untouched;
+	struct flight flights[SPAWN_MANY] uninitialized;
 	const struct spawn_trap *trap = NULL;
 	nsec_t since;
 

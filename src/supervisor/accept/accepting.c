@@ -45,7 +45,7 @@ bool accepting_may_tell(struct accepting *a, enum accepting_trouble which)
 	return false;
 }
 
-static void pause_intake(struct accepting *a, const char *why)
+static void pause_acceptor(struct accepting *a, const char *why)
 {
 	if (accepting_may_tell(a, TROUBLE_LACK))
 		log_warn("%s: no more connections for the moment: %s", a->service->name, why);
@@ -161,14 +161,14 @@ static bool start_command(struct accepting *a, int fd, const struct peer *peer, 
 	struct visit *v;
 
 	if ((rlim_t)fd + SPARE_DESCRIPTORS >= s->sup->launch.descriptors) {
-		pause_intake(a, strerror(EMFILE));
+		pause_acceptor(a, strerror(EMFILE));
 		return false;
 	}
 	child = child_serve(s, &place, &ending);
 	if (child == NULL) {
 		/* a failure before the process began may be temporary */
 		if (!ending.permanent && (ending.step == -1 || is_transient(ending.code))) {
-			pause_intake(a,
+			pause_acceptor(a,
 				ending.code > 0 ? strerror(ending.code)
 						: "its start cannot be prepared");
 			return false;
@@ -229,7 +229,7 @@ static bool accept_one(struct accepting *a, size_t index)
 	case EPROTO:
 		return true;
 	default: /* accept(2) would fail again immediately */
-		pause_intake(a, strerror(errno));
+		pause_acceptor(a, strerror(errno));
 		return false;
 	}
 }
@@ -250,21 +250,21 @@ static void watch_listeners(struct accepting *a, bool on)
 	a->unwatched = !on;
 	for (size_t i = 0; i < a->listeners.count; i++) {
 		if (on)
-			ev_io_start(loop, &a->intakes[i].io);
+			ev_io_start(loop, &a->acceptors[i].io);
 		else
-			ev_io_stop(loop, &a->intakes[i].io);
+			ev_io_stop(loop, &a->acceptors[i].io);
 	}
 }
 
-static void on_intake(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_acceptor(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-	struct intake *intake = watcher->data;
+	struct acceptor *acceptor = watcher->data;
 
 	(void)loop;
 	(void)revents;
-	accept_some(intake->accepting, intake->index);
-	if (!has_room(intake->accepting))
-		watch_listeners(intake->accepting, false);
+	accept_some(acceptor->accepting, acceptor->index);
+	if (!has_room(acceptor->accepting))
+		watch_listeners(acceptor->accepting, false);
 }
 
 static void retry_pending(struct accepting *a)
@@ -320,27 +320,28 @@ static void release_listeners(struct accepting *a)
 	if (a->listeners.count > 0)
 		watch_listeners(a, false);
 	listeners_release(&a->listeners);
-	free(a->intakes);
-	a->intakes = NULL;
+	free(a->acceptors);
+	a->acceptors = NULL;
 	a->unwatched = true;
 }
 
 static int follow_listeners(struct accepting *a)
 {
 	struct listener_set set;
-	struct intake *intakes = calloc(a->service->held.listeners.count + 1, sizeof(*intakes));
+	struct acceptor *acceptors =
+		calloc(a->service->sockets.listeners.count + 1, sizeof(*acceptors));
 
-	if (intakes == NULL || listeners_share(&set, &a->service->held.listeners) == -1) {
-		free(intakes);
+	if (acceptors == NULL || listeners_share(&set, &a->service->sockets.listeners) == -1) {
+		free(acceptors);
 		return -1;
 	}
 	release_listeners(a);
 	a->listeners = set;
-	a->intakes = intakes;
+	a->acceptors = acceptors;
 	for (size_t i = 0; i < set.count; i++) {
-		io_init(&intakes[i].io, on_intake, set.list[i]->fd, &intakes[i]);
-		intakes[i].accepting = a;
-		intakes[i].index = i;
+		io_init(&acceptors[i].io, on_acceptor, set.list[i]->fd, &acceptors[i]);
+		acceptors[i].accepting = a;
+		acceptors[i].index = i;
 		if (socket_set_nonblock(set.list[i]->fd, true) == -1)
 			return -1;
 	}

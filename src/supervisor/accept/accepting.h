@@ -37,7 +37,7 @@ struct visit {
 enum accepting_trouble { TROUBLE_LACK, TROUBLE_COMMAND, TROUBLE_CRASH, TROUBLES };
 
 /* A listener from which connections are accepted. */
-struct intake {
+struct acceptor {
 	ev_io io;
 	struct accepting *accepting;
 	size_t index; /* in accepting->listeners */
@@ -58,7 +58,7 @@ struct accepting {
 	bool stopping;                 /* a stop waits until no process runs */
 	bool unwatched;                /* no listener is watched: there was no free slot */
 	struct listener_set listeners; /* holds a use of each */
-	struct intake *intakes;        /* one for each listener */
+	struct acceptor *acceptors;    /* one for each listener */
 
 	ev_timer due; /* for the earliest deadline of a visit, or before */
 	nsec_t due_at;

@@ -318,6 +318,6 @@ extern const struct carried carried_of_instance;
 extern const struct carried carried_of_cluster;
 extern const struct carried carried_of_worker;
 /* Of the room drain, for the group of the supervisor. */
-extern const struct carried carried_asker;
+extern const struct carried carried_monitor;
 
 #endif

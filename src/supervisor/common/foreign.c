@@ -326,7 +326,7 @@ static void look_at_hung(struct closer *c)
 
 static uint32_t cluster_of(const struct child *by)
 {
-	return by != NULL ? by->service->kept.number : 0;
+	return by != NULL ? by->service->saved.number : 0;
 }
 
 static unsigned count_hung(const struct closer *c, const struct child *by)

@@ -91,7 +91,7 @@ static bool is_own_rename(const char *name)
 
 static void on_removed(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-	char events[4096] __attribute__((aligned(8))) untouched;
+	char events[4096] __attribute__((aligned(8))) uninitialized;
 	ssize_t got = read(watcher->fd, events, sizeof(events));
 	ssize_t at = 0;
 

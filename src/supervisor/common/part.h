@@ -20,7 +20,7 @@ struct json_writer;
 struct logwire_packet;
 struct worker_kind;
 
-struct kept {
+struct worker_fds {
 	const struct state_entry *entry; /* the worker's, in the state file */
 	int trap;                        /* the worker's seccomp notify fd; or -1 */
 	int channel;                     /* nclust's end of its message channel; or -1 */
@@ -35,10 +35,10 @@ struct dealt {
 };
 
 enum listener_use {
-	USE_GIVEN,   /* it is about to get the listener by its bind(2) */
-	USE_OWN,     /* the same, and the listener is made from its own socket */
-	USE_LISTENS, /* it has called listen(2), and takes connections from now on */
-	USE_ASIDE,   /* a spare is about to listen, and no client may come until its release */
+	USE_GIVEN,         /* it is about to get the listener by its bind(2) */
+	USE_OWN,           /* the same, and the listener is made from its own socket */
+	USE_LISTENS,       /* it has called listen(2), and takes connections from now on */
+	USE_SPARE_LISTENS, /* a spare is about to listen, and no client may come until its release */
 };
 
 enum logger_step {
@@ -83,8 +83,8 @@ struct part {
 	/* ---- a worker that outlives nclust (`orphans = keep`) ---- */
 
 	/* The worker is taken over from an nclust that was killed: take this room's descriptors out
-	 * of `kept`, by fd_release(). */
-	void (*adopt)(struct child *child, struct kept *kept);
+	 * of `fds`, by fd_release(). */
+	void (*adopt)(struct child *child, struct worker_fds *fds);
 	/* All workers of the cluster that were to be taken over are. */
 	void (*adopted)(struct service *service);
 

@@ -68,7 +68,7 @@ struct child {
 
 	/* These structs are small, because there may be thousands of workers. */
 	struct worker_life life;
-	struct worker_kept kept;
+	struct saved_worker saved;
 	struct listening listening;
 	struct shown shown;
 	struct trapped trap;
@@ -129,7 +129,7 @@ struct routed {
 /* A cluster; `core` decides, the rest carries it out. */
 struct service {
 	struct supervisor *sup;
-	struct kept_cluster kept;
+	struct saved_cluster saved;
 	struct cluster *core;
 	const struct worker_kind *kind; /* never NULL */
 	char *name;
@@ -141,7 +141,7 @@ struct service {
 	uint32_t said[2];      /* what was logged of it (once.h) */
 	struct stage stage;
 	struct cluster_life life;
-	struct held held;
+	struct cluster_sockets sockets;
 	struct cluster_traffic traffic;
 	struct outcome outcome;
 	struct counters counters;
@@ -235,8 +235,8 @@ struct record {
 	struct news *head; /* the oldest one is published first */
 	struct news *tail;
 	ev_timer timer;
-	ev_timer spares; /* when to report how many events were left out */
-	uint64_t held;   /* NEWS_HISTORY, if the keeper holds the history (keeper.h); or 0 */
+	ev_timer spares;    /* when to report how many events were left out */
+	uint64_t keeper_id; /* NEWS_HISTORY, if the keeper holds the history (keeper.h); or 0 */
 };
 
 /* The start in the background, and nclust's own log (daemon.h). */

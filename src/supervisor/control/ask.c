@@ -63,7 +63,7 @@ static void put_missed(struct client *c)
 	(void)control_end_result(&c->out);
 }
 
-static void finish_asking(struct client *c, int code, const char *why)
+static void finish_probing(struct client *c, int code, const char *why)
 {
 	const struct reach *r = c->reach;
 	char text[160];
@@ -81,14 +81,14 @@ static void finish_asking(struct client *c, int code, const char *why)
 
 static void time_out(struct reach *r)
 {
-	finish_asking(r->owner, CONTROL_TIMED_OUT,
+	finish_probing(r->owner, CONTROL_TIMED_OUT,
 		"took no connection: it is busy or hangs, or others are always "
 		"faster");
 }
 
 void ask_settle(struct client *c)
 {
-	finish_asking(
+	finish_probing(
 		c, CONTROL_BUSY, "was not asked, because nclust is being upgraded: try again");
 }
 

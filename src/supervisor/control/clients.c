@@ -317,8 +317,8 @@ static bool has_hung_up(const struct client *c)
 /* Read from the client.  0: go on; -1: the peer is gone. */
 static int read_client(struct client *c)
 {
-	char data[READ_SIZE] untouched;
-	struct fdpass_message m untouched;
+	char data[READ_SIZE] uninitialized;
+	struct fdpass_message m uninitialized;
 	ssize_t got = 1;
 	bool passed = false;
 

@@ -36,7 +36,7 @@ static int no_slot(const struct service *service, struct error *err)
 	const char *cluster = service->name;
 	unsigned slots = service_counts(service).slots;
 
-	if (slots == 0 && service->held.asleep)
+	if (slots == 0 && service->sockets.asleep)
 		return error_set(err, 0,
 			"'%s' is asleep: it has no workers until a client "
 			"comes",

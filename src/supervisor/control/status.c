@@ -26,9 +26,9 @@
 #include <unistd.h>
 
 /*
- * A status of 5,000 workers is over a megabyte and thousands of reads in /proc:
- * it is made in slices, a slice whenever the client has read most of the last one.  Workers may come and go meanwhile: each slot is
- * consistent in itself.
+ * A status of 5,000 workers is over a megabyte and thousands of reads in /proc: it is made in
+ * slices, a slice whenever the client has read most of the last one.  Workers may come and go
+ * meanwhile: each slot is consistent in itself.
  */
 
 /* The parts of a status in their order; PART_COUNT: it waits for a census. */
@@ -318,7 +318,7 @@ static void put_segment(struct json_writer *w, const struct segment *s)
 
 static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 {
-	const struct listener_set *set = &s->held.listeners;
+	const struct listener_set *set = &s->sockets.listeners;
 	const struct cluster_settings *settings = cluster_settings(s->core);
 
 	json_put_text(w, "name", s->name);
@@ -339,14 +339,14 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 		s->kind->status(w, s);
 	trouble_put(w, s, now);
 	put_rollout(w, s, now);
-	put_segment(w, s->held.segment);
+	put_segment(w, s->sockets.segment);
 	json_key(w, "listeners");
 	json_open_array(w);
 	for (size_t i = 0; i < set->count; i++)
 		put_listener(w, set->list[i], listeners_slot(set, i));
-	for (size_t i = 0; i < s->held.learned.count; i++)
-		if (learned_only(s->held.learned.list[i]))
-			put_listener(w, s->held.learned.list[i], SLOT_ALL);
+	for (size_t i = 0; i < s->sockets.learned.count; i++)
+		if (learned_only(s->sockets.learned.list[i]))
+			put_listener(w, s->sockets.learned.list[i], SLOT_ALL);
 	json_close_array(w);
 	json_key(w, "workers");
 	json_open_array(w);

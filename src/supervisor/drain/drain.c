@@ -13,7 +13,7 @@
 #include "supervisor/workers/leftovers.h"
 #include "supervisor/drain/drain_inside.h"
 #include "supervisor/drain/host.h"
-#include "supervisor/drain/evidence.h"
+#include "supervisor/drain/imbalance.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/counters.h"
 #include "supervisor/node/node.h"
@@ -47,7 +47,7 @@
  * connections of HTTP/1, which can be ended, after 20 times as many. */
 #define FREEZES_AT_EASE 100
 #define WAIT_TIRED (250 * MSEC)
-/* All drains together rest after a look (TURN_REST).  A look can take long because the machine stood
+/* All drains together rest after a look (TURN_REST). A look can take long because the machine stood
  * still, so the next one comes within LOOK_PAUSE_MOST. */
 #define LOOK_PAUSE_MOST (10 * SECOND)
 /* With many drains, looks take TURN_FOR_LOOKS of each TURN at most. */
@@ -817,9 +817,9 @@ static void drain_on_gone(struct child *child)
 }
 
 /* An earlier nclust may have left the worker frozen. */
-static void drain_on_adopt(struct child *child, struct kept *kept)
+static void drain_on_adopt(struct child *child, struct worker_fds *fds)
 {
-	if (kept->entry->phase == STATE_STOPPING)
+	if (fds->entry->phase == STATE_STOPPING)
 		thaw_tree(child->pid, child->pidfd);
 }
 
@@ -838,7 +838,7 @@ const struct part drain_part = {
 	.reloaded = steer_on_reloaded,
 	.given = steer_on_given,
 	.choose = drain_on_choose,
-	.status = evidence_on_status,
+	.status = imbalance_on_status,
 	.drop = steer_on_drop,
 	.go_on = host_go_on,
 	.end = drain_on_end,

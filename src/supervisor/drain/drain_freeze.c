@@ -73,7 +73,7 @@ static size_t list_tree(const struct drain *d, pid_t *pids)
 	const struct child *c = d->child;
 	size_t count = process_tree(c->pid, pids, DRAIN_PROCESSES_MOST);
 
-	return c->kept.adopted && pidfd_has_ended(c->pidfd) ? 0 : count;
+	return c->saved.adopted && pidfd_has_ended(c->pidfd) ? 0 : count;
 }
 
 /* Drops processes that are not below the worker any more; parents stay before children. */
@@ -98,7 +98,7 @@ static void drop_gone_processes(struct drain *d, const pid_t *pids, size_t count
 
 size_t drain_list_processes(struct drain *d)
 {
-	pid_t pids[DRAIN_PROCESSES_MOST] untouched;
+	pid_t pids[DRAIN_PROCESSES_MOST] uninitialized;
 	size_t added = 0;
 	size_t count;
 
@@ -121,7 +121,7 @@ size_t drain_list_processes(struct drain *d)
 /* Notes in the state file that the worker must be continued if nclust dies. */
 static void note_frozen(const struct drain *d, bool frozen)
 {
-	struct state_entry *e = d->child->kept.entry;
+	struct state_entry *e = d->child->saved.entry;
 
 	if (e == NULL || (e->flags & STATE_KEEP) == 0)
 		return;
@@ -146,8 +146,8 @@ void drain_freeze(struct drain *d)
 bool drain_is_stopped(const struct child *child)
 {
 	/* waitid(2) is for our own children only */
-	return child->kept.adopted ? process_is_stopped(child->pid)
-				   : pidfd_is_stopped(child->pidfd) == 1;
+	return child->saved.adopted ? process_is_stopped(child->pid)
+				    : pidfd_is_stopped(child->pidfd) == 1;
 }
 
 /* Stops parents first: a parent with job control (WUNTRACED) would see a suspended child. */

@@ -143,7 +143,7 @@ static void look_at_paths(struct drain *d)
 {
 	const struct child *c = d->child;
 
-	if (!d->unreachable && c->listening.uses == 0 && c->service->held.listeners.count == 0)
+	if (!d->unreachable && c->listening.uses == 0 && c->service->sockets.listeners.count == 0)
 		d->unreachable = paths_are_others(c);
 }
 

@@ -141,57 +141,57 @@ static int look_in_child(void *owner)
 /* ---- who asks ---- */
 
 /* clang-format off */
-static const struct plain_row asker_rows[] = {
-	PLAIN_MUST(1, host_asker, who, TEXT),
-	PLAIN(2, host_asker, last, SIGNED),
-	PLAIN(3, host_asker, gap, SIGNED),
-	PLAIN(4, host_asker, period, SIGNED),
-	PLAIN(5, host_asker, answers, UNSIGNED),
+static const struct plain_row monitor_rows[] = {
+	PLAIN_MUST(1, host_monitor, who, TEXT),
+	PLAIN(2, host_monitor, last, SIGNED),
+	PLAIN(3, host_monitor, gap, SIGNED),
+	PLAIN(4, host_monitor, period, SIGNED),
+	PLAIN(5, host_monitor, answers, UNSIGNED),
 };
 /* clang-format on */
 
-const struct carried carried_asker = {
+const struct carried carried_monitor = {
 	.called = "a load balancer",
-	CARRIED_ROWS(asker_rows, host_asker),
+	CARRIED_ROWS(monitor_rows, host_monitor),
 };
 
 /* Returns the entry of a load balancer, or a new one; NULL: no memory. */
-static struct host_asker *find_or_add_asker(struct host *h, const char *who, size_t len)
+static struct host_monitor *find_or_add_monitor(struct host *h, const char *who, size_t len)
 {
-	struct host_asker *place = h->askers;
+	struct host_monitor *place = h->monitors;
 
-	for (size_t i = 0; i < h->asker_count; i++) {
-		struct host_asker *a = &h->askers[i];
+	for (size_t i = 0; i < h->monitor_count; i++) {
+		struct host_monitor *a = &h->monitors[i];
 
 		if (strlen(a->who) == len && memcmp(a->who, who, len) == 0)
 			return a;
 		if (a->last < place->last)
 			place = a;
 	}
-	if (h->asker_count < ASKERS_MOST) {
-		place = realloc(h->askers, (h->asker_count + 1) * sizeof(*place));
+	if (h->monitor_count < MONITORS_MOST) {
+		place = realloc(h->monitors, (h->monitor_count + 1) * sizeof(*place));
 		if (place == NULL)
 			return NULL;
-		h->askers = place;
-		place += h->asker_count++;
+		h->monitors = place;
+		place += h->monitor_count++;
 	}
-	*place = (struct host_asker){.last = 0};
+	*place = (struct host_monitor){.last = 0};
 	memcpy(place->who, who, len);
 	return place;
 }
 
-void host_asked(struct supervisor *sup, const char *askers)
+void host_asked(struct supervisor *sup, const char *monitors)
 {
 	nsec_t now = clock_now();
 
-	for (size_t len; *askers != '\0'; askers += len + (askers[len] == ',')) {
-		struct host_asker *a;
+	for (size_t len; *monitors != '\0'; monitors += len + (monitors[len] == ',')) {
+		struct host_monitor *a;
 		nsec_t gap;
 
-		len = strcspn(askers, ",");
-		if (len == 0 || len >= ASKER_TEXT)
+		len = strcspn(monitors, ",");
+		if (len == 0 || len >= MONITOR_TEXT)
 			continue;
-		a = find_or_add_asker(&sup->traffic.host, askers, len);
+		a = find_or_add_monitor(&sup->traffic.host, monitors, len);
 		if (a == NULL)
 			return;
 		gap = a->last != 0 ? now - a->last : 0;
@@ -205,13 +205,13 @@ void host_asked(struct supervisor *sup, const char *askers)
 
 /* Returns a load balancer that has asked regularly until the host was drained or undrained, and has
  * not yet had as many answers as it needs to obey; NULL: there is none. */
-static const struct host_asker *find_uninformed_asker(const struct host *h)
+static const struct host_monitor *find_uninformed_monitor(const struct host *h)
 {
 	nsec_t turned = h->switched_at;
 	nsec_t now = clock_now();
 
-	for (size_t i = 0; i < h->asker_count; i++) {
-		const struct host_asker *a = &h->askers[i];
+	for (size_t i = 0; i < h->monitor_count; i++) {
+		const struct host_monitor *a = &h->monitors[i];
 		nsec_t late = 2 * a->period + LATENESS;
 		unsigned wanted = *a->who == 'a' ? AGENT_ANSWERS : HTTP_ANSWERS;
 
@@ -260,7 +260,7 @@ static void describe_wait(struct host_watch *x, bool late)
 {
 	const struct host *h = &x->sup->traffic.host;
 	const char *name = x->sup->settings->name;
-	const struct host_asker *asker = find_uninformed_asker(h);
+	const struct host_monitor *monitor = find_uninformed_monitor(h);
 	const struct service *s = find_unready_service(x->sup);
 	bool drains = h->waits == HOST_EMPTIES;
 	struct host_seen seen = *x->seen;
@@ -271,9 +271,9 @@ static void describe_wait(struct host_watch *x, bool late)
 	len = snprintf(x->text, sizeof(x->text), "%s: %s %s after %s: ", name,
 		late ? "not" : "still not", drains ? "empty" : "in service",
 		text_age(age, clock_now() - h->began));
-	if (asker != NULL)
+	if (monitor != NULL)
 		len += snprintf(x->text + len, sizeof(x->text) - (size_t)len,
-			"%s has not asked since", asker->who);
+			"%s has not asked since", monitor->who);
 	else if (drains)
 		len += snprintf(x->text + len, sizeof(x->text) - (size_t)len,
 			"%u connection%s in use%s%s%s", seen.used, seen.used == 1 ? "" : "s",
@@ -313,7 +313,7 @@ static void on_looked(void *owner, const struct pidfd_end *end)
 
 static void look_for_empty(struct host_watch *x)
 {
-	if (x->job.pid != 0 || find_uninformed_asker(&x->sup->traffic.host) != NULL)
+	if (x->job.pid != 0 || find_uninformed_monitor(&x->sup->traffic.host) != NULL)
 		return;
 	(void)aside_begin(&x->job, x->sup,
 		&(struct aside_plan){
@@ -337,7 +337,7 @@ static void look_at_host(struct host_watch *x)
 	}
 	if (h->waits == HOST_EMPTIES) {
 		look_for_empty(x);
-	} else if (find_uninformed_asker(h) == NULL && find_unready_service(x->sup) == NULL) {
+	} else if (find_uninformed_monitor(h) == NULL && find_unready_service(x->sup) == NULL) {
 		end_wait(x, HOST_DONE);
 		return;
 	}
@@ -387,8 +387,8 @@ static void set_drained(struct host_watch *x, bool drained)
 	h->since = drained ? now : 0;
 	h->empty = false;
 	h->waits = HOST_SETTLED;
-	for (size_t i = 0; i < h->asker_count; i++)
-		h->askers[i].answers = 0;
+	for (size_t i = 0; i < h->monitor_count; i++)
+		h->monitors[i].answers = 0;
 	if (drained)
 		news_say(sup, LOG_NOTE, "host-drained",
 			"%s: drained: the agent and /readyz ask load balancers "
@@ -481,9 +481,9 @@ void host_end(struct supervisor *sup)
 {
 	struct host_watch *x = sup->traffic.host.watch;
 
-	free(sup->traffic.host.askers);
-	sup->traffic.host.askers = NULL;
-	sup->traffic.host.asker_count = 0;
+	free(sup->traffic.host.monitors);
+	sup->traffic.host.monitors = NULL;
+	sup->traffic.host.monitor_count = 0;
 	if (x == NULL)
 		return;
 	job_end(&x->job);

@@ -29,7 +29,7 @@ enum host_outcome {
 enum host_outcome host_outcome(const struct supervisor *sup, unsigned turn, const char **text);
 
 /* Notes who has asked whether to send clients here: "agent 10.0.0.1,http 10.0.0.2". */
-void host_asked(struct supervisor *sup, const char *askers);
+void host_asked(struct supervisor *sup, const char *monitors);
 
 struct json_writer;
 void host_put(struct json_writer *w, const struct supervisor *sup);

@@ -23,10 +23,10 @@ struct worker_traffic {
 	bool in_lane;        /* its lane counts this worker (steer.h) */
 	bool takes;          /* it takes connections, and its lane counts that */
 	bool drains;         /* it is to be emptied, and its lane counts that */
-	nsec_t ran;          /* CPU time when it became ready (evidence.h) */
+	nsec_t ran;          /* CPU time when it became ready (imbalance.h) */
 };
 
-/* A finding that one worker had most of the load (evidence.h). */
+/* A finding that one worker had most of the load (imbalance.h). */
 struct uneven {
 	unsigned generation; /* the first one after the finding; 0: no finding */
 	unsigned slot;
@@ -40,13 +40,13 @@ struct cluster_traffic {
 	struct uneven uneven;
 };
 
-#define ASKERS_MOST 16
+#define MONITORS_MOST 16
 /* Room for "http " and an address. */
-#define ASKER_TEXT 56
+#define MONITOR_TEXT 56
 
 /* A load balancer that asks by HTTP or as an agent whether it may send clients to this host. */
-struct host_asker {
-	char who[ASKER_TEXT];
+struct host_monitor {
+	char who[MONITOR_TEXT];
 	nsec_t last;
 	nsec_t gap;       /* between the last two questions; 0: there was one alone */
 	nsec_t period;    /* the longer one of the last two gaps; 0: not known */
@@ -58,15 +58,15 @@ enum host_waits { HOST_SETTLED, HOST_EMPTIES, HOST_RETURNS };
 struct host_watch;
 
 struct host {
-	nsec_t since;              /* when the host was drained; 0: it is not drained */
-	nsec_t switched_at;        /* when it was drained or undrained last */
-	unsigned switches;         /* how often it was drained or undrained */
-	bool empty;                /* it has been empty since it was drained */
-	enum host_waits waits;     /* what a verb waits for */
-	nsec_t began;              /* when that verb began to wait */
-	nsec_t until;              /* when that verb stops waiting */
-	struct host_asker *askers; /* heap, up to ASKERS_MOST */
-	size_t asker_count;
+	nsec_t since;                  /* when the host was drained; 0: it is not drained */
+	nsec_t switched_at;            /* when it was drained or undrained last */
+	unsigned switches;             /* how often it was drained or undrained */
+	bool empty;                    /* it has been empty since it was drained */
+	enum host_waits waits;         /* what a verb waits for */
+	nsec_t began;                  /* when that verb began to wait */
+	nsec_t until;                  /* when that verb stops waiting */
+	struct host_monitor *monitors; /* heap, up to MONITORS_MOST */
+	size_t monitor_count;
 	struct host_watch *watch; /* heap; NULL: no verb has waited or drained yet */
 };
 

@@ -7,7 +7,7 @@
 #include "supervisor/workers/ports.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/drain/evidence.h"
+#include "supervisor/drain/imbalance.h"
 #include "supervisor/drain/steer_lanes.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/common/kind.h"
@@ -115,7 +115,7 @@ static bool has_spare(const struct steer *s, const struct listener_socket *k)
 	const struct child *child;
 
 	for_each_child (child, children_of(s->service))
-		if (child->trap.aside && child->traffic.lane == k->lane)
+		if (child->trap.spare_listens && child->traffic.lane == k->lane)
 			return true;
 	return false;
 }
@@ -288,7 +288,7 @@ bool steer_spreads(const struct service *service, unsigned generation)
 {
 	const struct recipe *r = recipe_of(service, generation);
 
-	if (evidence_spreads(service, generation))
+	if (imbalance_spreads(service, generation))
 		return true;
 	if (r != NULL)
 		return recipe_spreads(r);
@@ -544,7 +544,7 @@ static void note_worker(struct service *service, const struct report *r)
 	struct child *child = child_find(service, r->slot, r->worker);
 
 	if (child != NULL && r->kind == REPORT_READY)
-		evidence_begin(child);
+		imbalance_begin(child);
 	if (s == NULL || child == NULL || !child->traffic.in_lane)
 		return;
 	set_worker_state(s, child, r->kind == REPORT_READY,
@@ -564,7 +564,7 @@ void steer_on_report(struct service *service, const struct report *r)
 		return; /* nclust itself accepts for the workers */
 	switch (r->kind) {
 	case REPORT_ROLLOUT_STARTED:
-		evidence_decide(service, r->generation);
+		imbalance_decide(service, r->generation);
 		steer_begin(service, r->generation);
 		service->traffic.asked_again = 0;
 		break;

@@ -6,7 +6,7 @@
 #include "os/socket/reuseport.h"
 #include "supervisor/common/part.h"
 #include "supervisor/drain/drain.h"
-#include "supervisor/drain/evidence.h"
+#include "supervisor/drain/imbalance.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/common/news.h"
 #include "supervisor/drain/steer_lanes.h"
@@ -36,7 +36,7 @@ static bool has_listener(const struct child *child, const struct listener *l)
 	if (learned_has(child, l))
 		return true;
 	if (r == NULL) /* an adopted worker may be of other settings */
-		return !child->kept.adopted || l->left_over ||
+		return !child->saved.adopted || l->left_over ||
 			child->generation == cluster_generation(service->core);
 	for (size_t i = 0; i < r->listeners.count; i++)
 		if (r->listeners.list[i] == l)
@@ -247,7 +247,7 @@ static unsigned open_lane(struct steer *s)
 	if (opening.lane == 0)
 		return 0;
 	while ((l = listener_next(&walk)) != NULL)
-		if (walk.set == &service->held.learned ? l->users == 1 : all_have(service, l))
+		if (walk.set == &service->sockets.learned ? l->users == 1 : all_have(service, l))
 			open_socket(s, l, &opening);
 	if (opening.opened == 0)
 		return 0;
@@ -383,7 +383,7 @@ unsigned steer_lane(struct service *service, unsigned generation, uint32_t slot)
 	bool spreads;
 
 	if (service->counters.started == 0)
-		evidence_decide(service, generation);
+		imbalance_decide(service, generation);
 	spreads = steer_spreads(service, generation);
 	if (!spreads)
 		old = find_stubborn(service, slot);

@@ -67,7 +67,7 @@ unsigned steer_take_seat(struct steer *s, unsigned generation, uint32_t slot)
 {
 	const struct child *old = steer_find_old(s->service, slot);
 	bool keeps = old != NULL &&
-		(old->trap.aside ||
+		(old->trap.spare_listens ||
 			(generation != old->generation &&
 				cluster_view_rollout(s->service->core).old_alone) ||
 			cluster_empties(s->service->core, old->generation));
@@ -115,7 +115,7 @@ void steer_on_uses(struct child *child, struct listener *l, enum listener_use us
 
 	if (s == NULL)
 		return;
-	if (use == USE_ASIDE) { /* the share may be of a time when no worker was ready */
+	if (use == USE_SPARE_LISTENS) { /* the share may be of a time when no worker was ready */
 		steer_share_out(s, l, false);
 		return;
 	}

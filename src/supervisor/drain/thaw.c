@@ -21,7 +21,7 @@ enum { PIPE = 3, DIR };
 
 void thaw_tree(pid_t pid, int pidfd)
 {
-	pid_t tree[THAW_MOST] untouched;
+	pid_t tree[THAW_MOST] uninitialized;
 
 	for (size_t i = process_tree(pid, tree, THAW_MOST); i > 1; i--) {
 		scoped_fd fd = pidfd_of(tree[i - 1]);

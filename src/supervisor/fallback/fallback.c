@@ -60,14 +60,14 @@ static size_t add_sockets(const struct listener *l, int fds[FDPASS_MOST], size_t
 
 static size_t sockets_of(const struct service *s, int fds[FDPASS_MOST])
 {
-	const struct held *held = &s->held;
+	const struct cluster_sockets *sockets = &s->sockets;
 	size_t count = 0;
 
-	for (size_t i = 0; i < held->listeners.count; i++)
-		count = add_sockets(held->listeners.list[i], fds, count);
-	for (size_t i = 0; i < held->learned.count; i++)
-		if (learned_only(held->learned.list[i]))
-			count = add_sockets(held->learned.list[i], fds, count);
+	for (size_t i = 0; i < sockets->listeners.count; i++)
+		count = add_sockets(sockets->listeners.list[i], fds, count);
+	for (size_t i = 0; i < sockets->learned.count; i++)
+		if (learned_only(sockets->learned.list[i]))
+			count = add_sockets(sockets->learned.list[i], fds, count);
 	return count;
 }
 
@@ -146,9 +146,10 @@ static void take_back(struct service *s)
 /* Has the cluster no worker for its clients, though it should? */
 static bool is_out(const struct service *s)
 {
-	return settings_of(s)->fallback != NULL && cluster_ready(s->core) == 0 && !s->held.asleep &&
-		!s->outage.yielded && !s->stage.leaving && !s->sup->instance.stopping &&
-		!s->sup->instance.over && cluster_state(s->core) != CLUSTER_STOPPING;
+	return settings_of(s)->fallback != NULL && cluster_ready(s->core) == 0 &&
+		!s->sockets.asleep && !s->outage.yielded && !s->stage.leaving &&
+		!s->sup->instance.stopping && !s->sup->instance.over &&
+		cluster_state(s->core) != CLUSTER_STOPPING;
 }
 
 /* Report that the process has the sockets. */

@@ -4,11 +4,11 @@
 #include "base/turn.h"
 #include "os/look/waits_for_client.h"
 #include "os/clock.h"
-#include "supervisor/health/away.h"
+#include "supervisor/health/not_waiting.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/health/health.h"
-#include "supervisor/health/silence.h"
-#include "supervisor/health/volley.h"
+#include "supervisor/health/not_accepting.h"
+#include "supervisor/health/probe_batch.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/trouble.h"
 #include "supervisor/workers/service.h"
@@ -18,13 +18,13 @@
 
 /*
  * `check`: every ready worker is checked once in a round of `check-interval`.  Commands are run one
- * after the other, spread over the round.  Connections are made in volleys (volley.h), several in a
- * round, until each worker has taken one.  A worker that has taken none by chance has not failed.
- * If no worker takes any for as long as a worker may fail its checks, workers fail that take none
- * of clients either.
+ * after the other, spread over the round.  Connections are made in batches (probe_batch.h), several
+ * in a round, until each worker has taken one.  A worker that has taken none by chance has not
+ * failed.  If no worker takes any for as long as a worker may fail its checks, workers fail that
+ * take none of clients either.
  */
 
-/* The most volleys of a round: TRIES, and one more per WORKERS_A_TRY workers. */
+/* The most batches of a round: TRIES, and one more per WORKERS_A_TRY workers. */
 #define TRIES 8
 #define WORKERS_A_TRY 8
 #define WAIT_LEAST (1 * MSEC)
@@ -33,10 +33,10 @@
 #define AWAY_LEAST (1 * SECOND)
 
 struct checker {
-	struct volley volley;
+	struct probe_batch batch;
 	unsigned round; /* from 1 on; 0: none has begun */
 	nsec_t round_at;
-	unsigned tries;         /* volleys in this round */
+	unsigned tries;         /* batches in this round */
 	nsec_t looks_from;      /* since when workers that take none are searched; or 0 */
 	struct child_walk walk; /* where to search on for workers that take none */
 	unsigned asked, silent; /* workers searched so far; of these, workers that take none */
@@ -161,7 +161,7 @@ void check_failed(struct child *child, const char *why)
 	report_unwell(child);
 }
 
-/* Reports a worker that did not wait for connections at any look (away.h). */
+/* Reports a worker that did not wait for connections at any look (not_waiting.h). */
 static void note_away(struct child *child, nsec_t time)
 {
 	struct health *h = child->health;
@@ -190,7 +190,7 @@ static void note_answer(struct child *child, bool well, const char *why)
 		return;
 	}
 	check_passed(child);
-	silence_forget(child);
+	not_accepting_forget(child);
 }
 
 /* ---- a step ---- */
@@ -208,7 +208,7 @@ struct look {
 	bool suspects; /* a worker may be away */
 };
 
-static void look_at_worker(struct look *look, const struct volley *v, struct child *child)
+static void look_at_worker(struct look *look, const struct probe_batch *v, struct child *child)
 {
 	const struct probe *probe = probe_of(child);
 	const struct cluster_settings *s;
@@ -226,11 +226,11 @@ static void look_at_worker(struct look *look, const struct volley *v, struct chi
 	if (is_answered(child))
 		return;
 	look->left++;
-	look->suspects |= away_is_suspect(child);
+	look->suspects |= not_waiting_is_suspect(child);
 	if (child->health != NULL && child->health->helper != NULL)
 		return;
 	if (probe->kind != PROBE_EXEC)
-		look->ask = volley_next(v, look->ask, child);
+		look->ask = batch_next(v, look->ask, child);
 	else if (look->exec == NULL)
 		look->exec = child;
 }
@@ -244,8 +244,8 @@ static struct look look_at_workers(const struct checker *c)
 	};
 	struct child *child;
 
-	for_each_child (child, children_of(c->volley.asker.service))
-		look_at_worker(&look, &c->volley, child);
+	for_each_child (child, children_of(c->batch.monitor.service))
+		look_at_worker(&look, &c->batch, child);
 	return look;
 }
 
@@ -253,14 +253,14 @@ static bool is_asked_here(const struct checker *c, const struct child *child)
 {
 	const struct probe *probe = probe_of(child);
 
-	return probe != NULL && probe->kind != PROBE_EXEC && volley_is_at(&c->volley, child);
+	return probe != NULL && probe->kind != PROBE_EXEC && batch_is_at(&c->batch, child);
 }
 
 static void fail_silent_workers(struct checker *c, const char *text)
 {
 	struct child *child;
 
-	for_each_child (child, children_of(c->volley.asker.service)) {
+	for_each_child (child, children_of(c->batch.monitor.service)) {
 		struct health *h = child->health;
 
 		if (h == NULL || !h->silent || !is_asked_here(c, child))
@@ -275,12 +275,12 @@ static void fail_silent_workers(struct checker *c, const char *text)
 /* Finds workers that take no connection, a slice at a time.  True: all were looked at. */
 static bool find_silent_workers(struct checker *c, nsec_t now)
 {
-	nsec_t from = c->volley.quiet_since;
+	nsec_t from = c->batch.quiet_since;
 	nsec_t until = clock_now() + TURN_SPAN;
 	struct child *child;
 
 	if (c->looks_from != from) {
-		c->walk = children_of(c->volley.asker.service);
+		c->walk = children_of(c->batch.monitor.service);
 		c->asked = 0;
 		c->silent = 0;
 	}
@@ -288,7 +288,7 @@ static bool find_silent_workers(struct checker *c, nsec_t now)
 	while ((child = child_next(&c->walk)) != NULL) {
 		if (is_asked_here(c, child)) {
 			c->asked++;
-			c->silent += silence_lasts(child, from, now);
+			c->silent += not_accepting_for_long(child, from, now);
 		}
 		if (clock_now() > until)
 			return false;
@@ -299,17 +299,17 @@ static bool find_silent_workers(struct checker *c, nsec_t now)
 
 /* If no worker takes nclust's connections, all are at work, or all hang: fails workers that take
  * none of clients either. */
-static void judge_silence(struct checker *c, const struct look *look, nsec_t now)
+static void judge_not_accepting(struct checker *c, const struct look *look, nsec_t now)
 {
-	struct service *service = c->volley.asker.service;
+	struct service *service = c->batch.monitor.service;
 	nsec_t waited;
 	char age[16];
 	char all[32] = "all";
 	char text[96] = "no worker took a connection for ";
 
-	now = asker_time(&c->volley.asker, now);
-	waited = now - c->volley.quiet_since;
-	if (!volley_waits(&c->volley) || waited < look->timeout)
+	now = monitor_time(&c->batch.monitor, now);
+	waited = now - c->batch.quiet_since;
+	if (!batch_waits(&c->batch) || waited < look->timeout)
 		return;
 	text_age(age, waited);
 	if (once_say(service->said, ONCE_CHECK_UNTAKEN))
@@ -319,7 +319,7 @@ static void judge_silence(struct checker *c, const struct look *look, nsec_t now
 			age);
 	if (!find_silent_workers(c, now) || c->silent == 0 || waited < look->patience)
 		return;
-	volley_stop(&c->volley);
+	batch_stop(&c->batch);
 	once_forget(service->said, ONCE_CHECK_UNTAKEN);
 	if (c->silent < c->asked)
 		snprintf(all, sizeof(all), "%u of %u", c->silent, c->asked);
@@ -340,8 +340,8 @@ static void look_if_away(
 	nsec_t patience;
 
 	if (probe == NULL || probe->kind == PROBE_EXEC || is_answered(child) ||
-		volley_asks(&c->volley, child)) {
-		away_forget(child);
+		batch_asks(&c->batch, child)) {
+		not_waiting_forget(child);
 		return;
 	}
 	if (health_of(child) == NULL || child->health->waited_in_round == c->round ||
@@ -351,9 +351,10 @@ static void look_if_away(
 	patience = (nsec_t)s->check_failures * s->check_interval;
 	if (patience < AWAY_LEAST)
 		patience = AWAY_LEAST;
-	if (away_look(child, listener, patience, asker_time(&c->volley.asker, clock_now())))
+	if (not_waiting_look(
+		    child, listener, patience, monitor_time(&c->batch.monitor, clock_now())))
 		note_away(child, patience);
-	else if (!away_is_suspect(child))
+	else if (!not_waiting_is_suspect(child))
 		child->health->waited_in_round = c->round;
 }
 
@@ -362,8 +363,8 @@ static void look_for_away(struct checker *c)
 	nsec_t until = clock_now() + TURN_SPAN;
 	struct child *child;
 
-	for_each_child (child, children_of(c->volley.asker.service)) {
-		const struct listener *l = aim_of(child);
+	for_each_child (child, children_of(c->batch.monitor.service)) {
+		const struct listener *l = check_target_of(child);
 
 		if (l != NULL)
 			look_if_away(c, child, l, until);
@@ -375,8 +376,8 @@ static void run_command(struct checker *c, struct child *child)
 	const struct cluster_settings *s = child_settings(child);
 	struct error err;
 
-	if (c->volley.running >= HEALTH_EXEC_AT_ONCE ||
-		health_exec(child, &c->volley, &s->check, &err) == 0)
+	if (c->batch.running >= HEALTH_EXEC_AT_ONCE ||
+		health_exec(child, &c->batch, &s->check, &err) == 0)
 		return;
 	/* a check that nclust could not start is no fault of the worker's */
 	log_worker(child, LOG_WARN, "cannot be checked: %s", err.text);
@@ -389,26 +390,26 @@ static void fail_all_asked(struct checker *c, const char *why)
 {
 	struct child *child;
 
-	for_each_child (child, children_of(c->volley.asker.service))
+	for_each_child (child, children_of(c->batch.monitor.service))
 		if (is_asked_here(c, child) && !is_answered(child))
 			note_answer(child, false, why);
 }
 
-static void open_volley(struct checker *c, const struct look *look)
+static void open_batch(struct checker *c, const struct look *look)
 {
 	const struct cluster_settings *s = child_settings(look->ask);
 	unsigned most = TRIES + look->checked / WORKERS_A_TRY;
 	struct error err;
 
-	if (volley_is_busy(&c->volley) || c->tries >= most)
+	if (batch_is_busy(&c->batch) || c->tries >= most)
 		return;
 	/* later one for each worker, because an idle worker that is awake wakes no other */
-	if (volley_fire(&c->volley, aim_of(look->ask), s, &s->check,
+	if (batch_fire(&c->batch, check_target_of(look->ask), s, &s->check,
 		    c->tries == 0 ? look->left : look->alive, &err) == -1) {
-		if (c->volley.aim.strange)
+		if (c->batch.target.strange)
 			fail_all_asked(c, err.text);
 		else if (c->tries == 0)
-			log_debug("%s: cannot be checked: %s", c->volley.asker.service->name,
+			log_debug("%s: cannot be checked: %s", c->batch.monitor.service->name,
 				err.text);
 	}
 	c->tries++;
@@ -425,15 +426,15 @@ static nsec_t time_to_next(const struct look *look)
 	return time > WAIT_LEAST ? time : WAIT_LEAST;
 }
 
-static void check_some(struct asker *a, nsec_t now)
+static void check_some(struct monitor *a, nsec_t now)
 {
 	struct checker *c = (struct checker *)a;
 	struct look look = look_at_workers(c);
 	nsec_t end;
 
-	judge_silence(c, &look, now);
+	judge_not_accepting(c, &look, now);
 	if (c->round == 0 ||
-		(!volley_waits(&c->volley) && now >= nsec_add(c->round_at, look.interval))) {
+		(!batch_waits(&c->batch) && now >= nsec_add(c->round_at, look.interval))) {
 		c->round++;
 		c->round_at = now;
 		c->tries = 0;
@@ -442,22 +443,22 @@ static void check_some(struct asker *a, nsec_t now)
 	}
 	look = look_at_workers(c); /* workers may be gone, or the round new */
 	if (look.checked == 0) {
-		volley_stop(&c->volley);
+		batch_stop(&c->batch);
 		if (look.paused)
-			asker_arm(a, WAIT_PAUSED);
+			monitor_arm(a, WAIT_PAUSED);
 		return;
 	}
 	if (look.exec != NULL)
 		run_command(c, look.exec);
 	else if (look.ask != NULL)
-		open_volley(c, &look);
+		open_batch(c, &look);
 	end = nsec_add(c->round_at, look.interval);
-	if (look.left > 0 || volley_waits(&c->volley)) {
+	if (look.left > 0 || batch_waits(&c->batch)) {
 		nsec_t next = now + time_to_next(&look);
 
 		end = end > now ? nsec_min(end, next) : next;
 	}
-	asker_arm(a, end - now);
+	monitor_arm(a, end - now);
 }
 
 static bool has_check(const struct child *child)
@@ -467,11 +468,11 @@ static bool has_check(const struct child *child)
 	return s != NULL && s->check.kind != PROBE_NONE;
 }
 
-const struct asker_kind check_kind = {
+const struct monitor_kind check_kind = {
 	.size = sizeof(struct checker),
 	.wants = has_check,
 	.step = check_some,
-	.forget = away_forget,
+	.forget = not_waiting_forget,
 	.probe = probe_to_send,
 	.answered = note_answer,
 };

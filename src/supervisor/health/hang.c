@@ -9,7 +9,7 @@
 #include "supervisor/common/news.h"
 #include "supervisor/common/counters.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/health/sight.h"
+#include "supervisor/health/snapshot.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,15 +30,16 @@ bool hang_exceeds(const struct child *child, const struct connection *c)
 {
 	nsec_t patience = hang_patience(child);
 
-	return patience != 0 && sight_owes(c) && age_of(c) >= patience;
+	return patience != 0 && snapshot_owes(c) && age_of(c) >= patience;
 }
 
-static void report_hang(struct child *child, const struct sight *sight, const struct connection *c)
+static void report_hang(
+	struct child *child, const struct snapshot *snapshot, const struct connection *c)
 {
 	struct health *h = child->health;
 	const struct news_number numbers[] = {
 		{"age", nsec_seconds(age_of(c))},
-		{"cpu", nsec_seconds(sight->cpu)},
+		{"cpu", nsec_seconds(snapshot->cpu)},
 	};
 	struct remote r;
 	char peer[64];
@@ -51,7 +52,7 @@ static void report_hang(struct child *child, const struct sight *sight, const st
 	child->hang = h->hang;
 	news_say_numbers(child, LOG_WARN, "hang", numbers, COUNT_OF(numbers),
 		"worker %d hangs: %s; it has used %.1f s of CPU; %s", (int)child->pid, h->hang,
-		nsec_seconds(sight->cpu), awaits_threads_text(c->pid, threads, sizeof(threads)));
+		nsec_seconds(snapshot->cpu), awaits_threads_text(c->pid, threads, sizeof(threads)));
 	counters_note_hung(child->service);
 	child_tell(child, EVENT_UNWELL, WHY_REQUEST);
 }
@@ -61,24 +62,24 @@ void hang_look(struct child *child, nsec_t now)
 	nsec_t patience = hang_patience(child);
 	struct health *h = health_of(child);
 	const struct connection *oldest;
-	struct sight sight = {.cpu = 0};
+	struct snapshot snapshot = {.cpu = 0};
 
 	if (h == NULL || *h->hang != '\0' || now < h->hang_looked + patience / HANG_LOOKS)
 		return;
 	h->hang_looked = now;
 	if (!health_is_ready(child))
 		return;
-	sight_processes(&sight, child);
-	if (sight.traced)
+	snapshot_processes(&snapshot, child);
+	if (snapshot.traced)
 		return;
-	sight_connections(&sight, child);
-	oldest = sight_oldest(&sight, child);
+	snapshot_connections(&snapshot, child);
+	oldest = snapshot_oldest(&snapshot, child);
 	/* two looks must see the request: the whole machine may have stood still */
 	if (oldest == NULL || age_of(oldest) < patience / 2)
 		h->hang_cookie = 0;
 	else if (age_of(oldest) < patience || h->hang_cookie != oldest->cookie)
 		h->hang_cookie = oldest->cookie;
 	else
-		report_hang(child, &sight, oldest);
-	sight_free(&sight);
+		report_hang(child, &snapshot, oldest);
+	snapshot_free(&snapshot);
 }

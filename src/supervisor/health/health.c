@@ -11,8 +11,8 @@
 #include "supervisor/hooks/helper.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/health/reach.h"
-#include "supervisor/health/silence.h"
-#include "supervisor/health/volley.h"
+#include "supervisor/health/not_accepting.h"
+#include "supervisor/health/probe_batch.h"
 #include "supervisor/common/kind.h"
 
 #include <errno.h>
@@ -47,17 +47,17 @@ bool health_gives_up(const struct child *child, const struct connection *c)
  * not accept, even after nclust has given them up. */
 static unsigned count_own_checks(const struct child *child, const struct connection *c)
 {
-	const struct asker *checks = child->service->asks.of[ASKS_CHECK];
-	const struct asker *reaches = child->service->asks.of[ASKS_REACH];
+	const struct monitor *checks = child->service->asks.of[ASKS_CHECK];
+	const struct monitor *reaches = child->service->asks.of[ASKS_REACH];
 	bool reached = reach_may_wait(child->service);
-	uint16_t own[2 * VOLLEY_MAX];
+	uint16_t own[2 * BATCH_MAX];
 	size_t count = 0;
 	long left = -1;
 
 	if (checks != NULL && child->health != NULL)
-		count = volley_ports((const struct volley *)checks, own);
+		count = batch_ports((const struct probe_batch *)checks, own);
 	if (reached)
-		count += volley_ports((const struct volley *)reaches, own + count);
+		count += batch_ports((const struct probe_batch *)reaches, own + count);
 	if (c->queue > 0 && (reached || (checks != NULL && child->health != NULL)))
 		left = sockdiag_waiting(c->port, own, count);
 	if (left >= 0 && left < (long)c->queue)
@@ -111,7 +111,7 @@ static void on_command_over(void *owner, const struct pidfd_end *end, bool late)
 		snprintf(why, sizeof(why), "killed by %s", text_signal_name(name, end->code));
 	else
 		snprintf(why, sizeof(why), "exit %d", end->code);
-	h->asks->asker.kind->answered(child, !late && !end->signalled && end->code == 0, why);
+	h->asks->monitor.kind->answered(child, !late && !end->signalled && end->code == 0, why);
 }
 
 static void put_facts(struct buffer *facts, const struct child *child)
@@ -126,7 +126,7 @@ static void put_facts(struct buffer *facts, const struct child *child)
 }
 
 int health_exec(
-	struct child *child, struct volley *asks, const struct probe *probe, struct error *err)
+	struct child *child, struct probe_batch *asks, const struct probe *probe, struct error *err)
 {
 	const struct cluster_settings *s = child_settings(child);
 	struct health *h = health_of(child);
@@ -161,7 +161,8 @@ static void go_on_with_command(struct child *child)
 {
 	struct health *h = child->health;
 
-	h->asks = (struct volley *)asker_of(child->service, h->proving ? ASKS_READY : ASKS_CHECK);
+	h->asks = (struct probe_batch *)monitor_of(
+		child->service, h->proving ? ASKS_READY : ASKS_CHECK);
 	if (h->asks == NULL)
 		return;
 	h->asks->running++;
@@ -177,24 +178,24 @@ static void health_on_born(struct child *child, struct birth *birth)
 		health_prove(child);
 }
 
-static void begin_askers_from(
+static void begin_monitors_from(
 	struct service *service, const struct child *only, enum asks_for which)
 {
-	for (; which < ASKERS; which++)
-		asker_begin(service, only, which);
+	for (; which < MONITORS; which++)
+		monitor_begin(service, only, which);
 }
 
 static void health_on_uses(struct child *child, struct listener *l, enum listener_use use)
 {
 	(void)l;
-	if (use == USE_ASIDE)
-		asker_begin(child->service, child, ASKS_WARM);
+	if (use == USE_SPARE_LISTENS)
+		monitor_begin(child->service, child, ASKS_WARM);
 }
 
 /* A spare is let through: now it has to prove that it is ready. */
 static void health_on_release(struct child *child)
 {
-	asker_begin(child->service, child, ASKS_READY);
+	monitor_begin(child->service, child, ASKS_READY);
 }
 
 static void health_on_report(struct service *service, const struct report *r)
@@ -207,11 +208,11 @@ static void health_on_report(struct service *service, const struct report *r)
 		if (child == NULL)
 			break;
 		health_count(child);
-		begin_askers_from(service, child, ASKS_CHECK);
+		begin_monitors_from(service, child, ASKS_CHECK);
 		break;
 	case REPORT_DRAINING:
 	case REPORT_STOPPING:
-		askers_let_go(service, r->slot, r->worker);
+		monitors_let_go(service, r->slot, r->worker);
 		break;
 	case REPORT_START_TIMEOUT:
 		child = child_find(service, r->slot, r->worker);
@@ -243,7 +244,7 @@ static void ask_anew(struct service *service)
 	for_each_child (child, children_of(service))
 		if (health_is_ready(child))
 			health_count(child);
-	begin_askers_from(service, NULL, ASKS_READY);
+	begin_monitors_from(service, NULL, ASKS_READY);
 }
 
 static void health_on_reloaded(struct service *service)
@@ -273,7 +274,7 @@ static void health_on_gone(struct child *child)
 		if (h->asks != NULL)
 			h->asks->running--;
 	}
-	silence_forget(child);
+	not_accepting_forget(child);
 	free(h);
 	child->health = NULL;
 	child->hang = NULL;
@@ -307,7 +308,7 @@ static void health_on_go_on(struct supervisor *sup)
 static void health_on_drop(struct service *service)
 {
 	reach_drop(service);
-	askers_free(service);
+	monitors_free(service);
 }
 
 const struct part health_part = {

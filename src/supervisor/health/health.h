@@ -8,9 +8,9 @@
 
 extern const struct part health_part;
 
-/* The health of workers, as nclust observes it: probes of readiness (prove.c), checks (check.c),
- * stalls (stall.c), memory (recycle.c).  A worker whose settings need nothing of this has no struct
- * health, and its cluster no timer. */
+/* The health of workers, as nclust observes it: probes of readiness (startup_probe.c), checks
+ * (check.c), stalls (stall.c), memory (recycle.c).  A worker whose settings need nothing of this has
+ * no struct health, and its cluster no timer. */
 struct cookies {
 	uint64_t *list; /* heap; of connections, sorted */
 	size_t count;
@@ -27,17 +27,17 @@ struct health {
 	uint64_t failed;
 	char last[96];              /* how the last check failed; or "" */
 	struct helper *helper;      /* exec: the command that runs, or NULL */
-	struct volley *asks;        /* exec: the volley that runs the command */
+	struct probe_batch *asks;   /* exec: the batch that runs the command */
 	nsec_t progress_at;         /* stall: when it made progress, or 0 */
 	nsec_t progress_cpu;        /* stall: its CPU time at progress_at */
 	uint64_t progress_print;    /* stall: the print of its connections at progress_at */
 	uint64_t check_inode;       /* inode of the worker's end of the last check, or 0 */
 	unsigned waited_in_round;   /* the round of checks in which it waited for connections */
-	nsec_t away_since;          /* when it was seen away first (away.h); or 0 */
-	uint64_t away_print;        /* the print of its connections at away_since */
-	bool away_found;            /* that it is away was reported */
+	nsec_t away_since;          /* when it was seen away first (not_waiting.h); or 0 */
+	uint64_t not_waiting_print; /* the print of its connections at away_since */
+	bool not_waiting_found;     /* that it is away was reported */
 	struct cookies silent_seen; /* its connections at silent_since */
-	nsec_t silent_since;        /* it has taken no connection since (silence.h) */
+	nsec_t silent_since;        /* it has taken no connection since (not_accepting.h) */
 	nsec_t silent_checked;      /* when that was checked last; 0: never */
 	bool silent;                /* it has taken none for so long that it has failed */
 	nsec_t hang_looked;         /* request-timeout: when nclust looked last */
@@ -71,11 +71,11 @@ bool health_gives_up(const struct child *child, const struct connection *c);
 unsigned health_given_up(const struct child *child, const struct connection *c);
 
 #define HEALTH_EXEC_AT_ONCE 16
-/* Runs the command of `probe` as a helper of the worker.  The asker's `answered` gets the result,
+/* Runs the command of `probe` as a helper of the worker.  The monitor's `answered` gets the result,
  * unless the worker is gone by then.  -1 and `err`. */
-struct volley;
-int health_exec(
-	struct child *child, struct volley *asks, const struct probe *probe, struct error *err);
+struct probe_batch;
+int health_exec(struct child *child, struct probe_batch *asks, const struct probe *probe,
+	struct error *err);
 /* The worker is ready: counts its connections from now on, if its settings ask for it. */
 void health_count(struct child *child);
 /* Are all workers held by clients that send nothing?  Writes the member "held" of a status. */

@@ -4,7 +4,7 @@
 #include "os/clock.h"
 #include "supervisor/common/kind.h"
 #include "supervisor/health/health.h"
-#include "supervisor/health/volley.h"
+#include "supervisor/health/probe_batch.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/service.h"
 
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Time to the next volley: none after a volley that has reached a worker, else longer and longer,
+/* Time to the next batch: none after a batch that has reached a worker, else longer and longer,
  * so that nclust spends little on workers that cannot be reached. */
 #define WAIT_LEAST (2 * MSEC)
 #define WAIT_MOST (128 * MSEC)
@@ -22,10 +22,10 @@
 #define REACHES_MOST 7
 
 struct reacher {
-	struct volley volley;
+	struct probe_batch batch;
 	struct reach *first;
 	nsec_t wait;
-	bool reached_any; /* the last volley has reached a wanted worker */
+	bool reached_any; /* the last batch has reached a wanted worker */
 	bool may_be_left; /* connections that nobody has taken may be left */
 };
 
@@ -56,7 +56,7 @@ bool reach_wants(const struct reach *r, const struct child *child)
 static struct reach *find_caller(const struct reacher *x, const struct child *child, bool byte_sent)
 {
 	for (struct reach *r = x->first; r != NULL; r = r->next)
-		if (reach_wants(r, child) && (!byte_sent || r->first == x->volley.first))
+		if (reach_wants(r, child) && (!byte_sent || r->first == x->batch.first))
 			return r;
 	return NULL;
 }
@@ -64,7 +64,7 @@ static struct reach *find_caller(const struct reacher *x, const struct child *ch
 static const struct probe *probe_to_send(const struct child *child)
 {
 	const struct reacher *x = reacher_of(child->service);
-	bool deferred = x->volley.aim.deferred;
+	bool deferred = x->batch.target.deferred;
 
 	return find_caller(x, child, deferred) != NULL ? &probe : NULL;
 }
@@ -80,7 +80,7 @@ static void hand_on(struct child *child, int fd, size_t sent)
 	r->until = nsec_min(nsec_add(clock_now(), r->patience), r->most);
 	x->reached_any = true;
 	x->wait = WAIT_LEAST;
-	asker_arm(&x->volley.asker, 0);
+	monitor_arm(&x->batch.monitor, 0);
 }
 
 /* ---- a step ---- */
@@ -104,21 +104,21 @@ static bool is_reach_over(const struct reach *r, nsec_t now)
  * and more. */
 static unsigned count_to_open(const struct reacher *x, const struct listener *l)
 {
-	const struct service *s = x->volley.asker.service;
+	const struct service *s = x->batch.monitor.service;
 	struct child_walk walk = children_of(s);
 	struct queue_facts queue;
 	long count = 0;
 	long most;
 
-	while (count < VOLLEY_MAX && child_next(&walk) != NULL)
+	while (count < BATCH_MAX && child_next(&walk) != NULL)
 		count++;
 	if (l == NULL || !is_not_unix(l))
 		return 0;
 	group_queue(l, &queue);
 	if (queue.depth < 0 && count > 0)
 		return 1; /* the queue's length is not known */
-	most = queue.limit > 0 ? queue.limit / 2 : VOLLEY_MAX;
-	if (count == 0 || queue.depth >= VOLLEY_MAX || queue.depth > most)
+	most = queue.limit > 0 ? queue.limit / 2 : BATCH_MAX;
+	if (count == 0 || queue.depth >= BATCH_MAX || queue.depth > most)
 		return 0;
 	most = (count < most ? count : most) - queue.depth;
 	return most > 1 ? (unsigned)most : 1;
@@ -130,15 +130,15 @@ static const struct listener *find_next_listener(const struct reacher *x)
 	const struct child *next = NULL;
 	const struct child *child;
 
-	for_each_child (child, children_of(x->volley.asker.service))
+	for_each_child (child, children_of(x->batch.monitor.service))
 		if (find_caller(x, child, false) != NULL)
-			next = volley_next(&x->volley, next, child);
-	return next != NULL ? aim_of(next) : NULL;
+			next = batch_next(&x->batch, next, child);
+	return next != NULL ? check_target_of(next) : NULL;
 }
 
-static void open_volley(struct reacher *x)
+static void open_batch(struct reacher *x)
 {
-	struct volley *v = &x->volley;
+	struct probe_batch *v = &x->batch;
 	const struct listener *l = find_next_listener(x);
 	unsigned count = count_to_open(x, l);
 	struct error err;
@@ -146,14 +146,14 @@ static void open_volley(struct reacher *x)
 	x->wait = x->reached_any ? WAIT_LEAST : nsec_min(2 * x->wait, WAIT_MOST);
 	x->reached_any = false;
 	if (v->first != x->first->first)
-		volley_stop(v); /* these connections were sent another first byte */
+		batch_stop(v); /* these connections were sent another first byte */
 	v->first = x->first->first;
 	if (count > 0)
-		(void)volley_fire(
-			v, l, cluster_settings(v->asker.service->core), &probe, count, &err);
+		(void)batch_fire(
+			v, l, cluster_settings(v->monitor.service->core), &probe, count, &err);
 }
 
-static void reach_workers(struct asker *a, nsec_t now)
+static void reach_workers(struct monitor *a, nsec_t now)
 {
 	struct reacher *x = (struct reacher *)a;
 	struct reach *next;
@@ -165,8 +165,8 @@ static void reach_workers(struct asker *a, nsec_t now)
 	}
 	if (x->first == NULL)
 		return;
-	open_volley(x);
-	asker_arm(a, x->wait);
+	open_batch(x);
+	monitor_arm(a, x->wait);
 }
 
 static bool is_wanted_by_settings(const struct child *child)
@@ -175,7 +175,7 @@ static bool is_wanted_by_settings(const struct child *child)
 	return false; /* no setting asks for it */
 }
 
-const struct asker_kind reach_kind = {
+const struct monitor_kind reach_kind = {
 	.size = sizeof(struct reacher),
 	.wants = is_wanted_by_settings,
 	.step = reach_workers,
@@ -187,23 +187,23 @@ const struct asker_kind reach_kind = {
 
 int reach_begin(struct reach *r, struct service *service, struct error *err)
 {
-	const struct listener *l = aim_next(service, r->slot != SLOT_ALL ? r->slot : 0);
+	const struct listener *l = check_target_next(service, r->slot != SLOT_ALL ? r->slot : 0);
 	struct reacher *x;
-	struct aim aim;
+	struct check_target target;
 
 	if (service->kind->by_connection)
 		return error_set(err, 0,
 			"'%s' has a process for each connection: there is no "
 			"worker to ask",
 			service->name);
-	if (aim_at(&aim, l, err) == -1)
+	if (check_target_at(&target, l, err) == -1)
 		return error_wrap(err, "%s", service->name);
 	if (!is_not_unix(l))
 		return error_set(err, 0,
 			"%s: its workers can be asked over TCP only, and its "
 			"first listener is a unix socket",
 			service->name);
-	x = (struct reacher *)asker_of(service, ASKS_REACH);
+	x = (struct reacher *)monitor_of(service, ASKS_REACH);
 	r->service = service;
 	r->until = nsec_add(clock_now(), r->patience);
 	r->most = nsec_add(clock_now(), REACHES_MOST * r->patience);
@@ -213,12 +213,12 @@ int reach_begin(struct reach *r, struct service *service, struct error *err)
 		free(r->reached);
 		return error_set(err, ENOMEM, "%s", service->name);
 	}
-	memcpy(r->host, aim.host, sizeof(r->host));
+	memcpy(r->host, target.host, sizeof(r->host));
 	r->next = x->first;
 	x->first = r;
 	x->wait = WAIT_LEAST;
 	x->may_be_left = true;
-	asker_arm(&x->volley.asker, 0);
+	monitor_arm(&x->batch.monitor, 0);
 	return 0;
 }
 
@@ -233,7 +233,7 @@ void reach_end(struct reach *r)
 	free(r->reached);
 	r->reached = NULL;
 	if (x->first == NULL)
-		volley_stop(&x->volley);
+		batch_stop(&x->batch);
 }
 
 bool reach_may_wait(const struct service *service)

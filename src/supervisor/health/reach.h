@@ -6,9 +6,9 @@
 
 /*
  * Reaches workers behind a shared listener, for a caller who wants to send a request to one or to
- * each of them.  nclust opens connections, finds out which worker has accepted each (volley.h), and
- * hands a wanted worker's connection to the caller; the connection that another worker has taken is
- * closed.  A worker that takes none in time is not reached.
+ * each of them. nclust opens connections, finds out which worker has accepted each (probe_batch.h),
+ * and hands a wanted worker's connection to the caller; the connection that another worker has
+ * taken is closed.  A worker that takes none in time is not reached.
  */
 struct reach {
 	struct reach *next;

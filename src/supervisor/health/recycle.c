@@ -3,7 +3,7 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/health/asker.h"
+#include "supervisor/health/monitor.h"
 #include "supervisor/health/health.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/service.h"
@@ -67,8 +67,8 @@ static nsec_t measure_memory(struct child *child, nsec_t unused)
 	return wait;
 }
 
-const struct asker_kind memory_kind = {
-	.size = sizeof(struct asker),
+const struct monitor_kind memory_kind = {
+	.size = sizeof(struct monitor),
 	.first = WAIT_NEAR,
 	.wants = has_limit,
 	.look = measure_memory,

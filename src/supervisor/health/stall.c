@@ -2,12 +2,12 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/health/asker.h"
+#include "supervisor/health/monitor.h"
 #include "supervisor/health/hang.h"
 #include "supervisor/health/health.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/health/sight.h"
+#include "supervisor/health/snapshot.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/holding.h"
 
@@ -35,10 +35,11 @@ static nsec_t stall_of(const struct child *child)
 
 /* ---- judging it ---- */
 
-static void note_progress(struct health *h, const struct sight *sight, uint64_t print, nsec_t now)
+static void note_progress(
+	struct health *h, const struct snapshot *snapshot, uint64_t print, nsec_t now)
 {
 	h->progress_at = now;
-	h->progress_cpu = sight->cpu;
+	h->progress_cpu = snapshot->cpu;
 	h->progress_print = print;
 }
 
@@ -79,7 +80,7 @@ static bool has_queue(const struct child *child)
 static void judge_progress(struct child *child, nsec_t now)
 {
 	struct health *h = health_of(child);
-	struct sight sight = {.cpu = 0};
+	struct snapshot snapshot = {.cpu = 0};
 	uint64_t print;
 	bool waits;
 
@@ -89,20 +90,20 @@ static void judge_progress(struct child *child, nsec_t now)
 		h->progress_at = 0;
 		return;
 	}
-	sight_processes(&sight, child);
-	if (h->progress_at == 0 || sight.traced ||
-		sight.cpu > h->progress_cpu + CPU_UNIT + (now - h->progress_at) / HOUSEKEEPING) {
-		note_progress(h, &sight, 0, now);
+	snapshot_processes(&snapshot, child);
+	if (h->progress_at == 0 || snapshot.traced ||
+		snapshot.cpu > h->progress_cpu + CPU_UNIT + (now - h->progress_at) / HOUSEKEEPING) {
+		note_progress(h, &snapshot, 0, now);
 		return;
 	}
-	sight_connections(&sight, child);
-	print = sight_print(&sight);
-	waits = sight_any_waits(&sight, child) || has_queue(child);
-	if (sight.all.refused)
+	snapshot_connections(&snapshot, child);
+	print = snapshot_print(&snapshot);
+	waits = snapshot_any_waits(&snapshot, child) || has_queue(child);
+	if (snapshot.all.refused)
 		warn_refused(child->service);
-	sight_free(&sight);
+	snapshot_free(&snapshot);
 	if (!waits || print != h->progress_print)
-		note_progress(h, &sight, print, now);
+		note_progress(h, &snapshot, print, now);
 	else if (now - h->progress_at >= stall_of(child))
 		report_stall(child, now - h->progress_at);
 }
@@ -144,8 +145,8 @@ static void forget_progress(struct child *child)
 	child->health->hang_cookie = 0;
 }
 
-const struct asker_kind stall_kind = {
-	.size = sizeof(struct asker),
+const struct monitor_kind stall_kind = {
+	.size = sizeof(struct monitor),
 	.first = WAIT_LEAST,
 	.wants = is_watched,
 	.look = look_at_worker,

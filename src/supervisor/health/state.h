@@ -11,17 +11,17 @@ enum asks_for {
 	ASKS_MEMORY,
 	ASKS_REACH, /* another room wants to reach them (reach.h) */
 	ASKS_COUNT,
-	ASKERS,
+	MONITORS,
 };
 
 /*
- * What only this room knows of a cluster: the askers that look after its workers.  This struct is a
+ * What only this room knows of a cluster: the monitors that look after its workers.  This struct is a
  * member of struct service (common/state.h).
  */
 struct asks {
-	struct asker *of[ASKERS]; /* asker.h; NULL: not needed yet */
-	char check[96];           /* the check whose results these are, as text */
-	unsigned passed;          /* latest generation of which a worker has passed the check */
+	struct monitor *of[MONITORS]; /* monitor.h; NULL: not needed yet */
+	char check[96];               /* the check whose results these are, as text */
+	unsigned passed;              /* latest generation of which a worker has passed the check */
 	unsigned blamed; /* generation of which a worker was replaced before any had passed */
 };
 

@@ -249,7 +249,7 @@ static void look_if_ready(struct supervisor *sup)
 		const struct service *s = sup->services[i];
 
 		if (!s->stage.started_once && !s->stage.ended &&
-			(s->stage.held || cluster_wanted(s->core) > 0))
+			(s->stage.waits || cluster_wanted(s->core) > 0))
 			return;
 	}
 	if (is_all_ended(sup))

@@ -200,7 +200,7 @@ static bool is_starting(const struct service *s)
 {
 	struct slot_view view;
 
-	if (s->stage.held || s->stage.stop_held)
+	if (s->stage.waits || s->stage.stop_waits)
 		return true;
 	for (uint32_t i = 0; i < service_counts(s).slots; i++) {
 		service_view_slot(s, i, &view);

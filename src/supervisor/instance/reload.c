@@ -217,7 +217,7 @@ static int open_new(struct supervisor *sup, struct plan *plan, struct error *err
 		/* first these: listeners that the new settings name, too, are found then */
 		if ((s != NULL && open_for_new_slots(s, c, count_of(sup, c, s), err) == -1) ||
 			listeners_open(sup, &plan->sets[i], c->new, count_of(sup, c, s),
-				s != NULL ? &s->held.listeners : NULL, err) == -1 ||
+				s != NULL ? &s->sockets.listeners : NULL, err) == -1 ||
 			check_common(plan, i, err) == -1 ||
 			kind_check(c->new, &plan->sets[i], err) == -1 ||
 			segment_open(sup, &plan->segments[i], c->new, s, err) == -1)
@@ -264,7 +264,7 @@ static void add_service(struct supervisor *sup, struct diff_cluster *c, struct l
 		return;
 	}
 	*segment = NULL;
-	s->kept.number = ++sup->orphans.last_number; /* no old worker belongs to it */
+	s->saved.number = ++sup->orphans.last_number; /* no old worker belongs to it */
 	s->stage.awaited = AWAITED_SETTLED;
 }
 
@@ -298,8 +298,8 @@ static void scale_service(struct service *s, const struct diff_cluster *c)
 /* The service owns the opened listeners and segments from now on. */
 static void take_opened(struct service *s, struct listener_set *set, struct segment **segment)
 {
-	listeners_release(&s->held.listeners);
-	s->held.listeners = *set;
+	listeners_release(&s->sockets.listeners);
+	s->sockets.listeners = *set;
 	*set = (struct listener_set){0};
 	segment_change(s, *segment);
 	*segment = NULL;
@@ -321,7 +321,7 @@ static void apply_settings(
 	struct error err;
 
 	scale_service(s, c);
-	listeners_adopt(&s->held.listeners, c->new);
+	listeners_adopt(&s->sockets.listeners, c->new);
 	if (c->change == CHANGE_NONE && !restart)
 		return;
 	if (!rolls) {

@@ -66,8 +66,8 @@ static int collect_sides(struct match *m, const struct supervisor *sup, const st
 static bool shares_address(const struct service *s, const struct cluster_settings *new)
 {
 	for (size_t i = 0; i < new->listen_count; i++)
-		if (listeners_find(&s->held.listeners, &new->listen[i]) != NULL ||
-			listeners_find(&s->held.learned, &new->listen[i]) != NULL)
+		if (listeners_find(&s->sockets.listeners, &new->listen[i]) != NULL ||
+			listeners_find(&s->sockets.learned, &new->listen[i]) != NULL)
 			return true;
 	return false;
 }

@@ -52,9 +52,9 @@ enum awaited {
 struct stage {
 	bool started_once; /* all wanted workers were ready */
 	bool scaled;       /* by the operator: a reload keeps the number */
-	bool held;         /* not started yet: it waits for other clusters */
+	bool waits;        /* not started yet: it waits for other clusters */
 	bool stop_asked;   /* the cluster is to stop */
-	bool stop_held;    /* the stop waits for other clusters */
+	bool stop_waits;   /* the stop waits for other clusters */
 	bool leaving;      /* dropped by a reload: free it when it has ended */
 	bool ended;
 	int status; /* of ACTION_ENDED */

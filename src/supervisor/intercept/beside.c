@@ -76,7 +76,7 @@ static void log_shared_port(struct child *child, struct listener *l)
 
 void beside_look(struct child *child)
 {
-	const struct listener_set *set = &child->service->held.learned;
+	const struct listener_set *set = &child->service->sockets.learned;
 
 	for (size_t i = 0; i < set->count; i++) {
 		struct listener *l = set->list[i];

@@ -28,7 +28,7 @@ struct search {
 static bool note_fd(void *context, int fd, const char *target)
 {
 	struct search *s = context;
-	const struct listener_set *set = &s->service->held.learned;
+	const struct listener_set *set = &s->service->sockets.learned;
 	uint64_t inode = remote_socket_inode(target);
 
 	(void)fd;
@@ -82,8 +82,8 @@ void closed_forget(struct child *child, const struct socket_key *but)
 		return;
 	s.count = process_tree(child->pid, s.tree, TREE_MAX);
 	whole = search_all(child, &s);
-	for (size_t i = service->held.learned.count; whole && i-- > 0;) {
-		struct listener *l = service->held.learned.list[i];
+	for (size_t i = service->sockets.learned.count; whole && i-- > 0;) {
+		struct listener *l = service->sockets.learned.list[i];
 
 		if (!learned_has(child, l) || l->of_node || (s.held >> l->bit & 1) != 0 ||
 			(but != NULL && socket_key_equal(&l->key, but)) ||

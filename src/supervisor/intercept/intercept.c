@@ -377,8 +377,8 @@ void intercept_kill_hung(struct child *child)
 	childset_remove(child, trap);
 	child->trap.fd = -1;
 	foreign_close(sup, child, &trap);
-	if (child->kept.entry != NULL) /* the keeper has a duplicate */
-		child->kept.entry->flags |= STATE_HUNG;
+	if (child->saved.entry != NULL) /* the keeper has a duplicate */
+		child->saved.entry->flags |= STATE_HUNG;
 	child_kill_group(child, SIGKILL);
 }
 
@@ -395,8 +395,8 @@ static int intercept_on_prepare(struct child *child, struct birth *birth, struct
 static void intercept_on_born(struct child *child, struct birth *birth)
 {
 	watch_calls(child, birth->plan.trap);
-	if (child->kept.entry != NULL && child->trap.fd != -1)
-		child->kept.entry->flags |= STATE_TRAPPED;
+	if (child->saved.entry != NULL && child->trap.fd != -1)
+		child->saved.entry->flags |= STATE_TRAPPED;
 	listens_born(child);
 	startwait_born(child);
 }
@@ -419,14 +419,14 @@ void intercept_fini(struct supervisor *sup)
 	fd_close(&sup->intercept.trap.channel[1]);
 }
 
-static void intercept_on_adopt(struct child *child, struct kept *kept)
+static void intercept_on_adopt(struct child *child, struct worker_fds *fds)
 {
 	struct service *service = child->service;
-	struct spawn_trap trap = {.fd = fd_release(&kept->trap)};
+	struct spawn_trap trap = {.fd = fd_release(&fds->trap)};
 
 	if (trap.fd != -1 && service->sup->intercept.way == WAY_UNKNOWN)
 		(void)fill_trap(service, cluster_settings(service->core));
-	if (trap.fd != -1 && (kept->entry->flags & STATE_HUNG) == 0)
+	if (trap.fd != -1 && (fds->entry->flags & STATE_HUNG) == 0)
 		watch_calls(child, &trap);
 	fd_close(&trap.fd);
 	spare_gate_adopt(child);

@@ -78,7 +78,7 @@ static void report_listening(struct child *child)
 /* Returns the listener of a unix socket that a setting names; NULL: there is none of that inode. */
 static const struct listener *find_named_unix(const struct service *service, uint64_t inode)
 {
-	const struct listener_set *set = &service->held.listeners;
+	const struct listener_set *set = &service->sockets.listeners;
 
 	for (size_t i = 0; inode != 0 && i < set->count; i++)
 		if (set->list[i]->address.kind == ADDRESS_UNIX &&
@@ -106,7 +106,7 @@ static bool is_listening_inode(const void *service, uint64_t inode)
  * of its cluster were seen to listen, it is ready once it waits for connections. */
 static bool may_have_listening(const struct child *child)
 {
-	const struct listener_set *set = &child->service->held.listeners;
+	const struct listener_set *set = &child->service->sockets.listeners;
 
 	if (!cluster_knows_listen(child->service->core))
 		return false;
@@ -575,7 +575,7 @@ bool listens_keep_udp(struct child *child, const struct seccomp_notice *notice)
 
 void listens_recall(struct child *child)
 {
-	const struct listener_set *set = &child->service->held.learned;
+	const struct listener_set *set = &child->service->sockets.learned;
 	bool known = child->listening.ports != 0;
 
 	for (size_t i = 0; !known && i < set->count; i++)

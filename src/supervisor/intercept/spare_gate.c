@@ -20,7 +20,7 @@ bool spare_gate_is_shut(const struct child *child)
 
 static void note_gated(struct child *child, bool waits)
 {
-	struct state_entry *entry = child->kept.entry;
+	struct state_entry *entry = child->saved.entry;
 
 	if (entry != NULL && waits)
 		entry->flags |= STATE_GATED;
@@ -37,7 +37,7 @@ void spare_gate_report(struct child *child)
 
 /* May the spare listen now, on a socket of its own to which no client comes?  That is of use only
  * if an HTTP check will warm it, or if connections wait there since the worker before has died. */
-static bool may_listen_aside(struct child *child, struct listener *l)
+static bool may_spare_listen(struct child *child, struct listener *l)
 {
 	const struct cluster_settings *s = child_settings(child);
 	const struct listener_socket *k = l != NULL ? group_own(l, child->traffic.lane) : NULL;
@@ -47,10 +47,10 @@ static bool may_listen_aside(struct child *child, struct listener *l)
 		!child_has_own_lane(child) ||
 		(s->check.kind != PROBE_HTTP && !group_has_queue(l, k)))
 		return false;
-	was = child->trap.aside;
-	child->trap.aside = true;
-	PARTS(uses, child, l, USE_ASIDE);
-	child->trap.aside = was || k->weight == 0;
+	was = child->trap.spare_listens;
+	child->trap.spare_listens = true;
+	PARTS(uses, child, l, USE_SPARE_LISTENS);
+	child->trap.spare_listens = was || k->weight == 0;
 	return k->weight == 0;
 }
 
@@ -61,9 +61,9 @@ bool spare_gate_keep(struct child *child, struct listener *l, const struct secco
 
 	if (n == GATE_CALLS || !spare_gate_is_shut(child))
 		return false;
-	if (n == 0 && !child->trap.aside)
+	if (n == 0 && !child->trap.spare_listens)
 		spare_gate_report(child);
-	if (!spare_gate_is_shut(child) || may_listen_aside(child, l))
+	if (!spare_gate_is_shut(child) || may_spare_listen(child, l))
 		return false;
 	child->trap.gate_count++;
 	gate->id[n] = notice->id;
@@ -80,7 +80,7 @@ void intercept_on_release(struct child *child)
 
 	child->trap.gate_count = 0;
 	child->trap.gate_passed = true;
-	child->trap.aside = false;
+	child->trap.spare_listens = false;
 	note_gated(child, false);
 	for (unsigned i = 0; i < count && child->trap.fd != -1; i++) {
 		struct seccomp_notice notice = {
@@ -114,6 +114,6 @@ bool intercept_on_stop(struct child *child, int signal, nsec_t span)
 
 void spare_gate_adopt(const struct child *child)
 {
-	if (child->kept.entry != NULL && (child->kept.entry->flags & STATE_GATED) != 0)
+	if (child->saved.entry != NULL && (child->saved.entry->flags & STATE_GATED) != 0)
 		(void)pidfd_signal(child->pidfd, SIGKILL);
 }

@@ -43,7 +43,7 @@ struct trapped {
 	bool v6only;         /* that option's value */
 	bool hostile;        /* a look was late: the kernel does its calls */
 	bool gate_passed;
-	bool aside;           /* a spare that listens on a socket without clients (gate.h) */
+	bool spare_listens;   /* a spare that listens on a socket without clients (gate.h) */
 	uint8_t gate_count;   /* calls in `gate` */
 	bool known_to_listen; /* to the core */
 	bool exclusive;       /* what it binds by itself stays its own (node.c) */

@@ -305,7 +305,7 @@ static bool may_replace(const struct takeover *t, const struct listener *l)
 
 static struct listener *find_replaceable(const struct takeover *t)
 {
-	const struct listener_set *set = &t->service->held.listeners;
+	const struct listener_set *set = &t->service->sockets.listeners;
 	struct listener *l;
 
 	for (size_t i = 0; (l = listeners_at(set, t->child->slot, i)) != NULL; i++)
@@ -469,7 +469,7 @@ static void bind_known(struct takeover *t)
  * or of very many.  A worker with little allowance left is looked at by a later bind. */
 static bool has_probes(const struct takeover *t)
 {
-	const struct listener_set *set = &t->service->held.learned;
+	const struct listener_set *set = &t->service->sockets.learned;
 
 	if (!allowance_is_ample(&t->child->trap.allowance))
 		return false;

@@ -92,8 +92,8 @@ static void tell_leader(struct service *s, struct child *c)
 	s->leadership.serial = c->serial;
 	s->leadership.refused = 0;
 	/* the next nclust must not tell the worker again */
-	if (c->kept.entry != NULL)
-		c->kept.entry->flags |= STATE_LEADS;
+	if (c->saved.entry != NULL)
+		c->saved.entry->flags |= STATE_LEADS;
 	news_say_worker(c, LOG_NOTE, "leader", "is now the leader");
 	if (c->channel != NULL)
 		(void)channel_send(c->channel, told, sizeof(told) - 1, -1, true);
@@ -191,7 +191,7 @@ static bool has_adopted(const struct service *s)
 	struct child_walk walk = children_of(s);
 	const struct child *c;
 
-	while ((c = child_next(&walk)) != NULL && !c->kept.adopted)
+	while ((c = child_next(&walk)) != NULL && !c->saved.adopted)
 		;
 	return c != NULL;
 }
@@ -247,14 +247,14 @@ static int take_again(struct child *c)
 	return -1;
 }
 
-static void leader_on_adopt(struct child *c, struct kept *kept)
+static void leader_on_adopt(struct child *c, struct worker_fds *fds)
 {
 	struct service *s = c->service;
 
 	if (!cluster_settings(s->core)->leader)
 		return;
 	c->leading.fd = take_again(c);
-	if ((kept->entry->flags & STATE_LEADS) != 0)
+	if ((fds->entry->flags & STATE_LEADS) != 0)
 		s->leadership.serial = c->serial;
 }
 

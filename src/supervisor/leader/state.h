@@ -14,8 +14,8 @@ struct leadership {
 	uint64_t serial; /* of the worker that was told to lead; 0: none was */
 	/* nclust itself has the lock, because a worker of an earlier nclust may lead by another file. */
 	bool blocked;
-	uint64_t held;  /* its id, if the keeper holds it; or 0 */
-	nsec_t refused; /* since when no worker can lead; 0: one can; -1: that was reported */
+	uint64_t keeper_id; /* its id, if the keeper holds it; or 0 */
+	nsec_t refused;     /* since when no worker can lead; 0: one can; -1: that was reported */
 };
 
 /* Of a worker.  It is in struct child. */

@@ -252,10 +252,10 @@ static void put_back_if_left(struct child *c)
 		return;
 	if (once_say(c->said, ONCE_LEFT_CGROUP))
 		log_worker(c, LOG_WARN, "worker %d has left its cgroup; %s", (int)c->pid,
-			c->kept.adopted ? "it has no limits until it is replaced"
-					: "nclust puts it back");
+			c->saved.adopted ? "it has no limits until it is replaced"
+					 : "nclust puts it back");
 	l = limits_of(s);
-	if (c->kept.adopted)
+	if (c->saved.adopted)
 		return; /* the pid may be another process's by now */
 	fd = make_group(c, &l, false);
 	put_into_cgroup(c, fd);
@@ -419,7 +419,7 @@ static void limits_on_resumed(struct child *c)
 
 	snprintf(prefix, sizeof(prefix), "/nclust@%s@", c->service->sup->settings->name);
 	/* an nclust that did not carry the name may have handed it over */
-	if (c->limited.group != NULL || (!c->limited.grouped && !c->kept.adopted))
+	if (c->limited.group != NULL || (!c->limited.grouped && !c->saved.adopted))
 		return;
 	c->limited.grouped = false;
 	if (process_read(c->pid, "cgroup", text, sizeof(text)) <= 0)
@@ -439,9 +439,9 @@ static void limits_on_resumed(struct child *c)
 	}
 }
 
-static void limits_on_adopt(struct child *child, struct kept *kept)
+static void limits_on_adopt(struct child *child, struct worker_fds *fds)
 {
-	(void)kept;
+	(void)fds;
 	limits_on_resumed(child);
 }
 

@@ -241,7 +241,7 @@ static size_t read_size_of(const struct broker *b)
 
 static void read_lines(struct broker *b)
 {
-	char data[READ_SIZE] untouched;
+	char data[READ_SIZE] uninitialized;
 	ssize_t got = recv(b->io.fd, data, read_size_of(b), MSG_DONTWAIT);
 	const char *line;
 	size_t len;
@@ -252,8 +252,8 @@ static void read_lines(struct broker *b)
 	}
 	if (got <= 0)
 		return;
-	lineup_begin(&b->in, data, (size_t)got);
-	while (lineup_next(&b->in, &line, &len))
+	line_reader_begin(&b->in, data, (size_t)got);
+	while (line_reader_next(&b->in, &line, &len))
 		handle_line(b, line, len);
 }
 
@@ -339,8 +339,8 @@ static void leave_process(struct broker *b)
 	fd_close(&b->io.fd);
 	b->up = false;
 	b->awaits = 0;
-	lineup_fini(&b->in);
-	lineup_init(&b->in, LINE_MOST);
+	line_reader_fini(&b->in);
+	line_reader_init(&b->in, LINE_MOST);
 	if (b->out.in_line && len > 0) {
 		end = memchr(data, '\n', len);
 		queue_sent(&b->out, end != NULL ? (size_t)(end - data) + 1 : len);
@@ -383,7 +383,7 @@ static struct broker *broker_new(struct service *s)
 		text_copy(b->host, sizeof(b->host), "unknown");
 	natswire_host(b->host);
 	buffer_init(&b->head, 0);
-	lineup_init(&b->in, LINE_MOST);
+	line_reader_init(&b->in, LINE_MOST);
 	role_init(&b->life, s->sup, on_process_end, on_again, b);
 	io_init(&b->io, on_io, -1, b);
 	timer_init(&b->rest_timer, on_rested, b);
@@ -404,7 +404,7 @@ void broker_on_drop(struct service *s)
 	}
 	leave_process(b);
 	queue_clear(&b->out);
-	lineup_fini(&b->in);
+	line_reader_fini(&b->in);
 	buffer_fini(&b->head);
 	free(b->setup);
 	free(b);

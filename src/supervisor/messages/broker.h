@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_BROKER_H
 #define SUPERVISOR_BROKER_H
 
-#include "protocol/lineup.h"
+#include "protocol/line_reader.h"
 #include "protocol/natswire.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/common/role.h"
@@ -30,7 +30,7 @@ struct broker {
 	uint64_t awaits;     /* connected, but so many other machines are not yet */
 	bool dirty;
 	nsec_t dropped_at; /* when messages that come too fast were logged; or 0 */
-	struct lineup in;
+	struct line_reader in;
 	struct queue out;
 	struct buffer head; /* beginning of each message; empty before the first */
 	char id[NATSWIRE_ID];

@@ -102,26 +102,26 @@ static void put_channel(struct carry_writer *c, const void *of)
 		len = rest_of_line(&channel->out);
 	if (channel->in.part.len > 0)
 		put_part_line(c, &channel->in.part);
-	if (lineup_waits(&channel->in)) {
+	if (line_reader_waits(&channel->in)) {
 		c->queued += channel->in.left;
 		handover_put_bytes(&c->w, CARRY_DATA, channel->in.at, channel->in.left);
 	}
 	put_queue(c, &channel->out, len);
 }
 
-static int take_part_line(struct lineup *l, const struct handover_field *f)
+static int take_part_line(struct line_reader *l, const struct handover_field *f)
 {
 	l->skipping |= f->len == 0;
 	return buffer_append(&l->part, f->data, f->len) == 0 ? 1 : -1;
 }
 
 /* Takes what was read and not handled yet. */
-static int take_unhandled(struct lineup *l, const struct handover_field *f)
+static int take_unhandled(struct line_reader *l, const struct handover_field *f)
 {
-	if (lineup_waits(l))
+	if (line_reader_waits(l))
 		return -1;
-	lineup_begin(l, f->data, f->len);
-	return lineup_keep(l) ? 1 : -1;
+	line_reader_begin(l, f->data, f->len);
+	return line_reader_keep(l) ? 1 : -1;
 }
 
 static int take_queued(struct queue *q, const struct handover_field *f)

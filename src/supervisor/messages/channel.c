@@ -67,7 +67,7 @@ static struct supervisor *sup_of(const struct channel *c)
 /* Notes a flag in the state file, for the next nclust if this one is killed now. */
 static void note_flag(const struct channel *c, uint32_t flag, bool on)
 {
-	struct state_entry *e = c->child->kept.entry;
+	struct state_entry *e = c->child->saved.entry;
 
 	if (e == NULL)
 		return;
@@ -145,7 +145,7 @@ static void end_channel(struct channel *c)
 	(void)shutdown(c->io.fd, SHUT_RDWR); /* the keeper may hold the socket, too */
 	end_socket(c);
 	lose_queue(c);
-	lineup_fini(&c->in);
+	line_reader_fini(&c->in);
 	speaker_of(c)->on_end(c);
 }
 
@@ -199,10 +199,10 @@ static void handle_lines(struct channel *c)
 	const char *line;
 	size_t n;
 
-	while (c->io.fd != -1 && lineup_next(&c->in, &line, &n)) {
+	while (c->io.fd != -1 && line_reader_next(&c->in, &line, &n)) {
 		c->lines++;
 		speaker_of(c)->on_line(c, line, n);
-		if (turn_is_over(c) && lineup_keep(&c->in)) {
+		if (turn_is_over(c) && line_reader_keep(&c->in)) {
 			timer_arm_within(sup_of(c)->loop, &sup_of(c)->channels.retry, 0);
 			break;
 		}
@@ -226,26 +226,26 @@ static size_t read_size_of(const struct channel *c)
 /* 1: something came; 0: nothing is there; -1: the channel is closed. */
 static int read_some(struct channel *c)
 {
-	char data[READ_SIZE] untouched;
-	struct fdpass_message m untouched;
+	char data[READ_SIZE] uninitialized;
+	struct fdpass_message m uninitialized;
 	ssize_t got = 1;
 
 	if (turn_is_over(c))
 		return 1; /* the socket is still readable in the next turn */
 	note_flag(c, STATE_IN_LINE, true);
-	if (lineup_waits(&c->in)) {
+	if (line_reader_waits(&c->in)) {
 		handle_lines(c);
-		note_flag(c, STATE_IN_LINE, !lineup_at_start(&c->in));
+		note_flag(c, STATE_IN_LINE, !line_reader_at_start(&c->in));
 		return 1;
 	}
 	got = foreign_read(sup_of(c), c->child, c->io.fd, data, read_size_of(c),
 		c->kind == CHANNEL_NODE ? FDPASS_SOCKET : FDPASS_NOTHING, &m);
 	if (got > 0) {
 		take_passed(c, &m);
-		lineup_begin(&c->in, data, (size_t)got);
+		line_reader_begin(&c->in, data, (size_t)got);
 		handle_lines(c);
 	}
-	note_flag(c, STATE_IN_LINE, !lineup_at_start(&c->in));
+	note_flag(c, STATE_IN_LINE, !line_reader_at_start(&c->in));
 	if (got > 0)
 		return 1;
 	return got == -1 && (errno == EAGAIN || errno == EBUSY) ? 0 : -1;
@@ -284,7 +284,7 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int revents)
 	for_each_child (child, children_of_all(timer->data)) {
 		struct channel *c = child->channel;
 
-		if (c == NULL || !lineup_waits(&c->in))
+		if (c == NULL || !line_reader_waits(&c->in))
 			continue;
 		if (allowance_rests(&c->allowance))
 			timer_arm_within(loop, timer, REST);
@@ -467,7 +467,7 @@ static struct channel *channel_new(struct child *child, enum channel_kind kind)
 	if (c == NULL)
 		return NULL;
 	*c = (struct channel){.child = child, .kind = kind, .passed = -1};
-	lineup_init(&c->in, CHANNEL_LINE_MAX);
+	line_reader_init(&c->in, CHANNEL_LINE_MAX);
 	io_init(&c->io, on_io, -1, c);
 	child->channel = c;
 	return c;
@@ -527,7 +527,7 @@ static void messages_on_gone(struct child *child)
 	ev_io_stop(sup_of(c)->loop, &c->io);
 	end_socket(c);
 	queue_clear(&c->out);
-	lineup_fini(&c->in);
+	line_reader_fini(&c->in);
 	free(c);
 }
 
@@ -546,23 +546,23 @@ static void messages_on_resumed(struct child *child)
 	if (c == NULL || c->io.fd == -1)
 		return;
 	watch_socket(c, EV_READ);
-	if (lineup_waits(&c->in))
+	if (line_reader_waits(&c->in))
 		timer_arm_within(sup_of(c)->loop, &sup_of(c)->channels.retry, 0);
 	if (queue_len(&c->out) > 0)
 		make_dirty(c);
 }
 
-static void messages_on_adopt(struct child *child, struct kept *kept)
+static void messages_on_adopt(struct child *child, struct worker_fds *fds)
 {
-	uint32_t flags = kept->entry->flags;
+	uint32_t flags = fds->entry->flags;
 	struct channel *c;
 
-	if (kept->channel == -1)
+	if (fds->channel == -1)
 		return;
 	c = channel_new(child, (flags & STATE_NODE) != 0 ? CHANNEL_NODE : CHANNEL_PLAIN);
 	if (c == NULL)
 		return;
-	ev_io_set(&c->io, fd_release(&kept->channel), EV_READ);
+	ev_io_set(&c->io, fd_release(&fds->channel), EV_READ);
 	if ((flags & STATE_IN_LINE) != 0)
 		c->in.skipping = true; /* the line's beginning is lost */
 	if ((flags & STATE_OUT_LINE) != 0)

@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_CHANNEL_H
 #define SUPERVISOR_CHANNEL_H
 
-#include "protocol/lineup.h"
+#include "protocol/line_reader.h"
 #include "supervisor/messages/queue.h"
 #include "supervisor/common/allowance.h"
 #include "supervisor/common/carried.h"
@@ -34,7 +34,7 @@ struct channel {
 	nsec_t stuck_at;  /* when that was reported last; or 0 */
 	bool dirty;       /* it is in the list of channels with something to send */
 	struct channel *next_dirty;
-	struct lineup in;
+	struct line_reader in;
 	struct queue out;
 	uint64_t received;          /* messages from the worker */
 	uint64_t sent;              /* messages put into the worker's queue */

@@ -40,7 +40,7 @@ static size_t put_origin(char *to, size_t size, const struct child *from)
 static unsigned relay_to(
 	const struct service *to, const struct child *from, const char *line, size_t len)
 {
-	char origin[256] untouched;
+	char origin[256] uninitialized;
 	const struct queue_part pieces[] = {
 		{origin, put_origin(origin, sizeof(origin), from)},
 		{line, len},

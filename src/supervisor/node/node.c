@@ -62,7 +62,7 @@ int64_t node_next_seq(struct node_worker *w)
 static bool is_reachable(const struct node_worker *w)
 {
 	return w != NULL && w->online &&
-		(w->use_count > 0 || (w->child->kept.adopted && w->child->listening.uses != 0)) &&
+		(w->use_count > 0 || (w->child->saved.adopted && w->child->listening.uses != 0)) &&
 		w->child->channel != NULL && w->child->channel->io.fd != -1;
 }
 
@@ -450,11 +450,11 @@ static void node_on_status_worker(struct json_writer *w, const struct child *chi
 
 /* The worker's channel was kept, so it is a worker of Node's cluster.  Its servers have the sockets
  * that it uses, but nclust does not know under which keys. */
-static void node_on_adopt(struct child *child, struct kept *kept)
+static void node_on_adopt(struct child *child, struct worker_fds *fds)
 {
 	struct node_worker *w;
 
-	(void)kept;
+	(void)fds;
 	if (child->channel == NULL || child->channel->kind != CHANNEL_NODE)
 		return;
 	w = node_worker_of(child);
@@ -475,7 +475,7 @@ static void node_on_adopted(struct service *service)
 		if (strncmp(s->env.list[i], policy, sizeof(policy) - 1) == 0)
 			given = s->env.list[i] + sizeof(policy) - 1;
 	if (service->node != NULL && settings_accept(s, given))
-		service->kept.roll = true;
+		service->saved.roll = true;
 }
 
 static void node_on_let_go(struct holding *h)

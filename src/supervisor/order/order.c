@@ -28,7 +28,7 @@ static enum met look_at(const struct service *of, bool done)
 		return service_is_done(of) ? MET : LOST;
 	if (!done && of->stage.ended)
 		return LOST;
-	if (done || of->stage.held)
+	if (done || of->stage.waits)
 		return NOT_YET;
 	return cluster_all_ready(of->core) ? MET : NOT_YET;
 }
@@ -65,7 +65,7 @@ static bool has_missing(const struct service *s)
  * There are no cycles.  `by_itself`: without clusters that an operator has stopped. */
 static bool is_lost(const struct service *s, bool by_itself)
 {
-	const char *at = s->stage.held ? after_of(s) : NULL;
+	const char *at = s->stage.waits ? after_of(s) : NULL;
 	const struct service *of;
 	struct dependency d;
 	enum met met;
@@ -95,7 +95,7 @@ static void say_missing(
 			d->name);
 	else
 		snprintf(to, size, "%s (%s)", d->name,
-			of->stage.held ? "waiting" : cluster_state_name(cluster_state(of->core)));
+			of->stage.waits ? "waiting" : cluster_state_name(cluster_state(of->core)));
 }
 
 static void say_all(char *to, size_t size, const struct service *s)
@@ -150,7 +150,7 @@ static void on_prepared(struct service *s, const char *how, uint64_t serial)
 
 	if (s->order.kind == BEFORE_ROLLOUT && !view.unprepared)
 		return;
-	s->stage.held = false;
+	s->stage.waits = false;
 	if (how != NULL && s->order.kind == BEFORE_START) {
 		fail_start(s, how);
 	} else {
@@ -168,14 +168,14 @@ static void on_prepared(struct service *s, const char *how, uint64_t serial)
 static bool is_due(const struct service *s)
 {
 	return s->order.before == NULL && !s->stage.stop_asked &&
-		(s->stage.held || cluster_view_rollout(s->core).unprepared);
+		(s->stage.waits || cluster_view_rollout(s->core).unprepared);
 }
 
 static enum before_kind kind_of_start(const struct service *s)
 {
 	struct rollout_view view = cluster_view_rollout(s->core);
 
-	return view.unprepared && (!s->stage.held || view.fresh) ? BEFORE_ROLLOUT : BEFORE_START;
+	return view.unprepared && (!s->stage.waits || view.fresh) ? BEFORE_ROLLOUT : BEFORE_START;
 }
 
 static void share_before(const struct service *of)
@@ -226,7 +226,7 @@ static void look_at_start(struct service *s)
 	if (!is_due(s) || is_taken(s))
 		return;
 	/* only the first start waits: an operator's restart is deliberate */
-	if (!s->stage.held || cluster_view_rollout(s->core).fresh || !has_missing(s)) {
+	if (!s->stage.waits || cluster_view_rollout(s->core).fresh || !has_missing(s)) {
 		begin_before(s);
 		return;
 	}
@@ -257,7 +257,7 @@ static bool has_dependents(const struct service *s)
 
 static void stop_now(struct service *s)
 {
-	s->stage.stop_held = false;
+	s->stage.stop_waits = false;
 	service_stop_now(s, false);
 }
 
@@ -349,11 +349,11 @@ void order_look(struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		struct service *s = sup->services[i];
 
-		if (s->stage.stop_held)
+		if (s->stage.stop_waits)
 			look_at_stop(s);
 		else
 			look_at_start(s);
-		held |= s->stage.held;
+		held |= s->stage.waits;
 	}
 	if (held && !sup->instance.stopping)
 		look_if_lost(sup);
@@ -369,7 +369,7 @@ static void order_on_report(struct service *s, const struct report *r)
 	case REPORT_ROLLOUT_STARTED:
 		/* nothing runs: no worker must be born before `before` has run */
 		if (view.fresh && view.unprepared)
-			s->stage.held = true;
+			s->stage.waits = true;
 		break;
 	case REPORT_ROLLOUT_FAILED:
 	case REPORT_ROLLOUT_SUPERSEDED:
@@ -378,7 +378,7 @@ static void order_on_report(struct service *s, const struct report *r)
 		break;
 	case REPORT_STATE:
 		if (r->state != CLUSTER_STOPPING && r->state != CLUSTER_STOPPED &&
-			r->state != CLUSTER_FAILED && !s->stage.stop_held)
+			r->state != CLUSTER_FAILED && !s->stage.stop_waits)
 			s->stage.stop_asked = false; /* the cluster was started again */
 		break;
 	default:
@@ -392,21 +392,21 @@ static void order_on_adopted(struct service *s)
 	struct child_walk walk = children_of(s);
 
 	if (child_next(&walk) != NULL)
-		s->stage.held = false;
+		s->stage.waits = false;
 }
 
 static void order_on_status(struct json_writer *w, const struct service *s)
 {
 	char text[300];
 
-	if (!s->stage.held && !s->stage.stop_held && s->order.before == NULL)
+	if (!s->stage.waits && !s->stage.stop_waits && s->order.before == NULL)
 		return;
 	say_all(text, sizeof(text), s);
 	if (before_runs(s, BEFORE_STOP))
 		snprintf(text, sizeof(text), "its 'before-stop'");
 	else if (s->order.before != NULL)
 		snprintf(text, sizeof(text), "its '%s'", name_of(cluster_next_settings(s->core)));
-	else if (s->stage.stop_held)
+	else if (s->stage.stop_waits)
 		snprintf(text, sizeof(text), "those that depend on it, to stop");
 	json_put_text(w, "waits_for", text);
 }

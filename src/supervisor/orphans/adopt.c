@@ -211,7 +211,7 @@ static void take_history(struct supervisor *sup, struct previous *h)
 		fd_store_find(&h->store, LOGWIRE_A_SEGMENT, NEWS_HISTORY), LOGWIRE_MEMORY);
 
 	if (news_take_history(sup, fd))
-		sup->news.held = NEWS_HISTORY;
+		sup->news.keeper_id = NEWS_HISTORY;
 	else
 		fd_close(&fd);
 }
@@ -371,7 +371,7 @@ void adopt_finish(struct supervisor *sup)
 		keeper_leave(sup);
 	}
 	for (size_t i = 0; i < sup->service_count; i++)
-		if (sup->services[i]->kept.roll)
+		if (sup->services[i]->saved.roll)
 			roll_service(sup->services[i]);
 	adopt_fini(sup);
 	sup->orphans.has_past = false;

@@ -309,7 +309,7 @@ int adopt_learned(struct service *service, struct error *err)
 	for (size_t i = 0; i < h->orphan_state.listener_count; i++) {
 		const struct orphan_listener *l = &h->orphan_state.listeners[i];
 
-		if (l->learned && l->cluster == service->kept.number &&
+		if (l->learned && l->cluster == service->saved.number &&
 			take_learned(service, l, err) == -1)
 			return -1;
 	}

@@ -38,7 +38,7 @@ static int by_age(const void *a, const void *b)
 /* Count the worker among the users of the listeners that were taken over. */
 static void take_uses(struct child *child, const struct state_entry *e)
 {
-	const struct listener_set *set = &child->service->held.learned;
+	const struct listener_set *set = &child->service->sockets.learned;
 	uint64_t known = 0;
 
 	for (size_t i = 0; i < set->count; i++) {
@@ -66,7 +66,7 @@ static void fill_child(struct child *c, const struct old_worker *in)
 	const struct state_entry *e = in->entry;
 	struct previous *previous = sup->orphans.previous;
 	struct stored *stored = fd_store_find(&previous->store, LOGWIRE_A_WORKER, e->serial);
-	struct kept kept = {
+	struct worker_fds fds = {
 		.entry = e,
 		.trap = stored_take(stored, LOGWIRE_TRAP),
 		.channel = stored_take(stored, LOGWIRE_CHANNEL),
@@ -75,22 +75,22 @@ static void fill_child(struct child *c, const struct old_worker *in)
 
 	c->serial = e->serial;
 	c->generation = e->generation;
-	c->kept.start = e->birth.start;
-	if (c->kept.start == 0 && process_look(c->pid, &facts) == 0)
-		c->kept.start = facts.start; /* its serial has identified it */
+	c->saved.start = e->birth.start;
+	if (c->saved.start == 0 && process_look(c->pid, &facts) == 0)
+		c->saved.start = facts.start; /* its serial has identified it */
 	take_uses(c, e);
 	c->listening.bound_by = e->bound_by;
 	c->traffic.lane = e->lane;
 	c->trap.known_to_listen = (e->flags & STATE_LISTENING) != 0;
-	c->kept.entry = statefile_at(&sup->orphans.file, (unsigned)(e - previous->past.entries));
-	if (c->kept.entry != NULL && was_ready(e)) {
-		c->kept.entry->phase = STATE_READY;
-		c->kept.entry->ready_at = clock_now();
-		c->kept.entry->flags &= ~(uint32_t)STATE_SAID_READY;
-	} else if (c->kept.entry != NULL && c->kept.entry->phase == STATE_CLAIMED) {
-		c->kept.entry->phase = STATE_STARTING;
+	c->saved.entry = statefile_at(&sup->orphans.file, (unsigned)(e - previous->past.entries));
+	if (c->saved.entry != NULL && was_ready(e)) {
+		c->saved.entry->phase = STATE_READY;
+		c->saved.entry->ready_at = clock_now();
+		c->saved.entry->flags &= ~(uint32_t)STATE_SAID_READY;
+	} else if (c->saved.entry != NULL && c->saved.entry->phase == STATE_CLAIMED) {
+		c->saved.entry->phase = STATE_STARTING;
 	}
-	c->kept.held = stored != NULL && (stored->which & LOGWIRE_NOTIFY) != 0;
+	c->saved.in_keeper = stored != NULL && (stored->which & LOGWIRE_NOTIFY) != 0;
 	if (!c->service->kind->by_connection)
 		readiness_adopt(c, stored_take(stored, LOGWIRE_NOTIFY));
 	c->output[0] = stored_take(stored, LOGWIRE_STDOUT);
@@ -98,9 +98,9 @@ static void fill_child(struct child *c, const struct old_worker *in)
 	/* CLAIMED: the keeper has only the descriptors from before the worker's start */
 	if (stored == NULL || e->phase == STATE_CLAIMED)
 		capture_reopen(c);
-	PARTS(adopt, c, &kept);
-	fd_close(&kept.trap);
-	fd_close(&kept.channel);
+	PARTS(adopt, c, &fds);
+	fd_close(&fds.trap);
+	fd_close(&fds.channel);
 }
 
 /* 1: the worker is taken over; 0: there is no place for it; -1: out of memory. */
@@ -204,7 +204,7 @@ static int take_workers(struct service *service, const struct orphan_cluster *c,
 				(int)list[i]->entry->birth.pid);
 	}
 	if (!service->kind->by_connection) {
-		service->kept.roll = count > 0 && (!same || deaf);
+		service->saved.roll = count > 0 && (!same || deaf);
 		PARTS(adopted, service);
 	}
 	free(list);
@@ -235,7 +235,7 @@ static void take_logs(struct service *service, struct fd_store *store)
 	service->leadership.fd =
 		stored_take(fd_store_find(store, LOGWIRE_A_SEGMENT, leader), LOGWIRE_MEMORY);
 	if (service->leadership.fd != -1)
-		service->leadership.held = leader;
+		service->leadership.keeper_id = leader;
 	for (size_t i = 0; i < store->count; i++) {
 		struct stored *g = &store->list[i];
 		uint32_t slot = slotlog_slot(service, g->id);
@@ -264,11 +264,11 @@ int adopt_cluster(struct service *service, struct error *err)
 		cluster_settings(service->core)->orphans == ORPHANS_KEEP)
 		c = previous_cluster(sup->orphans.previous, service->name);
 	if (c == NULL) {
-		service->kept.number = ++sup->orphans.last_number;
+		service->saved.number = ++sup->orphans.last_number;
 		orphans_keep_anchor(service);
 		return 0;
 	}
-	service->kept.number = c->number;
+	service->saved.number = c->number;
 	orphans_keep_anchor(service);
 	service->traffic.uneven = (struct uneven){
 		.generation = c->uneven_since,

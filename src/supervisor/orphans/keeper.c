@@ -56,15 +56,15 @@ void keeper_hold_child(struct child *child)
 	/* before its start the worker has no pidfd: /dev/null stands for it */
 	int fds[LOGWIRE_FDS_MAX] = {child->pidfd != -1 ? child->pidfd : sup->null_fd};
 
-	if (sup->orphans.keeper_socket == -1 || child->kept.entry == NULL ||
-		(child->kept.entry->flags & STATE_KEEP) == 0)
+	if (sup->orphans.keeper_socket == -1 || child->saved.entry == NULL ||
+		(child->saved.entry->flags & STATE_KEEP) == 0)
 		return;
 	text_copy(p.cluster, sizeof(p.cluster), child->service->name);
 	add_fd(&p, fds, LOGWIRE_NOTIFY, child->life.notify);
 	add_fd(&p, fds, LOGWIRE_TRAP, child->trap.fd);
 	if (child->channel != NULL)
 		add_fd(&p, fds, LOGWIRE_CHANNEL, child->channel->io.fd);
-	child->kept.held = logger_send(sup, &p, fds, logwire_count(p.which));
+	child->saved.in_keeper = logger_send(sup, &p, fds, logwire_count(p.which));
 }
 
 static void send_drop(struct supervisor *sup, enum logwire_what what, uint64_t id)
@@ -81,19 +81,19 @@ static void send_drop(struct supervisor *sup, enum logwire_what what, uint64_t i
 
 void keeper_drop_child(const struct child *child)
 {
-	if (child->kept.entry != NULL && (child->kept.entry->flags & STATE_KEEP) != 0)
+	if (child->saved.entry != NULL && (child->saved.entry->flags & STATE_KEEP) != 0)
 		send_drop(child->service->sup, LOGWIRE_A_WORKER, child->serial);
 }
 
-void keeper_drop(struct supervisor *sup, enum logwire_what what, uint64_t *held)
+void keeper_drop(struct supervisor *sup, enum logwire_what what, uint64_t *keeper_id)
 {
-	if (*held != 0)
-		send_drop(sup, what, *held);
-	*held = 0;
+	if (*keeper_id != 0)
+		send_drop(sup, what, *keeper_id);
+	*keeper_id = 0;
 }
 
 void keeper_hold(
-	struct supervisor *sup, enum logwire_what what, uint64_t id, int fd, uint64_t *held)
+	struct supervisor *sup, enum logwire_what what, uint64_t id, int fd, uint64_t *keeper_id)
 {
 	const struct logwire_packet p = {
 		.kind = LOGWIRE_HOLD,
@@ -102,11 +102,11 @@ void keeper_hold(
 		.worker = id,
 	};
 
-	if (sup->orphans.keeper_socket == -1 || *held == id)
+	if (sup->orphans.keeper_socket == -1 || *keeper_id == id)
 		return;
-	keeper_drop(sup, what, held); /* the descriptor that it held before */
+	keeper_drop(sup, what, keeper_id); /* the descriptor that it held before */
 	if (logger_send(sup, &p, &fd, 1))
-		*held = id;
+		*keeper_id = id;
 }
 
 void keeper_drop_rest(struct supervisor *sup, const struct fd_store *store)
@@ -140,7 +140,7 @@ void keeper_greet(struct supervisor *sup, bool fresh)
 	if (!logger_send(sup, &p, fds, 2))
 		return;
 	for_each_child (child, children_of_all(sup))
-		if (fresh || !child->kept.held)
+		if (fresh || !child->saved.in_keeper)
 			keeper_hold_child(child);
 	sup->orphans.fresh |= fresh;
 	sup->orphans.changed = true; /* orphans_write_changes() sends listeners and segments */

@@ -17,10 +17,10 @@ void keeper_leave(struct supervisor *sup);
 void keeper_hold_child(struct child *child);
 void keeper_drop_child(const struct child *child);
 /* Let the keeper hold `fd`: a socket, whose id is its cookie, or a segment, by its sharedmem_id().
- * *held becomes the id; if it was another id, the keeper drops that first. */
+ * *keeper_id becomes the id; if it was another id, the keeper drops that first. */
 void keeper_hold(
-	struct supervisor *sup, enum logwire_what what, uint64_t id, int fd, uint64_t *held);
-void keeper_drop(struct supervisor *sup, enum logwire_what what, uint64_t *held);
+	struct supervisor *sup, enum logwire_what what, uint64_t id, int fd, uint64_t *keeper_id);
+void keeper_drop(struct supervisor *sup, enum logwire_what what, uint64_t *keeper_id);
 
 /* What the keeper has returned for a worker, listener or segment. */
 struct stored {

@@ -108,7 +108,7 @@ static bool has_a_user(const struct supervisor *sup, pid_t pid, uint32_t user)
 
 int remains_serial(struct supervisor *sup, pid_t pid, uint32_t user, uint64_t *serial)
 {
-	struct environ_look look untouched;
+	struct environ_look look uninitialized;
 	size_t len = strlen(sup->rundir.path);
 	int got = has_a_user(sup, pid, user) ? find_variable(&look, pid, "NCLUST_SOCKET") : 0;
 

@@ -24,7 +24,7 @@ struct orphans {
 };
 
 /* What the state for a next nclust says of a cluster (write_state.h). */
-struct kept_cluster {
+struct saved_cluster {
 	uint32_t number; /* never used twice */
 	bool knows_notify;
 	bool knows_listen;
@@ -34,11 +34,11 @@ struct kept_cluster {
 };
 
 /* The same of a worker. */
-struct worker_kept {
+struct saved_worker {
 	struct state_entry *entry; /* in the state file, or NULL */
 	uint64_t start;            /* adopted: its start time, which with the pid identifies it */
 	bool adopted;              /* an earlier nclust has started it: it is no child of nclust */
-	bool held;                 /* the keeper holds its descriptors */
+	bool in_keeper;            /* the keeper holds its descriptors */
 };
 
 #endif

@@ -54,19 +54,20 @@ static void put_sockets(struct orphan_listener *e, const struct listener *l)
 	e->socket_count = count;
 }
 
-static void hold_fd(struct writing *w, enum logwire_what what, uint64_t id, int fd, uint64_t *held)
+static void hold_fd(
+	struct writing *w, enum logwire_what what, uint64_t id, int fd, uint64_t *keeper_id)
 {
 	if (w->fresh)
-		*held = 0;
-	keeper_hold(w->sup, what, id, fd, held);
+		*keeper_id = 0;
+	keeper_hold(w->sup, what, id, fd, keeper_id);
 }
 
 static void hold_sockets(struct writing *w, struct listener *l, uint64_t cookie)
 {
-	hold_fd(w, LOGWIRE_A_LISTENER, cookie, l->fd, &l->held);
+	hold_fd(w, LOGWIRE_A_LISTENER, cookie, l->fd, &l->keeper_id);
 	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
 		if (s->fd != l->fd)
-			hold_fd(w, LOGWIRE_A_LISTENER, socket_cookie(s->fd), s->fd, &s->held);
+			hold_fd(w, LOGWIRE_A_LISTENER, socket_cookie(s->fd), s->fd, &s->keeper_id);
 }
 
 static void put_listener(struct writing *w, struct listener *l)
@@ -85,7 +86,7 @@ static void put_listener(struct writing *w, struct listener *l)
 		w->failed = true;
 		return;
 	}
-	e->cluster = w->service->kept.number;
+	e->cluster = w->service->saved.number;
 	e->cookie = cookie;
 	e->inode = l->inode;
 	e->file_dev = l->file.dev;
@@ -112,14 +113,15 @@ static void put_segment(struct writing *w, struct segment *s)
 		if (w->orphan_state->segments[i].ino == s->facts.ino &&
 			w->orphan_state->segments[i].dev == s->facts.dev)
 			return;
-	hold_fd(w, LOGWIRE_A_SEGMENT, sharedmem_id(s->facts.dev, s->facts.ino), s->fd, &s->held);
+	hold_fd(w, LOGWIRE_A_SEGMENT, sharedmem_id(s->facts.dev, s->facts.ino), s->fd,
+		&s->keeper_id);
 	e = orphan_state_add_segment(w->orphan_state);
 	if (e == NULL) {
 		w->failed = true;
 		return;
 	}
 	*e = (struct orphan_segment){
-		.cluster = w->service->kept.number,
+		.cluster = w->service->saved.number,
 		.wanted = s->wanted,
 		.huge = (uint32_t)s->huge,
 		.dev = s->facts.dev,
@@ -175,18 +177,18 @@ static void put_service(struct writing *w, struct service *s)
 		w->failed = true;
 		return;
 	}
-	c->number = s->kept.number;
+	c->number = s->saved.number;
 	c->generation = cluster_generation(s->core);
 	c->wanted = service_counts(s).workers;
 	c->scaled = s->stage.scaled;
 	c->workers = config_digest_workers(settings);
-	c->says_ready = s->kept.knows_notify = cluster_knows_notify(s->core);
-	c->listens = s->kept.knows_listen = cluster_knows_listen(s->core);
+	c->says_ready = s->saved.knows_notify = cluster_knows_notify(s->core);
+	c->listens = s->saved.knows_listen = cluster_knows_listen(s->core);
 	put_uneven(c, &s->traffic.uneven);
 	w->failed |= !put_command(c, settings);
 	put_generation(c, c->generation, settings);
-	put_segment(w, s->held.segment);
-	put_segment(w, s->held.former);
+	put_segment(w, s->sockets.segment);
+	put_segment(w, s->sockets.former);
 	for (const struct recipe *r = s->life.recipes; r != NULL; r = r->next) {
 		put_generation(c, r->generation, r->settings);
 		put_segment(w, r->segment);
@@ -195,10 +197,10 @@ static void put_service(struct writing *w, struct service *s)
 		put_listener(w, l);
 	if (settings->orphans == ORPHANS_KEEP && s->leadership.fd != -1 && !s->leadership.blocked)
 		hold_fd(w, LOGWIRE_A_SEGMENT, slotlog_id(s, WORKERS_MAX), s->leadership.fd,
-			&s->leadership.held);
+			&s->leadership.keeper_id);
 	for (struct slotlog *log = s->life.logs; settings->orphans == ORPHANS_KEEP && log != NULL;
 		log = log->next)
-		hold_fd(w, LOGWIRE_A_SEGMENT, slotlog_id(s, log->slot), log->fd, &log->held);
+		hold_fd(w, LOGWIRE_A_SEGMENT, slotlog_id(s, log->slot), log->fd, &log->keeper_id);
 }
 
 static int write_all(struct supervisor *sup)
@@ -211,7 +213,8 @@ static int write_all(struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count; i++)
 		put_service(&w, sup->services[i]);
 	if (news_history_fd(sup) != -1)
-		hold_fd(&w, LOGWIRE_A_SEGMENT, NEWS_HISTORY, news_history_fd(sup), &sup->news.held);
+		hold_fd(&w, LOGWIRE_A_SEGMENT, NEWS_HISTORY, news_history_fd(sup),
+			&sup->news.keeper_id);
 	sup->orphans.fresh &= w.failed;
 	errno = ENOMEM;
 	if (!w.failed && orphan_state_encode(&bytes, &orphan_state) == 0)
@@ -275,7 +278,7 @@ static struct state_entry *claim_entry(
 	e->flags = settings->orphans == ORPHANS_KEEP ? STATE_KEEP : 0;
 	e->serial = child->serial;
 	e->user = (uint32_t)(settings->uid >= 0 ? settings->uid : geteuid()) + 1;
-	e->cluster = service->kept.number;
+	e->cluster = service->saved.number;
 	e->slot = child->slot;
 	e->lane = child->traffic.lane;
 	e->generation = generation;
@@ -289,11 +292,11 @@ static void note_phase(struct service *service, const struct report *r, enum sta
 {
 	struct child *c = child_find(service, r->slot, r->worker);
 
-	if (c == NULL || c->kept.entry == NULL)
+	if (c == NULL || c->saved.entry == NULL)
 		return;
 	if (phase == STATE_READY)
-		c->kept.entry->ready_at = clock_now();
-	c->kept.entry->phase = phase;
+		c->saved.entry->ready_at = clock_now();
+	c->saved.entry->phase = phase;
 }
 
 static void orphans_on_report(struct service *service, const struct report *r)
@@ -301,8 +304,8 @@ static void orphans_on_report(struct service *service, const struct report *r)
 	switch (r->kind) {
 	case REPORT_READY:
 		note_phase(service, r, STATE_READY);
-		if (cluster_knows_notify(service->core) != service->kept.knows_notify ||
-			cluster_knows_listen(service->core) != service->kept.knows_listen)
+		if (cluster_knows_notify(service->core) != service->saved.knows_notify ||
+			cluster_knows_listen(service->core) != service->saved.knows_listen)
 			service->sup->orphans.changed = true;
 		break;
 	case REPORT_DRAINING:
@@ -330,7 +333,7 @@ static void orphans_on_report(struct service *service, const struct report *r)
 
 void orphans_keep_anchor(struct service *service)
 {
-	struct state_entry *anchor = service->kept.anchor;
+	struct state_entry *anchor = service->saved.anchor;
 	struct statefile *file = &service->sup->orphans.file;
 	bool keep = cluster_settings(service->core)->orphans == ORPHANS_KEEP;
 
@@ -338,22 +341,22 @@ void orphans_keep_anchor(struct service *service)
 		return;
 	if (!keep)
 		statefile_free(file, anchor);
-	service->kept.anchor = anchor = keep ? statefile_claim(file) : NULL;
+	service->saved.anchor = anchor = keep ? statefile_claim(file) : NULL;
 	if (anchor == NULL)
 		return;
 	anchor->flags = STATE_KEEP;
 	anchor->serial = ++service->sup->births.next_serial; /* of no worker */
-	anchor->cluster = service->kept.number;
+	anchor->cluster = service->saved.number;
 	anchor->ready_at = NSEC_NEVER;
 }
 
 void orphans_forget(struct service *service)
 {
 	for (struct slotlog *log = service->life.logs; log != NULL; log = log->next)
-		keeper_drop(service->sup, LOGWIRE_A_SEGMENT, &log->held);
-	keeper_drop(service->sup, LOGWIRE_A_SEGMENT, &service->leadership.held);
-	statefile_free(&service->sup->orphans.file, service->kept.anchor);
-	service->kept.anchor = NULL;
+		keeper_drop(service->sup, LOGWIRE_A_SEGMENT, &log->keeper_id);
+	keeper_drop(service->sup, LOGWIRE_A_SEGMENT, &service->leadership.keeper_id);
+	statefile_free(&service->sup->orphans.file, service->saved.anchor);
+	service->saved.anchor = NULL;
 }
 
 /* ---- after files were removed, and after an upgrade ---- */
@@ -380,8 +383,8 @@ static void match_entries(struct supervisor *sup, const struct state_past *past)
 			continue;
 		c = child_by_pid(sup, past->entries[i].birth.pid);
 		if (c != NULL && c->serial == past->entries[i].serial) {
-			c->kept.entry = e;
-			e->cluster = c->service->kept.number;
+			c->saved.entry = e;
+			e->cluster = c->service->saved.number;
 		} else
 			statefile_free(&sup->orphans.file, e);
 	}
@@ -404,20 +407,20 @@ static void make_entry(struct child *child)
 	struct process_facts facts;
 	struct worker_view view;
 
-	if (child->kept.entry != NULL)
+	if (child->saved.entry != NULL)
 		return;
 	if (settings == NULL)
 		settings = cluster_settings(child->service->core);
-	child->kept.entry = claim_entry(child, settings, child->generation);
-	if (child->kept.entry == NULL)
+	child->saved.entry = claim_entry(child, settings, child->generation);
+	if (child->saved.entry == NULL)
 		return;
-	child->kept.entry->birth.pid = child->pid;
+	child->saved.entry->birth.pid = child->pid;
 	if (process_look(child->pid, &facts) == 0)
-		child->kept.entry->birth.start = facts.start;
-	child->kept.entry->phase = STATE_STARTING;
+		child->saved.entry->birth.start = facts.start;
+	child->saved.entry->phase = STATE_STARTING;
 	view = child_view(child);
 	if (view.state != SLOT_EMPTY)
-		note_life(child->kept.entry, &view);
+		note_life(child->saved.entry, &view);
 	learned_note(child);
 }
 
@@ -425,8 +428,8 @@ static void make_entry(struct child *child)
 static void number_clusters(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
-		if (sup->services[i]->kept.number == 0)
-			sup->services[i]->kept.number = ++sup->orphans.last_number;
+		if (sup->services[i]->saved.number == 0)
+			sup->services[i]->saved.number = ++sup->orphans.last_number;
 }
 
 static void orphans_on_go_on(struct supervisor *sup)
@@ -461,10 +464,10 @@ static int orphans_on_prepare(struct child *child, struct birth *birth, struct e
 	const struct recipe *r = birth->place.recipe;
 
 	(void)err;
-	child->kept.entry = claim_entry(child, r->settings, r->generation);
-	if (child->kept.entry == NULL)
+	child->saved.entry = claim_entry(child, r->settings, r->generation);
+	if (child->saved.entry == NULL)
 		return 0;
-	birth->plan.birth = &child->kept.entry->birth;
+	birth->plan.birth = &child->saved.entry->birth;
 	keeper_hold_child(child);
 	return 0;
 }
@@ -472,17 +475,17 @@ static int orphans_on_prepare(struct child *child, struct birth *birth, struct e
 static void orphans_on_born(struct child *child, struct birth *birth)
 {
 	(void)birth;
-	if (child->kept.entry == NULL)
+	if (child->saved.entry == NULL)
 		return;
 	keeper_hold_child(child);
-	child->kept.entry->phase = STATE_STARTING;
+	child->saved.entry->phase = STATE_STARTING;
 }
 
 static void orphans_on_gone(struct child *child)
 {
 	keeper_drop_child(child);
-	statefile_free(&child->service->sup->orphans.file, child->kept.entry);
-	child->kept.entry = NULL;
+	statefile_free(&child->service->sup->orphans.file, child->saved.entry);
+	child->saved.entry = NULL;
 }
 
 static void orphans_on_let_go(struct holding *h)
@@ -490,10 +493,10 @@ static void orphans_on_let_go(struct holding *h)
 	struct listener *l = h->listener;
 
 	if (h->segment != NULL)
-		keeper_drop(h->segment->sup, LOGWIRE_A_SEGMENT, &h->segment->held);
+		keeper_drop(h->segment->sup, LOGWIRE_A_SEGMENT, &h->segment->keeper_id);
 	else
 		keeper_drop(l->sup, LOGWIRE_A_LISTENER,
-			h->socket != NULL ? &h->socket->held : &l->held);
+			h->socket != NULL ? &h->socket->keeper_id : &l->keeper_id);
 }
 
 static void orphans_on_end(struct supervisor *sup)

@@ -105,14 +105,14 @@ static void on_client(struct ev_loop *loop, ev_io *watcher, int revents)
 /* The n-th listener that workers accept from; NULL: there are no more. */
 static const struct listener *nth_listener(const struct service *s, size_t n)
 {
-	const struct held *held = &s->held;
+	const struct cluster_sockets *sockets = &s->sockets;
 
-	if (n < held->listeners.count)
-		return held->listeners.list[n];
-	n -= held->listeners.count;
-	for (size_t i = 0; i < held->learned.count; i++)
-		if (learned_only(held->learned.list[i]) && n-- == 0)
-			return held->learned.list[i];
+	if (n < sockets->listeners.count)
+		return sockets->listeners.list[n];
+	n -= sockets->listeners.count;
+	for (size_t i = 0; i < sockets->learned.count; i++)
+		if (learned_only(sockets->learned.list[i]) && n-- == 0)
+			return sockets->learned.list[i];
 	return NULL;
 }
 
@@ -156,11 +156,11 @@ static void watch_or_sleep(struct scaling *a)
 		(a->scale.least == 0 ||
 			(!a->looks_soon && cluster_wanted(s->core) < a->scale.most));
 
-	if (s->held.asleep && !asleep) {
-		s->held.asleep = false;
+	if (s->sockets.asleep && !asleep) {
+		s->sockets.asleep = false;
 		learned_resume(s);
 	}
-	s->held.asleep = asleep;
+	s->sockets.asleep = asleep;
 	unwatch_listeners(a); /* there may be other listeners by now */
 	if (watched)
 		watch_listeners(a);

@@ -31,7 +31,7 @@ static const struct listener_set *next_set(struct listener_walk *w)
 	if (w->set == NULL) {
 		if (w->sets != LISTENERS_IN_FORCE)
 			w->recipe = s->life.recipes;
-		return &s->held.listeners;
+		return &s->sockets.listeners;
 	}
 	if (w->recipe != NULL) {
 		const struct recipe *r = w->recipe;
@@ -39,7 +39,8 @@ static const struct listener_set *next_set(struct listener_walk *w)
 		w->recipe = r->next;
 		return &r->listeners;
 	}
-	return w->sets != LISTENERS_NAMED && w->set != &s->held.learned ? &s->held.learned : NULL;
+	return w->sets != LISTENERS_NAMED && w->set != &s->sockets.learned ? &s->sockets.learned
+									   : NULL;
 }
 
 struct listener *listener_next(struct listener_walk *w)

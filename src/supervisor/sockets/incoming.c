@@ -18,8 +18,8 @@ void incoming_init(struct incoming *in, const struct supervisor *sup)
 {
 	*in = (struct incoming){{0}};
 	for (size_t i = 0; i < sup->service_count; i++) {
-		note_ports(in, &sup->services[i]->held.listeners);
-		note_ports(in, &sup->services[i]->held.learned);
+		note_ports(in, &sup->services[i]->sockets.listeners);
+		note_ports(in, &sup->services[i]->sockets.learned);
 	}
 }
 
@@ -31,7 +31,7 @@ bool incoming_has(const struct incoming *in, uint16_t port)
 static bool is_listener(const struct supervisor *sup, const char *path)
 {
 	for (size_t i = 0; i < sup->service_count; i++) {
-		const struct listener_set *set = &sup->services[i]->held.listeners;
+		const struct listener_set *set = &sup->services[i]->sockets.listeners;
 
 		for (size_t k = 0; k < set->count; k++) {
 			const struct address *at = &set->list[k]->address;

@@ -142,8 +142,8 @@ static unsigned free_bit(const struct service *service)
 	uint64_t taken = 0;
 	unsigned bit = 0;
 
-	for (size_t i = 0; i < service->held.learned.count; i++)
-		taken |= UINT64_C(1) << service->held.learned.list[i]->bit;
+	for (size_t i = 0; i < service->sockets.learned.count; i++)
+		taken |= UINT64_C(1) << service->sockets.learned.list[i]->bit;
 	while (bit < LEARNED_MAX && (taken >> bit & 1) != 0)
 		bit++;
 	return bit;
@@ -153,7 +153,7 @@ static unsigned free_bit(const struct service *service)
 static struct listener *add_learned(
 	struct service *service, struct listener *model, struct error *err)
 {
-	struct listener_set *set = &service->held.learned;
+	struct listener_set *set = &service->sockets.learned;
 	unsigned bit = free_bit(service);
 	struct listener *l = NULL;
 
@@ -241,7 +241,7 @@ bool learned_has(const struct child *child, const struct listener *l)
 
 void learned_note(const struct child *child)
 {
-	struct state_entry *e = child->kept.entry;
+	struct state_entry *e = child->saved.entry;
 
 	if (e == NULL)
 		return;
@@ -279,7 +279,7 @@ static void forget_use(struct child *child, const struct listener *l)
 
 void learned_drop(struct service *service, struct listener *l)
 {
-	struct listener_set *set = &service->held.learned;
+	struct listener_set *set = &service->sockets.learned;
 	struct child *child;
 
 	for (size_t i = 0; i < set->count; i++) {
@@ -300,10 +300,10 @@ void learned_drop(struct service *service, struct listener *l)
 
 void learned_drop_all(struct service *service)
 {
-	while (service->held.learned.count > 0)
-		learned_drop(service, service->held.learned.list[0]);
-	free(service->held.learned.list);
-	service->held.learned = (struct listener_set){0};
+	while (service->sockets.learned.count > 0)
+		learned_drop(service, service->sockets.learned.list[0]);
+	free(service->sockets.learned.list);
+	service->sockets.learned = (struct listener_set){0};
 }
 
 /* ---- learned listeners that no worker uses ---- */
@@ -326,8 +326,8 @@ bool learned_make_way(struct child *child, const struct socket_key *key)
 	struct service *service = child->service;
 	bool made = false;
 
-	for (size_t i = service->held.learned.count; i-- > 0;) {
-		struct listener *l = service->held.learned.list[i];
+	for (size_t i = service->sockets.learned.count; i-- > 0;) {
+		struct listener *l = service->sockets.learned.list[i];
 
 		if (l->key.port != key->port || l->key.type != key->type || !learned_only(l) ||
 			learned_is_used(l, NULL))
@@ -342,7 +342,7 @@ bool learned_make_way(struct child *child, const struct socket_key *key)
  * or nclust answers clients (`fallback`)? */
 static bool has_clients_without(const struct service *s)
 {
-	return s->held.asleep ||
+	return s->sockets.asleep ||
 		(cluster_next_settings(s->core)->fallback != NULL && cluster_wanted(s->core) == 0 &&
 			!s->stage.leaving);
 }
@@ -380,8 +380,8 @@ static nsec_t close_unused(struct service *service, nsec_t now)
 	if (has_clients_without(service))
 		return again;
 
-	for (size_t i = service->held.learned.count; i-- > 0;) {
-		struct listener *l = service->held.learned.list[i];
+	for (size_t i = service->sockets.learned.count; i-- > 0;) {
+		struct listener *l = service->sockets.learned.list[i];
 		nsec_t left = l->unused_since + UNUSED_MAX - now;
 
 		if (l->unused_since == 0)
@@ -411,7 +411,7 @@ static void on_trim(struct ev_loop *loop, ev_timer *timer, int revents)
 
 void learned_on_end(struct child *child)
 {
-	const struct listener_set *set = &child->service->held.learned;
+	const struct listener_set *set = &child->service->sockets.learned;
 
 	for (size_t i = 0; child->listening.uses != 0 && i < set->count; i++)
 		(void)learned_unuse(child, set->list[i]);
@@ -419,8 +419,8 @@ void learned_on_end(struct child *child)
 
 void learned_resume(struct service *service)
 {
-	for (size_t i = 0; i < service->held.learned.count; i++)
-		if (service->held.learned.list[i]->unused_since != 0)
+	for (size_t i = 0; i < service->sockets.learned.count; i++)
+		if (service->sockets.learned.list[i]->unused_since != 0)
 			timer_arm_within(
 				service->sup->loop, &service->sup->sockets.trim, LOOK_AGAIN);
 }

@@ -408,7 +408,7 @@ static struct listener *find_known(const struct source *from, const struct addre
 
 	for (size_t i = 0; l == NULL && i < from->sup->service_count; i++) {
 		const struct service *s = from->sup->services[i];
-		bool own = from->known == &s->held.listeners;
+		bool own = from->known == &s->sockets.listeners;
 		/* during a rollout the recipes have those of the former settings */
 		struct listener_walk walk = listeners_of(s, own ? LISTENERS_ALL : LISTENERS_NAMED);
 
@@ -448,7 +448,7 @@ static struct listener *get_listener(const struct source *from, const struct lis
 static int add_next(struct listener_set *set, const struct address *a, unsigned slot,
 	const struct source *from, struct error *err)
 {
-	struct address own untouched;
+	struct address own uninitialized;
 	struct listener *l;
 
 	if (address_of_slot(&own, a, slot, err) == -1)
@@ -489,7 +489,7 @@ int listeners_grow(struct listener_set *set, const struct cluster_settings *sett
 	const struct service *service, struct error *err)
 {
 	const struct source from = {
-		.sup = service->sup, .known = &service->held.listeners, .alone = true};
+		.sup = service->sup, .known = &service->sockets.listeners, .alone = true};
 	struct listener_set fresh;
 
 	if (listeners_slots(set) >= slots)
@@ -540,8 +540,8 @@ void listeners_adopt(const struct listener_set *set, const struct cluster_settin
 
 	for (unsigned slot = 0; at < set->count && (slot == 0 || set->row > 0); slot++)
 		for (size_t i = 0; i < settings->listen_count; i++) {
-			struct address fresh untouched;
-			struct error err untouched;
+			struct address fresh uninitialized;
+			struct error err uninitialized;
 
 			if (slot > 0 && (set->own >> i & 1) == 0)
 				continue;
@@ -555,7 +555,7 @@ int listeners_pick(struct listener_set *to, const struct cluster_settings *setti
 	const struct service *service, struct error *err)
 {
 	const struct source from = {.service = service};
-	size_t slots = listeners_slots(&service->held.listeners);
+	size_t slots = listeners_slots(&service->sockets.listeners);
 
 	if (slots == SIZE_MAX)
 		slots = cluster_slots(service->core);

@@ -43,10 +43,10 @@ static struct segment *find_segment(
 {
 	if (service == NULL)
 		return NULL;
-	if (is_wanted(service->held.segment, settings))
-		return service->held.segment;
-	if (is_wanted(service->held.former, settings))
-		return service->held.former;
+	if (is_wanted(service->sockets.segment, settings))
+		return service->sockets.segment;
+	if (is_wanted(service->sockets.former, settings))
+		return service->sockets.former;
 	for (const struct recipe *r = service->life.recipes; r != NULL; r = r->next)
 		if (is_wanted(r->segment, settings))
 			return r->segment;
@@ -110,7 +110,7 @@ int segment_open(struct supervisor *sup, struct segment **segment,
 
 static void publish_change(struct service *service)
 {
-	const struct segment *s = service->held.segment;
+	const struct segment *s = service->sockets.segment;
 
 	if (s == NULL)
 		news_say_of(service, LOG_NOTE, "shared-memory",
@@ -123,18 +123,18 @@ static void publish_change(struct service *service)
 
 void segment_change(struct service *service, struct segment *segment)
 {
-	if (segment == service->held.segment) {
+	if (segment == service->sockets.segment) {
 		segment_release(segment);
 		return;
 	}
 	/* a second reload: the segment in force stays the former one */
-	if (is_wanted(service->held.former, cluster_settings(service->core))) {
-		segment_release(service->held.segment);
+	if (is_wanted(service->sockets.former, cluster_settings(service->core))) {
+		segment_release(service->sockets.segment);
 	} else {
-		segment_release(service->held.former);
-		service->held.former = service->held.segment;
+		segment_release(service->sockets.former);
+		service->sockets.former = service->sockets.segment;
 	}
-	service->held.segment = segment;
+	service->sockets.segment = segment;
 	service->sup->orphans.changed = true;
 	publish_change(service);
 }
@@ -143,27 +143,27 @@ void segment_settle(struct service *service, bool failed)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
 
-	if (service->held.former == NULL && service->held.segment == NULL &&
+	if (service->sockets.former == NULL && service->sockets.segment == NULL &&
 		s->shared_memory.size == 0)
 		return;
-	if (failed && !is_wanted(service->held.segment, s)) {
+	if (failed && !is_wanted(service->sockets.segment, s)) {
 		struct segment *back;
 		struct error err;
 
 		/* the former segment was released during the rollout: open a new one */
 		if (segment_open(service->sup, &back, s, service, &err) == -1)
 			log_error("%s: %s", service->name, err.text);
-		segment_release(service->held.segment);
-		service->held.segment = back;
+		segment_release(service->sockets.segment);
+		service->sockets.segment = back;
 	}
-	segment_release(service->held.former);
-	service->held.former = NULL;
+	segment_release(service->sockets.former);
+	service->sockets.former = NULL;
 	service->sup->orphans.changed = true;
 }
 
 void segment_drop(struct service *service)
 {
-	segment_release(service->held.segment);
-	segment_release(service->held.former);
-	service->held.segment = service->held.former = NULL;
+	segment_release(service->sockets.segment);
+	segment_release(service->sockets.former);
+	service->sockets.segment = service->sockets.former = NULL;
 }

@@ -35,21 +35,21 @@ struct listener_socket {
 	struct listener_socket *next;
 	int fd;
 	uint64_t inode;
-	unsigned lane;   /* workers of this and later lanes get this socket */
-	unsigned place;  /* index in the kernel's SO_REUSEPORT group */
-	unsigned weight; /* its share of new connections */
-	unsigned seat;   /* which part of the clients it gets (CLIENTS, FLOWS) */
-	bool served;     /* its weight was above 0 at some time */
-	bool bound;      /* its worker has called bind(2) for it */
-	nsec_t away;     /* since when its weight is 0; or 0 */
-	bool settled;    /* since `away` a look has found no half-open connection */
-	nsec_t look_at;  /* when to look for half-open connections again */
-	bool waited;     /* the last look found a connection in its queue */
-	unsigned wakes;  /* how often nclust has woken a worker since the queue was empty */
-	nsec_t wake_at;  /* when nclust may wake a worker again */
-	uint64_t held;   /* its SO_COOKIE, if the keeper holds it; or 0 */
-	uint64_t given;  /* connections that it got, as far as nclust counts them */
-	unsigned turns;  /* its share of a round of the BPF program (turns.h) */
+	unsigned lane;      /* workers of this and later lanes get this socket */
+	unsigned place;     /* index in the kernel's SO_REUSEPORT group */
+	unsigned weight;    /* its share of new connections */
+	unsigned seat;      /* which part of the clients it gets (CLIENTS, FLOWS) */
+	bool served;        /* its weight was above 0 at some time */
+	bool bound;         /* its worker has called bind(2) for it */
+	nsec_t away;        /* since when its weight is 0; or 0 */
+	bool settled;       /* since `away` a look has found no half-open connection */
+	nsec_t look_at;     /* when to look for half-open connections again */
+	bool waited;        /* the last look found a connection in its queue */
+	unsigned wakes;     /* how often nclust has woken a worker since the queue was empty */
+	nsec_t wake_at;     /* when nclust may wake a worker again */
+	uint64_t keeper_id; /* its SO_COOKIE, if the keeper holds it; or 0 */
+	uint64_t given;     /* connections that it got, as far as nclust counts them */
+	unsigned turns;     /* its share of a round of the BPF program (turns.h) */
 };
 
 /* A listening socket that nclust holds; workers come and go. */
@@ -92,7 +92,7 @@ struct listener {
 	pid_t binder;                 /* the thread that called bind(2) last */
 	bool of_node;                 /* Node's workers use it, and say when they close it */
 	struct supervisor *sup;
-	uint64_t held; /* its SO_COOKIE, if the keeper holds it; or 0 */
+	uint64_t keeper_id; /* its SO_COOKIE, if the keeper holds it; or 0 */
 };
 
 /* Memory that workers share (segment.h). */
@@ -103,7 +103,7 @@ struct segment {
 	struct sharedmem_facts facts;
 	unsigned users;
 	struct supervisor *sup;
-	uint64_t held; /* its sharedmem_id(), if the keeper holds it; or 0 */
+	uint64_t keeper_id; /* its sharedmem_id(), if the keeper holds it; or 0 */
 };
 
 /* The listeners of one version of the settings, in the order of `listen`; each counts the set in
@@ -120,7 +120,7 @@ struct listener_set {
 #define LEARNED_MAX 64
 
 /* The sockets and the memory of a cluster's workers: a member of struct service. */
-struct held {
+struct cluster_sockets {
 	struct listener_set listeners; /* of the settings in force, for new recipes */
 	struct listener_set learned;   /* room for LEARNED_MAX */
 	struct segment *segment;       /* of the settings in force; NULL: they ask for none */

@@ -75,8 +75,8 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(67, supervisor, said[0], UNSIGNED), /* 13 and 16 were facts of it */
 	CARRY_BYTES(CARRY_CHILDREN, supervisor, reaper.first_children,
 		reaper.first_children_count),
-	CARRY_ARRAY(CARRY_ASKER, supervisor, traffic.host.askers,
-		&carried_asker, traffic.host.asker_count),
+	CARRY_ARRAY(CARRY_ASKER, supervisor, traffic.host.monitors,
+		&carried_monitor, traffic.host.monitor_count),
 };
 
 static const struct plain_row binary_rows[] = {

@@ -28,7 +28,7 @@ static int verify_children(const struct supervisor *sup, struct error *err)
 
 		for (; c != NULL; c = c->next) {
 			/* an adopted worker is no child of nclust */
-			if (!c->kept.adopted && !pidfd_is_child(c->pidfd, c->pid))
+			if (!c->saved.adopted && !pidfd_is_child(c->pidfd, c->pid))
 				return error_set(err, errno, "worker %d is not a child of ours",
 					(int)c->pid);
 		}

@@ -481,7 +481,7 @@ static bool is_rolling(const struct service *service)
 {
 	return cluster_view_rollout(service->core).under_way || watch_is_due(service) ||
 		service->sup->instance.reread != NULL || service->order.before != NULL ||
-		service->stage.stop_held || steer_is_rolling(service);
+		service->stage.stop_waits || steer_is_rolling(service);
 }
 
 static const struct service *find_rolling(const struct supervisor *sup)

@@ -348,7 +348,7 @@ static struct child *complete_child(
 
 static void spawn_prepared(struct service *service, struct making *list, unsigned count)
 {
-	struct spawning spawnings[SPAWN_MANY] untouched;
+	struct spawning spawnings[SPAWN_MANY] uninitialized;
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < count; i++)
@@ -377,7 +377,7 @@ struct child *child_serve(
 void children_spawn(struct service *service, const struct action *const *actions,
 	struct event *answers, unsigned count)
 {
-	struct making list[SPAWN_MANY] untouched;
+	struct making list[SPAWN_MANY] uninitialized;
 
 	if (count > 0)
 		renew_look(service);
@@ -452,7 +452,7 @@ struct child *child_adopt(
 	c->slot = slot;
 	c->pid = pid;
 	c->pidfd = pidfd;
-	c->kept.adopted = true;
+	c->saved.adopted = true;
 	put_in_slot(c, at);
 	watch_exit(c);
 	return c;
@@ -499,11 +499,11 @@ static pid_t group_of(const struct child *child)
 {
 	struct process_facts facts;
 
-	if (!child->kept.adopted)
+	if (!child->saved.adopted)
 		return child->left == NULL ? child->pid : 0; /* 0: its main process was reaped */
 	if (process_look(child->pid, &facts) == -1)
 		return errno == ENOENT || errno == ESRCH ? child->pid : 0;
-	return facts.start == child->kept.start ? child->pid : 0;
+	return facts.start == child->saved.start ? child->pid : 0;
 }
 
 int child_signal_group(const struct child *child, int signal)
@@ -572,7 +572,7 @@ void child_all_exited(struct child *child)
 {
 	const struct ending ending = child->left->ending;
 
-	if (child->kept.adopted)
+	if (child->saved.adopted)
 		(void)child_signal_group(child, SIGKILL);
 	report_exit(child, &ending);
 }
@@ -665,11 +665,12 @@ void child_main_exited(struct child *child)
 
 	if (child->left != NULL)
 		return;
-	ended = child->kept.adopted ? pidfd_look(child->pidfd, child->pid, child->kept.start, &end)
-				    : pidfd_peek(child->pidfd, &end);
+	ended = child->saved.adopted
+		? pidfd_look(child->pidfd, child->pid, child->saved.start, &end)
+		: pidfd_peek(child->pidfd, &end);
 	if (ended == 0)
 		return;
-	if (ended == -1 && !child->kept.adopted) {
+	if (ended == -1 && !child->saved.adopted) {
 		log_worker(child, LOG_ERROR, "cannot wait for worker %d: %s", (int)child->pid,
 			strerror(errno));
 		end = (struct pidfd_end){.signalled = true, .code = SIGKILL};
@@ -681,14 +682,14 @@ void child_main_exited(struct child *child)
 	readiness_drain(child); /* messages that it sent before its end count */
 	PARTS(dying, child);
 	describe_end(child, &end, &ending);
-	if (ended == -1 && child->kept.adopted)
+	if (ended == -1 && child->saved.adopted)
 		ending = (struct ending){.kind = ENDING_UNKNOWN};
 	if (!service->kind->by_connection) {
 		end_main_process(child, &ending);
 		return;
 	}
 	(void)child_signal_group(child, SIGKILL);
-	if (!child->kept.adopted)
+	if (!child->saved.adopted)
 		(void)pidfd_reap(child->pidfd, &end);
 	report_exit(child, &ending);
 }

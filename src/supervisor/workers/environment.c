@@ -416,7 +416,7 @@ int environment_fill(
 	struct supervisor *sup, const struct worker_place *place, struct spawn_plan *plan)
 {
 	const struct cluster_settings *s = place->recipe->settings;
-	struct listener *list[SPAWN_FDS_MAX] untouched;
+	struct listener *list[SPAWN_FDS_MAX] uninitialized;
 	struct listener_set own = {.list = list};
 	struct writer w = {
 		.out = &sup->births.scratch[place->nth].text,

@@ -89,7 +89,7 @@ void leftovers_on_end(struct child *child, const struct pidfd_end *end)
 	bool died = end->signalled && end->code == life->stopped_by;
 
 	/* how an adopted worker ended is not known */
-	if (died || (child->kept.adopted && !life->handles))
+	if (died || (child->saved.adopted && !life->handles))
 		life->signal_at = 0;
 }
 
@@ -253,7 +253,7 @@ unsigned leftovers_of_group(struct child *child)
 	struct worker_life *life = &child->life;
 	int signal = child->left->signal;
 
-	if (!child->kept.adopted || child_signal_group(child, 0) == -1)
+	if (!child->saved.adopted || child_signal_group(child, 0) == -1)
 		return 0;
 	if (must_get_signal(life, child->pid, signal) && child_signal_group(child, signal) == 0)
 		note_signalled(life, child->pid);

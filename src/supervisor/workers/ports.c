@@ -181,7 +181,7 @@ void ports_tell(struct child *child, uint64_t bit)
 
 	while ((child->listening.of_generation & bit) == 0 && (mate = child_next(&walk)) != NULL)
 		if (mate != child && mate->generation == child->generation &&
-			!mate->kept.adopted) /* the ports of an adopted worker are not known */
+			!mate->saved.adopted) /* the ports of an adopted worker are not known */
 			mate->listening.of_generation |= bit;
 	child->listening.of_generation |= bit;
 }
@@ -276,8 +276,8 @@ void ports_expect(struct child *child)
 
 static bool is_named_still(const struct service *service, const struct port *p)
 {
-	for (size_t i = 0; i < service->held.listeners.count; i++)
-		if (strcmp(listener_common_text(service->held.listeners.list[i]), p->text) == 0)
+	for (size_t i = 0; i < service->sockets.listeners.count; i++)
+		if (strcmp(listener_common_text(service->sockets.listeners.list[i]), p->text) == 0)
 			return true;
 	return false;
 }

@@ -256,7 +256,7 @@ static void log_refused(struct child *child, const struct fdpass_message *m)
 
 static void note_ready(const struct child *child, bool ready)
 {
-	struct state_entry *e = child->kept.entry;
+	struct state_entry *e = child->saved.entry;
 
 	if (e != NULL && ready)
 		e->flags |= STATE_SAID_READY;
@@ -280,7 +280,7 @@ struct said {
 /* False: there is no message. */
 static bool peek_message(struct child *child, struct said *said)
 {
-	const struct state_entry *e = child->kept.entry;
+	const struct state_entry *e = child->saved.entry;
 	char data[NOTIFY_MAX + 1];
 	struct fdpass_message m;
 

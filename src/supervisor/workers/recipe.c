@@ -324,7 +324,7 @@ static int check_program(const struct recipe *r, struct error *err)
 	if (!s->accept || s->chroot != NULL)
 		return 0;
 	for (char **path = r->candidates.list; *path != NULL; path++) {
-		char whole[PATH_MAX] untouched;
+		char whole[PATH_MAX] uninitialized;
 		struct stat st;
 
 		if (**path != '/' && s->directory != NULL && !s->directory_of_nclust)

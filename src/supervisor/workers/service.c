@@ -35,8 +35,8 @@
 /* Does a worker that binds its addresses by itself get the cluster's listeners? */
 static bool hands_over_listeners(const struct service *service)
 {
-	for (size_t i = 0; i < service->held.listeners.count; i++)
-		if (!service->held.listeners.list[i]->has_key)
+	for (size_t i = 0; i < service->sockets.listeners.count; i++)
+		if (!service->sockets.listeners.list[i]->has_key)
 			return false;
 	return cluster_settings(service->core)->intercept != INTERCEPT_OFF &&
 		service->sup->intercept.way != WAY_NONE;
@@ -45,7 +45,7 @@ static bool hands_over_listeners(const struct service *service)
 bool service_holds_its_port(const struct service *service, const struct report *r)
 {
 	return r->kind == REPORT_EXITED && r->why == WHY_ITSELF && !r->was_ready &&
-		service->held.listeners.count > 0 && !hands_over_listeners(service);
+		service->sockets.listeners.count > 0 && !hands_over_listeners(service);
 }
 
 /* Without the worker's output nclust does not know whether its bind(2) failed: say what to look
@@ -175,10 +175,10 @@ static void follow_settings(struct service *service)
 		got = listeners_share(&set, &r->listeners);
 	else
 		got = listeners_open(service->sup, &set, s, cluster_slots(service->core),
-			&service->held.listeners, &err);
+			&service->sockets.listeners, &err);
 	if (got == 0) {
-		listeners_release(&service->held.listeners);
-		service->held.listeners = set;
+		listeners_release(&service->sockets.listeners);
+		service->sockets.listeners = set;
 	} else if (r == NULL) {
 		log_error("%s: %s", service->name, err.text);
 	}
@@ -274,7 +274,7 @@ static unsigned spawn_all(
 
 static void carry_out(struct service *service, const struct actions *actions)
 {
-	struct event answers[ACTIONS_MAX] untouched;
+	struct event answers[ACTIONS_MAX] uninitialized;
 	unsigned count;
 	bool drains = false;
 
@@ -343,7 +343,7 @@ static int reserve_children(struct service *service, unsigned slots)
 /* Open the listeners that new slots have for themselves, before their first worker. */
 static int open_for_slots(struct service *service, size_t slots, struct error *err)
 {
-	int got = listeners_grow(&service->held.listeners, cluster_next_settings(service->core),
+	int got = listeners_grow(&service->sockets.listeners, cluster_next_settings(service->core),
 		slots, service, err);
 
 	for (struct recipe *r = service->life.recipes; got == 0 && r != NULL; r = r->next)
@@ -356,9 +356,9 @@ static void close_for_slots(struct service *service)
 {
 	const size_t slots = cluster_slots(service->core);
 
-	if (service->held.listeners.row == 0)
+	if (service->sockets.listeners.row == 0)
 		return;
-	listeners_trim(&service->held.listeners, slots);
+	listeners_trim(&service->sockets.listeners, slots);
 	for (struct recipe *r = service->life.recipes; r != NULL; r = r->next)
 		listeners_trim(&r->listeners, slots);
 }
@@ -377,7 +377,7 @@ static void reserve_for(struct service *service, const struct cluster_settings *
 
 void service_tell(struct service *service, struct event *event)
 {
-	struct actions actions untouched;
+	struct actions actions uninitialized;
 
 	reserve_for(service, event->settings);
 	actions.count = 0;
@@ -413,7 +413,7 @@ void service_tick(struct service *service)
 
 nsec_t service_deadline(const struct service *service)
 {
-	if (service->stage.held)
+	if (service->stage.waits)
 		return NSEC_NEVER;
 	/* a cluster without slots has no deadline by which the core would begin */
 	if (cluster_slots(service->core) == 0 && cluster_state(service->core) == CLUSTER_STARTING)
@@ -480,10 +480,10 @@ struct service *service_new(struct supervisor *sup, struct cluster_settings *set
 			 "takes the next connection; 'rr' gives each worker a "
 			 "socket of its own",
 			s->name);
-	s->held.listeners = *listeners;
+	s->sockets.listeners = *listeners;
 	*listeners = (struct listener_set){0};
-	s->held.segment = segment;
-	s->stage.held = settings->after != NULL || settings->before.text != NULL;
+	s->sockets.segment = segment;
+	s->stage.waits = settings->after != NULL || settings->before.text != NULL;
 	s->index = sup->service_count;
 	sup->services[sup->service_count++] = s;
 	return s;
@@ -528,7 +528,7 @@ void service_free(struct service *s)
 	recipes_free(s);
 	slotlog_free(s);
 	segment_drop(s);
-	listeners_release(&s->held.listeners);
+	listeners_release(&s->sockets.listeners);
 	learned_drop_all(s);
 	/* not before, because foreign_close() looks for the worker that had a socket */
 	remove_from_list(s);
@@ -582,7 +582,7 @@ static int refuse_if_stopping(const struct service *service, struct error *err)
 	enum cluster_state state = cluster_state(service->core);
 
 	if (!service->sup->instance.stopping && !service->stage.leaving &&
-		!service->stage.stop_held && state != CLUSTER_STOPPING &&
+		!service->stage.stop_waits && state != CLUSTER_STOPPING &&
 		(state != CLUSTER_FAILED || service_is_over(service)))
 		return 0;
 	return error_set(err, 0, "'%s' is stopping", service->name);
@@ -658,8 +658,8 @@ bool service_wake(struct service *s, bool moves)
 	struct error err;
 
 	if (!cluster_next_settings(s->core)->workers.range || s->stage.scaled ||
-		cluster_wanted(s->core) > 0 || s->held.listeners.count > 0 ||
-		(s->held.learned.count > 0 && !moves))
+		cluster_wanted(s->core) > 0 || s->sockets.listeners.count > 0 ||
+		(s->sockets.learned.count > 0 && !moves))
 		return false;
 	if (service_step(s, &to, &err) == 0)
 		return true;
@@ -716,7 +716,7 @@ void service_stop(struct service *service, bool at_once)
 	service->stage.stop_asked = true;
 	for (unsigned i = 0; i < part_count; i++)
 		if (parts[i]->stopping != NULL && parts[i]->stopping(service, at_once)) {
-			service->stage.stop_held = true;
+			service->stage.stop_waits = true;
 			return;
 		}
 	service_stop_now(service, at_once);
@@ -726,7 +726,7 @@ void service_stop_now(struct service *service, bool at_once)
 {
 	struct event event = {.kind = EVENT_STOP, .at_once = at_once};
 
-	service->stage.held = service->stage.stop_held = false;
+	service->stage.waits = service->stage.stop_waits = false;
 	if (service->kind->stop != NULL)
 		service->kind->stop(service, at_once);
 	service_tell(service, &event);

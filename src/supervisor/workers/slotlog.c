@@ -121,7 +121,7 @@ const struct slotlog *slotlog_after(const struct supervisor *sup, uint64_t numbe
 
 uint64_t slotlog_id(const struct service *service, uint32_t slot)
 {
-	return IDS | (uint64_t)service->kept.number << ID_SLOT | slot;
+	return IDS | (uint64_t)service->saved.number << ID_SLOT | slot;
 }
 
 uint32_t slotlog_slot(const struct service *service, uint64_t id)
@@ -139,6 +139,6 @@ void slotlog_take(struct service *service, uint32_t slot, int fd)
 	if (find_slotlog(service, slot) == NULL && linering_take(&ring, &linering_output, fd))
 		log = add_slotlog(service, slot, fd_release(&fd));
 	if (log != NULL)
-		log->held = slotlog_id(service, slot);
+		log->keeper_id = slotlog_id(service, slot);
 	fd_close(&fd);
 }

@@ -181,8 +181,8 @@ struct leftovers {
 /* The latest output of the workers of a slot (slotlog.h). */
 struct slotlog {
 	struct slotlog *next;
-	uint64_t number; /* the later a slotlog was made, the higher */
-	uint64_t held;   /* its id, if the keeper holds it (keeper.h); or 0 */
+	uint64_t number;    /* the later a slotlog was made, the higher */
+	uint64_t keeper_id; /* its id, if the keeper holds it (keeper.h); or 0 */
 	uint32_t slot;
 	int fd;
 };

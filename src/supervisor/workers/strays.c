@@ -126,7 +126,7 @@ static void drop_list(pid_t *list)
  * such processes? */
 static bool is_kept(const struct supervisor *sup, pid_t pid)
 {
-	struct environ_look look untouched;
+	struct environ_look look uninitialized;
 	struct process_facts facts;
 	const struct service *service;
 	bool any = false;
@@ -305,7 +305,7 @@ static bool is_no_leftover(const struct supervisor *sup, const struct child *own
  * worker is gone, else the name cannot be read now. */
 static struct child *owner_of_stray(const struct supervisor *sup, pid_t pid)
 {
-	struct environ_look look untouched;
+	struct environ_look look uninitialized;
 	struct process_facts facts;
 	struct child *owner = NULL;
 

@@ -76,7 +76,7 @@ static int connect_one(void)
 	struct sockaddr_in to = {.sin_family = AF_INET};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	to.sin_port = htons(echo->held.listeners.list[0]->facts.port);
+	to.sin_port = htons(echo->sockets.listeners.list[0]->facts.port);
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
 	clients[client_count++] = fd;

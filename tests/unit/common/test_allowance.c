@@ -24,18 +24,18 @@ REPLACED(nsec_t, clock_worked)(void)
 	return worked;
 }
 
-static struct asker {
+static struct monitor {
 	struct child *child;
 	struct allowance allowance;
 	bool rests;
 	nsec_t used;
-} askers[WORKERS];
+} monitors[WORKERS];
 
 static void rest(struct child *child, bool over)
 {
 	for (unsigned i = 0; i < WORKERS; i++)
-		if (askers[i].child == child)
-			askers[i].rests = !over;
+		if (monitors[i].child == child)
+			monitors[i].rests = !over;
 }
 
 static void begin(void)
@@ -44,7 +44,7 @@ static void begin(void)
 	room_tick(room_cluster("web"));
 	room_tick(room_cluster("job"));
 	for (unsigned i = 0; i < WORKERS; i++) {
-		askers[i] = (struct asker){
+		monitors[i] = (struct monitor){
 			.child = i == JOB ? room_child(room_cluster("job"), 0)
 					  : room_child(room_cluster("web"), i),
 		};
@@ -54,14 +54,14 @@ static void begin(void)
 static void end(void)
 {
 	for (unsigned i = 0; i < WORKERS; i++)
-		allowance_stop(&askers[i].allowance, room.loop);
+		allowance_stop(&monitors[i].allowance, room.loop);
 	room_end();
 }
 
 /* If nclust reads what this worker asks, that takes so long. */
 static void ask(unsigned i, nsec_t cost)
 {
-	struct asker *a = &askers[i];
+	struct monitor *a = &monitors[i];
 	nsec_t begun;
 
 	if (a->rests)
@@ -88,7 +88,7 @@ static nsec_t used_by_web(void)
 	nsec_t used = 0;
 
 	for (unsigned i = 0; i < JOB; i++)
-		used += askers[i].used;
+		used += monitors[i].used;
 	return used;
 }
 
@@ -106,8 +106,8 @@ FIXTURE(begin, end)
 TEST(one_worker_gets_a_tenth_of_the_time)
 {
 	all_ask(1, 5 * MSEC, 20 * SECOND);
-	ck_assert_int_le(askers[0].used, 3200 * MSEC);
-	ck_assert_int_ge(askers[0].used, 2800 * MSEC);
+	ck_assert_int_le(monitors[0].used, 3200 * MSEC);
+	ck_assert_int_ge(monitors[0].used, 2800 * MSEC);
 	ck_assert_uint_eq(count_of("asks so much"), 1);
 	ck_assert_uint_eq(count_of("nclust now spends at most"), 1);
 }
@@ -118,12 +118,12 @@ TEST(all_workers_of_a_cluster_get_two_tenths_together)
 	ck_assert_int_le(used_by_web(), 6500 * MSEC);
 	ck_assert_int_ge(used_by_web(), 5500 * MSEC);
 	for (unsigned i = 0; i < JOB; i++) /* none gets nothing */
-		ck_assert_int_ge(askers[i].used, 200 * MSEC);
+		ck_assert_int_ge(monitors[i].used, 200 * MSEC);
 	ck_assert_uint_eq(count_of("web: its workers together"), 1);
 	/* one of another cluster never waits */
-	ck_assert_int_eq(askers[JOB].used, SECOND);
-	ck_assert(!allowance_rests(&askers[JOB].allowance));
-	ck_assert(allowance_is_ample(&askers[JOB].allowance));
+	ck_assert_int_eq(monitors[JOB].used, SECOND);
+	ck_assert(!allowance_rests(&monitors[JOB].allowance));
+	ck_assert(allowance_is_ample(&monitors[JOB].allowance));
 }
 
 TEST(what_one_worker_may_have_caused_gets_a_tenth)
@@ -151,7 +151,7 @@ TEST(who_asks_seldom_never_waits)
 {
 	for (int i = 0; i < 100; i++) {
 		ask(0, 90 * MSEC);
-		ck_assert(!allowance_rests(&askers[0].allowance));
+		ck_assert(!allowance_rests(&monitors[0].allowance));
 		room_pass(SECOND);
 	}
 	ck_assert_uint_eq(count_of("nclust now spends at most"), 0);
@@ -160,8 +160,8 @@ TEST(who_asks_seldom_never_waits)
 TEST(what_was_closed_meanwhile_is_not_read_again)
 {
 	ask(0, 2 * SECOND);
-	ck_assert(allowance_rests(&askers[0].allowance));
-	allowance_stop(&askers[0].allowance, room.loop);
+	ck_assert(allowance_rests(&monitors[0].allowance));
+	allowance_stop(&monitors[0].allowance, room.loop);
 	room_pass(30 * SECOND);
-	ck_assert(askers[0].rests);
+	ck_assert(monitors[0].rests);
 }

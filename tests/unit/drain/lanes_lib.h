@@ -57,7 +57,7 @@ static inline void begin_lanes(const char *ini, unsigned workers)
 {
 	room_begin(ini);
 	web = room_cluster("web");
-	l = web->held.listeners.list[0];
+	l = web->sockets.listeners.list[0];
 	for (uint32_t slot = 0; slot < workers; slot++)
 		room_tick(web);
 	for (uint32_t slot = 0; slot < workers; slot++)

@@ -158,6 +158,6 @@ TEST(an_address_that_cannot_be_had_changes_nothing_at_all)
 	ck_assert_ptr_nonnull(strstr(said(), "cluster 'new'"));
 	room_pass(10 * SECOND);
 	ck_assert_uint_eq(room_spawned(), spawned);
-	ck_assert_uint_eq(web->held.listeners.count, 0);
+	ck_assert_uint_eq(web->sockets.listeners.count, 0);
 	ck_assert_uint_eq(service_counts(web).workers, 2);
 }

@@ -131,7 +131,7 @@ TEST(a_new_release_listens_on_all_that_the_old_one_does)
 
 TEST(what_a_setting_names_counts_for_the_release_too)
 {
-	struct listener *named = web->held.listeners.list[0];
+	struct listener *named = web->sockets.listeners.list[0];
 	struct child *c;
 
 	for (uint32_t slot = 0; slot < 2; slot++)

@@ -80,7 +80,7 @@ static void put_over(void)
 	t.child = room_child(web, 0);
 	tries = 0;
 	answered = -1;
-	replace_worker_socket(&t, web->held.listeners.list[0]);
+	replace_worker_socket(&t, web->sockets.listeners.list[0]);
 }
 
 static void begin(void)

@@ -83,7 +83,7 @@ static void begin(void)
 	told_count = 0;
 	room.orphans.keeper_socket = eventfd(0, EFD_CLOEXEC);
 	for (uint32_t slot = 0; slot < 2; slot++)
-		room_child(web, slot)->kept.entry = &entry;
+		room_child(web, slot)->saved.entry = &entry;
 }
 
 static void end(void)
@@ -146,7 +146,7 @@ TEST(who_has_died_is_dropped)
 
 TEST(a_listener_is_told_of_once)
 {
-	struct holding h = {.listener = web->held.listeners.list[0]};
+	struct holding h = {.listener = web->sockets.listeners.list[0]};
 
 	write_down();
 	write_down();
@@ -162,7 +162,7 @@ TEST(another_socket_takes_the_place_of_the_first)
 	int other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	uint64_t held = 0;
 
-	keeper_hold(&room, LOGWIRE_A_LISTENER, 5, web->held.listeners.list[0]->fd, &held);
+	keeper_hold(&room, LOGWIRE_A_LISTENER, 5, web->sockets.listeners.list[0]->fd, &held);
 	keeper_hold(&room, LOGWIRE_A_LISTENER, 6, other, &held);
 	ck_assert_uint_eq(told_count, 3);
 	ck_assert_uint_eq(told[1].kind, LOGWIRE_DROP);
@@ -296,10 +296,10 @@ FIXTURE(begin, end)
 
 TEST(an_upgrade_numbers_clusters_that_have_none)
 {
-	web->kept.number = 0;
+	web->saved.number = 0;
 	room.orphans.last_number = 7;
 	orphans_part.go_on(&room);
-	ck_assert_uint_eq(web->kept.number, 8);
+	ck_assert_uint_eq(web->saved.number, 8);
 	orphans_part.go_on(&room);
-	ck_assert_uint_eq(web->kept.number, 8);
+	ck_assert_uint_eq(web->saved.number, 8);
 }

@@ -87,7 +87,7 @@ TEST(who_asks_for_the_same_gets_the_same)
 
 TEST(a_named_one_stands_for_all_addresses_of_its_port)
 {
-	struct listener *named = web->held.listeners.list[0];
+	struct listener *named = web->sockets.listeners.list[0];
 	struct socket_key any = key_of("0.0.0.0", named->key.port);
 	struct socket_key other = key_of("127.0.0.2", named->key.port);
 
@@ -112,7 +112,7 @@ TEST(it_is_held_as_long_as_a_worker_has_it)
 	ck_assert(learned_is_used(l, NULL));
 	ck_assert(!learned_is_used(l, b));
 	room_pass(60 * SECOND);
-	ck_assert_uint_eq(web->held.learned.count, 1);
+	ck_assert_uint_eq(web->sockets.learned.count, 1);
 	ck_assert(learned_unuse(b, l));
 	ck_assert(!is_free(&key));
 }
@@ -126,9 +126,9 @@ TEST(it_is_kept_for_a_while_in_case_its_user_comes_back)
 	learned_use(c, l, c->pid);
 	(void)learned_unuse(c, l);
 	room_pass(9 * SECOND);
-	ck_assert_uint_eq(web->held.learned.count, 1);
+	ck_assert_uint_eq(web->sockets.learned.count, 1);
 	room_pass(2 * SECOND);
-	ck_assert_uint_eq(web->held.learned.count, 0);
+	ck_assert_uint_eq(web->sockets.learned.count, 0);
 	ck_assert(is_free(&key));
 	ck_assert(room_logged("closed: no worker uses it any more"));
 }
@@ -143,11 +143,11 @@ TEST(it_is_not_closed_while_workers_are_missing)
 	room_fail_spawns(EAGAIN);
 	room_killed(c, SIGKILL);
 	room_pass(30 * SECOND);
-	ck_assert_uint_eq(web->held.learned.count, 1);
+	ck_assert_uint_eq(web->sockets.learned.count, 1);
 	c = room_child(web, 1);
 	learned_use(c, l, c->pid); /* who comes back has it */
 	room_pass(30 * SECOND);
-	ck_assert_uint_eq(web->held.learned.count, 1);
+	ck_assert_uint_eq(web->sockets.learned.count, 1);
 	room_fail_spawns(0);
 }
 
@@ -158,7 +158,7 @@ TEST(so_many_may_be_learned_and_a_place_is_given_out_again)
 	unsigned bit = first->bit;
 	int fd;
 
-	while (web->held.learned.count < LEARNED_MAX)
+	while (web->sockets.learned.count < LEARNED_MAX)
 		(void)learn("127.0.0.1");
 	fd = socket_key_open(&key, geteuid(), false);
 	ck_assert_int_eq(socket_key_bound(&key, fd), 0);

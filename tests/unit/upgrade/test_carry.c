@@ -60,7 +60,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, news.head),
 	NOT(supervisor, news.tail),
 	NOT(supervisor, news.spares),
-	NOT(supervisor, news.held), /* the keeper is sent all anew */
+	NOT(supervisor, news.keeper_id), /* the keeper is sent all anew */
 	NOT(supervisor, reaper.first_children_count),
 	NOT(supervisor, upgrade.exe_path),
 	NOT(supervisor, sockets.heal_again),
@@ -128,8 +128,8 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, orphans.previous), /* of the start */
 	NOT(supervisor, orphans.has_past),
 	NOT(supervisor, scaler), /* so too */
-	NOT(supervisor, traffic.host.askers),
-	NOT(supervisor, traffic.host.asker_count),
+	NOT(supervisor, traffic.host.monitors),
+	NOT(supervisor, traffic.host.monitor_count),
 	NOT(supervisor, traffic.host.watch), /* looked at anew */
 	NOT(supervisor, traffic.drains),     /* begun anew */
 	NOT(supervisor, traffic.drain_count),
@@ -165,37 +165,38 @@ static const struct gap listener_gaps[] = {
 	NOT(listener, of_node),                      /* beside */
 	NOT(listener, spread), NOT(listener, seats), /* shared out anew */
 	NOT(listener, chosen), NOT(listener, chosen_why), NOT(listener, counted),
-	NOT(listener, turns), NOT(listener, said[1]), NOT(listener, held), /* told anew */
+	NOT(listener, turns), NOT(listener, said[1]), NOT(listener, keeper_id), /* told anew */
 };
 
 static const struct gap service_gaps[] = {
-	NOT(service, kept.anchor), NOT(service, sup),
+	NOT(service, saved.anchor), NOT(service, sup),
 	NOT(service, routed), /* the logger is told again */
 	NOT(service, core),   /* parts of their own */
 	NOT(service, name), NOT(service, index), NOT(service, life.recipes),
 	NOT(service, life.logs), /* beside */
 	NOT(service, said[1]), NOT(service, life.drop_at), NOT(service, life.fail_at),
-	NOT(service, life.start_fails), NOT(service, life.fail_error), NOT(service, held.listeners),
-	NOT(service, held.learned), NOT(service, children), NOT(service, life.early_deaths),
-	NOT(service, life.ports),                                 /* ports_save() */
-	NOT(service, life.paths_look),                            /* begun anew */
-	NOT(service, life.paths_pause), NOT(service, life.begun), /* for -d, whose start is over */
-	NOT(service, life.whole_at),                              /* begun anew */
+	NOT(service, life.start_fails), NOT(service, life.fail_error),
+	NOT(service, sockets.listeners), NOT(service, sockets.learned), NOT(service, children),
+	NOT(service, life.early_deaths), NOT(service, life.ports), /* ports_save() */
+	NOT(service, life.paths_look),                             /* begun anew */
+	NOT(service, life.paths_pause), NOT(service, life.begun),  /* for -d, whose start is over */
+	NOT(service, life.whole_at),                               /* begun anew */
 	NOT(service, life.spawn_hung), NOT(service, life.spawn_works), /* tried anew */
 	NOT(service, outcome.text), NOT(service, stage.awaited),
 	NOT(service, stage.live),                                             /* of a moment */
 	NOT(service, trouble), NOT(service, scaling), NOT(service, watching), /* begun anew */
 	NOT(service, outage.number),                          /* of the process that has ended */
 	NOT(service, outage.order),                           /* so too */
-	NOT(service, held.asleep),                            /* as `wanted` says */
+	NOT(service, sockets.asleep),                         /* as `wanted` says */
 	NOT(service, asks.of),                                /* made anew */
 	NOT(service, kind),                                   /* as the settings say */
 	NOT(service, traffic.asked_again),                    /* counted anew */
 	NOT(service, traffic.steer), NOT(service, accepting), /* parts of their own */
-	NOT(service, broker), NOT(service, held.segment), NOT(service, held.former), /* beside */
-	NOT(service, node), NOT(service, stage.stop_held),  /* no upgrade then */
-	NOT(service, order), NOT(service, leadership.held), /* the keeper is sent all anew */
-	NOT(service, leadership.refused),                   /* counted anew */
+	NOT(service, broker), NOT(service, sockets.segment),
+	NOT(service, sockets.former),                            /* beside */
+	NOT(service, node), NOT(service, stage.stop_waits),      /* no upgrade then */
+	NOT(service, order), NOT(service, leadership.keeper_id), /* the keeper is sent all anew */
+	NOT(service, leadership.refused),                        /* counted anew */
 };
 
 static const struct gap child_gaps[] = {
@@ -226,8 +227,8 @@ static const struct gap child_gaps[] = {
 	NOT(child, life.waits),
 	NOT(child, trap.late_wait),
 	NOT(child, trap.exclusive),  /* set anew by node */
-	NOT(child, kept.entry),      /* found again */
-	NOT(child, kept.held),       /* told anew */
+	NOT(child, saved.entry),     /* found again */
+	NOT(child, saved.in_keeper), /* told anew */
 	NOT(child, traffic.in_lane), /* counted anew */
 	NOT(child, life.last_look),  /* looked at anew */
 	NOT(child, channel),         /* beside */
@@ -322,14 +323,14 @@ static const struct gap socket_gaps[] = {
 	NOT(listener_socket, waited),
 	NOT(listener_socket, wakes),
 	NOT(listener_socket, wake_at),
-	NOT(listener_socket, held), /* told anew */
+	NOT(listener_socket, keeper_id), /* told anew */
 	NOT(listener_socket, given),
 	NOT(listener_socket, turns),
 };
 
 static const struct gap segment_gaps[] = {
-	NOT(segment, facts.used),                                   /* of a moment */
-	NOT(segment, users), NOT(segment, sup), NOT(segment, held), /* told anew */
+	NOT(segment, facts.used),                                        /* of a moment */
+	NOT(segment, users), NOT(segment, sup), NOT(segment, keeper_id), /* told anew */
 };
 
 static const struct gap news_gaps[] = {NOT(news, next)};
@@ -343,7 +344,7 @@ static const struct gap accepting_gaps[] = {
 	NOT(accepting, visit_slots),
 	NOT(accepting, unwatched), /* made anew, as all that is watched */
 	NOT(accepting, listeners),
-	NOT(accepting, intakes),
+	NOT(accepting, acceptors),
 	NOT(accepting, due),
 	NOT(accepting, due_at),
 	NOT(accepting, pause),
@@ -380,7 +381,7 @@ static const struct {
 		"47u 49u 50b 51u 52b 53i 54i 55u 56b 57u 58i 59i 60f 61t 62u "
 		"63u 64u 65u 66t 67u 125x 148g",
 		GAPS(supervisor_gaps)},
-	{"load balancer", &carried_asker, "1t 2i 3i 4i 5u", NULL, 0},
+	{"load balancer", &carried_monitor, "1t 2i 3i 4i 5u", NULL, 0},
 	{"binary", &carried_binary, "1t 2t 3f 4i 5i 6i 7u 8f", NULL, 0},
 	{"settings", &carried_cluster, "1i 2i 3i 4t 5t 6t 7t 8b 9t 10b 11b 124x 100t", NULL, 0},
 	{"instance", &carried_instance, "1i 2b 3t 100t", NULL, 0},

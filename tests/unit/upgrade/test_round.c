@@ -158,10 +158,11 @@ TEST(sockets_stay_what_they_are_and_whose)
 	ck_assert_int_eq(socket_key_bound(&key, fd), 0);
 	learned_use(c, learned_add(web, &key, fd, &err), c->pid);
 	pass_on();
-	ck_assert_uint_eq(next_web()->held.listeners.count, 1);
-	ck_assert_int_eq(next_web()->held.listeners.list[0]->fd, web->held.listeners.list[0]->fd);
-	ck_assert_uint_eq(next_web()->held.learned.count, 1);
-	l = next_web()->held.learned.list[0];
+	ck_assert_uint_eq(next_web()->sockets.listeners.count, 1);
+	ck_assert_int_eq(
+		next_web()->sockets.listeners.list[0]->fd, web->sockets.listeners.list[0]->fd);
+	ck_assert_uint_eq(next_web()->sockets.learned.count, 1);
+	l = next_web()->sockets.learned.list[0];
 	ck_assert_int_eq(l->fd, fd);
 	ck_assert(socket_key_equal(&l->key, &key));
 	ck_assert(!learned_is_used(l, child_by_pid(next, c->pid)));
@@ -171,23 +172,23 @@ TEST(sockets_stay_what_they_are_and_whose)
 TEST(no_message_is_lost_between_two_of_them)
 {
 	int fd = room_fd(room_child(web, 0)->pid, CHANNEL);
-	struct lineup *in = &room_child(web, 1)->channel->in;
+	struct line_reader *in = &room_child(web, 1)->channel->in;
 	const char *line;
 	unsigned asked;
 	size_t n;
 
 	/* the next lines of another worker wait for the next turn */
-	lineup_begin(in, "1\n2\n\"ha", 7);
-	ck_assert(lineup_next(in, &line, &n) && lineup_keep(in));
+	line_reader_begin(in, "1\n2\n\"ha", 7);
+	ck_assert(line_reader_next(in, &line, &n) && line_reader_keep(in));
 	/* half a line has come, and one is to be sent */
 	ck_assert_int_eq(send(fd, "\"half", 5, 0), 5);
 	room_pass(0);
 	ck_assert_uint_eq(messages_send(web, 0, false, "42", 2, &asked), 1);
 	pass_on();
 	in = &child_by_pid(next, room_child(web, 1)->pid)->channel->in;
-	ck_assert(lineup_next(in, &line, &n));
+	ck_assert(line_reader_next(in, &line, &n));
 	ck_assert_mem_eq(line, "2", n);
-	ck_assert(!lineup_next(in, &line, &n));
+	ck_assert(!line_reader_next(in, &line, &n));
 	ck_assert_uint_eq(in->part.len, 3);
 }
 

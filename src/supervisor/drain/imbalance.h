@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_EVIDENCE_H
-#define SUPERVISOR_EVIDENCE_H
+#ifndef SUPERVISOR_IMBALANCE_H
+#define SUPERVISOR_IMBALANCE_H
 
 #include "supervisor/common/part.h"
 
@@ -13,11 +13,11 @@
  */
 
 /* Decides for that generation, at the start of its rollout. */
-void evidence_decide(struct service *service, unsigned generation);
+void imbalance_decide(struct service *service, unsigned generation);
 /* Have workers of that generation a socket each, by that decision? */
-bool evidence_spreads(const struct service *service, unsigned generation);
+bool imbalance_spreads(const struct service *service, unsigned generation);
 /* Begins to count the CPU time of a worker that is ready. */
-void evidence_begin(struct child *child);
-void evidence_on_status(struct json_writer *w, const struct service *service);
+void imbalance_begin(struct child *child);
+void imbalance_on_status(struct json_writer *w, const struct service *service);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/sight.h"
+#include "supervisor/health/snapshot.h"
 
 #include "base/scope.h"
 #include "os/pidfd.h"
@@ -9,38 +9,38 @@
 
 #include <netinet/tcp.h>
 
-void sight_processes(struct sight *sight, const struct child *child)
+void snapshot_processes(struct snapshot *snapshot, const struct child *child)
 {
-	sight->tree_count = process_tree(child->pid, sight->tree, SIGHT_PROCESSES);
-	for (size_t i = 0; i < sight->tree_count; i++) {
+	snapshot->tree_count = process_tree(child->pid, snapshot->tree, SNAPSHOT_PROCESSES);
+	for (size_t i = 0; i < snapshot->tree_count; i++) {
 		struct process_facts facts;
 
-		if (process_look(sight->tree[i], &facts) == -1)
+		if (process_look(snapshot->tree[i], &facts) == -1)
 			continue;
-		sight->cpu += facts.cpu;
-		sight->traced |= facts.state == 't'; /* by a debugger */
+		snapshot->cpu += facts.cpu;
+		snapshot->traced |= facts.state == 't'; /* by a debugger */
 	}
 }
 
-void sight_connections(struct sight *sight, const struct child *child)
+void snapshot_connections(struct snapshot *snapshot, const struct child *child)
 {
-	for (size_t i = 0; i < sight->tree_count; i++) {
+	for (size_t i = 0; i < snapshot->tree_count; i++) {
 		struct remote r;
 
-		remote_of(&r, sight->tree[i]);
+		remote_of(&r, snapshot->tree[i]);
 		if (i == 0) {
-			(void)connections_add(&sight->all, &r, child->pidfd);
+			(void)connections_add(&snapshot->all, &r, child->pidfd);
 			continue;
 		}
-		scoped_fd pidfd = pidfd_of(sight->tree[i]);
+		scoped_fd pidfd = pidfd_of(snapshot->tree[i]);
 		if (pidfd != -1) /* else the process is gone */
-			(void)connections_add(&sight->all, &r, pidfd);
+			(void)connections_add(&snapshot->all, &r, pidfd);
 	}
 }
 
 /* Does the worker listen at this port, or nclust for a worker of Node's?  Data that arrives on a
  * connection that the worker has made itself are answers, not requests. */
-static bool is_served(const struct sight *sight, const struct child *child, uint16_t port)
+static bool is_served(const struct snapshot *snapshot, const struct child *child, uint16_t port)
 {
 	struct listener_walk walk = listeners_of(child->service, LISTENERS_ALL);
 	const struct listener *l;
@@ -48,14 +48,14 @@ static bool is_served(const struct sight *sight, const struct child *child, uint
 	while (child->node != NULL && (l = listener_next(&walk)) != NULL)
 		if (l->facts.type == SOCK_STREAM && l->facts.port == port)
 			return true;
-	for (size_t i = 0; i < sight->all.count; i++)
-		if (sight->all.list[i].kind == CONNECTION_LISTENER &&
-			sight->all.list[i].port == port)
+	for (size_t i = 0; i < snapshot->all.count; i++)
+		if (snapshot->all.list[i].kind == CONNECTION_LISTENER &&
+			snapshot->all.list[i].port == port)
 			return true;
 	return false;
 }
 
-bool sight_owes(const struct connection *c)
+bool snapshot_owes(const struct connection *c)
 {
 	/* CLOSE_WAIT: the client has closed, the worker has not */
 	return c->kind == CONNECTION_TCP &&
@@ -64,7 +64,7 @@ bool sight_owes(const struct connection *c)
 }
 
 static bool is_waiting(
-	const struct sight *sight, const struct child *child, const struct connection *c)
+	const struct snapshot *snapshot, const struct child *child, const struct connection *c)
 {
 	/* the kernel counts the other side's FIN as a byte */
 	uint32_t unread = c->queue -
@@ -72,9 +72,9 @@ static bool is_waiting(
 
 	if (c->kind == CONNECTION_UNIX)
 		return c->has_name && unread > 0;
-	if (c->kind != CONNECTION_TCP || !is_served(sight, child, c->port))
+	if (c->kind != CONNECTION_TCP || !is_served(snapshot, child, c->port))
 		return false;
-	return unread > 0 || sight_owes(c);
+	return unread > 0 || snapshot_owes(c);
 }
 
 /* How many bytes of a connection the worker has read. */
@@ -94,12 +94,12 @@ static uint64_t scramble(uint64_t one)
 	return one ^ one >> 29;
 }
 
-uint64_t sight_print(const struct sight *sight)
+uint64_t snapshot_print(const struct snapshot *snapshot)
 {
-	uint64_t print = sight->all.count + 1;
+	uint64_t print = snapshot->all.count + 1;
 
-	for (size_t i = 0; i < sight->all.count; i++) {
-		const struct connection *c = &sight->all.list[i];
+	for (size_t i = 0; i < snapshot->all.count; i++) {
+		const struct connection *c = &snapshot->all.list[i];
 		uint64_t one = c->cookie ^ c->bytes_out << 20;
 
 		if (c->kind == CONNECTION_LISTENER)
@@ -110,22 +110,22 @@ uint64_t sight_print(const struct sight *sight)
 	return print;
 }
 
-bool sight_any_waits(const struct sight *sight, const struct child *child)
+bool snapshot_any_waits(const struct snapshot *snapshot, const struct child *child)
 {
-	for (size_t i = 0; i < sight->all.count; i++)
-		if (is_waiting(sight, child, &sight->all.list[i]))
+	for (size_t i = 0; i < snapshot->all.count; i++)
+		if (is_waiting(snapshot, child, &snapshot->all.list[i]))
 			return true;
 	return false;
 }
 
-const struct connection *sight_oldest(const struct sight *sight, const struct child *child)
+const struct connection *snapshot_oldest(const struct snapshot *snapshot, const struct child *child)
 {
 	const struct connection *oldest = NULL;
 
-	for (size_t i = 0; i < sight->all.count; i++) {
-		const struct connection *c = &sight->all.list[i];
+	for (size_t i = 0; i < snapshot->all.count; i++) {
+		const struct connection *c = &snapshot->all.list[i];
 
-		if (sight_owes(c) && is_served(sight, child, c->port) &&
+		if (snapshot_owes(c) && is_served(snapshot, child, c->port) &&
 			!health_gives_up(child, c) &&
 			(oldest == NULL || c->received_ago > oldest->received_ago))
 			oldest = c;
@@ -133,7 +133,7 @@ const struct connection *sight_oldest(const struct sight *sight, const struct ch
 	return oldest;
 }
 
-void sight_free(struct sight *sight)
+void snapshot_free(struct snapshot *snapshot)
 {
-	connections_free(&sight->all);
+	connections_free(&snapshot->all);
 }

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/asker.h"
+#include "supervisor/health/monitor.h"
 #include "base/turn.h"
 
 #include "os/clock.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/health/volley.h"
+#include "supervisor/health/probe_batch.h"
 
 #include <stdlib.h>
 
 /* If the timer comes later than that, nclust itself stood still. */
 #define LATE (500 * MSEC)
 
-static const struct asker_kind *const kinds[ASKERS] = {
+static const struct monitor_kind *const kinds[MONITORS] = {
 	[ASKS_READY] = &prove_kind,
 	[ASKS_CHECK] = &check_kind,
 	[ASKS_WARM] = &warm_kind,
@@ -21,19 +21,19 @@ static const struct asker_kind *const kinds[ASKERS] = {
 	[ASKS_COUNT] = &count_kind,
 };
 
-/* The asker's volley; NULL: the asker has none. */
-static struct volley *volley_of(struct asker *a)
+/* The monitor's batch; NULL: the monitor has none. */
+static struct probe_batch *batch_of(struct monitor *a)
 {
-	return a != NULL && a->kind->probe != NULL ? (struct volley *)a : NULL;
+	return a != NULL && a->kind->probe != NULL ? (struct probe_batch *)a : NULL;
 }
 
-void asker_arm(struct asker *a, nsec_t wait)
+void monitor_arm(struct monitor *a, nsec_t wait)
 {
 	a->due = nsec_add(clock_now(), wait > 0 ? wait : 0);
 	timer_arm(a->service->sup->loop, &a->timer, wait);
 }
 
-void asker_late(struct asker *a, nsec_t due, nsec_t now)
+void monitor_late(struct monitor *a, nsec_t due, nsec_t now)
 {
 	if (due < a->lost_until)
 		due = a->lost_until;
@@ -43,7 +43,7 @@ void asker_late(struct asker *a, nsec_t due, nsec_t now)
 	a->lost_until = now;
 }
 
-static void look_at_workers(struct asker *a, nsec_t now)
+static void look_at_workers(struct monitor *a, nsec_t now)
 {
 	nsec_t wait = a->kind->first;
 	struct child *child;
@@ -52,34 +52,34 @@ static void look_at_workers(struct asker *a, nsec_t now)
 		if (a->kind->wants(child))
 			a->wait = nsec_min(a->wait, a->kind->look(child, now));
 		if (clock_now() > now + TURN_SPAN) {
-			asker_arm(a, 0);
+			monitor_arm(a, 0);
 			return;
 		}
 	}
 	if (a->wait != NSEC_NEVER) /* else no worker needs a look */
-		asker_arm(a, a->wait > wait ? a->wait : wait);
+		monitor_arm(a, a->wait > wait ? a->wait : wait);
 	a->walk = children_of(a->service);
 	a->wait = NSEC_NEVER;
 }
 
-static void forget_workers(struct asker *a)
+static void forget_workers(struct monitor *a)
 {
 	struct child *child;
 
 	for_each_child (child, children_of(a->service))
 		a->kind->forget(child);
-	if (volley_of(a) != NULL)
-		volley_stop(volley_of(a));
+	if (batch_of(a) != NULL)
+		batch_stop(batch_of(a));
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	struct asker *a = timer->data;
+	struct monitor *a = timer->data;
 	nsec_t now = clock_now();
 
 	(void)loop;
 	(void)revents;
-	asker_late(a, a->due, now);
+	monitor_late(a, a->due, now);
 	if (now > a->due + LATE && a->kind->forget != NULL)
 		forget_workers(a);
 	if (a->kind->look != NULL)
@@ -88,9 +88,9 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 		a->kind->step(a, now);
 }
 
-struct asker *asker_of(struct service *service, enum asks_for which)
+struct monitor *monitor_of(struct service *service, enum asks_for which)
 {
-	struct asker *a = service->asks.of[which];
+	struct monitor *a = service->asks.of[which];
 
 	if (a != NULL)
 		return a;
@@ -102,8 +102,8 @@ struct asker *asker_of(struct service *service, enum asks_for which)
 	a->walk = children_of(service);
 	a->wait = NSEC_NEVER;
 	timer_init(&a->timer, on_timer, a);
-	if (volley_of(a) != NULL)
-		volley_init(volley_of(a));
+	if (batch_of(a) != NULL)
+		batch_init(batch_of(a));
 	service->asks.of[which] = a;
 	return a;
 }
@@ -120,43 +120,43 @@ static bool is_needed(const struct service *service, const struct child *only, e
 	return false;
 }
 
-void asker_begin(struct service *service, const struct child *only, enum asks_for which)
+void monitor_begin(struct service *service, const struct child *only, enum asks_for which)
 {
-	struct asker *a = service->asks.of[which];
+	struct monitor *a = service->asks.of[which];
 
 	if (a == NULL && is_needed(service, only, which))
-		a = asker_of(service, which);
+		a = monitor_of(service, which);
 	if (a == NULL)
 		return;
 	if (a->kind->look != NULL && ev_is_active(&a->timer)) {
 		/* the timer is set for older workers, and may be late for a new worker */
 		if (a->due > nsec_add(clock_now(), a->kind->first))
-			asker_arm(a, a->kind->first);
+			monitor_arm(a, a->kind->first);
 		return;
 	}
 	a->since = clock_now();
-	asker_arm(a, a->kind->first);
+	monitor_arm(a, a->kind->first);
 }
 
-void askers_let_go(struct service *service, uint32_t slot, uint64_t worker)
+void monitors_let_go(struct service *service, uint32_t slot, uint64_t worker)
 {
-	for (unsigned i = 0; i < ASKERS; i++) {
-		struct volley *v = volley_of(service->asks.of[i]);
+	for (unsigned i = 0; i < MONITORS; i++) {
+		struct probe_batch *v = batch_of(service->asks.of[i]);
 
 		if (v != NULL)
-			volley_let_go(v, slot, worker);
+			batch_let_go(v, slot, worker);
 	}
 }
 
-void askers_free(struct service *service)
+void monitors_free(struct service *service)
 {
-	for (unsigned i = 0; i < ASKERS; i++) {
-		struct asker *a = service->asks.of[i];
+	for (unsigned i = 0; i < MONITORS; i++) {
+		struct monitor *a = service->asks.of[i];
 
 		if (a == NULL)
 			continue;
-		if (volley_of(a) != NULL)
-			volley_end(volley_of(a));
+		if (batch_of(a) != NULL)
+			batch_end(batch_of(a));
 		ev_timer_stop(service->sup->loop, &a->timer);
 		free(a);
 		service->asks.of[i] = NULL;

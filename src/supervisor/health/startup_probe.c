@@ -3,7 +3,7 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "supervisor/health/health.h"
-#include "supervisor/health/volley.h"
+#include "supervisor/health/probe_batch.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
@@ -59,7 +59,7 @@ static void note_answer(struct child *child, bool well, const char *why)
 	log_worker(child, LOG_INFO, "worker %d is not ready yet: %s", (int)child->pid, why);
 }
 
-static void run_command(struct volley *v, struct child *child, nsec_t now, nsec_t wait)
+static void run_command(struct probe_batch *v, struct child *child, nsec_t now, nsec_t wait)
 {
 	struct health *h = child->health;
 	struct error err;
@@ -73,25 +73,26 @@ static void run_command(struct volley *v, struct child *child, nsec_t now, nsec_
 }
 
 /* Opens as many connections as there are workers: an awake idle worker wakes no other. */
-static void open_volley(struct volley *v, const struct child *first, unsigned alive)
+static void open_batch(struct probe_batch *v, const struct child *first, unsigned alive)
 {
 	struct child *child;
 	struct error err;
 
-	if (volley_is_busy(v) && volley_is_at(v, first))
+	if (batch_is_busy(v) && batch_is_at(v, first))
 		return;
 	v->in_lane = true;
 	v->lane = first->traffic.lane;
-	if (volley_fire(v, aim_of(first), child_settings(first), probe_of(first), alive, &err) == 0)
+	if (batch_fire(v, check_target_of(first), child_settings(first), probe_of(first), alive,
+		    &err) == 0)
 		return;
-	for_each_child (child, children_of(v->asker.service))
+	for_each_child (child, children_of(v->monitor.service))
 		if (has_probe(child))
 			note_answer(child, false, err.text);
 }
 
-static void probe_workers(struct asker *a, nsec_t now)
+static void probe_workers(struct monitor *a, nsec_t now)
 {
-	struct volley *v = (struct volley *)a;
+	struct probe_batch *v = (struct probe_batch *)a;
 	struct child_walk walk = children_of(a->service);
 	const struct child *first = NULL; /* to be asked by a connection */
 	struct child *child;
@@ -109,18 +110,18 @@ static void probe_workers(struct asker *a, nsec_t now)
 		if (probe_of(child)->kind == PROBE_EXEC)
 			run_command(v, child, now, wait);
 		else
-			first = volley_next(v, first, child);
+			first = batch_next(v, first, child);
 	}
 	if (first != NULL)
-		open_volley(v, first, alive);
+		open_batch(v, first, alive);
 	if (proving > 0)
-		asker_arm(a, wait);
+		monitor_arm(a, wait);
 	else
-		volley_stop(v);
+		batch_stop(v);
 }
 
-const struct asker_kind prove_kind = {
-	.size = sizeof(struct volley),
+const struct monitor_kind prove_kind = {
+	.size = sizeof(struct probe_batch),
 	.first = WAIT_LEAST,
 	.wants = has_probe,
 	.step = probe_workers,
@@ -134,10 +135,10 @@ void health_prove(struct child *child)
 
 	if (s == NULL || s->ready != READY_PROBE)
 		return;
-	if (health_of(child) == NULL || asker_of(child->service, ASKS_READY) == NULL) {
+	if (health_of(child) == NULL || monitor_of(child->service, ASKS_READY) == NULL) {
 		log_worker(child, LOG_WARN, "out of memory: it cannot be asked if it is ready");
 		return;
 	}
 	child->health->proving = true;
-	asker_begin(child->service, child, ASKS_READY);
+	monitor_begin(child->service, child, ASKS_READY);
 }

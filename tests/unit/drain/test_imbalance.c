@@ -3,7 +3,7 @@
 
 #include "os/privilege.h"
 #include "os/process.h"
-#include "supervisor/drain/evidence.h"
+#include "supervisor/drain/imbalance.h"
 
 /*
  * `balance = auto`: workers share a socket until one of them has used most of the
@@ -42,7 +42,7 @@ static void begin(const char *ini, unsigned workers, nsec_t before)
 
 static bool spreads(void)
 {
-	return evidence_spreads(web, cluster_generation(web->core) + 1);
+	return imbalance_spreads(web, cluster_generation(web->core) + 1);
 }
 
 TEST_LOOP(one_that_has_most_of_it_is_a_reason, 0, 6)

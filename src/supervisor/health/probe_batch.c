@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/volley.h"
+#include "supervisor/health/probe_batch.h"
 
 #include "base/scope.h"
 #include "base/text.h"
@@ -10,7 +10,7 @@
 #include "supervisor/common/timer.h"
 #include "os/socket/socket.h"
 #include "supervisor/health/health.h"
-#include "supervisor/health/silence.h"
+#include "supervisor/health/not_accepting.h"
 #include "supervisor/common/news.h"
 #include "supervisor/sockets/group.h"
 
@@ -30,111 +30,111 @@
 #define REST_MOST ((size_t)64 * 1024 * 1024)
 #define CLOSED "closed the connection without an answer"
 
-static void arm_look(struct volley *v);
+static void arm_look(struct probe_batch *v);
 
-static nsec_t volley_time(const struct volley *v)
+static nsec_t batch_time(const struct probe_batch *v)
 {
-	return asker_time(&v->asker, clock_now());
+	return monitor_time(&v->monitor, clock_now());
 }
 
 /* ---- the end of one ---- */
 
-static struct child *find_asked(const struct asking *a)
+static struct child *find_asked(const struct probing *a)
 {
-	return a->state >= ASKING_TAKEN ? child_find(a->volley->asker.service, a->slot, a->worker)
-					: NULL;
+	return a->state >= PROBING_TAKEN ? child_find(a->batch->monitor.service, a->slot, a->worker)
+					 : NULL;
 }
 
-static void close_asking(struct asking *a)
+static void close_probing(struct probing *a)
 {
-	struct volley *v = a->volley;
-	struct supervisor *sup = v->asker.service->sup;
+	struct probe_batch *v = a->batch;
+	struct supervisor *sup = v->monitor.service->sup;
 	int fd = a->io.fd;
 
-	if (a->state == ASKING_OVER)
+	if (a->state == PROBING_OVER)
 		return;
 	ev_io_stop(sup->loop, &a->io);
 	ev_io_set(&a->io, -1, 0);
 	if (a->is_unix)
 		foreign_hang_up(sup, find_asked(a), &fd);
 	fd_close(&fd);
-	a->state = ASKING_OVER;
+	a->state = PROBING_OVER;
 	v->open--;
 }
 
 /* Stops the timer when no connection is open any more. */
-static void look_if_over(struct volley *v)
+static void look_if_over(struct probe_batch *v)
 {
 	if (v->open > 0)
 		return;
-	ev_timer_stop(v->asker.service->sup->loop, &v->look);
+	ev_timer_stop(v->monitor.service->sup->loop, &v->look);
 	if (v->settings != NULL)
 		cluster_settings_unref(v->settings);
 	v->settings = NULL;
 }
 
 /* Was a worker asked by this connection, and has not answered? */
-static bool awaits_answer(const struct asking *a)
+static bool awaits_answer(const struct probing *a)
 {
-	return a->state == ASKING_TAKEN || a->state == ASKING_LATE;
+	return a->state == PROBING_TAKEN || a->state == PROBING_LATE;
 }
 
 /* Is an open connection in one of these states?  One that is aimed and not taken waits for one
  * worker, and delays no other. */
-static bool has_open_in(const struct volley *v, unsigned states)
+static bool has_open_in(const struct probe_batch *v, unsigned states)
 {
-	for (size_t i = 0; i < VOLLEY_MAX; i++)
+	for (size_t i = 0; i < BATCH_MAX; i++)
 		if ((states >> v->asks[i].state & 1) != 0 &&
-			!(v->asks[i].has_target && v->asks[i].state < ASKING_TAKEN))
+			!(v->asks[i].has_target && v->asks[i].state < PROBING_TAKEN))
 			return true;
 	return false;
 }
 
-#define WAITING (1U << ASKING_CONNECTS | 1U << ASKING_WAITS)
+#define WAITING (1U << PROBING_CONNECTS | 1U << PROBING_WAITS)
 
-bool volley_waits(const struct volley *v)
+bool batch_waits(const struct probe_batch *v)
 {
 	return has_open_in(v, WAITING);
 }
 
-bool volley_is_busy(const struct volley *v)
+bool batch_is_busy(const struct probe_batch *v)
 {
-	return has_open_in(v, WAITING | 1U << ASKING_TAKEN);
+	return has_open_in(v, WAITING | 1U << PROBING_TAKEN);
 }
 
 /* Must this worker be asked? */
-static bool must_ask(const struct volley *v, const struct child *child)
+static bool must_ask(const struct probe_batch *v, const struct child *child)
 {
-	const struct probe *probe = v->asker.kind->probe(child);
+	const struct probe *probe = v->monitor.kind->probe(child);
 
 	return probe != NULL && health_same_probe(probe, v->probe);
 }
 
-static void tell_result(struct asking *a, bool late, bool well, const char *why)
+static void tell_result(struct probing *a, bool late, bool well, const char *why)
 {
-	struct volley *v = a->volley;
-	struct child *child = child_find(v->asker.service, a->slot, a->worker);
+	struct probe_batch *v = a->batch;
+	struct child *child = child_find(v->monitor.service, a->slot, a->worker);
 
 	if (child != NULL && (!late || must_ask(v, child)))
-		v->asker.kind->answered(child, well, why);
+		v->monitor.kind->answered(child, well, why);
 }
 
-static void end_asking(struct asking *a, bool well, const char *why)
+static void end_probing(struct probing *a, bool well, const char *why)
 {
-	bool late = a->state == ASKING_LATE;
+	bool late = a->state == PROBING_LATE;
 
-	close_asking(a);
+	close_probing(a);
 	tell_result(a, late, well, why);
 }
 
 /* ---- the answer ---- */
 
 /* False: nothing has come; *n is 0 at the connection's end. */
-static bool receive_some(struct asking *a, void *to, size_t size, ssize_t *n)
+static bool receive_some(struct probing *a, void *to, size_t size, ssize_t *n)
 {
 	struct fdpass_message m;
 
-	*n = foreign_read(a->volley->asker.service->sup, find_asked(a), a->io.fd, to, size,
+	*n = foreign_read(a->batch->monitor.service->sup, find_asked(a), a->io.fd, to, size,
 		FDPASS_NOTHING, &m);
 	if (*n == -1 && (errno == EAGAIN || errno == EINTR))
 		return false;
@@ -143,30 +143,30 @@ static bool receive_some(struct asking *a, void *to, size_t size, ssize_t *n)
 }
 
 /* Reads on, because a server that is cut in its answer reports that as an error. */
-static void read_rest(struct asking *a)
+static void read_rest(struct probing *a)
 {
-	char data[64U * 1024] untouched;
+	char data[64U * 1024] uninitialized;
 	ssize_t n;
 
 	if (receive_some(a, data, sizeof(data), &n) && (n <= 0 || a->got > REST_MOST))
-		close_asking(a);
+		close_probing(a);
 }
 
-static void take_status(struct asking *a, unsigned code)
+static void take_status(struct probing *a, unsigned code)
 {
-	const struct volley *v = a->volley;
-	const char *host = v->aim.host;
+	const struct probe_batch *v = a->batch;
+	const char *host = v->target.host;
 	size_t len = httpstatus_host(v->probe->text, &host);
-	bool late = a->state == ASKING_LATE;
+	bool late = a->state == PROBING_LATE;
 	char why[96];
 
 	snprintf(why, sizeof(why), "answered %u (Host: %.*s)", code, (int)len, host);
-	a->state = ASKING_REST;
+	a->state = PROBING_REST;
 	a->fin_sent = false;
 	tell_result(a, late, httpstatus_is_well(code), why);
 }
 
-static void read_answer(struct asking *a)
+static void read_answer(struct probing *a)
 {
 	unsigned code;
 	ssize_t n;
@@ -174,7 +174,7 @@ static void read_answer(struct asking *a)
 	if (!receive_some(a, a->answer + a->got, sizeof(a->answer) - a->got, &n))
 		return;
 	if (n <= 0) {
-		end_asking(a, false,
+		end_probing(a, false,
 			a->got > 0 ? CLOSED
 				   : CLOSED ": the port may speak TLS or want "
 					    "the PROXY protocol");
@@ -183,10 +183,10 @@ static void read_answer(struct asking *a)
 	switch (httpstatus_parse(a->answer, a->got, &code)) {
 	case HTTPSTATUS_MORE:
 		if (a->got == sizeof(a->answer))
-			end_asking(a, false, "its answer is too long");
+			end_probing(a, false, "its answer is too long");
 		return;
 	case HTTPSTATUS_NONE:
-		end_asking(a, false, "its answer is not HTTP/1");
+		end_probing(a, false, "its answer is not HTTP/1");
 		return;
 	case HTTPSTATUS_CODE:
 		take_status(a, code);
@@ -196,48 +196,48 @@ static void read_answer(struct asking *a)
 
 static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-	struct asking *a = watcher->data;
+	struct probing *a = watcher->data;
 
 	(void)loop;
 	(void)revents;
-	if (a->state == ASKING_REST)
+	if (a->state == PROBING_REST)
 		read_rest(a);
 	else
 		read_answer(a);
-	look_if_over(a->volley);
+	look_if_over(a->batch);
 }
 
 /* The time for the rest of an answer is over: sends a FIN, and waits for as long again. */
-static void end_reading(struct asking *a, nsec_t now)
+static void end_reading(struct probing *a, nsec_t now)
 {
 	if (a->fin_sent || shutdown(a->io.fd, SHUT_WR) == -1)
-		close_asking(a);
+		close_probing(a);
 	a->fin_sent = true;
 	a->since = now;
 }
 
-static void judge_time(struct asking *a, nsec_t now)
+static void judge_time(struct probing *a, nsec_t now)
 {
-	struct volley *v = a->volley;
+	struct probe_batch *v = a->batch;
 	const struct cluster_settings *s = v->settings;
-	bool late = a->state == ASKING_LATE;
+	bool late = a->state == PROBING_LATE;
 	char time[24];
 	char why[64];
 
 	if (now - a->since < (late ? s->check_interval : s->check_timeout))
 		return;
-	if (a->state == ASKING_REST) {
+	if (a->state == PROBING_REST) {
 		end_reading(a, now);
 		return;
 	}
 	read_answer(a); /* the answer may have arrived while nclust was late */
 	if (!awaits_answer(a))
 		return;
-	if (child_find(v->asker.service, a->slot, a->worker) == NULL) {
-		close_asking(a);
+	if (child_find(v->monitor.service, a->slot, a->worker) == NULL) {
+		close_probing(a);
 		return;
 	}
-	a->state = ASKING_LATE;
+	a->state = PROBING_LATE;
 	a->since = now;
 	snprintf(why, sizeof(why), "no answer within %s", text_duration(time, s->check_timeout));
 	tell_result(a, late, false, why);
@@ -245,9 +245,9 @@ static void judge_time(struct asking *a, nsec_t now)
 
 /* ---- which worker has a connection ---- */
 
-bool volley_asks(const struct volley *v, const struct child *child)
+bool batch_asks(const struct probe_batch *v, const struct child *child)
 {
-	for (size_t i = 0; i < VOLLEY_MAX; i++)
+	for (size_t i = 0; i < BATCH_MAX; i++)
 		if (awaits_answer(&v->asks[i]) && v->asks[i].worker == child->worker &&
 			v->asks[i].slot == child->slot)
 			return true;
@@ -255,11 +255,11 @@ bool volley_asks(const struct volley *v, const struct child *child)
 }
 
 /* Sends all but the last `kept` bytes.  -1: it cannot be sent. */
-static int send_request(struct asking *a, size_t kept)
+static int send_request(struct probing *a, size_t kept)
 {
-	const struct volley *v = a->volley;
+	const struct probe_batch *v = a->batch;
 	char request[HTTPREQUEST_MAX];
-	size_t len = httpstatus_request(request, sizeof(request), v->probe->text, v->aim.host,
+	size_t len = httpstatus_request(request, sizeof(request), v->probe->text, v->target.host,
 		v->settings->check_header.list, v->settings->check_header.count);
 
 	if (len <= a->sent + kept)
@@ -272,45 +272,45 @@ static int send_request(struct asking *a, size_t kept)
 }
 
 /* Notes that no worker has taken a connection from now on. */
-static void note_taken_now(struct volley *v)
+static void note_taken_now(struct probe_batch *v)
 {
-	v->quiet_since = volley_time(v);
+	v->quiet_since = batch_time(v);
 }
 
 /* The worker has taken the connection: sends the request, if the worker must be asked. */
-static void give_to_worker(struct asking *a, struct child *child, bool closed)
+static void give_to_worker(struct probing *a, struct child *child, bool closed)
 {
-	struct volley *v = a->volley;
+	struct probe_batch *v = a->batch;
 	bool is_http = v->probe->kind == PROBE_HTTP;
 
-	if (a->state != ASKING_WAITS)
+	if (a->state != PROBING_WAITS)
 		return;
 	note_taken_now(v);
-	if (!must_ask(v, child) || volley_asks(v, child)) {
-		close_asking(a);
+	if (!must_ask(v, child) || batch_asks(v, child)) {
+		close_probing(a);
 		return;
 	}
-	if (v->asker.kind->taken != NULL) {
+	if (v->monitor.kind->taken != NULL) {
 		if (!closed)
-			v->asker.kind->taken(child, a->io.fd, a->sent);
-		close_asking(a);
+			v->monitor.kind->taken(child, a->io.fd, a->sent);
+		close_probing(a);
 		return;
 	}
 	a->slot = child->slot;
 	a->worker = child->worker;
 	if (!is_http) {
-		end_asking(a, true, "");
+		end_probing(a, true, "");
 		return;
 	}
 	if (health_of(child) != NULL)
 		child->health->check_inode = a->inode;
-	a->state = ASKING_TAKEN;
-	a->since = volley_time(v);
+	a->state = PROBING_TAKEN;
+	a->since = batch_time(v);
 	if (closed || send_request(a, 0) == -1) {
-		end_asking(a, false, CLOSED);
+		end_probing(a, false, CLOSED);
 		return;
 	}
-	ev_io_start(v->asker.service->sup->loop, &a->io);
+	ev_io_start(v->monitor.service->sup->loop, &a->io);
 }
 
 /* The cluster's only worker; NULL: it has several, or none. */
@@ -322,9 +322,9 @@ static struct child *only_child(const struct service *s)
 	return child_next(&walk) == NULL ? only : NULL;
 }
 
-static void warn_denied(struct volley *v)
+static void warn_denied(struct probe_batch *v)
 {
-	struct service *s = v->asker.service;
+	struct service *s = v->monitor.service;
 
 	if ((v->denied || v->blind) && once_say(s->said, ONCE_CHECK_DENIED))
 		news_say_of(s, LOG_WARN, "check-denied",
@@ -332,25 +332,25 @@ static void warn_denied(struct volley *v)
 			v->blind ? "the kernel does not show sockets to nclust "
 				   "(sock_diag)"
 				 : "nclust may not look at its workers' descriptors",
-			v->asker.kind->taken != NULL ? "" : ": use exec:");
+			v->monitor.kind->taken != NULL ? "" : ": use exec:");
 }
 
 /* Lists the connections that are taken, as inodes of their other ends, by place. */
-static unsigned list_taken(const struct volley *v, uint64_t inodes[VOLLEY_MAX])
+static unsigned list_taken(const struct probe_batch *v, uint64_t inodes[BATCH_MAX])
 {
 	unsigned count = 0;
 
-	for (size_t i = 0; i < VOLLEY_MAX; i++) {
-		const struct asking *a = &v->asks[i];
+	for (size_t i = 0; i < BATCH_MAX; i++) {
+		const struct probing *a = &v->asks[i];
 
-		inodes[i] = a->state == ASKING_WAITS ? a->inode : 0;
+		inodes[i] = a->state == PROBING_WAITS ? a->inode : 0;
 		count += inodes[i] != 0;
 	}
 	return count;
 }
 
-static void find_in_worker(struct volley *v, struct child *child, bool deep,
-	const uint64_t inodes[VOLLEY_MAX], nsec_t until)
+static void find_in_worker(struct probe_batch *v, struct child *child, bool deep,
+	const uint64_t inodes[BATCH_MAX], nsec_t until)
 {
 	uint32_t slot = child->slot;
 	uint64_t worker = child->worker;
@@ -358,36 +358,36 @@ static void find_in_worker(struct volley *v, struct child *child, bool deep,
 
 	if (v->part_searched != worker)
 		v->place = (struct other_end_place){0};
-	held = other_end_held(child->pid, deep, inodes, VOLLEY_MAX, until, &v->place, &v->denied);
+	held = other_end_held(child->pid, deep, inodes, BATCH_MAX, until, &v->place, &v->denied);
 	v->part_searched = v->place.process != 0 || v->place.fd != 0 ? worker : 0;
 	if (held != 0)
 		v->took_below = deep;
-	for (size_t i = 0; i < VOLLEY_MAX && child != NULL; i++) {
+	for (size_t i = 0; i < BATCH_MAX && child != NULL; i++) {
 		if ((held >> i & 1) == 0)
 			continue;
 		give_to_worker(&v->asks[i], child, false);
-		child = child_find(v->asker.service, slot, worker);
+		child = child_find(v->monitor.service, slot, worker);
 	}
 }
 
 /* Does the address lead to the worker for sure?  A path whose file nclust did not make may lead to
  * another program. */
-static bool is_certain(const struct aim *aim)
+static bool is_certain(const struct check_target *target)
 {
-	return aim->address.any.sa_family != AF_UNIX || aim->file.ino != 0 ||
-		aim->address.un.sun_path[0] == '\0';
+	return target->address.any.sa_family != AF_UNIX || target->file.ino != 0 ||
+		target->address.un.sun_path[0] == '\0';
 }
 
 /* An only worker has taken all connections.  But if nclust itself answers clients (fallback), it
  * must find out which process has. */
-static bool give_to_only(struct volley *v, const uint64_t inodes[VOLLEY_MAX])
+static bool give_to_only(struct probe_batch *v, const uint64_t inodes[BATCH_MAX])
 {
 	bool given = false;
 
-	if (v->asker.service->outage.answered || !is_certain(&v->aim))
+	if (v->monitor.service->outage.answered || !is_certain(&v->target))
 		return false;
-	for (size_t i = 0; i < VOLLEY_MAX; i++) {
-		struct child *only = only_child(v->asker.service);
+	for (size_t i = 0; i < BATCH_MAX; i++) {
+		struct child *only = only_child(v->monitor.service);
 
 		if (only == NULL || inodes[i] == 0)
 			continue; /* the last answer may have ended it */
@@ -398,13 +398,13 @@ static bool give_to_only(struct volley *v, const uint64_t inodes[VOLLEY_MAX])
 }
 
 /* Searches the worker at the cursor.  False: the worker was searched in part only. */
-static bool find_at_cursor(struct volley *v, nsec_t until)
+static bool find_at_cursor(struct probe_batch *v, nsec_t until)
 {
-	const struct service *s = v->asker.service;
+	const struct service *s = v->monitor.service;
 	struct child *child = s->children[v->cursor / 2][v->cursor % 2];
 	/* first the kind that took the last connection (`took_below`), then the other */
 	bool deep = v->below_first == (v->searched < 2 * s->child_slots);
-	uint64_t inodes[VOLLEY_MAX];
+	uint64_t inodes[BATCH_MAX];
 
 	if (child == NULL || list_taken(v, inodes) == 0)
 		return true;
@@ -413,11 +413,11 @@ static bool find_at_cursor(struct volley *v, nsec_t until)
 }
 
 /* Finds the workers that have taken connections, a slice at a time.  True: there is more. */
-static bool find_owners(struct volley *v)
+static bool find_owners(struct probe_batch *v)
 {
-	const struct service *s = v->asker.service;
+	const struct service *s = v->monitor.service;
 	nsec_t until = clock_now() + TURN_SPAN;
-	uint64_t inodes[VOLLEY_MAX];
+	uint64_t inodes[BATCH_MAX];
 
 	if (list_taken(v, inodes) == 0 || give_to_only(v, inodes)) {
 		v->part_searched = 0;
@@ -444,9 +444,9 @@ static bool find_owners(struct volley *v)
 	}
 	v->searched = 0;
 	/* no worker has it: another program does, or a worker has passed it on */
-	for (size_t i = 0; i < VOLLEY_MAX; i++)
-		if (v->asks[i].state == ASKING_WAITS && v->asks[i].inode != 0)
-			close_asking(&v->asks[i]);
+	for (size_t i = 0; i < BATCH_MAX; i++)
+		if (v->asks[i].state == PROBING_WAITS && v->asks[i].inode != 0)
+			close_probing(&v->asks[i]);
 	warn_denied(v);
 	return false;
 }
@@ -455,11 +455,11 @@ static bool find_owners(struct volley *v)
 
 /* If the kernel waits for data before a worker can accept: sends the request but for its last
  * bytes, or the byte `first`.  -1: it cannot be sent. */
-static int send_first(struct asking *a)
+static int send_first(struct probing *a)
 {
-	const struct volley *v = a->volley;
+	const struct probe_batch *v = a->batch;
 
-	if (!v->aim.deferred || v->probe->kind != PROBE_HTTP)
+	if (!v->target.deferred || v->probe->kind != PROBE_HTTP)
 		return 0;
 	if (v->first == '\0')
 		return send_request(a, 2);
@@ -469,48 +469,49 @@ static int send_first(struct asking *a)
 
 /* The kernel tries a TCP connection again by itself; connect(2) to a unix socket with a full queue
  * failed with EAGAIN.  -1: the connection cannot be made at all. */
-static int connect_again(struct asking *a)
+static int connect_again(struct probing *a)
 {
-	struct volley *v = a->volley;
-	struct aim aim = v->aim;
+	struct probe_batch *v = a->batch;
+	struct check_target target = v->target;
 	struct child *child;
 	struct error err;
 	int error;
 
-	if (aim.address.any.sa_family != AF_UNIX)
+	if (target.address.any.sa_family != AF_UNIX)
 		return socket_get(a->io.fd, SOL_SOCKET, SO_ERROR, &error) == 0 && error == 0 ? 0
 											     : -1;
-	child = child_find(v->asker.service, a->slot, a->worker);
-	if (a->has_target && (child == NULL || aim_at(&aim, aim_of(child), &err) == -1))
+	child = child_find(v->monitor.service, a->slot, a->worker);
+	if (a->has_target &&
+		(child == NULL || check_target_at(&target, check_target_of(child), &err) == -1))
 		return -1;
-	return aim_connect(&aim, a->io.fd) == 0 || errno == EAGAIN ? 0 : -1;
+	return check_target_connect(&target, a->io.fd) == 0 || errno == EAGAIN ? 0 : -1;
 }
 
-static void begin_asking(struct asking *a)
+static void begin_probing(struct probing *a)
 {
-	struct volley *v = a->volley;
+	struct probe_batch *v = a->batch;
 	union endpoint peer;
 
 	if (endpoint_peer(a->io.fd, &peer) == 0) {
 		if (connect_again(a) == -1)
-			close_asking(a);
+			close_probing(a);
 		return;
 	}
-	a->state = ASKING_WAITS;
+	a->state = PROBING_WAITS;
 	v->blind |= !other_end_works(a->io.fd);
 	if (send_first(a) == -1)
-		close_asking(a);
+		close_probing(a);
 }
 
 /* nclust cannot see which worker has the connection, unless there is only one worker. */
-static bool give_to_unseen(struct asking *a, bool closed)
+static bool give_to_unseen(struct probing *a, bool closed)
 {
-	struct child *only = only_child(a->volley->asker.service);
+	struct child *only = only_child(a->batch->monitor.service);
 
 	if (only != NULL)
 		give_to_worker(a, only, closed);
 	else
-		close_asking(a);
+		close_probing(a);
 	return only != NULL;
 }
 
@@ -524,7 +525,7 @@ static unsigned count_in_slot(const struct child *child)
 
 /* Has a worker taken and closed the connection before nclust saw which worker?  A connection that
  * waits in a queue has neither bytes to read nor an end. */
-static bool is_closed_unseen(const struct asking *a)
+static bool is_closed_unseen(const struct probing *a)
 {
 	char byte;
 
@@ -533,10 +534,10 @@ static bool is_closed_unseen(const struct asking *a)
 
 /* Only one worker can take this connection.  If it does not, it is busy; it has failed when it
  * takes no connections of clients either for as long as it may fail its checks. */
-static void look_at_aimed(struct asking *a, nsec_t now)
+static void look_at_aimed(struct probing *a, nsec_t now)
 {
-	struct volley *v = a->volley;
-	struct child *child = child_find(v->asker.service, a->slot, a->worker);
+	struct probe_batch *v = a->batch;
+	struct child *child = child_find(v->monitor.service, a->slot, a->worker);
 	const struct cluster_settings *s = v->settings;
 	nsec_t patience = (nsec_t)s->check_failures * s->check_interval + s->check_timeout;
 	nsec_t waited = now - a->since;
@@ -544,29 +545,30 @@ static void look_at_aimed(struct asking *a, nsec_t now)
 	char why[64];
 
 	if (child == NULL) {
-		close_asking(a);
+		close_probing(a);
 		return;
 	}
 	a->inode = other_end_inode(a->io.fd);
 	if (a->is_of_slot && count_in_slot(child) > 1) {
 		if (v->blind || a->inode != 0)
 			return; /* or the slot's other worker has it */
-	} else if (v->blind || a->inode != 0 || (a->state == ASKING_WAITS && is_closed_unseen(a))) {
+	} else if (v->blind || a->inode != 0 ||
+		(a->state == PROBING_WAITS && is_closed_unseen(a))) {
 		give_to_worker(a, child, !v->blind && a->inode == 0);
 		return;
 	}
-	if (waited < s->check_timeout || v->asker.kind->answered == NULL ||
-		clock_now() > v->look_until || !silence_lasts(child, a->since, now) ||
+	if (waited < s->check_timeout || v->monitor.kind->answered == NULL ||
+		clock_now() > v->look_until || !not_accepting_for_long(child, a->since, now) ||
 		waited < patience)
 		return;
 	snprintf(why, sizeof(why), "took no connection for %s", text_age(time, waited));
 	/* the worker has missed all its checks */
 	if (health_of(child) != NULL)
 		child->health->failures = s->check_failures - 1;
-	end_asking(a, false, why);
+	end_probing(a, false, why);
 }
 
-static void look_if_taken(struct asking *a, nsec_t now)
+static void look_if_taken(struct probing *a, nsec_t now)
 {
 	char byte;
 	ssize_t n;
@@ -575,9 +577,9 @@ static void look_if_taken(struct asking *a, nsec_t now)
 		look_at_aimed(a, now);
 		return;
 	}
-	if (a->volley->blind) {
+	if (a->batch->blind) {
 		if (!give_to_unseen(a, false))
-			warn_denied(a->volley);
+			warn_denied(a->batch);
 		return;
 	}
 	if (a->inode == 0)
@@ -592,26 +594,26 @@ static void look_if_taken(struct asking *a, nsec_t now)
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	struct volley *v = timer->data;
+	struct probe_batch *v = timer->data;
 	nsec_t now;
 
 	(void)loop;
 	(void)revents;
-	asker_late(&v->asker, v->due, clock_now());
-	now = volley_time(v);
+	monitor_late(&v->monitor, v->due, clock_now());
+	now = batch_time(v);
 	v->look_until = clock_now() + TURN_SPAN;
-	for (size_t i = 0; i < VOLLEY_MAX && v->settings != NULL; i++) {
-		struct asking *a = &v->asks[i];
+	for (size_t i = 0; i < BATCH_MAX && v->settings != NULL; i++) {
+		struct probing *a = &v->asks[i];
 
-		if (a->state == ASKING_CONNECTS)
-			begin_asking(a);
-		if (a->state == ASKING_WAITS || (a->state == ASKING_CONNECTS && a->has_target))
+		if (a->state == PROBING_CONNECTS)
+			begin_probing(a);
+		if (a->state == PROBING_WAITS || (a->state == PROBING_CONNECTS && a->has_target))
 			look_if_taken(a, now);
-		else if (a->state >= ASKING_TAKEN)
+		else if (a->state >= PROBING_TAKEN)
 			judge_time(a, now);
 	}
 	if (v->settings == NULL)
-		return; /* an answer has stopped the volley */
+		return; /* an answer has stopped the batch */
 	if (find_owners(v))
 		v->step = 0;
 	else
@@ -621,7 +623,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	look_if_over(v);
 }
 
-static void arm_look(struct volley *v)
+static void arm_look(struct probe_batch *v)
 {
 	nsec_t now = clock_now();
 	nsec_t next = NSEC_NEVER;
@@ -630,64 +632,64 @@ static void arm_look(struct volley *v)
 	if (v->settings == NULL)
 		return;
 	if (ev_is_active(&v->look))
-		asker_late(&v->asker, v->due, now);
-	now = volley_time(v);
+		monitor_late(&v->monitor, v->due, now);
+	now = batch_time(v);
 	timeout = v->settings->check_timeout;
-	for (size_t i = 0; i < VOLLEY_MAX; i++) {
-		const struct asking *a = &v->asks[i];
+	for (size_t i = 0; i < BATCH_MAX; i++) {
+		const struct probing *a = &v->asks[i];
 
-		if (a->state == ASKING_CONNECTS || a->state == ASKING_WAITS)
+		if (a->state == PROBING_CONNECTS || a->state == PROBING_WAITS)
 			next = nsec_min(next, now + v->step);
-		else if (a->state == ASKING_TAKEN)
+		else if (a->state == PROBING_TAKEN)
 			next = nsec_min(
 				next, nsec_min(now + timeout / WAKES, nsec_add(a->since, timeout)));
-		else if (a->state == ASKING_LATE)
+		else if (a->state == PROBING_LATE)
 			next = nsec_min(next, nsec_add(a->since, v->settings->check_interval));
-		else if (a->state == ASKING_REST)
+		else if (a->state == PROBING_REST)
 			next = nsec_min(next, nsec_add(a->since, timeout));
 	}
 	if (next == NSEC_NEVER)
 		return;
 	next = next > now ? next - now : 0;
 	v->due = clock_now() + next;
-	timer_arm(v->asker.service->sup->loop, &v->look, next);
+	timer_arm(v->monitor.service->sup->loop, &v->look, next);
 }
 
 /* ---- life ---- */
 
 /* Opens a connection; `own`: to the socket that this worker alone has; or NULL. */
-static void open_asking(
-	struct volley *v, struct asking *a, const struct listener *l, const struct child *own)
+static void open_probing(
+	struct probe_batch *v, struct probing *a, const struct listener *l, const struct child *own)
 {
-	struct aim aim = v->aim;
-	struct error err untouched;
+	struct check_target target = v->target;
+	struct error err uninitialized;
 	int fd;
 
-	if (own != NULL && aim_at(&aim, l, &err) == -1)
+	if (own != NULL && check_target_at(&target, l, &err) == -1)
 		return;
-	fd = socket(aim.address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(target.address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
 		return;
-	a->is_unix = aim.address.any.sa_family == AF_UNIX;
+	a->is_unix = target.address.any.sa_family == AF_UNIX;
 	if (a->is_unix)
 		fdpass_refuse(fd);
 	/* a unix listener has one socket only */
 	if (((v->in_lane || own != NULL) && !a->is_unix
 			    ? group_connect(l, own != NULL ? own->traffic.lane : v->lane, fd,
-				      &aim.address.any, aim.size)
-			    : aim_connect(&aim, fd)) == -1 &&
+				      &target.address.any, target.size)
+			    : check_target_connect(&target, fd)) == -1 &&
 		errno != EINPROGRESS &&
-		!(errno == EAGAIN && aim.address.any.sa_family == AF_UNIX)) {
+		!(errno == EAGAIN && target.address.any.sa_family == AF_UNIX)) {
 		(void)close(fd);
 		return;
 	}
-	a->state = ASKING_CONNECTS;
+	a->state = PROBING_CONNECTS;
 	a->inode = 0;
 	a->sent = 0;
 	a->got = 0;
 	a->since = v->quiet_since;
 	a->has_target = own != NULL;
-	a->is_of_slot = aim_is_own(l);
+	a->is_of_slot = check_target_is_own(l);
 	if (own != NULL) {
 		a->slot = own->slot;
 		a->worker = own->worker;
@@ -704,12 +706,12 @@ static bool has_own_socket(const struct listener *l, const struct child *child)
 }
 
 /* How many connections are aimed at this worker already? */
-static unsigned count_aimed(const struct volley *v, const struct child *child)
+static unsigned count_aimed(const struct probe_batch *v, const struct child *child)
 {
 	unsigned count = 0;
 
-	for (size_t i = 0; i < VOLLEY_MAX; i++)
-		count += v->asks[i].state != ASKING_OVER && v->asks[i].state != ASKING_REST &&
+	for (size_t i = 0; i < BATCH_MAX; i++)
+		count += v->asks[i].state != PROBING_OVER && v->asks[i].state != PROBING_REST &&
 			v->asks[i].has_target && v->asks[i].worker == child->worker &&
 			v->asks[i].slot == child->slot;
 	return count;
@@ -717,17 +719,17 @@ static unsigned count_aimed(const struct volley *v, const struct child *child)
 
 /* Connects to the sockets of workers that have their own.  Returns how many of `count` connections
  * are left for other workers, which are asked at `at`. */
-static unsigned ask_own_sockets(struct volley *v, const struct listener *at, unsigned count)
+static unsigned ask_own_sockets(struct probe_batch *v, const struct listener *at, unsigned count)
 {
 	const struct child *child;
 	unsigned others = 0;
 
-	for_each_child (child, children_of(v->asker.service)) {
-		const struct listener *l = aim_of(child);
-		bool own = l != NULL && aim_is_own(l);
+	for_each_child (child, children_of(v->monitor.service)) {
+		const struct listener *l = check_target_of(child);
+		bool own = l != NULL && check_target_is_own(l);
 		unsigned more;
 
-		if ((l != at && !own) || !must_ask(v, child) || volley_asks(v, child))
+		if ((l != at && !own) || !must_ask(v, child) || batch_asks(v, child))
 			continue;
 		if (!own && !has_own_socket(l, child)) {
 			others++;
@@ -736,10 +738,10 @@ static unsigned ask_own_sockets(struct volley *v, const struct listener *at, uns
 		count -= count > 0;
 		/* the slot's other worker may take one, too */
 		more = (own ? count_in_slot(child) : 1) - count_aimed(v, child);
-		for (size_t i = 0; i < VOLLEY_MAX && (int)more > 0; i++) {
-			if (v->asks[i].state != ASKING_OVER)
+		for (size_t i = 0; i < BATCH_MAX && (int)more > 0; i++) {
+			if (v->asks[i].state != PROBING_OVER)
 				continue;
-			open_asking(v, &v->asks[i], l, child);
+			open_probing(v, &v->asks[i], l, child);
 			more--;
 		}
 	}
@@ -747,24 +749,25 @@ static unsigned ask_own_sockets(struct volley *v, const struct listener *at, uns
 }
 
 /* Closes connections that nobody is to take any more. */
-static void close_waiting(struct volley *v)
+static void close_waiting(struct probe_batch *v)
 {
-	for (size_t i = 0; i < VOLLEY_MAX; i++)
-		if (!v->asks[i].has_target && v->asks[i].state < ASKING_TAKEN)
-			close_asking(&v->asks[i]);
+	for (size_t i = 0; i < BATCH_MAX; i++)
+		if (!v->asks[i].has_target && v->asks[i].state < PROBING_TAKEN)
+			close_probing(&v->asks[i]);
 }
 
-int volley_fire(struct volley *v, const struct listener *l, const struct cluster_settings *settings,
-	const struct probe *probe, unsigned count, struct error *err)
+int batch_fire(struct probe_batch *v, const struct listener *l,
+	const struct cluster_settings *settings, const struct probe *probe, unsigned count,
+	struct error *err)
 {
-	uint64_t last = v->aim.inode;
+	uint64_t last = v->target.inode;
 
-	if (aim_at(&v->aim, l, err) == -1)
+	if (check_target_at(&v->target, l, err) == -1)
 		return -1;
-	if (v->aim.inode != last)
+	if (v->target.inode != last)
 		close_waiting(v);
 	if (v->settings != NULL && !health_same_probe(v->probe, probe))
-		volley_stop(v);
+		batch_stop(v);
 	if (v->settings != NULL)
 		cluster_settings_unref(v->settings);
 	v->settings = cluster_settings_ref(settings);
@@ -776,96 +779,96 @@ int volley_fire(struct volley *v, const struct listener *l, const struct cluster
 	v->part_searched = 0;
 	v->step = STEP_FIRST;
 	count = ask_own_sockets(v, l, count);
-	for (unsigned i = 0; i < VOLLEY_MAX && count > 0; i++) {
-		if (v->asks[i].state != ASKING_OVER)
+	for (unsigned i = 0; i < BATCH_MAX && count > 0; i++) {
+		if (v->asks[i].state != PROBING_OVER)
 			continue;
-		open_asking(v, &v->asks[i], l, NULL);
+		open_probing(v, &v->asks[i], l, NULL);
 		count--;
 	}
 	if (v->open == 0) {
-		volley_stop(v);
+		batch_stop(v);
 		return error_set(err, errno, "cannot connect to its listener");
 	}
-	for (unsigned i = 0; i < VOLLEY_MAX; i++)
-		if (v->asks[i].state == ASKING_CONNECTS)
-			begin_asking(&v->asks[i]);
+	for (unsigned i = 0; i < BATCH_MAX; i++)
+		if (v->asks[i].state == PROBING_CONNECTS)
+			begin_probing(&v->asks[i]);
 	if (v->open == 0) {
-		volley_stop(v);
+		batch_stop(v);
 		return error_set(err, 0, "nobody listens");
 	}
 	arm_look(v);
 	return 0;
 }
 
-bool volley_is_at(const struct volley *v, const struct child *child)
+bool batch_is_at(const struct probe_batch *v, const struct child *child)
 {
-	const struct listener *l = aim_of(child);
+	const struct listener *l = check_target_of(child);
 
-	return l != NULL && l->inode == v->aim.inode;
+	return l != NULL && l->inode == v->target.inode;
 }
 
-static unsigned rank_worker(const struct volley *v, const struct child *child)
+static unsigned rank_worker(const struct probe_batch *v, const struct child *child)
 {
-	if (aim_of(child) == NULL)
+	if (check_target_of(child) == NULL)
 		return 0;
-	return volley_is_at(v, child) ? 1 : 2;
+	return batch_is_at(v, child) ? 1 : 2;
 }
 
-const struct child *volley_next(
-	const struct volley *v, const struct child *a, const struct child *b)
+const struct child *batch_next(
+	const struct probe_batch *v, const struct child *a, const struct child *b)
 {
 	return a == NULL || rank_worker(v, b) > rank_worker(v, a) ? b : a;
 }
 
-size_t volley_ports(const struct volley *v, uint16_t ports[VOLLEY_MAX])
+size_t batch_ports(const struct probe_batch *v, uint16_t ports[BATCH_MAX])
 {
 	union endpoint at;
 	size_t count = 0;
 
-	for (size_t i = 0; i < VOLLEY_MAX; i++)
+	for (size_t i = 0; i < BATCH_MAX; i++)
 		if ((WAITING >> v->asks[i].state & 1) != 0 &&
 			endpoint_own(v->asks[i].io.fd, &at) > 0)
 			ports[count++] = endpoint_port(&at);
 	return count;
 }
 
-void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker)
+void batch_let_go(struct probe_batch *v, uint32_t slot, uint64_t worker)
 {
-	for (size_t i = 0; i < VOLLEY_MAX; i++) {
-		struct asking *a = &v->asks[i];
+	for (size_t i = 0; i < BATCH_MAX; i++) {
+		struct probing *a = &v->asks[i];
 
 		/* an untaken connection may wait in this worker's queue, if it is not aimed at
 		 * another slot */
-		if (a->state < ASKING_TAKEN
+		if (a->state < PROBING_TAKEN
 				? !a->has_target || a->slot == slot
 				: awaits_answer(a) && a->slot == slot && a->worker == worker)
-			close_asking(a);
+			close_probing(a);
 	}
 	look_if_over(v);
 }
 
-void volley_stop(struct volley *v)
+void batch_stop(struct probe_batch *v)
 {
-	for (size_t i = 0; i < VOLLEY_MAX; i++)
-		if (v->asks[i].state != ASKING_REST)
-			close_asking(&v->asks[i]);
+	for (size_t i = 0; i < BATCH_MAX; i++)
+		if (v->asks[i].state != PROBING_REST)
+			close_probing(&v->asks[i]);
 	look_if_over(v);
 }
 
-void volley_end(struct volley *v)
+void batch_end(struct probe_batch *v)
 {
-	for (size_t i = 0; i < VOLLEY_MAX; i++)
-		close_asking(&v->asks[i]);
+	for (size_t i = 0; i < BATCH_MAX; i++)
+		close_probing(&v->asks[i]);
 	look_if_over(v);
 }
 
-void volley_init(struct volley *v)
+void batch_init(struct probe_batch *v)
 {
 	timer_init(&v->look, on_look, v);
-	for (size_t i = 0; i < VOLLEY_MAX; i++) {
-		struct asking *a = &v->asks[i];
+	for (size_t i = 0; i < BATCH_MAX; i++) {
+		struct probing *a = &v->asks[i];
 
-		a->volley = v;
+		a->batch = v;
 		io_init(&a->io, on_answer, -1, a);
 	}
 }

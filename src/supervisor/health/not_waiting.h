@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_AWAY_H
-#define SUPERVISOR_AWAY_H
+#ifndef SUPERVISOR_NOT_WAITING_H
+#define SUPERVISOR_NOT_WAITING_H
 
 #include "supervisor/common/state.h"
 
@@ -12,11 +12,11 @@
  */
 #define AWAY_LOOKS 64 /* looks within `patience`, if there is time for them */
 
-/* Looks at the worker, at the time of asker_time().  True, once: the worker was away from `l` for
+/* Looks at the worker, at the time of monitor_time().  True, once: the worker was away from `l` for
  * all of `patience`. */
-bool away_look(struct child *child, const struct listener *l, nsec_t patience, nsec_t now);
+bool not_waiting_look(struct child *child, const struct listener *l, nsec_t patience, nsec_t now);
 /* Starts anew: the worker has answered, or cannot be judged now. */
-void away_forget(struct child *child);
-bool away_is_suspect(const struct child *child);
+void not_waiting_forget(struct child *child);
+bool not_waiting_is_suspect(const struct child *child);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/away.h"
+#include "supervisor/health/not_waiting.h"
 
 #include "os/look/waits_for_client.h"
 #include "supervisor/health/health.h"
-#include "supervisor/health/sight.h"
+#include "supervisor/health/snapshot.h"
 #include "supervisor/sockets/group.h"
 
 static bool is_listener(const void *context, uint64_t inode)
@@ -12,18 +12,19 @@ static bool is_listener(const void *context, uint64_t inode)
 }
 
 /* Does no process of the worker wait for connections, though a process should? */
-static bool is_away(const struct child *child, const struct listener *l, const struct sight *sight)
+static bool is_away(
+	const struct child *child, const struct listener *l, const struct snapshot *snapshot)
 {
 	/* connections come to a Node worker by its channel (node.h) */
 	bool should = child->node != NULL;
 	bool denied = false;
 
-	if (sight->traced)
+	if (snapshot->traced)
 		return false;
-	for (size_t i = 0; i < sight->tree_count; i++) {
+	for (size_t i = 0; i < snapshot->tree_count; i++) {
 		struct remote r;
 
-		remote_of(&r, sight->tree[i]);
+		remote_of(&r, snapshot->tree[i]);
 		switch (waits_for_client(&r, is_listener, l, &denied)) {
 		case AWAITS_CONNECTION:
 			return false;
@@ -37,40 +38,40 @@ static bool is_away(const struct child *child, const struct listener *l, const s
 	return should && !denied;
 }
 
-bool away_look(struct child *child, const struct listener *l, nsec_t patience, nsec_t now)
+bool not_waiting_look(struct child *child, const struct listener *l, nsec_t patience, nsec_t now)
 {
 	struct health *h = child->health;
-	struct sight sight = {.cpu = 0};
+	struct snapshot snapshot = {.cpu = 0};
 	uint64_t print;
 	bool unmoved;
 
-	sight_processes(&sight, child);
-	if (!is_away(child, l, &sight)) {
-		away_forget(child);
+	snapshot_processes(&snapshot, child);
+	if (!is_away(child, l, &snapshot)) {
+		not_waiting_forget(child);
 		return false;
 	}
 	/* reading connections costs more: only at the beginning and the end */
-	if (h->away_found || (h->away_since != 0 && now - h->away_since < patience))
+	if (h->not_waiting_found || (h->away_since != 0 && now - h->away_since < patience))
 		return false;
-	sight_connections(&sight, child);
-	print = sight_print(&sight);
-	unmoved = h->away_since != 0 && print == h->away_print && !sight.all.refused;
-	sight_free(&sight);
+	snapshot_connections(&snapshot, child);
+	print = snapshot_print(&snapshot);
+	unmoved = h->away_since != 0 && print == h->not_waiting_print && !snapshot.all.refused;
+	snapshot_free(&snapshot);
 	h->away_since = unmoved ? 0 : now;
-	h->away_print = print;
-	h->away_found = unmoved;
+	h->not_waiting_print = print;
+	h->not_waiting_found = unmoved;
 	return unmoved;
 }
 
-void away_forget(struct child *child)
+void not_waiting_forget(struct child *child)
 {
 	if (child->health == NULL)
 		return;
 	child->health->away_since = 0;
-	child->health->away_found = false;
+	child->health->not_waiting_found = false;
 }
 
-bool away_is_suspect(const struct child *child)
+bool not_waiting_is_suspect(const struct child *child)
 {
 	return child->health != NULL && child->health->away_since != 0;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/silence.h"
+#include "supervisor/health/not_accepting.h"
 
-#include "supervisor/health/aim.h"
+#include "supervisor/health/check_target.h"
 #include "supervisor/health/health.h"
-#include "supervisor/health/sight.h"
+#include "supervisor/health/snapshot.h"
 #include "supervisor/workers/child.h"
 
 #include <stdlib.h>
@@ -19,20 +19,20 @@ static bool was_accepted_at(const struct connection *c, const struct listener *a
 /* Lists the cookies of the worker's connections at this listener, sorted.  -1: no memory. */
 static int list_cookies(const struct child *child, struct cookies *to, const struct listener *at)
 {
-	struct sight sight = {.cpu = 0};
+	struct snapshot snapshot = {.cpu = 0};
 	int got = 0;
 
-	sight_processes(&sight, child);
-	sight_connections(&sight, child);
-	connections_sort(&sight.all);
-	if (sight.all.count > 0) {
-		to->list = malloc(sight.all.count * sizeof(*to->list));
+	snapshot_processes(&snapshot, child);
+	snapshot_connections(&snapshot, child);
+	connections_sort(&snapshot.all);
+	if (snapshot.all.count > 0) {
+		to->list = malloc(snapshot.all.count * sizeof(*to->list));
 		got = to->list != NULL ? 0 : -1;
 	}
-	for (size_t i = 0; got == 0 && i < sight.all.count; i++)
-		if (was_accepted_at(&sight.all.list[i], at))
-			to->list[to->count++] = sight.all.list[i].cookie;
-	sight_free(&sight);
+	for (size_t i = 0; got == 0 && i < snapshot.all.count; i++)
+		if (was_accepted_at(&snapshot.all.list[i], at))
+			to->list[to->count++] = snapshot.all.list[i].cookie;
+	snapshot_free(&snapshot);
 	return got;
 }
 
@@ -50,10 +50,10 @@ static bool has_no_new(const struct cookies *now, const struct cookies *before)
 	return true;
 }
 
-bool silence_lasts(struct child *child, nsec_t since, nsec_t now)
+bool not_accepting_for_long(struct child *child, nsec_t since, nsec_t now)
 {
 	const struct cluster_settings *s = child_settings(child);
-	const struct listener *at = aim_of(child);
+	const struct listener *at = check_target_of(child);
 	struct health *h = health_of(child);
 	struct cookies seen = {0};
 	nsec_t patience;
@@ -66,7 +66,7 @@ bool silence_lasts(struct child *child, nsec_t since, nsec_t now)
 	if (begun && now - h->silent_checked < patience / SILENCE_LOOKS)
 		return h->silent;
 	if (list_cookies(child, &seen, at) == -1) {
-		silence_forget(child);
+		not_accepting_forget(child);
 		return false;
 	}
 	if (!begun || !has_no_new(&seen, &h->silent_seen)) {
@@ -81,7 +81,7 @@ bool silence_lasts(struct child *child, nsec_t since, nsec_t now)
 	return h->silent;
 }
 
-void silence_forget(struct child *child)
+void not_accepting_forget(struct child *child)
 {
 	struct health *h = child->health;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/drain/evidence.h"
+#include "supervisor/drain/imbalance.h"
 
 #include "os/clock.h"
 #include "os/privilege.h"
@@ -40,7 +40,7 @@ static bool may_judge(const struct service *service)
 	return is_auto(cluster_settings(service->core)) && (r == NULL || r->runtime == NODE_NONE);
 }
 
-void evidence_begin(struct child *child)
+void imbalance_begin(struct child *child)
 {
 	child->traffic.ran = process_ran(child->pid);
 }
@@ -105,7 +105,7 @@ static void decide_for_spares(struct service *service, unsigned generation)
 	service->traffic.uneven = (struct uneven){.generation = generation};
 }
 
-void evidence_decide(struct service *service, unsigned generation)
+void imbalance_decide(struct service *service, unsigned generation)
 {
 	struct uneven *known = &service->traffic.uneven;
 	struct uneven found;
@@ -134,7 +134,7 @@ void evidence_decide(struct service *service, unsigned generation)
 		name, found.slot, found.percent);
 }
 
-bool evidence_spreads(const struct service *service, unsigned generation)
+bool imbalance_spreads(const struct service *service, unsigned generation)
 {
 	const struct uneven *known = &service->traffic.uneven;
 	const struct recipe *r = recipe_of(service, generation);
@@ -168,7 +168,7 @@ static const char *balance_of(const struct service *service)
 	return "share";
 }
 
-void evidence_on_status(struct json_writer *w, const struct service *service)
+void imbalance_on_status(struct json_writer *w, const struct service *service)
 {
 	const struct uneven *known = &service->traffic.uneven;
 	const int error = why_not_as_set(service);

@@ -1,42 +1,42 @@
 /* SPDX-License-Identifier: MIT */
-#include "protocol/lineup.h"
+#include "protocol/line_reader.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-void lineup_init(struct lineup *l, size_t most)
+void line_reader_init(struct line_reader *l, size_t most)
 {
-	*l = (struct lineup){.most = most};
+	*l = (struct line_reader){.most = most};
 	buffer_init(&l->part, most);
 }
 
-static void end_part(struct lineup *l)
+static void end_part(struct line_reader *l)
 {
 	buffer_fini(&l->part);
 	l->whole = false;
 }
 
-static void end_data(struct lineup *l)
+static void end_data(struct line_reader *l)
 {
 	free(l->kept);
 	l->kept = NULL;
 	l->left = 0;
 }
 
-void lineup_fini(struct lineup *l)
+void line_reader_fini(struct line_reader *l)
 {
 	end_part(l);
 	end_data(l);
 }
 
-void lineup_begin(struct lineup *l, const char *data, size_t len)
+void line_reader_begin(struct line_reader *l, const char *data, size_t len)
 {
 	l->at = data;
 	l->left = len;
 }
 
 /* Append to the unfinished line; if it gets too long, none of it is kept. */
-static void add_part(struct lineup *l, size_t len)
+static void add_part(struct line_reader *l, size_t len)
 {
 	if (!l->skipping && buffer_append(&l->part, l->at, len) == -1) {
 		l->skipping = true;
@@ -45,13 +45,13 @@ static void add_part(struct lineup *l, size_t len)
 	}
 }
 
-static void advance(struct lineup *l, size_t len)
+static void advance(struct line_reader *l, size_t len)
 {
 	l->at += len;
 	l->left -= len;
 }
 
-bool lineup_next(struct lineup *l, const char **line, size_t *len)
+bool line_reader_next(struct line_reader *l, const char **line, size_t *len)
 {
 	if (l->whole)
 		end_part(l);
@@ -82,7 +82,7 @@ bool lineup_next(struct lineup *l, const char **line, size_t *len)
 	return false;
 }
 
-bool lineup_keep(struct lineup *l)
+bool line_reader_keep(struct line_reader *l)
 {
 	if (l->left == 0)
 		return false;

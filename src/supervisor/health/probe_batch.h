@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_VOLLEY_H
-#define SUPERVISOR_VOLLEY_H
+#ifndef SUPERVISOR_PROBE_BATCH_H
+#define SUPERVISOR_PROBE_BATCH_H
 
 #include "os/look/other_end.h"
 #include "protocol/httpstatus.h"
-#include "supervisor/health/aim.h"
-#include "supervisor/health/asker.h"
+#include "supervisor/health/check_target.h"
+#include "supervisor/health/monitor.h"
 
 /*
  * Checks workers of a cluster by several connections to its listener at a time.  Any free worker
@@ -19,20 +19,20 @@
  * none.  Where each worker has a socket of its own (`balance = rr`), nclust connects to that socket
  * and need not find out.
  */
-#define VOLLEY_MAX 16
+#define BATCH_MAX 16
 
-enum asking_state {
-	ASKING_OVER,
-	ASKING_CONNECTS,
-	ASKING_WAITS, /* until a worker takes it and nclust knows which worker */
-	ASKING_TAKEN, /* `worker` has the connection; nclust waits for the answer */
-	ASKING_LATE,  /* the worker has failed thereby; nclust still waits */
-	ASKING_REST,  /* the worker has answered: nclust reads what follows */
+enum probing_state {
+	PROBING_OVER,
+	PROBING_CONNECTS,
+	PROBING_WAITS, /* until a worker takes it and nclust knows which worker */
+	PROBING_TAKEN, /* `worker` has the connection; nclust waits for the answer */
+	PROBING_LATE,  /* the worker has failed thereby; nclust still waits */
+	PROBING_REST,  /* the worker has answered: nclust reads what follows */
 };
 
-struct asking {
-	struct volley *volley;
-	enum asking_state state;
+struct probing {
+	struct probe_batch *batch;
+	enum probing_state state;
 	ev_io io; /* its fd, or -1; runs from TAKEN on */
 	uint64_t inode;
 	bool has_target; /* its socket is that of `worker` alone, or of its slot */
@@ -40,20 +40,20 @@ struct asking {
 	bool is_unix;
 	uint32_t slot;
 	uint64_t worker;
-	nsec_t since;  /* when opened, taken, last reported (LATE), or its FIN sent: asker_time() */
+	nsec_t since; /* when opened, taken, last reported (LATE), or its FIN sent: monitor_time() */
 	bool fin_sent; /* REST: nclust has waited that time, and has sent its FIN */
 	size_t sent;   /* bytes of the request */
 	size_t got;
 	char answer[HTTPSTATUS_MAX];
 };
 
-struct volley {
-	struct asker asker;
+struct probe_batch {
+	struct monitor monitor;
 	unsigned running; /* commands that run, of probes by exec: */
 
 	struct cluster_settings *settings; /* a reference, while any connection is open */
 	const struct probe *probe;         /* of `settings`; tcp or http */
-	struct aim aim;
+	struct check_target target;
 	char first;    /* to send first, if the kernel waits for data; 0: the request but its end */
 	bool in_lane;  /* connect to the sockets of `lane` */
 	unsigned lane; /* even if that lane gets no clients (steer.h) */
@@ -62,7 +62,7 @@ struct volley {
 	nsec_t step;        /* time to the next look */
 	nsec_t due;         /* when the next look is to come */
 	nsec_t look_until;  /* in this turn, end of looks at workers that take none */
-	nsec_t quiet_since; /* no worker has taken a connection since (asker_time()) */
+	nsec_t quiet_since; /* no worker has taken a connection since (monitor_time()) */
 	/* Where to search on for owners, two for a slot; kept: the longest idle is often next. */
 	uint32_t cursor;
 	uint32_t searched;      /* workers searched so far, in two rounds */
@@ -73,35 +73,36 @@ struct volley {
 	uint64_t part_searched; /* the worker that was searched only up to `place` */
 	struct other_end_place place;
 	unsigned open;
-	struct asking asks[VOLLEY_MAX];
+	struct probing asks[BATCH_MAX];
 };
 
 /* Counts a failed or a passed check of the worker (check.c); also for checks of spares. */
 void check_failed(struct child *child, const char *why);
 void check_passed(struct child *child);
 
-void volley_init(struct volley *v); /* all but its asker */
+void batch_init(struct probe_batch *v); /* all but its monitor */
 /* Does a connection wait to be taken? */
-bool volley_waits(const struct volley *v);
+bool batch_waits(const struct probe_batch *v);
 /* Does a connection wait to be taken, or for an answer that may still come in time? */
-bool volley_is_busy(const struct volley *v);
+bool batch_is_busy(const struct probe_batch *v);
 /* Lists nclust's ports of connections that wait to be taken; returns their number. */
-size_t volley_ports(const struct volley *v, uint16_t ports[VOLLEY_MAX]);
+size_t batch_ports(const struct probe_batch *v, uint16_t ports[BATCH_MAX]);
 /* Has this worker been asked, and not answered? */
-bool volley_asks(const struct volley *v, const struct child *child);
+bool batch_asks(const struct probe_batch *v, const struct child *child);
 /* Opens `count` connections to `l` (or NULL).  -1 and `err`: no address, or nobody listens. */
-int volley_fire(struct volley *v, const struct listener *l, const struct cluster_settings *settings,
-	const struct probe *probe, unsigned count, struct error *err);
+int batch_fire(struct probe_batch *v, const struct listener *l,
+	const struct cluster_settings *settings, const struct probe *probe, unsigned count,
+	struct error *err);
 /* Did the last connections go to where this worker is asked? */
-bool volley_is_at(const struct volley *v, const struct child *child);
+bool batch_is_at(const struct probe_batch *v, const struct child *child);
 /* Which of two workers (`a` may be NULL) is to be asked first?  A worker whose address did not get
  * the last connections, so that no address waits for another. */
-const struct child *volley_next(
-	const struct volley *v, const struct child *a, const struct child *b);
+const struct child *batch_next(
+	const struct probe_batch *v, const struct child *a, const struct child *b);
 /* The worker is being stopped: closes connections that it has taken, or could still take. */
-void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker);
-/* Closes all connections but those whose answer has come and is read on; volley_end(): all. */
-void volley_stop(struct volley *v);
-void volley_end(struct volley *v);
+void batch_let_go(struct probe_batch *v, uint32_t slot, uint64_t worker);
+/* Closes all connections but those whose answer has come and is read on; batch_end(): all. */
+void batch_stop(struct probe_batch *v);
+void batch_end(struct probe_batch *v);
 
 #endif

@@ -3,7 +3,7 @@
 #include "os/clock.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
-#include "supervisor/health/asker.h"
+#include "supervisor/health/monitor.h"
 #include "supervisor/health/health.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
@@ -13,7 +13,7 @@
 
 /*
  * `max-requests`: a worker that got so many connections is replaced.  The kernel counts them, or
- * nclust as it gives them out; this asker reads the count when the worker may have reached its
+ * nclust as it gives them out; this monitor reads the count when the worker may have reached its
  * limit at its latest pace, within these bounds.  While no connections come, looks become rare.
  */
 #define WAIT_LEAST (1 * SECOND)
@@ -132,8 +132,8 @@ static nsec_t count_requests(struct child *child, nsec_t now)
 	return WAIT_MOST;
 }
 
-const struct asker_kind count_kind = {
-	.size = sizeof(struct asker),
+const struct monitor_kind count_kind = {
+	.size = sizeof(struct monitor),
 	.first = WAIT_LEAST,
 	.wants = has_limit,
 	.look = count_requests,

@@ -6,7 +6,7 @@
 #include "protocol/json.h"
 #include "supervisor/common/kind.h"
 #include "supervisor/health/health.h"
-#include "supervisor/health/sight.h"
+#include "supervisor/health/snapshot.h"
 #include "supervisor/sockets/holding.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/workers/child.h"
@@ -43,17 +43,17 @@ static bool serves_several(pid_t pid)
 }
 
 /* Finds the sockets that the worker waits for.  False: it may take the next client meanwhile. */
-static bool find_awaited(struct wait *wait, const struct sight *sight)
+static bool find_awaited(struct wait *wait, const struct snapshot *snapshot)
 {
 	wait->count = 0;
-	for (size_t i = 0; i < sight->tree_count; i++) {
+	for (size_t i = 0; i < snapshot->tree_count; i++) {
 		int fds[REMOTE_AWAITS_MOST];
 		struct remote r;
 		size_t count;
 
-		remote_of(&r, sight->tree[i]);
+		remote_of(&r, snapshot->tree[i]);
 		count = remote_awaits(&r, fds, REMOTE_AWAITS_MOST - wait->count);
-		if (count > 0 ? serves_several(sight->tree[i])
+		if (count > 0 ? serves_several(snapshot->tree[i])
 			      : (remote_call_kind(remote_call(&r)) & CALL_EPOLL) != 0)
 			return false;
 		for (size_t k = 0; k < count; k++)
@@ -91,17 +91,17 @@ static const struct listener *find_silent_listener(
 static nsec_t held_for(const struct child *child, const struct listener **at, size_t *looks)
 {
 	const struct listener *l;
-	struct sight sight = {.cpu = 0};
+	struct snapshot snapshot = {.cpu = 0};
 	struct wait wait;
 	nsec_t time = 0;
 
-	sight_processes(&sight, child);
-	if (!find_awaited(&wait, &sight))
+	snapshot_processes(&snapshot, child);
+	if (!find_awaited(&wait, &snapshot))
 		return 0;
-	sight_connections(&sight, child);
-	*looks += sight.all.count + sight.all.others;
-	for (size_t i = 0; i < sight.all.count; i++) {
-		const struct connection *c = &sight.all.list[i];
+	snapshot_connections(&snapshot, child);
+	*looks += snapshot.all.count + snapshot.all.others;
+	for (size_t i = 0; i < snapshot.all.count; i++) {
+		const struct connection *c = &snapshot.all.list[i];
 
 		if (!waits_for(&wait, c->inode))
 			continue;
@@ -115,7 +115,7 @@ static nsec_t held_for(const struct child *child, const struct listener **at, si
 		*at = socket_option(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) == 0 ? l : NULL;
 		time = (nsec_t)c->received_ago * MSEC;
 	}
-	sight_free(&sight);
+	snapshot_free(&snapshot);
 	return time;
 }
 

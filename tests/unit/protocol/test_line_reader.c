@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "protocol/lineup.h"
+#include "protocol/line_reader.h"
 
 #define MOST 8
 
-static struct lineup l;
+static struct line_reader l;
 static char heard[200]; /* each line in brackets */
 
 static void begin(void)
 {
-	lineup_init(&l, MOST);
+	line_reader_init(&l, MOST);
 	*heard = '\0';
 }
 
 static void end(void)
 {
-	lineup_fini(&l);
+	line_reader_fini(&l);
 }
 
 /* From memory of its own, so that what is read beside it is found. */
@@ -29,8 +29,8 @@ static void feed(const char *text)
 
 	ck_assert_ptr_nonnull(copy);
 	memcpy(copy, text, len);
-	lineup_begin(&l, copy, len);
-	while (lineup_next(&l, &line, &n)) {
+	line_reader_begin(&l, copy, len);
+	while (line_reader_next(&l, &line, &n)) {
 		strcat(heard, "[");
 		strncat(heard, n > 0 ? line : "", n);
 		strcat(heard, "]");
@@ -44,11 +44,11 @@ TEST(lines_come_whole_however_they_were_cut)
 {
 	feed("one\ntw");
 	ck_assert_str_eq(heard, "[one]");
-	ck_assert(!lineup_at_start(&l));
+	ck_assert(!line_reader_at_start(&l));
 	feed("o");
 	feed("\n\nthree\n");
 	ck_assert_str_eq(heard, "[one][two][][three]");
-	ck_assert(lineup_at_start(&l));
+	ck_assert(line_reader_at_start(&l));
 	ck_assert_ptr_null(l.part.data); /* no memory between lines */
 }
 
@@ -60,7 +60,7 @@ TEST(too_long_a_line_is_skipped_to_its_end)
 	feed("12345");
 	feed("67890");
 	ck_assert_ptr_null(l.part.data);
-	ck_assert(!lineup_at_start(&l));
+	ck_assert(!line_reader_at_start(&l));
 	for (int i = 0; i < 1000; i++)
 		feed("endless");
 	ck_assert_ptr_null(l.part.data);
@@ -86,20 +86,20 @@ TEST(the_rest_can_be_kept_between_any_two_lines)
 	size_t n;
 
 	feed("sta");
-	lineup_begin(&l, copy, sizeof(copy) - 1);
-	ck_assert(lineup_next(&l, &line, &n));
+	line_reader_begin(&l, copy, sizeof(copy) - 1);
+	ck_assert(line_reader_next(&l, &line, &n));
 	ck_assert_uint_eq(n, 5);
-	ck_assert(lineup_keep(&l));
+	ck_assert(line_reader_keep(&l));
 	memset(copy, '\n', sizeof(copy));
 	ck_assert_ptr_null(l.part.data); /* the line before is done with */
-	ck_assert(!lineup_at_start(&l));
-	ck_assert(lineup_next(&l, &line, &n));
+	ck_assert(!line_reader_at_start(&l));
+	ck_assert(line_reader_next(&l, &line, &n));
 	ck_assert_mem_eq(line, "two", n);
-	ck_assert(lineup_keep(&l));
-	ck_assert(lineup_next(&l, &line, &n));
+	ck_assert(line_reader_keep(&l));
+	ck_assert(line_reader_next(&l, &line, &n));
 	ck_assert_mem_eq(line, "three", n);
-	ck_assert(!lineup_next(&l, &line, &n));
-	ck_assert(!lineup_waits(&l) && !lineup_keep(&l));
+	ck_assert(!line_reader_next(&l, &line, &n));
+	ck_assert(!line_reader_waits(&l) && !line_reader_keep(&l));
 	ck_assert_ptr_null(l.kept);
 	feed("ur\n");
 	ck_assert_str_eq(heard, "[four]");

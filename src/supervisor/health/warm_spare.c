@@ -2,14 +2,14 @@
 #include "base/log.h"
 #include "os/clock.h"
 #include "supervisor/health/health.h"
-#include "supervisor/health/volley.h"
+#include "supervisor/health/probe_batch.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
 /*
- * A spare that listens, on a socket to which no client comes (intercept/spare_gate.c), is checked like
- * other workers: at first without a pause, so that it has compiled, loaded and connected to what
- * its first answers need before it serves; then as often as workers that serve.
+ * A spare that listens, on a socket to which no client comes (intercept/spare_gate.c), is checked
+ * like other workers: at first without a pause, so that it has compiled, loaded and connected to
+ * what its first answers need before it serves; then as often as workers that serve.
  */
 
 /* A JVM is as quick after 20 requests as after 800. */
@@ -22,7 +22,7 @@ static const struct probe *probe_of(const struct child *child)
 	const struct cluster_settings *s = child_settings(child);
 
 	/* a worker that is held in listen(2) of another address cannot answer */
-	return s != NULL && s->check.kind == PROBE_HTTP && child->trap.aside &&
+	return s != NULL && s->check.kind == PROBE_HTTP && child->trap.spare_listens &&
 			child->trap.gate_count == 0 && !child->life.paused &&
 			child_view(child).state == SLOT_SPARE
 		? &s->check
@@ -59,7 +59,7 @@ static void note_answer(struct child *child, bool well, const char *why)
 	if (h == NULL || !is_warmed(child))
 		return;
 	h->warm_at = clock_now();
-	asker_arm(child->service->asks.of[ASKS_WARM], 0);
+	monitor_arm(child->service->asks.of[ASKS_WARM], 0);
 	if (!well) {
 		check_failed(child, why);
 		return;
@@ -69,9 +69,9 @@ static void note_answer(struct child *child, bool well, const char *why)
 		log_worker(child, LOG_INFO, "spare worker %d is warm", (int)child->pid);
 }
 
-static void warm_spares(struct asker *a, nsec_t now)
+static void warm_spares(struct monitor *a, nsec_t now)
 {
-	struct volley *v = (struct volley *)a;
+	struct probe_batch *v = (struct probe_batch *)a;
 	const struct child *first = NULL;
 	const struct child *child;
 	nsec_t next = NSEC_NEVER;
@@ -85,19 +85,19 @@ static void warm_spares(struct asker *a, nsec_t now)
 			continue;
 		}
 		next = nsec_min(next, now + PAUSE);
-		first = volley_next(v, first, child);
+		first = batch_next(v, first, child);
 	}
 	if (first != NULL) /* if it fails, no address or no worker can be asked */
-		(void)volley_fire(
-			v, aim_of(first), child_settings(first), probe_of(first), 0, &err);
+		(void)batch_fire(
+			v, check_target_of(first), child_settings(first), probe_of(first), 0, &err);
 	if (next != NSEC_NEVER)
-		asker_arm(a, next - now);
+		monitor_arm(a, next - now);
 	else
-		volley_stop(v);
+		batch_stop(v);
 }
 
-const struct asker_kind warm_kind = {
-	.size = sizeof(struct volley),
+const struct monitor_kind warm_kind = {
+	.size = sizeof(struct probe_batch),
 	.wants = is_warmed,
 	.step = warm_spares,
 	.probe = probe_to_send,
