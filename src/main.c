@@ -5,7 +5,6 @@
 #include "logger/logger.h"
 #include "nats/natsrole.h"
 #include "responder/responder.h"
-#include "supervisor/resume.h"
 #include "supervisor/supervisor.h"
 #include "web/web.h"
 

@@ -4,7 +4,7 @@
 #include "cli/verb.h"
 #include "config/config.h"
 #include "config/option.h"
-#include "protocol/eventkind.h"
+#include "protocol/control.h"
 
 #include <string.h>
 

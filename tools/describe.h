@@ -2,7 +2,7 @@
 #ifndef TOOLS_DESCRIBE_H
 #define TOOLS_DESCRIBE_H
 
-#include "base/buffer.h"
+#include "base/text.h"
 
 /*
  * What is written from the tables of options (config/option.h) and verbs

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "describe.h"
 
-#include "cli/output.h"
+#include "cli/client.h"
 #include "cli/verb.h"
 #include "config/config.h"
 #include "config/option.h"
-#include "protocol/eventkind.h"
+#include "protocol/control.h"
 
 #include <stdio.h>
 #include <stdlib.h>

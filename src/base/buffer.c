@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/buffer.h"
-
 #include "base/text.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/cwd.h"
+#include "base/trusted.h"
 
 #include "base/scope.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/glob.h"
+#include "base/text.h"
 
 #include <fnmatch.h>
 #include <limits.h>

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/terminal.h"
-
 #include "base/text.h"
 
 #include <stdbool.h>

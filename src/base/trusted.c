@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/trusted.h"
 
-#include "base/cwd.h"
 #include "base/scope.h"
 
 #include <errno.h>

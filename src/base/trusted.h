@@ -45,4 +45,17 @@ int trusted_way(const char *path, struct error *err);
  * caller.  NULL and errno; EFBIG: no regular file, or more than `most` bytes. */
 char *read_whole(int fd, size_t most, size_t *len);
 
+/* ---- cwd ---- */
+
+/*
+ * The working directory by the name that its user gave it: $PWD, if that leads
+ * there.  A shell keeps a symbolic link in $PWD ("cd current"), which may lead
+ * elsewhere tomorrow, while getcwd(2) names today's directory for ever.
+ */
+
+/* Heap; NULL: no name leads there, or out of memory. */
+char *cwd_name(void);
+/* That name with `path` behind it, unless `path` is absolute. */
+char *cwd_whole(const char *path);
+
 #endif

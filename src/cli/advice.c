@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/advice.h"
+#include "cli/render.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "cli/fields.h"
-#include "cli/render.h"
-#include "os/look/why_alive.h"
+#include "os/look/look.h"
 #include "os/process.h"
 
 #include <signal.h>

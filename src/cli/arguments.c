@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/verb.h"
 
-#include "base/cmdline.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "cli/when.h"
 #include "config/value.h"
 #include "os/clock.h"
-#include "protocol/jsonvalue.h"
+#include "protocol/json.h"
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
-#include "base/buffer.h"
+#include "base/text.h"
 
 /*
  * The client side: `nclust VERB`.  One row per verb (commands.c): name,

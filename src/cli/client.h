@@ -2,13 +2,15 @@
 #ifndef CLI_CLIENT_H
 #define CLI_CLIENT_H
 
-#include "base/buffer.h"
 #include "base/error.h"
 #include "base/nsec.h"
+#include "base/text.h"
+#include "cli/verb.h"
 #include "protocol/control.h"
 #include "protocol/line_reader.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -105,5 +107,89 @@ int client_wait_end(struct client *c, struct error *err);
 /* VALUE of `{"jsonrpc":"2.0","id":1,"result":VALUE}`, if the line is exactly of this
  * form (each request has that id); NULL if not. */
 const char *client_raw_result(const char *line, size_t len, size_t *value_len);
+
+/* ---- output ---- */
+
+/*
+ * Output to people and programs.  Text from the wire is escaped before a person
+ * sees it; JSON goes out unchanged, and is escaped only on a terminal.  All
+ * return 0, or -1 and errno when writing failed.
+ */
+int output_write(int fd, const char *data, size_t len); /* bytes as they are */
+int output_line(int fd, const char *text, size_t len);  /* escaped, and '\n' */
+int output_lines(int fd, const char *text, size_t len); /* split at '\n' */
+int output_json(int fd, const char *json, size_t len);  /* and '\n' */
+/* Write a buffer by one of the functions above, if it did not run out of memory; frees it. */
+int output_buffer(int fd, struct buffer *out, int (*how)(int fd, const char *data, size_t len));
+/* The object as JSON, numbers with the digits that they came with. */
+int output_object(int fd, const json_t *object);
+
+/* Append text and a newline, broken at spaces into lines of at most `width` columns
+ * (0: never), all but the first indented.  `column`: where the first line begins. */
+void output_fill(struct buffer *out, const char *text, size_t column, size_t indent, size_t width);
+
+/* Colours are for terminals, and only if NO_COLOR does not forbid them. */
+bool output_wants_colour(int fd);
+
+/* Write a server's error to stderr; returns the exit status for it. */
+int output_refusal(const struct answer *answer);
+
+/* ---- target ---- */
+
+/*
+ * The instance, cluster and slot that a user's word means among running
+ * instances.  Pure.  An instance's name wins over a cluster of that name
+ * elsewhere, and a cluster's over a slot's reading of it ("web.2" may be a name).
+ */
+struct known {
+	const char *instance;
+	const char *const *clusters;
+	size_t count;
+};
+
+struct resolved {
+	size_t instance;  /* index into the list */
+	char target[160]; /* as the server takes it: "", "web" or "web.2" */
+	bool slot;
+};
+
+/* `text` may be NULL: the only instance.  -1: err->status is 64 where the word is
+ * ambiguous or no target at all, 69 where no such thing exists. */
+int target_resolve(struct resolved *out, const char *text, const struct known *list, size_t count,
+	struct error *err);
+
+/* ---- session ---- */
+
+/*
+ * From a verb's words to connections: looks for running instances, greets those
+ * that matter and finds what TARGET means among them.
+ */
+struct session {
+	struct client *clients; /* heap; connected */
+	struct known *known;    /* heap; clusters that each of them runs */
+	size_t count;
+	struct resolved meant; /* the meaning of TARGET: which client, which cluster or slot */
+	struct client *client; /* the client of `meant`; NULL: all */
+};
+
+/*
+ * With `all`, a missing target means all instances that run (at least one); else
+ * the only one.  `cancel`: see struct client.  -1 and `err`: status 69 where no
+ * instance runs, 64 where the target is ambiguous.
+ */
+int session_open(
+	struct session *s, const struct arguments *a, bool all, int cancel, struct error *err);
+void session_close(struct session *s);
+
+/* Shows the answer to a request, success or refusal.  Returns the exit status. */
+typedef int session_show(const struct answer *answer, void *data);
+/*
+ * Open a session, send one request to the instance that the arguments mean, show
+ * its answer, and, if the instance was asked to stop, wait for its end.  A
+ * failure is written to stderr.  `reader` and `on_event`: see client.h;
+ * on_event() and show() get `data`.  Returns the exit status.
+ */
+int session_ask(const struct arguments *a, struct control_request *request, int reader,
+	client_event *on_event, session_show *show, void *data);
 
 #endif

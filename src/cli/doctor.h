@@ -2,11 +2,219 @@
 #ifndef CLI_DOCTOR_H
 #define CLI_DOCTOR_H
 
-#include "cli/exam.h"
-#include "cli/facts.h"
+#include "base/text.h"
+#include "cli/trial.h"
+#include "cli/verb.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* ---- exam ---- */
 
 /*
- * `nclust doctor -- COMMAND`: what an examination (exam.h) has found, as facts for people,
+ * The examination of a command, one step after the other, and its findings, as
+ * plain data.  Each step starts from a trial as the step before has left it, and
+ * fills the findings; -1 and `err` only where the trial itself is over
+ * (ECANCELED, or the instance has ended).
+ */
+
+/* How the worker learns of a socket that nclust holds. */
+enum exam_way {
+	WAY_PASSED,    /* as nclust does by default */
+	WAY_NO_PID,    /* --listen-pid=no: for wrappers that fork */
+	WAY_STDIN,     /* --pass stdin */
+	WAY_NO_SOCKET, /* nclust holds no socket */
+};
+
+/* The sign that the worker is ready. */
+enum exam_sign { SIGN_NONE, SIGN_ALIVE, SIGN_LISTEN, SIGN_NOTIFY };
+
+enum exam_how {
+	HOW_PASSED, /* the worker uses the socket that nclust made */
+	HOW_BOUND,  /* the worker binds a socket, and nclust takes it over */
+	HOW_OWN,    /* the worker binds a socket, and keeps it */
+};
+
+/* How a second copy uses the same address. */
+enum exam_share {
+	SHARE_UNKNOWN,
+	SHARE_SAME,    /* the second copy has the same socket */
+	SHARE_SPREAD,  /* another socket there: the kernel spreads connections */
+	SHARE_STOLEN,  /* the second copy has taken the path away from the first */
+	SHARE_OTHER,   /* the second copy has another address, or none */
+	SHARE_PRIVATE, /* a path that differs from copy to copy */
+};
+
+/* What a port is for, as far as its answers show. */
+enum exam_port { PORT_ANY, PORT_METRICS, PORT_INSPECTOR };
+
+struct exam_place {
+	struct held_socket socket;
+	enum exam_how how;
+	enum exam_share share;
+	enum exam_port port;
+	uint64_t answers; /* a hash of the first copy's answers; or 0 */
+	bool differs;     /* each copy answers for itself, at a port beside the first */
+	bool named;       /* the user has given the address */
+};
+
+/* What a second copy does to a file that the first one writes to. */
+enum exam_file { FILE_ALONE, FILE_APPENDED, FILE_OVERWRITTEN, FILE_REPLACED };
+
+enum exam_life {
+	LIFE_WAITING, /* the program opens nothing, and does nothing */
+	LIFE_SERVING,
+	LIFE_ENDED, /* the program has ended by itself */
+};
+
+/* What became of a request that was half sent when the signal came. */
+enum exam_request {
+	REQUEST_UNTRIED,   /* no socket was there, or the worker did not accept */
+	REQUEST_NO_HTTP,   /* refused before the request was complete */
+	REQUEST_ANSWERED,  /* in full */
+	REQUEST_LOST,      /* the connection was cut */
+	REQUEST_FORGOTTEN, /* neither an answer nor an end */
+};
+
+struct exam_stop {
+	bool tried;
+	int signal;
+	bool ended; /* the signal was enough, without SIGKILL */
+	double after;
+	char exit[64];
+	enum exam_request request;
+};
+
+/* How a copy has ended, as nclust reports it; `exit` is "" while it lives. */
+struct exam_end {
+	char exit[64]; /* "exit 1", "killed by SIGTERM" */
+	double after;
+	char cause[256]; /* "cannot bind '/x': Permission denied", or "" */
+	char last_output[256];
+};
+
+#define OWN_MAX 4
+#define MADE_MAX 32
+
+struct exam {
+	struct trial *trial;
+	const struct arguments *arguments;
+
+	enum exam_way way;
+	enum exam_life life;
+	enum exam_sign sign;
+	uint64_t first; /* the worker's id */
+	struct exam_end first_end;
+	double ready_after;
+	double waited;      /* how long the copy was watched, in seconds */
+	bool takes_passed;  /* the worker has accepted from a socket that nclust made */
+	bool node;          /* the program asks for its servers as Node's workers do */
+	bool unprivileged;  /* set-user-ID programs have no effect in the worker */
+	char refused[256];  /* why nothing can be taken over */
+	unsigned threads;   /* most threads of one process */
+	unsigned computing; /* of these, threads that went on computing */
+	unsigned cpus;      /* CPUs that all copies together can use */
+	struct exam_place places[HELD_MAX];
+	size_t place_count;
+	struct held held; /* all that the worker has open */
+
+	char own[OWN_MAX][HELD_TEXT]; /* addresses that the program binds if it is given none */
+	size_t own_count;
+
+	enum exam_file files[HELD_FILES]; /* for each file of `held` */
+	/* Files that the first copy has made; once a copy has stopped, those that it has removed. */
+	char made[MADE_MAX][HELD_PATH];
+	size_t made_count;
+
+	bool second_ready;
+	double second_after;
+	struct exam_end second_end;
+	char second_lock[200]; /* the lock that the second copy waits for; "": none */
+
+	struct exam_stop quiet; /* SIGTERM to an idle worker */
+	struct exam_stop busy;  /* SIGTERM with a request half sent */
+	struct exam_stop other; /* likewise, with another signal that the worker catches */
+};
+
+/* Run one worker that learns of its sockets in the usual way, until it serves, ends,
+ * or is idle; if that fails, try the other ways. */
+int exam_start(struct exam *e, struct error *err);
+/* Run a second copy beside the first. */
+int exam_copy(struct exam *e, struct error *err);
+/* Stop both copies. */
+int exam_stop(struct exam *e, struct error *err);
+/* If the command needs an address: find the address that it opens if it is given none (`own`). */
+int exam_without_socket(struct exam *e, struct error *err);
+
+/* Parts of exam_copy(): exam_beside.c, exam_files.c. */
+int beside_ask_first(struct exam *e, struct error *err);
+int beside_ask_second(struct exam *e, uint64_t second, struct error *err);
+void files_compare(struct exam *e, const struct held *second);
+void files_made(struct exam *e);
+/* Drop from `made` the files that are gone; or, with `there` false, those that are
+ * still there. */
+void files_keep(struct exam *e, bool there);
+
+/* The end of a worker, if it has ended. */
+void exam_note_end(const struct exam *e, uint64_t worker, struct exam_end *end);
+
+/* A client of a worker, and the answer that it got. */
+struct visitor {
+	int fd; /* -1: not connected */
+	bool closed;
+	char answer[2048]; /* the beginning of the answer */
+	size_t len;
+};
+void visitor_say(struct visitor *v, const char *text);
+/* Wait until an answer comes or, with `all`, until the connection is closed, but no
+ * longer than `most`.  -1 and `err`. */
+int visitor_await(struct exam *e, struct visitor *v, bool all, nsec_t most, struct error *err);
+bool visitor_is_answered(const struct visitor *v); /* is there an answer by HTTP? */
+
+/* Does the program accept on passed sockets, and open no other? */
+bool exam_needs_address(const struct exam *e);
+/* Will N copies work? */
+bool exam_copies_work(const struct exam *e);
+/* Can a second copy not run beside the first, not even for a restart? */
+bool exam_is_alone(const struct exam *e);
+
+/* ---- facts ---- */
+
+/*
+ * The findings of `nclust doctor`: facts, each with its consequence for nclust.  They are a
+ * list of JSON objects {name, mark, found, does}, as --json prints it; the owner frees it.
+ */
+enum fact_mark {
+	FACT_OK,
+	FACT_NOTE, /* good to know */
+	FACT_WARN, /* a feature will be missing, slower or limited */
+	FACT_BAD,  /* nclust cannot run here */
+};
+
+/* `does`: the consequence, or what to do; "": nothing need be done. */
+void facts_add(json_t *facts, enum fact_mark mark, const char *name, const char *does,
+	const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* How many workers `workers = auto` gives, by affinity and quota. */
+unsigned facts_cpus(void);
+
+/* Facts about this machine, found by trying, where a try leaves no trace. */
+void facts_machine(json_t *facts, const char *runtime_directory);
+void facts_intercept(json_t *facts); /* can ports of servers be taken over? */
+/* What a kernel of this release (uname(2)) lacks, and what is different for its users.  `try`: try
+ * this kernel for what distributions may have brought to that release. */
+void facts_kernel(json_t *facts, const char *release, bool try);
+bool facts_is_release(const char *release, unsigned major, unsigned minor); /* or newer? */
+
+bool facts_bad(const json_t *facts); /* does a fact prevent running? */
+/* Append the facts from the n-th on as aligned lines, broken at `width` (0: never). */
+void facts_format(const json_t *facts, size_t n, struct buffer *out, size_t width, bool colour);
+
+/* ---- doctor ---- */
+
+/*
+ * `nclust doctor -- COMMAND`: what an examination has found, as facts for people,
  * as JSON, and as the command line to use.
  */
 

@@ -3,7 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "config/slotword.h"
+#include "config/expand.h"
 
 #include <signal.h>
 #include <stdio.h>

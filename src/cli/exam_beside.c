@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/exam.h"
+#include "cli/doctor.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "config/slotword.h"
+#include "config/expand.h"
 #include "os/process.h"
 
 #include <signal.h>

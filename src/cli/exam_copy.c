@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/exam.h"
+#include "cli/doctor.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "os/look/lockwait.h"
+#include "os/look/look.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/exam.h"
+#include "cli/doctor.h"
 
 #include "base/text.h"
 #include "os/process.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/exam.h"
+#include "cli/doctor.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "cli/fields.h"
+#include "cli/render.h"
 #include "os/clock.h"
 
 #include <string.h>

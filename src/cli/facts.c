@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/facts.h"
+#include "cli/doctor.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "cli/output.h"
+#include "cli/client.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/facts.h"
+#include "cli/doctor.h"
 
 #include "base/scope.h"
 #include "os/privilege.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/facts.h"
+#include "cli/doctor.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "os/pidfd.h"
+#include "os/process.h"
 #include "os/spawn/seccomp.h"
 
 #include <stdio.h>

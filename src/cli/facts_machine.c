@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/facts.h"
+#include "cli/doctor.h"
 
 #include "base/error.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/affinity.h"
 #include "os/cgroup.h"
-#include "os/cgroup_tree.h"
 #include "os/descriptors.h"
-#include "os/pidfd.h"
-#include "os/place/rundir_place.h"
+#include "os/place/rundir.h"
 #include "os/privilege.h"
 #include "os/process.h"
-#include "os/trycall.h"
+#include "os/vfork.h"
 
 #include <errno.h>
 #include <linux/capability.h>

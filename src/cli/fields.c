@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/fields.h"
+#include "cli/render.h"
 
 #include "base/text.h"
 

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/held.h"
+#include "cli/trial.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "cli/fields.h"
+#include "cli/render.h"
 #include "config/address.h"
 #include "os/look/remote.h"
 #include "os/process.h"
 #include "os/socket/endpoint.h"
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket.h"
-#include "os/socket/socket_options.h"
 #include "os/socket/socket_unix.h"
 
 #include <fcntl.h>

@@ -3,8 +3,8 @@
 #define CLI_LOGS_H
 
 #include "cli/client.h"
-#include "os/place/linering.h"
-#include "protocol/logline.h"
+#include "os/place/sharedmem.h"
+#include "protocol/logwire.h"
 
 #include <regex.h>
 #include <stdbool.h>

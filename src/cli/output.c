@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/output.h"
+#include "cli/client.h"
 
 #include "base/log.h"
 #include "base/scope.h"

@@ -3,9 +3,6 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "cli/fields.h"
-#include "cli/row.h"
-#include "cli/table.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,11 +2,50 @@
 #ifndef CLI_RENDER_H
 #define CLI_RENDER_H
 
+#include "base/nsec.h"
 #include "cli/wrap.h"
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+
+/* ---- fields ---- */
+
+/*
+ * Members of the objects that a status is made of.  The object may be NULL, and
+ * the member of another type, or missing.
+ */
+
+/* The member's text, escaped; `fallback` if it is no text.  Returns `to`. */
+const char *field_text(
+	const json_t *object, const char *key, char *to, size_t size, const char *fallback);
+/* The member's text unescaped; "" if it is no text. */
+const char *field_raw(const json_t *object, const char *key);
+/* Add the member's whole text to a line. */
+void field_put(struct wrap *w, enum colour colour, const json_t *object, const char *key);
+/* The member's number; 0 if it is none, or cannot be shown. */
+long long field_number(const json_t *object, const char *key);
+nsec_t field_seconds(const json_t *object, const char *key);
+bool field_is_number(const json_t *object, const char *key);
+bool field_is_true(const json_t *object, const char *key);
+
+/* Is this the worker's state? */
+bool worker_is(const json_t *worker, const char *state);
+/* Is this the worker of the slot at the end of `target`? */
+bool worker_is_target(const json_t *worker, const char *target);
+/* The worker's last end that was not asked for; NULL: none. */
+const json_t *worker_failure(const json_t *worker);
+/* Did the worker's slot fail a short time ago, and might do so again? */
+#define FIELDS_LATELY (10 * MINUTE)
+bool worker_failed_lately(const json_t *worker);
+/* Did more than one in a hundred of the worker's checks fail? */
+bool worker_is_unhealthy(const json_t *worker);
+/* Add how the worker failed last, and when the next is tried; or which client it
+ * serves, and its own status text.  `any`: there is text before. */
+void worker_put_failure(struct wrap *w, const json_t *worker, bool *any);
+void worker_put_sayings(struct wrap *w, const json_t *worker, bool *any);
+
+/* ---- render ---- */
 
 /*
  * The result of `status` (man/nclust-control.7) as a table for people, and as
@@ -48,5 +87,127 @@ struct tally {
 };
 void tally_add(struct tally *t, const json_t *status, const char *target, bool slot);
 int tally_exit_status(const struct tally *t); /* 0 all, 1 some, 2 none */
+
+/* ---- row ---- */
+
+/*
+ * A row of a table of workers, of `status` and of `top`: one worker, or
+ * neighbours that are alike.  Pure; see render.h.
+ */
+enum column {
+	COLUMN_SLOT,
+	COLUMN_GENERATION, /* shown only where generations differ */
+	COLUMN_PID,
+	COLUMN_STATE,
+	COLUMN_UP,
+	COLUMN_RESTARTS,
+	COLUMN_CPU,
+	COLUMN_MEMORY,
+	COLUMNS, /* then the text about the last exit follows, of any length */
+};
+
+struct column_head {
+	const char *title;
+	bool right;
+};
+extern const struct column_head column_heads[COLUMNS];
+extern const char column_last[]; /* the title of that text */
+
+struct row {
+	char cell[COLUMNS][48];
+};
+
+/* Neighbours that are alike. */
+struct group {
+	size_t first; /* in the array of workers */
+	size_t count;
+};
+
+/* The groups of an array of workers; `to` has room for as many as there are workers.
+ * Without `crowded` each worker is a group.  Returns how many groups. */
+size_t row_groups(struct group *to, const json_t *workers, bool crowded);
+/* Add so many workers that are alike, which may be too few for one group. */
+size_t row_add_group(struct group *to, size_t used, size_t first, size_t count);
+
+/* Sums over all workers of a row. */
+struct sums {
+	unsigned pids;
+	long long restarts;
+	bool has_restarts;
+	double cpu; /* percent */
+	bool has_cpu;
+	double memory; /* bytes */
+	bool has_memory;
+	nsec_t youngest;
+	nsec_t oldest;
+	bool has_age;
+};
+
+void row_sum(struct sums *s, const json_t *workers, const struct group *g);
+void row_format(struct row *row, const json_t *workers, const struct group *g);
+/* "9.0M" */
+void row_format_memory(char *to, size_t size, double bytes);
+/* Widen each column to the row's cell. */
+void row_measure(const struct row *row, size_t width[COLUMNS]);
+
+/* The colour of a cluster's or a worker's state, and of a worker. */
+enum colour row_state_colour(const char *state);
+enum colour row_colour(const json_t *worker);
+
+/* The worker of a group that has failed last; of a group of one, that worker; NULL:
+ * none has failed. */
+const json_t *row_latest(const json_t *workers, const struct group *g);
+/* Add how that worker has failed, or the worker's own status text.  Returns whether there is any. */
+bool row_put_last(struct wrap *lines, const json_t *workers, const struct group *g);
+/* Why a worker failed, by `key` of its failure: "cause", else "last_output".  "":
+ * unknown. */
+const char *row_cause(const json_t *worker, const char **key);
+
+/* ---- table ---- */
+
+/*
+ * The table of a cluster's workers.  Columns that do not fit are left out, the
+ * least important first.  `target`: "" all, else the target whose slot is shown.
+ * `crowded`: neighbours that are alike share a row, and RENDER_MANY rows are the most.
+ */
+void table_put(struct render *r, const json_t *cluster, const char *target, bool crowded);
+
+/* ---- advice ---- */
+
+/*
+ * What a user can do next where something is wrong: one sentence with a command
+ * to copy for each kind of trouble, the most urgent first.  Without trouble the
+ * list is empty.
+ */
+enum advice_kind {
+	ADVICE_GAVE_UP,    /* a cluster is not started again */
+	ADVICE_FAILS,      /* a worker fails again and again */
+	ADVICE_WAITS,      /* the worker's slot waits for the next try */
+	ADVICE_UNKILLABLE, /* a process outlives SIGKILL */
+	ADVICE_RESTART,    /* the last restart failed */
+	ADVICE_HANG,
+	ADVICE_UNHEALTHY,
+	ADVICE_STOPPED, /* a worker is stopped by a signal */
+	ADVICE_DROPS,   /* a queue is full, or was */
+	ADVICE_KINDS,
+};
+
+#define ADVICE_MOST 4 /* so many sentences are shown */
+
+struct advice {
+	const char *runtime_directory; /* the option's value, or NULL */
+	char fails[192];               /* the target that ADVICE_FAILS is about */
+	struct {
+		char text[320]; /* "": no trouble of that kind */
+		char command[320];
+	} list[ADVICE_KINDS];
+};
+
+/* Add the advice that the status of an instance calls for; `target` and `slot`: see render.h. */
+void advice_on_status(struct advice *a, const json_t *status, const char *target, bool slot);
+/* Add the advice that one event of the instance calls for; `now`: the wall clock, in seconds. */
+void advice_on_event(struct advice *a, const char *instance, const json_t *event, double now);
+
+void advice_put(const struct advice *a, struct wrap *lines);
 
 #endif

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/row.h"
+#include "cli/render.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "cli/fields.h"
-#include "cli/render.h"
 
 #include <stdio.h>
 #include <string.h>

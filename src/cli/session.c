@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/session.h"
+#include "cli/client.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/place/rundir.h"
-#include "os/place/rundir_place.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/target.h"
+#include "cli/client.h"
 
 #include "base/text.h"
 #include "protocol/control.h"

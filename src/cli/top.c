@@ -4,8 +4,8 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "cli/fields.h"
-#include "cli/session.h"
+#include "cli/client.h"
+#include "cli/render.h"
 #include "os/clock.h"
 #include "os/place/rundir.h"
 

@@ -3,7 +3,6 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "cli/fields.h"
 #include "cli/render.h"
 #include "os/clock.h"
 

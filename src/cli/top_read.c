@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/top.h"
 
-#include "base/terminal.h"
 #include "base/text.h"
-#include "cli/fields.h"
+#include "cli/render.h"
 
 #include <inttypes.h>
 #include <string.h>

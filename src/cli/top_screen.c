@@ -2,7 +2,7 @@
 #include "cli/top_screen.h"
 
 #include "base/scope.h"
-#include "cli/output.h"
+#include "cli/client.h"
 
 #include <dlfcn.h>
 #include <errno.h>

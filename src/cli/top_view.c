@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/top_view.h"
+#include "cli/top.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "cli/fields.h"
 #include "cli/render.h"
 
 #include <stdio.h>

@@ -4,10 +4,9 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "base/trusted.h"
-#include "cli/fields.h"
+#include "cli/render.h"
 #include "os/clock.h"
 #include "os/place/rundir.h"
-#include "os/place/rundir_place.h"
 #include "os/spawn/spawn.h"
 
 #include <errno.h>

@@ -3,11 +3,9 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "base/terminal.h"
 #include "base/text.h"
-#include "cli/output.h"
-#include "cli/session.h"
-#include "protocol/httpanswer.h"
+#include "cli/client.h"
+#include "protocol/http.h"
 
 #include <errno.h>
 #include <poll.h>

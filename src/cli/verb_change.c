@@ -2,8 +2,7 @@
 #include "cli/verb.h"
 
 #include "base/text.h"
-#include "cli/output.h"
-#include "cli/session.h"
+#include "cli/client.h"
 
 #include <string.h>
 #include <unistd.h>

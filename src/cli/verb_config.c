@@ -4,8 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "cli/cli.h"
-#include "cli/output.h"
-#include "cli/session.h"
+#include "cli/client.h"
 #include "config/config.h"
 
 #include <stdio.h>

@@ -2,10 +2,10 @@
 #include "cli/verb.h"
 
 #include "base/log.h"
+#include "cli/client.h"
 #include "cli/doctor.h"
-#include "cli/output.h"
 #include "config/value.h"
-#include "os/trycall.h"
+#include "os/vfork.h"
 
 #include <errno.h>
 #include <sys/ioctl.h>

@@ -3,8 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "cli/output.h"
-#include "cli/session.h"
+#include "cli/client.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/log.h"
-#include "cli/output.h"
+#include "cli/client.h"
 #include "cli/verb.h"
 #include "config/config.h"
 

@@ -3,11 +3,9 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "base/terminal.h"
 #include "base/text.h"
+#include "cli/client.h"
 #include "cli/logs.h"
-#include "cli/output.h"
-#include "cli/session.h"
 #include "os/clock.h"
 #include "os/descriptors.h"
 #include "protocol/json.h"

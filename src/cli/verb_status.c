@@ -4,10 +4,8 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "cli/advice.h"
-#include "cli/output.h"
+#include "cli/client.h"
 #include "cli/render.h"
-#include "cli/session.h"
 #include "os/clock.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/when.h"
+#include "cli/verb.h"
 
 #include "base/scope.h"
 #include "base/text.h"

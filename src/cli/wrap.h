@@ -2,7 +2,7 @@
 #ifndef CLI_WRAP_H
 #define CLI_WRAP_H
 
-#include "base/buffer.h"
+#include "base/text.h"
 
 #include <stdbool.h>
 #include <stddef.h>

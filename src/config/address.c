@@ -4,7 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/expand.h"
-#include "config/types.h"
+#include "config/option.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/config.h"
 
-#include "base/cmdline.h"
-#include "base/cwd.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "base/trusted.h"
 #include "config/expand.h"
 #include "config/origin.h"
-#include "config/procfile.h"
 #include "config/value.h"
 
 #include <errno.h>

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/check.h"
+#include "config/origin.h"
 
-#include "base/cwd.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "base/trusted.h"
+#include "config/address.h"
 #include "config/logfile.h"
-#include "config/natsurl.h"
-#include "config/procfile.h"
 #include "config/value.h"
 
 #include <assert.h>

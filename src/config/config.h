@@ -2,7 +2,7 @@
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
 
-#include "base/buffer.h"
+#include "base/text.h"
 #include "config/settings.h"
 
 /*

@@ -3,8 +3,8 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/address.h"
 #include "config/expand.h"
-#include "config/natsurl.h"
 #include "config/option.h"
 #include "config/origin.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/types.h"
+#include "config/option.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "config/natsurl.h"
+#include "config/address.h"
 
 #include <limits.h>
 #include <stdarg.h>

@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "base/trusted.h"
 #include "config/expand.h"
-#include "config/procfile.h"
 
 #include <errno.h>
 #include <glob.h>

@@ -116,4 +116,77 @@ int page_read(struct cluster_settings *c, struct error *err);
 /* "web": the last part of a path, made a valid name.  Heap, or NULL. */
 char *name_from_path(const char *path, const char *suffix);
 
+/* ---- check ---- */
+
+/* The parts of settings_check(), each of which looks at several settings. */
+struct check {
+	struct settings *s;
+	struct faults *faults;
+	size_t at; /* the cluster */
+	struct cluster_settings *c;
+};
+
+/* Where the cluster's key came from. */
+const struct origin *check_origin(const struct check *k, const char *key);
+/* Was the key refused already?  Then faults that follow from that are not reported. */
+bool check_is_bad(const struct check *k, const char *key);
+/* Report a mistake in `key` of the cluster, at the key's line or, if no line has the key, at
+ * the head of the section. */
+void check_fault(const struct check *k, const char *key, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Check the addresses where a cluster listens. */
+void check_listen(const struct check *k);
+/* Has each slot an address of its own, if it should have one? */
+void check_slots(const struct settings *s, unsigned cpus, struct faults *faults);
+/* Check the addresses where nclust itself listens. */
+void check_http(const struct settings *s, struct faults *faults);
+
+/* ---- procfile ---- */
+
+/*
+ * A Procfile, as foreman and its kin read it: each line "name: command" is a
+ * cluster.  It is run in the directory of the file, with the variables of the
+ * file .env there, and with PORT: 5000, or what PORT says in .env or in our own
+ * environment, and 100 more for each further line.  A command that needs a shell
+ * gets one.  "release: command" is run once before all of them, as their `before`.
+ */
+
+/* Is the file a Procfile by its name: Procfile, Procfile.dev, dev.Procfile? */
+bool procfile_is(const char *path);
+/* The directory of a Procfile: heap, or NULL.  The path is absolute. */
+char *procfile_directory(const char *path);
+
+/* Add the clusters of a Procfile's bytes, which have one byte more than `len`.
+ * Mistakes are reported with their lines. */
+void procfile_parse(
+	struct settings *s, const char *path, char *data, size_t len, struct faults *faults);
+
+/* "web=2,worker=1": the number of workers by cluster; clusters that are not named stay
+ * unchanged, `all` names all of them, and a cluster with 0 is left out.  -1 and `err`. */
+int procfile_form(struct settings *s, const char *formation, struct error *err);
+
+/* All settings are there: give PORT to clusters without another one.  -1: out of
+ * memory. */
+int procfile_finish(struct settings *s);
+
+/* Files of more bytes are refused. */
+#define ENV_FILE_MAX (1024L * 1024L)
+
+/*
+ * A file of variables: lines K=V, which systemd, compose and dotenv read as well.
+ * Blanks around both are left out, and an "export" before K.  V may be in quotes,
+ * and span lines then; a comment may follow it.  '#' and ';' begin a line that is a
+ * comment.  What the others read in different ways is an error, or means what it
+ * means to systemd (EnvironmentFile).
+ */
+struct envfile {
+	char *rest;    /* ends with a NUL; changed in place */
+	unsigned line; /* the line of what was read last; 0 at first */
+	unsigned more; /* lines of that variable beyond its first */
+};
+
+/* 1: *entry is "K=V", in the text; 0: no more; -1 and `err`. */
+int envfile_next(struct envfile *f, char **entry, struct error *err);
+
 #endif

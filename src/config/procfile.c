@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/procfile.h"
+#include "config/origin.h"
 
 #include "base/scope.h"
 #include "base/text.h"

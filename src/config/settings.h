@@ -253,7 +253,7 @@ struct cluster_settings {
 	struct strings env;      /* K=V, in order; no K twice */
 	struct strings env_file; /* paths */
 	bool clear_env;
-	struct strings watch; /* patterns of files (base/glob.h) */
+	struct strings watch; /* patterns of files (base/text.h) */
 	bool no_new_privs;
 	bool capabilities_given;
 	uint64_t capabilities;           /* bit n: CAP_n is kept */
@@ -335,7 +335,7 @@ struct cluster_settings {
 	enum orphans_mode orphans;
 	enum leftovers_mode leftovers;
 	enum ipc_mode ipc;
-	const char *relay; /* "others", the name of a cluster, a URL (natsurl.h), or
+	const char *relay; /* "others", the name of a cluster, a URL (address.h), or
 			NULL: off */
 	struct hook hooks[HOOK_EVENTS];
 };

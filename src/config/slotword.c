@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/slotword.h"
+#include "config/expand.h"
 
 #include "base/scope.h"
 #include "config/value.h"

@@ -2,8 +2,8 @@
 #ifndef CONFIG_VALUE_H
 #define CONFIG_VALUE_H
 
-#include "base/buffer.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "config/settings.h"
 
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/types.h"
+#include "config/option.h"
 
 #include "base/scope.h"
 #include "base/text.h"

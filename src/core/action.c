@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/action.h"
+#include "core/event.h"
 
 #include <assert.h>
 

@@ -2,7 +2,7 @@
 #include "core/cluster.h"
 
 #include "base/scope.h"
-#include "core/inside.h"
+#include "core/internal.h"
 
 /*
  * Workers of an earlier nclust that live already.  They are added before the

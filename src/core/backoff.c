@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/backoff.h"
-
-#include "core/random.h"
+#include "core/slot.h"
 
 /* A backoff-min of 0 must not become a busy loop. */
 #define LEAST_DELAY MSEC

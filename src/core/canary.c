@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/canary.h"
+#include "core/rollout.h"
 
-#include "core/inside.h"
+#include "core/internal.h"
 
 /* Is it only a guess that a worker of this generation is ready? */
 static bool is_guessed(const struct generation *g)

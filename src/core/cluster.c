@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/cluster.h"
 
-#include "core/canary.h"
-#include "core/gate.h"
-#include "core/health.h"
-#include "core/inside.h"
-#include "core/line.h"
-#include "core/spare.h"
+#include "core/internal.h"
+#include "core/rollout.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/canary.h"
-#include "core/gate.h"
-#include "core/inside.h"
+#include "core/internal.h"
+#include "core/rollout.h"
 
 #include <errno.h>
 

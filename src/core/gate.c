@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/gate.h"
-
-#include "core/inside.h"
-#include "core/line.h"
+#include "core/internal.h"
 
 static enum gate gate_for(enum why why)
 {

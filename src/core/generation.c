@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/generation.h"
+#include "core/rollout.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/health.h"
+#include "core/internal.h"
 
-#include "core/canary.h"
-#include "core/inside.h"
+#include "core/rollout.h"
 
 /* If nclust comes so late, the worker may have had no CPU either. */
 #define LATE (10 * MSEC)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/heap.h"
+#include "core/internal.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/image.h"
+#include "core/cluster.h"
 
-#include "core/inside.h"
-#include "core/line.h"
-#include "core/spare.h"
+#include "core/internal.h"
 
 #include <stdlib.h>
 

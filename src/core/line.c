@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/line.h"
-
-#include "core/inside.h"
+#include "core/internal.h"
 
 static bool is_full(const struct cluster *c, unsigned generation)
 {

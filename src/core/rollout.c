@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/rollout.h"
 
-#include "core/canary.h"
-#include "core/gate.h"
-#include "core/inside.h"
-#include "core/line.h"
-#include "core/spare.h"
+#include "core/internal.h"
 
 bool rollout_has_turned(const struct cluster *c, const struct slot *s)
 {

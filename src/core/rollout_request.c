@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/inside.h"
+#include "core/internal.h"
 
 /* ---- requests ---- */
 

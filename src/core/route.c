@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/inside.h"
+#include "core/internal.h"
 
 /* The worker that has the slot's place; without one, the worker beside it. */
 static const struct worker *has_place(const struct slot *s)

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/slot.h"
 
-#include "core/canary.h"
-#include "core/gate.h"
-#include "core/health.h"
-#include "core/inside.h"
-#include "core/line.h"
-#include "core/random.h"
-#include "core/spare.h"
+#include "core/internal.h"
+#include "core/rollout.h"
 
 #include <assert.h>
 
@@ -148,7 +143,7 @@ static void kill_worker(struct cluster *c, uint32_t i, struct worker *w)
 		(void)slot_tell(c, i, w, ON_KILL, &at);
 }
 
-/* Other slots wait no longer for a worker that takes so long to start (line.h). */
+/* Other slots wait no longer for a worker that takes so long to start (internal.h). */
 static void note_slow(struct cluster *c, uint32_t i, struct worker *w)
 {
 	if (line_waits_until(w) > c->now)

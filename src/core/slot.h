@@ -2,12 +2,58 @@
 #ifndef CORE_SLOT_H
 #define CORE_SLOT_H
 
-#include "core/backoff.h"
+#include "base/nsec.h"
+#include "config/settings.h"
 #include "core/event.h"
 #include "core/worker.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+
+/* ---- random ---- */
+
+/* splitmix64 (Steele, Lea, Flood: Fast splittable generators, 2014). */
+static inline uint64_t random_next(uint64_t *state)
+{
+	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+/* ---- backoff ---- */
+
+/*
+ * How long a slot stays empty after a death.  A worker that had served is
+ * replaced at once, so that a request that kills does not take the service down.
+ * After a worker that cannot start, and after each further death of a loop,
+ * however slow, the slot waits longer each time.  A worker that was ready for a
+ * minute, and for stable-after, ends the loop.  All zero is a fresh start.
+ */
+struct backoff {
+	nsec_t delay;  /* the last wait, without its jitter; 0: none yet */
+	bool forgiven; /* the loop's first death of a ready worker, which has no wait, has come */
+};
+
+/*
+ * The wait after a death.  `was_ready`: it had been ready, and for
+ * `ready_for`.  `random` is the state of the generator, moved on.
+ */
+nsec_t backoff_next(struct backoff *b, const struct cluster_settings *settings, bool was_ready,
+	nsec_t ready_for, uint64_t *random);
+
+/*
+ * The wait after the machine, or nclust, had no descriptor, process or memory for a
+ * worker: this is no fault of the program, and ends as suddenly as it began.  The more
+ * slots, the longer each waits, so that all together try 1,000 times a second.
+ */
+nsec_t backoff_of_shortage(
+	const struct cluster_settings *settings, uint32_t slots, uint64_t *random);
+
+void backoff_reset(struct backoff *b);
+
+/* ---- slot ---- */
 
 /*
  * A slot is one lasting place in a cluster.  It has one worker after the other;
@@ -23,7 +69,7 @@ enum SMALL slot_step { /* what the slot does in a rollout that has come to it */
 	STEP_NONE,
 	STEP_EXTRA, /* the new worker first, beside the old one */
 	STEP_FEWER, /* the old worker goes first */
-	STEP_HELD,  /* the new worker beside the old one, which stays (canary.h) */
+	STEP_HELD,  /* the new worker beside the old one, which stays (rollout.h) */
 };
 
 enum SMALL slot_end {
@@ -32,7 +78,7 @@ enum SMALL slot_end {
 	SLOT_ENDED_BADLY,
 };
 
-enum SMALL gate { /* a successor of its unfit worker is started (gate.h) */
+enum SMALL gate { /* a successor of its unfit worker is started (internal.h) */
 	GATE_SHUT,
 	GATE_UNWELL,
 	GATE_OUTGROWN,
@@ -46,7 +92,7 @@ struct slot {
 	struct backoff mends; /* of replacing workers that are unfit (health.c) */
 	nsec_t retry;         /* the slot is not filled before */
 	nsec_t mend_at;       /* the slot's gate is not opened before */
-	nsec_t waits;         /* since when it waits for others to start (line.h); or 0 */
+	nsec_t waits;         /* since when it waits for others to start (internal.h); or 0 */
 	nsec_t last_age;
 	struct ending last;
 	unsigned restarts;
@@ -72,7 +118,7 @@ struct worker *slot_find(struct cluster *c, uint32_t i, uint64_t id);
 bool slot_tell(struct cluster *c, uint32_t i, struct worker *w, enum worker_event event,
 	const struct moment *more);
 
-/* Ask for a worker, or get into line for it (line.h); false if this call has asked
+/* Ask for a worker, or get into line for it (internal.h); false if this call has asked
  * for enough. */
 bool slot_spawn(struct cluster *c, uint32_t i, struct worker *place, unsigned generation);
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/spare.h"
-
-#include "core/inside.h"
+#include "core/internal.h"
 
 static const struct generation *newest_generation(const struct cluster *c)
 {

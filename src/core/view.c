@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/scope.h"
-#include "core/canary.h"
-#include "core/gate.h"
-#include "core/inside.h"
+#include "core/internal.h"
+#include "core/rollout.h"
 
 const struct cluster_settings *cluster_settings(const struct cluster *c)
 {

@@ -4,7 +4,7 @@
 
 #include "base/nsec.h"
 #include "config/settings.h"
-#include "core/action.h"
+#include "core/event.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,7 +28,7 @@ enum SMALL worker_state {
 	WORKER_DRAINING, /* to be stopped at a quiet moment */
 	WORKER_STOPPING,
 	WORKER_KILLED,
-	WORKER_SPARE, /* at the gate (spare.h) */
+	WORKER_SPARE, /* at the gate (internal.h) */
 	WORKER_STATES,
 };
 
@@ -80,7 +80,7 @@ struct worker {
 	bool released;       /* STARTING: it may pass the gate */
 	bool said;           /* STARTING, SPARE: it is ready but for the gate */
 	bool granted;        /* READY: a moment more, for its watchdog (health.c) */
-	bool slow;           /* STARTING: no other waits for it (line.h) */
+	bool slow;           /* STARTING: no other waits for it (internal.h) */
 	bool tells;          /* STOPPING: after its hang signal, the stop signal is next */
 	bool opens;          /* STARTING: it is not ready before it opens a port */
 	enum worker_state state;

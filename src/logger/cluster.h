@@ -2,9 +2,37 @@
 #ifndef LOGGER_CLUSTER_H
 #define LOGGER_CLUSTER_H
 
-#include "logger/format.h"
+#include "base/text.h"
 #include "logger/sink.h"
 #include "os/fdpass.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* ---- format ---- */
+
+/* A worker's line in other formats: JSON, the journal's fields, syslog. */
+struct format_line {
+	const char *cluster;
+	uint32_t slot;
+	uint32_t pid; /* 0: unknown */
+	uint32_t generation;
+	uint64_t worker; /* 0: a line of nclust's own */
+	bool is_stderr;
+	bool goes_on; /* a continuation of the line before */
+	const char *text;
+	size_t len;
+};
+
+/* An object: time, cluster, slot, pid (if it is known), stream, goes_on (if true) and message. */
+void format_json(struct buffer *to, const struct format_line *l);
+/* https://systemd.io/JOURNAL_NATIVE_PROTOCOL */
+void format_journal(struct buffer *to, const struct format_line *l);
+/* RFC 5424; or `old`, as syslog(3) writes it: RFC 3164 without a host.  Control bytes
+ * but tabs become \xNN. */
+void format_syslog(struct buffer *to, const struct format_line *l, unsigned facility, bool old);
+
+/* ---- cluster ---- */
 
 /*
  * What the logger knows of each cluster: its sinks, which the supervisor names

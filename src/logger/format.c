@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "logger/format.h"
+#include "logger/cluster.h"
 
 #include <string.h>
 #include <time.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "logger/keep.h"
+#include "logger/reading.h"
 
 #include "base/log.h"
+#include "base/nsec.h"
 #include "base/scope.h"
-#include "base/turn.h"
 #include "os/descriptors.h"
 #include "os/socket/socket.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "logger/lines.h"
+#include "logger/source.h"
 
 #include "base/text.h"
 

@@ -569,7 +569,7 @@ static int open_loop(struct logger *logger)
 	if (set == -1)
 		return -1;
 	ev_io_init(&logger->readable, reading_on_readable, set, EV_READ);
-	/* poll(2): no epoll set of nclust is in another one (os/eventset.h) */
+	/* poll(2): no epoll set of nclust is in another one (os/descriptors.h) */
 	logger->loop = ev_loop_new(EVBACKEND_POLL | EVFLAG_NOENV);
 	return logger->loop != NULL ? offload_init(&logger->offload, logger->loop) : -1;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "logger/offload.h"
+#include "logger/sink.h"
 
 #include "base/scope.h"
 #include "os/process.h"

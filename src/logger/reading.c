@@ -2,7 +2,7 @@
 #include "logger/reading.h"
 
 #include "base/log.h"
-#include "base/terminal.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -3,16 +3,112 @@
 #define LOGGER_READING_H
 
 #include "logger/cluster.h"
-#include "logger/keep.h"
-#include "logger/offload.h"
-#include "logger/remember.h"
+#include "logger/sink.h"
 #include "logger/source.h"
-#include "logger/stream.h"
+#include "os/fdpass.h"
+#include "os/place/sharedmem.h"
 #include "protocol/logwire.h"
 
 #include <ev.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
+
+/* ---- keep ---- */
+
+/*
+ * The keeper's part of the logger: it holds descriptors that must outlive the
+ * supervisor (listeners, pidfds and channels of workers), and hands them to the
+ * next supervisor.  The keeper itself uses only the pidfds, to see which workers
+ * live.
+ */
+struct held {
+	struct logwire_packet *name; /* heap: the packet that brought it */
+	int fds[LOGWIRE_FDS_MAX];
+};
+
+struct keep {
+	struct ev_loop *loop;
+	bool on;
+	bool lacks;  /* not all can be held, which was logged */
+	uid_t owner; /* the supervisor's user, and the next one's */
+	int socket;
+	int dir;
+	struct stat place; /* of the socket's file */
+	int ends;          /* an epoll set of the workers' pidfds */
+	struct ev_io callers;
+	struct ev_io deaths;
+	struct ev_timer grace; /* runs while no worker lives */
+	struct ev_timer look;  /* is our socket's file still there, and ours? */
+	struct held *list;
+	size_t count;
+	size_t cap;
+
+	/* Functions of the logger. */
+	void *logger;
+	void (*close)(void *logger, int *fd); /* a descriptor that other processes have, too */
+	/* The read ends of a worker's pipes, -1 where there is none; the logger keeps them. */
+	void (*pipes)(void *logger, const struct logwire_packet *worker, int fds[2]);
+	void (*resume)(void *logger, int channel); /* a supervisor has taken over */
+	void (*give_up)(void *logger);             /* no worker is left to wait for */
+};
+
+void keep_init(struct keep *k, struct ev_loop *loop, uid_t owner, void *logger);
+void keep_fini(struct keep *k);
+
+/* Handle a packet of the supervisor, which was checked, and take its descriptors (-1
+ * then). false: the packet is not for the keeper. */
+bool keep_take(struct keep *k, const struct logwire_packet *p, struct fdpass_message *m);
+/* The supervisor is gone. false: nothing is held, so that the logger ends. */
+bool keep_wait(struct keep *k);
+
+/* ---- remember ---- */
+
+/*
+ * The latest lines of each slot, for `nclust logs`: in a file that nclust has
+ * made and keeps (os/place/sharedmem.h, protocol/logwire.h).  The lines of one
+ * read are written in one piece.  When much has come at once, only the last lines
+ * are written, because the others would be overwritten soon; the next line says
+ * how many were left out.
+ */
+#define REMEMBER_BLOCK LINERING_OUTPUT_BLOCK
+#define REMEMBER_MUCH ((size_t)32 * 1024)
+#define REMEMBER_NEAR ((size_t)4 * 1024)
+
+/* Of one slot; several workers have it while they replace each other. */
+struct memory {
+	struct memory *next;
+	struct linering ring;
+	uint64_t dev;
+	uint64_t ino;
+	unsigned uses;
+};
+
+struct memories {
+	struct memory *list; /* heap */
+	/* The lines of one read, until they are written. */
+	struct memory *to; /* NULL: no read is under way */
+	unsigned stream;
+	int pid;
+	bool much;
+	unsigned long left_out; /* lines that were left out since the last written one */
+	bool headed;            /* the line being written has its head */
+	size_t used;
+	char block[REMEMBER_BLOCK];
+};
+
+/* The memory behind this descriptor, which is taken over; NULL: it is no such file,
+ * and stays the caller's. */
+struct memory *remember_get(struct memories *m, int *fd);
+void remember_release(struct memories *m, struct memory *memory);
+
+/* Begin lines of one stream of a worker, of which so many bytes have come at once. */
+void remember_begin(struct memories *m, struct memory *to, unsigned stream, int pid, size_t len);
+void remember_note(struct memories *m, const struct line *line);
+void remember_end(struct memories *m);
+
+/* ---- reading ---- */
 
 /*
  * The logger as it runs (logger.c), and how it reads the pipes of its workers: each pipe with

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "logger/remember.h"
+#include "logger/reading.h"
 
 #include "base/scope.h"
 #include "os/clock.h"

@@ -2,7 +2,6 @@
 #include "logger/sink.h"
 
 #include "base/log.h"
-#include "base/terminal.h"
 #include "base/text.h"
 #include "logger/cluster.h"
 

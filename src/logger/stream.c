@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "logger/stream.h"
+#include "logger/sink.h"
 
 #include <errno.h>
 #include <fcntl.h>

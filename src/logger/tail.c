@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "logger/tail.h"
+#include "logger/source.h"
 
 #include "base/scope.h"
 #include "base/text.h"

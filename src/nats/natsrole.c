@@ -16,9 +16,9 @@ int natsrole_main(int channel, uid_t user)
 
 #else
 
-#include "base/buffer.h"
 #include "base/nsec.h"
 #include "base/scope.h"
+#include "base/text.h"
 #include "os/clock.h"
 #include "os/privilege.h"
 #include "protocol/line_reader.h"

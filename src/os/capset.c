@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/capset.h"
+#include "os/privilege.h"
 
 #include <errno.h>
 #include <linux/capability.h>

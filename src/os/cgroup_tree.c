@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/cgroup_tree.h"
+#include "os/cgroup.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "os/cgroup.h"
 #include "os/clock.h"
 #include "os/descriptors.h"
-#include "os/pidfd.h"
 #include "os/process.h"
 
 #include <dirent.h>

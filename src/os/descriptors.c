@@ -2,7 +2,7 @@
 #include "os/descriptors.h"
 
 #include "base/scope.h"
-#include "os/trycall.h"
+#include "os/vfork.h"
 
 #include <dirent.h>
 #include <errno.h>

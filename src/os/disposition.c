@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/disposition.h"
+#include "os/process.h"
 
 #include <signal.h>
 #include <stddef.h>

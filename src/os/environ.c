@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/environ.h"
+#include "os/process.h"
 
 #include "base/scope.h"
-#include "os/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/lockfd.h"
+#include "os/descriptors.h"
 
 #include "base/scope.h"
 

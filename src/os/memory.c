@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/memory.h"
+#include "os/process.h"
 
 #include <link.h>
 #include <malloc.h>

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/pidfd.h"
+#include "os/process.h"
 
 #include "os/clock.h"
-#include "os/process.h"
-#include "os/trycall.h"
+#include "os/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>

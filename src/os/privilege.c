@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/privilege.h"
 
-#include "os/capset.h"
 #include "os/descriptors.h"
-#include "os/disposition.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -28,4 +28,37 @@ int privilege_become_subreaper(struct error *err);
 /* The signals that privilege_clean_start() leaves ignored, bit n-1 for signal n. */
 #define PRIVILEGE_IGNORED (UINT64_C(1) << (SIGPIPE - 1))
 
+/* ---- capset ---- */
+
+/*
+ * The capability sets of this process, by capget(2), capset(2) and prctl(2);
+ * bit n is CAP_n.  No allocation: also used between clone and exec.  All
+ * return 0, or -1 and errno.
+ */
+struct capset {
+	uint64_t effective;
+	uint64_t permitted;
+	uint64_t inheritable;
+};
+int capset_get(struct capset *set);
+int capset_put(const struct capset *set);
+/* Take all but `keep` out of the bounding set. */
+int capset_bound(uint64_t keep);
+/* Make exactly the capabilities `keep` ambient; they must be inheritable and permitted. */
+int capset_ambient(uint64_t keep);
+
+/* ---- sandbox ---- */
+
+/*
+ * Bind this process to its descriptors: a seccomp(2) filter lets it read, write,
+ * wait, accept on its sockets, say how TCP sends, and ask for memory that is not
+ * executable.  All other calls, such as to open a file, make a socket, start or
+ * signal a process, fail with EPERM.  For a process with one thread, which
+ * gets no_new_privs.  The filter cannot be removed.  0, or -1 and `err`.
+ */
+int sandbox_enter(struct error *err);
+/* For a role that needs no rights: privilege_shed(), and sandbox_enter().  Under a
+ * sanitizer, whose end no filter lets pass, privilege_shed() alone. */
+int sandbox_role(uid_t user);
+
 #endif

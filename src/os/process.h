@@ -84,4 +84,110 @@ long process_children(pid_t *list, size_t most);
  * no children files. */
 size_t process_tree(pid_t pid, pid_t *list, size_t most);
 
+/* ---- pidfd ---- */
+
+/* How a process ended. */
+struct pidfd_end {
+	bool signalled;
+	int code; /* exit status, or signal */
+	bool core_dumped;
+};
+
+/*
+ * A pidfd: CLOEXEC; or -1 and errno.  Where pidfd_open(2) is refused, pidfd_to_watch() fails, and
+ * pidfd_of() returns the process's directory in /proc, which pidfd_pid(), pidfd_has_ended() and
+ * pidfd_signal() take as well, but which cannot be watched.
+ */
+int pidfd_to_watch(pid_t pid);
+int pidfd_of(pid_t pid);
+bool pidfd_is_directory(int pidfd);
+pid_t pidfd_fork(int *pidfd); /* fork(2); its pidfd for the parent */
+pid_t pidfd_pid(int pidfd);   /* -1: the process was reaped */
+/* -1 and errno.  Where pidfd_send_signal(2) is refused: kill(2) by number. */
+int pidfd_signal(int pidfd, int signal);
+
+/* Signal the main thread of a stopped process, unless the thread blocks the signal.
+ * When a stopped process continues, any thread may take a signal that was sent to
+ * the whole process; the kernel prefers the main thread only of a process that runs.
+ * A program whose handlers run in its main thread alone, such as Python, would sleep
+ * on.  Before Linux 6.9 as pidfd_signal(). */
+int pidfd_signal_main(int pidfd, pid_t pid, int signal);
+bool pidfd_signals_threads(int pidfd); /* does the kernel (6.9) signal single threads? */
+
+/* Send to the whole process group that the process leads.  With
+ * PIDFD_SIGNAL_PROCESS_GROUP (Linux 6.9) by pidfd; else kill(-pid), which is
+ * safe only while the leader is not reaped: the caller guarantees that. */
+int pidfd_signal_group(int pidfd, pid_t pid, int signal);
+
+/* Has the process ended, our child or not?  In doubt: no. */
+bool pidfd_has_ended(int pidfd);
+/* Has our child ended?  1: yes, and *end is filled; 0: no; -1: errno.  Does not
+ * reap it (WNOWAIT): its group may still be signalled. */
+int pidfd_peek(int pidfd, struct pidfd_end *end);
+int child_peek(pid_t pid, struct pidfd_end *end); /* pidfd_peek() by number */
+/* pidfd_peek(), and reap the child. */
+int pidfd_reap(int pidfd, struct pidfd_end *end);
+
+/* Does the pidfd refer to our child `pid`, which may have ended?  False: errno, or
+ * 0. */
+bool pidfd_is_child(int pidfd, pid_t pid);
+
+/* Is the process, our child or not, stopped right now, with all of its threads?  1, 0, or -1
+ * and errno.  Leaves the notice for others (WNOWAIT). */
+int pidfd_is_stopped(int pidfd);
+
+/* How did a process end that is not our child, and was started at `start`
+ * (process_facts.start)?  1: `end` is filled; 0: the process lives; -1: it has
+ * ended, but the kernel does not tell how (before Linux 6.15, once it is reaped). */
+int pidfd_look(int pidfd, pid_t pid, uint64_t start, struct pidfd_end *end);
+
+/* The pid of any ended child, without reaping it; 0: none has ended; -1 and errno
+ * (ECHILD: no children at all). */
+pid_t child_peek_any(void);
+int child_reap(pid_t pid); /* a child that child_peek_any() has returned */
+/* A thread or process has stopped because it asked nclust to trace it: end the
+ * tracing.  All functions of this file that look for an end do that too. */
+void child_let_go(pid_t pid);
+/* Are processes kept stopped, because very many asked to be traced in a second?  children_go_on()
+ * lets them go when that second is over, or `at_once`. */
+bool children_are_kept_stopped(void);
+void children_go_on(bool at_once);
+
+/* ---- environ ---- */
+
+/*
+ * Look up a variable in the environment that a process was started with
+ * (/proc/PID/environ, which requires the rights of ptrace(2)).  The process can
+ * have changed these pages, and can make reading them block.
+ */
+struct environ_look {
+	pid_t pid;
+	char key[32];
+	char value[4200]; /* a longer one is cut */
+};
+
+/* Fill in the value of a struct environ_look; to be called by remote_run().  0; -1
+ * and errno: ENOENT: the process has no such variable, or is gone; EAGAIN: the
+ * process is in execve(2), look again soon; else the environment cannot be read. */
+int environ_find(void *look);
+
+/* ---- disposition ---- */
+
+#define DISPOSITION_ALL UINT64_MAX
+
+/*
+ * Reset the dispositions of these signals, bit n-1 for signal n, to their
+ * default.  DISPOSITION_ALL includes those that glibc keeps for itself (32 and
+ * 33: a caller can have left them ignored).  Safe between clone and exec.  0,
+ * or -1 and errno.
+ */
+int disposition_reset(uint64_t which);
+
+/* ---- memory ---- */
+
+/* Give back memory that only the start needed: freed heap, unused stack, and pages
+ * of code and constants, which the kernel maps again from its cache when they are
+ * used.  For a process that will run for long and do little. */
+void memory_settle(void);
+
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/sandbox.h"
+#include "os/privilege.h"
 
 #include "base/scope.h"
-#include "os/privilege.h"
 
 #include <errno.h>
 #include <linux/audit.h>

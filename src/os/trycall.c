@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/trycall.h"
+#include "os/vfork.h"
 
 #include "base/scope.h"
 

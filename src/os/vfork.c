@@ -5,7 +5,6 @@
 #include "os/descriptors.h"
 #include "os/privilege.h"
 #include "os/process.h"
-#include "os/trycall.h"
 
 #include <errno.h>
 #include <linux/capability.h>

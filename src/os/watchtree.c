@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/watchtree.h"
 
-#include "base/glob.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"

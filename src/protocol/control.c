@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "protocol/json.h"
-#include "protocol/jsonvalue.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "protocol/eventkind.h"
+#include "protocol/control.h"
 
 #include "base/text.h"
 

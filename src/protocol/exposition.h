@@ -2,8 +2,8 @@
 #ifndef PROTOCOL_EXPOSITION_H
 #define PROTOCOL_EXPOSITION_H
 
-#include "base/buffer.h"
 #include "base/error.h"
+#include "base/text.h"
 
 #include <stdbool.h>
 #include <stddef.h>

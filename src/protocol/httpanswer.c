@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "protocol/httpanswer.h"
+#include "protocol/http.h"
 
 #include "base/text.h"
-#include "protocol/httpstatus.h"
 
 #include <ctype.h>
 #include <stdlib.h>

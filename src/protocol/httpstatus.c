@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "protocol/httpstatus.h"
+#include "protocol/http.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef PROTOCOL_JSON_H
 #define PROTOCOL_JSON_H
 
-#include "base/buffer.h"
+#include "base/text.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -46,5 +46,20 @@ void json_put_int(struct json_writer *w, const char *key, int64_t n);
 void json_put_real(struct json_writer *w, const char *key, double d, int decimals);
 void json_put_bool(struct json_writer *w, const char *key, bool b);
 void json_put_null(struct json_writer *w, const char *key);
+
+/* ---- jsonvalue ---- */
+
+/*
+ * Is it exactly one value of JSON (RFC 8259), in UTF-8, nested no deeper than
+ * JSONVALUE_DEPTH?  The value is not parsed: a valid one may stand, byte for
+ * byte, where a value stands in other JSON.  Escapes are not resolved, so lone
+ * surrogates and \u0000 pass, as they do in JSON.parse() of ECMAScript.
+ */
+#define JSONVALUE_DEPTH 512
+
+bool jsonvalue_check(const char *text, size_t len);
+
+/* The text without the white space around it; *len follows. */
+const char *jsonvalue_trim(const char *text, size_t *len);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "protocol/jsonvalue.h"
+#include "protocol/json.h"
 
 #include "base/text.h"
 

@@ -2,7 +2,7 @@
 #ifndef PROTOCOL_LINE_READER_H
 #define PROTOCOL_LINE_READER_H
 
-#include "base/buffer.h"
+#include "base/text.h"
 
 #include <stdbool.h>
 #include <stddef.h>

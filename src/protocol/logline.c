@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "protocol/logline.h"
+#include "protocol/logwire.h"
 
 #include "base/text.h"
 

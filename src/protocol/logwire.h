@@ -15,7 +15,7 @@ enum logwire_kind {
 	/* supervisor -> logger */
 	LOGWIRE_ADD = 1, /* a worker's output; the read end comes along.  To one
 			    that LOGWIRE_CAN_REMEMBER both ends, and then the
-			    file (os/place/linering.h) in which to keep its
+			    file (os/place/sharedmem.h) in which to keep its
 			    latest lines, if there is one */
 	LOGWIRE_ENDED,   /* this worker is dead: read what is there, answer
 			    with LOGWIRE_LAST, go on until EOF (bounded).
@@ -25,7 +25,7 @@ enum logwire_kind {
 	LOGWIRE_LAST,  /* the last output of a dead worker */
 	LOGWIRE_HELLO, /* it runs; of the keeper to a supervisor that has called:
 			  the keeper's listening socket comes along */
-	/* with `orphans = keep` (logger/keep.h); supervisor -> logger */
+	/* with `orphans = keep` (logger/reading.h); supervisor -> logger */
 	LOGWIRE_KEEP,   /* outlive the supervisor; a listening socket where the
 			   next one calls, and its directory come along */
 	LOGWIRE_LEAVE,  /* and from now on no more */
@@ -137,5 +137,40 @@ unsigned logwire_count(uint32_t which);
 
 /* Check a packet that was received (length, kind, NULs). false: refuse it. */
 bool logwire_check(const struct logwire_packet *p, size_t len);
+
+/* ---- logline ---- */
+
+/*
+ * A line of a worker's output, as the logger keeps it for `nclust logs`:
+ *
+ *	1795167360.123 1 4711 |its bytes, but for the newline
+ *
+ * which is the time in seconds since 1970, the stream (1: stdout, 2: stderr), the
+ * worker's pid, and what follows.  A line that begins with the kind has all of
+ * that from the line before, because most come together.  The logger has fewer rights
+ * than the processes that read the lines: these must expect anything else there, too.
+ */
+enum logline_kind {
+	LOGLINE_BEGINS = '|',
+	LOGLINE_GOES_ON = '+', /* it continues the piece before */
+	LOGLINE_LEFT_OUT = '~' /* so many lines were not kept: a number */
+};
+
+struct logline {
+	int64_t ms; /* since 1970 */
+	unsigned stream;
+	int pid;
+	enum logline_kind kind;
+	const char *text; /* may hold any byte but a newline */
+	size_t len;
+};
+
+/* What stands before the kind; its length. */
+#define LOGLINE_HEAD 48
+size_t logline_head(char to[LOGLINE_HEAD], int64_t ms, unsigned stream, int pid);
+
+/* Take a line, given without its newline; `text` borrows from it.  *l is the line
+ * before, or all zeros.  false: it is none. */
+bool logline_parse(struct logline *l, const char *line, size_t len);
 
 #endif

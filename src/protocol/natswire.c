@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "protocol/natswire.h"
 
-#include "protocol/jsonvalue.h"
+#include "protocol/json.h"
 
 #include <string.h>
 

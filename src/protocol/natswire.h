@@ -2,7 +2,7 @@
 #ifndef PROTOCOL_NATSWIRE_H
 #define PROTOCOL_NATSWIRE_H
 
-#include "base/buffer.h"
+#include "base/text.h"
 
 /*
  * A message as it goes from one nclust to others through a broker:

@@ -2,7 +2,7 @@
 #ifndef PROTOCOL_NODEIPC_H
 #define PROTOCOL_NODEIPC_H
 
-#include "base/buffer.h"
+#include "base/text.h"
 
 #include <stdbool.h>
 #include <stddef.h>

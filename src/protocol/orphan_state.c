@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "protocol/orphan_state.h"
+#include "protocol/handover.h"
 
 #include "base/text.h"
-#include "protocol/handover.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "responder/responder.h"
 
-#include "base/buffer.h"
 #include "base/nsec.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
-#include "os/memory.h"
-#include "os/sandbox.h"
+#include "os/privilege.h"
+#include "os/process.h"
 #include "protocol/responder.h"
 
 #include <errno.h>

@@ -12,7 +12,7 @@
  * with workers; a connection that a worker takes at once is the worker's.
  *
  * The process gives up all rights, and lets itself be bound to its descriptors
- * (os/sandbox.h).  It ends when nclust has closed the channel, after its last guests.
+ * (os/privilege.h).  It ends when nclust has closed the channel, after its last guests.
  * Returns the exit status: EX_NOPERM if the rights stay.  It writes nothing.
  */
 int responder_main(int channel, uid_t user);

@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/signals.h"
+#include "supervisor/supervisor.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "base/turn.h"
-#include "os/pidfd.h"
+#include "base/nsec.h"
+#include "os/process.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/fallback/fallback.h"
-#include "supervisor/instance/lifecycle.h"
+#include "supervisor/instance/instance.h"
 #include "supervisor/logs/logs.h"
-#include "supervisor/workers/strays.h"
-#include "supervisor/upgrade/reexec.h"
-#include "supervisor/instance/reload.h"
+#include "supervisor/upgrade/upgrade.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>

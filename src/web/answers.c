@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "web/inside.h"
+#include "web/internal.h"
 
 #include "base/scope.h"
-#include "web/metrics.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "web/ask.h"
+#include "web/internal.h"
 
-#include "base/buffer.h"
+#include "base/nsec.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "base/turn.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "web/inside.h"
-#include "base/turn.h"
+#include "web/internal.h"
+#include "base/nsec.h"
 
 #include "os/clock.h"
-#include "os/memory.h"
+#include "os/process.h"
 
 #include <string.h>
 #include <sys/socket.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "web/metrics.h"
+#include "web/internal.h"
 
 #include "base/scope.h"
 

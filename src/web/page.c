@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "web/inside.h"
+#include "web/internal.h"
 
 /* Hashes of the script and the style that browsers may use, from the Makefile. */
 #ifndef PAGE_SCRIPT

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "web/inside.h"
+#include "web/internal.h"
 
 #include "os/clock.h"
 #include "os/socket/endpoint.h"

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "web/inside.h"
+#include "web/internal.h"
 
+#include "base/nsec.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "base/turn.h"
 #include "os/clock.h"
 #include "protocol/exposition.h"
-#include "protocol/httpanswer.h"
-#include "protocol/httpstatus.h"
+#include "protocol/http.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -3,9 +3,9 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "os/memory.h"
-#include "os/sandbox.h"
-#include "web/inside.h"
+#include "os/privilege.h"
+#include "os/process.h"
+#include "web/internal.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -14,7 +14,7 @@
  * required; "open " stands before it if the Host of a request does not matter (requests.c).
  *
  * It loads libmicrohttpd for HTTP, gives up all rights (privilege_shed()), lets itself be
- * bound to what it has (os/sandbox.h), and then sends an empty line, which says
+ * bound to what it has (os/privilege.h), and then sends an empty line, which says
  * that it can answer.  It owns nothing that matters: when it is killed, another one
  * takes its place.  It ends when nclust has closed a connection.  Returns the exit status:
  * EX_CONFIG if the library cannot be loaded, EX_NOPERM if the rights stay.  It

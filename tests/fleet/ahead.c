@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fleet.h"
 
-#include "core/random.h"
+#include "core/slot.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #include "fuzz.h"
 
 #include "protocol/exposition.h"
-#include "protocol/httpanswer.h"
+#include "protocol/http.h"
 
 static void read_answer(const char *text, size_t len)
 {

@@ -2,7 +2,7 @@
 /* What a worker may answer to a check. */
 #include "fuzz.h"
 
-#include "protocol/httpstatus.h"
+#include "protocol/http.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

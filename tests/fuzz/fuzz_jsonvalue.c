@@ -4,7 +4,7 @@
  * large, "\\u0000" in a key); and what jansson takes must pass. */
 #include "fuzz.h"
 
-#include "protocol/jsonvalue.h"
+#include "protocol/json.h"
 
 #include <jansson.h>
 

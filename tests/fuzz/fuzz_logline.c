@@ -2,7 +2,7 @@
 /* Lines that a logger has kept: what is taken of one is inside of it. */
 #include "fuzz.h"
 
-#include "protocol/logline.h"
+#include "protocol/logwire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

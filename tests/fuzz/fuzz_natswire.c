@@ -5,7 +5,7 @@
 
 #include "protocol/natswire.h"
 
-#include "protocol/jsonvalue.h"
+#include "protocol/json.h"
 
 #include <jansson.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
-#include "config/procfile.h"
+#include "config/origin.h"
 
 /* A Procfile is read whole, or every mistake is counted; what was read can be
  * described, and does not differ from itself. */

@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 #include "os/place/statefile.h"
-#include "protocol/orphan_state.h"
+#include "protocol/handover.h"
 
 /* The table: with a header of here and now, or nothing of it would be read. */
 static void take_table(const uint8_t *data, size_t size)

@@ -2,7 +2,7 @@
 #include "world.h"
 
 #include "core/autoscale.h"
-#include "core/random.h"
+#include "core/slot.h"
 
 #include <inttypes.h>
 #include <stdio.h>

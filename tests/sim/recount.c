@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "recount.h"
 
-#include "core/gate.h"
-#include "core/health.h"
-#include "core/inside.h"
-#include "core/line.h"
+#include "core/internal.h"
 
 /* What the counters should be. */
 struct counters {

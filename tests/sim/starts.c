@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "world.h"
 
-#include "core/line.h"
+#include "core/internal.h"
 
 /* A command of which it cannot be seen when it has started. */
 static bool is_silent(const struct world *w, const struct cluster_settings *settings)

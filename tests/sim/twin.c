@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/image.h"
+#include "core/cluster.h"
 #include "protocol/handover.h"
 #include "world.h"
 
@@ -8,7 +8,7 @@
 #include <string.h>
 
 /*
- * The cluster, carried to another process (core/image.h): from then on both hear
+ * The cluster, carried to another process (core/cluster.h): from then on both hear
  * the same, and have to answer the same, until the one that was carried takes
  * the place of the other, and is carried in its turn.
  */

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/look/connections.h"
+#include "os/look/look.h"
 
 #include "base/scope.h"
-#include "os/pidfd.h"
 #include "os/process.h"
 #include "os/socket/endpoint.h"
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket.h"
-#include "os/trycall.h"
+#include "os/vfork.h"
 
 #include <errno.h>
 #include <limits.h>

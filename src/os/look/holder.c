@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/look/holder.h"
+#include "os/look/look.h"
 
 #include "base/nsec.h"
 #include "os/clock.h"

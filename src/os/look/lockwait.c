@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/look/lockwait.h"
+#include "os/look/look.h"
 
 #include "base/text.h"
 #include "os/look/remote.h"

@@ -8,7 +8,6 @@
 #include "os/fdpass.h"
 #include "os/privilege.h"
 #include "os/process.h"
-#include "os/trycall.h"
 #include "os/vfork.h"
 
 #include <dirent.h>

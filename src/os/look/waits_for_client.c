@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/look/waits_for_client.h"
+#include "os/look/look.h"
 
-#include "base/buffer.h"
+#include "base/text.h"
 #include "os/process.h"
 
 #include <errno.h>

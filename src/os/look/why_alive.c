@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/look/why_alive.h"
+#include "os/look/look.h"
 
 #include "base/nsec.h"
 #include "base/text.h"

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/place/linering.h"
+#include "os/place/sharedmem.h"
 
 #include "base/scope.h"
-#include "os/place/sharedmem.h"
 
 #include <errno.h>
 #include <string.h>

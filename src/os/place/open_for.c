@@ -3,7 +3,6 @@
 
 #include "base/scope.h"
 #include "os/clock.h"
-#include "os/trycall.h"
 #include "os/vfork.h"
 
 #include <errno.h>

@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "base/trusted.h"
 #include "os/clock.h"
-#include "os/place/rundir_place.h"
 #include "os/vfork.h"
 
 #include <dirent.h>
@@ -211,7 +210,7 @@ int rundir_open(struct rundir *r, const char *wanted, const char *name, struct e
 		let_go(r);
 		return -1;
 	}
-	/* living workers of an earlier nclust may use theirs (supervisor/orphans/adopt.h) */
+	/* living workers of an earlier nclust may use theirs (supervisor/orphans/orphans.h) */
 	if (!rundir_has_state(r))
 		rundir_empty_notify(r, NULL, NULL);
 	return 0;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/socket/peer.h"
+#include "os/socket/endpoint.h"
 
 #include "base/scope.h"
-#include "os/socket/endpoint.h"
 #include "os/socket/socket.h"
 
 #include <arpa/inet.h>

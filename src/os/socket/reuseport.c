@@ -5,10 +5,8 @@
 #include "os/socket/endpoint.h"
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket.h"
-#include "os/socket/socket_birth.h"
-#include "os/socket/socket_options.h"
+#include "os/socket/socket_unix.h"
 #include "os/vfork.h"
-#include "os/trycall.h"
 
 #include <assert.h>
 #include <errno.h>

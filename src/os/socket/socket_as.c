@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/socket/socket_as.h"
+#include "os/socket/socket_unix.h"
 
 #include "base/scope.h"
 #include "os/clock.h"
-#include "os/socket/socket_birth.h"
-#include "os/socket/socket_unix.h"
 
 #include <errno.h>
 #include <fcntl.h>

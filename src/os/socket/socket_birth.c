@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/socket/socket_birth.h"
+#include "os/socket/socket_unix.h"
 
 #include "base/scope.h"
-#include "os/capset.h"
+#include "os/privilege.h"
 
 #include <errno.h>
 #include <fcntl.h>

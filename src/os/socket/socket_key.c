@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/socket/socket_key.h"
+#include "os/socket/socket.h"
 
 #include "base/scope.h"
 #include "os/socket/endpoint.h"
-#include "os/socket/socket.h"
-#include "os/socket/socket_birth.h"
-#include "os/socket/socket_options.h"
+#include "os/socket/socket_unix.h"
 #include "os/vfork.h"
 
 #include <stddef.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/socket/socket_options.h"
+#include "os/socket/socket.h"
 
 #include "base/scope.h"
-#include "os/socket/socket.h"
 #include "os/vfork.h"
 
 #include <fcntl.h>

@@ -3,7 +3,6 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "os/socket/socket_birth.h"
 #include "os/vfork.h"
 
 #include <errno.h>

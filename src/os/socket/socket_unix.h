@@ -2,11 +2,15 @@
 #ifndef OS_SOCKET_UNIX_H
 #define OS_SOCKET_UNIX_H
 
+#include "base/error.h"
 #include "os/socket/socket.h"
+#include "os/vfork.h"
 
 #include <limits.h>
+#include <sys/socket.h>
+#include <sys/types.h>
 
-/* The parts of socket_open() and socket_as.h for AF_UNIX.  All but the first take no
+/* The parts of socket_open(), and of socket_as below, for AF_UNIX.  All but the first take no
  * memory and no lock. */
 
 int socket_unix_open(const struct socket_plan *plan, struct socket_file *made, struct error *err);
@@ -33,5 +37,48 @@ void socket_unix_add_spare(int dir, const char *name, const struct socket_file *
 /* Is no process bound to this socket file, open as O_PATH, any more? false: *why is
  * the errno(3) for the process that wants the name. */
 bool socket_unix_is_dead(int file, int *why);
+
+/* ---- socket as ---- */
+
+/*
+ * A unix stream socket of a user's, bound to a path ('@' first: abstract) with
+ * the user's rights; not listening, CLOEXEC.  A socket file on which no process
+ * listens is replaced; any other file stays (EADDRINUSE).  The file is the user's
+ * own.  Requires CAP_SETUID and CAP_SETGID.  -1 and errno: ETIMEDOUT: the file
+ * system took longer than vfork_patience().
+ *
+ * The user may change the directories at any time, so that a path leads somewhere
+ * else at the next look.  The user gains nothing by that: all calls,
+ * socket_unlink() of the file included, are made with the user's rights.
+ */
+int socket_unix_open_as(const char *path, const struct vfork_user *user, struct socket_file *made);
+
+/* listen(2) as that user: clients see its ids (SO_PEERCRED).  Errors as above. */
+int socket_unix_listen_as(int fd, int backlog, const struct vfork_user *user);
+
+/* ---- socket birth ---- */
+
+/*
+ * bind(2) of a unix socket to a path, so that the file never grants more than it
+ * should: it appears with its mode, owner and group.
+ *
+ * Linux takes the mode from the socket's own inode and the umask, and the owner
+ * from the filesystem ids; both are set around the one bind and put back.  (They
+ * belong to the process: one thread.) A process that may not set the ids makes a
+ * file that is closed to all others, and opens it once its group is right.
+ *
+ * `dirfd` and `name` say where the file will be, `address` how to bind there.
+ * mode -1: by umask; uid, gid -1: ours.  0, or -1 and errno; then no file is
+ * left.
+ */
+int socket_birth(int fd, const struct sockaddr *address, socklen_t size, int dirfd,
+	const char *name, int mode, long uid, long gid);
+
+/*
+ * socket(2), CLOEXEC, as if `uid` had called it: the socket can join only that user's
+ * SO_REUSEPORT groups (sk_uid in the kernel, from the fsuid at its creation; fstat(2)
+ * shows it).  -1 and errno; EPERM: nclust may not take that id.
+ */
+int socket_born_to(uid_t uid, int family, int type, int protocol);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/spawn/spawn_child.h"
+#include "os/spawn/internal.h"
 
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/descriptors.h"
-#include "os/disposition.h"
 #include "os/fdpass.h"
+#include "os/process.h"
 #include "os/spawn/seccomp.h"
 
 #include <errno.h>

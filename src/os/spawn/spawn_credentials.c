@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/capset.h"
+#include "os/privilege.h"
 #include "os/vfork.h"
-#include "os/spawn/spawn_child.h"
+#include "os/spawn/internal.h"
 
 #include <errno.h>
 #include <sys/prctl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/spawn/spawn_table.h"
+#include "os/spawn/internal.h"
 
 #include "os/descriptors.h"
 #include "os/vfork.h"

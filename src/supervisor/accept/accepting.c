@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/accept/accepting.h"
+#include "supervisor/accept/accept.h"
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "base/turn.h"
+#include "base/nsec.h"
 #include "os/clock.h"
 #include "os/socket/socket.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/environment.h"
-#include "supervisor/common/kind.h"
-#include "supervisor/sockets/listener.h"
+#include "supervisor/workers/recipe.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/service.h"
 

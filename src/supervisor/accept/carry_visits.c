@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/accept/accepting.h"
+#include "supervisor/accept/accept.h"
 
 /* How connections that are being served go through an upgrade.  In the state, the process of each
  * visit comes before the visit, as a worker. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/accept/accepting.h"
+#include "supervisor/accept/accept.h"
 
 #include "base/log.h"
 #include "base/text.h"

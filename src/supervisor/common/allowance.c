@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/common/allowance.h"
 #include "supervisor/common/registry.h"
+#include "supervisor/common/timer.h"
 
 #include "base/log.h"
 #include "os/clock.h"
 #include "os/vfork.h"
 #include "supervisor/common/state.h"
-#include "supervisor/common/timer.h"
 
 #include <stdlib.h>
 

@@ -2,7 +2,7 @@
 #include "supervisor/common/carried.h"
 #include "supervisor/common/news.h"
 
-#include "core/image.h"
+#include "core/cluster.h"
 
 /* How events that wait to be published go through an upgrade. */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/common/carry_settings.h"
+#include "supervisor/common/carried.h"
 
 #include "base/scope.h"
 #include "base/text.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/common/childset.h"
-#include "base/turn.h"
+#include "supervisor/common/registry.h"
+#include "base/nsec.h"
 
 #include "supervisor/common/timer.h"
 

@@ -2,6 +2,7 @@
 #ifndef SUPERVISOR_DAEMON_H
 #define SUPERVISOR_DAEMON_H
 
+#include "supervisor/common/part.h"
 #include "supervisor/common/state.h"
 
 /* -d: the process that the user started waits until the background process reports an exit status:
@@ -17,5 +18,17 @@ int daemon_output(const struct supervisor *sup, int fd);
 void daemon_release(struct supervisor *sup);
 /* Report that the background process ends before it was ready. */
 void daemon_failed(int *pipe, int status);
+
+/* ---- guard ---- */
+
+extern const struct part guard_part;
+
+/* Cleaners of temporary files remove the runtime directories of running programs.  The guard learns
+ * that by inotify(7) and makes the directories, the lock, the control socket and the workers'
+ * notify sockets anew, so that the workers do not notice. */
+void guard_init(struct supervisor *sup);
+/* The runtime directories are missing and the caller needs them: make them now, and the files in
+ * them soon.  -1 and `err`. */
+int guard_make_place(struct supervisor *sup, struct error *err);
 
 #endif

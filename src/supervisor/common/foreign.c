@@ -5,9 +5,8 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
-#include "os/pidfd.h"
 #include "os/privilege.h"
-#include "supervisor/common/kind.h"
+#include "os/process.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 

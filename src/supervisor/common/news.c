@@ -4,16 +4,13 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
-#include "os/look/why_alive.h"
-#include "os/place/linering.h"
+#include "os/look/look.h"
+#include "os/place/sharedmem.h"
 #include "protocol/json.h"
-#include "protocol/jsonvalue.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/part.h"
-#include "supervisor/common/trouble.h"
-#include "supervisor/common/kind.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -558,7 +555,7 @@ static void give_out_event(struct supervisor *sup, struct buffer *out, struct se
 	PARTS(told, sup, service, report, line, sentence);
 }
 
-/* The exit of the failed worker was published before, so trouble.h has its cause. */
+/* The exit of the failed worker was published before, so news.h has its cause. */
 static void explain_rollout(const struct service *service, struct news *n)
 {
 	const struct report *r = &n->report;

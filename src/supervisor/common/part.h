@@ -110,7 +110,7 @@ struct part {
 	/* The service is about to be freed.  Called from the last room to the first. */
 	void (*drop)(struct service *service);
 
-	/* ---- listeners and segments (sockets/holding.h) ---- */
+	/* ---- listeners and segments (sockets/sockets.h) ---- */
 
 	/* A listener or segment is about to be opened.  1: an earlier nclust had it, and its
 	 * descriptor is in `holding` now; 0: it is to be opened anew; -1 and `err`. */
@@ -151,9 +151,9 @@ struct part {
 
 	/* ---- members that few rooms have ---- */
 
-	/* Reads the lines of a kind of channel (messages/channel.h). */
+	/* Reads the lines of a kind of channel (messages/messages.h). */
 	const struct channel_speaker *speaker;
-	/* The kind of clusters whose slots this room fills (common/kind.h). */
+	/* The kind of clusters whose slots this room fills (common/registry.h). */
 	const struct worker_kind *kind;
 };
 

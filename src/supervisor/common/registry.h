@@ -36,7 +36,7 @@ int pids_grow(struct pid_table *t);
 void pids_add(struct pid_table *t, struct child *child);
 void pids_remove(struct pid_table *t, struct child *child);
 
-/* Is no other worker in the worker's lane (drain/steer.h)? */
+/* Is no other worker in the worker's lane (drain/drain.h)? */
 bool child_has_own_lane(const struct child *child);
 
 /* Have all workers of the cluster ended by themselves, with success, and for good? */
@@ -46,5 +46,68 @@ bool service_is_done(const struct service *service);
 void log_slot(const struct service *service, uint32_t slot, enum log_level level,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
 #define log_worker(child, ...) log_slot((child)->service, (child)->slot, __VA_ARGS__)
+
+/* ---- kind ---- */
+
+/*
+ * The kind of a cluster says who fills its slots.  Usually the core does, with a worker in each
+ * slot (slots.c).  With `accept = yes` a worker serves one connection, and the room accept fills
+ * the slots; the core only knows whether the cluster runs.  `begin`, `check`, `stop`, `adopt`
+ * and `ended` may be NULL.
+ */
+struct json_writer;
+
+/* How many workers and slots a cluster has. */
+struct service_counts {
+	unsigned workers; /* wanted */
+	unsigned ready;
+	unsigned alive;
+	uint32_t slots;
+};
+
+struct worker_kind {
+	/* One worker for each connection: workers are not drained or checked,
+	 * and need not become ready. */
+	bool by_connection;
+
+	/* Begin a cluster of so many workers.  -1: no memory. */
+	int (*begin)(struct service *service, unsigned workers);
+	/* See kind_check(). */
+	int (*check)(const struct cluster_settings *settings, const struct listener_set *set,
+		struct error *err);
+	/* Make room for so many slots.  -1: no memory. */
+	int (*reserve)(struct service *service, unsigned slots);
+
+	struct service_counts (*count)(const struct service *service);
+	void (*view_slot)(const struct service *service, uint32_t slot, struct slot_view *view);
+	/* Write the members of a status that this kind alone has: of the cluster, and of a slot
+	 * with a worker; or NULL. */
+	void (*status)(struct json_writer *w, const struct service *service);
+	void (*status_slot)(struct json_writer *w, const struct service *service, uint32_t slot);
+	/* The next slot in turn that has a worker; SLOT_ALL: no slot has one. */
+	uint32_t (*next_in_turn)(struct service *service, bool first);
+
+	/* Set how many workers are wanted; `reserve` has made room for them. */
+	void (*scale)(struct service *service, const struct scale_step *to);
+	/* Called before the core is told to stop. */
+	void (*stop)(struct service *service, bool at_once);
+	/* A worker of an earlier nclust, which was started at `born`, was taken over. */
+	void (*adopt)(struct child *child, nsec_t born);
+	/* A worker has ended, and its child is gone; NULL: the core is told. */
+	void (*ended)(struct service *service, struct event *event);
+	/* A worker could not be started: `text` says why; `permanent`: no worker ever can. */
+	void (*explain)(struct service *service, const char *text, bool permanent);
+};
+
+/* ---- childset ---- */
+
+/* -1 and `err`. */
+int childset_open(struct supervisor *sup, struct error *err);
+void childset_close(struct supervisor *sup);
+
+/* Watch `fd`: when it may be readable, childset.hear[which] is called.  -1 and errno. */
+int childset_add(struct child *child, enum child_fd which, int fd);
+/* Stop watching `fd`.  To close it is not enough, because other processes may have it, too. */
+void childset_remove(const struct child *child, int fd);
 
 #endif

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/common/role.h"
+#include "supervisor/common/job.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
-#include "os/pidfd.h"
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/spawn/spawn.h"

@@ -5,8 +5,8 @@
 #include "base/nsec.h"
 #include "config/config.h"
 #include "core/cluster.h"
-#include "os/eventset.h"
-#include "os/look/holder.h"
+#include "os/descriptors.h"
+#include "os/look/look.h"
 #include "os/place/rundir.h"
 #include "supervisor/common/once.h"
 #include "supervisor/common/timer.h"
@@ -63,7 +63,7 @@ struct child {
 	int pidfd;
 	int output[2]; /* read ends of its stdout and stderr, or -1 */
 	struct leading leading;
-	uint32_t census;  /* its place in the last count of connections (census.h) */
+	uint32_t census;  /* its place in the last count of connections (control/control.h) */
 	uint32_t said[2]; /* what was logged of it (once.h) */
 
 	/* These structs are small, because there may be thousands of workers. */
@@ -74,11 +74,11 @@ struct child {
 	struct trapped trap;
 	struct worker_traffic traffic;
 	struct limited limited;
-	struct leftovers *left;   /* heap; NULL: its main process has not ended */
-	const char *hang;         /* the request that it does not answer (hang.h), or NULL */
+	struct leftovers *left; /* heap; NULL: its main process has not ended */
+	const char *hang; /* the request that it does not answer (health/internal.h), or NULL */
 	struct health *health;    /* NULL: it was never checked */
 	struct node_worker *node; /* heap; NULL: it is no worker of Node's cluster (node.h) */
-	struct channel *channel;  /* heap (channel.h); NULL: it has none */
+	struct channel *channel;  /* heap (messages.h); NULL: it has none */
 };
 
 /* How workers have ended: up to COUNTED_UNKNOWN by themselves, then as nclust wanted. */
@@ -103,7 +103,7 @@ enum counted_rollout {
 	COUNTED_ROLLOUTS,
 };
 
-/* What has happened in a cluster so far (counters.h says where a new counter needs a line). */
+/* What has happened in a cluster so far (news.h says where a new counter needs a line). */
 struct counters {
 	uint64_t started;
 	uint64_t exits[COUNTED_EXITS];
@@ -155,16 +155,16 @@ struct service {
 	struct watching *watching;
 	nsec_t watched;
 	struct scaling *scaling;     /* heap; NULL: `workers` was never a range */
-	struct trouble *trouble;     /* heap; NULL: the cluster never had trouble (trouble.h) */
+	struct trouble *trouble;     /* heap; NULL: the cluster never had trouble (news.h) */
 	struct node_cluster *node;   /* heap; NULL: no worker uses Node's cluster (node.h) */
 	struct accepting *accepting; /* `accept = yes`: a process for each connection; or NULL */
-	struct broker *broker;       /* heap; NULL: `relay` is no URL (broker.h) */
+	struct broker *broker;       /* heap; NULL: `relay` is no URL (messages.h) */
 };
 
 #define PID_BUCKETS_MIN 64
 
-/* The descriptors by which nclust hears of workers, in an epoll set of their own (os/eventset.h),
- * because libev would need some 70 bytes for each (childset.h). */
+/* The descriptors by which nclust hears of workers, in an epoll set of their own (os/descriptors.h),
+ * because libev would need some 70 bytes for each (registry.h). */
 enum child_fd {     /* stored in the low bits of a pointer to struct child */
 	CHILD_EXIT, /* the worker's pidfd */
 	CHILD_NOTIFY,
@@ -187,7 +187,7 @@ struct pid_table {
 struct health;
 struct trouble;
 
-/* The process that was last found to have a port (trouble.h). */
+/* The process that was last found to have a port (news.h). */
 struct last_holder {
 	char who[HOLDER_TEXT];
 	pid_t pid; /* 0: not known */
@@ -200,7 +200,7 @@ struct last_holder {
 struct launch {
 	int argc;
 	char **argv;
-	char *directory; /* the working directory (base/cwd.h), heap; NULL: it was removed */
+	char *directory; /* the working directory (base/trusted.h), heap; NULL: it was removed */
 	nsec_t started;
 	unsigned cpus;
 	bool had_terminal;
@@ -235,8 +235,9 @@ struct record {
 	struct news *head; /* the oldest one is published first */
 	struct news *tail;
 	ev_timer timer;
-	ev_timer spares;    /* when to report how many events were left out */
-	uint64_t keeper_id; /* NEWS_HISTORY, if the keeper holds the history (keeper.h); or 0 */
+	ev_timer spares; /* when to report how many events were left out */
+	uint64_t
+		keeper_id; /* NEWS_HISTORY, if the keeper holds the history (orphans/internal.h); or 0 */
 };
 
 /* The start in the background, and nclust's own log (daemon.h). */
@@ -253,7 +254,7 @@ struct signals {
 	bool hup_ignored;
 };
 
-/* The watch on the runtime directory (guard.h). */
+/* The watch on the runtime directory (daemon.h). */
 struct guard {
 	ev_io watcher; /* its fd is an inotify instance, or -1 */
 	int watch;
@@ -295,7 +296,7 @@ struct supervisor {
 	struct record news;
 	struct limits *limits; /* heap (limits.c); NULL: no cluster has one */
 	unsigned controllers;  /* `enabled` of the cgroup tree, as an upgrade carries it */
-	struct logs *logs;     /* heap (logs/opener.h); NULL: no file was needed */
+	struct logs *logs;     /* heap (logs/logs.h); NULL: no file was needed */
 
 	struct daemon daemon;
 	int null_fd;

@@ -30,4 +30,45 @@ void timer_arm(struct ev_loop *loop, ev_timer *timer, nsec_t wait);
 /* The same, unless the timer runs already and expires no later than that. */
 void timer_arm_within(struct ev_loop *loop, ev_timer *timer, nsec_t wait);
 
+/* ---- allowance ---- */
+
+struct child;
+struct rest;
+struct service;
+
+/*
+ * How much of nclust's time a worker may cost by a thing that it can do as often as it likes, such
+ * as sending notify messages.  The cost is nclust's CPU time, and the time for which the loop
+ * sleeps while it looks at the worker.
+ *
+ * A worker has a tenth of a CPU on average, and 1 s at once; all workers of a cluster together have
+ * twice that.  When the allowance is used up, nclust stops reading the descriptor by which the
+ * worker asks, so that this worker alone waits, in its own system calls, and nothing is lost.  An
+ * upgrade does not carry allowances: each worker begins with all of it.
+ */
+struct allowance {
+	nsec_t whole_at;   /* when the whole allowance will be there again */
+	struct rest *rest; /* heap; NULL: the worker never had to wait */
+};
+
+/* allowance_begin() before and allowance_end() after doing something for the worker charge the time
+ * between, which is returned.  If the allowance is used up, `rest` is called to stop reading from
+ * the worker, and again when that is `over`; the first time `what` the worker does is logged. */
+nsec_t allowance_begin(void);
+nsec_t allowance_end(struct allowance *a, struct child *child,
+	void (*rest)(struct child *child, bool over), nsec_t begun, const char *what);
+
+/* The same if some worker of the cluster has caused the cost, but it is not known which.  Returns
+ * for how long nclust should not do this again; 0: it may at once. */
+nsec_t allowance_end_any(struct service *service, nsec_t begun);
+
+/* Does the worker have to wait?  Then the caller must not read from it. */
+bool allowance_rests(const struct allowance *a);
+
+/* Is half of the allowance left?  Work that is not essential is done only then. */
+bool allowance_is_ample(const struct allowance *a);
+
+/* End a wait, before the descriptor is closed: the allowance is whole again. */
+void allowance_stop(struct allowance *a, struct ev_loop *loop);
+
 #endif

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/common/trouble.h"
+#include "supervisor/common/news.h"
 
 #include "base/log.h"
 #include "base/text.h"
 #include "config/value.h"
 #include "os/clock.h"
-#include "os/look/holder.h"
+#include "os/look/look.h"
 #include "protocol/json.h"
 #include "supervisor/common/carried.h"
-#include "supervisor/common/news.h"
-#include "supervisor/common/kind.h"
 #include "supervisor/common/registry.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/control/ask.h"
+#include "supervisor/control/internal.h"
 
 #include "supervisor/common/registry.h"
 

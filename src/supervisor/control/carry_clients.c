@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/control/clients.h"
+#include "supervisor/control/control.h"
 
 /* How the control socket and its clients go through an upgrade. */
 

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/control/census.h"
+#include "supervisor/control/control.h"
 
-#include "base/turn.h"
+#include "base/nsec.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
 #include "os/process.h"
 #include "os/socket/sockdiag.h"
 #include "supervisor/common/job.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/control/clients.h"
-#include "supervisor/sockets/incoming.h"
-#include "supervisor/workers/use.h"
+#include "supervisor/sockets/group.h"
+#include "supervisor/workers/child.h"
 
 #include <linux/inet_diag.h>
 #include <stdlib.h>

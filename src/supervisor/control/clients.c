@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/control/clients.h"
+#include "supervisor/control/control.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "base/turn.h"
+#include "base/nsec.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/socket/socket.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/news.h"
-#include "supervisor/control/ask.h"
-#include "supervisor/control/census.h"
-#include "supervisor/control/events.h"
-#include "supervisor/control/showlogs.h"
-#include "supervisor/control/requests.h"
+#include "supervisor/control/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

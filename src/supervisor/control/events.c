@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/control/events.h"
+#include "supervisor/control/internal.h"
 
 #include "base/text.h"
-#include "protocol/eventkind.h"
+#include "protocol/control.h"
 #include "supervisor/common/news.h"
-#include "supervisor/control/requests.h"
 
 #include <inttypes.h>
 #include <limits.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/messages/messages.h"
 
-#include "protocol/eventkind.h"
-#include "supervisor/control/clients.h"
+#include "protocol/control.h"
+#include "supervisor/control/control.h"
 #include "supervisor/common/news.h"
 
 #include <inttypes.h>

@@ -1,21 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/clock.h"
-#include "supervisor/control/requests.h"
+#include "supervisor/control/internal.h"
 
 #include "base/scope.h"
 #include "base/text.h"
 #include "protocol/json.h"
-#include "supervisor/instance/command.h"
-#include "supervisor/instance/lifecycle.h"
+#include "supervisor/instance/instance.h"
 #include "supervisor/messages/messages.h"
-#include "supervisor/control/ask.h"
-#include "supervisor/drain/host.h"
-#include "supervisor/control/events.h"
-#include "supervisor/control/showlogs.h"
-#include "supervisor/upgrade/reexec.h"
-#include "supervisor/instance/reload.h"
+#include "supervisor/drain/drain.h"
+#include "supervisor/upgrade/upgrade.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/instance/stop_report.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/control/showlogs.h"
+#include "supervisor/control/internal.h"
 
 #include "base/scope.h"
 #include "os/fdpass.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/workers/slotlog.h"
+#include "supervisor/workers/capture.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,24 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/control/census.h"
-#include "supervisor/control/requests.h"
+#include "supervisor/control/control.h"
+#include "supervisor/control/internal.h"
 
 #include "base/text.h"
-#include "base/turn.h"
+#include "base/nsec.h"
 #include "os/clock.h"
 #include "os/descriptors.h"
 #include "os/process.h"
 #include "protocol/json.h"
-#include "supervisor/messages/channel.h"
-#include "supervisor/sockets/learned.h"
-#include "supervisor/sockets/listener.h"
+#include "supervisor/messages/messages.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/common/news.h"
-#include "supervisor/workers/use.h"
+#include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/common/trouble.h"
-#include "supervisor/common/kind.h"
-#include "supervisor/drain/host.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/drain/drain.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/scope.h"
 #include "os/clock.h"
-#include "os/pidfd.h"
 #include "os/process.h"
-#include "supervisor/drain/drain_inside.h"
-#include "supervisor/drain/thaw.h"
+#include "supervisor/drain/internal.h"
 
 #include <signal.h>
 #include <stdlib.h>

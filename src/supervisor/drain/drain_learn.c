@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/scope.h"
 #include "os/vfork.h"
-#include "supervisor/drain/drain_inside.h"
+#include "supervisor/drain/internal.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/workers/service.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/clock.h"
-#include "base/turn.h"
-#include "supervisor/drain/drain_inside.h"
+#include "base/nsec.h"
+#include "supervisor/drain/internal.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/common/kind.h"
+#include "supervisor/common/registry.h"
 
 /* Looks for idle workers, which a rollout drains first because that is quick. */
 

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/scope.h"
-#include "base/turn.h"
+#include "base/nsec.h"
 #include "os/clock.h"
-#include "os/pidfd.h"
-#include "supervisor/drain/drain_inside.h"
+#include "os/process.h"
+#include "supervisor/drain/internal.h"
 #include "supervisor/common/foreign.h"
-#include "supervisor/sockets/learned.h"
-#include "supervisor/drain/steer.h"
+#include "supervisor/sockets/sockets.h"
+#include "supervisor/drain/drain.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/holding.h"
-#include "supervisor/workers/paths.h"
+#include "supervisor/workers/child.h"
 
 #include <sys/socket.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/drain/host.h"
+#include "supervisor/drain/drain.h"
 
 #include "base/text.h"
 #include "os/clock.h"
@@ -7,10 +7,10 @@
 #include "protocol/json.h"
 #include "supervisor/common/job.h"
 #include "supervisor/common/carried.h"
-#include "supervisor/common/kind.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/sockets/incoming.h"
+#include "supervisor/sockets/group.h"
 #include "supervisor/workers/service.h"
 
 #include <linux/inet_diag.h>

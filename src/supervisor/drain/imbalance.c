@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/drain/imbalance.h"
+#include "supervisor/drain/internal.h"
 
 #include "os/clock.h"
 #include "os/privilege.h"
@@ -7,8 +7,8 @@
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/holding.h"
-#include "supervisor/common/kind.h"
+#include "supervisor/sockets/sockets.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/workers/recipe.h"
 

@@ -3,7 +3,7 @@
 #define SUPERVISOR_DRAIN_STATE_H
 
 #include "base/nsec.h"
-#include "os/look/connections.h"
+#include "os/look/look.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,16 +17,16 @@ struct steer;
 
 struct worker_traffic {
 	struct drain *drain; /* heap, a drain under way (drain.h); or NULL */
-	unsigned lane;       /* whose sockets the worker has (steer.h) */
+	unsigned lane;       /* whose sockets the worker has (drain.h) */
 	unsigned busy;       /* connections, at the drain's last look */
 	bool withdrawn;      /* nclust has removed the listeners from its epoll sets */
-	bool in_lane;        /* its lane counts this worker (steer.h) */
+	bool in_lane;        /* its lane counts this worker (drain.h) */
 	bool takes;          /* it takes connections, and its lane counts that */
 	bool drains;         /* it is to be emptied, and its lane counts that */
-	nsec_t ran;          /* CPU time when it became ready (imbalance.h) */
+	nsec_t ran;          /* CPU time when it became ready (internal.h) */
 };
 
-/* A finding that one worker had most of the load (imbalance.h). */
+/* A finding that one worker had most of the load (internal.h). */
 struct uneven {
 	unsigned generation; /* the first one after the finding; 0: no finding */
 	unsigned slot;
@@ -53,7 +53,7 @@ struct host_monitor {
 	unsigned answers; /* since `host.switched_at` */
 };
 
-/* The host as load balancers see it (host.h). */
+/* The host as load balancers see it (drain.h). */
 enum host_waits { HOST_SETTLED, HOST_EMPTIES, HOST_RETURNS };
 struct host_watch;
 
@@ -77,7 +77,7 @@ struct traffic {
 	nsec_t turn_ends;
 	nsec_t turn_left;        /* time left in this turn for looks of the drains */
 	struct connections seen; /* of the worker that was looked at last */
-	int thawer;              /* pidfd of the helper (thaw.h), or -1 */
+	int thawer;              /* pidfd of the helper (internal.h), or -1 */
 	int thaw_pipe;           /* pipe to the helper while there are drains; or -1 */
 };
 

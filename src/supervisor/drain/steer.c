@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/drain/steer.h"
+#include "supervisor/drain/drain.h"
 
 #include "base/scope.h"
 #include "os/clock.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/workers/ports.h"
+#include "supervisor/workers/child.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/drain/imbalance.h"
+#include "supervisor/drain/internal.h"
 #include "supervisor/drain/steer_lanes.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/common/kind.h"
-#include "supervisor/sockets/holding.h"
-#include "supervisor/sockets/learned.h"
-#include "supervisor/sockets/turns.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 
 #include "supervisor/common/state.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/drain/steer.h"
+#include "supervisor/drain/drain.h"
 
 #include <ev.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/common/part.h"
 #include "supervisor/drain/steer_lanes.h"
-#include "supervisor/sockets/holding.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/recipe.h"
 
 /*

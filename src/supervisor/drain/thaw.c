@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/drain/thaw.h"
+#include "supervisor/drain/internal.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/descriptors.h"
-#include "os/pidfd.h"
 #include "os/process.h"
 
 #include <errno.h>

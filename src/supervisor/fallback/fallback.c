@@ -2,21 +2,20 @@
 #include "supervisor/fallback/fallback.h"
 
 #include "base/log.h"
+#include "base/nsec.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "base/turn.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
-#include "os/pidfd.h"
+#include "os/process.h"
 #include "protocol/json.h"
 #include "protocol/responder.h"
+#include "supervisor/common/job.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/common/role.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/control/census.h"
-#include "supervisor/sockets/holding.h"
-#include "supervisor/sockets/learned.h"
+#include "supervisor/control/control.h"
+#include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
 #include <string.h>

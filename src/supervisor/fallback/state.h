@@ -3,7 +3,7 @@
 #define SUPERVISOR_FALLBACK_STATE_H
 
 #include "base/nsec.h"
-#include "supervisor/common/role.h"
+#include "supervisor/common/job.h"
 
 #include <ev.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/health/health.h"
-#include "supervisor/hooks/helper.h"
+#include "supervisor/hooks/hooks.h"
 
 /* What of a worker's health goes through an upgrade, with a probe that runs. */
 

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/log.h"
 #include "base/text.h"
-#include "base/turn.h"
-#include "os/look/waits_for_client.h"
+#include "base/nsec.h"
+#include "os/look/look.h"
 #include "os/clock.h"
-#include "supervisor/health/not_waiting.h"
+#include "supervisor/health/internal.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/health/health.h"
-#include "supervisor/health/not_accepting.h"
-#include "supervisor/health/probe_batch.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/trouble.h"
 #include "supervisor/workers/service.h"
 
 #include <stdio.h>
@@ -18,7 +15,7 @@
 
 /*
  * `check`: every ready worker is checked once in a round of `check-interval`.  Commands are run one
- * after the other, spread over the round.  Connections are made in batches (probe_batch.h), several
+ * after the other, spread over the round.  Connections are made in batches (internal.h), several
  * in a round, until each worker has taken one.  A worker that has taken none by chance has not
  * failed.  If no worker takes any for as long as a worker may fail its checks, workers fail that
  * take none of clients either.
@@ -161,7 +158,7 @@ void check_failed(struct child *child, const char *why)
 	report_unwell(child);
 }
 
-/* Reports a worker that did not wait for connections at any look (not_waiting.h). */
+/* Reports a worker that did not wait for connections at any look (internal.h). */
 static void note_away(struct child *child, nsec_t time)
 {
 	struct health *h = child->health;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/check_target.h"
+#include "supervisor/health/internal.h"
 
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/socket/socket.h"
-#include "supervisor/sockets/learned.h"
-#include "supervisor/sockets/listener.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/recipe.h"
 
 #include <errno.h>

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/hang.h"
+#include "supervisor/health/internal.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "os/look/waits_for_client.h"
+#include "os/look/look.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/health/health.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/counters.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/health/snapshot.h"
 
 #include <inttypes.h>
 #include <stdio.h>

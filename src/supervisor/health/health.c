@@ -7,13 +7,10 @@
 #include "protocol/json.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/health/hang.h"
-#include "supervisor/hooks/helper.h"
+#include "supervisor/health/internal.h"
+#include "supervisor/hooks/hooks.h"
 #include "supervisor/workers/recipe.h"
-#include "supervisor/health/reach.h"
-#include "supervisor/health/not_accepting.h"
-#include "supervisor/health/probe_batch.h"
-#include "supervisor/common/kind.h"
+#include "supervisor/common/registry.h"
 
 #include <errno.h>
 #include <stdio.h>

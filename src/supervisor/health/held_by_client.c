@@ -4,11 +4,10 @@
 #include "os/process.h"
 #include "os/socket/socket.h"
 #include "protocol/json.h"
-#include "supervisor/common/kind.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/health/health.h"
-#include "supervisor/health/snapshot.h"
-#include "supervisor/sockets/holding.h"
-#include "supervisor/sockets/learned.h"
+#include "supervisor/health/internal.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/child.h"
 
 #include <netinet/in.h>

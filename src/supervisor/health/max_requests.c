@@ -3,7 +3,7 @@
 #include "os/clock.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
-#include "supervisor/health/monitor.h"
+#include "supervisor/health/internal.h"
 #include "supervisor/health/health.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"

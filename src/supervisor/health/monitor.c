@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/monitor.h"
-#include "base/turn.h"
+#include "supervisor/health/internal.h"
+#include "base/nsec.h"
 
 #include "os/clock.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/health/probe_batch.h"
 
 #include <stdlib.h>
 

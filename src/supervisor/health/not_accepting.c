@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/not_accepting.h"
+#include "supervisor/health/internal.h"
 
-#include "supervisor/health/check_target.h"
 #include "supervisor/health/health.h"
-#include "supervisor/health/snapshot.h"
 #include "supervisor/workers/child.h"
 
 #include <stdlib.h>

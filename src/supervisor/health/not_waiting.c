@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/not_waiting.h"
+#include "supervisor/health/internal.h"
 
-#include "os/look/waits_for_client.h"
+#include "os/look/look.h"
 #include "supervisor/health/health.h"
-#include "supervisor/health/snapshot.h"
 #include "supervisor/sockets/group.h"
 
 static bool is_listener(const void *context, uint64_t inode)

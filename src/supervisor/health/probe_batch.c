@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/probe_batch.h"
+#include "supervisor/health/internal.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "base/turn.h"
+#include "base/nsec.h"
 #include "os/clock.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "os/socket/socket.h"
 #include "supervisor/health/health.h"
-#include "supervisor/health/not_accepting.h"
 #include "supervisor/common/news.h"
 #include "supervisor/sockets/group.h"
 

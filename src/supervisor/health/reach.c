@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/reach.h"
+#include "supervisor/health/health.h"
 
 #include "os/clock.h"
-#include "supervisor/common/kind.h"
-#include "supervisor/health/health.h"
-#include "supervisor/health/probe_batch.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/health/internal.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/service.h"
 

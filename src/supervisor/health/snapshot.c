@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/snapshot.h"
+#include "supervisor/health/internal.h"
 
 #include "base/scope.h"
-#include "os/pidfd.h"
 #include "os/process.h"
 #include "supervisor/health/health.h"
-#include "supervisor/sockets/holding.h"
+#include "supervisor/sockets/sockets.h"
 
 #include <netinet/tcp.h>
 

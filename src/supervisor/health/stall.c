@@ -2,14 +2,12 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/health/monitor.h"
-#include "supervisor/health/hang.h"
+#include "supervisor/health/internal.h"
 #include "supervisor/health/health.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/health/snapshot.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/holding.h"
+#include "supervisor/sockets/sockets.h"
 
 #include <inttypes.h>
 
@@ -18,7 +16,7 @@
  * clients in a socket of its own, and has made no progress for that time: no byte moved on any
  * connection, and it used no more CPU time than housekeeping takes.  nclust looks from outside at
  * all of its processes, four times in that time, and at the same time for requests that hang
- * (hang.h).
+ * (internal.h).
  */
 #define LOOKS 4 /* in the time of `stall` */
 #define WAIT_LEAST (250 * MSEC)

@@ -9,7 +9,7 @@ enum asks_for {
 	ASKS_WARM, /* a spare, before it serves */
 	ASKS_STALL,
 	ASKS_MEMORY,
-	ASKS_REACH, /* another room wants to reach them (reach.h) */
+	ASKS_REACH, /* another room wants to reach them (health.h) */
 	ASKS_COUNT,
 	MONITORS,
 };
@@ -19,7 +19,7 @@ enum asks_for {
  * member of struct service (common/state.h).
  */
 struct asks {
-	struct monitor *of[MONITORS]; /* monitor.h; NULL: not needed yet */
+	struct monitor *of[MONITORS]; /* internal.h; NULL: not needed yet */
 	char check[96];               /* the check whose results these are, as text */
 	unsigned passed;              /* latest generation of which a worker has passed the check */
 	unsigned blamed; /* generation of which a worker was replaced before any had passed */

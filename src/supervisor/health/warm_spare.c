@@ -2,7 +2,7 @@
 #include "base/log.h"
 #include "os/clock.h"
 #include "supervisor/health/health.h"
-#include "supervisor/health/probe_batch.h"
+#include "supervisor/health/internal.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/hooks/helper.h"
+#include "supervisor/hooks/hooks.h"
 
 #include "base/log.h"
 #include "base/scope.h"

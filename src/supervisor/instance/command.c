@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/instance/command.h"
+#include "supervisor/instance/instance.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "config/config.h"
 #include "config/option.h"
 #include "config/value.h"
-#include "supervisor/common/carry_settings.h"
+#include "supervisor/common/carried.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/workers/recipe.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/instance/leave.h"
+#include "supervisor/instance/instance.h"
 
 #include "base/log.h"
 #include "os/process.h"
-#include "os/look/why_alive.h"
+#include "os/look/look.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/workers/strays.h"
+#include "supervisor/workers/child.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/instance/lifecycle.h"
+#include "supervisor/instance/instance.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
-#include "os/memory.h"
+#include "os/process.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/common/trouble.h"
+#include "supervisor/common/news.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/hooks/hooks.h"
-#include "supervisor/instance/leave.h"
-#include "supervisor/instance/manager.h"
-#include "supervisor/common/news.h"
-#include "supervisor/workers/strays.h"
+#include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/instance/reread.h"
-#include "supervisor/instance/stop_report.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/instance/manager.h"
+#include "supervisor/instance/instance.h"
 
 #include "base/scope.h"
 #include "base/text.h"
@@ -7,7 +7,6 @@
 #include "os/fdpass.h"
 #include "protocol/notify.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/instance/reread.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>

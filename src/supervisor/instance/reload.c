@@ -1,21 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/instance/reload.h"
+#include "supervisor/instance/instance.h"
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "supervisor/instance/command.h"
-#include "supervisor/sockets/listener.h"
-#include "supervisor/instance/manager.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
-#include "supervisor/workers/budget.h"
 #include "supervisor/workers/recipe.h"
-#include "supervisor/instance/rename.h"
-#include "supervisor/instance/reread.h"
-#include "supervisor/sockets/renew.h"
-#include "supervisor/sockets/segment.h"
+#include "supervisor/sockets/group.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/common/kind.h"
+#include "supervisor/common/registry.h"
 
 #include <errno.h>
 #include <stdio.h>

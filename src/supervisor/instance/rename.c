@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/instance/rename.h"
+#include "supervisor/instance/instance.h"
 
 #include "base/log.h"
 #include "config/config.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/sockets/listener.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
 

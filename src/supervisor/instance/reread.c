@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/instance/reread.h"
+#include "supervisor/instance/instance.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "config/config.h"
 #include "nats/natslib.h"
 #include "supervisor/common/job.h"
-#include "supervisor/common/carry_settings.h"
+#include "supervisor/common/carried.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/workers/budget.h"
 #include "supervisor/workers/recipe.h"
 
 #include <errno.h>

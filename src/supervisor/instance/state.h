@@ -2,8 +2,8 @@
 #ifndef SUPERVISOR_INSTANCE_STATE_H
 #define SUPERVISOR_INSTANCE_STATE_H
 
-#include "base/buffer.h"
 #include "base/nsec.h"
+#include "base/text.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -28,7 +28,7 @@ struct instance {
 	int status; /* the exit status */
 	unsigned last_orders_step;
 	ev_timer last_orders; /* the timer for ending strays */
-	ev_timer stop_waits;  /* reports what a stop waits for (stop_report.h) */
+	ev_timer stop_waits;  /* reports what a stop waits for (instance.h) */
 	nsec_t stop_since;    /* when that stop began */
 };
 

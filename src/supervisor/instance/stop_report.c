@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/instance/stop_report.h"
+#include "supervisor/instance/instance.h"
 
 #include "base/text.h"
 #include "os/clock.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/common/kind.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/service.h"
 

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/intercept/beside.h"
+#include "supervisor/intercept/internal.h"
 
 #include "base/scope.h"
-#include "config/slotword.h"
+#include "config/expand.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/sockets/holding.h"
-#include "supervisor/sockets/learned.h"
-#include "supervisor/sockets/listener.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/ports.h"
 
 #include <stdio.h>
 #include <unistd.h>

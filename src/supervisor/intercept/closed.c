@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/intercept/closed.h"
+#include "supervisor/intercept/internal.h"
 
 #include "os/clock.h"
 #include "os/look/remote.h"
 #include "os/process.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/intercept/intercept.h"
-#include "supervisor/intercept/replace_socket.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/learned.h"
-#include "supervisor/workers/ports.h"
+#include "supervisor/sockets/sockets.h"
+#include "supervisor/workers/child.h"
 
 /* Time from one look to the next: twice as long each time. */
 #define WAIT_LEAST (1 * SECOND)

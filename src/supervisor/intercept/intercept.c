@@ -3,20 +3,17 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "base/turn.h"
+#include "base/nsec.h"
 #include "os/clock.h"
 #include "os/privilege.h"
 #include "os/look/remote.h"
-#include "supervisor/common/childset.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/sockets/learned.h"
-#include "supervisor/intercept/spare_gate.h"
-#include "supervisor/intercept/listens.h"
-#include "supervisor/intercept/startwait.h"
-#include "supervisor/intercept/takeover.h"
+#include "supervisor/sockets/sockets.h"
+#include "supervisor/intercept/internal.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/environment.h"
+#include "supervisor/workers/recipe.h"
 
 #include <errno.h>
 #include <inttypes.h>

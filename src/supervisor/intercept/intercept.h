@@ -3,7 +3,9 @@
 #define SUPERVISOR_INTERCEPT_H
 
 #include "os/look/remote.h"
+#include "os/spawn/seccomp.h"
 #include "supervisor/common/part.h"
+#include "supervisor/common/state.h"
 
 /*
  * Takes over the port of a server that binds by itself: seccomp traps bind(2) and listen(2) of each
@@ -33,5 +35,93 @@ void intercept_warn_refused(struct child *child, int error);
 void intercept_hear(struct child *child);
 void intercept_init(struct supervisor *sup);
 void intercept_fini(struct supervisor *sup);
+
+/* ---- takeover ---- */
+
+/*
+ * Answers a worker's trapped bind(2).
+ *
+ * For a TCP port nclust binds in place of the worker: with a duplicate of the worker's socket,
+ * which it keeps, and with its own copy of the address, so that the worker cannot change either
+ * meanwhile.  A worker that later binds the same address gets the kept socket in place of its own.
+ * All other binds are left to the kernel, as if they were not trapped.
+ *
+ * nclust binds only what the user has named, or what the worker could bind itself.  After each look
+ * at the worker it checks that the call still waits; otherwise its pid may already belong to
+ * another process.
+ */
+void takeover_bind(struct child *child, const struct seccomp_notice *notice, struct remote *remote);
+
+/* Do workers share this address (`share-ports`, `listen`)? */
+bool takeover_shares(const struct child *child, const struct socket_key *key);
+
+/* A worker of Node's cluster module asks for that address, which no listener has, instead of
+ * binding it: binds it as above.  `again`: SO_REUSEADDR, which a TCP socket has in any case.  NULL:
+ * *error, an errno(3), is the answer to the worker. */
+struct listener *takeover_open(
+	struct child *child, const struct socket_key *key, bool again, int *error);
+/* Logs that a worker has opened that address. */
+void takeover_log(struct child *c, const struct listener *l);
+
+/* ---- listens ---- */
+
+/*
+ * A worker's trapped listen(2).  nclust calls listen(2) on the socket that it keeps.
+ * For a server that knows no readiness protocol the call also means that it is ready.
+ *
+ * A worker that replaces one of an older generation is ready when it listens on all addresses of
+ * that one (child.h); any other when it listens on all addresses of its cluster, or a second after
+ * its first listen.
+ */
+/* The worker listens on `l`, as another room has learned; NULL: on a socket that nclust does not
+ * hold. */
+void listens_note(struct child *child, struct listener *l);
+void listens_call(struct child *child, const struct seccomp_notice *notice, struct remote *r);
+
+/* The worker has bound.  If the socket listens already, some servers do not call listen(2) (haproxy
+ * asks SO_ACCEPTCONN).  So a worker is also ready when it is seen to wait for connections, in
+ * accept(2) or by epoll. */
+void listens_bound(struct child *child, pid_t thread);
+
+/* The worker calls bind(2) on a UDP socket, which stays its own.  True: the worker is a spare, and
+ * the call waits (core/internal.h).  If no worker listens, this call makes it ready. */
+bool listens_keep_udp(struct child *child, const struct seccomp_notice *notice);
+/* The worker was released: is it ready by what it has bound before?  `waited`: in a call, which may
+ * have been a bind(2) of UDP.  If another worker has a TCP port by now, that is not enough. */
+void listens_look(struct child *child, bool waited);
+
+/* A worker was started: notes the addresses on which it has to listen. */
+void listens_born(struct child *child);
+
+/* After adoption: turns the worker's recorded listeners into its addresses. */
+void listens_recall(struct child *child);
+
+/* Goes on waiting for a worker that came through an upgrade. */
+void listens_resume(struct child *child);
+void listens_init(struct supervisor *sup);
+void listens_fini(struct supervisor *sup);
+
+/* ---- spare gate ---- */
+
+/*
+ * `spare`: a worker whose cluster has spares waits in its first listen(2), or bind(2) of UDP, until
+ * the core says that it is to serve (core/internal.h).
+ */
+
+/* Must the worker wait before it serves? */
+bool spare_gate_is_shut(const struct child *child);
+/* The worker waits at its gate: the core decides, and may release it before this returns. */
+void spare_gate_report(struct child *child);
+
+/* Holds that call of listen(2), for this listener (NULL: a unix socket's, or a bind(2) of UDP),
+ * without an answer.  False: answer the call, because the worker is to serve, or because no client
+ * comes to its socket, so that it can be checked before it serves (health/warm_spare.c). */
+bool spare_gate_keep(struct child *child, struct listener *l, const struct seccomp_notice *notice);
+
+void intercept_on_release(struct child *child);
+/* Sends the stop signal; then the held calls fail, so that the worker handles the signal. */
+bool intercept_on_stop(struct child *child, int signal, nsec_t span);
+/* Kills a worker whose call was held by an nclust that is gone: nobody can answer the call. */
+void spare_gate_adopt(const struct child *child);
 
 #endif

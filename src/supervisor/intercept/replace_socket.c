@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/intercept/replace_socket.h"
+#include "supervisor/intercept/internal.h"
 #include "supervisor/common/registry.h"
 
 #include "base/log.h"
@@ -11,10 +11,8 @@
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
-#include "supervisor/sockets/learned.h"
-#include "supervisor/sockets/listener.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/intercept/intercept.h"
-#include "supervisor/intercept/listens.h"
 #include "supervisor/sockets/group.h"
 
 #include <errno.h>

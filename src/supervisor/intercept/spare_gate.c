@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/intercept/spare_gate.h"
+#include "supervisor/intercept/intercept.h"
 
-#include "os/pidfd.h"
+#include "os/process.h"
 #include "supervisor/common/part.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/intercept/intercept.h"
-#include "supervisor/intercept/listens.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/intercept/startwait.h"
+#include "supervisor/intercept/internal.h"
 
 #include "os/clock.h"
-#include "os/look/lockwait.h"
+#include "os/look/look.h"
 #include "os/process.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/common/trouble.h"
 #include "supervisor/intercept/intercept.h"
-#include "supervisor/workers/ports.h"
+#include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
 #include <inttypes.h>

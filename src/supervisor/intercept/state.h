@@ -4,7 +4,7 @@
 
 #include "base/nsec.h"
 #include "os/spawn/spawn.h"
-#include "supervisor/common/allowance.h"
+#include "supervisor/common/timer.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -37,14 +37,14 @@ struct trapped {
 	nsec_t busy_at;      /* when idleness was judged last; or 0 */
 	nsec_t waits_by;     /* when to look what it waits for; or 0 */
 	nsec_t late_by;      /* when to look what it has closed; or 0 */
-	nsec_t late_wait;    /* wait before that look (closed.h) */
+	nsec_t late_wait;    /* wait before that look (internal.h) */
 	int v6only_fd;       /* fd of the socket on which it set IPV6_V6ONLY last */
 	bool v6only_known;   /* v6only is known; only where nclust cannot duplicate sockets */
 	bool v6only;         /* that option's value */
 	bool hostile;        /* a look was late: the kernel does its calls */
 	bool gate_passed;
-	bool spare_listens;   /* a spare that listens on a socket without clients (gate.h) */
-	uint8_t gate_count;   /* calls in `gate` */
+	bool spare_listens; /* a spare that listens on a socket without clients (core/internal.h) */
+	uint8_t gate_count; /* calls in `gate` */
 	bool known_to_listen; /* to the core */
 	bool exclusive;       /* what it binds by itself stays its own (node.c) */
 };

@@ -3,16 +3,14 @@
 
 #include "base/scope.h"
 #include "os/clock.h"
-#include "os/lockfd.h"
 #include "os/descriptors.h"
-#include "os/environ.h"
+#include "os/process.h"
 #include "os/look/remote.h"
 #include "protocol/json.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/messages/channel.h"
-#include "supervisor/workers/environment.h"
+#include "supervisor/messages/messages.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 

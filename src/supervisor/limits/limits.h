@@ -5,7 +5,7 @@
 #include "supervisor/common/part.h"
 
 /*
- * The cgroups of workers: `memory-max` and its like (os/cgroup_tree.h).  A cluster with such a
+ * The cgroups of workers: `memory-max` and its like (os/cgroup.h).  A cluster with such a
  * setting has a cgroup, called "nclust@INSTANCE@CLUSTER", and each of its workers has a cgroup in
  * that, "SLOT.SERIAL.TIME.PID", with nclust's pid.  The names say whose a cgroup is, also to an
  * nclust that comes after an upgrade or a crash.

@@ -4,8 +4,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "config/value.h"
-#include "os/pidfd.h"
-#include "supervisor/logs/opener.h"
+#include "os/process.h"
 #include "supervisor/workers/capture.h"
 
 #include <signal.h>

@@ -2,7 +2,12 @@
 #ifndef SUPERVISOR_LOGS_H
 #define SUPERVISOR_LOGS_H
 
+#include "protocol/logwire.h"
+#include "supervisor/common/job.h"
 #include "supervisor/common/part.h"
+#include "supervisor/common/state.h"
+
+#include <limits.h>
 
 /*
  * The sinks of clusters (`log = file:PATH`): the logger is told which there are,
@@ -16,5 +21,59 @@
 void logs_reopen(struct service *service);
 
 extern const struct part logs_part;
+
+/* ---- opener ---- */
+
+/*
+ * What the logger asks for (LOGWIRE_ASK) waits in a queue.  Asks for the same sink
+ * are answered by one process, a few of which run at the same time: so one disk that
+ * hangs does not hold up the others.  One that takes too long is killed; if it cannot
+ * be, it is left alone, and its place with it, which is one of its cluster's.
+ */
+#define OPENERS 64
+#define OPENERS_OF_ONE 4
+#define ASKS_MOST 20000U
+
+struct ask {
+	struct ask *next;
+	struct logwire_packet p; /* as it came */
+	struct opener *opener;   /* that works on it; NULL: it waits */
+};
+
+struct opener {
+	struct supervisor *sup;
+	struct job job;
+	char cluster[65];
+};
+
+/* An old file that is being compressed: the owner of that helper (heap). */
+struct packing {
+	struct supervisor *sup;
+	char path[PATH_MAX];
+};
+
+struct logs {
+	nsec_t logger; /* whose asks they are: when it was started */
+	struct ask *asks;
+	size_t count;
+	struct opener openers[OPENERS];
+};
+
+/* Take an ask of the logger's. */
+void opener_take(struct supervisor *sup, const struct logwire_packet *p);
+/* Begin with what waits. */
+void opener_run(struct supervisor *sup);
+/* nclust ends: answer all that was asked, if that takes no longer than `span`. */
+void opener_finish(struct supervisor *sup, nsec_t span);
+/* Drop what waits: the logger asks again. */
+void opener_forget(struct supervisor *sup);
+/* After an upgrade: wait for the commands that run on. */
+void opener_resume(struct supervisor *sup);
+/* Release all. */
+void opener_free(struct supervisor *sup);
+
+/* Compress the last old file of that sink, by a command.  As long as that runs, the
+ * file is not renamed. */
+void opener_pack(struct supervisor *sup, const struct logwire_packet *p);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/logs/opener.h"
+#include "supervisor/logs/logs.h"
 
 #include "base/log.h"
 #include "base/text.h"
@@ -8,7 +8,7 @@
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/hooks/helper.h"
+#include "supervisor/hooks/hooks.h"
 #include "supervisor/workers/recipe.h"
 
 #include <errno.h>

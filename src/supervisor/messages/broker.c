@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/messages/broker.h"
+#include "supervisor/messages/messages.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "config/natsurl.h"
+#include "config/address.h"
 #include "nats/natsrole.h"
 #include "os/clock.h"
-#include "os/pidfd.h"
+#include "os/process.h"
 #include "os/socket/socket.h"
 #include "protocol/json.h"
+#include "supervisor/common/job.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/common/role.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/messages/channel.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/messages/broker.h"
-#include "supervisor/messages/channel.h"
+#include "supervisor/messages/messages.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/messages/channel.h"
+#include "supervisor/messages/messages.h"
 
 #include "base/log.h"
 #include "base/scope.h"
@@ -7,10 +7,7 @@
 #include "os/fdpass.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/foreign.h"
-#include "supervisor/messages/broker.h"
-#include "supervisor/messages/messages.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/kind.h"
 #include "supervisor/common/registry.h"
 
 #include <errno.h>

@@ -4,9 +4,8 @@
 #include "supervisor/common/registry.h"
 #include "base/log.h"
 #include "base/scope.h"
-#include "config/natsurl.h"
-#include "protocol/jsonvalue.h"
-#include "supervisor/messages/broker.h"
+#include "config/address.h"
+#include "protocol/json.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/messages/queue.h"
+#include "supervisor/messages/messages.h"
 
 #include "base/scope.h"
 

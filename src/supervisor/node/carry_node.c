@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/node/node_inside.h"
+#include "supervisor/node/internal.h"
 
 /* How Node's servers, and what is known of workers on their channels, go through an upgrade. */
 

@@ -8,12 +8,11 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/intercept/spare_gate.h"
+#include "supervisor/intercept/intercept.h"
 #include "supervisor/messages/messages.h"
-#include "supervisor/node/node_inside.h"
-#include "supervisor/sockets/listener.h"
+#include "supervisor/node/internal.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/recipe.h"
-#include "supervisor/sockets/holding.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_NODE_H
 #define SUPERVISOR_NODE_H
 
-#include "supervisor/messages/channel.h"
+#include "supervisor/messages/messages.h"
 #include "supervisor/common/carried.h"
 
 /*
@@ -10,7 +10,7 @@
  * cluster worker.  Each address that workers ask for is a server here: either all workers share its
  * socket, or nclust accepts its connections and hands them to workers in turn (balance = rr).
  * nclust first looks for the address among the sockets that it holds; if it must bind a new socket,
- * it keeps that as a learned listener (learned.h).
+ * it keeps that as a learned listener (sockets.h).
  *
  * Workers are not trusted: what a worker can ask for is bounded, and it gets no port that it could
  * not have bound by itself.

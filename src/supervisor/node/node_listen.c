@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/node/node_inside.h"
+#include "supervisor/node/internal.h"
 
 #include "base/scope.h"
 #include "os/process.h"
-#include "os/socket/socket_key.h"
-#include "supervisor/sockets/heal.h"
-#include "supervisor/sockets/learned.h"
-#include "supervisor/sockets/listener.h"
+#include "os/socket/socket.h"
+#include "supervisor/sockets/group.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/intercept/takeover.h"
-#include "supervisor/common/trouble.h"
+#include "supervisor/intercept/intercept.h"
+#include "supervisor/common/news.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

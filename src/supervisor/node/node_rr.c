@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/node/node_inside.h"
+#include "supervisor/node/internal.h"
 
+#include "base/nsec.h"
 #include "base/scope.h"
-#include "base/turn.h"
 #include "os/clock.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/sockets/heal.h"
+#include "supervisor/sockets/group.h"
 #include "supervisor/workers/child.h"
 
 #include <errno.h>

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/node/node_inside.h"
+#include "supervisor/node/internal.h"
 #include "supervisor/common/registry.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "supervisor/common/part.h"
-#include "supervisor/intercept/listens.h"
-#include "supervisor/intercept/takeover.h"
+#include "supervisor/intercept/intercept.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/holding.h"
-#include "supervisor/sockets/learned.h"
-#include "supervisor/sockets/renew.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/recipe.h"
 
 #include <arpa/inet.h>

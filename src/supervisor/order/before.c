@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/order/before.h"
+#include "supervisor/order/order.h"
 
 #include "base/text.h"
 #include "supervisor/common/news.h"

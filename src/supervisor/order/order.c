@@ -5,8 +5,7 @@
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/instance/lifecycle.h"
-#include "supervisor/order/before.h"
+#include "supervisor/instance/instance.h"
 #include "supervisor/workers/service.h"
 
 #include <stdio.h>

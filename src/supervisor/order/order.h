@@ -3,6 +3,7 @@
 #define SUPERVISOR_ORDER_H
 
 #include "supervisor/common/part.h"
+#include "supervisor/hooks/hooks.h"
 
 /*
  * The order of starts and stops: a cluster starts when the clusters in its
@@ -15,5 +16,30 @@ extern const struct part order_part;
 
 /* Once a turn: start and stop clusters that have waited long enough. */
 void order_look(struct supervisor *sup);
+
+/* ---- before ---- */
+
+/*
+ * A command that a cluster waits for: `before` its start or a rollout, `before-stop` its
+ * stop.  It is a helper (hooks/hooks.h); its output goes where that of the workers goes,
+ * as if slot 0 had written it, and the logger reads it, so that a flood costs nclust
+ * nothing.  A cluster has one of them at a time; several clusters may share one.
+ */
+
+/* The command has ended; `how` is NULL, or says why that is a failure, and `serial`
+ * names its last output (news_expect()), or 0. */
+typedef void before_over(struct service *service, const char *how, uint64_t serial);
+
+/* Start a command, for workers of that generation.  -1 and `err`. */
+int before_begin(struct service *service, enum before_kind kind, unsigned generation,
+	const struct cluster_settings *settings, before_over *over, struct error *err);
+/* Let the cluster wait for the command of another one. */
+void before_share(struct service *service, enum before_kind kind, const struct service *of);
+/* Kill the cluster's command, but not one that another cluster began; `over` is not called. */
+void before_forget(struct service *service);
+/* A new logger is to get the output of these commands. */
+void before_hand_over(struct supervisor *sup);
+/* Does a command of that kind run? */
+bool before_runs(const struct service *service, enum before_kind kind);
 
 #endif

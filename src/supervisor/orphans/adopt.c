@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/orphans/adopt.h"
+#include "supervisor/orphans/orphans.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
-#include "os/pidfd.h"
 #include "os/process.h"
 #include "os/place/rundir.h"
-#include "supervisor/orphans/orphans_inside.h"
+#include "supervisor/orphans/internal.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"

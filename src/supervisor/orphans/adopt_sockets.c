@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/orphans/adopt.h"
+#include "supervisor/orphans/orphans.h"
 
 #include "base/scope.h"
 #include "os/look/remote.h"
 #include "supervisor/common/foreign.h"
 #include "os/vfork.h"
-#include "supervisor/sockets/heal.h"
-#include "supervisor/orphans/orphans_inside.h"
-#include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/group.h"
+#include "supervisor/orphans/internal.h"
+#include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/slotlog.h"
-#include "supervisor/orphans/adopt.h"
+#include "supervisor/workers/capture.h"
+#include "supervisor/orphans/orphans.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/process.h"
-#include "supervisor/instance/command.h"
-#include "supervisor/orphans/write_state.h"
+#include "supervisor/instance/instance.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/orphans/orphans_inside.h"
-#include "supervisor/workers/readiness.h"
-#include "supervisor/workers/capture.h"
+#include "supervisor/orphans/internal.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/common/kind.h"
+#include "supervisor/common/registry.h"
 
 #include <errno.h>
 #include <stdlib.h>

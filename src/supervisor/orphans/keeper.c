@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/orphans/keeper.h"
+#include "supervisor/orphans/internal.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
-#include "os/pidfd.h"
 #include "os/privilege.h"
+#include "os/process.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/messages/channel.h"
+#include "supervisor/messages/messages.h"
 #include "supervisor/workers/capture.h"
 
 #include <errno.h>

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/orphans/orphans_inside.h"
+#include "supervisor/orphans/internal.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
-#include "os/environ.h"
-#include "os/pidfd.h"
 #include "os/process.h"
 #include "os/look/remote.h"
-#include "supervisor/workers/environment.h"
+#include "supervisor/workers/recipe.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/slotlog.h"
-#include "supervisor/orphans/write_state.h"
+#include "supervisor/workers/capture.h"
+#include "supervisor/orphans/orphans.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/process.h"
-#include "protocol/orphan_state.h"
+#include "protocol/handover.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/orphans/adopt.h"
-#include "supervisor/orphans/keeper.h"
-#include "supervisor/workers/capture.h"
+#include "supervisor/orphans/internal.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/learned.h"
-#include "supervisor/workers/environment.h"
+#include "supervisor/sockets/sockets.h"
+#include "supervisor/workers/recipe.h"
 
 #include <errno.h>
 #include <string.h>

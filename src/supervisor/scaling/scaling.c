@@ -2,18 +2,16 @@
 #include "supervisor/scaling/scaling.h"
 
 #include "base/log.h"
-#include "base/turn.h"
+#include "base/nsec.h"
 #include "os/clock.h"
 #include "os/process.h"
 #include "os/socket/sockdiag.h"
 #include "protocol/json.h"
-#include "supervisor/common/kind.h"
 #include "supervisor/common/part.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/holding.h"
-#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/service.h"
 
 #include <poll.h>
@@ -91,7 +89,7 @@ static void on_client(struct ev_loop *loop, ev_io *watcher, int revents)
 	(void)loop;
 	(void)revents;
 	unwatch_listeners(a);
-	if (shut) { /* by a worker; heal.h mends that */
+	if (shut) { /* by a worker; group.h mends that */
 		look_after(a, SCALE_LOOK);
 		return;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/sockets/carry_sockets.h"
+#include "supervisor/sockets/sockets.h"
 
 #include "base/scope.h"
 #include "supervisor/sockets/group.h"

@@ -2,17 +2,15 @@
 #include "supervisor/sockets/group.h"
 
 #include "base/log.h"
+#include "base/nsec.h"
 #include "base/scope.h"
-#include "base/turn.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
 #include "os/socket/endpoint.h"
 #include "os/socket/reuseport.h"
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket.h"
-#include "supervisor/sockets/heal.h"
-#include "supervisor/sockets/holding.h"
-#include "supervisor/sockets/turns.h"
+#include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -6,7 +6,7 @@
 #include "supervisor/common/state.h"
 
 /*
- * The sockets of one listener: usually l->fd alone.  With steering (drain/steer.h) and `balance` a
+ * The sockets of one listener: usually l->fd alone.  With steering (drain/drain.h) and `balance` a
  * listener has several, in one SO_REUSEPORT group of the kernel (socket(7)); the workers that share
  * a socket are a lane.  steer.c decides each socket's share of new connections; the functions here
  * open and close the sockets and tell the kernel their shares.
@@ -75,5 +75,82 @@ bool group_is_dry(const struct listener *l, struct listener_socket *k);
 void group_wake_unweighted(struct listener *l, struct listener_socket *k);
 /* A worker of the lane has ended: if a client waits, wake another worker. */
 void group_wake(struct listener *l, unsigned lane);
+
+/* ---- heal ---- */
+
+/*
+ * Some servers call shutdown(2) on their listener when they stop, and so stop it for all workers
+ * that share it.  nclust sees EPOLLHUP and calls listen(2) again (a unix socket: see below), within
+ * an allowance (timer.h).  The sockets are in an epoll set that asks for no events: EPOLLHUP is
+ * always reported, and connections do not wake nclust.
+ */
+void heal_init(struct supervisor *sup);
+void heal_fini(struct supervisor *sup);
+void heal_watch(struct listener *l);     /* does nothing if it is watched already */
+void heal_listening(struct listener *l); /* it has begun to listen: watch it */
+void heal_forget(struct listener *l);    /* before its descriptor is closed */
+/* Do not watch the listener for that time; then look at it again. */
+void heal_rest(struct listener *l, nsec_t span);
+/* Report what a worker has done to the listener: `text` once a minute at most. */
+void heal_tell(struct listener *l, const char *text);
+/* Watch one more socket of the listener; stop watching it. */
+void heal_watch_also(struct listener *l, int fd);
+void heal_forget_also(const struct listener *l, int fd);
+
+/* ---- renew ---- */
+
+/*
+ * A worker can break a listener for all workers that share it.  If it removes a unix socket's file,
+ * nclust gives the file its name again, from a spare hard link.  If it shuts the socket down, which
+ * no unix socket survives, nclust binds a new one and replaces the workers that have the former
+ * one.  If it connects a datagram socket, which then hears one client alone, nclust undoes that.
+ * The kernel reports little of this, so nclust looks before a worker is started, after a worker has
+ * ended, and at a reload.
+ */
+/* `on_renewed` is called when workers may have a listener's former socket. */
+void renew_init(struct supervisor *sup,
+	void (*on_renewed)(struct ev_loop *loop, ev_timer *timer, int revents));
+void renew_fini(struct supervisor *sup);
+/* Look at all listeners of the service, and repair them. */
+void renew_look(struct service *service);
+void renew_look_at(struct listener *l); /* the same for a single listener */
+/* Does the worker have the former socket of a listener? */
+bool renew_has_former(const struct child *child);
+/* A worker is ready: if it has a former socket, replace it soon. */
+void renew_ready(const struct child *child);
+/* Is the listener a unix socket that nclust has bound, and in use? */
+bool renew_can(const struct listener *l);
+
+/* ---- turns ---- */
+
+/*
+ * How many connections the kernel has given to each socket of a listener (`max-requests`).  The BPF
+ * program that chooses sockets in turn counts connections, and each socket has a known share of a
+ * round, so nothing else is counted for a connection.  nclust's own checks come by another program
+ * and do not count.  A SYN that is sent again counts twice.
+ */
+
+/* Before turns_choose(): allocate or free what it needs, as l->counted says. */
+void turns_prepare(struct listener *l);
+/* Let the kernel choose sockets in turn, and count (see reuseport_set_turns()). */
+int turns_choose(const struct listener *l, int fd, const unsigned *weights, unsigned count);
+/* Bring each socket's `given` up to date.  -1 and errno: the kernel does not count. */
+int turns_count(const struct listener *l);
+
+/* ---- incoming ---- */
+
+/* Which of the connections that the kernel lists have come to a listener of nclust?  Called in a
+ * process of its own (common/job.h). */
+
+/* The TCP ports of all listeners, a bit each. */
+struct incoming {
+	uint8_t ports[UINT16_MAX / 8 + 1];
+};
+void incoming_init(struct incoming *in, const struct supervisor *sup);
+bool incoming_has(const struct incoming *in, uint16_t port);
+
+/* The inodes of connections to its unix sockets. */
+void incoming_each_unix(
+	const struct supervisor *sup, void (*each)(void *context, uint64_t inode), void *context);
 
 #endif

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/sockets/heal.h"
+#include "supervisor/sockets/group.h"
 
 #include "base/log.h"
-#include "base/turn.h"
+#include "base/nsec.h"
 #include "os/clock.h"
 #include "os/socket/socket.h"
-#include "supervisor/common/allowance.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/sockets/group.h"
-#include "supervisor/sockets/holding.h"
-#include "supervisor/sockets/renew.h"
+#include "supervisor/sockets/sockets.h"
 
 #include <netinet/in.h>
 #include <poll.h>

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/sockets/holding.h"
-
-#include "supervisor/sockets/listener.h"
+#include "supervisor/sockets/sockets.h"
 
 int holding_left_over(struct holding *holding, struct error *err)
 {

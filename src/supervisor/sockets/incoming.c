@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/sockets/incoming.h"
+#include "supervisor/sockets/group.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/sockets/listener.h"
+#include "supervisor/sockets/sockets.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/descriptors.h"
-#include "os/look/holder.h"
+#include "os/look/look.h"
 #include "os/look/remote.h"
-#include "os/socket/socket_as.h"
+#include "os/socket/socket_unix.h"
 #include "supervisor/common/foreign.h"
-#include "supervisor/sockets/heal.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/holding.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/sockets/renew.h"
+#include "supervisor/sockets/group.h"
 
 #include "base/log.h"
 #include "base/scope.h"
@@ -8,14 +8,10 @@
 #include "os/look/remote.h"
 #include "os/vfork.h"
 #include "supervisor/common/foreign.h"
-#include "supervisor/common/kind.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/sockets/heal.h"
-#include "supervisor/sockets/holding.h"
-#include "supervisor/sockets/learned.h"
-#include "supervisor/sockets/listener.h"
+#include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
 #include <fcntl.h>

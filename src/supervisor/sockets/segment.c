@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/sockets/segment.h"
+#include "supervisor/sockets/sockets.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "supervisor/common/news.h"
-#include "supervisor/sockets/holding.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -4,11 +4,9 @@
 
 #include "base/nsec.h"
 #include "config/config.h"
-#include "os/eventset.h"
+#include "os/descriptors.h"
 #include "os/place/sharedmem.h"
 #include "os/socket/socket.h"
-#include "os/socket/socket_key.h"
-#include "os/socket/socket_options.h"
 #include "supervisor/orphans/state.h"
 
 #include <ev.h>
@@ -30,7 +28,7 @@ enum spread {
 	SPREAD_TURNS,   /* in turn, in proportion to the workers of each lane */
 };
 
-/* One of several sockets of a listener (steer.h). */
+/* One of several sockets of a listener (drain.h). */
 struct listener_socket {
 	struct listener_socket *next;
 	int fd;
@@ -49,7 +47,7 @@ struct listener_socket {
 	nsec_t wake_at;     /* when nclust may wake a worker again */
 	uint64_t keeper_id; /* its SO_COOKIE, if the keeper holds it; or 0 */
 	uint64_t given;     /* connections that it got, as far as nclust counts them */
-	unsigned turns;     /* its share of a round of the BPF program (turns.h) */
+	unsigned turns;     /* its share of a round of the BPF program (group.h) */
 };
 
 /* A listening socket that nclust holds; workers come and go. */
@@ -61,11 +59,11 @@ struct listener {
 	struct socket_file file;
 	struct socket_facts facts;
 	nsec_t healed_at;   /* when nclust last reported that a worker had harmed it */
-	int heal;           /* the epoll set that it is in (heal.h), or -1 */
+	int heal;           /* the epoll set that it is in (group.h), or -1 */
 	bool heal_rests;    /* shut down too often: in no epoll set for a while */
 	nsec_t renew_at;    /* it gets no new socket before this time (renew.c) */
 	nsec_t renew_pause; /* between the last new socket and `renew_at` */
-	uint64_t renewed;   /* workers up to this serial have its former socket (renew.h); or 0 */
+	uint64_t renewed;   /* workers up to this serial have its former socket (group.h); or 0 */
 	unsigned users;     /* listener sets that contain it */
 	struct listener_socket *sockets; /* NULL: `fd` is the only one */
 	uint64_t closed[4];              /* inodes of the sockets that were closed last */
@@ -95,7 +93,7 @@ struct listener {
 	uint64_t keeper_id; /* its SO_COOKIE, if the keeper holds it; or 0 */
 };
 
-/* Memory that workers share (segment.h). */
+/* Memory that workers share (sockets.h). */
 struct segment {
 	int fd;
 	uint64_t wanted; /* the size that the settings ask for */
@@ -132,7 +130,7 @@ struct cluster_sockets {
 struct listening {
 	uint64_t uses;          /* bits of the learned listeners that it has bound */
 	uint64_t listens;       /* bits of `uses` on which it has called listen(2) */
-	uint64_t ports;         /* bits of the addresses that it listens on (ports.h) */
+	uint64_t ports;         /* bits of the addresses that it listens on (child.h) */
 	uint64_t lasting;       /* bits of `ports` that it had until shortly after it was ready */
 	uint64_t of_generation; /* addresses on which its generation has called listen(2) */
 	uint64_t expected;      /* addresses of the worker that it replaces */
@@ -144,11 +142,11 @@ struct listening {
 
 /* What the room sockets watches: a member of struct supervisor (common/state.h). */
 struct sockets {
-	struct eventset listening; /* see heal.h */
+	struct eventset listening; /* see group.h */
 	ev_io heal;                /* `listening` has an event */
 	ev_timer heal_again;       /* ends the rest of listeners with `heal_rests` */
-	ev_timer renewed;          /* workers with a former socket must be replaced (renew.h) */
-	ev_timer trim;             /* closes learned listeners that no worker uses (learned.h) */
+	ev_timer renewed;          /* workers with a former socket must be replaced (group.h) */
+	ev_timer trim;             /* closes learned listeners that no worker uses (sockets.h) */
 	struct listener_set inherited; /* of LISTEN_FDS, or named by an `fd:N` */
 };
 

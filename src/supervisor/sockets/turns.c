@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/sockets/turns.h"
+#include "supervisor/sockets/group.h"
 
 #include "base/scope.h"
 #include "os/socket/reuseport.h"
-#include "supervisor/sockets/group.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/upgrade/carry.h"
+#include "supervisor/upgrade/upgrade.h"
 
-#include "supervisor/sockets/listener.h"
-#include "supervisor/sockets/segment.h"
+#include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
 #include <stdlib.h>

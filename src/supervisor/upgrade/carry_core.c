@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/upgrade/carry.h"
+#include "supervisor/upgrade/upgrade.h"
 
-#include "core/image.h"
+#include "core/cluster.h"
 
-/* How a cluster's core goes through an upgrade, by the tables of core/image.h. */
+/* How a cluster's core goes through an upgrade, by the tables of core/cluster.h. */
 
 static const unsigned tags[IMAGE_PARTS] = {
 	[IMAGE_CLUSTER] = CARRY_CLUSTER,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/upgrade/carry.h"
+#include "supervisor/upgrade/upgrade.h"
 
-#include "os/pidfd.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

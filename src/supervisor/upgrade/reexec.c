@@ -1,25 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/upgrade/reexec.h"
+#include "supervisor/upgrade/upgrade.h"
 
-#include "base/cwd.h"
+#include "base/trusted.h"
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/descriptors.h"
-#include "os/pidfd.h"
-#include "os/privilege.h"
 #include "os/process.h"
-#include "os/sealed.h"
+#include "os/privilege.h"
 #include "os/spawn/spawn.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/instance/manager.h"
+#include "supervisor/instance/instance.h"
 #include "supervisor/common/news.h"
 #include "supervisor/drain/drain.h"
-#include "supervisor/drain/steer.h"
 #include "supervisor/watch/watch.h"
-#include "supervisor/workers/strays.h"
+#include "supervisor/workers/child.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 #define SUPERVISOR_WEB_STATE_H
 
 #include "os/socket/socket.h"
-#include "supervisor/common/role.h"
+#include "supervisor/common/job.h"
 
 /* What only this room knows of the instance: it is in struct supervisor of
  * common/state.h. */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/web/webrole.h"
+#include "supervisor/web/web.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/fdpass.h"
-#include "os/pidfd.h"
-#include "supervisor/common/role.h"
+#include "os/process.h"
+#include "supervisor/common/job.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/control/clients.h"
-#include "supervisor/sockets/listener.h"
+#include "supervisor/control/control.h"
+#include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
 #include <poll.h>

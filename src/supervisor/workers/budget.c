@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/budget.h"
+#include "supervisor/workers/recipe.h"
 
 #include "os/affinity.h"
 #include "os/cgroup.h"

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/environment.h"
+#include "supervisor/workers/recipe.h"
 
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/expand.h"
-#include "os/environ.h"
+#include "os/process.h"
 #include "os/look/remote.h"
-#include "supervisor/workers/recipe.h"
-#include "supervisor/sockets/listener.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/sockets/group.h"
 
 #include <inttypes.h>

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/leftovers.h"
+#include "supervisor/workers/child.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
-#include "os/pidfd.h"
 #include "os/process.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/workers/child.h"
-#include "supervisor/workers/strays.h"
 #include "supervisor/workers/service.h"
 
 #include <signal.h>

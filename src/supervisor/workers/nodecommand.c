@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/nodecommand.h"
+#include "supervisor/workers/recipe.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "supervisor/workers/recipe.h"
 
 #include <fcntl.h>
 #include <limits.h>

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/paths.h"
+#include "supervisor/workers/child.h"
 
 #include "os/process.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/sockets/learned.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/service.h"
 
 #include <limits.h>
@@ -59,7 +58,7 @@ void paths_drop(struct child *child)
 	}
 }
 
-/* Does nothing for a listener of nclust, which renew.h repairs. */
+/* Does nothing for a listener of nclust, which group.h repairs. */
 void paths_keep(struct child *child, const char *path)
 {
 	struct child *const *both = child->service->children[child->slot];

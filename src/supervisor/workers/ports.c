@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/ports.h"
+#include "supervisor/workers/child.h"
 
 #include "base/scope.h"
 #include "os/clock.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/sockets/listener.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/service.h"
 
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/ptys.h"
+#include "supervisor/workers/capture.h"
 
 #include "base/log.h"
-#include "os/pty.h"
-#include "supervisor/common/kind.h"
+#include "os/descriptors.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/workers/child.h"
 
 #include <string.h>

@@ -4,14 +4,12 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "config/procfile.h"
+#include "config/origin.h"
 #include "config/value.h"
 #include "os/place/open_for.h"
-#include "os/socket/peer.h"
+#include "os/socket/endpoint.h"
 #include "os/privilege.h"
-#include "supervisor/sockets/listener.h"
-#include "supervisor/sockets/segment.h"
-#include "supervisor/workers/nodecommand.h"
+#include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,9 +2,86 @@
 #ifndef SUPERVISOR_RECIPE_H
 #define SUPERVISOR_RECIPE_H
 
+#include "os/affinity.h"
+#include "os/socket/endpoint.h"
+#include "os/spawn/spawn.h"
 #include "supervisor/common/state.h"
 
 #include <limits.h>
+#include <sched.h>
+
+/* ---- environment ---- */
+
+/* The protocol of a worker's message channel (messages/messages.h). */
+enum channel_kind {
+	CHANNEL_NONE,
+	CHANNEL_PLAIN, /* NCLUST_CHANNEL_FD: every line is a message */
+	CHANNEL_NODE,  /* NODE_CHANNEL_FD: the protocol of Node's cluster module */
+	CHANNEL_KINDS,
+};
+
+/* What differs between workers of a generation. */
+struct worker_place {
+	const struct recipe *recipe;
+	unsigned nth; /* index among the workers that are started together */
+	uint32_t slot;
+	uint64_t serial;
+	unsigned lane;          /* drain.h */
+	unsigned workers;       /* how many workers the cluster is to have */
+	int output[2];          /* write ends for stdout and stderr, or -1 */
+	int notify;             /* its notify socket, or -1 */
+	int channel;            /* the worker's end of its message channel, or -1 */
+	enum channel_kind kind; /* of `channel` */
+	int leader;             /* the file behind NCLUST_LEADER_FD, or -1 */
+
+	/* accept = yes: the connection that the process serves */
+	const struct peer *peer; /* NULL: no connection */
+	int connection;
+	const char *path; /* of a unix listener, or NULL */
+	unsigned same;    /* connections from the same address; 0: not counted */
+};
+
+/* A worker that is about to be started: its place, and the plan of its spawn,
+ * to which rooms add what they give it (`prepare` in common/part.h). */
+struct birth {
+	struct worker_place place;
+	struct spawn_plan plan;
+	struct spawn_trap trap; /* plan.trap, if the worker's calls are trapped */
+};
+
+/* Fill in the parts of a spawn plan that differ by worker: argv, environment and descriptors
+ * (INTERFACE.md section 2).  The strings are in scratch memory, which the next call for the same
+ * `nth` uses again.  -1: out of memory. */
+int environment_fill(
+	struct supervisor *sup, const struct worker_place *place, struct spawn_plan *plan);
+
+/* Find a variable in the environment of any process, with that process' rights and within a time
+ * limit (os/look/remote.h).  0; -1 and errno as of environ_find(). */
+struct environ_look;
+int environment_look(struct environ_look *look, pid_t pid, const char *key);
+
+/* ---- budget ---- */
+
+/* How the CPUs are divided among the workers of a cluster: `threads` and `cpu`.
+ * Computed at each start: a worker started before a `scale` keeps its share. */
+
+/* How many CPUs nclust may use, by affinity and cgroup quota: at least 1. */
+unsigned budget_usable(void);
+
+/* Which of `cpus` a slot is pinned to, counted from 0 and modulo their number. */
+struct budget_range {
+	unsigned first;
+	unsigned count;
+	bool whole; /* the slots together have all CPUs: affinity_sort() */
+};
+struct budget_range budget_range(
+	const struct cluster_settings *settings, uint32_t slot, unsigned workers, unsigned cpus);
+
+/* The CPUs that the worker is pinned to (free with CPU_FREE()); NULL: the worker is not pinned, or
+ * the CPUs are not known.  `map`: see affinity_some(). */
+cpu_set_t *budget_cpus(const struct worker_place *place, struct affinity_map **map, size_t *size);
+
+/* ---- recipe ---- */
 
 /* A recipe is what all workers of a generation have in common.  It is made when the generation
  * begins, so each rollout reads env-file and PATH anew, and dropped when no worker needs it. */
@@ -48,5 +125,27 @@ void recipe_path(const struct recipe *r, const char *candidate, char to[PATH_MAX
  * the rights that they need.  `patient`: wait for file servers, because the loop does not run. */
 int recipe_check(const struct supervisor *sup, const struct cluster_settings *settings,
 	bool patient, struct error *err);
+
+/* ---- nodecommand ---- */
+
+/*
+ * Does a command run a script that can be a worker of Node's cluster module?  The answer depends on
+ * the command's words, on the program that links lead to, and on that file's first line.  In doubt
+ * it is NODE_NONE, because a wrong answer would break a program.
+ *
+ * NODE_NONE also stands for commands without a script (-e, -p, -i, a debugger), commands that run
+ * other programs as children (--test, --watch, --run) or only check (-c), and launchers such as npm
+ * and pm2, which would not pass the channel on.
+ */
+
+/* `program` is the file that is run, without links; `first` its first line if it is a script, else
+ * NULL. */
+enum node_runtime nodecommand_of(const char *program, const char *first, char *const *argv);
+
+/* Is there a Node command in the line of `sh -c`?  Used if the user has asked for a channel. */
+enum node_runtime nodecommand_in_shell(char *const *argv);
+
+/* nodecommand_of() for a recipe's command; reads the program's file. */
+enum node_runtime nodecommand_look(const struct recipe *r);
 
 #endif

@@ -1,25 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/slotlog.h"
+#include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
-#include "supervisor/workers/budget.h"
-#include "supervisor/workers/child.h"
-#include "supervisor/sockets/learned.h"
-#include "supervisor/sockets/listener.h"
-#include "supervisor/common/part.h"
-#include "supervisor/common/kind.h"
-#include "supervisor/workers/paths.h"
-#include "supervisor/common/news.h"
-#include "supervisor/workers/ports.h"
-#include "supervisor/workers/readiness.h"
 #include "supervisor/workers/recipe.h"
-#include "supervisor/workers/capture.h"
-#include "supervisor/sockets/renew.h"
-#include "supervisor/sockets/segment.h"
-#include "supervisor/common/trouble.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/sockets/sockets.h"
+#include "supervisor/common/part.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/common/news.h"
+#include "supervisor/sockets/group.h"
 
 #include <errno.h>
 #include <inttypes.h>

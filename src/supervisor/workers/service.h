@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_SERVICE_H
 #define SUPERVISOR_SERVICE_H
 
-#include "supervisor/common/kind.h"
+#include "supervisor/common/carried.h"
 #include "supervisor/common/registry.h"
 
 /* A service is a cluster in the supervisor: it hands events to the core and carries out what the
@@ -84,7 +84,7 @@ unsigned service_signal_all(struct service *service, int signal);
 unsigned service_signal_slot(struct service *service, uint32_t slot, int signal);
 unsigned service_signal_next(struct service *service, int signal, bool first);
 
-/* ---- kinds (common/kind.h) ---- */
+/* ---- kinds (common/registry.h) ---- */
 
 /* Clusters whose slots the core fills. */
 extern const struct worker_kind slots_kind;
@@ -94,5 +94,17 @@ const struct worker_kind *kind_of(const struct cluster_settings *settings);
 /* Can a cluster with these settings have these listeners?  -1 and `err`. */
 int kind_check(
 	const struct cluster_settings *settings, const struct listener_set *set, struct error *err);
+
+/* ---- carry workers ---- */
+
+/* How clusters and their workers go through an upgrade; supervisor/carries.c has the order. */
+extern const struct carried carried_services; /* all clusters of the instance */
+extern const struct carried carried_service;
+extern const struct carried carried_early; /* of a cluster: by slot */
+extern const struct carried
+	carried_holdings; /* listeners, memory, recipes and slotlogs of a cluster */
+extern const struct carried carried_children; /* its workers, by slot */
+extern const struct carried carried_child;
+extern const struct carried carried_recipe;
 
 #endif

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/slotlog.h"
+#include "supervisor/workers/capture.h"
 #include "supervisor/common/registry.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "os/place/linering.h"
+#include "os/place/sharedmem.h"
 #include "protocol/logwire.h"
-#include "supervisor/workers/capture.h"
 
 #include <inttypes.h>
 #include <stdio.h>

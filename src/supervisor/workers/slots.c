@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
-#include "supervisor/common/kind.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/workers/service.h"
 
 /* The kind of most clusters: the core fills the slots. */

@@ -2,16 +2,16 @@
 #ifndef SUPERVISOR_WORKERS_STATE_H
 #define SUPERVISOR_WORKERS_STATE_H
 
-#include "base/buffer.h"
 #include "base/nsec.h"
+#include "base/text.h"
 #include "config/config.h"
 #include "core/event.h"
-#include "os/eventset.h"
+#include "os/descriptors.h"
 #include "os/socket/socket.h"
 #include "os/spawn/spawn.h"
 #include "os/vfork.h"
-#include "supervisor/common/allowance.h"
-#include "supervisor/common/role.h"
+#include "supervisor/common/job.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/sockets/state.h"
 
 #include <ev.h>
@@ -38,7 +38,7 @@ struct strays {
 	nsec_t took;
 };
 
-/* Finds and reaps strays: children that are no workers (strays.h). */
+/* Finds and reaps strays: children that are no workers (child.h). */
 struct reaper {
 	ev_timer sweep; /* when to look at all children */
 	bool sweep_due;
@@ -123,7 +123,7 @@ struct scratch {
 	char entered[SPAWN_ENTERED];
 };
 
-/* What nclust needs to start workers (child.h, environment.h). */
+/* What nclust needs to start workers (child.h, recipe.h). */
 struct births {
 	uint64_t next_serial;
 	struct child *spare;                /* free structs */
@@ -134,7 +134,7 @@ struct births {
 	int own_score;                      /* /proc/self/oom_score_adj; 0: not open */
 };
 
-/* A path of a unix socket that a worker has bound by itself (paths.h). */
+/* A path of a unix socket that a worker has bound by itself (child.h). */
 struct path {
 	struct path *next;
 	char *name;
@@ -148,10 +148,10 @@ struct worker_life {
 	struct path *paths; /* heap */
 	int notify;         /* its notify socket, or -1 */
 	struct allowance notify_allowance;
-	char *status;                /* STATUS=, heap, or NULL */
-	char *cause;                 /* why it will end, heap (trouble.h); or NULL */
-	char *waits;                 /* the lock that it waits for, heap (startwait.h); or NULL */
-	struct last_look *last_look; /* heap (use.h), or NULL */
+	char *status; /* STATUS=, heap, or NULL */
+	char *cause;  /* why it will end, heap (news.h); or NULL */
+	char *waits;  /* the lock that it waits for, heap (intercept/internal.h); or NULL */
+	struct last_look *last_look; /* heap (child.h), or NULL */
 	nsec_t span_began;           /* when the present span of news_spares() began */
 	unsigned left_out;           /* events left out in this span */
 	uint8_t published;           /* events published in this span */
@@ -169,7 +169,7 @@ struct worker_life {
 	unsigned signalled_count;
 };
 
-/* A worker whose main process has ended (leftovers.h). */
+/* A worker whose main process has ended (child.h). */
 struct leftovers {
 	struct child *next; /* in reaper.left */
 	struct ending ending;
@@ -178,24 +178,24 @@ struct leftovers {
 	unsigned found; /* how many leftovers the last look has found so far */
 };
 
-/* The latest output of the workers of a slot (slotlog.h). */
+/* The latest output of the workers of a slot (capture.h). */
 struct slotlog {
 	struct slotlog *next;
 	uint64_t number;    /* the later a slotlog was made, the higher */
-	uint64_t keeper_id; /* its id, if the keeper holds it (keeper.h); or 0 */
+	uint64_t keeper_id; /* its id, if the keeper holds it (orphans/internal.h); or 0 */
 	uint32_t slot;
 	int fd;
 };
 
 /* The room's part of a cluster. */
 struct cluster_life {
-	struct ports *ports;         /* heap (ports.h); NULL: no worker has listened */
+	struct ports *ports;         /* heap (child.h); NULL: no worker has listened */
 	struct recipe *recipes;      /* newest first */
 	struct slotlog *logs;        /* heap; newest first */
 	unsigned char *early_deaths; /* by slot: deaths since a worker of it was ready */
 	nsec_t begun;                /* when its first worker was started; or 0 */
 	int stop_signal;             /* in place of the first stop signal of the settings; or 0 */
-	nsec_t whole_at;             /* the allowance of all its workers (allowance.h) */
+	nsec_t whole_at;             /* the allowance of all its workers (timer.h) */
 	bool spawn_hung;             /* its last spawn took too long: a file server? */
 	bool spawn_works;            /* its last spawn succeeded */
 	nsec_t drop_at;              /* when a loss of output was last published; or 0 */
@@ -204,11 +204,11 @@ struct cluster_life {
 	unsigned start_fails;        /* starts that have failed since then */
 	int fail_error;              /* the errno of the last of these */
 	char *entered;               /* the directory of the last worker; heap, or NULL */
-	ev_timer paths_look;         /* when to look at unix paths (paths.h) */
+	ev_timer paths_look;         /* when to look at unix paths (child.h) */
 	nsec_t paths_pause;          /* until the next look; 0: the timer is not initialised */
 };
 
-/* The program that runs a worker of Node's cluster module (nodecommand.h). */
+/* The program that runs a worker of Node's cluster module (recipe.h). */
 enum node_runtime {
 	NODE_NONE,
 	NODE_NODE,

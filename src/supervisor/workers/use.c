@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/use.h"
+#include "supervisor/workers/child.h"
 
-#include "base/turn.h"
+#include "base/nsec.h"
 #include "os/clock.h"
 #include "os/process.h"
-#include "supervisor/workers/child.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "base/buffer.h"
 #include "base/text.h"
 
 #include <stdint.h>

@@ -2,7 +2,7 @@
 #include "cli_lib.h"
 
 #include "../../../tools/describe.h"
-#include "base/buffer.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include "cli/verb.h"
 #include "os/clock.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli_lib.h"
 
-#include "cli/facts.h"
-#include "cli/output.h"
+#include "cli/client.h"
+#include "cli/doctor.h"
 
 #include <jansson.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "cli/target.h"
+#include "cli/client.h"
 
 static const char *const shop_clusters[] = {"web", "thumbs"};
 static const char *const blog_clusters[] = {"web", "api", "api.2"};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli_lib.h"
 
-#include "cli/top_view.h"
+#include "cli/top.h"
 
 #include <stdio.h>
 

@@ -2,7 +2,7 @@
 #include "cli_lib.h"
 
 #include "cli/doctor.h"
-#include "cli/fields.h"
+#include "cli/render.h"
 #include "os/look/remote.h"
 
 #include <arpa/inet.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "cli/when.h"
+#include "cli/verb.h"
 
 #include <time.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
-#include "supervisor/common/childset.h"
 #include "supervisor/common/part.h"
+#include "supervisor/common/registry.h"
 
 #include <sys/eventfd.h>
 #include <unistd.h>

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
-#include "protocol/eventkind.h"
+#include "protocol/control.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/trouble.h"
-#include "supervisor/workers/strays.h"
+#include "supervisor/workers/child.h"
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
 

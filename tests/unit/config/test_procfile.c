@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/procfile.h"
+#include "config/origin.h"
 
 #include "config/option.h"
 #include "config_lib.h"

@@ -7,8 +7,8 @@
 #include "os/fdpass.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
-#include "supervisor/control/clients.h"
-#include "supervisor/control/requests.h"
+#include "supervisor/control/control.h"
+#include "supervisor/control/internal.h"
 #include "supervisor/workers/service.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "core/backoff.h"
+#include "core/slot.h"
 
 #include <stdlib.h>
 

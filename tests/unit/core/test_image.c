@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/image.h"
+#include "core/cluster.h"
 
-#include "core/inside.h"
+#include "core/internal.h"
 #include "core_lib.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core_lib.h"
 
-#include "core/image.h"
-#include "core/inside.h"
+#include "core/cluster.h"
+#include "core/internal.h"
 
 /* A rollout that is done, and fails after all: where readiness is but guessed, each
  * new worker is watched until it has been ready for stable-after. */

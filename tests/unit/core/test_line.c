@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core_lib.h"
-#include "core/line.h"
+#include "core/internal.h"
 
 /* start-at-once: no more than so many workers start at a time. */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core_lib.h"
 
-#include "core/inside.h"
+#include "core/internal.h"
 
 /* ---- `before` ---- */
 

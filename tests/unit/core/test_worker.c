@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "core/heap.h"
+#include "core/internal.h"
 #include "core/worker.h"
 
 #include <signal.h>

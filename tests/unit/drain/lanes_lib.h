@@ -6,7 +6,6 @@
 
 #include "supervisor/common/news.h"
 #include "supervisor/drain/drain.h"
-#include "supervisor/drain/steer.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/service.h"
 

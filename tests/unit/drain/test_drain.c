@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
-#include "os/look/connections.h"
+#include "os/look/look.h"
 #include "os/process.h"
 #include "supervisor/common/news.h"
 #include "supervisor/drain/drain.h"

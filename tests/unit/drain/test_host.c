@@ -4,7 +4,7 @@
 #include "supervisor/common/job.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/drain/host.h"
+#include "supervisor/drain/drain.h"
 
 #include <stdio.h>
 

@@ -3,7 +3,7 @@
 
 #include "os/privilege.h"
 #include "os/process.h"
-#include "supervisor/drain/imbalance.h"
+#include "supervisor/drain/internal.h"
 
 /*
  * `balance = auto`: workers share a socket until one of them has used most of the

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
-#include "base/buffer.h"
-#include "os/pidfd.h"
+#include "base/text.h"
+#include "os/process.h"
 #include "supervisor/common/news.h"
 #include "supervisor/health/health.h"
-#include "supervisor/hooks/helper.h"
+#include "supervisor/hooks/hooks.h"
 #include "supervisor/workers/service.h"
 
 /*

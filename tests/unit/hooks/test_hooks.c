@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
-#include "os/pidfd.h"
+#include "os/process.h"
 #include "supervisor/common/news.h"
-#include "supervisor/hooks/helper.h"
 #include "supervisor/hooks/hooks.h"
 #include "supervisor/workers/service.h"
 

@@ -3,9 +3,8 @@
 
 #include "../config/config_lib.h"
 #include "supervisor/common/news.h"
-#include "supervisor/instance/lifecycle.h"
-#include "supervisor/instance/reload.h"
-#include "supervisor/sockets/listener.h"
+#include "supervisor/instance/instance.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 

@@ -2,7 +2,7 @@
 #include "../room_lib.h"
 
 #include "supervisor/common/news.h"
-#include "supervisor/instance/lifecycle.h"
+#include "supervisor/instance/instance.h"
 
 #include <stdio.h>
 

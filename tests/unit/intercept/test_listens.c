@@ -3,8 +3,7 @@
 
 #include "supervisor/common/news.h"
 #include "supervisor/intercept/intercept.h"
-#include "supervisor/intercept/listens.h"
-#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/service.h"
 
 #include <netinet/in.h>

@@ -4,7 +4,7 @@
 #include "os/process.h"
 #include "os/vfork.h"
 #include "supervisor/intercept/intercept.h"
-#include "supervisor/intercept/replace_socket.h"
+#include "supervisor/intercept/internal.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/service.h"
 

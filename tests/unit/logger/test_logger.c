@@ -4,10 +4,10 @@
 /* The logger as it is: a process, a channel, pipes, and readers of its own. */
 #include "logger/logger.h"
 
-#include "base/buffer.h"
+#include "base/text.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
-#include "os/place/linering.h"
+#include "os/place/sharedmem.h"
 #include "os/privilege.h"
 #include "protocol/logwire.h"
 

@@ -2,9 +2,7 @@
 #include "../unit.h"
 
 /* What the logger is made of: lines, last words, sources. */
-#include "logger/lines.h"
 #include "logger/source.h"
-#include "logger/tail.h"
 
 static struct buffer taken;
 static struct lines lines;

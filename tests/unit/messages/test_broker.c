@@ -4,10 +4,8 @@
 
 #include "config/option.h"
 #include "os/clock.h"
-#include "os/pidfd.h"
+#include "os/process.h"
 #include "supervisor/common/news.h"
-#include "supervisor/messages/broker.h"
-#include "supervisor/messages/channel.h"
 #include "supervisor/messages/messages.h"
 
 #include <poll.h>

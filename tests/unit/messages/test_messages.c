@@ -3,7 +3,6 @@
 
 #include "os/clock.h"
 #include "supervisor/common/news.h"
-#include "supervisor/messages/channel.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/workers/service.h"
 

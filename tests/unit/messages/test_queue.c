@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "supervisor/messages/queue.h"
+#include "supervisor/messages/messages.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,9 +6,9 @@
 #include "os/fdpass.h"
 #include "os/process.h"
 #include "supervisor/common/news.h"
-#include "supervisor/messages/channel.h"
+#include "supervisor/messages/messages.h"
 #include "supervisor/node/node.h"
-#include "supervisor/workers/nodecommand.h"
+#include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 
 #include <arpa/inet.h>

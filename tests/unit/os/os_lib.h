@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/scope.h"
-#include "os/pidfd.h"
+#include "os/process.h"
 #include "os/socket/socket.h"
 #include "os/spawn/spawn.h"
 

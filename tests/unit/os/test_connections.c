@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/look/connections.h"
+#include "os/look/look.h"
 #include "os/process.h"
 
 #include <linux/filter.h>

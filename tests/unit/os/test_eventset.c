@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/eventset.h"
+#include "os/descriptors.h"
 
 #include <sys/epoll.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/place/linering.h"
+#include "os/place/sharedmem.h"
 
 #define HEAD 16 /* bytes before the lines */
 #define LINERING_SIZE (128U * 1024)

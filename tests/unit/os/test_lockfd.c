@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/lockfd.h"
+#include "os/descriptors.h"
 
 TEST(one_description_at_a_time_has_the_lock)
 {

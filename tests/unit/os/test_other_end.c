@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/look/other_end.h"
+#include "os/look/look.h"
 
 #include "os/process.h"
 #include "os_lib.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/socket/peer.h"
+#include "os/socket/endpoint.h"
 
 #include <arpa/inet.h>
 

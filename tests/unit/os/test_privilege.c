@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/capset.h"
 #include "os/descriptors.h"
 #include "os/privilege.h"
 

@@ -3,7 +3,6 @@
 
 #include "os/clock.h"
 #include "base/text.h"
-#include "os/environ.h"
 #include "os/process.h"
 
 #include <time.h>

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/capset.h"
-#include "os/clock.h"
 #include "os/privilege.h"
+#include "os/clock.h"
 #include "os/look/remote.h"
 #include "os/vfork.h"
 

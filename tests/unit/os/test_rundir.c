@@ -4,7 +4,6 @@
 #include "base/trusted.h"
 #include "os/clock.h"
 #include "os/place/rundir.h"
-#include "os/place/rundir_place.h"
 
 #include <grp.h>
 #include <sysexits.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/sandbox.h"
+#include "os/privilege.h"
 
 #include <linux/filter.h>
 #include <netinet/tcp.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/capset.h"
+#include "os/privilege.h"
 
 #include <grp.h>
 #include <linux/capability.h>

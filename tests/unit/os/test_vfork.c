@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/capset.h"
 #include "os/clock.h"
+#include "os/privilege.h"
 #include "os/process.h"
 #include "os/vfork.h"
 

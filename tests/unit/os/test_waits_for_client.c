@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/look/waits_for_client.h"
+#include "os/look/look.h"
 
 #include <pthread.h>
 #include <sys/epoll.h>

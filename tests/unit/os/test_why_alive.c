@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/look/why_alive.h"
+#include "os/look/look.h"
 
 #include <sched.h>
 

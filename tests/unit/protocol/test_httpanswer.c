@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "protocol/httpanswer.h"
+#include "protocol/http.h"
 
-#include "base/buffer.h"
+#include "base/text.h"
 
 /* An answer is the same, in however many pieces it comes. */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "protocol/httpstatus.h"
+#include "protocol/http.h"
 
 static const struct {
 	const char *text;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "protocol/jsonvalue.h"
+#include "protocol/json.h"
 
 /* From memory of its own size, so that what is read beside it is found. */
 static bool is_value(const char *text, size_t len)

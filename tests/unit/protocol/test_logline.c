@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "protocol/logline.h"
+#include "protocol/logwire.h"
 
 static struct logline l;
 

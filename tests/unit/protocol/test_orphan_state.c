@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "protocol/orphan_state.h"
+#include "protocol/handover.h"
 
 static struct orphan_state back;
 static struct buffer bytes;

@@ -2,8 +2,7 @@
 #include "../room_lib.h"
 
 #include "supervisor/common/news.h"
-#include "supervisor/sockets/learned.h"
-#include "supervisor/sockets/listener.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/service.h"
 
 #include <arpa/inet.h>

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "supervisor/common/carry_settings.h"
-#include "supervisor/upgrade/carry.h"
+#include "supervisor/common/carried.h"
+#include "supervisor/upgrade/upgrade.h"
 
-#include "supervisor/accept/accepting.h"
+#include "supervisor/accept/accept.h"
 #include "supervisor/common/news.h"
-#include "supervisor/control/clients.h"
-#include "supervisor/drain/host.h"
+#include "supervisor/control/control.h"
+#include "supervisor/drain/drain.h"
 #include "supervisor/health/health.h"
 #include "supervisor/hooks/hooks.h"
-#include "supervisor/messages/channel.h"
-#include "supervisor/node/node_inside.h"
-#include "supervisor/sockets/carry_sockets.h"
-#include "supervisor/workers/carry_workers.h"
+#include "supervisor/messages/messages.h"
+#include "supervisor/node/internal.h"
+#include "supervisor/sockets/sockets.h"
+#include "supervisor/workers/service.h"
 
 #include <stddef.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../quoted.h"
 
-#include "web/metrics.h"
+#include "web/internal.h"
 
 /* Two workers in slot 0, and names that must be escaped. */
 #define STATUS \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "supervisor/workers/budget.h"
+#include "supervisor/workers/recipe.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "supervisor/workers/nodecommand.h"
+#include "supervisor/workers/recipe.h"
 
 #include "base/scope.h"
 

@@ -3,13 +3,12 @@
 
 #include "os/clock.h"
 #include "os/look/remote.h"
-#include "os/pidfd.h"
 #include "os/process.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/workers/environment.h"
+#include "supervisor/workers/recipe.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_INTERNAL_H
+#define CORE_INTERNAL_H
+
+#include "base/nsec.h"
+#include "core/cluster.h"
+#include "core/rollout.h"
+#include "core/slot.h"
+#include "core/worker.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* ---- heap ---- */
+
+/*
+ * The earliest of many deadlines, one for each slot: a binary heap of slot
+ * numbers.  Of equal deadlines the lowest slot comes first.  All calls but
+ * heap_reserve() are O(log n) and need no memory.
+ */
+struct heap {
+	uint32_t *order; /* slots, as a heap */
+	uint32_t *where; /* slot -> its place in `order` + 1; 0: none */
+	nsec_t *due;     /* slot -> its deadline */
+	uint32_t count;
+	uint32_t cap;
+};
+
+int heap_reserve(struct heap *h, uint32_t slots); /* 0 or -1 */
+void heap_fini(struct heap *h);
+
+void heap_set(struct heap *h, uint32_t slot, nsec_t due); /* NEVER: remove */
+nsec_t heap_due(const struct heap *h, uint32_t slot);     /* NEVER: none */
+nsec_t heap_first_due(const struct heap *h);              /* NEVER: empty */
+uint32_t heap_first(const struct heap *h);                /* must not be empty */
+
+/* ---- the cluster ---- */
+
+/*
+ * The struct of a cluster; for the files of core/ alone.
+ *
+ * Slots at and above `places` leave.  Counters are kept up to date, and never counted
+ * anew.  Work on all slots is a cursor that goes over them a few at a time.
+ */
+struct cluster {
+	struct slot *slots;
+	uint32_t cap;
+	uint32_t count;   /* slots in use: with a place, or leaving */
+	uint32_t wanted;  /* workers that are to serve */
+	uint32_t places;  /* slots for wanted workers and for spares */
+	struct heap due;  /* when each slot is to be settled, or earlier */
+	struct heap line; /* slots that wait for other workers to start, by slot.waits */
+	uint32_t sweep;   /* slots from here on are still to be settled */
+	uint32_t shrink;  /* slots from here downwards, above `places`, too */
+	bool more;        /* the last call stopped before all was done */
+
+	struct actions *out; /* during cluster_handle() */
+	nsec_t now;          /* of the latest event */
+	nsec_t lost;         /* in all, time in which nclust stood still */
+	unsigned spawns_left;
+	uint64_t random;
+	uint64_t last_worker; /* id of the latest worker */
+	uint32_t in_turn;     /* from this slot on, the next worker in turn is looked for */
+
+	struct generations generations;
+	unsigned generation; /* the generation in force */
+	unsigned last_generation;
+	unsigned last_command;
+	struct rollout rollout;
+	struct rollout_request waiting;
+	unsigned last_rollout;  /* id; rollouts that go back count too */
+	unsigned asked_rollout; /* id of the latest request */
+
+	unsigned alive;
+	unsigned ready;
+	unsigned unfit;         /* ready workers whose successor is wanted */
+	unsigned gates[GATES];  /* open ones */
+	uint32_t gate_turn;     /* the next slot in turn for a gate */
+	uint32_t gate_looked;   /* slots from there on were looked at */
+	uint32_t gates_to_look; /* slots that are still to be looked at for a gate */
+	unsigned released;      /* starting workers that may pass the gate */
+	unsigned spares;        /* at the gate */
+	unsigned ended;         /* slots that are not started again */
+	bool ever_ready;
+
+	unsigned life;      /* counts revivals */
+	bool lived;         /* was a worker ready in this life? */
+	bool was_all_ready; /* and all of them at once? */
+	bool stopping;      /* no slot is wanted */
+	bool at_once;
+	bool asked_to_stop;
+	bool failed;
+	bool end_reported;
+	bool held;       /* by a process that is in no slot */
+	bool slot_waits; /* the slot being settled has asked for a worker, and waits */
+	int status;      /* to end with */
+
+	enum cluster_state state; /* as reported last */
+	bool all_ready;
+	uint32_t surprises[WORKER_STATES]; /* bits: events that were reported */
+	unsigned surprised;
+
+	nsec_t rescues_from; /* when all of them may be used again (death.c) */
+	unsigned deaths;     /* unasked ones, counted up; index into the ring */
+	nsec_t died[GIVE_UP_MAX];
+};
+
+static inline bool cluster_wants(const struct cluster *c, uint32_t i)
+{
+	return i < c->places && !c->stopping;
+}
+
+static inline struct generation *cluster_find_generation(const struct cluster *c, unsigned number)
+{
+	return generations_find(&c->generations, number);
+}
+
+/* The generation in force. */
+static inline struct generation *cluster_in_force(const struct cluster *c)
+{
+	return cluster_find_generation(c, c->generation);
+}
+
+/* Have all slots settled. */
+static inline void cluster_sweep(struct cluster *c)
+{
+	c->sweep = 0;
+}
+
+/* Stop all workers; `failed` with that status. */
+void cluster_give_up(struct cluster *c, int status);
+
+/* No worker runs any more: begin anew. */
+void cluster_revive(struct cluster *c);
+
+bool cluster_is_all_ready(const struct cluster *c);
+
+/* ---- line ---- */
+
+/*
+ * `start-at-once`: while so many workers of a generation are starting, a slot
+ * that needs one stands in line, and is served when one of them is ready or has
+ * failed: first come, first served.  A worker that takes long is not waited for,
+ * because it may hang, and other slots are to be filled meanwhile.
+ */
+struct cluster;
+
+#define LINE_PATIENCE (10 * SECOND)
+
+/* Do others wait for this worker, and until when will they? */
+bool line_waits_for(const struct worker *w);
+nsec_t line_waits_until(const struct worker *w);
+
+/* Would a worker of the slot have to wait, if it is of that generation? */
+bool line_holds(const struct cluster *c, uint32_t i, unsigned generation);
+
+void line_join(struct cluster *c, uint32_t i); /* at the end, unless it is in the line */
+void line_leave(struct cluster *c, uint32_t i);
+
+/* Have the first slot settled if it need not wait any more; true if it was. */
+bool line_call(struct cluster *c);
+
+/* Restore the line of a carried cluster (cluster.h), and count its starting workers and spares. */
+void line_restore(struct cluster *c);
+
+/* ---- gate ---- */
+
+/*
+ * Gated replacement: a worker that is not fit any more, but serves, stays
+ * until its successor is ready beside it.  A slot's gate is open from the
+ * successor's birth to the end of the unfit one, or of the successor, if that
+ * fails; then it is tried again, later and later.
+ */
+struct cluster;
+
+/* Shut the slot's gate if its replacement is over; if the slot needs a gate, have
+ * the next search look at it. */
+void gate_settle(struct cluster *c, uint32_t i);
+
+/* Open the next gate, of all slots in turn, if one may be opened; false if there is
+ * nothing to do for now. */
+bool gate_advance(struct cluster *c);
+
+/* One more gate may be open now. */
+void gate_wake(struct cluster *c);
+
+/* The slot is not part of the cluster any more. */
+void gate_drop_slot(struct cluster *c, struct slot *s);
+
+/* The successor has failed: return how long until the next is tried. */
+nsec_t gate_note_failure(struct cluster *c, struct slot *s, const struct worker *dead);
+
+/* When the slot's gate is to be looked at again. */
+nsec_t gate_due(const struct cluster *c, const struct slot *s);
+
+/* ---- spare ---- */
+
+/*
+ * `spare = N`: so many slots more than wanted.  A worker that comes to the gate
+ * (EVENT_GATE: it is about to listen) waits there, as a spare, until one that
+ * serves is missing; then it is released, and takes a moment to serve.  Which slots
+ * serve, and which have a spare, changes with each death: the successor of one that
+ * has died in its slot becomes the next spare.  Where a worker never comes to
+ * the gate, as it waits for no listen(2), there are no spares.
+ */
+struct cluster;
+
+/* How many spares are wanted. */
+unsigned spare_wanted(const struct cluster *c);
+
+/* Have as many slots as wanted workers and spares need; more of them are settled,
+ * and of fewer the highest leave. */
+void spare_set_places(struct cluster *c);
+
+/* The successor of a worker that serves is to serve, too, before that worker goes. */
+void spare_settle(struct cluster *c, uint32_t i);
+
+/* The worker has come to the gate: is it to serve? */
+bool spare_is_needed(const struct cluster *c, uint32_t i, const struct worker *w);
+
+/* Release a spare if one is needed; false if there is nothing to do. */
+bool spare_fill(struct cluster *c);
+
+/* Stop a surplus worker, so that its successor becomes a spare; false if there is none. */
+bool spare_advance(struct cluster *c);
+
+/* Has the successor in this slot, a spare, the right to the place of a worker that
+ * does not serve? */
+bool spare_replaces(const struct slot *s);
+
+/* Is the worker to be a spare, and has not come to the gate yet?  With `intercept =
+ * off` none ever does. */
+bool spare_awaits_gate(const struct cluster *c, uint32_t i, const struct worker *w);
+
+/* That worker is ready without the gate: so no worker of its command can be held back. */
+void spare_is_none(struct cluster *c, uint32_t i, const struct worker *w);
+
+/* Release a spare of that generation; false: none. */
+bool spare_release(struct cluster *c, unsigned generation);
+
+/* ---- health ---- */
+
+/*
+ * Workers that live, and are not well.  A worker that hangs (watchdog, stall) is
+ * aborted, and that counts as a death.  A worker that fails its checks, owes an
+ * answer, or has grown too large or too old, still serves: it is marked unfit,
+ * and replaced through its slot's gate.
+ */
+struct cluster;
+
+/* EVENT_UNWELL. */
+void health_unwell(struct cluster *c, uint32_t i, struct worker *w, enum why why);
+
+/* EVENT_OUTGROWN, or the worker is too old (WHY_AGE). */
+void health_outgrown(struct cluster *c, uint32_t i, struct worker *w, enum why why);
+
+/* No WATCHDOG=1 came in time. */
+void health_missed(struct cluster *c, uint32_t i, struct worker *w);
+
+/* Has the worker become too old? */
+void health_look(struct cluster *c, uint32_t i, struct worker *w);
+
+/* When the worker will be too old. */
+nsec_t health_due(const struct worker *w, nsec_t lost);
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_CONTROL_H
+#define SUPERVISOR_CONTROL_H
+
+#include "protocol/control.h"
+#include "protocol/json.h"
+#include "supervisor/common/carried.h"
+#include "supervisor/common/part.h"
+#include "supervisor/common/state.h"
+
+/* ---- clients ---- */
+
+extern const struct part control_part;
+
+/*
+ * The control socket and its clients.  All that a client can make grow is
+ * bounded: a request line (64 KiB, 10 s), unread output (1 MiB, 10 s without
+ * progress), the number of clients (64, of whom 48 may be readers, who have no
+ * right to change anything; the next reader evicts the one that has been idle for
+ * longest, or is refused, see clients.c).  No request has descriptors: a client that
+ * sends one loses its connection.  A client that exceeds a bound gets an error
+ * and is closed; other clients do not notice.  A client has one request under way
+ * at a time; later requests wait in the socket.
+ */
+#define CLIENTS_MAX 64
+#define READERS_MAX 48
+#define CLIENT_PATIENCE (10 * SECOND)
+#define CLIENT_OUT_MAX (1024U * 1024)
+/* While more than this is unsent, a status does not go on. */
+#define CLIENT_UNSENT_MOST (64U * 1024)
+
+enum client_state {
+	CLIENT_IDLE,
+	CLIENT_WAITING,   /* for the outcome of a change */
+	CLIENT_STATUS,    /* a status is being made in slices */
+	CLIENT_FOLLOWING, /* events -f */
+	CLIENT_CLOSING,   /* after what is queued is sent */
+	CLIENT_EVENTS,    /* the history is being sent in slices */
+	CLIENT_ASKING,    /* connections to workers are being made for the client */
+};
+
+/* What a client that made a change waits for, in one cluster. */
+struct expectation {
+	struct service *service;
+	unsigned rollout;     /* the rollout, or a later one; 0: no rollout */
+	bool settled;         /* scale: all wanted workers are ready, and no others are alive */
+	uint64_t last_before; /* number of the latest worker when the change was asked for */
+	bool fewer;           /* scale: no worker is left in a removed slot */
+	bool ended;           /* stop: the cluster has ended */
+	bool met;             /* the outcome is known; a finished rollout may still be taken back */
+	bool failed;          /* the outcome is a failure */
+	char *text;           /* the outcome as a sentence; heap, or NULL */
+};
+
+struct client {
+	struct supervisor *sup;
+	ev_io io;
+	struct client *next; /* newest first */
+	bool may_write;
+	bool own;         /* one of nclust's roles: never evicted, nor counted */
+	bool half_closed; /* the client will send no more */
+	enum client_state state;
+	struct buffer in;
+	struct buffer out;
+	nsec_t line_since;  /* when an unfinished line began; or NEVER */
+	nsec_t stuck_since; /* output makes no progress; or NEVER */
+	nsec_t idle_since;
+	nsec_t served;     /* when it last had a share of a turn */
+	unsigned waits_in; /* the turn of the loop in which it got no share; or 0 */
+	struct control_request request;
+	struct expectation *expected;
+	size_t expected_count;
+	bool expects_end; /* of the whole instance */
+	bool expects_upgrade;
+	unsigned expects_host; /* number of the drain that it waits for (drain/drain.h); or 0 */
+	bool expects_reload;   /* the client waits until the configuration is read */
+	bool failed;
+	char outcome[600]; /* the sentence of the result or error */
+	/* CLIENT_STATUS: where the next slice begins */
+	size_t at_service;
+	uint32_t at_slot;
+	unsigned at_part;
+	struct json_writer writer;
+	/* CLIENT_EVENTS: where the next slice begins, and how many wanted events are
+	 * skipped first */
+	uint64_t events_at;
+	unsigned events_skip;
+	struct reach *reach;            /* CLIENT_ASKING: heap (internal.h); else NULL */
+	uint64_t missed;                /* messages of workers that were not shown */
+	uint32_t only_slot;             /* of a status, or of events */
+	bool status_only;               /* of status_service alone */
+	struct service *status_service; /* the cluster of the status */
+};
+
+struct clients {
+	struct supervisor *sup;
+	ev_io listen;
+	ev_timer bounds;
+	struct socket_file file; /* of the control socket */
+	struct client *first;
+	unsigned count;
+	nsec_t spent;  /* time that readers took in the turn `turn` */
+	unsigned turn; /* a turn of the loop */
+};
+
+/* How clients go through an upgrade: the control socket, its clients, one client,
+ * and its expectations. */
+extern const struct carried carried_clients;
+extern const struct carried carried_client_list;
+extern const struct carried carried_client;
+extern const struct carried carried_expectation;
+/* Make an empty set of clients, or a client, to be filled by an upgrade; NULL: out
+ * of memory.  Clients are watched again when nclust resumes. */
+struct clients *clients_carried(struct supervisor *sup);
+struct client *client_carried(struct clients *all);
+void client_is_own(struct client *c); /* the client is not counted any more */
+int clients_init(struct supervisor *sup, struct error *err);
+/* The other end of this stream is one of nclust's roles: add it as a reader.  Takes
+ * over the descriptor.  -1: out of memory. */
+int clients_add_own(struct supervisor *sup, int fd);
+/* Close these connections.  Their peers can still read what was sent. */
+void clients_drop_own(struct supervisor *sup);
+
+/* After events: has an expectation come true, or is a further log kept? */
+void clients_look(struct supervisor *sup);
+
+/* The newest client; NULL: none. */
+struct client *clients_first(const struct supervisor *sup);
+
+/* For requests.c and status.c. */
+void client_write(struct client *c); /* send what is queued, as far as the socket takes it */
+void client_later(struct client *c); /* give the client a later turn */
+/* Send the line that is queued, and this descriptor, which stays ours, with it.  -1:
+ * the client does not read, and the line is dropped. */
+int client_pass(struct client *c, size_t line, int fd);
+void client_error(struct client *c, int code, const char *message);
+void client_done(struct client *c); /* the request is answered */
+/* Send clients that wait for a census their status, with it or without. */
+void clients_counted(struct supervisor *sup);
+/* Tell the client how many messages it was not shown, because it reads too slowly. */
+void client_tell_missed(struct client *c);
+
+/* ---- census ---- */
+
+/*
+ * Counts, for a status, the connections that each worker has accepted and not
+ * closed, and what the worker uses (child.h).  A process of its own counts, because
+ * workers may have very many connections, and a worker may make a look at it
+ * wait: the loop never waits for it.
+ */
+
+/* True: counting has begun, and clients_counted() is called at its end; false: the
+ * last census is new enough, or none is possible. */
+bool census_begin(struct supervisor *sup);
+/* The worker's connections; -1: unknown. */
+long census_of(const struct child *child);
+
+/* Stop counting, and free the census. */
+void census_fini(struct supervisor *sup);
+
+#endif

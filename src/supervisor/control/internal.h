@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_CONTROL_INTERNAL_H
+#define SUPERVISOR_CONTROL_INTERNAL_H
+
+#include "supervisor/control/control.h"
+#include "supervisor/health/health.h"
+
+/* ---- requests ---- */
+
+/* Carry out one request line: decode it, check the client's right, run the method;
+ * the answer is queued now, or the client waits for an outcome. */
+void request_run(struct client *c, const char *line, size_t len);
+
+/* An expectation of a waiting client may have come true or failed. */
+void request_on_report(struct client *c, const struct service *service, const struct report *report,
+	const char *sentence);
+void request_look(struct client *c);
+/* An upgrade is over: answer the clients that wait for it. */
+void requests_upgraded(struct supervisor *sup, const char *text, bool failed);
+/* A reload is over: clients that have asked for it get its mistakes, or wait for the
+ * changes that it has begun. */
+int control_on_reload(struct supervisor *sup, const struct settings *settings,
+	struct reload_result *result, struct error *err);
+/* Answer with c->outcome. */
+void request_finish(struct client *c);
+
+/* status.c: begin a status of all clusters, or only of one, or of one slot of it. */
+void status_begin(struct client *c, struct service *only, uint32_t slot);
+/* Does the status wait for a census before the first slice? */
+bool status_waits(const struct client *c);
+/* Queue the next slice; the client is idle again when the last one is queued. */
+void status_slice(struct client *c);
+/* The cluster is about to be freed: go on with the next one. */
+void status_forget(struct client *c, const struct service *service);
+
+struct child;
+/* A hook (clients.c): counts of the messages to and from the worker. */
+void control_on_status_worker(struct json_writer *w, const struct child *child);
+
+/* ---- events ---- */
+
+/*
+ * The answer of `events`: the history (common/news.h), in slices so that neither
+ * a turn nor the client's buffer is long, and then new events, for a client that
+ * follows.  Between the two no event is lost, and none comes twice.
+ */
+
+/* Begin; the target is the name of a cluster, or "", and c->only_slot a slot of it. */
+void events_begin(struct client *c);
+/* Queue the next slice; `all`: the whole rest of the history.  After that the client
+ * is idle or follows. */
+void events_slice(struct client *c, bool all);
+
+/* Has the client asked for this event? */
+bool events_want(const struct client *c, const char *json, size_t len);
+
+/* No such cluster or slot exists: did one exist before?  Then it becomes the
+ * request's target. */
+bool events_remember(struct client *c, const struct control_target *t);
+
+/* ---- showlogs ---- */
+
+/*
+ * The answer of `logs`: files with the output of workers (workers/capture.h),
+ * open for reading alone, some with each answer.  The client reads them, so that
+ * nclust has neither this work nor anything to follow.  A client that follows,
+ * and has got all files, is answered when there is a further one.
+ *
+ * The target is the name of a cluster, or "", and c->only_slot a slot of it.
+ */
+void showlogs_begin(struct client *c);
+
+/* The client follows, and a further file is kept. */
+void showlogs_look(struct client *c);
+
+/* ---- ask ---- */
+
+/*
+ * The answer of `ask`: connections to workers (health/health.h), each as an event with a
+ * descriptor.  The client itself sends its request to the worker and reads the answer, so that
+ * nclust reads nothing that a worker sends.  The web process gets connections to all ready
+ * workers of a cluster with `metrics`; other clients ask for a connection to the worker of one
+ * slot.
+ */
+/* Does the request name a slot or a cluster that can be asked?  0, or -1 and `err`. */
+int ask_check(
+	const struct client *c, const struct service *service, uint32_t slot, struct error *err);
+int ask_begin(struct client *c, struct service *service, uint32_t slot, struct error *err);
+/* Answer now, with the workers that were reached; nclust is about to be replaced. */
+void ask_settle(struct client *c);
+/* The client is about to be freed. */
+void ask_forget(struct client *c);
+
+#endif

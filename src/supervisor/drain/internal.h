@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_DRAIN_INTERNAL_H
+#define SUPERVISOR_DRAIN_INTERNAL_H
+
+#include "core/quiet.h"
+#include "os/look/look.h"
+#include "supervisor/common/part.h"
+#include "supervisor/common/state.h"
+#include "supervisor/drain/drain.h"
+
+/* ---- a drain ---- */
+
+/* Shared by the files drain*.c alone. */
+
+/* One process of the worker; the first in the list is the worker itself. */
+struct drain_process {
+	pid_t pid;
+	pid_t parent;
+	int pidfd; /* of the first process: the child's pidfd */
+	struct remote remote;
+	bool stop_sent;           /* nclust has sent SIGSTOP */
+	bool stopped;             /* the process has stopped */
+	enum activity activity;   /* at the last look; WAITS without a busy connection */
+	enum activity stopped_in; /* what the last freeze interrupted */
+};
+#define DRAIN_PROCESSES_MOST 256
+
+/* What the last look at a worker has found. */
+struct drain_view {
+	unsigned open;         /* connections of clients to the worker */
+	unsigned alive;        /* open ones that neither side has closed */
+	unsigned busy;         /* open ones that are not quiet */
+	unsigned maybe_quiet;  /* busy, but perhaps quiet: the kernel does not show it (unix) */
+	unsigned silent;       /* alive, with nothing sent or received for 100 ms (TCP) */
+	unsigned endable;      /* alive, and may be ended now */
+	unsigned unread_heads; /* with an unread HTTP/1 head or WebSocket frame */
+	unsigned waiting;      /* not accepted yet, at the worker's ports */
+	bool blind;            /* nclust cannot see its connections */
+	bool gone;             /* the worker has ended */
+	nsec_t took;
+};
+
+/* A connection that was in flight at the stop signal.  nclust holds a duplicate to see how the
+ * connection ends.  Until nclust closes the duplicate, the worker's close(2) sends no FIN, so
+ * nclust holds only a few, and not for long. */
+struct drain_flight {
+	int fd;
+	uint64_t cookie;
+	uint32_t segments_out;
+	bool answered;
+};
+#define DRAIN_FLIGHTS 4
+
+struct drain {
+	struct drain *next; /* in the list of all drains */
+	struct traffic *traffic;
+	struct child *child;
+	ev_timer timer; /* the next look */
+	nsec_t began;
+	nsec_t until;
+	nsec_t wait;       /* time before the next look */
+	bool reported;     /* the core has EVENT_DRAINED */
+	bool after_signal; /* the worker runs on after its stop signal */
+	unsigned lingered; /* looks since the signal at which it was stopped */
+	bool signalled;    /* the stop signal is sent; flights are watched (drain_learn.c) */
+
+	struct drain_process *processes;
+	size_t process_count;
+	bool too_many; /* the worker has more processes than DRAIN_PROCESSES_MOST */
+	bool frozen;   /* SIGSTOP is sent, and no SIGCONT since */
+	nsec_t frozen_at;
+	nsec_t frozen_longest; /* until the last thaw */
+	unsigned freezes;
+	unsigned unstoppable; /* freezes in a row that did not stop all processes */
+
+	uint16_t *ports; /* ports at which the worker listens */
+	size_t port_count;
+	bool catches_signal; /* the worker handles its stop signal, or gets none */
+	bool own_handler;    /* that handler is the program's own, not a runtime's */
+	bool keeps_quiet;    /* quiet connections stay open until the stop signal */
+	bool saw_websocket;  /* a WebSocket was seen */
+	bool saw_http;       /* a request of HTTP/1 was seen */
+	bool waited_long;    /* KEEP_PATIENCE is over: all connections could have become quiet */
+	bool is_last_look;   /* all connections are quiet: the stop signal follows */
+	struct quiet_memory *memory; /* of connections at the last look */
+	size_t memory_count;
+	nsec_t looked_at; /* 0: there was no look yet */
+	struct drain_view view;
+	nsec_t took_before;  /* duration of the look before the last; or 0 */
+	unsigned busy_least; /* the fewest busy connections of any look */
+	unsigned busy_most;  /* the most busy connections of any look */
+	unsigned ended;      /* quiet connections that were ended early */
+	unsigned asked;      /* connections in use that were ended between two requests */
+	nsec_t request_at;   /* when a request came last, as seen by a look */
+	bool freeze_between; /* freeze it to end connections between two requests */
+	bool stays_frozen;   /* stay frozen a moment longer: a client may send its next request */
+	bool after_step;     /* it ran for one step, and is frozen again */
+	nsec_t stay_frozen;  /* how long the next such stay lasts */
+	nsec_t quiet_at;     /* when it became quiet, and stayed so; or 0 */
+	bool turned_away;    /* nclust has kept new connections away before the first freeze */
+	bool unreachable;    /* its unix paths belong to other workers by now */
+	nsec_t withdraw_at;  /* when to call drain_withdraw() again */
+
+	struct drain_flight flights[DRAIN_FLIGHTS];
+	size_t flight_count;
+};
+
+/* Looks at the connections; fills d->view and traffic.seen. */
+void drain_look(struct drain *d);
+/* Notes a port at which the worker listens. */
+void drain_add_port(struct drain *d, uint16_t port);
+bool drain_is_incoming(const struct drain *d, const struct connection *c);
+/* Ends the quiet ones of the connections seen.  With `those_that_ask`, also connections in constant
+ * use, between two requests: the client has to repeat its request (RFC 9112, 9.3.1).  Returns their
+ * number; *late counts those that got a request meanwhile and stay open. */
+unsigned drain_end(struct drain *d, unsigned *late, bool those_that_ask);
+/* Describes the connections busy at the last look: "127.0.0.1:4711 (3.2 s, 1.2 MB sent)". */
+const char *drain_busy_text(struct drain *d, char *to, size_t size);
+/* Is half of the drain's time over? */
+bool drain_is_half_over(const struct drain *d, nsec_t now);
+
+/* drain.c */
+/* Looks once: has the worker a busy connection? */
+bool drain_is_busy(struct child *child);
+
+/* drain_freeze.c */
+/* Brings the list of processes up to date; returns how many are new. */
+size_t drain_list_processes(struct drain *d);
+void drain_forget_processes(struct drain *d);
+/* Begins a freeze; call drain_is_frozen() until all processes have stopped. */
+void drain_freeze(struct drain *d);
+/* Sends SIGSTOP to each process whose parent has stopped.  True: all processes have stopped. */
+bool drain_is_frozen(struct drain *d);
+bool drain_is_stopped(const struct child *child);
+void drain_thaw(struct drain *d);
+nsec_t drain_frozen_longest(const struct drain *d);
+
+struct drain_process *drain_process_of(struct drain *d, pid_t pid);
+
+/* drain_withdraw.c */
+/* Removes the listeners from the worker's epoll sets, if other workers take the connections or the
+ * cluster stops; called again and again, because a server may add a listener again.  Sets
+ * child->traffic.withdrawn when a listener was removed, and d->unreachable. */
+void drain_withdraw(struct drain *d, nsec_t now);
+/* Does the worker wait for all of its listeners by epoll(7)? */
+bool drain_can_withdraw(struct drain *d);
+
+/* drain_learn.c */
+void drain_hold_flights(struct drain *d); /* duplicates some that were busy at the last look */
+/* Checks how the flights ended; true: none is open any more. */
+bool drain_look_at_flights(struct drain *d);
+/* Gives the core EVENT_GRACEFUL if all flights were answered; drops the flights. */
+void drain_judge(struct drain *d);
+void drain_drop_flights(struct drain *d);
+
+/* ---- drain_order.c ---- */
+
+/* Before a rollout picks its next slot: looks at workers in turn up to the first idle one and
+ * reports each to the core, because busy workers take longer to drain. */
+void drain_on_choose(struct service *service);
+
+/* ---- imbalance ---- */
+
+/*
+ * `balance = auto`: workers share a socket unless one of them has most of the load, as happens with
+ * servers that wait by EPOLLEXCLUSIVE, because the kernel wakes the same worker again and again.
+ * The evidence is the CPU time that each worker has used since it was ready.  The kernel counts
+ * that anyway, so no process is woken; nclust reads it for the status, and when a rollout begins.
+ * If one has most, that generation and later ones have a socket each, as by `balance = rr`.
+ */
+
+/* Decides for that generation, at the start of its rollout. */
+void imbalance_decide(struct service *service, unsigned generation);
+/* Have workers of that generation a socket each, by that decision? */
+bool imbalance_spreads(const struct service *service, unsigned generation);
+/* Begins to count the CPU time of a worker that is ready. */
+void imbalance_begin(struct child *child);
+void imbalance_on_status(struct json_writer *w, const struct service *service);
+
+/* ---- thaw ---- */
+
+/*
+ * Continues frozen workers.  A drain freezes a worker for a moment to look at its connections, and
+ * continues it afterwards (drain_thaw()), also when nclust itself stops or is upgraded meanwhile
+ * (drain_settle()).
+ *
+ * If nclust is killed in that moment, the worker must still run (`orphans = keep`).  So nclust
+ * forks a helper while there are drains.  When nclust dies, the helper continues the workers that
+ * the state file says are frozen.  The keeper cannot: it has no right to signal them.  The next
+ * nclust continues all workers that it takes over, because the helper may have been killed, too.
+ *
+ * A worker that somebody else has stopped is continued when its drain begins, because a stopped
+ * worker would not answer its clients.
+ */
+
+/* Forks the helper, unless there is one; the helper exits when traffic.thaw_pipe is closed. */
+void thaw_stand_by(struct supervisor *sup);
+void thaw_fini(struct supervisor *sup); /* waits until the helper has exited */
+/* Continues a process that leads its group: first all processes below it, then the rest of its
+ * group, also processes that have lost their parent. */
+void thaw_tree(pid_t pid, int pidfd);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_ORPHANS_H
+#define SUPERVISOR_ORPHANS_H
+
+#include "supervisor/common/part.h"
+#include "supervisor/sockets/sockets.h"
+
+/* ---- write state ---- */
+
+extern const struct part orphans_part;
+
+/* `orphans = keep`: the state of clusters and listeners is written down for a next nclust, in case
+ * this one is killed.  supervisor.c calls this in each turn; it writes if orphans.changed is set.
+ */
+void orphans_write_changes(struct supervisor *sup);
+
+/* An `accept = yes` cluster may have no process at the moment: claim an entry in the state file for
+ * it, if its listeners must outlive nclust. */
+void orphans_keep_anchor(struct service *service);
+/* The cluster has ended: free its entry, and let the keeper drop its descriptors. */
+void orphans_forget(struct service *service);
+
+/* ---- adopt ---- */
+
+/*
+ * The take-over: when an nclust was killed, the next nclust of the same name goes on with its
+ * workers (`orphans = keep`, man/nclust-orphans.7), and ends workers that it must not take.  It
+ * believes the state file only where the kernel agrees: a process is identified by pid and start
+ * time, and held by a pidfd; a socket by SO_COOKIE.  In doubt nclust exits with an error, and
+ * neither ends nor starts a process.
+ *
+ * The functions are called in this order, with the name locked, before the first worker is started.
+ */
+
+/* Read the state of an earlier nclust, end the processes that are not taken over, and open this
+ * nclust's state file. */
+int adopt_begin(struct supervisor *sup, struct error *err);
+/* Set the command that a restart gave the cluster; no other struct refers to `s` yet. */
+void adopt_command(const struct supervisor *sup, struct cluster_settings *s);
+/* A listener or segment is about to be opened: take that of the earlier nclust, if it had one. */
+int orphans_on_left_over(struct holding *holding, struct error *err);
+/* Give a new service its old workers and the listeners that these have bound. */
+int adopt_cluster(struct service *service, struct error *err);
+/* All services exist: publish the result, remove old files, greet the keeper. */
+void adopt_finish(struct supervisor *sup);
+void adopt_fini(struct supervisor *sup);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_UPGRADE_H
+#define SUPERVISOR_UPGRADE_H
+
+#include "supervisor/common/carried.h"
+
+/* ---- carry ---- */
+
+/* The state of a running nclust as bytes (protocol/handover.h), and back: after an upgrade another
+ * binary goes on with it, in the same process.  Each room describes its own structs
+ * (common/carried.h); the core and the descriptors are described here. */
+
+/* Write the state into c->out; this changes nothing.  `lasting`: note the identity of descriptors.
+ * -1 and `err`; call carry_fini() in either case. */
+int carry_save(struct carry_writer *c, struct supervisor *sup, bool lasting,
+	const struct carry_binary *binary, struct error *err);
+
+/* Fill *sup from a state, in memory alone: nothing is opened, watched or changed.  -1 and `err`:
+ * memory is not freed, because the caller exits or calls execve(2). */
+int carry_load(struct carry_reader *r, struct supervisor *sup, const void *data, size_t len,
+	struct error *err);
+/* Release the references and uses that the reader has. */
+void carry_release(struct carry_reader *r);
+
+/* Is each descriptor of nclust, and each worker, what the state says? */
+int carry_verify(const struct carry_reader *r, struct error *err);
+/* Clear the descriptors' CLOEXEC flags (`keep`), or set them.  -1 and errno. */
+int carry_keep_descriptors(const struct carry_descriptor *list, size_t count, bool keep);
+
+/* What the room upgrade puts into the state. */
+extern const struct carried carried_supervisor; /* a group of its own */
+extern const struct carried carried_settings;   /* of the instance */
+extern const struct carried carried_core;       /* of a cluster */
+extern const struct carried carried_binary;
+
+/* ---- reexec ---- */
+
+/*
+ * An upgrade: nclust executes the binary on disk in its own process, and goes on with the same
+ * workers, sockets and clients (man/nclust-upgrade.7).
+ *
+ * nclust first runs the new binary beside itself, on its real state, to check that it can go on
+ * from there; until then nothing has changed.  Then it executes the descriptor that was checked.  A
+ * new binary that fails all the same executes the old binary again.
+ */
+
+/* Note the path by which nclust was started, for later upgrades. */
+void reexec_find_path(struct supervisor *sup);
+
+/* Publish the end of an upgrade, and call the hook `upgrade` of all rooms. */
+void reexec_tell(struct supervisor *sup, const char *text, bool failed);
+
+/* Begin an upgrade, whose end reexec_tell() reports.  -1 and `err`: refused. */
+int reexec_begin(struct supervisor *sup, struct error *err);
+/* Called once a turn during an upgrade: go on with it when no rollout is under way.  May not
+ * return. */
+void reexec_look(struct supervisor *sup);
+/* Cancel an upgrade that has begun. */
+void reexec_fini(struct supervisor *sup);
+
+/*
+ * Execute `image` with `state`, the descriptor of the state, and the descriptors that the state
+ * names (NULL: with all descriptors).  `image_back` is the binary that the new one may go back to;
+ * -1: this is the way back, for the reason `why`.  Returns only on failure: errno, and all
+ * descriptors are CLOEXEC as before.
+ */
+void reexec_into(int image, int state, const struct carry_descriptor *descriptors, size_t count,
+	char **argv, int image_back, const char *why);
+
+/* The environment variable that tells the new binary "STATE:IMAGE:WHY". */
+#define REEXEC_VARIABLE "NCLUST_HANDOVER"
+/* The last line that a checked binary prints begins so; its versions follow. */
+#define REEXEC_CHECKED "nclust-state-ok "
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_WEB_H
+#define SUPERVISOR_WEB_H
+
+#include "supervisor/common/part.h"
+
+extern const struct part web_part;
+
+/*
+ * The process that answers by HTTP (src/web/web.h).  nclust holds its listening
+ * socket, so that no client is refused while the process is started again, and
+ * talks to it as to a client of the control socket that may only look.
+ */
+
+/* At the start, if `http` is set: open its address, start the process, and wait
+ * until it can answer.  -1 and `err`, with the exit status that fits. */
+int web_begin(struct supervisor *sup, struct error *err);
+
+#endif
