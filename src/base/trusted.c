@@ -8,10 +8,12 @@
 #include <limits.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 
@@ -412,4 +414,37 @@ int trusted_way(const char *path, struct error *err)
 		got = check_owner(w.done, fd, &last, err);
 	fd_close(&w.dir);
 	return got;
+}
+
+/* ---- cwd ---- */
+
+static bool is_here(const char *path)
+{
+	struct stat there;
+	struct stat here;
+
+	return path != NULL && *path == '/' && stat(path, &there) == 0 && stat(".", &here) == 0 &&
+		there.st_dev == here.st_dev && there.st_ino == here.st_ino;
+}
+
+char *cwd_name(void)
+{
+	const char *called = getenv("PWD");
+	char *name = is_here(called) ? strdup(called) : getcwd(NULL, 0);
+
+	if (is_here(name))
+		return name;
+	free(name);
+	return NULL;
+}
+
+char *cwd_whole(const char *path)
+{
+	scoped_str here = NULL;
+	char *whole;
+
+	if (*path == '/')
+		return strdup(path);
+	here = cwd_name();
+	return here != NULL && asprintf(&whole, "%s/%s", here, path) != -1 ? whole : NULL;
 }

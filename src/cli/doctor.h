@@ -147,7 +147,7 @@ int exam_stop(struct exam *e, struct error *err);
 /* If the command needs an address: find the address that it opens if it is given none (`own`). */
 int exam_without_socket(struct exam *e, struct error *err);
 
-/* Parts of exam_copy(): exam_beside.c, exam_files.c. */
+/* Parts of exam_copy(): exam_copy.c, exam_copy.c. */
 int beside_ask_first(struct exam *e, struct error *err);
 int beside_ask_second(struct exam *e, uint64_t second, struct error *err);
 void files_compare(struct exam *e, const struct held *second);

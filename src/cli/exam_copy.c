@@ -3,9 +3,18 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/expand.h"
 #include "os/look/look.h"
+#include "os/process.h"
 
+#include <dirent.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* A second copy beside the first: is it ready, and at the same sockets? */
 
@@ -126,4 +135,274 @@ bool exam_copies_work(const struct exam *e)
 		own += e->places[i].share == SHARE_PRIVATE;
 	}
 	return e->place_count == own; /* all places are the copy's own: it need not share any */
+}
+
+/* ---- exam beside ---- */
+
+/*
+ * Ports beside the first: does each copy answer for itself there?  The first copy is asked
+ * before there is a second one, the second while the first is stopped, and then the first
+ * again.
+ */
+
+#define ASKED_MOST 4             /* places that are asked */
+#define ANSWER_MOST (2 * SECOND) /* longer answers are streams */
+
+static const char *const paths[] = {"/", "/metrics", "/json/list"};
+
+/* Places that the user has named come first, then places for clients. */
+static bool is_before(const struct exam_place *a, const struct exam_place *b)
+{
+	if (a->named != b->named)
+		return a->named;
+	return a->port == PORT_ANY && b->port != PORT_ANY;
+}
+
+static bool is_beside(const struct exam *e, const struct exam_place *p)
+{
+	const struct exam_place *first = NULL;
+
+	for (size_t i = 0; i < e->place_count; i++)
+		if (e->places[i].socket.port != 0 &&
+			(first == NULL || is_before(&e->places[i], first)))
+			first = &e->places[i];
+	return first != NULL && p->socket.port != 0 && p->socket.port != first->socket.port;
+}
+
+static bool has_text(const struct visitor *v, const char *text)
+{
+	return memmem(v->answer, v->len, text, strlen(text)) != NULL;
+}
+
+/* Add the status and the body to the hash. */
+static uint64_t add_answer(uint64_t sum, const struct visitor *v)
+{
+	const char *body = memmem(v->answer, v->len, "\r\n\r\n", 4);
+	size_t head = strlen("HTTP/1.0 200");
+
+	sum = text_hash(sum, v->answer, head < v->len ? head : v->len);
+	return body != NULL ? text_hash(sum, body, v->len - (size_t)(body - v->answer)) : sum;
+}
+
+/* Leaves in *sum a hash of all answers; 0: an answer was missing.  -1 and `err`. */
+static int ask_all(struct exam *e, struct exam_place *p, uint64_t *sum, struct error *err)
+{
+	*sum = 1;
+	for (size_t i = 0; *sum != 0 && i < COUNT_OF(paths); i++) {
+		struct visitor v = {.fd = held_visit(p->socket.text)};
+		char request[80];
+		int got;
+
+		snprintf(request, sizeof(request), "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n",
+			paths[i]);
+		visitor_say(&v, request);
+		got = visitor_await(e, &v, true, ANSWER_MOST, err);
+		fd_close(&v.fd);
+		if (got == -1)
+			return -1;
+		*sum = v.closed && visitor_is_answered(&v) ? add_answer(*sum, &v) : 0;
+		if (*sum != 0 && has_text(&v, "webSocketDebuggerUrl"))
+			p->port = PORT_INSPECTOR;
+		else if (*sum != 0 && has_text(&v, "\n# TYPE "))
+			p->port = PORT_METRICS;
+	}
+	return 0;
+}
+
+int beside_ask_first(struct exam *e, struct error *err)
+{
+	bool several = false;
+	int got = 0;
+
+	for (size_t i = 0; i < e->place_count; i++) {
+		struct exam_place *p = &e->places[i];
+
+		several |= is_beside(e, p);
+		if (slotword_inspects(e->arguments->command, p->socket.port) ||
+			slotword_inspects(environ, p->socket.port))
+			p->port = PORT_INSPECTOR;
+	}
+	for (size_t i = 0; several && got == 0 && i < e->place_count && i < ASKED_MOST; i++)
+		if (e->places[i].socket.port != 0 && e->places[i].port == PORT_ANY)
+			got = ask_all(e, &e->places[i], &e->places[i].answers, err);
+	return got;
+}
+
+/* Is the answer the first copy's while the copy `stopped`, which leads a process
+ * group, is stopped? */
+static int ask_without(
+	struct exam *e, struct exam_place *p, uint64_t stopped, bool *same, struct error *err)
+{
+	pid_t group = trial_pid(e->trial, stopped);
+	uint64_t sum = 0;
+	int got = 0;
+
+	(void)kill(-group, SIGSTOP);
+	while (got == 0 && !process_is_stopped(group))
+		got = trial_wait(e->trial, err);
+	if (got == 0)
+		got = ask_all(e, p, &sum, err);
+	(void)kill(-group, SIGCONT);
+	*same = sum == p->answers;
+	return got;
+}
+
+int beside_ask_second(struct exam *e, uint64_t second, struct error *err)
+{
+	for (size_t i = 0; i < e->place_count; i++) {
+		struct exam_place *p = &e->places[i];
+		bool of_second = false;
+		bool of_first = false;
+
+		if (p->share != SHARE_SAME || !is_beside(e, p))
+			continue;
+		p->differs = p->port != PORT_ANY;
+		if (p->differs || p->answers == 0)
+			continue;
+		/* an answer that changes with each request says nothing about copies */
+		if (ask_without(e, p, e->first, &of_second, err) == -1 ||
+			ask_without(e, p, second, &of_first, err) == -1)
+			return -1;
+		p->differs = of_first && !of_second;
+	}
+	return 0;
+}
+
+/* ---- exam files ---- */
+
+/*
+ * Files that copies have in common: files that both have open for writing, and
+ * files that the first copy made and the second one removes as it ends.
+ */
+
+/* The most entries of directories that are looked at. */
+#define ENTRIES_MAX 4096
+/* The kernel stamps a file with the time of its last tick. */
+#define TICK 0.02
+
+/* ---- written by both ---- */
+
+void files_compare(struct exam *e, const struct held *second)
+{
+	for (size_t i = 0; i < e->held.file_count; i++) {
+		const struct held_file *a = &e->held.files[i];
+		const struct held_file *b = held_file(second, a->path);
+
+		if (b != NULL)
+			e->files[i] = a->inode != b->inode ? FILE_REPLACED
+				: a->appends && b->appends ? FILE_APPENDED
+							   : FILE_OVERWRITTEN;
+	}
+}
+
+/* ---- made by the first ---- */
+
+struct search {
+	struct exam *exam;
+	pid_t leader;
+	double since;
+	unsigned left;
+};
+
+static bool is_pid_file(const struct search *s, const char *path)
+{
+	char text[16];
+	struct process_facts facts;
+
+	return process_read_path(path, text, sizeof(text)) > 0 &&
+		process_look((pid_t)strtol(text, NULL, 10), &facts) == 0 &&
+		facts.session == s->leader;
+}
+
+/* In these directories other programs have files of their own. */
+static bool is_public(const char *directory)
+{
+	return strncmp(directory, "/run", 4) == 0 || strcmp(directory, "/tmp") == 0;
+}
+
+static void note_file(
+	struct search *s, const char *directory, const char *path, const struct stat *st)
+{
+	struct exam *e = s->exam;
+
+	if ((double)st->st_ctim.tv_sec + (double)st->st_ctim.tv_nsec / 1e9 < s->since ||
+		e->made_count == MADE_MAX || strlen(path) >= HELD_PATH ||
+		(is_public(directory) && !is_pid_file(s, path)))
+		return;
+	for (size_t i = 0; i < e->made_count; i++)
+		if (strcmp(e->made[i], path) == 0)
+			return;
+	text_copy(e->made[e->made_count++], HELD_PATH, path);
+}
+
+static void search_directory(struct search *s, const char *directory, unsigned depth)
+{
+	char path[PATH_MAX];
+	const struct dirent *entry;
+	struct stat st;
+	DIR *d = opendir(directory);
+
+	while (d != NULL && s->left > 0 && (entry = readdir(d)) != NULL) {
+		s->left--;
+		if (entry->d_name[0] == '.' ||
+			snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name) >=
+				(int)sizeof(path) ||
+			lstat(path, &st) == -1)
+			continue;
+		if (S_ISREG(st.st_mode))
+			note_file(s, directory, path, &st);
+		else if (S_ISDIR(st.st_mode) && depth > 0)
+			search_directory(s, path, depth - 1);
+	}
+	if (d != NULL)
+		(void)closedir(d);
+}
+
+/* Search the directory of this file alone; "--pid=/srv/pid" names a file, too. */
+static void search_beside(struct search *s, const char *file)
+{
+	const char *from = strchr(file, '/');
+	const char *slash = strrchr(file, '/');
+	char directory[PATH_MAX];
+
+	if (from == NULL || slash == from || slash - from >= PATH_MAX ||
+		(from != file && from[-1] != '='))
+		return;
+	text_copy(directory, (size_t)(slash - from) + 1, from);
+	search_directory(s, directory, 0);
+}
+
+void files_made(struct exam *e)
+{
+	struct search s = {
+		.exam = e,
+		.leader = trial_pid(e->trial, e->first),
+		.since = trial_time(e->trial, e->first, "started") - TICK,
+		.left = ENTRIES_MAX,
+	};
+	char cwd[PATH_MAX];
+	ssize_t len = process_link(s.leader, "cwd", cwd, sizeof(cwd));
+
+	search_directory(&s, "/run", 1);
+	search_directory(&s, "/tmp", 0);
+	for (size_t i = 0; i < e->held.file_count; i++)
+		search_beside(&s, e->held.files[i].path);
+	for (char *const *word = e->arguments->command; *word != NULL; word++)
+		search_beside(&s, *word);
+	if (len > 1)
+		search_directory(&s, cwd, is_public(cwd) ? 0 : 2);
+}
+
+void files_keep(struct exam *e, bool there)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < e->made_count; i++) {
+		if ((access(e->made[i], F_OK) == 0) != there)
+			continue;
+		if (kept != i)
+			text_copy(e->made[kept], HELD_PATH, e->made[i]);
+		kept++;
+	}
+	e->made_count = kept;
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/cluster.h"
 
+#include "core/event.h"
 #include "core/internal.h"
 #include "core/rollout.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -399,4 +401,61 @@ nsec_t cluster_next_deadline(const struct cluster *c)
 	if (c->more || c->sweep < c->count || c->shrink > c->places)
 		return nsec_min(due, c->now);
 	return due;
+}
+
+/* ---- action ---- */
+
+struct action *actions_add(
+	struct actions *out, enum action_kind kind, uint32_t slot, uint64_t worker)
+{
+	struct action *action;
+
+	assert(out->count < ACTIONS_MAX);
+	action = &out->list[out->count++];
+	*action = (struct action){.kind = kind, .slot = slot, .worker = worker};
+	return action;
+}
+
+struct report *actions_report(
+	struct actions *out, enum report_kind kind, uint32_t slot, uint64_t worker)
+{
+	struct action *action = actions_add(out, ACTION_REPORT, slot, worker);
+
+	action->report = (struct report){
+		.kind = kind,
+		.slot = slot,
+		.worker = worker,
+		.age = NSEC_NEVER,
+		.ready_for = NSEC_NEVER,
+		.wait = NSEC_NEVER,
+		.span = NSEC_NEVER,
+		.took = NSEC_NEVER,
+	};
+	return &action->report;
+}
+
+/* ---- route ---- */
+
+/* The worker that has the slot's place; without one, the worker beside it. */
+static const struct worker *has_place(const struct slot *s)
+{
+	return s->main.state != WORKER_NONE ? &s->main : &s->other;
+}
+
+uint32_t cluster_next_in_turn(struct cluster *c, bool first)
+{
+	uint32_t from = first || c->in_turn >= c->count ? 0 : c->in_turn;
+
+	if (c->ready == 0)
+		return SLOT_ALL;
+	for (uint32_t looked = 0; looked < c->count; looked++) {
+		uint32_t i = (from + looked) % c->count;
+
+		if (has_place(&c->slots[i])->state != WORKER_READY)
+			continue;
+		if (!first)
+			c->in_turn = i + 1;
+		return i;
+	}
+	return SLOT_ALL;
 }

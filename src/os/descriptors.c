@@ -2,16 +2,27 @@
 #include "os/descriptors.h"
 
 #include "base/scope.h"
+#include "os/privilege.h"
 #include "os/vfork.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef CLOSE_RANGE_CLOEXEC
@@ -111,4 +122,153 @@ bool descriptors_same(int a, int b)
 
 	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev &&
 		x.st_ino == y.st_ino;
+}
+
+/* ---- lockfd ---- */
+
+#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+int lockfd_make(const char *name)
+{
+	scoped_fd fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd == -1 || fcntl(fd, F_ADD_SEALS, SEALS) == -1)
+		return -1;
+	return fd_release(&fd);
+}
+
+int lockfd_again(int fd)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_RDWR | O_CLOEXEC);
+}
+
+bool lockfd_is_one(int fd)
+{
+	return fcntl(fd, F_GET_SEALS) == SEALS;
+}
+
+bool lockfd_take(int fd)
+{
+	return flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+void lockfd_drop(int fd)
+{
+	(void)flock(fd, LOCK_UN);
+}
+
+/* ---- pty ---- */
+
+#define MODE 0620 /* as grantpt(3) sets it */
+
+int pty_open(const struct winsize *size, uid_t uid, int *slave)
+{
+	scoped_fd master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	scoped_fd end = -1;
+	struct termios modes;
+
+	if (master == -1 || unlockpt(master) == -1)
+		return -1;
+	end = ioctl(master, TIOCGPTPEER, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+	if (end == -1 || tcgetattr(end, &modes) == -1)
+		return -1;
+	cfmakeraw(&modes);
+	if (tcsetattr(end, TCSANOW, &modes) == -1 || ioctl(end, TIOCSWINSZ, size) == -1)
+		return -1;
+	if (fchmod(end, MODE) == -1 || fchown(end, uid, (gid_t)-1) == -1)
+		return -1;
+	*slave = fd_release(&end);
+	return fd_release(&master);
+}
+
+struct look {
+	int terminal;
+	struct winsize size;
+};
+
+static int read_size(void *argument)
+{
+	struct look *l = argument;
+	struct winsize size; /* on the child's stack */
+
+	if (ioctl(l->terminal, TIOCGWINSZ, &size) == -1)
+		return -1;
+	l->size = size;
+	return 0;
+}
+
+struct winsize pty_size_of(int terminal)
+{
+	struct look l = {.terminal = terminal};
+
+	(void)vfork_call_on(terminal, read_size, &l);
+	return l.size;
+}
+
+/* ---- eventset ---- */
+
+static bool submit_poll(const struct eventset *s)
+{
+	struct iocb wait = {
+		.aio_lio_opcode = IOCB_CMD_POLL,
+		.aio_fildes = (uint32_t)s->set,
+		.aio_buf = POLLIN,
+		.aio_flags = IOCB_FLAG_RESFD,
+		.aio_resfd = (uint32_t)s->wake,
+	};
+	struct iocb *list = &wait;
+
+	return syscall(SYS_io_submit, s->context, 1L, &list) == 1;
+}
+
+int eventset_open(struct eventset *s)
+{
+	*s = (struct eventset){.set = epoll_create1(EPOLL_CLOEXEC), .wake = -1};
+	if (s->set == -1)
+		return -1;
+	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->wake != -1 && privilege_has(CAP_SETUID) &&
+		syscall(SYS_io_setup, 1L, &s->context) == 0) {
+		s->armed = submit_poll(s);
+		if (s->armed)
+			return 0;
+		(void)syscall(SYS_io_destroy, s->context);
+		s->context = 0;
+	}
+	fd_close(&s->wake);
+	s->wake = s->set;
+	return 0;
+}
+
+void eventset_close(struct eventset *s)
+{
+	if (s->wake != s->set)
+		fd_close(&s->wake);
+	fd_close(&s->set);
+	s->context = 0;
+}
+
+void eventset_arm(struct eventset *s)
+{
+	if (s->context == 0 || s->armed)
+		return;
+	s->armed = submit_poll(s);
+	if (!s->armed) /* the kernel is short of memory: try in the next turn */
+		(void)eventfd_write(s->wake, 1);
+}
+
+void eventset_take(struct eventset *s)
+{
+	struct timespec now = {0};
+	struct io_event event;
+	eventfd_t count;
+
+	if (s->context == 0)
+		return;
+	(void)eventfd_read(s->wake, &count);
+	if (syscall(SYS_io_getevents, s->context, 0L, 1L, &event, &now) == 1)
+		s->armed = false;
 }

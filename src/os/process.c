@@ -8,10 +8,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -491,4 +494,19 @@ size_t process_tree(pid_t pid, pid_t *list, size_t most)
 	for (size_t i = 0; i < count && i < most; i++)
 		append_threads(list[i], list, most, &count);
 	return count < most ? count : most;
+}
+
+/* ---- disposition ---- */
+
+int disposition_reset(uint64_t which)
+{
+	/* SIG_DFL, no flags, no mask: all zero in every architecture's layout
+	 * of the kernel's struct sigaction */
+	const long zero[16] = {0};
+
+	for (int n = 1; n < _NSIG; n++)
+		if ((which >> (n - 1) & 1) != 0 && n != SIGKILL && n != SIGSTOP &&
+			syscall(SYS_rt_sigaction, n, zero, NULL, _NSIG / 8) == -1)
+			return -1;
+	return 0;
 }

@@ -82,7 +82,7 @@ void ask_send(struct ask *ask, struct control_request request);
  * For the files of this folder alone.  Other folders include web.h.
  *
  * guests.c lets connections in and bounds them, requests.c decides what each of them gets,
- * answers.c, page.c, stream.c and scrape.c make that, agent.c answers HAProxy, web.c runs the loop.
+ * answers.c, page.c, answers.c and scrape.c make that, agent.c answers HAProxy, web.c runs the loop.
  * A connection has one request, so that its place is free when the request is answered.
  */
 #define GUESTS_MAX 64
@@ -207,7 +207,7 @@ void request_give_up(struct web *web, struct guest *g);
 /* The guest has waited for this answer; NULL: out of memory. */
 void request_wake(struct web *web, struct guest *g, struct answer *a);
 
-/* ---- stream.c ---- */
+/* ---- stream ---- */
 
 /* The answer that lets the guest follow the events, or a refusal; NULL: out of memory. */
 struct answer *stream_begin(struct web *web, struct guest *g);

@@ -83,7 +83,7 @@ void host_end(struct supervisor *sup);
  * worker, once its queue has been empty for a while.
  *
  * With `balance = rr` or `random` each slot has a lane from the start, so that the kernel chooses a
- * worker for each new connection (steer_seats.c).
+ * worker for each new connection (steer_lanes.c).
  *
  * With `surge = all` the new generation has a second socket in any case.  The old socket alone gets
  * new connections until the new generation is complete, which then alone gets them: no client who

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/drain/steer_lanes.h"
 
+#include "supervisor/common/part.h"
 #include "supervisor/sockets/group.h"
+#include "supervisor/sockets/sockets.h"
+#include "supervisor/workers/recipe.h"
 
 #include <string.h>
 
@@ -121,4 +124,143 @@ bool steer_has_workers(
 		if (s->lanes[i].workers > 0 && group_socket(l, s->lanes[i].id) == socket)
 			return true;
 	return false;
+}
+
+/* ---- steer seats ---- */
+
+/*
+ * A lane for each slot, so that the kernel can spread connections over workers (`balance`).  nclust
+ * holds the sockets: a connection that waits for a worker that has died waits for the next worker
+ * in the slot, which gets the same socket.
+ *
+ * Some workers keep their socket for themselves, so that their successor gets another: a worker
+ * that is drained by looking, to empty its queue; a spare that listens (trap.aside), to get no
+ * client; and with `surge = all` an old worker that still gets all clients.  The successor of any
+ * other worker has the same socket, so that it takes what the worker leaves.
+ */
+
+/* Returns a lane that no seat in use has, for this slot: a lane of workers that are gone, or,
+ * unless the old worker `keeps` its socket, the lane that all workers share. */
+static struct lane *find_free_lane(struct steer *s, bool keeps)
+{
+	for (unsigned i = 0; i < s->count; i++) {
+		struct lane *lane = &s->lanes[i];
+
+		if (lane->seated ? lane->workers == 0 && lane->seat >= s->seats
+				 : lane->workers == 0 || !keeps)
+			return lane;
+	}
+	return NULL;
+}
+
+static struct lane *open_another(struct steer *s)
+{
+	unsigned id = steer_new_lane(s);
+
+	if (id == 0)
+		return NULL;
+	steer_add_lane(s, id);
+	return steer_find_lane(s, id);
+}
+
+static void open_all(struct steer *s, const struct recipe *r, unsigned lane)
+{
+	bool opened = false;
+
+	for (size_t i = 0; r != NULL && i < r->listeners.count; i++)
+		opened |= steer_open_own(s, r->listeners.list[i], lane, false);
+	/* the state file must have the sockets before a worker does */
+	if (opened)
+		PARTS(write_down, s->service->sup);
+}
+
+/* The worker that will have the lane may open other ports than the worker before. */
+static void forget_bound(const struct steer *s, unsigned lane)
+{
+	struct listener *l;
+
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL)) {
+		struct listener_socket *k = group_own(l, lane);
+
+		if (k != NULL)
+			k->bound = false;
+	}
+}
+
+unsigned steer_take_seat(struct steer *s, unsigned generation, uint32_t slot)
+{
+	const struct child *old = steer_find_old(s->service, slot);
+	bool keeps = old != NULL &&
+		(old->trap.spare_listens ||
+			(generation != old->generation &&
+				cluster_view_rollout(s->service->core).old_alone) ||
+			cluster_empties(s->service->core, old->generation));
+	unsigned seat = slot % SEATS_MAX;
+	struct lane *lane;
+
+	steer_drop_lanes(s);
+	lane = steer_seat(s, seat);
+	if (lane == NULL || (keeps && lane->workers > 0))
+		lane = find_free_lane(s, keeps);
+	if (lane == NULL)
+		lane = open_another(s);
+	if (lane == NULL) /* no other lane can be opened */
+		lane = steer_seat(s, seat);
+	if (lane == NULL)
+		return s->lanes[0].id;
+	if (!lane->seated || lane->seat != seat)
+		forget_bound(s, lane->id);
+	lane->seated = true;
+	lane->seat = seat;
+	open_all(s, recipe_of(s->service, generation), lane->id);
+	return lane->id;
+}
+
+static void provide_socket(struct steer *s, const struct child *child, struct listener *l, bool own)
+{
+	const struct lane *lane =
+		child->traffic.in_lane ? steer_find_lane(s, child->traffic.lane) : NULL;
+	struct listener_socket *k;
+
+	if (lane == NULL || !lane->seated)
+		return;
+	(void)steer_open_own(s, l, child->traffic.lane, own);
+	k = group_own(l, child->traffic.lane);
+	if (k == NULL || k->bound)
+		return;
+	k->bound = true;
+	PARTS(write_down, s->service->sup);
+	steer_share_out(s, l, false);
+}
+
+void steer_on_uses(struct child *child, struct listener *l, enum listener_use use)
+{
+	struct steer *s = child->service->traffic.steer;
+
+	if (s == NULL)
+		return;
+	if (use == USE_SPARE_LISTENS) { /* the share may be of a time when no worker was ready */
+		steer_share_out(s, l, false);
+		return;
+	}
+	if (child->traffic.in_lane && child->traffic.takes)
+		steer_look_next_turn(s); /* the worker is ready already, and may have listened */
+	if (use != USE_LISTENS)
+		provide_socket(s, child, l, use == USE_OWN);
+}
+
+void steer_leave_seat(struct steer *s, unsigned lane)
+{
+	const struct lane *left = steer_find_lane(s, lane);
+	struct listener *l;
+
+	if (left == NULL || !left->seated || left->workers > 0 ||
+		cluster_ready(s->service->core) == 0)
+		return;
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL)) {
+		struct listener_socket *k = group_own(l, lane);
+
+		if (k != NULL && k->weight == 0 && group_has_queue(l, k))
+			group_rescue(l, k);
+	}
 }

@@ -110,7 +110,7 @@ enum spread steer_spread(const struct steer *s, const struct listener *l);
 /* Are workers of that generation to have seats? */
 bool steer_spreads(const struct service *service, unsigned generation);
 
-/* ---- steer_seats.c ---- */
+/* ---- steer seats ---- */
 
 /* Returns the seated lane for a worker of that generation that will start in that slot. */
 unsigned steer_take_seat(struct steer *s, unsigned generation, uint32_t slot);

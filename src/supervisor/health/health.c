@@ -5,12 +5,12 @@
 #include "base/text.h"
 #include "os/socket/sockdiag.h"
 #include "protocol/json.h"
-#include "supervisor/workers/child.h"
-#include "supervisor/workers/service.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/health/internal.h"
 #include "supervisor/hooks/hooks.h"
+#include "supervisor/workers/child.h"
 #include "supervisor/workers/recipe.h"
-#include "supervisor/common/registry.h"
+#include "supervisor/workers/service.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -321,4 +321,28 @@ const struct part health_part = {
 	.status_worker = health_on_status_worker,
 	.drop = health_on_drop,
 	.go_on = health_on_go_on,
+};
+
+/* ---- carry health ---- */
+
+/* What of a worker's health goes through an upgrade, with a probe that runs. */
+
+/* clang-format off */
+static const struct plain_row health_rows[] = {
+	PLAIN(1, health, failures, UNSIGNED),
+	PLAIN(2, health, ok, UNSIGNED),
+	PLAIN(3, health, failed, UNSIGNED),
+	PLAIN(4, health, last, TEXT),
+	PLAIN(5, health, proving, BOOL),
+	PLAIN(6, health, check_inode, UNSIGNED),
+	PLAIN(7, health, hang, TEXT),
+	PLAIN(8, health, above_since, SIGNED),
+	PLAIN(9, health, requests, UNSIGNED),
+	CARRY_GROUP(CARRY_HELPER, health, helper, &carried_helper),
+};
+/* clang-format on */
+
+const struct carried carried_health = {
+	.called = "a worker's health",
+	CARRIED_ROWS(health_rows, health),
 };

@@ -228,8 +228,8 @@ void not_accepting_forget(struct child *child);
 
 /* ---- snapshot ---- */
 
-/* What a worker and all processes below it do, seen from outside; for stall.c, hang.c and
- * not_waiting.c.  The caller zeroes the struct and looks at the processes, then, if needed, at the
+/* What a worker and all processes below it do, seen from outside; for stall.c, snapshot.c and
+ * snapshot.c.  The caller zeroes the struct and looks at the processes, then, if needed, at the
  * connections, which costs some us for each. */
 #define SNAPSHOT_PROCESSES 256
 

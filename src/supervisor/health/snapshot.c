@@ -2,11 +2,19 @@
 #include "supervisor/health/internal.h"
 
 #include "base/scope.h"
+#include "base/text.h"
+#include "os/look/look.h"
 #include "os/process.h"
+#include "supervisor/common/news.h"
 #include "supervisor/health/health.h"
+#include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/service.h"
 
+#include <inttypes.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 
 void snapshot_processes(struct snapshot *snapshot, const struct child *child)
 {
@@ -135,4 +143,148 @@ const struct connection *snapshot_oldest(const struct snapshot *snapshot, const 
 void snapshot_free(struct snapshot *snapshot)
 {
 	connections_free(&snapshot->all);
+}
+
+/* ---- not waiting ---- */
+
+static bool is_listener(const void *context, uint64_t inode)
+{
+	return group_has_inode(context, inode);
+}
+
+/* Does no process of the worker wait for connections, though a process should? */
+static bool is_away(
+	const struct child *child, const struct listener *l, const struct snapshot *snapshot)
+{
+	/* connections come to a Node worker by its channel (node.h) */
+	bool should = child->node != NULL;
+	bool denied = false;
+
+	if (snapshot->traced)
+		return false;
+	for (size_t i = 0; i < snapshot->tree_count; i++) {
+		struct remote r;
+
+		remote_of(&r, snapshot->tree[i]);
+		switch (waits_for_client(&r, is_listener, l, &denied)) {
+		case AWAITS_CONNECTION:
+			return false;
+		case AWAITS_NOTHING:
+			should = true;
+			break;
+		case AWAITS_UNKNOWN:
+			break;
+		}
+	}
+	return should && !denied;
+}
+
+bool not_waiting_look(struct child *child, const struct listener *l, nsec_t patience, nsec_t now)
+{
+	struct health *h = child->health;
+	struct snapshot snapshot = {.cpu = 0};
+	uint64_t print;
+	bool unmoved;
+
+	snapshot_processes(&snapshot, child);
+	if (!is_away(child, l, &snapshot)) {
+		not_waiting_forget(child);
+		return false;
+	}
+	/* reading connections costs more: only at the beginning and the end */
+	if (h->not_waiting_found || (h->away_since != 0 && now - h->away_since < patience))
+		return false;
+	snapshot_connections(&snapshot, child);
+	print = snapshot_print(&snapshot);
+	unmoved = h->away_since != 0 && print == h->not_waiting_print && !snapshot.all.refused;
+	snapshot_free(&snapshot);
+	h->away_since = unmoved ? 0 : now;
+	h->not_waiting_print = print;
+	h->not_waiting_found = unmoved;
+	return unmoved;
+}
+
+void not_waiting_forget(struct child *child)
+{
+	if (child->health == NULL)
+		return;
+	child->health->away_since = 0;
+	child->health->not_waiting_found = false;
+}
+
+bool not_waiting_is_suspect(const struct child *child)
+{
+	return child->health != NULL && child->health->away_since != 0;
+}
+
+/* ---- hang ---- */
+
+nsec_t hang_patience(const struct child *child)
+{
+	const struct cluster_settings *s = child_settings(child);
+
+	return s != NULL ? s->request_timeout : 0;
+}
+
+static nsec_t age_of(const struct connection *c)
+{
+	return (nsec_t)c->received_ago * MSEC;
+}
+
+bool hang_exceeds(const struct child *child, const struct connection *c)
+{
+	nsec_t patience = hang_patience(child);
+
+	return patience != 0 && snapshot_owes(c) && age_of(c) >= patience;
+}
+
+static void report_hang(
+	struct child *child, const struct snapshot *snapshot, const struct connection *c)
+{
+	struct health *h = child->health;
+	const struct news_number numbers[] = {
+		{"age", nsec_seconds(age_of(c))},
+		{"cpu", nsec_seconds(snapshot->cpu)},
+	};
+	struct remote r;
+	char peer[64];
+	char age[16];
+	char threads[512];
+
+	remote_of(&r, c->pid);
+	snprintf(h->hang, sizeof(h->hang), "no answer to %s for %s",
+		connections_peer(&r, c, peer, sizeof(peer)), text_age(age, age_of(c)));
+	child->hang = h->hang;
+	news_say_numbers(child, LOG_WARN, "hang", numbers, COUNT_OF(numbers),
+		"worker %d hangs: %s; it has used %.1f s of CPU; %s", (int)child->pid, h->hang,
+		nsec_seconds(snapshot->cpu), awaits_threads_text(c->pid, threads, sizeof(threads)));
+	counters_note_hung(child->service);
+	child_tell(child, EVENT_UNWELL, WHY_REQUEST);
+}
+
+void hang_look(struct child *child, nsec_t now)
+{
+	nsec_t patience = hang_patience(child);
+	struct health *h = health_of(child);
+	const struct connection *oldest;
+	struct snapshot snapshot = {.cpu = 0};
+
+	if (h == NULL || *h->hang != '\0' || now < h->hang_looked + patience / HANG_LOOKS)
+		return;
+	h->hang_looked = now;
+	if (!health_is_ready(child))
+		return;
+	snapshot_processes(&snapshot, child);
+	if (snapshot.traced)
+		return;
+	snapshot_connections(&snapshot, child);
+	oldest = snapshot_oldest(&snapshot, child);
+	/* two looks must see the request: the whole machine may have stood still */
+	if (oldest == NULL || age_of(oldest) < patience / 2)
+		h->hang_cookie = 0;
+	else if (age_of(oldest) < patience || h->hang_cookie != oldest->cookie)
+		h->hang_cookie = oldest->cookie;
+	else
+		report_hang(child, &snapshot, oldest);
+	snapshot_free(&snapshot);
 }

@@ -3,12 +3,20 @@
 
 #include "base/log.h"
 #include "base/nsec.h"
+#include "base/scope.h"
+#include "base/trusted.h"
 #include "os/clock.h"
+#include "os/look/remote.h"
 #include "os/socket/socket.h"
+#include "os/vfork.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/sockets.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -218,4 +226,224 @@ void heal_forget_also(const struct listener *l, int fd)
 {
 	if (l->heal != -1)
 		(void)epoll_ctl(l->heal, EPOLL_CTL_DEL, fd, NULL);
+}
+
+/* ---- renew ---- */
+
+/* ---- workers that have a former socket ---- */
+
+bool renew_has_former(const struct child *child)
+{
+	const struct listener *l;
+
+	for_each_listener (l, listeners_for(child, LISTENERS_ALL))
+		if (l->renewed >= child->serial && (!learned_only(l) || learned_has(child, l)))
+			return true;
+	return false;
+}
+
+static void look_soon(struct supervisor *sup)
+{
+	timer_arm_within(sup->loop, &sup->sockets.renewed, 0);
+}
+
+void renew_init(struct supervisor *sup,
+	void (*on_renewed)(struct ev_loop *loop, ev_timer *timer, int revents))
+{
+	timer_init(&sup->sockets.renewed, on_renewed, sup);
+	look_soon(sup); /* workers from before an upgrade may have a former socket */
+}
+
+void renew_fini(struct supervisor *sup)
+{
+	ev_timer_stop(sup->loop, &sup->sockets.renewed);
+}
+
+void renew_ready(const struct child *child)
+{
+	if (renew_has_former(child))
+		look_soon(child->service->sup);
+}
+
+/* ---- another socket ---- */
+
+static bool is_shut(int fd)
+{
+	struct pollfd look = {.fd = fd, .events = POLLRDHUP};
+
+	return poll(&look, 1, 0) == 1 && (look.revents & (POLLHUP | POLLRDHUP)) != 0;
+}
+
+static int check_way(void *path)
+{
+	struct error err;
+
+	if (trusted_way(path, &err) == 0)
+		return 0;
+	errno = err.sys != 0 ? err.sys : EPERM;
+	return -1;
+}
+
+/* A path that a worker has bound is bound with that worker's rights again.  A path that nclust has
+ * bound is bound again only if no other user can replace a directory on the way to it. */
+static int bind_again(struct listener *l, struct socket_file *made, struct error *err)
+{
+	const struct vfork_user user = {.uid = l->file.uid, .gid = l->file.gid};
+
+	if (l->file.uid == 0 || l->file.uid == geteuid()) {
+		if (vfork_call_in(-1, check_way, l->address.path) == 0)
+			return listener_bind(&l->address, made, err);
+		return error_set(err, errno,
+			errno == EPERM ? "another user can replace a directory "
+					 "on the way to '%s'"
+				       : "cannot open the directory of '%s'",
+			l->address.path);
+	}
+	return listener_bind_as(&l->address, &user, made, err);
+}
+
+static void on_nothing(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	(void)loop;
+	(void)watcher;
+	(void)revents;
+}
+
+/* A watcher of this descriptor (a cluster without workers) knows its number alone.  To set any
+ * watcher tells libev that the number is another socket now. */
+static void watch_anew(const struct listener *l)
+{
+	ev_io watcher;
+
+	io_init(&watcher, on_nothing, l->fd, NULL);
+	ev_io_start(l->sup->loop, &watcher);
+	ev_io_stop(l->sup->loop, &watcher);
+}
+
+/* Copy O_NONBLOCK of the former socket: nclust may accept from it, and must not block. */
+static int follow_flags(int fd, int former)
+{
+	int flags = fcntl(former, F_GETFL);
+
+	return flags == -1 ? -1 : fcntl(fd, F_SETFL, flags);
+}
+
+static int replace_socket(struct listener *l, struct error *err)
+{
+	struct socket_file made = {0};
+	scoped_fd fd = -1;
+	int old;
+
+	if (socket_unlink(l->address.path, &l->file) == -1)
+		return error_set(err, 0, "another process holds its directory");
+	fd = bind_again(l, &made, err);
+	if (fd == -1)
+		return -1;
+	old = fcntl(l->fd, F_DUPFD_CLOEXEC, 3); /* workers have the former socket, too */
+	heal_forget(l);
+	if (old == -1 || follow_flags(fd, old) == -1 || dup3(fd, l->fd, O_CLOEXEC) == -1) {
+		error_set(err, errno, "cannot put another in its place");
+		(void)socket_unlink(l->address.path, &made);
+		foreign_close_now(l->sup, NULL, &old);
+		return -1;
+	}
+	foreign_close_now(l->sup, NULL, &old);
+	l->file = made;
+	l->inode = remote_own_inode(l->fd);
+	watch_anew(l);
+	return 0;
+}
+
+/* Workers may harm each new socket, and are replaced each time: so the pause between two new
+ * sockets doubles, until none was needed for QUIET. */
+#define PAUSE_FIRST (100 * MSEC)
+#define PAUSE_MOST (5 * MINUTE)
+#define QUIET (10 * MINUTE)
+
+static void renew_socket(struct listener *l, const char *why)
+{
+	const nsec_t now = clock_now();
+	struct error err = {0};
+
+	if (l->renew_at > now) {
+		heal_rest(l, l->renew_at - now);
+		return;
+	}
+	l->renew_pause = l->renew_pause == 0 || now - l->renew_at > QUIET
+		? PAUSE_FIRST
+		: nsec_min(2 * l->renew_pause, PAUSE_MOST);
+	l->renew_at = now + l->renew_pause;
+	if (replace_socket(l, &err) == -1) {
+		error_wrap(&err, "%s, and it cannot be bound again", why);
+		heal_tell(l, err.text);
+		heal_rest(l, l->renew_pause);
+		return;
+	}
+	l->renewed = l->sup->births.next_serial;
+	heal_watch(l);
+	/* before a worker gets the socket, because a next nclust must know it */
+	PARTS(write_down, l->sup);
+	look_soon(l->sup);
+	news_say(l->sup, LOG_WARN, "listener-harmed",
+		"listener '%s': %s; bound again, and workers that have the "
+		"former socket will be replaced",
+		l->address.name, why);
+}
+
+/* ---- looking ---- */
+
+/* A datagram socket that is connected hears no other client: undo that. */
+static void look_at_peer(struct listener *l, int fd)
+{
+	if (socket_disconnect(fd) == 1)
+		heal_tell(l,
+			"a worker has connected it, so that it heard one "
+			"client alone; that is undone");
+}
+
+static void look_at_path(struct listener *l)
+{
+	int got = socket_keep_name(l->address.path, &l->file);
+	const int error = errno;
+
+	if (got == 1)
+		heal_tell(l, "its file was removed; it has its name again");
+	if (got == -1 && error == EEXIST)
+		heal_tell(l,
+			"another file is in its place, and nclust leaves that "
+			"alone: clients do not reach the listener");
+	else if (is_shut(l->fd))
+		renew_socket(l, "a worker has shut it down for all");
+	else if (got == -1 && error == ENOENT)
+		renew_socket(l, "its file was removed");
+	else
+		heal_watch(l);
+}
+
+bool renew_can(const struct listener *l)
+{
+	return l->made && l->address.kind == ADDRESS_UNIX &&
+		(l->facts.listening || l->facts.type == SOCK_DGRAM);
+}
+
+void renew_look_at(struct listener *l)
+{
+	if (l->facts.type == SOCK_DGRAM && l->made) {
+		look_at_peer(l, l->fd);
+		for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next)
+			look_at_peer(l, s->fd);
+	}
+	if (renew_can(l))
+		look_at_path(l);
+}
+
+void renew_look(struct service *service)
+{
+	struct listener *l;
+
+	if (cluster_was_stopped(service->core))
+		return; /* its files are removed anyway */
+	for_each_listener (l, listeners_of(service, LISTENERS_IN_FORCE))
+		if (!l->heal_rests)
+			renew_look_at(l);
 }

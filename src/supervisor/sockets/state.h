@@ -61,7 +61,7 @@ struct listener {
 	nsec_t healed_at;   /* when nclust last reported that a worker had harmed it */
 	int heal;           /* the epoll set that it is in (group.h), or -1 */
 	bool heal_rests;    /* shut down too often: in no epoll set for a while */
-	nsec_t renew_at;    /* it gets no new socket before this time (renew.c) */
+	nsec_t renew_at;    /* it gets no new socket before this time (heal.c) */
 	nsec_t renew_pause; /* between the last new socket and `renew_at` */
 	uint64_t renewed;   /* workers up to this serial have its former socket (group.h); or 0 */
 	unsigned users;     /* listener sets that contain it */

@@ -32,7 +32,7 @@ static int clients[16];
 static unsigned client_count;
 static bool lingers;
 
-/* In place of that of os/socket/peer.c.  No process is started here: what one may do
+/* In place of that of os/socket/endpoint.c.  No process is started here: what one may do
  * with its connection before nclust closes it is done at once. */
 REPLACED(int, peer_accept)(int listener, struct peer *peer)
 {
