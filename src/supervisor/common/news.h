@@ -45,7 +45,7 @@ void news_say(struct supervisor *sup, enum log_level level, const char *event, c
 
 /* Begin the JSON object of an event; the caller completes and closes it. */
 struct json_writer;
-void news_begin(struct json_writer *w, struct buffer *out, const char *event);
+void news_begin(struct json_writer *w, struct buffer *out, const char *event, enum log_level level);
 
 /* Publish an event of a slot without a worker, or of a cluster (SLOT_ALL).  Its name is put before
  * the sentence. */
@@ -90,6 +90,14 @@ bool news_is_failure(const struct report *report);
 
 /* "killed by SIGSEGV", "exit 1", "SIGKILL, out of memory".  Returns `to`. */
 const char *news_ending_text(char to[64], const struct ending *ending);
+
+/* Set the event's cause where the cluster knows it; append the sentence of the log, with the name
+ * of its cluster or slot, and its JSON object. */
+void news_explain(const struct service *service, struct news *n);
+void news_put_sentence(struct buffer *out, const struct news *n);
+void news_put_record(struct buffer *out, const struct service *service, const struct news *n,
+	const char *sentence);
+enum log_level news_level(const struct report *report); /* how important the event is */
 
 /* The history: JSON objects, one a line, oldest first, in a file without a name
  * (os/place/sharedmem.h) that goes through upgrades and that the keeper holds.  linering_read() says

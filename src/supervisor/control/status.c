@@ -504,7 +504,7 @@ static int put_event(
 	struct json_writer w;
 	char text[160];
 
-	news_begin(&w, out, "message");
+	news_begin(&w, out, "message", LOG_INFO);
 	json_put_text(&w, "cluster", child->service->name);
 	json_put_int(&w, "slot", child->slot);
 	json_put_int(&w, "worker", (int64_t)child->worker);
