@@ -241,8 +241,8 @@ void settings_drop_cluster(struct settings *s, size_t at)
 void cluster_settings_finish(struct cluster_settings *c)
 {
 	for (unsigned i = 0; i < c->stop_count; i++)
-		if (c->stop[i].wait == -1)
-			c->stop[i].wait = c->stop_timeout;
+		if (c->stop[i].timeout == -1)
+			c->stop[i].timeout = c->stop_timeout;
 }
 
 size_t settings_find(const struct settings *s, size_t end, const char *name)

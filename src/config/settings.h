@@ -176,7 +176,7 @@ enum pass_dialect {
 /* One step of `stop-signal`: send it, wait so long; after the last step: SIGKILL. */
 struct stop_step {
 	int signal;
-	nsec_t wait;
+	nsec_t timeout;
 };
 #define STOP_STEPS_MAX 8
 
@@ -292,8 +292,8 @@ struct cluster_settings {
 
 	struct stop_step stop[STOP_STEPS_MAX];
 	unsigned stop_count; /* at least 1 */
-	nsec_t stop_timeout; /* in `stop`, too, as the time of each step that has none of its own:
-				core/worker.c goes by that */
+	nsec_t stop_timeout; /* also that of each step in `stop` that has none of its own, by
+				which core/worker.c goes */
 
 	nsec_t backoff_min;
 	nsec_t backoff_max;

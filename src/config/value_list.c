@@ -33,15 +33,15 @@ int parse_stop_signal(const struct field *f, char **text, struct error *err)
 			return value_wanted(err, *text, "at most %d signals", STOP_STEPS_MAX);
 		if (time != NULL)
 			*time++ = '\0';
-		got[n].wait = -1;
+		got[n].timeout = -1;
 		got[n].signal = value_signal(word);
 		if (got[n].signal == -1)
 			return value_wanted(err, word, "a signal");
-		if (time != NULL && value_duration(&got[n].wait, time, 0, 24 * HOUR, err) == -1)
+		if (time != NULL && value_duration(&got[n].timeout, time, 0, 24 * HOUR, err) == -1)
 			return -1;
 		buffer_printf(&out, "%s%s%s%s", n > 0 ? " " : "",
 			text_signal_name(word, got[n].signal) + 3, time != NULL ? ":" : "",
-			time != NULL ? text_duration(shown, got[n].wait) : "");
+			time != NULL ? text_duration(shown, got[n].timeout) : "");
 	}
 	if (cut || n == 0)
 		return value_wanted(err, *text, "a signal, or a list such as 'QUIT:10s TERM:5s'");

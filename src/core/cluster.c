@@ -71,7 +71,7 @@ static void begin_stop(struct cluster *c)
 {
 	c->stopping = true;
 	cluster_sweep(c);
-	rollout_cancel(c);
+	rollout_fail_all(c);
 }
 
 void cluster_give_up(struct cluster *c, int status)
@@ -236,7 +236,7 @@ static void apply_event(struct cluster *c, const struct event *e)
 		on_scale(c, e);
 		break;
 	case EVENT_ROLL:
-		rollout_request(c, e);
+		rollout_ask(c, e);
 		break;
 	case EVENT_PREPARED:
 		rollout_on_prepared(c, e);

@@ -39,7 +39,8 @@ struct ending {
 	int exit_status; /* ENDING_SPAWN, permanent: 126 or 127 */
 };
 
-/* Why nclust ended a worker, if it did. */
+/* Why nclust ended a worker, or why a rollout failed.  WHY_ITSELF is also "for no reason": of
+ * a generation that is not rejected, a worker that is fit, a `before` that is done. */
 enum SMALL why {
 	WHY_ITSELF,        /* the worker ended by itself */
 	WHY_STOP,          /* the cluster stops or shrinks */

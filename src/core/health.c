@@ -56,7 +56,7 @@ static void mark_unfit(
 }
 
 /* A new worker that is watched is not well: the rollout fails. */
-static void fail_canary(struct cluster *c, uint32_t i, const struct worker *w, enum why why)
+static void fail_on_trial(struct cluster *c, uint32_t i, const struct worker *w, enum why why)
 {
 	static const struct ending unknown = {.kind = ENDING_NONE};
 
@@ -70,7 +70,7 @@ static void abort_hung(struct cluster *c, uint32_t i, struct worker *w, enum why
 
 	(void)slot_tell(c, i, w, ON_HUNG, &at);
 	if (on_trial)
-		fail_canary(c, i, w, why);
+		fail_on_trial(c, i, w, why);
 }
 
 static void note_failure(struct cluster *c, uint32_t i, struct worker *w, enum why why)
@@ -84,7 +84,7 @@ static void note_failure(struct cluster *c, uint32_t i, struct worker *w, enum w
 		return;
 	}
 	if (canary_is_on_trial(c, &c->slots[i], w))
-		fail_canary(c, i, w, why);
+		fail_on_trial(c, i, w, why);
 	if (held) /* it goes with the rollout */
 		return;
 	if (w->state != WORKER_READY || w->unfit == WHY_CHECK || w->unfit == WHY_REQUEST)

@@ -255,7 +255,7 @@ static void drop_waiting(struct cluster *c)
 	c->waiting = (struct rollout_request){0};
 }
 
-void rollout_cancel(struct cluster *c)
+void rollout_fail_all(struct cluster *c)
 {
 	if (c->rollout.under_way)
 		rollout_fail_by_stop(

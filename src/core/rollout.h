@@ -131,7 +131,7 @@ struct rollout_request {
 struct cluster;
 
 /* rollout_request.c */
-void rollout_request(struct cluster *c, const struct event *e);
+void rollout_ask(struct cluster *c, const struct event *e);
 
 /* Begin with the settings of `request`; the command's known properties are those of
  * generation `like`. */
@@ -142,9 +142,6 @@ unsigned rollout_slots(const struct cluster *c);
 
 /* A report of that rollout. */
 struct report *rollout_report(struct cluster *c, enum report_kind kind, unsigned id);
-
-/* The rollout failed because the cluster stops, at that slot or (SLOT_ALL) before the first. */
-void rollout_fail_by_stop(struct cluster *c, unsigned id, uint32_t slot);
 
 /* Look for the next step; false if there is nothing to do for now. */
 bool rollout_advance(struct cluster *c);
@@ -175,18 +172,22 @@ bool rollout_fails_with(const struct cluster *c, const struct worker *w);
 unsigned rollout_keeps(struct cluster *c);
 
 /*
- * The ways in which a rollout fails.  A worker of the new generation has failed: it has
- * died or could not be started (death.c), was not ready in time (slot.c), or was found
- * unwell while it was watched (health.c).
+ * All ways in which a rollout fails once it was accepted (service_roll() and
+ * control/requests.c refuse some at once):
+ *  - a worker of the new generation has failed: it has died or could not be started
+ *    (death.c), was not ready in time (slot.c), or was found unwell while it was watched
+ *    (health.c);
+ *  - the command `before` has failed (EVENT_PREPARED, which also says that it is done);
+ *  - the cluster stops or has given up, or stops already when the rollout is asked for: at
+ *    that slot, or (SLOT_ALL) before the first.
  */
 void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	const struct ending *ending, enum why why);
-
-/* EVENT_PREPARED: the command `before` has ended; if it has failed, so has the rollout. */
 void rollout_on_prepared(struct cluster *c, const struct event *e);
+void rollout_fail_by_stop(struct cluster *c, unsigned id, uint32_t slot);
 
-/* The cluster stops: rollouts under way and waiting have failed. */
-void rollout_cancel(struct cluster *c);
+/* The cluster stops: fail the rollouts that are under way and waiting. */
+void rollout_fail_all(struct cluster *c);
 
 /* rollout_request.c: new settings without a rollout; the reference is handed over. */
 void rollout_settings(struct cluster *c, const struct event *e);

@@ -86,7 +86,7 @@ static void begin_afresh(struct cluster *c, struct rollout_request *request)
 	c->generation = c->rollout.to;
 }
 
-void rollout_request(struct cluster *c, const struct event *e)
+void rollout_ask(struct cluster *c, const struct event *e)
 {
 	struct rollout_request request = {
 		.id = ++c->last_rollout,

@@ -125,7 +125,7 @@ static void send_stop_signal(struct worker *w, const struct moment *at)
 	const struct stop_step *row = &at->settings->stop[w->stop_step];
 
 	actions_add(at->out, ACTION_SIGNAL, at->slot, w->id)->signal = row->signal;
-	w->deadline = nsec_add(at->now - at->lost, row->wait);
+	w->deadline = nsec_add(at->now - at->lost, row->timeout);
 }
 
 static void send_hang_signal(struct worker *w, const struct moment *at, int signal)
@@ -194,7 +194,7 @@ static void abort_hung(struct worker *w, const struct moment *at)
 	actions_add(at->out, ACTION_SIGNAL, at->slot, w->id)->signal = SIGABRT;
 	w->stop_step = (uint8_t)(at->settings->stop_count - 1); /* the next step is SIGKILL */
 	w->extend_by = 0;
-	w->deadline = nsec_add(at->now - at->lost, at->settings->stop[0].wait);
+	w->deadline = nsec_add(at->now - at->lost, at->settings->stop[0].timeout);
 }
 
 static void next_stop_step(struct worker *w, const struct moment *at)

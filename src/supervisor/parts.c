@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/accept/accept.h"
+#include "supervisor/common/counters.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/common/news.h"
 #include "supervisor/control/control.h"

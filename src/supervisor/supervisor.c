@@ -351,7 +351,7 @@ static nsec_t stop_time(const struct cluster_settings *s)
 	nsec_t sum = 0;
 
 	for (unsigned i = 0; i < s->stop_count; i++)
-		sum += s->stop[i].wait;
+		sum += s->stop[i].timeout;
 	return sum;
 }
 

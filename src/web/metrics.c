@@ -9,9 +9,10 @@ enum level { OF_INSTANCE, OF_CLUSTER, OF_LISTENER, OF_WORKER };
 enum type { GAUGE, COUNTER, SUMMARY };
 
 /*
- * One family of metrics.  The number comes with the status (supervisor/control/status.c,
- * supervisor/common/counters.c): `path` leads to a number, or with `label` to an object,
- * each member of which is a sample.  A summary has its count at `count`.
+ * One family of metrics.  The number comes with the status: a worker's from
+ * put_worker_metrics() of supervisor/control/status.c, a cluster's counter from where
+ * supervisor/common/counters.h says.  `path` leads to the number, or with `label` to an
+ * object, each member of which is a sample.  A summary has its count at `count`.
  */
 struct family {
 	const char *name; /* of a counter without "_total" */

@@ -24,7 +24,7 @@ static void draw_stop(struct world *w, struct cluster_settings *s)
 	s->stop_count = 1 + (unsigned)world_random(w, 3);
 	for (unsigned i = 0; i < s->stop_count; i++) {
 		s->stop[i].signal = signals[i];
-		s->stop[i].wait = some_of(w, 3 * SECOND);
+		s->stop[i].timeout = some_of(w, 3 * SECOND);
 	}
 }
 

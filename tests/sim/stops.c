@@ -30,7 +30,7 @@ void stops_note_drain(struct world *w, const struct action *a)
 static nsec_t step_takes(const struct world *w, const struct process *p)
 {
 	const struct cluster_settings *s = p->settings;
-	nsec_t wait = s->stop[p->steps].wait;
+	nsec_t wait = s->stop[p->steps].timeout;
 
 	if (p->steps > 0 || p->draining || !p->ready || s->drain == DRAIN_OFF || needs_drain(w, p))
 		return wait;
@@ -49,7 +49,7 @@ static void note_abort(struct world *w, struct process *p)
 		world_complain(w, "it is aborted for nothing");
 	p->aborted = true;
 	p->steps = p->settings->stop_count;
-	p->gone_by = world_patient(w) + p->settings->stop[0].wait;
+	p->gone_by = world_patient(w) + p->settings->stop[0].timeout;
 	witness_goes(w, p);
 }
 

@@ -12,7 +12,7 @@ static nsec_t stop_takes(const struct cluster_settings *s)
 	nsec_t sum = 10 * SECOND + 2 * s->drain_timeout;
 
 	for (unsigned i = 0; i < s->stop_count; i++)
-		sum += s->stop[i].wait;
+		sum += s->stop[i].timeout;
 	return sum;
 }
 

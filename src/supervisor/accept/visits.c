@@ -122,7 +122,7 @@ static void send_step(struct accepting *a, uint32_t slot, nsec_t now)
 		signal = s->life.stop_signal;
 	child_signal(child_at(a, slot), signal);
 	v->phase = VISIT_STOPPING;
-	v->deadline = nsec_add(now, nsec_min(settings->stop[v->step].wait, STEP_MOST));
+	v->deadline = nsec_add(now, nsec_min(settings->stop[v->step].timeout, STEP_MOST));
 	v->step++;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/common/news.h"
+#include "supervisor/common/counters.h"
 
 #include "base/scope.h"
 #include "os/clock.h"

@@ -12,6 +12,7 @@
 #include "os/look/remote.h"
 #include "os/vfork.h"
 #include "protocol/logwire.h"
+#include "supervisor/common/counters.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/carried.h"

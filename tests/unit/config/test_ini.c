@@ -408,9 +408,9 @@ TEST(a_step_without_a_time_takes_the_stop_timeout)
 
 	ck_assert_faults(r, "");
 	ck_assert_uint_eq(c->stop_count, 3);
-	ck_assert_int_eq(c->stop[0].wait, 10 * SECOND);
-	ck_assert_int_eq(c->stop[1].wait, 7 * SECOND);
-	ck_assert_int_eq(c->stop[2].wait, 0);
+	ck_assert_int_eq(c->stop[0].timeout, 10 * SECOND);
+	ck_assert_int_eq(c->stop[1].timeout, 7 * SECOND);
+	ck_assert_int_eq(c->stop[2].timeout, 0);
 	forget(&r);
 }
 

@@ -118,7 +118,7 @@ TEST(every_key_of_a_cluster_comes_back)
 	ck_assert_ptr_nonnull(strstr(after, "stop-signal"));
 	ck_assert_int_eq(again->stop_count, s->clusters[0]->stop_count);
 	for (unsigned i = 0; i < again->stop_count; i++)
-		ck_assert_int_eq(again->stop[i].wait, s->clusters[0]->stop[i].wait);
+		ck_assert_int_eq(again->stop[i].timeout, s->clusters[0]->stop[i].timeout);
 	expect_no_change(s, again);
 }
 

@@ -7,7 +7,7 @@ static void start_draining(enum drain_mode mode, unsigned slots)
 {
 	b.s->drain = mode;
 	b.s->drain_timeout = 5 * SECOND;
-	b.s->stop[0].wait = 2 * SECOND;
+	b.s->stop[0].timeout = 2 * SECOND;
 	start_ready(slots);
 }
 

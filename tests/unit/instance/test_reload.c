@@ -100,7 +100,7 @@ TEST(a_setting_that_is_looked_up_each_time_replaces_nobody)
 	ck_assert_str_eq(said(), "web: stop-timeout: applied; job: no change");
 	room_pass(10 * SECOND);
 	ck_assert_uint_eq(room_spawned(), spawned);
-	ck_assert_int_eq(cluster_settings(web->core)->stop[0].wait, 3 * SECOND);
+	ck_assert_int_eq(cluster_settings(web->core)->stop[0].timeout, 3 * SECOND);
 }
 
 TEST(what_the_operator_has_scaled_stays)
