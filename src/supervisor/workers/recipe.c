@@ -497,3 +497,47 @@ void recipes_free(struct service *service)
 		recipe_free(r);
 	}
 }
+
+/* ---- listeners of its settings ---- */
+
+void recipes_follow_settings(struct service *service)
+{
+	const struct cluster_settings *s = cluster_settings(service->core);
+	const struct recipe *r = recipe_of(service, cluster_generation(service->core));
+	struct listener_set set;
+	struct error err;
+	int got;
+
+	if (r != NULL)
+		got = listeners_share(&set, &r->listeners);
+	else
+		got = listeners_open(service->sup, &set, s, cluster_slots(service->core),
+			&service->sockets.listeners, &err);
+	if (got == 0) {
+		listeners_release(&service->sockets.listeners);
+		service->sockets.listeners = set;
+	} else if (r == NULL) {
+		log_error("%s: %s", service->name, err.text);
+	}
+}
+
+int recipes_open_slots(struct service *service, size_t slots, struct error *err)
+{
+	int got = listeners_grow(&service->sockets.listeners, cluster_next_settings(service->core),
+		slots, service, err);
+
+	for (struct recipe *r = service->life.recipes; got == 0 && r != NULL; r = r->next)
+		got = listeners_grow(&r->listeners, r->settings, slots, service, err);
+	return got;
+}
+
+void recipes_close_slots(struct service *service)
+{
+	const size_t slots = cluster_slots(service->core);
+
+	if (service->sockets.listeners.row == 0)
+		return;
+	listeners_trim(&service->sockets.listeners, slots);
+	for (struct recipe *r = service->life.recipes; r != NULL; r = r->next)
+		listeners_trim(&r->listeners, slots);
+}

@@ -95,6 +95,13 @@ void recipes_trim(struct service *service);
 /* After an upgrade: compute the limits from the settings. */
 void recipe_limits(struct recipe *r, const struct rlimit *nofile);
 void recipes_free(struct service *service);
+/* After a failed rollout the former settings are in force again: use their listeners.  Listeners
+ * that these settings alone have may be closed, and are opened again then. */
+void recipes_follow_settings(struct service *service);
+/* Open the listeners that new slots have for themselves, before their first worker; and release
+ * the listeners of slots that are gone. */
+int recipes_open_slots(struct service *service, size_t slots, struct error *err);
+void recipes_close_slots(struct service *service);
 
 /* A recipe for a command of nclust's own, with nclust's user, environment and limits.  It takes
  * nothing from a cluster, whose files a worker may have written.  NULL and `err`. */

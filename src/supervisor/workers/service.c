@@ -7,16 +7,14 @@
 #include "os/clock.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/common/part.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/news.h"
-#include "supervisor/sockets/group.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -87,95 +85,6 @@ static void on_ready(struct service *service, const struct report *r)
 	ports_on_ready(child);
 }
 
-/* Any worker that has listened, or NULL. */
-static const struct child *first_listening(const struct service *service)
-{
-	struct child_walk walk = children_of(service);
-	const struct child *c;
-
-	while ((c = child_next(&walk)) != NULL && !c->trap.known_to_listen)
-		;
-	return c;
-}
-
-/* With `ready = auto` nclust expects of all workers what one worker has done: say so. */
-static void on_start_timeout(struct service *service, const struct report *r)
-{
-	struct child *child = child_find(service, r->slot, r->worker);
-	const struct cluster *core = service->core;
-	const struct child *other = first_listening(service);
-	char as[80] = "other workers do";
-
-	if (child == NULL || child->life.cause != NULL ||
-		cluster_settings(core)->ready != READY_AUTO ||
-		child->generation != cluster_generation(core) || child->trap.known_to_listen)
-		return;
-	if (cluster_settings(core)->spare > 0 && cluster_ready(core) > 0) {
-		trouble_set_cause(child,
-			"it did not listen, nor send READY=1, while another "
-			"serves; " TROUBLE_ONE_COPY);
-		return;
-	}
-	if (!cluster_knows_notify(core) && !cluster_knows_listen(core)) {
-		if (cluster_settings(core)->spare > 0)
-			trouble_set_cause(child,
-				"it did not listen, nor send READY=1, and with "
-				"'spare' time alone makes no worker ready: set "
-				"'ready = ...', such as 'ready = alive:1s'");
-		return;
-	}
-	if (!cluster_knows_notify(core) && other != NULL)
-		snprintf(as, sizeof(as), "%s.%" PRIu32 " does", service->name, other->slot);
-	trouble_set_cause(child,
-		"it did not %s, but %s, and 'ready = auto' expects the same of "
-		"every worker: set 'ready = alive:1s', or make it a cluster of "
-		"its own",
-		cluster_knows_notify(core) ? "send READY=1" : "listen", as);
-}
-
-/* Why a worker that fails a rollout was not ready in time. */
-static void explain_late(const struct service *service, const struct report *r)
-{
-	const struct child *child = child_find(service, r->slot, r->worker);
-	enum ready_mode ready = cluster_settings(service->core)->ready;
-	const char *missing = NULL;
-	char text[640] = "";
-
-	if (child != NULL && (ready == READY_AUTO || ready == READY_LISTEN))
-		missing = ports_missing(child);
-	if (child != NULL && child->life.waits != NULL)
-		snprintf(text, sizeof(text), "waits for %s", child->life.waits);
-	else if (missing != NULL)
-		snprintf(text, sizeof(text),
-			"does not listen on %s, unlike generation %u ('restart "
-			"--drop-ports' permits that)",
-			missing, child->listening.expected_of);
-	news_expect(service->sup, text, 0);
-}
-
-/* After a failed rollout the former settings are in force again: use their listeners.  Listeners
- * that these settings alone have may be closed, and are opened again then. */
-static void follow_settings(struct service *service)
-{
-	const struct cluster_settings *s = cluster_settings(service->core);
-	const struct recipe *r = recipe_of(service, cluster_generation(service->core));
-	struct listener_set set;
-	struct error err;
-	int got;
-
-	if (r != NULL)
-		got = listeners_share(&set, &r->listeners);
-	else
-		got = listeners_open(service->sup, &set, s, cluster_slots(service->core),
-			&service->sockets.listeners, &err);
-	if (got == 0) {
-		listeners_release(&service->sockets.listeners);
-		service->sockets.listeners = set;
-	} else if (r == NULL) {
-		log_error("%s: %s", service->name, err.text);
-	}
-}
-
 static void on_report(struct service *service, const struct report *r)
 {
 	const struct child *child = NULL;
@@ -202,15 +111,15 @@ static void on_report(struct service *service, const struct report *r)
 			renew_ready(child);
 		break;
 	case REPORT_START_TIMEOUT:
-		on_start_timeout(service, r);
+		readiness_explain_timeout(service, r);
 		break;
 	case REPORT_ALL_READY:
 		service->stage.started_once = true;
 		break;
 	case REPORT_ROLLOUT_FAILED:
 		if (r->why == WHY_START_TIMEOUT)
-			explain_late(service, r);
-		follow_settings(service);
+			readiness_explain_late(service, r);
+		recipes_follow_settings(service);
 		segment_settle(service, true);
 		recipes_trim(service);
 		break;
@@ -332,29 +241,6 @@ static int reserve_children(struct service *service, unsigned slots)
 	return 0;
 }
 
-/* Open the listeners that new slots have for themselves, before their first worker. */
-static int open_for_slots(struct service *service, size_t slots, struct error *err)
-{
-	int got = listeners_grow(&service->sockets.listeners, cluster_next_settings(service->core),
-		slots, service, err);
-
-	for (struct recipe *r = service->life.recipes; got == 0 && r != NULL; r = r->next)
-		got = listeners_grow(&r->listeners, r->settings, slots, service, err);
-	return got;
-}
-
-/* Release the listeners of slots that are gone. */
-static void close_for_slots(struct service *service)
-{
-	const size_t slots = cluster_slots(service->core);
-
-	if (service->sockets.listeners.row == 0)
-		return;
-	listeners_trim(&service->sockets.listeners, slots);
-	for (struct recipe *r = service->life.recipes; r != NULL; r = r->next)
-		listeners_trim(&r->listeners, slots);
-}
-
 /* Make room for the slots of spares; without memory there are fewer spares. */
 static void reserve_for(struct service *service, const struct cluster_settings *settings)
 {
@@ -377,7 +263,7 @@ void service_tell(struct service *service, struct event *event)
 	cluster_handle(service->core, event, &actions);
 	if (actions.count > 0)
 		carry_out(service, &actions);
-	close_for_slots(service);
+	recipes_close_slots(service);
 }
 
 void child_tell(struct child *child, enum event_kind kind, enum why why)
@@ -442,26 +328,43 @@ static uint64_t random_seed(void)
 	return seed;
 }
 
+/* An empty service, and room for it in sup->services.  NULL: no memory. */
+static struct service *make_service(struct supervisor *sup)
+{
+	struct service **list = realloc(sup->services, (sup->service_count + 1) * sizeof(*list));
+	struct service *s = calloc(1, sizeof(*s));
+
+	if (list != NULL)
+		sup->services = list;
+	if (list == NULL || s == NULL) {
+		free(s);
+		return NULL;
+	}
+	s->leadership.fd = -1;
+	s->sup = sup;
+	s->index = SIZE_MAX;
+	return s;
+}
+
+static void add_to_list(struct service *s)
+{
+	s->index = s->sup->service_count;
+	s->sup->services[s->sup->service_count++] = s;
+}
+
 struct service *service_new(struct supervisor *sup, struct cluster_settings *settings,
 	struct listener_set *listeners, struct segment *segment)
 {
-	struct service *s = calloc(1, sizeof(*s));
-	struct service **list;
+	struct service *s = make_service(sup);
 	unsigned wanted = service_wanted(sup, settings);
 	unsigned workers = settings->accept ? 0 : wanted;
 
 	if (s == NULL)
 		return NULL;
-	s->leadership.fd = -1;
-	s->sup = sup;
 	s->kind = kind_of(settings);
-	s->index = SIZE_MAX; /* not in sup->services yet */
 	s->name = strdup(settings->name);
 	s->core = cluster_new(settings, workers, random_seed());
-	list = realloc(sup->services, (sup->service_count + 1) * sizeof(*list));
-	if (list != NULL)
-		sup->services = list;
-	if (s->name == NULL || s->core == NULL || list == NULL ||
+	if (s->name == NULL || s->core == NULL ||
 		reserve_children(s, wanted + settings->spare) == -1 ||
 		(s->kind->begin != NULL && s->kind->begin(s, wanted) == -1)) {
 		service_free(s);
@@ -476,27 +379,18 @@ struct service *service_new(struct supervisor *sup, struct cluster_settings *set
 	*listeners = (struct listener_set){0};
 	s->sockets.segment = segment;
 	s->stage.waits = settings->after != NULL || settings->before.text != NULL;
-	s->index = sup->service_count;
-	sup->services[sup->service_count++] = s;
+	add_to_list(s);
 	return s;
 }
 
 struct service *service_carried(struct supervisor *sup)
 {
-	struct service **list = realloc(sup->services, (sup->service_count + 1) * sizeof(*list));
-	struct service *s = calloc(1, sizeof(*s));
+	struct service *s = make_service(sup);
 
-	if (list != NULL)
-		sup->services = list;
-	if (list == NULL || s == NULL) {
-		free(s);
+	if (s == NULL)
 		return NULL;
-	}
-	s->leadership.fd = -1;
-	s->sup = sup;
 	s->kind = &slots_kind;
-	s->index = sup->service_count;
-	list[sup->service_count++] = s;
+	add_to_list(s);
 	return s;
 }
 
@@ -604,7 +498,7 @@ int service_step(struct service *service, const struct scale_step *to, struct er
 			err, 0, "wanted 0 to %d workers, found %u", WORKERS_MAX, to->wanted);
 	if (service_reserve(service, to->wanted) == -1)
 		return error_set(err, ENOMEM, "%u workers", to->wanted);
-	if (open_for_slots(service, to->wanted, err) == -1)
+	if (recipes_open_slots(service, to->wanted, err) == -1)
 		return -1;
 	service->stage.scaled = to->why == SCALE_BY_HAND;
 	service->kind->scale(service, to);
