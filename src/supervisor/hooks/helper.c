@@ -79,7 +79,7 @@ static int spawn_helper(
 
 	if (recipe_candidates(&candidates, p->recipe, p->command->list[0], err) == -1)
 		return -1;
-	child_plan(sup, &plan, p->recipe);
+	recipe_plan(sup, &plan, p->recipe);
 	plan.candidates = (const char *const *)candidates.list;
 	plan.argv = p->command->list;
 	plan.envp = environment;

@@ -6,7 +6,6 @@
 #include "base/nsec.h"
 #include "os/clock.h"
 #include "os/process.h"
-#include "os/privilege.h"
 #include "os/spawn/spawn.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/foreign.h"
@@ -19,15 +18,12 @@
 #include "supervisor/workers/capture.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* How long nclust, which does nothing else meanwhile, waits for execve(2); and how long if the
- * cluster's last spawn took longer than that. */
-#define SPAWN_PATIENCE (1 * SECOND)
+/* How long nclust waits for execve(2) if the cluster's last spawn took too long. */
 #define SPAWN_PATIENCE_AGAIN (200 * MSEC)
 
 #define SPARE_DESCRIPTORS 6
@@ -114,40 +110,6 @@ static void child_release(struct child *c)
 	c->service = NULL;
 	c->next = sup->births.spare;
 	sup->births.spare = c;
-}
-
-void child_plan(struct supervisor *sup, struct spawn_plan *plan, const struct recipe *r)
-{
-	const struct cluster_settings *s = r->settings;
-
-	*plan = (struct spawn_plan){
-		.candidates = (const char *const *)r->candidates.list,
-		.exec_fd = -1,
-		.null_fd = sup->null_fd,
-		.ignored_known = true,
-		.ignored = PRIVILEGE_IGNORED,
-		.new_session = true,
-		.limits = r->limits,
-		.limit_resources = r->limit_resources,
-		.limit_count = r->limit_count,
-		.nice = s->nice,
-		.oom_score_adj =
-			*sup->births.oom_score_adj != '\0' ? sup->births.oom_score_adj : NULL,
-		.own_score = sup->births.own_score,
-		.umask = s->umask,
-		.chroot = s->chroot,
-		.directory = s->directory,
-		.directory_first = s->directory_of_file || s->directory_of_nclust,
-		.uid = s->uid,
-		.gid = s->gid,
-		.groups = r->groups,
-		.group_count = r->group_count,
-		.death_signal = s->orphans == ORPHANS_KEEP ? 0 : SIGKILL,
-		.patience = SPAWN_PATIENCE,
-		.capabilities_given = s->capabilities_given,
-		.capabilities = s->capabilities,
-		.no_new_privs = s->no_new_privs,
-	};
 }
 
 /* Set the core's answer: no worker was started.  `step` is the step of spawn() that failed; -1: the
@@ -284,7 +246,7 @@ static void prepare_spawn(struct service *service, struct making *m, uint64_t wo
 		child_release(c);
 		return;
 	}
-	child_plan(sup, &m->birth.plan, place->recipe);
+	recipe_plan(sup, &m->birth.plan, place->recipe);
 	m->birth.plan.entered = sup->births.scratch[place->nth].entered;
 	*m->birth.plan.entered = '\0';
 	if (fill_plan(c, m) == -1) {
@@ -581,51 +543,6 @@ bool child_is_stopping(const struct child *child)
 	return state == SLOT_DRAINING || state == SLOT_STOPPING;
 }
 
-/* Did the worker exit with 0 by itself? */
-static bool may_be_daemon(const struct child *child, const struct ending *ending)
-{
-	return ending->kind == ENDING_EXIT && ending->code == 0 && !child->life.killed_by_us &&
-		!child_is_stopping(child);
-}
-
-static void report_daemon(struct child *child, unsigned count)
-{
-	trouble_set_cause(child,
-		"the command went to the background (daemonised): turn its "
-		"daemon mode off");
-	if (!once_each(&child->service->sup->reaper.daemon_at, clock_now(), SECOND))
-		return;
-	news_say_worker(child, LOG_WARN, "daemonised",
-		"the command went to the background (daemonised), or has "
-		"replaced itself; %u leftover process%s ended; turn its "
-		"daemon mode off, and replace it by 'nclust restart'",
-		count, count == 1 ? " is" : "es are");
-}
-
-/* The main process has ended: end the worker, or wait for its leftovers. */
-static void end_main_process(struct child *child, const struct ending *ending)
-{
-	struct pidfd_end end;
-	bool daemon = may_be_daemon(child, ending);
-	unsigned count;
-
-	/* older kernels release the seccomp filter only when the process is reaped */
-	(void)pidfd_reap(child->pidfd, &end);
-	if (strays_none_of(child) || leftovers_begin(child, ending) == -1) {
-		report_exit(child, ending);
-		return;
-	}
-	pids_remove(&child->service->sup->pids, child);
-	count = strays_count_of(child);
-	if (count == 0) {
-		report_exit(child, ending);
-		return;
-	}
-	if (daemon)
-		report_daemon(child, count);
-	child_tell(child, EVENT_LEFTOVERS, WHY_ITSELF);
-}
-
 /* Warn if a worker got SIGTERM from another process: systemd signals all processes of a unit,
  * unless KillMode= says otherwise. */
 static void warn_stopped_by_others(const struct child *child, const struct pidfd_end *end)
@@ -674,14 +591,12 @@ void child_main_exited(struct child *child)
 	describe_end(child, &end, &ending);
 	if (ended == -1 && child->saved.adopted)
 		ending = (struct ending){.kind = ENDING_UNKNOWN};
-	if (!service->kind->by_connection) {
-		end_main_process(child, &ending);
-		return;
-	}
-	(void)child_signal_group(child, SIGKILL);
-	if (!child->saved.adopted)
-		(void)pidfd_reap(child->pidfd, &end);
-	report_exit(child, &ending);
+	if (service->kind->by_connection)
+		(void)child_signal_group(child, SIGKILL);
+	/* older kernels release the seccomp filter only when the process is reaped */
+	(void)pidfd_reap(child->pidfd, &end);
+	if (service->kind->by_connection || !leftovers_begin(child, &ending))
+		report_exit(child, &ending);
 }
 
 void children_free(struct supervisor *sup)

@@ -25,10 +25,6 @@ struct worker_place;
 struct child *child_serve(
 	struct service *service, const struct worker_place *place, struct ending *why);
 
-/* Fill a spawn plan with the user, directory and limits of a recipe's workers; the caller adds
- * command and descriptors. */
-void child_plan(struct supervisor *sup, struct spawn_plan *plan, const struct recipe *r);
-
 /* The settings of the worker's generation: those in force, or those that it was started with.
  * NULL: the core has dropped them, because the worker is being replaced. */
 const struct cluster_settings *child_settings(const struct child *child);
@@ -225,8 +221,8 @@ void leftovers_on_signal(struct child *child, int signal);
 /* The main process has ended as `end` says. */
 void leftovers_on_end(struct child *child, const struct pidfd_end *end);
 
-/* The main process is reaped: wait for its leftovers.  -1: out of memory. */
-int leftovers_begin(struct child *child, const struct ending *ending);
+/* The main process is reaped: wait for its leftovers.  False: the worker has ended. */
+bool leftovers_begin(struct child *child, const struct ending *ending);
 
 /* The worker with leftovers whose main process led that session; or NULL. */
 struct child *leftovers_of_session(const struct supervisor *sup, pid_t session);

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/process.h"
+#include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/service.h"
@@ -176,7 +177,7 @@ static int signal_for(const struct child *child)
 	return s != NULL ? s->stop[0].signal : SIGTERM;
 }
 
-int leftovers_begin(struct child *child, const struct ending *ending)
+static int begin_waiting(struct child *child, const struct ending *ending)
 {
 	struct reaper *reaper = &child->service->sup->reaper;
 	struct leftovers *left = calloc(1, sizeof(*left));
@@ -191,6 +192,44 @@ int leftovers_begin(struct child *child, const struct ending *ending)
 	reaper->left = child;
 	child->left = left;
 	return 0;
+}
+
+/* Did the worker exit with 0 by itself? */
+static bool may_be_daemon(const struct child *child, const struct ending *ending)
+{
+	return ending->kind == ENDING_EXIT && ending->code == 0 && !child->life.killed_by_us &&
+		!child_is_stopping(child);
+}
+
+static void report_daemon(struct child *child, unsigned count)
+{
+	trouble_set_cause(child,
+		"the command went to the background (daemonised): turn its "
+		"daemon mode off");
+	if (!once_each(&child->service->sup->reaper.daemon_at, clock_now(), SECOND))
+		return;
+	news_say_worker(child, LOG_WARN, "daemonised",
+		"the command went to the background (daemonised), or has "
+		"replaced itself; %u leftover process%s ended; turn its "
+		"daemon mode off, and replace it by 'nclust restart'",
+		count, count == 1 ? " is" : "es are");
+}
+
+bool leftovers_begin(struct child *child, const struct ending *ending)
+{
+	bool daemon = may_be_daemon(child, ending);
+	unsigned count;
+
+	if (strays_none_of(child) || begin_waiting(child, ending) == -1)
+		return false;
+	pids_remove(&child->service->sup->pids, child);
+	count = strays_count_of(child);
+	if (count == 0)
+		return false;
+	if (daemon)
+		report_daemon(child, count);
+	child_tell(child, EVENT_LEFTOVERS, WHY_ITSELF);
+	return true;
 }
 
 struct child *leftovers_of_session(const struct supervisor *sup, pid_t session)

@@ -24,6 +24,9 @@
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+/* How long nclust, which does nothing else meanwhile, waits for execve(2). */
+#define SPAWN_PATIENCE (1 * SECOND)
+
 extern char **environ;
 
 /* ---- the environment that does not differ by worker ---- */
@@ -309,6 +312,40 @@ struct recipe *recipe_ours(const struct supervisor *sup, struct error *err)
 	r = recipe_new(none, &sup->births.nofile, false, err);
 	cluster_settings_unref(none);
 	return r;
+}
+
+void recipe_plan(const struct supervisor *sup, struct spawn_plan *plan, const struct recipe *r)
+{
+	const struct cluster_settings *s = r->settings;
+
+	*plan = (struct spawn_plan){
+		.candidates = (const char *const *)r->candidates.list,
+		.exec_fd = -1,
+		.null_fd = sup->null_fd,
+		.ignored_known = true,
+		.ignored = PRIVILEGE_IGNORED,
+		.new_session = true,
+		.limits = r->limits,
+		.limit_resources = r->limit_resources,
+		.limit_count = r->limit_count,
+		.nice = s->nice,
+		.oom_score_adj =
+			*sup->births.oom_score_adj != '\0' ? sup->births.oom_score_adj : NULL,
+		.own_score = sup->births.own_score,
+		.umask = s->umask,
+		.chroot = s->chroot,
+		.directory = s->directory,
+		.directory_first = s->directory_of_file || s->directory_of_nclust,
+		.uid = s->uid,
+		.gid = s->gid,
+		.groups = r->groups,
+		.group_count = r->group_count,
+		.death_signal = s->orphans == ORPHANS_KEEP ? 0 : SIGKILL,
+		.patience = SPAWN_PATIENCE,
+		.capabilities_given = s->capabilities_given,
+		.capabilities = s->capabilities,
+		.no_new_privs = s->no_new_privs,
+	};
 }
 
 /* accept = yes: nothing is executed at the start, so look for the program, or a wrong name would be

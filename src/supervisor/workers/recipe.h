@@ -107,6 +107,9 @@ void recipes_close_slots(struct service *service);
  * nothing from a cluster, whose files a worker may have written.  NULL and `err`. */
 struct recipe *recipe_ours(const struct supervisor *sup, struct error *err);
 void recipe_free(struct recipe *r);
+/* Fill a spawn plan with the user, directory and limits of a recipe's workers; the caller adds
+ * command and descriptors. */
+void recipe_plan(const struct supervisor *sup, struct spawn_plan *plan, const struct recipe *r);
 
 /* Does nclust itself accept connections for Node's workers, and hand them out in turn?  The second
  * asks without a recipe; `policy` is NODE_CLUSTER_SCHED_POLICY or NULL. */
