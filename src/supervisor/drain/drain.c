@@ -12,7 +12,6 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/internal.h"
 #include "supervisor/common/news.h"
-#include "supervisor/node/node.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/common/registry.h"
@@ -21,56 +20,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-#define WAIT_FIRST (2 * MSEC)
-/* Time in which a worker accepts a connection that the kernel has already offered to it. */
-#define WAIT_AWAY (1 * MSEC)
-#define WAIT_LAST (16 * MSEC)
-/* Connections in use are ended between two requests when no quiet moment has come for
- * SILENCE_FIRST.  A freeze lasts for LINGER_FIRST, in which a client on this host sends its next
- * request, up to LINGER_LAST, for slower ones; between freezes the worker runs for as long. */
-#define SILENCE_FIRST (120 * MSEC)
-#define LINGER_FIRST (1 * MSEC)
-#define LINGER_LAST (16 * MSEC)
-/* If that has not sufficed for STEPS_AFTER, the worker also runs for STEP, to send an answer. */
-#define STEPS_AFTER (400 * MSEC)
-#define STEP (200 * USEC)
-#define STEPS_MOST 10
-/* Each freeze interrupts a system call, so after FREEZES_AT_EASE of them looks are rarer; with
- * connections of HTTP/1, which can be ended, after 20 times as many. */
-#define FREEZES_AT_EASE 100
-#define WAIT_TIRED (250 * MSEC)
-/* All drains together rest after a look (TURN_REST). A look can take long because the machine stood
- * still, so the next one comes within LOOK_PAUSE_MOST. */
-#define LOOK_PAUSE_MOST (10 * SECOND)
-/* With many drains, looks take TURN_FOR_LOOKS of each TURN at most. */
-#define TURN_FOR_LOOKS (2 * MSEC)
-#define TURN (6 * MSEC)
-/* Time for all processes to stop, for which each needs a CPU: longer after each freeze in vain.
- * During STOP_AT_ONCE nclust polls without returning to the event loop. */
-#define STOP_PATIENCE (50 * MSEC)
-#define STOP_PATIENCE_MOST (500 * MSEC)
-#define STOP_AT_ONCE (1 * MSEC)
-#define STOP_POLL (20 * USEC)
-/* nclust gives up freezing a traced worker after so many freezes in vain. */
-#define STOPS_IN_VAIN 3
-/* Time for the worker to close connections that may be quiet (maybe_quiet). */
-#define UNSEEN_PATIENCE (2 * SECOND)
-/* In this last part of the drain's time the moment with the fewest busy connections is taken. */
-#define LAST_PART_MOST (2 * SECOND)
-/* Time for the worker to notice that its connections were ended. */
-#define NOTICE_PATIENCE (2 * SECOND)
-/* After its stop signal the worker has GOODBYE_PATIENCE to say goodbye to its clients.  Then it
- * runs for LOOK_AFTER at a time, and in between is stopped until a request comes, for LINGER_AFTER
- * at most, with a look each LINGER_LOOK: at most LINGERS_AFTER looks in all. */
+/* After its stop signal the worker has this time to say goodbye to its clients. */
 #define GOODBYE_PATIENCE (300 * MSEC)
-#define LOOK_AFTER (8 * MSEC)
-#define LINGER_AFTER (64 * MSEC)
-#define LINGER_LOOK (4 * MSEC)
-#define LINGERS_AFTER 1000U
-/* So much later, connections are also ended between two requests. */
-#define BETWEEN_AFTER (2 * SECOND)
 /* Processes below a worker stay frozen for so long after the worker's stop signal. */
 #define LEAVE_PATIENCE (30 * MSEC)
 
@@ -99,7 +51,7 @@ static struct drain *drain_new(struct child *child, nsec_t span)
 	d->traffic = &service->sup->traffic;
 	d->began = clock_now();
 	d->until = nsec_add(d->began, span);
-	d->wait = WAIT_FIRST;
+	d->wait = DRAIN_WAIT_FIRST;
 	d->busy_least = UINT32_MAX;
 	timer_init(&d->timer, on_timer, d);
 	d->next = d->traffic->drains;
@@ -110,7 +62,7 @@ static struct drain *drain_new(struct child *child, nsec_t span)
 	return d;
 }
 
-static void drain_free(struct drain *d)
+void drain_free(struct drain *d)
 {
 	struct traffic *all = d->traffic;
 	struct drain **at = &all->drains;
@@ -134,31 +86,9 @@ static void drain_free(struct drain *d)
 	fd_close(&all->thaw_pipe);
 }
 
-static void arm_drain_timer(struct drain *d, nsec_t wait)
+void drain_arm(struct drain *d, nsec_t wait)
 {
 	timer_arm(d->child->service->sup->loop, &d->timer, wait);
-}
-
-/* Lets the worker run until the next look. */
-static void look_later(struct drain *d)
-{
-	/* a single look may be long because nclust had no CPU */
-	nsec_t took = d->took_before != 0 && d->took_before < d->view.took ? d->took_before
-									   : d->view.took;
-	nsec_t least =
-		nsec_min(took * TURN_REST * (nsec_t)d->traffic->drain_count, LOOK_PAUSE_MOST);
-	nsec_t wait = d->stays_frozen ? d->stay_frozen / (d->keeps_quiet ? 4 : 1) : d->wait;
-
-	drain_thaw(d);
-	d->freeze_between = d->stays_frozen = d->after_step = false;
-	d->took_before = d->view.took;
-	if (d->freezes > FREEZES_AT_EASE * (d->saw_http ? 20 : 1))
-		wait = WAIT_TIRED;
-	if (wait < least)
-		wait = least;
-	if (d->wait < WAIT_LAST)
-		d->wait *= 2;
-	arm_drain_timer(d, wait);
 }
 
 /* ---- what is told ---- */
@@ -217,15 +147,14 @@ static void go_on_after_signal(struct drain *d)
 	d->after_signal = true;
 	d->began = clock_now();
 	d->until = NSEC_NEVER;
-	d->wait = LOOK_AFTER;
+	d->wait = DRAIN_LOOK_AFTER;
 	d->request_at = 0;
 	d->stay_frozen = 0;
 	d->asked = d->freezes = 0;
-	arm_drain_timer(d, GOODBYE_PATIENCE);
+	drain_arm(d, GOODBYE_PATIENCE);
 }
 
-/* Reports the worker as drained to the core, which answers with the stop signal. */
-static void report_drained(struct drain *d, bool forced)
+void drain_report(struct drain *d, bool forced)
 {
 	struct service *service = d->child->service;
 	struct child *c = d->child;
@@ -255,341 +184,6 @@ static void report_drained(struct drain *d, bool forced)
 		drain_free(d);
 }
 
-/* ---- looking ---- */
-
-/* Do new connections go to other workers, so that this worker's quiet ones may be ended singly? */
-static bool is_bypassed(const struct drain *d)
-{
-	return d->child->traffic.withdrawn || d->unreachable || steer_is_away(d->child) ||
-		node_is_away(d->child);
-}
-
-/*
- * Must the worker accept what waits in its queue before it may end?  The worker may have been
- * frozen between epoll_wait(2) and accept(2).  A worker that catches the stop signal may accept
- * before it handles the signal.  And if no other worker takes from the queue, the connections in
- * the queue are lost.  This holds for half of the drain's time only, because the queue of an
- * overloaded cluster is never empty.  If other workers take from the queue, nclust wakes them when
- * this worker has ended, because the kernel may have woken this worker alone (steer_wake_others()).
- */
-static bool must_take_waiting(const struct drain *d, nsec_t now)
-{
-	if (drain_is_half_over(d, now))
-		return false;
-	if (node_is_given(d->child))
-		return true;
-	/* the worker cannot take connections any more */
-	if (d->child->traffic.withdrawn || node_is_away(d->child))
-		return false;
-	if (d->view.waiting == 0)
-		return !steer_may_stop(d->child);
-	return d->catches_signal || steer_is_away(d->child) ||
-		cluster_state(d->child->service->core) == CLUSTER_STOPPING;
-}
-
-/* After UNSEEN_PATIENCE, a worker that catches its stop signal is left with the connections of
- * which nclust cannot see whether an answer is due: most likely the worker finishes these. */
-static bool is_quiet(const struct drain *d, nsec_t now)
-{
-	bool leaves_some = d->catches_signal && now - d->began > UNSEEN_PATIENCE;
-
-	return d->view.busy <= (leaves_some ? d->view.maybe_quiet : 0) &&
-		!must_take_waiting(d, now);
-}
-
-/* Will the worker not be quiet in time, and has it now as few busy connections as ever? */
-static bool is_least_bad_moment(const struct drain *d, nsec_t now)
-{
-	nsec_t part = (d->until - d->began) / 4;
-
-	if (part > LAST_PART_MOST)
-		part = LAST_PART_MOST;
-	return now > d->until - part && d->busy_least < d->busy_most &&
-		d->view.busy <= d->busy_least;
-}
-
-static void note_busy(struct drain *d)
-{
-	if (d->busy_least > d->view.busy)
-		d->busy_least = d->view.busy;
-	if (d->busy_most < d->view.busy)
-		d->busy_most = d->view.busy;
-}
-
-/* Node's cluster module can ask a worker to disconnect; such a worker waits for its clients itself.
- * True: the worker was asked, and `d` was freed. */
-static bool asks_node_to_leave(struct drain *d)
-{
-	if (!node_leave(d->child))
-		return false;
-	drain_free(d);
-	return true;
-}
-
-/* A worker that runs on after its drain must first notice that its connections are closed;
- * otherwise it may close them in its own way. */
-static bool must_notice_ends(struct drain *d, unsigned ended, nsec_t now)
-{
-	if ((ended == 0 && d->view.open == d->view.alive) || !node_may_leave(d->child))
-		return false;
-	if (d->quiet_at == 0) {
-		d->quiet_at = now;
-		d->wait = WAIT_FIRST;
-	}
-	return now - d->quiet_at < NOTICE_PATIENCE;
-}
-
-/* Looks at the connections.  True: the caller has nothing more to do now. */
-static bool look_is_final(struct drain *d)
-{
-	drain_look(d);
-	if (d->view.gone || (d->frozen && !drain_is_frozen(d))) {
-		/* the worker has ended, as its pidfd will report, or somebody has continued it */
-		look_later(d);
-		return true;
-	}
-	/* nobody can see whether it is quiet */
-	if (d->view.blind && !d->after_signal && asks_node_to_leave(d))
-		return true;
-	if (!d->view.blind)
-		return false;
-	report_drained(d, false);
-	return true;
-}
-
-/* Has the drain waited in vain for a quiet moment? */
-static bool is_never_silent(const struct drain *d, nsec_t now)
-{
-	return now - d->began >= SILENCE_FIRST;
-}
-
-/* May nclust freeze the worker to find connections that are between two requests?  Not if all busy
- * connections only wait for an answer: no request has come for a second. */
-static bool may_end_between(const struct drain *d, nsec_t now)
-{
-	return d->view.busy > 0 && is_bypassed(d) && (d->keeps_quiet || is_never_silent(d, now)) &&
-		now - d->request_at < SECOND;
-}
-
-static void freeze_worker(struct drain *d);
-
-static nsec_t sum_cpu_time(const struct drain *d)
-{
-	nsec_t ran = 0;
-
-	for (size_t i = 0; i < d->process_count; i++)
-		ran += process_ran(d->processes[i].pid);
-	return ran;
-}
-
-/* A worker sends an answer that was due when it was frozen as soon as it runs, for which it needs a
- * CPU.  It is frozen again before it reads the next request, which follows at once. */
-static void run_one_step(struct drain *d)
-{
-	const struct timespec pause = {.tv_nsec = STEP};
-	nsec_t ran = sum_cpu_time(d);
-
-	drain_thaw(d);
-	for (int i = 0; i < STEPS_MOST && (i == 0 || sum_cpu_time(d) == ran); i++)
-		(void)nanosleep(&pause, NULL);
-	d->stays_frozen = false;
-	d->after_step = true;
-	freeze_worker(d);
-}
-
-/* After the stop signal: the worker is frozen until a request comes, whose head shows whether the
- * client speaks HTTP/1.  The connection of such a client is ended when it has been quiet for long
- * (TCP), and after BETWEEN_AFTER also between two requests. */
-static void end_after_signal(struct drain *d)
-{
-	bool between = clock_now() - d->began > BETWEEN_AFTER;
-	unsigned late = 0;
-
-	if (d->view.endable == 0 && d->view.unread_heads == 0 && d->stay_frozen < LINGER_AFTER) {
-		d->stay_frozen += LINGER_LOOK;
-		d->lingered++;
-		arm_drain_timer(d, LINGER_LOOK);
-		return;
-	}
-	(void)drain_end(d, &late, between);
-	d->child->service->traffic.asked_again += d->asked;
-	d->asked = 0;
-	d->stay_frozen = 0;
-	look_later(d);
-}
-
-/* All processes of the worker are frozen: look again, and decide. */
-static void on_frozen(struct drain *d)
-{
-	unsigned late = 0;
-	unsigned ended;
-	nsec_t now;
-
-	d->unstoppable = 0;
-	if (look_is_final(d))
-		return;
-	if (d->after_signal) {
-		end_after_signal(d);
-		return;
-	}
-	now = clock_now();
-	if (is_quiet(d, now)) {
-		/* the worker may take long to end: a client that sees its connection closed now can
-		 * turn to another worker */
-		d->is_last_look = true;
-		ended = drain_end(d, &late, false);
-		d->is_last_look = false;
-		if (late > 0 || must_notice_ends(d, ended, now))
-			look_later(d);
-		else
-			report_drained(d, false);
-		return;
-	}
-	d->quiet_at = 0;
-	if (is_least_bad_moment(d, now)) {
-		report_drained(d, true);
-		return;
-	}
-	note_busy(d);
-	if (d->freeze_between && !d->stays_frozen) {
-		d->stays_frozen = true;
-		if (!d->after_step)
-			d->stay_frozen = d->stay_frozen == 0
-				? LINGER_FIRST
-				: nsec_min(2 * d->stay_frozen, LINGER_LAST);
-		arm_drain_timer(d, d->after_step ? LINGER_FIRST : d->stay_frozen);
-		return;
-	}
-	if (is_bypassed(d))
-		d->ended += drain_end(d, &late, d->stays_frozen && is_never_silent(d, now));
-	if (d->stays_frozen && !d->after_step && now - d->began >= STEPS_AFTER)
-		run_one_step(d);
-	else
-		look_later(d);
-}
-
-/* A freeze was in vain, but SIGSTOP may have interrupted system calls, and the kernel does not show
- * in which call a process waits that restarts one (restart_syscall(2)).  A process that has stopped
- * still shows its call; any other process counts as being at work. */
-static void note_interrupted(struct drain *d)
-{
-	for (size_t i = 0; i < d->process_count; i++) {
-		struct drain_process *p = &d->processes[i];
-
-		p->stopped_in = p->stopped ? connections_activity(&p->remote, p->stopped_in)
-					   : ACTIVITY_SLEEPS;
-	}
-}
-
-static nsec_t stop_patience(const struct drain *d)
-{
-	return nsec_min(STOP_PATIENCE * (1 + (nsec_t)d->unstoppable), STOP_PATIENCE_MOST);
-}
-
-static void await_stop(struct drain *d)
-{
-	const struct timespec pause = {.tv_nsec = STOP_POLL};
-	nsec_t until = clock_now() + STOP_AT_ONCE;
-
-	do {
-		if (drain_is_frozen(d)) {
-			on_frozen(d);
-			return;
-		}
-		(void)nanosleep(&pause, NULL);
-	} while (clock_now() < until);
-	if (clock_now() - d->frozen_at < stop_patience(d)) {
-		arm_drain_timer(d, MSEC);
-		return;
-	}
-	d->unstoppable++;
-	note_interrupted(d);
-	look_later(d);
-}
-
-/* Does a debugger trace a process of the worker, which then does not stop for SIGSTOP? */
-static bool is_traced(const struct drain *d)
-{
-	uint64_t tracer;
-
-	for (size_t i = 0; i < d->process_count; i++)
-		if (process_status(d->processes[i].pid, "TracerPid:", 10, &tracer) == 0 &&
-			tracer != 0)
-			return true;
-	return false;
-}
-
-static void freeze_worker(struct drain *d)
-{
-	if (d->unstoppable >= STOPS_IN_VAIN && is_traced(d)) {
-		report_drained(d, true);
-		return;
-	}
-	drain_freeze(d);
-	await_stop(d);
-}
-
-/*
- * A worker that its stop signal alone does not end could still accept connections, and lose them at
- * its end.  So new connections are kept away first.
- */
-static bool turn_away_first(struct drain *d, nsec_t now)
-{
-	if (d->turned_away || !d->catches_signal)
-		return false;
-	d->turned_away = true;
-	drain_withdraw(d, now);
-	if (!d->child->traffic.withdrawn)
-		steer_mute(d->child);
-	arm_drain_timer(d, WAIT_AWAY);
-	return true;
-}
-
-/* After the stop signal: stop the worker again as long as its clients ask it. */
-static void look_after_signal(struct drain *d)
-{
-	if (d->lingered > LINGERS_AFTER)
-		drain_free(d);
-	else if (d->view.endable > 0 || clock_now() - d->request_at < SECOND)
-		freeze_worker(d);
-	else
-		arm_drain_timer(d, LOOK_AFTER);
-}
-
-static void look_at_worker(struct drain *d)
-{
-	nsec_t now;
-
-	if (d->child->life.killed_by_us || d->child->life.paused) {
-		look_later(d);
-		return;
-	}
-	if (look_is_final(d))
-		return;
-	if (d->after_signal) {
-		look_after_signal(d);
-		return;
-	}
-	now = clock_now();
-	if (turn_away_first(d, now))
-		return;
-	if (drain_is_half_over(d, now) && asks_node_to_leave(d))
-		return;
-	if (is_quiet(d, now) || is_least_bad_moment(d, now)) {
-		freeze_worker(d);
-		return;
-	}
-	d->quiet_at = 0;
-	drain_withdraw(d, now);
-	d->freeze_between = may_end_between(d, now);
-	if ((is_bypassed(d) && d->view.endable > 0) || d->freeze_between) {
-		freeze_worker(d);
-		return;
-	}
-	note_busy(d);
-	look_later(d);
-}
-
 /* ---- after the signal ---- */
 
 static void learn_from_flights(struct drain *d)
@@ -600,25 +194,7 @@ static void learn_from_flights(struct drain *d)
 		go_on_after_signal(d);
 		return;
 	}
-	arm_drain_timer(d, 5 * MSEC);
-}
-
-/* Looks at the worker, if looks have time left in this TURN; else waits for the next TURN. */
-static void look_in_turn(struct drain *d)
-{
-	struct traffic *all = d->traffic;
-	nsec_t began = clock_now();
-
-	if (began >= all->turn_ends) {
-		all->turn_ends = began + TURN;
-		all->turn_left = TURN_FOR_LOOKS;
-	}
-	if (all->turn_left <= 0) {
-		arm_drain_timer(d, all->turn_ends - began);
-		return;
-	}
-	look_at_worker(d);
-	all->turn_left -= clock_now() - began;
+	drain_arm(d, 5 * MSEC);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -629,10 +205,8 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	if (d->signalled)
 		learn_from_flights(d);
-	else if (d->frozen)
-		await_stop(d);
 	else
-		look_in_turn(d);
+		drain_await_moment(d);
 }
 
 /* ---- from outside ---- */
@@ -651,7 +225,7 @@ static void begin_drain(struct child *child, nsec_t span)
 	/* a worker that somebody has stopped could not act on its signal */
 	if (!child->life.paused && drain_is_stopped(child))
 		thaw_tree(child->pid, child->pidfd);
-	arm_drain_timer(d, 0);
+	drain_arm(d, 0);
 }
 
 /* Looks at a worker without a drain; NULL: the worker has a drain.  The caller frees the result. */
@@ -731,7 +305,7 @@ static void send_stop_signal(struct child *child, int signal)
 	if (d->process_count <= 1)
 		drain_thaw(d);
 	if (d->frozen || d->flight_count > 0)
-		arm_drain_timer(d, d->frozen ? LEAVE_PATIENCE : MSEC);
+		drain_arm(d, d->frozen ? LEAVE_PATIENCE : MSEC);
 	else
 		go_on_after_signal(d);
 }
@@ -765,7 +339,7 @@ void drain_settle(struct supervisor *sup)
 	for (struct drain *d = sup->traffic.drains; d != NULL; d = d->next)
 		if (d->frozen) {
 			drain_thaw(d);
-			arm_drain_timer(d, WAIT_LAST);
+			drain_arm(d, DRAIN_WAIT_LAST);
 		}
 }
 

@@ -122,6 +122,18 @@ bool drain_is_half_over(const struct drain *d, nsec_t now);
 /* drain.c */
 /* Looks once: has the worker a busy connection? */
 bool drain_is_busy(struct child *child);
+void drain_free(struct drain *d);
+void drain_arm(struct drain *d, nsec_t wait); /* sets the timer for the next look */
+/* Reports the worker as drained to the core, which answers with the stop signal. */
+void drain_report(struct drain *d, bool forced);
+
+/* drain_moment.c */
+#define DRAIN_WAIT_FIRST (2 * MSEC) /* between two looks, at first and at most */
+#define DRAIN_WAIT_LAST (16 * MSEC)
+#define DRAIN_LOOK_AFTER (8 * MSEC) /* after the stop signal */
+/* Looks at the worker, and reports it as drained when it may get its stop signal; or frees the
+ * drain, if the worker was asked to leave in another way; or sets the timer for the next look. */
+void drain_await_moment(struct drain *d);
 
 /* drain_freeze.c */
 /* Brings the list of processes up to date; returns how many are new. */
