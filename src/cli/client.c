@@ -67,9 +67,28 @@ void client_fini(struct client *c)
 	c->cluster_count = 0;
 }
 
+int answer_exit_status(int code)
+{
+	switch (code) {
+	case CONTROL_PARAMS:
+		return 64;
+	case CONTROL_NOT_FOUND:
+		return 69;
+	case CONTROL_BUSY:
+	case CONTROL_TIMED_OUT:
+		return 75;
+	case CONTROL_NOT_PERMITTED:
+		return 77;
+	case CONTROL_BAD_CONFIG:
+		return 78;
+	default:
+		return 1;
+	}
+}
+
 int answer_refused(const struct answer *answer, struct error *err)
 {
-	return error_fail(err, control_exit_status(answer->code), "%s", answer->message);
+	return error_fail(err, answer_exit_status(answer->code), "%s", answer->message);
 }
 
 static int poll_timeout(nsec_t deadline)

@@ -77,6 +77,8 @@ struct answer {
 	size_t len;
 	const char *message; /* with a code: the server's sentence */
 };
+/* The exit status for an error code (man/nclust.1). */
+int answer_exit_status(int code);
 /* Make an error of a refusal, with the exit status that fits.  Returns -1. */
 int answer_refused(const struct answer *answer, struct error *err);
 

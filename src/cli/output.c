@@ -130,5 +130,5 @@ int output_refusal(const struct answer *answer)
 		(void)output_lines(STDERR_FILENO, text, strlen(text));
 	else
 		log_error("%s", text);
-	return control_exit_status(answer->code);
+	return answer_exit_status(answer->code);
 }

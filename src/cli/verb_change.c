@@ -54,7 +54,7 @@ static int finish_request(const struct answer *answer, void *data)
 
 	if (answer->code != 0)
 		return was_shown(progress, answer->message, STDERR_FILENO)
-			? control_exit_status(answer->code)
+			? answer_exit_status(answer->code)
 			: output_refusal(answer);
 	if (arguments_has(progress->arguments, OPTION_JSON))
 		got = output_json(STDOUT_FILENO, answer->result, answer->len);

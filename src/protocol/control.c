@@ -70,52 +70,6 @@ bool control_method_writes(enum control_method method)
 	return methods[method].writes;
 }
 
-int control_exit_status(int code)
-{
-	switch (code) {
-	case CONTROL_PARAMS:
-		return 64;
-	case CONTROL_NOT_FOUND:
-		return 69;
-	case CONTROL_BUSY:
-	case CONTROL_TIMED_OUT:
-		return 75;
-	case CONTROL_NOT_PERMITTED:
-		return 77;
-	case CONTROL_BAD_CONFIG:
-		return 78;
-	default:
-		return 1;
-	}
-}
-
-/*
- * Is the line nested deeper than allowed?  Asked before parsing, which recurses.
- * Brackets inside of strings do not count; text that is no JSON may be counted
- * wrongly, but never as less deep than the parser would go.
- */
-static bool is_too_deep(const char *line, size_t len)
-{
-	bool quoted = false;
-	unsigned depth = 0;
-
-	for (size_t i = 0; i < len; i++) {
-		if (quoted && line[i] == '\\')
-			i++;
-		else if (line[i] == '"')
-			quoted = !quoted;
-		else if (quoted)
-			continue;
-		else if (line[i] == '[' || line[i] == '{')
-			depth++;
-		else if ((line[i] == ']' || line[i] == '}') && depth > 0)
-			depth--;
-		if (depth > CONTROL_DEPTH_MAX)
-			return true;
-	}
-	return false;
-}
-
 static int take_bool(bool *to, const json_t *value, struct error *err)
 {
 	if (!json_is_boolean(value))
@@ -474,7 +428,7 @@ int control_decode(
 	*code = CONTROL_INVALID;
 	if (len >= CONTROL_LINE_MAX)
 		return error_set(err, 0, "a request has at most %u bytes", CONTROL_LINE_MAX);
-	if (is_too_deep(line, len))
+	if (jsonvalue_is_deep(line, len, CONTROL_DEPTH_MAX))
 		return error_set(err, 0, "nested deeper than %d levels", CONTROL_DEPTH_MAX);
 	*code = CONTROL_PARSE;
 	root = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why);

@@ -71,8 +71,6 @@ enum control_error {
 	CONTROL_BAD_CONFIG = -32005, /* reload: the file has mistakes; each is
 					a line of the message */
 };
-/* The client's exit status for an error code (man/nclust.1). */
-int control_exit_status(int code);
 
 enum scale_kind { SCALE_TO, SCALE_BY };
 

@@ -398,3 +398,25 @@ bool jsonvalue_check(const char *text, size_t len)
 
 	return take_value(&s, JSONVALUE_DEPTH) && !has_more(&s);
 }
+
+bool jsonvalue_is_deep(const char *text, size_t len, unsigned most)
+{
+	bool quoted = false;
+	unsigned depth = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (quoted && text[i] == '\\')
+			i++;
+		else if (text[i] == '"')
+			quoted = !quoted;
+		else if (quoted)
+			continue;
+		else if (text[i] == '[' || text[i] == '{')
+			depth++;
+		else if ((text[i] == ']' || text[i] == '}') && depth > 0)
+			depth--;
+		if (depth > most)
+			return true;
+	}
+	return false;
+}

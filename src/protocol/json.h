@@ -59,6 +59,13 @@ void json_put_null(struct json_writer *w, const char *key);
 
 bool jsonvalue_check(const char *text, size_t len);
 
+/*
+ * Is the text nested deeper than that?  Asked before parsing, which recurses.
+ * Brackets inside of strings do not count; text that is no JSON may be counted
+ * wrongly, but never as less deep than the parser would go.
+ */
+bool jsonvalue_is_deep(const char *text, size_t len, unsigned most);
+
 /* The text without the white space around it; *len follows. */
 const char *jsonvalue_trim(const char *text, size_t *len);
 

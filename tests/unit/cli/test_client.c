@@ -270,6 +270,18 @@ TEST(a_large_result_comes_whole)
 	ck_assert_int_eq(status, 0);
 }
 
+TEST(error_codes_become_exit_statuses)
+{
+	ck_assert_int_eq(answer_exit_status(CONTROL_NOT_FOUND), 69);
+	ck_assert_int_eq(answer_exit_status(CONTROL_BUSY), 75);
+	ck_assert_int_eq(answer_exit_status(CONTROL_TIMED_OUT), 75);
+	ck_assert_int_eq(answer_exit_status(CONTROL_NOT_PERMITTED), 77);
+	ck_assert_int_eq(answer_exit_status(CONTROL_BAD_CONFIG), 78);
+	ck_assert_int_eq(answer_exit_status(CONTROL_PARAMS), 64);
+	ck_assert_int_eq(answer_exit_status(CONTROL_FAILED), 1);
+	ck_assert_int_eq(answer_exit_status(7), 1);
+}
+
 static const struct {
 	const char *line;
 	const char *value; /* NULL: it is left alone */

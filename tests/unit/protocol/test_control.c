@@ -305,18 +305,6 @@ TEST(the_lines_of_the_server_are_as_documented)
 	buffer_fini(&out);
 }
 
-TEST(error_codes_become_exit_statuses)
-{
-	ck_assert_int_eq(control_exit_status(CONTROL_NOT_FOUND), 69);
-	ck_assert_int_eq(control_exit_status(CONTROL_BUSY), 75);
-	ck_assert_int_eq(control_exit_status(CONTROL_TIMED_OUT), 75);
-	ck_assert_int_eq(control_exit_status(CONTROL_NOT_PERMITTED), 77);
-	ck_assert_int_eq(control_exit_status(CONTROL_BAD_CONFIG), 78);
-	ck_assert_int_eq(control_exit_status(CONTROL_PARAMS), 64);
-	ck_assert_int_eq(control_exit_status(CONTROL_FAILED), 1);
-	ck_assert_int_eq(control_exit_status(7), 1);
-}
-
 TEST(what_changes_something_is_known)
 {
 	ck_assert(!control_method_writes(METHOD_STATUS));
