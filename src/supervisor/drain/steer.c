@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/drain/drain.h"
 
-#include "base/scope.h"
 #include "os/clock.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
@@ -416,60 +415,6 @@ void steer_left(struct child *child)
 	steer_leave_seat(s, child->traffic.lane);
 }
 
-/* Does a living worker have the socket of that lane? */
-static bool has_living_worker(
-	const struct service *service, const struct listener *l, unsigned lane)
-{
-	const struct listener_socket *socket = group_socket(l, lane);
-	const struct child *c;
-
-	for_each_child (c, children_of(service))
-		if (group_socket(l, c->traffic.lane) == socket)
-			return true;
-	return false;
-}
-
-void steer_wake_others(const struct service *service, unsigned lane)
-{
-	struct listener *l;
-
-	if (cluster_state(service->core) == CLUSTER_STOPPING)
-		return;
-	for_each_listener (l, listeners_of(service, LISTENERS_IN_FORCE))
-		if (has_living_worker(service, l, lane))
-			group_wake(l, lane);
-}
-
-bool steer_is_away(const struct child *child)
-{
-	const struct service *service = child->service;
-	const struct listener *l;
-	bool steered = false;
-
-	if (service->traffic.steer == NULL || !child->traffic.in_lane)
-		return false;
-	for_each_listener (l, listeners_of(service, LISTENERS_IN_FORCE)) {
-		if (group_size(l) == 1 || l->own_group)
-			continue;
-		if (group_socket(l, child->traffic.lane)->weight > 0)
-			return false;
-		steered = true;
-	}
-	return steered;
-}
-
-bool steer_has_peers(const struct child *child, const struct listener *l)
-{
-	const struct listener_socket *mine = group_socket(l, child->traffic.lane);
-	const struct child *c;
-
-	for_each_child (c, children_of(child->service))
-		if (c != child && c->traffic.in_lane && c->traffic.takes &&
-			group_socket(l, c->traffic.lane) == mine)
-			return true;
-	return false;
-}
-
 void steer_mute(struct child *child)
 {
 	struct steer *s = child->service->traffic.steer;
@@ -490,39 +435,6 @@ void steer_goodbye(struct child *child)
 	s->new_alone = true;
 	s->queue_empty_at = clock_now();
 	look_soon(s);
-}
-
-/* Can only workers of this lane take what is left in the queue of the lane's socket? */
-static bool is_only_taker(const struct steer *s, const struct listener *l, unsigned lane)
-{
-	const struct listener_socket *mine = group_socket(l, lane);
-
-	if (group_size(l) == 1 || mine->weight > 0)
-		return false; /* workers of other lanes take from it */
-	for (unsigned i = 0; i < s->count; i++)
-		if (s->lanes[i].id != lane && s->lanes[i].workers > 0 &&
-			group_socket(l, s->lanes[i].id) == mine)
-			return false;
-	return true;
-}
-
-bool steer_may_stop(const struct child *child)
-{
-	const struct steer *s = child->service->traffic.steer;
-	unsigned lane = child->traffic.lane;
-	const struct listener *l;
-	const struct child *c;
-
-	if (s == NULL || !child->traffic.in_lane)
-		return true;
-	for_each_child (c, children_of(child->service))
-		if (c != child && c->traffic.in_lane && c->traffic.lane == lane &&
-			!c->traffic.withdrawn)
-			return true; /* the other worker can take what waits */
-	for_each_listener (l, listeners_of(child->service, LISTENERS_ALL))
-		if (is_only_taker(s, l, lane) && !group_is_dry(l, group_socket(l, lane)))
-			return false;
-	return true;
 }
 
 /* ---- rollouts ---- */
