@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/common/news.h"
 
-#include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/look/look.h"

@@ -180,6 +180,24 @@ struct probe_batch {
 	struct probing asks[BATCH_MAX];
 };
 
+/* probe_batch.c */
+#define PROBING_CLOSED "closed the connection without an answer"
+void probing_close(struct probing *a);
+/* Closes the connection, and reports the result for the worker that has it. */
+void probing_end(struct probing *a, bool well, const char *why);
+/* Must this worker be asked? */
+bool batch_must_ask(const struct probe_batch *v, const struct child *child);
+
+/* probe_owner.c */
+/* Is the connection made by now?  Then its owner is looked for. */
+void probing_begin(struct probing *a);
+/* Has a worker taken the connection, or failed because it takes none? */
+void probing_look(struct probing *a, nsec_t now);
+/* Finds the workers that have taken connections, a slice at a time.  True: there is more. */
+bool batch_find_owners(struct probe_batch *v);
+/* How many workers the worker's slot has, with itself. */
+unsigned probing_count_in_slot(const struct child *child);
+
 /* Counts a failed or a passed check of the worker (check.c); also for checks of spares. */
 void check_failed(struct child *child, const char *why);
 void check_passed(struct child *child);

@@ -8,9 +8,7 @@
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
-#include "os/socket/socket.h"
 #include "supervisor/health/health.h"
-#include "supervisor/common/news.h"
 #include "supervisor/sockets/group.h"
 
 #include <errno.h>
@@ -27,7 +25,6 @@
 #define WAKES 8
 /* The most of an answer that nclust reads. */
 #define REST_MOST ((size_t)64 * 1024 * 1024)
-#define CLOSED "closed the connection without an answer"
 
 static void arm_look(struct probe_batch *v);
 
@@ -44,7 +41,7 @@ static struct child *find_asked(const struct probing *a)
 					 : NULL;
 }
 
-static void close_probing(struct probing *a)
+void probing_close(struct probing *a)
 {
 	struct probe_batch *v = a->batch;
 	struct supervisor *sup = v->monitor.service->sup;
@@ -101,8 +98,7 @@ bool batch_is_busy(const struct probe_batch *v)
 	return has_open_in(v, WAITING | 1U << PROBING_TAKEN);
 }
 
-/* Must this worker be asked? */
-static bool must_ask(const struct probe_batch *v, const struct child *child)
+bool batch_must_ask(const struct probe_batch *v, const struct child *child)
 {
 	const struct probe *probe = v->monitor.kind->probe(child);
 
@@ -114,15 +110,15 @@ static void tell_result(struct probing *a, bool late, bool well, const char *why
 	struct probe_batch *v = a->batch;
 	struct child *child = child_find(v->monitor.service, a->slot, a->worker);
 
-	if (child != NULL && (!late || must_ask(v, child)))
+	if (child != NULL && (!late || batch_must_ask(v, child)))
 		v->monitor.kind->answered(child, well, why);
 }
 
-static void end_probing(struct probing *a, bool well, const char *why)
+void probing_end(struct probing *a, bool well, const char *why)
 {
 	bool late = a->state == PROBING_LATE;
 
-	close_probing(a);
+	probing_close(a);
 	tell_result(a, late, well, why);
 }
 
@@ -148,7 +144,7 @@ static void read_rest(struct probing *a)
 	ssize_t n;
 
 	if (receive_some(a, data, sizeof(data), &n) && (n <= 0 || a->got > REST_MOST))
-		close_probing(a);
+		probing_close(a);
 }
 
 static void take_status(struct probing *a, unsigned code)
@@ -173,19 +169,19 @@ static void read_answer(struct probing *a)
 	if (!receive_some(a, a->answer + a->got, sizeof(a->answer) - a->got, &n))
 		return;
 	if (n <= 0) {
-		end_probing(a, false,
-			a->got > 0 ? CLOSED
-				   : CLOSED ": the port may speak TLS or want "
-					    "the PROXY protocol");
+		probing_end(a, false,
+			a->got > 0 ? PROBING_CLOSED
+				   : PROBING_CLOSED ": the port may speak TLS or want "
+						    "the PROXY protocol");
 		return;
 	}
 	switch (httpstatus_parse(a->answer, a->got, &code)) {
 	case HTTPSTATUS_MORE:
 		if (a->got == sizeof(a->answer))
-			end_probing(a, false, "its answer is too long");
+			probing_end(a, false, "its answer is too long");
 		return;
 	case HTTPSTATUS_NONE:
-		end_probing(a, false, "its answer is not HTTP/1");
+		probing_end(a, false, "its answer is not HTTP/1");
 		return;
 	case HTTPSTATUS_CODE:
 		take_status(a, code);
@@ -210,7 +206,7 @@ static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
 static void end_reading(struct probing *a, nsec_t now)
 {
 	if (a->fin_sent || shutdown(a->io.fd, SHUT_WR) == -1)
-		close_probing(a);
+		probing_close(a);
 	a->fin_sent = true;
 	a->since = now;
 }
@@ -233,7 +229,7 @@ static void judge_time(struct probing *a, nsec_t now)
 	if (!awaits_answer(a))
 		return;
 	if (child_find(v->monitor.service, a->slot, a->worker) == NULL) {
-		close_probing(a);
+		probing_close(a);
 		return;
 	}
 	a->state = PROBING_LATE;
@@ -241,8 +237,6 @@ static void judge_time(struct probing *a, nsec_t now)
 	snprintf(why, sizeof(why), "no answer within %s", text_duration(time, s->check_timeout));
 	tell_result(a, late, false, why);
 }
-
-/* ---- which worker has a connection ---- */
 
 bool batch_asks(const struct probe_batch *v, const struct child *child)
 {
@@ -253,343 +247,7 @@ bool batch_asks(const struct probe_batch *v, const struct child *child)
 	return false;
 }
 
-/* Sends all but the last `kept` bytes.  -1: it cannot be sent. */
-static int send_request(struct probing *a, size_t kept)
-{
-	const struct probe_batch *v = a->batch;
-	char request[HTTPREQUEST_MAX];
-	size_t len = httpstatus_request(request, sizeof(request), v->probe->text, v->target.host,
-		v->settings->check_header.list, v->settings->check_header.count);
-
-	if (len <= a->sent + kept)
-		return -1;
-	len -= a->sent + kept;
-	if (send(a->io.fd, request + a->sent, len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len)
-		return -1;
-	a->sent += len;
-	return 0;
-}
-
-/* Notes that no worker has taken a connection from now on. */
-static void note_taken_now(struct probe_batch *v)
-{
-	v->quiet_since = batch_time(v);
-}
-
-/* The worker has taken the connection: sends the request, if the worker must be asked. */
-static void give_to_worker(struct probing *a, struct child *child, bool closed)
-{
-	struct probe_batch *v = a->batch;
-	bool is_http = v->probe->kind == PROBE_HTTP;
-
-	if (a->state != PROBING_WAITS)
-		return;
-	note_taken_now(v);
-	if (!must_ask(v, child) || batch_asks(v, child)) {
-		close_probing(a);
-		return;
-	}
-	if (v->monitor.kind->taken != NULL) {
-		if (!closed)
-			v->monitor.kind->taken(child, a->io.fd, a->sent);
-		close_probing(a);
-		return;
-	}
-	a->slot = child->slot;
-	a->worker = child->worker;
-	if (!is_http) {
-		end_probing(a, true, "");
-		return;
-	}
-	if (health_of(child) != NULL)
-		child->health->check_inode = a->inode;
-	a->state = PROBING_TAKEN;
-	a->since = batch_time(v);
-	if (closed || send_request(a, 0) == -1) {
-		end_probing(a, false, CLOSED);
-		return;
-	}
-	ev_io_start(v->monitor.service->sup->loop, &a->io);
-}
-
-/* The cluster's only worker; NULL: it has several, or none. */
-static struct child *only_child(const struct service *s)
-{
-	struct child_walk walk = children_of(s);
-	struct child *only = child_next(&walk);
-
-	return child_next(&walk) == NULL ? only : NULL;
-}
-
-static void warn_denied(struct probe_batch *v)
-{
-	struct service *s = v->monitor.service;
-
-	if ((v->denied || v->blind) && once_say(s->said, ONCE_CHECK_DENIED))
-		news_say_of(s, LOG_WARN, "check-denied",
-			"%s, so it is not known which worker got a check%s",
-			v->blind ? "the kernel does not show sockets to nclust "
-				   "(sock_diag)"
-				 : "nclust may not look at its workers' descriptors",
-			v->monitor.kind->taken != NULL ? "" : ": use exec:");
-}
-
-/* Lists the connections that are taken, as inodes of their other ends, by place. */
-static unsigned list_taken(const struct probe_batch *v, uint64_t inodes[BATCH_MAX])
-{
-	unsigned count = 0;
-
-	for (size_t i = 0; i < BATCH_MAX; i++) {
-		const struct probing *a = &v->asks[i];
-
-		inodes[i] = a->state == PROBING_WAITS ? a->inode : 0;
-		count += inodes[i] != 0;
-	}
-	return count;
-}
-
-static void find_in_worker(struct probe_batch *v, struct child *child, bool deep,
-	const uint64_t inodes[BATCH_MAX], nsec_t until)
-{
-	uint32_t slot = child->slot;
-	uint64_t worker = child->worker;
-	uint32_t held;
-
-	if (v->part_searched != worker)
-		v->place = (struct other_end_place){0};
-	held = other_end_held(child->pid, deep, inodes, BATCH_MAX, until, &v->place, &v->denied);
-	v->part_searched = v->place.process != 0 || v->place.fd != 0 ? worker : 0;
-	if (held != 0)
-		v->took_below = deep;
-	for (size_t i = 0; i < BATCH_MAX && child != NULL; i++) {
-		if ((held >> i & 1) == 0)
-			continue;
-		give_to_worker(&v->asks[i], child, false);
-		child = child_find(v->monitor.service, slot, worker);
-	}
-}
-
-/* Does the address lead to the worker for sure?  A path whose file nclust did not make may lead to
- * another program. */
-static bool is_certain(const struct check_target *target)
-{
-	return target->address.any.sa_family != AF_UNIX || target->file.ino != 0 ||
-		target->address.un.sun_path[0] == '\0';
-}
-
-/* An only worker has taken all connections.  But if nclust itself answers clients (fallback), it
- * must find out which process has. */
-static bool give_to_only(struct probe_batch *v, const uint64_t inodes[BATCH_MAX])
-{
-	bool given = false;
-
-	if (v->monitor.service->outage.answered || !is_certain(&v->target))
-		return false;
-	for (size_t i = 0; i < BATCH_MAX; i++) {
-		struct child *only = only_child(v->monitor.service);
-
-		if (only == NULL || inodes[i] == 0)
-			continue; /* the last answer may have ended it */
-		give_to_worker(&v->asks[i], only, false);
-		given = true;
-	}
-	return given;
-}
-
-/* Searches the worker at the cursor.  False: the worker was searched in part only. */
-static bool find_at_cursor(struct probe_batch *v, nsec_t until)
-{
-	const struct service *s = v->monitor.service;
-	struct child *child = s->children[v->cursor / 2][v->cursor % 2];
-	/* first the kind that took the last connection (`took_below`), then the other */
-	bool deep = v->below_first == (v->searched < 2 * s->child_slots);
-	uint64_t inodes[BATCH_MAX];
-
-	if (child == NULL || list_taken(v, inodes) == 0)
-		return true;
-	find_in_worker(v, child, deep, inodes, until);
-	return v->part_searched == 0;
-}
-
-/* Finds the workers that have taken connections, a slice at a time.  True: there is more. */
-static bool find_owners(struct probe_batch *v)
-{
-	const struct service *s = v->monitor.service;
-	nsec_t until = clock_now() + TURN_SPAN;
-	uint64_t inodes[BATCH_MAX];
-
-	if (list_taken(v, inodes) == 0 || give_to_only(v, inodes)) {
-		v->part_searched = 0;
-		return false;
-	}
-	if (v->searched == 0)
-		v->below_first = v->took_below;
-	for (; v->searched < 4 * s->child_slots; v->searched++) {
-		bool done;
-
-		if (clock_now() > until)
-			return true;
-		if (v->cursor >= 2 * s->child_slots)
-			v->cursor = 0;
-		done = find_at_cursor(v, until);
-		if (list_taken(v, inodes) == 0) {
-			v->searched = 0;
-			v->part_searched = 0;
-			return false;
-		}
-		if (!done)
-			return true;
-		v->cursor++;
-	}
-	v->searched = 0;
-	/* no worker has it: another program does, or a worker has passed it on */
-	for (size_t i = 0; i < BATCH_MAX; i++)
-		if (v->asks[i].state == PROBING_WAITS && v->asks[i].inode != 0)
-			close_probing(&v->asks[i]);
-	warn_denied(v);
-	return false;
-}
-
 /* ---- looking ---- */
-
-/* If the kernel waits for data before a worker can accept: sends the request but for its last
- * bytes, or the byte `first`.  -1: it cannot be sent. */
-static int send_first(struct probing *a)
-{
-	const struct probe_batch *v = a->batch;
-
-	if (!v->target.deferred || v->probe->kind != PROBE_HTTP)
-		return 0;
-	if (v->first == '\0')
-		return send_request(a, 2);
-	a->sent = 1;
-	return send(a->io.fd, &v->first, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : -1;
-}
-
-/* The kernel tries a TCP connection again by itself; connect(2) to a unix socket with a full queue
- * failed with EAGAIN.  -1: the connection cannot be made at all. */
-static int connect_again(struct probing *a)
-{
-	struct probe_batch *v = a->batch;
-	struct check_target target = v->target;
-	struct child *child;
-	struct error err;
-	int error;
-
-	if (target.address.any.sa_family != AF_UNIX)
-		return socket_get(a->io.fd, SOL_SOCKET, SO_ERROR, &error) == 0 && error == 0 ? 0
-											     : -1;
-	child = child_find(v->monitor.service, a->slot, a->worker);
-	if (a->has_target &&
-		(child == NULL || check_target_at(&target, check_target_of(child), &err) == -1))
-		return -1;
-	return check_target_connect(&target, a->io.fd) == 0 || errno == EAGAIN ? 0 : -1;
-}
-
-static void begin_probing(struct probing *a)
-{
-	struct probe_batch *v = a->batch;
-	union endpoint peer;
-
-	if (endpoint_peer(a->io.fd, &peer) == 0) {
-		if (connect_again(a) == -1)
-			close_probing(a);
-		return;
-	}
-	a->state = PROBING_WAITS;
-	v->blind |= !other_end_works(a->io.fd);
-	if (send_first(a) == -1)
-		close_probing(a);
-}
-
-/* nclust cannot see which worker has the connection, unless there is only one worker. */
-static bool give_to_unseen(struct probing *a, bool closed)
-{
-	struct child *only = only_child(a->batch->monitor.service);
-
-	if (only != NULL)
-		give_to_worker(a, only, closed);
-	else
-		close_probing(a);
-	return only != NULL;
-}
-
-/* How many workers the worker's slot has, with itself. */
-static unsigned count_in_slot(const struct child *child)
-{
-	struct child *const *both = child->service->children[child->slot];
-
-	return both[0] != NULL && both[1] != NULL ? 2 : 1;
-}
-
-/* Has a worker taken and closed the connection before nclust saw which worker?  A connection that
- * waits in a queue has neither bytes to read nor an end. */
-static bool is_closed_unseen(const struct probing *a)
-{
-	char byte;
-
-	return recv(a->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
-}
-
-/* Only one worker can take this connection.  If it does not, it is busy; it has failed when it
- * takes no connections of clients either for as long as it may fail its checks. */
-static void look_at_aimed(struct probing *a, nsec_t now)
-{
-	struct probe_batch *v = a->batch;
-	struct child *child = child_find(v->monitor.service, a->slot, a->worker);
-	const struct cluster_settings *s = v->settings;
-	nsec_t patience = (nsec_t)s->check_failures * s->check_interval + s->check_timeout;
-	nsec_t waited = now - a->since;
-	char time[24];
-	char why[64];
-
-	if (child == NULL) {
-		close_probing(a);
-		return;
-	}
-	a->inode = other_end_inode(a->io.fd);
-	if (a->is_of_slot && count_in_slot(child) > 1) {
-		if (v->blind || a->inode != 0)
-			return; /* or the slot's other worker has it */
-	} else if (v->blind || a->inode != 0 ||
-		(a->state == PROBING_WAITS && is_closed_unseen(a))) {
-		give_to_worker(a, child, !v->blind && a->inode == 0);
-		return;
-	}
-	if (waited < s->check_timeout || v->monitor.kind->answered == NULL ||
-		clock_now() > v->look_until || !not_accepting_for_long(child, a->since, now) ||
-		waited < patience)
-		return;
-	snprintf(why, sizeof(why), "took no connection for %s", text_age(time, waited));
-	/* the worker has missed all its checks */
-	if (health_of(child) != NULL)
-		child->health->failures = s->check_failures - 1;
-	end_probing(a, false, why);
-}
-
-static void look_if_taken(struct probing *a, nsec_t now)
-{
-	char byte;
-	ssize_t n;
-
-	if (a->has_target) {
-		look_at_aimed(a, now);
-		return;
-	}
-	if (a->batch->blind) {
-		if (!give_to_unseen(a, false))
-			warn_denied(a->batch);
-		return;
-	}
-	if (a->inode == 0)
-		a->inode = other_end_inode(a->io.fd);
-	if (a->inode != 0)
-		return;
-	n = recv(a->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-	if (n == 1 || (n == -1 && (errno == EAGAIN || errno == EINTR)))
-		return;
-	(void)give_to_unseen(a, true); /* closed before its owner was known */
-}
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
@@ -605,15 +263,15 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 		struct probing *a = &v->asks[i];
 
 		if (a->state == PROBING_CONNECTS)
-			begin_probing(a);
+			probing_begin(a);
 		if (a->state == PROBING_WAITS || (a->state == PROBING_CONNECTS && a->has_target))
-			look_if_taken(a, now);
+			probing_look(a, now);
 		else if (a->state >= PROBING_TAKEN)
 			judge_time(a, now);
 	}
 	if (v->settings == NULL)
 		return; /* an answer has stopped the batch */
-	if (find_owners(v))
+	if (batch_find_owners(v))
 		v->step = 0;
 	else
 		v->step = v->step == 0 ? STEP_FIRST : nsec_min(2 * v->step, STEP_MOST);
@@ -728,7 +386,7 @@ static unsigned ask_own_sockets(struct probe_batch *v, const struct listener *at
 		bool own = l != NULL && check_target_is_own(l);
 		unsigned more;
 
-		if ((l != at && !own) || !must_ask(v, child) || batch_asks(v, child))
+		if ((l != at && !own) || !batch_must_ask(v, child) || batch_asks(v, child))
 			continue;
 		if (!own && !has_own_socket(l, child)) {
 			others++;
@@ -736,7 +394,7 @@ static unsigned ask_own_sockets(struct probe_batch *v, const struct listener *at
 		}
 		count -= count > 0;
 		/* the slot's other worker may take one, too */
-		more = (own ? count_in_slot(child) : 1) - count_aimed(v, child);
+		more = (own ? probing_count_in_slot(child) : 1) - count_aimed(v, child);
 		for (size_t i = 0; i < BATCH_MAX && (int)more > 0; i++) {
 			if (v->asks[i].state != PROBING_OVER)
 				continue;
@@ -752,7 +410,7 @@ static void close_waiting(struct probe_batch *v)
 {
 	for (size_t i = 0; i < BATCH_MAX; i++)
 		if (!v->asks[i].has_target && v->asks[i].state < PROBING_TAKEN)
-			close_probing(&v->asks[i]);
+			probing_close(&v->asks[i]);
 }
 
 int batch_fire(struct probe_batch *v, const struct listener *l,
@@ -771,7 +429,7 @@ int batch_fire(struct probe_batch *v, const struct listener *l,
 		cluster_settings_unref(v->settings);
 	v->settings = cluster_settings_ref(settings);
 	v->probe = probe;
-	note_taken_now(v);
+	v->quiet_since = batch_time(v);
 	v->denied = false;
 	v->blind = false;
 	v->searched = 0;
@@ -790,7 +448,7 @@ int batch_fire(struct probe_batch *v, const struct listener *l,
 	}
 	for (unsigned i = 0; i < BATCH_MAX; i++)
 		if (v->asks[i].state == PROBING_CONNECTS)
-			begin_probing(&v->asks[i]);
+			probing_begin(&v->asks[i]);
 	if (v->open == 0) {
 		batch_stop(v);
 		return error_set(err, 0, "nobody listens");
@@ -841,7 +499,7 @@ void batch_let_go(struct probe_batch *v, uint32_t slot, uint64_t worker)
 		if (a->state < PROBING_TAKEN
 				? !a->has_target || a->slot == slot
 				: awaits_answer(a) && a->slot == slot && a->worker == worker)
-			close_probing(a);
+			probing_close(a);
 	}
 	look_if_over(v);
 }
@@ -850,14 +508,14 @@ void batch_stop(struct probe_batch *v)
 {
 	for (size_t i = 0; i < BATCH_MAX; i++)
 		if (v->asks[i].state != PROBING_REST)
-			close_probing(&v->asks[i]);
+			probing_close(&v->asks[i]);
 	look_if_over(v);
 }
 
 void batch_end(struct probe_batch *v)
 {
 	for (size_t i = 0; i < BATCH_MAX; i++)
-		close_probing(&v->asks[i]);
+		probing_close(&v->asks[i]);
 	look_if_over(v);
 }
 
