@@ -22,6 +22,9 @@
 /* Nothing of a worker with more processes, or LOOK_MAX descriptors, is forgotten. */
 #define TREE_MAX 32
 
+/* With more learned listeners than this, check if they are still in use. */
+#define LEARNED_FEW 16
+
 struct search {
 	const struct service *service;
 	pid_t tree[TREE_MAX];
@@ -74,6 +77,20 @@ static bool may_have_strayed(
 		return s->count > 1;
 	return facts.session == child->pid ||
 		child_by_pid(child->service->sup, facts.session) == NULL;
+}
+
+bool closed_has_probes(const struct child *child, const struct socket_key *but)
+{
+	const struct listener_set *set = &child->service->sockets.learned;
+
+	if (!allowance_is_ample(&child->trap.allowance))
+		return false;
+	for (size_t i = 0; i < set->count; i++)
+		if ((!set->list[i]->facts.listening || set->count > LEARNED_FEW) &&
+			!set->list[i]->of_node && learned_has(child, set->list[i]) &&
+			!socket_key_equal(&set->list[i]->key, but))
+			return true;
+	return false;
 }
 
 void closed_forget(struct child *child, const struct socket_key *but)

@@ -34,6 +34,7 @@ struct takeover {
 	bool reuseaddr;      /* UDP: with SO_REUSEADDR */
 	bool fresh;          /* neither bound nor connected, as far as can be seen */
 	bool bound_in_child; /* the child that has examined the socket has called bind(2) */
+	bool joins;          /* further socket of an address that nclust has */
 	int got;             /* result of that bind(2) */
 	int error;
 
@@ -80,6 +81,9 @@ void closed_look(struct child *child);
 /* Forgets the ports that the worker has closed, but for `but` (or NULL), which it opens again: its
  * successor need not open them. */
 void closed_forget(struct child *child, const struct socket_key *but);
+/* Has a worker bound a learned address, but for `but`, and closed it again?  Only of listeners that do not listen,
+ * or of very many.  A worker with little allowance left is looked at by a later bind. */
+bool closed_has_probes(const struct child *child, const struct socket_key *but);
 
 /* ---- beside ---- */
 

@@ -23,14 +23,8 @@
 #include <linux/capability.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/un.h>
 #include <unistd.h>
-
-/* With more learned listeners than this, check if they are still in use. */
-#define LEARNED_FEW 16
 
 /* Lets the kernel bind.  nclust's duplicate is closed first, because the worker may close its own
  * socket and bind again. */
@@ -58,97 +52,45 @@ static bool may_bind(struct takeover *t)
 		!privilege_has(CAP_NET_BIND_SERVICE) || remote_may(t->remote, CAP_NET_BIND_SERVICE);
 }
 
-/* Returns the listener of this nclust that has the port, and its cluster. */
-static const struct listener *find_own_holder(
-	const struct takeover *t, const struct service **whose)
-{
-	const struct supervisor *sup = t->service->sup;
-
-	for (size_t i = 0; i < sup->service_count; i++) {
-		const struct service *s = sup->services[i];
-		const struct listener *l;
-
-		*whose = s;
-		for_each_listener (l, listeners_of(s, LISTENERS_IN_FORCE))
-			if (l->has_key && l->key.port == t->key.port)
-				return l;
-	}
-	return NULL;
-}
-
-/* Describes which listener of this nclust has the port; "": none has. */
-static void describe_own(const struct takeover *t, char *to, size_t size)
-{
-	const struct service *whose;
-	const struct listener *l = find_own_holder(t, &whose);
-	struct listener_walk own = listeners_for(t->child, LISTENERS_IN_FORCE);
-	const struct listener *o = NULL;
-	bool others = l != NULL && l->address.each != NULL;
-
-	/* a slot's own address may be in its way, too: 0.0.0.0 of 127.0.0.1 */
-	while (others && (o = listener_next(&own)) != NULL)
-		others = o != l;
-	*to = '\0';
-	if (l == NULL)
-		return;
-	if (whose != t->service)
-		snprintf(to, size, "in use by cluster '%s' of this nclust", whose->name);
-	else
-		snprintf(to, size, "%s has %s already%s", others ? "another slot" : "this cluster",
-			listener_text(l),
-			learned_only(l) || others ? ""
-						  : "; 'listen' should name the one "
-						    "that the server binds, or none");
-}
-
 static void report_failed(const struct takeover *t, int error)
 {
 	char text[SOCKET_KEY_TEXT];
 	char own[256];
 
-	describe_own(t, own, sizeof(own));
+	learned_describe_holder(t->child, t->key.port, own, sizeof(own));
 	trouble_cannot_bind(
 		t->child, t->key.type, t->key.port, socket_key_text(&t->key, text), error, own);
 	child_tell(t->child, EVENT_REFUSED, WHY_ITSELF);
 }
 
-struct binding {
-	const struct takeover *t;
-	bool first;
-};
-
+/* The first socket of an address is bound without SO_REUSEPORT, so that it fails if another program
+ * has the port; further sockets join it. */
 static int make_binding(void *argument)
 {
-	const struct takeover *t = ((const struct binding *)argument)->t;
-	const bool first = ((const struct binding *)argument)->first;
+	const struct takeover *t = argument;
 	int got;
 	int saved;
 
 	/* connections in TIME_WAIT must not keep the port */
 	(void)socket_set(t->sock, SOL_SOCKET, SO_REUSEADDR, 1);
-	if (first && t->reuseport)
+	if (!t->joins && t->reuseport)
 		(void)socket_set_reuseport(t->sock, false);
 	got = socket_key_bind(&t->key, t->sock);
 	saved = errno;
-	if (first && t->reuseport)
+	if (!t->joins && t->reuseport)
 		(void)socket_set_reuseport(t->sock, true);
 	errno = saved;
 	return got;
 }
 
-/*
- * Binds the worker's own socket.  The first socket of an address is bound without SO_REUSEPORT, so
- * that it fails if another program has the port; further sockets join it.
- */
-static int bind_own(const struct takeover *t, bool first)
+/* Binds the worker's own socket. */
+static int bind_own(struct takeover *t)
 {
-	struct binding b = {t, first};
-
-	return remote_run(t->remote, t->sock, make_binding, &b);
+	return remote_run(t->remote, t->sock, make_binding, t);
 }
 
 /* Binds a new socket with the worker's uid: the worker's own cannot be duplicated, or is none. */
-static int bind_new(struct takeover *t, bool first)
+static int bind_new(struct takeover *t)
 {
 	bool again = t->key.type == SOCK_STREAM || t->reuseaddr;
 	uint64_t uid;
@@ -158,44 +100,44 @@ static int bind_new(struct takeover *t, bool first)
 		errno = EACCES;
 		return -1;
 	}
-	fd = socket_key_open_as(&t->key, (uid_t)uid, again, !first);
+	fd = socket_key_open_as(&t->key, (uid_t)uid, again, t->joins);
 	if (!t->reuseport)
 		return fd;
 	/* nclust cannot see IPV6_V6ONLY, which a program that binds one for each family sets */
 	if (fd == -1 && errno == EADDRINUSE && t->key.family == AF_INET6 &&
 		socket_key_is_any(&t->key) && !t->key.v6only) {
 		t->key.v6only = true;
-		fd = socket_key_open(&t->key, (uid_t)uid, !first);
+		fd = socket_key_open(&t->key, (uid_t)uid, t->joins);
 	}
 	if (fd != -1)
 		(void)socket_set_reuseport(fd, true);
 	return fd;
 }
 
-static int bind_once(struct takeover *t, bool first)
+static int bind_once(struct takeover *t)
 {
 	if (t->bound_in_child) {
 		t->bound_in_child = false;
 		errno = t->error;
 		return t->got;
 	}
-	return t->sock != -1 ? bind_own(t, first) : bind_new(t, first);
+	return t->sock != -1 ? bind_own(t) : bind_new(t);
 }
 
 /* -1: failed; else 0, or the descriptor if bind_new() has made the socket. */
-static int bind_either(struct takeover *t, bool first)
+static int bind_either(struct takeover *t)
 {
 	const struct socket_key key = t->key;
-	int got = bind_once(t, first);
+	int got = bind_once(t);
 
-	if (got != -1 || errno != EADDRINUSE || !first)
+	if (got != -1 || errno != EADDRINUSE || t->joins)
 		return got;
 	if (!learned_make_way(t->child, &key)) {
 		errno = EADDRINUSE;
 		return -1;
 	}
 	t->key = key;
-	return bind_once(t, first);
+	return bind_once(t);
 }
 
 void takeover_log(struct child *c, const struct listener *l)
@@ -248,7 +190,7 @@ static void hand_out(struct takeover *t, struct listener *l)
 	takeover_answer(t, 0);
 }
 
-static void bind_and_learn(struct takeover *t, bool first)
+static void bind_and_learn(struct takeover *t)
 {
 	bool own = t->sock != -1;
 	struct listener *l;
@@ -258,7 +200,7 @@ static void bind_and_learn(struct takeover *t, bool first)
 		let_kernel(t);
 		return;
 	}
-	got = bind_either(t, first);
+	got = bind_either(t);
 	if (got == -1) {
 		int error = errno;
 
@@ -266,7 +208,7 @@ static void bind_and_learn(struct takeover *t, bool first)
 		takeover_answer(t, error);
 		return;
 	}
-	for (size_t i = 0; !first && i < t->listener_count; i++)
+	for (size_t i = 0; t->joins && i < t->listener_count; i++)
 		group_give_up(t->listeners[i]);
 	l = keep_listener(t, own ? t->sock : got);
 	if (l == NULL) {
@@ -320,8 +262,8 @@ static void replace_listener(struct takeover *t, struct listener *l)
 	heal_forget(l);
 	socket_stop_listening(l->fd);
 	if (t->sock == -1)
-		made = bind_new(t, true);
-	if ((t->sock != -1 ? bind_own(t, true) : made) == -1 ||
+		made = bind_new(t);
+	if ((t->sock != -1 ? bind_own(t) : made) == -1 ||
 		dup3(t->sock != -1 ? t->sock : made, l->fd, O_CLOEXEC) == -1) {
 		int error = errno;
 
@@ -353,11 +295,11 @@ static int bind_asked(struct takeover *t)
 	errno = EACCES;
 	if (t->key.port != 0 && !may_bind(t))
 		return -1;
-	fd = bind_either(t, true);
+	fd = bind_either(t);
 	if (fd != -1 || !any || (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL))
 		return fd;
 	t->key.family = AF_INET; /* the kernel has no IPv6 */
-	return bind_either(t, true);
+	return bind_either(t);
 }
 
 struct listener *takeover_open(
@@ -424,14 +366,14 @@ static void bind_anew(struct takeover *t)
 	}
 	l = learned_cover(t->child, &t->key);
 	if (l == NULL) {
-		bind_and_learn(t, true);
+		bind_and_learn(t);
 		return;
 	}
 	t->listeners[0] = l;
 	t->listener_count = 1;
 	replace_socket_search(t);
 	if (has_bound(t, 0)) /* the process binds a second socket */
-		bind_and_learn(t, true);
+		bind_and_learn(t);
 	else
 		give_covering(t, l);
 }
@@ -451,26 +393,11 @@ static void bind_known(struct takeover *t)
 			return;
 		}
 	}
-	if (t->reuseport)
-		bind_and_learn(t, false);
+	t->joins = t->reuseport;
+	if (t->joins)
+		bind_and_learn(t);
 	else
 		takeover_answer(t, EADDRINUSE);
-}
-
-/* Has a worker bound a learned address and closed it again?  Only of listeners that do not listen,
- * or of very many.  A worker with little allowance left is looked at by a later bind. */
-static bool has_probes(const struct takeover *t)
-{
-	const struct listener_set *set = &t->service->sockets.learned;
-
-	if (!allowance_is_ample(&t->child->trap.allowance))
-		return false;
-	for (size_t i = 0; i < set->count; i++)
-		if ((!set->list[i]->facts.listening || set->count > LEARNED_FEW) &&
-			!set->list[i]->of_node && learned_has(t->child, set->list[i]) &&
-			!socket_key_equal(&set->list[i]->key, &t->key))
-			return true;
-	return false;
 }
 
 bool takeover_shares(const struct child *child, const struct socket_key *key)
@@ -494,10 +421,10 @@ static bool is_of_worker(const struct takeover *t, pid_t tid)
 static void bind_trapped(struct takeover *t)
 {
 	if (t->bound_in_child) {
-		bind_and_learn(t, true);
+		bind_and_learn(t);
 		return;
 	}
-	if (has_probes(t))
+	if (closed_has_probes(t->child, &t->key))
 		closed_forget(t->child, &t->key);
 	t->listener_count = learned_find(t->child, &t->key, t->listeners, FOUND_MAX);
 	if (t->listener_count > 0)
@@ -625,17 +552,15 @@ static bool is_simple(struct takeover *t)
 		!is_answered(t) && t->fresh && !is_exclusive(t) &&
 		learned_find(t->child, &t->key, t->listeners, FOUND_MAX) == 0 &&
 		find_replaceable(t) == NULL && learned_cover(t->child, &t->key) == NULL &&
-		may_bind(t) && !has_probes(t);
+		may_bind(t) && !closed_has_probes(t->child, &t->key);
 }
 
 /* Binds in this child if the call is simple, so that no second child has to. */
 static void bind_at_once(struct takeover *t)
 {
-	struct binding b = {t, true};
-
 	if (!is_simple(t) || !takeover_waits(t))
 		return;
-	t->got = make_binding(&b);
+	t->got = make_binding(t);
 	t->error = errno;
 	t->bound_in_child = true;
 }
@@ -674,17 +599,6 @@ static bool guess_socket(struct takeover *t, const void *address)
 		socket_key_guess(&t->key, protocol, address, t->notice->size, v6only) == 0;
 }
 
-static void tell_path(const struct takeover *t, const char *address)
-{
-	struct sockaddr_un to = {.sun_family = AF_UNSPEC};
-	char path[sizeof(to.sun_path) + 1] = "";
-
-	memcpy(&to, address, t->notice->size < sizeof(to) ? t->notice->size : sizeof(to));
-	memcpy(path, to.sun_path, sizeof(to.sun_path));
-	if (to.sun_family == AF_UNIX && *path != '\0')
-		paths_bind(t->child, t->notice->tid, path);
-}
-
 /* Can this socket be taken over?  Most cannot, and cost no more than this. */
 static bool look_at_call(struct takeover *t)
 {
@@ -698,7 +612,7 @@ static bool look_at_call(struct takeover *t)
 		intercept_warn_refused(t->child, e.error);
 	if (got == -1 || e.error != 0 || !takeover_waits(t))
 		return false;
-	tell_path(t, e.address);
+	paths_bind(t->child, t->notice->tid, e.address, t->notice->size);
 	return t->sock != -1 ? e.known : guess_socket(t, e.address);
 }
 

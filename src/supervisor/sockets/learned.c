@@ -118,6 +118,46 @@ struct listener *learned_by_inode(const struct service *service, uint64_t inode)
 			  : NULL;
 }
 
+/* Returns the listener of this nclust that has the port, and its cluster. */
+static const struct listener *find_own_holder(
+	const struct supervisor *sup, unsigned port, const struct service **whose)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+		const struct listener *l;
+
+		*whose = s;
+		for_each_listener (l, listeners_of(s, LISTENERS_IN_FORCE))
+			if (l->has_key && l->key.port == port)
+				return l;
+	}
+	return NULL;
+}
+
+void learned_describe_holder(const struct child *child, unsigned port, char *to, size_t size)
+{
+	const struct service *whose;
+	const struct listener *l = find_own_holder(child->service->sup, port, &whose);
+	struct listener_walk own = listeners_for(child, LISTENERS_IN_FORCE);
+	const struct listener *o = NULL;
+	bool others = l != NULL && l->address.each != NULL;
+
+	/* a slot's own address may be in its way, too: 0.0.0.0 of 127.0.0.1 */
+	while (others && (o = listener_next(&own)) != NULL)
+		others = o != l;
+	*to = '\0';
+	if (l == NULL)
+		return;
+	if (whose != child->service)
+		snprintf(to, size, "in use by cluster '%s' of this nclust", whose->name);
+	else
+		snprintf(to, size, "%s has %s already%s", others ? "another slot" : "this cluster",
+			listener_text(l),
+			learned_only(l) || others ? ""
+						  : "; 'listen' should name the one "
+						    "that the server binds, or none");
+}
+
 /* ---- keeping ---- */
 
 /* Write the address as a user would, so that a reload that names it finds the listener. */

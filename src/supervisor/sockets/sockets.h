@@ -83,6 +83,8 @@ struct listener *learned_cover(const struct child *child, const struct socket_ke
 struct listener *learned_named(const struct child *child, const struct socket_key *key);
 /* The listener that has a socket with this inode, or NULL. */
 struct listener *learned_by_inode(const struct service *service, uint64_t inode);
+/* Describe which listener of this nclust has a port that the worker cannot bind; "": none has. */
+void learned_describe_holder(const struct child *child, unsigned port, char *to, size_t size);
 
 /* Keep a bound socket; on success the listener owns `fd`.  NULL and `err`: too many listeners, or
  * no memory. */

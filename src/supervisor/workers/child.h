@@ -157,8 +157,8 @@ void paths_keep(struct child *child, const char *path);
  * again and again until `child`, which was asked to stop, has ended. */
 void paths_look(struct service *service);
 void paths_watch(const struct child *child);
-/* A thread of the worker binds that path now. */
-void paths_bind(const struct child *child, pid_t tid, const char *path);
+/* A thread of the worker binds that address, perhaps a path, now. */
+void paths_bind(const struct child *child, pid_t tid, const void *address, size_t size);
 /* Do all paths of the worker lead to sockets of other processes by now? */
 bool paths_are_others(const struct child *child);
 /* The worker has ended: remove its files. */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* The pauses between looks while a worker stops: from PAUSE_FIRST, doubled each time. */
@@ -92,12 +93,18 @@ bool paths_are_others(const struct child *child)
 
 /* A server removes what is at its path, and then binds it; nclust may have given the name back to
  * another worker between the two. */
-void paths_bind(const struct child *child, pid_t tid, const char *path)
+void paths_bind(const struct child *child, pid_t tid, const void *address, size_t size)
 {
+	struct sockaddr_un to = {.sun_family = AF_UNSPEC};
+	char path[sizeof(to.sun_path) + 1] = "";
 	char *name = NULL;
 	struct child *other;
 	struct path *p;
 
+	memcpy(&to, address, size < sizeof(to) ? size : sizeof(to));
+	memcpy(path, to.sun_path, sizeof(to.sun_path));
+	if (to.sun_family != AF_UNIX || *path == '\0')
+		return;
 	for_each_child (other, children_of(child->service))
 		for (p = other->life.paths; p != NULL; p = p->next) {
 			if (!p->given_back)
