@@ -53,6 +53,16 @@ int remote_run(struct remote *r, int keep, remote_function *function, void *argu
 /* The same, and *fd, which the function has set, is a descriptor for the caller to
  * close; or -1.  (The child keeps a channel for passing it, too.) */
 int remote_have(struct remote *r, int keep, remote_function *function, void *argument, int *fd);
+/* As remote_run(), but in a child if `aside` is set; `keep` may be one of these, too. */
+#define REMOTE_LEAVES (-2) /* the function leaves our table by itself */
+#define REMOTE_COPIES (-3) /* the child has a copy of our table */
+int remote_run_in(
+	struct remote *r, bool aside, int keep, remote_function *function, void *argument);
+
+/* Read the file /proc/TID/NAME, at most 8 KiB of it.  0, or -1 and errno. */
+int remote_text(struct remote *r, const char *name, char *to, size_t size);
+/* Open it; only for functions of remote_run(). */
+int remote_open(pid_t tid, const char *name, int flags);
 
 /* A duplicate of the process's descriptor `fd` (CLOEXEC; the caller's).  -1 and
  * errno: EBADF: no such descriptor, or it is another user's and neither a socket, an

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/look/remote.h"
+
+#include "base/scope.h"
+#include "os/descriptors.h"
+#include "os/process.h"
+#include "os/vfork.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* What a process waits for: its epoll sets, and the system calls of its threads. */
+
+/* ---- epoll ---- */
+
+size_t remote_epoll_items(struct remote *r, int epoll, struct remote_epoll_item *items, size_t most)
+{
+	char info[8192];
+	char name[24];
+	const char *line = info;
+	size_t count = 0;
+
+	snprintf(name, sizeof(name), "fdinfo/%d", epoll);
+	if (remote_text(r, name, info, sizeof(info)) == -1)
+		return 0;
+	while (count < most && line != NULL) {
+		struct remote_epoll_item *item = &items[count];
+
+		if (sscanf(line, "tfd: %d events: %" SCNx32 " data: %" SCNx64, &item->fd,
+			    &item->events, &item->data) == 3)
+			count++;
+		line = strchr(line, '\n');
+		if (line != NULL)
+			line++;
+	}
+	return count;
+}
+
+struct item_look {
+	struct remote *r;
+	int epoll;
+	char line[32]; /* how the line begins (ep_show_fdinfo(), fs/eventpoll.c) */
+};
+
+/* Search the entries of the epoll set, of which there may be thousands.  1: found. */
+static int find_item(void *argument)
+{
+	const struct item_look *l = argument;
+	char text[4096 + sizeof(l->line)];
+	char name[24];
+	size_t kept = 0;
+	bool found = false;
+	size_t used;
+	ssize_t got;
+
+	snprintf(name, sizeof(name), "fdinfo/%d", l->epoll);
+	scoped_fd fd = remote_open(l->r->tid, name, 0);
+	while ((got = read(fd, text + kept, sizeof(text) - 1 - kept)) > 0) {
+		used = kept + (size_t)got;
+		text[used] = '\0';
+		found = strstr(text, l->line) != NULL;
+		if (found)
+			break;
+		kept = used < sizeof(l->line) ? used : sizeof(l->line);
+		memmove(text, text + used - kept, kept);
+	}
+	return found;
+}
+
+bool remote_epoll_has(struct remote *r, int epoll, int fd)
+{
+	struct item_look l = {.r = r, .epoll = epoll};
+
+	snprintf(l.line, sizeof(l.line), "tfd: %8d ", fd);
+	return remote_run(r, -1, find_item, &l) == 1;
+}
+
+struct table_look {
+	struct remote_table *table;
+	remote_wanted *wanted;
+	const void *context;
+};
+
+static bool note_fd(void *context, int fd, const char *target)
+{
+	const struct table_look *l = context;
+	struct remote_table *t = l->table;
+	uint64_t inode = remote_socket_inode(target);
+
+	if (inode == 0) {
+		if (t->epoll_count < REMOTE_TABLE_MOST && remote_is_epoll(target))
+			t->epolls[t->epoll_count++] = fd;
+	} else if (t->socket_count < REMOTE_TABLE_MOST && l->wanted(l->context, inode)) {
+		t->inodes[t->socket_count] = inode;
+		t->sockets[t->socket_count++] = fd;
+	}
+	return false;
+}
+
+int remote_read_table(struct remote *r, unsigned most, remote_wanted *wanted, const void *context,
+	struct remote_table *table)
+{
+	struct table_look l = {table, wanted, context};
+
+	*table = (struct remote_table){.epoll_count = 0};
+	return remote_each_fd(r, most, note_fd, &l);
+}
+
+bool remote_table_waits(struct remote *r, const struct remote_table *table, int socket)
+{
+	for (size_t i = 0; i < table->epoll_count; i++)
+		if (remote_epoll_has(r, table->epolls[i], socket))
+			return true;
+	return false;
+}
+
+struct change {
+	int what; /* EPOLL_CTL_... */
+	int epoll;
+	int ours;
+	struct remote_epoll_item item;
+	pid_t parent; /* 0: the table is a copy of ours already */
+	bool alone;   /* keep no descriptor that the call does not need */
+};
+
+/* Leave our table of descriptors, and keep only what the change needs: a child that
+ * hangs keeps open what it has. */
+static int leave_table(struct change *c)
+{
+	int parent;
+
+	if (trycall(SYS_close_range, 3, ~0U, CLOSE_RANGE_UNSHARE) == -1)
+		return vfork_table() == 0 ? 0 : -1; /* the table is a copy already */
+	parent = (int)trycall(SYS_pidfd_open, c->parent, 0U);
+	c->epoll = (int)trycall(SYS_pidfd_getfd, parent, c->epoll, 0U);
+	c->ours = (int)trycall(SYS_pidfd_getfd, parent, c->ours, 0U);
+	return c->epoll != -1 && c->ours != -1 ? 0 : -1;
+}
+
+static void close_but(int one, int other)
+{
+	unsigned low = (unsigned)(one < other ? one : other);
+	unsigned high = (unsigned)(one < other ? other : one);
+
+	if (low > 0)
+		(void)descriptors_close(0, low - 1);
+	if (high > low + 1)
+		(void)descriptors_close(low + 1, high - 1);
+	(void)descriptors_close(high + 1, ~0U);
+}
+
+/* Runs in a child with a table of its own, as dup2(2) overwrites a number there. */
+static int change_item(void *argument)
+{
+	struct change *c = argument;
+	const struct remote_epoll_item *item = &c->item;
+	struct epoll_event event = {
+		.events = item->events,
+		.data.u64 = item->data,
+	};
+	int epoll;
+
+	if (c->parent != 0 && leave_table(c) == -1)
+		return -1;
+	epoll = c->epoll;
+	if (epoll == item->fd)
+		epoll = fcntl(epoll, F_DUPFD_CLOEXEC, item->fd + 1);
+	if (epoll == -1 || (c->ours != item->fd && dup3(c->ours, item->fd, O_CLOEXEC) == -1))
+		return -1;
+	if (c->alone)
+		close_but(epoll, item->fd);
+	return epoll_ctl(epoll, c->what, item->fd, &event);
+}
+
+static int change_set(struct remote *r, struct change c)
+{
+	errno = EBADF;
+	if (c.item.fd < 0)
+		return -1;
+	c.parent = r->others ? getpid() : 0;
+	c.alone = r->as_user;
+	return remote_run_in(r, true, r->others ? REMOTE_LEAVES : REMOTE_COPIES, change_item, &c);
+}
+
+int remote_epoll_add(struct remote *r, int epoll, int ours, const struct remote_epoll_item *item)
+{
+	return change_set(r,
+		(struct change){
+			.what = EPOLL_CTL_ADD, .epoll = epoll, .ours = ours, .item = *item});
+}
+
+int remote_epoll_remove(struct remote *r, int epoll, int ours, int fd)
+{
+	return change_set(r,
+		(struct change){
+			.what = EPOLL_CTL_DEL, .epoll = epoll, .ours = ours, .item = {.fd = fd}});
+}
+
+/* ---- memory ---- */
+
+struct reading {
+	pid_t tid;
+	struct iovec theirs;
+	void *to;
+};
+
+static int read_memory(void *argument)
+{
+	const struct reading *r = argument;
+	char bytes[REMOTE_READ_MOST];
+	const struct iovec ours = {bytes, r->theirs.iov_len};
+	ssize_t got = process_vm_readv(r->tid, &ours, 1, &r->theirs, 1, 0);
+
+	if (got == (ssize_t)ours.iov_len) {
+		memcpy(r->to, bytes, ours.iov_len);
+		return 0;
+	}
+	if (got != -1)
+		errno = EFAULT;
+	return -1;
+}
+
+int remote_read(struct remote *r, uint64_t at, void *to, size_t size)
+{
+	struct reading it = {
+		.tid = r->tid,
+		.theirs = {(void *)(uintptr_t)at, size},
+		.to = to,
+	};
+
+	if (size > REMOTE_READ_MOST) {
+		errno = EINVAL;
+		return -1;
+	}
+	return remote_run_in(r, r->aside, -1, read_memory, &it);
+}
+
+/* ---- system calls ---- */
+
+/* The system call of the thread, and its first arguments.  See remote_call(). */
+static long read_call(struct remote *r, uint64_t args[2])
+{
+	char text[256];
+	long call;
+
+	args[0] = args[1] = 0;
+	if (remote_text(r, "syscall", text, sizeof(text)) == -1)
+		return -2;
+	if (strncmp(text, "running", 7) == 0)
+		return -1;
+	if (sscanf(text, "%ld %" SCNx64 " %" SCNx64, &call, &args[0], &args[1]) < 1) {
+		errno = EPROTO;
+		return -2;
+	}
+	return call;
+}
+
+long remote_call_on(struct remote *r, int *fd)
+{
+	uint64_t args[2];
+	long call = read_call(r, args);
+
+	*fd = (int)args[0];
+	return call;
+}
+
+long remote_call(struct remote *r)
+{
+	int fd;
+
+	return remote_call_on(r, &fd);
+}
+
+static const struct {
+	long call;
+	const char *name; /* NULL: only its number is shown */
+	unsigned kind;
+} calls[] = {
+	{SYS_read, "read", CALL_WAITS},
+	{SYS_readv, NULL, CALL_WAITS},
+	{SYS_write, "write", 0},
+	{SYS_recvfrom, "recvfrom", CALL_WAITS},
+	{SYS_recvmsg, "recvmsg", CALL_WAITS},
+	{SYS_recvmmsg, NULL, CALL_WAITS},
+	{SYS_sendto, "sendto", 0},
+	{SYS_connect, "connect", 0},
+	{SYS_accept4, "accept4", CALL_WAITS | CALL_AWAITS},
+	{SYS_epoll_pwait, "epoll_pwait", CALL_WAITS | CALL_EPOLL},
+	{SYS_epoll_pwait2, NULL, CALL_WAITS | CALL_EPOLL},
+	{SYS_ppoll, "ppoll", CALL_WAITS | CALL_AWAITS},
+	{SYS_pselect6, NULL, CALL_WAITS | CALL_AWAITS},
+	{SYS_wait4, "wait4", CALL_WAITS},
+	{SYS_waitid, NULL, CALL_WAITS},
+	{SYS_rt_sigsuspend, NULL, CALL_WAITS},
+	{SYS_rt_sigtimedwait, NULL, CALL_WAITS},
+	{SYS_io_getevents, NULL, CALL_WAITS | CALL_AWAITS},
+	{SYS_io_pgetevents, NULL, CALL_AWAITS},
+	{SYS_io_uring_enter, NULL, CALL_WAITS | CALL_AWAITS},
+	{SYS_msgrcv, NULL, CALL_WAITS},
+	{SYS_futex, "futex", CALL_SLEEPS},
+	{SYS_nanosleep, NULL, CALL_SLEEPS},
+	{SYS_clock_nanosleep, "clock_nanosleep", CALL_SLEEPS},
+	{SYS_restart_syscall, NULL, CALL_AWAITS | CALL_UNKNOWN},
+	{SYS_flock, "flock", 0},
+	{SYS_fcntl, "fcntl", 0},
+	{SYS_fsync, "fsync", 0},
+#ifdef SYS_accept
+	{SYS_accept, NULL, CALL_WAITS | CALL_AWAITS},
+#endif
+#ifdef SYS_epoll_wait
+	{SYS_epoll_wait, "epoll_wait", CALL_WAITS | CALL_EPOLL},
+	{SYS_poll, "poll", CALL_WAITS | CALL_AWAITS},
+	{SYS_select, "select", CALL_WAITS | CALL_AWAITS},
+	{SYS_pause, "pause", CALL_WAITS},
+#endif
+};
+
+unsigned remote_call_kind(long call)
+{
+	for (size_t i = 0; i < COUNT_OF(calls); i++)
+		if (calls[i].call == call)
+			return calls[i].kind;
+	return 0;
+}
+
+const char *remote_call_name(char to[40], long call)
+{
+	for (size_t i = 0; i < COUNT_OF(calls); i++)
+		if (calls[i].call == call && calls[i].name != NULL)
+			return calls[i].name;
+	snprintf(to, 40, "system call %ld", call);
+	return to;
+}
+
+/* The descriptors that poll(2) watches for input. */
+static size_t read_poll_list(struct remote *r, uint64_t at, uint64_t count, int *fds, size_t most)
+{
+	struct pollfd some[REMOTE_READ_MOST / sizeof(struct pollfd)];
+	size_t n = 0;
+
+	if (count > COUNT_OF(some))
+		count = COUNT_OF(some);
+	if (remote_read(r, at, some, count * sizeof(*some)) == -1)
+		return 0;
+	for (size_t i = 0; i < count && n < most; i++)
+		if ((some[i].events & POLLIN) != 0)
+			fds[n++] = some[i].fd;
+	return n;
+}
+
+/* The descriptors that select(2) watches for input; the set is an array of longs (select_tut(2),
+ * fs/select.c). */
+static size_t read_select_set(struct remote *r, uint64_t count, uint64_t at, int *fds, size_t most)
+{
+	unsigned long words[REMOTE_READ_MOST / sizeof(unsigned long)];
+	const size_t bits = 8 * sizeof(*words);
+	size_t n = 0;
+
+	if (count > COUNT_OF(words) * bits)
+		count = COUNT_OF(words) * bits;
+	if (at == 0 || remote_read(r, at, words, (count + bits - 1) / bits * sizeof(*words)) == -1)
+		return 0;
+	for (size_t i = 0; i < count && n < most; i++)
+		if ((words[i / bits] >> i % bits & 1) != 0)
+			fds[n++] = (int)i;
+	return n;
+}
+
+size_t remote_awaits(struct remote *r, int *fds, size_t most)
+{
+	uint64_t args[2];
+
+	switch (read_call(r, args)) {
+#ifdef SYS_accept
+	case SYS_accept:
+#endif
+	case SYS_accept4:
+	case SYS_read:
+	case SYS_recvfrom:
+	case SYS_recvmsg:
+		fds[0] = (int)args[0];
+		return 1;
+#ifdef SYS_poll
+	case SYS_poll:
+#endif
+	case SYS_ppoll:
+		return read_poll_list(r, args[0], args[1], fds, most);
+#ifdef SYS_select
+	case SYS_select:
+#endif
+	case SYS_pselect6:
+		return read_select_set(r, args[0], args[1], fds, most);
+	default:
+		return 0;
+	}
+}
+
+int remote_sleeps_in(struct remote *r, char *to, size_t size)
+{
+	return remote_text(r, "wchan", to, size);
+}
