@@ -13,7 +13,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -124,13 +123,19 @@ static bool is_free(struct vfork_stack *stack)
 	return stack->stuck == 0 && stack->runs == 0;
 }
 
-unsigned vfork_stuck(void)
+/* Stuck children: all, or those because of that user. */
+static unsigned count_stuck(const uid_t *user)
 {
 	unsigned count = 0;
 
 	for (struct vfork_stack *s = known.stacks; s != NULL; s = s->next)
-		count += s->stuck != 0 && !is_free(s);
+		count += s->stuck != 0 && (user == NULL || s->blamed == *user) && !is_free(s);
 	return count;
+}
+
+unsigned vfork_stuck(void)
+{
+	return count_stuck(NULL);
 }
 
 bool vfork_has(pid_t pid)
@@ -283,23 +288,12 @@ static bool await_end(const struct vfork *child, nsec_t patience)
 	return has_left(child->stack);
 }
 
-/* Has the child called exec?  Before that its memory is ours, with our command line. */
-static bool has_execed(pid_t pid)
-{
-	char ours[256];
-	char its[256];
-	ssize_t size = process_read(getpid(), "cmdline", ours, sizeof(ours));
-	ssize_t len = process_read(pid, "cmdline", its, sizeof(its));
-
-	return size > 0 && len > 0 && (len != size || memcmp(ours, its, (size_t)size) != 0);
-}
-
 /* gVisor's kernel does not tell that a child has called exec
  * (pkg/sentry/kernel/task_exec.go): there nclust waits as after vfork(2), from the
  * first such child on. */
 static bool has_left_untold(const struct vfork *child)
 {
-	if (!known.shared || !has_execed(child->pid))
+	if (!known.shared || !process_has_execed(child->pid))
 		return false;
 	/* the kernel clears `runs` before it changes the memory (exec_mmap()) */
 	if (has_left(child->stack))
@@ -383,15 +377,6 @@ static bool is_penalised(const struct slow_user *u)
 	return u->since != 0 && clock_now() - u->since < CALL_AGAIN;
 }
 
-static unsigned stuck_of(uid_t uid)
-{
-	unsigned count = 0;
-
-	for (struct vfork_stack *s = known.stacks; s != NULL; s = s->next)
-		count += s->stuck != 0 && s->blamed == uid && !is_free(s);
-	return count;
-}
-
 /* The first call's patience.  Users who have used up theirs make it shorter for
  * others: one person may have very many users. */
 static nsec_t first_patience(void)
@@ -409,7 +394,7 @@ nsec_t vfork_patience(uid_t uid)
 	const struct slow_user *u = slow_user(uid);
 
 	/* VFORK_SOMEBODY stands for many users, so stuck children do not count against it */
-	if (uid != VFORK_SOMEBODY && stuck_of(uid) >= STUCK_OF_ONE)
+	if (uid != VFORK_SOMEBODY && count_stuck(&uid) >= STUCK_OF_ONE)
 		return 0;
 	if (u->uid != uid || !is_penalised(u))
 		return first_patience();
@@ -519,9 +504,8 @@ static int run_child(struct run *it, int flags, nsec_t patience)
 
 int vfork_run(void (*function)(void *argument), void *argument, nsec_t patience)
 {
-	struct run it = {.function = function, .argument = argument};
-
-	return run_child(&it, CLONE_FILES, patience);
+	return run_child(
+		&(struct run){.function = function, .argument = argument}, CLONE_FILES, patience);
 }
 
 int vfork_table(void)
@@ -533,9 +517,8 @@ int vfork_table(void)
 
 int vfork_run_alone(void (*function)(void *argument), void *argument, nsec_t patience)
 {
-	struct run it = {.function = function, .argument = argument};
-
-	return run_child(&it, vfork_table(), patience);
+	return run_child(
+		&(struct run){.function = function, .argument = argument}, vfork_table(), patience);
 }
 
 bool vfork_left(void)
@@ -558,17 +541,14 @@ bool vfork_stays(nsec_t patience)
 
 int vfork_run_apart(void (*function)(void *argument), void *argument, nsec_t patience)
 {
-	struct run it = {.function = function, .argument = argument};
-
-	return run_child(&it, 0, patience);
+	return vfork_run_as(function, argument, patience, NULL);
 }
 
 int vfork_run_as(void (*function)(void *argument), void *argument, nsec_t patience,
 	const struct vfork_user *user)
 {
-	struct run it = {.function = function, .argument = argument, .user = user};
-
-	return run_child(&it, 0, patience);
+	return run_child(&(struct run){.function = function, .argument = argument, .user = user}, 0,
+		patience);
 }
 
 int vfork_leave_table(int keep, int also)
@@ -668,35 +648,34 @@ static int call_in_child(uid_t who, struct call *call)
 
 int vfork_call(int (*function)(void *argument), void *argument)
 {
-	struct call it = {.function = function, .argument = argument, .keep = KEEP_ALL};
-
-	return call_in_child(VFORK_SOMEBODY, &it);
-}
-
-int vfork_call_on(int fd, int (*function)(void *argument), void *argument)
-{
-	struct call it = {function, argument, fd, fd, false, -1, 0};
-
-	return call_in_child(key_of(fd), &it);
+	return call_in_child(VFORK_SOMEBODY,
+		&(struct call){.function = function, .argument = argument, .keep = KEEP_ALL});
 }
 
 int vfork_call_through(int fd, int channel, int (*function)(void *argument), void *argument)
 {
-	struct call it = {function, argument, fd, channel, false, -1, 0};
+	return call_in_child(key_of(fd),
+		&(struct call){
+			.function = function, .argument = argument, .keep = fd, .also = channel});
+}
 
-	return call_in_child(key_of(fd), &it);
+int vfork_call_on(int fd, int (*function)(void *argument), void *argument)
+{
+	return vfork_call_through(fd, fd, function, argument);
 }
 
 int vfork_call_in(int keep, int (*function)(void *argument), void *argument)
 {
-	struct call it = {function, argument, keep, keep, true, -1, 0};
-
-	return call_in_child(DIRECTORIES, &it);
+	return call_in_child(DIRECTORIES,
+		&(struct call){.function = function,
+			.argument = argument,
+			.keep = keep,
+			.also = keep,
+			.patient = true});
 }
 
 int vfork_call_alone(uid_t uid, int (*function)(void *argument), void *argument)
 {
-	struct call it = {function, argument, -1, -1, false, -1, 0};
-
-	return call_in_child(uid, &it);
+	return call_in_child(uid,
+		&(struct call){.function = function, .argument = argument, .keep = -1, .also = -1});
 }
