@@ -49,19 +49,6 @@ static void keep_reserve(struct supervisor *sup)
 		sup->control.reserve_fd = fcntl(sup->null_fd, F_DUPFD_CLOEXEC, 3);
 }
 
-/* Expect nothing more of this cluster, or (NULL) of any. */
-static void expect_no_more(struct client *c, const struct service *of)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < c->expected_count; i++)
-		if (of == NULL || c->expected[i].service == of)
-			free(c->expected[i].text);
-		else
-			c->expected[kept++] = c->expected[i];
-	c->expected_count = kept;
-}
-
 static void client_free(struct client *c)
 {
 	struct clients *all = c->sup->control.clients;
@@ -77,7 +64,7 @@ static void client_free(struct client *c)
 	keep_reserve(c->sup);
 	buffer_fini(&c->in);
 	buffer_fini(&c->out);
-	expect_no_more(c, NULL);
+	request_expect_no_more(c, NULL);
 	free(c->expected);
 	if (c->own && !c->sup->instance.over)
 		job_kill(&c->sup->web.life.job); /* the process does not read, or is dead */
@@ -227,7 +214,7 @@ void client_tell_missed(struct client *c)
 
 void client_done(struct client *c)
 {
-	expect_no_more(c, NULL);
+	request_expect_no_more(c, NULL);
 	free(c->expected);
 	c->expected = NULL;
 	c->expects_end = false;
@@ -646,79 +633,6 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 			return;
 		}
 		let_in(all, fd, false);
-	}
-}
-
-/* ---- news ---- */
-
-/* Does the client wait for this cluster, or (NULL) for an upgrade? */
-static bool is_expecting(const struct client *c, const struct service *service)
-{
-	if (service == NULL)
-		return c->expects_upgrade || c->expects_host != 0;
-	for (size_t i = 0; i < c->expected_count; i++)
-		if (c->expected[i].service == service)
-			return true;
-	return c->expects_end;
-}
-
-/* Keep the end of a rollout for clients that begin to wait after it. */
-static void keep_outcome(struct service *service, const struct report *report, const char *sentence)
-{
-	if (report->kind != REPORT_ROLLOUT_DONE && report->kind != REPORT_ROLLOUT_FAILED)
-		return;
-	free(service->outcome.text);
-	service->outcome.text = strdup(sentence);
-	service->outcome.of = report->rollout;
-	service->outcome.failed = report->kind == REPORT_ROLLOUT_FAILED;
-}
-
-static void control_on_told(struct supervisor *sup, struct service *service,
-	const struct report *report, const char *json, const char *sentence)
-{
-	if (service != NULL && report != NULL)
-		keep_outcome(service, report, sentence);
-	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
-		if (c->state == CLIENT_FOLLOWING
-				? !events_want(c, json, strlen(json))
-				: c->state != CLIENT_WAITING || !is_expecting(c, service))
-			continue;
-		(void)control_put_event(&c->out, c->request.id, json);
-		if (c->state == CLIENT_WAITING && service != NULL)
-			request_on_report(c, service, report, sentence);
-		client_write(c);
-	}
-}
-
-void clients_look(struct supervisor *sup)
-{
-	bool more_logs = sup->control.last_log != sup->logger.last_log;
-
-	sup->control.last_log = sup->logger.last_log;
-	for (struct client *c = clients_first(sup); c != NULL; c = c->next)
-		if (c->state == CLIENT_WAITING)
-			request_look(c);
-		else if (more_logs && c->state == CLIENT_FOLLOWING)
-			showlogs_look(c);
-}
-
-/* Clients that follow a cluster's events follow them under its new name. */
-static void control_on_renamed(struct service *service, const char *old)
-{
-	for (struct client *c = clients_first(service->sup); c != NULL; c = c->next)
-		if ((c->state == CLIENT_FOLLOWING || c->state == CLIENT_EVENTS) &&
-			strcmp(c->request.target, old) == 0)
-			text_copy(c->request.target, sizeof(c->request.target), service->name);
-}
-
-static void control_on_drop(struct service *service)
-{
-	if (service->index == SIZE_MAX)
-		return;
-	for (struct client *c = clients_first(service->sup); c != NULL; c = c->next) {
-		expect_no_more(c, service);
-		if (c->state == CLIENT_STATUS)
-			status_forget(c, service);
 	}
 }
 

@@ -11,18 +11,34 @@
  * the answer is queued now, or the client waits for an outcome. */
 void request_run(struct client *c, const char *line, size_t len);
 
-/* An expectation of a waiting client may have come true or failed. */
-void request_on_report(struct client *c, const struct service *service, const struct report *report,
-	const char *sentence);
-void request_look(struct client *c);
+/* ---- outcomes ---- */
+
+/* The client waits for an outcome in this cluster, which the caller describes; NULL and `err`: out
+ * of memory. */
+struct expectation *request_expect(struct client *c, struct service *service, struct error *err);
+/* Expect nothing more of this cluster, or (NULL) of any. */
+void request_expect_no_more(struct client *c, const struct service *of);
+/* The request is under way: answer when all that is expected has come, or now. */
+void request_await(struct client *c);
 /* An upgrade is over: answer the clients that wait for it. */
 void requests_upgraded(struct supervisor *sup, const char *text, bool failed);
 /* A reload is over: clients that have asked for it get its mistakes, or wait for the
  * changes that it has begun. */
 int control_on_reload(struct supervisor *sup, const struct settings *settings,
 	struct reload_result *result, struct error *err);
+/* What a waiting client expects may have come true or failed. */
+void request_on_report(struct client *c, const struct service *service, const struct report *report,
+	const char *sentence);
 /* Answer with c->outcome. */
 void request_finish(struct client *c);
+
+/* Hooks of the part: events are sent to the clients that want them, and answer those that wait. */
+void control_on_told(struct supervisor *sup, struct service *service, const struct report *report,
+	const char *json, const char *sentence);
+void control_on_renamed(struct service *service, const char *old);
+void control_on_drop(struct service *service);
+
+/* ---- status ---- */
 
 /* status.c: begin a status of all clusters, or only of one, or of one slot of it. */
 void status_begin(struct client *c, struct service *only, uint32_t slot);

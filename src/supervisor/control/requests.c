@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/clock.h"
 #include "supervisor/control/internal.h"
 
 #include "base/scope.h"
@@ -12,9 +11,7 @@
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- the target of a request ---- */
@@ -78,234 +75,6 @@ static struct service *only_service(
 	error_set(err, 0, "'%s' has %zu clusters; name one of them", c->sup->settings->name,
 		c->sup->service_count);
 	return NULL;
-}
-
-/* ---- answers ---- */
-
-static void add_sentence(struct buffer *text, const char *sentence)
-{
-	if (*sentence != '\0')
-		buffer_printf(text, "%s%s", text->len > 0 ? "; " : "", sentence);
-}
-
-static void add_outcomes(const struct client *c, struct buffer *text, bool failed)
-{
-	for (size_t i = 0; i < c->expected_count; i++)
-		if (c->expected[i].failed == failed && c->expected[i].text != NULL)
-			add_sentence(text, c->expected[i].text);
-}
-
-/* Compose the answer: first what failed.  The outcome of a reload, scale or stop
- * tells enough of what succeeded. */
-static void put_outcome(const struct client *c, struct buffer *text, bool failed)
-{
-	add_outcomes(c, text, true);
-	if (failed == c->failed || c->request.method == METHOD_RELOAD)
-		add_sentence(text, c->outcome);
-	if (*c->outcome == '\0')
-		add_outcomes(c, text, false);
-}
-
-static void answer_text(struct client *c, const char *text)
-{
-	struct json_writer w;
-
-	(void)control_begin_result(&c->out, c->request.id);
-	json_begin(&w, &c->out);
-	json_open_object(&w);
-	json_put_bool(&w, "ok", true);
-	if (*text != '\0')
-		json_put_text(&w, "text", text);
-	json_close_object(&w);
-	(void)control_end_result(&c->out);
-	client_done(c);
-}
-
-void request_finish(struct client *c)
-{
-	bool failed = c->failed;
-	scoped_buffer all = {.limit = CLIENT_OUT_MAX / 4};
-	const char *text;
-
-	for (size_t i = 0; i < c->expected_count; i++)
-		failed |= c->expected[i].failed;
-	put_outcome(c, &all, failed);
-	text = buffer_text(&all);
-	if (text == NULL)
-		text = "out of memory";
-	if (failed)
-		client_error(c, CONTROL_FAILED, text);
-	else
-		answer_text(c, text);
-}
-
-static bool is_fulfilled(const struct client *c)
-{
-	for (size_t i = 0; i < c->expected_count; i++)
-		if (!c->expected[i].met)
-			return false;
-	return !c->expects_end && !c->expects_upgrade && !c->expects_reload && c->expects_host == 0;
-}
-
-static void wait_or_finish(struct client *c)
-{
-	if ((c->request.no_wait && !c->expects_reload) || is_fulfilled(c)) {
-		request_finish(c);
-		return;
-	}
-	c->state = CLIENT_WAITING;
-	request_look(c);
-}
-
-/* Note the outcome, which may change: until all are known, a rollout may be taken back. */
-static void note_outcome(struct expectation *e, const char *sentence, bool failed)
-{
-	free(e->text);
-	e->text = strdup(sentence != NULL ? sentence : "");
-	e->failed = failed;
-	e->met = true;
-}
-
-static struct expectation *add_expectation(
-	struct client *c, struct service *service, struct error *err)
-{
-	struct expectation *list = realloc(c->expected, (c->expected_count + 1) * sizeof(*list));
-
-	if (list == NULL) {
-		error_set(err, 0, "out of memory");
-		return NULL;
-	}
-	c->expected = list;
-	list[c->expected_count] = (struct expectation){
-		.service = service,
-		.last_before = cluster_last_worker(service->core),
-	};
-	return &list[c->expected_count++];
-}
-
-/* ---- expectations come true ---- */
-
-static bool is_rollout_over(const struct expectation *e, const struct report *r)
-{
-	if (e->met)
-		return r->kind == REPORT_ROLLOUT_FAILED && r->rollout == e->rollout;
-	return e->rollout != 0 && r->rollout >= e->rollout &&
-		(r->kind == REPORT_ROLLOUT_DONE || r->kind == REPORT_ROLLOUT_FAILED);
-}
-
-/* Has a scale failed, because its new workers do not become ready? */
-static bool is_scale_failed(const struct expectation *e, const struct report *r)
-{
-	if (!e->settled || e->met)
-		return false;
-	if (r->kind == REPORT_START_TIMEOUT || r->kind == REPORT_GAVE_UP)
-		return true;
-	/* an old worker may end, but none that the scale has started */
-	return r->kind == REPORT_EXITED && r->why == WHY_ITSELF &&
-		(!r->was_ready || r->worker > e->last_before);
-}
-
-/* The report may belong to an earlier stop, and be late: the event waited for a
- * worker's last output. */
-static bool is_stopped_instead(const struct expectation *e, const struct report *r)
-{
-	enum cluster_state now = cluster_state(e->service->core);
-
-	return !e->ended && !e->met && r->kind == REPORT_STATE &&
-		(now == CLUSTER_STOPPING || now == CLUSTER_STOPPED || now == CLUSTER_FAILED) &&
-		(r->state == CLUSTER_STOPPING || r->state == CLUSTER_STOPPED ||
-			r->state == CLUSTER_FAILED);
-}
-
-void request_on_report(struct client *c, const struct service *service, const struct report *report,
-	const char *sentence)
-{
-	if (report == NULL)
-		return;
-	for (size_t i = 0; i < c->expected_count; i++) {
-		struct expectation *e = &c->expected[i];
-
-		if (e->service != service)
-			continue;
-		if (is_rollout_over(e, report)) {
-			note_outcome(e, sentence, report->kind == REPORT_ROLLOUT_FAILED);
-			e->rollout = report->rollout;
-			break;
-		}
-		if (is_scale_failed(e, report) || is_stopped_instead(e, report)) {
-			note_outcome(e, sentence, true);
-			break;
-		}
-	}
-	if (is_fulfilled(c))
-		request_finish(c);
-}
-
-static bool has_come_true(const struct expectation *e)
-{
-	const struct cluster *core = e->service->core;
-
-	if (e->ended)
-		return e->service->stage.ended;
-	/* the workers that stay need not be ready */
-	if (e->fewer)
-		return cluster_slots(core) <= cluster_wanted(core) + cluster_spares(core);
-	return e->settled && cluster_is_settled(core);
-}
-
-/* Was the rollout over before the client began to wait for it? */
-static bool is_rollout_told(const struct expectation *e)
-{
-	return e->rollout != 0 && !e->met && e->service->outcome.of >= e->rollout;
-}
-
-/* Has the client's drain, or its undrain, an outcome? */
-static void look_at_host(struct client *c)
-{
-	const char *text;
-	enum host_outcome outcome = host_outcome(c->sup, c->expects_host, &text);
-
-	if (outcome == HOST_WAITS)
-		return;
-	c->expects_host = 0;
-	c->failed = outcome != HOST_DONE;
-	text_copy(c->outcome, sizeof(c->outcome), text);
-	if (outcome == HOST_LATE)
-		client_error(c, CONTROL_TIMED_OUT, c->outcome);
-	else
-		request_finish(c);
-}
-
-void request_look(struct client *c)
-{
-	if (c->expects_host != 0) {
-		look_at_host(c);
-		return;
-	}
-	for (size_t i = 0; i < c->expected_count; i++) {
-		struct expectation *e = &c->expected[i];
-		const struct service *s = e->service;
-
-		if (is_rollout_told(e))
-			note_outcome(e, s->outcome.text, s->outcome.failed);
-		else if (!e->met && has_come_true(e))
-			e->met = true;
-	}
-	if (is_fulfilled(c))
-		request_finish(c);
-}
-
-void requests_upgraded(struct supervisor *sup, const char *text, bool failed)
-{
-	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
-		if (!c->expects_upgrade)
-			continue;
-		c->expects_upgrade = false;
-		c->failed = failed;
-		text_copy(c->outcome, sizeof(c->outcome), text);
-		if (c->state == CLIENT_WAITING && is_fulfilled(c))
-			request_finish(c);
-	}
 }
 
 /*
@@ -372,7 +141,7 @@ static int begin_rollout(struct client *c, struct service *service, uint32_t slo
 
 	if (service_roll(service, &roll, err) == -1)
 		return -1;
-	e = add_expectation(c, service, err);
+	e = request_expect(c, service, err);
 	if (e == NULL)
 		return -1;
 	/* a newer rollout that supersedes this one counts as well */
@@ -450,7 +219,7 @@ static int do_scale(struct client *c, const struct target *t, struct error *err)
 	}
 	/* a stopped cluster has no workers left to remove */
 	fewer = count < (long)service_counts(s).workers && !service_is_over(s);
-	e = add_expectation(c, s, err);
+	e = request_expect(c, s, err);
 	if (e == NULL || service_scale(s, (unsigned)count, err) == -1)
 		return CONTROL_FAILED;
 	e->fewer = fewer;
@@ -487,7 +256,7 @@ static int do_stop(struct client *c, const struct target *t, struct error *err)
 	if (is_last(c->sup, s))
 		snprintf(c->outcome, sizeof(c->outcome),
 			"%s: stopped; it was the last cluster, so nclust ends", s->name);
-	e = add_expectation(c, s, err);
+	e = request_expect(c, s, err);
 	if (e == NULL)
 		return CONTROL_FAILED;
 	e->ended = true;
@@ -545,23 +314,6 @@ static int send_message(struct client *c, const struct target *t, struct error *
 	return CONTROL_FAILED;
 }
 
-static void await_reload(struct client *c, struct service *s)
-{
-	struct expectation *e;
-	struct error err;
-
-	if (s->stage.awaited == AWAITED_NOTHING)
-		return;
-	e = add_expectation(c, s, &err);
-	if (e == NULL)
-		return; /* out of memory: the answer comes too early */
-	if (s->stage.awaited == AWAITED_ROLLOUT)
-		e->rollout = cluster_last_rollout(s->core);
-	e->settled = s->stage.awaited == AWAITED_SETTLED;
-	e->fewer = s->stage.awaited == AWAITED_FEWER;
-	e->ended = s->stage.awaited == AWAITED_END;
-}
-
 static int do_reload(struct client *c, const struct target *t, struct error *err)
 {
 	(void)t;
@@ -572,34 +324,6 @@ static int do_reload(struct client *c, const struct target *t, struct error *err
 	text_copy(c->outcome, sizeof(c->outcome),
 		"nclust ended before it had read the configuration");
 	return UNDER_WAY;
-}
-
-static void tell_reloaded(struct client *c, struct reload_result *result)
-{
-	const char *text = buffer_text(&result->text);
-
-	if (text == NULL)
-		text = "out of memory";
-	c->expects_reload = c->failed = false;
-	if (result->failed) {
-		client_error(c, result->bad_config ? CONTROL_BAD_CONFIG : CONTROL_FAILED, text);
-		return;
-	}
-	text_copy(c->outcome, sizeof(c->outcome), text);
-	for (size_t i = 0; i < c->sup->service_count; i++)
-		await_reload(c, c->sup->services[i]);
-	wait_or_finish(c);
-}
-
-int control_on_reload(struct supervisor *sup, const struct settings *settings,
-	struct reload_result *result, struct error *err)
-{
-	(void)settings;
-	(void)err;
-	for (struct client *c = clients_first(sup); result != NULL && c != NULL; c = c->next)
-		if (c->expects_reload)
-			tell_reloaded(c, result);
-	return 0;
 }
 
 static int do_upgrade(struct client *c, const struct target *t, struct error *err)
@@ -781,7 +505,7 @@ void request_run(struct client *c, const char *line, size_t len)
 	if (control_decode(&c->request, line, len, &code, &err) == 0)
 		code = run_method(c, &err);
 	if (code == UNDER_WAY)
-		wait_or_finish(c);
+		request_await(c);
 	else if (code != ANSWERED)
 		client_error(c, code, err.text);
 	control_fini(&c->request);
