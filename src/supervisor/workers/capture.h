@@ -31,6 +31,13 @@ bool capture_ask_last(const struct child *child);
 /* Send the logger a packet with descriptors; false: no logger runs, or it hangs. */
 bool logger_send(
 	struct supervisor *sup, const struct logwire_packet *p, const int *fds, size_t count);
+/* Start the logger if it does not run; the first one after the workers of this turn.  -1: it cannot
+ * be started. */
+int logger_start_soon(struct service *service);
+/* Start the first logger now, if logger_start_soon() has put that off. */
+void logger_start_put_off(struct supervisor *sup);
+/* Watch one more pipe of a worker, to see that the logger reads it. */
+void logger_watch_pipe(struct supervisor *sup, int pipe);
 /* Start the logger now, if it does not run. */
 void logger_begin(struct supervisor *sup);
 /* Use the logger of an earlier nclust; takes over the channel.  -1 and errno: that logger is
