@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/control/control.h"
 
-#include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "base/nsec.h"
@@ -22,19 +21,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-#ifndef NCLUST_VERSION
-#define NCLUST_VERSION "unknown"
-#endif
 
 /* An answer takes several turns of the loop, and calls of workers may make each turn
  * long: so clients come first. */
 #define BEFORE_WORKERS 1
 #define READ_SIZE 8192
 #define SLICES_A_TURN 3 /* of one client: none, that of a status, and that of its events */
-
-static void on_io(struct ev_loop *loop, ev_io *watcher, int revents);
 
 struct client *clients_first(const struct supervisor *sup)
 {
@@ -43,13 +35,13 @@ struct client *clients_first(const struct supervisor *sup)
 
 /* ---- closing ---- */
 
-static void keep_reserve(struct supervisor *sup)
+void clients_keep_reserve(struct supervisor *sup)
 {
 	if (sup->control.reserve_fd == -1)
 		sup->control.reserve_fd = fcntl(sup->null_fd, F_DUPFD_CLOEXEC, 3);
 }
 
-static void client_free(struct client *c)
+void client_free(struct client *c)
 {
 	struct clients *all = c->sup->control.clients;
 	struct client **at = &all->first;
@@ -61,7 +53,7 @@ static void client_free(struct client *c)
 	ev_io_stop(c->sup->loop, &c->io);
 	ask_forget(c);
 	foreign_hang_up(c->sup, NULL, &c->io.fd);
-	keep_reserve(c->sup);
+	clients_keep_reserve(c->sup);
 	buffer_fini(&c->in);
 	buffer_fini(&c->out);
 	request_expect_no_more(c, NULL);
@@ -94,7 +86,7 @@ static bool is_finished(const struct client *c)
 		(c->half_closed && c->state == CLIENT_IDLE && !has_request(c));
 }
 
-static void arm_bounds(struct clients *all)
+void clients_arm_bounds(struct clients *all)
 {
 	if (ev_is_active(&all->bounds))
 		return;
@@ -110,7 +102,7 @@ static void await_reader(struct client *c, bool waits)
 		c->stuck_since = NSEC_NEVER;
 	} else if (c->stuck_since == NSEC_NEVER) {
 		c->stuck_since = clock_now();
-		arm_bounds(c->sup->control.clients);
+		clients_arm_bounds(c->sup->control.clients);
 	}
 }
 
@@ -119,7 +111,7 @@ static void await_reader(struct client *c, bool waits)
  * client its next turn, after the turns of others.  (ev_feed_event() would not
  * do, because ev_io_stop() drops pending events.)
  */
-static void watch_client(struct client *c)
+void client_watch(struct client *c)
 {
 	int events = 0;
 
@@ -174,7 +166,7 @@ void client_write(struct client *c)
 		c->state = CLIENT_CLOSING;
 		(void)shutdown(c->io.fd, SHUT_RDWR);
 	}
-	watch_client(c);
+	client_watch(c);
 }
 
 int client_pass(struct client *c, size_t line, int fd)
@@ -190,11 +182,6 @@ int client_pass(struct client *c, size_t line, int fd)
 	buffer_consume(&c->out, (size_t)sent);
 	client_write(c);
 	return 0;
-}
-
-void client_later(struct client *c)
-{
-	watch_client(c);
 }
 
 void client_tell_missed(struct client *c)
@@ -223,7 +210,7 @@ void client_done(struct client *c)
 	/* a part of the next line may have come meanwhile */
 	if (c->state == CLIENT_WAITING && c->in.len > 0) {
 		c->line_since = clock_now();
-		arm_bounds(c->sup->control.clients);
+		clients_arm_bounds(c->sup->control.clients);
 	}
 	if (c->state != CLIENT_CLOSING)
 		c->state = CLIENT_IDLE;
@@ -244,9 +231,7 @@ static void refuse_and_close(struct client *c, int code, const char *message)
 	client_write(c);
 }
 
-/* Send a refusal, and close the connection unread: messages in its queue may hold
- * very many descriptors. */
-static void turn_away(struct supervisor *sup, int *fd, int code, const char *why)
+void clients_turn_away(struct supervisor *sup, int *fd, int code, const char *why)
 {
 	scoped_buffer out = {0};
 
@@ -263,7 +248,7 @@ static void await_line(struct client *c)
 		refuse_and_close(c, CONTROL_INVALID, "a request line is at most 64 KiB");
 	else if (c->line_since == NSEC_NEVER)
 		c->line_since = clock_now();
-	arm_bounds(c->sup->control.clients);
+	clients_arm_bounds(c->sup->control.clients);
 }
 
 /* Run the buffered requests, as long as the client reads the answers. */
@@ -319,7 +304,7 @@ static int read_client(struct client *c)
 	}
 	if (passed) {
 		ev_io_stop(c->sup->loop, &c->io);
-		turn_away(c->sup, &c->io.fd, CONTROL_INVALID, "no request has descriptors");
+		clients_turn_away(c->sup, &c->io.fd, CONTROL_INVALID, "no request has descriptors");
 		return -1;
 	}
 	if (got == -1 && errno != EAGAIN && errno != EINTR)
@@ -439,75 +424,7 @@ static void on_bounds(struct ev_loop *loop, ev_timer *timer, int revents)
 	ev_io_start(loop, &all->listen); /* see free_descriptor() */
 }
 
-/* ---- accepting ---- */
-
-/* The oldest client that may change things, or of those that may not; `idle`: the
- * client that has been without a request for longest. */
-static struct client *find_oldest(const struct clients *all, bool may_write, bool idle)
-{
-	struct client *found = NULL;
-
-	for (struct client *c = all->first; c != NULL; c = c->next)
-		if (c->may_write == may_write && !c->own &&
-			(!idle ||
-				(c->state == CLIENT_IDLE && c->in.len == 0 &&
-					(found == NULL || c->idle_since <= found->idle_since))))
-			found = c; /* the last of the list is the oldest */
-	return found;
-}
-
-/*
- * The client that makes room for a new one.  Readers cannot keep out a client that may
- * change things: readers never have all places, evict only idle readers, and leave first.
- */
-static struct client *who_makes_room(const struct clients *all, bool may_write)
-{
-	struct client *found = find_oldest(all, false, true);
-
-	if (found == NULL && may_write)
-		found = find_oldest(all, false, false);
-	if (found == NULL && may_write)
-		found = find_oldest(all, true, true);
-	return found;
-}
-
-static bool has_room(const struct clients *all, bool may_write)
-{
-	unsigned readers = 0;
-
-	if (may_write || all->count >= CLIENTS_MAX)
-		return all->count < CLIENTS_MAX;
-	for (const struct client *c = all->first; c != NULL; c = c->next)
-		readers += !c->may_write && !c->own;
-	return readers < READERS_MAX;
-}
-
-static void say_hello(struct client *c)
-{
-	struct supervisor *sup = c->sup;
-	const char **names = calloc(sup->service_count + 1, sizeof(*names));
-
-	if (names == NULL)
-		return;
-	for (size_t i = 0; i < sup->service_count; i++)
-		names[i] = sup->services[i]->name;
-	(void)control_put_hello(&c->out, sup->settings->name, (int)getpid(), NCLUST_VERSION, names,
-		sup->service_count);
-	free(names);
-}
-
-/* 0: no access at all; 1: may read; 2: may do everything. */
-static int rights_of(const struct supervisor *sup, int fd)
-{
-	struct ucred peer;
-
-	if (socket_peer(fd, &peer) == -1)
-		return 0;
-	if (peer.uid == 0 || peer.uid == geteuid())
-		return 2;
-	return sup->settings->control_gid >= 0 &&
-		socket_peer_in_group(fd, (gid_t)sup->settings->control_gid);
-}
+/* ---- life ---- */
 
 struct client *client_carried(struct clients *all)
 {
@@ -526,117 +443,6 @@ struct client *client_carried(struct clients *all)
 	all->count++;
 	return c;
 }
-
-static int add_client(struct clients *all, int fd, bool may_write)
-{
-	struct client *c = client_carried(all);
-
-	if (c == NULL) {
-		turn_away(all->sup, &fd, CONTROL_BUSY, "no memory");
-		return -1;
-	}
-	c->may_write = may_write;
-	c->line_since = c->stuck_since = NSEC_NEVER;
-	c->idle_since = clock_now();
-	ev_io_set(&c->io, fd, EV_READ);
-	say_hello(c);
-	client_write(c);
-	return 0;
-}
-
-void client_is_own(struct client *c)
-{
-	c->own = true;
-	c->sup->control.clients->count--;
-}
-
-int clients_add_own(struct supervisor *sup, int fd)
-{
-	if (add_client(sup->control.clients, fd, false) == -1)
-		return -1;
-	client_is_own(sup->control.clients->first);
-	return 0;
-}
-
-/* Accept the client, if need be in place of another; or refuse it. */
-static void let_in(struct clients *all, int fd, bool no_descriptor)
-{
-	static const char *const why[] = {
-		"48 clients that may only look have requests under way",
-		"64 clients have requests under way",
-		"nclust has no descriptor left",
-	};
-	int rights = rights_of(all->sup, fd);
-	bool may_write = rights == 2;
-	struct client *out = NULL;
-
-	if (rights == 0) {
-		turn_away(all->sup, &fd, CONTROL_NOT_PERMITTED, "not permitted");
-		return;
-	}
-	if (no_descriptor || !has_room(all, may_write)) {
-		out = who_makes_room(all, may_write);
-		if (out == NULL) {
-			turn_away(all->sup, &fd, CONTROL_BUSY, why[no_descriptor ? 2 : may_write]);
-			return;
-		}
-		client_free(out);
-	}
-	(void)add_client(all, fd, may_write);
-}
-
-/*
- * No descriptor is left for a connection: close an idle reader.  If all are busy,
- * accept by means of the reserved descriptor; the new client then evicts another
- * or is refused.  A new client that is the only one is kept, because an operator
- * must be able to scale down.  If even that fails, the socket is not watched for a
- * second, so that nclust does not spin.
- */
-static void free_descriptor(struct clients *all)
-{
-	struct supervisor *sup = all->sup;
-	struct client *idle = find_oldest(all, false, true);
-	int fd;
-
-	if (idle != NULL) {
-		client_free(idle);
-		return;
-	}
-	fd_close(&sup->control.reserve_fd);
-	fd = accept4(all->listen.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd == -1) {
-		ev_io_stop(sup->loop, &all->listen);
-		arm_bounds(all);
-	} else {
-		let_in(all, fd, all->count > 0);
-	}
-	keep_reserve(sup);
-}
-
-static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	struct clients *all = watcher->data;
-
-	(void)loop;
-	if ((revents & EV_ERROR) != 0) { /* epoll_ctl(2) failed */
-		log_error("cannot watch the control socket, trying again");
-		arm_bounds(all);
-		return;
-	}
-	keep_reserve(all->sup);
-	for (int i = 0; i < TURN_ITEMS; i++) {
-		int fd = accept4(watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd == -1) {
-			if (errno == EMFILE || errno == ENFILE)
-				free_descriptor(all);
-			return;
-		}
-		let_in(all, fd, false);
-	}
-}
-
-/* ---- life ---- */
 
 /* Bind the control socket, and watch it instead of the old one. */
 static int bind_control(struct clients *all, struct error *err)
@@ -686,7 +492,7 @@ struct clients *clients_carried(struct supervisor *sup)
 		return NULL;
 	all->sup = sup;
 	timer_init(&all->bounds, on_bounds, all);
-	io_init(&all->listen, on_connect, -1, all);
+	io_init(&all->listen, clients_on_connect, -1, all);
 	ev_set_priority(&all->listen, BEFORE_WORKERS);
 	sup->control.clients = all;
 	return all;
@@ -704,7 +510,7 @@ static void control_on_go_on(struct supervisor *sup)
 		ev_io_set(&c->io, c->io.fd, 0);
 		client_write(c);
 	}
-	arm_bounds(all); /* stops the timer if no client needs it */
+	clients_arm_bounds(all); /* stops the timer if no client needs it */
 }
 
 /* Complete answers that are under way, as far as buffers have room: the next nclust

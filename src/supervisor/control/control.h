@@ -17,7 +17,7 @@ extern const struct part control_part;
  * bounded: a request line (64 KiB, 10 s), unread output (1 MiB, 10 s without
  * progress), the number of clients (64, of whom 48 may be readers, who have no
  * right to change anything; the next reader evicts the one that has been idle for
- * longest, or is refused, see clients.c).  No request has descriptors: a client that
+ * longest, or is refused, see admit.c).  No request has descriptors: a client that
  * sends one loses its connection.  A client that exceeds a bound gets an error
  * and is closed; other clients do not notice.  A client has one request under way
  * at a time; later requests wait in the socket.
@@ -129,7 +129,7 @@ struct client *clients_first(const struct supervisor *sup);
 
 /* For requests.c and status.c. */
 void client_write(struct client *c); /* send what is queued, as far as the socket takes it */
-void client_later(struct client *c); /* give the client a later turn */
+void client_watch(struct client *c); /* give the client a later turn, if its state needs one */
 /* Send the line that is queued, and this descriptor, which stays ours, with it.  -1:
  * the client does not read, and the line is dropped. */
 int client_pass(struct client *c, size_t line, int fd);

@@ -5,6 +5,19 @@
 #include "supervisor/control/control.h"
 #include "supervisor/health/health.h"
 
+/* ---- clients ---- */
+
+void client_free(struct client *c);
+/* Send a refusal, and close the connection unread: messages in its queue may hold
+ * very many descriptors. */
+void clients_turn_away(struct supervisor *sup, int *fd, int code, const char *why);
+/* Keep a descriptor for refusing a client when no other is left. */
+void clients_keep_reserve(struct supervisor *sup);
+/* Look each second at clients that do not read or send. */
+void clients_arm_bounds(struct clients *all);
+/* admit.c: clients have come to the control socket. */
+void clients_on_connect(struct ev_loop *loop, ev_io *watcher, int revents);
+
 /* ---- requests ---- */
 
 /* Carry out one request line: decode it, check the client's right, run the method;

@@ -409,7 +409,7 @@ void clients_counted(struct supervisor *sup)
 		if (!status_waits(c))
 			continue;
 		c->at_part = PART_HEAD;
-		client_later(c);
+		client_watch(c);
 	}
 }
 
@@ -535,7 +535,7 @@ static void hand_out(struct client *client, const struct buffer *event)
 	}
 	client_tell_missed(client);
 	(void)control_put_event(&client->out, client->request.id, event->data);
-	client_later(client);
+	client_watch(client);
 }
 
 void messages_show(const struct channel *c, const char *line, size_t len, bool valid)

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/control/internal.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/socket/socket.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef NCLUST_VERSION
+#define NCLUST_VERSION "unknown"
+#endif
+
+/* Which clients are let in, and which make room for them. */
+
+/* The oldest client that may change things, or of those that may not; `idle`: the
+ * client that has been without a request for longest. */
+static struct client *find_oldest(const struct clients *all, bool may_write, bool idle)
+{
+	struct client *found = NULL;
+
+	for (struct client *c = all->first; c != NULL; c = c->next)
+		if (c->may_write == may_write && !c->own &&
+			(!idle ||
+				(c->state == CLIENT_IDLE && c->in.len == 0 &&
+					(found == NULL || c->idle_since <= found->idle_since))))
+			found = c; /* the last of the list is the oldest */
+	return found;
+}
+
+/*
+ * The client that makes room for a new one.  Readers cannot keep out a client that may
+ * change things: readers never have all places, evict only idle readers, and leave first.
+ */
+static struct client *who_makes_room(const struct clients *all, bool may_write)
+{
+	struct client *found = find_oldest(all, false, true);
+
+	if (found == NULL && may_write)
+		found = find_oldest(all, false, false);
+	if (found == NULL && may_write)
+		found = find_oldest(all, true, true);
+	return found;
+}
+
+static bool has_room(const struct clients *all, bool may_write)
+{
+	unsigned readers = 0;
+
+	if (may_write || all->count >= CLIENTS_MAX)
+		return all->count < CLIENTS_MAX;
+	for (const struct client *c = all->first; c != NULL; c = c->next)
+		readers += !c->may_write && !c->own;
+	return readers < READERS_MAX;
+}
+
+static void say_hello(struct client *c)
+{
+	struct supervisor *sup = c->sup;
+	const char **names = calloc(sup->service_count + 1, sizeof(*names));
+
+	if (names == NULL)
+		return;
+	for (size_t i = 0; i < sup->service_count; i++)
+		names[i] = sup->services[i]->name;
+	(void)control_put_hello(&c->out, sup->settings->name, (int)getpid(), NCLUST_VERSION, names,
+		sup->service_count);
+	free(names);
+}
+
+/* 0: no access at all; 1: may read; 2: may do everything. */
+static int rights_of(const struct supervisor *sup, int fd)
+{
+	struct ucred peer;
+
+	if (socket_peer(fd, &peer) == -1)
+		return 0;
+	if (peer.uid == 0 || peer.uid == geteuid())
+		return 2;
+	return sup->settings->control_gid >= 0 &&
+		socket_peer_in_group(fd, (gid_t)sup->settings->control_gid);
+}
+
+static int add_client(struct clients *all, int fd, bool may_write)
+{
+	struct client *c = client_carried(all);
+
+	if (c == NULL) {
+		clients_turn_away(all->sup, &fd, CONTROL_BUSY, "no memory");
+		return -1;
+	}
+	c->may_write = may_write;
+	c->line_since = c->stuck_since = NSEC_NEVER;
+	c->idle_since = clock_now();
+	ev_io_set(&c->io, fd, EV_READ);
+	say_hello(c);
+	client_write(c);
+	return 0;
+}
+
+void client_is_own(struct client *c)
+{
+	c->own = true;
+	c->sup->control.clients->count--;
+}
+
+int clients_add_own(struct supervisor *sup, int fd)
+{
+	if (add_client(sup->control.clients, fd, false) == -1)
+		return -1;
+	client_is_own(sup->control.clients->first);
+	return 0;
+}
+
+/* Accept the client, if need be in place of another; or refuse it. */
+static void let_in(struct clients *all, int fd, bool no_descriptor)
+{
+	static const char *const why[] = {
+		"48 clients that may only look have requests under way",
+		"64 clients have requests under way",
+		"nclust has no descriptor left",
+	};
+	int rights = rights_of(all->sup, fd);
+	bool may_write = rights == 2;
+	struct client *out = NULL;
+
+	if (rights == 0) {
+		clients_turn_away(all->sup, &fd, CONTROL_NOT_PERMITTED, "not permitted");
+		return;
+	}
+	if (no_descriptor || !has_room(all, may_write)) {
+		out = who_makes_room(all, may_write);
+		if (out == NULL) {
+			clients_turn_away(
+				all->sup, &fd, CONTROL_BUSY, why[no_descriptor ? 2 : may_write]);
+			return;
+		}
+		client_free(out);
+	}
+	(void)add_client(all, fd, may_write);
+}
+
+/*
+ * No descriptor is left for a connection: close an idle reader.  If all are busy,
+ * accept by means of the reserved descriptor; the new client then evicts another
+ * or is refused.  A new client that is the only one is kept, because an operator
+ * must be able to scale down.  If even that fails, the socket is not watched for a
+ * second, so that nclust does not spin.
+ */
+static void free_descriptor(struct clients *all)
+{
+	struct supervisor *sup = all->sup;
+	struct client *idle = find_oldest(all, false, true);
+	int fd;
+
+	if (idle != NULL) {
+		client_free(idle);
+		return;
+	}
+	fd_close(&sup->control.reserve_fd);
+	fd = accept4(all->listen.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd == -1) {
+		ev_io_stop(sup->loop, &all->listen);
+		clients_arm_bounds(all);
+	} else {
+		let_in(all, fd, all->count > 0);
+	}
+	clients_keep_reserve(sup);
+}
+
+void clients_on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct clients *all = watcher->data;
+
+	(void)loop;
+	if ((revents & EV_ERROR) != 0) { /* epoll_ctl(2) failed */
+		log_error("cannot watch the control socket, trying again");
+		clients_arm_bounds(all);
+		return;
+	}
+	clients_keep_reserve(all->sup);
+	for (int i = 0; i < TURN_ITEMS; i++) {
+		int fd = accept4(watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd == -1) {
+			if (errno == EMFILE || errno == ENFILE)
+				free_descriptor(all);
+			return;
+		}
+		let_in(all, fd, false);
+	}
+}
