@@ -23,8 +23,8 @@
 #include "supervisor/workers/child.h"
 
 /*
- * All rooms that have hooks, in the order in which their hooks are called; `gone`, `drop`, `end`,
- * `renew` and `status_worker` are called from the last room to the first.  Reasons for the order:
+ * All rooms that have hooks, in the order in which their hooks are called; `gone`, `drop`, `renew`,
+ * `shutdown` and `status_worker` are called from the last room to the first.  Reasons for the order:
  *
  * - workers first: it does its part before the rooms above it are called.
  * - intercept before messages before orphans: the keeper's protocol requires a new worker's
@@ -36,9 +36,9 @@
  * - drain and accept before news: they log what they do for a report before the report.
  * - news before instance and hooks: the line about a report comes before lines about its
  *   consequences.
- * - logs after hooks: in `end` the commands of logs are forgotten before they are killed; logs ends
- *   before workers, which ends the logger.
- * - web after control: in `end` web's address is free before clients hear of the end.
+ * - logs after hooks: in `shutdown` the commands of logs are forgotten before they are killed; logs
+ *   ends before workers, which ends the logger.
+ * - web after control: in `shutdown` web's address is free before clients hear of the end.
  * - fallback after scaling, which knows if the cluster is asleep on purpose.
  * - watch after news: the line about a rollout comes before the rollout that watch begins then.
  * - health last of the rooms with `report`, because it may end workers.

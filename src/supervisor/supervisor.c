@@ -545,7 +545,7 @@ static void release_all(struct supervisor *sup)
 		reexec_fini(sup); /* the check of an upgrade has nclust's sockets, too */
 	release_names(sup);
 	if (begun) {
-		PARTS_BACKWARDS(end, sup);
+		PARTS_BACKWARDS(shutdown, sup);
 		signals_fini(sup);
 	}
 	log_to(STDERR_FILENO, "nclust: ", log_level());

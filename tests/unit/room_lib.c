@@ -374,7 +374,7 @@ void room_stop(void)
 void room_end(void)
 {
 	room_stop();
-	news_part.end(&room);
+	news_part.shutdown(&room);
 	strays_fini(&room);
 	heal_fini(&room);
 	intercept_fini(&room);

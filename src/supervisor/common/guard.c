@@ -139,7 +139,7 @@ void guard_init(struct supervisor *sup)
 	watch_rundir(sup);
 }
 
-static void guard_on_end(struct supervisor *sup)
+static void guard_on_shutdown(struct supervisor *sup)
 {
 	int fd = sup->guard.watcher.fd;
 
@@ -153,5 +153,5 @@ static void guard_on_end(struct supervisor *sup)
 const struct part guard_part = {
 	.name = "guard",
 	.go_on = guard_on_go_on,
-	.end = guard_on_end,
+	.shutdown = guard_on_shutdown,
 };

@@ -511,7 +511,7 @@ static void news_on_go_on(struct supervisor *sup)
 	on_spares(sup->loop, &sup->news.spares, 0);
 }
 
-static void news_on_end(struct supervisor *sup)
+static void news_on_shutdown(struct supervisor *sup)
 {
 	if (sup->news.history == NULL)
 		return;
@@ -538,5 +538,5 @@ const struct part news_part = {
 	.report = news_on_report,
 	.renamed = news_on_renamed,
 	.go_on = news_on_go_on,
-	.end = news_on_end,
+	.shutdown = news_on_shutdown,
 };

@@ -124,7 +124,7 @@ struct part {
 	void (*go_on)(struct supervisor *sup);
 	/* The instance has ended, or could not start: release all.  Called from the last room to
 	 * the first, when all listeners are closed and the name is free. */
-	void (*end)(struct supervisor *sup);
+	void (*shutdown)(struct supervisor *sup);
 	/* An event was published (news.h), as a JSON object and as a sentence; its cluster and the
 	 * core's report may be NULL. */
 	void (*told)(struct supervisor *sup, struct service *service, const struct report *report,

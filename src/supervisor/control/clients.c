@@ -576,7 +576,7 @@ void clients_drop_own(struct supervisor *sup)
 }
 
 /* Answer clients that wait for the end, send what is queued, and close. */
-static void control_on_end(struct supervisor *sup)
+static void control_on_shutdown(struct supervisor *sup)
 {
 	struct clients *all = sup->control.clients;
 	nsec_t until = clock_now() + SECOND;
@@ -607,7 +607,7 @@ const struct part control_part = {
 	.told = control_on_told,
 	.renew = control_on_renew,
 	.go_on = control_on_go_on,
-	.end = control_on_end,
+	.shutdown = control_on_shutdown,
 	.upgrade = control_on_upgrade,
 	.reload = control_on_reload,
 };

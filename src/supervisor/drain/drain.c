@@ -343,7 +343,7 @@ void drain_settle(struct supervisor *sup)
 		}
 }
 
-static void drain_on_end(struct supervisor *sup)
+static void drain_on_shutdown(struct supervisor *sup)
 {
 	while (sup->traffic.drains != NULL)
 		drain_free(sup->traffic.drains);
@@ -409,5 +409,5 @@ const struct part drain_part = {
 	.status = imbalance_on_status,
 	.drop = steer_on_drop,
 	.go_on = host_go_on,
-	.end = drain_on_end,
+	.shutdown = drain_on_shutdown,
 };

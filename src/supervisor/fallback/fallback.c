@@ -443,7 +443,7 @@ static void fallback_on_drop(struct service *s)
 		take_back(s);
 }
 
-static void fallback_on_end(struct supervisor *sup)
+static void fallback_on_shutdown(struct supervisor *sup)
 {
 	struct fallback *f = &sup->fallback;
 
@@ -482,5 +482,5 @@ const struct part fallback_part = {
 	.uses = fallback_on_uses,
 	.go_on = fallback_on_go_on,
 	.reloaded = fallback_on_reloaded,
-	.end = fallback_on_end,
+	.shutdown = fallback_on_shutdown,
 };

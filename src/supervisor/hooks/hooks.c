@@ -425,7 +425,7 @@ bool hooks_are_under_way(struct supervisor *sup, const struct service *service)
 	return service != NULL ? wait_for(service) : !are_over(sup);
 }
 
-static void hooks_on_end(struct supervisor *sup)
+static void hooks_on_shutdown(struct supervisor *sup)
 {
 	struct hooks *hooks = sup->commands.hooks;
 	unsigned left;
@@ -456,5 +456,5 @@ const struct part hooks_part = {
 	.report = hooks_on_report,
 	.drop = hooks_on_drop,
 	.go_on = hooks_on_go_on,
-	.end = hooks_on_end,
+	.shutdown = hooks_on_shutdown,
 };

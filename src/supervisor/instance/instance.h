@@ -32,7 +32,7 @@ int manager_init(struct supervisor *sup, struct error *err);
 /* How messages to the manager, sent and queued, go through an upgrade. */
 extern const struct carried carried_manager;
 void instance_on_go_on(struct supervisor *sup);
-void instance_on_end(struct supervisor *sup);
+void instance_on_shutdown(struct supervisor *sup);
 void manager_ready(struct supervisor *sup);
 void manager_reloading(struct supervisor *sup); /* READY=1 ends it */
 void manager_stopping(struct supervisor *sup);

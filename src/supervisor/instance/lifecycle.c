@@ -279,5 +279,5 @@ const struct part instance_part = {
 	.report = instance_on_report,
 	.ended = instance_on_ended,
 	.go_on = instance_on_go_on,
-	.end = instance_on_end,
+	.shutdown = instance_on_shutdown,
 };

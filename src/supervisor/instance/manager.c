@@ -347,7 +347,7 @@ void instance_on_go_on(struct supervisor *sup)
 	send_waiting(sup);
 }
 
-void instance_on_end(struct supervisor *sup)
+void instance_on_shutdown(struct supervisor *sup)
 {
 	struct manager *m = sup->instance.manager;
 

@@ -344,7 +344,7 @@ static void intercept_on_gone(struct child *child)
 	struct supervisor *sup = child->service->sup;
 
 	startwait_on_gone(child);
-	learned_on_end(child);
+	learned_forget_worker(child);
 	if (child->trap.fd == -1)
 		return;
 	forget_call(child);

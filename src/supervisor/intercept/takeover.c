@@ -84,13 +84,13 @@ static int make_binding(void *argument)
 }
 
 /* Binds the worker's own socket. */
-static int bind_own(struct takeover *t)
+static int bind_workers_socket(struct takeover *t)
 {
 	return remote_run(t->remote, t->sock, make_binding, t);
 }
 
 /* Binds a new socket with the worker's uid: the worker's own cannot be duplicated, or is none. */
-static int bind_new(struct takeover *t)
+static int bind_new_socket(struct takeover *t)
 {
 	bool again = t->key.type == SOCK_STREAM || t->reuseaddr;
 	uint64_t uid;
@@ -121,10 +121,10 @@ static int bind_once(struct takeover *t)
 		errno = t->error;
 		return t->got;
 	}
-	return t->sock != -1 ? bind_own(t) : bind_new(t);
+	return t->sock != -1 ? bind_workers_socket(t) : bind_new_socket(t);
 }
 
-/* -1: failed; else 0, or the descriptor if bind_new() has made the socket. */
+/* -1: failed; else 0, or the descriptor if bind_new_socket() has made the socket. */
 static int bind_either(struct takeover *t)
 {
 	const struct socket_key key = t->key;
@@ -190,7 +190,7 @@ static void hand_out(struct takeover *t, struct listener *l)
 	takeover_answer(t, 0);
 }
 
-static void bind_and_learn(struct takeover *t)
+static void take_over_port(struct takeover *t)
 {
 	bool own = t->sock != -1;
 	struct listener *l;
@@ -262,8 +262,8 @@ static void replace_listener(struct takeover *t, struct listener *l)
 	heal_forget(l);
 	socket_stop_listening(l->fd);
 	if (t->sock == -1)
-		made = bind_new(t);
-	if ((t->sock != -1 ? bind_own(t) : made) == -1 ||
+		made = bind_new_socket(t);
+	if ((t->sock != -1 ? bind_workers_socket(t) : made) == -1 ||
 		dup3(t->sock != -1 ? t->sock : made, l->fd, O_CLOEXEC) == -1) {
 		int error = errno;
 
@@ -354,7 +354,7 @@ static void give_covering(struct takeover *t, struct listener *l)
 	replace_worker_socket(t, l);
 }
 
-static void bind_anew(struct takeover *t)
+static void bind_first(struct takeover *t)
 {
 	struct listener *l = find_replaceable(t);
 
@@ -366,21 +366,21 @@ static void bind_anew(struct takeover *t)
 	}
 	l = learned_cover(t->child, &t->key);
 	if (l == NULL) {
-		bind_and_learn(t);
+		take_over_port(t);
 		return;
 	}
 	t->listeners[0] = l;
 	t->listener_count = 1;
 	replace_socket_search(t);
 	if (has_bound(t, 0)) /* the process binds a second socket */
-		bind_and_learn(t);
+		take_over_port(t);
 	else
 		give_covering(t, l);
 }
 
 /* The n-th bind of an address by one process gets the n-th socket; a socket that the process has
  * closed again (a probe) is free. */
-static void bind_known(struct takeover *t)
+static void bind_later(struct takeover *t)
 {
 	replace_socket_search(t);
 	for (size_t i = 0; i < t->listener_count; i++) {
@@ -395,7 +395,7 @@ static void bind_known(struct takeover *t)
 	}
 	t->joins = t->reuseport;
 	if (t->joins)
-		bind_and_learn(t);
+		take_over_port(t);
 	else
 		takeover_answer(t, EADDRINUSE);
 }
@@ -418,19 +418,19 @@ static bool is_of_worker(const struct takeover *t, pid_t tid)
 			process == (uint64_t)t->child->pid);
 }
 
-static void bind_trapped(struct takeover *t)
+static void decide_tcp(struct takeover *t)
 {
 	if (t->bound_in_child) {
-		bind_and_learn(t);
+		take_over_port(t);
 		return;
 	}
 	if (closed_has_probes(t->child, &t->key))
 		closed_forget(t->child, &t->key);
 	t->listener_count = learned_find(t->child, &t->key, t->listeners, FOUND_MAX);
 	if (t->listener_count > 0)
-		bind_known(t);
+		bind_later(t);
 	else
-		bind_anew(t);
+		bind_first(t);
 }
 
 /* ---- reading the call ---- */
@@ -471,7 +471,7 @@ static bool is_spread(const struct child *child)
 
 /* Binds a UDP socket.  One that nclust does not keep is the worker's own: the kernel spreads
  * flows. */
-static void bind_udp(struct takeover *t)
+static void decide_udp(struct takeover *t)
 {
 	bool udp = t->sock != -1 && t->key.type == SOCK_DGRAM && t->key.protocol == IPPROTO_UDP;
 	bool spread = udp && is_spread(t->child);
@@ -486,7 +486,7 @@ static void bind_udp(struct takeover *t)
 	if (udp && listens_keep_udp(t->child, t->notice))
 		return;
 	if (spread && t->fresh)
-		bind_trapped(t);
+		decide_tcp(t);
 	else
 		let_kernel(t);
 }
@@ -600,7 +600,7 @@ static bool guess_socket(struct takeover *t, const void *address)
 }
 
 /* Can this socket be taken over?  Most cannot, and cost no more than this. */
-static bool look_at_call(struct takeover *t)
+static bool examine_call(struct takeover *t)
 {
 	struct remote *r = t->remote;
 	struct examining e = {.t = t};
@@ -630,18 +630,18 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice, str
 	};
 
 	if (notice->size < sizeof(sa_family_t) || notice->size > SOCKET_ADDRESS_MAX ||
-		!look_at_call(&t) || t.key.port == 0) {
+		!examine_call(&t) || t.key.port == 0) {
 		let_kernel(&t);
 	} else if (!takeover_shares(child, &t.key)) {
 		let_kernel(&t);
 	} else if (is_answered(&t)) {
 		takeover_answer(&t, 0);
 	} else if (!socket_key_is_tcp(&t.key)) {
-		bind_udp(&t);
+		decide_udp(&t);
 	} else if (!t.fresh || is_exclusive(&t)) {
 		let_kernel(&t);
 	} else {
-		bind_trapped(&t);
+		decide_tcp(&t);
 	}
 	foreign_close(sup, child, &t.sock);
 }

@@ -216,7 +216,7 @@ static void leader_on_drop(struct service *s)
 	fd_close(&s->leadership.fd);
 }
 
-static void leader_on_end(struct supervisor *sup)
+static void leader_on_shutdown(struct supervisor *sup)
 {
 	ev_timer_stop(sup->loop, &sup->leaders.choose);
 }
@@ -295,5 +295,5 @@ const struct part leader_part = {
 	.report = leader_on_report,
 	.status = leader_on_status,
 	.drop = leader_on_drop,
-	.end = leader_on_end,
+	.shutdown = leader_on_shutdown,
 };

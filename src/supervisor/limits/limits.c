@@ -455,7 +455,7 @@ static void limits_on_drop(struct service *service)
 		arm_sweep(service->sup);
 }
 
-static void limits_on_end(struct supervisor *sup)
+static void limits_on_shutdown(struct supervisor *sup)
 {
 	const struct timespec pause = {.tv_nsec = 5 * MSEC};
 	char own[NAME_SIZE];
@@ -483,5 +483,5 @@ const struct part limits_part = {
 	.status_worker = limits_on_status_worker,
 	.reloaded = limits_on_reloaded,
 	.drop = limits_on_drop,
-	.end = limits_on_end,
+	.shutdown = limits_on_shutdown,
 };

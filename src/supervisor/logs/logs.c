@@ -174,7 +174,7 @@ static void logs_on_go_on(struct supervisor *sup)
 		send_routes(sup->services[i]);
 }
 
-static void logs_on_end(struct supervisor *sup)
+static void logs_on_shutdown(struct supervisor *sup)
 {
 	opener_finish(sup, LAST_MOMENT);
 	opener_free(sup);
@@ -188,5 +188,5 @@ const struct part logs_part = {
 	.drop = logs_on_drop,
 	.go_on = logs_on_go_on,
 	.reloaded = look_at_routes,
-	.end = logs_on_end,
+	.shutdown = logs_on_shutdown,
 };

@@ -462,7 +462,7 @@ void broker_on_go_on(struct supervisor *sup)
 	brokers_begin(sup);
 }
 
-void broker_on_end(struct supervisor *sup)
+void broker_on_shutdown(struct supervisor *sup)
 {
 	nsec_t until = clock_now() + ENDING_MS * MSEC;
 	struct broker *b;

@@ -226,7 +226,7 @@ void broker_send(
 /* The hooks of messages_part. */
 void broker_on_go_on(struct supervisor *sup);
 void broker_on_reloaded(struct service *service);
-void broker_on_end(struct supervisor *sup);
+void broker_on_shutdown(struct supervisor *sup);
 void broker_on_drop(struct service *service);
 void broker_on_status(struct json_writer *w, const struct service *service);
 

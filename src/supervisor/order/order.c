@@ -425,7 +425,7 @@ static void order_on_logger(struct supervisor *sup, enum logger_step step, struc
 		before_hand_over(sup);
 }
 
-static void order_on_end(struct supervisor *sup)
+static void order_on_shutdown(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
 		before_forget(sup->services[i]);
@@ -439,7 +439,7 @@ const struct part order_part = {
 	.status = order_on_status,
 	.logger = order_on_logger,
 	.drop = before_forget,
-	.end = order_on_end,
+	.shutdown = order_on_shutdown,
 };
 
 /* ---- the command of `before` and `before-stop` ---- */

@@ -497,7 +497,7 @@ static void orphans_on_let_go(struct holding *h)
 			h->socket != NULL ? &h->socket->keeper_id : &l->keeper_id);
 }
 
-static void orphans_on_end(struct supervisor *sup)
+static void orphans_on_shutdown(struct supervisor *sup)
 {
 	if (!sup->orphans.has_past)
 		keeper_leave(sup);
@@ -517,5 +517,5 @@ const struct part orphans_part = {
 	.logger = orphans_on_logger,
 	.write_down = orphans_on_write_down,
 	.go_on = orphans_on_go_on,
-	.end = orphans_on_end,
+	.shutdown = orphans_on_shutdown,
 };

@@ -499,7 +499,7 @@ static void scaling_on_drop(struct service *service)
 	service->scaling = NULL;
 }
 
-static void scaling_on_end(struct supervisor *sup)
+static void scaling_on_shutdown(struct supervisor *sup)
 {
 	ev_timer_stop(sup->loop, &sup->scaler.look);
 	cpus_end(sup);
@@ -549,7 +549,7 @@ const struct part scaling_part = {
 	.go_on = scaling_on_go_on,
 	.reloaded = begin_scaling,
 	.reload = scaling_on_reload,
-	.end = scaling_on_end,
+	.shutdown = scaling_on_shutdown,
 };
 
 /* ---- through an upgrade ---- */

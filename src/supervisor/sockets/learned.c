@@ -446,7 +446,7 @@ static void on_trim(struct ev_loop *loop, ev_timer *timer, int revents)
 		timer_arm_within(sup->loop, &sup->sockets.trim, again);
 }
 
-void learned_on_end(struct child *child)
+void learned_forget_worker(struct child *child)
 {
 	const struct listener_set *set = &child->service->sockets.learned;
 

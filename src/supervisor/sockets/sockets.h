@@ -119,7 +119,7 @@ void learned_drop(struct service *service, struct listener *l);
 void learned_drop_all(struct service *service);
 
 /* A worker is gone, and uses no listener any more. */
-void learned_on_end(struct child *child);
+void learned_forget_worker(struct child *child);
 /* After an upgrade: resume the learned listeners of the service. */
 void learned_resume(struct service *service);
 void learned_init(struct supervisor *sup);

@@ -298,7 +298,7 @@ static void watch_on_report(struct service *s, const struct report *r)
 		timer_arm(s->sup->loop, &w->again, 0); /* not within the report */
 }
 
-static void watch_on_end(struct supervisor *sup)
+static void watch_on_shutdown(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
 		watch_on_drop(sup->services[i]);
@@ -308,7 +308,7 @@ static void watch_on_upgrade(struct supervisor *sup, enum upgrade_step step, con
 {
 	(void)text;
 	if (step == UPGRADE_BEGINS)
-		watch_on_end(sup);
+		watch_on_shutdown(sup);
 	else if (step == UPGRADE_FAILED)
 		watch_begin(sup);
 }
@@ -320,5 +320,5 @@ const struct part watch_part = {
 	.go_on = watch_begin,
 	.reloaded = watch_on_reloaded,
 	.upgrade = watch_on_upgrade,
-	.end = watch_on_end,
+	.shutdown = watch_on_shutdown,
 };

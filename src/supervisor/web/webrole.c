@@ -316,7 +316,7 @@ static void web_on_go_on(struct supervisor *sup)
 		start_again(sup);
 }
 
-static void web_on_end(struct supervisor *sup)
+static void web_on_shutdown(struct supervisor *sup)
 {
 	struct web *web = &sup->web;
 
@@ -413,6 +413,6 @@ static int web_on_reload(struct supervisor *sup, const struct settings *settings
 const struct part web_part = {
 	.name = "web",
 	.go_on = web_on_go_on,
-	.end = web_on_end,
+	.shutdown = web_on_shutdown,
 	.reload = web_on_reload,
 };

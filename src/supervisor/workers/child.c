@@ -629,7 +629,7 @@ static void workers_on_go_on(struct supervisor *sup)
 	strays_resume(sup);
 }
 
-static void workers_on_end(struct supervisor *sup)
+static void workers_on_shutdown(struct supervisor *sup)
 {
 	logger_fini(sup);
 	foreign_fini(sup);
@@ -651,5 +651,5 @@ const struct part workers_part = {
 	.name = "workers",
 	.renew = workers_on_renew,
 	.go_on = workers_on_go_on,
-	.end = workers_on_end,
+	.shutdown = workers_on_shutdown,
 };

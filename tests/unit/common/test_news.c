@@ -145,7 +145,7 @@ TEST(a_killed_ones_history_is_gone_on_with)
 	ck_assert(!news_take_history(&room, STDOUT_FILENO));
 	/* what has happened here is not given up for it */
 	ck_assert(!news_take_history(&room, before.fd));
-	news_part.end(&room);
+	news_part.shutdown(&room);
 	ck_assert_int_eq(news_init(&room, &err), 0);
 	ck_assert(news_take_history(&room, before.fd));
 	news_say(&room, LOG_NOTE, "reloaded", "and on");
@@ -161,7 +161,7 @@ TEST(without_a_history_it_is_said_once)
 	struct linering_text t;
 	struct error err;
 
-	news_part.end(&room);
+	news_part.shutdown(&room);
 	ck_assert_int_eq(news_init(&room, &err), 0);
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
 	news_say(&room, LOG_NOTE, "reloaded", "one");

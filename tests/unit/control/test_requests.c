@@ -168,7 +168,7 @@ static void end(void)
 	if (peer != -1)
 		(void)close(peer);
 	room_stop();
-	control_part.end(&room);
+	control_part.shutdown(&room);
 	room_end();
 }
 
@@ -472,7 +472,7 @@ TEST(who_waits_to_be_accepted_is_closed_by_the_closer_too)
 	fd = call();
 	pass(fd, 2);
 	given = 0;
-	control_part.end(&room);
+	control_part.shutdown(&room);
 	ck_assert_uint_eq(given, 1);
 	(void)close(fd);
 }

@@ -86,7 +86,7 @@ static void begin(void)
 static void end(void)
 {
 	room_stop();
-	hooks_part.end(&room);
+	hooks_part.shutdown(&room);
 	room_end();
 }
 

@@ -106,7 +106,7 @@ static void end(void)
 {
 	(void)eventfd_write(b->life.job.pidfd, 1);
 	room_stop();
-	broker_on_end(&room);
+	broker_on_shutdown(&room);
 	room_end();
 }
 

@@ -98,7 +98,7 @@ static void begin(const char *ini)
 
 static void end(void)
 {
-	order_part.end(&room);
+	order_part.shutdown(&room);
 	room_end();
 }
 

@@ -52,8 +52,8 @@ static void begin(void)
 static void end(void)
 {
 	room_stop();
-	hooks_part.end(&room);
-	control_part.end(&room);
+	hooks_part.shutdown(&room);
+	control_part.shutdown(&room);
 	room_end();
 }
 
