@@ -138,7 +138,7 @@ TEST(it_is_not_closed_while_workers_are_missing)
 	struct child *c = room_child(web, 0);
 
 	learned_use(c, l, c->pid);
-	learned_on_end(c);
+	learned_forget_worker(c);
 	room_fail_spawns(EAGAIN);
 	room_killed(c, SIGKILL);
 	room_pass(30 * SECOND);
