@@ -33,7 +33,10 @@
 #define IDLE_PART 20
 /* The most looks at a worker that has bound, unless something is still expected of it. */
 #define LOOKS_MAX 100
-#define LOOK_THREADS 64 /* most threads of a worker that are looked at */
+/* The most threads of a worker that are looked at, and about the most time for that: the worker can
+ * make each of these looks take as long as vfork_patience() says. */
+#define LOOK_THREADS 64
+#define LOOK_AT_THREADS (10 * TURN_SPAN)
 
 /* ---- readiness ---- */
 
@@ -131,6 +134,7 @@ static void look_at_process(struct child *child, pid_t tid)
 struct threads {
 	struct child *child;
 	unsigned seen;
+	nsec_t until;
 };
 
 /* Notes the ports for which a thread waits in a call.  True: that is enough. */
@@ -151,14 +155,14 @@ static bool look_at_thread(void *context, pid_t tid)
 			note_port(child, l);
 	}
 	intercept_check_late(child, &r);
-	return r.late || ++threads->seen >= LOOK_THREADS;
+	return r.late || ++threads->seen >= LOOK_THREADS || clock_now() > threads->until;
 }
 
 /* Looks whether the worker waits for connections.  If another process has got one of these pids, it
  * has none of nclust's sockets. */
 static void look_at_waiting(struct child *child)
 {
-	struct threads threads = {.child = child};
+	struct threads threads = {.child = child, .until = clock_now() + LOOK_AT_THREADS};
 	pid_t bound_by = child->listening.bound_by;
 	nsec_t begun = allowance_begin();
 

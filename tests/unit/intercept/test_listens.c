@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
+#include "os/clock.h"
+#include "os/look/remote.h"
+#include "os/process.h"
 #include "supervisor/common/news.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/sockets/sockets.h"
@@ -8,6 +11,7 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /*
@@ -20,6 +24,38 @@
 	"127.0.0.1:0\n"
 
 ROOM_PARTS(&intercept_part, &news_part, &plain_part)
+
+/* A look at a thread takes nclust so long. */
+static nsec_t look_takes;
+static nsec_t taken;
+static unsigned looks; /* at threads */
+
+REPLACED(nsec_t, clock_now)(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * SECOND + t.tv_nsec + taken;
+}
+
+REPLACED(long, process_each)(pid_t pid, process_visit *look, void *context)
+{
+	long count = 1;
+
+	while (count < 1000 && !look(context, pid))
+		count++;
+	return count;
+}
+
+REPLACED(size_t, remote_awaits)(struct remote *r, int *fds, size_t most)
+{
+	(void)r;
+	(void)fds;
+	(void)most;
+	looks++;
+	taken += look_takes;
+	return 0;
+}
 
 static struct service *web;
 static struct listener *ports[3]; /* that workers have opened */
@@ -42,6 +78,8 @@ static void learn(unsigned i)
 
 static void begin(void)
 {
+	look_takes = taken = 0;
+	looks = 0;
 	room_begin(WEB);
 	room.intercept.way = WAY_ADOPT;
 	web = room_cluster("web");
@@ -84,6 +122,16 @@ TEST(one_that_lacks_a_port_of_another_is_waited_for_a_moment)
 	ck_assert(!is_ready(b));
 	room_pass(200 * MSEC);
 	ck_assert(is_ready(b)); /* it may be meant so */
+}
+
+TEST(a_look_at_many_threads_ends_soon_where_each_makes_it_slow)
+{
+	struct child *a = room_child(web, 0);
+
+	look_takes = 90 * MSEC;
+	listens_bound(a, a->pid);
+	room_pass(52 * MSEC);
+	ck_assert_uint_eq(looks, 1);
 }
 
 TEST(with_the_last_of_them_it_is_ready_at_once)
