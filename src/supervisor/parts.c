@@ -27,8 +27,8 @@
  * `shutdown` and `status_worker` are called from the last room to the first.  Reasons for the order:
  *
  * - workers first: it does its part before the rooms above it are called.
- * - intercept before messages before orphans: the keeper's protocol requires a new worker's
- *   descriptors in that order.
+ * - intercept and messages before orphans, which hands to the keeper what these have of a new
+ *   worker.
  * - messages before node, and `gone` the other way: node still needs the channel then.  In `adopt`
  *   node looks which channel there is.
  * - node before drain: node stops the workers that it can stop by itself.

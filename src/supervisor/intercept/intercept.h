@@ -84,7 +84,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice, stru
 void listens_bound(struct child *child, pid_t thread);
 
 /* The worker calls bind(2) on a UDP socket, which stays its own.  True: the worker is a spare, and
- * the call waits (core/internal.h).  If no worker listens, this call makes it ready. */
+ * the call waits (below).  If no worker listens, this call makes it ready. */
 bool listens_keep_udp(struct child *child, const struct seccomp_notice *notice);
 /* The worker was released: is it ready by what it has bound before?  `waited`: in a call, which may
  * have been a bind(2) of UDP.  If another worker has a TCP port by now, that is not enough. */

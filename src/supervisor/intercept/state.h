@@ -43,8 +43,8 @@ struct trapped {
 	bool v6only;         /* that option's value */
 	bool hostile;        /* a look was late: the kernel does its calls */
 	bool gate_passed;
-	bool spare_listens; /* a spare that listens on a socket without clients (core/internal.h) */
-	uint8_t gate_count; /* calls in `gate` */
+	bool spare_listens;   /* a spare that listens on a socket without clients (spare_gate.c) */
+	uint8_t gate_count;   /* calls in `gate` */
 	bool known_to_listen; /* to the core */
 	bool exclusive;       /* what it binds by itself stays its own (node.c) */
 };

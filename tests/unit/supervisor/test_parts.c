@@ -41,17 +41,13 @@ TEST(the_list_is_whole)
 		ck_assert_uint_eq(place_of(parts[i]->name), i);
 }
 
-/* The keeper is sent pidfd, notify socket, trap and channel in this order, which an
- * older or newer nclust reads back. */
-TEST(a_keeper_gets_descriptors_in_the_order_of_the_wire)
+/* Killed right after, nclust's successor gets the worker's trap and channel back. */
+TEST(a_keeper_gets_what_other_rooms_have_of_a_new_worker)
 {
 	IN_ORDER("intercept", "orphans", born);
 	IN_ORDER("messages", "orphans", born);
-	IN_ORDER("intercept", "messages", born);
 }
 
-/* Killed right after, nclust's successor finds in the state file whose sockets the
- * worker has, and whether its calls are trapped. */
 /* Else the first client of a cluster that sleeps would get 503. */
 TEST(a_fallback_knows_which_cluster_is_asleep)
 {
@@ -60,6 +56,8 @@ TEST(a_fallback_knows_which_cluster_is_asleep)
 	IN_ORDER("scaling", "fallback", reloaded);
 }
 
+/* Killed right after, nclust's successor finds in the state file whose sockets the
+ * worker has, and whether its calls are trapped. */
 TEST(what_is_written_down_of_a_birth_is_all_there)
 {
 	IN_ORDER("drain", "orphans", prepare);
