@@ -284,7 +284,7 @@ static nsec_t span_end(const struct child *child)
 	return child->life.span_began + (SECOND << child->life.span_log2);
 }
 
-static void say_left_out(struct child *child)
+static void news_on_dying(struct child *child)
 {
 	unsigned count = child->life.left_out;
 
@@ -301,7 +301,7 @@ static void begin_span(struct child *child, nsec_t now)
 		child->life.span_log2 = 0;
 	else if (child->life.span_log2 < NEWS_SPAN_MOST)
 		child->life.span_log2++;
-	say_left_out(child);
+	news_on_dying(child);
 	child->life.span_began = now;
 	child->life.published = 0;
 }
@@ -534,7 +534,7 @@ static void news_on_renamed(struct service *service, const char *old)
 
 const struct part news_part = {
 	.name = "news",
-	.dying = say_left_out,
+	.dying = news_on_dying,
 	.report = news_on_report,
 	.renamed = news_on_renamed,
 	.go_on = news_on_go_on,

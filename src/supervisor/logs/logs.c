@@ -110,7 +110,7 @@ static void send_routes(struct service *service)
 }
 
 /* Also before a worker's pipe is handed over, which may be the first one. */
-static void look_at_routes(struct service *service)
+static void logs_on_reloaded(struct service *service)
 {
 	if (service->routed.logger != service->sup->logger.life.started)
 		forget_told(service);
@@ -154,7 +154,7 @@ static void logs_on_logger(struct supervisor *sup, enum logger_step step, struct
 	const struct logwire_packet *packet)
 {
 	if (step == LOGGER_GETS)
-		look_at_routes(service);
+		logs_on_reloaded(service);
 	else if (step == LOGGER_ASKS && packet->what == LOGWIRE_ASK_ROTATED)
 		opener_pack(sup, packet);
 	else if (step == LOGGER_ASKS)
@@ -187,6 +187,6 @@ const struct part logs_part = {
 	.adopted = logs_on_adopted,
 	.drop = logs_on_drop,
 	.go_on = logs_on_go_on,
-	.reloaded = look_at_routes,
+	.reloaded = logs_on_reloaded,
 	.shutdown = logs_on_shutdown,
 };

@@ -262,11 +262,11 @@ int adopt_cluster(struct service *service, struct error *err)
 		c = previous_cluster(sup->orphans.previous, service->name);
 	if (c == NULL) {
 		service->saved.number = ++sup->orphans.last_number;
-		orphans_keep_anchor(service);
+		orphans_on_reloaded(service);
 		return 0;
 	}
 	service->saved.number = c->number;
-	orphans_keep_anchor(service);
+	orphans_on_reloaded(service);
 	service->traffic.uneven = (struct uneven){
 		.generation = c->uneven_since,
 		.slot = c->uneven_slot,

@@ -16,7 +16,7 @@ void orphans_write_changes(struct supervisor *sup);
 
 /* An `accept = yes` cluster may have no process at the moment: claim an entry in the state file for
  * it, if its listeners must outlive nclust. */
-void orphans_keep_anchor(struct service *service);
+void orphans_on_reloaded(struct service *service);
 /* The cluster has ended: free its entry, and let the keeper drop its descriptors. */
 void orphans_forget(struct service *service);
 

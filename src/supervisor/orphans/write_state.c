@@ -311,11 +311,11 @@ static void orphans_on_report(struct service *service, const struct report *r)
 		note_phase(service, r, STATE_STOPPING);
 		break;
 	case REPORT_ALL_READY:
-		orphans_keep_anchor(service);
+		orphans_on_reloaded(service);
 		service->sup->orphans.settled = true;
 		break;
 	case REPORT_ROLLOUT_DONE:
-		orphans_keep_anchor(service);
+		orphans_on_reloaded(service);
 		service->sup->orphans.changed = true;
 		break;
 	case REPORT_SCALED:
@@ -329,7 +329,7 @@ static void orphans_on_report(struct service *service, const struct report *r)
 	}
 }
 
-void orphans_keep_anchor(struct service *service)
+void orphans_on_reloaded(struct service *service)
 {
 	struct state_entry *anchor = service->saved.anchor;
 	struct statefile *file = &service->sup->orphans.file;
@@ -447,7 +447,7 @@ static void orphans_on_go_on(struct supervisor *sup)
 	for_each_child (child, children_of_all(sup))
 		make_entry(child);
 	for (size_t i = 0; i < sup->service_count; i++)
-		orphans_keep_anchor(sup->services[i]);
+		orphans_on_reloaded(sup->services[i]);
 	state_past_fini(&past);
 	sup->orphans.changed = true;
 	keeper_greet(sup, true);
@@ -509,7 +509,7 @@ const struct part orphans_part = {
 	.born = orphans_on_born,
 	.gone = orphans_on_gone,
 	.report = orphans_on_report,
-	.reloaded = orphans_keep_anchor,
+	.reloaded = orphans_on_reloaded,
 	.drop = orphans_forget,
 	.left_over = orphans_on_left_over,
 	.let_go = orphans_on_let_go,

@@ -392,7 +392,7 @@ static void look_after(struct scaling *a, nsec_t wait)
 }
 
 /* The cluster or its settings are new. */
-static void begin_scaling(struct service *s)
+static void scaling_on_reloaded(struct service *s)
 {
 	const struct cluster_settings *settings = cluster_next_settings(s->core);
 	struct workers_range range = cluster_range(settings, s->sup->launch.cpus);
@@ -439,7 +439,7 @@ static void scaling_on_report(struct service *service, const struct report *r)
 	if ((service->scaling == NULL && (r->kind == REPORT_STATE || r->kind == REPORT_STARTED)) ||
 		r->kind == REPORT_ROLLOUT_DONE ||
 		r->kind == REPORT_ROLLOUT_FAILED) /* the old settings again */
-		begin_scaling(service);
+		scaling_on_reloaded(service);
 	if (service->scaling != NULL && r->kind == REPORT_SCALED)
 		note_step(service->scaling, r);
 }
@@ -447,7 +447,7 @@ static void scaling_on_report(struct service *service, const struct report *r)
 void scaling_limits(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
-		begin_scaling(sup->services[i]);
+		scaling_on_reloaded(sup->services[i]);
 }
 
 static int scaling_on_reload(struct supervisor *sup, const struct settings *settings,
@@ -541,13 +541,13 @@ static void scaling_on_status(struct json_writer *w, const struct service *servi
 const struct part scaling_part = {
 	.name = "scaling",
 	.report = scaling_on_report,
-	.adopted = begin_scaling,
+	.adopted = scaling_on_reloaded,
 	.ended = scaling_on_ended,
 	.status = scaling_on_status,
 	.drop = scaling_on_drop,
 	.let_go = scaling_on_let_go,
 	.go_on = scaling_on_go_on,
-	.reloaded = begin_scaling,
+	.reloaded = scaling_on_reloaded,
 	.reload = scaling_on_reload,
 	.shutdown = scaling_on_shutdown,
 };
