@@ -320,7 +320,7 @@ static int read_client(struct client *c)
 static bool make_slice(struct client *c)
 {
 	if (c->state == CLIENT_STATUS && c->out.len < CLIENT_UNSENT_MOST)
-		status_slice(c);
+		status_slice(c, CLIENT_UNSENT_MOST);
 	else if (c->state == CLIENT_EVENTS)
 		events_slice(c, false);
 	else
@@ -521,7 +521,7 @@ static void settle_clients(struct supervisor *sup)
 	clients_counted(sup);
 	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
 		while (c->state == CLIENT_STATUS && c->out.len < CLIENT_OUT_MAX / 2)
-			status_slice(c);
+			status_slice(c, CLIENT_OUT_MAX / 2);
 		if (c->state == CLIENT_EVENTS)
 			events_slice(c, true);
 		if (c->state == CLIENT_ASKING)

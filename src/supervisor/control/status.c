@@ -362,7 +362,8 @@ static struct service *service_at(const struct client *c)
 }
 
 /* Write workers until the slice is full.  True: the last one was written. */
-static bool put_some_workers(struct client *c, struct service *s, nsec_t now, nsec_t until)
+static bool put_some_workers(
+	struct client *c, struct service *s, nsec_t now, nsec_t until, size_t most)
 {
 	uint32_t end = service_counts(s).slots;
 
@@ -376,7 +377,7 @@ static bool put_some_workers(struct client *c, struct service *s, nsec_t now, ns
 	}
 	while (c->at_slot < end) {
 		put_slot(c, s, c->at_slot++, now);
-		if (c->out.len > CLIENT_UNSENT_MOST || clock_now() > until)
+		if (c->out.len >= most || clock_now() > until)
 			return c->at_slot >= end;
 	}
 	return true;
@@ -413,13 +414,13 @@ void clients_counted(struct supervisor *sup)
 	}
 }
 
-void status_slice(struct client *c)
+void status_slice(struct client *c, size_t most)
 {
 	struct json_writer *w = &c->writer;
 	nsec_t now = clock_now();
 	nsec_t until = now + TURN_SPAN;
 
-	while (clock_now() <= until && c->out.len <= CLIENT_UNSENT_MOST && !status_waits(c)) {
+	while (clock_now() <= until && c->out.len < most && !status_waits(c)) {
 		struct service *s = service_at(c);
 
 		if (c->at_part == PART_HEAD) {
@@ -444,7 +445,7 @@ void status_slice(struct client *c)
 			c->at_part = PART_WORKERS;
 			c->at_slot = 0;
 		}
-		if (!put_some_workers(c, s, now, until))
+		if (!put_some_workers(c, s, now, until, most))
 			return;
 		close_cluster(c);
 		c->at_service++;
@@ -471,7 +472,7 @@ void status_begin(struct client *c, struct service *only, uint32_t slot)
 	c->at_service = 0;
 	c->at_slot = 0;
 	c->at_part = c->request.metrics && census_begin(c->sup) ? PART_COUNT : PART_HEAD;
-	status_slice(c);
+	status_slice(c, CLIENT_UNSENT_MOST);
 	client_write(c);
 }
 

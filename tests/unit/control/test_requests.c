@@ -282,6 +282,20 @@ TEST(a_stop_of_before_fails_no_restart)
 	ck_assert(is_answered(peer));
 }
 
+/* Its status is made as far as there is room, also beyond what else is left unsent. */
+TEST(who_does_not_read_a_long_status_keeps_no_upgrade_waiting)
+{
+	const struct client *c = clients_first(&room);
+
+	ask(peer, "scale", "\"target\":\"web\",\"count\":300,\"no_wait\":true");
+	room_tick(web);
+	for (int i = 0; i < 20 && c->state != CLIENT_STATUS; i++)
+		ask(peer, "status", "");
+	ck_assert_int_eq(c->state, CLIENT_STATUS);
+	control_part.upgrade(&room, UPGRADE_BEGINS, NULL);
+	ck_assert_int_eq(c->state, CLIENT_IDLE);
+}
+
 TEST(who_waits_for_a_cluster_that_goes_is_answered)
 {
 	ask(peer, "restart", "\"target\":\"web\"");
