@@ -24,6 +24,7 @@ struct history {
 	size_t before_len;
 	struct buffer scratch;
 	char explain[640]; /* the cause of the next exit that is reported */
+	char late[640];    /* and of the next rollout that fails with WHY_START_TIMEOUT */
 	uint64_t expect;   /* serial of the child that has just ended */
 };
 
@@ -164,8 +165,7 @@ static void enqueue_news(struct supervisor *sup, const struct news *n)
 static bool is_expected(const struct report *r)
 {
 	return r->kind == REPORT_EXITED ||
-		(r->kind == REPORT_ROLLOUT_FAILED &&
-			(r->why == WHY_BEFORE || r->why == WHY_START_TIMEOUT));
+		(r->kind == REPORT_ROLLOUT_FAILED && r->why == WHY_BEFORE);
 }
 
 static void news_on_report(struct service *service, const struct report *report)
@@ -184,6 +184,8 @@ static void news_on_report(struct service *service, const struct report *report)
 	/* the cluster gives up: there is no next try */
 	if (report->ending.permanent && !cluster_ever_ready(service->core))
 		n.report.wait = NSEC_NEVER;
+	if (report->kind == REPORT_ROLLOUT_FAILED && report->why == WHY_START_TIMEOUT)
+		text_copy(n.explain, sizeof(n.explain), h->late);
 	if (report->kind == REPORT_UNKILLABLE)
 		(void)why_alive(report->pid, n.explain, sizeof(n.explain));
 	if (is_expected(report))
@@ -364,6 +366,13 @@ void news_expect(struct supervisor *sup, const char *cause, uint64_t serial)
 
 	text_copy(h->explain, sizeof(h->explain), cause != NULL ? cause : "");
 	h->expect = serial;
+}
+
+void news_expect_late(struct supervisor *sup, const char *cause)
+{
+	struct history *h = sup->news.history;
+
+	text_copy(h->late, sizeof(h->late), cause);
 }
 
 struct news *news_awaiting(const struct supervisor *sup, uint64_t serial)

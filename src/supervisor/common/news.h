@@ -74,9 +74,11 @@ void news_say_numbers(const struct child *child, enum log_level level, const cha
 #define NEWS_SPAN_MOST 6
 bool news_spares(struct child *child);
 
-/* Called before the report of an exit, or of a rollout that failed with WHY_BEFORE or
- * WHY_START_TIMEOUT: set its cause, or NULL, and the serial of the worker whose last output to wait for, or 0. */
+/* Called before the report of an exit, or of a rollout that failed with WHY_BEFORE: set its cause,
+ * or NULL, and the serial of the worker whose last output to wait for, or 0. */
 void news_expect(struct supervisor *sup, const char *cause, uint64_t serial);
+/* The same of a rollout that failed with WHY_START_TIMEOUT, which may come in between. */
+void news_expect_late(struct supervisor *sup, const char *cause);
 /* Find the event that waits for the last output of that worker, or NULL; publish it when its output
  * has been added. */
 struct news *news_awaiting(const struct supervisor *sup, uint64_t serial);

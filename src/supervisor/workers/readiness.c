@@ -388,5 +388,5 @@ void readiness_explain_late(const struct service *service, const struct report *
 			"does not listen on %s, unlike generation %u ('restart "
 			"--drop-ports' permits that)",
 			missing, child->listening.expected_of);
-	news_expect(service->sup, text, 0);
+	news_expect_late(service->sup, text);
 }

@@ -109,6 +109,28 @@ TEST(an_answer_that_comes_too_late_is_for_nobody)
 	ck_assert_ptr_null(strstr(heard, "panic"));
 }
 
+/* It fails between the start of a worker in vain and the report of that. */
+TEST(the_cause_of_an_exit_is_not_that_of_a_rollout_that_fails_meanwhile)
+{
+	const struct roll roll = {.slot = SLOT_ALL};
+	const struct report report = {
+		.kind = REPORT_EXITED,
+		.ending = {.kind = ENDING_SPAWN, .code = EAGAIN},
+	};
+	struct error err;
+
+	for (uint32_t slot = 0; slot < 2; slot++)
+		room_tell(room_child(web, slot), EVENT_READY);
+	ck_assert_int_eq(service_roll(web, &roll, &err), 0);
+	room_tick(web);
+	room_child(web, 0)->life.waits = strdup("a lock");
+	news_expect(&room, "no process can be made", 0);
+	room_pass(61 * SECOND);
+	(void)place_of("waits for a lock");
+	news_part.report(web, &report);
+	(void)place_of("no process can be made");
+}
+
 TEST(the_history_has_the_latest_of_it)
 {
 	struct linering_text t;
