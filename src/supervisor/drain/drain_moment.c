@@ -27,8 +27,8 @@
  * connections of HTTP/1, which can be ended, after 20 times as many. */
 #define FREEZES_AT_EASE 100
 #define WAIT_TIRED (250 * MSEC)
-/* All drains together rest after a look (TURN_REST). A look can take long because the machine stood
- * still, so the next one comes within LOOK_PAUSE_MOST. */
+/* All drains together rest half as long as TURN_REST after a look: clients may wait for them.  A look
+ * can take long because the machine stood still, so the next one comes within LOOK_PAUSE_MOST. */
 #define LOOK_PAUSE_MOST (10 * SECOND)
 /* With many drains, looks take TURN_FOR_LOOKS of each TURN at most. */
 #define TURN_FOR_LOOKS (2 * MSEC)
@@ -63,7 +63,7 @@ static void look_later(struct drain *d)
 	nsec_t took = d->took_before != 0 && d->took_before < d->view.took ? d->took_before
 									   : d->view.took;
 	nsec_t least =
-		nsec_min(took * TURN_REST * (nsec_t)d->traffic->drain_count, LOOK_PAUSE_MOST);
+		nsec_min(took * (TURN_REST / 2) * (nsec_t)d->traffic->drain_count, LOOK_PAUSE_MOST);
 	nsec_t wait = d->stays_frozen ? d->stay_frozen / (d->keeps_quiet ? 4 : 1) : d->wait;
 
 	drain_thaw(d);
