@@ -117,13 +117,14 @@ TEST(the_cause_of_an_exit_is_not_that_of_a_rollout_that_fails_meanwhile)
 		.kind = REPORT_EXITED,
 		.ending = {.kind = ENDING_SPAWN, .code = EAGAIN},
 	};
+	char waits[] = "a lock";
 	struct error err;
 
 	for (uint32_t slot = 0; slot < 2; slot++)
 		room_tell(room_child(web, slot), EVENT_READY);
 	ck_assert_int_eq(service_roll(web, &roll, &err), 0);
 	room_tick(web);
-	room_child(web, 0)->life.waits = strdup("a lock");
+	room_child(web, 0)->life.waits = waits; /* intercept frees it, which does not hear here */
 	news_expect(&room, "no process can be made", 0);
 	room_pass(61 * SECOND);
 	(void)place_of("waits for a lock");
