@@ -130,7 +130,11 @@ all: nclust ## the program, ./nclust (this is the default)
 nclust: $(B)/nclust
 	$(if $(filter plain,$(V)),cp $< $@.new && mv -f $@.new $@,@:)
 
-$(B)/nclust: $(OBJECTS)
+# What a supervisor runs once all is well stands together: the kernel maps 64 KiB around
+# each page that is touched, and a page that is not touched is no memory of its.
+FIRST := main base core supervisor/supervisor supervisor/workers/ supervisor/common/ \
+	supervisor/instance/ supervisor/orphans/ supervisor/control/ os/ protocol/ supervisor/
+$(B)/nclust: $(foreach d,$(FIRST),$(filter $(B)/src/$(d)%,$(OBJECTS))) $(OBJECTS)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(B)/describe: $(B)/tools/describe.o $(ARCHIVE)
