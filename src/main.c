@@ -41,7 +41,7 @@ static bool is_role(int argc, char **argv, const char *role)
 	return argc == 4 && strcmp(argv[1], "--role") == 0 && strcmp(argv[2], role) == 0;
 }
 
-static int run(const struct invocation *what, int argc, char **argv)
+static int run_invocation(const struct invocation *what, int argc, char **argv)
 {
 	switch (what->kind) {
 	case INVOKE_RUN:
@@ -87,7 +87,7 @@ int main(int argc, char **argv)
 		(void)fwrite(faults.text.data, 1, faults.text.len, stderr);
 		status = faults.status;
 	} else {
-		status = run(&what, argc, argv);
+		status = run_invocation(&what, argc, argv);
 	}
 	faults_fini(&faults);
 	return status;

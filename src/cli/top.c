@@ -67,7 +67,7 @@ int top_reach(struct top *t, struct client *c, int cancel, struct error *err)
 	return got;
 }
 
-static void disconnect(struct top *t, const struct error *why)
+static void drop_connection(struct top *t, const struct error *why)
 {
 	client_fini(&t->status);
 	client_fini(&t->events);
@@ -99,7 +99,7 @@ static void connect_again(struct top *t, int cancel)
 	client_fini(&t->events);
 	if (top_reach(t, &t->status, cancel, &err) == -1 ||
 		top_reach(t, &t->events, cancel, &err) == -1 || follow_events(t, &err) == -1) {
-		disconnect(t, &err);
+		drop_connection(t, &err);
 		return;
 	}
 	t->connected = true;
@@ -131,7 +131,7 @@ static void look_at_events(struct top *t)
 	struct error err;
 
 	if (client_look(&t->events, take_event, t, &answer, &err) == -1)
-		disconnect(t, &err);
+		drop_connection(t, &err);
 }
 
 static void ask_status(struct top *t)
@@ -141,7 +141,7 @@ static void ask_status(struct top *t)
 
 	text_copy(request.target, sizeof(request.target), t->target);
 	if (client_ask(&t->status, &request, &err) == -1)
-		disconnect(t, &err);
+		drop_connection(t, &err);
 	else
 		t->asked = true;
 }
@@ -163,7 +163,7 @@ static void look_at_status(struct top *t)
 			got = error_set(&err, 0, "its status is no JSON");
 	}
 	if (got == -1) {
-		disconnect(t, &err);
+		drop_connection(t, &err);
 		return;
 	}
 	t->asked = false;

@@ -163,7 +163,7 @@ static void send_some(struct asking *k)
 		buffer_clear(&k->request);
 }
 
-static int exchange(struct asking *k, struct httpanswer *h, struct error *err)
+static int exchange_request(struct asking *k, struct httpanswer *h, struct error *err)
 {
 	char data[16 * 1024];
 	ssize_t n = 1;
@@ -213,7 +213,7 @@ static int ask_worker(struct asking *k, struct session *s, struct error *err)
 		return error_fail(
 			err, EX_TEMPFAIL, "%s: the connection to it was lost", s->meant.target);
 	httpanswer_init(&http, strcmp(k->arguments->http_method, "HEAD") == 0);
-	got = exchange(k, &http, err);
+	got = exchange_request(k, &http, err);
 	if (k->line.len > 0)
 		(void)end_line(k, false);
 	if (got == -1)

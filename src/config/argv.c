@@ -108,7 +108,8 @@ static const struct other_name other_verbs[] = {{"ls", "status"}, {"ps", "status
 	{"tail", "logs"}, {"kill", "stop"}, {"delete", "stop"}, {"rm", "stop"}, {"down", "stop"},
 	{"shutdown", "stop"}, {"monit", "top"}, {"update", "reload"}};
 
-static const void *find(const void *table, const char *name, size_t len, enum cmdline_takes *takes)
+static const void *find_option(
+	const void *table, const char *name, size_t len, enum cmdline_takes *takes)
 {
 	const struct option_row *row = NULL;
 	scoped_str whole = len > 0 ? strndup(name, len) : NULL;
@@ -454,7 +455,7 @@ int config_read(struct invocation *out, int argc, char **argv, const char *const
 	struct faults *faults)
 {
 	struct words w = {
-		.line = {.argc = argc, .argv = argv, .next = 1, .find = find},
+		.line = {.argc = argc, .argv = argv, .next = 1, .find = find_option},
 		.faults = faults,
 		.before = faults->count,
 		.verbs = verbs,

@@ -521,7 +521,7 @@ struct gift {
 
 /* Give a value of [defaults] to a cluster that has none of its own.  Variables,
  * signals and events are keys of their own. */
-static void give(void *to, const char *key, const char *text)
+static void give_value(void *to, const char *key, const char *text)
 {
 	const struct gift *gift = to;
 	struct settings *s = gift->all->s;
@@ -551,7 +551,7 @@ static void give_defaults(struct reader *all)
 		return;
 	for (size_t i = 0; i < s->cluster_count; i++)
 		if (i != at)
-			field_each("cluster", s->clusters[at], give, &(struct gift){all, i});
+			field_each("cluster", s->clusters[at], give_value, &(struct gift){all, i});
 	settings_drop_cluster(s, at);
 }
 

@@ -409,7 +409,7 @@ static void pass_messages(struct role *r)
 
 /* ---- libnats lets us wait ---- */
 
-static natsStatus attached(void **of, void *role, natsConnection *connection, natsSock fd)
+static natsStatus on_attach(void **of, void *role, natsConnection *connection, natsSock fd)
 {
 	struct role *r = *of = role;
 
@@ -418,7 +418,7 @@ static natsStatus attached(void **of, void *role, natsConnection *connection, na
 	return NATS_OK;
 }
 
-static natsStatus detached(void *of)
+static natsStatus on_detach(void *of)
 {
 	struct role *r = of;
 
@@ -426,12 +426,12 @@ static natsStatus detached(void *of)
 	return NATS_OK;
 }
 
-static natsStatus reads(void *of, bool on)
+static natsStatus on_reads(void *of, bool on)
 {
-	return on ? NATS_OK : detached(of);
+	return on ? NATS_OK : on_detach(of);
 }
 
-static natsStatus writes(void *of, bool on)
+static natsStatus on_writes(void *of, bool on)
 {
 	struct role *r = of;
 
@@ -604,8 +604,8 @@ static bool set_up(struct role *r)
 		put_servers(r, hosts) == NATS_OK && put_user(r, user) == NATS_OK &&
 		l->natsOptions_SetName(r->options, name) == NATS_OK &&
 		l->natsOptions_SetTimeout(r->options, ANSWER_MS) == NATS_OK &&
-		l->natsOptions_SetEventLoop(r->options, r, attached, reads, writes, detached) ==
-		NATS_OK &&
+		l->natsOptions_SetEventLoop(
+			r->options, r, on_attach, on_reads, on_writes, on_detach) == NATS_OK &&
 		/* no ping thread of libnats' own, which would ask the broker, too */
 		l->natsOptions_SetSendAsap(r->options, true) == NATS_OK &&
 		l->natsOptions_SetPingInterval(r->options, 0) == NATS_OK &&

@@ -173,7 +173,7 @@ struct looking {
 	struct process_facts facts;
 };
 
-static int look_aside(void *argument)
+static int look_forkjob(void *argument)
 {
 	struct looking *l = argument;
 
@@ -188,7 +188,7 @@ int process_look(pid_t pid, struct process_facts *facts)
 
 	if (!may_wait(pid, &uid))
 		return process_look_here(pid, facts);
-	got = vfork_call_alone(uid, look_aside, &l);
+	got = vfork_call_alone(uid, look_forkjob, &l);
 	*facts = l.facts;
 	return got;
 }

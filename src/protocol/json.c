@@ -31,7 +31,7 @@ static void put_separator(struct json_writer *w)
 	w->started |= here;
 }
 
-static void literal(struct json_writer *w, const char *text)
+static void put_literal(struct json_writer *w, const char *text)
 {
 	put_separator(w);
 	buffer_string(w->out, text); /* a failure sets the buffer's flag */
@@ -39,7 +39,7 @@ static void literal(struct json_writer *w, const char *text)
 
 static void open_level(struct json_writer *w, const char *bracket)
 {
-	literal(w, bracket);
+	put_literal(w, bracket);
 	assert(w->depth < DEPTH_MAX);
 	w->depth++;
 	w->started &= ~(UINT32_C(1) << w->depth);
@@ -146,17 +146,17 @@ void json_decimal(struct json_writer *w, double d, int decimals)
 	for (char *c = text; *c != '\0'; c++)
 		if (*c != '-' && (*c < '0' || *c > '9'))
 			*c = '.';
-	literal(w, text);
+	put_literal(w, text);
 }
 
 void json_nil(struct json_writer *w)
 {
-	literal(w, "null");
+	put_literal(w, "null");
 }
 
 void json_raw(struct json_writer *w, const char *json)
 {
-	literal(w, json);
+	put_literal(w, json);
 }
 
 void json_put_text(struct json_writer *w, const char *key, const char *text)
@@ -180,7 +180,7 @@ void json_put_real(struct json_writer *w, const char *key, double d, int decimal
 void json_put_bool(struct json_writer *w, const char *key, bool b)
 {
 	json_key(w, key);
-	literal(w, b ? "true" : "false");
+	put_literal(w, b ? "true" : "false");
 }
 
 void json_put_null(struct json_writer *w, const char *key)

@@ -45,7 +45,7 @@ static void add_part(struct line_reader *l, size_t len)
 	}
 }
 
-static void advance(struct line_reader *l, size_t len)
+static void drop_bytes(struct line_reader *l, size_t len)
 {
 	l->at += len;
 	l->left -= len;
@@ -62,11 +62,11 @@ bool line_reader_next(struct line_reader *l, const char **line, size_t *len)
 		if (end != NULL && l->part.len == 0 && !l->skipping && n <= l->most) {
 			*line = l->at;
 			*len = n;
-			advance(l, n + 1);
+			drop_bytes(l, n + 1);
 			return true;
 		}
 		add_part(l, n);
-		advance(l, n + (end != NULL));
+		drop_bytes(l, n + (end != NULL));
 		if (end == NULL)
 			break;
 		if (l->skipping) {

@@ -29,7 +29,7 @@ struct scan {
 	size_t left;
 };
 
-static bool take(struct scan *s, const char *word, size_t len)
+static bool take_word(struct scan *s, const char *word, size_t len)
 {
 	if (s->left < len || memcmp(s->at, word, len) != 0)
 		return false;
@@ -38,7 +38,7 @@ static bool take(struct scan *s, const char *word, size_t len)
 	return true;
 }
 
-#define TAKE(s, word) take(s, word, sizeof(word) - 1)
+#define TAKE(s, word) take_word(s, word, sizeof(word) - 1)
 
 /* From 1 to `most` such bytes; where they begin. */
 static const char *take_of(struct scan *s, bool (*is)(char), size_t most, size_t *len)
@@ -82,13 +82,13 @@ enum natswire_kind natswire_read(const char *line, size_t len, const char *clust
 		*format = *format * 10 + (unsigned)(*number++ - '0');
 	if (*format != NATSWIRE_FORMAT)
 		return NATSWIRE_OTHER;
-	own = TAKE(&s, ID) && take(&s, id, strlen(id));
+	own = TAKE(&s, ID) && take_word(&s, id, strlen(id));
 	if (own)
 		return NATSWIRE_OWN;
 	if (take_of(&s, is_named, NATSWIRE_ID - 1, &len) == NULL || !TAKE(&s, "\","))
 		return NATSWIRE_NONSENSE;
 	*from = s.at;
-	if (!TAKE(&s, FROM) || !take(&s, cluster, strlen(cluster)) || !TAKE(&s, SLOT) ||
+	if (!TAKE(&s, FROM) || !take_word(&s, cluster, strlen(cluster)) || !TAKE(&s, SLOT) ||
 		(number = take_of(&s, is_digit, 9, &len)) == NULL || (*number == '0' && len > 1) ||
 		!TAKE(&s, HOST) || take_of(&s, is_named, NATSWIRE_HOST - 1, &len) == NULL ||
 		!TAKE(&s, MESSAGE) || s.left == 0 || s.at[s.left - 1] != '}' ||

@@ -31,17 +31,17 @@ static bool has_prefix(struct piece p, const char *with)
 	return p.len >= len && memcmp(p.at, with, len) == 0;
 }
 
-static void advance(struct piece *p, size_t len)
+static void skip_bytes(struct piece *p, size_t len)
 {
 	p->at += len;
 	p->len -= len;
 }
 
-static bool skip(struct piece *p, const char *word)
+static bool skip_word(struct piece *p, const char *word)
 {
 	if (!has_prefix(*p, word))
 		return false;
-	advance(p, strlen(word));
+	skip_bytes(p, strlen(word));
 	return true;
 }
 
@@ -53,7 +53,7 @@ static bool skip_count(struct piece *p, int64_t *n)
 	if (len == 0)
 		return false;
 	*n = (int64_t)value;
-	advance(p, len);
+	skip_bytes(p, len);
 	return true;
 }
 
@@ -61,11 +61,11 @@ static bool skip_count(struct piece *p, int64_t *n)
 
 static bool is_taken(struct nodeipc_message *m, struct piece p)
 {
-	if (!skip(&p, CLUSTER "\"ack\":") || !skip_count(&p, &m->ack))
+	if (!skip_word(&p, CLUSTER "\"ack\":") || !skip_count(&p, &m->ack))
 		return false;
-	if (skip(&p, ",\"accepted\":true," SEQ))
+	if (skip_word(&p, ",\"accepted\":true," SEQ))
 		m->accepted = true;
-	else if (!skip(&p, ",\"accepted\":false," SEQ))
+	else if (!skip_word(&p, ",\"accepted\":false," SEQ))
 		return false;
 	return skip_count(&p, &m->seq) && p.len == 1 && *p.at == '}';
 }
@@ -134,11 +134,11 @@ static size_t value_len(struct piece p)
 /* {"cmd":"NODE_HANDLE","type":"net.Socket","msg":BODY,"key":KEY} */
 static void find_body(struct nodeipc_message *m, struct piece p)
 {
-	if (!skip(&p, HANDLE "\"type\":\""))
+	if (!skip_word(&p, HANDLE "\"type\":\""))
 		return;
 	while (p.len > 0 && *p.at != '"')
-		advance(&p, 1);
-	if (!skip(&p, "\",\"msg\":"))
+		skip_bytes(&p, 1);
+	if (!skip_word(&p, "\",\"msg\":"))
 		return;
 	m->body = p.at;
 	m->body_len = value_len(p);
@@ -305,7 +305,7 @@ void nodeipc_decode(struct nodeipc_message *m, const char *line, size_t len)
 	m->place.fd = -1;
 	if (p.len > 0 && *p.at == BUN_OWN) {
 		m->bun = true;
-		advance(&p, 1);
+		skip_bytes(&p, 1);
 	}
 	if (!has_prefix(p, OWN)) {
 		m->kind = NODEIPC_USER;

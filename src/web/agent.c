@@ -44,7 +44,7 @@ void agent_init(struct web *web, int listener)
 
 /* ---- the line ---- */
 
-static json_int_t number(const json_t *object, const char *key)
+static json_int_t read_number(const json_t *object, const char *key)
 {
 	return json_integer_value(json_object_get(object, key));
 }
@@ -61,14 +61,14 @@ static bool follows_load(const json_t *cluster)
  * more because of the load. */
 static json_int_t wanted_of(const json_t *cluster)
 {
-	return follows_load(cluster) ? number(json_object_get(cluster, "autoscale"), "min")
-				     : number(cluster, "wanted");
+	return follows_load(cluster) ? read_number(json_object_get(cluster, "autoscale"), "min")
+				     : read_number(cluster, "wanted");
 }
 
 /* Has the operator scaled the cluster to 0? */
 static bool is_parked(const json_t *cluster)
 {
-	return number(cluster, "wanted") == 0 && !follows_load(cluster) &&
+	return read_number(cluster, "wanted") == 0 && !follows_load(cluster) &&
 		!json_is_object(json_object_get(cluster, "accept"));
 }
 
@@ -77,7 +77,7 @@ static bool is_parked(const json_t *cluster)
 static void weigh_cluster(const json_t *cluster, double *ready, double *free)
 {
 	const json_t *listeners = json_object_get(cluster, "listeners");
-	double workers = (double)number(cluster, "ready");
+	double workers = (double)read_number(cluster, "ready");
 	double wanted = (double)wanted_of(cluster);
 	double waiting = 0;
 	const json_t *l;
@@ -85,7 +85,7 @@ static void weigh_cluster(const json_t *cluster, double *ready, double *free)
 
 	json_array_foreach(listeners, i, l)
 	{
-		waiting += (double)number(l, "queue");
+		waiting += (double)read_number(l, "queue");
 	}
 	if (json_array_size(listeners) == 0 || workers == 0)
 		return;
@@ -134,7 +134,7 @@ static void put_line(struct web *web, const json_t *status, char *line)
 		snprintf(line, AGENT_LINE_MAX, "%s #%s: %d of %d workers ready\n",
 			strncmp(state, "stop", 4) == 0 ? "stopped" : "down",
 			json_string_value(json_object_get(cluster, "name")),
-			(int)number(cluster, "ready"), (int)number(cluster, "wanted"));
+			(int)read_number(cluster, "ready"), (int)read_number(cluster, "wanted"));
 		if (*line == 's')
 			return;
 	}

@@ -44,7 +44,7 @@
 	__asm__(".text\n.globl __wrap_" #f "\n.type __wrap_" #f ", %function\n" \
 		"__wrap_" #f ":\n" JUMP(f));
 
-REPLACEABLE(aside_begin)
+REPLACEABLE(forkjob_begin)
 REPLACEABLE(job_end)
 REPLACEABLE(capture_ask_last)
 REPLACEABLE(child_has_left_trap)

@@ -59,7 +59,7 @@ void remote_of(struct remote *r, pid_t tid)
 		return;
 	if (privilege_has(CAP_SYS_PTRACE)) {
 		r->uid = (uid_t)uid;
-		r->aside = true;
+		r->in_child = true;
 		r->others = r->uid != getuid();
 		return;
 	}
@@ -124,7 +124,8 @@ static int run_in_child(struct remote *r, struct run *run)
 	return run->got;
 }
 
-int remote_run_in(struct remote *r, bool aside, int keep, remote_function *function, void *argument)
+int remote_run_in(
+	struct remote *r, bool in_child, int keep, remote_function *function, void *argument)
 {
 	struct run run = {.function = function, .argument = argument, .keep = keep};
 
@@ -133,7 +134,7 @@ int remote_run_in(struct remote *r, bool aside, int keep, remote_function *funct
 	errno = ETIMEDOUT;
 	if (r->late)
 		return -1;
-	return aside || r->as_user ? run_in_child(r, &run) : function(argument);
+	return in_child || r->as_user ? run_in_child(r, &run) : function(argument);
 }
 
 int remote_run(struct remote *r, int keep, remote_function *function, void *argument)

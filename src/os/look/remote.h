@@ -30,7 +30,7 @@ struct remote {
 	 * file of FUSE): so a short-lived child reads, and is given up after
 	 * vfork_patience().  False: nclust itself reads, without a limit, as Yama
 	 * would not let a child look. */
-	bool aside;
+	bool in_child;
 	/* The process has another uid, and may want to harm nclust: by the locks of its
 	 * sockets and epoll sets it can make any look wait.  So a child makes all looks. */
 	bool others;
@@ -53,11 +53,11 @@ int remote_run(struct remote *r, int keep, remote_function *function, void *argu
 /* The same, and *fd, which the function has set, is a descriptor for the caller to
  * close; or -1.  (The child keeps a channel for passing it, too.) */
 int remote_have(struct remote *r, int keep, remote_function *function, void *argument, int *fd);
-/* As remote_run(), but in a child if `aside` is set; `keep` may be one of these, too. */
+/* As remote_run(), but in a child if `in_child` is set; `keep` may be one of these, too. */
 #define REMOTE_LEAVES (-2) /* the function leaves our table by itself */
 #define REMOTE_COPIES (-3) /* the child has a copy of our table */
 int remote_run_in(
-	struct remote *r, bool aside, int keep, remote_function *function, void *argument);
+	struct remote *r, bool in_child, int keep, remote_function *function, void *argument);
 
 /* Read the file /proc/TID/NAME, at most 8 KiB of it.  0, or -1 and errno. */
 int remote_text(struct remote *r, const char *name, char *to, size_t size);

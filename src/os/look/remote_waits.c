@@ -240,7 +240,7 @@ int remote_read(struct remote *r, uint64_t at, void *to, size_t size)
 		errno = EINVAL;
 		return -1;
 	}
-	return remote_run_in(r, r->aside, -1, read_memory, &it);
+	return remote_run_in(r, r->in_child, -1, read_memory, &it);
 }
 
 /* ---- system calls ---- */

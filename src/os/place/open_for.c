@@ -88,7 +88,7 @@ static void read_alone(void *argument)
 }
 
 /* Read in a child: the file may be on a server that does not answer. */
-static int read_aside(struct reading *r)
+static int read_forkjob(struct reading *r)
 {
 	nsec_t patience = vfork_patience(VFORK_FILES);
 	nsec_t begun = clock_now();
@@ -115,7 +115,7 @@ char *read_for(long uid, const char *path, size_t most, bool patient)
 
 	r.to = text;
 	if (text != NULL)
-		error = patient ? read_all(&r) : read_aside(&r);
+		error = patient ? read_all(&r) : read_forkjob(&r);
 	if (error != 0) {
 		errno = error;
 		return NULL;

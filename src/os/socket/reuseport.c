@@ -188,7 +188,7 @@ struct pair {
 	int like;
 };
 
-static int unmute(void *argument)
+static int unmute_socket(void *argument)
 {
 	const int fd = ((const struct pair *)argument)->fd;
 	const int like = ((const struct pair *)argument)->like;
@@ -203,7 +203,7 @@ int reuseport_unmute(int fd, int like)
 {
 	struct pair pair = {fd, like};
 
-	return vfork_call(unmute, &pair);
+	return vfork_call(unmute_socket, &pair);
 }
 
 static int connect_to_own(void *argument)

@@ -182,10 +182,10 @@ void job_begin(struct job *j, nsec_t patience)
 	job_resume(j);
 }
 
-/* ---- work aside ---- */
+/* ---- a function in a fork ---- */
 
 /* Set up descriptors and log in the fork. */
-static int set_up_aside(const struct supervisor *sup, const struct aside_plan *p)
+static int set_up_forkjob(const struct supervisor *sup, const struct forkjob_plan *p)
 {
 	int log = p->silent ? sup->null_fd : sup->daemon.log_fd;
 
@@ -200,23 +200,23 @@ static int set_up_aside(const struct supervisor *sup, const struct aside_plan *p
 	return 0;
 }
 
-static pid_t fork_aside(const struct supervisor *sup, const struct aside_plan *p, int *pidfd)
+static pid_t fork_forkjob(const struct supervisor *sup, const struct forkjob_plan *p, int *pidfd)
 {
 	pid_t nclust = getpid();
 	pid_t pid = pidfd_fork(pidfd);
 
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		_exit(getppid() == nclust && set_up_aside(sup, p) == 0 ? p->work(p->owner)
-								       : EX_OSERR);
+		_exit(getppid() == nclust && set_up_forkjob(sup, p) == 0 ? p->work(p->owner)
+									 : EX_OSERR);
 	}
 	return pid;
 }
 
-int aside_begin(struct job *j, struct supervisor *sup, const struct aside_plan *plan)
+int forkjob_begin(struct job *j, struct supervisor *sup, const struct forkjob_plan *plan)
 {
 	int pidfd = -1;
-	pid_t pid = fork_aside(sup, plan, &pidfd);
+	pid_t pid = fork_forkjob(sup, plan, &pidfd);
 
 	if (pid == -1)
 		return -1;
@@ -226,12 +226,13 @@ int aside_begin(struct job *j, struct supervisor *sup, const struct aside_plan *
 	return 0;
 }
 
-int aside_await(const struct supervisor *sup, const struct aside_plan *plan, struct pidfd_end *end)
+int forkjob_await(
+	const struct supervisor *sup, const struct forkjob_plan *plan, struct pidfd_end *end)
 {
 	struct pollfd wait = {.fd = -1, .events = POLLIN};
 	scoped_fd pidfd = -1;
 
-	if (fork_aside(sup, plan, &pidfd) == -1)
+	if (fork_forkjob(sup, plan, &pidfd) == -1)
 		return -1;
 	wait.fd = pidfd;
 	if (poll(&wait, 1, (int)(plan->patience / MSEC)) == 0) {

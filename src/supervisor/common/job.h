@@ -12,7 +12,7 @@ struct supervisor;
 
 /*
  * A process that nclust has started and that is no worker: a role, a copy of nclust that
- * does one thing (aside_begin()), a helper (hooks/hooks.h), the check of an upgrade.  The owner
+ * does one thing (forkjob_begin()), a helper (hooks/hooks.h), the check of an upgrade.  The owner
  * starts the process and calls job_begin(); the job watches the process, kills it when its time is
  * over, and reaps it.  Time in which nclust got no CPU does not count.
  */
@@ -63,7 +63,7 @@ void job_end(struct job *j);
 /* The job whose process has this pid, or NULL. */
 struct job *job_by_pid(const struct supervisor *sup, pid_t pid);
 
-/* ---- work aside ---- */
+/* ---- a function in a fork ---- */
 
 /*
  * A fork of nclust for work that may take long or hang for ever, because a file server, a name
@@ -74,10 +74,10 @@ struct job *job_by_pid(const struct supervisor *sup, pid_t pid);
 #define ASIDE_FD 3 /* the number of `keep` in the fork */
 
 /* Called in the fork: does the work, and returns the exit status. */
-typedef int aside_work(void *owner);
+typedef int forkjob_work(void *owner);
 
-struct aside_plan {
-	aside_work *work;
+struct forkjob_plan {
+	forkjob_work *work;
 	job_over *over;
 	void *owner;
 	nsec_t patience; /* or NSEC_NEVER */
@@ -86,11 +86,12 @@ struct aside_plan {
 };
 
 /* Start the fork.  -1 and errno. */
-int aside_begin(struct job *j, struct supervisor *sup, const struct aside_plan *plan);
+int forkjob_begin(struct job *j, struct supervisor *sup, const struct forkjob_plan *plan);
 
 /* Start the fork and wait for its end, without the loop.  1: `end` says how it ended; 0: it was
  * late and is killed; -1 and errno. */
-int aside_await(const struct supervisor *sup, const struct aside_plan *plan, struct pidfd_end *end);
+int forkjob_await(
+	const struct supervisor *sup, const struct forkjob_plan *plan, struct pidfd_end *end);
 
 /* ---- role ---- */
 

@@ -174,7 +174,7 @@ void log_slot(
 
 /* ---- childset ---- */
 
-static void hear(const struct childset *all, const struct epoll_event *event)
+static void call_listener(const struct childset *all, const struct epoll_event *event)
 {
 	unsigned which = (uintptr_t)event->data.ptr % _Alignof(struct child);
 	struct child *child = (void *)((char *)event->data.ptr - which);
@@ -196,7 +196,7 @@ static void on_wake(struct ev_loop *loop, ev_io *watcher, int revents)
 	eventset_take(set);
 	count = epoll_wait(set->set, events, TURN_ITEMS, 0);
 	for (int i = 0; i < count; i++)
-		hear(&sup->childset, &events[i]);
+		call_listener(&sup->childset, &events[i]);
 	eventset_arm(set);
 }
 

@@ -273,8 +273,8 @@ bool census_begin(struct supervisor *sup)
 	x->sup = sup;
 	x->began = clock_now();
 	return x->began >= x->again && list_workers(x) == 0 &&
-		aside_begin(&x->job, sup,
-			&(struct aside_plan){
+		forkjob_begin(&x->job, sup,
+			&(struct forkjob_plan){
 				.work = count_beside,
 				.over = on_over,
 				.owner = x,

@@ -315,8 +315,8 @@ static void look_for_empty(struct host_watch *x)
 {
 	if (x->job.pid != 0 || find_uninformed_monitor(&x->sup->traffic.host) != NULL)
 		return;
-	(void)aside_begin(&x->job, x->sup,
-		&(struct aside_plan){
+	(void)forkjob_begin(&x->job, x->sup,
+		&(struct forkjob_plan){
 			.work = look_in_child,
 			.over = on_looked,
 			.owner = x,

@@ -224,7 +224,7 @@ bool steer_may_stop(const struct child *child)
  * in the slot, which gets the same socket.
  *
  * Some workers keep their socket for themselves, so that their successor gets another: a worker
- * that is drained by looking, to empty its queue; a spare that listens (trap.aside), to get no
+ * that is drained by looking, to empty its queue; a spare that listens (trap.spare_listens), to get no
  * client; and with `surge = all` an old worker that still gets all clients.  The successor of any
  * other worker has the same socket, so that it takes what the worker leaves.
  */

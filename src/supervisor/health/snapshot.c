@@ -96,7 +96,7 @@ static uint64_t bytes_read(const struct connection *c)
 }
 
 /* Scrambles a number; a print is the sum of such numbers, in any order. */
-static uint64_t scramble(uint64_t one)
+static uint64_t scramble_number(uint64_t one)
 {
 	one *= 0x9e3779b97f4a7c15;
 	return one ^ one >> 29;
@@ -113,7 +113,7 @@ uint64_t snapshot_print(const struct snapshot *snapshot)
 		if (c->kind == CONNECTION_LISTENER)
 			continue;
 		one ^= bytes_read(c) << 42;
-		print += scramble(one);
+		print += scramble_number(one);
 	}
 	return print;
 }

@@ -114,7 +114,7 @@ static const struct plain_row hooks_rows[] = {
 	CARRY_LIST(CARRY_HOOK, hooks, head, &carried_hook, hook_run, next),
 };
 
-static void *make(struct carry_reader *r, void *owner)
+static void *make_hooks(struct carry_reader *r, void *owner)
 {
 	(void)r;
 	return hooks_of(owner);
@@ -123,5 +123,5 @@ static void *make(struct carry_reader *r, void *owner)
 const struct carried carried_hooks = {
 	.called = "the hooks",
 	CARRIED_ROWS(hooks_rows, hooks),
-	.make = make,
+	.make = make_hooks,
 };

@@ -183,8 +183,8 @@ int reread_begin(struct supervisor *sup, reread_done *done, struct error *err)
 	r->answer = memfd_create("nclust-settings", MFD_CLOEXEC);
 	sup->instance.reread = r;
 	if (r->answer != -1 &&
-		aside_begin(&r->job, sup,
-			&(struct aside_plan){
+		forkjob_begin(&r->job, sup,
+			&(struct forkjob_plan){
 				.work = answer_settings,
 				.over = on_over,
 				.owner = r,
@@ -217,7 +217,7 @@ static int tell_mistakes(char *text, int status, struct error *err)
 static int try_beside(struct supervisor *sup, struct error *err)
 {
 	scoped_fd answer = memfd_create("nclust-log", MFD_CLOEXEC);
-	const struct aside_plan plan = {
+	const struct forkjob_plan plan = {
 		.work = answer_logs,
 		.owner = sup,
 		.patience = PATIENCE,
@@ -225,7 +225,7 @@ static int try_beside(struct supervisor *sup, struct error *err)
 		.silent = true, /* if the process hangs, so would readers of it */
 	};
 	struct pidfd_end end;
-	int got = answer != -1 ? aside_await(sup, &plan, &end) : -1;
+	int got = answer != -1 ? forkjob_await(sup, &plan, &end) : -1;
 	scoped_str text = NULL;
 	size_t len;
 

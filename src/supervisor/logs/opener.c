@@ -190,7 +190,7 @@ static void on_over(void *owner, const struct pidfd_end *end)
 
 static void start_opener(struct supervisor *sup, struct opener *o)
 {
-	const struct aside_plan plan = {
+	const struct forkjob_plan plan = {
 		.work = run_opener,
 		.over = on_over,
 		.owner = o,
@@ -199,7 +199,7 @@ static void start_opener(struct supervisor *sup, struct opener *o)
 		.keep = sup->logger.watcher.fd,
 	};
 
-	if (aside_begin(&o->job, sup, &plan) == 0)
+	if (forkjob_begin(&o->job, sup, &plan) == 0)
 		return;
 	log_syserr("cannot open log files");
 	drop_asks(sup, o); /* the logger asks again */

@@ -199,7 +199,7 @@ static void start_process(struct watching *w)
 {
 	struct supervisor *sup = w->service->sup;
 	int pair[2];
-	struct aside_plan plan = {
+	struct forkjob_plan plan = {
 		.work = run_watch,
 		.over = on_over,
 		.owner = w,
@@ -211,7 +211,7 @@ static void start_process(struct watching *w)
 		return;
 	}
 	plan.keep = pair[1];
-	if (aside_begin(&w->job, sup, &plan) == -1) {
+	if (forkjob_begin(&w->job, sup, &plan) == -1) {
 		log_syserr("%s: watch: nothing is watched", w->service->name);
 		fd_close(&pair[0]);
 	} else {

@@ -63,7 +63,7 @@ void paths_drop(struct child *child)
 void paths_keep(struct child *child, const char *path)
 {
 	struct child *const *both = child->service->children[child->slot];
-	const struct child *mate = both[both[0] == child];
+	const struct child *other = both[both[0] == child];
 	gid_t number = 1 + 2 * child->slot; /* the second worker of the slot gets the next number */
 	struct path *p = NULL;
 	char *name;
@@ -73,7 +73,7 @@ void paths_keep(struct child *child, const char *path)
 		learned_find_unix(child, path) != NULL ||
 		process_status(child->pid, "Uid:", 10, &uid) == -1)
 		return;
-	if (mate != NULL && mate->life.paths != NULL && mate->life.paths->file.gid == number)
+	if (other != NULL && other->life.paths != NULL && other->life.paths->file.gid == number)
 		number++;
 	name = absolute_path(child->pid, path);
 	if (name != NULL)

@@ -100,27 +100,27 @@ static void note_mates_ports(struct child *child)
 {
 	const struct ports *ports = child->service->life.ports;
 	struct child_walk walk = children_of(child->service);
-	const struct child *mate;
-	uint64_t mates = 0;
+	const struct child *peer;
+	uint64_t of_peers = 0;
 	uint64_t others = 0;
 	bool first = true;
 
 	/* no worker has listened yet: avoid a walk at each birth */
 	if (ports == NULL)
 		return;
-	while ((mate = child_next(&walk)) != NULL) {
-		if (mate == child)
+	while ((peer = child_next(&walk)) != NULL) {
+		if (peer == child)
 			continue;
-		if (mate->generation != child->generation) {
-			others |= mate->listening.of_generation;
+		if (peer->generation != child->generation) {
+			others |= peer->listening.of_generation;
 			continue;
 		}
 		first = false;
-		mates |= mate->listening.of_generation;
+		of_peers |= peer->listening.of_generation;
 	}
 	if (first && child->slot < ports->slots)
-		mates = others & ~ports->formers[child->slot].ports;
-	child->listening.of_generation = mates;
+		of_peers = others & ~ports->formers[child->slot].ports;
+	child->listening.of_generation = of_peers;
 }
 
 /* Is the worker not ready yet, or only since a moment?  Ports that it opens later, such as a
@@ -176,12 +176,12 @@ bool ports_is_late(const struct child *child, const struct listener *l)
 void ports_tell(struct child *child, uint64_t bit)
 {
 	struct child_walk walk = children_of(child->service);
-	struct child *mate;
+	struct child *peer;
 
-	while ((child->listening.of_generation & bit) == 0 && (mate = child_next(&walk)) != NULL)
-		if (mate != child && mate->generation == child->generation &&
-			!mate->saved.adopted) /* the ports of an adopted worker are not known */
-			mate->listening.of_generation |= bit;
+	while ((child->listening.of_generation & bit) == 0 && (peer = child_next(&walk)) != NULL)
+		if (peer != child && peer->generation == child->generation &&
+			!peer->saved.adopted) /* the ports of an adopted worker are not known */
+			peer->listening.of_generation |= bit;
 	child->listening.of_generation |= bit;
 }
 
@@ -293,11 +293,11 @@ static bool must_stay_open(const struct service *service, const struct port *p)
 
 bool ports_lacks_one(const struct child *child)
 {
-	const struct child *mate;
+	const struct child *peer;
 	uint64_t others = 0;
 
-	for_each_child (mate, children_of(child->service))
-		others |= mate->listening.lasting;
+	for_each_child (peer, children_of(child->service))
+		others |= peer->listening.lasting;
 	others &= ~child->listening.ports;
 	for (unsigned i = 0; others != 0 && i < PORTS_MAX; i++)
 		if ((others >> i & 1) != 0 && *child->service->life.ports->list[i].text == 't')

@@ -74,9 +74,9 @@ static int is_silent(void *owner)
 	return 0;
 }
 
-static struct aside_plan plan(aside_work *work, int keep)
+static struct forkjob_plan plan(forkjob_work *work, int keep)
 {
-	return (struct aside_plan){
+	return (struct forkjob_plan){
 		.work = work,
 		.over = on_over,
 		.owner = &aside,
@@ -85,9 +85,9 @@ static struct aside_plan plan(aside_work *work, int keep)
 	};
 }
 
-static void begin(const struct aside_plan *p)
+static void begin(const struct forkjob_plan *p)
 {
-	ck_assert_int_eq(aside_begin(&aside, &sup, p), 0);
+	ck_assert_int_eq(forkjob_begin(&aside, &sup, p), 0);
 	ck_assert_ptr_eq(job_by_pid(&sup, aside.pid), &aside);
 }
 
@@ -118,7 +118,7 @@ FIXTURE(setup, teardown)
 
 TEST(it_answers_by_its_descriptor_and_its_status)
 {
-	struct aside_plan p = plan(answer, pipe_of[1]);
+	struct forkjob_plan p = plan(answer, pipe_of[1]);
 	char text[3] = "";
 
 	begin(&p);
@@ -133,7 +133,7 @@ TEST(it_answers_by_its_descriptor_and_its_status)
 
 TEST(it_keeps_no_other_descriptor)
 {
-	struct aside_plan p = plan(count_others, pipe_of[1]);
+	struct forkjob_plan p = plan(count_others, pipe_of[1]);
 
 	begin(&p);
 	(void)ev_run(sup.loop, 0);
@@ -146,7 +146,7 @@ TEST(it_keeps_no_other_descriptor)
 
 TEST(one_that_is_late_is_killed_and_reported_when_it_has_ended)
 {
-	struct aside_plan p = plan(hang, -1);
+	struct forkjob_plan p = plan(hang, -1);
 
 	p.patience = MSEC;
 	begin(&p);
@@ -159,7 +159,7 @@ TEST(one_that_is_late_is_killed_and_reported_when_it_has_ended)
 
 TEST(one_that_is_late_may_be_forgotten)
 {
-	struct aside_plan p = plan(hang, -1);
+	struct forkjob_plan p = plan(hang, -1);
 
 	forget_late = true;
 	p.patience = MSEC;
@@ -171,14 +171,14 @@ TEST(one_that_is_late_may_be_forgotten)
 
 TEST(without_the_loop_its_end_is_awaited)
 {
-	struct aside_plan p = plan(is_silent, -1);
+	struct forkjob_plan p = plan(is_silent, -1);
 	struct pidfd_end end;
 
 	p.silent = true;
-	ck_assert_int_eq(aside_await(&sup, &p, &end), 1);
+	ck_assert_int_eq(forkjob_await(&sup, &p, &end), 1);
 	ck_assert_int_eq(end.code, 0);
 	p = plan(hang, -1);
 	p.patience = MSEC;
-	ck_assert_int_eq(aside_await(&sup, &p, &end), 0);
+	ck_assert_int_eq(forkjob_await(&sup, &p, &end), 0);
 	ck_assert_uint_eq(told, 0);
 }

@@ -14,7 +14,7 @@ ROOM_PARTS(&news_part, &plain_part)
 
 static ev_timer *timer;
 static unsigned looks;
-static struct aside_plan looking;
+static struct forkjob_plan looking;
 
 REPLACED(void, timer_arm)(struct ev_loop *loop, ev_timer *armed, nsec_t wait)
 {
@@ -23,8 +23,8 @@ REPLACED(void, timer_arm)(struct ev_loop *loop, ev_timer *armed, nsec_t wait)
 	timer = armed;
 }
 
-REPLACED(int, aside_begin)
-(struct job *j, struct supervisor *sup, const struct aside_plan *plan)
+REPLACED(int, forkjob_begin)
+(struct job *j, struct supervisor *sup, const struct forkjob_plan *plan)
 {
 	(void)sup;
 	looks++;

@@ -120,7 +120,7 @@ static void start(int wanted, void (*make)(void))
 	remote_of(&r, shared->tid);
 	ck_assert_int_eq(r.tid, shared->tid);
 	ck_assert_int_eq(r.as_user, way == AS_USER);
-	ck_assert_int_eq(r.aside, way == PATIENTLY);
+	ck_assert_int_eq(r.in_child, way == PATIENTLY);
 }
 
 static void finish(void)
@@ -307,7 +307,7 @@ static int take(void)
 
 	become(65534);
 	for (int patient = 0; patient < 2; patient++) {
-		it.aside = patient == 1;
+		it.in_child = patient == 1;
 		if (remote_read(&it, (uintptr_t)&other, &byte, 1) != -1 || errno != EPERM)
 			return 1 + patient;
 	}
@@ -648,7 +648,7 @@ NATIVE_TEST(memory_that_is_to_be_waited_for_is_given_up)
 	start(OURSELVES, make_page_to_wait_for);
 	if (could_not("userfaultfd"))
 		return;
-	r.aside = true;
+	r.in_child = true;
 	r.uid = USER;
 	ck_assert_int_eq(vfork_patience(USER), 100 * MSEC);
 	/* less and less is waited for that user, and then not at all */
@@ -712,7 +712,7 @@ NATIVE_ROOT_TEST(our_rights_decide_how_it_is_looked_at)
 	ck_assert(!remote_may(&r, CAP_NET_BIND_SERVICE));
 	remote_of(&r, other);
 	ck_assert(!r.as_user);
-	ck_assert(r.aside);
+	ck_assert(r.in_child);
 	look_by(AS_USER);
 	remote_of(&r, other);
 	ck_assert(r.as_user);
@@ -724,7 +724,7 @@ NATIVE_ROOT_TEST(our_rights_decide_how_it_is_looked_at)
 	ck_assert_uint_eq(remote_inode(&r, 0), 0);
 	remote_of(&r, getpid()); /* we are who it is */
 	ck_assert(!r.as_user);
-	ck_assert(!r.aside);
+	ck_assert(!r.in_child);
 	finish();
 	remote_of(&r, other); /* it has gone */
 	ck_assert(!r.as_user);
@@ -736,7 +736,7 @@ static void remote_of_nobody(void)
 
 	become(USER);
 	remote_of(&r, us);
-	if (r.as_user || r.aside || r.tid != us)
+	if (r.as_user || r.in_child || r.tid != us)
 		_exit(20);
 }
 
