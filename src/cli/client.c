@@ -140,7 +140,11 @@ static ssize_t take_in(struct client *c)
 	return n;
 }
 
-int client_line(
+/*
+ * The next line without its newline, borrowed until the next call.  1; 0 when the
+ * connection has ended; -1 and `err` (ECANCELED: by `cancel`, `reader` or `end`).
+ */
+static int client_line(
 	struct client *c, nsec_t deadline, const char **line, size_t *len, struct error *err)
 {
 	while (!line_reader_next(&c->lines, line, len)) {

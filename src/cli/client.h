@@ -62,13 +62,6 @@ int client_open(struct client *c, int dirfd, const char *name, struct error *err
 /* The same on a connected socket, which belongs to the client from then on. */
 int client_greet(struct client *c, int fd, nsec_t deadline, struct error *err);
 
-/*
- * The next line without its newline, borrowed until the next call.  1; 0 when the
- * connection has ended; -1 and `err` (ECANCELED: by `cancel`, `reader` or `end`).
- */
-int client_line(
-	struct client *c, nsec_t deadline, const char **line, size_t *len, struct error *err);
-
 /* The answer to a request.  Both texts belong to the client and are valid until its
  * next call. */
 struct answer {
@@ -188,7 +181,7 @@ typedef int session_show(const struct answer *answer, void *data);
 /*
  * Open a session, send one request to the instance that the arguments mean, show
  * its answer, and, if the instance was asked to stop, wait for its end.  A
- * failure is written to stderr.  `reader` and `on_event`: see client.h;
+ * failure is written to stderr.  `reader` and `on_event` are those of struct client;
  * on_event() and show() get `data`.  Returns the exit status.
  */
 int session_ask(const struct arguments *a, struct control_request *request, int reader,

@@ -224,7 +224,8 @@ void reuseport_wake(int fd)
 	(void)vfork_call_on(fd, connect_to_own, &fd);
 }
 
-int reuseport_attach(int fd, int program)
+/* Let a program of bpf(2) choose.  -1 and errno. */
+static int reuseport_attach(int fd, int program)
 {
 	return set_option(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &program, sizeof(program));
 }

@@ -53,8 +53,6 @@ uint64_t reuseport_given(struct reuseport_turns *turns);
  * is) go to places[i], i < count, where i is a hash of the address; where places[i]
  * is -1 (not there now), to another place.  -1 and errno. */
 int reuseport_set_sticky(int fd, const int *places, unsigned count, bool ports);
-/* Let a program of bpf(2) choose.  -1 and errno. */
-int reuseport_attach(int fd, int program);
 /* Let the kernel's hash choose again. */
 void reuseport_unshare(int fd);
 

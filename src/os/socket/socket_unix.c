@@ -110,7 +110,7 @@ static void place_lock(const struct place *place)
  * EPROTOTYPE, also one that does not listen yet; only a file without a socket
  * answers ECONNREFUSED.
  */
-bool socket_unix_is_dead(int file, int *why)
+static bool socket_unix_is_dead(int file, int *why)
 {
 	scoped_fd probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un address;

@@ -34,10 +34,6 @@ int socket_unix_spare(char to[NAME_MAX + 1], const char *name, const struct sock
  * whose file was removed. */
 void socket_unix_add_spare(int dir, const char *name, const struct socket_file *made);
 
-/* Is no process bound to this socket file, open as O_PATH, any more? false: *why is
- * the errno(3) for the process that wants the name. */
-bool socket_unix_is_dead(int file, int *why);
-
 /* ---- socket as ---- */
 
 /*

@@ -205,8 +205,6 @@ void imbalance_on_status(struct json_writer *w, const struct service *service);
  * worker would not answer its clients.
  */
 
-/* Forks the helper, unless there is one; the helper exits when traffic.thaw_pipe is closed. */
-void thaw_stand_by(struct supervisor *sup);
 void thaw_fini(struct supervisor *sup); /* waits until the helper has exited */
 /* Continues a process that leads its group: first all processes below it, then the rest of its
  * group, also processes that have lost their parent. */

@@ -316,7 +316,8 @@ void steer_drop_lanes(struct steer *s)
 	s->count = kept;
 }
 
-void steer_look(struct steer *s)
+/* Something has changed: adjusts shares, closes old sockets, arms the timer. */
+static void steer_look(struct steer *s)
 {
 	struct listener_walk walk = listeners_of(s->service, LISTENERS_ALL);
 	struct listener *l;

@@ -79,7 +79,8 @@ void steer_forget_before(struct steer *s, unsigned in_force)
 	}
 }
 
-struct lane *steer_seat(struct steer *s, unsigned seat)
+/* Returns the newest lane of that seat; NULL: the seat has none. */
+static struct lane *steer_seat(struct steer *s, unsigned seat)
 {
 	struct lane *newest = NULL;
 

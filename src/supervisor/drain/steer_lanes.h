@@ -65,8 +65,6 @@ void steer_add_lane(struct steer *s, unsigned id);
 unsigned steer_new_lane(const struct steer *s);
 /* Puts new workers of that generation, and of later ones, into this lane. */
 void steer_map(struct steer *s, unsigned generation, unsigned lane);
-/* Returns the newest lane of that seat; NULL: the seat has none. */
-struct lane *steer_seat(struct steer *s, unsigned seat);
 /* Returns the socket that workers of this lane have; NULL: the lane has a seat, but no socket of
  * its own at this listener. */
 struct listener_socket *steer_socket(const struct listener *l, const struct lane *lane);
@@ -99,8 +97,6 @@ void steer_drop_lanes(struct steer *s);
 bool steer_is_orphaned(const struct steer *s, const struct lane *lane);
 /* Sets the sockets' shares of new connections in the kernel, if they differ or with `changed`. */
 void steer_share_out(const struct steer *s, struct listener *l, bool changed);
-/* Something has changed: adjusts shares, closes old sockets, arms the timer. */
-void steer_look(struct steer *s);
 /* Calls steer_look() in the next turn of the loop.  Mostly an old worker's drain follows in this
  * turn: one look is then for both, and the kernel gets the new shares once. */
 void steer_look_next_turn(struct steer *s);

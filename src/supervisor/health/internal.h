@@ -265,12 +265,6 @@ void snapshot_free(struct snapshot *snapshot);
 /* A number that changes when the worker reads or writes a byte, accepts or closes a connection.  A
  * queue that only grows does not change it. */
 uint64_t snapshot_print(const struct snapshot *snapshot);
-/* The connection with the oldest unanswered request, or NULL. */
-const struct connection *snapshot_oldest(
-	const struct snapshot *snapshot, const struct child *child);
-/* Has data arrived on this connection since the worker last sent some?  In doubt, and for unix
- * sockets, which do not tell: no. */
-bool snapshot_owes(const struct connection *c);
 /* Has the worker a request that it has not read, or not answered? */
 bool snapshot_any_waits(const struct snapshot *snapshot, const struct child *child);
 

@@ -63,7 +63,9 @@ static bool is_served(const struct snapshot *snapshot, const struct child *child
 	return false;
 }
 
-bool snapshot_owes(const struct connection *c)
+/* Has data arrived on this connection since the worker last sent some?  In doubt, and for unix
+ * sockets, which do not tell: no. */
+static bool snapshot_owes(const struct connection *c)
 {
 	/* CLOSE_WAIT: the client has closed, the worker has not */
 	return c->kind == CONNECTION_TCP &&
@@ -126,7 +128,9 @@ bool snapshot_any_waits(const struct snapshot *snapshot, const struct child *chi
 	return false;
 }
 
-const struct connection *snapshot_oldest(const struct snapshot *snapshot, const struct child *child)
+/* The connection with the oldest unanswered request, or NULL. */
+static const struct connection *snapshot_oldest(
+	const struct snapshot *snapshot, const struct child *child)
 {
 	const struct connection *oldest = NULL;
 

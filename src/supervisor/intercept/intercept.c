@@ -127,7 +127,8 @@ void intercept_warn_refused(struct child *child, int error)
 
 /* ---- receiving calls ---- */
 
-int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to, size_t size)
+/* Copies memory of the worker into `to`, within a bounded time.  -1: failed. */
+static int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to, size_t size)
 {
 	if (remote_read(r, at, to, size) == 0)
 		return 0;

@@ -15,8 +15,6 @@
 
 extern const struct part intercept_part;
 
-/* Copies memory of the worker into `to`, within a bounded time.  -1: failed. */
-int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to, size_t size);
 /* Call it after looking at a thread of the worker: if the look was late, the worker's calls are
  * left to the kernel from now on. */
 void intercept_check_late(struct child *child, const struct remote *r);

@@ -95,8 +95,9 @@ void beside_look(struct child *child);
 /* ---- startwait ---- */
 
 /*
- * What a worker waits for that is not ready after some time: a lock, which another copy may have
- * because only one can run at a time; or its port, for which nclust waits (intercept.h).
+ * Finds out why a worker is not ready after some time.  It may wait for a lock that another copy
+ * has, if only one copy can run at a time; or it has not opened its port yet, for which nclust
+ * waits (intercept.h).
  */
 struct json_writer;
 

@@ -173,7 +173,9 @@ unsigned messages_send(struct service *service, uint32_t slot, bool all, const c
 
 /* ---- queue ---- */
 
-int queue_reserve(struct queue *q, size_t len, size_t limit)
+/* Makes room for `len` more bytes.  -1: the queue would have more than `limit` (ENOBUFS), or there
+ * is no memory. */
+static int queue_reserve(struct queue *q, size_t len, size_t limit)
 {
 	if (queue_len(q) + len > limit) {
 		errno = ENOBUFS;
@@ -187,7 +189,9 @@ int queue_reserve(struct queue *q, size_t len, size_t limit)
 	return buffer_reserve(&q->bytes, len);
 }
 
-int queue_mark(struct queue *q, size_t at, int fd)
+/* Lets a descriptor be sent with the byte at that place, which is after those of all others.  -1:
+ * the descriptor stays the caller's. */
+static int queue_mark(struct queue *q, size_t at, int fd)
 {
 	struct queue_mark *marks = q->marks;
 	size_t cap = q->mark_cap > 0 ? 2 * q->mark_cap : 4;

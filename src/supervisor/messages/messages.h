@@ -42,14 +42,6 @@ static inline size_t queue_len(const struct queue *q)
 	return q->bytes.len - q->from;
 }
 
-/* Makes room for `len` more bytes.  -1: the queue would have more than `limit` (ENOBUFS), or there
- * is no memory. */
-int queue_reserve(struct queue *q, size_t len, size_t limit);
-
-/* Lets a descriptor be sent with the byte at that place, which is after those of all others.  -1:
- * the descriptor stays the caller's. */
-int queue_mark(struct queue *q, size_t at, int fd);
-
 /* Appends a line, which may be in parts, and its '\n', with a descriptor or -1.  -1: no room, and
  * the descriptor stays the caller's. */
 struct queue_part {

@@ -30,16 +30,4 @@ void order_look(struct supervisor *sup);
  * names its last output (news_expect()), or 0. */
 typedef void before_over(struct service *service, const char *how, uint64_t serial);
 
-/* Start a command, for workers of that generation.  -1 and `err`. */
-int before_begin(struct service *service, enum before_kind kind, unsigned generation,
-	const struct cluster_settings *settings, before_over *over, struct error *err);
-/* Let the cluster wait for the command of another one. */
-void before_share(struct service *service, enum before_kind kind, const struct service *of);
-/* Kill the cluster's command, but not one that another cluster began; `over` is not called. */
-void before_forget(struct service *service);
-/* A new logger is to get the output of these commands. */
-void before_hand_over(struct supervisor *sup);
-/* Does a command of that kind run? */
-bool before_runs(const struct service *service, enum before_kind kind);
-
 #endif

@@ -354,7 +354,8 @@ static size_t place_of(const struct listener_set *set, size_t slot, size_t n)
 		count_bits(set->own & ((UINT64_C(1) << n) - 1));
 }
 
-size_t listeners_slots(const struct listener_set *set)
+/* For how many slots the set has listeners; SIZE_MAX: for any number. */
+static size_t listeners_slots(const struct listener_set *set)
 {
 	return set->own != 0 ? 1 + (set->count - set->row) / count_bits(set->own) : SIZE_MAX;
 }

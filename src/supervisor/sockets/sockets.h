@@ -22,8 +22,6 @@ int listeners_inherit(struct supervisor *sup, struct error *err);
 int listeners_open(struct supervisor *sup, struct listener_set *set,
 	const struct cluster_settings *settings, size_t slots, const struct listener_set *known,
 	struct error *err);
-/* For how many slots the set has listeners; SIZE_MAX: for any number. */
-size_t listeners_slots(const struct listener_set *set);
 /* The slot that alone has the listener at that index; SLOT_ALL: all slots share it. */
 uint32_t listeners_slot(const struct listener_set *set, size_t at);
 /* The n-th listener of that slot, in the order of `listen`; NULL: there is none. */
