@@ -92,7 +92,7 @@ int tally_exit_status(const struct tally *t); /* 0 all, 1 some, 2 none */
 
 /*
  * A row of a table of workers, of `status` and of `top`: one worker, or
- * neighbours that are alike.  Pure; see render.h.
+ * neighbours that are alike.  Pure.
  */
 enum column {
 	COLUMN_SLOT,
@@ -175,9 +175,8 @@ void table_put(struct render *r, const json_t *cluster, const char *target, bool
 /* ---- advice ---- */
 
 /*
- * What a user can do next where something is wrong: one sentence with a command
- * to copy for each kind of trouble, the most urgent first.  Without trouble the
- * list is empty.
+ * Advice for the user: for each kind of trouble one sentence with a command to copy, the
+ * most urgent trouble first.  Without trouble there is no advice.
  */
 enum advice_kind {
 	ADVICE_GAVE_UP,    /* a cluster is not started again */
@@ -203,7 +202,8 @@ struct advice {
 	} list[ADVICE_KINDS];
 };
 
-/* Add the advice that the status of an instance calls for; `target` and `slot`: see render.h. */
+/* Add the advice that the status of an instance calls for; `target` and `slot` as for
+ * render_status(). */
 void advice_on_status(struct advice *a, const json_t *status, const char *target, bool slot);
 /* Add the advice that one event of the instance calls for; `now`: the wall clock, in seconds. */
 void advice_on_event(struct advice *a, const char *instance, const json_t *event, double now);

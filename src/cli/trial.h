@@ -82,9 +82,9 @@ bool trial_logged(const struct trial *t, const char *words, char *to, size_t siz
 /* ---- held ---- */
 
 /*
- * What a worker of doctor's trial holds open.  Clients reach the worker at its sockets: those
- * that listen, and UDP sockets at a port that the kernel did not choose.  Beside them are the
- * files that the worker writes to, and its threads.
+ * The sockets, files and threads of a worker in doctor's trial.  Sockets: those at which
+ * clients reach the worker, which listen, or are of UDP at a port that the kernel did not
+ * choose.  Files: those that the worker writes to.
  */
 #define HELD_MAX 32
 #define HELD_TEXT 128

@@ -118,9 +118,8 @@ int handover_get_plain(
 /* ---- orphan state ---- */
 
 /*
- * What the next nclust has to know when this one was killed: the clusters and the
- * listeners, in the form of protocol/handover.h.  The workers are in another file
- * (os/place/statefile.h).
+ * The clusters and listeners of this nclust, for the next one if this one is killed, in
+ * the encoding above.  The workers are in another file (os/place/statefile.h).
  */
 struct orphan_generation {
 	uint32_t number;

@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 /*
- * What is logged once, and again only after it has ceased.  The instance, each cluster, each worker
- * and each listener has a bit for each of these facts: uint32_t said[2].
+ * Facts that nclust logs once.  A fact is logged again only if it was over in between.  The
+ * instance, each cluster, each worker and each listener has a bit for each fact: uint32_t said[2].
  *
  * An upgrade carries said[0], so the numbers below ONCE_ANEW are for ever, and the number of a
  * removed fact is not used again.  The facts in said[1] are logged again after an upgrade.

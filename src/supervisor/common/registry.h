@@ -89,11 +89,11 @@ struct worker_kind {
 
 	/* Set how many workers are wanted; `reserve` has made room for them. */
 	void (*scale)(struct service *service, const struct scale_step *to);
-	/* Called before the core is told to stop. */
+	/* The cluster is to stop; the core gets its event after this call. */
 	void (*stop)(struct service *service, bool at_once);
 	/* A worker of an earlier nclust, which was started at `born`, was taken over. */
 	void (*adopt)(struct child *child, nsec_t born);
-	/* A worker has ended, and its child is gone; NULL: the core is told. */
+	/* A worker has ended, and its struct child is free.  NULL: the core gets the event. */
 	void (*ended)(struct service *service, struct event *event);
 	/* A worker could not be started: `text` says why; `permanent`: no worker ever can. */
 	void (*explain)(struct service *service, const char *text, bool permanent);

@@ -46,7 +46,7 @@ struct health {
 	char hang[96];              /* the request that was too late; or "" */
 	nsec_t above_since;         /* max-memory: when the limit was exceeded; or 0 */
 	bool outgrown;              /* its core knows that it has outgrown a limit */
-	bool counting;              /* max-requests: counting has begun (count.c) */
+	bool counting;              /* max-requests: counting has begun (max_requests.c) */
 	bool countable;             /* max-requests: its connections can be counted */
 	uint64_t requests;          /* connections that it got since it was ready */
 	uint64_t counted_so_far;    /* the kernel's count at counted_at */

@@ -15,8 +15,8 @@ enum asks_for {
 };
 
 /*
- * What only this room knows of a cluster: the monitors that look after its workers.  This struct is a
- * member of struct service (common/state.h).
+ * The health of a cluster: the monitors that look after its workers, and the results of its
+ * check.  A member of struct service (common/state.h).
  */
 struct asks {
 	struct monitor *of[MONITORS]; /* internal.h; NULL: not needed yet */

@@ -253,9 +253,8 @@ void leftovers_fini(struct supervisor *sup);
 /* ---- strays ---- */
 
 /* Strays: children of nclust that are no workers and no jobs.  (The end of a worker begins in
- * child_main_exited() of child.h.)  nclust is a subreaper (or PID 1), so
- * processes whose parents end become its children.  nclust reaps strays that exit, and ends
- * processes that a dead worker has left. */
+ * child_main_exited().)  nclust is a subreaper (or PID 1), so processes whose parents end become
+ * its children.  nclust reaps strays that exit, and ends processes that a dead worker has left. */
 int strays_init(struct supervisor *sup, struct error *err);
 /* After an upgrade: look for children that have exited during it. */
 void strays_resume(struct supervisor *sup);
