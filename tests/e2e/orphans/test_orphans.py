@@ -390,20 +390,20 @@ def test_the_keeper_ends_by_itself(when):
 
 @pytest.mark.parametrize("killed", ("nclust", "nclust and its keeper"))
 def test_no_line_is_lost_and_who_writes_is_not_killed(killed):
-    go = Gate()
+    os.mkfifo("go")
     options = "-n 1 --orphans keep --log prefix --intercept off"
-    command = ("sh", "-c", 'echo first; until [ -e "$0" ]; do sleep 0.01; done\n'
-               'exec "$1" --lines 20000 --width 20 --stay', go, fixture("log-flood"))
+    command = ("sh", "-c", 'echo first; : <"$0"\n'
+               'exec "$1" --lines 20000 --width 20 --stay', path("go"), fixture("log-flood"))
     it = cluster(options, *command)
     it.logged("it.0 | first")
     pid = it.worker().pid
     if killed == "nclust":
         it.kill()
-        go.open()
+        write("go", "")
         it.logged("| line 19999")  # the keeper writes it
     else:
         kill_keeper_and(it)
-        go.open()
+        write("go", "")
     it = cluster(options, *command)
     it.logged("| line 19999")
     assert it.worker().pid == pid
