@@ -125,6 +125,8 @@ static bool is_given_up(const struct service *service, const struct path *p)
 {
 	const struct child *child;
 
+	if (p->given_up == 0)
+		return false;
 	for_each_child (child, children_of(service))
 		if (child->serial == p->given_up && child->life.paths == NULL)
 			return true;
