@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 #include "os/place/statefile.h"
-#include "protocol/handover.h"
+#include "supervisor/orphans/internal.h"
 
 /* The table: with a header of here and now, or nothing of it would be read. */
 static void take_table(const uint8_t *data, size_t size)
@@ -57,8 +57,10 @@ static void take_orphan_state(const uint8_t *data, size_t size)
 		require(text_is_name(once.clusters[i].name));
 		require(once.clusters[i].generation_count <= ORPHAN_GENERATIONS_MAX);
 	}
-	for (size_t i = 0; i < once.listener_count; i++)
+	for (size_t i = 0; i < once.listener_count; i++) {
 		require(once.listeners[i].bit < 64);
+		require(once.listeners[i].socket_count <= ORPHAN_SOCKETS_MAX);
+	}
 	buffer_init(&bytes, 0);
 	require(orphan_state_encode(&bytes, &once) == 0);
 	require(orphan_state_decode(&twice, bytes.data, bytes.len, &err) == 0);

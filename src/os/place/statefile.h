@@ -123,7 +123,7 @@ struct state_entry *statefile_claim(struct statefile *f);
 struct state_entry *statefile_at(struct statefile *f, unsigned place);
 void statefile_free(struct statefile *f, struct state_entry *entry);
 
-/* ---- the other file, `estate`: for its content see protocol/handover.h ---- */
+/* ---- the other file, `estate`: for its content see supervisor/orphans/internal.h ---- */
 
 /* Replace the file as a whole, or not at all.  -1 and errno. */
 int orphan_state_write(int dirfd, const void *data, size_t size);

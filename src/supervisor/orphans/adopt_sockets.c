@@ -228,10 +228,11 @@ static void take_group(
 	struct orphan_socket list[ORPHAN_SOCKETS_MAX];
 	uint64_t own = socket_cookie(l->fd);
 	int fds[ORPHAN_SOCKETS_MAX];
-	uint32_t count = from->socket_count;
+	size_t count = from->socket_count;
 
-	memcpy(list, from->sockets, sizeof(list));
-	for (uint32_t i = 0; i < count;) {
+	if (count > 0)
+		memcpy(list, from->sockets, count * sizeof(*list));
+	for (size_t i = 0; i < count;) {
 		fds[i] = list[i].cookie == own ? l->fd
 					       : find_socket(sup, list[i].cookie, list[i].inode);
 		if (fds[i] != -1)
@@ -239,7 +240,7 @@ static void take_group(
 		else
 			list[i] = list[--count];
 	}
-	for (uint32_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct listener_socket *k = group_add(l, fds[i], list[i].lane);
 
 		if (k == NULL)

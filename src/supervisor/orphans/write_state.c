@@ -4,9 +4,9 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/text.h"
 #include "os/clock.h"
 #include "os/process.h"
-#include "protocol/handover.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/orphans/internal.h"
@@ -16,6 +16,7 @@
 #include "supervisor/workers/recipe.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- listeners ---- */
@@ -36,12 +37,16 @@ static bool has_listener(const struct orphan_state *e, uint64_t cookie)
 	return false;
 }
 
-static void put_sockets(struct orphan_listener *e, const struct listener *l)
+/* False: out of memory. */
+static bool put_sockets(struct orphan_listener *e, const struct listener *l)
 {
 	unsigned count = l->sockets != NULL ? group_size(l) : 0;
 
 	if (count < 1 || count > ORPHAN_SOCKETS_MAX)
-		return;
+		return true;
+	e->sockets = calloc(count, sizeof(*e->sockets));
+	if (e->sockets == NULL)
+		return false;
 	for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next)
 		e->sockets[s->place] = (struct orphan_socket){
 			.cookie = socket_cookie(s->fd),
@@ -50,6 +55,7 @@ static void put_sockets(struct orphan_listener *e, const struct listener *l)
 			.bound = s->bound ? ORPHAN_BOUND : ORPHAN_NOT_BOUND,
 		};
 	e->socket_count = count;
+	return true;
 }
 
 static void hold_fd(
@@ -70,20 +76,21 @@ static void hold_sockets(struct writing *w, struct listener *l, uint64_t cookie)
 
 static void put_listener(struct writing *w, struct listener *l)
 {
-	scoped_str text = address_format(&l->address);
+	struct orphan_state *state = w->orphan_state;
 	uint64_t cookie = socket_cookie(l->fd);
 	struct orphan_listener *e;
 
 	if (cookie == 0)
 		w->failed = true; /* a next nclust could not find it */
-	if (has_listener(w->orphan_state, cookie))
+	if (has_listener(state, cookie))
 		return;
 	hold_sockets(w, l, cookie);
-	e = text != NULL ? orphan_state_add_listener(w->orphan_state, text) : NULL;
+	e = orphan_state_add(&state->listeners, &state->listener_count, sizeof(*e));
 	if (e == NULL) {
 		w->failed = true;
 		return;
 	}
+	e->address = address_format(&l->address);
 	e->cluster = w->service->saved.number;
 	e->cookie = cookie;
 	e->inode = l->inode;
@@ -94,26 +101,27 @@ static void put_listener(struct writing *w, struct listener *l)
 	e->made = l->made;
 	e->learned = l->learned;
 	e->renewed = l->renewed;
-	put_sockets(e, l);
 	e->listening = l->facts.listening;
 	e->given = l->asked != NULL;
 	e->bit = l->bit;
 	e->backlog = (uint32_t)l->address.backlog;
+	w->failed |= e->address == NULL || !put_sockets(e, l);
 }
 
 static void put_segment(struct writing *w, struct segment *s)
 {
+	struct orphan_state *state = w->orphan_state;
 	struct orphan_segment *e;
 
 	if (s == NULL)
 		return;
-	for (size_t i = 0; i < w->orphan_state->segment_count; i++)
-		if (w->orphan_state->segments[i].ino == s->facts.ino &&
-			w->orphan_state->segments[i].dev == s->facts.dev)
+	for (size_t i = 0; i < state->segment_count; i++)
+		if (state->segments[i].ino == s->facts.ino &&
+			state->segments[i].dev == s->facts.dev)
 			return;
 	hold_fd(w, LOGWIRE_A_SEGMENT, sharedmem_id(s->facts.dev, s->facts.ino), s->fd,
 		&s->keeper_id);
-	e = orphan_state_add_segment(w->orphan_state);
+	e = orphan_state_add(&state->segments, &state->segment_count, sizeof(*e));
 	if (e == NULL) {
 		w->failed = true;
 		return;
@@ -132,17 +140,21 @@ static void put_segment(struct writing *w, struct segment *s)
 
 /* Write down a generation whose settings are known.  A next nclust replaces workers of other
  * generations, and workers that know their cluster by an earlier name. */
-static void put_generation(
-	struct orphan_cluster *c, unsigned number, const struct cluster_settings *settings)
+static void put_generation(struct writing *w, struct orphan_cluster *c, unsigned number,
+	const struct cluster_settings *settings)
 {
 	bool renamed = strcmp(settings->name, c->name) != 0;
+	struct orphan_generation *g;
 
-	for (uint32_t i = 0; i < c->generation_count; i++)
+	for (size_t i = 0; i < c->generation_count; i++)
 		if (c->generations[i].number == number)
 			return;
-	if (c->generation_count < ORPHAN_GENERATIONS_MAX)
-		c->generations[c->generation_count++] =
-			(struct orphan_generation){number, renamed ? 0 : config_digest(settings)};
+	if (c->generation_count == ORPHAN_GENERATIONS_MAX)
+		return;
+	g = orphan_state_add(&c->generations, &c->generation_count, sizeof(*g));
+	if (g != NULL)
+		*g = (struct orphan_generation){number, renamed ? 0 : config_digest(settings)};
+	w->failed |= g == NULL;
 }
 
 /* Write down the command that a restart gave; without it a next nclust would replace the workers by
@@ -166,15 +178,18 @@ static void put_uneven(struct orphan_cluster *c, const struct uneven *of)
 
 static void put_service(struct writing *w, struct service *s)
 {
-	struct orphan_cluster *c = orphan_state_add_cluster(w->orphan_state, s->name);
+	struct orphan_state *state = w->orphan_state;
 	const struct cluster_settings *settings = cluster_settings(s->core);
+	struct orphan_cluster *c;
 	struct listener *l;
 
 	w->service = s;
+	c = orphan_state_add(&state->clusters, &state->cluster_count, sizeof(*c));
 	if (c == NULL) {
 		w->failed = true;
 		return;
 	}
+	text_copy(c->name, sizeof(c->name), s->name);
 	c->number = s->saved.number;
 	c->generation = cluster_generation(s->core);
 	c->wanted = service_counts(s).workers;
@@ -184,11 +199,11 @@ static void put_service(struct writing *w, struct service *s)
 	c->listens = s->saved.knows_listen = cluster_knows_listen(s->core);
 	put_uneven(c, &s->traffic.uneven);
 	w->failed |= !put_command(c, settings);
-	put_generation(c, c->generation, settings);
+	put_generation(w, c, c->generation, settings);
 	put_segment(w, s->sockets.segment);
 	put_segment(w, s->sockets.former);
 	for (const struct recipe *r = s->life.recipes; r != NULL; r = r->next) {
-		put_generation(c, r->generation, r->settings);
+		put_generation(w, c, r->generation, r->settings);
 		put_segment(w, r->segment);
 	}
 	for_each_listener (l, listeners_of(s, LISTENERS_ALL))
@@ -203,7 +218,7 @@ static void put_service(struct writing *w, struct service *s)
 
 static int write_all(struct supervisor *sup)
 {
-	struct orphan_state orphan_state = {.serial = sup->births.next_serial};
+	struct orphan_state orphan_state = {0};
 	struct writing w = {.sup = sup, .orphan_state = &orphan_state, .fresh = sup->orphans.fresh};
 	scoped_buffer bytes = {0};
 	int got = -1;

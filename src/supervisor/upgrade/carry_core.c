@@ -2,6 +2,7 @@
 #include "supervisor/upgrade/upgrade.h"
 
 #include "core/cluster.h"
+#include "supervisor/common/news.h"
 
 /* How a cluster's core goes through an upgrade, by the tables of core/cluster.h. */
 
@@ -80,7 +81,7 @@ static int core_done(struct carry_reader *r, void *to)
 	return wrong == NULL ? 0 : error_set(r->err, 0, "the state does not add up: %s", wrong);
 }
 
-static const struct carried parts = {
+static const struct carried core_parts = {
 	.called = "a cluster's core",
 	.take = take_part,
 	.done = core_done,
@@ -107,10 +108,28 @@ static int take_core(struct carry_reader *r, void *to, const struct handover_fie
 	if (s->core != NULL || slots > UINT32_MAX || generations > UINT32_MAX)
 		return -1;
 	s->core = image_new((uint32_t)slots, (uint32_t)generations);
-	return carry_get_one(r, &parts, s->core, f);
+	return carry_get_one(r, &core_parts, s->core, f);
 }
 
 const struct carried carried_core = {
 	.put = put_core,
 	.take = take_core,
+};
+
+/* ---- events that are still to be published, with reports of the core ---- */
+
+static const struct plain_row news_rows[] = {
+	PLAIN(1, news, cluster, TEXT),
+	PLAIN_IN(2, news, report, &image_report_table),
+	PLAIN(3, news, serial, UNSIGNED),
+	PLAIN(4, news, patience, SIGNED),
+	PLAIN(5, news, last, TEXT),
+	PLAIN(6, news, explain, TEXT),
+	PLAIN(7, news, bind_hint, BOOL),
+	PLAIN(8, news, asked_again, UNSIGNED),
+};
+
+const struct carried carried_event = {
+	.called = "an event",
+	CARRIED_ROWS(news_rows, news),
 };
