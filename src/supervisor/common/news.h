@@ -17,7 +17,7 @@ struct carried;
  * output is captured, the event of its exit, and so all later events, wait up to NEWS_PATIENCE for
  * its last lines.
  */
-#define NEWS_PATIENCE (1 * SECOND) /* a busy machine needs some */
+#define NEWS_PATIENCE (5 * SECOND) /* a logger on a busy machine needs some */
 #define NEWS_LAST_MAX 512
 
 struct news {

@@ -31,12 +31,9 @@ struct takeover {
 	struct socket_key key;
 	struct socket_options asked; /* the options that the worker has set on its socket */
 	bool reuseport;
-	bool reuseaddr;      /* UDP: with SO_REUSEADDR */
-	bool fresh;          /* neither bound nor connected, as far as can be seen */
-	bool bound_in_child; /* the child that has examined the socket has called bind(2) */
-	bool joins;          /* further socket of an address that nclust has */
-	int got;             /* result of that bind(2) */
-	int error;
+	bool reuseaddr; /* UDP: with SO_REUSEADDR */
+	bool fresh;     /* neither bound nor connected, as far as can be seen */
+	bool joins;     /* further socket of an address that nclust has */
 
 	/* in the calling process: duplicates of the socket, epoll sets, and listeners whose sockets
 	 * it has */

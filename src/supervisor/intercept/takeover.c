@@ -116,11 +116,6 @@ static int bind_new_socket(struct takeover *t)
 
 static int bind_once(struct takeover *t)
 {
-	if (t->bound_in_child) {
-		t->bound_in_child = false;
-		errno = t->error;
-		return t->got;
-	}
 	return t->sock != -1 ? bind_workers_socket(t) : bind_new_socket(t);
 }
 
@@ -196,7 +191,7 @@ static void take_over_port(struct takeover *t)
 	struct listener *l;
 	int got;
 
-	if ((!t->bound_in_child && !may_bind(t)) || !takeover_waits(t)) {
+	if (!may_bind(t) || !takeover_waits(t)) {
 		let_kernel(t);
 		return;
 	}
@@ -420,10 +415,6 @@ static bool is_of_worker(const struct takeover *t, pid_t tid)
 
 static void decide_tcp(struct takeover *t)
 {
-	if (t->bound_in_child) {
-		take_over_port(t);
-		return;
-	}
 	if (closed_has_probes(t->child, &t->key))
 		closed_forget(t->child, &t->key);
 	t->listener_count = learned_find(t->child, &t->key, t->listeners, FOUND_MAX);
@@ -543,30 +534,8 @@ static void examine_socket(struct examining *e)
 	e->known = true;
 }
 
-/* In the child that examines the call, which shares nclust's memory: is it the first bind of an
- * address, and is nothing else to be decided? */
-static bool is_simple(struct takeover *t)
-{
-	return t->remote->inside && !t->remote->as_user && vfork_is_shared() && t->key.port != 0 &&
-		socket_key_is_tcp(&t->key) && takeover_shares(t->child, &t->key) &&
-		!is_answered(t) && t->fresh && !is_exclusive(t) &&
-		learned_find(t->child, &t->key, t->listeners, FOUND_MAX) == 0 &&
-		find_replaceable(t) == NULL && learned_cover(t->child, &t->key) == NULL &&
-		may_bind(t) && !closed_has_probes(t->child, &t->key);
-}
-
-/* Binds in this child if the call is simple, so that no second child has to. */
-static void bind_at_once(struct takeover *t)
-{
-	if (!is_simple(t) || !takeover_waits(t))
-		return;
-	t->got = make_binding(t);
-	t->error = errno;
-	t->bound_in_child = true;
-}
-
 /* Finds out all that must be known of the call, in one child if there has to be one. */
-static int examine_and_bind(void *argument)
+static int examine(void *argument)
 {
 	struct examining *e = argument;
 	struct takeover *t = e->t;
@@ -579,8 +548,6 @@ static int examine_and_bind(void *argument)
 		e->error = errno;
 	else if (t->sock != -1)
 		examine_socket(e);
-	if (e->known)
-		bind_at_once(t);
 	return 0;
 }
 
@@ -607,7 +574,7 @@ static bool examine_call(struct takeover *t)
 	int got;
 
 	/* a worker that hangs here delays no other worker's trap */
-	got = remote_have(r, t->trap, examine_and_bind, &e, &t->sock);
+	got = remote_have(r, t->trap, examine, &e, &t->sock);
 	if (e.error == EPERM)
 		intercept_warn_refused(t->child, e.error);
 	if (got == -1 || e.error != 0 || !takeover_waits(t))
