@@ -231,16 +231,21 @@ def test_the_process_that_answers_has_no_rights_and_nobody_notices_its_end():
     is_503()
 
 
+def limit(pid, files):
+    """As its user, since root of a container may not."""
+    uid, gid = (re.search(rf"{key}:\t(\d+)", read(f"/proc/{pid}/status")).group(1)
+                for key in ("Uid", "Gid"))
+    run("setpriv", "--reuid", uid, "--regid", gid, "--clear-groups",
+        "prlimit", "--pid", pid, f"--nofile={files}:{files}").ok()
+
+
 def test_too_many_open_files_nobody_is_said_to_be_answered_who_is_not():
     need_root()
     go()
     it = cluster(OUT, *gated())
     pid = it.role("fallback")
     wait(lambda: rests(pid))
-    uid, gid = (re.search(rf"{key}:\t(\d+)", read(f"/proc/{pid}/status")).group(1)
-                for key in ("Uid", "Gid"))
-    run("setpriv", "--reuid", uid, "--regid", gid, "--clear-groups",
-        "prlimit", "--pid", pid, "--nofile=4:4").ok()
+    limit(pid, 4)
     halt()
     kill(it.worker().pid)
     it.logged("and nobody answers: the fallback process has too many open files")
@@ -248,6 +253,21 @@ def test_too_many_open_files_nobody_is_said_to_be_answered_who_is_not():
     assert not it.cluster().fallback.active
     go()
     it.wait_ready()
+
+
+def test_no_descriptor_left_the_oldest_silent_client_leaves_for_the_next():
+    need_root()
+    it = start(OUT, *gated(), clock=True, under=("prlimit", "--nofile=64:64"))
+    lab.clock.flow()
+    it.event("fallback")
+    pid = it.role("fallback")
+    limit(pid, 34)  # 32 places, and some of these descriptors are for other things
+    idle = [dial() for _ in range(40)]
+    wait(queued)
+    lab.clock.advance(2)  # they are safe for a second
+    is_503()
+    assert everything(idle[0]) == b""
+    assert it.role("fallback") == pid
 
 
 def test_while_it_answers_nclust_sleeps():
