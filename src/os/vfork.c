@@ -270,8 +270,8 @@ static bool await_end(const struct vfork *child, nsec_t patience)
 	while (!has_left(child->stack)) {
 		nsec_t now = clock_now();
 		const struct timespec left = {
-			.tv_sec = (until - now) / SECOND,
-			.tv_nsec = (until - now) % SECOND,
+			.tv_sec = (time_t)((until - now) / SECOND),
+			.tv_nsec = (long)((until - now) % SECOND),
 		};
 
 		if (patience > 0 && now >= until) {

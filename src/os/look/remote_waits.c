@@ -341,13 +341,12 @@ const char *remote_call_name(char to[40], long call)
 }
 
 /* The descriptors that poll(2) watches for input. */
-static size_t read_poll_list(struct remote *r, uint64_t at, uint64_t count, int *fds, size_t most)
+static size_t read_poll_list(struct remote *r, uint64_t at, uint64_t all, int *fds, size_t most)
 {
 	struct pollfd some[REMOTE_READ_MOST / sizeof(struct pollfd)];
+	const size_t count = all < COUNT_OF(some) ? (size_t)all : COUNT_OF(some);
 	size_t n = 0;
 
-	if (count > COUNT_OF(some))
-		count = COUNT_OF(some);
 	if (remote_read(r, at, some, count * sizeof(*some)) == -1)
 		return 0;
 	for (size_t i = 0; i < count && n < most; i++)
@@ -358,14 +357,13 @@ static size_t read_poll_list(struct remote *r, uint64_t at, uint64_t count, int 
 
 /* The descriptors that select(2) watches for input; the set is an array of longs (select_tut(2),
  * fs/select.c). */
-static size_t read_select_set(struct remote *r, uint64_t count, uint64_t at, int *fds, size_t most)
+static size_t read_select_set(struct remote *r, uint64_t all, uint64_t at, int *fds, size_t most)
 {
 	unsigned long words[REMOTE_READ_MOST / sizeof(unsigned long)];
 	const size_t bits = 8 * sizeof(*words);
+	const size_t count = all < COUNT_OF(words) * bits ? (size_t)all : COUNT_OF(words) * bits;
 	size_t n = 0;
 
-	if (count > COUNT_OF(words) * bits)
-		count = COUNT_OF(words) * bits;
 	if (at == 0 || remote_read(r, at, words, (count + bits - 1) / bits * sizeof(*words)) == -1)
 		return 0;
 	for (size_t i = 0; i < count && n < most; i++)

@@ -49,6 +49,7 @@ enum state_flag {
 struct state_birth {
 	uint64_t start; /* process_facts.start; 0: unknown yet */
 	int32_t pid;    /* 0: the process was never born */
+	uint32_t spare; /* the same on all machines */
 };
 
 struct state_entry {

@@ -249,7 +249,7 @@ int socket_born_to(uid_t uid, int family, int type, int protocol)
 	int fd = -1;
 	int saved = EPERM;
 
-	if (borrow_user(uid, &before)) {
+	if (borrow_user((long)uid, &before)) {
 		fd = socket(family, type | SOCK_CLOEXEC, protocol);
 		saved = errno;
 	}

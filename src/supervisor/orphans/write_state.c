@@ -290,7 +290,7 @@ static struct state_entry *claim_entry(
 	service_view_slot(service, child->slot, &view);
 	e->flags = settings->orphans == ORPHANS_KEEP ? STATE_KEEP : 0;
 	e->serial = child->serial;
-	e->user = (uint32_t)(settings->uid >= 0 ? settings->uid : geteuid()) + 1;
+	e->user = (settings->uid >= 0 ? (uint32_t)settings->uid : geteuid()) + 1;
 	e->cluster = service->saved.number;
 	e->slot = child->slot;
 	e->lane = child->traffic.lane;
