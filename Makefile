@@ -345,9 +345,9 @@ torture: fixtures ## random operations for SECONDS=60 (SEED=N)
 		SEED=$(or $(SEED),$(shell date +%s)) SECONDS=$(or $(SECONDS),60) \
 		/usr/bin/python3 -m pytest --timeout 0 tests/torture
 
-hostile: all ## hostile workers for SECONDS=60 each, answers in LIMIT_MS=200
-	scripts/hostile --seconds $(or $(SECONDS),60) \
-		--limit-ms $(or $(LIMIT_MS),200) $(PROGRAMS)
+hostile: all ## hostile workers for SECONDS=60, answers in LIMIT_MS=200; or STARTS=200 LOAD=16
+	scripts/hostile $(if $(STARTS),--starts $(STARTS) --load $(or $(LOAD),16),--seconds \
+		$(or $(SECONDS),60) --limit-ms $(or $(LIMIT_MS),200) $(PROGRAMS))
 
 bench: all bench-programs ## the figures, against the neighbours
 	scripts/bench
