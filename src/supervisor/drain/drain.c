@@ -357,8 +357,8 @@ static int drain_on_prepare(struct child *child, struct birth *birth, struct err
 	(void)err;
 	if (child->service->kind->by_connection)
 		return 0;
-	child->traffic.lane = birth->place.lane =
-		steer_lane(child->service, child->generation, child->slot);
+	steer_choose_lane(child);
+	birth->place.lane = child->traffic.lane;
 	return 0;
 }
 
@@ -394,7 +394,6 @@ static void drain_on_adopt(struct child *child, struct worker_fds *fds)
 const struct part drain_part = {
 	.name = "drain",
 	.prepare = drain_on_prepare,
-	.born = steer_on_born,
 	.uses = steer_on_uses,
 	.resumed = drain_on_resumed,
 	.stop = drain_on_stop,

@@ -168,3 +168,82 @@ void drain_withdraw(struct drain *d, nsec_t now)
 	took = (clock_now() - now) * TURN_REST;
 	d->withdraw_at = clock_now() + (took > WITHDRAW_AGAIN ? took : WITHDRAW_AGAIN);
 }
+
+/* ---- who else has its sockets ---- */
+
+/* Does a living worker have the socket of that lane? */
+static bool has_living_worker(
+	const struct service *service, const struct listener *l, unsigned lane)
+{
+	const struct listener_socket *socket = group_socket(l, lane);
+	const struct child *c;
+
+	for_each_child (c, children_of(service))
+		if (group_socket(l, c->traffic.lane) == socket)
+			return true;
+	return false;
+}
+
+void steer_wake_others(const struct service *service, unsigned lane)
+{
+	struct listener *l;
+
+	if (cluster_state(service->core) == CLUSTER_STOPPING)
+		return;
+	for_each_listener (l, listeners_of(service, LISTENERS_IN_FORCE))
+		if (has_living_worker(service, l, lane))
+			group_wake(l, lane);
+}
+
+bool steer_is_away(const struct child *child)
+{
+	const struct listener *l;
+	bool steered = false;
+
+	if (child->service->traffic.steer == NULL)
+		return false;
+	for_each_listener (l, listeners_of(child->service, LISTENERS_IN_FORCE)) {
+		if (group_size(l) == 1 || l->own_group)
+			continue;
+		if (group_socket(l, child->traffic.lane)->weight > 0)
+			return false;
+		steered = true;
+	}
+	return steered;
+}
+
+bool steer_has_peers(const struct child *child, const struct listener *l)
+{
+	const struct listener_socket *mine = group_socket(l, child->traffic.lane);
+	const struct child *c;
+
+	for_each_child (c, children_of(child->service))
+		if (c != child && c->traffic.takes && group_socket(l, c->traffic.lane) == mine)
+			return true;
+	return false;
+}
+
+/* Can another worker take what is left in the queue of the worker's socket? */
+static bool has_other_taker(const struct child *child, const struct listener *l)
+{
+	const struct listener_socket *mine = group_socket(l, child->traffic.lane);
+	const struct child *c;
+
+	if (group_size(l) == 1 || mine->weight > 0)
+		return true; /* the socket still gets connections, which others take */
+	for_each_child (c, children_of(child->service))
+		if (c != child && !c->traffic.withdrawn && group_socket(l, c->traffic.lane) == mine)
+			return true;
+	return false;
+}
+
+bool steer_may_stop(const struct child *child)
+{
+	const struct listener *l;
+
+	for_each_listener (l, listeners_of(child->service, LISTENERS_ALL))
+		if (!has_other_taker(child, l) &&
+			!group_is_dry(l, group_socket(l, child->traffic.lane)))
+			return false;
+	return true;
+}

@@ -163,7 +163,7 @@ static const char *balance_of(const struct service *service)
 	if (r != NULL && recipe_accepts(r))
 		return "rr";
 	for_each_listener (l, listeners_of(service, LISTENERS_IN_FORCE))
-		if (l->spread != SPREAD_LANES)
+		if (l->spread != SPREAD_SHARED)
 			return group_balance(l);
 	return "share";
 }

@@ -8,6 +8,9 @@
 #include "supervisor/common/state.h"
 #include "supervisor/drain/drain.h"
 
+#include <ev.h>
+#include <limits.h>
+
 /* ---- a drain ---- */
 
 /* Shared by the files drain*.c alone. */
@@ -164,6 +167,61 @@ bool drain_look_at_flights(struct drain *d);
 /* Gives the core EVENT_GRACEFUL if all flights were answered; drops the flights. */
 void drain_judge(struct drain *d);
 void drain_drop_flights(struct drain *d);
+
+/* ---- steer ---- */
+
+/*
+ * Where the kernel is to spread connections (`balance = rr`) the workers of a slot, one after the
+ * other, have sockets of their own.  Slots from SLOTS_MOST on share those of the first ones.
+ */
+#define SLOTS_MOST 60
+
+/* Which lanes new workers get, and which sockets get new connections. */
+struct steer {
+	struct service *service;
+	ev_timer timer;
+	nsec_t interval;     /* time from one look to the next */
+	bool look_next_turn; /* a worker became ready: look in the next turn */
+	unsigned last_lane;  /* the greatest lane so far */
+	unsigned lane;       /* for new workers that share sockets */
+	unsigned next_lane;  /* the same, from `next_generation` on */
+	unsigned next_generation;
+	unsigned slots;    /* so many slots have sockets of their own; 0: workers share them */
+	bool mute_at_once; /* a worker of this rollout did not become quiet by itself */
+	bool clients_stay; /* most clients keep their connections: the new generation has own sockets */
+	bool new_alone;        /* the new generation alone gets connections */
+	nsec_t queue_empty_at; /* when no connection waited for it last */
+};
+
+/* steer.c */
+/* Makes the state of steering, with the lanes that living workers and sockets have. */
+struct steer *steer_begin_anew(struct service *service);
+/* Sets s->slots, of which settings and a rollout may have changed the number. */
+void steer_count_slots(struct steer *s);
+/* Returns the lane for workers of that generation that share sockets. */
+unsigned steer_lane_of(const struct steer *s, unsigned generation);
+/* Has any worker that lane? */
+bool steer_has_lane(const struct steer *s, unsigned lane);
+/* Counts the workers of each socket into the socket; it must have a list of sockets. */
+void steer_count_workers(const struct steer *s, struct listener *l);
+/* Sets the sockets' shares of new connections in the kernel, if they differ or with `changed`. */
+void steer_share_out(const struct steer *s, struct listener *l, bool changed);
+/* Looks at all sockets in the next turn of the loop.  Mostly an old worker's drain follows in this
+ * turn: one look is then for both, and the kernel gets the new shares once. */
+void steer_look_next_turn(struct steer *s);
+/* Returns how the kernel is to choose among the sockets. */
+enum spread steer_spread(const struct steer *s, const struct listener *l);
+/* Are workers of that generation to have sockets of their own? */
+bool steer_spreads(const struct service *service, unsigned generation);
+
+/* steer_open.c */
+void steer_begin(struct service *service, unsigned generation);
+/* May nclust open or close sockets of this listener?  Not while another program listens at the same
+ * address (group_has_stranger()). */
+bool steer_is_among_us(struct steer *s, const struct listener *l);
+/* Returns the latest lane of that slot's own sockets and workers; LANE_NONE: there are none. */
+unsigned steer_latest_lane(const struct steer *s, uint32_t slot);
+#define LANE_NONE UINT_MAX
 
 /* ---- drain_order.c ---- */
 

@@ -17,12 +17,12 @@ struct steer;
 
 struct worker_traffic {
 	struct drain *drain; /* heap, a drain under way (drain.h); or NULL */
-	unsigned lane;       /* whose sockets the worker has (drain.h) */
+	unsigned lane;       /* which sockets the worker has (sockets/group.h) */
 	unsigned busy;       /* connections, at the drain's last look */
 	bool withdrawn;      /* nclust has removed the listeners from its epoll sets */
-	bool in_lane;        /* its lane counts this worker (drain.h) */
-	bool takes;          /* it takes connections, and its lane counts that */
-	bool drains;         /* it is to be emptied, and its lane counts that */
+	bool own;            /* its slot has sockets of its own (drain.h) */
+	bool takes;          /* it is ready, and takes connections */
+	nsec_t emptied;      /* since when it is to be emptied; or 0 */
 	nsec_t ran;          /* CPU time when it became ready (internal.h) */
 };
 

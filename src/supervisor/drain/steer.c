@@ -7,16 +7,14 @@
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/drain/internal.h"
-#include "supervisor/drain/steer_lanes.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-/* Time for workers to become quiet before their lane gets no connections. */
+/* Time for workers to become quiet before their socket gets no connections. */
 #define PRESS_AFTER (300 * MSEC)
 /* Old workers help the new generation when its clients have waited for so long. */
 #define CROWDED_AFTER (200 * MSEC)
@@ -26,7 +24,7 @@
 /* The first look is early: a client may wait for a worker to be woken. */
 #define LOOK_FIRST (2 * MSEC)
 
-/* ---- lanes ---- */
+/* ---- generations ---- */
 
 static unsigned in_force(const struct steer *s)
 {
@@ -41,11 +39,42 @@ static unsigned next_generation(const struct steer *s)
 	return rollout.under_way ? rollout.to : in_force(s);
 }
 
-/* ---- shares of new connections ---- */
+unsigned steer_lane_of(const struct steer *s, unsigned generation)
+{
+	return generation >= s->next_generation ? s->next_lane : s->lane;
+}
 
-/* Is the socket used?  With a seat for each slot, a setting that names a port gives each seat a
- * socket, but perhaps one worker alone opens the port.  So a socket that no worker has bound counts
- * only if no worker has bound any. */
+/* Without a rollout all new workers get one lane.  If its workers are gone, that is the latest lane
+ * of a ready worker. */
+static void settle_lane(struct steer *s)
+{
+	unsigned lane = steer_lane_of(s, in_force(s));
+	const struct child *ready = NULL;
+	const struct child *c;
+
+	for_each_child (c, children_of(s->service))
+		if (c->traffic.takes && (ready == NULL || c->traffic.lane > ready->traffic.lane))
+			ready = c;
+	if (ready != NULL && !steer_has_lane(s, lane))
+		lane = ready->traffic.lane;
+	s->lane = s->next_lane = lane;
+}
+
+/* ---- the workers of a socket ---- */
+
+bool steer_has_lane(const struct steer *s, unsigned lane)
+{
+	const struct child *c;
+
+	for_each_child (c, children_of(s->service))
+		if (c->traffic.lane == lane)
+			return true;
+	return false;
+}
+
+/* Is the socket used?  A setting that names a port gives each slot a socket, but perhaps one worker
+ * alone opens the port.  So a socket that no worker has bound counts only if no worker has bound
+ * any. */
 static bool is_socket_used(const struct listener *l, const struct listener_socket *k)
 {
 	bool bound = false;
@@ -55,56 +84,59 @@ static bool is_socket_used(const struct listener *l, const struct listener_socke
 	return k->bound || !bound;
 }
 
-/* How many workers of that lane take connections at the listener?  Some servers open a port in one
- * of their workers alone, whether a setting names the port or not. */
-static unsigned ready_at(const struct steer *s, const struct listener *l, const struct lane *lane)
+/* Does the worker take connections from its socket of the listener?  Some servers open a port in
+ * one of their workers alone, whether a setting names the port or not.  `port`: see ports_bit(). */
+static bool takes_from(const struct child *child, const struct listener *l,
+	const struct listener_socket *k, uint64_t port)
 {
-	bool learned = learned_only(l);
-	const struct child *child;
-	unsigned ready = 0;
-	uint64_t port;
-
-	if (lane->seated || lane->ready == 0)
-		return lane->ready;
-	port = learned ? 0 : ports_bit(s->service, l);
-	if (!learned && port == 0)
-		return lane->ready;
-	for_each_child (child, children_of(s->service))
-		ready += child->traffic.takes && child->traffic.lane == lane->id &&
-			(learned ? learned_has(child, l) : !ports_lacks(child, port));
-	return ready;
+	if (!child->traffic.takes)
+		return false;
+	if (child->traffic.own)
+		return is_socket_used(l, k);
+	return learned_only(l) ? learned_has(child, l) : !ports_lacks(child, port);
 }
 
 /* Is the other generation alone to get new clients (surge = all)? */
-static bool is_left_out(const struct lane *lane, const struct rollout_view *rollout)
+static bool is_left_out(const struct child *child, const struct rollout_view *rollout)
 {
-	return lane->generation == rollout->to ? rollout->old_alone : rollout->new_alone;
+	return child->generation == rollout->to ? rollout->old_alone : rollout->new_alone;
 }
 
-/* Counts the ready workers of each socket into `sums`, by the socket's place, and returns their
- * sum.  `any`: also workers that get connections only if there are no others. */
-static unsigned count_ready(
-	const struct steer *s, const struct listener *l, bool any, unsigned sums[LANES_MAX])
+void steer_count_workers(const struct steer *s, struct listener *l)
 {
 	const struct rollout_view rollout = cluster_view_rollout(s->service->core);
-	unsigned sum = 0;
+	const uint64_t port = ports_bit(s->service, l);
+	const struct child *c;
 
-	memset(sums, 0, LANES_MAX * sizeof(*sums));
-	for (unsigned i = 0; i < s->count; i++) {
-		const struct lane *lane = &s->lanes[i];
-		const unsigned ready = ready_at(s, l, lane);
-		const struct listener_socket *k =
-			ready > 0 && (any || (!lane->muted && !is_left_out(lane, &rollout)))
-			? steer_socket(l, lane)
-			: NULL;
-
-		if (k == NULL || (lane->seated && !is_socket_used(l, k)))
-			continue;
-		sums[k->place] += ready;
-		sum += ready;
+	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next) {
+		k->workers = k->ready = k->preferred = 0;
+		k->draining = false;
 	}
-	return sum;
+	for_each_child (c, children_of(s->service)) {
+		struct listener_socket *k = group_socket(l, c->traffic.lane);
+
+		k->workers++;
+		if (c->traffic.own && k->lane != c->traffic.lane)
+			continue; /* its slot has no socket there */
+		k->draining |= c->traffic.emptied != 0;
+		if (!takes_from(c, l, k, port))
+			continue;
+		k->ready++;
+		if (!is_left_out(c, &rollout))
+			k->preferred++;
+	}
 }
+
+/* Is there a worker that has the socket, or will be one? */
+static bool is_needed(
+	const struct steer *s, const struct listener *l, const struct listener_socket *k)
+{
+	return k->workers > 0 || k == group_socket(l, steer_lane_of(s, in_force(s))) ||
+		k == group_socket(l, steer_lane_of(s, next_generation(s))) ||
+		(k->slot < s->slots && k->lane == steer_latest_lane(s, k->slot));
+}
+
+/* ---- shares of new connections ---- */
 
 /* Does a spare listen on the socket?  The spare would take clients at once. */
 static bool has_spare(const struct steer *s, const struct listener_socket *k)
@@ -117,20 +149,56 @@ static bool has_spare(const struct steer *s, const struct listener_socket *k)
 	return false;
 }
 
-/* Does the socket get a share although no worker is ready?  All sockets with a seat do: one of
- * their workers will be ready. */
+/* Does the socket get a share although no worker is ready?  All sockets of slots do: one of their
+ * workers will be ready. */
 static bool gets_share_unready(
 	const struct steer *s, const struct listener *l, const struct listener_socket *k)
 {
-	return s->seats > 0 ? is_socket_used(l, k) && !has_spare(s, k) &&
-			steer_is_needed(s, l, k, in_force(s), next_generation(s))
+	return s->slots > 0 ? is_socket_used(l, k) && !has_spare(s, k) && is_needed(s, l, k)
 			    : k == group_socket(l, steer_lane_of(s, in_force(s)));
+}
+
+/* Is the socket to get no connections, so that its workers become quiet, or because the new
+ * generation alone gets them? */
+static bool is_muted(
+	const struct steer *s, const struct listener *l, const struct listener_socket *k)
+{
+	return (s->mute_at_once && k->draining) ||
+		(s->new_alone && k != group_socket(l, steer_lane_of(s, next_generation(s))));
+}
+
+/* Who gets connections: each choice is for the case that the one before has nobody. */
+enum choice {
+	CHOICE_PREFERRED,
+	CHOICE_READY,
+	CHOICE_UNREADY,
+};
+
+static unsigned share_of(const struct steer *s, const struct listener *l,
+	const struct listener_socket *k, enum choice choice)
+{
+	if (choice == CHOICE_PREFERRED)
+		return is_muted(s, l, k) ? 0 : k->preferred;
+	if (choice == CHOICE_READY)
+		return k->ready;
+	return gets_share_unready(s, l, k) ? 1 : 0;
+}
+
+static bool anybody_gets(const struct steer *s, const struct listener *l, enum choice choice)
+{
+	const struct listener_socket *k = l->sockets;
+
+	while (k != NULL && share_of(s, l, k, choice) == 0)
+		k = k->next;
+	return k != NULL;
 }
 
 enum spread steer_spread(const struct steer *s, const struct listener *l)
 {
 	const struct cluster_settings *settings = cluster_settings(s->service->core);
 
+	if (s->slots == 0)
+		return SPREAD_SHARED;
 	if (l->facts.type == SOCK_DGRAM && settings->sticky == STICKY_OFF)
 		return SPREAD_FLOWS;
 	if (settings->sticky != STICKY_OFF)
@@ -141,61 +209,35 @@ enum spread steer_spread(const struct steer *s, const struct listener *l)
 /* True: the way in which the kernel spreads connections has changed. */
 static bool set_spread(const struct steer *s, struct listener *l)
 {
-	enum spread spread = s->seats == 0 ? SPREAD_LANES : steer_spread(s, l);
-	bool counted = s->seats > 0 && l->facts.type == SOCK_STREAM &&
+	enum spread spread = steer_spread(s, l);
+	bool counted = s->slots > 0 && l->facts.type == SOCK_STREAM &&
 		cluster_settings(s->service->core)->max_requests != 0;
-	bool changed = l->spread != spread || l->seats != s->seats || l->counted != counted;
+	bool changed = l->spread != spread || l->slots != s->slots || l->counted != counted;
 
 	l->counted = counted;
 	l->spread = spread;
-	l->seats = s->seats;
-	for (unsigned i = 0; i < s->count; i++) {
-		struct listener_socket *k = group_own(l, s->lanes[i].id);
-
-		if (k != NULL && s->lanes[i].seated)
-			k->seat = s->lanes[i].seat;
-	}
+	l->slots = s->slots;
 	return changed;
 }
 
 void steer_share_out(const struct steer *s, struct listener *l, bool changed)
 {
-	unsigned sums[LANES_MAX];
-	bool nobody;
+	enum choice choice = CHOICE_PREFERRED;
 
 	if (l->sockets == NULL)
 		return;
-	nobody = count_ready(s, l, false, sums) == 0 && /* only muted lanes are left */
-		count_ready(s, l, true, sums) == 0;
+	steer_count_workers(s, l);
+	while (choice != CHOICE_UNREADY && !anybody_gets(s, l, choice))
+		choice++;
 	changed |= set_spread(s, l);
 	changed |= l->counted && l->turns == NULL; /* the listener did not listen yet */
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
-		changed |= group_weigh(
-			k, nobody ? (gets_share_unready(s, l, k) ? 1 : 0) : sums[k->place]);
+		changed |= group_weigh(k, share_of(s, l, k, choice));
 	if (changed)
 		group_apply(l);
 }
 
 /* ---- old sockets ---- */
-
-/*
- * Do connections wait in a socket whose workers have all died, as happens mostly with a new
- * release? Only a process that has this socket can take the connections, so the next worker gets
- * the socket. The kernel moves connections to another socket only for a process that may load eBPF.
- */
-bool steer_is_orphaned(const struct steer *s, const struct lane *lane)
-{
-	struct listener_walk walk = listeners_of(s->service, LISTENERS_ALL);
-	const struct listener *l;
-
-	while (lane->workers == 0 && (l = listener_next(&walk)) != NULL) {
-		const struct listener_socket *k = group_socket(l, lane->id);
-
-		if (group_size(l) > 1 && !steer_has_workers(s, l, k) && group_has_queue(l, k))
-			return true;
-	}
-	return false;
-}
 
 /* Closes sockets that no worker has or will have.  If possible, the last worker of such a socket
  * was kept until the socket's queue was empty.  Otherwise the queue is moved or, after ORPHAN_MAX,
@@ -208,8 +250,7 @@ static bool close_old_sockets(struct steer *s, struct listener *l)
 
 	for (struct listener_socket *k = l->sockets; k != NULL; k = after) {
 		after = k->next;
-		if (k->weight > 0 || group_size(l) == 1 ||
-			steer_is_needed(s, l, k, in_force(s), next_generation(s)))
+		if (k->weight > 0 || group_size(l) == 1 || is_needed(s, l, k))
 			continue;
 		if (!steer_is_among_us(s, l))
 			waiting = true;
@@ -221,22 +262,29 @@ static bool close_old_sockets(struct steer *s, struct listener *l)
 	return waiting;
 }
 
-/* Do only starting workers of a seat have the socket?  They take from it soon. */
-static bool has_only_starting(const struct steer *s, const struct listener_socket *k)
+/* Moves connections that wait in a slot's own socket, which no worker has, to other workers, if the
+ * kernel can do that; else the slot's next worker finds them in that socket. */
+static void rescue_queues(struct steer *s)
 {
-	for (unsigned i = 0; i < s->count; i++)
-		if (s->lanes[i].seated && s->lanes[i].id == k->lane)
-			return s->lanes[i].draining == 0;
-	return false;
+	struct listener *l;
+
+	if (cluster_ready(s->service->core) == 0)
+		return;
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
+		for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
+			if (k->slot != SLOT_ALL && k->weight == 0 && !steer_has_lane(s, k->lane) &&
+				group_has_queue(l, k))
+				group_rescue(l, k);
 }
 
-static void wake_unweighted(const struct steer *s, struct listener *l)
+/* Starting workers of a slot take from their socket soon. */
+static void wake_unweighted(struct listener *l)
 {
 	if (group_size(l) == 1 || l->own_group)
 		return;
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
-		if (k->weight == 0 && k->served && steer_has_workers(s, l, k) &&
-			!has_only_starting(s, k))
+		if (k->weight == 0 && k->served && k->workers > 0 &&
+			(k->slot == SLOT_ALL || k->draining))
 			group_wake_unweighted(l, k);
 }
 
@@ -256,27 +304,25 @@ static bool is_crowded(struct steer *s, unsigned lane, nsec_t now)
 	return now - s->queue_empty_at >= CROWDED_AFTER;
 }
 
-static void mute_lanes(struct steer *s)
+/* Decides which sockets are muted: is_muted(). */
+static void look_at_mutes(struct steer *s)
 {
 	nsec_t now = clock_now();
-	unsigned to = steer_lane_of(s, next_generation(s));
+	const struct child *c;
 
-	s->new_alone = s->new_alone && next_generation(s) != in_force(s) && !is_crowded(s, to, now);
-	for (unsigned i = 0; i < s->count; i++) {
-		struct lane *lane = &s->lanes[i];
-
-		lane->muted = lane->draining > 0 &&
-			(s->mute_at_once || lane->muted ||
-				now - lane->draining_since >= PRESS_AFTER);
-		s->mute_at_once |= lane->muted;
-		lane->muted |= s->new_alone && lane->id != to;
-	}
+	s->new_alone = s->new_alone && next_generation(s) != in_force(s) &&
+		!is_crowded(s, steer_lane_of(s, next_generation(s)), now);
+	for_each_child (c, children_of(s->service))
+		s->mute_at_once |=
+			c->traffic.emptied != 0 && now - c->traffic.emptied >= PRESS_AFTER;
 }
 
 static bool anybody_drains(const struct steer *s)
 {
-	for (unsigned i = 0; i < s->count; i++)
-		if (s->lanes[i].draining > 0)
+	const struct child *c;
+
+	for_each_child (c, children_of(s->service))
+		if (c->traffic.emptied != 0)
 			return true;
 	return false;
 }
@@ -292,45 +338,30 @@ bool steer_spreads(const struct service *service, unsigned generation)
 	return settings_spread(cluster_settings(service->core));
 }
 
-static unsigned count_seats(const struct steer *s)
+void steer_count_slots(struct steer *s)
 {
 	const struct service *service = s->service;
 	/* spares come and go in other slots, which count as well */
 	unsigned wanted = cluster_wanted(service->core) + cluster_spares(service->core);
 
+	s->slots = wanted < SLOTS_MOST ? wanted : SLOTS_MOST;
 	if (!steer_spreads(service, in_force(s)) && !steer_spreads(service, next_generation(s)))
-		return 0;
-	return wanted < SEATS_MAX ? wanted : SEATS_MAX;
-}
-
-void steer_drop_lanes(struct steer *s)
-{
-	unsigned kept = 0;
-
-	s->seats = count_seats(s);
-	steer_forget_before(s, in_force(s));
-	for (unsigned i = 0; i < s->count; i++)
-		if (steer_is_live(s, &s->lanes[i], in_force(s), next_generation(s)) ||
-			steer_is_orphaned(s, &s->lanes[i]))
-			s->lanes[kept++] = s->lanes[i];
-	s->count = kept;
+		s->slots = 0;
 }
 
 /* Something has changed: adjusts shares, closes old sockets, arms the timer. */
 static void steer_look(struct steer *s)
 {
-	struct listener_walk walk = listeners_of(s->service, LISTENERS_ALL);
 	struct listener *l;
 	bool waiting = false;
 
-	mute_lanes(s);
+	look_at_mutes(s);
 	if (next_generation(s) == in_force(s))
-		steer_move_home(s, steer_lane_of(s, in_force(s)));
-	steer_drop_lanes(s);
-	while ((l = listener_next(&walk)) != NULL)
+		settle_lane(s);
+	steer_count_slots(s);
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
 		steer_share_out(s, l, false);
-	walk = listeners_of(s->service, LISTENERS_ALL);
-	while ((l = listener_next(&walk)) != NULL)
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
 		waiting |= close_old_sockets(s, l);
 	waiting |= anybody_drains(s) || s->new_alone;
 	if (!waiting) {
@@ -368,59 +399,28 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 		return;
 	}
 	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
-		wake_unweighted(s, l);
+		wake_unweighted(l);
 	s->interval = s->interval < LOOK_EVERY / 2 ? s->interval * 2 : LOOK_EVERY;
 	steer_look(s);
 }
 
 /* ---- workers ---- */
 
-static void set_worker_state(struct steer *s, struct child *child, bool takes, bool drains)
-{
-	struct lane *lane = steer_find_lane(s, child->traffic.lane);
-
-	if (lane == NULL)
-		return;
-	lane->ready += (takes ? 1U : 0U) - (child->traffic.takes ? 1U : 0U);
-	if (drains && lane->draining == 0)
-		lane->draining_since = clock_now();
-	lane->draining += (drains ? 1U : 0U) - (child->traffic.drains ? 1U : 0U);
-	child->traffic.takes = takes;
-	child->traffic.drains = drains;
-}
-
-void steer_on_born(struct child *child, struct birth *birth)
-{
-	struct steer *s = child->service->traffic.steer;
-	struct lane *lane = s != NULL ? steer_find_lane(s, child->traffic.lane) : NULL;
-
-	(void)birth;
-	if (lane == NULL)
-		return;
-	child->traffic.in_lane = true;
-	lane->workers++;
-	if (lane->generation < child->generation)
-		lane->generation = child->generation;
-}
-
 void steer_left(struct child *child)
 {
 	struct steer *s = child->service->traffic.steer;
 
-	if (s == NULL || !child->traffic.in_lane)
+	if (s == NULL || child->pid == 0)
 		return;
-	set_worker_state(s, child, false, false);
-	steer_find_lane(s, child->traffic.lane)->workers--;
-	child->traffic.in_lane = false;
 	look_soon(s);
-	steer_leave_seat(s, child->traffic.lane);
+	rescue_queues(s);
 }
 
 void steer_mute(struct child *child)
 {
 	struct steer *s = child->service->traffic.steer;
 
-	if (s == NULL || !child->traffic.in_lane || s->mute_at_once)
+	if (s == NULL || s->mute_at_once)
 		return;
 	s->mute_at_once = true;
 	look_soon(s);
@@ -430,7 +430,7 @@ void steer_goodbye(struct child *child)
 {
 	struct steer *s = child->service->traffic.steer;
 
-	if (s == NULL || s->new_alone || !s->clients_stay || !child->traffic.in_lane ||
+	if (s == NULL || s->new_alone || !s->clients_stay ||
 		child->traffic.lane == steer_lane_of(s, next_generation(s)))
 		return;
 	s->new_alone = true;
@@ -445,8 +445,7 @@ void steer_goodbye(struct child *child)
 static void take_all_clients(struct steer *s)
 {
 	look_soon(s);
-	for (unsigned i = 0; i < s->count; i++)
-		steer_leave_seat(s, s->lanes[i].id);
+	rescue_queues(s);
 }
 
 static void note_worker(struct service *service, const struct report *r)
@@ -456,11 +455,11 @@ static void note_worker(struct service *service, const struct report *r)
 
 	if (child != NULL && r->kind == REPORT_READY)
 		imbalance_begin(child);
-	if (s == NULL || child == NULL || !child->traffic.in_lane)
+	if (s == NULL || child == NULL)
 		return;
-	set_worker_state(s, child, r->kind == REPORT_READY,
-		r->kind == REPORT_DRAINING ||
-			(r->kind == REPORT_STOPPING && child->traffic.drains));
+	child->traffic.takes = r->kind == REPORT_READY;
+	if (r->kind == REPORT_DRAINING)
+		child->traffic.emptied = clock_now();
 	if (r->kind == REPORT_READY && cluster_ready(service->core) == 1)
 		take_all_clients(s);
 	else if (r->kind == REPORT_READY)
@@ -497,10 +496,46 @@ void steer_on_report(struct service *service, const struct report *r)
 
 /* ---- taken over, or begun ---- */
 
-/* Makes the state of steering without any lane. */
-static struct steer *steer_new(struct service *service)
+/* Notes what a worker does that was there before the state of steering. */
+static void note_found(struct steer *s, struct child *child)
+{
+	enum slot_state state = child_view(child).state;
+	struct listener *l;
+
+	if (s->last_lane < child->traffic.lane)
+		s->last_lane = child->traffic.lane;
+	child->traffic.takes = state == SLOT_READY;
+	child->traffic.emptied = state == SLOT_DRAINING ? clock_now() : 0;
+	child->traffic.own = steer_spreads(s->service, child->generation);
+	if (!child->traffic.own)
+		return;
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL)) {
+		struct listener_socket *k = group_own(l, child->traffic.lane);
+
+		if (k != NULL)
+			k->slot = child->slot % SLOTS_MOST;
+	}
+}
+
+/* Returns the worker of the latest generation up to that in force; NULL: there is none. */
+static const struct child *find_latest(const struct steer *s)
+{
+	const struct child *latest = NULL;
+	const struct child *c;
+
+	for_each_child (c, children_of(s->service))
+		if (c->generation <= in_force(s) &&
+			(latest == NULL || c->generation > latest->generation))
+			latest = c;
+	return latest;
+}
+
+struct steer *steer_begin_anew(struct service *service)
 {
 	struct steer *s = calloc(1, sizeof(*s));
+	const struct child *latest;
+	struct child *child;
+	struct listener *l;
 
 	if (s == NULL)
 		return NULL;
@@ -508,75 +543,16 @@ static struct steer *steer_new(struct service *service)
 	s->interval = LOOK_FIRST;
 	timer_init(&s->timer, on_timer, s);
 	service->traffic.steer = s;
-	return s;
-}
-
-/* Counts the living workers into their lanes. */
-static void count_workers(struct steer *s)
-{
-	struct child *child;
-
-	for_each_child (child, children_of(s->service)) {
-		enum slot_state state = child_view(child).state;
-
-		if (child->traffic.in_lane)
-			continue;
-		steer_on_born(child, NULL);
-		set_worker_state(s, child, state == SLOT_READY, state == SLOT_DRAINING);
-	}
-}
-
-static void add_lanes(struct steer *s, struct listener *l)
-{
-	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next) {
-		k->served = true;
-		steer_add_lane(s, k->lane);
-	}
-}
-
-/* Maps a generation to the lane of its living workers. */
-static void map_generation(struct steer *s, unsigned generation)
-{
-	const struct child *child;
-
-	for_each_child (child, children_of(s->service))
-		if (child->generation == generation)
-			steer_map_found(s, generation, child->traffic.lane);
-}
-
-static void add_lane_of(struct steer *s, const struct child *child)
-{
-	struct lane *lane;
-
-	steer_add_lane(s, child->traffic.lane);
-	lane = steer_find_lane(s, child->traffic.lane);
-	if (lane == NULL || !steer_spreads(s->service, child->generation))
-		return;
-	lane->seated = true;
-	lane->seat = child->slot % SEATS_MAX;
-}
-
-struct steer *steer_begin_anew(struct service *service)
-{
-	const struct child *child;
-	struct listener *l;
-	unsigned generation = cluster_generation(service->core);
-	unsigned first = generation > 64 ? generation - 64 : 0;
-	struct steer *s = steer_new(service);
-
-	if (s == NULL)
-		return NULL;
-	for_each_child (child, children_of(service))
-		add_lane_of(s, child);
 	for_each_listener (l, listeners_of(service, LISTENERS_ALL))
-		add_lanes(s, l);
-	if (s->count == 0)
-		steer_add_lane(s, 0);
-	for (unsigned g = first; g <= generation; g++)
-		map_generation(s, g);
-	if (s->mapping_count == 0)
-		steer_map(s, 0, s->last_id);
-	count_workers(s);
+		for (struct listener_socket *k = l->sockets; k != NULL; k = k->next) {
+			k->served = true;
+			if (s->last_lane < k->lane)
+				s->last_lane = k->lane;
+		}
+	for_each_child (child, children_of(service))
+		note_found(s, child);
+	latest = find_latest(s);
+	s->lane = s->next_lane = latest != NULL ? latest->traffic.lane : s->last_lane;
 	return s;
 }
 
@@ -592,7 +568,7 @@ void steer_on_adopted(struct service *service)
 	s = steer_begin_anew(service);
 	if (s == NULL)
 		return;
-	s->seats = count_seats(s);
+	steer_count_slots(s);
 	for_each_listener (l, listeners_of(service, LISTENERS_ALL))
 		steer_share_out(s, l, true);
 	steer_look(s);
@@ -606,17 +582,25 @@ void steer_on_reloaded(struct service *service)
 		steer_look(service->traffic.steer);
 }
 
+/* How many workers take connections from the sockets of that lane? */
+static unsigned count_sharers(const struct service *service, unsigned lane)
+{
+	const struct child *c;
+	unsigned count = 0;
+
+	for_each_child (c, children_of(service))
+		count += c->traffic.takes && c->traffic.lane == lane;
+	return count > 0 ? count : 1;
+}
+
 void steer_on_given(const struct child *child, struct dealt *to)
 {
-	struct steer *s = child->service->traffic.steer;
-	struct listener_walk walk = listeners_of(child->service, LISTENERS_IN_FORCE);
-	const struct lane *lane = s != NULL && child->traffic.in_lane
-		? steer_find_lane(s, child->traffic.lane)
-		: NULL;
 	struct listener *l;
 
-	while (lane != NULL && lane->seated && (l = listener_next(&walk)) != NULL) {
-		const struct listener_socket *k = group_own(l, lane->id);
+	if (child->service->traffic.steer == NULL || !child->traffic.own)
+		return;
+	for_each_listener (l, listeners_of(child->service, LISTENERS_IN_FORCE)) {
+		const struct listener_socket *k = group_own(l, child->traffic.lane);
 
 		if (k == NULL)
 			continue;
@@ -625,7 +609,7 @@ void steer_on_given(const struct child *child, struct dealt *to)
 		else
 			to->error = errno;
 		to->count += k->given;
-		to->sharers = lane->ready > 0 ? lane->ready : 1;
+		to->sharers = count_sharers(child->service, child->traffic.lane);
 	}
 }
 
@@ -644,7 +628,7 @@ bool steer_is_rolling(const struct service *service)
 	const struct steer *s = service->traffic.steer;
 	struct rollout_view rollout = cluster_view_rollout(service->core);
 
-	if (s != NULL && s->seats > 0)
+	if (s != NULL && s->slots > 0)
 		return rollout.under_way || anybody_drains(s);
 	return steer_is_busy(service) &&
 		(s == NULL || rollout.under_way || !cluster_is_settled(service->core) ||

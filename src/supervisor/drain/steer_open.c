@@ -9,7 +9,6 @@
 #include "supervisor/drain/internal.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/common/news.h"
-#include "supervisor/drain/steer_lanes.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/recipe.h"
@@ -19,11 +18,21 @@
 #include <string.h>
 
 /*
- * Opens a second socket at a listener's address, for successors of workers that cannot be taken off
- * the first (drain.h): the new generation of a rollout, or the successor of a single worker.
+ * Opens more sockets at a listener's address: for successors of workers that cannot be taken off
+ * the first (drain.h), which are the new generation of a rollout or the successor of a single
+ * worker; and for each slot, so that the kernel can spread connections over workers (`balance`).
  */
 
 /* ---- who has it ---- */
+
+/* Returns the worker of that slot that a new one is to replace; NULL: there is none. */
+static struct child *find_old(const struct service *service, uint32_t slot)
+{
+	if (slot >= service->child_slots)
+		return NULL;
+	return service->children[slot][0] != NULL ? service->children[slot][0]
+						  : service->children[slot][1];
+}
 
 /* Did the worker get that listener?  Not if a reload has added the listener since. */
 static bool has_listener(const struct child *child, const struct listener *l)
@@ -114,7 +123,7 @@ static const char *why_one_socket(const struct steer *s, const struct listener *
 		return "the server has a SO_REUSEPORT group of its own there";
 	if (is_shared(s->service->sup, s->service, l))
 		return "another cluster has it, too";
-	return group_size(l) < LANES_MAX ? NULL : "it has too many sockets";
+	return group_size(l) < REUSEPORT_MAX ? NULL : "it has too many sockets";
 }
 
 /* Can the listener have another socket?  Not where nclust itself accepts for the workers. */
@@ -126,59 +135,47 @@ static bool can_steer(const struct steer *s, const struct listener *l)
 		why_one_socket(s, l) == NULL;
 }
 
-/* Opens a socket for that lane.  -1 and errno. */
-static int open_for_lane(struct steer *s, struct listener *l, unsigned lane)
+/* The lane of the workers that share the socket that there is. */
+static unsigned shared_lane(const struct steer *s)
+{
+	return steer_lane_of(s, cluster_generation(s->service->core));
+}
+
+/* Makes the socket that there is the first of several.  False: out of memory. */
+static bool add_first(const struct steer *s, struct listener *l, unsigned lane, uint32_t slot)
+{
+	struct listener_socket *first = group_add(l, l->fd, lane);
+
+	if (first == NULL)
+		return false;
+	first->slot = slot;
+	first->weight = 1;
+	first->served = true;
+	l->spread = l->chosen = steer_spread(s, l);
+	l->sup->orphans.changed = true;
+	return true;
+}
+
+/* -1 and errno. */
+static int join_group(struct steer *s, struct listener *l, unsigned lane, uint32_t slot)
 {
 	int fd = reuseport_join(l->fd);
+	struct listener_socket *k = fd != -1 ? group_add(l, fd, lane) : NULL;
 	int error = errno;
 
-	if (fd != -1 && group_add(l, fd, lane) == NULL) {
-		error = errno;
-		reuseport_leave(fd);
-		fd = -1;
-	}
-	if (fd == -1) {
+	if (k == NULL) {
+		if (fd != -1)
+			reuseport_leave(fd);
 		errno = error;
 		return -1;
 	}
+	k->slot = slot;
 	steer_share_out(s, l, true);
 	if (reuseport_unmute(fd, l->fd) == 0)
 		group_apply(l); /* weights set before the socket listened are lost */
 	heal_watch_also(l, fd);
 	return 0;
 }
-
-struct opening {
-	unsigned lane;
-	unsigned opened;
-};
-
-static void open_socket(struct steer *s, struct listener *l, void *context)
-{
-	struct opening *opening = context;
-	struct listener_socket *new = NULL;
-
-	if (!can_steer(s, l) || !steer_is_among_us(s, l))
-		return;
-	if (l->sockets == NULL) {
-		new = group_add(l, l->fd, 0);
-		if (new == NULL)
-			return;
-		new->weight = 1;
-		new->served = true;
-	}
-	if (open_for_lane(s, l, opening->lane) == -1) {
-		log_info("listener '%s': old and new workers share it during "
-			 "this rollout: %s",
-			l->address.name, strerror(errno));
-		if (group_size(l) == 1)
-			group_forget(l);
-		return;
-	}
-	opening->opened++;
-}
-
-/* ---- a socket of its own for each ---- */
 
 static void log_one_socket(struct listener *l, const char *why)
 {
@@ -188,71 +185,252 @@ static void log_one_socket(struct listener *l, const char *why)
 			l->address.name, why);
 }
 
-/* Do workers without a seat have the listener?  They share the socket that there is. */
-static bool is_had_by_others(struct steer *s, const struct listener *l)
+/* Opens a socket of that lane, for one slot or (SLOT_ALL) for workers that share it. */
+static bool open_socket(struct steer *s, struct listener *l, unsigned lane, uint32_t slot)
 {
-	const struct child *child;
-
-	for_each_child (child, children_of(s->service)) {
-		const struct lane *lane =
-			child->traffic.in_lane ? steer_find_lane(s, child->traffic.lane) : NULL;
-
-		if (lane != NULL && !lane->seated && has_listener(child, l))
-			return true;
-	}
-	return false;
-}
-
-bool steer_open_own(struct steer *s, struct listener *l, unsigned lane, bool own)
-{
-	const char *why = why_one_socket(s, l);
-	struct listener_socket *first;
-
-	if (l->address.each != NULL || (l->sockets != NULL && group_own(l, lane) != NULL))
+	if (l->sockets == NULL && !add_first(s, l, shared_lane(s), SLOT_ALL))
 		return false;
-	if (why == NULL && !is_udp(l) && l->key.protocol != IPPROTO_TCP)
-		why = "MPTCP cannot do that";
-	if (why != NULL) {
-		log_one_socket(l, why);
-		return false;
-	}
-	if (!steer_is_among_us(s, l))
-		return false;
-	if (l->sockets == NULL) {
-		first = group_add(l, l->fd, own || !is_had_by_others(s, l) ? lane : 0);
-		if (first == NULL)
-			return false;
-		first->weight = 1;
-		first->served = true;
-		l->spread = l->chosen = steer_spread(s, l);
-		if (first->lane == lane)
-			return true;
-	}
-	if (open_for_lane(s, l, lane) == 0)
+	if (join_group(s, l, lane, slot) == 0)
 		return true;
-	log_one_socket(l, strerror(errno));
+	if (slot != SLOT_ALL)
+		log_one_socket(l, strerror(errno));
+	else
+		log_info("listener '%s': old and new workers share it during this rollout: %s",
+			l->address.name, strerror(errno));
+	if (group_size(l) == 1)
+		group_forget(l);
 	return false;
 }
 
-/* Opens a lane with sockets of its own; 0: no socket could be opened. */
+/* Opens sockets of another lane.  0: no socket could be opened. */
 static unsigned open_lane(struct steer *s)
 {
 	const struct service *service = s->service;
 	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
-	struct opening opening = {.lane = steer_new_lane(s)};
+	unsigned lane = s->last_lane + 1;
+	bool opened = false;
 	struct listener *l;
 
-	if (opening.lane == 0)
-		return 0;
 	while ((l = listener_next(&walk)) != NULL)
 		if (walk.set == &service->sockets.learned ? l->users == 1 : all_have(service, l))
-			open_socket(s, l, &opening);
-	if (opening.opened == 0)
+			opened |= can_steer(s, l) && steer_is_among_us(s, l) &&
+				open_socket(s, l, lane, SLOT_ALL);
+	if (!opened)
 		return 0;
-	steer_add_lane(s, opening.lane);
+	s->last_lane = lane;
 	/* the state file must have the sockets before a worker does */
 	PARTS(write_down, service->sup);
-	return opening.lane;
+	return lane;
+}
+
+/* ---- sockets of each slot ---- */
+
+/* Can each slot have a socket of its own there? */
+static bool can_have_own(struct steer *s, struct listener *l)
+{
+	const char *why = why_one_socket(s, l);
+
+	if (l->address.each != NULL)
+		return false;
+	if (why == NULL && !is_udp(l) && l->key.protocol != IPPROTO_TCP)
+		why = "MPTCP cannot do that";
+	if (why != NULL)
+		log_one_socket(l, why);
+	return why == NULL && steer_is_among_us(s, l);
+}
+
+/* Do workers without own sockets have the listener?  They share the socket that there is. */
+static bool is_had_by_others(const struct steer *s, const struct listener *l)
+{
+	const struct child *child;
+
+	for_each_child (child, children_of(s->service))
+		if (!child->traffic.own && has_listener(child, l))
+			return true;
+	return false;
+}
+
+/* Opens a socket of that lane for the slot.  `alone`: the only socket there is that of a worker of
+ * the slot.  True: there is one socket more. */
+static bool open_own(struct steer *s, struct listener *l, unsigned lane, uint32_t slot, bool alone)
+{
+	if (group_own(l, lane) != NULL || !can_have_own(s, l))
+		return false;
+	if (l->sockets == NULL && (alone || !is_had_by_others(s, l)))
+		return add_first(s, l, lane, slot);
+	return open_socket(s, l, lane, slot);
+}
+
+/* The state file must have the sockets before a worker does. */
+static void open_all_own(struct steer *s, const struct recipe *r, unsigned lane, uint32_t slot)
+{
+	bool opened = false;
+
+	for (size_t i = 0; r != NULL && i < r->listeners.count; i++)
+		opened |= open_own(s, r->listeners.list[i], lane, slot, false);
+	if (opened)
+		PARTS(write_down, s->service->sup);
+}
+
+static unsigned later_lane(unsigned lane, unsigned other)
+{
+	return other == LANE_NONE || lane > other ? lane : other;
+}
+
+unsigned steer_latest_lane(const struct steer *s, uint32_t slot)
+{
+	unsigned latest = LANE_NONE;
+	const struct listener *l;
+	const struct child *c;
+
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
+		for (const struct listener_socket *k = l->sockets; k != NULL; k = k->next)
+			if (k->slot == slot)
+				latest = later_lane(k->lane, latest);
+	for_each_child (c, children_of(s->service))
+		if (c->traffic.own && c->slot % SLOTS_MOST == slot)
+			latest = later_lane(c->traffic.lane, latest);
+	return latest;
+}
+
+/* Has the socket no workers, and belongs to no slot that there is?  Or do all workers share it, of
+ * whom the old one of the slot does not keep it? */
+static bool is_free(const struct steer *s, const struct listener_socket *k, bool keeps)
+{
+	if (k->slot == SLOT_ALL)
+		return k->workers == 0 || !keeps;
+	return k->slot >= s->slots && !steer_has_lane(s, k->lane);
+}
+
+static unsigned find_free_lane(const struct steer *s, bool keeps)
+{
+	struct listener *l;
+
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL)) {
+		if (l->sockets != NULL)
+			steer_count_workers(s, l);
+		for (const struct listener_socket *k = l->sockets; k != NULL; k = k->next)
+			if (is_free(s, k, keeps))
+				return k->lane;
+	}
+	return LANE_NONE;
+}
+
+/* Has a listener as many sockets as it can have? */
+static bool is_full(const struct steer *s)
+{
+	struct listener_walk walk = listeners_of(s->service, LISTENERS_ALL);
+	const struct listener *l = listener_next(&walk);
+
+	while (l != NULL && group_size(l) < REUSEPORT_MAX)
+		l = listener_next(&walk);
+	return l != NULL;
+}
+
+/* The slot has the sockets of that lane from now on.  Its worker may open other ports than the
+ * worker before. */
+static void claim_lane(const struct steer *s, unsigned lane, uint32_t slot)
+{
+	struct listener *l;
+
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL)) {
+		struct listener_socket *k = group_own(l, lane);
+
+		if (k == NULL || k->slot == slot)
+			continue;
+		k->slot = slot;
+		k->bound = false;
+	}
+}
+
+/*
+ * Some workers keep their socket for themselves, so that their successor gets another: a worker
+ * that is drained by looking, to empty its queue; a spare that listens (trap.spare_listens), to get
+ * no client; and with `surge = all` an old worker that still gets all clients.  The successor of any
+ * other worker has the same socket, so that it takes what the worker leaves.
+ */
+static bool keeps_sockets(const struct child *old, unsigned generation)
+{
+	const struct cluster *core = old->service->core;
+
+	return old->trap.spare_listens || cluster_empties(core, old->generation) ||
+		(generation != old->generation && cluster_view_rollout(core).old_alone);
+}
+
+/* Returns the latest lane of the slot or, if its worker keeps that, a free one or a new one. */
+static unsigned find_own_lane(struct steer *s, uint32_t slot, bool keeps)
+{
+	unsigned lane = steer_latest_lane(s, slot);
+	unsigned another;
+
+	if (lane != LANE_NONE && !(keeps && steer_has_lane(s, lane)))
+		return lane;
+	another = find_free_lane(s, keeps);
+	if (another != LANE_NONE)
+		return another;
+	return is_full(s) ? lane : ++s->last_lane;
+}
+
+/* A slot may take over the socket that workers without own ones share: find_free_lane(). */
+static void add_shared_sockets(struct steer *s, const struct recipe *r)
+{
+	for (size_t i = 0; r != NULL && i < r->listeners.count; i++) {
+		struct listener *l = r->listeners.list[i];
+
+		if (l->sockets == NULL && is_had_by_others(s, l) && can_have_own(s, l))
+			(void)add_first(s, l, shared_lane(s), SLOT_ALL);
+	}
+}
+
+/* Returns the lane of a worker that will start in that slot, where each slot has sockets of its own.
+ * nclust holds them: a connection that waits for a worker that has died waits for the next one. */
+static unsigned take_own_lane(struct steer *s, unsigned generation, uint32_t slot)
+{
+	const struct child *old = find_old(s->service, slot);
+	const struct recipe *r = recipe_of(s->service, generation);
+	unsigned lane;
+
+	steer_count_slots(s);
+	add_shared_sockets(s, r);
+	slot %= SLOTS_MOST;
+	lane = find_own_lane(s, slot, old != NULL && keeps_sockets(old, generation));
+	if (lane == LANE_NONE) /* no socket can be opened */
+		return shared_lane(s);
+	claim_lane(s, lane, slot);
+	open_all_own(s, r, lane, slot);
+	return lane;
+}
+
+/* A worker gets a listener by its bind(2). */
+static void provide_socket(struct steer *s, const struct child *child, struct listener *l, bool own)
+{
+	struct listener_socket *k;
+
+	if (!child->traffic.own)
+		return;
+	(void)open_own(s, l, child->traffic.lane, child->slot % SLOTS_MOST, own);
+	k = group_own(l, child->traffic.lane);
+	if (k == NULL || k->bound)
+		return;
+	k->bound = true;
+	PARTS(write_down, s->service->sup);
+	steer_share_out(s, l, false);
+}
+
+void steer_on_uses(struct child *child, struct listener *l, enum listener_use use)
+{
+	struct steer *s = child->service->traffic.steer;
+
+	if (s == NULL)
+		return;
+	if (use == USE_SPARE_LISTENS) { /* the share may be of a time when no worker was ready */
+		steer_share_out(s, l, false);
+		return;
+	}
+	if (child->traffic.takes)
+		steer_look_next_turn(s); /* the worker is ready already, and may have listened */
+	if (use != USE_LISTENS)
+		provide_socket(s, child, l, use == USE_OWN);
 }
 
 /* ---- rollouts ---- */
@@ -269,21 +447,13 @@ static bool is_for_all(const struct service *service, const struct rollout_view 
 	return rollout->of == cluster_wanted(service->core);
 }
 
-struct child *steer_find_old(const struct service *service, uint32_t slot)
-{
-	if (slot >= service->child_slots)
-		return NULL;
-	return service->children[slot][0] != NULL ? service->children[slot][0]
-						  : service->children[slot][1];
-}
-
 /* Do the old workers require another socket?  One is looked at: all have the same command. */
 static bool is_stubborn(const struct service *service)
 {
 	if (!drains_by_looking(service))
 		return false;
 	for (uint32_t i = 0; i < service->child_slots; i++) {
-		struct child *child = steer_find_old(service, i);
+		struct child *child = find_old(service, i);
 
 		if (child != NULL && child->traffic.drain == NULL)
 			return drain_is_stubborn(child, 0);
@@ -321,8 +491,7 @@ void steer_begin(struct service *service, unsigned generation)
 {
 	struct steer *s = service->traffic.steer;
 	struct rollout_view rollout = cluster_view_rollout(service->core);
-	unsigned opened = 0;
-	unsigned now;
+	unsigned opened;
 	bool all = !steer_spreads(service, generation) && !rollout.going_back &&
 		is_for_all(service, &rollout);
 	bool stay = all && cluster_settings(service->core)->drain != DRAIN_OFF &&
@@ -337,11 +506,11 @@ void steer_begin(struct service *service, unsigned generation)
 	s->mute_at_once = s->new_alone = false;
 	once_forget(service->said, ONCE_STRANGER_LISTENS);
 	s->clients_stay = stay;
-	now = steer_lane_of(s, cluster_generation(service->core));
-	steer_drop_lanes(s);
-	if (wanted)
-		opened = open_lane(s);
-	steer_map(s, generation, opened != 0 ? opened : now);
+	steer_count_slots(s);
+	s->lane = shared_lane(s);
+	opened = wanted ? open_lane(s) : 0;
+	s->next_lane = opened != 0 ? opened : s->lane;
+	s->next_generation = generation;
 }
 
 /* ---- a single one ---- */
@@ -350,7 +519,7 @@ void steer_begin(struct service *service, unsigned generation)
  * still get connections while other workers go on; or NULL. */
 static struct child *find_stubborn(const struct service *service, uint32_t slot)
 {
-	struct child *old = steer_find_old(service, slot);
+	struct child *old = find_old(service, slot);
 	struct rollout_view rollout = cluster_view_rollout(service->core);
 
 	if (old == NULL || cluster_alive(service->core) < 2 || !drains_by_looking(service) ||
@@ -360,44 +529,70 @@ static struct child *find_stubborn(const struct service *service, uint32_t slot)
 }
 
 /* Returns a lane for the successor of `old` that has other sockets than `old`. */
-static unsigned find_lane_beside(struct steer *s, const struct child *old, unsigned home)
+static unsigned find_lane_beside(struct steer *s, const struct child *old, unsigned lane)
 {
+	const struct child *c;
 	unsigned opened;
 
-	if (!old->traffic.in_lane || home != old->traffic.lane)
-		return home;
-	for (unsigned i = 0; i < s->count; i++)
-		if (s->lanes[i].id != old->traffic.lane && s->lanes[i].workers > 0)
-			return s->lanes[i].id;
-	steer_drop_lanes(s);
+	if (lane != old->traffic.lane)
+		return lane;
+	for_each_child (c, children_of(s->service))
+		if (c->traffic.lane != lane)
+			return c->traffic.lane;
 	opened = open_lane(s);
-	return opened != 0 ? opened : home;
+	return opened != 0 ? opened : lane;
 }
 
-unsigned steer_lane(struct service *service, unsigned generation, uint32_t slot)
+/*
+ * Finds a socket whose workers have all died, as happens mostly with a new release, and where
+ * connections wait.  Only a process that has this socket can take the connections, so the next
+ * worker gets the socket.  The kernel moves connections to another socket only for a process that
+ * may load eBPF.
+ */
+static unsigned find_orphaned_lane(const struct steer *s)
 {
+	struct listener *l;
+
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL)) {
+		if (group_size(l) == 1)
+			continue;
+		steer_count_workers(s, l);
+		for (const struct listener_socket *k = l->sockets; k != NULL; k = k->next)
+			if (k->workers == 0 && group_has_queue(l, k))
+				return k->lane;
+	}
+	return LANE_NONE;
+}
+
+static unsigned take_shared_lane(
+	struct steer *s, const struct child *child, const struct child *old)
+{
+	unsigned orphaned = find_orphaned_lane(s);
+	unsigned lane = steer_lane_of(s, child->generation);
+
+	if (orphaned != LANE_NONE)
+		return orphaned;
+	return old != NULL ? find_lane_beside(s, old, lane) : lane;
+}
+
+void steer_choose_lane(struct child *child)
+{
+	struct service *service = child->service;
 	const struct child *old = NULL;
 	struct steer *s;
-	bool spreads;
 
 	if (service->counters.started == 0)
-		imbalance_decide(service, generation);
-	spreads = steer_spreads(service, generation);
-	if (!spreads)
-		old = find_stubborn(service, slot);
+		imbalance_decide(service, child->generation);
+	child->traffic.own = steer_spreads(service, child->generation);
+	if (!child->traffic.own)
+		old = find_stubborn(service, child->slot);
 	s = service->traffic.steer;
-	if (spreads && s == NULL)
-		s = steer_begin_anew(service);
-	if (spreads && s != NULL)
-		return steer_take_seat(s, generation, slot);
-	if (s == NULL && old != NULL)
+	if (s == NULL && (child->traffic.own || old != NULL))
 		s = steer_begin_anew(service);
 	if (s == NULL)
-		return 0;
-	/* connections wait at sockets without workers: this worker serves them */
-	for (unsigned i = 0; i < s->count; i++)
-		if (steer_is_orphaned(s, &s->lanes[i]))
-			return s->lanes[i].id;
-	return old != NULL ? find_lane_beside(s, old, steer_lane_of(s, generation))
-			   : steer_lane_of(s, generation);
+		child->traffic.own = false;
+	else if (child->traffic.own)
+		child->traffic.lane = take_own_lane(s, child->generation, child->slot);
+	else
+		child->traffic.lane = take_shared_lane(s, child, old);
 }

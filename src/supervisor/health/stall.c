@@ -69,7 +69,7 @@ static bool has_queue(const struct child *child)
 	for_each_listener (l, listeners_of(child->service, LISTENERS_IN_FORCE)) {
 		const struct listener_socket *own = group_own(l, child->traffic.lane);
 
-		if (l->seats > 1 && own != NULL && group_has_queue(l, own))
+		if (l->slots > 1 && own != NULL && group_has_queue(l, own))
 			return true;
 	}
 	return false;

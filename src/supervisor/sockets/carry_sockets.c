@@ -2,6 +2,7 @@
 #include "supervisor/sockets/sockets.h"
 
 #include "base/scope.h"
+#include "os/socket/reuseport.h"
 #include "supervisor/sockets/group.h"
 
 #include <stdlib.h>
@@ -12,7 +13,7 @@ static const struct plain_row socket_rows[] = {
 	PLAIN(1, listener_socket, fd, FD),
 	PLAIN(2, listener_socket, inode, UNSIGNED),
 	PLAIN(3, listener_socket, lane, UNSIGNED),
-	PLAIN_ENUM(4, listener_socket, place, LANES_MAX - 1),
+	PLAIN_ENUM(4, listener_socket, place, REUSEPORT_MAX - 1),
 	PLAIN(5, listener_socket, bound, BOOL),
 };
 
@@ -37,6 +38,7 @@ static void *make_socket(struct carry_reader *r, void *owner)
 	(void)r;
 	if (s == NULL)
 		return NULL;
+	s->slot = SLOT_ALL;
 	s->next = l->sockets;
 	l->sockets = s;
 	return s;
@@ -152,7 +154,7 @@ static void init_listener(struct carry_reader *r, struct listener *l)
 static int listener_done(struct carry_reader *r, void *to)
 {
 	struct listener *l = to;
-	bool taken[LANES_MAX] = {false};
+	bool taken[REUSEPORT_MAX] = {false};
 	unsigned count = 0;
 	unsigned most = 0;
 	bool has_own = l->sockets == NULL;

@@ -85,14 +85,14 @@ unsigned group_size(const struct listener *l)
 const char *group_balance(const struct listener *l)
 {
 	static const char *const names[] = {
-		[SPREAD_LANES] = "share",
+		[SPREAD_SHARED] = "share",
 		[SPREAD_CHANCE] = "random",
 		[SPREAD_CLIENTS] = "client-address",
 		[SPREAD_FLOWS] = "flow",
 		[SPREAD_TURNS] = "rr",
 	};
 
-	return names[l->own_group ? SPREAD_LANES : l->chosen];
+	return names[l->own_group ? SPREAD_SHARED : l->chosen];
 }
 
 void group_queue(const struct listener *l, struct queue_facts *facts)
@@ -130,7 +130,7 @@ int group_set_backlog(const struct listener *l, int backlog)
 
 int group_listen(const struct listener *l, unsigned lane, int backlog)
 {
-	return l->spread != SPREAD_LANES && l->facts.listening
+	return l->spread != SPREAD_SHARED && l->facts.listening
 		? socket_backlog(group_fd(l, lane), backlog)
 		: group_set_backlog(l, backlog);
 }
@@ -147,23 +147,25 @@ static unsigned shares_of(const struct listener *l, unsigned weights[REUSEPORT_M
 	return count;
 }
 
-/* Each part of the clients gets one socket.  If two sockets have the same seat, because one of them
- * is about to be closed, the clients get the newer socket. */
+/* Each slot gets a part of the clients.  If two sockets are of one slot, because one of them is
+ * about to be closed, the clients get the newer socket. */
 static int spread_by_client(const struct listener *l, int fd)
 {
 	int places[REUSEPORT_MAX];
 	unsigned lanes[REUSEPORT_MAX] = {0};
 
-	for (unsigned i = 0; i < l->seats; i++)
+	for (unsigned i = 0; i < l->slots; i++)
 		places[i] = -1;
 	for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
-		if (s->weight == 0 || s->seat >= l->seats ||
-			(places[s->seat] != -1 && lanes[s->seat] > s->lane))
+		const uint32_t part = s->slot != SLOT_ALL ? s->slot : 0;
+
+		if (s->weight == 0 || part >= l->slots ||
+			(places[part] != -1 && lanes[part] > s->lane))
 			continue;
-		places[s->seat] = (int)s->place;
-		lanes[s->seat] = s->lane;
+		places[part] = (int)s->place;
+		lanes[part] = s->lane;
 	}
-	return reuseport_set_sticky(fd, places, l->seats, l->spread == SPREAD_FLOWS);
+	return reuseport_set_sticky(fd, places, l->slots, l->spread == SPREAD_FLOWS);
 }
 
 static int set_way(
@@ -233,7 +235,7 @@ void group_apply(struct listener *l)
 		return;
 	turns_prepare(l);
 	way = set_spread(l, weights, count, &l->chosen_why);
-	l->chosen = way != -1 ? (enum spread)way : SPREAD_LANES;
+	l->chosen = way != -1 ? (enum spread)way : SPREAD_SHARED;
 	if (count == 1) { /* a single socket may be in no group */
 		l->chosen = l->spread;
 		l->chosen_why = 0;
@@ -343,6 +345,7 @@ struct listener_socket *group_add(struct listener *l, int fd, unsigned lane)
 	s->fd = fd;
 	s->inode = remote_own_inode(fd);
 	s->lane = lane;
+	s->slot = SLOT_ALL;
 	s->place = l->sockets != NULL ? group_size(l) : 0;
 	s->next = l->sockets;
 	l->sockets = s;

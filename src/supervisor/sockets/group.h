@@ -7,13 +7,12 @@
 
 /*
  * The sockets of one listener: usually l->fd alone.  With steering (drain/drain.h) and `balance` a
- * listener has several, in one SO_REUSEPORT group of the kernel (socket(7)); the workers that share
- * a socket are a lane.  steer.c decides each socket's share of new connections; the functions here
- * open and close the sockets and tell the kernel their shares.
+ * listener has several, in one SO_REUSEPORT group of the kernel (socket(7)), up to REUSEPORT_MAX.
+ * Each worker has a lane, a number that grows with each socket that is opened: the worker has the
+ * socket of the greatest lane that is not greater than its own.  drain/steer.c gives lanes and
+ * decides each socket's share of new connections; the functions here open and close the sockets
+ * and tell the kernel their shares.
  */
-
-/* How many lanes a cluster, and so how many sockets a group may have. */
-#define LANES_MAX 128
 
 /* The socket of the workers of that lane. */
 int group_fd(const struct listener *l, unsigned lane);
@@ -47,7 +46,8 @@ void group_forget(struct listener *l);
 struct listener_socket *group_socket(const struct listener *l, unsigned lane);
 /* The socket that was opened for that lane; NULL: there is none. */
 struct listener_socket *group_own(const struct listener *l, unsigned lane);
-/* Add a socket that has just joined the kernel's group, in the last place.  NULL: out of memory. */
+/* Add a socket that has just joined the kernel's group, in the last place, for workers of several
+ * slots.  NULL: out of memory. */
 struct listener_socket *group_add(struct listener *l, int fd, unsigned lane);
 /* Close one of several sockets; `moves`: the kernel moves its queue to the other sockets. */
 void group_close(struct listener *l, struct listener_socket *s, bool moves);

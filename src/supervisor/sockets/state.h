@@ -21,22 +21,26 @@ struct turns;
 
 /* How the kernel chooses among several sockets of a listener. */
 enum spread {
-	SPREAD_LANES,   /* at random, in proportion to the workers of each lane */
-	SPREAD_CHANCE,  /* at random, where each slot has a lane of its own */
+	SPREAD_SHARED,  /* at random, in proportion to the workers of each socket */
+	SPREAD_CHANCE,  /* at random, where each slot has a socket of its own */
 	SPREAD_CLIENTS, /* by the client's address: it always gets the same socket */
 	SPREAD_FLOWS,   /* UDP: by the client's address and port */
-	SPREAD_TURNS,   /* in turn, in proportion to the workers of each lane */
+	SPREAD_TURNS,   /* in turn, in proportion to the workers of each socket */
 };
 
-/* One of several sockets of a listener (drain.h). */
+/* One of several sockets of a listener (group.h). */
 struct listener_socket {
 	struct listener_socket *next;
 	int fd;
 	uint64_t inode;
-	unsigned lane;      /* workers of this and later lanes get this socket */
+	unsigned lane;      /* workers of this and later lanes have this socket */
+	uint32_t slot;      /* whose workers alone have it (drain.h); SLOT_ALL: it is shared */
 	unsigned place;     /* index in the kernel's SO_REUSEPORT group */
 	unsigned weight;    /* its share of new connections */
-	unsigned seat;      /* which part of the clients it gets (CLIENTS, FLOWS) */
+	unsigned workers;   /* how many workers have it, when they were counted last (drain) */
+	unsigned ready;     /* those that take connections */
+	unsigned preferred; /* those of the generation that is to get clients */
+	bool draining;      /* one of its workers is to be emptied */
 	bool served;        /* its weight was above 0 at some time */
 	bool bound;         /* its worker has called bind(2) for it */
 	nsec_t away;        /* since when its weight is 0; or 0 */
@@ -69,7 +73,7 @@ struct listener {
 	uint64_t closed[4];              /* inodes of the sockets that were closed last */
 	bool own_group;      /* a server's own socket has joined the group: no steering */
 	enum spread spread;  /* how the kernel is to choose among the sockets */
-	unsigned seats;      /* into how many parts the clients are divided */
+	unsigned slots;      /* so many slots have sockets of their own; 0: none has */
 	enum spread chosen;  /* how the kernel chooses now: `spread`, or the next best way */
 	int chosen_why;      /* why the kernel does not do `spread` (an errno); or 0 */
 	bool counted;        /* `max-requests`: count what each socket is given */

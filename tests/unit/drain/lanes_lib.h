@@ -9,28 +9,18 @@
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/service.h"
 
-/*
- * A room in which each worker gets the lane of its slot, and one cluster, `web`,
- * with one listener.
- */
+/* A room in which each worker gets a lane, and one cluster, `web`, with one listener. */
 static int lanes_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	(void)birth;
 	(void)err;
-	child->traffic.lane = steer_lane(child->service, child->generation, child->slot);
+	steer_choose_lane(child);
 	return 0;
-}
-
-static void lanes_on_born(struct child *child, struct birth *birth)
-{
-	(void)birth;
-	steer_on_born(child, NULL);
 }
 
 static const struct part lanes_part = {
 	.name = "lanes",
 	.prepare = lanes_on_prepare,
-	.born = lanes_on_born,
 	.gone = steer_left,
 	.report = steer_on_report,
 	.drop = steer_on_drop,

@@ -163,7 +163,7 @@ static const struct gap listener_gaps[] = {
 	NOT(listener, sup), NOT(listener, sockets),                                 /* beside */
 	NOT(listener, closed),                       /* who has one is harmless */
 	NOT(listener, of_node),                      /* beside */
-	NOT(listener, spread), NOT(listener, seats), /* shared out anew */
+	NOT(listener, spread), NOT(listener, slots), /* shared out anew */
 	NOT(listener, chosen), NOT(listener, chosen_why), NOT(listener, counted),
 	NOT(listener, turns), NOT(listener, said[1]), NOT(listener, keeper_id), /* told anew */
 };
@@ -229,9 +229,11 @@ static const struct gap child_gaps[] = {
 	NOT(child, trap.exclusive),  /* set anew by node */
 	NOT(child, saved.entry),     /* found again */
 	NOT(child, saved.in_keeper), /* told anew */
-	NOT(child, traffic.in_lane), /* counted anew */
-	NOT(child, life.last_look),  /* looked at anew */
-	NOT(child, channel),         /* beside */
+	NOT(child, traffic.own),     /* found anew */
+	NOT(child, traffic.takes),
+	NOT(child, traffic.emptied),
+	NOT(child, life.last_look), /* looked at anew */
+	NOT(child, channel),        /* beside */
 	NOT(child, node),
 };
 
@@ -314,8 +316,12 @@ static const struct gap hook_gaps[] = {
 
 static const struct gap socket_gaps[] = {
 	NOT(listener_socket, next),
-	NOT(listener_socket, weight), /* shared out anew */
-	NOT(listener_socket, seat),
+	NOT(listener_socket, weight),  /* shared out anew */
+	NOT(listener_socket, slot),    /* found anew */
+	NOT(listener_socket, workers), /* counted anew */
+	NOT(listener_socket, ready),
+	NOT(listener_socket, preferred),
+	NOT(listener_socket, draining),
 	NOT(listener_socket, served),
 	NOT(listener_socket, away),
 	NOT(listener_socket, settled),
