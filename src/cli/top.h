@@ -43,8 +43,6 @@ struct top_pick {
 
 struct top_view {
 	json_t *status; /* of the last look; NULL: none */
-	json_t *seen;   /* a worker's CPU seconds at the last look, and its percent */
-	double seen_at; /* the instance's age at that look, in seconds */
 	json_t *turned; /* clusters that are grouped against the default */
 	char filter[64];
 	enum column sort;
@@ -64,10 +62,9 @@ struct top_view {
 void top_view_init(struct top_view *v);
 void top_view_fini(struct top_view *v);
 
-/* Take over a new status; NULL: nclust is gone.  Each worker's "cpu_percent" becomes
- * its CPU time since the last status. */
+/* Take over a new status; NULL: nclust is gone.  -1: out of memory. */
 int top_view_look(struct top_view *v, json_t *status);
-/* Make the rows anew, after a change of the view.  -1, as above: out of memory. */
+/* Make the rows anew, after a change of the view. */
 int top_view_make(struct top_view *v);
 
 /* Sort by this column; a second call turns the order round. */

@@ -9,9 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The shortest time between two looks that gives a result: the kernel counts in ticks. */
-#define SPAN_LEAST .5
-
 void top_view_init(struct top_view *v)
 {
 	*v = (struct top_view){.height = 24};
@@ -22,73 +19,14 @@ void top_view_init(struct top_view *v)
 void top_view_fini(struct top_view *v)
 {
 	json_decref(v->status);
-	json_decref(v->seen);
 	json_decref(v->turned);
 	json_decref(v->shown);
 	free(v->rows);
 	buffer_fini(&v->text);
 }
 
-/* ---- CPU ---- */
-
-/* The CPU time that a worker used since the look before, or since its start. */
-static double percent_of(const json_t *worker, const json_t *then, double span)
-{
-	double used = json_number_value(json_object_get(worker, "cpu_seconds"));
-
-	if (json_is_number(then) && span > 0)
-		used -= json_number_value(then);
-	else
-		span = json_number_value(json_object_get(worker, "uptime"));
-	/* a process that ends unreaped takes its CPU time away */
-	return used > 0 && span > 0 ? 100 * used / span : 0;
-}
-
-static void put_percent(
-	struct top_view *v, json_t *seen, const char *cluster, json_t *worker, double span)
-{
-	json_t *now = json_object_get(worker, "cpu_seconds");
-	json_t *then;
-	char key[128];
-
-	if (!json_is_number(now))
-		return;
-	snprintf(key, sizeof(key), "%s.%lld", cluster, field_number(worker, "id"));
-	then = json_object_get(v->seen, key);
-	/* too soon for another result: keep the last one */
-	if (seen == v->seen && then != NULL)
-		now = then;
-	else
-		now = json_pack("{s:f,s:O}", "percent",
-			percent_of(worker, json_object_get(then, "seconds"), span), "seconds", now);
-	(void)json_object_set(worker, "cpu_percent", json_object_get(now, "percent"));
-	if (now != then)
-		(void)json_object_set_new(seen, key, now);
-}
-
 int top_view_look(struct top_view *v, json_t *status)
 {
-	double now = json_number_value(json_object_get(status, "uptime"));
-	double span = now - v->seen_at;
-	bool soon = span >= 0 && span < SPAN_LEAST && v->seen != NULL;
-	json_t *seen = soon ? v->seen : json_object();
-	const json_t *cluster;
-	json_t *worker;
-	size_t i;
-	size_t k;
-
-	json_array_foreach(json_object_get(status, "clusters"), i, cluster)
-	{
-		json_array_foreach(json_object_get(cluster, "workers"), k, worker)
-		{
-			put_percent(v, seen, field_raw(cluster, "name"), worker, span);
-		}
-	}
-	if (!soon) {
-		json_decref(v->seen);
-		v->seen = seen;
-		v->seen_at = now;
-	}
 	json_decref(v->status);
 	v->status = status;
 	return top_view_make(v); /* rows point into the status of before */

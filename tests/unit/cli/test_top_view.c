@@ -46,7 +46,7 @@ static void worker(unsigned slot, unsigned id, const char *state, double cpu, do
 	buffer_printf(&json,
 		"%s{'slot':%u,'id':%u,'pid':1,'state':'%s',"
 		"'generation':1,'uptime':10,'restarts':0,"
-		"'cpu_seconds':%.3f,'memory_bytes':%.0f}",
+		"'cpu_percent':%.3f,'memory_bytes':%.0f}",
 		first ? "" : ",", slot, id, state, cpu, memory);
 }
 
@@ -117,39 +117,6 @@ TEST(a_cluster_has_its_lines_and_a_row_for_each_worker)
 	ck_assert_str_eq(slots(), "0 1 2");
 }
 
-TEST(cpu_is_that_of_the_time_between_two_looks)
-{
-	three(100);
-	begin(102);
-	cluster("web");
-	worker(0, 10, "ready", 51, 0);  /* 1 s more in 2 s */
-	worker(1, 99, "ready", 2.5, 0); /* another worker, 10 s old */
-	worker(2, 12, "ready", 3, 0);   /* less than before */
-	end();
-	ck_assert_double_eq_tol(view.rows[3].sums.cpu, 50, .01);
-	ck_assert_double_eq_tol(view.rows[4].sums.cpu, 25, .01);
-	ck_assert_double_eq_tol(view.rows[5].sums.cpu, 0, .01);
-	/* too soon to tell: as it was, and counted from where it was */
-	begin(102.1);
-	cluster("web");
-	worker(0, 10, "ready", 51.1, 0);
-	worker(1, 99, "ready", 2.5, 0);
-	end();
-	ck_assert_double_eq_tol(view.rows[3].sums.cpu, 50, .01);
-	ck_assert_double_eq_tol(view.rows[4].sums.cpu, 25, .01);
-	begin(103);
-	cluster("web");
-	worker(0, 10, "ready", 51.3, 0);
-	end();
-	ck_assert_double_eq_tol(view.rows[3].sums.cpu, 30, .01);
-	/* nclust was started anew */
-	begin(1);
-	cluster("web");
-	worker(0, 10, "ready", .7, 0);
-	end();
-	ck_assert_double_eq_tol(view.rows[3].sums.cpu, 7, .01);
-}
-
 TEST(many_that_are_alike_are_grouped_until_the_group_is_opened)
 {
 	many(7);
@@ -213,7 +180,7 @@ TEST(a_status_of_anything_is_shown_somehow)
 		"{'clusters':[{'name':7,'workers':{'a':1}}]}",
 		"{'name':'a\\u001b[2J\\n','clusters':["
 		"{'name':'\\u001b]0;x','workers':[7,[],{},{'slot':'x',"
-		"'id':-1e300,'state':'\\u001b[31m','cpu_seconds':'x'}]}]}"};
+		"'id':-1e300,'state':'\\u001b[31m','cpu_percent':'x'}]}]}"};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
 		json_t *status = json_of(all[i]);
