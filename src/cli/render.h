@@ -88,11 +88,46 @@ struct tally {
 void tally_add(struct tally *t, const json_t *status, const char *target, bool slot);
 int tally_exit_status(const struct tally *t); /* 0 all, 1 some, 2 none */
 
-/* ---- row ---- */
+/* ---- group ---- */
+
+/* A worker of a cluster, or neighbours that are alike. */
+struct group {
+	const json_t *cluster;
+	const json_t *workers; /* those of the cluster that are shown */
+	size_t first;          /* in the array of workers */
+	size_t count;
+};
+
+const json_t *group_worker(const struct group *g, size_t i);
+/* The groups of an array of workers; `to` has room for as many as there are workers.
+ * Without `crowded` each worker is a group.  Returns how many groups. */
+size_t group_workers(struct group *to, const json_t *cluster, const json_t *workers, bool crowded);
+
+/* Sums over all workers of a group. */
+struct sums {
+	unsigned pids;
+	long long restarts;
+	bool has_restarts;
+	double cpu; /* percent */
+	bool has_cpu;
+	double memory; /* bytes */
+	bool has_memory;
+	nsec_t youngest;
+	nsec_t oldest;
+	bool has_age;
+};
+void group_sum(struct sums *s, const struct group *g);
+
+/* The worker of a group that has failed last; of a group of one, that worker; NULL:
+ * none has failed. */
+const json_t *group_latest(const struct group *g);
+/* Add how that worker has failed, or the worker's own status text.  Returns whether there is any. */
+bool group_put_last(struct wrap *lines, const struct group *g);
+
+/* ---- table ---- */
 
 /*
- * A row of a table of workers, of `status` and of `top`: one worker, or
- * neighbours that are alike.  Pure.
+ * A table of workers, of `status` and of `top`: a row is a group.  Pure.
  */
 enum column {
 	COLUMN_SLOT,
@@ -115,62 +150,45 @@ extern const char column_last[]; /* the title of that text */
 
 struct row {
 	char cell[COLUMNS][48];
+	struct sums sums;
 };
-
-/* Neighbours that are alike. */
-struct group {
-	size_t first; /* in the array of workers */
-	size_t count;
-};
-
-/* The groups of an array of workers; `to` has room for as many as there are workers.
- * Without `crowded` each worker is a group.  Returns how many groups. */
-size_t row_groups(struct group *to, const json_t *workers, bool crowded);
-/* Add so many workers that are alike, which may be too few for one group. */
-size_t row_add_group(struct group *to, size_t used, size_t first, size_t count);
-
-/* Sums over all workers of a row. */
-struct sums {
-	unsigned pids;
-	long long restarts;
-	bool has_restarts;
-	double cpu; /* percent */
-	bool has_cpu;
-	double memory; /* bytes */
-	bool has_memory;
-	nsec_t youngest;
-	nsec_t oldest;
-	bool has_age;
-};
-
-void row_sum(struct sums *s, const json_t *workers, const struct group *g);
-void row_format(struct row *row, const json_t *workers, const struct group *g);
+/* `named`: the cluster's name stands before the slot. */
+void row_format(struct row *row, const struct group *g, bool named);
 /* "9.0M" */
 void row_format_memory(char *to, size_t size, double bytes);
-/* Widen each column to the row's cell. */
-void row_measure(const struct row *row, size_t width[COLUMNS]);
+
+struct table {
+	size_t width[COLUMNS]; /* of the widest cell so far */
+	bool shown[COLUMNS];
+	size_t bar;    /* columns of a bar beside CPU% and MEM; 0: none */
+	double memory; /* the memory, in bytes, of a full bar */
+};
+/* Show all columns, without bars; widths that are known already are kept. */
+void table_begin(struct table *t);
+void table_measure(struct table *t, const struct group *g, bool named);
+/* The columns up to the last one, which is of any length. */
+size_t table_columns(const struct table *t);
+/* Leave out what does not fit into so many columns: bars, then the columns of a list. */
+void table_fit(struct table *t, size_t most, const enum column *gives_way, size_t count);
+/* Add the titles; a mark follows that of the column `sorted`, if that is a column. */
+void table_put_titles(
+	const struct table *t, struct wrap *lines, enum column sorted, const char *mark);
+/* Add a row, without the last column. */
+void table_put_row(const struct table *t, struct wrap *lines, const struct group *g, bool named);
+
+/*
+ * The table of a cluster's workers in `status`.  Columns that do not fit are left out, the
+ * least important first.  `target`: "" all, else the target whose slot is shown.
+ * `crowded`: neighbours that are alike share a row.
+ */
+void table_put(struct render *r, const json_t *cluster, const char *target, bool crowded);
 
 /* The colour of a cluster's or a worker's state, and of a worker. */
 enum colour row_state_colour(const char *state);
 enum colour row_colour(const json_t *worker);
-
-/* The worker of a group that has failed last; of a group of one, that worker; NULL:
- * none has failed. */
-const json_t *row_latest(const json_t *workers, const struct group *g);
-/* Add how that worker has failed, or the worker's own status text.  Returns whether there is any. */
-bool row_put_last(struct wrap *lines, const json_t *workers, const struct group *g);
 /* Why a worker failed, by `key` of its failure: "cause", else "last_output".  "":
  * unknown. */
 const char *row_cause(const json_t *worker, const char **key);
-
-/* ---- table ---- */
-
-/*
- * The table of a cluster's workers.  Columns that do not fit are left out, the
- * least important first.  `target`: "" all, else the target whose slot is shown.
- * `crowded`: neighbours that are alike share a row, and RENDER_MANY rows are the most.
- */
-void table_put(struct render *r, const json_t *cluster, const char *target, bool crowded);
 
 /* ---- advice ---- */
 

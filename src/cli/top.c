@@ -242,7 +242,8 @@ static void read_selected(struct top *t, bool events, int cancel)
 	t->back = 0;
 	if (row == NULL)
 		return;
-	if (!events && (row->kind == TOP_INSTANCE || json_array_size(row->workers) > READ_MOST)) {
+	if (!events &&
+		(row->kind == TOP_INSTANCE || json_array_size(row->group.workers) > READ_MOST)) {
 		show_message(t, YELLOW, "select a worker to read its output");
 		return;
 	}
@@ -401,7 +402,7 @@ static void take_signals(struct top *t, int signals)
 	while (read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		switch (info.ssi_signo) {
 		case SIGWINCH:
-			memset(t->width, 0, sizeof(t->width));
+			t->table = (struct table){.bar = 0};
 			screen_measure(&t->screen);
 			break;
 		case SIGCONT:

@@ -24,11 +24,9 @@ enum top_kind {
 
 struct top_row {
 	enum top_kind kind;
-	const json_t *cluster; /* object of the status; NULL: the instance */
-	size_t text;           /* offset in `text`; TOP_WORKERS: unused */
-	const json_t *workers; /* of the cluster; TOP_WORKERS: those of this row */
-	struct group group;
-	struct sums sums;
+	size_t text;        /* offset in `text`; TOP_WORKERS: unused */
+	struct group group; /* TOP_INSTANCE: without a cluster; TOP_CLUSTER: all of its workers */
+	struct sums sums;   /* TOP_WORKERS alone */
 };
 
 #define TOP_TARGET sizeof(((struct control_request *)NULL)->target)
@@ -52,7 +50,7 @@ struct top_view {
 	struct top_row *rows; /* heap */
 	size_t count;
 	size_t room;
-	json_t *shown;      /* the arrays to which rows point by `workers` */
+	json_t *shown;      /* the arrays of workers to which rows point */
 	struct buffer text; /* lines with colours as marks (wrap.h) */
 	size_t selected;
 	size_t first; /* the first row on the screen */
@@ -128,7 +126,7 @@ struct top {
 	struct control_request request;
 	char message[512]; /* the outcome of the last change */
 	enum colour tone;
-	size_t width[COLUMNS]; /* of the widest cell since the last resize */
+	struct table table; /* with the widest cells since the last resize */
 	bool over;
 };
 

@@ -71,10 +71,10 @@ static struct sums sum_of_all(const json_t *status, struct tally *tally)
 	json_array_foreach(json_object_get(status, "clusters"), i, cluster)
 	{
 		const json_t *workers = json_object_get(cluster, "workers");
-		struct group g = {0, json_array_size(workers)};
+		struct group g = {cluster, workers, 0, json_array_size(workers)};
 		struct sums sums;
 
-		row_sum(&sums, workers, &g);
+		group_sum(&sums, &g);
 		all.cpu += sums.cpu;
 		all.memory += sums.memory;
 	}
@@ -132,57 +132,9 @@ static void draw_summary(struct pen *p, size_t line)
 
 /* ---- the list ---- */
 
-struct layout {
-	size_t width[COLUMNS];
-	bool shown[COLUMNS];
-	size_t bar;    /* columns; 0: none */
-	double memory; /* memory of a full bar */
-	bool last;
-};
-
-static bool has_bar(size_t column)
+static bool is_named(const struct top_row *row)
 {
-	return column == COLUMN_CPU || column == COLUMN_MEMORY;
-}
-
-static size_t width_of(const struct layout *l, size_t column)
-{
-	return l->width[column] + (has_bar(column) && l->bar > 0 ? l->bar + 1 : 0);
-}
-
-static size_t sum_of(const struct layout *l)
-{
-	size_t sum = 0;
-
-	for (size_t i = 0; i < COLUMNS; i++)
-		if (l->shown[i])
-			sum += 2 + width_of(l, i);
-	return sum;
-}
-
-static void fit_columns(struct layout *l, size_t columns)
-{
-	static const enum column gives_way[] = {
-		COLUMN_GENERATION, COLUMN_RESTARTS, COLUMN_PID, COLUMN_UP, COLUMN_MEMORY};
-
-	l->bar = columns < WIDE ? BAR_NARROW : RENDER_BAR;
-	if (sum_of(l) > columns)
-		l->bar = 0;
-	for (size_t i = 0; i < COUNT_OF(gives_way) && sum_of(l) > columns; i++)
-		l->shown[gives_way[i]] = false;
-	l->last = sum_of(l) + LAST_LEAST <= columns;
-}
-
-/* "web.3", or "3". */
-static void name_row(const struct top_row *row, struct row *cells)
-{
-	const char *name = field_raw(row->cluster, "name");
-	char label[128];
-
-	if (wrap_columns(name) > NAME_MOST)
-		return;
-	snprintf(label, sizeof(label), "%s.%s", name, cells->cell[COLUMN_SLOT]);
-	text_copy(cells->cell[COLUMN_SLOT], sizeof(cells->cell[0]), label);
+	return wrap_columns(field_raw(row->group.cluster, "name")) <= NAME_MOST;
 }
 
 /* The end of the rows of the list that are on the screen. */
@@ -193,20 +145,15 @@ static size_t rows_end(const struct top *t)
 	return end < t->view.count ? end : t->view.count;
 }
 
-/* Has the row another generation than its cluster? */
-static bool has_other_generation(const struct top_row *row)
+static void lay_out(struct top *t)
 {
-	const json_t *first = json_array_get(row->workers, row->group.first);
+	static const enum column gives_way[] = {
+		COLUMN_GENERATION, COLUMN_RESTARTS, COLUMN_PID, COLUMN_UP, COLUMN_MEMORY};
+	struct table *table = &t->table;
 
-	return field_is_number(first, "generation") &&
-		field_number(first, "generation") != field_number(row->cluster, "generation");
-}
-
-static void lay_out(struct top *t, struct layout *l)
-{
-	*l = (struct layout){.memory = 0};
-	for (size_t i = 0; i < COLUMNS; i++)
-		l->shown[i] = i != COLUMN_GENERATION;
+	table_begin(table);
+	table->bar = t->screen.columns < WIDE ? BAR_NARROW : RENDER_BAR;
+	table->memory = 0;
 	for (size_t i = 0; i < t->view.count; i++) {
 		const struct top_row *row = &t->view.rows[i];
 		double mean;
@@ -214,120 +161,44 @@ static void lay_out(struct top *t, struct layout *l)
 		if (row->kind != TOP_WORKERS)
 			continue;
 		mean = row->sums.memory / (double)row->group.count;
-		if (mean > l->memory)
-			l->memory = mean;
-		if (i >= t->view.first && i < rows_end(t)) {
-			struct row cells;
-
-			row_format(&cells, row->workers, &row->group);
-			name_row(row, &cells);
-			row_measure(&cells, t->width);
-		}
-		if (has_other_generation(row))
-			l->shown[COLUMN_GENERATION] = true;
+		if (mean > table->memory)
+			table->memory = mean;
+		if (i >= t->view.first && i < rows_end(t))
+			table_measure(table, &row->group, is_named(row));
 	}
-	for (size_t i = 0; i < COLUMNS; i++) {
-		size_t title = strlen(column_heads[i].title);
-
-		l->width[i] = t->width[i] > title ? t->width[i] : title;
-	}
-	if (l->width[COLUMN_UP] < strlen("120 min"))
-		l->width[COLUMN_UP] = strlen("120 min");
-	fit_columns(l, t->screen.columns);
+	table_fit(table, t->screen.columns, gives_way, COUNT_OF(gives_way));
 }
 
-static void put_padded(struct wrap *w, size_t width, const char *text)
+static bool has_last(const struct top *t)
 {
-	size_t wide = wrap_columns(text);
-
-	wrap_spaces(w, wide < width ? width - wide : 0);
+	return table_columns(&t->table) + LAST_LEAST <= t->screen.columns;
 }
 
-static void put_cell(
-	struct wrap *w, const struct layout *l, size_t column, const char *text, enum colour colour)
+static void draw_titles(struct pen *p, size_t line)
 {
-	bool right = column_heads[column].right;
+	static const char *const marks[2][2] = {{"v", "^"}, {"▼", "▲"}};
+	const struct top_view *v = &p->top->view;
 
-	wrap_spaces(w, 2);
-	if (right)
-		put_padded(w, l->width[column], text);
-	wrap_put(w, colour, text);
-	if (!right)
-		put_padded(w, l->width[column], text);
-}
-
-static void put_title(
-	struct wrap *w, const struct layout *l, size_t column, const struct top_view *v)
-{
-	const char *mark = wrap_has(L'▲') ? top_view_ascends(v) ? "▲" : "▼"
-		: top_view_ascends(v)     ? "^"
-					  : "v";
-	const char *title = column_heads[column].title;
-	bool sorted = column == (size_t)v->sort;
-	char text[24];
-
-	/* the mark stands in the gap between two columns */
-	snprintf(text, sizeof(text), "%s%s", title, sorted ? mark : "");
-	wrap_spaces(w, sorted && column_heads[column].right ? 1 : 2);
-	if (column_heads[column].right)
-		put_padded(w, l->width[column] + sorted, text);
-	wrap_put(w, sorted ? BOLD : DIM, text);
-	if (!column_heads[column].right)
-		put_padded(w, l->width[column], text);
-	if (has_bar(column) && l->bar > 0)
-		wrap_spaces(w, l->bar + 1);
-}
-
-static void draw_titles(struct pen *p, size_t line, const struct layout *l)
-{
-	for (size_t i = 0; i < COLUMNS; i++)
-		if (l->shown[i])
-			put_title(&p->lines, l, i, &p->top->view);
-	if (l->last) {
+	table_put_titles(
+		&p->top->table, &p->lines, v->sort, marks[wrap_has(L'▲')][top_view_ascends(v)]);
+	if (has_last(p->top)) {
 		wrap_spaces(&p->lines, 2);
 		wrap_put(&p->lines, DIM, column_last);
 	}
 	draw_line(p, line, A_NORMAL);
 }
 
-static void put_bar(
-	struct wrap *w, const struct layout *l, size_t column, const struct top_row *row)
+static void draw_workers(struct pen *p, size_t line, const struct top_row *row, attr_t attributes)
 {
-	double count = (double)row->group.count;
-	double cpu = row->sums.cpu / 100 / count;
-
-	wrap_spaces(w, 1);
-	if (column == COLUMN_CPU)
-		render_bar(w, render_level(cpu), cpu, l->bar);
-	else
-		render_bar(
-			w, PLAIN, l->memory > 0 ? row->sums.memory / count / l->memory : 0, l->bar);
-}
-
-static void draw_workers(struct pen *p, size_t line, const struct top_row *row,
-	const struct layout *l, attr_t attributes)
-{
-	const json_t *first = json_array_get(row->workers, row->group.first);
-	struct wrap *w = &p->lines;
-	struct row cells;
-
-	row_format(&cells, row->workers, &row->group);
-	name_row(row, &cells);
-	for (size_t i = 0; i < COLUMNS; i++) {
-		if (!l->shown[i])
-			continue;
-		put_cell(w, l, i, cells.cell[i], i == COLUMN_STATE ? row_colour(first) : PLAIN);
-		if (has_bar(i) && l->bar > 0)
-			put_bar(w, l, i, row);
-	}
-	if (l->last) {
-		wrap_spaces(w, 2);
-		(void)row_put_last(w, row->workers, &row->group);
+	table_put_row(&p->top->table, &p->lines, &row->group, is_named(row));
+	if (has_last(p->top)) {
+		wrap_spaces(&p->lines, 2);
+		(void)group_put_last(&p->lines, &row->group);
 	}
 	draw_line(p, line, attributes);
 }
 
-static void draw_list(struct pen *p, size_t line, const struct layout *l)
+static void draw_list(struct pen *p, size_t line)
 {
 	const struct top_view *v = &p->top->view;
 	size_t end = rows_end(p->top);
@@ -338,7 +209,7 @@ static void draw_list(struct pen *p, size_t line, const struct layout *l)
 		const char *text = v->text.data + row->text;
 
 		if (row->kind == TOP_WORKERS)
-			draw_workers(p, line, row, l, attributes);
+			draw_workers(p, line, row, attributes);
 		else
 			screen_put(p->screen, line, text, (size_t)(strchr(text, '\n') - text),
 				attributes);
@@ -362,11 +233,11 @@ static void put_command(struct wrap *w, const json_t *cluster)
 
 static void put_worker(struct wrap *w, const struct top_row *row)
 {
-	const json_t *worker = row_latest(row->workers, &row->group);
+	const json_t *worker = group_latest(&row->group);
 	const char *key;
 
 	wrap_put(w, PLAIN, ": ");
-	if (!row_put_last(w, row->workers, &row->group))
+	if (!group_put_last(w, &row->group))
 		field_put(w, row_colour(worker), worker, "state");
 	if (*row_cause(worker, &key) == '\0')
 		return;
@@ -382,12 +253,12 @@ static void draw_rule(struct pen *p, size_t line)
 
 	wrap_put(w, DIM, rule_text());
 	wrap_put(w, PLAIN, " ");
-	if (row != NULL && row->cluster != NULL) {
+	if (row != NULL && row->group.cluster != NULL) {
 		wrap_put(w, BOLD, top_view_target(&p->top->view, METHOD_EVENTS, target));
 		if (row->kind == TOP_WORKERS)
 			put_worker(w, row);
 		else
-			put_command(w, row->cluster);
+			put_command(w, row->group.cluster);
 		wrap_put(w, PLAIN, " ");
 	}
 	for (size_t i = 0; i < p->screen->columns; i++)
@@ -528,12 +399,11 @@ static void draw_picture(struct pen *p)
 {
 	struct top *t = p->top;
 	size_t none = 0;
-	struct layout l;
 
-	lay_out(t, &l);
+	lay_out(t);
 	draw_summary(p, 0);
-	draw_titles(p, 1, &l);
-	draw_list(p, 2, &l);
+	draw_titles(p, 1);
+	draw_list(p, 2);
 	draw_rule(p, 2 + top_list_rows(t));
 	draw_events(p, 3 + top_list_rows(t), pane_rows(t), t->happened, "", &none);
 }

@@ -47,7 +47,8 @@ static struct top_row *add_row(struct top_view *v, enum top_kind kind, const jso
 		v->room = room;
 	}
 	rows += v->count++;
-	*rows = (struct top_row){.kind = kind, .cluster = cluster};
+	*rows = (struct top_row){.kind = kind,
+		.group = {.cluster = cluster, .workers = json_object_get(cluster, "workers")}};
 	return rows;
 }
 
@@ -62,7 +63,6 @@ static int add_lines(struct top_view *v, enum top_kind kind, const json_t *clust
 		if (row == NULL || end == NULL)
 			return -1;
 		row->text = from;
-		row->workers = json_object_get(cluster, "workers");
 		from += (size_t)(end - line) + 1;
 		kind = TOP_TEXT;
 	}
@@ -154,15 +154,14 @@ static int add_workers(
 
 	if (groups == NULL)
 		return -1;
-	count = row_groups(groups, workers, grouped);
+	count = group_workers(groups, cluster, workers, grouped);
 	for (size_t i = 0; i < count; i++) {
 		struct top_row *row = add_row(v, TOP_WORKERS, cluster);
 
 		if (row == NULL)
 			break;
-		row->workers = workers;
 		row->group = groups[i];
-		row_sum(&row->sums, workers, &groups[i]);
+		group_sum(&row->sums, &groups[i]);
 	}
 	free(groups);
 	if (v->count - first < count)
@@ -207,12 +206,12 @@ static int add_all(struct top_view *v, struct render *r)
 
 static long long slot_at(const struct top_row *row, size_t i)
 {
-	return field_number(json_array_get(row->workers, row->group.first + i), "slot");
+	return field_number(group_worker(&row->group, i), "slot");
 }
 
 static long long id_of(const struct top_row *row)
 {
-	const json_t *worker = json_array_get(row->workers, row->group.first);
+	const json_t *worker = group_worker(&row->group, 0);
 
 	return field_is_number(worker, "id") ? field_number(worker, "id") : -1;
 }
@@ -224,7 +223,7 @@ static void remember_selected(struct top_view *v)
 	if (row == NULL)
 		return;
 	v->pick = (struct top_pick){.kind = row->kind, .id = -1};
-	text_copy(v->pick.cluster, sizeof(v->pick.cluster), field_raw(row->cluster, "name"));
+	text_copy(v->pick.cluster, sizeof(v->pick.cluster), field_raw(row->group.cluster, "name"));
 	if (row->kind != TOP_WORKERS)
 		return;
 	v->pick.slot = slot_at(row, 0);
@@ -234,7 +233,8 @@ static void remember_selected(struct top_view *v)
 /* How well a row matches the one that was selected; 0: not at all. */
 static unsigned match_of(const struct top_row *row, const struct top_pick *pick)
 {
-	if (row->kind != pick->kind || strcmp(field_raw(row->cluster, "name"), pick->cluster) != 0)
+	if (row->kind != pick->kind ||
+		strcmp(field_raw(row->group.cluster, "name"), pick->cluster) != 0)
 		return 0;
 	if (row->kind != TOP_WORKERS)
 		return 1;
@@ -327,9 +327,9 @@ void top_view_turn(struct top_view *v)
 	const struct top_row *row = top_view_row(v);
 	const char *name;
 
-	if (row == NULL || row->cluster == NULL)
+	if (row == NULL || row->group.cluster == NULL)
 		return;
-	name = field_raw(row->cluster, "name");
+	name = field_raw(row->group.cluster, "name");
 	if (json_object_del(v->turned, name) == -1)
 		(void)json_object_set_new(v->turned, name, json_true());
 }
@@ -338,7 +338,7 @@ const char *top_view_target(
 	const struct top_view *v, enum control_method method, char to[TOP_TARGET])
 {
 	const struct top_row *row = top_view_row(v);
-	const char *name = row != NULL ? field_raw(row->cluster, "name") : "";
+	const char *name = row != NULL ? field_raw(row->group.cluster, "name") : "";
 
 	if (row != NULL && row->kind == TOP_WORKERS && row->group.count == 1 &&
 		(method == METHOD_RESTART || method == METHOD_EVENTS))

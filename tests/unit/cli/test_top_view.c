@@ -71,7 +71,7 @@ static const char *slots(void)
 
 		if (r->kind != TOP_WORKERS)
 			continue;
-		row_format(&cells, r->workers, &r->group);
+		row_format(&cells, &r->group, false);
 		buffer_printf(&text, "%s%s%s", text.len > 0 ? " " : "",
 			i == view.selected ? "*" : "", cells.cell[COLUMN_SLOT]);
 	}
