@@ -60,7 +60,6 @@ static const struct {
 	CALL(resizeterm),
 	CALL(def_prog_mode),
 	CALL(reset_prog_mode),
-	CALL(tigetstr),
 	{"stdscr", offsetof(struct screen, all)},
 };
 
@@ -87,77 +86,26 @@ static int load_library(struct screen *s, struct error *err)
 
 /* ---- if we are killed by a fault ---- */
 
-#define STACK_SIZE (64U * 1024)
-
-static const int faults[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGSYS};
-
-/* What gives the terminal back after a fault, at the far end of the stack for
- * signals: a handler can ask where that stack is. */
-struct rescue {
-	struct termios modes;
-	size_t len;
-	char text[128];
-};
+static struct termios modes_before; /* of the terminal, for on_fault() */
 
 static void on_fault(int signal)
 {
-	stack_t stack;
+	/* what terminals have understood since the VT100: no attributes, usual keys, the cursor,
+	 * the screen of before */
+	static const char end[] = "\033[m\033[?1l\033>\033[?25h\033[?1049l";
 
-	if (sigaltstack(NULL, &stack) == 0 && stack.ss_sp != NULL) {
-		const struct rescue *r = stack.ss_sp;
-
-		(void)!write(STDOUT_FILENO, r->text, r->len);
-		(void)tcsetattr(STDIN_FILENO, TCSANOW, &r->modes);
-	}
+	(void)!write(STDOUT_FILENO, end, sizeof(end) - 1);
+	(void)tcsetattr(STDIN_FILENO, TCSANOW, &modes_before);
 	(void)raise(signal); /* SA_RESETHAND: this ends the process */
 }
 
-/* Keep a string that the terminal wants at the end, unless it contains a wait. */
-static void add_string(const struct screen *s, struct rescue *r, const char *name)
+static void handle_faults(void (*handler)(int))
 {
-	const char *text = s->tigetstr(name);
-	size_t len;
-
-	if (text == NULL || (intptr_t)text == -1 || strstr(text, "$<") != NULL)
-		return;
-	len = strlen(text);
-	if (r->len + len > sizeof(r->text))
-		return;
-	memcpy(r->text + r->len, text, len);
-	r->len += len;
-}
-
-static void prepare_rescue(struct screen *s, const struct termios *modes)
-{
-	struct sigaction action = {
-		.sa_handler = on_fault, .sa_flags = (int)(SA_ONSTACK | SA_RESETHAND)};
-	struct rescue r = {.modes = *modes, .len = 0};
-	stack_t stack = {.ss_size = STACK_SIZE};
-
-	add_string(s, &r, "sgr0");
-	add_string(s, &r, "rmkx");
-	add_string(s, &r, "cnorm");
-	add_string(s, &r, "rmcup");
-	s->stack = malloc(STACK_SIZE);
-	if (s->stack == NULL)
-		return;
-	memcpy(s->stack, &r, sizeof(r));
-	stack.ss_sp = s->stack;
-	if (sigaltstack(&stack, NULL) == -1)
-		return;
-	for (size_t i = 0; i < COUNT_OF(faults); i++)
-		(void)sigaction(faults[i], &action, NULL);
-}
-
-static void drop_rescue(struct screen *s)
-{
-	struct sigaction action = {.sa_handler = SIG_DFL};
-	stack_t none = {.ss_flags = SS_DISABLE};
+	static const int faults[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGSYS};
+	struct sigaction action = {.sa_handler = handler, .sa_flags = (int)SA_RESETHAND};
 
 	for (size_t i = 0; i < COUNT_OF(faults); i++)
 		(void)sigaction(faults[i], &action, NULL);
-	(void)sigaltstack(&none, NULL);
-	free(s->stack);
 }
 
 /* ---- open and close ---- */
@@ -201,9 +149,7 @@ static void leave_running(void)
 
 int screen_open(struct screen *s, struct error *err)
 {
-	struct termios modes;
-
-	if (tcgetattr(STDIN_FILENO, &modes) == -1)
+	if (tcgetattr(STDIN_FILENO, &modes_before) == -1)
 		return error_set(err, errno, "top: the terminal is gone");
 	if (s->newterm(NULL, stdout, stdin) == NULL) {
 		return error_fail(err, EX_USAGE,
@@ -211,7 +157,7 @@ int screen_open(struct screen *s, struct error *err)
 			"unknown; " PLAIN_ONE,
 			getenv("TERM"));
 	}
-	prepare_rescue(s, &modes);
+	handle_faults(on_fault);
 	(void)s->cbreak();
 	(void)s->noecho();
 	leave_running();
@@ -230,7 +176,7 @@ void screen_close(struct screen *s)
 	(void)s->wmove(*s->all, (int)s->rows - 1, 0);
 	(void)s->curs_set(1);
 	(void)s->endwin();
-	drop_rescue(s);
+	handle_faults(SIG_DFL);
 }
 
 void screen_measure(struct screen *s)

@@ -41,9 +41,7 @@ struct screen {
 	__typeof__(resizeterm) *resizeterm;
 	__typeof__(def_prog_mode) *def_prog_mode;
 	__typeof__(reset_prog_mode) *reset_prog_mode;
-	__typeof__(tigetstr) *tigetstr;
 	WINDOW **all; /* ncurses' stdscr */
-	void *stack;  /* heap: the stack on which a fault is handled */
 	bool colour;
 	size_t rows;
 	size_t columns;
