@@ -50,7 +50,6 @@ void client_init(struct client *c)
 	*c = (struct client){.fd = -1, .cancel = -1, .reader = -1, .end = NSEC_NEVER};
 	/* room for a result, and the envelope around it */
 	line_reader_init(&c->lines, CONTROL_RESULT_MAX + CONTROL_LINE_MAX);
-	buffer_init(&c->spare, 0);
 }
 
 void client_fini(struct client *c)
@@ -59,7 +58,8 @@ void client_fini(struct client *c)
 	for (size_t i = 0; i < c->passed_count; i++)
 		fd_close(&c->passed[i]);
 	line_reader_fini(&c->lines);
-	buffer_fini(&c->spare);
+	json_decref(c->last);
+	c->last = NULL;
 	for (size_t i = 0; i < c->cluster_count; i++)
 		free(c->clusters[i]);
 	free(c->clusters);
@@ -165,36 +165,19 @@ static int client_line(
 	return 1;
 }
 
-const char *client_raw_result(const char *line, size_t len, size_t *value_len)
+/* The code and the sentence of an error.  False: the message has none. */
+static bool take_error(const json_t *message, struct answer *answer)
 {
-	static const char before[] = "{\"jsonrpc\":\"2.0\",\"id\":" REQUEST_ID ",\"result\":";
-	size_t used = sizeof(before) - 1;
-
-	if (len < used + 2 || memcmp(line, before, used) != 0 || line[len - 1] != '}')
-		return NULL;
-	*value_len = len - used - 1;
-	return line + used;
-}
-
-/* An error object's code and sentence.  -1: the message has none. */
-static int take_error(struct client *c, json_t *message, struct answer *answer)
-{
-	json_t *error = json_object_get(message, "error");
-	json_t *code = json_object_get(error, "code");
+	const json_t *error = json_object_get(message, "error");
 	const char *text = json_string_value(json_object_get(error, "message"));
 
 	if (!json_is_object(error))
-		return -1;
-	answer->code = (int)json_integer_value(code);
+		return false;
+	answer->code = (int)json_integer_value(json_object_get(error, "code"));
 	if (answer->code == 0)
 		answer->code = CONTROL_INTERNAL;
-	buffer_clear(&c->spare);
-	if (text != NULL)
-		buffer_string(&c->spare, text);
-	answer->message = text != NULL ? buffer_text(&c->spare) : NULL;
-	if (answer->message == NULL)
-		answer->message = "it was refused";
-	return 0;
+	answer->message = text != NULL ? text : "it was refused";
+	return true;
 }
 
 static int not_understood(const struct client *c, struct error *err)
@@ -262,8 +245,8 @@ int client_greet(struct client *c, int fd, nsec_t deadline, struct error *err)
 	message = json_loadb(line, len, 0, NULL);
 	if (message == NULL)
 		return not_understood(c, err);
-	got = take_error(c, message, &refusal) == 0 ? answer_refused(&refusal, err)
-						    : take_hello(c, message, err);
+	got = take_error(message, &refusal) ? answer_refused(&refusal, err)
+					    : take_hello(c, message, err);
 	json_decref(message);
 	return got;
 }
@@ -346,13 +329,11 @@ static bool is_ours(json_t *message)
 		(json_is_integer(id) && json_integer_value(id) == atoi(REQUEST_ID));
 }
 
-/* Handle a message other than a plain result.  1: it is the answer; 0: read on. */
+/* Handle a message.  1: it is the answer; 0: read on. */
 static int take_message(struct client *c, json_t *message, client_event *on_event, void *data,
 	struct answer *answer, struct error *err)
 {
-	json_t *result = json_object_get(message, "result");
 	const char *method = json_string_value(json_object_get(message, "method"));
-	char *text;
 
 	if (method != NULL) {
 		json_t *params = json_object_get(message, "params");
@@ -365,19 +346,11 @@ static int take_message(struct client *c, json_t *message, client_event *on_even
 	}
 	if (!is_ours(message))
 		return 0;
-	if (take_error(c, message, answer) == 0)
-		return 1;
-	if (result == NULL)
+	answer->result = json_object_get(message, "result");
+	if (!take_error(message, answer) && answer->result == NULL)
 		return not_understood(c, err);
-	text = json_dumps(result, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
-	buffer_clear(&c->spare);
-	if (text == NULL || buffer_string(&c->spare, text) == -1) {
-		free(text);
-		return error_set(err, ENOMEM, "cannot keep the answer");
-	}
-	free(text);
-	answer->result = c->spare.data;
-	answer->len = c->spare.len;
+	json_decref(c->last);
+	c->last = json_incref(message);
 	return 1;
 }
 
@@ -398,7 +371,7 @@ static json_t *load_message(const char *line, size_t len)
 
 	if (at == NULL || len < value + 2 || memcmp(line + len - 2, "}}", 2) != 0 ||
 		memmem(line, head, kind, sizeof(kind) - 1) == NULL)
-		return json_loadb(line, len, 0, NULL);
+		return json_loadb(line, len, JSON_ALLOW_NUL, NULL);
 	buffer_append(&rest, line, head);
 	buffer_string(&rest, "}}");
 	message = rest.failed ? NULL : json_loadb(rest.data, rest.len, 0, NULL);
@@ -411,14 +384,9 @@ static json_t *load_message(const char *line, size_t len)
 static int take_line(struct client *c, const char *line, size_t len, client_event *on_event,
 	void *data, struct answer *answer, struct error *err)
 {
-	json_t *message;
+	json_t *message = load_message(line, len);
 	int got;
 
-	/* a status of thousands of workers is megabytes: not parsed here */
-	answer->result = client_raw_result(line, len, &answer->len);
-	if (answer->result != NULL)
-		return 1;
-	message = load_message(line, len);
 	if (message == NULL)
 		return not_understood(c, err);
 	got = take_message(c, message, on_event, data, answer, err);
@@ -443,8 +411,7 @@ static int take_lines(struct client *c, client_event *on_event, void *data, stru
 	size_t len;
 	int got;
 
-	answer->code = 0;
-	answer->result = NULL;
+	*answer = (struct answer){0};
 	do {
 		got = client_line(c, NSEC_NEVER, &line, &len, err);
 		if (got == 0)

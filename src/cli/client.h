@@ -36,7 +36,7 @@ struct client {
 	size_t passed_count;
 	char in[CONTROL_LINE_MAX]; /* bytes that were read and not yet cut into lines */
 	struct line_reader lines;
-	struct buffer spare; /* a result or a refusal, composed anew */
+	json_t *last; /* the message with the last answer; or NULL */
 	char name[65];
 	pid_t pid;
 	char **clusters; /* heap */
@@ -62,12 +62,10 @@ int client_open(struct client *c, int dirfd, const char *name, struct error *err
 /* The same on a connected socket, which belongs to the client from then on. */
 int client_greet(struct client *c, int fd, nsec_t deadline, struct error *err);
 
-/* The answer to a request.  Both texts belong to the client and are valid until its
- * next call. */
+/* The answer to a request.  It belongs to the client and is valid until its next call. */
 struct answer {
-	int code;           /* 0: success; else enum control_error */
-	const char *result; /* JSON text as the server wrote it */
-	size_t len;
+	int code;            /* 0: success; else enum control_error */
+	json_t *result;      /* without a code: never NULL */
 	const char *message; /* with a code: the server's sentence */
 };
 /* The exit status for an error code (man/nclust.1). */
@@ -99,10 +97,6 @@ int client_look(struct client *c, client_event *on_event, void *data, struct ans
 /* Wait for the end of the connection; messages that still come are dropped. */
 int client_wait_end(struct client *c, struct error *err);
 
-/* VALUE of `{"jsonrpc":"2.0","id":1,"result":VALUE}`, if the line is exactly of this
- * form (each request has that id); NULL if not. */
-const char *client_raw_result(const char *line, size_t len, size_t *value_len);
-
 /* ---- output ---- */
 
 /*
@@ -116,8 +110,8 @@ int output_lines(int fd, const char *text, size_t len); /* split at '\n' */
 int output_json(int fd, const char *json, size_t len);  /* and '\n' */
 /* Write a buffer by one of the functions above, if it did not run out of memory; frees it. */
 int output_buffer(int fd, struct buffer *out, int (*how)(int fd, const char *data, size_t len));
-/* The object as JSON, numbers with the digits that they came with. */
-int output_object(int fd, const json_t *object);
+/* A value as JSON, numbers with the digits that they came with. */
+int output_value(int fd, const json_t *value);
 
 /* Append text and a newline, broken at spaces into lines of at most `width` columns
  * (0: never), all but the first indented.  `column`: where the first line begins. */

@@ -32,7 +32,7 @@ static int add_slot(struct logs *l, const json_t *of, int fd)
 
 int logs_take(struct logs *l, struct client *c, const struct answer *answer, struct error *err)
 {
-	json_t *all = answer->code == 0 ? json_loadb(answer->result, answer->len, 0, NULL) : NULL;
+	json_t *all = answer->result;
 	json_t *list = json_object_get(all, "logs");
 	size_t count = json_array_size(list);
 	int got = 0;
@@ -41,14 +41,13 @@ int logs_take(struct logs *l, struct client *c, const struct answer *answer, str
 		return answer_refused(answer, err);
 	for (size_t i = 0; got == 0 && i < count && i < c->passed_count; i++)
 		got = add_slot(l, json_array_get(list, i), fd_release(&c->passed[i]));
-	if (got == -1 || all == NULL || count != c->passed_count)
+	if (got == -1 || !json_is_object(all) || count != c->passed_count)
 		got = error_set(err, 0, "'%s' did not return the output of its workers", c->name);
 	c->passed_count = 0;
 	l->last = (uint64_t)json_integer_value(json_object_get(all, "last"));
 	l->more = json_is_true(json_object_get(all, "more"));
 	json_decref(l->missing);
 	l->missing = json_incref(json_object_get(all, "missing"));
-	json_decref(all);
 	return got;
 }
 

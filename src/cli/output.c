@@ -77,9 +77,9 @@ int output_buffer(int fd, struct buffer *out, int (*how)(int fd, const char *dat
 	return got;
 }
 
-int output_object(int fd, const json_t *object)
+int output_value(int fd, const json_t *value)
 {
-	char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15));
+	char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
 	int got;
 
 	if (text == NULL)

@@ -223,7 +223,7 @@ static int call_instance(
 	if (answer.code != 0)
 		return error_set(err, 0, "%s", answer.message);
 	if (result != NULL)
-		*result = json_loadb(answer.result, answer.len, 0, NULL);
+		*result = json_incref(answer.result);
 	return 0;
 }
 

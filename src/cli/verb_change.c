@@ -37,14 +37,11 @@ static bool was_shown(const struct progress *progress, const char *text, int fd)
 /* Show the server's own words of what it did. */
 static int show_result(const struct answer *answer, const struct progress *progress)
 {
-	json_t *result = json_loadb(answer->result, answer->len, JSON_DECODE_ANY, NULL);
-	const char *text = json_string_value(json_object_get(result, "text"));
-	int got = 0;
+	const char *text = json_string_value(json_object_get(answer->result, "text"));
 
-	if (text != NULL && !was_shown(progress, text, STDOUT_FILENO))
-		got = output_lines(STDOUT_FILENO, text, strlen(text));
-	json_decref(result);
-	return got;
+	if (text == NULL || was_shown(progress, text, STDOUT_FILENO))
+		return 0;
+	return output_lines(STDOUT_FILENO, text, strlen(text));
 }
 
 static int finish_request(const struct answer *answer, void *data)
@@ -57,7 +54,7 @@ static int finish_request(const struct answer *answer, void *data)
 			? answer_exit_status(answer->code)
 			: output_refusal(answer);
 	if (arguments_has(progress->arguments, OPTION_JSON))
-		got = output_json(STDOUT_FILENO, answer->result, answer->len);
+		got = output_value(STDOUT_FILENO, answer->result);
 	else
 		got = show_result(answer, progress);
 	return got == 0 ? 0 : 1;

@@ -164,25 +164,23 @@ static int show_settings(json_t *result, const char *section)
 	if (one != NULL &&
 		json_object_set_new(result, "settings", json_pack("{s:O}", section, one)) == -1)
 		return -1;
-	return output_object(STDOUT_FILENO, result);
+	return output_value(STDOUT_FILENO, result);
 }
 
 static int show_remote(const struct answer *answer, void *data)
 {
 	const struct wanted *wanted = data;
 	const struct arguments *a = wanted->arguments;
+	json_t *result = answer->result;
 	char section[80];
-	json_t *result;
 	int got;
 
 	if (answer->code != 0)
 		return output_refusal(answer);
-	result = json_loadb(answer->result, answer->len, 0, NULL);
 	section_of_target(section, wanted, json_object_get(result, "settings"));
 	got = arguments_has(a, OPTION_JSON)
 		? show_settings(result, section)
 		: show_ini(result, section, arguments_has(a, OPTION_DEFAULTS));
-	json_decref(result);
 	if (got == -1)
 		log_error("config: the answer cannot be shown");
 	return got == 0 ? 0 : 1;

@@ -92,7 +92,7 @@ static int show_words(json_t *words)
 /* Show the object as JSON, and free it. */
 static int show_object(json_t *object)
 {
-	int got = object != NULL ? output_object(STDOUT_FILENO, object) : -1;
+	int got = object != NULL ? output_value(STDOUT_FILENO, object) : -1;
 
 	json_decref(object);
 	return got;

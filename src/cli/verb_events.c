@@ -46,7 +46,7 @@ static int show_object(json_t *params)
 	(void)json_object_del(params, "request");
 	if (message_of(params) != NULL)
 		return show_message(params);
-	return output_object(STDOUT_FILENO, params);
+	return output_value(STDOUT_FILENO, params);
 }
 
 static int show_sentence(json_t *params)

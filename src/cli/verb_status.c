@@ -55,27 +55,20 @@ static struct winsize screen_size(void)
 	return size;
 }
 
-static int add_answer(struct look *look, const struct session *s, const struct client *c,
-	const struct answer *answer, struct error *err)
+static void add_status(struct look *look, const struct session *s, const json_t *status)
 {
 	const char *target = s->client != NULL ? s->meant.target : "";
 	bool slot = s->client != NULL && s->meant.slot;
-	json_t *status = json_loadb(answer->result, answer->len, 0, NULL);
 
-	if (status == NULL)
-		return error_set(err, 0, "the status of '%s' is no JSON object", c->name);
 	tally_add(&look->tally, status, target, slot);
 	if (arguments_has(look->arguments, OPTION_JSON)) {
-		buffer_append(&look->text, answer->result, answer->len);
-		buffer_append(&look->text, "\n", 1);
-	} else {
-		if (look->text.len > 0)
-			buffer_append(&look->text, "\n", 1);
-		render_status(&look->render, status, target, slot);
-		advice_on_status(&look->advice, status, target, slot);
+		look->text.failed |= output_value(STDOUT_FILENO, status) == -1;
+		return;
 	}
-	json_decref(status);
-	return look->text.failed ? error_set(err, ENOMEM, "cannot show '%s'", c->name) : 0;
+	if (look->text.len > 0)
+		buffer_append(&look->text, "\n", 1);
+	render_status(&look->render, status, target, slot);
+	advice_on_status(&look->advice, status, target, slot);
 }
 
 /* The data of an event's callback. */
@@ -124,8 +117,7 @@ static int ask_instance(
 		return -1;
 	if (answer.code != 0)
 		return answer_refused(&answer, err);
-	if (add_answer(look, s, c, &answer, err) == -1)
-		return -1;
+	add_status(look, s, answer.result);
 	if (advises)
 		take_events(look, c);
 	return 0;
@@ -178,14 +170,13 @@ static int failure_status(const struct error *err)
 
 static int show_once(struct look *look)
 {
-	bool escape = isatty(STDOUT_FILENO) == 1 && arguments_has(look->arguments, OPTION_JSON);
 	struct error err;
 
 	if (ask_all(look, -1, &err) == -1) {
 		log_error("%s", err.text);
 		return failure_status(&err);
 	}
-	return output_buffer(STDOUT_FILENO, &look->text, escape ? output_lines : output_write) == -1
+	return output_buffer(STDOUT_FILENO, &look->text, output_write) == -1
 		? 1
 		: tally_exit_status(&look->tally);
 }

@@ -162,7 +162,7 @@ TEST(what_was_done_is_told)
 	ck_assert_str_eq(out, "2 \\x1bworkers\n");
 	ck_assert_str_eq(told, "");
 	ck_assert_int_eq(nclust("scale web +1 --json"), 0);
-	ck_assert_str_eq(out, quoted("{'text':'2 \\u001bworkers'}\n"));
+	ck_assert_str_eq(out, quoted("{'text':'2 \\u001Bworkers'}\n"));
 }
 
 TEST(a_refusal_is_the_exit_status)
