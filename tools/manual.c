@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "describe.h"
 
-#include "cli/client.h"
 #include "cli/verb.h"
+#include "cli/wrap.h"
 #include "config/config.h"
 #include "config/option.h"
 #include "protocol/control.h"
@@ -159,9 +159,11 @@ static void put_words_mdoc(struct buffer *out, enum verb_words words)
 static void put_text_mdoc(struct buffer *out, const char *text)
 {
 	struct buffer sentence;
+	struct wrap lines;
 	const char *whole;
 
 	buffer_init(&sentence, 0);
+	wrap_init(&lines, out, LINE_MAX_LENGTH, false);
 	for (; *text != '\0'; text++) {
 		if (*text == '-')
 			(void)buffer_string(&sentence, "\\-");
@@ -172,11 +174,13 @@ static void put_text_mdoc(struct buffer *out, const char *text)
 		whole = buffer_text(&sentence);
 		if (whole == NULL)
 			break;
-		output_fill(out, whole, 0, 0, LINE_MAX_LENGTH);
+		wrap_put(&lines, PLAIN, whole);
+		wrap_end(&lines, 0);
 		buffer_clear(&sentence);
 		text += text[1] == ' ';
 	}
 	out->failed |= sentence.failed;
+	wrap_fini(&lines);
 	buffer_fini(&sentence);
 }
 

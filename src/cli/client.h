@@ -113,10 +113,6 @@ int output_buffer(int fd, struct buffer *out, int (*how)(int fd, const char *dat
 /* A value as JSON, numbers with the digits that they came with. */
 int output_value(int fd, const json_t *value);
 
-/* Append text and a newline, broken at spaces into lines of at most `width` columns
- * (0: never), all but the first indented.  `column`: where the first line begins. */
-void output_fill(struct buffer *out, const char *text, size_t column, size_t indent, size_t width);
-
 /* Colours are for terminals, and only if NO_COLOR does not forbid them. */
 bool output_wants_colour(int fd);
 

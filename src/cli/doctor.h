@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "cli/trial.h"
 #include "cli/verb.h"
+#include "cli/wrap.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -208,8 +209,8 @@ void facts_kernel(json_t *facts, const char *release, bool try);
 bool facts_is_release(const char *release, unsigned major, unsigned minor); /* or newer? */
 
 bool facts_bad(const json_t *facts); /* does a fact prevent running? */
-/* Append the facts from the n-th on as aligned lines, broken at `width` (0: never). */
-void facts_format(const json_t *facts, size_t n, struct buffer *out, size_t width, bool colour);
+/* Add the facts from the n-th on as aligned lines. */
+void facts_put(const json_t *facts, size_t n, struct wrap *lines);
 
 /* ---- doctor ---- */
 

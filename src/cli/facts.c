@@ -3,7 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "cli/client.h"
+#include "cli/render.h"
 #include "os/process.h"
 #include "os/spawn/seccomp.h"
 
@@ -17,12 +17,12 @@
 
 static const struct {
 	const char *name;
-	const char *colour;
+	enum colour colour;
 } marks[] = {
-	[FACT_OK] = {"ok", "\033[32m"},
-	[FACT_NOTE] = {"note", "\033[36m"},
-	[FACT_WARN] = {"warn", "\033[33m"},
-	[FACT_BAD] = {"bad", "\033[31m"},
+	[FACT_OK] = {"ok", GREEN},
+	[FACT_NOTE] = {"note", CYAN},
+	[FACT_WARN] = {"warn", YELLOW},
+	[FACT_BAD] = {"bad", RED},
 };
 
 void facts_add(json_t *facts, enum fact_mark mark, const char *name, const char *does,
@@ -42,45 +42,36 @@ void facts_add(json_t *facts, enum fact_mark mark, const char *name, const char 
 			found, "does", does));
 }
 
-static const char *text_of(const json_t *fact, const char *key)
-{
-	return json_string_value(json_object_get(fact, key));
-}
-
 bool facts_bad(const json_t *facts)
 {
 	for (size_t i = 0; i < json_array_size(facts); i++)
-		if (strcmp(text_of(json_array_get(facts, i), "mark"), marks[FACT_BAD].name) == 0)
+		if (strcmp(field_raw(json_array_get(facts, i), "mark"), marks[FACT_BAD].name) == 0)
 			return true;
 	return false;
 }
 
-static const char *colour_of(const char *mark)
+static enum colour colour_of(const char *mark)
 {
 	for (size_t i = 0; i < COUNT_OF(marks); i++)
 		if (strcmp(marks[i].name, mark) == 0)
 			return marks[i].colour;
-	return "";
+	return PLAIN;
 }
 
-static void put_fact(struct buffer *out, const json_t *fact, size_t width, bool colour)
+void facts_put(const json_t *facts, size_t n, struct wrap *lines)
 {
-	const char *mark = text_of(fact, "mark");
-	const char *does = text_of(fact, "does");
-	char text[1024];
+	for (size_t i = n; i < json_array_size(facts); i++) {
+		const json_t *fact = json_array_get(facts, i);
+		const char *mark = field_raw(fact, "mark");
 
-	buffer_printf(out, "%s%s%s%*s%-*s", colour ? colour_of(mark) : "", mark,
-		colour ? "\033[0m" : "", NAME_COLUMN - (int)strlen(mark), "",
-		TEXT_COLUMN - NAME_COLUMN, text_of(fact, "name"));
-	snprintf(text, sizeof(text), "%s%s%s", text_of(fact, "found"), *does != '\0' ? "; " : "",
-		does);
-	output_fill(out, text, TEXT_COLUMN, TEXT_COLUMN, width);
-}
-
-void facts_format(const json_t *facts, size_t n, struct buffer *out, size_t width, bool colour)
-{
-	for (size_t i = n; i < json_array_size(facts); i++)
-		put_fact(out, json_array_get(facts, i), width, colour);
+		wrap_put(lines, colour_of(mark), mark);
+		wrap_spaces(lines, NAME_COLUMN - strlen(mark));
+		wrap_putf(lines, PLAIN, "%-*s", TEXT_COLUMN - NAME_COLUMN, field_raw(fact, "name"));
+		field_put(lines, PLAIN, fact, "found");
+		wrap_put(lines, PLAIN, *field_raw(fact, "does") != '\0' ? "; " : "");
+		field_put(lines, PLAIN, fact, "does");
+		wrap_end(lines, TEXT_COLUMN);
+	}
 }
 
 /* ---- facts kernel ---- */

@@ -89,29 +89,6 @@ int output_value(int fd, const json_t *value)
 	return got;
 }
 
-void output_fill(struct buffer *out, const char *text, size_t column, size_t indent, size_t width)
-{
-	bool begun = false;
-
-	while (*text != '\0') {
-		size_t word = strcspn(text, " ");
-
-		if (begun && width != 0 && column + 1 + word > width) {
-			buffer_printf(out, "\n%*s", (int)indent, "");
-			column = indent;
-		} else if (begun) {
-			buffer_append(out, " ", 1);
-			column++;
-		}
-		buffer_append(out, text, word);
-		column += word;
-		begun = true;
-		text += word;
-		text += strspn(text, " ");
-	}
-	buffer_append(out, "\n", 1);
-}
-
 bool output_wants_colour(int fd)
 {
 	const char *no = getenv("NO_COLOR");

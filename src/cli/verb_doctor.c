@@ -33,9 +33,12 @@ static size_t line_width(void)
 static int show_facts(const json_t *facts, size_t n)
 {
 	struct buffer out;
+	struct wrap lines;
 
 	buffer_init(&out, 0);
-	facts_format(facts, n, &out, line_width(), output_wants_colour(STDOUT_FILENO));
+	wrap_init(&lines, &out, line_width(), output_wants_colour(STDOUT_FILENO));
+	facts_put(facts, n, &lines);
+	wrap_fini(&lines);
 	return output_buffer(STDOUT_FILENO, &out, output_write);
 }
 
@@ -165,6 +168,7 @@ static int look_at_machine(const struct arguments *a)
 int verb_doctor(const struct arguments *a)
 {
 	trycall_probe();
+	wrap_locale();
 	if (a->command != NULL)
 		return try_command(a);
 	if (a->listen_count == 0)

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cli/client.h"
 #include "cli/verb.h"
+#include "cli/wrap.h"
 #include "config/config.h"
 
 #include <stdio.h>
@@ -57,10 +58,15 @@ static void put_option(struct buffer *out, const struct verb_option_row *row)
 
 static void put_verb(struct buffer *out, const struct verb *v)
 {
+	struct wrap lines;
+
 	buffer_printf(out, "usage: nclust %s%s%s%s\n\n", v->name,
 		v->words == WORDS_COMMAND ? "" : " [OPTION]...", *v->words_text != '\0' ? " " : "",
 		v->words_text);
-	output_fill(out, v->manual, 0, 0, HELP_WIDTH);
+	wrap_init(&lines, out, HELP_WIDTH, false);
+	wrap_put(&lines, PLAIN, v->manual);
+	wrap_end(&lines, 0);
+	wrap_fini(&lines);
 	buffer_append(out, "\n", 1);
 	for (size_t i = 0; verb_option_row(i) != NULL; i++)
 		if ((v->options & verb_option_row(i)->option) != 0)

@@ -21,7 +21,8 @@ static const char *const codes[] = {[PLAIN] = "",
 	[DIM] = "\033[2m",
 	[RED] = "\033[31m",
 	[GREEN] = "\033[32m",
-	[YELLOW] = "\033[33m"};
+	[YELLOW] = "\033[33m",
+	[CYAN] = "\033[36m"};
 
 void wrap_locale(void)
 {
@@ -224,7 +225,7 @@ struct pen {
 
 static bool is_colour(char c)
 {
-	return c >= PLAIN && c <= YELLOW;
+	return c >= PLAIN && c <= CYAN;
 }
 
 static bool is_space(char c)

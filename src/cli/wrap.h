@@ -19,7 +19,7 @@
  * move the cursor or turn the direction of the text, are shown as \xNN.
  */
 
-enum colour { PLAIN = 1, BOLD, DIM, RED, GREEN, YELLOW };
+enum colour { PLAIN = 1, BOLD, DIM, RED, GREEN, YELLOW, CYAN };
 
 struct wrap {
 	struct buffer *out;

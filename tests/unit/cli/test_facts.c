@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli_lib.h"
 
-#include "cli/client.h"
 #include "cli/doctor.h"
+#include "cli/wrap.h"
 
 #include <jansson.h>
 
@@ -26,14 +26,23 @@ static const char *member(size_t i, const char *key)
 	return json_string_value(json_object_get(json_array_get(facts, i), key));
 }
 
+static const char *shown(size_t width)
+{
+	struct wrap lines;
+
+	wrap_init(&lines, &out, width, false);
+	facts_put(facts, 0, &lines);
+	wrap_fini(&lines);
+	return buffer_text(&out);
+}
+
 FIXTURE(setup, teardown)
 
 TEST(facts_are_aligned_lines)
 {
 	facts_add(facts, FACT_OK, "ports", "", "any");
 	facts_add(facts, FACT_WARN, "runtime directory", "set it", "%s", "/nowhere");
-	facts_format(facts, 0, &out, 0, false);
-	ck_assert_str_eq(buffer_text(&out),
+	ck_assert_str_eq(shown(0),
 		"ok    ports              any\n"
 		"warn  runtime directory  /nowhere; set it\n");
 }
@@ -41,8 +50,7 @@ TEST(facts_are_aligned_lines)
 TEST(long_ones_are_broken_under_themselves)
 {
 	facts_add(facts, FACT_NOTE, "ports", "ask somebody for it", "from 1024 on");
-	facts_format(facts, 0, &out, 48, false);
-	ck_assert_str_eq(buffer_text(&out),
+	ck_assert_str_eq(shown(48),
 		"note  ports              from 1024 on; ask\n"
 		"                         somebody for it\n");
 }
@@ -99,16 +107,4 @@ TEST(an_older_kernel_is_told_what_it_lacks)
 	ck_assert_str_eq(lacks_of("6.12.94+deb13-amd64"), "taken-over workers");
 	ck_assert_str_eq(lacks_of("6.15"), "");
 	ck_assert_str_eq(lacks_of("7.0-rc1"), "");
-}
-
-TEST(filled_text_keeps_every_word)
-{
-	output_fill(&out, "one two  three", 0, 2, 8);
-	ck_assert_str_eq(buffer_text(&out), "one two\n  three\n");
-	buffer_clear(&out);
-	output_fill(&out, "unbreakable words", 4, 4, 8);
-	ck_assert_str_eq(buffer_text(&out), "unbreakable\n    words\n");
-	buffer_clear(&out);
-	output_fill(&out, "", 0, 0, 8);
-	ck_assert_str_eq(buffer_text(&out), "\n");
 }
