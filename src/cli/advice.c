@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/value.h"
 #include "os/look/look.h"
 #include "os/process.h"
 
@@ -43,31 +44,6 @@ static bool is_place(const struct place *p)
 	return text_is_name(p->instance) && text_is_name(p->cluster);
 }
 
-static void add_advice(struct advice *a, enum advice_kind kind, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void add_advice(struct advice *a, enum advice_kind kind, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(a->list[kind].text, sizeof(a->list[kind].text), format, args);
-	va_end(args);
-}
-
-/* Quote a path as a shell wants it. */
-static void add_quoted(char *to, size_t size, const char *path)
-{
-	size_t used = strlen(to);
-
-	for (; *path != '\0' && used + 8 < size; path++)
-		if (*path == '\'')
-			used += text_copy(to + used, size - used, "'\\''");
-		else
-			to[used++] = *path;
-	to[used] = '\0';
-}
-
 /* The place as a verb takes it: a target with the name of the instance would mean the instance. */
 static const char *place_target(const struct place *p, char to[TARGET_MAX])
 {
@@ -79,21 +55,35 @@ static const char *place_target(const struct place *p, char to[TARGET_MAX])
 	return to;
 }
 
-/* "nclust VERB TARGET MORE" */
-static void add_command(struct advice *a, enum advice_kind kind, const char *verb,
+/* The command is "nclust VERB TARGET MORE". */
+static void set_command(struct advice *a, enum advice_kind kind, const char *verb,
 	const struct place *p, const char *more)
 {
-	char *to = a->list[kind].command;
-	size_t size = sizeof(a->list[kind].command);
+	scoped_buffer command = {0};
 	char target[TARGET_MAX];
 
-	snprintf(to, size, "nclust %s %s%s%s", verb, place_target(p, target),
-		*more != '\0' ? " " : "", more);
-	if (a->runtime_directory == NULL)
-		return;
-	strncat(to, " --runtime-directory '", size - strlen(to) - 1);
-	add_quoted(to, size, a->runtime_directory);
-	strncat(to, "'", size - strlen(to) - 1);
+	buffer_printf(&command, "nclust %s %s%s", verb, place_target(p, target), more);
+	if (a->runtime_directory != NULL) {
+		buffer_string(&command, " --runtime-directory ");
+		(void)value_quote_shell(&command, a->runtime_directory);
+	}
+	if (buffer_text(&command) != NULL)
+		text_copy(a->list[kind].command, sizeof(a->list[0].command), command.data);
+}
+
+/* Advise the command, for a reason; `more`: further words of it, each after a space. */
+static void advise(struct advice *a, enum advice_kind kind, const char *verb, const struct place *p,
+	const char *more, const char *format, ...) __attribute__((format(printf, 6, 7)));
+
+static void advise(struct advice *a, enum advice_kind kind, const char *verb, const struct place *p,
+	const char *more, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(a->list[kind].text, sizeof(a->list[0].text), format, args);
+	va_end(args);
+	set_command(a, kind, verb, p, more);
 }
 
 static bool is_free(const struct advice *a, enum advice_kind kind)
@@ -119,9 +109,8 @@ static void on_failing(struct advice *a, const struct place *p, const json_t *wo
 
 	if (times > 1)
 		snprintf(count, sizeof(count), " %lld times", times);
-	add_advice(a, ADVICE_FAILS, "%s has failed%s; to see its next exit:", place_name(p, name),
-		count);
-	add_command(a, ADVICE_FAILS, "events -f", p, "");
+	advise(a, ADVICE_FAILS, "events -f", p, "",
+		"%s has failed%s; to see its next exit:", place_name(p, name), count);
 	(void)place_target(p, a->fails);
 }
 
@@ -136,43 +125,30 @@ static void on_exited(struct advice *a, const struct place *p, const json_t *eve
 		return;
 	text_copy(end, sizeof(a->list[0].text) - (size_t)(end - text),
 		spoke ? "; its output:" : "; its exits:");
-	add_command(a, ADVICE_FAILS, spoke ? "logs" : "events", p, "");
-}
-
-static void on_waiting(struct advice *a, const struct place *p, const json_t *worker)
-{
-	char name[96];
-	char age[16];
-
-	(void)place_name(p, name);
-	if (worker_is(worker, "failed"))
-		add_advice(a, ADVICE_WAITS,
-			"%s is not started again; once it can run, start it:", name);
-	else
-		add_advice(a, ADVICE_WAITS, "%s is started again in %s; to try now:", name,
-			text_age(age, field_seconds(worker, "next_try")));
-	add_command(a, ADVICE_WAITS, "restart", p, "");
+	set_command(a, ADVICE_FAILS, spoke ? "logs" : "events", p, "");
 }
 
 static void on_worker(struct advice *a, struct place p, const json_t *worker, bool gave_up)
 {
+	nsec_t next = field_seconds(worker, "next_try");
+	bool waits = !gave_up && is_free(a, ADVICE_WAITS);
 	char name[96];
-	bool waits = !gave_up &&
-		(worker_is(worker, "failed") ||
-			(worker_is(worker, "backoff") &&
-				field_seconds(worker, "next_try") >= WAIT_LONG));
+	char age[16];
 
 	p.slot = field_number(worker, "slot");
+	(void)place_name(&p, name);
 	if (does_fail(worker) && is_free(a, ADVICE_FAILS))
 		on_failing(a, &p, worker);
-	if (waits && is_free(a, ADVICE_WAITS))
-		on_waiting(a, &p, worker);
+	if (waits && worker_is(worker, "failed"))
+		advise(a, ADVICE_WAITS, "restart", &p, "",
+			"%s is not started again; once it can run, start it:", name);
+	else if (waits && worker_is(worker, "backoff") && next >= WAIT_LONG)
+		advise(a, ADVICE_WAITS, "restart", &p, "",
+			"%s is started again in %s; to try now:", name, text_age(age, next));
 	if (worker_is(worker, "ready") && field_is_true(worker, "stopped") &&
-		is_free(a, ADVICE_STOPPED)) {
-		add_advice(a, ADVICE_STOPPED,
-			"%s is stopped by a signal; to continue it:", place_name(&p, name));
-		add_command(a, ADVICE_STOPPED, "signal", &p, "CONT");
-	}
+		is_free(a, ADVICE_STOPPED))
+		advise(a, ADVICE_STOPPED, "signal", &p, " CONT",
+			"%s is stopped by a signal; to continue it:", name);
 }
 
 static void on_listener(struct advice *a, const struct place *p, const json_t *listener)
@@ -189,22 +165,15 @@ static void on_listener(struct advice *a, const struct place *p, const json_t *l
 	udp = strncmp(address, "udp:", 4) == 0;
 	wrap_shorten(address, 40);
 	if (dropped > 0)
-		add_advice(a, ADVICE_DROPS,
-			"%s has dropped %lld %s because its %s was full; set a "
-			"larger '%s' in 'listen', or run more workers:",
-			address, dropped,
-			udp                    ? "datagrams"
-				: dropped == 1 ? "connection"
-					       : "connections",
+		advise(a, ADVICE_DROPS, "scale", p, " +1",
+			"%s has dropped %lld %s%s because its %s was full; set a larger '%s' in "
+			"'listen', or run more workers:",
+			address, dropped, udp ? "datagram" : "connection", dropped == 1 ? "" : "s",
 			udp ? "buffer" : "queue", udp ? "rcvbuf" : "backlog");
 	else if (limit > 0 && queue >= limit - limit / QUEUE_FREE_PART)
-		add_advice(a, ADVICE_DROPS,
-			"%s has %lld connections in its queue, of %lld at "
-			"most; run more workers:",
+		advise(a, ADVICE_DROPS, "scale", p, " +1",
+			"%s has %lld connections in its queue, of %lld at most; run more workers:",
 			address, queue, limit);
-	else
-		return;
-	add_command(a, ADVICE_DROPS, "scale", p, "+1");
 }
 
 static void on_cluster(struct advice *a, const struct place *p, const json_t *cluster, bool gave_up)
@@ -212,19 +181,14 @@ static void on_cluster(struct advice *a, const struct place *p, const json_t *cl
 	const json_t *listener;
 	size_t i;
 
-	if (gave_up && is_free(a, ADVICE_GAVE_UP)) {
-		add_advice(a, ADVICE_GAVE_UP,
+	if (gave_up && is_free(a, ADVICE_GAVE_UP))
+		advise(a, ADVICE_GAVE_UP, "restart", p, "",
 			"%s is not started again; once it can run, start it:", p->cluster);
-		add_command(a, ADVICE_GAVE_UP, "restart", p, "");
-	}
 	if (!gave_up && is_free(a, ADVICE_RESTART) &&
-		json_is_object(json_object_get(cluster, "failed_restart"))) {
-		add_advice(a, ADVICE_RESTART,
-			"the last restart of %s failed; once the new workers "
-			"can run, try again:",
+		json_is_object(json_object_get(cluster, "failed_restart")))
+		advise(a, ADVICE_RESTART, "restart", p, "",
+			"the last restart of %s failed; once the new workers can run, try again:",
 			p->cluster);
-		add_command(a, ADVICE_RESTART, "restart", p, "");
-	}
 	json_array_foreach(json_object_get(cluster, "listeners"), i, listener)
 	{
 		on_listener(a, p, listener);
@@ -270,16 +234,18 @@ static bool is_dying(pid_t pid)
 static void on_unkillable(struct advice *a, const struct place *p, const json_t *event)
 {
 	pid_t pid = (pid_t)field_number(event, "pid");
-	char *to = a->list[ADVICE_UNKILLABLE].command;
+	char *text = a->list[ADVICE_UNKILLABLE].text;
+	char *command = a->list[ADVICE_UNKILLABLE].command;
 	char why[WHY_ALIVE_TEXT];
 	char name[96];
 
 	if (pid <= 0 || !is_dying(pid) || *why_alive_text(pid, why) == '\0')
 		return;
-	add_advice(a, ADVICE_UNKILLABLE,
+	snprintf(text, sizeof(a->list[0].text),
 		"%s: process %s, and no signal ends it; where it is stuck:", place_name(p, name),
 		why);
-	snprintf(to, sizeof(a->list[0].command), "ps -o pid,stat,wchan:32,args -p %d", (int)pid);
+	snprintf(command, sizeof(a->list[0].command), "ps -o pid,stat,wchan:32,args -p %d",
+		(int)pid);
 }
 
 void advice_on_event(struct advice *a, const char *instance, const json_t *event, double now)
@@ -317,10 +283,9 @@ void advice_on_event(struct advice *a, const char *instance, const json_t *event
 		if (strcmp(name, table[i].event) != 0 ||
 			strstr(field_raw(event, "text"), table[i].text) == NULL)
 			continue;
-		add_advice(a, table[i].kind, "%s %s %s ago; what nclust saw:", place_name(&p, text),
-			table[i].did, text_age(age, (nsec_t)(ago * (double)SECOND)));
-		add_command(
-			a, table[i].kind, "events", table[i].kind == ADVICE_HANG ? &p : &all, "");
+		advise(a, table[i].kind, "events", table[i].kind == ADVICE_HANG ? &p : &all, "",
+			"%s %s %s ago; what nclust saw:", place_name(&p, text), table[i].did,
+			text_age(age, (nsec_t)(ago * (double)SECOND)));
 	}
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/render.h"
 
+#include "base/scope.h"
 #include "base/text.h"
 
 #include <stdlib.h>
@@ -175,27 +176,25 @@ static void put_pressure(struct wrap *w, const json_t *pressure, bool *any)
 
 void worker_put_sayings(struct wrap *w, const json_t *worker, bool *any)
 {
+	static const struct {
+		const char *key;
+		const char *before;
+		const char *after;
+	} texts[] = {{"waits_for", "waits for ", ""}, {"peer", "serves ", ""},
+		{"status", "says '", "'"}};
 	char age[16];
 
 	if (field_is_true(worker, "waits")) {
 		put_comma(w, any);
 		wrap_put(w, PLAIN, "waits until others have started");
 	}
-	if (*field_raw(worker, "waits_for") != '\0') {
+	for (size_t i = 0; i < COUNT_OF(texts); i++) {
+		if (*field_raw(worker, texts[i].key) == '\0')
+			continue;
 		put_comma(w, any);
-		wrap_put(w, PLAIN, "waits for ");
-		field_put(w, PLAIN, worker, "waits_for");
-	}
-	if (*field_raw(worker, "peer") != '\0') {
-		put_comma(w, any);
-		wrap_put(w, PLAIN, "serves ");
-		field_put(w, PLAIN, worker, "peer");
-	}
-	if (*field_raw(worker, "status") != '\0') {
-		put_comma(w, any);
-		wrap_put(w, PLAIN, "says '");
-		field_put(w, PLAIN, worker, "status");
-		wrap_put(w, PLAIN, "'");
+		wrap_put(w, PLAIN, texts[i].before);
+		field_put(w, PLAIN, worker, texts[i].key);
+		wrap_put(w, PLAIN, texts[i].after);
 	}
 	put_checks(w, json_object_get(worker, "checks"), any);
 	if (field_is_number(worker, "replaced_in")) {
