@@ -9,7 +9,7 @@
  * arguments, usage, help, and the function that runs it.
  */
 
-/* The names of all verbs, NULL-terminated; constant storage. */
+/* The names of all verbs, NULL-terminated. */
 const char *const *cli_verbs(void);
 
 /* Run a verb: argv[0] is its name.  Returns the exit status. */

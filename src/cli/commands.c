@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/log.h"
+#include "base/scope.h"
 #include "base/text.h"
 #include "cli/verb.h"
 
@@ -319,6 +320,15 @@ const struct verb verbs[] = {
 	{.name = NULL},
 };
 
+const char *const *cli_verbs(void)
+{
+	static const char *names[COUNT_OF(verbs)]; /* the last row has none */
+
+	for (size_t i = 0; i < COUNT_OF(verbs); i++)
+		names[i] = verbs[i].name;
+	return names;
+}
+
 const struct verb *verb_find(const char *name)
 {
 	for (const struct verb *v = verbs; v->name != NULL; v++)
@@ -329,13 +339,7 @@ const struct verb *verb_find(const char *name)
 
 static int unknown_verb(const char *name)
 {
-	const char *const *names = cli_verbs();
-	size_t count = 0;
-	const char *near;
-
-	while (names[count] != NULL)
-		count++;
-	near = text_nearest(name, names, count);
+	const char *near = text_nearest(name, cli_verbs(), COUNT_OF(verbs) - 1);
 
 	if (near != NULL)
 		log_error("unknown verb '%s'; did you mean '%s'?", name, near);
