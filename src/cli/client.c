@@ -442,6 +442,8 @@ int client_look(struct client *c, client_event *on_event, void *data, struct ans
 	c->end = 0; /* in the past: read what has come, and do not wait */
 	got = take_lines(c, on_event, data, answer, err);
 	c->end = NSEC_NEVER;
+	if (got == 1 && answer->code != 0)
+		return answer_refused(answer, err);
 	return got == -1 && err->sys == ECANCELED ? 0 : got;
 }
 

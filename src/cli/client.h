@@ -90,7 +90,7 @@ int client_ask(struct client *c, struct control_request *request, struct error *
 int client_take(struct client *c, client_event *on_event, void *data, struct answer *answer,
 	struct error *err);
 /* client_take() that never waits, for a caller with a loop that waits until `fd` is
- * readable.  1: the answer; 0: not yet; -1 and `err`. */
+ * readable.  1: success; 0: no answer yet; -1 and `err`, also for a refusal. */
 int client_look(struct client *c, client_event *on_event, void *data, struct answer *answer,
 	struct error *err);
 

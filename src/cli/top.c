@@ -152,14 +152,10 @@ static void look_at_status(struct top *t)
 	struct error err;
 	int got = client_look(&t->status, NULL, NULL, &answer, &err);
 
-	if (got == 0)
-		return;
-	if (got == 1 && answer.code != 0)
-		got = answer_refused(&answer, &err);
-	if (got == -1) {
+	if (got == -1)
 		drop_connection(t, &err);
+	if (got != 1)
 		return;
-	}
 	t->asked = false;
 	t->answered = clock_now();
 	/* do_due() reports a failure */
@@ -183,8 +179,6 @@ static void look_at_change(struct top *t)
 
 	if (got == 0)
 		return;
-	if (got == 1 && answer.code != 0)
-		got = answer_refused(&answer, &err);
 	if (got == 1) {
 		show_message(t, GREEN, field_raw(answer.result, "text"));
 		if (*t->message == '\0')
