@@ -148,14 +148,9 @@ int exam_stop(struct exam *e, struct error *err);
 /* If the command needs an address: find the address that it opens if it is given none (`own`). */
 int exam_without_socket(struct exam *e, struct error *err);
 
-/* Parts of exam_copy(): exam_copy.c, exam_copy.c. */
-int beside_ask_first(struct exam *e, struct error *err);
-int beside_ask_second(struct exam *e, uint64_t second, struct error *err);
-void files_compare(struct exam *e, const struct held *second);
-void files_made(struct exam *e);
 /* Drop from `made` the files that are gone; or, with `there` false, those that are
  * still there. */
-void files_keep(struct exam *e, bool there);
+void exam_keep_files(struct exam *e, bool there);
 
 /* The end of a worker, if it has ended. */
 void exam_note_end(const struct exam *e, uint64_t worker, struct exam_end *end);

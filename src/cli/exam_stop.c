@@ -246,10 +246,10 @@ int exam_stop(struct exam *e, struct error *err)
 	uint64_t caught = 0;
 
 	(void)process_status(trial_pid(e->trial, e->first), "SigCgt:", 16, &caught);
-	files_keep(e, true);
+	exam_keep_files(e, true);
 	if (end_worker(e, 1, SIGTERM, false, &e->quiet, err) == -1)
 		return -1;
-	files_keep(e, false);
+	exam_keep_files(e, false);
 	/* a worker that ignores SIGTERM when idle ignores it during a request, too */
 	if (e->quiet.tried && !e->quiet.ended)
 		return 0;
