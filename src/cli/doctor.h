@@ -16,8 +16,7 @@
 /*
  * The examination of a command, one step after the other, and its findings, as
  * plain data.  Each step starts from a trial as the step before has left it, and
- * fills the findings; -1 and `err` only where the trial itself is over
- * (ECANCELED, or the instance has ended).
+ * fills the findings, unless the trial is over.
  */
 
 /* How the worker learns of a socket that nclust holds. */
@@ -140,13 +139,13 @@ struct exam {
 
 /* Run one worker that learns of its sockets in the usual way, until it serves, ends,
  * or is idle; if that fails, try the other ways. */
-int exam_start(struct exam *e, struct error *err);
+void exam_start(struct exam *e);
 /* Run a second copy beside the first. */
-int exam_copy(struct exam *e, struct error *err);
+void exam_copy(struct exam *e);
 /* Stop both copies. */
-int exam_stop(struct exam *e, struct error *err);
+void exam_stop(struct exam *e);
 /* If the command needs an address: find the address that it opens if it is given none (`own`). */
-int exam_without_socket(struct exam *e, struct error *err);
+void exam_without_socket(struct exam *e);
 
 /* Drop from `made` the files that are gone; or, with `there` false, those that are
  * still there. */
@@ -164,8 +163,8 @@ struct visitor {
 };
 void visitor_say(struct visitor *v, const char *text);
 /* Wait until an answer comes or, with `all`, until the connection is closed, but no
- * longer than `most`.  -1 and `err`. */
-int visitor_await(struct exam *e, struct visitor *v, bool all, nsec_t most, struct error *err);
+ * longer than `most`. */
+void visitor_await(const struct exam *e, struct visitor *v, bool all, nsec_t most);
 bool visitor_is_answered(const struct visitor *v); /* is there an answer by HTTP? */
 
 /* Does the program accept on passed sockets, and open no other? */

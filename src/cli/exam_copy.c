@@ -63,35 +63,32 @@ static uint64_t add_answer(uint64_t sum, const struct visitor *v)
 	return body != NULL ? text_hash(sum, body, v->len - (size_t)(body - v->answer)) : sum;
 }
 
-/* Leaves in *sum a hash of all answers; 0: an answer was missing.  -1 and `err`. */
-static int ask_all(struct exam *e, struct exam_place *p, uint64_t *sum, struct error *err)
+/* A hash of all answers; 0: an answer was missing. */
+static uint64_t ask_all(const struct exam *e, struct exam_place *p)
 {
-	*sum = 1;
-	for (size_t i = 0; *sum != 0 && i < COUNT_OF(paths); i++) {
+	uint64_t sum = 1;
+
+	for (size_t i = 0; sum != 0 && i < COUNT_OF(paths); i++) {
 		struct visitor v = {.fd = held_visit(p->socket.text)};
 		char request[80];
-		int got;
 
 		snprintf(request, sizeof(request), "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n",
 			paths[i]);
 		visitor_say(&v, request);
-		got = visitor_await(e, &v, true, ANSWER_MOST, err);
+		visitor_await(e, &v, true, ANSWER_MOST);
 		fd_close(&v.fd);
-		if (got == -1)
-			return -1;
-		*sum = v.closed && visitor_is_answered(&v) ? add_answer(*sum, &v) : 0;
-		if (*sum != 0 && has_text(&v, "webSocketDebuggerUrl"))
+		sum = v.closed && visitor_is_answered(&v) ? add_answer(sum, &v) : 0;
+		if (sum != 0 && has_text(&v, "webSocketDebuggerUrl"))
 			p->port = PORT_INSPECTOR;
-		else if (*sum != 0 && has_text(&v, "\n# TYPE "))
+		else if (sum != 0 && has_text(&v, "\n# TYPE "))
 			p->port = PORT_METRICS;
 	}
-	return 0;
+	return sum;
 }
 
-static int ask_first(struct exam *e, struct error *err)
+static void ask_first(struct exam *e)
 {
 	bool several = false;
-	int got = 0;
 
 	for (size_t i = 0; i < e->place_count; i++) {
 		struct exam_place *p = &e->places[i];
@@ -101,50 +98,39 @@ static int ask_first(struct exam *e, struct error *err)
 			slotword_inspects(environ, p->socket.port))
 			p->port = PORT_INSPECTOR;
 	}
-	for (size_t i = 0; several && got == 0 && i < e->place_count && i < ASKED_MOST; i++)
+	for (size_t i = 0; several && i < e->place_count && i < ASKED_MOST; i++)
 		if (e->places[i].socket.port != 0 && e->places[i].port == PORT_ANY)
-			got = ask_all(e, &e->places[i], &e->places[i].answers, err);
-	return got;
+			e->places[i].answers = ask_all(e, &e->places[i]);
 }
 
 /* Is the answer the first copy's while the copy `stopped`, which leads a process
  * group, is stopped? */
-static int ask_without(
-	struct exam *e, struct exam_place *p, uint64_t stopped, bool *same, struct error *err)
+static bool is_same_without(const struct exam *e, struct exam_place *p, uint64_t stopped)
 {
 	pid_t group = trial_pid(e->trial, stopped);
-	uint64_t sum = 0;
-	int got = 0;
+	uint64_t sum;
 
 	(void)kill(-group, SIGSTOP);
-	while (got == 0 && !process_is_stopped(group))
-		got = trial_wait(e->trial, err);
-	if (got == 0)
-		got = ask_all(e, p, &sum, err);
+	while (!process_is_stopped(group) && trial_wait(e->trial))
+		;
+	sum = ask_all(e, p);
 	(void)kill(-group, SIGCONT);
-	*same = sum == p->answers;
-	return got;
+	return sum == p->answers;
 }
 
-static int ask_second(struct exam *e, uint64_t second, struct error *err)
+static void ask_second(struct exam *e, uint64_t second)
 {
 	for (size_t i = 0; i < e->place_count; i++) {
 		struct exam_place *p = &e->places[i];
-		bool of_second = false;
-		bool of_first = false;
 
 		if (p->share != SHARE_SAME || !is_beside(e, p))
 			continue;
 		p->differs = p->port != PORT_ANY;
-		if (p->differs || p->answers == 0)
-			continue;
 		/* an answer that changes with each request says nothing about copies */
-		if (ask_without(e, p, e->first, &of_second, err) == -1 ||
-			ask_without(e, p, second, &of_first, err) == -1)
-			return -1;
-		p->differs = of_first && !of_second;
+		if (!p->differs && p->answers != 0)
+			p->differs =
+				!is_same_without(e, p, e->first) && is_same_without(e, p, second);
 	}
-	return 0;
 }
 
 /* ---- files ---- */
@@ -343,33 +329,35 @@ static bool find_lock(struct exam *e, uint64_t second)
 	return true;
 }
 
-/* Wait until the second copy is ready, has ended, or waits for a lock. */
-static int await_second(struct exam *e, uint64_t *second, struct error *err)
+/* Wait until the second copy is ready, has ended, or waits for a lock.  Returns its id; 0:
+ * it was not started. */
+static uint64_t await_second(struct exam *e)
 {
 	nsec_t until = e->trial->now + SECOND_MOST;
 	nsec_t locked = e->trial->now + LOCK_PATIENCE;
+	uint64_t second = 0;
 
-	do {
-		if (trial_wait(e->trial, err) == -1)
-			return -1;
-		*second = trial_worker(e->trial, 1);
-		if (*second != 0 &&
-			(trial_event(e->trial, *second, "exited") != NULL ||
-				trial_event(e->trial, *second, "ready") != NULL))
-			return 0;
-	} while (e->trial->now < until && (e->trial->now < locked || !find_lock(e, *second)));
-	return 0;
+	while (trial_wait(e->trial) && e->trial->now < until) {
+		second = trial_worker(e->trial, 1);
+		if (second != 0 &&
+			(trial_event(e->trial, second, "exited") != NULL ||
+				trial_event(e->trial, second, "ready") != NULL))
+			break;
+		if (e->trial->now >= locked && find_lock(e, second))
+			break;
+	}
+	return second;
 }
 
-int exam_copy(struct exam *e, struct error *err)
+void exam_copy(struct exam *e)
 {
-	uint64_t second = 0;
+	uint64_t second;
 	nsec_t until;
 
 	find_made(e);
-	if (ask_first(e, err) == -1 || trial_scale(e->trial, 2, err) == -1 ||
-		await_second(e, &second, err) == -1)
-		return -1;
+	ask_first(e);
+	trial_scale(e->trial, 2);
+	second = await_second(e);
 	if (second != 0 && trial_event(e->trial, second, "ready") != NULL) {
 		e->second_ready = true;
 		e->second_after = trial_time(e->trial, second, "ready") -
@@ -377,13 +365,13 @@ int exam_copy(struct exam *e, struct error *err)
 	}
 	until = e->trial->now + SOCKETS_MOST;
 	while (e->second_ready && trial_event(e->trial, second, "exited") == NULL &&
-		!compare_copies(e, second) && e->trial->now < until)
-		if (trial_wait(e->trial, err) == -1)
-			return -1;
+		!compare_copies(e, second) && e->trial->now < until && trial_wait(e->trial))
+		;
 	exam_note_end(e, second, &e->second_end);
 	exam_note_end(e, e->first, &e->first_end);
 	e->second_ready &= e->second_end.exit[0] == '\0' && !find_lock(e, second);
-	return e->second_ready ? ask_second(e, second, err) : 0;
+	if (e->second_ready && !e->trial->over)
+		ask_second(e, second);
 }
 
 bool exam_is_alone(const struct exam *e)

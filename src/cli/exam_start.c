@@ -19,7 +19,7 @@
 
 /* ---- the instance ---- */
 
-static int start_instance(const struct exam *e, struct error *err)
+static bool start_instance(const struct exam *e)
 {
 	const struct arguments *a = e->arguments;
 	const char *own[2 * LISTEN_MAX + 8] = {NULL};
@@ -42,8 +42,7 @@ static int start_instance(const struct exam *e, struct error *err)
 		own[n++] = "--pass";
 		own[n++] = "stdin";
 	}
-	return trial_start(
-		e->trial, a->given, own, (const char *const *)(uintptr_t)a->command, err);
+	return trial_start(e->trial, a->given, own, (const char *const *)(uintptr_t)a->command);
 }
 
 /* ---- sockets of ours ---- */
@@ -180,20 +179,17 @@ static void look_at_worker(struct exam *e, struct watch *w)
 		e->ready_after = clock_wall() - trial_time(e->trial, e->first, "started");
 }
 
-static int watch_worker(struct exam *e, struct watch *w, struct error *err)
+static void watch_worker(struct exam *e, struct watch *w)
 {
 	while ((e->first = trial_worker(e->trial, 0)) == 0)
-		if (trial_wait(e->trial, err) == -1)
-			return -1;
+		if (!trial_wait(e->trial))
+			return;
 	w->began = w->worked = e->trial->now;
 	while (trial_event(e->trial, e->first, "exited") == NULL) {
 		look_at_worker(e, w);
-		if (is_settled(e, w))
-			break;
-		if (trial_wait(e->trial, err) == -1)
-			return -1;
+		if (is_settled(e, w) || !trial_wait(e->trial))
+			return;
 	}
-	return 0;
 }
 
 /* ---- what came of it ---- */
@@ -234,23 +230,23 @@ static void note_outcome(struct exam *e, const struct watch *w)
 		e->life = e->sign != SIGN_NONE ? LIFE_SERVING : LIFE_WAITING;
 }
 
-static int try_way(struct exam *e, enum exam_way way, struct error *err)
+/* False: the trial is over. */
+static bool try_way(struct exam *e, enum exam_way way)
 {
 	struct watch w = {.began = 0};
-	int got;
 
 	*e = (struct exam){
 		.trial = e->trial, .arguments = e->arguments, .cpus = e->cpus, .way = way};
-	if (start_instance(e, err) == -1)
-		return -1;
+	if (!start_instance(e))
+		return false;
 	send_visitors(e, &w.visits);
-	got = trial_wait(e->trial, err); /* the connections are in the queue now */
-	if (got == 0)
-		got = watch_worker(e, &w, err);
-	if (got == 0)
-		note_outcome(e, &w);
+	if (trial_wait(e->trial)) /* the connections are in the queue now */
+		watch_worker(e, &w);
 	call_back(&w.visits);
-	return got;
+	if (e->trial->over)
+		return false;
+	note_outcome(e, &w);
+	return true;
 }
 
 /* May the worker serve if it learns of its socket in that way? */
@@ -266,25 +262,22 @@ static bool may_help(const struct exam *e, enum exam_way way)
 	return ended && strcmp(e->first_end.exit, "exit 0") == 0 && e->arguments->listen_count <= 1;
 }
 
-int exam_start(struct exam *e, struct error *err)
+void exam_start(struct exam *e)
 {
-	if (try_way(e, WAY_PASSED, err) == -1)
-		return -1;
+	if (!try_way(e, WAY_PASSED))
+		return;
 	for (enum exam_way way = WAY_NO_PID; way <= WAY_STDIN; way++) {
 		struct exam before = *e;
 
 		if (!may_help(e, way))
 			continue;
 		trial_stop(e->trial);
-		if (try_way(e, way, err) == -1)
-			return -1;
-		if (e->takes_passed)
-			return 0;
+		if (!try_way(e, way) || e->takes_passed)
+			return;
 		before.first = e->first; /* it fails in the same way as the trial before */
 		if (before.life == LIFE_ENDED || before.life == e->life)
 			*e = before;
 	}
-	return 0;
 }
 
 /* ---- an address of its own ---- */
@@ -311,17 +304,15 @@ bool exam_needs_address(const struct exam *e)
 	return e->takes_passed && e->arguments->listen_count == 0;
 }
 
-int exam_without_socket(struct exam *e, struct error *err)
+void exam_without_socket(struct exam *e)
 {
 	struct exam other = *e;
 
-	if (!exam_needs_address(e))
-		return 0;
+	if (e->trial->over || !exam_needs_address(e))
+		return;
 	trial_stop(e->trial);
-	/* a worker without a socket may end at once, and the time may be over */
-	if (try_way(&other, WAY_NO_SOCKET, err) == -1)
-		return client_cancel_signal() != 0 ? -1 : 0;
-	if (other.life == LIFE_SERVING)
+	if (try_way(&other, WAY_NO_SOCKET) && other.life == LIFE_SERVING)
 		take_addresses(e, &other);
-	return 0;
+	/* a worker without a socket may end at once, and the time may be over */
+	e->trial->over = client_cancel_signal() != 0;
 }

@@ -40,17 +40,14 @@ static void read_answer(struct visitor *v)
 	v->closed = n == 0 || (errno != EAGAIN && errno != EINTR);
 }
 
-int visitor_await(struct exam *e, struct visitor *v, bool all, nsec_t most, struct error *err)
+void visitor_await(const struct exam *e, struct visitor *v, bool all, nsec_t most)
 {
 	nsec_t until = e->trial->now + most;
 	size_t len = v->len;
 
-	while (!v->closed && (all || v->len == len) && e->trial->now < until) {
-		if (trial_wait(e->trial, err) == -1)
-			return -1;
+	while (!v->closed && (all || v->len == len) && e->trial->now < until &&
+		trial_wait(e->trial))
 		read_answer(v);
-	}
-	return 0;
 }
 
 void visitor_say(struct visitor *v, const char *text)
@@ -87,173 +84,150 @@ static const struct exam_place *place_to_visit(const struct exam *e)
 	return found;
 }
 
-/* Connect, wait until the worker has accepted, and send the first half.  1; 0: the
- * worker does not accept; -1 and `err`. */
-static int connect_visitor(struct exam *e, struct visitor *v, const struct exam_place *p,
-	const char *half, struct error *err)
+/* Connect, wait until the worker has accepted, and send the first half.  False: the
+ * worker does not accept. */
+static bool connect_visitor(
+	struct exam *e, struct visitor *v, const struct exam_place *p, const char *half)
 {
 	nsec_t until = e->trial->now + ACCEPT_MOST;
+	bool goes_on;
 
 	*v = (struct visitor){.fd = held_visit(p->socket.text)};
 	do
-		if (trial_wait(e->trial, err) == -1)
-			return -1;
-	while (waits_in_queue(e, p->socket.inode) && e->trial->now < until);
+		goes_on = trial_wait(e->trial) && e->trial->now < until;
+	while (goes_on && waits_in_queue(e, p->socket.inode));
 	if (v->fd == -1 || waits_in_queue(e, p->socket.inode))
-		return 0;
+		return false;
 	visitor_say(v, half);
-	return visitor_await(e, v, false, SILENCE, err) == -1 ? -1 : 1;
+	visitor_await(e, v, false, SILENCE);
+	return true;
 }
 
-/* Send the first half of a request.  *rest: the other half, or NULL if no request
+/* Send the first half of a request.  Returns the other half, or NULL if no request
  * waits for it. */
-static int begin_request(struct exam *e, struct visitor *v, struct exam_stop *stop,
-	const char **rest, struct error *err)
+static const char *begin_request(struct exam *e, struct visitor *v, struct exam_stop *stop)
 {
 	const struct exam_place *p = place_to_visit(e);
 
 	stop->request = REQUEST_UNTRIED;
-	for (size_t i = 0; p != NULL && *rest == NULL && i < COUNT_OF(halves); i++) {
-		int got;
-
+	for (size_t i = 0; p != NULL && i < COUNT_OF(halves); i++) {
 		fd_close(&v->fd);
-		got = connect_visitor(e, v, p, halves[i][0], err);
-		if (got != 1)
-			return got;
+		if (!connect_visitor(e, v, p, halves[i][0]))
+			break;
 		stop->request = REQUEST_NO_HTTP;
 		if (v->len == 0 && !v->closed)
-			*rest = halves[i][1];
-		else if (!visitor_is_answered(v))
+			return halves[i][1];
+		if (!visitor_is_answered(v))
 			break;
 	}
-	return 0;
+	return NULL;
 }
 
 /* Send the rest, when the signal was sent, and note what became of the request. */
-static int end_request(struct exam *e, struct visitor *v, struct exam_stop *stop, const char *rest,
-	struct error *err)
+static void end_request(struct exam *e, struct visitor *v, struct exam_stop *stop, const char *rest)
 {
-	if (visitor_await(e, v, false, SILENCE, err) == -1)
-		return -1;
+	visitor_await(e, v, false, SILENCE);
 	if (!v->closed)
 		visitor_say(v, rest);
-	if (visitor_await(e, v, true, ANSWER_MOST, err) == -1)
-		return -1;
+	visitor_await(e, v, true, ANSWER_MOST);
 	if (visitor_is_answered(v))
 		stop->request = REQUEST_ANSWERED;
 	else
 		stop->request = v->closed ? REQUEST_LOST : REQUEST_FORGOTTEN;
-	return 0;
 }
 
 /* ---- the signal ---- */
 
 /* Wait until the worker has ended or, with `asked`, until its stop signal was sent. */
-static int await_stop(struct exam *e, uint64_t worker, bool asked, nsec_t until, struct error *err)
+static void await_stop(const struct exam *e, uint64_t worker, bool asked, nsec_t until)
 {
 	while (trial_event(e->trial, worker, "exited") == NULL && e->trial->now < until &&
-		!(asked && trial_event(e->trial, worker, "stopping") != NULL))
-		if (trial_wait(e->trial, err) == -1)
-			return -1;
-	return 0;
+		!(asked && trial_event(e->trial, worker, "stopping") != NULL) &&
+		trial_wait(e->trial))
+		;
 }
 
 /* End the latest worker of a slot: with SIGTERM as nclust does, or with another
  * signal, and with SIGKILL after the stop timeout. */
-static int end_worker(
-	struct exam *e, int slot, int signal, bool visit, struct exam_stop *stop, struct error *err)
+static void end_worker(struct exam *e, int slot, int signal, bool visit, struct exam_stop *stop)
 {
 	uint64_t worker = trial_worker(e->trial, slot);
-	bool term = signal == SIGTERM;
 	struct visitor v = {.fd = -1};
 	struct exam_end end = {.exit = ""};
 	const char *rest = NULL;
 	nsec_t until;
-	int got = 0;
 
-	if (worker == 0 || trial_event(e->trial, worker, "exited") != NULL)
-		return 0;
+	if (e->trial->over || worker == 0 || trial_event(e->trial, worker, "exited") != NULL)
+		return;
 	*stop = (struct exam_stop){.signal = signal};
 	if (visit)
-		got = begin_request(e, &v, stop, &rest, err);
-	until = e->trial->now + (term ? END_MOST : OTHER_MOST);
-	if (got == 0)
-		got = term ? trial_scale(e->trial, slot, err)
-			   : trial_signal(e->trial, slot, signal, err);
-	if (got == 0 && term)
-		got = await_stop(e, worker, true, until, err);
-	if (got == 0 && rest != NULL)
-		got = end_request(e, &v, stop, rest, err);
+		rest = begin_request(e, &v, stop);
+	until = e->trial->now + (signal == SIGTERM ? END_MOST : OTHER_MOST);
+	if (signal == SIGTERM) {
+		trial_scale(e->trial, slot);
+		await_stop(e, worker, true, until);
+	} else {
+		trial_signal(e->trial, slot, signal);
+	}
+	if (rest != NULL)
+		end_request(e, &v, stop, rest);
 	fd_close(&v.fd);
-	if (got == 0)
-		got = await_stop(e, worker, false, until, err);
-	if (got == -1)
-		return -1;
+	await_stop(e, worker, false, until);
+	if (e->trial->over)
+		return;
 	exam_note_end(e, worker, &end);
 	stop->tried = true;
 	stop->ended = end.exit[0] != '\0' && trial_event(e->trial, worker, "stop-timeout") == NULL;
 	stop->after =
 		trial_time(e->trial, worker, "exited") - trial_time(e->trial, worker, "stopping");
 	text_copy(stop->exit, sizeof(stop->exit), end.exit);
-	return 0;
 }
 
 /* ---- is there a better signal? ---- */
 
-/* Start a worker in the place of the one that has ended.  1: ready; 0: not ready in
- * time; -1 and `err`. */
-static int start_another(struct exam *e, struct error *err)
+/* Start a worker in the place of the one that has ended.  False: it is not ready in time. */
+static bool start_another(struct exam *e)
 {
 	nsec_t until = e->trial->now + END_MOST;
 	uint64_t before = trial_worker(e->trial, 0);
 	uint64_t worker;
 
-	if (trial_scale(e->trial, 1, err) == -1)
-		return -1;
-	do {
-		if (trial_wait(e->trial, err) == -1)
-			return -1;
+	trial_scale(e->trial, 1);
+	while (trial_wait(e->trial) && e->trial->now < until) {
 		worker = trial_worker(e->trial, 0);
 		if (worker != before && trial_event(e->trial, worker, "ready") != NULL)
-			return 1;
-	} while (e->trial->now < until);
-	return 0;
+			return true;
+	}
+	return false;
 }
 
 /* Many servers drain at SIGQUIT (nginx), or at SIGINT (lighttpd). */
-static int try_others(struct exam *e, uint64_t caught, struct error *err)
+static void try_others(struct exam *e, uint64_t caught)
 {
 	static const int signals[] = {SIGQUIT, SIGINT};
 
 	for (size_t i = 0; i < COUNT_OF(signals); i++) {
-		int got;
-
 		if ((caught >> (signals[i] - 1) & 1) == 0)
 			continue;
-		got = start_another(e, err);
-		if (got == 1)
-			got = end_worker(e, 0, signals[i], true, &e->other, err);
-		if (got == -1)
-			return -1;
+		if (start_another(e))
+			end_worker(e, 0, signals[i], true, &e->other);
 		if (e->other.ended && e->other.request == REQUEST_ANSWERED)
-			return 0;
+			return;
 	}
-	return 0;
 }
 
-int exam_stop(struct exam *e, struct error *err)
+void exam_stop(struct exam *e)
 {
 	uint64_t caught = 0;
 
 	(void)process_status(trial_pid(e->trial, e->first), "SigCgt:", 16, &caught);
 	exam_keep_files(e, true);
-	if (end_worker(e, 1, SIGTERM, false, &e->quiet, err) == -1)
-		return -1;
+	end_worker(e, 1, SIGTERM, false, &e->quiet);
 	exam_keep_files(e, false);
 	/* a worker that ignores SIGTERM when idle ignores it during a request, too */
 	if (e->quiet.tried && !e->quiet.ended)
-		return 0;
-	if (end_worker(e, 0, SIGTERM, true, &e->busy, err) == -1)
-		return -1;
-	return e->busy.tried && e->busy.request == REQUEST_LOST ? try_others(e, caught, err) : 0;
+		return;
+	end_worker(e, 0, SIGTERM, true, &e->busy);
+	if (e->busy.tried && e->busy.request == REQUEST_LOST)
+		try_others(e, caught);
 }

@@ -34,22 +34,23 @@
 
 /* Make a directory beside the instances', under a name that lists of instances leave out;
  * or else in /tmp, which is safe because mkdtemp(3) makes it 0700 under a new name. */
-static int make_directory(struct trial *t, const char *wanted, struct error *err)
+static void make_directory(struct trial *t, const char *wanted)
 {
 	char base[PATH_MAX];
 
-	if (rundir_place(wanted, false, 0, base, sizeof(base), err) == 1) {
-		scoped_fd fd = trusted_directory(base, 0, err);
+	if (rundir_place(wanted, false, 0, base, sizeof(base), &t->err) == 1) {
+		scoped_fd fd = trusted_directory(base, 0, &t->err);
 		int n = snprintf(t->directory, sizeof(t->directory), "%s/.doctor-XXXXXX", base);
 
 		if (fd != -1 && n < (int)sizeof(t->directory) && mkdtemp(t->directory) != NULL)
-			return 0;
+			return;
 	}
 	text_copy(t->directory, sizeof(t->directory), "/tmp/nclust-doctor-XXXXXX");
 	if (mkdtemp(t->directory) != NULL)
-		return 0;
+		return;
 	t->directory[0] = '\0';
-	return error_set(err, errno, "cannot make a directory for the trial");
+	error_set(&t->err, errno, "cannot make a directory for the trial");
+	t->over = true;
 }
 
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *place)
@@ -117,7 +118,7 @@ static const char **make_command_line(const struct trial *t, const char *const *
 	return words;
 }
 
-static int start_instance(struct trial *t, const char *const *words, struct error *err)
+static bool start_instance(struct trial *t, const char *const *words)
 {
 	struct spawn_failure failure;
 	scoped_fd null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -138,13 +139,14 @@ static int start_instance(struct trial *t, const char *const *words, struct erro
 	};
 	pid_t pid;
 
-	if (words == NULL || null == -1 || self == -1 || t->log == -1)
-		return error_set(err, errno, "cannot start an nclust");
-	if (spawn(&plan, &pid, &t->pidfd, &failure) == 0)
-		return 0;
-	t->pidfd = -1;
-	spawn_explain(&failure, "nclust", err);
-	return -1;
+	if (words == NULL || null == -1 || self == -1 || t->log == -1) {
+		error_set(&t->err, errno, "cannot start an nclust");
+	} else if (spawn(&plan, &pid, &t->pidfd, &failure) == -1) {
+		t->pidfd = -1;
+		spawn_explain(&failure, "nclust", &t->err);
+	}
+	t->over = t->pidfd == -1;
+	return !t->over;
 }
 
 static bool has_ended(struct trial *t)
@@ -177,23 +179,28 @@ bool trial_logged(const struct trial *t, const char *words, char *to, size_t siz
 	return last != NULL;
 }
 
-/* Report why the instance has ended, by the last line of its log. */
-static int tell_end(const struct trial *t, struct error *err)
+/* If the instance has ended, the trial is over, because of the last line of its log. */
+static void look_for_end(struct trial *t)
 {
 	static const char own[] = "nclust: ";
-	scoped_str log = read_log(t);
-	size_t len = log != NULL ? strlen(log) : 0;
-	int status = t->ended.signalled ? 128 + t->ended.code : t->ended.code;
-	const char *line;
+	scoped_str log = NULL;
+	const char *line = "the nclust on trial has ended";
+	int status;
 
-	if (len > 0)
-		log[len - 1] = '\0'; /* without its newline */
-	line = len > 0 ? strrchr(log, '\n') : NULL;
-	line = line != NULL ? line + 1 : len > 0 ? log : "the nclust on trial has ended";
+	if (!has_ended(t))
+		return;
+	log = read_log(t);
+	status = t->ended.signalled ? 128 + t->ended.code : t->ended.code;
+	if (log != NULL && *log != '\0') {
+		log[strlen(log) - 1] = '\0'; /* without its newline */
+		line = strrchr(log, '\n');
+		line = line != NULL ? line + 1 : log;
+	}
 	if (strncmp(line, own, strlen(own)) == 0)
 		line += strlen(own);
-	error_set(err, 0, "%s", line);
-	return error_status(err, status != 0 ? status : 1);
+	error_set(&t->err, 0, "%s", line);
+	error_status(&t->err, status != 0 ? status : 1);
+	t->over = true;
 }
 
 /* ---- asking ---- */
@@ -206,59 +213,59 @@ static int take_event(json_t *params, void *data)
 }
 
 /* Leaves the result as JSON, which the caller frees, in *result, unless that is NULL. */
-static int call_instance(
-	struct trial *t, struct control_request *request, json_t **result, struct error *err)
+static bool call_instance(struct trial *t, struct control_request *request, json_t **result)
 {
 	struct answer answer;
+	struct pollfd ended = {.fd = t->pidfd, .events = POLLIN};
 
-	if (client_call(&t->client, request, take_event, t, &answer, err) == -1) {
-		struct pollfd ended = {.fd = t->pidfd, .events = POLLIN};
-
-		if (err->sys == ECANCELED)
-			return -1;
+	if (t->over)
+		return false;
+	t->over = client_call(&t->client, request, take_event, t, &answer, &t->err) == -1;
+	if (t->over && t->err.sys != ECANCELED) {
 		/* the connection is closed before the process has ended */
 		(void)poll(&ended, 1, FOLLOWS_MS);
-		return has_ended(t) ? tell_end(t, err) : -1;
+		look_for_end(t);
 	}
-	if (answer.code != 0)
-		return error_set(err, 0, "%s", answer.message);
-	if (result != NULL)
+	if (!t->over && answer.code != 0) {
+		answer_refused(&answer, &t->err);
+		t->over = true;
+	}
+	if (!t->over && result != NULL)
 		*result = json_incref(answer.result);
-	return 0;
+	return !t->over;
 }
 
-int trial_scale(struct trial *t, int count, struct error *err)
+void trial_scale(struct trial *t, int count)
 {
 	struct control_request request = {
 		.method = METHOD_SCALE, .scale_kind = SCALE_TO, .count = count, .no_wait = true};
 
-	return call_instance(t, &request, NULL, err);
+	(void)call_instance(t, &request, NULL);
 }
 
-int trial_signal(struct trial *t, int slot, int signal, struct error *err)
+void trial_signal(struct trial *t, int slot, int signal)
 {
 	struct control_request request = {.method = METHOD_SIGNAL, .signal = signal};
 
 	snprintf(request.target, sizeof(request.target), NAME ".%d", slot);
-	return call_instance(t, &request, NULL, err);
+	(void)call_instance(t, &request, NULL);
 }
 
-static int read_news(struct trial *t, struct error *err)
+static bool read_news(struct trial *t)
 {
 	struct control_request events = {.method = METHOD_EVENTS, .last = -1};
 	struct control_request status = {.method = METHOD_STATUS};
 	json_t *result = NULL;
 
 	(void)json_array_clear(t->events);
-	if (call_instance(t, &events, NULL, err) == -1 ||
-		call_instance(t, &status, &result, err) == -1)
-		return -1;
+	if (!call_instance(t, &events, NULL) || !call_instance(t, &status, &result))
+		return false;
 	json_decref(t->status);
 	t->status = result;
-	return 0;
+	return true;
 }
 
-static int pass_moment(struct trial *t, struct error *err)
+static bool pass_moment(struct trial *t)
 {
 	struct pollfd fds[] = {
 		{.fd = t->stop, .events = POLLIN}, {.fd = t->pidfd, .events = POLLIN}};
@@ -268,42 +275,46 @@ static int pass_moment(struct trial *t, struct error *err)
 	now = clock_now();
 	t->now += nsec_min(now - t->looked, MOMENT_MOST);
 	t->looked = now;
-	if (fds[0].revents != 0 || t->now >= TRIAL_TIME || now >= t->end)
-		return error_set(err, ECANCELED, "ended");
-	return has_ended(t) ? tell_end(t, err) : 0;
+	t->over = fds[0].revents != 0 || t->now >= TRIAL_TIME || now >= t->end;
+	if (t->over)
+		error_set(&t->err, ECANCELED, "ended");
+	else
+		look_for_end(t);
+	return !t->over;
 }
 
-int trial_wait(struct trial *t, struct error *err)
+bool trial_wait(struct trial *t)
 {
-	return pass_moment(t, err) == -1 ? -1 : read_news(t, err);
+	return !t->over && pass_moment(t) && read_news(t);
 }
 
-static int connect_instance(struct trial *t, struct error *err)
+static bool connect_instance(struct trial *t)
 {
 	for (;;) {
-		scoped_fd dir = rundir_find(t->directory, NAME, err);
+		scoped_fd dir = rundir_find(t->directory, NAME, &t->err);
 
 		client_fini(&t->client);
 		client_init(&t->client);
 		t->client.cancel = t->stop;
 		t->client.end = t->end;
-		if (dir != -1 && client_open(&t->client, dir, NAME, err) == 0)
-			return read_news(t, err);
-		if (err->sys == ECANCELED || pass_moment(t, err) == -1)
-			return -1;
+		if (dir != -1 && client_open(&t->client, dir, NAME, &t->err) == 0)
+			return read_news(t);
+		t->over = t->err.sys == ECANCELED;
+		if (t->over || !pass_moment(t))
+			return false;
 	}
 }
 
-int trial_start(struct trial *t, const char *const *options, const char *const *own,
-	const char *const *command, struct error *err)
+bool trial_start(struct trial *t, const char *const *options, const char *const *own,
+	const char *const *command)
 {
 	const char **words = make_command_line(t, options, own, command);
-	int got;
+	bool started;
 
 	t->log = memfd_create("doctor", MFD_CLOEXEC);
-	got = start_instance(t, words, err);
+	started = !t->over && start_instance(t, words);
 	free(words);
-	return got == -1 ? -1 : connect_instance(t, err);
+	return started && connect_instance(t);
 }
 
 /* ---- what is known ---- */
@@ -383,7 +394,7 @@ void trial_stop(struct trial *t)
 	fd_close(&t->log);
 }
 
-int trial_begin(struct trial *t, const char *runtime_directory, struct error *err)
+void trial_begin(struct trial *t, const char *runtime_directory)
 {
 	*t = (struct trial){.pidfd = -1, .log = -1, .looked = clock_now(), .events = json_array()};
 	client_init(&t->client);
@@ -391,10 +402,10 @@ int trial_begin(struct trial *t, const char *runtime_directory, struct error *er
 	/* the reader of our output may go: the trial still has to be cleaned up */
 	(void)signal(SIGPIPE, SIG_IGN);
 	clean_environment();
-	t->stop = client_cancel_open(err);
-	if (t->stop == -1)
-		return -1;
-	return make_directory(t, runtime_directory, err);
+	t->stop = client_cancel_open(&t->err);
+	t->over = t->stop == -1;
+	if (!t->over)
+		make_directory(t, runtime_directory);
 }
 
 void trial_end(struct trial *t)

@@ -28,6 +28,10 @@ struct trial {
 	nsec_t now;           /* since the beginning, for all bounds; see trial_wait() */
 	nsec_t looked;        /* by the clock: when `now` was updated */
 	nsec_t end;           /* by the clock: when the trial ends, whatever `now` is */
+	bool over;            /* no more is asked or waited for, because of `err` */
+	/* ECANCELED: a signal came, or the time is over; else the instance has ended (status:
+	 * its exit status), does not answer, or could not be started */
+	struct error err;
 
 	/* one start of the instance */
 	int pidfd; /* -1: the instance does not run */
@@ -38,29 +42,27 @@ struct trial {
 	json_t *status;
 };
 
-/* Called once, first: signals that end a program are blocked from then on.  -1 and
- * `err`. */
-int trial_begin(struct trial *t, const char *runtime_directory, struct error *err);
+/* Called once, first: signals that end a program are blocked from then on.  The trial may
+ * be over already. */
+void trial_begin(struct trial *t, const char *runtime_directory);
 void trial_end(struct trial *t);
 
 /*
  * Start the instance: `options` are the user's, and `own` those of this start
  * (each NULL-terminated); other options of a trial take precedence over the
- * user's.  Returns when the instance answers.  -1 and `err`: the instance has
- * ended (status: its exit status), or the wait was ended (ECANCELED).
+ * user's.  Returns when the instance answers.  False: the trial is over.
  */
-int trial_start(struct trial *t, const char *const *options, const char *const *own,
-	const char *const *command, struct error *err);
+bool trial_start(struct trial *t, const char *const *options, const char *const *own,
+	const char *const *command);
 void trial_stop(struct trial *t);
 
 /* Let a moment pass, then read what is new.  Time counts by these moments, at most
  * 0.1 s each, so that a machine that lets us wait for a CPU does not end the trial.
- * -1 and `err` (ECANCELED: the wait was ended; else the instance has ended, or does
- * not answer). */
-int trial_wait(struct trial *t, struct error *err);
+ * False: the trial is over. */
+bool trial_wait(struct trial *t);
 /* Ask the instance for so many workers, or to send a signal to one; returns at once. */
-int trial_scale(struct trial *t, int count, struct error *err);
-int trial_signal(struct trial *t, int slot, int signal, struct error *err);
+void trial_scale(struct trial *t, int count);
+void trial_signal(struct trial *t, int slot, int signal);
 
 /* The worker that was started last in a slot; 0: none. */
 uint64_t trial_worker(const struct trial *t, int slot);

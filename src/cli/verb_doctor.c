@@ -52,25 +52,29 @@ static void show_new_facts(struct doctor *d)
 	d->shown = json_array_size(d->facts);
 }
 
-static int run_examination(struct doctor *d, struct error *err)
+/* Tell what a step has found.  False: the trial is over. */
+static bool tell_step(struct doctor *d, void (*tell)(const struct exam *e, json_t *facts))
+{
+	if (d->trial.over)
+		return false;
+	tell(&d->exam, d->facts);
+	show_new_facts(d);
+	return true;
+}
+
+static void run_examination(struct doctor *d)
 {
 	struct exam *e = &d->exam;
 
-	if (exam_start(e, err) == -1)
-		return -1;
-	doctor_tell_start(e, d->facts);
-	show_new_facts(d);
-	if (e->life == LIFE_ENDED)
-		return 0;
-	if (exam_copy(e, err) == -1)
-		return -1;
-	doctor_tell_copy(e, d->facts);
-	show_new_facts(d);
-	if (exam_stop(e, err) == -1 || exam_without_socket(e, err) == -1)
-		return -1;
-	doctor_tell_stop(e, d->facts);
-	show_new_facts(d);
-	return 0;
+	exam_start(e);
+	if (!tell_step(d, doctor_tell_start) || e->life == LIFE_ENDED)
+		return;
+	exam_copy(e);
+	if (!tell_step(d, doctor_tell_copy))
+		return;
+	exam_stop(e);
+	exam_without_socket(e);
+	(void)tell_step(d, doctor_tell_stop);
 }
 
 /* Show the command line to use, after an empty line; and free it. */
@@ -108,8 +112,9 @@ static int show_end(const struct doctor *d)
 }
 
 /* Report that the trial could not be finished. */
-static int tell_over(struct doctor *d, const struct error *err)
+static int tell_over(struct doctor *d)
 {
+	const struct error *err = &d->trial.err;
 	int signal = client_cancel_signal();
 
 	if (signal != 0)
@@ -128,20 +133,17 @@ static int tell_over(struct doctor *d, const struct error *err)
 static int try_command(const struct arguments *a)
 {
 	static struct doctor d; /* too large for a stack */
-	struct error err;
 	int status;
 
 	d.json = arguments_has(a, OPTION_JSON);
 	d.facts = json_array();
 	d.exam = (struct exam){.trial = &d.trial, .arguments = a, .cpus = facts_cpus()};
-	if (trial_begin(&d.trial, a->runtime_directory, &err) == -1) {
-		log_error("%s", err.text);
-		status = error_exit_status(&err);
-	} else if (run_examination(&d, &err) == -1) {
-		status = tell_over(&d, &err);
-	} else {
+	trial_begin(&d.trial, a->runtime_directory);
+	run_examination(&d);
+	if (d.trial.over)
+		status = tell_over(&d);
+	else
 		status = show_end(&d) == 0 && exam_copies_work(&d.exam) ? 0 : 1;
-	}
 	trial_end(&d.trial);
 	json_decref(d.facts);
 	return status;
