@@ -11,28 +11,35 @@
 #include <string.h>
 #include <sysexits.h>
 
-/* Take out settings that are not set, with the line above each that tells its
- * origin. */
-static void drop_defaults(struct buffer *ini)
+/* Keep the lines of a section ("": of all), and without `all` only settings that are set; the
+ * line above each tells its origin. */
+static void filter_lines(struct buffer *ini, const char *section, bool all)
 {
 	static const char mark[] = "; default\n";
-	char *to = ini->data;
+	bool here = *section == '\0';
 	bool drop = false;
+	size_t used = 0;
+	char head[84];
 
-	for (char *line = ini->data; line < ini->data + ini->len;) {
-		size_t left = (size_t)(ini->data + ini->len - line);
-		char *end = memchr(line, '\n', left);
-		size_t len = end != NULL ? (size_t)(end - line) + 1 : left;
+	snprintf(head, sizeof(head), "[%s]\n", section);
+	for (size_t at = 0, len; at < ini->len; at += len) {
+		const char *line = ini->data + at;
+		const char *end = memchr(line, '\n', ini->len - at);
 
+		len = end != NULL ? (size_t)(end - line) + 1 : ini->len - at;
+		if (*line == '[')
+			here = *section == '\0' || strncmp(line, head, len) == 0;
 		if (strchr(";[\n", *line) != NULL)
-			drop = len == sizeof(mark) - 1 && memcmp(line, mark, len) == 0;
-		if (!drop) {
-			memmove(to, line, len);
-			to += len;
+			drop = !all && strncmp(line, mark, len) == 0;
+		if (here && !drop) {
+			memmove(ini->data + used, line, len);
+			used += len;
 		}
-		line += len;
 	}
-	ini->len = ini->data != NULL ? (size_t)(to - ini->data) : 0;
+	/* the line between two sections */
+	if (*section != '\0' && used > 1 && ini->data[used - 2] == '\n')
+		used--;
+	ini->len = used;
 }
 
 /* Show notes: settings that are no mistake, but perhaps not what was meant. */
@@ -64,8 +71,8 @@ static int show_local(const struct arguments *a, const struct settings *s)
 		buffer_string(&out, "{\"settings\":");
 	if (describe_settings(&out, s, json, true) == -1)
 		out.failed = true;
-	if (!json && !arguments_has(a, OPTION_DEFAULTS))
-		drop_defaults(&out);
+	if (!json)
+		filter_lines(&out, "", arguments_has(a, OPTION_DEFAULTS));
 	while (json && out.len > 0 && out.data[out.len - 1] == '\n')
 		out.len--;
 	if (json)
@@ -121,25 +128,6 @@ static void section_of_target(char to[80], const struct wanted *wanted, json_t *
 		*dot = '\0';
 }
 
-/* Remove all lines but those of that section. */
-static void keep_section(struct buffer *ini, const char *section)
-{
-	char head[84];
-	const char *from;
-	const char *end;
-
-	snprintf(head, sizeof(head), "[%s]\n", section);
-	if (*section == '\0' || buffer_text(ini) == NULL)
-		return;
-	from = strstr(ini->data, head);
-	if (from == NULL)
-		return;
-	end = strstr(from, "\n\n[");
-	if (end != NULL)
-		ini->len = (size_t)(end - ini->data) + 1;
-	buffer_consume(ini, (size_t)(from - ini->data));
-}
-
 static int show_ini(json_t *result, const char *section, bool all)
 {
 	json_t *ini = json_object_get(result, "ini");
@@ -149,9 +137,7 @@ static int show_ini(json_t *result, const char *section, bool all)
 		return -1;
 	buffer_init(&out, 0);
 	buffer_append(&out, json_string_value(ini), json_string_length(ini));
-	keep_section(&out, section);
-	if (!all)
-		drop_defaults(&out);
+	filter_lines(&out, section, all);
 	return output_buffer(STDOUT_FILENO, &out, output_lines);
 }
 
