@@ -21,17 +21,22 @@
 
 static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
-int client_cancel_open(struct error *err)
+int client_signals_open(const int *list, size_t count, struct error *err)
 {
 	sigset_t set;
 	int fd = -1;
 
 	sigemptyset(&set);
-	for (size_t i = 0; i < COUNT_OF(ends); i++)
-		sigaddset(&set, ends[i]);
+	for (size_t i = 0; i < count; i++)
+		sigaddset(&set, list[i]);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) == 0)
 		fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd != -1 ? fd : error_set(err, errno, "cannot wait for signals");
+}
+
+int client_cancel_open(struct error *err)
+{
+	return client_signals_open(ends, COUNT_OF(ends), err);
 }
 
 int client_cancel_signal(void)

@@ -48,6 +48,8 @@ struct client {
 int client_cancel_open(struct error *err);
 /* Which of these signals has come; 0: none. */
 int client_cancel_signal(void);
+/* The same for other signals. */
+int client_signals_open(const int *list, size_t count, struct error *err);
 
 void client_init(struct client *c);
 void client_fini(struct client *c);

@@ -473,21 +473,6 @@ static void run_loop(struct top *t, int user, int signals)
 	}
 }
 
-/* Block the signals that are waited for: the terminal is given back before they end this process. */
-static int open_signals(struct error *err)
-{
-	static const int all[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT};
-	sigset_t set;
-	int fd = -1;
-
-	sigemptyset(&set);
-	for (size_t i = 0; i < COUNT_OF(all); i++)
-		sigaddset(&set, all[i]);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) == 0)
-		fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return fd != -1 ? fd : error_set(err, errno, "cannot wait for signals");
-}
-
 /* Readable when the user has pressed a key, or a signal has come. */
 static int open_user(int signals, struct error *err)
 {
@@ -517,12 +502,14 @@ static int find_instance(struct top *t, const struct arguments *a, struct error 
 
 static int run_top(struct top *t, const struct arguments *a, struct error *err)
 {
+	/* blocked: the terminal is given back before they end this process */
+	static const int all[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT};
 	scoped_fd signals = -1;
 	scoped_fd user = -1;
 
 	if (screen_load(&t->screen, err) == -1 || find_instance(t, a, err) == -1)
 		return -1;
-	signals = open_signals(err);
+	signals = client_signals_open(all, COUNT_OF(all), err);
 	if (signals == -1)
 		return -1;
 	user = open_user(signals, err);
