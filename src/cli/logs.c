@@ -30,34 +30,42 @@ static int add_slot(struct logs *l, const json_t *of, int fd)
 	return 0;
 }
 
-int logs_take(struct logs *l, struct client *c, const struct answer *answer, struct error *err)
+static int take_files(struct logs *l, struct client *c, const json_t *result, struct error *err)
 {
-	json_t *all = answer->result;
-	json_t *list = json_object_get(all, "logs");
+	json_t *list = json_object_get(result, "logs");
 	size_t count = json_array_size(list);
 	int got = 0;
 
-	if (answer->code != 0)
-		return answer_refused(answer, err);
 	for (size_t i = 0; got == 0 && i < count && i < c->passed_count; i++)
 		got = add_slot(l, json_array_get(list, i), fd_release(&c->passed[i]));
-	if (got == -1 || !json_is_object(all) || count != c->passed_count)
+	if (got == -1 || !json_is_object(result) || count != c->passed_count)
 		got = error_set(err, 0, "'%s' did not return the output of its workers", c->name);
 	c->passed_count = 0;
-	l->last = (uint64_t)json_integer_value(json_object_get(all, "last"));
-	l->more = json_is_true(json_object_get(all, "more"));
+	l->last = (uint64_t)json_integer_value(json_object_get(result, "last"));
+	l->whole = !json_is_true(json_object_get(result, "more"));
 	json_decref(l->missing);
-	l->missing = json_incref(json_object_get(all, "missing"));
+	l->missing = json_incref(json_object_get(result, "missing"));
 	return got;
 }
 
-struct control_request logs_request(const struct logs *l, const char *target, bool follow)
+int logs_ask(struct logs *l, struct client *c, struct error *err)
 {
 	struct control_request request = {
-		.method = METHOD_LOGS, .follow = follow, .after = l->last};
+		.method = METHOD_LOGS, .follow = l->whole, .after = l->last};
 
-	text_copy(request.target, sizeof(request.target), target);
-	return request;
+	c->takes_passed = true;
+	text_copy(request.target, sizeof(request.target), l->target);
+	return client_ask(c, &request, err);
+}
+
+int logs_look(struct logs *l, struct client *c, struct error *err)
+{
+	struct answer answer;
+	int got = client_look(c, NULL, NULL, &answer, err);
+
+	if (got == 1 && (take_files(l, c, answer.result, err) == -1 || logs_ask(l, c, err) == -1))
+		return -1;
+	return got;
 }
 
 /* ---- their lines ---- */

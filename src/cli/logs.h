@@ -32,6 +32,7 @@ struct log_record {
 };
 
 struct logs {
+	const char *target; /* whose output; borrowed */
 	/* which lines are wanted */
 	bool only_stderr;
 	nsec_t since; /* 0: all lines */
@@ -45,14 +46,13 @@ struct logs {
 	size_t record_room;
 	json_t *missing; /* of the last answer: clusters that keep no output */
 	uint64_t last;   /* number of the last file that has come */
-	bool more;       /* more files are to be asked for */
+	bool whole; /* all files have come that there were; nclust sends later ones as they begin */
 };
 
-/* The request for the files of a target; with `follow` nclust answers when there is
- * a further file. */
-struct control_request logs_request(const struct logs *l, const char *target, bool follow);
-/* Handle the answer to that request; the client takes descriptors (takes_passed).  -1 and `err`. */
-int logs_take(struct logs *l, struct client *c, const struct answer *answer, struct error *err);
+/* Ask for files that have not come yet; the client takes descriptors from then on.  -1 and `err`. */
+int logs_ask(struct logs *l, struct client *c, struct error *err);
+/* Take files that have come, and ask for more.  1: some have; 0: none yet; -1 and `err`. */
+int logs_look(struct logs *l, struct client *c, struct error *err);
 
 /* Read the lines that have come since the last call, in the order of their time.
  * -1: out of memory. */

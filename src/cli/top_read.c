@@ -71,50 +71,35 @@ void top_read_more(struct top *t)
 	logs_drop(&t->logs);
 }
 
-static void ask_for_files(struct top *t, bool follow)
-{
-	struct control_request request = logs_request(&t->logs, t->reading, follow);
-	struct error err;
-
-	if (client_ask(&t->reader, &request, &err) == -1)
-		end_reading(t, err.text);
-}
-
 void top_read_begin(struct top *t, int cancel)
 {
 	struct error err;
 
 	top_read_end(t);
 	t->written = json_array();
-	if (top_reach(t, &t->reader, cancel, &err) == -1) {
+	t->logs.target = t->reading;
+	if (top_reach(t, &t->reader, cancel, &err) == -1 ||
+		logs_ask(&t->logs, &t->reader, &err) == -1)
 		end_reading(t, err.text);
-		return;
-	}
-	t->reader.takes_passed = true;
-	ask_for_files(t, false);
 }
 
 void top_read_answer(struct top *t)
 {
-	struct answer answer;
 	struct error err;
 	json_t *one;
 	size_t i;
-	int got = client_look(&t->reader, NULL, NULL, &answer, &err);
+	int got = logs_look(&t->logs, &t->reader, &err);
 
-	if (got == 0)
-		return;
-	if (got == -1 || logs_take(&t->logs, &t->reader, &answer, &err) == -1) {
+	if (got == -1)
 		end_reading(t, err.text);
+	if (got != 1)
 		return;
-	}
 	json_array_foreach(t->logs.missing, i, one)
 	{
 		const char *text = field_raw(one, "text");
 
 		add_line(t, t->latest, "warn", text, strlen(text));
 	}
-	ask_for_files(t, !t->logs.more);
 }
 
 void top_read_end(struct top *t)

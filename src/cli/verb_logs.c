@@ -46,29 +46,6 @@ static void tell_missing(struct show *l)
 	}
 }
 
-static int take_answer(
-	struct show *l, struct client *c, const struct answer *answer, struct error *err)
-{
-	if (logs_take(&l->logs, c, answer, err) == -1)
-		return -1;
-	tell_missing(l);
-	return 0;
-}
-
-static int get_all(struct show *l, struct session *s, struct error *err)
-{
-	struct control_request request;
-	struct answer answer;
-
-	do {
-		request = logs_request(&l->logs, s->meant.target, false);
-		if (client_call(s->client, &request, NULL, NULL, &answer, err) == -1 ||
-			take_answer(l, s->client, &answer, err) == -1)
-			return -1;
-	} while (l->logs.more);
-	return 0;
-}
-
 /* ---- showing ---- */
 
 static void put_object(struct buffer *out, const struct log_record *r)
@@ -145,39 +122,36 @@ static int show_new(struct show *l, int most)
 	return got;
 }
 
-/* Ask nclust for files that begin later. */
-static int ask_for_more(const struct show *l, const struct session *s, struct error *err)
+/* Show the lines of all files and, if the user follows them, new ones until the reader or
+ * nclust has ended. */
+static int show_files(struct show *l, struct client *c, struct error *err)
 {
-	struct control_request request = logs_request(&l->logs, s->meant.target, true);
-
-	return client_ask(s->client, &request, err);
-}
-
-/* Show new lines until the reader or nclust has ended. */
-static int follow_files(struct show *l, struct session *s, struct error *err)
-{
-	struct pollfd fds[2] = {{.fd = s->client->fd, .events = POLLIN},
+	struct pollfd fds[2] = {{.fd = c->fd, .events = POLLIN},
 		{.fd = STDOUT_FILENO}}; /* no event: poll(2) reports its end alone */
-	struct answer answer;
-	struct error why;
-	int got = ask_for_more(l, s, err);
+	int most = l->arguments->lines;
+	int got = logs_ask(&l->logs, c, err);
 
 	while (got != -1) {
-		if (poll(fds, COUNT_OF(fds), LOOK_EACH_MS) == -1 && errno != EINTR)
+		int wait = l->logs.whole ? LOOK_EACH_MS : -1;
+
+		if (poll(fds, COUNT_OF(fds), wait) == -1 && errno != EINTR)
 			return error_set(err, errno, "cannot wait");
 		if (fds[1].revents != 0)
 			return error_set(err, ECANCELED, "ended");
-		got = client_look(s->client, NULL, NULL, &answer, &why);
-		if (got == -1)
-			*err = why;
-		else if (got == 1 &&
-			(take_answer(l, s->client, &answer, err) == -1 ||
-				ask_for_more(l, s, err) == -1))
-			got = -1;
-		if (show_new(l, -1) == -1)
-			return error_set(err, ECANCELED, "ended");
+		got = logs_look(&l->logs, c, err);
+		if (got == 1)
+			tell_missing(l);
+		if (!l->logs.whole)
+			continue;
+		if (l->missing > 0 && l->logs.count == 0)
+			return error_set(err, ECANCELED, "nothing is kept");
+		if (show_new(l, most) == -1)
+			return error_set(err, errno == EPIPE ? ECANCELED : errno, "cannot show it");
+		if (!arguments_has(l->arguments, OPTION_FOLLOW))
+			break;
+		most = -1;
 	}
-	return -1;
+	return got == -1 ? -1 : 0;
 }
 
 static int compile_pattern(struct show *l)
@@ -197,20 +171,6 @@ static int compile_pattern(struct show *l)
 	return -1;
 }
 
-static int run_logs(struct show *l, struct session *s, struct error *err)
-{
-	bool follows = arguments_has(l->arguments, OPTION_FOLLOW);
-
-	s->client->takes_passed = true;
-	if (get_all(l, s, err) == -1)
-		return -1;
-	if (l->missing > 0 && l->logs.count == 0)
-		return error_set(err, ECANCELED, "nothing is kept");
-	if (show_new(l, l->arguments->lines) == -1)
-		return error_set(err, errno, "cannot show it");
-	return follows ? follow_files(l, s, err) : 0;
-}
-
 int verb_logs(const struct arguments *a)
 {
 	struct show l = {.arguments = a,
@@ -227,7 +187,8 @@ int verb_logs(const struct arguments *a)
 		log_error("%s", err.text);
 		return error_exit_status(&err);
 	}
-	if (run_logs(&l, &s, &err) == -1) {
+	l.logs.target = s.meant.target;
+	if (show_files(&l, s.client, &err) == -1) {
 		if (err.sys != ECANCELED)
 			log_error("%s", err.text);
 		status = error_exit_status(&err);
