@@ -7,7 +7,6 @@
 #include <langinfo.h>
 #include <locale.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <wchar.h>
@@ -46,25 +45,17 @@ struct glyph {
 	bool hex; /* shown as \xNN for each of its bytes */
 };
 
-static uint32_t code_of(const char *text, size_t bytes)
-{
-	static const unsigned char first[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
-	uint32_t code = (unsigned char)text[0] & first[bytes];
-
-	for (size_t i = 1; i < bytes; i++)
-		code = code << 6 | ((unsigned char)text[i] & 0x3fU);
-	return code;
-}
-
 static struct glyph glyph_at(const char *text, size_t len)
 {
 	struct glyph g = {.bytes = text_utf8(text, len)};
+	mbstate_t state = {0};
+	wchar_t c = L'\0';
 	int wide = -1;
 
 	if (g.bytes == 0)
 		g.bytes = 1;
-	else if (text_is_harmless(text, g.bytes))
-		wide = wcwidth((wchar_t)code_of(text, g.bytes));
+	else if (text_is_harmless(text, g.bytes) && mbrtowc(&c, text, g.bytes, &state) == g.bytes)
+		wide = wcwidth(c);
 	g.hex = wide < 0;
 	g.columns = g.hex ? strlen("\\xNN") * g.bytes : (size_t)wide;
 	return g;
