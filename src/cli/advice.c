@@ -195,7 +195,7 @@ static void on_cluster(struct advice *a, const struct place *p, const json_t *cl
 	}
 }
 
-void advice_on_status(struct advice *a, const json_t *status, const char *target, bool slot)
+void advice_on_status(struct advice *a, const json_t *status)
 {
 	struct place p = {.instance = field_raw(status, "name"), .slot = -1};
 	const json_t *cluster;
@@ -208,13 +208,12 @@ void advice_on_status(struct advice *a, const json_t *status, const char *target
 		bool gave_up = strcmp(field_raw(cluster, "state"), "failed") == 0;
 
 		p.cluster = field_raw(cluster, "name");
-		if (!render_is_meant(cluster, target, slot) || !is_place(&p))
+		if (!is_place(&p))
 			continue;
 		on_cluster(a, &p, cluster, gave_up);
 		json_array_foreach(json_object_get(cluster, "workers"), k, worker)
 		{
-			if (!slot || worker_is_target(worker, target))
-				on_worker(a, p, worker, gave_up);
+			on_worker(a, p, worker, gave_up);
 		}
 	}
 }

@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define PRESSURE_TOLD 10. /* per cent */
@@ -68,13 +67,6 @@ bool field_is_true(const json_t *object, const char *key)
 bool worker_is(const json_t *worker, const char *state)
 {
 	return strcmp(field_raw(worker, "state"), state) == 0;
-}
-
-bool worker_is_target(const json_t *worker, const char *target)
-{
-	const char *dot = strrchr(target, '.');
-
-	return dot != NULL && field_number(worker, "slot") == strtoll(dot + 1, NULL, 10);
 }
 
 /* A cluster that accepts connections itself does not tell its failures apart. */

@@ -283,31 +283,9 @@ void render_cluster(struct render *r, const json_t *cluster)
 	put_rollout(w, json_object_get(cluster, "rollout"));
 }
 
-static void put_cluster(struct render *r, const json_t *cluster, const char *slot, bool full)
-{
-	const json_t *workers = json_object_get(cluster, "workers");
-	bool many = json_array_size(workers) > RENDER_MANY;
-
-	wrap_end(r->lines, 0);
-	render_cluster(r, cluster);
-	table_put(r, cluster, slot, !r->each && (many || full));
-}
-
-bool render_is_meant(const json_t *cluster, const char *target, bool slot)
-{
-	const char *name = json_string_value(json_object_get(cluster, "name"));
-	size_t len = strlen(target);
-
-	if (len == 0)
-		return true;
-	if (slot)
-		len = (size_t)(strrchr(target, '.') - target);
-	return name != NULL && strlen(name) == len && memcmp(name, target, len) == 0;
-}
-
 /* The least number of lines, with a row for each worker: a cluster has a gap, a line
  * about itself and its titles, and most have a listener. */
-static size_t count_lines(const json_t *status, const char *target, bool slot)
+static size_t count_lines(const json_t *status)
 {
 	const json_t *cluster;
 	size_t lines = 1;
@@ -315,58 +293,51 @@ static size_t count_lines(const json_t *status, const char *target, bool slot)
 
 	json_array_foreach(json_object_get(status, "clusters"), i, cluster)
 	{
-		if (render_is_meant(cluster, target, slot))
-			lines += 4 + json_array_size(json_object_get(cluster, "workers"));
+		lines += 4 + json_array_size(json_object_get(cluster, "workers"));
 	}
 	return lines;
 }
 
-void render_status(struct render *r, const json_t *status, const char *target, bool slot)
+void render_status(struct render *r, const json_t *status)
 {
-	bool full = r->rows > 0 && count_lines(status, target, slot) > r->rows;
+	bool full = r->rows > 0 && count_lines(status) > r->rows;
 	const json_t *cluster;
 	size_t i;
 
 	render_head(r->lines, status);
 	json_array_foreach(json_object_get(status, "clusters"), i, cluster)
 	{
-		if (render_is_meant(cluster, target, slot))
-			put_cluster(r, cluster, slot ? target : "", full);
+		size_t count = json_array_size(json_object_get(cluster, "workers"));
+
+		wrap_end(r->lines, 0);
+		render_cluster(r, cluster);
+		table_put(r, cluster, !r->each && (count > RENDER_MANY || full));
 	}
 }
 
-static void tally_slot(struct tally *t, const json_t *cluster, const char *target)
+static bool is_any_ready(const json_t *cluster)
 {
 	const json_t *worker;
-	bool ready = false;
 	size_t i;
 
 	json_array_foreach(json_object_get(cluster, "workers"), i, worker)
 	{
-		if (worker_is_target(worker, target) && worker_is(worker, "ready"))
-			ready = true;
+		if (worker_is(worker, "ready"))
+			return true;
 	}
-	t->wanted++;
-	t->ready += ready;
-	t->lacking |= !ready;
+	return false;
 }
 
-void tally_add(struct tally *t, const json_t *status, const char *target, bool slot)
+void tally_add(struct tally *t, const json_t *status, bool slot)
 {
 	const json_t *cluster;
 	size_t i;
 
 	json_array_foreach(json_object_get(status, "clusters"), i, cluster)
 	{
-		long long wanted = field_number(cluster, "wanted");
-		long long ready = field_number(cluster, "ready");
+		long long wanted = slot ? 1 : field_number(cluster, "wanted");
+		long long ready = slot ? is_any_ready(cluster) : field_number(cluster, "ready");
 
-		if (!render_is_meant(cluster, target, slot))
-			continue;
-		if (slot) {
-			tally_slot(t, cluster, target);
-			continue;
-		}
 		t->wanted += wanted > 0 ? (unsigned long)wanted : 0;
 		t->ready += ready > 0 ? (unsigned long)ready : 0;
 		t->lacking |= ready < wanted;

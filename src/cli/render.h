@@ -31,8 +31,6 @@ bool field_is_true(const json_t *object, const char *key);
 
 /* Is this the worker's state? */
 bool worker_is(const json_t *worker, const char *state);
-/* Is this the worker of the slot at the end of `target`? */
-bool worker_is_target(const json_t *worker, const char *target);
 /* The worker's last end that was not asked for; NULL: none. */
 const json_t *worker_failure(const json_t *worker);
 /* Did the worker's slot fail a short time ago, and might do so again? */
@@ -64,9 +62,8 @@ struct render {
 	bool bars;   /* small bars, for a terminal that is redrawn */
 };
 
-/* Append one instance.  `target`: "" all, a cluster, or, with `slot`, a slot of one.
- * Out of memory: out->failed. */
-void render_status(struct render *r, const json_t *status, const char *target, bool slot);
+/* Append one instance, or what of it the status is about.  Out of memory: out->failed. */
+void render_status(struct render *r, const json_t *status);
 /* The lines above the tables: about an instance; about a cluster. */
 void render_head(struct wrap *lines, const json_t *status);
 void render_cluster(struct render *r, const json_t *cluster);
@@ -76,16 +73,14 @@ void render_bar(struct wrap *lines, enum colour colour, double part, size_t colu
 /* The colour of a resource of which that part is used up. */
 enum colour render_level(double part);
 
-/* Is this the cluster that `target` names? */
-bool render_is_meant(const json_t *cluster, const char *target, bool slot);
-
 /* How many workers are wanted and how many of them are ready. */
 struct tally {
 	unsigned long wanted;
 	unsigned long ready;
 	bool lacking; /* a cluster has fewer workers than it wants */
 };
-void tally_add(struct tally *t, const json_t *status, const char *target, bool slot);
+/* `slot`: the status is about one slot, which wants one worker. */
+void tally_add(struct tally *t, const json_t *status, bool slot);
 int tally_exit_status(const struct tally *t); /* 0 all, 1 some, 2 none */
 
 /* ---- group ---- */
@@ -178,10 +173,9 @@ void table_put_row(const struct table *t, struct wrap *lines, const struct group
 
 /*
  * The table of a cluster's workers in `status`.  Columns that do not fit are left out, the
- * least important first.  `target`: "" all, else the target whose slot is shown.
- * `crowded`: neighbours that are alike share a row.
+ * least important first.  `crowded`: neighbours that are alike share a row.
  */
-void table_put(struct render *r, const json_t *cluster, const char *target, bool crowded);
+void table_put(struct render *r, const json_t *cluster, bool crowded);
 
 /* The colour of a cluster's or a worker's state, and of a worker. */
 enum colour row_state_colour(const char *state);
@@ -220,9 +214,8 @@ struct advice {
 	} list[ADVICE_KINDS];
 };
 
-/* Add the advice that the status of an instance calls for; `target` and `slot` as for
- * render_status(). */
-void advice_on_status(struct advice *a, const json_t *status, const char *target, bool slot);
+/* Add the advice that the status of an instance calls for. */
+void advice_on_status(struct advice *a, const json_t *status);
 /* Add the advice that one event of the instance calls for; `now`: the wall clock, in seconds. */
 void advice_on_event(struct advice *a, const char *instance, const json_t *event, double now);
 

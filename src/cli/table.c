@@ -443,21 +443,16 @@ static void put_groups(
 	}
 }
 
-void table_put(struct render *r, const json_t *cluster, const char *target, bool crowded)
+void table_put(struct render *r, const json_t *cluster, bool crowded)
 {
 	const json_t *workers = json_object_get(cluster, "workers");
 	struct group *groups = calloc(json_array_size(workers) + 1, sizeof(*groups));
 	size_t count = 0;
 
-	if (groups == NULL) {
+	if (groups == NULL)
 		r->lines->out->failed = true;
-		return;
-	}
-	if (*target == '\0')
+	else
 		count = group_workers(groups, cluster, workers, crowded);
-	for (size_t i = 0; *target != '\0' && i < json_array_size(workers); i++)
-		if (worker_is_target(json_array_get(workers, i), target))
-			groups[count++] = (struct group){cluster, workers, i, 1};
 	if (count > 0)
 		put_groups(r->lines, cluster, groups, count);
 	free(groups);

@@ -78,7 +78,7 @@ static struct sums sum_of_all(const json_t *status, struct tally *tally)
 		all.cpu += sums.cpu;
 		all.memory += sums.memory;
 	}
-	tally_add(tally, status, "", false);
+	tally_add(tally, status, false);
 	return all;
 }
 

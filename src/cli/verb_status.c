@@ -57,18 +57,15 @@ static struct winsize screen_size(void)
 
 static void add_status(struct look *look, const struct session *s, const json_t *status)
 {
-	const char *target = s->client != NULL ? s->meant.target : "";
-	bool slot = s->client != NULL && s->meant.slot;
-
-	tally_add(&look->tally, status, target, slot);
+	tally_add(&look->tally, status, s->client != NULL && s->meant.slot);
 	if (arguments_has(look->arguments, OPTION_JSON)) {
 		look->text.failed |= output_value(STDOUT_FILENO, status) == -1;
 		return;
 	}
 	if (look->text.len > 0)
 		buffer_append(&look->text, "\n", 1);
-	render_status(&look->render, status, target, slot);
-	advice_on_status(&look->advice, status, target, slot);
+	render_status(&look->render, status);
+	advice_on_status(&look->advice, status);
 }
 
 /* The data of an event's callback. */

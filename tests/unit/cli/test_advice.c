@@ -37,7 +37,7 @@ static const char *advise(const char *members)
 	snprintf(json, sizeof(json), "{'name':'shop','clusters':[{'name':'web',%s}]}", members);
 	status = json_of(json);
 	advice = (struct advice){.runtime_directory = advice.runtime_directory};
-	advice_on_status(&advice, status, "", false);
+	advice_on_status(&advice, status);
 	json_decref(status);
 	return shown();
 }
@@ -153,7 +153,7 @@ TEST(a_target_is_as_short_as_it_can_be)
 	json_t *status = json_of("{'name':'web','clusters':[{'name':'web','workers':["
 				 "{'slot':1,'state':'backoff','restarts':2}]}]}");
 
-	advice_on_status(&advice, status, "", false);
+	advice_on_status(&advice, status);
 	json_decref(status);
 	has(shown(), "nclust events -f web.1\n");
 }
@@ -166,30 +166,18 @@ TEST(the_directory_that_was_given_is_part_of_the_command)
 		"mine'\n");
 }
 
-TEST(no_more_than_four_and_none_for_others)
+TEST(no_more_than_four)
 {
 	const char *all = "'state':'running','failed_restart':{},'listeners':["
 			  "{'address':'a','dropped':1}],'workers':[{'slot':0,"
 			  "'state':'backoff','restarts':5,'next_try':9},{'slot':1,"
 			  "'state':'ready','stopped':true}]";
 	const char *text = advise(all);
-	json_t *status;
 	size_t count = 0;
 
 	for (const char *at = text; (at = strstr(at, ": nclust ")) != NULL; at++)
 		count++;
 	ck_assert_uint_eq(count, ADVICE_MOST);
-	/* a target that was named is all that is looked at */
-	status = json_of("{'name':'shop','clusters':[{'name':'web','workers':["
-			 "{'slot':0,'state':'backoff'},{'slot':1,"
-			 "'state':'ready'}]}]}");
-	advice = (struct advice){.runtime_directory = NULL};
-	advice_on_status(&advice, status, "api", false);
-	advice_on_status(&advice, status, "web.1", true);
-	ck_assert_str_eq(shown(), "");
-	advice_on_status(&advice, status, "web.0", true);
-	ck_assert_str_ne(shown(), "");
-	json_decref(status);
 }
 
 /* No name from elsewhere becomes a word of a command. */
@@ -200,8 +188,8 @@ TEST(a_name_that_is_none_gets_no_command)
 	json_t *other = json_of("{'name':'shop','clusters':[{'name':'a;b',"
 				"'failed_restart':{}}]}");
 
-	advice_on_status(&advice, status, "", false);
-	advice_on_status(&advice, other, "", false);
+	advice_on_status(&advice, status);
+	advice_on_status(&advice, other);
 	ck_assert_str_eq(shown(), "");
 	json_decref(status);
 	json_decref(other);
