@@ -271,14 +271,6 @@ int session_ask(const struct arguments *a, struct control_request *request, int 
 
 /* ---- target ---- */
 
-static int find_instance(const struct known *list, size_t count, const char *name)
-{
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(list[i].instance, name) == 0)
-			return (int)i;
-	return -1;
-}
-
 static bool has_cluster(const struct known *k, const char *name)
 {
 	for (size_t i = 0; i < k->count; i++)
@@ -393,27 +385,21 @@ int target_resolve(struct resolved *out, const char *text, const struct known *l
 	struct error *err)
 {
 	struct control_target t;
-	int at;
 
 	if (text == NULL)
 		return resolve_only(out, list, count, err);
 	if (control_parse_target(&t, text, err) == -1)
 		return error_status(err, EX_USAGE);
 	*out = (struct resolved){0};
-	if (t.instance[0] != '\0') {
-		at = find_instance(list, count, t.instance);
-		if (at == -1)
-			return error_fail(
-				err, EX_UNAVAILABLE, "no instance '%s' is running", t.instance);
-		out->instance = (size_t)at;
-		if (t.whole[0] == '\0' || find_within(out, &list[at], &t))
+	for (; out->instance < count; out->instance++) {
+		const struct known *k = &list[out->instance];
+
+		if (t.instance[0] == '\0' && strcmp(k->instance, t.whole) == 0)
 			return 0;
-		return no_cluster(&list[at], &t, err);
+		if (strcmp(k->instance, t.instance) == 0)
+			return find_within(out, k, &t) ? 0 : no_cluster(k, &t, err);
 	}
-	at = find_instance(list, count, t.whole);
-	if (at != -1) {
-		out->instance = (size_t)at;
-		return 0;
-	}
+	if (t.instance[0] != '\0')
+		return error_fail(err, EX_UNAVAILABLE, "no instance '%s' is running", t.instance);
 	return resolve_alone(out, &t, list, count, err);
 }
