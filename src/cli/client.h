@@ -128,21 +128,16 @@ int output_refusal(const struct answer *answer);
  * instances.  Pure.  An instance's name wins over a cluster of that name
  * elsewhere, and a cluster's over a slot's reading of it ("web.2" may be a name).
  */
-struct known {
-	const char *instance;
-	const char *const *clusters;
-	size_t count;
-};
-
 struct resolved {
 	size_t instance;  /* index into the list */
 	char target[160]; /* as the server takes it: "", "web" or "web.2" */
 	bool slot;
 };
 
-/* `text` may be NULL: the only instance.  -1: err->status is 64 where the word is
- * ambiguous or no target at all, 69 where no such thing exists. */
-int target_resolve(struct resolved *out, const char *text, const struct known *list, size_t count,
+/* Of the clients only their names and clusters count.  `text` may be NULL: the only
+ * instance.  -1: err->status is 64 where the word is ambiguous or no target at all, 69
+ * where no such thing exists. */
+int target_resolve(struct resolved *out, const char *text, const struct client *list, size_t count,
 	struct error *err);
 
 /* ---- session ---- */
@@ -153,7 +148,6 @@ int target_resolve(struct resolved *out, const char *text, const struct known *l
  */
 struct session {
 	struct client *clients; /* heap; connected */
-	struct known *known;    /* heap; clusters that each of them runs */
 	size_t count;
 	struct resolved meant; /* the meaning of TARGET: which client, which cluster or slot */
 	struct client *client; /* the client of `meant`; NULL: all */

@@ -18,7 +18,6 @@ void session_close(struct session *s)
 	for (size_t i = 0; i < s->count; i++)
 		client_fini(&s->clients[i]);
 	free(s->clients);
-	free(s->known);
 	*s = (struct session){0};
 }
 
@@ -44,9 +43,7 @@ static int connect_instance(struct session *s, const struct arguments *a, const 
 		client_fini(c);
 		return -1;
 	}
-	s->known[s->count++] = (struct known){.instance = c->name,
-		.clusters = (const char *const *)c->clusters,
-		.count = c->cluster_count};
+	s->count++;
 	return 0;
 }
 
@@ -100,8 +97,7 @@ static int join_meant(struct session *s, const struct arguments *a, char **names
 
 	/* allocated once: clients must not move, as their lines point into themselves */
 	s->clients = calloc((size_t)count + 1, sizeof(*s->clients));
-	s->known = calloc((size_t)count + 1, sizeof(*s->known));
-	if (s->clients == NULL || s->known == NULL)
+	if (s->clients == NULL)
 		return error_set(err, ENOMEM, "cannot connect");
 	if (only == NULL)
 		return join_all(s, a, names, count, cancel, err);
@@ -141,7 +137,7 @@ static int resolve_target(struct session *s, const struct arguments *a, bool all
 		return 0;
 	if (target == NULL && s->count > 1)
 		target = a->cluster; /* the cluster may tell the instance */
-	if (target_resolve(&s->meant, target, s->known, s->count, err) == -1)
+	if (target_resolve(&s->meant, target, s->clients, s->count, err) == -1)
 		return -1;
 	if (a->cluster != NULL && narrow_target(&s->meant, a->cluster, err) == -1)
 		return -1;
@@ -271,23 +267,24 @@ int session_ask(const struct arguments *a, struct control_request *request, int 
 
 /* ---- target ---- */
 
-static bool has_cluster(const struct known *k, const char *name)
+static bool has_cluster(const struct client *c, const char *name)
 {
-	for (size_t i = 0; i < k->count; i++)
-		if (strcmp(k->clusters[i], name) == 0)
+	for (size_t i = 0; i < c->cluster_count; i++)
+		if (strcmp(c->clusters[i], name) == 0)
 			return true;
 	return false;
 }
 
-/* Find the target in `k`, as a cluster or as a slot of one; false: neither. */
-static bool find_within(struct resolved *out, const struct known *k, const struct control_target *t)
+/* Find the target in `c`, as a cluster or as a slot of one; false: neither. */
+static bool find_within(
+	struct resolved *out, const struct client *c, const struct control_target *t)
 {
-	if (has_cluster(k, t->whole)) {
+	if (has_cluster(c, t->whole)) {
 		text_copy(out->target, sizeof(out->target), t->whole);
 		out->slot = false;
 		return true;
 	}
-	if (t->slot < 0 || !has_cluster(k, t->cluster))
+	if (t->slot < 0 || !has_cluster(c, t->cluster))
 		return false;
 	snprintf(out->target, sizeof(out->target), "%s.%ld", t->cluster, t->slot);
 	out->slot = true;
@@ -295,14 +292,13 @@ static bool find_within(struct resolved *out, const struct known *k, const struc
 }
 
 /* "blog, shop"; cut where it gets long. */
-static const char *list_all(char *to, size_t size, const struct known *list, size_t count)
+static const char *list_all(char *to, size_t size, const struct client *list, size_t count)
 {
 	size_t used = 0;
 
 	to[0] = '\0';
 	for (size_t i = 0; i < count && used < size; i++) {
-		int n = snprintf(
-			to + used, size - used, "%s%s", i == 0 ? "" : ", ", list[i].instance);
+		int n = snprintf(to + used, size - used, "%s%s", i == 0 ? "" : ", ", list[i].name);
 
 		if (n < 0 || (size_t)n >= size - used)
 			break;
@@ -311,19 +307,24 @@ static const char *list_all(char *to, size_t size, const struct known *list, siz
 	return to;
 }
 
-static int no_cluster(const struct known *k, const struct control_target *t, struct error *err)
+static const char *nearest_cluster(const struct client *c, const char *word)
+{
+	return text_nearest(word, (const char *const *)c->clusters, c->cluster_count);
+}
+
+static int no_cluster(const struct client *c, const struct control_target *t, struct error *err)
 {
 	const char *word = t->slot >= 0 ? t->cluster : t->whole;
-	const char *near = text_nearest(word, k->clusters, k->count);
+	const char *near = nearest_cluster(c, word);
 
-	error_fail(err, EX_UNAVAILABLE, "instance '%s' has no cluster '%s'", k->instance, t->whole);
+	error_fail(err, EX_UNAVAILABLE, "instance '%s' has no cluster '%s'", c->name, t->whole);
 	if (near != NULL)
-		error_hint(err, "did you mean '%s/%s'?", k->instance, near);
+		error_hint(err, "did you mean '%s/%s'?", c->name, near);
 	return -1;
 }
 
 static int nothing_near(
-	const struct control_target *t, const struct known *list, size_t count, struct error *err)
+	const struct control_target *t, const struct client *list, size_t count, struct error *err)
 {
 	const char *near = NULL;
 	char all[200];
@@ -331,10 +332,11 @@ static int nothing_near(
 	error_fail(err, EX_UNAVAILABLE, "no instance '%s' is running, and none has such a cluster",
 		t->whole);
 	for (size_t i = 0; i < count && near == NULL; i++) {
-		near = text_nearest(t->whole, &list[i].instance, 1);
+		const char *name = list[i].name;
+
+		near = text_nearest(t->whole, &name, 1);
 		if (near == NULL)
-			near = text_nearest(t->slot >= 0 ? t->cluster : t->whole, list[i].clusters,
-				list[i].count);
+			near = nearest_cluster(&list[i], t->slot >= 0 ? t->cluster : t->whole);
 	}
 	if (near != NULL)
 		error_hint(err, "did you mean '%s'?", near);
@@ -344,7 +346,7 @@ static int nothing_near(
 }
 
 static int resolve_alone(struct resolved *out, const struct control_target *t,
-	const struct known *list, size_t count, struct error *err)
+	const struct client *list, size_t count, struct error *err)
 {
 	size_t found = count;
 	struct resolved other;
@@ -356,8 +358,7 @@ static int resolve_alone(struct resolved *out, const struct control_target *t,
 			return error_fail(err, EX_USAGE,
 				"'%s' is in several instances: write '%s/%s' "
 				"or '%s/%s'",
-				t->whole, list[found].instance, t->whole, list[i].instance,
-				t->whole);
+				t->whole, list[found].name, t->whole, list[i].name, t->whole);
 		found = i;
 		*out = other;
 		out->instance = i;
@@ -368,7 +369,7 @@ static int resolve_alone(struct resolved *out, const struct control_target *t,
 }
 
 static int resolve_only(
-	struct resolved *out, const struct known *list, size_t count, struct error *err)
+	struct resolved *out, const struct client *list, size_t count, struct error *err)
 {
 	char all[300];
 
@@ -381,7 +382,7 @@ static int resolve_only(
 		list_all(all, sizeof(all), list, count));
 }
 
-int target_resolve(struct resolved *out, const char *text, const struct known *list, size_t count,
+int target_resolve(struct resolved *out, const char *text, const struct client *list, size_t count,
 	struct error *err)
 {
 	struct control_target t;
@@ -392,12 +393,12 @@ int target_resolve(struct resolved *out, const char *text, const struct known *l
 		return error_status(err, EX_USAGE);
 	*out = (struct resolved){0};
 	for (; out->instance < count; out->instance++) {
-		const struct known *k = &list[out->instance];
+		const struct client *c = &list[out->instance];
 
-		if (t.instance[0] == '\0' && strcmp(k->instance, t.whole) == 0)
+		if (t.instance[0] == '\0' && strcmp(c->name, t.whole) == 0)
 			return 0;
-		if (strcmp(k->instance, t.instance) == 0)
-			return find_within(out, k, &t) ? 0 : no_cluster(k, &t, err);
+		if (strcmp(c->name, t.instance) == 0)
+			return find_within(out, c, &t) ? 0 : no_cluster(c, &t, err);
 	}
 	if (t.instance[0] != '\0')
 		return error_fail(err, EX_UNAVAILABLE, "no instance '%s' is running", t.instance);

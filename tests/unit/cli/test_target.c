@@ -3,14 +3,23 @@
 
 #include "cli/client.h"
 
-static const char *const shop_clusters[] = {"web", "thumbs"};
-static const char *const blog_clusters[] = {"web", "api", "api.2"};
-static const char *const solo_clusters[] = {"solo"};
+#define NAMES(...) \
+	(char *[]) \
+	{ \
+		__VA_ARGS__ \
+	}
+#define NAME(text) \
+	(char[]) \
+	{ \
+		text \
+	}
 
-static const struct known running[] = {
-	{"shop", shop_clusters, COUNT_OF(shop_clusters)},
-	{"blog", blog_clusters, COUNT_OF(blog_clusters)},
-	{"solo", solo_clusters, COUNT_OF(solo_clusters)},
+static const struct client running[] = {
+	{.name = "shop", .clusters = NAMES(NAME("web"), NAME("thumbs")), .cluster_count = 2},
+	{.name = "blog",
+		.clusters = NAMES(NAME("web"), NAME("api"), NAME("api.2")),
+		.cluster_count = 3},
+	{.name = "solo", .clusters = NAMES(NAME("solo")), .cluster_count = 1},
 };
 
 static struct resolved out;
@@ -20,7 +29,7 @@ static void means(const char *text, const char *instance, const char *target, bo
 {
 	ck_assert_msg(target_resolve(&out, text, running, COUNT_OF(running), &err) == 0, "'%s': %s",
 		text, err.text);
-	ck_assert_str_eq(running[out.instance].instance, instance);
+	ck_assert_str_eq(running[out.instance].name, instance);
 	ck_assert_str_eq(out.target, target);
 	ck_assert_int_eq(out.slot, slot);
 }
