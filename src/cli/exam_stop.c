@@ -153,8 +153,8 @@ static void end_worker(struct exam *e, int slot, int signal, bool visit, struct 
 {
 	uint64_t worker = trial_worker(e->trial, slot);
 	struct visitor v = {.fd = -1};
-	struct exam_end end = {.exit = ""};
 	const char *rest = NULL;
+	const json_t *end;
 	nsec_t until;
 
 	if (e->trial->over || worker == 0 || trial_event(e->trial, worker, "exited") != NULL)
@@ -175,12 +175,12 @@ static void end_worker(struct exam *e, int slot, int signal, bool visit, struct 
 	await_stop(e, worker, false, until);
 	if (e->trial->over)
 		return;
-	exam_note_end(e, worker, &end);
+	end = trial_event(e->trial, worker, "exited");
 	stop->tried = true;
-	stop->ended = end.exit[0] != '\0' && trial_event(e->trial, worker, "stop-timeout") == NULL;
+	stop->ended = end != NULL && trial_event(e->trial, worker, "stop-timeout") == NULL;
 	stop->after =
 		trial_time(e->trial, worker, "exited") - trial_time(e->trial, worker, "stopping");
-	text_copy(stop->exit, sizeof(stop->exit), end.exit);
+	text_copy(stop->exit, sizeof(stop->exit), field_raw(end, "exit"));
 }
 
 /* ---- is there a better signal? ---- */
