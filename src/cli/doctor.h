@@ -46,17 +46,14 @@ enum exam_share {
 	SHARE_PRIVATE, /* a path that differs from copy to copy */
 };
 
-/* What a port is for, as far as its answers show. */
-enum exam_port { PORT_ANY, PORT_METRICS, PORT_INSPECTOR };
-
 struct exam_place {
 	struct held_socket socket;
 	enum exam_how how;
 	enum exam_share share;
-	enum exam_port port;
-	uint64_t answers; /* a hash of the first copy's answers; or 0 */
-	bool differs;     /* each copy answers for itself, at a port beside the first */
-	bool named;       /* the user has given the address */
+	const char *purpose; /* "metrics", "inspector", as its answers show; or NULL */
+	uint64_t answers;    /* a hash of the first copy's answers; or 0 */
+	bool differs;        /* each copy answers for itself, at a port beside the first */
+	bool named;          /* the user has given the address */
 };
 
 /* What a second copy does to a file that the first one writes to. */

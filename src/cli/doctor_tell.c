@@ -57,12 +57,6 @@ static const struct finding shares[] = {
 		"each copy has one of its own, which is as it should be"},
 };
 
-static const struct finding ports[] = {
-	[PORT_ANY] = {NULL, FACT_NOTE, "another port", NULL, ""},
-	[PORT_METRICS] = {NULL, FACT_WARN, "metrics", NULL, ""},
-	[PORT_INSPECTOR] = {NULL, FACT_WARN, "inspector", NULL, ""},
-};
-
 /* What is said behind a path. */
 static const struct finding files[] = {
 	[FILE_ALONE] = {NULL, FACT_OK, NULL, NULL, NULL},
@@ -278,7 +272,8 @@ static void tell_beside(const struct exam *e, const struct exam_place *p, json_t
 	if (!slotword_find(own, sizeof(own), e->arguments->command, p->socket.port) &&
 		!slotword_find(own, sizeof(own), environ, p->socket.port))
 		snprintf(own, sizeof(own), "{slot+%u}", p->socket.port);
-	facts_add(facts, ports[p->port].mark, ports[p->port].name, "",
+	facts_add(facts, p->purpose != NULL ? FACT_WARN : FACT_NOTE,
+		p->purpose != NULL ? p->purpose : "another port", "",
 		"%s is shared, and copies answer differently: each request reaches any worker; %s "
 		"gives each its own",
 		p->socket.text, own);
@@ -432,7 +427,7 @@ static void add_own_ports(const struct exam *e, char *const *words, const char *
 		bool changed = false;
 
 		for (size_t i = 0; i < e->place_count && !changed; i++)
-			changed = e->places[i].differs && e->places[i].port != PORT_ANY &&
+			changed = e->places[i].differs && e->places[i].purpose != NULL &&
 				slotword_port(own, sizeof(own), *words, e->places[i].socket.port);
 		if (option != NULL && changed)
 			add_option(w, option, own);

@@ -34,7 +34,7 @@ static bool is_before(const struct exam_place *a, const struct exam_place *b)
 {
 	if (a->named != b->named)
 		return a->named;
-	return a->port == PORT_ANY && b->port != PORT_ANY;
+	return a->purpose == NULL && b->purpose != NULL;
 }
 
 static bool is_beside(const struct exam *e, const struct exam_place *p)
@@ -79,9 +79,9 @@ static uint64_t ask_all(const struct exam *e, struct exam_place *p)
 		fd_close(&v.fd);
 		sum = v.closed && visitor_is_answered(&v) ? add_answer(sum, &v) : 0;
 		if (sum != 0 && has_text(&v, "webSocketDebuggerUrl"))
-			p->port = PORT_INSPECTOR;
+			p->purpose = "inspector";
 		else if (sum != 0 && has_text(&v, "\n# TYPE "))
-			p->port = PORT_METRICS;
+			p->purpose = "metrics";
 	}
 	return sum;
 }
@@ -96,10 +96,10 @@ static void ask_first(struct exam *e)
 		several |= is_beside(e, p);
 		if (slotword_inspects(e->arguments->command, p->socket.port) ||
 			slotword_inspects(environ, p->socket.port))
-			p->port = PORT_INSPECTOR;
+			p->purpose = "inspector";
 	}
 	for (size_t i = 0; several && i < e->place_count && i < ASKED_MOST; i++)
-		if (e->places[i].socket.port != 0 && e->places[i].port == PORT_ANY)
+		if (e->places[i].socket.port != 0 && e->places[i].purpose == NULL)
 			e->places[i].answers = ask_all(e, &e->places[i]);
 }
 
@@ -125,7 +125,7 @@ static void ask_second(struct exam *e, uint64_t second)
 
 		if (p->share != SHARE_SAME || !is_beside(e, p))
 			continue;
-		p->differs = p->port != PORT_ANY;
+		p->differs = p->purpose != NULL;
 		/* an answer that changes with each request says nothing about copies */
 		if (!p->differs && p->answers != 0)
 			p->differs =
