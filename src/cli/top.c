@@ -538,6 +538,9 @@ int verb_top(const struct arguments *a)
 	client_init(&t->change);
 	client_init(&t->reader);
 	top_view_init(&t->view);
+	buffer_init(&t->drawn, 0);
+	wrap_init(&t->lines, &t->drawn, 0, true);
+	t->lines.marks = true;
 	got = run_top(t, a, &err);
 	if (got == -1)
 		log_error("%s", err.text);
@@ -546,6 +549,8 @@ int verb_top(const struct arguments *a)
 	client_fini(&t->change);
 	top_read_end(t);
 	top_view_fini(&t->view);
+	wrap_fini(&t->lines);
+	buffer_fini(&t->drawn);
 	json_decref(t->happened);
 	free(t);
 	return got == -1 ? error_exit_status(&err) : 0;

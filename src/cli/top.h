@@ -126,7 +126,9 @@ struct top {
 	struct control_request request;
 	char message[512]; /* the outcome of the last change */
 	enum colour tone;
-	struct table table; /* with the widest cells since the last resize */
+	struct table table;  /* with the widest cells since the last resize */
+	struct wrap lines;   /* a line that is composed, and then drawn */
+	struct buffer drawn; /* that line */
 	bool over;
 };
 

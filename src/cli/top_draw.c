@@ -39,20 +39,12 @@ static const char help[] = "\n"
 			   "mean.\n"
 			   "  A bar of MEM is full for the worker that has most.\n";
 
-/* A line that is composed, and then drawn. */
-struct pen {
-	struct top *top;
-	struct screen *screen;
-	struct buffer text;
-	struct wrap lines;
-};
-
-static void draw_line(struct pen *p, size_t line, attr_t attributes)
+static void draw_line(struct top *t, size_t line, attr_t attributes)
 {
-	wrap_end(&p->lines, 0);
-	if (p->text.len > 0)
-		screen_put(p->screen, line, p->text.data, p->text.len - 1, attributes);
-	buffer_clear(&p->text);
+	wrap_end(&t->lines, 0);
+	if (t->drawn.len > 0)
+		screen_put(&t->screen, line, t->drawn.data, t->drawn.len - 1, attributes);
+	buffer_clear(&t->drawn);
 }
 
 static const char *rule_text(void)
@@ -105,13 +97,12 @@ static void put_lost(const struct top *t, struct wrap *w, nsec_t now)
 	}
 }
 
-static void draw_summary(struct pen *p, size_t line)
+static void draw_summary(struct top *t, size_t line)
 {
-	const struct top *t = p->top;
-	size_t bar = p->screen->columns < WIDE ? BAR_NARROW : RENDER_BAR;
+	size_t bar = t->screen.columns < WIDE ? BAR_NARROW : RENDER_BAR;
 	struct tally tally = {0};
 	struct sums all = sum_of_all(t->view.status, &tally);
-	struct wrap *w = &p->lines;
+	struct wrap *w = &t->lines;
 	size_t mark = w->line.len;
 	char text[48];
 
@@ -127,7 +118,7 @@ static void draw_summary(struct pen *p, size_t line)
 				(double)sysconf(_SC_PHYS_PAGES),
 			text, bar);
 	}
-	draw_line(p, line, A_NORMAL);
+	draw_line(t, line, A_NORMAL);
 }
 
 /* ---- the list ---- */
@@ -174,34 +165,33 @@ static bool has_last(const struct top *t)
 	return table_columns(&t->table) + LAST_LEAST <= t->screen.columns;
 }
 
-static void draw_titles(struct pen *p, size_t line)
+static void draw_titles(struct top *t, size_t line)
 {
 	static const char *const marks[2][2] = {{"v", "^"}, {"▼", "▲"}};
-	const struct top_view *v = &p->top->view;
+	const struct top_view *v = &t->view;
 
-	table_put_titles(
-		&p->top->table, &p->lines, v->sort, marks[wrap_has(L'▲')][top_view_ascends(v)]);
-	if (has_last(p->top)) {
-		wrap_spaces(&p->lines, 2);
-		wrap_put(&p->lines, DIM, column_last);
+	table_put_titles(&t->table, &t->lines, v->sort, marks[wrap_has(L'▲')][top_view_ascends(v)]);
+	if (has_last(t)) {
+		wrap_spaces(&t->lines, 2);
+		wrap_put(&t->lines, DIM, column_last);
 	}
-	draw_line(p, line, A_NORMAL);
+	draw_line(t, line, A_NORMAL);
 }
 
-static void draw_workers(struct pen *p, size_t line, const struct top_row *row, attr_t attributes)
+static void draw_workers(struct top *t, size_t line, const struct top_row *row, attr_t attributes)
 {
-	table_put_row(&p->top->table, &p->lines, &row->group, is_named(row));
-	if (has_last(p->top)) {
-		wrap_spaces(&p->lines, 2);
-		(void)group_put_last(&p->lines, &row->group);
+	table_put_row(&t->table, &t->lines, &row->group, is_named(row));
+	if (has_last(t)) {
+		wrap_spaces(&t->lines, 2);
+		(void)group_put_last(&t->lines, &row->group);
 	}
-	draw_line(p, line, attributes);
+	draw_line(t, line, attributes);
 }
 
-static void draw_list(struct pen *p, size_t line)
+static void draw_list(struct top *t, size_t line)
 {
-	const struct top_view *v = &p->top->view;
-	size_t end = rows_end(p->top);
+	const struct top_view *v = &t->view;
+	size_t end = rows_end(t);
 
 	for (size_t i = v->first; i < end; i++, line++) {
 		const struct top_row *row = &v->rows[i];
@@ -209,9 +199,9 @@ static void draw_list(struct pen *p, size_t line)
 		const char *text = v->text.data + row->text;
 
 		if (row->kind == TOP_WORKERS)
-			draw_workers(p, line, row, attributes);
+			draw_workers(t, line, row, attributes);
 		else
-			screen_put(p->screen, line, text, (size_t)(strchr(text, '\n') - text),
+			screen_put(&t->screen, line, text, (size_t)(strchr(text, '\n') - text),
 				attributes);
 	}
 }
@@ -245,25 +235,25 @@ static void put_worker(struct wrap *w, const struct top_row *row)
 	field_put(w, RED, worker_failure(worker), key);
 }
 
-static void draw_rule(struct pen *p, size_t line)
+static void draw_rule(struct top *t, size_t line)
 {
-	const struct top_row *row = top_view_row(&p->top->view);
-	struct wrap *w = &p->lines;
+	const struct top_row *row = top_view_row(&t->view);
+	struct wrap *w = &t->lines;
 	char target[TOP_TARGET];
 
 	wrap_put(w, DIM, rule_text());
 	wrap_put(w, PLAIN, " ");
 	if (row != NULL && row->group.cluster != NULL) {
-		wrap_put(w, BOLD, top_view_target(&p->top->view, METHOD_EVENTS, target));
+		wrap_put(w, BOLD, top_view_target(&t->view, METHOD_EVENTS, target));
 		if (row->kind == TOP_WORKERS)
 			put_worker(w, row);
 		else
 			put_command(w, row->group.cluster);
 		wrap_put(w, PLAIN, " ");
 	}
-	for (size_t i = 0; i < p->screen->columns; i++)
+	for (size_t i = 0; i < t->screen.columns; i++)
 		wrap_put(w, DIM, rule_text());
-	draw_line(p, line, A_NORMAL);
+	draw_line(t, line, A_NORMAL);
 }
 
 static enum colour colour_of_level(const json_t *event)
@@ -300,7 +290,7 @@ static bool is_of(const json_t *event, const char *target)
 }
 
 /* Draw as many lines of events, up to the one that is `back` before the latest. */
-static void draw_events(struct pen *p, size_t line, size_t height, const json_t *events,
+static void draw_events(struct top *t, size_t line, size_t height, const json_t *events,
 	const char *target, size_t *back)
 {
 	struct buffer text;
@@ -311,7 +301,7 @@ static void draw_events(struct pen *p, size_t line, size_t height, const json_t 
 	size_t i;
 
 	buffer_init(&text, 0);
-	wrap_init(&w, &text, p->screen->columns, true);
+	wrap_init(&w, &text, t->screen.columns, true);
 	w.marks = true;
 	json_array_foreach(events, i, event)
 	{
@@ -328,7 +318,7 @@ static void draw_events(struct pen *p, size_t line, size_t height, const json_t 
 		const char *end = strchr(at, '\n');
 
 		if (i + height >= lines)
-			screen_put(p->screen, line++, at, (size_t)(end - at), A_NORMAL);
+			screen_put(&t->screen, line++, at, (size_t)(end - at), A_NORMAL);
 		at = end + 1;
 	}
 	wrap_fini(&w);
@@ -354,10 +344,9 @@ static void put_question(const struct top *t, struct wrap *w)
 	wrap_put(w, PLAIN, " y/n ");
 }
 
-static void draw_last(struct pen *p, size_t line)
+static void draw_last(struct top *t, size_t line)
 {
-	const struct top *t = p->top;
-	struct wrap *w = &p->lines;
+	struct wrap *w = &t->lines;
 
 	if (t->mode == TOP_QUESTION) {
 		put_question(t, w);
@@ -378,7 +367,7 @@ static void draw_last(struct pen *p, size_t line)
 					    : "? help  / filter  l logs  e events  r "
 					      "restart  s stop  + - scale  q quit");
 	}
-	draw_line(p, line, A_NORMAL);
+	draw_line(t, line, A_NORMAL);
 }
 
 /* A quarter of the screen's rows is for events, if the screen has enough rows; four
@@ -395,59 +384,50 @@ size_t top_list_rows(const struct top *t)
 	return t->screen.rows > others ? t->screen.rows - others : 1;
 }
 
-static void draw_picture(struct pen *p)
+static void draw_picture(struct top *t)
 {
-	struct top *t = p->top;
 	size_t none = 0;
 
 	lay_out(t);
-	draw_summary(p, 0);
-	draw_titles(p, 1);
-	draw_list(p, 2);
-	draw_rule(p, 2 + top_list_rows(t));
-	draw_events(p, 3 + top_list_rows(t), pane_rows(t), t->happened, "", &none);
+	draw_summary(t, 0);
+	draw_titles(t, 1);
+	draw_list(t, 2);
+	draw_rule(t, 2 + top_list_rows(t));
+	draw_events(t, 3 + top_list_rows(t), pane_rows(t), t->happened, "", &none);
 }
 
-static void draw_help(struct pen *p)
+static void draw_help(struct top *t)
 {
 	const char *at = help;
 
 	for (size_t line = 0; *at != '\0'; line++) {
 		size_t len = strcspn(at, "\n");
 
-		screen_put(p->screen, line, at, len, A_NORMAL);
+		screen_put(&t->screen, line, at, len, A_NORMAL);
 		at += len + 1;
 	}
 }
 
-static void draw_reading(struct pen *p)
+static void draw_reading(struct top *t)
 {
-	struct top *t = p->top;
 
-	wrap_put(&p->lines, BOLD, *t->reading != '\0' ? t->reading : t->instance);
-	wrap_put(&p->lines, DIM, t->reads_events ? "  what happened" : "  what it has written");
-	draw_line(p, 0, A_NORMAL);
-	draw_events(p, 1, t->screen.rows > 2 ? t->screen.rows - 2 : 1,
+	wrap_put(&t->lines, BOLD, *t->reading != '\0' ? t->reading : t->instance);
+	wrap_put(&t->lines, DIM, t->reads_events ? "  what happened" : "  what it has written");
+	draw_line(t, 0, A_NORMAL);
+	draw_events(t, 1, t->screen.rows > 2 ? t->screen.rows - 2 : 1,
 		t->reads_events ? t->happened : t->written, t->reads_events ? t->reading : "",
 		&t->back);
 }
 
 void top_draw(struct top *t)
 {
-	struct pen p = {.top = t, .screen = &t->screen};
-
-	buffer_init(&p.text, 0);
-	wrap_init(&p.lines, &p.text, 0, true);
-	p.lines.marks = true;
 	screen_begin(&t->screen);
 	if (t->mode == TOP_HELP)
-		draw_help(&p);
+		draw_help(t);
 	else if (t->mode == TOP_READ)
-		draw_reading(&p);
+		draw_reading(t);
 	else
-		draw_picture(&p);
-	draw_last(&p, t->screen.rows - 1);
+		draw_picture(t);
+	draw_last(t, t->screen.rows - 1);
 	screen_end(&t->screen);
-	wrap_fini(&p.lines);
-	buffer_fini(&p.text);
 }
