@@ -12,7 +12,7 @@
 /* The names of all verbs, NULL-terminated. */
 const char *const *cli_verbs(void);
 
-/* Run a verb: argv[0] is its name.  Returns the exit status. */
+/* Run a verb: argv[0] is its name, one of the above.  Returns the exit status. */
 int cli_main(int argc, char **argv);
 
 /* The text of `nclust`, `nclust help` and `nclust --help`: options and verbs. */

@@ -337,28 +337,14 @@ const struct verb *verb_find(const char *name)
 	return NULL;
 }
 
-static int unknown_verb(const char *name)
-{
-	const char *near = text_nearest(name, cli_verbs(), COUNT_OF(verbs) - 1);
-
-	if (near != NULL)
-		log_error("unknown verb '%s'; did you mean '%s'?", name, near);
-	else
-		log_error("unknown verb '%s'; try 'nclust help'", name);
-	return EX_USAGE;
-}
-
 int cli_main(int argc, char **argv)
 {
-	const struct verb *verb;
+	const struct verb *verb = verb_find(argv[0]);
 	struct arguments a;
 	struct error err;
 
-	if (argc < 1)
-		return EX_USAGE;
-	verb = verb_find(argv[0]);
 	if (verb == NULL)
-		return unknown_verb(argv[0]);
+		return EX_USAGE;
 	if (arguments_parse(&a, verb, argc, argv, &err) == -1) {
 		log_error("%s; try 'nclust help %s'", err.text, verb->name);
 		return EX_USAGE;
