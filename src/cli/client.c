@@ -74,21 +74,17 @@ void client_fini(struct client *c)
 
 int answer_exit_status(int code)
 {
-	switch (code) {
-	case CONTROL_PARAMS:
-		return 64;
-	case CONTROL_NOT_FOUND:
-		return 69;
-	case CONTROL_BUSY:
-	case CONTROL_TIMED_OUT:
-		return 75;
-	case CONTROL_NOT_PERMITTED:
-		return 77;
-	case CONTROL_BAD_CONFIG:
-		return 78;
-	default:
-		return 1;
-	}
+	static const struct {
+		int code;
+		int status;
+	} table[] = {{CONTROL_PARAMS, EX_USAGE}, {CONTROL_NOT_FOUND, EX_UNAVAILABLE},
+		{CONTROL_BUSY, EX_TEMPFAIL}, {CONTROL_TIMED_OUT, EX_TEMPFAIL},
+		{CONTROL_NOT_PERMITTED, EX_NOPERM}, {CONTROL_BAD_CONFIG, EX_CONFIG}};
+
+	for (size_t i = 0; i < COUNT_OF(table); i++)
+		if (table[i].code == code)
+			return table[i].status;
+	return 1;
 }
 
 int answer_refused(const struct answer *answer, struct error *err)

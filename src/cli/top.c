@@ -254,24 +254,16 @@ static void open_selected(struct top *t, int cancel)
 /* By how many rows a key moves; 0: the key does not move. */
 static long rows_of_key(int key, long page)
 {
-	switch (key) {
-	case KEY_UP:
-	case 'k':
-		return -1;
-	case KEY_DOWN:
-	case 'j':
-		return 1;
-	case KEY_PPAGE:
-		return -page;
-	case KEY_NPAGE:
-		return page;
-	case KEY_HOME:
-		return -1000000;
-	case KEY_END:
-		return 1000000;
-	default:
-		return 0;
-	}
+	const struct {
+		int key;
+		long rows;
+	} keys[] = {{KEY_UP, -1}, {'k', -1}, {KEY_DOWN, 1}, {'j', 1}, {KEY_PPAGE, -page},
+		{KEY_NPAGE, page}, {KEY_HOME, -1000000}, {KEY_END, 1000000}};
+
+	for (size_t i = 0; i < COUNT_OF(keys); i++)
+		if (keys[i].key == key)
+			return keys[i].rows;
+	return 0;
 }
 
 static bool sort_key(struct top *t, int key)

@@ -226,18 +226,11 @@ void screen_end(struct screen *s)
 
 static attr_t attribute_of(const struct screen *s, enum colour colour)
 {
-	switch (colour) {
-	case BOLD:
-		return A_BOLD;
-	case DIM:
-		return A_DIM;
-	case RED:
-	case GREEN:
-	case YELLOW:
-		return s->colour ? (attr_t)NCURSES_BITS((int)colour, 0) : A_NORMAL;
-	default:
-		return A_NORMAL;
-	}
+	if (colour == BOLD || colour == DIM)
+		return colour == BOLD ? A_BOLD : A_DIM;
+	if (s->colour && (colour == RED || colour == GREEN || colour == YELLOW))
+		return (attr_t)NCURSES_BITS((int)colour, 0);
+	return A_NORMAL;
 }
 
 void screen_put(struct screen *s, size_t line, const char *text, size_t len, attr_t attributes)
