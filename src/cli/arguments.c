@@ -7,8 +7,6 @@
 #include "os/clock.h"
 #include "protocol/json.h"
 
-#include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -69,18 +67,12 @@ static const void *find_option(
 }
 
 /* A number of digits, with a sign where `sign` allows one; `most` bounds it. */
-static int parse_number(const char *text, bool sign, long most, int *value)
+static int parse_number(const char *text, bool sign, uint64_t most, int *value)
 {
-	const char *digits = text;
-	char *end;
-	long n;
+	const char *digits = text + (sign && (*text == '+' || *text == '-'));
+	uint64_t n;
 
-	if (sign && (*digits == '+' || *digits == '-'))
-		digits++;
-	if (!isdigit((unsigned char)*digits) || strlen(digits) > 9)
-		return -1;
-	n = strtol(digits, &end, 10);
-	if (*end != '\0' || n > most)
+	if (*digits == '\0' || digits[text_number(&n, digits, strlen(digits), most)] != '\0')
 		return -1;
 	*value = *text == '-' ? -(int)n : (int)n;
 	return 0;
@@ -114,12 +106,12 @@ static int unknown_option(const struct verb *verb, const char *word, struct erro
 	return -1;
 }
 
-static int take_number(
-	const struct verb_option_row *row, const char *value, int most, int *to, struct error *err)
+static int take_number(const struct verb_option_row *row, const char *value, unsigned most, int *to,
+	struct error *err)
 {
 	if (parse_number(value, false, most, to) == 0)
 		return 0;
-	return error_fail(err, EX_USAGE, "--%s: wanted a number up to %d, found '%s'", row->name,
+	return error_fail(err, EX_USAGE, "--%s: wanted a number up to %u, found '%s'", row->name,
 		most, value);
 }
 
@@ -141,6 +133,13 @@ static bool is_field(const char *text)
 static int take_value(struct arguments *a, const struct verb_option_row *row, const char *value,
 	struct error *err)
 {
+	const struct {
+		enum verb_option option;
+		const char **to;
+	} texts[] = {{OPTION_CLUSTER, &a->cluster}, {OPTION_GREP, &a->pattern},
+		{OPTION_KIND, &a->kinds}, {OPTION_FILE, &a->file}, {OPTION_DATA, &a->data},
+		{OPTION_RUNTIME, &a->runtime_directory}};
+
 	switch ((enum verb_option)row->option) {
 	case OPTION_LINES:
 		return take_number(row, value, LINES_MAX, &a->lines, err);
@@ -157,45 +156,27 @@ static int take_value(struct arguments *a, const struct verb_option_row *row, co
 		if (when_parse(&a->since, value, (nsec_t)(clock_wall() * SECOND), err) == 0)
 			return 0;
 		return error_wrap(err, "--since");
-	case OPTION_CLUSTER:
-		a->cluster = value;
-		break;
-	case OPTION_GREP:
-		a->pattern = value;
-		break;
-	case OPTION_KIND:
-		a->kinds = value;
-		break;
-	case OPTION_FILE:
-		if (a->file != NULL) {
-			return error_fail(err, EX_USAGE, "--config: is given twice");
-		}
-		a->file = value;
-		break;
-	case OPTION_DATA:
-		a->data = value;
-		return 0;
 	case OPTION_HEADER:
 		if (a->header_count == FIELDS_MAX)
 			return error_fail(err, EX_USAGE, "--header: at most %d", FIELDS_MAX);
 		a->headers[a->header_count++] = value;
 		if (is_field(value))
-			break;
+			return 0;
 		return error_fail(err, EX_USAGE,
 			"--header: wanted 'Name: value' on one line, found '%s'", value);
-	case OPTION_RUNTIME:
-		a->runtime_directory = value;
-		break;
 	case OPTION_LISTEN:
-		if (a->listen_count == LISTEN_MAX) {
+		if (a->listen_count == LISTEN_MAX)
 			return error_fail(err, EX_USAGE, "--listen: at most %d", LISTEN_MAX);
-		}
 		a->listen[a->listen_count++] = value;
 		break;
 	default:
-		break;
+		if (row->option == OPTION_FILE && a->file != NULL)
+			return error_fail(err, EX_USAGE, "--config: is given twice");
+		for (size_t i = 0; i < COUNT_OF(texts); i++)
+			if (texts[i].option == row->option)
+				*texts[i].to = value;
 	}
-	if (*value != '\0')
+	if (*value != '\0' || row->option == OPTION_DATA)
 		return 0;
 	return error_fail(
 		err, EX_USAGE, "--%s: wanted a %s, found nothing", row->name, row->argument);
@@ -335,6 +316,7 @@ static int take_words(struct arguments *a, char **words, int count, struct error
 	switch (a->verb->words) {
 	case WORDS_TARGET:
 	case WORDS_RESTART:
+	case WORDS_VERB:
 		a->target = count > 0 ? words[0] : NULL;
 		return 0;
 	case WORDS_COUNT:
@@ -345,9 +327,6 @@ static int take_words(struct arguments *a, char **words, int count, struct error
 		return take_message(a, words, count, err);
 	case WORDS_ASK:
 		return take_ask(a, words, count, err);
-	case WORDS_VERB:
-		a->topic = count > 0 ? words[0] : NULL;
-		return 0;
 	default:
 		return 0;
 	}

@@ -350,7 +350,7 @@ int cli_main(int argc, char **argv)
 		return EX_USAGE;
 	}
 	if (arguments_has(&a, OPTION_HELP)) {
-		a.topic = verb->name;
+		a.target = verb->name;
 		return verb_help(&a);
 	}
 	return verb->run(&a);

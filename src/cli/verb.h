@@ -83,8 +83,7 @@ const struct verb *verb_find(const char *name); /* NULL: no such verb */
 /* A verb's words, parsed.  Strings are argv's. */
 struct arguments {
 	const struct verb *verb;
-	const char *target; /* NULL: none */
-	const char *topic;  /* WORDS_VERB; NULL: none */
+	const char *target; /* or the verb of WORDS_VERB; NULL: none */
 	char *message;      /* WORDS_MESSAGE */
 	char **command;     /* NULL-terminated, not empty; NULL: none */
 	enum scale_kind scale_kind;

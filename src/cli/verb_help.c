@@ -85,12 +85,12 @@ int verb_help(const struct arguments *a)
 	const struct verb *v = NULL;
 	struct buffer out;
 
-	if (a->topic != NULL) {
-		v = verb_find(a->topic);
+	if (a->target != NULL) {
+		v = verb_find(a->target);
 		if (v == NULL) {
 			log_error("help: there is no verb '%s'; try 'nclust "
 				  "help'",
-				a->topic);
+				a->target);
 			return EX_USAGE;
 		}
 	}

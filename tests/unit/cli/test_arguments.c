@@ -70,7 +70,6 @@ static void describe(struct buffer *out)
 	put(out, "message", got.message);
 	put(out, "file", got.file);
 	put(out, "directory", got.runtime_directory);
-	put(out, "topic", got.topic);
 	for (size_t i = 0; i < got.listen_count; i++)
 		put(out, "listen", got.listen[i]);
 	for (size_t i = 0; i < got.given_count; i++)
@@ -135,7 +134,7 @@ static const struct {
 	/* options of the command line that is tried */
 	{"doctor --user www --json -n2 -l 80 -- x",
 		"json listen=80 given=--user given=www given=-n2 word=x"},
-	{"help scale", "topic=scale"},
+	{"help scale", "target=scale"},
 	{"scale --help", "help to=0"},
 };
 
