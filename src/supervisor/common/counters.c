@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "protocol/json.h"
+#include "supervisor/common/news.h"
 
 #define LINES_MOST UINT64_C(1000000000)
 
@@ -29,53 +30,6 @@ static const char *const rollouts[COUNTED_ROLLOUTS] = {
 
 /* ---- counting ---- */
 
-static enum counted_exit by_itself(const struct service *service, const struct ending *end)
-{
-	switch (end->kind) {
-	case ENDING_EXIT:
-		return cluster_is_success(cluster_settings(service->core), (unsigned)end->code)
-			? COUNTED_SUCCESS
-			: COUNTED_FAILURE;
-	case ENDING_SIGNAL:
-		return end->out_of_memory ? COUNTED_OUT_OF_MEMORY : COUNTED_SIGNAL;
-	case ENDING_SPAWN:
-		return COUNTED_SPAWN;
-	case ENDING_NONE:
-	case ENDING_UNKNOWN:
-		break;
-	}
-	return COUNTED_UNKNOWN;
-}
-
-static enum counted_exit reason_of(const struct service *service, const struct report *r)
-{
-	switch (r->why) {
-	case WHY_ITSELF:
-		return by_itself(service, &r->ending);
-	case WHY_STOP:
-		return COUNTED_STOPPED;
-	case WHY_ROLL:
-	case WHY_ROLL_FAILED:
-		return COUNTED_REPLACED;
-	case WHY_START_TIMEOUT:
-		return COUNTED_START_TIMEOUT;
-	case WHY_WATCHDOG:
-	case WHY_STALL:
-	case WHY_CHECK:
-	case WHY_QUEUE:
-	case WHY_REQUEST:
-	case WHY_SOCKET:
-		return COUNTED_UNHEALTHY;
-	case WHY_MEMORY:
-	case WHY_AGE:
-	case WHY_SERVED:
-		return COUNTED_OUTGROWN;
-	case WHY_BEFORE: /* no worker has ended */
-		break;
-	}
-	return COUNTED_UNKNOWN;
-}
-
 static void end_rollout(struct counters *t, enum counted_rollout how)
 {
 	t->rollouts[how]++;
@@ -97,7 +51,7 @@ static void counters_on_report(struct service *service, const struct report *r)
 		t->ready_time += r->age != NSEC_NEVER ? r->age : 0;
 		break;
 	case REPORT_EXITED:
-		t->exits[reason_of(service, r)]++;
+		t->exits[news_counted(service, r)]++;
 		break;
 	case REPORT_ROLLOUT_STARTED:
 		t->rollout_since = clock_now();

@@ -87,8 +87,10 @@ void news_answered(struct supervisor *sup, struct news *n);
 void news_stop_waiting(struct supervisor *sup);
 bool news_pending(const struct supervisor *sup);
 
-/* Is this exit a failure that a user should look into? */
+/* Is this exit a failure that a user should look into?  As what is it counted?  `service` NULL: its
+ * cluster is gone. */
 bool news_is_failure(const struct report *report);
+enum counted_exit news_counted(const struct service *service, const struct report *report);
 
 /* "killed by SIGSEGV", "exit 1", "SIGKILL, out of memory".  Returns `to`. */
 const char *news_ending_text(char to[64], const struct ending *ending);

@@ -14,29 +14,60 @@
 
 /* ---- words ---- */
 
-/* Why a worker was ended or is to be replaced. */
+/* Why a worker was ended or is to be replaced, and what that means. */
 static const struct {
 	const char *word;   /* for machines: why the worker has exited */
 	const char *exited; /* after the sentence that it has; or NULL */
 	const char *unwell; /* what is wrong with it; or NULL */
+	enum counted_exit counted;
+	bool failure; /* a user should look into it */
 } reasons[] = {
-	[WHY_ITSELF] = {"crash", NULL, NULL},
-	[WHY_STOP] = {"asked", " (asked to stop)", NULL},
-	[WHY_ROLL] = {"replaced", " (replaced)", NULL},
-	[WHY_START_TIMEOUT] = {"start-timeout", " (not ready in time)", NULL},
-	[WHY_ROLL_FAILED] = {"rollout-failed", " (restart failed)", NULL},
-	[WHY_WATCHDOG] = {"watchdog", " (sent no WATCHDOG=1)", "sent no WATCHDOG=1 in time"},
-	[WHY_STALL] = {"stall", " (made no progress)", "makes no progress (stall)"},
-	[WHY_CHECK] = {"unhealthy", " (its checks failed)", "fails its checks"},
-	[WHY_MEMORY] = {"memory", " (used too much memory)", "uses more than 'max-memory'"},
-	[WHY_AGE] = {"age", " (was too old)", "is older than 'max-age'"},
-	[WHY_QUEUE] = {"asked", NULL, NULL},
-	[WHY_REQUEST] = {"hang", " (a request hung)", "exceeds 'request-timeout'"},
-	[WHY_BEFORE] = {"before", NULL, NULL},
-	[WHY_SERVED] = {"requests", " (max-requests)", "has had 'max-requests'"},
+	[WHY_ITSELF] = {"crash", NULL, NULL, COUNTED_UNKNOWN, true},
+	[WHY_STOP] = {"asked", " (asked to stop)", NULL, COUNTED_STOPPED, false},
+	[WHY_ROLL] = {"replaced", " (replaced)", NULL, COUNTED_REPLACED, false},
+	[WHY_START_TIMEOUT] = {"start-timeout", " (not ready in time)", NULL, COUNTED_START_TIMEOUT,
+		true},
+	[WHY_ROLL_FAILED] = {"rollout-failed", " (restart failed)", NULL, COUNTED_REPLACED, false},
+	[WHY_WATCHDOG] = {"watchdog", " (sent no WATCHDOG=1)", "sent no WATCHDOG=1 in time",
+		COUNTED_UNHEALTHY, true},
+	[WHY_STALL] = {"stall", " (made no progress)", "makes no progress (stall)",
+		COUNTED_UNHEALTHY, true},
+	[WHY_CHECK] = {"unhealthy", " (its checks failed)", "fails its checks", COUNTED_UNHEALTHY,
+		true},
+	[WHY_MEMORY] = {"memory", " (used too much memory)", "uses more than 'max-memory'",
+		COUNTED_OUTGROWN, false},
+	[WHY_AGE] = {"age", " (was too old)", "is older than 'max-age'", COUNTED_OUTGROWN, false},
+	[WHY_QUEUE] = {"asked", NULL, NULL, COUNTED_UNHEALTHY, false},
+	[WHY_REQUEST] = {"hang", " (a request hung)", "exceeds 'request-timeout'",
+		COUNTED_UNHEALTHY, true},
+	[WHY_BEFORE] = {"before", NULL, NULL, COUNTED_UNKNOWN, false},
+	[WHY_SERVED] = {"requests", " (max-requests)", "has had 'max-requests'", COUNTED_OUTGROWN,
+		false},
 	[WHY_SOCKET] = {"socket", " (its socket was lost)",
-		"has a socket that clients do not reach"},
+		"has a socket that clients do not reach", COUNTED_UNHEALTHY, false},
 };
+
+enum counted_exit news_counted(const struct service *service, const struct report *r)
+{
+	if (r->why != WHY_ITSELF)
+		return reasons[r->why].counted;
+	switch (r->ending.kind) {
+	case ENDING_EXIT:
+		if (service == NULL ? r->ending.code == 0
+				    : cluster_is_success(cluster_settings(service->core),
+					      (unsigned)r->ending.code))
+			return COUNTED_SUCCESS;
+		return COUNTED_FAILURE;
+	case ENDING_SIGNAL:
+		return r->ending.out_of_memory ? COUNTED_OUT_OF_MEMORY : COUNTED_SIGNAL;
+	case ENDING_SPAWN:
+		return COUNTED_SPAWN;
+	case ENDING_NONE:
+	case ENDING_UNKNOWN:
+		break;
+	}
+	return COUNTED_UNKNOWN;
+}
 
 const char *news_ending_text(char to[64], const struct ending *e)
 {
@@ -67,8 +98,7 @@ const char *news_ending_text(char to[64], const struct ending *e)
 
 bool news_is_failure(const struct report *r)
 {
-	return r->why == WHY_ITSELF || r->why == WHY_START_TIMEOUT || r->why == WHY_WATCHDOG ||
-		r->why == WHY_STALL || r->why == WHY_CHECK || r->why == WHY_REQUEST;
+	return reasons[r->why].failure;
 }
 
 static void say_next_try(struct buffer *out, const struct report *r)
@@ -392,18 +422,11 @@ void news_begin(struct json_writer *w, struct buffer *out, const char *event, en
 /* Why a worker has exited, for machines. */
 static const char *why_word(const struct service *service, const struct report *r)
 {
-	const struct ending *e = &r->ending;
-
-	if (e->kind == ENDING_SPAWN)
+	if (r->ending.kind == ENDING_SPAWN)
 		return "not-started";
-	if (e->out_of_memory)
+	if (r->ending.out_of_memory)
 		return "out-of-memory";
-	if (r->why == WHY_ITSELF && e->kind == ENDING_EXIT &&
-		(service == NULL ? e->code == 0
-				 : cluster_is_success(
-					   cluster_settings(service->core), (unsigned)e->code)))
-		return "done";
-	return reasons[r->why].word;
+	return news_counted(service, r) == COUNTED_SUCCESS ? "done" : reasons[r->why].word;
 }
 
 static void put_fields(struct json_writer *w, const struct service *service, const struct news *n)

@@ -305,26 +305,6 @@ static void enqueue_hook(
 	start_soon(sup); /* later: the core has more to report */
 }
 
-/* Is an exit a crash, because nobody has asked for it?  The worker has failed
- * by itself, or nclust has found it unwell. */
-static bool is_crash(const struct service *service, const struct report *r)
-{
-	switch (r->why) {
-	case WHY_ITSELF:
-		return r->ending.kind != ENDING_EXIT ||
-			!cluster_is_success(
-				cluster_settings(service->core), (unsigned)r->ending.code);
-	case WHY_START_TIMEOUT:
-	case WHY_WATCHDOG:
-	case WHY_STALL:
-	case WHY_CHECK:
-	case WHY_REQUEST:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* Queue the hooks that the settings name for this report. */
 static void hooks_on_report(struct service *service, const struct report *r)
 {
@@ -338,7 +318,8 @@ static void hooks_on_report(struct service *service, const struct report *r)
 		break;
 	case REPORT_EXITED:
 		enqueue_hook(service, HOOK_EXIT, r);
-		if (is_crash(service, r))
+		/* nobody has asked for it: it failed by itself, or was found unwell */
+		if (news_is_failure(r) && news_counted(service, r) != COUNTED_SUCCESS)
 			enqueue_hook(service, HOOK_CRASH, r);
 		break;
 	case REPORT_ROLLOUT_STARTED:
