@@ -97,18 +97,12 @@ static void on_command_over(void *owner, const struct pidfd_end *end, bool late)
 {
 	struct child *child = owner;
 	struct health *h = child->health;
-	char why[64];
-	char name[16];
+	char text[64];
+	const char *why = helper_failure(text, end, late ? "no answer in time" : NULL);
 
 	h->helper = NULL;
 	h->asks->running--;
-	if (late)
-		snprintf(why, sizeof(why), "no answer in time");
-	else if (end->signalled)
-		snprintf(why, sizeof(why), "killed by %s", text_signal_name(name, end->code));
-	else
-		snprintf(why, sizeof(why), "exit %d", end->code);
-	h->asks->monitor.kind->answered(child, !late && !end->signalled && end->code == 0, why);
+	h->asks->monitor.kind->answered(child, why == NULL, why);
 }
 
 static void put_facts(struct buffer *facts, const struct child *child)

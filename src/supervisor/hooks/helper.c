@@ -6,6 +6,7 @@
 #include "config/value.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/common/daemon.h"
+#include "supervisor/common/news.h"
 #include "supervisor/workers/recipe.h"
 
 #include <errno.h>
@@ -36,6 +37,18 @@ static void on_over(void *owner, const struct pidfd_end *end)
 	free_helper(h);
 	if (over != NULL)
 		over(owner, end, late);
+}
+
+const char *helper_failure(char text[64], const struct pidfd_end *end, const char *late)
+{
+	const struct ending ending = {
+		.kind = end->signalled ? ENDING_SIGNAL : ENDING_EXIT,
+		.code = end->code,
+	};
+
+	if (late != NULL)
+		return late;
+	return end->signalled || end->code != 0 ? news_ending_text(text, &ending) : NULL;
 }
 
 void helper_forget(struct helper *h)

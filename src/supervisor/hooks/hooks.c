@@ -12,7 +12,6 @@
 #include "supervisor/workers/service.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* When all else has ended, hooks may still run for this time. */
@@ -71,25 +70,19 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 {
 	struct hook_run *run = owner;
 	struct supervisor *sup = run->sup;
-	char how[64];
-	char name[16];
+	char text[64];
+	const char *how = helper_failure(
+		text, end, late ? "killed because it ran for more than a minute" : NULL);
 
 	forget_running(sup->commands.hooks, run);
 	if (sup->commands.hooks->over) {
 		hook_run_free(run);
 		return;
 	}
-	if (late)
-		snprintf(how, sizeof(how), "killed because it ran for more than a minute");
-	else if (end->signalled)
-		snprintf(how, sizeof(how), "killed by %s", text_signal_name(name, end->code));
-	else
-		snprintf(how, sizeof(how), "exit %d", end->code);
-	if (late || end->signalled || end->code != 0) {
+	if (how != NULL)
 		tell_failure(run, how);
-	} else if (run->service != NULL) {
+	else if (run->service != NULL)
 		run->service->hooks_failed &= ~(1U << run->event);
-	}
 	hook_run_free(run);
 	start_some(sup);
 }

@@ -20,6 +20,9 @@
  * over. */
 typedef void helper_over(void *owner, const struct pidfd_end *end, bool late);
 
+/* Why that is a failure: `late`, or such as "exit 1"; NULL: it is none.  `text` is room for it. */
+const char *helper_failure(char text[64], const struct pidfd_end *end, const char *late);
+
 struct helper {
 	struct helper *next; /* in the list of all that run */
 	struct job job;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/order/order.h"
 
-#include "base/text.h"
 #include "config/value.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
@@ -53,20 +52,14 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 	before_over *over = before->over;
 	struct service *waiter;
 	uint64_t serial = 0;
-	char how[64] = "";
-	char name[16];
+	char text[64];
+	const char *how = helper_failure(text, end, late ? "killed, it took too long" : NULL);
 
-	if (late)
-		snprintf(how, sizeof(how), "killed, it took too long");
-	else if (end->signalled)
-		snprintf(how, sizeof(how), "killed by %s", text_signal_name(name, end->code));
-	else if (end->code != 0)
-		snprintf(how, sizeof(how), "exit %d", end->code);
 	if (before->output.output[0] != -1 && capture_ask_last(&before->output))
 		serial = before->output.serial;
 	before->helper = NULL; /* the helper has freed itself */
 	for (; (waiter = take_waiter(sup, before)) != NULL; serial = 0)
-		over(waiter, *how != '\0' ? how : NULL, serial);
+		over(waiter, how, serial);
 	free_before(before);
 }
 
