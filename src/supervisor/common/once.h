@@ -36,6 +36,8 @@ enum once {
 	/* of a listener */
 	ONCE_COVERED = 14, /* a worker that binds another address gets it */
 	ONCE_SHARED = 15,  /* workers share it, and each could have a port of its own */
+	/* of a cluster */
+	ONCE_HOOK_FAILED = 17, /* and the next numbers: a hook of each enum hook_event */
 	ONCE_ANEW = 32,
 	/* of the instance */
 	ONCE_STOPPED_BY_OTHERS = ONCE_ANEW, /* another process has stopped a worker */

@@ -137,7 +137,6 @@ struct service {
 	struct child *(*children)[2]; /* by slot: two while a worker is being replaced */
 	uint32_t child_slots;
 	uint32_t message_turn; /* the slot that gets the next message */
-	unsigned hooks_failed; /* 1 << enum hook_event: the last run failed, which was logged */
 	uint32_t said[2];      /* what was logged of it (once.h) */
 	struct stage stage;
 	struct cluster_life life;

@@ -38,22 +38,22 @@ void hook_run_free(struct hook_run *run)
 
 /* ---- how they end ---- */
 
-/* Report a failure once, and again only after a run has succeeded, because a
- * hook that always fails would be reported at each event. */
-static void tell_failure(const struct hook_run *run, const char *how)
+/* The hook has failed, or (NULL) succeeded.  A failure is published once, and again only after a run
+ * has succeeded, because a hook that always fails would be published at each event. */
+static void report_end(const struct hook_run *run, const char *how)
 {
+	const enum once failed = (enum once)(ONCE_HOOK_FAILED + (int)run->event);
 	struct service *service = run->service;
-	unsigned bit = 1U << run->event;
 
-	if (service == NULL)
+	if (how == NULL && service != NULL)
+		once_forget(service->said, failed);
+	else if (how != NULL && service == NULL)
 		news_say(run->sup, LOG_WARN, "hook-failed", "%s: the hook on-%s ('%s') failed: %s",
 			run->settings->name, names[run->event],
 			run->settings->hooks[run->event].text, how);
-	else if ((service->hooks_failed & bit) == 0)
+	else if (how != NULL && once_say(service->said, failed))
 		news_say_of(service, LOG_WARN, "hook-failed", "the hook on-%s ('%s') failed: %s",
 			names[run->event], run->settings->hooks[run->event].text, how);
-	if (service != NULL)
-		service->hooks_failed |= bit;
 }
 
 static void forget_running(struct hooks *hooks, struct hook_run *run)
@@ -79,10 +79,7 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 		hook_run_free(run);
 		return;
 	}
-	if (how != NULL)
-		tell_failure(run, how);
-	else if (run->service != NULL)
-		run->service->hooks_failed &= ~(1U << run->event);
+	report_end(run, how);
 	hook_run_free(run);
 	start_some(sup);
 }
@@ -119,7 +116,7 @@ static int start_one(struct hook_run *run)
 		buffer_fini(&run->facts);
 		return 0;
 	}
-	tell_failure(run, err.text);
+	report_end(run, err.text);
 	return -1;
 }
 

@@ -105,7 +105,6 @@ static const struct plain_row service_rows[] = {
 	PLAIN(4, service, life.stop_signal, SIGNED),
 	PLAIN(5, service, stage.ended, BOOL),
 	PLAIN(6, service, stage.started_once, BOOL),
-	PLAIN(8, service, hooks_failed, UNSIGNED),
 	PLAIN(9, service, stage.status, SIGNED),
 	PLAIN(10, service, stage.scaled, BOOL),
 	PLAIN(12, service, outcome.of, UNSIGNED),
@@ -149,7 +148,7 @@ static const struct plain_row service_rows[] = {
 	PLAIN(56, service, asks.blamed, UNSIGNED),
 	PLAIN(60, service, watched, SIGNED),
 	PLAIN(61, service, life.entered, HEAP),
-	PLAIN(62, service, said[0], UNSIGNED), /* 1, 7, 14, 19 and 44 were facts of it */
+	PLAIN(62, service, said[0], UNSIGNED), /* 1, 7, 8, 14, 19 and 44 were facts of it */
 	PLAIN_MUST(CARRY_TEXT, service, name, HEAP),
 	PLAIN(CARRY_OUTCOME, service, outcome.text, HEAP),
 	CARRY_BESIDE(&carried_of_cluster),
