@@ -20,8 +20,6 @@
 
 struct history {
 	struct linering ring; /* its file is made for the first event */
-	const char *before;   /* lines in the state of an earlier release */
-	size_t before_len;
 	struct buffer scratch;
 	char explain[640]; /* the cause of the next exit that is reported */
 	char late[640];    /* and of the next rollout that fails with WHY_START_TIMEOUT */
@@ -30,36 +28,17 @@ struct history {
 
 /* ---- telling ---- */
 
-/* Make the history, with the lines that an earlier release has left. */
-static int begin_history(struct supervisor *sup, struct error *err)
-{
-	struct history *h = sup->news.history;
-	const char *at = h->before;
-	const char *next;
-
-	h->before = NULL;
-	if (linering_make(&h->ring, &linering_events, "events", err) == -1)
-		return -1;
-	sup->orphans.changed = true; /* so that the keeper gets it */
-	while (at != NULL && h->before_len > 0 &&
-		(next = memchr(at, '\n', h->before_len)) != NULL) {
-		(void)linering_add(&h->ring, at, (size_t)(next - at));
-		h->before_len -= (size_t)(next + 1 - at);
-		at = next + 1;
-	}
-	return 0;
-}
-
 static void add_to_history(struct supervisor *sup, const char *line, size_t len)
 {
-	struct history *h = sup->news.history;
+	struct linering *ring = &sup->news.history->ring;
 	struct error err;
 
-	if (h->ring.fd != -1 || begin_history(sup, &err) == 0) {
-		if (linering_add(&h->ring, line, len) == 0)
-			return;
+	if (ring->fd == -1 && linering_make(ring, &linering_events, "events", &err) == 0)
+		sup->orphans.changed = true; /* so that the keeper gets it */
+	if (ring->fd != -1 && linering_add(ring, line, len) == -1)
 		error_set(&err, errno, "the history");
-	}
+	else if (ring->fd != -1)
+		return;
 	if (once_say(sup->said, ONCE_NO_HISTORY))
 		log_warn("events are not kept for 'nclust events': %s", err.text);
 }
@@ -444,54 +423,10 @@ int news_init(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-/* Tags in the group of the history.  Earlier releases have no file, but the latest 20 KiB. */
-enum { HISTORY_LINES = 1, HISTORY_FILE, HISTORY_END };
-#define LINES_MAX ((size_t)20 * 1024)
-
 static const struct plain_row history_rows[] = {
-	PLAIN(HISTORY_FILE, history, ring.fd, FD),
-	PLAIN(HISTORY_END, history, ring.end, UNSIGNED),
+	PLAIN(2, history, ring.fd, FD), /* 1 was the lines themselves */
+	PLAIN(3, history, ring.end, UNSIGNED),
 };
-
-static void put_history(struct carry_writer *c, const void *of)
-{
-	const struct history *h = of;
-	struct linering_text t;
-	size_t skip;
-
-	if (c->w.out == NULL || linering_read(&h->ring, 0, &t) == -1)
-		return;
-	skip = t.len > LINES_MAX ? t.len - LINES_MAX : 0;
-	while (skip > 0 && skip < t.len && t.text[skip - 1] != '\n')
-		skip++;
-	if (t.len > 0)
-		handover_put_bytes(&c->w, HISTORY_LINES, t.text + skip, t.len - skip);
-	linering_drop(&t);
-}
-
-static int take_history(struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct history *h = to;
-
-	(void)r;
-	if (f->tag != HISTORY_LINES)
-		return 0;
-	if (f->type == HANDOVER_BYTES && f->len <= LINES_MAX) {
-		h->before = f->data;
-		h->before_len = f->len;
-	}
-	return 1;
-}
-
-static int history_done(struct carry_reader *r, void *to)
-{
-	struct history *h = to;
-
-	(void)r;
-	if (h->ring.fd != -1)
-		h->before = NULL;
-	return 0;
-}
 
 static void *make_history(struct carry_reader *r, void *owner)
 {
@@ -504,18 +439,10 @@ const struct carried carried_history = {
 	.called = "the history",
 	CARRIED_ROWS(history_rows, history),
 	.make = make_history,
-	.put = put_history,
-	.take = take_history,
-	.done = history_done,
 };
 
 static void news_on_go_on(struct supervisor *sup)
 {
-	struct error err;
-
-	/* `before` points into the state, which is still mapped */
-	if (sup->news.history->before != NULL && begin_history(sup, &err) == -1)
-		log_warn("%s", err.text);
 	publish_waiting(sup);
 	on_spares(sup->loop, &sup->news.spares, 0);
 }

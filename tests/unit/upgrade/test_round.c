@@ -227,7 +227,7 @@ TEST(hooks_that_wait_have_their_turn_there)
 	ck_assert(hooks_are_under_way(next, next_web()));
 }
 
-/* The next one has the descriptor, and all that an earlier release reads. */
+/* The next one has the descriptor. */
 TEST(the_history_goes_on)
 {
 	struct linering_text was;
@@ -244,48 +244,4 @@ TEST(the_history_goes_on)
 	linering_drop(&is);
 	news_part.go_on(next);
 	ck_assert_int_eq(news_history_fd(next), news_history_fd(&room));
-}
-
-/* Give the descriptor's field a number that nobody knows. */
-static void without_descriptor(struct carry_writer *c)
-{
-	const unsigned fd = (unsigned)news_history_fd(&room);
-	char field[] = {2 << 3 | HANDOVER_U64, (char)fd, 3 << 3 | HANDOVER_U64};
-	char *at;
-
-	ck_assert_uint_lt(fd, 0x80); /* one byte */
-	at = memmem(c->out.data, c->out.len, field, sizeof(field));
-	ck_assert_ptr_nonnull(at);
-	*at = 15 << 3 | HANDOVER_U64;
-	c->w.out = &c->out; /* it was another's copy */
-	ck_assert_int_eq(handover_end(&c->w, &carry_variant.version), 0);
-}
-
-/* An earlier release hands on lines: here, ours without the descriptor. */
-TEST(the_lines_of_an_earlier_release_are_taken)
-{
-	struct linering_text was;
-	struct linering_text is;
-	struct carry_writer c;
-	struct error err = {0};
-	struct supervisor *older = &nexts[15];
-
-	for (int i = 0; i < 300; i++)
-		news_say(&room, LOG_NOTE, "reloaded", "reload %d", i);
-	c = write_down(&room);
-	supervisor_blank(older, 0, NULL);
-	without_descriptor(&c);
-	ck_assert_msg(
-		carry_load(&readers[15], older, c.out.data, c.out.len, &err) == 0, "%s", err.text);
-	older->loop = room.loop;
-	ck_assert_int_eq(news_history_fd(older), -1);
-	news_part.go_on(older);
-	ck_assert_int_eq(news_history(&room, 0, &was), 0);
-	ck_assert_int_eq(news_history(older, 0, &is), 0);
-	ck_assert_uint_gt(is.len, 15 * 1024);
-	ck_assert_uint_le(is.len, 20 * 1024);
-	ck_assert_mem_eq(is.text, was.text + was.len - is.len, is.len);
-	linering_drop(&was);
-	linering_drop(&is);
-	carry_fini(&c);
 }
