@@ -26,9 +26,8 @@ void request_run(struct client *c, const char *line, size_t len);
 
 /* ---- outcomes ---- */
 
-/* The client waits for an outcome in this cluster, which the caller describes; NULL and `err`: out
- * of memory. */
-struct expectation *request_expect(struct client *c, struct service *service, struct error *err);
+/* The client waits for that in this cluster.  -1 and `err`: out of memory. */
+int request_expect(struct client *c, struct service *service, enum awaited what, struct error *err);
 /* Expect nothing more of this cluster, or (NULL) of any. */
 void request_expect_no_more(struct client *c, const struct service *of);
 /* The request is under way: answer when all that is expected has come, or now. */
@@ -39,8 +38,9 @@ void requests_upgraded(struct supervisor *sup, const char *text, bool failed);
  * changes that it has begun. */
 int control_on_reload(struct supervisor *sup, const struct settings *settings,
 	struct reload_result *result, struct error *err);
-/* What a waiting client expects may have come true or failed. */
-void request_on_report(struct client *c, const struct service *service, const struct report *report,
+/* Answer the waiting client if all that it expects has come true or failed: after a report of this
+ * cluster, with its sentence; or (NULL) at the end of a turn. */
+void request_look(struct client *c, const struct service *service, const struct report *report,
 	const char *sentence);
 /* Answer with c->outcome. */
 void request_finish(struct client *c);

@@ -88,20 +88,22 @@ static void note_outcome(struct expectation *e, const char *sentence, bool faile
 	e->met = true;
 }
 
-struct expectation *request_expect(struct client *c, struct service *service, struct error *err)
+int request_expect(struct client *c, struct service *service, enum awaited what, struct error *err)
 {
 	struct expectation *list = realloc(c->expected, (c->expected_count + 1) * sizeof(*list));
 
-	if (list == NULL) {
-		error_set(err, 0, "out of memory");
-		return NULL;
-	}
+	if (list == NULL)
+		return error_set(err, 0, "out of memory");
 	c->expected = list;
-	list[c->expected_count] = (struct expectation){
+	list[c->expected_count++] = (struct expectation){
 		.service = service,
+		.rollout = what == AWAITED_ROLLOUT ? cluster_last_rollout(service->core) : 0,
+		.settled = what == AWAITED_SETTLED,
+		.fewer = what == AWAITED_FEWER,
+		.ended = what == AWAITED_END,
 		.last_before = cluster_last_worker(service->core),
 	};
-	return &list[c->expected_count++];
+	return 0;
 }
 
 void request_expect_no_more(struct client *c, const struct service *of)
@@ -118,12 +120,14 @@ void request_expect_no_more(struct client *c, const struct service *of)
 
 /* ---- expectations come true ---- */
 
-static bool is_rollout_over(const struct expectation *e, const struct report *r)
+/* Is the rollout over, or a newer one in its place?  Or was it done, and is taken back now? */
+static bool is_rollout_over(const struct expectation *e)
 {
+	const struct outcome *o = &e->service->outcome;
+
 	if (e->met)
-		return r->kind == REPORT_ROLLOUT_FAILED && r->rollout == e->rollout;
-	return e->rollout != 0 && r->rollout >= e->rollout &&
-		(r->kind == REPORT_ROLLOUT_DONE || r->kind == REPORT_ROLLOUT_FAILED);
+		return o->of == e->rollout && o->failed && !e->failed;
+	return e->rollout != 0 && o->of >= e->rollout;
 }
 
 /* Has a scale failed, because its new workers do not become ready? */
@@ -150,30 +154,6 @@ static bool is_stopped_instead(const struct expectation *e, const struct report 
 			r->state == CLUSTER_FAILED);
 }
 
-void request_on_report(struct client *c, const struct service *service, const struct report *report,
-	const char *sentence)
-{
-	if (report == NULL)
-		return;
-	for (size_t i = 0; i < c->expected_count; i++) {
-		struct expectation *e = &c->expected[i];
-
-		if (e->service != service)
-			continue;
-		if (is_rollout_over(e, report)) {
-			note_outcome(e, sentence, report->kind == REPORT_ROLLOUT_FAILED);
-			e->rollout = report->rollout;
-			break;
-		}
-		if (is_scale_failed(e, report) || is_stopped_instead(e, report)) {
-			note_outcome(e, sentence, true);
-			break;
-		}
-	}
-	if (is_fulfilled(c))
-		request_finish(c);
-}
-
 static bool has_come_true(const struct expectation *e)
 {
 	const struct cluster *core = e->service->core;
@@ -184,12 +164,6 @@ static bool has_come_true(const struct expectation *e)
 	if (e->fewer)
 		return cluster_slots(core) <= cluster_wanted(core) + cluster_spares(core);
 	return e->settled && cluster_is_settled(core);
-}
-
-/* Was the rollout over before the client began to wait for it? */
-static bool is_rollout_told(const struct expectation *e)
-{
-	return e->rollout != 0 && !e->met && e->service->outcome.of >= e->rollout;
 }
 
 /* Has the client's drain, or its undrain, an outcome? */
@@ -209,7 +183,8 @@ static void look_at_host(struct client *c)
 		request_finish(c);
 }
 
-static void look_at_request(struct client *c)
+void request_look(struct client *c, const struct service *service, const struct report *report,
+	const char *sentence)
 {
 	if (c->expects_host != 0) {
 		look_at_host(c);
@@ -217,12 +192,17 @@ static void look_at_request(struct client *c)
 	}
 	for (size_t i = 0; i < c->expected_count; i++) {
 		struct expectation *e = &c->expected[i];
-		const struct service *s = e->service;
+		const struct outcome *o = &e->service->outcome;
 
-		if (is_rollout_told(e))
-			note_outcome(e, s->outcome.text, s->outcome.failed);
-		else if (!e->met && has_come_true(e))
-			e->met = true;
+		if (is_rollout_over(e)) {
+			note_outcome(e, o->text, o->failed);
+			e->rollout = o->of;
+		} else if (report == NULL) {
+			e->met |= has_come_true(e);
+		} else if (e->service == service &&
+			(is_scale_failed(e, report) || is_stopped_instead(e, report))) {
+			note_outcome(e, sentence, true);
+		}
 	}
 	if (is_fulfilled(c))
 		request_finish(c);
@@ -235,7 +215,7 @@ void request_await(struct client *c)
 		return;
 	}
 	c->state = CLIENT_WAITING;
-	look_at_request(c);
+	request_look(c, NULL, NULL, NULL);
 }
 
 void requests_upgraded(struct supervisor *sup, const char *text, bool failed)
@@ -251,26 +231,10 @@ void requests_upgraded(struct supervisor *sup, const char *text, bool failed)
 	}
 }
 
-static void await_reload(struct client *c, struct service *s)
-{
-	struct expectation *e;
-	struct error err;
-
-	if (s->stage.awaited == AWAITED_NOTHING)
-		return;
-	e = request_expect(c, s, &err);
-	if (e == NULL)
-		return; /* out of memory: the answer comes too early */
-	if (s->stage.awaited == AWAITED_ROLLOUT)
-		e->rollout = cluster_last_rollout(s->core);
-	e->settled = s->stage.awaited == AWAITED_SETTLED;
-	e->fewer = s->stage.awaited == AWAITED_FEWER;
-	e->ended = s->stage.awaited == AWAITED_END;
-}
-
 static void tell_reloaded(struct client *c, struct reload_result *result)
 {
 	const char *text = buffer_text(&result->text);
+	struct error err;
 
 	if (text == NULL)
 		text = "out of memory";
@@ -280,8 +244,13 @@ static void tell_reloaded(struct client *c, struct reload_result *result)
 		return;
 	}
 	text_copy(c->outcome, sizeof(c->outcome), text);
-	for (size_t i = 0; i < c->sup->service_count; i++)
-		await_reload(c, c->sup->services[i]);
+	for (size_t i = 0; i < c->sup->service_count; i++) {
+		struct service *s = c->sup->services[i];
+
+		/* without memory the answer comes too early */
+		if (s->stage.awaited != AWAITED_NOTHING)
+			(void)request_expect(c, s, s->stage.awaited, &err);
+	}
 	request_await(c);
 }
 
@@ -309,7 +278,7 @@ static bool is_expecting(const struct client *c, const struct service *service)
 	return c->expects_end;
 }
 
-/* Keep the end of a rollout for clients that begin to wait after it. */
+/* Keep the end of a rollout for clients that wait for it, or begin to wait after it. */
 static void keep_outcome(struct service *service, const struct report *report, const char *sentence)
 {
 	if (report->kind != REPORT_ROLLOUT_DONE && report->kind != REPORT_ROLLOUT_FAILED)
@@ -331,8 +300,8 @@ void control_on_told(struct supervisor *sup, struct service *service, const stru
 				: c->state != CLIENT_WAITING || !is_expecting(c, service))
 			continue;
 		(void)control_put_event(&c->out, c->request.id, json);
-		if (c->state == CLIENT_WAITING && service != NULL)
-			request_on_report(c, service, report, sentence);
+		if (c->state == CLIENT_WAITING && service != NULL && report != NULL)
+			request_look(c, service, report, sentence);
 		client_write(c);
 	}
 }
@@ -344,7 +313,7 @@ void clients_look(struct supervisor *sup)
 	sup->control.last_log = sup->logger.last_log;
 	for (struct client *c = clients_first(sup); c != NULL; c = c->next)
 		if (c->state == CLIENT_WAITING)
-			look_at_request(c);
+			request_look(c, NULL, NULL, NULL);
 		else if (more_logs && c->state == CLIENT_FOLLOWING)
 			showlogs_look(c);
 }

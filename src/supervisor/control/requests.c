@@ -115,13 +115,6 @@ static int do_status(struct client *c, const struct target *t, struct error *err
 	return ANSWERED;
 }
 
-/* The rollout had no worker to replace. */
-static void await_woken(struct expectation *e)
-{
-	e->rollout = 0;
-	e->settled = true;
-}
-
 /* Begin a rollout; `settings`, new ones or NULL, are handed over. */
 static int begin_rollout(struct client *c, struct service *service, uint32_t slot,
 	struct cluster_settings *settings, struct error *err)
@@ -137,18 +130,13 @@ static int begin_rollout(struct client *c, struct service *service, uint32_t slo
 		.settings = settings,
 		.command_changed = settings != NULL,
 	};
-	struct expectation *e;
+	enum awaited what = AWAITED_ROLLOUT;
 
 	if (service_roll(service, &roll, err) == -1)
 		return -1;
-	e = request_expect(c, service, err);
-	if (e == NULL)
-		return -1;
-	/* a newer rollout that supersedes this one counts as well */
-	e->rollout = cluster_last_rollout(service->core);
 	if (service_wake(service, settings != NULL))
-		await_woken(e);
-	return 0;
+		what = AWAITED_SETTLED; /* the rollout had no worker to replace */
+	return request_expect(c, service, what, err);
 }
 
 static int restart_with(struct client *c, const struct target *t, struct error *err)
@@ -199,7 +187,6 @@ static int scale_no_slot(const struct service *s, struct error *err)
 static int do_scale(struct client *c, const struct target *t, struct error *err)
 {
 	struct service *s = only_service(c, t, err);
-	struct expectation *e;
 	long count = c->request.count;
 	bool fewer;
 
@@ -219,11 +206,9 @@ static int do_scale(struct client *c, const struct target *t, struct error *err)
 	}
 	/* a stopped cluster has no workers left to remove */
 	fewer = count < (long)service_counts(s).workers && !service_is_over(s);
-	e = request_expect(c, s, err);
-	if (e == NULL || service_scale(s, (unsigned)count, err) == -1)
+	if (service_scale(s, (unsigned)count, err) == -1 ||
+		request_expect(c, s, fewer ? AWAITED_FEWER : AWAITED_SETTLED, err) == -1)
 		return CONTROL_FAILED;
-	e->fewer = fewer;
-	e->settled = !fewer;
 	snprintf(c->outcome, sizeof(c->outcome), "%s: %ld workers", s->name, count);
 	return UNDER_WAY;
 }
@@ -240,7 +225,6 @@ static bool is_last(const struct supervisor *sup, const struct service *s)
 static int do_stop(struct client *c, const struct target *t, struct error *err)
 {
 	struct service *s = t->service;
-	struct expectation *e;
 
 	if (t->slot != SLOT_ALL)
 		return refuse_with(err, CONTROL_PARAMS,
@@ -256,10 +240,8 @@ static int do_stop(struct client *c, const struct target *t, struct error *err)
 	if (is_last(c->sup, s))
 		snprintf(c->outcome, sizeof(c->outcome),
 			"%s: stopped; it was the last cluster, so nclust ends", s->name);
-	e = request_expect(c, s, err);
-	if (e == NULL)
+	if (request_expect(c, s, AWAITED_END, err) == -1)
 		return CONTROL_FAILED;
-	e->ended = true;
 	if (!s->stage.ended) {
 		service_stop(s, c->request.now);
 		stop_report_begin(c->sup);
@@ -337,8 +319,10 @@ static int do_upgrade(struct client *c, const struct target *t, struct error *er
 	return UNDER_WAY;
 }
 
+/* `at_once`: the answer to a client that does not wait for the outcome. */
 static int turn_host(struct client *c, const struct target *t,
-	unsigned turn(struct supervisor *sup, nsec_t patience), struct error *err)
+	unsigned turn(struct supervisor *sup, nsec_t patience), const char *at_once,
+	struct error *err)
 {
 	if (t->service != NULL)
 		return refuse_with(
@@ -351,32 +335,23 @@ static int turn_host(struct client *c, const struct target *t,
 	else
 		c->failed = true; /* until the outcome is known */
 	text_copy(c->outcome, sizeof(c->outcome),
-		c->failed ? "nclust ended before that was over" : "");
+		c->failed ? "nclust ended before that was over" : at_once);
 	return UNDER_WAY;
-}
-
-/* The answer to a client that does not wait for the outcome. */
-static int set_outcome(struct client *c, const char *what, int code)
-{
-	if (code == UNDER_WAY && c->request.no_wait)
-		text_copy(c->outcome, sizeof(c->outcome), what);
-	return code;
 }
 
 static int do_drain(struct client *c, const struct target *t, struct error *err)
 {
-	return set_outcome(c,
-		"draining: load balancers send no new clients to this host, "
-		"until 'nclust undrain'",
-		turn_host(c, t, host_drain, err));
+	return turn_host(c, t, host_drain,
+		"draining: load balancers send no new clients to this host, until 'nclust undrain'",
+		err);
 }
 
 static int do_undrain(struct client *c, const struct target *t, struct error *err)
 {
-	return set_outcome(c,
-		"no longer draining: load balancers send clients to this "
-		"host again when each cluster has a ready worker",
-		turn_host(c, t, host_undrain, err));
+	return turn_host(c, t, host_undrain,
+		"no longer draining: load balancers send clients to this host again when each "
+		"cluster has a ready worker",
+		err);
 }
 
 /* Keep the target as long as the request lasts, also over a reload. */

@@ -39,10 +39,10 @@ struct reload_result {
 	bool bad_config; /* the file has mistakes */
 };
 
-/* The change that the last reload has begun in a cluster. */
+/* When a change of a cluster is over. */
 enum awaited {
 	AWAITED_NOTHING,
-	AWAITED_ROLLOUT,
+	AWAITED_ROLLOUT, /* until the latest one is over, or a newer one that took its place */
 	AWAITED_SETTLED, /* until all wanted workers are ready */
 	AWAITED_FEWER,   /* until no worker beyond those wanted is left */
 	AWAITED_END,
@@ -57,9 +57,9 @@ struct stage {
 	bool stop_waits;   /* the stop waits for other clusters */
 	bool leaving;      /* dropped by a reload: free it when it has ended */
 	bool ended;
-	int status; /* of ACTION_ENDED */
-	enum awaited awaited;
-	bool live; /* the last reload has put settings in force that need no rollout */
+	int status;           /* of ACTION_ENDED */
+	enum awaited awaited; /* of the change that the last reload has begun */
+	bool live;            /* the last reload has put settings in force that need no rollout */
 };
 
 #endif

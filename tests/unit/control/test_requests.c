@@ -253,7 +253,7 @@ TEST(an_old_worker_that_ends_fails_no_scale)
 
 	ask(peer, "scale", "\"target\":\"web\",\"count\":3");
 	room_pass(2 * SECOND);
-	request_on_report(clients_first(&room), web, &report, "web.0: exit 1");
+	request_look(clients_first(&room), web, &report, "web.0: exit 1");
 	room_tell(room_child(web, 2), EVENT_READY);
 	ck_assert(is_answered(peer));
 	ck_assert_ptr_null(strstr(text, "error"));
