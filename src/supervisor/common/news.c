@@ -383,9 +383,9 @@ bool news_pending(const struct supervisor *sup)
 
 /* ---- life ---- */
 
-int news_history(const struct supervisor *sup, uint64_t from, struct linering_text *lines)
+int news_history(const struct supervisor *sup, struct linering_text *lines)
 {
-	return linering_read(&sup->news.history->ring, from, lines);
+	return linering_read(&sup->news.history->ring, 0, lines);
 }
 
 bool news_is_whole(const char *json, size_t len)

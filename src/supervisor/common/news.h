@@ -104,9 +104,8 @@ void news_put_record(struct buffer *out, const struct service *service, const st
 enum log_level news_level(const struct report *report); /* how important the event is */
 
 /* The history: JSON objects, one a line, oldest first, in a file without a name
- * (os/place/sharedmem.h) that goes through upgrades and that the keeper holds.  linering_read() says
- * what `from` is. */
-int news_history(const struct supervisor *sup, uint64_t from, struct linering_text *lines);
+ * (os/place/sharedmem.h) that goes through upgrades and that the keeper holds. */
+int news_history(const struct supervisor *sup, struct linering_text *lines);
 /* Is the line a whole event?  Other processes that have the file could have written to it. */
 bool news_is_whole(const char *json, size_t len);
 #define NEWS_START "{\"time\":" /* each event begins with this */

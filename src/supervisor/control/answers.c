@@ -19,12 +19,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-/* ---- events ---- */
-
-/* While more than this is unsent, no more of the history is queued. */
-#define UNSENT_MAX (24U * 1024)
-
-/* ---- which events are wanted ---- */
+/* ---- events: which are wanted ---- */
 
 static bool contains_text(const char *json, size_t len, const char *part)
 {
@@ -110,7 +105,7 @@ static unsigned count_wanted(const struct client *c, unsigned most)
 	size_t at = 0;
 	size_t len;
 
-	if (news_history(c->sup, 0, &t) == -1)
+	if (news_history(c->sup, &t) == -1)
 		return 0;
 	while (wanted < most && (line = next_line(&t, &at, &len)) != NULL)
 		wanted += events_want(c, line, len);
@@ -120,58 +115,41 @@ static unsigned count_wanted(const struct client *c, unsigned most)
 
 static void put_event(struct client *c, const char *line, size_t len)
 {
-	char *copy;
+	char *copy = news_is_whole(line, len) ? strndup(line, len) : NULL;
 
-	if (!events_want(c, line, len))
-		return;
-	if (c->events_skip > 0) {
-		c->events_skip--;
-		return;
-	}
-	copy = news_is_whole(line, len) ? strndup(line, len) : NULL;
 	if (copy != NULL)
 		(void)control_put_event(&c->out, c->request.id, copy);
 	free(copy);
 }
 
-static void finish_history(struct client *c)
+void events_begin(struct client *c)
 {
-	if (!c->request.follow) {
-		request_finish(c);
-		return;
-	}
-	c->state = CLIENT_FOLLOWING;
-	client_write(c);
-}
-
-void events_slice(struct client *c, bool all)
-{
+	unsigned wanted = c->request.last >= 0 ? count_wanted(c, UINT_MAX) : 0;
+	unsigned last = (unsigned)c->request.last;
+	unsigned skip = wanted > last ? wanted - last : 0;
 	struct linering_text t;
 	const char *line;
 	size_t at = 0;
 	size_t len;
 
-	if (news_history(c->sup, c->events_at, &t) == -1) {
+	if (news_history(c->sup, &t) == -1) {
 		client_error(c, CONTROL_INTERNAL, "out of memory");
 		return;
 	}
-	while ((all || c->out.len < UNSENT_MAX) && (line = next_line(&t, &at, &len)) != NULL)
-		put_event(c, line, len);
-	c->events_at = t.at + at;
-	len = t.len;
+	while ((line = next_line(&t, &at, &len)) != NULL) {
+		if (!events_want(c, line, len))
+			continue;
+		if (skip > 0)
+			skip--;
+		else
+			put_event(c, line, len);
+	}
 	linering_drop(&t);
-	if (at >= len)
-		finish_history(c);
-}
-
-void events_begin(struct client *c)
-{
-	unsigned wanted = c->request.last >= 0 ? count_wanted(c, UINT_MAX) : 0;
-
-	c->events_at = 0;
-	c->events_skip =
-		wanted > (unsigned)c->request.last ? wanted - (unsigned)c->request.last : 0;
-	c->state = CLIENT_EVENTS;
+	if (!c->request.follow) {
+		request_finish(c);
+		return;
+	}
+	c->state = CLIENT_FOLLOWING;
 	client_write(c);
 }
 

@@ -95,8 +95,8 @@ static int client_done_carried(struct carry_reader *r, void *to)
 	struct client *c = to;
 
 	(void)r;
-	/* these states end before an upgrade; only its rehearsal sees them */
-	if (c->state == CLIENT_EVENTS || c->state == CLIENT_ASKING)
+	/* asking (and 5, a history) ends before an upgrade; only its rehearsal sees it */
+	if (c->state > CLIENT_CLOSING)
 		c->state = CLIENT_CLOSING;
 	if (c->own)
 		client_is_own(to);

@@ -26,7 +26,7 @@
  * long: so clients come first. */
 #define BEFORE_WORKERS 1
 #define READ_SIZE 8192
-#define SLICES_A_TURN 3 /* of one client: none, that of a status, and that of its events */
+#define SLICES_A_TURN 2 /* of one client: none, and that of a status */
 
 struct client *clients_first(const struct supervisor *sup)
 {
@@ -75,7 +75,7 @@ static bool has_request(const struct client *c)
 /* Is an answer under way that is made in slices? */
 static bool is_sliced(const struct client *c)
 {
-	return (c->state == CLIENT_STATUS && !status_waits(c)) || c->state == CLIENT_EVENTS;
+	return c->state == CLIENT_STATUS && !status_waits(c);
 }
 
 static bool is_finished(const struct client *c)
@@ -316,18 +316,6 @@ static int read_client(struct client *c)
 	return 0;
 }
 
-/* Make the next slice of an answer.  False: no answer is made in slices. */
-static bool make_slice(struct client *c)
-{
-	if (c->state == CLIENT_STATUS && c->out.len < CLIENT_UNSENT_MOST)
-		status_slice(c, CLIENT_UNSENT_MOST);
-	else if (c->state == CLIENT_EVENTS)
-		events_slice(c, false);
-	else
-		return false;
-	return true;
-}
-
 /* Has another reader that still waits waited for longer? */
 static bool is_later(const struct client *c, unsigned turn)
 {
@@ -365,7 +353,8 @@ static void continue_answer(struct client *c)
 	if (!is_its_turn(c))
 		return;
 	for (int i = 0; i < SLICES_A_TURN && now - begun < TURN_SPAN; i++) {
-		(void)make_slice(c);
+		if (c->state == CLIENT_STATUS && c->out.len < CLIENT_UNSENT_MOST)
+			status_slice(c, CLIENT_UNSENT_MOST);
 		run_lines(c, begun + TURN_SPAN);
 		now = clock_now();
 	}
@@ -522,8 +511,6 @@ static void settle_clients(struct supervisor *sup)
 	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
 		while (c->state == CLIENT_STATUS && c->out.len < CLIENT_OUT_MAX / 2)
 			status_slice(c, CLIENT_OUT_MAX / 2);
-		if (c->state == CLIENT_EVENTS)
-			events_slice(c, true);
 		if (c->state == CLIENT_ASKING)
 			ask_settle(c);
 		(void)send_queued(c);

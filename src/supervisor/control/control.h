@@ -31,12 +31,11 @@ extern const struct part control_part;
 
 enum client_state {
 	CLIENT_IDLE,
-	CLIENT_WAITING,   /* for the outcome of a change */
-	CLIENT_STATUS,    /* a status is being made in slices */
-	CLIENT_FOLLOWING, /* events -f */
-	CLIENT_CLOSING,   /* after what is queued is sent */
-	CLIENT_EVENTS,    /* the history is being sent in slices */
-	CLIENT_ASKING,    /* connections to workers are being made for the client */
+	CLIENT_WAITING,    /* for the outcome of a change */
+	CLIENT_STATUS,     /* a status is being made in slices */
+	CLIENT_FOLLOWING,  /* events -f */
+	CLIENT_CLOSING,    /* after what is queued is sent */
+	CLIENT_ASKING = 6, /* connections to workers are being made for the client */
 };
 
 /* What a client that made a change waits for, in one cluster. */
@@ -81,10 +80,6 @@ struct client {
 	uint32_t at_slot;
 	unsigned at_part;
 	struct json_writer writer;
-	/* CLIENT_EVENTS: where the next slice begins, and how many wanted events are
-	 * skipped first */
-	uint64_t events_at;
-	unsigned events_skip;
 	struct reach *reach;            /* CLIENT_ASKING: heap (internal.h); else NULL */
 	uint64_t missed;                /* messages of workers that were not shown */
 	uint32_t only_slot;             /* of a status, or of events */

@@ -70,16 +70,10 @@ void control_on_status_worker(struct json_writer *w, const struct child *child);
 /* ---- events ---- */
 
 /*
- * The answer of `events`: the history (common/news.h), in slices so that neither
- * a turn nor the client's buffer is long, and then new events, for a client that
- * follows.  Between the two no event is lost, and none comes twice.
+ * The answer of `events`: the history (common/news.h), and then new events, for a client that
+ * follows.  The target is the name of a cluster, or "", and c->only_slot a slot of it.
  */
-
-/* Begin; the target is the name of a cluster, or "", and c->only_slot a slot of it. */
 void events_begin(struct client *c);
-/* Queue the next slice; `all`: the whole rest of the history.  After that the client
- * is idle or follows. */
-void events_slice(struct client *c, bool all);
 
 /* Has the client asked for this event? */
 bool events_want(const struct client *c, const char *json, size_t len);

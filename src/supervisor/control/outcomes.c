@@ -322,8 +322,7 @@ void clients_look(struct supervisor *sup)
 void control_on_renamed(struct service *service, const char *old)
 {
 	for (struct client *c = clients_first(service->sup); c != NULL; c = c->next)
-		if ((c->state == CLIENT_FOLLOWING || c->state == CLIENT_EVENTS) &&
-			strcmp(c->request.target, old) == 0)
+		if (c->state == CLIENT_FOLLOWING && strcmp(c->request.target, old) == 0)
 			text_copy(c->request.target, sizeof(c->request.target), service->name);
 }
 

@@ -143,7 +143,7 @@ TEST(the_history_has_the_latest_of_it)
 			"number %d, with as many words as such a sentence has, "
 			"that is a hundred letters or so, and %d",
 			i, 4000 + i);
-	ck_assert_int_eq(news_history(&room, 0, &t), 0);
+	ck_assert_int_eq(news_history(&room, &t), 0);
 	for (size_t at = 0, len; at < t.len; at += len, lines++) {
 		len = (size_t)((const char *)memchr(t.text + at, '\n', t.len - at) + 1 -
 			(t.text + at));
@@ -172,7 +172,7 @@ TEST(a_killed_ones_history_is_gone_on_with)
 	ck_assert_int_eq(news_init(&room, &err), 0);
 	ck_assert(news_take_history(&room, before.fd));
 	news_say(&room, LOG_NOTE, "reloaded", "and on");
-	ck_assert_int_eq(news_history(&room, 0, &t), 0);
+	ck_assert_int_eq(news_history(&room, &t), 0);
 	ck_assert_int_eq(strncmp(t.text, "{\"time\":1,\"a\":2}\n{", 18), 0);
 	ck_assert_ptr_nonnull(memmem(t.text, t.len, "and on", 6));
 	linering_drop(&t);
@@ -190,7 +190,7 @@ TEST(without_a_history_it_is_said_once)
 	news_say(&room, LOG_NOTE, "reloaded", "one");
 	news_say(&room, LOG_NOTE, "reloaded", "two");
 	ck_assert_ptr_nonnull(strstr(heard, "two"));
-	ck_assert_int_eq(news_history(&room, 0, &t), 0);
+	ck_assert_int_eq(news_history(&room, &t), 0);
 	ck_assert_uint_eq(t.len, 0);
 	ck_assert(room_logged("events are not kept"));
 	ck_assert_ptr_null(

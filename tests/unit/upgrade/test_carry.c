@@ -253,9 +253,7 @@ static const struct gap channel_gaps[] = {
 };
 
 static const struct gap client_gaps[] = {
-	NOT(client, events_at), /* the answer is complete before */
-	NOT(client, events_skip), NOT(client, sup), NOT(client, io), NOT(client, next),
-	NOT(client, in), /* beside */
+	NOT(client, sup), NOT(client, io), NOT(client, next), NOT(client, in), /* beside */
 	NOT(client, out), NOT(client, expected), NOT(client, expected_count),
 	NOT(client, status_service), NOT(client, writer.out),
 	NOT(client, expects_reload),     /* no upgrade then */

@@ -235,8 +235,8 @@ TEST(the_history_goes_on)
 
 	room_killed(room_child(web, 0), SIGSEGV);
 	pass_on();
-	ck_assert_int_eq(news_history(&room, 0, &was), 0);
-	ck_assert_int_eq(news_history(next, 0, &is), 0);
+	ck_assert_int_eq(news_history(&room, &was), 0);
+	ck_assert_int_eq(news_history(next, &is), 0);
 	ck_assert_uint_gt(is.len, 0);
 	ck_assert_uint_eq(is.len, was.len);
 	ck_assert_mem_eq(is.text, was.text, is.len);
