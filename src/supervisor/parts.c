@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/accept/accept.h"
-#include "supervisor/common/counters.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/common/news.h"
 #include "supervisor/control/control.h"
@@ -55,7 +54,6 @@ const struct part *const parts[] = {
 	&accept_part,
 	&leader_part,
 	&orphans_part,
-	&counters_part,
 	&news_part,
 	&instance_part,
 	&hooks_part,

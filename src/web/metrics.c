@@ -11,7 +11,7 @@ enum type { GAUGE, COUNTER, SUMMARY };
 /*
  * One family of metrics.  The number comes with the status: a worker's from
  * put_worker_metrics() of supervisor/control/status.c, a cluster's counter from where
- * supervisor/common/counters.h says.  `path` leads to the number, or with `label` to an
+ * supervisor/common/news.h says.  `path` leads to the number, or with `label` to an
  * object, each member of which is a sample.  A summary has its count at `count`.
  */
 struct family {

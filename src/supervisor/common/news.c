@@ -156,6 +156,7 @@ static void news_on_report(struct service *service, const struct report *report)
 		.asked_again = service->traffic.asked_again,
 	};
 
+	counters_note_report(service, report);
 	/* the room accept publishes this event itself */
 	if (service->kind->by_connection && report->kind == REPORT_ALL_READY)
 		return;
@@ -472,6 +473,7 @@ const struct part news_part = {
 	.name = "news",
 	.dying = news_on_dying,
 	.report = news_on_report,
+	.status = news_on_status,
 	.renamed = news_on_renamed,
 	.go_on = news_on_go_on,
 	.shutdown = news_on_shutdown,

@@ -117,6 +117,23 @@ int news_history_fd(const struct supervisor *sup);
  * own; the descriptor stays the caller's. */
 bool news_take_history(struct supervisor *sup, int fd);
 
+/* ---- counters ---- */
+
+/*
+ * Counts what has happened in a cluster (struct counters of common/state.h), for the `counters` of a
+ * status.  Most of that comes as reports of the core; the functions here count the rest.
+ *
+ * A new counter needs: a member in common/state.h; a line in news_text.c that counts it, and one in
+ * news_on_status(); a PLAIN() row in workers/carry_workers.c, or an upgrade begins it at 0; and a
+ * row of families[] in web/metrics.c for the page of metrics.
+ */
+void counters_note_report(struct service *service, const struct report *r);
+void counters_note_drained(struct service *service, nsec_t took, bool forced);
+void counters_note_hung(struct service *service);
+/* The logger has read so many more lines of output, or has lost them. */
+void counters_note_lines(struct service *service, uint64_t lines, bool lost);
+void news_on_status(struct json_writer *w, const struct service *service);
+
 /* ---- trouble ---- */
 
 /* Why a cluster does not run as it should, for `status`: how the last worker of each slot ended
@@ -143,10 +160,6 @@ struct trouble {
 	unsigned restart_id;
 	char *check; /* heap: that no worker passes the check; or NULL */
 };
-
-struct news;
-struct json_writer;
-struct carried;
 
 /* Take what this event says; its last output is known by now. */
 void trouble_on_news(struct service *service, const struct news *n);

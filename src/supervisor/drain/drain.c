@@ -7,7 +7,6 @@
 #include "core/cluster.h"
 #include "os/clock.h"
 #include "os/process.h"
-#include "supervisor/common/counters.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/internal.h"

@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "os/look/look.h"
 #include "os/process.h"
-#include "supervisor/common/counters.h"
 #include "supervisor/common/news.h"
 #include "supervisor/health/health.h"
 #include "supervisor/sockets/group.h"

@@ -9,7 +9,6 @@
 #include "os/process.h"
 #include "protocol/logwire.h"
 #include "supervisor/common/carried.h"
-#include "supervisor/common/counters.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/common/job.h"
 #include "supervisor/common/news.h"

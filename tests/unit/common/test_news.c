@@ -318,27 +318,29 @@ static const struct {
 	const char *word;
 	enum why why;
 	struct ending ending;
+	enum counted_exit counted;
 } whys[] = {
-	{"crash", WHY_ITSELF, {.kind = ENDING_EXIT, .code = 1}},
-	{"crash", WHY_ITSELF, {.kind = ENDING_SIGNAL, .code = SIGSEGV}},
-	{"done", WHY_ITSELF, {.kind = ENDING_EXIT}},
+	{"crash", WHY_ITSELF, {.kind = ENDING_EXIT, .code = 1}, COUNTED_FAILURE},
+	{"crash", WHY_ITSELF, {.kind = ENDING_SIGNAL, .code = SIGSEGV}, COUNTED_SIGNAL},
+	{"done", WHY_ITSELF, {.kind = ENDING_EXIT}, COUNTED_SUCCESS},
 	{"out-of-memory", WHY_ITSELF,
-		{.kind = ENDING_SIGNAL, .code = SIGKILL, .out_of_memory = true}},
-	{"not-started", WHY_ITSELF, {.kind = ENDING_SPAWN}},
-	{"asked", WHY_STOP, {.kind = ENDING_SIGNAL, .code = SIGTERM}},
-	{"replaced", WHY_ROLL, {.kind = ENDING_EXIT}},
-	{"start-timeout", WHY_START_TIMEOUT, {.kind = ENDING_EXIT}},
-	{"rollout-failed", WHY_ROLL_FAILED, {.kind = ENDING_EXIT}},
-	{"watchdog", WHY_WATCHDOG, {.kind = ENDING_EXIT}},
-	{"stall", WHY_STALL, {.kind = ENDING_EXIT}},
-	{"unhealthy", WHY_CHECK, {.kind = ENDING_EXIT}},
-	{"memory", WHY_MEMORY, {.kind = ENDING_EXIT}},
-	{"age", WHY_AGE, {.kind = ENDING_EXIT}},
-	{"requests", WHY_SERVED, {.kind = ENDING_EXIT}},
-	{"hang", WHY_REQUEST, {.kind = ENDING_EXIT}},
+		{.kind = ENDING_SIGNAL, .code = SIGKILL, .out_of_memory = true},
+		COUNTED_OUT_OF_MEMORY},
+	{"not-started", WHY_ITSELF, {.kind = ENDING_SPAWN}, COUNTED_SPAWN},
+	{"asked", WHY_STOP, {.kind = ENDING_SIGNAL, .code = SIGTERM}, COUNTED_STOPPED},
+	{"replaced", WHY_ROLL, {.kind = ENDING_EXIT}, COUNTED_REPLACED},
+	{"start-timeout", WHY_START_TIMEOUT, {.kind = ENDING_EXIT}, COUNTED_START_TIMEOUT},
+	{"rollout-failed", WHY_ROLL_FAILED, {.kind = ENDING_EXIT}, COUNTED_REPLACED},
+	{"watchdog", WHY_WATCHDOG, {.kind = ENDING_EXIT}, COUNTED_UNHEALTHY},
+	{"stall", WHY_STALL, {.kind = ENDING_EXIT}, COUNTED_UNHEALTHY},
+	{"unhealthy", WHY_CHECK, {.kind = ENDING_EXIT}, COUNTED_UNHEALTHY},
+	{"memory", WHY_MEMORY, {.kind = ENDING_EXIT}, COUNTED_OUTGROWN},
+	{"age", WHY_AGE, {.kind = ENDING_EXIT}, COUNTED_OUTGROWN},
+	{"requests", WHY_SERVED, {.kind = ENDING_EXIT}, COUNTED_OUTGROWN},
+	{"hang", WHY_REQUEST, {.kind = ENDING_EXIT}, COUNTED_UNHEALTHY},
 };
 
-TEST_LOOP(an_exit_has_its_reason_as_a_word, 0, sizeof(whys) / sizeof(*whys))
+TEST_LOOP(an_exit_has_its_reason_as_a_word_and_is_counted, 0, sizeof(whys) / sizeof(*whys))
 {
 	struct report r = of(REPORT_EXITED);
 
@@ -347,6 +349,7 @@ TEST_LOOP(an_exit_has_its_reason_as_a_word, 0, sizeof(whys) / sizeof(*whys))
 	r.wait = 400 * MSEC;
 	report(r);
 	ck_assert_str_eq(text_of("why"), whys[_i].word);
+	ck_assert_uint_eq(web->counters.exits[whys[_i].counted], 1);
 	ck_assert_double_eq_tol(real("next_try"), 0.4, 0.001);
 	ck_assert_ptr_nonnull(strstr(heard, "next try in 0.4 s"));
 }
