@@ -80,7 +80,7 @@ static int hook_done(struct carry_reader *r, void *to)
 	if (run->settings->hooks[run->event].command.count > 0 &&
 		(facts->len == 0 || facts->data[facts->len - 1] == '\0') &&
 		(run->helper != NULL || run->service != NULL)) {
-		hooks_carried(r->sup->commands.hooks, run);
+		hooks_add(r->sup->commands.hooks, run);
 		return 0;
 	}
 	hook_run_free(run);
@@ -110,7 +110,6 @@ const struct carried carried_hook = {
 
 static const struct plain_row hooks_rows[] = {
 	PLAIN(1, hooks, dropped, UNSIGNED),
-	CARRY_LIST(CARRY_HOOK, hooks, runs, &carried_hook, hook_run, next),
 	CARRY_LIST(CARRY_HOOK, hooks, head, &carried_hook, hook_run, next),
 };
 

@@ -56,32 +56,33 @@ static void report_end(const struct hook_run *run, const char *how)
 			names[run->event], run->settings->hooks[run->event].text, how);
 }
 
-static void forget_running(struct hooks *hooks, struct hook_run *run)
+static void remove_run(struct hooks *hooks, struct hook_run *run)
 {
-	struct hook_run **at = &hooks->runs;
+	struct hook_run **at = &hooks->head;
 
 	while (*at != run)
 		at = &(*at)->next;
 	*at = run->next;
-	hooks->running--;
+	if (hooks->tail == &run->next)
+		hooks->tail = at;
+	hook_run_free(run);
 }
 
 static void on_over(void *owner, const struct pidfd_end *end, bool late)
 {
 	struct hook_run *run = owner;
 	struct supervisor *sup = run->sup;
+	struct hooks *hooks = sup->commands.hooks;
 	char text[64];
 	const char *how = helper_failure(
 		text, end, late ? "killed because it ran for more than a minute" : NULL);
 
-	forget_running(sup->commands.hooks, run);
-	if (sup->commands.hooks->over) {
-		hook_run_free(run);
-		return;
-	}
-	report_end(run, how);
-	hook_run_free(run);
-	start_some(sup);
+	if (!hooks->over)
+		report_end(run, how);
+	remove_run(hooks, run);
+	hooks->running--;
+	if (!hooks->over)
+		start_some(sup);
 }
 
 /* ---- how they begin ---- */
@@ -133,32 +134,25 @@ static void tell_dropped(struct supervisor *sup)
 	hooks->dropped = 0;
 }
 
-static void add_running(struct hooks *hooks, struct hook_run *run)
-{
-	run->next = hooks->runs;
-	hooks->runs = run;
-	hooks->running++;
-}
-
 static void start_some(struct supervisor *sup)
 {
 	struct hooks *hooks = sup->commands.hooks;
 	const nsec_t until = clock_now() + TURN_SPAN;
+	struct hook_run *next;
 
-	while (hooks->head != NULL && hooks->running < HOOKS_AT_ONCE && clock_now() < until) {
-		struct hook_run *run = hooks->head;
-
-		hooks->head = run->next;
-		if (hooks->head == NULL)
-			hooks->tail = &hooks->head;
+	for (struct hook_run *run = hooks->head;
+		run != NULL && hooks->running < HOOKS_AT_ONCE && clock_now() < until; run = next) {
+		next = run->next;
+		if (run->helper != NULL)
+			continue;
 		hooks->queued--;
 		if (start_one(run) == 0)
-			add_running(hooks, run);
+			hooks->running++;
 		else
-			hook_run_free(run);
+			remove_run(hooks, run);
 	}
 	tell_dropped(sup);
-	if (hooks->head != NULL && hooks->running < HOOKS_AT_ONCE)
+	if (hooks->queued > 0 && hooks->running < HOOKS_AT_ONCE)
 		start_soon(sup);
 }
 
@@ -255,11 +249,14 @@ static void put_facts(struct hook_run *run, const struct report *r)
 		helper_number(facts, "NCLUST_COUNT", r->count);
 }
 
-static void add_waiting(struct hooks *hooks, struct hook_run *run)
+void hooks_add(struct hooks *hooks, struct hook_run *run)
 {
 	*hooks->tail = run;
 	hooks->tail = &run->next;
-	hooks->queued++;
+	if (run->helper != NULL)
+		hooks->running++;
+	else
+		hooks->queued++;
 }
 
 static void enqueue_hook(
@@ -291,7 +288,7 @@ static void enqueue_hook(
 		hook_run_free(run);
 		return;
 	}
-	add_waiting(hooks, run);
+	hooks_add(hooks, run);
 	start_soon(sup); /* later: the core has more to report */
 }
 
@@ -332,14 +329,6 @@ static void hooks_on_report(struct service *service, const struct report *r)
 
 /* ---- after an upgrade ---- */
 
-void hooks_carried(struct hooks *hooks, struct hook_run *run)
-{
-	if (run->helper != NULL)
-		add_running(hooks, run);
-	else
-		add_waiting(hooks, run);
-}
-
 /* Hooks that were running go on; those that wait are started soon. */
 static void hooks_on_go_on(struct supervisor *sup)
 {
@@ -348,8 +337,9 @@ static void hooks_on_go_on(struct supervisor *sup)
 	helpers_resume(sup);
 	if (hooks == NULL)
 		return;
-	for (struct hook_run *run = hooks->runs; run != NULL; run = run->next)
-		helper_claim(run->helper, on_over, run);
+	for (struct hook_run *run = hooks->head; run != NULL; run = run->next)
+		if (run->helper != NULL)
+			helper_claim(run->helper, on_over, run);
 	if (hooks->queued > 0 || hooks->dropped > 0)
 		start_soon(sup);
 }
@@ -363,7 +353,7 @@ static bool wait_for(const struct service *service)
 
 	for (const struct hook_run *run = hooks != NULL ? hooks->head : NULL; run != NULL;
 		run = run->next)
-		if (run->service == service)
+		if (run->service == service && run->helper == NULL)
 			return true;
 	return false;
 }
@@ -372,7 +362,7 @@ static void hooks_on_drop(struct service *service)
 {
 	const struct hooks *hooks = service->sup->commands.hooks;
 
-	for (struct hook_run *run = hooks != NULL ? hooks->runs : NULL; run != NULL;
+	for (struct hook_run *run = hooks != NULL ? hooks->head : NULL; run != NULL;
 		run = run->next)
 		if (run->service == service)
 			run->service = NULL;
@@ -399,6 +389,7 @@ bool hooks_are_under_way(struct supervisor *sup, const struct service *service)
 static void hooks_on_shutdown(struct supervisor *sup)
 {
 	struct hooks *hooks = sup->commands.hooks;
+	struct hook_run *next;
 	unsigned left;
 
 	if (hooks == NULL) {
@@ -409,11 +400,10 @@ static void hooks_on_shutdown(struct supervisor *sup)
 	left = hooks->queued + hooks->running;
 	if (left > 0)
 		log_warn("%u hook%s did not end in time: killed", left, left == 1 ? "" : "s");
-	while (hooks->head != NULL) {
-		struct hook_run *run = hooks->head;
-
-		hooks->head = run->next;
-		hook_run_free(run);
+	for (struct hook_run *run = hooks->head; run != NULL; run = next) {
+		next = run->next;
+		if (run->helper == NULL)
+			remove_run(hooks, run);
 	}
 	helpers_free(sup);
 	ev_timer_stop(sup->loop, &hooks->start);

@@ -100,10 +100,9 @@ struct hook_run {
 };
 
 struct hooks {
-	struct hook_run *head; /* commands that wait */
+	struct hook_run *head; /* oldest first */
 	struct hook_run **tail;
-	struct hook_run *runs; /* commands that run */
-	unsigned queued;
+	unsigned queued; /* that wait */
 	unsigned running;
 	unsigned long dropped;
 	ev_timer start;
@@ -117,10 +116,10 @@ bool hooks_are_under_way(struct supervisor *sup, const struct service *service);
 /* How all hooks, and one command, go through an upgrade. */
 extern const struct carried carried_hooks;
 extern const struct carried carried_hook;
-/* For carry_hooks.c: the hooks, made on first use (NULL: out of memory); put a
- * carried command among those that run or wait. */
+/* For carry_hooks.c: the hooks, made on first use (NULL: out of memory); add one that waits or
+ * runs. */
 struct hooks *hooks_of(struct supervisor *sup);
-void hooks_carried(struct hooks *hooks, struct hook_run *run);
+void hooks_add(struct hooks *hooks, struct hook_run *run);
 void hook_run_free(struct hook_run *run);
 
 #endif

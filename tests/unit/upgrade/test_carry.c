@@ -298,7 +298,7 @@ static const struct gap helper_gaps[] = {
 
 static const struct gap hooks_gaps[] = {
 	NOT(hooks, head), /* parts of their own */
-	NOT(hooks, tail), NOT(hooks, runs), NOT(hooks, queued), NOT(hooks, running),
+	NOT(hooks, tail), NOT(hooks, queued), NOT(hooks, running),
 	NOT(hooks, start),                         /* made anew */
 	NOT(hooks, last_moment), NOT(hooks, over), /* no upgrade then */
 };
@@ -412,7 +412,7 @@ static const struct {
 	{"socket", &carried_socket, "1f 2u 3u 4u 5b", GAPS(socket_gaps)},
 	{"health", &carried_health, "1u 2u 3u 4t 5b 6u 7t 8i 9u 129g", NULL, 0},
 	{"helper", &carried_helper, "1i 2f 3i 4b 5t 6i", GAPS(helper_gaps)},
-	{"hooks", &carried_hooks, "1u 130g 130g", GAPS(hooks_gaps)},
+	{"hooks", &carried_hooks, "1u 130g", GAPS(hooks_gaps)},
 	{"hook", &carried_hook, "1u 105u 119u 129g 131x", GAPS(hook_gaps)},
 	{"channel", &carried_channel, "1u 2f 3f 4b 5b 7u 8u 9u 10u 11u 12b 13u 14b 15u 17i",
 		GAPS(channel_gaps)},
@@ -569,7 +569,7 @@ static struct hook_run *add_run(struct both *b, struct helper *helper)
 	run->helper = helper;
 	buffer_init(&run->facts, 0);
 	ck_assert_int_eq(buffer_append(&run->facts, "A=1\0B=2", 8), 0);
-	hooks_carried(hooks_of(&b->before), run);
+	hooks_add(hooks_of(&b->before), run);
 	return run;
 }
 
@@ -603,16 +603,13 @@ static int there_and_back(struct both *b, struct error *err)
 
 static void clear(struct supervisor *sup)
 {
-	struct hook_run *lists[2] = {sup->commands.hooks->runs, sup->commands.hooks->head};
+	struct hook_run *run;
 
-	for (int i = 0; i < 2; i++)
-		while (lists[i] != NULL) {
-			struct hook_run *run = lists[i];
-
-			lists[i] = run->next;
-			run->settings = NULL;
-			hook_run_free(run);
-		}
+	while ((run = sup->commands.hooks->head) != NULL) {
+		sup->commands.hooks->head = run->next;
+		run->settings = NULL;
+		hook_run_free(run);
+	}
 	free(sup->commands.hooks);
 	sup->commands.hooks = NULL;
 }
@@ -652,16 +649,16 @@ TEST(hooks_go_on_where_they_were)
 	ck_assert_uint_eq(hooks->running, 1);
 	ck_assert_uint_eq(hooks->queued, 1);
 	ck_assert_uint_eq(hooks->dropped, 3);
-	ck_assert_int_eq(hooks->runs->helper->job.pid, 77);
-	ck_assert_int_eq(hooks->runs->helper->job.pidfd, 9);
-	ck_assert_int_eq(hooks->runs->helper->job.due, 5 * SECOND);
-	ck_assert(hooks->runs->helper->job.late);
+	ck_assert_int_eq(hooks->head->helper->job.pid, 77);
+	ck_assert_int_eq(hooks->head->helper->job.pidfd, 9);
+	ck_assert_int_eq(hooks->head->helper->job.due, 5 * SECOND);
+	ck_assert(hooks->head->helper->job.late);
 	ck_assert_ptr_null(b.after.commands.helpers->next);
-	ck_assert_ptr_null(hooks->head->helper);
-	ck_assert_ptr_eq(hooks->head->service, &b.service);
-	ck_assert_ptr_eq(hooks->head->settings, &b.settings);
-	ck_assert_int_eq(hooks->head->event, HOOK_CRASH);
-	ck_assert_mem_eq(hooks->head->facts.data, "A=1\0B=2", 8);
+	ck_assert_ptr_null(hooks->head->next->helper);
+	ck_assert_ptr_eq(hooks->head->next->service, &b.service);
+	ck_assert_ptr_eq(hooks->head->next->settings, &b.settings);
+	ck_assert_int_eq(hooks->head->next->event, HOOK_CRASH);
+	ck_assert_mem_eq(hooks->head->next->facts.data, "A=1\0B=2", 8);
 	/* the exec keeps it */
 	kept = (const void *)b.c.descriptors.data;
 	ck_assert_uint_eq(b.c.descriptors.len, sizeof(*kept));
