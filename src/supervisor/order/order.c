@@ -18,11 +18,19 @@
 
 /* ---- the command of `before` and `before-stop` ---- */
 
+/*
+ * A command that a cluster waits for: `before` its start or a rollout, `before-stop` its stop.  It
+ * is a helper (hooks/hooks.h).  Its output goes where that of the workers goes, as if slot 0 had
+ * written it.  A cluster has one of them at a time; several clusters may share one.
+ */
 struct before {
 	struct helper *helper;
-	before_over *over;
 	struct child output; /* not a worker: it has the pipes, for the logger */
 };
+
+/* The command has ended; `how` is NULL, or says why that is a failure, and `serial` names its last
+ * output (news_expect()), or 0. */
+static void end_wait(struct service *s, const char *how, uint64_t serial);
 
 /* A cluster that waits for the command, and now does not any more; NULL: none left. */
 static struct service *take_waiter(const struct supervisor *sup, const struct before *before)
@@ -49,7 +57,6 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 {
 	struct before *before = owner;
 	const struct supervisor *sup = before->output.service->sup;
-	before_over *over = before->over;
 	struct service *waiter;
 	uint64_t serial = 0;
 	char text[64];
@@ -59,7 +66,7 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 		serial = before->output.serial;
 	before->helper = NULL; /* the helper has freed itself */
 	for (; (waiter = take_waiter(sup, before)) != NULL; serial = 0)
-		over(waiter, how, serial);
+		end_wait(waiter, how, serial);
 	free_before(before);
 }
 
@@ -85,7 +92,7 @@ static int start_helper(struct before *before, struct helper_plan *plan, struct 
 
 /* Start a command, for workers of that generation.  -1 and `err`. */
 static int before_begin(struct service *service, enum before_kind kind, unsigned generation,
-	const struct cluster_settings *settings, before_over *over, struct error *err)
+	const struct cluster_settings *settings, struct error *err)
 {
 	struct before *before = calloc(1, sizeof(*before));
 	scoped_buffer facts = {0};
@@ -102,7 +109,6 @@ static int before_begin(struct service *service, enum before_kind kind, unsigned
 
 	if (before == NULL)
 		return error_set(err, ENOMEM, "a command");
-	before->over = over;
 	before->output = (struct child){
 		.service = service,
 		.serial = ++service->sup->births.next_serial,
@@ -349,7 +355,7 @@ static void begin_before(struct service *s)
 	s->order.kind = kind_of_start(s);
 	if (settings->before.text == NULL)
 		on_prepared(s, NULL, 0);
-	else if (before_begin(s, s->order.kind, generation, settings, on_prepared, &err) == -1)
+	else if (before_begin(s, s->order.kind, generation, settings, &err) == -1)
 		on_prepared(s, err.text, 0);
 	else if (settings->before_of_all)
 		share_before(s);
@@ -408,13 +414,21 @@ static void stop_now(struct service *s)
 	service_stop_now(s, false);
 }
 
-static void on_before_stop(struct service *s, const char *how, uint64_t serial)
+static void fail_before_stop(struct service *s, const char *how)
 {
-	(void)serial;
+	news_say_of(s, LOG_WARN, "before-failed",
+		"'before-stop' ('%s') failed: %s; it is stopped anyway",
+		cluster_settings(s->core)->before_stop.text, how);
+}
+
+static void end_wait(struct service *s, const char *how, uint64_t serial)
+{
+	if (s->order.kind != BEFORE_STOP) {
+		on_prepared(s, how, serial);
+		return;
+	}
 	if (how != NULL)
-		news_say_of(s, LOG_WARN, "before-failed",
-			"'before-stop' ('%s') failed: %s; it is stopped anyway",
-			cluster_settings(s->core)->before_stop.text, how);
+		fail_before_stop(s, how);
 	stop_now(s);
 }
 
@@ -427,12 +441,9 @@ static bool begin_before_stop(struct service *s)
 	if (settings->before_stop.text == NULL ||
 		(service_counts(s).alive == 0 && s->accepting == NULL))
 		return false;
-	if (before_begin(s, BEFORE_STOP, cluster_generation(s->core), settings, on_before_stop,
-		    &err) == 0)
+	if (before_begin(s, BEFORE_STOP, cluster_generation(s->core), settings, &err) == 0)
 		return true;
-	news_say_of(s, LOG_WARN, "before-failed",
-		"'before-stop' ('%s') failed: %s; it is stopped anyway", settings->before_stop.text,
-		err.text);
+	fail_before_stop(s, err.text);
 	return false;
 }
 
