@@ -142,8 +142,9 @@ void news_on_status(struct json_writer *w, const struct service *service);
 
 /* How a worker ended unexpectedly.  The texts are heap. */
 struct trouble_end {
-	uint64_t worker; /* 0: no worker of the slot ended so */
-	nsec_t at;       /* when the worker ended */
+	uint32_t slot;
+	uint64_t worker;
+	nsec_t at; /* when the worker ended */
 	nsec_t age;
 	char *text;   /* such as "exit 1" */
 	char *cause;  /* why, if nclust knows it; or NULL */
@@ -151,8 +152,8 @@ struct trouble_end {
 };
 
 struct trouble {
-	struct trouble_end *ends; /* by slot; or NULL */
-	uint32_t slots;
+	struct trouble_end *ends; /* heap: the last of each slot, in the order of slots */
+	size_t end_count;
 	uint32_t last;  /* the slot whose worker ended last */
 	unsigned tries; /* workers that never became ready, since the last worker did */
 	char *restart;  /* heap: why the last restart failed; or NULL */

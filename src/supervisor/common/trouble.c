@@ -36,37 +36,48 @@ static struct trouble *trouble_get(struct service *service)
 	return service->trouble;
 }
 
-static struct trouble_end *make_end(struct trouble *t, uint32_t slot)
+/* The place of the slot's end in the list, where it is or would be. */
+static size_t place_of(const struct trouble *t, uint32_t slot)
 {
-	struct trouble_end *ends;
+	size_t low = 0;
+	size_t high = t->end_count;
 
-	if (slot < t->slots)
-		return &t->ends[slot];
-	ends = realloc(t->ends, (slot + 1) * sizeof(*ends));
-	if (ends == NULL)
-		return NULL;
-	memset(ends + t->slots, 0, (slot + 1 - t->slots) * sizeof(*ends));
-	t->ends = ends;
-	t->slots = slot + 1;
-	return &ends[slot];
+	while (low < high) {
+		size_t half = low + (high - low) / 2;
+
+		if (t->ends[half].slot < slot)
+			low = half + 1;
+		else
+			high = half;
+	}
+	return low;
 }
 
-static void end_clear(struct trouble_end *end)
+static struct trouble_end *make_end(struct trouble *t, uint32_t slot)
 {
-	free(end->text);
-	free(end->cause);
-	free(end->output);
-	*end = (struct trouble_end){0};
+	size_t at = place_of(t, slot);
+	struct trouble_end *ends;
+
+	if (at < t->end_count && t->ends[at].slot == slot)
+		return &t->ends[at];
+	ends = realloc(t->ends, (t->end_count + 1) * sizeof(*ends));
+	if (ends == NULL)
+		return NULL;
+	memmove(ends + at + 1, ends + at, (t->end_count - at) * sizeof(*ends));
+	ends[at] = (struct trouble_end){.slot = slot};
+	t->ends = ends;
+	t->end_count++;
+	return &ends[at];
 }
 
 static const struct trouble_end *find_end(const struct service *service, uint32_t slot)
 {
 	const struct trouble *t = service->trouble;
+	size_t at = t != NULL ? place_of(t, slot) : 0;
 
-	if (t == NULL || slot >= t->slots || t->ends[slot].worker == 0 ||
-		t->ends[slot].text == NULL)
+	if (t == NULL || at == t->end_count || t->ends[at].slot != slot || t->ends[at].text == NULL)
 		return NULL;
-	return &t->ends[slot];
+	return &t->ends[at];
 }
 
 const struct trouble_end *trouble_of(const struct service *service, uint32_t slot, uint64_t worker)
@@ -437,90 +448,34 @@ void trouble_guess_in_use(
 
 /* ---- carried ---- */
 
-enum {
-	TROUBLE_TRIES = 1,
-	TROUBLE_LAST,
-	TROUBLE_RESTART,
-	TROUBLE_RESTART_AT,
-	TROUBLE_RESTART_ID,
-	TROUBLE_END,
-	TROUBLE_CHECK,
-};
-
-enum {
-	END_SLOT = 1,
-	END_WORKER,
-	END_AT,
-	END_AGE,
-	END_TEXT,
-	END_CAUSE,
-	END_OUTPUT,
-};
-
-/* A slot and how its worker ended: one group of fields. */
-struct end_in_slot {
-	struct trouble_end end;
-	uint64_t slot;
-};
-
 static const struct plain_row end_rows[] = {
-	PLAIN_ALWAYS(END_SLOT, end_in_slot, slot, UNSIGNED),
-	PLAIN_ALWAYS(END_WORKER, end_in_slot, end.worker, UNSIGNED),
-	PLAIN_ALWAYS(END_AT, end_in_slot, end.at, SIGNED),
-	PLAIN_ALWAYS(END_AGE, end_in_slot, end.age, SIGNED),
-	PLAIN(END_TEXT, end_in_slot, end.text, HEAP),
-	PLAIN(END_CAUSE, end_in_slot, end.cause, HEAP),
-	PLAIN(END_OUTPUT, end_in_slot, end.output, HEAP),
+	PLAIN_ALWAYS(1, trouble_end, slot, UNSIGNED),
+	PLAIN_ALWAYS(2, trouble_end, worker, UNSIGNED),
+	PLAIN_ALWAYS(3, trouble_end, at, SIGNED),
+	PLAIN_ALWAYS(4, trouble_end, age, SIGNED),
+	PLAIN(5, trouble_end, text, HEAP),
+	PLAIN(6, trouble_end, cause, HEAP),
+	PLAIN(7, trouble_end, output, HEAP),
 };
 
 static const struct carried carried_end = {
 	.called = "a cluster",
-	CARRIED_ROWS(end_rows, end_in_slot),
+	CARRIED_ROWS(end_rows, trouble_end),
 };
 
-static void put_ends(struct carry_writer *c, const void *of)
-{
-	const struct trouble *t = of;
-
-	for (uint32_t i = 0; i < t->slots; i++) {
-		const struct end_in_slot in = {t->ends[i], i};
-
-		if (in.end.worker != 0)
-			carry_put_one(c, TROUBLE_END, &carried_end, &in);
-	}
-}
-
-static int take_end(struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct end_in_slot in;
-	struct trouble_end *place = NULL;
-
-	if (f->tag != TROUBLE_END)
-		return 0;
-	if (carry_get_one(r, &carried_end, &in, f) == 1 && in.slot < 2 * WORKERS_MAX)
-		place = make_end(to, (uint32_t)in.slot);
-	if (place == NULL || place->worker != 0) {
-		end_clear(&in.end);
-		return -1;
-	}
-	*place = in.end;
-	return 1;
-}
-
 static const struct plain_row trouble_rows[] = {
-	PLAIN_ALWAYS(TROUBLE_TRIES, trouble, tries, UNSIGNED),
-	PLAIN_ALWAYS(TROUBLE_LAST, trouble, last, UNSIGNED),
-	PLAIN(TROUBLE_RESTART, trouble, restart, HEAP),
-	PLAIN_ALWAYS(TROUBLE_RESTART_AT, trouble, restart_at, SIGNED),
-	PLAIN_ALWAYS(TROUBLE_RESTART_ID, trouble, restart_id, UNSIGNED),
-	PLAIN(TROUBLE_CHECK, trouble, check, HEAP),
+	PLAIN_ALWAYS(1, trouble, tries, UNSIGNED),
+	PLAIN_ALWAYS(2, trouble, last, UNSIGNED),
+	PLAIN(3, trouble, restart, HEAP),
+	PLAIN_ALWAYS(4, trouble, restart_at, SIGNED),
+	PLAIN_ALWAYS(5, trouble, restart_id, UNSIGNED),
+	PLAIN(7, trouble, check, HEAP),
+	CARRY_ARRAY(6, trouble, ends, &carried_end, end_count),
 };
 
 const struct carried carried_trouble = {
 	.called = "a cluster",
 	CARRIED_ROWS(trouble_rows, trouble),
-	.put = put_ends,
-	.take = take_end,
 };
 
 void trouble_free(struct service *service)
@@ -529,8 +484,11 @@ void trouble_free(struct service *service)
 
 	if (t == NULL)
 		return;
-	for (uint32_t i = 0; i < t->slots; i++)
-		end_clear(&t->ends[i]);
+	for (size_t i = 0; i < t->end_count; i++) {
+		free(t->ends[i].text);
+		free(t->ends[i].cause);
+		free(t->ends[i].output);
+	}
 	free(t->ends);
 	free(t->restart);
 	free(t->check);

@@ -400,6 +400,19 @@ TEST(what_went_wrong_is_kept_for_the_status)
 	buffer_fini(&out);
 }
 
+TEST(each_slot_has_its_own_last_trouble)
+{
+	uint64_t worker[2];
+
+	for (uint32_t slot = 2; slot-- > 0;) { /* the later one first */
+		worker[slot] = room_child(web, slot)->worker;
+		room_exits(room_child(web, slot), 1 + (int)slot);
+	}
+	ck_assert_str_eq(trouble_of(web, 0, worker[0])->text, "exit 1");
+	ck_assert_str_eq(trouble_of(web, 1, worker[1])->text, "exit 2");
+	ck_assert_ptr_null(trouble_of(web, 1, worker[0]));
+}
+
 TEST(an_end_that_was_asked_for_is_no_trouble)
 {
 	struct child *c = room_child(web, 0);
