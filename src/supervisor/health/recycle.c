@@ -6,17 +6,22 @@
 #include "supervisor/health/internal.h"
 #include "supervisor/health/health.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/part.h"
 #include "supervisor/workers/service.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
-/* `max-memory`: a worker that uses more (workers/child.h) is replaced.  Its use is measured every 5
- * s, and every second once it has reached half of the limit. */
+/* ---- max-memory ---- */
+
+/* A worker that uses more (workers/child.h) is replaced.  Its use is measured every 5 s, and every
+ * second once it has reached half of the limit. */
 #define WAIT_FAR (5 * SECOND)
 #define WAIT_NEAR (1 * SECOND)
 #define MIB (1024U * 1024)
 
-static struct memory_limit limit_of(const struct child *child)
+static struct memory_limit memory_limit_of(const struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
 
@@ -37,14 +42,14 @@ static bool is_too_much(struct health *h, const struct memory_limit *limit, uint
 	return now - h->above_since >= limit->span;
 }
 
-static bool has_limit(const struct child *child)
+static bool has_memory_limit(const struct child *child)
 {
-	return limit_of(child).bytes != 0;
+	return memory_limit_of(child).bytes != 0;
 }
 
 static nsec_t measure_memory(struct child *child, nsec_t unused)
 {
-	const struct memory_limit limit = limit_of(child);
+	const struct memory_limit limit = memory_limit_of(child);
 	struct health *h = health_of(child);
 	char span[24] = "";
 	uint64_t memory;
@@ -69,6 +74,136 @@ static nsec_t measure_memory(struct child *child, nsec_t unused)
 const struct monitor_kind memory_kind = {
 	.size = sizeof(struct monitor),
 	.first = WAIT_NEAR,
-	.wants = has_limit,
+	.wants = has_memory_limit,
 	.look = measure_memory,
+};
+
+/* ---- max-requests ---- */
+
+/*
+ * A worker that got so many connections is replaced.  The kernel counts them, or
+ * nclust as it gives them out; this monitor reads the count when the worker may have reached its
+ * limit at its latest pace, within these bounds.  While no connections come, looks become rare.
+ */
+#define COUNT_LEAST (1 * SECOND)
+#define COUNT_MOST (10 * SECOND)
+#define COUNT_IDLE (1 * MINUTE)
+/* A worker is not replaced before it was ready for so many times `stable-after`, so that a flood
+ * does not replace one worker after the other. */
+#define AGE_LEAST 10
+
+static unsigned request_limit_of(const struct child *child)
+{
+	const struct cluster_settings *s = child_settings(child);
+
+	return s != NULL ? s->max_requests : 0;
+}
+
+static bool has_request_limit(const struct child *child)
+{
+	return request_limit_of(child) != 0;
+}
+
+static struct dealt connections_of(const struct child *child)
+{
+	struct dealt given = {.sharers = 1};
+
+	PARTS(given, child, &given);
+	return given;
+}
+
+static void warn_uncounted(struct service *service, const struct dealt *given)
+{
+	if (once_say(service->said, ONCE_UNCOUNTED))
+		news_say_of(service, LOG_WARN, "balance",
+			"%s%s: 'max-requests' needs 'balance = rr'",
+			strerror(given->error != 0 ? given->error : ENOTSUP),
+			given->error == EPERM ? " (CAP_BPF would do, where no seccomp "
+						"profile forbids it)"
+					      : "");
+}
+
+void health_count(struct child *child)
+{
+	struct health *h = has_request_limit(child) ? health_of(child) : NULL;
+	struct dealt given;
+
+	if (h == NULL || h->counting)
+		return;
+	given = connections_of(child);
+	h->counting = true;
+	h->countable = given.known;
+	h->counted_so_far = given.count;
+	h->counted_at = clock_now();
+	h->count_pause = COUNT_LEAST / 2;
+}
+
+/* The time in which the worker may get `more` connections, having `got` some in `span`. */
+static nsec_t time_to_reach(struct health *h, uint64_t more, uint64_t got, nsec_t span)
+{
+	uint64_t at;
+
+	if (got == 0) {
+		h->count_pause = nsec_min(2 * h->count_pause, COUNT_IDLE);
+		return h->count_pause;
+	}
+	h->count_pause = COUNT_LEAST / 2;
+	at = (uint64_t)(span / MSEC) * more / got;
+	if (at <= COUNT_LEAST / MSEC)
+		return COUNT_LEAST;
+	return at < COUNT_MOST / MSEC ? (nsec_t)at * MSEC : COUNT_MOST;
+}
+
+static uint64_t add_requests(struct health *h, const struct dealt *given)
+{
+	/* the count of a listener that was closed is gone */
+	uint64_t got = given->count > h->counted_so_far
+		? (given->count - h->counted_so_far) / given->sharers
+		: 0;
+
+	h->counted_so_far = given->count;
+	h->requests += got;
+	return got;
+}
+
+static nsec_t count_requests(struct child *child, nsec_t now)
+{
+	const struct cluster_settings *s = child_settings(child);
+	struct health *h = health_of(child);
+	struct worker_view view;
+	struct dealt given;
+	uint64_t limit = request_limit_of(child);
+	uint64_t got;
+	nsec_t age;
+	nsec_t span;
+
+	if (h == NULL || h->outgrown || !health_is_ready(child))
+		return COUNT_MOST;
+	view = child_view(child);
+	age = now - view.ready_at;
+	health_count(child);
+	given = connections_of(child);
+	if (!given.known) {
+		warn_uncounted(child->service, &given);
+		return COUNT_IDLE;
+	}
+	h->countable = true;
+	got = add_requests(h, &given);
+	span = now - h->counted_at;
+	h->counted_at = now;
+	limit = (uint64_t)((int64_t)limit + (int64_t)limit * view.share / 1000);
+	if (h->requests < limit)
+		return time_to_reach(h, limit - h->requests, got, span);
+	if (age < AGE_LEAST * s->stable_after)
+		return AGE_LEAST * s->stable_after - age;
+	h->outgrown = true;
+	child_tell(child, EVENT_OUTGROWN, WHY_SERVED);
+	return COUNT_MOST;
+}
+
+const struct monitor_kind count_kind = {
+	.size = sizeof(struct monitor),
+	.first = COUNT_LEAST,
+	.wants = has_request_limit,
+	.look = count_requests,
 };
