@@ -131,12 +131,12 @@ struct other_end_place {
 	unsigned seen; /* descriptors of that process that were looked at */
 };
 
-/* Which of `count` inodes (at most 32; 0: none) does this process have, or, with
- * `deep`, another process of its tree?  Bit n for inodes[n].  A tree can have
- * millions of descriptors: at the time `until` this call returns, and the next one
- * with the same `place` continues there; `place` is {0} when the search is complete.
- * *denied becomes true if nclust may not look at one of the processes. */
-uint32_t other_end_held(pid_t pid, bool deep, const uint64_t *inodes, size_t count, nsec_t until,
+/* Which of `count` inodes (at most 32; 0: none) do this process and those below it
+ * have?  Bit n for inodes[n].  A tree can have millions of descriptors: at the time
+ * `until` this call returns, and the next one with the same `place` continues there;
+ * `place` is {0} when the search is complete.  *denied becomes true if nclust may not
+ * look at one of the processes. */
+uint32_t other_end_held(pid_t pid, const uint64_t *inodes, size_t count, nsec_t until,
 	struct other_end_place *place, bool *denied);
 
 /* ---- waits for client ---- */

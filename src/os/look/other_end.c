@@ -88,12 +88,12 @@ static bool look_at(void *context, int fd, const char *target)
 	return is_over(held, 1);
 }
 
-uint32_t other_end_held(pid_t pid, bool deep, const uint64_t *inodes, size_t count, nsec_t until,
+uint32_t other_end_held(pid_t pid, const uint64_t *inodes, size_t count, nsec_t until,
 	struct other_end_place *place, bool *denied)
 {
 	struct held held = {inodes, count, .until = until, .place = place};
-	pid_t tree[TREE_MAX] = {pid};
-	size_t n = deep ? process_tree(pid, tree, TREE_MAX) : 1;
+	pid_t tree[TREE_MAX];
+	size_t n = process_tree(pid, tree, TREE_MAX);
 
 	for (; place->process < n && !held.over; place->process++) {
 		struct remote r;

@@ -118,7 +118,7 @@ static void put_usage(
 	json_put_int(w, "memory_bytes", (int64_t)use.memory);
 	json_put_int(w, "processes", use.processes);
 	json_put_int(w, "rss_bytes", (int64_t)use.rss);
-	if (use.stopped && worker->state != SLOT_SPARE)
+	if (use.stopped)
 		json_put_bool(w, "stopped", true); /* by SIGSTOP */
 	/* clock ticks are coarse: too short a span says nothing */
 	if (span > 100 * MSEC || child->shown.at == 0) {

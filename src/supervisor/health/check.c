@@ -8,65 +8,102 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/health/health.h"
 #include "supervisor/common/news.h"
+#include "supervisor/sockets/group.h"
 #include "supervisor/workers/service.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 /*
- * `check`: every ready worker is checked once in a round of `check-interval`.  Commands are run one
- * after the other, spread over the round.  Connections are made in batches (internal.h), several
- * in a round, until each worker has taken one.  A worker that has taken none by chance has not
- * failed.  If no worker takes any for as long as a worker may fail its checks, workers fail that
- * take none of clients either.
+ * `ready = tcp`, `http:/path` and `exec:CMD`: each worker is asked from its start until it answers
+ * well, often at first and every second in the end.
+ *
+ * `check`: every ready worker is asked once in a round of `check-interval`.  Commands are run one
+ * after the other, spread over the round.  Connections are made several times in a round (internal.h),
+ * until each worker has taken one.  A worker that has taken none by chance has not failed; stall.c
+ * says who has.
+ *
+ * So is a spare that listens, on a socket to which no client comes (intercept/spare_gate.c): at
+ * first without a pause, so that it has compiled, loaded and connected to what its first answers
+ * need before it serves.
  */
 
-/* The most batches of a round: TRIES, and one more per WORKERS_A_TRY workers. */
+/* `ready`: the next try comes after a fifth of the time since a worker was last started or ready. */
+#define PROVE_LEAST (25 * MSEC)
+#define PROVE_MOST (1 * SECOND)
+#define PROVE_PART 5
+/* So often connections are made in a round, and once more per WORKERS_A_TRY workers. */
 #define TRIES 8
 #define WORKERS_A_TRY 8
 #define WAIT_LEAST (1 * MSEC)
 #define WAIT_PAUSED (1 * SECOND)
-/* A worker is away for at least so long, because a busy machine may give it no CPU. */
-#define AWAY_LEAST (1 * SECOND)
+/* A worker hangs for at least so long, because a busy machine may give it no CPU. */
+#define MISSED_LEAST (1 * SECOND)
+/* Checks of a spare without a pause; a JVM is as quick after 20 requests as after 800. */
+#define ENOUGH 50
+/* Time to the next of them, if there is no result. */
+#define WAIT_WARMING (20 * MSEC)
 
-struct checker {
-	struct probe_batch batch;
-	unsigned round; /* from 1 on; 0: none has begun */
-	nsec_t round_at;
-	unsigned tries;         /* batches in this round */
-	nsec_t looks_from;      /* since when workers that take none are searched; or 0 */
-	struct child_walk walk; /* where to search on for workers that take none */
-	unsigned asked, silent; /* workers searched so far; of these, workers that take none */
-};
+/* ---- what is asked ---- */
 
-static struct checker *checker_of(const struct service *service)
-{
-	return (struct checker *)service->asks.of[ASKS_CHECK];
-}
-
-/* The check of this worker; NULL: none now. */
-static const struct probe *probe_of(const struct child *child)
+/* The probe that this worker has to pass before it is ready; NULL: none, or not now: a spare that is
+ * held in its listen(2) answers nobody. */
+static const struct probe *ready_probe_of(const struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
 
-	return s != NULL && s->check.kind != PROBE_NONE && health_is_ready(child) ? &s->check
-										  : NULL;
+	return child->health != NULL && child->health->proving && s != NULL &&
+			s->ready == READY_PROBE && child_view(child).state != SLOT_SPARE
+		? &s->ready_probe
+		: NULL;
+}
+
+/* Can the spare be asked?  Not while it is held in the listen(2) of another address. */
+static bool is_open_spare(const struct child *child)
+{
+	return child->trap.spare_listens && child->trap.gate_count == 0 && !child->life.paused &&
+		child_view(child).state == SLOT_SPARE;
+}
+
+/* The check of this worker; NULL: none now. */
+static const struct probe *check_of(const struct child *child)
+{
+	const struct cluster_settings *s = child_settings(child);
+
+	if (s == NULL || s->check.kind == PROBE_NONE)
+		return NULL;
+	return health_is_ready(child) || (s->check.kind == PROBE_HTTP && is_open_spare(child))
+		? &s->check
+		: NULL;
+}
+
+static bool is_warming(const struct child *child)
+{
+	const struct health *h = child->health;
+
+	return child->trap.spare_listens && (h == NULL || (h->warm < ENOUGH && h->failures == 0));
 }
 
 static bool is_answered(const struct child *child)
 {
-	return child->health != NULL && child->health->round == checker_of(child->service)->round;
+	return child->health != NULL && child->health->round == prober_of(child->service)->round &&
+		!is_warming(child);
 }
 
-static const struct probe *probe_to_send(const struct child *child)
+const struct probe *check_wants(const struct child *child)
 {
-	return is_answered(child) ? NULL : probe_of(child);
+	const struct probe *probe = ready_probe_of(child);
+
+	if (probe != NULL)
+		return child->life.paused ? NULL : probe;
+	return is_answered(child) ? NULL : check_of(child);
 }
 
 /* ---- results ---- */
 
 /* Returns what is known of the worker's check: nothing, if a reload has changed the check. */
-static struct asks *check_of(const struct child *child)
+static struct asks *results_of(const struct child *child)
 {
 	struct asks *a = &child->service->asks;
 	char text[96];
@@ -80,9 +117,9 @@ static struct asks *check_of(const struct child *child)
 	return a;
 }
 
-void check_passed(struct child *child)
+static void note_pass(struct child *child)
 {
-	struct asks *a = check_of(child);
+	struct asks *a = results_of(child);
 
 	child->health->ok++;
 	child->health->failures = 0;
@@ -96,7 +133,7 @@ void check_passed(struct child *child)
  * replaced, because its successors would not pass either. */
 static bool is_doubted(const struct child *child)
 {
-	const struct asks *a = check_of(child);
+	const struct asks *a = results_of(child);
 
 	return a->passed < child->generation && a->blamed >= child->generation;
 }
@@ -120,7 +157,7 @@ static void report_doubt(const struct child *child, const char *check)
 
 static void report_unwell(struct child *child)
 {
-	struct asks *a = check_of(child);
+	struct asks *a = results_of(child);
 
 	/* count anew: the worker has to stay if its successor fails */
 	child->health->failures = 0;
@@ -135,341 +172,297 @@ static void report_unwell(struct child *child)
 	child_tell(child, EVENT_UNWELL, WHY_CHECK);
 }
 
-void check_failed(struct child *child, const char *why)
+/* Says why the worker has failed, unless the log has that: the worker has to serve on for a while, or
+ * its check is doubted. */
+static void fail_worker(struct child *child, const char *why)
 {
-	const struct cluster_settings *s = child_settings(child);
-	struct health *h = child->health;
 	struct slot_view view;
-	char text[96];
+
+	service_view_slot(child->service, child->slot, &view);
+	if (view.mend_at == NSEC_NEVER && !is_doubted(child))
+		news_say_worker(
+			child, LOG_WARN, "check-failed", "worker %d %s", (int)child->pid, why);
+	report_unwell(child);
+}
+
+static void note_failure(struct child *child, const char *why)
+{
+	struct health *h = child->health;
+	char check[96];
+	char text[256];
 
 	h->failed++;
 	h->failures++;
 	text_copy(h->last, sizeof(h->last), why);
-	log_worker(child, LOG_INFO, "worker %d failed a check, %s: %s", (int)child->pid,
-		health_probe_text(text, &s->check), why);
-	if (h->failures < s->check_failures)
+	(void)health_probe_text(check, &child_settings(child)->check);
+	log_worker(
+		child, LOG_INFO, "worker %d failed a check, %s: %s", (int)child->pid, check, why);
+	if (h->failures < child_settings(child)->check_failures)
 		return;
-	service_view_slot(child->service, child->slot, &view);
-	if (view.mend_at == NSEC_NEVER && !is_doubted(child)) /* else the log has it */
-		news_say_worker(child, LOG_WARN, "check-failed",
-			"worker %d failed %u check%s, %s: %s", (int)child->pid, h->failures,
-			h->failures == 1 ? "" : "s in a row", health_probe_text(text, &s->check),
-			why);
-	report_unwell(child);
+	snprintf(text, sizeof(text), "failed %u check%s, %s: %s", h->failures,
+		h->failures == 1 ? "" : "s in a row", check, why);
+	fail_worker(child, text);
 }
 
-/* Reports a worker that did not wait for connections at any look (internal.h). */
-static void note_away(struct child *child, nsec_t time)
+/* The worker has taken no check, and has not moved anything for that time (stall.c). */
+static void note_missed(struct child *child, bool untaken, nsec_t time)
 {
 	struct health *h = child->health;
 	char age[16];
 	char threads[512];
+	char text[640];
 
 	h->failed++;
-	snprintf(h->last, sizeof(h->last), "took no connection, and did nothing else, for %s",
-		text_age(age, time));
-	news_say_worker(child, LOG_WARN, "check-failed", "worker %d %s: %s", (int)child->pid,
-		h->last, awaits_threads_text(child->pid, threads, sizeof(threads)));
-	report_unwell(child);
+	snprintf(h->last, sizeof(h->last), "took no connection%s for %s",
+		untaken ? "" : ", and did nothing else,", text_age(age, time));
+	snprintf(text, sizeof(text), "%s: %s", h->last,
+		awaits_threads_text(child->pid, threads, sizeof(threads)));
+	stall_forget_missed(child);
+	fail_worker(child, text);
 }
 
-static void note_answer(struct child *child, bool well, const char *why)
+static void note_check(struct child *child, bool well, const char *why)
 {
-	struct checker *c = checker_of(child->service);
+	struct prober *p = prober_of(child->service);
 	struct health *h = health_of(child);
 
 	once_forget(child->service->said, ONCE_CHECK_UNTAKEN);
-	if (h == NULL || probe_of(child) == NULL)
+	if (h == NULL || check_of(child) == NULL)
 		return;
-	h->round = c->round;
+	h->round = p->round;
 	if (!well) {
-		check_failed(child, why);
+		note_failure(child, why);
 		return;
 	}
-	check_passed(child);
-	not_accepting_forget(child);
+	stall_forget_missed(child);
+	note_pass(child);
+	if (is_warming(child) && ++h->warm == ENOUGH)
+		log_worker(child, LOG_INFO, "spare worker %d is warm", (int)child->pid);
+	if (is_warming(child))
+		monitor_arm(&p->monitor, 0);
+}
+
+/* The answer of a worker that is not ready yet. */
+static void note_proof(struct child *child, bool well, const char *why)
+{
+	struct health *h = child->health;
+
+	if (well) {
+		h->proving = false;
+		*h->last = '\0';
+		child_tell(child, EVENT_PROVED, WHY_ITSELF);
+	} else if (strcmp(h->last, why) != 0) {
+		text_copy(h->last, sizeof(h->last), why);
+		log_worker(child, LOG_INFO, "worker %d is not ready yet: %s", (int)child->pid, why);
+	}
+}
+
+void check_answered(struct child *child, bool well, const char *why)
+{
+	if (child->health != NULL && child->health->proving)
+		note_proof(child, well, why);
+	else
+		note_check(child, well, why);
+}
+
+void check_unreached(struct child *child, const struct error *err)
+{
+	if (err->sys == ESTALE || (child->health != NULL && child->health->proving))
+		check_answered(child, false, err->text);
 }
 
 /* ---- a step ---- */
 
 struct look {
-	unsigned checked; /* ready workers with a check */
-	unsigned left;    /* of these, not answered in this round */
-	unsigned alive;
-	bool paused;             /* some are stopped, by job control */
-	struct child *exec;      /* the first one left whose check is a command */
-	const struct child *ask; /* the worker to ask first by a connection */
-	nsec_t interval;         /* the shortest */
-	nsec_t patience;         /* the shortest time in which a worker fails */
-	nsec_t timeout;
-	bool suspects; /* a worker may be away */
+	unsigned proving;   /* workers that have to answer before they are ready */
+	unsigned checked;   /* workers with a check now */
+	unsigned left;      /* of these, not answered in this round */
+	bool paused;        /* some are stopped, by job control */
+	struct child *exec; /* the first one left whose check is a command */
+	nsec_t interval;    /* the shortest */
+	nsec_t soon;        /* when a worker is to be looked at again */
 };
 
-static void look_at_worker(struct look *look, const struct probe_batch *v, struct child *child)
+/* Runs the probe's command, unless one runs, or too many do. */
+static void run_command(struct prober *p, struct child *child, const struct probe *probe)
 {
-	const struct probe *probe = probe_of(child);
-	const struct cluster_settings *s;
-
-	look->alive++;
-	look->paused |= child->life.paused;
-	if (probe == NULL)
-		return;
-	s = child_settings(child);
-	look->checked++;
-	look->interval = nsec_min(look->interval, s->check_interval);
-	look->timeout = nsec_min(look->timeout, s->check_timeout);
-	look->patience = nsec_min(
-		look->patience, (nsec_t)s->check_failures * s->check_interval + s->check_timeout);
-	if (is_answered(child))
-		return;
-	look->left++;
-	look->suspects |= not_waiting_is_suspect(child);
-	if (child->health != NULL && child->health->helper != NULL)
-		return;
-	if (probe->kind != PROBE_EXEC)
-		look->ask = batch_next(v, look->ask, child);
-	else if (look->exec == NULL)
-		look->exec = child;
-}
-
-static struct look look_at_workers(const struct checker *c)
-{
-	struct look look = {
-		.interval = NSEC_NEVER,
-		.patience = NSEC_NEVER,
-		.timeout = NSEC_NEVER,
-	};
-	struct child *child;
-
-	for_each_child (child, children_of(c->batch.monitor.service))
-		look_at_worker(&look, &c->batch, child);
-	return look;
-}
-
-static bool is_asked_here(const struct checker *c, const struct child *child)
-{
-	const struct probe *probe = probe_of(child);
-
-	return probe != NULL && probe->kind != PROBE_EXEC && batch_is_at(&c->batch, child);
-}
-
-static void fail_silent_workers(struct checker *c, const char *text)
-{
-	struct child *child;
-
-	for_each_child (child, children_of(c->batch.monitor.service)) {
-		struct health *h = child->health;
-
-		if (h == NULL || !h->silent || !is_asked_here(c, child))
-			continue;
-		h->failed++;
-		h->silent = false;
-		text_copy(h->last, sizeof(h->last), text);
-		report_unwell(child);
-	}
-}
-
-/* Finds workers that take no connection, a slice at a time.  True: all were looked at. */
-static bool find_silent_workers(struct checker *c, nsec_t now)
-{
-	nsec_t from = c->batch.quiet_since;
-	nsec_t until = clock_now() + TURN_SPAN;
-	struct child *child;
-
-	if (c->looks_from != from) {
-		c->walk = children_of(c->batch.monitor.service);
-		c->asked = 0;
-		c->silent = 0;
-	}
-	c->looks_from = from;
-	while ((child = child_next(&c->walk)) != NULL) {
-		if (is_asked_here(c, child)) {
-			c->asked++;
-			c->silent += not_accepting_for_long(child, from, now);
-		}
-		if (clock_now() > until)
-			return false;
-	}
-	c->looks_from = 0;
-	return true;
-}
-
-/* If no worker takes nclust's connections, all are at work, or all hang: fails workers that take
- * none of clients either. */
-static void judge_not_accepting(struct checker *c, const struct look *look, nsec_t now)
-{
-	struct service *service = c->batch.monitor.service;
-	nsec_t waited;
-	char age[16];
-	char all[32] = "all";
-	char text[96] = "no worker took a connection for ";
-
-	now = monitor_time(&c->batch.monitor, now);
-	waited = now - c->batch.quiet_since;
-	if (!batch_waits(&c->batch) || waited < look->timeout)
-		return;
-	text_age(age, waited);
-	if (once_say(service->said, ONCE_CHECK_UNTAKEN))
-		news_say_of(service, LOG_WARN, "check-untaken",
-			"no worker has taken a check's connection for %s: "
-			"all are busy, or hung",
-			age);
-	if (!find_silent_workers(c, now) || c->silent == 0 || waited < look->patience)
-		return;
-	batch_stop(&c->batch);
-	once_forget(service->said, ONCE_CHECK_UNTAKEN);
-	if (c->silent < c->asked)
-		snprintf(all, sizeof(all), "%u of %u", c->silent, c->asked);
-	news_say_of(service, LOG_WARN, "check-failed",
-		"no worker has taken a check's connection for %s: %s have "
-		"failed",
-		age, all);
-	text_copy(text + strlen(text), sizeof(text) - strlen(text), age);
-	fail_silent_workers(c, text);
-}
-
-/* Is this worker away?  Looks only at a worker that has not answered in this round. */
-static void look_if_away(
-	struct checker *c, struct child *child, const struct listener *listener, nsec_t until)
-{
-	const struct probe *probe = probe_of(child);
-	const struct cluster_settings *s;
-	nsec_t patience;
-
-	if (probe == NULL || probe->kind == PROBE_EXEC || is_answered(child) ||
-		batch_asks(&c->batch, child)) {
-		not_waiting_forget(child);
-		return;
-	}
-	if (health_of(child) == NULL || child->health->waited_in_round == c->round ||
-		clock_now() > until)
-		return;
-	s = child_settings(child);
-	patience = (nsec_t)s->check_failures * s->check_interval;
-	if (patience < AWAY_LEAST)
-		patience = AWAY_LEAST;
-	if (not_waiting_look(
-		    child, listener, patience, monitor_time(&c->batch.monitor, clock_now())))
-		note_away(child, patience);
-	else if (!not_waiting_is_suspect(child))
-		child->health->waited_in_round = c->round;
-}
-
-static void look_for_away(struct checker *c)
-{
-	nsec_t until = clock_now() + TURN_SPAN;
-	struct child *child;
-
-	for_each_child (child, children_of(c->batch.monitor.service)) {
-		const struct listener *l = check_target_of(child);
-
-		if (l != NULL)
-			look_if_away(c, child, l, until);
-	}
-}
-
-static void run_command(struct checker *c, struct child *child)
-{
-	const struct cluster_settings *s = child_settings(child);
 	struct error err;
 
-	if (c->batch.running >= HEALTH_EXEC_AT_ONCE ||
-		health_exec(child, &c->batch, &s->check, &err) == 0)
+	if ((child->health != NULL && child->health->helper != NULL) ||
+		p->running >= HEALTH_EXEC_AT_ONCE || health_exec(child, probe, &err) == 0)
 		return;
+	if (child->health != NULL && child->health->proving) {
+		note_proof(child, false, err.text);
+		return;
+	}
 	/* a check that nclust could not start is no fault of the worker's */
 	log_worker(child, LOG_WARN, "cannot be checked: %s", err.text);
 	if (child->health != NULL)
-		child->health->round = c->round;
+		child->health->round = p->round;
 }
 
-/* Fails all workers whose check nclust could not send. */
-static void fail_all_asked(struct checker *c, const char *why)
+/* How long a worker may take no check and move nothing. */
+static nsec_t patience_of(const struct child *child)
 {
+	const struct cluster_settings *s = child_settings(child);
+	nsec_t patience = (nsec_t)s->check_failures * s->check_interval;
+
+	return patience > MISSED_LEAST ? patience : MISSED_LEAST;
+}
+
+static void look_at_proving(
+	struct prober *p, struct look *look, struct child *child, const struct probe *probe)
+{
+	nsec_t now = clock_now();
+	nsec_t wait = nsec_min((now - p->monitor.since) / PROVE_PART, PROVE_MOST);
+
+	if (wait < PROVE_LEAST)
+		wait = PROVE_LEAST;
+	look->proving++;
+	look->soon = nsec_min(look->soon, wait);
+	if (probe->kind != PROBE_EXEC || child->life.paused || now < child->health->tried_at + wait)
+		return;
+	child->health->tried_at = now;
+	run_command(p, child, probe);
+}
+
+static void look_at_checked(struct look *look, struct child *child, const struct probe *probe)
+{
+	look->checked++;
+	look->interval = nsec_min(look->interval, child_settings(child)->check_interval);
+	if (is_answered(child))
+		return;
+	look->left++;
+	if (is_warming(child))
+		look->soon = nsec_min(look->soon, WAIT_WARMING);
+	if (child->health != NULL && child->health->missed.since != 0)
+		look->soon = nsec_min(look->soon, patience_of(child) / MISSED_LOOKS);
+	if (probe->kind == PROBE_EXEC && look->exec == NULL &&
+		(child->health == NULL || child->health->helper == NULL))
+		look->exec = child;
+}
+
+static struct look look_at_workers(struct prober *p)
+{
+	struct look look = {.interval = NSEC_NEVER, .soon = NSEC_NEVER};
 	struct child *child;
 
-	for_each_child (child, children_of(c->batch.monitor.service))
-		if (is_asked_here(c, child) && !is_answered(child))
-			note_answer(child, false, why);
+	for_each_child (child, children_of(p->monitor.service)) {
+		const struct probe *ready = ready_probe_of(child);
+		const struct probe *check = check_of(child);
+
+		look.paused |= child->life.paused;
+		if (ready != NULL)
+			look_at_proving(p, &look, child, ready);
+		else if (check != NULL)
+			look_at_checked(&look, child, check);
+	}
+	return look;
 }
 
-static void open_batch(struct checker *c, const struct look *look)
+/* The worker has not answered in this round: does it hang? */
+static void judge_missed(struct prober *p, struct child *child)
 {
-	const struct cluster_settings *s = child_settings(look->ask);
-	unsigned most = TRIES + look->checked / WORKERS_A_TRY;
-	struct error err;
+	const struct probe *probe = is_answered(child) ? NULL : check_of(child);
+	const struct listener *l = check_target_of(child);
+	nsec_t patience;
+	nsec_t waited;
+	bool untaken;
+	char age[16];
 
-	if (batch_is_busy(&c->batch) || c->tries >= most)
+	if (probe == NULL || probe->kind == PROBE_EXEC || l == NULL || prober_asks(p, child)) {
+		stall_forget_missed(child);
 		return;
-	/* later one for each worker, because an idle worker that is awake wakes no other */
-	if (batch_fire(&c->batch, check_target_of(look->ask), s, &s->check,
-		    c->tries == 0 ? look->left : look->alive, &err) == -1) {
-		if (c->batch.target.strange)
-			fail_all_asked(c, err.text);
-		else if (c->tries == 0)
-			log_debug("%s: cannot be checked: %s", c->batch.monitor.service->name,
-				err.text);
 	}
-	c->tries++;
+	if (health_of(child) == NULL)
+		return;
+	patience = patience_of(child);
+	waited = prober_untaken(p, child);
+	untaken = waited >= child_settings(child)->check_timeout;
+	if (untaken && group_size(l) == 1 && once_say(child->service->said, ONCE_CHECK_UNTAKEN))
+		news_say_of(child->service, LOG_WARN, "check-untaken",
+			"no worker has taken a check's connection for %s: "
+			"all are busy, or hung",
+			text_age(age, waited));
+	if (stall_missed(child, l, untaken, patience, monitor_time(&p->monitor, clock_now())))
+		note_missed(child, untaken, untaken ? waited : patience);
+}
+
+/* Goes on where the last call had no more time. */
+static void judge_all_missed(struct prober *p)
+{
+	struct monitor *a = &p->monitor;
+	nsec_t until = clock_now() + TURN_SPAN;
+	struct child *child;
+
+	while ((child = child_next(&a->walk)) != NULL) {
+		judge_missed(p, child);
+		if (clock_now() > until)
+			return;
+	}
+	a->walk = children_of(a->service);
 }
 
 static nsec_t time_to_next(const struct look *look)
 {
 	unsigned steps =
 		look->exec != NULL ? look->checked + 1 : TRIES + look->checked / WORKERS_A_TRY + 1;
-	nsec_t time = look->interval / steps;
 
-	if (look->suspects)
-		time = nsec_min(time, look->patience / AWAY_LOOKS);
-	return time > WAIT_LEAST ? time : WAIT_LEAST;
+	return look->left > 0 ? nsec_min(look->interval / steps, look->soon) : look->soon;
 }
 
-static void check_some(struct monitor *a, nsec_t now)
+static void probe_some(struct monitor *a, nsec_t now)
 {
-	struct checker *c = (struct checker *)a;
-	struct look look = look_at_workers(c);
-	nsec_t end;
+	struct prober *p = (struct prober *)a;
+	nsec_t next = reach_step(p, now);
+	struct look look;
 
-	judge_not_accepting(c, &look, now);
-	if (c->round == 0 ||
-		(!batch_waits(&c->batch) && now >= nsec_add(c->round_at, look.interval))) {
-		c->round++;
-		c->round_at = now;
-		c->tries = 0;
+	if (now >= p->round_ends || p->round_ends == NSEC_NEVER) {
+		p->round++;
+		p->round_at = now;
 	} else { /* all workers had a chance in this round */
-		look_for_away(c);
+		judge_all_missed(p);
 	}
-	look = look_at_workers(c); /* workers may be gone, or the round new */
-	if (look.checked == 0) {
-		batch_stop(&c->batch);
+	look = look_at_workers(p);
+	p->round_ends = nsec_add(p->round_at, look.interval);
+	if (look.checked + look.proving == 0 && p->reaches == NULL) {
+		prober_stop(p, false);
 		if (look.paused)
 			monitor_arm(a, WAIT_PAUSED);
 		return;
 	}
 	if (look.exec != NULL)
-		run_command(c, look.exec);
-	else if (look.ask != NULL)
-		open_batch(c, &look);
-	end = nsec_add(c->round_at, look.interval);
-	if (look.left > 0 || batch_waits(&c->batch)) {
-		nsec_t next = now + time_to_next(&look);
-
-		end = end > now ? nsec_min(end, next) : next;
-	}
-	monitor_arm(a, end - now);
+		run_command(p, look.exec, check_of(look.exec));
+	prober_fire(p);
+	next = nsec_min(next, time_to_next(&look));
+	next = nsec_min(next, p->round_ends - now);
+	monitor_arm(a, next > WAIT_LEAST ? next : WAIT_LEAST);
 }
 
-static bool has_check(const struct child *child)
+static bool is_asked(const struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
 
-	return s != NULL && s->check.kind != PROBE_NONE;
+	return ready_probe_of(child) != NULL || (s != NULL && s->check.kind != PROBE_NONE);
 }
 
-const struct monitor_kind check_kind = {
-	.size = sizeof(struct checker),
-	.wants = has_check,
-	.step = check_some,
-	.forget = not_waiting_forget,
-	.probe = probe_to_send,
-	.answered = note_answer,
+const struct monitor_kind probe_kind = {
+	.size = sizeof(struct prober),
+	.wants = is_asked,
+	.step = probe_some,
+	.forget = stall_forget_missed,
 };
+
+void health_prove(struct child *child)
+{
+	const struct cluster_settings *s = child_settings(child);
+
+	if (s == NULL || s->ready != READY_PROBE)
+		return;
+	if (health_of(child) == NULL) {
+		log_worker(child, LOG_WARN, "out of memory: it cannot be asked if it is ready");
+		return;
+	}
+	child->health->proving = true;
+	monitor_begin(child->service, child, ASKS_PROBE, PROVE_LEAST);
+}

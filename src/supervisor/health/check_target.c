@@ -3,7 +3,8 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "os/socket/socket.h"
+#include "os/fdpass.h"
+#include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/recipe.h"
 
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* `user`: if not NULL, only learned listeners of this worker. */
 static const struct listener *find_first(
@@ -124,13 +126,9 @@ static void set_inet_address(struct check_target *target, const struct socket_ke
 
 int check_target_at(struct check_target *target, const struct listener *l, struct error *err)
 {
+	*target = (struct check_target){.size = 0};
 	if (l == NULL || (!l->has_key && l->facts.family != AF_UNIX))
 		return error_set(err, 0, "it has no listener that could be asked (yet)");
-	target->inode = l->inode;
-	target->size = 0;
-	target->deferred = false;
-	target->file = (struct socket_file){0};
-	target->strange = false;
 	if (l->has_key) {
 		set_inet_address(target, &l->key);
 		/* MPTCP would take the socket's lock for it, which a worker may have */
@@ -144,10 +142,53 @@ int check_target_at(struct check_target *target, const struct listener *l, struc
 	if (target->file.ino != 0) {
 		scoped_fd file = open_file(target);
 
-		target->strange = file == -1 && errno == ESTALE;
+		if (file == -1 && errno == ESTALE) {
+			(void)error_set(err, 0, "'%s' is not the file of its listener any more",
+				target->address.un.sun_path);
+			err->sys = ESTALE;
+			return -1;
+		}
 	}
-	if (target->strange)
-		return error_set(err, 0, "'%s' is not the file of its listener any more",
-			target->address.un.sun_path);
 	return 0;
+}
+
+uint64_t check_target_socket(const struct child *child)
+{
+	const struct listener *l = check_target_of(child);
+
+	if (l == NULL)
+		return 0;
+	return l->sockets != NULL && !l->own_group ? group_socket(l, child->traffic.lane)->inode
+						   : l->inode;
+}
+
+bool check_target_is_certain(const struct check_target *target)
+{
+	return target->address.any.sa_family != AF_UNIX || target->file.ino != 0 ||
+		target->address.un.sun_path[0] == '\0';
+}
+
+int check_target_open(struct check_target *target, const struct child *child, struct error *err)
+{
+	const struct listener *l = check_target_of(child);
+	int family;
+	int fd;
+	int got;
+
+	if (check_target_at(target, l, err) == -1)
+		return -1;
+	family = target->address.any.sa_family;
+	fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return error_set(err, errno, "cannot connect to its listener");
+	if (family == AF_UNIX)
+		fdpass_refuse(fd);
+	got = family == AF_UNIX
+		? check_target_connect(target, fd)
+		: group_connect(l, child->traffic.lane, fd, &target->address.any, target->size);
+	if (got == 0 || errno == EINPROGRESS || (errno == EAGAIN && family == AF_UNIX))
+		return fd;
+	(void)error_set(err, errno, "cannot connect to its listener");
+	(void)close(fd);
+	return -1;
 }

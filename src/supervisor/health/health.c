@@ -2,6 +2,7 @@
 #include "supervisor/health/health.h"
 
 #include "base/log.h"
+#include "base/scope.h"
 #include "base/text.h"
 #include "os/socket/sockdiag.h"
 #include "protocol/json.h"
@@ -37,37 +38,22 @@ bool health_gives_up(const struct child *child, const struct connection *c)
 
 	return h != NULL &&
 		((c->inode != 0 && h->check_inode == c->inode) ||
-			(*h->hang != '\0' && hang_exceeds(child, c)));
+			(*h->hang != '\0' && stall_exceeds(child, c)));
 }
 
-/* How many connections in the queue are nclust's own?  They stay in the queue of a worker that does
- * not accept, even after nclust has given them up. */
-static unsigned count_own_checks(const struct child *child, const struct connection *c)
-{
-	const struct monitor *checks = child->service->asks.of[ASKS_CHECK];
-	const struct monitor *reaches = child->service->asks.of[ASKS_REACH];
-	bool reached = reach_may_wait(child->service);
-	uint16_t own[2 * BATCH_MAX];
-	size_t count = 0;
-	long left = -1;
-
-	if (checks != NULL && child->health != NULL)
-		count = batch_ports((const struct probe_batch *)checks, own);
-	if (reached)
-		count += batch_ports((const struct probe_batch *)reaches, own + count);
-	if (c->queue > 0 && (reached || (checks != NULL && child->health != NULL)))
-		left = sockdiag_waiting(c->port, own, count);
-	if (left >= 0 && left < (long)c->queue)
-		return c->queue - (unsigned)left;
-	if (reached && (left >= 0 || c->queue == 0))
-		reach_cleared(child->service);
-	return 0;
-}
-
+/* nclust's own stay in the queue of a worker that does not accept, even after nclust has given them
+ * up. */
 unsigned health_given_up(const struct child *child, const struct connection *c)
 {
-	return c->kind == CONNECTION_LISTENER ? count_own_checks(child, c)
-					      : health_gives_up(child, c);
+	const struct prober *p = prober_of(child->service);
+	uint16_t own[PROBINGS_MAX];
+	long left;
+
+	if (c->kind != CONNECTION_LISTENER)
+		return health_gives_up(child, c);
+	left = p != NULL && c->queue > 0 ? sockdiag_waiting(c->port, own, prober_ports(p, own))
+					 : -1;
+	return left >= 0 && left < (long)c->queue ? c->queue - (unsigned)left : 0;
 }
 
 /* ---- probes ---- */
@@ -101,8 +87,8 @@ static void on_command_over(void *owner, const struct pidfd_end *end, bool late)
 	const char *why = helper_failure(text, end, late ? "no answer in time" : NULL);
 
 	h->helper = NULL;
-	h->asks->running--;
-	h->asks->monitor.kind->answered(child, why == NULL, why);
+	prober_of(child->service)->running--;
+	check_answered(child, why == NULL, why);
 }
 
 static void put_facts(struct buffer *facts, const struct child *child)
@@ -116,8 +102,7 @@ static void put_facts(struct buffer *facts, const struct child *child)
 	buffer_append(facts, "", 1);
 }
 
-int health_exec(
-	struct child *child, struct probe_batch *asks, const struct probe *probe, struct error *err)
+int health_exec(struct child *child, const struct probe *probe, struct error *err)
 {
 	const struct cluster_settings *s = child_settings(child);
 	struct health *h = health_of(child);
@@ -142,22 +127,19 @@ int health_exec(
 	h->helper = helper_start(&plan, err);
 	if (h->helper == NULL)
 		return -1;
-	h->asks = asks;
-	asks->running++;
+	prober_of(child->service)->running++;
 	return 0;
 }
 
 /* After an upgrade: awaits the command that still runs. */
 static void go_on_with_command(struct child *child)
 {
-	struct health *h = child->health;
+	struct prober *p = (struct prober *)monitor_of(child->service, ASKS_PROBE);
 
-	h->asks = (struct probe_batch *)monitor_of(
-		child->service, h->proving ? ASKS_READY : ASKS_CHECK);
-	if (h->asks == NULL)
+	if (p == NULL)
 		return;
-	h->asks->running++;
-	helper_claim(h->helper, on_command_over, child);
+	p->running++;
+	helper_claim(child->health->helper, on_command_over, child);
 }
 
 /* ---- life ---- */
@@ -169,44 +151,32 @@ static void health_on_born(struct child *child, struct birth *birth)
 		health_prove(child);
 }
 
-static void begin_monitors_from(
-	struct service *service, const struct child *only, enum asks_for which)
+static void begin_monitors(struct service *service, const struct child *only)
 {
-	for (; which < MONITORS; which++)
-		monitor_begin(service, only, which);
-}
-
-static void health_on_uses(struct child *child, struct listener *l, enum listener_use use)
-{
-	(void)l;
-	if (use == USE_SPARE_LISTENS)
-		monitor_begin(child->service, child, ASKS_WARM);
-}
-
-/* A spare is let through: now it has to prove that it is ready. */
-static void health_on_release(struct child *child)
-{
-	monitor_begin(child->service, child, ASKS_READY);
+	for (enum asks_for which = ASKS_PROBE; which < MONITORS; which++)
+		monitor_begin(service, only, which, 0);
 }
 
 static void health_on_report(struct service *service, const struct report *r)
 {
-	struct child *child;
+	struct child *child = child_find(service, r->slot, r->worker);
 
 	switch (r->kind) {
 	case REPORT_READY:
-		child = child_find(service, r->slot, r->worker);
-		if (child == NULL)
-			break;
-		health_count(child);
-		begin_monitors_from(service, child, ASKS_CHECK);
+		if (child != NULL)
+			health_count(child);
+		begin_monitors(service, child);
+		break;
+	case REPORT_SPARE:
+	case REPORT_RELEASED: /* now it has to prove that it is ready */
+		monitor_begin(service, child, ASKS_PROBE, 0);
 		break;
 	case REPORT_DRAINING:
 	case REPORT_STOPPING:
-		monitors_let_go(service, r->slot, r->worker);
+		if (prober_of(service) != NULL)
+			prober_let_go(prober_of(service), r->slot, r->worker);
 		break;
 	case REPORT_START_TIMEOUT:
-		child = child_find(service, r->slot, r->worker);
 		if (child != NULL && child->health != NULL && *child->health->last != '\0')
 			log_slot(service, r->slot, LOG_NOTE, "its last answer to 'ready': %s",
 				child->health->last);
@@ -235,7 +205,7 @@ static void ask_anew(struct service *service)
 	for_each_child (child, children_of(service))
 		if (health_is_ready(child))
 			health_count(child);
-	begin_monitors_from(service, NULL, ASKS_READY);
+	begin_monitors(service, NULL);
 }
 
 static void health_on_reloaded(struct service *service)
@@ -262,10 +232,10 @@ static void health_on_gone(struct child *child)
 		return;
 	if (h->helper != NULL) {
 		helper_forget(h->helper);
-		if (h->asks != NULL)
-			h->asks->running--;
+		if (prober_of(child->service) != NULL)
+			prober_of(child->service)->running--;
 	}
-	not_accepting_forget(child);
+	stall_free(h);
 	free(h);
 	child->health = NULL;
 	child->hang = NULL;
@@ -305,8 +275,6 @@ static void health_on_drop(struct service *service)
 const struct part health_part = {
 	.name = "health",
 	.born = health_on_born,
-	.uses = health_on_uses,
-	.release = health_on_release,
 	.gone = health_on_gone,
 	.adopted = health_on_adopted,
 	.report = health_on_report,
@@ -317,9 +285,7 @@ const struct part health_part = {
 	.go_on = health_on_go_on,
 };
 
-/* ---- carry health ---- */
-
-/* What of a worker's health goes through an upgrade, with a probe that runs. */
+/* ---- an upgrade ---- */
 
 /* clang-format off */
 static const struct plain_row health_rows[] = {

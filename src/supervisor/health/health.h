@@ -9,49 +9,41 @@
 
 extern const struct part health_part;
 
-/* The health of workers, as nclust observes it: probes of readiness (startup_probe.c), checks
- * (check.c), stalls (stall.c), memory (recycle.c).  A worker whose settings need nothing of this has
- * no struct health, and its cluster no timer. */
-struct cookies {
-	uint64_t *list; /* heap; of connections, sorted */
+/* Since when nothing has moved on a worker's connections (stall.c). */
+struct unmoved {
+	nsec_t since;       /* 0: something has, or it is not known */
+	nsec_t looked;      /* when it was looked at last */
+	nsec_t cpu;         /* its CPU time at `since` */
+	struct mark *marks; /* heap: its connections then, sorted */
 	size_t count;
 };
 
+/* The health of a worker, as nclust observes it: probes and checks (check.c), stalls (stall.c),
+ * memory (recycle.c).  A worker whose settings need nothing of this has no struct health, and its
+ * cluster no timer. */
 struct health {
 	bool proving;      /* the `ready` probe has not succeeded yet */
-	nsec_t tried_at;   /* exec: when the command was started last */
+	nsec_t tried_at;   /* exec: when its command was started last */
 	unsigned round;    /* the last round of checks with an answer */
 	unsigned failures; /* failed checks in a row */
 	unsigned warm;     /* a spare: checks that it has passed */
-	nsec_t warm_at;    /* a spare: when it had its last result */
 	uint64_t ok;
 	uint64_t failed;
-	char last[96];              /* how the last check failed; or "" */
-	struct helper *helper;      /* exec: the command that runs, or NULL */
-	struct probe_batch *asks;   /* exec: the batch that runs the command */
-	nsec_t progress_at;         /* stall: when it made progress, or 0 */
-	nsec_t progress_cpu;        /* stall: its CPU time at progress_at */
-	uint64_t progress_print;    /* stall: the print of its connections at progress_at */
-	uint64_t check_inode;       /* inode of the worker's end of the last check, or 0 */
-	unsigned waited_in_round;   /* the round of checks in which it waited for connections */
-	nsec_t away_since;          /* when it was seen away first (internal.h); or 0 */
-	uint64_t not_waiting_print; /* the print of its connections at away_since */
-	bool not_waiting_found;     /* that it is away was reported */
-	struct cookies silent_seen; /* its connections at silent_since */
-	nsec_t silent_since;        /* it has taken no connection since (internal.h) */
-	nsec_t silent_checked;      /* when that was checked last; 0: never */
-	bool silent;                /* it has taken none for so long that it has failed */
-	nsec_t hang_looked;         /* request-timeout: when nclust looked last */
-	uint64_t hang_cookie;       /* the connection with a late answer, or 0 */
-	char hang[96];              /* the request that was too late; or "" */
-	nsec_t above_since;         /* max-memory: when the limit was exceeded; or 0 */
-	bool outgrown;              /* its core knows that it has outgrown a limit */
-	bool counting;              /* max-requests: counting has begun (max_requests.c) */
-	bool countable;             /* max-requests: its connections can be counted */
-	uint64_t requests;          /* connections that it got since it was ready */
-	uint64_t counted_so_far;    /* the kernel's count at counted_at */
-	nsec_t counted_at;          /* when its connections were counted last */
-	nsec_t count_pause;         /* time to the next count, while none come */
+	char last[96];           /* how the last check failed; or "" */
+	struct helper *helper;   /* exec: the command that runs, or NULL */
+	struct unmoved stall;    /* stall: while requests wait */
+	struct unmoved missed;   /* check: while it takes no connection */
+	uint64_t check_inode;    /* inode of the worker's end of the last check, or 0 */
+	uint64_t hang_cookie;    /* the connection with a late answer, or 0 */
+	char hang[96];           /* the request that was too late; or "" */
+	nsec_t above_since;      /* max-memory: when the limit was exceeded; or 0 */
+	bool outgrown;           /* its core knows that it has outgrown a limit */
+	bool counting;           /* max-requests: counting has begun (recycle.c) */
+	bool countable;          /* max-requests: its connections can be counted */
+	uint64_t requests;       /* connections that it got since it was ready */
+	uint64_t counted_so_far; /* the kernel's count at counted_at */
+	nsec_t counted_at;       /* when its connections were counted last */
+	nsec_t count_pause;      /* time to the next count, while none come */
 };
 
 /* How a worker's health goes through an upgrade. */
@@ -72,11 +64,9 @@ bool health_gives_up(const struct child *child, const struct connection *c);
 unsigned health_given_up(const struct child *child, const struct connection *c);
 
 #define HEALTH_EXEC_AT_ONCE 16
-/* Runs the command of `probe` as a helper of the worker.  The monitor's `answered` gets the result,
- * unless the worker is gone by then.  -1 and `err`. */
-struct probe_batch;
-int health_exec(struct child *child, struct probe_batch *asks, const struct probe *probe,
-	struct error *err);
+/* Runs the command of `probe` as a helper of the worker.  check_answered() gets the result, unless
+ * the worker is gone by then.  -1 and `err`. */
+int health_exec(struct child *child, const struct probe *probe, struct error *err);
 /* The worker is ready: counts its connections from now on, if its settings ask for it. */
 void health_count(struct child *child);
 /* Are all workers held by clients that send nothing?  Writes the member "held" of a status. */
@@ -98,7 +88,6 @@ struct reach {
 	struct reach *next;
 	struct service *service; /* set by reach_begin(), like the members below */
 	nsec_t until;            /* when to give up, unless a worker is reached before */
-	nsec_t most;             /* when to give up in any case */
 	bool *reached;           /* heap, by slot: which workers were reached */
 	uint32_t slots;
 	char host[80]; /* for "Host:" */
@@ -122,11 +111,6 @@ int reach_begin(struct reach *r, struct service *service, struct error *err);
 void reach_end(struct reach *r);
 /* Is this worker wanted, and not yet reached? */
 bool reach_wants(const struct reach *r, const struct child *child);
-/* May connections that reach.c has opened wait at the cluster's listener?  A connection that no
- * worker took stays there for a while after nclust has given it up. reach_cleared(): none is
- * left. */
-bool reach_may_wait(const struct service *service);
-void reach_cleared(const struct service *service);
 /* The cluster is about to go. */
 void reach_drop(struct service *service);
 

@@ -12,8 +12,8 @@
 /* ---- monitor ---- */
 
 /*
- * Looks after the workers of a cluster for one reason (asks.of): probes them until they are ready,
- * checks them, or watches them for stalls, memory or connections.  An monitor exists from the first
+ * Looks after the workers of a cluster for one reason (asks.of): asks them, or watches them for
+ * stalls, memory or connections.  An monitor exists from the first
  * worker whose settings need it, and has a timer. health.c and others begin it.
  */
 struct monitor {
@@ -23,7 +23,7 @@ struct monitor {
 	nsec_t due;             /* when the timer was to expire */
 	nsec_t lost;            /* how late nclust came to timers, in sum */
 	nsec_t lost_until;      /* up to here lateness is in that sum */
-	nsec_t since;           /* when it was begun, or startup_probe.c saw a worker ready, last */
+	nsec_t since;           /* when a worker was last started, or ready */
 	struct child_walk walk; /* with `look`: the workers to look at next */
 	nsec_t wait;            /* with `look`: time until the next round */
 };
@@ -40,23 +40,11 @@ struct monitor_kind {
 	nsec_t (*look)(struct child *child, nsec_t now);
 	/* nclust itself stood still: forgets when a worker was seen; or NULL. */
 	void (*forget)(struct child *child);
-
-	/* If a struct batch is first in the struct: returns what to ask the worker now, or
-	 * NULL. */
-	const struct probe *(*probe)(const struct child *child);
-	/* The result of what was asked; if not `well`, `why` says how it failed. */
-	void (*answered)(struct child *child, bool well, const char *why);
-	/* In place of `answered`: the worker has taken this connection of nclust's, which is closed
-	 * afterwards; `sent` bytes of a request were sent. */
-	void (*taken)(struct child *child, int fd, size_t sent);
 };
 
-extern const struct monitor_kind prove_kind;
-extern const struct monitor_kind check_kind;
-extern const struct monitor_kind warm_kind;
+extern const struct monitor_kind probe_kind;
 extern const struct monitor_kind stall_kind;
 extern const struct monitor_kind memory_kind;
-extern const struct monitor_kind reach_kind;
 extern const struct monitor_kind count_kind;
 
 /* The cluster's monitor, made on first use.  NULL: out of memory. */
@@ -70,11 +58,10 @@ static inline nsec_t monitor_time(const struct monitor *a, nsec_t now)
 {
 	return now - a->lost;
 }
-/* Starts the monitor if the new worker `only` needs it; NULL: if any worker does, because settings
- * have changed. */
-void monitor_begin(struct service *service, const struct child *only, enum asks_for which);
-/* The worker is being stopped: asks it nothing any more. */
-void monitors_let_go(struct service *service, uint32_t slot, uint64_t worker);
+/* Starts the monitor, after that time at the latest, if the new worker `only` needs it; NULL: if any
+ * worker does, because settings have changed. */
+void monitor_begin(
+	struct service *service, const struct child *only, enum asks_for which, nsec_t wait);
 void monitors_free(struct service *service);
 
 /* ---- check target ---- */
@@ -84,10 +71,8 @@ void monitors_free(struct service *service);
 struct check_target {
 	union endpoint address;
 	socklen_t size;
-	uint64_t inode;          /* inode of the listener's socket; the listener may be gone */
 	bool deferred;           /* the kernel accepts a connection only after data came */
 	struct socket_file file; /* of its path, which must lead to this file; or ino 0 */
-	bool strange;            /* the path leads to another file */
 	char host[80];           /* for "Host:" */
 };
 
@@ -97,33 +82,40 @@ struct check_target {
 const struct listener *check_target_of(const struct child *child);
 /* Returns the listener at which the next worker in that slot will be checked. */
 const struct listener *check_target_next(const struct service *service, uint32_t slot);
-/* Has each slot an address of its own by this listener? */
-static inline bool check_target_is_own(const struct listener *l)
-{
-	return l->address.each != NULL;
-}
 
-/* Fills *aim for `l`, which may be NULL.  -1 and `err`: there is no address to ask at (yet). */
+/* Fills *target for `l`, which may be NULL.  -1 and `err`: there is no address to ask at (yet), or
+ * another program's file is in the place of a unix listener's (ESTALE). */
 int check_target_at(struct check_target *target, const struct listener *l, struct error *err);
-/* Connects `fd` to the address.  ESTALE: somebody has put another file in the place of a unix
- * listener's, and nclust must not ask another program with its own rights. */
+/* Returns the inode of the socket from which the worker takes connections where it is checked; 0:
+ * there is none (yet). */
+uint64_t check_target_socket(const struct child *child);
+/* Connects to the worker's socket, even if no clients are led there (drain.h), without waiting.
+ * Returns the descriptor, or -1 and `err`. */
+int check_target_open(struct check_target *target, const struct child *child, struct error *err);
+/* Connects `fd`, of a unix socket, to the address, but not to another file in the place of the
+ * listener's: nclust must not ask another program with its own rights. */
 int check_target_connect(const struct check_target *target, int fd);
+/* Does the address lead to the worker for sure?  A path whose file nclust did not make may lead to
+ * another program. */
+bool check_target_is_certain(const struct check_target *target);
 
-/* ---- probe batch ---- */
+/* ---- prober ---- */
 
 /*
- * Checks workers of a cluster by several connections to its listener at a time.  Any free worker
- * may take a connection, so nclust cannot choose; it finds out which worker has
- * (os/look/look.h) before it sends the request (or its last bytes, if the kernel defers
- * accepting until there is data), and asks only workers that are to be checked.  The answer, or the
- * lack of one, counts for that worker alone.
+ * Asks the workers of a cluster: until they are ready, and then whether they are well (check.c); and
+ * hands on connections to workers that somebody wants to reach (reach.c).
+ *
+ * Connections go to the sockets from which workers accept.  Where several workers share a socket,
+ * any free one may take a connection, so nclust cannot choose; it finds out which worker has
+ * (os/look/look.h) before it sends the request (or its last bytes, if the kernel defers accepting
+ * until there is data), and asks only workers that are to be asked.  The answer, or the lack of
+ * one, counts for that worker alone.
  *
  * A worker that does not answer is reported again each `check-interval` without another request,
  * because it would take none.  A connection that no worker takes stays in the queue and counts for
- * none.  Where each worker has a socket of its own (`balance = rr`), nclust connects to that socket
- * and need not find out.
+ * none.
  */
-#define BATCH_MAX 16
+#define PROBINGS_MAX 16
 
 enum probing_state {
 	PROBING_OVER,
@@ -135,170 +127,105 @@ enum probing_state {
 };
 
 struct probing {
-	struct probe_batch *batch;
+	struct prober *prober;
 	enum probing_state state;
-	ev_io io; /* its fd, or -1; runs from TAKEN on */
-	uint64_t inode;
-	bool has_target; /* its socket is that of `worker` alone, or of its slot */
-	bool is_of_slot; /* its socket is that of the slot, with two workers at most */
-	bool is_unix;
-	uint32_t slot;
+	ev_io io;                          /* its fd, or -1; runs from TAKEN on */
+	struct cluster_settings *settings; /* a reference */
+	const struct probe *probe;         /* what is asked; tcp or http */
+	struct check_target target;
+	uint64_t socket; /* inode of the workers' socket where it waits */
+	uint64_t inode;  /* of the worker's end; 0: not accepted yet */
+	uint32_t slot;   /* TAKEN: who has it */
 	uint64_t worker;
 	nsec_t since; /* when opened, taken, last reported (LATE), or its FIN sent: monitor_time() */
 	bool fin_sent; /* REST: nclust has waited that time, and has sent its FIN */
+	char first;    /* the byte that is sent alone, if the kernel defers accepting; or 0 */
 	size_t sent;   /* bytes of the request */
 	size_t got;
 	char answer[HTTPSTATUS_MAX];
 };
 
-struct probe_batch {
+struct prober {
 	struct monitor monitor;
-	unsigned running; /* commands that run, of probes by exec: */
-
-	struct cluster_settings *settings; /* a reference, while any connection is open */
-	const struct probe *probe;         /* of `settings`; tcp or http */
-	struct check_target target;
-	char first;    /* to send first, if the kernel waits for data; 0: the request but its end */
-	bool in_lane;  /* connect to the sockets of `lane` */
-	unsigned lane; /* even if that lane gets no clients (drain.h) */
+	unsigned running;  /* commands, of probes by exec: */
+	unsigned round;    /* of checks, from 1 on */
+	nsec_t round_at;   /* when it has begun */
+	nsec_t round_ends; /* NSEC_NEVER: no worker is checked */
+	struct reach *reaches;
+	nsec_t reach_wait; /* time to the next try to reach a worker */
 
 	ev_timer look;
-	nsec_t step;        /* time to the next look */
-	nsec_t due;         /* when the next look is to come */
-	nsec_t look_until;  /* in this turn, end of looks at workers that take none */
-	nsec_t quiet_since; /* no worker has taken a connection since (monitor_time()) */
+	nsec_t step; /* time to the next look */
+	nsec_t due;  /* when the next look is to come */
 	/* Where to search on for owners, two for a slot; kept: the longest idle is often next. */
 	uint32_t cursor;
-	uint32_t searched;      /* workers searched so far, in two rounds */
-	bool took_below;        /* a process below a worker took the last connection */
-	bool below_first;       /* so search processes below workers first */
-	bool blind;             /* the kernel does not show who has taken a connection */
-	bool denied;            /* nclust may not look at some worker */
+	uint32_t searched;      /* workers searched so far */
 	uint64_t part_searched; /* the worker that was searched only up to `place` */
 	struct other_end_place place;
+	bool blind;  /* the kernel does not show who has taken a connection */
+	bool denied; /* nclust may not look at some worker */
 	unsigned open;
-	struct probing asks[BATCH_MAX];
+	struct probing asks[PROBINGS_MAX];
 };
 
-/* probe_batch.c */
-#define PROBING_CLOSED "closed the connection without an answer"
-void probing_close(struct probing *a);
-/* Closes the connection, and reports the result for the worker that has it. */
-void probing_end(struct probing *a, bool well, const char *why);
-/* Must this worker be asked? */
-bool batch_must_ask(const struct probe_batch *v, const struct child *child);
+/* The cluster's prober; NULL: none was needed yet. */
+static inline struct prober *prober_of(const struct service *service)
+{
+	return (struct prober *)service->asks.of[ASKS_PROBE];
+}
 
-/* probe_owner.c */
-/* Is the connection made by now?  Then its owner is looked for. */
-void probing_begin(struct probing *a);
-/* Has a worker taken the connection, or failed because it takes none? */
-void probing_look(struct probing *a, nsec_t now);
-/* Finds the workers that have taken connections, a slice at a time.  True: there is more. */
-bool batch_find_owners(struct probe_batch *v);
-/* How many workers the worker's slot has, with itself. */
-unsigned probing_count_in_slot(const struct child *child);
-
-/* Counts a failed or a passed check of the worker (check.c); also for checks of spares. */
-void check_failed(struct child *child, const char *why);
-void check_passed(struct child *child);
-
-void batch_init(struct probe_batch *v); /* all but its monitor */
-/* Does a connection wait to be taken? */
-bool batch_waits(const struct probe_batch *v);
-/* Does a connection wait to be taken, or for an answer that may still come in time? */
-bool batch_is_busy(const struct probe_batch *v);
-/* Lists nclust's ports of connections that wait to be taken; returns their number. */
-size_t batch_ports(const struct probe_batch *v, uint16_t ports[BATCH_MAX]);
+void prober_init(struct prober *p); /* all but its monitor */
+/* Opens connections to all sockets with workers that are to be asked or reached, unless some wait
+ * there: as many as the socket has workers, because an idle worker that is awake wakes no other. */
+void prober_fire(struct prober *p);
 /* Has this worker been asked, and not answered? */
-bool batch_asks(const struct probe_batch *v, const struct child *child);
-/* Opens `count` connections to `l` (or NULL).  -1 and `err`: no address, or nobody listens. */
-int batch_fire(struct probe_batch *v, const struct listener *l,
-	const struct cluster_settings *settings, const struct probe *probe, unsigned count,
-	struct error *err);
-/* Did the last connections go to where this worker is asked? */
-bool batch_is_at(const struct probe_batch *v, const struct child *child);
-/* Which of two workers (`a` may be NULL) is to be asked first?  A worker whose address did not get
- * the last connections, so that no address waits for another. */
-const struct child *batch_next(
-	const struct probe_batch *v, const struct child *a, const struct child *b);
+bool prober_asks(const struct prober *p, const struct child *child);
+/* For how long has a connection waited to be taken that this worker could take?  0: there is
+ * none. */
+nsec_t prober_untaken(const struct prober *p, const struct child *child);
+/* Lists nclust's ports of connections that wait to be taken; returns their number. */
+size_t prober_ports(const struct prober *p, uint16_t ports[PROBINGS_MAX]);
 /* The worker is being stopped: closes connections that it has taken, or could still take. */
-void batch_let_go(struct probe_batch *v, uint32_t slot, uint64_t worker);
-/* Closes all connections but those whose answer has come and is read on; batch_end(): all. */
-void batch_stop(struct probe_batch *v);
-void batch_end(struct probe_batch *v);
+void prober_let_go(struct prober *p, uint32_t slot, uint64_t worker);
+/* Closes all connections, or all but those whose answer has come and is read on. */
+void prober_stop(struct prober *p, bool all);
 
-/* ---- not accepting ---- */
+/* check.c: what to ask the worker now; NULL: nothing. */
+const struct probe *check_wants(const struct child *child);
+/* The result; if not `well`, `why` says how it failed. */
+void check_answered(struct child *child, bool well, const char *why);
+/* nclust cannot connect to where the worker listens. */
+void check_unreached(struct child *child, const struct error *err);
 
-/*
- * Under overload a check's connection waits long behind those of clients, or finds the queue full.
- * A worker that takes clients' connections meanwhile is at work, and to replace it would leave
- * fewer workers for the load.
- *
- * Has the worker taken no connection at the address where it is checked, for as long as it may fail
- * its checks? Call it again and again, with the time of monitor_time(). The silence begins with the
- * first look after `since`, and anew with each look that finds a new connection. A look costs some
- * us for each connection of the worker. Where nclust may not look, it finds no new connections.
- */
-#define SILENCE_LOOKS 16 /* looks while the worker may fail its checks */
-bool not_accepting_for_long(struct child *child, nsec_t since, nsec_t now);
-/* The worker has answered, or is gone. */
-void not_accepting_forget(struct child *child);
+/* reach.c: returns who wants to reach this worker; `byte`: and whose request begins so; or 0. */
+struct reach *reach_find(const struct prober *p, const struct child *child, char byte);
+/* The worker has taken this connection, which is closed afterwards. */
+void reach_hand_on(struct prober *p, struct reach *r, struct child *child, int fd, bool byte_sent);
+/* Do so many connections wait that none is to be opened for that? */
+bool reach_is_crowded(const struct prober *p);
+/* Ends what is over; returns when to try again. */
+nsec_t reach_step(struct prober *p, nsec_t now);
 
-/* ---- snapshot ---- */
-
-/* What a worker and all processes below it do, seen from outside; for stall.c, snapshot.c and
- * snapshot.c.  The caller zeroes the struct and looks at the processes, then, if needed, at the
- * connections, which costs some us for each. */
-#define SNAPSHOT_PROCESSES 256
-
-struct snapshot {
-	struct connections all;
-	nsec_t cpu; /* used so far */
-	pid_t tree[SNAPSHOT_PROCESSES];
-	size_t tree_count;
-	bool traced; /* by a debugger */
-};
-void snapshot_processes(struct snapshot *snapshot, const struct child *child);
-void snapshot_connections(struct snapshot *snapshot, const struct child *child);
-void snapshot_free(struct snapshot *snapshot);
-
-/* A number that changes when the worker reads or writes a byte, accepts or closes a connection.  A
- * queue that only grows does not change it. */
-uint64_t snapshot_print(const struct snapshot *snapshot);
-/* Has the worker a request that it has not read, or not answered? */
-bool snapshot_any_waits(const struct snapshot *snapshot, const struct child *child);
-
-/* ---- not waiting ---- */
+/* ---- stall ---- */
 
 /*
- * Does a worker that takes no connection of a check hang, or are other workers on the shared port
- * always faster?  An idle worker waits for connections; a busy one reads, writes, accepts or closes
- * some.  A worker that does neither at any look for a while is away: it loops, is stopped, or its
- * threads wait for each other.  A single look that finds it waiting for connections clears it.
+ * Does a worker that takes no connection of a check hang, or are others on its socket always
+ * faster, or has it more clients than it can serve?  An idle worker waits for connections; a busy
+ * one accepts some, or reads or writes a byte.  A worker that does neither at any look for a while
+ * hangs: it loops, is stopped, or its threads wait for each other.  To wait is no excuse where a
+ * connection is `untaken`; then only what moves at `at` counts.
  */
-#define AWAY_LOOKS 64 /* looks within `patience`, if there is time for them */
+#define MISSED_LOOKS 32 /* in `patience` */
 
-/* Looks at the worker, at the time of monitor_time().  True, once: the worker was away from `l` for
- * all of `patience`. */
-bool not_waiting_look(struct child *child, const struct listener *l, nsec_t patience, nsec_t now);
+/* Looks at the worker, if a look is due at `now`, the time of monitor_time().  True: for all of
+ * `patience` it has been as above. */
+bool stall_missed(
+	struct child *child, const struct listener *at, bool untaken, nsec_t patience, nsec_t now);
 /* Starts anew: the worker has answered, or cannot be judged now. */
-void not_waiting_forget(struct child *child);
-bool not_waiting_is_suspect(const struct child *child);
+void stall_forget_missed(struct child *child);
 
-/* ---- hang ---- */
-
-/*
- * `request-timeout`: a worker hangs if a request waits that long for its answer.  nclust sees that
- * from outside: the last data on a TCP connection came from the client.  The worker is reported
- * with what its threads do, and replaced through its slot's gate; the drain does not wait for that
- * request.  In doubt a connection counts as answered here, but as busy in a drain.
- */
-#define HANG_LOOKS 4 /* within request-timeout */
-
-nsec_t hang_patience(const struct child *child); /* the worker's request-timeout; 0: off */
-/* Looks at the worker, if a look is due. */
-void hang_look(struct child *child, nsec_t now);
-/* Has a request waited too long on this connection? */
-bool hang_exceeds(const struct child *child, const struct connection *c);
+/* Has a request waited longer than request-timeout on this connection? */
+bool stall_exceeds(const struct child *child, const struct connection *c);
+void stall_free(struct health *h);
 
 #endif

@@ -11,20 +11,11 @@
 #define LATE (500 * MSEC)
 
 static const struct monitor_kind *const kinds[MONITORS] = {
-	[ASKS_READY] = &prove_kind,
-	[ASKS_CHECK] = &check_kind,
-	[ASKS_WARM] = &warm_kind,
+	[ASKS_PROBE] = &probe_kind,
 	[ASKS_STALL] = &stall_kind,
 	[ASKS_MEMORY] = &memory_kind,
-	[ASKS_REACH] = &reach_kind,
 	[ASKS_COUNT] = &count_kind,
 };
-
-/* The monitor's batch; NULL: the monitor has none. */
-static struct probe_batch *batch_of(struct monitor *a)
-{
-	return a != NULL && a->kind->probe != NULL ? (struct probe_batch *)a : NULL;
-}
 
 void monitor_arm(struct monitor *a, nsec_t wait)
 {
@@ -67,8 +58,8 @@ static void forget_workers(struct monitor *a)
 
 	for_each_child (child, children_of(a->service))
 		a->kind->forget(child);
-	if (batch_of(a) != NULL)
-		batch_stop(batch_of(a));
+	if (a->kind == &probe_kind)
+		prober_stop((struct prober *)a, false);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -101,8 +92,8 @@ struct monitor *monitor_of(struct service *service, enum asks_for which)
 	a->walk = children_of(service);
 	a->wait = NSEC_NEVER;
 	timer_init(&a->timer, on_timer, a);
-	if (batch_of(a) != NULL)
-		batch_init(batch_of(a));
+	if (which == ASKS_PROBE)
+		prober_init((struct prober *)a);
 	service->asks.of[which] = a;
 	return a;
 }
@@ -119,7 +110,8 @@ static bool is_needed(const struct service *service, const struct child *only, e
 	return false;
 }
 
-void monitor_begin(struct service *service, const struct child *only, enum asks_for which)
+void monitor_begin(
+	struct service *service, const struct child *only, enum asks_for which, nsec_t wait)
 {
 	struct monitor *a = service->asks.of[which];
 
@@ -127,24 +119,12 @@ void monitor_begin(struct service *service, const struct child *only, enum asks_
 		a = monitor_of(service, which);
 	if (a == NULL)
 		return;
-	if (a->kind->look != NULL && ev_is_active(&a->timer)) {
-		/* the timer is set for older workers, and may be late for a new worker */
-		if (a->due > nsec_add(clock_now(), a->kind->first))
-			monitor_arm(a, a->kind->first);
-		return;
-	}
 	a->since = clock_now();
-	monitor_arm(a, a->kind->first);
-}
-
-void monitors_let_go(struct service *service, uint32_t slot, uint64_t worker)
-{
-	for (unsigned i = 0; i < MONITORS; i++) {
-		struct probe_batch *v = batch_of(service->asks.of[i]);
-
-		if (v != NULL)
-			batch_let_go(v, slot, worker);
-	}
+	if (wait < a->kind->first)
+		wait = a->kind->first;
+	/* the timer may be set for older workers, and be late for a new one */
+	if (!ev_is_active(&a->timer) || a->due > nsec_add(a->since, wait))
+		monitor_arm(a, wait);
 }
 
 void monitors_free(struct service *service)
@@ -154,8 +134,8 @@ void monitors_free(struct service *service)
 
 		if (a == NULL)
 			continue;
-		if (batch_of(a) != NULL)
-			batch_end(batch_of(a));
+		if (i == ASKS_PROBE)
+			prober_stop((struct prober *)a, true);
 		ev_timer_stop(service->sup->loop, &a->timer);
 		free(a);
 		service->asks.of[i] = NULL;

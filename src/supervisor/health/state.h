@@ -4,12 +4,9 @@
 
 /* Why a cluster's workers are asked, or looked at. */
 enum asks_for {
-	ASKS_READY,
-	ASKS_CHECK,
-	ASKS_WARM, /* a spare, before it serves */
+	ASKS_PROBE,
 	ASKS_STALL,
 	ASKS_MEMORY,
-	ASKS_REACH, /* another room wants to reach them (health.h) */
 	ASKS_COUNT,
 	MONITORS,
 };

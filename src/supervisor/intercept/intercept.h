@@ -113,7 +113,7 @@ void spare_gate_report(struct child *child);
 
 /* Holds that call of listen(2), for this listener (NULL: a unix socket's, or a bind(2) of UDP),
  * without an answer.  False: answer the call, because the worker is to serve, or because no client
- * comes to its socket, so that it can be checked before it serves (health/warm_spare.c). */
+ * comes to its socket, so that it can be checked before it serves (health/check.c). */
 bool spare_gate_keep(struct child *child, struct listener *l, const struct seccomp_notice *notice);
 
 void intercept_on_release(struct child *child);

@@ -89,11 +89,9 @@ TEST(whose_it_is_is_found_in_the_whole_tree)
 	ck_assert_int_eq(list[1], grandchild);
 	ck_assert_uint_eq(process_tree(pid, list, 1), 1);
 	ck_assert_uint_eq(process_tree(grandchild, list, 4), 1);
-	ck_assert_uint_eq(other_end_held(pid, true, inodes, 3, NSEC_NEVER, &place, &denied), 2);
-	ck_assert_uint_eq(
-		other_end_held(grandchild, false, inodes, 3, NSEC_NEVER, &place, &denied), 2);
-	ck_assert_uint_eq(
-		other_end_held(getpid(), false, inodes, 1, NSEC_NEVER, &place, &denied), 0);
+	ck_assert_uint_eq(other_end_held(pid, inodes, 3, NSEC_NEVER, &place, &denied), 2);
+	ck_assert_uint_eq(other_end_held(grandchild, inodes, 3, NSEC_NEVER, &place, &denied), 2);
+	ck_assert_uint_eq(other_end_held(getpid(), inodes, 1, NSEC_NEVER, &place, &denied), 0);
 	ck_assert_uint_eq(place.process, 0);
 	ck_assert_int_eq(place.fd, 0);
 	ck_assert(!denied);
@@ -130,7 +128,7 @@ TEST(a_look_whose_time_is_over_goes_on_with_the_next)
 	(void)close(pair[0]);
 	do {
 		ck_assert_uint_eq(found, 0);
-		found = other_end_held(getpid(), false, inodes, 1, 0, &place, &denied);
+		found = other_end_held(getpid(), inodes, 1, 0, &place, &denied);
 		looks++;
 	} while (place.process > 0 || place.fd > 0);
 	ck_assert_uint_eq(found, 1);
