@@ -29,9 +29,9 @@ struct exposition {
 void exposition_init(struct exposition *e);
 void exposition_fini(struct exposition *e);
 
-/* Add a worker's text, which must stay unchanged until all is written.  Lines about
- * names that begin with `reserved` (or NULL) are left out.  -1 and `err`: malformed,
- * and nothing of it was added. */
+/* Add a worker's text, with a NUL behind it, which must stay unchanged until all is written.
+ * Lines about names that begin with `reserved` (or NULL) are left out.  -1 and `err`:
+ * malformed, and nothing of it was added. */
 int exposition_add(struct exposition *e, uint32_t slot, const char *text, size_t len,
 	const char *reserved, struct error *err);
 

@@ -84,13 +84,13 @@ static void add_ours(struct exposition *all, uint32_t slot, bool asked, bool bad
 		(void)exposition_add(all, slot, texts[i], strlen(texts[i]), NULL, &err);
 }
 
-static void add_visit(struct exposition *all, const struct visit *v, struct buffer *out)
+static void add_visit(struct exposition *all, struct visit *v, struct buffer *out)
 {
-	const char *why = v->why;
+	const char *text = v->why == NULL ? buffer_text(&v->body) : NULL;
+	const char *why = v->why == NULL && text == NULL ? "out of memory" : v->why;
 	struct error err;
 
-	if (why == NULL && v->body.len > 0 &&
-		exposition_add(all, v->slot, v->body.data, v->body.len, RESERVED, &err) == -1)
+	if (text != NULL && exposition_add(all, v->slot, text, v->body.len, RESERVED, &err) == -1)
 		why = err.text;
 	if (why != NULL)
 		put_comment(out, v->slot, why);
@@ -130,7 +130,7 @@ static struct answer *make_answer(const struct scrape *s)
 			"text/plain; charset=utf-8", &body);
 	}
 	begin_all(&all, s, json_array_size(missed));
-	for (const struct visit *v = s->first; v != NULL; v = v->next)
+	for (struct visit *v = s->first; v != NULL; v = v->next)
 		add_visit(&all, v, &body);
 	json_array_foreach(missed, i, slot)
 	{

@@ -22,12 +22,15 @@ static void read_answer(const char *text, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const char *text = (const char *)data;
+	char *text = malloc(size + 1);
 	struct exposition e;
 	struct exposition again;
 	struct buffer out;
 	struct error err;
 
+	require(text != NULL);
+	memcpy(text, data, size);
+	text[size] = '\0';
 	read_answer(text, size);
 	exposition_init(&e);
 	exposition_init(&again);
@@ -37,11 +40,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		exposition_write(&e, &out);
 		require(!out.failed);
 		/* what was written is of the same format */
-		require(exposition_add(&again, 9, out.data, out.len, NULL, &err) == 0);
+		require(exposition_add(&again, 9, buffer_text(&out), out.len, NULL, &err) == 0);
 		require(again.count <= e.count);
 	}
 	exposition_fini(&e);
 	exposition_fini(&again);
 	buffer_fini(&out);
+	free(text);
 	return 0;
 }
