@@ -16,58 +16,32 @@
 #define DAY (24 * 3600)
 #define SINCE_MOST 9000000000.0 /* in the year 2255, and fits in a nsec_t */
 
-/* The fields of `params`, as a set. */
-enum field {
-	FIELD_TARGET = 1 << 0,
-	FIELD_NO_WAIT = 1 << 1,
-	FIELD_COUNT = 1 << 2,
-	FIELD_BY = 1 << 3,
-	FIELD_SIGNAL = 1 << 4,
-	FIELD_ALL = 1 << 5,
-	FIELD_NOW = 1 << 6,
-	FIELD_FOLLOW = 1 << 7,
-	FIELD_LAST = 1 << 8,
-	FIELD_CANARY = 1 << 9,
-	FIELD_BAKE = 1 << 10,
-	FIELD_DROP_PORTS = 1 << 12,
-	FIELD_MESSAGE = 1 << 11,
-	FIELD_SINCE = 1 << 13,
-	FIELD_KINDS = 1 << 14,
-	FIELD_AFTER = 1 << 15,
-	FIELD_FIRST = 1 << 16,
-	FIELD_METRICS = 1 << 17,
-	FIELD_COMMAND = 1 << 18,
-	FIELD_READINESS = 1 << 19,
-	FIELD_TIMEOUT = 1 << 20,
+static const char *const methods[METHODS] = {
+	[METHOD_STATUS] = "status",
+	[METHOD_RESTART] = "restart",
+	[METHOD_RELOAD] = "reload",
+	[METHOD_SCALE] = "scale",
+	[METHOD_STOP] = "stop",
+	[METHOD_SIGNAL] = "signal",
+	[METHOD_EVENTS] = "events",
+	[METHOD_CONFIG] = "config",
+	[METHOD_UPGRADE] = "upgrade",
+	[METHOD_SEND] = "send",
+	[METHOD_LOGS] = "logs",
+	[METHOD_ASK] = "ask",
+	[METHOD_DRAIN] = "drain",
+	[METHOD_UNDRAIN] = "undrain",
 };
 
-static const struct {
-	const char *name;
-	bool writes;
-	unsigned fields;
-} methods[METHODS] = {
-	[METHOD_STATUS] = {"status", false, FIELD_TARGET | FIELD_METRICS | FIELD_READINESS},
-	[METHOD_RESTART] = {"restart", true,
-		FIELD_TARGET | FIELD_NO_WAIT | FIELD_CANARY | FIELD_BAKE | FIELD_DROP_PORTS |
-			FIELD_COMMAND},
-	[METHOD_RELOAD] = {"reload", true, FIELD_TARGET | FIELD_NO_WAIT | FIELD_DROP_PORTS},
-	[METHOD_SCALE] = {"scale", true, FIELD_TARGET | FIELD_NO_WAIT | FIELD_COUNT | FIELD_BY},
-	[METHOD_STOP] = {"stop", true, FIELD_TARGET | FIELD_NO_WAIT | FIELD_NOW},
-	[METHOD_SIGNAL] = {"signal", true, FIELD_TARGET | FIELD_NO_WAIT | FIELD_SIGNAL | FIELD_ALL},
-	[METHOD_EVENTS] = {"events", false,
-		FIELD_TARGET | FIELD_FOLLOW | FIELD_LAST | FIELD_SINCE | FIELD_KINDS},
-	[METHOD_CONFIG] = {"config", false, FIELD_TARGET},
-	[METHOD_UPGRADE] = {"upgrade", true, FIELD_TARGET | FIELD_NO_WAIT},
-	[METHOD_SEND] = {"send", true, FIELD_TARGET | FIELD_NO_WAIT | FIELD_MESSAGE | FIELD_ALL},
-	[METHOD_LOGS] = {"logs", false, FIELD_TARGET | FIELD_FOLLOW | FIELD_AFTER},
-	[METHOD_ASK] = {"ask", true, FIELD_TARGET | FIELD_FIRST},
-	[METHOD_DRAIN] = {"drain", true, FIELD_TARGET | FIELD_NO_WAIT | FIELD_TIMEOUT},
-	[METHOD_UNDRAIN] = {"undrain", true, FIELD_TARGET | FIELD_NO_WAIT | FIELD_TIMEOUT},
-};
+#define ON(method) (1U << METHOD_##method)
+/* Methods that may be waited for. */
+#define CHANGES \
+	(ON(RESTART) | ON(RELOAD) | ON(SCALE) | ON(STOP) | ON(SIGNAL) | ON(UPGRADE) | ON(SEND) | \
+		ON(DRAIN) | ON(UNDRAIN))
 
 bool control_method_writes(enum control_method method)
 {
-	return methods[method].writes;
+	return ((CHANGES | ON(ASK)) >> method & 1) != 0;
 }
 
 static int take_bool(bool *to, const json_t *value, struct error *err)
@@ -101,11 +75,27 @@ static int take_target(struct control_request *r, const json_t *value, struct er
 	return 0;
 }
 
-static int take_scale(
-	struct control_request *r, const json_t *value, enum scale_kind kind, struct error *err)
+static int take_count(struct control_request *r, const json_t *value, struct error *err)
 {
-	r->scale_kind = kind;
-	return take_int(&r->count, value, kind == SCALE_TO ? 0 : -SCALE_MOST, SCALE_MOST, err);
+	r->scale_kind = SCALE_TO;
+	return take_int(&r->count, value, 0, SCALE_MOST, err);
+}
+
+static int take_by(struct control_request *r, const json_t *value, struct error *err)
+{
+	r->scale_kind = SCALE_BY;
+	return take_int(&r->count, value, -SCALE_MOST, SCALE_MOST, err);
+}
+
+static int take_canary(struct control_request *r, const json_t *value, struct error *err)
+{
+	r->has_canary = true;
+	return take_int(&r->canary, value, 0, SCALE_MOST, err);
+}
+
+static int take_last(struct control_request *r, const json_t *value, struct error *err)
+{
+	return take_int(&r->last, value, -1, LAST_MOST, err);
 }
 
 static int take_signal(struct control_request *r, const json_t *value, struct error *err)
@@ -130,13 +120,25 @@ static int take_seconds(nsec_t *to, const json_t *value, struct error *err)
 	return 0;
 }
 
-static int take_since(nsec_t *to, const json_t *value, struct error *err)
+static int take_bake(struct control_request *r, const json_t *value, struct error *err)
+{
+	r->has_bake = true;
+	return take_seconds(&r->bake, value, err);
+}
+
+static int take_timeout(struct control_request *r, const json_t *value, struct error *err)
+{
+	r->has_timeout = true;
+	return take_seconds(&r->timeout, value, err);
+}
+
+static int take_since(struct control_request *r, const json_t *value, struct error *err)
 {
 	double seconds = json_number_value(value);
 
 	if (!json_is_number(value) || !(seconds >= 0) || seconds > SINCE_MOST)
 		return error_set(err, 0, "wanted seconds since 1970");
-	*to = (nsec_t)(seconds * 1000 + 0.5) * MSEC;
+	r->since = (nsec_t)(seconds * 1000 + 0.5) * MSEC;
 	return 0;
 }
 
@@ -224,90 +226,54 @@ static int take_readiness(struct control_request *r, const json_t *value, struct
 }
 
 /* The fields that `params` may have. */
-static const struct field_is {
+static const struct field {
 	const char *name;
-	enum field field;
+	unsigned on; /* the methods that take it, 1 << enum control_method each */
+	int (*take)(struct control_request *r, const json_t *value, struct error *err);
 	size_t flag; /* offset in a request, of a field that is yes or no */
 } fields[] = {
-	{"target", FIELD_TARGET, 0},
-	{"no_wait", FIELD_NO_WAIT, offsetof(struct control_request, no_wait)},
-	{"count", FIELD_COUNT, 0},
-	{"by", FIELD_BY, 0},
-	{"signal", FIELD_SIGNAL, 0},
-	{"all", FIELD_ALL, offsetof(struct control_request, all)},
-	{"now", FIELD_NOW, offsetof(struct control_request, now)},
-	{"follow", FIELD_FOLLOW, offsetof(struct control_request, follow)},
-	{"last", FIELD_LAST, 0},
-	{"since", FIELD_SINCE, 0},
-	{"kinds", FIELD_KINDS, 0},
-	{"after", FIELD_AFTER, 0},
-	{"canary", FIELD_CANARY, 0},
-	{"bake", FIELD_BAKE, 0},
-	{"drop_ports", FIELD_DROP_PORTS, offsetof(struct control_request, drop_ports)},
-	{"message", FIELD_MESSAGE, 0},
-	{"command", FIELD_COMMAND, 0},
-	{"first", FIELD_FIRST, 0},
-	{"readiness", FIELD_READINESS, 0},
-	{"timeout", FIELD_TIMEOUT, 0},
-	{"metrics", FIELD_METRICS, offsetof(struct control_request, metrics)},
+	{"target", ~0U, take_target, 0},
+	{"no_wait", CHANGES, NULL, offsetof(struct control_request, no_wait)},
+	{"count", ON(SCALE), take_count, 0},
+	{"by", ON(SCALE), take_by, 0},
+	{"signal", ON(SIGNAL), take_signal, 0},
+	{"all", ON(SIGNAL) | ON(SEND), NULL, offsetof(struct control_request, all)},
+	{"now", ON(STOP), NULL, offsetof(struct control_request, now)},
+	{"follow", ON(EVENTS) | ON(LOGS), NULL, offsetof(struct control_request, follow)},
+	{"last", ON(EVENTS), take_last, 0},
+	{"since", ON(EVENTS), take_since, 0},
+	{"kinds", ON(EVENTS), take_kinds, 0},
+	{"after", ON(LOGS), take_after, 0},
+	{"canary", ON(RESTART), take_canary, 0},
+	{"bake", ON(RESTART), take_bake, 0},
+	{"drop_ports", ON(RESTART) | ON(RELOAD), NULL,
+		offsetof(struct control_request, drop_ports)},
+	{"message", ON(SEND), take_message, 0},
+	{"command", ON(RESTART), take_command, 0},
+	{"first", ON(ASK), take_first, 0},
+	{"readiness", ON(STATUS), take_readiness, 0},
+	{"timeout", ON(DRAIN) | ON(UNDRAIN), take_timeout, 0},
+	{"metrics", ON(STATUS), NULL, offsetof(struct control_request, metrics)},
 };
 
-static int take_field(struct control_request *r, const struct field_is *is, const json_t *value,
-	struct error *err)
-{
-	switch (is->field) {
-	case FIELD_TARGET:
-		return take_target(r, value, err);
-	case FIELD_COUNT:
-		return take_scale(r, value, SCALE_TO, err);
-	case FIELD_BY:
-		return take_scale(r, value, SCALE_BY, err);
-	case FIELD_SIGNAL:
-		return take_signal(r, value, err);
-	case FIELD_LAST:
-		return take_int(&r->last, value, -1, LAST_MOST, err);
-	case FIELD_SINCE:
-		return take_since(&r->since, value, err);
-	case FIELD_KINDS:
-		return take_kinds(r, value, err);
-	case FIELD_AFTER:
-		return take_after(r, value, err);
-	case FIELD_CANARY:
-		r->has_canary = true;
-		return take_int(&r->canary, value, 0, SCALE_MOST, err);
-	case FIELD_BAKE:
-		r->has_bake = true;
-		return take_seconds(&r->bake, value, err);
-	case FIELD_MESSAGE:
-		return take_message(r, value, err);
-	case FIELD_COMMAND:
-		return take_command(r, value, err);
-	case FIELD_FIRST:
-		return take_first(r, value, err);
-	case FIELD_READINESS:
-		return take_readiness(r, value, err);
-	case FIELD_TIMEOUT:
-		r->has_timeout = true;
-		return take_seconds(&r->timeout, value, err);
-	default:
-		return take_bool((bool *)((char *)r + is->flag), value, err);
-	}
-}
-
 /* The field of that name, if the method has it; or NULL. */
-static const struct field_is *find_field(enum control_method method, const char *name)
+static const struct field *find_field(enum control_method method, const char *name)
 {
 	for (size_t i = 0; i < COUNT_OF(fields); i++)
-		if ((methods[method].fields & fields[i].field) != 0 &&
-			strcmp(fields[i].name, name) == 0)
+		if ((fields[i].on >> method & 1) != 0 && strcmp(fields[i].name, name) == 0)
 			return &fields[i];
 	return NULL;
 }
 
+static int take_field(
+	struct control_request *r, const struct field *f, const json_t *value, struct error *err)
+{
+	return f->take != NULL ? f->take(r, value, err)
+			       : take_bool((bool *)((char *)r + f->flag), value, err);
+}
+
 static int take_params(struct control_request *r, json_t *params, struct error *err)
 {
-	const char *method = methods[r->method].name;
-	unsigned seen = 0;
 	const char *name;
 	json_t *value;
 
@@ -315,19 +281,20 @@ static int take_params(struct control_request *r, json_t *params, struct error *
 		return error_set(err, 0, "params: wanted an object");
 	json_object_foreach(params, name, value)
 	{
-		const struct field_is *is = find_field(r->method, name);
+		const struct field *f = find_field(r->method, name);
 
-		if (is == NULL)
-			return error_set(err, 0, "'%s' takes no '%.32s'", method, name);
-		if (take_field(r, is, value, err) == -1)
+		if (f == NULL)
+			return error_set(err, 0, "'%s' takes no '%.32s'", methods[r->method], name);
+		if (take_field(r, f, value, err) == -1)
 			return error_wrap(err, "%s", name);
-		seen |= is->field;
 	}
-	if (r->method == METHOD_SCALE && ((seen & FIELD_COUNT) != 0) == ((seen & FIELD_BY) != 0))
+	if (r->method == METHOD_SCALE &&
+		(json_object_get(params, "count") == NULL) ==
+			(json_object_get(params, "by") == NULL))
 		return error_set(err, 0, "'scale' wants either count or by");
-	if (r->method == METHOD_SIGNAL && (seen & FIELD_SIGNAL) == 0)
+	if (r->method == METHOD_SIGNAL && r->signal == 0)
 		return error_set(err, 0, "'signal' wants a signal");
-	if (r->method == METHOD_SEND && (seen & FIELD_MESSAGE) == 0)
+	if (r->method == METHOD_SEND && r->message == NULL)
 		return error_set(err, 0, "'send' wants a message");
 	return 0;
 }
@@ -383,12 +350,10 @@ static int check_envelope(struct control_request *r, const json_t *root, struct 
 
 static int take_method(struct control_request *r, const char *name, struct error *err)
 {
-	const char *names[METHODS];
 	const char *nearest;
 
 	for (unsigned i = 0; i < METHODS; i++) {
-		names[i] = methods[i].name;
-		if (strcmp(name, names[i]) != 0)
+		if (strcmp(name, methods[i]) != 0)
 			continue;
 		r->method = (enum control_method)i;
 		r->last = r->method == METHOD_EVENTS ? -1 : 0;
@@ -396,7 +361,7 @@ static int take_method(struct control_request *r, const char *name, struct error
 		return 0;
 	}
 	error_set(err, 0, "unknown method '%.32s'", name);
-	nearest = text_nearest(name, names, METHODS);
+	nearest = text_nearest(name, methods, METHODS);
 	if (nearest != NULL)
 		error_hint(err, "did you mean '%s'?", nearest);
 	return -1;
@@ -491,42 +456,46 @@ static void put_command(struct json_writer *w, char *const *words)
 	json_close_array(w);
 }
 
+/* A client need not know which fields a method has: the others are not sent. */
+static bool sends(const struct control_request *r, const char *field, bool is_set)
+{
+	return is_set && find_field(r->method, field) != NULL;
+}
+
 static void put_params(struct json_writer *w, const struct control_request *r)
 {
-	unsigned has = methods[r->method].fields;
-
 	json_open_object(w);
 	if (r->target[0] != '\0')
 		json_put_text(w, "target", r->target);
-	for (size_t i = 0; i < COUNT_OF(fields); i++)
-		if (fields[i].flag != 0 && (has & fields[i].field) != 0 &&
-			*((const bool *)((const char *)r + fields[i].flag)))
-			json_put_bool(w, fields[i].name, true);
-	if ((has & FIELD_COUNT) != 0)
+	for (const struct field *f = fields; f < fields + COUNT_OF(fields); f++)
+		if (f->take == NULL &&
+			sends(r, f->name, *((const bool *)((const char *)r + f->flag))))
+			json_put_bool(w, f->name, true);
+	if (r->method == METHOD_SCALE)
 		json_put_int(w, r->scale_kind == SCALE_TO ? "count" : "by", r->count);
-	if ((has & FIELD_SIGNAL) != 0)
+	if (r->method == METHOD_SIGNAL)
 		put_signal(w, r->signal);
-	if (r->last != -1 && (has & FIELD_LAST) != 0)
+	if (sends(r, "last", r->last != -1))
 		json_put_int(w, "last", r->last);
-	if (r->after != 0 && (has & FIELD_AFTER) != 0)
+	if (sends(r, "after", r->after != 0))
 		json_put_int(w, "after", (int64_t)r->after);
-	if (r->since != 0 && (has & FIELD_SINCE) != 0)
+	if (sends(r, "since", r->since != 0))
 		json_put_real(w, "since", nsec_seconds(r->since), 3);
-	if (r->kinds[0] != '\0' && (has & FIELD_KINDS) != 0)
+	if (sends(r, "kinds", r->kinds[0] != '\0'))
 		put_kinds(w, r->kinds);
-	if (r->has_canary && (has & FIELD_CANARY) != 0)
+	if (sends(r, "canary", r->has_canary))
 		json_put_int(w, "canary", r->canary);
-	if (r->has_bake && (has & FIELD_BAKE) != 0)
+	if (sends(r, "bake", r->has_bake))
 		json_put_real(w, "bake", nsec_seconds(r->bake), 3);
-	if (r->has_timeout && (has & FIELD_TIMEOUT) != 0)
+	if (sends(r, "timeout", r->has_timeout))
 		json_put_real(w, "timeout", nsec_seconds(r->timeout), 3);
-	if (r->readiness[0] != '\0' && (has & FIELD_READINESS) != 0)
+	if (sends(r, "readiness", r->readiness[0] != '\0'))
 		json_put_text(w, "readiness", r->readiness);
-	if (r->message != NULL && (has & FIELD_MESSAGE) != 0)
+	if (sends(r, "message", r->message != NULL))
 		json_put_text(w, "message", r->message);
-	if (r->command != NULL && (has & FIELD_COMMAND) != 0)
+	if (sends(r, "command", r->command != NULL))
 		put_command(w, r->command);
-	if (r->first != '\0' && (has & FIELD_FIRST) != 0) {
+	if (sends(r, "first", r->first != '\0')) {
 		json_key(w, "first");
 		json_bytes(w, &r->first, 1);
 	}
@@ -551,7 +520,7 @@ int control_encode(struct buffer *out, const struct control_request *r)
 	struct json_writer w;
 
 	begin_line(&w, out, r->id);
-	json_put_text(&w, "method", methods[r->method].name);
+	json_put_text(&w, "method", methods[r->method]);
 	json_key(&w, "params");
 	put_params(&w, r);
 	json_close_object(&w);
