@@ -3,9 +3,9 @@
 
 #include "base/scope.h"
 #include "os/privilege.h"
+#include "os/process.h"
 #include "os/vfork.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -52,27 +52,31 @@ static int leave_open(unsigned fd)
 	return 0;
 }
 
+struct range {
+	unsigned first;
+	unsigned last;
+	int dir; /* the list itself: not acted on */
+	int (*act)(unsigned fd);
+	long count; /* -1: `act` failed */
+};
+
+static bool act_on(void *context, int fd)
+{
+	struct range *r = context;
+
+	if ((unsigned)fd < r->first || (unsigned)fd > r->last || fd == r->dir)
+		return false;
+	r->count = r->act((unsigned)fd) == -1 ? -1 : r->count + 1;
+	return r->count == -1;
+}
+
 /* How many there are in that range; -1: `act` failed, or they cannot be listed. */
 static long each_by_proc(unsigned first, unsigned last, int (*act)(unsigned fd))
 {
 	scoped_fd dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_Alignas(struct dirent64) char block[2048];
-	ssize_t n = -1;
-	long count = 0;
+	struct range r = {first, last, dir, act, 0};
 
-	while (dir != -1 && (n = getdents64(dir, block, sizeof(block))) > 0)
-		for (ssize_t at = 0; at < n;) {
-			const struct dirent64 *entry = (const void *)&block[at];
-			unsigned fd = (unsigned)strtoul(entry->d_name, NULL, 10);
-
-			at += entry->d_reclen;
-			if (*entry->d_name == '.' || fd < first || fd > last || fd == (unsigned)dir)
-				continue;
-			if (act(fd) == -1)
-				return -1;
-			count++;
-		}
-	return n == -1 ? -1 : count;
+	return process_each_in(dir, act_on, &r) == -1 ? -1 : r.count;
 }
 
 int descriptors_cloexec_by_proc(unsigned first, unsigned last)

@@ -228,30 +228,35 @@ const char *process_name(pid_t pid, char to[PROCESS_NAME])
 	return to;
 }
 
-long process_each(pid_t pid, process_visit *look, void *context)
+long process_each_in(int dir, process_visit *look, void *context)
 {
-	char path[40] = "/proc";
 	_Alignas(struct dirent64) char room[2048];
 	long count = 0;
 	ssize_t got = -1;
 
-	if (pid != 0)
-		snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	scoped_fd dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	while (dir != -1 && (got = getdents64(dir, room, sizeof(room))) > 0) {
 		for (ssize_t at = 0; at < got;) {
 			const struct dirent64 *entry = (const void *)&room[at];
-			pid_t id = (pid_t)strtol(entry->d_name, NULL, 10);
 
 			at += entry->d_reclen;
-			if (id <= 0)
+			if (*entry->d_name < '0' || *entry->d_name > '9')
 				continue;
 			count++;
-			if (look(context, id))
+			if (look(context, (int)strtol(entry->d_name, NULL, 10)))
 				return count;
 		}
 	}
 	return got == -1 ? -1 : count;
+}
+
+long process_each(pid_t pid, process_visit *look, void *context)
+{
+	char path[40] = "/proc";
+
+	if (pid != 0)
+		snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	scoped_fd dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return process_each_in(dir, look, context);
 }
 
 static bool is_still(pid_t tid)
@@ -425,85 +430,73 @@ uint64_t process_memory_share(pid_t pid)
 	return s.share;
 }
 
-/* Append the numbers of a children file; *count may grow over `most`. */
-static int append_children(int fd, pid_t *list, size_t most, size_t *count)
+struct children {
+	int dir; /* task/ of their parent */
+	pid_t *list;
+	size_t most;
+	size_t count; /* may grow over `most` */
+	bool unknown; /* the kernel has no children files */
+};
+
+/* Append the children of a thread: every thread has children of its own. */
+static bool append_children(void *context, pid_t tid)
 {
+	struct children *c = context;
 	char block[4096];
 	pid_t pid = 0;
-	ssize_t n;
+	ssize_t n = -1;
 
-	while ((n = read(fd, block, sizeof(block))) > 0) {
+	snprintf(block, sizeof(block), "%d/children", (int)tid);
+	scoped_fd fd = openat(c->dir, block, O_RDONLY | O_CLOEXEC);
+	while (fd != -1 && (n = read(fd, block, sizeof(block))) > 0) {
 		for (ssize_t i = 0; i < n; i++) { /* the read may have cut a number */
 			if (block[i] >= '0' && block[i] <= '9') {
 				pid = pid * 10 + (block[i] - '0');
 				continue;
 			}
-			if (pid != 0 && (*count)++ < most)
-				list[*count - 1] = pid;
+			if (pid != 0 && c->count++ < c->most)
+				c->list[c->count - 1] = pid;
 			pid = 0;
 		}
 	}
-	return n == -1 ? -1 : 0;
-}
-
-static int append_children_at(int dir, const char *task, pid_t *list, size_t most, size_t *count)
-{
-	char name[32];
-	scoped_fd fd = -1;
-
-	snprintf(name, sizeof(name), "%.16s/children", task);
-	fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-	return fd != -1 ? append_children(fd, list, most, count) : -1;
+	c->unknown |= n == -1;
+	return false;
 }
 
 long process_children(pid_t *list, size_t most)
 {
 	/* not by getpid(): /proc may be of another pid namespace */
 	scoped_fd dir = open("/proc/self/task", O_RDONLY | O_CLOEXEC);
-	char task[16];
-	size_t count = 0;
+	struct children c = {.dir = dir, .list = list, .most = most};
 
-	snprintf(task, sizeof(task), "%d", (int)gettid());
-	if (append_children_at(dir, task, list, most, &count) == -1)
-		return -1;
-	return (long)count;
+	(void)append_children(&c, gettid());
+	return c.unknown ? -1 : (long)c.count;
 }
 
-/* Append the children of each thread: every thread has children of its own. */
-static void append_threads(pid_t pid, pid_t *list, size_t most, size_t *count)
+static void append_threads(struct children *c, pid_t pid)
 {
 	scoped_fd dir = open_of(pid, "task");
-	_Alignas(struct dirent64) char room[2048];
 	struct stat st;
-	ssize_t got;
 
+	c->dir = dir;
 	/* Nearly all processes have one thread, and then the directory need not be
 	 * read: its link count is two more than the threads. */
-	if (dir != -1 && fstat(dir, &st) == 0 && st.st_nlink == 3) {
-		snprintf(room, sizeof(room), "%d", (int)pid);
-		(void)append_children_at(dir, room, list, most, count);
-		return;
-	}
-	while (dir != -1 && (got = getdents64(dir, room, sizeof(room))) > 0)
-		for (ssize_t at = 0; at < got;) {
-			const struct dirent64 *entry = (const void *)&room[at];
-
-			at += entry->d_reclen;
-			if (*entry->d_name != '.')
-				(void)append_children_at(dir, entry->d_name, list, most, count);
-		}
+	if (dir != -1 && fstat(dir, &st) == 0 && st.st_nlink == 3)
+		(void)append_children(c, pid);
+	else
+		(void)process_each_in(dir, append_children, c);
 }
 
 size_t process_tree(pid_t pid, pid_t *list, size_t most)
 {
-	size_t count = 1;
+	struct children c = {.list = list, .most = most, .count = 1};
 
 	if (most == 0)
 		return 0;
 	list[0] = pid;
-	for (size_t i = 0; i < count && i < most; i++)
-		append_threads(list[i], list, most, &count);
-	return count < most ? count : most;
+	for (size_t i = 0; i < c.count && i < most; i++)
+		append_threads(&c, list[i]);
+	return c.count < most ? c.count : most;
 }
 
 /* ---- disposition ---- */

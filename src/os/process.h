@@ -56,6 +56,8 @@ const char *process_name(pid_t pid, char to[PROCESS_NAME]);
  * -1 and errno.  Takes no memory and no lock. */
 typedef bool process_visit(void *context, pid_t id);
 long process_each(pid_t pid, process_visit *look, void *context);
+/* The same for the entries of an open directory of /proc that are numbers; `dir` -1: -1. */
+long process_each_in(int dir, process_visit *look, void *context);
 
 /* Are all threads of the process stopped, or has it ended? */
 bool process_is_stopped(pid_t pid);

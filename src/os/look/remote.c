@@ -9,7 +9,6 @@
 #include "os/process.h"
 #include "os/vfork.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -295,56 +294,48 @@ struct walk {
 	unsigned most;
 	remote_each *each;
 	void *context;
+	int dir;
 };
 
-/* Visit one entry of the directory.  True: the visitor has enough. */
-static bool look_at(const struct walk *w, int dir, const char *name)
+/* Visit one descriptor.  True: the visitor has enough, or has seen the most. */
+static bool look_at(void *context, int fd)
 {
+	struct walk *w = context;
+	char name[16];
 	char target[64];
-	ssize_t len = readlinkat(dir, name, target, sizeof(target) - 1);
-	int fd = (int)strtol(name, NULL, 10);
+	ssize_t len;
 
+	snprintf(name, sizeof(name), "%d", fd);
+	w->most--;
+	len = readlinkat(w->dir, name, target, sizeof(target) - 1);
 	if (len <= 0 || fd < w->from)
-		return false;
+		return w->most == 0;
 	target[len] = '\0';
-	return w->each(w->context, fd, target);
+	return w->each(w->context, fd, target) || w->most == 0;
 }
 
 static int walk_entries(void *argument)
 {
 	struct walk *w = argument;
 	scoped_fd dir = remote_open(w->r->tid, "fd", O_DIRECTORY);
-	_Alignas(struct dirent64) char room[2048];
-	ssize_t got = -1;
 
 	/* in the kernel's listing of fd/, a number's position is number + 2, behind "." and ".." */
 	if (dir != -1 && w->from > 0)
 		(void)lseek(dir, w->from + 2, SEEK_SET);
-	while (dir != -1 && w->most > 0 && (got = getdents64(dir, room, sizeof(room))) > 0) {
-		for (ssize_t at = 0; at < got && w->most > 0;) {
-			const struct dirent64 *entry = (const void *)&room[at];
-
-			at += entry->d_reclen;
-			if (*entry->d_name == '.')
-				continue;
-			w->most--;
-			if (look_at(w, dir, entry->d_name))
-				return 0;
-		}
-	}
-	return got == -1 ? -1 : 0;
+	w->dir = dir;
+	return process_each_in(dir, look_at, w) == -1 ? -1 : 0;
 }
 
 int remote_each_fd_with(struct remote *r, int keep, unsigned most, remote_each *each, void *context)
 {
-	struct walk w = {r, 0, most, each, context};
+	struct walk w = {r, 0, most, each, context, -1};
 
 	return most > 0 ? remote_run(r, keep, walk_entries, &w) : 0;
 }
 
 int remote_each_fd_from(struct remote *r, int from, unsigned most, remote_each *each, void *context)
 {
-	struct walk w = {r, from, most, each, context};
+	struct walk w = {r, from, most, each, context, -1};
 
 	return remote_run(r, -1, walk_entries, &w);
 }
