@@ -401,25 +401,31 @@ nsec_t vfork_patience(uid_t uid)
 	return u->spent >= CALL_SPENT_MOST && uid != VFORK_SOMEBODY ? 0 : CALL_PATIENCE_AGAIN;
 }
 
-void vfork_was_late(uid_t uid, nsec_t waited)
+static void note_late(uid_t uid, nsec_t waited)
 {
 	struct slow_user *u = slow_user(uid);
 
 	if (u->uid != uid || !is_penalised(u))
 		*u = (struct slow_user){.uid = uid, .since = clock_now()};
 	u->spent += waited;
+}
+
+void vfork_was_late(uid_t uid, nsec_t waited)
+{
+	note_late(uid, waited);
 	if (known.last != NULL && known.last->stuck != 0)
 		known.last->blamed = uid;
 }
 
+/* ---- calls in a child ---- */
+
+/* What the child tells of a call. */
 struct run {
-	void (*function)(void *argument);
-	void *argument;
-	const struct vfork_user *user; /* NULL: with our own ids */
-	bool needed;
+	const struct vfork_call *call;
 	volatile nsec_t done; /* the time when the function returned; or 0 */
 	volatile bool slept;
-	volatile int error; /* why it did not run */
+	volatile int got;
+	volatile int error;
 };
 
 /* Has this thread slept?  One that has not may still have waited for a CPU. */
@@ -456,15 +462,16 @@ static int become_user(const struct vfork_user *user)
 
 static int run_function(void *argument)
 {
-	struct run *run = argument;
+	struct run *it = argument;
+	const struct vfork_call *call = it->call;
 
-	if (run->user != NULL && become_user(run->user) == -1) {
-		run->error = errno;
-		return 0;
-	}
-	run->function(run->argument);
-	run->slept = has_slept();
-	run->done = clock_now();
+	it->got = -1;
+	if ((call->user == NULL || become_user(call->user) == 0) &&
+		(call->keep < -1 || vfork_leave_table(call->keep, call->also) == 0))
+		it->got = call->function(call->argument);
+	it->error = errno;
+	it->slept = has_slept();
+	it->done = clock_now();
 	return 0;
 }
 
@@ -477,35 +484,81 @@ static void note_sleep(pid_t pid, nsec_t took)
 		known.slept += took - awake;
 }
 
-static int run_child(struct run *it, int flags, nsec_t patience)
+static int flags_of(const struct vfork_call *call)
 {
+	if (call->user != NULL || call->keep == VFORK_COPIES)
+		return 0;
+	return call->keep == VFORK_SHARES ? CLONE_FILES : vfork_table();
+}
+
+/* `patience` 0: for however long it takes. */
+static int run_call(const struct vfork_call *call, nsec_t patience)
+{
+	struct run it = {.call = call, .slept = true};
 	nsec_t begun = clock_now();
-	struct vfork child = {.work = WORK_MOST, .needed = it->needed};
+	struct vfork child = {.work = WORK_MOST, .needed = call->needed};
 	bool ended;
 
-	it->error = ETIMEDOUT;
-	it->slept = true;
 	known.left = false;
 	/* no signal at the child's end: no other code shall notice it */
-	if (vfork_begin(&child, run_function, it, flags, NULL) == -1)
+	if (vfork_begin(&child, run_function, &it, flags_of(call), NULL) == -1)
 		return -1;
 	known.last = child.stack;
 	known.left = true;
 	ended = vfork_wait(&child, patience);
-	if (it->slept)
-		note_sleep(child.pid, (it->done != 0 ? it->done : clock_now()) - begun);
+	if (it.slept)
+		note_sleep(child.pid, (it.done != 0 ? it.done : clock_now()) - begun);
 	if (ended)
 		known.left = !vfork_reap(&child);
 	else
 		(void)vfork_kill(&child);
-	errno = it->error;
-	return it->done != 0 ? 0 : -1;
+	errno = it.done != 0 ? it.error : ETIMEDOUT;
+	return it.done != 0 ? it.got : -1;
+}
+
+int vfork_make_call(const struct vfork_call *call, uid_t uid, nsec_t patience)
+{
+	nsec_t begun = clock_now();
+	int got = -1;
+
+	known.left = false;
+	errno = ETIMEDOUT;
+	if (patience > 0)
+		got = run_call(call, patience);
+	if (known.left)
+		vfork_was_late(uid, clock_now() - begun);
+	return got;
+}
+
+struct plain {
+	void (*function)(void *argument);
+	void *argument;
+};
+
+static int run_plain(void *argument)
+{
+	const struct plain *p = argument;
+
+	p->function(p->argument);
+	return 0;
+}
+
+static int run_with(void (*function)(void *argument), void *argument, int keep, nsec_t patience)
+{
+	struct plain p = {function, argument};
+	const struct vfork_call call = {run_plain, &p, NULL, keep, keep, false};
+
+	return run_call(&call, patience);
 }
 
 int vfork_run(void (*function)(void *argument), void *argument, nsec_t patience)
 {
-	return run_child(
-		&(struct run){.function = function, .argument = argument}, CLONE_FILES, patience);
+	return run_with(function, argument, VFORK_SHARES, patience);
+}
+
+int vfork_run_apart(void (*function)(void *argument), void *argument, nsec_t patience)
+{
+	return run_with(function, argument, VFORK_COPIES, patience);
 }
 
 int vfork_table(void)
@@ -513,12 +566,6 @@ int vfork_table(void)
 	/* close_range(2) from a number beyond all descriptors: this tests only whether the call
 	 * exists */
 	return trycall(SYS_close_range, ~0U, ~0U, 0U) == 0 ? CLONE_FILES : 0;
-}
-
-int vfork_run_alone(void (*function)(void *argument), void *argument, nsec_t patience)
-{
-	return run_child(
-		&(struct run){.function = function, .argument = argument}, vfork_table(), patience);
 }
 
 bool vfork_left(void)
@@ -539,18 +586,6 @@ bool vfork_stays(nsec_t patience)
 	return false;
 }
 
-int vfork_run_apart(void (*function)(void *argument), void *argument, nsec_t patience)
-{
-	return vfork_run_as(function, argument, patience, NULL);
-}
-
-int vfork_run_as(void (*function)(void *argument), void *argument, nsec_t patience,
-	const struct vfork_user *user)
-{
-	return run_child(&(struct run){.function = function, .argument = argument, .user = user}, 0,
-		patience);
-}
-
 int vfork_leave_table(int keep, int also)
 {
 	int first = keep < also ? keep : also;
@@ -566,27 +601,7 @@ int vfork_leave_table(int keep, int also)
 	return 0;
 }
 
-struct call {
-	int (*function)(void *argument);
-	void *argument;
-	int keep; /* the descriptor to keep (vfork_leave_table()); KEEP_ALL: share the table */
-	int also; /* a second descriptor to keep; or the same */
-	bool patient;
-	int got;
-	int error;
-};
-#define KEEP_ALL (-2)
 #define DIRECTORIES ((uid_t)-2) /* in place of a uid: calls in directories */
-
-static void make_call(void *argument)
-{
-	struct call *call = argument;
-
-	call->got = -1;
-	if (call->keep == KEEP_ALL || vfork_leave_table(call->keep, call->also) == 0)
-		call->got = call->function(call->argument);
-	call->error = errno;
-}
 
 bool vfork_is_shared(void)
 {
@@ -610,72 +625,55 @@ static uid_t key_of(int fd)
 	return fstat(fd, &st) == 0 ? (uid_t)st.st_ino | 0x80000000U : VFORK_SOMEBODY;
 }
 
-static int call_in_child(uid_t who, struct call *call)
+/* `patient`: a disk may be slow. */
+static int call_in_child(uid_t who, int (*function)(void *argument), void *argument, int keep,
+	int also, bool patient)
 {
 	/* close(2) must run even if the user has used up the patience */
-	bool needed = call->keep == KEEP_ALL || call->patient;
-	struct run it = {.function = make_call, .argument = call, .needed = needed};
+	const bool needed = keep == VFORK_SHARES || patient;
+	const struct vfork_call call = {function, argument, NULL, keep, also, needed};
 	nsec_t patience = vfork_patience(who);
 	nsec_t begun;
-	int done;
+	int got;
 
 	if (!vfork_calls())
-		return call->function(call->argument);
-	if (call->patient && patience > CALL_PATIENCE_AGAIN)
+		return function(argument);
+	if (patient && patience > CALL_PATIENCE_AGAIN)
 		patience = DIRECTORY_PATIENCE;
-	else if (call->keep >= 0 && patience > vfork_patience(VFORK_SOMEBODY))
+	else if (keep >= 0 && patience > vfork_patience(VFORK_SOMEBODY))
 		patience = vfork_patience(VFORK_SOMEBODY);
 	if (patience == 0 && needed)
 		patience = CALL_PATIENCE_AGAIN;
-	errno = ETIMEDOUT;
-	if (patience == 0)
-		return -1;
 	begun = clock_now();
 	known.calls = true;
-	done = run_child(&it, call->keep == KEEP_ALL ? CLONE_FILES : vfork_table(), patience);
+	got = vfork_make_call(&call, who, patience);
 	known.calls = false;
-	if (known.left) {
-		if (call->keep >= 0 && !call->patient)
-			vfork_was_late(VFORK_SOMEBODY, clock_now() - begun);
-		vfork_was_late(who, clock_now() - begun);
-		errno = ETIMEDOUT;
-	}
-	if (done == -1)
-		return -1;
-	errno = call->error;
-	return call->got;
+	if (known.left && keep >= 0 && !patient)
+		note_late(VFORK_SOMEBODY, clock_now() - begun);
+	return got;
 }
 
 int vfork_call(int (*function)(void *argument), void *argument)
 {
-	return call_in_child(VFORK_SOMEBODY,
-		&(struct call){.function = function, .argument = argument, .keep = KEEP_ALL});
+	return call_in_child(VFORK_SOMEBODY, function, argument, VFORK_SHARES, -1, false);
 }
 
 int vfork_call_through(int fd, int channel, int (*function)(void *argument), void *argument)
 {
-	return call_in_child(key_of(fd),
-		&(struct call){
-			.function = function, .argument = argument, .keep = fd, .also = channel});
+	return call_in_child(key_of(fd), function, argument, fd, channel, false);
 }
 
 int vfork_call_on(int fd, int (*function)(void *argument), void *argument)
 {
-	return vfork_call_through(fd, fd, function, argument);
+	return call_in_child(key_of(fd), function, argument, fd, fd, false);
 }
 
 int vfork_call_in(int keep, int (*function)(void *argument), void *argument)
 {
-	return call_in_child(DIRECTORIES,
-		&(struct call){.function = function,
-			.argument = argument,
-			.keep = keep,
-			.also = keep,
-			.patient = true});
+	return call_in_child(DIRECTORIES, function, argument, keep, keep, true);
 }
 
 int vfork_call_alone(uid_t uid, int (*function)(void *argument), void *argument)
 {
-	return call_in_child(uid,
-		&(struct call){.function = function, .argument = argument, .keep = -1, .also = -1});
+	return call_in_child(uid, function, argument, -1, -1, false);
 }

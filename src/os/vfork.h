@@ -77,24 +77,22 @@ bool vfork_has(pid_t pid); /* is the process one of these children? */
  * errno (ETIMEDOUT: the child was killed).
  */
 int vfork_run(void (*function)(void *argument), void *argument, nsec_t patience);
+/* vfork_run() with a copy of our descriptors, which `function` may change. */
+int vfork_run_apart(void (*function)(void *argument), void *argument, nsec_t patience);
 /* A flag for vfork_begin() of a child that first calls vfork_leave_table():
  * CLONE_FILES; or 0 where close_range(2) is refused, so that the kernel copies the
  * descriptors at clone. */
 int vfork_table(void);
-/* vfork_run() for a `function` that calls vfork_leave_table() first. */
-int vfork_run_alone(void (*function)(void *argument), void *argument, nsec_t patience);
-/* Was the last child killed, or is it unable to end? */
-bool vfork_left(void);
-/* Is the last child still there, `patience` after it was killed?  Waits for so long at most. */
-bool vfork_stays(nsec_t patience);
-/* vfork_run() with a copy of our descriptors, which `function` may change. */
-int vfork_run_apart(void (*function)(void *argument), void *argument, nsec_t patience);
-/* vfork_run_apart() as a user: with all ids and the groups set to these, which
- * requires CAP_SETUID and CAP_SETGID (EPERM).  That user may kill or stop the child:
- * so the child has a table of descriptors of its own, and leaves none behind.  From
- * then on the kernel makes our memory not dumpable, unless fs.suid_dumpable is 1;
- * then the saved group of the child stays ours.  So in neither case can the user read
- * our memory through the child, unless `gid` is our own group. */
+/* In a child that shares our descriptors: leave the table, but keep these two (or
+ * one, or -1), before a call that may wait.  -1 and errno. */
+int vfork_leave_table(int keep, int also);
+
+/* All ids and the groups of a child, which requires CAP_SETUID and CAP_SETGID (EPERM).
+ * That user may kill or stop the child: so the child has a table of descriptors of its
+ * own, and leaves none behind.  From then on the kernel makes our memory not dumpable,
+ * unless fs.suid_dumpable is 1; then the saved group of the child stays ours.  So in
+ * neither case can the user read our memory through the child, unless `gid` is our own
+ * group. */
 struct vfork_user {
 	uid_t uid;
 	gid_t gid;
@@ -103,8 +101,28 @@ struct vfork_user {
 };
 /* The saved group of such a child: this one; or -1: ours (setresgid(2)). */
 gid_t vfork_saved_group(gid_t gid);
-int vfork_run_as(void (*function)(void *argument), void *argument, nsec_t patience,
-	const struct vfork_user *user);
+
+/* In place of a descriptor to keep. */
+#define VFORK_LEAVES (-2) /* the function calls vfork_leave_table() */
+#define VFORK_COPIES (-3) /* the child has a copy of our table */
+#define VFORK_SHARES (-4) /* the child has our table */
+
+/* A function for a child, and what the child has of ours. */
+struct vfork_call {
+	int (*function)(void *argument);
+	void *argument;
+	const struct vfork_user *user; /* NULL: our own ids */
+	int keep, also; /* of our descriptors it keeps these two (or one, or -1: none) */
+	bool needed;    /* even if very many children are stuck */
+};
+/* Make the call, for no longer than `patience` (0: not at all); should it take longer,
+ * that user was late.  Returns the function's result, with its errno; or -1 and errno
+ * (ETIMEDOUT: the child was killed). */
+int vfork_make_call(const struct vfork_call *call, uid_t uid, nsec_t patience);
+/* Was the last child killed, or is it unable to end? */
+bool vfork_left(void);
+/* Is the last child still there, `patience` after it was killed?  Waits for so long at most. */
+bool vfork_stays(nsec_t patience);
 
 /* Make a call that another process can make wait, since it has the same socket and
  * so the socket's lock: in such a child if a process may have fewer rights than
@@ -122,9 +140,6 @@ int vfork_call_in(int keep, int (*function)(void *argument), void *argument);
 /* The same without descriptors of ours, if a process of that user may make the call wait. */
 int vfork_call_alone(uid_t uid, int (*function)(void *argument), void *argument);
 bool vfork_calls(void); /* does vfork_call() use a child? */
-/* In a child that shares our descriptors: leave the table, but keep these two (or
- * one, or -1), before a call that may wait.  -1 and errno. */
-int vfork_leave_table(int keep, int also);
 
 /*
  * How long to wait for a child that sleeps, if a process of this user may be the cause: 0.1 s, or

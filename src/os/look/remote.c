@@ -69,71 +69,37 @@ void remote_of(struct remote *r, pid_t tid)
 	r->as_user = r->uid != geteuid() || r->gid != getegid();
 }
 
-/* A function that run_it() calls, and its result. */
-struct run {
-	struct remote *remote;
-	remote_function *function;
-	void *argument;
-	int keep; /* vfork_leave_table(); or: */
-	int got;
-	int error;
-};
-
-static void run_it(void *argument)
-{
-	struct run *run = argument;
-
-	run->remote->inside = true;
-	if (run->keep < -1 || vfork_leave_table(run->keep, run->keep) == 0)
-		run->got = run->function(run->argument);
-	run->error = errno;
-	run->remote->inside = false;
-}
-
-static int run_in_child(struct remote *r, struct run *run)
+static int run_in_child(struct remote *r, int keep, remote_function *function, void *argument)
 {
 	const struct vfork_user user = {.uid = r->uid, .gid = r->gid};
+	const bool as_user = r->as_user && keep != VFORK_COPIES;
+	const struct vfork_call call = {
+		function, argument, as_user ? &user : NULL, keep, keep, false};
 	nsec_t patience = vfork_patience(r->uid);
-	nsec_t begun = clock_now();
 	nsec_t worked = clock_worked() + vfork_slept();
-	int done;
+	int got;
 
-	run->remote = r;
-	run->got = -1;
 	errno = ETIMEDOUT;
 	if (patience == 0 || r->spent > SPENT_MOST)
 		return -1;
-	if (run->keep == REMOTE_COPIES)
-		done = vfork_run_apart(run_it, run, patience);
-	else if (r->as_user)
-		done = vfork_run_as(run_it, run, patience, &user);
-	else
-		done = vfork_run_alone(run_it, run, patience);
+	r->inside = true; /* the child has our memory */
+	got = vfork_make_call(&call, r->uid, patience);
+	r->inside = false;
+	r->late |= vfork_left() || (got == -1 && errno == ETIMEDOUT);
 	r->spent += clock_worked() + vfork_slept() - worked;
-	r->inside = false; /* the child's user may have killed it before it reset this */
-	r->late |= done == -1 && errno == ETIMEDOUT;
-	if (vfork_left()) {
-		r->late = true;
-		vfork_was_late(r->uid, clock_now() - begun);
-		errno = ETIMEDOUT;
-	}
-	if (done == -1)
-		return -1;
-	errno = run->error;
-	return run->got;
+	return got;
 }
 
 int remote_run_in(
 	struct remote *r, bool in_child, int keep, remote_function *function, void *argument)
 {
-	struct run run = {.function = function, .argument = argument, .keep = keep};
-
 	if (r->inside)
 		return function(argument);
 	errno = ETIMEDOUT;
 	if (r->late)
 		return -1;
-	return in_child || r->as_user ? run_in_child(r, &run) : function(argument);
+	return in_child || r->as_user ? run_in_child(r, keep, function, argument)
+				      : function(argument);
 }
 
 int remote_run(struct remote *r, int keep, remote_function *function, void *argument)
@@ -196,7 +162,7 @@ int remote_have(struct remote *r, int keep, remote_function *function, void *arg
 	h.channel = ends[1];
 	if (keep == -1)
 		h.also = h.channel;
-	got = remote_run(r, REMOTE_LEAVES, pass_on, &h);
+	got = remote_run(r, VFORK_LEAVES, pass_on, &h);
 	error = errno;
 	has = *fd != -1;
 	*fd = receive_it(ends[0]);

@@ -53,9 +53,8 @@ int remote_run(struct remote *r, int keep, remote_function *function, void *argu
 /* The same, and *fd, which the function has set, is a descriptor for the caller to
  * close; or -1.  (The child keeps a channel for passing it, too.) */
 int remote_have(struct remote *r, int keep, remote_function *function, void *argument, int *fd);
-/* As remote_run(), but in a child if `in_child` is set; `keep` may be one of these, too. */
-#define REMOTE_LEAVES (-2) /* the function leaves our table by itself */
-#define REMOTE_COPIES (-3) /* the child has a copy of our table */
+/* As remote_run(), but in a child if `in_child` is set; `keep` may also be VFORK_LEAVES or
+ * VFORK_COPIES. */
 int remote_run_in(
 	struct remote *r, bool in_child, int keep, remote_function *function, void *argument);
 

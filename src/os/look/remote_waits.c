@@ -187,7 +187,7 @@ static int change_set(struct remote *r, struct change c)
 		return -1;
 	c.parent = r->others ? getpid() : 0;
 	c.alone = r->as_user;
-	return remote_run_in(r, true, r->others ? REMOTE_LEAVES : REMOTE_COPIES, change_item, &c);
+	return remote_run_in(r, true, r->others ? VFORK_LEAVES : VFORK_COPIES, change_item, &c);
 }
 
 int remote_epoll_add(struct remote *r, int epoll, int ours, const struct remote_epoll_item *item)

@@ -2,7 +2,6 @@
 #include "os/place/open_for.h"
 
 #include "base/scope.h"
-#include "os/clock.h"
 #include "os/vfork.h"
 
 #include <errno.h>
@@ -56,70 +55,54 @@ struct reading {
 	char *to;
 	size_t most;
 	size_t used;
-	int error;
 };
 
-static int read_all(struct reading *r)
+static int read_all(void *argument)
 {
+	struct reading *r = argument;
 	scoped_fd fd = open_for(r->uid, r->path);
 	char bytes[16 * 1024] uninitialized; /* on the child's stack (vfork.h) */
 	struct stat st;
 	ssize_t got;
 
 	if (fd == -1 || fstat(fd, &st) == -1)
-		return errno;
+		return -1;
+	errno = EFBIG;
 	if (!S_ISREG(st.st_mode))
-		return EFBIG;
+		return -1;
 	while ((got = read(fd, bytes, sizeof(bytes))) > 0) {
+		errno = EFBIG;
 		if ((size_t)got > r->most - r->used)
-			return EFBIG;
+			return -1;
 		memcpy(r->to + r->used, bytes, (size_t)got);
 		r->used += (size_t)got;
 	}
-	return got == -1 ? errno : 0;
+	return (int)got;
 }
 
-/* The child may hang for ever, so it keeps no descriptor of ours. */
-static void read_alone(void *argument)
+/* Read in a child: the file may be on a server that does not answer.  The child may hang
+ * for ever, so it keeps no descriptor of ours. */
+static int read_in_child(struct reading *r)
 {
-	struct reading *r = argument;
+	const struct vfork_call call = {read_all, r, NULL, -1, -1, false};
+	int got = vfork_make_call(&call, VFORK_FILES, vfork_patience(VFORK_FILES));
 
-	r->error = vfork_leave_table(-1, -1) == -1 ? errno : read_all(r);
-}
-
-/* Read in a child: the file may be on a server that does not answer. */
-static int read_forkjob(struct reading *r)
-{
-	nsec_t patience = vfork_patience(VFORK_FILES);
-	nsec_t begun = clock_now();
-
-	if (!vfork_is_shared())
-		return read_all(r);
-	if (patience == 0)
-		return ETIMEDOUT;
-	if (vfork_run_alone(read_alone, r, patience) == -1)
-		r->error = errno;
-	if (vfork_left()) {
-		vfork_was_late(VFORK_FILES, clock_now() - begun);
-		r->error = ETIMEDOUT;
-	}
-	return r->error;
+	if (!vfork_left())
+		return got;
+	errno = ETIMEDOUT;
+	return -1;
 }
 
 char *read_for(long uid, const char *path, size_t most, bool patient)
 {
 	struct reading r = {.uid = uid, .path = path, .most = most};
 	scoped_str text = malloc(most + 1);
-	int error = ENOMEM;
 	char *less;
 
 	r.to = text;
-	if (text != NULL)
-		error = patient ? read_all(&r) : read_forkjob(&r);
-	if (error != 0) {
-		errno = error;
+	if (text == NULL ||
+		(patient || !vfork_is_shared() ? read_all(&r) : read_in_child(&r)) == -1)
 		return NULL;
-	}
 	text[r.used] = '\0';
 	less = realloc(text, r.used + 1);
 	if (less != NULL)

@@ -24,7 +24,7 @@
  * directory is looked up once and held.
  */
 struct user_call {
-	void (*act)(struct user_call *d);
+	int (*act)(void *user_call);
 	const char *path;
 	const struct vfork_user *user;
 	int fd; /* our descriptor that the child keeps; or -1 */
@@ -32,37 +32,19 @@ struct user_call {
 	struct sockaddr_un address;
 	socklen_t size;
 	struct socket_file file;
-	int error;
 };
 
-/* The child may hang in a file system, so it keeps no port and no pipe of ours. */
-static void act_alone(void *argument)
-{
-	struct user_call *d = argument;
-
-	if (vfork_leave_table(d->fd, d->fd) == -1)
-		d->error = errno;
-	else
-		d->act(d);
-}
-
-/* Run it in a child.  -1 and errno; ETIMEDOUT also if that user may not make nclust wait any more. */
+/* Run it in a child, which may hang in a file system, and so keeps no port and no pipe of
+ * ours.  -1 and errno; ETIMEDOUT also if that user may not make nclust wait any more. */
 static int run_as_user(struct user_call *d, nsec_t patience)
 {
-	nsec_t begun = clock_now();
+	const struct vfork_call call = {d->act, d, d->user, d->fd, d->fd, false};
+	int got = vfork_make_call(&call, d->user->uid, patience);
 
+	if (!vfork_left())
+		return got;
 	errno = ETIMEDOUT;
-	if (patience == 0)
-		return -1;
-	d->error = 0;
-	if (vfork_run_as(act_alone, d, patience, d->user) == -1)
-		d->error = errno;
-	if (vfork_left()) {
-		vfork_was_late(d->user->uid, clock_now() - begun);
-		d->error = ETIMEDOUT;
-	}
-	errno = d->error;
-	return d->error == 0 ? 0 : -1;
+	return -1;
 }
 
 /* ---- making ---- */
@@ -92,26 +74,24 @@ static gid_t group_for(const struct vfork_user *user, const struct stat *dir)
 	return user->gid;
 }
 
-static void bind_name(struct user_call *d)
+static int bind_name(void *user_call)
 {
-	const struct sockaddr *address = (const struct sockaddr *)&d->address;
+	const struct user_call *d = user_call;
 
-	if (bind(d->fd, address, d->size) == -1)
-		d->error = errno;
+	return bind(d->fd, (const struct sockaddr *)&d->address, d->size);
 }
 
-static void bind_path(struct user_call *d)
+static int bind_path(void *user_call)
 {
+	struct user_call *d = user_call;
 	const char *name;
 	scoped_fd dir = socket_unix_parent(d->path, &name);
 	struct stat at;
 	struct stat st;
 
 	if (dir == -1 || fstat(dir, &at) == -1 || bind_in(d, dir, name) == -1 ||
-		fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
-		d->error = errno;
-		return;
-	}
+		fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return -1;
 	d->file = (struct socket_file){
 		.dev = st.st_dev,
 		.ino = st.st_ino,
@@ -119,6 +99,7 @@ static void bind_path(struct user_call *d)
 		.gid = group_for(d->user, &at),
 	};
 	socket_unix_add_spare(dir, name, &d->file);
+	return 0;
 }
 
 int socket_unix_open_as(const char *path, const struct vfork_user *user, struct socket_file *made)
@@ -140,10 +121,11 @@ int socket_unix_open_as(const char *path, const struct vfork_user *user, struct 
 
 /* ---- listening ---- */
 
-static void listen_on(struct user_call *d)
+static int listen_on(void *user_call)
 {
-	if (listen(d->fd, d->backlog < 0 ? INT_MAX : d->backlog) == -1)
-		d->error = errno;
+	const struct user_call *d = user_call;
+
+	return socket_listen(d->fd, d->backlog);
 }
 
 int socket_unix_listen_as(int fd, int backlog, const struct vfork_user *user)
@@ -169,14 +151,15 @@ static void remove_own_name(const struct user_call *d, int dir, const char *name
 		(void)unlinkat(dir, name, 0);
 }
 
-static void remove_it(struct user_call *d)
+static int remove_it(void *user_call)
 {
+	const struct user_call *d = user_call;
 	const char *name;
 	scoped_fd dir = socket_unix_parent(d->path, &name);
 	char spare[NAME_MAX + 1];
 
 	if (dir == -1)
-		return;
+		return 0;
 	/* processes that a worker has left may still have the socket */
 	if (d->file.uid == 0 && d->file.gid != 0)
 		(void)socket_unix_remove_stale(dir, name);
@@ -184,11 +167,6 @@ static void remove_it(struct user_call *d)
 		remove_own_name(d, dir, name);
 	if (socket_unix_spare(spare, name, &d->file) == 0)
 		remove_own_name(d, dir, spare);
-}
-
-static int remove_own(void *argument)
-{
-	remove_it(argument);
 	return 0;
 }
 
@@ -228,7 +206,7 @@ int socket_unlink(const char *path, const struct socket_file *made)
 
 	if (made->ino == 0)
 		return 0; /* no file was made */
-	if ((made->uid == 0 || made->uid == geteuid() ? vfork_call_in(-1, remove_own, &d)
+	if ((made->uid == 0 || made->uid == geteuid() ? vfork_call_in(-1, remove_it, &d)
 						      : remove_as(&d)) == 0)
 		return 0;
 	return errno == ETIMEDOUT ? -1 : 0;

@@ -109,6 +109,29 @@ static const struct vfork_user somebody = {
 	.group_count = 1,
 };
 
+struct deed {
+	void (*function)(void *argument);
+	void *argument;
+};
+
+static int do_deed(void *deed)
+{
+	const struct deed *d = deed;
+
+	d->function(d->argument);
+	return 0;
+}
+
+static int run_as(void (*function)(void *argument), void *argument, nsec_t patience,
+	const struct vfork_user *user)
+{
+	struct deed d = {function, argument};
+	const struct vfork_call call = {
+		.function = do_deed, .argument = &d, .user = user, .keep = VFORK_COPIES};
+
+	return vfork_make_call(&call, user->uid, patience);
+}
+
 struct ids {
 	uid_t user[3];
 	gid_t group[3];
@@ -135,7 +158,7 @@ NATIVE_ROOT_TEST(a_deed_can_be_done_as_somebody_else)
 {
 	ids = (struct ids){.fd = os_null()};
 	ck_assert_int_eq(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 1);
-	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, &somebody), 0);
+	ck_assert_int_eq(run_as(note_ids, &ids, LONG, &somebody), 0);
 	ck_assert_int_eq(ids.done, 1);
 	/* its user cannot look into our memory by it */
 	ck_assert_int_ne(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 1);
@@ -158,10 +181,10 @@ NATIVE_ROOT_TEST(what_our_groups_may_do_the_user_may_not)
 	const struct vfork_user alone = {.uid = USER, .gid = GROUP};
 
 	ck_assert_int_eq(setgroups(2, (gid_t[]){0, 4}), 0);
-	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, &somebody), 0);
+	ck_assert_int_eq(run_as(note_ids, &ids, LONG, &somebody), 0);
 	ck_assert_int_eq(ids.more_count, 1);
 	ck_assert_uint_eq(ids.more[0], MORE);
-	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, &alone), 0);
+	ck_assert_int_eq(run_as(note_ids, &ids, LONG, &alone), 0);
 	ck_assert_int_eq(ids.more_count, 0);
 	ck_assert_int_eq(getgroups(0, NULL), 2); /* ours are ours */
 }
@@ -183,7 +206,7 @@ NATIVE_TEST(who_may_not_be_somebody_else_does_nothing)
 	ck_assert_int_eq(capset_get(&rights), 0);
 	rights.effective &= ~(UINT64_C(1) << CAP_SETUID);
 	ck_assert_int_eq(capset_put(&rights), 0);
-	os_fails(vfork_run_as(note_ids, &ids, LONG, &somebody), EPERM);
+	os_fails(run_as(note_ids, &ids, LONG, &somebody), EPERM);
 	ck_assert_int_eq(ids.done, 0);
 	expect_no_child();
 }
@@ -211,7 +234,7 @@ static void spin(void *argument)
 
 NATIVE_ROOT_TEST(as_somebody_else_it_takes_no_longer)
 {
-	os_fails(vfork_run_as(spin, &notes, PATIENCE, &somebody), ETIMEDOUT);
+	os_fails(run_as(spin, &notes, PATIENCE, &somebody), ETIMEDOUT);
 	ck_assert_int_eq(notes.got, 1);
 	expect_no_child();
 }
