@@ -14,7 +14,6 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -257,46 +256,34 @@ static int write_bytes(const struct linering *r, uint64_t place, const char *dat
 			    : put_at(r->fd, offset_of(r, place + first), data + first, len - first);
 }
 
-/* Write the line with one call, if it need not wrap around. */
-static int put_line(const struct linering *r, const char *line, size_t len)
+/* Add so many bytes, which are written already.  -1 and errno. */
+static int move_end(struct linering *r, size_t len)
 {
-	struct iovec parts[] = {{(void *)(uintptr_t)line, len}, {"\n", 1}};
+	if (write_head(r, r->end + len) == -1)
+		return -1;
+	r->end += len;
+	return 0;
+}
 
-	if (before_turn(r, r->end, len + 1) <= len)
-		return write_bytes(r, r->end, line, len) == -1
-			? -1
-			: write_bytes(r, r->end + len, "\n", 1);
-	if (pwritev(r->fd, parts, 2, offset_of(r, r->end)) == (ssize_t)len + 1)
-		return 0;
-	return -1;
+/* Does a line, or do lines, of so many bytes fit?  Also presets errno. */
+static bool fits_block(const struct linering *r, size_t len)
+{
+	errno = len > r->kind->block ? EMSGSIZE : ENOSPC;
+	return len <= r->kind->block;
 }
 
 int linering_add(struct linering *r, const char *line, size_t len)
 {
-	uint64_t end = r->end + len + 1;
-
-	if (len >= r->kind->block) {
-		errno = EMSGSIZE;
-		return -1;
-	}
-	errno = ENOSPC;
-	if (put_line(r, line, len) == -1 || write_head(r, end) == -1)
-		return -1;
-	r->end = end;
-	return 0;
+	return fits_block(r, len + 1) && write_bytes(r, r->end, line, len) == 0 &&
+			write_bytes(r, r->end + len, "\n", 1) == 0
+		? move_end(r, len + 1)
+		: -1;
 }
 
 int linering_put(struct linering *r, const char *lines, size_t len)
 {
-	if (len > r->kind->block) {
-		errno = EMSGSIZE;
-		return -1;
-	}
-	errno = ENOSPC;
-	if (write_bytes(r, r->end, lines, len) == -1 || write_head(r, r->end + len) == -1)
-		return -1;
-	r->end += len;
-	return 0;
+	return fits_block(r, len) && write_bytes(r, r->end, lines, len) == 0 ? move_end(r, len)
+									     : -1;
 }
 
 static int read_bytes(const struct linering *r, uint64_t place, char *to, size_t len)
