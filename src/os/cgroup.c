@@ -19,11 +19,11 @@
 enum { PATH_SIZE = CGROUP_PATH };
 
 /*
- * Our directory for one controller: from `mount` (the hierarchy's root, as far as
- * we can see it) down to `path`, which begins with `mount`.
+ * Our directory: from `mount` (the hierarchy's root, as far as we can see it) down to
+ * `path`, which begins with `mount`.
  */
 struct home {
-	int version; /* of cgroups; 0: there is no hierarchy */
+	bool found;
 	char path[PATH_SIZE];
 	size_t mount_len;
 };
@@ -180,26 +180,22 @@ static bool find_mount(struct home *home, const char *root, const char *controll
 	return found;
 }
 
-/* v1 where the controller is there (a controller is in one hierarchy only),
- * else v2. */
+/* `controller`: its hierarchy of v1; NULL: v2. */
 static struct home find_home(const char *root, const char *controller)
 {
-	struct home home = {.version = 0};
+	struct home home = {.found = false};
 	char own[PATH_SIZE];
 
-	if (own_path(root, controller, own, sizeof(own)) &&
-		find_mount(&home, root, controller, own))
-		home.version = 1;
-	else if (own_path(root, NULL, own, sizeof(own)) && find_mount(&home, root, NULL, own))
-		home.version = 2;
+	home.found = own_path(root, controller, own, sizeof(own)) &&
+		find_mount(&home, root, controller, own);
 	return home;
 }
 
-int cgroup_home(const char *root, const char *controller, char *path, size_t size)
+bool cgroup_home(const char *root, char *path, size_t size)
 {
-	struct home home = find_home(root, controller);
+	struct home home = find_home(root, NULL);
 
-	return home.version != 0 && text_copy(path, size, home.path) < size ? home.version : 0;
+	return home.found && text_copy(path, size, home.path) < size;
 }
 
 /* Go to the parent group; false: `home` is at the mount point already. */
@@ -222,6 +218,11 @@ static bool read_file(const struct home *home, const char *name, char *text, siz
 	return process_read_path(path, text, size) > 0;
 }
 
+/* The files of a CPU quota: v2 has both numbers in one, or "max 100000". */
+static const char quota_file[] = "cpu.max";
+static const char quota_v1[] = "cpu.cfs_quota_us";
+static const char period_v1[] = "cpu.cfs_period_us";
+
 /* CPUs, rounded up; 0: no quota at this level. */
 static unsigned long long quota_here(const struct home *home, const char *name)
 {
@@ -229,28 +230,25 @@ static unsigned long long quota_here(const struct home *home, const char *name)
 	long long quota = -1;
 	long long period = 0;
 
-	/* v2 has both in one file, or "max 100000" */
 	if (!read_file(home, name, text, sizeof(text)) ||
 		sscanf(text, "%lld %lld", &quota, &period) < 1)
 		return 0;
-	if (home->version == 1 && read_file(home, "cpu.cfs_period_us", text, sizeof(text)))
+	if (name == quota_v1 && read_file(home, period_v1, text, sizeof(text)))
 		(void)sscanf(text, "%lld", &period);
 	if (quota <= 0 || period <= 0)
 		return 0;
 	return (unsigned long long)((quota - 1) / period + 1);
 }
 
-/* A limit in bytes or processes; 0: "max", or so large that it means no limit (v1 has no word for
- * "max"). */
+/* A limit in bytes or processes; 0: "max". */
 static unsigned long long limit_here(const struct home *home, const char *name)
 {
 	char text[64];
 	unsigned long long limit;
 
-	if (!read_file(home, name, text, sizeof(text)) || sscanf(text, "%llu", &limit) != 1 ||
-		limit >= 1ULL << 62)
-		return 0;
-	return limit;
+	return read_file(home, name, text, sizeof(text)) && sscanf(text, "%llu", &limit) == 1
+		? limit
+		: 0;
 }
 
 static unsigned long long lesser_limit(unsigned long long a, unsigned long long b)
@@ -261,73 +259,79 @@ static unsigned long long lesser_limit(unsigned long long a, unsigned long long 
 }
 
 /* The smallest limit of this level and all above it; 0: no limit. */
-static unsigned long long smallest_limit(const char *root, const char *controller,
-	unsigned long long (*here)(const struct home *home, const char *name), const char *v1,
-	const char *v2)
+static unsigned long long smallest_limit(struct home home, const char *name,
+	unsigned long long (*here)(const struct home *home, const char *name))
 {
-	struct home home = find_home(root, controller);
 	unsigned long long limit = 0;
 
-	if (home.version == 0)
-		return 0;
-	do {
-		limit = lesser_limit(limit, here(&home, home.version == 1 ? v1 : v2));
-	} while (go_up(&home));
+	if (home.found)
+		do
+			limit = lesser_limit(limit, here(&home, name));
+		while (go_up(&home));
 	return limit;
+}
+
+/* Where the CPU quota is: in v1 where the controller is there (it is in one hierarchy
+ * only), as in containers on an old host; else in v2. */
+static const char *find_quota(const char *root, struct home *home)
+{
+	*home = find_home(root, "cpu");
+	if (home->found)
+		return quota_v1;
+	*home = find_home(root, NULL);
+	return quota_file;
 }
 
 unsigned cgroup_cpu_quota(const char *root)
 {
-	unsigned long long quota =
-		smallest_limit(root, "cpu", quota_here, "cpu.cfs_quota_us", "cpu.max");
+	struct home home;
+	const char *name = find_quota(root, &home);
+	unsigned long long quota = smallest_limit(home, name, quota_here);
 
 	return quota > UINT_MAX ? 0 : (unsigned)quota;
 }
 
 /* The kernel reports a write through any mount of the file. */
-static unsigned watch_levels(
-	const char *root, int inotify, const char *controller, const char *v1, const char *v2)
+static unsigned watch_levels(struct home home, const char *name, int inotify)
 {
-	struct home home = find_home(root, controller);
 	char path[PATH_SIZE + 64];
 	unsigned count = 0;
 
-	if (home.version == 0)
-		return 0;
-	do {
-		snprintf(path, sizeof(path), "%s/%s", home.path, home.version == 1 ? v1 : v2);
-		count += inotify_add_watch(inotify, path, IN_MODIFY) != -1;
-	} while (go_up(&home)); /* the topmost group of v2 has no such file */
+	if (home.found)
+		do {
+			snprintf(path, sizeof(path), "%s/%s", home.path, name);
+			count += inotify_add_watch(inotify, path, IN_MODIFY) != -1;
+		} while (go_up(&home)); /* the topmost group of v2 has no such file */
 	return count;
 }
 
 unsigned cgroup_cpu_watch(const char *root, int inotify)
 {
-	const char *set = "cpuset.cpus";
+	struct home home;
+	const char *name = find_quota(root, &home);
 
-	return watch_levels(root, inotify, "cpuset", set, set) +
-		watch_levels(root, inotify, "cpu", "cpu.cfs_quota_us", "cpu.max");
+	return watch_levels(find_home(root, NULL), "cpuset.cpus", inotify) +
+		watch_levels(home, name, inotify);
 }
 
 unsigned long long cgroup_memory_limit(const char *root)
 {
-	return smallest_limit(root, "memory", limit_here, "memory.limit_in_bytes", "memory.max");
+	return smallest_limit(find_home(root, NULL), "memory.max", limit_here);
 }
 
 unsigned long long cgroup_pids_limit(const char *root)
 {
-	return smallest_limit(root, "pids", limit_here, "pids.max", "pids.max");
+	return smallest_limit(find_home(root, NULL), "pids.max", limit_here);
 }
 
 int cgroup_oom_open(const char *root)
 {
-	struct home home = find_home(root, "memory");
+	struct home home = find_home(root, NULL);
 	char path[PATH_SIZE + 64];
 	int fd = -1;
 
-	if (home.version != 0) {
-		snprintf(path, sizeof(path), "%s/%s", home.path,
-			home.version == 1 ? "memory.oom_control" : "memory.events");
+	if (home.found) {
+		snprintf(path, sizeof(path), "%s/memory.events", home.path);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 	}
 	if (fd != -1 && cgroup_oom_read(fd) != -1)

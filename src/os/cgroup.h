@@ -9,9 +9,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* The limits of our cgroup.  Works with v1, v2, hybrid, and with no /sys or /proc at
- * all.  `root` is "" in earnest; tests give a directory with a copy of /proc and
- * /sys beneath it. */
+/* The limits of our cgroup of v2; and of v1 the CPU quota.  Works with no /sys or /proc at
+ * all.  `root` is "" in earnest; tests give a directory with a copy of /proc and /sys
+ * beneath it. */
 
 /* The smallest CPU quota over all ancestors, in CPUs rounded up; 0: none. */
 unsigned cgroup_cpu_quota(const char *root);
@@ -22,23 +22,21 @@ unsigned cgroup_cpu_watch(const char *root, int inotify);
 unsigned long long cgroup_memory_limit(const char *root);
 /* The pids limit; 0: none. */
 unsigned long long cgroup_pids_limit(const char *root);
-/* How many processes the OOM killer has ended in our cgroup (v2: memory.events
- * oom_kill, v1: memory.oom_control), else on the whole machine (/proc/vmstat
- * oom_kill).  The first function returns a descriptor, which stays open and is read
+/* How many processes the OOM killer has ended in our cgroup (memory.events oom_kill),
+ * else on the whole machine (/proc/vmstat oom_kill).  The first function returns a descriptor, which stays open and is read
  * anew each time, or -1; the second one the count, or -1: unknown. */
 int cgroup_oom_open(const char *root);
 long cgroup_oom_read(int fd);
 
-/* The directory of our group in the hierarchy of that controller, by its name in v1.
- * Returns the version of cgroups: 1 if that has the controller, else 2; 0: neither is there. */
+/* The directory of our group of v2; false: there is none. */
 #define CGROUP_PATH 1024
-int cgroup_home(const char *root, const char *controller, char *path, size_t size);
+bool cgroup_home(const char *root, char *path, size_t size);
 
 /* ---- cgroup tree ---- */
 
 /*
  * Groups for our children, below our own cgroup: one for a cluster (BASE/NAME),
- * and in it one for each worker (BASE/NAME/WORKER).  This is for cgroup v2 alone.
+ * and in it one for each worker (BASE/NAME/WORKER).
  *
  * Every path is relative to a descriptor of BASE, which is our own.  Workers may
  * run as any user: what workers can change in their groups is taken for no more

@@ -274,8 +274,8 @@ static int tell_lack(unsigned kind, struct error *err)
 {
 	error_set(err, 0, "nclust's cgroup has no controller for '%s'", names[kind]);
 	return error_hint(err,
-		"the group above it has to hand it down "
-		"(cgroup.subtree_control)");
+		"the group above it has to hand it down (cgroup.subtree_control), and cgroup v1 "
+		"must not have it");
 }
 
 /* Let child groups have limits of these kinds.  Returns the kinds that are enabled;
@@ -296,26 +296,12 @@ static unsigned enable_kinds(int dir, unsigned kinds, unsigned *ours)
 	return kinds;
 }
 
-static int find_base(
-	struct cgroup_tree *t, const char *root, unsigned kinds, const char *own, struct error *err)
+static int find_base(struct cgroup_tree *t, const char *root, const char *own, struct error *err)
 {
 	char path[CGROUP_PATH];
-	int version = 0;
 
-	for (unsigned k = 0; k < CGROUP_KINDS && version != 1; k++)
-		if (kinds == 0 || (kinds >> k & 1) != 0)
-			version = cgroup_home(
-				root, k == CGROUP_IO ? "blkio" : names[k], path, sizeof(path));
-	if (version == 0)
-		return error_set(err, 0, "nclust has no cgroup");
-	if (version == 1) {
-		error_set(err, 0,
-			"the controllers of this machine are in cgroup v1, and "
-			"limits require v2");
-		return error_hint(err,
-			"start it with 'systemd.unified_cgroup_hierarchy=1' "
-			"for its kernel");
-	}
+	if (!cgroup_home(root, path, sizeof(path)))
+		return error_set(err, 0, "nclust has no cgroup of v2");
 	if (choose_base(t, path, own, root, err) == -1)
 		return -1;
 	t->base = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -329,7 +315,7 @@ unsigned cgroup_tree_open(
 	unsigned lack;
 
 	err->text[0] = '\0';
-	if (t->base == -1 && find_base(t, root, kinds, own, err) == -1)
+	if (t->base == -1 && find_base(t, root, own, err) == -1)
 		return 0;
 	missing = kinds & ~t->kinds;
 	if (missing == 0)
@@ -351,7 +337,7 @@ int cgroup_tree_check(const char *root, struct error *err)
 	const unsigned kinds = 1U << CGROUP_MEMORY | 1U << CGROUP_CPU | 1U << CGROUP_PIDS;
 	struct cgroup_tree t = {.base = -1};
 	unsigned lack;
-	int got = find_base(&t, root, kinds, "", err);
+	int got = find_base(&t, root, "", err);
 
 	lack = got == 0 ? find_lack(&t, kinds) : CGROUP_KINDS;
 	if (lack < CGROUP_KINDS)

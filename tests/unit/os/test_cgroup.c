@@ -69,12 +69,10 @@ TEST(in_a_container_of_its_own_namespace)
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 3);
 }
 
-static void put_v1(void)
+TEST(the_quota_of_v1_counts_too)
 {
 	os_put("/proc/self/cgroup",
-		"9:name=systemd:/\n8:pids:/box\n"
-		"4:memory:/box/inner\n"
-		"2:cpu,cpuacct:/box/inner\n");
+		"9:name=systemd:/\n4:memory:/box/inner\n2:cpu,cpuacct:/box/inner\n0::/unit\n");
 	os_put("/proc/self/mountinfo",
 		"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
 		"31 22 0:28 / /cg\\040roots rw - tmpfs tmpfs rw\n"
@@ -82,32 +80,17 @@ static void put_v1(void)
 		"cgroup rw,cpu,cpuacct\n"
 		"33 31 0:30 / /cg\\040roots/memory rw - cgroup cgroup "
 		"rw,memory\n"
-		"34 31 0:31 / /cg\\040roots/pids rw - cgroup cgroup rw,pids\n"
-		"35 31 0:32 / /cg\\040roots/systemd rw - cgroup cgroup "
-		"rw,name=systemd\n");
+		"41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n");
 	os_put("/cg roots/cpu/box/cpu.cfs_quota_us", "250000\n");
 	os_put("/cg roots/cpu/box/cpu.cfs_period_us", "100000\n");
 	os_put("/cg roots/cpu/box/inner/cpu.cfs_quota_us", "-1\n");
 	os_put("/cg roots/cpu/box/inner/cpu.cfs_period_us", "100000\n");
-	os_put("/cg roots/memory/memory.limit_in_bytes", "9223372036854771712\n");
-	os_put("/cg roots/memory/box/memory.limit_in_bytes", "5000000\n");
-	os_put("/cg roots/memory/box/inner/memory.limit_in_bytes", "9223372036854771712\n");
-	os_put("/cg roots/memory/box/inner/memory.oom_control",
-		"oom_kill_disable 0\nunder_oom 0\noom_kill 4\n");
-	os_put("/cg roots/pids/box/pids.max", "max\n");
-	os_put("/cg roots/pids/pids.max", "500\n");
-}
-
-TEST(v1_takes_each_controller_from_its_hierarchy)
-{
-	put_v1();
+	os_put("/sys/fs/cgroup/unified/unit/memory.max", "123456\n");
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 3);
-	ck_assert_uint_eq(cgroup_memory_limit(os_dir), 5000000);
-	ck_assert_uint_eq(cgroup_pids_limit(os_dir), 500);
-	ck_assert_int_eq(count_oom_kills(), 4);
+	ck_assert_uint_eq(cgroup_memory_limit(os_dir), 123456);
 }
 
-TEST(hybrid_takes_what_v1_has_from_v1_and_the_rest_from_v2)
+TEST(where_v1_has_other_controllers_the_quota_is_that_of_v2)
 {
 	os_put("/proc/self/cgroup", "4:memory:/box\n1:name=systemd:/\n0::/unit\n");
 	os_put("/proc/self/mountinfo",
@@ -115,9 +98,7 @@ TEST(hybrid_takes_what_v1_has_from_v1_and_the_rest_from_v2)
 		"rw,memory\n"
 		"41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 "
 		"rw\n");
-	os_put("/sys/fs/cgroup/memory/box/memory.limit_in_bytes", "123456\n");
 	os_put("/sys/fs/cgroup/unified/unit/cpu.max", "100000 100000\n");
-	ck_assert_uint_eq(cgroup_memory_limit(os_dir), 123456);
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 1);
 }
 
