@@ -128,17 +128,69 @@ bool descriptors_same(int a, int b)
 		x.st_ino == y.st_ino;
 }
 
-/* ---- lockfd ---- */
+/* ---- files in memory ---- */
 
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
+#endif
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+int memfd_make(const char *name, unsigned flags)
+{
+	int fd;
+
+	flags |= MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	fd = memfd_create(name, flags | MFD_NOEXEC_SEAL);
+	return fd != -1 || errno != EINVAL ? fd : memfd_create(name, flags);
+}
+
+static int write_all(int fd, const char *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t got = write(fd, data, len);
+
+		if (got == -1 && errno == EINTR)
+			continue;
+		if (got <= 0) {
+			errno = got == 0 ? ENOSPC : errno;
+			return -1;
+		}
+		data += got;
+		len -= (size_t)got;
+	}
+	return 0;
+}
+
+int sealed_make(const char *name, const void *data, size_t len, struct error *err)
+{
+	scoped_fd fd = memfd_make(name, 0);
+
+	if (fd == -1 || write_all(fd, data, len) == -1 || fcntl(fd, F_ADD_SEALS, SEALS) == -1)
+		return error_set(err, errno, "cannot write the state down");
+	return fd_release(&fd);
+}
+
+int sealed_map(int fd, const void **data, size_t *len, struct error *err)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+	void *map;
+
+	if (seals == -1 || (seals & SEALS) != SEALS || fstat(fd, &st) == -1 || st.st_size <= 0)
+		return error_set(err, 0, "it is no state of an nclust");
+	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (map == MAP_FAILED)
+		return error_set(err, errno, "cannot read the state");
+	*data = map;
+	*len = (size_t)st.st_size;
+	return 0;
+}
 
 int lockfd_make(const char *name)
 {
-	scoped_fd fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct error err;
 
-	if (fd == -1 || fcntl(fd, F_ADD_SEALS, SEALS) == -1)
-		return -1;
-	return fd_release(&fd);
+	return sealed_make(name, NULL, 0, &err);
 }
 
 int lockfd_again(int fd)
@@ -151,7 +203,9 @@ int lockfd_again(int fd)
 
 bool lockfd_is_one(int fd)
 {
-	return fcntl(fd, F_GET_SEALS) == SEALS;
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals != -1 && (seals & SEALS) == SEALS;
 }
 
 bool lockfd_take(int fd)

@@ -33,12 +33,21 @@ int access_in(int dir, const char *file, int mode);
 /* Are both open, and the same file? */
 bool descriptors_same(int a, int b);
 
-/* ---- lockfd ---- */
+/* ---- files in memory ---- */
+
+/* memfd_create(2), CLOEXEC, of a file that can be sealed and never be executed. */
+int memfd_make(const char *name, unsigned flags);
+
+/* Bytes that nobody can change any more: CLOEXEC; the caller's.  -1 and `err`. */
+int sealed_make(const char *name, const void *data, size_t len, struct error *err);
+/* Map the file's content; the caller calls munmap(2).  -1 and `err`: also if the
+ * file is not sealed, or could still be changed. */
+int sealed_map(int fd, const void **data, size_t *len, struct error *err);
 
 /*
- * An empty sealed file in memory, made to be locked (flock(2)).  A lock belongs
- * to an open file description: the kernel frees the lock when the description's
- * last duplicate is closed, so also when the process that holds it ends.
+ * An empty sealed file, made to be locked (flock(2)).  A lock belongs to an open file
+ * description: the kernel frees the lock when the description's last duplicate is
+ * closed, so also when the process that holds it ends.
  */
 
 /* Make such a file.  Its descriptor (CLOEXEC) is the caller's; -1 and errno. */
@@ -52,16 +61,6 @@ bool lockfd_is_one(int fd);
  * another description has the lock. */
 bool lockfd_take(int fd);
 void lockfd_drop(int fd);
-
-/* ---- sealed ---- */
-
-/* Bytes that nobody can change any more: a sealed memfd_create(2). */
-
-/* CLOEXEC; the caller's.  -1 and `err`. */
-int sealed_make(const char *name, const void *data, size_t len, struct error *err);
-/* Map the file's content; the caller calls munmap(2).  -1 and `err`: also if the
- * file is not sealed, or could still be changed. */
-int sealed_map(int fd, const void **data, size_t *len, struct error *err);
 
 /* ---- pty ---- */
 

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "os/cgroup.h"
+#include "os/descriptors.h"
 #include "os/process.h"
 
 #include <errno.h>
@@ -17,26 +18,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
-#endif
-
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW)
 #define PREFIX "nclust-"
-
-/* With vm.memfd_noexec = 2 the kernel makes only files that cannot be executed. */
-static int make_file(const char *name, unsigned flags)
-{
-	char text[100];
-	int fd;
-
-	flags |= MFD_CLOEXEC | MFD_ALLOW_SEALING;
-	snprintf(text, sizeof(text), PREFIX "%s", name);
-	fd = memfd_create(text, flags | MFD_NOEXEC_SEAL);
-	if (fd == -1 && errno == EINVAL)
-		fd = memfd_create(text, flags);
-	return fd;
-}
 
 static uint64_t page_of(int fd)
 {
@@ -107,9 +90,12 @@ static int reserve_pages(int fd, uint64_t size, uint64_t page, struct error *err
 
 int sharedmem_make(const char *name, uint64_t size, bool huge, mode_t mode, struct error *err)
 {
-	scoped_fd fd = make_file(name, huge ? MFD_HUGETLB : 0);
+	char text[100];
+	scoped_fd fd = -1;
 	uint64_t page;
 
+	snprintf(text, sizeof(text), PREFIX "%s", name);
+	fd = memfd_make(text, huge ? MFD_HUGETLB : 0);
 	if (fd == -1)
 		return error_set(err, errno, "%sshared memory", huge ? "huge pages for " : "");
 	page = huge ? page_of(fd) : (uint64_t)sysconf(_SC_PAGESIZE);

@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "config/config.h"
 #include "nats/natslib.h"
+#include "os/descriptors.h"
 #include "supervisor/common/job.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/common/registry.h"
@@ -14,7 +15,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -180,7 +180,7 @@ int reread_begin(struct supervisor *sup, reread_done *done, struct error *err)
 	if (r == NULL)
 		return error_set(err, ENOMEM, "cannot read the configuration");
 	*r = (struct reread){.sup = sup, .done = done};
-	r->answer = memfd_create("nclust-settings", MFD_CLOEXEC);
+	r->answer = memfd_make("nclust-settings", 0);
 	sup->instance.reread = r;
 	if (r->answer != -1 &&
 		forkjob_begin(&r->job, sup,
@@ -216,7 +216,7 @@ static int tell_mistakes(char *text, int status, struct error *err)
 
 static int try_beside(struct supervisor *sup, struct error *err)
 {
-	scoped_fd answer = memfd_create("nclust-log", MFD_CLOEXEC);
+	scoped_fd answer = memfd_make("nclust-log", 0);
 	const struct forkjob_plan plan = {
 		.work = answer_logs,
 		.owner = sup,
