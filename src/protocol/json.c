@@ -392,11 +392,16 @@ static bool take_value(struct scan *s, unsigned depth)
 	return true;
 }
 
-bool jsonvalue_check(const char *text, size_t len)
+size_t jsonvalue_length(const char *text, size_t len)
 {
 	struct scan s = {.at = text, .end = text + len};
 
-	return take_value(&s, JSONVALUE_DEPTH) && !has_more(&s);
+	return take_value(&s, JSONVALUE_DEPTH) ? (size_t)(s.at - text) : 0;
+}
+
+bool jsonvalue_check(const char *text, size_t len)
+{
+	return len > 0 && jsonvalue_length(text, len) == len;
 }
 
 bool jsonvalue_is_deep(const char *text, size_t len, unsigned most)

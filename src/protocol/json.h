@@ -58,6 +58,9 @@ void json_put_null(struct json_writer *w, const char *key);
 #define JSONVALUE_DEPTH 512
 
 bool jsonvalue_check(const char *text, size_t len);
+/* The length of such a value at the beginning of the text, with the white space around it;
+ * 0: none is there. */
+size_t jsonvalue_length(const char *text, size_t len);
 
 /*
  * Is the text nested deeper than that?  Asked before parsing, which recurses.

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "protocol/json.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -88,48 +89,7 @@ static void find_seq(struct nodeipc_message *m, struct piece p)
 		m->seq = -1;
 }
 
-/* ---- a message with a handle: not parsed either ---- */
-
-static size_t string_end(struct piece p, size_t i)
-{
-	for (i++; i < p.len && p.at[i] != '"'; i++)
-		if (p.at[i] == '\\')
-			i++;
-	return i;
-}
-
-/* The length of the value at the start; 0: it has no end. */
-static size_t value_len(struct piece p)
-{
-	unsigned depth = 0;
-
-	for (size_t i = 0; i < p.len; i++) {
-		switch (p.at[i]) {
-		case '"':
-			i = string_end(p, i);
-			if (i >= p.len)
-				return 0;
-			break;
-		case '{':
-		case '[':
-			depth++;
-			break;
-		case '}':
-		case ']':
-			if (depth == 0)
-				return i;
-			depth--;
-			break;
-		case ',':
-			if (depth == 0)
-				return i;
-			break;
-		default:
-			break;
-		}
-	}
-	return 0;
-}
+/* ---- a message with a handle ---- */
 
 /* {"cmd":"NODE_HANDLE","type":"net.Socket","msg":BODY,"key":KEY} */
 static void find_body(struct nodeipc_message *m, struct piece p)
@@ -141,7 +101,7 @@ static void find_body(struct nodeipc_message *m, struct piece p)
 	if (!skip_word(&p, "\",\"msg\":"))
 		return;
 	m->body = p.at;
-	m->body_len = value_len(p);
+	m->body_len = jsonvalue_length(p.at, p.len);
 }
 
 /* ---- with a parser ---- */
