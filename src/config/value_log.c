@@ -2,6 +2,7 @@
 #include "config/option.h"
 
 #include "base/scope.h"
+#include "config/expand.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +30,6 @@ static const struct {
 	{"ftp", 11}, {"lpr", 6}, {"mail", 2}, {"news", 7}, {"syslog", 5}, {"uucp", 8},
 	{"local0", 16}, {"local1", 17}, {"local2", 18}, {"local3", 19}, {"local4", 20},
 	{"local5", 21}, {"local6", 22}, {"local7", 23}};
-static const char slot_word[] = "{slot}";
-static const char cluster_word[] = "{cluster}";
 
 static void clear_sinks(struct log_sink *list, size_t count)
 {
@@ -172,28 +171,15 @@ fail:
 
 bool value_log_is_by_slot(const struct log_sink *sink)
 {
-	return sink->kind == SINK_FILE && strstr(sink->path, slot_word) != NULL;
+	return sink->kind == SINK_FILE &&
+		(strstr(sink->path, "{slot}") != NULL || strstr(sink->path, "{slot+") != NULL);
 }
 
 bool value_log_path(
 	const struct log_sink *sink, const char *cluster, unsigned slot, char *to, size_t size)
 {
-	scoped_buffer path = {.limit = size};
+	scoped_str path = expand_cluster(sink->path, cluster);
+	scoped_str own = path != NULL ? expand_slot(path, slot, &(struct error){0}) : NULL;
 
-	for (const char *at = sink->path; *at != '\0';) {
-		if (strncmp(at, slot_word, sizeof(slot_word) - 1) == 0) {
-			buffer_number(&path, slot, 10);
-			at += sizeof(slot_word) - 1;
-		} else if (strncmp(at, cluster_word, sizeof(cluster_word) - 1) == 0) {
-			buffer_string(&path, cluster);
-			at += sizeof(cluster_word) - 1;
-		} else {
-			buffer_append(&path, at++, 1);
-		}
-	}
-	buffer_append(&path, "", 1);
-	if (path.failed)
-		return false;
-	memcpy(to, path.data, path.len);
-	return true;
+	return own != NULL && text_copy(to, size, own) < size;
 }
