@@ -51,28 +51,27 @@ static bool is_still(int dirfd, const char *name, int fd)
 		now.st_dev == st.st_dev && now.st_ino == st.st_ino;
 }
 
-static int open_lock(int dirfd, const char *path, struct error *err)
+int rundir_open_file(int dirfd, const char *name, int flags, struct stat *st, struct error *err)
 {
-	scoped_fd fd = openat(dirfd, "lock",
-		O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
-	struct stat st;
+	scoped_fd fd =
+		openat(dirfd, name, flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
 
-	if (fd == -1 || fstat(fd, &st) == -1)
-		return error_set(err, errno, "cannot open '%s/lock'", path);
-	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink > 1 ||
-		(st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-		return error_set(
-			err, 0, "'%s/lock' is not safe: it is not a plain file of ours", path);
+	if (fd == -1 || fstat(fd, st) == -1)
+		return error_set(err, errno, "cannot open it");
+	if (!S_ISREG(st->st_mode) || st->st_uid != geteuid() || st->st_nlink > 1 ||
+		(st->st_mode & 077) != 0)
+		return error_set(err, 0, "it is not a plain file of ours");
 	return fd_release(&fd);
 }
 
 /* 1: locked; 0: another process has the lock, or it was just removed; -1 and `err`. */
 static int try_lock(struct rundir *r, long *holder, struct error *err)
 {
-	scoped_fd fd = open_lock(r->dir, r->path, err);
+	struct stat st;
+	scoped_fd fd = rundir_open_file(r->dir, "lock", O_RDWR | O_CREAT, &st, err);
 
-	if (fd == -1)
-		return err->sys == ENOENT ? 0 : -1; /* NAME/ was removed */
+	if (fd == -1) /* ENOENT: NAME/ was removed */
+		return err->sys == ENOENT ? 0 : error_wrap(err, "'%s/lock'", r->path);
 	if (flock(fd, LOCK_EX | LOCK_NB) == -1) {
 		if (errno != EWOULDBLOCK)
 			return error_set(err, errno, "cannot lock '%s/lock'", r->path);

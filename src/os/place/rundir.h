@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /*
@@ -58,6 +59,9 @@ int rundir_find(const char *wanted, const char *name, struct error *err);
  * heap strings.  Returns how many, or -1. */
 long rundir_list(const char *wanted, char ***names, struct error *err);
 
+/* Open a plain file of ours in a directory, to which nobody else has rights; with O_CREAT
+ * it is made so.  CLOEXEC.  -1 and `err`. */
+int rundir_open_file(int dirfd, const char *name, int flags, struct stat *st, struct error *err);
 /* Replace a file in a directory as a whole, or not at all: it is written under the
  * `temporary` name and renamed.  -1 and errno. */
 int rundir_replace(int dirfd, const char *temporary, const char *name, mode_t mode,
