@@ -38,6 +38,20 @@ static int refuse_path(struct error *err, const char *path, const char *why, con
 		geteuid() == 0 ? " for root" : "", cure);
 }
 
+bool trusted_id_is_mapped(const char *map, unsigned long id, unsigned long *count)
+{
+	FILE *file = fopen(map, "re");
+	unsigned long inside;
+	bool found = file == NULL;
+
+	*count = UINT32_MAX;
+	while (!found && fscanf(file, "%lu %*u %lu", &inside, count) == 2)
+		found = id >= inside && id - inside < *count;
+	if (file != NULL)
+		(void)fclose(file);
+	return found;
+}
+
 /* Has the owner of this file no uid in our user namespace?  Then not even root may do what
  * only an owner may, such as to open it with O_NOATIME. */
 static bool is_strangers(int fd)
@@ -57,16 +71,12 @@ static bool is_strangers(int fd)
  * the namespace controls it anyway, and / mostly belongs to an outside user. */
 static bool is_outside(int fd, uid_t uid)
 {
-	FILE *map = uid == NOBODY ? fopen("/proc/self/uid_map", "re") : NULL;
-	unsigned long inside;
-	unsigned long count = UINT32_MAX; /* there is no namespace */
-	bool found = map == NULL;
+	unsigned long count;
 
-	while (!found && fscanf(map, "%lu %*u %lu", &inside, &count) == 2)
-		found = uid >= inside && uid - inside < count;
-	if (map != NULL)
-		(void)fclose(map);
-	return !found || (count < UINT32_MAX && is_strangers(fd));
+	if (uid != NOBODY)
+		return false;
+	return !trusted_id_is_mapped("/proc/self/uid_map", uid, &count) ||
+		(count < UINT32_MAX && is_strangers(fd));
 }
 
 static int check_owner(const char *path, int fd, const struct stat *st, struct error *err)

@@ -16,6 +16,11 @@
  * and `err`: "cannot open: ...", or the user who could change something.
  */
 
+/* Is the id one of our user namespace's?  `map` is its file in /proc, with lines "inside
+ * outside count"; *count: of the line that has the id, UINT32_MAX where there is no
+ * namespace.  Without /proc, as if there were none. */
+bool trusted_id_is_mapped(const char *map, unsigned long id, unsigned long *count);
+
 /* May users other than the owner write to the file, by its mode or an access list?
  * Members of root's group do not count, as with sudo. */
 bool trusted_is_shared(int fd, const struct stat *st);

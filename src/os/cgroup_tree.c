@@ -451,16 +451,6 @@ static const char *next_dir(DIR *list)
 	return NULL;
 }
 
-static DIR *open_list(int at, const char *name)
-{
-	int fd = open_dir(at, name);
-	DIR *list = fd != -1 ? fdopendir(fd) : NULL;
-
-	if (list == NULL)
-		fd_close(&fd);
-	return list;
-}
-
 /* The pid may be another process's since the list was read: check its group. */
 static void kill_one(pid_t pid, const char *group)
 {
@@ -494,7 +484,7 @@ static void kill_some(int dir, const char *group)
  * kill some of their processes, unless `group` is NULL. */
 static void remove_below(int at, const char *name, const char *group, unsigned deep, unsigned *dirs)
 {
-	DIR *list = deep > 0 ? open_list(at, name) : NULL;
+	DIR *list = deep > 0 ? directory_list(at, name) : NULL;
 	const char *sub;
 
 	if (list != NULL && group != NULL)
@@ -559,13 +549,14 @@ static bool sweep_group(int at, const char *name, const char *worker)
 unsigned cgroup_sweep(
 	const struct cgroup_tree *t, const char *prefix, cgroup_use *is_used, void *context)
 {
-	DIR *all = open_list(t->base, ".");
+	DIR *all = directory_list(t->base, ".");
 	unsigned left = 0;
 	const char *name;
 
 	while (all != NULL && (name = next_dir(all)) != NULL) {
-		DIR *list = strncmp(name, prefix, strlen(prefix)) == 0 ? open_list(t->base, name)
-								       : NULL;
+		DIR *list = strncmp(name, prefix, strlen(prefix)) == 0
+			? directory_list(t->base, name)
+			: NULL;
 		const char *worker;
 
 		while (list != NULL && (worker = next_dir(list)) != NULL)

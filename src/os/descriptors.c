@@ -114,6 +114,16 @@ long descriptors_count(void)
 	return each_by_proc(0, UINT_MAX, leave_open);
 }
 
+DIR *directory_list(int at, const char *name)
+{
+	scoped_fd fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *list = fd != -1 ? fdopendir(fd) : NULL;
+
+	if (list != NULL)
+		(void)fd_release(&fd);
+	return list;
+}
+
 int access_in(int dir, const char *file, int mode)
 {
 	return (int)syscall(SYS_faccessat, dir, file, mode);

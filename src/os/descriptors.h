@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 
+#include <dirent.h>
 #include <linux/aio_abi.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,6 +26,9 @@ void descriptors_allow_many(void);
 
 /* How many descriptors this process has open; -1: /proc does not tell. */
 long descriptors_count(void);
+
+/* Open a directory for readdir(3), and none by a link.  NULL and errno. */
+DIR *directory_list(int at, const char *name);
 
 /* access(2) relative to a directory. faccessat(3) is another system call with some
  * libc, which filters of containers refuse. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/privilege.h"
 
+#include "base/trusted.h"
 #include "os/descriptors.h"
 #include "os/process.h"
 
@@ -27,21 +28,6 @@ bool privilege_is_setuid(void)
 	return getuid() != geteuid() || getgid() != getegid();
 }
 
-/* Is this id one of our user namespace's?  ("inside outside count" lines.) */
-static bool is_mapped(const char *map, unsigned long id)
-{
-	FILE *file = fopen(map, "re");
-	unsigned long inside;
-	unsigned long count;
-	bool found = !file; /* without /proc, assume that we are in no namespace */
-
-	while (file && !found && fscanf(file, "%lu %*u %lu", &inside, &count) == 2)
-		found = id >= inside && id - inside < count;
-	if (file)
-		(void)fclose(file);
-	return found;
-}
-
 static int become_user(uid_t uid, struct error *err)
 {
 	if (setgroups(0, NULL) == -1)
@@ -57,12 +43,14 @@ int privilege_shed(uid_t uid, struct error *err)
 {
 	const struct capset nothing = {0};
 	bool root = geteuid() == 0;
+	unsigned long count;
 
 	if (privilege_has(CAP_SETPCAP) && capset_bound(0) == -1)
 		return error_set(err, errno, "cannot bound the capabilities");
 	/* In a user namespace with one user root cannot become another user: root
 	 * has no more rights there than that user, and the code below drops those. */
-	if (root && is_mapped("/proc/self/uid_map", uid) && is_mapped("/proc/self/gid_map", uid) &&
+	if (root && trusted_id_is_mapped("/proc/self/uid_map", uid, &count) &&
+		trusted_id_is_mapped("/proc/self/gid_map", uid, &count) &&
 		become_user(uid, err) == -1)
 		return -1;
 	if (capset_put(&nothing) == -1 || capset_ambient(0) == -1)

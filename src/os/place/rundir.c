@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/trusted.h"
 #include "os/clock.h"
+#include "os/descriptors.h"
 #include "os/vfork.h"
 
 #include <dirent.h>
@@ -142,23 +143,12 @@ static int take_lock(struct rundir *r, int base, const char *name, struct error 
 	return error_status(err, EX_TEMPFAIL);
 }
 
-/* Open a directory for listing; NULL and errno. */
-static DIR *open_list(int dirfd)
-{
-	scoped_fd fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd != -1 ? fdopendir(fd) : NULL;
-
-	if (dir)
-		(void)fd_release(&fd);
-	return dir;
-}
-
 /* Remove the sockets in notify/ that belong to no worker any more. */
 void rundir_empty_notify(const struct rundir *r,
 	bool (*is_used)(const char *name, const void *context), const void *context)
 {
 	struct dirent *entry;
-	DIR *dir = open_list(r->notify_dir);
+	DIR *dir = directory_list(r->notify_dir, ".");
 
 	if (!dir)
 		return;
@@ -397,7 +387,7 @@ static int list_place(const char *path, char ***names, long *count, struct error
 
 	if (base == -1)
 		return -1;
-	dir = open_list(base);
+	dir = directory_list(base, ".");
 	if (!dir)
 		return error_set(err, errno, "cannot read '%s'", path);
 	while (got == 0 && (entry = readdir(dir)) != NULL)

@@ -21,7 +21,7 @@
 #define LAST_WAIT_MS 1000
 
 /* The helper's descriptors: the pipe from nclust, and the runtime directory. */
-enum { PIPE = 3, DIR };
+enum { PIPE = 3, RUNDIR };
 
 void thaw_tree(pid_t pid, int pidfd)
 {
@@ -56,9 +56,9 @@ static int keep_descriptors(int told, int dir)
 {
 	int kept = dup(dir);
 
-	if (kept == -1 || dup2(told, PIPE) == -1 || dup2(kept, DIR) == -1)
+	if (kept == -1 || dup2(told, PIPE) == -1 || dup2(kept, RUNDIR) == -1)
 		return -1;
-	return descriptors_close(DIR + 1, ~0U);
+	return descriptors_close(RUNDIR + 1, ~0U);
 }
 
 static void wait_and_thaw(void)
@@ -69,7 +69,7 @@ static void wait_and_thaw(void)
 
 	while (read(PIPE, &byte, 1) == -1 && errno == EINTR)
 		;
-	if (statefile_read(DIR, &past, &err) != 1)
+	if (statefile_read(RUNDIR, &past, &err) != 1)
 		return;
 	for (size_t i = 0; i < past.count; i++)
 		if ((past.entries[i].flags & STATE_FROZEN) != 0 && past.entries[i].birth.pid > 0)
