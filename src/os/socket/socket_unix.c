@@ -302,49 +302,56 @@ int socket_unix_open(const struct socket_plan *plan, struct socket_file *made, s
 	return done == -1 ? -1 : fd_release(&fd);
 }
 
-struct keeping {
-	const char *path;
-	const struct socket_file *made;
-};
+/* ---- names of files that exist ---- */
 
 static bool is_it(const struct stat *st, const struct socket_file *made)
 {
 	return S_ISSOCK(st->st_mode) && st->st_dev == made->dev && st->st_ino == made->ino;
 }
 
-struct sparing {
+/* What to do with a name.  `st`: what has it; NULL and errno: nothing, or it is unknown. */
+struct naming {
+	int (*act)(const struct naming *n, int dir, const char *name, const struct stat *st);
 	const char *path;
+	const struct socket_file *made;
 	uid_t uid;
 	struct socket_file *found;
 };
 
-static int give_spare(void *argument)
+static int act_on_name(void *argument)
 {
-	const struct sparing *s = argument;
+	const struct naming *n = argument;
 	const char *name;
-	scoped_fd dir = socket_unix_parent(s->path, &name);
-	char spare[NAME_MAX + 1];
+	scoped_fd dir = socket_unix_parent(n->path, &name);
 	struct stat st;
 
-	if (dir == -1 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1 ||
-		socket_unix_spare(spare, name, s->found) == -1)
+	if (dir == -1)
 		return -1;
-	if (!S_ISSOCK(st.st_mode) || (s->uid != 0 && st.st_uid != s->uid)) {
+	return n->act(n, dir, name, fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? &st : NULL);
+}
+
+static int give_spare(const struct naming *n, int dir, const char *name, const struct stat *st)
+{
+	char spare[NAME_MAX + 1];
+
+	if (st == NULL || socket_unix_spare(spare, name, n->found) == -1)
+		return -1;
+	if (!S_ISSOCK(st->st_mode) || (n->uid != 0 && st->st_uid != n->uid)) {
 		errno = EEXIST;
 		return -1;
 	}
 	(void)unlinkat(dir, spare, 0); /* left by an earlier process of that number */
-	s->found->dev = st.st_dev;
-	s->found->ino = st.st_ino;
+	n->found->dev = st->st_dev;
+	n->found->ino = st->st_ino;
 	return linkat(dir, name, dir, spare, 0);
 }
 
 int socket_spare_name(const char *path, uid_t uid, gid_t number, struct socket_file *found)
 {
-	struct sparing s = {path, uid, found};
+	struct naming n = {give_spare, path, NULL, uid, found};
 
 	*found = (struct socket_file){.gid = number};
-	return vfork_call_in(-1, give_spare, &s);
+	return vfork_call_in(-1, act_on_name, &n);
 }
 
 /* Link the file by its descriptor, so that the name leads to this file and no other.  Replaces no
@@ -366,64 +373,48 @@ static int link_spare(int dir, const char *name, const struct socket_file *made)
 	return -1;
 }
 
-static int keep_name(void *argument)
+static int keep_name(const struct naming *n, int dir, const char *name, const struct stat *st)
 {
-	const struct keeping *k = argument;
-	const char *name;
-	scoped_fd dir = socket_unix_parent(k->path, &name);
-	struct stat st;
-
-	if (dir == -1)
-		return -1;
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
-		return errno == ENOENT ? link_spare(dir, name, k->made) : -1;
+	if (st == NULL)
+		return errno == ENOENT ? link_spare(dir, name, n->made) : -1;
 	errno = EEXIST;
-	return is_it(&st, k->made) ? 0 : -1;
+	return is_it(st, n->made) ? 0 : -1;
 }
 
 int socket_keep_name(const char *path, const struct socket_file *made)
 {
-	struct keeping k = {path, made};
+	struct naming n = {.act = keep_name, .path = path, .made = made};
 
-	return made->ino == 0 ? 0 : vfork_call_in(-1, keep_name, &k);
+	return made->ino == 0 ? 0 : vfork_call_in(-1, act_on_name, &n);
 }
 
-static int take_name(void *argument)
+static int take_name(const struct naming *n, int dir, const char *name, const struct stat *st)
 {
-	const struct keeping *k = argument;
-	const char *name;
-	scoped_fd dir = socket_unix_parent(k->path, &name);
-	struct stat st;
-
-	if (dir == -1 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
-		return -1;
-	return is_it(&st, k->made) && unlinkat(dir, name, 0) == 0;
+	return st != NULL ? is_it(st, n->made) && unlinkat(dir, name, 0) == 0 : -1;
 }
 
 int socket_take_name(const char *path, const struct socket_file *made)
 {
-	struct keeping k = {path, made};
+	struct naming n = {.act = take_name, .path = path, .made = made};
 
-	return vfork_call_in(-1, take_name, &k);
+	return vfork_call_in(-1, act_on_name, &n);
 }
 
-static int is_replaced(void *argument)
+static int is_replaced(const struct naming *n, int dir, const char *name, const struct stat *st)
 {
-	const struct keeping *k = argument;
-	const char *name;
-	scoped_fd dir = socket_unix_parent(k->path, &name);
-	struct stat st;
-
-	return dir != -1 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		!is_it(&st, k->made);
+	(void)dir;
+	(void)name;
+	return st != NULL && !is_it(st, n->made);
 }
 
 bool socket_is_replaced(const char *path, const struct socket_file *made)
 {
-	struct keeping k = {path, made};
+	struct naming n = {.act = is_replaced, .path = path, .made = made};
 
-	return made->ino != 0 && vfork_call_in(-1, is_replaced, &k) == 1;
+	return made->ino != 0 && vfork_call_in(-1, act_on_name, &n) == 1;
 }
+
+/* ---- sockets in directories of ours ---- */
 
 /* Remove any file but a directory: the parent directory is ours. */
 static int remove_old(int dirfd, const char *name)
