@@ -69,23 +69,23 @@ void remote_of(struct remote *r, pid_t tid)
 	r->as_user = r->uid != geteuid() || r->gid != getegid();
 }
 
-static int run_in_child(struct remote *r, int keep, remote_function *function, void *argument)
+int remote_make_call(struct remote *r, const struct vfork_call *call)
 {
-	const struct vfork_user user = {.uid = r->uid, .gid = r->gid};
-	const bool as_user = r->as_user && keep != VFORK_COPIES;
-	const struct vfork_call call = {
-		function, argument, as_user ? &user : NULL, keep, keep, false};
-	nsec_t patience = vfork_patience(r->uid);
-	nsec_t worked = clock_worked() + vfork_slept();
+	nsec_t worked;
+	nsec_t patience;
 	int got;
 
+	if (r->inside)
+		return call->function(call->argument);
+	worked = clock_worked() + vfork_slept();
+	patience = vfork_patience(r->uid);
 	errno = ETIMEDOUT;
-	if (patience == 0 || r->spent > SPENT_MOST)
+	if (r->late || patience == 0 || r->spent > SPENT_MOST)
 		return -1;
 	r->inside = true; /* the child has our memory */
-	got = vfork_make_call(&call, r->uid, patience);
+	got = vfork_make_call(call, r->uid, patience);
 	r->inside = false;
-	r->late |= vfork_left() || (got == -1 && errno == ETIMEDOUT);
+	r->late = vfork_left() || (got == -1 && errno == ETIMEDOUT);
 	r->spent += clock_worked() + vfork_slept() - worked;
 	return got;
 }
@@ -93,13 +93,14 @@ static int run_in_child(struct remote *r, int keep, remote_function *function, v
 int remote_run_in(
 	struct remote *r, bool in_child, int keep, remote_function *function, void *argument)
 {
-	if (r->inside)
-		return function(argument);
+	const struct vfork_user user = {.uid = r->uid, .gid = r->gid};
+	const struct vfork_call call = {
+		function, argument, r->as_user ? &user : NULL, keep, keep, false};
+
+	if (in_child || r->as_user)
+		return remote_make_call(r, &call);
 	errno = ETIMEDOUT;
-	if (r->late)
-		return -1;
-	return in_child || r->as_user ? run_in_child(r, keep, function, argument)
-				      : function(argument);
+	return r->late && !r->inside ? -1 : function(argument);
 }
 
 int remote_run(struct remote *r, int keep, remote_function *function, void *argument)
@@ -335,21 +336,12 @@ static int read_text(void *argument)
 {
 	const struct text_look *l = argument;
 	char text[TEXT_MOST];
-	size_t room = l->size < sizeof(text) ? l->size : sizeof(text);
-	size_t used = 0;
-	scoped_fd fd = remote_open(l->r->tid, l->name, 0);
-	ssize_t got = fd;
+	ssize_t got = process_read(
+		l->r->tid, l->name, text, l->size < sizeof(text) ? l->size : sizeof(text));
 
-	while (got != -1 && used < room - 1) {
-		got = read(fd, text + used, room - 1 - used);
-		if (got <= 0)
-			break;
-		used += (size_t)got;
-	}
 	if (got == -1)
 		return -1;
-	text[used] = '\0';
-	memcpy(l->to, text, used + 1);
+	memcpy(l->to, text, (size_t)got + 1);
 	return 0;
 }
 

@@ -53,10 +53,12 @@ int remote_run(struct remote *r, int keep, remote_function *function, void *argu
 /* The same, and *fd, which the function has set, is a descriptor for the caller to
  * close; or -1.  (The child keeps a channel for passing it, too.) */
 int remote_have(struct remote *r, int keep, remote_function *function, void *argument, int *fd);
-/* As remote_run(), but in a child if `in_child` is set; `keep` may also be VFORK_LEAVES or
- * VFORK_COPIES. */
+/* As remote_run(), but in a child if `in_child` is set; `keep` may also be VFORK_LEAVES. */
 int remote_run_in(
 	struct remote *r, bool in_child, int keep, remote_function *function, void *argument);
+/* Make a call in a child, with the ids that it names (vfork.h); or here, in such a child. */
+struct vfork_call;
+int remote_make_call(struct remote *r, const struct vfork_call *call);
 
 /* Read the file /proc/TID/NAME, at most 8 KiB of it.  0, or -1 and errno. */
 int remote_text(struct remote *r, const char *name, char *to, size_t size);

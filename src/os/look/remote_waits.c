@@ -2,14 +2,12 @@
 #include "os/look/remote.h"
 
 #include "base/scope.h"
-#include "os/descriptors.h"
 #include "os/process.h"
 #include "os/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/close_range.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -127,67 +125,33 @@ struct change {
 	int epoll;
 	int ours;
 	struct remote_epoll_item item;
-	pid_t parent; /* 0: the table is a copy of ours already */
-	bool alone;   /* keep no descriptor that the call does not need */
 };
-
-/* Leave our table of descriptors, and keep only what the change needs: a child that
- * hangs keeps open what it has. */
-static int leave_table(struct change *c)
-{
-	int parent;
-
-	if (trycall(SYS_close_range, 3, ~0U, CLOSE_RANGE_UNSHARE) == -1)
-		return vfork_table() == 0 ? 0 : -1; /* the table is a copy already */
-	parent = (int)trycall(SYS_pidfd_open, c->parent, 0U);
-	c->epoll = (int)trycall(SYS_pidfd_getfd, parent, c->epoll, 0U);
-	c->ours = (int)trycall(SYS_pidfd_getfd, parent, c->ours, 0U);
-	return c->epoll != -1 && c->ours != -1 ? 0 : -1;
-}
-
-static void close_but(int one, int other)
-{
-	unsigned low = (unsigned)(one < other ? one : other);
-	unsigned high = (unsigned)(one < other ? other : one);
-
-	if (low > 0)
-		(void)descriptors_close(0, low - 1);
-	if (high > low + 1)
-		(void)descriptors_close(low + 1, high - 1);
-	(void)descriptors_close(high + 1, ~0U);
-}
 
 /* Runs in a child with a table of its own, as dup2(2) overwrites a number there. */
 static int change_item(void *argument)
 {
-	struct change *c = argument;
+	const struct change *c = argument;
 	const struct remote_epoll_item *item = &c->item;
 	struct epoll_event event = {
 		.events = item->events,
 		.data.u64 = item->data,
 	};
-	int epoll;
+	int epoll = c->epoll;
 
-	if (c->parent != 0 && leave_table(c) == -1)
-		return -1;
-	epoll = c->epoll;
 	if (epoll == item->fd)
 		epoll = fcntl(epoll, F_DUPFD_CLOEXEC, item->fd + 1);
 	if (epoll == -1 || (c->ours != item->fd && dup3(c->ours, item->fd, O_CLOEXEC) == -1))
 		return -1;
-	if (c->alone)
-		close_but(epoll, item->fd);
 	return epoll_ctl(epoll, c->what, item->fd, &event);
 }
 
+/* A child that hangs keeps open what it has: no descriptor that the change does not need. */
 static int change_set(struct remote *r, struct change c)
 {
+	const struct vfork_call call = {change_item, &c, NULL, c.epoll, c.ours, false};
+
 	errno = EBADF;
-	if (c.item.fd < 0)
-		return -1;
-	c.parent = r->others ? getpid() : 0;
-	c.alone = r->as_user;
-	return remote_run_in(r, true, r->others ? VFORK_LEAVES : VFORK_COPIES, change_item, &c);
+	return c.item.fd < 0 ? -1 : remote_make_call(r, &call);
 }
 
 int remote_epoll_add(struct remote *r, int epoll, int ours, const struct remote_epoll_item *item)
