@@ -632,12 +632,13 @@ static int call_in_child(uid_t who, int (*function)(void *argument), void *argum
 	/* close(2) must run even if the user has used up the patience */
 	const bool needed = keep == VFORK_SHARES || patient;
 	const struct vfork_call call = {function, argument, NULL, keep, also, needed};
-	nsec_t patience = vfork_patience(who);
+	nsec_t patience;
 	nsec_t begun;
 	int got;
 
-	if (!vfork_calls())
+	if (!vfork_calls()) /* also if this is such a child */
 		return function(argument);
+	patience = vfork_patience(who);
 	if (patient && patience > CALL_PATIENCE_AGAIN)
 		patience = DIRECTORY_PATIENCE;
 	else if (keep >= 0 && patience > vfork_patience(VFORK_SOMEBODY))

@@ -156,7 +156,7 @@ static int join_beside(void *argument)
 	scoped_fd new = -1;
 	int saved;
 
-	sockdiag_queue_here(fd, &queue);
+	sockdiag_queue(fd, &queue);
 	if (fstat(fd, &st) == -1 || socket_get(fd, SOL_SOCKET, SO_DOMAIN, &family) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_TYPE, &type) == -1)
 		return -1;

@@ -222,38 +222,19 @@ static void look_unix(int fd, struct queue_facts *facts)
 	facts->limit = (long)lengths.udiag_wqueue;
 }
 
-static int look_tcp_in_child(void *argument)
-{
-	const struct queue_look *look = argument;
-
-	return vfork_call_on(look->fd, look_tcp, argument);
-}
-
-static void look_by(int (*tcp)(void *argument), int fd, struct queue_facts *facts)
+void sockdiag_queue(int fd, struct queue_facts *facts)
 {
 	bool listening = socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN) != 0;
 	int family = socket_option(fd, SOL_SOCKET, SO_DOMAIN);
 	struct queue_look look = {fd, facts};
 
-	facts->depth = -1;
-	facts->limit = -1;
-	facts->drops = -1;
+	*facts = (struct queue_facts){-1, -1, -1};
 	if (family == AF_UNIX && listening)
 		look_unix(fd, facts);
 	else if (family != AF_UNIX && listening)
-		(void)tcp(&look);
+		(void)vfork_call_on(fd, look_tcp, &look);
 	else if (socket_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM && family != AF_UNIX)
 		facts->drops = read_drops(fd);
-}
-
-void sockdiag_queue(int fd, struct queue_facts *facts)
-{
-	look_by(look_tcp_in_child, fd, facts);
-}
-
-void sockdiag_queue_here(int fd, struct queue_facts *facts)
-{
-	look_by(look_tcp, fd, facts);
 }
 
 bool sockdiag_has_queue(int fd)

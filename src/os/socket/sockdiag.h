@@ -22,8 +22,6 @@ struct queue_facts {
 	long drops;
 };
 void sockdiag_queue(int fd, struct queue_facts *facts);
-/* The same for a caller that runs in a child already: this may wait for the socket's lock. */
-void sockdiag_queue_here(int fd, struct queue_facts *facts);
 /* Does a connection wait in the queue?  This never takes the lock (tcp_poll(),
  * unix_poll() of the kernel). */
 bool sockdiag_has_queue(int fd);
