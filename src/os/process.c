@@ -143,7 +143,7 @@ static int parse_stat(const char *text, struct process_facts *facts)
 	return 0;
 }
 
-int process_look_here(pid_t pid, struct process_facts *facts)
+static int look_here(pid_t pid, struct process_facts *facts)
 {
 	char text[1024];
 	ssize_t n = read_line(pid, "stat", text, sizeof(text));
@@ -177,7 +177,7 @@ static int look_forkjob(void *argument)
 {
 	struct looking *l = argument;
 
-	return process_look_here(l->pid, &l->facts);
+	return look_here(l->pid, &l->facts);
 }
 
 int process_look(pid_t pid, struct process_facts *facts)
@@ -187,7 +187,7 @@ int process_look(pid_t pid, struct process_facts *facts)
 	int got;
 
 	if (!may_wait(pid, &uid))
-		return process_look_here(pid, facts);
+		return look_here(pid, facts);
 	got = vfork_call_alone(uid, look_forkjob, &l);
 	*facts = l.facts;
 	return got;

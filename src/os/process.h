@@ -21,8 +21,6 @@ struct process_facts {
 	int exit_code;  /* of a zombie, as wait(2) has it; 0 also if unknown */
 };
 int process_look(pid_t pid, struct process_facts *facts); /* -1 and errno */
-/* The same without a child of our own: this may wait for a hostile process. */
-int process_look_here(pid_t pid, struct process_facts *facts);
 
 /* Read the beginning of a small file as a string: /proc/PID/FILE, or the file of
  * that path.  Returns its length, or -1 and errno (ENOENT: no process has that

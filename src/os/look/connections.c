@@ -422,36 +422,21 @@ unsigned connections_end(
 	return e.ended;
 }
 
-struct peer_look {
-	int fd;
-	union endpoint at;
-};
-
-static int look_at_peer(void *argument)
-{
-	struct peer_look *l = argument;
-	union endpoint at;
-
-	(void)endpoint_peer(l->fd, &at);
-	l->at = at;
-	return 0;
-}
-
 const char *connections_peer(struct remote *r, const struct connection *c, char *to, size_t size)
 {
 	char text[ENDPOINT_TEXT] = "a peer";
-	struct peer_look l = {.at = {.room = {0}}};
+	union endpoint at = {.room = {0}};
+	int fd = c->fd != -1 ? remote_fd(r, c->fd) : -1;
 	size_t len = 0;
 	const void *ip;
 
-	l.fd = c->fd != -1 ? remote_fd(r, c->fd) : -1;
-	if (l.fd != -1)
-		(void)remote_run(r, l.fd, look_at_peer, &l);
-	remote_close(&l.fd);
-	ip = endpoint_ip(&l.at, &len);
+	if (fd != -1)
+		(void)socket_other(fd, &at);
+	remote_close(&fd);
+	ip = endpoint_ip(&at, &len);
 	if (len > 0)
-		(void)endpoint_text(text, l.at.any.sa_family, ip, endpoint_port(&l.at));
-	snprintf(to, size, "%s", l.at.any.sa_family == AF_UNIX ? "a local peer" : text);
+		(void)endpoint_text(text, at.any.sa_family, ip, endpoint_port(&at));
+	snprintf(to, size, "%s", at.any.sa_family == AF_UNIX ? "a local peer" : text);
 	return to;
 }
 

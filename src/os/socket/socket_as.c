@@ -58,7 +58,7 @@ static int bind_in(const struct user_call *d, int dir, const char *name)
 		return 0;
 	if (errno != EADDRINUSE)
 		return -1;
-	if (socket_unix_remove_stale(dir, name))
+	if (socket_unix_remove_stale(dir, name) == 0)
 		return bind(d->fd, address, d->size);
 	errno = EADDRINUSE;
 	return -1;

@@ -108,38 +108,36 @@ static void place_lock(const struct place *place)
  * Is no process bound to this file?  Asked with a datagram socket, because that
  * leaves no connection in a living server's queue: a stream socket answers
  * EPROTOTYPE, also one that does not listen yet; only a file without a socket
- * answers ECONNREFUSED.
+ * answers ECONNREFUSED.  False and errno.
  */
-static bool socket_unix_is_dead(int file, int *why)
+static bool is_dead(int file)
 {
 	scoped_fd probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un address;
 	socklen_t size;
 	char path[40];
+	int got;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
-	if (probe == -1 || socket_unix_address(path, &address, &size) == -1) {
-		*why = errno;
+	if (probe == -1 || socket_unix_address(path, &address, &size) == -1)
 		return false;
-	}
-	*why = EADDRINUSE;
-	if (connect(probe, (const struct sockaddr *)&address, size) == 0)
-		return false;
-	if (errno == ECONNREFUSED)
+	got = connect(probe, (const struct sockaddr *)&address, size);
+	if (got == -1 && errno == ECONNREFUSED)
 		return true;
-	if (errno != EPROTOTYPE && errno != EPERM)
-		*why = errno; /* EACCES and its like: unknown */
+	if (got == 0 || errno == EPROTOTYPE || errno == EPERM)
+		errno = EADDRINUSE; /* EACCES and its like: unknown */
 	return false;
 }
 
-bool socket_unix_remove_stale(int dir, const char *name)
+int socket_unix_remove_stale(int dir, const char *name)
 {
 	scoped_fd file = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
-	int why;
 
-	return file != -1 && fstat(file, &st) == 0 && S_ISSOCK(st.st_mode) &&
-		socket_unix_is_dead(file, &why) && unlinkat(dir, name, 0) == 0;
+	if (file == -1 || fstat(file, &st) == -1)
+		return -1;
+	errno = ENOTSOCK;
+	return S_ISSOCK(st.st_mode) && is_dead(file) ? unlinkat(dir, name, 0) : -1;
 }
 
 int socket_unix_spare(char to[NAME_MAX + 1], const char *name, const struct socket_file *made)
@@ -157,24 +155,12 @@ int socket_unix_spare(char to[NAME_MAX + 1], const char *name, const struct sock
 static int remove_stale(
 	const struct place *place, const struct socket_plan *plan, struct error *err)
 {
-	scoped_fd file = openat(place->dir, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-	int why;
-
-	if (file == -1 && errno == ENOENT)
+	if (socket_unix_remove_stale(place->dir, place->name) == 0 || errno == ENOENT)
 		return 0;
-	if (file == -1 || fstat(file, &st) == -1)
+	if (errno != ENOTSOCK)
 		return error_set(err, errno, "cannot listen on '%s'", plan->text);
-	if (!S_ISSOCK(st.st_mode))
-		return error_set(err, 0,
-			"cannot listen on '%s': the path exists and is not a "
-			"socket",
-			plan->text);
-	if (!socket_unix_is_dead(file, &why))
-		return error_set(err, why, "cannot listen on '%s'", plan->text);
-	if (unlinkat(place->dir, place->name, 0) == -1 && errno != ENOENT)
-		return error_set(err, errno, "cannot remove the stale socket '%s'", plan->path);
-	return 0;
+	return error_set(
+		err, 0, "cannot listen on '%s': the path exists and is not a socket", plan->text);
 }
 
 /* Bind by the path where it fits, so that getsockname(2) returns it. */
@@ -211,7 +197,7 @@ void socket_unix_add_spare(int dir, const char *name, const struct socket_file *
 
 	for (int i = 0; i < 2 && socket_unix_spare(spare, name, made) == 0; i++)
 		if (linkat(dir, name, dir, spare, 0) == 0 || errno != EEXIST ||
-			!socket_unix_remove_stale(dir, spare))
+			socket_unix_remove_stale(dir, spare) == -1)
 			return;
 }
 

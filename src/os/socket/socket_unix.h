@@ -21,8 +21,9 @@ int socket_unix_address(const char *path, struct sockaddr_un *address, socklen_t
 /* Open the directory that a path is in; *name is what follows.  -1 and errno. */
 int socket_unix_parent(const char *path, const char **name);
 
-/* Remove the file of that name in the directory, if no process is bound to it any more. */
-bool socket_unix_remove_stale(int dir, const char *name);
+/* Remove the file of that name in the directory, if no process is bound to it any more.  -1
+ * and errno: EADDRINUSE: one is; ENOTSOCK: it is another kind of file. */
+int socket_unix_remove_stale(int dir, const char *name);
 
 /*
  * The spare name under which the file of a socket stays when its own name is removed

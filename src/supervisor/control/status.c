@@ -269,7 +269,7 @@ static void put_ourselves(struct json_writer *w, const struct supervisor *sup)
 	struct rusage use;
 
 	(void)getrusage(RUSAGE_SELF, &use);
-	(void)process_look_here(getpid(), &facts);
+	(void)process_look(getpid(), &facts);
 	json_key(w, "process");
 	json_open_object(w);
 	json_put_real(w, "cpu_seconds", to_seconds(&use.ru_utime) + to_seconds(&use.ru_stime), 6);
