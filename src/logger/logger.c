@@ -47,11 +47,10 @@ static int send_last(struct logger *logger, struct source *source)
 		.kind = LOGWIRE_LAST,
 		.slot = source->slot,
 		.worker = source->worker,
-		.address_in_use = tail_says_in_use(&source->tail),
 	};
 
 	text_copy(packet.cluster, sizeof(packet.cluster), source->cluster->name);
-	tail_text(&source->tail, packet.text);
+	packet.address_in_use = tail_tell(&source->tail, source->started, packet.text);
 	return fdpass_send(logger->channel.fd, &packet, sizeof(packet), NULL, 0);
 }
 
@@ -71,7 +70,7 @@ static void send_answers(struct logger *logger)
 		if (logger->due == NULL)
 			logger->due_end = &logger->due;
 		source->due = false;
-		tail_fini(&source->tail);
+		buffer_fini(&source->tail.lines);
 		reading_forget_if_over(logger, source);
 	}
 }
@@ -139,7 +138,7 @@ static void take_ended(struct logger *logger, const struct logwire_packet *p)
 	}
 	if (source->ended)
 		return;
-	source->tail.started = p->quiet != 0;
+	source->started = p->quiet != 0;
 	drain_pipes(logger, source);
 	finish_ending(logger, source);
 }

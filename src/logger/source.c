@@ -67,7 +67,6 @@ struct source *source_get(
 	source->cluster->sources++;
 	source->worker = worker;
 	source->slot = slot;
-	tail_init(&source->tail);
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
 		source->pipes[i].source = source;
 		source->pipes[i].fd = -1;
@@ -94,7 +93,7 @@ void source_free(struct source_table *table, struct source *source)
 		(--table->count - at) * sizeof(struct source *));
 	source->cluster->sources--;
 	table->clusters->sweep = true;
-	tail_fini(&source->tail);
+	buffer_fini(&source->tail.lines);
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
 		lines_fini(&source->pipes[i].lines);
 		buffer_fini(&source->pipes[i].rest);

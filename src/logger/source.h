@@ -44,10 +44,10 @@ void lines_end(struct lines *lines, lines_take *take, void *context);
 /* ---- tail ---- */
 
 /*
- * The last words of a worker, cleaned (no escape sequences, no control bytes),
- * for the sentence about its death: the line that explains the death, if there is
- * one near the end, else a few lines; and whether the worker complained that an
- * address is in use, near the beginning or the end of its output.
+ * The latest lines of a worker; and, when it is dead, its last words, cleaned (no escape
+ * sequences, no control bytes), for the sentence about its death: the line that explains the
+ * death, if there is one near the end, else a few lines; and whether the worker complained that
+ * an address is in use, near the beginning or the end of its output.
  *
  * A line explains that is not indented and says error, exception, panic, fatal,
  * refused, denied, cannot, failed or in use.  The latest counts, but for a line
@@ -58,29 +58,23 @@ void lines_end(struct lines *lines, lines_take *take, void *context);
  */
 #define TAIL_TEXT 512 /* with the NUL; the oldest lines leave first */
 #define TAIL_LINES 5
-#define TAIL_NEAR 8192
+#define TAIL_LINE ((size_t)1024) /* kept of a line */
+#define TAIL_NEAR ((size_t)8192)
 
+/* All zeros: no line.  The owner frees `lines`. */
 struct tail {
-	uint64_t seen;      /* bytes of output so far */
-	uint64_t in_use_at; /* `seen` at the last such complaint; 0: none */
-	bool in_use_early;
-	struct buffer lines; /* joined by newlines; has memory once there is one */
-	struct buffer why;   /* the line that explains; has memory once there is one */
-	uint64_t why_at;     /* `seen` after that line */
-	bool why_strong;
-	bool why_open;   /* it ends with a colon: the next line belongs to it */
-	unsigned errors; /* bit n: the n-th line from the end explains */
-	bool started;    /* the worker had started: the last such line explains */
+	uint64_t seen;       /* bytes of output so far */
+	struct buffer lines; /* each with its newline; has memory once there is one */
+	bool early_in_use;   /* the complaint, near the beginning */
 };
 
-void tail_init(struct tail *tail);
-void tail_fini(struct tail *tail);
 /* A line, behind which `behind` bytes were read already: a line that is certainly
  * too far from the end is only counted.  `goes_on`: it continues the line before. */
 void tail_note(struct tail *tail, const char *line, size_t len, bool goes_on, size_t behind);
-/* The line that explains, or the last lines joined by " / "; "" if there were none. */
-void tail_text(const struct tail *tail, char to[TAIL_TEXT]);
-bool tail_says_in_use(const struct tail *tail);
+/* The line that explains, or the last lines joined by " / "; "" if there were none.  `started`:
+ * the worker had, so that of several lines the last one explains.  Returns whether it complained
+ * of an address. */
+bool tail_tell(const struct tail *tail, bool started, char to[TAIL_TEXT]);
 
 /* ---- source ---- */
 
@@ -116,6 +110,7 @@ struct source {
 	uint32_t pid; /* 0: unknown */
 	uint32_t generation;
 	struct cluster *cluster;
+	bool started; /* it was ready once, as it has ended */
 	bool ended;
 	bool due;
 	bool quiet;                 /* only its last lines are kept */

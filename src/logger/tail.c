@@ -4,23 +4,10 @@
 #include "base/scope.h"
 #include "base/text.h"
 
+#include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 static const char joint[] = " / ";
-
-void tail_init(struct tail *tail)
-{
-	*tail = (struct tail){0};
-	buffer_init(&tail->lines, TAIL_TEXT);
-	buffer_init(&tail->why, 2 * TAIL_TEXT);
-}
-
-void tail_fini(struct tail *tail)
-{
-	buffer_fini(&tail->lines);
-	buffer_fini(&tail->why);
-}
 
 /* The length of the escape sequence at the start (ECMA-48), at least 1. */
 static size_t sequence_length(const char *s, size_t len)
@@ -64,56 +51,15 @@ static size_t strip_escapes(char *to, size_t size, const char *from, size_t len)
 	return used;
 }
 
-/* Has the line nothing to clean?  Most lines have not. */
-static bool is_plain(const char *line, size_t len)
-{
-	bool other = len == 0 || len >= TAIL_TEXT || is_blank(line[0]) || is_blank(line[len - 1]);
-
-	for (size_t i = 0; i < len && !other; i++)
-		other = line[i] < ' ' || line[i] > '~';
-	return !other;
-}
-
 /* The line as a person would read it; returns its length. */
 static size_t clean_line(char to[TAIL_TEXT], const char *line, size_t len)
 {
 	char plain[TAIL_TEXT];
 
-	if (is_plain(line, len)) {
-		memcpy(to, line, len);
-		to[len] = '\0';
-		return len;
-	}
 	len = strip_escapes(plain, sizeof(plain), line, len);
 	while (len > 0 && is_blank(plain[len - 1]))
 		len--;
 	return text_escape(to, TAIL_TEXT, plain, len);
-}
-
-/* The length of the kept lines as tail_text() joins them; *count: how many lines these are. */
-static size_t text_length(const struct tail *tail, size_t *count)
-{
-	const char *at = tail->lines.data;
-	const char *end;
-	size_t joints = 0;
-
-	*count = 0;
-	if (tail->lines.len == 0)
-		return 0;
-	end = at + tail->lines.len;
-	while (at != end && (at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
-		joints++;
-		at++;
-	}
-	*count = joints + 1;
-	return tail->lines.len + joints * (sizeof(joint) - 2);
-}
-
-static void forget_oldest(struct buffer *lines)
-{
-	const char *end = memchr(lines->data, '\n', lines->len);
-
-	buffer_consume(lines, end != NULL ? (size_t)(end - lines->data) + 1 : lines->len);
 }
 
 /* ---- the line that explains ---- */
@@ -147,24 +93,6 @@ static bool is_label(const char *behind)
 
 enum worth { SAYS_NOTHING, SAYS_SOMETHING, SAYS_IT };
 
-#define PAIR(second) (1U << ((second)&31))
-
-/* Can one of the words below begin here?  This is asked for each byte. */
-static bool may_begin(const char *at)
-{
-	static const uint32_t second[32] = {
-		['e' & 31] = PAIR('r') | PAIR('x'),
-		['p' & 31] = PAIR('a'),
-		['f' & 31] = PAIR('a'),
-		['c' & 31] = PAIR('a'),
-		['r' & 31] = PAIR('e'),
-		['d' & 31] = PAIR('e'),
-		['i' & 31] = PAIR('n'),
-	};
-
-	return (second[*at & 31] & PAIR(at[1])) != 0;
-}
-
 static enum worth worth_of(const char *text)
 {
 	static const struct {
@@ -175,18 +103,12 @@ static enum worth worth_of(const char *text)
 		{"in use", false}};
 	enum worth worth = SAYS_NOTHING;
 
-	for (const char *at = text; *at != '\0'; at++) {
-		if (!may_begin(at))
-			continue;
-		for (size_t i = 0; i < COUNT_OF(words); i++) {
-			size_t n;
+	for (size_t i = 0; i < COUNT_OF(words); i++) {
+		const char *at = text;
 
-			if ((*at | 0x20) != *words[i].word)
-				continue;
-			n = strlen(words[i].word);
-			if (strncasecmp(at, words[i].word, n) != 0)
-				continue;
-			if (words[i].labels && is_label(at + n))
+		while ((at = strcasestr(at, words[i].word)) != NULL) {
+			at += strlen(words[i].word);
+			if (words[i].labels && is_label(at))
 				return SAYS_IT;
 			worth = SAYS_SOMETHING;
 		}
@@ -194,140 +116,130 @@ static enum worth worth_of(const char *text)
 	return worth;
 }
 
-static bool is_near(const struct tail *tail, uint64_t at)
+static bool mentions_in_use(const char *text)
 {
-	return at > 0 && tail->seen - at <= TAIL_NEAR;
-}
-
-/* Keep the line if it explains the death; `text` is the line, cleaned. */
-static void note_explanation(struct tail *tail, const char *text, size_t len, bool indented)
-{
-	enum worth worth = indented ? SAYS_NOTHING : worth_of(text);
-
-	if (worth == SAYS_IT ||
-		(worth == SAYS_SOMETHING && (!tail->why_strong || !is_near(tail, tail->why_at)))) {
-		if (tail->why_strong != (worth == SAYS_IT))
-			tail->errors = 0;
-		tail->errors |= 1;
-		buffer_clear(&tail->why);
-		buffer_append(&tail->why, text, len);
-		tail->why_at = tail->seen;
-		tail->why_strong = worth == SAYS_IT;
-		tail->why_open = text[len - 1] == ':';
-		return;
-	}
-	if (!tail->why_open)
-		return;
-	tail->why_open = false;
-	buffer_append(&tail->why, joint, sizeof(joint) - 1);
-	buffer_append(&tail->why, text, len);
-}
-
-static void keep_line(struct tail *tail, const char *line, size_t len)
-{
-	char text[TAIL_TEXT];
-	size_t n = clean_line(text, line, len);
-	size_t count;
-	bool indented;
-
-	if (n == 0)
-		return;
-	indented = is_indented(line, len);
-	tail->errors = indented ? 0 : tail->errors << 1;
-	note_explanation(tail, text, n, indented);
-	while (tail->lines.len > 0 &&
-		(text_length(tail, &count) + sizeof(joint) - 1 + n >= TAIL_TEXT ||
-			count >= TAIL_LINES))
-		forget_oldest(&tail->lines);
-	if (tail->lines.len > 0)
-		buffer_append(&tail->lines, "\n", 1);
-	/* out of memory: the death is logged without this line */
-	buffer_append(&tail->lines, text, n);
-}
-
-static bool mentions_in_use(const char *line, size_t len)
-{
-	static const char *const words[] = {"address already in use", "EADDRINUSE"};
-
-	for (size_t i = 0; i + 1 < len; i++) {
-		int first = line[i] | 0x20;
-
-		if ((first != 'a' && first != 'e') ||
-			(line[i + 1] | 0x20) != (first == 'a' ? 'd' : 'a'))
-			continue;
-		for (size_t w = 0; w < COUNT_OF(words); w++) {
-			size_t n = strlen(words[w]);
-
-			if (n <= len - i && strncasecmp(line + i, words[w], n) == 0)
-				return true;
-		}
-	}
-	return false;
+	return strcasestr(text, "address already in use") != NULL ||
+		strcasestr(text, "EADDRINUSE") != NULL;
 }
 
 void tail_note(struct tail *tail, const char *line, size_t len, bool goes_on, size_t behind)
 {
-	bool early = tail->seen < TAIL_NEAR;
+	char text[TAIL_TEXT];
 
+	if (tail->seen < TAIL_NEAR && !tail->early_in_use) {
+		(void)clean_line(text, line, len);
+		tail->early_in_use = mentions_in_use(text);
+	}
 	tail->seen += len + 1;
-	if (!early && behind > TAIL_NEAR)
+	if (goes_on || behind > TAIL_NEAR)
 		return;
-	if (mentions_in_use(line, len)) {
-		tail->in_use_at = tail->seen;
-		tail->in_use_early = tail->in_use_early || early;
+	len = len < TAIL_LINE ? len : TAIL_LINE;
+	while (tail->lines.len + len + 1 > TAIL_NEAR) {
+		const char *end = memchr(tail->lines.data, '\n', tail->lines.len);
+
+		buffer_consume(&tail->lines, (size_t)(end - tail->lines.data) + 1);
 	}
-	if (!goes_on)
-		keep_line(tail, line, len);
+	/* out of memory: the death is logged without this line */
+	if (buffer_reserve(&tail->lines, len + 1) == -1)
+		return;
+	buffer_append(&tail->lines, line, len);
+	buffer_append(&tail->lines, "\n", 1);
 }
 
-/* If several of the kept lines explain: the first of them, and its length; else 0. */
-static size_t first_error(const struct tail *tail, char to[TAIL_TEXT])
-{
-	const char *at = tail->lines.data;
-	const char *end;
+/* ---- the end ---- */
+
+/* The last lines that are not empty, cleaned; and what explains the death, so far. */
+struct ending {
+	char lines[TAIL_LINES][TAIL_TEXT]; /* the latest first */
 	size_t count;
-	size_t len;
-	unsigned errors;
+	unsigned errors; /* bit n: lines[n] explains */
+	char why[2 * TAIL_TEXT];
+	bool why_strong;
+	bool why_open; /* it ends with a colon: the next line belongs to it */
+	bool in_use;
+};
 
-	(void)text_length(tail, &count);
-	errors = tail->errors & ((1U << count) - 1);
-	if ((errors & (errors - 1)) == 0)
-		return 0;
-	end = at + tail->lines.len;
-	while ((errors >> --count & 1) == 0)
-		at = (char *)memchr(at, '\n', (size_t)(end - at)) + 1;
-	/* another line follows */
-	len = (size_t)((char *)memchr(at, '\n', (size_t)(end - at)) - at);
-	memcpy(to, at, len);
-	to[len] = '\0';
-	return len;
+/* Keep the latest line if it explains the death. */
+static void note_explanation(struct ending *e, bool indented)
+{
+	const char *text = e->lines[0];
+	enum worth worth = indented ? SAYS_NOTHING : worth_of(text);
+
+	if (worth == SAYS_IT || (worth == SAYS_SOMETHING && !e->why_strong)) {
+		if (e->why_strong != (worth == SAYS_IT))
+			e->errors = 0;
+		e->errors |= 1;
+		e->why_strong = worth == SAYS_IT;
+		e->why_open = text[text_copy(e->why, TAIL_TEXT, text) - 1] == ':';
+	} else if (e->why_open) {
+		size_t len = strlen(e->why);
+
+		e->why_open = false;
+		snprintf(e->why + len, sizeof(e->why) - len, "%s%s", joint, text);
+	}
 }
 
-void tail_text(const struct tail *tail, char to[TAIL_TEXT])
+static void note_ending(struct ending *e, const char *line, size_t len)
 {
-	size_t used = tail->started ? 0 : first_error(tail, to);
+	char text[TAIL_TEXT];
+	bool indented = is_indented(line, len);
 
-	if (used > 0)
+	if (clean_line(text, line, len) == 0)
 		return;
-	if (tail->why.len > 0 && is_near(tail, tail->why_at)) {
-		used = tail->why.len < TAIL_TEXT ? tail->why.len : TAIL_TEXT - 1;
-		memcpy(to, tail->why.data, used);
-		to[used] = '\0';
-		return;
-	}
-	for (size_t i = 0; i < tail->lines.len; i++) {
-		bool joins = tail->lines.data[i] == '\n';
-		size_t n = joins ? sizeof(joint) - 1 : 1;
+	memmove(e->lines + 1, e->lines, sizeof(e->lines) - sizeof(*e->lines));
+	memcpy(e->lines[0], text, sizeof(text));
+	e->count += e->count < TAIL_LINES;
+	e->in_use |= mentions_in_use(text);
+	e->errors = indented ? 0 : e->errors << 1;
+	note_explanation(e, indented);
+}
 
-		if (used + n >= TAIL_TEXT)
+/* How many of the last lines fit into the text. */
+static size_t count_fitting(const struct ending *e)
+{
+	size_t len = 0;
+	size_t n = 0;
+
+	for (; n < e->count; n++) {
+		len += strlen(e->lines[n]) + (n > 0 ? strlen(joint) : 0);
+		if (len >= TAIL_TEXT)
 			break;
-		memcpy(to + used, joins ? joint : tail->lines.data + i, n);
-		used += n;
 	}
-	to[used] = '\0';
+	return n;
 }
 
-bool tail_says_in_use(const struct tail *tail)
+static void tell_ending(const struct ending *e, bool started, char to[TAIL_TEXT])
 {
-	return tail->in_use_early || is_near(tail, tail->in_use_at);
+	size_t count = count_fitting(e);
+	unsigned errors = e->errors & ((1U << count) - 1);
+	size_t used = 0;
+
+	*to = '\0';
+	if (!started && (errors & (errors - 1)) != 0) { /* several: the first of them */
+		while ((errors >> --count & 1) == 0)
+			continue;
+		text_copy(to, TAIL_TEXT, e->lines[count]);
+	} else if (*e->why != '\0') {
+		text_copy(to, TAIL_TEXT, e->why);
+	} else {
+		while (count-- > 0)
+			used += (size_t)snprintf(to + used, TAIL_TEXT - used, "%s%s",
+				used > 0 ? joint : "", e->lines[count]);
+	}
+}
+
+bool tail_tell(const struct tail *tail, bool started, char to[TAIL_TEXT])
+{
+	struct ending e = {.count = 0};
+	const struct buffer *lines = &tail->lines;
+	size_t len;
+
+	for (size_t at = 0; at < lines->len; at += len + 1) {
+		const char *line = lines->data + at;
+
+		len = (size_t)((char *)memchr(line, '\n', lines->len - at) - line);
+		note_ending(&e, line, len);
+	}
+	tell_ending(&e, started, to);
+	return tail->early_in_use || e.in_use;
 }
