@@ -23,6 +23,7 @@
 
 #define PIPES_MAX 40000U
 #define ENDED_TURNS 16 /* times OFFLOAD_DATA is a pipe's largest usual buffer */
+#define ENDED_ANYWAY 4
 #define PACKETS_MAX 64 /* read in one turn of the loop */
 #define DRAIN_TIME 2.0 /* seconds after the channel has closed */
 #define FLUSH_TIME 1.0 /* seconds after that, for the sinks */
@@ -87,20 +88,17 @@ static bool is_readable(const struct source_pipe *pipe)
 	return pipe->fd != -1 && !pipe->hangs && reading_is_on(pipe->source->cluster);
 }
 
-static void drain_pipes(struct logger *logger, struct source *source)
+/* Read what a dead worker has left.  Its last words may be at the end of a pipe, so that some of it
+ * is read even while a sink is full. */
+static void drain_pipe(struct logger *logger, struct source_pipe *pipe)
 {
-	for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
-		struct source_pipe *pipe = &source->pipes[i];
-		int turns = ENDED_TURNS;
+	struct cluster *c = pipe->source->cluster;
 
-		while (is_readable(pipe) && turns-- > 0 &&
-			cluster_flush_enough(&logger->clusters, source->cluster))
-			if (!reading_pipe(logger, pipe))
-				break;
-		if (pipe->fd != -1 && !pipe->hangs &&
-			(reading_is_copied(logger, pipe) || !reading_is_on(source->cluster) ||
-				!cluster_flush_enough(&logger->clusters, source->cluster)))
-			reading_peek(logger, pipe);
+	for (int i = 0; i < ENDED_TURNS && pipe->fd != -1 && !pipe->hangs; i++) {
+		bool takes = cluster_flush_enough(&logger->clusters, c) && reading_is_on(c);
+
+		if ((!takes && i >= ENDED_ANYWAY) || !reading_pipe(logger, pipe, true))
+			break;
 	}
 }
 
@@ -139,7 +137,8 @@ static void take_ended(struct logger *logger, const struct logwire_packet *p)
 	if (source->ended)
 		return;
 	source->started = p->quiet != 0;
-	drain_pipes(logger, source);
+	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
+		drain_pipe(logger, &source->pipes[i]);
 	finish_ending(logger, source);
 }
 

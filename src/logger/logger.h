@@ -15,8 +15,8 @@
  *
  * A line is "web.2 | line"; bytes of a line beyond 8 KiB follow as "web.2 + rest".
  * The output of a worker that is added with LOGWIRE_COPY is copied byte for byte, and
- * the worker waits when the reader of the sink does: no more is taken out of its pipe
- * than the sink takes at once, so that a logger that is killed meanwhile loses
+ * the worker waits when the reader of the sink does: while it lives no more is taken out
+ * of its pipe than the sink takes at once, so that a logger that is killed meanwhile loses
  * nothing.  Until LOGWIRE_SINK names a sink, lines are only kept for LOGWIRE_LAST.
  * The pipes become non-blocking for all processes that hold their read ends, the
  * supervisor too.  A worker is known by its id alone, as its cluster may have got

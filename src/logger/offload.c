@@ -25,7 +25,6 @@ struct offload_thread {
 	struct offload *of;
 	_Atomic uint32_t state;
 	_Atomic pid_t tid;
-	int peek[2]; /* a pipe of the thread's own, for data that stay in the other pipe */
 	struct offload_call call;
 	char data[OFFLOAD_DATA];
 };
@@ -56,18 +55,6 @@ static ssize_t read_pieces(const struct offload_call *call)
 	return all;
 }
 
-/* Copy through a pipe of this thread's own, because tee(2) holds one pipe's lock while it waits
- * for the other's. */
-static ssize_t peek_pipe(struct offload_thread *self)
-{
-	ssize_t n;
-
-	if (self->peek[0] == -1 && pipe2(self->peek, O_CLOEXEC | O_NONBLOCK) == -1)
-		return -1;
-	n = tee(self->call.fd, self->peek[1], OFFLOAD_DATA, SPLICE_F_NONBLOCK);
-	return n > 0 ? read(self->peek[0], self->data, (size_t)n) : n;
-}
-
 static void make_call(struct offload_thread *self)
 {
 	struct offload_call *call = &self->call;
@@ -75,9 +62,6 @@ static void make_call(struct offload_thread *self)
 	switch (call->kind) {
 	case OFFLOAD_CLOSE:
 		call->got = close(call->fd);
-		break;
-	case OFFLOAD_PEEK:
-		call->got = peek_pipe(self);
 		break;
 	case OFFLOAD_READ:
 		call->got = read_pieces(call);
@@ -133,7 +117,6 @@ static struct offload_thread *thread_new(struct offload *o)
 	thread->of = o;
 	thread->state = HAS_NONE;
 	thread->tid = 0; /* set when the thread runs */
-	thread->peek[0] = thread->peek[1] = -1;
 	return thread;
 }
 

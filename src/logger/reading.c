@@ -299,7 +299,7 @@ static struct sink *copy_sink(struct logger *logger, const struct source_pipe *p
 }
 
 /* How much may be read at once. */
-static size_t room_of(struct logger *logger, const struct source_pipe *pipe)
+static size_t room_of(struct logger *logger, const struct source_pipe *pipe, bool has_ended)
 {
 	struct sink *sink;
 
@@ -307,7 +307,7 @@ static size_t room_of(struct logger *logger, const struct source_pipe *pipe)
 		return cluster_is_tight(&logger->clusters, pipe->source->cluster) ? TIGHT_MAX
 										  : TURN_MAX;
 	sink = copy_sink(logger, pipe);
-	return sink != NULL ? sink_room(sink, TURN_MAX) : 0;
+	return sink != NULL ? sink_room(sink, TURN_MAX, has_ended) : 0;
 }
 
 static void copy_data(struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
@@ -334,9 +334,9 @@ static bool take_data(struct logger *logger, struct source_pipe *pipe, const cha
 	return false;
 }
 
-bool reading_pipe(struct logger *logger, struct source_pipe *pipe)
+bool reading_pipe(struct logger *logger, struct source_pipe *pipe, bool has_ended)
 {
-	size_t most = room_of(logger, pipe);
+	size_t most = room_of(logger, pipe, has_ended);
 	unsigned ends = 0;
 	ssize_t n;
 
@@ -382,40 +382,13 @@ void reading_on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 			continue;
 		}
 		pipe->has_waited = false;
-		(void)reading_pipe(logger, pipe);
+		(void)reading_pipe(logger, pipe, false);
 		/* cluster_settle() decides before the loop waits, and perhaps reads no more */
 		c->paused |= !cluster_flush_enough(&logger->clusters, c);
 		/* both pipes of one worker may be among the events */
 		if (!source_is_open(source))
 			reading_forget_if_over(logger, source);
 	}
-}
-
-void reading_peek(struct logger *logger, struct source_pipe *pipe)
-{
-	const struct offload_call call = {
-		.kind = OFFLOAD_PEEK,
-		.is_safe = pipe->source->is_safe,
-		.about = pipe,
-		.fd = pipe->fd,
-	};
-	ssize_t n = offload_run(&logger->offload, &call);
-	struct lines lines;
-
-	if (n == -1 && errno == EINPROGRESS)
-		reading_note_hang(logger, pipe);
-	if (n <= 0)
-		return;
-	logger->reading = pipe;
-	if (reading_is_copied(logger, pipe)) {
-		/* these lines are remembered when they are read for the sinks */
-		lines_split(&pipe->lines, data_of(logger), (size_t)n, take_line, logger);
-		return;
-	}
-	/* the data stay in the pipe, and are read again for the sinks */
-	lines_init(&lines);
-	lines_split(&lines, data_of(logger), (size_t)n, note_line, logger);
-	lines_end(&lines, note_line, logger);
 }
 
 void reading_goes_on(void *owner, const struct offload_call *call)

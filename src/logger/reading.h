@@ -164,10 +164,9 @@ void reading_on_readable(struct ev_loop *loop, ev_io *watcher, int revents);
 bool reading_is_on(const struct cluster *c);
 /* Watch the cluster's unwatched pipes again, in the order in which they were. */
 void reading_resume(void *owner, struct cluster *c);
-/* Read one turn's share. false: no more data now, or ever. */
-bool reading_pipe(struct logger *logger, struct source_pipe *pipe);
-/* Note data that stay in the pipe because a sink is full: they may be the last words. */
-void reading_peek(struct logger *logger, struct source_pipe *pipe);
+/* Read one turn's share. false: no more data now, or ever.  `has_ended`: its worker, whose last
+ * words may be in the pipe. */
+bool reading_pipe(struct logger *logger, struct source_pipe *pipe, bool has_ended);
 /* A pipe is at its end: close it. */
 void reading_end(struct logger *logger, struct source_pipe *pipe);
 

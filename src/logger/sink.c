@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #define WAITING_MOST ((size_t)1024 * 1024) /* what one read of short lines becomes */
+#define ENDED_MOST ((size_t)512 * 1024)    /* copied of dead workers before it is taken */
 #define IDLE_EACH ((size_t)256 * 1024)     /* memory that a sink keeps while nothing waits */
 #define IDLE_ALL ((size_t)1024 * 1024)     /* memory of all sinks beyond which none is kept */
 #define TRY_AGAIN 1.0
@@ -259,13 +260,15 @@ void sink_line(struct sink *o, const char *before, size_t before_len, const char
 		sink_flush(o);
 }
 
-size_t sink_room(struct sink *o, size_t most)
+size_t sink_room(struct sink *o, size_t most, bool has_ended)
 {
 	size_t room;
 
 	if (o->dropping)
 		return most;
 	o->stream->is_copied_to = true;
+	if (has_ended && sink_waiting(o) < ENDED_MOST && may_grow(o, most))
+		return most;
 	if (is_behind(o))
 		return 0;
 	room = stream_room(o->stream);

@@ -61,7 +61,7 @@ size_t stream_room(struct stream *s);
 /*
  * A thread makes calls that may wait for ever.  A process of another user holds the lock of
  * a pipe while the kernel copies from its memory, which may be a file of its own file
- * server (FUSE); read(2), tee(2) and the last close(2) of that pipe wait for the lock, and
+ * server (FUSE); read(2) and the last close(2) of that pipe wait for the lock, and
  * no signal ends the wait.  TIOCSWINSZ and the last close of a terminal may wait in the
  * same way, and write(2) to a file whose server or disk does not answer.
  *
@@ -73,7 +73,7 @@ size_t stream_room(struct stream *s);
 #define OFFLOAD_MOST 64  /* calls that may hang at once */
 #define OFFLOAD_OF_ONE 8 /* calls of one cluster that may hang at once */
 
-enum offload_kind { OFFLOAD_CLOSE, OFFLOAD_PEEK, OFFLOAD_READ, OFFLOAD_WRITE, OFFLOAD_WINSIZE };
+enum offload_kind { OFFLOAD_CLOSE, OFFLOAD_READ, OFFLOAD_WRITE, OFFLOAD_WINSIZE };
 
 struct offload_call {
 	enum offload_kind kind;
@@ -85,7 +85,7 @@ struct offload_call {
 	bool by_pieces;        /* read on: a terminal gives 4 KiB at a time */
 	unsigned long request; /* of ioctl(2) */
 	struct winsize size;
-	char *data; /* what was read; a peek leaves it in the pipe */
+	char *data; /* what was read */
 	ssize_t got;
 	int error;
 };
@@ -224,8 +224,9 @@ void sink_put(struct sink *o, uint64_t author, const char *data, size_t len);
 void sink_send(struct sink *o, const char *data, size_t len);
 /* Put a line for a stream, with its prefix. */
 void sink_line(struct sink *o, const char *before, size_t before_len, const char *text, size_t len);
-/* How much of `most` may be read now to be copied to the sink at once. */
-size_t sink_room(struct sink *o, size_t most);
+/* How much of `most` may be read now to be copied to the sink: no more than it takes at once,
+ * but some more of a worker that has ended. */
+size_t sink_room(struct sink *o, size_t most, bool has_ended);
 void sink_copy(struct sink *o, const char *data, size_t len);
 
 /* Write what waits. */

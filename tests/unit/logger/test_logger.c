@@ -13,15 +13,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,24 +31,6 @@ static struct buffer said[2]; /* what came on them so far */
 
 /* --- A logger of our own --- */
 
-static bool without_tee;
-
-/* As in a sandbox that knows few calls. */
-static void forbid_tee(void)
-{
-	struct sock_filter rules[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_tee, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = {.len = COUNT_OF(rules), .filter = rules};
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
-		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == -1)
-		_exit(99);
-}
-
 static void start_at(int its_channel, int its_out, int its_err)
 {
 	logger = fork();
@@ -64,8 +42,6 @@ static void start_at(int its_channel, int its_out, int its_err)
 		(void)dup2(its_channel, 3);
 		for (int fd = 4; fd < 1024; fd++)
 			(void)close(fd);
-		if (without_tee)
-			forbid_tee();
 		_exit(logger_main(3, 65533));
 	}
 }
@@ -574,7 +550,7 @@ TEST(what_is_copied_passes_at_once_and_as_it_is)
 	expect(out, " yet\n\n");
 }
 
-enum { TO_PIPE, TO_SOCKET, TEE_FORBIDDEN, KILLED };
+enum { TO_PIPE, TO_SOCKET, KILLED };
 
 TEST_LOOP(who_is_copied_waits_for_the_reader_and_loses_nothing, TO_PIPE, KILLED + 1)
 {
@@ -583,7 +559,6 @@ TEST_LOOP(who_is_copied_waits_for_the_reader_and_loses_nothing, TO_PIPE, KILLED 
 	int kept;
 	int o;
 
-	without_tee = _i == TEE_FORBIDDEN;
 	if (_i == TO_SOCKET)
 		start_on_socket();
 	else
