@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The most that is kept of an unfinished line; and of all of a cluster's. */
-#define REST_MOST ((size_t)256 * 1024)
-#define RESTS_MOST ((size_t)1024 * 1024)
 /* What a worker may write and still count as writing little: bytes in a second, and at once. */
 #define QUIET_SAYS 16384.
 #define QUIET_BURST 16384.
@@ -100,14 +97,6 @@ void cluster_begin(struct clusters *all, struct cluster *c, uint32_t slot)
 	for (size_t i = 0; i < c->count; i++)
 		if (!is_stream(c->list[i].kind))
 			(void)cluster_sink(all, c, &c->list[i], slot);
-}
-
-static bool has_kind(const struct cluster *c, enum sink_kind kind)
-{
-	for (size_t i = 0; i < c->count; i++)
-		if (c->list[i].kind == kind)
-			return true;
-	return false;
 }
 
 static void retire_sinks(struct clusters *all, struct route *route)
@@ -293,85 +282,26 @@ void cluster_begin_lines(struct clusters *all, struct source_pipe *pipe, size_t 
 	all->is_quiet = pipe->debt <= QUIET_BURST;
 }
 
-static void put_block(struct clusters *all, struct source_pipe *pipe, const char *data, size_t len)
-{
-	struct source *source = pipe->source;
-	struct cluster *c = source->cluster;
-	uint64_t author = source->worker * 2 + (uint64_t)(pipe - source->pipes);
-
-	for (size_t i = 0; i < c->count; i++) {
-		struct sink *o;
-
-		if (c->list[i].kind != SINK_FILE)
-			continue;
-		o = cluster_sink(all, c, &c->list[i], source->slot);
-		if (o == NULL)
-			continue;
-		sink_put(o, author, pipe->rest.data, pipe->rest.len);
-		sink_put(o, author, data, len);
-	}
-	c->resting -= pipe->rest.len;
-	buffer_fini(&pipe->rest);
-	c->dirty = true;
-}
-
-/* May so much more of an unfinished line be kept?  A pipe gets at most half of what
- * the cluster's other pipes leave, so that there is always some for one more. */
-static bool may_rest(const struct cluster *c, const struct source_pipe *pipe, size_t more)
-{
-	size_t len = pipe->rest.len + more;
-	size_t others = c->resting - pipe->rest.len;
-
-	return len <= REST_MOST && len <= (RESTS_MOST - others) / 2;
-}
-
-void cluster_put(struct clusters *all, struct source_pipe *pipe, const char *data, size_t len)
-{
-	const char *end = memrchr(data, '\n', len);
-	size_t whole = end != NULL ? (size_t)(end - data) + 1 : 0;
-	size_t left = len - whole;
-	struct cluster *c = pipe->source->cluster;
-
-	if (!has_kind(c, SINK_FILE))
-		return;
-	if (whole > 0)
-		put_block(all, pipe, data, whole);
-	if (left == 0)
-		return;
-	if (!may_rest(c, pipe, left) || buffer_append(&pipe->rest, data + whole, left) == -1) {
-		put_block(all, pipe, data + whole, left);
-		return;
-	}
-	c->resting += left;
-}
-
-void cluster_end(struct clusters *all, struct source_pipe *pipe)
-{
-	if (pipe->rest.len > 0)
-		put_block(all, pipe, NULL, 0);
-}
-
 void cluster_line(struct clusters *all, struct cluster *c, struct route *route,
 	const struct format_line *line)
 {
 	struct sink *o = cluster_sink(all, c, route, line->slot);
 	struct buffer *scratch = &all->scratch;
+	struct sink_text put = {.newline = route->kind == SINK_JSON};
 
 	if (o == NULL)
 		return;
 	c->dirty = true;
 	buffer_clear(scratch);
-	if (route->kind == SINK_JSON) {
+	if (route->kind == SINK_JSON)
 		format_json(scratch, line);
-		buffer_append(scratch, "\n", 1);
-		sink_put(o, 0, scratch->data, scratch->len);
-		return;
-	}
-	if (route->kind == SINK_JOURNAL)
+	else if (route->kind == SINK_JOURNAL)
 		format_journal(scratch, line);
 	else
 		format_syslog(scratch, line, route->facility, route->old);
-	sink_send(o, scratch->data, scratch->len);
+	put.text = scratch->data;
+	put.len = scratch->len;
+	sink_put(o, &put);
 }
 
 void cluster_tell(struct sink *o, const char *text, size_t len)

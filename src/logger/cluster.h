@@ -77,7 +77,7 @@ struct cluster {
 	bool dirty;           /* a sink got data since cluster_settle() */
 	unsigned writes;      /* writes to its files that threads make */
 	size_t memory;        /* of its sinks' buffers */
-	size_t resting;       /* bytes of unfinished lines, kept by its pipes */
+	size_t parts;         /* bytes of unfinished lines, kept by its pipes */
 
 	uint64_t lost; /* lines that were not reported yet */
 	uint64_t read;
@@ -122,10 +122,6 @@ struct sink *cluster_sink(
 	struct clusters *all, struct cluster *c, struct route *route, uint32_t slot);
 /* Before `len` bytes of a pipe are put: note whether its worker writes little. */
 void cluster_begin_lines(struct clusters *all, struct source_pipe *pipe, size_t len);
-/* Put bytes of a pipe to its cluster's files; an unfinished line is kept for the next call. */
-void cluster_put(struct clusters *all, struct source_pipe *pipe, const char *data, size_t len);
-/* No more data comes from the pipe, or not soon: put its unfinished line. */
-void cluster_end(struct clusters *all, struct source_pipe *pipe);
 /* Put a line to a sink that formats lines. */
 void cluster_line(struct clusters *all, struct cluster *c, struct route *route,
 	const struct format_line *line);

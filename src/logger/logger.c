@@ -31,17 +31,6 @@
 
 /* --- Last words --- */
 
-/* Note lines without a newline: they may be the worker's last words. */
-static void note_partial_lines(struct source *source)
-{
-	for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
-		const struct lines *lines = &source->pipes[i].lines;
-
-		if (lines->part.len > 0)
-			tail_note(&source->tail, lines->part.data, lines->part.len, lines->cut, 0);
-	}
-}
-
 static int send_last(struct logger *logger, struct source *source)
 {
 	struct logwire_packet packet = {
@@ -110,9 +99,8 @@ static void flush_streams(struct logger *logger)
 
 static void finish_ending(struct logger *logger, struct source *source)
 {
-	note_partial_lines(source);
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
-		cluster_end(&logger->clusters, &source->pipes[i]);
+		reading_end_lines(logger, &source->pipes[i]);
 	source->ended = true;
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 		logger->held += source->pipes[i].fd != -1;

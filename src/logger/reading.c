@@ -58,7 +58,33 @@ static void put_prefixed(struct logger *logger, struct source_pipe *pipe, struct
 		len = terminal_redrawn(&text, len);
 	before_len = source_prefix(source, &before, logger->width, goes_on,
 		logger->colour && sink->stream->is_terminal);
-	sink_line(sink, before, before_len, text, len);
+	sink_put(sink,
+		&(struct sink_text){
+			.before = before,
+			.before_len = before_len,
+			.text = text,
+			.len = len,
+			.newline = true,
+		});
+	source->cluster->dirty = true;
+}
+
+/* A file gets the bytes as they are. */
+static void put_bytes(struct logger *logger, const struct source_pipe *pipe, struct route *route,
+	const struct line *line)
+{
+	const struct source *source = pipe->source;
+	struct sink *sink = cluster_sink(&logger->clusters, source->cluster, route, source->slot);
+
+	if (sink == NULL)
+		return;
+	sink_put(sink,
+		&(struct sink_text){
+			.author = source->worker * 2 + (uint64_t)(pipe - source->pipes),
+			.text = line->text,
+			.len = line->len,
+			.newline = line->newline,
+		});
 	source->cluster->dirty = true;
 }
 
@@ -76,9 +102,10 @@ static struct route *prefix_route(const struct logger *logger, struct cluster *c
 /* Put a line to all sinks of its cluster that take lines. */
 static void route_line(struct logger *logger, struct source_pipe *pipe, const struct line *line)
 {
-	struct source *source = pipe->source;
+	const struct source *source = pipe->source;
 	struct cluster *c = source->cluster;
 	struct route *prefix = prefix_route(logger, c);
+	bool is_empty = line->goes_on && line->len == 0; /* the end of a line that was cut */
 	const struct format_line whole = {
 		.cluster = c->name,
 		.slot = source->slot,
@@ -91,11 +118,16 @@ static void route_line(struct logger *logger, struct source_pipe *pipe, const st
 		.len = line->len,
 	};
 
-	if (prefix != NULL)
+	if (prefix != NULL && !is_empty)
 		put_prefixed(logger, pipe, prefix, line);
-	for (size_t i = 0; i < c->count; i++)
-		if (c->list[i].kind != SINK_PREFIX && c->list[i].kind != SINK_FILE)
-			cluster_line(&logger->clusters, c, &c->list[i], &whole);
+	for (size_t i = 0; i < c->count; i++) {
+		struct route *route = &c->list[i];
+
+		if (route->kind == SINK_FILE)
+			put_bytes(logger, pipe, route, line);
+		else if (route->kind != SINK_PREFIX && !is_empty)
+			cluster_line(&logger->clusters, c, route, &whole);
+	}
 }
 
 static void note_line(void *context, const struct line *line)
@@ -152,7 +184,7 @@ static void begin_lines(struct logger *logger, struct source_pipe *pipe, size_t 
 
 	logger->reading = pipe;
 	remember_begin(&logger->memories, source->memory, 1 + (unsigned)(pipe - source->pipes),
-		(int)source->pid, len);
+		(int)source->pid, len + pipe->lines.part.len);
 }
 
 /* Cut what was read of a pipe into lines. */
@@ -161,10 +193,15 @@ static void split_lines(
 {
 	begin_lines(logger, pipe, len);
 	cluster_begin_lines(&logger->clusters, pipe, len);
-	lines_split(&pipe->lines, data, len, take_line, logger);
-	if (!pipe->source->quiet && !reading_is_copied(logger, pipe))
-		cluster_put(&logger->clusters, pipe, data, len);
+	source_split(pipe, data, len, take_line, logger);
 	show_progress(logger, pipe);
+	remember_end(&logger->memories);
+}
+
+void reading_end_lines(struct logger *logger, struct source_pipe *pipe)
+{
+	begin_lines(logger, pipe, 0);
+	source_end_lines(pipe, take_line, logger);
 	remember_end(&logger->memories);
 }
 
@@ -264,10 +301,7 @@ void reading_note_hang(struct logger *logger, struct source_pipe *pipe)
 
 void reading_end(struct logger *logger, struct source_pipe *pipe)
 {
-	begin_lines(logger, pipe, 0);
-	lines_end(&pipe->lines, take_line, logger);
-	remember_end(&logger->memories);
-	cluster_end(&logger->clusters, pipe);
+	reading_end_lines(logger, pipe);
 	if (!pipe->hangs)
 		unwatch_pipe(logger, pipe);
 	offload_close(&logger->offload, &pipe->fd, pipe->source->is_safe);

@@ -167,6 +167,8 @@ void reading_resume(void *owner, struct cluster *c);
 /* Read one turn's share. false: no more data now, or ever.  `has_ended`: its worker, whose last
  * words may be in the pipe. */
 bool reading_pipe(struct logger *logger, struct source_pipe *pipe, bool has_ended);
+/* No more comes soon: take a line that has no end yet. */
+void reading_end_lines(struct logger *logger, struct source_pipe *pipe);
 /* A pipe is at its end: close it. */
 void reading_end(struct logger *logger, struct source_pipe *pipe);
 

@@ -20,7 +20,6 @@
 #define HANGS_THEN 0.5 /* seconds after which one write counts as hanging */
 #define HURRY 10.0
 #define TELL_AGAIN 60.0
-#define COPIER 1 /* the author of copies; nclust itself is 0 */
 
 size_t sink_waiting(const struct sink *o)
 {
@@ -115,7 +114,7 @@ static size_t say_loss(char *to, size_t size, unsigned long lines, const char *w
 static void tell_loss(struct sink *o)
 {
 	char text[200];
-	size_t len = o->dropped > 0 ? say_loss(text, sizeof(text) - 1, o->dropped, o->why) : 0;
+	size_t len = o->dropped > 0 ? say_loss(text, sizeof(text), o->dropped, o->why) : 0;
 
 	if (len == 0)
 		return;
@@ -124,8 +123,7 @@ static void tell_loss(struct sink *o)
 		cluster_tell(o, text, len);
 		return;
 	}
-	text[len++] = '\n';
-	sink_put(o, 0, text, len);
+	sink_put(o, &(struct sink_text){.text = text, .len = len, .newline = true});
 }
 
 /* All that waited is written: the sink takes lines again. */
@@ -209,54 +207,34 @@ static bool make_room(struct sink *o, size_t len)
 	return false;
 }
 
-void sink_put(struct sink *o, uint64_t author, const char *data, size_t len)
+void sink_put(struct sink *o, const struct sink_text *t)
 {
-	bool torn = o->mid_line && o->author != author;
+	bool escapes = o->kind == SINK_PREFIX && o->stream->is_terminal;
+	uint32_t size = (uint32_t)t->len;
 
-	if (len == 0)
-		return;
-	if (!make_room(o, len + torn)) {
-		count_lost(o, text_lines(data, len - 1) + 1);
+	/* text_escape_line() makes up to four bytes of one, and a NUL; a colour costs an end */
+	if (!make_room(o, t->before_len + (escapes ? 4 * t->len + 4 : t->len) + sizeof(size) + 2)) {
+		count_lost(o,
+			o->kind == SINK_COPY           ? text_lines(t->text, t->len - 1) + 1
+				: o->kind == SINK_FILE ? t->newline
+						       : 1);
+		o->author = UINT64_MAX; /* the next line does not go on with this one */
 		return;
 	}
-	if (torn)
+	if (o->mid_line && o->author != t->author)
 		buffer_append(&o->in, "\n", 1);
-	buffer_append(&o->in, data, len);
-	o->author = author;
-	o->mid_line = data[len - 1] != '\n';
-}
-
-void sink_send(struct sink *o, const char *data, size_t len)
-{
-	uint32_t size = (uint32_t)len;
-
-	if (!make_room(o, len + sizeof(size))) {
-		count_lost(o, 1);
-		return;
-	}
-	buffer_append(&o->in, &size, sizeof(size));
-	buffer_append(&o->in, data, len);
-	if (sink_waiting(o) >= STREAM_ENOUGH)
-		sink_flush(o);
-}
-
-void sink_line(struct sink *o, const char *before, size_t before_len, const char *text, size_t len)
-{
-	bool escapes = o->stream->is_terminal;
-
-	/* text_escape_line() makes up to four bytes of one, and a NUL; a colour
-	 * costs an end */
-	if (!make_room(o, before_len + (escapes ? 4 * len + 4 : len) + 2)) {
-		count_lost(o, 1);
-		return;
-	}
-	buffer_append(&o->in, before, before_len);
+	if (is_daemon(o))
+		buffer_append(&o->in, &size, sizeof(size));
+	buffer_append(&o->in, t->before, t->before_len);
 	if (escapes)
-		(void)terminal_put(&o->in, text, len);
+		(void)terminal_put(&o->in, t->text, t->len);
 	else
-		buffer_append(&o->in, text, len);
-	buffer_append(&o->in, "\n", 1);
-	if (o->in.len >= STREAM_ENOUGH)
+		buffer_append(&o->in, t->text, t->len);
+	if (t->newline)
+		buffer_append(&o->in, "\n", 1);
+	o->author = t->author;
+	o->mid_line = !is_daemon(o) && o->in.data[o->in.len - 1] != '\n';
+	if (o->kind != SINK_FILE && o->kind != SINK_COPY && o->in.len >= STREAM_ENOUGH)
 		sink_flush(o);
 }
 
@@ -402,7 +380,7 @@ void sink_copy(struct sink *o, const char *data, size_t len)
 {
 	struct stream *s = o->stream;
 
-	sink_put(o, COPIER, data, len);
+	sink_put(o, &(struct sink_text){.text = data, .len = len});
 	if (o->dropping || o->has_turn)
 		return;
 	if (s->mid != NULL) {

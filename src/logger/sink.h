@@ -205,7 +205,6 @@ struct sink {
 	unsigned failures;   /* to open it, in a row */
 
 	struct sink_file later; /* to be used from the next line on */
-	size_t late;            /* bytes written since `later` came */
 	bool rotates;           /* the old file is complete when `later` is used */
 	bool writes;            /* a thread writes `out` */
 	ev_tstamp writes_since;
@@ -218,12 +217,18 @@ struct sink *sink_new(struct clusters *all, struct cluster *of, enum sink_kind k
 	struct stream *stream);
 void sink_free(struct sink *o);
 
-/* Put a block of `author`'s: whole lines, or a piece of a long one. */
-void sink_put(struct sink *o, uint64_t author, const char *data, size_t len);
-/* Put one line, formatted for a daemon. */
-void sink_send(struct sink *o, const char *data, size_t len);
-/* Put a line for a stream, with its prefix. */
-void sink_line(struct sink *o, const char *before, size_t before_len, const char *text, size_t len);
+/* What is put at once, and taken whole or lost: a line or a piece of one, formatted for a daemon, or
+ * bytes to be copied. */
+struct sink_text {
+	uint64_t author; /* of several in one file; another one's unfinished line is ended */
+	const char *before;
+	size_t before_len;
+	const char *text;
+	size_t len;
+	bool newline; /* is put behind it */
+};
+
+void sink_put(struct sink *o, const struct sink_text *t);
 /* How much of `most` may be read now to be copied to the sink: no more than it takes at once,
  * but some more of a worker that has ended. */
 size_t sink_room(struct sink *o, size_t most, bool has_ended);

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define LATE_MOST ((size_t)1024 * 1024) /* an endless line is cut then */
 #define ASK_AGAIN 1.0
 #define ASK_DOUBLED 4       /* failures until the pause, which doubles, is 8 s */
 #define ROTATE_LEAST 0.02   /* seconds from one rotation to the next */
@@ -66,7 +65,6 @@ static void use_next_file(struct sink *o)
 	o->mid_written = false;
 	o->try_again = 0.;
 	o->sys = 0;
-	o->late = 0;
 }
 
 /* Even fstat(2) of a file may hang: the supervisor's child has called it, and sends the facts. */
@@ -178,7 +176,7 @@ static size_t next_write(const struct sink *o)
 		from = o->file.inode != 0 && o->file.size < o->size_max
 			? o->size_max - o->file.size - 1
 			: len;
-	if (from >= len || o->late >= LATE_MOST)
+	if (from >= len)
 		return len;
 	end = memchr(data + from, '\n', len - from);
 	return end != NULL ? (size_t)(end - data) + 1 : len;
@@ -207,11 +205,8 @@ static void note_written(struct sink *o, size_t len)
 {
 	sink_note_taken(o, len);
 	o->file.size += len;
-	if (o->later.fd != -1) {
-		o->late += len;
-		if (!o->mid_written || o->late > LATE_MOST)
-			use_next_file(o);
-	}
+	if (o->later.fd != -1 && !o->mid_written)
+		use_next_file(o);
 }
 
 void sink_goes_on(struct sink *o, const struct offload_call *call)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define FEWEST 64
+#define PARTS_MOST ((size_t)1024 * 1024) /* of unfinished lines, in a cluster */
 
 /* The worker's index in the list, or where it would be inserted. */
 static size_t place_of(const struct source_table *table, uint64_t worker)
@@ -70,8 +71,6 @@ struct source *source_get(
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
 		source->pipes[i].source = source;
 		source->pipes[i].fd = -1;
-		lines_init(&source->pipes[i].lines);
-		buffer_init(&source->pipes[i].rest, 0);
 	}
 	memmove(table->list + at + 1, table->list + at,
 		(table->count++ - at) * sizeof(struct source *));
@@ -94,10 +93,8 @@ void source_free(struct source_table *table, struct source *source)
 	source->cluster->sources--;
 	table->clusters->sweep = true;
 	buffer_fini(&source->tail.lines);
-	for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
-		lines_fini(&source->pipes[i].lines);
-		buffer_fini(&source->pipes[i].rest);
-	}
+	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
+		buffer_fini(&source->pipes[i].lines.part);
 	free(source);
 }
 
@@ -153,42 +150,10 @@ size_t source_prefix(
 /* Arguments of one lines_split(), for each step. */
 struct split {
 	struct lines *lines;
+	bool newline; /* lines end by one, and not with the pipe */
 	lines_take *take;
 	void *context;
 };
-
-void lines_init(struct lines *lines)
-{
-	buffer_init(&lines->part, LINES_MAX);
-	lines->cut = false;
-}
-
-void lines_fini(struct lines *lines)
-{
-	buffer_fini(&lines->part);
-}
-
-static void hand_on(const struct split *s, const char *text, size_t len, bool ends, size_t behind)
-{
-	struct line line = {
-		.text = text,
-		.len = len,
-		.goes_on = s->lines->cut,
-		.ends = ends,
-		.behind = behind,
-	};
-
-	s->take(s->context, &line);
-}
-
-/* Hand on a piece of a line that goes on. */
-static void hand_on_piece(const struct split *s, const char *text, size_t len, size_t behind)
-{
-	if (len == 0)
-		return;
-	hand_on(s, text, len, false, behind);
-	s->lines->cut = true;
-}
 
 /* Where to cut `len` bytes: not inside of a character. */
 static size_t cut_at(const char *text, size_t len)
@@ -205,78 +170,108 @@ static size_t cut_at(const char *text, size_t len)
 	return len;
 }
 
-/* Hand on a full piece of the kept part and the bytes behind it; returns how many of
- * these were used. */
-static size_t take_joined(const struct split *s, const char *text, size_t len, size_t behind)
+/* Hand on bytes of a line in pieces; `behind` were read after them. */
+static void hand_on(const struct split *s, const char *text, size_t len, bool ended, size_t behind)
 {
-	size_t room = LINES_MAX - s->lines->part.len;
-	size_t cut;
+	while (len > 0 || ended) {
+		size_t n = len > LINES_MAX ? cut_at(text, LINES_MAX) : len;
+		const struct line line = {
+			.text = text,
+			.len = n,
+			.goes_on = s->lines->cut,
+			.ends = ended && n == len,
+			.newline = ended && n == len && s->newline,
+			.behind = behind + len - n,
+		};
 
-	if (buffer_append(&s->lines->part, text, room) == -1)
-		room = 0;
-	/* out of memory: hand on a shorter piece */
-	cut = cut_at(s->lines->part.data, s->lines->part.len);
-	hand_on_piece(s, s->lines->part.data, cut, behind + len - room);
-	buffer_consume(&s->lines->part, cut);
-	return room;
-}
-
-/* Hand on a full piece straight from what was read. */
-static size_t take_direct(const struct split *s, const char *text, size_t len, size_t behind)
-{
-	size_t cut = cut_at(text, LINES_MAX);
-
-	hand_on_piece(s, text, cut, behind + len - cut);
-	return cut;
-}
-
-/* Take bytes of one line; `behind` were read after them. */
-static void take_bytes(
-	const struct split *s, const char *text, size_t len, bool ended, size_t behind)
-{
-	while (s->lines->part.len + len > LINES_MAX) {
-		size_t used = s->lines->part.len > 0 ? take_joined(s, text, len, behind)
-						     : take_direct(s, text, len, behind);
-
-		text += used;
-		len -= used;
+		s->take(s->context, &line);
+		s->lines->cut = !line.ends;
+		ended = ended && !line.ends;
+		text += n;
+		len -= n;
 	}
-	if (ended && s->lines->part.len == 0) {
+}
+
+/* Keep the bytes of a line without its end, or hand them on if they are too many. */
+static void keep_part(const struct split *s, const char *text, size_t len, size_t most)
+{
+	struct buffer *part = &s->lines->part;
+
+	if (part->len + len <= most && buffer_append(part, text, len) == 0)
+		return;
+	hand_on(s, part->data, part->len, false, len);
+	buffer_fini(part);
+	hand_on(s, text, len, false, 0);
+}
+
+/* The kept part's line ends with these bytes. */
+static void end_part(const struct split *s, const char *text, size_t len, size_t behind)
+{
+	struct buffer *part = &s->lines->part;
+
+	if (buffer_append(part, text, len) == 0) {
+		hand_on(s, part->data, part->len, true, behind);
+	} else {
+		hand_on(s, part->data, part->len, false, behind + len);
 		hand_on(s, text, len, true, behind);
-	} else if (buffer_append(&s->lines->part, text, len) == -1) {
-		hand_on_piece(s, s->lines->part.data, s->lines->part.len, behind + len);
-		hand_on_piece(s, text, len, behind);
-		buffer_clear(&s->lines->part);
-	} else if (ended) {
-		hand_on(s, s->lines->part.data, s->lines->part.len, true, behind);
 	}
-	if (ended)
-		s->lines->cut = false;
+	buffer_fini(part);
 }
 
-void lines_split(struct lines *lines, const char *data, size_t len, lines_take *take, void *context)
+void lines_split(struct lines *lines, const char *data, size_t len, size_t most, lines_take *take,
+	void *context)
 {
-	const struct split s = {lines, take, context};
+	const struct split s = {lines, true, take, context};
+	const char *end;
 
-	while (len > 0) {
-		const char *end = memchr(data, '\n', len);
-		size_t n = end != NULL ? (size_t)(end - data) : len;
-		size_t used = end != NULL ? n + 1 : n;
+	while (len > 0 && (end = memchr(data, '\n', len)) != NULL) {
+		size_t n = (size_t)(end - data);
 
-		take_bytes(&s, data, n, end != NULL, len - used);
-		if (end != NULL)
-			buffer_fini(&lines->part);
-		data += used;
-		len -= used;
+		len -= n + 1;
+		if (lines->part.len > 0)
+			end_part(&s, data, n, len);
+		else
+			hand_on(&s, data, n, true, len);
+		data = end + 1;
 	}
+	if (len > 0)
+		keep_part(&s, data, len, most);
 }
 
 void lines_end(struct lines *lines, lines_take *take, void *context)
 {
-	const struct split s = {lines, take, context};
+	const struct split s = {lines, false, take, context};
 
 	if (lines->part.len > 0)
-		hand_on(&s, lines->part.data, lines->part.len, true, 0);
+		end_part(&s, NULL, 0, 0);
 	lines->cut = false;
-	buffer_fini(&lines->part);
+}
+
+/* How much of the pipe's line may be kept: at most half of what the cluster's other pipes leave,
+ * so that there is always some for one more. */
+static size_t part_most(const struct source_pipe *pipe)
+{
+	size_t others = pipe->source->cluster->parts - pipe->lines.part.len;
+	size_t most = others < PARTS_MOST ? (PARTS_MOST - others) / 2 : 0;
+
+	if (most > LINES_WHOLE)
+		return LINES_WHOLE;
+	return most > LINES_MAX ? most : LINES_MAX;
+}
+
+void source_split(
+	struct source_pipe *pipe, const char *data, size_t len, lines_take *take, void *context)
+{
+	struct cluster *c = pipe->source->cluster;
+	size_t most = part_most(pipe);
+
+	c->parts -= pipe->lines.part.len;
+	lines_split(&pipe->lines, data, len, most, take, context);
+	c->parts += pipe->lines.part.len;
+}
+
+void source_end_lines(struct source_pipe *pipe, lines_take *take, void *context)
+{
+	pipe->source->cluster->parts -= pipe->lines.part.len;
+	lines_end(&pipe->lines, take, context);
 }

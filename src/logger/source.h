@@ -13,12 +13,14 @@
 
 /*
  * Cuts the bytes of a pipe into lines.  Whole lines are handed on from where they
- * were read; only the part of a line that has no newline yet is kept.  A line
+ * were read; only a line that has no newline yet is kept, up to a limit.  A line
  * over LINES_MAX is handed on in pieces, cut between characters where it is
  * UTF-8; put together they are the line, byte for byte.
  */
-#define LINES_MAX 8192
+#define LINES_MAX ((size_t)8192)
+#define LINES_WHOLE ((size_t)256 * 1024) /* kept of a line at most */
 
+/* All zeros: no line. */
 struct lines {
 	struct buffer part; /* has memory only while a line is incomplete */
 	bool cut;           /* the next piece continues a line that was cut */
@@ -29,15 +31,15 @@ struct line {
 	size_t len;
 	bool goes_on;  /* it continues the piece before */
 	bool ends;     /* the next piece does not continue it */
+	bool newline;  /* it ends by a newline */
 	size_t behind; /* how many bytes were read after it */
 };
 
 typedef void lines_take(void *context, const struct line *line);
 
-void lines_init(struct lines *lines);
-void lines_fini(struct lines *lines);
-void lines_split(
-	struct lines *lines, const char *data, size_t len, lines_take *take, void *context);
+/* `most` is kept of a line at the end of the data. */
+void lines_split(struct lines *lines, const char *data, size_t len, size_t most, lines_take *take,
+	void *context);
 /* The pipe is at its end: hand on a line that has no newline. */
 void lines_end(struct lines *lines, lines_take *take, void *context);
 
@@ -97,8 +99,7 @@ struct source_pipe {
 	double debt_at;  /* when `debt` was updated */
 	struct source_pipe *next_unread;
 	struct lines lines;
-	double redrawn_at;  /* when a line was last shown before its end */
-	struct buffer rest; /* a line without its end, for files (cluster.h) */
+	double redrawn_at; /* when a line was last shown before its end */
 };
 
 struct memory;
@@ -144,6 +145,12 @@ void sources_rename(struct source_table *table);
 void source_free(struct source_table *table, struct source *source);
 
 bool source_is_open(const struct source *source);
+
+/* Cut what was read of a pipe into lines; the unfinished ones of a cluster have a common limit. */
+void source_split(
+	struct source_pipe *pipe, const char *data, size_t len, lines_take *take, void *context);
+/* No more data comes from the pipe, or not soon: hand on its unfinished line. */
+void source_end_lines(struct source_pipe *pipe, lines_take *take, void *context);
 
 /* "web.2 | " or, in a continued line, "web.2 + "; with a colour by slot, and blanks
  * up to that width of the name.  *to is the source's. */

@@ -11,14 +11,14 @@ static struct tail tail;
 static void set_up(void)
 {
 	buffer_init(&taken, 0);
-	lines_init(&lines);
+	lines = (struct lines){0};
 	tail = (struct tail){0};
 }
 
 static void tear_down(void)
 {
 	buffer_fini(&tail.lines);
-	lines_fini(&lines);
+	buffer_fini(&lines.part);
 	buffer_fini(&taken);
 }
 
@@ -38,7 +38,8 @@ FIXTURE(set_up, tear_down)
 static void split(const char *text, size_t len, size_t step)
 {
 	for (size_t at = 0; at < len; at += step)
-		lines_split(&lines, text + at, len - at < step ? len - at : step, note_line, NULL);
+		lines_split(&lines, text + at, len - at < step ? len - at : step, LINES_WHOLE,
+			note_line, NULL);
 }
 
 TEST_LOOP(lines_do_not_depend_on_how_they_were_read, 1, 16)
@@ -88,7 +89,7 @@ TEST_LOOP(long_lines_are_cut_between_characters_and_nothing_is_lost, 0, COUNT_OF
 	check_pieces(text, sizeof(text) - 1);
 	ck_assert_uint_eq(lines.part.len, 0);
 	buffer_clear(&taken);
-	lines_split(&lines, "x\n", 2, note_line, NULL);
+	lines_split(&lines, "x\n", 2, LINES_WHOLE, note_line, NULL);
 	ck_assert_str_eq(buffer_text(&taken), "|x");
 }
 
@@ -98,10 +99,10 @@ TEST(a_line_of_exactly_the_limit_is_one_line)
 
 	memset(text, 'x', sizeof(text));
 	text[LINES_MAX] = '\n';
-	lines_split(&lines, text, LINES_MAX, note_line, NULL);
+	lines_split(&lines, text, LINES_MAX, LINES_WHOLE, note_line, NULL);
 	ck_assert_uint_eq(taken.len, 0);
-	lines_split(&lines, "\n", 1, note_line, NULL);
-	lines_split(&lines, text, sizeof(text), note_line, NULL);
+	lines_split(&lines, "\n", 1, LINES_WHOLE, note_line, NULL);
+	lines_split(&lines, text, sizeof(text), LINES_WHOLE, note_line, NULL);
 	ck_assert_uint_eq(taken.len, 2 * (LINES_MAX + 1));
 	ck_assert_ptr_null(memchr(taken.data, '+', taken.len));
 }

@@ -123,14 +123,28 @@ static int open_pipe(const struct cluster *g, uint32_t slot)
 	return pair[0];
 }
 
-static void put_lines(struct source_pipe *pipe, unsigned kib)
+/* A line of so many bytes with its newline, for the worker's file. */
+static void put_line(struct source_pipe *pipe, size_t len)
 {
-	char line[1024];
+	static char line[256 * 1024];
+	struct cluster *c = pipe->source->cluster;
+	struct sink *o = cluster_sink(&clusters, c, &c->list[0], pipe->source->slot);
+	const struct sink_text put = {
+		.author = pipe->source->worker * 2,
+		.text = line,
+		.len = len - 1,
+		.newline = true,
+	};
 
 	memset(line, 'x', sizeof(line));
-	line[sizeof(line) - 1] = '\n';
+	sink_put(o, &put);
+	c->dirty = true;
+}
+
+static void put_lines(struct source_pipe *pipe, unsigned kib)
+{
 	for (unsigned i = 0; i < kib; i++) {
-		cluster_put(&clusters, pipe, line, sizeof(line));
+		put_line(pipe, 1024);
 		if (!cluster_flush_enough(&clusters, pipe->source->cluster))
 			ev_now_update(loop);
 	}
@@ -175,16 +189,13 @@ TEST(a_cluster_that_is_stuck_leaves_room_for_a_long_line_of_another)
 	struct cluster *good = route("good");
 	struct source_pipe *other = worker(good, 0);
 	int end = open_pipe(good, 0);
-	static char data[256 * 1024];
 	static char got[65536];
 
 	for (uint32_t slot = 0; slot < 100; slot++)
 		put_lines(worker(g, slot), 300);
 	ck_assert_uint_gt(dropped("web"), 0);
-	memset(data, 'x', sizeof(data));
-	data[sizeof(data) - 1] = '\n';
 	for (int i = 0; i < 3; i++) {
-		cluster_put(&clusters, other, data, sizeof(data));
+		put_line(other, (size_t)256 * 1024);
 		turn();
 		while (sink_waiting(good->list[0].sinks) > 0 && read(end, got, sizeof(got)) > 0) {
 			ev_io_stop(loop, &good->list[0].sinks->writable);
@@ -218,6 +229,12 @@ TEST(clusters_that_are_removed_are_forgotten)
 	ck_assert_ptr_eq(clusters.list, kept);
 }
 
+static void take_no_line(void *context, const struct line *line)
+{
+	(void)context;
+	(void)line;
+}
+
 TEST(unfinished_lines_of_others_do_not_break_one)
 {
 	struct cluster *g = route("web");
@@ -227,15 +244,15 @@ TEST(unfinished_lines_of_others_do_not_break_one)
 
 	memset(half, 'x', sizeof(half));
 	for (uint32_t slot = 0; slot < 10; slot++)
-		cluster_put(&clusters, worker(g, slot), half, sizeof(half));
+		source_split(worker(g, slot), half, sizeof(half), take_no_line, NULL);
 	/* of another cluster: as if there were none */
 	pipe = worker(two, 0);
-	cluster_put(&clusters, pipe, half, sizeof(half));
-	ck_assert_uint_eq(pipe->rest.len, sizeof(half));
+	source_split(pipe, half, sizeof(half), take_no_line, NULL);
+	ck_assert_uint_eq(pipe->lines.part.len, sizeof(half));
 	/* of the same one: something */
 	pipe = worker(g, 10);
-	cluster_put(&clusters, pipe, half, 16 * 1024);
-	ck_assert_uint_eq(pipe->rest.len, 16 * 1024);
+	source_split(pipe, half, 16 * 1024, take_no_line, NULL);
+	ck_assert_uint_eq(pipe->lines.part.len, 16 * 1024);
 }
 
 TEST(what_a_place_that_is_gone_did_not_take_is_counted_and_told)
@@ -267,9 +284,7 @@ TEST(one_that_has_nothing_to_write_drops_no_more_than_what_was_too_long)
 		put_lines(worker(g, slot), 300);
 	other = worker(g, 100);
 	reader = open_pipe(g, 100);
-	memset(data, 'x', 65535);
-	data[65535] = '\n';
-	cluster_put(&clusters, other, data, 65536);
+	put_line(other, 65536);
 	turn();
 	put_lines(other, 1);
 	ck_assert_int_gt(read(reader, data, 65536), 1024);
@@ -308,7 +323,14 @@ static void put(const char *cluster, const char *line)
 {
 	struct sink *o = sink_of(cluster);
 
-	sink_line(o, "web.0 | ", 8, line, strlen(line));
+	sink_put(o,
+		&(struct sink_text){
+			.before = "web.0 | ",
+			.before_len = 8,
+			.text = line,
+			.len = strlen(line),
+			.newline = true,
+		});
 	o->of->dirty = true;
 }
 
