@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What a worker may write and still count as writing little: bytes in a second, and at once. */
 #define QUIET_SAYS 16384.
@@ -44,7 +45,7 @@ struct cluster *clusters_get(struct clusters *all, const char *name)
 	if (c == NULL)
 		return NULL;
 	text_copy(c->name, sizeof(c->name), name);
-	c->unread_end = &c->unread_pipes;
+	c->set = -1;
 	c->list[ROUTE_STANDARD] = (struct route){.kind = SINK_PREFIX, .by_slot = true};
 	c->list[ROUTE_COPY] = (struct route){.kind = SINK_COPY, .by_slot = true};
 	c->next = all->list;
@@ -428,14 +429,21 @@ bool cluster_flush_enough(struct clusters *all, struct cluster *c)
 	return flush_sinks(c, cluster_is_tight(all, c) ? 1 : STREAM_ENOUGH);
 }
 
+void cluster_watch(const struct clusters *all, struct cluster *c)
+{
+	if (c->set == -1)
+		return;
+	if (c->too_many || c->paused)
+		ev_io_stop(all->loop, &c->readable);
+	else
+		ev_io_start(all->loop, &c->readable);
+}
+
 void cluster_settle(struct clusters *all, struct cluster *c)
 {
-	bool was = c->paused;
-
 	c->dirty = false;
 	c->paused = !flush_sinks(c, 0);
-	if (was && !c->paused)
-		all->resume(all->owner, c);
+	cluster_watch(all, c);
 }
 
 /* Is all written that can be? */
@@ -466,8 +474,12 @@ static void let_go(struct clusters *all)
 	}
 }
 
-static void free_cluster(struct cluster *c)
+static void free_cluster(const struct clusters *all, struct cluster *c)
 {
+	if (c->set != -1) {
+		ev_io_stop(all->loop, &c->readable);
+		(void)close(c->set);
+	}
 	for (size_t i = 0; i < c->count; i++)
 		free(c->list[i].name);
 	for (size_t i = 0; c->staged != NULL && i < LOGWIRE_ROUTES_MAX; i++)
@@ -496,7 +508,7 @@ static void free_unused(struct clusters *all)
 			continue;
 		}
 		*at = c->next;
-		free_cluster(c);
+		free_cluster(all, c);
 	}
 }
 
@@ -577,7 +589,7 @@ void clusters_fini(struct clusters *all)
 		struct cluster *c = all->list;
 
 		all->list = c->next;
-		free_cluster(c);
+		free_cluster(all, c);
 	}
 	ev_timer_stop(all->loop, &all->look);
 	ev_timer_stop(all->loop, &all->report);

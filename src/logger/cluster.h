@@ -63,12 +63,18 @@ struct cluster {
 	unsigned sources;
 	unsigned leaving; /* its sinks that are in clusters.leaving */
 
-	struct source_pipe *unread_pipes; /* pipes that have data, and are not watched */
-	struct source_pipe **unread_end;
-	unsigned hanging; /* pipes with a call that hangs */
-	bool has_hung;    /* a pipe has hung, which was logged */
-	bool too_many;    /* so many pipes hang that none is read */
-	bool paused;      /* no pipe is read because a sink is full */
+	/*
+	 * Its pipes with data, by an epoll set of its own: the supervisor has the pipes
+	 * open, too, so that closing ours does not take them out of a set, and libev relies
+	 * on that.  Not watched while the cluster is not read.
+	 */
+	struct ev_io readable;
+	int set;                     /* -1: there was no pipe yet */
+	struct source_pipe *put_off; /* is read first, because its sink had no room */
+	unsigned hanging;            /* pipes with a call that hangs */
+	bool has_hung;               /* a pipe has hung, which was logged */
+	bool too_many;               /* so many pipes hang that none is read */
+	bool paused;                 /* no pipe is read because a sink is full */
 
 	struct route list[ROUTES];
 	size_t count;         /* of the named routes */
@@ -98,8 +104,6 @@ struct clusters {
 	struct buffer scratch;
 	size_t memory; /* of all sinks' buffers */
 	bool is_quiet; /* the worker whose output is put now writes little */
-	void *owner;
-	void (*resume)(void *owner, struct cluster *c); /* its pipes are read again */
 };
 
 void clusters_init(
@@ -133,6 +137,8 @@ void cluster_count_line(struct clusters *all, struct cluster *c); /* a line that
 
 /* Write to sinks for which much waits. false: a sink is full. */
 bool cluster_flush_enough(struct clusters *all, struct cluster *c);
+/* Watch the cluster's pipes, or do not, as it is read or not. */
+void cluster_watch(const struct clusters *all, struct cluster *c);
 /* Write all that waits, and decide whether the cluster's pipes are read. */
 void cluster_settle(struct clusters *all, struct cluster *c);
 /* Do the cluster's sinks have nearly all memory that they may have?  Then read and write little at

@@ -16,7 +16,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -521,7 +520,6 @@ static void start_watching(struct logger *logger, int channel)
 	ev_set_priority(&logger->channel, EV_MAXPRI);
 	ev_io_start(logger->loop, &logger->channel);
 	ev_io_init(&logger->answers, on_answerable, channel, EV_WRITE);
-	ev_io_start(logger->loop, &logger->readable);
 	ev_init(&logger->deadline, on_deadline);
 	ev_prepare_init(&logger->turn, on_turn);
 	ev_prepare_start(logger->loop, &logger->turn);
@@ -550,11 +548,6 @@ static void start_and_run(struct logger *logger, int channel, uid_t owner)
 /* After a failure the process ends: nothing is undone here. */
 static int open_loop(struct logger *logger)
 {
-	int set = epoll_create1(EPOLL_CLOEXEC);
-
-	if (set == -1)
-		return -1;
-	ev_io_init(&logger->readable, reading_on_readable, set, EV_READ);
 	/* poll(2): no epoll set of nclust is in another one (os/descriptors.h) */
 	logger->loop = ev_loop_new(EVBACKEND_POLL | EVFLAG_NOENV);
 	return logger->loop != NULL ? offload_init(&logger->offload, logger->loop) : -1;
@@ -580,8 +573,6 @@ int logger_main(int channel, uid_t user)
 	logger->due_end = &logger->due;
 	(void)fcntl(channel, F_SETFD, FD_CLOEXEC);
 	clusters_init(&logger->clusters, logger->loop, &logger->offload, &logger->channel);
-	logger->clusters.owner = logger;
-	logger->clusters.resume = reading_resume;
 	logger->sources.clusters = &logger->clusters;
 	open_streams(logger);
 	descriptors_allow_many();
@@ -594,7 +585,6 @@ int logger_main(int channel, uid_t user)
 	offload_fini(&logger->offload);
 	free(logger->sources.list);
 	ev_loop_destroy(logger->loop);
-	(void)close(logger->readable.fd);
 	fd_close(&logger->over);
 	free(logger);
 	return 0;

@@ -12,7 +12,7 @@
 
 #define TURN_MAX OFFLOAD_DATA    /* read of one pipe in one turn of the loop */
 #define TIGHT_MAX ((size_t)4096) /* the same while the sinks' memory is used up */
-#define EVENTS_MAX 64            /* pipes read in one turn of the loop */
+#define TURN_READS 16            /* of one cluster in one turn of the loop */
 /* How many pipes of a cluster may hang if too many do in all. */
 #define HUNG_THEN 1
 #define REDRAWN_EACH 1.0
@@ -219,60 +219,65 @@ void reading_forget_if_over(struct logger *logger, struct source *source)
 
 /* ---- pipes ---- */
 
-int reading_watch(const struct logger *logger, struct source_pipe *pipe, int fd)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = pipe};
-
-	return epoll_ctl(logger->readable.fd, EPOLL_CTL_ADD, fd, &event);
-}
-
 bool reading_is_on(const struct cluster *c)
 {
 	return !c->too_many && !c->paused;
 }
 
-/* The pipe's cluster is not read now: do not watch the pipe, so that the loop sleeps. */
-static void put_aside(const struct logger *logger, struct source_pipe *pipe)
+/* The next pipe with data: the kernel puts each that it shows behind the others. */
+static struct source_pipe *next_readable(struct cluster *c)
 {
-	struct cluster *c = pipe->source->cluster;
+	struct source_pipe *pipe = c->put_off;
+	struct epoll_event event;
 
-	(void)epoll_ctl(logger->readable.fd, EPOLL_CTL_DEL, pipe->fd, NULL);
-	pipe->is_unread = pipe->has_waited = true;
-	pipe->next_unread = NULL;
-	*c->unread_end = pipe;
-	c->unread_end = &pipe->next_unread;
+	c->put_off = NULL;
+	if (pipe == NULL && epoll_wait(c->set, &event, 1, 0) == 1)
+		pipe = event.data.ptr;
+	return pipe;
 }
 
-void reading_resume(void *owner, struct cluster *c)
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-	const struct logger *logger = owner;
+	struct logger *logger = ev_userdata(loop);
+	struct cluster *c = watcher->data;
+	struct source_pipe *pipe;
 
-	while (reading_is_on(c) && c->unread_pipes != NULL) {
-		struct source_pipe *pipe = c->unread_pipes;
+	(void)revents;
+	for (int i = 0; i < TURN_READS && reading_is_on(c) && (pipe = next_readable(c)) != NULL;
+		i++) {
+		struct source *source = pipe->source;
 
-		c->unread_pipes = pipe->next_unread;
-		if (c->unread_pipes == NULL)
-			c->unread_end = &c->unread_pipes;
-		pipe->is_unread = false;
-		(void)reading_watch(logger, pipe, pipe->fd);
+		(void)reading_pipe(logger, pipe, false);
+		/* cluster_settle() decides before the loop waits, and perhaps reads no more */
+		c->paused |= !cluster_flush_enough(&logger->clusters, c);
+		if (!source_is_open(source))
+			reading_forget_if_over(logger, source);
 	}
 }
 
-static void unwatch_pipe(const struct logger *logger, struct source_pipe *pipe)
+int reading_watch(const struct logger *logger, struct source_pipe *pipe, int fd)
 {
 	struct cluster *c = pipe->source->cluster;
-	struct source_pipe **at = &c->unread_pipes;
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = pipe};
 
-	if (!pipe->is_unread) {
-		(void)epoll_ctl(logger->readable.fd, EPOLL_CTL_DEL, pipe->fd, NULL);
-		return;
+	if (c->set == -1) {
+		c->set = epoll_create1(EPOLL_CLOEXEC);
+		if (c->set == -1)
+			return -1;
+		ev_io_init(&c->readable, on_readable, c->set, EV_READ);
+		c->readable.data = c;
 	}
-	while (*at != pipe)
-		at = &(*at)->next_unread;
-	*at = pipe->next_unread;
-	if (*at == NULL)
-		c->unread_end = at;
-	pipe->is_unread = false;
+	cluster_watch(&logger->clusters, c);
+	return epoll_ctl(c->set, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void unwatch_pipe(const struct source_pipe *pipe)
+{
+	struct cluster *c = pipe->source->cluster;
+
+	if (c->put_off == pipe)
+		c->put_off = NULL;
+	(void)epoll_ctl(c->set, EPOLL_CTL_DEL, pipe->fd, NULL);
 }
 
 static bool too_many_hang(const struct logger *logger, const struct cluster *c)
@@ -284,7 +289,7 @@ void reading_note_hang(struct logger *logger, struct source_pipe *pipe)
 {
 	struct cluster *c = pipe->source->cluster;
 
-	unwatch_pipe(logger, pipe);
+	unwatch_pipe(pipe);
 	pipe->hangs = true;
 	c->hanging++;
 	if (!c->has_hung)
@@ -297,13 +302,14 @@ void reading_note_hang(struct logger *logger, struct source_pipe *pipe)
 	log_warn("%s: its output is not read until that ends, because so much of it is kept",
 		c->name);
 	c->too_many = true;
+	cluster_watch(&logger->clusters, c);
 }
 
 void reading_end(struct logger *logger, struct source_pipe *pipe)
 {
 	reading_end_lines(logger, pipe);
 	if (!pipe->hangs)
-		unwatch_pipe(logger, pipe);
+		unwatch_pipe(pipe);
 	offload_close(&logger->offload, &pipe->fd, pipe->source->is_safe);
 	logger->pipes--;
 	if (pipe->source->ended)
@@ -375,7 +381,8 @@ bool reading_pipe(struct logger *logger, struct source_pipe *pipe, bool has_ende
 	ssize_t n;
 
 	if (most == 0) { /* the worker waits */
-		pipe->source->cluster->dirty = true;
+		pipe->source->cluster->paused = true;
+		pipe->source->cluster->put_off = pipe;
 		return false;
 	}
 	/* data from before the end of a terminal may come after the end, once
@@ -384,45 +391,6 @@ bool reading_pipe(struct logger *logger, struct source_pipe *pipe, bool has_ende
 		n = read_some(logger, pipe, most);
 	} while (n == -1 && (errno == EINTR || (errno == EIO && ends++ == 0)));
 	return take_data(logger, pipe, n > 0 ? data_of(logger) : NULL, n);
-}
-
-/* Pipes that have waited come first: a sink that has room for little has it for these. */
-static int by_waiting(const void *a, const void *b)
-{
-	const struct source_pipe *one = ((const struct epoll_event *)a)->data.ptr;
-	const struct source_pipe *other = ((const struct epoll_event *)b)->data.ptr;
-
-	return other->has_waited - one->has_waited;
-}
-
-void reading_on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	struct epoll_event events[EVENTS_MAX];
-	struct logger *logger = ev_userdata(loop);
-	int count = epoll_wait(watcher->fd, events, EVENTS_MAX, 0);
-
-	(void)revents;
-	if (count > 1)
-		qsort(events, (size_t)count, sizeof(*events), by_waiting);
-	for (int i = 0; i < count; i++) {
-		struct source_pipe *pipe = events[i].data.ptr;
-		struct source *source = pipe->source;
-		struct cluster *c = source->cluster;
-
-		if (pipe->hangs)
-			continue;
-		if (!reading_is_on(c)) {
-			put_aside(logger, pipe);
-			continue;
-		}
-		pipe->has_waited = false;
-		(void)reading_pipe(logger, pipe, false);
-		/* cluster_settle() decides before the loop waits, and perhaps reads no more */
-		c->paused |= !cluster_flush_enough(&logger->clusters, c);
-		/* both pipes of one worker may be among the events */
-		if (!source_is_open(source))
-			reading_forget_if_over(logger, source);
-	}
 }
 
 void reading_goes_on(void *owner, const struct offload_call *call)
@@ -446,7 +414,7 @@ void reading_goes_on(void *owner, const struct offload_call *call)
 		(void)take_data(logger, pipe, call->data, call->got);
 	if (c->too_many && !too_many_hang(logger, c)) {
 		c->too_many = false;
-		reading_resume(logger, c);
+		cluster_watch(&logger->clusters, c);
 	}
 	if (!source_is_open(source))
 		reading_forget_if_over(logger, source);

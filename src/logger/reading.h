@@ -121,13 +121,6 @@ struct logger {
 	struct ev_loop *loop;
 	struct ev_io channel;
 	struct ev_io answers; /* the channel again, while it takes no more */
-	/*
-	 * Pipes with data, by an epoll set of our own.  The supervisor has the
-	 * pipes open too, so that closing ours does not take them out of a set,
-	 * and libev relies on that: a closed one would go on being reported, and
-	 * libev would build its set anew each time.
-	 */
-	struct ev_io readable;
 	struct ev_prepare turn;
 	struct ev_periodic far;
 	struct ev_timer deadline;
@@ -159,11 +152,8 @@ bool reading_is_copied(const struct logger *logger, const struct source_pipe *pi
 
 /* Read that descriptor from now on; -1 and errno. */
 int reading_watch(const struct logger *logger, struct source_pipe *pipe, int fd);
-void reading_on_readable(struct ev_loop *loop, ev_io *watcher, int revents);
 /* May the cluster's pipes be read now? */
 bool reading_is_on(const struct cluster *c);
-/* Watch the cluster's unwatched pipes again, in the order in which they were. */
-void reading_resume(void *owner, struct cluster *c);
 /* Read one turn's share. false: no more data now, or ever.  `has_ended`: its worker, whose last
  * words may be in the pipe. */
 bool reading_pipe(struct logger *logger, struct source_pipe *pipe, bool has_ended);

@@ -90,14 +90,11 @@ bool tail_tell(const struct tail *tail, bool started, char to[TAIL_TEXT]);
  */
 struct source_pipe {
 	struct source *source;
-	int fd;          /* -1: none, or it was at its end */
-	bool is_pty;     /* the end of a terminal, and no pipe */
-	bool hangs;      /* a call for it hangs (logger/sink.h) */
-	bool is_unread;  /* not watched, as its cluster is not read */
-	bool has_waited; /* was not watched, and not read since */
-	double debt;     /* bytes read, less QUIET_SAYS (cluster.c) a second */
-	double debt_at;  /* when `debt` was updated */
-	struct source_pipe *next_unread;
+	int fd;         /* -1: none, or it was at its end */
+	bool is_pty;    /* the end of a terminal, and no pipe */
+	bool hangs;     /* a call for it hangs (logger/sink.h) */
+	double debt;    /* bytes read, less QUIET_SAYS (cluster.c) a second */
+	double debt_at; /* when `debt` was updated */
 	struct lines lines;
 	double redrawn_at; /* when a line was last shown before its end */
 };

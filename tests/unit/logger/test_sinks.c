@@ -38,12 +38,6 @@ static void turn(void)
 	}
 }
 
-static void no_resume(void *owner, struct cluster *c)
-{
-	(void)owner;
-	(void)c;
-}
-
 static void setup(void)
 {
 	int pair[2];
@@ -55,7 +49,6 @@ static void setup(void)
 	ck_assert_int_eq(offload_init(&offload, loop), 0);
 	ev_io_init(&channel, NULL, pair[1], EV_READ);
 	clusters_init(&clusters, loop, &offload, &channel);
-	clusters.resume = no_resume;
 	sources.clusters = &clusters;
 	(void)signal(SIGPIPE, SIG_IGN);
 	ck_assert_int_eq(pipe2(pair, O_NONBLOCK), 0);
