@@ -437,13 +437,9 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	(void)revents;
 	if (logger->stage == DRAINING && logger->pipes == 0)
 		begin_flushing(logger);
-	for (int i = 0; i < 2; i++)
-		sinks_turn(&logger->streams[i]);
 	clusters_turn(&logger->clusters);
 	if (logger->look_at_size)
 		look_at_size(logger);
-	for (int i = 0; i < 2; i++)
-		sinks_watch(&logger->streams[i]);
 	if (logger->stage == FLUSHING && clusters_are_empty(&logger->clusters))
 		ev_break(loop, EVBREAK_ALL);
 }

@@ -161,7 +161,7 @@ static bool may_grow(const struct sink *o, size_t len)
 static bool is_behind(const struct sink *o)
 {
 	if (o->kind == SINK_COPY)
-		return sink_waiting(o) > 0 || o->stream->is_full || o->stream->mid != NULL;
+		return sink_waiting(o) > 0 || o->stream->is_full || o->stream->is_mid;
 	return sink_waiting(o) >= SINK_HIGH || (sink_waiting(o) > 0 && !may_grow(o, SINK_LEAST));
 }
 
@@ -289,36 +289,29 @@ void sink_fail(struct sink *o, int error)
 
 static void join_turns(struct sink *o)
 {
-	struct stream *s = o->stream;
+	struct sink **at = &o->stream->turns;
 
 	if (o->has_turn)
 		return;
-	o->has_turn = true;
+	while (*at != NULL)
+		at = &(*at)->next_turn;
+	*at = o;
 	o->next_turn = NULL;
-	if (s->last_turn != NULL)
-		s->last_turn->next_turn = o;
-	else
-		s->turns = o;
-	s->last_turn = o;
+	o->has_turn = true;
 }
 
 static void leave_turns(struct sink *o)
 {
 	struct sink **at = &o->stream->turns;
-	struct sink *before = NULL;
 
 	if (!o->has_turn)
 		return;
-	while (*at != o) {
-		before = *at;
-		at = &before->next_turn;
-	}
+	while (*at != o)
+		at = &(*at)->next_turn;
+	if (o == o->stream->turns)
+		o->stream->is_mid = false;
 	*at = o->next_turn;
-	if (o->stream->last_turn == o)
-		o->stream->last_turn = before;
 	o->has_turn = false;
-	if (o->stream->mid == o)
-		o->stream->mid = NULL;
 }
 
 /* The workers do not wait for a stream that fails: its reader may never come back. */
@@ -357,10 +350,9 @@ static size_t serve_next(struct stream *s)
 {
 	struct sink *o = s->turns;
 	size_t done = write_turn(o);
-	bool is_mid = o->sys == 0 && o->head < o->out.len && o->mid_written;
 
-	s->mid = is_mid ? o : NULL;
-	if (is_mid || (s->is_full && done == 0))
+	s->is_mid = o->sys == 0 && o->head < o->out.len && o->mid_written;
+	if (s->is_mid || (s->is_full && done == 0))
 		return done;
 	leave_turns(o);
 	if (sink_waiting(o) > 0 && o->sys == 0)
@@ -368,12 +360,15 @@ static size_t serve_next(struct stream *s)
 	return done;
 }
 
+/* Write so much, and go on as soon as the stream takes more. */
 static void serve_sinks(struct stream *s, size_t most)
 {
 	size_t done = 0;
 
 	while (s->turns != NULL && !s->is_full && done < most)
 		done += serve_next(s);
+	if (s->turns != NULL)
+		ev_io_start(s->loop, &s->writable);
 }
 
 void sink_copy(struct sink *o, const char *data, size_t len)
@@ -383,16 +378,15 @@ void sink_copy(struct sink *o, const char *data, size_t len)
 	sink_put(o, &(struct sink_text){.text = data, .len = len});
 	if (o->dropping || o->has_turn)
 		return;
-	if (s->mid != NULL) {
+	if (s->is_mid) {
 		join_turns(o);
-		return;
+	} else {
+		o->has_turn = true;
+		o->next_turn = s->turns;
+		s->turns = o;
+		(void)serve_next(s);
 	}
-	o->has_turn = true;
-	o->next_turn = s->turns;
-	if (s->last_turn == NULL)
-		s->last_turn = o;
-	s->turns = o;
-	(void)serve_next(s);
+	serve_sinks(s, 0);
 }
 
 void sinks_flush(struct stream *s)
@@ -402,14 +396,11 @@ void sinks_flush(struct stream *s)
 
 void sinks_turn(struct stream *s)
 {
-	if (!s->copies_next)
-		serve_sinks(s, s->is_copied_to ? PIPE_BUF : SIZE_MAX);
-}
-
-void sinks_watch(struct stream *s)
-{
-	if (s->turns != NULL)
-		ev_io_start(s->loop, &s->writable);
+	s->copies_next = s->is_copied_to && !s->copies_next;
+	if (!s->is_copied_to)
+		serve_sinks(s, SIZE_MAX);
+	else
+		serve_sinks(s, s->copies_next ? 0 : PIPE_BUF);
 }
 
 /* ---- the writer of daemons ---- */
@@ -458,8 +449,7 @@ void sink_flush(struct sink *o)
 		end_dropping(o);
 	if (o->stream != NULL && sink_waiting(o) > 0) {
 		join_turns(o);
-		if (!o->stream->is_copied_to)
-			serve_sinks(o->stream, SIZE_MAX);
+		serve_sinks(o->stream, o->stream->is_copied_to ? 0 : SIZE_MAX);
 	} else if (o->stream == NULL && sink_file_is_ready(o)) {
 		if (is_daemon(o))
 			send_all(o);

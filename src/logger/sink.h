@@ -40,10 +40,9 @@ struct stream {
 	size_t pieces;         /* written since it was empty, and no whole pages */
 
 	struct sink *turns; /* sinks that have output */
-	struct sink *last_turn;
-	struct sink *mid;  /* the sink whose line is half written: it goes on first */
-	bool is_copied_to; /* workers are copied to it, every second turn */
-	bool copies_next;  /* the next turn is a copy's */
+	bool is_mid;        /* the line of the first one is half written */
+	bool is_copied_to;  /* workers are copied to it, every second turn */
+	bool copies_next;   /* the next turn is a copy's */
 };
 
 /* Write to the file of `original` (which stays the caller's), by a descriptor of our
@@ -242,11 +241,9 @@ bool sink_is_full(struct sink *o);
 /* Called each 0.25 s since clusters_need(). false: that is not needed any more. */
 bool sink_look(struct sink *o);
 
-/* Write all that waits for a stream; or, each time before the loop waits, a share of it. */
+/* Write all that waits for a stream; or, when the stream takes more, a share of it. */
 void sinks_flush(struct stream *s);
 void sinks_turn(struct stream *s);
-/* If output still waits the loop comes back as soon as the stream takes it. */
-void sinks_watch(struct stream *s);
 
 /* ---- the sink's descriptor (sink_file.c) ---- */
 

@@ -19,8 +19,8 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)revents;
 	ev_io_stop(loop, watcher);
-	s->is_full = false; /* before the loop waits the next sink has its turn */
-	s->copies_next = s->is_copied_to && !s->copies_next;
+	s->is_full = false;
+	sinks_turn(s);
 }
 
 /* Open a description of our own: O_NONBLOCK on the given one would be seen by all
@@ -63,10 +63,12 @@ void stream_open(struct stream *s, struct ev_loop *loop, int original)
 	s->is_terminal = isatty(s->fd) == 1;
 	s->can_block = !s->is_ours && blocks;
 	s->is_full = s->is_dead = false;
-	s->mid = NULL;
+	s->is_mid = false;
 	choose_batch(s);
 	ev_io_init(&s->writable, on_writable, s->fd, EV_WRITE);
 	s->writable.data = s;
+	if (s->turns != NULL)
+		ev_io_start(loop, &s->writable);
 }
 
 void stream_close(struct stream *s)
