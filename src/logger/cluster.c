@@ -13,8 +13,7 @@
 #define QUIET_BURST 16384.
 #define DEBT_MOST 65536. /* a flood is forgotten after three seconds */
 #define LOOK 0.25
-#define REPORT_EACH 1.0
-#define REPORT_SOON 0.01
+#define REPORT 1.0
 
 /* For each sink of a cluster. */
 #define EACH_SINK(c, route, o) \
@@ -321,13 +320,6 @@ void cluster_tell(struct sink *o, const char *text, size_t len)
 
 /* ---- counting ---- */
 
-static void arm_report(struct clusters *all, double after)
-{
-	ev_timer_stop(all->loop, &all->report);
-	ev_timer_set(&all->report, after, 0.0);
-	ev_timer_start(all->loop, &all->report);
-}
-
 /* Returns whether there were any.  If the channel is full they are reported later. */
 static bool report_lines(
 	struct clusters *all, enum logwire_kind kind, const char *name, uint64_t *lines)
@@ -347,33 +339,28 @@ static void on_report(struct ev_loop *loop, ev_timer *timer, int revents)
 	struct clusters *all = timer->data;
 	bool more = false;
 
-	(void)loop;
 	(void)revents;
-	all->hurried = false;
 	for (struct cluster *c = all->list; c != NULL; c = c->next) {
-		all->hurried |= report_lines(all, LOGWIRE_DROPPED, c->name, &c->lost);
+		more |= report_lines(all, LOGWIRE_DROPPED, c->name, &c->lost);
 		more |= report_lines(all, LOGWIRE_LINES, c->name, &c->read);
 	}
-	if (more || all->hurried)
-		arm_report(all, REPORT_EACH);
+	if (!more)
+		ev_timer_stop(loop, timer);
 	all->sweep = true;
 }
 
 void cluster_lose(struct clusters *all, struct cluster *c, unsigned long lines)
 {
 	c->lost += lines;
-	if (lines == 0 || all->hurried)
-		return;
-	/* lines that are lost in the same moment are reported together */
-	all->hurried = true;
-	arm_report(all, REPORT_SOON);
+	if (lines > 0 && !ev_is_active(&all->report))
+		ev_timer_again(all->loop, &all->report);
 }
 
 void cluster_count_line(struct clusters *all, struct cluster *c)
 {
 	c->read++;
 	if (!ev_is_active(&all->report))
-		arm_report(all, REPORT_EACH);
+		ev_timer_again(all->loop, &all->report);
 }
 
 /* ---- writing ---- */
@@ -384,13 +371,6 @@ size_t clusters_share_of(const struct clusters *all, const struct cluster *c)
 	size_t others = all->memory - c->memory;
 
 	return others < SINKS_MOST ? (SINKS_MOST - others) / 2 : 0;
-}
-
-bool cluster_is_tight(const struct clusters *all, const struct cluster *c)
-{
-	size_t share = clusters_share_of(all, c);
-
-	return c->memory > share - share / 8;
 }
 
 bool cluster_may_write(const struct clusters *all, const struct cluster *c)
@@ -424,9 +404,9 @@ static bool flush_sinks(struct cluster *c, size_t enough)
 	return !full;
 }
 
-bool cluster_flush_enough(struct clusters *all, struct cluster *c)
+bool cluster_flush_enough(struct cluster *c)
 {
-	return flush_sinks(c, cluster_is_tight(all, c) ? 1 : STREAM_ENOUGH);
+	return flush_sinks(c, STREAM_ENOUGH);
 }
 
 void cluster_watch(const struct clusters *all, struct cluster *c)
@@ -567,6 +547,7 @@ void clusters_init(
 	ev_init(&all->look, on_look);
 	all->look.repeat = LOOK;
 	ev_init(&all->report, on_report);
+	all->report.repeat = REPORT;
 	all->look.data = all->report.data = all;
 }
 

@@ -36,8 +36,8 @@ void format_syslog(struct buffer *to, const struct format_line *l, unsigned faci
 
 /*
  * What the logger knows of each cluster: its sinks, which the supervisor names
- * (LOGWIRE_ROUTE), and how many of its lines were read and lost.  These counts are reported
- * at most once a second, but the first lost lines at once (LOGWIRE_LINES, LOGWIRE_DROPPED).
+ * (LOGWIRE_ROUTE), and how many of its lines were read and lost, which is reported each second
+ * (LOGWIRE_LINES, LOGWIRE_DROPPED).
  * Lines of a cluster without a named sink go where LOGWIRE_SINK says.
  */
 struct source_pipe;
@@ -100,7 +100,6 @@ struct clusters {
 	bool sweep;           /* a cluster may be unused: see free_unused() */
 	ev_timer look;        /* runs while a sink is to be looked after */
 	ev_timer report;
-	bool hurried; /* lost lines are reported, or were a moment ago */
 	struct buffer scratch;
 	size_t memory; /* of all sinks' buffers */
 	bool is_quiet; /* the worker whose output is put now writes little */
@@ -136,14 +135,11 @@ void cluster_lose(struct clusters *all, struct cluster *c, unsigned long lines);
 void cluster_count_line(struct clusters *all, struct cluster *c); /* a line that was read */
 
 /* Write to sinks for which much waits. false: a sink is full. */
-bool cluster_flush_enough(struct clusters *all, struct cluster *c);
+bool cluster_flush_enough(struct cluster *c);
 /* Watch the cluster's pipes, or do not, as it is read or not. */
 void cluster_watch(const struct clusters *all, struct cluster *c);
 /* Write all that waits, and decide whether the cluster's pipes are read. */
 void cluster_settle(struct clusters *all, struct cluster *c);
-/* Do the cluster's sinks have nearly all memory that they may have?  Then read and write little at
- * a time. */
-bool cluster_is_tight(const struct clusters *all, const struct cluster *c);
 /* How much memory the cluster's sinks may have. */
 size_t clusters_share_of(const struct clusters *all, const struct cluster *c);
 /* May one more write to a file begin?  Not while too many are under way. */

@@ -83,7 +83,7 @@ static void drain_pipe(struct logger *logger, struct source_pipe *pipe)
 	struct cluster *c = pipe->source->cluster;
 
 	for (int i = 0; i < ENDED_TURNS && pipe->fd != -1 && !pipe->hangs; i++) {
-		bool takes = cluster_flush_enough(&logger->clusters, c) && reading_is_on(c);
+		bool takes = cluster_flush_enough(c) && reading_is_on(c);
 
 		if ((!takes && i >= ENDED_ANYWAY) || !reading_pipe(logger, pipe, true))
 			break;

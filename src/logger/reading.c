@@ -10,9 +10,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define TURN_MAX OFFLOAD_DATA    /* read of one pipe in one turn of the loop */
-#define TIGHT_MAX ((size_t)4096) /* the same while the sinks' memory is used up */
-#define TURN_READS 16            /* of one cluster in one turn of the loop */
+#define TURN_MAX OFFLOAD_DATA /* read of one pipe in one turn of the loop */
+#define TURN_READS 16         /* of one cluster in one turn of the loop */
 /* How many pipes of a cluster may hang if too many do in all. */
 #define HUNG_THEN 1
 #define REDRAWN_EACH 1.0
@@ -249,7 +248,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 
 		(void)reading_pipe(logger, pipe, false);
 		/* cluster_settle() decides before the loop waits, and perhaps reads no more */
-		c->paused |= !cluster_flush_enough(&logger->clusters, c);
+		c->paused |= !cluster_flush_enough(c);
 		if (!source_is_open(source))
 			reading_forget_if_over(logger, source);
 	}
@@ -344,8 +343,7 @@ static size_t room_of(struct logger *logger, const struct source_pipe *pipe, boo
 	struct sink *sink;
 
 	if (!reading_is_copied(logger, pipe))
-		return cluster_is_tight(&logger->clusters, pipe->source->cluster) ? TIGHT_MAX
-										  : TURN_MAX;
+		return TURN_MAX;
 	sink = copy_sink(logger, pipe);
 	return sink != NULL ? sink_room(sink, TURN_MAX, has_ended) : 0;
 }

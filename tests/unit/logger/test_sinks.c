@@ -138,7 +138,7 @@ static void put_lines(struct source_pipe *pipe, unsigned kib)
 {
 	for (unsigned i = 0; i < kib; i++) {
 		put_line(pipe, 1024);
-		if (!cluster_flush_enough(&clusters, pipe->source->cluster))
+		if (!cluster_flush_enough(pipe->source->cluster))
 			ev_now_update(loop);
 	}
 	turn();
