@@ -29,7 +29,7 @@
 static void let_go(const struct keep *k, struct held *h)
 {
 	for (size_t i = 0; i < COUNT_OF(h->fds); i++)
-		k->close(k->logger, &h->fds[i]);
+		offload_close(&k->logger->offload, &h->fds[i], !k->logger->has_others);
 	free(h->name);
 }
 
@@ -109,17 +109,17 @@ static bool give_held(struct keep *k, int to, const struct held *h)
 	unsigned first = logwire_count(p.which & (LOGWIRE_STDOUT - 1U));
 	unsigned held = logwire_count(p.which);
 	unsigned count = first;
-	int pipes[2] = {-1, -1};
+	const struct source *source = NULL;
 	int fds[LOGWIRE_FDS_MAX];
 
 	memcpy(fds, h->fds, first * sizeof(*fds));
 	if (p.what == LOGWIRE_A_WORKER)
-		k->pipes(k->logger, &p, pipes);
+		source = source_find(&k->logger->sources, p.worker);
 	for (int i = 0; i < 2; i++) {
-		if (pipes[i] == -1)
+		if (source == NULL || source->pipes[i].fd == -1)
 			continue;
 		p.which |= i == 0 ? LOGWIRE_STDOUT : LOGWIRE_STDERR;
-		fds[count++] = pipes[i];
+		fds[count++] = source->pipes[i].fd;
 	}
 	for (unsigned i = first; i < held && count < LOGWIRE_FDS_MAX; i++)
 		fds[count++] = h->fds[i];
@@ -169,7 +169,7 @@ static void on_caller(struct ev_loop *loop, ev_io *watcher, int revents)
 		return;
 	}
 	stop_waiting(k);
-	k->resume(k->logger, fd_release(&fd));
+	logger_resumed(k->logger, fd_release(&fd));
 }
 
 /* ---- waiting ---- */
@@ -214,7 +214,7 @@ static void give_up(struct keep *k)
 {
 	stop_waiting(k);
 	k->on = false;
-	k->give_up(k->logger);
+	logger_drain(k->logger);
 }
 
 static void on_grace_over(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -320,7 +320,7 @@ bool keep_take(struct keep *k, const struct logwire_packet *p, struct fdpass_mes
 
 /* ---- life ---- */
 
-void keep_init(struct keep *k, struct ev_loop *loop, uid_t owner, void *logger)
+void keep_init(struct keep *k, struct ev_loop *loop, uid_t owner, struct logger *logger)
 {
 	*k = (struct keep){
 		.loop = loop,

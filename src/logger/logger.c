@@ -320,8 +320,7 @@ static void take_packet(
 		offload_close(&logger->offload, &m->fds[i], false);
 }
 
-/* The supervisor is gone for good: read the rest of the pipes, and end. */
-static void begin_draining(struct logger *logger)
+void logger_drain(struct logger *logger)
 {
 	logger->stage = DRAINING;
 	send_answers(logger);
@@ -336,7 +335,7 @@ static void close_channel(struct logger *logger)
 	logger->over = logger->channel.fd;
 	ev_io_set(&logger->channel, -1, EV_READ);
 	if (!keep_wait(&logger->keep)) {
-		begin_draining(logger);
+		logger_drain(logger);
 		return;
 	}
 	fd_close(&logger->over);
@@ -365,28 +364,12 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 
 /* --- The supervisor's successor --- */
 
-static void pipes_of(void *context, const struct logwire_packet *worker, int fds[2])
+void logger_resumed(struct logger *logger, int channel)
 {
-	struct logger *logger = context;
-	const struct source *source = source_find(&logger->sources, worker->worker);
-
-	for (int i = 0; i < 2; i++)
-		fds[i] = source != NULL ? source->pipes[i].fd : -1;
-}
-
-static void resume_logger(void *context, int channel)
-{
-	struct logger *logger = context;
-
 	ev_io_set(&logger->channel, channel, EV_READ);
 	ev_io_start(logger->loop, &logger->channel);
 	ev_io_set(&logger->answers, channel, EV_WRITE);
 	clusters_forget_asked(&logger->clusters);
-}
-
-static void give_up(void *context)
-{
-	begin_draining(context);
 }
 
 /* --- The end --- */
@@ -471,13 +454,6 @@ static void run_loop(struct logger *logger)
 		close_ends(logger);
 }
 
-static void close_later(void *owner, int *fd)
-{
-	struct logger *logger = owner;
-
-	offload_close(&logger->offload, fd, !logger->has_others);
-}
-
 /* --- The beginning --- */
 
 /* The logger ends with its channel, and not by the signal of a terminal or of `pkill
@@ -531,10 +507,6 @@ static void start_and_run(struct logger *logger, int channel, uid_t owner)
 
 	start_watching(logger, channel);
 	keep_init(&logger->keep, logger->loop, owner, logger);
-	logger->keep.close = close_later;
-	logger->keep.pipes = pipes_of;
-	logger->keep.resume = resume_logger;
-	logger->keep.give_up = give_up;
 	/* a supervisor that has ended already has logged why */
 	if (fdpass_send(channel, &hello, sizeof(hello), NULL, 0) == -1 && errno != EPIPE)
 		log_syserr("logger: cannot greet the supervisor");

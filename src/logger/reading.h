@@ -23,6 +23,8 @@
  * next supervisor.  The keeper itself uses only the pidfds, to see which workers
  * live.
  */
+struct logger;
+
 struct held {
 	struct logwire_packet *name; /* heap: the packet that brought it */
 	int fds[LOGWIRE_FDS_MAX];
@@ -45,16 +47,10 @@ struct keep {
 	size_t count;
 	size_t cap;
 
-	/* Functions of the logger. */
-	void *logger;
-	void (*close)(void *logger, int *fd); /* a descriptor that other processes have, too */
-	/* The read ends of a worker's pipes, -1 where there is none; the logger keeps them. */
-	void (*pipes)(void *logger, const struct logwire_packet *worker, int fds[2]);
-	void (*resume)(void *logger, int channel); /* a supervisor has taken over */
-	void (*give_up)(void *logger);             /* no worker is left to wait for */
+	struct logger *logger;
 };
 
-void keep_init(struct keep *k, struct ev_loop *loop, uid_t owner, void *logger);
+void keep_init(struct keep *k, struct ev_loop *loop, uid_t owner, struct logger *logger);
 void keep_fini(struct keep *k);
 
 /* Handle a packet of the supervisor, which was checked, and take its descriptors (-1
@@ -144,6 +140,11 @@ struct logger {
 	bool is_sized;     /* the workers' terminals have a size */
 	int over;          /* the channel, when the supervisor has closed it */
 };
+
+/* A supervisor has taken over, by that channel. */
+void logger_resumed(struct logger *logger, int channel);
+/* No supervisor comes any more: read the rest of the pipes, and end. */
+void logger_drain(struct logger *logger);
 
 /* The stream for a pipe's lines with prefixes, or copies. */
 struct stream *reading_stream_of(const struct logger *logger, const struct source_pipe *pipe);
