@@ -353,7 +353,7 @@ static void copy_data(struct logger *logger, struct source_pipe *pipe, const cha
 	struct sink *sink = copy_sink(logger, pipe);
 
 	if (sink != NULL)
-		sink_copy(sink, data, len);
+		sink_put(sink, &(struct sink_text){.text = data, .len = len});
 }
 
 /* Take the result of a call that reads. false: no more data now, or ever. */

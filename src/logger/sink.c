@@ -6,7 +6,6 @@
 #include "logger/cluster.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,7 +160,7 @@ static bool may_grow(const struct sink *o, size_t len)
 static bool is_behind(const struct sink *o)
 {
 	if (o->kind == SINK_COPY)
-		return sink_waiting(o) > 0 || o->stream->is_full || o->stream->is_mid;
+		return sink_waiting(o) > 0 || (o->stream->is_full && o->stream->turns == NULL);
 	return sink_waiting(o) >= SINK_HIGH || (sink_waiting(o) > 0 && !may_grow(o, SINK_LEAST));
 }
 
@@ -234,7 +233,7 @@ void sink_put(struct sink *o, const struct sink_text *t)
 		buffer_append(&o->in, "\n", 1);
 	o->author = t->author;
 	o->mid_line = !is_daemon(o) && o->in.data[o->in.len - 1] != '\n';
-	if (o->kind != SINK_FILE && o->kind != SINK_COPY && o->in.len >= STREAM_ENOUGH)
+	if (o->kind == SINK_COPY || (o->kind != SINK_FILE && o->in.len >= STREAM_ENOUGH))
 		sink_flush(o);
 }
 
@@ -242,14 +241,11 @@ size_t sink_room(struct sink *o, size_t most, bool has_ended)
 {
 	size_t room;
 
-	if (o->dropping)
+	if (o->dropping || (has_ended && sink_waiting(o) < ENDED_MOST && may_grow(o, most)))
 		return most;
-	o->stream->is_copied_to = true;
-	if (has_ended && sink_waiting(o) < ENDED_MOST && may_grow(o, most))
-		return most;
-	if (is_behind(o))
+	if (sink_waiting(o) > 0)
 		return 0;
-	room = stream_room(o->stream);
+	room = o->stream->turns == NULL ? stream_room(o->stream) : most;
 	return room < most ? room : most;
 }
 
@@ -308,8 +304,6 @@ static void leave_turns(struct sink *o)
 		return;
 	while (*at != o)
 		at = &(*at)->next_turn;
-	if (o == o->stream->turns)
-		o->stream->is_mid = false;
 	*at = o->next_turn;
 	o->has_turn = false;
 }
@@ -346,61 +340,23 @@ static size_t write_turn(struct sink *o)
 }
 
 /* Write for the first sink, which becomes the last one. */
-static size_t serve_next(struct stream *s)
+static void serve_next(struct stream *s)
 {
 	struct sink *o = s->turns;
 	size_t done = write_turn(o);
+	bool is_mid = o->sys == 0 && o->head < o->out.len && o->mid_written;
 
-	s->is_mid = o->sys == 0 && o->head < o->out.len && o->mid_written;
-	if (s->is_mid || (s->is_full && done == 0))
-		return done;
+	if (is_mid || (s->is_full && done == 0))
+		return;
 	leave_turns(o);
 	if (sink_waiting(o) > 0 && o->sys == 0)
 		join_turns(o);
-	return done;
-}
-
-/* Write so much, and go on as soon as the stream takes more. */
-static void serve_sinks(struct stream *s, size_t most)
-{
-	size_t done = 0;
-
-	while (s->turns != NULL && !s->is_full && done < most)
-		done += serve_next(s);
-	if (s->turns != NULL)
-		ev_io_start(s->loop, &s->writable);
-}
-
-void sink_copy(struct sink *o, const char *data, size_t len)
-{
-	struct stream *s = o->stream;
-
-	sink_put(o, &(struct sink_text){.text = data, .len = len});
-	if (o->dropping || o->has_turn)
-		return;
-	if (s->is_mid) {
-		join_turns(o);
-	} else {
-		o->has_turn = true;
-		o->next_turn = s->turns;
-		s->turns = o;
-		(void)serve_next(s);
-	}
-	serve_sinks(s, 0);
 }
 
 void sinks_flush(struct stream *s)
 {
-	serve_sinks(s, SIZE_MAX);
-}
-
-void sinks_turn(struct stream *s)
-{
-	s->copies_next = s->is_copied_to && !s->copies_next;
-	if (!s->is_copied_to)
-		serve_sinks(s, SIZE_MAX);
-	else
-		serve_sinks(s, s->copies_next ? 0 : PIPE_BUF);
+	while (s->turns != NULL && !s->is_full)
+		serve_next(s);
 }
 
 /* ---- the writer of daemons ---- */
@@ -449,7 +405,7 @@ void sink_flush(struct sink *o)
 		end_dropping(o);
 	if (o->stream != NULL && sink_waiting(o) > 0) {
 		join_turns(o);
-		serve_sinks(o->stream, o->stream->is_copied_to ? 0 : SIZE_MAX);
+		sinks_flush(o->stream);
 	} else if (o->stream == NULL && sink_file_is_ready(o)) {
 		if (is_daemon(o))
 			send_all(o);

@@ -30,19 +30,13 @@ struct stream {
 	bool is_ours; /* the descriptor is ours, to be closed */
 	bool is_socket;
 	bool is_pipe;
-	bool is_terminal;      /* control bytes are escaped */
-	bool can_block;        /* the descriptor could not be opened anew */
-	bool is_full;          /* it took no more */
-	bool is_dead;          /* its reader is gone, and the log says so */
-	size_t batch;          /* bytes written at once */
-	size_t batch_if_empty; /* bytes written at once to an empty pipe */
-	size_t holds;          /* capacity of a pipe */
-	size_t pieces;         /* written since it was empty, and no whole pages */
+	bool is_terminal; /* control bytes are escaped */
+	bool can_block;   /* the descriptor could not be opened anew */
+	bool is_full;     /* it took no more */
+	bool is_dead;     /* its reader is gone, and the log says so */
+	size_t half;      /* of a pipe's capacity: what it takes when it is empty */
 
 	struct sink *turns; /* sinks that have output */
-	bool is_mid;        /* the line of the first one is half written */
-	bool is_copied_to;  /* workers are copied to it, every second turn */
-	bool copies_next;   /* the next turn is a copy's */
 };
 
 /* Write to the file of `original` (which stays the caller's), by a descriptor of our
@@ -52,7 +46,7 @@ void stream_close(struct stream *s);
 /* Write some of the data; 0: nothing now; -1 and errno.  `as_is`: the data are no
  * lines, which messages of other processes must not tear. */
 ssize_t stream_write(struct stream *s, const char *data, size_t len, bool as_is);
-/* So many bytes would be taken whole; 0: none now; SIZE_MAX: all, as by a file. */
+/* So many bytes would be taken whole; 0: none now. */
 size_t stream_room(struct stream *s);
 
 /* ---- offload ---- */
@@ -228,10 +222,9 @@ struct sink_text {
 };
 
 void sink_put(struct sink *o, const struct sink_text *t);
-/* How much of `most` may be read now to be copied to the sink: no more than it takes at once,
- * but some more of a worker that has ended. */
+/* How much of `most` may be read now to be copied to the sink: no more than it takes at once, but
+ * for a worker that has ended, and where the sinks of other clusters wait for their turn. */
 size_t sink_room(struct sink *o, size_t most, bool has_ended);
-void sink_copy(struct sink *o, const char *data, size_t len);
 
 /* Write what waits. */
 void sink_flush(struct sink *o);
@@ -241,9 +234,8 @@ bool sink_is_full(struct sink *o);
 /* Called each 0.25 s since clusters_need(). false: that is not needed any more. */
 bool sink_look(struct sink *o);
 
-/* Write all that waits for a stream; or, when the stream takes more, a share of it. */
+/* Write what waits for a stream, as much as it takes. */
 void sinks_flush(struct stream *s);
-void sinks_turn(struct stream *s);
 
 /* ---- the sink's descriptor (sink_file.c) ---- */
 

@@ -20,7 +20,7 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
 	(void)revents;
 	ev_io_stop(loop, watcher);
 	s->is_full = false;
-	sinks_turn(s);
+	sinks_flush(s);
 }
 
 /* Open a description of our own: O_NONBLOCK on the given one would be seen by all
@@ -33,16 +33,14 @@ static int open_again(int original)
 	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND | O_CLOEXEC);
 }
 
-/* A pipe takes up to PIPE_BUF whole or not at all: a message of the supervisor tears
- * no line. */
-static void choose_batch(struct stream *s)
+static size_t half_of_pipe(int fd)
 {
-	int holds = fcntl(s->fd, F_GETPIPE_SZ); /* -1: not a pipe */
+	int holds = fcntl(fd, F_GETPIPE_SZ); /* -1: not a pipe */
+	size_t half = holds > 0 ? (size_t)holds / 2 : 0;
 
-	s->batch = s->batch_if_empty = s->is_pipe ? PIPE_BUF : STREAM_ENOUGH;
-	s->holds = holds > 0 ? (size_t)holds : 0;
-	if (s->holds / 2 > PIPE_BUF)
-		s->batch_if_empty = s->holds / 2 < STREAM_ENOUGH ? s->holds / 2 : STREAM_ENOUGH;
+	if (half > STREAM_ENOUGH)
+		return STREAM_ENOUGH;
+	return half > PIPE_BUF ? half : PIPE_BUF;
 }
 
 void stream_open(struct stream *s, struct ev_loop *loop, int original)
@@ -63,8 +61,7 @@ void stream_open(struct stream *s, struct ev_loop *loop, int original)
 	s->is_terminal = isatty(s->fd) == 1;
 	s->can_block = !s->is_ours && blocks;
 	s->is_full = s->is_dead = false;
-	s->is_mid = false;
-	choose_batch(s);
+	s->half = half_of_pipe(s->fd);
 	ev_io_init(&s->writable, on_writable, s->fd, EV_WRITE);
 	s->writable.data = s;
 	if (s->turns != NULL)
@@ -78,26 +75,24 @@ void stream_close(struct stream *s)
 		(void)close(s->fd);
 }
 
-/* An empty pipe takes half of its capacity at once, whatever other processes write
- * meanwhile: its reader is woken up less often then. */
-static size_t batch_of(const struct stream *s)
+/* A pipe takes up to PIPE_BUF whole or not at all: a message of the supervisor tears no line.  An
+ * empty one takes half of its capacity so, whatever other processes write meanwhile, and its reader
+ * is woken up less often. */
+static size_t whole_of(const struct stream *s)
 {
 	int waiting;
 
-	return s->is_pipe && ioctl(s->fd, FIONREAD, &waiting) == 0 && waiting == 0
-		? s->batch_if_empty
-		: s->batch;
+	if (!s->is_pipe)
+		return STREAM_ENOUGH;
+	return ioctl(s->fd, FIONREAD, &waiting) == 0 && waiting == 0 ? s->half : PIPE_BUF;
 }
 
-/* Whole lines up to the batch's size; a longer line alone. */
+/* Whole lines up to what is taken whole; a longer line alone. */
 static size_t next_batch(const struct stream *s, const char *start, size_t len)
 {
+	size_t most = len > PIPE_BUF ? whole_of(s) : len;
 	const char *end;
-	size_t most;
 
-	if (len <= s->batch)
-		return len;
-	most = batch_of(s);
 	if (len <= most)
 		return len;
 	end = memrchr(start, '\n', most);
@@ -136,10 +131,8 @@ ssize_t stream_write(struct stream *s, const char *data, size_t len, bool as_is)
 {
 	ssize_t n = write_some(s, data, as_is ? len : next_batch(s, data, len));
 
-	if (n > 0) {
-		s->pieces += n % PIPE_BUF != 0;
+	if (n > 0)
 		return n;
-	}
 	if (n == 0) {
 		errno = EIO;
 		return -1;
@@ -149,22 +142,11 @@ ssize_t stream_write(struct stream *s, const char *data, size_t len, bool as_is)
 	return errno == EAGAIN || errno == EINTR ? 0 : -1;
 }
 
-/* A pipe holds so many pages, and each piece that is no whole page leaves one that is not full. */
 size_t stream_room(struct stream *s)
 {
-	int waiting;
-	size_t used;
-
 	if (s->is_full || !is_writable(s)) {
 		wait_for_room(s);
 		return 0;
 	}
-	if (!s->is_pipe)
-		return s->is_socket ? s->batch : SIZE_MAX;
-	if (ioctl(s->fd, FIONREAD, &waiting) == -1)
-		return s->batch;
-	if (waiting == 0)
-		s->pieces = 0;
-	used = (size_t)waiting + (s->pieces + 1) * PIPE_BUF;
-	return s->holds > used + PIPE_BUF ? (s->holds - used) / PIPE_BUF * PIPE_BUF : PIPE_BUF;
+	return s->is_pipe || s->is_socket ? whole_of(s) : OFFLOAD_DATA;
 }
