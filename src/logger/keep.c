@@ -26,67 +26,52 @@
 
 /* ---- the list ---- */
 
-static void let_go(const struct keep *k, struct held *h)
+static void close_held(const struct keep *k, struct held *h)
 {
 	for (size_t i = 0; i < COUNT_OF(h->fds); i++)
 		offload_close(&k->logger->offload, &h->fds[i], !k->logger->has_others);
-	free(h->name);
 }
 
-static struct held *find_held(struct keep *k, uint32_t what, uint64_t id)
+/* Where the list points to that one, or its end. */
+static struct held **find_held(struct keep *k, uint32_t what, uint64_t id)
 {
-	for (size_t i = k->count; i-- > 0;)
-		if (k->list[i].name->what == what && k->list[i].name->worker == id)
-			return &k->list[i];
-	return NULL;
+	struct held **at = &k->list;
+
+	while (*at != NULL && ((*at)->name.what != what || (*at)->name.worker != id))
+		at = &(*at)->next;
+	return at;
 }
 
-static void drop_held(struct keep *k, uint32_t what, uint64_t id)
+static void drop_held(const struct keep *k, struct held **at)
 {
-	struct held *h = find_held(k, what, id);
+	struct held *h = *at;
 
 	if (h == NULL)
 		return;
-	let_go(k, h);
-	*h = k->list[--k->count];
-}
-
-static struct held *add_held(struct keep *k)
-{
-	size_t cap = k->cap > 0 ? 2 * k->cap : 16;
-	struct held *list;
-
-	if (k->count < k->cap)
-		return &k->list[k->count];
-	list = realloc(k->list, cap * sizeof(*list));
-	if (list == NULL)
-		return NULL;
-	k->list = list;
-	k->cap = cap;
-	return &list[k->count];
+	*at = h->next;
+	close_held(k, h);
+	free(h);
 }
 
 static void hold_packet(struct keep *k, const struct logwire_packet *p, struct fdpass_message *m)
 {
-	struct held *h;
+	struct held *h = NULL;
 
-	drop_held(k, p->what, p->worker);
-	h = add_held(k);
-	if (h == NULL || m->fd_count != logwire_count(p->which))
-		goto fail;
-	h->name = malloc(sizeof(*h->name));
-	if (h->name == NULL)
-		goto fail;
-	*h->name = *p;
+	drop_held(k, find_held(k, p->what, p->worker));
+	if (m->fd_count == logwire_count(p->which))
+		h = calloc(1, sizeof(*h));
+	if (h == NULL) {
+		if (!k->lacks)
+			log_error("keeper: cannot hold all descriptors (RLIMIT_NOFILE?): "
+				  "if nclust is killed, some workers will be replaced");
+		k->lacks = true;
+		return;
+	}
+	h->name = *p;
 	for (size_t i = 0; i < COUNT_OF(h->fds); i++)
 		h->fds[i] = i < m->fd_count ? fd_release(&m->fds[i]) : -1;
-	k->count++;
-	return;
-fail:
-	if (!k->lacks)
-		log_error("keeper: cannot hold all descriptors (RLIMIT_NOFILE?): "
-			  "if nclust is killed, some workers will be replaced");
-	k->lacks = true;
+	h->next = k->list;
+	k->list = h;
 }
 
 /* ---- handing over ---- */
@@ -104,7 +89,7 @@ static bool send_patiently(int fd, const struct logwire_packet *p, const int *fd
 
 static bool give_held(struct keep *k, int to, const struct held *h)
 {
-	struct logwire_packet p = *h->name;
+	struct logwire_packet p = h->name;
 	/* descriptors before the pipes, and all descriptors */
 	unsigned first = logwire_count(p.which & (LOGWIRE_STDOUT - 1U));
 	unsigned held = logwire_count(p.which);
@@ -134,8 +119,8 @@ static bool give_all(struct keep *k, int to)
 
 	if (!send_patiently(to, &p, &k->socket, 1))
 		return false;
-	for (size_t i = 0; i < k->count; i++)
-		if (!give_held(k, to, &k->list[i]))
+	for (const struct held *h = k->list; h != NULL; h = h->next)
+		if (!give_held(k, to, h))
 			return false;
 	p = (struct logwire_packet){.kind = LOGWIRE_GIVEN};
 	return send_patiently(to, &p, NULL, 0);
@@ -178,13 +163,13 @@ static bool is_alive(const struct held *h)
 {
 	struct pollfd one = {.fd = h->fds[0], .events = POLLIN};
 
-	return h->name->what == LOGWIRE_A_WORKER && poll(&one, 1, 0) == 0;
+	return h->name.what == LOGWIRE_A_WORKER && poll(&one, 1, 0) == 0;
 }
 
 static bool anybody_lives(const struct keep *k)
 {
-	for (size_t i = 0; i < k->count; i++)
-		if (is_alive(&k->list[i]))
+	for (const struct held *h = k->list; h != NULL; h = h->next)
+		if (is_alive(h))
 			return true;
 	return false;
 }
@@ -254,11 +239,11 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 static void watch_deaths(struct keep *k)
 {
 	k->ends = epoll_create1(EPOLL_CLOEXEC);
-	for (size_t i = 0; k->ends != -1 && i < k->count; i++) {
-		struct epoll_event event = {.events = EPOLLIN, .data.fd = k->list[i].fds[0]};
+	for (const struct held *h = k->list; k->ends != -1 && h != NULL; h = h->next) {
+		struct epoll_event event = {.events = EPOLLIN, .data.fd = h->fds[0]};
 
-		if (is_alive(&k->list[i]))
-			(void)epoll_ctl(k->ends, EPOLL_CTL_ADD, k->list[i].fds[0], &event);
+		if (is_alive(h))
+			(void)epoll_ctl(k->ends, EPOLL_CTL_ADD, h->fds[0], &event);
 	}
 	ev_io_set(&k->deaths, k->ends, EV_READ);
 	if (k->ends != -1)
@@ -297,8 +282,8 @@ static void begin_keeping(struct keep *k, struct fdpass_message *m)
 static void stop_keeping(struct keep *k)
 {
 	k->on = false;
-	while (k->count > 0)
-		let_go(k, &k->list[--k->count]);
+	while (k->list != NULL)
+		drop_held(k, &k->list);
 	fd_close(&k->socket);
 	fd_close(&k->dir);
 }
@@ -312,7 +297,7 @@ bool keep_take(struct keep *k, const struct logwire_packet *p, struct fdpass_mes
 	else if (p->kind == LOGWIRE_HOLD)
 		hold_packet(k, p, m);
 	else if (p->kind == LOGWIRE_DROP)
-		drop_held(k, p->what, p->worker);
+		drop_held(k, find_held(k, p->what, p->worker));
 	else
 		return false;
 	return true;
@@ -341,7 +326,6 @@ void keep_fini(struct keep *k)
 {
 	stop_waiting(k);
 	stop_keeping(k);
-	free(k->list);
 }
 
 /* ---- remember ---- */

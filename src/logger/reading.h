@@ -26,7 +26,8 @@
 struct logger;
 
 struct held {
-	struct logwire_packet *name; /* heap: the packet that brought it */
+	struct held *next;
+	struct logwire_packet name; /* the packet that brought it */
 	int fds[LOGWIRE_FDS_MAX];
 };
 
@@ -43,10 +44,7 @@ struct keep {
 	struct ev_io deaths;
 	struct ev_timer grace; /* runs while no worker lives */
 	struct ev_timer look;  /* is our socket's file still there, and ours? */
-	struct held *list;
-	size_t count;
-	size_t cap;
-
+	struct held *list;     /* heap */
 	struct logger *logger;
 };
 
