@@ -78,6 +78,7 @@ struct sink *cluster_sink(
 
 	if (!route->by_slot || (is_stream(route->kind) && all->streams[0] == all->streams[1]))
 		slot = 0;
+	c->dirty = true;
 	o = find_sink(route, slot);
 	if (o != NULL)
 		return o;
@@ -291,7 +292,6 @@ void cluster_line(struct clusters *all, struct cluster *c, struct route *route,
 
 	if (o == NULL)
 		return;
-	c->dirty = true;
 	buffer_clear(scratch);
 	if (route->kind == SINK_JSON)
 		format_json(scratch, line);

@@ -120,7 +120,8 @@ void clusters_forget_asked(struct clusters *all);
 
 /* Open the sinks that the slot needs. */
 void cluster_begin(struct clusters *all, struct cluster *c, uint32_t slot);
-/* The sink of a route for that slot, or that stream; NULL: out of memory. */
+/* The sink of a route for that slot, or that stream, which is to get output; NULL: out of
+ * memory. */
 struct sink *cluster_sink(
 	struct clusters *all, struct cluster *c, struct route *route, uint32_t slot);
 /* Before `len` bytes of a pipe are put: note whether its worker writes little. */

@@ -12,8 +12,6 @@
 
 #define TURN_MAX OFFLOAD_DATA /* read of one pipe in one turn of the loop */
 #define TURN_READS 16         /* of one cluster in one turn of the loop */
-/* How many pipes of a cluster may hang if too many do in all. */
-#define HUNG_THEN 1
 #define REDRAWN_EACH 1.0
 
 /* ---- lines ---- */
@@ -65,7 +63,6 @@ static void put_prefixed(struct logger *logger, struct source_pipe *pipe, struct
 			.len = len,
 			.newline = true,
 		});
-	source->cluster->dirty = true;
 }
 
 /* A file gets the bytes as they are. */
@@ -84,7 +81,6 @@ static void put_bytes(struct logger *logger, const struct source_pipe *pipe, str
 			.len = line->len,
 			.newline = line->newline,
 		});
-	source->cluster->dirty = true;
 }
 
 /* The route for lines with prefixes; NULL: the lines go elsewhere. */
@@ -129,25 +125,18 @@ static void route_line(struct logger *logger, struct source_pipe *pipe, const st
 	}
 }
 
-static void note_line(void *context, const struct line *line)
-{
-	struct logger *logger = context;
-	struct source *source = logger->reading->source;
-
-	if (!source->ended || source->due)
-		tail_note(&source->tail, line->text, line->len, line->goes_on, line->behind);
-	remember_note(&logger->memories, line);
-}
-
 static void take_line(void *context, const struct line *line)
 {
 	struct logger *logger = context;
 	struct source_pipe *pipe = logger->reading;
+	struct source *source = pipe->source;
 
 	if (!line->goes_on)
-		cluster_count_line(&logger->clusters, pipe->source->cluster);
-	note_line(context, line);
-	if (!pipe->source->quiet && !reading_is_copied(logger, pipe))
+		cluster_count_line(&logger->clusters, source->cluster);
+	if (!source->ended || source->due)
+		tail_note(&source->tail, line->text, line->len, line->goes_on, line->behind);
+	remember_note(&logger->memories, line);
+	if (!source->quiet && !reading_is_copied(logger, pipe))
 		route_line(logger, pipe, line);
 }
 
@@ -279,11 +268,6 @@ static void unwatch_pipe(const struct source_pipe *pipe)
 	(void)epoll_ctl(c->set, EPOLL_CTL_DEL, pipe->fd, NULL);
 }
 
-static bool too_many_hang(const struct logger *logger, const struct cluster *c)
-{
-	return c->hanging >= (logger->offload.stuck < OFFLOAD_MOST ? OFFLOAD_OF_ONE : HUNG_THEN);
-}
-
 void reading_note_hang(struct logger *logger, struct source_pipe *pipe)
 {
 	struct cluster *c = pipe->source->cluster;
@@ -296,7 +280,7 @@ void reading_note_hang(struct logger *logger, struct source_pipe *pipe)
 			 "being read (does its file server answer?)",
 			c->name, pipe->source->slot);
 	c->has_hung = true;
-	if (c->too_many || !too_many_hang(logger, c))
+	if (c->too_many || c->hanging < OFFLOAD_OF_ONE)
 		return;
 	log_warn("%s: its output is not read until that ends, because so much of it is kept",
 		c->name);
@@ -410,7 +394,7 @@ void reading_goes_on(void *owner, const struct offload_call *call)
 	errno = call->error;
 	if (call->kind == OFFLOAD_READ)
 		(void)take_data(logger, pipe, call->data, call->got);
-	if (c->too_many && !too_many_hang(logger, c)) {
+	if (c->too_many && c->hanging < OFFLOAD_OF_ONE) {
 		c->too_many = false;
 		cluster_watch(&logger->clusters, c);
 	}

@@ -206,6 +206,13 @@ static bool make_room(struct sink *o, size_t len)
 	return false;
 }
 
+static unsigned long lines_of(const struct sink *o, const struct sink_text *t)
+{
+	if (o->kind == SINK_COPY)
+		return text_lines(t->text, t->len - 1) + 1;
+	return o->kind != SINK_FILE || t->newline;
+}
+
 void sink_put(struct sink *o, const struct sink_text *t)
 {
 	bool escapes = o->kind == SINK_PREFIX && o->stream->is_terminal;
@@ -213,10 +220,7 @@ void sink_put(struct sink *o, const struct sink_text *t)
 
 	/* text_escape_line() makes up to four bytes of one, and a NUL; a colour costs an end */
 	if (!make_room(o, t->before_len + (escapes ? 4 * t->len + 4 : t->len) + sizeof(size) + 2)) {
-		count_lost(o,
-			o->kind == SINK_COPY           ? text_lines(t->text, t->len - 1) + 1
-				: o->kind == SINK_FILE ? t->newline
-						       : 1);
+		count_lost(o, lines_of(o, t));
 		o->author = UINT64_MAX; /* the next line does not go on with this one */
 		return;
 	}
