@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -129,10 +128,9 @@ static bool give_all(struct keep *k, int to)
 static void stop_waiting(struct keep *k)
 {
 	ev_io_stop(k->loop, &k->callers);
-	ev_io_stop(k->loop, &k->deaths);
+	ev_io_stop(k->loop, &k->death);
 	ev_timer_stop(k->loop, &k->grace);
 	ev_timer_stop(k->loop, &k->look);
-	fd_close(&k->ends);
 }
 
 static void on_caller(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -166,18 +164,18 @@ static bool is_alive(const struct held *h)
 	return h->name.what == LOGWIRE_A_WORKER && poll(&one, 1, 0) == 0;
 }
 
-static bool anybody_lives(const struct keep *k)
+/* Watch the next worker that lives; without one, the next supervisor is waited for no longer than
+ * clients wait. */
+static void watch_next(struct keep *k, struct held *h)
 {
-	for (const struct held *h = k->list; h != NULL; h = h->next)
-		if (is_alive(h))
-			return true;
-	return false;
-}
-
-static void look_who_lives(struct keep *k)
-{
-	if (ev_is_active(&k->grace) || anybody_lives(k))
+	while (h != NULL && !is_alive(h))
+		h = h->next;
+	k->watched = h;
+	if (h != NULL) {
+		ev_io_set(&k->death, h->fds[0], EV_READ);
+		ev_io_start(k->loop, &k->death);
 		return;
+	}
 	ev_now_update(k->loop);
 	ev_timer_set(&k->grace, GRACE, 0.);
 	ev_timer_start(k->loop, &k->grace);
@@ -185,14 +183,11 @@ static void look_who_lives(struct keep *k)
 
 static void on_death(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-	struct epoll_event events[TURN_ITEMS];
-	int count = epoll_wait(watcher->fd, events, TURN_ITEMS, 0);
+	struct keep *k = watcher->data;
 
-	(void)loop;
 	(void)revents;
-	for (int i = 0; i < count; i++)
-		(void)epoll_ctl(watcher->fd, EPOLL_CTL_DEL, events[i].data.fd, NULL);
-	look_who_lives(watcher->data);
+	ev_io_stop(loop, watcher);
+	watch_next(k, k->watched->next);
 }
 
 static void give_up(struct keep *k)
@@ -236,31 +231,16 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 		give_up(k);
 }
 
-static void watch_deaths(struct keep *k)
-{
-	k->ends = epoll_create1(EPOLL_CLOEXEC);
-	for (const struct held *h = k->list; k->ends != -1 && h != NULL; h = h->next) {
-		struct epoll_event event = {.events = EPOLLIN, .data.fd = h->fds[0]};
-
-		if (is_alive(h))
-			(void)epoll_ctl(k->ends, EPOLL_CTL_ADD, h->fds[0], &event);
-	}
-	ev_io_set(&k->deaths, k->ends, EV_READ);
-	if (k->ends != -1)
-		ev_io_start(k->loop, &k->deaths);
-}
-
 bool keep_wait(struct keep *k)
 {
 	if (!k->on)
 		return false;
-	watch_deaths(k);
 	ev_io_set(&k->callers, k->socket, EV_READ);
 	ev_io_start(k->loop, &k->callers);
 	ev_now_update(k->loop);
 	ev_timer_set(&k->look, LOOK, LOOK);
 	ev_timer_start(k->loop, &k->look);
-	look_who_lives(k);
+	watch_next(k, k->list);
 	return true;
 }
 
@@ -313,13 +293,12 @@ void keep_init(struct keep *k, struct ev_loop *loop, uid_t owner, struct logger 
 		.logger = logger,
 		.socket = -1,
 		.dir = -1,
-		.ends = -1,
 	};
 	ev_init(&k->callers, on_caller);
-	ev_init(&k->deaths, on_death);
+	ev_init(&k->death, on_death);
 	ev_init(&k->grace, on_grace_over);
 	ev_init(&k->look, on_look);
-	k->callers.data = k->deaths.data = k->grace.data = k->look.data = k;
+	k->callers.data = k->death.data = k->grace.data = k->look.data = k;
 }
 
 void keep_fini(struct keep *k)

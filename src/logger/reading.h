@@ -39,9 +39,9 @@ struct keep {
 	int socket;
 	int dir;
 	struct stat place; /* of the socket's file */
-	int ends;          /* an epoll set of the workers' pidfds */
 	struct ev_io callers;
-	struct ev_io deaths;
+	struct ev_io death; /* of `watched`; all workers before it in the list are dead */
+	struct held *watched;
 	struct ev_timer grace; /* runs while no worker lives */
 	struct ev_timer look;  /* is our socket's file still there, and ours? */
 	struct held *list;     /* heap */
