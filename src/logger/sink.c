@@ -2,8 +2,10 @@
 #include "logger/sink.h"
 
 #include "base/log.h"
+#include "base/scope.h"
 #include "base/text.h"
 #include "logger/cluster.h"
+#include "os/fdpass.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,13 +21,19 @@
 #define HANGS_THEN 0.5 /* seconds after which one write counts as hanging */
 #define HURRY 10.0
 #define TELL_AGAIN 60.0
+#define ASK_AGAIN 1.0
+#define ASK_DOUBLED 4       /* failures until the pause, which doubles, is 8 s */
+#define ROTATE_LEAST 0.02   /* seconds from one rotation to the next */
+#define ASK_UNANSWERED 10.0 /* the supervisor may have been killed */
+#define ROTATE_AGAIN 60.0
+#define NEXT_PATIENCE 0.5 /* a full file waits so long for the next one */
 
 size_t sink_waiting(const struct sink *o)
 {
 	return o->out.len - o->head + o->in.len;
 }
 
-ev_tstamp sink_now(const struct sink *o)
+static ev_tstamp time_of(const struct sink *o)
 {
 	return ev_now(o->all->loop);
 }
@@ -75,7 +83,7 @@ static bool is_daemon(const struct sink *o)
 
 static const char *reason_of(const struct sink *o)
 {
-	if (o->writes && sink_now(o) >= o->writes_since + HANGS_THEN)
+	if (o->writes && time_of(o) >= o->writes_since + HANGS_THEN)
 		return "its disk does not answer";
 	if (o->sys != 0)
 		return strerror(o->sys);
@@ -87,11 +95,11 @@ static void begin_dropping(struct sink *o)
 	o->dropping = true;
 	o->spared = 0;
 	o->why = reason_of(o);
-	if (o->stream != NULL || (o->drop_at != 0. && sink_now(o) < o->drop_at + TELL_AGAIN))
+	if (o->stream != NULL || (o->drop_at != 0. && time_of(o) < o->drop_at + TELL_AGAIN))
 		return;
 	log_warn("%s: lines for '%s' are dropped until it takes them again: %s", o->of->name,
 		o->name, o->why);
-	o->drop_at = sink_now(o);
+	o->drop_at = time_of(o);
 }
 
 static void count_lost(struct sink *o, unsigned long lines)
@@ -139,7 +147,7 @@ static void end_dropping(struct sink *o)
 	if (!o->dropping)
 		return;
 	o->dropping = false;
-	o->hurry = sink_now(o) + HURRY;
+	o->hurry = time_of(o) + HURRY;
 	tell_loss(o);
 }
 
@@ -166,7 +174,7 @@ static bool is_behind(const struct sink *o)
 
 bool sink_is_full(struct sink *o)
 {
-	ev_tstamp now = sink_now(o);
+	ev_tstamp now = time_of(o);
 	bool behind = !o->dropping && !o->leaving && is_behind(o);
 
 	if (o->kind == SINK_COPY)
@@ -255,7 +263,7 @@ size_t sink_room(struct sink *o, size_t most, bool has_ended)
 
 /* ---- writing ---- */
 
-bool sink_has_more(struct sink *o)
+static bool has_more(struct sink *o)
 {
 	struct buffer written = o->out;
 
@@ -268,7 +276,7 @@ bool sink_has_more(struct sink *o)
 	return o->out.len > 0;
 }
 
-void sink_note_taken(struct sink *o, size_t len)
+static void note_taken(struct sink *o, size_t len)
 {
 	o->sys = 0;
 	o->head += len;
@@ -278,10 +286,10 @@ void sink_note_taken(struct sink *o, size_t len)
 		end_dropping(o);
 }
 
-void sink_fail(struct sink *o, int error)
+static void note_failure(struct sink *o, int error)
 {
 	o->sys = error;
-	o->try_again = sink_now(o) + TRY_AGAIN;
+	o->try_again = time_of(o) + TRY_AGAIN;
 	clusters_need(o->all);
 }
 
@@ -317,7 +325,7 @@ static void fail_to_write(struct sink *o, int error)
 {
 	struct stream *s = o->stream;
 
-	sink_fail(o, error);
+	note_failure(o, error);
 	begin_dropping(o);
 	if (error == EPIPE && !s->is_dead)
 		log_warn("nobody reads the workers' output: it is dropped");
@@ -328,7 +336,7 @@ static size_t write_turn(struct sink *o)
 {
 	size_t done = 0;
 
-	while (done < STREAM_ENOUGH && !o->stream->is_full && sink_has_more(o)) {
+	while (done < STREAM_ENOUGH && !o->stream->is_full && has_more(o)) {
 		ssize_t n = stream_write(o->stream, o->out.data + o->head, o->out.len - o->head,
 			o->kind == SINK_COPY);
 
@@ -337,7 +345,7 @@ static size_t write_turn(struct sink *o)
 			break;
 		}
 		if (n > 0)
-			sink_note_taken(o, (size_t)n);
+			note_taken(o, (size_t)n);
 		done += (size_t)n;
 	}
 	return done;
@@ -363,20 +371,27 @@ void sinks_flush(struct stream *s)
 		serve_next(s);
 }
 
+static void close_file(struct sink *o)
+{
+	ev_io_stop(o->all->loop, &o->writable);
+	offload_close(o->all->offload, &o->file.fd, false);
+	offload_close(o->all->offload, &o->later.fd, false);
+}
+
 /* ---- the writer of daemons ---- */
 
 /* The daemon is gone: ask for a new connection. */
 static void lose_daemon(struct sink *o)
 {
-	sink_fail(o, errno);
-	sink_file_close(o);
+	note_failure(o, errno);
+	close_file(o);
 	o->ask_again = o->try_again;
 	o->asked = false;
 }
 
 static void send_all(struct sink *o)
 {
-	while (sink_has_more(o)) {
+	while (has_more(o)) {
 		const char *at = o->out.data + o->head;
 		uint32_t size;
 		ssize_t n;
@@ -394,15 +409,221 @@ static void send_all(struct sink *o)
 			return;
 		}
 		count_lost(o, n == -1);
-		sink_note_taken(o, sizeof(size) + size);
+		note_taken(o, sizeof(size) + size);
 	}
+}
+
+/* ---- asking ---- */
+
+static int send_ask(const struct sink *o, enum logwire_ask what, const char *text)
+{
+	struct logwire_packet p = {
+		.kind = LOGWIRE_ASK,
+		.which = o->index,
+		.slot = o->slot,
+		.what = what,
+		.worker = o->file.inode,
+		.sink = o->of->version,
+	};
+
+	text_copy(p.cluster, sizeof(p.cluster), o->of->name);
+	text_copy(p.text, sizeof(p.text), text);
+	return fdpass_send(o->all->channel->fd, &p, sizeof(p), NULL, 0);
+}
+
+void sink_ask(struct sink *o, enum logwire_ask what)
+{
+	if ((o->asked && time_of(o) < o->ask_again) || o->leaving)
+		return;
+	if (send_ask(o, what, "") == -1) {
+		o->ask_again = time_of(o) + ASK_AGAIN;
+		clusters_need(o->all);
+		return;
+	}
+	o->asked = true;
+	o->ask_again = time_of(o) + ASK_UNANSWERED;
+}
+
+/* Write to the next file from now on. */
+static void use_next_file(struct sink *o)
+{
+	ev_io_stop(o->all->loop, &o->writable);
+	offload_close(o->all->offload, &o->file.fd, false);
+	/* nothing writes to that file any more; if this packet is lost, it stays uncompressed */
+	if (o->rotates && !o->leaving)
+		(void)send_ask(o, LOGWIRE_ASK_ROTATED, o->name);
+	o->rotates = false;
+	o->file = o->later;
+	o->later.fd = -1;
+	ev_io_set(&o->writable, o->file.fd, EV_WRITE);
+	if (o->file.born == 0.)
+		o->file.born = time_of(o);
+	o->mid_written = false;
+	o->try_again = 0.;
+	o->sys = 0;
+}
+
+/* Even fstat(2) of a file may hang: the supervisor's child has called it, and sends the facts. */
+static void take_facts(struct sink *o, const char *text)
+{
+	uint64_t facts[4] = {0}; /* inode, size, born, device */
+
+	for (size_t i = 0; i < COUNT_OF(facts); i++) {
+		text += strspn(text, " ");
+		text += text_number(&facts[i], text, strlen(text), UINT64_MAX);
+	}
+	o->later.inode = facts[0];
+	o->later.size = facts[1];
+	o->later.born = (ev_tstamp)facts[2];
+	o->later.dev = facts[3];
+}
+
+/* The pause before the next try: it grows, because each failed try is logged. */
+static ev_tstamp again_in(struct sink *o)
+{
+	o->failures += o->failures < ASK_DOUBLED;
+	return ASK_AGAIN * (1U << (o->failures - 1));
+}
+
+void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd)
+{
+	bool rotates = p->what == LOGWIRE_ASK_ROTATE;
+
+	o->asked = false;
+	o->ask_again = 0.;
+	if (*fd == -1) {
+		o->ask_again = time_of(o) + again_in(o);
+		if (rotates)
+			o->ask_again = time_of(o) + ROTATE_AGAIN;
+		if (o->file.fd == -1 && o->sys == 0)
+			o->sys = p->stream != 0 ? (int)p->stream : ENXIO;
+		clusters_need(o->all);
+		return;
+	}
+	o->failures = 0;
+	if (rotates)
+		o->ask_again = time_of(o) + ROTATE_LEAST;
+	offload_close(o->all->offload, &o->later.fd, false);
+	o->later.fd = fd_release(fd);
+	take_facts(o, p->text);
+	o->rotates |= rotates;
+	if (!o->writes && (o->file.fd == -1 || !o->mid_written))
+		use_next_file(o);
+	sink_flush(o);
+}
+
+/* ---- rotation ---- */
+
+static bool is_due(const struct sink *o)
+{
+	return o->file.inode != 0 && o->later.fd == -1 && o->file.size > 0 &&
+		((o->size_max != 0 && o->file.size >= o->size_max) ||
+			(o->age_max > 0. && time_of(o) >= o->file.born + o->age_max));
+}
+
+/* Has the next file been asked for?  Then no more is written before it comes. */
+static bool awaits_next(const struct sink *o)
+{
+	return is_due(o) && o->asked && !o->leaving && time_of(o) >= o->hurry &&
+		time_of(o) < o->ask_again - ASK_UNANSWERED + NEXT_PATIENCE;
+}
+
+/* The next file has been asked for, or it is too soon for the next rotation. */
+static bool is_put_off(const struct sink *o)
+{
+	return awaits_next(o) || (is_due(o) && !o->asked && o->failures == 0);
+}
+
+/* Ask for a new file, unless another sink writes to the same file: its lines would be lost. */
+static void ask_rotation(struct sink *o)
+{
+	if (!clusters_share_file(o)) {
+		sink_ask(o, LOGWIRE_ASK_ROTATE);
+		return;
+	}
+	log_warn("%s: no new file is begun for '%s', because another place of "
+		 "'log' is the same file",
+		o->of->name, o->name);
+	o->ask_again = time_of(o) + ROTATE_AGAIN;
+}
+
+/* ---- the writer of files ---- */
+
+static bool may_write_file(struct sink *o)
+{
+	if (o->file.fd == -1 && sink_waiting(o) > 0 && time_of(o) >= o->ask_again)
+		sink_ask(o, LOGWIRE_ASK_OPEN);
+	if (is_due(o) && time_of(o) >= o->ask_again)
+		ask_rotation(o);
+	if (is_put_off(o))
+		clusters_need(o->all);
+	return o->file.fd != -1 && !awaits_next(o) && has_more(o);
+}
+
+/* How much to write at once: all, or up to the line with which this file is full or is left. */
+static size_t next_write(const struct sink *o)
+{
+	const char *data = o->out.data + o->head;
+	size_t len = o->out.len - o->head;
+	size_t from = 0; /* the write ends with the line that has this byte */
+	const char *end;
+
+	if (o->later.fd == -1)
+		from = o->file.inode != 0 && o->file.size < o->size_max
+			? o->size_max - o->file.size - 1
+			: len;
+	if (from >= len)
+		return len;
+	end = memchr(data + from, '\n', len - from);
+	return end != NULL ? (size_t)(end - data) + 1 : len;
+}
+
+static void write_file(struct sink *o)
+{
+	const struct offload_call call = {
+		.kind = OFFLOAD_WRITE,
+		.about = o,
+		.fd = o->file.fd,
+		.from = o->out.data + o->head,
+		.len = next_write(o),
+	};
+
+	o->writes = cluster_may_write(o->all, o->of) && offload_begin(o->all->offload, &call);
+	if (!o->writes) { /* until another write has returned */
+		clusters_need(o->all);
+		return;
+	}
+	o->writes_since = time_of(o);
+	o->of->writes++;
+}
+
+static void note_written(struct sink *o, size_t len)
+{
+	note_taken(o, len);
+	o->file.size += len;
+	if (o->later.fd != -1 && !o->mid_written)
+		use_next_file(o);
+}
+
+void sink_goes_on(struct sink *o, const struct offload_call *call)
+{
+	o->writes = false;
+	o->of->writes--;
+	o->of->dirty = true; /* other sinks may wait for a thread */
+	if (call->got > 0)
+		note_written(o, (size_t)call->got);
+	else if (call->got == -1 && call->error == EAGAIN)
+		ev_io_start(o->all->loop, &o->writable);
+	else if (call->got == 0 || call->error != EINTR)
+		note_failure(o, call->got == 0 ? ENOSPC : call->error);
+	sink_flush(o);
 }
 
 /* ---- all of them ---- */
 
 void sink_flush(struct sink *o)
 {
-	if (o->writes || ev_is_active(&o->writable) || (o->sys != 0 && sink_now(o) < o->try_again))
+	if (o->writes || ev_is_active(&o->writable) || (o->sys != 0 && time_of(o) < o->try_again))
 		return;
 	/* nothing waits: the sink dropped one line that was too long for its memory */
 	if (o->dropping && sink_waiting(o) == 0)
@@ -410,11 +631,11 @@ void sink_flush(struct sink *o)
 	if (o->stream != NULL && sink_waiting(o) > 0) {
 		join_turns(o);
 		sinks_flush(o->stream);
-	} else if (o->stream == NULL && sink_file_is_ready(o)) {
+	} else if (o->stream == NULL && may_write_file(o)) {
 		if (is_daemon(o))
 			send_all(o);
 		else
-			sink_file_write(o);
+			write_file(o);
 	}
 }
 
@@ -445,7 +666,7 @@ void sink_free(struct sink *o)
 		leave_turns(o);
 	else if (lines > 0 && say_loss(text, sizeof(text), lines, reason_of(o)) > 0)
 		log_warn("%s: %s", o->of->name, text + strlen("nclust: "));
-	sink_file_close(o);
+	close_file(o);
 	buffer_fini(&o->in);
 	buffer_fini(&o->out);
 	count_memory(o);
@@ -456,7 +677,7 @@ bool sink_look(struct sink *o)
 {
 	sink_flush(o);
 	(void)sink_is_full(o);
-	return o->dropping || o->full_since != 0. || o->sys != 0 || sink_file_is_put_off(o) ||
+	return o->dropping || o->full_since != 0. || o->sys != 0 || is_put_off(o) ||
 		(o->stream == NULL && sink_waiting(o) > 0 && !o->writes &&
 			!ev_is_active(&o->writable));
 }

@@ -237,30 +237,11 @@ bool sink_look(struct sink *o);
 /* Write what waits for a stream, as much as it takes. */
 void sinks_flush(struct stream *s);
 
-/* ---- the sink's descriptor (sink_file.c) ---- */
-
 /* Ask for a descriptor, unless the supervisor was asked already. */
 void sink_ask(struct sink *o, enum logwire_ask what);
 /* The answer: the descriptor, which is taken (-1 then); or -1: it cannot be opened. */
 void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd);
 /* A write has returned. */
 void sink_goes_on(struct sink *o, const struct offload_call *call);
-
-/* ---- between the engine (sink.c) and the writer of files (sink_file.c) ---- */
-
-ev_tstamp sink_now(const struct sink *o);
-/* Are there bytes in `out`?  If there were none, those of `in` are there now. */
-bool sink_has_more(struct sink *o);
-/* So many bytes of `out` are written. */
-void sink_note_taken(struct sink *o, size_t len);
-/* A write has failed with that errno. */
-void sink_fail(struct sink *o, int error);
-
-/* May the sink write now?  A missing descriptor is asked for. */
-bool sink_file_is_ready(struct sink *o);
-void sink_file_write(struct sink *o);
-/* Does the sink wait for the next file? */
-bool sink_file_is_put_off(const struct sink *o);
-void sink_file_close(struct sink *o);
 
 #endif
