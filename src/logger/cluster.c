@@ -413,7 +413,7 @@ void cluster_watch(const struct clusters *all, struct cluster *c)
 {
 	if (c->set == -1)
 		return;
-	if (c->too_many || c->paused)
+	if (c->hung != NULL || c->paused)
 		ev_io_stop(all->loop, &c->readable);
 	else
 		ev_io_start(all->loop, &c->readable);

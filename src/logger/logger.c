@@ -73,7 +73,7 @@ static void on_answerable(struct ev_loop *loop, ev_io *watcher, int revents)
 
 static bool is_readable(const struct source_pipe *pipe)
 {
-	return pipe->fd != -1 && !pipe->hangs && reading_is_on(pipe->source->cluster);
+	return pipe->fd != -1 && pipe->source->cluster->hung == NULL;
 }
 
 /* Read what a dead worker has left.  Its last words may be at the end of a pipe, so that some of it
@@ -82,7 +82,7 @@ static void drain_pipe(struct logger *logger, struct source_pipe *pipe)
 {
 	struct cluster *c = pipe->source->cluster;
 
-	for (int i = 0; i < ENDED_TURNS && pipe->fd != -1 && !pipe->hangs; i++) {
+	for (int i = 0; i < ENDED_TURNS && is_readable(pipe); i++) {
 		bool takes = cluster_flush_enough(c) && reading_is_on(c);
 
 		if ((!takes && i >= ENDED_ANYWAY) || !reading_pipe(logger, pipe, true))
@@ -150,8 +150,8 @@ static void size_terminals(struct logger *logger, const struct winsize *size)
 			.size = *size,
 		};
 
-		if (is_sized(logger, pipe) && logger->offload.stuck < OFFLOAD_MOST &&
-			offload_run(&logger->offload, &call) == -1 && errno == EINPROGRESS)
+		if (is_sized(logger, pipe) && offload_run(&logger->offload, &call) == -1 &&
+			errno == EINPROGRESS)
 			reading_note_hang(logger, pipe);
 	}
 }
@@ -381,7 +381,7 @@ static void close_all_pipes(struct logger *logger)
 		bool hangs = false;
 
 		for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
-			if (source->pipes[i].hangs)
+			if (source->cluster->hung == &source->pipes[i])
 				hangs = true;
 			else if (source->pipes[i].fd != -1)
 				reading_end(logger, &source->pipes[i]);

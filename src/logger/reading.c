@@ -209,7 +209,7 @@ void reading_forget_if_over(struct logger *logger, struct source *source)
 
 bool reading_is_on(const struct cluster *c)
 {
-	return !c->too_many && !c->paused;
+	return c->hung == NULL && !c->paused;
 }
 
 /* The next pipe with data: the kernel puts each that it shows behind the others. */
@@ -272,27 +272,21 @@ void reading_note_hang(struct logger *logger, struct source_pipe *pipe)
 {
 	struct cluster *c = pipe->source->cluster;
 
-	unwatch_pipe(pipe);
-	pipe->hangs = true;
-	c->hanging++;
-	if (!c->has_hung)
-		log_warn("%s.%" PRIu32 ": a process keeps its output from "
-			 "being read (does its file server answer?)",
-			c->name, pipe->source->slot);
-	c->has_hung = true;
-	if (c->too_many || c->hanging < OFFLOAD_OF_ONE)
-		return;
-	log_warn("%s: its output is not read until that ends, because so much of it is kept",
-		c->name);
-	c->too_many = true;
+	c->hung = pipe;
 	cluster_watch(&logger->clusters, c);
+	if (c->has_hung)
+		return;
+	c->has_hung = true;
+	log_warn("%s.%" PRIu32 ": a process keeps its output from being read (does its file "
+		 "server answer?)",
+		c->name, pipe->source->slot);
+	log_warn("%s: its output is not read until that ends", c->name);
 }
 
 void reading_end(struct logger *logger, struct source_pipe *pipe)
 {
 	reading_end_lines(logger, pipe);
-	if (!pipe->hangs)
-		unwatch_pipe(pipe);
+	unwatch_pipe(pipe);
 	offload_close(&logger->offload, &pipe->fd, pipe->source->is_safe);
 	logger->pipes--;
 	if (pipe->source->ended)
@@ -380,24 +374,18 @@ void reading_goes_on(void *owner, const struct offload_call *call)
 	struct logger *logger = owner;
 	struct source_pipe *pipe = call->about;
 	struct source *source;
-	struct cluster *c;
 
 	if (call->kind == OFFLOAD_WRITE) {
 		sink_goes_on(call->about, call);
 		return;
 	}
 	source = pipe->source;
-	c = source->cluster;
-	pipe->hangs = false;
-	c->hanging--;
-	(void)reading_watch(logger, pipe, pipe->fd);
+	source->cluster->hung = NULL;
+	logger->look_at_size |= logger->is_sized;
 	errno = call->error;
 	if (call->kind == OFFLOAD_READ)
 		(void)take_data(logger, pipe, call->data, call->got);
-	if (c->too_many && c->hanging < OFFLOAD_OF_ONE) {
-		c->too_many = false;
-		cluster_watch(&logger->clusters, c);
-	}
+	cluster_watch(&logger->clusters, source->cluster);
 	if (!source_is_open(source))
 		reading_forget_if_over(logger, source);
 }

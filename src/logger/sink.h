@@ -64,7 +64,7 @@ size_t stream_room(struct stream *s);
  */
 #define OFFLOAD_DATA ((size_t)64 * 1024)
 #define OFFLOAD_MOST 64  /* calls that may hang at once */
-#define OFFLOAD_OF_ONE 8 /* calls of one cluster that may hang at once */
+#define OFFLOAD_OF_ONE 8 /* writes of one cluster that may hang at once */
 
 enum offload_kind { OFFLOAD_CLOSE, OFFLOAD_READ, OFFLOAD_WRITE, OFFLOAD_WINSIZE };
 

@@ -92,7 +92,6 @@ struct source_pipe {
 	struct source *source;
 	int fd;         /* -1: none, or it was at its end */
 	bool is_pty;    /* the end of a terminal, and no pipe */
-	bool hangs;     /* a call for it hangs (logger/sink.h) */
 	double debt;    /* bytes read, less QUIET_SAYS (cluster.c) a second */
 	double debt_at; /* when `debt` was updated */
 	struct lines lines;
