@@ -148,6 +148,7 @@ static void size_terminals(struct logger *logger, const struct winsize *size)
 			.fd = pipe->fd,
 			.request = TIOCSWINSZ,
 			.size = *size,
+			.goes_on = reading_goes_on,
 		};
 
 		if (is_sized(logger, pipe) && offload_run(&logger->offload, &call) == -1 &&
@@ -534,8 +535,6 @@ int logger_main(int channel, uid_t user)
 		return 1;
 	}
 	ev_set_userdata(logger->loop, logger);
-	logger->offload.owner = logger;
-	logger->offload.goes_on = reading_goes_on;
 	logger->has_others = privilege_has(CAP_SETUID);
 	logger->over = -1;
 	logger->due_end = &logger->due;

@@ -236,14 +236,13 @@ static void on_returned(struct ev_loop *loop, ev_async *watcher, int revents)
 	struct offload *o = watcher->data;
 	struct offload_thread *thread = atomic_exchange(&o->late, NULL);
 
-	(void)loop;
 	(void)revents;
 	while (thread != NULL) {
 		struct offload_thread *next = thread->next;
 
 		o->stuck--;
-		if (thread->call.about != NULL)
-			o->goes_on(o->owner, &thread->call);
+		if (thread->call.goes_on != NULL)
+			thread->call.goes_on(loop, &thread->call);
 		put_idle(o, thread);
 		thread = next;
 	}

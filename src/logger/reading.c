@@ -293,20 +293,6 @@ void reading_end(struct logger *logger, struct source_pipe *pipe)
 		logger->held--;
 }
 
-static ssize_t read_some(struct logger *logger, struct source_pipe *pipe, size_t len)
-{
-	const struct offload_call call = {
-		.kind = OFFLOAD_READ,
-		.is_safe = pipe->source->is_safe,
-		.about = pipe,
-		.fd = pipe->fd,
-		.len = len,
-		.by_pieces = pipe->is_pty,
-	};
-
-	return offload_run(&logger->offload, &call);
-}
-
 static struct sink *copy_sink(struct logger *logger, const struct source_pipe *pipe)
 {
 	struct cluster *c = pipe->source->cluster;
@@ -350,6 +336,37 @@ static bool take_data(struct logger *logger, struct source_pipe *pipe, const cha
 	return false;
 }
 
+void reading_goes_on(struct ev_loop *loop, const struct offload_call *call)
+{
+	struct logger *logger = ev_userdata(loop);
+	struct source_pipe *pipe = call->about;
+	struct source *source = pipe->source;
+
+	source->cluster->hung = NULL;
+	logger->look_at_size |= logger->is_sized;
+	errno = call->error;
+	if (call->kind == OFFLOAD_READ)
+		(void)take_data(logger, pipe, call->data, call->got);
+	cluster_watch(&logger->clusters, source->cluster);
+	if (!source_is_open(source))
+		reading_forget_if_over(logger, source);
+}
+
+static ssize_t read_some(struct logger *logger, struct source_pipe *pipe, size_t len)
+{
+	const struct offload_call call = {
+		.kind = OFFLOAD_READ,
+		.is_safe = pipe->source->is_safe,
+		.about = pipe,
+		.fd = pipe->fd,
+		.len = len,
+		.by_pieces = pipe->is_pty,
+		.goes_on = reading_goes_on,
+	};
+
+	return offload_run(&logger->offload, &call);
+}
+
 bool reading_pipe(struct logger *logger, struct source_pipe *pipe, bool has_ended)
 {
 	size_t most = room_of(logger, pipe, has_ended);
@@ -367,25 +384,4 @@ bool reading_pipe(struct logger *logger, struct source_pipe *pipe, bool has_ende
 		n = read_some(logger, pipe, most);
 	} while (n == -1 && (errno == EINTR || (errno == EIO && ends++ == 0)));
 	return take_data(logger, pipe, n > 0 ? data_of(logger) : NULL, n);
-}
-
-void reading_goes_on(void *owner, const struct offload_call *call)
-{
-	struct logger *logger = owner;
-	struct source_pipe *pipe = call->about;
-	struct source *source;
-
-	if (call->kind == OFFLOAD_WRITE) {
-		sink_goes_on(call->about, call);
-		return;
-	}
-	source = pipe->source;
-	source->cluster->hung = NULL;
-	logger->look_at_size |= logger->is_sized;
-	errno = call->error;
-	if (call->kind == OFFLOAD_READ)
-		(void)take_data(logger, pipe, call->data, call->got);
-	cluster_watch(&logger->clusters, source->cluster);
-	if (!source_is_open(source))
-		reading_forget_if_over(logger, source);
 }

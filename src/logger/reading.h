@@ -163,8 +163,8 @@ void reading_end(struct logger *logger, struct source_pipe *pipe);
 
 /* A call for that pipe hangs. */
 void reading_note_hang(struct logger *logger, struct source_pipe *pipe);
-/* A call for which the loop has not waited has returned. */
-void reading_goes_on(void *owner, const struct offload_call *call);
+/* That call has returned. */
+void reading_goes_on(struct ev_loop *loop, const struct offload_call *call);
 
 void reading_free(struct logger *logger, struct source *source);
 void reading_forget_if_over(struct logger *logger, struct source *source);

@@ -578,11 +578,36 @@ static size_t next_write(const struct sink *o)
 	return end != NULL ? (size_t)(end - data) + 1 : len;
 }
 
+static void note_written(struct sink *o, size_t len)
+{
+	note_taken(o, len);
+	o->file.size += len;
+	if (o->later.fd != -1 && !o->mid_written)
+		use_next_file(o);
+}
+
+static void take_result(struct ev_loop *loop, const struct offload_call *call)
+{
+	struct sink *o = call->about;
+
+	o->writes = false;
+	o->of->writes--;
+	o->of->dirty = true; /* other sinks may wait for a thread */
+	if (call->got > 0)
+		note_written(o, (size_t)call->got);
+	else if (call->got == -1 && call->error == EAGAIN)
+		ev_io_start(loop, &o->writable);
+	else if (call->got == 0 || call->error != EINTR)
+		note_failure(o, call->got == 0 ? ENOSPC : call->error);
+	sink_flush(o);
+}
+
 static void write_file(struct sink *o)
 {
 	const struct offload_call call = {
 		.kind = OFFLOAD_WRITE,
 		.about = o,
+		.goes_on = take_result,
 		.fd = o->file.fd,
 		.from = o->out.data + o->head,
 		.len = next_write(o),
@@ -595,28 +620,6 @@ static void write_file(struct sink *o)
 	}
 	o->writes_since = time_of(o);
 	o->of->writes++;
-}
-
-static void note_written(struct sink *o, size_t len)
-{
-	note_taken(o, len);
-	o->file.size += len;
-	if (o->later.fd != -1 && !o->mid_written)
-		use_next_file(o);
-}
-
-void sink_goes_on(struct sink *o, const struct offload_call *call)
-{
-	o->writes = false;
-	o->of->writes--;
-	o->of->dirty = true; /* other sinks may wait for a thread */
-	if (call->got > 0)
-		note_written(o, (size_t)call->got);
-	else if (call->got == -1 && call->error == EAGAIN)
-		ev_io_start(o->all->loop, &o->writable);
-	else if (call->got == 0 || call->error != EINTR)
-		note_failure(o, call->got == 0 ? ENOSPC : call->error);
-	sink_flush(o);
 }
 
 /* ---- all of them ---- */

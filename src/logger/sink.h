@@ -60,7 +60,7 @@ size_t stream_room(struct stream *s);
  *
  * The loop waits for the thread, but not for long: a call that hangs is left to its thread,
  * and the next call is made by another one.  For a write the loop does not wait at all.
- * The result of a call for which the loop has not waited goes to goes_on() later.
+ * The result of a call for which the loop has not waited goes to its goes_on() later.
  */
 #define OFFLOAD_DATA ((size_t)64 * 1024)
 #define OFFLOAD_MOST 64  /* calls that may hang at once */
@@ -71,7 +71,7 @@ enum offload_kind { OFFLOAD_CLOSE, OFFLOAD_READ, OFFLOAD_WRITE, OFFLOAD_WINSIZE 
 struct offload_call {
 	enum offload_kind kind;
 	bool is_safe; /* the call cannot hang: the loop makes it */
-	void *about;  /* the caller's; NULL: the result is not wanted */
+	void *about;  /* the caller's */
 	int fd;
 	const char *from; /* to be written; unchanged until the call returns */
 	size_t len;
@@ -81,6 +81,9 @@ struct offload_call {
 	char *data; /* what was read */
 	ssize_t got;
 	int error;
+	/* The loop has not waited for this call, and it has returned.  NULL: the result is not
+	 * wanted. */
+	void (*goes_on)(struct ev_loop *loop, const struct offload_call *call);
 };
 
 struct offload_thread;
@@ -94,13 +97,9 @@ struct offload {
 	_Atomic(struct offload_thread *) late; /* threads whose late calls have returned */
 	unsigned stuck;                        /* threads with calls that are not waited for */
 	const struct offload_call *last;       /* the call that has returned in time last */
-
-	void *owner;
-	/* A call for which the loop has not waited has returned. */
-	void (*goes_on)(void *owner, const struct offload_call *call);
 };
 
-/* -1 and errno.  The caller sets `owner` and `goes_on`. */
+/* -1 and errno. */
 int offload_init(struct offload *o, struct ev_loop *loop);
 /* Allowed only if no thread was ever made. */
 void offload_fini(struct offload *o);
@@ -241,7 +240,5 @@ void sinks_flush(struct stream *s);
 void sink_ask(struct sink *o, enum logwire_ask what);
 /* The answer: the descriptor, which is taken (-1 then); or -1: it cannot be opened. */
 void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd);
-/* A write has returned. */
-void sink_goes_on(struct sink *o, const struct offload_call *call);
 
 #endif

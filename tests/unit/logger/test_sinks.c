@@ -22,12 +22,6 @@ static struct stream stream;
 static struct source_table sources;
 static int said; /* nclust's own lines */
 
-static void goes_on(void *owner, const struct offload_call *call)
-{
-	(void)owner;
-	sink_goes_on(call->about, call);
-}
-
 /* All that can be written is. */
 static void turn(void)
 {
@@ -45,7 +39,6 @@ static void setup(void)
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
 	supervisor = pair[0];
 	loop = ev_loop_new(EVFLAG_AUTO);
-	offload.goes_on = goes_on;
 	ck_assert_int_eq(offload_init(&offload, loop), 0);
 	ev_io_init(&channel, NULL, pair[1], EV_READ);
 	clusters_init(&clusters, loop, &offload, &channel);
