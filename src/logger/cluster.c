@@ -13,7 +13,7 @@
 #define QUIET_BURST 16384.
 #define DEBT_MOST 65536. /* a flood is forgotten after three seconds */
 #define LOOK 0.25
-#define REPORT 1.0
+#define REPORT_EACH 1.0
 
 /* For each sink of a cluster. */
 #define EACH_SINK(c, route, o) \
@@ -320,47 +320,46 @@ void cluster_tell(struct sink *o, const char *text, size_t len)
 
 /* ---- counting ---- */
 
-/* Returns whether there were any.  If the channel is full they are reported later. */
-static bool report_lines(
+/* If the channel is full they are reported later. */
+static void report_lines(
 	struct clusters *all, enum logwire_kind kind, const char *name, uint64_t *lines)
 {
 	struct logwire_packet p = {.kind = kind, .worker = *lines};
 
-	if (*lines == 0 || all->channel->fd == -1)
-		return false;
+	if (*lines == 0)
+		return;
 	text_copy(p.cluster, sizeof(p.cluster), name);
 	if (fdpass_send(all->channel->fd, &p, sizeof(p), NULL, 0) == 0)
 		*lines = 0;
-	return true;
 }
 
-static void on_report(struct ev_loop *loop, ev_timer *timer, int revents)
+/* Each second.  Returns whether there is something to report. */
+static bool report_counts(struct clusters *all, struct cluster *c)
 {
-	struct clusters *all = timer->data;
-	bool more = false;
+	ev_tstamp now = ev_now(all->loop);
 
-	(void)revents;
-	for (struct cluster *c = all->list; c != NULL; c = c->next) {
-		more |= report_lines(all, LOGWIRE_DROPPED, c->name, &c->lost);
-		more |= report_lines(all, LOGWIRE_LINES, c->name, &c->read);
+	if (all->channel->fd == -1)
+		return false;
+	if (now >= c->reported + REPORT_EACH) {
+		report_lines(all, LOGWIRE_DROPPED, c->name, &c->lost);
+		report_lines(all, LOGWIRE_LINES, c->name, &c->read);
+		c->reported = now;
+		all->sweep = true;
 	}
-	if (!more)
-		ev_timer_stop(loop, timer);
-	all->sweep = true;
+	return c->lost > 0 || c->read > 0;
 }
 
 void cluster_lose(struct clusters *all, struct cluster *c, unsigned long lines)
 {
 	c->lost += lines;
-	if (lines > 0 && !ev_is_active(&all->report))
-		ev_timer_again(all->loop, &all->report);
+	if (lines > 0)
+		clusters_need(all);
 }
 
 void cluster_count_line(struct clusters *all, struct cluster *c)
 {
 	c->read++;
-	if (!ev_is_active(&all->report))
-		ev_timer_again(all->loop, &all->report);
+	clusters_need(all);
 }
 
 /* ---- writing ---- */
@@ -510,7 +509,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)revents;
 	for (struct cluster *c = all->list; c != NULL; c = c->next) {
-		needed |= c->paused;
+		needed |= report_counts(all, c);
 		EACH_SINK(c, route, o)
 		{
 			needed |= sink_look(o);
@@ -546,9 +545,7 @@ void clusters_init(
 	buffer_init(&all->scratch, 0);
 	ev_init(&all->look, on_look);
 	all->look.repeat = LOOK;
-	ev_init(&all->report, on_report);
-	all->report.repeat = REPORT;
-	all->look.data = all->report.data = all;
+	all->look.data = all;
 }
 
 void clusters_fini(struct clusters *all)
@@ -573,6 +570,5 @@ void clusters_fini(struct clusters *all)
 		free_cluster(all, c);
 	}
 	ev_timer_stop(all->loop, &all->look);
-	ev_timer_stop(all->loop, &all->report);
 	buffer_fini(&all->scratch);
 }

@@ -86,6 +86,7 @@ struct cluster {
 
 	uint64_t lost; /* lines that were not reported yet */
 	uint64_t read;
+	ev_tstamp reported;
 };
 
 struct clusters {
@@ -97,8 +98,7 @@ struct clusters {
 	uint32_t versions;    /* the last version of any cluster's list */
 	struct sink *leaving; /* removed sinks, until their buffers are written */
 	bool sweep;           /* a cluster may be unused: see free_unused() */
-	ev_timer look;        /* runs while a sink is to be looked after */
-	ev_timer report;
+	ev_timer look;        /* runs while a sink is to be looked after, or lines to be reported */
 	struct buffer scratch;
 	size_t memory; /* of all sinks' buffers */
 	bool is_quiet; /* the worker whose output is put now writes little */
@@ -150,7 +150,7 @@ bool clusters_share_file(const struct sink *one);
 /* Called each time before the loop waits. */
 void clusters_turn(struct clusters *all);
 bool clusters_are_empty(const struct clusters *all);
-/* Look after a sink soon. */
+/* Look after sinks and counts soon. */
 void clusters_need(struct clusters *all);
 
 #endif
