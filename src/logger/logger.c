@@ -36,10 +36,16 @@ static int send_last(struct logger *logger, struct source *source)
 		.kind = LOGWIRE_LAST,
 		.slot = source->slot,
 		.worker = source->worker,
+		.address_in_use = source->early_in_use,
 	};
+	struct linering_text text;
 
 	text_copy(packet.cluster, sizeof(packet.cluster), source->cluster->name);
-	packet.address_in_use = tail_tell(&source->tail, source->started, packet.text);
+	if (source->memory != NULL && linering_read(&source->memory->ring, 0, &text) == 0) {
+		packet.address_in_use |= tail_tell(
+			text.text, text.len, (int)source->pid, source->started, packet.text);
+		linering_drop(&text);
+	}
 	return fdpass_send(logger->channel.fd, &packet, sizeof(packet), NULL, 0);
 }
 
@@ -59,7 +65,6 @@ static void send_answers(struct logger *logger)
 		if (logger->due == NULL)
 			logger->due_end = &logger->due;
 		source->due = false;
-		buffer_fini(&source->tail.lines);
 		reading_forget_if_over(logger, source);
 	}
 }

@@ -133,8 +133,9 @@ static void take_line(void *context, const struct line *line)
 
 	if (!line->goes_on)
 		cluster_count_line(&logger->clusters, source->cluster);
-	if (!source->ended || source->due)
-		tail_note(&source->tail, line->text, line->len, line->goes_on, line->behind);
+	if (source->seen < TAIL_NEAR)
+		source->early_in_use |= tail_mentions_in_use(line->text, line->len);
+	source->seen += line->len;
 	remember_note(&logger->memories, line);
 	if (!source->quiet && !reading_is_copied(logger, pipe))
 		route_line(logger, pipe, line);

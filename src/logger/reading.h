@@ -60,15 +60,15 @@ bool keep_wait(struct keep *k);
 /* ---- remember ---- */
 
 /*
- * The latest lines of each slot, for `nclust logs`: in a file that nclust has
- * made and keeps (os/place/sharedmem.h, protocol/logwire.h).  The lines of one
+ * The latest lines of each slot, for `nclust logs` and as last words of a worker: in a file that
+ * nclust has made and keeps (os/place/sharedmem.h, protocol/logwire.h).  The lines of one
  * read are written in one piece.  When much has come at once, only the last lines
  * are written, because the others would be overwritten soon; the next line says
  * how many were left out.
  */
 #define REMEMBER_BLOCK LINERING_OUTPUT_BLOCK
 #define REMEMBER_MUCH ((size_t)32 * 1024)
-#define REMEMBER_NEAR ((size_t)4 * 1024)
+#define REMEMBER_NEAR TAIL_NEAR
 
 /* Of one slot; several workers have it while they replace each other. */
 struct memory {

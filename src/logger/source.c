@@ -92,7 +92,6 @@ void source_free(struct source_table *table, struct source *source)
 		(--table->count - at) * sizeof(struct source *));
 	source->cluster->sources--;
 	table->clusters->sweep = true;
-	buffer_fini(&source->tail.lines);
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 		buffer_fini(&source->pipes[i].lines.part);
 	free(source);

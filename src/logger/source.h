@@ -46,10 +46,9 @@ void lines_end(struct lines *lines, lines_take *take, void *context);
 /* ---- tail ---- */
 
 /*
- * The latest lines of a worker; and, when it is dead, its last words, cleaned (no escape
- * sequences, no control bytes), for the sentence about its death: the line that explains the
- * death, if there is one near the end, else a few lines; and whether the worker complained that
- * an address is in use, near the beginning or the end of its output.
+ * The last words of a worker, cleaned (no escape sequences, no control bytes), for the sentence
+ * about its death: the line that explains the death, if there is one near the end, else a few
+ * lines; and whether the worker complained that an address is in use.
  *
  * A line explains that is not indented and says error, exception, panic, fatal,
  * refused, denied, cannot, failed or in use.  The latest counts, but for a line
@@ -60,23 +59,14 @@ void lines_end(struct lines *lines, lines_take *take, void *context);
  */
 #define TAIL_TEXT 512 /* with the NUL; the oldest lines leave first */
 #define TAIL_LINES 5
-#define TAIL_LINE ((size_t)1024) /* kept of a line */
 #define TAIL_NEAR ((size_t)8192)
 
-/* All zeros: no line.  The owner frees `lines`. */
-struct tail {
-	uint64_t seen;       /* bytes of output so far */
-	struct buffer lines; /* each with its newline; has memory once there is one */
-	bool early_in_use;   /* the complaint, near the beginning */
-};
-
-/* A line, behind which `behind` bytes were read already: a line that is certainly
- * too far from the end is only counted.  `goes_on`: it continues the line before. */
-void tail_note(struct tail *tail, const char *line, size_t len, bool goes_on, size_t behind);
-/* The line that explains, or the last lines joined by " / "; "" if there were none.  `started`:
+/* The line that explains, or the last lines joined by " / "; "" if there were none.  `text`: the
+ * latest lines of its slot, as they are kept for `nclust logs` (protocol/logwire.h).  `started`:
  * the worker had, so that of several lines the last one explains.  Returns whether it complained
  * of an address. */
-bool tail_tell(const struct tail *tail, bool started, char to[TAIL_TEXT]);
+bool tail_tell(const char *text, size_t len, int pid, bool started, char to[TAIL_TEXT]);
+bool tail_mentions_in_use(const char *line, size_t len);
 
 /* ---- source ---- */
 
@@ -119,7 +109,8 @@ struct source {
 	size_t before_mark; /* index of '|' */
 	unsigned before_width;
 	bool before_colour;
-	struct tail tail;
+	uint64_t seen;               /* bytes of its lines */
+	bool early_in_use;           /* it complained of an address at the beginning */
 	struct source_pipe pipes[2]; /* stdout, stderr */
 };
 

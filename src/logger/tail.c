@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "protocol/logwire.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -122,28 +123,12 @@ static bool mentions_in_use(const char *text)
 		strcasestr(text, "EADDRINUSE") != NULL;
 }
 
-void tail_note(struct tail *tail, const char *line, size_t len, bool goes_on, size_t behind)
+bool tail_mentions_in_use(const char *line, size_t len)
 {
 	char text[TAIL_TEXT];
 
-	if (tail->seen < TAIL_NEAR && !tail->early_in_use) {
-		(void)clean_line(text, line, len);
-		tail->early_in_use = mentions_in_use(text);
-	}
-	tail->seen += len + 1;
-	if (goes_on || behind > TAIL_NEAR)
-		return;
-	len = len < TAIL_LINE ? len : TAIL_LINE;
-	while (tail->lines.len + len + 1 > TAIL_NEAR) {
-		const char *end = memchr(tail->lines.data, '\n', tail->lines.len);
-
-		buffer_consume(&tail->lines, (size_t)(end - tail->lines.data) + 1);
-	}
-	/* out of memory: the death is logged without this line */
-	if (buffer_reserve(&tail->lines, len + 1) == -1)
-		return;
-	buffer_append(&tail->lines, line, len);
-	buffer_append(&tail->lines, "\n", 1);
+	(void)clean_line(text, line, len);
+	return mentions_in_use(text);
 }
 
 /* ---- the end ---- */
@@ -228,18 +213,21 @@ static void tell_ending(const struct ending *e, bool started, char to[TAIL_TEXT]
 	}
 }
 
-bool tail_tell(const struct tail *tail, bool started, char to[TAIL_TEXT])
+bool tail_tell(const char *text, size_t len, int pid, bool started, char to[TAIL_TEXT])
 {
 	struct ending e = {.count = 0};
-	const struct buffer *lines = &tail->lines;
-	size_t len;
+	struct logline l = {.stream = 0};
+	const char *end;
 
-	for (size_t at = 0; at < lines->len; at += len + 1) {
-		const char *line = lines->data + at;
+	while (len > 0 && (end = memchr(text, '\n', len)) != NULL) {
+		size_t n = (size_t)(end - text);
 
-		len = (size_t)((char *)memchr(line, '\n', lines->len - at) - line);
-		note_ending(&e, line, len);
+		if (logline_parse(&l, text, n) && l.pid == pid && l.kind == LOGLINE_BEGINS &&
+			len <= TAIL_NEAR)
+			note_ending(&e, l.text, l.len);
+		text += n + 1;
+		len -= n + 1;
 	}
 	tell_ending(&e, started, to);
-	return tail->early_in_use || e.in_use;
+	return e.in_use;
 }

@@ -28,6 +28,7 @@ static int channel;
 static int out = -1; /* read ends of its stdout and stderr */
 static int err = -1;
 static struct buffer said[2]; /* what came on them so far */
+static struct linering ring;  /* the memory of the slot */
 
 /* --- A logger of our own --- */
 
@@ -83,6 +84,9 @@ static void start(void)
 
 static void setup(void)
 {
+	struct error error;
+
+	ck_assert_int_eq(linering_make(&ring, &linering_output, "test", &error), 0);
 	buffer_init(&said[0], 0);
 	buffer_init(&said[1], 0);
 }
@@ -93,6 +97,7 @@ static void teardown(void)
 		(void)kill(logger, SIGKILL);
 		(void)waitpid(logger, NULL, 0);
 	}
+	linering_close(&ring);
 	buffer_fini(&said[0]);
 	buffer_fini(&said[1]);
 }
@@ -159,7 +164,9 @@ static void add_pipe(uint32_t stream, enum logwire_sink sink, int read_end)
 		.sink = sink,
 		.cluster = "web"};
 
-	send_packet(&packet, &read_end);
+	ck_assert_int_eq(
+		fdpass_send(channel, &packet, sizeof(packet), (const int[]){read_end, ring.fd}, 2),
+		0);
 }
 
 /* One more of them; its write end. */
@@ -256,16 +263,13 @@ TEST(both_pipes_come_at_once_with_the_memory_of_the_slot)
 {
 	const struct logwire_packet packet = {
 		.kind = LOGWIRE_ADD, .slot = 2, .worker = 7, .stream = 3, .cluster = "web"};
-	struct linering ring;
 	struct linering_text lines;
-	struct error error;
 	int o[2];
 	int e[2];
 
 	start_prefixed();
 	ck_assert_int_eq(pipe2(o, O_CLOEXEC), 0);
 	ck_assert_int_eq(pipe2(e, O_CLOEXEC), 0);
-	ck_assert_int_eq(linering_make(&ring, &linering_output, "test", &error), 0);
 	ck_assert_int_eq(fdpass_send(channel, &packet, sizeof(packet),
 				 (const int[]){o[0], e[0], ring.fd}, 3),
 		0);
@@ -281,7 +285,6 @@ TEST(both_pipes_come_at_once_with_the_memory_of_the_slot)
 	ck_assert_ptr_nonnull(memmem(lines.text, lines.len, "one\n", 4));
 	ck_assert_ptr_nonnull(memmem(lines.text, lines.len, "two\n", 4));
 	linering_drop(&lines);
-	linering_close(&ring);
 }
 
 TEST(lines_get_the_name_of_their_worker_and_go_where_they_went)

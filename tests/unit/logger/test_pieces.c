@@ -6,18 +6,18 @@
 
 static struct buffer taken;
 static struct lines lines;
-static struct tail tail;
+static struct buffer memory; /* what the worker has written, as it is kept */
 
 static void set_up(void)
 {
 	buffer_init(&taken, 0);
 	lines = (struct lines){0};
-	tail = (struct tail){0};
+	buffer_init(&memory, 0);
 }
 
 static void tear_down(void)
 {
-	buffer_fini(&tail.lines);
+	buffer_fini(&memory);
 	buffer_fini(&lines.part);
 	buffer_fini(&taken);
 }
@@ -122,7 +122,7 @@ static bool in_use;
 
 static const char *told_of(bool started)
 {
-	in_use = tail_tell(&tail, started, text);
+	in_use = tail_tell(memory.data, memory.len, 4711, started, text);
 	return text;
 }
 
@@ -131,9 +131,16 @@ static const char *told(void)
 	return told_of(false);
 }
 
+static void note_of(const char *head, const char *line)
+{
+	buffer_string(&memory, head);
+	buffer_string(&memory, line);
+	buffer_string(&memory, "\n");
+}
+
 static void note(const char *line)
 {
-	tail_note(&tail, line, strlen(line), false, 0);
+	note_of(memory.len == 0 ? "1795167360.123 1 4711 |" : "|", line);
 }
 
 TEST(the_last_five_lines_are_kept)
@@ -287,9 +294,18 @@ TEST_LOOP(a_complaint_about_the_address_is_noticed, 0, 6)
 TEST(pieces_of_a_line_are_no_lines)
 {
 	note("begin");
-	tail_note(&tail, "EADDRINUSE", 10, true, 0);
+	note_of("+", "Error: no");
 	ck_assert_str_eq(told(), "begin");
-	ck_assert(in_use);
+}
+
+TEST(lines_of_another_worker_of_the_slot_are_not_its)
+{
+	note("its");
+	note_of("1795167360.456 2 4712 |", "Error: no");
+	note_of("+", "more");
+	note_of("1795167360.789 2 4711 |", "its, too");
+	note_of("~", "2");
+	ck_assert_str_eq(told(), "its / its, too");
 }
 
 /* --- Sources --- */
