@@ -14,7 +14,6 @@
 #include <inttypes.h>
 #include <linux/capability.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -529,14 +528,14 @@ static int open_loop(struct logger *logger)
 
 int logger_main(int channel, uid_t user)
 {
+	static struct logger own; /* until the process ends */
+	struct logger *logger = &own;
 	uid_t owner = geteuid();
-	struct logger *logger = calloc(1, sizeof(*logger));
 	struct error err;
 
 	ignore_signals();
-	if (logger == NULL || open_loop(logger) == -1) {
+	if (open_loop(logger) == -1) {
 		log_syserr("logger: cannot start");
-		free(logger);
 		return 1;
 	}
 	ev_set_userdata(logger->loop, logger);
@@ -552,12 +551,5 @@ int logger_main(int channel, uid_t user)
 	if (privilege_shed(user, &err) == -1)
 		log_warn("logger: keeps its privileges: %s", err.text);
 	start_and_run(logger, channel, owner);
-	if (logger->offload.has_threads)
-		return 0; /* workers have the terminal, too */
-	offload_fini(&logger->offload);
-	free(logger->sources.list);
-	ev_loop_destroy(logger->loop);
-	fd_close(&logger->over);
-	free(logger);
 	return 0;
 }

@@ -148,7 +148,6 @@ static struct offload_thread *take_idle(struct offload *o)
 		free(thread);
 		return NULL;
 	}
-	o->has_threads |= thread != NULL;
 	return thread;
 }
 
@@ -258,10 +257,4 @@ int offload_init(struct offload *o, struct ev_loop *loop)
 	o->returned.data = o;
 	ev_async_start(loop, &o->returned);
 	return 0;
-}
-
-void offload_fini(struct offload *o)
-{
-	ev_async_stop(o->loop, &o->returned);
-	free(o->here);
 }

@@ -385,8 +385,6 @@ static void lose_daemon(struct sink *o)
 {
 	note_failure(o, errno);
 	close_file(o);
-	o->ask_again = o->try_again;
-	o->asked = false;
 }
 
 static void send_all(struct sink *o)

@@ -91,7 +91,6 @@ struct offload_thread;
 struct offload {
 	struct ev_loop *loop;
 	struct ev_async returned;
-	bool has_threads;
 	struct offload_thread *here;           /* the thread of the loop itself */
 	struct offload_thread *idle;           /* heap */
 	_Atomic(struct offload_thread *) late; /* threads whose late calls have returned */
@@ -101,8 +100,6 @@ struct offload {
 
 /* -1 and errno. */
 int offload_init(struct offload *o, struct ev_loop *loop);
-/* Allowed only if no thread was ever made. */
-void offload_fini(struct offload *o);
 /* Returns the call's result; or -1 and EINPROGRESS: the call hangs. */
 ssize_t offload_run(struct offload *o, const struct offload_call *call);
 /* Begin a call without waiting. false: no thread can be made now. */
