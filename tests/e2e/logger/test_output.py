@@ -298,7 +298,7 @@ def test_a_logger_that_stands_still_stops_nobody_and_is_replaced_and_no_line_is_
     kill(dead)
     say("two", slot=1)
     wait(lambda: state(dead) == "gone")
-    it.advance(1)
+    it.advance(5)
     it.event("ready", slot=0, n=2)
     assert not it.says("the logger does not answer")
     for _ in range(10):  # it is given time in steps
