@@ -96,10 +96,12 @@ static bool takes_from(const struct child *child, const struct listener *l,
 	return learned_only(l) ? learned_has(child, l) : !ports_lacks(child, port);
 }
 
-/* Is the other generation alone to get new clients (surge = all)? */
-static bool is_left_out(const struct child *child, const struct rollout_view *rollout)
+/* Is the other generation alone to get new clients: by `surge = all`, or as clients stay? */
+static bool is_left_out(
+	const struct steer *s, const struct child *child, const struct rollout_view *rollout)
 {
-	return child->generation == rollout->to ? rollout->old_alone : rollout->new_alone;
+	return child->generation == rollout->to ? rollout->old_alone
+						: rollout->new_alone || s->new_alone;
 }
 
 void steer_count_workers(const struct steer *s, struct listener *l)
@@ -122,7 +124,7 @@ void steer_count_workers(const struct steer *s, struct listener *l)
 		if (!takes_from(c, l, k, port))
 			continue;
 		k->ready++;
-		if (!is_left_out(c, &rollout))
+		if (!is_left_out(s, c, &rollout))
 			k->preferred++;
 	}
 }
@@ -158,15 +160,6 @@ static bool gets_share_unready(
 			    : k == group_socket(l, steer_lane_of(s, in_force(s)));
 }
 
-/* Is the socket to get no connections, so that its workers become quiet, or because the new
- * generation alone gets them? */
-static bool is_muted(
-	const struct steer *s, const struct listener *l, const struct listener_socket *k)
-{
-	return (s->mute_at_once && k->draining) ||
-		(s->new_alone && k != group_socket(l, steer_lane_of(s, next_generation(s))));
-}
-
 /* Who gets connections: each choice is for the case that the one before has nobody. */
 enum choice {
 	CHOICE_PREFERRED,
@@ -177,8 +170,8 @@ enum choice {
 static unsigned share_of(const struct steer *s, const struct listener *l,
 	const struct listener_socket *k, enum choice choice)
 {
-	if (choice == CHOICE_PREFERRED)
-		return is_muted(s, l, k) ? 0 : k->preferred;
+	if (choice == CHOICE_PREFERRED) /* workers become quiet, if they get none */
+		return s->mute_at_once && k->draining ? 0 : k->preferred;
 	if (choice == CHOICE_READY)
 		return k->ready;
 	return gets_share_unready(s, l, k) ? 1 : 0;
@@ -304,7 +297,7 @@ static bool is_crowded(struct steer *s, unsigned lane, nsec_t now)
 	return now - s->queue_empty_at >= CROWDED_AFTER;
 }
 
-/* Decides which sockets are muted: is_muted(). */
+/* Do sockets of workers that are emptied still get connections, and those of the old generation? */
 static void look_at_mutes(struct steer *s)
 {
 	nsec_t now = clock_now();

@@ -152,7 +152,6 @@ static bool add_first(const struct steer *s, struct listener *l, unsigned lane, 
 	first->weight = 1;
 	first->served = true;
 	l->spread = l->chosen = steer_spread(s, l);
-	l->sup->orphans.changed = true;
 	return true;
 }
 
@@ -239,35 +238,53 @@ static bool can_have_own(struct steer *s, struct listener *l)
 	return why == NULL && steer_is_among_us(s, l);
 }
 
-/* Do workers without own sockets have the listener?  They share the socket that there is. */
-static bool is_had_by_others(const struct steer *s, const struct listener *l)
+/*
+ * Some workers keep their socket for themselves, so that their successor gets another: a worker
+ * that is drained by looking, to empty its queue; a spare that listens (trap.spare_listens), to get
+ * no client; and with `surge = all` an old worker that still gets all clients.  The successor of any
+ * other worker has the same socket, so that it takes what the worker leaves.
+ */
+static bool keeps_sockets(const struct child *old, unsigned generation)
+{
+	const struct cluster *core = old->service->core;
+
+	return old->trap.spare_listens || cluster_empties(core, old->generation) ||
+		(generation != old->generation && cluster_view_rollout(core).old_alone);
+}
+
+/* Do workers that share the socket that there is keep it from those of that generation? */
+static bool is_kept_by_others(const struct steer *s, const struct listener *l, unsigned generation)
 {
 	const struct child *child;
 
 	for_each_child (child, children_of(s->service))
-		if (!child->traffic.own && has_listener(child, l))
+		if (!child->traffic.own && has_listener(child, l) &&
+			keeps_sockets(child, generation))
 			return true;
 	return false;
 }
 
-/* Opens a socket of that lane for the slot.  `alone`: the only socket there is that of a worker of
- * the slot.  True: there is one socket more. */
-static bool open_own(struct steer *s, struct listener *l, unsigned lane, uint32_t slot, bool alone)
+/* Opens a socket of the worker's lane for its slot, or gives the slot the only socket that there
+ * is.  `alone`: that is the worker's.  True: something has changed. */
+static bool open_own(struct steer *s, struct listener *l, const struct child *child, bool alone)
 {
-	if (group_own(l, lane) != NULL || !can_have_own(s, l))
+	const uint32_t slot = child->slot % SLOTS_MOST;
+
+	if (group_own(l, child->traffic.lane) != NULL || !can_have_own(s, l))
 		return false;
-	if (l->sockets == NULL && (alone || !is_had_by_others(s, l)))
-		return add_first(s, l, lane, slot);
-	return open_socket(s, l, lane, slot);
+	if (l->sockets == NULL && (alone || !is_kept_by_others(s, l, child->generation)))
+		return add_first(s, l, child->traffic.lane, slot);
+	return open_socket(s, l, child->traffic.lane, slot);
 }
 
 /* The state file must have the sockets before a worker does. */
-static void open_all_own(struct steer *s, const struct recipe *r, unsigned lane, uint32_t slot)
+static void open_all_own(struct steer *s, const struct child *child)
 {
+	const struct recipe *r = recipe_of(s->service, child->generation);
 	bool opened = false;
 
 	for (size_t i = 0; r != NULL && i < r->listeners.count; i++)
-		opened |= open_own(s, r->listeners.list[i], lane, slot, false);
+		opened |= open_own(s, r->listeners.list[i], child, false);
 	if (opened)
 		PARTS(write_down, s->service->sup);
 }
@@ -293,16 +310,14 @@ unsigned steer_latest_lane(const struct steer *s, uint32_t slot)
 	return latest;
 }
 
-/* Has the socket no workers, and belongs to no slot that there is?  Or do all workers share it, of
- * whom the old one of the slot does not keep it? */
-static bool is_free(const struct steer *s, const struct listener_socket *k, bool keeps)
+/* Has the socket no workers, and belongs to no slot that there is? */
+static bool is_free(const struct steer *s, const struct listener_socket *k)
 {
-	if (k->slot == SLOT_ALL)
-		return k->workers == 0 || !keeps;
-	return k->slot >= s->slots && !steer_has_lane(s, k->lane);
+	return k->slot == SLOT_ALL ? k->workers == 0
+				   : k->slot >= s->slots && !steer_has_lane(s, k->lane);
 }
 
-static unsigned find_free_lane(const struct steer *s, bool keeps)
+static unsigned find_free_lane(const struct steer *s)
 {
 	struct listener *l;
 
@@ -310,7 +325,7 @@ static unsigned find_free_lane(const struct steer *s, bool keeps)
 		if (l->sockets != NULL)
 			steer_count_workers(s, l);
 		for (const struct listener_socket *k = l->sockets; k != NULL; k = k->next)
-			if (is_free(s, k, keeps))
+			if (is_free(s, k))
 				return k->lane;
 	}
 	return LANE_NONE;
@@ -343,20 +358,6 @@ static void claim_lane(const struct steer *s, unsigned lane, uint32_t slot)
 	}
 }
 
-/*
- * Some workers keep their socket for themselves, so that their successor gets another: a worker
- * that is drained by looking, to empty its queue; a spare that listens (trap.spare_listens), to get
- * no client; and with `surge = all` an old worker that still gets all clients.  The successor of any
- * other worker has the same socket, so that it takes what the worker leaves.
- */
-static bool keeps_sockets(const struct child *old, unsigned generation)
-{
-	const struct cluster *core = old->service->core;
-
-	return old->trap.spare_listens || cluster_empties(core, old->generation) ||
-		(generation != old->generation && cluster_view_rollout(core).old_alone);
-}
-
 /* Returns the latest lane of the slot or, if its worker keeps that, a free one or a new one. */
 static unsigned find_own_lane(struct steer *s, uint32_t slot, bool keeps)
 {
@@ -365,50 +366,39 @@ static unsigned find_own_lane(struct steer *s, uint32_t slot, bool keeps)
 
 	if (lane != LANE_NONE && !(keeps && steer_has_lane(s, lane)))
 		return lane;
-	another = find_free_lane(s, keeps);
+	another = find_free_lane(s);
 	if (another != LANE_NONE)
 		return another;
 	return is_full(s) ? lane : ++s->last_lane;
 }
 
-/* A slot may take over the socket that workers without own ones share: find_free_lane(). */
-static void add_shared_sockets(struct steer *s, const struct recipe *r)
+/* Gives a worker that will start sockets of its slot's own.  nclust holds them: a connection that
+ * waits for a worker that has died waits for the next one. */
+static void take_own(struct steer *s, struct child *child)
 {
-	for (size_t i = 0; r != NULL && i < r->listeners.count; i++) {
-		struct listener *l = r->listeners.list[i];
-
-		if (l->sockets == NULL && is_had_by_others(s, l) && can_have_own(s, l))
-			(void)add_first(s, l, shared_lane(s), SLOT_ALL);
-	}
-}
-
-/* Returns the lane of a worker that will start in that slot, where each slot has sockets of its own.
- * nclust holds them: a connection that waits for a worker that has died waits for the next one. */
-static unsigned take_own_lane(struct steer *s, unsigned generation, uint32_t slot)
-{
-	const struct child *old = find_old(s->service, slot);
-	const struct recipe *r = recipe_of(s->service, generation);
+	const struct child *old = find_old(s->service, child->slot);
+	const uint32_t slot = child->slot % SLOTS_MOST;
+	bool keeps = old != NULL && keeps_sockets(old, child->generation);
 	unsigned lane;
 
 	steer_count_slots(s);
-	add_shared_sockets(s, r);
-	slot %= SLOTS_MOST;
-	lane = find_own_lane(s, slot, old != NULL && keeps_sockets(old, generation));
+	lane = find_own_lane(s, slot, keeps);
+	child->traffic.lane = lane != LANE_NONE ? lane : shared_lane(s);
 	if (lane == LANE_NONE) /* no socket can be opened */
-		return shared_lane(s);
+		return;
 	claim_lane(s, lane, slot);
-	open_all_own(s, r, lane, slot);
-	return lane;
+	open_all_own(s, child);
 }
 
 /* A worker gets a listener by its bind(2). */
-static void provide_socket(struct steer *s, const struct child *child, struct listener *l, bool own)
+static void provide_socket(
+	struct steer *s, const struct child *child, struct listener *l, bool alone)
 {
 	struct listener_socket *k;
 
 	if (!child->traffic.own)
 		return;
-	(void)open_own(s, l, child->traffic.lane, child->slot % SLOTS_MOST, own);
+	(void)open_own(s, l, child, alone);
 	k = group_own(l, child->traffic.lane);
 	if (k == NULL || k->bound)
 		return;
@@ -592,7 +582,7 @@ void steer_choose_lane(struct child *child)
 	if (s == NULL)
 		child->traffic.own = false;
 	else if (child->traffic.own)
-		child->traffic.lane = take_own_lane(s, child->generation, child->slot);
+		take_own(s, child);
 	else
 		child->traffic.lane = take_shared_lane(s, child, old);
 }
