@@ -75,7 +75,7 @@ ALL_CFLAGS = -std=gnu11 $(if $(ANYWHERE),-ffile-prefix-map=$(CURDIR)=.) \
 	$(WARNINGS) $(HARDENING) $(SMALL) $(CFLAGS) $(SAN_FLAGS) $(EXTRA_CFLAGS)
 ALL_LDFLAGS = $(HARDENED_LINK) -Wl,--as-needed $(SAN_FLAGS) $(LDFLAGS)
 # Most symbols are in the first: the dynamic linker looks there first.
-LIBS = -lc -lev -ljansson -lm -lpthread
+LIBS = -lc -lev -linih -ljansson -lm -lpthread
 CHECK_LIBS = -lcheck -lsubunit -lrt -lm -lpthread
 
 # --- What there is ---------------------------------------------------------

@@ -311,7 +311,7 @@ const char *text_duration(char to[24], nsec_t t)
 	return to;
 }
 
-/* Levenshtein's distance; SIZE_MAX: a word is longer than 63 bytes. */
+/* Levenshtein's distance, for words of up to 63 bytes. */
 static size_t edit_distance(const char *a, const char *b)
 {
 	size_t row[64];
@@ -319,7 +319,7 @@ static size_t edit_distance(const char *a, const char *b)
 	size_t lb = strlen(b);
 
 	if (la > 63 || lb > 63)
-		return SIZE_MAX;
+		return 64;
 	for (size_t j = 0; j <= lb; j++)
 		row[j] = j;
 	for (size_t i = 1; i <= la; i++) {

@@ -8,13 +8,24 @@
 
 #include <errno.h>
 #include <glob.h>
+#include <ini.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
 
+/*
+ * inih splits a line into key and value.  Its silent mistakes are dealt with
+ * before a line reaches it (inih 55, as Debian ships it): it cuts lines over 198
+ * bytes and section names over 49, ignores text behind a ']', takes an indented
+ * line for more of the value before it, takes ':' for '=', cuts at " ;" inside
+ * quotes, and knows the line of the first error only.  So the reader looks at
+ * each line first, reports what is wrong with it, keeps the section and the
+ * value, and hands on an empty line, or the key alone.
+ */
 #define FILE_MAX ((size_t)1 << 20)
 #define FILES_MAX 100
+#define KEY_MAX 100
 
 /* A file that was read, so that no file is read twice: a cycle would never end. */
 struct identity {
@@ -79,7 +90,7 @@ static struct origin origin_here(const struct ini *ini)
 	};
 }
 
-/* ---- lines ---- */
+/* ---- lines, before inih sees them ---- */
 
 /* Is the line text?  If not, that is reported. */
 static bool is_text(const struct ini *ini, const char *line, size_t len)
@@ -238,7 +249,7 @@ static void take_section(struct ini *ini, char *line)
 	}
 }
 
-/* Where a comment begins, or NULL. */
+/* Where inih would begin a comment, or NULL. */
 static const char *comment_in(const char *value)
 {
 	for (const char *s = value; *s != '\0'; s++)
@@ -297,16 +308,19 @@ static void refuse_key(const struct ini *ini, const char *line)
 	settings_origin(ini->s, ini->cluster, row)->bad = true;
 }
 
-/* End a text at that place, or before the blanks that are before it. */
-static void end_text(char *text, const char *end)
+/* The value, without the comment and the blanks around it. */
+static void keep_value(struct ini *ini, char *value, const char *comment)
 {
-	while (end > text && (end[-1] == ' ' || end[-1] == '\t'))
-		end--;
-	text[end - text] = '\0';
+	size_t len = comment != NULL ? (size_t)(comment - value) : strlen(value);
+
+	while (len > 0 && strchr(" \t", value[len - 1]) != NULL)
+		len--;
+	value[len] = '\0';
+	ini->value = value + strspn(value, " \t");
 }
 
-/* Cut the line into its key and ini->value, both without blanks around them. */
-static bool split_key(struct ini *ini, char *line)
+/* A line with a key: may inih have the key? */
+static bool take_key(struct ini *ini, char *line)
 {
 	char *equals = strchr(line, '=');
 	const char *comment;
@@ -337,9 +351,8 @@ static bool split_key(struct ini *ini, char *line)
 		refuse_key(ini, line);
 		return false;
 	}
-	end_text(equals + 1, comment != NULL ? comment : strchr(equals, '\0'));
-	ini->value = equals + 1 + strspn(equals + 1, " \t");
-	end_text(line, equals);
+	keep_value(ini, equals + 1, comment);
+	*equals = '\0';
 	return true;
 }
 
@@ -361,6 +374,31 @@ static char *next_line(struct ini *ini, size_t *len)
 		*--newline = '\0';
 	*len = (size_t)(newline - line);
 	return line;
+}
+
+/* Called by inih for a line, like fgets(3). */
+static char *on_read(char *to, int size, void *stream)
+{
+	struct ini *ini = stream;
+	size_t len;
+	char *line = next_line(ini, &len);
+	const char *text;
+
+	if (line == NULL)
+		return NULL;
+	text_copy(to, (size_t)size, "\n");
+	if (!is_text(ini, line, len)) {
+		refuse_key(ini, line);
+		return to;
+	}
+	text = line + strspn(line, " \t");
+	if (*text == '\0' || *text == ';' || *text == '#')
+		return to;
+	if (*line == '[')
+		take_section(ini, line);
+	else if (take_key(ini, line))
+		snprintf(to, (size_t)size, "%.*s=\n", KEY_MAX, line);
+	return to;
 }
 
 static void unknown_key(const struct ini *ini, const char *key)
@@ -427,12 +465,17 @@ static void include_files(struct ini *ini)
 	globfree(&found);
 }
 
-static void take_key(struct ini *ini, const char *name)
+/* inih found a key.  Always 1: parsing goes on. */
+static int on_key(void *user, const char *section, const char *name, const char *value)
 {
-	int member;
-	const struct option_row *row = option_find(ini->section, name, &member);
+	struct ini *ini = user;
+	const struct option_row *row;
 	char text[100];
+	int member;
 
+	(void)section; /* may be cut: our own copies are not */
+	(void)value;
+	row = option_find(ini->section, name, &member);
 	if (strcmp(name, "include") == 0 && ini->cluster == INSTANCE)
 		include_files(ini);
 	else if (row == NULL)
@@ -442,18 +485,7 @@ static void take_key(struct ini *ini, const char *name)
 			text + 7);
 	else
 		set_key(ini, row, member, name);
-}
-
-static void take_line(struct ini *ini, char *line, size_t len)
-{
-	const char *text = line + strspn(line, " \t");
-
-	if (!is_text(ini, line, len))
-		refuse_key(ini, line);
-	else if (*line == '[')
-		take_section(ini, line);
-	else if (*text != '\0' && *text != ';' && *text != '#' && split_key(ini, line))
-		take_key(ini, line);
+	return 1;
 }
 
 /* `file`: as in struct origin. */
@@ -474,11 +506,10 @@ static void parse_file(struct reader *all, const char *path, unsigned file, char
 		.at = data,
 		.end = data + len,
 	};
-	char *line;
 
 	ini.at += text_bom(data, len);
-	while ((line = next_line(&ini, &len)) != NULL)
-		take_line(&ini, line, len);
+	/* the result counts lines that inih could not read: none are left */
+	(void)ini_parse_stream(on_read, &ini, on_key, &ini);
 }
 
 /* ---- [defaults] ---- */

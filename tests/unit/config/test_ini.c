@@ -194,7 +194,7 @@ static const struct {
 	{"", " wanted a [cluster:NAME] section, found none\n"},
 	{"\n; nothing\n[nclust]\n", " wanted a [cluster:NAME] section, found"},
 
-	/* a value that goes on */
+	/* a value that goes on, which inih takes for the same key again */
 	{WEB "listen = 80\n  listen = 81\n", "4: " BLANK},
 	{WEB " [nclust]\n", "3: " BLANK},
 
@@ -321,7 +321,7 @@ TEST_LOOP(http_for_other_machines_needs_a_token_or_a_word, 0, COUNT_OF(reached))
 	}
 }
 
-/* ---- lines ---- */
+/* ---- what inih would silently do ---- */
 
 TEST_LOOP(a_line_of_any_length_is_whole, 0, 6)
 {
