@@ -514,36 +514,31 @@ static int run_top(struct top *t, const struct arguments *a, struct error *err)
 
 int verb_top(const struct arguments *a)
 {
-	struct top *t = calloc(1, sizeof(*t));
+	static struct top t; /* too large for a stack */
 	struct error err;
 	int got;
 
-	if (t == NULL) {
-		log_error("top: out of memory");
-		return 1;
-	}
 	wrap_locale();
-	t->runtime_directory = a->runtime_directory;
-	t->happened = json_array();
-	client_init(&t->status);
-	client_init(&t->events);
-	client_init(&t->change);
-	client_init(&t->reader);
-	top_view_init(&t->view);
-	buffer_init(&t->drawn, 0);
-	wrap_init(&t->lines, &t->drawn, 0, true);
-	t->lines.marks = true;
-	got = run_top(t, a, &err);
+	t.runtime_directory = a->runtime_directory;
+	t.happened = json_array();
+	client_init(&t.status);
+	client_init(&t.events);
+	client_init(&t.change);
+	client_init(&t.reader);
+	top_view_init(&t.view);
+	buffer_init(&t.drawn, 0);
+	wrap_init(&t.lines, &t.drawn, 0, true);
+	t.lines.marks = true;
+	got = run_top(&t, a, &err);
 	if (got == -1)
 		log_error("%s", err.text);
-	client_fini(&t->status);
-	client_fini(&t->events);
-	client_fini(&t->change);
-	top_read_end(t);
-	top_view_fini(&t->view);
-	wrap_fini(&t->lines);
-	buffer_fini(&t->drawn);
-	json_decref(t->happened);
-	free(t);
+	client_fini(&t.status);
+	client_fini(&t.events);
+	client_fini(&t.change);
+	top_read_end(&t);
+	top_view_fini(&t.view);
+	wrap_fini(&t.lines);
+	buffer_fini(&t.drawn);
+	json_decref(t.happened);
 	return got == -1 ? error_exit_status(&err) : 0;
 }
