@@ -311,7 +311,7 @@ void render_status(struct render *r, const json_t *status)
 
 		wrap_end(r->lines, 0);
 		render_cluster(r, cluster);
-		table_put(r, cluster, !r->each && (count > RENDER_MANY || full));
+		table_put(r->lines, cluster, !r->each && (count > RENDER_MANY || full));
 	}
 }
 

@@ -94,9 +94,9 @@ struct group {
 };
 
 const json_t *group_worker(const struct group *g, size_t i);
-/* The groups of an array of workers; `to` has room for as many as there are workers.
- * Without `crowded` each worker is a group.  Returns how many groups. */
-size_t group_workers(struct group *to, const json_t *cluster, const json_t *workers, bool crowded);
+/* The group after this one; at first `count` is 0.  Without `crowded` each worker is a
+ * group.  False: there are no more. */
+bool group_next(struct group *g, bool crowded);
 
 /* Sums over all workers of a group. */
 struct sums {
@@ -175,7 +175,7 @@ void table_put_row(const struct table *t, struct wrap *lines, const struct group
  * The table of a cluster's workers in `status`.  Columns that do not fit are left out, the
  * least important first.  `crowded`: neighbours that are alike share a row.
  */
-void table_put(struct render *r, const json_t *cluster, bool crowded);
+void table_put(struct wrap *lines, const json_t *cluster, bool crowded);
 
 /* The colour of a cluster's or a worker's state, and of a worker. */
 enum colour row_state_colour(const char *state);

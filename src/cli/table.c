@@ -4,8 +4,8 @@
 #include "base/scope.h"
 #include "base/text.h"
 
+#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* If the last column is narrower than this, its text continues on lines of its own, indented. */
@@ -76,24 +76,18 @@ static bool are_alike(const json_t *a, const json_t *b)
 				field_raw(worker_failure(b), "text")) == 0);
 }
 
-size_t group_workers(struct group *to, const json_t *cluster, const json_t *workers, bool crowded)
+bool group_next(struct group *g, bool crowded)
 {
-	size_t total = json_array_size(workers);
-	size_t count = 0;
-	size_t next;
+	size_t total = json_array_size(g->workers);
 
-	for (size_t first = 0; first < total; first = next) {
-		size_t each;
-
-		for (next = first + 1; crowded && next < total; next++)
-			if (!are_alike(json_array_get(workers, next - 1),
-				    json_array_get(workers, next)))
-				break;
-		each = next - first >= GROUP_LEAST ? next - first : 1;
-		for (size_t i = first; i < next; i += each)
-			to[count++] = (struct group){cluster, workers, i, each};
-	}
-	return count;
+	g->first += g->count;
+	g->count = 1;
+	while (crowded && g->first + g->count < total &&
+		are_alike(group_worker(g, g->count - 1), group_worker(g, g->count)))
+		g->count++;
+	if (g->count < GROUP_LEAST)
+		g->count = 1;
+	return g->first < total;
 }
 
 static void add_number(const json_t *worker, const char *key, bool *has, double *sum)
@@ -374,28 +368,28 @@ void table_put_row(const struct table *t, struct wrap *lines, const struct group
 
 /* ---- the table of a status ---- */
 
-static void lay_out(struct table *t, const struct group *groups, size_t count, bool named)
+static void lay_out(struct table *t, struct group g, bool crowded, bool named)
 {
 	*t = (struct table){.bar = 0};
 	table_begin(t);
-	for (size_t i = 0; i < count; i++)
-		table_measure(t, &groups[i], named);
+	while (group_next(&g, crowded))
+		table_measure(t, &g, named);
 }
 
 /* Returns whether the cluster's name stands before each slot. */
-static bool fit_table(
-	struct table *t, const struct group *groups, size_t count, const char *name, size_t width)
+static bool fit_table(struct table *t, struct group g, bool crowded, size_t width)
 {
 	/* columns are left out in this order; slot and state stay */
 	static const enum column gives_way[] = {COLUMN_CPU, COLUMN_MEMORY, COLUMN_RESTARTS,
 		COLUMN_GENERATION, COLUMN_PID, COLUMN_UP};
 	size_t most = width != 0 ? width - strlen("  ") - strlen(column_last) : SIZE_MAX;
+	const char *name = field_raw(g.cluster, "name");
 	bool named = *name != '\0' && wrap_columns(name) <= NAME_MOST;
 
-	lay_out(t, groups, count, named);
+	lay_out(t, g, crowded, named);
 	if (named && table_columns(t) > most) {
 		named = false;
-		lay_out(t, groups, count, named);
+		lay_out(t, g, crowded, named);
 	}
 	table_fit(t, most, gives_way, COUNT_OF(gives_way));
 	return named;
@@ -416,44 +410,31 @@ static void put_cause(struct wrap *lines, const json_t *worker, const char *abov
 	wrap_end(lines, INDENT);
 }
 
-static void put_groups(
-	struct wrap *lines, const json_t *cluster, const struct group *groups, size_t count)
+void table_put(struct wrap *lines, const json_t *cluster, bool crowded)
 {
 	const char *causes[2] = {field_raw(json_object_get(cluster, "trouble"), "text"),
 		field_raw(json_object_get(cluster, "failed_restart"), "text")};
+	struct group g = {.cluster = cluster, .workers = json_object_get(cluster, "workers")};
 	struct table t;
-	bool named = fit_table(&t, groups, count, field_raw(cluster, "name"), lines->width);
+	bool named = fit_table(&t, g, crowded, lines->width);
 	size_t indent = table_columns(&t) + strlen("  ");
 
+	if (json_array_size(g.workers) == 0)
+		return;
 	if (lines->width != 0 && indent + LAST_COLUMN_WIDE > lines->width)
 		indent = INDENT;
 	table_put_titles(&t, lines, COLUMNS, "");
 	wrap_spaces(lines, 2);
 	wrap_put(lines, DIM, column_last);
 	wrap_end(lines, indent);
-	for (size_t i = 0; i < count; i++) {
-		const json_t *latest = group_latest(&groups[i]);
+	while (group_next(&g, crowded)) {
+		const json_t *latest = group_latest(&g);
 
-		table_put_row(&t, lines, &groups[i], named);
+		table_put_row(&t, lines, &g, named);
 		wrap_spaces(lines, 2);
-		if (!group_put_last(lines, &groups[i]))
+		if (!group_put_last(lines, &g))
 			wrap_put(lines, PLAIN, "-");
 		wrap_end(lines, indent);
-		put_cause(lines, latest != NULL ? latest : group_worker(&groups[i], 0), causes);
+		put_cause(lines, latest != NULL ? latest : group_worker(&g, 0), causes);
 	}
-}
-
-void table_put(struct render *r, const json_t *cluster, bool crowded)
-{
-	const json_t *workers = json_object_get(cluster, "workers");
-	struct group *groups = calloc(json_array_size(workers) + 1, sizeof(*groups));
-	size_t count = 0;
-
-	if (groups == NULL)
-		r->lines->out->failed = true;
-	else
-		count = group_workers(groups, cluster, workers, crowded);
-	if (count > 0)
-		put_groups(r->lines, cluster, groups, count);
-	free(groups);
 }

@@ -148,25 +148,18 @@ static bool is_grouped(const struct top_view *v, const json_t *cluster)
 static int add_workers(
 	struct top_view *v, const json_t *cluster, const json_t *workers, bool grouped)
 {
+	struct group g = {.cluster = cluster, .workers = workers};
 	size_t first = v->count;
-	struct group *groups = calloc(json_array_size(workers) + 1, sizeof(*groups));
-	size_t count;
 
-	if (groups == NULL)
-		return -1;
-	count = group_workers(groups, cluster, workers, grouped);
-	for (size_t i = 0; i < count; i++) {
+	while (group_next(&g, grouped)) {
 		struct top_row *row = add_row(v, TOP_WORKERS, cluster);
 
 		if (row == NULL)
-			break;
-		row->group = groups[i];
-		group_sum(&row->sums, &groups[i]);
+			return -1;
+		row->group = g;
+		group_sum(&row->sums, &g);
 	}
-	free(groups);
-	if (v->count - first < count)
-		return -1;
-	qsort_r(v->rows + first, count, sizeof(*v->rows), compare_rows, v);
+	qsort_r(v->rows + first, v->count - first, sizeof(*v->rows), compare_rows, v);
 	return 0;
 }
 
