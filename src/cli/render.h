@@ -88,8 +88,7 @@ int tally_exit_status(const struct tally *t); /* 0 all, 1 some, 2 none */
 /* A worker of a cluster, or neighbours that are alike. */
 struct group {
 	const json_t *cluster;
-	const json_t *workers; /* those of the cluster that are shown */
-	size_t first;          /* in the array of workers */
+	size_t first; /* in the array of workers */
 	size_t count;
 };
 

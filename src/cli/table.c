@@ -53,7 +53,7 @@ enum colour row_colour(const json_t *worker)
 
 const json_t *group_worker(const struct group *g, size_t i)
 {
-	return json_array_get(g->workers, g->first + i);
+	return json_array_get(json_object_get(g->cluster, "workers"), g->first + i);
 }
 
 static bool is_well(const json_t *worker)
@@ -78,7 +78,7 @@ static bool are_alike(const json_t *a, const json_t *b)
 
 bool group_next(struct group *g, bool crowded)
 {
-	size_t total = json_array_size(g->workers);
+	size_t total = json_array_size(json_object_get(g->cluster, "workers"));
 
 	g->first += g->count;
 	g->count = 1;
@@ -414,12 +414,12 @@ void table_put(struct wrap *lines, const json_t *cluster, bool crowded)
 {
 	const char *causes[2] = {field_raw(json_object_get(cluster, "trouble"), "text"),
 		field_raw(json_object_get(cluster, "failed_restart"), "text")};
-	struct group g = {.cluster = cluster, .workers = json_object_get(cluster, "workers")};
+	struct group g = {.cluster = cluster};
 	struct table t;
 	bool named = fit_table(&t, g, crowded, lines->width);
 	size_t indent = table_columns(&t) + strlen("  ");
 
-	if (json_array_size(g.workers) == 0)
+	if (json_array_size(json_object_get(cluster, "workers")) == 0)
 		return;
 	if (lines->width != 0 && indent + LAST_COLUMN_WIDE > lines->width)
 		indent = INDENT;

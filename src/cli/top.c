@@ -229,7 +229,9 @@ static void read_selected(struct top *t, bool events, int cancel)
 	if (row == NULL)
 		return;
 	if (!events &&
-		(row->kind == TOP_INSTANCE || json_array_size(row->group.workers) > READ_MOST)) {
+		(row->kind == TOP_INSTANCE ||
+			json_array_size(json_object_get(row->group.cluster, "workers")) >
+				READ_MOST)) {
 		show_message(t, YELLOW, "select a worker to read its output");
 		return;
 	}

@@ -25,7 +25,7 @@ enum top_kind {
 struct top_row {
 	enum top_kind kind;
 	size_t text;        /* offset in `text`; TOP_WORKERS: unused */
-	struct group group; /* TOP_INSTANCE: without a cluster; TOP_CLUSTER: all of its workers */
+	struct group group; /* TOP_WORKERS; else the cluster alone, or nothing */
 	struct sums sums;   /* TOP_WORKERS alone */
 };
 
@@ -50,7 +50,6 @@ struct top_view {
 	struct top_row *rows; /* heap */
 	size_t count;
 	size_t room;
-	json_t *shown;      /* the arrays of workers to which rows point */
 	struct buffer text; /* lines with colours as marks (wrap.h) */
 	size_t selected;
 	size_t first; /* the first row on the screen */

@@ -62,8 +62,7 @@ static struct sums sum_of_all(const json_t *status, struct tally *tally)
 
 	json_array_foreach(json_object_get(status, "clusters"), i, cluster)
 	{
-		const json_t *workers = json_object_get(cluster, "workers");
-		struct group g = {cluster, workers, 0, json_array_size(workers)};
+		struct group g = {cluster, 0, json_array_size(json_object_get(cluster, "workers"))};
 		struct sums sums;
 
 		group_sum(&sums, &g);

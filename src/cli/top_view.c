@@ -20,7 +20,6 @@ void top_view_fini(struct top_view *v)
 {
 	json_decref(v->status);
 	json_decref(v->turned);
-	json_decref(v->shown);
 	free(v->rows);
 	buffer_fini(&v->text);
 }
@@ -47,8 +46,7 @@ static struct top_row *add_row(struct top_view *v, enum top_kind kind, const jso
 		v->room = room;
 	}
 	rows += v->count++;
-	*rows = (struct top_row){.kind = kind,
-		.group = {.cluster = cluster, .workers = json_object_get(cluster, "workers")}};
+	*rows = (struct top_row){.kind = kind, .group = {.cluster = cluster}};
 	return rows;
 }
 
@@ -120,23 +118,6 @@ static bool matches_filter(const struct top_view *v, const json_t *cluster, cons
 		strcasestr(field_raw(worker_failure(worker), "text"), v->filter) != NULL;
 }
 
-/* The workers that match the filter, kept in `shown`. */
-static const json_t *choose_workers(struct top_view *v, const json_t *cluster)
-{
-	json_t *chosen = json_array();
-	json_t *worker;
-	size_t i;
-
-	if (chosen == NULL || json_array_append_new(v->shown, chosen) == -1)
-		return NULL;
-	json_array_foreach(json_object_get(cluster, "workers"), i, worker)
-	{
-		if (matches_filter(v, cluster, worker) && json_array_append(chosen, worker) == -1)
-			return NULL;
-	}
-	return chosen;
-}
-
 static bool is_grouped(const struct top_view *v, const json_t *cluster)
 {
 	size_t count = json_array_size(json_object_get(cluster, "workers"));
@@ -145,15 +126,19 @@ static bool is_grouped(const struct top_view *v, const json_t *cluster)
 	return (count > RENDER_MANY || count > v->height) != turned;
 }
 
-static int add_workers(
-	struct top_view *v, const json_t *cluster, const json_t *workers, bool grouped)
+/* `named`: the filter matches all workers, by the cluster's name; else those that it matches
+ * have a row each. */
+static int add_workers(struct top_view *v, const json_t *cluster, bool named)
 {
-	struct group g = {.cluster = cluster, .workers = workers};
+	struct group g = {.cluster = cluster};
 	size_t first = v->count;
 
-	while (group_next(&g, grouped)) {
-		struct top_row *row = add_row(v, TOP_WORKERS, cluster);
+	while (group_next(&g, named && is_grouped(v, cluster))) {
+		struct top_row *row;
 
+		if (!matches_filter(v, cluster, group_worker(&g, 0)))
+			continue;
+		row = add_row(v, TOP_WORKERS, cluster);
 		if (row == NULL)
 			return -1;
 		row->group = g;
@@ -165,18 +150,20 @@ static int add_workers(
 
 static int add_cluster(struct top_view *v, struct render *r, const json_t *cluster)
 {
-	const json_t *workers = choose_workers(v, cluster);
+	bool named = strcasestr(field_raw(cluster, "name"), v->filter) != NULL;
 	size_t from = v->text.len;
+	size_t before = v->count;
+	size_t lines;
 
-	if (workers == NULL)
-		return -1;
-	if (json_array_size(workers) == 0 &&
-		strcasestr(field_raw(cluster, "name"), v->filter) == NULL)
-		return 0;
 	render_cluster(r, cluster);
 	if (add_lines(v, TOP_CLUSTER, cluster, from) == -1)
 		return -1;
-	return add_workers(v, cluster, workers, is_grouped(v, cluster));
+	lines = v->count;
+	if (add_workers(v, cluster, named) == -1)
+		return -1;
+	if (v->count == lines && !named)
+		v->count = before; /* nothing of it matches */
+	return 0;
 }
 
 static int add_all(struct top_view *v, struct render *r)
@@ -273,18 +260,15 @@ int top_view_make(struct top_view *v)
 {
 	struct wrap lines;
 	struct render r = {.lines = &lines, .bars = true};
-	json_t *old = v->shown;
 	int got = 0;
 
 	buffer_clear(&v->text);
 	wrap_init(&lines, &v->text, 0, true);
 	lines.marks = true;
 	v->count = 0;
-	v->shown = json_array();
 	if (v->status != NULL)
-		got = v->shown != NULL ? add_all(v, &r) : -1;
+		got = add_all(v, &r);
 	wrap_fini(&lines);
-	json_decref(old);
 	find_again(v);
 	return got;
 }
