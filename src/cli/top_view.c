@@ -33,38 +33,37 @@ int top_view_look(struct top_view *v, json_t *status)
 
 /* ---- rows ---- */
 
-static struct top_row *add_row(struct top_view *v, enum top_kind kind, const json_t *cluster)
+/* Out of memory: text.failed. */
+static void add_row(struct top_view *v, const struct top_row *row)
 {
 	size_t room = v->room > 0 ? 2 * v->room : 64;
 	struct top_row *rows = v->rows;
 
 	if (v->count == v->room) {
 		rows = reallocarray(v->rows, room, sizeof(*rows));
-		if (rows == NULL)
-			return NULL;
+		if (rows == NULL) {
+			v->text.failed = true;
+			return;
+		}
 		v->rows = rows;
 		v->room = room;
 	}
-	rows += v->count++;
-	*rows = (struct top_row){.kind = kind, .group = {.cluster = cluster}};
-	return rows;
+	rows[v->count++] = *row;
 }
 
 /* Add a row for each line that was added to the text. */
-static int add_lines(struct top_view *v, enum top_kind kind, const json_t *cluster, size_t from)
+static void add_lines(struct top_view *v, enum top_kind kind, const json_t *cluster, size_t from)
 {
 	while (from < v->text.len) {
 		const char *line = v->text.data + from;
 		const char *end = memchr(line, '\n', v->text.len - from);
-		struct top_row *row = add_row(v, kind, cluster);
 
-		if (row == NULL || end == NULL)
-			return -1;
-		row->text = from;
+		if (end == NULL)
+			return; /* out of memory */
+		add_row(v, &(struct top_row){.kind = kind, .text = from, .group = {cluster, 0, 0}});
 		from += (size_t)(end - line) + 1;
 		kind = TOP_TEXT;
 	}
-	return 0;
 }
 
 /* The column's value as a number to sort by. */
@@ -128,27 +127,23 @@ static bool is_grouped(const struct top_view *v, const json_t *cluster)
 
 /* `named`: the filter matches all workers, by the cluster's name; else those that it matches
  * have a row each. */
-static int add_workers(struct top_view *v, const json_t *cluster, bool named)
+static void add_workers(struct top_view *v, const json_t *cluster, bool named)
 {
 	struct group g = {.cluster = cluster};
 	size_t first = v->count;
 
 	while (group_next(&g, named && is_grouped(v, cluster))) {
-		struct top_row *row;
+		struct top_row row = {.kind = TOP_WORKERS, .group = g};
 
-		if (!matches_filter(v, cluster, group_worker(&g, 0)))
-			continue;
-		row = add_row(v, TOP_WORKERS, cluster);
-		if (row == NULL)
-			return -1;
-		row->group = g;
-		group_sum(&row->sums, &g);
+		group_sum(&row.sums, &g);
+		if (matches_filter(v, cluster, group_worker(&g, 0)))
+			add_row(v, &row);
 	}
-	qsort_r(v->rows + first, v->count - first, sizeof(*v->rows), compare_rows, v);
-	return 0;
+	if (v->count > first)
+		qsort_r(v->rows + first, v->count - first, sizeof(*v->rows), compare_rows, v);
 }
 
-static int add_cluster(struct top_view *v, struct render *r, const json_t *cluster)
+static void add_cluster(struct top_view *v, struct render *r, const json_t *cluster)
 {
 	bool named = strcasestr(field_raw(cluster, "name"), v->filter) != NULL;
 	size_t from = v->text.len;
@@ -156,30 +151,11 @@ static int add_cluster(struct top_view *v, struct render *r, const json_t *clust
 	size_t lines;
 
 	render_cluster(r, cluster);
-	if (add_lines(v, TOP_CLUSTER, cluster, from) == -1)
-		return -1;
+	add_lines(v, TOP_CLUSTER, cluster, from);
 	lines = v->count;
-	if (add_workers(v, cluster, named) == -1)
-		return -1;
+	add_workers(v, cluster, named);
 	if (v->count == lines && !named)
 		v->count = before; /* nothing of it matches */
-	return 0;
-}
-
-static int add_all(struct top_view *v, struct render *r)
-{
-	const json_t *cluster;
-	size_t i;
-
-	render_head(r->lines, v->status);
-	if (add_lines(v, TOP_INSTANCE, NULL, 0) == -1)
-		return -1;
-	json_array_foreach(json_object_get(v->status, "clusters"), i, cluster)
-	{
-		if (add_cluster(v, r, cluster) == -1)
-			return -1;
-	}
-	return v->text.failed ? -1 : 0;
 }
 
 /* ---- the selected row ---- */
@@ -260,17 +236,24 @@ int top_view_make(struct top_view *v)
 {
 	struct wrap lines;
 	struct render r = {.lines = &lines, .bars = true};
-	int got = 0;
+	const json_t *cluster;
+	size_t i;
 
 	buffer_clear(&v->text);
 	wrap_init(&lines, &v->text, 0, true);
 	lines.marks = true;
 	v->count = 0;
-	if (v->status != NULL)
-		got = add_all(v, &r);
+	if (v->status != NULL) {
+		render_head(&lines, v->status);
+		add_lines(v, TOP_INSTANCE, NULL, 0);
+	}
+	json_array_foreach(json_object_get(v->status, "clusters"), i, cluster)
+	{
+		add_cluster(v, &r, cluster);
+	}
 	wrap_fini(&lines);
 	find_again(v);
-	return got;
+	return v->text.failed ? -1 : 0;
 }
 
 const struct top_row *top_view_row(const struct top_view *v)
