@@ -49,7 +49,7 @@ static void show_message(struct top *t, enum colour tone, const char *text)
 
 /* ---- connections ---- */
 
-int top_reach(struct top *t, struct client *c, int cancel, struct error *err)
+int top_reach(struct top *t, struct client *c, struct error *err)
 {
 	scoped_fd dir = rundir_find(t->runtime_directory, t->instance, err);
 	int got;
@@ -57,7 +57,7 @@ int top_reach(struct top *t, struct client *c, int cancel, struct error *err)
 	client_init(c);
 	if (dir == -1)
 		return -1;
-	c->cancel = cancel;
+	c->cancel = t->user;
 	c->end = nsec_add(clock_now(), GREETING);
 	got = client_open(c, dir, t->instance, err);
 	c->cancel = -1;
@@ -91,14 +91,14 @@ static int follow_events(struct top *t, struct error *err)
 	return client_ask(&t->events, &request, err);
 }
 
-static void connect_again(struct top *t, int cancel)
+static void connect_again(struct top *t)
 {
 	struct error err;
 
 	client_fini(&t->status);
 	client_fini(&t->events);
-	if (top_reach(t, &t->status, cancel, &err) == -1 ||
-		top_reach(t, &t->events, cancel, &err) == -1 || follow_events(t, &err) == -1) {
+	if (top_reach(t, &t->status, &err) == -1 || top_reach(t, &t->events, &err) == -1 ||
+		follow_events(t, &err) == -1) {
 		drop_connection(t, &err);
 		return;
 	}
@@ -191,14 +191,13 @@ static void look_at_change(struct top *t)
 }
 
 /* Send the change.  It goes on without its client; its outcome is an event. */
-static void begin_change(struct top *t, int cancel)
+static void begin_change(struct top *t)
 {
 	struct error err;
 
 	client_fini(&t->change);
 	show_message(t, YELLOW, "...");
-	if (top_reach(t, &t->change, cancel, &err) == 0 &&
-		client_ask(&t->change, &t->request, &err) == 0)
+	if (top_reach(t, &t->change, &err) == 0 && client_ask(&t->change, &t->request, &err) == 0)
 		return;
 	show_message(t, RED, err.text);
 	client_fini(&t->change);
@@ -220,7 +219,7 @@ static void ask_question(struct top *t, enum control_method method, int count)
 
 /* ---- keys ---- */
 
-static void read_selected(struct top *t, bool events, int cancel)
+static void read_selected(struct top *t, bool events)
 {
 	const struct top_row *row = top_view_row(&t->view);
 
@@ -238,17 +237,17 @@ static void read_selected(struct top *t, bool events, int cancel)
 	t->mode = TOP_READ;
 	t->reads_events = events;
 	if (!events)
-		top_read_begin(t, cancel);
+		top_read_begin(t);
 }
 
-static void open_selected(struct top *t, int cancel)
+static void open_selected(struct top *t)
 {
 	const struct top_row *row = top_view_row(&t->view);
 
 	if (row == NULL || row->kind == TOP_INSTANCE)
 		return;
 	if (row->kind == TOP_WORKERS && row->group.count == 1)
-		read_selected(t, false, cancel);
+		read_selected(t, false);
 	else
 		top_view_turn(&t->view);
 }
@@ -282,7 +281,7 @@ static bool sort_key(struct top *t, int key)
 	return false;
 }
 
-static void list_key(struct top *t, int key, int cancel)
+static void list_key(struct top *t, int key)
 {
 	long rows = rows_of_key(key, (long)t->view.height);
 
@@ -292,9 +291,9 @@ static void list_key(struct top *t, int key, int cancel)
 	else if (sort_key(t, key))
 		return;
 	else if (key == '\r' || key == '\n' || key == KEY_ENTER)
-		open_selected(t, cancel);
+		open_selected(t);
 	else if (key == 'l' || key == 'e')
-		read_selected(t, key == 'e', cancel);
+		read_selected(t, key == 'e');
 	else if (key == '/')
 		t->mode = TOP_FILTER;
 	else if (key == 'r')
@@ -325,7 +324,7 @@ static void filter_key(struct top *t, int key)
 		t->view.filter[len] = (char)key;
 }
 
-static void question_key(struct top *t, int key, int cancel)
+static void question_key(struct top *t, int key)
 {
 	bool scales = t->request.method == METHOD_SCALE;
 	int count = t->request.count + (key == '+') - (key == '-');
@@ -336,7 +335,7 @@ static void question_key(struct top *t, int key, int cancel)
 	}
 	t->mode = TOP_LIST;
 	if (key == 'y' || key == 'Y')
-		begin_change(t, cancel);
+		begin_change(t);
 	else
 		show_message(t, PLAIN, "nothing was done");
 }
@@ -357,20 +356,20 @@ static void reading_key(struct top *t, int key)
 	top_read_end(t);
 }
 
-static void take_key(struct top *t, int key, int cancel)
+static void take_key(struct top *t, int key)
 {
 	if (key == KEY_CONTROL_L)
 		screen_again(&t->screen);
 	else if (t->mode == TOP_FILTER)
 		filter_key(t, key);
 	else if (t->mode == TOP_QUESTION)
-		question_key(t, key, cancel);
+		question_key(t, key);
 	else if (t->mode == TOP_READ)
 		reading_key(t, key);
 	else if (t->mode == TOP_HELP)
 		t->mode = TOP_LIST;
 	else
-		list_key(t, key, cancel);
+		list_key(t, key);
 }
 
 /* ---- the loop ---- */
@@ -404,19 +403,19 @@ static bool is_ready(int fd, short events)
 	return poll(&look, 1, 0) > 0 && (look.revents & events) != 0;
 }
 
-static void take_keys(struct top *t, int cancel)
+static void take_keys(struct top *t)
 {
 	int key;
 
 	while (!t->over && (key = screen_key(&t->screen)) != ERR)
 		if (key != KEY_RESIZE)
-			take_key(t, key, cancel);
+			take_key(t, key);
 	if (is_ready(STDIN_FILENO, POLLHUP))
 		t->over = true; /* the terminal is gone, and SIGHUP ignored */
 }
 
 /* Do all that is due; returns the ms until more is. */
-static int do_due(struct top *t, int cancel)
+static int do_due(struct top *t)
 {
 	nsec_t now = clock_now();
 
@@ -424,7 +423,7 @@ static int do_due(struct top *t, int cancel)
 		t->next = now + PERIOD;
 		t->looked = now;
 		if (!t->connected)
-			connect_again(t, cancel);
+			connect_again(t);
 		if (t->connected && !t->asked)
 			ask_status(t);
 	}
@@ -440,11 +439,11 @@ static int do_due(struct top *t, int cancel)
 	return (int)((t->next - now) / MSEC) + 1;
 }
 
-static void run_loop(struct top *t, int user, int signals)
+static void run_loop(struct top *t, int signals)
 {
 	while (!t->over) {
-		int wait = do_due(t, user);
-		struct pollfd fds[WAITS] = {[WAIT_USER] = {.fd = user, .events = POLLIN},
+		int wait = do_due(t);
+		struct pollfd fds[WAITS] = {[WAIT_USER] = {.fd = t->user, .events = POLLIN},
 			[WAIT_STATUS] = {.fd = t->status.fd, .events = POLLIN},
 			[WAIT_EVENTS] = {.fd = t->events.fd, .events = POLLIN},
 			[WAIT_CHANGE] = {.fd = t->change.fd, .events = POLLIN},
@@ -462,12 +461,12 @@ static void run_loop(struct top *t, int user, int signals)
 			look_at_status(t);
 		if (fds[WAIT_USER].revents != 0) {
 			take_signals(t, signals);
-			take_keys(t, user);
+			take_keys(t);
 		}
 	}
 }
 
-/* Readable when the user has pressed a key, or a signal has come. */
+/* See `user` of struct top. */
 static int open_user(int signals, struct error *err)
 {
 	struct epoll_event event = {.events = EPOLLIN};
@@ -499,17 +498,16 @@ static int run_top(struct top *t, const struct arguments *a, struct error *err)
 	/* blocked: the terminal is given back before they end this process */
 	static const int all[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT};
 	scoped_fd signals = -1;
-	scoped_fd user = -1;
 
 	if (screen_load(&t->screen, err) == -1 || find_instance(t, a, err) == -1)
 		return -1;
 	signals = client_signals_open(all, COUNT_OF(all), err);
 	if (signals == -1)
 		return -1;
-	user = open_user(signals, err);
-	if (user == -1 || screen_open(&t->screen, err) == -1)
+	t->user = open_user(signals, err);
+	if (t->user == -1 || screen_open(&t->screen, err) == -1)
 		return -1;
-	run_loop(t, user, signals);
+	run_loop(t, signals);
 	screen_close(&t->screen);
 	return 0;
 }
@@ -521,6 +519,7 @@ int verb_top(const struct arguments *a)
 	int got;
 
 	wrap_locale();
+	t.user = -1;
 	t.runtime_directory = a->runtime_directory;
 	t.happened = json_array();
 	client_init(&t.status);
@@ -542,5 +541,6 @@ int verb_top(const struct arguments *a)
 	wrap_fini(&t.lines);
 	buffer_fini(&t.drawn);
 	json_decref(t.happened);
+	fd_close(&t.user);
 	return got == -1 ? error_exit_status(&err) : 0;
 }

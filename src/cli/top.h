@@ -102,6 +102,7 @@ struct top {
 	struct top_view view;
 	struct screen screen;
 	enum top_mode mode;
+	int user; /* readable when the user has pressed a key, or a signal has come */
 
 	struct client status;
 	struct client events;
@@ -133,13 +134,13 @@ struct top {
 
 /* Draw the screen. */
 void top_draw(struct top *t);
-/* Begin to read the target's output; read on; end.  `cancel`: see struct client. */
-void top_read_begin(struct top *t, int cancel);
+/* Begin to read the target's output; read on; end. */
+void top_read_begin(struct top *t);
 void top_read_answer(struct top *t);
 void top_read_more(struct top *t);
 void top_read_end(struct top *t);
 /* Connect to the instance, for one request. */
-int top_reach(struct top *t, struct client *c, int cancel, struct error *err);
+int top_reach(struct top *t, struct client *c, struct error *err);
 /* Rows of the list, with the screen as it is. */
 size_t top_list_rows(const struct top *t);
 

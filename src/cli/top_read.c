@@ -71,15 +71,14 @@ void top_read_more(struct top *t)
 	logs_drop(&t->logs);
 }
 
-void top_read_begin(struct top *t, int cancel)
+void top_read_begin(struct top *t)
 {
 	struct error err;
 
 	top_read_end(t);
 	t->written = json_array();
 	t->logs.target = t->reading;
-	if (top_reach(t, &t->reader, cancel, &err) == -1 ||
-		logs_ask(&t->logs, &t->reader, &err) == -1)
+	if (top_reach(t, &t->reader, &err) == -1 || logs_ask(&t->logs, &t->reader, &err) == -1)
 		end_reading(t, err.text);
 }
 
