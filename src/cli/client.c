@@ -8,7 +8,6 @@
 #include "os/socket/socket.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -92,31 +91,21 @@ int answer_refused(const struct answer *answer, struct error *err)
 	return error_fail(err, answer_exit_status(answer->code), "%s", answer->message);
 }
 
-static int poll_timeout(nsec_t deadline)
-{
-	nsec_t left;
-
-	if (deadline == NSEC_NEVER)
-		return -1;
-	left = deadline - clock_now();
-	if (left <= 0)
-		return 0;
-	/* rounded up, so that the last part of a millisecond takes no turn of its own */
-	left = (left + MSEC - 1) / MSEC;
-	return left > INT_MAX ? INT_MAX : (int)left;
-}
-
 /* Wait until the connection is readable.  0, or -1 and `err`. */
 static int wait_readable(struct client *c, nsec_t deadline, struct error *err)
 {
 	struct pollfd fds[3] = {{.fd = c->fd, .events = POLLIN},
 		{.fd = c->cancel, .events = POLLIN},
 		{.fd = c->reader}}; /* no event: poll(2) reports its end alone */
+	nsec_t until = nsec_min(deadline, c->end);
 	int n;
 
-	do
-		n = poll(fds, 3, poll_timeout(deadline < c->end ? deadline : c->end));
-	while (n == -1 && errno == EINTR);
+	do {
+		nsec_t left = until > clock_now() ? until - clock_now() : 0;
+		struct timespec wait = {left / SECOND, left % SECOND};
+
+		n = ppoll(fds, COUNT_OF(fds), until != NSEC_NEVER ? &wait : NULL, NULL);
+	} while (n == -1 && errno == EINTR);
 	if (n == -1)
 		return error_set(err, errno, "cannot wait for '%s'", c->name);
 	if (fds[1].revents != 0 || fds[2].revents != 0 || (n == 0 && clock_now() >= c->end))
