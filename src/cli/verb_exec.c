@@ -5,6 +5,7 @@
 #include "base/scope.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,41 +26,30 @@ static int set_own_pid(const char *name)
 
 /* The search of execvp(3), without its fall-back to a shell: a file of no known
  * format is an error.  Returns the errno to report. */
-static int exec_in(const char *dir, size_t len, char **command)
-{
-	scoped_str path = NULL;
-
-	if (asprintf(&path, "%.*s%s%s", (int)len, dir, len > 0 ? "/" : "", command[0]) == -1) {
-		path = NULL;
-		return ENOMEM;
-	}
-	(void)execv(path, command);
-	return errno;
-}
-
 static int exec_search(char **command)
 {
 	const char *path = getenv("PATH");
-	bool denied = false;
+	scoped_str dirs = strdup(path != NULL ? path : "/bin:/usr/bin"); /* as execvp(3) */
+	int why = ENOENT;
 
-	if (command[0][0] == '\0')
-		return ENOENT;
-	if (strchr(command[0], '/') != NULL)
-		return exec_in("", 0, command);
-	if (path == NULL)
-		path = "/bin:/usr/bin"; /* the default of execvp(3) */
-	for (;;) {
-		size_t len = strcspn(path, ":");
-		int why = exec_in(path, len, command);
-
-		if (why == EACCES)
-			denied = true;
-		else if (why != ENOENT && why != ENOTDIR)
-			return why;
-		if (path[len] == '\0')
-			return denied ? EACCES : ENOENT;
-		path += len + 1;
+	if (command[0][0] != '\0' && strchr(command[0], '/') != NULL) {
+		(void)execv(command[0], command);
+		return errno;
 	}
+	for (char *rest = dirs; rest != NULL && command[0][0] != '\0';) {
+		const char *dir = strsep(&rest, ":");
+		char file[PATH_MAX];
+
+		if (snprintf(file, sizeof(file), "%s/%s", *dir != '\0' ? dir : ".", command[0]) >=
+			(int)sizeof(file))
+			continue;
+		(void)execv(file, command);
+		if (errno == EACCES)
+			why = EACCES;
+		else if (errno != ENOENT && errno != ENOTDIR)
+			return errno;
+	}
+	return why;
 }
 
 int verb_exec(const struct arguments *a)
