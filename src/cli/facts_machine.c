@@ -13,6 +13,7 @@
 #include "os/vfork.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,12 +204,10 @@ static bool find_variable(char found[FOUND_TEXT])
 static int could_be_made(const char *path)
 {
 	scoped_str above = strdup(path);
-	char *slash = above != NULL ? strrchr(above, '/') : NULL;
 
-	if (slash == NULL)
+	if (above == NULL)
 		return ENOMEM;
-	*slash = '\0';
-	return access(slash == above ? "/" : above, W_OK | X_OK) == 0 ? 0 : errno;
+	return access(dirname(above), W_OK | X_OK) == 0 ? 0 : errno;
 }
 
 /* Would an instance get this place?  Else `err`. */
