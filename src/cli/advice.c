@@ -23,36 +23,24 @@
 
 /* The cluster or slot that a command is about. */
 struct place {
-	const char *instance;
-	const char *cluster;
-	long long slot; /* -1: the cluster */
+	char name[96]; /* "web", "web.2": as the log names it */
+	/* As a verb takes it: with the instance, unless that has the same name, as it would be
+	 * what is meant. */
+	char target[TARGET_MAX];
 };
 
-/* "web", "web.2": the place as the log names it. */
-static const char *place_name(const struct place *p, char to[96])
+/* `slot`: -1: the cluster.  False: the names are no words of a shell, and of no nclust. */
+static bool make_place(struct place *p, const char *instance, const char *cluster, long long slot)
 {
-	if (p->slot < 0)
-		snprintf(to, 96, "%s", p->cluster);
+	bool same = strcmp(instance, cluster) == 0;
+
+	if (slot < 0)
+		snprintf(p->name, sizeof(p->name), "%s", cluster);
 	else
-		snprintf(to, 96, "%s.%lld", p->cluster, p->slot);
-	return to;
-}
-
-/* Is the place's name a word of a shell?  Any other name comes from no nclust. */
-static bool is_place(const struct place *p)
-{
-	return text_is_name(p->instance) && text_is_name(p->cluster);
-}
-
-/* The place as a verb takes it: a target with the name of the instance would mean the instance. */
-static const char *place_target(const struct place *p, char to[TARGET_MAX])
-{
-	bool same = strcmp(p->instance, p->cluster) == 0;
-	char name[96];
-
-	snprintf(to, TARGET_MAX, "%s%s%s", same ? "" : p->instance, same ? "" : "/",
-		place_name(p, name));
-	return to;
+		snprintf(p->name, sizeof(p->name), "%s.%lld", cluster, slot);
+	snprintf(p->target, sizeof(p->target), "%s%s%s", same ? "" : instance, same ? "" : "/",
+		p->name);
+	return text_is_name(instance) && text_is_name(cluster);
 }
 
 /* The command is "nclust VERB TARGET MORE". */
@@ -60,9 +48,8 @@ static void set_command(struct advice *a, enum advice_kind kind, const char *ver
 	const struct place *p, const char *more)
 {
 	scoped_buffer command = {0};
-	char target[TARGET_MAX];
 
-	buffer_printf(&command, "nclust %s %s%s", verb, place_target(p, target), more);
+	buffer_printf(&command, "nclust %s %s%s", verb, p->target, more);
 	if (a->runtime_directory != NULL) {
 		buffer_string(&command, " --runtime-directory ");
 		(void)value_quote_shell(&command, a->runtime_directory);
@@ -105,13 +92,12 @@ static void on_failing(struct advice *a, const struct place *p, const json_t *wo
 {
 	long long times = field_number(worker, "restarts");
 	char count[48] = "";
-	char name[96];
 
 	if (times > 1)
 		snprintf(count, sizeof(count), " %lld times", times);
 	advise(a, ADVICE_FAILS, "events -f", p, "",
-		"%s has failed%s; to see its next exit:", place_name(p, name), count);
-	(void)place_target(p, a->fails);
+		"%s has failed%s; to see its next exit:", p->name, count);
+	text_copy(a->fails, sizeof(a->fails), p->target);
 }
 
 static void on_exited(struct advice *a, const struct place *p, const json_t *event)
@@ -119,36 +105,32 @@ static void on_exited(struct advice *a, const struct place *p, const json_t *eve
 	bool spoke = json_object_get(event, "last_output") != NULL;
 	char *text = a->list[ADVICE_FAILS].text;
 	char *end = strchr(text, ';');
-	char target[TARGET_MAX];
 
-	if (end == NULL || strcmp(place_target(p, target), a->fails) != 0)
+	if (end == NULL || strcmp(p->target, a->fails) != 0)
 		return;
 	text_copy(end, sizeof(a->list[0].text) - (size_t)(end - text),
 		spoke ? "; its output:" : "; its exits:");
 	set_command(a, ADVICE_FAILS, spoke ? "logs" : "events", p, "");
 }
 
-static void on_worker(struct advice *a, struct place p, const json_t *worker, bool gave_up)
+static void on_worker(struct advice *a, const struct place *p, const json_t *worker, bool gave_up)
 {
 	nsec_t next = field_seconds(worker, "next_try");
 	bool waits = !gave_up && is_free(a, ADVICE_WAITS);
-	char name[96];
 	char age[16];
 
-	p.slot = field_number(worker, "slot");
-	(void)place_name(&p, name);
 	if (does_fail(worker) && is_free(a, ADVICE_FAILS))
-		on_failing(a, &p, worker);
+		on_failing(a, p, worker);
 	if (waits && worker_is(worker, "failed"))
-		advise(a, ADVICE_WAITS, "restart", &p, "",
-			"%s is not started again; once it can run, start it:", name);
+		advise(a, ADVICE_WAITS, "restart", p, "",
+			"%s is not started again; once it can run, start it:", p->name);
 	else if (waits && worker_is(worker, "backoff") && next >= WAIT_LONG)
-		advise(a, ADVICE_WAITS, "restart", &p, "",
-			"%s is started again in %s; to try now:", name, text_age(age, next));
+		advise(a, ADVICE_WAITS, "restart", p, "",
+			"%s is started again in %s; to try now:", p->name, text_age(age, next));
 	if (worker_is(worker, "ready") && field_is_true(worker, "stopped") &&
 		is_free(a, ADVICE_STOPPED))
-		advise(a, ADVICE_STOPPED, "signal", &p, " CONT",
-			"%s is stopped by a signal; to continue it:", name);
+		advise(a, ADVICE_STOPPED, "signal", p, " CONT",
+			"%s is stopped by a signal; to continue it:", p->name);
 }
 
 static void on_listener(struct advice *a, const struct place *p, const json_t *listener)
@@ -183,12 +165,12 @@ static void on_cluster(struct advice *a, const struct place *p, const json_t *cl
 
 	if (gave_up && is_free(a, ADVICE_GAVE_UP))
 		advise(a, ADVICE_GAVE_UP, "restart", p, "",
-			"%s is not started again; once it can run, start it:", p->cluster);
+			"%s is not started again; once it can run, start it:", p->name);
 	if (!gave_up && is_free(a, ADVICE_RESTART) &&
 		json_is_object(json_object_get(cluster, "failed_restart")))
 		advise(a, ADVICE_RESTART, "restart", p, "",
 			"the last restart of %s failed; once the new workers can run, try again:",
-			p->cluster);
+			p->name);
 	json_array_foreach(json_object_get(cluster, "listeners"), i, listener)
 	{
 		on_listener(a, p, listener);
@@ -197,7 +179,8 @@ static void on_cluster(struct advice *a, const struct place *p, const json_t *cl
 
 void advice_on_status(struct advice *a, const json_t *status)
 {
-	struct place p = {.instance = field_raw(status, "name"), .slot = -1};
+	const char *instance = field_raw(status, "name");
+	struct place place;
 	const json_t *cluster;
 	const json_t *worker;
 	size_t i;
@@ -206,14 +189,15 @@ void advice_on_status(struct advice *a, const json_t *status)
 	json_array_foreach(json_object_get(status, "clusters"), i, cluster)
 	{
 		bool gave_up = strcmp(field_raw(cluster, "state"), "failed") == 0;
+		const char *name = field_raw(cluster, "name");
 
-		p.cluster = field_raw(cluster, "name");
-		if (!is_place(&p))
+		if (!make_place(&place, instance, name, -1))
 			continue;
-		on_cluster(a, &p, cluster, gave_up);
+		on_cluster(a, &place, cluster, gave_up);
 		json_array_foreach(json_object_get(cluster, "workers"), k, worker)
 		{
-			on_worker(a, p, worker, gave_up);
+			(void)make_place(&place, instance, name, field_number(worker, "slot"));
+			on_worker(a, &place, worker, gave_up);
 		}
 	}
 }
@@ -236,13 +220,11 @@ static void on_unkillable(struct advice *a, const struct place *p, const json_t 
 	char *text = a->list[ADVICE_UNKILLABLE].text;
 	char *command = a->list[ADVICE_UNKILLABLE].command;
 	char why[WHY_ALIVE_TEXT];
-	char name[96];
 
 	if (pid <= 0 || !is_dying(pid) || *why_alive_text(pid, why) == '\0')
 		return;
 	snprintf(text, sizeof(a->list[0].text),
-		"%s: process %s, and no signal ends it; where it is stuck:", place_name(p, name),
-		why);
+		"%s: process %s, and no signal ends it; where it is stuck:", p->name, why);
 	snprintf(command, sizeof(a->list[0].command), "ps -o pid,stat,wchan:32,args -p %d",
 		(int)pid);
 }
@@ -261,29 +243,28 @@ void advice_on_event(struct advice *a, const char *instance, const json_t *event
 		{"unwell", "checks", ADVICE_UNHEALTHY, "failed its checks"},
 	};
 	/* some events about a failed check have no slot: show those of the whole instance */
-	const struct place all = {instance, instance, -1};
-	struct place p = {instance, field_raw(event, "cluster"), -1};
+	struct place all;
+	struct place place;
 	double ago = now - json_number_value(json_object_get(event, "time"));
 	const char *name = field_raw(event, "event");
-	char text[96];
 	char age[16];
 
-	if (!is_place(&p))
+	if (!make_place(&all, instance, instance, -1) ||
+		!make_place(&place, instance, field_raw(event, "cluster"),
+			field_is_number(event, "slot") ? field_number(event, "slot") : -1))
 		return;
-	if (field_is_number(event, "slot"))
-		p.slot = field_number(event, "slot");
 	if (strcmp(name, "exited") == 0)
-		on_exited(a, &p, event);
+		on_exited(a, &place, event);
 	if (strcmp(name, "unkillable") == 0)
-		on_unkillable(a, &p, event);
+		on_unkillable(a, &place, event);
 	if (!(ago >= 0) || ago > nsec_seconds(FIELDS_LATELY))
 		return;
 	for (size_t i = 0; i < COUNT_OF(table); i++) {
 		if (strcmp(name, table[i].event) != 0 ||
 			strstr(field_raw(event, "text"), table[i].text) == NULL)
 			continue;
-		advise(a, table[i].kind, "events", table[i].kind == ADVICE_HANG ? &p : &all, "",
-			"%s %s %s ago; what nclust saw:", place_name(&p, text), table[i].did,
+		advise(a, table[i].kind, "events", table[i].kind == ADVICE_HANG ? &place : &all, "",
+			"%s %s %s ago; what nclust saw:", place.name, table[i].did,
 			text_age(age, (nsec_t)(ago * (double)SECOND)));
 	}
 }

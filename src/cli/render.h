@@ -208,7 +208,7 @@ struct advice {
 	const char *runtime_directory; /* the option's value, or NULL */
 	char fails[192];               /* the target that ADVICE_FAILS is about */
 	struct {
-		char text[320]; /* "": no trouble of that kind */
+		char text[400]; /* "": no trouble of that kind */
 		char command[320];
 	} list[ADVICE_KINDS];
 };
