@@ -118,7 +118,9 @@ int output_value(int fd, const json_t *value);
 /* Colours are for terminals, and only if NO_COLOR does not forbid them. */
 bool output_wants_colour(int fd);
 
-/* Write a server's error to stderr; returns the exit status for it. */
+/* Write a failure, or a server's refusal, to stderr; return the exit status for it.
+ * A wait that was ended (ECANCELED) is no news. */
+int output_error(const struct error *err);
 int output_refusal(const struct answer *answer);
 
 /* ---- target ---- */

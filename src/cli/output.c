@@ -98,6 +98,13 @@ bool output_wants_colour(int fd)
 		(term == NULL || strcmp(term, "dumb") != 0);
 }
 
+int output_error(const struct error *err)
+{
+	if (err->sys != ECANCELED)
+		log_error("%s", err->text);
+	return error_exit_status(err);
+}
+
 int output_refusal(const struct answer *answer)
 {
 	const char *text = answer->message;

@@ -230,10 +230,8 @@ int session_ask(const struct arguments *a, struct control_request *request, int 
 	int status = 0;
 	int got;
 
-	if (session_open(&s, a, false, cancel, &err) == -1) {
-		log_error("%s", err.text);
-		return error_exit_status(&err);
-	}
+	if (session_open(&s, a, false, cancel, &err) == -1)
+		return output_error(&err);
 	text_copy(request->target, sizeof(request->target), s.meant.target);
 	if (is_its_own(&s, request)) {
 		request->no_wait = true;
@@ -251,10 +249,8 @@ int session_ask(const struct arguments *a, struct control_request *request, int 
 								 : 0;
 	}
 	if (got == -1) {
-		status = error_exit_status(&err);
-		if (err.sys != ECANCELED)
-			log_error("%s", err.text);
-		else if (cancel != -1 && client_cancel_signal() != 0) {
+		status = output_error(&err);
+		if (err.sys == ECANCELED && cancel != -1 && client_cancel_signal() != 0) {
 			log_error("interrupted: '%s' stays drained until "
 				  "'nclust undrain %s'",
 				s.client->name, s.client->name);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/top.h"
 
-#include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "cli/client.h"
@@ -531,8 +530,6 @@ int verb_top(const struct arguments *a)
 	wrap_init(&t.lines, &t.drawn, 0, true);
 	t.lines.marks = true;
 	got = run_top(&t, a, &err);
-	if (got == -1)
-		log_error("%s", err.text);
 	client_fini(&t.status);
 	client_fini(&t.events);
 	client_fini(&t.change);
@@ -542,5 +539,5 @@ int verb_top(const struct arguments *a)
 	buffer_fini(&t.drawn);
 	json_decref(t.happened);
 	fd_close(&t.user);
-	return got == -1 ? error_exit_status(&err) : 0;
+	return got == -1 ? output_error(&err) : 0;
 }

@@ -232,18 +232,14 @@ int verb_ask(const struct arguments *a)
 		log_error("ask: --data has at most 32 KiB");
 		return EX_USAGE;
 	}
-	if (session_open(&s, a, false, -1, &err) == -1) {
-		log_error("%s", err.text);
-		return error_exit_status(&err);
-	}
+	if (session_open(&s, a, false, -1, &err) == -1)
+		return output_error(&err);
 	buffer_init(&k.request, 0);
 	buffer_init(&k.head, 0);
 	buffer_init(&k.line, 0);
 	got = ask_worker(&k, &s, &err);
-	if (got == -1) {
-		log_error("%s", err.text);
-		got = error_exit_status(&err);
-	}
+	if (got == -1)
+		got = output_error(&err);
 	fd_close(&k.fd);
 	buffer_fini(&k.request);
 	buffer_fini(&k.head);

@@ -119,10 +119,8 @@ static int tell_over(struct doctor *d)
 
 	if (signal != 0)
 		return 128 + signal;
-	if (err->sys != ECANCELED) {
-		log_error("%s", err->text);
-		return error_exit_status(err);
-	}
+	if (err->sys != ECANCELED)
+		return output_error(err);
 	facts_add(d->facts, FACT_BAD, "time", "", "not all was seen within %d s",
 		(int)(TRIAL_TIME / SECOND));
 	show_new_facts(d);

@@ -183,16 +183,11 @@ int verb_logs(const struct arguments *a)
 	if (compile_pattern(&l) == -1)
 		return EX_USAGE;
 	descriptors_allow_many(); /* one descriptor for each slot */
-	if (session_open(&s, a, false, -1, &err) == -1) {
-		log_error("%s", err.text);
-		return error_exit_status(&err);
-	}
+	if (session_open(&s, a, false, -1, &err) == -1)
+		return output_error(&err);
 	l.logs.target = s.meant.target;
-	if (show_files(&l, s.client, &err) == -1) {
-		if (err.sys != ECANCELED)
-			log_error("%s", err.text);
-		status = error_exit_status(&err);
-	}
+	if (show_files(&l, s.client, &err) == -1)
+		status = output_error(&err);
 	logs_fini(&l.logs);
 	session_close(&s);
 	return status;

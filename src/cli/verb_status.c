@@ -160,18 +160,14 @@ static int ask_all(struct look *look, int cancel, struct error *err)
 	return 0;
 }
 
-static int failure_status(const struct error *err)
-{
-	return err->status == EX_UNAVAILABLE ? NOT_RUNNING : error_exit_status(err);
-}
-
 static int show_once(struct look *look)
 {
 	struct error err;
 
 	if (ask_all(look, -1, &err) == -1) {
-		log_error("%s", err.text);
-		return failure_status(&err);
+		int status = output_error(&err);
+
+		return status == EX_UNAVAILABLE ? NOT_RUNNING : status;
 	}
 	return output_buffer(STDOUT_FILENO, &look->text, output_write) == -1
 		? 1
@@ -252,10 +248,8 @@ static int watch_status(struct look *look)
 	struct pollfd wait = {.events = POLLIN};
 	int got;
 
-	if (cancel == -1) {
-		log_error("%s", err.text);
-		return 1;
-	}
+	if (cancel == -1)
+		return output_error(&err);
 	wait.fd = cancel;
 	got = output_write(STDOUT_FILENO, begin, strlen(begin));
 	while (got == 0) {
