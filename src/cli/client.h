@@ -12,6 +12,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/types.h>
 
 /*
@@ -115,6 +116,8 @@ int output_buffer(int fd, struct buffer *out, int (*how)(int fd, const char *dat
 /* A value as JSON, numbers with the digits that they came with. */
 int output_value(int fd, const json_t *value);
 
+/* The terminal's size; zeros: standard output is none, or does not know. */
+struct winsize output_size(void);
 /* Colours are for terminals, and only if NO_COLOR does not forbid them. */
 bool output_wants_colour(int fd);
 

@@ -89,6 +89,14 @@ int output_value(int fd, const json_t *value)
 	return got;
 }
 
+struct winsize output_size(void)
+{
+	struct winsize size = {.ws_row = 0, .ws_col = 0};
+
+	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size); /* may fail: not a terminal */
+	return size;
+}
+
 bool output_wants_colour(int fd)
 {
 	const char *no = getenv("NO_COLOR");

@@ -296,7 +296,7 @@ static void draw_events(struct top *t, size_t line, size_t height, const json_t 
 	struct wrap w;
 	const json_t *event;
 	const char *at;
-	size_t lines = 0;
+	size_t lines;
 	size_t i;
 
 	buffer_init(&text, 0);
@@ -307,8 +307,7 @@ static void draw_events(struct top *t, size_t line, size_t height, const json_t 
 		if (is_of(event, target))
 			put_event(&w, event);
 	}
-	for (i = 0; i < text.len; i++)
-		lines += text.data[i] == '\n';
+	lines = text_lines(text.data, text.len);
 	if (lines < height + *back)
 		*back = lines > height ? lines - height : 0;
 	lines -= *back;

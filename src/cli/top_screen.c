@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sysexits.h>
 #include <termios.h>
 
@@ -181,9 +180,8 @@ void screen_close(struct screen *s)
 
 void screen_measure(struct screen *s)
 {
-	struct winsize size = {.ws_row = 0};
+	struct winsize size = output_size();
 
-	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size); /* may fail: not a terminal */
 	s->rows = size.ws_row > 0 ? size.ws_row : 24;
 	s->columns = size.ws_col > 0 ? size.ws_col : 80;
 	(void)s->resizeterm((int)s->rows, (int)s->columns);

@@ -8,7 +8,6 @@
 #include "os/vfork.h"
 
 #include <errno.h>
-#include <sys/ioctl.h>
 #include <sysexits.h>
 
 struct doctor {
@@ -19,24 +18,16 @@ struct doctor {
 	size_t shown;
 };
 
-/* Lines are broken for people at a terminal only: 0 for a program. */
-static size_t line_width(void)
-{
-	struct winsize size = {.ws_col = 0};
-
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == -1)
-		return 0;
-	return size.ws_col >= 40 ? size.ws_col : 0;
-}
-
 /* Show the facts from the n-th on. */
 static int show_facts(const json_t *facts, size_t n)
 {
+	size_t columns = output_size().ws_col;
 	struct buffer out;
 	struct wrap lines;
 
 	buffer_init(&out, 0);
-	wrap_init(&lines, &out, line_width(), output_wants_colour(STDOUT_FILENO));
+	/* lines are broken for people at a terminal only */
+	wrap_init(&lines, &out, columns >= 40 ? columns : 0, output_wants_colour(STDOUT_FILENO));
 	facts_put(facts, n, &lines);
 	wrap_fini(&lines);
 	return output_buffer(STDOUT_FILENO, &out, output_write);

@@ -12,7 +12,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sysexits.h>
 
@@ -45,14 +44,6 @@ static size_t columns_of(const struct winsize *size)
 	else if (text != NULL && text_number(&asked, text, strlen(text), 100000) > 0)
 		columns = asked;
 	return columns > WIDTH_LEAST ? columns : WIDTH_LEAST;
-}
-
-static struct winsize screen_size(void)
-{
-	struct winsize size = {.ws_row = 0, .ws_col = 0};
-
-	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size); /* may fail: not a terminal */
-	return size;
 }
 
 static void add_status(struct look *look, const struct session *s, const json_t *status)
@@ -221,7 +212,7 @@ static int draw_screen(const struct look *look, size_t rows)
 
 static int watch_turn(struct look *look, int cancel)
 {
-	struct winsize size = screen_size();
+	struct winsize size = output_size();
 	struct error err;
 
 	look->lines.width = columns_of(&size);
@@ -264,7 +255,7 @@ static int watch_status(struct look *look)
 
 int verb_status(const struct arguments *a)
 {
-	struct winsize size = screen_size();
+	struct winsize size = output_size();
 	struct look look = {.arguments = a};
 	int status;
 
