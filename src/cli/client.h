@@ -111,8 +111,9 @@ int output_write(int fd, const char *data, size_t len); /* bytes as they are */
 int output_line(int fd, const char *text, size_t len);  /* escaped, and '\n' */
 int output_lines(int fd, const char *text, size_t len); /* split at '\n' */
 int output_json(int fd, const char *json, size_t len);  /* and '\n' */
-/* Write a buffer by one of the functions above, if it did not run out of memory; frees it. */
-int output_buffer(int fd, struct buffer *out, int (*how)(int fd, const char *data, size_t len));
+/* Write a buffer by one of the functions above, if it did not run out of memory. */
+typedef int output_function(int fd, const char *data, size_t len);
+int output_buffer(int fd, const struct buffer *out, output_function *how);
 /* A value as JSON, numbers with the digits that they came with. */
 int output_value(int fd, const json_t *value);
 

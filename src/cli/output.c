@@ -69,12 +69,9 @@ int output_json(int fd, const char *json, size_t len)
 	return output_write(fd, "\n", 1);
 }
 
-int output_buffer(int fd, struct buffer *out, int (*how)(int fd, const char *data, size_t len))
+int output_buffer(int fd, const struct buffer *out, output_function *how)
 {
-	int got = out->failed ? -1 : how(fd, out->data, out->len);
-
-	buffer_fini(out);
-	return got;
+	return out->failed ? -1 : how(fd, out->data, out->len);
 }
 
 int output_value(int fd, const json_t *value)

@@ -526,7 +526,6 @@ int verb_top(const struct arguments *a)
 	client_init(&t.change);
 	client_init(&t.reader);
 	top_view_init(&t.view);
-	buffer_init(&t.drawn, 0);
 	wrap_init(&t.lines, &t.drawn, 0, true);
 	t.lines.marks = true;
 	got = run_top(&t, a, &err);

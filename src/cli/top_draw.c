@@ -292,14 +292,13 @@ static bool is_of(const json_t *event, const char *target)
 static void draw_events(struct top *t, size_t line, size_t height, const json_t *events,
 	const char *target, size_t *back)
 {
-	struct buffer text;
+	scoped_buffer text = {0};
 	struct wrap w;
 	const json_t *event;
 	const char *at;
 	size_t lines;
 	size_t i;
 
-	buffer_init(&text, 0);
 	wrap_init(&w, &text, t->screen.columns, true);
 	w.marks = true;
 	json_array_foreach(events, i, event)
@@ -320,7 +319,6 @@ static void draw_events(struct top *t, size_t line, size_t height, const json_t 
 		at = end + 1;
 	}
 	wrap_fini(&w);
-	buffer_fini(&text);
 }
 
 /* ---- the last line ---- */

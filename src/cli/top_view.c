@@ -13,7 +13,6 @@ void top_view_init(struct top_view *v)
 {
 	*v = (struct top_view){.height = 24};
 	v->turned = json_object();
-	buffer_init(&v->text, 0);
 }
 
 void top_view_fini(struct top_view *v)

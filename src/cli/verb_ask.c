@@ -98,11 +98,10 @@ static void put_head(struct buffer *to, const char *text, size_t len)
 static int end_line(struct asking *k, bool whole)
 {
 	size_t len = k->line.len;
-	struct buffer out;
+	scoped_buffer out = {0};
 
 	if (whole && len > 0 && k->line.data[len - 1] == '\r')
 		len--;
-	buffer_init(&out, 0);
 	if (len > 0)
 		(void)terminal_put(&out, k->line.data, len);
 	if (whole)
@@ -146,8 +145,10 @@ static int show_answer(struct asking *k, struct httpanswer *h, const char *data,
 			put_head(&k->head, piece, n);
 		else if (kind == PIECE_HEAD && begun)
 			buffer_string(&k->head, h->first);
-		if (kind == PIECE_HEAD && begun)
+		if (kind == PIECE_HEAD && begun) {
 			(void)output_buffer(STDERR_FILENO, &k->head, output_lines);
+			buffer_clear(&k->head);
+		}
 	}
 	return 0;
 }
@@ -234,9 +235,6 @@ int verb_ask(const struct arguments *a)
 	}
 	if (session_open(&s, a, false, -1, &err) == -1)
 		return output_error(&err);
-	buffer_init(&k.request, 0);
-	buffer_init(&k.head, 0);
-	buffer_init(&k.line, 0);
 	got = ask_worker(&k, &s, &err);
 	if (got == -1)
 		got = output_error(&err);

@@ -56,7 +56,7 @@ static void tell_notes(const struct settings *s)
 
 static int show_local(const struct arguments *a, const struct settings *s)
 {
-	struct buffer out;
+	scoped_buffer out = {0};
 	bool json = arguments_has(a, OPTION_JSON);
 
 	if (arguments_has(a, OPTION_CHECK)) {
@@ -66,7 +66,6 @@ static int show_local(const struct arguments *a, const struct settings *s)
 		return json ? output_json(STDOUT_FILENO, "{\"ok\":true}", 11)
 			    : output_line(STDOUT_FILENO, fine, strlen(fine));
 	}
-	buffer_init(&out, 0);
 	if (json)
 		buffer_string(&out, "{\"settings\":");
 	if (describe_settings(&out, s, json, true) == -1)
@@ -131,11 +130,10 @@ static void section_of_target(char to[80], const struct wanted *wanted, json_t *
 static int show_ini(json_t *result, const char *section, bool all)
 {
 	json_t *ini = json_object_get(result, "ini");
-	struct buffer out;
+	scoped_buffer out = {0};
 
 	if (!json_is_string(ini))
 		return -1;
-	buffer_init(&out, 0);
 	buffer_append(&out, json_string_value(ini), json_string_length(ini));
 	filter_lines(&out, section, all);
 	return output_buffer(STDOUT_FILENO, &out, output_lines);

@@ -22,10 +22,9 @@ struct doctor {
 static int show_facts(const json_t *facts, size_t n)
 {
 	size_t columns = output_size().ws_col;
-	struct buffer out;
+	scoped_buffer out = {0};
 	struct wrap lines;
 
-	buffer_init(&out, 0);
 	/* lines are broken for people at a terminal only */
 	wrap_init(&lines, &out, columns >= 40 ? columns : 0, output_wants_colour(STDOUT_FILENO));
 	facts_put(facts, n, &lines);
@@ -71,11 +70,10 @@ static void run_examination(struct doctor *d)
 /* Show the command line to use, after an empty line; and free it. */
 static int show_words(json_t *words)
 {
-	struct buffer out;
+	scoped_buffer out = {0};
 	size_t i;
 	json_t *word;
 
-	buffer_init(&out, 0);
 	json_array_foreach(words, i, word)
 	{
 		buffer_string(&out, i == 0 ? "\n" : " ");

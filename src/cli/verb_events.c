@@ -23,12 +23,11 @@ static const char *message_of(json_t *params)
 static int show_message(json_t *params)
 {
 	json_t *message = json_incref(json_object_get(params, "message"));
-	struct buffer line;
+	scoped_buffer line = {0};
 	char *text;
 
 	(void)json_object_del(params, "message");
 	text = json_dumps(params, JSON_COMPACT | JSON_REAL_PRECISION(15));
-	buffer_init(&line, 0);
 	if (text != NULL)
 		buffer_append(&line, text, strlen(text) - 1);
 	buffer_string(&line, ",\"message\":");
@@ -55,13 +54,12 @@ static int show_sentence(json_t *params)
 	const char *message = message_of(params);
 	json_t *when = json_object_get(params, "time");
 	time_t at = (time_t)json_number_value(when);
-	struct buffer line;
+	scoped_buffer line = {0};
 	struct tm local;
 	char stamp[32];
 
 	if (text == NULL)
 		return 0;
-	buffer_init(&line, 0);
 	if (json_is_number(when) && localtime_r(&at, &local) != NULL &&
 		strftime(stamp, sizeof(stamp), "%F %T  ", &local) > 0)
 		buffer_string(&line, stamp);
@@ -91,9 +89,8 @@ static int show_end(const struct answer *answer, void *data)
 /* List all kinds, after a wrong one. */
 static void list_kinds(void)
 {
-	struct buffer out;
+	scoped_buffer out = {0};
 
-	buffer_init(&out, 0);
 	buffer_string(&out, "the kinds are");
 	for (size_t i = 0; i < event_kind_count; i++)
 		buffer_printf(&out, "%s %s", i > 0 ? "," : "", event_kinds[i]);

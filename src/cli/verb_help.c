@@ -83,7 +83,7 @@ static void put_verb(struct buffer *out, const struct verb *v)
 int verb_help(const struct arguments *a)
 {
 	const struct verb *v = NULL;
-	struct buffer out;
+	scoped_buffer out = {0};
 
 	if (a->target != NULL) {
 		v = verb_find(a->target);
@@ -94,7 +94,6 @@ int verb_help(const struct arguments *a)
 			return EX_USAGE;
 		}
 	}
-	buffer_init(&out, 0);
 	if (v != NULL)
 		put_verb(&out, v);
 	else

@@ -192,9 +192,8 @@ static int draw_screen(const struct look *look, size_t rows)
 	const struct buffer *text = &look->text;
 	size_t lines = text_lines(text->data, text->len);
 	size_t advice = text_lines(text->data + look->advice_at, text->len - look->advice_at);
-	struct buffer screen;
+	scoped_buffer screen = {0};
 
-	buffer_init(&screen, 0);
 	buffer_string(&screen, "\033[?7l\033[H");
 	if (lines < rows) {
 		draw_lines(&screen, text->data, text->len, lines);
@@ -265,7 +264,6 @@ int verb_status(const struct arguments *a)
 		return EX_USAGE;
 	}
 	wrap_locale();
-	buffer_init(&look.text, 0);
 	wrap_init(&look.lines, &look.text, columns_of(&size), output_wants_colour(STDOUT_FILENO));
 	look.render = (struct render){
 		.lines = &look.lines, .rows = size.ws_row, .each = arguments_has(a, OPTION_EACH)};

@@ -132,7 +132,6 @@ void wrap_shorten(char *text, size_t most)
 void wrap_init(struct wrap *w, struct buffer *out, size_t width, bool colour)
 {
 	*w = (struct wrap){.out = out, .width = width, .colour = colour};
-	buffer_init(&w->line, 0);
 }
 
 void wrap_fini(struct wrap *w)
