@@ -139,16 +139,6 @@ struct child *child_by_serial(const struct supervisor *sup, uint64_t serial)
 	return c;
 }
 
-bool child_has_own_lane(const struct child *child)
-{
-	const struct child *other;
-
-	for_each_child (other, children_of(child->service))
-		if (other != child && other->traffic.lane == child->traffic.lane)
-			return false;
-	return true;
-}
-
 bool service_is_done(const struct service *service)
 {
 	return service->stage.ended && service->stage.status == 0 &&

@@ -36,9 +36,6 @@ int pids_grow(struct pid_table *t);
 void pids_add(struct pid_table *t, struct child *child);
 void pids_remove(struct pid_table *t, struct child *child);
 
-/* Is no other worker in the worker's lane (drain/drain.h)? */
-bool child_has_own_lane(const struct child *child);
-
 /* Have all workers of the cluster ended by themselves, with success, and for good? */
 bool service_is_done(const struct service *service);
 

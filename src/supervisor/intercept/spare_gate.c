@@ -42,6 +42,17 @@ void spare_gate_report(struct child *child)
 	child_tell(child, EVENT_GATE, WHY_ITSELF);
 }
 
+/* Is no other worker in the worker's lane (sockets/group.h)? */
+static bool has_own_lane(const struct child *child)
+{
+	const struct child *other;
+
+	for_each_child (other, children_of(child->service))
+		if (other != child && other->traffic.lane == child->traffic.lane)
+			return false;
+	return true;
+}
+
 /* May the spare listen now, on a socket of its own to which no client comes?  That is of use only
  * if an HTTP check will warm it, or if connections wait there since the worker before has died. */
 static bool may_spare_listen(struct child *child, struct listener *l)
@@ -50,8 +61,7 @@ static bool may_spare_listen(struct child *child, struct listener *l)
 	const struct listener_socket *k = l != NULL ? group_own(l, child->traffic.lane) : NULL;
 	bool was; /* at another address */
 
-	if (s == NULL || k == NULL || l->own_group || group_size(l) == 1 ||
-		!child_has_own_lane(child) ||
+	if (s == NULL || k == NULL || l->own_group || group_size(l) == 1 || !has_own_lane(child) ||
 		(s->check.kind != PROBE_HTTP && !group_has_queue(l, k)))
 		return false;
 	was = child->trap.spare_listens;
