@@ -38,6 +38,7 @@
 #define WORKERS_A_TRY 8
 #define WAIT_LEAST (1 * MSEC)
 #define WAIT_PAUSED (1 * SECOND)
+#define EXEC_AT_ONCE 16
 /* A worker hangs for at least so long, because a busy machine may give it no CPU. */
 #define MISSED_LEAST (1 * SECOND)
 /* Checks of a spare without a pause; a JVM is as quick after 20 requests as after 800. */
@@ -283,13 +284,23 @@ struct look {
 	nsec_t soon;        /* when a worker is to be looked at again */
 };
 
+static unsigned count_running(const struct prober *p)
+{
+	const struct child *child;
+	unsigned count = 0;
+
+	for_each_child (child, children_of(p->monitor.service))
+		count += child->health != NULL && child->health->helper != NULL;
+	return count;
+}
+
 /* Runs the probe's command, unless one runs, or too many do. */
 static void run_command(struct prober *p, struct child *child, const struct probe *probe)
 {
 	struct error err;
 
 	if ((child->health != NULL && child->health->helper != NULL) ||
-		p->running >= HEALTH_EXEC_AT_ONCE || health_exec(child, probe, &err) == 0)
+		count_running(p) >= EXEC_AT_ONCE || health_exec(child, probe, &err) == 0)
 		return;
 	if (child->health != NULL && child->health->proving) {
 		note_proof(child, false, err.text);
@@ -419,12 +430,12 @@ static void probe_some(struct monitor *a, nsec_t now)
 
 	if (now >= p->round_ends || p->round_ends == NSEC_NEVER) {
 		p->round++;
-		p->round_at = now;
+		p->round_ends = NSEC_NEVER;
 	} else { /* all workers had a chance in this round */
 		judge_all_missed(p);
 	}
 	look = look_at_workers(p);
-	p->round_ends = nsec_add(p->round_at, look.interval);
+	p->round_ends = nsec_min(p->round_ends, nsec_add(now, look.interval));
 	if (look.checked + look.proving == 0 && p->reaches == NULL) {
 		prober_stop(p, false);
 		if (look.paused)
@@ -447,7 +458,6 @@ static bool is_asked(const struct child *child)
 }
 
 const struct monitor_kind probe_kind = {
-	.size = sizeof(struct prober),
 	.wants = is_asked,
 	.step = probe_some,
 	.forget = stall_forget_missed,

@@ -139,16 +139,6 @@ int check_target_at(struct check_target *target, const struct listener *l, struc
 	target->size = endpoint_own(l->fd, &target->address);
 	if (set_unix_address(target, l) == -1)
 		return error_set(err, 0, "the path of its listener is too long");
-	if (target->file.ino != 0) {
-		scoped_fd file = open_file(target);
-
-		if (file == -1 && errno == ESTALE) {
-			(void)error_set(err, 0, "'%s' is not the file of its listener any more",
-				target->address.un.sun_path);
-			err->sys = ESTALE;
-			return -1;
-		}
-	}
 	return 0;
 }
 
@@ -188,7 +178,13 @@ int check_target_open(struct check_target *target, const struct child *child, st
 		: group_connect(l, child->traffic.lane, fd, &target->address.any, target->size);
 	if (got == 0 || errno == EINPROGRESS || (errno == EAGAIN && family == AF_UNIX))
 		return fd;
-	(void)error_set(err, errno, "cannot connect to its listener");
+	if (errno == ESTALE) {
+		(void)error_set(err, 0, "'%s' is not the file of its listener any more",
+			target->address.un.sun_path);
+		err->sys = ESTALE;
+	} else {
+		(void)error_set(err, errno, "cannot connect to its listener");
+	}
 	(void)close(fd);
 	return -1;
 }

@@ -82,12 +82,10 @@ const char *health_probe_text(char to[96], const struct probe *probe)
 static void on_command_over(void *owner, const struct pidfd_end *end, bool late)
 {
 	struct child *child = owner;
-	struct health *h = child->health;
 	char text[64];
 	const char *why = helper_failure(text, end, late ? "no answer in time" : NULL);
 
-	h->helper = NULL;
-	prober_of(child->service)->running--;
+	child->health->helper = NULL;
 	check_answered(child, why == NULL, why);
 }
 
@@ -125,21 +123,7 @@ int health_exec(struct child *child, const struct probe *probe, struct error *er
 		return error_set(err, ENOMEM, "its health");
 	put_facts(&facts, child);
 	h->helper = helper_start(&plan, err);
-	if (h->helper == NULL)
-		return -1;
-	prober_of(child->service)->running++;
-	return 0;
-}
-
-/* After an upgrade: awaits the command that still runs. */
-static void go_on_with_command(struct child *child)
-{
-	struct prober *p = (struct prober *)monitor_of(child->service, ASKS_PROBE);
-
-	if (p == NULL)
-		return;
-	p->running++;
-	helper_claim(child->health->helper, on_command_over, child);
+	return h->helper != NULL ? 0 : -1;
 }
 
 /* ---- life ---- */
@@ -193,7 +177,7 @@ static void go_on_with(struct child *child)
 	if (h != NULL && *h->hang != '\0')
 		child->hang = h->hang;
 	if (h != NULL && h->helper != NULL && h->helper->over == NULL)
-		go_on_with_command(child);
+		helper_claim(h->helper, on_command_over, child);
 	if (child_view(child).state == SLOT_STARTING)
 		health_prove(child);
 }
@@ -230,11 +214,8 @@ static void health_on_gone(struct child *child)
 
 	if (h == NULL)
 		return;
-	if (h->helper != NULL) {
+	if (h->helper != NULL)
 		helper_forget(h->helper);
-		if (prober_of(child->service) != NULL)
-			prober_of(child->service)->running--;
-	}
 	stall_free(h);
 	free(h);
 	child->health = NULL;

@@ -63,7 +63,6 @@ bool health_gives_up(const struct child *child, const struct connection *c);
  * connection (0 or 1). */
 unsigned health_given_up(const struct child *child, const struct connection *c);
 
-#define HEALTH_EXEC_AT_ONCE 16
 /* Runs the command of `probe` as a helper of the worker.  check_answered() gets the result, unless
  * the worker is gone by then.  -1 and `err`. */
 int health_exec(struct child *child, const struct probe *probe, struct error *err);

@@ -13,8 +13,8 @@
 
 /*
  * Looks after the workers of a cluster for one reason (asks.of): asks them, or watches them for
- * stalls, memory or connections.  An monitor exists from the first
- * worker whose settings need it, and has a timer. health.c and others begin it.
+ * stalls, memory or connections.  It exists from the first worker whose settings need it, and has a
+ * timer.
  */
 struct monitor {
 	const struct monitor_kind *kind;
@@ -29,7 +29,6 @@ struct monitor {
 };
 
 struct monitor_kind {
-	size_t size;  /* of a struct that begins with a struct monitor */
 	nsec_t first; /* time before the first step or look; the least between looks */
 	/* Do the worker's settings need this monitor, now or at some time? */
 	bool (*wants)(const struct child *child);
@@ -83,14 +82,13 @@ const struct listener *check_target_of(const struct child *child);
 /* Returns the listener at which the next worker in that slot will be checked. */
 const struct listener *check_target_next(const struct service *service, uint32_t slot);
 
-/* Fills *target for `l`, which may be NULL.  -1 and `err`: there is no address to ask at (yet), or
- * another program's file is in the place of a unix listener's (ESTALE). */
+/* Fills *target for `l`, which may be NULL.  -1 and `err`: there is no address to ask at (yet). */
 int check_target_at(struct check_target *target, const struct listener *l, struct error *err);
 /* Returns the inode of the socket from which the worker takes connections where it is checked; 0:
  * there is none (yet). */
 uint64_t check_target_socket(const struct child *child);
 /* Connects to the worker's socket, even if no clients are led there (drain.h), without waiting.
- * Returns the descriptor, or -1 and `err`. */
+ * Returns the descriptor, or -1 and `err`; ESTALE: another program's file is in its place. */
 int check_target_open(struct check_target *target, const struct child *child, struct error *err);
 /* Connects `fd`, of a unix socket, to the address, but not to another file in the place of the
  * listener's: nclust must not ask another program with its own rights. */
@@ -122,7 +120,6 @@ enum probing_state {
 	PROBING_CONNECTS,
 	PROBING_WAITS, /* until a worker takes it and nclust knows which worker */
 	PROBING_TAKEN, /* `worker` has the connection; nclust waits for the answer */
-	PROBING_LATE,  /* the worker has failed thereby; nclust still waits */
 	PROBING_REST,  /* the worker has answered: nclust reads what follows */
 };
 
@@ -137,7 +134,8 @@ struct probing {
 	uint64_t inode;  /* of the worker's end; 0: not accepted yet */
 	uint32_t slot;   /* TAKEN: who has it */
 	uint64_t worker;
-	nsec_t since; /* when opened, taken, last reported (LATE), or its FIN sent: monitor_time() */
+	nsec_t since;  /* when it was opened: monitor_time() */
+	nsec_t due;    /* TAKEN, REST: when that has lasted too long */
 	bool fin_sent; /* REST: nclust has waited that time, and has sent its FIN */
 	char first;    /* the byte that is sent alone, if the kernel defers accepting; or 0 */
 	size_t sent;   /* bytes of the request */
@@ -147,9 +145,7 @@ struct probing {
 
 struct prober {
 	struct monitor monitor;
-	unsigned running;  /* commands, of probes by exec: */
 	unsigned round;    /* of checks, from 1 on */
-	nsec_t round_at;   /* when it has begun */
 	nsec_t round_ends; /* NSEC_NEVER: no worker is checked */
 	struct reach *reaches;
 	nsec_t reach_wait; /* time to the next try to reach a worker */

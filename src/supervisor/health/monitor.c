@@ -84,7 +84,7 @@ struct monitor *monitor_of(struct service *service, enum asks_for which)
 
 	if (a != NULL)
 		return a;
-	a = calloc(1, kinds[which]->size);
+	a = calloc(1, which == ASKS_PROBE ? sizeof(struct prober) : sizeof(*a));
 	if (a == NULL)
 		return NULL;
 	a->kind = kinds[which];

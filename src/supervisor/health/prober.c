@@ -62,24 +62,19 @@ static bool is_untaken(const struct probing *a)
 	return a->state == PROBING_CONNECTS || a->state == PROBING_WAITS;
 }
 
-/* Was a worker asked by this connection, and has not answered? */
-static bool awaits_answer(const struct probing *a)
-{
-	return a->state == PROBING_TAKEN || a->state == PROBING_LATE;
-}
-
-static bool has_untaken_at(const struct prober *p, uint64_t socket)
+/* Returns a connection that waits to be taken, or is not known to be, at that socket; or NULL. */
+static const struct probing *find_untaken(const struct prober *p, uint64_t socket)
 {
 	for (size_t i = 0; i < PROBINGS_MAX; i++)
 		if (is_untaken(&p->asks[i]) && p->asks[i].socket == socket)
-			return true;
-	return false;
+			return &p->asks[i];
+	return NULL;
 }
 
 bool prober_asks(const struct prober *p, const struct child *child)
 {
 	for (size_t i = 0; i < PROBINGS_MAX; i++)
-		if (awaits_answer(&p->asks[i]) && p->asks[i].worker == child->worker &&
+		if (p->asks[i].state == PROBING_TAKEN && p->asks[i].worker == child->worker &&
 			p->asks[i].slot == child->slot)
 			return true;
 	return false;
@@ -95,18 +90,9 @@ static const struct probe *find_probe(const struct child *child)
 
 nsec_t prober_untaken(const struct prober *p, const struct child *child)
 {
-	uint64_t socket = check_target_socket(child);
-	nsec_t now = prober_time(p);
-	nsec_t longest = 0;
+	const struct probing *a = find_untaken(p, check_target_socket(child));
 
-	for (size_t i = 0; i < PROBINGS_MAX; i++) {
-		const struct probing *a = &p->asks[i];
-
-		if (is_untaken(a) && a->inode == 0 && a->socket == socket &&
-			now - a->since > longest)
-			longest = now - a->since;
-	}
-	return longest;
+	return a != NULL && a->inode == 0 ? prober_time(p) - a->since : 0;
 }
 
 size_t prober_ports(const struct prober *p, uint16_t ports[PROBINGS_MAX])
@@ -150,22 +136,19 @@ static void close_probing(struct probing *a)
 		ev_timer_stop(sup->loop, &p->look);
 }
 
-static void tell_result(struct probing *a, bool late, bool well, const char *why)
+static void tell_result(struct probing *a, bool well, const char *why)
 {
-	struct prober *p = a->prober;
-	struct child *child = child_find(p->monitor.service, a->slot, a->worker);
+	struct child *child = child_find(a->prober->monitor.service, a->slot, a->worker);
 
-	if (child != NULL && (!late || find_probe(child) != NULL))
+	if (child != NULL)
 		check_answered(child, well, why);
 }
 
 /* Closes the connection, and reports the result for the worker that has it. */
 static void end_probing(struct probing *a, bool well, const char *why)
 {
-	bool late = a->state == PROBING_LATE;
-
 	close_probing(a);
-	tell_result(a, late, well, why);
+	tell_result(a, well, why);
 }
 
 /* ---- the answer ---- */
@@ -197,13 +180,13 @@ static void take_status(struct probing *a, unsigned code)
 {
 	const char *host = a->target.host;
 	size_t len = httpstatus_host(a->probe->text, &host);
-	bool late = a->state == PROBING_LATE;
 	char why[96];
 
 	snprintf(why, sizeof(why), "answered %u (Host: %.*s)", code, (int)len, host);
 	a->state = PROBING_REST;
 	a->fin_sent = false;
-	tell_result(a, late, httpstatus_is_well(code), why);
+	a->due = prober_time(a->prober) + a->settings->check_timeout;
+	tell_result(a, httpstatus_is_well(code), why);
 }
 
 static void read_answer(struct probing *a)
@@ -245,39 +228,33 @@ static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
 		read_answer(a);
 }
 
-/* The time for the rest of an answer is over: sends a FIN, and waits for as long again. */
-static void end_reading(struct probing *a, nsec_t now)
-{
-	if (a->fin_sent || shutdown(a->io.fd, SHUT_WR) == -1)
-		close_probing(a);
-	a->fin_sent = true;
-	a->since = now;
-}
-
+/* The time for an answer, or for the rest of it, is over: sends a FIN after the rest, and waits for
+ * as long again. */
 static void judge_time(struct probing *a, nsec_t now)
 {
 	const struct cluster_settings *s = a->settings;
-	bool late = a->state == PROBING_LATE;
 	char time[24];
 	char why[64];
 
-	if (now - a->since < (late ? s->check_interval : s->check_timeout))
+	if (now < a->due)
 		return;
 	if (a->state == PROBING_REST) {
-		end_reading(a, now);
+		a->due = now + s->check_timeout;
+		if (a->fin_sent || shutdown(a->io.fd, SHUT_WR) == -1)
+			close_probing(a);
+		a->fin_sent = true;
 		return;
 	}
 	read_answer(a); /* the answer may have arrived while nclust was late */
-	if (!awaits_answer(a))
+	if (a->state != PROBING_TAKEN)
 		return;
 	if (find_asked(a) == NULL) {
 		close_probing(a);
 		return;
 	}
-	a->state = PROBING_LATE;
-	a->since = now;
+	a->due = now + s->check_interval;
 	snprintf(why, sizeof(why), "no answer within %s", text_duration(time, s->check_timeout));
-	tell_result(a, late, false, why);
+	tell_result(a, false, why);
 }
 
 /* ---- asking ---- */
@@ -321,7 +298,7 @@ static void ask_worker(
 	a->slot = child->slot;
 	a->worker = child->worker;
 	a->state = PROBING_TAKEN;
-	a->since = prober_time(a->prober);
+	a->due = prober_time(a->prober) + a->settings->check_timeout;
 	if (probe->kind != PROBE_HTTP) {
 		end_probing(a, true, "");
 		return;
@@ -528,12 +505,7 @@ static void arm_look(struct prober *p)
 
 		if (a->state == PROBING_OVER)
 			continue;
-		if (is_untaken(a))
-			next = nsec_min(next, now + p->step);
-		else if (a->state == PROBING_LATE)
-			next = nsec_min(next, nsec_add(a->since, a->settings->check_interval));
-		else
-			next = nsec_min(next, nsec_add(a->since, a->settings->check_timeout));
+		next = nsec_min(next, is_untaken(a) ? now + p->step : a->due);
 		if (a->state == PROBING_TAKEN)
 			next = nsec_min(next, now + a->settings->check_timeout / WAKES);
 	}
@@ -638,7 +610,7 @@ void prober_fire(struct prober *p)
 		bool wanted = (find_probe(child) != NULL && !prober_asks(p, child)) ||
 			(!crowded && reach_find(p, child, '\0') != NULL);
 
-		if (!more || !wanted || has_untaken_at(p, check_target_socket(child)))
+		if (!more || !wanted || find_untaken(p, check_target_socket(child)) != NULL)
 			continue;
 		p->step = STEP_FIRST;
 		more = open_at_socket(p, child);
@@ -655,7 +627,8 @@ void prober_let_go(struct prober *p, uint32_t slot, uint64_t worker)
 
 		/* an untaken connection may wait in this worker's queue */
 		if (is_untaken(a) ? child == NULL || a->socket == check_target_socket(child)
-				  : awaits_answer(a) && a->slot == slot && a->worker == worker)
+				  : a->state == PROBING_TAKEN && a->slot == slot &&
+					a->worker == worker)
 			close_probing(a);
 	}
 }

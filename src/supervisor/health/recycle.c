@@ -72,7 +72,6 @@ static nsec_t measure_memory(struct child *child, nsec_t unused)
 }
 
 const struct monitor_kind memory_kind = {
-	.size = sizeof(struct monitor),
 	.first = WAIT_NEAR,
 	.wants = has_memory_limit,
 	.look = measure_memory,
@@ -202,7 +201,6 @@ static nsec_t count_requests(struct child *child, nsec_t now)
 }
 
 const struct monitor_kind count_kind = {
-	.size = sizeof(struct monitor),
 	.first = COUNT_LEAST,
 	.wants = has_request_limit,
 	.look = count_requests,

@@ -400,7 +400,6 @@ static nsec_t look_at_worker(struct child *child, nsec_t now)
 }
 
 const struct monitor_kind stall_kind = {
-	.size = sizeof(struct monitor),
 	.first = WAIT_LEAST,
 	.wants = is_watched,
 	.look = look_at_worker,
