@@ -30,7 +30,7 @@ void gate_drop_slot(struct cluster *c, struct slot *s)
 static bool is_wanted(const struct slot *s)
 {
 	return s->main.state == WORKER_READY && s->main.unfit != WHY_ITSELF &&
-		s->other.state == WORKER_NONE;
+		s->other->state == WORKER_NONE;
 }
 
 /* May a gate of this kind be opened?  Unwell workers cost requests, outgrown ones
@@ -73,7 +73,7 @@ void gate_settle(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
 
-	if (s->gate != GATE_SHUT && s->other.state == WORKER_NONE) {
+	if (s->gate != GATE_SHUT && s->other->state == WORKER_NONE) {
 		if (s->main.state == WORKER_READY && s->main.unfit == WHY_ITSELF)
 			backoff_reset(&s->backoff);
 		shut_gate(c, s);
@@ -102,7 +102,7 @@ bool gate_advance(struct cluster *c)
 	if (line_holds(c, i, slot_generation(c, s))) /* slots without a worker come first */
 		return false;
 	gate = gate_for(s->main.unfit);
-	if (!slot_spawn(c, i, &s->other, slot_generation(c, s))) {
+	if (!slot_spawn(c, i, slot_beside(c, i), slot_generation(c, s))) {
 		heap_set(&c->due, i, c->now);
 		return false;
 	}
@@ -187,7 +187,7 @@ void line_restore(struct cluster *c)
 		const struct slot *s = &c->slots[i];
 
 		for (int k = 0; k < 2; k++) {
-			const struct worker *w = k == 0 ? &s->main : &s->other;
+			const struct worker *w = k == 0 ? &s->main : s->other;
 
 			count_starting(c, w);
 			c->spares += w->state == WORKER_SPARE;
@@ -248,14 +248,14 @@ void spare_is_none(struct cluster *c, uint32_t i, const struct worker *w)
 
 bool spare_replaces(const struct slot *s)
 {
-	return s->other.state == WORKER_SPARE && !worker_is_serving(&s->main);
+	return s->other->state == WORKER_SPARE && !worker_is_serving(&s->main);
 }
 
 /* A spare in this slot that may serve, of that generation (0: of any). */
 static struct worker *spare_of(struct cluster *c, uint32_t i, unsigned of)
 {
 	struct slot *s = &c->slots[i];
-	struct worker *both[] = {&s->main, &s->other};
+	struct worker *both[] = {&s->main, s->other};
 
 	for (int k = 0; k < 2; k++)
 		if (both[k]->state == WORKER_SPARE && !slot_is_rejected(c, both[k]) &&
@@ -281,7 +281,7 @@ bool spare_release(struct cluster *c, unsigned generation)
 /* Is the spare the successor of a worker that serves?  It is to serve before that worker goes. */
 static bool is_successor(const struct slot *s, const struct worker *w)
 {
-	return w == &s->other && worker_is_serving(&s->main);
+	return w == s->other && worker_is_serving(&s->main);
 }
 
 static bool is_missing(const struct cluster *c)
@@ -299,9 +299,9 @@ void spare_settle(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
 
-	if (s->other.state == WORKER_SPARE && is_successor(s, &s->other) &&
-		!slot_is_rejected(c, &s->other))
-		(void)slot_tell(c, i, &s->other, ON_RELEASE, NULL);
+	if (s->other->state == WORKER_SPARE && is_successor(s, s->other) &&
+		!slot_is_rejected(c, s->other))
+		(void)slot_tell(c, i, s->other, ON_RELEASE, NULL);
 }
 
 /* More workers serve than are wanted, as when spares have left at a scale: stop one. */
@@ -313,7 +313,7 @@ static bool stop_surplus(struct cluster *c)
 	for (uint32_t i = c->places; i-- > 0;) {
 		struct slot *s = &c->slots[i];
 
-		if (s->main.state != WORKER_READY || s->other.state != WORKER_NONE)
+		if (s->main.state != WORKER_READY || s->other->state != WORKER_NONE)
 			continue;
 		slot_stop(c, i, &s->main, WHY_STOP);
 		heap_set(&c->due, i, c->now);
