@@ -104,6 +104,11 @@ static void put_row(struct carry_writer *c, const struct plain_row *row, const v
 	case CARRY_ROW_BESIDE:
 		carry_put_all(c, row->what, of);
 		break;
+	case CARRY_ROW_APART:
+		at = pointer_at(at);
+		if (at != NULL)
+			carry_put_all(c, row->what, at);
+		break;
 	case CARRY_ROW_EACH:
 		break;
 	case CARRY_ROW_BYTES:
@@ -300,16 +305,43 @@ static int take_row(struct carry_reader *r, const struct plain_row *row, void *t
 	return carry_get_one(r, row->what, make_struct(r, row, to), f);
 }
 
+static bool has_row(const struct carried *what, unsigned tag)
+{
+	for (uint32_t i = 0; i < what->row_count; i++)
+		if (what->rows[i].tag == tag)
+			return true;
+	return false;
+}
+
+/* The struct that the row's member points to; made if there is none.  NULL: no memory. */
+static void *struct_apart(const struct plain_row *row, void *to)
+{
+	void **at = (void **)((uintptr_t)to + row->offset);
+
+	if (*at == NULL)
+		*at = calloc(1, row->what->size);
+	return *at;
+}
+
 static int take_field(struct carry_reader *r, const struct carried *what, void *to,
 	const struct handover_field *f)
 {
-	int got = what->take != NULL ? what->take(r, to, f) : 0;
+	int got = 0;
 
-	for (uint32_t i = 0; got == 0 && i < what->row_count; i++)
-		if (what->rows[i].kind == CARRY_ROW_BESIDE)
-			got = take_field(r, what->rows[i].what, to, f);
-		else if (what->rows[i].tag == f->tag)
-			got = take_row(r, &what->rows[i], to, f);
+	if (to == NULL)
+		return carry_no_memory(r, what->called);
+	if (what->take != NULL)
+		got = what->take(r, to, f);
+	for (uint32_t i = 0; got == 0 && i < what->row_count; i++) {
+		const struct plain_row *row = &what->rows[i];
+
+		if (row->kind == CARRY_ROW_BESIDE)
+			got = take_field(r, row->what, to, f);
+		else if (row->kind == CARRY_ROW_APART && has_row(row->what, f->tag))
+			got = take_field(r, row->what, struct_apart(row, to), f);
+		else if (row->tag == f->tag)
+			got = take_row(r, row, to, f);
+	}
 	return got;
 }
 

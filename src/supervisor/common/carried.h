@@ -201,6 +201,7 @@ enum carry_row {
 	CARRY_ROW_GROUP,
 	CARRY_ROW_INSIDE,
 	CARRY_ROW_BESIDE,
+	CARRY_ROW_APART,
 	CARRY_ROW_BYTES,
 	CARRY_ROW_TEXTS,
 };
@@ -263,6 +264,13 @@ enum carry_row {
 #define CARRY_BESIDE(of) \
 	{ \
 		.kind = CARRY_ROW_BESIDE, .what = (of) \
+	}
+/* More fields in the same group: those of a struct on the heap, which is made for the first of them
+ * that is read.  A pointer to that struct, or NULL. */
+#define CARRY_APART(type, member_of, of) \
+	{ \
+		.kind = CARRY_ROW_APART, .offset = offsetof(struct type, member_of), \
+		.size = sizeof(void *), .what = (of) \
 	}
 /* Groups that `put` writes; `make` of each puts the new struct where it belongs. */
 #define CARRY_EACH(number, of) \

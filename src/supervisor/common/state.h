@@ -73,8 +73,8 @@ struct child {
 	struct shown shown;
 	struct trapped trap;
 	struct worker_traffic traffic;
-	struct limited limited;
-	struct leftovers *left; /* heap; NULL: its main process has not ended */
+	struct limited *limited; /* heap; NULL: it is in no cgroup (limits/state.h) */
+	struct leftovers *left;  /* heap; NULL: its main process has not ended */
 	const char *hang; /* the request that it does not answer (health/internal.h), or NULL */
 	struct health *health;    /* NULL: it was never checked */
 	struct node_worker *node; /* heap; NULL: it is no worker of Node's cluster (node.h) */

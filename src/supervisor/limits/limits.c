@@ -50,17 +50,22 @@ static void put_own_name(const struct supervisor *sup, char to[NAME_SIZE])
 /* The name of the worker's cgroup; "": it has none. */
 static const char *group_of(const struct child *c)
 {
-	return c->limited.group != NULL ? c->limited.group : "";
+	return c->limited != NULL && c->limited->group != NULL ? c->limited->group : "";
+}
+
+static bool is_grouped(const struct child *c)
+{
+	return c->limited != NULL && c->limited->grouped;
 }
 
 /* Invent a name that no other cgroup has, not even of an nclust that runs beside this one, or of
  * an earlier nclust with the same numbers: the old counts would go on, and the old limits hold. */
 static void invent_name(struct child *c)
 {
-	if (asprintf(&c->limited.group, "nclust@%s@%s/%" PRIu32 ".%" PRIu64 ".%" PRIu64 ".%d",
+	if (asprintf(&c->limited->group, "nclust@%s@%s/%" PRIu32 ".%" PRIu64 ".%" PRIu64 ".%d",
 		    c->service->sup->settings->name, c->service->name, c->slot, c->serial,
 		    (uint64_t)(clock_now() / MSEC), (int)getpid()) == -1)
-		c->limited.group = NULL;
+		c->limited->group = NULL;
 }
 
 /* ---- sweeping ---- */
@@ -164,7 +169,7 @@ static const struct cgroup_tree *open_tree(
 
 static void warn_incomplete(struct child *c, const char *how_many, const char *why)
 {
-	c->limited.incomplete = true;
+	c->limited->incomplete = true;
 	if (once_say(c->service->said, ONCE_LIMITS))
 		log_warn("%s: workers run without %s of their cgroup limits "
 			 "(memory-max and its like): %s",
@@ -186,7 +191,7 @@ static int make_group(struct child *c, const struct cgroup_limits *l, bool fresh
 	}
 	if (first.text[0] != '\0')
 		warn_incomplete(c, dir == -1 ? "any" : "some", first.text);
-	c->limited.grouped = dir != -1;
+	c->limited->grouped = dir != -1;
 	return dir != -1 ? cgroup_procs(dir) : -1;
 }
 
@@ -202,7 +207,7 @@ static void set_limits(struct child *c, const struct cgroup_limits *l)
 		if (err.text[0] != '\0')
 			warn_incomplete(c, "some", err.text);
 	}
-	if (!c->limited.incomplete)
+	if (!c->limited->incomplete)
 		once_forget(c->service->said, ONCE_LIMITS);
 }
 
@@ -210,14 +215,16 @@ static int limits_on_prepare(struct child *child, struct birth *birth, struct er
 {
 	struct cgroup_limits l = limits_of(birth->place.recipe->settings);
 
-	(void)err;
 	if (cgroup_kinds(&l) == 0)
 		return 0;
+	child->limited = calloc(1, sizeof(*child->limited));
+	if (child->limited == NULL)
+		return error_set(err, ENOMEM, "cgroup");
 	invent_name(child);
-	child->limited.looked_at = clock_now();
+	child->limited->looked_at = clock_now();
 	birth->plan.cgroup = make_group(child, &l, true);
 	/* if `cgroup` is -1 then, the spawn fails, and is tried again */
-	birth->plan.enters_cgroup = child->limited.grouped;
+	birth->plan.enters_cgroup = child->limited->grouped;
 	return 0;
 }
 
@@ -225,7 +232,7 @@ static void limits_on_born(struct child *child, struct birth *birth)
 {
 	struct cgroup_limits l = limits_of(birth->place.recipe->settings);
 
-	if (child->limited.grouped)
+	if (is_grouped(child))
 		set_limits(child, &l);
 }
 
@@ -308,7 +315,7 @@ static void read_group_use(const struct child *c, struct group_use *use)
  * the earlier one. */
 static void note_counts(struct child *c, const struct group_use *use)
 {
-	struct limited *l = &c->limited;
+	struct limited *l = c->limited;
 	nsec_t now = clock_now();
 
 	if (use->killed > l->killed) {
@@ -341,7 +348,7 @@ static void limits_on_status_worker(struct json_writer *w, const struct child *c
 	struct child *c = child_find(child->service, child->slot, child->worker);
 	struct group_use use;
 
-	if (c == NULL || !c->limited.grouped)
+	if (c == NULL || !is_grouped(c))
 		return;
 	put_back_if_left(c);
 	read_group_use(c, &use);
@@ -367,8 +374,8 @@ static void limits_on_status_worker(struct json_writer *w, const struct child *c
  * still no room: the worker itself may count no more. */
 static bool has_lacked_pids(const struct child *c, unsigned most, const struct group_use *use)
 {
-	return most != 0 && c->limited.refused > 0 &&
-		(was_just_now(c->limited.refused_at) || use->pids + 1 >= most);
+	return most != 0 && c->limited->refused > 0 &&
+		(was_just_now(c->limited->refused_at) || use->pids + 1 >= most);
 }
 
 static void limits_on_dying(struct child *child)
@@ -377,11 +384,11 @@ static void limits_on_dying(struct child *child)
 	bool killed;
 	struct group_use use;
 
-	if (!child->limited.grouped)
+	if (!is_grouped(child))
 		return;
 	read_group_use(child, &use);
 	note_counts(child, &use);
-	killed = child->life.sigkilled && was_just_now(child->limited.killed_at);
+	killed = child->life.sigkilled && was_just_now(child->limited->killed_at);
 	if (use.killed >= 0)
 		child->life.oom = killed ? OOM_KILLED : OOM_NOT_KILLED;
 	if (child->life.cause != NULL || child_view(child).state == SLOT_STOPPING)
@@ -398,12 +405,14 @@ static void limits_on_gone(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 	struct error ignored;
-	const struct cgroup_tree *t = child->limited.grouped ? open_tree(sup, 0, &ignored) : NULL;
+	const struct cgroup_tree *t = is_grouped(child) ? open_tree(sup, 0, &ignored) : NULL;
 
 	if (t != NULL && !cgroup_end(t, group_of(child)))
 		arm_sweep(sup);
-	free(child->limited.group);
-	child->limited.group = NULL;
+	if (child->limited != NULL)
+		free(child->limited->group);
+	free(child->limited);
+	child->limited = NULL;
 }
 
 /* Find the cgroup of an earlier nclust's worker, whose cluster may have had another name. */
@@ -418,9 +427,13 @@ static void limits_on_resumed(struct child *c)
 
 	snprintf(prefix, sizeof(prefix), "/nclust@%s@", c->service->sup->settings->name);
 	/* an nclust that did not carry the name may have handed it over */
-	if (c->limited.group != NULL || (!c->limited.grouped && !c->saved.adopted))
+	if (*group_of(c) != '\0' || (!is_grouped(c) && !c->saved.adopted))
 		return;
-	c->limited.grouped = false;
+	if (c->limited == NULL)
+		c->limited = calloc(1, sizeof(*c->limited));
+	if (c->limited == NULL)
+		return;
+	c->limited->grouped = false;
 	if (process_read(c->pid, "cgroup", text, sizeof(text)) <= 0)
 		return;
 	for (const char *at = text; (at = strstr(at, prefix)) != NULL;) {
@@ -429,11 +442,11 @@ static void limits_on_resumed(struct child *c)
 		if (strncmp(slash, worker, (size_t)len) != 0 || strchr("./\n", slash[len]) == NULL)
 			continue;
 		slash += 1 + strcspn(slash + 1, "/\n");
-		c->limited.group = strndup(at, (size_t)(slash - at));
-		c->limited.grouped = true;
+		c->limited->group = strndup(at, (size_t)(slash - at));
+		c->limited->grouped = true;
 		read_group_use(c, &use);
 		note_counts(c, &use);
-		c->limited.killed_at = 0; /* the time of that is not known */
+		c->limited->killed_at = 0; /* the time of that is not known */
 		return;
 	}
 }
@@ -443,6 +456,22 @@ static void limits_on_adopt(struct child *child, struct worker_fds *fds)
 	(void)fds;
 	limits_on_resumed(child);
 }
+
+static const struct plain_row rows[] = {
+	/* among the numbers of struct child, whose group they are in (workers/carry_workers.c) */
+	PLAIN(42, limited, grouped, UNSIGNED),
+	PLAIN(44, limited, group, HEAP),
+	PLAIN(63, limited, looked_at, SIGNED),
+	PLAIN(64, limited, killed, UNSIGNED),
+	PLAIN(65, limited, killed_at, SIGNED),
+	PLAIN(66, limited, refused, UNSIGNED),
+	PLAIN(67, limited, refused_at, SIGNED),
+};
+
+const struct carried carried_limited = {
+	.called = "a worker's cgroup",
+	CARRIED_ROWS(rows, limited),
+};
 
 static void limits_on_reloaded(struct service *service)
 {

@@ -2,6 +2,7 @@
 #ifndef SUPERVISOR_LIMITS_H
 #define SUPERVISOR_LIMITS_H
 
+#include "supervisor/common/carried.h"
 #include "supervisor/common/part.h"
 
 /*
@@ -14,5 +15,7 @@
  * cluster has such a setting, nothing is done or asked.
  */
 extern const struct part limits_part;
+/* Of a worker that is in a cgroup. */
+extern const struct carried carried_limited;
 
 #endif

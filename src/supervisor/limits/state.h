@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-/* What only this room knows of a worker: a member of struct child. */
+/* What only this room knows of a worker in a cgroup: struct child points to it. */
 struct limited {
 	char *group;      /* heap: the name of its cgroup, "NAME/WORKER"; or NULL */
 	unsigned grouped; /* 1: the worker is in its cgroup */

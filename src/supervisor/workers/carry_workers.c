@@ -66,8 +66,6 @@ static const struct plain_row child_rows[] = {
 	PLAIN(39, child, listening.expected_of, UNSIGNED),
 	PLAIN(40, child, life.left_out, UNSIGNED),
 	PLAIN_ENUM(41, child, life.span_log2, NEWS_SPAN_MOST),
-	PLAIN(42, child, limited.grouped, UNSIGNED),
-	PLAIN(44, child, limited.group, HEAP),
 	PLAIN(45, child, trap.gate_passed, BOOL),
 	PLAIN(46, child, trap.gate_count, UNSIGNED),
 	PLAIN(47, child, trap.gate.id[0], UNSIGNED),
@@ -82,11 +80,6 @@ static const struct plain_row child_rows[] = {
 	PLAIN(60, child, traffic.ran, SIGNED),
 	PLAIN(61, child, trap.spare_listens, BOOL),
 	PLAIN(62, child, listening.of_generation, UNSIGNED),
-	PLAIN(63, child, limited.looked_at, SIGNED),
-	PLAIN(64, child, limited.killed, UNSIGNED),
-	PLAIN(65, child, limited.killed_at, SIGNED),
-	PLAIN(66, child, limited.refused, UNSIGNED),
-	PLAIN(67, child, limited.refused_at, SIGNED),
 	PLAIN(68, child, listening.awaited, BOOL),
 	PLAIN(69, child, life.handles, BOOL),
 	PLAIN(70, child, life.shell_waits, BOOL),
@@ -94,6 +87,7 @@ static const struct plain_row child_rows[] = {
 	PLAIN(72, child, life.signal_at, SIGNED),
 	PLAIN(73, child, listening.lasting, UNSIGNED),
 	PLAIN(74, child, said[0], UNSIGNED), /* 14, 25, 37 and 43 were facts of it */
+	/* 42, 44 and 63 to 67 are in struct limited */
 	PLAIN(CARRY_TEXT, child, life.status, HEAP),
 	CARRY_LIST(CARRY_PATH, child, life.paths, &carried_path, path, next),
 	CARRY_BESIDE(&carried_of_worker),
