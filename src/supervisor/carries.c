@@ -6,6 +6,7 @@
 #include "supervisor/health/health.h"
 #include "supervisor/hooks/hooks.h"
 #include "supervisor/instance/instance.h"
+#include "supervisor/intercept/intercept.h"
 #include "supervisor/limits/limits.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/node/node.h"
@@ -58,6 +59,7 @@ static const struct plain_row worker_rows[] = {
 	CARRY_GROUP(CARRY_CHANNEL, child, channel, &carried_channel),
 	CARRY_GROUP(CARRY_NODE, child, node, &carried_node_worker),
 	CARRY_APART(child, limited, &carried_limited),
+	CARRY_APART(child, trap.gate, &carried_gate),
 };
 /* clang-format on */
 

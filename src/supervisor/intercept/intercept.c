@@ -346,6 +346,8 @@ static void intercept_on_gone(struct child *child)
 
 	startwait_on_gone(child);
 	learned_forget_worker(child);
+	free(child->trap.gate);
+	child->trap.gate = NULL;
 	if (child->trap.fd == -1)
 		return;
 	forget_call(child);

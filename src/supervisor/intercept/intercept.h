@@ -4,6 +4,7 @@
 
 #include "os/look/remote.h"
 #include "os/spawn/seccomp.h"
+#include "supervisor/common/carried.h"
 #include "supervisor/common/part.h"
 #include "supervisor/common/state.h"
 
@@ -121,5 +122,7 @@ void intercept_on_release(struct child *child);
 bool intercept_on_stop(struct child *child, int signal, nsec_t span);
 /* Kills a worker whose call was held by an nclust that is gone: nobody can answer the call. */
 void spare_gate_adopt(const struct child *child);
+/* The calls that are held go through an upgrade. */
+extern const struct carried carried_gate;
 
 #endif

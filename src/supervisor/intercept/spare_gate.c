@@ -73,14 +73,19 @@ static bool may_spare_listen(struct child *child, struct listener *l)
 
 bool spare_gate_keep(struct child *child, struct listener *l, const struct seccomp_notice *notice)
 {
-	struct gate *gate = &child->trap.gate;
 	unsigned n = child->trap.gate_count;
+	struct gate *gate;
 
 	if (n == GATE_CALLS || !spare_gate_is_shut(child))
 		return false;
 	if (n == 0 && !child->trap.spare_listens)
 		spare_gate_report(child);
 	if (!spare_gate_is_shut(child) || may_spare_listen(child, l))
+		return false;
+	if (child->trap.gate == NULL)
+		child->trap.gate = calloc(1, sizeof(*gate));
+	gate = child->trap.gate;
+	if (gate == NULL)
 		return false;
 	child->trap.gate_count++;
 	gate->id[n] = notice->id;
@@ -92,9 +97,10 @@ bool spare_gate_keep(struct child *child, struct listener *l, const struct secco
 
 void intercept_on_release(struct child *child)
 {
-	const struct gate gate = child->trap.gate;
-	unsigned count = child->trap.gate_count;
+	struct gate *gate = child->trap.gate;
+	unsigned count = gate != NULL ? child->trap.gate_count : 0;
 
+	child->trap.gate = NULL;
 	child->trap.gate_count = 0;
 	child->trap.gate_passed = true;
 	child->trap.spare_listens = false;
@@ -102,10 +108,10 @@ void intercept_on_release(struct child *child)
 	for (unsigned i = 0; i < count && child->trap.fd != -1; i++) {
 		struct seccomp_notice notice = {
 			.call = SECCOMP_LISTEN,
-			.id = gate.id[i],
-			.tid = gate.tid[i],
-			.fd = gate.fd[i],
-			.backlog = gate.backlog[i],
+			.id = gate->id[i],
+			.tid = gate->tid[i],
+			.fd = gate->fd[i],
+			.backlog = gate->backlog[i],
 		};
 		struct remote r;
 
@@ -113,6 +119,7 @@ void intercept_on_release(struct child *child)
 		listens_call(child, &notice, &r); /* answers a held bind(2), too */
 		intercept_check_late(child, &r);
 	}
+	free(gate);
 	listens_look(child, count > 0);
 }
 
@@ -121,13 +128,30 @@ bool intercept_on_stop(struct child *child, int signal, nsec_t span)
 	struct trapped *trap = &child->trap;
 
 	(void)span;
-	if (trap->gate_count == 0 || signal == 0)
+	if (trap->gate == NULL || trap->gate_count == 0 || signal == 0)
 		return false;
 	child_signal(child, signal);
 	while (trap->gate_count > 0)
-		seccomp_answer(trap->fd, trap->gate.id[--trap->gate_count], EINTR);
+		seccomp_answer(trap->fd, trap->gate->id[--trap->gate_count], EINTR);
 	return true;
 }
+
+static const struct plain_row rows[] = {
+	/* among the numbers of struct child, whose group they are in (workers/carry_workers.c) */
+	PLAIN(47, gate, id[0], UNSIGNED),
+	PLAIN(48, gate, id[1], UNSIGNED),
+	PLAIN(49, gate, tid[0], SIGNED),
+	PLAIN(50, gate, tid[1], SIGNED),
+	PLAIN(51, gate, fd[0], SIGNED), /* a number in the worker, not a descriptor */
+	PLAIN(52, gate, fd[1], SIGNED),
+	PLAIN(53, gate, backlog[0], SIGNED),
+	PLAIN(54, gate, backlog[1], SIGNED),
+};
+
+const struct carried carried_gate = {
+	.called = "a spare's calls",
+	CARRIED_ROWS(rows, gate),
+};
 
 void spare_gate_adopt(const struct child *child)
 {

@@ -26,7 +26,7 @@ struct gate {
 };
 
 struct trapped {
-	struct gate gate;
+	struct gate *gate;          /* heap, calls that are held; or NULL */
 	int fd;                     /* on which nclust receives its calls, or -1 */
 	struct trapped_call *call;  /* heap, a call that is not answered yet; or NULL */
 	struct allowance allowance; /* for its calls */

@@ -68,14 +68,6 @@ static const struct plain_row child_rows[] = {
 	PLAIN_ENUM(41, child, life.span_log2, NEWS_SPAN_MOST),
 	PLAIN(45, child, trap.gate_passed, BOOL),
 	PLAIN(46, child, trap.gate_count, UNSIGNED),
-	PLAIN(47, child, trap.gate.id[0], UNSIGNED),
-	PLAIN(48, child, trap.gate.id[1], UNSIGNED),
-	PLAIN(49, child, trap.gate.tid[0], SIGNED),
-	PLAIN(50, child, trap.gate.tid[1], SIGNED),
-	PLAIN(51, child, trap.gate.fd[0], SIGNED), /* a number in the worker, too */
-	PLAIN(52, child, trap.gate.fd[1], SIGNED),
-	PLAIN(53, child, trap.gate.backlog[0], SIGNED),
-	PLAIN(54, child, trap.gate.backlog[1], SIGNED),
 	PLAIN(55, child, leading.fd, FD),
 	PLAIN(60, child, traffic.ran, SIGNED),
 	PLAIN(61, child, trap.spare_listens, BOOL),
@@ -87,7 +79,7 @@ static const struct plain_row child_rows[] = {
 	PLAIN(72, child, life.signal_at, SIGNED),
 	PLAIN(73, child, listening.lasting, UNSIGNED),
 	PLAIN(74, child, said[0], UNSIGNED), /* 14, 25, 37 and 43 were facts of it */
-	/* 42, 44 and 63 to 67 are in struct limited */
+	/* 42, 44 and 63 to 67 are in struct limited, 47 to 54 in struct gate */
 	PLAIN(CARRY_TEXT, child, life.status, HEAP),
 	CARRY_LIST(CARRY_PATH, child, life.paths, &carried_path, path, next),
 	CARRY_BESIDE(&carried_of_worker),
