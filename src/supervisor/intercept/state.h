@@ -27,12 +27,12 @@ struct gate {
 
 struct trapped {
 	struct gate *gate;          /* heap, calls that are held; or NULL */
-	int fd;                     /* on which nclust receives its calls, or -1 */
 	struct trapped_call *call;  /* heap, a call that is not answered yet; or NULL */
 	struct allowance allowance; /* for its calls */
 
-	nsec_t listening_by; /* when to look next whether it is ready; or 0 */
+	int fd;              /* on which nclust receives its calls, or -1 */
 	unsigned looks;      /* looks so far */
+	nsec_t listening_by; /* when to look next whether it is ready; or 0 */
 	nsec_t busy;         /* CPU time that it had used, or waited for, at busy_at */
 	nsec_t busy_at;      /* when idleness was judged last; or 0 */
 	nsec_t waits_by;     /* when to look what it waits for; or 0 */

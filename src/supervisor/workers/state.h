@@ -145,8 +145,10 @@ struct path {
 
 /* The room's part of a worker. */
 struct worker_life {
-	struct path *paths; /* heap */
-	int notify;         /* its notify socket, or -1 */
+	struct path *paths;       /* heap */
+	int notify;               /* its notify socket, or -1 */
+	unsigned signalled_count; /* of `signalled` */
+	pid_t *signalled;         /* leftovers that got the signal: heap, or NULL */
 	struct allowance notify_allowance;
 	char *status; /* STATUS=, heap, or NULL */
 	char *cause;  /* why it will end, heap (news.h); or NULL */
@@ -162,11 +164,9 @@ struct worker_life {
 	bool paused;       /* nclust sent SIGSTOP (job control) */
 	bool handles;      /* it has a handler for its stop signal */
 	bool shell_waits;  /* a shell that may wait for its child before it ends */
-	int stopped_by;    /* the last stop signal that was sent; or 0 */
 	bool ended_before; /* it had ended before the first stop signal */
+	int stopped_by;    /* the last stop signal that was sent; or 0 */
 	nsec_t signal_at;  /* when its leftovers get the signal; 0: at once */
-	pid_t *signalled;  /* leftovers that got the signal: heap, or NULL */
-	unsigned signalled_count;
 };
 
 /* A worker whose main process has ended (child.h). */
