@@ -131,7 +131,6 @@ static void on_wake(struct ev_loop *loop, ev_check *watcher, int revents)
 	sup->turn.woke = clock_now();
 	grant_lateness(sup, sup->turn.woke);
 	sup->turn.armed_for = NSEC_NEVER;
-	sup->turn.ends = 0;
 }
 
 static void count_turn(struct turn *turn)

@@ -73,7 +73,7 @@ static void log_greedy_cluster(struct service *service)
 			service->name);
 }
 
-nsec_t allowance_end(struct allowance *a, struct child *child,
+void allowance_end(struct allowance *a, struct child *child,
 	void (*rest)(struct child *child, bool over), nsec_t begun, const char *what)
 {
 	struct service *service = child->service;
@@ -83,11 +83,11 @@ nsec_t allowance_end(struct allowance *a, struct child *child,
 	nsec_t together = charge_cost(&service->life.whole_at, now, cost * CLUSTER_PART);
 
 	if ((alone == 0 && together == 0) || allowance_rests(a))
-		return cost;
+		return;
 	if (a->rest == NULL) {
 		a->rest = calloc(1, sizeof(*a->rest));
 		if (a->rest == NULL)
-			return cost; /* no memory: the next call tries again */
+			return; /* no memory: the next call tries again */
 		timer_init(&a->rest->timer, on_rest_over, a->rest);
 		a->rest->child = child;
 		a->rest->set = rest;
@@ -98,7 +98,6 @@ nsec_t allowance_end(struct allowance *a, struct child *child,
 		log_greedy_cluster(service);
 	rest(child, false);
 	timer_arm(service->sup->loop, &a->rest->timer, alone > together ? alone : together);
-	return cost;
 }
 
 nsec_t allowance_end_any(struct service *service, nsec_t begun)

@@ -2,6 +2,7 @@
 #include "supervisor/common/registry.h"
 
 #include "base/nsec.h"
+#include "os/clock.h"
 #include "supervisor/common/timer.h"
 
 #include <errno.h>
@@ -174,19 +175,24 @@ static void call_listener(const struct childset *all, const struct epoll_event *
 		all->hear[which](child);
 }
 
+/* Stops after TURN_SPAN, because to reap a worker can take up to 100 ms if much of its /proc was
+ * read, and workers may send messages without end.  The kernel reports the other descriptors in the
+ * next turn, before those that were heard in this one. */
 static void on_wake(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-	struct epoll_event events[TURN_ITEMS];
+	nsec_t until = clock_now() + TURN_SPAN;
 	struct supervisor *sup = watcher->data;
 	struct eventset *set = &sup->childset.set;
-	int count;
+	struct epoll_event event;
 
 	if (io_failed(loop, &sup->childset.again, watcher, revents))
 		return;
 	eventset_take(set);
-	count = epoll_wait(set->set, events, TURN_ITEMS, 0);
-	for (int i = 0; i < count; i++)
-		call_listener(&sup->childset, &events[i]);
+	for (int i = 0; i < TURN_ITEMS && clock_now() < until; i++) {
+		if (epoll_wait(set->set, &event, 1, 0) != 1)
+			break;
+		call_listener(&sup->childset, &event);
+	}
 	eventset_arm(set);
 }
 

@@ -212,12 +212,9 @@ struct turn {
 	ev_check wake;
 	ev_prepare prepare;
 	ev_timer deadline;
-	nsec_t armed_at;   /* when `deadline` was armed */
-	nsec_t armed_for;  /* the time for which it was armed */
-	nsec_t ends;       /* the time spent on ended workers in this turn */
-	nsec_t heard;      /* the time spent on messages of workers in the iteration `heard_in` */
-	unsigned heard_in; /* ev_iteration() */
-	size_t ticked;     /* the cluster whose deadlines are looked at next */
+	nsec_t armed_at;      /* when `deadline` was armed */
+	nsec_t armed_for;     /* the time for which it was armed */
+	size_t ticked;        /* the cluster whose deadlines are looked at next */
 	ev_periodic far_away; /* makes libev watch the clock by timerfd, not by waking up */
 	nsec_t woke;          /* when the present turn began; or 0 */
 	uint64_t turns;       /* the number of turns so far */

@@ -52,10 +52,10 @@ struct allowance {
 };
 
 /* allowance_begin() before and allowance_end() after doing something for the worker charge the time
- * between, which is returned.  If the allowance is used up, `rest` is called to stop reading from
- * the worker, and again when that is `over`; the first time `what` the worker does is logged. */
+ * between.  If the allowance is used up, `rest` is called to stop reading from the worker, and again
+ * when that is `over`; the first time `what` the worker does is logged. */
 nsec_t allowance_begin(void);
-nsec_t allowance_end(struct allowance *a, struct child *child,
+void allowance_end(struct allowance *a, struct child *child,
 	void (*rest)(struct child *child, bool over), nsec_t begun, const char *what);
 
 /* The same if some worker of the cluster has caused the cost, but it is not known which.  Returns

@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/nsec.h"
-#include "os/clock.h"
 #include "os/process.h"
 #include "os/spawn/spawn.h"
 #include "supervisor/common/registry.h"
@@ -40,21 +39,14 @@ static struct child **place_in_slot(struct service *service, uint32_t slot)
 	return NULL;
 }
 
-/* Stop after TURN_SPAN of a turn, because reaping can take up to 100 ms if much of a process'
- * /proc was read; the pidfds of other workers stay readable. */
 void child_hear_exit(struct child *child)
 {
-	struct supervisor *sup = child->service->sup;
 	uint64_t serial = child->serial;
-	nsec_t begun = clock_now();
 
-	if (sup->turn.ends >= TURN_SPAN)
-		return;
 	child_main_exited(child);
 	/* A tracer has to see the end first; SIGCHLD comes when it has (ptrace(2)). */
 	if (child->service != NULL && child->serial == serial && pidfd_has_ended(child->pidfd))
 		childset_remove(child, child->pidfd);
-	sup->turn.ends += clock_now() - begun;
 }
 
 /* If this fails, SIGCHLD reports the end, unless the worker is adopted. */

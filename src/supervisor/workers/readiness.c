@@ -6,7 +6,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "base/nsec.h"
-#include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/process.h"
 #include "protocol/notify.h"
@@ -26,18 +25,6 @@
 #include <unistd.h>
 
 #define WATCHDOG_MAX (24 * HOUR)
-
-/* Is that time used up?  Other messages stay in their sockets until the next turn. */
-static bool has_heard_enough(struct supervisor *sup)
-{
-	struct turn *turn = &sup->turn;
-
-	if (turn->heard_in != ev_iteration(sup->loop)) {
-		turn->heard_in = ev_iteration(sup->loop);
-		turn->heard = 0;
-	}
-	return turn->heard >= TURN_SPAN;
-}
 
 static int watch_socket(struct child *child)
 {
@@ -60,14 +47,10 @@ static void pause_reading(struct child *child, bool over)
 
 void readiness_hear(struct child *child)
 {
-	struct supervisor *sup = child->service->sup;
-	nsec_t begun;
+	nsec_t begun = allowance_begin();
 
-	if (has_heard_enough(sup))
-		return;
-	begun = allowance_begin();
 	readiness_drain(child);
-	sup->turn.heard += allowance_end(&child->life.notify_allowance, child, pause_reading, begun,
+	allowance_end(&child->life.notify_allowance, child, pause_reading, begun,
 		"sends notify messages");
 }
 

@@ -20,14 +20,12 @@ ROOM_PARTS(&news_part, &plain_part)
 
 static const char *said; /* the next message, or NULL */
 static struct ucred sender;
-static unsigned looks;
 static struct child *waits; /* it ends as soon as its message is taken */
 
 REPLACED(int, fdpass_look)
 (int fd, void *data, size_t size, struct fdpass_message *m)
 {
 	(void)fd;
-	looks++;
 	*m = (struct fdpass_message){.len = -1};
 	if (said == NULL)
 		return 0;
@@ -231,28 +229,6 @@ TEST(one_that_sends_too_much_waits_alone)
 	ck_assert(!is_read(first));
 	room_pass(150 * MSEC);
 	ck_assert(is_read(first));
-}
-
-/* Both sockets are readable in one turn: how many of them are looked at? */
-static unsigned looks_at(struct child *one, struct child *other)
-{
-	looks = 0;
-	readiness_hear(one);
-	readiness_hear(other);
-	room_pass(0);
-	return looks;
-}
-
-TEST(in_a_turn_it_hears_for_a_limited_time)
-{
-	struct child *second = room_child(web, 1);
-
-	ck_assert_uint_eq(looks_at(first, second), 2);
-	cost = 2 * MSEC;
-	ck_assert_uint_eq(looks_at(first, second), 1);
-	ck_assert_uint_eq(looks_at(first, second), 1);
-	cost = 0;
-	ck_assert_uint_eq(looks_at(first, second), 2);
 }
 
 TEST(who_ends_while_it_waits_waits_no_more)
