@@ -13,9 +13,8 @@
  */
 enum logwire_kind {
 	/* supervisor -> logger */
-	LOGWIRE_ADD = 1, /* a worker's output; the read end comes along.  To one
-			    that LOGWIRE_CAN_REMEMBER both ends, and then the
-			    file (os/place/sharedmem.h) in which to keep its
+	LOGWIRE_ADD = 1, /* a worker's output; the read ends come along, and then
+			    the file (os/place/sharedmem.h) in which to keep its
 			    latest lines, if there is one */
 	LOGWIRE_ENDED,   /* this worker is dead: read what is there, answer
 			    with LOGWIRE_LAST, go on until EOF (bounded).

@@ -97,9 +97,8 @@ struct carry_variant {
 	struct handover_version version; /* of the state that this build writes */
 	const char *program;             /* NCLUST_VERSION, or what stands for it */
 	bool more;                       /* this build writes fields that no reader knows */
-	bool less; /* it leaves out texts that a reader can do without; its logger cannot copy
-		      output */
-	int fault; /* enum carry_fault */
+	bool less;                       /* it leaves out texts that a reader can do without */
+	int fault;                       /* enum carry_fault */
 };
 enum carry_fault {
 	FAULT_NONE,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/logs/logs.h"
 
-#include "base/log.h"
 #include "base/text.h"
 #include "config/value.h"
 #include "os/process.h"
@@ -54,23 +53,6 @@ static bool send_none(struct service *service)
 	return logger_send(service->sup, &p, NULL, 0);
 }
 
-/* An earlier nclust's logger knows no sinks. */
-static bool can_route(struct service *service)
-{
-	const struct cluster_settings *s = cluster_settings(service->core);
-	struct supervisor *sup = service->sup;
-
-	if (sup->logger.routes)
-		return true;
-	if (s->log_sink_count == 1 && s->log_sinks[0].kind == SINK_PREFIX)
-		return false; /* that is the logger's default */
-	log_note("the logger of an earlier nclust is replaced: it cannot write "
-		 "where '%s' wants it",
-		service->name);
-	job_kill(&sup->logger.life.job);
-	return false;
-}
-
 static void forget_told(struct service *service)
 {
 	cluster_settings_unref(service->routed.settings);
@@ -94,8 +76,7 @@ static void send_routes(struct service *service)
 	bool sent = true;
 
 	if (sup->logger.watcher.fd == -1 ||
-		(s->log_sink_count == 0 && service->routed.settings == NULL) ||
-		(s->log_sink_count > 0 && !can_route(service)))
+		(s->log_sink_count == 0 && service->routed.settings == NULL))
 		return;
 	look_at_logger(sup);
 	for (size_t i = 0; sent && i < s->log_sink_count; i++)

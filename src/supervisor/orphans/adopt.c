@@ -232,9 +232,6 @@ static void call_keeper(struct supervisor *sup, struct previous *h)
 		return;
 	}
 	h->store.channel = -1;
-	sup->logger.copies = h->store.copies;
-	sup->logger.remembers = h->store.remembers;
-	sup->logger.routes = h->store.routes;
 	sup->orphans.keeper_socket = fd_release(&h->store.socket);
 	take_history(sup, h);
 }

@@ -34,12 +34,9 @@ struct stored {
 struct fd_store {
 	struct stored *list; /* heap, sorted; fd_store_fini() closes what was not taken */
 	size_t count;
-	int channel;    /* to the keeper, which becomes nclust's logger; or -1 */
-	pid_t pid;      /* the keeper's */
-	bool copies;    /* the keeper knows LOGWIRE_COPY */
-	bool remembers; /* the keeper sent LOGWIRE_CAN_REMEMBER */
-	bool routes;    /* the keeper knows LOGWIRE_ROUTE */
-	int socket;     /* where the keeper listens */
+	int channel; /* to the keeper, which becomes nclust's logger; or -1 */
+	pid_t pid;   /* the keeper's */
+	int socket;  /* where the keeper listens */
 };
 /* Get all descriptors from the keeper of an earlier nclust.  -1 and `err`; err->sys is ENOENT or
  * ECONNREFUSED if there is no keeper. */

@@ -206,9 +206,6 @@ static int receive_packet(struct fd_store *g, nsec_t until)
 		 * keeper had not yet */
 		if (m.has_cred && m.cred.pid > 0)
 			g->pid = m.cred.pid;
-		g->copies = p.sink == LOGWIRE_COPY;
-		g->remembers = (p.which & LOGWIRE_CAN_REMEMBER) != 0;
-		g->routes = (p.which & LOGWIRE_CAN_ROUTE) != 0;
 	} else if (p.kind == LOGWIRE_HOLD) {
 		got = add_stored(g, &p, &m);
 	} else if (p.kind == LOGWIRE_GIVEN) {

@@ -47,7 +47,6 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(35, supervisor, guard.timer.active, SIGNED),
 	PLAIN(36, supervisor, orphans.keeper_socket, FD),
 	PLAIN(37, supervisor, orphans.last_number, UNSIGNED),
-	PLAIN(38, supervisor, logger.copies, BOOL),
 	PLAIN(39, supervisor, web.life.job.pid, SIGNED),
 	PLAIN(40, supervisor, web.life.job.pidfd, FD),
 	PLAIN(41, supervisor, web.life.started, SIGNED),
@@ -58,9 +57,8 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(46, supervisor, web.socket.file.uid, UNSIGNED),
 	PLAIN(47, supervisor, web.socket.file.gid, UNSIGNED),
 	PLAIN(49, supervisor, logger.last_log, UNSIGNED),
-	PLAIN(50, supervisor, logger.routes, BOOL),
+	/* 38, 50 and 52 were what an earlier logger knew */
 	PLAIN(51, supervisor, controllers, UNSIGNED),
-	PLAIN(52, supervisor, logger.remembers, BOOL),
 	PLAIN(53, supervisor, traffic.host.since, SIGNED),
 	PLAIN(54, supervisor, traffic.host.switched_at, SIGNED),
 	PLAIN(55, supervisor, traffic.host.switches, UNSIGNED),

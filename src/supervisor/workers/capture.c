@@ -29,18 +29,14 @@ static bool is_written_nowhere(const struct service *service)
 	return mode == LOG_OFF || (mode == LOG_AUTO && service->sup->settings->daemon);
 }
 
-/*
- * Is the output copied unchanged to nclust's own, so that a worker's last output is known?  Not by
- * the logger of an earlier release, which cannot copy; nor if each connection has a process,
- * because that would cost a pipe each.
- */
+/* Is the output copied unchanged to nclust's own, so that a worker's last output is known?  Not if
+ * each connection has a process, because that would cost a pipe each. */
 static bool is_copied(const struct service *service)
 {
 	const struct supervisor *sup = service->sup;
 
 	return cluster_settings(service->core)->log == LOG_AUTO && !sup->settings->daemon &&
-		!sup->logger.stdout_is_terminal && !service->kind->by_connection &&
-		(sup->logger.life.job.pid == 0 || sup->logger.copies);
+		!sup->logger.stdout_is_terminal && !service->kind->by_connection;
 }
 
 bool capture_wanted(const struct service *service)
@@ -279,6 +275,7 @@ void capture_hand_over(struct service *service, const struct child *child)
 	};
 	int fds[3];
 	size_t count = 0;
+	int slotlog;
 
 	if (child->output[0] == -1 && child->output[1] == -1)
 		return;
@@ -290,17 +287,11 @@ void capture_hand_over(struct service *service, const struct child *child)
 		logger_watch_pipe(sup, child->output[i]);
 		p.stream |= (uint32_t)i + 1;
 		fds[count++] = child->output[i];
-		if (sup->logger.remembers)
-			continue;
-		/* the logger of an earlier release takes one descriptor at a time */
-		(void)logger_send(sup, &p, fds, count);
-		p.stream = 0;
-		count = 0;
 	}
-	if (sup->logger.remembers && (fds[count] = slotlog_of(child)) != -1)
-		count++;
-	if (count > 0) /* else a next logger gets the output */
-		(void)logger_send(sup, &p, fds, count);
+	slotlog = slotlog_of(child);
+	if (slotlog != -1)
+		fds[count++] = slotlog;
+	(void)logger_send(sup, &p, fds, count); /* else a next logger gets the output */
 }
 
 bool capture_ask_last(const struct child *child)

@@ -8,7 +8,6 @@
 #include "os/fdpass.h"
 #include "os/process.h"
 #include "protocol/logwire.h"
-#include "supervisor/common/carried.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/common/job.h"
 #include "supervisor/common/news.h"
@@ -285,8 +284,6 @@ static int start_logger(struct supervisor *sup)
 			: 0; /* the timer is about to start it, and nclust keeps the pipes */
 	if (role_start_channel(ROLE_LOGGER, &sup->logger.life, &channel) == -1)
 		return -1;
-	sup->logger.copies = sup->logger.remembers = !carry_variant.less;
-	sup->logger.routes = !carry_variant.less;
 	begin_logger(sup, channel);
 	set_sink(sup);
 	for_each_child (child, children_of_all(sup))
@@ -297,12 +294,12 @@ static int start_logger(struct supervisor *sup)
 
 /* The first logger is started after the workers of this turn, because its start takes as long as
  * that of a worker; nclust keeps the pipes.  A logger that is the keeper is started before the
- * workers, and so is one of processes of connections, or one that cannot copy. */
+ * workers, and so is one of processes of connections. */
 int logger_start_soon(struct service *service)
 {
 	struct supervisor *sup = service->sup;
 
-	if (sup->logger.life.started != 0 || service->kind->by_connection || carry_variant.less ||
+	if (sup->logger.life.started != 0 || service->kind->by_connection ||
 		cluster_settings(service->core)->orphans == ORPHANS_KEEP) {
 		if (sup->logger.life.started == 0)
 			ev_timer_stop(sup->loop, &sup->logger.life.again);

@@ -77,15 +77,9 @@ int slotlog_of(const struct child *child)
 
 const char *slotlog_missing(const struct service *service)
 {
-	const struct supervisor *sup = service->sup;
-
-	if (!capture_wanted(service))
-		return "its workers write where nclust does, so that nothing "
-		       "is kept; set 'log = prefix'";
-	if (sup->logger.life.job.pid != 0 && !sup->logger.remembers)
-		return "the logger is of an earlier release, and keeps "
-		       "nothing; the next one does, when it has ended";
-	return NULL;
+	return capture_wanted(service) ? NULL
+				       : "its workers write where nclust does, so that nothing "
+					 "is kept; set 'log = prefix'";
 }
 
 void slotlog_free(struct service *service)

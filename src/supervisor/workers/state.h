@@ -62,11 +62,8 @@ struct logger {
 	bool stdout_is_terminal;
 	ev_io watcher; /* its fd: the channel, or -1 */
 	struct role_life life;
-	bool taken;     /* the logger of an earlier nclust, which still writes where that one did */
-	bool copies;    /* this logger knows LOGWIRE_COPY */
-	bool remembers; /* this logger writes slotlogs */
+	bool taken; /* the logger of an earlier nclust, which still writes where that one did */
 	uint64_t last_log;     /* the highest number of a slotlog so far */
-	bool routes;           /* this logger knows LOGWIRE_ROUTE */
 	bool no_pty;           /* the last pseudo-terminal could not be opened */
 	struct eventset pipes; /* the pipes of all workers */
 	ev_io work;            /* a pipe is readable: the logger has work */

@@ -4,7 +4,6 @@ for who reads it, unless that is what they want."""
 import fcntl
 import random
 import re
-import shutil
 import termios
 
 from harness import *
@@ -328,24 +327,6 @@ def test_no_worker_can_stop_the_logger_and_none_gets_its_user():
     it.verb("reload").fails(78, "are those of nclust's own processes")
     assert it.roles("logger") == [old]
     it.logged(f"web.0 | slot=0 pid={it.worker().pid}")
-
-
-def test_the_logger_of_another_version_is_asked_for_nothing_that_it_does_not_know():
-    shutil.copy(variant("next"), "nclust")
-    it = says(program=path("nclust"), ini=ini("prefix", name="a") + ini("auto", name="b", slot=1))
-
-    def stdout_of_next(n):
-        kill(it.worker(cluster="b").pid)
-        return os.readlink(f"/proc/{it.event('ready', cluster='b', n=n).pid}/fd/1")
-
-    shutil.copy(inside(PROGRAM), "new")
-    os.rename("new", "nclust")
-    it.call("upgrade")
-    assert stdout_of_next(2) == it.log_path
-    old = it.role("logger")
-    kill(old)
-    it.role("logger", but=old)
-    assert stdout_of_next(3).startswith("pipe:")
 
 
 # ---- nclust's own words ----

@@ -386,8 +386,8 @@ static const struct {
 	{"supervisor", &carried_supervisor,
 		"1i 2u 3t 4f 5f 6f 7b 8u 9i 10b 11b 12u 14f 15i 17i "
 		"18f 19f 20i 21b 22f 23b 24f 25f 26u 27u 28t 29f 30i 31i 32f "
-		"33b 34u 35i 36f 37u 38b 39i 40f 41i 42f 43t 44u 45u 46u "
-		"47u 49u 50b 51u 52b 53i 54i 55u 56b 57u 58i 59i 60f 61t 62u "
+		"33b 34u 35i 36f 37u 39i 40f 41i 42f 43t 44u 45u 46u "
+		"47u 49u 51u 53i 54i 55u 56b 57u 58i 59i 60f 61t 62u "
 		"63u 64u 65u 66t 67u 125x 148g",
 		GAPS(supervisor_gaps)},
 	{"load balancer", &carried_monitor, "1t 2i 3i 4i 5u", NULL, 0},
