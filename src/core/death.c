@@ -189,6 +189,7 @@ static void weigh_death(struct cluster *c, uint32_t i, const struct worker *dead
 static void note_death(struct cluster *c, uint32_t i, const struct worker *dead,
 	const struct ending *ending, nsec_t wait)
 {
+	struct slot *s = &c->slots[i];
 	struct report *report = worker_report(c->out, REPORT_EXITED, i, dead, c->now);
 
 	report->generation = dead->generation;
@@ -197,9 +198,12 @@ static void note_death(struct cluster *c, uint32_t i, const struct worker *dead,
 		report->ready_for = c->now - dead->ready_at;
 	report->ending = *ending;
 	report->wait = wait;
-	c->slots[i].last = *ending;
-	c->slots[i].last_why = dead->why;
-	c->slots[i].last_age = report->age;
+	if (!report->was_ready && dead->why != WHY_STOP && s->early < UINT8_MAX)
+		s->early++;
+	report->early = s->early;
+	s->last = *ending;
+	s->last_why = dead->why;
+	s->last_age = report->age;
 }
 
 /* A worker that lived for ready-alive, and then ended with success while nclust still

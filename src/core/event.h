@@ -161,7 +161,8 @@ enum report_kind {
 	REPORT_STARTED,       /* slot, worker, pid, generation */
 	REPORT_READY,         /* slot, worker; age */
 	REPORT_EXITED,        /* slot, worker, ending, age, was_ready, asked,
-				   why, wait (next try; NSEC_NEVER: none) */
+				   why, wait (next try; NSEC_NEVER: none),
+				   early */
 	REPORT_DRAINING,      /* slot, worker, why, span */
 	REPORT_STOPPING,      /* slot, worker: the first stop signal */
 	REPORT_UNWELL,        /* slot, worker, why, age, wait: it is replaced
@@ -227,7 +228,8 @@ struct report {
 	nsec_t took; /* of a rollout, since it began */
 	bool was_ready;
 	bool back;
-	bool beside; /* ROLLOUT_FAILED: an old worker serves in its slot */
+	bool beside;   /* ROLLOUT_FAILED: an old worker serves in its slot */
+	uint8_t early; /* of the slot (slot.h) */
 	enum why why;
 	enum cluster_state state;
 	enum scale_why scale_why;

@@ -71,6 +71,7 @@ static const struct plain_row slot_rows[] = {
 	PLAIN_ENUM(15, slot, gate, GATES - 1),
 	PLAIN(17, slot, waits, SIGNED),
 	PLAIN_IN(18, slot, mends, &backoff_table),
+	PLAIN(19, slot, early, UNSIGNED),
 };
 
 static const struct plain_row generation_rows[] = {
@@ -201,6 +202,7 @@ static const struct plain_row report_rows[] = {
 	PLAIN_ENUM(20, report, scale_why, SCALE_WHYS - 1),
 	PLAIN(21, report, measure, UNSIGNED),
 	PLAIN(22, report, beside, BOOL),
+	PLAIN(23, report, early, UNSIGNED),
 };
 /* clang-format on */
 

@@ -102,6 +102,7 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w, enum worker_even
 	if (!had_been_ready && worker_was_ready(w)) {
 		c->ever_ready = true;
 		c->lived = true;
+		c->slots[i].early = 0;
 		w->age_share = (int)(random_next(&c->random) % 201) - 100;
 	}
 	return listed;

@@ -103,6 +103,7 @@ struct slot {
 	bool proven; /* STEP_HELD: the new worker is ready */
 	enum gate gate;
 	bool busy;           /* EVENT_BUSY said so last */
+	uint8_t early;       /* deaths since a worker of it was ready, but for stops */
 	enum slot_end ended; /* not started again */
 };
 

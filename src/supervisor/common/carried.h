@@ -52,7 +52,7 @@ enum carry_tag {
 	CARRY_RECIPE,
 	CARRY_SET,
 	CARRY_LEARNED,
-	CARRY_EARLY,
+	CARRY_EARLY, /* of earlier versions */
 	CARRY_IN,
 	CARRY_OUT,
 	CARRY_EXPECTATION,

@@ -88,8 +88,7 @@ static void look_at_daemon_start(struct service *service, const struct report *r
 		return;
 	if (r->kind == REPORT_START_TIMEOUT)
 		fail_start(service, r->slot, "was not ready within start-timeout");
-	else if (r->kind != REPORT_EXITED || r->slot >= service->child_slots ||
-		service->life.early_deaths[r->slot] < EARLY_DEATHS_MAX)
+	else if (r->kind != REPORT_EXITED || r->early < EARLY_DEATHS_MAX)
 		return;
 	else if (!cluster_ever_ready(service->core))
 		fail_start(service, r->slot,

@@ -7,7 +7,6 @@
 #include "supervisor/workers/recipe.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* clang-format off */
 static const struct plain_row recipe_rows[] = {
@@ -180,8 +179,7 @@ static int reserve_slots(struct service *s)
 	if (s->children != NULL || s->child_slots == 0)
 		return 0;
 	s->children = calloc(s->child_slots, sizeof(*s->children));
-	s->life.early_deaths = calloc(s->child_slots, 1);
-	return s->children != NULL && s->life.early_deaths != NULL ? 0 : -1;
+	return s->children != NULL ? 0 : -1;
 }
 
 static void *make_child(struct carry_reader *r, void *owner)
@@ -241,34 +239,6 @@ const struct carried carried_service = {
 	CARRIED_ROWS(service_rows, service),
 	.take = take_service,
 	.done = service_done,
-};
-
-/* ---- by slot: early deaths ---- */
-
-static void put_early(struct carry_writer *c, const void *of)
-{
-	const struct service *s = of;
-
-	handover_put_bytes(&c->w, CARRY_EARLY, s->life.early_deaths, s->child_slots);
-}
-
-static int take_early(struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct service *s = to;
-
-	(void)r;
-	if (f->tag != CARRY_EARLY)
-		return 0;
-	if (reserve_slots(s) == -1 || f->type != HANDOVER_BYTES || f->len != s->child_slots)
-		return -1;
-	if (f->len > 0)
-		memcpy(s->life.early_deaths, f->data, f->len);
-	return 1;
-}
-
-const struct carried carried_early = {
-	.put = put_early,
-	.take = take_early,
 };
 
 /* ---- listeners, memory, recipes and slotlogs ---- */

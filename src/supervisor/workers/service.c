@@ -51,25 +51,14 @@ static void hint_at_bind(struct service *service, const struct report *r)
 		service->name);
 }
 
-static void note_early_death(struct service *service, const struct report *r)
+static void warn_never_ready(struct service *service, const struct report *r)
 {
-	unsigned char *deaths = &service->life.early_deaths[r->slot];
-
-	if (r->was_ready || r->why == WHY_STOP || *deaths == 255)
-		return;
-	if (++*deaths == EARLY_DEATHS_MAX && cluster_ready(service->core) > 0 &&
-		cluster_state(service->core) != CLUSTER_ROLLING)
+	if (r->early == EARLY_DEATHS_MAX && r->why != WHY_STOP &&
+		cluster_ready(service->core) > 0 && cluster_state(service->core) != CLUSTER_ROLLING)
 		news_say_slot(service, r->slot, LOG_WARN, "not-ready",
 			"not once ready in %u tries, while others "
 			"run; " TROUBLE_ONE_COPY,
 			EARLY_DEATHS_MAX);
-}
-
-static void on_exited(struct service *service, const struct report *r)
-{
-	hint_at_bind(service, r);
-	if (r->slot < service->child_slots)
-		note_early_death(service, r);
 }
 
 /* What went wrong before the worker was ready is not the cause of its later end. */
@@ -81,7 +70,6 @@ static void on_ready(struct service *service, const struct report *r)
 		return;
 	free(child->life.cause);
 	child->life.cause = NULL;
-	service->life.early_deaths[r->slot] = 0;
 	ports_on_ready(child);
 }
 
@@ -95,7 +83,8 @@ static void on_report(struct service *service, const struct report *r)
 			service->life.begun = clock_now();
 		break;
 	case REPORT_EXITED:
-		on_exited(service, r);
+		hint_at_bind(service, r);
+		warn_never_ready(service, r);
 		renew_look(service); /* the worker may have removed its socket's file */
 		paths_look(service);
 		break;
@@ -222,7 +211,6 @@ static void carry_out(struct service *service, const struct actions *actions)
 static int reserve_children(struct service *service, unsigned slots)
 {
 	struct child *(*children)[2];
-	unsigned char *early;
 
 	if (slots <= service->child_slots)
 		return 0;
@@ -230,13 +218,8 @@ static int reserve_children(struct service *service, unsigned slots)
 	if (children == NULL)
 		return -1;
 	service->children = children;
-	early = realloc(service->life.early_deaths, slots);
-	if (early == NULL)
-		return -1;
-	service->life.early_deaths = early;
 	memset(children + service->child_slots, 0,
 		(slots - service->child_slots) * sizeof(*children));
-	memset(early + service->child_slots, 0, slots - service->child_slots);
 	service->child_slots = slots;
 	return 0;
 }
@@ -422,7 +405,6 @@ void service_free(struct service *s)
 	if (s->core != NULL)
 		cluster_free(s->core);
 	free(s->children);
-	free(s->life.early_deaths);
 	free(s->life.entered);
 	if (s->life.paths_pause != 0)
 		ev_timer_stop(s->sup->loop, &s->life.paths_look);

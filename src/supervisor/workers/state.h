@@ -186,23 +186,22 @@ struct slotlog {
 
 /* The room's part of a cluster. */
 struct cluster_life {
-	struct ports *ports;         /* heap (child.h); NULL: no worker has listened */
-	struct recipe *recipes;      /* newest first */
-	struct slotlog *logs;        /* heap; newest first */
-	unsigned char *early_deaths; /* by slot: deaths since a worker of it was ready */
-	nsec_t begun;                /* when its first worker was started; or 0 */
-	int stop_signal;             /* in place of the first stop signal of the settings; or 0 */
-	nsec_t whole_at;             /* the allowance of all its workers (timer.h) */
-	bool spawn_hung;             /* its last spawn took too long: a file server? */
-	bool spawn_works;            /* its last spawn succeeded */
-	nsec_t drop_at;              /* when a loss of output was last published; or 0 */
-	uint64_t drop_known;         /* lost lines that were published, in all */
-	nsec_t fail_at;              /* when a failed start was last logged; or 0 */
-	unsigned start_fails;        /* starts that have failed since then */
-	int fail_error;              /* the errno of the last of these */
-	char *entered;               /* the directory of the last worker; heap, or NULL */
-	ev_timer paths_look;         /* when to look at unix paths (child.h) */
-	nsec_t paths_pause;          /* until the next look; 0: the timer is not initialised */
+	struct ports *ports;    /* heap (child.h); NULL: no worker has listened */
+	struct recipe *recipes; /* newest first */
+	struct slotlog *logs;   /* heap; newest first */
+	nsec_t begun;           /* when its first worker was started; or 0 */
+	int stop_signal;        /* in place of the first stop signal of the settings; or 0 */
+	nsec_t whole_at;        /* the allowance of all its workers (timer.h) */
+	bool spawn_hung;        /* its last spawn took too long: a file server? */
+	bool spawn_works;       /* its last spawn succeeded */
+	nsec_t drop_at;         /* when a loss of output was last published; or 0 */
+	uint64_t drop_known;    /* lost lines that were published, in all */
+	nsec_t fail_at;         /* when a failed start was last logged; or 0 */
+	unsigned start_fails;   /* starts that have failed since then */
+	int fail_error;         /* the errno of the last of these */
+	char *entered;          /* the directory of the last worker; heap, or NULL */
+	ev_timer paths_look;    /* when to look at unix paths (child.h) */
+	nsec_t paths_pause;     /* until the next look; 0: the timer is not initialised */
 };
 
 /* The program that runs a worker of Node's cluster module (recipe.h). */

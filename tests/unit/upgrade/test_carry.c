@@ -179,10 +179,10 @@ static const struct gap service_gaps[] = {
 	NOT(service, said[1]), NOT(service, life.drop_at), NOT(service, life.fail_at),
 	NOT(service, life.start_fails), NOT(service, life.fail_error),
 	NOT(service, sockets.listeners), NOT(service, sockets.learned), NOT(service, children),
-	NOT(service, life.early_deaths), NOT(service, life.ports), /* ports_save() */
-	NOT(service, life.paths_look),                             /* begun anew */
-	NOT(service, life.paths_pause), NOT(service, life.begun),  /* for -d, whose start is over */
-	NOT(service, life.whole_at),                               /* begun anew */
+	NOT(service, life.ports),                                 /* ports_save() */
+	NOT(service, life.paths_look),                            /* begun anew */
+	NOT(service, life.paths_pause), NOT(service, life.begun), /* for -d, whose start is over */
+	NOT(service, life.whole_at),                              /* begun anew */
 	NOT(service, life.spawn_hung), NOT(service, life.spawn_works), /* tried anew */
 	NOT(service, outcome.text), NOT(service, stage.awaited),
 	NOT(service, stage.live),                                             /* of a moment */
