@@ -200,8 +200,6 @@ bool steer_is_away(const struct child *child)
 	const struct listener *l;
 	bool steered = false;
 
-	if (child->service->traffic.steer == NULL)
-		return false;
 	for_each_listener (l, listeners_of(child->service, LISTENERS_IN_FORCE)) {
 		if (group_size(l) == 1 || l->own_group)
 			continue;

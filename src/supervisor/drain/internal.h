@@ -176,26 +176,8 @@ void drain_drop_flights(struct drain *d);
  */
 #define SLOTS_MOST 60
 
-/* Which lanes new workers get, and which sockets get new connections. */
-struct steer {
-	struct service *service;
-	ev_timer timer;
-	nsec_t interval;     /* time from one look to the next */
-	bool look_next_turn; /* a worker became ready: look in the next turn */
-	unsigned last_lane;  /* the greatest lane so far */
-	unsigned lane;       /* for new workers that share sockets */
-	unsigned next_lane;  /* the same, from `next_generation` on */
-	unsigned next_generation;
-	unsigned slots;    /* so many slots have sockets of their own; 0: workers share them */
-	bool mute_at_once; /* a worker of this rollout did not become quiet by itself */
-	bool clients_stay; /* most clients keep their connections: the new generation has own sockets */
-	bool new_alone;        /* the new generation alone gets connections */
-	nsec_t queue_empty_at; /* when no connection waited for it last */
-};
-
 /* steer.c */
-/* Makes the state of steering, with the lanes that living workers and sockets have. */
-struct steer *steer_begin_anew(struct service *service);
+struct steer *steer_of(struct service *service);
 /* Sets s->slots, of which settings and a rollout may have changed the number. */
 void steer_count_slots(struct steer *s);
 /* Returns the lane for workers of that generation that share sockets. */
@@ -215,7 +197,8 @@ enum spread steer_spread(const struct steer *s, const struct listener *l);
 bool steer_spreads(const struct service *service, unsigned generation);
 
 /* steer_open.c */
-void steer_begin(struct service *service, unsigned generation);
+/* A rollout to that generation begins. */
+void steer_begin(struct steer *s, unsigned generation);
 /* May nclust open or close sockets of this listener?  Not while another program listens at the same
  * address (group_has_stranger()). */
 bool steer_is_among_us(struct steer *s, const struct listener *l);

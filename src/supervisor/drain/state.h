@@ -5,6 +5,7 @@
 #include "base/nsec.h"
 #include "os/look/look.h"
 
+#include <ev.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -13,7 +14,7 @@
  * structs are members of those in common/state.h.
  */
 struct drain;
-struct steer;
+struct service;
 
 struct worker_traffic {
 	struct drain *drain; /* heap, a drain under way (drain.h); or NULL */
@@ -34,8 +35,25 @@ struct uneven {
 	unsigned workers; /* among so many workers; 0: spares are the reason */
 };
 
+/* Which lanes new workers get, and which sockets get new connections. */
+struct steer {
+	struct service *service;
+	ev_timer timer;
+	nsec_t interval;     /* time from one look to the next */
+	bool look_next_turn; /* a worker became ready: look in the next turn */
+	unsigned last_lane;  /* the greatest lane so far */
+	unsigned lane;       /* for new workers that share sockets */
+	unsigned next_lane;  /* the same, from `next_generation` on */
+	unsigned next_generation;
+	unsigned slots;    /* so many slots have sockets of their own; 0: workers share them */
+	bool mute_at_once; /* a worker of this rollout did not become quiet by itself */
+	bool clients_stay; /* most clients keep their connections: the new generation has own sockets */
+	bool new_alone;        /* the new generation alone gets connections */
+	nsec_t queue_empty_at; /* when no connection waited for it last */
+};
+
 struct cluster_traffic {
-	struct steer *steer;  /* NULL: never needed */
+	struct steer steer;
 	unsigned asked_again; /* requests that clients repeated in this rollout (drain.asked) */
 	struct uneven uneven;
 };

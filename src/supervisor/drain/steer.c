@@ -342,12 +342,25 @@ void steer_count_slots(struct steer *s)
 		s->slots = 0;
 }
 
+/* Has a listener several sockets, or had it some? */
+static bool has_sockets(const struct service *service)
+{
+	struct listener_walk walk = listeners_of(service, LISTENERS_ALL);
+	const struct listener *l = listener_next(&walk);
+
+	while (l != NULL && l->sockets == NULL)
+		l = listener_next(&walk);
+	return l != NULL;
+}
+
 /* Something has changed: adjusts shares, closes old sockets, arms the timer. */
 static void steer_look(struct steer *s)
 {
 	struct listener *l;
 	bool waiting = false;
 
+	if (!has_sockets(s->service))
+		return;
 	look_at_mutes(s);
 	if (next_generation(s) == in_force(s))
 		settle_lane(s);
@@ -397,13 +410,25 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 	steer_look(s);
 }
 
+struct steer *steer_of(struct service *service)
+{
+	struct steer *s = &service->traffic.steer;
+
+	if (s->service != NULL)
+		return s;
+	s->service = service;
+	s->interval = LOOK_FIRST;
+	timer_init(&s->timer, on_timer, s);
+	return s;
+}
+
 /* ---- workers ---- */
 
 void steer_left(struct child *child)
 {
-	struct steer *s = child->service->traffic.steer;
+	struct steer *s = steer_of(child->service);
 
-	if (s == NULL || child->pid == 0)
+	if (child->service->kind->by_connection || child->pid == 0)
 		return;
 	look_soon(s);
 	rescue_queues(s);
@@ -411,9 +436,9 @@ void steer_left(struct child *child)
 
 void steer_mute(struct child *child)
 {
-	struct steer *s = child->service->traffic.steer;
+	struct steer *s = steer_of(child->service);
 
-	if (s == NULL || s->mute_at_once)
+	if (s->mute_at_once || !steer_is_busy(child->service))
 		return;
 	s->mute_at_once = true;
 	look_soon(s);
@@ -421,9 +446,9 @@ void steer_mute(struct child *child)
 
 void steer_goodbye(struct child *child)
 {
-	struct steer *s = child->service->traffic.steer;
+	struct steer *s = steer_of(child->service);
 
-	if (s == NULL || s->new_alone || !s->clients_stay ||
+	if (s->new_alone || !s->clients_stay ||
 		child->traffic.lane == steer_lane_of(s, next_generation(s)))
 		return;
 	s->new_alone = true;
@@ -443,16 +468,18 @@ static void take_all_clients(struct steer *s)
 
 static void note_worker(struct service *service, const struct report *r)
 {
-	struct steer *s = service->traffic.steer;
+	struct steer *s = steer_of(service);
 	struct child *child = child_find(service, r->slot, r->worker);
 
-	if (child != NULL && r->kind == REPORT_READY)
-		imbalance_begin(child);
-	if (s == NULL || child == NULL)
+	if (child == NULL)
 		return;
+	if (r->kind == REPORT_READY)
+		imbalance_begin(child);
 	child->traffic.takes = r->kind == REPORT_READY;
 	if (r->kind == REPORT_DRAINING)
 		child->traffic.emptied = clock_now();
+	if (!has_sockets(service))
+		return;
 	if (r->kind == REPORT_READY && cluster_ready(service->core) == 1)
 		take_all_clients(s);
 	else if (r->kind == REPORT_READY)
@@ -468,7 +495,7 @@ void steer_on_report(struct service *service, const struct report *r)
 	switch (r->kind) {
 	case REPORT_ROLLOUT_STARTED:
 		imbalance_decide(service, r->generation);
-		steer_begin(service, r->generation);
+		steer_begin(steer_of(service), r->generation);
 		service->traffic.asked_again = 0;
 		break;
 	case REPORT_READY:
@@ -479,17 +506,16 @@ void steer_on_report(struct service *service, const struct report *r)
 	case REPORT_ROLLOUT_DONE:
 	case REPORT_ROLLOUT_FAILED:
 	case REPORT_ROLLOUT_SUPERSEDED:
-		if (service->traffic.steer != NULL)
-			steer_look(service->traffic.steer);
+		steer_look(steer_of(service));
 		break;
 	default:
 		break;
 	}
 }
 
-/* ---- taken over, or begun ---- */
+/* ---- taken over ---- */
 
-/* Notes what a worker does that was there before the state of steering. */
+/* Notes what a worker does that was taken over. */
 static void note_found(struct steer *s, struct child *child)
 {
 	enum slot_state state = child_view(child).state;
@@ -523,19 +549,15 @@ static const struct child *find_latest(const struct steer *s)
 	return latest;
 }
 
-struct steer *steer_begin_anew(struct service *service)
+void steer_on_adopted(struct service *service)
 {
-	struct steer *s = calloc(1, sizeof(*s));
+	struct steer *s = steer_of(service);
 	const struct child *latest;
 	struct child *child;
 	struct listener *l;
 
-	if (s == NULL)
-		return NULL;
-	s->service = service;
-	s->interval = LOOK_FIRST;
-	timer_init(&s->timer, on_timer, s);
-	service->traffic.steer = s;
+	if (service->kind->by_connection)
+		return;
 	for_each_listener (l, listeners_of(service, LISTENERS_ALL))
 		for (struct listener_socket *k = l->sockets; k != NULL; k = k->next) {
 			k->served = true;
@@ -546,22 +568,9 @@ struct steer *steer_begin_anew(struct service *service)
 		note_found(s, child);
 	latest = find_latest(s);
 	s->lane = s->next_lane = latest != NULL ? latest->traffic.lane : s->last_lane;
-	return s;
-}
-
-void steer_on_adopted(struct service *service)
-{
-	struct listener *l;
-	struct steer *s;
-
-	if (service->kind->by_connection ||
-		(!steer_is_busy(service) &&
-			!steer_spreads(service, cluster_generation(service->core))))
-		return;
-	s = steer_begin_anew(service);
-	if (s == NULL)
-		return;
 	steer_count_slots(s);
+	if (s->slots == 0 && !steer_is_busy(service))
+		return;
 	for_each_listener (l, listeners_of(service, LISTENERS_ALL))
 		steer_share_out(s, l, true);
 	steer_look(s);
@@ -571,8 +580,8 @@ void steer_on_adopted(struct service *service)
 
 void steer_on_reloaded(struct service *service)
 {
-	if (service->stage.live && service->traffic.steer != NULL)
-		steer_look(service->traffic.steer);
+	if (service->stage.live && !service->kind->by_connection)
+		steer_look(steer_of(service));
 }
 
 /* How many workers take connections from the sockets of that lane? */
@@ -590,7 +599,7 @@ void steer_on_given(const struct child *child, struct dealt *to)
 {
 	struct listener *l;
 
-	if (child->service->traffic.steer == NULL || !child->traffic.own)
+	if (!child->traffic.own)
 		return;
 	for_each_listener (l, listeners_of(child->service, LISTENERS_IN_FORCE)) {
 		const struct listener_socket *k = group_own(l, child->traffic.lane);
@@ -618,21 +627,17 @@ bool steer_is_busy(const struct service *service)
 
 bool steer_is_rolling(const struct service *service)
 {
-	const struct steer *s = service->traffic.steer;
+	const struct steer *s = &service->traffic.steer;
 	struct rollout_view rollout = cluster_view_rollout(service->core);
 
-	if (s != NULL && s->slots > 0)
+	if (s->slots > 0)
 		return rollout.under_way || anybody_drains(s);
 	return steer_is_busy(service) &&
-		(s == NULL || rollout.under_way || !cluster_is_settled(service->core) ||
+		(rollout.under_way || !cluster_is_settled(service->core) ||
 			ev_is_active(&s->timer));
 }
 
 void steer_on_drop(struct service *service)
 {
-	if (service->traffic.steer == NULL)
-		return;
-	ev_timer_stop(service->sup->loop, &service->traffic.steer->timer);
-	free(service->traffic.steer);
-	service->traffic.steer = NULL;
+	ev_timer_stop(service->sup->loop, &steer_of(service)->timer);
 }

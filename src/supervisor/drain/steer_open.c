@@ -409,10 +409,8 @@ static void provide_socket(
 
 void steer_on_uses(struct child *child, struct listener *l, enum listener_use use)
 {
-	struct steer *s = child->service->traffic.steer;
+	struct steer *s = steer_of(child->service);
 
-	if (s == NULL)
-		return;
 	if (use == USE_SPARE_LISTENS) { /* the share may be of a time when no worker was ready */
 		steer_share_out(s, l, false);
 		return;
@@ -477,9 +475,9 @@ static bool is_whole(const struct service *service, const struct rollout_view *r
 	return rollout->whole && is_for_all(service, rollout);
 }
 
-void steer_begin(struct service *service, unsigned generation)
+void steer_begin(struct steer *s, unsigned generation)
 {
-	struct steer *s = service->traffic.steer;
+	struct service *service = s->service;
 	struct rollout_view rollout = cluster_view_rollout(service->core);
 	unsigned opened;
 	bool all = !steer_spreads(service, generation) && !rollout.going_back &&
@@ -489,10 +487,6 @@ void steer_begin(struct service *service, unsigned generation)
 	bool wanted = stay || (all && is_stubborn(service)) ||
 		(!steer_spreads(service, generation) && is_whole(service, &rollout));
 
-	if (s == NULL && wanted)
-		s = steer_begin_anew(service);
-	if (s == NULL)
-		return;
 	s->mute_at_once = s->new_alone = false;
 	once_forget(service->said, ONCE_STRANGER_LISTENS);
 	s->clients_stay = stay;
@@ -554,35 +548,28 @@ static unsigned find_orphaned_lane(const struct steer *s)
 	return LANE_NONE;
 }
 
-static unsigned take_shared_lane(
-	struct steer *s, const struct child *child, const struct child *old)
+static void take_shared(struct steer *s, struct child *child)
 {
-	unsigned orphaned = find_orphaned_lane(s);
-	unsigned lane = steer_lane_of(s, child->generation);
+	const struct child *old = find_stubborn(s->service, child->slot);
+	unsigned lane = find_orphaned_lane(s);
 
-	if (orphaned != LANE_NONE)
-		return orphaned;
-	return old != NULL ? find_lane_beside(s, old, lane) : lane;
+	if (lane == LANE_NONE) {
+		lane = steer_lane_of(s, child->generation);
+		if (old != NULL)
+			lane = find_lane_beside(s, old, lane);
+	}
+	child->traffic.lane = lane;
 }
 
 void steer_choose_lane(struct child *child)
 {
 	struct service *service = child->service;
-	const struct child *old = NULL;
-	struct steer *s;
 
 	if (service->counters.started == 0)
 		imbalance_decide(service, child->generation);
 	child->traffic.own = steer_spreads(service, child->generation);
-	if (!child->traffic.own)
-		old = find_stubborn(service, child->slot);
-	s = service->traffic.steer;
-	if (s == NULL && (child->traffic.own || old != NULL))
-		s = steer_begin_anew(service);
-	if (s == NULL)
-		child->traffic.own = false;
-	else if (child->traffic.own)
-		take_own(s, child);
+	if (child->traffic.own)
+		take_own(steer_of(service), child);
 	else
-		child->traffic.lane = take_shared_lane(s, child, old);
+		take_shared(steer_of(service), child);
 }

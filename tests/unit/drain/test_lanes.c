@@ -107,6 +107,7 @@ static void one_dies(void)
 static void upgrade(void)
 {
 	steer_on_drop(web);
+	web->traffic.steer = (struct steer){.service = NULL};
 	steer_on_adopted(web);
 }
 
