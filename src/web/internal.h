@@ -169,7 +169,6 @@ struct web {
 	enum wants asked;   /* of the last request */
 	struct buffer past; /* the events of the answer so far */
 	unsigned question;  /* the number of the last request */
-	bool plain_only;    /* nclust is older, and knows no other status */
 	nsec_t next_ask;    /* not before */
 	ev_timer gap;
 	struct ask events;

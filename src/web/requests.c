@@ -299,8 +299,8 @@ void requests_ask(struct web *web)
 	if (web->asked == WANTS_LIFE || web->asked == WANTS_PAST)
 		request.method = METHOD_EVENTS;
 	else if (web->asked == WANTS_METRICS)
-		request.metrics = !web->plain_only;
-	else if (web->asked == WANTS_READINESS && !web->plain_only)
+		request.metrics = true;
+	else if (web->asked == WANTS_READINESS)
 		name_monitors(web, &request);
 	request.last = web->asked == WANTS_PAST ? -1 : 0;
 	ask_send(&web->status, request);
@@ -348,12 +348,6 @@ void requests_on_answer(void *context, const char *json, size_t len)
 	nsec_t now = clock_now();
 	nsec_t gap = GAP_FACTOR * (now - web->status.asked);
 
-	if ((web->asked == WANTS_METRICS || web->asked == WANTS_READINESS) && json == NULL &&
-		!web->plain_only) {
-		web->plain_only = true;
-		requests_ask(web);
-		return;
-	}
 	if (web->asked == WANTS_PAST && json != NULL) {
 		buffer_string(&web->past, web->past.len == 0 ? "[]" : "]");
 		json = web->past.failed ? NULL : web->past.data;
