@@ -131,9 +131,13 @@ nclust: $(B)/nclust
 	$(if $(filter plain,$(V)),cp $< $@.new && mv -f $@.new $@,@:)
 
 # What a supervisor runs once all is well stands together: the kernel maps 64 KiB around
-# each page that is touched, and a page that is not touched is no memory of its.
-FIRST := main base core supervisor/supervisor supervisor/workers/ supervisor/common/ \
-	supervisor/instance/ supervisor/orphans/ supervisor/control/ os/ protocol/ supervisor/
+# each page that is touched, and a page that is not touched is no memory of its.  First what
+# it runs after memory_settle() while nothing happens, all in the first two of these.
+FIRST := main core $(addprefix supervisor/,supervisor instance/lifecycle instance/manager \
+	order/order control/outcomes control/clients orphans/write_state workers/s \
+	common/registry common/timer) $(addprefix os/,memory clock cgroup pidfd) \
+	base supervisor/workers/ supervisor/common/ supervisor/instance/ supervisor/orphans/ \
+	supervisor/control/ os/ protocol/ supervisor/
 $(B)/nclust: $(foreach d,$(FIRST),$(filter $(B)/src/$(d)%,$(OBJECTS))) $(OBJECTS)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
