@@ -52,10 +52,10 @@
  * held in its listen(2) answers nobody. */
 static const struct probe *ready_probe_of(const struct child *child)
 {
-	const struct cluster_settings *s = child_settings(child);
+	const struct cluster_settings *s = health_settings(child);
 
-	return child->health != NULL && child->health->proving && s != NULL &&
-			s->ready == READY_PROBE && child_view(child).state != SLOT_SPARE
+	return child->health != NULL && child->health->proving && s->ready == READY_PROBE &&
+			child_view(child).state != SLOT_SPARE
 		? &s->ready_probe
 		: NULL;
 }
@@ -70,12 +70,11 @@ static bool is_open_spare(const struct child *child)
 /* The check of this worker; NULL: none now. */
 static const struct probe *check_of(const struct child *child)
 {
-	const struct cluster_settings *s = child_settings(child);
+	const struct probe *check = &health_settings(child)->check;
 
-	if (s == NULL || s->check.kind == PROBE_NONE)
-		return NULL;
-	return health_is_ready(child) || (s->check.kind == PROBE_HTTP && is_open_spare(child))
-		? &s->check
+	return (health_is_ready(child) && check->kind != PROBE_NONE) ||
+			(is_open_spare(child) && check->kind == PROBE_HTTP)
+		? check
 		: NULL;
 }
 
@@ -109,7 +108,7 @@ static struct asks *results_of(const struct child *child)
 	struct asks *a = &child->service->asks;
 	char text[96];
 
-	(void)health_probe_text(text, &child_settings(child)->check);
+	(void)health_probe_text(text, &health_settings(child)->check);
 	if (strcmp(text, a->check) == 0)
 		return a;
 	text_copy(a->check, sizeof(a->check), text);
@@ -130,15 +129,6 @@ static void note_pass(struct child *child)
 		(void)trouble_set_check(child->service, "");
 }
 
-/* May the check itself be wrong?  If no worker of a generation has ever passed, one worker alone is
- * replaced, because its successors would not pass either. */
-static bool is_doubted(const struct child *child)
-{
-	const struct asks *a = results_of(child);
-
-	return a->passed < child->generation && a->blamed >= child->generation;
-}
-
 static void report_doubt(const struct child *child, const char *check)
 {
 	const char *last = child->health->last;
@@ -156,49 +146,44 @@ static void report_doubt(const struct child *child, const char *check)
 		news_say_of(child->service, LOG_WARN, "check-doubted", "%s", text);
 }
 
-static void report_unwell(struct child *child)
+/* The worker has failed too often, or for too long, and is replaced.  But the check itself may be wrong:
+ * if no worker of a generation has ever passed it, one worker alone is replaced, because its
+ * successors would not pass either. */
+static void fail_worker(struct child *child, const char *why)
 {
 	struct asks *a = results_of(child);
+	bool passed = a->passed >= child->generation;
+	struct slot_view view;
 
 	/* count anew: the worker has to stay if its successor fails */
 	child->health->failures = 0;
-	if (is_doubted(child)) {
+	if (!passed && a->blamed >= child->generation) {
 		report_doubt(child, a->check);
 		return;
 	}
-	if (a->passed < child->generation) {
+	service_view_slot(child->service, child->slot, &view);
+	if (view.mend_at == NSEC_NEVER) /* else the log has it */
+		news_say_worker(
+			child, LOG_WARN, "check-failed", "worker %d %s", (int)child->pid, why);
+	if (!passed) {
 		a->blamed = child->generation;
 		(void)trouble_set_check(child->service, "");
 	}
 	child_tell(child, EVENT_UNWELL, WHY_CHECK);
 }
 
-/* Says why the worker has failed, unless the log has that: the worker has to serve on for a while, or
- * its check is doubted. */
-static void fail_worker(struct child *child, const char *why)
-{
-	struct slot_view view;
-
-	service_view_slot(child->service, child->slot, &view);
-	if (view.mend_at == NSEC_NEVER && !is_doubted(child))
-		news_say_worker(
-			child, LOG_WARN, "check-failed", "worker %d %s", (int)child->pid, why);
-	report_unwell(child);
-}
-
 static void note_failure(struct child *child, const char *why)
 {
+	const char *check = results_of(child)->check;
 	struct health *h = child->health;
-	char check[96];
 	char text[256];
 
 	h->failed++;
 	h->failures++;
 	text_copy(h->last, sizeof(h->last), why);
-	(void)health_probe_text(check, &child_settings(child)->check);
 	log_worker(
 		child, LOG_INFO, "worker %d failed a check, %s: %s", (int)child->pid, check, why);
-	if (h->failures < child_settings(child)->check_failures)
+	if (h->failures < health_settings(child)->check_failures)
 		return;
 	snprintf(text, sizeof(text), "failed %u check%s, %s: %s", h->failures,
 		h->failures == 1 ? "" : "s in a row", check, why);
@@ -275,10 +260,8 @@ void check_unreached(struct child *child, const struct error *err)
 /* ---- a step ---- */
 
 struct look {
-	unsigned proving;   /* workers that have to answer before they are ready */
 	unsigned checked;   /* workers with a check now */
 	unsigned left;      /* of these, not answered in this round */
-	bool paused;        /* some are stopped, by job control */
 	struct child *exec; /* the first one left whose check is a command */
 	nsec_t interval;    /* the shortest */
 	nsec_t soon;        /* when a worker is to be looked at again */
@@ -315,7 +298,7 @@ static void run_command(struct prober *p, struct child *child, const struct prob
 /* How long a worker may take no check and move nothing. */
 static nsec_t patience_of(const struct child *child)
 {
-	const struct cluster_settings *s = child_settings(child);
+	const struct cluster_settings *s = health_settings(child);
 	nsec_t patience = (nsec_t)s->check_failures * s->check_interval;
 
 	return patience > MISSED_LEAST ? patience : MISSED_LEAST;
@@ -329,7 +312,6 @@ static void look_at_proving(
 
 	if (wait < PROVE_LEAST)
 		wait = PROVE_LEAST;
-	look->proving++;
 	look->soon = nsec_min(look->soon, wait);
 	if (probe->kind != PROBE_EXEC || child->life.paused || now < child->health->tried_at + wait)
 		return;
@@ -340,7 +322,7 @@ static void look_at_proving(
 static void look_at_checked(struct look *look, struct child *child, const struct probe *probe)
 {
 	look->checked++;
-	look->interval = nsec_min(look->interval, child_settings(child)->check_interval);
+	look->interval = nsec_min(look->interval, health_settings(child)->check_interval);
 	if (is_answered(child))
 		return;
 	look->left++;
@@ -362,7 +344,8 @@ static struct look look_at_workers(struct prober *p)
 		const struct probe *ready = ready_probe_of(child);
 		const struct probe *check = check_of(child);
 
-		look.paused |= child->life.paused;
+		if (child->life.paused) /* by job control */
+			look.soon = nsec_min(look.soon, WAIT_PAUSED);
 		if (ready != NULL)
 			look_at_proving(p, &look, child, ready);
 		else if (check != NULL)
@@ -389,7 +372,7 @@ static void judge_missed(struct prober *p, struct child *child)
 		return;
 	patience = patience_of(child);
 	waited = prober_untaken(p, child);
-	untaken = waited >= child_settings(child)->check_timeout;
+	untaken = waited >= health_settings(child)->check_timeout;
 	if (untaken && group_size(l) == 1 && once_say(child->service->said, ONCE_CHECK_UNTAKEN))
 		news_say_of(child->service, LOG_WARN, "check-untaken",
 			"no worker has taken a check's connection for %s: "
@@ -414,12 +397,9 @@ static void judge_all_missed(struct prober *p)
 	a->walk = children_of(a->service);
 }
 
-static nsec_t time_to_next(const struct look *look)
+static unsigned steps_of(const struct look *look)
 {
-	unsigned steps =
-		look->exec != NULL ? look->checked + 1 : TRIES + look->checked / WORKERS_A_TRY + 1;
-
-	return look->left > 0 ? nsec_min(look->interval / steps, look->soon) : look->soon;
+	return look->exec != NULL ? look->checked + 1 : TRIES + look->checked / WORKERS_A_TRY + 1;
 }
 
 static void probe_some(struct monitor *a, nsec_t now)
@@ -436,25 +416,22 @@ static void probe_some(struct monitor *a, nsec_t now)
 	}
 	look = look_at_workers(p);
 	p->round_ends = nsec_min(p->round_ends, nsec_add(now, look.interval));
-	if (look.checked + look.proving == 0 && p->reaches == NULL) {
+	if (look.checked == 0 && look.soon == NSEC_NEVER && p->reaches == NULL) {
 		prober_stop(p, false);
-		if (look.paused)
-			monitor_arm(a, WAIT_PAUSED);
 		return;
 	}
 	if (look.exec != NULL)
 		run_command(p, look.exec, check_of(look.exec));
 	prober_fire(p);
-	next = nsec_min(next, time_to_next(&look));
-	next = nsec_min(next, p->round_ends - now);
+	next = nsec_min(nsec_min(next, look.soon), p->round_ends - now);
+	if (look.left > 0)
+		next = nsec_min(next, look.interval / steps_of(&look));
 	monitor_arm(a, next > WAIT_LEAST ? next : WAIT_LEAST);
 }
 
 static bool is_asked(const struct child *child)
 {
-	const struct cluster_settings *s = child_settings(child);
-
-	return ready_probe_of(child) != NULL || (s != NULL && s->check.kind != PROBE_NONE);
+	return ready_probe_of(child) != NULL || health_settings(child)->check.kind != PROBE_NONE;
 }
 
 const struct monitor_kind probe_kind = {
@@ -465,9 +442,7 @@ const struct monitor_kind probe_kind = {
 
 void health_prove(struct child *child)
 {
-	const struct cluster_settings *s = child_settings(child);
-
-	if (s == NULL || s->ready != READY_PROBE)
+	if (health_settings(child)->ready != READY_PROBE)
 		return;
 	if (health_of(child) == NULL) {
 		log_worker(child, LOG_WARN, "out of memory: it cannot be asked if it is ready");

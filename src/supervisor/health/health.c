@@ -27,6 +27,14 @@ struct health *health_of(struct child *child)
 	return child->health;
 }
 
+const struct cluster_settings *health_settings(const struct child *child)
+{
+	const struct cluster_settings *s = child_settings(child);
+
+	/* the core may have dropped those of a worker that is being replaced */
+	return s != NULL ? s : cluster_settings(child->service->core);
+}
+
 bool health_is_ready(const struct child *child)
 {
 	return !child->life.paused && child_view(child).state == SLOT_READY;
@@ -60,10 +68,7 @@ unsigned health_given_up(const struct child *child, const struct connection *c)
 
 bool health_same_probe(const struct probe *a, const struct probe *b)
 {
-	if (a->kind != b->kind)
-		return false;
-	return a == b || a->kind == PROBE_TCP || a->kind == PROBE_NONE ||
-		strcmp(a->text, b->text) == 0;
+	return a->kind == b->kind && (a->kind != PROBE_HTTP || strcmp(a->text, b->text) == 0);
 }
 
 const char *health_probe_text(char to[96], const struct probe *probe)
@@ -102,7 +107,7 @@ static void put_facts(struct buffer *facts, const struct child *child)
 
 int health_exec(struct child *child, const struct probe *probe, struct error *err)
 {
-	const struct cluster_settings *s = child_settings(child);
+	const struct cluster_settings *s = health_settings(child);
 	struct health *h = health_of(child);
 	scoped_buffer facts = {0};
 	struct helper_plan plan = {

@@ -38,11 +38,10 @@ struct health {
 	char hang[96];           /* the request that was too late; or "" */
 	nsec_t above_since;      /* max-memory: when the limit was exceeded; or 0 */
 	bool outgrown;           /* its core knows that it has outgrown a limit */
-	bool counting;           /* max-requests: counting has begun (recycle.c) */
 	bool countable;          /* max-requests: its connections can be counted */
 	uint64_t requests;       /* connections that it got since it was ready */
 	uint64_t counted_so_far; /* the kernel's count at counted_at */
-	nsec_t counted_at;       /* when its connections were counted last */
+	nsec_t counted_at;       /* when its connections were counted last; or 0 */
 	nsec_t count_pause;      /* time to the next count, while none come */
 };
 
@@ -54,6 +53,7 @@ struct health *health_of(struct child *child);
 
 /* Is this worker ready, and wanted to be? */
 bool health_is_ready(const struct child *child);
+/* Are these the same, as what is asked by a connection? */
 bool health_same_probe(const struct probe *a, const struct probe *b);
 
 /* Must a drain not wait for this connection of the worker?  So it is for a check of nclust's own,
@@ -77,12 +77,9 @@ const char *health_probe_text(char to[96], const struct probe *probe);
 
 /* ---- reach ---- */
 
-/*
- * Reaches workers behind a shared listener, for a caller who wants to send a request to one or to
- * each of them. nclust opens connections, finds out which worker has accepted each (internal.h),
- * and hands a wanted worker's connection to the caller; the connection that another worker has
- * taken is closed.  A worker that takes none in time is not reached.
- */
+/* Reaches workers behind a shared listener, for a caller who wants to send a request to one or to
+ * each of them: hands on connections that they have accepted (internal.h).  A worker that takes
+ * none in time is not reached. */
 struct reach {
 	struct reach *next;
 	struct service *service; /* set by reach_begin(), like the members below */
@@ -98,8 +95,7 @@ struct reach {
 	/* The worker has taken this connection, on which `sent` (0 or 1) bytes were sent.  The
 	 * connection is closed afterwards.  False: the caller could not use it. */
 	bool (*got)(struct reach *r, const struct child *child, int fd, size_t sent);
-	/* All wanted workers are reached, the time is over, or the cluster ends: call
-	 * reach_end(). */
+	/* All are reached, the time is over, or the cluster ends: call reach_end(). */
 	void (*over)(struct reach *r);
 	void *owner;
 };

@@ -9,6 +9,9 @@
 #include "supervisor/common/registry.h"
 #include "supervisor/common/state.h"
 
+/* The settings of the worker, or those in force. */
+const struct cluster_settings *health_settings(const struct child *child);
+
 /* ---- monitor ---- */
 
 /*
@@ -57,8 +60,8 @@ static inline nsec_t monitor_time(const struct monitor *a, nsec_t now)
 {
 	return now - a->lost;
 }
-/* Starts the monitor, after that time at the latest, if the new worker `only` needs it; NULL: if any
- * worker does, because settings have changed. */
+/* Starts it, after that time at the latest, if the new worker `only`, or NULL: any worker, needs
+ * it. */
 void monitor_begin(
 	struct service *service, const struct child *only, enum asks_for which, nsec_t wait);
 void monitors_free(struct service *service);
@@ -100,18 +103,16 @@ bool check_target_is_certain(const struct check_target *target);
 /* ---- prober ---- */
 
 /*
- * Asks the workers of a cluster: until they are ready, and then whether they are well (check.c); and
- * hands on connections to workers that somebody wants to reach (reach.c).
+ * Asks the workers of a cluster if they are ready, and then if they are well (check.c); and hands on
+ * connections to workers that somebody wants to reach (reach.c).
  *
- * Connections go to the sockets from which workers accept.  Where several workers share a socket,
- * any free one may take a connection, so nclust cannot choose; it finds out which worker has
- * (os/look/look.h) before it sends the request (or its last bytes, if the kernel defers accepting
- * until there is data), and asks only workers that are to be asked.  The answer, or the lack of
- * one, counts for that worker alone.
+ * Where several workers accept from a socket, any free one may take a connection: nclust finds out
+ * which one has (os/look/look.h) before it sends the request (or its last bytes, if the kernel
+ * defers accepting until there is data), and asks only workers that are to be asked.  The answer,
+ * or the lack of one, counts for that worker alone.
  *
  * A worker that does not answer is reported again each `check-interval` without another request,
- * because it would take none.  A connection that no worker takes stays in the queue and counts for
- * none.
+ * because it would take none.  A connection that no worker takes stays in the queue.
  */
 #define PROBINGS_MAX 16
 
@@ -148,7 +149,6 @@ struct prober {
 	unsigned round;    /* of checks, from 1 on */
 	nsec_t round_ends; /* NSEC_NEVER: no worker is checked */
 	struct reach *reaches;
-	nsec_t reach_wait; /* time to the next try to reach a worker */
 
 	ev_timer look;
 	nsec_t step; /* time to the next look */
@@ -176,8 +176,7 @@ void prober_init(struct prober *p); /* all but its monitor */
 void prober_fire(struct prober *p);
 /* Has this worker been asked, and not answered? */
 bool prober_asks(const struct prober *p, const struct child *child);
-/* For how long has a connection waited to be taken that this worker could take?  0: there is
- * none. */
+/* For how long has a connection waited that this worker could take?  0: there is none. */
 nsec_t prober_untaken(const struct prober *p, const struct child *child);
 /* Lists nclust's ports of connections that wait to be taken; returns their number. */
 size_t prober_ports(const struct prober *p, uint16_t ports[PROBINGS_MAX]);

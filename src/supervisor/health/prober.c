@@ -292,7 +292,7 @@ static void ask_worker(
 {
 	struct cluster_settings *before = a->settings;
 
-	a->settings = cluster_settings_ref(child_settings(child));
+	a->settings = cluster_settings_ref(health_settings(child));
 	cluster_settings_unref(before);
 	a->probe = probe;
 	a->slot = child->slot;
@@ -544,28 +544,18 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 
 /* ---- life ---- */
 
-static struct probing *find_free(struct prober *p)
-{
-	for (size_t i = 0; i < PROBINGS_MAX; i++)
-		if (p->asks[i].state == PROBING_OVER)
-			return &p->asks[i];
-	return NULL;
-}
-
 static int open_probing(struct probing *a, const struct child *child, struct error *err)
 {
 	/* a connection that may be handed on is opened like that of a check by HTTP */
 	static const struct probe http = {.kind = PROBE_HTTP, .text = (char *)"/"};
 	struct prober *p = a->prober;
-	const struct cluster_settings *s = child_settings(child);
 	const struct reach *r = reach_find(p, child, '\0');
 	const struct probe *probe = find_probe(child);
 	int fd = check_target_open(&a->target, child, err);
 
 	if (fd == -1)
 		return -1;
-	/* the core may have dropped those of a worker that is being replaced */
-	a->settings = cluster_settings_ref(s != NULL ? s : cluster_settings(child->service->core));
+	a->settings = cluster_settings_ref(health_settings(child));
 	a->probe = probe != NULL ? probe : &http;
 	a->state = PROBING_CONNECTS;
 	a->socket = check_target_socket(child);
@@ -584,19 +574,19 @@ static bool open_at_socket(struct prober *p, struct child *child)
 {
 	struct child *any;
 	struct error err;
+	unsigned missing = count_at(p, check_target_socket(child), &any);
 
-	for (unsigned count = count_at(p, check_target_socket(child), &any); count > 0; count--) {
-		struct probing *a = find_free(p);
-
-		if (a == NULL)
-			return false;
-		if (open_probing(a, child, &err) == 0)
+	for (size_t i = 0; i < PROBINGS_MAX && missing > 0; i++) {
+		if (p->asks[i].state != PROBING_OVER)
 			continue;
-		if (find_probe(child) != NULL)
-			check_unreached(child, &err);
-		return true;
+		if (open_probing(&p->asks[i], child, &err) == -1) {
+			if (find_probe(child) != NULL)
+				check_unreached(child, &err);
+			return true;
+		}
+		missing--;
 	}
-	return true;
+	return missing == 0;
 }
 
 void prober_fire(struct prober *p)

@@ -12,10 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Time to the next batch: little after a worker was reached, else longer and longer, so that nclust
- * spends little on workers that cannot be reached. */
-#define WAIT_LEAST (2 * MSEC)
-#define WAIT_MOST (128 * MSEC)
+/* Time to the next try, if no worker was reached. */
+#define AGAIN (16 * MSEC)
 
 /* ---- who is wanted ---- */
 
@@ -45,7 +43,6 @@ void reach_hand_on(struct prober *p, struct reach *r, struct child *child, int f
 		return;
 	r->reached[child->slot] = true;
 	r->until = nsec_add(clock_now(), r->patience);
-	p->reach_wait = WAIT_LEAST;
 	monitor_arm(&p->monitor, 0);
 }
 
@@ -83,10 +80,7 @@ nsec_t reach_step(struct prober *p, nsec_t now)
 		if (is_reach_over(r, now))
 			r->over(r);
 	}
-	if (p->reaches == NULL)
-		return NSEC_NEVER;
-	p->reach_wait = nsec_min(2 * p->reach_wait, WAIT_MOST);
-	return p->reach_wait;
+	return p->reaches != NULL ? AGAIN : NSEC_NEVER;
 }
 
 /* ---- life ---- */
@@ -121,7 +115,6 @@ int reach_begin(struct reach *r, struct service *service, struct error *err)
 	memcpy(r->host, target.host, sizeof(r->host));
 	r->next = p->reaches;
 	p->reaches = r;
-	p->reach_wait = WAIT_LEAST;
 	monitor_arm(&p->monitor, 0);
 	return 0;
 }

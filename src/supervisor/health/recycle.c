@@ -21,18 +21,10 @@
 #define WAIT_NEAR (1 * SECOND)
 #define MIB (1024U * 1024)
 
-static struct memory_limit memory_limit_of(const struct child *child)
-{
-	const struct cluster_settings *s = child_settings(child);
-
-	return s != NULL ? s->max_memory : (struct memory_limit){0};
-}
-
 /* Has the worker been above the limit for as long as it may be? */
-static bool is_too_much(struct health *h, const struct memory_limit *limit, uint64_t memory)
+static bool is_too_much(
+	struct health *h, const struct memory_limit *limit, uint64_t memory, nsec_t now)
 {
-	nsec_t now = clock_now();
-
 	if (memory <= limit->bytes) {
 		h->above_since = 0;
 		return false;
@@ -44,23 +36,22 @@ static bool is_too_much(struct health *h, const struct memory_limit *limit, uint
 
 static bool has_memory_limit(const struct child *child)
 {
-	return memory_limit_of(child).bytes != 0;
+	return health_settings(child)->max_memory.bytes != 0;
 }
 
-static nsec_t measure_memory(struct child *child, nsec_t unused)
+static nsec_t measure_memory(struct child *child, nsec_t now)
 {
-	const struct memory_limit limit = memory_limit_of(child);
+	const struct memory_limit limit = health_settings(child)->max_memory;
 	struct health *h = health_of(child);
 	char span[24] = "";
 	uint64_t memory;
 	nsec_t wait;
 
-	(void)unused;
 	if (h == NULL || h->outgrown || !health_is_ready(child))
 		return WAIT_FAR;
 	memory = use_memory(child, limit.bytes);
 	wait = memory > limit.bytes / 2 ? WAIT_NEAR : WAIT_FAR;
-	if (!is_too_much(h, &limit, memory))
+	if (!is_too_much(h, &limit, memory, now))
 		return wait;
 	h->outgrown = true;
 	news_say_worker(child, LOG_NOTE, "memory",
@@ -79,11 +70,9 @@ const struct monitor_kind memory_kind = {
 
 /* ---- max-requests ---- */
 
-/*
- * A worker that got so many connections is replaced.  The kernel counts them, or
- * nclust as it gives them out; this monitor reads the count when the worker may have reached its
- * limit at its latest pace, within these bounds.  While no connections come, looks become rare.
- */
+/* A worker that got so many connections is replaced.  The kernel counts them, or nclust as it gives
+ * them out; this monitor reads the count when the worker may have reached its limit at its latest
+ * pace, within these bounds.  While no connections come, looks become rare. */
 #define COUNT_LEAST (1 * SECOND)
 #define COUNT_MOST (10 * SECOND)
 #define COUNT_IDLE (1 * MINUTE)
@@ -91,16 +80,9 @@ const struct monitor_kind memory_kind = {
  * does not replace one worker after the other. */
 #define AGE_LEAST 10
 
-static unsigned request_limit_of(const struct child *child)
-{
-	const struct cluster_settings *s = child_settings(child);
-
-	return s != NULL ? s->max_requests : 0;
-}
-
 static bool has_request_limit(const struct child *child)
 {
-	return request_limit_of(child) != 0;
+	return health_settings(child)->max_requests != 0;
 }
 
 static struct dealt connections_of(const struct child *child)
@@ -127,10 +109,9 @@ void health_count(struct child *child)
 	struct health *h = has_request_limit(child) ? health_of(child) : NULL;
 	struct dealt given;
 
-	if (h == NULL || h->counting)
+	if (h == NULL || h->counted_at != 0)
 		return;
 	given = connections_of(child);
-	h->counting = true;
 	h->countable = given.known;
 	h->counted_so_far = given.count;
 	h->counted_at = clock_now();
@@ -153,25 +134,13 @@ static nsec_t time_to_reach(struct health *h, uint64_t more, uint64_t got, nsec_
 	return at < COUNT_MOST / MSEC ? (nsec_t)at * MSEC : COUNT_MOST;
 }
 
-static uint64_t add_requests(struct health *h, const struct dealt *given)
-{
-	/* the count of a listener that was closed is gone */
-	uint64_t got = given->count > h->counted_so_far
-		? (given->count - h->counted_so_far) / given->sharers
-		: 0;
-
-	h->counted_so_far = given->count;
-	h->requests += got;
-	return got;
-}
-
 static nsec_t count_requests(struct child *child, nsec_t now)
 {
-	const struct cluster_settings *s = child_settings(child);
+	const struct cluster_settings *s = health_settings(child);
 	struct health *h = health_of(child);
 	struct worker_view view;
 	struct dealt given;
-	uint64_t limit = request_limit_of(child);
+	uint64_t limit = s->max_requests;
 	uint64_t got;
 	nsec_t age;
 	nsec_t span;
@@ -187,7 +156,11 @@ static nsec_t count_requests(struct child *child, nsec_t now)
 		return COUNT_IDLE;
 	}
 	h->countable = true;
-	got = add_requests(h, &given);
+	/* the count of a listener that was closed is gone */
+	got = given.count > h->counted_so_far ? (given.count - h->counted_so_far) / given.sharers
+					      : 0;
+	h->counted_so_far = given.count;
+	h->requests += got;
 	span = now - h->counted_at;
 	h->counted_at = now;
 	limit = (uint64_t)((int64_t)limit + (int64_t)limit * view.share / 1000);

@@ -228,13 +228,6 @@ void stall_free(struct health *h)
 
 /* ---- request-timeout ---- */
 
-static nsec_t patience_of(const struct child *child)
-{
-	const struct cluster_settings *s = child_settings(child);
-
-	return s != NULL ? s->request_timeout : 0;
-}
-
 static nsec_t age_of(const struct connection *c)
 {
 	return (nsec_t)c->received_ago * MSEC;
@@ -242,7 +235,7 @@ static nsec_t age_of(const struct connection *c)
 
 bool stall_exceeds(const struct child *child, const struct connection *c)
 {
-	nsec_t patience = patience_of(child);
+	nsec_t patience = health_settings(child)->request_timeout;
 
 	return patience != 0 && is_owed(c) && age_of(c) >= patience;
 }
@@ -309,38 +302,19 @@ static bool judge_requests(
 
 /* ---- stall ---- */
 
-static nsec_t stall_of(const struct child *child)
-{
-	const struct cluster_settings *s = child_settings(child);
-
-	return s != NULL ? s->stall : 0;
-}
-
-static void warn_refused(struct service *service)
-{
-	if (once_say(service->said, ONCE_STALL_UNSEEN))
-		news_say_of(service, LOG_WARN, "stall-refused",
-			"nclust may not look at its workers' connections, so 'stall' "
-			"cannot be seen");
-}
-
-/* Has the worker used more CPU time than housekeeping takes, or is that not known? */
-static bool has_computed(const struct unmoved *u, nsec_t cpu, nsec_t now)
-{
-	return u->since == 0 || cpu > u->cpu + CPU_UNIT + (now - u->since) / HOUSEKEEPING;
-}
-
 static void judge_progress(
 	struct child *child, struct unmoved *u, const struct snapshot *snapshot, nsec_t now)
 {
 	nsec_t time = now - u->since;
 	char age[16];
 
-	if (snapshot->all.refused)
-		warn_refused(child->service);
+	if (snapshot->all.refused && once_say(child->service->said, ONCE_STALL_UNSEEN))
+		news_say_of(child->service, LOG_WARN, "stall-refused",
+			"nclust may not look at its workers' connections, so 'stall' "
+			"cannot be seen");
 	if (!has_waiting(snapshot, child)) {
 		begin_unmoved(u, now, snapshot->cpu);
-	} else if (is_unmoved(u, snapshot, NULL, now) && time >= stall_of(child)) {
+	} else if (is_unmoved(u, snapshot, NULL, now) && time >= health_settings(child)->stall) {
 		begin_unmoved(u, 0, 0); /* the worker may have to stay */
 		news_say_worker(child, LOG_WARN, "stalled",
 			"worker %d has requests waiting and has made no progress for "
@@ -352,7 +326,9 @@ static void judge_progress(
 
 static bool is_watched(const struct child *child)
 {
-	return stall_of(child) != 0 || patience_of(child) != 0;
+	const struct cluster_settings *s = health_settings(child);
+
+	return s->stall != 0 || s->request_timeout != 0;
 }
 
 static void forget_progress(struct child *child)
@@ -363,20 +339,20 @@ static void forget_progress(struct child *child)
 	child->health->hang_cookie = 0;
 }
 
-static void judge_worker(struct child *child, struct health *h, nsec_t now)
+static void judge_worker(struct child *child, const struct cluster_settings *s, nsec_t now)
 {
 	struct snapshot snapshot = {.cpu = 0};
-	nsec_t patience = *h->hang == '\0' ? patience_of(child) : 0;
-	bool ready = health_is_ready(child);
+	struct health *h = child->health;
+	nsec_t patience = *h->hang == '\0' ? s->request_timeout : 0;
 	bool computes;
 
-	if (ready)
-		look_at_processes(&snapshot, child);
-	if (!ready || snapshot.traced) {
+	look_at_processes(&snapshot, child);
+	if (snapshot.traced) {
 		forget_progress(child);
 		return;
 	}
-	computes = stall_of(child) == 0 || has_computed(&h->stall, snapshot.cpu, now);
+	computes = s->stall == 0 || h->stall.since == 0 ||
+		snapshot.cpu > h->stall.cpu + CPU_UNIT + (now - h->stall.since) / HOUSEKEEPING;
 	if (computes)
 		begin_unmoved(&h->stall, now, snapshot.cpu);
 	if (computes && patience == 0)
@@ -389,14 +365,16 @@ static void judge_worker(struct child *child, struct health *h, nsec_t now)
 
 static nsec_t look_at_worker(struct child *child, nsec_t now)
 {
-	nsec_t stall = stall_of(child);
-	nsec_t patience = patience_of(child);
-	struct health *h = health_of(child);
+	const struct cluster_settings *s = health_settings(child);
+	nsec_t least = s->stall == 0 || (s->request_timeout != 0 && s->request_timeout < s->stall)
+		? s->request_timeout
+		: s->stall;
 
-	if (h != NULL)
-		judge_worker(child, h, now);
-	return nsec_min(stall != 0 ? stall : NSEC_NEVER, patience != 0 ? patience : NSEC_NEVER) /
-		LOOKS;
+	if (!health_is_ready(child))
+		forget_progress(child);
+	else if (health_of(child) != NULL)
+		judge_worker(child, s, now);
+	return least / LOOKS;
 }
 
 const struct monitor_kind stall_kind = {
