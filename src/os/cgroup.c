@@ -343,24 +343,16 @@ int cgroup_oom_open(const char *root)
 
 long cgroup_oom_read(int fd)
 {
-	char text[1024]; /* vmstat has some 5 KiB: piece by piece */
-	off_t at = 0;
-	long kills;
+	char text[8192] uninitialized; /* vmstat has some 5 KiB, of which one read(2) returns 4 */
+	size_t len = 1;
 	ssize_t n;
+	const char *line;
+	long kills;
 
-	while ((n = pread(fd, text, sizeof(text) - 1, at)) > 0) {
-		char *line = text;
-		char *end;
-
-		text[n] = '\0';
-		for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
-			*end = '\0';
-			if (sscanf(line, "oom_kill %ld", &kills) == 1)
-				return kills;
-		}
-		if (line == text)
-			return -1; /* no such lines are in these files */
-		at += line - text;
-	}
-	return -1;
+	*text = '\n';
+	while ((n = pread(fd, text + len, sizeof(text) - 1 - len, (off_t)len - 1)) > 0)
+		len += (size_t)n;
+	text[len] = '\0';
+	line = strstr(text, "\noom_kill ");
+	return line != NULL && sscanf(line, " oom_kill %ld", &kills) == 1 ? kills : -1;
 }
