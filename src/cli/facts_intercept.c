@@ -24,27 +24,18 @@
 #define TRIAL_PATIENCE (1 * SECOND)
 
 /* A try in a child, with no_new_privs where the filter needs that; the flag is the child's alone. */
-struct listener_trial {
-	bool privileged;
-	int error;
-};
-
-static void install_listener(void *argument)
+static int install_listener(void *privileged)
 {
-	struct listener_trial *t = argument;
-
-	if (!t->privileged && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1) {
-		t->error = errno;
-		return;
-	}
-	t->error = seccomp_install(false) == -1 ? errno : 0;
+	if (!*(const bool *)privileged && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		return -1;
+	return seccomp_install(false);
 }
 
 static int try_listener(void)
 {
-	struct listener_trial t = {.privileged = privilege_has(CAP_SYS_ADMIN), .error = EPERM};
+	bool privileged = privilege_has(CAP_SYS_ADMIN);
 
-	return vfork_run_apart(install_listener, &t, TRIAL_PATIENCE) == -1 ? errno : t.error;
+	return vfork_run_apart(install_listener, &privileged, TRIAL_PATIENCE) == -1 ? errno : 0;
 }
 
 /* The system calls that read a worker's socket and its memory, tried on this

@@ -530,35 +530,18 @@ int vfork_make_call(const struct vfork_call *call, uid_t uid, nsec_t patience)
 	return got;
 }
 
-struct plain {
-	void (*function)(void *argument);
-	void *argument;
-};
-
-static int run_plain(void *argument)
+int vfork_run(int (*function)(void *argument), void *argument, nsec_t patience)
 {
-	const struct plain *p = argument;
-
-	p->function(p->argument);
-	return 0;
-}
-
-static int run_with(void (*function)(void *argument), void *argument, int keep, nsec_t patience)
-{
-	struct plain p = {function, argument};
-	const struct vfork_call call = {run_plain, &p, NULL, keep, keep, false};
+	const struct vfork_call call = {function, argument, NULL, VFORK_SHARES, -1, false};
 
 	return run_call(&call, patience);
 }
 
-int vfork_run(void (*function)(void *argument), void *argument, nsec_t patience)
+int vfork_run_apart(int (*function)(void *argument), void *argument, nsec_t patience)
 {
-	return run_with(function, argument, VFORK_SHARES, patience);
-}
+	const struct vfork_call call = {function, argument, NULL, VFORK_COPIES, -1, false};
 
-int vfork_run_apart(void (*function)(void *argument), void *argument, nsec_t patience)
-{
-	return run_with(function, argument, VFORK_COPIES, patience);
+	return run_call(&call, patience);
 }
 
 int vfork_table(void)

@@ -73,12 +73,12 @@ bool vfork_has(pid_t pid); /* is the process one of these children? */
 
 /*
  * Run `function` in such a child, with our descriptors (CLONE_FILES), for no longer
- * than `patience`.  It must not lock or allocate.  0: `function` has returned; -1 and
- * errno (ETIMEDOUT: the child was killed).
+ * than `patience`.  It must not lock or allocate.  Returns its result, with its errno; or
+ * -1 and errno (ETIMEDOUT: the child was killed).
  */
-int vfork_run(void (*function)(void *argument), void *argument, nsec_t patience);
+int vfork_run(int (*function)(void *argument), void *argument, nsec_t patience);
 /* vfork_run() with a copy of our descriptors, which `function` may change. */
-int vfork_run_apart(void (*function)(void *argument), void *argument, nsec_t patience);
+int vfork_run_apart(int (*function)(void *argument), void *argument, nsec_t patience);
 /* A flag for vfork_begin() of a child that first calls vfork_leave_table():
  * CLONE_FILES; or 0 where close_range(2) is refused, so that the kernel copies the
  * descriptors at clone. */

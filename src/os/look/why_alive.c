@@ -52,13 +52,15 @@ struct place {
 };
 
 /* Writes to the child's own stack first: see os/vfork.h. */
-static void read_place(void *argument)
+static int read_place(void *argument)
 {
 	struct place *p = argument;
 	char function[sizeof(p->function)];
 
-	if (process_read(p->tid, "wchan", function, sizeof(function)) > 0)
-		text_copy(p->function, sizeof(p->function), function);
+	if (process_read(p->tid, "wchan", function, sizeof(function)) <= 0)
+		return -1;
+	text_copy(p->function, sizeof(p->function), function);
+	return 0;
 }
 
 const char *why_alive(pid_t pid, char *to, size_t size)
@@ -72,7 +74,7 @@ const char *why_alive(pid_t pid, char *to, size_t size)
 	if (stay.state == '\0')
 		return to;
 	place.tid = stay.tid;
-	known = vfork_run(read_place, &place, LOOK_PATIENCE) == 0 && place.function[0] != '\0' &&
+	known = vfork_run(read_place, &place, LOOK_PATIENCE) == 0 &&
 		strcmp(place.function, "0") != 0;
 	snprintf(to, size, "%s%s%sstate %c%s",
 		stay.state == 'D' ? "it waits in the kernel (" : "it is in ",

@@ -120,16 +120,15 @@ static void take_traps(int channel, struct spawning *list, unsigned count)
 struct scoring {
 	pid_t pid;
 	const char *score;
-	int error;
 };
 
 /* Runs in a child with a table of its own, in which it makes room. */
-static void write_score(void *argument)
+static int write_score(void *argument)
 {
-	struct scoring *s = argument;
+	const struct scoring *s = argument;
 
 	(void)close(STDIN_FILENO);
-	s->error = spawn_oom_score(s->pid, s->score) == -1 ? errno : 0;
+	return spawn_oom_score(s->pid, s->score);
 }
 
 static void read_own(int fd, char score[16])
@@ -149,25 +148,17 @@ static int set_score(pid_t pid, const char *score, int own)
 	const struct timespec pause = {.tv_nsec = 100 * 1000};
 	char before[16];
 	char after[16];
-	int got;
 
 	read_own(own, before);
 	if (*before != '\0' && strtol(before, NULL, 10) == strtol(score, NULL, 10))
 		return 0; /* the child has inherited the score */
 	for (int i = 0; i < 100; i++) {
-		s.error = 0;
-		got = spawn_oom_score(pid, score);
-		if (got == -1 && errno == EMFILE)
-			got = vfork_run_apart(write_score, &s, SECOND);
-		else if (got == -1)
-			s.error = errno;
-		if (s.error != 0) {
-			errno = s.error;
+		if (spawn_oom_score(pid, score) == -1 &&
+			(errno != EMFILE || vfork_run_apart(write_score, &s, SECOND) == -1))
 			return -1;
-		}
 		read_own(own, after);
-		if (got == -1 || strcmp(before, after) == 0)
-			return got;
+		if (strcmp(before, after) == 0)
+			return 0;
 		(void)spawn_oom_score(getpid(), before);
 		/* exec needs a CPU for some µs, and a pause takes 0.9 ms */
 		if (i < YIELDS)
@@ -175,7 +166,7 @@ static int set_score(pid_t pid, const char *score, int own)
 		else
 			(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
 	}
-	return got;
+	return 0;
 }
 
 /* A spawn that has begun and not ended. */

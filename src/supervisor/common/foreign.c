@@ -476,11 +476,6 @@ static void close_list(
 		bound_waiting(sup, owner);
 }
 
-static void close_one(void *argument)
-{
-	(void)close_batch(argument);
-}
-
 /* os/vfork.h remembers by user who was late; here clusters take the place of users, with numbers
  * that are no uid. */
 static uid_t lateness_key(const struct child *by)
@@ -506,7 +501,7 @@ void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
 		foreign_close(sup, by, fd);
 		return;
 	}
-	if (vfork_run(close_one, &one, patience) == -1 && errno == ETIMEDOUT) {
+	if (vfork_run(close_batch, &one, patience) == -1 && errno == ETIMEDOUT) {
 		vfork_was_late(lateness_key(by), clock_now() - begun);
 		if (by != NULL)
 			kill_endless(sup, by->serial);

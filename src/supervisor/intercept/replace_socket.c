@@ -71,7 +71,7 @@ struct putting {
 	bool unkillable; /* the child that puts it cannot be ended */
 };
 
-static void put_in_child(void *argument)
+static int put_in_child(void *argument)
 {
 	struct putting *p = argument;
 	const struct takeover *t = p->t;
@@ -79,8 +79,9 @@ static void put_in_child(void *argument)
 	for (unsigned i = 0; i < t->same_count; i++)
 		if (seccomp_put(t->trap, t->notice->id, p->ours, t->same[i], p->cloexec[i]) == -1) {
 			p->error = errno;
-			return;
+			break;
 		}
+	return 0;
 }
 
 /* Puts the sockets, and waits until the worker has taken them. 0; or -1: the worker did not in

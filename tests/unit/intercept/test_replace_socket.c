@@ -20,7 +20,7 @@ static unsigned needed; /* so many tries */
 static nsec_t awake;
 static int answered;
 
-REPLACED(int, vfork_run)(void (*function)(void *argument), void *argument, nsec_t patience)
+REPLACED(int, vfork_run)(int (*function)(void *argument), void *argument, nsec_t patience)
 {
 	(void)function;
 	(void)argument;

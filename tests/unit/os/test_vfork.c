@@ -24,7 +24,7 @@ struct notes {
 	sigset_t mask;
 };
 
-typedef int vfork_fn(void (*function)(void *argument), void *argument, nsec_t patience);
+typedef int vfork_fn(int (*function)(void *argument), void *argument, nsec_t patience);
 
 static struct notes notes;
 
@@ -40,13 +40,14 @@ static void expect_no_child(void)
 
 /* ---- what is done ---- */
 
-static void note_all(void *argument)
+static int note_all(void *argument)
 {
 	struct notes *it = argument;
 
 	it->got++;
 	it->pid = getpid();
 	(void)sigprocmask(SIG_SETMASK, NULL, &it->mask);
+	return 0;
 }
 
 NATIVE_TEST_LOOP(a_deed_is_done_by_another_on_our_memory, 0, COUNT_OF(ways))
@@ -76,12 +77,13 @@ NATIVE_TEST_LOOP(no_signal_of_ours_is_handled_meanwhile, 0, COUNT_OF(ways))
 		ck_assert_int_eq(sigismember(&after, n), n == SIGUSR2);
 }
 
-static void close_and_copy(void *argument)
+static int close_and_copy(void *argument)
 {
 	struct notes *it = argument;
 
 	it->got = dup2(it->fd, it->to);
 	(void)close(it->fd);
+	return 0;
 }
 
 NATIVE_TEST_LOOP(descriptors_are_shared_unless_apart, 0, COUNT_OF(ways))
@@ -109,25 +111,11 @@ static const struct vfork_user somebody = {
 	.group_count = 1,
 };
 
-struct deed {
-	void (*function)(void *argument);
-	void *argument;
-};
-
-static int do_deed(void *deed)
-{
-	const struct deed *d = deed;
-
-	d->function(d->argument);
-	return 0;
-}
-
-static int run_as(void (*function)(void *argument), void *argument, nsec_t patience,
+static int run_as(int (*function)(void *argument), void *argument, nsec_t patience,
 	const struct vfork_user *user)
 {
-	struct deed d = {function, argument};
 	const struct vfork_call call = {
-		.function = do_deed, .argument = &d, .user = user, .keep = VFORK_COPIES};
+		.function = function, .argument = argument, .user = user, .keep = VFORK_COPIES};
 
 	return vfork_make_call(&call, user->uid, patience);
 }
@@ -143,7 +131,7 @@ struct ids {
 
 static struct ids ids = {.fd = -1};
 
-static void note_ids(void *argument)
+static int note_ids(void *argument)
 {
 	struct ids *it = argument;
 
@@ -152,6 +140,7 @@ static void note_ids(void *argument)
 	it->more_count = getgroups(8, it->more);
 	(void)close(it->fd);
 	it->done++;
+	return 0;
 }
 
 NATIVE_ROOT_TEST(a_deed_can_be_done_as_somebody_else)
@@ -213,23 +202,25 @@ NATIVE_TEST(who_may_not_be_somebody_else_does_nothing)
 
 /* ---- what takes too long ---- */
 
-static void hang(void *argument)
+static int hang(void *argument)
 {
 	struct notes *it = argument;
 
 	it->got++;
 	it->got = (int)read(it->fd, &it->to, 1);
+	return 0;
 }
 
 static volatile unsigned turns;
 
-static void spin(void *argument)
+static int spin(void *argument)
 {
 	struct notes *it = argument;
 
 	it->got++;
-	for (;;)
+	while (it->got > 0)
 		turns++;
+	return 0;
 }
 
 NATIVE_ROOT_TEST(as_somebody_else_it_takes_no_longer)
@@ -239,16 +230,17 @@ NATIVE_ROOT_TEST(as_somebody_else_it_takes_no_longer)
 	expect_no_child();
 }
 
-static void kill_itself(void *argument)
+static int kill_itself(void *argument)
 {
 	struct notes *it = argument;
 
 	it->got++;
 	(void)kill(getpid(), SIGKILL);
+	return 0;
 }
 
 /* Neither sleeping nor running is a way out. */
-static void (*const endless[])(void *) = {hang, spin};
+static int (*const endless[])(void *) = {hang, spin};
 
 NATIVE_TEST_LOOP(what_takes_too_long_is_ended, 0, COUNT_OF(ways))
 {
@@ -330,20 +322,22 @@ NATIVE_TEST_LOOP(where_no_process_can_be_had_it_is_told, 0, COUNT_OF(ways))
 	ck_assert_int_eq(os_in_child(run_without_processes), 0);
 }
 
-static void sleep_a_moment(void *argument)
+static int sleep_a_moment(void *argument)
 {
 	const struct timespec moment = {.tv_nsec = 20 * MSEC};
 
 	(void)argument;
 	(void)nanosleep(&moment, NULL);
+	return 0;
 }
 
-static void work_a_moment(void *argument)
+static int work_a_moment(void *argument)
 {
 	volatile unsigned *n = argument;
 
 	while (*n < 10000000)
 		++*n;
+	return 0;
 }
 
 /* The kernel clears that word at exec, and not the one that is looked at. */
@@ -388,7 +382,7 @@ NATIVE_TEST_LOOP(only_sleep_is_counted, 0, COUNT_OF(ways))
 	ck_assert_int_gt(vfork_slept() - slept, 10 * MSEC);
 }
 
-static void sleep_and_work(void *argument)
+static int sleep_and_work(void *argument)
 {
 	const struct timespec moment = {.tv_nsec = MSEC};
 
@@ -396,14 +390,16 @@ static void sleep_and_work(void *argument)
 	(void)nanosleep(&moment, NULL);
 	while (process_ran(getpid()) < 40 * MSEC)
 		;
+	return 0;
 }
 
 /* In a table of its own these take a while to close. */
-static void open_many(void *argument)
+static int open_many(void *argument)
 {
 	(void)argument;
 	for (int i = 0; i < 900; i++)
 		(void)open("/dev/null", O_RDONLY);
+	return 0;
 }
 
 static void stay_on_cpu(void)
