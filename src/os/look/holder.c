@@ -9,7 +9,6 @@
 
 #include <limits.h>
 #include <stdio.h>
-#include <time.h>
 
 #define SOCKETS_MAX 16
 #define PATIENCE (200 * MSEC)
@@ -21,18 +20,9 @@ struct bound {
 	nsec_t worked;
 };
 
-static nsec_t cpu_time(void)
-{
-	struct timespec t;
-
-	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == -1)
-		return 0;
-	return (nsec_t)t.tv_sec * SECOND + t.tv_nsec;
-}
-
 static bool is_over(const struct bound *b)
 {
-	return clock_now() >= b->until || cpu_time() >= b->worked;
+	return clock_now() >= b->until || clock_worked() >= b->worked;
 }
 
 struct search {
@@ -69,8 +59,9 @@ pid_t holder_of_port(char to[HOLDER_TEXT], int type, uint16_t port)
 {
 	struct port_socket list[SOCKETS_MAX];
 	size_t count = sockdiag_port(type, port, list, SOCKETS_MAX);
-	struct search s = {
-		.list = list, .count = count, .bound = {clock_now() + PATIENCE, cpu_time() + WORK}};
+	struct search s = {.list = list,
+		.count = count,
+		.bound = {clock_now() + PATIENCE, clock_worked() + WORK}};
 	char name[PROCESS_NAME];
 
 	to[0] = '\0';
