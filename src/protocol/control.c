@@ -302,28 +302,20 @@ static int take_params(struct control_request *r, json_t *params, struct error *
 /* Keep the id as JSON text, to be repeated in each answer. */
 static int take_id(struct control_request *r, const json_t *id, struct error *err)
 {
+	scoped_buffer text = {.limit = sizeof(r->id) - 1};
 	struct json_writer w;
-	struct buffer text;
-	const char *got;
-	int result = -1;
 
 	if (!json_is_integer(id) && !json_is_string(id))
 		return error_set(err, 0, "id: wanted a string or a whole number");
-	buffer_init(&text, sizeof(r->id) - 1);
 	json_begin(&w, &text);
 	if (json_is_integer(id))
 		json_int(&w, json_integer_value(id));
 	else
 		json_text(&w, json_string_value(id));
-	got = text.failed ? NULL : buffer_text(&text);
-	if (got == NULL) {
-		error_set(err, 0, "id: too long");
-	} else {
-		text_copy(r->id, sizeof(r->id), got);
-		result = 0;
-	}
-	buffer_fini(&text);
-	return result;
+	if (text.failed || buffer_text(&text) == NULL)
+		return error_set(err, 0, "id: too long");
+	text_copy(r->id, sizeof(r->id), text.data);
+	return 0;
 }
 
 static int check_envelope(struct control_request *r, const json_t *root, struct error *err)
