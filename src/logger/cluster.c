@@ -63,14 +63,6 @@ static struct sink *find_sink(const struct route *route, uint32_t slot)
 	return o;
 }
 
-static void adjust_sink(struct sink *o, const struct route *route, size_t index)
-{
-	o->index = (uint32_t)index;
-	o->name = route->name;
-	o->size_max = route->size;
-	o->age_max = route->age;
-}
-
 struct sink *cluster_sink(
 	struct clusters *all, struct cluster *c, struct route *route, uint32_t slot)
 {
@@ -82,10 +74,9 @@ struct sink *cluster_sink(
 	o = find_sink(route, slot);
 	if (o != NULL)
 		return o;
-	o = sink_new(all, c, route->kind, slot, is_stream(route->kind) ? all->streams[slot] : NULL);
+	o = sink_new(all, c, route, slot, is_stream(route->kind) ? all->streams[slot] : NULL);
 	if (o == NULL)
 		return NULL;
-	adjust_sink(o, route, (size_t)(route - c->list));
 	o->next = route->sinks;
 	route->sinks = o;
 	if (o->stream == NULL)
@@ -106,8 +97,7 @@ static void retire_sinks(struct clusters *all, struct route *route)
 		struct sink *o = route->sinks;
 
 		route->sinks = o->next;
-		o->leaving = true;
-		o->name = "";
+		o->route = NULL;
 		o->of->leaving++;
 		o->next = all->leaving;
 		all->leaving = o;
@@ -133,11 +123,11 @@ static void inherit_sinks(struct cluster *c, struct route *route)
 
 /* Repeat requests for descriptors: an nclust that was replaced has forgotten them, and
  * answers about the old list are ignored, because an index may mean another route now. */
-static void adjust_and_ask(struct sink *o, const struct route *route, size_t index)
+static void follow_route(struct sink *o, struct route *route)
 {
 	bool asked = o->asked;
 
-	adjust_sink(o, route, index);
+	o->route = route;
 	o->asked = false;
 	o->ask_again = 0.;
 	if (asked)
@@ -163,7 +153,7 @@ static void put_in_force(struct clusters *all, struct cluster *c, size_t count)
 		struct route *route = &c->list[i];
 
 		for (struct sink *o = route->sinks; o != NULL; o = o->next)
-			adjust_and_ask(o, route, i);
+			follow_route(o, route);
 		if (!is_stream(route->kind) && !route->by_slot)
 			(void)cluster_sink(all, c, route, 0);
 	}
@@ -283,25 +273,30 @@ void cluster_begin_lines(struct clusters *all, struct source_pipe *pipe, size_t 
 	all->is_quiet = pipe->debt <= QUIET_BURST;
 }
 
+static void put_formatted(struct sink *o, const struct format_line *line)
+{
+	struct buffer *scratch = &o->all->scratch;
+	struct sink_text put = {.newline = o->kind == SINK_JSON};
+
+	buffer_clear(scratch);
+	if (o->kind == SINK_JSON)
+		format_json(scratch, line);
+	else if (o->kind == SINK_JOURNAL)
+		format_journal(scratch, line);
+	else
+		format_syslog(scratch, line, o->route->facility, o->route->old);
+	put.text = scratch->data;
+	put.len = scratch->len;
+	sink_put(o, &put);
+}
+
 void cluster_line(struct clusters *all, struct cluster *c, struct route *route,
 	const struct format_line *line)
 {
 	struct sink *o = cluster_sink(all, c, route, line->slot);
-	struct buffer *scratch = &all->scratch;
-	struct sink_text put = {.newline = route->kind == SINK_JSON};
 
-	if (o == NULL)
-		return;
-	buffer_clear(scratch);
-	if (route->kind == SINK_JSON)
-		format_json(scratch, line);
-	else if (route->kind == SINK_JOURNAL)
-		format_journal(scratch, line);
-	else
-		format_syslog(scratch, line, route->facility, route->old);
-	put.text = scratch->data;
-	put.len = scratch->len;
-	sink_put(o, &put);
+	if (o != NULL)
+		put_formatted(o, line);
 }
 
 void cluster_tell(struct sink *o, const char *text, size_t len)
@@ -314,8 +309,8 @@ void cluster_tell(struct sink *o, const char *text, size_t len)
 		.len = len,
 	};
 
-	if (!o->leaving)
-		cluster_line(o->all, o->of, &o->of->list[o->index], &line);
+	if (o->route != NULL)
+		put_formatted(o, &line);
 }
 
 /* ---- counting ---- */

@@ -45,8 +45,8 @@ struct source_pipe;
 struct route {
 	enum sink_kind kind;
 	bool by_slot;
-	uint64_t size;
-	ev_tstamp age;
+	uint64_t size; /* of a file that is full; 0: never */
+	ev_tstamp age; /* the same */
 	unsigned facility;
 	bool old;
 	char *name; /* heap: the address as in the settings */

@@ -45,7 +45,7 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
 	sink_flush(watcher->data);
 }
 
-struct sink *sink_new(struct clusters *all, struct cluster *of, enum sink_kind kind, uint32_t slot,
+struct sink *sink_new(struct clusters *all, struct cluster *of, struct route *route, uint32_t slot,
 	struct stream *stream)
 {
 	struct sink *o = calloc(1, sizeof(*o));
@@ -54,7 +54,8 @@ struct sink *sink_new(struct clusters *all, struct cluster *of, enum sink_kind k
 		return NULL;
 	o->all = all;
 	o->of = of;
-	o->kind = kind;
+	o->route = route;
+	o->kind = route->kind;
 	o->slot = slot;
 	o->stream = stream;
 	o->file.fd = o->later.fd = -1;
@@ -95,10 +96,11 @@ static void begin_dropping(struct sink *o)
 	o->dropping = true;
 	o->spared = 0;
 	o->why = reason_of(o);
-	if (o->stream != NULL || (o->drop_at != 0. && time_of(o) < o->drop_at + TELL_AGAIN))
+	if (o->stream != NULL || o->route == NULL ||
+		(o->drop_at != 0. && time_of(o) < o->drop_at + TELL_AGAIN))
 		return;
 	log_warn("%s: lines for '%s' are dropped until it takes them again: %s", o->of->name,
-		o->name, o->why);
+		o->route->name, o->why);
 	o->drop_at = time_of(o);
 }
 
@@ -175,7 +177,7 @@ static bool is_behind(const struct sink *o)
 bool sink_is_full(struct sink *o)
 {
 	ev_tstamp now = time_of(o);
-	bool behind = !o->dropping && !o->leaving && is_behind(o);
+	bool behind = !o->dropping && o->route != NULL && is_behind(o);
 
 	if (o->kind == SINK_COPY)
 		return behind;
@@ -417,7 +419,7 @@ static int send_ask(const struct sink *o, enum logwire_ask what, const char *tex
 {
 	struct logwire_packet p = {
 		.kind = LOGWIRE_ASK,
-		.which = o->index,
+		.which = (uint32_t)(o->route - o->of->list),
 		.slot = o->slot,
 		.what = what,
 		.worker = o->file.inode,
@@ -431,7 +433,7 @@ static int send_ask(const struct sink *o, enum logwire_ask what, const char *tex
 
 void sink_ask(struct sink *o, enum logwire_ask what)
 {
-	if ((o->asked && time_of(o) < o->ask_again) || o->leaving)
+	if ((o->asked && time_of(o) < o->ask_again) || o->route == NULL)
 		return;
 	if (send_ask(o, what, "") == -1) {
 		o->ask_again = time_of(o) + ASK_AGAIN;
@@ -448,8 +450,8 @@ static void use_next_file(struct sink *o)
 	ev_io_stop(o->all->loop, &o->writable);
 	offload_close(o->all->offload, &o->file.fd, false);
 	/* nothing writes to that file any more; if this packet is lost, it stays uncompressed */
-	if (o->rotates && !o->leaving)
-		(void)send_ask(o, LOGWIRE_ASK_ROTATED, o->name);
+	if (o->rotates && o->route != NULL)
+		(void)send_ask(o, LOGWIRE_ASK_ROTATED, o->route->name);
 	o->rotates = false;
 	o->file = o->later;
 	o->later.fd = -1;
@@ -514,15 +516,17 @@ void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd)
 
 static bool is_due(const struct sink *o)
 {
-	return o->file.inode != 0 && o->later.fd == -1 && o->file.size > 0 &&
-		((o->size_max != 0 && o->file.size >= o->size_max) ||
-			(o->age_max > 0. && time_of(o) >= o->file.born + o->age_max));
+	const struct route *r = o->route;
+
+	return r != NULL && o->file.inode != 0 && o->later.fd == -1 && o->file.size > 0 &&
+		((r->size != 0 && o->file.size >= r->size) ||
+			(r->age > 0. && time_of(o) >= o->file.born + r->age));
 }
 
 /* Has the next file been asked for?  Then no more is written before it comes. */
 static bool awaits_next(const struct sink *o)
 {
-	return is_due(o) && o->asked && !o->leaving && time_of(o) >= o->hurry &&
+	return is_due(o) && o->asked && time_of(o) >= o->hurry &&
 		time_of(o) < o->ask_again - ASK_UNANSWERED + NEXT_PATIENCE;
 }
 
@@ -541,7 +545,7 @@ static void ask_rotation(struct sink *o)
 	}
 	log_warn("%s: no new file is begun for '%s', because another place of "
 		 "'log' is the same file",
-		o->of->name, o->name);
+		o->of->name, o->route->name);
 	o->ask_again = time_of(o) + ROTATE_AGAIN;
 }
 
@@ -567,8 +571,8 @@ static size_t next_write(const struct sink *o)
 	const char *end;
 
 	if (o->later.fd == -1)
-		from = o->file.inode != 0 && o->file.size < o->size_max
-			? o->size_max - o->file.size - 1
+		from = o->route != NULL && o->file.inode != 0 && o->file.size < o->route->size
+			? o->route->size - o->file.size - 1
 			: len;
 	if (from >= len)
 		return len;

@@ -135,6 +135,7 @@ void offload_close(struct offload *o, int *fd, bool is_safe);
 
 struct clusters;
 struct cluster;
+struct route;
 
 enum sink_kind {
 	SINK_PREFIX = LOGWIRE_TO_PREFIX,
@@ -159,10 +160,8 @@ struct sink {
 	struct clusters *all;
 	struct cluster *of;
 	enum sink_kind kind;
-	const char *name; /* for messages: the address as in the settings */
-	uint32_t index;   /* of the route in the cluster's list */
-	uint32_t slot;    /* of a stream: its number */
-	bool leaving;     /* to be freed when all is written */
+	struct route *route; /* NULL: none, to be freed when all is written */
+	uint32_t slot;       /* of a stream: its number */
 
 	struct buffer in;  /* output is put here */
 	struct buffer out; /* and is moved here when `out` is written */
@@ -197,12 +196,10 @@ struct sink {
 	bool rotates;           /* the old file is complete when `later` is used */
 	bool writes;            /* a thread writes `out` */
 	ev_tstamp writes_since;
-	uint64_t size_max; /* 0: never */
-	ev_tstamp age_max; /* 0: never */
 };
 
 /* `stream`: NULL for a file or a daemon. */
-struct sink *sink_new(struct clusters *all, struct cluster *of, enum sink_kind kind, uint32_t slot,
+struct sink *sink_new(struct clusters *all, struct cluster *of, struct route *route, uint32_t slot,
 	struct stream *stream);
 void sink_free(struct sink *o);
 

@@ -107,6 +107,17 @@ TEST(a_line_of_exactly_the_limit_is_one_line)
 	ck_assert_ptr_null(memchr(taken.data, '+', taken.len));
 }
 
+TEST(what_is_too_long_to_be_kept_is_handed_on_at_once)
+{
+	lines_split(&lines, "abcdefgh", 8, 10, note_line, NULL);
+	ck_assert_uint_eq(taken.len, 0);
+	lines_split(&lines, "ijkl", 4, 10, note_line, NULL);
+	ck_assert_str_eq(buffer_text(&taken), "|abcdefgh+ijkl");
+	ck_assert_ptr_null(lines.part.data);
+	lines_split(&lines, "\nnext\n", 6, 10, note_line, NULL);
+	ck_assert_str_eq(buffer_text(&taken), "|abcdefgh+ijkl+|next");
+}
+
 TEST(memory_is_kept_only_for_incomplete_lines)
 {
 	split("part", 4, 4);

@@ -109,22 +109,26 @@ static int open_pipe(const struct cluster *g, uint32_t slot)
 	return pair[0];
 }
 
+static void put_text(struct source_pipe *pipe, const char *text, size_t len, bool newline)
+{
+	struct cluster *c = pipe->source->cluster;
+	const struct sink_text put = {
+		.author = pipe->source->worker * 2,
+		.text = text,
+		.len = len,
+		.newline = newline,
+	};
+
+	sink_put(cluster_sink(&clusters, c, &c->list[0], pipe->source->slot), &put);
+}
+
 /* A line of so many bytes with its newline, for the worker's file. */
 static void put_line(struct source_pipe *pipe, size_t len)
 {
 	static char line[256 * 1024];
-	struct cluster *c = pipe->source->cluster;
-	struct sink *o = cluster_sink(&clusters, c, &c->list[0], pipe->source->slot);
-	const struct sink_text put = {
-		.author = pipe->source->worker * 2,
-		.text = line,
-		.len = len - 1,
-		.newline = true,
-	};
 
 	memset(line, 'x', sizeof(line));
-	sink_put(o, &put);
-	c->dirty = true;
+	put_text(pipe, line, len - 1, true);
 }
 
 static void put_lines(struct source_pipe *pipe, unsigned kib)
@@ -239,6 +243,24 @@ TEST(unfinished_lines_of_others_do_not_break_one)
 	pipe = worker(g, 10);
 	source_split(pipe, half, 16 * 1024, take_no_line, NULL);
 	ck_assert_uint_eq(pipe->lines.part.len, 16 * 1024);
+}
+
+TEST(a_line_that_is_cut_goes_on_and_ends_before_one_of_another_worker)
+{
+	struct cluster *g = route("web");
+	struct source_pipe *one = worker(g, 0);
+	struct source_pipe *two = worker(g, 0);
+	int reader = open_pipe(g, 0);
+	char text[64] = "";
+
+	put_text(one, "on", 2, false);
+	put_text(one, "e", 1, false);
+	put_text(two, "two", 3, true);
+	put_text(two, "th", 2, false);
+	put_text(two, "", 0, true);
+	turn();
+	ck_assert_int_gt(read(reader, text, sizeof(text) - 1), 0);
+	ck_assert_str_eq(text, "one\ntwo\nth\n");
 }
 
 TEST(what_a_place_that_is_gone_did_not_take_is_counted_and_told)
