@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/top_screen.h"
+#include "cli/top.h"
 
 #include "base/scope.h"
 #include "cli/client.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/trial.h"
+#include "cli/doctor.h"
 
 #include "base/scope.h"
 #include "base/text.h"
