@@ -323,11 +323,9 @@ unsigned facts_cpus(void);
 
 /* Facts about this machine, found by trying, where a try leaves no trace. */
 void facts_machine(json_t *facts, const char *runtime_directory);
-void facts_intercept(json_t *facts); /* can ports of servers be taken over? */
 /* What a kernel of this release (uname(2)) lacks, and what is different for its users.  `try`: try
  * this kernel for what distributions may have brought to that release. */
 void facts_kernel(json_t *facts, const char *release, bool try);
-bool facts_is_release(const char *release, unsigned major, unsigned minor); /* or newer? */
 
 bool facts_bad(const json_t *facts); /* does a fact prevent running? */
 /* Add the facts from the n-th on as aligned lines. */

@@ -1,15 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/doctor.h"
 
+#include "base/error.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "cli/render.h"
+#include "os/affinity.h"
+#include "os/cgroup.h"
+#include "os/descriptors.h"
+#include "os/look/remote.h"
+#include "os/place/rundir.h"
+#include "os/privilege.h"
 #include "os/process.h"
 #include "os/spawn/seccomp.h"
+#include "os/vfork.h"
 
+#include <errno.h>
+#include <libgen.h>
+#include <linux/capability.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #define NAME_COLUMN 6
@@ -74,7 +90,7 @@ void facts_put(const json_t *facts, size_t n, struct wrap *lines)
 	}
 }
 
-/* ---- facts kernel ---- */
+/* ---- what this kernel lacks ---- */
 
 static bool signals_main_thread(void)
 {
@@ -105,7 +121,7 @@ static const struct {
 	{6, 15, NULL, "taken-over workers", "how one has ended may be unknown"},
 };
 
-bool facts_is_release(const char *release, unsigned major, unsigned minor)
+static bool is_release(const char *release, unsigned major, unsigned minor)
 {
 	unsigned its[2] = {0, 0};
 
@@ -116,8 +132,431 @@ bool facts_is_release(const char *release, unsigned major, unsigned minor)
 void facts_kernel(json_t *facts, const char *release, bool try)
 {
 	for (size_t i = 0; i < COUNT_OF(lacks); i++)
-		if (!facts_is_release(release, lacks[i].major, lacks[i].minor) &&
+		if (!is_release(release, lacks[i].major, lacks[i].minor) &&
 			!(try && lacks[i].has != NULL && lacks[i].has()))
 			facts_add(facts, FACT_NOTE, lacks[i].name, lacks[i].does,
 				"before Linux %u.%u", lacks[i].major, lacks[i].minor);
+}
+
+/* ---- this machine ---- */
+
+/* What this machine allows: one table, and facts that do not fit into its rows. */
+
+#define LEAST_MAJOR 5
+#define LEAST_MINOR 10
+#define OWN_DESCRIPTORS 64 /* nclust's own, listeners and clients included */
+#define QUIET_DESCRIPTORS 2
+#define CAPTURED_DESCRIPTORS 4
+#define FEW_WORKERS 100
+#define SMALL_BACKLOG 1024
+
+#ifndef CAP_BPF
+#define CAP_BPF 39 /* linux/capability.h, 5.8 */
+#endif
+
+#define FOUND_TEXT 320
+#define ALLOW_PTRACE "run the container with --cap-add SYS_PTRACE, or a profile that allows it"
+
+/* Writes what was found, and returns whether that is good. */
+typedef bool look_at(char found[FOUND_TEXT]);
+
+/* ---- kernel ---- */
+
+static bool find_kernel(char found[FOUND_TEXT])
+{
+	struct utsname name;
+
+	(void)uname(&name); /* fails only for a bad pointer */
+	snprintf(found, FOUND_TEXT, "%s %s, %s", name.sysname, name.release, name.machine);
+	return is_release(name.release, LEAST_MAJOR, LEAST_MINOR);
+}
+
+static bool find_pidfd(char found[FOUND_TEXT])
+{
+	scoped_fd fd = pidfd_to_watch(getpid());
+	bool works = fd != -1 && trycall(SYS_pidfd_send_signal, fd, 0, NULL, 0U) != -1;
+
+	snprintf(found, FOUND_TEXT, works ? "works" : "refused: %s", strerror(errno));
+	return works;
+}
+
+static bool find_proc(char found[FOUND_TEXT])
+{
+	struct process_facts own;
+
+	if (process_look(getpid(), &own) == -1) {
+		snprintf(found, FOUND_TEXT, "cannot be read: %s", strerror(errno));
+		return false;
+	}
+	snprintf(found, FOUND_TEXT, "readable");
+	return true;
+}
+
+/* ---- CPUs, memory, limits ---- */
+
+unsigned facts_cpus(void)
+{
+	unsigned allowed = affinity_count();
+	unsigned quota = cgroup_cpu_quota("");
+
+	return quota != 0 && quota < allowed ? quota : allowed;
+}
+
+static bool find_cpus(char found[FOUND_TEXT])
+{
+	unsigned quota = cgroup_cpu_quota("");
+	int n = snprintf(found, FOUND_TEXT, "%ld online, %u allowed by affinity",
+		sysconf(_SC_NPROCESSORS_ONLN), affinity_count());
+
+	if (quota != 0)
+		n += snprintf(found + n, FOUND_TEXT - (size_t)n, ", %u by cgroup", quota);
+	snprintf(found + n, FOUND_TEXT - (size_t)n, ": workers = auto gives %u", facts_cpus());
+	return true;
+}
+
+static bool find_tree(char found[FOUND_TEXT])
+{
+	struct error err;
+	bool works = cgroup_tree_check("", &err) != -1;
+
+	snprintf(found, FOUND_TEXT, "%.*s", FOUND_TEXT - 1,
+		works ? "nclust may make cgroups" : err.text);
+	return works;
+}
+
+/* The number in a small file; `missing` where the file does not exist. */
+static long read_number(const char *path, long missing)
+{
+	char text[32];
+
+	return process_read_path(path, text, sizeof(text)) > 0 ? strtol(text, NULL, 10) : missing;
+}
+
+static bool find_somaxconn(char found[FOUND_TEXT])
+{
+	long most = read_number("/proc/sys/net/core/somaxconn", 0);
+
+	snprintf(found, FOUND_TEXT, "at most %ld connections", most);
+	return most >= SMALL_BACKLOG;
+}
+
+/* The hard limit, up to which nclust raises the soft one. */
+static unsigned long long hard_limit(int resource)
+{
+	struct rlimit limit = {0};
+
+	(void)getrlimit((__rlimit_resource_t)resource, &limit);
+	return limit.rlim_max;
+}
+
+static bool find_descriptors(char found[FOUND_TEXT])
+{
+	unsigned long long most = hard_limit(RLIMIT_NOFILE);
+	unsigned long long left = most > OWN_DESCRIPTORS ? most - OWN_DESCRIPTORS : 0;
+
+	snprintf(found, FOUND_TEXT, "at most %llu: about %llu workers, %llu with captured output",
+		most, left / QUIET_DESCRIPTORS, left / CAPTURED_DESCRIPTORS);
+	return left / CAPTURED_DESCRIPTORS >= FEW_WORKERS;
+}
+
+/* root is bound by the cgroup alone. */
+static bool find_processes(char found[FOUND_TEXT])
+{
+	unsigned long long pids = cgroup_pids_limit("");
+	unsigned long long most = geteuid() != 0 ? hard_limit(RLIMIT_NPROC) : RLIM_INFINITY;
+
+	if (pids != 0 && pids < most)
+		most = pids;
+	snprintf(found, FOUND_TEXT, most == RLIM_INFINITY ? "no limit" : "at most %llu", most);
+	return most >= FEW_WORKERS;
+}
+
+/* ---- privileges ---- */
+
+static bool find_user(char found[FOUND_TEXT])
+{
+	snprintf(found, FOUND_TEXT, "uid %u acting as %u, gid %u", (unsigned)getuid(),
+		(unsigned)geteuid(), (unsigned)getegid());
+	if (privilege_is_setuid())
+		return false;
+	snprintf(found, FOUND_TEXT, "uid %u, gid %u", (unsigned)geteuid(), (unsigned)getegid());
+	return true;
+}
+
+static bool find_ports(char found[FOUND_TEXT])
+{
+	/* 1024 where the kernel has no such setting (before 4.11) */
+	long first = read_number("/proc/sys/net/ipv4/ip_unprivileged_port_start", 1024);
+	bool any = first <= 1 || privilege_has(CAP_NET_BIND_SERVICE);
+
+	snprintf(found, FOUND_TEXT, any ? "any" : "from %ld on", first);
+	return any;
+}
+
+static bool find_seccomp(char found[FOUND_TEXT])
+{
+	uint64_t mode = 0; /* 0 none, 1 strict, 2 filter */
+
+	(void)process_status(getpid(), "Seccomp:", 10, &mode);
+	snprintf(found, FOUND_TEXT, mode == 0 ? "no filter" : "a filter is in place");
+	return mode == 0;
+}
+
+static bool find_variable(char found[FOUND_TEXT])
+{
+	static const char *const names[] = {"NOTIFY_SOCKET", "LISTEN_FDS", "WATCHDOG_USEC"};
+	size_t n = 0;
+
+	found[0] = '\0';
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (getenv(names[i]) != NULL)
+			n += (size_t)snprintf(found + n, FOUND_TEXT - n, "%s%s=%.80s",
+				n > 0 ? ", " : "", names[i], getenv(names[i]));
+	if (n == 0)
+		snprintf(found, FOUND_TEXT, "none");
+	return n == 0;
+}
+
+/* ---- taking over ports ---- */
+
+/*
+ * Can nclust take over the port of a server that binds by itself, and how?  The
+ * system calls that the supervisor needs for that are tried: the filter in a
+ * child that exits at once, all others on this process.
+ */
+
+#define TRIAL_PATIENCE (1 * SECOND)
+
+/* A try in a child, with no_new_privs where the filter needs that; the flag is the child's alone. */
+static int install_listener(void *privileged)
+{
+	if (!*(const bool *)privileged && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		return -1;
+	return seccomp_install(false);
+}
+
+static int try_listener(void)
+{
+	bool privileged = privilege_has(CAP_SYS_ADMIN);
+
+	return vfork_run_apart(install_listener, &privileged, TRIAL_PATIENCE) == -1 ? errno : 0;
+}
+
+/* The system calls that read a worker's socket and its memory, tried on this process. */
+
+static bool find_getfd(char found[FOUND_TEXT])
+{
+	struct remote ourselves = {.tid = getpid()};
+	scoped_fd fd = remote_fd(&ourselves, STDERR_FILENO);
+	bool works = fd != -1 || errno == EBADF; /* that is no refusal */
+
+	snprintf(found, FOUND_TEXT, works ? "works" : "refused: %s", strerror(errno));
+	return works;
+}
+
+static bool find_readv(char found[FOUND_TEXT])
+{
+	struct remote ourselves = {.tid = getpid()};
+	char from = '\0';
+	char to;
+	bool works = remote_read(&ourselves, (uintptr_t)&from, &to, 1) == 0;
+
+	snprintf(found, FOUND_TEXT, works ? "works" : "refused: %s", strerror(errno));
+	return works;
+}
+
+static bool find_ptrace_scope(char found[FOUND_TEXT])
+{
+	long scope = read_number("/proc/sys/kernel/yama/ptrace_scope", -1);
+
+	snprintf(found, FOUND_TEXT, scope == -1 ? "no Yama" : "%ld", scope);
+	return scope < 2 || (scope == 2 && privilege_has(CAP_SYS_PTRACE));
+}
+
+static void tell_taking_over(json_t *facts, int listener)
+{
+	static const char name[] = "taking over ports";
+	char found[FOUND_TEXT];
+	const char *why = listener != 0     ? "no seccomp notifications"
+		: !find_readv(found)        ? "addresses cannot be read"
+		: !find_ptrace_scope(found) ? "ptrace_scope is too strict"
+					    : NULL;
+
+	if (listener == EBUSY)
+		facts_add(facts, FACT_WARN, name,
+			"if that is an nclust, it does it for all; else servers that bind by "
+			"themselves run as one copy",
+			"not by this nclust: another supervisor above it does so");
+	else if (why != NULL)
+		facts_add(facts, FACT_WARN, name,
+			"servers that bind by themselves run as one copy, those that take "
+			"LISTEN_FDS as many",
+			"not possible: %s", why);
+	else if (!find_getfd(found))
+		facts_add(facts, FACT_NOTE, name,
+			"servers that bind by themselves share their port, without the options "
+			"that they set before bind",
+			"by sockets of nclust's in the place of their own");
+	else
+		facts_add(facts, FACT_OK, name, "servers that bind by themselves share their port",
+			"by their own sockets");
+}
+
+static void tell_listener(json_t *facts, int error)
+{
+	static const char name[] = "seccomp notify";
+	const char *advice = "let the container's profile allow seccomp(2)";
+
+	if (error == 0) {
+		bool privileged = privilege_has(CAP_SYS_ADMIN);
+
+		facts_add(facts, FACT_OK, name,
+			privileged ? ""
+				   : "set-user-ID programs gain nothing in workers, unless "
+				     "intercept = off",
+			"works, %s", privileged ? "by CAP_SYS_ADMIN" : "with no_new_privs");
+		return;
+	}
+	if (error == EBUSY)
+		advice = "a container manager that does so can be told not to (LXD: "
+			 "security.syscalls.intercept.*)";
+	else if (error == EINVAL || error == ENOSYS)
+		advice = "requires Linux 5.9, and no sandbox such as gVisor";
+	facts_add(facts, FACT_NOTE, name, advice, "%s: %s",
+		error == EBUSY                               ? "in use"
+			: error == EINVAL || error == ENOSYS ? "missing"
+							     : "refused",
+		strerror(error));
+}
+
+/* ---- the runtime directory ---- */
+
+/* Where the directory does not exist: could it be made?  0, or an errno. */
+static int could_be_made(const char *path)
+{
+	scoped_str above = strdup(path);
+
+	if (above == NULL)
+		return ENOMEM;
+	return access(dirname(above), W_OK | X_OK) == 0 ? 0 : errno;
+}
+
+/* Would an instance get this place?  Else `err`. */
+static bool is_usable(const char *path, struct error *err)
+{
+	scoped_fd fd = rundir_open_place(path, false, err);
+	int why = 0;
+
+	if (fd == -1 && err->sys != ENOENT)
+		return false;
+	if (fd == -1)
+		why = could_be_made(path);
+	else if (access_in(fd, ".", W_OK | X_OK) == -1)
+		why = errno;
+	if (why != 0)
+		error_set(err, why, fd == -1 ? "%s cannot be made" : "%s", path);
+	return why == 0;
+}
+
+static void look_at_directory(json_t *facts, const char *wanted)
+{
+	struct error err;
+	char path[4096];
+	char why[sizeof(err.text)] = "";
+	int got;
+
+	for (unsigned n = 0; (got = rundir_place(wanted, false, n, path, sizeof(path), &err)) == 1;
+		n++) {
+		if (is_usable(path, &err)) {
+			facts_add(facts, FACT_OK, "runtime directory", "", "%s", path);
+			return;
+		}
+		if (*why == '\0')
+			text_copy(why, sizeof(why), err.text);
+	}
+	facts_add(facts, FACT_BAD, "runtime directory",
+		"set NCLUST_RUNTIME_DIR or runtime-directory to one that is yours; without one "
+		"there is no control socket",
+		"%s", got == -1 ? err.text : why);
+}
+
+static const struct {
+	const char *name;
+	look_at *look;
+	const char *good;    /* the consequence where the look returns true */
+	enum fact_mark mark; /* where the look returns false */
+	const char *bad;
+} table[] = {
+	{"kernel", find_kernel, "", FACT_BAD, "nclust needs 5.10 or later"},
+	{"pidfd", find_pidfd, "no process is ever signalled by a reused number", FACT_NOTE,
+		"processes are signalled by number, after a look; workers that a killed nclust has "
+		"left may not be taken over"},
+	{"/proc", find_proc, "", FACT_WARN, "status shows no CPU and memory of workers"},
+	{"CPUs", find_cpus, "", FACT_OK, ""},
+	{"worker limits", find_tree, "memory-max, cpu-max, pids-max work", FACT_NOTE,
+		"not all of memory-max, cpu-max, pids-max work"},
+	{"accept queue", find_somaxconn, "the default backlog, and the largest", FACT_WARN,
+		"longer backlogs are cut; raise net.core.somaxconn"},
+	{"descriptors", find_descriptors,
+		"nclust may use the hard limit, workers keep the soft one", FACT_WARN,
+		"nclust may use the hard limit: raise it for more workers"},
+	{"processes", find_processes, "", FACT_WARN,
+		"a worker that cannot be started is tried again later"},
+	{"user", find_user, "", FACT_BAD, "nclust does not run setuid or setgid"},
+	{"ports", find_ports, "", FACT_NOTE,
+		"for lower ones: a socket unit, CAP_NET_BIND_SERVICE, or "
+		"ip_unprivileged_port_start"},
+	{"seccomp", find_seccomp, "", FACT_NOTE, "its refusals show here; workers inherit it"},
+	{"pidfd_getfd", find_getfd, "", FACT_NOTE, ALLOW_PTRACE},
+	{"process_vm_readv", find_readv, "", FACT_NOTE, ALLOW_PTRACE},
+	{"ptrace_scope", find_ptrace_scope, "", FACT_NOTE,
+		"give nclust CAP_SYS_PTRACE, or start the machine with "
+		"kernel.yama.ptrace_scope=1"},
+	{"service manager", find_variable, "", FACT_NOTE,
+		"nclust reports to it, and takes its sockets by listen = inherit:NAME"},
+};
+
+static const struct {
+	const char *name;
+	int capability;
+	const char *held;
+	const char *missing;
+} capabilities[] = {
+	{"CAP_SETUID", CAP_SETUID, "workers may have a user of their own",
+		"workers run as this user: 'user' is refused"},
+	{"CAP_SETGID", CAP_SETGID, "workers may have a group of their own",
+		"workers run with this group: 'group' is refused"},
+	{"CAP_KILL", CAP_KILL, "", "workers of another user cannot be stopped"},
+	{"CAP_SYS_RESOURCE", CAP_SYS_RESOURCE, "limit-KEY may raise hard limits",
+		"limit-KEY stays below the hard limits"},
+	{"CAP_SYS_PTRACE", CAP_SYS_PTRACE, "",
+		"workers of another user are looked at with that user's rights; the port of an "
+		"unreadable program stays its own"},
+	{"CAP_BPF", CAP_BPF, "balance = rr", "balance = rr is random; a shared socket needs none"},
+};
+
+void facts_machine(json_t *facts, const char *runtime_directory)
+{
+	char found[FOUND_TEXT];
+	int listener = try_listener();
+	struct utsname name;
+
+	for (size_t i = 0; i < COUNT_OF(table); i++) {
+		bool good = table[i].look(found);
+
+		facts_add(facts, good ? FACT_OK : table[i].mark, table[i].name,
+			good ? table[i].good : table[i].bad, "%s", found);
+	}
+	for (size_t i = 0; i < COUNT_OF(capabilities); i++) {
+		bool held = privilege_has(capabilities[i].capability);
+
+		facts_add(facts, held ? FACT_OK : FACT_NOTE, capabilities[i].name,
+			held ? capabilities[i].held : capabilities[i].missing,
+			held ? "held" : "not held");
+	}
+	tell_taking_over(facts, listener);
+	tell_listener(facts, listener);
+	(void)uname(&name);
+	facts_kernel(facts, name.release, true);
+	look_at_directory(facts, runtime_directory);
 }
