@@ -10,6 +10,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 /* The longest wait for nclust's greeting; a key ends it. */
 #define GREETING (2 * SECOND)
 #define EVENTS_KEPT 500
+#define WRITTEN_KEPT 1000 /* lines of output */
 /* Workers whose output is read at the same time, each of 64 KiB. */
 #define READ_MOST 32
 
@@ -48,7 +50,7 @@ static void show_message(struct top *t, enum colour tone, const char *text)
 
 /* ---- connections ---- */
 
-int top_reach(struct top *t, struct client *c, struct error *err)
+static int reach_instance(struct top *t, struct client *c, struct error *err)
 {
 	scoped_fd dir = rundir_find(t->runtime_directory, t->instance, err);
 	int got;
@@ -96,13 +98,114 @@ static void connect_again(struct top *t)
 
 	client_fini(&t->status);
 	client_fini(&t->events);
-	if (top_reach(t, &t->status, &err) == -1 || top_reach(t, &t->events, &err) == -1 ||
-		follow_events(t, &err) == -1) {
+	if (reach_instance(t, &t->status, &err) == -1 ||
+		reach_instance(t, &t->events, &err) == -1 || follow_events(t, &err) == -1) {
 		drop_connection(t, &err);
 		return;
 	}
 	t->connected = true;
 	t->answered = clock_now();
+}
+
+/* ---- output of workers ---- */
+
+static void add_line(struct top *t, double time, const char *level, const char *text, size_t len)
+{
+	json_t *line = json_pack("{s:f,s:s}", "time", time, "level", level);
+
+	(void)json_object_set_new(line, "text", json_stringn_nocheck(text, len));
+	(void)json_array_append_new(t->written, line);
+	if (json_array_size(t->written) > WRITTEN_KEPT)
+		(void)json_array_remove(t->written, 0);
+}
+
+static void stop_reading(struct top *t, const char *text)
+{
+	client_fini(&t->reader);
+	add_line(t, t->latest, "warn", text, strlen(text));
+}
+
+/* Take out the colours that a worker gave its lines: this screen has other colours. */
+static size_t drop_colours(char *text, size_t len)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '\033')
+			while (i < len && text[i] != 'm')
+				i++;
+		else
+			text[used++] = text[i];
+	}
+	return used;
+}
+
+static void add_record(struct top *t, const struct log_record *r)
+{
+	const char *shown = r->line.text;
+	size_t len = terminal_redrawn(&shown, r->line.len);
+	scoped_buffer text = {0};
+
+	if (strrchr(t->reading, '.') == NULL)
+		buffer_printf(&text, "%s.%" PRIu32 " ", r->slot->cluster, r->slot->number);
+	(void)terminal_put(&text, shown, len);
+	if (r->line.kind == LOGLINE_LEFT_OUT)
+		buffer_string(&text, " lines are not kept: too much at once");
+	if (!text.failed)
+		add_line(t, (double)r->line.ms / 1000, "info", text.data,
+			drop_colours(text.data, text.len));
+}
+
+/* Read new lines: nclust does not announce them. */
+static void read_more(struct top *t)
+{
+	size_t from = 0;
+
+	if (logs_read(&t->logs) == -1)
+		stop_reading(t, "out of memory");
+	if (t->logs.record_count > WRITTEN_KEPT)
+		from = t->logs.record_count - WRITTEN_KEPT;
+	for (size_t i = from; i < t->logs.record_count; i++)
+		add_record(t, &t->logs.records[i]);
+	logs_drop(&t->logs);
+}
+
+static void end_reading(struct top *t)
+{
+	client_fini(&t->reader);
+	logs_fini(&t->logs);
+	json_decref(t->written);
+	t->written = NULL;
+}
+
+static void begin_reading(struct top *t)
+{
+	struct error err;
+
+	end_reading(t);
+	t->written = json_array();
+	t->logs.target = t->reading;
+	if (reach_instance(t, &t->reader, &err) == -1 || logs_ask(&t->logs, &t->reader, &err) == -1)
+		stop_reading(t, err.text);
+}
+
+static void look_at_output(struct top *t)
+{
+	struct error err;
+	json_t *one;
+	size_t i;
+	int got = logs_look(&t->logs, &t->reader, &err);
+
+	if (got == -1)
+		stop_reading(t, err.text);
+	if (got != 1)
+		return;
+	json_array_foreach(t->logs.missing, i, one)
+	{
+		const char *text = field_raw(one, "text");
+
+		add_line(t, t->latest, "warn", text, strlen(text));
+	}
 }
 
 /* ---- what nclust says ---- */
@@ -196,7 +299,8 @@ static void begin_change(struct top *t)
 
 	client_fini(&t->change);
 	show_message(t, YELLOW, "...");
-	if (top_reach(t, &t->change, &err) == 0 && client_ask(&t->change, &t->request, &err) == 0)
+	if (reach_instance(t, &t->change, &err) == 0 &&
+		client_ask(&t->change, &t->request, &err) == 0)
 		return;
 	show_message(t, RED, err.text);
 	client_fini(&t->change);
@@ -236,7 +340,7 @@ static void read_selected(struct top *t, bool events)
 	t->mode = TOP_READ;
 	t->reads_events = events;
 	if (!events)
-		top_read_begin(t);
+		begin_reading(t);
 }
 
 static void open_selected(struct top *t)
@@ -352,7 +456,7 @@ static void reading_key(struct top *t, int key)
 	if (rows != 0)
 		return;
 	t->mode = TOP_LIST;
-	top_read_end(t);
+	end_reading(t);
 }
 
 static void take_key(struct top *t, int key)
@@ -430,7 +534,7 @@ static int do_due(struct top *t)
 	if (top_view_make(&t->view) == -1)
 		show_message(t, RED, "out of memory: some rows are missing");
 	if (t->written != NULL)
-		top_read_more(t);
+		read_more(t);
 	if (is_ready(STDOUT_FILENO, POLLOUT))
 		top_draw(t);
 	if (t->written != NULL)
@@ -451,7 +555,7 @@ static void run_loop(struct top *t, int signals)
 		if (poll(fds, WAITS, wait) <= 0)
 			continue;
 		if (fds[WAIT_READER].revents != 0)
-			top_read_answer(t);
+			look_at_output(t);
 		if (fds[WAIT_CHANGE].revents != 0)
 			look_at_change(t);
 		if (fds[WAIT_EVENTS].revents != 0)
@@ -532,7 +636,7 @@ int verb_top(const struct arguments *a)
 	client_fini(&t.status);
 	client_fini(&t.events);
 	client_fini(&t.change);
-	top_read_end(&t);
+	end_reading(&t);
 	top_view_fini(&t.view);
 	wrap_fini(&t.lines);
 	buffer_fini(&t.drawn);

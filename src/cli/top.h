@@ -197,13 +197,6 @@ struct top {
 
 /* Draw the screen. */
 void top_draw(struct top *t);
-/* Begin to read the target's output; read on; end. */
-void top_read_begin(struct top *t);
-void top_read_answer(struct top *t);
-void top_read_more(struct top *t);
-void top_read_end(struct top *t);
-/* Connect to the instance, for one request. */
-int top_reach(struct top *t, struct client *c, struct error *err);
 /* Rows of the list, with the screen as it is. */
 size_t top_list_rows(const struct top *t);
 
