@@ -36,12 +36,6 @@ const json_t *worker_failure(const json_t *worker);
 /* Did the worker's slot fail a short time ago, and might do so again? */
 #define FIELDS_LATELY (10 * MINUTE)
 bool worker_failed_lately(const json_t *worker);
-/* Did more than one in a hundred of the worker's checks fail? */
-bool worker_is_unhealthy(const json_t *worker);
-/* Add how the worker failed last, and when the next is tried; or which client it
- * serves, and its own status text.  `any`: there is text before. */
-void worker_put_failure(struct wrap *w, const json_t *worker, bool *any);
-void worker_put_sayings(struct wrap *w, const json_t *worker, bool *any);
 
 /* ---- render ---- */
 

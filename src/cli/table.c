@@ -14,6 +14,7 @@
 /* A cluster's name of up to so many columns stands before each slot. */
 #define NAME_MOST 20
 #define STATE_MOST 12
+#define PRESSURE_TOLD 10. /* per cent */
 /* Groups of fewer workers are not made, so that their pids are shown. */
 #define GROUP_LEAST 3
 
@@ -56,10 +57,19 @@ const json_t *group_worker(const struct group *g, size_t i)
 	return json_array_get(json_object_get(g->cluster, "workers"), g->first + i);
 }
 
+/* Did more than one in a hundred of its checks fail? */
+static bool is_unhealthy(const json_t *worker)
+{
+	const json_t *checks = json_object_get(worker, "checks");
+	long long failed = field_number(checks, "failed");
+
+	return failed > 0 && failed > field_number(checks, "ok") / 99;
+}
+
 static bool is_well(const json_t *worker)
 {
 	return worker_is(worker, "ready") && !field_is_true(worker, "stopped") &&
-		!worker_failed_lately(worker) && !worker_is_unhealthy(worker);
+		!worker_failed_lately(worker) && !is_unhealthy(worker);
 }
 
 /* Are both well, or in one state, having failed in the same way? */
@@ -147,6 +157,106 @@ const json_t *group_latest(const struct group *g)
 	return latest;
 }
 
+/* ---- what is said of a worker ---- */
+
+static void put_comma(struct wrap *w, bool *any)
+{
+	if (*any)
+		wrap_put(w, PLAIN, ", ");
+	*any = true;
+}
+
+/* How the worker failed last, and when the next is tried. */
+static void put_failure(struct wrap *w, const json_t *worker, bool *any)
+{
+	const json_t *last = worker_failure(worker);
+	size_t mark;
+	char age[16];
+
+	if (*field_raw(last, "text") != '\0') {
+		put_comma(w, any);
+		mark = wrap_mark(w);
+		field_put(w, PLAIN, last, "text");
+		if (field_seconds(last, "after") > 0)
+			wrap_putf(
+				w, PLAIN, " after %s", text_age(age, field_seconds(last, "after")));
+		wrap_join(w, mark);
+	}
+	if (!field_is_number(worker, "next_try") && !field_is_number(last, "ago"))
+		return;
+	put_comma(w, any);
+	mark = wrap_mark(w);
+	if (field_is_number(worker, "next_try"))
+		wrap_putf(w, PLAIN, "next try in %s",
+			text_age(age, field_seconds(worker, "next_try")));
+	else
+		wrap_putf(w, PLAIN, "%s ago", text_age(age, field_seconds(last, "ago")));
+	wrap_join(w, mark);
+}
+
+static void put_checks(struct wrap *w, const json_t *checks, bool *any)
+{
+	long long failed = field_number(checks, "failed");
+
+	if (failed <= 0)
+		return;
+	put_comma(w, any);
+	wrap_putf(w, PLAIN, "%lld of %lld checks failed", failed,
+		failed + field_number(checks, "ok"));
+	if (*field_raw(checks, "last") != '\0') {
+		wrap_put(w, PLAIN, ", the last one: ");
+		field_put(w, PLAIN, checks, "last");
+	}
+}
+
+/* What the worker waited for in the last 10 s, from a tenth of the time on. */
+static void put_pressure(struct wrap *w, const json_t *pressure, bool *any)
+{
+	const char *what;
+	const json_t *share;
+
+	json_object_foreach((json_t *)(uintptr_t)pressure, what, share)
+	{
+		if (json_number_value(share) < PRESSURE_TOLD)
+			continue;
+		put_comma(w, any);
+		wrap_putf(w, PLAIN, "waits for %s %.0f%% of the time",
+			strcmp(what, "cpu") == 0 ? "a CPU" : what, json_number_value(share));
+	}
+}
+
+/* What the worker waits for or does, and its own status text. */
+static void put_doings(struct wrap *w, const json_t *worker, bool *any)
+{
+	static const struct {
+		const char *key;
+		const char *before;
+		const char *after;
+	} texts[] = {{"waits_for", "waits for ", ""}, {"peer", "serves ", ""},
+		{"status", "says '", "'"}};
+	char age[16];
+
+	if (field_is_true(worker, "waits")) {
+		put_comma(w, any);
+		wrap_put(w, PLAIN, "waits until others have started");
+	}
+	for (size_t i = 0; i < COUNT_OF(texts); i++) {
+		if (*field_raw(worker, texts[i].key) == '\0')
+			continue;
+		put_comma(w, any);
+		wrap_put(w, PLAIN, texts[i].before);
+		field_put(w, PLAIN, worker, texts[i].key);
+		wrap_put(w, PLAIN, texts[i].after);
+	}
+	put_checks(w, json_object_get(worker, "checks"), any);
+	if (field_is_number(worker, "replaced_in")) {
+		put_comma(w, any);
+		wrap_putf(w, PLAIN, "replaced in %s",
+			text_age(age, field_seconds(worker, "replaced_in")));
+	}
+	put_pressure(w, json_object_get(json_object_get(worker, "cgroup"), "pressure"), any);
+}
+
 bool group_put_last(struct wrap *lines, const struct group *g)
 {
 	const json_t *latest = group_latest(g);
@@ -154,9 +264,9 @@ bool group_put_last(struct wrap *lines, const struct group *g)
 
 	if (g->count > 1 && latest != NULL)
 		wrap_putf(lines, PLAIN, "%lld: ", field_number(latest, "slot"));
-	worker_put_failure(lines, latest, &any);
+	put_failure(lines, latest, &any);
 	if (g->count == 1)
-		worker_put_sayings(lines, latest, &any);
+		put_doings(lines, latest, &any);
 	return any;
 }
 
