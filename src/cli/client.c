@@ -412,16 +412,12 @@ static int take_lines(struct client *c, client_event *on_event, void *data, stru
 	return got;
 }
 
-int client_take(struct client *c, client_event *on_event, void *data, struct answer *answer,
-	struct error *err)
-{
-	return take_lines(c, on_event, data, answer, err) == 1 ? 0 : -1;
-}
-
 int client_call(struct client *c, struct control_request *request, client_event *on_event,
 	void *data, struct answer *answer, struct error *err)
 {
-	return client_ask(c, request, err) == -1 ? -1 : client_take(c, on_event, data, answer, err);
+	if (client_ask(c, request, err) == -1)
+		return -1;
+	return take_lines(c, on_event, data, answer, err) == 1 ? 0 : -1;
 }
 
 int client_look(struct client *c, client_event *on_event, void *data, struct answer *answer,

@@ -87,13 +87,10 @@ typedef int client_event(json_t *params, void *data);
  */
 int client_call(struct client *c, struct control_request *request, client_event *on_event,
 	void *data, struct answer *answer, struct error *err);
-/* client_call() in two steps: several requests may be sent before the answer to the
- * first one is read. */
+/* client_call() in two steps that never wait, for a caller with a loop that waits until
+ * `fd` is readable.  The second returns 1: success; 0: no answer yet; -1 and `err`, also
+ * for a refusal. */
 int client_ask(struct client *c, struct control_request *request, struct error *err);
-int client_take(struct client *c, client_event *on_event, void *data, struct answer *answer,
-	struct error *err);
-/* client_take() that never waits, for a caller with a loop that waits until `fd` is
- * readable.  1: success; 0: no answer yet; -1 and `err`, also for a refusal. */
 int client_look(struct client *c, client_event *on_event, void *data, struct answer *answer,
 	struct error *err);
 

@@ -74,40 +74,27 @@ static int take_event(json_t *params, void *data)
 	return 0;
 }
 
-static void take_events(struct look *look, struct client *c)
-{
-	struct telling telling = {
-		.advice = &look->advice,
-		.instance = c->name,
-		.now = clock_wall(),
-	};
-	struct answer answer;
-	struct error ignored;
-
-	(void)client_take(c, take_event, &telling, &answer, &ignored);
-}
-
 /* Ask an instance for its status, and for its events, as some troubles are in the
  * events alone.  Without events there is less advice. */
 static int ask_instance(
 	struct look *look, const struct session *s, struct client *c, struct error *err)
 {
-	bool advises = !arguments_has(look->arguments, OPTION_JSON);
+	struct telling telling = {&look->advice, c->name, clock_wall()};
 	struct control_request status = {.method = METHOD_STATUS};
 	struct control_request events = {.method = METHOD_EVENTS, .last = -1};
 	struct answer answer;
+	struct error ignored;
 
 	if (s->client != NULL)
 		text_copy(status.target, sizeof(status.target), s->meant.target);
 	text_copy(events.target, sizeof(events.target), status.target);
-	if (client_ask(c, &status, err) == -1 || (advises && client_ask(c, &events, err) == -1) ||
-		client_take(c, NULL, NULL, &answer, err) == -1)
+	if (client_call(c, &status, NULL, NULL, &answer, err) == -1)
 		return -1;
 	if (answer.code != 0)
 		return answer_refused(&answer, err);
 	add_status(look, s, answer.result);
-	if (advises)
-		take_events(look, c);
+	if (!arguments_has(look->arguments, OPTION_JSON))
+		(void)client_call(c, &events, take_event, &telling, &answer, &ignored);
 	return 0;
 }
 
