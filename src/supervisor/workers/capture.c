@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "os/descriptors.h"
 #include "os/look/remote.h"
+#include "os/process.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
@@ -73,29 +74,16 @@ static void open_both_ways(int *end)
 	*end = fd;
 }
 
-struct output_look {
-	int number;
-	bool is_pipe;
-};
-
-static bool look_at_output(void *context, int fd, const char *target)
-{
-	struct output_look *l = context;
-
-	if (fd == l->number)
-		l->is_pipe = strncmp(target, "pipe:[", 6) == 0;
-	return fd >= l->number;
-}
-
 /* Take nothing but a pipe from a worker: close(2) of a socket with SO_LINGER or of a file of FUSE
  * may block. */
 static int take_pipe(struct remote *r, int number)
 {
-	struct output_look l = {.number = number};
+	char name[16];
+	char target[16];
 
-	return remote_each_fd(r, (unsigned)number + 1, look_at_output, &l) == 0 && l.is_pipe
-		? remote_fd(r, number)
-		: -1;
+	snprintf(name, sizeof(name), "fd/%d", number);
+	(void)process_link(r->tid, name, target, sizeof(target));
+	return strncmp(target, "pipe:[", 6) == 0 ? remote_fd(r, number) : -1;
 }
 
 struct opening {
