@@ -415,8 +415,8 @@ static void limits_on_gone(struct child *child)
 	child->limited = NULL;
 }
 
-/* Find the cgroup of an earlier nclust's worker, whose cluster may have had another name. */
-static void limits_on_resumed(struct child *c)
+/* Find the cgroup of a killed nclust's worker, whose cluster may have had another name. */
+static void limits_on_adopt(struct child *c, struct worker_fds *fds)
 {
 	char prefix[NAME_SIZE];
 	char worker[40];
@@ -425,15 +425,11 @@ static void limits_on_resumed(struct child *c)
 	const char *slash;
 	struct group_use use;
 
+	(void)fds;
 	snprintf(prefix, sizeof(prefix), "/nclust@%s@", c->service->sup->settings->name);
-	/* an nclust that did not carry the name may have handed it over */
-	if (*group_of(c) != '\0' || (!is_grouped(c) && !c->saved.adopted))
-		return;
-	if (c->limited == NULL)
-		c->limited = calloc(1, sizeof(*c->limited));
+	c->limited = calloc(1, sizeof(*c->limited));
 	if (c->limited == NULL)
 		return;
-	c->limited->grouped = false;
 	if (process_read(c->pid, "cgroup", text, sizeof(text)) <= 0)
 		return;
 	for (const char *at = text; (at = strstr(at, prefix)) != NULL;) {
@@ -449,12 +445,6 @@ static void limits_on_resumed(struct child *c)
 		c->limited->killed_at = 0; /* the time of that is not known */
 		return;
 	}
-}
-
-static void limits_on_adopt(struct child *child, struct worker_fds *fds)
-{
-	(void)fds;
-	limits_on_resumed(child);
 }
 
 static const struct plain_row rows[] = {
@@ -505,7 +495,6 @@ const struct part limits_part = {
 	.name = "limits",
 	.prepare = limits_on_prepare,
 	.born = limits_on_born,
-	.resumed = limits_on_resumed,
 	.dying = limits_on_dying,
 	.gone = limits_on_gone,
 	.adopt = limits_on_adopt,
