@@ -273,7 +273,7 @@ void cluster_begin_lines(struct clusters *all, struct source_pipe *pipe, size_t 
 	all->is_quiet = pipe->debt <= QUIET_BURST;
 }
 
-static void put_formatted(struct sink *o, const struct format_line *line)
+void cluster_line(struct sink *o, const struct format_line *line)
 {
 	struct buffer *scratch = &o->all->scratch;
 	struct sink_text put = {.newline = o->kind == SINK_JSON};
@@ -290,15 +290,6 @@ static void put_formatted(struct sink *o, const struct format_line *line)
 	sink_put(o, &put);
 }
 
-void cluster_line(struct clusters *all, struct cluster *c, struct route *route,
-	const struct format_line *line)
-{
-	struct sink *o = cluster_sink(all, c, route, line->slot);
-
-	if (o != NULL)
-		put_formatted(o, line);
-}
-
 void cluster_tell(struct sink *o, const char *text, size_t len)
 {
 	const struct format_line line = {
@@ -310,7 +301,7 @@ void cluster_tell(struct sink *o, const char *text, size_t len)
 	};
 
 	if (o->route != NULL)
-		put_formatted(o, &line);
+		cluster_line(o, &line);
 }
 
 /* ---- counting ---- */

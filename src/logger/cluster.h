@@ -126,8 +126,7 @@ struct sink *cluster_sink(
 /* Before `len` bytes of a pipe are put: note whether its worker writes little. */
 void cluster_begin_lines(struct clusters *all, struct source_pipe *pipe, size_t len);
 /* Put a line to a sink that formats lines. */
-void cluster_line(struct clusters *all, struct cluster *c, struct route *route,
-	const struct format_line *line);
+void cluster_line(struct sink *o, const struct format_line *line);
 /* Send a line of nclust's own to a daemon. */
 void cluster_tell(struct sink *o, const char *text, size_t len);
 

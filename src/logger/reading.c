@@ -32,55 +32,79 @@ static bool is_redrawn(const struct line *line)
 	return line->len > 1 && memchr(line->text, '\r', line->len - 1) != NULL;
 }
 
-static void put_prefixed(struct logger *logger, struct source_pipe *pipe, struct route *route,
-	const struct line *line)
+/* The sink of a route for the pipe; NULL: out of memory. */
+static struct sink *sink_of(
+	struct logger *logger, const struct source_pipe *pipe, struct route *route)
 {
-	struct source *source = pipe->source;
-	struct sink *sink = cluster_sink(
-		&logger->clusters, source->cluster, route, (uint32_t)(pipe - source->pipes));
-	const char *text = line->text;
-	size_t len = line->len;
-	bool goes_on = line->goes_on;
-	const char *before;
-	size_t before_len;
+	const struct source *source = pipe->source;
+	bool has_stream = route->kind == SINK_PREFIX || route->kind == SINK_COPY;
 
-	if (sink == NULL)
+	return cluster_sink(&logger->clusters, source->cluster, route,
+		has_stream ? (uint32_t)(pipe - source->pipes) : source->slot);
+}
+
+static void put_prefixed(const struct logger *logger, const struct source_pipe *pipe,
+	struct sink *o, const struct line *line)
+{
+	bool is_terminal = o->stream->is_terminal;
+	bool redrawn = is_terminal && is_redrawn(line);
+	struct sink_text put = {.text = line->text, .len = line->len, .newline = true};
+
+	if (redrawn && !line->ends)
 		return;
-	if (sink->stream->is_terminal && is_redrawn(line)) {
-		if (!line->ends)
-			return;
-		goes_on = false;
-	}
-	if (sink->stream->is_terminal)
-		len = terminal_redrawn(&text, len);
-	before_len = source_prefix(source, &before, logger->width, goes_on,
-		logger->colour && sink->stream->is_terminal);
-	sink_put(sink,
-		&(struct sink_text){
-			.before = before,
-			.before_len = before_len,
-			.text = text,
-			.len = len,
-			.newline = true,
-		});
+	if (is_terminal)
+		put.len = terminal_redrawn(&put.text, put.len);
+	put.before_len = source_prefix(pipe->source, &put.before, logger->width,
+		line->goes_on && !redrawn, logger->colour && is_terminal);
+	sink_put(o, &put);
 }
 
 /* A file gets the bytes as they are. */
-static void put_bytes(struct logger *logger, const struct source_pipe *pipe, struct route *route,
-	const struct line *line)
+static void put_bytes(const struct source_pipe *pipe, struct sink *o, const struct line *line)
+{
+	const struct sink_text put = {
+		.author = pipe->source->worker * 2 + (uint64_t)(pipe - pipe->source->pipes),
+		.text = line->text,
+		.len = line->len,
+		.newline = line->newline,
+	};
+
+	sink_put(o, &put);
+}
+
+static void put_formatted(const struct source_pipe *pipe, struct sink *o, const struct line *line)
 {
 	const struct source *source = pipe->source;
-	struct sink *sink = cluster_sink(&logger->clusters, source->cluster, route, source->slot);
+	const struct format_line whole = {
+		.cluster = source->cluster->name,
+		.slot = source->slot,
+		.pid = source->pid,
+		.generation = source->generation,
+		.worker = source->worker,
+		.is_stderr = pipe != source->pipes,
+		.goes_on = line->goes_on,
+		.text = line->text,
+		.len = line->len,
+	};
 
-	if (sink == NULL)
+	cluster_line(o, &whole);
+}
+
+static void put_line(struct logger *logger, const struct source_pipe *pipe, struct route *route,
+	const struct line *line)
+{
+	struct sink *o = sink_of(logger, pipe, route);
+
+	if (o == NULL)
 		return;
-	sink_put(sink,
-		&(struct sink_text){
-			.author = source->worker * 2 + (uint64_t)(pipe - source->pipes),
-			.text = line->text,
-			.len = line->len,
-			.newline = line->newline,
-		});
+	if (o->kind == SINK_FILE)
+		put_bytes(pipe, o, line);
+	else if (line->goes_on && line->len == 0)
+		return; /* the end of a line that was cut */
+	else if (o->kind == SINK_PREFIX)
+		put_prefixed(logger, pipe, o, line);
+	else
+		put_formatted(pipe, o, line);
 }
 
 /* The route for lines with prefixes; NULL: the lines go elsewhere. */
@@ -94,51 +118,25 @@ static struct route *prefix_route(const struct logger *logger, struct cluster *c
 	return NULL;
 }
 
-/* Put a line to all sinks of its cluster that take lines. */
-static void route_line(struct logger *logger, struct source_pipe *pipe, const struct line *line)
-{
-	const struct source *source = pipe->source;
-	struct cluster *c = source->cluster;
-	struct route *prefix = prefix_route(logger, c);
-	bool is_empty = line->goes_on && line->len == 0; /* the end of a line that was cut */
-	const struct format_line whole = {
-		.cluster = c->name,
-		.slot = source->slot,
-		.pid = source->pid,
-		.generation = source->generation,
-		.worker = source->worker,
-		.is_stderr = pipe != source->pipes,
-		.goes_on = line->goes_on,
-		.text = line->text,
-		.len = line->len,
-	};
-
-	if (prefix != NULL && !is_empty)
-		put_prefixed(logger, pipe, prefix, line);
-	for (size_t i = 0; i < c->count; i++) {
-		struct route *route = &c->list[i];
-
-		if (route->kind == SINK_FILE)
-			put_bytes(logger, pipe, route, line);
-		else if (route->kind != SINK_PREFIX && !is_empty)
-			cluster_line(&logger->clusters, c, route, &whole);
-	}
-}
-
 static void take_line(void *context, const struct line *line)
 {
 	struct logger *logger = context;
 	struct source_pipe *pipe = logger->reading;
 	struct source *source = pipe->source;
+	struct cluster *c = source->cluster;
 
 	if (!line->goes_on)
-		cluster_count_line(&logger->clusters, source->cluster);
+		cluster_count_line(&logger->clusters, c);
 	if (source->seen < TAIL_NEAR)
 		source->early_in_use |= tail_mentions_in_use(line->text, line->len);
 	source->seen += line->len;
 	remember_note(&logger->memories, line);
-	if (!source->quiet && !reading_is_copied(logger, pipe))
-		route_line(logger, pipe, line);
+	if (source->quiet || reading_is_copied(logger, pipe))
+		return;
+	if (c->count == 0 && logger->sink == LOGWIRE_PREFIX)
+		put_line(logger, pipe, &c->list[ROUTE_STANDARD], line);
+	for (size_t i = 0; i < c->count; i++)
+		put_line(logger, pipe, &c->list[i], line);
 }
 
 /* A progress bar has no newline for long: show its progress by a line each second,
@@ -158,7 +156,7 @@ static void show_progress(struct logger *logger, struct source_pipe *pipe)
 		now < pipe->redrawn_at + REDRAWN_EACH)
 		return;
 	pipe->redrawn_at = now;
-	put_prefixed(logger, pipe, prefix, &line);
+	put_line(logger, pipe, prefix, &line);
 }
 
 static const char *data_of(const struct logger *logger)
@@ -294,14 +292,6 @@ void reading_end(struct logger *logger, struct source_pipe *pipe)
 		logger->held--;
 }
 
-static struct sink *copy_sink(struct logger *logger, const struct source_pipe *pipe)
-{
-	struct cluster *c = pipe->source->cluster;
-
-	return cluster_sink(
-		&logger->clusters, c, &c->list[ROUTE_COPY], (uint32_t)(pipe - pipe->source->pipes));
-}
-
 /* How much may be read at once. */
 static size_t room_of(struct logger *logger, const struct source_pipe *pipe, bool has_ended)
 {
@@ -309,13 +299,13 @@ static size_t room_of(struct logger *logger, const struct source_pipe *pipe, boo
 
 	if (!reading_is_copied(logger, pipe))
 		return TURN_MAX;
-	sink = copy_sink(logger, pipe);
+	sink = sink_of(logger, pipe, &pipe->source->cluster->list[ROUTE_COPY]);
 	return sink != NULL ? sink_room(sink, TURN_MAX, has_ended) : 0;
 }
 
 static void copy_data(struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
 {
-	struct sink *sink = copy_sink(logger, pipe);
+	struct sink *sink = sink_of(logger, pipe, &pipe->source->cluster->list[ROUTE_COPY]);
 
 	if (sink != NULL)
 		sink_put(sink, &(struct sink_text){.text = data, .len = len});
