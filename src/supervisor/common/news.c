@@ -355,17 +355,30 @@ void news_expect_late(struct supervisor *sup, const char *cause)
 	text_copy(h->late, sizeof(h->late), cause);
 }
 
-struct news *news_awaiting(const struct supervisor *sup, uint64_t serial)
+#define WROTE_NOTHING \
+	"it wrote nothing; where it keeps its output in a buffer, 'pty = yes' shows it, or for " \
+	"Python 'env = PYTHONUNBUFFERED=1'"
+
+void news_last_output(
+	struct supervisor *sup, uint64_t serial, const char *text, bool address_in_use)
 {
 	struct news *n = sup->news.head;
+	const struct service *service;
 
 	while (n != NULL && n->serial != serial)
 		n = n->next;
-	return n;
-}
-
-void news_answered(struct supervisor *sup, struct news *n)
-{
+	if (n == NULL)
+		return;
+	service = service_named(sup, n->cluster);
+	text_escape(n->last, sizeof(n->last), text, strlen(text));
+	n->bind_hint = address_in_use && service != NULL && trouble_holds_port(service, &n->report);
+	if (address_in_use && !n->bind_hint && *n->explain == '\0' && service != NULL)
+		trouble_guess_in_use(
+			service, n->report.worker, n->explain, sizeof(n->explain), n->last);
+	if (*text == '\0' && *n->explain == '\0' && service != NULL &&
+		n->report.why == WHY_ITSELF && n->report.ending.code != 0 &&
+		cluster_settings(service->core)->pty != PTY_YES && !sup->logger.stdout_is_terminal)
+		text_copy(n->explain, sizeof(n->explain), WROTE_NOTHING);
 	n->serial = 0;
 	publish_waiting(sup);
 }

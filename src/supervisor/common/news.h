@@ -79,10 +79,10 @@ bool news_spares(struct child *child);
 void news_expect(struct supervisor *sup, const char *cause, uint64_t serial);
 /* The same of a rollout that failed with WHY_START_TIMEOUT, which may come in between. */
 void news_expect_late(struct supervisor *sup, const char *cause);
-/* Find the event that waits for the last output of that worker, or NULL; publish it when its output
- * has been added. */
-struct news *news_awaiting(const struct supervisor *sup, uint64_t serial);
-void news_answered(struct supervisor *sup, struct news *n);
+/* The last output of that worker, which may complain that an address is in use: publish the event
+ * that waits for it. */
+void news_last_output(
+	struct supervisor *sup, uint64_t serial, const char *text, bool address_in_use);
 /* The logger has died: no event waits for its answer any more. */
 void news_stop_waiting(struct supervisor *sup);
 bool news_pending(const struct supervisor *sup);
@@ -178,6 +178,10 @@ void trouble_put_slot(
  * `hint` says what a user can do, or which process has the port ("" or NULL: find out). */
 void trouble_cannot_bind(struct child *child, int type, unsigned port, const char *what, int error,
 	const char *hint);
+
+/* May the worker of this exit have failed because it binds a port that nclust holds and does not
+ * hand over? */
+bool trouble_holds_port(const struct service *service, const struct report *r);
 
 /* A worker wrote that an address is in use, and ended; nclust has not seen which address.  Guess
  * the cause by ports in its last output. */

@@ -378,6 +378,22 @@ void trouble_cannot_bind(
 			child, error == EADDRINUSE ? LOG_WARN : LOG_NOTE, "%s", child->life.cause);
 }
 
+/* Does a worker that binds its addresses by itself get the cluster's listeners? */
+static bool hands_over_listeners(const struct service *service)
+{
+	for (size_t i = 0; i < service->sockets.listeners.count; i++)
+		if (!service->sockets.listeners.list[i]->has_key)
+			return false;
+	return cluster_settings(service->core)->intercept != INTERCEPT_OFF &&
+		service->sup->intercept.way != WAY_NONE;
+}
+
+bool trouble_holds_port(const struct service *service, const struct report *r)
+{
+	return r->kind == REPORT_EXITED && r->why == WHY_ITSELF && !r->was_ready &&
+		service->sockets.listeners.count > 0 && !hands_over_listeners(service);
+}
+
 /* Is `at` a port number, after a colon or "port "?  0: it is not. */
 static unsigned port_at(const char *text, const char *at)
 {

@@ -270,9 +270,6 @@ bool strays_none_of(struct child *child);
 unsigned strays_count_of(struct child *child);
 /* Walk over all children again soon, with a small part of nclust's time. */
 void strays_look_soon(struct supervisor *sup);
-/* The logger has sent the last output of that worker: add it to the event of its exit. */
-void strays_last_output(
-	struct supervisor *sup, uint64_t serial, const char *text, bool address_in_use);
 /* Workers whose main process has ended count as ended, even if leftovers live. */
 void strays_end_workers(struct supervisor *sup);
 /* Signal all strays; returns their number.  0: there are no strays, and no children of strays. */

@@ -191,7 +191,7 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 		} else if (p.kind == LOGWIRE_DROPPED || p.kind == LOGWIRE_LINES)
 			count_lines(sup, &p);
 		else if (p.kind == LOGWIRE_LAST)
-			strays_last_output(sup, p.worker, p.text, p.address_in_use != 0);
+			news_last_output(sup, p.worker, p.text, p.address_in_use != 0);
 		else if (p.kind == LOGWIRE_ASK)
 			PARTS(logger, sup, LOGGER_ASKS, NULL, &p);
 	}

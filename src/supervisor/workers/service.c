@@ -22,27 +22,11 @@
 
 /* ---- reports of the core ---- */
 
-/* Does a worker that binds its addresses by itself get the cluster's listeners? */
-static bool hands_over_listeners(const struct service *service)
-{
-	for (size_t i = 0; i < service->sockets.listeners.count; i++)
-		if (!service->sockets.listeners.list[i]->has_key)
-			return false;
-	return cluster_settings(service->core)->intercept != INTERCEPT_OFF &&
-		service->sup->intercept.way != WAY_NONE;
-}
-
-bool service_holds_its_port(const struct service *service, const struct report *r)
-{
-	return r->kind == REPORT_EXITED && r->why == WHY_ITSELF && !r->was_ready &&
-		service->sockets.listeners.count > 0 && !hands_over_listeners(service);
-}
-
 /* Without the worker's output nclust does not know whether its bind(2) failed: say what to look
  * for. */
 static void hint_at_bind(struct service *service, const struct report *r)
 {
-	if (!service_holds_its_port(service, r) || r->ending.kind != ENDING_EXIT ||
+	if (!trouble_holds_port(service, r) || r->ending.kind != ENDING_EXIT ||
 		r->ending.code == 0 || capture_wanted(service) ||
 		!once_say(service->said, ONCE_BIND_HINT))
 		return;

@@ -51,10 +51,6 @@ bool service_is_over(const struct service *service);
 /* Give the core a command that may start the cluster again, or end it at once. */
 void service_change(struct service *service, struct event *event);
 
-/* May the worker of this exit have failed because it binds a port that nclust holds and does not
- * hand over? */
-bool service_holds_its_port(const struct service *service, const struct report *r);
-
 /* Commands of clients and signals.  -1 and `err`: refused. */
 int service_scale(struct service *service, unsigned count, struct error *err);
 /* The same by nclust itself. */

@@ -3,7 +3,6 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "base/text.h"
 #include "base/nsec.h"
 #include "os/cgroup.h"
 #include "os/clock.h"
@@ -13,12 +12,9 @@
 #include "supervisor/common/job.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/recipe.h"
-#include "supervisor/common/news.h"
-#include "supervisor/common/part.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
-#include "supervisor/workers/service.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -490,33 +486,6 @@ unsigned strays_count_of(struct child *child)
 		return 1;
 	end_look(sup);
 	return child->left->found + s->again;
-}
-
-#define WROTE_NOTHING \
-	"it wrote nothing; where it keeps its output in a buffer, 'pty = " \
-	"yes' " \
-	"shows it, or for Python 'env = PYTHONUNBUFFERED=1'"
-
-void strays_last_output(
-	struct supervisor *sup, uint64_t serial, const char *text, bool address_in_use)
-{
-	struct news *n = news_awaiting(sup, serial);
-	const struct service *service;
-
-	if (n == NULL)
-		return;
-	service = service_named(sup, n->cluster);
-	text_escape(n->last, sizeof(n->last), text, strlen(text));
-	n->bind_hint =
-		address_in_use && service != NULL && service_holds_its_port(service, &n->report);
-	if (address_in_use && !n->bind_hint && *n->explain == '\0' && service != NULL)
-		trouble_guess_in_use(
-			service, n->report.worker, n->explain, sizeof(n->explain), n->last);
-	if (*text == '\0' && *n->explain == '\0' && service != NULL &&
-		n->report.why == WHY_ITSELF && n->report.ending.code != 0 &&
-		cluster_settings(service->core)->pty != PTY_YES && !sup->logger.stdout_is_terminal)
-		text_copy(n->explain, sizeof(n->explain), WROTE_NOTHING);
-	news_answered(sup, n);
 }
 
 /* The walk has found no leftovers of these workers: they have ended. */
