@@ -34,10 +34,11 @@ static const char *const methods[METHODS] = {
 };
 
 #define ON(method) (1U << METHOD_##method)
-/* Methods that may be waited for. */
-#define CHANGES \
-	(ON(RESTART) | ON(RELOAD) | ON(SCALE) | ON(STOP) | ON(SIGNAL) | ON(UPGRADE) | ON(SEND) | \
-		ON(DRAIN) | ON(UNDRAIN))
+enum {
+	/* methods that may be waited for */
+	CHANGES = ON(RESTART) | ON(RELOAD) | ON(SCALE) | ON(STOP) | ON(SIGNAL) | ON(UPGRADE) |
+		ON(SEND) | ON(DRAIN) | ON(UNDRAIN),
+};
 
 bool control_method_writes(enum control_method method)
 {

@@ -242,8 +242,7 @@ def test_without_a_group_of_its_own_nclust_says_what_to_write_and_runs():
     os.chown("run", 65534, 65534)
     it = cluster(ini=section("a", f"{HEAR} --notify", "memory-max = 64M",
                              "pids-max = 40"), under=AS_NOBODY)
-    assert it.says("limits require v2" if os.path.isdir("/sys/fs/cgroup/memory") else
-                   "write 'Delegate=yes' under [Service] in its unit")
+    assert it.says("write 'Delegate=yes' under [Service] in its unit")
     assert it.log().count("(memory-max and its like)") == 1
     assert it.worker().get("cgroup") is None
     write("it.ini", read("it.ini").replace("pids-max = 40", "pids-max = 50"))
