@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "cli/render.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/socket/socket.h"
@@ -163,7 +164,7 @@ static bool take_error(const json_t *message, struct answer *answer)
 
 	if (!json_is_object(error))
 		return false;
-	answer->code = (int)json_integer_value(json_object_get(error, "code"));
+	answer->code = (int)field_number(error, "code");
 	if (answer->code == 0)
 		answer->code = CONTROL_INTERNAL;
 	answer->message = text != NULL ? text : "it was refused";
@@ -199,19 +200,18 @@ static int take_clusters(struct client *c, json_t *list)
 static int take_hello(struct client *c, json_t *message, struct error *err)
 {
 	json_t *params = json_object_get(message, "params");
-	const char *method = json_string_value(json_object_get(message, "method"));
-	const char *name = json_string_value(json_object_get(params, "name"));
-	json_int_t protocol = json_integer_value(json_object_get(params, "protocol"));
+	const char *name = field_raw(params, "name");
+	long long protocol = field_number(params, "protocol");
 
-	if (method == NULL || strcmp(method, "hello") != 0)
+	if (strcmp(field_raw(message, "method"), "hello") != 0)
 		return not_understood(c, err);
 	if (protocol != CONTROL_VERSION)
 		return error_fail(err, EX_UNAVAILABLE,
-			"'%s' speaks control protocol %lld, this nclust %d", c->name,
-			(long long)protocol, CONTROL_VERSION);
-	if (name != NULL && text_is_name(name))
+			"'%s' speaks control protocol %lld, this nclust %d", c->name, protocol,
+			CONTROL_VERSION);
+	if (text_is_name(name))
 		text_copy(c->name, sizeof(c->name), name);
-	c->pid = (pid_t)json_integer_value(json_object_get(params, "pid"));
+	c->pid = (pid_t)field_number(params, "pid");
 	if (take_clusters(c, json_object_get(params, "clusters")) == -1)
 		return error_set(err, errno, "cannot keep what was said");
 	return 0;
@@ -323,9 +323,9 @@ static bool is_ours(json_t *message)
 static int take_message(struct client *c, json_t *message, client_event *on_event, void *data,
 	struct answer *answer, struct error *err)
 {
-	const char *method = json_string_value(json_object_get(message, "method"));
+	const char *method = field_raw(message, "method");
 
-	if (method != NULL) {
+	if (*method != '\0') {
 		json_t *params = json_object_get(message, "params");
 
 		if (strcmp(method, "event") != 0 || on_event == NULL)

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "cli/render.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,20 +13,18 @@
 /* The slot owns the descriptor from then on. */
 static int add_slot(struct logs *l, const json_t *of, int fd)
 {
-	const char *cluster = json_string_value(json_object_get(of, "cluster"));
 	struct log_slot **list = reallocarray(l->slots, l->count + 1, sizeof(*list));
 	struct log_slot *slot = calloc(1, sizeof(*slot));
 
 	if (list != NULL)
 		l->slots = list;
-	if (list == NULL || slot == NULL || cluster == NULL ||
-		!linering_take(&slot->ring, &linering_output, fd)) {
+	if (list == NULL || slot == NULL || !linering_take(&slot->ring, &linering_output, fd)) {
 		free(slot);
 		fd_close(&fd);
 		return -1;
 	}
-	text_copy(slot->cluster, sizeof(slot->cluster), cluster);
-	slot->number = (uint32_t)json_integer_value(json_object_get(of, "slot"));
+	text_copy(slot->cluster, sizeof(slot->cluster), field_raw(of, "cluster"));
+	slot->number = (uint32_t)field_number(of, "slot");
 	l->slots[l->count++] = slot;
 	return 0;
 }
@@ -41,8 +40,8 @@ static int take_files(struct logs *l, struct client *c, const json_t *result, st
 	if (got == -1 || !json_is_object(result) || count != c->passed_count)
 		got = error_set(err, 0, "'%s' did not return the output of its workers", c->name);
 	c->passed_count = 0;
-	l->last = (uint64_t)json_integer_value(json_object_get(result, "last"));
-	l->whole = !json_is_true(json_object_get(result, "more"));
+	l->last = (uint64_t)field_number(result, "last");
+	l->whole = !field_is_true(result, "more");
 	json_decref(l->missing);
 	l->missing = json_incref(json_object_get(result, "missing"));
 	return got;

@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "cli/client.h"
+#include "cli/render.h"
 #include "protocol/http.h"
 
 #include <errno.h>
@@ -70,8 +71,8 @@ static void make_request(struct asking *k, const char *host)
 static int on_worker(json_t *params, void *data)
 {
 	struct asking *k = data;
-	const char *host = json_string_value(json_object_get(params, "host"));
-	json_int_t sent = json_integer_value(json_object_get(params, "sent"));
+	const char *host = field_raw(params, "host");
+	long long sent = field_number(params, "sent");
 
 	for (size_t i = 0; i < k->client->passed_count; i++) {
 		fd_close(&k->fd);
@@ -79,7 +80,7 @@ static int on_worker(json_t *params, void *data)
 	}
 	k->client->passed_count = 0;
 	buffer_clear(&k->request);
-	make_request(k, host != NULL ? host : "localhost");
+	make_request(k, *host != '\0' ? host : "localhost");
 	if (sent > 0 && (size_t)sent < k->request.len)
 		buffer_consume(&k->request, (size_t)sent);
 	return 0;

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "cli/client.h"
+#include "cli/render.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -10,36 +11,34 @@
 /* Progress messages, for a user at a terminal. */
 struct progress {
 	const struct arguments *arguments;
-	bool shown; /* a message was shown */
-	char last[1024];
+	char last[1024]; /* "": none, or a longer one */
 };
 
 static int show_progress(json_t *params, void *data)
 {
-	const char *text = json_string_value(json_object_get(params, "text"));
-	const char *level = json_string_value(json_object_get(params, "level"));
+	const char *text = field_raw(params, "text");
 	struct progress *progress = data;
 
-	if (text == NULL || (level != NULL && strcmp(level, "debug") == 0))
+	if (*text == '\0' || strcmp(field_raw(params, "level"), "debug") == 0)
 		return 0;
 	(void)output_line(STDERR_FILENO, text, strlen(text));
-	progress->shown =
-		text_copy(progress->last, sizeof(progress->last), text) < sizeof(progress->last);
+	if (text_copy(progress->last, sizeof(progress->last), text) >= sizeof(progress->last))
+		progress->last[0] = '\0';
 	return 0; /* even if a message cannot be shown, the outcome is awaited */
 }
 
 /* The outcome is often the last message, word for word: showing it once is enough. */
 static bool was_shown(const struct progress *progress, const char *text, int fd)
 {
-	return progress->shown && isatty(fd) == 1 && strcmp(progress->last, text) == 0;
+	return isatty(fd) == 1 && strcmp(progress->last, text) == 0;
 }
 
 /* Show the server's own words of what it did. */
 static int show_result(const struct answer *answer, const struct progress *progress)
 {
-	const char *text = json_string_value(json_object_get(answer->result, "text"));
+	const char *text = field_raw(answer->result, "text");
 
-	if (text == NULL || was_shown(progress, text, STDOUT_FILENO))
+	if (*text == '\0' || was_shown(progress, text, STDOUT_FILENO))
 		return 0;
 	return output_lines(STDOUT_FILENO, text, strlen(text));
 }

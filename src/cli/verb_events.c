@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "cli/client.h"
+#include "cli/render.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +14,9 @@
 /* The text of a worker's message, as it was sent; NULL: another event. */
 static const char *message_of(json_t *params)
 {
-	const char *event = json_string_value(json_object_get(params, "event"));
-
-	if (event == NULL || strcmp(event, "message") != 0)
-		return NULL;
-	return json_string_value(json_object_get(params, "message"));
+	return strcmp(field_raw(params, "event"), "message") == 0
+		? json_string_value(json_object_get(params, "message"))
+		: NULL;
 }
 
 static int show_message(json_t *params)
@@ -50,17 +49,16 @@ static int show_object(json_t *params)
 
 static int show_sentence(json_t *params)
 {
-	const char *text = json_string_value(json_object_get(params, "text"));
+	const char *text = field_raw(params, "text");
 	const char *message = message_of(params);
-	json_t *when = json_object_get(params, "time");
-	time_t at = (time_t)json_number_value(when);
+	time_t at = (time_t)field_number(params, "time");
 	scoped_buffer line = {0};
 	struct tm local;
 	char stamp[32];
 
-	if (text == NULL)
+	if (*text == '\0')
 		return 0;
-	if (json_is_number(when) && localtime_r(&at, &local) != NULL &&
+	if (field_is_number(params, "time") && localtime_r(&at, &local) != NULL &&
 		strftime(stamp, sizeof(stamp), "%F %T  ", &local) > 0)
 		buffer_string(&line, stamp);
 	buffer_string(&line, text);

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cli/client.h"
 #include "cli/logs.h"
+#include "cli/render.h"
 #include "os/clock.h"
 #include "os/descriptors.h"
 #include "protocol/json.h"
@@ -36,12 +37,7 @@ static void tell_missing(struct show *l)
 
 	json_array_foreach(l->logs.missing, i, one)
 	{
-		const char *cluster = json_string_value(json_object_get(one, "cluster"));
-		const char *text = json_string_value(json_object_get(one, "text"));
-
-		if (cluster == NULL || text == NULL)
-			continue;
-		log_warn("%s: %s", cluster, text);
+		log_warn("%s: %s", field_raw(one, "cluster"), field_raw(one, "text"));
 		l->missing++;
 	}
 }
