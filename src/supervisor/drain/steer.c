@@ -72,27 +72,21 @@ bool steer_has_lane(const struct steer *s, unsigned lane)
 	return false;
 }
 
-/* Is the socket used?  A setting that names a port gives each slot a socket, but perhaps one worker
- * alone opens the port.  So a socket that no worker has bound counts only if no worker has bound
- * any. */
-static bool is_socket_used(const struct listener *l, const struct listener_socket *k)
+/* Has a worker bound any socket?  A setting that names a port gives each slot a socket, but perhaps
+ * one worker alone opens the port.  Then sockets that no worker has bound do not count. */
+static bool is_bound(const struct listener *l)
 {
-	bool bound = false;
+	const struct listener_socket *k = l->sockets;
 
-	for (const struct listener_socket *o = l->sockets; o != NULL; o = o->next)
-		bound |= o->bound;
-	return k->bound || !bound;
+	while (k != NULL && !k->bound)
+		k = k->next;
+	return k != NULL;
 }
 
-/* Does the worker take connections from its socket of the listener?  Some servers open a port in
- * one of their workers alone, whether a setting names the port or not.  `port`: see ports_bit(). */
-static bool takes_from(const struct child *child, const struct listener *l,
-	const struct listener_socket *k, uint64_t port)
+/* Does the worker take connections from a socket of the listener that it shares?  Some servers open
+ * a port in one of their workers alone, whether a setting names it or not.  `port`: ports_bit(). */
+static bool takes_shared(const struct child *child, const struct listener *l, uint64_t port)
 {
-	if (!child->traffic.takes)
-		return false;
-	if (child->traffic.own)
-		return is_socket_used(l, k);
 	return learned_only(l) ? learned_has(child, l) : !ports_lacks(child, port);
 }
 
@@ -108,6 +102,7 @@ void steer_count_workers(const struct steer *s, struct listener *l)
 {
 	const struct rollout_view rollout = cluster_view_rollout(s->service->core);
 	const uint64_t port = ports_bit(s->service, l);
+	const bool bound = is_bound(l);
 	const struct child *c;
 
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next) {
@@ -121,7 +116,8 @@ void steer_count_workers(const struct steer *s, struct listener *l)
 		if (c->traffic.own && k->lane != c->traffic.lane)
 			continue; /* its slot has no socket there */
 		k->draining |= c->traffic.emptied != 0;
-		if (!takes_from(c, l, k, port))
+		if (!c->traffic.takes ||
+			!(c->traffic.own ? k->bound || !bound : takes_shared(c, l, port)))
 			continue;
 		k->ready++;
 		if (!is_left_out(s, c, &rollout))
@@ -156,7 +152,7 @@ static bool has_spare(const struct steer *s, const struct listener_socket *k)
 static bool gets_share_unready(
 	const struct steer *s, const struct listener *l, const struct listener_socket *k)
 {
-	return s->slots > 0 ? is_socket_used(l, k) && !has_spare(s, k) && is_needed(s, l, k)
+	return s->slots > 0 ? (k->bound || !is_bound(l)) && !has_spare(s, k) && is_needed(s, l, k)
 			    : k == group_socket(l, steer_lane_of(s, in_force(s)));
 }
 
