@@ -99,23 +99,6 @@ static void logs_on_reloaded(struct service *service)
 		send_routes(service);
 }
 
-static void send_reopen(struct service *service, const char *old)
-{
-	struct logwire_packet p = {.kind = LOGWIRE_REOPEN};
-
-	text_copy(p.cluster, sizeof(p.cluster), service->name);
-	text_copy(p.text, sizeof(p.text), old);
-	(void)logger_send(service->sup, &p, NULL, 0);
-}
-
-/* Running workers write to the files of the new name, too. */
-static void logs_on_renamed(struct service *service, const char *old)
-{
-	if (service->routed.settings != NULL)
-		send_reopen(service, old);
-	forget_told(service);
-}
-
 static void logs_on_drop(struct service *service)
 {
 	if (service->routed.settings != NULL)
@@ -125,8 +108,11 @@ static void logs_on_drop(struct service *service)
 
 void logs_reopen(struct service *service)
 {
+	struct logwire_packet p = {.kind = LOGWIRE_REOPEN};
+
+	text_copy(p.cluster, sizeof(p.cluster), service->name);
 	if (service->routed.settings != NULL)
-		send_reopen(service, "");
+		(void)logger_send(service->sup, &p, NULL, 0);
 }
 
 /* ---- the logger's requests ---- */
@@ -164,7 +150,6 @@ static void logs_on_shutdown(struct supervisor *sup)
 const struct part logs_part = {
 	.name = "logs",
 	.logger = logs_on_logger,
-	.renamed = logs_on_renamed,
 	.adopted = logs_on_adopted,
 	.drop = logs_on_drop,
 	.go_on = logs_on_go_on,
