@@ -36,7 +36,7 @@ static const struct plain_row instance_rows[] = {
 	CARRY_GROUP(CARRY_HISTORY, supervisor, news.history, &carried_history),
 	CARRY_LIST(CARRY_NEWS, supervisor, news.head, &carried_event, news,
 		next),
-	CARRY_BESIDE(&carried_manager),
+	CARRY_GROUP(CARRY_MANAGER, supervisor, instance.manager, &carried_manager),
 };
 
 /* The number of slots comes before lists by slot, Node's servers before the workers that use them,

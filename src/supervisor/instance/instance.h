@@ -29,7 +29,7 @@ void lifecycle_look(struct supervisor *sup);
  * WATCHDOG_USEC, which no worker ever sees.  Without these variables nothing is sent.
  */
 int manager_init(struct supervisor *sup, struct error *err);
-/* How messages to the manager, sent and queued, go through an upgrade. */
+/* How what the manager was told goes through an upgrade. */
 extern const struct carried carried_manager;
 void instance_on_go_on(struct supervisor *sup);
 void instance_on_shutdown(struct supervisor *sup);

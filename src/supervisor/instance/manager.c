@@ -15,12 +15,15 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The most messages that wait for a slow manager; then the oldest are dropped. */
+/* The most changes of state that wait for a slow manager; then the oldest are dropped. */
 #define WAITING_MAX 8
 #define STATUS_PAUSE (100 * MSEC)
 /* While a start or a stop goes on, EXTEND_TIMEOUT_USEC asks the manager for this time. */
 #define EXTEND_BY (60 * SECOND)
 #define EXTEND_AGAIN (20 * SECOND) /* between two such messages */
+
+/* Each change of state is sent, in order, even if the manager's queue is full. */
+enum manager_change { SAY_READY = 1, SAY_RELOADING, SAY_STOPPING };
 
 struct manager {
 	char *path; /* our own NOTIFY_SOCKET */
@@ -28,12 +31,9 @@ struct manager {
 	ev_timer extend;
 	bool ready; /* READY=1 was sent */
 
-	/* Messages about a change of state must arrive, in order, even if the
-	 * manager's queue is full: they wait here. */
-	ev_io behind; /* its fd: connected to a full queue, or -1 */
-	char *waiting[WAITING_MAX];
-	unsigned waiting_count;
-	bool ping_waits; /* WATCHDOG=1 could not be sent */
+	ev_io behind;                  /* its fd: connected to a full queue, or -1 */
+	uint64_t waiting[WAITING_MAX]; /* enum manager_change; 0: no more */
+	bool ping_waits;               /* WATCHDOG=1 could not be sent */
 
 	/* Of messages about the status only the newest is sent. */
 	ev_timer pause;
@@ -41,18 +41,18 @@ struct manager {
 	char status[256]; /* as last sent */
 };
 
-static bool is_behind(const struct manager *m)
-{
-	return m->behind.fd != -1;
-}
-
-/* Send one message.  False: the manager's queue is full, and the message waits until
- * it has room.  If the manager is gone, the message is dropped. */
-static bool send_now(struct supervisor *sup, const char *text, size_t len)
+/* False: the manager's queue is full, and nothing is sent until it has room.  If the manager is
+ * gone, the message is dropped. */
+static bool send_message(struct supervisor *sup, const struct notify_message *message)
 {
 	struct manager *m = sup->instance.manager;
-	scoped_fd fd = socket_connect_datagrams(m->path);
+	char text[NOTIFY_MAX];
+	size_t len = notify_encode(text, sizeof(text), message, clock_now());
+	scoped_fd fd = -1;
 
+	if (m->behind.fd != -1)
+		return false;
+	fd = socket_connect_datagrams(m->path);
 	if (fd == -1 || fdpass_send(fd, text, len, NULL, 0) == 0 ||
 		(errno != EAGAIN && errno != EWOULDBLOCK))
 		return true;
@@ -71,50 +71,11 @@ static void stop_waiting(struct supervisor *sup)
 	fd_close(&fd);
 }
 
-static void drop_first(struct manager *m)
-{
-	free(m->waiting[0]);
-	m->waiting_count--;
-	memmove(&m->waiting[0], &m->waiting[1], m->waiting_count * sizeof(*m->waiting));
-}
-
-static void queue_message(struct manager *m, const char *text, size_t len)
-{
-	char *copy = strndup(text, len);
-
-	if (copy == NULL)
-		return;
-	if (m->waiting_count == WAITING_MAX)
-		drop_first(m);
-	m->waiting[m->waiting_count++] = copy;
-}
-
-/* Send a message, or queue it if it must arrive.  False: it was not sent. */
-static bool send_message(
-	struct supervisor *sup, const struct notify_message *message, bool must_arrive)
-{
-	struct manager *m = sup->instance.manager;
-	char text[NOTIFY_MAX];
-	size_t len = notify_encode(text, sizeof(text), message, clock_now());
-
-	if (len == 0 || (!is_behind(m) && send_now(sup, text, len)))
-		return true;
-	if (must_arrive)
-		queue_message(m, text, len);
-	return false;
-}
-
-static void tell_manager(struct supervisor *sup, const struct notify_message *message)
-{
-	if (sup->instance.manager != NULL)
-		(void)send_message(sup, message, true);
-}
-
 static void ping_watchdog(struct supervisor *sup)
 {
 	const struct notify_message message = {.watchdog = true};
 
-	sup->instance.manager->ping_waits = !send_message(sup, &message, false);
+	sup->instance.manager->ping_waits = !send_message(sup, &message);
 }
 
 static void fill_status(struct supervisor *sup, struct notify_message *m)
@@ -140,27 +101,61 @@ static void tell_status(struct supervisor *sup)
 	struct manager *m = sup->instance.manager;
 	struct notify_message message = {0};
 
-	if (!m->changed || is_behind(m) || ev_is_active(&m->pause))
+	if (!m->changed || ev_is_active(&m->pause))
 		return;
-	m->changed = false;
 	fill_status(sup, &message);
+	m->changed = false;
 	if (strcmp(m->status, message.status) == 0)
 		return;
-	m->changed = !send_message(sup, &message, false);
+	m->changed = !send_message(sup, &message);
 	if (m->changed)
 		return;
 	text_copy(m->status, sizeof(m->status), message.status);
 	timer_arm(sup->loop, &m->pause, STATUS_PAUSE);
 }
 
-/* Send messages that wait, as far as the manager reads them. */
+static bool send_change(struct supervisor *sup, uint64_t change)
+{
+	struct manager *m = sup->instance.manager;
+	struct notify_message message = {
+		.ready = change == SAY_READY,
+		.reloading = change == SAY_RELOADING,
+		.stopping = change == SAY_STOPPING,
+	};
+
+	if (message.ready) {
+		fill_status(sup, &message);
+		text_copy(m->status, sizeof(m->status), message.status);
+	}
+	return send_message(sup, &message);
+}
+
+static void drop_first(struct manager *m)
+{
+	memmove(&m->waiting[0], &m->waiting[1], sizeof(m->waiting) - sizeof(m->waiting[0]));
+	m->waiting[WAITING_MAX - 1] = 0;
+}
+
+/* Send changes that wait, as far as the manager reads them. */
 static void send_waiting(struct supervisor *sup)
 {
 	struct manager *m = sup->instance.manager;
 
-	while (m->waiting_count > 0 && !is_behind(m) &&
-		send_now(sup, m->waiting[0], strlen(m->waiting[0])))
+	while (m->waiting[0] != 0 && send_change(sup, m->waiting[0]))
 		drop_first(m);
+}
+
+static void tell_change(struct supervisor *sup, enum manager_change change)
+{
+	struct manager *m = sup->instance.manager;
+	unsigned n = 0;
+
+	if (m->waiting[WAITING_MAX - 1] != 0)
+		drop_first(m);
+	while (m->waiting[n] != 0)
+		n++;
+	m->waiting[n] = change;
+	send_waiting(sup);
 }
 
 static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -179,8 +174,6 @@ static void on_reads_again(struct ev_loop *loop, ev_io *watcher, int revents)
 	(void)revents;
 	stop_waiting(sup);
 	send_waiting(sup);
-	if (is_behind(m))
-		return;
 	if (m->ping_waits)
 		ping_watchdog(sup);
 	tell_status(sup);
@@ -219,21 +212,16 @@ static bool is_under_way(const struct supervisor *sup)
 	return under_way;
 }
 
-static void extend_timeout(struct supervisor *sup)
-{
-	const struct notify_message message = {.has_extend = true, .extend = EXTEND_BY};
-
-	if (is_under_way(sup))
-		(void)send_message(sup, &message, false);
-	if (!sup->instance.manager->ready || sup->instance.stopping)
-		timer_arm(sup->loop, &sup->instance.manager->extend, EXTEND_AGAIN);
-}
-
 static void on_extend(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	(void)loop;
+	const struct notify_message message = {.has_extend = true, .extend = EXTEND_BY};
+	struct supervisor *sup = timer->data;
+
 	(void)revents;
-	extend_timeout(timer->data);
+	if (is_under_way(sup))
+		(void)send_message(sup, &message);
+	if (!sup->instance.manager->ready || sup->instance.stopping)
+		timer_arm(loop, timer, EXTEND_AGAIN);
 }
 
 /* Half the time that the manager gives us (sd_watchdog_enabled(3)). */
@@ -249,88 +237,60 @@ static double watchdog_interval(void)
 	return t >= 0.001 && t < 1e7 ? t : 0;
 }
 
-int manager_init(struct supervisor *sup, struct error *err)
+/* NULL: no memory. */
+static struct manager *manager_new(struct supervisor *sup, const char *path)
 {
-	const char *path = secure_getenv("NOTIFY_SOCKET");
-	double interval = watchdog_interval();
-	struct manager *m;
+	struct manager *m = calloc(1, sizeof(*m));
 
-	if (path == NULL || (*path != '/' && *path != '@'))
-		return 0;
-	m = calloc(1, sizeof(*m));
-	if (m != NULL)
-		m->path = strdup(path);
-	if (m == NULL || m->path == NULL) {
+	if (m == NULL)
+		return NULL;
+	m->path = strdup(path);
+	if (m->path == NULL) {
 		free(m);
-		return error_set(err, ENOMEM, "service manager");
+		return NULL;
 	}
-	sup->instance.manager = m;
 	timer_init(&m->watchdog, on_watchdog, sup);
 	timer_init(&m->pause, on_pause_over, sup);
 	timer_init(&m->extend, on_extend, sup);
 	io_init(&m->behind, on_reads_again, -1, sup);
-	if (interval > 0)
-		ev_timer_set(&m->watchdog, interval, interval);
-	if (interval > 0 && sup->loop != NULL)
-		ev_timer_start(sup->loop, &m->watchdog);
-	if (sup->loop != NULL) /* when the first workers have been started */
-		timer_arm(sup->loop, &m->extend, STATUS_PAUSE);
+	m->watchdog.repeat = watchdog_interval();
+	return m;
+}
+
+int manager_init(struct supervisor *sup, struct error *err)
+{
+	const char *path = secure_getenv("NOTIFY_SOCKET");
+	struct manager *m;
+
+	if (path == NULL || (*path != '/' && *path != '@'))
+		return 0;
+	m = sup->instance.manager = manager_new(sup, path);
+	if (m == NULL)
+		return error_set(err, ENOMEM, "service manager");
+	if (m->watchdog.repeat > 0.)
+		ev_timer_again(sup->loop, &m->watchdog);
+	timer_arm(sup->loop, &m->extend, STATUS_PAUSE); /* when workers have been started */
 	return 0;
 }
 
-/* Numbers of the carried fields. */
-enum { MANAGER_READY = 1, MANAGER_WAITING };
-
-static void put_manager(struct carry_writer *c, const void *of)
-{
-	const struct manager *m = of;
-
-	handover_put_u64(&c->w, MANAGER_READY, m->ready);
-	for (unsigned i = 0; i < m->waiting_count; i++)
-		handover_put_text(&c->w, MANAGER_WAITING, m->waiting[i]);
-}
-
-static int take_manager(struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct manager *m = to;
-
-	(void)r;
-	if (f->tag == MANAGER_READY)
-		m->ready = f->u != 0;
-	else if (f->tag == MANAGER_WAITING && f->type == HANDOVER_TEXT)
-		queue_message(m, f->data, f->len);
-	return 1;
-}
-
-static const struct carried carried_state = {
-	.called = "the service manager",
-	.put = put_manager,
-	.take = take_manager,
+static const struct plain_row manager_rows[] = {
+	PLAIN(1, manager, ready, BOOL),
+	PLAIN(3, manager, waiting, WORDS), /* 2 were texts that waited */
 };
 
-static void put_of_instance(struct carry_writer *c, const void *of)
-{
-	carry_put_one(c, CARRY_MANAGER, &carried_state,
-		((const struct supervisor *)of)->instance.manager);
-}
-
 /* The manager's address is not carried, because our environment has it. */
-static int take_of_instance(struct carry_reader *r, void *to, const struct handover_field *f)
+static void *make_manager(struct carry_reader *r, void *owner)
 {
-	struct supervisor *sup = to;
+	const char *path = secure_getenv("NOTIFY_SOCKET");
 
-	if (f->tag != CARRY_MANAGER)
-		return 0;
-	if (sup->instance.manager != NULL || manager_init(sup, r->err) == -1)
-		return -1;
-	return sup->instance.manager == NULL
-		? 1
-		: carry_get_one(r, &carried_state, sup->instance.manager, f);
+	(void)r;
+	return manager_new(owner, path != NULL ? path : "");
 }
 
 const struct carried carried_manager = {
-	.put = put_of_instance,
-	.take = take_of_instance,
+	.called = "the service manager",
+	CARRIED_ROWS(manager_rows, manager),
+	.make = make_manager,
 };
 
 void instance_on_go_on(struct supervisor *sup)
@@ -340,7 +300,7 @@ void instance_on_go_on(struct supervisor *sup)
 	if (m == NULL)
 		return;
 	if (m->watchdog.repeat > 0.) {
-		ev_timer_start(sup->loop, &m->watchdog);
+		ev_timer_again(sup->loop, &m->watchdog);
 		ping_watchdog(sup); /* when the last was sent is not known */
 	}
 	timer_arm(sup->loop, &m->extend, 0);
@@ -358,8 +318,6 @@ void instance_on_shutdown(struct supervisor *sup)
 	ev_timer_stop(sup->loop, &m->watchdog);
 	ev_timer_stop(sup->loop, &m->pause);
 	ev_timer_stop(sup->loop, &m->extend);
-	while (m->waiting_count > 0)
-		drop_first(m);
 	free(m->path);
 	free(m);
 	sup->instance.manager = NULL;
@@ -367,32 +325,24 @@ void instance_on_shutdown(struct supervisor *sup)
 
 void manager_ready(struct supervisor *sup)
 {
-	struct manager *m = sup->instance.manager;
-	struct notify_message message = {.ready = true};
-
-	if (m == NULL)
+	if (sup->instance.manager == NULL)
 		return;
-	m->ready = true;
-	fill_status(sup, &message);
-	text_copy(m->status, sizeof(m->status), message.status);
-	tell_manager(sup, &message);
+	sup->instance.manager->ready = true;
+	tell_change(sup, SAY_READY);
 }
 
 void manager_reloading(struct supervisor *sup)
 {
-	const struct notify_message m = {.reloading = true};
-
 	if (sup->instance.manager != NULL && sup->instance.manager->ready)
-		tell_manager(sup, &m);
+		tell_change(sup, SAY_RELOADING);
 }
 
 void manager_stopping(struct supervisor *sup)
 {
-	const struct notify_message m = {.stopping = true};
-
-	tell_manager(sup, &m);
-	if (sup->instance.manager != NULL)
-		timer_arm(sup->loop, &sup->instance.manager->extend, 0);
+	if (sup->instance.manager == NULL)
+		return;
+	tell_change(sup, SAY_STOPPING);
+	timer_arm(sup->loop, &sup->instance.manager->extend, 0);
 }
 
 void manager_status(struct supervisor *sup)
