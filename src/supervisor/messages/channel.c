@@ -17,8 +17,6 @@
 
 /* The most bytes that are read from one channel in a turn of the loop. */
 #define READ_SIZE (64U * 1024)
-#define READ_LEAST 2048U
-#define FANOUT_FREE 8U
 /* The most reads after a death: a socket holds less than that. */
 #define LAST_READS 64
 /* The time in a turn of the loop for the lines of all channels: a line of Node's may make nclust
@@ -210,16 +208,6 @@ static void handle_lines(struct channel *c)
 	}
 }
 
-/* A message that goes to many workers is much work: less of it is read in a turn. */
-static size_t read_size_of(const struct channel *c)
-{
-	size_t size = READ_SIZE;
-
-	if (c->fanout > FANOUT_FREE)
-		size = READ_SIZE / (c->fanout / FANOUT_FREE);
-	return size > READ_LEAST ? size : READ_LEAST;
-}
-
 /* 1: something came; 0: nothing is there; -1: the channel is closed. */
 static int read_some(struct channel *c)
 {
@@ -235,7 +223,7 @@ static int read_some(struct channel *c)
 		note_flag(c, STATE_IN_LINE, !line_reader_at_start(&c->in));
 		return 1;
 	}
-	got = foreign_read(sup_of(c), c->child, c->io.fd, data, read_size_of(c),
+	got = foreign_read(sup_of(c), c->child, c->io.fd, data, sizeof(data),
 		c->kind == CHANNEL_NODE ? FDPASS_SOCKET : FDPASS_NOTHING, &m);
 	if (got > 0) {
 		take_passed(c, &m);

@@ -37,8 +37,7 @@ static size_t put_origin(char *to, size_t size, const struct child *from)
 	return b.len;
 }
 
-/* Relays a message; returns how many workers it was for. */
-static unsigned relay_to(
+static void relay_to(
 	const struct service *to, const struct child *from, const char *line, size_t len)
 {
 	char origin[256] uninitialized;
@@ -48,19 +47,13 @@ static unsigned relay_to(
 		{"}", 1},
 	};
 	const struct child *child;
-	unsigned reached = 0;
 
-	for_each_child (child, children_of(to)) {
-		if (child == from || !is_open(child))
-			continue;
-		reached++;
-		(void)channel_send_parts(child->channel, pieces, COUNT_OF(pieces), -1, false);
-	}
-	if (from->service->broker != NULL && to == from->service) {
+	for_each_child (child, children_of(to))
+		if (child != from && is_open(child))
+			(void)channel_send_parts(
+				child->channel, pieces, COUNT_OF(pieces), -1, false);
+	if (from->service->broker != NULL && to == from->service)
 		broker_send(to->broker, origin + 1, pieces[0].len - 1, line, len);
-		reached++;
-	}
-	return reached;
 }
 
 static void relay_message(struct channel *c, const char *line, size_t len)
@@ -73,7 +66,7 @@ static void relay_message(struct channel *c, const char *line, size_t len)
 	if (strcmp(target, "others") != 0 && !natsurl_is(target))
 		service = service_named(service->sup, target);
 	if (service != NULL) /* NULL: a reload has just dropped it */
-		c->fanout = relay_to(service, c->child, line, len);
+		relay_to(service, c->child, line, len);
 }
 
 /* ---- what workers send ---- */

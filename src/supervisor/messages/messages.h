@@ -95,7 +95,6 @@ struct channel {
 	uint64_t dropped_known;     /* how many of them were logged */
 	uint64_t invalid;           /* messages from the worker that were no JSON */
 	uint64_t skipped;           /* lines from the worker that were too long */
-	unsigned fanout;            /* how many workers got its last message */
 	struct allowance allowance; /* for its messages */
 	unsigned lines;             /* of the last read */
 	unsigned answers;           /* of these lines, answers to what nclust has sent */

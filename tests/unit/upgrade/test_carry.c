@@ -250,7 +250,6 @@ static const struct gap channel_gaps[] = {
 	NOT(channel, dirty), /* of a moment */
 	NOT(channel, next_dirty),
 	NOT(channel, hold_until),
-	NOT(channel, fanout),
 	NOT(channel, allowance), /* begun anew */
 	NOT(channel, lines),     /* of a read */
 	NOT(channel, answers),
