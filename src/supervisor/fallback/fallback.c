@@ -34,8 +34,6 @@
 /* Retry-After, if no time is known, and if no worker is to come. */
 #define WAIT 1
 #define WAIT_LONG 30 /* seconds */
-/* A process that has not answered for so long is killed. */
-#define HANGS (1 * SECOND)
 
 static const struct cluster_settings *settings_of(const struct service *s)
 {
@@ -103,7 +101,7 @@ static const char *type_of(const char *path)
 }
 
 /* Order the process to answer at these sockets, or, without any, no more.  False: the order cannot
- * be sent now, because the process has not read all orders before.  If it never does, it hangs. */
+ * be sent now, because the process has not read all orders before. */
 static bool send_order(struct service *s, const int *fds, size_t count)
 {
 	struct fallback *f = &s->sup->fallback;
@@ -129,7 +127,6 @@ static bool send_order(struct service *s, const int *fds, size_t count)
 		return said;
 	f->orders++;
 	s->outage.order = f->orders;
-	timer_arm_within(s->sup->loop, &f->hangs, HANGS);
 	return true;
 }
 
@@ -260,28 +257,13 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	look_at_all(timer->data);
 }
 
-static void read_counts(struct supervisor *sup);
 static void on_ended(void *owner, const struct pidfd_end *end);
-
-static void on_hangs(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	struct supervisor *sup = timer->data;
-
-	(void)loop;
-	(void)revents;
-	if (sup->fallback.life.job.pid == 0)
-		return;
-	read_counts(sup); /* nclust itself may have stood still */
-	if (sup->fallback.heard != sup->fallback.orders)
-		job_kill(&sup->fallback.life.job);
-}
 
 static void look_soon(struct supervisor *sup, nsec_t wait)
 {
 	if (sup->fallback.look.data == NULL) {
 		timer_init(&sup->fallback.look, on_look, sup);
 		role_init(&sup->fallback.life, sup, on_ended, on_look, sup);
-		timer_init(&sup->fallback.hangs, on_hangs, sup);
 	}
 	timer_arm_within(sup->loop, &sup->fallback.look, wait);
 }
@@ -321,33 +303,23 @@ static void note_count(struct service *s, const struct responder_count *count)
 			"has too many open files ('ulimit -n')");
 }
 
-static void read_counts(struct supervisor *sup)
+static void on_counts(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-	struct fallback *f = &sup->fallback;
+	struct supervisor *sup = watcher->data;
 	struct responder_count count;
 
+	(void)revents;
 	for (int n = 0; n < TURN_ITEMS; n++) {
-		ssize_t got = recv(f->channel, &count, sizeof(count), MSG_DONTWAIT);
+		ssize_t got = recv(watcher->fd, &count, sizeof(count), MSG_DONTWAIT);
 
 		if (got == 0)
-			ev_io_stop(sup->loop, &f->counts); /* the process has ended */
+			ev_io_stop(loop, watcher); /* the process has ended */
 		if (got != sizeof(count))
 			return;
-		if (count.number != 0)
-			f->heard = count.number;
-		if (f->heard == f->orders)
-			ev_timer_stop(sup->loop, &f->hangs);
 		for (size_t i = 0; i < sup->service_count; i++)
 			if (sup->services[i]->outage.number == count.cluster)
 				note_count(sup->services[i], &count);
 	}
-}
-
-static void on_counts(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	(void)loop;
-	(void)revents;
-	read_counts(watcher->data);
 }
 
 static void start_process(struct supervisor *sup)
@@ -360,7 +332,6 @@ static void start_process(struct supervisor *sup)
 		timer_arm(sup->loop, &f->life.again, ROLE_RESTART);
 		return;
 	}
-	f->heard = f->orders;
 	io_init(&f->counts, on_counts, f->channel, sup);
 	ev_io_start(sup->loop, &f->counts);
 }
@@ -448,7 +419,6 @@ static void fallback_on_shutdown(struct supervisor *sup)
 	struct fallback *f = &sup->fallback;
 
 	ev_timer_stop(sup->loop, &f->look);
-	ev_timer_stop(sup->loop, &f->hangs);
 	ev_timer_stop(sup->loop, &f->life.again);
 	if (f->life.job.pid == 0)
 		return;

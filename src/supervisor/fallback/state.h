@@ -16,11 +16,9 @@ struct fallback {
 	struct role_life life;
 	int channel;
 	uint32_t orders; /* sent to this process and earlier ones */
-	uint32_t heard;  /* the last order that it has answered */
 	ev_io counts;
 	ev_timer look;
-	ev_timer hangs; /* it must have answered by then */
-	uint32_t last;  /* the highest number of a cluster so far */
+	uint32_t last; /* the highest number of a cluster so far */
 };
 
 /* An outage: the cluster has no ready worker.  It is in struct service. */
