@@ -314,8 +314,7 @@ static int start_services(struct supervisor *sup, struct error *err)
 			return err->status != 0 ? -1 : error_status(err, EX_CONFIG);
 		if (listeners_open(sup, &set, c, service_wanted(sup, c), NULL, err) == -1)
 			return error_wrap(err, "cluster '%s'", c->name);
-		if (kind_check(c, &set, err) == -1 ||
-			segment_open(sup, &segment, c, NULL, err) == -1) {
+		if (segment_open(sup, &segment, c, NULL, err) == -1) {
 			listeners_release(&set);
 			return error_wrap(err, "cluster '%s'", c->name);
 		}

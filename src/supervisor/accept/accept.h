@@ -112,10 +112,11 @@ int visits_reserve(struct accepting *a);
 /* For `struct worker_kind` (common/registry.h). */
 void visits_view_slot(const struct service *service, uint32_t slot, struct slot_view *view);
 uint32_t visits_next_in_turn(struct service *service, bool first);
-void visits_status(struct json_writer *w, const struct service *service);
-void visits_status_slot(struct json_writer *w, const struct service *service, uint32_t slot);
 void visits_adopt(struct child *child, nsec_t born);
 void visits_ended(struct service *service, struct event *event);
+/* Hooks of the part. */
+void accept_on_status(struct json_writer *w, const struct service *service);
+void accept_on_status_worker(struct json_writer *w, const struct child *child);
 /* A slot may be free again: accepts what waits. */
 void accepting_look(struct accepting *a);
 

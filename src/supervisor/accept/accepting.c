@@ -424,22 +424,6 @@ static void accept_stop(struct service *service, bool at_once)
 
 /* ---- life ---- */
 
-static int accept_check(
-	const struct cluster_settings *settings, const struct listener_set *set, struct error *err)
-{
-	for (size_t i = 0; settings->accept && i < set->count; i++) {
-		const struct listener *l = set->list[i];
-
-		if (l->facts.type == SOCK_STREAM && l->facts.listening)
-			continue;
-		return error_set(err, 0,
-			"'%s' cannot be used with 'accept': it is no socket "
-			"that listens for connections",
-			listener_text(l));
-	}
-	return 0;
-}
-
 static void init_accepting(struct accepting *a, struct service *service)
 {
 	a->service = service;
@@ -533,12 +517,9 @@ static struct service_counts accept_count(const struct service *service)
 static const struct worker_kind accept_kind = {
 	.by_connection = true,
 	.begin = accept_begin,
-	.check = accept_check,
 	.reserve = accept_reserve,
 	.count = accept_count,
 	.view_slot = visits_view_slot,
-	.status = visits_status,
-	.status_slot = visits_status_slot,
 	.next_in_turn = visits_next_in_turn,
 	.scale = accept_scale,
 	.stop = accept_stop,
@@ -558,6 +539,8 @@ const struct part accept_part = {
 	.name = "accept",
 	.report = accept_on_report,
 	.reloaded = accept_on_reloaded,
+	.status = accept_on_status,
+	.status_worker = accept_on_status_worker,
 	.drop = accept_on_drop,
 	.kind = &accept_kind,
 	.go_on = accept_on_go_on,

@@ -349,10 +349,12 @@ static void put_counts(struct json_writer *w, const struct accepting *a)
 	json_close_object(w);
 }
 
-void visits_status(struct json_writer *w, const struct service *service)
+void accept_on_status(struct json_writer *w, const struct service *service)
 {
 	const struct accepting *a = service->accepting;
 
+	if (a == NULL)
+		return;
 	json_key(w, "accept");
 	json_open_object(w);
 	json_put_int(w, "limit", a->limit);
@@ -366,11 +368,13 @@ void visits_status(struct json_writer *w, const struct service *service)
 	json_close_object(w);
 }
 
-void visits_status_slot(struct json_writer *w, const struct service *service, uint32_t slot)
+void accept_on_status_worker(struct json_writer *w, const struct child *child)
 {
+	const struct accepting *a = child->service->accepting;
 	char peer[PEER_TEXT_MAX];
 
-	json_put_text(w, "peer", peer_text(peer, &service->accepting->visits[slot].peer));
+	if (a != NULL)
+		json_put_text(w, "peer", peer_text(peer, &a->visits[child->slot].peer));
 }
 
 /* ---- carry visits ---- */

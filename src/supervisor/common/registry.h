@@ -49,10 +49,9 @@ void log_slot(const struct service *service, uint32_t slot, enum log_level level
 /*
  * The kind of a cluster says who fills its slots.  Usually the core does, with a worker in each
  * slot (slots.c).  With `accept = yes` a worker serves one connection, and the room accept fills
- * the slots; the core only knows whether the cluster runs.  `begin`, `check`, `stop`, `adopt`
- * and `ended` may be NULL.
+ * the slots; the core only knows whether the cluster runs.  `begin`, `stop`, `adopt` and
+ * `ended` may be NULL.
  */
-struct json_writer;
 
 /* How many workers and slots a cluster has. */
 struct service_counts {
@@ -69,18 +68,11 @@ struct worker_kind {
 
 	/* Begin a cluster of so many workers.  -1: no memory. */
 	int (*begin)(struct service *service, unsigned workers);
-	/* See kind_check(). */
-	int (*check)(const struct cluster_settings *settings, const struct listener_set *set,
-		struct error *err);
 	/* Make room for so many slots.  -1: no memory. */
 	int (*reserve)(struct service *service, unsigned slots);
 
 	struct service_counts (*count)(const struct service *service);
 	void (*view_slot)(const struct service *service, uint32_t slot, struct slot_view *view);
-	/* Write the members of a status that this kind alone has: of the cluster, and of a slot
-	 * with a worker; or NULL. */
-	void (*status)(struct json_writer *w, const struct service *service);
-	void (*status_slot)(struct json_writer *w, const struct service *service, uint32_t slot);
 	/* The next slot in turn that has a worker; SLOT_ALL: no slot has one. */
 	uint32_t (*next_in_turn)(struct service *service, bool first);
 

@@ -188,8 +188,6 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 		json_put_real(w, "uptime", nsec_seconds(now - worker->born), 3);
 	else
 		json_put_null(w, "uptime");
-	if (s->kind->status_slot != NULL)
-		s->kind->status_slot(w, s, slot);
 	json_put_int(w, "restarts", view->restarts);
 	put_usage(w, child, worker, now);
 	if (view->next_try == NSEC_NEVER || worker != NULL)
@@ -335,8 +333,6 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	json_put_bool(w, "listen_seen", cluster_knows_listen(s->core));
 	json_put_text(w, "state", cluster_state_name(cluster_state(s->core)));
 	json_put_bool(w, "done", service_is_done(s));
-	if (s->kind->status != NULL)
-		s->kind->status(w, s);
 	trouble_put(w, s, now);
 	put_rollout(w, s, now);
 	put_segment(w, s->sockets.segment);

@@ -195,7 +195,6 @@ static int open_new(struct supervisor *sup, struct plan *plan, struct error *err
 			listeners_open(sup, &plan->sets[i], c->new, count_of(sup, c, s),
 				s != NULL ? &s->sockets.listeners : NULL, err) == -1 ||
 			check_common(plan, i, err) == -1 ||
-			kind_check(c->new, &plan->sets[i], err) == -1 ||
 			segment_open(sup, &plan->segments[i], c->new, s, err) == -1)
 			return error_wrap(err, "cluster '%s'", c->new->name);
 	}

@@ -460,6 +460,20 @@ static int add_next(struct listener_set *set, const struct address *a, unsigned 
 	return 0;
 }
 
+static int check_accept(const struct listener_set *set, struct error *err)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		const struct listener *l = set->list[i];
+
+		if (l->facts.type != SOCK_STREAM || !l->facts.listening)
+			return error_set(err, 0,
+				"'%s' cannot be used with 'accept': it is no socket "
+				"that listens for connections",
+				listener_text(l));
+	}
+	return 0;
+}
+
 static int fill_set(struct listener_set *set, const struct cluster_settings *settings, size_t slots,
 	const struct source *from, struct error *err)
 {
@@ -472,7 +486,10 @@ static int fill_set(struct listener_set *set, const struct cluster_settings *set
 				listeners_release(set);
 				return -1;
 			}
-	return 0;
+	if (!settings->accept || check_accept(set, err) == 0)
+		return 0;
+	listeners_release(set);
+	return -1;
 }
 
 int listeners_open(struct supervisor *sup, struct listener_set *set,

@@ -87,9 +87,6 @@ extern const struct worker_kind slots_kind;
 
 /* The kind of a cluster with these settings. */
 const struct worker_kind *kind_of(const struct cluster_settings *settings);
-/* Can a cluster with these settings have these listeners?  -1 and `err`. */
-int kind_check(
-	const struct cluster_settings *settings, const struct listener_set *set, struct error *err);
 
 /* ---- carry workers ---- */
 

@@ -60,11 +60,3 @@ const struct worker_kind *kind_of(const struct cluster_settings *settings)
 			return parts[i]->kind;
 	return &slots_kind;
 }
-
-int kind_check(
-	const struct cluster_settings *settings, const struct listener_set *set, struct error *err)
-{
-	const struct worker_kind *kind = kind_of(settings);
-
-	return kind->check != NULL ? kind->check(settings, set, err) : 0;
-}
