@@ -52,12 +52,6 @@ unsigned host_drain(struct supervisor *sup, nsec_t patience);
 unsigned host_undrain(struct supervisor *sup, nsec_t patience);
 
 /* What has become of the verb with that `turn`. */
-enum host_outcome {
-	HOST_WAITS,
-	HOST_DONE,
-	HOST_LATE,    /* the time to wait is over */
-	HOST_REVOKED, /* the opposite verb was used meanwhile */
-};
 enum host_outcome host_outcome(const struct supervisor *sup, unsigned turn, const char **text);
 
 /* Notes who has asked whether to send clients here: "agent 10.0.0.1,http 10.0.0.2". */

@@ -48,17 +48,7 @@ struct host_seen {
 	char peer[ENDPOINT_TEXT]; /* of a connection in use */
 };
 
-struct host_watch {
-	struct supervisor *sup;
-	nsec_t drained_for; /* as of the last undrain */
-	ev_timer timer;
-	struct job job;
-	struct host_seen *seen; /* mapped */
-	enum host_outcome outcome;
-	char text[320];
-};
-
-static void look_at_host(struct host_watch *x);
+static void look_at_host(struct supervisor *sup);
 
 /* ---- in a process of its own ---- */
 
@@ -118,18 +108,18 @@ static void count_unix(void *context, uint64_t inode)
 
 static int look_in_child(void *owner)
 {
-	const struct host_watch *x = owner;
+	const struct supervisor *sup = owner;
 	nsec_t end = clock_now() + LOOKS_FOR;
 	unsigned empty = 0; /* looks in a row */
 	struct host_count k;
 
-	incoming_init(&k.in, x->sup);
+	incoming_init(&k.in, sup);
 	do {
 		k.seen = (struct host_seen){.used = 0};
 		if (sockdiag_each_tcp(true, count_connection, &k) == -1)
 			return EXIT_FAILURE;
-		incoming_each_unix(x->sup, count_unix, &k);
-		*x->seen = k.seen;
+		incoming_each_unix(sup, count_unix, &k);
+		*sup->traffic.host.seen = k.seen;
 		empty = k.seen.used == 0 ? empty + 1 : 0;
 		if (empty > EMPTY_LOOKS)
 			return EXIT_SUCCESS;
@@ -239,109 +229,106 @@ static const struct service *find_unready_service(const struct supervisor *sup)
 	return NULL;
 }
 
-static void end_wait(struct host_watch *x, enum host_outcome outcome)
+static void end_wait(struct supervisor *sup, enum host_outcome outcome)
 {
-	struct supervisor *sup = x->sup;
-	bool empty = outcome == HOST_DONE && sup->traffic.host.waits == HOST_EMPTIES;
+	struct host *h = &sup->traffic.host;
+	bool empty = outcome == HOST_DONE && h->waits == HOST_EMPTIES;
 
-	job_end(&x->job);
-	ev_timer_stop(sup->loop, &x->timer);
-	x->outcome = outcome;
-	sup->traffic.host.waits = HOST_SETTLED;
-	sup->traffic.host.empty |= empty;
+	job_end(&h->job);
+	ev_timer_stop(sup->loop, &h->timer);
+	h->outcome = outcome;
+	h->waits = HOST_SETTLED;
+	h->empty |= empty;
 	if (outcome == HOST_LATE)
-		news_say(sup, LOG_WARN, "host-waits", "%s", x->text);
+		news_say(sup, LOG_WARN, "host-waits", "%s", h->text);
 	else if (empty)
-		news_say(sup, LOG_NOTE, "host-empty", "%s", x->text);
+		news_say(sup, LOG_NOTE, "host-empty", "%s", h->text);
 }
 
 /* Describes what is still missing, after "empty after 3 s" or the like. */
-static void describe_wait(struct host_watch *x, bool late)
+static void describe_wait(struct supervisor *sup, bool late)
 {
-	const struct host *h = &x->sup->traffic.host;
-	const char *name = x->sup->settings->name;
+	struct host *h = &sup->traffic.host;
+	const char *name = sup->settings->name;
 	const struct host_monitor *monitor = find_uninformed_monitor(h);
-	const struct service *s = find_unready_service(x->sup);
+	const struct service *s = find_unready_service(sup);
 	bool drains = h->waits == HOST_EMPTIES;
-	struct host_seen seen = *x->seen;
+	struct host_seen seen = *h->seen;
 	char age[16];
 	int len;
 
 	seen.peer[sizeof(seen.peer) - 1] = '\0';
-	len = snprintf(x->text, sizeof(x->text), "%s: %s %s after %s: ", name,
+	len = snprintf(h->text, sizeof(h->text), "%s: %s %s after %s: ", name,
 		late ? "not" : "still not", drains ? "empty" : "in service",
 		text_age(age, clock_now() - h->began));
 	if (monitor != NULL)
-		len += snprintf(x->text + len, sizeof(x->text) - (size_t)len,
+		len += snprintf(h->text + len, sizeof(h->text) - (size_t)len,
 			"%s has not asked since", monitor->who);
 	else if (drains)
-		len += snprintf(x->text + len, sizeof(x->text) - (size_t)len,
+		len += snprintf(h->text + len, sizeof(h->text) - (size_t)len,
 			"%u connection%s in use%s%s%s", seen.used, seen.used == 1 ? "" : "s",
 			seen.used > 0 ? ", one of them from " : "", seen.peer,
 			seen.used > 0 ? "" : " just now");
 	else if (s != NULL)
-		len += snprintf(x->text + len, sizeof(x->text) - (size_t)len,
+		len += snprintf(h->text + len, sizeof(h->text) - (size_t)len,
 			"no worker of %s is ready", s->name);
 	if (late && drains)
-		snprintf(x->text + len, sizeof(x->text) - (size_t)len,
+		snprintf(h->text + len, sizeof(h->text) - (size_t)len,
 			"; it stays drained until 'nclust undrain %s'", name);
-}
-
-static void describe_empty(struct host_watch *x)
-{
-	char age[16];
-
-	snprintf(x->text, sizeof(x->text),
-		"%s: empty after %s: no connection is in use, and %u idle", x->sup->settings->name,
-		text_age(age, clock_now() - x->sup->traffic.host.began), x->seen->idle);
 }
 
 static void on_looked(void *owner, const struct pidfd_end *end)
 {
-	struct host_watch *x = owner;
+	struct supervisor *sup = owner;
+	struct host *h = &sup->traffic.host;
+	char age[16];
 
 	if (end != NULL && !end->signalled && end->code == EXIT_SUCCESS) {
-		describe_empty(x);
-		end_wait(x, HOST_DONE);
+		snprintf(h->text, sizeof(h->text),
+			"%s: empty after %s: no connection is in use, and %u idle",
+			sup->settings->name, text_age(age, clock_now() - h->began), h->seen->idle);
+		end_wait(sup, HOST_DONE);
 		return;
 	}
-	job_end(&x->job);
-	describe_wait(x, false);
-	news_say(x->sup, LOG_INFO, "host-waits", "%s", x->text);
-	look_at_host(x);
+	job_end(&h->job);
+	describe_wait(sup, false);
+	news_say(sup, LOG_INFO, "host-waits", "%s", h->text);
+	look_at_host(sup);
 }
 
-static void look_for_empty(struct host_watch *x)
+static void look_for_empty(struct supervisor *sup)
 {
-	if (x->job.pid != 0 || find_uninformed_monitor(&x->sup->traffic.host) != NULL)
+	struct host *h = &sup->traffic.host;
+
+	if (h->job.pid != 0 || find_uninformed_monitor(h) != NULL)
 		return;
-	(void)forkjob_begin(&x->job, x->sup,
+	(void)forkjob_begin(&h->job, sup,
 		&(struct forkjob_plan){
 			.work = look_in_child,
 			.over = on_looked,
-			.owner = x,
+			.owner = sup,
 			.patience = 2 * LOOKS_FOR,
 			.keep = -1,
 		});
 }
 
-static void look_at_host(struct host_watch *x)
+static void look_at_host(struct supervisor *sup)
 {
-	const struct host *h = &x->sup->traffic.host;
+	struct host *h = &sup->traffic.host;
 	nsec_t now = clock_now();
 
 	if (now >= h->until) {
-		describe_wait(x, true);
-		end_wait(x, HOST_LATE);
+		describe_wait(sup, true);
+		end_wait(sup, HOST_LATE);
 		return;
 	}
 	if (h->waits == HOST_EMPTIES) {
-		look_for_empty(x);
-	} else if (find_uninformed_monitor(h) == NULL && find_unready_service(x->sup) == NULL) {
-		end_wait(x, HOST_DONE);
+		look_for_empty(sup);
+	} else if (find_uninformed_monitor(h) == NULL && find_unready_service(sup) == NULL) {
+		end_wait(sup, HOST_DONE);
 		return;
 	}
-	timer_arm(x->sup->loop, &x->timer, nsec_min(h->until - now, STEP));
+	timer_arm(sup->loop, &h->timer, nsec_min(h->until - now, STEP));
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -351,44 +338,31 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 	look_at_host(timer->data);
 }
 
-static struct host_watch *watch_of(struct supervisor *sup)
+/* False: no memory. */
+static bool can_watch(struct supervisor *sup)
 {
-	struct host_watch *x = sup->traffic.host.watch;
+	struct host *h = &sup->traffic.host;
+	void *seen;
 
-	if (x != NULL)
-		return x;
-	x = calloc(1, sizeof(*x));
-	if (x == NULL)
-		return NULL;
-	x->seen = mmap(
-		NULL, sizeof(*x->seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (x->seen == MAP_FAILED) {
-		free(x);
-		return NULL;
-	}
-	x->sup = sup;
-	timer_init(&x->timer, on_timer, x);
-	sup->traffic.host.watch = x;
-	return x;
+	if (h->seen != NULL)
+		return true;
+	seen = mmap(
+		NULL, sizeof(*h->seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (seen == MAP_FAILED)
+		return false;
+	h->seen = seen;
+	timer_init(&h->timer, on_timer, sup);
+	return true;
 }
 
 /* ---- the verbs ---- */
 
-static void set_drained(struct host_watch *x, bool drained)
+static void set_drained(struct supervisor *sup, bool drained)
 {
-	struct supervisor *sup = x->sup;
 	struct host *h = &sup->traffic.host;
 	nsec_t now = clock_now();
 	char age[16];
 
-	x->drained_for = drained ? 0 : now - h->since;
-	h->switches++;
-	h->switched_at = now;
-	h->since = drained ? now : 0;
-	h->empty = false;
-	h->waits = HOST_SETTLED;
-	for (size_t i = 0; i < h->monitor_count; i++)
-		h->monitors[i].answers = 0;
 	if (drained)
 		news_say(sup, LOG_NOTE, "host-drained",
 			"%s: drained: the agent and /readyz ask load balancers "
@@ -396,24 +370,30 @@ static void set_drained(struct host_watch *x, bool drained)
 			sup->settings->name);
 	else
 		news_say(sup, LOG_NOTE, "host-undrained", "%s: undrained after %s",
-			sup->settings->name, text_age(age, x->drained_for));
+			sup->settings->name, text_age(age, now - h->since));
+	h->switches++;
+	h->switched_at = now;
+	h->since = drained ? now : 0;
+	h->empty = false;
+	h->waits = HOST_SETTLED;
+	for (size_t i = 0; i < h->monitor_count; i++)
+		h->monitors[i].answers = 0;
 }
 
 static unsigned begin_wait(struct supervisor *sup, enum host_waits waits, nsec_t patience)
 {
 	struct host *h = &sup->traffic.host;
-	struct host_watch *x = watch_of(sup);
 	bool drained = waits == HOST_EMPTIES;
 	nsec_t until = nsec_add(clock_now(), patience);
 
-	if (x == NULL)
+	if (!can_watch(sup))
 		return 0;
-	job_end(&x->job);
-	*x->seen = (struct host_seen){.used = 0};
-	snprintf(x->text, sizeof(x->text), "%s: was not drained", sup->settings->name);
+	job_end(&h->job);
+	*h->seen = (struct host_seen){.used = 0};
+	snprintf(h->text, sizeof(h->text), "%s: was not drained", sup->settings->name);
 	if (drained != (h->since != 0)) {
-		set_drained(x, drained);
-		snprintf(x->text, sizeof(x->text), "%s: in service again", sup->settings->name);
+		set_drained(sup, drained);
+		snprintf(h->text, sizeof(h->text), "%s: in service again", sup->settings->name);
 	}
 	if (h->switches == 0)
 		h->switches = 1;
@@ -421,8 +401,8 @@ static unsigned begin_wait(struct supervisor *sup, enum host_waits waits, nsec_t
 		h->until = until;
 	h->waits = waits;
 	h->began = clock_now();
-	x->outcome = HOST_WAITS;
-	timer_arm(sup->loop, &x->timer, 0);
+	h->outcome = HOST_WAITS;
+	timer_arm(sup->loop, &h->timer, 0);
 	return h->switches;
 }
 
@@ -440,13 +420,13 @@ enum host_outcome host_outcome(const struct supervisor *sup, unsigned turn, cons
 {
 	const struct host *h = &sup->traffic.host;
 
-	*text = h->watch != NULL ? h->watch->text : "";
+	*text = h->text;
 	if (turn != h->switches) {
 		*text = h->since != 0 ? "not in service: it was drained meanwhile"
 				      : "not empty: it was undrained meanwhile";
 		return HOST_REVOKED;
 	}
-	return h->watch != NULL ? h->watch->outcome : HOST_WAITS;
+	return h->outcome;
 }
 
 void host_put(struct json_writer *w, const struct supervisor *sup)
@@ -467,28 +447,24 @@ void host_put(struct json_writer *w, const struct supervisor *sup)
 void host_go_on(struct supervisor *sup)
 {
 	struct host *h = &sup->traffic.host;
-	struct host_watch *x = h->waits != HOST_SETTLED ? watch_of(sup) : NULL;
 
-	if (x == NULL) {
-		h->waits = HOST_SETTLED;
+	if (h->waits == HOST_SETTLED)
 		return;
-	}
-	snprintf(x->text, sizeof(x->text), "%s: in service again", sup->settings->name);
-	timer_arm(sup->loop, &x->timer, 0);
+	snprintf(h->text, sizeof(h->text), "%s: in service again", sup->settings->name);
+	if (can_watch(sup))
+		timer_arm(sup->loop, &h->timer, 0);
+	else
+		h->waits = HOST_SETTLED;
 }
 
 void host_end(struct supervisor *sup)
 {
-	struct host_watch *x = sup->traffic.host.watch;
+	struct host *h = &sup->traffic.host;
 
-	free(sup->traffic.host.monitors);
-	sup->traffic.host.monitors = NULL;
-	sup->traffic.host.monitor_count = 0;
-	if (x == NULL)
-		return;
-	job_end(&x->job);
-	ev_timer_stop(sup->loop, &x->timer);
-	(void)munmap(x->seen, sizeof(*x->seen));
-	free(x);
-	sup->traffic.host.watch = NULL;
+	job_end(&h->job);
+	ev_timer_stop(sup->loop, &h->timer);
+	free(h->monitors);
+	if (h->seen != NULL)
+		(void)munmap(h->seen, sizeof(*h->seen));
+	*h = (struct host){.since = 0};
 }

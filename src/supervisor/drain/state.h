@@ -4,6 +4,7 @@
 
 #include "base/nsec.h"
 #include "os/look/look.h"
+#include "supervisor/common/job.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -73,7 +74,14 @@ struct host_monitor {
 
 /* The host as load balancers see it (drain.h). */
 enum host_waits { HOST_SETTLED, HOST_EMPTIES, HOST_RETURNS };
-struct host_watch;
+/* What has become of a verb that waits. */
+enum host_outcome {
+	HOST_WAITS,
+	HOST_DONE,
+	HOST_LATE,    /* the time to wait is over */
+	HOST_REVOKED, /* the opposite verb was used meanwhile */
+};
+struct host_seen;
 
 struct host {
 	nsec_t since;                  /* when the host was drained; 0: it is not drained */
@@ -85,7 +93,11 @@ struct host {
 	nsec_t until;                  /* when that verb stops waiting */
 	struct host_monitor *monitors; /* heap, up to MONITORS_MOST */
 	size_t monitor_count;
-	struct host_watch *watch; /* heap; NULL: no verb has waited or drained yet */
+	struct host_seen *seen;    /* mapped; NULL: no verb has waited yet */
+	ev_timer timer;            /* the next look */
+	struct job job;            /* the process that looks at connections */
+	enum host_outcome outcome; /* of the last verb */
+	char text[320];            /* about the outcome */
 };
 
 struct traffic {

@@ -132,8 +132,12 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, scaler), /* so too */
 	NOT(supervisor, traffic.host.monitors),
 	NOT(supervisor, traffic.host.monitor_count),
-	NOT(supervisor, traffic.host.watch), /* looked at anew */
-	NOT(supervisor, traffic.drains),     /* begun anew */
+	NOT(supervisor, traffic.host.seen), /* looked at anew */
+	NOT(supervisor, traffic.host.timer),
+	NOT(supervisor, traffic.host.job),
+	NOT(supervisor, traffic.host.outcome),
+	NOT(supervisor, traffic.host.text),
+	NOT(supervisor, traffic.drains), /* begun anew */
 	NOT(supervisor, traffic.drain_count),
 	NOT(supervisor, traffic.turn_ends),
 	NOT(supervisor, traffic.turn_left),
