@@ -143,38 +143,18 @@ struct apart {
 	void *data;
 	size_t size;
 	int flags;
-	enum fdpass_take take;
 	struct fdpass_message *message;
-	bool is_socket; /* the message brings one socket: nothing is received yet */
 	ssize_t got;
 	int error;
 };
-
-/* getsockopt(2) calls no code of the file's owner, even for a file of FUSE (sockfd_lookup() of the
- * kernel). */
-static bool is_socket(int fd)
-{
-	int type;
-	socklen_t len = sizeof(type);
-
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
-}
 
 /* Runs in a child; when the child exits, the kernel closes all that it has received. */
 static int receive_apart(void *argument)
 {
 	struct apart *a = argument;
-	struct fdpass_message *m = a->message;
 
-	if (vfork_leave_table(a->fd, a->fd) == 0) {
-		if (a->take == FDPASS_SOCKET &&
-			receive_here(a->fd, a->data, a->size, a->flags | MSG_PEEK, m) != -1 &&
-			m->fd_count == 1 && !m->lost && is_socket(m->fds[0])) {
-			a->is_socket = true;
-			return 0;
-		}
-		a->got = receive_here(a->fd, a->data, a->size, a->flags, m);
-	}
+	if (vfork_leave_table(a->fd, a->fd) == 0)
+		a->got = receive_here(a->fd, a->data, a->size, a->flags, a->message);
 	a->error = errno;
 	return 0;
 }
@@ -194,26 +174,16 @@ static void run_apart(struct apart *a)
 		a->message->stuck = child.pid;
 }
 
-static bool has_number(int fd)
-{
-	int lowest = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-
-	if (lowest != -1)
-		(void)close(lowest);
-	return lowest != -1;
-}
-
 /*
- * nclust holds no descriptor that another process has sent, except a socket that
- * the caller wants (FDPASS_SOCKET).  Each child of nclust would have a copy of
- * the descriptor and close it at its exec, and a file server (FUSE) can make
- * close(2) wait for ever.  So peek at the message first; if it brings
- * descriptors, a child with a table of its own receives it and exits.
+ * nclust holds no descriptor that another process has sent.  Each child of nclust
+ * would have a copy of the descriptor and close it at its exec, and a file server
+ * (FUSE) can make close(2) wait for ever.  So peek at the message first; if it
+ * brings descriptors, a child with a table of its own receives it and exits.
  */
 static ssize_t receive_untrusted(
 	int fd, void *data, size_t size, int flags, enum fdpass_take take, struct fdpass_message *m)
 {
-	struct apart a = {fd, data, size, flags, take, m, false, -1, EBUSY};
+	struct apart a = {fd, data, size, flags, m, -1, EBUSY};
 	int asked = tells_sender(fd);
 	bool sender = asked == 1;
 	int on = 1;
@@ -232,12 +202,8 @@ static ssize_t receive_untrusted(
 		a.size = (size_t)m->len;
 	if (!m->lost)
 		return receive_bare(fd, data, a.size, flags, sender, m);
-	if (take == FDPASS_SOCKET && !has_number(fd))
-		a.take = FDPASS_NOTHING;
 	if (take != FDPASS_LEAVE)
 		run_apart(&a);
-	if (a.is_socket)
-		return receive_here(fd, data, a.size, flags, m);
 	m->fd_count = 0; /* these descriptors were the child's */
 	m->lost = true;
 	errno = a.error;

@@ -36,12 +36,11 @@ ssize_t fdpass_read(int fd, void *data, size_t size, struct fdpass_message *m);
 /*
  * The same calls for a sender with fewer rights than nclust: close(2) of a
  * descriptor that it sends may never return.  So a child receives the descriptors
- * and exits with them (the child may hang), except as `take` says.
+ * and exits with them (the child may hang), or, as `take` says, nobody does.
  */
 enum fdpass_take {
 	FDPASS_NOTHING,
-	FDPASS_SOCKET, /* receive a descriptor if it is the only one, and a socket */
-	FDPASS_LEAVE,  /* leave a message with descriptors in the queue: EBUSY */
+	FDPASS_LEAVE, /* leave a message with descriptors in the queue: EBUSY */
 };
 int fdpass_receive_apart(
 	int fd, void *data, size_t size, enum fdpass_take take, struct fdpass_message *m);

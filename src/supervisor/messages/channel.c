@@ -129,7 +129,6 @@ static void end_socket(struct channel *c)
 	allowance_stop(&c->allowance, sup_of(c)->loop);
 	ev_io_set(&c->io, -1, 0);
 	foreign_close(sup_of(c), c->child, &fd);
-	foreign_close(sup_of(c), c->child, &c->passed);
 }
 
 static void end_channel(struct channel *c)
@@ -145,28 +144,6 @@ static void end_channel(struct channel *c)
 }
 
 /* ---- reading ---- */
-
-int channel_take_passed(struct channel *c, bool *lost)
-{
-	*lost = c->passed_lost;
-	c->passed_lost = false;
-	return fd_release(&c->passed);
-}
-
-/* A line brings one descriptor at most, and only on channels of Node's kind. */
-static void take_passed(struct channel *c, struct fdpass_message *m)
-{
-	bool one = m->fd_count == 1;
-
-	if (c->kind == CHANNEL_NODE && (m->fd_count > 0 || m->lost)) {
-		/* the line of the former descriptor never came */
-		foreign_close(sup_of(c), c->child, &c->passed);
-		c->passed_lost = m->lost || !one;
-		if (one)
-			c->passed = fd_release(&m->fds[--m->fd_count]);
-	}
-	foreign_close_all(sup_of(c), c->child, m);
-}
 
 static void log_overlong(struct channel *c)
 {
@@ -223,10 +200,10 @@ static int read_some(struct channel *c)
 		note_flag(c, STATE_IN_LINE, !line_reader_at_start(&c->in));
 		return 1;
 	}
-	got = foreign_read(sup_of(c), c->child, c->io.fd, data, sizeof(data),
-		c->kind == CHANNEL_NODE ? FDPASS_SOCKET : FDPASS_NOTHING, &m);
+	got = foreign_read(sup_of(c), c->child, c->io.fd, data, sizeof(data), FDPASS_NOTHING, &m);
 	if (got > 0) {
-		take_passed(c, &m);
+		/* descriptors that come along are of no use */
+		foreign_close_all(sup_of(c), c->child, &m);
 		line_reader_begin(&c->in, data, (size_t)got);
 		handle_lines(c);
 	}
@@ -451,7 +428,7 @@ static struct channel *channel_new(struct child *child, enum channel_kind kind)
 
 	if (c == NULL)
 		return NULL;
-	*c = (struct channel){.child = child, .kind = kind, .passed = -1};
+	*c = (struct channel){.child = child, .kind = kind};
 	line_reader_init(&c->in, CHANNEL_LINE_MAX);
 	io_init(&c->io, on_io, -1, c);
 	child->channel = c;

@@ -80,12 +80,10 @@ void queue_clear(struct queue *q); /* closes the descriptors */
 struct channel {
 	struct child *child;
 	enum channel_kind kind;
-	ev_io io;         /* its fd: nclust's end; -1: the worker has closed its end */
-	int passed;       /* a received descriptor that no line has taken; or -1 */
-	bool passed_lost; /* a descriptor came for which there was no room */
-	bool stuck;       /* the worker does not read, and loses messages */
-	nsec_t stuck_at;  /* when that was reported last; or 0 */
-	bool dirty;       /* it is in the list of channels with something to send */
+	ev_io io;        /* its fd: nclust's end; -1: the worker has closed its end */
+	bool stuck;      /* the worker does not read, and loses messages */
+	nsec_t stuck_at; /* when that was reported last; or 0 */
+	bool dirty;      /* it is in the list of channels with something to send */
 	struct channel *next_dirty;
 	struct line_reader in;
 	struct queue out;
@@ -105,8 +103,7 @@ struct channel {
 /* Handles the lines of one kind of channel: a room names it in its part. */
 struct channel_speaker {
 	enum channel_kind kind;
-	/* A line has come, without its '\n'; the bytes are valid for the call.
-	 * channel_take_passed() returns a descriptor that came with it. */
+	/* A line has come, without its '\n'; the bytes are valid for the call. */
 	void (*on_line)(struct channel *c, const char *line, size_t len);
 	/* The worker has closed the channel, or is dead: on_line() was called for all lines, and
 	 * c->io.fd is -1. */
@@ -125,10 +122,6 @@ extern const struct part messages_part;
 int channel_send(struct channel *c, const char *line, size_t len, int fd, bool must);
 int channel_send_parts(
 	struct channel *c, const struct queue_part *pieces, size_t count, int fd, bool must);
-
-/* Returns the descriptor that came last, which is then the caller's; -1: none came (or it was lost:
- * *lost, from c->passed_lost, which this clears). */
-int channel_take_passed(struct channel *c, bool *lost);
 
 void channels_init(struct supervisor *sup);
 /* Once a turn: sends what was queued. */

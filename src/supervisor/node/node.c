@@ -6,7 +6,6 @@
 #include "os/clock.h"
 #include "protocol/json.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/common/foreign.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/messages/messages.h"
@@ -269,15 +268,13 @@ static void confirm_leaving(struct node_worker *w, int64_t query)
 	child_tell(w->child, EVENT_LEAVING, WHY_ITSELF);
 }
 
-static void drop_handle(struct node_worker *w, struct channel *c, const struct nodeipc_message *m)
+/* The channel has dropped the handle already. */
+static void confirm_handle(
+	struct node_worker *w, struct channel *c, const struct nodeipc_message *m)
 {
 	struct buffer line;
 	struct nodeipc_writer to = node_writer(w, &line);
-	bool lost;
-	int fd = channel_take_passed(c, &lost);
 
-	/* nclust has no use for the handle */
-	foreign_close(w->child->service->sup, w->child, &fd);
 	nodeipc_put_handle_ack(&to);
 	(void)node_send(w, &line, -1);
 	if (m->body_len > 0)
@@ -328,7 +325,7 @@ static void receive_node_message(
 		node_rr_answered(w, m->ack, m->accepted);
 		break;
 	case NODEIPC_HANDLE:
-		drop_handle(w, c, m);
+		confirm_handle(w, c, m);
 		break;
 	case NODEIPC_HANDLE_ACK:
 		node_handle_acked(w);
