@@ -259,16 +259,6 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int revents)
 
 /* ---- writing ---- */
 
-/* A descriptor cannot be sent now: sends it after a pause. */
-static void hold_back(struct channel *c)
-{
-	struct supervisor *sup = sup_of(c);
-
-	c->hold_until = nsec_add(clock_now(), RETRY);
-	make_dirty(c);
-	timer_arm_within(sup->loop, &sup->channels.retry, RETRY);
-}
-
 static void log_recovery(struct channel *c)
 {
 	if (!c->stuck)
@@ -302,7 +292,7 @@ static int send_some(struct channel *c)
 		if (sent == -1 && errno == EAGAIN)
 			return 0;
 		if (sent == -1 && (errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM))
-			hold_back(c);
+			make_dirty(c); /* it cannot be sent now: channels_flush() tries again */
 		else
 			lose_queue(c); /* the next read reports the end */
 		return -1;
@@ -326,7 +316,6 @@ static void flush_channel(struct channel *c)
 void channels_flush(struct supervisor *sup)
 {
 	struct channel *c = sup->channels.dirty;
-	nsec_t now = 0;
 
 	if (sup->channels.brokers_dirty)
 		brokers_flush(sup);
@@ -335,14 +324,7 @@ void channels_flush(struct supervisor *sup)
 		struct channel *next = c->next_dirty;
 
 		c->dirty = false;
-		if (c->hold_until != 0 && now == 0)
-			now = clock_now();
-		if (c->hold_until > now) {
-			make_dirty(c);
-		} else {
-			c->hold_until = 0;
-			flush_channel(c);
-		}
+		flush_channel(c);
 		c = next;
 	}
 	if (sup->channels.dirty != NULL)

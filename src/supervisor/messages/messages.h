@@ -97,7 +97,6 @@ struct channel {
 	unsigned lines;             /* of the last read */
 	unsigned answers;           /* of these lines, answers to what nclust has sent */
 	bool last;                  /* the worker is dead, and these are its last lines */
-	nsec_t hold_until;          /* nothing is sent before that; or 0 */
 };
 
 /* Handles the lines of one kind of channel: a room names it in its part. */

@@ -253,7 +253,6 @@ static const struct gap channel_gaps[] = {
 	NOT(channel, out),
 	NOT(channel, dirty), /* of a moment */
 	NOT(channel, next_dirty),
-	NOT(channel, hold_until),
 	NOT(channel, allowance), /* begun anew */
 	NOT(channel, lines),     /* of a read */
 	NOT(channel, answers),
