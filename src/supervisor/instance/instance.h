@@ -122,11 +122,5 @@ void command_view_fini(struct settings *view);
  * wait for the stop.  Then every ten seconds.
  */
 void stop_report_begin(struct supervisor *sup); /* a stop was asked for */
-void stop_report_end(struct supervisor *sup);
-
-/* ---- leave ---- */
-
-/* nclust ends now: log which processes could not be ended, and why. */
-void leave_say(struct supervisor *sup);
 
 #endif

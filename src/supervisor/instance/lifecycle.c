@@ -3,10 +3,13 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/text.h"
 #include "os/clock.h"
+#include "os/look/look.h"
 #include "os/process.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/hooks/hooks.h"
 #include "supervisor/workers/child.h"
@@ -19,6 +22,115 @@
 #define STRAYS_GRACE (2 * SECOND)
 #define STRAYS_KILLS 20
 #define STRAYS_KILL (30 * MSEC) /* after each SIGKILL */
+/* When a stop that takes long is reported. */
+#define REPORT_FIRST (1 * SECOND)
+#define REPORT_AGAIN (10 * SECOND)
+#define WORKERS_NAMED 3 /* in that report; others are only counted */
+/* Processes that are named at the end; and the most of one tree, or of the strays. */
+#define PROCESSES_NAMED 6
+#define TREE_MOST 64
+
+/* ---- a stop that takes long ---- */
+
+static void say_worker(struct buffer *out, const struct service *s, uint32_t slot,
+	const struct worker_view *w, nsec_t now)
+{
+	const struct child *child = child_find(s, slot, w->id);
+	const struct cluster_settings *settings = child != NULL ? child_settings(child) : NULL;
+	/* a worker that serves a connection gets no stop signal during stop-timeout */
+	unsigned steps = settings != NULL && !s->kind->by_connection ? settings->stop_count : 0;
+	bool drains = w->state == SLOT_DRAINING;
+	unsigned busy = child != NULL && drains ? child->traffic.busy : 0;
+	char name[16];
+	char age[16];
+
+	buffer_printf(out, "%s.%" PRIu32 " (worker %d) ", s->name, slot, (int)w->pid);
+	if (drains)
+		buffer_string(out, "is being drained");
+	else if (w->killed)
+		buffer_string(out, "has got SIGKILL");
+	else if (w->stop_step < steps)
+		buffer_printf(out, "has got %s",
+			text_signal_name(name, settings->stop[w->stop_step].signal));
+	else
+		buffer_string(out, "is to end");
+	if (busy > 0)
+		buffer_printf(out, ", %u busy connection%s", busy, busy == 1 ? "" : "s");
+	if (w->killed || w->due == NSEC_NEVER || w->due <= now)
+		return;
+	buffer_printf(out,
+		drains                              ? ", for %s at most"
+			: w->stop_step + 1 == steps ? ", SIGKILL follows in %s"
+						    : ", the next signal follows in %s",
+		text_age(age, w->due - now));
+}
+
+/* Name the workers that are left.  Returns how many. */
+static unsigned say_workers(struct buffer *out, const struct service *s, nsec_t now)
+{
+	unsigned count = 0;
+
+	for (uint32_t slot = 0; slot < service_counts(s).slots; slot++) {
+		struct slot_view view;
+
+		service_view_slot(s, slot, &view);
+		for (unsigned i = 0; i < view.workers; i++) {
+			if (count++ >= WORKERS_NAMED)
+				continue;
+			buffer_string(out, count > 1 ? "; " : "");
+			say_worker(out, s, slot, &view.worker[i], now);
+		}
+	}
+	if (count > WORKERS_NAMED)
+		buffer_printf(out, "; and %u more", count - WORKERS_NAMED);
+	return count;
+}
+
+static bool tell_cluster(struct service *s, nsec_t now)
+{
+	struct supervisor *sup = s->sup;
+	scoped_buffer text = {.limit = 2048};
+	const char *said;
+	char age[16];
+	unsigned count;
+
+	if (s->stage.ended || cluster_state(s->core) != CLUSTER_STOPPING)
+		return false;
+	count = say_workers(&text, s, now);
+	said = buffer_text(&text);
+	if (count > 0 && said != NULL)
+		news_say_of(s, LOG_NOTE, "stop-waits",
+			"still stopping after %s: %s; to end it now: nclust "
+			"stop --now %s%s%s%s",
+			text_age(age, now - sup->instance.stop_since), said, sup->settings->name,
+			sup->instance.stopping ? "" : "/", sup->instance.stopping ? "" : s->name,
+			sup->instance.stopping && sup->launch.had_terminal ? ", or Ctrl-C" : "");
+	return true;
+}
+
+static void on_stop_waits(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+	nsec_t now = clock_now();
+	bool any = false;
+
+	(void)revents;
+	for (size_t i = 0; i < sup->service_count; i++)
+		any |= tell_cluster(sup->services[i], now);
+	if (any)
+		timer_arm(loop, timer, REPORT_AGAIN);
+}
+
+void stop_report_begin(struct supervisor *sup)
+{
+	if (ev_is_active(&sup->instance.stop_waits))
+		return;
+	sup->instance.stop_since = clock_now();
+	timer_init(&sup->instance.stop_waits, on_stop_waits, sup);
+	timer_arm(sup->loop, &sup->instance.stop_waits, REPORT_FIRST);
+}
+
+/* ---- start and stop ---- */
 
 static void begin_stop(struct supervisor *sup, bool at_once)
 {
@@ -199,6 +311,57 @@ static bool strays_are_gone(struct supervisor *sup)
 	return false;
 }
 
+/* Processes that outlive nclust. */
+struct staying {
+	unsigned named;
+	unsigned more;
+};
+
+/* Log one process, unless it has ended by now. */
+static void say_stays(struct staying *s, const char *what, pid_t pid)
+{
+	char text[WHY_ALIVE_TEXT];
+
+	if (*why_alive_text(pid, text) == '\0')
+		return;
+	if (s->named == PROCESSES_NAMED) {
+		s->more++;
+		return;
+	}
+	s->named++;
+	log_warn("%s %s; nclust ends without it", what, text);
+}
+
+/* Log a worker that could not be killed, and the processes below it. */
+static void say_tree_stays(struct staying *s, const struct child *child)
+{
+	pid_t tree[TREE_MOST];
+	size_t count = process_tree(child->pid, tree, TREE_MOST);
+	char what[120];
+
+	for (size_t i = 0; i < count; i++) {
+		snprintf(what, sizeof(what), "%s.%" PRIu32 ": %s", child->service->name,
+			child->slot, i == 0 ? "worker" : "its process");
+		say_stays(s, what, tree[i]);
+	}
+}
+
+/* nclust ends now: log which processes could not be ended, and why. */
+static void say_who_stays(struct supervisor *sup)
+{
+	struct staying s = {.named = 0};
+	const struct child *child;
+	pid_t strays[TREE_MOST];
+	size_t count = strays_list(sup, strays, TREE_MOST);
+
+	for_each_child (child, children_of_all(sup))
+		say_tree_stays(&s, child);
+	for (size_t i = 0; i < count; i++)
+		say_stays(&s, "process", strays[i]);
+	if (s.more > 0)
+		log_warn("%u more processes are still there", s.more);
+}
+
 static bool is_all_ended(const struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
@@ -267,8 +430,8 @@ void lifecycle_look(struct supervisor *sup)
 	if (!sup->instance.stopping && was_stopped(sup))
 		log_note("%s: no cluster runs any more: nclust ends", sup->settings->name);
 	ev_timer_stop(sup->loop, &sup->instance.last_orders);
-	stop_report_end(sup);
-	leave_say(sup);
+	ev_timer_stop(sup->loop, &sup->instance.stop_waits);
+	say_who_stays(sup);
 	sup->instance.over = true;
 	ev_break(sup->loop, EVBREAK_ALL);
 }
