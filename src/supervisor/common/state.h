@@ -120,12 +120,6 @@ struct counters {
 	uint64_t log_lines;         /* lines of output that the logger has read */
 };
 
-/* What the logger was told of its sinks (supervisor/logs). */
-struct routed {
-	struct cluster_settings *settings; /* a reference; NULL: it was told nothing */
-	nsec_t logger;                     /* when the logger was started that knows them */
-};
-
 /* A cluster; `core` decides, the rest carries it out. */
 struct service {
 	struct supervisor *sup;
@@ -145,7 +139,7 @@ struct service {
 	struct outcome outcome;
 	struct counters counters;
 	struct asks asks;
-	struct routed routed;
+	struct cluster_settings *routed; /* a reference: the sinks that the logger knows; or NULL */
 	struct outage outage;
 	struct leadership leadership;
 	struct order order;

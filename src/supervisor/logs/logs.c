@@ -55,17 +55,19 @@ static bool send_none(struct service *service)
 
 static void forget_told(struct service *service)
 {
-	cluster_settings_unref(service->routed.settings);
-	service->routed.settings = NULL;
+	cluster_settings_unref(service->routed);
+	service->routed = NULL;
 }
 
-/* A new logger has asked for nothing yet: forget the requests of the last one. */
+/* A new logger was told nothing and has asked for nothing yet: forget what the last one was. */
 static void look_at_logger(struct supervisor *sup)
 {
-	if (sup->logs == NULL || sup->logs->logger == sup->logger.life.started)
+	if (sup->logger.routed == sup->logger.life.started)
 		return;
+	sup->logger.routed = sup->logger.life.started;
 	opener_forget(sup);
-	sup->logs->logger = sup->logger.life.started;
+	for (size_t i = 0; i < sup->service_count; i++)
+		forget_told(sup->services[i]);
 }
 
 /* Send the cluster's list; a logger that was never sent a list has no sinks. */
@@ -75,33 +77,29 @@ static void send_routes(struct service *service)
 	struct supervisor *sup = service->sup;
 	bool sent = true;
 
-	if (sup->logger.watcher.fd == -1 ||
-		(s->log_sink_count == 0 && service->routed.settings == NULL))
-		return;
 	look_at_logger(sup);
+	if (sup->logger.watcher.fd == -1 || (s->log_sink_count == 0 && service->routed == NULL))
+		return;
 	for (size_t i = 0; sent && i < s->log_sink_count; i++)
 		sent = send_sink(service, i);
 	if (s->log_sink_count == 0)
 		sent = send_none(service);
 	forget_told(service);
-	if (!sent || s->log_sink_count == 0)
-		return;
-	service->routed.settings = cluster_settings_ref(s);
-	service->routed.logger = sup->logger.life.started;
+	if (sent && s->log_sink_count > 0)
+		service->routed = cluster_settings_ref(s);
 }
 
 /* Also before a worker's pipe is handed over, which may be the first one. */
 static void logs_on_reloaded(struct service *service)
 {
-	if (service->routed.logger != service->sup->logger.life.started)
-		forget_told(service);
-	if (service->routed.settings != cluster_settings(service->core))
+	look_at_logger(service->sup);
+	if (service->routed != cluster_settings(service->core))
 		send_routes(service);
 }
 
 static void logs_on_drop(struct service *service)
 {
-	if (service->routed.settings != NULL)
+	if (service->routed != NULL)
 		(void)send_none(service);
 	forget_told(service);
 }
@@ -111,7 +109,7 @@ void logs_reopen(struct service *service)
 	struct logwire_packet p = {.kind = LOGWIRE_REOPEN};
 
 	text_copy(p.cluster, sizeof(p.cluster), service->name);
-	if (service->routed.settings != NULL)
+	if (service->routed != NULL)
 		(void)logger_send(service->sup, &p, NULL, 0);
 }
 

@@ -53,7 +53,6 @@ struct packing {
 };
 
 struct logs {
-	nsec_t logger; /* whose asks they are: when it was started */
 	struct ask *asks;
 	size_t count;
 	struct opener openers[OPENERS];

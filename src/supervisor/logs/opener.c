@@ -246,8 +246,6 @@ static struct logs *logs_of(struct supervisor *sup)
 		sup->logs = calloc(1, sizeof(*sup->logs));
 	if (sup->logs == NULL)
 		log_error("no memory for the log files");
-	else if (sup->logs->asks == NULL)
-		sup->logs->logger = sup->logger.life.started;
 	return sup->logs;
 }
 

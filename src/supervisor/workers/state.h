@@ -64,6 +64,7 @@ struct logger {
 	struct role_life life;
 	bool taken; /* the logger of an earlier nclust, which still writes where that one did */
 	uint64_t last_log;     /* the highest number of a slotlog so far */
+	nsec_t routed;         /* when the logger was started that knows service.routed */
 	bool no_pty;           /* the last pseudo-terminal could not be opened */
 	struct eventset pipes; /* the pipes of all workers */
 	ev_io work;            /* a pipe is readable: the logger has work */

@@ -109,6 +109,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, launch.descriptors),
 	NOT(supervisor, orphans.file),
 	NOT(supervisor, logger.no_pty), /* told anew */
+	NOT(supervisor, logger.routed),
 	NOT(supervisor, logger.taken),
 	NOT(supervisor, reaper.sweep_due),
 	NOT(supervisor, reaper.left), /* ended before */
