@@ -108,15 +108,6 @@ static int load_state(struct supervisor *sup, struct inheritance *in, struct err
 	return 0;
 }
 
-/* Earlier releases fork a helper, which kills the new nclust and starts the old one again, unless
- * the new nclust reports in time that it goes on. */
-static void dismiss_standby(int *standby)
-{
-	if (*standby != -1)
-		(void)!write(*standby, "", 1); /* EPIPE: the helper has ended */
-	fd_close(standby);
-}
-
 /* From here on there is no way back, and no need for one. */
 static void take_over(struct supervisor *sup, struct inheritance *in)
 {
@@ -134,7 +125,6 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 	for_each_child (child, children_of_all(sup))
 		child_resume(child);
 	PARTS(go_on, sup);
-	dismiss_standby(&r->binary.standby);
 	fd_close(&r->binary.image);
 	(void)munmap((void *)(uintptr_t)in->data, in->len);
 	fd_close(&in->state);

@@ -118,7 +118,6 @@ struct carry_binary {
 	nsec_t written;
 	nsec_t asked; /* when the upgrade was asked for */
 	uint64_t capabilities;
-	int standby;     /* -1, or a pipe: see dismiss_standby() in resume.c */
 	bool going_back; /* set by a new binary that goes back to the old one */
 };
 

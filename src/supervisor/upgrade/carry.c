@@ -87,8 +87,7 @@ static const struct plain_row binary_rows[] = {
 	PLAIN(4, carry_binary, pid, SIGNED),
 	PLAIN(5, carry_binary, written, SIGNED),
 	PLAIN(6, carry_binary, asked, SIGNED),
-	PLAIN(7, carry_binary, capabilities, UNSIGNED),
-	PLAIN(8, carry_binary, standby, FD),
+	PLAIN(7, carry_binary, capabilities, UNSIGNED), /* 8 was of a helper */
 };
 /* clang-format on */
 

@@ -187,7 +187,6 @@ static int write_state(
 		.written = clock_now(),
 		.asked = sup->upgrade.reexec->asked,
 		.capabilities = our_capabilities(),
-		.standby = -1,
 	};
 
 	strays_end_workers(sup);

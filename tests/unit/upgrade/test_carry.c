@@ -394,7 +394,7 @@ static const struct {
 		"63u 64u 65u 66t 67u 125x 148g",
 		GAPS(supervisor_gaps)},
 	{"load balancer", &carried_monitor, "1t 2i 3i 4i 5u", NULL, 0},
-	{"binary", &carried_binary, "1t 2t 3f 4i 5i 6i 7u 8f", NULL, 0},
+	{"binary", &carried_binary, "1t 2t 3f 4i 5i 6i 7u", NULL, 0},
 	{"settings", &carried_cluster, "1i 2i 3i 4t 5t 6t 7t 8b 9t 10b 11b 124x 100t", NULL, 0},
 	{"instance", &carried_instance, "1i 2b 3t 100t", NULL, 0},
 	{"listener", &carried_listener,

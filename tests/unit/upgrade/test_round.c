@@ -62,7 +62,6 @@ static const struct carry_binary binary = {
 	.path = "/bin/nclust",
 	.image = -1,
 	.pid = 1,
-	.standby = -1,
 };
 
 static struct carry_writer write_down(struct supervisor *sup)
