@@ -48,9 +48,8 @@ void log_slot(const struct service *service, uint32_t slot, enum log_level level
 
 /*
  * The kind of a cluster says who fills its slots.  Usually the core does, with a worker in each
- * slot (slots.c).  With `accept = yes` a worker serves one connection, and the room accept fills
- * the slots; the core only knows whether the cluster runs.  `begin`, `stop`, `adopt` and
- * `ended` may be NULL.
+ * slot, and all functions are NULL.  With `accept = yes` a worker serves one connection, and the
+ * room accept fills the slots; the core only knows whether the cluster runs.
  */
 
 /* How many workers and slots a cluster has. */
@@ -82,7 +81,7 @@ struct worker_kind {
 	void (*stop)(struct service *service, bool at_once);
 	/* A worker of an earlier nclust, which was started at `born`, was taken over. */
 	void (*adopt)(struct child *child, nsec_t born);
-	/* A worker has ended, and its struct child is free.  NULL: the core gets the event. */
+	/* A worker has ended, and its struct child is free; the core does not get the event. */
 	void (*ended)(struct service *service, struct event *event);
 	/* A worker could not be started: `text` says why; `permanent`: no worker ever can. */
 	void (*explain)(struct service *service, const char *text, bool permanent);

@@ -104,9 +104,16 @@ static void child_release(struct child *c)
 	sup->births.spare = c;
 }
 
+static void explain_failure(struct service *service, const char *text, bool permanent)
+{
+	if (service->kind->explain != NULL)
+		service->kind->explain(service, text, permanent);
+	else
+		news_expect(service->sup, text, 0);
+}
+
 /* Set the core's answer: no worker was started.  `step` is the step of spawn() that failed; -1: the
- * recipe could not be made.  The core only takes numbers, so the cluster's kind gets the reason as
- * `text` (or NULL). */
+ * recipe could not be made.  The core only takes numbers, so `text` (or NULL) explains them. */
 static void set_failed(
 	struct service *service, struct event *answer, int error, int step, const char *text)
 {
@@ -117,7 +124,7 @@ static void set_failed(
 		.step = step,
 	};
 	if (text != NULL)
-		service->kind->explain(service, text, step == -1);
+		explain_failure(service, text, step == -1);
 }
 
 static void fail_spawn(struct service *service, struct event *answer, const struct recipe *r,
@@ -130,7 +137,7 @@ static void fail_spawn(struct service *service, struct event *answer, const stru
 	answer->ending.exit_status = spawn_exit_status(failure);
 	answer->ending.permanent = permanent;
 	spawn_explain(failure, r->settings->command.list[0], &err);
-	service->kind->explain(service, err.text, permanent);
+	explain_failure(service, err.text, permanent);
 }
 
 /* Workers must not take the last descriptors, because nclust needs some for clients and files.  The

@@ -20,7 +20,7 @@ void children_spawn(struct service *service, const struct action *const *actions
 	struct event *answers, unsigned count);
 
 /* accept = yes: start a process in the slot of `place`, for its connection.  NULL: it could not be
- * started, *why is set, and the kind's `explain` was called. */
+ * started, *why is set, and the failure was explained. */
 struct worker_place;
 struct child *child_serve(
 	struct service *service, const struct worker_place *place, struct ending *why);

@@ -209,6 +209,14 @@ static int reserve_children(struct service *service, unsigned slots)
 }
 
 /* Make room for the slots of spares; without memory there are fewer spares. */
+static int reserve_slots(struct service *service, unsigned slots)
+{
+	if (reserve_children(service, slots) == -1)
+		return -1;
+	return service->kind->reserve != NULL ? service->kind->reserve(service, slots)
+					      : cluster_reserve(service->core, slots);
+}
+
 static void reserve_for(struct service *service, const struct cluster_settings *settings)
 {
 	unsigned slots = cluster_wanted(service->core);
@@ -216,7 +224,7 @@ static void reserve_for(struct service *service, const struct cluster_settings *
 	if (settings == NULL || settings->spare == 0)
 		return;
 	slots += settings->spare;
-	if (reserve_children(service, slots) == -1 || service->kind->reserve(service, slots) == -1)
+	if (reserve_slots(service, slots) == -1)
 		log_error("%s: out of memory for its spares", service->name);
 }
 
@@ -319,6 +327,17 @@ static void add_to_list(struct service *s)
 	s->sup->services[s->sup->service_count++] = s;
 }
 
+/* The kind of most clusters: the core fills the slots. */
+static const struct worker_kind slots_kind = {.by_connection = false};
+
+static const struct worker_kind *kind_of(const struct cluster_settings *settings)
+{
+	for (unsigned i = 0; settings->accept && i < part_count; i++)
+		if (parts[i]->kind != NULL)
+			return parts[i]->kind;
+	return &slots_kind;
+}
+
 struct service *service_new(struct supervisor *sup, struct cluster_settings *settings,
 	struct listener_set *listeners, struct segment *segment)
 {
@@ -400,12 +419,22 @@ void service_free(struct service *s)
 
 struct service_counts service_counts(const struct service *service)
 {
-	return service->kind->count(service);
+	if (service->kind->count != NULL)
+		return service->kind->count(service);
+	return (struct service_counts){
+		.workers = cluster_wanted(service->core),
+		.ready = cluster_ready(service->core),
+		.alive = cluster_alive(service->core),
+		.slots = cluster_slots(service->core),
+	};
 }
 
 void service_view_slot(const struct service *service, uint32_t slot, struct slot_view *view)
 {
-	service->kind->view_slot(service, slot, view);
+	if (service->kind->view_slot != NULL)
+		service->kind->view_slot(service, slot, view);
+	else
+		cluster_view_slot(service->core, slot, view);
 }
 
 struct worker_view child_view(const struct child *child)
@@ -449,14 +478,13 @@ void service_change(struct service *service, struct event *event)
 
 int service_reserve(struct service *service, unsigned slots)
 {
-	slots += cluster_next_settings(service->core)->spare;
-	if (reserve_children(service, slots) == -1)
-		return -1;
-	return service->kind->reserve(service, slots);
+	return reserve_slots(service, slots + cluster_next_settings(service->core)->spare);
 }
 
 int service_step(struct service *service, const struct scale_step *to, struct error *err)
 {
+	struct event event = {.kind = EVENT_SCALE, .scale = *to};
+
 	if (refuse_if_stopping(service, err) == -1)
 		return -1;
 	if (to->wanted > WORKERS_MAX)
@@ -467,7 +495,10 @@ int service_step(struct service *service, const struct scale_step *to, struct er
 	if (recipes_open_slots(service, to->wanted, err) == -1)
 		return -1;
 	service->stage.scaled = to->why == SCALE_BY_HAND;
-	service->kind->scale(service, to);
+	if (service->kind->scale != NULL)
+		service->kind->scale(service, to);
+	else
+		service_change(service, &event);
 	return 0;
 }
 
@@ -610,7 +641,9 @@ unsigned service_signal_all(struct service *service, int signal)
 
 unsigned service_signal_next(struct service *service, int signal, bool first)
 {
-	uint32_t slot = service->kind->next_in_turn(service, first);
+	uint32_t slot = service->kind->next_in_turn != NULL
+		? service->kind->next_in_turn(service, first)
+		: cluster_next_in_turn(service->core, first);
 
 	return slot != SLOT_ALL ? service_signal_slot(service, slot, signal) : 0;
 }

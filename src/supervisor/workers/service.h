@@ -80,14 +80,6 @@ unsigned service_signal_all(struct service *service, int signal);
 unsigned service_signal_slot(struct service *service, uint32_t slot, int signal);
 unsigned service_signal_next(struct service *service, int signal, bool first);
 
-/* ---- kinds (common/registry.h) ---- */
-
-/* Clusters whose slots the core fills. */
-extern const struct worker_kind slots_kind;
-
-/* The kind of a cluster with these settings. */
-const struct worker_kind *kind_of(const struct cluster_settings *settings);
-
 /* ---- carry workers ---- */
 
 /* How clusters and their workers go through an upgrade; supervisor/carries.c has the order. */
