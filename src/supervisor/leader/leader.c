@@ -26,16 +26,6 @@ static const char told[] = "{\"nclust\":\"leader\"}";
 
 /* ---- who leads ---- */
 
-static struct child *child_of(const struct service *s, uint64_t serial)
-{
-	struct child_walk walk = children_of(s);
-	struct child *c;
-
-	while ((c = child_next(&walk)) != NULL && c->serial != serial)
-		;
-	return c;
-}
-
 /* Has the worker the lock, or can it have it now? */
 static bool takes_lock(const struct child *c)
 {
@@ -80,7 +70,7 @@ static struct child *find_leader(const struct service *s, bool *refused)
 static const struct child *leader_of(const struct service *s)
 {
 	const struct child *c =
-		s->leadership.serial != 0 ? child_of(s, s->leadership.serial) : NULL;
+		s->leadership.serial != 0 ? child_by_serial(s->sup, s->leadership.serial) : NULL;
 
 	return c != NULL && (c->leading.fd == -1 || takes_lock(c)) ? c : NULL;
 }
