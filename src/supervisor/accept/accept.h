@@ -30,7 +30,6 @@ struct visit {
 	unsigned step;   /* STOPPING: index into settings->stop */
 	nsec_t born;     /* when its process was started */
 	nsec_t deadline; /* of the phase; NSEC_NEVER */
-	bool late;       /* `accept-timeout` has ended it */
 };
 
 /* Kinds of trouble that are logged only now and then. */

@@ -144,10 +144,7 @@ static void on_deadline_of(struct accepting *a, uint32_t slot, nsec_t now)
 
 	switch (v->phase) {
 	case VISIT_SERVED:
-		if (time > 0 && now - v->born >= time) {
-			v->late = true;
-			a->timed_out++;
-		}
+		a->timed_out += time > 0 && now - v->born >= time;
 		log_late(a, slot);
 		send_step(a, slot, now);
 		break;
@@ -408,8 +405,7 @@ static const struct plain_row visit_rows[] = {
 	PLAIN_ENUM(2, in_slot, visit.phase, VISIT_KILLED),
 	PLAIN(3, in_slot, visit.step, UNSIGNED),
 	PLAIN(4, in_slot, visit.born, SIGNED),
-	PLAIN(5, in_slot, visit.deadline, WHEN),
-	PLAIN(6, in_slot, visit.late, BOOL),
+	PLAIN(5, in_slot, visit.deadline, WHEN), /* 6 was whether that has ended it */
 };
 
 static const struct plain_row accepting_rows[] = {
