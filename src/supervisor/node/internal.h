@@ -107,12 +107,6 @@ void node_handle_acked(struct node_worker *w);
 void node_handle_nacked(struct node_worker *w);
 void node_answer_error(struct node_worker *w, int64_t ack, int error);
 
-/* ---- node_listen.c ---- */
-
-/* Returns the listener for an address: a listener that nclust has, or a new one, which listens if
- * it is for streams.  NULL: *error says why, as an errno(3). */
-struct listener *node_bind(struct node_worker *w, const struct nodeipc_place *place, int *error);
-
 /* ---- node_rr.c ---- */
 
 /* node_rr_watch(): lets nclust accept for the server (`rr`). node_rr_rest(): accepts nothing for
