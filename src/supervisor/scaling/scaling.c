@@ -3,6 +3,8 @@
 
 #include "base/log.h"
 #include "base/nsec.h"
+#include "base/scope.h"
+#include "os/cgroup.h"
 #include "os/clock.h"
 #include "os/process.h"
 #include "os/socket/sockdiag.h"
@@ -18,11 +20,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
 #define TREE_MOST 64
 #define MEASURED_WITHIN (9 * SCALE_LOOK / 10)
 /* More sockets are watched only if the cluster may sleep: looks find the first client. */
 #define WATCHED_MOST 64
+/* What is written to the quota of CPUs within this time is one change. */
+#define SETTLE (1 * SECOND)
 
 /* A worker's CPU time at the last look at the worker. */
 struct seen {
@@ -432,6 +438,88 @@ static void note_step(struct scaling *a, const struct report *r)
 	look_after(a, SCALE_LOOK_NEAR);
 }
 
+/* ---- the CPUs ---- */
+
+/* Apply the ends of all ranges. */
+static void apply_limits(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		scaling_on_reloaded(sup->services[i]);
+}
+
+static bool follows_cpus(const struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct workers_wanted *w =
+			&cluster_next_settings(sup->services[i]->core)->workers;
+
+		if (w->least.multiply > 0 || w->most.multiply > 0)
+			return true;
+	}
+	return false;
+}
+
+static void recount_cpus(struct supervisor *sup)
+{
+	if (service_recount(sup))
+		apply_limits(sup);
+}
+
+static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+	char events[4096];
+
+	(void)revents;
+	if (sup->upgrade.reexec != NULL) { /* the upgrade may fail */
+		timer_arm(loop, timer, SETTLE);
+		return;
+	}
+	ev_io_start(loop, &sup->scaler.written);
+	if (read(sup->scaler.written.fd, events, sizeof(events)) > 0)
+		recount_cpus(sup);
+}
+
+static void on_written(struct ev_loop *loop, ev_io *io, int revents)
+{
+	struct supervisor *sup = io->data;
+
+	(void)revents;
+	ev_io_stop(loop, io);
+	timer_arm(loop, &sup->scaler.recount, SETTLE);
+}
+
+static void stop_counting(struct supervisor *sup)
+{
+	struct scaler *s = &sup->scaler;
+
+	if (s->written.data == NULL)
+		return;
+	ev_timer_stop(sup->loop, &s->recount);
+	ev_io_stop(sup->loop, &s->written);
+	(void)close(s->written.fd);
+	s->written.data = NULL;
+}
+
+void cpus_begin(struct supervisor *sup)
+{
+	struct scaler *s = &sup->scaler;
+	scoped_fd fd = -1;
+
+	stop_counting(sup);
+	if (!follows_cpus(sup))
+		return;
+	fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (fd == -1) /* a user has a limited number of them */
+		log_debug("no inotify: a new CPU quota waits for a reload");
+	if (fd == -1 || cgroup_cpu_watch("", fd) == 0)
+		return;
+	timer_init(&s->recount, on_settled, sup);
+	io_init(&s->written, on_written, fd_release(&fd), sup);
+	ev_io_start(sup->loop, &s->written);
+	recount_cpus(sup); /* the quota may have changed before */
+}
+
 /* ---- hooks ---- */
 
 static void scaling_on_report(struct service *service, const struct report *r)
@@ -442,12 +530,6 @@ static void scaling_on_report(struct service *service, const struct report *r)
 		scaling_on_reloaded(service);
 	if (service->scaling != NULL && r->kind == REPORT_SCALED)
 		note_step(service->scaling, r);
-}
-
-void scaling_limits(struct supervisor *sup)
-{
-	for (size_t i = 0; i < sup->service_count; i++)
-		scaling_on_reloaded(sup->services[i]);
 }
 
 static int scaling_on_reload(struct supervisor *sup, const struct settings *settings,
@@ -463,7 +545,7 @@ static int scaling_on_reload(struct supervisor *sup, const struct settings *sett
 static void scaling_on_go_on(struct supervisor *sup)
 {
 	cpus_begin(sup);
-	scaling_limits(sup);
+	apply_limits(sup);
 }
 
 static void scaling_on_let_go(struct holding *h)
@@ -502,7 +584,7 @@ static void scaling_on_drop(struct service *service)
 static void scaling_on_shutdown(struct supervisor *sup)
 {
 	ev_timer_stop(sup->loop, &sup->scaler.look);
-	cpus_end(sup);
+	stop_counting(sup);
 }
 
 static void scaling_on_status(struct json_writer *w, const struct service *service)

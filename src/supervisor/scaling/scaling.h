@@ -11,16 +11,12 @@
  */
 extern const struct part scaling_part;
 
-/* The CPUs or the settings have changed: applies the ends of all ranges. */
-void scaling_limits(struct supervisor *sup);
-
 /*
- * `workers = auto` follows the quota and the set of CPUs of nclust's control groups (cpus.c).  The
+ * `workers = auto` follows the quota and the set of CPUs of nclust's control groups.  The
  * kernel reports each write to them, so that nothing has to be looked at in between.  Watches them
  * anew, and applies what has changed meanwhile.
  */
 void cpus_begin(struct supervisor *sup);
-void cpus_end(struct supervisor *sup);
 
 /* What goes through an upgrade of a cluster's scaling. */
 extern const struct carried carried_scaling;
