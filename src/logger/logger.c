@@ -11,261 +11,28 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <linux/capability.h>
 #include <signal.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#define PIPES_MAX 40000U
-#define ENDED_TURNS 16 /* times OFFLOAD_DATA is a pipe's largest usual buffer */
-#define ENDED_ANYWAY 4
 #define PACKETS_MAX 64 /* read in one turn of the loop */
 #define DRAIN_TIME 2.0 /* seconds after the channel has closed */
 #define FLUSH_TIME 1.0 /* seconds after that, for the sinks */
 #define FAR_AWAY (10.0 * 365 * 86400)
 
-/* --- Last words --- */
-
-static int send_last(struct logger *logger, struct source *source)
-{
-	struct logwire_packet packet = {
-		.kind = LOGWIRE_LAST,
-		.slot = source->slot,
-		.worker = source->worker,
-		.address_in_use = source->early_in_use,
-	};
-	struct linering_text text;
-
-	text_copy(packet.cluster, sizeof(packet.cluster), source->cluster->name);
-	if (source->memory != NULL && linering_read(&source->memory->ring, 0, &text) == 0) {
-		packet.address_in_use |= tail_tell(
-			text.text, text.len, (int)source->pid, source->started, packet.text);
-		linering_drop(&text);
-	}
-	return fdpass_send(logger->channel.fd, &packet, sizeof(packet), NULL, 0);
-}
-
-/* Send the answers that are due; what the channel does not take goes later. */
-static void send_answers(struct logger *logger)
-{
-	while (logger->due != NULL) {
-		struct source *source = logger->due;
-
-		if (logger->stage == RUNNING && send_last(logger, source) == -1 &&
-			errno == EAGAIN) {
-			ev_io_start(logger->loop, &logger->answers);
-			return;
-		}
-		/* any other failure: the supervisor is gone, and waits for no answer */
-		logger->due = source->next_due;
-		if (logger->due == NULL)
-			logger->due_end = &logger->due;
-		source->due = false;
-		reading_forget_if_over(logger, source);
-	}
-}
+/* --- The channel --- */
 
 static void on_answerable(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	(void)revents;
 	ev_io_stop(loop, watcher);
-	send_answers(ev_userdata(loop));
-}
-
-static bool is_readable(const struct source_pipe *pipe)
-{
-	return pipe->fd != -1 && pipe->source->cluster->hung == NULL;
-}
-
-/* Read what a dead worker has left.  Its last words may be at the end of a pipe, so that some of it
- * is read even while a sink is full. */
-static void drain_pipe(struct logger *logger, struct source_pipe *pipe)
-{
-	struct cluster *c = pipe->source->cluster;
-
-	for (int i = 0; i < ENDED_TURNS && is_readable(pipe); i++) {
-		bool takes = cluster_flush_enough(c) && reading_is_on(c);
-
-		if ((!takes && i >= ENDED_ANYWAY) || !reading_pipe(logger, pipe, true))
-			break;
-	}
+	reading_send_answers(ev_userdata(loop));
 }
 
 static void flush_streams(struct logger *logger)
 {
 	for (int i = 0; i < 2; i++)
 		sinks_flush(&logger->streams[i]);
-}
-
-static void finish_ending(struct logger *logger, struct source *source)
-{
-	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
-		reading_end_lines(logger, &source->pipes[i]);
-	source->ended = true;
-	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
-		logger->held += source->pipes[i].fd != -1;
-	source->due = true;
-	*logger->due_end = source;
-	logger->due_end = &source->next_due;
-	/* the worker's lines come before what the supervisor logs of its death */
-	cluster_settle(&logger->clusters, source->cluster);
-	flush_streams(logger);
-	send_answers(logger);
-}
-
-static void take_ended(struct logger *logger, const struct logwire_packet *p)
-{
-	/* a worker that wrote nothing, or never was added, is answered, too */
-	struct source *source = source_get(&logger->sources, p->worker, p->slot, p->cluster);
-
-	if (source == NULL) {
-		log_error("%s.%" PRIu32 ": no memory for its last output", p->cluster, p->slot);
-		return;
-	}
-	if (source->ended)
-		return;
-	source->started = p->quiet != 0;
-	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
-		drain_pipe(logger, &source->pipes[i]);
-	finish_ending(logger, source);
-}
-
-/* --- Terminals --- */
-
-static bool is_sized(const struct logger *logger, const struct source_pipe *pipe)
-{
-	return pipe->is_pty && is_readable(pipe) && reading_stream_of(logger, pipe)->is_terminal;
-}
-
-/* Set the size of all workers' terminals. */
-static void size_terminals(struct logger *logger, const struct winsize *size)
-{
-	for (size_t i = 0; i < 2 * logger->sources.count; i++) {
-		struct source_pipe *pipe = &logger->sources.list[i / 2]->pipes[i % 2];
-		const struct offload_call call = {
-			.kind = OFFLOAD_WINSIZE,
-			.is_safe = pipe->source->is_safe,
-			.about = pipe,
-			.fd = pipe->fd,
-			.request = TIOCSWINSZ,
-			.size = *size,
-			.goes_on = reading_goes_on,
-		};
-
-		if (is_sized(logger, pipe) && offload_run(&logger->offload, &call) == -1 &&
-			errno == EINPROGRESS)
-			reading_note_hang(logger, pipe);
-	}
-}
-
-/* Look up how much of our terminal's width is left for a line. */
-static void look_at_size(struct logger *logger)
-{
-	const struct stream *stream = &logger->streams[!logger->streams[0].is_terminal];
-	unsigned width = logger->width + (unsigned)strlen(" | ");
-	const struct offload_call call = {
-		.kind = OFFLOAD_WINSIZE,
-		.fd = stream->fd,
-		.request = TIOCGWINSZ,
-	};
-	struct winsize size;
-
-	logger->look_at_size = false;
-	if (!stream->is_terminal || offload_run(&logger->offload, &call) == -1)
-		return;
-	size = logger->offload.last->size;
-	if (size.ws_col > width)
-		size.ws_col -= (unsigned short)width;
-	else if (size.ws_col > 0)
-		size.ws_col = 1;
-	logger->is_sized = true;
-	size_terminals(logger, &size);
-}
-
-/* --- The channel --- */
-
-static int watch_pipe(struct logger *logger, struct source *source, uint32_t stream, int fd)
-{
-	struct source_pipe *pipe = &source->pipes[stream - 1];
-	int flags = fcntl(fd, F_GETFL);
-	struct stat st;
-
-	/* O_NONBLOCK is shared with the supervisor, but not with the worker, which
-	 * writes to the other end */
-	if (pipe->fd != -1 || flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1 ||
-		reading_watch(logger, pipe, fd) == -1)
-		return -1;
-	pipe->fd = fd;
-	pipe->is_pty = fstat(fd, &st) == 0 && S_ISCHR(st.st_mode);
-	logger->pipes++;
-	if (source->ended)
-		logger->held++;
-	return 0;
-}
-
-/* *at: incremented by the number of descriptors that were taken. */
-static int watch_pipes(struct logger *logger, struct source *source, uint32_t streams,
-	struct fdpass_message *m, size_t *at)
-{
-	for (uint32_t stream = 1; stream <= 2; stream++) {
-		if ((streams & stream) == 0)
-			continue;
-		if (*at == m->fd_count || watch_pipe(logger, source, stream, m->fds[*at]) == -1)
-			return -1;
-		m->fds[(*at)++] = -1;
-	}
-	return 0;
-}
-
-/* Keep the worker's latest lines in this file, too. */
-static void take_memory(struct logger *logger, struct source *source, int *fd)
-{
-	if (source->memory == NULL)
-		source->memory = remember_get(&logger->memories, fd);
-	if (source->memory == NULL)
-		log_error("%s.%" PRIu32 ": its output cannot be kept for "
-			  "'nclust logs'",
-			source->cluster->name, source->slot);
-}
-
-/* Take over a worker's pipes, with their descriptors. */
-static void take_pipes(
-	struct logger *logger, const struct logwire_packet *p, struct fdpass_message *m)
-{
-	struct source *source;
-	size_t at = 0;
-
-	if (logger->pipes >= PIPES_MAX || logger->sources.count >= PIPES_MAX) {
-		log_error("%s.%" PRIu32 ": too many pipes for its output; %u of %u are held "
-			  "open by processes that dead workers left",
-			p->cluster, p->slot, logger->held, logger->pipes);
-		return;
-	}
-	source = source_get(&logger->sources, p->worker, p->slot, p->cluster);
-	if (source != NULL && !source_is_open(source))
-		source->copied = p->sink == LOGWIRE_COPY;
-	if (source != NULL)
-		source->is_safe = p->flag || !logger->has_others;
-	if (source == NULL || watch_pipes(logger, source, p->stream, m, &at) == -1) {
-		log_error("%s.%" PRIu32 ": cannot take its output", p->cluster, p->slot);
-		return;
-	}
-	source->quiet = p->quiet != 0;
-	if (p->what != 0)
-		source->pid = p->what;
-	source->generation = p->which;
-	if (source_width(source) > logger->width) {
-		logger->width = source_width(source);
-		/* terminals that have a size have got a wrong one */
-		logger->look_at_size |= logger->is_sized;
-	}
-	if (!source->quiet)
-		cluster_begin(&logger->clusters, source->cluster, source->slot);
-	if (at < m->fd_count)
-		take_memory(logger, source, &m->fds[at]);
 }
 
 static void take_sink(struct logger *logger, const struct logwire_packet *p)
@@ -275,7 +42,17 @@ static void take_sink(struct logger *logger, const struct logwire_packet *p)
 	logger->look_at_size = true;
 }
 
-static void open_streams(struct logger *logger);
+static void open_streams(struct logger *logger)
+{
+	/* two sinks with one pipe would tear each other's lines */
+	bool same = descriptors_same(STDOUT_FILENO, STDERR_FILENO);
+
+	stream_open(&logger->streams[0], logger->loop, STDOUT_FILENO);
+	stream_open(&logger->streams[1], logger->loop, STDERR_FILENO);
+	logger->clusters.streams[0] = &logger->streams[0];
+	logger->clusters.streams[1] = &logger->streams[same ? 0 : 1];
+	log_to(logger->clusters.streams[1]->fd, "nclust: ", log_level());
+}
 
 static void close_streams(struct logger *logger)
 {
@@ -300,9 +77,9 @@ static void take_packet(
 	bool sound = !m->cut && logwire_check(p, (size_t)m->len);
 
 	if (sound && p->kind == LOGWIRE_ADD && m->fd_count >= 1)
-		take_pipes(logger, p, m);
+		reading_take_pipes(logger, p, m);
 	else if (sound && p->kind == LOGWIRE_ENDED)
-		take_ended(logger, p);
+		reading_take_ended(logger, p);
 	else if (sound && p->kind == LOGWIRE_SINK)
 		take_sink(logger, p);
 	else if (sound && p->kind == LOGWIRE_OUTPUT && m->fd_count == 2)
@@ -317,7 +94,7 @@ static void take_packet(
 void logger_drain(struct logger *logger)
 {
 	logger->stage = DRAINING;
-	send_answers(logger);
+	reading_send_answers(logger);
 	ev_timer_set(&logger->deadline, DRAIN_TIME, 0.0);
 	ev_timer_start(logger->loop, &logger->deadline);
 }
@@ -333,7 +110,7 @@ static void close_channel(struct logger *logger)
 		return;
 	}
 	fd_close(&logger->over);
-	send_answers(logger); /* no supervisor waits for answers any more */
+	reading_send_answers(logger); /* no supervisor waits for answers any more */
 }
 
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -368,25 +145,9 @@ void logger_resumed(struct logger *logger, int channel)
 
 /* --- The end --- */
 
-static void close_all_pipes(struct logger *logger)
-{
-	for (size_t at = logger->sources.count; at-- > 0;) {
-		struct source *source = logger->sources.list[at];
-		bool hangs = false;
-
-		for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
-			if (source->cluster->hung == &source->pipes[i])
-				hangs = true;
-			else if (source->pipes[i].fd != -1)
-				reading_end(logger, &source->pipes[i]);
-		if (!hangs)
-			reading_free(logger, source);
-	}
-}
-
 static void begin_flushing(struct logger *logger)
 {
-	close_all_pipes(logger);
+	reading_close_all(logger);
 	logger->stage = FLUSHING;
 	ev_timer_stop(logger->loop, &logger->deadline);
 	ev_timer_set(&logger->deadline, FLUSH_TIME, 0.0);
@@ -416,7 +177,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 		begin_flushing(logger);
 	clusters_turn(&logger->clusters);
 	if (logger->look_at_size)
-		look_at_size(logger);
+		reading_look_at_size(logger);
 	if (logger->stage == FLUSHING && clusters_are_empty(&logger->clusters))
 		ev_break(loop, EVBREAK_ALL);
 }
@@ -441,7 +202,7 @@ static void run_loop(struct logger *logger)
 {
 	(void)ev_run(logger->loop, 0);
 	keep_fini(&logger->keep);
-	close_all_pipes(logger);
+	reading_close_all(logger);
 	clusters_fini(&logger->clusters);
 	close_streams(logger);
 	if (logger->offload.stuck > 0)
@@ -466,18 +227,6 @@ static void ignore_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTTOU);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
-}
-
-static void open_streams(struct logger *logger)
-{
-	/* two sinks with one pipe would tear each other's lines */
-	bool same = descriptors_same(STDOUT_FILENO, STDERR_FILENO);
-
-	stream_open(&logger->streams[0], logger->loop, STDOUT_FILENO);
-	stream_open(&logger->streams[1], logger->loop, STDERR_FILENO);
-	logger->clusters.streams[0] = &logger->streams[0];
-	logger->clusters.streams[1] = &logger->streams[same ? 0 : 1];
-	log_to(logger->clusters.streams[1]->fd, "nclust: ", log_level());
 }
 
 static void start_watching(struct logger *logger, int channel)

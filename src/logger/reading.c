@@ -2,28 +2,35 @@
 #include "logger/reading.h"
 
 #include "base/log.h"
+#include "base/scope.h"
 #include "base/text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #define TURN_MAX OFFLOAD_DATA /* read of one pipe in one turn of the loop */
 #define TURN_READS 16         /* of one cluster in one turn of the loop */
+#define PIPES_MAX 40000U
+#define ENDED_TURNS 16 /* times OFFLOAD_DATA is a pipe's largest usual buffer */
+#define ENDED_ANYWAY 4
 #define REDRAWN_EACH 1.0
 
 /* ---- lines ---- */
 
-struct stream *reading_stream_of(const struct logger *logger, const struct source_pipe *pipe)
+static struct stream *stream_of(const struct logger *logger, const struct source_pipe *pipe)
 {
 	return logger->clusters.streams[pipe - pipe->source->pipes];
 }
 
-bool reading_is_copied(const struct logger *logger, const struct source_pipe *pipe)
+static bool is_copied(const struct logger *logger, const struct source_pipe *pipe)
 {
-	return pipe->source->copied && !reading_stream_of(logger, pipe)->is_terminal;
+	return pipe->source->copied && !stream_of(logger, pipe)->is_terminal;
 }
 
 /* Has a carriage return begun the line anew?  At the end it belongs to the newline. */
@@ -131,7 +138,7 @@ static void take_line(void *context, const struct line *line)
 		source->early_in_use |= tail_mentions_in_use(line->text, line->len);
 	source->seen += line->len;
 	remember_note(&logger->memories, line);
-	if (source->quiet || reading_is_copied(logger, pipe))
+	if (source->quiet || is_copied(logger, pipe))
 		return;
 	if (c->count == 0 && logger->sink == LOGWIRE_PREFIX)
 		put_line(logger, pipe, &c->list[ROUTE_STANDARD], line);
@@ -151,9 +158,8 @@ static void show_progress(struct logger *logger, struct source_pipe *pipe)
 	struct route *prefix = prefix_route(logger, pipe->source->cluster);
 	ev_tstamp now = ev_now(logger->loop);
 
-	if (prefix == NULL || pipe->source->quiet ||
-		!reading_stream_of(logger, pipe)->is_terminal || !is_redrawn(&line) ||
-		now < pipe->redrawn_at + REDRAWN_EACH)
+	if (prefix == NULL || pipe->source->quiet || !stream_of(logger, pipe)->is_terminal ||
+		!is_redrawn(&line) || now < pipe->redrawn_at + REDRAWN_EACH)
 		return;
 	pipe->redrawn_at = now;
 	put_line(logger, pipe, prefix, &line);
@@ -185,28 +191,28 @@ static void split_lines(
 	remember_end(&logger->memories);
 }
 
-void reading_end_lines(struct logger *logger, struct source_pipe *pipe)
+static void end_lines(struct logger *logger, struct source_pipe *pipe)
 {
 	begin_lines(logger, pipe, 0);
 	source_end_lines(pipe, take_line, logger);
 	remember_end(&logger->memories);
 }
 
-void reading_free(struct logger *logger, struct source *source)
+static void free_source(struct logger *logger, struct source *source)
 {
 	remember_release(&logger->memories, source->memory);
 	source_free(&logger->sources, source);
 }
 
-void reading_forget_if_over(struct logger *logger, struct source *source)
+static void forget_if_over(struct logger *logger, struct source *source)
 {
 	if (source->ended && !source->due && !source_is_open(source))
-		reading_free(logger, source);
+		free_source(logger, source);
 }
 
 /* ---- pipes ---- */
 
-bool reading_is_on(const struct cluster *c)
+static bool is_on(const struct cluster *c)
 {
 	return c->hung == NULL && !c->paused;
 }
@@ -223,41 +229,6 @@ static struct source_pipe *next_readable(struct cluster *c)
 	return pipe;
 }
 
-static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	struct logger *logger = ev_userdata(loop);
-	struct cluster *c = watcher->data;
-	struct source_pipe *pipe;
-
-	(void)revents;
-	for (int i = 0; i < TURN_READS && reading_is_on(c) && (pipe = next_readable(c)) != NULL;
-		i++) {
-		struct source *source = pipe->source;
-
-		(void)reading_pipe(logger, pipe, false);
-		/* cluster_settle() decides before the loop waits, and perhaps reads no more */
-		c->paused |= !cluster_flush_enough(c);
-		if (!source_is_open(source))
-			reading_forget_if_over(logger, source);
-	}
-}
-
-int reading_watch(const struct logger *logger, struct source_pipe *pipe, int fd)
-{
-	struct cluster *c = pipe->source->cluster;
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = pipe};
-
-	if (c->set == -1) {
-		c->set = epoll_create1(EPOLL_CLOEXEC);
-		if (c->set == -1)
-			return -1;
-		ev_io_init(&c->readable, on_readable, c->set, EV_READ);
-		c->readable.data = c;
-	}
-	cluster_watch(&logger->clusters, c);
-	return epoll_ctl(c->set, EPOLL_CTL_ADD, fd, &event);
-}
-
 static void unwatch_pipe(const struct source_pipe *pipe)
 {
 	struct cluster *c = pipe->source->cluster;
@@ -267,7 +238,7 @@ static void unwatch_pipe(const struct source_pipe *pipe)
 	(void)epoll_ctl(c->set, EPOLL_CTL_DEL, pipe->fd, NULL);
 }
 
-void reading_note_hang(struct logger *logger, struct source_pipe *pipe)
+static void note_hang(struct logger *logger, struct source_pipe *pipe)
 {
 	struct cluster *c = pipe->source->cluster;
 
@@ -282,9 +253,9 @@ void reading_note_hang(struct logger *logger, struct source_pipe *pipe)
 	log_warn("%s: its output is not read until that ends", c->name);
 }
 
-void reading_end(struct logger *logger, struct source_pipe *pipe)
+static void end_pipe(struct logger *logger, struct source_pipe *pipe)
 {
-	reading_end_lines(logger, pipe);
+	end_lines(logger, pipe);
 	unwatch_pipe(pipe);
 	offload_close(&logger->offload, &pipe->fd, pipe->source->is_safe);
 	logger->pipes--;
@@ -297,7 +268,7 @@ static size_t room_of(struct logger *logger, const struct source_pipe *pipe, boo
 {
 	struct sink *sink;
 
-	if (!reading_is_copied(logger, pipe))
+	if (!is_copied(logger, pipe))
 		return TURN_MAX;
 	sink = sink_of(logger, pipe, &pipe->source->cluster->list[ROUTE_COPY]);
 	return sink != NULL ? sink_room(sink, TURN_MAX, has_ended) : 0;
@@ -315,19 +286,19 @@ static void copy_data(struct logger *logger, struct source_pipe *pipe, const cha
 static bool take_data(struct logger *logger, struct source_pipe *pipe, const char *data, ssize_t n)
 {
 	if (n > 0) {
-		if (reading_is_copied(logger, pipe))
+		if (is_copied(logger, pipe))
 			copy_data(logger, pipe, data, (size_t)n);
 		split_lines(logger, pipe, data, (size_t)n);
 		return true;
 	}
 	if (n == -1 && errno == EINPROGRESS)
-		reading_note_hang(logger, pipe);
+		note_hang(logger, pipe);
 	else if (n == 0 || errno != EAGAIN)
-		reading_end(logger, pipe);
+		end_pipe(logger, pipe);
 	return false;
 }
 
-void reading_goes_on(struct ev_loop *loop, const struct offload_call *call)
+static void goes_on(struct ev_loop *loop, const struct offload_call *call)
 {
 	struct logger *logger = ev_userdata(loop);
 	struct source_pipe *pipe = call->about;
@@ -340,7 +311,7 @@ void reading_goes_on(struct ev_loop *loop, const struct offload_call *call)
 		(void)take_data(logger, pipe, call->data, call->got);
 	cluster_watch(&logger->clusters, source->cluster);
 	if (!source_is_open(source))
-		reading_forget_if_over(logger, source);
+		forget_if_over(logger, source);
 }
 
 static ssize_t read_some(struct logger *logger, struct source_pipe *pipe, size_t len)
@@ -352,13 +323,13 @@ static ssize_t read_some(struct logger *logger, struct source_pipe *pipe, size_t
 		.fd = pipe->fd,
 		.len = len,
 		.by_pieces = pipe->is_pty,
-		.goes_on = reading_goes_on,
+		.goes_on = goes_on,
 	};
 
 	return offload_run(&logger->offload, &call);
 }
 
-bool reading_pipe(struct logger *logger, struct source_pipe *pipe, bool has_ended)
+static bool read_pipe(struct logger *logger, struct source_pipe *pipe, bool has_ended)
 {
 	size_t most = room_of(logger, pipe, has_ended);
 	unsigned ends = 0;
@@ -375,4 +346,281 @@ bool reading_pipe(struct logger *logger, struct source_pipe *pipe, bool has_ende
 		n = read_some(logger, pipe, most);
 	} while (n == -1 && (errno == EINTR || (errno == EIO && ends++ == 0)));
 	return take_data(logger, pipe, n > 0 ? data_of(logger) : NULL, n);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct logger *logger = ev_userdata(loop);
+	struct cluster *c = watcher->data;
+	struct source_pipe *pipe;
+
+	(void)revents;
+	for (int i = 0; i < TURN_READS && is_on(c) && (pipe = next_readable(c)) != NULL; i++) {
+		struct source *source = pipe->source;
+
+		(void)read_pipe(logger, pipe, false);
+		/* cluster_settle() decides before the loop waits, and perhaps reads no more */
+		c->paused |= !cluster_flush_enough(c);
+		if (!source_is_open(source))
+			forget_if_over(logger, source);
+	}
+}
+
+static int watch_fd(const struct logger *logger, struct source_pipe *pipe, int fd)
+{
+	struct cluster *c = pipe->source->cluster;
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = pipe};
+
+	if (c->set == -1) {
+		c->set = epoll_create1(EPOLL_CLOEXEC);
+		if (c->set == -1)
+			return -1;
+		ev_io_init(&c->readable, on_readable, c->set, EV_READ);
+		c->readable.data = c;
+	}
+	cluster_watch(&logger->clusters, c);
+	return epoll_ctl(c->set, EPOLL_CTL_ADD, fd, &event);
+}
+
+/* ---- a new worker ---- */
+
+static int watch_pipe(struct logger *logger, struct source *source, uint32_t stream, int fd)
+{
+	struct source_pipe *pipe = &source->pipes[stream - 1];
+	int flags = fcntl(fd, F_GETFL);
+	struct stat st;
+
+	/* O_NONBLOCK is shared with the supervisor, but not with the worker, which
+	 * writes to the other end */
+	if (pipe->fd != -1 || flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1 ||
+		watch_fd(logger, pipe, fd) == -1)
+		return -1;
+	pipe->fd = fd;
+	pipe->is_pty = fstat(fd, &st) == 0 && S_ISCHR(st.st_mode);
+	logger->pipes++;
+	if (source->ended)
+		logger->held++;
+	return 0;
+}
+
+/* *at: incremented by the number of descriptors that were taken. */
+static int watch_pipes(struct logger *logger, struct source *source, uint32_t streams,
+	struct fdpass_message *m, size_t *at)
+{
+	for (uint32_t stream = 1; stream <= 2; stream++) {
+		if ((streams & stream) == 0)
+			continue;
+		if (*at == m->fd_count || watch_pipe(logger, source, stream, m->fds[*at]) == -1)
+			return -1;
+		m->fds[(*at)++] = -1;
+	}
+	return 0;
+}
+
+/* Keep the worker's latest lines in this file, too. */
+static void take_memory(struct logger *logger, struct source *source, int *fd)
+{
+	if (source->memory == NULL)
+		source->memory = remember_get(&logger->memories, fd);
+	if (source->memory == NULL)
+		log_error("%s.%" PRIu32 ": its output cannot be kept for "
+			  "'nclust logs'",
+			source->cluster->name, source->slot);
+}
+
+void reading_take_pipes(
+	struct logger *logger, const struct logwire_packet *p, struct fdpass_message *m)
+{
+	struct source *source;
+	size_t at = 0;
+
+	if (logger->pipes >= PIPES_MAX || logger->sources.count >= PIPES_MAX) {
+		log_error("%s.%" PRIu32 ": too many pipes for its output; %u of %u are held "
+			  "open by processes that dead workers left",
+			p->cluster, p->slot, logger->held, logger->pipes);
+		return;
+	}
+	source = source_get(&logger->sources, p->worker, p->slot, p->cluster);
+	if (source != NULL && !source_is_open(source))
+		source->copied = p->sink == LOGWIRE_COPY;
+	if (source != NULL)
+		source->is_safe = p->flag || !logger->has_others;
+	if (source == NULL || watch_pipes(logger, source, p->stream, m, &at) == -1) {
+		log_error("%s.%" PRIu32 ": cannot take its output", p->cluster, p->slot);
+		return;
+	}
+	source->quiet = p->quiet != 0;
+	if (p->what != 0)
+		source->pid = p->what;
+	source->generation = p->which;
+	if (source_width(source) > logger->width) {
+		logger->width = source_width(source);
+		/* terminals that have a size have got a wrong one */
+		logger->look_at_size |= logger->is_sized;
+	}
+	if (!source->quiet)
+		cluster_begin(&logger->clusters, source->cluster, source->slot);
+	if (at < m->fd_count)
+		take_memory(logger, source, &m->fds[at]);
+}
+
+/* ---- the end of a worker ---- */
+
+static int send_last(struct logger *logger, struct source *source)
+{
+	struct logwire_packet packet = {
+		.kind = LOGWIRE_LAST,
+		.slot = source->slot,
+		.worker = source->worker,
+		.address_in_use = source->early_in_use,
+	};
+	struct linering_text text;
+
+	text_copy(packet.cluster, sizeof(packet.cluster), source->cluster->name);
+	if (source->memory != NULL && linering_read(&source->memory->ring, 0, &text) == 0) {
+		packet.address_in_use |= tail_tell(
+			text.text, text.len, (int)source->pid, source->started, packet.text);
+		linering_drop(&text);
+	}
+	return fdpass_send(logger->channel.fd, &packet, sizeof(packet), NULL, 0);
+}
+
+void reading_send_answers(struct logger *logger)
+{
+	while (logger->due != NULL) {
+		struct source *source = logger->due;
+
+		if (logger->stage == RUNNING && send_last(logger, source) == -1 &&
+			errno == EAGAIN) {
+			ev_io_start(logger->loop, &logger->answers);
+			return;
+		}
+		/* any other failure: the supervisor is gone, and waits for no answer */
+		logger->due = source->next_due;
+		if (logger->due == NULL)
+			logger->due_end = &logger->due;
+		source->due = false;
+		forget_if_over(logger, source);
+	}
+}
+
+static bool is_readable(const struct source_pipe *pipe)
+{
+	return pipe->fd != -1 && pipe->source->cluster->hung == NULL;
+}
+
+/* Read what a dead worker has left.  Its last words may be at the end of a pipe, so that some of it
+ * is read even while a sink is full. */
+static void drain_pipe(struct logger *logger, struct source_pipe *pipe)
+{
+	struct cluster *c = pipe->source->cluster;
+
+	for (int i = 0; i < ENDED_TURNS && is_readable(pipe); i++) {
+		bool takes = cluster_flush_enough(c) && is_on(c);
+
+		if ((!takes && i >= ENDED_ANYWAY) || !read_pipe(logger, pipe, true))
+			break;
+	}
+}
+
+static void finish_ending(struct logger *logger, struct source *source)
+{
+	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
+		end_lines(logger, &source->pipes[i]);
+	source->ended = true;
+	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
+		logger->held += source->pipes[i].fd != -1;
+	source->due = true;
+	*logger->due_end = source;
+	logger->due_end = &source->next_due;
+	/* the worker's lines come before what the supervisor logs of its death */
+	cluster_settle(&logger->clusters, source->cluster);
+	for (int i = 0; i < 2; i++)
+		sinks_flush(&logger->streams[i]);
+	reading_send_answers(logger);
+}
+
+void reading_take_ended(struct logger *logger, const struct logwire_packet *p)
+{
+	/* a worker that wrote nothing, or never was added, is answered, too */
+	struct source *source = source_get(&logger->sources, p->worker, p->slot, p->cluster);
+
+	if (source == NULL) {
+		log_error("%s.%" PRIu32 ": no memory for its last output", p->cluster, p->slot);
+		return;
+	}
+	if (source->ended)
+		return;
+	source->started = p->quiet != 0;
+	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
+		drain_pipe(logger, &source->pipes[i]);
+	finish_ending(logger, source);
+}
+
+void reading_close_all(struct logger *logger)
+{
+	for (size_t at = logger->sources.count; at-- > 0;) {
+		struct source *source = logger->sources.list[at];
+		bool hangs = false;
+
+		for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
+			if (source->cluster->hung == &source->pipes[i])
+				hangs = true;
+			else if (source->pipes[i].fd != -1)
+				end_pipe(logger, &source->pipes[i]);
+		if (!hangs)
+			free_source(logger, source);
+	}
+}
+
+/* ---- terminals ---- */
+
+static bool is_sized(const struct logger *logger, const struct source_pipe *pipe)
+{
+	return pipe->is_pty && is_readable(pipe) && stream_of(logger, pipe)->is_terminal;
+}
+
+/* Set the size of all workers' terminals. */
+static void size_terminals(struct logger *logger, const struct winsize *size)
+{
+	for (size_t i = 0; i < 2 * logger->sources.count; i++) {
+		struct source_pipe *pipe = &logger->sources.list[i / 2]->pipes[i % 2];
+		const struct offload_call call = {
+			.kind = OFFLOAD_WINSIZE,
+			.is_safe = pipe->source->is_safe,
+			.about = pipe,
+			.fd = pipe->fd,
+			.request = TIOCSWINSZ,
+			.size = *size,
+			.goes_on = goes_on,
+		};
+
+		if (is_sized(logger, pipe) && offload_run(&logger->offload, &call) == -1 &&
+			errno == EINPROGRESS)
+			note_hang(logger, pipe);
+	}
+}
+
+/* Look up how much of our terminal's width is left for a line. */
+void reading_look_at_size(struct logger *logger)
+{
+	const struct stream *stream = &logger->streams[!logger->streams[0].is_terminal];
+	unsigned width = logger->width + (unsigned)strlen(" | ");
+	const struct offload_call call = {
+		.kind = OFFLOAD_WINSIZE,
+		.fd = stream->fd,
+		.request = TIOCGWINSZ,
+	};
+	struct winsize size;
+
+	logger->look_at_size = false;
+	if (!stream->is_terminal || offload_run(&logger->offload, &call) == -1)
+		return;
+	size = logger->offload.last->size;
+	if (size.ws_col > width)
+		size.ws_col -= (unsigned short)width;
+	else if (size.ws_col > 0)
+		size.ws_col = 1;
+	logger->is_sized = true;
+	size_terminals(logger, &size);
 }

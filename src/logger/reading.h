@@ -144,29 +144,15 @@ void logger_resumed(struct logger *logger, int channel);
 /* No supervisor comes any more: read the rest of the pipes, and end. */
 void logger_drain(struct logger *logger);
 
-/* The stream for a pipe's lines with prefixes, or copies. */
-struct stream *reading_stream_of(const struct logger *logger, const struct source_pipe *pipe);
-/* Is the pipe copied?  To a terminal lines go instead, whose control bytes are escaped. */
-bool reading_is_copied(const struct logger *logger, const struct source_pipe *pipe);
-
-/* Read that descriptor from now on; -1 and errno. */
-int reading_watch(const struct logger *logger, struct source_pipe *pipe, int fd);
-/* May the cluster's pipes be read now? */
-bool reading_is_on(const struct cluster *c);
-/* Read one turn's share. false: no more data now, or ever.  `has_ended`: its worker, whose last
- * words may be in the pipe. */
-bool reading_pipe(struct logger *logger, struct source_pipe *pipe, bool has_ended);
-/* No more comes soon: take a line that has no end yet. */
-void reading_end_lines(struct logger *logger, struct source_pipe *pipe);
-/* A pipe is at its end: close it. */
-void reading_end(struct logger *logger, struct source_pipe *pipe);
-
-/* A call for that pipe hangs. */
-void reading_note_hang(struct logger *logger, struct source_pipe *pipe);
-/* That call has returned. */
-void reading_goes_on(struct ev_loop *loop, const struct offload_call *call);
-
-void reading_free(struct logger *logger, struct source *source);
-void reading_forget_if_over(struct logger *logger, struct source *source);
+/* Take over a worker's pipes, with their descriptors (-1 then). */
+void reading_take_pipes(
+	struct logger *logger, const struct logwire_packet *p, struct fdpass_message *m);
+/* A worker has ended: read what it has left, and answer with its last words. */
+void reading_take_ended(struct logger *logger, const struct logwire_packet *p);
+/* Send the answers that are due; what the channel does not take goes later. */
+void reading_send_answers(struct logger *logger);
+/* Give the workers' terminals the size that ours leaves for a line. */
+void reading_look_at_size(struct logger *logger);
+void reading_close_all(struct logger *logger);
 
 #endif
