@@ -123,8 +123,6 @@ const char *drain_busy_text(struct drain *d, char *to, size_t size);
 bool drain_is_half_over(const struct drain *d, nsec_t now);
 
 /* drain.c */
-/* Looks once: has the worker a busy connection? */
-bool drain_is_busy(struct child *child);
 void drain_free(struct drain *d);
 void drain_arm(struct drain *d, nsec_t wait); /* sets the timer for the next look */
 /* Reports the worker as drained to the core, which answers with the stop signal. */
@@ -205,12 +203,6 @@ bool steer_is_among_us(struct steer *s, const struct listener *l);
 /* Returns the latest lane of that slot's own sockets and workers; LANE_NONE: there are none. */
 unsigned steer_latest_lane(const struct steer *s, uint32_t slot);
 #define LANE_NONE UINT_MAX
-
-/* ---- drain_order.c ---- */
-
-/* Before a rollout picks its next slot: looks at workers in turn up to the first idle one and
- * reports each to the core, because busy workers take longer to drain. */
-void drain_on_choose(struct service *service);
 
 /* ---- imbalance ---- */
 
