@@ -73,6 +73,7 @@ struct child {
 	struct shown shown;
 	struct trapped trap;
 	struct worker_traffic traffic;
+	struct measured measured;
 	struct limited *limited; /* heap; NULL: it is in no cgroup (limits/state.h) */
 	struct leftovers *left;  /* heap; NULL: its main process has not ended */
 	const char *hang; /* the request that it does not answer (health/internal.h), or NULL */

@@ -30,20 +30,11 @@
 /* What is written to the quota of CPUs within this time is one change. */
 #define SETTLE (1 * SECOND)
 
-/* A worker's CPU time at the last look at the worker. */
-struct seen {
-	uint64_t serial;
-	nsec_t cpu;
-	nsec_t at;
-};
-
 struct scaling {
 	struct service *service;
 	struct autoscale scale;
 	nsec_t look_at;
 
-	struct seen *seen; /* by slot */
-	uint32_t seen_slots;
 	struct child_walk walk;
 	nsec_t measured_at;
 	nsec_t cpu_pressure; /* for how long something has waited for a CPU, in all */
@@ -208,47 +199,29 @@ static nsec_t cpu_of(const struct child *child)
 }
 
 /* Per mille of a CPU that the worker has used since the last look at it; -1: there was none. */
-static long busy_of(struct scaling *a, const struct child *child, nsec_t now)
+static long busy_of(struct child *child, nsec_t now)
 {
-	struct seen *seen = &a->seen[child->slot];
-	struct seen was = *seen;
+	struct measured was = child->measured;
+	nsec_t cpu = cpu_of(child);
 
-	*seen = (struct seen){child->serial, cpu_of(child), now};
-	if (was.serial != child->serial || now <= was.at)
+	child->measured = (struct measured){cpu, now};
+	if (was.at == 0 || now <= was.at)
 		return -1;
 	/* a process that has ended takes its time away */
-	return seen->cpu > was.cpu ? (long)((seen->cpu - was.cpu) * 1000 / (now - was.at)) : 0;
-}
-
-static bool reserve_seen(struct scaling *a)
-{
-	uint32_t slots = a->service->child_slots;
-	struct seen *more;
-
-	if (slots <= a->seen_slots)
-		return true;
-	more = realloc(a->seen, slots * sizeof(*more));
-	if (more == NULL)
-		return false;
-	memset(more + a->seen_slots, 0, (slots - a->seen_slots) * sizeof(*more));
-	a->seen = more;
-	a->seen_slots = slots;
-	return true;
+	return cpu > was.cpu ? (long)((cpu - was.cpu) * 1000 / (now - was.at)) : 0;
 }
 
 static void measure_workers(struct scaling *a, struct load *l)
 {
 	uint64_t sum = 0;
 	unsigned count = 0;
-	const struct child *child;
+	struct child *child;
 
-	if (!reserve_seen(a))
-		return;
 	while ((child = child_next(&a->walk)) != NULL) {
 		long busy = -1;
 
-		if (child->slot < a->seen_slots && child_view(child).state == SLOT_READY)
-			busy = busy_of(a, child, clock_now());
+		if (child_view(child).state == SLOT_READY)
+			busy = busy_of(child, clock_now());
 		if (busy >= 0) {
 			sum += (uint64_t)busy;
 			count++;
@@ -576,7 +549,6 @@ static void scaling_on_drop(struct service *service)
 		return;
 	if (a->service != NULL)
 		unwatch_listeners(a);
-	free(a->seen);
 	free(a);
 	service->scaling = NULL;
 }
