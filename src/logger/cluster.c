@@ -223,6 +223,17 @@ static void reopen_files(struct clusters *all, const char *name)
 	}
 }
 
+void clusters_rename(struct clusters *all, const char *from, const char *to)
+{
+	struct cluster *c = clusters_find(all, from);
+	struct cluster *before = clusters_find(all, to);
+
+	if (before != NULL)
+		text_copy(before->name, sizeof(before->name), from);
+	if (c != NULL)
+		text_copy(c->name, sizeof(c->name), to);
+}
+
 void clusters_forget_asked(struct clusters *all)
 {
 	for (struct cluster *c = all->list; c != NULL; c = c->next)

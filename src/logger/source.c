@@ -79,6 +79,12 @@ struct source *source_get(
 	return source;
 }
 
+void sources_rename(struct source_table *table)
+{
+	for (size_t i = 0; i < table->count; i++)
+		table->list[i]->before_len = 0;
+}
+
 void source_free(struct source_table *table, struct source *source)
 {
 	size_t at = place_of(table, source->worker);

@@ -127,6 +127,8 @@ struct source *source_find(const struct source_table *table, uint64_t worker);
 /* The source of this worker, or a new one; NULL: out of memory. */
 struct source *source_get(
 	struct source_table *table, uint64_t worker, uint32_t slot, const char *cluster);
+/* Clusters have other names now. */
+void sources_rename(struct source_table *table);
 void source_free(struct source_table *table, struct source *source);
 
 bool source_is_open(const struct source *source);

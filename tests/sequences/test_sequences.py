@@ -16,6 +16,8 @@ many of them, as the seed says, from all kinds in turn; without it all are run. 
   replaced), and no other process than the workers;
 - nclust has no descriptors but those that so many workers need.
 
+Every other reload gives the cluster another name, and changes nothing else.
+
 A verb with "~" behind it is followed by the next one at once, without waiting for rest, and
 looked at together with that one.  One with "!" is held: the worker that it starts first does
 not come up until each of the old ones has been seen to accept.  When a chain fails, ever longer
@@ -160,12 +162,16 @@ class Chain:
 exec {kind.words(kind.command)}
 """, 0o755)
 
+    @property
+    def name(self):
+        return f"web{(self.round + 1) // 2}"
+
     def ini(self):
         listen = {"named": [f"listen = 127.0.0.1:{PORT}"],
                   "unix": [f"listen = unix:{path('socket')}"]}.get(self.kind.listener, [])
-        return "\n".join(["[cluster:web]", f"command = {path('server')}",
+        return "\n".join([f"[cluster:{self.name}]", f"command = {path('server')}",
                           f"workers = {self.wanted}", "orphans = keep", "bake = 0",
-                          f"env = ROUND={self.round}", *listen, ""])
+                          f"env = ROUND={self.round // 2}", *listen, ""])
 
     # ---- verbs ----
 
@@ -179,7 +185,7 @@ exec {kind.words(kind.command)}
         elif verb == "slot":
             if not self.kind.by_epoll and not self.kind.is_unix:
                 self.sockets = 2
-            self.it.verb("restart", target="it/web.0").ok()
+            self.it.verb("restart", target=f"it/{self.name}.0").ok()
         elif verb == "upgrade":
             self.it.verb("upgrade").ok()
         elif verb == "reload":

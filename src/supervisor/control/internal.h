@@ -48,6 +48,7 @@ void request_finish(struct client *c);
 /* Hooks of the part: events are sent to the clients that want them, and answer those that wait. */
 void control_on_told(struct supervisor *sup, struct service *service, const struct report *report,
 	const char *json, const char *sentence);
+void control_on_renamed(struct service *service, const char *old);
 void control_on_drop(struct service *service);
 
 /* ---- status ---- */

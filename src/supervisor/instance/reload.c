@@ -21,6 +21,7 @@ struct plan {
 	struct settings *settings; /* the new ones */
 	struct settings old;       /* a view of the settings in force */
 	struct cluster_settings *views;
+	struct renamings renamed; /* in use; swapped back on failure */
 	struct diff diff;
 	struct listener_set *sets; /* by index in diff.clusters */
 	struct segment **segments; /* by the same index */
@@ -51,8 +52,10 @@ static int look_at_old(struct supervisor *sup, struct plan *plan)
 	plan->views = views;
 	plan->old = *sup->settings;
 	plan->old.clusters = calloc(sup->service_count + 1, sizeof(*plan->old.clusters));
-	if (views == NULL || plan->old.clusters == NULL)
+	if (views == NULL || plan->old.clusters == NULL ||
+		rename_find(&plan->renamed, sup, plan->settings) == -1)
 		return -1;
+	rename_swap(&plan->renamed);
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
 
@@ -68,19 +71,31 @@ static int look_at_old(struct supervisor *sup, struct plan *plan)
 	return diff_settings(&plan->diff, &plan->old, plan->settings);
 }
 
-/* A directory that leads elsewhere requires a rollout. */
-static void look_at_directories(struct diff *diff)
+static void add_key(struct diff_cluster *c, const char *key, const char *what)
+{
+	size_t used = strlen(c->keys);
+
+	snprintf(c->keys + used, sizeof(c->keys) - used, "%s%s %s)", used > 0 ? ", " : "", key,
+		what);
+	if (c->change < CHANGE_ROLL)
+		c->change = CHANGE_ROLL;
+}
+
+/* A new name requires a rollout, as workers get their cluster's name at birth; so
+ * does a directory that leads elsewhere. */
+static void look_at_names(const struct supervisor *sup, struct diff *diff)
 {
 	for (size_t i = 0; i < diff->count; i++) {
 		struct diff_cluster *c = &diff->clusters[i];
-		size_t used = strlen(c->keys);
+		const char *was;
 
-		if (c->old == NULL || c->new == NULL || c->new->directory_now == NULL)
+		if (c->old == NULL || c->new == NULL)
 			continue;
-		snprintf(c->keys + used, sizeof(c->keys) - used, "%sdirectory (now %s)",
-			used > 0 ? ", " : "", c->new->directory_now);
-		if (c->change < CHANGE_ROLL)
-			c->change = CHANGE_ROLL;
+		was = cluster_next_settings(service_named(sup, c->new->name)->core)->name;
+		if (strcmp(was, c->new->name) != 0)
+			add_key(c, "name (was", was);
+		if (c->new->directory_now != NULL)
+			add_key(c, "directory (now", c->new->directory_now);
 	}
 }
 
@@ -95,8 +110,11 @@ static void plan_fini(struct plan *plan)
 	diff_fini(&plan->diff);
 	free(plan->old.clusters);
 	free(plan->views);
-	if (plan->settings != NULL)
+	if (plan->settings != NULL) {
+		rename_swap(&plan->renamed);
 		settings_free(plan->settings);
+	}
+	rename_fini(&plan->renamed);
 }
 
 static int check_plan(struct supervisor *sup, const struct plan *plan, struct error *err)
@@ -319,7 +337,8 @@ static void commit_plan(
 {
 	struct diff *d = &plan->diff;
 
-	look_at_directories(d);
+	look_at_names(sup, d);
+	rename_tell(&plan->renamed);
 	for (size_t i = 0; i < sup->service_count; i++) {
 		sup->services[i]->stage.awaited = AWAITED_NOTHING;
 		sup->services[i]->stage.live = false;

@@ -97,6 +97,23 @@ static void logs_on_reloaded(struct service *service)
 		send_routes(service);
 }
 
+static void send_reopen(struct service *service, const char *old)
+{
+	struct logwire_packet p = {.kind = LOGWIRE_REOPEN};
+
+	text_copy(p.cluster, sizeof(p.cluster), service->name);
+	text_copy(p.text, sizeof(p.text), old);
+	(void)logger_send(service->sup, &p, NULL, 0);
+}
+
+/* Running workers write to the files of the new name, too. */
+static void logs_on_renamed(struct service *service, const char *old)
+{
+	if (service->routed != NULL)
+		send_reopen(service, old);
+	forget_told(service);
+}
+
 static void logs_on_drop(struct service *service)
 {
 	if (service->routed != NULL)
@@ -106,11 +123,8 @@ static void logs_on_drop(struct service *service)
 
 void logs_reopen(struct service *service)
 {
-	struct logwire_packet p = {.kind = LOGWIRE_REOPEN};
-
-	text_copy(p.cluster, sizeof(p.cluster), service->name);
 	if (service->routed != NULL)
-		(void)logger_send(service->sup, &p, NULL, 0);
+		send_reopen(service, "");
 }
 
 /* ---- the logger's requests ---- */
@@ -148,6 +162,7 @@ static void logs_on_shutdown(struct supervisor *sup)
 const struct part logs_part = {
 	.name = "logs",
 	.logger = logs_on_logger,
+	.renamed = logs_on_renamed,
 	.adopted = logs_on_adopted,
 	.drop = logs_on_drop,
 	.go_on = logs_on_go_on,

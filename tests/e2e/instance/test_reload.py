@@ -48,6 +48,7 @@ def test_nothing_then_a_live_key_then_a_key_of_the_process():
 def test_only_what_changed_is_rolled_new_clusters_come_and_old_ones_go():
     it = cluster(ini=ini(name="one") + ini(name="two") + ini(name="three"))
     one, two, three = map(it.pids, ("one", "two", "three"))
+    # else it would be one of before by another name
     write("it.ini",
           ini(name="one") + ini("umask = 027", name="two") + ini("env = A=1", name="four"))
     said = it.call("reload").text
