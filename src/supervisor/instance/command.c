@@ -14,25 +14,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_same(const struct strings *a, const struct strings *b)
-{
-	if (a->count != b->count)
-		return false;
-	for (size_t i = 0; i < a->count; i++)
-		if (strcmp(a->list[i], b->list[i]) != 0)
-			return false;
-	return true;
-}
-
 /* Is the command the configuration's own again? */
 static bool is_configured(const struct cluster_settings *s)
 {
 	struct strings own = {0};
+	scoped_str text = NULL;
 	struct error err;
-	bool same = value_split(&own, s->configured, &err) == 0 && is_same(&own, &s->command);
 
+	if (value_split(&own, s->configured, &err) == 0)
+		text = value_join(&own);
 	strings_clear(&own);
-	return same;
+	return text != NULL && strcmp(text, s->command_text) == 0;
 }
 
 static int set_command(struct cluster_settings *s, const char *text, struct error *err)

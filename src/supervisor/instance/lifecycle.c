@@ -183,11 +183,11 @@ void lifecycle_fail(struct supervisor *sup, int status, const char *why)
 
 static void fail_start(struct service *service, uint32_t slot, const char *what)
 {
-	scoped_str why = NULL;
+	char why[300];
 
-	if (asprintf(&why, "the start failed: %s.%" PRIu32 " %s", service->name, slot, what) == -1)
-		why = NULL;
-	lifecycle_fail(service->sup, 1, why != NULL ? why : "the start failed");
+	snprintf(
+		why, sizeof(why), "the start failed: %s.%" PRIu32 " %s", service->name, slot, what);
+	lifecycle_fail(service->sup, 1, why);
 }
 
 /* -d: a start that fails must end nclust, because the user's process waits for it. */
