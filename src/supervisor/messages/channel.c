@@ -261,9 +261,6 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int revents)
 
 static void log_recovery(struct channel *c)
 {
-	if (!c->stuck)
-		return;
-	c->stuck = false;
 	if (!once_forget(c->child->said, ONCE_STUCK))
 		return;
 	news_say_worker(c->child, LOG_WARN, "messages-dropped",
@@ -340,10 +337,10 @@ void channels_init(struct supervisor *sup)
 
 static void log_stuck(struct channel *c)
 {
-	c->stuck = true;
-	if (!once_each(&c->stuck_at, clock_now(), TELL_EACH))
+	if (once_said(c->child->said, ONCE_STUCK) ||
+		!once_each(&c->stuck_at, clock_now(), TELL_EACH))
 		return; /* the worker reads, but too slowly: reported lately */
-	once_say(c->child->said, ONCE_STUCK);
+	(void)once_say(c->child->said, ONCE_STUCK);
 	news_say_worker(c->child, LOG_WARN, "messages-stuck",
 		"does not read its messages: they are dropped");
 }
@@ -355,7 +352,7 @@ static void count_refused(struct channel *c, bool must)
 	if (must)
 		return;
 	c->dropped++;
-	if (!c->stuck && error == ENOBUFS)
+	if (error == ENOBUFS)
 		log_stuck(c);
 	errno = error;
 }

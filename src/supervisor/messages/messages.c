@@ -293,7 +293,6 @@ void queue_clear(struct queue *q)
 static const struct plain_row channel_rows[] = {
 	PLAIN_ENUM(1, channel, kind, CHANNEL_KINDS - 1),
 	PLAIN(2, channel, io.fd, FD),
-	PLAIN(5, channel, stuck, BOOL),
 	PLAIN(7, channel, received, UNSIGNED),
 	PLAIN(8, channel, sent, UNSIGNED),
 	PLAIN(9, channel, dropped, UNSIGNED),
@@ -303,7 +302,7 @@ static const struct plain_row channel_rows[] = {
 	PLAIN(13, channel, in.skipped, UNSIGNED),
 	PLAIN(14, channel, out.in_line, BOOL),
 	PLAIN(15, channel, invalid, UNSIGNED),
-	PLAIN(17, channel, stuck_at, SIGNED), /* 3 and 4 were of a descriptor; 6 and 16 are facts of child.said */
+	PLAIN(17, channel, stuck_at, SIGNED), /* 3 to 5 are gone; 6 and 16 are facts of child.said */
 };
 
 static const struct plain_row broker_rows[] = {

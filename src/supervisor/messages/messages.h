@@ -81,7 +81,6 @@ struct channel {
 	struct child *child;
 	enum channel_kind kind;
 	ev_io io;        /* its fd: nclust's end; -1: the worker has closed its end */
-	bool stuck;      /* the worker does not read, and loses messages */
 	nsec_t stuck_at; /* when that was reported last; or 0 */
 	bool dirty;      /* it is in the list of channels with something to send */
 	struct channel *next_dirty;

@@ -425,7 +425,7 @@ static const struct {
 	{"helper", &carried_helper, "1i 2f 3i 4b 5t 6i", GAPS(helper_gaps)},
 	{"hooks", &carried_hooks, "1u 130g", GAPS(hooks_gaps)},
 	{"hook", &carried_hook, "1u 105u 119u 129g 131x", GAPS(hook_gaps)},
-	{"channel", &carried_channel, "1u 2f 5b 7u 8u 9u 10u 11u 12b 13u 14b 15u 17i",
+	{"channel", &carried_channel, "1u 2f 7u 8u 9u 10u 11u 12b 13u 14b 15u 17i",
 		GAPS(channel_gaps)},
 	{"mark", &carried_mark, "1u 2f", NULL, 0},
 	{"segment", &carried_segment, "1f 2u 3u 4u 5u 6u 7u", GAPS(segment_gaps)},
