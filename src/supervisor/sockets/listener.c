@@ -109,10 +109,8 @@ static int listen_fds_count(void)
 /* Note which descriptors `fd:N` names before nclust opens files of these numbers. */
 static int inherit_named(struct supervisor *sup)
 {
-	const struct settings *settings = sup->settings;
-
-	for (size_t i = 0; i < settings->cluster_count; i++) {
-		const struct cluster_settings *c = settings->clusters[i];
+	for (size_t i = 0; i < sup->settings->cluster_count; i++) {
+		const struct cluster_settings *c = sup->settings->clusters[i];
 
 		for (size_t j = 0; j < c->listen_count; j++)
 			if (c->listen[j].kind == ADDRESS_FD &&
