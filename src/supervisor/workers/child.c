@@ -140,27 +140,22 @@ static void fail_spawn(struct service *service, struct event *answer, const stru
 	explain_failure(service, err.text, permanent);
 }
 
-/* Workers must not take the last descriptors, because nclust needs some for clients and files.  The
- * worker's are new, so all lower numbers are in use. */
-static int check_spare(
-	const struct supervisor *sup, const struct worker_place *place, struct error *err)
+/* Workers must not take the last descriptors, because nclust needs some for clients and files.
+ * `fd` is new, so all lower numbers are in use. */
+static int check_spare(const struct supervisor *sup, int fd, struct error *err)
 {
-	const int fds[] = {
-		place->notify, place->channel, place->leader, place->output[0], place->output[1]};
-
-	for (size_t i = 0; i < COUNT_OF(fds); i++) {
-		if ((rlim_t)fds[i] + SPARE_DESCRIPTORS < sup->launch.descriptors)
-			continue;
-		error_set(err, EMFILE, "another worker");
-		return error_hint(err, "raise RLIMIT_NOFILE, it is %llu",
-			(unsigned long long)sup->launch.descriptors);
-	}
-	return 0;
+	if ((rlim_t)fd + SPARE_DESCRIPTORS < sup->launch.descriptors)
+		return 0;
+	error_set(err, EMFILE, "another worker");
+	return error_hint(err, "raise RLIMIT_NOFILE, it is %llu",
+		(unsigned long long)sup->launch.descriptors);
 }
 
-/* Open the descriptors for the worker: its notify socket, what each room gives it, and its output. */
+/* Open the descriptors for the worker: its notify socket, and what each room gives it. */
 static int open_for_worker(struct child *c, struct birth *birth, struct error *err)
 {
+	const struct supervisor *sup = c->service->sup;
+
 	if (!c->service->kind->by_connection) {
 		if (readiness_open(c, birth->place.recipe->settings, err) == -1)
 			return -1;
@@ -169,8 +164,11 @@ static int open_for_worker(struct child *c, struct birth *birth, struct error *e
 	for (unsigned i = 0; i < part_count; i++)
 		if (parts[i]->prepare != NULL && parts[i]->prepare(c, birth, err) == -1)
 			return -1;
-	capture_open(c->service, c, birth->place.output);
-	return check_spare(c->service->sup, &birth->place, err);
+	if (check_spare(sup, c->life.notify, err) == -1)
+		return -1;
+	if (check_spare(sup, birth->place.channel, err) == -1)
+		return -1;
+	return check_spare(sup, birth->place.leader, err);
 }
 
 /* Put the child into its slot and into the table of pids. */
@@ -188,9 +186,8 @@ struct making {
 	struct event *answer;
 };
 
-static void close_birth(struct supervisor *sup, struct birth *birth)
+static void close_birth(struct birth *birth)
 {
-	capture_close(sup, birth->place.output);
 	fd_close(&birth->place.channel);
 	if (birth->plan.enters_cgroup)
 		fd_close(&birth->plan.cgroup);
@@ -208,8 +205,10 @@ static int fill_plan(struct child *c, struct making *m)
 		set_failed(service, m->answer, err.sys, SPAWN_CLONE, err.text);
 		return -1;
 	}
+	capture_open(service, c, birth->place.output);
 	if (environment_fill(sup, &birth->place, &birth->plan) == -1) {
 		set_failed(service, m->answer, ENOMEM, SPAWN_CLONE, NULL);
+		capture_close(sup, birth->place.output);
 		return -1;
 	}
 	m->affinity = budget_cpus(&birth->place, &sup->births.cpus, &birth->plan.affinity_size);
@@ -250,7 +249,7 @@ static void prepare_spawn(struct service *service, struct making *m, uint64_t wo
 	m->birth.plan.entered = sup->births.scratch[place->nth].entered;
 	*m->birth.plan.entered = '\0';
 	if (fill_plan(c, m) == -1) {
-		close_birth(sup, &m->birth);
+		close_birth(&m->birth);
 		child_release(c);
 		return;
 	}
@@ -281,7 +280,8 @@ static struct child *complete_child(
 	service->life.spawn_hung = it->pidfd == -1 && it->failure.error == ETIMEDOUT;
 	if (m->affinity != NULL)
 		CPU_FREE(m->affinity);
-	close_birth(service->sup, &m->birth);
+	capture_close(service->sup, m->birth.place.output);
+	close_birth(&m->birth);
 	if (it->pidfd == -1) {
 		fail_spawn(service, m->answer, m->birth.place.recipe, &it->failure);
 		child_release(c);
