@@ -172,9 +172,20 @@ static int start_process(struct supervisor *sup, int *channel)
 	return 0;
 }
 
+/* Has the process shut the socket down for good?  It can, if strangers have taken it over. */
+static bool is_shut_down(const struct web_socket *s)
+{
+	struct pollfd look[] = {
+		{.fd = s->fd, .events = POLLRDHUP}, {.fd = s->also, .events = POLLRDHUP}};
+
+	return poll(look, COUNT_OF(look), 0) > 0;
+}
+
 static int open_anew(
 	struct web_socket *s, const struct address *at, const char *key, struct error *err)
 {
+	if (is_shut_down(s))
+		socket_drop(s);
 	if (s->fd == -1)
 		return at->text == NULL ? 0 : open_at(s, at, key, err);
 	open_also(s, at, key); /* no upgrade carries this socket */

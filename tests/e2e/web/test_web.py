@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """HTTP: what it answers and refuses, and that it is nobody else's trouble."""
+import ctypes
 import json
 import re
 import select
@@ -214,6 +215,31 @@ def test_what_it_cannot_have_is_an_error_before_anything_starts():
             it = launch("--http 9001", "touch", "ran", name="lacks", under=under)
             assert it.exit() == 78 and it.says(says)
     assert not os.path.exists("ran")
+
+
+def test_one_that_was_taken_over_cannot_shut_the_address_down_for_good():
+    need_root()
+    for options, at in ((f"--http {WEB}", {"port": WEB}), (f"--http unix:{path('http')}",
+                                                           {"unix": "http"})):
+        it = web(options)
+        pid = it.role("web")
+        done = 0
+        for fd in descriptors(pid):
+            got = ctypes.CDLL(None).syscall(438, os.pidfd_open(pid), fd, 0)  # pidfd_getfd
+            try:
+                s = socket.socket(fileno=got)
+            except OSError:
+                continue
+            if s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                s.shutdown(socket.SHUT_RDWR)
+                done += 1
+        assert done == (2 if "port" in at else 1)
+        with pytest.raises(OSError):
+            get("/healthz", **at)
+        kill(pid)
+        it.role("web", but=pid)
+        assert get("/healthz", **at).body == "ok\n"
+        it.stop()
 
 
 def test_after_a_crash_a_port_that_is_taken_keeps_no_nclust_from_its_workers():
