@@ -94,10 +94,11 @@ void cgroup_tree_close(struct cgroup_tree *t, const char *own);
 int cgroup_tree_check(const char *root, struct error *err);
 
 /* Make the group of a worker, "NAME/WORKER", without limits, and its cluster's group
- * above it, which may exist.  Returns the worker's directory, or -1.  `err` says what
- * failed; its text is "" if nothing did. */
-int cgroup_make(const struct cgroup_tree *t, const char *group, const struct cgroup_limits *l,
-	struct error *err);
+ * above it, which may exist, as may the worker's unless it must be `fresh`.  Returns
+ * the worker's directory, or -1.  `err` says what failed; its text is "" if nothing
+ * did. */
+int cgroup_make(const struct cgroup_tree *t, const char *group, bool fresh,
+	const struct cgroup_limits *l, struct error *err);
 /* Set the limits of a worker; `err` as for cgroup_make().  Call it only after the worker's exec:
  * before that the child shares nclust's memory, and the OOM killer of the group would kill all
  * processes that have this memory. */
@@ -111,6 +112,9 @@ int cgroup_procs(int dir);
 /* The number after the first `key` (NULL: at the start) in one of the group's files;
  * -1: no such file or key. */
 double cgroup_number(int dir, const char *file, const char *key);
+
+/* Is the process in the group of that name, or below it?  1 or 0; -1: unknown. */
+int cgroup_has(pid_t pid, const char *group);
 
 /* Kill all processes of the group, and remove it with the groups below it.  False:
  * the group still has processes.  Since Linux 5.14 these will end; before that only

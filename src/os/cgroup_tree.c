@@ -390,8 +390,8 @@ static void set_limits(const struct cgroup_tree *t, int dir, bool of_cluster,
 	}
 }
 
-int cgroup_make(const struct cgroup_tree *t, const char *group, const struct cgroup_limits *l,
-	struct error *err)
+int cgroup_make(const struct cgroup_tree *t, const char *group, bool fresh,
+	const struct cgroup_limits *l, struct error *err)
 {
 	char name[256];
 	scoped_fd above = -1;
@@ -404,7 +404,7 @@ int cgroup_make(const struct cgroup_tree *t, const char *group, const struct cgr
 	err->text[0] = '\0';
 	(void)enable_kinds(above, t->kinds & cgroup_kinds(l), &ignored);
 	set_limits(t, above, true, l, err);
-	return make_dir(t->base, group, true, err);
+	return make_dir(t->base, group, fresh, err);
 }
 
 void cgroup_limit(
@@ -422,6 +422,22 @@ int cgroup_open(const struct cgroup_tree *t, const char *group)
 	return open_dir(t->base, group);
 }
 
+int cgroup_has(pid_t pid, const char *group)
+{
+	char text[4096];
+
+	if (process_read(pid, "cgroup", text, sizeof(text)) <= 0)
+		return -1;
+	for (const char *at = text; (at = strstr(at, group)) != NULL;) {
+		bool begins = at > text && at[-1] == '/';
+
+		at += strlen(group);
+		if (begins && (*at == '\n' || *at == '/'))
+			return 1;
+	}
+	return 0;
+}
+
 /* ---- removal ---- */
 
 /* The next directory of the list, or NULL. */
@@ -435,29 +451,12 @@ static const char *next_dir(DIR *list)
 	return NULL;
 }
 
-/* Is the process in the group of that name, or below it? */
-static bool is_in_group(pid_t pid, const char *group)
-{
-	char text[4096];
-
-	if (process_read(pid, "cgroup", text, sizeof(text)) <= 0)
-		return false;
-	for (const char *at = text; (at = strstr(at, group)) != NULL;) {
-		bool begins = at > text && at[-1] == '/';
-
-		at += strlen(group);
-		if (begins && (*at == '\n' || *at == '/'))
-			return true;
-	}
-	return false;
-}
-
 /* The pid may be another process's since the list was read: check its group. */
 static void kill_one(pid_t pid, const char *group)
 {
 	scoped_fd fd = pid != getpid() ? pidfd_of(pid) : -1;
 
-	if (fd != -1 && is_in_group(pid, group))
+	if (fd != -1 && cgroup_has(pid, group) == 1)
 		(void)pidfd_signal(fd, SIGKILL);
 }
 

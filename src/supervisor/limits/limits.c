@@ -177,7 +177,7 @@ static void warn_incomplete(struct child *c, const char *how_many, const char *w
 }
 
 /* Make the worker's cgroup.  Returns the file to which a pid is written to get in; or -1. */
-static int make_group(struct child *c, const struct cgroup_limits *l)
+static int make_group(struct child *c, const struct cgroup_limits *l, bool fresh)
 {
 	struct error err;
 	struct error first;
@@ -185,7 +185,7 @@ static int make_group(struct child *c, const struct cgroup_limits *l)
 	scoped_fd dir = -1;
 
 	if (t != NULL && (t->kinds & cgroup_kinds(l)) != 0) {
-		dir = cgroup_make(t, group_of(c), l, &err);
+		dir = cgroup_make(t, group_of(c), fresh, l, &err);
 		if (first.text[0] == '\0')
 			first = err;
 	}
@@ -222,7 +222,7 @@ static int limits_on_prepare(struct child *child, struct birth *birth, struct er
 		return error_set(err, ENOMEM, "cgroup");
 	invent_name(child);
 	child->limited->looked_at = clock_now();
-	birth->plan.cgroup = make_group(child, &l);
+	birth->plan.cgroup = make_group(child, &l, true);
 	/* if `cgroup` is -1 then, the spawn fails, and is tried again */
 	birth->plan.enters_cgroup = child->limited->grouped;
 	return 0;
@@ -234,6 +234,38 @@ static void limits_on_born(struct child *child, struct birth *birth)
 
 	if (is_grouped(child))
 		set_limits(child, &l);
+}
+
+/* ---- a worker that has left its group ---- */
+
+static void put_into_cgroup(const struct child *child, int fd)
+{
+	char pid[16];
+	int len = snprintf(pid, sizeof(pid), "%d", (int)child->pid);
+
+	/* the worker may have ended just now */
+	if (fd != -1 && write(fd, pid, (size_t)len) == -1)
+		log_debug("cannot put %s back into its cgroup", pid);
+}
+
+static void put_back_if_left(struct child *c)
+{
+	const struct cluster_settings *s = child_settings(c);
+	struct cgroup_limits l;
+	scoped_fd fd = -1;
+
+	if (s == NULL || cgroup_has(c->pid, group_of(c)) != 0)
+		return;
+	if (once_say(c->said, ONCE_LEFT_CGROUP))
+		log_worker(c, LOG_WARN, "worker %d has left its cgroup; %s", (int)c->pid,
+			c->saved.adopted ? "it has no limits until it is replaced"
+					 : "nclust puts it back");
+	l = limits_of(s);
+	if (c->saved.adopted)
+		return; /* the pid may be another process's by now */
+	fd = make_group(c, &l, false);
+	put_into_cgroup(c, fd);
+	set_limits(c, &l);
 }
 
 /* ---- what is known of a group ---- */
@@ -312,12 +344,13 @@ static void put_number(struct json_writer *w, const char *key, double n)
 
 static void limits_on_status_worker(struct json_writer *w, const struct child *child)
 {
-	/* not const: what the look finds is noted */
+	/* not const: what the look finds is mended and noted */
 	struct child *c = child_find(child->service, child->slot, child->worker);
 	struct group_use use;
 
 	if (c == NULL || !is_grouped(c))
 		return;
+	put_back_if_left(c);
 	read_group_use(c, &use);
 	note_counts(c, &use);
 	json_key(w, "cgroup");

@@ -33,9 +33,9 @@ static unsigned open_trees(unsigned kinds)
 }
 
 /* Make the worker's group. */
-static int make_group(const struct cgroup_limits *limits)
+static int make_group(bool fresh, const struct cgroup_limits *limits)
 {
-	return cgroup_make(&t, WORKER, limits, &err);
+	return cgroup_make(&t, WORKER, fresh, limits, &err);
 }
 
 static const char *content(const char *path)
@@ -113,16 +113,15 @@ TEST(all_limits_go_to_the_files_of_v2)
 
 	put_tree("");
 	ck_assert_int_eq(open_trees(ALL), ALL);
-	/* what an earlier nclust's worker has left would count for a fresh one */
-	ck_assert_int_eq(make_group(&everything), -1);
-	ck_assert_int_eq(err.sys, EEXIST);
-	expect_written(false);
-	dir = cgroup_open(&t, WORKER);
+	dir = make_group(false, &everything);
 	ck_assert_int_ne(dir, -1);
+	expect_written(false);
 	cgroup_limit(&t, dir, &everything, &err);
 	ck_assert_str_eq(err.text, "");
 	expect_written(true);
-	(void)close(dir);
+	/* what an earlier nclust's worker has left would count for a fresh one */
+	ck_assert_int_eq(make_group(true, &everything), -1);
+	ck_assert_int_eq(err.sys, EEXIST);
 }
 
 TEST(a_weight_that_is_deleted_is_the_usual_one)
@@ -133,7 +132,8 @@ TEST(a_weight_that_is_deleted_is_the_usual_one)
 	os_put(BASE "/nclust@shop@web/cpu.weight", "300");
 	os_put(BASE "/nclust@shop@web/io.weight", "50\n");
 	(void)open_trees(1U << CGROUP_PIDS);
-	(void)make_group(&pids); /* its own is there already */
+	(void)close(make_group(false, &pids));
+	ck_assert_str_eq(err.text, "");
 	ck_assert_str_eq(content(BASE "/nclust@shop@web/cpu.weight"), "100");
 	ck_assert_str_eq(content(BASE "/nclust@shop@web/io.weight"), "100");
 }
@@ -430,7 +430,7 @@ TEST(a_process_is_born_in_its_group_and_ends_with_it)
 	if (at == -1)
 		return;
 	tree.base = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = cgroup_make(&tree, "nclust@shop@web/0.1", &none, &err);
+	dir = cgroup_make(&tree, "nclust@shop@web/0.1", true, &none, &err);
 	ck_assert_int_ne(dir, -1);
 	plan.candidates = candidates;
 	plan.argv = argv;
@@ -496,9 +496,9 @@ TEST_LOOP(without_cgroup_kill_what_is_left_is_killed_in_some_turns, 0, COUNT_OF(
 	if (at == -1)
 		return;
 	tree.base = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir[0] = cgroup_make(&tree, "nclust@shop@web/0.1", &none, &err);
-	dir[1] = cgroup_make(&tree, "nclust@shop@web/0.1/by-it", &none, &err);
-	dir[2] = cgroup_make(&tree, "nclust@shop@web/1.2", &none, &err);
+	dir[0] = cgroup_make(&tree, "nclust@shop@web/0.1", true, &none, &err);
+	dir[1] = cgroup_make(&tree, "nclust@shop@web/0.1/by-it", true, &none, &err);
+	dir[2] = cgroup_make(&tree, "nclust@shop@web/1.2", true, &none, &err);
 	for (int i = 0; i < LEFT; i++)
 		(void)child_in(dir[i % 2]);
 	other = child_in(dir[2]);
