@@ -9,6 +9,7 @@
 #define MANY_STAND (8 * MSEC)
 #define MANY_STAND_SPARE SCALE_LOOK_FIRST
 #define FEW_STAND SECOND
+#define STUCK_FOR (300 * SECOND)
 /* Workers are busy if they use HOT or more at so many looks in a row; the number is then chosen
  * so that each would use AIM.  A worker without which the others use COOL at most is surplus. */
 #define HOT 800U
@@ -71,12 +72,18 @@ static unsigned demand_of(const struct load *l)
 	return (unsigned)((uint64_t)l->busy * 1000 / (1000 - pressure));
 }
 
-/* As many clients wait as before the last step and no worker has taken any since: more workers do
- * not help these clients, as when no worker accepts on their listener. */
+/* As many clients wait as before the last step and no worker has taken any since, or as many for
+ * very long: more workers do not help these clients, as when no worker accepts on their listener. */
 static unsigned in_vain(struct autoscale *a, const struct load *l)
 {
 	if (l->full || l->waiting < a->asked)
 		a->asked = 0;
+	if (l->full || l->ready < l->wanted || l->waiting != a->level) {
+		a->level = l->waiting;
+		a->level_since = l->now;
+	} else if (l->now - a->level_since >= STUCK_FOR) {
+		a->asked = l->waiting;
+	}
 	return a->asked;
 }
 

@@ -65,6 +65,8 @@ struct autoscale {
 	nsec_t may_wait;     /* how long so many clients may wait */
 	nsec_t near;         /* time until the next look; or 0: no client waits */
 	unsigned asked;      /* clients that waited at the last step for them, and still do; or 0 */
+	unsigned level;      /* clients that have waited at each look since level_since */
+	nsec_t level_since;  /* since then */
 	unsigned hot;        /* looks in a row at which workers were busy */
 	nsec_t calm_since;   /* since then fewer workers would do; or 0 */
 	nsec_t idle_since;   /* since then nothing was to be done; or 0 */

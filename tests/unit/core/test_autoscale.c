@@ -158,6 +158,12 @@ TEST(a_queue_at_the_most_workers_is_not_looked_at_more_often)
 	load.waiting = 100;
 	ck_assert_uint_eq(look(60), 0);
 	ck_assert_int_eq(autoscale_wait(&scale, 16), SCALE_LOOK);
+	/* nor does one that never moves hold them for ever, unless it is full */
+	load.full = true;
+	ck_assert_uint_eq(look(600), 0);
+	load.full = false;
+	ck_assert_uint_eq(look(400), 1);
+	ck_assert_int_eq(step.why, SCALE_CALM);
 }
 
 TEST(workers_that_never_become_ready_are_not_multiplied)
