@@ -170,14 +170,13 @@ static void call_listener(const struct childset *all, const struct epoll_event *
 	unsigned which = (uintptr_t)event->data.ptr % _Alignof(struct child);
 	struct child *child = (void *)((char *)event->data.ptr - which);
 
-	/* The worker may have ended in this turn, and its struct may be free. */
-	if (child->service != NULL)
-		all->hear[which](child);
+	all->hear[which](child);
 }
 
-/* Stops after TURN_SPAN, because to reap a worker can take up to 100 ms if much of its /proc was
- * read, and workers may send messages without end.  The kernel reports the other descriptors in the
- * next turn, before those that were heard in this one. */
+/* Takes one event at a time, because what is done for it may end a worker that has others.  Stops
+ * after TURN_SPAN, because to reap a worker can take up to 100 ms if much of its /proc was read, and
+ * workers may send messages without end.  The kernel reports the other descriptors in the next turn,
+ * before those that were heard in this one. */
 static void on_wake(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	nsec_t until = clock_now() + TURN_SPAN;

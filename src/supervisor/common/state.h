@@ -52,8 +52,8 @@ struct worker_kind;
 
 /* The process of a worker; the core knows the same worker by its id, `worker`. */
 struct child {
-	struct service *service; /* NULL: on the free list */
-	struct child *next;      /* in the pid table, or on the free list */
+	struct service *service;
+	struct child *next; /* in the pid table */
 	uint64_t worker;
 	uint64_t serial; /* unique in this instance: NCLUST_WORKER, and the name of its notify
 			    socket */

@@ -41,11 +41,8 @@ static struct child **place_in_slot(struct service *service, uint32_t slot)
 
 void child_hear_exit(struct child *child)
 {
-	uint64_t serial = child->serial;
-
-	child_main_exited(child);
 	/* A tracer has to see the end first; SIGCHLD comes when it has (ptrace(2)). */
-	if (child->service != NULL && child->serial == serial && pidfd_has_ended(child->pidfd))
+	if (!child_main_exited(child) && pidfd_has_ended(child->pidfd))
 		childset_remove(child, child->pidfd);
 }
 
@@ -59,15 +56,8 @@ static void watch_exit(struct child *child)
 
 struct child *child_new(struct service *service)
 {
-	struct supervisor *sup = service->sup;
-	struct child *c = sup->births.spare;
+	struct child *c = pids_grow(&service->sup->pids) == 0 ? malloc(sizeof(*c)) : NULL;
 
-	if (pids_grow(&sup->pids) == -1)
-		return NULL;
-	if (c != NULL)
-		sup->births.spare = c->next;
-	else
-		c = malloc(sizeof(*c));
 	if (c == NULL)
 		return NULL;
 	*c = (struct child){
@@ -81,11 +71,9 @@ struct child *child_new(struct service *service)
 	return c;
 }
 
-/* Release all that the worker has, and put the struct on the free list. */
+/* Release all that the worker has, and the struct. */
 static void child_release(struct child *c)
 {
-	struct supervisor *sup = c->service->sup;
-
 	if (c->pidfd != -1)
 		childset_remove(c, c->pidfd);
 	PARTS_BACKWARDS(gone, c);
@@ -97,11 +85,7 @@ static void child_release(struct child *c)
 	free(c->life.status);
 	free(c->life.cause);
 	free(c->life.last_look);
-	c->life.last_look = NULL;
-	c->life.status = c->life.cause = NULL;
-	c->service = NULL;
-	c->next = sup->births.spare;
-	sup->births.spare = c;
+	free(c);
 }
 
 static void explain_failure(struct service *service, const char *text, bool permanent)
@@ -562,7 +546,7 @@ static void warn_stopped_by_others(const struct child *child, const struct pidfd
 		(int)child->pid);
 }
 
-void child_main_exited(struct child *child)
+bool child_main_exited(struct child *child)
 {
 	struct service *service = child->service;
 	struct ending ending;
@@ -570,12 +554,12 @@ void child_main_exited(struct child *child)
 	int ended;
 
 	if (child->left != NULL)
-		return;
+		return false;
 	ended = child->saved.adopted
 		? pidfd_look(child->pidfd, child->pid, child->saved.start, &end)
 		: pidfd_peek(child->pidfd, &end);
 	if (ended == 0)
-		return;
+		return false;
 	if (ended == -1 && !child->saved.adopted) {
 		log_worker(child, LOG_ERROR, "cannot wait for worker %d: %s", (int)child->pid,
 			strerror(errno));
@@ -594,18 +578,14 @@ void child_main_exited(struct child *child)
 		(void)child_signal_group(child, SIGKILL);
 	/* older kernels release the seccomp filter only when the process is reaped */
 	(void)pidfd_reap(child->pidfd, &end);
-	if (service->kind->by_connection || !leftovers_begin(child, &ending))
-		report_exit(child, &ending);
+	if (!service->kind->by_connection && leftovers_begin(child, &ending))
+		return false;
+	report_exit(child, &ending);
+	return true;
 }
 
 void children_free(struct supervisor *sup)
 {
-	while (sup->births.spare != NULL) {
-		struct child *c = sup->births.spare;
-
-		sup->births.spare = c->next;
-		free(c);
-	}
 	affinity_free(sup->births.cpus);
 	sup->births.cpus = NULL;
 	free(sup->pids.buckets);

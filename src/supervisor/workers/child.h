@@ -52,8 +52,9 @@ bool child_is_stopping(const struct child *child);
 
 /* The worker's pidfd is readable. */
 void child_hear_exit(struct child *child);
-/* The main process of the worker has ended: reap it, and look for leftovers. */
-void child_main_exited(struct child *child);
+/* Has the main process of the worker ended?  Then reap it, and look for leftovers.  True: all of the
+ * worker has ended, and `child` is free. */
+bool child_main_exited(struct child *child);
 /* No leftovers of the worker live any more: tell the core. */
 void child_all_exited(struct child *child);
 

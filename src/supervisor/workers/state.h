@@ -124,7 +124,6 @@ struct scratch {
 /* What nclust needs to start workers (child.h, recipe.h). */
 struct births {
 	uint64_t next_serial;
-	struct child *spare;                /* free structs */
 	struct scratch scratch[SPAWN_MANY]; /* of workers that are started together */
 	struct affinity_map *cpus;          /* for `cpu`, as it was found last; or NULL */
 	struct rlimit nofile;               /* nclust's limit when it started, which workers get */

@@ -104,7 +104,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, last_holder),
 	NOT(supervisor, intercept),
 	NOT(supervisor, pids),
-	NOT(supervisor, births.spare),
 	NOT(supervisor, launch.self_exe),
 	NOT(supervisor, launch.descriptors),
 	NOT(supervisor, orphans.file),
