@@ -257,11 +257,10 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	for (ssize_t i = 0; i < got / (ssize_t)sizeof(infos[0]); i++) {
 		int signal = (int)infos[i].ssi_signo;
 
-		if (signal == SIGCHLD && infos[i].ssi_code == CLD_STOPPED)
-			fallback_stopped(sup, (pid_t)infos[i].ssi_pid);
 		if (signal == SIGCHLD && infos[i].ssi_code == CLD_TRAPPED)
 			child_let_go((pid_t)infos[i].ssi_pid);
 		if (signal == SIGCHLD) {
+			fallback_on_sigchld(sup);
 			strays_on_sigchld(sup, (pid_t)infos[i].ssi_pid);
 			continue;
 		}

@@ -401,11 +401,14 @@ static void fallback_on_uses(struct child *child, struct listener *l, enum liste
 		look_soon(child->service->sup, AGAIN_LEAST);
 }
 
-/* A stopped process would let clients wait. */
-void fallback_stopped(struct supervisor *sup, pid_t pid)
+/* A stopped process would let clients wait.  The signal may be about another child that has changed
+ * at the same time. */
+void fallback_on_sigchld(struct supervisor *sup)
 {
-	if (sup->fallback.life.job.pid == pid)
-		job_kill(&sup->fallback.life.job);
+	struct job *job = &sup->fallback.life.job;
+
+	if (job->pid != 0 && pidfd_is_stopped(job->pidfd) == 1)
+		job_kill(job);
 }
 
 static void fallback_on_drop(struct service *s)

@@ -6,8 +6,8 @@
 
 extern const struct part fallback_part;
 
-/* A child of nclust was stopped by a signal. */
-void fallback_stopped(struct supervisor *sup, pid_t pid);
+/* A child of nclust has ended, or was stopped. */
+void fallback_on_sigchld(struct supervisor *sup);
 
 /*
  * `fallback`: while no worker of a cluster is ready, a process of nclust's (responder/responder.h)

@@ -227,7 +227,15 @@ def test_the_process_that_answers_has_no_rights_and_nobody_notices_its_end():
     second = it.role("fallback", but=first)
     is_503()
     kill(second, SIGSTOP)  # one that cannot answer is replaced at once
-    it.role("fallback", but=second)
+    third = it.role("fallback", but=second)
+    is_503()
+    worker = it.worker().pid
+    kill(it.pid, SIGSTOP)  # nclust then hears of one child only
+    kill(worker)
+    wait(lambda: lab.stat(worker)[0] == "Z")
+    kill(third, SIGSTOP)
+    kill(it.pid, SIGCONT)
+    it.role("fallback", but=third)
     is_503()
 
 
