@@ -448,6 +448,21 @@ void stall_forget_missed(struct child *child)
 
 #define HELD_WORKERS_MOST 16
 #define HELD_LEAST (1 * SECOND)
+/* A status does not look at more descriptors of a worker. */
+#define HELD_ROOM_MOST 4096U
+
+static bool is_large(const struct snapshot *snapshot)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < snapshot->tree_count && sum <= HELD_ROOM_MOST; i++) {
+		uint64_t room = 0;
+
+		(void)process_status(snapshot->tree[i], "FDSize:", 10, &room);
+		sum += room;
+	}
+	return sum > HELD_ROOM_MOST;
+}
 
 /* For how long has the worker waited for clients that have connected and sent nothing?  0: it takes
  * the next one, or does something else. */
@@ -457,7 +472,7 @@ static nsec_t held_for(const struct child *child, const struct listener *l)
 	uint32_t longest = 0;
 
 	look_at_processes(&snapshot, child);
-	if (snapshot.runs || !is_away(child, l, &snapshot))
+	if (snapshot.runs || is_large(&snapshot) || !is_away(child, l, &snapshot))
 		return 0;
 	look_at_connections(&snapshot, child);
 	for (size_t i = 0; i < snapshot.all.count; i++) {
