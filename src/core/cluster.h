@@ -8,7 +8,7 @@
 
 /*
  * A cluster decides when to start, stop, wait and give up.  It makes no
- * system call, reads no clock and, once cluster_init() or cluster_reserve()
+ * system call, reads no clock and, once cluster_new() or cluster_reserve()
  * has got the memory, allocates nothing.  Time is in the event, randomness is
  * a seed: a run is a function of (settings, seed, events).
  *
