@@ -60,6 +60,8 @@ static const struct plain_row child_rows[] = {
 	PLAIN(33, child, saved.start, UNSIGNED),
 	PLAIN(34, child, traffic.withdrawn, BOOL),
 	PLAIN(35, child, traffic.lane, UNSIGNED),
+	PLAIN(36, child, listening.ports, UNSIGNED),
+	PLAIN(38, child, listening.expected, UNSIGNED),
 	PLAIN(39, child, listening.expected_of, UNSIGNED),
 	PLAIN(40, child, life.left_out, UNSIGNED),
 	PLAIN_ENUM(41, child, life.span_log2, NEWS_SPAN_MOST),
@@ -68,16 +70,14 @@ static const struct plain_row child_rows[] = {
 	PLAIN(55, child, leading.fd, FD),
 	PLAIN(60, child, traffic.ran, SIGNED),
 	PLAIN(61, child, trap.spare_listens, BOOL),
+	PLAIN(62, child, listening.of_generation, UNSIGNED),
 	PLAIN(68, child, listening.awaited, BOOL),
 	PLAIN(69, child, life.handles, BOOL),
 	PLAIN(70, child, life.shell_waits, BOOL),
 	PLAIN(71, child, life.stopped_by, SIGNED),
 	PLAIN(72, child, life.signal_at, SIGNED),
+	PLAIN(73, child, listening.lasting, UNSIGNED),
 	PLAIN(74, child, said[0], UNSIGNED), /* 14, 25, 37 and 43 were facts of it */
-	PLAIN(75, child, listening.ports, UNSIGNED), /* 36, 38, 62 and 73 were of another list */
-	PLAIN(76, child, listening.lasting, UNSIGNED),
-	PLAIN(77, child, listening.of_generation, UNSIGNED),
-	PLAIN(78, child, listening.expected, UNSIGNED),
 	/* 42, 44 and 63 to 67 are in struct limited, 47 to 54 in struct gate */
 	PLAIN(CARRY_TEXT, child, life.status, HEAP),
 	CARRY_LIST(CARRY_PATH, child, life.paths, &carried_path, path, next),

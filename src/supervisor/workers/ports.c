@@ -24,10 +24,10 @@ struct former {
 };
 
 struct ports {
-	struct port *list;      /* each has the bit of its index; `text` NULL: a free entry */
-	size_t count;           /* at most PORTS_MAX */
-	struct former *formers; /* by slot */
-	size_t slots;
+	struct port list[PORTS_MAX]; /* `text` NULL: a free entry */
+	struct former *formers;      /* by slot */
+	uint32_t slots;
+	struct port *taken; /* reading a state: the entry of the next fields; or NULL */
 };
 
 /* ---- the list ---- */
@@ -52,30 +52,23 @@ static uint64_t list_used(const struct service *service)
 	return used;
 }
 
-/* An entry that is free, new, or of an address that nobody uses; NULL: there is none. */
 static struct port *find_free_port(struct service *service)
 {
 	struct ports *ports = service->life.ports;
 	uint64_t used = list_used(service);
-	struct port *more;
 
-	for (size_t i = 0; i < ports->count; i++)
-		if (ports->list[i].text == NULL)
-			return &ports->list[i];
-	for (size_t i = 0; i < ports->count && ports->count == PORTS_MAX; i++)
-		if ((used >> i & 1) == 0) {
-			free(ports->list[i].text);
-			ports->list[i] = (struct port){0};
-			return &ports->list[i];
+	for (int pass = 0; pass < 2; pass++)
+		for (unsigned i = 0; i < PORTS_MAX; i++) {
+			struct port *p = &ports->list[i];
+
+			if (pass == 1 && (used >> i & 1) == 0) {
+				free(p->text);
+				*p = (struct port){0};
+			}
+			if (p->text == NULL)
+				return p;
 		}
-	if (ports->count == PORTS_MAX)
-		return NULL;
-	more = realloc(ports->list, (ports->count + 1) * sizeof(*more));
-	if (more == NULL)
-		return NULL;
-	ports->list = more;
-	more[ports->count] = (struct port){0};
-	return &more[ports->count++];
+	return NULL;
 }
 
 /* Made on first use; NULL: no memory. */
@@ -86,23 +79,17 @@ static struct ports *ports_of(struct service *service)
 	return service->life.ports;
 }
 
-static struct port *find_port(const struct service *service, const char *text)
-{
-	const struct ports *ports = service->life.ports;
-
-	for (size_t i = 0; ports != NULL && i < ports->count; i++)
-		if (ports->list[i].text != NULL && strcmp(ports->list[i].text, text) == 0)
-			return &ports->list[i];
-	return NULL;
-}
-
 static struct port *find_or_add_port(struct service *service, const char *text)
 {
-	struct port *p = find_port(service, text);
+	struct ports *ports = ports_of(service);
+	struct port *p;
 
-	if (p != NULL)
-		return p;
-	p = ports_of(service) != NULL ? find_free_port(service) : NULL;
+	for (unsigned i = 0; ports != NULL && i < PORTS_MAX; i++) {
+		p = &ports->list[i];
+		if (p->text != NULL && strcmp(p->text, text) == 0)
+			return p;
+	}
+	p = ports != NULL ? find_free_port(service) : NULL;
 	if (p != NULL)
 		p->text = strdup(text);
 	return p != NULL && p->text != NULL ? p : NULL;
@@ -200,9 +187,13 @@ void ports_tell(struct child *child, uint64_t bit)
 
 uint64_t ports_bit(const struct service *service, const struct listener *l)
 {
-	const struct port *p = find_port(service, listener_common_text(l));
+	const struct ports *ports = service->life.ports;
+	const char *text = listener_common_text(l);
 
-	return p != NULL ? UINT64_C(1) << (p - service->life.ports->list) : 0;
+	for (unsigned i = 0; i < PORTS_MAX && ports != NULL; i++)
+		if (ports->list[i].text != NULL && strcmp(ports->list[i].text, text) == 0)
+			return UINT64_C(1) << i;
+	return 0;
 }
 
 void ports_note_own(struct child *child)
@@ -214,7 +205,7 @@ bool ports_any_tcp(const struct service *service)
 {
 	const struct ports *ports = service->life.ports;
 
-	for (size_t i = 0; ports != NULL && i < ports->count; i++)
+	for (unsigned i = 0; i < PORTS_MAX && ports != NULL; i++)
 		if (ports->list[i].text != NULL && strncmp(ports->list[i].text, "tcp:", 4) == 0)
 			return true;
 	return false;
@@ -223,7 +214,7 @@ bool ports_any_tcp(const struct service *service)
 /* Has another worker a private path?  Then path `p` may be private, too. */
 static bool other_has_private(const struct ports *ports, const struct port *p)
 {
-	for (size_t i = 0; i < ports->count; i++) {
+	for (unsigned i = 0; i < PORTS_MAX; i++) {
 		const struct port *o = &ports->list[i];
 
 		if (o != p && o->text != NULL && is_unix(o) && !o->shared && o->worker != p->worker)
@@ -236,7 +227,7 @@ bool ports_any(const struct child *child, bool guess)
 {
 	const struct ports *ports = child->service->life.ports;
 
-	for (size_t i = 0; ports != NULL && i < ports->count; i++) {
+	for (unsigned i = 0; i < PORTS_MAX && ports != NULL; i++) {
 		const struct port *p = &ports->list[i];
 
 		if ((child->listening.ports >> i & 1) == 0)
@@ -308,7 +299,7 @@ bool ports_lacks_one(const struct child *child)
 	for_each_child (peer, children_of(child->service))
 		others |= peer->listening.lasting;
 	others &= ~child->listening.ports;
-	for (size_t i = 0; others != 0 && i < child->service->life.ports->count; i++)
+	for (unsigned i = 0; others != 0 && i < PORTS_MAX; i++)
 		if ((others >> i & 1) != 0 && *child->service->life.ports->list[i].text == 't')
 			return true;
 	return false;
@@ -317,7 +308,7 @@ bool ports_lacks_one(const struct child *child)
 /* The first of `ports` on which the next generation must listen, too. */
 static const struct port *first_needed(const struct service *service, uint64_t ports)
 {
-	for (size_t i = 0; ports != 0 && i < service->life.ports->count; i++)
+	for (unsigned i = 0; i < PORTS_MAX; i++)
 		if ((ports >> i & 1) != 0 && must_stay_open(service, &service->life.ports->list[i]))
 			return &service->life.ports->list[i];
 	return NULL;
@@ -358,34 +349,80 @@ void ports_on_ready(const struct child *child)
 
 /* ---- life ---- */
 
-static const struct plain_row port_rows[] = {
-	PLAIN(1, port, text, HEAP),
-	PLAIN(2, port, worker, UNSIGNED),
-	PLAIN(3, port, shared, BOOL),
-	PLAIN(4, port, named, BOOL),
-};
+enum { PORTS_INDEX = 1, PORTS_WORKER, PORTS_FLAGS, PORTS_TEXT, PORTS_FORMERS };
+enum { FLAG_SHARED = 1, FLAG_NAMED = 2 };
 
-static const struct carried carried_port = {
-	.called = "a port",
-	CARRIED_ROWS(port_rows, port),
-};
-
-static const struct plain_row ports_rows[] = {
-	/* 1 to 5 were of another list */
-	CARRY_ARRAY(6, ports, list, &carried_port, count),
-	CARRY_BYTES(7, ports, formers, slots),
-};
-
-static int ports_done(struct carry_reader *r, void *to)
+static void put_ports(struct carry_writer *c, const void *of)
 {
+	const struct ports *ports = of;
+
+	for (unsigned i = 0; i < PORTS_MAX; i++) {
+		const struct port *p = &ports->list[i];
+
+		if (p->text == NULL)
+			continue;
+		handover_put_u64(&c->w, PORTS_INDEX, i);
+		handover_put_u64(&c->w, PORTS_WORKER, p->worker);
+		handover_put_u64(&c->w, PORTS_FLAGS,
+			(p->shared ? FLAG_SHARED : 0U) | (p->named ? FLAG_NAMED : 0U));
+		handover_put_text(&c->w, PORTS_TEXT, p->text);
+	}
+	handover_put_bytes(
+		&c->w, PORTS_FORMERS, ports->formers, ports->slots * sizeof(*ports->formers));
+}
+
+static int load_formers(struct ports *ports, const struct handover_field *f)
+{
+	size_t size = sizeof(*ports->formers);
+
+	if (f->type != HANDOVER_BYTES || f->len % size != 0 || ports->formers != NULL)
+		return -1;
+	if (f->len == 0)
+		return 1;
+	ports->formers = malloc(f->len);
+	if (ports->formers == NULL)
+		return -1;
+	memcpy(ports->formers, f->data, f->len);
+	ports->slots = (uint32_t)(f->len / size);
+	return 1;
+}
+
+static int take_ports(struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	struct ports *ports = to;
+	struct port *p = ports->taken;
+
 	(void)r;
-	return ((struct ports *)to)->count <= PORTS_MAX ? 0 : -1;
+	if (f->tag == PORTS_INDEX) {
+		ports->taken = &ports->list[f->u % PORTS_MAX];
+		return 1;
+	}
+	if (f->tag == PORTS_FORMERS)
+		return load_formers(ports, f);
+	if (p == NULL)
+		return 0;
+	switch (f->tag) {
+	case PORTS_WORKER:
+		p->worker = f->u;
+		return 1;
+	case PORTS_FLAGS:
+		p->shared = (f->u & FLAG_SHARED) != 0;
+		p->named = (f->u & FLAG_NAMED) != 0;
+		return 1;
+	case PORTS_TEXT:
+		if (p->text == NULL)
+			p->text = handover_text(f);
+		return p->text != NULL ? 1 : -1;
+	default:
+		return 0;
+	}
 }
 
 const struct carried carried_ports = {
 	.called = "a cluster",
-	CARRIED_ROWS(ports_rows, ports),
-	.done = ports_done,
+	.size = sizeof(struct ports),
+	.put = put_ports,
+	.take = take_ports,
 };
 
 void ports_free(struct service *service)
@@ -394,9 +431,8 @@ void ports_free(struct service *service)
 
 	if (ports == NULL)
 		return;
-	for (size_t i = 0; i < ports->count; i++)
+	for (unsigned i = 0; i < PORTS_MAX; i++)
 		free(ports->list[i].text);
-	free(ports->list);
 	free(ports->formers);
 	free(ports);
 	service->life.ports = NULL;

@@ -413,9 +413,9 @@ static const struct {
 	{"child", &carried_child,
 		"1u 2u 3u 4i 5f 6f 7f 8f 9i 10i 11b 12i 13u 15b 16f 17u "
 		"18u 19b 20u 21i 22i 27b 28b 29b 30i 31u 32b "
-		"33u 34b 35u 39u 40u 41u 45b 46u "
+		"33u 34b 35u 36u 38u 39u 40u 41u 45b 46u "
 		"55f 60i 61b "
-		"68b 69b 70b 71i 72i 74u 75u 76u 77u 78u 100t 149g",
+		"62u 68b 69b 70b 71i 72i 73u 74u 100t 149g",
 		GAPS(child_gaps)},
 	{"gate", &carried_gate, "47u 48u 49i 50i 51i 52i 53i 54i", no_gaps, 0},
 	{"limited", &carried_limited, "42u 44t 63i 64u 65i 66u 67i", GAPS(limited_gaps)},
