@@ -448,31 +448,30 @@ void stall_forget_missed(struct child *child)
 
 #define HELD_WORKERS_MOST 16
 #define HELD_LEAST (1 * SECOND)
-/* A status does not look at more descriptors of a worker. */
+/* A status does not look at more descriptors of a cluster. */
 #define HELD_ROOM_MOST 4096U
 
-static bool is_large(const struct snapshot *snapshot)
+/* Adds the worker's descriptors to those of others; true: that is too many. */
+static bool is_large(const struct snapshot *snapshot, uint64_t *sum)
 {
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < snapshot->tree_count && sum <= HELD_ROOM_MOST; i++) {
+	for (size_t i = 0; i < snapshot->tree_count && *sum <= HELD_ROOM_MOST; i++) {
 		uint64_t room = 0;
 
 		(void)process_status(snapshot->tree[i], "FDSize:", 10, &room);
-		sum += room;
+		*sum += room;
 	}
-	return sum > HELD_ROOM_MOST;
+	return *sum > HELD_ROOM_MOST;
 }
 
 /* For how long has the worker waited for clients that have connected and sent nothing?  0: it takes
  * the next one, or does something else. */
-static nsec_t held_for(const struct child *child, const struct listener *l)
+static nsec_t held_for(const struct child *child, const struct listener *l, uint64_t *room)
 {
 	struct snapshot snapshot = {.cpu = 0};
 	uint32_t longest = 0;
 
 	look_at_processes(&snapshot, child);
-	if (snapshot.runs || is_large(&snapshot) || !is_away(child, l, &snapshot))
+	if (snapshot.runs || is_large(&snapshot, room) || !is_away(child, l, &snapshot))
 		return 0;
 	look_at_connections(&snapshot, child);
 	for (size_t i = 0; i < snapshot.all.count; i++) {
@@ -517,6 +516,7 @@ void held_on_status(struct json_writer *w, const struct service *service)
 	const struct listener *l = NULL;
 	const struct child *child;
 	nsec_t longest = 0;
+	uint64_t room = 0;
 	unsigned count = 0;
 
 	if (service->kind->by_connection) /* each client gets a worker of its own */
@@ -525,7 +525,7 @@ void held_on_status(struct json_writer *w, const struct service *service)
 		nsec_t time;
 
 		l = check_target_of(child);
-		time = l != NULL && health_is_ready(child) ? held_for(child, l) : 0;
+		time = l != NULL && health_is_ready(child) ? held_for(child, l, &room) : 0;
 		if (time < HELD_LEAST)
 			return;
 		longest = longest > time ? longest : time;
