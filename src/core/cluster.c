@@ -395,7 +395,7 @@ static void note_state(struct cluster *c)
 	if (!c->stopping || c->alive > 0 || c->held || c->end_reported)
 		return;
 	c->end_reported = true;
-	actions_add(c->out, ACTION_ENDED, 0, 0)->status = c->status;
+	(void)actions_report(c->out, REPORT_ENDED, 0, 0);
 }
 
 void cluster_handle(struct cluster *c, const struct event *event, struct actions *out)

@@ -146,6 +146,7 @@ bool cluster_is_settled(const struct cluster *c);
 unsigned cluster_generation(const struct cluster *c);
 uint32_t cluster_slots(const struct cluster *c);    /* also those that leave */
 bool cluster_ever_ready(const struct cluster *c);   /* any worker, ever */
+int cluster_exit_status(const struct cluster *c);   /* to end with, at REPORT_ENDED */
 bool cluster_knows_notify(const struct cluster *c); /* READY=1 was seen */
 bool cluster_knows_listen(const struct cluster *c); /* listen(2) was seen */
 /* Does nclust look for a quiet moment to send the stop signal, to workers of that generation? */

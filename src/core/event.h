@@ -154,7 +154,6 @@ enum action_kind {
 			  worker comes without one (too late, or stop --now) */
 	ACTION_RELEASE, /* slot, worker: let it go on after EVENT_GATE */
 	ACTION_REPORT,  /* report: something worth reporting */
-	ACTION_ENDED,   /* status: nothing runs and nothing will; sent once */
 };
 
 enum report_kind {
@@ -198,6 +197,7 @@ enum report_kind {
 	REPORT_RELEASED,           /* slot, worker: it was a spare, and serves now */
 	REPORT_NO_SPARE,           /* slot, worker: it cannot be held back, so there are
 			    no spares */
+	REPORT_ENDED,              /* nothing runs and nothing will; sent once */
 	REPORT_KINDS,
 };
 
@@ -243,7 +243,6 @@ struct action {
 	uint64_t worker;
 	unsigned generation;
 	int signal;
-	int status;
 	nsec_t span;
 	struct cluster_settings *settings; /* borrowed, until the next event */
 	struct report report;

@@ -86,6 +86,11 @@ bool cluster_ever_ready(const struct cluster *c)
 	return c->ever_ready;
 }
 
+int cluster_exit_status(const struct cluster *c)
+{
+	return c->status;
+}
+
 bool cluster_knows_notify(const struct cluster *c)
 {
 	return cluster_in_force(c)->says_ready;

@@ -42,7 +42,6 @@ static const char *const action_names[] = {
 	[ACTION_KILL] = "KILL",
 	[ACTION_DRAIN] = "DRAIN",
 	[ACTION_REPORT] = "report",
-	[ACTION_ENDED] = "ENDED",
 };
 
 static const char *const report_names[] = {
@@ -68,6 +67,7 @@ static const char *const report_names[] = {
 	[REPORT_ROLLOUT_FAILED] = "rollout failed",
 	[REPORT_ROLLOUT_SUPERSEDED] = "rollout superseded",
 	[REPORT_STATE] = "state",
+	[REPORT_ENDED] = "ended",
 	[REPORT_SURPRISE] = "surprise",
 	[REPORT_SPARE] = "spare",
 	[REPORT_RELEASED] = "released",
@@ -128,8 +128,6 @@ static void print_action(const struct action *a)
 		printf(" generation %u settings %p", a->generation, (void *)a->settings);
 	if (a->kind == ACTION_SIGNAL)
 		printf(" %d", a->signal);
-	if (a->kind == ACTION_ENDED)
-		printf(" status %d", a->status);
 	printf("\n");
 }
 

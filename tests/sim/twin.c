@@ -114,8 +114,8 @@ static bool same_report(const struct report *a, const struct report *b)
 static bool same_action(const struct action *a, const struct action *b)
 {
 	return a->kind == b->kind && a->slot == b->slot && a->worker == b->worker &&
-		a->generation == b->generation && a->signal == b->signal &&
-		a->status == b->status && a->span == b->span && a->settings == b->settings &&
+		a->generation == b->generation && a->signal == b->signal && a->span == b->span &&
+		a->settings == b->settings &&
 		(a->kind != ACTION_REPORT || same_report(&a->report, &b->report));
 }
 

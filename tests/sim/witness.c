@@ -478,6 +478,20 @@ static void note_start_timeout(struct world *w, const struct report *r)
 		world_complain(w, "it has lived for long enough");
 }
 
+static void note_ended(struct world *w)
+{
+	if (w->ended)
+		world_complain(w, "the end is told twice");
+	if (w->alive > 0)
+		world_complain(w, "it says that it has ended, and runs");
+	if (w->stops > 0 && !w->failed && cluster_exit_status(w->cluster) != 0)
+		world_complain(w, "ended as asked, with a status");
+	if (w->failed && cluster_exit_status(w->cluster) == 0)
+		world_complain(w, "it failed, with success");
+	w->ended = true;
+	w->stopping = true;
+}
+
 static void note_report(struct world *w, const struct report *r, const struct action *next,
 	const struct event *cause)
 {
@@ -516,6 +530,9 @@ static void note_report(struct world *w, const struct report *r, const struct ac
 	case REPORT_STATE:
 		if (r->state == CLUSTER_FAILED)
 			w->failed = w->stopping = true;
+		break;
+	case REPORT_ENDED:
+		note_ended(w);
 		break;
 	case REPORT_SURPRISE:
 		world_complain(w, "the core is surprised");
@@ -559,20 +576,6 @@ static void note_spawn(struct world *w, const struct action *a, const struct eve
 	starts_note_spawn(w, a->generation);
 }
 
-static void note_ended(struct world *w, const struct action *a)
-{
-	if (w->ended)
-		world_complain(w, "the end is told twice");
-	if (w->alive > 0)
-		world_complain(w, "it says that it has ended, and runs");
-	if (w->stops > 0 && !w->failed && a->status != 0)
-		world_complain(w, "ended as asked, with a status");
-	if (w->failed && a->status == 0)
-		world_complain(w, "it failed, with success");
-	w->ended = true;
-	w->stopping = true;
-}
-
 void witness_action(struct world *w, const struct action *a, const struct action *next,
 	const struct event *cause)
 {
@@ -595,9 +598,6 @@ void witness_action(struct world *w, const struct action *a, const struct action
 		world_complain(w, "a spare that nobody asked for");
 	case ACTION_REPORT:
 		note_report(w, &a->report, next, cause);
-		break;
-	case ACTION_ENDED:
-		note_ended(w, a);
 		break;
 	}
 }

@@ -360,7 +360,6 @@ void world_carry_out(struct world *w, const struct action *a)
 			prepare(w);
 		break;
 	case ACTION_RELEASE:
-	case ACTION_ENDED:
 		break;
 	}
 }

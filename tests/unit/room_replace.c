@@ -18,6 +18,7 @@
 #include "supervisor/drain/drain.h"
 #include "supervisor/hooks/hooks.h"
 #include "supervisor/messages/messages.h"
+#include "supervisor/node/node.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/child.h"
@@ -76,6 +77,7 @@ REPLACEABLE(helpers_free)
 REPLACEABLE(hooks_are_under_way)
 REPLACEABLE(logger_send)
 REPLACEABLE(messages_show)
+REPLACEABLE(node_dealt)
 REPLACEABLE(nodecommand_look)
 REPLACEABLE(peer_accept)
 REPLACEABLE(pidfd_is_stopped)

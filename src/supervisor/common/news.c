@@ -157,8 +157,9 @@ static void news_on_report(struct service *service, const struct report *report)
 	};
 
 	counters_note_report(service, report);
-	/* the room accept publishes this event itself */
-	if (service->kind->by_connection && report->kind == REPORT_ALL_READY)
+	/* the state tells of an end; the room accept publishes the other event itself */
+	if (report->kind == REPORT_ENDED ||
+		(service->kind->by_connection && report->kind == REPORT_ALL_READY))
 		return;
 	text_copy(n.cluster, sizeof(n.cluster), service->name);
 	/* the cluster gives up: there is no next try */

@@ -26,14 +26,6 @@ struct worker_fds {
 	int channel;                     /* nclust's end of its message channel; or -1 */
 };
 
-/* How many connections a worker got, as far as nclust can know. */
-struct dealt {
-	bool known;
-	uint64_t count;   /* since some time: only its growth means something */
-	unsigned sharers; /* the number of workers that share this count */
-	int error;        /* why the kernel does not count (errno); or 0 */
-};
-
 enum listener_use {
 	USE_GIVEN,         /* it is about to get the listener by its bind(2) */
 	USE_OWN,           /* the same, and the listener is made from its own socket */
@@ -63,12 +55,8 @@ struct part {
 	int (*prepare)(struct child *child, struct birth *birth, struct error *err);
 	/* The worker runs, and is in its slot. */
 	void (*born)(struct child *child, struct birth *birth);
-	/* After an upgrade: watch the worker again. */
-	void (*resumed)(struct child *child);
 	/* What the worker does with a listener. */
 	void (*uses)(struct child *child, struct listener *l, enum listener_use use);
-	/* Add to *to the connections that this room knows the worker got. */
-	void (*given)(const struct child *child, struct dealt *to);
 	/* ACTION_RELEASE: let a worker go on that intercept holds in its listen(2). */
 	void (*release)(struct child *child);
 	/* ACTION_DRAIN: drain the worker within that time, if `signal` is 0.  ACTION_SIGNAL: send
@@ -97,8 +85,6 @@ struct part {
 	void (*report)(struct service *service, const struct report *report);
 	/* The core is about to choose which worker it drains next. */
 	void (*choose)(struct service *service);
-	/* All workers have ended, for good or until the next restart. */
-	void (*ended)(struct service *service);
 	/* A reload is over that has not failed, whatever it has changed (stage.live). */
 	void (*reloaded)(struct service *service);
 	/* A reload has given the cluster another name. */
@@ -112,15 +98,12 @@ struct part {
 
 	/* ---- listeners and segments (sockets/sockets.h) ---- */
 
-	/* A listener or segment is about to be opened.  1: an earlier nclust had it, and its
-	 * descriptor is in `holding` now; 0: it is to be opened anew; -1 and `err`. */
-	int (*left_over)(struct holding *holding, struct error *err);
 	/* A listener, a socket of a listener, or a segment is about to be closed. */
 	void (*let_go)(struct holding *holding);
 
 	/* ---- the instance ---- */
 
-	/* Resume after an upgrade; the hook `resumed` was called for all workers before. */
+	/* Resume after an upgrade: watch workers, clients and processes again. */
 	void (*go_on)(struct supervisor *sup);
 	/* The instance has ended, or could not start: release all.  Called from the last room to
 	 * the first, when all listeners are closed and the name is free. */

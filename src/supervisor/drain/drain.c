@@ -406,7 +406,7 @@ static int drain_on_prepare(struct child *child, struct birth *birth, struct err
 }
 
 /* A drain that was under way continues for the rest of its time. */
-static void drain_on_resumed(struct child *child)
+static void resume_drain(struct child *child)
 {
 	nsec_t left = child->service->kind->by_connection
 		? -1
@@ -418,6 +418,15 @@ static void drain_on_resumed(struct child *child)
 		drain_is_stopped(child))
 		/* an earlier version stopped spares in this way; the core starts another spare */
 		(void)pidfd_signal(child->pidfd, SIGKILL);
+}
+
+static void drain_on_go_on(struct supervisor *sup)
+{
+	struct child *child;
+
+	for_each_child (child, children_of_all(sup))
+		resume_drain(child);
+	host_go_on(sup);
 }
 
 static void drain_on_gone(struct child *child)
@@ -438,7 +447,6 @@ const struct part drain_part = {
 	.name = "drain",
 	.prepare = drain_on_prepare,
 	.uses = steer_on_uses,
-	.resumed = drain_on_resumed,
 	.stop = drain_on_stop,
 	.dying = drain_on_dying,
 	.gone = drain_on_gone,
@@ -446,10 +454,9 @@ const struct part drain_part = {
 	.adopted = steer_on_adopted,
 	.report = steer_on_report,
 	.reloaded = steer_on_reloaded,
-	.given = steer_on_given,
 	.choose = drain_on_choose,
 	.status = imbalance_on_status,
 	.drop = steer_on_drop,
-	.go_on = host_go_on,
+	.go_on = drain_on_go_on,
 	.shutdown = drain_on_shutdown,
 };

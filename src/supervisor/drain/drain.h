@@ -116,8 +116,6 @@ void steer_on_adopted(struct service *service);
 
 /* Settings that need no rollout are in force. */
 void steer_on_reloaded(struct service *service);
-/* Adds the connections that the worker's own sockets got. */
-void steer_on_given(const struct child *child, struct dealt *to);
 
 /* Has a listener of the service several sockets? */
 bool steer_is_busy(const struct service *service);

@@ -580,37 +580,6 @@ void steer_on_reloaded(struct service *service)
 		steer_look(steer_of(service));
 }
 
-/* How many workers take connections from the sockets of that lane? */
-static unsigned count_sharers(const struct service *service, unsigned lane)
-{
-	const struct child *c;
-	unsigned count = 0;
-
-	for_each_child (c, children_of(service))
-		count += c->traffic.takes && c->traffic.lane == lane;
-	return count > 0 ? count : 1;
-}
-
-void steer_on_given(const struct child *child, struct dealt *to)
-{
-	struct listener *l;
-
-	if (!child->traffic.own)
-		return;
-	for_each_listener (l, listeners_of(child->service, LISTENERS_IN_FORCE)) {
-		const struct listener_socket *k = group_own(l, child->traffic.lane);
-
-		if (k == NULL)
-			continue;
-		if (turns_count(l) == 0)
-			to->known = true;
-		else
-			to->error = errno;
-		to->count += k->given;
-		to->sharers = count_sharers(child->service, child->traffic.lane);
-	}
-}
-
 bool steer_is_busy(const struct service *service)
 {
 	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);

@@ -6,7 +6,9 @@
 #include "supervisor/health/internal.h"
 #include "supervisor/health/health.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/part.h"
+#include "supervisor/node/node.h"
+#include "supervisor/sockets/group.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
@@ -85,11 +87,44 @@ static bool has_request_limit(const struct child *child)
 	return health_settings(child)->max_requests != 0;
 }
 
+/* How many workers take connections from the sockets of that lane? */
+static unsigned count_sharers(const struct service *service, unsigned lane)
+{
+	const struct child *c;
+	unsigned count = 0;
+
+	for_each_child (c, children_of(service))
+		count += c->traffic.takes && c->traffic.lane == lane;
+	return count > 0 ? count : 1;
+}
+
+/* Add the connections that the worker's own sockets got. */
+static void add_own(const struct child *child, struct dealt *to)
+{
+	struct listener *l;
+
+	if (!child->traffic.own)
+		return;
+	for_each_listener (l, listeners_of(child->service, LISTENERS_IN_FORCE)) {
+		const struct listener_socket *k = group_own(l, child->traffic.lane);
+
+		if (k == NULL)
+			continue;
+		if (turns_count(l) == 0)
+			to->known = true;
+		else
+			to->error = errno;
+		to->count += k->given;
+		to->sharers = count_sharers(child->service, child->traffic.lane);
+	}
+}
+
 static struct dealt connections_of(const struct child *child)
 {
 	struct dealt given = {.sharers = 1};
 
-	PARTS(given, child, &given);
+	node_dealt(child, &given);
+	add_own(child, &given);
 	return given;
 }
 

@@ -213,22 +213,6 @@ static void look_at_daemon_start(struct service *service, const struct report *r
 			"ran; " TROUBLE_ONE_COPY);
 }
 
-static void instance_on_report(struct service *service, const struct report *report)
-{
-	look_at_daemon_start(service, report);
-	switch (report->kind) {
-	case REPORT_READY:
-	case REPORT_EXITED:
-	case REPORT_SCALED:
-	case REPORT_ALL_READY:
-	case REPORT_STATE:
-		manager_status(service->sup);
-		break;
-	default:
-		break;
-	}
-}
-
 /* A cluster that the operator has stopped or removed does not end nclust. */
 static bool ends_nclust(const struct service *service)
 {
@@ -249,7 +233,7 @@ static void end_with(struct service *service)
 	begin_stop(sup, false);
 }
 
-static void instance_on_ended(struct service *service)
+static void note_end(struct service *service)
 {
 	struct supervisor *sup = service->sup;
 
@@ -267,6 +251,25 @@ static void instance_on_ended(struct service *service)
 	}
 	if (sup->instance.status == 0)
 		sup->instance.status = service->stage.status;
+}
+
+static void instance_on_report(struct service *service, const struct report *report)
+{
+	look_at_daemon_start(service, report);
+	switch (report->kind) {
+	case REPORT_READY:
+	case REPORT_EXITED:
+	case REPORT_SCALED:
+	case REPORT_ALL_READY:
+	case REPORT_STATE:
+		manager_status(service->sup);
+		break;
+	case REPORT_ENDED:
+		note_end(service);
+		break;
+	default:
+		break;
+	}
 }
 
 /* ---- the end ---- */
@@ -439,7 +442,6 @@ void lifecycle_look(struct supervisor *sup)
 const struct part instance_part = {
 	.name = "instance",
 	.report = instance_on_report,
-	.ended = instance_on_ended,
 	.go_on = instance_on_go_on,
 	.shutdown = instance_on_shutdown,
 };

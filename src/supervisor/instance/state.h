@@ -57,7 +57,7 @@ struct stage {
 	bool stop_waits;   /* the stop waits for other clusters */
 	bool leaving;      /* dropped by a reload: free it when it has ended */
 	bool ended;
-	int status;           /* of ACTION_ENDED */
+	int status;           /* of REPORT_ENDED */
 	enum awaited awaited; /* of the change that the last reload has begun */
 	bool live;            /* the last reload has put settings in force that need no rollout */
 };

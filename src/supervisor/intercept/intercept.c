@@ -334,12 +334,6 @@ static void watch_calls(struct child *child, struct spawn_trap *trap)
 	await_call(child);
 }
 
-static void intercept_on_resumed(struct child *child)
-{
-	await_call(child);
-	listens_resume(child);
-}
-
 static void intercept_on_gone(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
@@ -435,6 +429,12 @@ static void intercept_on_adopt(struct child *child, struct worker_fds *fds)
 
 static void intercept_on_go_on(struct supervisor *sup)
 {
+	struct child *child;
+
+	for_each_child (child, children_of_all(sup)) {
+		await_call(child);
+		listens_resume(child);
+	}
 	for (size_t i = 0; i < sup->service_count; i++)
 		learned_resume(sup->services[i]);
 }
@@ -443,7 +443,6 @@ const struct part intercept_part = {
 	.name = "intercept",
 	.prepare = intercept_on_prepare,
 	.born = intercept_on_born,
-	.resumed = intercept_on_resumed,
 	.release = intercept_on_release,
 	.stop = intercept_on_stop,
 	.gone = intercept_on_gone,

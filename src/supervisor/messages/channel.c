@@ -480,17 +480,23 @@ void *channel_carried(struct carry_reader *r, void *child)
 	return channel_new(child, CHANNEL_PLAIN);
 }
 
-static void messages_on_resumed(struct child *child)
+static void resume_channel(struct channel *c)
 {
-	struct channel *c = child->channel;
-
-	if (c == NULL || c->io.fd == -1)
-		return;
 	watch_socket(c, EV_READ);
 	if (line_reader_waits(&c->in))
 		timer_arm_within(sup_of(c)->loop, &sup_of(c)->channels.retry, 0);
 	if (queue_len(&c->out) > 0)
 		make_dirty(c);
+}
+
+static void messages_on_go_on(struct supervisor *sup)
+{
+	struct child *child;
+
+	for_each_child (child, children_of_all(sup))
+		if (child->channel != NULL && child->channel->io.fd != -1)
+			resume_channel(child->channel);
+	broker_on_go_on(sup);
 }
 
 static void messages_on_adopt(struct child *child, struct worker_fds *fds)
@@ -515,12 +521,11 @@ const struct part messages_part = {
 	.name = "messages",
 	.prepare = messages_on_prepare,
 	.born = messages_on_born,
-	.resumed = messages_on_resumed,
 	.dying = messages_on_dying,
 	.gone = messages_on_gone,
 	.adopt = messages_on_adopt,
 	.speaker = &plain_speaker,
-	.go_on = broker_on_go_on,
+	.go_on = messages_on_go_on,
 	.shutdown = broker_on_shutdown,
 	.drop = broker_on_drop,
 	.status = broker_on_status,

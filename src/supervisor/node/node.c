@@ -511,7 +511,7 @@ static void node_on_go_on(struct supervisor *sup)
 
 static const struct channel_speaker node_speaker = {CHANNEL_NODE, on_line, on_end};
 
-static void node_on_given(const struct child *child, struct dealt *to)
+void node_dealt(const struct child *child, struct dealt *to)
 {
 	const struct node_worker *w = child->node;
 
@@ -523,7 +523,6 @@ static void node_on_given(const struct child *child, struct dealt *to)
 const struct part node_part = {
 	.name = "node",
 	.status_worker = node_on_status_worker,
-	.given = node_on_given,
 	.release = node_on_release,
 	.stop = node_on_stop,
 	.gone = node_on_gone,

@@ -38,4 +38,15 @@ bool node_is_away(const struct child *child);
 /* Has nclust sent the worker a connection that the worker has not confirmed yet? */
 bool node_is_given(const struct child *child);
 
+/* How many connections a worker got, as far as nclust can know. */
+struct dealt {
+	bool known;
+	uint64_t count;   /* since some time: only its growth means something */
+	unsigned sharers; /* the number of workers that share this count */
+	int error;        /* why the kernel does not count (errno); or 0 */
+};
+
+/* Add to *to the connections that nclust has accepted for the worker. */
+void node_dealt(const struct child *child, struct dealt *to);
+
 #endif

@@ -117,14 +117,6 @@ static const struct orphan_cluster *cluster_of(const struct previous *h, uint32_
 	return NULL;
 }
 
-const struct orphan_cluster *previous_cluster(const struct previous *h, const char *name)
-{
-	for (size_t i = 0; i < h->orphan_state.cluster_count; i++)
-		if (strcmp(h->orphan_state.clusters[i].name, name) == 0)
-			return &h->orphan_state.clusters[i];
-	return NULL;
-}
-
 static bool is_wanted(const struct supervisor *sup, const struct orphan_cluster *c)
 {
 	for (size_t i = 0; c != NULL && i < sup->settings->cluster_count; i++) {

@@ -275,7 +275,7 @@ int adopt_cluster(struct service *service, struct error *err)
 	};
 	take_logs(service, &sup->orphans.previous->store);
 	follow_scale(service, c);
-	if (adopt_learned(service, err) == -1)
+	if (previous_learned(service, err) == -1)
 		return -1;
 	return take_workers(service, c, err);
 }

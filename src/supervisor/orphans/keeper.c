@@ -231,16 +231,6 @@ static int is_ours(struct fd_store *g)
 	return -1;
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-	const struct stored *x = a;
-	const struct stored *y = b;
-
-	if (x->what != y->what)
-		return x->what < y->what ? -1 : 1;
-	return x->id < y->id ? -1 : x->id > y->id;
-}
-
 int keeper_call(struct supervisor *sup, struct fd_store *store, struct error *err)
 {
 	nsec_t until = nsec_add(clock_now(), PATIENCE);
@@ -254,8 +244,7 @@ int keeper_call(struct supervisor *sup, struct fd_store *store, struct error *er
 	while (got == 0)
 		got = receive_packet(store, until);
 	if (got == 1) {
-		if (store->count > 1)
-			qsort(store->list, store->count, sizeof(*store->list), compare_ids);
+		fd_store_sort(store);
 		return 0;
 	}
 	error_set(err, errno, "the keeper did not return everything");
@@ -290,23 +279,4 @@ void fd_store_fini(struct fd_store *store)
 	fd_close(&store->channel);
 	fd_close(&store->socket);
 	*store = (struct fd_store){.channel = -1, .socket = -1};
-}
-
-int stored_take(struct stored *stored, enum logwire_which which)
-{
-	unsigned at;
-
-	if (stored == NULL || (stored->which & which) == 0)
-		return -1;
-	at = logwire_count(stored->which & (which - 1U));
-	return at < LOGWIRE_FDS_MAX ? fd_release(&stored->fds[at]) : -1;
-}
-
-struct stored *fd_store_find(struct fd_store *store, enum logwire_what what, uint64_t id)
-{
-	const struct stored key = {.what = what, .id = id};
-
-	if (store->count == 0)
-		return NULL;
-	return bsearch(&key, store->list, store->count, sizeof(key), compare_ids);
 }

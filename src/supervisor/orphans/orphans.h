@@ -37,8 +37,6 @@ void orphans_forget(struct service *service);
 int adopt_begin(struct supervisor *sup, struct error *err);
 /* Set the command that a restart gave the cluster; no other struct refers to `s` yet. */
 void adopt_command(const struct supervisor *sup, struct cluster_settings *s);
-/* A listener or segment is about to be opened: take that of the earlier nclust, if it had one. */
-int orphans_on_left_over(struct holding *holding, struct error *err);
 /* Give a new service its old workers and the listeners that these have bound. */
 int adopt_cluster(struct service *service, struct error *err);
 /* All services exist: publish the result, remove old files, greet the keeper. */

@@ -526,7 +526,6 @@ const struct part orphans_part = {
 	.report = orphans_on_report,
 	.reloaded = orphans_on_reloaded,
 	.drop = orphans_forget,
-	.left_over = orphans_on_left_over,
 	.let_go = orphans_on_let_go,
 	.renew = orphans_on_renew,
 	.logger = orphans_on_logger,

@@ -503,6 +503,8 @@ static void scaling_on_report(struct service *service, const struct report *r)
 		scaling_on_reloaded(service);
 	if (service->scaling != NULL && r->kind == REPORT_SCALED)
 		note_step(service->scaling, r);
+	if (service->scaling != NULL && r->kind == REPORT_ENDED)
+		watch_or_sleep(service->scaling);
 }
 
 static int scaling_on_reload(struct supervisor *sup, const struct settings *settings,
@@ -533,12 +535,6 @@ static void scaling_on_let_go(struct holding *h)
 		unwatch_listeners(a);
 		look_after(a, 0);
 	}
-}
-
-static void scaling_on_ended(struct service *service)
-{
-	if (service->scaling != NULL)
-		watch_or_sleep(service->scaling);
 }
 
 static void scaling_on_drop(struct service *service)
@@ -596,7 +592,6 @@ const struct part scaling_part = {
 	.name = "scaling",
 	.report = scaling_on_report,
 	.adopted = scaling_on_reloaded,
-	.ended = scaling_on_ended,
 	.status = scaling_on_status,
 	.drop = scaling_on_drop,
 	.let_go = scaling_on_let_go,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "supervisor/sockets/previous.h"
 #include "supervisor/sockets/sockets.h"
 
 #include "base/log.h"
@@ -306,21 +307,10 @@ void listener_release(struct listener *l)
 	free(l);
 }
 
-int holding_left_over(struct holding *holding, struct error *err)
-{
-	int got = 0;
-
-	for (unsigned i = 0; got == 0 && i < part_count; i++)
-		if (parts[i]->left_over != NULL)
-			got = parts[i]->left_over(holding, err);
-	return got;
-}
-
 static struct listener *listener_open(
 	struct supervisor *sup, const struct address *address, struct error *err)
 {
 	struct listener *l = calloc(1, sizeof(*l));
-	struct holding holding = {.listener = l};
 	int got;
 
 	if (l == NULL || address_copy(&l->address, address) == -1) {
@@ -332,7 +322,7 @@ static struct listener *listener_open(
 	l->heal = -1;
 	l->users = 1;
 	l->sup = sup;
-	got = holding_left_over(&holding, err);
+	got = previous_listener(l, err);
 	if (got != 0)
 		got = got == 1 ? 0 : -1;
 	else if (address->kind == ADDRESS_FD)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "supervisor/sockets/previous.h"
 #include "supervisor/sockets/sockets.h"
 
 #include "base/log.h"
@@ -76,7 +77,6 @@ int segment_open(struct supervisor *sup, struct segment **segment,
 	const struct cluster_settings *settings, const struct service *known, struct error *err)
 {
 	struct segment *s = add_use(find_segment(known, settings));
-	struct holding holding = {.settings = settings};
 	int got;
 
 	*segment = s;
@@ -90,8 +90,7 @@ int segment_open(struct supervisor *sup, struct segment **segment,
 	s->wanted = settings->shared_memory.size;
 	s->huge = settings->shared_memory.huge;
 	s->fd = -1;
-	holding.segment = s;
-	got = holding_left_over(&holding, err);
+	got = previous_segment(s, settings, err);
 	if (got == 0)
 		got = make_segment(s, settings, err) == 0 ? 1 : -1;
 	if (got == -1 || sharedmem_look(s->fd, &s->facts) == -1) {

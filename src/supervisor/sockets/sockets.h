@@ -125,17 +125,12 @@ void learned_fini(struct supervisor *sup);
 
 /* ---- holding ---- */
 
-/* Names a listener or a segment of shared memory for the hooks `left_over` and `let_go`; the other
- * of the two is NULL. */
+/* Names a listener or a segment of shared memory for the hook `let_go`; the other is NULL. */
 struct holding {
 	struct listener *listener;
 	struct listener_socket *socket; /* one of the listener's sockets; NULL: all of them */
 	struct segment *segment;
-	const struct cluster_settings *settings; /* the settings that ask for `segment` */
 };
-
-/* Call the hook `left_over` of all rooms (part.h), until one has what an earlier nclust held. */
-int holding_left_over(struct holding *holding, struct error *err);
 
 /* Walks over the listeners of a service: of the settings in force, of the recipes of other
  * generations, and learned listeners.  A listener that is in several of these sets

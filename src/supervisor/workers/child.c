@@ -370,7 +370,6 @@ void child_resume(struct child *child)
 {
 	watch_exit(child);
 	readiness_resume(child);
-	PARTS(resumed, child);
 }
 
 /* ---- adopted ---- */

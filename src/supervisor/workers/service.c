@@ -89,6 +89,11 @@ static void on_report(struct service *service, const struct report *r)
 	case REPORT_ALL_READY:
 		service->stage.started_once = true;
 		break;
+	case REPORT_ENDED:
+		service->stage.ended = true;
+		service->stage.status = cluster_exit_status(service->core);
+		learned_drop_all(service);
+		break;
 	case REPORT_ROLLOUT_FAILED:
 		if (r->why == WHY_START_TIMEOUT)
 			readiness_explain_late(service, r);
@@ -175,12 +180,6 @@ static void carry_out(struct service *service, const struct actions *actions)
 			break;
 		case ACTION_SPAWN:
 		case ACTION_RELEASE:
-			break;
-		case ACTION_ENDED:
-			service->stage.ended = true;
-			service->stage.status = a->status;
-			learned_drop_all(service);
-			PARTS(ended, service);
 			break;
 		}
 	}

@@ -328,8 +328,8 @@ TEST(a_command_that_cannot_be_run_fails_the_cluster_at_once)
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_FAILED);
 	goes(1);
 	goes(2);
-	ck_assert_int_eq(last_action(ACTION_ENDED)->status, 127);
-	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
+	ck_assert_int_eq(cluster_exit_status(b.c), 127);
+	ck_assert_uint_eq(reports(REPORT_ENDED), 1);
 }
 
 TEST(a_command_that_could_be_run_once_is_tried_again)
@@ -389,7 +389,7 @@ TEST(too_many_deaths_in_the_window_fail_the_cluster)
 	ck_assert_uint_eq(last(REPORT_GAVE_UP)->count, 3);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_FAILED);
 	goes(0);
-	ck_assert_int_eq(last_action(ACTION_ENDED)->status, 1);
+	ck_assert_int_eq(cluster_exit_status(b.c), 1);
 	ck_assert_int_eq(slot_at(1).state, SLOT_FAILED);
 }
 
@@ -407,7 +407,7 @@ TEST(on_failure_lets_success_rest_and_tries_failures_again)
 	ck_assert_int_eq(slot_at(1).state, SLOT_STARTING);
 	gets_ready(1);
 	exits(1, SLOT_READY, 0);
-	ck_assert_int_eq(last_action(ACTION_ENDED)->status, 0);
+	ck_assert_int_eq(cluster_exit_status(b.c), 0);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPED);
 }
 
@@ -418,9 +418,9 @@ TEST(the_first_status_that_was_no_success_is_the_clusters)
 	start(3);
 	exits(0, SLOT_STARTING, 9);
 	crashes(1, SLOT_STARTING);
-	ck_assert_uint_eq(actions(ACTION_ENDED), 0);
+	ck_assert_uint_eq(reports(REPORT_ENDED), 0);
 	exits(2, SLOT_STARTING, 4);
-	ck_assert_int_eq(last_action(ACTION_ENDED)->status, 128 + SIGSEGV);
+	ck_assert_int_eq(cluster_exit_status(b.c), 128 + SIGSEGV);
 	ck_assert_int_eq(slot_at(0).state, SLOT_ENDED);
 	ck_assert_int_eq(slot_at(1).state, SLOT_FAILED);
 }
@@ -434,14 +434,14 @@ TEST(a_stop_asks_everybody_and_ends_when_all_are_gone)
 	ck_assert_uint_eq(actions(ACTION_SIGNAL), 3);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPING);
 	for (uint32_t i = 0; i < 3; i++) {
-		ck_assert_uint_eq(actions(ACTION_ENDED), 0);
+		ck_assert_uint_eq(reports(REPORT_ENDED), 0);
 		goes(i);
 	}
-	ck_assert_int_eq(last_action(ACTION_ENDED)->status, 0);
+	ck_assert_int_eq(cluster_exit_status(b.c), 0);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPED);
 	ck_assert_int_eq(cluster_next_deadline(b.c), NSEC_NEVER);
 	stop(true);
-	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
+	ck_assert_uint_eq(reports(REPORT_ENDED), 1);
 }
 
 TEST(a_stop_waits_for_who_is_in_no_slot)
@@ -451,10 +451,10 @@ TEST(a_stop_waits_for_who_is_in_no_slot)
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 	stop(false);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPING);
-	ck_assert_uint_eq(actions(ACTION_ENDED), 0);
+	ck_assert_uint_eq(reports(REPORT_ENDED), 0);
 	happens((struct event){.kind = EVENT_HOLD});
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPED);
-	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
+	ck_assert_uint_eq(reports(REPORT_ENDED), 1);
 }
 
 static void ask_for_more(enum slot_state state, nsec_t span)

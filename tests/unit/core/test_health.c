@@ -144,7 +144,7 @@ TEST(a_stop_ends_a_replacement)
 	for (uint32_t i = 0; i < 2; i++)
 		while (slot_at(i).workers > 0)
 			goes(i);
-	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
+	ck_assert_uint_eq(reports(REPORT_ENDED), 1);
 	restart();
 	all_get_ready();
 	tell_why(EVENT_UNWELL, 1, WHY_CHECK); /* and the next one has its turn */

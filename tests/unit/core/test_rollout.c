@@ -88,7 +88,7 @@ TEST(a_first_start_whose_command_fails_is_given_up)
 	exits(0, SLOT_STARTING, 1);
 	command_ends(0, WHY_BEFORE);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_FAILED);
-	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
+	ck_assert_uint_eq(reports(REPORT_ENDED), 1);
 }
 
 /* ---- the good way ---- */

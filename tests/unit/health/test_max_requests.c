@@ -3,6 +3,7 @@
 
 #include "supervisor/common/news.h"
 #include "supervisor/health/health.h"
+#include "supervisor/node/node.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
@@ -18,15 +19,13 @@
 static struct dealt gives[2];
 static unsigned asked;
 
-static void fake_on_given(const struct child *child, struct dealt *to)
+REPLACED(void, node_dealt)(const struct child *child, struct dealt *to)
 {
 	asked++;
 	*to = gives[child->slot];
 }
 
-static const struct part fake_part = {.name = "fake", .given = fake_on_given};
-
-ROOM_PARTS(&fake_part, &health_part, &news_part, &plain_part)
+ROOM_PARTS(&health_part, &news_part, &plain_part)
 
 static struct service *web;
 static struct child *first[2]; /* of each slot: replaced ones stay, too */

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/orphans/orphans.h"
+#include "supervisor/sockets/previous.h"
 
 #include "base/scope.h"
 #include "os/look/remote.h"
 #include "supervisor/common/foreign.h"
 #include "os/vfork.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/orphans/internal.h"
 #include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
@@ -17,6 +16,51 @@
 
 #define LOOK_MAX 4096 /* descriptors of a worker */
 #define CANDIDATES_MAX 16
+
+/* ---- what the keeper held ---- */
+
+static int compare_ids(const void *a, const void *b)
+{
+	const struct stored *x = a;
+	const struct stored *y = b;
+
+	if (x->what != y->what)
+		return x->what < y->what ? -1 : 1;
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+void fd_store_sort(struct fd_store *store)
+{
+	if (store->count > 1)
+		qsort(store->list, store->count, sizeof(*store->list), compare_ids);
+}
+
+int stored_take(struct stored *stored, enum logwire_which which)
+{
+	unsigned at;
+
+	if (stored == NULL || (stored->which & which) == 0)
+		return -1;
+	at = logwire_count(stored->which & (which - 1U));
+	return at < LOGWIRE_FDS_MAX ? fd_release(&stored->fds[at]) : -1;
+}
+
+struct stored *fd_store_find(struct fd_store *store, enum logwire_what what, uint64_t id)
+{
+	const struct stored key = {.what = what, .id = id};
+
+	if (store->count == 0)
+		return NULL;
+	return bsearch(&key, store->list, store->count, sizeof(key), compare_ids);
+}
+
+const struct orphan_cluster *previous_cluster(const struct previous *h, const char *name)
+{
+	for (size_t i = 0; i < h->orphan_state.cluster_count; i++)
+		if (strcmp(h->orphan_state.clusters[i].name, name) == 0)
+			return &h->orphan_state.clusters[i];
+	return NULL;
+}
 
 /* Any worker of that cluster (0: of any cluster) that is taken over, or NULL. */
 static const struct old_worker *find_holder(const struct previous *h, uint32_t cluster)
@@ -249,9 +293,11 @@ static void take_group(
 	}
 }
 
-static int adopt_socket(struct supervisor *sup, struct listener *l, struct error *err)
+int previous_listener(struct listener *l, struct error *err)
 {
-	const struct orphan_listener *from = find_listener(sup->orphans.previous, &l->address);
+	struct supervisor *sup = l->sup;
+	const struct previous *h = sup->orphans.previous;
+	const struct orphan_listener *from = h != NULL ? find_listener(h, &l->address) : NULL;
 	int fd;
 	int got = from != NULL ? get_back_socket(sup, from, &fd, err) : 0;
 
@@ -302,7 +348,7 @@ static int take_learned(
 	return 0;
 }
 
-int adopt_learned(struct service *service, struct error *err)
+int previous_learned(struct service *service, struct error *err)
 {
 	struct previous *h = service->sup->orphans.previous;
 
@@ -335,11 +381,10 @@ static const struct orphan_segment *find_segment(const struct previous *h,
 	return NULL;
 }
 
-static int adopt_segment(
-	struct segment *s, const struct cluster_settings *settings, struct error *err)
+int previous_segment(struct segment *s, const struct cluster_settings *settings, struct error *err)
 {
-	struct previous *h = s->sup->orphans.previous;
-	const struct wanted wanted = {.segment = find_segment(h, settings, s)};
+	const struct previous *h = s->sup->orphans.previous;
+	const struct wanted wanted = {.segment = h != NULL ? find_segment(h, settings, s) : NULL};
 	const struct old_worker *in;
 
 	if (wanted.segment == NULL)
@@ -357,14 +402,4 @@ static int adopt_segment(
 	return error_hint(err,
 		"it has closed the descriptor, or pidfd_getfd(2) is refused; "
 		"end the workers first");
-}
-
-int orphans_on_left_over(struct holding *h, struct error *err)
-{
-	struct supervisor *sup = h->listener != NULL ? h->listener->sup : h->segment->sup;
-
-	if (sup->orphans.previous == NULL)
-		return 0;
-	return h->listener != NULL ? adopt_socket(sup, h->listener, err)
-				   : adopt_segment(h->segment, h->settings, err);
 }
