@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 /*
  * HAProxy's agent-check: each connection gets one line, and is closed.  A client
@@ -146,18 +145,6 @@ static void put_line(struct web *web, const json_t *status, char *line)
 		put_weight(web, clusters, line);
 }
 
-/* Send the line.  First read what the client has sent, else close(2) would reset the
- * connection before the line is read. */
-static void send_line(int fd, const char *line)
-{
-	char unread[2048];
-
-	(void)recv(fd, unread, sizeof(unread), MSG_DONTWAIT);
-	(void)send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
-	(void)shutdown(fd, SHUT_WR);
-	(void)close(fd);
-}
-
 void agent_answer(struct web *web, const char *json, size_t len)
 {
 	struct agent *a = &web->agent;
@@ -169,7 +156,7 @@ void agent_answer(struct web *web, const char *json, size_t len)
 	json_decref(status);
 	for (unsigned i = 0; i < a->count; i++) {
 		if (a->guests[i].question <= web->question)
-			send_line(a->guests[i].fd, line);
+			client_dismiss(a->guests[i].fd, line);
 		else
 			a->guests[left++] = a->guests[i];
 	}

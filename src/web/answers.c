@@ -245,7 +245,7 @@ static void wake_guest(struct guest *g)
 	g->web->mhd.resume_connection(g->connection);
 }
 
-static void end_stream(struct guest *g)
+void stream_end(struct guest *g)
 {
 	g->ended = true;
 	wake_guest(g);
@@ -256,7 +256,7 @@ static void cut_off(struct guest *g)
 {
 	buffer_fini(&g->events);
 	(void)shutdown(g->fd, SHUT_RDWR);
-	end_stream(g);
+	stream_end(g);
 }
 
 static void add_event(struct guest *g, const char *text, size_t len)
@@ -360,12 +360,7 @@ void stream_look(struct guest *g, nsec_t now)
 
 	/* the library does not look at the connection while it is suspended */
 	if (poll(&look, 1, 0) == 1)
-		end_stream(g);
+		stream_end(g);
 	else if (now - g->since >= PING)
 		add_event(g, ":\n\n", 3);
-}
-
-void stream_end(struct guest *g)
-{
-	end_stream(g);
 }

@@ -113,11 +113,11 @@ static bool make_room(struct web *web, enum guest_phase phase)
 
 /* Read what the client has sent, so that close(2) does not reset the connection before it reads
  * this. */
-static void turn_away(int fd)
+void client_dismiss(int fd, const char *text)
 {
 	char unread[2048];
 
-	(void)send(fd, too_many, strlen(too_many), MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
 	(void)shutdown(fd, SHUT_WR);
 	(void)recv(fd, unread, sizeof(unread), MSG_DONTWAIT);
 	(void)close(fd);
@@ -140,7 +140,7 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 			return;
 		if (web->guest_count >= GUESTS_MAX && !make_room(web, GUEST_ASKS) &&
 			!make_room(web, GUEST_READS))
-			turn_away(fd);
+			client_dismiss(fd, too_many);
 		else
 			(void)web->mhd.add_connection(
 				web->daemon, fd, (struct sockaddr *)&from, len);

@@ -190,6 +190,8 @@ void guest_on_connection(void *cls, struct MHD_Connection *connection, void **co
 	enum MHD_ConnectionNotificationCode code);
 struct guest *guest_of(const struct web *web, struct MHD_Connection *connection);
 void guest_set_phase(struct guest *g, enum guest_phase phase);
+/* Send a text and close, to a client that the library does not have. */
+void client_dismiss(int fd, const char *text);
 
 /* ---- requests.c ---- */
 

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "os/privilege.h"
 #include "os/process.h"
+#include "os/socket/socket.h"
 #include "web/internal.h"
 
 #include <dlfcn.h>
@@ -103,14 +104,6 @@ static int take_token(struct web *web, int channel)
 	return web->token != NULL ? 0 : -1;
 }
 
-static bool is_unix(int listener)
-{
-	struct sockaddr_storage at = {0};
-	socklen_t len = sizeof(at);
-
-	return getsockname(listener, (struct sockaddr *)&at, &len) == 0 && at.ss_family == AF_UNIX;
-}
-
 static int open_daemon(struct web *web)
 {
 	const union MHD_DaemonInfo *info;
@@ -135,17 +128,14 @@ static int open_daemon(struct web *web)
 /* A descriptor that is no listener stands for an address that is not set. */
 static bool is_listening(int fd)
 {
-	int on = 0;
-	socklen_t len = sizeof(on);
-
-	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 && on != 0;
+	return socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN) != 0;
 }
 
 static int open_http(struct web *web, int listener, int also)
 {
 	if (open_daemon(web) == -1)
 		return -1;
-	web->any_host |= is_unix(listener);
+	web->any_host |= socket_option(listener, SOL_SOCKET, SO_DOMAIN) == AF_UNIX;
 	guests_init(web, listener, is_listening(also) ? also : -1);
 	ev_prepare_init(&web->turn, on_turn);
 	web->turn.data = web;
