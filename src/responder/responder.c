@@ -8,6 +8,7 @@
 #include "os/fdpass.h"
 #include "os/privilege.h"
 #include "os/process.h"
+#include "os/socket/sockdiag.h"
 #include "protocol/responder.h"
 
 #include <errno.h>
@@ -286,11 +287,6 @@ static bool end_oldest(struct responder *r, nsec_t now)
 	return oldest != NULL;
 }
 
-static bool has_room(struct responder *r, nsec_t now)
-{
-	return r->guest_count < r->places || end_oldest(r, now);
-}
-
 /* When the guest's time is over. */
 static nsec_t end_of(const struct guest *g)
 {
@@ -331,30 +327,19 @@ static void set_alarm(suseconds_t every)
 	(void)setitimer(ITIMER_REAL, &value, NULL);
 }
 
-static bool somebody_waits(int fd)
-{
-	struct pollfd look = {.fd = fd, .events = POLLIN};
-
-	return poll(&look, 1, 0) == 1 && look.revents == POLLIN;
-}
-
-/* The machine, or this process, has no descriptor left. */
-static void no_room(struct responder *r, struct door *d, nsec_t now)
-{
-	d->due = now + PATIENCE;
-	(void)end_oldest(r, now);
-}
-
 static void let_in(struct responder *r, struct door *d, nsec_t now)
 {
 	int fd = 0;
 
-	while (fd != -1 && somebody_waits(d->fd) && has_room(r, now)) {
+	while (fd != -1 && sockdiag_has_queue(d->fd) &&
+		(r->guest_count < r->places || end_oldest(r, now))) {
 		fd = accept4(d->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd != -1)
+		if (fd != -1) {
 			guest_add(r, fd, d->order);
-		else if (errno == EMFILE || errno == ENFILE)
-			no_room(r, d, now);
+		} else if (errno == EMFILE || errno == ENFILE) { /* no descriptor is left */
+			d->due = now + PATIENCE;
+			(void)end_oldest(r, now);
+		}
 	}
 }
 
