@@ -342,12 +342,6 @@ void cluster_lose(struct clusters *all, struct cluster *c, unsigned long lines)
 		clusters_need(all);
 }
 
-void cluster_count_line(struct clusters *all, struct cluster *c)
-{
-	c->read++;
-	clusters_need(all);
-}
-
 /* ---- writing ---- */
 
 /* Half of what other clusters leave, so that there is always some for one more. */
@@ -375,8 +369,7 @@ bool clusters_share_file(const struct sink *one)
 	return false;
 }
 
-/* Write to each sink for which so much waits. false: a sink is full. */
-static bool flush_sinks(struct cluster *c, size_t enough)
+bool cluster_flush(struct cluster *c, size_t enough)
 {
 	bool full = false;
 
@@ -387,11 +380,6 @@ static bool flush_sinks(struct cluster *c, size_t enough)
 		full |= sink_is_full(o);
 	}
 	return !full;
-}
-
-bool cluster_flush_enough(struct cluster *c)
-{
-	return flush_sinks(c, STREAM_ENOUGH);
 }
 
 void cluster_watch(const struct clusters *all, struct cluster *c)
@@ -407,7 +395,7 @@ void cluster_watch(const struct clusters *all, struct cluster *c)
 void cluster_settle(struct clusters *all, struct cluster *c)
 {
 	c->dirty = false;
-	c->paused = !flush_sinks(c, 0);
+	c->paused = !cluster_flush(c, 0);
 	cluster_watch(all, c);
 }
 

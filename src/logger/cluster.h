@@ -131,10 +131,9 @@ void cluster_line(struct sink *o, const struct format_line *line);
 void cluster_tell(struct sink *o, const char *text, size_t len);
 
 void cluster_lose(struct clusters *all, struct cluster *c, unsigned long lines);
-void cluster_count_line(struct clusters *all, struct cluster *c); /* a line that was read */
 
-/* Write to sinks for which much waits. false: a sink is full. */
-bool cluster_flush_enough(struct cluster *c);
+/* Write to each sink for which so much waits. false: a sink is full. */
+bool cluster_flush(struct cluster *c, size_t enough);
 /* Watch the cluster's pipes, or do not, as it is read or not. */
 void cluster_watch(const struct clusters *all, struct cluster *c);
 /* Write all that waits, and decide whether the cluster's pipes are read. */

@@ -25,12 +25,6 @@
 
 /* ---- the list ---- */
 
-static void close_held(const struct keep *k, struct held *h)
-{
-	for (size_t i = 0; i < COUNT_OF(h->fds); i++)
-		offload_close(&k->logger->offload, &h->fds[i], !k->logger->has_others);
-}
-
 /* Where the list points to that one, or its end. */
 static struct held **find_held(struct keep *k, uint32_t what, uint64_t id)
 {
@@ -48,7 +42,8 @@ static void drop_held(const struct keep *k, struct held **at)
 	if (h == NULL)
 		return;
 	*at = h->next;
-	close_held(k, h);
+	for (size_t i = 0; i < COUNT_OF(h->fds); i++)
+		offload_close(&k->logger->offload, &h->fds[i], !k->logger->has_others);
 	free(h);
 }
 

@@ -29,12 +29,6 @@ static void on_answerable(struct ev_loop *loop, ev_io *watcher, int revents)
 	reading_send_answers(ev_userdata(loop));
 }
 
-static void flush_streams(struct logger *logger)
-{
-	for (int i = 0; i < 2; i++)
-		sinks_flush(&logger->streams[i]);
-}
-
 static void take_sink(struct logger *logger, const struct logwire_packet *p)
 {
 	logger->sink = (enum logwire_sink)p->sink;
@@ -64,7 +58,8 @@ static void close_streams(struct logger *logger)
 static void take_output(struct logger *logger, struct fdpass_message *m)
 {
 	clusters_turn(&logger->clusters);
-	flush_streams(logger);
+	for (int i = 0; i < 2; i++)
+		sinks_flush(&logger->streams[i]);
 	close_streams(logger);
 	(void)dup2(m->fds[0], STDOUT_FILENO);
 	(void)dup2(m->fds[1], STDERR_FILENO);

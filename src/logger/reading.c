@@ -132,8 +132,10 @@ static void take_line(void *context, const struct line *line)
 	struct source *source = pipe->source;
 	struct cluster *c = source->cluster;
 
-	if (!line->goes_on)
-		cluster_count_line(&logger->clusters, c);
+	if (!line->goes_on) {
+		c->read++;
+		clusters_need(&logger->clusters);
+	}
 	if (source->seen < TAIL_NEAR)
 		source->early_in_use |= tail_mentions_in_use(line->text, line->len);
 	source->seen += line->len;
@@ -163,11 +165,6 @@ static void show_progress(struct logger *logger, struct source_pipe *pipe)
 		return;
 	pipe->redrawn_at = now;
 	put_line(logger, pipe, prefix, &line);
-}
-
-static const char *data_of(const struct logger *logger)
-{
-	return logger->offload.last->data;
 }
 
 /* `len` bytes of the pipe are cut into lines now. */
@@ -345,7 +342,7 @@ static bool read_pipe(struct logger *logger, struct source_pipe *pipe, bool has_
 	do {
 		n = read_some(logger, pipe, most);
 	} while (n == -1 && (errno == EINTR || (errno == EIO && ends++ == 0)));
-	return take_data(logger, pipe, n > 0 ? data_of(logger) : NULL, n);
+	return take_data(logger, pipe, n > 0 ? logger->offload.last->data : NULL, n);
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -360,7 +357,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 
 		(void)read_pipe(logger, pipe, false);
 		/* cluster_settle() decides before the loop waits, and perhaps reads no more */
-		c->paused |= !cluster_flush_enough(c);
+		c->paused |= !cluster_flush(c, STREAM_ENOUGH);
 		if (!source_is_open(source))
 			forget_if_over(logger, source);
 	}
@@ -516,7 +513,7 @@ static void drain_pipe(struct logger *logger, struct source_pipe *pipe)
 	struct cluster *c = pipe->source->cluster;
 
 	for (int i = 0; i < ENDED_TURNS && is_readable(pipe); i++) {
-		bool takes = cluster_flush_enough(c) && is_on(c);
+		bool takes = cluster_flush(c, STREAM_ENOUGH) && is_on(c);
 
 		if ((!takes && i >= ENDED_ANYWAY) || !read_pipe(logger, pipe, true))
 			break;

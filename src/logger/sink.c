@@ -382,13 +382,6 @@ static void close_file(struct sink *o)
 
 /* ---- the writer of daemons ---- */
 
-/* The daemon is gone: ask for a new connection. */
-static void lose_daemon(struct sink *o)
-{
-	note_failure(o, errno);
-	close_file(o);
-}
-
 static void send_all(struct sink *o)
 {
 	while (has_more(o)) {
@@ -405,7 +398,8 @@ static void send_all(struct sink *o)
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n == -1 && errno != EMSGSIZE) {
-			lose_daemon(o);
+			note_failure(o, errno);
+			close_file(o); /* the daemon is gone: ask for a new connection */
 			return;
 		}
 		count_lost(o, n == -1);
@@ -478,13 +472,6 @@ static void take_facts(struct sink *o, const char *text)
 	o->later.dev = facts[3];
 }
 
-/* The pause before the next try: it grows, because each failed try is logged. */
-static ev_tstamp again_in(struct sink *o)
-{
-	o->failures += o->failures < ASK_DOUBLED;
-	return ASK_AGAIN * (1U << (o->failures - 1));
-}
-
 void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd)
 {
 	bool rotates = p->what == LOGWIRE_ASK_ROTATE;
@@ -492,7 +479,9 @@ void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd)
 	o->asked = false;
 	o->ask_again = 0.;
 	if (*fd == -1) {
-		o->ask_again = time_of(o) + again_in(o);
+		/* the pause before the next try grows, because each failed try is logged */
+		o->failures += o->failures < ASK_DOUBLED;
+		o->ask_again = time_of(o) + ASK_AGAIN * (1U << (o->failures - 1));
 		if (rotates)
 			o->ask_again = time_of(o) + ROTATE_AGAIN;
 		if (o->file.fd == -1 && o->sys == 0)

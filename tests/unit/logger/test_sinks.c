@@ -135,7 +135,7 @@ static void put_lines(struct source_pipe *pipe, unsigned kib)
 {
 	for (unsigned i = 0; i < kib; i++) {
 		put_line(pipe, 1024);
-		if (!cluster_flush_enough(pipe->source->cluster))
+		if (!cluster_flush(pipe->source->cluster, STREAM_ENOUGH))
 			ev_now_update(loop);
 	}
 	turn();
