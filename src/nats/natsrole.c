@@ -267,14 +267,6 @@ static void miss_others(struct role *r)
 
 /* ---- to the broker ---- */
 
-/* Skip libnats' own place in an error: "(conn.c:1905): Authorization Violation". */
-static const char *skip_place(const char *text)
-{
-	const char *end = *text == '(' ? strstr(text, "): ") : NULL;
-
-	return end != NULL ? end + 3 : text;
-}
-
 /* A thread of its own, as libnats waits for the answer: has the broker everything
  * that was published, and does it answer? */
 static void *keep_settling(void *of)
@@ -465,9 +457,13 @@ static natsStatus connect_to(struct role *r)
 
 static void say_down(struct role *r, natsStatus s, const char *text)
 {
+	const char *end;
+
 	if (text == NULL || *text == '\0')
 		text = s != NATS_OK ? r->lib.natsStatus_GetText(s) : "the connection was closed";
-	put_sign(r, NATSROLE_DOWN, skip_place(text));
+	/* skip libnats' own place in an error: "(conn.c:1905): Authorization Violation" */
+	end = *text == '(' ? strstr(text, "): ") : NULL;
+	put_sign(r, NATSROLE_DOWN, end != NULL ? end + 3 : text);
 	flush_out(r, 0);
 }
 
