@@ -22,18 +22,6 @@ int error_set(struct error *err, int sys, const char *format, ...)
 	return -1;
 }
 
-int error_fail(struct error *err, int status, const char *format, ...)
-{
-	va_list args;
-
-	err->sys = 0;
-	err->status = status;
-	va_start(args, format);
-	vsnprintf(err->text, sizeof(err->text), format, args);
-	va_end(args);
-	return -1;
-}
-
 int error_wrap(struct error *err, const char *format, ...)
 {
 	char inner[sizeof(err->text)];

@@ -18,8 +18,7 @@ int error_set(struct error *err, int sys, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* Write the sentence without an errno, and with the exit status that fits.  Returns -1. */
-int error_fail(struct error *err, int status, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+#define error_fail(err, status, ...) (error_set(err, 0, __VA_ARGS__), error_status(err, status))
 
 /* Put "context: " before the sentence.  Returns -1. */
 int error_wrap(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
