@@ -42,11 +42,6 @@ size_t httpstatus_request(
 	return used < size ? used : 0;
 }
 
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
 /* "HTTP/1.x NNN", of a line that has `len` bytes so far. */
 static enum httpstatus_kind parse_line(const char *line, size_t len, bool whole, unsigned *code)
 {
@@ -54,8 +49,8 @@ static enum httpstatus_kind parse_line(const char *line, size_t len, bool whole,
 	const size_t need = sizeof(like) - 1;
 
 	for (size_t i = 0; i < len && i < need; i++) {
-		bool fits =
-			like[i] == 'x' || like[i] == 'N' ? is_digit(line[i]) : line[i] == like[i];
+		bool fits = like[i] == 'x' || like[i] == 'N' ? isdigit((unsigned char)line[i]) != 0
+							     : line[i] == like[i];
 
 		if (!fits)
 			return HTTPSTATUS_NONE;
@@ -237,12 +232,6 @@ static size_t take_text(struct httpanswer *h, const char *data, size_t len)
 	return taken;
 }
 
-static bool is_body(const struct httpanswer *h)
-{
-	return h->state == HTTPANSWER_BODY || h->state == HTTPANSWER_CHUNK ||
-		h->state == HTTPANSWER_OPEN_BODY;
-}
-
 static size_t take_body(struct httpanswer *h, size_t len)
 {
 	if (h->state == HTTPANSWER_OPEN_BODY)
@@ -259,7 +248,8 @@ enum httpanswer_piece httpanswer_next(
 	struct httpanswer *h, const char **data, size_t *len, const char **piece, size_t *piece_len)
 {
 	while (*len > 0 && h->state < HTTPANSWER_WHOLE) {
-		bool body = is_body(h);
+		bool body = h->state == HTTPANSWER_BODY || h->state == HTTPANSWER_CHUNK ||
+			h->state == HTTPANSWER_OPEN_BODY;
 		bool head = h->state <= HTTPANSWER_FIELDS;
 
 		*piece = *data;

@@ -4,6 +4,7 @@
 #include "base/text.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,15 +32,15 @@ static void put_separator(struct json_writer *w)
 	w->started |= here;
 }
 
-static void put_literal(struct json_writer *w, const char *text)
+void json_raw(struct json_writer *w, const char *json)
 {
 	put_separator(w);
-	buffer_string(w->out, text); /* a failure sets the buffer's flag */
+	buffer_string(w->out, json); /* a failure sets the buffer's flag */
 }
 
 static void open_level(struct json_writer *w, const char *bracket)
 {
-	put_literal(w, bracket);
+	json_raw(w, bracket);
 	assert(w->depth < DEPTH_MAX);
 	w->depth++;
 	w->started &= ~(UINT32_C(1) << w->depth);
@@ -146,17 +147,12 @@ void json_decimal(struct json_writer *w, double d, int decimals)
 	for (char *c = text; *c != '\0'; c++)
 		if (*c != '-' && (*c < '0' || *c > '9'))
 			*c = '.';
-	put_literal(w, text);
+	json_raw(w, text);
 }
 
 void json_nil(struct json_writer *w)
 {
-	put_literal(w, "null");
-}
-
-void json_raw(struct json_writer *w, const char *json)
-{
-	put_literal(w, json);
+	json_raw(w, "null");
 }
 
 void json_put_text(struct json_writer *w, const char *key, const char *text)
@@ -180,7 +176,7 @@ void json_put_real(struct json_writer *w, const char *key, double d, int decimal
 void json_put_bool(struct json_writer *w, const char *key, bool b)
 {
 	json_key(w, key);
-	put_literal(w, b ? "true" : "false");
+	json_raw(w, b ? "true" : "false");
 }
 
 void json_put_null(struct json_writer *w, const char *key)
@@ -269,11 +265,6 @@ static bool take_word(struct scan *s, const char *word)
 	return true;
 }
 
-static bool is_hex(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
 /* Take what follows a backslash. */
 static bool take_escape(struct scan *s)
 {
@@ -285,7 +276,7 @@ static bool take_escape(struct scan *s)
 	if (c != 'u')
 		return c != '\0' && strchr("\"\\/bfnrt", c) != NULL;
 	for (int i = 0; i < 4; i++)
-		if (!has_more(s) || !is_hex(*s->at++))
+		if (!has_more(s) || !isxdigit((unsigned char)*s->at++))
 			return false;
 	return true;
 }
