@@ -58,23 +58,11 @@ static void clear_message(struct fdpass_message *m)
 	m->lost = false;
 }
 
-/* A unix socket says ECONNRESET, once, where the other end is gone and has left something
- * unread; what it had sent before comes after that (unix_release_sock() of the kernel). */
-static ssize_t receive_with(int fd, struct msghdr *msg, int flags, struct fdpass_message *m)
-{
-	clear_message(m);
-	do {
-		m->len = recvmsg(fd, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
-	} while (m->len == -1 && (errno == EINTR || errno == ECONNRESET));
-	m->cut = m->len != -1 && (msg->msg_flags & MSG_TRUNC) != 0;
-	m->lost = m->len != -1 && (msg->msg_flags & MSG_CTRUNC) != 0;
-	if (m->len != -1)
-		take_control(m, msg);
-	return m->len;
-}
-
-/* recvmsg(2), with the sender and the descriptors. */
-static ssize_t receive_here(int fd, void *data, size_t size, int flags, struct fdpass_message *m)
+/* recvmsg(2), with so much room for the sender and the descriptors.  A unix socket says ECONNRESET,
+ * once, where the other end is gone and has left something unread; what it had sent before comes
+ * after that (unix_release_sock() of the kernel). */
+static ssize_t receive_with(
+	int fd, void *data, size_t size, int flags, size_t room, struct fdpass_message *m)
 {
 	union control control uninitialized;
 	struct iovec piece = {.iov_base = data, .iov_len = size};
@@ -82,10 +70,24 @@ static ssize_t receive_here(int fd, void *data, size_t size, int flags, struct f
 		.msg_iov = &piece,
 		.msg_iovlen = 1,
 		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
+		.msg_controllen = room,
 	};
 
-	return receive_with(fd, &msg, flags, m);
+	clear_message(m);
+	do {
+		m->len = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
+	} while (m->len == -1 && (errno == EINTR || errno == ECONNRESET));
+	m->cut = m->len != -1 && (msg.msg_flags & MSG_TRUNC) != 0;
+	m->lost = m->len != -1 && (msg.msg_flags & MSG_CTRUNC) != 0;
+	if (m->len != -1)
+		take_control(m, &msg);
+	return m->len;
+}
+
+/* With the sender and the descriptors. */
+static ssize_t receive_here(int fd, void *data, size_t size, int flags, struct fdpass_message *m)
+{
+	return receive_with(fd, data, size, flags, sizeof(union control), m);
 }
 
 /* ---- from others ---- */
@@ -95,16 +97,7 @@ static ssize_t receive_here(int fd, void *data, size_t size, int flags, struct f
 static ssize_t receive_bare(
 	int fd, void *data, size_t size, int flags, bool sender, struct fdpass_message *m)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(m->cred))];
-	struct iovec piece = {.iov_base = data, .iov_len = size};
-	struct msghdr msg = {
-		.msg_iov = &piece,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sender ? CMSG_LEN(sizeof(m->cred)) : 0,
-	};
-
-	return receive_with(fd, &msg, flags, m);
+	return receive_with(fd, data, size, flags, sender ? CMSG_LEN(sizeof(m->cred)) : 0, m);
 }
 
 /* Has the socket SO_PASSCRED set?  1, 0 (also for what is no unix socket, since 6.16
