@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/spawn/internal.h"
 
+#include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/descriptors.h"
@@ -32,19 +33,11 @@ int spawn_fail(struct spawn_failure *f, enum spawn_step step, const char *what)
 int spawn_oom_score(pid_t pid, const char *text)
 {
 	char path[40];
-	int fd;
-	ssize_t n;
-	int saved;
+	scoped_fd fd = -1;
 
 	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd == -1)
-		return -1;
-	n = write(fd, text, strlen(text));
-	saved = errno;
-	(void)close(fd);
-	errno = saved;
-	return n == -1 ? -1 : 0;
+	return fd != -1 && write(fd, text, strlen(text)) != -1 ? 0 : -1;
 }
 
 /* Set resource limits.  RLIMIT_NOFILE is set when the descriptors are in place: the
@@ -174,16 +167,14 @@ static bool blame_interpreter(const char *path, int error, char *what)
 	struct stat st;
 	ssize_t n = -1;
 	size_t end;
-	int fd = -1;
+	scoped_fd fd = -1;
 
 	what[0] = '\0';
 	if (stat(path, &st) == -1 || !S_ISREG(st.st_mode) || access_in(AT_FDCWD, path, X_OK) == -1)
 		return false;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd != -1) {
+	if (fd != -1)
 		n = read(fd, line, sizeof(line) - 1);
-		(void)close(fd);
-	}
 	if (n < 3 || line[0] != '#' || line[1] != '!')
 		return error == ENOENT;
 	line[n] = '\0';
