@@ -288,15 +288,21 @@ bool process_is_stopped(pid_t pid)
 	return !moves;
 }
 
-bool process_is_runnable(pid_t tid)
+char process_state(pid_t tid)
 {
+	static const char key[] = "\nState:\t";
 	char text[512];
-	const char *state;
+	const char *at;
 
 	if (process_read(tid, "status", text, sizeof(text)) == -1)
-		return false;
-	state = strstr(text, "\nState:\t");
-	return state != NULL && state[8] == 'R';
+		return '\0';
+	at = strstr(text, key);
+	return at != NULL ? at[sizeof(key) - 1] : '\0';
+}
+
+bool process_is_runnable(pid_t tid)
+{
+	return process_state(tid) == 'R';
 }
 
 /* A thread that is ending gives up the process's memory first, and the file with it. */

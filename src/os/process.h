@@ -41,7 +41,9 @@ nsec_t process_ran(pid_t pid);
  * has ended and is not reaped. */
 nsec_t process_awake(pid_t pid);
 
-/* Does the thread run, or would it if it had a CPU?  This look never waits. */
+/* The state of the thread as ps(1) shows it; '\0': it has ended.  This look never waits. */
+char process_state(pid_t tid);
+/* Does the thread run, or would it if it had a CPU?  This neither. */
 bool process_is_runnable(pid_t tid);
 
 /* The process's name as ps(1) shows it, harmless on a terminal; "a process" where it

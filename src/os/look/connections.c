@@ -278,7 +278,7 @@ int connections_add(struct connections *all, struct remote *r, int pidfd)
 	if (all->room == 0 && make_room(all) == -1)
 		return -1;
 	for (;;) {
-		if (remote_each_fd_with(r, pidfd, UINT_MAX, gather_socket, &g) == -1)
+		if (remote_each_fd_from(r, pidfd, 0, UINT_MAX, gather_socket, &g) == -1)
 			return -1;
 		if (!g.full)
 			break;

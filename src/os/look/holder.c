@@ -14,24 +14,19 @@
 #define PATIENCE (200 * MSEC)
 #define WORK (50 * MSEC)
 
-/* When the search ends: by the clock, and by the CPU time used so far. */
-struct bound {
-	nsec_t until;
-	nsec_t worked;
-};
-
-static bool is_over(const struct bound *b)
-{
-	return clock_now() >= b->until || clock_worked() >= b->worked;
-}
-
 struct search {
 	const struct port_socket *list;
 	size_t count;
-	struct bound bound;
-	bool has;    /* the process that is looked at has one of the sockets */
-	pid_t found; /* the process that has the port; 0: not found yet */
+	nsec_t until;  /* the search ends by the clock ... */
+	nsec_t worked; /* ... or by the CPU time used so far */
+	bool has;      /* the process that is looked at has one of the sockets */
+	pid_t found;   /* the process that has the port; 0: not found yet */
 };
+
+static bool is_over(const struct search *s)
+{
+	return s->has || clock_now() >= s->until || clock_worked() >= s->worked;
+}
 
 static bool look_at_fd(void *context, int fd, const char *target)
 {
@@ -41,7 +36,7 @@ static bool look_at_fd(void *context, int fd, const char *target)
 	(void)fd;
 	for (size_t i = 0; inode != 0 && i < s->count; i++)
 		s->has |= s->list[i].inode == inode;
-	return s->has || is_over(&s->bound);
+	return is_over(s);
 }
 
 static bool look_at_process(void *context, pid_t pid)
@@ -52,16 +47,19 @@ static bool look_at_process(void *context, pid_t pid)
 	(void)remote_each_fd(&r, UINT_MAX, look_at_fd, s);
 	if (s->has)
 		s->found = pid;
-	return s->has || is_over(&s->bound);
+	return is_over(s);
 }
 
 pid_t holder_of_port(char to[HOLDER_TEXT], int type, uint16_t port)
 {
 	struct port_socket list[SOCKETS_MAX];
 	size_t count = sockdiag_port(type, port, list, SOCKETS_MAX);
-	struct search s = {.list = list,
+	struct search s = {
+		.list = list,
 		.count = count,
-		.bound = {clock_now() + PATIENCE, clock_worked() + WORK}};
+		.until = clock_now() + PATIENCE,
+		.worked = clock_worked() + WORK,
+	};
 	char name[PROCESS_NAME];
 
 	to[0] = '\0';

@@ -100,8 +100,8 @@ uint32_t other_end_held(pid_t pid, const uint64_t *inodes, size_t count, nsec_t 
 
 		remote_of(&r, tree[place->process]);
 		if (place->seen < DESCRIPTORS_MAX &&
-			remote_each_fd_from(
-				&r, place->fd, DESCRIPTORS_MAX - place->seen, look_at, &held) == -1)
+			remote_each_fd_from(&r, -1, place->fd, DESCRIPTORS_MAX - place->seen,
+				look_at, &held) == -1)
 			*denied |= errno == EACCES || errno == EPERM;
 		if (held.over)
 			return held.found;

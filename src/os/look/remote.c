@@ -293,23 +293,17 @@ static int walk_entries(void *argument)
 	return process_each_in(dir, look_at, w) == -1 ? -1 : 0;
 }
 
-int remote_each_fd_with(struct remote *r, int keep, unsigned most, remote_each *each, void *context)
+int remote_each_fd_from(
+	struct remote *r, int keep, int from, unsigned most, remote_each *each, void *context)
 {
-	struct walk w = {r, 0, most, each, context, -1};
+	struct walk w = {r, from, most, each, context, -1};
 
 	return most > 0 ? remote_run(r, keep, walk_entries, &w) : 0;
 }
 
-int remote_each_fd_from(struct remote *r, int from, unsigned most, remote_each *each, void *context)
-{
-	struct walk w = {r, from, most, each, context, -1};
-
-	return remote_run(r, -1, walk_entries, &w);
-}
-
 int remote_each_fd(struct remote *r, unsigned most, remote_each *each, void *context)
 {
-	return remote_each_fd_with(r, -1, most, each, context);
+	return remote_each_fd_from(r, -1, 0, most, each, context);
 }
 
 uint64_t remote_socket_inode(const char *target)

@@ -83,12 +83,10 @@ int remote_read(struct remote *r, uint64_t at, void *to, size_t size);
  * run in a child, as a function of remote_run().  -1 and errno. */
 typedef bool remote_each(void *context, int fd, const char *target);
 int remote_each_fd(struct remote *r, unsigned most, remote_each *each, void *context);
-/* The same for descriptors with the number `from` and higher ones. */
+/* The same for descriptors with the number `from` and higher ones; `each` may use our descriptor
+ * `keep` (or -1). */
 int remote_each_fd_from(
-	struct remote *r, int from, unsigned most, remote_each *each, void *context);
-/* The same, and `each` may use our descriptor `keep`. */
-int remote_each_fd_with(
-	struct remote *r, int keep, unsigned most, remote_each *each, void *context);
+	struct remote *r, int keep, int from, unsigned most, remote_each *each, void *context);
 
 /* The inode of a target "socket:[N]"; 0: the target is no socket. */
 uint64_t remote_socket_inode(const char *target);
@@ -161,10 +159,6 @@ enum remote_call_kind {
 unsigned remote_call_kind(long call);
 /* "futex", "system call 4711".  Returns `to`, or a constant. */
 const char *remote_call_name(char to[40], long call);
-
-/* The kernel function in which the thread sleeps ("futex_do_wait"); "0": none, or
- * the kernel keeps it secret.  -1 and errno. */
-int remote_sleeps_in(struct remote *r, char *to, size_t size);
 
 /* Has the thread the capability (CAP_...), in our user namespace? */
 bool remote_may(struct remote *r, int capability);

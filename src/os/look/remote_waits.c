@@ -364,8 +364,3 @@ size_t remote_awaits(struct remote *r, int *fds, size_t most)
 		return 0;
 	}
 }
-
-int remote_sleeps_in(struct remote *r, char *to, size_t size)
-{
-	return remote_text(r, "wchan", to, size);
-}

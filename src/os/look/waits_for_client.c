@@ -124,7 +124,7 @@ static bool say_thread(void *context, pid_t tid)
 	struct words *w = context;
 	struct process_facts facts;
 	struct remote r;
-	char function[64] = "0";
+	char function[64] = "0"; /* in which it sleeps; "0": none, or the kernel keeps it secret */
 	char name[40];
 	long call;
 
@@ -136,7 +136,7 @@ static bool say_thread(void *context, pid_t tid)
 		return false;
 	remote_of(&r, tid);
 	call = remote_call(&r);
-	(void)remote_sleeps_in(&r, function, sizeof(function));
+	(void)remote_text(&r, "wchan", function, sizeof(function));
 	buffer_printf(
 		&w->text, "%sthread %d: %c", w->shown++ > 0 ? "; " : "", (int)tid, facts.state);
 	if (call >= 0)

@@ -21,24 +21,12 @@ struct stay {
 	char state; /* of the thread; '\0': all threads have ended */
 };
 
-static char state_of(pid_t tid)
-{
-	static const char key[] = "\nState:\t";
-	char text[256];
-	const char *at;
-
-	if (process_read(tid, "status", text, sizeof(text)) == -1)
-		return '\0';
-	at = strstr(text, key);
-	return at != NULL ? at[sizeof(key) - 1] : '\0';
-}
-
 /* Find the first thread that has not ended, preferably one that no signal wakes
  * (state D): the main thread may have exited before the others. */
 static bool look_at(void *context, pid_t tid)
 {
 	struct stay *stay = context;
-	char state = state_of(tid);
+	char state = process_state(tid);
 
 	if (state == '\0' || strchr("ZX", state) != NULL)
 		return false;
