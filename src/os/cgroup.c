@@ -57,12 +57,10 @@ static bool has_word(const char *list, const char *word)
 {
 	size_t len = strlen(word);
 
-	for (const char *at = list; at; at = strchr(at, ',')) {
-		at += *at == ',';
-		if (strncmp(at, word, len) == 0 && (at[len] == ',' || at[len] == '\0'))
+	for (size_t n; *list != '\0'; list += n + (list[n] == ',')) {
+		n = strcspn(list, ",");
+		if (n == len && memcmp(list, word, n) == 0)
 			return true;
-		if (*at == '\0')
-			return false;
 	}
 	return false;
 }

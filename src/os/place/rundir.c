@@ -159,7 +159,7 @@ void rundir_empty_notify(const struct rundir *r,
 	(void)closedir(dir);
 }
 
-static void let_go(struct rundir *r)
+void rundir_leave(struct rundir *r)
 {
 	fd_close(&r->notify_dir);
 	fd_close(&r->dir);
@@ -196,7 +196,7 @@ int rundir_open(struct rundir *r, const char *wanted, const char *name, struct e
 	}
 	put_name(r, name);
 	if (take_lock(r, base, name, err) == -1 || enter_notify(r, err) == -1) {
-		let_go(r);
+		rundir_leave(r);
 		return -1;
 	}
 	/* living workers of an earlier nclust may use theirs (supervisor/orphans/orphans.h) */
@@ -240,17 +240,12 @@ int rundir_renew(struct rundir *r, const char *wanted, struct error *err)
 	put_name(&fresh, name);
 	if (enter_instance(&fresh, base, name, err) == -1 || enter_notify(&fresh, err) == -1 ||
 		renew_lock(r, &fresh, err) == -1) {
-		let_go(&fresh);
+		rundir_leave(&fresh);
 		return -1;
 	}
-	let_go(r);
+	rundir_leave(r);
 	*r = fresh;
 	return 0;
-}
-
-void rundir_leave(struct rundir *r)
-{
-	let_go(r);
 }
 
 struct removal {
@@ -281,7 +276,7 @@ int rundir_close(struct rundir *r)
 		return 0;
 	/* was the lock removed, and did another instance take the place? */
 	if (!is_still(r->dir, "lock", r->lock)) {
-		let_go(r);
+		rundir_leave(r);
 		return 0;
 	}
 	rundir_empty_notify(r, NULL, NULL);
@@ -296,7 +291,7 @@ int rundir_close(struct rundir *r)
 		done = vfork_call_in(base, remove_it, &removal);
 	done = done == -1 && errno == ETIMEDOUT ? -1 : 0;
 	*slash = '/';
-	let_go(r);
+	rundir_leave(r);
 	return done;
 }
 

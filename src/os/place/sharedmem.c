@@ -172,14 +172,6 @@ static int put_at(int fd, off_t at, const void *data, size_t len)
 	return done == (ssize_t)len ? 0 : -1;
 }
 
-static int write_head(const struct linering *r, uint64_t end)
-{
-	struct head head = {.end = end};
-
-	memcpy(head.magic, magic, sizeof(magic));
-	return put_at(r->fd, 0, &head, sizeof(head));
-}
-
 int linering_make(
 	struct linering *r, const struct linering_kind *kind, const char *name, struct error *err)
 {
@@ -245,9 +237,12 @@ static int write_bytes(const struct linering *r, uint64_t place, const char *dat
 /* Add so many bytes, which are written already.  -1 and errno. */
 static int move_end(struct linering *r, size_t len)
 {
-	if (write_head(r, r->end + len) == -1)
+	struct head head = {.end = r->end + len};
+
+	memcpy(head.magic, magic, sizeof(magic));
+	if (put_at(r->fd, 0, &head, sizeof(head)) == -1)
 		return -1;
-	r->end += len;
+	r->end = head.end;
 	return 0;
 }
 

@@ -329,11 +329,14 @@ static void put_instruction(struct program *p, struct sock_filter one)
 	p->list[p->n++] = one;
 }
 
+static void put_do(struct program *p, unsigned code, uint32_t k)
+{
+	put_instruction(p, (struct sock_filter)BPF_STMT((unsigned short)code, k));
+}
+
 static void put_load(struct program *p, unsigned size, int at)
 {
-	put_instruction(p,
-		(struct sock_filter)BPF_STMT(
-			(unsigned short)(BPF_LD | size | BPF_ABS), (unsigned)at));
+	put_do(p, BPF_LD | size | BPF_ABS, (unsigned)at);
 }
 
 /* Compare: go on if the value is equal, else jump to the instruction `end`. */
@@ -364,7 +367,7 @@ static void put_target(struct program *p, const union endpoint *from, unsigned p
 	}
 	put_load(p, BPF_H, SKF_NET_OFF + (v6 ? 40 : 20));
 	put_match(p, endpoint_port(from), end);
-	put_instruction(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, place));
+	put_do(p, BPF_RET | BPF_K, place);
 }
 
 /* A = random % sum; if (A < the sum of the first i weights) return i.  -1: all
@@ -381,7 +384,7 @@ static int put_shares(struct program *p, const unsigned *weights, unsigned count
 		return -1;
 	}
 	put_load(p, BPF_W, SKF_AD_OFF + SKF_AD_RANDOM);
-	put_instruction(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, sum));
+	put_do(p, BPF_ALU | BPF_MOD | BPF_K, sum);
 	for (unsigned i = 0; i < count; i++) {
 		if (weights[i] == 0)
 			continue;
@@ -390,7 +393,7 @@ static int put_shares(struct program *p, const unsigned *weights, unsigned count
 			put_instruction(p,
 				(struct sock_filter)BPF_JUMP(
 					BPF_JMP | BPF_JGE | BPF_K, before, 1, 0));
-		put_instruction(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, i));
+		put_do(p, BPF_RET | BPF_K, i);
 	}
 	return 0;
 }
@@ -402,11 +405,6 @@ int reuseport_share(int fd, const unsigned *weights, unsigned count)
 	if (put_shares(&p, weights, count) == -1)
 		return -1;
 	return set_filter(fd, SO_ATTACH_REUSEPORT_CBPF, p.list, p.n);
-}
-
-static void put_do(struct program *p, unsigned code, uint32_t k)
-{
-	put_instruction(p, (struct sock_filter)BPF_STMT((unsigned short)code, k));
 }
 
 /* A ^= the port of the packet's other end << 16. */

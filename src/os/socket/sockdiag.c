@@ -423,10 +423,6 @@ int sockdiag_has_accepted(int fd)
 	return l.failed ? -1 : 0;
 }
 
-#ifndef SO_BINDTOIFINDEX
-#define SO_BINDTOIFINDEX 62
-#endif
-
 long sockdiag_listeners(int fd)
 {
 	const uint32_t device = (uint32_t)socket_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX);

@@ -402,20 +402,8 @@ bool socket_is_replaced(const char *path, const struct socket_file *made)
 
 /* ---- sockets in directories of ours ---- */
 
-/* Remove any file but a directory: the parent directory is ours. */
-static int remove_old(int dirfd, const char *name)
-{
-	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
-		return 0;
-	return -1;
-}
-
-static int set_passcred(int fd, int type)
-{
-	return type == SOCK_DGRAM ? socket_set(fd, SOL_SOCKET, SO_PASSCRED, 1) : 0;
-}
-
-/* Bind first, and look for an old file only when bind(2) fails with EADDRINUSE. */
+/* Bind first, and remove an old file only when bind(2) fails with EADDRINUSE: any file but a
+ * directory, as the parent directory is ours. */
 static int birth_at(int fd, const struct sockaddr_un *address, socklen_t size, int dirfd,
 	const char *name, mode_t mode, long uid, long gid)
 {
@@ -423,7 +411,7 @@ static int birth_at(int fd, const struct sockaddr_un *address, socklen_t size, i
 
 	if (socket_birth(fd, plain, size, dirfd, name, (int)mode, uid, gid) == 0)
 		return 0;
-	if (errno != EADDRINUSE || remove_old(dirfd, name) == -1)
+	if (errno != EADDRINUSE || (unlinkat(dirfd, name, 0) == -1 && errno != ENOENT))
 		return -1;
 	return socket_birth(fd, plain, size, dirfd, name, (int)mode, uid, gid);
 }
@@ -444,7 +432,7 @@ int socket_open_at(
 	struct sockaddr_un address;
 	socklen_t size;
 
-	if (fd == -1 || set_passcred(fd, type) == -1 ||
+	if (fd == -1 || (type == SOCK_DGRAM && socket_set(fd, SOL_SOCKET, SO_PASSCRED, 1) == -1) ||
 		address_at(dirfd, name, &address, &size) == -1 ||
 		birth_at(fd, &address, size, dirfd, name, mode, uid, gid) == -1)
 		return cannot_make(name, errno, err);
@@ -462,7 +450,7 @@ int socket_open_nowhere(struct error *err)
 	scoped_fd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	/* the address is the family alone: unix(7), "Autobind feature" */
-	if (fd == -1 || set_passcred(fd, SOCK_DGRAM) == -1 ||
+	if (fd == -1 || socket_set(fd, SOL_SOCKET, SO_PASSCRED, 1) == -1 ||
 		bind(fd, (const struct sockaddr *)&any, sizeof(sa_family_t)) == -1)
 		return error_set(err, errno, "cannot make a socket");
 	return fd_release(&fd);
