@@ -19,12 +19,6 @@
 
 #define CONNECT_PATIENCE 10 /* seconds */
 
-/* A path, cut at its last slash; the directory is held open. */
-struct place {
-	int dir; /* O_DIRECTORY, readable where that is allowed, else O_PATH */
-	const char *name;
-};
-
 int socket_unix_address(const char *path, struct sockaddr_un *address, socklen_t *size)
 {
 	size_t len = strlen(path);
@@ -77,28 +71,18 @@ int socket_unix_parent(const char *path, const char **name)
 	return fd;
 }
 
-static int place_open(struct place *place, const char *path, struct error *err)
-{
-	place->dir = socket_unix_parent(path, &place->name);
-	if (place->dir != -1)
-		return 0;
-	if (errno == EISDIR || errno == ENAMETOOLONG)
-		return error_set(err, errno, "cannot listen on '%s'", path);
-	return error_set(err, errno, "cannot open the directory of '%s'", path);
-}
-
 /*
  * Two processes that find the same stale socket at the same time must not both
  * replace it: a lock on the directory lets one check, remove and bind before the
  * other checks.  The lock is advisory among nclusts; nclust waits 0.3 s for it at
  * most, because any process may take it.
  */
-static void place_lock(const struct place *place)
+static void lock_directory(int dir)
 {
 	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
 
 	for (int i = 0; i < 30; i++) {
-		if (flock(place->dir, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+		if (flock(dir, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
 			return;
 		(void)nanosleep(&pause, NULL);
 	}
@@ -153,9 +137,9 @@ int socket_unix_spare(char to[NAME_MAX + 1], const char *name, const struct sock
 
 /* Remove the file of that name, if it is a dead socket. */
 static int remove_stale(
-	const struct place *place, const struct socket_plan *plan, struct error *err)
+	int dir, const char *name, const struct socket_plan *plan, struct error *err)
 {
-	if (socket_unix_remove_stale(place->dir, place->name) == 0 || errno == ENOENT)
+	if (socket_unix_remove_stale(dir, name) == 0 || errno == ENOENT)
 		return 0;
 	if (errno != ENOTSOCK)
 		return error_set(err, errno, "cannot listen on '%s'", plan->text);
@@ -165,19 +149,19 @@ static int remove_stale(
 
 /* Bind by the path where it fits, so that getsockname(2) returns it. */
 static int bind_path(
-	int fd, const struct place *place, const struct socket_plan *plan, struct socket_file *made)
+	int fd, int dir, const char *name, const struct socket_plan *plan, struct socket_file *made)
 {
 	struct sockaddr_un address;
 	socklen_t size;
 	struct stat st;
 
 	if (socket_unix_address(plan->path, &address, &size) == -1 &&
-		address_at(place->dir, place->name, &address, &size) == -1)
+		address_at(dir, name, &address, &size) == -1)
 		return -1;
-	if (socket_birth(fd, (const struct sockaddr *)&address, size, place->dir, place->name,
-		    plan->mode, plan->owner, plan->group) == -1)
+	if (socket_birth(fd, (const struct sockaddr *)&address, size, dir, name, plan->mode,
+		    plan->owner, plan->group) == -1)
 		return -1;
-	if (fstatat(place->dir, place->name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
 		return -1;
 	*made = (struct socket_file){.dev = st.st_dev, .ino = st.st_ino};
 	return 0;
@@ -204,24 +188,25 @@ void socket_unix_add_spare(int dir, const char *name, const struct socket_file *
 static int open_file(
 	int fd, const struct socket_plan *plan, struct socket_file *made, struct error *err)
 {
-	struct place place = {.dir = -1};
-	scoped_fd dir = -1;
+	const char *name;
+	scoped_fd dir = socket_unix_parent(plan->path, &name); /* closing it drops the lock */
 	int saved;
 
-	if (place_open(&place, plan->path, err) == -1)
+	if (dir == -1 && (errno == EISDIR || errno == ENAMETOOLONG))
+		return error_set(err, errno, "cannot listen on '%s'", plan->path);
+	if (dir == -1)
+		return error_set(err, errno, "cannot open the directory of '%s'", plan->path);
+	lock_directory(dir);
+	if (remove_stale(dir, name, plan, err) == -1)
 		return -1;
-	dir = place.dir; /* closing the directory drops the lock */
-	place_lock(&place);
-	if (remove_stale(&place, plan, err) == -1)
-		return -1;
-	if (bind_path(fd, &place, plan, made) == -1)
+	if (bind_path(fd, dir, name, plan, made) == -1)
 		return cannot_listen(plan, errno, err);
 	if (plan->type == SOCK_DGRAM || socket_listen(fd, plan->backlog) == 0) {
-		socket_unix_add_spare(place.dir, place.name, made);
+		socket_unix_add_spare(dir, name, made);
 		return 0;
 	}
 	saved = errno;
-	(void)unlinkat(place.dir, place.name, 0);
+	(void)unlinkat(dir, name, 0);
 	made->ino = 0;
 	return cannot_listen(plan, saved, err);
 }
