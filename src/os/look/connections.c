@@ -35,11 +35,12 @@ void connections_free(struct connections *all)
 	*all = (struct connections){0};
 }
 
-static uint32_t queue_of(int fd)
+/* SIOCINQ: bytes that are not read yet; SIOCOUTQ: that are not taken yet. */
+static uint32_t queue_of(int fd, unsigned long queue)
 {
 	int bytes = 0;
 
-	return ioctl(fd, SIOCINQ, &bytes) == 0 && bytes > 0 ? (uint32_t)bytes : 0;
+	return ioctl(fd, queue, &bytes) == 0 && bytes > 0 ? (uint32_t)bytes : 0;
 }
 
 static void take_tcp(struct connection *c, const struct tcp_info *info)
@@ -121,7 +122,6 @@ static bool look_at(int fd, struct connection *c)
 	union endpoint at;
 	struct ucred peer;
 	socklen_t size = sizeof(info);
-	int bytes = 0;
 	int quick;
 
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0) {
@@ -131,12 +131,11 @@ static bool look_at(int fd, struct connection *c)
 		c->kind = CONNECTION_UNIX;
 		if (socket_peer(fd, &peer) == 0)
 			c->peer = peer.pid;
-		if (ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0)
-			c->unsent = (uint32_t)bytes;
+		c->unsent = queue_of(fd, SIOCOUTQ);
 	} else {
 		return false;
 	}
-	c->queue = c->kind == CONNECTION_LISTENER ? info.tcpi_unacked : queue_of(fd);
+	c->queue = c->kind == CONNECTION_LISTENER ? info.tcpi_unacked : queue_of(fd, SIOCINQ);
 	c->cookie = socket_cookie(fd);
 	if (c->cookie == 0)
 		return false;
@@ -346,7 +345,7 @@ static bool is_late(int fd, const struct connection *c)
 	struct tcp_info info = {0};
 	socklen_t size = sizeof(info);
 
-	if (queue_of(fd) != c->queue)
+	if (queue_of(fd, SIOCINQ) != c->queue)
 		return true;
 	return c->kind == CONNECTION_TCP &&
 		getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&

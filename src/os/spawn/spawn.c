@@ -60,16 +60,6 @@ static void note_timeout(struct spawn_child *child, enum spawn_step step)
 	child->failed = true;
 }
 
-static ssize_t read_report(int fd, struct spawn_failure *failure)
-{
-	ssize_t n;
-
-	do {
-		n = read(fd, failure, sizeof(*failure));
-	} while (n == -1 && errno == EINTR);
-	return n;
-}
-
 /*
  * The child reports a failure by the memory that it shares with nclust, or, where
  * it does not share (valgrind makes a fork of it), by a pipe that exec closes.
@@ -91,9 +81,14 @@ static int open_report(int *reader, int *writer)
  * reports like any other death. */
 static bool has_failed(struct spawn_child *child, int reader)
 {
+	ssize_t n;
+
 	if (reader == -1)
 		return child->failed;
-	return read_report(reader, &child->failure) == (ssize_t)sizeof(child->failure);
+	do {
+		n = read(reader, &child->failure, sizeof(child->failure));
+	} while (n == -1 && errno == EINTR);
+	return n == (ssize_t)sizeof(child->failure);
 }
 
 /* Receive the notify descriptors that children have sent; each child sends one
