@@ -350,13 +350,6 @@ static void door_drop(struct responder *r, size_t at)
 	r->doors[at] = r->doors[--r->door_count];
 }
 
-static void doors_drop(struct responder *r, uint32_t cluster)
-{
-	for (size_t i = r->door_count; i-- > 0;)
-		if (r->doors[i].order->said.cluster == cluster)
-			door_drop(r, i);
-}
-
 /* ---- nclust ---- */
 
 static struct order *order_new(struct responder *r, const struct fdpass_message *m)
@@ -407,7 +400,9 @@ static void take_order(struct responder *r, struct fdpass_message *m)
 		.cluster = o->said.cluster,
 		.number = o->said.number,
 	};
-	doors_drop(r, o->said.cluster);
+	for (size_t i = r->door_count; i-- > 0;)
+		if (r->doors[i].order->said.cluster == o->said.cluster)
+			door_drop(r, i);
 	if (make_room(r, r->door_count + m->fd_count))
 		for (size_t i = 0; i < m->fd_count; i++) {
 			r->doors[r->door_count++] = (struct door){.fd = m->fds[i], .order = o};
