@@ -18,7 +18,10 @@ typedef int64_t nsec_t;
 #define HOUR (60 * MINUTE)
 
 /* The sum, NSEC_NEVER where it would overflow.  Neither may be negative. */
-nsec_t nsec_add(nsec_t a, nsec_t b) __attribute__((const));
+static inline nsec_t nsec_add(nsec_t a, nsec_t b)
+{
+	return a > NSEC_NEVER - b ? NSEC_NEVER : a + b;
+}
 
 static inline nsec_t nsec_min(nsec_t a, nsec_t b)
 {

@@ -21,17 +21,6 @@ static size_t sequence_length(const char *s, size_t len, const char *parameters,
 	return i < len && is_one_of(s[i], ends) ? i + 1 : 0;
 }
 
-static size_t colour_length(const char *s, size_t len)
-{
-	return sequence_length(s, len, "0123456789;:", "m");
-}
-
-/* Length of a sequence of a line that is redrawn: erase it (K), hide the cursor (?25l); or 0. */
-static size_t left_out_length(const char *s, size_t len)
-{
-	return sequence_length(s, len, "?0125", "Khl");
-}
-
 int terminal_put(struct buffer *out, const char *text, size_t len)
 {
 	static const char plain[] = "\x1b[0m";
@@ -41,7 +30,7 @@ int terminal_put(struct buffer *out, const char *text, size_t len)
 	if (buffer_reserve(out, 4 * len + sizeof(plain)) == -1)
 		return -1;
 	while (len > 0) {
-		size_t n = colour_length(text, len);
+		size_t n = sequence_length(text, len, "0123456789;:", "m"); /* a colour */
 		size_t from = n > 0 ? n : 1;
 		const char *next = memchr(text + from, '\x1b', len - from);
 
@@ -52,7 +41,8 @@ int terminal_put(struct buffer *out, const char *text, size_t len)
 			len -= n;
 			continue;
 		}
-		n = left_out_length(text, len);
+		/* of a line that is redrawn: erase it (K), hide the cursor (?25l) */
+		n = sequence_length(text, len, "?0125", "Khl");
 		if (n > 0) {
 			text += n;
 			len -= n;

@@ -28,10 +28,7 @@ uint64_t clock_ticks(void)
 
 double clock_wall(void)
 {
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_REALTIME, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	return nsec_seconds(clock_read(CLOCK_REALTIME));
 }
 
 static nsec_t of_timeval(struct timeval t)
