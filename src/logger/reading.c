@@ -307,8 +307,7 @@ static void goes_on(struct ev_loop *loop, const struct offload_call *call)
 	if (call->kind == OFFLOAD_READ)
 		(void)take_data(logger, pipe, call->data, call->got);
 	cluster_watch(&logger->clusters, source->cluster);
-	if (!source_is_open(source))
-		forget_if_over(logger, source);
+	forget_if_over(logger, source);
 }
 
 static ssize_t read_some(struct logger *logger, struct source_pipe *pipe, size_t len)
@@ -358,8 +357,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 		(void)read_pipe(logger, pipe, false);
 		/* cluster_settle() decides before the loop waits, and perhaps reads no more */
 		c->paused |= !cluster_flush(c, STREAM_ENOUGH);
-		if (!source_is_open(source))
-			forget_if_over(logger, source);
+		forget_if_over(logger, source);
 	}
 }
 

@@ -195,15 +195,10 @@ bool sink_is_full(struct sink *o)
 	return behind && !o->dropping;
 }
 
-/* Does the sink take these bytes of a worker that writes little?  Not while it fails. */
-static bool is_spared(const struct sink *o, size_t len)
-{
-	return o->all->is_quiet && o->sys == 0 && o->spared + len <= SINK_HIGH;
-}
-
 static bool make_room(struct sink *o, size_t len)
 {
-	if (o->dropping && !is_spared(o, len))
+	/* bytes of a worker that writes little are taken even so, but not while the sink fails */
+	if (o->dropping && !(o->all->is_quiet && o->sys == 0 && o->spared + len <= SINK_HIGH))
 		return false;
 	if (may_grow(o, len) && buffer_reserve(&o->in, len) == 0) {
 		count_memory(o);
