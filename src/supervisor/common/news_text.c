@@ -420,6 +420,22 @@ void news_begin(struct json_writer *w, struct buffer *out, const char *event, en
 	json_put_text(w, "level", level_names[level]);
 }
 
+bool member_open(struct json_writer *w, const char *key, bool there)
+{
+	json_key(w, key);
+	if (there)
+		json_open_object(w);
+	else
+		json_nil(w);
+	return there;
+}
+
+void member_open_list(struct json_writer *w, const char *key)
+{
+	json_key(w, key);
+	json_open_array(w);
+}
+
 /* Why a worker has exited, for machines. */
 static const char *why_word(const struct service *service, const struct report *r)
 {
@@ -460,11 +476,10 @@ static void put_fields(struct json_writer *w, const struct service *service, con
 		json_put_real(w, "took", nsec_seconds(r->took), 3);
 	if (r->kind == REPORT_EXITED) {
 		json_put_text(w, "why", why_word(service, r));
-		json_key(w, "next_try");
 		if (r->wait == NSEC_NEVER)
-			json_nil(w);
+			json_put_null(w, "next_try");
 		else
-			json_decimal(w, nsec_seconds(r->wait), 3);
+			json_put_real(w, "next_try", nsec_seconds(r->wait), 3);
 	}
 	if ((r->kind == REPORT_UNWELL || r->kind == REPORT_OUTGROWN) && r->wait != NSEC_NEVER)
 		json_put_real(w, "replaced_in", nsec_seconds(r->wait), 3);
@@ -623,8 +638,7 @@ void counters_note_lines(struct service *service, uint64_t lines, bool lost)
 static void put_all(struct json_writer *w, const char *key, const char *const *names,
 	const uint64_t *counts, size_t n)
 {
-	json_key(w, key);
-	json_open_object(w);
+	member_open(w, key, true);
 	for (size_t i = 0; i < n; i++)
 		json_put_int(w, names[i], (int64_t)counts[i]);
 	json_close_object(w);
@@ -634,8 +648,7 @@ void news_on_status(struct json_writer *w, const struct service *service)
 {
 	const struct counters *t = &service->counters;
 
-	json_key(w, "counters");
-	json_open_object(w);
+	member_open(w, "counters", true);
 	json_put_int(w, "started", (int64_t)t->started);
 	json_put_int(w, "ready", (int64_t)t->ready);
 	json_put_real(w, "ready_seconds", nsec_seconds(t->ready_time), 3);

@@ -231,16 +231,14 @@ static void put_tries(struct json_writer *w, const struct service *service)
 	bool fails = t != NULL && t->tries > 0 && cluster_ready(service->core) == 0;
 	struct buffer text;
 
-	json_key(w, "trouble");
-	if (t == NULL ||
-		(!fails &&
-			(t->check == NULL ||
-				cluster_settings(service->core)->check.kind == PROBE_NONE)) ||
-		cluster_wanted(service->core) == 0 || service_is_done(service)) {
-		json_nil(w);
+	if (!member_open(w, "trouble",
+		    t != NULL &&
+			    (fails ||
+				    (t->check != NULL &&
+					    cluster_settings(service->core)->check.kind !=
+						    PROBE_NONE)) &&
+			    cluster_wanted(service->core) > 0 && !service_is_done(service)))
 		return;
-	}
-	json_open_object(w);
 	json_put_int(w, "tries", t->tries);
 	buffer_init(&text, 2048);
 	if (fails)
@@ -258,12 +256,8 @@ static void put_restart(struct json_writer *w, const struct service *service, ns
 	struct buffer text;
 	char age[16];
 
-	json_key(w, "failed_restart");
-	if (t == NULL || t->restart == NULL) {
-		json_nil(w);
+	if (!member_open(w, "failed_restart", t != NULL && t->restart != NULL))
 		return;
-	}
-	json_open_object(w);
 	json_put_int(w, "rollout", t->restart_id);
 	json_put_real(w, "ago", nsec_seconds(now - t->restart_at), 3);
 	json_put_text(w, "cause", t->restart);
@@ -292,12 +286,8 @@ void trouble_put_slot(
 
 	if (service->kind->by_connection)
 		return;
-	json_key(w, "last_failure");
-	if (end == NULL) {
-		json_nil(w);
+	if (!member_open(w, "last_failure", end != NULL))
 		return;
-	}
-	json_open_object(w);
 	json_put_text(w, "text", end->text);
 	json_put_real(w, "after", nsec_seconds(end->age), 3);
 	json_put_real(w, "ago", nsec_seconds(now - end->at), 3);

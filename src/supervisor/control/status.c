@@ -75,12 +75,8 @@ static void put_ending(struct json_writer *w, const struct slot_view *view)
 	};
 	char text[64];
 
-	json_key(w, "last_exit");
-	if (view->last.kind == ENDING_NONE) {
-		json_nil(w);
+	if (!member_open(w, "last_exit", view->last.kind != ENDING_NONE))
 		return;
-	}
-	json_open_object(w);
 	json_put_text(w, "kind", kinds[view->last.kind]);
 	json_put_int(w, "code", view->last.code);
 	if (view->last.kind == ENDING_SPAWN && view->last.code != 0)
@@ -134,8 +130,7 @@ void control_on_status_worker(struct json_writer *w, const struct child *child)
 
 	if (c == NULL)
 		return;
-	json_key(w, "messages");
-	json_open_object(w);
+	member_open(w, "messages", true);
 	json_put_int(w, "sent", (int64_t)c->sent); /* to the worker */
 	json_put_int(w, "received", (int64_t)c->received);
 	json_put_int(w, "dropped", (int64_t)c->dropped);
@@ -228,11 +223,8 @@ static void put_rollout(struct json_writer *w, struct service *s, nsec_t now)
 	char step[100];
 	char age[16];
 
-	json_key(w, "rollout");
-	if (!view.under_way) {
-		json_nil(w);
+	if (!member_open(w, "rollout", view.under_way))
 		return;
-	}
 	if (view.baking > now)
 		snprintf(step, sizeof(step), "watching the first %u for %s more",
 			view.canary > 0 ? view.canary : view.of, text_age(age, view.baking - now));
@@ -243,7 +235,6 @@ static void put_rollout(struct json_writer *w, struct service *s, nsec_t now)
 		snprintf(step, sizeof(step), "waiting for %s.%u", s->name, view.slot);
 	else
 		snprintf(step, sizeof(step), "starting");
-	json_open_object(w);
 	json_put_int(w, "id", view.id);
 	json_put_int(w, "to", view.to);
 	json_put_int(w, "done", view.done);
@@ -268,8 +259,7 @@ static void put_ourselves(struct json_writer *w, const struct supervisor *sup)
 
 	(void)getrusage(RUSAGE_SELF, &use);
 	(void)process_look(getpid(), &facts);
-	json_key(w, "process");
-	json_open_object(w);
+	member_open(w, "process", true);
 	json_put_real(w, "cpu_seconds", to_seconds(&use.ru_utime) + to_seconds(&use.ru_stime), 6);
 	json_put_int(w, "memory_bytes", (int64_t)process_memory(getpid()));
 	json_put_int(w, "rss_bytes", (int64_t)facts.rss);
@@ -293,20 +283,15 @@ static void put_head(struct client *c, struct json_writer *w, nsec_t now)
 	host_put(w, sup);
 	if (*c->request.readiness == '\0')
 		put_ourselves(w, sup);
-	json_key(w, "clusters");
-	json_open_array(w);
+	member_open_list(w, "clusters");
 }
 
 static void put_segment(struct json_writer *w, const struct segment *s)
 {
 	struct sharedmem_facts facts;
 
-	json_key(w, "shared_memory");
-	if (s == NULL || sharedmem_look(s->fd, &facts) == -1) {
-		json_nil(w);
+	if (!member_open(w, "shared_memory", s != NULL && sharedmem_look(s->fd, &facts) == 0))
 		return;
-	}
-	json_open_object(w);
 	json_put_int(w, "size", (int64_t)facts.size);
 	json_put_int(w, "used", (int64_t)facts.used);
 	json_put_int(w, "page_size", (int64_t)facts.page);
@@ -320,8 +305,7 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	const struct cluster_settings *settings = cluster_settings(s->core);
 
 	json_put_text(w, "name", s->name);
-	json_key(w, "command");
-	json_open_array(w);
+	member_open_list(w, "command");
 	for (size_t i = 0; i < settings->command.count; i++)
 		json_text(w, settings->command.list[i]);
 	json_close_array(w);
@@ -336,16 +320,14 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	trouble_put(w, s, now);
 	put_rollout(w, s, now);
 	put_segment(w, s->sockets.segment);
-	json_key(w, "listeners");
-	json_open_array(w);
+	member_open_list(w, "listeners");
 	for (size_t i = 0; i < set->count; i++)
 		put_listener(w, set->list[i], listeners_slot(set, i));
 	for (size_t i = 0; i < s->sockets.learned.count; i++)
 		if (learned_only(s->sockets.learned.list[i]))
 			put_listener(w, s->sockets.learned.list[i], SLOT_ALL);
 	json_close_array(w);
-	json_key(w, "workers");
-	json_open_array(w);
+	member_open_list(w, "workers");
 }
 
 /* ---- slices ---- */

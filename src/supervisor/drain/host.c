@@ -433,12 +433,8 @@ void host_put(struct json_writer *w, const struct supervisor *sup)
 {
 	const struct host *h = &sup->traffic.host;
 
-	json_key(w, "drained");
-	if (h->since == 0) {
-		json_nil(w);
+	if (!member_open(w, "drained", h->since != 0))
 		return;
-	}
-	json_open_object(w);
 	json_put_real(w, "since", nsec_seconds(clock_now() - h->since), 3);
 	json_put_bool(w, "empty", h->empty);
 	json_close_object(w);

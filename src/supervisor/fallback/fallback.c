@@ -434,12 +434,8 @@ static void fallback_on_status(struct json_writer *w, const struct service *s)
 {
 	const struct outage *o = &s->outage;
 
-	json_key(w, "fallback");
-	if (settings_of(s)->fallback == NULL) {
-		json_nil(w);
+	if (!member_open(w, "fallback", settings_of(s)->fallback != NULL))
 		return;
-	}
-	json_open_object(w);
 	json_put_bool(w, "active", o->active && s->sup->fallback.life.job.pid != 0);
 	json_put_int(w, "answers", (int64_t)o->answers);
 	json_close_object(w);

@@ -265,12 +265,8 @@ static void leader_on_status(struct json_writer *w, const struct service *s)
 		return;
 	choose_leader((struct service *)(uintptr_t)s);
 	c = leader_of(s);
-	json_key(w, "leader");
-	if (c == NULL) {
-		json_nil(w);
+	if (!member_open(w, "leader", c != NULL))
 		return;
-	}
-	json_open_object(w);
 	json_put_int(w, "slot", c->slot);
 	json_put_int(w, "pid", c->pid);
 	json_close_object(w);

@@ -432,11 +432,9 @@ static void node_on_status_worker(struct json_writer *w, const struct child *chi
 
 	if (!node_is_worker(child))
 		return;
-	json_key(w, "node");
-	json_open_object(w);
+	member_open(w, "node", true);
 	json_put_int(w, "id", (int64_t)child->serial);
-	json_key(w, "servers");
-	json_open_array(w);
+	member_open_list(w, "servers");
 	for (size_t i = 0; i < n->use_count; i++)
 		if (node_used(n, i) != NULL)
 			json_text(w, listener_text(node_used(n, i)->listener));
