@@ -13,17 +13,13 @@ void gate_wake(struct cluster *c)
 	c->gate_looked = 0;
 }
 
-static void shut_gate(struct cluster *c, struct slot *s)
+void gate_shut(struct cluster *c, struct slot *s)
 {
+	if (s->gate == GATE_SHUT)
+		return;
 	c->gates[s->gate]--;
 	s->gate = GATE_SHUT;
 	gate_wake(c);
-}
-
-void gate_drop_slot(struct cluster *c, struct slot *s)
-{
-	if (s->gate != GATE_SHUT)
-		shut_gate(c, s);
 }
 
 /* Does the slot's unfit worker serve, without a successor? */
@@ -76,7 +72,7 @@ void gate_settle(struct cluster *c, uint32_t i)
 	if (s->gate != GATE_SHUT && s->other->state == WORKER_NONE) {
 		if (s->main.state == WORKER_READY && s->main.unfit == WHY_ITSELF)
 			backoff_reset(&s->backoff);
-		shut_gate(c, s);
+		gate_shut(c, s);
 	}
 	if (is_due(c, s) && c->gates_to_look == 0)
 		gate_wake(c);
@@ -175,12 +171,6 @@ bool line_call(struct cluster *c)
 	return true;
 }
 
-static void count_starting(struct cluster *c, const struct worker *w)
-{
-	if (line_waits_for(w))
-		cluster_find_generation(c, w->generation)->starting++;
-}
-
 void line_restore(struct cluster *c)
 {
 	for (uint32_t i = 0; i < c->count; i++) {
@@ -189,7 +179,8 @@ void line_restore(struct cluster *c)
 		for (int k = 0; k < 2; k++) {
 			const struct worker *w = k == 0 ? &s->main : s->other;
 
-			count_starting(c, w);
+			if (line_waits_for(w))
+				cluster_find_generation(c, w->generation)->starting++;
 			c->spares += w->state == WORKER_SPARE;
 			c->released += w->state == WORKER_STARTING && w->released;
 		}
@@ -200,14 +191,10 @@ void line_restore(struct cluster *c)
 
 /* ---- spare ---- */
 
-static const struct generation *newest_generation(const struct cluster *c)
-{
-	return cluster_find_generation(c, c->rollout.under_way ? c->rollout.to : c->generation);
-}
-
 unsigned spare_wanted(const struct cluster *c)
 {
-	const struct generation *g = newest_generation(c);
+	const struct generation *g =
+		cluster_find_generation(c, c->rollout.under_way ? c->rollout.to : c->generation);
 	unsigned most = c->cap - c->wanted; /* further slots come with more memory */
 
 	if (c->wanted == 0 || g->ungated || g->settings->intercept == INTERCEPT_OFF)
@@ -238,17 +225,6 @@ bool spare_awaits_gate(const struct cluster *c, uint32_t i, const struct worker 
 		!g->ungated &&
 		(g->settings->intercept == INTERCEPT_OFF ||
 			(c->places > c->wanted && !spare_is_needed(c, i, w)));
-}
-
-void spare_is_none(struct cluster *c, uint32_t i, const struct worker *w)
-{
-	(void)worker_report(c->out, REPORT_NO_SPARE, i, w, c->now);
-	generations_learn(&c->generations, w->generation, LESSON_UNGATED);
-}
-
-bool spare_replaces(const struct slot *s)
-{
-	return s->other->state == WORKER_SPARE && !worker_is_serving(&s->main);
 }
 
 /* A spare in this slot that may serve, of that generation (0: of any). */
@@ -305,10 +281,10 @@ void spare_settle(struct cluster *c, uint32_t i)
 }
 
 /* More workers serve than are wanted, as when spares have left at a scale: stop one. */
-static bool stop_surplus(struct cluster *c)
+bool spare_advance(struct cluster *c)
 {
-	if (c->places == c->wanted || c->ready <= c->wanted || c->rollout.under_way ||
-		c->gates[GATE_UNWELL] > 0 || c->gates[GATE_OUTGROWN] > 0)
+	if (c->stopping || c->places == c->wanted || c->ready <= c->wanted ||
+		c->rollout.under_way || c->gates[GATE_UNWELL] > 0 || c->gates[GATE_OUTGROWN] > 0)
 		return false;
 	for (uint32_t i = c->places; i-- > 0;) {
 		struct slot *s = &c->slots[i];
@@ -326,9 +302,4 @@ bool spare_fill(struct cluster *c)
 {
 	return !c->stopping && c->spares > 0 && is_missing(c) &&
 		(spare_release(c, c->generation) || spare_release(c, 0));
-}
-
-bool spare_advance(struct cluster *c)
-{
-	return !c->stopping && stop_surplus(c);
 }

@@ -186,8 +186,8 @@ bool gate_advance(struct cluster *c);
 /* One more gate may be open now. */
 void gate_wake(struct cluster *c);
 
-/* The slot is not part of the cluster any more. */
-void gate_drop_slot(struct cluster *c, struct slot *s);
+/* Shut the slot's gate, if it is open. */
+void gate_shut(struct cluster *c, struct slot *s);
 
 /* The successor has failed: return how long until the next is tried. */
 nsec_t gate_note_failure(struct cluster *c, struct slot *s, const struct worker *dead);
@@ -226,16 +226,9 @@ bool spare_fill(struct cluster *c);
 /* Stop a surplus worker, so that its successor becomes a spare; false if there is none. */
 bool spare_advance(struct cluster *c);
 
-/* Has the successor in this slot, a spare, the right to the place of a worker that
- * does not serve? */
-bool spare_replaces(const struct slot *s);
-
 /* Is the worker to be a spare, and has not come to the gate yet?  With `intercept =
  * off` none ever does. */
 bool spare_awaits_gate(const struct cluster *c, uint32_t i, const struct worker *w);
-
-/* That worker is ready without the gate: so no worker of its command can be held back. */
-void spare_is_none(struct cluster *c, uint32_t i, const struct worker *w);
 
 /* Release a spare of that generation; false: none. */
 bool spare_release(struct cluster *c, unsigned generation);

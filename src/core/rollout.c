@@ -248,13 +248,6 @@ void rollout_fail_by_stop(struct cluster *c, unsigned id, uint32_t slot)
 		report->took = c->now - c->rollout.since;
 }
 
-static void drop_waiting(struct cluster *c)
-{
-	if (c->waiting.settings != NULL)
-		cluster_settings_unref(c->waiting.settings);
-	c->waiting = (struct rollout_request){0};
-}
-
 void rollout_fail_all(struct cluster *c)
 {
 	if (c->rollout.under_way)
@@ -263,7 +256,9 @@ void rollout_fail_all(struct cluster *c)
 	c->rollout.under_way = false;
 	if (c->waiting.there)
 		rollout_fail_by_stop(c, c->waiting.id, SLOT_ALL);
-	drop_waiting(c);
+	if (c->waiting.settings != NULL)
+		cluster_settings_unref(c->waiting.settings);
+	c->waiting = (struct rollout_request){0};
 }
 
 /* ---- one step after the other ---- */

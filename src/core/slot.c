@@ -90,8 +90,11 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w, enum worker_even
 	at.opens &= !g->silent;
 	at.out = c->out;
 
-	if ((event == ON_READY || event == ON_PROVEN) && spare_awaits_gate(c, i, w))
-		spare_is_none(c, i, w);
+	if ((event == ON_READY || event == ON_PROVEN) && spare_awaits_gate(c, i, w)) {
+		/* no worker of its command can be held back */
+		(void)worker_report(c->out, REPORT_NO_SPARE, i, w, c->now);
+		generations_learn(&c->generations, w->generation, LESSON_UNGATED);
+	}
 	count_worker(c, i, w, -1);
 	listed = worker_handle(w, event, &at);
 	count_worker(c, i, w, 1);
@@ -237,7 +240,7 @@ static void leave_cluster(struct cluster *c, uint32_t i)
 	struct slot *s = &c->slots[i];
 
 	rollout_drop_slot(c, i);
-	gate_drop_slot(c, s);
+	gate_shut(c, s);
 	if (i >= c->places && s->ended != SLOT_GOES_ON) {
 		s->ended = SLOT_GOES_ON;
 		c->ended--;
@@ -278,8 +281,9 @@ static void promote_successor(struct cluster *c, uint32_t i)
 	if (s->other->state == WORKER_NONE || worker_is_going(s->other) ||
 		slot_is_rejected(c, s->other))
 		return;
+	/* a spare has the right to the place of a worker that does not serve */
 	if ((old.state != WORKER_NONE || held) && !worker_is_serving(s->other) &&
-		!spare_replaces(s))
+		(s->other->state != WORKER_SPARE || worker_is_serving(&old)))
 		return;
 	if (old.state != WORKER_NONE && held)
 		return;
