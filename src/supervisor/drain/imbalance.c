@@ -40,11 +40,6 @@ static bool may_judge(const struct service *service)
 	return is_auto(cluster_settings(service->core)) && (r == NULL || r->runtime == NODE_NONE);
 }
 
-void imbalance_begin(struct child *child)
-{
-	child->traffic.ran = process_ran(child->pid);
-}
-
 /* Has one of the ready workers most of the load? */
 static bool is_uneven(const struct service *service, struct uneven *found)
 {

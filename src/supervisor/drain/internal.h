@@ -218,8 +218,6 @@ unsigned steer_latest_lane(const struct steer *s, uint32_t slot);
 void imbalance_decide(struct service *service, unsigned generation);
 /* Have workers of that generation a socket each, by that decision? */
 bool imbalance_spreads(const struct service *service, unsigned generation);
-/* Begins to count the CPU time of a worker that is ready. */
-void imbalance_begin(struct child *child);
 void imbalance_on_status(struct json_writer *w, const struct service *service);
 
 /* ---- thaw ---- */

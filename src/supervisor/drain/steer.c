@@ -2,6 +2,7 @@
 #include "supervisor/drain/drain.h"
 
 #include "os/clock.h"
+#include "os/process.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/recipe.h"
@@ -341,12 +342,12 @@ void steer_count_slots(struct steer *s)
 /* Has a listener several sockets, or had it some? */
 static bool has_sockets(const struct service *service)
 {
-	struct listener_walk walk = listeners_of(service, LISTENERS_ALL);
-	const struct listener *l = listener_next(&walk);
+	const struct listener *l;
 
-	while (l != NULL && l->sockets == NULL)
-		l = listener_next(&walk);
-	return l != NULL;
+	for_each_listener (l, listeners_of(service, LISTENERS_ALL))
+		if (l->sockets != NULL)
+			return true;
+	return false;
 }
 
 /* Something has changed: adjusts shares, closes old sockets, arms the timer. */
@@ -454,14 +455,6 @@ void steer_goodbye(struct child *child)
 
 /* ---- rollouts ---- */
 
-/* The first worker is ready.  New clients go to its socket at once, and then clients that wait at
- * sockets of dead workers are moved there. */
-static void take_all_clients(struct steer *s)
-{
-	look_soon(s);
-	rescue_queues(s);
-}
-
 static void note_worker(struct service *service, const struct report *r)
 {
 	struct steer *s = steer_of(service);
@@ -470,18 +463,21 @@ static void note_worker(struct service *service, const struct report *r)
 	if (child == NULL)
 		return;
 	if (r->kind == REPORT_READY)
-		imbalance_begin(child);
+		child->traffic.ran = process_ran(child->pid);
 	child->traffic.takes = r->kind == REPORT_READY;
 	if (r->kind == REPORT_DRAINING)
 		child->traffic.emptied = clock_now();
 	if (!has_sockets(service))
 		return;
-	if (r->kind == REPORT_READY && cluster_ready(service->core) == 1)
-		take_all_clients(s);
-	else if (r->kind == REPORT_READY)
+	if (r->kind == REPORT_READY && cluster_ready(service->core) != 1) {
 		steer_look_next_turn(s);
-	else
-		look_soon(s);
+		return;
+	}
+	look_soon(s);
+	/* new clients go to the first worker's socket at once, and then clients that wait at sockets
+	 * of dead workers are moved there */
+	if (r->kind == REPORT_READY)
+		rescue_queues(s);
 }
 
 void steer_on_report(struct service *service, const struct report *r)
@@ -582,12 +578,12 @@ void steer_on_reloaded(struct service *service)
 
 bool steer_is_busy(const struct service *service)
 {
-	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
-	const struct listener *l = listener_next(&walk);
+	const struct listener *l;
 
-	while (l != NULL && group_size(l) == 1)
-		l = listener_next(&walk);
-	return l != NULL;
+	for_each_listener (l, listeners_of(service, LISTENERS_IN_FORCE))
+		if (group_size(l) > 1)
+			return true;
+	return false;
 }
 
 bool steer_is_rolling(const struct service *service)

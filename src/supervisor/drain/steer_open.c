@@ -53,12 +53,12 @@ static bool has_listener(const struct child *child, const struct listener *l)
 
 static bool all_have(const struct service *service, const struct listener *l)
 {
-	struct child_walk walk = children_of(service);
-	const struct child *child = child_next(&walk);
+	const struct child *child;
 
-	while (child != NULL && has_listener(child, l))
-		child = child_next(&walk);
-	return child == NULL;
+	for_each_child (child, children_of(service))
+		if (!has_listener(child, l))
+			return false;
+	return true;
 }
 
 /* ---- another socket ---- */
@@ -334,12 +334,12 @@ static unsigned find_free_lane(const struct steer *s)
 /* Has a listener as many sockets as it can have? */
 static bool is_full(const struct steer *s)
 {
-	struct listener_walk walk = listeners_of(s->service, LISTENERS_ALL);
-	const struct listener *l = listener_next(&walk);
+	const struct listener *l;
 
-	while (l != NULL && group_size(l) < REUSEPORT_MAX)
-		l = listener_next(&walk);
-	return l != NULL;
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
+		if (group_size(l) >= REUSEPORT_MAX)
+			return true;
+	return false;
 }
 
 /* The slot has the sockets of that lane from now on.  Its worker may open other ports than the

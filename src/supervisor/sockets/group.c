@@ -183,23 +183,17 @@ static int set_way(
 }
 
 /* Let the kernel choose among the sockets by l->spread.  If the kernel refuses, *why is the errno
- * and the next best way is set.  Returns the way; -1: none is possible. */
+ * and they are chosen by chance.  Returns the way; -1: none is possible. */
 static int set_spread(const struct listener *l, const unsigned *weights, unsigned count, int *why)
 {
-	static const enum spread instead[] = {
-		[SPREAD_TURNS] = SPREAD_CHANCE,
-		[SPREAD_CLIENTS] = SPREAD_CHANCE,
-		[SPREAD_FLOWS] = SPREAD_CHANCE,
-	};
-
 	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
 		/* a single socket: the program in turn only counts */
 		enum spread way = count == 1 && l->turns != NULL ? SPREAD_TURNS : l->spread;
 		int got = set_way(l, way, s->fd, weights, count);
 
 		*why = got == -1 ? errno : 0;
-		while (got == -1 && way > SPREAD_CHANCE) {
-			way = instead[way];
+		if (got == -1 && way > SPREAD_CHANCE) {
+			way = SPREAD_CHANCE;
 			got = set_way(l, way, s->fd, weights, count);
 		}
 		if (got == 0)
@@ -310,12 +304,6 @@ static struct listener_socket *last_of(const struct listener *l)
 	return last;
 }
 
-/* The kernel moves the last socket of the group to the place of a closed one. */
-static void move_last_to(struct listener *l, unsigned place)
-{
-	last_of(l)->place = place;
-}
-
 /* Give the last socket's connections to the other sockets for a moment.  False: no other socket
  * gets any. */
 static bool share_out_last(struct listener *l)
@@ -365,7 +353,7 @@ void group_close(struct listener *l, struct listener_socket *s, bool moves)
 
 	if (!few)
 		reuseport_mute(s->fd);
-	move_last_to(l, s->place);
+	last_of(l)->place = s->place; /* so does the kernel */
 	while (*at != s)
 		at = &(*at)->next;
 	*at = s->next;
@@ -452,7 +440,7 @@ void group_revived(struct listener *l, int fd)
 	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
 		if (s->fd != fd)
 			continue;
-		move_last_to(l, s->place);
+		last_of(l)->place = s->place; /* as if it was closed, and added again */
 		s->place = group_size(l) - 1;
 		group_apply(l);
 		return;

@@ -110,7 +110,6 @@ void heal_forget_also(const struct listener *l, int fd);
 /* `on_renewed` is called when workers may have a listener's former socket. */
 void renew_init(struct supervisor *sup,
 	void (*on_renewed)(struct ev_loop *loop, ev_timer *timer, int revents));
-void renew_fini(struct supervisor *sup);
 /* Look at all listeners of the service, and repair them. */
 void renew_look(struct service *service);
 void renew_look_at(struct listener *l); /* the same for a single listener */

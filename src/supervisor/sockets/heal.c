@@ -164,7 +164,7 @@ void heal_init(struct supervisor *sup)
 void heal_fini(struct supervisor *sup)
 {
 	ev_timer_stop(sup->loop, &sup->sockets.heal_again);
-	renew_fini(sup);
+	ev_timer_stop(sup->loop, &sup->sockets.renewed);
 	if (!ev_is_active(&sup->sockets.heal))
 		return;
 	ev_io_stop(sup->loop, &sup->sockets.heal);
@@ -252,11 +252,6 @@ void renew_init(struct supervisor *sup,
 {
 	timer_init(&sup->sockets.renewed, on_renewed, sup);
 	look_soon(sup); /* workers from before an upgrade may have a former socket */
-}
-
-void renew_fini(struct supervisor *sup)
-{
-	ev_timer_stop(sup->loop, &sup->sockets.renewed);
 }
 
 void renew_ready(const struct child *child)

@@ -26,17 +26,6 @@
 
 /* ---- finding ---- */
 
-typedef bool fits_fn(const struct listener *l, const void *what);
-
-static struct listener *first_listener(struct listener_walk walk, fits_fn *fits, const void *what)
-{
-	struct listener *l = listener_next(&walk);
-
-	while (l != NULL && !fits(l, what))
-		l = listener_next(&walk);
-	return l;
-}
-
 static bool contains_listener(struct listener *const *list, size_t count, const struct listener *l)
 {
 	for (size_t i = 0; i < count; i++)
@@ -79,20 +68,18 @@ static bool serves_all_addresses(const struct socket_key *l, const struct socket
 	return l->family == AF_INET && !key->v6only;
 }
 
-static bool covers_key(const struct listener *l, const void *key)
-{
-	return l->has_key && serves_all_addresses(&l->key, key);
-}
-
 struct listener *learned_cover(const struct child *child, const struct socket_key *key)
 {
-	return first_listener(listeners_for(child, LISTENERS_NAMED), covers_key, key);
+	struct listener *l;
+
+	for_each_listener (l, listeners_for(child, LISTENERS_NAMED))
+		if (l->has_key && serves_all_addresses(&l->key, key))
+			break;
+	return l;
 }
 
-static bool names_key(const struct listener *l, const void *what)
+static bool names_key(const struct listener *l, const struct socket_key *key)
 {
-	const struct socket_key *key = what;
-
 	if (!l->has_key)
 		return false;
 	return key == NULL || socket_key_equal(&l->key, key) ||
@@ -102,20 +89,24 @@ static bool names_key(const struct listener *l, const void *what)
 
 struct listener *learned_named(const struct child *child, const struct socket_key *key)
 {
-	return first_listener(listeners_for(child, LISTENERS_NAMED), names_key, key);
-}
+	struct listener *l;
 
-static bool has_inode(const struct listener *l, const void *what)
-{
-	const uint64_t *inode = what;
-
-	return l->has_key && group_has_inode(l, *inode);
+	for_each_listener (l, listeners_for(child, LISTENERS_NAMED))
+		if (names_key(l, key))
+			break;
+	return l;
 }
 
 struct listener *learned_by_inode(const struct service *service, uint64_t inode)
 {
-	return inode != 0 ? first_listener(listeners_of(service, LISTENERS_ALL), has_inode, &inode)
-			  : NULL;
+	struct listener *l;
+
+	if (inode == 0)
+		return NULL;
+	for_each_listener (l, listeners_of(service, LISTENERS_ALL))
+		if (l->has_key && group_has_inode(l, inode))
+			break;
+	return l;
 }
 
 /* Returns the listener of this nclust that has the port, and its cluster. */
@@ -239,7 +230,7 @@ struct listener *learned_add(
 	return add_learned(service, &model, err);
 }
 
-static bool is_path(const struct listener *l, const void *path)
+static bool is_path(const struct listener *l, const char *path)
 {
 	return l->address.kind == ADDRESS_UNIX && l->address.path != NULL &&
 		strcmp(l->address.path, path) == 0;
@@ -247,7 +238,12 @@ static bool is_path(const struct listener *l, const void *path)
 
 struct listener *learned_find_unix(const struct child *child, const char *path)
 {
-	return first_listener(listeners_for(child, LISTENERS_ALL), is_path, path);
+	struct listener *l;
+
+	for_each_listener (l, listeners_for(child, LISTENERS_ALL))
+		if (is_path(l, path))
+			break;
+	return l;
 }
 
 struct listener *learned_add_unix(struct service *service, const char *path, int fd,

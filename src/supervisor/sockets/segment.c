@@ -23,13 +23,6 @@ void segment_release(struct segment *segment)
 	free(segment);
 }
 
-static struct segment *add_use(struct segment *segment)
-{
-	if (segment != NULL)
-		segment->users++;
-	return segment;
-}
-
 /* ---- the segment for some settings ---- */
 
 static bool is_wanted(const struct segment *segment, const struct cluster_settings *settings)
@@ -58,7 +51,6 @@ static int make_segment(
 {
 	struct error why;
 
-	s->fd = -1;
 	if (s->huge != HUGE_NO) {
 		s->fd = sharedmem_make(settings->name, s->wanted, true, SEGMENT_MODE, &why);
 		if (s->fd == -1 && s->huge == HUGE_YES) {
@@ -76,10 +68,12 @@ static int make_segment(
 int segment_open(struct supervisor *sup, struct segment **segment,
 	const struct cluster_settings *settings, const struct service *known, struct error *err)
 {
-	struct segment *s = add_use(find_segment(known, settings));
+	struct segment *s = find_segment(known, settings);
 	int got;
 
 	*segment = s;
+	if (s != NULL)
+		s->users++;
 	if (s != NULL || settings->shared_memory.size == 0)
 		return 0;
 	s = calloc(1, sizeof(*s));
