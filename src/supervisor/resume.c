@@ -253,18 +253,14 @@ static int check_rights(const struct carry_binary *binary, struct error *err)
 
 static int check_workers(const struct supervisor *sup, struct error *err)
 {
-	for (size_t i = 0; i < sup->pids.size; i++) {
-		const struct child *c = sup->pids.buckets[i];
+	struct process_facts facts;
+	const struct child *c;
 
-		for (; c != NULL; c = c->next) {
-			struct process_facts facts;
-
-			/* no parent: the worker is just being reaped */
-			if (!c->saved.adopted && process_look(c->pid, &facts) == 0 &&
-				facts.parent != 0 && facts.parent != getppid())
-				return error_set(err, 0, "worker %d is not its child", (int)c->pid);
-		}
-	}
+	for_each_child (c, children_of_all(sup))
+		/* no parent: the worker is just being reaped */
+		if (!c->saved.adopted && process_look(c->pid, &facts) == 0 && facts.parent != 0 &&
+			facts.parent != getppid())
+			return error_set(err, 0, "worker %d is not its child", (int)c->pid);
 	return 0;
 }
 

@@ -103,7 +103,7 @@ static bool apply_rule(struct service *service, int signal, bool *reload)
 		begin_upgrade(service->sup);
 		break;
 	case SIGNAL_REOPEN_LOGS:
-		logs_reopen(service);
+		logs_reopen(service, "");
 		break;
 	case SIGNAL_IGNORE:
 		break;
@@ -266,7 +266,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 		}
 		/* after SIGCONT, too, the terminal may have another size */
 		if (signal == SIGWINCH || signal == SIGCONT)
-			logger_resize(sup);
+			logger_tell_terminal(sup);
 		log_debug("received %s from process %" PRIu32, text_signal_name(name, signal),
 			infos[i].ssi_pid);
 		if (signal == SIGHUP) { /* several SIGHUPs count once */

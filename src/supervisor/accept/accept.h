@@ -107,8 +107,8 @@ void visits_init(struct accepting *a);
 /* Ends visits of generations before this one within `time`. */
 void visits_hurry(struct accepting *a, unsigned generation, nsec_t time);
 void visits_kill(struct accepting *a);
-int visits_reserve(struct accepting *a);
 /* For `struct worker_kind` (common/registry.h). */
+int visits_reserve(struct service *service);
 void visits_view_slot(const struct service *service, uint32_t slot, struct slot_view *view);
 uint32_t visits_next_in_turn(struct service *service, bool first);
 void visits_adopt(struct child *child, nsec_t born);

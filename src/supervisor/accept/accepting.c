@@ -443,7 +443,7 @@ static int accept_begin(struct service *service, unsigned limit)
 		return -1;
 	init_accepting(a, service);
 	a->limit = limit;
-	return visits_reserve(a);
+	return visits_reserve(service);
 }
 
 void accepting_close(struct service *service)
@@ -481,7 +481,7 @@ void *accepting_carried(struct carry_reader *r, void *owner)
 		return NULL;
 	init_accepting(a, owner);
 	((struct service *)owner)->kind = &accept_kind;
-	if (visits_reserve(a) == 0)
+	if (visits_reserve(owner) == 0)
 		return a;
 	return NULL; /* `a` is the service's by now */
 }
@@ -494,12 +494,6 @@ static void resume_accepting(struct service *service)
 	timer_arm(service->sup->loop, &a->due, 0);
 	if (a->open)
 		open_listeners(a);
-}
-
-static int accept_reserve(struct service *service, unsigned slots)
-{
-	(void)slots;
-	return visits_reserve(service->accepting);
 }
 
 static struct service_counts accept_count(const struct service *service)
@@ -517,7 +511,7 @@ static struct service_counts accept_count(const struct service *service)
 static const struct worker_kind accept_kind = {
 	.by_connection = true,
 	.begin = accept_begin,
-	.reserve = accept_reserve,
+	.reserve = visits_reserve,
 	.count = accept_count,
 	.view_slot = visits_view_slot,
 	.next_in_turn = visits_next_in_turn,

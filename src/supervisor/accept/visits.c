@@ -52,9 +52,10 @@ unsigned visit_count(const struct accepting *a, const struct peer *peer)
 	return count;
 }
 
-int visits_reserve(struct accepting *a)
+int visits_reserve(struct service *service)
 {
-	uint32_t slots = a->service->child_slots;
+	struct accepting *a = service->accepting;
+	uint32_t slots = service->child_slots;
 	struct visit *list;
 
 	if (slots <= a->visit_slots)

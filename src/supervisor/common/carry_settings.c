@@ -88,13 +88,6 @@ static void put_origin(
 	carry_put_one(to, CARRY_ORIGIN, &carried_origin, &p);
 }
 
-/* A later version may know more keys than this one: count the keys that are lost. */
-static void note_skipped(struct carry_reader *r, const char *key)
-{
-	r->skipped++;
-	text_copy(r->skipped_key, sizeof(r->skipped_key), key);
-}
-
 static int get_pair(
 	struct carry_reader *r, const struct handover_field *f, const char *section, void *base)
 {
@@ -103,8 +96,10 @@ static int get_pair(
 
 	if (got == 1) {
 		got = field_carry(section, base, p.key, p.text, r->err);
-		if (got == 1)
-			note_skipped(r, p.key);
+		if (got == 1) { /* a key of a later version is lost */
+			r->skipped++;
+			text_copy(r->skipped_key, sizeof(r->skipped_key), p.key);
+		}
 		if (got == -1)
 			error_wrap(r->err, "setting '%s'", p.key);
 	}

@@ -361,38 +361,38 @@ static void on_overdue(struct ev_loop *loop, ev_timer *timer, int revents)
 		timer_arm(loop, timer, PATIENCE);
 }
 
+/* Keeps errno, which is that of the receiving. */
 static void note_received(struct supervisor *sup, const struct child *by,
 	const struct fdpass_message *m, enum fdpass_take take)
 {
 	struct closer *c = &sup->closer;
+	int error = errno;
 
 	if (m->lost && take == FDPASS_LEAVE && by != NULL && count_hung(c, by) >= HUNG_OF_ONE)
 		kill_endless(sup, by->serial);
-	if (m->stuck == 0 || c->hung_count >= HUNG_MOST)
-		return;
-	c->hung[c->hung_count++] = (struct hung){
-		.pid = m->stuck,
-		.cluster = cluster_of(by),
-		.owner = by != NULL ? by->serial : 0,
-		.since = clock_now(),
-	};
-	if (sup->loop != NULL && !ev_is_active(&c->overdue))
-		timer_arm(sup->loop, &c->overdue, PATIENCE);
+	if (m->stuck != 0 && c->hung_count < HUNG_MOST) {
+		c->hung[c->hung_count++] = (struct hung){
+			.pid = m->stuck,
+			.cluster = cluster_of(by),
+			.owner = by != NULL ? by->serial : 0,
+			.since = clock_now(),
+		};
+		if (sup->loop != NULL && !ev_is_active(&c->overdue))
+			timer_arm(sup->loop, &c->overdue, PATIENCE);
+	}
+	errno = error;
 }
 
 int foreign_receive(struct supervisor *sup, const struct child *by, int fd, void *data, size_t size,
 	struct fdpass_message *m)
 {
 	enum fdpass_take take = may_hang(&sup->closer, by) ? FDPASS_NOTHING : FDPASS_LEAVE;
-	int error;
 	int got;
 
 	if (!has_weaker_users(sup))
 		return fdpass_receive(fd, data, size, m);
 	got = fdpass_receive_apart(fd, data, size, take, m);
-	error = errno;
 	note_received(sup, by, m, take);
-	errno = error;
 	return got;
 }
 
@@ -400,16 +400,13 @@ ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd, voi
 	size_t size, enum fdpass_take take, struct fdpass_message *m)
 {
 	ssize_t got;
-	int error;
 
 	if (!has_weaker_users(sup))
 		return fdpass_read(fd, data, size, m);
 	if (!may_hang(&sup->closer, by))
 		take = FDPASS_LEAVE;
 	got = fdpass_read_apart(fd, data, size, take, m);
-	error = errno;
 	note_received(sup, by, m, take);
-	errno = error;
 	return got;
 }
 

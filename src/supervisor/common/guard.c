@@ -35,14 +35,9 @@ static void watch_rundir(struct supervisor *sup)
 	sup->guard.watch = watch;
 }
 
-static int renew_rundir(struct supervisor *sup, struct error *err)
-{
-	return rundir_renew(&sup->rundir, sup->settings->runtime_directory, err);
-}
-
 static int remake_files(struct supervisor *sup, struct error *err)
 {
-	if (renew_rundir(sup, err) == -1)
+	if (rundir_renew(&sup->rundir, sup->settings->runtime_directory, err) == -1)
 		return -1;
 	/* Backwards, so that the control socket comes first: if no file can be made, it fails. */
 	for (unsigned i = part_count; i-- > 0;)
@@ -77,16 +72,10 @@ static void remake_soon(struct supervisor *sup)
 
 int guard_make_place(struct supervisor *sup, struct error *err)
 {
-	if (renew_rundir(sup, err) == -1)
+	if (rundir_renew(&sup->rundir, sup->settings->runtime_directory, err) == -1)
 		return -1;
 	remake_soon(sup);
 	return 0;
-}
-
-/* Is it a file that nclust itself renames over another (os/place/statefile.h)? */
-static bool is_own_rename(const char *name)
-{
-	return strcmp(name, "estate.new") == 0 || strcmp(name, "state.new") == 0;
 }
 
 static void on_removed(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -100,8 +89,11 @@ static void on_removed(struct ev_loop *loop, ev_io *watcher, int revents)
 	while (at < got) {
 		const struct inotify_event *event = (const void *)(events + at);
 
-		/* remake_files() finds out what was removed */
-		if (event->len == 0 || !is_own_rename(event->name))
+		/* remake_files() finds out what was removed; these two nclust itself renames over
+		 * others (os/place/statefile.h) */
+		if (event->len == 0 ||
+			(strcmp(event->name, "estate.new") != 0 &&
+				strcmp(event->name, "state.new") != 0))
 			remake_soon(watcher->data);
 		at += (ssize_t)(sizeof(*event) + event->len);
 	}

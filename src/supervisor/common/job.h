@@ -117,10 +117,9 @@ struct role_life {
 /* The pause if role_lacks() says that somebody has to do something first. */
 #define ROLE_TRY_AGAIN (60 * SECOND)
 
-/* Called after an upgrade, too, and then role_watch() if the role runs. */
+/* Called after an upgrade, too, and then job_begin() if the role runs. */
 void role_init(struct role_life *l, struct supervisor *sup, job_over *over,
 	void (*on_again)(struct ev_loop *loop, ev_timer *timer, int revents), void *owner);
-void role_watch(struct role_life *l);
 /* Start the role with these descriptors, from ROLE_FIRST_FD on.  -1: the error was logged. */
 int role_start(enum role role, struct role_life *l, const int *fds, size_t count);
 /* The same with one end of a channel (SOCK_SEQPACKET, nonblocking); *channel is the other end, the

@@ -147,6 +147,16 @@ bool service_is_done(const struct service *service)
 		!cluster_was_stopped(service->core);
 }
 
+void child_flag(const struct child *child, uint32_t flag, bool on)
+{
+	struct state_entry *e = child->saved.entry;
+
+	if (e != NULL && on)
+		e->flags |= flag;
+	else if (e != NULL)
+		e->flags &= ~flag;
+}
+
 /* ---- log lines about a worker ---- */
 
 void log_slot(

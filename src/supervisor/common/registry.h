@@ -39,6 +39,10 @@ void pids_remove(struct pid_table *t, struct child *child);
 /* Have all workers of the cluster ended by themselves, with success, and for good? */
 bool service_is_done(const struct service *service);
 
+/* Set or clear a flag of the worker in the state file, for the next nclust if this one is killed
+ * now. */
+void child_flag(const struct child *child, uint32_t flag, bool on);
+
 /* Log a line about a slot: "web.0: ...". */
 void log_slot(const struct service *service, uint32_t slot, enum log_level level,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -67,8 +71,8 @@ struct worker_kind {
 
 	/* Begin a cluster of so many workers.  -1: no memory. */
 	int (*begin)(struct service *service, unsigned workers);
-	/* Make room for so many slots.  -1: no memory. */
-	int (*reserve)(struct service *service, unsigned slots);
+	/* Make room for all slots (service->child_slots).  -1: no memory. */
+	int (*reserve)(struct service *service);
 
 	struct service_counts (*count)(const struct service *service);
 	void (*view_slot)(const struct service *service, uint32_t slot, struct slot_view *view);

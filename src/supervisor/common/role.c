@@ -131,15 +131,10 @@ void role_init(struct role_life *l, struct supervisor *sup, job_over *over,
 	timer_init(&l->again, on_again, owner);
 }
 
-void role_watch(struct role_life *l)
-{
-	job_begin(&l->job, NSEC_NEVER);
-}
-
 void role_begun(struct role_life *l)
 {
 	l->started = clock_now();
-	role_watch(l);
+	job_begin(&l->job, NSEC_NEVER);
 }
 
 const char *role_lacks(enum role role, const struct pidfd_end *end)

@@ -222,14 +222,13 @@ static void put_text_of(struct json_writer *w, struct buffer *text)
 	const char *s = buffer_text(text);
 
 	json_put_text(w, "text", s != NULL ? s : "");
-	buffer_fini(text);
 }
 
 static void put_tries(struct json_writer *w, const struct service *service)
 {
 	const struct trouble *t = service->trouble;
 	bool fails = t != NULL && t->tries > 0 && cluster_ready(service->core) == 0;
-	struct buffer text;
+	scoped_buffer text = {.limit = 2048};
 
 	if (!member_open(w, "trouble",
 		    t != NULL &&
@@ -240,7 +239,6 @@ static void put_tries(struct json_writer *w, const struct service *service)
 			    cluster_wanted(service->core) > 0 && !service_is_done(service)))
 		return;
 	json_put_int(w, "tries", t->tries);
-	buffer_init(&text, 2048);
 	if (fails)
 		say_tries(&text, service);
 	else
@@ -253,7 +251,7 @@ static void put_restart(struct json_writer *w, const struct service *service, ns
 {
 	const struct trouble *t = service->trouble;
 	unsigned ready = cluster_ready(service->core);
-	struct buffer text;
+	scoped_buffer text = {.limit = 2048};
 	char age[16];
 
 	if (!member_open(w, "failed_restart", t != NULL && t->restart != NULL))
@@ -261,7 +259,6 @@ static void put_restart(struct json_writer *w, const struct service *service, ns
 	json_put_int(w, "rollout", t->restart_id);
 	json_put_real(w, "ago", nsec_seconds(now - t->restart_at), 3);
 	json_put_text(w, "cause", t->restart);
-	buffer_init(&text, 2048);
 	buffer_printf(&text, "last restart failed %s ago: %s", text_age(age, now - t->restart_at),
 		t->restart);
 	if (ready > 0)

@@ -350,10 +350,12 @@ static bool send_connection(struct reach *r, const struct child *child, int fd, 
 	return passed == 0;
 }
 
-static void end_reach(struct client *c)
+void ask_forget(struct client *c)
 {
 	struct reach *r = c->reach;
 
+	if (r == NULL)
+		return;
 	reach_end(r);
 	free(r);
 	c->reach = NULL;
@@ -385,12 +387,12 @@ static void finish_probing(struct client *c, int code, const char *why)
 
 	if (r->slot == SLOT_ALL || r->reached[r->slot]) {
 		put_missed(c);
-		end_reach(c);
+		ask_forget(c);
 		client_done(c);
 		return;
 	}
 	snprintf(text, sizeof(text), "%s.%" PRIu32 " %s", r->service->name, r->slot, why);
-	end_reach(c);
+	ask_forget(c);
 	client_error(c, code, text);
 }
 
@@ -456,10 +458,4 @@ int ask_begin(struct client *c, struct service *service, uint32_t slot, struct e
 	c->reach = r;
 	c->state = CLIENT_ASKING;
 	return 0;
-}
-
-void ask_forget(struct client *c)
-{
-	if (c->reach != NULL)
-		end_reach(c);
 }

@@ -112,7 +112,7 @@ int ask_check(
 int ask_begin(struct client *c, struct service *service, uint32_t slot, struct error *err);
 /* Answer now, with the workers that were reached; nclust is about to be replaced. */
 void ask_settle(struct client *c);
-/* The client is about to be freed. */
+/* The answer is over, or the client is about to be freed. */
 void ask_forget(struct client *c);
 
 #endif

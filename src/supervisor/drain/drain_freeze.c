@@ -5,6 +5,7 @@
 #include "os/clock.h"
 #include "os/descriptors.h"
 #include "os/process.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/drain/internal.h"
 
 #include <errno.h>
@@ -229,16 +230,13 @@ size_t drain_list_processes(struct drain *d)
 /* Notes in the state file that the worker must be continued if nclust dies. */
 static void note_frozen(const struct drain *d, bool frozen)
 {
-	struct state_entry *e = d->child->saved.entry;
+	const struct state_entry *e = d->child->saved.entry;
 
 	if (e == NULL || (e->flags & STATE_KEEP) == 0)
 		return;
-	if (frozen) {
+	if (frozen)
 		thaw_stand_by(d->child->service->sup);
-		e->flags |= STATE_FROZEN;
-	} else {
-		e->flags &= ~(uint32_t)STATE_FROZEN;
-	}
+	child_flag(d->child, STATE_FROZEN, frozen);
 }
 
 void drain_freeze(struct drain *d)

@@ -338,7 +338,8 @@ static void intercept_on_gone(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 
-	startwait_on_gone(child);
+	free(child->life.waits);
+	child->life.waits = NULL;
 	learned_forget_worker(child);
 	free(child->trap.gate);
 	child->trap.gate = NULL;
@@ -371,8 +372,7 @@ void intercept_kill_hung(struct child *child)
 	childset_remove(child, trap);
 	child->trap.fd = -1;
 	foreign_close(sup, child, &trap);
-	if (child->saved.entry != NULL) /* the keeper has a duplicate */
-		child->saved.entry->flags |= STATE_HUNG;
+	child_flag(child, STATE_HUNG, true); /* the keeper has a duplicate */
 	child_kill_group(child, SIGKILL);
 }
 
@@ -389,8 +389,8 @@ static int intercept_on_prepare(struct child *child, struct birth *birth, struct
 static void intercept_on_born(struct child *child, struct birth *birth)
 {
 	watch_calls(child, birth->plan.trap);
-	if (child->saved.entry != NULL && child->trap.fd != -1)
-		child->saved.entry->flags |= STATE_TRAPPED;
+	if (child->trap.fd != -1)
+		child_flag(child, STATE_TRAPPED, true);
 	listens_born(child);
 	startwait_born(child);
 }
@@ -408,7 +408,7 @@ void intercept_fini(struct supervisor *sup)
 {
 	ev_timer_stop(sup->loop, &sup->intercept.answer_timer);
 	learned_fini(sup);
-	listens_fini(sup);
+	ev_timer_stop(sup->loop, &sup->intercept.ready);
 	fd_close(&sup->intercept.trap.channel[0]);
 	fd_close(&sup->intercept.trap.channel[1]);
 }

@@ -98,7 +98,6 @@ void listens_recall(struct child *child);
 /* Goes on waiting for a worker that came through an upgrade. */
 void listens_resume(struct child *child);
 void listens_init(struct supervisor *sup);
-void listens_fini(struct supervisor *sup);
 
 /* ---- spare gate ---- */
 

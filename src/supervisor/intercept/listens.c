@@ -472,7 +472,7 @@ void listens_note(struct child *child, struct listener *l)
 		note_listening(child, l, child->pid);
 		return;
 	}
-	ports_note_own(child);
+	(void)ports_note(child, "", false, false);
 	report_if_ready(child);
 }
 
@@ -558,7 +558,7 @@ static bool shows_by_udp(const struct service *service)
 static void note_udp(struct child *child)
 {
 	if (shows_by_udp(child->service))
-		ports_note_own(child);
+		(void)ports_note(child, "", false, false);
 }
 
 void listens_look(struct child *child, bool waited)
@@ -606,9 +606,4 @@ void listens_resume(struct child *child)
 void listens_init(struct supervisor *sup)
 {
 	timer_init(&sup->intercept.ready, on_ready, sup);
-}
-
-void listens_fini(struct supervisor *sup)
-{
-	ev_timer_stop(sup->loop, &sup->intercept.ready);
 }

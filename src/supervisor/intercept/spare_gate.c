@@ -25,19 +25,9 @@ bool spare_gate_is_shut(const struct child *child)
 	return !child->trap.gate_passed && cluster_spares(child->service->core) > 0;
 }
 
-static void note_gated(struct child *child, bool waits)
-{
-	struct state_entry *entry = child->saved.entry;
-
-	if (entry != NULL && waits)
-		entry->flags |= STATE_GATED;
-	else if (entry != NULL)
-		entry->flags &= ~(uint32_t)STATE_GATED;
-}
-
 void spare_gate_report(struct child *child)
 {
-	note_gated(child, true);
+	child_flag(child, STATE_GATED, true);
 	child->trap.listening_by = 0;
 	child_tell(child, EVENT_GATE, WHY_ITSELF);
 }
@@ -104,7 +94,7 @@ void intercept_on_release(struct child *child)
 	child->trap.gate_count = 0;
 	child->trap.gate_passed = true;
 	child->trap.spare_listens = false;
-	note_gated(child, false);
+	child_flag(child, STATE_GATED, false);
 	for (unsigned i = 0; i < count && child->trap.fd != -1; i++) {
 		struct seccomp_notice notice = {
 			.call = SECCOMP_LISTEN,
@@ -253,10 +243,4 @@ void startwait_on_status(struct json_writer *w, const struct child *child)
 		text = "its port";
 	if (text != NULL)
 		json_put_text(w, "waits_for", text);
-}
-
-void startwait_on_gone(struct child *child)
-{
-	free(child->life.waits);
-	child->life.waits = NULL;
 }

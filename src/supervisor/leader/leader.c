@@ -80,8 +80,7 @@ static void tell_leader(struct service *s, struct child *c)
 	s->leadership.serial = c->serial;
 	s->leadership.refused = 0;
 	/* the next nclust must not tell the worker again */
-	if (c->saved.entry != NULL)
-		c->saved.entry->flags |= STATE_LEADS;
+	child_flag(c, STATE_LEADS, true);
 	news_say_worker(c, LOG_NOTE, "leader", "is now the leader");
 	if (c->channel != NULL)
 		(void)channel_send(c->channel, told, sizeof(told) - 1, -1, true);
@@ -176,12 +175,12 @@ static void leader_on_report(struct service *s, const struct report *r)
 
 static bool has_adopted(const struct service *s)
 {
-	struct child_walk walk = children_of(s);
 	const struct child *c;
 
-	while ((c = child_next(&walk)) != NULL && !c->saved.adopted)
-		;
-	return c != NULL;
+	for_each_child (c, children_of(s))
+		if (c->saved.adopted)
+			return true;
+	return false;
 }
 
 static void leader_on_gone(struct child *c)

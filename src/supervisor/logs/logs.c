@@ -97,10 +97,12 @@ static void logs_on_reloaded(struct service *service)
 		send_routes(service);
 }
 
-static void send_reopen(struct service *service, const char *old)
+void logs_reopen(struct service *service, const char *old)
 {
 	struct logwire_packet p = {.kind = LOGWIRE_REOPEN};
 
+	if (service->routed == NULL)
+		return;
 	text_copy(p.cluster, sizeof(p.cluster), service->name);
 	text_copy(p.text, sizeof(p.text), old);
 	(void)logger_send(service->sup, &p, NULL, 0);
@@ -109,8 +111,7 @@ static void send_reopen(struct service *service, const char *old)
 /* Running workers write to the files of the new name, too. */
 static void logs_on_renamed(struct service *service, const char *old)
 {
-	if (service->routed != NULL)
-		send_reopen(service, old);
+	logs_reopen(service, old);
 	forget_told(service);
 }
 
@@ -119,12 +120,6 @@ static void logs_on_drop(struct service *service)
 	if (service->routed != NULL)
 		(void)send_none(service);
 	forget_told(service);
-}
-
-void logs_reopen(struct service *service)
-{
-	if (service->routed != NULL)
-		send_reopen(service, "");
 }
 
 /* ---- the logger's requests ---- */
@@ -138,12 +133,6 @@ static void logs_on_logger(struct supervisor *sup, enum logger_step step, struct
 		opener_pack(sup, packet);
 	else if (step == LOGGER_ASKS)
 		opener_take(sup, packet);
-}
-
-/* The logger may have asked an nclust that is gone. */
-static void logs_on_adopted(struct service *service)
-{
-	send_routes(service);
 }
 
 static void logs_on_go_on(struct supervisor *sup)
@@ -163,7 +152,7 @@ const struct part logs_part = {
 	.name = "logs",
 	.logger = logs_on_logger,
 	.renamed = logs_on_renamed,
-	.adopted = logs_on_adopted,
+	.adopted = send_routes,
 	.drop = logs_on_drop,
 	.go_on = logs_on_go_on,
 	.reloaded = logs_on_reloaded,

@@ -455,7 +455,7 @@ void broker_on_go_on(struct supervisor *sup)
 		struct broker *b = sup->services[i]->broker;
 
 		if (b != NULL && b->life.job.pid != 0) {
-			role_watch(&b->life);
+			job_begin(&b->life.job, NSEC_NEVER);
 			flush_broker(b);
 		}
 	}

@@ -59,19 +59,6 @@ static struct supervisor *sup_of(const struct channel *c)
 	return c->child->service->sup;
 }
 
-/* Notes a flag in the state file, for the next nclust if this one is killed now. */
-static void note_flag(const struct channel *c, uint32_t flag, bool on)
-{
-	struct state_entry *e = c->child->saved.entry;
-
-	if (e == NULL)
-		return;
-	if (on)
-		e->flags |= flag;
-	else
-		e->flags &= ~flag;
-}
-
 /* ---- watching ---- */
 
 static void watch_socket(struct channel *c, int events)
@@ -194,10 +181,10 @@ static int read_some(struct channel *c)
 
 	if (turn_is_over(c))
 		return 1; /* the socket is still readable in the next turn */
-	note_flag(c, STATE_IN_LINE, true);
+	child_flag(c->child, STATE_IN_LINE, true);
 	if (line_reader_waits(&c->in)) {
 		handle_lines(c);
-		note_flag(c, STATE_IN_LINE, !line_reader_at_start(&c->in));
+		child_flag(c->child, STATE_IN_LINE, !line_reader_at_start(&c->in));
 		return 1;
 	}
 	got = foreign_read(sup_of(c), c->child, c->io.fd, data, sizeof(data), FDPASS_NOTHING, &m);
@@ -207,7 +194,7 @@ static int read_some(struct channel *c)
 		line_reader_begin(&c->in, data, (size_t)got);
 		handle_lines(c);
 	}
-	note_flag(c, STATE_IN_LINE, !line_reader_at_start(&c->in));
+	child_flag(c->child, STATE_IN_LINE, !line_reader_at_start(&c->in));
 	if (got > 0)
 		return 1;
 	return got == -1 && (errno == EAGAIN || errno == EBUSY) ? 0 : -1;
@@ -279,11 +266,11 @@ static int send_some(struct channel *c)
 	while ((len = queue_piece(&c->out, &data, &fd)) > 0) {
 		ssize_t sent;
 
-		note_flag(c, STATE_OUT_LINE, true);
+		child_flag(c->child, STATE_OUT_LINE, true);
 		sent = fdpass_write(c->io.fd, data, len, fd);
 		if (sent > 0)
 			queue_sent(&c->out, (size_t)sent);
-		note_flag(c, STATE_OUT_LINE, c->out.in_line);
+		child_flag(c->child, STATE_OUT_LINE, c->out.in_line);
 		if (sent > 0)
 			continue;
 		if (sent == -1 && errno == EAGAIN)
@@ -305,9 +292,8 @@ static void flush_channel(struct channel *c)
 		return;
 	got = send_some(c);
 	watch_socket(c, got == 0 ? EV_READ | EV_WRITE : EV_READ);
-	if (got != 1)
-		return;
-	log_recovery(c);
+	if (got == 1)
+		log_recovery(c);
 }
 
 void channels_flush(struct supervisor *sup)
@@ -357,20 +343,17 @@ static void count_refused(struct channel *c, bool must)
 	errno = error;
 }
 
-/* An empty queue has room for any line, with what relaying puts around it. */
-static size_t limit_of(const struct channel *c, bool must)
-{
-	return must || queue_len(&c->out) == 0 ? CHANNEL_QUEUE_MUST : CHANNEL_QUEUE_MAX;
-}
-
 int channel_send_parts(
 	struct channel *c, const struct queue_part *pieces, size_t count, int fd, bool must)
 {
+	/* an empty queue has room for any line, with what relaying puts around it */
+	size_t most = must || queue_len(&c->out) == 0 ? CHANNEL_QUEUE_MUST : CHANNEL_QUEUE_MAX;
+
 	if (c->io.fd == -1) {
 		errno = EPIPE;
 		return -1;
 	}
-	if (queue_put(&c->out, pieces, count, fd, limit_of(c, must)) == -1) {
+	if (queue_put(&c->out, pieces, count, fd, most) == -1) {
 		count_refused(c, must);
 		return -1;
 	}
@@ -439,7 +422,7 @@ static void messages_on_born(struct child *child, struct birth *birth)
 	(void)birth;
 	if (c == NULL)
 		return;
-	note_flag(c, STATE_NODE, c->kind == CHANNEL_NODE);
+	child_flag(c->child, STATE_NODE, c->kind == CHANNEL_NODE);
 	watch_socket(c, EV_READ);
 }
 

@@ -124,13 +124,6 @@ static bool node_on_stop(struct child *child, int signal, nsec_t span)
 	return true;
 }
 
-/* The worker has closed its channel. */
-static void note_channel_closed(struct node_worker *w)
-{
-	if (w->stopping == NODE_STOPS || w->stopping == NODE_LEAVES)
-		schedule_signal(w);
-}
-
 static void send_due_signal(struct node_worker *w, nsec_t now)
 {
 	const enum node_stopping before = w->stopping;
@@ -399,16 +392,11 @@ static void on_end(struct channel *c)
 	if (w == NULL)
 		return;
 	node_rr_left(w);
-	note_channel_closed(w);
+	if (w->stopping == NODE_STOPS || w->stopping == NODE_LEAVES)
+		schedule_signal(w);
 }
 
 /* ---- questions ---- */
-
-/* Has the worker said on its channel that it is of Node's cluster module? */
-static bool node_is_worker(const struct child *child)
-{
-	return child->node != NULL && child->node->online;
-}
 
 bool node_is_away(const struct child *child)
 {
@@ -430,7 +418,7 @@ static void node_on_status_worker(struct json_writer *w, const struct child *chi
 {
 	const struct node_worker *n = child->node;
 
-	if (!node_is_worker(child))
+	if (n == NULL || !n->online) /* it has not said that it is of Node's cluster module */
 		return;
 	member_open(w, "node", true);
 	json_put_int(w, "id", (int64_t)child->serial);

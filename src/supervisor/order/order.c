@@ -129,13 +129,6 @@ static int before_begin(struct service *service, enum before_kind kind, unsigned
 	return got;
 }
 
-/* Let the cluster wait for the command of another one. */
-static void before_share(struct service *service, enum before_kind kind, const struct service *of)
-{
-	service->order.before = of->order.before;
-	service->order.kind = kind;
-}
-
 /* Kill the cluster's command, but not one that another cluster began; `over` is not called. */
 static void before_forget(struct service *service)
 {
@@ -336,8 +329,10 @@ static void share_before(const struct service *of)
 	for (size_t i = 0; i < of->sup->service_count; i++) {
 		struct service *s = of->sup->services[i];
 
-		if (is_due(s))
-			before_share(s, kind_of_start(s), of);
+		if (is_due(s)) {
+			s->order.before = of->order.before;
+			s->order.kind = kind_of_start(s);
+		}
 	}
 }
 
@@ -408,12 +403,6 @@ static bool has_dependents(const struct service *s)
 	return false;
 }
 
-static void stop_now(struct service *s)
-{
-	s->stage.stop_waits = false;
-	service_stop_now(s, false);
-}
-
 static void fail_before_stop(struct service *s, const char *how)
 {
 	news_say_of(s, LOG_WARN, "before-failed",
@@ -429,7 +418,7 @@ static void end_wait(struct service *s, const char *how, uint64_t serial)
 	}
 	if (how != NULL)
 		fail_before_stop(s, how);
-	stop_now(s);
+	service_stop_now(s, false);
 }
 
 /* False: the cluster has no command to wait for. */
@@ -462,7 +451,7 @@ static bool order_on_stopping(struct service *s, bool at_once)
 static void look_at_stop(struct service *s)
 {
 	if (s->order.before == NULL && !has_dependents(s) && !begin_before_stop(s))
-		stop_now(s);
+		service_stop_now(s, false);
 }
 
 /* ---- once a turn ---- */

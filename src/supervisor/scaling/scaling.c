@@ -271,11 +271,6 @@ static bool has_clients(struct scaling *a)
 
 /* ---- looking ---- */
 
-static bool is_scaling_held(const struct service *s)
-{
-	return cluster_view_rollout(s->core).under_way || s->sup->upgrade.reexec != NULL;
-}
-
 /* Looks at the load and changes the number of workers.  False: that has failed. */
 static bool step_by_load(struct scaling *a)
 {
@@ -287,7 +282,7 @@ static bool step_by_load(struct scaling *a)
 		.wanted = cluster_wanted(s->core),
 		.ready = cluster_ready(s->core),
 		.cpus = s->sup->launch.cpus,
-		.held = is_scaling_held(s),
+		.held = cluster_view_rollout(s->core).under_way || s->sup->upgrade.reexec != NULL,
 		/* the first worker starts even if a fallback answers meanwhile */
 		.in_use = a->client_at != 0 || deaf ||
 			(cluster_ready(s->core) == 0 && cluster_alive(s->core) > 0),

@@ -2,6 +2,7 @@
 #include "supervisor/upgrade/upgrade.h"
 
 #include "os/process.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
@@ -217,16 +218,13 @@ int carry_keep_descriptors(const struct carry_descriptor *list, size_t count, bo
 
 static int verify_children(const struct supervisor *sup, struct error *err)
 {
-	for (size_t i = 0; i < sup->pids.size; i++) {
-		const struct child *c = sup->pids.buckets[i];
+	const struct child *c;
 
-		for (; c != NULL; c = c->next) {
-			/* an adopted worker is no child of nclust */
-			if (!c->saved.adopted && !pidfd_is_child(c->pidfd, c->pid))
-				return error_set(err, errno, "worker %d is not a child of ours",
-					(int)c->pid);
-		}
-	}
+	for_each_child (c, children_of_all(sup))
+		/* an adopted worker is no child of nclust */
+		if (!c->saved.adopted && !pidfd_is_child(c->pidfd, c->pid))
+			return error_set(
+				err, errno, "worker %d is not a child of ours", (int)c->pid);
 	return 0;
 }
 

@@ -311,7 +311,7 @@ static void web_on_go_on(struct supervisor *sup)
 {
 	role_init(&sup->web.life, sup, on_ended, on_restart, sup);
 	if (sup->web.life.job.pid != 0)
-		role_watch(&sup->web.life);
+		job_begin(&sup->web.life.job, NSEC_NEVER);
 	else
 		start_again(sup);
 }

@@ -46,8 +46,8 @@ int logger_take_over(struct supervisor *sup, int channel, pid_t pid);
 /* Make that logger write where nclust writes. */
 void logger_redirect(struct supervisor *sup);
 
-/* The size of the terminal may have changed: pass it on to the workers' pseudo-terminals. */
-void logger_resize(struct supervisor *sup);
+/* Tell the logger about nclust's terminal: it passes the size on to the workers' pseudo-terminals. */
+void logger_tell_terminal(struct supervisor *sup);
 
 /* ---- slotlog ---- */
 

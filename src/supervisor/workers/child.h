@@ -103,7 +103,8 @@ void readiness_explain_late(const struct service *service, const struct report *
 #define PORTS_MAX 64 /* a bit each in listening.ports */
 
 /* The worker listens on that address.  `named`: by a setting; `shared`: the unix path is not
- * private.  Returns whether other workers have listened on it, or share it. */
+ * private.  Returns whether other workers have listened on it, or share it.  "": an unknown
+ * address. */
 bool ports_note(struct child *child, const char *text, bool named, bool shared);
 /* The bit of this address in listening.ports; 0: no worker has listened there. */
 uint64_t ports_bit(const struct service *service, const struct listener *l);
@@ -121,8 +122,6 @@ bool ports_is_late(const struct child *child, const struct listener *l);
 /* Do other workers listen on a TCP address on which this worker does not?  Late addresses do not
  * count. */
 bool ports_lacks_one(const struct child *child);
-/* The worker listens on an unknown address. */
-void ports_note_own(struct child *child);
 
 /* Did any worker, even if it is gone, listen on TCP? */
 bool ports_any_tcp(const struct service *service);
@@ -249,7 +248,6 @@ void leftovers_signal(struct child *child, int signal);
 void leftovers_free(struct child *child);
 
 void leftovers_init(struct supervisor *sup);
-void leftovers_fini(struct supervisor *sup);
 
 /* ---- strays ---- */
 

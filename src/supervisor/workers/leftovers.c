@@ -325,8 +325,3 @@ void leftovers_init(struct supervisor *sup)
 {
 	timer_init(&sup->reaper.half_time, on_half_time, sup);
 }
-
-void leftovers_fini(struct supervisor *sup)
-{
-	ev_timer_stop(sup->loop, &sup->reaper.half_time);
-}

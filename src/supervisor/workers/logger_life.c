@@ -244,11 +244,11 @@ void logger_resume(struct supervisor *sup)
 	}
 	if (sup->logger.watcher.fd != -1)
 		ev_io_start(sup->loop, &sup->logger.watcher);
-	role_watch(&sup->logger.life);
+	job_begin(&sup->logger.life.job, NSEC_NEVER);
 	watch_work(sup);
 }
 
-static void set_sink(struct supervisor *sup)
+void logger_tell_terminal(struct supervisor *sup)
 {
 	const struct logwire_packet p = {
 		.kind = LOGWIRE_SINK,
@@ -257,11 +257,6 @@ static void set_sink(struct supervisor *sup)
 	};
 
 	(void)logger_send(sup, &p, NULL, 0);
-}
-
-void logger_resize(struct supervisor *sup)
-{
-	set_sink(sup); /* with this packet the logger looks at the size */
 }
 
 static void begin_logger(struct supervisor *sup, int channel)
@@ -285,7 +280,7 @@ static int start_logger(struct supervisor *sup)
 	if (role_start_channel(ROLE_LOGGER, &sup->logger.life, &channel) == -1)
 		return -1;
 	begin_logger(sup, channel);
-	set_sink(sup);
+	logger_tell_terminal(sup);
 	for_each_child (child, children_of_all(sup))
 		capture_hand_over(child->service, child);
 	PARTS(logger, sup, LOGGER_UP, NULL, NULL);
@@ -348,7 +343,7 @@ void logger_redirect(struct supervisor *sup)
 	if (!sup->logger.taken)
 		return;
 	sup->logger.taken = false;
-	set_sink(sup);
+	logger_tell_terminal(sup);
 	(void)logger_send(sup, &p, fds, COUNT_OF(fds));
 }
 

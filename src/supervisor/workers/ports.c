@@ -196,11 +196,6 @@ uint64_t ports_bit(const struct service *service, const struct listener *l)
 	return 0;
 }
 
-void ports_note_own(struct child *child)
-{
-	(void)ports_note(child, "", false, false);
-}
-
 bool ports_any_tcp(const struct service *service)
 {
 	const struct ports *ports = service->life.ports;

@@ -236,16 +236,6 @@ static void log_refused(struct child *child, const struct fdpass_message *m)
 		(int)child->pid);
 }
 
-static void note_ready(const struct child *child, bool ready)
-{
-	struct state_entry *e = child->saved.entry;
-
-	if (e != NULL && ready)
-		e->flags |= STATE_SAID_READY;
-	else if (e != NULL)
-		e->flags &= ~(uint32_t)STATE_SAID_READY;
-}
-
 /*
  * The next message in a socket, looked at by MSG_PEEK.  It is taken from the socket later, because
  * its sender may wait for that (BARRIER=1), and then end, so that nclust could not tell whose
@@ -273,7 +263,7 @@ static bool peek_message(struct child *child, struct said *said)
 		notify_decode(&said->message, data, (size_t)m.len) == 0;
 	said->counts = said->whole && is_from_worker(child, &m);
 	if (said->counts && said->message.ready && e != NULL && e->phase < STATE_READY)
-		note_ready(child, true);
+		child_flag(child, STATE_SAID_READY, true);
 	if (said->whole && !said->counts)
 		log_refused(child, &m);
 	return true;
@@ -302,7 +292,7 @@ void readiness_drain(struct child *child)
 		if (said.counts)
 			apply_message(child, &said.message);
 		if (said.whole && said.message.ready)
-			note_ready(child, false);
+			child_flag(child, STATE_SAID_READY, false);
 		/* a sender of BARRIER=1 waits until its descriptor is closed */
 		foreign_close_all(child->service->sup, child, &m);
 	}

@@ -55,6 +55,7 @@ static void on_ready(struct service *service, const struct report *r)
 	free(child->life.cause);
 	child->life.cause = NULL;
 	ports_on_ready(child);
+	renew_ready(child);
 }
 
 static void on_report(struct service *service, const struct report *r)
@@ -79,9 +80,6 @@ static void on_report(struct service *service, const struct report *r)
 		break;
 	case REPORT_READY:
 		on_ready(service, r);
-		child = child_find(service, r->slot, r->worker);
-		if (child != NULL)
-			renew_ready(child);
 		break;
 	case REPORT_START_TIMEOUT:
 		readiness_explain_timeout(service, r);
@@ -212,7 +210,7 @@ static int reserve_slots(struct service *service, unsigned slots)
 {
 	if (reserve_children(service, slots) == -1)
 		return -1;
-	return service->kind->reserve != NULL ? service->kind->reserve(service, slots)
+	return service->kind->reserve != NULL ? service->kind->reserve(service)
 					      : cluster_reserve(service->core, slots);
 }
 

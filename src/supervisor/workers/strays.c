@@ -600,7 +600,7 @@ void strays_fini(struct supervisor *sup)
 {
 	ev_timer_stop(sup->loop, &sup->reaper.sweep);
 	ev_timer_stop(sup->loop, &sup->reaper.look);
-	leftovers_fini(sup);
+	ev_timer_stop(sup->loop, &sup->reaper.half_time);
 	drop_list(sup->reaper.strays.list);
 	fd_close(&sup->reaper.oom_fd);
 	free(sup->reaper.first_children);
