@@ -228,15 +228,13 @@ static void put_tries(struct json_writer *w, const struct service *service)
 {
 	const struct trouble *t = service->trouble;
 	bool fails = t != NULL && t->tries > 0 && cluster_ready(service->core) == 0;
+	bool checked = t != NULL && t->check != NULL &&
+		cluster_settings(service->core)->check.kind != PROBE_NONE;
 	scoped_buffer text = {.limit = 2048};
 
 	if (!member_open(w, "trouble",
-		    t != NULL &&
-			    (fails ||
-				    (t->check != NULL &&
-					    cluster_settings(service->core)->check.kind !=
-						    PROBE_NONE)) &&
-			    cluster_wanted(service->core) > 0 && !service_is_done(service)))
+		    (fails || checked) && cluster_wanted(service->core) > 0 &&
+			    !service_is_done(service)))
 		return;
 	json_put_int(w, "tries", t->tries);
 	if (fails)

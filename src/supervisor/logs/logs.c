@@ -70,7 +70,8 @@ static void look_at_logger(struct supervisor *sup)
 		forget_told(sup->services[i]);
 }
 
-/* Send the cluster's list; a logger that was never sent a list has no sinks. */
+/* Send the cluster's list; a logger that was never sent a list has no sinks.  One that was taken
+ * over may have asked an nclust that is gone. */
 static void send_routes(struct service *service)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
