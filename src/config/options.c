@@ -47,43 +47,25 @@ static const char *const hooks[] = {
 };
 _Static_assert(COUNT_OF(hooks) == HOOK_EVENTS, "an event has no key");
 
-#define LIMIT(word, which, in_bytes, sample, text) \
-	{ \
-		.section = "cluster", .name = "limit-" word, .type = OPT_LIMIT, \
-		.offset = offsetof(struct cluster_settings, limits[RLIMIT_##which]), \
-		.bytes = in_bytes, .unset = "inherited", .argument = "soft[:hard]", \
-		.example = sample, .change = CHANGE_ROLL, .help = text, \
-	}
-
 /* Rows of a cluster; what stands last is by name. */
 #define ROW(field, key, kind, what, text, ...) \
 	{ \
 		.section = "cluster", .offset = offsetof(struct cluster_settings, field), \
 		.name = key, .type = OPT_##kind, .argument = what, .help = text, __VA_ARGS__ \
 	}
+#define LIMIT(word, which, in_bytes, sample, text) \
+	ROW(limits[RLIMIT_##which], "limit-" word, LIMIT, "soft[:hard]", text, .bytes = in_bytes, \
+		.unset = "inherited", .example = sample, .change = CHANGE_ROLL)
 #define DURATION(field, key, low, high, usual, text, ...) \
-	{ \
-		.section = "cluster", .offset = offsetof(struct cluster_settings, field), \
-		.name = key, .type = OPT_DURATION, .least = low, .most = high, .fallback = usual, \
-		.argument = "time", .help = text, __VA_ARGS__ \
-	}
+	ROW(field, key, DURATION, "time", text, .least = low, .most = high, .fallback = usual, \
+		__VA_ARGS__)
 #define COUNT(field, key, low, high, usual, text, ...) \
-	{ \
-		.section = "cluster", .offset = offsetof(struct cluster_settings, field), \
-		.name = key, .type = OPT_COUNT, .least = low, .most = high, .fallback = usual, \
-		.argument = "count", .help = text, __VA_ARGS__ \
-	}
+	ROW(field, key, COUNT, "count", text, .least = low, .most = high, .fallback = usual, \
+		__VA_ARGS__)
 #define CHOICE(field, key, words, usual, what, text, ...) \
-	{ \
-		.section = "cluster", .offset = offsetof(struct cluster_settings, field), \
-		.name = key, .type = OPT_CHOICE, .choices = words, .fallback = usual, \
-		.argument = what, .help = text, __VA_ARGS__ \
-	}
+	ROW(field, key, CHOICE, what, text, .choices = words, .fallback = usual, __VA_ARGS__)
 #define BOOL(field, key, usual, text, ...) \
-	{ \
-		.section = "cluster", .offset = offsetof(struct cluster_settings, field), \
-		.name = key, .type = OPT_BOOL, .fallback = usual, .help = text, __VA_ARGS__ \
-	}
+	ROW(field, key, BOOL, NULL, text, .fallback = usual, __VA_ARGS__)
 
 const struct option_row option_rows[] = {
 	{.name = "config",
