@@ -439,7 +439,7 @@ static const struct type {
 	[OPT_SIZE] = {parse_number, NULL},
 	[OPT_CHOICE] = {parse_choice, NULL},
 	[OPT_COMMAND] = {parse_command, free_command},
-	[OPT_RUN] = {parse_run, free_run},
+	[OPT_RUN] = {parse_hook, free_run},
 	[OPT_LOG] = {parse_log, free_log},
 	[OPT_WORKERS] = {parse_workers, NULL},
 	[OPT_LISTEN] = {parse_listen, free_listen},

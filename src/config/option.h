@@ -168,7 +168,7 @@ typedef int type_parse(const struct field *f, char **text, struct error *err);
 typedef void type_free(const struct field *f);
 
 type_parse parse_workers, parse_threads, parse_shared_memory;
-type_parse parse_command, parse_run, parse_hook, parse_probe, parse_ready, parse_header;
+type_parse parse_command, parse_hook, parse_probe, parse_ready, parse_header;
 type_parse parse_stop_signal, parse_exits, parse_capabilities, parse_pass, parse_ports;
 type_parse parse_limit, parse_signal_rule, parse_log, parse_after;
 type_free free_command, free_run, free_hooks, free_probe, free_ready, free_rules, free_log;

@@ -71,8 +71,10 @@ static void clear_hook(struct hook *hook)
 }
 
 /* "none" removes the command of [defaults]. */
-static int set_hook(struct hook *hook, char **text, struct error *err)
+int parse_hook(const struct field *f, char **text, struct error *err)
 {
+	struct hook *hook = (struct hook *)f->at + f->member;
+
 	if (strcmp(*text, "none") != 0)
 		return set_command(&hook->command, &hook->text, text, err);
 	clear_hook(hook);
@@ -80,19 +82,9 @@ static int set_hook(struct hook *hook, char **text, struct error *err)
 	return 0;
 }
 
-int parse_run(const struct field *f, char **text, struct error *err)
-{
-	return set_hook(f->at, text, err);
-}
-
 void free_run(const struct field *f)
 {
 	clear_hook(f->at);
-}
-
-int parse_hook(const struct field *f, char **text, struct error *err)
-{
-	return set_hook((struct hook *)f->at + f->member, text, err);
 }
 
 void free_hooks(const struct field *f)
