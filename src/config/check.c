@@ -122,20 +122,21 @@ static void check_user(const struct check *k)
 		faults_add(k->faults, EX_OSERR, "out of memory");
 }
 
-static bool has_stream(const struct cluster_settings *c)
+/* The first listener that may be of streams, or NULL: it is the address of workers' probes. */
+static const struct address *first_stream(const struct cluster_settings *c)
 {
 	for (size_t i = 0; i < c->listen_count; i++)
 		if (c->listen[i].type == SOCK_STREAM || c->listen[i].type == 0)
-			return true;
-	return false;
+			return &c->listen[i];
+	return NULL;
 }
 
 /* Settings that exclude each other. */
 static void check_rules(const struct check *k)
 {
 	const struct cluster_settings *c = k->c;
-	bool is_mute =
-		!has_stream(c) && c->intercept == INTERCEPT_OFF && !check_is_bad(k, "listen");
+	bool is_mute = first_stream(c) == NULL && c->intercept == INTERCEPT_OFF &&
+		!check_is_bad(k, "listen");
 	const struct {
 		bool is_broken;
 		const char *key;
@@ -202,31 +203,23 @@ static void check_rules(const struct check *k)
 static void check_probe(const struct check *k, const char *key, const struct probe *p)
 {
 	if ((p->kind != PROBE_TCP && p->kind != PROBE_HTTP) || check_is_bad(k, "listen") ||
-		has_stream(k->c) || k->c->intercept != INTERCEPT_OFF)
+		first_stream(k->c) != NULL || k->c->intercept != INTERCEPT_OFF)
 		return;
 	check_fault(k, key,
 		"'%s' has nothing to connect to: there is no listener, and 'intercept' is off",
 		p->kind == PROBE_TCP ? "tcp" : "http");
 }
 
-/* Is a unix socket the address of workers' probes? */
-static bool is_first_unix(const struct cluster_settings *c)
-{
-	size_t i = 0;
-
-	while (i < c->listen_count && c->listen[i].type != SOCK_STREAM && c->listen[i].type != 0)
-		i++;
-	return i < c->listen_count && c->listen[i].kind == ADDRESS_UNIX;
-}
-
 static void check_metrics(const struct check *k)
 {
 	const struct probe *p = &k->c->metrics;
+	const struct address *first = first_stream(k->c);
 
 	if (p->kind != PROBE_NONE && p->kind != PROBE_HTTP)
 		check_fault(k, "metrics", "wanted 'off' or 'http:/path', found '%s'",
 			p->kind == PROBE_TCP ? "tcp" : p->text);
-	else if (p->kind != PROBE_NONE && !k->c->accept && is_first_unix(k->c))
+	else if (p->kind != PROBE_NONE && !k->c->accept && first != NULL &&
+		first->kind == ADDRESS_UNIX)
 		check_fault(k, "metrics",
 			"workers are asked over TCP only, and the first listener is a unix socket");
 	else if (!k->c->accept)
