@@ -127,19 +127,6 @@ static void put_json_section(struct buffer *out, const struct view *view, size_t
 	buffer_string(out, "}");
 }
 
-static void describe_json(struct buffer *out, const struct view *view)
-{
-	const struct settings *s = view->s;
-
-	buffer_string(out, "{\"nclust\":");
-	put_json_section(out, view, INSTANCE);
-	for (size_t i = 0; i < s->cluster_count; i++) {
-		buffer_printf(out, ",\"cluster:%s\":", s->clusters[i]->name);
-		put_json_section(out, view, i);
-	}
-	buffer_string(out, "}");
-}
-
 /* "key = value", one line each, control bytes made visible. */
 static void put_ini_line(struct buffer *out, const struct view *view, const struct option_row *row,
 	const void *base, size_t n)
@@ -181,23 +168,20 @@ static void put_ini_section(struct buffer *out, const struct view *view, size_t 
 	}
 }
 
-static void describe_ini(struct buffer *out, const struct view *view)
-{
-	const struct settings *s = view->s;
-
-	buffer_string(out, "[nclust]\n");
-	put_ini_section(out, view, INSTANCE);
-	for (size_t i = 0; i < s->cluster_count; i++) {
-		buffer_printf(out, "\n[cluster:%s]\n", s->clusters[i]->name);
-		put_ini_section(out, view, i);
-	}
-}
-
 int describe_settings(struct buffer *out, const struct settings *s, bool json, bool secrets)
 {
 	const struct view view = {.s = s, .secrets = secrets};
+	void (*put_section)(struct buffer *, const struct view *, size_t) =
+		json ? put_json_section : put_ini_section;
 
-	(json ? describe_json : describe_ini)(out, &view);
+	buffer_string(out, json ? "{\"nclust\":" : "[nclust]\n");
+	put_section(out, &view, INSTANCE);
+	for (size_t i = 0; i < s->cluster_count; i++) {
+		buffer_printf(
+			out, json ? ",\"cluster:%s\":" : "\n[cluster:%s]\n", s->clusters[i]->name);
+		put_section(out, &view, i);
+	}
+	buffer_string(out, json ? "}" : "");
 	return out->failed ? -1 : 0;
 }
 
