@@ -59,11 +59,8 @@ static void set_command(struct advice *a, enum advice_kind kind, const char *ver
 }
 
 /* Advise the command, for a reason; `more`: further words of it, each after a space. */
-static void advise(struct advice *a, enum advice_kind kind, const char *verb, const struct place *p,
-	const char *more, const char *format, ...) __attribute__((format(printf, 6, 7)));
-
-static void advise(struct advice *a, enum advice_kind kind, const char *verb, const struct place *p,
-	const char *more, const char *format, ...)
+static void __attribute__((format(printf, 6, 7))) advise(struct advice *a, enum advice_kind kind,
+	const char *verb, const struct place *p, const char *more, const char *format, ...)
 {
 	va_list args;
 

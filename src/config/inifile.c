@@ -46,7 +46,6 @@ struct reader {
 struct ini {
 	struct reader *all;
 	struct settings *s;
-	struct faults *faults;
 	const char *path;
 	unsigned file;             /* as in struct origin */
 	const char *dir;           /* with its '/', or "" */
@@ -64,9 +63,8 @@ struct ini {
 };
 
 /* status 0: a mistake */
-static void fault_status(const struct ini *ini, int status, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static void fault_status(const struct ini *ini, int status, const char *format, ...)
+static void __attribute__((format(printf, 3, 4)))
+fault_status(const struct ini *ini, int status, const char *format, ...)
 {
 	char text[800];
 	va_list args;
@@ -74,8 +72,8 @@ static void fault_status(const struct ini *ini, int status, const char *format, 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	faults_add(ini->faults, status != 0 ? status : EX_CONFIG, "%s:%u: %s", ini->path, ini->line,
-		text);
+	faults_add(ini->all->faults, status != 0 ? status : EX_CONFIG, "%s:%u: %s", ini->path,
+		ini->line, text);
 }
 
 #define fault(ini, ...) fault_status(ini, 0, __VA_ARGS__)
@@ -498,7 +496,6 @@ static void parse_file(struct reader *all, const char *path, unsigned file, char
 	struct ini ini = {
 		.all = all,
 		.s = all->s,
-		.faults = all->faults,
 		.path = path,
 		.file = file,
 		.dir = dir != NULL ? dir : "",

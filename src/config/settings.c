@@ -191,11 +191,10 @@ struct cluster_settings *cluster_settings_new(void)
 
 static int grow_clusters(struct settings *s)
 {
-	struct cluster_settings **clusters;
+	struct cluster_settings **clusters =
+		reallocarray(s->clusters, s->cluster_count + 1, sizeof(struct cluster_settings *));
 	struct origin_group *groups;
 
-	clusters =
-		reallocarray(s->clusters, s->cluster_count + 1, sizeof(struct cluster_settings *));
 	if (clusters == NULL)
 		return -1;
 	s->clusters = clusters;
