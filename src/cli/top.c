@@ -510,7 +510,7 @@ static void take_keys(struct top *t)
 {
 	int key;
 
-	while (!t->over && (key = screen_key(&t->screen)) != ERR)
+	while (!t->over && (key = t->screen.wgetch(*t->screen.all)) != ERR)
 		if (key != KEY_RESIZE)
 			take_key(t, key);
 	if (is_ready(STDIN_FILENO, POLLHUP))

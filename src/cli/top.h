@@ -63,14 +63,9 @@ void screen_again(struct screen *s);
 /* ^Z: give the terminal back and stop, until SIGCONT. */
 void screen_suspend(struct screen *s);
 
-/* Begin a new picture; show it. */
-void screen_begin(struct screen *s);
-void screen_end(struct screen *s);
 /* Put the text between two newlines, with its colours as marks (wrap.h), onto a
  * line, as far as the line has room; `attributes` are added to those of its colours. */
 void screen_put(struct screen *s, size_t line, const char *text, size_t len, attr_t attributes);
-/* The next key that was pressed; ERR: none. */
-int screen_key(struct screen *s);
 
 /* ---- top view ---- */
 

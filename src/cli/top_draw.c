@@ -417,7 +417,7 @@ static void draw_reading(struct top *t)
 
 void top_draw(struct top *t)
 {
-	screen_begin(&t->screen);
+	(void)t->screen.werase(*t->screen.all);
 	if (t->mode == TOP_HELP)
 		draw_help(t);
 	else if (t->mode == TOP_READ)
@@ -425,5 +425,5 @@ void top_draw(struct top *t)
 	else
 		draw_picture(t);
 	draw_last(t, t->screen.rows - 1);
-	screen_end(&t->screen);
+	(void)t->screen.wrefresh(*t->screen.all);
 }

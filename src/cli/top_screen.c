@@ -212,16 +212,6 @@ void screen_suspend(struct screen *s)
 
 /* ---- drawing ---- */
 
-void screen_begin(struct screen *s)
-{
-	(void)s->werase(*s->all);
-}
-
-void screen_end(struct screen *s)
-{
-	(void)s->wrefresh(*s->all);
-}
-
 static attr_t attribute_of(const struct screen *s, enum colour colour)
 {
 	if (colour == BOLD || colour == DIM)
@@ -260,9 +250,4 @@ void screen_put(struct screen *s, size_t line, const char *text, size_t len, att
 	while ((attributes & A_REVERSE) != 0 && room-- > 0)
 		(void)s->waddnstr(*s->all, " ", 1);
 	(void)s->wattrset(*s->all, (int)A_NORMAL);
-}
-
-int screen_key(struct screen *s)
-{
-	return s->wgetch(*s->all);
 }
