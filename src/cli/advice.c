@@ -281,9 +281,7 @@ void advice_put(const struct advice *a, struct wrap *lines)
 			wrap_put(lines, BOLD, "what to do next");
 			wrap_end(lines, 0);
 		}
-		wrap_spaces(lines, 2);
-		wrap_put(lines, PLAIN, a->list[i].text);
-		wrap_spaces(lines, 1);
+		wrap_putf(lines, PLAIN, "  %s ", a->list[i].text);
 		mark = wrap_mark(lines);
 		wrap_put(lines, BOLD, a->list[i].command);
 		wrap_join(lines, mark);

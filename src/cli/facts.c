@@ -83,9 +83,8 @@ void facts_put(const json_t *facts, size_t n, struct wrap *lines)
 		wrap_put(lines, colour_of(mark), mark);
 		wrap_spaces(lines, NAME_COLUMN - strlen(mark));
 		wrap_putf(lines, PLAIN, "%-*s", TEXT_COLUMN - NAME_COLUMN, field_raw(fact, "name"));
-		field_put(lines, PLAIN, fact, "found");
-		wrap_put(lines, PLAIN, *field_raw(fact, "does") != '\0' ? "; " : "");
-		field_put(lines, PLAIN, fact, "does");
+		field_put(lines, PLAIN, "", fact, "found");
+		field_put(lines, PLAIN, "; ", fact, "does");
 		wrap_end(lines, TEXT_COLUMN);
 	}
 }
@@ -183,13 +182,10 @@ static bool find_pidfd(char found[FOUND_TEXT])
 static bool find_proc(char found[FOUND_TEXT])
 {
 	struct process_facts own;
+	bool works = process_look(getpid(), &own) == 0;
 
-	if (process_look(getpid(), &own) == -1) {
-		snprintf(found, FOUND_TEXT, "cannot be read: %s", strerror(errno));
-		return false;
-	}
-	snprintf(found, FOUND_TEXT, "readable");
-	return true;
+	snprintf(found, FOUND_TEXT, works ? "readable" : "cannot be read: %s", strerror(errno));
+	return works;
 }
 
 /* ---- CPUs, memory, limits ---- */

@@ -26,12 +26,17 @@ const char *field_raw(const json_t *object, const char *key)
 	return text != NULL ? text : "";
 }
 
-void field_put(struct wrap *w, enum colour colour, const json_t *object, const char *key)
+bool field_put(struct wrap *w, enum colour colour, const char *before, const json_t *object,
+	const char *key)
 {
 	const json_t *value = json_object_get(object, key);
+	size_t len = json_string_length(value);
 
-	if (json_is_string(value))
-		wrap_bytes(w, colour, json_string_value(value), json_string_length(value));
+	if (len > 0) {
+		wrap_put(w, colour, before);
+		wrap_bytes(w, colour, json_string_value(value), len);
+	}
+	return len > 0;
 }
 
 long long field_number(const json_t *object, const char *key)
@@ -210,10 +215,7 @@ static void put_rollout(struct wrap *w, const json_t *rollout)
 		field_is_true(rollout, "going_back") ? "back from" : "to",
 		field_number(rollout, "to"), field_number(rollout, "done"),
 		field_number(rollout, "of"));
-	if (*field_raw(rollout, "step") != '\0') {
-		wrap_put(w, YELLOW, ", ");
-		field_put(w, YELLOW, rollout, "step");
-	}
+	field_put(w, YELLOW, ", ", rollout, "step");
 	if (field_is_number(rollout, "since"))
 		wrap_putf(w, YELLOW, " (%s)", text_age(age, field_seconds(rollout, "since")));
 	wrap_end(w, INDENT);
@@ -232,7 +234,7 @@ static void put_autoscale(struct wrap *w, const json_t *scale)
 	if (json_is_object(last)) {
 		wrap_putf(w, PLAIN, "; last %lld to %lld, %s ago (", field_number(last, "from"),
 			field_number(last, "to"), text_age(age, field_seconds(last, "ago")));
-		field_put(w, PLAIN, last, "reason");
+		field_put(w, PLAIN, "", last, "reason");
 		wrap_put(w, PLAIN, ")");
 	}
 	wrap_end(w, INDENT);
@@ -276,9 +278,8 @@ static void put_accept(struct wrap *w, const json_t *accept)
 		wrap_put(w, RED, ", waiting for descriptors or processes");
 	json_object_foreach(exits, key, count)
 	{
-		wrap_putf(w, PLAIN, "%s ", between);
-		wrap_put(w, PLAIN, key);
-		wrap_putf(w, PLAIN, ": %lld", (long long)json_integer_value(count));
+		wrap_putf(w, PLAIN, "%s %s: %lld", between, key,
+			(long long)json_integer_value(count));
 		between = ",";
 	}
 	wrap_end(w, INDENT);
@@ -324,7 +325,7 @@ static void put_troubles(struct wrap *w, const json_t *cluster)
 		if (!json_is_object(trouble))
 			continue;
 		wrap_spaces(w, 2);
-		field_put(w, RED, trouble, "text");
+		field_put(w, RED, "", trouble, "text");
 		wrap_end(w, INDENT);
 	}
 }
@@ -342,21 +343,12 @@ void render_cluster(struct render *r, const json_t *cluster)
 	wrap_put(w, row_state_colour(state), state);
 	put_progress(w, cluster);
 	put_leader(w, cluster);
-	if (*field_raw(cluster, "balance") != '\0' &&
-		strcmp(field_raw(cluster, "balance"), "share") != 0) {
-		wrap_put(w, PLAIN, ", balance ");
-		field_put(w, PLAIN, cluster, "balance");
-	}
-	if (*field_raw(cluster, "balance_why") != '\0') {
-		wrap_put(w, PLAIN, ": ");
-		field_put(w, PLAIN, cluster, "balance_why");
-	}
+	if (strcmp(field_raw(cluster, "balance"), "share") != 0)
+		field_put(w, PLAIN, ", balance ", cluster, "balance");
+	field_put(w, PLAIN, ": ", cluster, "balance_why");
 	wrap_end(w, INDENT);
-	if (*field_raw(cluster, "waits_for") != '\0') {
-		wrap_put(w, YELLOW, "  waits for ");
-		field_put(w, YELLOW, cluster, "waits_for");
+	if (field_put(w, YELLOW, "  waits for ", cluster, "waits_for"))
 		wrap_end(w, INDENT);
-	}
 	if (field_is_true(cluster, "done")) {
 		wrap_put(w, PLAIN, "  done: its workers ended with success");
 		wrap_end(w, INDENT);

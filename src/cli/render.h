@@ -21,8 +21,10 @@ const char *field_text(
 	const json_t *object, const char *key, char *to, size_t size, const char *fallback);
 /* The member's text unescaped; "" if it is no text. */
 const char *field_raw(const json_t *object, const char *key);
-/* Add the member's whole text to a line. */
-void field_put(struct wrap *w, enum colour colour, const json_t *object, const char *key);
+/* Add the member's whole text to a line, after `before`; nothing where it is no text, or "".
+ * Returns whether there is any. */
+bool field_put(struct wrap *w, enum colour colour, const char *before, const json_t *object,
+	const char *key);
 /* The member's number; 0 if it is none, or cannot be shown. */
 long long field_number(const json_t *object, const char *key);
 nsec_t field_seconds(const json_t *object, const char *key);

@@ -176,7 +176,7 @@ static void put_failure(struct wrap *w, const json_t *worker, bool *any)
 	if (*field_raw(last, "text") != '\0') {
 		put_comma(w, any);
 		mark = wrap_mark(w);
-		field_put(w, PLAIN, last, "text");
+		field_put(w, PLAIN, "", last, "text");
 		if (field_seconds(last, "after") > 0)
 			wrap_putf(
 				w, PLAIN, " after %s", text_age(age, field_seconds(last, "after")));
@@ -203,10 +203,7 @@ static void put_checks(struct wrap *w, const json_t *checks, bool *any)
 	put_comma(w, any);
 	wrap_putf(w, PLAIN, "%lld of %lld checks failed", failed,
 		failed + field_number(checks, "ok"));
-	if (*field_raw(checks, "last") != '\0') {
-		wrap_put(w, PLAIN, ", the last one: ");
-		field_put(w, PLAIN, checks, "last");
-	}
+	field_put(w, PLAIN, ", the last one: ", checks, "last");
 }
 
 /* What the worker waited for in the last 10 s, from a tenth of the time on. */
@@ -244,8 +241,7 @@ static void put_doings(struct wrap *w, const json_t *worker, bool *any)
 		if (*field_raw(worker, texts[i].key) == '\0')
 			continue;
 		put_comma(w, any);
-		wrap_put(w, PLAIN, texts[i].before);
-		field_put(w, PLAIN, worker, texts[i].key);
+		field_put(w, PLAIN, texts[i].before, worker, texts[i].key);
 		wrap_put(w, PLAIN, texts[i].after);
 	}
 	put_checks(w, json_object_get(worker, "checks"), any);
@@ -515,8 +511,7 @@ static void put_cause(struct wrap *lines, const json_t *worker, const char *abov
 		return;
 	above[0] = text;
 	wrap_spaces(lines, INDENT);
-	wrap_put(lines, RED, *key == 'c' ? "" : "last output: ");
-	field_put(lines, RED, worker_failure(worker), key);
+	field_put(lines, RED, *key == 'c' ? "" : "last output: ", worker_failure(worker), key);
 	wrap_end(lines, INDENT);
 }
 

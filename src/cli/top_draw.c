@@ -75,8 +75,7 @@ static struct sums sum_of_all(const json_t *status, struct tally *tally)
 
 static void put_use(struct wrap *w, const char *name, double part, const char *text, size_t bar)
 {
-	wrap_putf(w, PLAIN, "  %s", name);
-	wrap_put(w, PLAIN, " [");
+	wrap_putf(w, PLAIN, "  %s [", name);
 	render_bar(w, render_level(part), part, bar);
 	wrap_putf(w, PLAIN, "] %s", text);
 }
@@ -86,8 +85,7 @@ static void put_lost(const struct top *t, struct wrap *w, nsec_t now)
 	char age[16];
 
 	if (!t->connected) {
-		wrap_put(w, RED, t->lost.text);
-		wrap_put(w, RED, "; connecting again");
+		wrap_putf(w, RED, "%s; connecting again", t->lost.text);
 	} else if (t->asked && now - t->answered > SILENT) {
 		wrap_putf(w, RED, "%s: no answer for %s", t->instance,
 			text_age(age, now - t->answered));
@@ -227,11 +225,11 @@ static void put_worker(struct wrap *w, const struct top_row *row)
 
 	wrap_put(w, PLAIN, ": ");
 	if (!group_put_last(w, &row->group))
-		field_put(w, row_colour(worker), worker, "state");
+		field_put(w, row_colour(worker), "", worker, "state");
 	if (*row_cause(worker, &key) == '\0')
 		return;
 	wrap_put(w, PLAIN, *key == 'c' ? "; " : "; last output: ");
-	field_put(w, RED, worker_failure(worker), key);
+	field_put(w, RED, "", worker_failure(worker), key);
 }
 
 static void draw_rule(struct top *t, size_t line)
@@ -272,7 +270,7 @@ static void put_event(struct wrap *w, const json_t *event)
 
 	if (localtime_r(&at, &local) != NULL && strftime(stamp, sizeof(stamp), "%T  ", &local) > 0)
 		wrap_put(w, DIM, stamp);
-	field_put(w, colour_of_level(event), event, "text");
+	field_put(w, colour_of_level(event), "", event, "text");
 	wrap_end(w, strlen("14:03:22  "));
 }
 
@@ -347,17 +345,12 @@ static void draw_last(struct top *t, size_t line)
 	if (t->mode == TOP_QUESTION) {
 		put_question(t, w);
 	} else if (t->mode == TOP_FILTER) {
-		wrap_put(w, BOLD, "/");
-		wrap_put(w, BOLD, t->view.filter);
-		wrap_put(w, BOLD, "_");
+		wrap_putf(w, BOLD, "/%s_", t->view.filter);
 	} else if (*t->message != '\0') {
 		wrap_put(w, t->tone, t->message);
 	} else {
-		if (*t->view.filter != '\0') {
-			wrap_put(w, YELLOW, "only '");
-			wrap_put(w, YELLOW, t->view.filter);
-			wrap_put(w, YELLOW, "' (Esc)  ");
-		}
+		if (*t->view.filter != '\0')
+			wrap_putf(w, YELLOW, "only '%s' (Esc)  ", t->view.filter);
 		wrap_put(w, DIM,
 			t->mode == TOP_READ ? "Esc back  arrows, PgUp, PgDn scroll"
 					    : "? help  / filter  l logs  e events  r "

@@ -208,8 +208,7 @@ static int watch_turn(struct look *look, int cancel)
 			return 0;
 		/* the instance may come back: a restart is what people watch */
 		buffer_clear(&look->text);
-		wrap_put(&look->lines, PLAIN, "nclust: ");
-		wrap_put(&look->lines, PLAIN, err.text);
+		wrap_putf(&look->lines, PLAIN, "nclust: %s", err.text);
 		wrap_end(&look->lines, 0);
 		look->advice_at = look->text.len;
 	}

@@ -63,16 +63,10 @@ static struct glyph glyph_at(const char *text, size_t len)
 
 static size_t columns_of(const char *text, size_t len)
 {
-	size_t columns = 0;
+	size_t left = SIZE_MAX;
 
-	while (len > 0) {
-		struct glyph g = glyph_at(text, len);
-
-		columns += g.columns;
-		text += g.bytes;
-		len -= g.bytes;
-	}
-	return columns;
+	(void)wrap_fit(text, len, &left);
+	return SIZE_MAX - left;
 }
 
 size_t wrap_columns(const char *text)
@@ -189,13 +183,18 @@ void wrap_join(struct wrap *w, size_t mark)
 
 void wrap_putf(struct wrap *w, enum colour colour, const char *format, ...)
 {
-	char text[256];
+	scoped_str text = NULL;
 	va_list args;
+	int n;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	n = vasprintf(&text, format, args);
 	va_end(args);
-	wrap_put(w, colour, text);
+	if (n != -1)
+		wrap_bytes(w, colour, text, (size_t)n);
+	else
+		text = NULL;
+	w->line.failed |= n == -1;
 }
 
 void wrap_spaces(struct wrap *w, size_t count)

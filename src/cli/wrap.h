@@ -39,7 +39,6 @@ void wrap_fini(struct wrap *w);
 /* Add a piece. */
 void wrap_put(struct wrap *w, enum colour colour, const char *text);
 void wrap_bytes(struct wrap *w, enum colour colour, const char *text, size_t len);
-/* For short pieces, of up to 255 bytes. */
 void wrap_putf(struct wrap *w, enum colour colour, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void wrap_spaces(struct wrap *w, size_t count);
