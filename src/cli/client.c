@@ -233,8 +233,6 @@ int client_greet(struct client *c, int fd, nsec_t deadline, struct error *err)
 		return error_fail(err, EX_TEMPFAIL,
 			"'%s' closed the connection before it said anything", c->name);
 	message = json_loadb(line, len, 0, NULL);
-	if (message == NULL)
-		return not_understood(c, err);
 	got = take_error(message, &refusal) ? answer_refused(&refusal, err)
 					    : take_hello(c, message, err);
 	json_decref(message);
@@ -371,19 +369,6 @@ static json_t *load_message(const char *line, size_t len)
 	return message;
 }
 
-static int take_line(struct client *c, const char *line, size_t len, client_event *on_event,
-	void *data, struct answer *answer, struct error *err)
-{
-	json_t *message = load_message(line, len);
-	int got;
-
-	if (message == NULL)
-		return not_understood(c, err);
-	got = take_message(c, message, on_event, data, answer, err);
-	json_decref(message);
-	return got;
-}
-
 static int was_cut(const struct client *c, struct error *err)
 {
 	error_fail(err, EX_TEMPFAIL,
@@ -397,6 +382,7 @@ static int was_cut(const struct client *c, struct error *err)
 static int take_lines(struct client *c, client_event *on_event, void *data, struct answer *answer,
 	struct error *err)
 {
+	json_t *message;
 	const char *line;
 	size_t len;
 	int got;
@@ -406,8 +392,12 @@ static int take_lines(struct client *c, client_event *on_event, void *data, stru
 		got = client_line(c, NSEC_NEVER, &line, &len, err);
 		if (got == 0)
 			return was_cut(c, err);
-		if (got == 1)
-			got = take_line(c, line, len, on_event, data, answer, err);
+		if (got == -1)
+			return -1;
+		message = load_message(line, len);
+		got = message != NULL ? take_message(c, message, on_event, data, answer, err)
+				      : not_understood(c, err);
+		json_decref(message);
 	} while (got == 0);
 	return got;
 }

@@ -343,8 +343,6 @@ int cli_main(int argc, char **argv)
 	struct arguments a;
 	struct error err;
 
-	if (verb == NULL)
-		return EX_USAGE;
 	if (arguments_parse(&a, verb, argc, argv, &err) == -1) {
 		log_error("%s; try 'nclust help %s'", err.text, verb->name);
 		return EX_USAGE;

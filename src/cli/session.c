@@ -21,13 +21,6 @@ void session_close(struct session *s)
 	*s = (struct session){0};
 }
 
-static void free_names(char **names, long count)
-{
-	for (long i = 0; i < count; i++)
-		free(names[i]);
-	free(names);
-}
-
 /* Connect to one more instance; the list has room for it.  -1 and `err`. */
 static int connect_instance(struct session *s, const struct arguments *a, const char *name,
 	int cancel, struct error *err)
@@ -169,7 +162,9 @@ int session_open(
 		return -1;
 	got = join_meant(s, a, names, count, cancel, err) == 0 ? resolve_target(s, a, all, err)
 							       : -1;
-	free_names(names, count);
+	for (long i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
 	if (got == -1 && err->status == EX_UNAVAILABLE && s->count == 0)
 		say_where(a, err);
 	if (got == -1)

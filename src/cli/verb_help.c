@@ -82,17 +82,14 @@ static void put_verb(struct buffer *out, const struct verb *v)
 
 int verb_help(const struct arguments *a)
 {
-	const struct verb *v = NULL;
+	const struct verb *v = a->target != NULL ? verb_find(a->target) : NULL;
 	scoped_buffer out = {0};
 
-	if (a->target != NULL) {
-		v = verb_find(a->target);
-		if (v == NULL) {
-			log_error("help: there is no verb '%s'; try 'nclust "
-				  "help'",
-				a->target);
-			return EX_USAGE;
-		}
+	if (v == NULL && a->target != NULL) {
+		log_error("help: there is no verb '%s'; try 'nclust "
+			  "help'",
+			a->target);
+		return EX_USAGE;
 	}
 	if (v != NULL)
 		put_verb(&out, v);
