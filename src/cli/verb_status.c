@@ -29,6 +29,7 @@ struct look {
 	struct buffer text;
 	size_t advice_at; /* offset of the advice in the text */
 	struct advice advice;
+	const char *instance; /* that is asked for its events */
 	struct tally tally;
 };
 
@@ -59,18 +60,11 @@ static void add_status(struct look *look, const struct session *s, const json_t 
 	advice_on_status(&look->advice, status);
 }
 
-/* The data of an event's callback. */
-struct telling {
-	struct advice *advice;
-	const char *instance;
-	double now;
-};
-
 static int take_event(json_t *params, void *data)
 {
-	const struct telling *t = data;
+	struct look *look = data;
 
-	advice_on_event(t->advice, t->instance, params, t->now);
+	advice_on_event(&look->advice, look->instance, params, clock_wall());
 	return 0;
 }
 
@@ -79,7 +73,6 @@ static int take_event(json_t *params, void *data)
 static int ask_instance(
 	struct look *look, const struct session *s, struct client *c, struct error *err)
 {
-	struct telling telling = {&look->advice, c->name, clock_wall()};
 	struct control_request status = {.method = METHOD_STATUS};
 	struct control_request events = {.method = METHOD_EVENTS, .last = -1};
 	struct answer answer;
@@ -93,16 +86,10 @@ static int ask_instance(
 	if (answer.code != 0)
 		return answer_refused(&answer, err);
 	add_status(look, s, answer.result);
+	look->instance = c->name;
 	if (!arguments_has(look->arguments, OPTION_JSON))
-		(void)client_call(c, &events, take_event, &telling, &answer, &ignored);
+		(void)client_call(c, &events, take_event, look, &answer, &ignored);
 	return 0;
-}
-
-static void put_advice(struct look *look)
-{
-	look->advice_at = look->text.len;
-	if (!arguments_has(look->arguments, OPTION_JSON))
-		advice_put(&look->advice, &look->lines);
 }
 
 /* Ask all instances.  0, or -1 and `err` where nothing can be shown. */
@@ -134,7 +121,9 @@ static int ask_all(struct look *look, int cancel, struct error *err)
 	session_close(&s);
 	if (answered == 0)
 		return got;
-	put_advice(look);
+	look->advice_at = look->text.len;
+	if (!arguments_has(look->arguments, OPTION_JSON))
+		advice_put(&look->advice, &look->lines);
 	return 0;
 }
 
