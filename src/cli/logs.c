@@ -85,28 +85,12 @@ static bool matches_filter(const struct logs *l, const struct logline *line)
 
 static int add_record(struct logs *l, struct log_slot *slot, const struct logline *line)
 {
-	size_t room = l->record_room > 0 ? 2 * l->record_room : 256;
-	struct log_record *list = l->records;
+	struct log_record record = {.line = *line, .slot = slot, .order = l->kept.len};
 
 	if (line->ms > slot->latest)
 		slot->latest = line->ms;
-	if (!matches_filter(l, line))
-		return 0;
-	if (l->record_count == l->record_room) {
-		list = reallocarray(l->records, room, sizeof(*list));
-		if (list == NULL)
-			return -1;
-		l->records = list;
-		l->record_room = room;
-	}
-	list[l->record_count] = (struct log_record){
-		.line = *line,
-		.slot = slot,
-		.when = slot->latest,
-		.order = l->record_count,
-	};
-	l->record_count++;
-	return 0;
+	record.when = slot->latest;
+	return matches_filter(l, line) ? buffer_append(&l->kept, &record, sizeof(record)) : 0;
 }
 
 static int read_slot(struct logs *l, struct log_slot *slot)
@@ -146,9 +130,11 @@ int logs_read(struct logs *l)
 {
 	int got = 0;
 
-	l->record_count = 0;
+	buffer_clear(&l->kept);
 	for (size_t i = 0; got == 0 && i < l->count; i++)
 		got = read_slot(l, l->slots[i]);
+	l->records = (struct log_record *)(void *)l->kept.data;
+	l->record_count = l->kept.len / sizeof(*l->records);
 	if (l->record_count > 1)
 		qsort(l->records, l->record_count, sizeof(*l->records), by_time);
 	return got;
@@ -169,7 +155,7 @@ void logs_fini(struct logs *l)
 		free(l->slots[i]);
 	}
 	free(l->slots);
-	free(l->records);
+	buffer_fini(&l->kept);
 	if (l->has_pattern)
 		regfree(&l->pattern);
 	json_decref(l->missing);

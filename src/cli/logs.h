@@ -28,7 +28,7 @@ struct log_record {
 	struct logline line;
 	const struct log_slot *slot;
 	int64_t when;
-	size_t order; /* index in the order of reading */
+	size_t order; /* grows in the order of reading */
 };
 
 struct logs {
@@ -41,9 +41,9 @@ struct logs {
 
 	struct log_slot **slots; /* heap */
 	size_t count;
-	struct log_record *records; /* heap; valid until logs_drop() */
+	struct buffer kept;         /* the records */
+	struct log_record *records; /* there; valid until logs_drop() */
 	size_t record_count;
-	size_t record_room;
 	json_t *missing; /* of the last answer: clusters that keep no output */
 	uint64_t last;   /* number of the last file that has come */
 	bool whole; /* all files have come that there were; nclust sends later ones as they begin */

@@ -105,9 +105,9 @@ struct top_view {
 	bool backwards;
 	size_t height; /* rows that fit on the screen */
 
-	struct top_row *rows; /* heap */
+	struct buffer list;   /* the rows */
+	struct top_row *rows; /* there */
 	size_t count;
-	size_t room;
 	struct buffer text; /* lines with colours as marks (wrap.h) */
 	size_t selected;
 	size_t first; /* the first row on the screen */

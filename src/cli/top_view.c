@@ -19,7 +19,7 @@ void top_view_fini(struct top_view *v)
 {
 	json_decref(v->status);
 	json_decref(v->turned);
-	free(v->rows);
+	buffer_fini(&v->list);
 	buffer_fini(&v->text);
 }
 
@@ -35,19 +35,12 @@ int top_view_look(struct top_view *v, json_t *status)
 /* Out of memory: text.failed. */
 static void add_row(struct top_view *v, const struct top_row *row)
 {
-	size_t room = v->room > 0 ? 2 * v->room : 64;
-	struct top_row *rows = v->rows;
-
-	if (v->count == v->room) {
-		rows = reallocarray(v->rows, room, sizeof(*rows));
-		if (rows == NULL) {
-			v->text.failed = true;
-			return;
-		}
-		v->rows = rows;
-		v->room = room;
-	}
-	rows[v->count++] = *row;
+	v->list.len = v->count * sizeof(*row);
+	if (buffer_append(&v->list, row, sizeof(*row)) == 0)
+		v->count++;
+	else
+		v->text.failed = true;
+	v->rows = (struct top_row *)(void *)v->list.data;
 }
 
 /* Add a row for each line that was added to the text. */

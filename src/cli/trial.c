@@ -74,15 +74,6 @@ static void clean_environment(void)
 		(void)unsetenv(names[i]);
 }
 
-static size_t count_words(const char *const *words)
-{
-	size_t count = 0;
-
-	while (words[count] != NULL)
-		count++;
-	return count;
-}
-
 static bool has_option(const char *const *options, const char *name)
 {
 	for (; *options != NULL; options++)
@@ -106,16 +97,14 @@ static const char **make_command_line(const struct trial *t, const char *const *
 	const char *const first[] = {"nclust", NULL};
 	const char *const last[] = {"--", NULL};
 	const char *const *const parts[] = {first, options, common, own, last, command};
-	size_t count = 0;
-	const char **words;
+	const char *const end = NULL;
+	scoped_buffer words = {0};
 
 	for (size_t i = 0; i < COUNT_OF(parts); i++)
-		count += count_words(parts[i]);
-	words = calloc(count + 1, sizeof(*words));
-	for (size_t i = 0, at = 0; words != NULL && i < COUNT_OF(parts); i++)
 		for (const char *const *word = parts[i]; *word != NULL; word++)
-			words[at++] = *word;
-	return words;
+			buffer_append(&words, word, sizeof(*word));
+	buffer_append(&words, &end, sizeof(end));
+	return (const char **)(void *)buffer_take(&words);
 }
 
 static bool start_instance(struct trial *t, const char *const *words)
