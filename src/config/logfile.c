@@ -140,12 +140,14 @@ static unsigned number_of(const char *entry, const char *name)
 	return digits > 0 && is_suffix(entry + digits) ? (unsigned)n : 0;
 }
 
+/* `n`: the number of the entry; 0: the file itself. */
 static int make_older(const struct place *at, const char *entry, unsigned n)
 {
-	size_t len = strlen(at->name);
-	const char *rest = entry + len + 1 + strspn(entry + len + 1, "0123456789");
+	const char *rest = entry + strlen(at->name);
 	char older[NAME_MAX + 1];
 
+	if (n > 0)
+		rest += 1 + strspn(rest + 1, "0123456789");
 	if (snprintf(older, sizeof(older), "%s.%u%s", at->name, n + 1, rest) >=
 		(int)sizeof(older)) {
 		errno = ENAMETOOLONG;
@@ -177,17 +179,9 @@ static int shift_old_files(const struct place *at, unsigned keep)
 
 static int rotate_file(const struct place *at, unsigned keep)
 {
-	char first[NAME_MAX + 1];
-
 	if (shift_old_files(at, keep) == -1)
 		return -1;
-	if (keep == 0)
-		return unlinkat(at->dir, at->name, 0);
-	if (snprintf(first, sizeof(first), "%s.1", at->name) >= (int)sizeof(first)) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	return renameat(at->dir, at->name, at->dir, first);
+	return keep == 0 ? unlinkat(at->dir, at->name, 0) : make_older(at, at->name, 0);
 }
 
 static bool is_same(const struct place *at, uint64_t inode)
