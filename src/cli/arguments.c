@@ -523,13 +523,11 @@ static bool parse_clock(time_t *at, const char *text, time_t now)
 	len = take_clock(&tm, text);
 	if (len == 0 || text[len] != '\0')
 		return false;
-	tm.tm_isdst = -1;
-	*at = mktime(&tm);
-	if (*at <= now)
-		return *at != -1;
-	tm.tm_mday--;
-	tm.tm_isdst = -1;
-	*at = mktime(&tm);
+	do {
+		tm.tm_isdst = -1;
+		*at = mktime(&tm);
+		tm.tm_mday--;
+	} while (*at > now);
 	return *at != -1;
 }
 

@@ -213,9 +213,9 @@ static bool is_start(const char *word)
 	return strcmp(word, "start") == 0 || strcmp(word, "run") == 0 || strcmp(word, "up") == 0;
 }
 
-static void put_words(struct buffer *line, const struct words *w, int at)
+static void put_words(struct buffer *line, const struct words *w, int at, int end)
 {
-	for (; at < w->line.argc; at++) {
+	for (; at < end; at++) {
 		buffer_string(line, " ");
 		(void)value_quote(line, w->line.argv[at]);
 	}
@@ -236,7 +236,7 @@ static void put_run(struct buffer *line, const struct words *w)
 		buffer_string(line, " -n auto --");
 	if (w->line.argc == 2)
 		buffer_string(line, " COMMAND, or nclust -c FILE");
-	put_words(line, w, 2);
+	put_words(line, w, 2, w->line.argc);
 }
 
 /* A word that is neither option nor verb: show the line that was probably
@@ -258,7 +258,7 @@ static void lost_word(struct words *w, int index)
 	}
 	if (own != NULL) {
 		buffer_printf(&line, "unknown verb '%s'; use: nclust %s", shown, own);
-		put_words(&line, w, 2);
+		put_words(&line, w, 2, w->line.argc);
 	} else if (is_first && is_start(word)) {
 		buffer_printf(&line, "unknown verb '%s'; use: nclust", shown);
 		put_run(&line, w);
@@ -266,12 +266,9 @@ static void lost_word(struct words *w, int index)
 		buffer_printf(&line, "unknown verb '%s'; did you mean 'nclust %s'?", shown, near);
 	} else {
 		buffer_string(&line, "missing '--' before the command; use: nclust");
-		for (int i = 1; i < index; i++) {
-			buffer_string(&line, " ");
-			(void)value_quote(&line, w->line.argv[i]);
-		}
+		put_words(&line, w, 1, index);
 		buffer_string(&line, index == 1 ? " -n auto --" : " --");
-		put_words(&line, w, index);
+		put_words(&line, w, index, w->line.argc);
 	}
 	if (buffer_text(&line) != NULL)
 		faults_add(w->faults, EX_USAGE, "%s%s", line.data, line.failed ? " ..." : "");

@@ -260,20 +260,16 @@ int value_group(long *gid, const char *text, struct error *err)
 
 int strings_add(struct strings *s, const char *text)
 {
-	char **list = reallocarray(s->list, s->count + 2, sizeof(*list));
+	char *copy = strdup(text);
+	char **list = copy != NULL ? reallocarray(s->list, s->count + 2, sizeof(*list)) : NULL;
 
-	if (list == NULL)
-		return -1;
-	s->list = list;
-	list[s->count] = strdup(text);
-	if (list[s->count] == NULL) {
-		if (s->count == 0) {
-			free(list);
-			s->list = NULL;
-		}
+	if (list == NULL) {
+		free(copy);
 		return -1;
 	}
-	list[++s->count] = NULL;
+	s->list = list;
+	list[s->count++] = copy;
+	list[s->count] = NULL;
 	return 0;
 }
 
@@ -325,21 +321,14 @@ int value_split(struct strings *out, const char *text, struct error *err)
 	scoped_buffer word = {0};
 	int result = 0;
 
-	for (;;) {
-		text += strspn(text, " \t\n");
-		if (*text == '\0')
-			break;
+	while (result == 0 && text[strspn(text, " \t\n")] != '\0') {
 		buffer_clear(&word);
-		text = split_word(&word, text, err);
-		if (text == NULL) {
+		text = split_word(&word, text + strspn(text, " \t\n"), err);
+		if (text == NULL)
 			result = -1;
-			break;
-		}
-		if (word.failed || buffer_text(&word) == NULL ||
-			strings_add(out, word.data) == -1) {
+		else if (word.failed || buffer_text(&word) == NULL ||
+			strings_add(out, word.data) == -1)
 			result = error_set(err, ENOMEM, "cannot split");
-			break;
-		}
 	}
 	if (result == -1)
 		strings_clear(out);

@@ -239,19 +239,13 @@ static bool parse_rlim(rlim_t *out, const char *text, bool bytes)
 {
 	struct error ignored;
 	uint64_t n;
-	uint64_t size;
 
 	if (strcmp(text, "infinity") == 0 || strcmp(text, "unlimited") == 0) {
 		*out = RLIM_INFINITY;
 		return true;
 	}
-	if (bytes) {
-		if (value_size(&size, text, INT64_MAX, &ignored) == -1)
-			return false;
-		*out = (rlim_t)size;
-		return true;
-	}
-	if (!value_digits(&n, text, 0, INT64_MAX))
+	if (bytes ? value_size(&n, text, INT64_MAX, &ignored) == -1
+		  : !value_digits(&n, text, 0, INT64_MAX))
 		return false;
 	*out = (rlim_t)n;
 	return true;
