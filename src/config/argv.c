@@ -113,13 +113,12 @@ static const void *find_option(
 {
 	const struct option_row *row = NULL;
 	scoped_str whole = len > 0 ? strndup(name, len) : NULL;
-	int member;
 
 	(void)table;
 	if (len == 0)
 		row = option_find_letter(*name);
 	else if (whole != NULL)
-		row = option_find(NULL, whole, &member);
+		row = option_find(NULL, whole, NULL);
 	if (row != NULL && row->type != OPT_FLAG)
 		*takes = row->type == OPT_BOOL && len > 0 ? TAKES_YES : TAKES_VALUE;
 	return row;
@@ -195,10 +194,9 @@ static bool is_value_of(struct words *w, const char *option, const char *word)
 	const struct option_row *row = NULL;
 	char text[80];
 	bool value;
-	int member;
 
 	if (strncmp(option, "--", 2) == 0)
-		row = option_find(NULL, option + 2, &member);
+		row = option_find(NULL, option + 2, NULL);
 	if (row == NULL || row->type != OPT_BOOL ||
 		value_bool(&value, word, &(struct error){0}) == -1)
 		return false;
@@ -360,7 +358,6 @@ static void read_command(struct settings *s, struct words *w)
 	size_t at = add_cluster(s, w);
 	scoped_str text = NULL;
 	struct error err;
-	int member;
 
 	if (at == SIZE_MAX || !w->separator)
 		return;
@@ -368,7 +365,7 @@ static void read_command(struct settings *s, struct words *w)
 		return; /* settings_check() reports that */
 	text = value_join(&w->command);
 	if (text == NULL ||
-		settings_set(s, at, option_find("cluster", "command", &member), 0, text,
+		settings_set(s, at, option_find("cluster", "command", NULL), 0, text,
 			(struct origin){.kind = ORIGIN_ARGV}, &err) == -1)
 		no_memory(w->faults);
 }

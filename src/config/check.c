@@ -19,8 +19,7 @@
 
 const struct origin *check_origin(const struct check *k, const char *key)
 {
-	int member;
-	const struct option_row *row = option_find("cluster", key, &member);
+	const struct option_row *row = option_find("cluster", key, NULL);
 
 	assert(row != NULL);
 	return settings_origin(k->s, k->at, row);
@@ -89,7 +88,6 @@ static void choose_directory(const struct check *k)
 	struct cluster_settings *c = k->c;
 	scoped_str directory = NULL;
 	struct error err;
-	int member;
 
 	if (c->directory != NULL || c->chroot != NULL || check_is_bad(k, "directory"))
 		return;
@@ -100,7 +98,7 @@ static void choose_directory(const struct check *k)
 	c->directory_of_nclust = t->file == NULL;
 	/* stored as if set, so that the value shown means the same elsewhere */
 	if (c->directory_of_file)
-		*settings_origin(k->s, k->at, option_find("cluster", "directory", &member)) =
+		*settings_origin(k->s, k->at, option_find("cluster", "directory", NULL)) =
 			t->clusters[k->at].head;
 }
 

@@ -113,8 +113,7 @@ static void check_templates(const struct check *k, const char *key, const struct
 /* The cluster's name is known now. */
 static void fill_in_name(const struct check *k)
 {
-	int member;
-	const struct option_row *row = option_find("cluster", "listen", &member);
+	const struct option_row *row = option_find("cluster", "listen", NULL);
 	size_t count = k->c->listen_count;
 	struct strings texts = {0};
 	struct error err;
@@ -128,7 +127,7 @@ static void fill_in_name(const struct check *k)
 	if (texts.count == count && count > 0) {
 		field_clear(row, k->c);
 		for (size_t i = 0; i < count; i++)
-			if (field_set(row, k->c, member, texts.list[i], &err) == -1)
+			if (field_set(row, k->c, 0, texts.list[i], &err) == -1)
 				check_fault(k, "listen", "%s", err.text);
 	}
 	strings_clear(&texts);
@@ -308,8 +307,7 @@ static bool is_local(const struct address *a)
 static void instance_fault(
 	const struct settings *s, struct faults *faults, const char *key, const char *text)
 {
-	int member;
-	const struct origin *o = settings_origin(s, INSTANCE, option_find("nclust", key, &member));
+	const struct origin *o = settings_origin(s, INSTANCE, option_find("nclust", key, NULL));
 
 	if (o->kind == ORIGIN_FILE)
 		faults_add(faults, EX_CONFIG, "%s:%u: nclust.%s: %s", origin_path(s->origins, o),

@@ -44,18 +44,15 @@ static const char *put_variable(
 {
 	size_t len = strspn(at + 2, NAME_BYTES);
 	scoped_str name = strndup(at + 2, len);
-	const char *value;
+	const char *value = NULL;
 
 	if (name == NULL)
 		return (void)value_no_memory(err), NULL;
-	if (len == 0 || at[2 + len] != '}') {
+	if (len == 0 || at[2 + len] != '}')
 		(void)value_wanted(err, at, "a variable such as '${HOME}'");
-		error_hint(err, "single quotes keep nclust from replacing it");
-		return NULL;
-	}
-	value = getenv(name);
-	if (value == NULL) {
+	else if ((value = getenv(name)) == NULL)
 		error_set(err, 0, "'${%.100s}' is not set in nclust's environment", name);
+	if (value == NULL) {
 		error_hint(err, "single quotes keep nclust from replacing it");
 		return NULL;
 	}

@@ -294,12 +294,11 @@ static void refuse_key(const struct ini *ini, const char *line)
 {
 	const struct option_row *row;
 	scoped_str key = NULL;
-	int member;
 
 	if (ini->section == NULL)
 		return;
 	key = strndup(line, strcspn(line, " \t="));
-	row = key != NULL ? option_find(ini->section, key, &member) : NULL;
+	row = key != NULL ? option_find(ini->section, key, NULL) : NULL;
 	if (row == NULL)
 		return;
 	*settings_origin(ini->s, ini->cluster, row) = origin_here(ini);
@@ -354,19 +353,17 @@ static bool take_key(struct ini *ini, char *line)
 	return true;
 }
 
-/* The next line, terminated, without its end; NULL at the end of the file. */
-static char *next_line(struct ini *ini, size_t *len)
+char *inifile_line(char **at, char *end, size_t *len)
 {
-	char *line = ini->at;
+	char *line = *at;
 	char *newline;
 
-	if (line >= ini->end)
+	if (line >= end)
 		return NULL;
-	newline = memchr(line, '\n', (size_t)(ini->end - line));
+	newline = memchr(line, '\n', (size_t)(end - line));
 	if (newline == NULL)
-		newline = ini->end; /* the buffer has one byte more */
-	ini->at = newline + 1;
-	ini->line++;
+		newline = end; /* the buffer has one byte more */
+	*at = newline + 1;
 	*newline = '\0';
 	if (newline > line && newline[-1] == '\r')
 		*--newline = '\0';
@@ -379,11 +376,12 @@ static char *on_read(char *to, int size, void *stream)
 {
 	struct ini *ini = stream;
 	size_t len;
-	char *line = next_line(ini, &len);
+	char *line = inifile_line(&ini->at, ini->end, &len);
 	const char *text;
 
 	if (line == NULL)
 		return NULL;
+	ini->line++;
 	text_copy(to, (size_t)size, "\n");
 	if (!is_text(ini, line, len)) {
 		refuse_key(ini, line);
@@ -404,10 +402,9 @@ static void unknown_key(const struct ini *ini, const char *key)
 	const char *near = option_nearest(ini->section, key);
 	bool instance = ini->cluster == INSTANCE;
 	char text[100];
-	int member;
 
 	(void)escape_for_message(text, key);
-	if (option_find(instance ? "cluster" : "nclust", key, &member) != NULL ||
+	if (option_find(instance ? "cluster" : "nclust", key, NULL) != NULL ||
 		strcmp(key, "include") == 0)
 		fault(ini, "%s.%s: this key belongs in %s", ini->where, text,
 			instance ? "a [cluster:NAME] section" : "[nclust]");

@@ -97,7 +97,6 @@ int natsurl_parse(struct natsurl *url, const char *text, struct error *err)
 		wrong = "its prefix may have words of 'A-Z a-z 0-9 _ -', with dots between them";
 	if (wrong == NULL)
 		return 0;
-	error_set(err, 0, "wanted '" SCHEME "[USER:PASSWORD@]HOST[:PORT],...[/PREFIX]', but %s",
-		wrong);
-	return -1;
+	return error_set(err, 0,
+		"wanted '" SCHEME "[USER:PASSWORD@]HOST[:PORT],...[/PREFIX]', but %s", wrong);
 }

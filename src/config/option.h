@@ -108,7 +108,7 @@ const char *option_key(const struct option_row *row, size_t n);
  * The row of a key in a section ("nclust", "cluster"; NULL: whatever can
  * stand on a command line), or NULL.  *member is which one of a family it is:
  * the number behind "signal-", -1 where that is no signal; the enum hook_event
- * behind "on-".  It is 0 for all other rows.
+ * behind "on-".  It is 0 for all other rows.  `member` may be NULL.
  */
 const struct option_row *option_find(const char *section, const char *name, int *member);
 const struct option_row *option_find_letter(char letter);

@@ -379,7 +379,9 @@ static bool is_key(const struct option_row *row, const char *name, int *member)
 const struct option_row *option_find(const char *section, const char *name, int *member)
 {
 	const struct option_row *row = NULL;
+	int ignored;
 
+	member = member != NULL ? member : &ignored;
 	*member = 0;
 	while ((row = option_next(section, row)) != NULL)
 		if (is_key(row, name, member))

@@ -110,6 +110,9 @@ void inifile_read(struct settings *s, const char *path, struct faults *faults);
 void inifile_parse(
 	struct settings *s, const char *path, char *data, size_t len, struct faults *faults);
 
+/* The next line from *at on, terminated, without its end; NULL at the end of the file. */
+char *inifile_line(char **at, char *end, size_t *len);
+
 /* Read the file that `fallback` names: text of 1 byte to 64 KiB.  -1 and `err`. */
 int page_read(struct cluster_settings *c, struct error *err);
 

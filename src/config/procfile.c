@@ -166,19 +166,13 @@ void procfile_parse(
 	char *end = data + len;
 	unsigned number = 0;
 	struct error err;
+	char *line;
 
 	data += text_bom(data, len);
-	while (data < end) {
-		char *newline = memchr(data, '\n', (size_t)(end - data));
-		char *line = data;
-
-		if (newline == NULL)
-			newline = end; /* the buffer has one byte more */
-		*newline = '\0';
-		data = newline + 1;
+	while ((line = inifile_line(&data, end, &len)) != NULL) {
 		number++;
 		err = (struct error){0};
-		if (!is_text(line, (size_t)(newline - line)))
+		if (!is_text(line, len))
 			faults_add(faults, EX_CONFIG, "%s:%u: wanted UTF-8 text without NUL bytes",
 				path, number);
 		else if (line[strspn(line, " \t\r")] != '\0' && line[strspn(line, " \t")] != '#' &&
@@ -204,7 +198,6 @@ static int form_cluster(struct settings *s, const char *name, const char *count,
 	const struct origin argv = {.kind = ORIGIN_ARGV};
 	bool all = strcmp(name, "all") == 0;
 	bool found = all;
-	int member;
 
 	for (size_t i = 0; i < s->cluster_count; i++) {
 		struct cluster_settings *c = s->clusters[i];
@@ -214,8 +207,8 @@ static int form_cluster(struct settings *s, const char *name, const char *count,
 		found = true;
 		if (strcmp(count, "0") == 0)
 			c->workers = (struct workers_wanted){.range = true};
-		else if (settings_set(s, i, option_find("cluster", "workers", &member), 0, count,
-				 argv, err) == -1)
+		else if (settings_set(s, i, option_find("cluster", "workers", NULL), 0, count, argv,
+				 err) == -1)
 			return error_wrap(err, "%s", name);
 	}
 	return found ? 0 : error_set(err, 0, "there is no '%s' in the Procfile", name);
