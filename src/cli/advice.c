@@ -140,7 +140,7 @@ static void on_listener(struct advice *a, const struct place *p, const json_t *l
 
 	if (!is_free(a, ADVICE_DROPS))
 		return;
-	(void)field_text(listener, "address", address, sizeof(address), "?");
+	(void)field_text(listener, "address", address, sizeof(address));
 	udp = strncmp(address, "udp:", 4) == 0;
 	wrap_shorten(address, 40);
 	if (dropped > 0)

@@ -7,15 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *field_text(
-	const json_t *object, const char *key, char *to, size_t size, const char *fallback)
+const char *field_text(const json_t *object, const char *key, char *to, size_t size)
 {
 	const json_t *value = json_object_get(object, key);
 
 	if (json_is_string(value))
 		text_escape(to, size, json_string_value(value), json_string_length(value));
 	else
-		text_copy(to, size, fallback);
+		text_copy(to, size, "?");
 	return to;
 }
 
@@ -110,7 +109,7 @@ static void put_name(
 {
 	char name[512];
 
-	(void)field_text(object, key, name, sizeof(name), "?");
+	(void)field_text(object, key, name, sizeof(name));
 	if (w->width != 0)
 		wrap_shorten(name, w->width - room);
 	wrap_put(w, colour, name);
@@ -125,7 +124,7 @@ void render_head(struct wrap *w, const json_t *status)
 
 	put_name(w, BOLD, status, "name", w->width / 2);
 	wrap_putf(w, PLAIN, "  pid %lld, version %s, up %s", field_number(status, "pid"),
-		field_text(status, "version", version, sizeof(version), "?"),
+		field_text(status, "version", version, sizeof(version)),
 		text_age(age, field_seconds(status, "uptime")));
 	if (upgrades > 0)
 		wrap_putf(w, PLAIN, ", %lld upgrade%s", upgrades, upgrades == 1 ? "" : "s");
@@ -339,7 +338,7 @@ void render_cluster(struct render *r, const json_t *cluster)
 
 	put_name(w, BOLD, cluster, "name", w->width / 2);
 	wrap_put(w, PLAIN, "  ");
-	(void)field_text(cluster, "state", state, sizeof(state), "?");
+	(void)field_text(cluster, "state", state, sizeof(state));
 	wrap_put(w, row_state_colour(state), state);
 	put_progress(w, cluster);
 	put_leader(w, cluster);

@@ -16,9 +16,8 @@
  * the member of another type, or missing.
  */
 
-/* The member's text, escaped; `fallback` if it is no text.  Returns `to`. */
-const char *field_text(
-	const json_t *object, const char *key, char *to, size_t size, const char *fallback);
+/* The member's text, escaped; "?" if it is no text.  Returns `to`. */
+const char *field_text(const json_t *object, const char *key, char *to, size_t size);
 /* The member's text unescaped; "" if it is no text. */
 const char *field_raw(const json_t *object, const char *key);
 /* Add the member's whole text to a line, after `before`; nothing where it is no text, or "".

@@ -334,7 +334,7 @@ static void format_state(char *to, size_t size, const json_t *worker)
 {
 	char state[24];
 
-	(void)field_text(worker, "state", state, sizeof(state), "?");
+	(void)field_text(worker, "state", state, sizeof(state));
 	wrap_shorten(state, STATE_MOST);
 	snprintf(to, size, "%s%s", state, field_is_true(worker, "stopped") ? ", stopped" : "");
 }

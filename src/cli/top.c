@@ -96,8 +96,6 @@ static void connect_again(struct top *t)
 {
 	struct error err;
 
-	client_fini(&t->status);
-	client_fini(&t->events);
 	if (reach_instance(t, &t->status, &err) == -1 ||
 		reach_instance(t, &t->events, &err) == -1 || follow_events(t, &err) == -1) {
 		drop_connection(t, &err);
