@@ -527,15 +527,10 @@ static int parse_parts(struct address *a, const char *text, option_texts texts, 
 	for (;;) {
 		size_t len = strcspn(text, ",");
 		scoped_str part = trim_copy(text, len);
-		int result;
 
 		if (part == NULL)
 			return out_of_memory(err);
-		if (first)
-			result = parse_place(a, part, err);
-		else
-			result = parse_option(a, part, texts, err);
-		if (result == -1)
+		if ((first ? parse_place(a, part, err) : parse_option(a, part, texts, err)) == -1)
 			return -1;
 		first = false;
 		if (text[len] == '\0')

@@ -198,6 +198,7 @@ static void unknown_section(struct ini *ini, const char *name)
 	size_t len = strcspn(name, ":");
 	const char *near = NULL;
 
+	ini->refused = true;
 	if (len < sizeof(word)) {
 		text_copy(word, len + 1, name);
 		near = text_nearest(word, names, COUNT_OF(names));
@@ -241,10 +242,8 @@ static void take_section(struct ini *ini, char *line)
 		open_cluster(ini, NULL);
 	else if (strncmp(line + 1, "cluster:", 8) == 0)
 		open_cluster(ini, line + 9);
-	else {
+	else
 		unknown_section(ini, line + 1);
-		ini->refused = true;
-	}
 }
 
 /* Where inih would begin a comment, or NULL. */

@@ -130,24 +130,15 @@ int value_size(uint64_t *out, const char *text, uint64_t most, struct error *err
 {
 	static const char letters[] = "kMGT";
 	uint64_t n;
-	unsigned shift = 0;
 	size_t len = value_number(&n, text, UINT64_MAX);
-	const char *letter;
+	bool bare = text[len] == '\0';
+	const char *letter = bare ? NULL : strchr(letters, text[len] == 'K' ? 'k' : text[len]);
+	unsigned shift = letter != NULL ? 10 * (unsigned)(letter - letters + 1) : 0;
 
-	if (len == 0)
-		goto bad;
-	if (text[len] != '\0') {
-		letter = strchr(letters, text[len] == 'K' ? 'k' : text[len]);
-		if (letter == NULL || text[len + 1] != '\0')
-			goto bad;
-		shift = 10 * (unsigned)(letter - letters + 1);
-	}
-	if (n > most >> shift)
-		goto bad;
-	*out = (uint64_t)n << shift;
+	if (len == 0 || (!bare && (letter == NULL || text[len + 1] != '\0')) || n > most >> shift)
+		return value_wanted(err, text, "a size such as 4096, 64k, 10M or 1G");
+	*out = n << shift;
 	return 0;
-bad:
-	return value_wanted(err, text, "a size such as 4096, 64k, 10M or 1G");
 }
 
 const char *value_format_size(char to[32], uint64_t bytes)
