@@ -74,12 +74,6 @@ static void send_visitors(const struct exam *e, struct visits *v)
 	}
 }
 
-static void call_back(struct visits *v)
-{
-	for (size_t i = 0; i < v->count; i++)
-		fd_close(&v->fds[i]);
-}
-
 /* Was a connection taken out of the listener's queue? */
 static bool is_taken(const struct visits *v, const json_t *listener)
 {
@@ -246,7 +240,8 @@ static bool try_way(struct exam *e, enum exam_way way)
 	send_visitors(e, &w.visits);
 	if (trial_wait(e->trial)) /* the connections are in the queue now */
 		watch_worker(e, &w);
-	call_back(&w.visits);
+	for (size_t i = 0; i < w.visits.count; i++)
+		fd_close(&w.visits.fds[i]);
 	if (e->trial->over)
 		return false;
 	note_outcome(e, &w);

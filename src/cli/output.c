@@ -76,14 +76,10 @@ int output_buffer(int fd, const struct buffer *out, output_function *how)
 
 int output_value(int fd, const json_t *value)
 {
-	char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
-	int got;
+	scoped_str text =
+		json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
 
-	if (text == NULL)
-		return -1;
-	got = output_json(fd, text, strlen(text));
-	free(text);
-	return got;
+	return text != NULL ? output_json(fd, text, strlen(text)) : -1;
 }
 
 struct winsize output_size(void)

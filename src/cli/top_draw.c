@@ -47,11 +47,6 @@ static void draw_line(struct top *t, size_t line, attr_t attributes)
 	buffer_clear(&t->drawn);
 }
 
-static const char *rule_text(void)
-{
-	return wrap_has(L'─') ? "─" : "-";
-}
-
 /* ---- the first line ---- */
 
 static struct sums sum_of_all(const json_t *status, struct tally *tally)
@@ -235,10 +230,11 @@ static void put_worker(struct wrap *w, const struct top_row *row)
 static void draw_rule(struct top *t, size_t line)
 {
 	const struct top_row *row = top_view_row(&t->view);
+	const char *rule = wrap_has(L'─') ? "─" : "-";
 	struct wrap *w = &t->lines;
 	char target[TOP_TARGET];
 
-	wrap_put(w, DIM, rule_text());
+	wrap_put(w, DIM, rule);
 	wrap_put(w, PLAIN, " ");
 	if (row != NULL && row->group.cluster != NULL) {
 		wrap_put(w, BOLD, top_view_target(&t->view, METHOD_EVENTS, target));
@@ -249,7 +245,7 @@ static void draw_rule(struct top *t, size_t line)
 		wrap_put(w, PLAIN, " ");
 	}
 	for (size_t i = 0; i < t->screen.columns; i++)
-		wrap_put(w, DIM, rule_text());
+		wrap_put(w, DIM, rule);
 	draw_line(t, line, A_NORMAL);
 }
 

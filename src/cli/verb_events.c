@@ -23,7 +23,7 @@ static int show_message(json_t *params)
 {
 	json_t *message = json_incref(json_object_get(params, "message"));
 	scoped_buffer line = {0};
-	char *text;
+	scoped_str text = NULL;
 
 	(void)json_object_del(params, "message");
 	text = json_dumps(params, JSON_COMPACT | JSON_REAL_PRECISION(15));
@@ -33,7 +33,6 @@ static int show_message(json_t *params)
 	buffer_append(&line, json_string_value(message), json_string_length(message));
 	buffer_string(&line, "}");
 	line.failed |= text == NULL;
-	free(text);
 	json_decref(message);
 	return output_buffer(STDOUT_FILENO, &line, output_json);
 }
