@@ -285,15 +285,11 @@ static bool find_within(
 /* "blog, shop"; cut where it gets long. */
 static const char *list_all(char *to, size_t size, const struct client *list, size_t count)
 {
-	size_t used = 0;
-
 	to[0] = '\0';
-	for (size_t i = 0; i < count && used < size; i++) {
-		int n = snprintf(to + used, size - used, "%s%s", i == 0 ? "" : ", ", list[i].name);
+	for (size_t i = 0; i < count; i++) {
+		size_t used = strlen(to);
 
-		if (n < 0 || (size_t)n >= size - used)
-			break;
-		used += (size_t)n;
+		snprintf(to + used, size - used, "%s%s", i == 0 ? "" : ", ", list[i].name);
 	}
 	return to;
 }

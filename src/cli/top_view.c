@@ -11,8 +11,7 @@
 
 void top_view_init(struct top_view *v)
 {
-	*v = (struct top_view){.height = 24};
-	v->turned = json_object();
+	*v = (struct top_view){.height = 24, .turned = json_object()};
 }
 
 void top_view_fini(struct top_view *v)

@@ -215,10 +215,8 @@ static bool call_instance(struct trial *t, struct control_request *request, json
 		(void)poll(&ended, 1, FOLLOWS_MS);
 		look_for_end(t);
 	}
-	if (!t->over && answer.code != 0) {
-		answer_refused(&answer, &t->err);
-		t->over = true;
-	}
+	if (!t->over && answer.code != 0)
+		t->over = answer_refused(&answer, &t->err) == -1;
 	if (!t->over && result != NULL)
 		*result = json_incref(answer.result);
 	return !t->over;

@@ -19,7 +19,6 @@
 void faults_init(struct faults *f)
 {
 	*f = (struct faults){0};
-	buffer_init(&f->text, 0);
 }
 
 void faults_fini(struct faults *f)
