@@ -184,7 +184,8 @@ static bool find_proc(char found[FOUND_TEXT])
 	struct process_facts own;
 	bool works = process_look(getpid(), &own) == 0;
 
-	snprintf(found, FOUND_TEXT, works ? "readable" : "cannot be read: %s", strerror(errno));
+	snprintf(found, FOUND_TEXT, "%s%s",
+		works ? "readable" : "cannot be read: ", works ? "" : strerror(errno));
 	return works;
 }
 
