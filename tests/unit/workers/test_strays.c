@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
+#include "base/scope.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
 #include "os/process.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
@@ -31,6 +33,14 @@ REPLACED(bool, child_has_left_trap)(const struct child *child)
 {
 	(void)child;
 	return all_over;
+}
+
+/* At once: the numbers of descriptors are to be used again in order (pidfds). */
+REPLACED(void, foreign_close_later)(struct supervisor *sup, const struct child *by, int *fd)
+{
+	(void)sup;
+	(void)by;
+	fd_close(fd);
 }
 
 ROOM_PARTS(&news_part, &plain_part)
