@@ -48,6 +48,8 @@ static void emit_line(const char *text)
 	char line[1400];
 	int n = snprintf(line, sizeof(line) - 1, "%s%s", sink.prefix, text);
 
+	if (n < 0)
+		return;
 	if ((size_t)n > sizeof(line) - 2)
 		n = (int)sizeof(line) - 2;
 	line[n] = '\n';

@@ -41,7 +41,8 @@ nsec_t process_ran(pid_t pid);
  * has ended and is not reaped. */
 nsec_t process_awake(pid_t pid);
 
-/* The state of the thread as ps(1) shows it; '\0': it has ended.  This look never waits. */
+/* The state of the thread as ps(1) shows it; '\0': it has ended, or must not be
+ * looked at.  This look never waits. */
 char process_state(pid_t tid);
 /* Does the thread run, or would it if it had a CPU?  This neither. */
 bool process_is_runnable(pid_t tid);

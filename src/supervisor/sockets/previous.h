@@ -7,8 +7,8 @@
 #include "supervisor/common/state.h"
 
 /*
- * What an earlier nclust of this name has left, which was killed (`orphans = keep`).  The room
- * orphans reads it; listeners and segments are taken from it here as they are opened.
+ * An earlier nclust of the same name was killed (`orphans = keep`): this is what it has left.  The
+ * room orphans reads it.  A listener or segment that is opened is taken from it here.
  */
 
 /* ---- what was written down ---- */
