@@ -431,8 +431,7 @@ static void put_signal(struct json_writer *w, int signal)
 
 static void put_kinds(struct json_writer *w, const char *kinds)
 {
-	json_key(w, "kinds");
-	json_open_array(w);
+	json_open_list(w, "kinds");
 	for (size_t len; *kinds != '\0'; kinds += len + (kinds[len] == ',')) {
 		len = strcspn(kinds, ",");
 		json_bytes(w, kinds, len);
@@ -442,8 +441,7 @@ static void put_kinds(struct json_writer *w, const char *kinds)
 
 static void put_command(struct json_writer *w, char *const *words)
 {
-	json_key(w, "command");
-	json_open_array(w);
+	json_open_list(w, "command");
 	for (; *words != NULL; words++)
 		json_text(w, *words);
 	json_close_array(w);
@@ -528,14 +526,12 @@ int control_put_hello(struct buffer *out, const char *name, int pid, const char 
 
 	begin_line(&w, out, NULL);
 	json_put_text(&w, "method", "hello");
-	json_key(&w, "params");
-	json_open_object(&w);
+	json_open_member(&w, "params", true);
 	json_put_text(&w, "name", name);
 	json_put_int(&w, "pid", pid);
 	json_put_text(&w, "version", version);
 	json_put_int(&w, "protocol", CONTROL_VERSION);
-	json_key(&w, "clusters");
-	json_open_array(&w);
+	json_open_list(&w, "clusters");
 	for (size_t i = 0; i < count; i++)
 		json_text(&w, clusters[i]);
 	json_close_array(&w);
@@ -550,8 +546,7 @@ int control_put_error(struct buffer *out, const char *id, int code, const char *
 	struct json_writer w;
 
 	begin_line(&w, out, id);
-	json_key(&w, "error");
-	json_open_object(&w);
+	json_open_member(&w, "error", true);
 	json_put_int(&w, "code", code);
 	json_put_text(&w, "message", message);
 	json_close_object(&w);

@@ -46,6 +46,10 @@ void json_put_int(struct json_writer *w, const char *key, int64_t n);
 void json_put_real(struct json_writer *w, const char *key, double d, int decimals);
 void json_put_bool(struct json_writer *w, const char *key, bool b);
 void json_put_null(struct json_writer *w, const char *key);
+/* Open an object as a member; or, if it is not `there`, write null.  Returns `there`. */
+bool json_open_member(struct json_writer *w, const char *key, bool there);
+/* Open an array as a member. */
+void json_open_list(struct json_writer *w, const char *key);
 
 /* ---- jsonvalue ---- */
 

@@ -332,7 +332,7 @@ static void put_counts(struct json_writer *w, const struct accepting *a)
 {
 	char key[16];
 
-	member_open(w, "exits", true);
+	json_open_member(w, "exits", true);
 	for (int i = 0; i < 256; i++) {
 		snprintf(key, sizeof(key), "%d", i);
 		if (a->exits[i] > 0)
@@ -352,7 +352,7 @@ void accept_on_status(struct json_writer *w, const struct service *service)
 
 	if (a == NULL)
 		return;
-	member_open(w, "accept", true);
+	json_open_member(w, "accept", true);
 	json_put_int(w, "limit", a->limit);
 	json_put_int(w, "running", a->running);
 	json_put_int(w, "served", (int64_t)a->served);

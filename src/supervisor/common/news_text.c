@@ -420,22 +420,6 @@ void news_begin(struct json_writer *w, struct buffer *out, const char *event, en
 	json_put_text(w, "level", level_names[level]);
 }
 
-bool member_open(struct json_writer *w, const char *key, bool there)
-{
-	json_key(w, key);
-	if (there)
-		json_open_object(w);
-	else
-		json_nil(w);
-	return there;
-}
-
-void member_open_list(struct json_writer *w, const char *key)
-{
-	json_key(w, key);
-	json_open_array(w);
-}
-
 /* Why a worker has exited, for machines. */
 static const char *why_word(const struct service *service, const struct report *r)
 {
@@ -638,7 +622,7 @@ void counters_note_lines(struct service *service, uint64_t lines, bool lost)
 static void put_all(struct json_writer *w, const char *key, const char *const *names,
 	const uint64_t *counts, size_t n)
 {
-	member_open(w, key, true);
+	json_open_member(w, key, true);
 	for (size_t i = 0; i < n; i++)
 		json_put_int(w, names[i], (int64_t)counts[i]);
 	json_close_object(w);
@@ -648,7 +632,7 @@ void news_on_status(struct json_writer *w, const struct service *service)
 {
 	const struct counters *t = &service->counters;
 
-	member_open(w, "counters", true);
+	json_open_member(w, "counters", true);
 	json_put_int(w, "started", (int64_t)t->started);
 	json_put_int(w, "ready", (int64_t)t->ready);
 	json_put_real(w, "ready_seconds", nsec_seconds(t->ready_time), 3);

@@ -160,9 +160,4 @@ extern const unsigned part_count;
 				parts[part_]->hook(__VA_ARGS__); \
 	} while (0)
 
-/* For a status: write a member that is an object, up to its opening brace; or, if it is not `there`,
- * null.  Returns `there`.  And: a member that is an array. */
-bool member_open(struct json_writer *w, const char *key, bool there);
-void member_open_list(struct json_writer *w, const char *key);
-
 #endif

@@ -232,7 +232,7 @@ static void put_tries(struct json_writer *w, const struct service *service)
 		cluster_settings(service->core)->check.kind != PROBE_NONE;
 	scoped_buffer text = {.limit = 2048};
 
-	if (!member_open(w, "trouble",
+	if (!json_open_member(w, "trouble",
 		    (fails || checked) && cluster_wanted(service->core) > 0 &&
 			    !service_is_done(service)))
 		return;
@@ -252,7 +252,7 @@ static void put_restart(struct json_writer *w, const struct service *service, ns
 	scoped_buffer text = {.limit = 2048};
 	char age[16];
 
-	if (!member_open(w, "failed_restart", t != NULL && t->restart != NULL))
+	if (!json_open_member(w, "failed_restart", t != NULL && t->restart != NULL))
 		return;
 	json_put_int(w, "rollout", t->restart_id);
 	json_put_real(w, "ago", nsec_seconds(now - t->restart_at), 3);
@@ -281,7 +281,7 @@ void trouble_put_slot(
 
 	if (service->kind->by_connection)
 		return;
-	if (!member_open(w, "last_failure", end != NULL))
+	if (!json_open_member(w, "last_failure", end != NULL))
 		return;
 	json_put_text(w, "text", end->text);
 	json_put_real(w, "after", nsec_seconds(end->age), 3);

@@ -208,7 +208,7 @@ static int put_logs(const struct client *c, struct json_writer *w, struct page *
 	const struct service *of = NULL;
 	const struct slotlog *log;
 
-	member_open_list(w, "logs");
+	json_open_list(w, "logs");
 	while ((log = next_of(c, page->last, &of)) != NULL) {
 		page->more = page->count == LOGS_A_TIME;
 		if (page->more)
@@ -233,7 +233,7 @@ static void put_missing(const struct client *c, struct json_writer *w)
 {
 	const struct service *only = cluster_of(c);
 
-	member_open_list(w, "missing");
+	json_open_list(w, "missing");
 	for (size_t i = 0; i < c->sup->service_count; i++) {
 		const struct service *s = c->sup->services[i];
 		const char *why = slotlog_missing(s);
@@ -371,7 +371,7 @@ static void put_missed(struct client *c)
 	(void)control_begin_result(&c->out, c->request.id);
 	json_begin(&w, &c->out);
 	json_open_object(&w);
-	member_open_list(&w, "missed");
+	json_open_list(&w, "missed");
 	for_each_child (child, children_of(c->reach->service))
 		if (reach_wants(c->reach, child))
 			json_int(&w, child->slot);

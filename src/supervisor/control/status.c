@@ -75,7 +75,7 @@ static void put_ending(struct json_writer *w, const struct slot_view *view)
 	};
 	char text[64];
 
-	if (!member_open(w, "last_exit", view->last.kind != ENDING_NONE))
+	if (!json_open_member(w, "last_exit", view->last.kind != ENDING_NONE))
 		return;
 	json_put_text(w, "kind", kinds[view->last.kind]);
 	json_put_int(w, "code", view->last.code);
@@ -130,7 +130,7 @@ void control_on_status_worker(struct json_writer *w, const struct child *child)
 
 	if (c == NULL)
 		return;
-	member_open(w, "messages", true);
+	json_open_member(w, "messages", true);
 	json_put_int(w, "sent", (int64_t)c->sent); /* to the worker */
 	json_put_int(w, "received", (int64_t)c->received);
 	json_put_int(w, "dropped", (int64_t)c->dropped);
@@ -223,7 +223,7 @@ static void put_rollout(struct json_writer *w, struct service *s, nsec_t now)
 	char step[100];
 	char age[16];
 
-	if (!member_open(w, "rollout", view.under_way))
+	if (!json_open_member(w, "rollout", view.under_way))
 		return;
 	if (view.baking > now)
 		snprintf(step, sizeof(step), "watching the first %u for %s more",
@@ -259,7 +259,7 @@ static void put_ourselves(struct json_writer *w, const struct supervisor *sup)
 
 	(void)getrusage(RUSAGE_SELF, &use);
 	(void)process_look(getpid(), &facts);
-	member_open(w, "process", true);
+	json_open_member(w, "process", true);
 	json_put_real(w, "cpu_seconds", to_seconds(&use.ru_utime) + to_seconds(&use.ru_stime), 6);
 	json_put_int(w, "memory_bytes", (int64_t)process_memory(getpid()));
 	json_put_int(w, "rss_bytes", (int64_t)facts.rss);
@@ -283,14 +283,14 @@ static void put_head(struct client *c, struct json_writer *w, nsec_t now)
 	host_put(w, sup);
 	if (*c->request.readiness == '\0')
 		put_ourselves(w, sup);
-	member_open_list(w, "clusters");
+	json_open_list(w, "clusters");
 }
 
 static void put_segment(struct json_writer *w, const struct segment *s)
 {
 	struct sharedmem_facts facts;
 
-	if (!member_open(w, "shared_memory", s != NULL && sharedmem_look(s->fd, &facts) == 0))
+	if (!json_open_member(w, "shared_memory", s != NULL && sharedmem_look(s->fd, &facts) == 0))
 		return;
 	json_put_int(w, "size", (int64_t)facts.size);
 	json_put_int(w, "used", (int64_t)facts.used);
@@ -305,7 +305,7 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	const struct cluster_settings *settings = cluster_settings(s->core);
 
 	json_put_text(w, "name", s->name);
-	member_open_list(w, "command");
+	json_open_list(w, "command");
 	for (size_t i = 0; i < settings->command.count; i++)
 		json_text(w, settings->command.list[i]);
 	json_close_array(w);
@@ -320,14 +320,14 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	trouble_put(w, s, now);
 	put_rollout(w, s, now);
 	put_segment(w, s->sockets.segment);
-	member_open_list(w, "listeners");
+	json_open_list(w, "listeners");
 	for (size_t i = 0; i < set->count; i++)
 		put_listener(w, set->list[i], listeners_slot(set, i));
 	for (size_t i = 0; i < s->sockets.learned.count; i++)
 		if (learned_only(s->sockets.learned.list[i]))
 			put_listener(w, s->sockets.learned.list[i], SLOT_ALL);
 	json_close_array(w);
-	member_open_list(w, "workers");
+	json_open_list(w, "workers");
 }
 
 /* ---- slices ---- */

@@ -433,7 +433,7 @@ void host_put(struct json_writer *w, const struct supervisor *sup)
 {
 	const struct host *h = &sup->traffic.host;
 
-	if (!member_open(w, "drained", h->since != 0))
+	if (!json_open_member(w, "drained", h->since != 0))
 		return;
 	json_put_real(w, "since", nsec_seconds(clock_now() - h->since), 3);
 	json_put_bool(w, "empty", h->empty);

@@ -434,7 +434,7 @@ static void fallback_on_status(struct json_writer *w, const struct service *s)
 {
 	const struct outage *o = &s->outage;
 
-	if (!member_open(w, "fallback", settings_of(s)->fallback != NULL))
+	if (!json_open_member(w, "fallback", settings_of(s)->fallback != NULL))
 		return;
 	json_put_bool(w, "active", o->active && s->sup->fallback.life.job.pid != 0);
 	json_put_int(w, "answers", (int64_t)o->answers);

@@ -233,8 +233,7 @@ static void health_on_status_worker(struct json_writer *w, const struct child *c
 
 	if (h == NULL)
 		return;
-	json_key(w, "checks");
-	json_open_object(w);
+	json_open_member(w, "checks", true);
 	json_put_int(w, "ok", (int64_t)h->ok);
 	json_put_int(w, "failed", (int64_t)h->failed);
 	if (*h->last != '\0')

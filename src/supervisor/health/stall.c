@@ -504,8 +504,7 @@ static void put_held(struct json_writer *w, const struct listener *l, bool many,
 		"%s workers are held by clients that have connected and sent "
 		"nothing, for up to %s%s",
 		many ? "many" : "all", text_age(age, longest), remedy);
-	json_key(w, "held");
-	json_open_object(w);
+	json_open_member(w, "held", true);
 	json_put_real(w, "seconds", nsec_seconds(longest), 3);
 	json_put_text(w, "text", text);
 	json_close_object(w);

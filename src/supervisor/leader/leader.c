@@ -264,7 +264,7 @@ static void leader_on_status(struct json_writer *w, const struct service *s)
 		return;
 	choose_leader((struct service *)(uintptr_t)s);
 	c = leader_of(s);
-	if (!member_open(w, "leader", c != NULL))
+	if (!json_open_member(w, "leader", c != NULL))
 		return;
 	json_put_int(w, "slot", c->slot);
 	json_put_int(w, "pid", c->pid);

@@ -353,7 +353,7 @@ static void limits_on_status_worker(struct json_writer *w, const struct child *c
 	put_back_if_left(c);
 	read_group_use(c, &use);
 	note_counts(c, &use);
-	member_open(w, "cgroup", true);
+	json_open_member(w, "cgroup", true);
 	put_number(w, "memory_bytes", use.memory);
 	put_number(w, "processes", use.pids);
 	put_number(w, "forks_refused", use.refused);

@@ -487,7 +487,7 @@ void broker_on_status(struct json_writer *w, const struct service *s)
 
 	if (b == NULL)
 		return;
-	member_open(w, "relay", true);
+	json_open_member(w, "relay", true);
 	json_put_bool(w, "connected", b->up);
 	json_put_int(w, "awaits", (int64_t)b->awaits);
 	json_put_int(w, "sent", (int64_t)b->sent);

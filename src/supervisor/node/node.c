@@ -420,9 +420,9 @@ static void node_on_status_worker(struct json_writer *w, const struct child *chi
 
 	if (n == NULL || !n->online) /* it has not said that it is of Node's cluster module */
 		return;
-	member_open(w, "node", true);
+	json_open_member(w, "node", true);
 	json_put_int(w, "id", (int64_t)child->serial);
-	member_open_list(w, "servers");
+	json_open_list(w, "servers");
 	for (size_t i = 0; i < n->use_count; i++)
 		if (node_used(n, i) != NULL)
 			json_text(w, listener_text(node_used(n, i)->listener));

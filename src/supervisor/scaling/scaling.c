@@ -554,17 +554,17 @@ static void scaling_on_status(struct json_writer *w, const struct service *servi
 {
 	const struct scaling *a = service->scaling;
 
-	if (!member_open(w, "autoscale",
+	if (!json_open_member(w, "autoscale",
 		    a != NULL && cluster_next_settings(service->core)->workers.range))
 		return;
 	json_put_int(w, "min", a->scale.least);
 	json_put_int(w, "max", a->scale.most);
 	json_put_bool(w, "by_hand", service->stage.scaled);
-	member_open(w, "steps", true);
+	json_open_member(w, "steps", true);
 	json_put_int(w, "up", (int64_t)a->ups);
 	json_put_int(w, "down", (int64_t)a->downs);
 	json_close_object(w);
-	if (member_open(w, "last", a->last_at != 0)) {
+	if (json_open_member(w, "last", a->last_at != 0)) {
 		json_put_int(w, "from", a->from);
 		json_put_int(w, "to", a->last.wanted);
 		json_put_text(w, "reason", scale_why_name(a->last.why));
