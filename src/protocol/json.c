@@ -185,16 +185,6 @@ void json_put_null(struct json_writer *w, const char *key)
 	json_nil(w);
 }
 
-bool json_open_member(struct json_writer *w, const char *key, bool there)
-{
-	json_key(w, key);
-	if (there)
-		json_open_object(w);
-	else
-		json_nil(w);
-	return there;
-}
-
 void json_open_list(struct json_writer *w, const char *key)
 {
 	json_key(w, key);

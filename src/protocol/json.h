@@ -47,7 +47,15 @@ void json_put_real(struct json_writer *w, const char *key, double d, int decimal
 void json_put_bool(struct json_writer *w, const char *key, bool b);
 void json_put_null(struct json_writer *w, const char *key);
 /* Open an object as a member; or, if it is not `there`, write null.  Returns `there`. */
-bool json_open_member(struct json_writer *w, const char *key, bool there);
+static inline bool json_open_member(struct json_writer *w, const char *key, bool there)
+{
+	json_key(w, key);
+	if (there)
+		json_open_object(w);
+	else
+		json_nil(w);
+	return there;
+}
 /* Open an array as a member. */
 void json_open_list(struct json_writer *w, const char *key);
 
