@@ -30,6 +30,7 @@ def asleep(it):
     assert wanted(it) >= 1
     until(it, lambda: wanted(it) == 0)
     it.wait(lambda: it.pids() == [])
+    it.advance(1.1)  # the worker may have shut its socket down: that is watched again by now
 
 
 def reasons(it):
