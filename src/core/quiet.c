@@ -142,6 +142,7 @@ bool quiet_connection(const struct quiet_facts *f, const struct quiet_memory *be
 		.rested = before != NULL && (before->rested || before->quiet),
 		.http = f->http || (before != NULL && before->http),
 		.frames = f->frames || (before != NULL && before->frames),
+		.unknown = f->unknown || (before != NULL && before->unknown),
 	};
 	if (!f->is_tcp) {
 		/* whether an answer is to come is unknown */

@@ -113,6 +113,7 @@ static void read_kind(int fd, struct connection *c)
 	got = peek_text(fd, text, sizeof(text));
 	c->http = is_http(text);
 	c->frames = got >= 6 && is_message(text, c->queue);
+	c->unknown = got > 0 && !c->http && !c->frames;
 }
 
 /* Fill in what the kernel tells of a socket.  False: the socket is of no kind that matters. */

@@ -99,6 +99,7 @@ static struct quiet_facts facts_of(const struct connection *c)
 		.prompt = c->prompt,
 		.http = c->http,
 		.frames = c->frames,
+		.unknown = c->unknown,
 	};
 }
 
@@ -179,8 +180,8 @@ static void judge_connections(
 }
 
 /* A worker that may say goodbye to its quiet clients keeps their connections, but for connections
- * of HTTP/1 and such as prevent a moment at which all are quiet.  In the last moment a connection
- * on which data came counts as HTTP/1 if nothing else was seen. */
+ * of HTTP/1 and, after KEEP_PATIENCE, those whose data are known to be no WebSocket's.  In the last
+ * moment a connection on which data came counts as HTTP/1 if nothing else was seen. */
 static bool may_end_connection(
 	const struct drain *d, const struct connection *c, const struct quiet_memory *m)
 {
@@ -190,7 +191,9 @@ static bool may_end_connection(
 		return m->http && c->sent_ago >= FINISHED_MS;
 	if (!d->keeps_quiet || m->http)
 		return true;
-	return m->spoke && !d->saw_websocket && (d->is_last_look ? d->saw_http : d->waited_long);
+	if (d->saw_websocket)
+		return false;
+	return d->is_last_look ? m->spoke && d->saw_http : m->unknown && d->waited_long;
 }
 
 /* A socket that several processes have is quiet if it is quiet for each of them. */

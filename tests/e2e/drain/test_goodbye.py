@@ -55,6 +55,22 @@ class Talk:
         assert self.socket.recv(100) == b"\x81\x05hello"
 
 
+def test_a_websocket_is_not_cut_while_an_answer_is_waited_for():
+    os.mkfifo("pieces")
+    it = cluster("-n 1 --ready listen --bake 0 --drain-timeout 10m", "python3", server("goodbye.py"), PORT)
+    talk, client = Talk(), Request("/pieces")
+    wait(lambda: silence(client.socket) > 200)
+    restart = it.begin("restart")
+    it.event("draining", slot=0)
+    talk.say()
+    wait(lambda: comes(talk) or silence(talk.socket) > 1000)
+    with open("pieces", "wb") as pieces:
+        pieces.write(b"!")
+    assert client.answer().status == 200
+    assert talk.socket.recv(100) == b"\x88\x02\x03\xf4"
+    restart()
+
+
 def comes(client):
     return select.select([client.socket], [], [], 0)[0] != []
 
