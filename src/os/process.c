@@ -203,15 +203,29 @@ nsec_t process_ran(pid_t pid)
 	return ran.tv_sec * SECOND + ran.tv_nsec;
 }
 
-nsec_t process_awake(pid_t pid)
+static nsec_t read_schedstat(pid_t pid, nsec_t *ran)
 {
 	char text[64];
 	const char *at = text;
-	nsec_t ran;
 
 	(void)process_read(pid, "schedstat", text, sizeof(text));
-	ran = (nsec_t)next_number(&at);
-	return ran + (nsec_t)next_number(&at);
+	*ran = (nsec_t)next_number(&at);
+	return (nsec_t)next_number(&at);
+}
+
+nsec_t process_awake(pid_t pid)
+{
+	nsec_t ran;
+	nsec_t starved = read_schedstat(pid, &ran);
+
+	return ran + starved;
+}
+
+nsec_t process_starved(pid_t pid)
+{
+	nsec_t ran;
+
+	return read_schedstat(pid, &ran);
 }
 
 const char *process_name(pid_t pid, char to[PROCESS_NAME])

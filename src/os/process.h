@@ -40,6 +40,8 @@ nsec_t process_ran(pid_t pid);
 /* The same for the main thread alone, plus its time of waiting for a CPU; also if it
  * has ended and is not reaped. */
 nsec_t process_awake(pid_t pid);
+/* For how long the main thread has waited for a CPU so far. */
+nsec_t process_starved(pid_t pid);
 
 /* The state of the thread as ps(1) shows it; '\0': it has ended, or must not be
  * looked at.  This look never waits. */

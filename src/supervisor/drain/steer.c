@@ -280,9 +280,36 @@ static void wake_unweighted(struct listener *l)
 
 /* ---- looking again ---- */
 
-/* Have clients waited at each look for the generation that alone gets connections?  Its workers
- * then cannot take all clients, such as many short connections of HTTP/1. */
-static bool is_crowded(struct steer *s, unsigned lane, nsec_t now)
+/* No connection waits for the generation that alone gets connections. */
+static void note_empty_queue(struct steer *s, unsigned lane)
+{
+	struct child *c;
+
+	s->queue_empty_at = clock_now();
+	for_each_child (c, children_of(s->service))
+		if (c->traffic.lane == lane)
+			c->traffic.starved = process_starved(c->pid);
+}
+
+/* For how long has a worker of it waited for a CPU since then? */
+static nsec_t longest_starved(const struct steer *s, unsigned lane)
+{
+	const struct child *c;
+	nsec_t longest = 0;
+	nsec_t starved;
+
+	for_each_child (c, children_of(s->service)) {
+		if (c->traffic.lane != lane)
+			continue;
+		starved = process_starved(c->pid) - c->traffic.starved;
+		longest = starved > longest ? starved : longest;
+	}
+	return longest;
+}
+
+/* Have clients waited for it at each look?  Its workers then cannot take all clients, such as many
+ * short connections of HTTP/1; or they had no CPU, and old workers would have none, either. */
+static bool is_crowded(struct steer *s, unsigned lane)
 {
 	struct listener *l;
 	bool waits = false;
@@ -290,8 +317,8 @@ static bool is_crowded(struct steer *s, unsigned lane, nsec_t now)
 	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
 		waits |= l->sockets != NULL && group_has_queue(l, group_socket(l, lane));
 	if (!waits)
-		s->queue_empty_at = now;
-	return now - s->queue_empty_at >= CROWDED_AFTER;
+		note_empty_queue(s, lane);
+	return clock_now() - s->queue_empty_at >= CROWDED_AFTER + longest_starved(s, lane);
 }
 
 /* Do sockets of workers that are emptied still get connections, and those of the old generation? */
@@ -301,7 +328,7 @@ static void look_at_mutes(struct steer *s)
 	const struct child *c;
 
 	s->new_alone = s->new_alone && next_generation(s) != in_force(s) &&
-		!is_crowded(s, steer_lane_of(s, next_generation(s)), now);
+		!is_crowded(s, steer_lane_of(s, next_generation(s)));
 	for_each_child (c, children_of(s->service))
 		s->mute_at_once |=
 			c->traffic.emptied != 0 && now - c->traffic.emptied >= PRESS_AFTER;
@@ -449,7 +476,7 @@ void steer_goodbye(struct child *child)
 		child->traffic.lane == steer_lane_of(s, next_generation(s)))
 		return;
 	s->new_alone = true;
-	s->queue_empty_at = clock_now();
+	note_empty_queue(s, steer_lane_of(s, next_generation(s)));
 	look_soon(s);
 }
 

@@ -56,6 +56,14 @@ static void leave(uint32_t slot)
 	room_tick(web);
 }
 
+static nsec_t starved;
+
+REPLACED(nsec_t, process_starved)(pid_t pid)
+{
+	(void)pid;
+	return starved;
+}
+
 FIXTURE(begin, NULL)
 
 TEST(one_socket_is_enough_as_long_as_nobody_leaves)
@@ -134,9 +142,22 @@ static unsigned arrived(unsigned lane)
 	return count;
 }
 
+static void connect_clients(int *fds, int count)
+{
+	const struct sockaddr_in to = {
+		.sin_family = AF_INET,
+		.sin_port = htons(l->facts.port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+
+	for (int i = 0; i < count; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		ck_assert_int_eq(connect(fds[i], (const struct sockaddr *)&to, sizeof(to)), 0);
+	}
+}
+
 TEST(a_client_comes_to_those_who_have_a_share)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET};
 	unsigned old_lane = room_child(web, 2)->traffic.lane;
 	int fds[40];
 
@@ -146,16 +167,39 @@ TEST(a_client_comes_to_those_who_have_a_share)
 		leave(slot);
 	}
 	replace(2);
-	to.sin_port = htons(l->facts.port);
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	for (int i = 0; i < 40; i++) {
-		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		ck_assert_int_eq(connect(fds[i], (struct sockaddr *)&to, sizeof(to)), 0);
-	}
+	connect_clients(fds, 40);
 	for (unsigned lane = 0; lane < 2; lane++)
 		ck_assert_int_eq(socket_set_nonblock(group_fd(l, lane), true), 0);
 	ck_assert_uint_eq(arrived(old_lane), 0);
 	ck_assert_uint_eq(arrived(room_child(web, 0)->traffic.lane), 40);
 	for (int i = 0; i < 40; i++)
 		(void)close(fds[i]);
+}
+
+/* Clients that were told goodbye wait for the new generation alone. */
+static void wait_after_goodbye(nsec_t without_cpu)
+{
+	int client;
+
+	restart();
+	web->traffic.steer.clients_stay = true;
+	replace(0);
+	steer_goodbye(web->children[0][0]);
+	ck_assert_uint_eq(share(1), 0);
+	connect_clients(&client, 1);
+	starved += without_cpu;
+	room_pass(250 * MSEC);
+	(void)close(client);
+}
+
+TEST(old_workers_help_a_new_one_that_takes_nobody)
+{
+	wait_after_goodbye(0);
+	ck_assert_uint_gt(share(1), 0);
+}
+
+TEST(old_workers_do_not_help_a_new_one_that_has_no_cpu)
+{
+	wait_after_goodbye(200 * MSEC);
+	ck_assert_uint_eq(share(1), 0);
 }

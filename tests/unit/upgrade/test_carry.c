@@ -238,6 +238,7 @@ static const struct gap child_gaps[] = {
 	NOT(child, traffic.own),     /* found anew */
 	NOT(child, traffic.takes),
 	NOT(child, traffic.emptied),
+	NOT(child, traffic.starved),
 	NOT(child, life.last_look), /* looked at anew */
 	NOT(child, channel),        /* beside */
 	NOT(child, node),
@@ -485,7 +486,7 @@ TEST_LOOP(each_member_is_carried_or_named_here, 0, sizeof(structs) / sizeof(stru
 	if (structs[_i].gaps == NULL)
 		memset(seen, 1, what->size);
 	mark(seen, what->rows, what->row_count, 0);
-	for (size_t i = 0; i < structs[_i].count; i++)
+	for (size_t i = 0; structs[_i].gaps != NULL && i < structs[_i].count; i++)
 		memset(seen + structs[_i].gaps[i].offset, 1, structs[_i].gaps[i].size);
 	for (size_t at = 0; at <= what->size; at++) {
 		if (seen[at] == 0)
