@@ -86,7 +86,7 @@ def test_one_that_hangs_holds_nothing_up_not_even_the_end():
     assert len(running("sleep 999")) == 2
     it.advance(2.1)
     assert it.exit() == 0
-    assert living() == []
+    wait(lambda: living() == [])  # they are killed, and need a CPU to end
 
 
 def test_what_a_hook_leaves_behind_is_ended_and_nobody_is_taken_for_a_worker():

@@ -352,9 +352,10 @@ def test_the_keeper_ends_by_itself(when):
     os.link(place, path("keeper"))
     it.kill()
     if "worker" in when:
-        for pid in serving():
+        workers = serving()
+        for pid in workers:
             kill(pid)
-        wait(lambda: not serving())
+        wait(lambda: all(is_gone(pid) for pid in workers))
     elif "directory" in when:
         run("rm", "-r", it.directory).ok()
     else:
