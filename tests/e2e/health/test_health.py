@@ -304,7 +304,7 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_has_started():
         until(it, lambda: checks(it).failed >= n)
     assert checks(it).last == "no answer in time"
     it.stop()
-    assert living() == []
+    wait(lambda: living() == [])
 
 
 def test_checks_can_be_switched_on_and_off_by_a_reload():

@@ -171,7 +171,7 @@ def test_a_stop_kills_it():
     ran(1)
     kill(it.pid, SIGTERM)
     it.exit()
-    assert living() == []
+    wait(lambda: living() == [])
 
 
 @pytest.mark.parametrize("key, name", (("before", "migrate"), ("before-stop", "deregister")))
@@ -238,4 +238,5 @@ def test_a_second_signal_and_stop_now_do_not_wait_for_before_stop_nor_a_reload_w
             ran(3, "deregister")
             kill(it.pid, SIGTERM)
         it.exit()
-        assert len(runs("deregister")) == n and living() == []
+        wait(lambda: living() == [])
+        assert len(runs("deregister")) == n
