@@ -198,8 +198,9 @@ def test_nobody_reads_it_any_more():
 
 def test_gunicorn_takes_a_passed_socket_too_and_has_an_address_of_its_own():
     need("gunicorn")
+    # a process of it that is stopped just after its fork(2) has not heard that, and is waited for
     doctor = Doctor(f"-- gunicorn --chdir {server('')} --worker-tmp-dir {path()} "
-                    "-b 127.0.0.1:8000 app:app", clock=True)
+                    "--graceful-timeout 2 -b 127.0.0.1:8000 app:app", clock=True)
     port = int(doctor.cluster().listeners[0].address.rpartition(":")[2])
     wait(lambda: holders(port), "a worker that accepts")  # it comes after READY=1
     doctor.look(20)
