@@ -304,49 +304,7 @@ void keep_fini(struct keep *k)
 
 /* ---- remember ---- */
 
-struct memory *remember_get(struct memories *m, int *fd)
-{
-	struct memory *memory;
-	struct stat st;
-
-	if (fstat(*fd, &st) == -1)
-		return NULL;
-	for (memory = m->list; memory != NULL; memory = memory->next)
-		if (memory->dev == st.st_dev && memory->ino == st.st_ino)
-			break;
-	if (memory != NULL) {
-		fd_close(fd);
-		memory->uses++;
-		return memory;
-	}
-	memory = calloc(1, sizeof(*memory));
-	if (memory == NULL || !linering_take(&memory->ring, &linering_output, *fd)) {
-		free(memory);
-		return NULL;
-	}
-	(void)fd_release(fd);
-	memory->dev = st.st_dev;
-	memory->ino = st.st_ino;
-	memory->uses = 1;
-	memory->next = m->list;
-	m->list = memory;
-	return memory;
-}
-
-void remember_release(struct memories *m, struct memory *memory)
-{
-	struct memory **at = &m->list;
-
-	if (memory == NULL || --memory->uses > 0)
-		return;
-	while (*at != memory)
-		at = &(*at)->next;
-	*at = memory->next;
-	linering_close(&memory->ring);
-	free(memory);
-}
-
-void remember_begin(struct memories *m, struct memory *to, unsigned stream, int pid, size_t len)
+void remember_begin(struct remember *m, struct linering *to, unsigned stream, int pid, size_t len)
 {
 	m->to = to;
 	m->stream = stream;
@@ -357,15 +315,16 @@ void remember_begin(struct memories *m, struct memory *to, unsigned stream, int 
 	m->used = 0;
 }
 
-/* A failure is not reported: memory is short then. */
-static void flush_block(struct memories *m)
+/* Write behind what another worker of the slot has written.  A failure is not reported: memory is
+ * short then. */
+static void flush_block(struct remember *m)
 {
-	if (m->used > 0)
-		(void)linering_put(&m->to->ring, m->block, m->used);
+	if (m->used > 0 && linering_look(m->to) == 0)
+		(void)linering_put(m->to, m->block, m->used);
 	m->used = 0;
 }
 
-static void put_line(struct memories *m, enum logline_kind kind, const char *text, size_t len)
+static void put_line(struct remember *m, enum logline_kind kind, const char *text, size_t len)
 {
 	char *at;
 
@@ -382,11 +341,11 @@ static void put_line(struct memories *m, enum logline_kind kind, const char *tex
 	m->used += len + 2;
 }
 
-void remember_note(struct memories *m, const struct line *line)
+void remember_note(struct remember *m, const struct line *line)
 {
 	char text[24];
 
-	if (m->to == NULL)
+	if (m->to->fd == -1)
 		return;
 	if (m->much && line->behind > REMEMBER_NEAR) {
 		m->left_out += !line->goes_on;
@@ -401,9 +360,7 @@ void remember_note(struct memories *m, const struct line *line)
 	put_line(m, line->goes_on ? LOGLINE_GOES_ON : LOGLINE_BEGINS, line->text, line->len);
 }
 
-void remember_end(struct memories *m)
+void remember_end(struct remember *m)
 {
-	if (m->to != NULL)
-		flush_block(m);
-	m->to = NULL;
+	flush_block(m);
 }

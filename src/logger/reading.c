@@ -139,7 +139,7 @@ static void take_line(void *context, const struct line *line)
 	if (source->seen < TAIL_NEAR)
 		source->early_in_use |= tail_mentions_in_use(line->text, line->len);
 	source->seen += line->len;
-	remember_note(&logger->memories, line);
+	remember_note(&logger->remember, line);
 	if (source->quiet || is_copied(logger, pipe))
 		return;
 	if (c->count == 0 && logger->sink == LOGWIRE_PREFIX)
@@ -170,10 +170,10 @@ static void show_progress(struct logger *logger, struct source_pipe *pipe)
 /* `len` bytes of the pipe are cut into lines now. */
 static void begin_lines(struct logger *logger, struct source_pipe *pipe, size_t len)
 {
-	const struct source *source = pipe->source;
+	struct source *source = pipe->source;
 
 	logger->reading = pipe;
-	remember_begin(&logger->memories, source->memory, 1 + (unsigned)(pipe - source->pipes),
+	remember_begin(&logger->remember, &source->ring, 1 + (unsigned)(pipe - source->pipes),
 		(int)source->pid, len + pipe->lines.part.len);
 }
 
@@ -185,26 +185,20 @@ static void split_lines(
 	cluster_begin_lines(&logger->clusters, pipe, len);
 	source_split(pipe, data, len, take_line, logger);
 	show_progress(logger, pipe);
-	remember_end(&logger->memories);
+	remember_end(&logger->remember);
 }
 
 static void end_lines(struct logger *logger, struct source_pipe *pipe)
 {
 	begin_lines(logger, pipe, 0);
 	source_end_lines(pipe, take_line, logger);
-	remember_end(&logger->memories);
-}
-
-static void free_source(struct logger *logger, struct source *source)
-{
-	remember_release(&logger->memories, source->memory);
-	source_free(&logger->sources, source);
+	remember_end(&logger->remember);
 }
 
 static void forget_if_over(struct logger *logger, struct source *source)
 {
 	if (source->ended && !source->due && !source_is_open(source))
-		free_source(logger, source);
+		source_free(&logger->sources, source);
 }
 
 /* ---- pipes ---- */
@@ -413,11 +407,13 @@ static int watch_pipes(struct logger *logger, struct source *source, uint32_t st
 }
 
 /* Keep the worker's latest lines in this file, too. */
-static void take_memory(struct logger *logger, struct source *source, int *fd)
+static void take_ring(struct source *source, int *fd)
 {
-	if (source->memory == NULL)
-		source->memory = remember_get(&logger->memories, fd);
-	if (source->memory == NULL)
+	if (source->ring.fd != -1)
+		return;
+	if (linering_take(&source->ring, &linering_output, *fd))
+		(void)fd_release(fd);
+	else
 		log_error("%s.%" PRIu32 ": its output cannot be kept for "
 			  "'nclust logs'",
 			source->cluster->name, source->slot);
@@ -456,7 +452,7 @@ void reading_take_pipes(
 	if (!source->quiet)
 		cluster_begin(&logger->clusters, source->cluster, source->slot);
 	if (at < m->fd_count)
-		take_memory(logger, source, &m->fds[at]);
+		take_ring(source, &m->fds[at]);
 }
 
 /* ---- the end of a worker ---- */
@@ -472,7 +468,8 @@ static int send_last(struct logger *logger, struct source *source)
 	struct linering_text text;
 
 	text_copy(packet.cluster, sizeof(packet.cluster), source->cluster->name);
-	if (source->memory != NULL && linering_read(&source->memory->ring, 0, &text) == 0) {
+	if (source->ring.fd != -1 && linering_look(&source->ring) == 0 &&
+		linering_read(&source->ring, 0, &text) == 0) {
 		packet.address_in_use |= tail_tell(
 			text.text, text.len, (int)source->pid, source->started, packet.text);
 		linering_drop(&text);
@@ -564,7 +561,7 @@ void reading_close_all(struct logger *logger)
 			else if (source->pipes[i].fd != -1)
 				end_pipe(logger, &source->pipes[i]);
 		if (!hangs)
-			free_source(logger, source);
+			source_free(&logger->sources, source);
 	}
 }
 

@@ -6,7 +6,6 @@
 #include "logger/sink.h"
 #include "logger/source.h"
 #include "os/fdpass.h"
-#include "os/place/sharedmem.h"
 #include "protocol/logwire.h"
 
 #include <ev.h>
@@ -64,25 +63,16 @@ bool keep_wait(struct keep *k);
  * nclust has made and keeps (os/place/sharedmem.h, protocol/logwire.h).  The lines of one
  * read are written in one piece.  When much has come at once, only the last lines
  * are written, because the others would be overwritten soon; the next line says
- * how many were left out.
+ * how many were left out.  Several workers have the file of one slot while they replace each
+ * other.
  */
 #define REMEMBER_BLOCK LINERING_OUTPUT_BLOCK
 #define REMEMBER_MUCH ((size_t)32 * 1024)
 #define REMEMBER_NEAR TAIL_NEAR
 
-/* Of one slot; several workers have it while they replace each other. */
-struct memory {
-	struct memory *next;
-	struct linering ring;
-	uint64_t dev;
-	uint64_t ino;
-	unsigned uses;
-};
-
-struct memories {
-	struct memory *list; /* heap */
-	/* The lines of one read, until they are written. */
-	struct memory *to; /* NULL: no read is under way */
+/* The lines of one read, until they are written. */
+struct remember {
+	struct linering *to; /* may be none */
 	unsigned stream;
 	int pid;
 	bool much;
@@ -92,15 +82,10 @@ struct memories {
 	char block[REMEMBER_BLOCK];
 };
 
-/* The memory behind this descriptor, which is taken over; NULL: it is no such file,
- * and stays the caller's. */
-struct memory *remember_get(struct memories *m, int *fd);
-void remember_release(struct memories *m, struct memory *memory);
-
 /* Begin lines of one stream of a worker, of which so many bytes have come at once. */
-void remember_begin(struct memories *m, struct memory *to, unsigned stream, int pid, size_t len);
-void remember_note(struct memories *m, const struct line *line);
-void remember_end(struct memories *m);
+void remember_begin(struct remember *m, struct linering *to, unsigned stream, int pid, size_t len);
+void remember_note(struct remember *m, const struct line *line);
+void remember_end(struct remember *m);
 
 /* ---- reading ---- */
 
@@ -129,7 +114,7 @@ struct logger {
 	struct source **due_end;
 	struct keep keep;
 	struct source_pipe *reading;
-	struct memories memories;
+	struct remember remember;
 	struct offload offload;
 	struct clusters clusters;
 	unsigned width;    /* of the longest name before a line */

@@ -69,6 +69,7 @@ struct source *source_get(
 	source->cluster->sources++;
 	source->worker = worker;
 	source->slot = slot;
+	source->ring.fd = -1;
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
 		source->pipes[i].source = source;
 		source->pipes[i].fd = -1;
@@ -95,6 +96,7 @@ void source_free(struct source_table *table, struct source *source)
 	table->clusters->sweep = true;
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 		buffer_fini(&source->pipes[i].lines.part);
+	linering_close(&source->ring);
 	free(source);
 }
 

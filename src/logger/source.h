@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "logger/cluster.h"
+#include "os/place/sharedmem.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -88,8 +89,6 @@ struct source_pipe {
 	double redrawn_at; /* when a line was last shown before its end */
 };
 
-struct memory;
-
 struct source {
 	struct source *next_due; /* the next one whose last words are to be sent */
 	uint64_t worker;
@@ -103,7 +102,7 @@ struct source {
 	bool quiet;                 /* only its last lines are kept */
 	bool copied;                /* copied unchanged, unless to a terminal */
 	bool is_safe;               /* its user is nclust's own, who can stop us anyway */
-	struct memory *memory;      /* of its slot; NULL: none */
+	struct linering ring;       /* of its slot, which others of the slot write to as well */
 	char before[SOURCE_PREFIX]; /* source_prefix(), made once */
 	size_t before_len;
 	size_t before_mark; /* index of '|' */
