@@ -71,7 +71,6 @@ static void rename_cluster(
 	struct logger *logger, const struct logwire_packet *p, struct fdpass_message *m)
 {
 	clusters_rename(&logger->clusters, p->text, p->cluster);
-	sources_rename(&logger->sources);
 	(void)clusters_take(&logger->clusters, p, m);
 }
 

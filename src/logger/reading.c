@@ -50,19 +50,23 @@ static struct sink *sink_of(
 		has_stream ? (uint32_t)(pipe - source->pipes) : source->slot);
 }
 
-static void put_prefixed(const struct logger *logger, const struct source_pipe *pipe,
-	struct sink *o, const struct line *line)
+static void put_prefixed(struct logger *logger, const struct source_pipe *pipe, struct sink *o,
+	const struct line *line)
 {
 	bool is_terminal = o->stream->is_terminal;
 	bool redrawn = is_terminal && is_redrawn(line);
+	struct source_prefix *prefix = &logger->prefix;
 	struct sink_text put = {.text = line->text, .len = line->len, .newline = true};
 
 	if (redrawn && !line->ends)
 		return;
 	if (is_terminal)
 		put.len = terminal_redrawn(&put.text, put.len);
-	put.before_len = source_prefix(pipe->source, &put.before, logger->width,
-		line->goes_on && !redrawn, logger->colour && is_terminal);
+	if (prefix->len == 0)
+		source_prefix(prefix, pipe->source, logger->width, logger->colour && is_terminal);
+	prefix->text[prefix->mark] = line->goes_on && !redrawn ? '+' : '|';
+	put.before = prefix->text;
+	put.before_len = prefix->len;
 	sink_put(o, &put);
 }
 
@@ -173,6 +177,7 @@ static void begin_lines(struct logger *logger, struct source_pipe *pipe, size_t 
 	struct source *source = pipe->source;
 
 	logger->reading = pipe;
+	logger->prefix.len = 0;
 	remember_begin(&logger->remember, &source->ring, 1 + (unsigned)(pipe - source->pipes),
 		(int)source->pid, len + pipe->lines.part.len);
 }

@@ -117,11 +117,12 @@ struct logger {
 	struct remember remember;
 	struct offload offload;
 	struct clusters clusters;
-	unsigned width;    /* of the longest name before a line */
-	bool has_others;   /* workers may have other users */
-	bool look_at_size; /* look up the size of our terminal */
-	bool is_sized;     /* the workers' terminals have a size */
-	int over;          /* the channel, when the supervisor has closed it */
+	unsigned width;              /* of the longest name before a line */
+	struct source_prefix prefix; /* of lines of the read under way; len 0: not needed yet */
+	bool has_others;             /* workers may have other users */
+	bool look_at_size;           /* look up the size of our terminal */
+	bool is_sized;               /* the workers' terminals have a size */
+	int over;                    /* the channel, when the supervisor has closed it */
 };
 
 /* A supervisor has taken over, by that channel. */

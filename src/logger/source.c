@@ -80,12 +80,6 @@ struct source *source_get(
 	return source;
 }
 
-void sources_rename(struct source_table *table)
-{
-	for (size_t i = 0; i < table->count; i++)
-		table->list[i]->before_len = 0;
-}
-
 void source_free(struct source_table *table, struct source *source)
 {
 	size_t at = place_of(table, source->worker);
@@ -114,7 +108,8 @@ unsigned source_width(const struct source *source)
 	return width;
 }
 
-static void make_prefix(struct source *source, unsigned width, bool colour)
+void source_prefix(
+	struct source_prefix *p, const struct source *source, unsigned width, bool colour)
 {
 	/* readable on light and dark; red is for errors */
 	static const unsigned colours[] = {36, 33, 32, 35, 34, 96};
@@ -127,24 +122,11 @@ static void make_prefix(struct source *source, unsigned width, bool colour)
 		pick += (unsigned char)*c;
 	if (colour)
 		snprintf(before, sizeof(before), "\x1b[%um", colours[pick % COUNT_OF(colours)]);
-	n = snprintf(source->before, SOURCE_PREFIX, "%s%s.%" PRIu32 " %*s|%s ", before,
+	n = snprintf(p->text, sizeof(p->text), "%s%s.%" PRIu32 " %*s|%s ", before,
 		source->cluster->name, source->slot, width > own ? (int)(width - own) : 0, "",
 		colour ? "\x1b[0m" : "");
-	source->before_len = n > 0 && n < SOURCE_PREFIX ? (size_t)n : 0;
-	source->before_mark = source->before_len - (colour ? sizeof("|\x1b[0m ") - 1 : 2);
-	source->before_width = width;
-	source->before_colour = colour;
-}
-
-size_t source_prefix(
-	struct source *source, const char **to, unsigned width, bool goes_on, bool colour)
-{
-	if (source->before_len == 0 || source->before_width != width ||
-		source->before_colour != colour)
-		make_prefix(source, width, colour);
-	source->before[source->before_mark] = goes_on ? '+' : '|';
-	*to = source->before;
-	return source->before_len;
+	p->len = n > 0 && (size_t)n < sizeof(p->text) ? (size_t)n : 0;
+	p->mark = p->len - (colour ? sizeof("|\x1b[0m ") - 1 : 2);
 }
 
 /* ---- lines ---- */

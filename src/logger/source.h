@@ -71,8 +71,6 @@ bool tail_mentions_in_use(const char *line, size_t len);
 
 /* ---- source ---- */
 
-#define SOURCE_PREFIX 192
-
 /*
  * One worker's output: its pipes and its last words.  It lives from the first
  * pipe until the worker has ended, its last words are sent and all its pipes are
@@ -99,15 +97,10 @@ struct source {
 	bool started; /* it was ready once, as it has ended */
 	bool ended;
 	bool due;
-	bool quiet;                 /* only its last lines are kept */
-	bool copied;                /* copied unchanged, unless to a terminal */
-	bool is_safe;               /* its user is nclust's own, who can stop us anyway */
-	struct linering ring;       /* of its slot, which others of the slot write to as well */
-	char before[SOURCE_PREFIX]; /* source_prefix(), made once */
-	size_t before_len;
-	size_t before_mark; /* index of '|' */
-	unsigned before_width;
-	bool before_colour;
+	bool quiet;                  /* only its last lines are kept */
+	bool copied;                 /* copied unchanged, unless to a terminal */
+	bool is_safe;                /* its user is nclust's own, who can stop us anyway */
+	struct linering ring;        /* of its slot, which others of the slot write to as well */
 	uint64_t seen;               /* bytes of its lines */
 	bool early_in_use;           /* it complained of an address at the beginning */
 	struct source_pipe pipes[2]; /* stdout, stderr */
@@ -126,8 +119,6 @@ struct source *source_find(const struct source_table *table, uint64_t worker);
 /* The source of this worker, or a new one; NULL: out of memory. */
 struct source *source_get(
 	struct source_table *table, uint64_t worker, uint32_t slot, const char *cluster);
-/* Clusters have other names now. */
-void sources_rename(struct source_table *table);
 void source_free(struct source_table *table, struct source *source);
 
 bool source_is_open(const struct source *source);
@@ -138,10 +129,15 @@ void source_split(
 /* No more data comes from the pipe, or not soon: hand on its unfinished line. */
 void source_end_lines(struct source_pipe *pipe, lines_take *take, void *context);
 
-/* "web.2 | " or, in a continued line, "web.2 + "; with a colour by slot, and blanks
- * up to that width of the name.  *to is the source's. */
-size_t source_prefix(
-	struct source *source, const char **to, unsigned width, bool goes_on, bool colour);
+/* What stands before a line: "web.2 | ", or "web.2 + " if it goes on with the one before; with a
+ * colour by slot, and blanks up to that width of the name. */
+struct source_prefix {
+	char text[192];
+	size_t len;
+	size_t mark; /* index of '|' */
+};
+void source_prefix(
+	struct source_prefix *p, const struct source *source, unsigned width, bool colour);
 /* The width of the source's name. */
 unsigned source_width(const struct source *source);
 

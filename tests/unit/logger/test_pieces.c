@@ -326,7 +326,7 @@ TEST(sources_are_found_by_worker)
 	struct clusters clusters = {0};
 	struct source_table table = {.clusters = &clusters};
 	struct source *s;
-	const char *prefix;
+	struct source_prefix prefix;
 
 	ck_assert_ptr_null(source_find(&table, 1));
 	for (uint64_t i = 0; i < 1000; i++) {
@@ -341,10 +341,12 @@ TEST(sources_are_found_by_worker)
 		ck_assert_uint_eq(s->worker, i);
 	}
 	ck_assert_ptr_null(source_find(&table, 2000));
-	ck_assert_uint_eq(source_prefix(s, &prefix, 0, false, false), 8);
-	ck_assert_str_eq(prefix, "api.4 | ");
-	(void)source_prefix(s, &prefix, 7, true, false);
-	ck_assert_str_eq(prefix, "api.4   + ");
+	source_prefix(&prefix, s, 0, false);
+	ck_assert_uint_eq(prefix.len, 8);
+	ck_assert_str_eq(prefix.text, "api.4 | ");
+	source_prefix(&prefix, s, 7, true);
+	ck_assert_str_eq(prefix.text + 5, "api.4   |\x1b[0m ");
+	ck_assert_int_eq(prefix.text[prefix.mark], '|');
 	ck_assert_ptr_eq(source_get(&table, 7, 9, "other"), table.list[7]);
 	for (uint64_t i = 0; i < 2000; i += 2)
 		source_free(&table, source_find(&table, i));
