@@ -91,16 +91,17 @@ void cluster_begin(struct clusters *all, struct cluster *c, uint32_t slot)
 			(void)cluster_sink(all, c, &c->list[i], slot);
 }
 
-static void retire_sinks(struct clusters *all, struct route *route)
+static void retire_sinks(struct cluster *c, struct route *route)
 {
+	struct route *leaving = &c->list[ROUTE_LEAVING];
+
 	while (route->sinks != NULL) {
 		struct sink *o = route->sinks;
 
 		route->sinks = o->next;
 		o->route = NULL;
-		o->of->leaving++;
-		o->next = all->leaving;
-		all->leaving = o;
+		o->next = leaving->sinks;
+		leaving->sinks = o;
 	}
 }
 
@@ -139,7 +140,7 @@ static void put_in_force(struct clusters *all, struct cluster *c, size_t count)
 	for (size_t i = 0; i < count; i++)
 		inherit_sinks(c, &c->staged[i]);
 	for (size_t i = 0; i < c->count; i++) {
-		retire_sinks(all, &c->list[i]);
+		retire_sinks(c, &c->list[i]);
 		free(c->list[i].name);
 		c->list[i] = (struct route){0};
 	}
@@ -158,7 +159,6 @@ static void put_in_force(struct clusters *all, struct cluster *c, size_t count)
 			(void)cluster_sink(all, c, route, 0);
 	}
 	c->dirty = true;
-	all->sweep = true;
 	clusters_need(all);
 }
 
@@ -232,18 +232,6 @@ void clusters_rename(struct clusters *all, const char *from, const char *to)
 		text_copy(before->name, sizeof(before->name), from);
 	if (c != NULL)
 		text_copy(c->name, sizeof(c->name), to);
-}
-
-void clusters_forget_asked(struct clusters *all)
-{
-	for (struct cluster *c = all->list; c != NULL; c = c->next)
-		EACH_SINK(c, route, o)
-		{
-			if (o->asked)
-				o->ask_again = 0.;
-			o->asked = false;
-		}
-	clusters_need(all);
 }
 
 bool clusters_take(struct clusters *all, const struct logwire_packet *p, struct fdpass_message *m)
@@ -330,7 +318,6 @@ static bool report_counts(struct clusters *all, struct cluster *c)
 		report_lines(all, LOGWIRE_DROPPED, c->name, &c->lost);
 		report_lines(all, LOGWIRE_LINES, c->name, &c->read);
 		c->reported = now;
-		all->sweep = true;
 	}
 	return c->lost > 0 || c->read > 0;
 }
@@ -362,8 +349,8 @@ bool clusters_share_file(const struct sink *one)
 	for (struct cluster *c = one->all->list; c != NULL; c = c->next)
 		EACH_SINK(c, route, o)
 		{
-			if (o != one && o->file.inode != 0 && o->file.dev == one->file.dev &&
-				o->file.inode == one->file.inode)
+			if (o != one && o->route != NULL && o->file.inode != 0 &&
+				o->file.dev == one->file.dev && o->file.inode == one->file.inode)
 				return true;
 		}
 	return false;
@@ -408,9 +395,9 @@ static bool is_over(const struct sink *o)
 	return !o->writes && (sink_waiting(o) == 0 || !takes_more);
 }
 
-static void let_go(struct clusters *all)
+static void let_go(struct cluster *c)
 {
-	struct sink **at = &all->leaving;
+	struct sink **at = &c->list[ROUTE_LEAVING].sinks;
 
 	while (*at != NULL) {
 		struct sink *o = *at;
@@ -421,9 +408,7 @@ static void let_go(struct clusters *all)
 			continue;
 		}
 		*at = o->next;
-		o->of->leaving--;
 		sink_free(o);
-		all->sweep = true;
 	}
 }
 
@@ -441,39 +426,35 @@ static void free_cluster(const struct clusters *all, struct cluster *c)
 	free(c);
 }
 
-/* Free clusters that have no worker and no named sink any more. */
-static void free_unused(struct clusters *all)
+/* Free the sinks that are not needed any more.  true: nor is the cluster, which has no worker, no
+ * named sink and nothing to report. */
+static bool clean_up(struct cluster *c)
+{
+	bool unused = c->sources == 0 && c->count == 0;
+
+	for (size_t i = ROUTE_STANDARD; unused && i < ROUTE_LEAVING; i++)
+		retire_sinks(c, &c->list[i]);
+	let_go(c);
+	return unused && c->list[ROUTE_LEAVING].sinks == NULL && c->lost == 0 && c->read == 0 &&
+		c->staged == NULL;
+}
+
+void clusters_turn(struct clusters *all)
 {
 	struct cluster **at = &all->list;
 
-	all->sweep = false;
 	while (*at != NULL) {
 		struct cluster *c = *at;
 
-		if (c->sources > 0 || c->count > 0) {
-			at = &c->next;
-			continue;
-		}
-		retire_sinks(all, &c->list[ROUTE_STANDARD]);
-		retire_sinks(all, &c->list[ROUTE_COPY]);
-		if (c->leaving > 0 || c->lost > 0 || c->read > 0 || c->staged != NULL) {
+		if (c->dirty || c->paused)
+			cluster_settle(all, c);
+		if (!clean_up(c)) {
 			at = &c->next;
 			continue;
 		}
 		*at = c->next;
 		free_cluster(all, c);
 	}
-}
-
-void clusters_turn(struct clusters *all)
-{
-	for (struct cluster *c = all->list; c != NULL; c = c->next)
-		if (c->dirty || c->paused)
-			cluster_settle(all, c);
-	if (all->sweep)
-		free_unused(all);
-	if (all->leaving != NULL)
-		let_go(all);
 }
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -489,7 +470,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 			needed |= sink_look(o);
 		}
 	}
-	if (!needed && all->leaving == NULL)
+	if (!needed)
 		ev_timer_stop(loop, timer);
 }
 
@@ -504,10 +485,11 @@ bool clusters_are_empty(const struct clusters *all)
 	for (struct cluster *c = all->list; c != NULL; c = c->next)
 		EACH_SINK(c, route, o)
 		{
-			if (sink_waiting(o) > 0 && (o->stream == NULL || o->sys == 0))
+			if (o->route == NULL ||
+				(sink_waiting(o) > 0 && (o->stream == NULL || o->sys == 0)))
 				return false;
 		}
-	return all->leaving == NULL;
+	return true;
 }
 
 void clusters_init(
@@ -524,24 +506,19 @@ void clusters_init(
 
 void clusters_fini(struct clusters *all)
 {
-	bool used = false;
-
-	for (struct cluster *c = all->list; c != NULL; c = c->next)
-		for (size_t i = 0; i < ROUTES; i++)
-			retire_sinks(all, &c->list[i]);
-	while (all->leaving != NULL) {
-		struct sink *o = all->leaving;
-
-		all->leaving = o->next;
-		used |= o->writes; /* a thread uses the sink, its route and its cluster */
-		if (!o->writes)
-			sink_free(o);
-	}
-	while (!used && all->list != NULL) {
+	while (all->list != NULL) {
 		struct cluster *c = all->list;
+		struct sink *next;
 
 		all->list = c->next;
-		free_cluster(all, c);
+		for (size_t i = 0; i < ROUTES; i++)
+			for (struct sink *o = c->list[i].sinks; o != NULL; o = next) {
+				next = o->next;
+				if (!o->writes) /* else a thread uses it, and the cluster */
+					sink_free(o);
+			}
+		if (c->writes == 0)
+			free_cluster(all, c);
 	}
 	ev_timer_stop(all->loop, &all->look);
 	buffer_fini(&all->scratch);

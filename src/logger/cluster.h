@@ -53,15 +53,14 @@ struct route {
 	struct sink *sinks;
 };
 
-/* After the named routes: the route for lines with prefixes if no route is named, and the route
- * for copies. */
-enum { ROUTE_STANDARD = LOGWIRE_ROUTES_MAX, ROUTE_COPY, ROUTES };
+/* After the named routes: the route for lines with prefixes if no route is named, the route for
+ * copies, and the sinks whose route is gone, until their buffers are written. */
+enum { ROUTE_STANDARD = LOGWIRE_ROUTES_MAX, ROUTE_COPY, ROUTE_LEAVING, ROUTES };
 
 struct cluster {
 	struct cluster *next;
 	char name[65];
 	unsigned sources;
-	unsigned leaving; /* its sinks that are in clusters.leaving */
 
 	/*
 	 * Its pipes with data, by an epoll set of its own: the supervisor has the pipes
@@ -95,10 +94,8 @@ struct clusters {
 	struct ev_io *channel;
 	struct stream *streams[2]; /* the same one twice for `2>&1` */
 	struct cluster *list;
-	uint32_t versions;    /* the last version of any cluster's list */
-	struct sink *leaving; /* removed sinks, until their buffers are written */
-	bool sweep;           /* a cluster may be unused: see free_unused() */
-	ev_timer look;        /* runs while a sink is to be looked after, or lines to be reported */
+	uint32_t versions; /* the last version of any cluster's list */
+	ev_timer look;     /* runs while a sink is to be looked after, or lines to be reported */
 	struct buffer scratch;
 	size_t memory; /* of all sinks' buffers */
 	bool is_quiet; /* the worker whose output is put now writes little */
@@ -114,8 +111,6 @@ struct cluster *clusters_get(struct clusters *all, const char *name);
 void clusters_rename(struct clusters *all, const char *from, const char *to);
 /* Handle a packet of the supervisor, which was checked. false: it is about something else. */
 bool clusters_take(struct clusters *all, const struct logwire_packet *p, struct fdpass_message *m);
-/* A new supervisor has taken over: ask it again what the old one did not answer. */
-void clusters_forget_asked(struct clusters *all);
 
 /* Open the sinks that the slot needs. */
 void cluster_begin(struct clusters *all, struct cluster *c, uint32_t slot);

@@ -87,7 +87,6 @@ void source_free(struct source_table *table, struct source *source)
 	memmove(table->list + at, table->list + at + 1,
 		(--table->count - at) * sizeof(struct source *));
 	source->cluster->sources--;
-	table->clusters->sweep = true;
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 		buffer_fini(&source->pipes[i].lines.part);
 	linering_close(&source->ring);
