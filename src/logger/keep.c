@@ -124,7 +124,6 @@ static void stop_waiting(struct keep *k)
 {
 	ev_io_stop(k->loop, &k->callers);
 	ev_io_stop(k->loop, &k->death);
-	ev_timer_stop(k->loop, &k->grace);
 	ev_timer_stop(k->loop, &k->look);
 }
 
@@ -159,6 +158,13 @@ static bool is_alive(const struct held *h)
 	return h->name.what == LOGWIRE_A_WORKER && poll(&one, 1, 0) == 0;
 }
 
+static void look_after(struct keep *k, double span)
+{
+	ev_now_update(k->loop);
+	k->look.repeat = span;
+	ev_timer_again(k->loop, &k->look);
+}
+
 /* Watch the next worker that lives; without one, the next supervisor is waited for no longer than
  * clients wait. */
 static void watch_next(struct keep *k, struct held *h)
@@ -171,9 +177,7 @@ static void watch_next(struct keep *k, struct held *h)
 		ev_io_start(k->loop, &k->death);
 		return;
 	}
-	ev_now_update(k->loop);
-	ev_timer_set(&k->grace, GRACE, 0.);
-	ev_timer_start(k->loop, &k->grace);
+	look_after(k, GRACE);
 }
 
 static void on_death(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -190,13 +194,6 @@ static void give_up(struct keep *k)
 	stop_waiting(k);
 	k->on = false;
 	logger_drain(k->logger);
-}
-
-static void on_grace_over(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	(void)loop;
-	(void)revents;
-	give_up(timer->data);
 }
 
 /* Look up the file of the socket on which the next supervisor calls. */
@@ -222,7 +219,8 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	if (is_anothers(k) || (access_in(k->dir, "state", F_OK) == -1 && errno == ENOENT))
+	if (k->watched == NULL || is_anothers(k) ||
+		(access_in(k->dir, "state", F_OK) == -1 && errno == ENOENT))
 		give_up(k);
 }
 
@@ -232,9 +230,7 @@ bool keep_wait(struct keep *k)
 		return false;
 	ev_io_set(&k->callers, k->socket, EV_READ);
 	ev_io_start(k->loop, &k->callers);
-	ev_now_update(k->loop);
-	ev_timer_set(&k->look, LOOK, LOOK);
-	ev_timer_start(k->loop, &k->look);
+	look_after(k, LOOK);
 	watch_next(k, k->list);
 	return true;
 }
@@ -291,9 +287,8 @@ void keep_init(struct keep *k, struct ev_loop *loop, uid_t owner, struct logger 
 	};
 	ev_init(&k->callers, on_caller);
 	ev_init(&k->death, on_death);
-	ev_init(&k->grace, on_grace_over);
 	ev_init(&k->look, on_look);
-	k->callers.data = k->death.data = k->grace.data = k->look.data = k;
+	k->callers.data = k->death.data = k->look.data = k;
 }
 
 void keep_fini(struct keep *k)

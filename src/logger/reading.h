@@ -39,11 +39,10 @@ struct keep {
 	int dir;
 	struct stat place; /* of the socket's file */
 	struct ev_io callers;
-	struct ev_io death; /* of `watched`; all workers before it in the list are dead */
-	struct held *watched;
-	struct ev_timer grace; /* runs while no worker lives */
-	struct ev_timer look;  /* is our socket's file still there, and ours? */
-	struct held *list;     /* heap */
+	struct ev_io death;   /* of `watched`; all workers before it in the list are dead */
+	struct held *watched; /* NULL: no worker lives */
+	struct ev_timer look; /* is our socket's file still there, and ours? */
+	struct held *list;    /* heap */
 	struct logger *logger;
 };
 
