@@ -99,7 +99,6 @@ static void take_packet(
 void logger_drain(struct logger *logger)
 {
 	logger->stage = DRAINING;
-	reading_send_answers(logger);
 	ev_timer_set(&logger->deadline, DRAIN_TIME, 0.0);
 	ev_timer_start(logger->loop, &logger->deadline);
 }
@@ -110,12 +109,11 @@ static void close_channel(struct logger *logger)
 	ev_io_stop(logger->loop, &logger->answers);
 	logger->over = logger->channel.fd;
 	ev_io_set(&logger->channel, -1, EV_READ);
-	if (!keep_wait(&logger->keep)) {
+	reading_send_answers(logger); /* no supervisor waits for them any more */
+	if (keep_wait(&logger->keep))
+		fd_close(&logger->over);
+	else
 		logger_drain(logger);
-		return;
-	}
-	fd_close(&logger->over);
-	reading_send_answers(logger); /* no supervisor waits for answers any more */
 }
 
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)

@@ -487,8 +487,7 @@ void reading_send_answers(struct logger *logger)
 	while (logger->due != NULL) {
 		struct source *source = logger->due;
 
-		if (logger->stage == RUNNING && send_last(logger, source) == -1 &&
-			errno == EAGAIN) {
+		if (send_last(logger, source) == -1 && errno == EAGAIN) {
 			ev_io_start(logger->loop, &logger->answers);
 			return;
 		}
