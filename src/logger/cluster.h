@@ -143,7 +143,7 @@ bool clusters_share_file(const struct sink *one);
 /* Called each time before the loop waits. */
 void clusters_turn(struct clusters *all);
 bool clusters_are_empty(const struct clusters *all);
-/* Look after sinks and counts soon. */
+/* Look after sinks and counts soon, and as long as something waits. */
 void clusters_need(struct clusters *all);
 
 #endif

@@ -184,7 +184,6 @@ bool sink_is_full(struct sink *o)
 	if (behind && o->full_since == 0.) {
 		o->full_since = now;
 		o->taken = 0;
-		clusters_need(o->all);
 	}
 	if (behind && now >= o->hurry && now < o->full_since + SINK_PATIENCE)
 		return true;
@@ -223,6 +222,7 @@ void sink_put(struct sink *o, const struct sink_text *t)
 	bool escapes = o->kind == SINK_PREFIX && o->stream->is_terminal;
 	uint32_t size = (uint32_t)t->len;
 
+	clusters_need(o->all);
 	/* text_escape_line() makes up to four bytes of one, and a NUL; a colour costs an end */
 	if (!make_room(o, t->before_len + (escapes ? 4 * t->len + 4 : t->len) + sizeof(size) + 2)) {
 		count_lost(o, lines_of(o, t));
@@ -287,7 +287,6 @@ static void note_failure(struct sink *o, int error)
 {
 	o->sys = error;
 	o->try_again = time_of(o) + TRY_AGAIN;
-	clusters_need(o->all);
 }
 
 /* ---- the writer of streams ---- */
@@ -426,7 +425,6 @@ void sink_ask(struct sink *o, enum logwire_ask what)
 		return;
 	if (send_ask(o, what, "") == -1) {
 		o->ask_again = time_of(o) + ASK_AGAIN;
-		clusters_need(o->all);
 		return;
 	}
 	o->asked = true;
@@ -481,7 +479,6 @@ void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd)
 			o->ask_again = time_of(o) + ROTATE_AGAIN;
 		if (o->file.fd == -1 && o->sys == 0)
 			o->sys = p->stream != 0 ? (int)p->stream : ENXIO;
-		clusters_need(o->all);
 		return;
 	}
 	o->failures = 0;
@@ -514,12 +511,6 @@ static bool awaits_next(const struct sink *o)
 		time_of(o) < o->ask_again - ASK_UNANSWERED + NEXT_PATIENCE;
 }
 
-/* The next file has been asked for, or it is too soon for the next rotation. */
-static bool is_put_off(const struct sink *o)
-{
-	return awaits_next(o) || (is_due(o) && !o->asked && o->failures == 0);
-}
-
 /* Ask for a new file, unless another sink writes to the same file: its lines would be lost. */
 static void ask_rotation(struct sink *o)
 {
@@ -541,8 +532,6 @@ static bool may_write_file(struct sink *o)
 		sink_ask(o, LOGWIRE_ASK_OPEN);
 	if (is_due(o) && time_of(o) >= o->ask_again)
 		ask_rotation(o);
-	if (is_put_off(o))
-		clusters_need(o->all);
 	return o->file.fd != -1 && !awaits_next(o) && has_more(o);
 }
 
@@ -600,10 +589,8 @@ static void write_file(struct sink *o)
 	};
 
 	o->writes = cluster_may_write(o->all, o->of) && offload_begin(o->all->offload, &call);
-	if (!o->writes) { /* until another write has returned */
-		clusters_need(o->all);
+	if (!o->writes) /* until another write has returned */
 		return;
-	}
 	o->writes_since = time_of(o);
 	o->of->writes++;
 }
@@ -666,7 +653,5 @@ bool sink_look(struct sink *o)
 {
 	sink_flush(o);
 	(void)sink_is_full(o);
-	return o->dropping || o->full_since != 0. || o->sys != 0 || is_put_off(o) ||
-		(o->stream == NULL && sink_waiting(o) > 0 && !o->writes &&
-			!ev_is_active(&o->writable));
+	return sink_waiting(o) > 0 || o->dropping || (is_due(o) && o->failures == 0);
 }

@@ -224,7 +224,7 @@ void sink_flush(struct sink *o);
 size_t sink_waiting(const struct sink *o);
 /* Should the sink's pipes not be read now? */
 bool sink_is_full(struct sink *o);
-/* Called each 0.25 s since clusters_need(). false: that is not needed any more. */
+/* Called each 0.25 s since output was put. false: that is not needed any more. */
 bool sink_look(struct sink *o);
 
 /* Write what waits for a stream, as much as it takes. */
