@@ -192,7 +192,6 @@ static void on_death(struct ev_loop *loop, ev_io *watcher, int revents)
 static void give_up(struct keep *k)
 {
 	stop_waiting(k);
-	k->on = false;
 	logger_drain(k->logger);
 }
 
@@ -226,7 +225,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 
 bool keep_wait(struct keep *k)
 {
-	if (!k->on)
+	if (k->socket == -1)
 		return false;
 	ev_io_set(&k->callers, k->socket, EV_READ);
 	ev_io_start(k->loop, &k->callers);
@@ -247,12 +246,10 @@ static void begin_keeping(struct keep *k, struct fdpass_message *m)
 	(void)listen(k->socket, 8);
 	if (look_at_place(k, &k->place) == -1)
 		k->place = (struct stat){0};
-	k->on = true;
 }
 
 static void stop_keeping(struct keep *k)
 {
-	k->on = false;
 	while (k->list != NULL)
 		drop_held(k, &k->list);
 	fd_close(&k->socket);

@@ -32,10 +32,9 @@ struct held {
 
 struct keep {
 	struct ev_loop *loop;
-	bool on;
 	bool lacks;  /* not all can be held, which was logged */
 	uid_t owner; /* the supervisor's user, and the next one's */
-	int socket;
+	int socket;  /* -1: nothing is kept */
 	int dir;
 	struct stat place; /* of the socket's file */
 	struct ev_io callers;
