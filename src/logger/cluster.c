@@ -70,7 +70,6 @@ struct sink *cluster_sink(
 
 	if (!route->by_slot || (is_stream(route->kind) && all->streams[0] == all->streams[1]))
 		slot = 0;
-	c->dirty = true;
 	o = find_sink(route, slot);
 	if (o != NULL)
 		return o;

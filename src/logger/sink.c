@@ -222,6 +222,7 @@ void sink_put(struct sink *o, const struct sink_text *t)
 	bool escapes = o->kind == SINK_PREFIX && o->stream->is_terminal;
 	uint32_t size = (uint32_t)t->len;
 
+	o->of->dirty = true;
 	clusters_need(o->all);
 	/* text_escape_line() makes up to four bytes of one, and a NUL; a colour costs an end */
 	if (!make_room(o, t->before_len + (escapes ? 4 * t->len + 4 : t->len) + sizeof(size) + 2)) {

@@ -347,7 +347,6 @@ static void put(const char *cluster, const char *line)
 			.len = strlen(line),
 			.newline = true,
 		});
-	o->of->dirty = true;
 }
 
 /* So many lines of 100 bytes that begin with that. */
