@@ -49,18 +49,12 @@ static void setup(void)
 	log_to(pair[1], "", LOG_NOTE);
 }
 
-/* What still waits is lost. */
-static void forget_all(void)
+static void teardown(void)
 {
 	while (sources.count > 0)
 		source_free(&sources, sources.list[0]);
-	clusters_fini(&clusters);
-}
-
-static void teardown(void)
-{
-	forget_all();
 	free(sources.list);
+	clusters_fini(&clusters);
 	if (stream.loop != NULL)
 		stream_close(&stream);
 	ev_loop_destroy(loop);
@@ -337,9 +331,7 @@ static struct sink *sink_of(const char *cluster)
 
 static void put(const char *cluster, const char *line)
 {
-	struct sink *o = sink_of(cluster);
-
-	sink_put(o,
+	sink_put(sink_of(cluster),
 		&(struct sink_text){
 			.before = "web.0 | ",
 			.before_len = 8,
@@ -506,7 +498,8 @@ TEST(a_full_disk_is_counted_line_by_line)
 	/* what waits is still to be written, as soon as that can be */
 	ck_assert_uint_eq(dropped("web"), 9);
 	ck_assert(!sink_is_full(sink_of("web")));
-	forget_all();
+	source_free(&sources, sources.list[0]);
+	clusters_fini(&clusters);
 	(void)close(full);
 	ck_assert_uint_eq(clusters.memory, 0);
 }
