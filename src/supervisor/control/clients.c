@@ -204,7 +204,7 @@ void client_done(struct client *c)
 	request_expect_no_more(c, NULL);
 	free(c->expected);
 	c->expected = NULL;
-	c->expects_end = false;
+	c->expects_end = c->expects_upgrade = false;
 	c->expects_host = 0;
 	c->expects_reload = false;
 	/* a part of the next line may have come meanwhile */
@@ -578,7 +578,7 @@ static void control_on_shutdown(struct supervisor *sup)
 		struct client *c = all->first;
 
 		if (c->state == CLIENT_WAITING)
-			request_finish(c);
+			request_cut_off(c);
 		flush_last(c, until);
 		client_free(c);
 	}

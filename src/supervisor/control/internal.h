@@ -26,8 +26,8 @@ void request_run(struct client *c, const char *line, size_t len);
 
 /* ---- outcomes ---- */
 
-/* The client waits for that in this cluster.  -1 and `err`: out of memory. */
-int request_expect(struct client *c, struct service *service, enum awaited what, struct error *err);
+/* The client waits until the last change of this cluster is over.  -1 and `err`: out of memory. */
+int request_expect(struct client *c, struct service *service, struct error *err);
 /* Expect nothing more of this cluster, or (NULL) of any. */
 void request_expect_no_more(struct client *c, const struct service *of);
 /* The request is under way: answer when all that is expected has come, or now. */
@@ -44,6 +44,8 @@ void request_look(struct client *c, const struct service *service, const struct 
 	const char *sentence);
 /* Answer with c->outcome. */
 void request_finish(struct client *c);
+/* nclust ends: answer with what is known. */
+void request_cut_off(struct client *c);
 
 /* Hooks of the part: events are sent to the clients that want them, and answer those that wait. */
 void control_on_told(struct supervisor *sup, struct service *service, const struct report *report,

@@ -71,6 +71,17 @@ void request_finish(struct client *c)
 		answer_text(c, text);
 }
 
+void request_cut_off(struct client *c)
+{
+	if (c->expects_reload)
+		client_error(
+			c, CONTROL_FAILED, "nclust ended before it had read the configuration");
+	else if (c->expects_host != 0)
+		client_error(c, CONTROL_FAILED, "nclust ended before that was over");
+	else
+		request_finish(c);
+}
+
 static bool is_fulfilled(const struct client *c)
 {
 	for (size_t i = 0; i < c->expected_count; i++)
@@ -88,9 +99,10 @@ static void note_outcome(struct expectation *e, const char *sentence, bool faile
 	e->met = true;
 }
 
-int request_expect(struct client *c, struct service *service, enum awaited what, struct error *err)
+int request_expect(struct client *c, struct service *service, struct error *err)
 {
 	struct expectation *list = realloc(c->expected, (c->expected_count + 1) * sizeof(*list));
+	enum awaited what = service->stage.awaited;
 
 	if (list == NULL)
 		return error_set(err, 0, "out of memory");
@@ -238,7 +250,7 @@ static void tell_reloaded(struct client *c, struct reload_result *result)
 
 	if (text == NULL)
 		text = "out of memory";
-	c->expects_reload = c->failed = false;
+	c->expects_reload = false;
 	if (result->failed) {
 		client_error(c, result->bad_config ? CONTROL_BAD_CONFIG : CONTROL_FAILED, text);
 		return;
@@ -249,7 +261,7 @@ static void tell_reloaded(struct client *c, struct reload_result *result)
 
 		/* without memory the answer comes too early */
 		if (s->stage.awaited != AWAITED_NOTHING)
-			(void)request_expect(c, s, s->stage.awaited, &err);
+			(void)request_expect(c, s, &err);
 	}
 	request_await(c);
 }

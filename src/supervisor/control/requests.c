@@ -130,13 +130,11 @@ static int begin_rollout(struct client *c, struct service *service, uint32_t slo
 		.settings = settings,
 		.command_changed = settings != NULL,
 	};
-	enum awaited what = AWAITED_ROLLOUT;
 
 	if (service_roll(service, &roll, err) == -1)
 		return -1;
-	if (service_wake(service, settings != NULL))
-		what = AWAITED_SETTLED; /* the rollout had no worker to replace */
-	return request_expect(c, service, what, err);
+	service_wake(service, settings != NULL);
+	return request_expect(c, service, err);
 }
 
 static int restart_with(struct client *c, const struct target *t, struct error *err)
@@ -188,7 +186,6 @@ static int do_scale(struct client *c, const struct target *t, struct error *err)
 {
 	struct service *s = only_service(c, t, err);
 	long count = c->request.count;
-	bool fewer;
 
 	if (s == NULL)
 		return CONTROL_PARAMS;
@@ -204,10 +201,7 @@ static int do_scale(struct client *c, const struct target *t, struct error *err)
 			service_counts(s).workers == 1 ? "" : "s", count, WORKERS_MAX);
 		return CONTROL_PARAMS;
 	}
-	/* a stopped cluster has no workers left to remove */
-	fewer = count < (long)service_counts(s).workers && !service_is_over(s);
-	if (service_scale(s, (unsigned)count, err) == -1 ||
-		request_expect(c, s, fewer ? AWAITED_FEWER : AWAITED_SETTLED, err) == -1)
+	if (service_scale(s, (unsigned)count, err) == -1 || request_expect(c, s, err) == -1)
 		return CONTROL_FAILED;
 	snprintf(c->outcome, sizeof(c->outcome), "%s: %ld workers", s->name, count);
 	return UNDER_WAY;
@@ -240,13 +234,11 @@ static int do_stop(struct client *c, const struct target *t, struct error *err)
 	if (is_last(c->sup, s))
 		snprintf(c->outcome, sizeof(c->outcome),
 			"%s: stopped; it was the last cluster, so nclust ends", s->name);
-	if (request_expect(c, s, AWAITED_END, err) == -1)
-		return CONTROL_FAILED;
-	if (!s->stage.ended) {
-		service_stop(s, c->request.now);
-		stop_report_begin(c->sup);
-	}
-	return UNDER_WAY;
+	if (s->stage.ended)
+		return UNDER_WAY;
+	service_stop(s, c->request.now);
+	stop_report_begin(c->sup);
+	return request_expect(c, s, err) == 0 ? UNDER_WAY : CONTROL_FAILED;
 }
 
 static unsigned send_signal(const struct client *c, const struct target *t, struct service *s)
@@ -302,9 +294,6 @@ static int do_reload(struct client *c, const struct target *t, struct error *err
 	if (reload_begin(c->sup, false, c->request.drop_ports, err) == -1)
 		return CONTROL_FAILED;
 	c->expects_reload = true;
-	c->failed = true; /* until the outcome is known */
-	text_copy(c->outcome, sizeof(c->outcome),
-		"nclust ended before it had read the configuration");
 	return UNDER_WAY;
 }
 
@@ -315,7 +304,7 @@ static int do_upgrade(struct client *c, const struct target *t, struct error *er
 			err, CONTROL_PARAMS, "nclust is upgraded as a whole, not a cluster of it");
 	if (reexec_begin(c->sup, err) == -1)
 		return err->sys == EBUSY ? CONTROL_BUSY : CONTROL_FAILED;
-	c->expects_upgrade = !c->request.no_wait;
+	c->expects_upgrade = true;
 	return UNDER_WAY;
 }
 
@@ -330,12 +319,7 @@ static int turn_host(struct client *c, const struct target *t,
 	c->expects_host = turn(c->sup, c->request.has_timeout ? c->request.timeout : HOST_PATIENCE);
 	if (c->expects_host == 0)
 		return refuse_with(err, CONTROL_FAILED, "out of memory");
-	if (c->request.no_wait)
-		c->expects_host = 0;
-	else
-		c->failed = true; /* until the outcome is known */
-	text_copy(c->outcome, sizeof(c->outcome),
-		c->failed ? "nclust ended before that was over" : at_once);
+	text_copy(c->outcome, sizeof(c->outcome), at_once);
 	return UNDER_WAY;
 }
 

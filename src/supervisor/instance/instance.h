@@ -42,8 +42,8 @@ void manager_status(struct supervisor *sup);
 /* ---- reload ---- */
 
 /* Reload: first read and check everything and open what is new; only then change
- * anything.  If a step fails, all stays unchanged.  The change that a reload
- * begins in a cluster is in the service's stage.awaited. */
+ * anything.  If a step fails, all stays unchanged.  What a reload has changed in a
+ * cluster is over when the service's stage.awaited says so. */
 
 /* Begin a reload: the configuration is read, then reload_run() is called,
  * and the hooks `reloaded` and `reload`.  `restart`: also roll clusters that have not changed;

@@ -264,7 +264,6 @@ static void add_service(struct supervisor *sup, struct diff_cluster *c, struct l
 static void remove_service(struct service *s)
 {
 	s->stage.leaving = true;
-	s->stage.awaited = AWAITED_END;
 	if (!s->stage.ended)
 		service_stop(s, false);
 }
@@ -274,17 +273,12 @@ static void scale_service(struct service *s, const struct diff_cluster *c)
 	const struct scale_step to = {.wanted = count_of(s->sup, c, s),
 		.why = c->workers_changed ? SCALE_LIMITS : SCALE_CPUS,
 		.measure = s->sup->launch.cpus};
-	bool fewer = to.wanted < service_counts(s).workers;
 	struct error err;
 
 	if (s->stage.scaled && !c->workers_changed)
 		return;
-	if (to.wanted != service_counts(s).workers) {
-		if (service_step(s, &to, &err) == -1)
-			log_error("%s: %s", s->name, err.text);
-		else
-			s->stage.awaited = fewer ? AWAITED_FEWER : AWAITED_SETTLED;
-	}
+	if (to.wanted != service_counts(s).workers && service_step(s, &to, &err) == -1)
+		log_error("%s: %s", s->name, err.text);
 	s->stage.scaled = false;
 }
 
@@ -325,11 +319,10 @@ static void apply_settings(
 	}
 	if (c->change != CHANGE_NONE)
 		roll.settings = cluster_settings_ref(c->new);
-	if (service_roll(s, &roll, &err) == -1) {
+	if (service_roll(s, &roll, &err) == -1)
 		log_warn("%s: %s", s->name, err.text);
-		return;
-	}
-	s->stage.awaited = service_wake(s, true) ? AWAITED_SETTLED : AWAITED_ROLLOUT;
+	else
+		service_wake(s, true);
 }
 
 static void commit_plan(

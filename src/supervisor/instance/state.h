@@ -58,7 +58,7 @@ struct stage {
 	bool leaving;      /* dropped by a reload: free it when it has ended */
 	bool ended;
 	int status;           /* of REPORT_ENDED */
-	enum awaited awaited; /* of the change that the last reload has begun */
+	enum awaited awaited; /* of the last change; a reload begins with none */
 	bool live;            /* the last reload has put settings in force that need no rollout */
 };
 

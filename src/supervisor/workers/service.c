@@ -481,6 +481,8 @@ int service_reserve(struct service *service, unsigned slots)
 int service_step(struct service *service, const struct scale_step *to, struct error *err)
 {
 	struct event event = {.kind = EVENT_SCALE, .scale = *to};
+	/* a stopped cluster has no workers left to remove */
+	bool fewer = to->wanted < service_counts(service).workers && !service_is_over(service);
 
 	if (refuse_if_stopping(service, err) == -1)
 		return -1;
@@ -496,6 +498,7 @@ int service_step(struct service *service, const struct scale_step *to, struct er
 		service->kind->scale(service, to);
 	else
 		service_change(service, &event);
+	service->stage.awaited = fewer ? AWAITED_FEWER : AWAITED_SETTLED;
 	return 0;
 }
 
@@ -532,7 +535,7 @@ int service_scale(struct service *service, unsigned count, struct error *err)
 	return service_step(service, &to, err);
 }
 
-bool service_wake(struct service *s, bool moves)
+void service_wake(struct service *s, bool moves)
 {
 	const struct scale_step to = {.wanted = 1, .why = SCALE_LIMITS};
 	struct error err;
@@ -540,11 +543,9 @@ bool service_wake(struct service *s, bool moves)
 	if (!cluster_next_settings(s->core)->workers.range || s->stage.scaled ||
 		cluster_wanted(s->core) > 0 || s->sockets.listeners.count > 0 ||
 		(s->sockets.learned.count > 0 && !moves))
-		return false;
-	if (service_step(s, &to, &err) == 0)
-		return true;
-	log_error("%s: %s", s->name, err.text);
-	return false;
+		return;
+	if (service_step(s, &to, &err) == -1)
+		log_error("%s: %s", s->name, err.text);
 }
 
 static int refuse_part(const struct service *service, const struct roll *roll, struct error *err)
@@ -588,12 +589,14 @@ int service_roll(struct service *service, const struct roll *roll, struct error 
 	if (roll->slot == SLOT_ALL)
 		PARTS(choose, service);
 	service_change(service, &event);
+	service->stage.awaited = AWAITED_ROLLOUT;
 	return 0;
 }
 
 void service_stop(struct service *service, bool at_once)
 {
 	service->stage.stop_asked = true;
+	service->stage.awaited = AWAITED_END;
 	for (unsigned i = 0; i < part_count; i++)
 		if (parts[i]->stopping != NULL && parts[i]->stopping(service, at_once)) {
 			service->stage.stop_waits = true;

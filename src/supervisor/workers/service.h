@@ -51,14 +51,14 @@ bool service_is_over(const struct service *service);
 /* Give the core a command that may start the cluster again, or end it at once. */
 void service_change(struct service *service, struct event *event);
 
-/* Commands of clients and signals.  -1 and `err`: refused. */
+/* Commands of clients and signals, each of which notes in stage.awaited when it is over.  -1 and
+ * `err`: refused. */
 int service_scale(struct service *service, unsigned count, struct error *err);
 /* The same by nclust itself. */
 int service_step(struct service *service, const struct scale_step *to, struct error *err);
 /* A cluster that has no workers but no listener either, because its workers bind their port, could
- * not be woken by a client: start a worker.  `moves`: the port may have changed.  True: a worker is
- * started. */
-bool service_wake(struct service *service, bool moves);
+ * not be woken by a client: start a worker.  `moves`: the port may have changed. */
+void service_wake(struct service *service, bool moves);
 struct roll {
 	uint32_t slot;                     /* or SLOT_ALL */
 	struct cluster_settings *settings; /* new settings, a reference; NULL: unchanged */
