@@ -463,21 +463,10 @@ void status_begin(struct client *c, struct service *only, uint32_t slot)
 #define SHOWN_MAX (64U * 1024)
 #define UNREAD_MAX (CLIENT_OUT_MAX / 4)
 
-static bool wants_messages(const struct client *client, const struct channel *c)
-{
-	if (client->state != CLIENT_FOLLOWING ||
-		(*client->request.kinds != '\0' &&
-			!eventkind_listed(client->request.kinds, "message", 7)))
-		return false;
-	if (*client->request.target == '\0')
-		return true;
-	return strcmp(client->request.target, c->child->service->name) == 0 &&
-		(client->only_slot == SLOT_ALL || client->only_slot == c->child->slot);
-}
-
-/* The message is the last member, so that a reader need not parse all of it. */
-static int put_event(
-	struct buffer *out, const struct channel *c, const char *line, size_t len, bool valid)
+/* The message is the last member, so that a reader need not parse all of it; *head is the length of
+ * what comes before it. */
+static int put_event(struct buffer *out, const struct channel *c, const char *line, size_t len,
+	bool valid, size_t *head)
 {
 	const struct child *child = c->child;
 	struct json_writer w;
@@ -493,6 +482,7 @@ static int put_event(
 	snprintf(text, sizeof(text), "%s.%" PRIu32 ": message of %zu bytes", child->service->name,
 		child->slot, len);
 	json_put_text(&w, "text", text);
+	*head = out->len;
 	if (len <= SHOWN_MAX) {
 		json_key(&w, "message");
 		if (valid) {
@@ -520,14 +510,14 @@ static void hand_out(struct client *client, const struct buffer *event)
 void messages_show(const struct channel *c, const char *line, size_t len, bool valid)
 {
 	scoped_buffer event = {0};
-	bool made = false;
+	size_t head = 0;
 
 	for (struct client *k = clients_first(c->child->service->sup); k != NULL; k = k->next) {
-		if (!wants_messages(k, c))
+		if (k->state != CLIENT_FOLLOWING)
 			continue;
-		if (!made && put_event(&event, c, line, len, valid) == -1)
+		if (head == 0 && put_event(&event, c, line, len, valid, &head) == -1)
 			break;
-		made = true;
-		hand_out(k, &event);
+		if (events_want(k, event.data, head))
+			hand_out(k, &event);
 	}
 }

@@ -9,6 +9,7 @@
 #include "supervisor/common/news.h"
 #include "supervisor/control/control.h"
 #include "supervisor/control/internal.h"
+#include "supervisor/messages/messages.h"
 #include "supervisor/workers/service.h"
 
 #include <stdio.h>
@@ -428,6 +429,34 @@ TEST(only_one_history_is_made_for_a_client_that_does_not_read)
 			most = c->out.len;
 	ck_assert_uint_lt(most, 512 * 1024);
 	(void)close(fd);
+}
+
+/* What a message says of clusters is its own business. */
+TEST(a_message_is_shown_to_who_follows_the_events_of_its_worker)
+{
+	static const char message[] = "{\"cluster\":\"job\"}";
+	const struct channel of_web = {.child = room_child(web, 0)};
+	int of_job = connect_one();
+	int output = connect_one();
+
+	ask(peer, "events", "\"follow\":true,\"target\":\"web.0\",\"last\":0");
+	ask(of_job, "events", "\"follow\":true,\"target\":\"job\",\"last\":0");
+	ck_assert(has(output, "\"hello\""));
+	ask(output, "logs", "\"follow\":true");
+	messages_show(&of_web, message, strlen(message), true);
+	ck_assert(has(peer, message));
+	ck_assert(!has(of_job, "\"message\""));
+	ck_assert(!has(output, "\"message\""));
+	(void)close(of_job);
+	(void)close(output);
+}
+
+TEST(who_waits_for_a_reload_when_nclust_ends_is_told)
+{
+	ask(peer, "restart", "\"target\":\"web\"");
+	clients_first(&room)->expects_reload = true;
+	control_part.shutdown(&room);
+	ck_assert(has(peer, "nclust ended before it had read"));
 }
 
 static void is_cut_off(void)
