@@ -64,40 +64,6 @@ static enum httpstatus_kind parse_line(const char *line, size_t len, bool whole,
 	return *code >= 100 && *code <= 599 ? HTTPSTATUS_CODE : HTTPSTATUS_NONE;
 }
 
-/* The text behind the empty line that ends a head; NULL: not there yet. */
-static const char *skip_head(const char *at, const char *end)
-{
-	while (at < end) {
-		const char *line = at;
-
-		at = memchr(at, '\n', (size_t)(end - at));
-		if (at == NULL)
-			return NULL;
-		at++;
-		if (at - line == 1 || (at - line == 2 && *line == '\r'))
-			return at;
-	}
-	return NULL;
-}
-
-enum httpstatus_kind httpstatus_parse(const char *data, size_t len, unsigned *code)
-{
-	const char *end = data + len;
-
-	for (;;) {
-		size_t left = (size_t)(end - data);
-		const char *stop = memchr(data, '\n', left);
-		size_t line = stop != NULL ? (size_t)(stop - data) : left;
-		enum httpstatus_kind kind = parse_line(data, line, stop != NULL, code);
-
-		if (kind != HTTPSTATUS_CODE || *code >= 200 || *code == 101)
-			return kind;
-		data = skip_head(data, end);
-		if (data == NULL)
-			return HTTPSTATUS_MORE;
-	}
-}
-
 /* ---- httpanswer ---- */
 
 #define LENGTH_MOST ((uint64_t)1 << 60)
@@ -119,12 +85,13 @@ static const char *field_value(const char *line, const char *name)
 
 static enum httpanswer_state take_status(struct httpanswer *h)
 {
-	size_t len = strlen(h->line);
+	unsigned status;
 
-	h->line[len] = '\n'; /* within bounds: see take_text() */
-	if (httpstatus_parse(h->line, len + 1, &h->status) == HTTPSTATUS_NONE || h->status == 101)
+	if (parse_line(h->line, h->line_len, true, &status) != HTTPSTATUS_CODE)
 		return HTTPANSWER_BAD;
-	h->line[len] = '\0';
+	h->status = status;
+	if (status == 101)
+		return HTTPANSWER_BAD;
 	text_copy(h->first, sizeof(h->first), h->line);
 	return HTTPANSWER_FIELDS;
 }
@@ -193,7 +160,6 @@ static enum httpanswer_state take_line(struct httpanswer *h)
 	if (h->line_len > 0 && h->line[h->line_len - 1] == '\r')
 		h->line_len--;
 	h->line[h->line_len] = '\0';
-	h->line_len = 0;
 	switch (h->state) {
 	case HTTPANSWER_STATUS:
 		return take_status(h);
@@ -215,15 +181,17 @@ static size_t take_text(struct httpanswer *h, const char *data, size_t len)
 	const char *end = memchr(data, '\n', len);
 	size_t taken = end != NULL ? (size_t)(end - data) + 1 : len;
 	size_t text = end != NULL ? taken - 1 : taken;
-	size_t room = sizeof(h->line) - 2 - h->line_len;
+	size_t room = sizeof(h->line) - 1 - h->line_len;
 
 	if (text > room)
 		text = room;
 	memcpy(h->line + h->line_len, data, text);
 	h->line_len += text;
 	h->head += taken;
-	if (end != NULL)
+	if (end != NULL) {
 		h->state = take_line(h);
+		h->line_len = 0;
+	}
 	/* each chunk has a line of its own */
 	if (h->state == HTTPANSWER_CHUNK)
 		h->head = 0;
@@ -265,4 +233,25 @@ enum httpanswer_piece httpanswer_next(
 bool httpanswer_ended(const struct httpanswer *h)
 {
 	return h->state == HTTPANSWER_WHOLE || h->state == HTTPANSWER_OPEN_BODY;
+}
+
+enum httpstatus_kind httpstatus_parse(const char *data, size_t len, unsigned *code)
+{
+	struct httpanswer h;
+	enum httpstatus_kind kind;
+	const char *piece;
+	size_t n;
+
+	httpanswer_init(&h, false);
+	while (h.status < 200 && httpanswer_next(&h, &data, &len, &piece, &n) != PIECE_NONE)
+		continue;
+	*code = h.status;
+	if (h.status >= 200 || h.status == 101)
+		return HTTPSTATUS_CODE;
+	if (h.state == HTTPANSWER_BAD)
+		return HTTPSTATUS_NONE;
+	if (h.state != HTTPANSWER_STATUS)
+		return HTTPSTATUS_MORE;
+	kind = parse_line(h.line, h.line_len, false, code);
+	return kind == HTTPSTATUS_CODE && *code < 200 && *code != 101 ? HTTPSTATUS_MORE : kind;
 }
