@@ -76,29 +76,6 @@ static int take_target(struct control_request *r, const json_t *value, struct er
 	return 0;
 }
 
-static int take_count(struct control_request *r, const json_t *value, struct error *err)
-{
-	r->scale_kind = SCALE_TO;
-	return take_int(&r->count, value, 0, SCALE_MOST, err);
-}
-
-static int take_by(struct control_request *r, const json_t *value, struct error *err)
-{
-	r->scale_kind = SCALE_BY;
-	return take_int(&r->count, value, -SCALE_MOST, SCALE_MOST, err);
-}
-
-static int take_canary(struct control_request *r, const json_t *value, struct error *err)
-{
-	r->has_canary = true;
-	return take_int(&r->canary, value, 0, SCALE_MOST, err);
-}
-
-static int take_last(struct control_request *r, const json_t *value, struct error *err)
-{
-	return take_int(&r->last, value, -1, LAST_MOST, err);
-}
-
 static int take_signal(struct control_request *r, const json_t *value, struct error *err)
 {
 	const char *name = json_string_value(value);
@@ -119,18 +96,6 @@ static int take_seconds(nsec_t *to, const json_t *value, struct error *err)
 		return error_set(err, 0, "wanted 0 to %d seconds", DAY);
 	*to = (nsec_t)(seconds * 1000) * MSEC;
 	return 0;
-}
-
-static int take_bake(struct control_request *r, const json_t *value, struct error *err)
-{
-	r->has_bake = true;
-	return take_seconds(&r->bake, value, err);
-}
-
-static int take_timeout(struct control_request *r, const json_t *value, struct error *err)
-{
-	r->has_timeout = true;
-	return take_seconds(&r->timeout, value, err);
 }
 
 static int take_since(struct control_request *r, const json_t *value, struct error *err)
@@ -226,35 +191,46 @@ static int take_readiness(struct control_request *r, const json_t *value, struct
 	return 0;
 }
 
+enum plain { OWN_WAY, YES_OR_NO, NUMBER, SECONDS };
+#define AT(member) offsetof(struct control_request, member)
+
 /* The fields that `params` may have. */
 static const struct field {
 	const char *name;
 	unsigned on; /* the methods that take it, 1 << enum control_method each */
+	/* OWN_WAY */
 	int (*take)(struct control_request *r, const json_t *value, struct error *err);
-	size_t flag; /* offset in a request, of a field that is yes or no */
+	/* others: offsets in a request, of the value and of a bool (or 0) that is set with it */
+	enum plain kind;
+	size_t at;
+	size_t given;
+	int least; /* of a NUMBER */
+	int most;  /* of a NUMBER */
 } fields[] = {
-	{"target", ~0U, take_target, 0},
-	{"no_wait", CHANGES, NULL, offsetof(struct control_request, no_wait)},
-	{"count", ON(SCALE), take_count, 0},
-	{"by", ON(SCALE), take_by, 0},
-	{"signal", ON(SIGNAL), take_signal, 0},
-	{"all", ON(SIGNAL) | ON(SEND), NULL, offsetof(struct control_request, all)},
-	{"now", ON(STOP), NULL, offsetof(struct control_request, now)},
-	{"follow", ON(EVENTS) | ON(LOGS), NULL, offsetof(struct control_request, follow)},
-	{"last", ON(EVENTS), take_last, 0},
-	{"since", ON(EVENTS), take_since, 0},
-	{"kinds", ON(EVENTS), take_kinds, 0},
-	{"after", ON(LOGS), take_after, 0},
-	{"canary", ON(RESTART), take_canary, 0},
-	{"bake", ON(RESTART), take_bake, 0},
-	{"drop_ports", ON(RESTART) | ON(RELOAD), NULL,
-		offsetof(struct control_request, drop_ports)},
-	{"message", ON(SEND), take_message, 0},
-	{"command", ON(RESTART), take_command, 0},
-	{"first", ON(ASK), take_first, 0},
-	{"readiness", ON(STATUS), take_readiness, 0},
-	{"timeout", ON(DRAIN) | ON(UNDRAIN), take_timeout, 0},
-	{"metrics", ON(STATUS), NULL, offsetof(struct control_request, metrics)},
+	{"target", ~0U, .take = take_target},
+	{"no_wait", CHANGES, .kind = YES_OR_NO, .at = AT(no_wait)},
+	{"count", ON(SCALE), .kind = NUMBER, .at = AT(count), .most = SCALE_MOST},
+	{"by", ON(SCALE), .kind = NUMBER, .at = AT(count), .least = -SCALE_MOST,
+		.most = SCALE_MOST},
+	{"signal", ON(SIGNAL), .take = take_signal},
+	{"all", ON(SIGNAL) | ON(SEND), .kind = YES_OR_NO, .at = AT(all)},
+	{"now", ON(STOP), .kind = YES_OR_NO, .at = AT(now)},
+	{"follow", ON(EVENTS) | ON(LOGS), .kind = YES_OR_NO, .at = AT(follow)},
+	{"last", ON(EVENTS), .kind = NUMBER, .at = AT(last), .least = -1, .most = LAST_MOST},
+	{"since", ON(EVENTS), .take = take_since},
+	{"kinds", ON(EVENTS), .take = take_kinds},
+	{"after", ON(LOGS), .take = take_after},
+	{"canary", ON(RESTART), .kind = NUMBER, .at = AT(canary), .given = AT(has_canary),
+		.most = SCALE_MOST},
+	{"bake", ON(RESTART), .kind = SECONDS, .at = AT(bake), .given = AT(has_bake)},
+	{"drop_ports", ON(RESTART) | ON(RELOAD), .kind = YES_OR_NO, .at = AT(drop_ports)},
+	{"message", ON(SEND), .take = take_message},
+	{"command", ON(RESTART), .take = take_command},
+	{"first", ON(ASK), .take = take_first},
+	{"readiness", ON(STATUS), .take = take_readiness},
+	{"timeout", ON(DRAIN) | ON(UNDRAIN), .kind = SECONDS, .at = AT(timeout),
+		.given = AT(has_timeout)},
+	{"metrics", ON(STATUS), .kind = YES_OR_NO, .at = AT(metrics)},
 };
 
 /* The field of that name, if the method has it; or NULL. */
@@ -269,8 +245,21 @@ static const struct field *find_field(enum control_method method, const char *na
 static int take_field(
 	struct control_request *r, const struct field *f, const json_t *value, struct error *err)
 {
-	return f->take != NULL ? f->take(r, value, err)
-			       : take_bool((bool *)((char *)r + f->flag), value, err);
+	char *members = (char *)r;
+
+	if (f->given != 0)
+		*(bool *)(members + f->given) = true;
+	switch (f->kind) {
+	case OWN_WAY:
+		break;
+	case YES_OR_NO:
+		return take_bool((bool *)(members + f->at), value, err);
+	case NUMBER:
+		return take_int((int *)(members + f->at), value, f->least, f->most, err);
+	case SECONDS:
+		return take_seconds((nsec_t *)(members + f->at), value, err);
+	}
+	return f->take(r, value, err);
 }
 
 static int take_params(struct control_request *r, json_t *params, struct error *err)
@@ -289,9 +278,9 @@ static int take_params(struct control_request *r, json_t *params, struct error *
 		if (take_field(r, f, value, err) == -1)
 			return error_wrap(err, "%s", name);
 	}
+	r->scale_kind = json_object_get(params, "by") != NULL ? SCALE_BY : SCALE_TO;
 	if (r->method == METHOD_SCALE &&
-		(json_object_get(params, "count") == NULL) ==
-			(json_object_get(params, "by") == NULL))
+		(json_object_get(params, "count") != NULL) == (r->scale_kind == SCALE_BY))
 		return error_set(err, 0, "'scale' wants either count or by");
 	if (r->method == METHOD_SIGNAL && r->signal == 0)
 		return error_set(err, 0, "'signal' wants a signal");
@@ -459,8 +448,8 @@ static void put_params(struct json_writer *w, const struct control_request *r)
 	if (r->target[0] != '\0')
 		json_put_text(w, "target", r->target);
 	for (const struct field *f = fields; f < fields + COUNT_OF(fields); f++)
-		if (f->take == NULL &&
-			sends(r, f->name, *((const bool *)((const char *)r + f->flag))))
+		if (f->kind == YES_OR_NO &&
+			sends(r, f->name, *(const bool *)((const char *)r + f->at)))
 			json_put_bool(w, f->name, true);
 	if (r->method == METHOD_SCALE)
 		json_put_int(w, r->scale_kind == SCALE_TO ? "count" : "by", r->count);
