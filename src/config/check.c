@@ -17,9 +17,25 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+struct check check_begin(const struct settings *s, struct faults *faults)
+{
+	return (struct check){
+		.s = (struct settings *)(uintptr_t)s, .faults = faults, .at = INSTANCE};
+}
+
+bool check_next(struct check *k)
+{
+	do { /* INSTANCE + 1 is the first */
+		if (++k->at >= k->s->cluster_count)
+			return false;
+	} while (k->s->origins->clusters[k->at].shadow);
+	k->c = k->s->clusters[k->at];
+	return true;
+}
+
 const struct origin *check_origin(const struct check *k, const char *key)
 {
-	const struct option_row *row = option_find("cluster", key, NULL);
+	const struct option_row *row = option_find(section_of(k->at), key, NULL);
 
 	assert(row != NULL);
 	return settings_origin(k->s, k->at, row);
@@ -30,24 +46,44 @@ bool check_is_bad(const struct check *k, const char *key)
 	return check_origin(k, key)->bad;
 }
 
-void check_fault(const struct check *k, const char *key, const char *format, ...)
+static void __attribute__((format(printf, 3, 0)))
+add_fault(const struct check *k, const char *key, const char *format, va_list args)
 {
 	const struct origin_table *t = k->s->origins;
 	const struct origin *o = check_origin(k, key);
-	const struct origin *place = o->kind == ORIGIN_FILE ? o : &t->clusters[k->at].head;
+	bool instance = k->at == INSTANCE;
+	const struct origin *place =
+		instance || o->kind == ORIGIN_FILE ? o : &t->clusters[k->at].head;
 	char text[480];
-	va_list args;
 
-	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	if (t->file == NULL)
+	if (instance ? o->kind != ORIGIN_FILE : t->file == NULL)
 		faults_add(k->faults, EX_USAGE, "--%s: %s", key, text);
 	else if (o->kind == ORIGIN_ARGV)
 		faults_add(k->faults, EX_USAGE, "--%s: cluster '%s': %s", key, k->c->name, text);
 	else
-		faults_add(k->faults, EX_CONFIG, "%s:%u: cluster:%s.%s: %s", origin_path(t, place),
-			place->line, k->c->name, key, text);
+		faults_add(k->faults, EX_CONFIG, "%s:%u: %s%s.%s: %s", origin_path(t, place),
+			place->line, instance ? "nclust" : "cluster:", instance ? "" : k->c->name,
+			key, text);
+}
+
+void check_fault(const struct check *k, const char *key, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	add_fault(k, key, format, args);
+	va_end(args);
+}
+
+void check_rule(const struct check *k, bool is_broken, const char *key, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	if (is_broken)
+		add_fault(k, key, format, args);
+	va_end(args);
 }
 
 /* Of two keys that exclude each other, the key that was given; both: `a`. */
@@ -106,133 +142,16 @@ static void check_user(const struct check *k)
 {
 	struct cluster_settings *c = k->c;
 
-	if (c->uid >= ROLE_UID_FIRST && c->uid <= ROLE_UID_LAST)
-		check_fault(k, "user",
-			"the uids %d to %d are those of nclust's own processes: take another one",
-			ROLE_UID_FIRST, ROLE_UID_LAST);
+	check_rule(k, c->uid >= ROLE_UID_FIRST && c->uid <= ROLE_UID_LAST, "user",
+		"the uids %d to %d are those of nclust's own processes: take another one",
+		ROLE_UID_FIRST, ROLE_UID_LAST);
 	if (c->user != NULL && c->group == NULL) {
 		c->gid = c->user_gid;
-		if (c->gid == -1 && !check_is_bad(k, "group"))
-			check_fault(
-				k, "user", "'%s' has no group of its own: set 'group'", c->user);
+		check_rule(k, c->gid == -1 && !check_is_bad(k, "group"), "user",
+			"'%s' has no group of its own: set 'group'", c->user);
 	}
 	if (c->uid >= 0 && login_find(c) == -1)
 		faults_add(k->faults, EX_OSERR, "out of memory");
-}
-
-/* The first listener that may be of streams, or NULL: it is the address of workers' probes. */
-static const struct address *first_stream(const struct cluster_settings *c)
-{
-	for (size_t i = 0; i < c->listen_count; i++)
-		if (c->listen[i].type == SOCK_STREAM || c->listen[i].type == 0)
-			return &c->listen[i];
-	return NULL;
-}
-
-/* Settings that exclude each other. */
-static void check_rules(const struct check *k)
-{
-	const struct cluster_settings *c = k->c;
-	bool is_mute = first_stream(c) == NULL && c->intercept == INTERCEPT_OFF &&
-		!check_is_bad(k, "listen");
-	const struct {
-		bool is_broken;
-		const char *key;
-		const char *other; /* gets the fault where `key` is not given; or NULL */
-		const char *why;
-	} rules[] = {
-		{c->ready == READY_NOTIFY && c->chroot != NULL, "ready", NULL,
-			"'notify' cannot be used with 'chroot': the socket cannot be seen inside"},
-		{c->watchdog > 0 && c->chroot != NULL, "watchdog", NULL,
-			"cannot be used with 'chroot': the socket cannot be seen inside"},
-		{c->ready == READY_LISTEN && c->intercept == INTERCEPT_OFF, "intercept", "ready",
-			"'ready' is 'listen', which nclust cannot see with 'intercept' off"},
-		{c->spare > 0 && !c->accept && c->restart != RESTART_ALWAYS, "restart", "spare",
-			"'spare' cannot be used with a 'restart' other than 'always'"},
-		{!c->accept && c->accept_per_address > 0, "accept-per-address", NULL,
-			"needs 'accept'"},
-		{!c->accept && c->accept_timeout > 0, "accept-timeout", NULL, "needs 'accept'"},
-		{c->accept && c->listen_count == 0 && !check_is_bad(k, "listen"), "accept", NULL,
-			"has nothing to accept on: set 'listen'"},
-		{c->accept && c->workers.range, "workers", NULL,
-			"a range cannot be used with 'accept': it starts a process for each "
-			"connection anyway, and 'workers' is the most at once"},
-		{c->accept && c->intercept == INTERCEPT_ON, "intercept", NULL,
-			"'on' cannot be used with 'accept': nclust listens, and the command gets a "
-			"connection"},
-		{c->accept && c->leader, "leader", NULL,
-			"cannot be used with 'accept': a process for one connection cannot be the "
-			"leader"},
-		{c->accept && c->ipc == IPC_ON, "ipc", NULL,
-			"'on' cannot be used with 'accept': a process for one connection has no "
-			"channel"},
-		{c->accept && c->metrics.kind == PROBE_HTTP, "metrics", NULL,
-			"cannot be used with 'accept': there is no worker to ask"},
-		{c->accept && c->pty == PTY_YES, "pty", NULL,
-			"'yes' cannot be used with 'accept': the output is the connection"},
-		{c->log == LOG_INHERIT && c->pty == PTY_YES, "pty", NULL,
-			"'yes' cannot be used with 'log = inherit', which gives the workers "
-			"nclust's own output"},
-		{c->sticky != STICKY_OFF && settings_share(c), "sticky", NULL,
-			"needs 'balance = rr': with 'share' any free worker takes a connection"},
-		{c->sticky != STICKY_OFF && c->balance == BALANCE_RANDOM, "sticky", NULL,
-			"needs 'balance = rr': a client that stays at its worker cannot be moved "
-			"at "
-			"random"},
-		{c->fallback != NULL && is_mute, "fallback", NULL,
-			"has nowhere to answer: there is no listener, and 'intercept' is off"},
-		{c->surge == 0 && c->max_unavailable == 0, "surge", "max-unavailable",
-			"'surge' and 'max-unavailable' are both 0: no worker could ever be "
-			"replaced"},
-		{c->memory_max != 0 && c->memory_high > c->memory_max, "memory-high", "memory-max",
-			"'memory-high' is more than 'memory-max', which would be reached first"},
-	};
-
-	for (size_t i = 0; i < COUNT_OF(rules); i++)
-		if (rules[i].is_broken)
-			check_fault(k,
-				rules[i].other != NULL ? given_of(k, rules[i].key, rules[i].other)
-						       : rules[i].key,
-				"%s", rules[i].why);
-}
-
-/* A probe by a connection needs an address to connect to: a listener, or the port
- * that the worker opens under nclust's eyes. */
-static void check_probe(const struct check *k, const char *key, const struct probe *p)
-{
-	if ((p->kind != PROBE_TCP && p->kind != PROBE_HTTP) || check_is_bad(k, "listen") ||
-		first_stream(k->c) != NULL || k->c->intercept != INTERCEPT_OFF)
-		return;
-	check_fault(k, key,
-		"'%s' has nothing to connect to: there is no listener, and 'intercept' is off",
-		p->kind == PROBE_TCP ? "tcp" : "http");
-}
-
-static void check_metrics(const struct check *k)
-{
-	const struct probe *p = &k->c->metrics;
-	const struct address *first = first_stream(k->c);
-
-	if (p->kind != PROBE_NONE && p->kind != PROBE_HTTP)
-		check_fault(k, "metrics", "wanted 'off' or 'http:/path', found '%s'",
-			p->kind == PROBE_TCP ? "tcp" : p->text);
-	else if (p->kind != PROBE_NONE && !k->c->accept && first != NULL &&
-		first->kind == ADDRESS_UNIX)
-		check_fault(k, "metrics",
-			"workers are asked over TCP only, and the first listener is a unix socket");
-	else if (!k->c->accept)
-		check_probe(k, "metrics", p);
-}
-
-static void check_fallback(const struct check *k)
-{
-	struct cluster_settings *c = k->c;
-	struct error err;
-
-	if (c->fallback == NULL)
-		return;
-	if (strcmp(c->fallback, "503") != 0 && page_read(c, &err) == -1)
-		check_fault(k, "fallback", "%s", err.text);
 }
 
 /* Keys for workers that take many connections. */
@@ -252,17 +171,19 @@ static void check_lasting(const struct check *k)
 		{HOOK_HANG, "on-hang"}};
 
 	for (size_t i = 0; i < COUNT_OF(keys); i++)
-		if (check_origin(k, keys[i])->kind != ORIGIN_DEFAULT &&
-			!check_origin(k, keys[i])->from_defaults)
-			check_fault(k, keys[i],
-				"cannot be used with 'accept': it is for workers that last, but "
-				"here each connection has its own process");
+		check_rule(k,
+			check_origin(k, keys[i])->kind != ORIGIN_DEFAULT &&
+				!check_origin(k, keys[i])->from_defaults,
+			keys[i],
+			"cannot be used with 'accept': it is for workers that last, but here each "
+			"connection has its own process");
 	for (size_t i = 0; i < COUNT_OF(hooks); i++)
-		if (k->c->hooks[hooks[i].event].text != NULL &&
-			!check_origin(k, hooks[i].key)->from_defaults)
-			check_fault(k, hooks[i].key,
-				"cannot be used with 'accept': let the command itself do it for "
-				"each connection");
+		check_rule(k,
+			k->c->hooks[hooks[i].event].text != NULL &&
+				!check_origin(k, hooks[i].key)->from_defaults,
+			hooks[i].key,
+			"cannot be used with 'accept': let the command itself do it for each "
+			"connection");
 }
 
 static void check_accept(const struct check *k)
@@ -271,46 +192,154 @@ static void check_accept(const struct check *k)
 
 	if (!c->accept)
 		return;
-	for (size_t i = 0; i < c->listen_count; i++)
-		if (c->listen[i].kind == ADDRESS_UNIX && c->listen[i].type != SOCK_STREAM)
-			check_fault(k, "listen",
-				"'%s' cannot be used with 'accept', which gives the command a "
-				"stream: let workers take it",
-				c->listen[i].text);
-		else if (c->listen[i].kind == ADDRESS_UDP)
-			check_fault(k, "listen",
-				"'%s' cannot be used with 'accept': there are no connections on "
-				"UDP, let workers take it",
-				c->listen[i].text);
+	for (size_t i = 0; i < c->listen_count; i++) {
+		const struct address *a = &c->listen[i];
+
+		check_rule(k, a->kind == ADDRESS_UNIX && a->type != SOCK_STREAM, "listen",
+			"'%s' cannot be used with 'accept', which gives the command a stream: let "
+			"workers take it",
+			a->text);
+		check_rule(k, a->kind == ADDRESS_UDP, "listen",
+			"'%s' cannot be used with 'accept': there are no connections on UDP, let "
+			"workers take it",
+			a->text);
+	}
 	check_lasting(k);
 }
 
-static void check_backoff(const struct check *k)
+static void check_with_accept(const struct check *k)
 {
-	struct cluster_settings *c = k->c;
-	char min[24];
-	char max[24];
+	const struct cluster_settings *c = k->c;
 
-	if (c->backoff_min > c->backoff_max)
-		check_fault(k, given_of(k, "backoff-min", "backoff-max"),
-			"'backoff-min', %s, is more than 'backoff-max', %s",
-			text_duration(min, c->backoff_min), text_duration(max, c->backoff_max));
+	check_rule(
+		k, !c->accept && c->accept_per_address > 0, "accept-per-address", "needs 'accept'");
+	check_rule(k, !c->accept && c->accept_timeout > 0, "accept-timeout", "needs 'accept'");
+	if (!c->accept)
+		return;
+	check_rule(k, c->listen_count == 0 && !check_is_bad(k, "listen"), "accept",
+		"has nothing to accept on: set 'listen'");
+	check_rule(k, c->workers.range, "workers",
+		"a range cannot be used with 'accept': it starts a process for each connection "
+		"anyway, and 'workers' is the most at once");
+	check_rule(k, c->intercept == INTERCEPT_ON, "intercept",
+		"'on' cannot be used with 'accept': nclust listens, and the command gets a "
+		"connection");
+	check_rule(k, c->leader, "leader",
+		"cannot be used with 'accept': a process for one connection cannot be the leader");
+	check_rule(k, c->ipc == IPC_ON, "ipc",
+		"'on' cannot be used with 'accept': a process for one connection has no channel");
+	check_rule(k, c->metrics.kind == PROBE_HTTP, "metrics",
+		"cannot be used with 'accept': there is no worker to ask");
+	check_rule(k, c->pty == PTY_YES, "pty",
+		"'yes' cannot be used with 'accept': the output is the connection");
+}
+
+/* The first listener that may be of streams, or NULL: it is the address of workers' probes. */
+static const struct address *first_stream(const struct cluster_settings *c)
+{
+	for (size_t i = 0; i < c->listen_count; i++)
+		if (c->listen[i].type == SOCK_STREAM || c->listen[i].type == 0)
+			return &c->listen[i];
+	return NULL;
+}
+
+/* Is there nothing to connect to: neither a listener, nor a port that the worker opens under
+ * nclust's eyes? */
+static bool is_mute(const struct check *k)
+{
+	return first_stream(k->c) == NULL && k->c->intercept == INTERCEPT_OFF &&
+		!check_is_bad(k, "listen");
+}
+
+/* What excludes each other. */
+static void check_rules(const struct check *k)
+{
+	const struct cluster_settings *c = k->c;
+
+	check_rule(k, c->ready == READY_NOTIFY && c->chroot != NULL, "ready",
+		"'notify' cannot be used with 'chroot': the socket cannot be seen inside");
+	check_rule(k, c->watchdog > 0 && c->chroot != NULL, "watchdog",
+		"cannot be used with 'chroot': the socket cannot be seen inside");
+	check_rule(k, c->ready == READY_LISTEN && c->intercept == INTERCEPT_OFF,
+		given_of(k, "intercept", "ready"),
+		"'ready' is 'listen', which nclust cannot see with 'intercept' off");
+	check_rule(k, c->spare > 0 && !c->accept && c->restart != RESTART_ALWAYS,
+		given_of(k, "restart", "spare"),
+		"'spare' cannot be used with a 'restart' other than 'always'");
+	check_with_accept(k);
+	check_rule(k, c->log == LOG_INHERIT && c->pty == PTY_YES, "pty",
+		"'yes' cannot be used with 'log = inherit', which gives the workers nclust's own "
+		"output");
+	check_rule(k, c->sticky != STICKY_OFF && settings_share(c), "sticky",
+		"needs 'balance = rr': with 'share' any free worker takes a connection");
+	check_rule(k, c->sticky != STICKY_OFF && c->balance == BALANCE_RANDOM, "sticky",
+		"needs 'balance = rr': a client that stays at its worker cannot be moved at "
+		"random");
+	check_rule(k, c->fallback != NULL && is_mute(k), "fallback",
+		"has nowhere to answer: there is no listener, and 'intercept' is off");
+	check_rule(k, c->surge == 0 && c->max_unavailable == 0,
+		given_of(k, "surge", "max-unavailable"),
+		"'surge' and 'max-unavailable' are both 0: no worker could ever be replaced");
+	check_rule(k, c->memory_max != 0 && c->memory_high > c->memory_max,
+		given_of(k, "memory-high", "memory-max"),
+		"'memory-high' is more than 'memory-max', which would be reached first");
 }
 
 /* nclust counts the connections that the kernel, or it itself, gives to each worker. */
 static void check_requests(const struct check *k)
 {
 	const struct cluster_settings *c = k->c;
+	bool shares = settings_share(c) || c->balance == BALANCE_RANDOM;
 	bool counts = c->listen_count == 0;
 
 	if (c->max_requests == 0 || c->accept)
 		return;
 	for (size_t i = 0; i < c->listen_count; i++)
 		counts |= c->listen[i].kind != ADDRESS_UNIX && c->listen[i].type != SOCK_DGRAM;
-	if (settings_share(c) || c->balance == BALANCE_RANDOM)
-		check_fault(k, "max-requests", "needs 'balance = rr'");
-	else if (!counts)
-		check_fault(k, "max-requests", "needs a TCP 'listen'");
+	check_rule(k, shares, "max-requests", "needs 'balance = rr'");
+	check_rule(k, !shares && !counts, "max-requests", "needs a TCP 'listen'");
+}
+
+static void check_probe(const struct check *k, const char *key, const struct probe *p)
+{
+	check_rule(k, (p->kind == PROBE_TCP || p->kind == PROBE_HTTP) && is_mute(k), key,
+		"'%s' has nothing to connect to: there is no listener, and 'intercept' is off",
+		p->kind == PROBE_TCP ? "tcp" : "http");
+}
+
+static void check_probes(const struct check *k)
+{
+	const struct cluster_settings *c = k->c;
+	const struct address *first = first_stream(c);
+
+	check_probe(k, "ready", &c->ready_probe);
+	check_probe(k, "check", &c->check);
+	if (c->accept)
+		return;
+	check_probe(k, "metrics", &c->metrics);
+	check_rule(k, c->metrics.kind == PROBE_HTTP && first != NULL && first->kind == ADDRESS_UNIX,
+		"metrics",
+		"workers are asked over TCP only, and the first listener is a unix socket");
+}
+
+static void check_fallback(const struct check *k)
+{
+	struct error err;
+
+	if (k->c->fallback != NULL && strcmp(k->c->fallback, "503") != 0 &&
+		page_read(k->c, &err) == -1)
+		check_fault(k, "fallback", "%s", err.text);
+}
+
+static void check_backoff(const struct check *k)
+{
+	const struct cluster_settings *c = k->c;
+	char min[24];
+	char max[24];
+
+	check_rule(k, c->backoff_min > c->backoff_max, given_of(k, "backoff-min", "backoff-max"),
+		"'backoff-min', %s, is more than 'backoff-max', %s",
+		text_duration(min, c->backoff_min), text_duration(max, c->backoff_max));
 }
 
 static size_t cluster_named(const struct check *k, const char *name)
@@ -326,11 +355,10 @@ static void check_relay(const struct check *k)
 
 	if (c->relay == NULL)
 		return;
-	if (natsurl_is(c->relay) && !natsurl_is_subject(c->name))
-		check_fault(k, "relay",
-			"the name '%s' cannot be part of a subject of NATS: its dots need letters "
-			"between them",
-			c->name);
+	check_rule(k, natsurl_is(c->relay) && !natsurl_is_subject(c->name), "relay",
+		"the name '%s' cannot be part of a subject of NATS: its dots need letters between "
+		"them",
+		c->name);
 	if (strcmp(c->relay, "others") != 0 && !natsurl_is(c->relay)) {
 		at = cluster_named(k, c->relay);
 		to = at != SIZE_MAX ? k->s->clusters[at] : NULL;
@@ -509,17 +537,14 @@ static int set_name(struct settings *s)
 
 void settings_check(struct settings *s, struct faults *faults)
 {
-	struct check k = {.s = s, .faults = faults};
+	struct check k = check_begin(s, faults);
 
 	if (s->name == NULL && set_name(s) == -1) {
 		faults_add(faults, EX_OSERR, "out of memory");
 		return;
 	}
-	check_http(s, faults);
-	for (k.at = 0; k.at < s->cluster_count; k.at++) {
-		k.c = s->clusters[k.at];
-		if (s->origins->clusters[k.at].shadow)
-			continue;
+	check_http(&k);
+	while (check_next(&k)) {
 		check_name(&k);
 		if (k.c->name == NULL)
 			return;
@@ -531,17 +556,13 @@ void settings_check(struct settings *s, struct faults *faults)
 		check_accept(&k);
 		check_rules(&k);
 		check_requests(&k);
-		check_probe(&k, "ready", &k.c->ready_probe);
-		check_probe(&k, "check", &k.c->check);
-		check_metrics(&k);
+		check_probes(&k);
 		check_fallback(&k);
 		check_backoff(&k);
 	}
 	/* when all clusters have their names */
-	for (k.at = 0; k.at < s->cluster_count; k.at++) {
-		k.c = s->clusters[k.at];
-		if (s->origins->clusters[k.at].shadow)
-			continue;
+	k.at = INSTANCE;
+	while (check_next(&k)) {
 		check_relay(&k);
 		check_after(&k);
 	}
@@ -550,17 +571,16 @@ void settings_check(struct settings *s, struct faults *faults)
 
 void config_note_files(const struct settings *s, struct faults *faults)
 {
-	struct check k = {.s = (struct settings *)(uintptr_t)s, .faults = faults};
+	struct check k = check_begin(s, faults);
 
-	for (k.at = 0; k.at < s->cluster_count; k.at++) {
-		k.c = s->clusters[k.at];
+	while (check_next(&k))
 		for (size_t i = 0; i < k.c->env_file.count; i++)
-			if (access(k.c->env_file.list[i], F_OK) == -1 &&
-				(errno == ENOENT || errno == ENOTDIR))
-				check_fault(&k, "env-file",
-					"there is no file '%.300s' (yet), and no start without it",
-					k.c->env_file.list[i]);
-	}
+			check_rule(&k,
+				access(k.c->env_file.list[i], F_OK) == -1 &&
+					(errno == ENOENT || errno == ENOTDIR),
+				"env-file",
+				"there is no file '%.300s' (yet), and no start without it",
+				k.c->env_file.list[i]);
 }
 
 bool config_has_broker(const struct settings *s)
@@ -573,13 +593,10 @@ bool config_has_broker(const struct settings *s)
 
 void config_no_broker(const struct settings *s, const char *why, struct faults *faults)
 {
-	struct check k = {.s = (struct settings *)(uintptr_t)s, .faults = faults};
+	struct check k = check_begin(s, faults);
 
-	for (k.at = 0; k.at < s->cluster_count; k.at++) {
-		k.c = s->clusters[k.at];
-		if (natsurl_is(k.c->relay))
-			check_fault(&k, "relay", "%s", why);
-	}
+	while (check_next(&k))
+		check_rule(&k, natsurl_is(k.c->relay), "relay", "%s", why);
 }
 
 /* A file that was opened, and its cluster. */
@@ -627,12 +644,11 @@ static bool can_open(
 
 void config_check_here(const struct settings *s, unsigned cpus, struct faults *faults)
 {
-	struct check k = {.s = (struct settings *)(uintptr_t)s, .faults = faults};
+	struct check k = check_begin(s, faults);
 	scoped_buffer all = {0};
 
 	check_slots(s, cpus, faults);
-	for (k.at = 0; k.at < s->cluster_count; k.at++) {
-		k.c = s->clusters[k.at];
+	while (check_next(&k)) {
 		for (size_t i = 0; i < k.c->log_sink_count; i++) {
 			const struct log_sink *sink = &k.c->log_sinks[i];
 			unsigned count =

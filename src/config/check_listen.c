@@ -137,12 +137,11 @@ static void check_listeners(const struct check *k)
 {
 	const struct cluster_settings *c = k->c;
 
-	if (c->listen_count > LISTENERS_MAX)
-		check_fault(k, "listen", "wanted at most %d listeners, found %zu", LISTENERS_MAX,
-			c->listen_count);
-	if ((c->pass & PASS_STDIN) != 0 && c->listen_count != 1 && !check_is_bad(k, "listen"))
-		check_fault(k, "pass", "'stdin' needs exactly one listener, there are %zu",
-			c->listen_count);
+	check_rule(k, c->listen_count > LISTENERS_MAX, "listen",
+		"wanted at most %d listeners, found %zu", LISTENERS_MAX, c->listen_count);
+	check_rule(k,
+		(c->pass & PASS_STDIN) != 0 && c->listen_count != 1 && !check_is_bad(k, "listen"),
+		"pass", "'stdin' needs exactly one listener, there are %zu", c->listen_count);
 }
 
 /* Keys that need shared listeners, or that move a worker to another slot. */
@@ -282,17 +281,14 @@ static void note_places(const struct check *k, unsigned slots, struct buffer *al
 
 void check_slots(const struct settings *s, unsigned cpus, struct faults *faults)
 {
-	struct check k = {.s = (struct settings *)(uintptr_t)s, .faults = faults};
+	struct check k = check_begin(s, faults);
 	scoped_buffer all = {0};
 	bool any = false;
 
 	for (size_t i = 0; i < s->cluster_count; i++)
 		any |= cluster_has_own(s->clusters[i], false);
-	for (k.at = 0; any && k.at < s->cluster_count; k.at++) {
-		k.c = s->clusters[k.at];
-		if (!s->origins->clusters[k.at].shadow)
-			note_places(&k, cluster_range(k.c, cpus).most, &all);
-	}
+	while (any && check_next(&k))
+		note_places(&k, cluster_range(k.c, cpus).most, &all);
 }
 
 static bool is_local(const struct address *a)
@@ -303,47 +299,19 @@ static bool is_local(const struct address *a)
 		(a->family == AF_INET6 && memcmp(a->ip, v6, sizeof(v6)) == 0);
 }
 
-/* A mistake in a key of [nclust]. */
-static void instance_fault(
-	const struct settings *s, struct faults *faults, const char *key, const char *text)
+void check_http(const struct check *k)
 {
-	const struct origin *o = settings_origin(s, INSTANCE, option_find("nclust", key, NULL));
+	const struct settings *s = k->s;
 
-	if (o->kind == ORIGIN_FILE)
-		faults_add(faults, EX_CONFIG, "%s:%u: nclust.%s: %s", origin_path(s->origins, o),
-			o->line, key, text);
-	else
-		faults_add(faults, EX_USAGE, "--%s: %s", key, text);
-}
-
-/* `http` shows commands with all arguments, which are not for other machines. */
-static void check_reach(const struct settings *s, struct faults *faults)
-{
-	char text[400];
-
-	if (s->http.text == NULL || is_local(&s->http) || s->http_token != NULL || s->http_open)
+	if (s->http.text == NULL)
 		return;
-	snprintf(text, sizeof(text),
+	/* `http` shows commands with all arguments, which are not for other machines */
+	check_rule(k, !is_local(&s->http) && s->http_token == NULL && !s->http_open, "http",
 		"other machines can reach '%s': set 'http-token' to a file with a token, or "
 		"'http-open = yes' to let anyone look",
 		s->http.text);
-	instance_fault(s, faults, "http", text);
-}
-
-static void check_agent(const struct settings *s, struct faults *faults)
-{
-	char text[200];
-
-	if (s->agent.text == NULL || s->http.text == NULL || !is_taken_by(&s->agent, &s->http))
-		return;
-	snprintf(text, sizeof(text), "'%.100s' is already used by 'http'", s->agent.text);
-	instance_fault(s, faults, "agent", text);
-}
-
-void check_http(const struct settings *s, struct faults *faults)
-{
-	check_reach(s, faults);
-	check_agent(s, faults);
+	check_rule(k, s->agent.text != NULL && is_taken_by(&s->agent, &s->http), "agent",
+		"'%.100s' is already used by 'http'", s->agent.text);
 }
 
 void check_listen(const struct check *k)

@@ -125,25 +125,32 @@ char *name_from_path(const char *path, const char *suffix);
 struct check {
 	struct settings *s;
 	struct faults *faults;
-	size_t at; /* the cluster */
+	size_t at; /* the cluster, or INSTANCE */
 	struct cluster_settings *c;
 };
 
-/* Where the cluster's key came from. */
+/* Begin at INSTANCE.  What only looks at settings that are read only does not change them. */
+struct check check_begin(const struct settings *s, struct faults *faults);
+/* Go on to the next cluster, but for those of refused sections; false: there is none. */
+bool check_next(struct check *k);
+/* Where the key came from. */
 const struct origin *check_origin(const struct check *k, const char *key);
 /* Was the key refused already?  Then faults that follow from that are not reported. */
 bool check_is_bad(const struct check *k, const char *key);
-/* Report a mistake in `key` of the cluster, at the key's line or, if no line has the key, at
- * the head of the section. */
+/* Report a mistake in `key`, at the key's line or, if no line has the key, at the head of the
+ * cluster's section. */
 void check_fault(const struct check *k, const char *key, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* The same if the rule is broken, which the sentence tells. */
+void check_rule(const struct check *k, bool is_broken, const char *key, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 
 /* Check the addresses where a cluster listens. */
 void check_listen(const struct check *k);
 /* Has each slot an address of its own, if it should have one? */
 void check_slots(const struct settings *s, unsigned cpus, struct faults *faults);
 /* Check the addresses where nclust itself listens. */
-void check_http(const struct settings *s, struct faults *faults);
+void check_http(const struct check *k);
 
 /* ---- procfile ---- */
 

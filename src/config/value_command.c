@@ -161,7 +161,7 @@ int parse_probe(const struct field *f, char **text, struct error *err)
 		clear_probe(f->at);
 		return 0;
 	}
-	if (is_probe(*text))
+	if (is_probe(*text) && (!http || strncmp(*text, "http:", 5) == 0))
 		return set_probe(f->at, text, err);
 	return value_wanted(err, *text,
 		http ? "'off' or 'http:/path'" : "'off', 'tcp', 'http:/path' or 'exec:COMMAND'");
