@@ -4,7 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/expand.h"
-#include "config/option.h"
+#include "config/value.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -308,16 +308,17 @@ static bool is_interface(const char *s)
 	return len > 0 && len < IF_NAMESIZE && strpbrk(s, " \t/:") == NULL;
 }
 
-static int parse_seconds(int *to, char **text, nsec_t most, struct error *err)
+static int parse_seconds(
+	int *to, const char *text, nsec_t most, struct buffer *out, struct error *err)
 {
 	nsec_t t;
 
-	if (value_duration(&t, *text, SECOND, most, err) == -1)
+	if (value_duration(&t, text, SECOND, most, err) == -1)
 		return -1;
 	if (t % SECOND != 0)
-		return value_wanted(err, *text, "whole seconds");
+		return value_wanted(err, text, "whole seconds");
 	*to = (int)(t / SECOND);
-	return text_become(text, err, "%ds", *to);
+	return buffer_printf(out, "%ds", *to);
 }
 
 /* "66", "0x42" */
@@ -334,8 +335,9 @@ static int parse_mark(long long *to, const char *value, struct error *err)
 	return 0;
 }
 
-/* Replace the text by the one way to write the value; "": the option's name says all. */
-static int parse_value(const struct place_option *o, void *field, char **text, struct error *err)
+/* `out` gets the one way to write the value; nothing: the option's name says all. */
+static int parse_value(const struct place_option *o, void *field, const char *text,
+	struct buffer *out, struct error *err)
 {
 	unsigned n = 0;
 	uint64_t size = 0;
@@ -343,54 +345,55 @@ static int parse_value(const struct place_option *o, void *field, char **text, s
 
 	switch (o->kind) {
 	case KIND_NAME:
-		if (!is_name(*text))
-			return value_wanted(err, *text,
+		if (!is_name(text))
+			return value_wanted(err, text,
 				"a name of 1 to %d printable characters without ':', ',' and "
 				"blanks",
 				NAME_MAX_LENGTH);
-		return set_text(field, *text, err);
+		return set_text(field, text, err);
 	case KIND_COUNT:
-		if (value_count(&n, *text, 1, COUNT_MAX, err) == -1)
+		if (value_count(&n, text, 1, COUNT_MAX, err) == -1)
 			return -1;
 		*(int *)field = (int)n;
-		return text_become(text, err, "%u", n);
+		return buffer_printf(out, "%u", n);
 	case KIND_MODE:
-		if (value_octal(field, *text, err) == -1)
+		if (value_octal(field, text, err) == -1)
 			return -1;
-		return text_become(text, err, "0%03o", *(unsigned *)field);
+		return buffer_printf(out, "0%03o", *(unsigned *)field);
 	case KIND_OWNER:
 	case KIND_GROUP:
-		if ((o->kind == KIND_OWNER ? value_user(field, NULL, *text, err)
-					   : value_group(field, *text, err)) == -1)
+		if ((o->kind == KIND_OWNER ? value_user(field, NULL, text, err)
+					   : value_group(field, text, err)) == -1)
 			return -1;
-		return text_become(text, err, "#%ld", *(long *)field);
+		return buffer_printf(out, "#%ld", *(long *)field);
 	case KIND_TRISTATE:
-		if (value_bool(&on, *text, err) == -1)
+		if (value_bool(&on, text, err) == -1)
 			return -1;
 		*(int *)field = on;
-		return text_become(text, err, "%s", on ? "yes" : "no");
+		return buffer_string(out, on ? "yes" : "no");
 	case KIND_INTERFACE:
-		if (!is_interface(*text))
-			return value_wanted(err, *text, "an interface's name");
-		return set_text(field, *text, err);
+		if (!is_interface(text))
+			return value_wanted(err, text, "an interface's name");
+		buffer_string(out, text);
+		return set_text(field, text, err);
 	case KIND_FLAG:
-		return value_bool(field, *text, err) == -1 ? -1 : text_become(text, err, "%s", "");
+		return value_bool(field, text, err);
 	case KIND_SECONDS:
-		return parse_seconds(field, text, DEFER_MAX, err);
+		return parse_seconds(field, text, DEFER_MAX, out, err);
 	case KIND_KEEPALIVE:
-		if (strcmp(*text, "yes") != 0)
-			return parse_seconds(field, text, KEEPALIVE_MAX, err);
+		if (strcmp(text, "yes") != 0)
+			return parse_seconds(field, text, KEEPALIVE_MAX, out, err);
 		*(int *)field = 0; /* the system's default */
-		return text_become(text, err, "%s", "");
+		return 0;
 	case KIND_MARK:
-		if (parse_mark(field, *text, err) == -1)
+		if (parse_mark(field, text, err) == -1)
 			return -1;
-		return text_become(text, err, "0x%llx", *(long long *)field);
+		return buffer_printf(out, "0x%llx", *(long long *)field);
 	case KIND_SIZE:
-		if (value_size(&size, *text, BUFFER_MAX, err) == -1)
+		if (value_size(&size, text, BUFFER_MAX, err) == -1)
 			return -1;
 		*(int *)field = (int)size;
-		return text_become(text, err, "%d", (int)size);
+		return buffer_printf(out, "%d", (int)size);
 	}
 	return -1;
 }
@@ -438,12 +441,13 @@ typedef char *option_texts[COUNT_OF(place_options)];
 static int parse_option(struct address *a, const char *text, option_texts texts, struct error *err)
 {
 	const char *equals = strchr(text, '=');
+	const char *value = equals != NULL ? equals + 1 : "yes";
 	scoped_str name = strndup(text, strcspn(text, "="));
-	scoped_str value = strdup(equals != NULL ? equals + 1 : "yes");
+	scoped_buffer out = {0};
 	const struct place_option *o;
 	char **place;
 
-	if (name == NULL || value == NULL)
+	if (name == NULL)
 		return out_of_memory(err);
 	o = find_option(name);
 	if (o == NULL)
@@ -456,10 +460,10 @@ static int parse_option(struct address *a, const char *text, option_texts texts,
 	place = &texts[o - place_options];
 	if (*place != NULL)
 		return error_set(err, 0, "option '%s' is given twice", name);
-	if (parse_value(o, (char *)a + o->offset, &value, err) == -1)
+	if (parse_value(o, (char *)a + o->offset, value, &out, err) == -1 && !out.failed)
 		return error_wrap(err, "%s", name);
-	*place = str_release(&value);
-	return 0;
+	*place = buffer_take(&out);
+	return *place != NULL ? 0 : out_of_memory(err);
 }
 
 /* In the order of the table, so that equal options are written alike. */
@@ -604,39 +608,26 @@ int address_of_slot(struct address *to, const struct address *a, unsigned slot, 
 	return 0;
 }
 
-/* The members that are heap blocks. */
-static const size_t heap[] = {offsetof(struct address, path), offsetof(struct address, name),
-	offsetof(struct address, interface), offsetof(struct address, text),
-	offsetof(struct address, options), offsetof(struct address, each)};
-
-static char **heap_at(struct address *a, size_t i)
-{
-	return (char **)(void *)((char *)a + heap[i]);
-}
-
 void address_fini(struct address *a)
 {
-	for (size_t i = 0; i < COUNT_OF(heap); i++)
-		free(*heap_at(a, i));
+	free(a->path);
+	free(a->name);
+	free(a->interface);
+	free(a->text);
+	free(a->options);
+	free(a->each);
 	*a = (struct address){0};
 }
 
 int address_copy(struct address *to, const struct address *from)
 {
-	struct address a = *from;
-	bool failed = false;
+	scoped_str whole = address_format(from);
+	scoped_str each = from->each != NULL ? strdup(from->each) : NULL;
 
-	for (size_t i = 0; i < COUNT_OF(heap); i++) {
-		char **text = heap_at(&a, i);
-
-		if (*text != NULL)
-			failed |= (*text = strdup(*text)) == NULL;
-	}
-	if (failed) {
-		address_fini(&a);
+	if (whole == NULL || (each == NULL && from->each != NULL) ||
+		address_parse(to, whole, &(struct error){0}) == -1)
 		return -1;
-	}
-	*to = a;
+	to->each = str_release(&each);
 	return 0;
 }
 

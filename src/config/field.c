@@ -6,79 +6,38 @@
 #include "config/address.h"
 
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-int text_become(char **text, struct error *err, const char *format, ...)
-{
-	va_list args;
-	char *made;
-	int n;
+/* ---- texts, which are the values ---- */
 
-	va_start(args, format);
-	n = vasprintf(&made, format, args);
-	va_end(args);
-	if (n == -1)
-		return value_no_memory(err);
-	free(*text);
-	*text = made;
-	return 0;
+static void hold_text(const struct field *f, const char *kept)
+{
+	*(const char **)f->at = kept;
 }
 
-void text_none(char **text)
+static int parse_name(const struct field *f, const char *text, struct error *err)
 {
-	free(*text);
-	*text = NULL;
+	(void)f;
+	if (text_is_name(text))
+		return 0;
+	return value_wanted(err, text,
+		"a name of 1 to 64 of 'A-Z a-z 0-9 . _ -', not beginning with '.' or '-'");
 }
 
-int text_take(char **text, struct buffer *out, struct error *err)
-{
-	char *taken = buffer_take(out);
-
-	if (taken == NULL)
-		return value_no_memory(err);
-	free(*text);
-	*text = taken;
-	return 0;
-}
-
-/* ---- texts ---- */
-
-static int store_text(const struct field *f, char *text)
-{
-	*(const char **)f->at = text;
-	return 0;
-}
-
-static void free_text(const struct field *f)
-{
-	(void)store_text(f, NULL); /* the text is freed with all that is kept */
-}
-
-static int parse_name(const struct field *f, char **text, struct error *err)
-{
-	if (!text_is_name(*text))
-		return value_wanted(err, *text,
-			"a name of 1 to 64 of 'A-Z a-z 0-9 . _ -', not beginning with '.' or '-'");
-	return store_text(f, *text);
-}
-
-static int parse_relay(const struct field *f, char **text, struct error *err)
+static int parse_relay(const struct field *f, const char *text, struct error *err)
 {
 	struct natsurl url;
 
-	if (strcmp(*text, "off") == 0) {
-		text_none(text);
-		return store_text(f, NULL);
-	}
-	if (strstr(*text, "://") == NULL)
-		return parse_name(f, text, err);
-	return natsurl_parse(&url, *text, err) == -1 ? -1 : store_text(f, *text);
+	if (strcmp(text, "off") == 0)
+		return TYPE_NONE;
+	return strstr(text, "://") == NULL ? parse_name(f, text, err)
+					   : natsurl_parse(&url, text, err);
 }
 
-static int check_path(const char *text, struct error *err)
+static int parse_path(const struct field *f, const char *text, struct error *err)
 {
+	(void)f;
 	if (*text == '\0')
 		return value_wanted(err, text, "a path");
 	if (strlen(text) >= PATH_MAX)
@@ -90,84 +49,72 @@ static int check_path(const char *text, struct error *err)
 	return 0;
 }
 
-static int parse_path(const struct field *f, char **text, struct error *err)
-{
-	return check_path(*text, err) == -1 ? -1 : store_text(f, *text);
-}
-
 /* A path of the name "off" or "503" can be written "./503". */
-static int parse_fallback(const struct field *f, char **text, struct error *err)
+static int parse_fallback(const struct field *f, const char *text, struct error *err)
 {
-	if (strcmp(*text, "none") == 0 && text_become(text, err, "off") == -1)
-		return -1;
-	return strcmp(*text, "off") == 0 ? store_text(f, NULL) : parse_path(f, text, err);
+	if (strcmp(text, "none") == 0)
+		return buffer_string(f->out, "off");
+	return parse_path(f, text, err);
 }
 
-static int parse_user(const struct field *f, char **text, struct error *err)
+static int parse_user(const struct field *f, const char *text, struct error *err)
 {
 	struct cluster_settings *c = f->base;
 
-	if (!f->known && value_user(&c->uid, &c->user_gid, *text, err) == -1)
-		return -1;
-	return store_text(f, *text);
+	return f->known ? 0 : value_user(&c->uid, &c->user_gid, text, err);
 }
 
-static int parse_group(const struct field *f, char **text, struct error *err)
+static int parse_group(const struct field *f, const char *text, struct error *err)
 {
 	long *gid = f->row->type == OPT_GROUP ? &((struct cluster_settings *)f->base)->gid
 					      : &((struct settings *)f->base)->control_gid;
 
-	return !f->known && value_group(gid, *text, err) == -1 ? -1 : store_text(f, *text);
+	return f->known ? 0 : value_group(gid, text, err);
 }
 
-/* ---- lists of texts: list_kept() makes them ---- */
+/* ---- lists of texts: list_kept() makes the values ---- */
 
-static int parse_list_path(const struct field *f, char **text, struct error *err)
+static int parse_env(const struct field *f, const char *text, struct error *err)
 {
-	(void)f;
-	return check_path(*text, err);
-}
-
-static int parse_env(const struct field *f, char **text, struct error *err)
-{
-	size_t len = strcspn(*text, "=");
+	size_t len = strcspn(text, "=");
 
 	(void)f;
-	if (len == 0 || (*text)[len] == '\0' || strcspn(*text, " \t\"'") < len)
-		return value_wanted(err, *text, "'VARIABLE=value'");
+	if (len == 0 || text[len] == '\0' || strcspn(text, " \t\"'") < len)
+		return value_wanted(err, text, "'VARIABLE=value'");
 	return 0;
 }
 
-static void free_list(const struct field *f)
+static void hold_list(const struct field *f, const char *kept)
 {
 	struct strings *list = f->at;
 
+	(void)kept;
 	free(list->list);
 	*list = (struct strings){0};
 }
 
 /* ---- numbers ---- */
 
-static int parse_bool(const struct field *f, char **text, struct error *err)
+static int parse_bool(const struct field *f, const char *text, struct error *err)
 {
-	if (value_bool(f->at, *text, err) == -1)
+	if (value_bool(f->at, text, err) == -1)
 		return -1;
-	return text_become(text, err, "%s", *(bool *)f->at ? "yes" : "no");
+	return buffer_string(f->out, *(bool *)f->at ? "yes" : "no");
 }
 
-static int parse_choice(const struct field *f, char **text, struct error *err)
+static int parse_choice(const struct field *f, const char *text, struct error *err)
 {
 	const char *const *choices = f->row->choices;
 	char words[200];
 	size_t used = 0;
 	/* of signals, "SIGQUIT" as "QUIT" */
-	bool prefixed = strncmp(*text, "SIG", 3) == 0;
+	bool prefixed = strncmp(text, "SIG", 3) == 0;
 
 	for (int i = 0; choices[i] != NULL; i++) {
-		if (strcmp(choices[i], *text) == 0 ||
-			(prefixed && i > 0 && strcmp(choices[i], *text + 3) == 0)) {
+		if (strcmp(choices[i], text) == 0 ||
+			(prefixed && i > 0 && strcmp(choices[i], text + 3) == 0)) {
 			*(int *)f->at = i;
-			return text_become(text, err, "%s", choices[i]);
+			return buffer_string(f->out, choices[i]);
 		}
 		if (used < sizeof(words))
 			used += (size_t)snprintf(words + used, sizeof(words) - used, "%s'%s'",
@@ -176,25 +123,25 @@ static int parse_choice(const struct field *f, char **text, struct error *err)
 								 : ", ",
 				choices[i]);
 	}
-	return value_wanted(err, *text, "%s", words);
+	return value_wanted(err, text, "%s", words);
 }
 
-static int parse_umask(const struct field *f, char **text, struct error *err)
+static int parse_umask(const struct field *f, const char *text, struct error *err)
 {
-	if (value_octal(f->at, *text, err) == -1)
+	if (value_octal(f->at, text, err) == -1)
 		return -1;
-	return text_become(text, err, "0%03o", *(unsigned *)f->at);
+	return buffer_printf(f->out, "0%03o", *(unsigned *)f->at);
 }
 
-static int parse_nice(const struct field *f, char **text, struct error *err)
+static int parse_nice(const struct field *f, const char *text, struct error *err)
 {
-	bool minus = **text == '-';
+	bool minus = *text == '-';
 	uint64_t n;
 
-	if (!value_digits(&n, *text + minus, 0, minus ? 20 : 19))
-		return value_wanted(err, *text, "a whole number from -20 to 19");
+	if (!value_digits(&n, text + minus, 0, minus ? 20 : 19))
+		return value_wanted(err, text, "a whole number from -20 to 19");
 	*(int *)f->at = minus ? -(int)n : (int)n;
-	return text_become(text, err, "%d", *(int *)f->at);
+	return buffer_printf(f->out, "%d", *(int *)f->at);
 }
 
 static bool is_count(const struct option_row *row)
@@ -262,40 +209,40 @@ static int read_named(
 	return error_set(err, 0, "%s'%s' or %s", wanted, row->word, rest);
 }
 
-static int write_number(const struct option_row *row, int64_t value, char **text, struct error *err)
+static int put_number(const struct field *f, int64_t value)
 {
+	const struct option_row *row = f->row;
 	char to[32];
 
 	if (row->word != NULL && value == row->word_value)
-		return text_become(text, err, "%s", row->word);
+		return buffer_string(f->out, row->word);
 	if (is_count(row))
-		return text_become(
-			text, err, "%lld%s", (long long)value, row->type == OPT_PERCENT ? "%" : "");
-	return text_become(text, err, "%s",
+		return buffer_printf(
+			f->out, "%lld%s", (long long)value, row->type == OPT_PERCENT ? "%" : "");
+	return buffer_string(f->out,
 		row->type == OPT_DURATION ? text_duration(to, value)
 					  : value_format_size(to, (uint64_t)value));
 }
 
-static int parse_number(const struct field *f, char **text, struct error *err)
+static int parse_number(const struct field *f, const char *text, struct error *err)
 {
 	int64_t value = 0;
 
-	if (read_named(f->row, &value, *text, err) == -1 ||
-		write_number(f->row, value, text, err) == -1)
+	if (read_named(f->row, &value, text, err) == -1)
 		return -1;
 	if (is_count(f->row))
 		*(unsigned *)f->at = (unsigned)value;
 	else
 		*(int64_t *)f->at = value;
-	return 0;
+	return put_number(f, value);
 }
 
 /* "500M", or "500M for 30s". */
-static int parse_memory_limit(const struct field *f, char **text, struct error *err)
+static int parse_memory_limit(const struct field *f, const char *text, struct error *err)
 {
 	static const char between[] = " for ";
-	const char *at = strstr(*text, between);
-	scoped_str size = strndup(*text, at != NULL ? (size_t)(at - *text) : strlen(*text));
+	const char *at = strstr(text, between);
+	scoped_str size = strndup(text, at != NULL ? (size_t)(at - text) : strlen(text));
 	nsec_t span = 0;
 	char shown[24];
 	int64_t bytes = 0;
@@ -305,36 +252,33 @@ static int parse_memory_limit(const struct field *f, char **text, struct error *
 	if (read_named(f->row, &bytes, size, err) == -1)
 		return -1;
 	if (at != NULL && bytes == 0)
-		return value_wanted(err, *text, "'off' alone");
+		return value_wanted(err, text, "'off' alone");
 	if (at != NULL && value_duration(&span, at + strlen(between), SECOND, 24 * HOUR, err) == -1)
 		return -1;
-	if (write_number(f->row, bytes, &size, err) == -1 ||
-		text_become(text, err, "%s%s%s", size, span > 0 ? between : "",
-			span > 0 ? text_duration(shown, span) : "") == -1)
-		return -1;
 	*(struct memory_limit *)f->at = (struct memory_limit){(uint64_t)bytes, span};
+	put_number(f, bytes);
+	if (span > 0)
+		buffer_printf(f->out, "%s%s", between, text_duration(shown, span));
 	return 0;
 }
 
-static int parse_give_up(const struct field *f, char **text, struct error *err)
+static int parse_give_up(const struct field *f, const char *text, struct error *err)
 {
 	struct cluster_settings *c = f->base;
 	uint64_t n = 0;
 	nsec_t window = 0;
 	char shown[24];
 
-	if (strcmp(*text, "never") != 0) {
-		size_t len = value_number(&n, *text, GIVE_UP_MAX);
+	if (strcmp(text, "never") != 0) {
+		size_t len = value_number(&n, text, GIVE_UP_MAX);
 
-		if (len == 0 || n == 0 || (*text)[len] != '/' ||
-			value_duration(&window, *text + len + 1, SECOND, 24 * HOUR,
+		if (len == 0 || n == 0 || text[len] != '/' ||
+			value_duration(&window, text + len + 1, SECOND, 24 * HOUR,
 				&(struct error){0}) == -1)
-			return value_wanted(err, *text,
+			return value_wanted(err, text,
 				"'never', or 1 to %d deaths in 1s to 24h such as '5/1m'",
 				GIVE_UP_MAX);
-		if (text_become(text, err, "%u/%s", (unsigned)n, text_duration(shown, window)) ==
-			-1)
-			return -1;
+		buffer_printf(f->out, "%u/%s", (unsigned)n, text_duration(shown, window));
 	}
 	c->give_up_count = (unsigned)n;
 	c->give_up_window = window;
@@ -343,38 +287,34 @@ static int parse_give_up(const struct field *f, char **text, struct error *err)
 
 /* ---- addresses ---- */
 
-static int become_address(char **text, const struct address *a, struct error *err)
+static int put_address(const struct field *f, const struct address *a, struct error *err)
 {
-	scoped_str whole = a->each != NULL ? NULL : address_format(a);
+	scoped_str whole = address_format(a);
 
-	if (a->each == NULL && whole == NULL)
+	if (whole == NULL)
 		return value_no_memory(err);
-	return text_become(text, err, "%s", whole != NULL ? whole : a->each);
+	return buffer_string(f->out, a->each != NULL ? a->each : whole);
 }
 
-static int parse_listen(const struct field *f, char **text, struct error *err)
+static int parse_listen(const struct field *f, const char *text, struct error *err)
 {
 	struct cluster_settings *c = f->base;
 	struct address *list = reallocarray(c->listen, c->listen_count + 1, sizeof(*list));
-	struct address a;
 
 	if (list == NULL)
 		return value_no_memory(err);
 	c->listen = list;
-	if (address_parse_slot(&a, *text, 0, err) == -1)
+	if (address_parse_slot(&list[c->listen_count], text, 0, err) == -1)
 		return -1;
-	if (become_address(text, &a, err) == -1) {
-		address_fini(&a);
-		return -1;
-	}
-	list[c->listen_count++] = a;
-	return 0;
+	return put_address(f, &list[c->listen_count++], err);
 }
 
-static void free_listen(const struct field *f)
+static void hold_listen(const struct field *f, const char *kept)
 {
 	struct cluster_settings *c = f->base;
 
+	if (kept != NULL)
+		return;
 	while (c->listen_count > 0)
 		address_fini(&c->listen[--c->listen_count]);
 	free(c->listen);
@@ -400,12 +340,12 @@ static int read_http(const struct field *f, struct address *a, const char *text,
 		: value_wanted(err, text, "'off', a port, an address with a port, or 'unix:PATH'");
 }
 
-static int parse_http(const struct field *f, char **text, struct error *err)
+static int parse_http(const struct field *f, const char *text, struct error *err)
 {
 	struct address a = {0};
 
-	if (strcmp(*text, "off") != 0 &&
-		(read_http(f, &a, *text, err) == -1 || become_address(text, &a, err) == -1)) {
+	if (strcmp(text, "off") != 0 &&
+		(read_http(f, &a, text, err) == -1 || put_address(f, &a, err) == -1)) {
 		address_fini(&a);
 		return -1;
 	}
@@ -414,23 +354,24 @@ static int parse_http(const struct field *f, char **text, struct error *err)
 	return 0;
 }
 
-static void free_http(const struct field *f)
+static void hold_http(const struct field *f, const char *kept)
 {
-	address_fini(f->at);
+	if (kept == NULL)
+		address_fini(f->at);
 }
 
 /* ---- all types ---- */
 
 static const struct type {
 	type_parse *parse;
-	type_free *free;
+	type_hold *hold;
 } types[OPTION_TYPES] = {
-	[OPT_NAME] = {parse_name, free_text},
-	[OPT_RELAY] = {parse_relay, free_text},
-	[OPT_AFTER] = {parse_after, free_text},
-	[OPT_PATH] = {parse_path, free_text},
-	[OPT_PATHS] = {parse_list_path, free_list},
-	[OPT_FALLBACK] = {parse_fallback, free_text},
+	[OPT_NAME] = {parse_name, hold_text},
+	[OPT_RELAY] = {parse_relay, hold_text},
+	[OPT_AFTER] = {parse_after, hold_text},
+	[OPT_PATH] = {parse_path, hold_text},
+	[OPT_PATHS] = {parse_path, hold_list},
+	[OPT_FALLBACK] = {parse_fallback, hold_text},
 	[OPT_BOOL] = {parse_bool, NULL},
 	[OPT_COUNT] = {parse_number, NULL},
 	[OPT_PERCENT] = {parse_number, NULL},
@@ -438,32 +379,32 @@ static const struct type {
 	[OPT_MEMORY_LIMIT] = {parse_memory_limit, NULL},
 	[OPT_SIZE] = {parse_number, NULL},
 	[OPT_CHOICE] = {parse_choice, NULL},
-	[OPT_COMMAND] = {parse_command, free_command},
-	[OPT_RUN] = {parse_hook, free_run},
-	[OPT_LOG] = {parse_log, free_log},
+	[OPT_COMMAND] = {parse_command, hold_command},
+	[OPT_RUN] = {parse_hook, hold_hook},
+	[OPT_LOG] = {parse_log, hold_log},
 	[OPT_WORKERS] = {parse_workers, NULL},
-	[OPT_LISTEN] = {parse_listen, free_listen},
+	[OPT_LISTEN] = {parse_listen, hold_listen},
 	[OPT_PASS] = {parse_pass, NULL},
-	[OPT_PORTS] = {parse_ports, free_text},
-	[OPT_USER] = {parse_user, free_text},
-	[OPT_GROUP] = {parse_group, free_text},
-	[OPT_CONTROL_GROUP] = {parse_group, free_text},
-	[OPT_HTTP] = {parse_http, free_http},
+	[OPT_PORTS] = {parse_ports, hold_text},
+	[OPT_USER] = {parse_user, hold_text},
+	[OPT_GROUP] = {parse_group, hold_text},
+	[OPT_CONTROL_GROUP] = {parse_group, hold_text},
+	[OPT_HTTP] = {parse_http, hold_http},
 	[OPT_UMASK] = {parse_umask, NULL},
 	[OPT_NICE] = {parse_nice, NULL},
-	[OPT_ENV] = {parse_env, free_list},
+	[OPT_ENV] = {parse_env, hold_list},
 	[OPT_CAPABILITIES] = {parse_capabilities, NULL},
 	[OPT_LIMIT] = {parse_limit, NULL},
-	[OPT_READY] = {parse_ready, free_ready},
+	[OPT_READY] = {parse_ready, hold_ready},
 	[OPT_STOP_SIGNAL] = {parse_stop_signal, NULL},
 	[OPT_GIVE_UP] = {parse_give_up, NULL},
 	[OPT_EXITS] = {parse_exits, NULL},
-	[OPT_PROBE] = {parse_probe, free_probe},
-	[OPT_HEADER] = {parse_header, free_list},
+	[OPT_PROBE] = {parse_probe, hold_probe},
+	[OPT_HEADER] = {parse_header, hold_list},
 	[OPT_THREADS] = {parse_threads, NULL},
 	[OPT_SHARED_MEMORY] = {parse_shared_memory, NULL},
-	[OPT_SIGNAL_RULE] = {parse_signal_rule, free_rules},
-	[OPT_HOOK] = {parse_hook, free_hooks},
+	[OPT_SIGNAL_RULE] = {parse_signal_rule, hold_rules},
+	[OPT_HOOK] = {parse_hook, hold_hook},
 };
 
 /* ---- kept texts ---- */
@@ -518,42 +459,59 @@ static int list_kept(const struct field *f)
 	return 0;
 }
 
-static int keep_text(const struct field *f, char **text)
+/* Keep the text, or that there is none, and let the value hold it. */
+static int keep_text(const struct field *f, char *text)
 {
+	const struct option_row *row = f->row;
 	struct texts *t = texts_of(f->base);
-	struct kept_text *k = find_same(f->row, f->base, f->member, *text);
+	struct kept_text *k = find_same(row, f->base, f->member, text);
 
 	if (k != NULL) {
 		free(k->text);
 	} else {
 		k = &t->list[t->count++];
-		k->row = (unsigned short)(f->row - option_rows);
+		k->row = (unsigned short)(row - option_rows);
 		k->member = (short)f->member;
 	}
-	k->text = str_release(text);
+	k->text = text;
 	/* what is not kept is the default, or none; but a family's "none" replaces the value
 	 * that [defaults] has for the key */
-	if (k->text == NULL ? !option_is_family(f->row)
-			    : f->row->fallback != NULL && strcmp(f->row->fallback, k->text) == 0)
+	if (text == NULL ? !option_is_family(row)
+			 : row->fallback != NULL && strcmp(row->fallback, text) == 0) {
 		remove_kept(t, k);
-	return types[f->row->type].free == free_list ? list_kept(f) : 0;
+		text = NULL;
+	}
+	if (types[row->type].hold == hold_list)
+		return list_kept(f);
+	if (types[row->type].hold != NULL)
+		types[row->type].hold(f, text);
+	return 0;
 }
 
 static int set_value(const struct option_row *row, void *base, int member, bool known,
 	const char *given, struct error *err)
 {
 	struct texts *t = base;
-	const struct field f = {row, base, (char *)base + row->offset, member, known};
+	scoped_buffer out = {0};
+	const struct field f = {row, base, (char *)base + row->offset, member, known, &out};
 	struct kept_text *list = reallocarray(t->list, t->count + 1, sizeof(*list));
 	scoped_str text = strdup(given);
+	int got;
 
 	if (list != NULL)
 		t->list = list;
 	if (list == NULL || text == NULL)
 		return value_no_memory(err);
-	if (types[row->type].parse(&f, &text, err) == -1)
+	got = types[row->type].parse(&f, given, err);
+	if (got == -1 && !out.failed)
 		return -1;
-	return keep_text(&f, &text) == -1 ? value_no_memory(err) : 0;
+	if (out.failed || out.len > 0) {
+		free(text);
+		text = buffer_take(&out);
+	}
+	if (text == NULL || keep_text(&f, got == TYPE_NONE ? NULL : str_release(&text)) == -1)
+		return value_no_memory(err);
+	return 0;
 }
 
 int field_set(
@@ -593,14 +551,15 @@ bool field_has(const struct option_row *row, const void *base, int member, const
 
 void field_clear(const struct option_row *row, void *base)
 {
-	const struct field f = {.row = row, .base = base, .at = (char *)base + row->offset};
+	struct field f = {.row = row, .base = base, .at = (char *)base + row->offset};
 	struct texts *t = base;
 
-	if (types[row->type].free != NULL)
-		types[row->type].free(&f);
 	for (size_t i = t->count; i-- > 0;)
 		if (is_of(row, &t->list[i]))
 			remove_kept(t, &t->list[i]);
+	for (; types[row->type].hold != NULL && option_key(row, (size_t)f.member) != NULL;
+		f.member++)
+		types[row->type].hold(&f, NULL);
 }
 
 /* The n-th kept text that is not NULL ("none"); or NULL. */

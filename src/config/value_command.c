@@ -14,83 +14,68 @@
 #define PATH_LENGTH_MAX 1000
 #define HEADER_LENGTH_MAX 500
 
-/* An INI line would be cut at a ';' after a blank: then the words are quoted. */
-static int split_words(struct strings *words, char **text, struct error *err)
+/* An INI line would be cut at a ';' after a blank: then the words are quoted, behind `prefix`. */
+static int split_words(const struct field *f, struct strings *words, const char *prefix,
+	const char *text, struct error *err)
 {
-	char *whole;
+	scoped_str whole = NULL;
 
-	if (value_split(words, *text, err) == -1)
+	if (value_split(words, text, err) == -1)
 		return -1;
 	if (words->count == 0 || words->list[0][0] == '\0') {
 		strings_clear(words);
-		return value_wanted(err, *text, "a command");
+		return value_wanted(err, text, "a command");
 	}
-	if (strstr(*text, " ;") == NULL && strstr(*text, "\t;") == NULL)
+	if (strstr(text, " ;") == NULL && strstr(text, "\t;") == NULL)
 		return 0;
 	whole = value_join(words);
-	if (whole == NULL) {
-		strings_clear(words);
-		return error_set(err, ENOMEM, "cannot keep a command");
-	}
-	free(*text);
-	*text = whole;
-	return 0;
+	if (whole != NULL && buffer_printf(f->out, "%s%s", prefix, whole) == 0)
+		return 0;
+	strings_clear(words);
+	return error_set(err, ENOMEM, "cannot keep a command");
 }
 
-static int set_command(struct strings *words, const char **to, char **text, struct error *err)
+static int set_command(
+	const struct field *f, struct strings *words, const char *text, struct error *err)
 {
 	struct strings got = {0};
 
-	if (split_words(&got, text, err) == -1)
+	if (split_words(f, &got, "", text, err) == -1)
 		return -1;
 	strings_clear(words);
 	*words = got;
-	*to = *text;
 	return 0;
 }
 
-int parse_command(const struct field *f, char **text, struct error *err)
+int parse_command(const struct field *f, const char *text, struct error *err)
+{
+	return set_command(f, &((struct cluster_settings *)f->base)->command, text, err);
+}
+
+void hold_command(const struct field *f, const char *kept)
 {
 	struct cluster_settings *c = f->base;
 
-	return set_command(&c->command, &c->command_text, text, err);
-}
-
-void free_command(const struct field *f)
-{
-	struct cluster_settings *c = f->base;
-
-	strings_clear(&c->command);
-	c->command_text = NULL;
-}
-
-static void clear_hook(struct hook *hook)
-{
-	strings_clear(&hook->command);
-	hook->text = NULL;
+	c->command_text = kept;
+	if (kept == NULL)
+		strings_clear(&c->command);
 }
 
 /* "none" removes the command of [defaults]. */
-int parse_hook(const struct field *f, char **text, struct error *err)
+int parse_hook(const struct field *f, const char *text, struct error *err)
 {
 	struct hook *hook = (struct hook *)f->at + f->member;
 
-	if (strcmp(*text, "none") != 0)
-		return set_command(&hook->command, &hook->text, text, err);
-	clear_hook(hook);
-	text_none(text);
-	return 0;
+	return strcmp(text, "none") == 0 ? TYPE_NONE : set_command(f, &hook->command, text, err);
 }
 
-void free_run(const struct field *f)
+void hold_hook(const struct field *f, const char *kept)
 {
-	clear_hook(f->at);
-}
+	struct hook *hook = (struct hook *)f->at + f->member;
 
-void free_hooks(const struct field *f)
-{
-	for (size_t i = 0; i < HOOK_EVENTS; i++)
-		clear_hook((struct hook *)f->at + i);
+	hook->text = kept;
+	if (kept == NULL)
+		strings_clear(&hook->command);
 }
 
 /* ---- probes ---- */
@@ -125,102 +110,103 @@ static bool is_http_path(const char *path)
 }
 
 /* Store the probe of a text for which is_probe() is true. */
-static int set_probe(struct probe *to, char **text, struct error *err)
+static int set_probe(const struct field *f, struct probe *to, const char *text, struct error *err)
 {
 	struct probe got = {.kind = PROBE_TCP};
 
-	if (strncmp(*text, "http:", 5) == 0) {
+	if (strncmp(text, "http:", 5) == 0) {
 		got.kind = PROBE_HTTP;
-		if (!is_http_path(*text + 5))
-			return value_wanted(err, *text,
+		if (!is_http_path(text + 5))
+			return value_wanted(err, text,
 				"a path after 'http:' or 'http://HOST', of at most %d bytes and "
 				"without blanks, such as 'http:/health'",
 				PATH_LENGTH_MAX);
-	} else if (strncmp(*text, "exec:", 5) == 0) {
-		scoped_str command = strdup(*text + 5);
-
+	} else if (strncmp(text, "exec:", 5) == 0) {
 		got.kind = PROBE_EXEC;
-		if (command == NULL || split_words(&got.command, &command, err) == -1)
-			return command == NULL ? error_set(err, ENOMEM, "cannot keep a probe") : -1;
-		if (text_become(text, err, "exec:%s", command) == -1) {
-			strings_clear(&got.command);
+		if (split_words(f, &got.command, "exec:", text + 5, err) == -1)
 			return -1;
-		}
 	}
 	clear_probe(to);
 	*to = got;
-	to->text = got.kind != PROBE_TCP ? *text + 5 : NULL;
 	return 0;
 }
 
-int parse_probe(const struct field *f, char **text, struct error *err)
+/* The probe's text is that behind "http:" or "exec:". */
+static void hold_rest(struct probe *p, const char *kept)
+{
+	if (kept == NULL)
+		clear_probe(p);
+	else if (p->kind == PROBE_HTTP || p->kind == PROBE_EXEC)
+		p->text = kept + 5;
+}
+
+int parse_probe(const struct field *f, const char *text, struct error *err)
 {
 	bool http = strcmp(f->row->argument, "http:/path") == 0;
 
-	if (strcmp(*text, "off") == 0) {
+	if (strcmp(text, "off") == 0) {
 		clear_probe(f->at);
 		return 0;
 	}
-	if (is_probe(*text) && (!http || strncmp(*text, "http:", 5) == 0))
-		return set_probe(f->at, text, err);
-	return value_wanted(err, *text,
+	if (is_probe(text) && (!http || strncmp(text, "http:", 5) == 0))
+		return set_probe(f, f->at, text, err);
+	return value_wanted(err, text,
 		http ? "'off' or 'http:/path'" : "'off', 'tcp', 'http:/path' or 'exec:COMMAND'");
 }
 
-void free_probe(const struct field *f)
+void hold_probe(const struct field *f, const char *kept)
 {
-	clear_probe(f->at);
+	hold_rest(f->at, kept);
 }
 
-int parse_ready(const struct field *f, char **text, struct error *err)
+int parse_ready(const struct field *f, const char *text, struct error *err)
 {
 	static const char *const modes[] = {[READY_AUTO] = "auto",
 		[READY_NOTIFY] = "notify",
 		[READY_ALIVE] = "alive",
 		[READY_LISTEN] = "listen"};
 	struct cluster_settings *c = f->base;
-	bool timed = strncmp(*text, "alive:", 6) == 0;
-	int mode = is_probe(*text) ? READY_PROBE
-		: timed            ? READY_ALIVE
-				   : value_index(*text, modes, COUNT_OF(modes));
+	bool timed = strncmp(text, "alive:", 6) == 0;
+	int mode = is_probe(text) ? READY_PROBE
+		: timed           ? READY_ALIVE
+				  : value_index(text, modes, COUNT_OF(modes));
 	nsec_t alive = SECOND;
 	char shown[24];
 
 	if (mode == -1)
-		return value_wanted(err, *text,
+		return value_wanted(err, text,
 			"'auto', 'notify', 'listen', 'alive', a time alive such as 'alive:5s', "
 			"'tcp', 'http:/path' or 'exec:COMMAND'");
-	if (timed && value_duration(&alive, *text + 6, 0, HOUR, err) == -1)
+	if (timed && value_duration(&alive, text + 6, 0, HOUR, err) == -1)
 		return -1;
-	if (mode == READY_ALIVE &&
-		text_become(text, err, "alive:%s", text_duration(shown, alive)) == -1)
-		return -1;
+	if (mode == READY_ALIVE)
+		buffer_printf(f->out, "alive:%s", text_duration(shown, alive));
 	if (mode != READY_PROBE)
 		clear_probe(&c->ready_probe);
-	else if (set_probe(&c->ready_probe, text, err) == -1)
+	else if (set_probe(f, &c->ready_probe, text, err) == -1)
 		return -1;
 	c->ready = (enum ready_mode)mode;
 	c->ready_alive = alive;
 	return 0;
 }
 
-void free_ready(const struct field *f)
+void hold_ready(const struct field *f, const char *kept)
 {
-	clear_probe(&((struct cluster_settings *)f->base)->ready_probe);
+	hold_rest(&((struct cluster_settings *)f->base)->ready_probe, kept);
 }
 
-int parse_header(const struct field *f, char **text, struct error *err)
+int parse_header(const struct field *f, const char *text, struct error *err)
 {
-	size_t len = strspn(*text, ALPHANUMERIC "!#$%&'*+-.^_`|~");
+	size_t len = strspn(text, ALPHANUMERIC "!#$%&'*+-.^_`|~");
 
 	(void)f;
-	if (strncasecmp(*text, "Host:", 5) == 0)
+	if (strncasecmp(text, "Host:", 5) == 0)
 		return error_set(err, 0, "the Host of the request is set by 'http://HOST/path'");
-	for (const char *at = *text; *at != '\0'; at++)
+	for (const char *at = text; *at != '\0'; at++)
 		if (((unsigned char)*at < ' ' && *at != '\t') || *at == 0x7f)
 			len = 0;
-	if (len == 0 || (*text)[len] != ':' || strlen(*text) > HEADER_LENGTH_MAX)
-		return value_wanted(err, *text,
+	if (len == 0 || text[len] != ':' || strlen(text) > HEADER_LENGTH_MAX)
+		return value_wanted(err, text,
 			"a header line of at most %d bytes, such as 'X-Forwarded-Proto: https'",
 			HEADER_LENGTH_MAX);
 	return 0;

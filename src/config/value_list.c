@@ -15,12 +15,11 @@ int value_signal(const char *name)
 	return signal > SIGSYS && signal < SIGRTMIN ? -1 : signal;
 }
 
-int parse_stop_signal(const struct field *f, char **text, struct error *err)
+int parse_stop_signal(const struct field *f, const char *text, struct error *err)
 {
 	struct cluster_settings *c = f->base;
 	struct stop_step got[STOP_STEPS_MAX];
-	scoped_buffer out = {0};
-	const char *at = *text;
+	const char *at = text;
 	char word[48];
 	char shown[24];
 	bool cut;
@@ -30,7 +29,7 @@ int parse_stop_signal(const struct field *f, char **text, struct error *err)
 		char *time = strchr(word, ':');
 
 		if (n == STOP_STEPS_MAX)
-			return value_wanted(err, *text, "at most %d signals", STOP_STEPS_MAX);
+			return value_wanted(err, text, "at most %d signals", STOP_STEPS_MAX);
 		if (time != NULL)
 			*time++ = '\0';
 		got[n].timeout = -1;
@@ -39,14 +38,12 @@ int parse_stop_signal(const struct field *f, char **text, struct error *err)
 			return value_wanted(err, word, "a signal");
 		if (time != NULL && value_duration(&got[n].timeout, time, 0, 24 * HOUR, err) == -1)
 			return -1;
-		buffer_printf(&out, "%s%s%s%s", n > 0 ? " " : "",
+		buffer_printf(f->out, "%s%s%s%s", n > 0 ? " " : "",
 			text_signal_name(word, got[n].signal) + 3, time != NULL ? ":" : "",
 			time != NULL ? text_duration(shown, got[n].timeout) : "");
 	}
 	if (cut || n == 0)
-		return value_wanted(err, *text, "a signal, or a list such as 'QUIT:10s TERM:5s'");
-	if (text_take(text, &out, err) == -1)
-		return -1;
+		return value_wanted(err, text, "a signal, or a list such as 'QUIT:10s TERM:5s'");
 	memcpy(c->stop, got, n * sizeof(*got));
 	c->stop_count = n;
 	return 0;
@@ -73,11 +70,10 @@ static void put_exits(struct buffer *out, const uint64_t bits[4])
 	}
 }
 
-int parse_exits(const struct field *f, char **text, struct error *err)
+int parse_exits(const struct field *f, const char *text, struct error *err)
 {
 	uint64_t bits[4] = {0};
-	scoped_buffer out = {0};
-	const char *at = *text;
+	const char *at = text;
 	char word[16];
 	bool cut;
 
@@ -94,15 +90,13 @@ int parse_exits(const struct field *f, char **text, struct error *err)
 		for (; low <= high; low++)
 			bits[low / 64] |= UINT64_C(1) << (low % 64);
 	}
-	put_exits(&out, bits);
-	if (cut || out.len == 0)
+	put_exits(f->out, bits);
+	if (cut || f->out->len == 0)
 		goto bad;
-	if (text_take(text, &out, err) == -1)
-		return -1;
 	memcpy(f->at, bits, sizeof(bits));
 	return 0;
 bad:
-	return value_wanted(err, *text, "exit statuses from 0 to 255 such as '0 3 10-12'");
+	return value_wanted(err, text, "exit statuses from 0 to 255 such as '0 3 10-12'");
 }
 
 /* ---- names, each of which is a bit ---- */
@@ -139,15 +133,12 @@ static bool parse_names(uint64_t *out, const char *text, const struct names *n, 
 	return none || (!cut && bits != 0);
 }
 
-static int become_names(char **text, uint64_t bits, const struct names *n, struct error *err)
+static int put_names(struct buffer *out, uint64_t bits, const struct names *n)
 {
-	scoped_buffer out = {0};
-
 	for (size_t i = 0; i < n->count; i++)
 		if ((bits >> i & 1) != 0)
-			buffer_printf(&out, "%s%s", out.len > 0 ? " " : "", n->list[i]);
-	buffer_string(&out, bits == 0 ? "none" : "");
-	return text_take(text, &out, err);
+			buffer_printf(out, "%s%s", out->len > 0 ? " " : "", n->list[i]);
+	return bits == 0 ? buffer_string(out, "none") : 0;
 }
 
 /* Capabilities by number, as in linux/capability.h. */
@@ -162,22 +153,20 @@ static const char *const capabilities[] = {"chown", "dac_override", "dac_read_se
 static const struct names capability_names = {
 	capabilities, COUNT_OF(capabilities), strcasecmp, "cap_"};
 
-int parse_capabilities(const struct field *f, char **text, struct error *err)
+int parse_capabilities(const struct field *f, const char *text, struct error *err)
 {
 	struct cluster_settings *c = f->base;
 	char word[40];
 	const char *near;
 	uint64_t bits;
 
-	if (parse_names(&bits, *text, &capability_names, word)) {
-		if (become_names(text, bits, &capability_names, err) == -1)
-			return -1;
+	if (parse_names(&bits, text, &capability_names, word)) {
 		c->capabilities = bits;
 		c->capabilities_given = true;
-		return 0;
+		return put_names(f->out, bits, &capability_names);
 	}
 	near = text_nearest(word, capabilities, COUNT_OF(capabilities));
-	(void)value_wanted(err, word[0] != '\0' ? word : *text,
+	(void)value_wanted(err, word[0] != '\0' ? word : text,
 		"capabilities such as 'net_bind_service', or 'none'");
 	if (word[0] != '\0' && near != NULL)
 		error_hint(err, "did you mean '%s'?", near);
@@ -189,38 +178,35 @@ static const char *const dialects[] = {"systemd", "server-starter", "einhorn", "
 static const struct names dialect_names = {dialects, COUNT_OF(dialects), strcmp, ""};
 _Static_assert(PASS_STDIN == 1U << (COUNT_OF(dialects) - 1), "a bit for each");
 
-int parse_pass(const struct field *f, char **text, struct error *err)
+int parse_pass(const struct field *f, const char *text, struct error *err)
 {
 	uint64_t bits;
 	char word[40];
 
-	if (!parse_names(&bits, *text, &dialect_names, word))
-		return value_wanted(err, *text,
+	if (!parse_names(&bits, text, &dialect_names, word))
+		return value_wanted(err, text,
 			"some of 'systemd server-starter einhorn port stdin', or 'none'");
-	if (become_names(text, bits, &dialect_names, err) == -1)
-		return -1;
 	*(unsigned *)f->at = (unsigned)bits;
-	return 0;
+	return put_names(f->out, bits, &dialect_names);
 }
 
-int parse_ports(const struct field *f, char **text, struct error *err)
+int parse_ports(const struct field *f, const char *text, struct error *err)
 {
-	bool all = strcmp(*text, "all") == 0;
-	const char *at = *text;
+	const char *at = text;
 	char word[8];
 	uint64_t port;
 	bool cut = false;
 	bool any = false;
 
-	while (!all && value_next_word(&at, word, sizeof(word), &cut)) {
+	(void)f;
+	if (strcmp(text, "all") == 0)
+		return 0;
+	while (value_next_word(&at, word, sizeof(word), &cut)) {
 		any = value_digits(&port, word, 1, 65535);
 		if (!any)
 			break;
 	}
-	if (!all && (!any || cut))
-		return value_wanted(err, *text, "'all' or ports such as '8000 8443'");
-	*(const char **)f->at = all ? NULL : *text;
-	return 0;
+	return any && !cut ? 0 : value_wanted(err, text, "'all' or ports such as '8000 8443'");
 }
 
 bool value_ports_have(const char *text, unsigned port)
@@ -259,27 +245,24 @@ static void put_rlim(struct buffer *out, rlim_t value)
 		buffer_number(out, value, 10);
 }
 
-int parse_limit(const struct field *f, char **text, struct error *err)
+int parse_limit(const struct field *f, const char *text, struct error *err)
 {
-	const char *colon = strchr(*text, ':');
-	scoped_str soft = strndup(*text, strcspn(*text, ":"));
-	scoped_buffer out = {0};
+	const char *colon = strchr(text, ':');
+	scoped_str soft = strndup(text, strcspn(text, ":"));
 	struct rlimit l;
 
 	if (soft == NULL || !parse_rlim(&l.rlim_cur, soft, f->row->bytes) ||
 		!parse_rlim(&l.rlim_max, colon != NULL ? colon + 1 : soft, f->row->bytes))
-		return value_wanted(err, *text,
+		return value_wanted(err, text,
 			"a limit such as '1024', '1024:4096'%s or 'infinity'",
 			f->row->bytes ? ", '64M'" : "");
 	if (l.rlim_cur > l.rlim_max)
-		return value_wanted(err, *text, "a soft limit not above the hard one");
-	put_rlim(&out, l.rlim_cur);
+		return value_wanted(err, text, "a soft limit not above the hard one");
+	put_rlim(f->out, l.rlim_cur);
 	if (l.rlim_max != l.rlim_cur) {
-		buffer_string(&out, ":");
-		put_rlim(&out, l.rlim_max);
+		buffer_string(f->out, ":");
+		put_rlim(f->out, l.rlim_max);
 	}
-	if (text_take(text, &out, err) == -1)
-		return -1;
 	*(struct limit *)f->at = (struct limit){.value = l, .given = true};
 	return 0;
 }
@@ -373,37 +356,38 @@ static struct signal_rule *place_of(struct cluster_settings *c, int signal)
 	return &list[c->signal_count];
 }
 
-int parse_signal_rule(const struct field *f, char **text, struct error *err)
+int parse_signal_rule(const struct field *f, const char *text, struct error *err)
 {
 	struct cluster_settings *c = f->base;
 	struct signal_rule rule = {.signal = f->member};
 	struct signal_rule *place;
-	scoped_buffer out = {0};
 	char from[16];
 	char to[16];
 
 	text_signal_name(from, f->member);
 	if (!is_received(f->member))
 		return error_set(err, 0, "no rule can be made for %s", from);
-	if (read_rule(&rule, *text, err) == -1)
+	if (read_rule(&rule, text, err) == -1)
 		return -1;
 	place = place_of(c, f->member);
-	if (rule.action != SIGNAL_DEFAULT)
-		buffer_string(&out, actions[rule.action]);
-	if (rule.translated != 0)
-		buffer_printf(&out, "%s%s->%s", out.len > 0 ? " " : "", from + 3,
-			text_signal_name(to, rule.translated) + 3);
-	if (place == NULL || text_take(text, &out, err) == -1)
+	if (place == NULL)
 		return value_no_memory(err);
+	if (rule.action != SIGNAL_DEFAULT)
+		buffer_string(f->out, actions[rule.action]);
+	if (rule.translated != 0)
+		buffer_printf(f->out, "%s%s->%s", f->out->len > 0 ? " " : "", from + 3,
+			text_signal_name(to, rule.translated) + 3);
 	c->signal_count += place == &c->signals[c->signal_count];
 	*place = rule;
 	return 0;
 }
 
-void free_rules(const struct field *f)
+void hold_rules(const struct field *f, const char *kept)
 {
 	struct cluster_settings *c = f->base;
 
+	if (kept != NULL)
+		return;
 	free(c->signals);
 	c->signals = NULL;
 	c->signal_count = 0;
@@ -475,26 +459,21 @@ static bool is_twice(const char *list, const char *name)
 	return false;
 }
 
-int parse_after(const struct field *f, char **text, struct error *err)
+int parse_after(const struct field *f, const char *text, struct error *err)
 {
-	const char *at = *text;
+	const char *at = text;
 	struct dependency d;
-	scoped_buffer out = {0};
-	bool none = strcmp(*text, "none") == 0;
-	int got = 0;
+	int got;
 
-	while (!none && (got = next_dependency(&at, &d)) == 1) {
-		if (out.len > 0 && is_twice(buffer_text(&out), d.name))
+	if (strcmp(text, "none") == 0)
+		return TYPE_NONE;
+	while ((got = next_dependency(&at, &d)) == 1) {
+		if (f->out->len > 0 && is_twice(buffer_text(f->out), d.name))
 			return error_set(err, 0, "'%s' is given twice", d.name);
-		put_dependency(&out, &d);
+		put_dependency(f->out, &d);
 	}
-	if (!none && (got == -1 || out.len == 0))
-		return value_wanted(err, *text, "names of clusters, as in 'db, job: done'");
-	if (!none && text_take(text, &out, err) == -1)
-		return -1;
-	if (none)
-		text_none(text);
-	*(const char **)f->at = *text;
+	if (got == -1 || f->out->len == 0)
+		return value_wanted(err, text, "names of clusters, as in 'db, job: done'");
 	return 0;
 }
 

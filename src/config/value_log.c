@@ -38,10 +38,12 @@ static void clear_sinks(struct log_sink *list, size_t count)
 	free(list);
 }
 
-void free_log(const struct field *f)
+void hold_log(const struct field *f, const char *kept)
 {
 	struct cluster_settings *c = f->base;
 
+	if (kept != NULL)
+		return;
 	clear_sinks(c->log_sinks, c->log_sink_count);
 	c->log_sinks = NULL;
 	c->log_sink_count = 0;
@@ -139,12 +141,11 @@ static void put_sink(struct buffer *out, const struct log_sink *sink)
 		buffer_printf(out, ":%s", sink->path);
 }
 
-int parse_log(const struct field *f, char **text, struct error *err)
+int parse_log(const struct field *f, const char *text, struct error *err)
 {
 	struct cluster_settings *c = f->base;
-	int mode = value_index(*text, modes, COUNT_OF(modes));
+	int mode = value_index(text, modes, COUNT_OF(modes));
 	struct log_sink *list = NULL;
-	scoped_buffer out = {0};
 	size_t count = 0;
 
 	if (mode == -1) {
@@ -152,21 +153,18 @@ int parse_log(const struct field *f, char **text, struct error *err)
 		list = calloc(LOG_SINKS_MAX, sizeof(*list));
 		if (list == NULL)
 			return value_no_memory(err);
-		if (parse_sinks(list, &count, *text, err) == -1)
-			goto fail;
+		if (parse_sinks(list, &count, text, err) == -1) {
+			clear_sinks(list, count);
+			return -1;
+		}
 		for (size_t i = 0; i < count; i++)
-			put_sink(&out, &list[i]);
-		if (text_take(text, &out, err) == -1)
-			goto fail;
+			put_sink(f->out, &list[i]);
 	}
-	free_log(f);
+	hold_log(f, NULL);
 	c->log = (enum log_mode)mode;
 	c->log_sinks = list;
 	c->log_sink_count = count;
 	return 0;
-fail:
-	clear_sinks(list, count);
-	return -1;
 }
 
 bool value_log_is_by_slot(const struct log_sink *sink)

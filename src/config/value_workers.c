@@ -96,29 +96,26 @@ static void put_count(struct buffer *out, const struct workers_count *c)
 		buffer_printf(out, "%+d", c->plus);
 }
 
-int parse_workers(const struct field *f, char **text, struct error *err)
+int parse_workers(const struct field *f, const char *text, struct error *err)
 {
 	struct workers_wanted w = {.range = false};
-	const char *dots = strstr(*text, "..");
-	scoped_buffer out = {0};
+	const char *dots = strstr(text, "..");
 
 	if (dots != NULL) {
-		if (parse_range(&w, *text, dots, err) == -1)
+		if (parse_range(&w, text, dots, err) == -1)
 			return -1;
-	} else if (parse_count(&w.least, *text)) {
+	} else if (parse_count(&w.least, text)) {
 		w.most = w.least;
 	} else {
-		return value_wanted(err, *text,
+		return value_wanted(err, text,
 			"a number from 1 to %d, 'auto', 'auto-1', 'auto/2', '2x+1', '50%%' or a "
 			"range",
 			WORKERS_MAX);
 	}
-	put_count(&out, &w.least);
-	buffer_string(&out, w.range ? ".." : "");
+	put_count(f->out, &w.least);
+	buffer_string(f->out, w.range ? ".." : "");
 	if (w.range)
-		put_count(&out, &w.most);
-	if (text_take(text, &out, err) == -1)
-		return -1;
+		put_count(f->out, &w.most);
 	*(struct workers_wanted *)f->at = w;
 	return 0;
 }
@@ -143,38 +140,37 @@ static bool is_huge_word(const char *text, enum huge_pages *huge)
 	return true;
 }
 
-int parse_shared_memory(const struct field *f, char **text, struct error *err)
+int parse_shared_memory(const struct field *f, const char *text, struct error *err)
 {
 	struct shared_memory m = {0};
-	size_t len = strcspn(*text, ", \t");
-	const char *rest = *text + len + strspn(*text + len, " \t");
-	scoped_str size = strndup(*text, len);
+	size_t len = strcspn(text, ", \t");
+	const char *rest = text + len + strspn(text + len, " \t");
+	scoped_str size = strndup(text, len);
 	char shown[32];
 
-	if (strcmp(*text, "off") != 0 && strcmp(*text, "0") != 0 &&
+	if (strcmp(text, "off") != 0 && strcmp(text, "0") != 0 &&
 		(size == NULL || len > 23 ||
 			value_size(&m.size, size, SHARED_MEMORY_MOST, &(struct error){0}) == -1 ||
 			m.size < SHARED_MEMORY_LEAST ||
 			(*rest != '\0' && (*rest != ',' || !is_huge_word(rest + 1, &m.huge)))))
-		return value_wanted(err, *text,
+		return value_wanted(err, text,
 			"'off', or a size from 4k to 64T such as '64M', '64M, huge' or '64M, "
 			"huge=try'");
-	if (text_become(text, err, "%s%s%s", m.size > 0 ? value_format_size(shown, m.size) : "off",
-		    m.huge != HUGE_NO ? ", " : "", huge_words[m.huge]) == -1)
-		return -1;
 	*(struct shared_memory *)f->at = m;
-	return 0;
+	return buffer_printf(f->out, "%s%s%s",
+		m.size > 0 ? value_format_size(shown, m.size) : "off",
+		m.huge != HUGE_NO ? ", " : "", huge_words[m.huge]);
 }
 
-int parse_threads(const struct field *f, char **text, struct error *err)
+int parse_threads(const struct field *f, const char *text, struct error *err)
 {
 	uint64_t n = THREADS_AUTO;
 
-	if (strcmp(*text, "off") == 0 || strcmp(*text, "0") == 0)
+	if (strcmp(text, "off") == 0 || strcmp(text, "0") == 0)
 		n = THREADS_OFF;
-	else if (strcmp(*text, "auto") != 0 && !value_digits(&n, *text, 1, THREADS_MAX))
+	else if (strcmp(text, "auto") != 0 && !value_digits(&n, text, 1, THREADS_MAX))
 		return value_wanted(
-			err, *text, "'off', 'auto' or a whole number from 1 to %u", THREADS_MAX);
+			err, text, "'off', 'auto' or a whole number from 1 to %u", THREADS_MAX);
 	*(unsigned *)f->at = (unsigned)n;
-	return n == THREADS_OFF ? text_become(text, err, "off") : 0;
+	return n == THREADS_OFF ? buffer_string(f->out, "off") : 0;
 }
