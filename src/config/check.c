@@ -538,6 +538,7 @@ static int set_name(struct settings *s)
 void settings_check(struct settings *s, struct faults *faults)
 {
 	struct check k = check_begin(s, faults);
+	scoped_buffer places = {0};
 
 	if (s->name == NULL && set_name(s) == -1) {
 		faults_add(faults, EX_OSERR, "out of memory");
@@ -550,7 +551,7 @@ void settings_check(struct settings *s, struct faults *faults)
 			return;
 		check_command(&k);
 		choose_directory(&k);
-		check_listen(&k);
+		check_listen(&k, &places);
 		check_user(&k);
 		cluster_settings_finish(k.c);
 		check_accept(&k);
@@ -566,7 +567,6 @@ void settings_check(struct settings *s, struct faults *faults)
 		check_relay(&k);
 		check_after(&k);
 	}
-	check_slots(s, 1, faults); /* at least so many CPUs exist */
 }
 
 void config_note_files(const struct settings *s, struct faults *faults)
@@ -645,9 +645,12 @@ static bool can_open(
 void config_check_here(const struct settings *s, unsigned cpus, struct faults *faults)
 {
 	struct check k = check_begin(s, faults);
+	scoped_buffer places = {0};
 	scoped_buffer all = {0};
 
-	check_slots(s, cpus, faults);
+	while (check_next(&k))
+		check_slots(&k, cpus, &places);
+	k.at = INSTANCE;
 	while (check_next(&k)) {
 		for (size_t i = 0; i < k.c->log_sink_count; i++) {
 			const struct log_sink *sink = &k.c->log_sinks[i];

@@ -173,24 +173,6 @@ static bool takes_any_port(const struct address *a)
 	return (a->kind == ADDRESS_TCP || a->kind == ADDRESS_UDP) && a->port == 0;
 }
 
-/* The first cluster with a listener at the same place, of those before `a`; NULL: none. */
-static const struct cluster_settings *holder_of(const struct settings *s, const struct address *a)
-{
-	for (size_t i = 0; i < s->cluster_count; i++) {
-		const struct cluster_settings *c = s->clusters[i];
-
-		if (s->origins->clusters[i].shadow)
-			continue;
-		for (size_t j = 0; j < c->listen_count; j++) {
-			if (&c->listen[j] == a)
-				return NULL;
-			if (address_same_place(&c->listen[j], a))
-				return c;
-		}
-	}
-	return NULL;
-}
-
 static bool is_any(const struct address *a)
 {
 	static const uint8_t any[16];
@@ -222,26 +204,16 @@ static void check_places(const struct check *k)
 			check_fault(k, "listen", "'%s' is already used by '%s'", a->text,
 				http ? "http" : "agent");
 	}
-	for (size_t i = 0; i < k->c->listen_count; i++) {
-		const struct address *a = &k->c->listen[i];
-		const struct cluster_settings *other;
-
-		if (takes_any_port(a))
-			continue;
-		other = holder_of(k->s, a);
-		if (other == k->c)
-			check_fault(k, "listen", "'%s' is given twice", a->text);
-		else if (other != NULL)
-			check_fault(k, "listen", "'%s' is already used by cluster '%s'", a->text,
-				other->name);
-	}
 }
 
-/* Note where that slot listens; a mistake if another slot has noted the same. */
-static void note_place(const struct check *k, const struct address *own, struct buffer *all)
+/* Note where that slot listens; a mistake if the place is noted already. */
+static void note_place(
+	const struct check *k, unsigned slot, const struct address *own, struct buffer *all)
 {
 	scoped_str line = NULL;
 	const char *first;
+	bool in_file; /* both addresses, and not those that other slots have */
+	size_t len;
 
 	if (asprintf(&line, "\n%s\t", own->text) == -1) {
 		line = NULL;
@@ -249,23 +221,28 @@ static void note_place(const struct check *k, const struct address *own, struct 
 	}
 	first = buffer_text(all) != NULL ? strstr(all->data, line) : NULL;
 	if (first == NULL) {
-		buffer_printf(all, "%s%s", line, k->c->name);
+		buffer_printf(all, "%s%c%s", line, slot == 0 ? '=' : '+', k->c->name);
 		return;
 	}
 	first += strlen(line);
-	check_fault(k, "listen", "'%s' is already used by cluster '%.*s'", own->text,
-		(int)strcspn(first, "\n"), first);
+	in_file = *first++ == '=' && slot == 0;
+	len = strcspn(first, "\n");
+	if (in_file && len == strlen(k->c->name) && memcmp(first, k->c->name, len) == 0)
+		check_fault(k, "listen", "'%s' is given twice", own->text);
+	else
+		check_fault(k, "listen", "'%s' is already used by cluster '%.*s'", own->text,
+			(int)len, first);
 }
 
-static void note_places(const struct check *k, unsigned slots, struct buffer *all)
+void check_slots(const struct check *k, unsigned cpus, struct buffer *all)
 {
+	unsigned slots = cluster_range(k->c, cpus).most;
+
 	for (size_t i = 0; i < k->c->listen_count; i++) {
 		const struct address *a = &k->c->listen[i];
 		unsigned most = a->each != NULL ? slots : 1;
-		/* check_places() has reported that */
-		unsigned slot = holder_of(k->s, a) != NULL;
 
-		for (; slot < most && !takes_any_port(a); slot++) {
+		for (unsigned slot = 0; slot < most && !takes_any_port(a); slot++) {
 			struct address own uninitialized;
 			struct error err uninitialized;
 
@@ -273,22 +250,10 @@ static void note_places(const struct check *k, unsigned slots, struct buffer *al
 				check_fault(k, "listen", "%s", err.text);
 				break;
 			}
-			note_place(k, &own, all);
+			note_place(k, slot, &own, all);
 			address_fini(&own);
 		}
 	}
-}
-
-void check_slots(const struct settings *s, unsigned cpus, struct faults *faults)
-{
-	struct check k = check_begin(s, faults);
-	scoped_buffer all = {0};
-	bool any = false;
-
-	for (size_t i = 0; i < s->cluster_count; i++)
-		any |= cluster_has_own(s->clusters[i], false);
-	while (any && check_next(&k))
-		note_places(&k, cluster_range(k.c, cpus).most, &all);
 }
 
 static bool is_local(const struct address *a)
@@ -314,7 +279,7 @@ void check_http(const struct check *k)
 		"'%.100s' is already used by 'http'", s->agent.text);
 }
 
-void check_listen(const struct check *k)
+void check_listen(const struct check *k, struct buffer *places)
 {
 	fill_in_name(k);
 	check_templates(k, "command", &k->c->command);
@@ -322,4 +287,5 @@ void check_listen(const struct check *k)
 	check_listeners(k);
 	check_own(k);
 	check_places(k);
+	check_slots(k, 1, places); /* at least so many CPUs exist */
 }
