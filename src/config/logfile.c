@@ -209,7 +209,7 @@ int logfile_rotate(struct logfile *out, const struct log_sink *sink, const char 
 
 	if (set_path(&at, sink, cluster, slot, err) == -1)
 		return -1;
-	if (is_same(&at, inode)) {
+	if (inode != 0 && is_same(&at, inode)) {
 		got = rotate_file(&at, keep);
 		rotated = true;
 	}
@@ -218,6 +218,8 @@ int logfile_rotate(struct logfile *out, const struct log_sink *sink, const char 
 	else
 		got = open_in(out, &at, err);
 	(void)close(at.dir);
+	if (got == -1 && inode == 0 && err->sys == EACCES)
+		error_hint(err, "choose a directory of this user's");
 	if (got == -1)
 		return error_wrap(err, "'%s'", at.path);
 	out->rotated = rotated && keep > 0;
@@ -286,16 +288,6 @@ static int connect_to(struct logfile *out, const struct log_sink *sink, struct e
 int logfile_open(struct logfile *out, const struct log_sink *sink, const char *cluster,
 	unsigned slot, struct error *err)
 {
-	struct place at;
-	int got;
-
-	if (sink->kind != SINK_FILE)
-		return connect_to(out, sink, err);
-	if (set_path(&at, sink, cluster, slot, err) == -1)
-		return -1;
-	got = open_in(out, &at, err);
-	(void)close(at.dir);
-	if (got == -1 && err->sys == EACCES)
-		error_hint(err, "choose a directory of this user's");
-	return got == -1 ? error_wrap(err, "'%s'", at.path) : 0;
+	return sink->kind == SINK_FILE ? logfile_rotate(out, sink, cluster, slot, 0, 0, err)
+				       : connect_to(out, sink, err);
 }

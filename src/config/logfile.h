@@ -29,8 +29,8 @@ struct logfile {
 /* Open the sink for this slot.  -1 and `err`. */
 int logfile_open(struct logfile *out, const struct log_sink *sink, const char *cluster,
 	unsigned slot, struct error *err);
-/* The same, after PATH became PATH.1, that PATH.2, and so on, and files beyond
- * `keep` were removed; unless PATH is not the file with that inode any more. */
+/* The same for a file, after PATH became PATH.1, that PATH.2, and so on, and files beyond
+ * `keep` were removed; unless PATH is not the file with that inode (0: none) any more. */
 int logfile_rotate(struct logfile *out, const struct log_sink *sink, const char *cluster,
 	unsigned slot, uint64_t inode, unsigned keep, struct error *err);
 
