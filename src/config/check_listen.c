@@ -114,7 +114,7 @@ static void check_templates(const struct check *k, const char *key, const struct
 static void fill_in_name(const struct check *k)
 {
 	const struct option_row *row = option_find("cluster", "listen", NULL);
-	size_t count = k->c->listen_count;
+	size_t count = field_count(row, k->c);
 	struct strings texts = {0};
 	struct error err;
 

@@ -44,14 +44,18 @@ void faults_add(struct faults *f, int status, const char *format, ...)
 	buffer_printf(&f->text, "%s\n", line != NULL ? line : "out of memory");
 }
 
-static void set_defaults(const char *section, void *base)
+/* -1: out of memory. */
+static int set_defaults(const char *section, void *base)
 {
 	const struct option_row *row = NULL;
 	struct error err;
 
 	while ((row = option_next(section, row)) != NULL)
-		if (row->fallback != NULL && field_set(row, base, 0, row->fallback, &err) == -1)
+		if (row->fallback != NULL && field_set(row, base, 0, row->fallback, &err) == -1) {
 			assert(err.sys == ENOMEM); /* the table is right */
+			return -1;
+		}
+	return 0;
 }
 
 static void clear_all(const char *section, void *base)
@@ -71,11 +75,10 @@ struct settings *settings_new(void)
 		return NULL;
 	s->control_gid = -1;
 	s->origins = calloc(1, sizeof(*s->origins));
-	if (s->origins == NULL) {
+	if (s->origins == NULL || set_defaults("nclust", s) == -1) {
 		settings_free(s);
 		return NULL;
 	}
-	set_defaults("nclust", s);
 	return s;
 }
 
@@ -184,8 +187,10 @@ struct cluster_settings *cluster_settings_new(void)
 	c->user_gid = -1;
 	c->umask = -1;
 	c->nice = INT_MIN;
-	set_defaults("cluster", c);
-	return c;
+	if (set_defaults("cluster", c) == 0)
+		return c;
+	cluster_settings_unref(c);
+	return NULL;
 }
 
 static int grow_clusters(struct settings *s)
