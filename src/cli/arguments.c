@@ -16,34 +16,38 @@
 #define COUNT_MAX 10000
 #define LINES_MAX 1000000
 
+/* The member of a request that is true if the option is given. */
+#define GIVEN(member) offsetof(struct arguments, request.member)
+
 static const struct verb_option_row rows[] = {
-	{OPTION_JSON, 0, "json", NULL, "print the result as one line of JSON"},
-	{OPTION_WATCH, 'w', "watch", NULL, "show it again each second"},
-	{OPTION_NO_WAIT, 0, "no-wait", NULL, "return at once, do not wait for the outcome"},
-	{OPTION_NOW, 0, "now", NULL, "without grace"},
-	{OPTION_ALL, 'a', "all", NULL, "to every worker, not only the next one"},
-	{OPTION_EACH, 'a', "all", NULL, "a line for each worker, however many"},
-	{OPTION_DEFAULTS, 'a', "all", NULL, "also those that are not set"},
-	{OPTION_FOLLOW, 'f', "follow", NULL, "and what happens next"},
-	{OPTION_LINES, 'n', "lines", "LINES", "only the last ones"},
-	{OPTION_SINCE, 0, "since", "TIME", "only what happened since then"},
-	{OPTION_CLUSTER, 0, "cluster", "NAME", "only of this cluster"},
-	{OPTION_KIND, 0, "kind", "KIND,...", "only events of these names"},
-	{OPTION_STDERR, 0, "stderr", NULL, "only what came by stderr"},
-	{OPTION_GREP, 'g', "grep", "PATTERN", "only lines that match (regex(7), extended)"},
-	{OPTION_HEAD, 'i', "head", NULL, "show the whole head of the answer"},
-	{OPTION_HEADER, 'H', "header", "FIELD", "send this, too: 'Name: value'"},
-	{OPTION_DATA, 'd', "data", "TEXT", "send this as the request's body"},
-	{OPTION_CHECK, 0, "check", NULL, "only look for errors"},
-	{OPTION_FILE, 'c', "config", "FILE", "read this file, ask no instance"},
-	{OPTION_LISTEN, 'l', "listen", "ADDRESS", "try it with this address"},
-	{OPTION_CANARY, 0, "canary", "N", "replace so many first"},
+	{OPTION_JSON, 0, "json", NULL, "print the result as one line of JSON", 0},
+	{OPTION_WATCH, 'w', "watch", NULL, "show it again each second", 0},
+	{OPTION_NO_WAIT, 0, "no-wait", NULL, "return at once, do not wait for the outcome",
+		GIVEN(no_wait)},
+	{OPTION_NOW, 0, "now", NULL, "without grace", GIVEN(now)},
+	{OPTION_ALL, 'a', "all", NULL, "to every worker, not only the next one", GIVEN(all)},
+	{OPTION_EACH, 'a', "all", NULL, "a line for each worker, however many", 0},
+	{OPTION_DEFAULTS, 'a', "all", NULL, "also those that are not set", 0},
+	{OPTION_FOLLOW, 'f', "follow", NULL, "and what happens next", GIVEN(follow)},
+	{OPTION_LINES, 'n', "lines", "LINES", "only the last ones", 0},
+	{OPTION_SINCE, 0, "since", "TIME", "only what happened since then", 0},
+	{OPTION_CLUSTER, 0, "cluster", "NAME", "only of this cluster", 0},
+	{OPTION_KIND, 0, "kind", "KIND,...", "only events of these names", 0},
+	{OPTION_STDERR, 0, "stderr", NULL, "only what came by stderr", 0},
+	{OPTION_GREP, 'g', "grep", "PATTERN", "only lines that match (regex(7), extended)", 0},
+	{OPTION_HEAD, 'i', "head", NULL, "show the whole head of the answer", 0},
+	{OPTION_HEADER, 'H', "header", "FIELD", "send this, too: 'Name: value'", 0},
+	{OPTION_DATA, 'd', "data", "TEXT", "send this as the request's body", 0},
+	{OPTION_CHECK, 0, "check", NULL, "only look for errors", 0},
+	{OPTION_FILE, 'c', "config", "FILE", "read this file, ask no instance", 0},
+	{OPTION_LISTEN, 'l', "listen", "ADDRESS", "try it with this address", 0},
+	{OPTION_CANARY, 0, "canary", "N", "replace so many first", GIVEN(has_canary)},
 	{OPTION_DROP_PORTS, 0, "drop-ports", NULL,
-		"let new workers listen on fewer ports than the old"},
-	{OPTION_BAKE, 0, "bake", "TIME", "watch the first new ones for this long"},
-	{OPTION_TIMEOUT, 0, "timeout", "TIME", "wait no longer than that (1m)"},
-	{OPTION_RUNTIME, 0, "runtime-directory", "DIR", "where the instances are"},
-	{OPTION_HELP, 'h', "help", NULL, "show this"},
+		"let new workers listen on fewer ports than the old", GIVEN(drop_ports)},
+	{OPTION_BAKE, 0, "bake", "TIME", "watch the first new ones for this long", GIVEN(has_bake)},
+	{OPTION_TIMEOUT, 0, "timeout", "TIME", "wait no longer than that (1m)", GIVEN(has_timeout)},
+	{OPTION_RUNTIME, 0, "runtime-directory", "DIR", "where the instances are", 0},
+	{OPTION_HELP, 'h', "help", NULL, "show this", 0},
 };
 
 const struct verb_option_row *verb_option_row(size_t n)
@@ -142,21 +146,22 @@ static int take_value(struct arguments *a, const struct verb_option_row *row, co
 	} texts[] = {{OPTION_CLUSTER, &a->cluster}, {OPTION_GREP, &a->pattern},
 		{OPTION_KIND, &a->kinds}, {OPTION_FILE, &a->file}, {OPTION_DATA, &a->data},
 		{OPTION_RUNTIME, &a->runtime_directory}};
+	struct control_request *r = &a->request;
 
 	switch ((enum verb_option)row->option) {
 	case OPTION_LINES:
-		return take_number(row, value, LINES_MAX, &a->lines, err);
+		return take_number(row, value, LINES_MAX, &r->last, err);
 	case OPTION_CANARY:
-		return take_number(row, value, COUNT_MAX, &a->canary, err);
+		return take_number(row, value, COUNT_MAX, &r->canary, err);
 	case OPTION_BAKE:
 	case OPTION_TIMEOUT:
-		if (value_duration(row->option == OPTION_BAKE ? &a->bake : &a->timeout, value, 0,
+		if (value_duration(row->option == OPTION_BAKE ? &r->bake : &r->timeout, value, 0,
 			    24 * HOUR, err) == 0)
 			return 0;
 		error_wrap(err, "--%s", row->name);
 		return error_status(err, EX_USAGE);
 	case OPTION_SINCE:
-		if (when_parse(&a->since, value, (nsec_t)(clock_wall() * SECOND), err) == 0)
+		if (when_parse(&r->since, value, (nsec_t)(clock_wall() * SECOND), err) == 0)
 			return 0;
 		return error_wrap(err, "--since");
 	case OPTION_HEADER:
@@ -213,6 +218,8 @@ static int take_option(
 	if (part == CMDLINE_NO_VALUE)
 		return error_fail(err, EX_USAGE, "--%s needs a %s", row->name, row->argument);
 	a->options |= row->option;
+	if (row->given != 0)
+		*((bool *)a + row->given) = true;
 	return row->argument == NULL ? 0 : take_value(a, row, line->value, err);
 }
 
@@ -220,8 +227,8 @@ static int take_count(struct arguments *a, const char *word, struct error *err)
 {
 	bool relative = *word == '+' || *word == '-';
 
-	a->scale_kind = relative ? SCALE_BY : SCALE_TO;
-	if (parse_number(word, true, COUNT_MAX, &a->count) == 0)
+	a->request.scale_kind = relative ? SCALE_BY : SCALE_TO;
+	if (parse_number(word, true, COUNT_MAX, &a->request.count) == 0)
 		return 0;
 	return error_fail(err, EX_USAGE,
 		"scale: wanted a number from 0 to %d, or +N or -N, found '%s'", COUNT_MAX, word);
@@ -245,7 +252,7 @@ static int take_pair(struct arguments *a, char **words, int count, bool (*is_it)
 		a->target = words[1 - at];
 	if (a->verb->words == WORDS_COUNT)
 		return take_count(a, words[at], err);
-	a->signal = text_signal(words[at]);
+	a->request.signal = text_signal(words[at]);
 	return 0;
 }
 
@@ -273,10 +280,11 @@ static int take_message(struct arguments *a, char **words, int count, struct err
 			err, EX_USAGE, "send: which message? e.g. nclust send '{\"a\":1}'");
 	}
 	a->target = count == 2 ? words[0] : NULL;
-	a->message = words[count - 1];
-	if (!is_json(a->message)) {
+	a->request.message = words[count - 1];
+	if (!is_json(words[count - 1])) {
 		return error_fail(err, EX_USAGE,
-			"send: wanted one value of JSON on one line, found '%.64s'", a->message);
+			"send: wanted one value of JSON on one line, found '%.64s'",
+			words[count - 1]);
 	}
 	return 0;
 }
@@ -289,6 +297,7 @@ static int take_ask(struct arguments *a, char **words, int count, struct error *
 		return error_fail(err, EX_USAGE,
 			"ask: which worker, method and path? e.g. nclust ask web.2 GET /");
 	a->target = words[0];
+	a->request.first = *words[1];
 	a->http_method = words[1];
 	a->path = words[2];
 	if (strspn(words[1], capitals) != strlen(words[1]) || *words[1] == '\0' ||
@@ -369,7 +378,7 @@ static int take_new_command(struct arguments *a, char **words, struct error *err
 					"%s: the command is not UTF-8, and cannot be sent",
 					a->verb->name);
 		}
-	a->command = words;
+	a->request.command = a->command = words;
 	return 0;
 }
 
@@ -384,7 +393,7 @@ int arguments_parse(
 	int count = 0;
 	bool only_words = false;
 
-	*a = (struct arguments){.verb = verb, .lines = -1};
+	*a = (struct arguments){.verb = verb, .request = {.method = verb->method, .last = -1}};
 	for (;;) {
 		int got = 0;
 

@@ -141,6 +141,7 @@ const struct verb verbs[] = {
 		.options = OPTIONS_ASK | OPTION_FOLLOW | OPTION_LINES | OPTION_SINCE |
 			OPTION_STDERR | OPTION_GREP,
 		.words = WORDS_TARGET,
+		.method = METHOD_LOGS,
 		.run = verb_logs,
 	},
 	{
@@ -159,6 +160,7 @@ const struct verb verbs[] = {
 			  "user of the instance may ask.",
 		.options = OPTION_RUNTIME | OPTION_HELP | OPTION_HEAD | OPTION_HEADER | OPTION_DATA,
 		.words = WORDS_ASK,
+		.method = METHOD_ASK,
 		.run = verb_ask,
 	},
 	{
@@ -177,6 +179,7 @@ const struct verb verbs[] = {
 		.options = OPTIONS_ASK | OPTION_FOLLOW | OPTION_LINES | OPTION_SINCE |
 			OPTION_CLUSTER | OPTION_KIND,
 		.words = WORDS_TARGET,
+		.method = METHOD_EVENTS,
 		.run = verb_events,
 	},
 	{
@@ -258,6 +261,7 @@ const struct verb verbs[] = {
 			  "file with mistakes gives exit status 78.",
 		.options = OPTIONS_ASK | OPTION_CHECK | OPTION_FILE | OPTION_DEFAULTS,
 		.words = WORDS_TARGET,
+		.method = METHOD_CONFIG,
 		.run = verb_config,
 	},
 	{

@@ -72,7 +72,7 @@ struct verb {
 	const char *manual;     /* sentences; lines are filled */
 	unsigned options;
 	enum verb_words words;
-	enum control_method method;            /* verb_change: the method of its request */
+	enum control_method method;            /* of its request */
 	int (*run)(const struct arguments *a); /* returns the exit status */
 };
 
@@ -83,22 +83,16 @@ const struct verb *verb_find(const char *name); /* NULL: no such verb */
 /* A verb's words, parsed.  Strings are argv's. */
 struct arguments {
 	const struct verb *verb;
+	/* What they ask of an instance, but for its target, which is found later; `last` is
+	 * -1 where no OPTION_LINES is given. */
+	struct control_request request;
 	const char *target; /* or the verb of WORDS_VERB; NULL: none */
-	char *message;      /* WORDS_MESSAGE */
 	char **command;     /* NULL-terminated, not empty; NULL: none */
-	enum scale_kind scale_kind;
-	int count;
-	int signal;
-	unsigned options; /* an or of enum verb_option */
-	int lines;        /* -1: not given */
-	nsec_t since;     /* nanoseconds since 1970; 0: not given */
+	unsigned options;   /* an or of enum verb_option */
 	const char *cluster;
 	const char *pattern; /* OPTION_GREP */
 	const char *kinds;   /* OPTION_KIND: names with commas */
-	int canary;          /* OPTION_CANARY */
-	nsec_t bake;
-	nsec_t timeout;   /* OPTION_TIMEOUT */
-	const char *file; /* OPTION_FILE */
+	const char *file;    /* OPTION_FILE */
 	const char *runtime_directory;
 	const char *listen[LISTEN_MAX];
 	size_t listen_count;
@@ -129,6 +123,7 @@ struct verb_option_row {
 	const char *name;
 	const char *argument; /* NULL: takes none */
 	const char *help;
+	size_t given; /* offset in struct arguments of a bool that becomes true; 0: none */
 };
 const struct verb_option_row *verb_option_row(size_t n);
 

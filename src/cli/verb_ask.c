@@ -194,8 +194,7 @@ static int exchange_request(struct asking *k, struct httpanswer *h, struct error
 
 static int ask_worker(struct asking *k, struct session *s, struct error *err)
 {
-	struct control_request request = {
-		.method = METHOD_ASK, .first = *k->arguments->http_method};
+	struct control_request request = k->arguments->request;
 	struct httpanswer http;
 	struct answer answer;
 	int tries = 3;

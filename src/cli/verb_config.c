@@ -172,7 +172,7 @@ static int show_remote(const struct answer *answer, void *data)
 
 int verb_config(const struct arguments *a)
 {
-	struct control_request request = {.method = METHOD_CONFIG};
+	struct control_request request = a->request;
 	struct wanted wanted = {a, &request};
 
 	if (a->file != NULL && a->target != NULL) {

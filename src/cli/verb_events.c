@@ -111,10 +111,7 @@ static int take_kinds(struct control_request *request, const char *list)
 
 int verb_events(const struct arguments *a)
 {
-	struct control_request request = {.method = METHOD_EVENTS,
-		.follow = arguments_has(a, OPTION_FOLLOW),
-		.last = a->lines,
-		.since = a->since};
+	struct control_request request = a->request;
 	struct arguments copy = *a;
 
 	if (take_kinds(&request, a->kinds) == -1)

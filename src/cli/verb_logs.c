@@ -124,7 +124,7 @@ static int show_files(struct show *l, struct client *c, struct error *err)
 {
 	struct pollfd fds[2] = {{.fd = c->fd, .events = POLLIN},
 		{.fd = STDOUT_FILENO}}; /* no event: poll(2) reports its end alone */
-	int most = l->arguments->lines;
+	int most = l->arguments->request.last;
 	int got = logs_ask(&l->logs, c, err);
 
 	while (got != -1) {
@@ -143,7 +143,7 @@ static int show_files(struct show *l, struct client *c, struct error *err)
 			return error_set(err, ECANCELED, "nothing is kept");
 		if (show_new(l, most) == -1)
 			return error_set(err, errno == EPIPE ? ECANCELED : errno, "cannot show it");
-		if (!arguments_has(l->arguments, OPTION_FOLLOW))
+		if (!l->arguments->request.follow)
 			break;
 		most = -1;
 	}
@@ -171,7 +171,8 @@ int verb_logs(const struct arguments *a)
 {
 	struct show l = {.arguments = a,
 		.terminal = isatty(STDOUT_FILENO) == 1,
-		.logs = {.since = a->since, .only_stderr = arguments_has(a, OPTION_STDERR)}};
+		.logs = {
+			.since = a->request.since, .only_stderr = arguments_has(a, OPTION_STDERR)}};
 	struct session s;
 	struct error err;
 	int status = 0;

@@ -54,20 +54,21 @@ static void describe(struct buffer *out)
 		if (arguments_has(&got, options[i].bit))
 			buffer_printf(out, " %s", options[i].name);
 	if (got.verb->words == WORDS_COUNT)
-		buffer_printf(out, " %s=%d", got.scale_kind == SCALE_BY ? "by" : "to", got.count);
-	if (got.signal != 0)
-		buffer_printf(out, " signal=%d", got.signal);
-	if (got.lines != -1)
-		buffer_printf(out, " lines=%d", got.lines);
-	if (got.since != 0)
-		buffer_printf(out, " since=%lldms", (long long)(got.since / MSEC));
+		buffer_printf(out, " %s=%d", got.request.scale_kind == SCALE_BY ? "by" : "to",
+			got.request.count);
+	if (got.request.signal != 0)
+		buffer_printf(out, " signal=%d", got.request.signal);
+	if (got.request.last != -1)
+		buffer_printf(out, " lines=%d", got.request.last);
+	if (got.request.since != 0)
+		buffer_printf(out, " since=%lldms", (long long)(got.request.since / MSEC));
 	if (arguments_has(&got, OPTION_CANARY))
-		buffer_printf(out, " canary=%d", got.canary);
+		buffer_printf(out, " canary=%d", got.request.canary);
 	if (arguments_has(&got, OPTION_BAKE))
-		buffer_printf(out, " bake=%lldms", (long long)(got.bake / MSEC));
+		buffer_printf(out, " bake=%lldms", (long long)(got.request.bake / MSEC));
 	put(out, "cluster", got.cluster);
 	put(out, "kinds", got.kinds);
-	put(out, "message", got.message);
+	put(out, "message", got.request.message);
 	put(out, "file", got.file);
 	put(out, "directory", got.runtime_directory);
 	for (size_t i = 0; i < got.listen_count; i++)
@@ -237,7 +238,7 @@ TEST(a_time_ago_is_counted_from_now)
 	double since;
 
 	ck_assert_int_eq(parse("logs --since 0"), 0);
-	since = (double)got.since / SECOND;
+	since = (double)got.request.since / SECOND;
 	ck_assert_double_ge(since, before - 0.001);
 	ck_assert_double_le(since, clock_wall() + 0.001);
 }
