@@ -80,6 +80,19 @@ int tally_exit_status(const struct tally *t); /* 0 all, 1 some, 2 none */
 
 /* ---- group ---- */
 
+/* What is shown of a worker, or of several that share a row. */
+enum column {
+	COLUMN_SLOT,
+	COLUMN_GENERATION, /* shown only where generations differ */
+	COLUMN_PID,
+	COLUMN_STATE,
+	COLUMN_UP,
+	COLUMN_RESTARTS,
+	COLUMN_CPU,
+	COLUMN_MEMORY,
+	COLUMNS, /* then the text about the last exit follows, of any length */
+};
+
 /* A worker of a cluster, or neighbours that are alike. */
 struct group {
 	const json_t *cluster;
@@ -95,15 +108,10 @@ bool group_next(struct group *g, bool crowded);
 /* Sums over all workers of a group. */
 struct sums {
 	unsigned pids;
-	long long restarts;
-	bool has_restarts;
-	double cpu; /* percent */
-	bool has_cpu;
-	double memory; /* bytes */
-	bool has_memory;
+	double of[COLUMNS]; /* restarts; CPU in percent; memory in bytes */
+	bool has[COLUMNS];  /* of these, and of COLUMN_UP: is it known of any? */
 	nsec_t youngest;
 	nsec_t oldest;
-	bool has_age;
 };
 void group_sum(struct sums *s, const struct group *g);
 
@@ -118,24 +126,11 @@ bool group_put_last(struct wrap *lines, const struct group *g);
 /*
  * A table of workers, of `status` and of `top`: a row is a group.  Pure.
  */
-enum column {
-	COLUMN_SLOT,
-	COLUMN_GENERATION, /* shown only where generations differ */
-	COLUMN_PID,
-	COLUMN_STATE,
-	COLUMN_UP,
-	COLUMN_RESTARTS,
-	COLUMN_CPU,
-	COLUMN_MEMORY,
-	COLUMNS, /* then the text about the last exit follows, of any length */
-};
-
 struct column_head {
 	const char *title;
 	bool right;
 };
 extern const struct column_head column_heads[COLUMNS];
-extern const char column_last[]; /* the title of that text */
 
 struct row {
 	char cell[COLUMNS][48];
@@ -149,20 +144,21 @@ void row_format_memory(char *to, size_t size, double bytes);
 struct table {
 	size_t width[COLUMNS]; /* of the widest cell so far */
 	bool shown[COLUMNS];
-	size_t bar;    /* columns of a bar beside CPU% and MEM; 0: none */
-	double memory; /* the memory, in bytes, of a full bar */
+	const char *last; /* what stands for no text about the last exit; NULL: no such column */
+	size_t bar;       /* columns of a bar beside CPU% and MEM; 0: none */
+	double memory;    /* the memory, in bytes, of a full bar */
 };
 /* Show all columns, without bars; widths that are known already are kept. */
 void table_begin(struct table *t);
 void table_measure(struct table *t, const struct group *g, bool named);
-/* The columns up to the last one, which is of any length. */
+/* How wide the columns are up to the last one, which is of any length. */
 size_t table_columns(const struct table *t);
 /* Leave out what does not fit into so many columns: bars, then the columns of a list. */
 void table_fit(struct table *t, size_t most, const enum column *gives_way, size_t count);
 /* Add the titles; a mark follows that of the column `sorted`, if that is a column. */
 void table_put_titles(
 	const struct table *t, struct wrap *lines, enum column sorted, const char *mark);
-/* Add a row, without the last column. */
+/* Add a row. */
 void table_put_row(const struct table *t, struct wrap *lines, const struct group *g, bool named);
 
 /*

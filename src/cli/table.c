@@ -28,7 +28,7 @@ const struct column_head column_heads[COLUMNS] = {
 	[COLUMN_CPU] = {"CPU%", true},
 	[COLUMN_MEMORY] = {"MEM", true},
 };
-const char column_last[] = "LAST EXIT";
+static const char column_last[] = "LAST EXIT";
 
 enum colour row_state_colour(const char *state)
 {
@@ -100,35 +100,27 @@ bool group_next(struct group *g, bool crowded)
 	return g->first < total;
 }
 
-static void add_number(const json_t *worker, const char *key, bool *has, double *sum)
+static void add_number(struct sums *s, enum column column, const json_t *worker, const char *key)
 {
-	const json_t *value = json_object_get(worker, key);
-
-	if (!json_is_number(value))
-		return;
-	*has = true;
-	*sum += json_number_value(value);
+	s->has[column] |= field_is_number(worker, key);
+	s->of[column] += json_number_value(json_object_get(worker, key)); /* 0 if it is none */
 }
 
 static void add_worker(struct sums *s, const json_t *worker)
 {
-	s->pids += field_is_number(worker, "pid");
-	add_number(worker, "cpu_percent", &s->has_cpu, &s->cpu);
-	add_number(worker, "memory_bytes", &s->has_memory, &s->memory);
-	if (field_is_number(worker, "restarts")) {
-		s->has_restarts = true;
-		(void)__builtin_add_overflow(
-			s->restarts, field_number(worker, "restarts"), &s->restarts);
-	}
-	if (field_is_number(worker, "uptime")) {
-		nsec_t up = field_seconds(worker, "uptime");
+	nsec_t up = field_seconds(worker, "uptime");
 
-		if (!s->has_age || up < s->youngest)
-			s->youngest = up;
-		if (!s->has_age || up > s->oldest)
-			s->oldest = up;
-		s->has_age = true;
-	}
+	s->pids += field_is_number(worker, "pid");
+	add_number(s, COLUMN_RESTARTS, worker, "restarts");
+	add_number(s, COLUMN_CPU, worker, "cpu_percent");
+	add_number(s, COLUMN_MEMORY, worker, "memory_bytes");
+	if (!field_is_number(worker, "uptime"))
+		return;
+	if (!s->has[COLUMN_UP] || up < s->youngest)
+		s->youngest = up;
+	if (!s->has[COLUMN_UP] || up > s->oldest)
+		s->oldest = up;
+	s->has[COLUMN_UP] = true;
 }
 
 void group_sum(struct sums *s, const struct group *g)
@@ -305,14 +297,14 @@ static void format_sums(struct row *row, const struct sums *s)
 {
 	size_t size = sizeof(row->cell[0]);
 
-	if (s->has_age)
+	if (s->has[COLUMN_UP])
 		format_age(row->cell[COLUMN_UP], size, s);
-	if (s->has_restarts)
-		snprintf(row->cell[COLUMN_RESTARTS], size, "%lld", s->restarts);
-	if (s->has_cpu)
-		snprintf(row->cell[COLUMN_CPU], size, "%.1f", s->cpu);
-	if (s->has_memory)
-		row_format_memory(row->cell[COLUMN_MEMORY], size, s->memory);
+	if (s->has[COLUMN_RESTARTS])
+		snprintf(row->cell[COLUMN_RESTARTS], size, "%.0f", s->of[COLUMN_RESTARTS]);
+	if (s->has[COLUMN_CPU])
+		snprintf(row->cell[COLUMN_CPU], size, "%.1f", s->of[COLUMN_CPU]);
+	if (s->has[COLUMN_MEMORY])
+		row_format_memory(row->cell[COLUMN_MEMORY], size, s->of[COLUMN_MEMORY]);
 }
 
 /* "web.3", "3-9", "-" */
@@ -442,19 +434,22 @@ void table_put_titles(
 		put_cell(t, lines, i, title, i == sorted ? BOLD : DIM);
 		wrap_spaces(lines, has_bar(t, i) ? 1 + t->bar : 0);
 	}
+	if (t->last != NULL) {
+		wrap_spaces(lines, 2);
+		wrap_put(lines, DIM, column_last);
+	}
 }
 
 static void put_bar(const struct table *t, struct wrap *lines, size_t column,
 	const struct sums *sums, size_t count)
 {
-	double cpu = sums->cpu / 100 / (double)count;
-	double memory = sums->memory / (double)count;
+	double mean = sums->of[column] / (double)count;
 
 	wrap_spaces(lines, 1);
 	if (column == COLUMN_CPU)
-		render_bar(lines, render_level(cpu), cpu, t->bar);
+		render_bar(lines, render_level(mean / 100), mean / 100, t->bar);
 	else
-		render_bar(lines, PLAIN, t->memory > 0 ? memory / t->memory : 0, t->bar);
+		render_bar(lines, PLAIN, t->memory > 0 ? mean / t->memory : 0, t->bar);
 }
 
 void table_put_row(const struct table *t, struct wrap *lines, const struct group *g, bool named)
@@ -470,13 +465,18 @@ void table_put_row(const struct table *t, struct wrap *lines, const struct group
 		if (has_bar(t, i))
 			put_bar(t, lines, i, &row.sums, g->count);
 	}
+	if (t->last == NULL)
+		return;
+	wrap_spaces(lines, 2);
+	if (!group_put_last(lines, g))
+		wrap_put(lines, PLAIN, t->last);
 }
 
 /* ---- the table of a status ---- */
 
 static void lay_out(struct table *t, struct group g, bool crowded, bool named)
 {
-	*t = (struct table){.bar = 0};
+	*t = (struct table){.last = "-"};
 	table_begin(t);
 	while (group_next(&g, crowded))
 		table_measure(t, &g, named);
@@ -529,16 +529,11 @@ void table_put(struct wrap *lines, const json_t *cluster, bool crowded)
 	if (lines->width != 0 && indent + LAST_COLUMN_WIDE > lines->width)
 		indent = INDENT;
 	table_put_titles(&t, lines, COLUMNS, "");
-	wrap_spaces(lines, 2);
-	wrap_put(lines, DIM, column_last);
 	wrap_end(lines, indent);
 	while (group_next(&g, crowded)) {
 		const json_t *latest = group_latest(&g);
 
 		table_put_row(&t, lines, &g, named);
-		wrap_spaces(lines, 2);
-		if (!group_put_last(lines, &g))
-			wrap_put(lines, PLAIN, "-");
 		wrap_end(lines, indent);
 		put_cause(lines, latest != NULL ? latest : group_worker(&g, 0), causes);
 	}

@@ -61,8 +61,8 @@ static struct sums sum_of_all(const json_t *status, struct tally *tally)
 		struct sums sums;
 
 		group_sum(&sums, &g);
-		all.cpu += sums.cpu;
-		all.memory += sums.memory;
+		all.of[COLUMN_CPU] += sums.of[COLUMN_CPU];
+		all.of[COLUMN_MEMORY] += sums.of[COLUMN_MEMORY];
 	}
 	tally_add(tally, status, false);
 	return all;
@@ -94,6 +94,8 @@ static void draw_summary(struct top *t, size_t line)
 	size_t bar = t->screen.columns < WIDE ? BAR_NARROW : RENDER_BAR;
 	struct tally tally = {0};
 	struct sums all = sum_of_all(t->view.status, &tally);
+	double cpu = all.of[COLUMN_CPU];
+	double memory = all.of[COLUMN_MEMORY];
 	struct wrap *w = &t->lines;
 	size_t mark = w->line.len;
 	char text[48];
@@ -102,13 +104,11 @@ static void draw_summary(struct top *t, size_t line)
 	if (w->line.len == mark) {
 		wrap_putf(w, tally.lacking ? RED : GREEN, "%lu of %lu ready", tally.ready,
 			tally.wanted);
-		snprintf(text, sizeof(text), "%.0f%%", all.cpu);
-		put_use(w, "CPU", all.cpu / 100 / (double)sysconf(_SC_NPROCESSORS_ONLN), text, bar);
-		row_format_memory(text, sizeof(text), all.memory);
-		put_use(w, "MEM",
-			all.memory / (double)sysconf(_SC_PAGESIZE) /
-				(double)sysconf(_SC_PHYS_PAGES),
-			text, bar);
+		snprintf(text, sizeof(text), "%.0f%%", cpu);
+		put_use(w, "CPU", cpu / 100 / (double)sysconf(_SC_NPROCESSORS_ONLN), text, bar);
+		row_format_memory(text, sizeof(text), memory);
+		memory /= (double)sysconf(_SC_PAGESIZE) * (double)sysconf(_SC_PHYS_PAGES);
+		put_use(w, "MEM", memory, text, bar);
 	}
 	draw_line(t, line, A_NORMAL);
 }
@@ -143,18 +143,14 @@ static void lay_out(struct top *t)
 
 		if (row->kind != TOP_WORKERS)
 			continue;
-		mean = row->sums.memory / (double)row->group.count;
+		mean = row->sums.of[COLUMN_MEMORY] / (double)row->group.count;
 		if (mean > table->memory)
 			table->memory = mean;
 		if (i >= t->view.first && i < rows_end(t))
 			table_measure(table, &row->group, is_named(row));
 	}
 	table_fit(table, t->screen.columns, gives_way, COUNT_OF(gives_way));
-}
-
-static bool has_last(const struct top *t)
-{
-	return table_columns(&t->table) + LAST_LEAST <= t->screen.columns;
+	table->last = table_columns(table) + LAST_LEAST <= t->screen.columns ? "" : NULL;
 }
 
 static void draw_titles(struct top *t, size_t line)
@@ -163,21 +159,7 @@ static void draw_titles(struct top *t, size_t line)
 	const struct top_view *v = &t->view;
 
 	table_put_titles(&t->table, &t->lines, v->sort, marks[wrap_has(L'▲')][top_view_ascends(v)]);
-	if (has_last(t)) {
-		wrap_spaces(&t->lines, 2);
-		wrap_put(&t->lines, DIM, column_last);
-	}
 	draw_line(t, line, A_NORMAL);
-}
-
-static void draw_workers(struct top *t, size_t line, const struct top_row *row, attr_t attributes)
-{
-	table_put_row(&t->table, &t->lines, &row->group, is_named(row));
-	if (has_last(t)) {
-		wrap_spaces(&t->lines, 2);
-		(void)group_put_last(&t->lines, &row->group);
-	}
-	draw_line(t, line, attributes);
 }
 
 static void draw_list(struct top *t, size_t line)
@@ -190,11 +172,13 @@ static void draw_list(struct top *t, size_t line)
 		attr_t attributes = i == v->selected ? A_REVERSE : A_NORMAL;
 		const char *text = v->text.data + row->text;
 
-		if (row->kind == TOP_WORKERS)
-			draw_workers(t, line, row, attributes);
-		else
+		if (row->kind == TOP_WORKERS) {
+			table_put_row(&t->table, &t->lines, &row->group, is_named(row));
+			draw_line(t, line, attributes);
+		} else {
 			screen_put(&t->screen, line, text, (size_t)(strchr(text, '\n') - text),
 				attributes);
+		}
 	}
 }
 

@@ -60,18 +60,9 @@ static void add_lines(struct top_view *v, enum top_kind kind, const json_t *clus
 /* The column's value as a number to sort by. */
 static double value_of(const struct top_row *row, enum column column)
 {
-	switch (column) {
-	case COLUMN_UP:
-		return row->sums.has_age ? (double)row->sums.youngest : -1;
-	case COLUMN_RESTARTS:
-		return (double)row->sums.restarts;
-	case COLUMN_CPU:
-		return row->sums.cpu;
-	case COLUMN_MEMORY:
-		return row->sums.memory;
-	default:
-		return 0; /* the order of the status */
-	}
+	if (column == COLUMN_UP)
+		return row->sums.has[column] ? (double)row->sums.youngest : -1;
+	return row->sums.of[column];
 }
 
 bool top_view_ascends(const struct top_view *v)
