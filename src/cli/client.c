@@ -6,6 +6,7 @@
 #include "cli/render.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
+#include "os/place/rundir.h"
 #include "os/socket/socket.h"
 
 #include <errno.h>
@@ -87,7 +88,8 @@ int answer_exit_status(int code)
 	return 1;
 }
 
-int answer_refused(const struct answer *answer, struct error *err)
+/* Make an error of a refusal. */
+static int refuse(const struct answer *answer, struct error *err)
 {
 	return error_fail(err, answer_exit_status(answer->code), "%s", answer->message);
 }
@@ -233,8 +235,7 @@ int client_greet(struct client *c, int fd, nsec_t deadline, struct error *err)
 		return error_fail(err, EX_TEMPFAIL,
 			"'%s' closed the connection before it said anything", c->name);
 	message = json_loadb(line, len, 0, NULL);
-	got = take_error(message, &refusal) ? answer_refused(&refusal, err)
-					    : take_hello(c, message, err);
+	got = take_error(message, &refusal) ? refuse(&refusal, err) : take_hello(c, message, err);
 	json_decref(message);
 	return got;
 }
@@ -251,12 +252,15 @@ static int check_peer(const struct client *c, int fd, struct error *err)
 		c->name, (unsigned)peer.uid);
 }
 
-int client_open(struct client *c, int dirfd, const char *name, struct error *err)
+int client_open(struct client *c, const char *place, const char *name, struct error *err)
 {
+	scoped_fd dir = rundir_find(place, name, err);
 	scoped_fd fd = -1;
 
+	if (dir == -1)
+		return -1;
 	text_copy(c->name, sizeof(c->name), name);
-	fd = socket_connect_at(dirfd, "control", err);
+	fd = socket_connect_at(dir, "control", err);
 	if (fd == -1) {
 		int status = err->status;
 
@@ -378,7 +382,7 @@ static int was_cut(const struct client *c, struct error *err)
 	return error_hint(err, "see 'nclust status %s'", c->name);
 }
 
-/* Read lines until the answer has come. */
+/* Read lines until the answer has come.  1: success; -1 and `err`. */
 static int take_lines(struct client *c, client_event *on_event, void *data, struct answer *answer,
 	struct error *err)
 {
@@ -387,7 +391,6 @@ static int take_lines(struct client *c, client_event *on_event, void *data, stru
 	size_t len;
 	int got;
 
-	*answer = (struct answer){0};
 	do {
 		got = client_line(c, NSEC_NEVER, &line, &len, err);
 		if (got == 0)
@@ -399,12 +402,13 @@ static int take_lines(struct client *c, client_event *on_event, void *data, stru
 				      : not_understood(c, err);
 		json_decref(message);
 	} while (got == 0);
-	return got;
+	return got == 1 && answer->code != 0 ? refuse(answer, err) : got;
 }
 
 int client_call(struct client *c, struct control_request *request, client_event *on_event,
 	void *data, struct answer *answer, struct error *err)
 {
+	*answer = (struct answer){0};
 	if (client_ask(c, request, err) == -1)
 		return -1;
 	return take_lines(c, on_event, data, answer, err) == 1 ? 0 : -1;
@@ -415,11 +419,10 @@ int client_look(struct client *c, client_event *on_event, void *data, struct ans
 {
 	int got;
 
+	*answer = (struct answer){0};
 	c->end = 0; /* in the past: read what has come, and do not wait */
 	got = take_lines(c, on_event, data, answer, err);
 	c->end = NSEC_NEVER;
-	if (got == 1 && answer->code != 0)
-		return answer_refused(answer, err);
 	return got == -1 && err->sys == ECANCELED ? 0 : got;
 }
 

@@ -56,12 +56,12 @@ void client_init(struct client *c);
 void client_fini(struct client *c);
 
 /*
- * Connect to the control socket in an instance's directory, check whose server it
- * is before anything is sent, and read the greeting.  -1 and `err`, status 69
- * where no server runs, 77 where it is another user's, 75 where it does not
- * answer.
+ * Connect to the instance of that name (`place`: the value of --runtime-directory, or
+ * NULL), check whose server it is before anything is sent, and read the greeting.  -1
+ * and `err`, status 69 where no server runs, 77 where it is another user's, 75 where it
+ * does not answer.
  */
-int client_open(struct client *c, int dirfd, const char *name, struct error *err);
+int client_open(struct client *c, const char *place, const char *name, struct error *err);
 /* The same on a connected socket, which belongs to the client from then on. */
 int client_greet(struct client *c, int fd, nsec_t deadline, struct error *err);
 
@@ -73,23 +73,20 @@ struct answer {
 };
 /* The exit status for an error code (man/nclust.1). */
 int answer_exit_status(int code);
-/* Make an error of a refusal, with the exit status that fits.  Returns -1. */
-int answer_refused(const struct answer *answer, struct error *err);
 
 /* Called with the params of each notification; -1 ends the wait.  Of an event
  * "message" the member "message" is the text that was sent, as a string. */
 typedef int client_event(json_t *params, void *data);
 
 /*
- * Send a request (the client adds its id) and wait for the answer.  0: an answer
- * has come, success or refusal; -1 and `err`: none will come (status 75 where the
- * connection was cut).
+ * Send a request (the client adds its id) and wait for the answer.  0: success.  -1 and
+ * `err`: a refusal, of which *answer has the code, or no answer will come (status 75
+ * where the connection was cut), and the code is 0.
  */
 int client_call(struct client *c, struct control_request *request, client_event *on_event,
 	void *data, struct answer *answer, struct error *err);
 /* client_call() in two steps that never wait, for a caller with a loop that waits until
- * `fd` is readable.  The second returns 1: success; 0: no answer yet; -1 and `err`, also
- * for a refusal. */
+ * `fd` is readable.  The second returns 1: success; 0: no answer yet; -1: as above. */
 int client_ask(struct client *c, struct control_request *request, struct error *err);
 int client_look(struct client *c, client_event *on_event, void *data, struct answer *answer,
 	struct error *err);

@@ -26,13 +26,10 @@ static int connect_instance(struct session *s, const struct arguments *a, const 
 	int cancel, struct error *err)
 {
 	struct client *c = &s->clients[s->count];
-	scoped_fd dir = rundir_find(a->runtime_directory, name, err);
 
-	if (dir == -1)
-		return -1;
 	client_init(c);
 	c->cancel = cancel;
-	if (client_open(c, dir, name, err) == -1) {
+	if (client_open(c, a->runtime_directory, name, err) == -1) {
 		client_fini(c);
 		return -1;
 	}
@@ -218,7 +215,7 @@ int session_ask(const struct arguments *a, struct control_request *request, int 
 	client_event *on_event, session_show *show, void *data)
 {
 	struct session s;
-	struct answer answer;
+	struct answer answer = {0};
 	struct error err;
 	/* an interrupt ends this client, which says that the instance stays drained */
 	scoped_fd cancel = request->method == METHOD_DRAIN ? client_cancel_open(&err) : -1;
@@ -238,7 +235,7 @@ int session_ask(const struct arguments *a, struct control_request *request, int 
 	got = check_part(&s, request, &err) == -1
 		? -1
 		: client_call(s.client, request, on_event, data, &answer, &err);
-	if (got == 0) {
+	if (got == 0 || answer.code != 0) {
 		status = show(&answer, data);
 		got = answer.code == 0 && waits_for_end(request) ? client_wait_end(s.client, &err)
 								 : 0;

@@ -6,7 +6,6 @@
 #include "cli/client.h"
 #include "cli/render.h"
 #include "os/clock.h"
-#include "os/place/rundir.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -52,15 +51,12 @@ static void show_message(struct top *t, enum colour tone, const char *text)
 
 static int reach_instance(struct top *t, struct client *c, struct error *err)
 {
-	scoped_fd dir = rundir_find(t->runtime_directory, t->instance, err);
 	int got;
 
 	client_init(c);
-	if (dir == -1)
-		return -1;
 	c->cancel = t->user;
 	c->end = nsec_add(clock_now(), GREETING);
-	got = client_open(c, dir, t->instance, err);
+	got = client_open(c, t->runtime_directory, t->instance, err);
 	c->cancel = -1;
 	c->end = NSEC_NEVER;
 	if (got == -1 && err->sys == ECANCELED)

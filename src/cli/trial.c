@@ -210,13 +210,11 @@ static bool call_instance(struct trial *t, struct control_request *request, json
 	if (t->over)
 		return false;
 	t->over = client_call(&t->client, request, take_event, t, &answer, &t->err) == -1;
-	if (t->over && t->err.sys != ECANCELED) {
+	if (t->over && answer.code == 0 && t->err.sys != ECANCELED) {
 		/* the connection is closed before the process has ended */
 		(void)poll(&ended, 1, FOLLOWS_MS);
 		look_for_end(t);
 	}
-	if (!t->over && answer.code != 0)
-		t->over = answer_refused(&answer, &t->err) == -1;
 	if (!t->over && result != NULL)
 		*result = json_incref(answer.result);
 	return !t->over;
@@ -278,13 +276,11 @@ bool trial_wait(struct trial *t)
 static bool connect_instance(struct trial *t)
 {
 	for (;;) {
-		scoped_fd dir = rundir_find(t->directory, NAME, &t->err);
-
 		client_fini(&t->client);
 		client_init(&t->client);
 		t->client.cancel = t->stop;
 		t->client.end = t->end;
-		if (dir != -1 && client_open(&t->client, dir, NAME, &t->err) == 0)
+		if (client_open(&t->client, t->directory, NAME, &t->err) == 0)
 			return read_news(t);
 		t->over = t->err.sys == ECANCELED;
 		if (t->over || !pass_moment(t))

@@ -205,11 +205,10 @@ static int ask_worker(struct asking *k, struct session *s, struct error *err)
 	s->client->takes_passed = true;
 	/* nclust may be upgraded meanwhile, on the same connection */
 	do
-		if (client_call(s->client, &request, on_worker, k, &answer, err) == -1)
-			return -1;
+		got = client_call(s->client, &request, on_worker, k, &answer, err);
 	while (answer.code == CONTROL_BUSY && tries-- > 0);
-	if (answer.code != 0)
-		return answer_refused(&answer, err);
+	if (got == -1)
+		return -1;
 	if (k->fd == -1 || k->request.failed)
 		return error_fail(
 			err, EX_TEMPFAIL, "%s: the connection to it was lost", s->meant.target);

@@ -83,8 +83,6 @@ static int ask_instance(
 	text_copy(events.target, sizeof(events.target), status.target);
 	if (client_call(c, &status, NULL, NULL, &answer, err) == -1)
 		return -1;
-	if (answer.code != 0)
-		return answer_refused(&answer, err);
 	add_status(look, s, answer.result);
 	look->instance = c->name;
 	if (!arguments_has(look->arguments, OPTION_JSON))
