@@ -165,12 +165,12 @@ void session_close(struct session *s);
 /* Shows the answer to a request, success or refusal.  Returns the exit status. */
 typedef int session_show(const struct answer *answer, void *data);
 /*
- * Open a session, send one request to the instance that the arguments mean, show
+ * Open a session, send the arguments' request to the instance that they mean, show
  * its answer, and, if the instance was asked to stop, wait for its end.  A
  * failure is written to stderr.  `reader` and `on_event` are those of struct client;
  * on_event() and show() get `data`.  Returns the exit status.
  */
-int session_ask(const struct arguments *a, struct control_request *request, int reader,
-	client_event *on_event, session_show *show, void *data);
+int session_ask(
+	struct arguments *a, int reader, client_event *on_event, session_show *show, void *data);
 
 #endif

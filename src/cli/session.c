@@ -211,9 +211,10 @@ static int check_part(
 		target, name, name, target, target);
 }
 
-int session_ask(const struct arguments *a, struct control_request *request, int reader,
-	client_event *on_event, session_show *show, void *data)
+int session_ask(
+	struct arguments *a, int reader, client_event *on_event, session_show *show, void *data)
 {
+	struct control_request *request = &a->request;
 	struct session s;
 	struct answer answer = {0};
 	struct error err;

@@ -609,7 +609,7 @@ static int run_top(struct top *t, const struct arguments *a, struct error *err)
 	return 0;
 }
 
-int verb_top(const struct arguments *a)
+int verb_top(struct arguments *a)
 {
 	static struct top t; /* too large for a stack */
 	struct error err;

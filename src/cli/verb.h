@@ -72,8 +72,8 @@ struct verb {
 	const char *manual;     /* sentences; lines are filled */
 	unsigned options;
 	enum verb_words words;
-	enum control_method method;            /* of its request */
-	int (*run)(const struct arguments *a); /* returns the exit status */
+	enum control_method method;      /* of its request */
+	int (*run)(struct arguments *a); /* returns the exit status */
 };
 
 /* The table; ends with a row whose name is NULL. */
@@ -83,8 +83,8 @@ const struct verb *verb_find(const char *name); /* NULL: no such verb */
 /* A verb's words, parsed.  Strings are argv's. */
 struct arguments {
 	const struct verb *verb;
-	/* What they ask of an instance, but for its target, which is found later; `last` is
-	 * -1 where no OPTION_LINES is given. */
+	/* What they ask of an instance: session_ask() fills in its target, when it is known.
+	 * `last` is -1 where no OPTION_LINES is given. */
 	struct control_request request;
 	const char *target; /* or the verb of WORDS_VERB; NULL: none */
 	char **command;     /* NULL-terminated, not empty; NULL: none */
@@ -128,17 +128,17 @@ struct verb_option_row {
 const struct verb_option_row *verb_option_row(size_t n);
 
 /* The functions of the verbs. */
-int verb_status(const struct arguments *a);
-int verb_change(const struct arguments *a);
-int verb_logs(const struct arguments *a);
-int verb_events(const struct arguments *a);
-int verb_top(const struct arguments *a);
-int verb_ask(const struct arguments *a);
-int verb_config(const struct arguments *a);
-int verb_doctor(const struct arguments *a);
-int verb_exec(const struct arguments *a);
-int verb_help(const struct arguments *a);
-int verb_version(const struct arguments *a);
+int verb_status(struct arguments *a);
+int verb_change(struct arguments *a);
+int verb_logs(struct arguments *a);
+int verb_events(struct arguments *a);
+int verb_top(struct arguments *a);
+int verb_ask(struct arguments *a);
+int verb_config(struct arguments *a);
+int verb_doctor(struct arguments *a);
+int verb_exec(struct arguments *a);
+int verb_help(struct arguments *a);
+int verb_version(struct arguments *a);
 
 /* ---- when ---- */
 

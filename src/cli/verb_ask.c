@@ -23,7 +23,7 @@
 #define LINE_MAX_SHOWN (64U * 1024)
 
 struct asking {
-	const struct arguments *arguments;
+	struct arguments *arguments;
 	struct buffer request;
 	struct buffer head;
 	struct client *client;
@@ -194,18 +194,18 @@ static int exchange_request(struct asking *k, struct httpanswer *h, struct error
 
 static int ask_worker(struct asking *k, struct session *s, struct error *err)
 {
-	struct control_request request = k->arguments->request;
+	struct control_request *request = &k->arguments->request;
 	struct httpanswer http;
 	struct answer answer;
 	int tries = 3;
 	int got;
 
-	text_copy(request.target, sizeof(request.target), s->meant.target);
+	text_copy(request->target, sizeof(request->target), s->meant.target);
 	k->client = s->client;
 	s->client->takes_passed = true;
 	/* nclust may be upgraded meanwhile, on the same connection */
 	do
-		got = client_call(s->client, &request, on_worker, k, &answer, err);
+		got = client_call(s->client, request, on_worker, k, &answer, err);
 	while (answer.code == CONTROL_BUSY && tries-- > 0);
 	if (got == -1)
 		return -1;
@@ -221,7 +221,7 @@ static int ask_worker(struct asking *k, struct session *s, struct error *err)
 	return http.status >= 400 ? 1 : 0;
 }
 
-int verb_ask(const struct arguments *a)
+int verb_ask(struct arguments *a)
 {
 	struct asking k = {.arguments = a, .terminal = isatty(STDOUT_FILENO) == 1, .fd = -1};
 	struct session s;

@@ -61,11 +61,10 @@ static int finish_request(const struct answer *answer, void *data)
 
 /* Runs all verbs that change something: one request, whose outcome is the exit
  * status. */
-int verb_change(const struct arguments *a)
+int verb_change(struct arguments *a)
 {
-	struct control_request request = a->request;
 	struct progress progress = {.arguments = a};
 
-	return session_ask(a, &request, -1, isatty(STDERR_FILENO) == 1 ? show_progress : NULL,
-		finish_request, &progress);
+	return session_ask(a, -1, isatty(STDERR_FILENO) == 1 ? show_progress : NULL, finish_request,
+		&progress);
 }

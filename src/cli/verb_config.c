@@ -106,17 +106,9 @@ static int read_local(const struct arguments *a)
 	return status;
 }
 
-/* The part of the answer that is shown. */
-struct wanted {
-	const struct arguments *arguments;
-	/* its target says which section is shown */
-	const struct control_request *request;
-};
-
 /* "cluster:web", of the target "web" or "web.0"; "": all sections. */
-static void section_of_target(char to[80], const struct wanted *wanted, json_t *settings)
+static void section_of_target(char to[80], const char *target, json_t *settings)
 {
-	const char *target = wanted->request->target;
 	char *dot;
 
 	snprintf(to, 80, "cluster:%.70s", target);
@@ -153,15 +145,14 @@ static int show_settings(json_t *result, const char *section)
 
 static int show_remote(const struct answer *answer, void *data)
 {
-	const struct wanted *wanted = data;
-	const struct arguments *a = wanted->arguments;
+	const struct arguments *a = data;
 	json_t *result = answer->result;
 	char section[80];
 	int got;
 
 	if (answer->code != 0)
 		return output_refusal(answer);
-	section_of_target(section, wanted, json_object_get(result, "settings"));
+	section_of_target(section, a->request.target, json_object_get(result, "settings"));
 	got = arguments_has(a, OPTION_JSON)
 		? show_settings(result, section)
 		: show_ini(result, section, arguments_has(a, OPTION_DEFAULTS));
@@ -170,11 +161,8 @@ static int show_remote(const struct answer *answer, void *data)
 	return got == 0 ? 0 : 1;
 }
 
-int verb_config(const struct arguments *a)
+int verb_config(struct arguments *a)
 {
-	struct control_request request = a->request;
-	struct wanted wanted = {a, &request};
-
 	if (a->file != NULL && a->target != NULL) {
 		log_error("config: -c reads a file and takes no target");
 		return EX_USAGE;
@@ -185,5 +173,5 @@ int verb_config(const struct arguments *a)
 		log_error("config: --check needs -c FILE");
 		return EX_USAGE;
 	}
-	return session_ask(a, &request, -1, NULL, show_remote, &wanted);
+	return session_ask(a, -1, NULL, show_remote, a);
 }

@@ -154,7 +154,7 @@ static int look_at_machine(const struct arguments *a)
 	return got == 0 && !bad ? 0 : 1;
 }
 
-int verb_doctor(const struct arguments *a)
+int verb_doctor(struct arguments *a)
 {
 	trycall_probe();
 	wrap_locale();

@@ -109,13 +109,10 @@ static int take_kinds(struct control_request *request, const char *list)
 	return 0;
 }
 
-int verb_events(const struct arguments *a)
+int verb_events(struct arguments *a)
 {
-	struct control_request request = a->request;
-	struct arguments copy = *a;
-
-	if (take_kinds(&request, a->kinds) == -1)
+	if (take_kinds(&a->request, a->kinds) == -1)
 		return EX_USAGE;
 	/* the reader may end first: as in `events -f | head` */
-	return session_ask(a, &request, STDOUT_FILENO, show_event, show_end, &copy);
+	return session_ask(a, STDOUT_FILENO, show_event, show_end, a);
 }

@@ -52,7 +52,7 @@ static int exec_search(char **command)
 	return why;
 }
 
-int verb_exec(const struct arguments *a)
+int verb_exec(struct arguments *a)
 {
 	int why;
 

@@ -80,7 +80,7 @@ static void put_verb(struct buffer *out, const struct verb *v)
 		"Without one: the instance that runs.\n");
 }
 
-int verb_help(const struct arguments *a)
+int verb_help(struct arguments *a)
 {
 	const struct verb *v = a->target != NULL ? verb_find(a->target) : NULL;
 	scoped_buffer out = {0};
@@ -98,7 +98,7 @@ int verb_help(const struct arguments *a)
 	return output_buffer(STDOUT_FILENO, &out, output_write) == 0 ? 0 : 1;
 }
 
-int verb_version(const struct arguments *a)
+int verb_version(struct arguments *a)
 {
 	static const char text[] = "nclust " NCLUST_VERSION "\n";
 	static const char json[] = "{\"name\":\"nclust\",\"version\":\"" NCLUST_VERSION "\"}\n";

@@ -167,7 +167,7 @@ static int compile_pattern(struct show *l)
 	return -1;
 }
 
-int verb_logs(const struct arguments *a)
+int verb_logs(struct arguments *a)
 {
 	struct show l = {.arguments = a,
 		.terminal = isatty(STDOUT_FILENO) == 1,

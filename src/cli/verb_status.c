@@ -225,7 +225,7 @@ static int watch_status(struct look *look)
 	return got == -1 ? 1 : 0;
 }
 
-int verb_status(const struct arguments *a)
+int verb_status(struct arguments *a)
 {
 	struct winsize size = output_size();
 	struct look look = {.arguments = a};
