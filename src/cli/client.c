@@ -122,11 +122,8 @@ static int wait_readable(struct client *c, nsec_t deadline, struct error *err)
 static ssize_t take_in(struct client *c)
 {
 	struct fdpass_message m uninitialized;
-	ssize_t n;
+	ssize_t n = fdpass_read(c->fd, c->in, sizeof(c->in), &m);
 
-	if (!c->takes_passed)
-		return recv(c->fd, c->in, sizeof(c->in), MSG_DONTWAIT);
-	n = fdpass_read(c->fd, c->in, sizeof(c->in), &m);
 	for (size_t i = 0; i < m.fd_count && c->passed_count < CLIENT_PASSED; i++)
 		c->passed[c->passed_count++] = fd_release(&m.fds[i]);
 	fdpass_drop(&m);

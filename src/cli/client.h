@@ -30,9 +30,7 @@ struct client {
 	int cancel; /* readable when the user wants to end; -1: none; borrowed */
 	int reader; /* output whose reader's end ends a wait; -1: none; borrowed */
 	nsec_t end; /* when a wait ends in any case */
-	/* Descriptors that have come, in their order; a caller that wants them sets
-	 * takes_passed, and takes them by fd_release(). */
-	bool takes_passed;
+	/* Descriptors that have come, in their order; a caller takes them by fd_release(). */
 	int passed[CLIENT_PASSED];
 	size_t passed_count;
 	char in[CONTROL_LINE_MAX]; /* bytes that were read and not yet cut into lines */

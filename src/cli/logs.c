@@ -52,7 +52,6 @@ int logs_ask(struct logs *l, struct client *c, struct error *err)
 	struct control_request request = {
 		.method = METHOD_LOGS, .follow = l->whole, .after = l->last};
 
-	c->takes_passed = true;
 	text_copy(request.target, sizeof(request.target), l->target);
 	return client_ask(c, &request, err);
 }

@@ -49,7 +49,7 @@ struct logs {
 	bool whole; /* all files have come that there were; nclust sends later ones as they begin */
 };
 
-/* Ask for files that have not come yet; the client takes descriptors from then on.  -1 and `err`. */
+/* Ask for files that have not come yet.  -1 and `err`. */
 int logs_ask(struct logs *l, struct client *c, struct error *err);
 /* Take files that have come, and ask for more.  1: some have; 0: none yet; -1 and `err`. */
 int logs_look(struct logs *l, struct client *c, struct error *err);

@@ -202,7 +202,6 @@ static int ask_worker(struct asking *k, struct session *s, struct error *err)
 
 	text_copy(request->target, sizeof(request->target), s->meant.target);
 	k->client = s->client;
-	s->client->takes_passed = true;
 	/* nclust may be upgraded meanwhile, on the same connection */
 	do
 		got = client_call(s->client, request, on_worker, k, &answer, err);
