@@ -15,7 +15,6 @@
 const struct verb verbs[] = {
 	{
 		.name = "status",
-		.words_text = "[TARGET]",
 		.help = "state of every worker",
 		.manual = "Shows clusters, listeners and workers of one instance "
 			  "or, without a target, of all that run, and says why "
@@ -38,7 +37,6 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "restart",
-		.words_text = "[TARGET] [-- COMMAND]",
 		.help = "replace workers one by one",
 		.manual = "Starts each new worker first and stops the old one "
 			  "only when the new one is ready. Ends at the first "
@@ -61,7 +59,6 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "reload",
-		.words_text = "[TARGET]",
 		.help = "apply a changed file",
 		.manual = "Checks all of the file first. If it has mistakes they "
 			  "are reported with their lines, nothing is changed, "
@@ -75,7 +72,6 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "scale",
-		.words_text = "[TARGET] N|+N|-N",
 		.help = "more or fewer workers",
 		.manual = "Sets the number of workers, or changes it by N; the "
 			  "others are not touched. 0 parks a cluster; less "
@@ -88,7 +84,6 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "stop",
-		.words_text = "[TARGET]",
 		.help = "stop gracefully",
 		.manual = "Without a cluster, the whole instance, and waits "
 			  "until it has ended. With --now the workers get no "
@@ -100,7 +95,6 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "signal",
-		.words_text = "[TARGET] SIGNAL",
 		.help = "signal a worker",
 		.manual = "To the workers of a cluster in turn, to all of them "
 			  "with --all, or to the one of a slot. SIGNAL is a name "
@@ -112,7 +106,6 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "send",
-		.words_text = "[TARGET] JSON",
 		.help = "send a worker a message",
 		.manual = "Puts JSON, one value on one line, on the message "
 			  "channel (see nclust-messages(7)) of the workers of a "
@@ -126,7 +119,6 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "logs",
-		.words_text = "[TARGET]",
 		.help = "what workers have written",
 		.manual = "Prints the latest lines of each slot, also of workers "
 			  "that are gone, in the order of their time, and with "
@@ -146,7 +138,6 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "ask",
-		.words_text = "TARGET METHOD PATH",
 		.help = "ask one worker by HTTP",
 		.manual = "Sends a request to the worker of a slot, as in nclust "
 			  "ask web.2 GET /debug, although all workers share the "
@@ -165,7 +156,6 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "events",
-		.words_text = "[TARGET]",
 		.help = "what has happened",
 		.manual = "Prints what the instance still remembers, one line "
 			  "each, and with -f what happens from then on. The "
@@ -184,7 +174,6 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "top",
-		.words_text = "[TARGET]",
 		.help = "watch it live, and act",
 		.manual = "Draws on the terminal what status shows, anew each "
 			  "second, with bars, and below it what happened. Sorts "
@@ -202,7 +191,6 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "upgrade",
-		.words_text = "[TARGET]",
 		.help = "nclust replaces itself",
 		.manual = "The same process goes on as the binary that is now "
 			  "where nclust was started from, with the same workers, "
@@ -217,7 +205,6 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "drain",
-		.words_text = "[TARGET]",
 		.help = "take this host out of service",
 		.manual = "From then on the agent and /readyz tell load "
 			  "balancers to send nothing new here; workers serve "
@@ -237,7 +224,6 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "undrain",
-		.words_text = "[TARGET]",
 		.help = "put it back into service",
 		.manual = "Ends a drain, and waits until each cluster has a "
 			  "ready worker, or has done its work, and the load "
@@ -252,7 +238,6 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "config",
-		.words_text = "[TARGET]",
 		.help = "settings and their origins",
 		.manual = "Asks the instance for the settings that are in "
 			  "effect and were set, with --all for the others, "
@@ -266,7 +251,6 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "doctor",
-		.words_text = "[-- COMMAND]",
 		.help = "try a command on this machine",
 		.manual = "Looks at kernel, container, limits and privileges, "
 			  "and says what nclust makes of each, and what this kernel "
@@ -293,7 +277,6 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "exec",
-		.words_text = "[--] COMMAND [ARG]...",
 		.help = "hand sockets on in a wrapper",
 		.manual = "For wrappers that fork: sets LISTEN_PID (and "
 			  "WATCHDOG_PID, where it is set) to its own process "
@@ -305,7 +288,6 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "help",
-		.words_text = "[VERB]",
 		.help = "this, or about one verb",
 		.manual = "Shows all verbs, or how one of them is used.",
 		.options = OPTION_HELP,
@@ -314,7 +296,6 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "version",
-		.words_text = "",
 		.help = "show the version",
 		.manual = "Shows the version of this program.",
 		.options = OPTION_JSON | OPTION_HELP,

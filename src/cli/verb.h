@@ -67,9 +67,8 @@ struct arguments;
 
 struct verb {
 	const char *name;
-	const char *words_text; /* "[TARGET]", for people */
-	const char *help;       /* one line, no capital, no full stop */
-	const char *manual;     /* sentences; lines are filled */
+	const char *help;   /* one line, no capital, no full stop */
+	const char *manual; /* sentences; lines are filled */
 	unsigned options;
 	enum verb_words words;
 	enum control_method method;      /* of its request */

@@ -58,11 +58,22 @@ static void put_option(struct buffer *out, const struct verb_option_row *row)
 
 static void put_verb(struct buffer *out, const struct verb *v)
 {
+	static const char *const words[] = {
+		[WORDS_NONE] = "",
+		[WORDS_TARGET] = " [TARGET]",
+		[WORDS_COUNT] = " [TARGET] N|+N|-N",
+		[WORDS_SIGNAL] = " [TARGET] SIGNAL",
+		[WORDS_MESSAGE] = " [TARGET] JSON",
+		[WORDS_ASK] = " TARGET METHOD PATH",
+		[WORDS_RESTART] = " [TARGET] [-- COMMAND]",
+		[WORDS_VERB] = " [VERB]",
+		[WORDS_TRIAL] = " [-- COMMAND]",
+		[WORDS_COMMAND] = " [--] COMMAND [ARG]...",
+	};
 	struct wrap lines;
 
-	buffer_printf(out, "usage: nclust %s%s%s%s\n\n", v->name,
-		v->words == WORDS_COMMAND ? "" : " [OPTION]...", *v->words_text != '\0' ? " " : "",
-		v->words_text);
+	buffer_printf(out, "usage: nclust %s%s%s\n\n", v->name,
+		v->words == WORDS_COMMAND ? "" : " [OPTION]...", words[v->words]);
 	wrap_init(&lines, out, HELP_WIDTH, false);
 	wrap_put(&lines, PLAIN, v->manual);
 	wrap_end(&lines, 0);
