@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """gate.py FIRST PORT: a server that listens on FIRST at once, "path" (a unix path of its own) or a
 port, and on PORT only when there is a file `go` in its directory and the program in that is
-done.  waits.PID is there once it waits."""
+done.  waits.PID is there once it waits, listens.PID once it listens on both."""
 import http.server
 import os
 import socket
@@ -35,4 +35,6 @@ while not os.path.exists("go"):
     time.sleep(0.01)
 with open("go") as program:
     exec(program.read())
-open_port(sys.argv[2]).serve_forever()
+last = open_port(sys.argv[2])
+open(f"listens.{os.getpid()}", "w").close()
+last.serve_forever()
