@@ -36,7 +36,7 @@ struct quiet_facts {
 	bool prompt;       /* "pingpong": the latest segment had its ACK by an answer */
 	bool http;         /* unread bytes begin with a head of HTTP/1 */
 	bool frames;       /* unread bytes are a message of a WebSocket */
-	bool unknown;      /* unread bytes are neither */
+	bool unknown;      /* unread bytes are of neither */
 };
 
 /* What is kept of a connection from look to look. */
@@ -57,7 +57,7 @@ struct quiet_memory {
 	bool rested;     /* the connection was quiet at some look */
 	bool http;       /* such a head was seen */
 	bool frames;     /* such a message was seen */
-	bool unknown;    /* bytes that are neither were seen */
+	bool unknown;    /* bytes of neither were seen */
 };
 
 /* Quiet for so long: nothing came or went (and one round trip more). */

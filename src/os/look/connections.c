@@ -113,7 +113,8 @@ static void read_kind(int fd, struct connection *c)
 	got = peek_text(fd, text, sizeof(text));
 	c->http = is_http(text);
 	c->frames = got >= 6 && is_message(text, c->queue);
-	c->unknown = got > 0 && !c->http && !c->frames;
+	/* each frame of a client's WebSocket is masked: no whole message, but a WebSocket's */
+	c->unknown = got > 1 && !c->http && !c->frames && ((unsigned char)text[1] & 0x80U) == 0;
 }
 
 /* Fill in what the kernel tells of a socket.  False: the socket is of no kind that matters. */

@@ -53,7 +53,7 @@ struct connection {
 	bool asks;         /* set by the caller: also if the client's next request lies unread */
 	bool http;         /* unread bytes begin with a head of HTTP/1 */
 	bool frames;       /* unread bytes are a message of a WebSocket */
-	bool unknown;      /* unread bytes are neither (TLS, HTTP/2) */
+	bool unknown;      /* unread bytes are of neither (TLS, HTTP/2) */
 	bool is_inner;     /* set by the caller: the peer is a process of the worker */
 	bool prompt;       /* TCP_QUICKACK is off: the last answer carried the ACK */
 	bool has_name;     /* CONNECTION_UNIX: the socket has a name, as accepted ones do */

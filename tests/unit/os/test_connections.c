@@ -226,6 +226,36 @@ TEST(a_request_and_its_answer_are_seen)
 	ck_assert_uint_eq(c->segments_in, 1);
 }
 
+static const struct {
+	const char *text;
+	size_t len;
+	bool http;
+	bool frames;
+	bool unknown;
+} kinds[] = {
+	{"GET / HTTP/1.1\r\n\r\n", 18, true, false, false},
+	{"\x81\x81wxyza", 7, false, true, false},
+	{"\x81\x81wxyza\x81\x81wxyzb", 14, false, false, false}, /* two */
+	{"\x81\x82wxyza", 7, false, false, false},               /* a part */
+	{"\x8a\x80wxyz", 6, false, false, false},                /* a pong */
+	{"\x16\x03\x01wxyz", 7, false, false, true},             /* TLS */
+	{"PRI * HTTP/2.0\r\n", 16, false, false, true},
+};
+
+TEST_LOOP(unread_bytes_tell_what_a_client_speaks, 0, COUNT_OF(kinds))
+{
+	const struct connection *c;
+
+	all.peeks = true;
+	ck_assert_int_eq(write(visit(), kinds[_i].text, kinds[_i].len), (ssize_t)kinds[_i].len);
+	order(ACCEPT);
+	c = only(CONNECTION_TCP);
+	ck_assert(c->http == kinds[_i].http);
+	ck_assert(c->frames == kinds[_i].frames);
+	ck_assert(c->unknown == kinds[_i].unknown);
+	all.peeks = false;
+}
+
 TEST(a_connection_is_ended_from_outside)
 {
 	int visitor = visit();
