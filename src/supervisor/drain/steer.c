@@ -291,7 +291,8 @@ static void note_empty_queue(struct steer *s, unsigned lane)
 			c->traffic.starved = process_starved(c->pid);
 }
 
-/* For how long has a worker of it waited for a CPU since then? */
+/* For how long has a worker of it waited for a CPU since then?  The kernel counts a wait when it is
+ * over, which is soon where many share the CPUs. */
 static nsec_t longest_starved(const struct steer *s, unsigned lane)
 {
 	const struct child *c;
@@ -299,7 +300,7 @@ static nsec_t longest_starved(const struct steer *s, unsigned lane)
 	nsec_t starved;
 
 	for_each_child (c, children_of(s->service)) {
-		if (c->traffic.lane != lane)
+		if (c->traffic.lane != lane || !c->traffic.takes)
 			continue;
 		starved = process_starved(c->pid) - c->traffic.starved;
 		longest = starved > longest ? starved : longest;
