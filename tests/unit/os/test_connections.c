@@ -320,7 +320,7 @@ TEST_LOOP(one_whose_next_request_lies_unread_is_ended_without_it, 0, 9)
 TEST(its_peer_is_named)
 {
 	int visitor = visit();
-	struct sockaddr_in own;
+	struct sockaddr_in own = {0};
 	socklen_t size = sizeof(own);
 	char wanted[64];
 	char got[64];
