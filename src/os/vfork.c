@@ -52,6 +52,9 @@ enum { STACK_SIZE = 64 * 1024 };
  * who has cost CALL_SPENT_MOST gets none until CALL_AGAIN is over. */
 #define CALL_PATIENCE (100 * MSEC)
 #define CALL_PATIENCE_AGAIN (2 * MSEC)
+/* Whoever has nclust's own uid can stop nclust anyway: what sleeps for long there waits for the
+ * machine, such as for a busy disk. */
+#define OWN_PATIENCE (2 * SECOND)
 #define CALL_SPENT_MOST (150 * MSEC)
 #define DIRECTORY_PATIENCE (2 * SECOND) /* for the first call in a directory */
 #define CALL_AGAIN (10 * SECOND)
@@ -396,6 +399,8 @@ nsec_t vfork_patience(uid_t uid)
 	/* VFORK_SOMEBODY stands for many users, so stuck children do not count against it */
 	if (uid != VFORK_SOMEBODY && count_stuck(&uid) >= STUCK_OF_ONE)
 		return 0;
+	if (uid == geteuid())
+		return OWN_PATIENCE;
 	if (u->uid != uid || !is_penalised(u))
 		return first_patience();
 	return u->spent >= CALL_SPENT_MOST && uid != VFORK_SOMEBODY ? 0 : CALL_PATIENCE_AGAIN;
@@ -405,6 +410,8 @@ static void note_late(uid_t uid, nsec_t waited)
 {
 	struct slow_user *u = slow_user(uid);
 
+	if (uid == geteuid())
+		return;
 	if (u->uid != uid || !is_penalised(u))
 		*u = (struct slow_user){.uid = uid, .since = clock_now()};
 	u->spent += waited;
