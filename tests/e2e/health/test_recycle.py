@@ -93,7 +93,8 @@ while True:
 # ---- age ----
 
 def test_those_that_are_old_go_one_at_a_time():
-    it = begin("-l 8000 --max-age 10s", UNWELL, count=2)
+    # time goes on also while one has no CPU to end in: then it is waited for
+    it = begin("-l 8000 --max-age 10s --stop-timeout 1h", UNWELL, count=2)
     old = it.pids()
     go_by(it, 8)
     assert it.pids() == old
