@@ -314,12 +314,14 @@ static bool is_crowded(struct steer *s, unsigned lane)
 {
 	struct listener *l;
 	bool waits = false;
+	nsec_t span;
 
 	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
 		waits |= l->sockets != NULL && group_has_queue(l, group_socket(l, lane));
 	if (!waits)
 		note_empty_queue(s, lane);
-	return clock_now() - s->queue_empty_at >= CROWDED_AFTER + longest_starved(s, lane);
+	span = clock_now() - s->queue_empty_at;
+	return span >= CROWDED_AFTER && span - longest_starved(s, lane) >= CROWDED_AFTER;
 }
 
 /* Do sockets of workers that are emptied still get connections, and those of the old generation? */
