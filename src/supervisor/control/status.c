@@ -463,36 +463,38 @@ void status_begin(struct client *c, struct service *only, uint32_t slot)
 #define SHOWN_MAX (64U * 1024)
 #define UNREAD_MAX (CLIENT_OUT_MAX / 4)
 
-/* The message is the last member, so that a reader need not parse all of it; *head is the length of
- * what comes before it. */
-static int put_event(struct buffer *out, const struct channel *c, const char *line, size_t len,
-	bool valid, size_t *head)
+static int put_event(struct json_writer *w, struct buffer *out, const struct child *child,
+	size_t len, bool valid)
 {
-	const struct child *child = c->child;
-	struct json_writer w;
 	char text[160];
 
-	news_begin(&w, out, "message", LOG_INFO);
-	json_put_text(&w, "cluster", child->service->name);
-	json_put_int(&w, "slot", child->slot);
-	json_put_int(&w, "worker", (int64_t)child->worker);
+	news_begin(w, out, "message", LOG_INFO);
+	json_put_text(w, "cluster", child->service->name);
+	json_put_int(w, "slot", child->slot);
+	json_put_int(w, "worker", (int64_t)child->worker);
 	if (!valid)
-		json_put_bool(&w, "json", false);
-	json_put_int(&w, "size", (int64_t)len);
+		json_put_bool(w, "json", false);
+	json_put_int(w, "size", (int64_t)len);
 	snprintf(text, sizeof(text), "%s.%" PRIu32 ": message of %zu bytes", child->service->name,
 		child->slot, len);
-	json_put_text(&w, "text", text);
-	*head = out->len;
+	json_put_text(w, "text", text);
+	return buffer_text(out) != NULL && !out->failed ? 0 : -1;
+}
+
+/* The message is the last member, so that a reader need not parse all of it. */
+static int put_message(
+	struct json_writer *w, struct buffer *out, const char *line, size_t len, bool valid)
+{
 	if (len <= SHOWN_MAX) {
-		json_key(&w, "message");
+		json_key(w, "message");
 		if (valid) {
-			json_raw(&w, "");
+			json_raw(w, "");
 			buffer_append(out, line, len);
 		} else {
-			json_bytes(&w, line, len);
+			json_bytes(w, line, len);
 		}
 	}
-	json_close_object(&w);
+	json_close_object(w);
 	return buffer_text(out) != NULL && !out->failed ? 0 : -1;
 }
 
@@ -510,14 +512,20 @@ static void hand_out(struct client *client, const struct buffer *event)
 void messages_show(const struct channel *c, const char *line, size_t len, bool valid)
 {
 	scoped_buffer event = {0};
-	size_t head = 0;
+	struct json_writer w;
+	size_t head = 0; /* so long is what comes before the message */
 
 	for (struct client *k = clients_first(c->child->service->sup); k != NULL; k = k->next) {
 		if (k->state != CLIENT_FOLLOWING)
 			continue;
-		if (head == 0 && put_event(&event, c, line, len, valid, &head) == -1)
+		if (head == 0 && put_event(&w, &event, c->child, len, valid) == -1)
 			break;
-		if (events_want(k, event.data, head))
-			hand_out(k, &event);
+		if (head == 0)
+			head = event.len;
+		if (!events_want(k, event.data, head))
+			continue;
+		if (event.len == head && put_message(&w, &event, line, len, valid) == -1)
+			break;
+		hand_out(k, &event);
 	}
 }
