@@ -124,13 +124,13 @@ static void look_at_process(struct drain *d, struct drain_process *p)
 }
 
 /* Is the process that has the connection at work, perhaps between two pieces of an answer?  A
- * process that waits for a CPU is at work. */
+ * process that waits for a CPU is at work; so, in doubt, is one of which the look took too long. */
 static bool is_at_work(struct drain *d, const struct connection *c)
 {
 	const struct drain_process *p = drain_process_of(d, c->pid);
 
 	return is_alive(c) && p != NULL &&
-		(p->activity == ACTIVITY_RUNS || p->activity == ACTIVITY_SLEEPS);
+		(p->activity == ACTIVITY_RUNS || p->activity == ACTIVITY_SLEEPS || p->remote.late);
 }
 
 /* ---- what is quiet ---- */
@@ -246,9 +246,11 @@ static void gather_connections(struct drain *d, struct connections *seen)
 		struct drain_process *p = &d->processes[i];
 
 		p->remote.spent = 0;
+		p->remote.late = false;
 		if (connections_add(seen, &p->remote, p->pidfd) == 0)
 			continue;
 		/* a process that is about to end has no descriptors either */
+		v->late |= errno == ETIMEDOUT;
 		if (errno != ESRCH && errno != ENOENT && !has_ended(p))
 			v->blind = true;
 		else if (i == 0)

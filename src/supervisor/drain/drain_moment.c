@@ -169,6 +169,11 @@ static bool look_is_final(struct drain *d)
 		look_later(d);
 		return true;
 	}
+	/* the machine or its disk may be slow: in doubt the worker is busy */
+	if (d->view.late && !d->after_signal && !drain_is_half_over(d, clock_now())) {
+		look_later(d);
+		return true;
+	}
 	/* nobody can see whether it is quiet */
 	if (d->view.blind && !d->after_signal && asks_node_to_leave(d))
 		return true;

@@ -25,8 +25,8 @@ static struct connection has[4];
 static size_t has_count;
 static unsigned ended;
 static unsigned asked_late;
-static unsigned leaps; /* so many looks take 20 s each */
-static bool refused;
+static unsigned leaps;     /* so many looks take 20 s each */
+static int refused;        /* errno; or 0 */
 static enum activity does; /* UNKNOWN: it goes on with what a stop has interrupted */
 static pid_t tracer;
 
@@ -34,8 +34,8 @@ REPLACED(int, connections_add)
 (struct connections *all, struct remote *r, int pidfd)
 {
 	(void)pidfd;
-	if (refused) {
-		errno = EACCES;
+	if (refused != 0) {
+		errno = refused;
 		return -1;
 	}
 	all->list = realloc(all->list, sizeof(has));
@@ -94,7 +94,7 @@ static void begin_with(const char *ini)
 {
 	has_count = 0;
 	ended = asked_late = leaps = 0;
-	refused = false;
+	refused = 0;
 	does = ACTIVITY_WAITS;
 	tracer = 0;
 	room_begin(ini);
@@ -216,11 +216,31 @@ TEST(what_is_not_answered_in_time_is_told)
 
 TEST(what_cannot_be_seen_is_not_waited_for)
 {
-	refused = true;
+	refused = EACCES;
 	service_stop(web, false);
 	room_pass(100 * MSEC);
 	ck_assert(is_asked());
 	ck_assert(room_logged("cannot be seen from here"));
+}
+
+TEST(a_look_that_takes_too_long_shows_nothing_and_is_made_again)
+{
+	refused = ETIMEDOUT;
+	service_stop(web, false);
+	room_pass(2 * SECOND);
+	ck_assert(!is_asked());
+	refused = 0;
+	room_pass(SECOND);
+	ck_assert(is_asked());
+	ck_assert(!room_logged("cannot be seen from here"));
+}
+
+TEST(who_can_never_be_looked_at_in_time_is_not_waited_for_for_ever)
+{
+	refused = ETIMEDOUT;
+	service_stop(web, false);
+	room_pass(6 * SECOND);
+	ck_assert(is_asked());
 }
 
 TEST(a_request_that_comes_while_it_stands_still_is_answered)
