@@ -20,6 +20,7 @@
 #include "supervisor/messages/messages.h"
 #include "supervisor/node/node.h"
 #include "supervisor/sockets/group.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/recipe.h"
@@ -58,6 +59,8 @@ REPLACEABLE(connections_add)
 REPLACEABLE(connections_end)
 REPLACEABLE(drain_is_stubborn)
 REPLACEABLE(environment_look)
+REPLACEABLE(group_listen)
+REPLACEABLE(learned_by_inode)
 REPLACEABLE(orphan_state_write)
 REPLACEABLE(fdpass_look)
 REPLACEABLE(fdpass_receive)
@@ -99,6 +102,7 @@ REPLACEABLE(process_ran)
 REPLACEABLE(process_starved)
 REPLACEABLE(process_status)
 REPLACEABLE(process_tree)
+REPLACEABLE(seccomp_receive)
 REPLACEABLE(strays_kill)
 REPLACEABLE(strays_signal)
 REPLACEABLE(remote_awaits)

@@ -191,15 +191,17 @@ static void read_arguments(struct child *child, struct seccomp_notice *notice, s
 		seccomp_arguments(notice, words);
 }
 
-static void answer_call(struct child *child, struct seccomp_notice *notice)
+/* False: the call is to be answered later, as listens_call() says. */
+static bool answer_call(struct child *child, struct seccomp_notice *notice, bool last)
 {
 	int trap = child->trap.fd;
 	struct remote r;
+	bool answered = true;
 
 	/* tid 0: the thread is in a pid namespace that nclust cannot see */
 	if (child->trap.hostile || notice->tid == 0) {
 		seccomp_continue(trap, notice->id);
-		return;
+		return true;
 	}
 	remote_of(&r, notice->tid);
 	if (notice->call == SECCOMP_ARGUMENTS)
@@ -209,10 +211,11 @@ static void answer_call(struct child *child, struct seccomp_notice *notice)
 	else if (notice->call == SECCOMP_BIND)
 		takeover_bind(child, notice, &r);
 	else if (notice->call == SECCOMP_LISTEN)
-		listens_call(child, notice, &r);
+		answered = listens_call(child, notice, &r, last);
 	else
 		note_v6only(child, notice, &r);
 	intercept_check_late(child, &r);
+	return answered;
 }
 
 /* ---- answering calls, in their order ---- */
@@ -221,42 +224,87 @@ struct trapped_call {
 	struct trapped_call *next;
 	struct child *child;
 	struct seccomp_notice notice;
+	nsec_t last_at; /* when to answer it in any case; 0: it was not tried yet */
+	nsec_t due;     /* when to try again */
+	nsec_t wait;    /* before that */
 };
 
-static void forget_call(struct child *child)
+/* A listen(2) of nclust's that takes too long is tried again, for so long.  Who has the lock of the
+ * socket may only lack a CPU, or a page of a slow disk. */
+#define AGAIN_FIRST (10 * MSEC)
+#define AGAIN_LAST (500 * MSEC)
+#define AGAIN_FOR (10 * SECOND)
+
+static void append_call(struct intercept *in, struct trapped_call *call)
+{
+	call->next = NULL;
+	call->child->trap.call = call;
+	*in->calls_end = call;
+	in->calls_end = &call->next;
+}
+
+/* Takes the call out of the list.  The caller owns it; NULL: there is none. */
+static struct trapped_call *take_call(struct child *child)
 {
 	struct intercept *in = &child->service->sup->intercept;
 	struct trapped_call *call = child->trap.call;
 	struct trapped_call **at = &in->calls;
 
 	if (call == NULL)
-		return;
+		return NULL;
 	while (*at != call)
 		at = &(*at)->next;
 	*at = call->next;
 	if (in->calls_end == &call->next)
 		in->calls_end = at;
 	child->trap.call = NULL;
-	free(call);
+	return call;
 }
 
-static void answer_first(struct intercept *in)
+static void try_later(struct intercept *in, struct trapped_call *call)
 {
-	struct child *child = in->calls->child;
-	struct seccomp_notice notice = in->calls->notice;
-	nsec_t begun = allowance_begin();
+	nsec_t now = clock_now();
 
-	forget_call(child);
-	answer_call(child, &notice);
+	if (call->last_at == 0)
+		call->last_at = now + AGAIN_FOR;
+	call->wait = call->wait == 0 ? AGAIN_FIRST : nsec_min(2 * call->wait, AGAIN_LAST);
+	call->due = now + call->wait;
+	append_call(in, call);
+}
+
+static void answer_one(struct intercept *in, struct child *child, bool last)
+{
+	nsec_t begun = allowance_begin();
+	struct trapped_call *call = take_call(child);
+
+	last |= call->last_at != 0 && clock_now() >= call->last_at;
+	if (answer_call(child, &call->notice, last))
+		free(call);
+	else
+		try_later(in, call);
 	intercept_charge(child, begun);
 	await_call(child);
+}
+
+/* The first call that is due; or NULL, and *wait is the time until one will be. */
+static struct trapped_call *due_call(const struct intercept *in, nsec_t *wait)
+{
+	nsec_t now = clock_now();
+	struct trapped_call *call = in->calls;
+
+	*wait = NSEC_NEVER;
+	while (call != NULL && call->due > now) {
+		*wait = nsec_min(*wait, call->due - now);
+		call = call->next;
+	}
+	return call;
 }
 
 static void intercept_on_upgrade(struct supervisor *sup, enum upgrade_step step, const char *text)
 {
 	(void)text;
 	while (step == UPGRADE_BEGINS && sup->intercept.calls != NULL)
-		answer_first(&sup->intercept);
+		answer_one(&sup->intercept, sup->intercept.calls->child, true);
 }
 
 /* All calls of a turn are received before any is answered, because until nclust has received it a
@@ -264,13 +312,16 @@ static void intercept_on_upgrade(struct supervisor *sup, enum upgrade_step step,
 static void on_answer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
+	struct intercept *in = &sup->intercept;
 	nsec_t until = clock_now() + TURN_SPAN;
+	struct trapped_call *call;
+	nsec_t wait;
 
 	(void)revents;
-	while (sup->intercept.calls != NULL && clock_now() < until)
-		answer_first(&sup->intercept);
-	if (sup->intercept.calls != NULL)
-		timer_arm(loop, timer, 0);
+	while ((call = due_call(in, &wait)) != NULL && clock_now() < until)
+		answer_one(in, call->child, false);
+	if (in->calls != NULL)
+		timer_arm(loop, timer, call != NULL ? 0 : wait);
 }
 
 /* Receives the next call; or NULL.  A call that was seen may be gone by now, and to receive it
@@ -298,17 +349,17 @@ static struct trapped_call *receive_call(struct child *child)
 void intercept_hear(struct child *child)
 {
 	struct intercept *in = &child->service->sup->intercept;
+	struct trapped_call *call;
 
 	if (child->trap.call != NULL)
 		return;
-	child->trap.call = receive_call(child);
-	if (child->trap.call == NULL) {
+	call = receive_call(child);
+	if (call == NULL) {
 		if (!child_has_left_trap(child))
 			await_call(child);
 		return;
 	}
-	*in->calls_end = child->trap.call;
-	in->calls_end = &child->trap.call->next;
+	append_call(in, call);
 	ev_feed_event(child->service->sup->loop, &in->answer_timer, EV_CUSTOM);
 }
 
@@ -345,7 +396,7 @@ static void intercept_on_gone(struct child *child)
 	child->trap.gate = NULL;
 	if (child->trap.fd == -1)
 		return;
-	forget_call(child);
+	free(take_call(child));
 	allowance_stop(&child->trap.allowance, sup->loop);
 	childset_remove(child, child->trap.fd);
 	fd_close(&child->trap.fd);
@@ -366,7 +417,7 @@ void intercept_kill_hung(struct child *child)
 		"killing worker %d: it replaced the socket that it binds by "
 		"a descriptor that cannot be closed",
 		(int)child->pid);
-	forget_call(child);
+	free(take_call(child));
 	child->trap.hostile = true;
 	allowance_stop(&child->trap.allowance, sup->loop);
 	childset_remove(child, trap);

@@ -75,7 +75,10 @@ void takeover_log(struct child *c, const struct listener *l);
 /* The worker listens on `l`, as another room has learned; NULL: on a socket that nclust does not
  * hold. */
 void listens_note(struct child *child, struct listener *l);
-void listens_call(struct child *child, const struct seccomp_notice *notice, struct remote *r);
+/* False: nclust's own listen(2) has taken too long, and the worker waits for an answer still;
+ * `last`: not so, the call fails (ETIMEDOUT). */
+bool listens_call(
+	struct child *child, const struct seccomp_notice *notice, struct remote *r, bool last);
 
 /* The worker has bound.  If the socket listens already, some servers do not call listen(2) (haproxy
  * asks SO_ACCEPTCONN).  So a worker is also ready when it is seen to wait for connections, in

@@ -510,7 +510,8 @@ static void leave_call(struct child *child, const struct seccomp_notice *notice,
 	}
 }
 
-void listens_call(struct child *child, const struct seccomp_notice *notice, struct remote *r)
+bool listens_call(
+	struct child *child, const struct seccomp_notice *notice, struct remote *r, bool last)
 {
 	int trap = child->trap.fd;
 	struct listener *l = learned_by_inode(child->service, remote_inode(r, notice->fd));
@@ -519,19 +520,21 @@ void listens_call(struct child *child, const struct seccomp_notice *notice, stru
 
 	if ((l != NULL || find_named_unix(child->service, remote_inode(r, notice->fd)) != NULL) &&
 		spare_gate_keep(child, l, notice))
-		return;
+		return true;
 	if (l == NULL || !seccomp_waits(trap, notice->id)) {
 		leave_call(child, notice, r);
-		return;
+		return true;
 	}
 	/* nclust listens first, so that no worker's call succeeds too early */
 	backlog = sum_backlogs(child, l, notice->backlog);
 	if (group_listen(l, child->traffic.lane, backlog) == -1) {
 		int error = errno;
 
+		if (error == ETIMEDOUT && !last)
+			return false;
 		r->late |= error == ETIMEDOUT;
 		seccomp_answer(trap, notice->id, error);
-		return;
+		return true;
 	}
 	first = !l->facts.listening;
 	heal_listening(l);
@@ -541,6 +544,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice, stru
 	learned_use(child, l, notice->tid);
 	seccomp_answer(trap, notice->id, 0);
 	note_listening(child, l, notice->tid);
+	return true;
 }
 
 /* Is bind(2) the only sign by which a UDP server of this cluster shows that it is ready?  Not if

@@ -106,7 +106,7 @@ void intercept_on_release(struct child *child)
 		struct remote r;
 
 		remote_of(&r, notice.tid);
-		listens_call(child, &notice, &r); /* answers a held bind(2), too */
+		(void)listens_call(child, &notice, &r, true); /* answers a held bind(2), too */
 		intercept_check_late(child, &r);
 	}
 	free(gate);

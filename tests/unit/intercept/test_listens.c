@@ -4,11 +4,15 @@
 #include "os/clock.h"
 #include "os/look/remote.h"
 #include "os/process.h"
+#include "os/spawn/seccomp.h"
 #include "supervisor/common/news.h"
 #include "supervisor/intercept/intercept.h"
+#include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/service.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -59,6 +63,54 @@ REPLACED(size_t, remote_awaits)(struct remote *r, int *fds, size_t most)
 	return 0;
 }
 
+/* ---- a call that waits ---- */
+
+static struct listener *called; /* the socket */
+static unsigned late;           /* so many calls of nclust's own take too long */
+static unsigned answers;        /* to the worker */
+static int answered;            /* the last one */
+static int trap[2] = {-1, -1};
+
+REPLACED(int, group_listen)(const struct listener *l, unsigned lane, int backlog)
+{
+	(void)l;
+	(void)lane;
+	(void)backlog;
+	errno = ETIMEDOUT;
+	return late > 0 && late-- > 0 ? -1 : 0;
+}
+
+REPLACED(struct listener *, learned_by_inode)(const struct service *service, uint64_t inode)
+{
+	(void)service;
+	(void)inode;
+	return called;
+}
+
+REPLACED(int, seccomp_receive)(int fd, struct seccomp_notice *notice)
+{
+	char byte;
+
+	ck_assert_int_eq(read(fd, &byte, 1), 1);
+	*notice = (struct seccomp_notice){.call = SECCOMP_LISTEN, .id = 1, .tid = getpid()};
+	return 1;
+}
+
+REPLACED(bool, seccomp_waits)(int fd, uint64_t id)
+{
+	(void)fd;
+	(void)id;
+	return true;
+}
+
+REPLACED(void, seccomp_answer)(int fd, uint64_t id, int error)
+{
+	(void)fd;
+	(void)id;
+	answers++;
+	answered = error;
+}
+
 static struct service *web;
 static struct listener *ports[3]; /* that workers have opened */
 
@@ -81,6 +133,8 @@ static void learn(unsigned i)
 static void begin(void)
 {
 	clock_takes = look_takes = taken = 0;
+	called = NULL;
+	late = answers = 0;
 	looks = 0;
 	room_begin(WEB);
 	room.intercept.way = WAY_ADOPT;
@@ -231,4 +285,36 @@ TEST(what_a_worker_had_is_not_in_use_when_it_has_ended)
 	open_port(room_child(web, 0), 0);
 	room_killed(room_child(web, 0), SIGKILL);
 	ck_assert(!learned_is_used(ports[0], NULL));
+}
+
+/* The worker's thread waits in listen(2) for an answer. */
+static void call_listen(struct child *child)
+{
+	called = ports[0];
+	ck_assert_int_eq(pipe2(trap, O_CLOEXEC), 0);
+	ck_assert_int_eq(write(trap[1], "", 1), 1);
+	child->trap.fd = trap[0]; /* is closed with the worker */
+	intercept_hear(child);
+}
+
+TEST(who_has_to_wait_for_a_slow_machine_is_not_refused)
+{
+	late = 3;
+	call_listen(room_child(web, 0));
+	room_pass(SECOND);
+	ck_assert_uint_eq(answers, 1);
+	ck_assert_int_eq(answered, 0);
+	(void)close(trap[1]);
+}
+
+TEST(a_socket_that_hangs_is_refused_in_the_end)
+{
+	late = 1000;
+	call_listen(room_child(web, 0));
+	room_pass(5 * SECOND);
+	ck_assert_uint_eq(answers, 0);
+	room_pass(6 * SECOND);
+	ck_assert_uint_eq(answers, 1);
+	ck_assert_int_eq(answered, ETIMEDOUT);
+	(void)close(trap[1]);
 }
