@@ -43,6 +43,8 @@
 #define STOPS_IN_VAIN 3
 /* Time for the worker to close connections that may be quiet (maybe_quiet). */
 #define UNSEEN_PATIENCE (2 * SECOND)
+/* A look that takes too long uses up the patience with all workers of that user. */
+#define LATE_PAUSE (1 * SECOND)
 /* In this last part of the drain's time the moment with the fewest busy connections is taken. */
 #define LAST_PART_MOST (2 * SECOND)
 /* Time for the worker to notice that its connections were ended. */
@@ -172,6 +174,7 @@ static bool look_is_final(struct drain *d)
 	/* the machine or its disk may be slow: in doubt the worker is busy */
 	if (d->view.late && !d->after_signal && !drain_is_half_over(d, clock_now())) {
 		look_later(d);
+		drain_arm(d, LATE_PAUSE);
 		return true;
 	}
 	/* nobody can see whether it is quiet */
