@@ -263,13 +263,9 @@ const struct verb verbs[] = {
 			  "it does on SIGTERM, with a request as well, and the "
 			  "command line to use. Looks on for 2 s after each new "
 			  "socket, as another may come later, and warns of "
-			  "programs that keep their state in themselves, and of "
-			  "files that copies overwrite, or remove as they end: "
-			  "those that are open, and those below its directory, "
-			  "in /run, in /tmp, or beside a path of the command. "
-			  "Asks at each port beside the first if copies answer "
-			  "differently there. Exits 0 if copies of it will work "
-			  "together, 1 if "
+			  "programs that keep their state in themselves, or "
+			  "compute in many threads. Exits 0 if copies of it will "
+			  "work together, 1 if "
 			  "not, 127 if it is not found, 126 if it cannot be run.",
 		.options = OPTIONS_ASK | OPTION_LISTEN,
 		.words = WORDS_TRIAL,

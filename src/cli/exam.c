@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "cli/render.h"
 #include "os/clock.h"
+#include "os/look/look.h"
 #include "os/process.h"
 
 #include <errno.h>
@@ -20,6 +21,51 @@
  * cannot give; a busy program is given up on later. */
 #define IDLE (2 * SECOND)
 #define BUSY_MOST (10 * SECOND)
+#define END_TEXT 700
+
+static const char guessed[] = "one that lives for 1 s is taken as ready";
+
+/* What follows the time. */
+static const struct finding signs[] = {
+	[SIGN_NONE] = {NULL, FACT_NOTE, "ready", "nothing tells when", guessed},
+	[SIGN_ALIVE] = {"alive", FACT_NOTE, "ready", ", which it does not say", guessed},
+	[SIGN_LISTEN] = {"listen", FACT_OK, "ready", ", when it calls listen", ""},
+	[SIGN_NOTIFY] = {"notify", FACT_OK, "ready", ", by READY=1", ""},
+};
+
+/* What is said behind an address. */
+static const struct finding shares[] = {
+	[SHARE_UNKNOWN] = {NULL, FACT_OK, NULL, NULL, NULL},
+	[SHARE_SAME] = {"same", FACT_OK, "shared", ", one socket", ""},
+	[SHARE_SPREAD] = {"one each", FACT_OK, "shared", ", a socket each",
+		"the kernel spreads what comes, and what waits for a copy that dies is lost"},
+	[SHARE_STOLEN] = {"stolen", FACT_BAD, "not shared",
+		", which each copy takes from the one before",
+		"a server that takes passed sockets can share it: -l unix:PATH"},
+	[SHARE_OTHER] = {"none", FACT_BAD, "not shared",
+		": each copy listens on its own random port", "give it a fixed port"},
+	[SHARE_PRIVATE] = {"private", FACT_OK, "private", "",
+		"each copy has one of its own, which is as it should be"},
+};
+
+/* "ends with exit 1 after 20 ms; last output: ...", from nclust's report of the end. */
+static const char *end_text(char to[END_TEXT], const json_t *exited)
+{
+	const char *cause = field_raw(exited, "cause");
+	const char *output = field_raw(exited, "last_output");
+	char after[24];
+
+	snprintf(to, END_TEXT, "ends with %s after %s%s%.256s%s%.256s", field_raw(exited, "exit"),
+		facts_seconds(after, json_number_value(json_object_get(exited, "after"))),
+		*cause != '\0' ? "; " : "", cause, *output != '\0' ? "; last output: " : "",
+		output);
+	return to;
+}
+
+json_t *exam_end_of(const struct exam *e, uint64_t worker)
+{
+	return trial_event(e->trial, worker, "exited");
+}
 
 /* ---- the instance ---- */
 
@@ -33,18 +79,14 @@ static bool start_instance(const struct exam *e)
 		own[n++] = "-l";
 		own[n++] = a->listen[i];
 	}
-	if (a->listen_count == 0 && e->way != WAY_NO_SOCKET) {
+	if (a->listen_count == 0) {
 		own[n++] = "-l";
 		own[n++] = "127.0.0.1:0";
+	}
+	if (a->listen_count == 0 && !trial_has_option(a->given, "--pass")) {
 		/* PORT would name a port that nobody has asked for */
 		own[n++] = "--pass";
 		own[n++] = "systemd server-starter einhorn";
-	}
-	if (e->way == WAY_NO_PID)
-		own[n++] = "--listen-pid=no";
-	if (e->way == WAY_STDIN) {
-		own[n++] = "--pass";
-		own[n++] = "stdin";
 	}
 	return trial_start(e->trial, a->given, own, (const char *const *)(uintptr_t)a->command);
 }
@@ -183,23 +225,31 @@ static void watch_worker(struct exam *e, struct watch *w)
 		if (!trial_wait(e->trial))
 			return;
 	w->began = w->worked = e->trial->now;
-	while (trial_event(e->trial, e->first, "exited") == NULL) {
+	while (exam_end_of(e, e->first) == NULL) {
 		look_at_worker(e, w);
 		if (is_settled(e, w) || !trial_wait(e->trial))
 			return;
 	}
 }
 
-/* ---- what came of it ---- */
+/* ---- what is told of it ---- */
 
-void exam_note_end(const struct exam *e, uint64_t worker, struct exam_end *end)
+static void tell_end(const json_t *exited, json_t *facts)
 {
-	json_t *event = trial_event(e->trial, worker, "exited");
+	const char *advice = "a server should keep running; one that takes its socket on standard "
+			     "input needs --pass stdin, one in a wrapper that forks "
+			     "--listen-pid=no";
+	const char *cause = field_raw(exited, "cause");
+	char text[END_TEXT];
 
-	text_copy(end->exit, sizeof(end->exit), field_raw(event, "exit"));
-	text_copy(end->cause, sizeof(end->cause), field_raw(event, "cause"));
-	text_copy(end->last_output, sizeof(end->last_output), field_raw(event, "last_output"));
-	end->after = json_number_value(json_object_get(event, "after"));
+	if (strcmp(field_raw(exited, "exit"), "exit 0") == 0)
+		advice = "a server should keep running: if it goes to the background, turn its "
+			 "daemon mode off; if it takes its socket on standard input, try "
+			 "--pass stdin";
+	if (strncmp(cause, "cannot bind ", 12) == 0)
+		facts_add(facts, FACT_BAD, "socket",
+			"stop the process that has the port, or try another port", "%s", cause);
+	facts_add(facts, FACT_BAD, "start", advice, "it %s", end_text(text, exited));
 }
 
 static bool asks_for_servers(const struct trial *t)
@@ -209,90 +259,315 @@ static bool asks_for_servers(const struct trial *t)
 	return json_array_size(json_object_get(json_object_get(worker, "node"), "servers")) > 0;
 }
 
-static void note_outcome(struct exam *e, const struct watch *w)
+static void tell_place(
+	const struct exam *e, const struct exam_place *p, bool node, json_t *facts)
 {
+	bool expected = p->named || e->arguments->listen_count == 0;
+	const char *advice = "it stays its own";
+	/* the user knows the options of a socket that nclust made */
+	bool options = !p->named && p->socket.options[0] != '\0';
+
+	if (p->how == HOW_PASSED) {
+		facts_add(facts, FACT_OK, "socket", p->named ? "" : "any address will do", "%s",
+			p->named ? p->socket.text : "the one that nclust passes");
+		return;
+	}
+	if (p->how == HOW_BOUND && p->named)
+		advice = "it gets the one that nclust has made";
+	else if (p->how == HOW_BOUND && !expected)
+		advice = "--listen does not name it; nclust takes it over";
+	else if (p->how == HOW_BOUND)
+		advice = node ? "" : "nclust takes it over";
+	else if (p->socket.datagrams)
+		advice = "nclust lets several bind it";
+	facts_add(facts, p->how == HOW_BOUND && expected ? FACT_OK : FACT_NOTE, "socket", advice,
+		"%s, which it %s%s%s", p->socket.text,
+		node && p->how == HOW_BOUND ? "asks nclust for" : "binds itself",
+		options ? ", " : "", options ? p->socket.options : "");
+}
+
+static void tell_sockets(const struct exam *e, double watched, json_t *facts)
+{
+	bool node = asks_for_servers(e->trial);
+	char waited[24];
+
+	if (node)
+		facts_add(facts, FACT_OK, "node", "see nclust-node(7)",
+			"a worker of Node's cluster, and nclust its primary");
+	for (size_t i = 0; i < e->place_count; i++)
+		tell_place(e, &e->places[i], node, facts);
+	if (e->refused[0] != '\0')
+		facts_add(facts, FACT_WARN, "taking over ports", "see nclust doctor", "%s",
+			e->refused);
+	if (e->place_count == 0)
+		facts_add(facts, FACT_NOTE, "socket",
+			"no port, nor does it accept from the socket that nclust passes: in a "
+			"wrapper that forks it needs --listen-pid=no",
+			"opens none within %s", facts_seconds(waited, watched));
+	else if (e->takes_passed)
+		facts_add(facts, FACT_OK, "passed sockets", "", "taken");
+	else
+		facts_add(facts, FACT_OK, "passed sockets", "not needed", "ignored");
+}
+
+static void tell_ready(const struct exam *e)
+{
+	char subject[40] = "";
+	char after[24];
+
+	if (e->sign != SIGN_NONE) {
+		snprintf(subject, sizeof(subject), "after %s", facts_seconds(after, e->ready_after));
+		(void)json_object_set_new(e->report, "ready",
+			json_pack("{s:s, s:f}", "sign", signs[e->sign].json, "after",
+				e->ready_after));
+	}
+	facts_add_finding(e->facts, &signs[e->sign], subject);
+}
+
+/* A program that keeps its data in itself: its copies do not know of each other's. */
+static void tell_store(const char *store, json_t *facts)
+{
+	if (store[0] == '/')
+		facts_add(facts, FACT_WARN, "state",
+			"each copy opens it by itself: they are separate stores, unless the "
+			"program is made to share it",
+			"it keeps its state in the file %s", store);
+	else if (store[0] != '\0')
+		facts_add(facts, FACT_WARN, "state",
+			"copies are separate stores: run one worker, and more only as replicas "
+			"that it knows of",
+			"%s keeps its state in itself", store);
+}
+
+static void report_sockets(const struct exam *e)
+{
+	static const char *const hows[] = {
+		[HOW_PASSED] = "passed", [HOW_BOUND] = "taken over", [HOW_OWN] = "own"};
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < e->place_count; i++) {
+		const struct exam_place *p = &e->places[i];
+
+		(void)json_array_append_new(list,
+			json_pack("{s:s, s:s, s:b, s:s, s:s?}", "address", p->socket.text, "how",
+				hows[p->how], "named", p->named, "options", p->socket.options,
+				"shared", shares[p->share].json));
+	}
+	(void)json_object_set_new(e->report, "sockets", list);
+}
+
+static void tell_start(struct exam *e, double watched)
+{
+	unsigned cpus = facts_cpus();
 	char ignored[8];
 
-	exam_note_end(e, e->first, &e->first_end);
-	e->node = asks_for_servers(e->trial);
-	e->unprivileged =
-		trial_logged(e->trial, "run with no_new_privs ", ignored, sizeof(ignored));
+	if (trial_logged(e->trial, "run with no_new_privs ", ignored, sizeof(ignored)))
+		facts_add(e->facts, FACT_NOTE, "sudo", "if the program needs one: intercept = off",
+			"it and other set-id programs have no effect in workers, which run with "
+			"no_new_privs");
+	if (e->ended) {
+		tell_end(exam_end_of(e, e->first), e->facts);
+		return;
+	}
 	if (!trial_logged(e->trial, "ports that workers bind by themselves ", e->refused,
 		    sizeof(e->refused)))
 		(void)trial_logged(
 			e->trial, "the port that it binds ", e->refused, sizeof(e->refused));
-	e->waited = nsec_seconds(e->trial->now - w->began);
-	if (e->first_end.exit[0] != '\0')
-		e->life = LIFE_ENDED;
-	else
-		e->life = e->sign != SIGN_NONE ? LIFE_SERVING : LIFE_WAITING;
+	tell_sockets(e, watched, e->facts);
+	tell_ready(e);
+	tell_store(e->held.store, e->facts);
+	facts_threads(e->facts, e->threads, e->computing, cpus);
+	report_sockets(e);
+	(void)json_object_set_new(e->report, "threads",
+		json_pack("{s:i, s:i, s:i}", "count", (int)e->threads, "computing",
+			(int)e->computing, "cpus", (int)cpus));
 }
 
-/* False: the trial is over. */
-static bool try_way(struct exam *e, enum exam_way way)
+void exam_start(struct exam *e)
 {
 	struct watch w = {.began = 0};
 
-	*e = (struct exam){
-		.trial = e->trial, .arguments = e->arguments, .cpus = e->cpus, .way = way};
 	if (!start_instance(e))
-		return false;
+		return;
 	send_visitors(e, &w.visits);
 	if (trial_wait(e->trial)) /* the connections are in the queue now */
 		watch_worker(e, &w);
 	for (size_t i = 0; i < w.visits.count; i++)
 		fd_close(&w.visits.fds[i]);
 	if (e->trial->over)
+		return;
+	e->ended = exam_end_of(e, e->first) != NULL;
+	tell_start(e, nsec_seconds(e->trial->now - w.began));
+}
+
+/* ---- a second copy ---- */
+
+/* A second copy beside the first: is it ready, and at the same sockets? */
+
+#define SECOND_MOST (12 * SECOND)  /* until the second copy is ready */
+#define SOCKETS_MOST (3 * SECOND)  /* from there until it has all sockets that the first has */
+#define LOCK_PATIENCE (3 * SECOND) /* or until it has waited for a lock so long */
+
+/* Has the second copy a socket of its own in the place of that socket: the next
+ * port, as {slot+PORT} gives it, or a path that differs from copy to copy? */
+static bool has_own(const struct exam *e, const struct held_socket *s, const struct held *second)
+{
+	for (size_t i = 0; i < second->count; i++) {
+		const struct held_socket *other = &second->list[i];
+
+		if (held_alike(&e->held, other) == NULL &&
+			(s->port != 0 ? other->port == s->port + 1
+				      : strncmp(s->text, "unix:", 5) == 0 &&
+						strncmp(other->text, "unix:", 5) == 0))
+			return true;
+	}
+	return false;
+}
+
+static enum exam_share find_share(
+	const struct exam *e, const struct held_socket *s, const struct held *second)
+{
+	if (held_by_inode(second, s->inode) != NULL)
+		return SHARE_SAME;
+	if (held_alike(second, s) == NULL)
+		return has_own(e, s, second) ? SHARE_PRIVATE : SHARE_OTHER;
+	return strncmp(s->text, "unix:", 5) == 0 ? SHARE_STOLEN : SHARE_SPREAD;
+}
+
+/* True when the second copy has a socket at each place of the first, or as many others. */
+static bool compare_copies(struct exam *e, uint64_t worker)
+{
+	struct held second uninitialized;
+	bool all = true;
+
+	held_look(&second, e->trial, trial_pid(e->trial, worker));
+	for (size_t i = 0; i < e->place_count; i++) {
+		e->places[i].share = find_share(e, &e->places[i].socket, &second);
+		all &= e->places[i].share != SHARE_OTHER;
+	}
+	return all || second.count >= e->held.count;
+}
+
+/* A copy that waits for a lock is not ready, even if it gave the sign. */
+static bool waits_for_lock(const struct exam *e, uint64_t worker, struct lockwait *lock)
+{
+	return worker != 0 && exam_end_of(e, worker) == NULL &&
+		lockwait_look(lock, trial_pid(e->trial, worker));
+}
+
+/* Wait until the second copy is ready, has ended, or waits for a lock.  Returns its id; 0:
+ * it was not started. */
+static uint64_t await_second(struct exam *e)
+{
+	nsec_t until = e->trial->now + SECOND_MOST;
+	nsec_t locked = e->trial->now + LOCK_PATIENCE;
+	struct lockwait lock;
+	uint64_t second = 0;
+
+	while (trial_wait(e->trial) && e->trial->now < until) {
+		second = trial_worker(e->trial, 1);
+		if (second != 0 &&
+			(exam_end_of(e, second) != NULL ||
+				trial_event(e->trial, second, "ready") != NULL))
+			break;
+		if (e->trial->now >= locked && waits_for_lock(e, second, &lock))
+			break;
+	}
+	return second;
+}
+
+/* Why does the second copy not run beside the first?  False: it does. */
+static bool tell_failure(const struct exam *e, uint64_t second)
+{
+	static const char name[] = "second copy";
+	const json_t *exited = exam_end_of(e, second);
+	struct lockwait lock;
+	char text[END_TEXT];
+
+	if (exited != NULL)
+		facts_add(e->facts, FACT_BAD, name, "", "%s", end_text(text, exited));
+	else if (waits_for_lock(e, second, &lock))
+		facts_add(e->facts, FACT_BAD, name, "", "waits for the lock of %s", lock.path);
+	else if (trial_event(e->trial, second, "ready") == NULL)
+		facts_add(e->facts, FACT_BAD, name, "", "is not ready within 12 s");
+	else
 		return false;
-	note_outcome(e, &w);
 	return true;
 }
 
-/* May the worker serve if it learns of its socket in that way? */
-static bool may_help(const struct exam *e, enum exam_way way)
+static void tell_copies(const struct exam *e)
 {
-	bool ended = e->life == LIFE_ENDED;
+	static const char name[] = "copies";
 
-	if (e->life == LIFE_SERVING || e->first_end.cause[0] != '\0')
-		return false;
-	if (way == WAY_NO_PID)
-		return ended || e->held.processes > 1;
-	/* a FastCGI program without its socket runs as CGI, does its work, and ends */
-	return ended && strcmp(e->first_end.exit, "exit 0") == 0 && e->arguments->listen_count <= 1;
+	if (exam_copies_work(e) && e->place_count > 0)
+		facts_add(e->facts, FACT_OK, name, "", "will work");
+	else if (exam_copies_work(e))
+		facts_add(e->facts, FACT_NOTE, name, "", "run beside each other, and share nothing");
+	else if (e->place_count > 0 && e->refused[0] != '\0')
+		facts_add(e->facts, FACT_BAD, name, "see nclust doctor",
+			"will not work: its port cannot be taken over here");
+	else
+		facts_add(e->facts, FACT_BAD, name,
+			e->beside ? "nclust can still keep one running"
+				  : "nclust can keep one running, with surge = 0, "
+				    "max-unavailable = 1",
+			"will not work");
 }
 
-void exam_start(struct exam *e)
+/* A finding that is bad by itself is but a warning where copies work. */
+static void tell_shares(const struct exam *e)
 {
-	if (!try_way(e, WAY_PASSED))
+	for (size_t i = 0; e->beside && i < e->place_count; i++) {
+		struct finding share = shares[e->places[i].share];
+
+		if (share.mark == FACT_BAD && exam_copies_work(e))
+			share.mark = FACT_WARN;
+		facts_add_finding(e->facts, &share, e->places[i].socket.text);
+	}
+}
+
+void exam_copy(struct exam *e)
+{
+	uint64_t second;
+	char after[24];
+	nsec_t until;
+
+	trial_scale(e->trial, 2);
+	second = await_second(e);
+	until = e->trial->now + SOCKETS_MOST;
+	while (trial_event(e->trial, second, "ready") != NULL && exam_end_of(e, second) == NULL &&
+		!compare_copies(e, second) && e->trial->now < until && trial_wait(e->trial))
+		;
+	if (e->trial->over)
 		return;
-	for (enum exam_way way = WAY_NO_PID; way <= WAY_STDIN; way++) {
-		struct exam before = *e;
-
-		if (!may_help(e, way))
-			continue;
-		trial_stop(e->trial);
-		if (!try_way(e, way) || e->takes_passed)
-			return;
-		before.first = e->first; /* it fails in the same way as the trial before */
-		if (before.life == LIFE_ENDED || before.life == e->life)
-			*e = before;
+	e->beside = !tell_failure(e, second);
+	if (e->beside)
+		facts_add(e->facts, FACT_OK, "second copy", "", "ready after %s",
+			facts_seconds(after,
+				trial_time(e->trial, second, "ready") -
+					trial_time(e->trial, second, "started")));
+	tell_shares(e);
+	if (exam_end_of(e, e->first) != NULL) {
+		facts_add(e->facts, FACT_BAD, "first copy", "", "ended when the second one came");
+		e->beside = false;
 	}
+	report_sockets(e);
+	tell_copies(e);
+	(void)json_object_set_new(e->report, "ok", json_boolean(exam_copies_work(e)));
 }
 
-/* ---- an address of its own ---- */
-
-/* The addresses of `from`, without options, as --listen takes them. */
-static void take_addresses(struct exam *e, const struct exam *from)
+bool exam_copies_work(const struct exam *e)
 {
-	for (size_t i = 0; i < from->place_count && e->own_count < OWN_MAX; i++) {
-		const struct exam_place *p = &from->places[i];
-		bool any = strncmp(p->socket.text, "tcp:*:", 6) == 0;
+	size_t own = 0;
 
-		/* an address that the worker keeps may be any free port */
-		if (p->socket.port != 0 && (p->how != HOW_OWN || from->refused[0] != '\0'))
-			text_copy(
-				e->own[e->own_count++], HELD_TEXT, p->socket.text + (any ? 6 : 4));
+	if (!e->beside)
+		return false;
+	for (size_t i = 0; i < e->place_count; i++) {
+		if (e->places[i].share == SHARE_SAME || e->places[i].share == SHARE_SPREAD)
+			return true;
+		own += e->places[i].share == SHARE_PRIVATE;
 	}
+	return e->place_count == own; /* all places are the copy's own: it need not share any */
 }
 
 bool exam_needs_address(const struct exam *e)
@@ -301,240 +576,4 @@ bool exam_needs_address(const struct exam *e)
 		if (e->places[i].how == HOW_BOUND)
 			return false;
 	return e->takes_passed && e->arguments->listen_count == 0;
-}
-
-void exam_without_socket(struct exam *e)
-{
-	struct exam other = *e;
-
-	if (e->trial->over || !exam_needs_address(e))
-		return;
-	trial_stop(e->trial);
-	if (try_way(&other, WAY_NO_SOCKET) && other.life == LIFE_SERVING)
-		take_addresses(e, &other);
-	/* a worker without a socket may end at once, and the time may be over */
-	e->trial->over = client_cancel_signal() != 0;
-}
-
-/* ---- stop ---- */
-
-/* The effect of a stop signal on an idle worker, and on a worker that has read the
- * first half of a request. */
-
-#define ACCEPT_MOST (1 * SECOND)
-#define END_MOST (8 * SECOND)   /* more than TRIAL_STOP_TIMEOUT */
-#define OTHER_MOST (3 * SECOND) /* another signal may have no effect at all */
-#define ANSWER_MOST (3 * SECOND)
-#define SILENCE (300 * MSEC) /* a server that answers or closes early does so in less */
-
-/* Requests in two halves; some servers answer as soon as they have the first line. */
-static const char *const halves[][2] = {
-	{"GET / HTTP/1.0\r\nHost: localhost\r\n", "\r\n"},
-	{"GET / HT", "TP/1.0\r\nHost: localhost\r\n\r\n"},
-};
-
-static void read_answer(struct visitor *v)
-{
-	char block[4096];
-	ssize_t n;
-
-	while ((n = recv(v->fd, block, sizeof(block), MSG_DONTWAIT)) > 0) {
-		size_t room = sizeof(v->answer) - v->len;
-
-		memcpy(v->answer + v->len, block, (size_t)n < room ? (size_t)n : room);
-		v->len += (size_t)n < room ? (size_t)n : room;
-	}
-	v->closed = n == 0 || (errno != EAGAIN && errno != EINTR);
-}
-
-void visitor_await(const struct exam *e, struct visitor *v, bool all, nsec_t most)
-{
-	nsec_t until = e->trial->now + most;
-	size_t len = v->len;
-
-	while (!v->closed && (all || v->len == len) && e->trial->now < until &&
-		trial_wait(e->trial))
-		read_answer(v);
-}
-
-void visitor_say(struct visitor *v, const char *text)
-{
-	if (v->fd == -1 || send(v->fd, text, strlen(text), MSG_NOSIGNAL) == -1)
-		v->closed = true;
-}
-
-bool visitor_is_answered(const struct visitor *v)
-{
-	return v->len >= 5 && memcmp(v->answer, "HTTP/", 5) == 0;
-}
-
-/* ---- half a request ---- */
-
-/* Does the socket wait in a queue?  False also for an inode that is no listener of the trial. */
-static bool waits_in_queue(const struct exam *e, uint64_t inode)
-{
-	return field_number(trial_listener(e->trial, inode), "queue") > 0;
-}
-
-static const struct exam_place *place_to_visit(const struct exam *e)
-{
-	const struct exam_place *found = NULL;
-
-	for (size_t i = 0; i < e->place_count; i++) {
-		const struct exam_place *p = &e->places[i];
-
-		if (p->socket.port != 0)
-			return p;
-		if (found == NULL && !p->socket.datagrams)
-			found = p;
-	}
-	return found;
-}
-
-/* Connect, wait until the worker has accepted, and send the first half.  False: the
- * worker does not accept. */
-static bool connect_visitor(
-	struct exam *e, struct visitor *v, const struct exam_place *p, const char *half)
-{
-	nsec_t until = e->trial->now + ACCEPT_MOST;
-	bool goes_on;
-
-	*v = (struct visitor){.fd = held_visit(p->socket.text)};
-	do
-		goes_on = trial_wait(e->trial) && e->trial->now < until;
-	while (goes_on && waits_in_queue(e, p->socket.inode));
-	if (v->fd == -1 || waits_in_queue(e, p->socket.inode))
-		return false;
-	visitor_say(v, half);
-	visitor_await(e, v, false, SILENCE);
-	return true;
-}
-
-/* Send the first half of a request.  Returns the other half, or NULL if no request
- * waits for it. */
-static const char *begin_request(struct exam *e, struct visitor *v, struct exam_stop *stop)
-{
-	const struct exam_place *p = place_to_visit(e);
-
-	stop->request = REQUEST_UNTRIED;
-	for (size_t i = 0; p != NULL && i < COUNT_OF(halves); i++) {
-		fd_close(&v->fd);
-		if (!connect_visitor(e, v, p, halves[i][0]))
-			break;
-		stop->request = REQUEST_NO_HTTP;
-		if (v->len == 0 && !v->closed)
-			return halves[i][1];
-		if (!visitor_is_answered(v))
-			break;
-	}
-	return NULL;
-}
-
-/* Send the rest, when the signal was sent, and note what became of the request. */
-static void end_request(struct exam *e, struct visitor *v, struct exam_stop *stop, const char *rest)
-{
-	visitor_await(e, v, false, SILENCE);
-	if (!v->closed)
-		visitor_say(v, rest);
-	visitor_await(e, v, true, ANSWER_MOST);
-	if (visitor_is_answered(v))
-		stop->request = REQUEST_ANSWERED;
-	else
-		stop->request = v->closed ? REQUEST_LOST : REQUEST_FORGOTTEN;
-}
-
-/* ---- the signal ---- */
-
-/* Wait until the worker has ended or, with `asked`, until its stop signal was sent. */
-static void await_stop(const struct exam *e, uint64_t worker, bool asked, nsec_t until)
-{
-	while (trial_event(e->trial, worker, "exited") == NULL && e->trial->now < until &&
-		!(asked && trial_event(e->trial, worker, "stopping") != NULL) &&
-		trial_wait(e->trial))
-		;
-}
-
-/* End the latest worker of a slot: with SIGTERM as nclust does, or with another
- * signal, and with SIGKILL after the stop timeout. */
-static void end_worker(struct exam *e, int slot, int signal, bool visit, struct exam_stop *stop)
-{
-	uint64_t worker = trial_worker(e->trial, slot);
-	struct visitor v = {.fd = -1};
-	const char *rest = NULL;
-	const json_t *end;
-	nsec_t until;
-
-	if (e->trial->over || worker == 0 || trial_event(e->trial, worker, "exited") != NULL)
-		return;
-	*stop = (struct exam_stop){.signal = signal};
-	if (visit)
-		rest = begin_request(e, &v, stop);
-	until = e->trial->now + (signal == SIGTERM ? END_MOST : OTHER_MOST);
-	if (signal == SIGTERM) {
-		trial_scale(e->trial, slot);
-		await_stop(e, worker, true, until);
-	} else {
-		trial_signal(e->trial, slot, signal);
-	}
-	if (rest != NULL)
-		end_request(e, &v, stop, rest);
-	fd_close(&v.fd);
-	await_stop(e, worker, false, until);
-	if (e->trial->over)
-		return;
-	end = trial_event(e->trial, worker, "exited");
-	stop->tried = true;
-	stop->ended = end != NULL && trial_event(e->trial, worker, "stop-timeout") == NULL;
-	stop->after =
-		trial_time(e->trial, worker, "exited") - trial_time(e->trial, worker, "stopping");
-	text_copy(stop->exit, sizeof(stop->exit), field_raw(end, "exit"));
-}
-
-/* ---- is there a better signal? ---- */
-
-/* Start a worker in the place of the one that has ended.  False: it is not ready in time. */
-static bool start_another(struct exam *e)
-{
-	nsec_t until = e->trial->now + END_MOST;
-	uint64_t before = trial_worker(e->trial, 0);
-	uint64_t worker;
-
-	trial_scale(e->trial, 1);
-	while (trial_wait(e->trial) && e->trial->now < until) {
-		worker = trial_worker(e->trial, 0);
-		if (worker != before && trial_event(e->trial, worker, "ready") != NULL)
-			return true;
-	}
-	return false;
-}
-
-/* Many servers drain at SIGQUIT (nginx), or at SIGINT (lighttpd). */
-static void try_others(struct exam *e, uint64_t caught)
-{
-	static const int signals[] = {SIGQUIT, SIGINT};
-
-	for (size_t i = 0; i < COUNT_OF(signals); i++) {
-		if ((caught >> (signals[i] - 1) & 1) == 0)
-			continue;
-		if (start_another(e))
-			end_worker(e, 0, signals[i], true, &e->other);
-		if (e->other.ended && e->other.request == REQUEST_ANSWERED)
-			return;
-	}
-}
-
-void exam_stop(struct exam *e)
-{
-	uint64_t caught = 0;
-
-	(void)process_status(trial_pid(e->trial, e->first), "SigCgt:", 16, &caught);
-	exam_keep_files(e, true);
-	end_worker(e, 1, SIGTERM, false, &e->quiet);
-	exam_keep_files(e, false);
-	/* a worker that ignores SIGTERM when idle ignores it during a request, too */
-	if (e->quiet.tried && !e->quiet.ended)
-		return;
-	end_worker(e, 0, SIGTERM, true, &e->busy);
-	if (e->busy.tried && e->busy.request == REQUEST_LOST)
-		try_others(e, caught);
 }

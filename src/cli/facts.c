@@ -58,6 +58,23 @@ void facts_add(json_t *facts, enum fact_mark mark, const char *name, const char 
 			found, "does", does));
 }
 
+void facts_add_finding(json_t *facts, const struct finding *f, const char *subject)
+{
+	if (f->name != NULL)
+		facts_add(facts, f->mark, f->name, f->advice, "%s%s", subject, f->found);
+}
+
+const char *facts_seconds(char to[24], double seconds)
+{
+	char age[16];
+
+	if (seconds < 0.1)
+		snprintf(to, 24, "%.0f ms", seconds > 0 ? seconds * 1000 : 0);
+	else
+		snprintf(to, 24, "%s", text_age(age, (nsec_t)(seconds * (double)SECOND)));
+	return to;
+}
+
 bool facts_bad(const json_t *facts)
 {
 	for (size_t i = 0; i < json_array_size(facts); i++)
@@ -197,6 +214,21 @@ unsigned facts_cpus(void)
 	unsigned quota = cgroup_cpu_quota("");
 
 	return quota != 0 && quota < allowed ? quota : allowed;
+}
+
+void facts_threads(json_t *facts, unsigned count, unsigned computing, unsigned cpus)
+{
+	if (computing > 1)
+		facts_add(facts, FACT_WARN, "threads",
+			"set 'threads = auto': see nclust-threads(7)",
+			"%u threads, %u busy at once; with a copy for each CPU %llu busy threads "
+			"on %u CPU%s",
+			count, computing, (unsigned long long)computing * cpus, cpus,
+			cpus == 1 ? "" : "s");
+	else if (count > 1 && count > cpus)
+		facts_add(facts, FACT_NOTE, "threads", "if they compute, set 'threads = auto'",
+			"%u, which do not compute now: with a copy for each CPU %llu", count,
+			(unsigned long long)count * cpus);
 }
 
 static bool find_cpus(char found[FOUND_TEXT])

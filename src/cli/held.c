@@ -50,14 +50,6 @@ const struct held_socket *held_alike(const struct held *held, const struct held_
 	return NULL;
 }
 
-const struct held_file *held_file(const struct held *held, const char *path)
-{
-	for (size_t i = 0; i < held->file_count; i++)
-		if (strcmp(held->files[i].path, path) == 0)
-			return &held->files[i];
-	return NULL;
-}
-
 /* ---- sockets ---- */
 
 /* Does the kernel choose this port for clients?  A UDP socket at such a port sends a
@@ -173,39 +165,21 @@ static bool is_sqlite(const char *path)
 		memcmp(head, magic, sizeof(magic)) == 0;
 }
 
-/* Note a file open for writing.  Not an empty one, which may be a lock, and not one without a
- * name, which no other process can open. */
-static void note_file(struct look *look, int fd)
+/* Note a database, but none without a name, which no other process can open. */
+static void note_database(struct look *look, int fd)
 {
 	struct held *held = look->held;
-	struct held_file *file = &held->files[held->file_count];
 	char name[24];
 	char in_proc[48];
 	char path[HELD_PATH];
 	struct stat st;
-	struct remote r;
-	int flags;
 
 	snprintf(name, sizeof(name), "fd/%d", fd);
 	snprintf(in_proc, sizeof(in_proc), "/proc/%d/%s", (int)look->pid, name);
-	if (stat(in_proc, &st) == -1 || !S_ISREG(st.st_mode) || st.st_size == 0 ||
-		st.st_nlink == 0 ||
-		process_link(look->pid, name, path, sizeof(path)) >= HELD_PATH - 1 ||
-		strncmp(path, "/dev/", 5) == 0)
-		return;
-	if (is_sqlite(in_proc)) {
-		if (held->store[0] == '\0')
-			text_copy(held->store, sizeof(held->store), path);
-		return;
-	}
-	remote_of(&r, look->pid);
-	flags = remote_fd_flags(&r, fd);
-	if (flags == -1 || (flags & O_ACCMODE) == O_RDONLY || held->file_count == HELD_FILES ||
-		held_file(held, path) != NULL)
-		return;
-	*file = (struct held_file){.inode = st.st_ino, .appends = (flags & O_APPEND) != 0};
-	text_copy(file->path, HELD_PATH, path);
-	held->file_count++;
+	if (held->store[0] == '\0' && stat(in_proc, &st) == 0 && S_ISREG(st.st_mode) &&
+		st.st_nlink > 0 && is_sqlite(in_proc) &&
+		process_link(look->pid, name, path, sizeof(path)) < HELD_PATH - 1)
+		text_copy(held->store, sizeof(held->store), path);
 }
 
 static void note_name(struct look *look)
@@ -276,7 +250,7 @@ static bool look_at_process(void *context, pid_t pid)
 		if (look->descriptors[i].inode != 0)
 			note_socket(look, look->descriptors[i].fd, look->descriptors[i].inode);
 		else
-			note_file(look, look->descriptors[i].fd);
+			note_database(look, look->descriptors[i].fd);
 	return false;
 }
 

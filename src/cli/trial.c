@@ -74,7 +74,7 @@ static void clean_environment(void)
 		(void)unsetenv(names[i]);
 }
 
-static bool has_option(const char *const *options, const char *name)
+bool trial_has_option(const char *const *options, const char *name)
 {
 	for (; *options != NULL; options++)
 		if (strncmp(*options, name, strlen(name)) == 0)
@@ -93,7 +93,7 @@ static const char **make_command_line(const struct trial *t, const char *const *
 		TRIAL_STOP_TIMEOUT,
 		/* one failed start is enough */
 		"--backoff-min", "1m", "--backoff-max", "1m", "-n", "1",
-		has_option(options, "--log") ? NULL : "--log=off", NULL};
+		trial_has_option(options, "--log") ? NULL : "--log=off", NULL};
 	const char *const first[] = {"nclust", NULL};
 	const char *const last[] = {"--", NULL};
 	const char *const *const parts[] = {first, options, common, own, last, command};
@@ -228,14 +228,6 @@ void trial_scale(struct trial *t, int count)
 	(void)call_instance(t, &request, NULL);
 }
 
-void trial_signal(struct trial *t, int slot, int signal)
-{
-	struct control_request request = {.method = METHOD_SIGNAL, .signal = signal};
-
-	snprintf(request.target, sizeof(request.target), NAME ".%d", slot);
-	(void)call_instance(t, &request, NULL);
-}
-
 static bool read_news(struct trial *t)
 {
 	struct control_request events = {.method = METHOD_EVENTS, .last = -1};
@@ -360,7 +352,7 @@ json_t *trial_listener(const struct trial *t, uint64_t inode)
 
 /* Stop gracefully, then at once, then by force; the kernel ends the workers with
  * their nclust. */
-void trial_stop(struct trial *t)
+static void stop_instance(struct trial *t)
 {
 	static const int signals[] = {SIGTERM, SIGQUIT, SIGKILL};
 	struct pollfd ended = {.events = POLLIN};
@@ -393,7 +385,7 @@ void trial_begin(struct trial *t, const char *runtime_directory)
 
 void trial_end(struct trial *t)
 {
-	trial_stop(t);
+	stop_instance(t);
 	if (t->directory[0] != '\0')
 		(void)nftw(t->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 	fd_close(&t->stop);

@@ -2,6 +2,7 @@
 #include "cli/verb.h"
 
 #include "base/log.h"
+#include "base/scope.h"
 #include "cli/client.h"
 #include "cli/doctor.h"
 #include "config/value.h"
@@ -14,7 +15,6 @@ struct doctor {
 	bool json;
 	struct trial trial;
 	struct exam exam;
-	json_t *facts;
 	size_t shown;
 };
 
@@ -38,33 +38,18 @@ static int show_facts(const json_t *facts, size_t n)
 static void show_new_facts(struct doctor *d)
 {
 	if (!d->json)
-		(void)show_facts(d->facts, d->shown);
-	d->shown = json_array_size(d->facts);
-}
-
-/* Tell what a step has found.  False: the trial is over. */
-static bool tell_step(struct doctor *d, void (*tell)(const struct exam *e, json_t *facts))
-{
-	if (d->trial.over)
-		return false;
-	tell(&d->exam, d->facts);
-	show_new_facts(d);
-	return true;
+		(void)show_facts(d->exam.facts, d->shown);
+	d->shown = json_array_size(d->exam.facts);
 }
 
 static void run_examination(struct doctor *d)
 {
-	struct exam *e = &d->exam;
+	static void (*const steps[])(struct exam *) = {exam_start, exam_copy, exam_stop};
 
-	exam_start(e);
-	if (!tell_step(d, doctor_tell_start) || e->life == LIFE_ENDED)
-		return;
-	exam_copy(e);
-	if (!tell_step(d, doctor_tell_copy))
-		return;
-	exam_stop(e);
-	exam_without_socket(e);
-	(void)tell_step(d, doctor_tell_stop);
+	for (size_t i = 0; i < COUNT_OF(steps) && !d->trial.over && !d->exam.ended; i++) {
+		steps[i](&d->exam);
+		show_new_facts(d);
+	}
 }
 
 /* Show the command line to use, after an empty line; and free it. */
@@ -85,19 +70,14 @@ static int show_words(json_t *words)
 	return output_buffer(STDOUT_FILENO, &out, output_lines);
 }
 
-/* Show the object as JSON, and free it. */
-static int show_object(json_t *object)
-{
-	int got = object != NULL ? output_value(STDOUT_FILENO, object) : -1;
-
-	json_decref(object);
-	return got;
-}
-
 static int show_end(const struct doctor *d)
 {
-	return d->json ? show_object(doctor_pack(&d->exam, d->facts))
-		       : show_words(doctor_command_line(&d->exam));
+	json_t *words = exam_command_line(&d->exam);
+
+	if (!d->json)
+		return show_words(words);
+	(void)json_object_set_new(d->exam.report, "run", words);
+	return output_value(STDOUT_FILENO, d->exam.report);
 }
 
 /* Report that the trial could not be finished. */
@@ -110,7 +90,7 @@ static int tell_over(struct doctor *d)
 		return 128 + signal;
 	if (err->sys != ECANCELED)
 		return output_error(err);
-	facts_add(d->facts, FACT_BAD, "time", "", "not all was seen within %d s",
+	facts_add(d->exam.facts, FACT_BAD, "time", "", "not all was seen within %d s",
 		(int)(TRIAL_TIME / SECOND));
 	show_new_facts(d);
 	(void)show_end(d);
@@ -123,8 +103,11 @@ static int try_command(const struct arguments *a)
 	int status;
 
 	d.json = arguments_has(a, OPTION_JSON);
-	d.facts = json_array();
-	d.exam = (struct exam){.trial = &d.trial, .arguments = a, .cpus = facts_cpus()};
+	d.exam = (struct exam){.trial = &d.trial,
+		.arguments = a,
+		.report = json_pack("{s:b, s:[], s:[], s:n, s:n, s:n, s:n, s:n}", "ok", 0, "facts",
+			"sockets", "ready", "threads", "stop", "stop_in_request", "run")};
+	d.exam.facts = json_object_get(d.exam.report, "facts");
 	trial_begin(&d.trial, a->runtime_directory);
 	run_examination(&d);
 	if (d.trial.over)
@@ -132,7 +115,7 @@ static int try_command(const struct arguments *a)
 	else
 		status = show_end(&d) == 0 && exam_copies_work(&d.exam) ? 0 : 1;
 	trial_end(&d.trial);
-	json_decref(d.facts);
+	json_decref(d.exam.report);
 	return status;
 }
 
@@ -140,17 +123,17 @@ static int try_command(const struct arguments *a)
 
 static int look_at_machine(const struct arguments *a)
 {
-	json_t *facts = json_array();
+	json_t *report = json_pack("{s:b, s:[]}", "ok", 0, "facts");
+	json_t *facts = json_object_get(report, "facts");
 	bool bad;
 	int got;
 
 	facts_machine(facts, a->runtime_directory);
 	bad = facts_bad(facts);
-	if (arguments_has(a, OPTION_JSON))
-		got = show_object(json_pack("{s:b, s:O}", "ok", !bad, "facts", facts));
-	else
-		got = show_facts(facts, 0);
-	json_decref(facts);
+	(void)json_object_set_new(report, "ok", json_boolean(!bad));
+	got = arguments_has(a, OPTION_JSON) ? output_value(STDOUT_FILENO, report)
+					    : show_facts(facts, 0);
+	json_decref(report);
 	return got == 0 && !bad ? 0 : 1;
 }
 

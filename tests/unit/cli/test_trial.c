@@ -48,7 +48,7 @@ TEST(a_life_is_put_together_from_events)
 		("{'event':'exited','time':9,'slot':1,'worker':2,'exit':'exit 3','after':4.5,"
 		 "'last_output':'so'}"),
 		"{'event':'started','time':10,'slot':1,'worker':4,'pid':78}"};
-	struct exam_end end;
+	json_t *end;
 
 	for (size_t i = 0; i < COUNT_OF(events); i++)
 		(void)json_array_append_new(trial.events, json_of(events[i]));
@@ -57,9 +57,9 @@ TEST(a_life_is_put_together_from_events)
 	ck_assert_uint_eq(trial_worker(&trial, 1), 4);
 	ck_assert_uint_eq(trial_worker(&trial, 0), 0);
 	ck_assert_ptr_null(trial_event(&trial, 4, "exited"));
-	exam_note_end(&exam, 2, &end);
-	ck_assert(strcmp(end.exit, "exit 3") == 0 && end.after == 4.5 && end.cause[0] == '\0');
-	ck_assert_str_eq(end.last_output, "so");
+	end = exam_end_of(&exam, 2);
+	ck_assert_str_eq(field_raw(end, "exit"), "exit 3");
+	ck_assert_str_eq(field_raw(end, "last_output"), "so");
 }
 
 /* ---- sockets ---- */
@@ -157,47 +157,36 @@ TEST(a_command_line_is_advised)
 {
 	char *command[] = {(char[]){"./server"}, (char[]){"it's"}, NULL};
 	scoped_str run = NULL;
-	json_t *all;
+	scoped_str alone = NULL;
+	json_t *words;
 
-	exam.life = LIFE_SERVING;
 	exam.sign = SIGN_NOTIFY;
-	exam.second_ready = true;
+	exam.beside = true;
 	arguments.command = command;
 	arguments.given[0] = "--nice=1";
 	exam.takes_passed = true;
 	exam.places[exam.place_count++] =
 		(struct exam_place){.how = HOW_PASSED, .share = SHARE_SAME};
-	exam.own_count = 1;
-	strcpy(exam.own[0], "127.0.0.1:80");
-	exam.way = WAY_STDIN;
 	ck_assert(exam_copies_work(&exam));
-	all = doctor_pack(&exam, facts);
-	run = json_dumps(json_object_get(all, "run"), JSON_COMPACT);
+	words = exam_command_line(&exam);
+	run = json_dumps(words, JSON_COMPACT);
 	ck_assert_str_eq(run,
-		"[\"nclust\",\"--nice=1\",\"-n\",\"auto\",\"-l\",\"127.0.0.1:80\","
-		"\"--pass\",\"stdin\",\"--ready\",\"notify\",\"--\",\"./server\",\"it's\"]");
-	json_decref(all);
-	strcpy(exam.first_end.exit, "exit 0");
+		"[\"nclust\",\"--nice=1\",\"-n\",\"auto\",\"-l\",\"8000\","
+		"\"--ready\",\"notify\",\"--\",\"./server\",\"it's\"]");
+	json_decref(words);
+	exam.beside = false;
 	ck_assert(!exam_copies_work(&exam));
+	words = exam_command_line(&exam);
+	alone = json_dumps(words, JSON_COMPACT);
+	ck_assert_ptr_nonnull(strstr(alone, "\"-n\",\"1\",\"--surge\",\"0\""));
+	json_decref(words);
 }
 
 static const char *about_threads(unsigned count, unsigned computing, unsigned cpus)
 {
-	size_t i;
-	json_t *fact;
-
 	(void)json_array_clear(facts);
-	exam.life = LIFE_SERVING;
-	exam.threads = count;
-	exam.computing = computing;
-	exam.cpus = cpus;
-	doctor_tell_start(&exam, facts);
-	json_array_foreach(facts, i, fact)
-	{
-		if (strcmp(field_raw(fact, "name"), "threads") == 0)
-			return field_raw(fact, "found");
-	}
-	return NULL;
+	facts_threads(facts, count, computing, cpus);
+	return json_string_value(json_object_get(json_array_get(facts, 0), "found"));
 }
 
 TEST(threads_are_told_of_where_copies_would_have_too_many)

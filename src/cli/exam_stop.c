@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/doctor.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "cli/render.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* The effect of SIGTERM on an idle worker, and on a worker that has read the first half of
+ * a request. */
+
+/* Where the user has named no address, and one is needed. */
+#define ANY_ADDRESS "8000"
+#define ACCEPT_MOST (1 * SECOND)
+#define END_MOST (8 * SECOND) /* more than TRIAL_STOP_TIMEOUT */
+#define ANSWER_MOST (3 * SECOND)
+#define SILENCE (300 * MSEC) /* a server that answers or closes early does so in less */
+
+/* Requests in two halves; some servers answer as soon as they have the first line. */
+static const char *const halves[][2] = {
+	{"GET / HTTP/1.0\r\nHost: localhost\r\n", "\r\n"},
+	{"GET / HT", "TP/1.0\r\nHost: localhost\r\n\r\n"},
+};
+
+/* What became of the request. */
+enum request {
+	REQUEST_UNTRIED,   /* no socket was there, or the worker did not accept */
+	REQUEST_NO_HTTP,   /* refused before the request was complete */
+	REQUEST_ANSWERED,  /* in full */
+	REQUEST_LOST,      /* the connection was cut */
+	REQUEST_FORGOTTEN, /* neither an answer nor an end */
+};
+
+static const struct finding requests[] = {
+	[REQUEST_UNTRIED] = {NULL, FACT_OK, "request in flight",
+		"not tried, because it accepts no connection", ""},
+	[REQUEST_NO_HTTP] = {"no HTTP", FACT_OK, "request in flight",
+		"not tried, because it reads no whole HTTP request", ""},
+	[REQUEST_ANSWERED] = {"answered", FACT_OK, "request in flight", "answered before it ends",
+		""},
+	[REQUEST_LOST] = {"lost", FACT_NOTE, "request in flight", "would be cut by SIGTERM",
+		"nclust waits until it is idle ('drain')"},
+	[REQUEST_FORGOTTEN] = {"forgotten", FACT_NOTE, "request in flight",
+		"neither answered nor closed within 3 s", ""},
+};
+
+struct stop {
+	bool tried;
+	bool ended; /* the signal was enough, without SIGKILL */
+	double after;
+	char exit[64];
+	enum request request;
+};
+
+/* A client of the worker, and the answer that it got. */
+struct visitor {
+	int fd; /* -1: not connected */
+	bool closed;
+	char answer[2048]; /* the beginning of the answer */
+	size_t len;
+};
+
+static void read_answer(struct visitor *v)
+{
+	char block[4096];
+	ssize_t n;
+
+	while ((n = recv(v->fd, block, sizeof(block), MSG_DONTWAIT)) > 0) {
+		size_t room = sizeof(v->answer) - v->len;
+
+		memcpy(v->answer + v->len, block, (size_t)n < room ? (size_t)n : room);
+		v->len += (size_t)n < room ? (size_t)n : room;
+	}
+	v->closed = n == 0 || (errno != EAGAIN && errno != EINTR);
+}
+
+/* Wait until an answer comes or, with `all`, until the connection is closed, but no
+ * longer than `most`. */
+static void await_visitor(const struct exam *e, struct visitor *v, bool all, nsec_t most)
+{
+	nsec_t until = e->trial->now + most;
+	size_t len = v->len;
+
+	while (!v->closed && (all || v->len == len) && e->trial->now < until &&
+		trial_wait(e->trial))
+		read_answer(v);
+}
+
+static void say_visitor(struct visitor *v, const char *text)
+{
+	if (v->fd == -1 || send(v->fd, text, strlen(text), MSG_NOSIGNAL) == -1)
+		v->closed = true;
+}
+
+static bool is_answered(const struct visitor *v)
+{
+	return v->len >= 5 && memcmp(v->answer, "HTTP/", 5) == 0;
+}
+
+/* ---- half a request ---- */
+
+/* Does the socket wait in a queue?  False also for an inode that is no listener of the trial. */
+static bool waits_in_queue(const struct exam *e, uint64_t inode)
+{
+	return field_number(trial_listener(e->trial, inode), "queue") > 0;
+}
+
+static const struct exam_place *place_to_visit(const struct exam *e)
+{
+	const struct exam_place *found = NULL;
+
+	for (size_t i = 0; i < e->place_count; i++) {
+		const struct exam_place *p = &e->places[i];
+
+		if (p->socket.port != 0)
+			return p;
+		if (found == NULL && !p->socket.datagrams)
+			found = p;
+	}
+	return found;
+}
+
+/* Connect, wait until the worker has accepted, and send the first half.  False: the
+ * worker does not accept. */
+static bool connect_visitor(
+	struct exam *e, struct visitor *v, const struct exam_place *p, const char *half)
+{
+	nsec_t until = e->trial->now + ACCEPT_MOST;
+	bool goes_on;
+
+	*v = (struct visitor){.fd = held_visit(p->socket.text)};
+	do
+		goes_on = trial_wait(e->trial) && e->trial->now < until;
+	while (goes_on && waits_in_queue(e, p->socket.inode));
+	if (v->fd == -1 || waits_in_queue(e, p->socket.inode))
+		return false;
+	say_visitor(v, half);
+	await_visitor(e, v, false, SILENCE);
+	return true;
+}
+
+/* Send the first half of a request.  Returns the other half, or NULL if no request
+ * waits for it. */
+static const char *begin_request(struct exam *e, struct visitor *v, struct stop *stop)
+{
+	const struct exam_place *p = place_to_visit(e);
+
+	stop->request = REQUEST_UNTRIED;
+	for (size_t i = 0; p != NULL && i < COUNT_OF(halves); i++) {
+		fd_close(&v->fd);
+		if (!connect_visitor(e, v, p, halves[i][0]))
+			break;
+		stop->request = REQUEST_NO_HTTP;
+		if (v->len == 0 && !v->closed)
+			return halves[i][1];
+		if (!is_answered(v))
+			break;
+	}
+	return NULL;
+}
+
+/* Send the rest, when the signal was sent, and note what became of the request. */
+static void end_request(struct exam *e, struct visitor *v, struct stop *stop, const char *rest)
+{
+	await_visitor(e, v, false, SILENCE);
+	if (!v->closed)
+		say_visitor(v, rest);
+	await_visitor(e, v, true, ANSWER_MOST);
+	if (is_answered(v))
+		stop->request = REQUEST_ANSWERED;
+	else
+		stop->request = v->closed ? REQUEST_LOST : REQUEST_FORGOTTEN;
+}
+
+/* ---- the signal ---- */
+
+/* Wait until the worker has ended or, with `asked`, until its stop signal was sent. */
+static void await_stop(const struct exam *e, uint64_t worker, bool asked, nsec_t until)
+{
+	while (exam_end_of(e, worker) == NULL && e->trial->now < until &&
+		!(asked && trial_event(e->trial, worker, "stopping") != NULL) &&
+		trial_wait(e->trial))
+		;
+}
+
+/* End the latest worker of a slot by SIGTERM, as nclust does, and by SIGKILL after the stop
+ * timeout. */
+static void end_worker(struct exam *e, int slot, bool visit, struct stop *stop)
+{
+	uint64_t worker = trial_worker(e->trial, slot);
+	struct visitor v = {.fd = -1};
+	const char *rest = NULL;
+	const json_t *end;
+	nsec_t until;
+
+	if (e->trial->over || worker == 0 || exam_end_of(e, worker) != NULL)
+		return;
+	if (visit)
+		rest = begin_request(e, &v, stop);
+	until = e->trial->now + END_MOST;
+	trial_scale(e->trial, slot);
+	await_stop(e, worker, true, until);
+	if (rest != NULL)
+		end_request(e, &v, stop, rest);
+	fd_close(&v.fd);
+	await_stop(e, worker, false, until);
+	if (e->trial->over)
+		return;
+	end = exam_end_of(e, worker);
+	stop->tried = true;
+	stop->ended = end != NULL && trial_event(e->trial, worker, "stop-timeout") == NULL;
+	stop->after =
+		trial_time(e->trial, worker, "exited") - trial_time(e->trial, worker, "stopping");
+	text_copy(stop->exit, sizeof(stop->exit), field_raw(end, "exit"));
+}
+
+static json_t *pack_stop(const struct stop *s)
+{
+	if (!s->tried)
+		return json_null();
+	return json_pack("{s:s, s:b, s:s, s:f, s:s?}", "signal", "SIGTERM", "ended", s->ended,
+		"exit", s->exit, "after", s->after, "request", requests[s->request].json);
+}
+
+static void tell_signal(const struct stop *s, json_t *facts)
+{
+	char after[24];
+
+	if (s->tried && s->ended)
+		facts_add(facts, FACT_OK, "SIGTERM", "", "%s after %s", s->exit,
+			facts_seconds(after, s->after));
+	else if (s->tried)
+		facts_add(facts, FACT_WARN, "SIGTERM",
+			"find the signal that ends it, for --stop-signal",
+			"does not end it within " TRIAL_STOP_TIMEOUT ", only SIGKILL does");
+}
+
+void exam_stop(struct exam *e)
+{
+	struct stop quiet = {.tried = false};
+	struct stop busy = {.tried = false};
+
+	end_worker(e, 1, false, &quiet);
+	/* a worker that ignores SIGTERM when idle ignores it during a request, too */
+	if (!quiet.tried || quiet.ended)
+		end_worker(e, 0, true, &busy);
+	if (e->trial->over)
+		return;
+	(void)json_object_set_new(e->report, "stop", pack_stop(&quiet));
+	(void)json_object_set_new(e->report, "stop_in_request", pack_stop(&busy));
+	tell_signal(quiet.tried ? &quiet : &busy, e->facts);
+	if (busy.tried)
+		facts_add_finding(e->facts, &requests[busy.request], "");
+	if (exam_needs_address(e))
+		facts_add(e->facts, FACT_NOTE, "address", "",
+			"any that you give it, in the place of " ANY_ADDRESS);
+}
+
+/* ---- the command line ---- */
+
+/* A word that is no UTF-8 is shown escaped. */
+static void add_word(json_t *words, const char *word)
+{
+	json_t *string = json_string(word);
+	char escaped[512];
+
+	if (string == NULL) {
+		text_escape(escaped, sizeof(escaped), word, strlen(word));
+		string = json_string(escaped);
+	}
+	(void)json_array_append_new(words, string);
+}
+
+static void add_option(json_t *words, const char *name, const char *value)
+{
+	add_word(words, name);
+	add_word(words, value);
+}
+
+/* Can the program use an address that the user gives? */
+static bool takes_named(const struct exam *e)
+{
+	for (size_t i = 0; i < e->place_count; i++)
+		if (e->places[i].named)
+			return true;
+	return false;
+}
+
+json_t *exam_command_line(const struct exam *e)
+{
+	const struct arguments *a = e->arguments;
+	json_t *words;
+
+	if (e->ended)
+		return json_null();
+	words = json_array();
+	add_word(words, "nclust");
+	for (const char *const *word = a->given; *word != NULL; word++)
+		add_word(words, *word);
+	add_option(words, "-n", exam_copies_work(e) ? "auto" : "1");
+	if (!e->beside) {
+		add_option(words, "--surge", "0");
+		add_option(words, "--max-unavailable", "1");
+	}
+	for (size_t i = 0; i < a->listen_count && takes_named(e); i++)
+		add_option(words, "-l", a->listen[i]);
+	if (exam_needs_address(e))
+		add_option(words, "-l", ANY_ADDRESS);
+	/* the first sign of all would come too early for this program */
+	if (e->sign == SIGN_NOTIFY)
+		add_option(words, "--ready", "notify");
+	add_word(words, "--");
+	for (char *const *word = a->command; *word != NULL; word++)
+		add_word(words, *word);
+	return words;
+}
