@@ -184,7 +184,7 @@ const struct verb verbs[] = {
 			  "read as it comes; ? lists the keys. CPU% is that "
 			  "since the look before. If "
 			  "nclust ends, or is replaced, it connects again. Needs "
-			  "the package libncursesw6; status --watch does not.",
+			  "the package libncursesw6. status --watch is the same.",
 		.options = OPTION_RUNTIME | OPTION_HELP,
 		.words = WORDS_TARGET,
 		.run = verb_top,

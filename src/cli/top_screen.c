@@ -13,7 +13,7 @@
 #include <termios.h>
 
 #define LIBRARY_NAME "libncursesw.so.6"
-#define PLAIN_ONE "'nclust status --watch' needs none of that"
+#define PLAIN_ONE "'watch nclust status' needs none of that"
 
 /* ---- the library ---- */
 

@@ -62,14 +62,6 @@ def test_many_workers_fit_a_screen_and_it_says_what_to_do_about_the_one_that_fai
     assert re.search(rf"  it.3  .*{it.worker(3).pid}  ready", said) and "it.4" not in said
 
 
-def test_status_watch_groups_as_well_and_keeps_the_advice_on_a_low_screen():
-    start_many(30)
-    screen = Terminal(inside(PROGRAM), "status", "it", "--watch")
-    screen.sees("it.18-29", "nclust restart it.17")
-    screen.resize(60, 9)
-    screen.sees(r"^\.\.\.", "nclust restart it.17")
-
-
 def test_lines_end_at_80_columns_or_where_columns_says():
     words = "the first the second the third and the fourth word of it"
     it = start(f"-n 1 {FAILS}", "sh", "-c", 'echo "$0"; exit 3', words)

@@ -273,9 +273,9 @@ def test_colours_are_those_of_status_and_no_color_is_heard(env, coloured):
 
 
 @pytest.mark.parametrize("kind, status, says", (
-    ("dumb", 64, "TERM=dumb cannot be drawn on; 'nclust status --watch'"),
+    ("dumb", 64, "TERM=dumb cannot be drawn on; 'watch nclust status'"),
     ("nothing", 64, "the terminal type TERM=nothing is unknown"),
-    ("without the library", 69, "install the package libncursesw6; 'nclust status --watch'")))
+    ("without the library", 69, "install the package libncursesw6; 'watch nclust status'")))
 def test_where_it_cannot_draw_a_line_says_what_to_do(kind, status, says):
     cluster(f"-n 1 {QUIET}", *NAP)
     env = {"TERM": kind}
