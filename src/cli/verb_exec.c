@@ -2,13 +2,12 @@
 #include "cli/verb.h"
 
 #include "base/log.h"
-#include "base/scope.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CANNOT_RUN 126
 #define NOT_FOUND 127
@@ -24,34 +23,6 @@ static int set_own_pid(const char *name)
 	return setenv(name, pid, 1);
 }
 
-/* The search of execvp(3), without its fall-back to a shell: a file of no known
- * format is an error.  Returns the errno to report. */
-static int exec_search(char **command)
-{
-	const char *path = getenv("PATH");
-	scoped_str dirs = strdup(path != NULL ? path : "/bin:/usr/bin"); /* as execvp(3) */
-	int why = ENOENT;
-
-	if (command[0][0] != '\0' && strchr(command[0], '/') != NULL) {
-		(void)execv(command[0], command);
-		return errno;
-	}
-	for (char *rest = dirs; rest != NULL && command[0][0] != '\0';) {
-		const char *dir = strsep(&rest, ":");
-		char file[PATH_MAX];
-
-		if (snprintf(file, sizeof(file), "%s/%s", *dir != '\0' ? dir : ".", command[0]) >=
-			(int)sizeof(file))
-			continue;
-		(void)execv(file, command);
-		if (errno == EACCES)
-			why = EACCES;
-		else if (errno != ENOENT && errno != ENOTDIR)
-			return errno;
-	}
-	return why;
-}
-
 int verb_exec(struct arguments *a)
 {
 	int why;
@@ -60,7 +31,8 @@ int verb_exec(struct arguments *a)
 		log_syserr("cannot set LISTEN_PID");
 		return 1;
 	}
-	why = exec_search(a->command);
+	(void)execvp(a->command[0], a->command);
+	why = errno;
 	log_error("cannot execute '%s': %s", a->command[0], strerror(why));
 	return why == ENOENT || why == ENOTDIR ? NOT_FOUND : CANNOT_RUN;
 }
