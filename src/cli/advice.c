@@ -4,10 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/value.h"
-#include "os/look/look.h"
-#include "os/process.h"
 
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +16,7 @@
 /* A queue of whose places no more than one in so many is free is about to drop connections. */
 #define QUEUE_FREE_PART 5
 
-#define TARGET_MAX sizeof(((struct advice *)NULL)->fails)
+#define TARGET_MAX 192
 
 /* The cluster or slot that a command is about. */
 struct place {
@@ -75,8 +72,6 @@ static bool is_free(const struct advice *a, enum advice_kind kind)
 	return a->list[kind].text[0] == '\0';
 }
 
-/* ---- from a status ---- */
-
 static bool does_fail(const json_t *worker)
 {
 	if (worker_is(worker, "backoff") || worker_is(worker, "failed"))
@@ -84,30 +79,16 @@ static bool does_fail(const json_t *worker)
 	return worker_failed_lately(worker) && field_number(worker, "restarts") >= FAILURES_MANY;
 }
 
-/* The worker's exits may have left the history: then the next one is all that can be shown. */
 static void on_failing(struct advice *a, const struct place *p, const json_t *worker)
 {
+	bool spoke = *field_raw(worker_failure(worker), "last_output") != '\0';
 	long long times = field_number(worker, "restarts");
 	char count[48] = "";
 
 	if (times > 1)
 		snprintf(count, sizeof(count), " %lld times", times);
-	advise(a, ADVICE_FAILS, "events -f", p, "",
-		"%s has failed%s; to see its next exit:", p->name, count);
-	text_copy(a->fails, sizeof(a->fails), p->target);
-}
-
-static void on_exited(struct advice *a, const struct place *p, const json_t *event)
-{
-	bool spoke = json_object_get(event, "last_output") != NULL;
-	char *text = a->list[ADVICE_FAILS].text;
-	char *end = strchr(text, ';');
-
-	if (end == NULL || strcmp(p->target, a->fails) != 0)
-		return;
-	text_copy(end, sizeof(a->list[0].text) - (size_t)(end - text),
-		spoke ? "; its output:" : "; its exits:");
-	set_command(a, ADVICE_FAILS, spoke ? "logs" : "events", p, "");
+	advise(a, ADVICE_FAILS, spoke ? "logs" : "events", p, "", "%s has failed%s; its %s:",
+		p->name, count, spoke ? "output" : "exits");
 }
 
 static void on_worker(struct advice *a, const struct place *p, const json_t *worker, bool gave_up)
@@ -196,73 +177,6 @@ void advice_on_status(struct advice *a, const json_t *status)
 			(void)make_place(&place, instance, name, field_number(worker, "slot"));
 			on_worker(a, &place, worker, gave_up);
 		}
-	}
-}
-
-/* ---- from events ---- */
-
-/* Is there a process of this number that has got SIGKILL?  No other process can have
- * the number while that one is there. */
-static bool is_dying(pid_t pid)
-{
-	uint64_t pending = 0;
-
-	return process_status(pid, "ShdPnd:", 16, &pending) == 0 &&
-		(pending & (uint64_t)1 << (SIGKILL - 1)) != 0;
-}
-
-static void on_unkillable(struct advice *a, const struct place *p, const json_t *event)
-{
-	pid_t pid = (pid_t)field_number(event, "pid");
-	char *text = a->list[ADVICE_UNKILLABLE].text;
-	char *command = a->list[ADVICE_UNKILLABLE].command;
-	char why[WHY_ALIVE_TEXT];
-
-	if (pid <= 0 || !is_dying(pid) || *why_alive_text(pid, why) == '\0')
-		return;
-	snprintf(text, sizeof(a->list[0].text),
-		"%s: process %s, and no signal ends it; where it is stuck:", p->name, why);
-	snprintf(command, sizeof(a->list[0].command), "ps -o pid,stat,wchan:32,args -p %d",
-		(int)pid);
-}
-
-void advice_on_event(struct advice *a, const char *instance, const json_t *event, double now)
-{
-	static const struct {
-		const char *event;
-		const char *text; /* words of the event's sentence */
-		enum advice_kind kind;
-		const char *did;
-	} table[] = {
-		{"hang", "", ADVICE_HANG, "hung"},
-		{"unwell", "(stall)", ADVICE_HANG, "made no progress"},
-		{"unwell", "WATCHDOG=1", ADVICE_HANG, "sent no WATCHDOG=1"},
-		{"unwell", "checks", ADVICE_UNHEALTHY, "failed its checks"},
-	};
-	/* some events about a failed check have no slot: show those of the whole instance */
-	struct place all;
-	struct place place;
-	double ago = now - json_number_value(json_object_get(event, "time"));
-	const char *name = field_raw(event, "event");
-	char age[16];
-
-	if (!make_place(&all, instance, instance, -1) ||
-		!make_place(&place, instance, field_raw(event, "cluster"),
-			field_is_number(event, "slot") ? field_number(event, "slot") : -1))
-		return;
-	if (strcmp(name, "exited") == 0)
-		on_exited(a, &place, event);
-	if (strcmp(name, "unkillable") == 0)
-		on_unkillable(a, &place, event);
-	if (!(ago >= 0) || ago > nsec_seconds(FIELDS_LATELY))
-		return;
-	for (size_t i = 0; i < COUNT_OF(table); i++) {
-		if (strcmp(name, table[i].event) != 0 ||
-			strstr(field_raw(event, "text"), table[i].text) == NULL)
-			continue;
-		advise(a, table[i].kind, "events", table[i].kind == ADVICE_HANG ? &place : &all, "",
-			"%s %s %s ago; what nclust saw:", place.name, table[i].did,
-			text_age(age, (nsec_t)(ago * (double)SECOND)));
 	}
 }
 

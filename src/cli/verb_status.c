@@ -6,7 +6,6 @@
 #include "base/text.h"
 #include "cli/client.h"
 #include "cli/render.h"
-#include "os/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +22,6 @@ struct look {
 	struct render render;
 	struct buffer text;
 	struct advice advice;
-	const char *instance; /* that is asked for its events */
 	struct tally tally;
 };
 
@@ -54,33 +52,17 @@ static void add_status(struct look *look, const struct session *s, const json_t 
 	advice_on_status(&look->advice, status);
 }
 
-static int take_event(json_t *params, void *data)
-{
-	struct look *look = data;
-
-	advice_on_event(&look->advice, look->instance, params, clock_wall());
-	return 0;
-}
-
-/* Ask an instance for its status, and for its events, as some troubles are in the
- * events alone.  Without events there is less advice. */
 static int ask_instance(
 	struct look *look, const struct session *s, struct client *c, struct error *err)
 {
 	struct control_request status = {.method = METHOD_STATUS};
-	struct control_request events = {.method = METHOD_EVENTS, .last = -1};
 	struct answer answer;
-	struct error ignored;
 
 	if (s->client != NULL)
 		text_copy(status.target, sizeof(status.target), s->meant.target);
-	text_copy(events.target, sizeof(events.target), status.target);
 	if (client_call(c, &status, NULL, NULL, &answer, err) == -1)
 		return -1;
 	add_status(look, s, answer.result);
-	look->instance = c->name;
-	if (!arguments_has(look->arguments, OPTION_JSON))
-		(void)client_call(c, &events, take_event, look, &answer, &ignored);
 	return 0;
 }
 

@@ -108,18 +108,6 @@ def test_advice_for_a_queue_that_was_full():
     assert it.cluster().ready == 2
 
 
-def test_advice_for_a_worker_that_hangs():
-    it = cluster("-n 1 --ready notify --request-timeout 1s -l 8000", SERVE, "--notify")
-    request = Request("/sleep/100000")
-    said = do_advised(it, " hung ").ok()
-    assert re.search("it.0: worker .* hangs: no answer to ", said) and request
-
-
-def test_advice_for_a_worker_that_is_unhealthy():
-    it = start("-n 1 --ready alive:1ms --check exec:false --check-interval 10ms", *NAP)
-    assert "failed 3 checks in a row" in do_advised(it, "its checks").ok()
-
-
 # ---- what is explained ----
 
 def named_everywhere(it, text):

@@ -63,22 +63,27 @@ static const struct {
 } advised[] = {
 	{"'workers':[{'slot':0,'state':'ready'},{'slot':2,'state':'backoff',"
 	 "'restarts':7,'next_try':25.2}]",
-		NEXT "web.2 has failed 7 times; to see its next exit: nclust "
-		     "events -f shop/web.2\n"
+		NEXT "web.2 has failed 7 times; its exits: nclust events "
+		     "shop/web.2\n"
 		     "  web.2 is started again in 25 s; to try now: nclust "
 		     "restart shop/web.2\n"},
 	/* it is over before one has read this */
 	{"'workers':[{'slot':2,'state':'backoff','restarts':7,'next_try':2}]",
-		NEXT "web.2 has failed 7 times; to see its next exit: nclust "
-		     "events -f shop/web.2\n"},
+		NEXT "web.2 has failed 7 times; its exits: nclust events "
+		     "shop/web.2\n"},
+	/* it has said something */
+	{"'workers':[{'slot':2,'state':'failed','last_failure':{'text':'exit 1','last_output':'x'}}]",
+		NEXT "web.2 has failed; its output: nclust logs shop/web.2\n"
+		     "  web.2 is not started again; once it can run, start it: "
+		     "nclust restart shop/web.2\n"},
 	/* it is ready, but has just failed again */
 	{"'workers':[{'slot':2,'state':'ready','restarts':7,'last_failure':{"
 	 "'text':'exit 1','after':200,'ago':100}}]",
-		NEXT "web.2 has failed 7 times; to see its next exit: nclust "
-		     "events -f shop/web.2\n"},
+		NEXT "web.2 has failed 7 times; its exits: nclust events "
+		     "shop/web.2\n"},
 	{"'workers':[{'slot':2,'state':'failed','restarts':0}]",
-		NEXT "web.2 has failed; to see its next exit: nclust events "
-		     "-f shop/web.2\n"
+		NEXT "web.2 has failed; its exits: nclust events "
+		     "shop/web.2\n"
 		     "  web.2 is not started again; once it can run, start it: "
 		     "nclust restart shop/web.2\n"},
 	{"'failed_restart':{'text':'x'}",
@@ -98,56 +103,6 @@ TEST_LOOP(what_is_wrong_has_its_advice, 0, (int)COUNT_OF(advised))
 	ck_assert_str_eq(advise(advised[_i].members), advised[_i].advice);
 }
 
-TEST(a_worker_whose_exits_are_remembered)
-{
-	json_t *other = json_of("{'event':'exited','cluster':'web','slot':3,'time':1000}");
-	json_t *exited = json_of("{'event':'exited','cluster':'web','slot':2,'time':1000}");
-
-	(void)advise("'workers':[{'slot':2,'state':'backoff','restarts':7}]");
-	advice_on_event(&advice, "shop", other, 1001);
-	has(shown(), "events -f shop/web.2");
-	advice_on_event(&advice, "shop", exited, 1001);
-	ck_assert_str_eq(shown(),
-		"\nwhat to do next\n"
-		"  web.2 has failed 7 times; its exits: nclust events "
-		"shop/web.2\n");
-	/* it has said something */
-	(void)advise("'workers':[{'slot':2,'state':'backoff','restarts':7}]");
-	(void)json_object_set_new(exited, "last_output", json_string("x"));
-	advice_on_event(&advice, "shop", exited, 1001);
-	has(shown(), "its output: nclust logs shop/web.2");
-	json_decref(other);
-	json_decref(exited);
-}
-
-static const struct {
-	const char *event;
-	const char *text;
-	double now; /* it was at 1000 */
-	const char *advice;
-} events[] = {
-	{"hang", "web.1: worker 5 hangs", 1020,
-		NEXT "web.1 hung 20 s ago; what nclust saw: nclust events "
-		     "shop/web.1\n"},
-	{"unwell", "web.1: worker 5 sent no WATCHDOG=1 in time: replacing it", 1020,
-		NEXT "web.1 sent no WATCHDOG=1 20 s ago; what nclust saw: "
-		     "nclust events shop/web.1\n"},
-	/* an old one, one of another kind, and of a process that has ended */
-	{"hang", "", 2000, ""},
-	{"ready", "", 1001, ""},
-	{"unkillable", "", 1001, ""},
-};
-
-TEST_LOOP(what_the_events_tell, 0, (int)COUNT_OF(events))
-{
-	json_t *event = json_pack("{s:s,s:s,s:i,s:i,s:s,s:i}", "event", events[_i].event, "cluster",
-		"web", "slot", 1, "time", 1000, "text", events[_i].text, "pid", 2147483646);
-
-	advice_on_event(&advice, "shop", event, events[_i].now);
-	json_decref(event);
-	ck_assert_str_eq(shown(), events[_i].advice);
-}
-
 TEST(a_target_is_as_short_as_it_can_be)
 {
 	json_t *status = json_of("{'name':'web','clusters':[{'name':'web','workers':["
@@ -155,7 +110,7 @@ TEST(a_target_is_as_short_as_it_can_be)
 
 	advice_on_status(&advice, status);
 	json_decref(status);
-	has(shown(), "nclust events -f web.1\n");
+	has(shown(), "nclust events web.1\n");
 }
 
 TEST(the_directory_that_was_given_is_part_of_the_command)
