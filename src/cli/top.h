@@ -17,9 +17,6 @@
 /*
  * The terminal, by ncurses: found by dlopen(3), because linked, the library and
  * its tables would be in each process of nclust.
- *
- * A process that has opened it and is killed by a fault of its own gives the
- * terminal back as it was.
  */
 struct screen {
 	__typeof__(newterm) *newterm;

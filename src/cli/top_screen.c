@@ -83,30 +83,6 @@ static int load_library(struct screen *s, struct error *err)
 
 #endif
 
-/* ---- if we are killed by a fault ---- */
-
-static struct termios modes_before; /* of the terminal, for on_fault() */
-
-static void on_fault(int signal)
-{
-	/* what terminals have understood since the VT100: no attributes, usual keys, the cursor,
-	 * the screen of before */
-	static const char end[] = "\033[m\033[?1l\033>\033[?25h\033[?1049l";
-
-	(void)!write(STDOUT_FILENO, end, sizeof(end) - 1);
-	(void)tcsetattr(STDIN_FILENO, TCSANOW, &modes_before);
-	(void)raise(signal); /* SA_RESETHAND: this ends the process */
-}
-
-static void handle_faults(void (*handler)(int))
-{
-	static const int faults[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGSYS};
-	struct sigaction action = {.sa_handler = handler, .sa_flags = (int)SA_RESETHAND};
-
-	for (size_t i = 0; i < COUNT_OF(faults); i++)
-		(void)sigaction(faults[i], &action, NULL);
-}
-
 /* ---- open and close ---- */
 
 static void take_colours(struct screen *s)
@@ -148,15 +124,12 @@ static void leave_running(void)
 
 int screen_open(struct screen *s, struct error *err)
 {
-	if (tcgetattr(STDIN_FILENO, &modes_before) == -1)
-		return error_set(err, errno, "top: the terminal is gone");
 	if (s->newterm(NULL, stdout, stdin) == NULL) {
 		return error_fail(err, EX_USAGE,
 			"top: the terminal type TERM=%.64s is "
 			"unknown; " PLAIN_ONE,
 			getenv("TERM"));
 	}
-	handle_faults(on_fault);
 	(void)s->cbreak();
 	(void)s->noecho();
 	leave_running();
@@ -175,7 +148,6 @@ void screen_close(struct screen *s)
 	(void)s->wmove(*s->all, (int)s->rows - 1, 0);
 	(void)s->curs_set(1);
 	(void)s->endwin();
-	handle_faults(SIG_DFL);
 }
 
 void screen_measure(struct screen *s)

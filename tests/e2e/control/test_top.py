@@ -136,14 +136,13 @@ def test_scale_and_stop_of_what_is_selected():
     top.sees("connecting again")
 
 
-@pytest.mark.parametrize("number", ("TERM", "HUP", "INT", "QUIT", "SEGV", "ABRT", "BUS"))
-def test_the_terminal_is_as_before_after_every_signal(number):
+@pytest.mark.parametrize("number", ("TERM", "HUP", "INT", "QUIT"))
+def test_the_terminal_is_as_before_after_every_signal_that_ends_it(number):
     cluster(f"-n 2 {QUIET}", *NAP)
     top = Top()
     assert top.modes >= {"?1049"} and "?25" not in top.modes
     kill(top.process.pid, getattr(signal, f"SIG{number}"))
-    assert top.exit() == (0 if number in ("TERM", "HUP", "INT", "QUIT")
-                          else -getattr(signal, f"SIG{number}"))
+    assert top.exit() == 0
     assert top.is_as_before()
 
 
