@@ -310,7 +310,7 @@ _nclust()
 		words=$(_nclust_instances)
 		;;
 	doctor)
-		options='--json --listen --runtime-directory --help'
+		options='--json --runtime-directory --help'
 		;;
 	exec)
 		options='--help'

@@ -40,7 +40,6 @@ static const struct verb_option_row rows[] = {
 	{OPTION_DATA, 'd', "data", "TEXT", "send this as the request's body", 0},
 	{OPTION_CHECK, 0, "check", NULL, "only look for errors", 0},
 	{OPTION_FILE, 'c', "config", "FILE", "read this file, ask no instance", 0},
-	{OPTION_LISTEN, 'l', "listen", "ADDRESS", "try it with this address", 0},
 	{OPTION_CANARY, 0, "canary", "N", "replace so many first", GIVEN(has_canary)},
 	{OPTION_DROP_PORTS, 0, "drop-ports", NULL,
 		"let new workers listen on fewer ports than the old", GIVEN(drop_ports)},
@@ -172,11 +171,6 @@ static int take_value(struct arguments *a, const struct verb_option_row *row, co
 			return 0;
 		return error_fail(err, EX_USAGE,
 			"--header: wanted 'Name: value' on one line, found '%s'", value);
-	case OPTION_LISTEN:
-		if (a->listen_count == LISTEN_MAX)
-			return error_fail(err, EX_USAGE, "--listen: at most %d", LISTEN_MAX);
-		a->listen[a->listen_count++] = value;
-		break;
 	default:
 		if (row->option == OPTION_FILE && a->file != NULL)
 			return error_fail(err, EX_USAGE, "--config: is given twice");
@@ -351,8 +345,11 @@ static bool takes_command(const struct verb *verb)
 
 static int take_command(struct arguments *a, char **words, struct error *err)
 {
-	if (words[0] == NULL && a->given_count > 0)
-		return unknown_option(a->verb, a->given[0], err);
+	if (words[0] == NULL && a->given_count > 0) {
+		(void)unknown_option(a->verb, a->given[0], err);
+		return error_hint(err, "options of nclust are for a command: '%s OPTION... -- COMMAND'",
+			a->verb->name);
+	}
 	if (words[0] == NULL && a->verb->words == WORDS_TRIAL)
 		return 0;
 	if (words[0] == NULL) {

@@ -58,7 +58,7 @@ void trial_end(struct trial *t);
  */
 bool trial_start(struct trial *t, const char *const *options, const char *const *own,
 	const char *const *command);
-/* Do the words begin with such an option, or have it? */
+/* Is such an option, "--log" or "-l", among the words? */
 bool trial_has_option(const char *const *options, const char *name);
 
 /* Let a moment pass, then read what is new.  Time counts by these moments, at most
@@ -179,6 +179,7 @@ struct exam {
 	struct exam_place places[HELD_MAX];
 	size_t place_count;
 	struct held held; /* all that the worker has open */
+	bool named;  /* the user has named addresses */
 	bool beside; /* a second copy can run beside the first, be it for a restart */
 };
 

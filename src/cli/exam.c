@@ -71,23 +71,16 @@ json_t *exam_end_of(const struct exam *e, uint64_t worker)
 
 static bool start_instance(const struct exam *e)
 {
+	/* PORT would name a port that nobody has asked for */
+	static const char *const any[] = {
+		"-l", "127.0.0.1:0", "--pass", "systemd server-starter einhorn", NULL};
 	const struct arguments *a = e->arguments;
-	const char *own[2 * LISTEN_MAX + 8] = {NULL};
-	size_t n = 0;
+	const char *own[COUNT_OF(any)] = {NULL};
 
-	for (size_t i = 0; i < a->listen_count; i++) {
-		own[n++] = "-l";
-		own[n++] = a->listen[i];
-	}
-	if (a->listen_count == 0) {
-		own[n++] = "-l";
-		own[n++] = "127.0.0.1:0";
-	}
-	if (a->listen_count == 0 && !trial_has_option(a->given, "--pass")) {
-		/* PORT would name a port that nobody has asked for */
-		own[n++] = "--pass";
-		own[n++] = "systemd server-starter einhorn";
-	}
+	if (!e->named)
+		memcpy(own, any, sizeof(own));
+	if (trial_has_option(a->given, "--pass"))
+		own[2] = NULL;
 	return trial_start(e->trial, a->given, own, (const char *const *)(uintptr_t)a->command);
 }
 
@@ -95,9 +88,10 @@ static bool start_instance(const struct exam *e)
 
 /* Connections in the queues of the listeners: a worker that uses the sockets of
  * nclust accepts them. */
+#define VISITS_MAX 16
 struct visits {
-	int fds[LISTEN_MAX];
-	uint64_t inodes[LISTEN_MAX];
+	int fds[VISITS_MAX];
+	uint64_t inodes[VISITS_MAX];
 	size_t count;
 };
 
@@ -108,7 +102,7 @@ static void send_visitors(const struct exam *e, struct visits *v)
 
 	json_array_foreach(trial_listeners(e->trial), i, listener)
 	{
-		if (v->count == LISTEN_MAX || field_is_true(listener, "learned"))
+		if (v->count == VISITS_MAX || field_is_true(listener, "learned"))
 			continue;
 		v->fds[v->count] = held_visit(field_raw(listener, "address"));
 		v->inodes[v->count] = (uint64_t)field_number(listener, "inode");
@@ -148,7 +142,7 @@ static void find_places(struct exam *e, const struct visits *v)
 			.how = l == NULL ? HOW_OWN
 				: bound  ? HOW_BOUND
 					 : HOW_PASSED,
-			.named = l != NULL && !learned && e->arguments->listen_count > 0,
+			.named = l != NULL && !learned && e->named,
 		};
 	}
 }
@@ -262,7 +256,7 @@ static bool asks_for_servers(const struct trial *t)
 static void tell_place(
 	const struct exam *e, const struct exam_place *p, bool node, json_t *facts)
 {
-	bool expected = p->named || e->arguments->listen_count == 0;
+	bool expected = p->named || !e->named;
 	const char *advice = "it stays its own";
 	/* the user knows the options of a socket that nclust made */
 	bool options = !p->named && p->socket.options[0] != '\0';
@@ -387,6 +381,8 @@ void exam_start(struct exam *e)
 {
 	struct watch w = {.began = 0};
 
+	e->named = trial_has_option(e->arguments->given, "-l") ||
+		trial_has_option(e->arguments->given, "--listen");
 	if (!start_instance(e))
 		return;
 	send_visitors(e, &w.visits);
@@ -575,5 +571,5 @@ bool exam_needs_address(const struct exam *e)
 	for (size_t i = 0; i < e->place_count; i++)
 		if (e->places[i].how == HOW_BOUND)
 			return false;
-	return e->takes_passed && e->arguments->listen_count == 0;
+	return e->takes_passed && !e->named;
 }

@@ -280,15 +280,6 @@ static void add_option(json_t *words, const char *name, const char *value)
 	add_word(words, value);
 }
 
-/* Can the program use an address that the user gives? */
-static bool takes_named(const struct exam *e)
-{
-	for (size_t i = 0; i < e->place_count; i++)
-		if (e->places[i].named)
-			return true;
-	return false;
-}
-
 json_t *exam_command_line(const struct exam *e)
 {
 	const struct arguments *a = e->arguments;
@@ -305,8 +296,6 @@ json_t *exam_command_line(const struct exam *e)
 		add_option(words, "--surge", "0");
 		add_option(words, "--max-unavailable", "1");
 	}
-	for (size_t i = 0; i < a->listen_count && takes_named(e); i++)
-		add_option(words, "-l", a->listen[i]);
 	if (exam_needs_address(e))
 		add_option(words, "-l", ANY_ADDRESS);
 	/* the first sign of all would come too early for this program */

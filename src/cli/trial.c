@@ -76,8 +76,11 @@ static void clean_environment(void)
 
 bool trial_has_option(const char *const *options, const char *name)
 {
+	size_t len = strlen(name);
+
 	for (; *options != NULL; options++)
-		if (strncmp(*options, name, strlen(name)) == 0)
+		if (strncmp(*options, name, len) == 0 &&
+			(name[1] != '-' || strchr("=", (*options)[len]) != NULL))
 			return true;
 	return false;
 }

@@ -28,7 +28,6 @@ enum verb_option {
 	OPTION_FILE = 1 << 8,
 	OPTION_RUNTIME = 1 << 9,
 	OPTION_HELP = 1 << 10,
-	OPTION_LISTEN = 1 << 11,
 	OPTION_CANARY = 1 << 12,
 	OPTION_BAKE = 1 << 13,
 	OPTION_DROP_PORTS = 1 << 14,
@@ -61,7 +60,6 @@ enum verb_words {
 
 struct arguments;
 
-#define LISTEN_MAX 16 /* addresses of one trial */
 #define FIELDS_MAX 32 /* header fields of one request */
 #define GIVEN_MAX 128 /* words of one trial */
 
@@ -93,8 +91,6 @@ struct arguments {
 	const char *kinds;   /* OPTION_KIND: names with commas */
 	const char *file;    /* OPTION_FILE */
 	const char *runtime_directory;
-	const char *listen[LISTEN_MAX];
-	size_t listen_count;
 	/* WORDS_TRIAL: options of the command line that is tried, with their values;
 	 * ends with a NULL */
 	const char *given[GIVEN_MAX + 1];

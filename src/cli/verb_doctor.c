@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/verb.h"
 
-#include "base/log.h"
 #include "base/scope.h"
 #include "cli/client.h"
 #include "cli/doctor.h"
@@ -9,7 +8,6 @@
 #include "os/vfork.h"
 
 #include <errno.h>
-#include <sysexits.h>
 
 struct doctor {
 	bool json;
@@ -143,9 +141,5 @@ int verb_doctor(struct arguments *a)
 	wrap_locale();
 	if (a->command != NULL)
 		return try_command(a);
-	if (a->listen_count == 0)
-		return look_at_machine(a);
-	log_error("doctor: --listen is for a command to be tried: 'nclust doctor -l ADDRESS -- "
-		  "COMMAND'");
-	return EX_USAGE;
+	return look_at_machine(a);
 }

@@ -106,7 +106,7 @@ def check(got, wanted, command="", run=None):
         "stop_in_request.request": "answered"}, "nclust -n auto -l 8000 --", 0),
     ("", f"{SERVE} --notify", {"ready.sign": "notify"},
      "nclust -n auto -l 8000 --ready notify --", 0),
-    ("-l unix:/run/s", SERVE, {"sockets.0.how": "passed"}, "nclust -n auto -l unix:/run/s --", 0),
+    ("-l unix:/run/s", SERVE, {"sockets.0.how": "passed"}, "nclust -l unix:/run/s -n auto --", 0),
     # with what else the command line has
     ("--env HOW=--notify", f"sh -c 'exec {SERVE} $HOW'", {"ready.sign": "notify"},
      "nclust --env HOW=--notify -n auto -l 8000 --ready notify --", 0),
@@ -279,9 +279,9 @@ REAL = (
      "nclust -n 1 --surge 0 --max-unavailable 1 --", 1, ""),
     ("-l 127.0.0.1:PORT", f"{PLAIN} PORT --loopback", {
         "sockets.0.named": True, "sockets.0.how": "taken over"},
-     "nclust -n auto -l 127.0.0.1:PORT --", 0, ""),
+     "nclust -l 127.0.0.1:PORT -n auto --", 0, ""),
     ("-l unix:/run/s", f"{PLAIN} PORT --loopback",
-     {"=socket": "^note.*--listen does not name it"}, "nclust -n auto --", 0, ""),
+     {"=socket": "^note.*--listen does not name it"}, "nclust -l unix:/run/s -n auto --", 0, ""),
     ("", "nginx -c DIR/nginx.PORT", {
         "stop_in_request.request": "lost", "sockets.0.shared": "same",
         "sockets.1.shared": "same"}, "nclust -n auto --", 0, ""),

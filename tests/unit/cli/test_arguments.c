@@ -71,8 +71,6 @@ static void describe(struct buffer *out)
 	put(out, "message", got.request.message);
 	put(out, "file", got.file);
 	put(out, "directory", got.runtime_directory);
-	for (size_t i = 0; i < got.listen_count; i++)
-		put(out, "listen", got.listen[i]);
 	for (size_t i = 0; i < got.given_count; i++)
 		put(out, "given", got.given[i]);
 	for (char **w = got.command; w != NULL && *w != NULL; w++)
@@ -131,10 +129,9 @@ static const struct {
 	{"doctor", ""},
 	{"doctor -- ./server a b", "word=./server word=a word=b"},
 	{"doctor ./server -l", "word=./server word=-l"},
-	{"doctor -l 80 --listen=unix:/x -- ./server", "listen=80 listen=unix:/x word=./server"},
 	/* options of the command line that is tried */
 	{"doctor --user www --json -n2 -l 80 -- x",
-		"json listen=80 given=--user given=www given=-n2 word=x"},
+		"json given=--user given=www given=-n2 given=-l given=80 word=x"},
 	{"help scale", "target=scale"},
 	{"scale --help", "help to=0"},
 };
@@ -174,7 +171,7 @@ static const struct {
 	{"signal web", "signal: 'web' is not a signal"},
 	{"exec", "exec: which command? e.g. nclust exec ./server"},
 	{"exec --", "exec: which command? e.g. nclust exec ./server"},
-	{"doctor -l", "--listen needs a ADDRESS"},
+	{"doctor -l 80", "'doctor' takes no option '-l'; options of nclust are for a command"},
 	{"doctor --jsn", "'doctor' takes no option '--jsn'; did you mean"},
 	{"status -l 80", "'status' takes no option '-l'"},
 	{"status --jsn", "'status' takes no option '--jsn'; did you mean"},

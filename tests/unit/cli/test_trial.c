@@ -21,7 +21,7 @@ static pid_t holder; /* of our descriptors */
 static void setup(void)
 {
 	trial = (struct trial){.events = json_array()};
-	arguments = (struct arguments){.listen_count = 0};
+	arguments = (struct arguments){.given_count = 0};
 	exam = (struct exam){.trial = &trial, .arguments = &arguments};
 	facts = json_array();
 }
