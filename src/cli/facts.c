@@ -460,31 +460,19 @@ static void tell_listener(json_t *facts, int error)
 
 /* ---- the runtime directory ---- */
 
-/* Where the directory does not exist: could it be made?  0, or an errno. */
-static int could_be_made(const char *path)
-{
-	scoped_str above = strdup(path);
-
-	if (above == NULL)
-		return ENOMEM;
-	return access(dirname(above), W_OK | X_OK) == 0 ? 0 : errno;
-}
-
-/* Would an instance get this place?  Else `err`. */
+/* Would an instance get this place, or could it make it?  Else `err`. */
 static bool is_usable(const char *path, struct error *err)
 {
 	scoped_fd fd = rundir_open_place(path, false, err);
-	int why = 0;
+	scoped_str above = strdup(path);
+	const char *place = fd == -1 && above != NULL ? dirname(above) : path;
 
 	if (fd == -1 && err->sys != ENOENT)
 		return false;
-	if (fd == -1)
-		why = could_be_made(path);
-	else if (access_in(fd, ".", W_OK | X_OK) == -1)
-		why = errno;
-	if (why != 0)
-		error_set(err, why, fd == -1 ? "%s cannot be made" : "%s", path);
-	return why == 0;
+	if (access(place, W_OK | X_OK) == 0)
+		return true;
+	error_set(err, errno, fd == -1 ? "%s cannot be made" : "%s", path);
+	return false;
 }
 
 static void look_at_directory(json_t *facts, const char *wanted)
