@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "cli/render.h"
 #include "os/clock.h"
-#include "os/look/look.h"
 #include "os/process.h"
 
 #include <errno.h>
@@ -400,34 +399,27 @@ void exam_start(struct exam *e)
 
 /* A second copy beside the first: is it ready, and at the same sockets? */
 
-#define SECOND_MOST (12 * SECOND)  /* until the second copy is ready */
-#define SOCKETS_MOST (3 * SECOND)  /* from there until it has all sockets that the first has */
-#define LOCK_PATIENCE (3 * SECOND) /* or until it has waited for a lock so long */
+#define SECOND_MOST (12 * SECOND) /* until the second copy is ready */
+#define SOCKETS_MOST (3 * SECOND) /* from there until it has all sockets that the first has */
 
-/* Has the second copy a socket of its own in the place of that socket: the next
- * port, as {slot+PORT} gives it, or a path that differs from copy to copy? */
-static bool has_own(const struct exam *e, const struct held_socket *s, const struct held *second)
+/* Has the copy the next port, as {slot+PORT} gives it? */
+static bool has_next(const struct held *second, unsigned port)
 {
-	for (size_t i = 0; i < second->count; i++) {
-		const struct held_socket *other = &second->list[i];
-
-		if (held_alike(&e->held, other) == NULL &&
-			(s->port != 0 ? other->port == s->port + 1
-				      : strncmp(s->text, "unix:", 5) == 0 &&
-						strncmp(other->text, "unix:", 5) == 0))
+	for (size_t i = 0; port != 0 && i < second->count; i++)
+		if (second->list[i].port == port + 1)
 			return true;
-	}
 	return false;
 }
 
-static enum exam_share find_share(
-	const struct exam *e, const struct held_socket *s, const struct held *second)
+static enum exam_share find_share(const struct held_socket *s, const struct held *second)
 {
+	bool path = strncmp(s->text, "unix:", 5) == 0;
+
 	if (held_by_inode(second, s->inode) != NULL)
 		return SHARE_SAME;
-	if (held_alike(second, s) == NULL)
-		return has_own(e, s, second) ? SHARE_PRIVATE : SHARE_OTHER;
-	return strncmp(s->text, "unix:", 5) == 0 ? SHARE_STOLEN : SHARE_SPREAD;
+	if (held_alike(second, s) != NULL)
+		return path ? SHARE_STOLEN : SHARE_SPREAD;
+	return path || has_next(second, s->port) ? SHARE_PRIVATE : SHARE_OTHER;
 }
 
 /* True when the second copy has a socket at each place of the first, or as many others. */
@@ -438,17 +430,18 @@ static bool compare_copies(struct exam *e, uint64_t worker)
 
 	held_look(&second, e->trial, trial_pid(e->trial, worker));
 	for (size_t i = 0; i < e->place_count; i++) {
-		e->places[i].share = find_share(e, &e->places[i].socket, &second);
+		e->places[i].share = find_share(&e->places[i].socket, &second);
 		all &= e->places[i].share != SHARE_OTHER;
 	}
 	return all || second.count >= e->held.count;
 }
 
-/* A copy that waits for a lock is not ready, even if it gave the sign. */
-static bool waits_for_lock(const struct exam *e, uint64_t worker, struct lockwait *lock)
+/* What nclust has seen the second copy wait for, "the lock of ..."; "": nothing. */
+static const char *second_waits_for(const struct exam *e)
 {
-	return worker != 0 && exam_end_of(e, worker) == NULL &&
-		lockwait_look(lock, trial_pid(e->trial, worker));
+	json_t *workers = json_object_get(trial_cluster(e->trial), "workers");
+
+	return field_raw(json_array_get(workers, 1), "waits_for");
 }
 
 /* Wait until the second copy is ready, has ended, or waits for a lock.  Returns its id; 0:
@@ -456,17 +449,14 @@ static bool waits_for_lock(const struct exam *e, uint64_t worker, struct lockwai
 static uint64_t await_second(struct exam *e)
 {
 	nsec_t until = e->trial->now + SECOND_MOST;
-	nsec_t locked = e->trial->now + LOCK_PATIENCE;
-	struct lockwait lock;
 	uint64_t second = 0;
 
 	while (trial_wait(e->trial) && e->trial->now < until) {
 		second = trial_worker(e->trial, 1);
 		if (second != 0 &&
 			(exam_end_of(e, second) != NULL ||
-				trial_event(e->trial, second, "ready") != NULL))
-			break;
-		if (e->trial->now >= locked && waits_for_lock(e, second, &lock))
+				trial_event(e->trial, second, "ready") != NULL ||
+				*second_waits_for(e) != '\0'))
 			break;
 	}
 	return second;
@@ -477,13 +467,12 @@ static bool tell_failure(const struct exam *e, uint64_t second)
 {
 	static const char name[] = "second copy";
 	const json_t *exited = exam_end_of(e, second);
-	struct lockwait lock;
 	char text[END_TEXT];
 
 	if (exited != NULL)
 		facts_add(e->facts, FACT_BAD, name, "", "%s", end_text(text, exited));
-	else if (waits_for_lock(e, second, &lock))
-		facts_add(e->facts, FACT_BAD, name, "", "waits for the lock of %s", lock.path);
+	else if (*second_waits_for(e) != '\0')
+		facts_add(e->facts, FACT_BAD, name, "", "waits for %s", second_waits_for(e));
 	else if (trial_event(e->trial, second, "ready") == NULL)
 		facts_add(e->facts, FACT_BAD, name, "", "is not ready within 12 s");
 	else

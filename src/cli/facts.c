@@ -331,21 +331,6 @@ static bool find_seccomp(char found[FOUND_TEXT])
 	return mode == 0;
 }
 
-static bool find_variable(char found[FOUND_TEXT])
-{
-	static const char *const names[] = {"NOTIFY_SOCKET", "LISTEN_FDS", "WATCHDOG_USEC"};
-	size_t n = 0;
-
-	found[0] = '\0';
-	for (size_t i = 0; i < COUNT_OF(names); i++)
-		if (getenv(names[i]) != NULL)
-			n += (size_t)snprintf(found + n, FOUND_TEXT - n, "%s%s=%.80s",
-				n > 0 ? ", " : "", names[i], getenv(names[i]));
-	if (n == 0)
-		snprintf(found, FOUND_TEXT, "none");
-	return n == 0;
-}
-
 /* ---- taking over ports ---- */
 
 /*
@@ -529,8 +514,6 @@ static const struct {
 	{"ptrace_scope", find_ptrace_scope, "", FACT_NOTE,
 		"give nclust CAP_SYS_PTRACE, or start the machine with "
 		"kernel.yama.ptrace_scope=1"},
-	{"service manager", find_variable, "", FACT_NOTE,
-		"nclust reports to it, and takes its sockets by listen = inherit:NAME"},
 };
 
 static const struct {

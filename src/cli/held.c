@@ -52,17 +52,11 @@ const struct held_socket *held_alike(const struct held *held, const struct held_
 
 /* ---- sockets ---- */
 
-/* Does the kernel choose this port for clients?  A UDP socket at such a port sends a
- * question, and waits for the answer. */
+/* Does the kernel choose this port for clients, unless it was told otherwise?  A UDP socket
+ * at such a port sends a question, and waits for the answer. */
 static bool is_ephemeral(unsigned port)
 {
-	unsigned least = 32768;
-	unsigned most = 60999;
-	char text[40];
-
-	if (process_read_path("/proc/sys/net/ipv4/ip_local_port_range", text, sizeof(text)) > 0)
-		(void)sscanf(text, "%u %u", &least, &most);
-	return port >= least && port <= most;
+	return port >= 32768 && port <= 60999;
 }
 
 /* Write the address at which clients can reach the socket; where they cannot, `text`
