@@ -40,12 +40,24 @@ static bool make_place(struct place *p, const char *instance, const char *cluste
 	return text_is_name(instance) && text_is_name(cluster);
 }
 
-/* The command is "nclust VERB TARGET MORE". */
-static void set_command(struct advice *a, enum advice_kind kind, const char *verb,
-	const struct place *p, const char *more)
+static bool is_free(const struct advice *a, enum advice_kind kind)
+{
+	return a->list[kind].text[0] == '\0';
+}
+
+/* Advise "nclust VERB TARGET MORE", for a reason; of each kind the first trouble counts.
+ * `more`: further words, each after a space. */
+static void __attribute__((format(printf, 6, 7))) advise(struct advice *a, enum advice_kind kind,
+	const char *verb, const struct place *p, const char *more, const char *format, ...)
 {
 	scoped_buffer command = {0};
+	va_list args;
 
+	if (!is_free(a, kind))
+		return;
+	va_start(args, format);
+	vsnprintf(a->list[kind].text, sizeof(a->list[0].text), format, args);
+	va_end(args);
 	buffer_printf(&command, "nclust %s %s%s", verb, p->target, more);
 	if (a->runtime_directory != NULL) {
 		buffer_string(&command, " --runtime-directory ");
@@ -53,23 +65,6 @@ static void set_command(struct advice *a, enum advice_kind kind, const char *ver
 	}
 	if (buffer_text(&command) != NULL)
 		text_copy(a->list[kind].command, sizeof(a->list[0].command), command.data);
-}
-
-/* Advise the command, for a reason; `more`: further words of it, each after a space. */
-static void __attribute__((format(printf, 6, 7))) advise(struct advice *a, enum advice_kind kind,
-	const char *verb, const struct place *p, const char *more, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(a->list[kind].text, sizeof(a->list[0].text), format, args);
-	va_end(args);
-	set_command(a, kind, verb, p, more);
-}
-
-static bool is_free(const struct advice *a, enum advice_kind kind)
-{
-	return a->list[kind].text[0] == '\0';
 }
 
 static bool does_fail(const json_t *worker)
@@ -94,19 +89,17 @@ static void on_failing(struct advice *a, const struct place *p, const json_t *wo
 static void on_worker(struct advice *a, const struct place *p, const json_t *worker, bool gave_up)
 {
 	nsec_t next = field_seconds(worker, "next_try");
-	bool waits = !gave_up && is_free(a, ADVICE_WAITS);
 	char age[16];
 
-	if (does_fail(worker) && is_free(a, ADVICE_FAILS))
+	if (does_fail(worker))
 		on_failing(a, p, worker);
-	if (waits && worker_is(worker, "failed"))
+	if (!gave_up && worker_is(worker, "failed"))
 		advise(a, ADVICE_WAITS, "restart", p, "",
 			"%s is not started again; once it can run, start it:", p->name);
-	else if (waits && worker_is(worker, "backoff") && next >= WAIT_LONG)
+	else if (!gave_up && worker_is(worker, "backoff") && next >= WAIT_LONG)
 		advise(a, ADVICE_WAITS, "restart", p, "",
 			"%s is started again in %s; to try now:", p->name, text_age(age, next));
-	if (worker_is(worker, "ready") && field_is_true(worker, "stopped") &&
-		is_free(a, ADVICE_STOPPED))
+	if (worker_is(worker, "ready") && field_is_true(worker, "stopped"))
 		advise(a, ADVICE_STOPPED, "signal", p, " CONT",
 			"%s is stopped by a signal; to continue it:", p->name);
 }
@@ -119,8 +112,6 @@ static void on_listener(struct advice *a, const struct place *p, const json_t *l
 	char address[128];
 	bool udp;
 
-	if (!is_free(a, ADVICE_DROPS))
-		return;
 	(void)field_text(listener, "address", address, sizeof(address));
 	udp = strncmp(address, "udp:", 4) == 0;
 	wrap_shorten(address, 40);
@@ -141,11 +132,10 @@ static void on_cluster(struct advice *a, const struct place *p, const json_t *cl
 	const json_t *listener;
 	size_t i;
 
-	if (gave_up && is_free(a, ADVICE_GAVE_UP))
+	if (gave_up)
 		advise(a, ADVICE_GAVE_UP, "restart", p, "",
 			"%s is not started again; once it can run, start it:", p->name);
-	if (!gave_up && is_free(a, ADVICE_RESTART) &&
-		json_is_object(json_object_get(cluster, "failed_restart")))
+	if (!gave_up && json_is_object(json_object_get(cluster, "failed_restart")))
 		advise(a, ADVICE_RESTART, "restart", p, "",
 			"the last restart of %s failed; once the new workers can run, try again:",
 			p->name);
