@@ -100,7 +100,6 @@ struct held_socket {
 	char text[HELD_TEXT]; /* "tcp:0.0.0.0:80", "unix:/run/x" */
 	unsigned port;        /* of TCP; 0: not a TCP socket */
 	bool datagrams;
-	char options[48]; /* what is notable, such as "backlog 5, SO_REUSEPORT" */
 };
 
 /* Of a process and all processes of its session. */

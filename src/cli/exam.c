@@ -257,8 +257,6 @@ static void tell_place(
 {
 	bool expected = p->named || !e->named;
 	const char *advice = "it stays its own";
-	/* the user knows the options of a socket that nclust made */
-	bool options = !p->named && p->socket.options[0] != '\0';
 
 	if (p->how == HOW_PASSED) {
 		facts_add(facts, FACT_OK, "socket", p->named ? "" : "any address will do", "%s",
@@ -274,9 +272,8 @@ static void tell_place(
 	else if (p->socket.datagrams)
 		advice = "nclust lets several bind it";
 	facts_add(facts, p->how == HOW_BOUND && expected ? FACT_OK : FACT_NOTE, "socket", advice,
-		"%s, which it %s%s%s", p->socket.text,
-		node && p->how == HOW_BOUND ? "asks nclust for" : "binds itself",
-		options ? ", " : "", options ? p->socket.options : "");
+		"%s, which it %s", p->socket.text,
+		node && p->how == HOW_BOUND ? "asks nclust for" : "binds itself");
 }
 
 static void tell_sockets(const struct exam *e, double watched, json_t *facts)
@@ -342,9 +339,9 @@ static void report_sockets(const struct exam *e)
 		const struct exam_place *p = &e->places[i];
 
 		(void)json_array_append_new(list,
-			json_pack("{s:s, s:s, s:b, s:s, s:s?}", "address", p->socket.text, "how",
-				hows[p->how], "named", p->named, "options", p->socket.options,
-				"shared", shares[p->share].json));
+			json_pack("{s:s, s:s, s:b, s:s?}", "address", p->socket.text, "how",
+				hows[p->how], "named", p->named, "shared",
+				shares[p->share].json));
 	}
 	(void)json_object_set_new(e->report, "sockets", list);
 }

@@ -94,19 +94,6 @@ static void find_place_by_inode(uint64_t inode, char text[HELD_TEXT])
 				endpoint_port(&at)));
 }
 
-static void note_options(struct held_socket *s, int fd)
-{
-	struct queue_facts queue;
-	size_t used = 0;
-
-	sockdiag_queue(fd, &queue);
-	if (queue.limit >= 0)
-		used = (size_t)snprintf(s->options, sizeof(s->options), "backlog %ld", queue.limit);
-	if (s->port != 0 && socket_has_reuseport(fd))
-		snprintf(s->options + used, sizeof(s->options) - used, "%sSO_REUSEPORT",
-			used > 0 ? ", " : "");
-}
-
 static unsigned port_of(const char *text)
 {
 	const char *colon = strrchr(text, ':');
@@ -141,8 +128,6 @@ static void note_socket(struct look *look, int number, uint64_t inode)
 		.datagrams = strncmp(text, "udp:", 4) == 0,
 	};
 	text_copy(s->text, sizeof(s->text), text);
-	if (fd != -1 && !s->datagrams)
-		note_options(s, fd);
 	held->count++;
 }
 
