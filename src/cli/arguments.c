@@ -448,17 +448,15 @@ static int two_digits(const char *text)
 	return (text[0] - '0') * 10 + (text[1] - '0');
 }
 
-/* "05:00", "05:00:30": returns how many bytes; 0: no time of day. */
-static size_t take_clock(struct tm *tm, const char *text)
+/* "05:00", "05:00:30": returns what follows; NULL: no time of day. */
+static const char *take_clock(struct tm *tm, const char *text)
 {
-	size_t len = is_like(text, "00:00:00") ? 8 : is_like(text, "00:00") ? 5 : 0;
+	const char *rest = is_like(text, "00:00") ? strptime(text, "%H:%M", tm) : NULL;
 
-	if (len == 0)
-		return 0;
-	tm->tm_hour = two_digits(text);
-	tm->tm_min = two_digits(text + 3);
-	tm->tm_sec = len == 8 ? two_digits(text + 6) : 0;
-	return tm->tm_hour < 24 && tm->tm_min < 60 && tm->tm_sec < 60 ? len : 0;
+	tm->tm_sec = 0;
+	if (rest != NULL && is_like(rest, ":00"))
+		rest = strptime(rest, ":%S", tm);
+	return tm->tm_sec < 60 ? rest : NULL;
 }
 
 /* ".25", "Z", "+01:00" after the seconds: *east is the offset, *there whether there
@@ -495,22 +493,15 @@ static bool parse_date(time_t *at, const char *text)
 	struct tm tm = {0};
 	long east = 0;
 	bool zone = false;
-	size_t len;
 
-	if (!is_like(text, "0000-00-00"))
+	text = is_like(text, "0000-00-00") ? strptime(text, "%Y-%m-%d", &tm) : NULL;
+	if (text == NULL || tm.tm_year < YEAR_LEAST - 1900 || tm.tm_year > YEAR_MOST - 1900 ||
+		strchr("Tt ", *text) == NULL)
 		return false;
-	tm.tm_year = two_digits(text) * 100 + two_digits(text + 2) - 1900;
-	tm.tm_mon = two_digits(text + 5) - 1;
-	tm.tm_mday = two_digits(text + 8);
-	if (tm.tm_year < YEAR_LEAST - 1900 || tm.tm_year > YEAR_MOST - 1900)
-		return false;
-	text += 10;
-	if (*text == 'T' || *text == 't' || *text == ' ') {
-		len = take_clock(&tm, ++text);
-		if (len == 0 || !take_zone(text + len, &east, &zone))
+	if (*text != '\0') {
+		text = take_clock(&tm, text + 1);
+		if (text == NULL || !take_zone(text, &east, &zone))
 			return false;
-	} else if (*text != '\0') {
-		return false;
 	}
 	if (!make_time(at, tm, zone))
 		return false;
@@ -522,12 +513,11 @@ static bool parse_date(time_t *at, const char *text)
 static bool parse_clock(time_t *at, const char *text, time_t now)
 {
 	struct tm tm;
-	size_t len;
 
 	if (localtime_r(&now, &tm) == NULL)
 		return false;
-	len = take_clock(&tm, text);
-	if (len == 0 || text[len] != '\0')
+	text = take_clock(&tm, text);
+	if (text == NULL || *text != '\0')
 		return false;
 	do {
 		tm.tm_isdst = -1;

@@ -42,7 +42,8 @@ static const struct finding shares[] = {
 		", which each copy takes from the one before",
 		"a server that takes passed sockets can share it: -l unix:PATH"},
 	[SHARE_OTHER] = {"none", FACT_BAD, "not shared",
-		": each copy listens on its own random port", "give it a fixed port"},
+		": each copy listens on another port",
+		"give it a fixed port, unless each is to have its own"},
 	[SHARE_PRIVATE] = {"private", FACT_OK, "private", "",
 		"each copy has one of its own, which is as it should be"},
 };
@@ -229,20 +230,16 @@ static void watch_worker(struct exam *e, struct watch *w)
 
 static void tell_end(const json_t *exited, json_t *facts)
 {
-	const char *advice = "a server should keep running; one that takes its socket on standard "
-			     "input needs --pass stdin, one in a wrapper that forks "
-			     "--listen-pid=no";
 	const char *cause = field_raw(exited, "cause");
 	char text[END_TEXT];
 
-	if (strcmp(field_raw(exited, "exit"), "exit 0") == 0)
-		advice = "a server should keep running: if it goes to the background, turn its "
-			 "daemon mode off; if it takes its socket on standard input, try "
-			 "--pass stdin";
 	if (strncmp(cause, "cannot bind ", 12) == 0)
 		facts_add(facts, FACT_BAD, "socket",
 			"stop the process that has the port, or try another port", "%s", cause);
-	facts_add(facts, FACT_BAD, "start", advice, "it %s", end_text(text, exited));
+	facts_add(facts, FACT_BAD, "start",
+		"a server should keep running: turn a daemon mode off; one that takes its socket "
+		"on standard input needs --pass stdin, in a wrapper that forks --listen-pid=no",
+		"it %s", end_text(text, exited));
 }
 
 static bool asks_for_servers(const struct trial *t)
@@ -399,15 +396,6 @@ void exam_start(struct exam *e)
 #define SECOND_MOST (12 * SECOND) /* until the second copy is ready */
 #define SOCKETS_MOST (3 * SECOND) /* from there until it has all sockets that the first has */
 
-/* Has the copy the next port, as {slot+PORT} gives it? */
-static bool has_next(const struct held *second, unsigned port)
-{
-	for (size_t i = 0; port != 0 && i < second->count; i++)
-		if (second->list[i].port == port + 1)
-			return true;
-	return false;
-}
-
 static enum exam_share find_share(const struct held_socket *s, const struct held *second)
 {
 	bool path = strncmp(s->text, "unix:", 5) == 0;
@@ -416,7 +404,7 @@ static enum exam_share find_share(const struct held_socket *s, const struct held
 		return SHARE_SAME;
 	if (held_alike(second, s) != NULL)
 		return path ? SHARE_STOLEN : SHARE_SPREAD;
-	return path || has_next(second, s->port) ? SHARE_PRIVATE : SHARE_OTHER;
+	return path ? SHARE_PRIVATE : SHARE_OTHER;
 }
 
 /* True when the second copy has a socket at each place of the first, or as many others. */

@@ -97,25 +97,12 @@ static int ask_all(struct look *look, struct error *err)
 	return 0;
 }
 
-static int show_once(struct look *look)
-{
-	struct error err;
-
-	if (ask_all(look, &err) == -1) {
-		int status = output_error(&err);
-
-		return status == EX_UNAVAILABLE ? NOT_RUNNING : status;
-	}
-	return output_buffer(STDOUT_FILENO, &look->text, output_write) == -1
-		? 1
-		: tally_exit_status(&look->tally);
-}
-
 int verb_status(struct arguments *a)
 {
 	struct winsize size = output_size();
 	struct look look = {
 		.arguments = a, .advice = {.runtime_directory = a->runtime_directory}};
+	struct error err;
 	int status;
 
 	if (arguments_has(a, OPTION_WATCH) && arguments_has(a, OPTION_JSON)) {
@@ -128,7 +115,14 @@ int verb_status(struct arguments *a)
 	wrap_init(&look.lines, &look.text, columns_of(&size), output_wants_colour(STDOUT_FILENO));
 	look.render = (struct render){
 		.lines = &look.lines, .rows = size.ws_row, .each = arguments_has(a, OPTION_EACH)};
-	status = show_once(&look);
+	if (ask_all(&look, &err) == -1) {
+		status = output_error(&err);
+		status = status == EX_UNAVAILABLE ? NOT_RUNNING : status;
+	} else {
+		status = output_buffer(STDOUT_FILENO, &look.text, output_write) == -1
+			? 1
+			: tally_exit_status(&look.tally);
+	}
 	wrap_fini(&look.lines);
 	buffer_fini(&look.text);
 	return status;

@@ -265,7 +265,7 @@ REAL = (
     ("", f"{BINDER} tcp4 reuseport bind=127.0.0.1:PORT listen=5 serve",
      {"sockets.0.how": "taken over"}, None, 0, ""),
     ("", f"{BINDER} tcp4 bind=127.0.0.1:0 listen=5 serve", {
-        "sockets.0.how": "own", "sockets.0.shared": "none", "=not shared": "^bad.*random port"},
+        "sockets.0.how": "own", "sockets.0.shared": "none", "=not shared": "^bad.*another port"},
      None, 1, ""),
     ("", f"{BINDER} udp4 bind=127.0.0.1:PORT pause", {
         "sockets.0.address": "udp:127.0.0.1:PORT", "sockets.0.shared": "one each"},
