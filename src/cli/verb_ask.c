@@ -20,7 +20,6 @@
  * between the worker and this process. */
 #define DATA_MAX (32U * 1024)
 #define SILENCE_MAX_MS 60000
-#define LINE_MAX_SHOWN (64U * 1024)
 
 struct asking {
 	struct arguments *arguments;
@@ -28,7 +27,6 @@ struct asking {
 	struct buffer head;
 	struct client *client;
 	bool terminal;
-	struct buffer line; /* of a terminal, not ended yet */
 	int fd;             /* the connection; -1: not passed yet */
 };
 
@@ -96,38 +94,25 @@ static void put_head(struct buffer *to, const char *text, size_t len)
 }
 
 /* The worker's text is for the reader, and not for the terminal to obey. */
-static int end_line(struct asking *k, bool whole)
-{
-	size_t len = k->line.len;
-	scoped_buffer out = {0};
-
-	if (whole && len > 0 && k->line.data[len - 1] == '\r')
-		len--;
-	if (len > 0)
-		(void)terminal_put(&out, k->line.data, len);
-	if (whole)
-		buffer_string(&out, "\n");
-	buffer_clear(&k->line);
-	return output_buffer(STDOUT_FILENO, &out, output_write);
-}
-
 static int put_body(struct asking *k, const char *data, size_t len)
 {
+	scoped_buffer out = {0};
+
 	if (!k->terminal)
 		return output_write(STDOUT_FILENO, data, len);
 	while (len > 0) {
 		const char *end = memchr(data, '\n', len);
 		size_t n = end != NULL ? (size_t)(end - data) : len;
 
-		if (buffer_append(&k->line, data, n) == -1)
-			return -1;
-		if ((end != NULL || k->line.len > LINE_MAX_SHOWN) && end_line(k, end != NULL) == -1)
-			return -1;
+		(void)terminal_put(
+			&out, data, n > 0 && end != NULL && end[-1] == '\r' ? n - 1 : n);
+		if (end != NULL)
+			buffer_string(&out, "\n");
 		n += end != NULL;
 		data += n;
 		len -= n;
 	}
-	return 0;
+	return output_buffer(STDOUT_FILENO, &out, output_write);
 }
 
 static int show_answer(struct asking *k, struct httpanswer *h, const char *data, size_t len)
@@ -213,8 +198,6 @@ static int ask_worker(struct asking *k, struct session *s, struct error *err)
 			err, EX_TEMPFAIL, "%s: the connection to it was lost", s->meant.target);
 	httpanswer_init(&http, strcmp(k->arguments->http_method, "HEAD") == 0);
 	got = exchange_request(k, &http, err);
-	if (k->line.len > 0)
-		(void)end_line(k, false);
 	if (got == -1)
 		return error_wrap(err, "%s", s->meant.target);
 	return http.status >= 400 ? 1 : 0;
@@ -239,7 +222,6 @@ int verb_ask(struct arguments *a)
 	fd_close(&k.fd);
 	buffer_fini(&k.request);
 	buffer_fini(&k.head);
-	buffer_fini(&k.line);
 	session_close(&s);
 	return got;
 }
