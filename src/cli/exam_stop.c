@@ -207,8 +207,8 @@ static void end_worker(struct exam *e, int slot, bool visit, struct stop *stop)
 		end_request(e, &v, stop, rest);
 	fd_close(&v.fd);
 	await_stop(e, worker, false, until);
-	if (e->trial->over)
-		return;
+	if (e->trial->over || trial_event(e->trial, worker, "stopping") == NULL)
+		return; /* it has ended by itself */
 	end = exam_end_of(e, worker);
 	stop->tried = true;
 	stop->ended = end != NULL && trial_event(e->trial, worker, "stop-timeout") == NULL;
