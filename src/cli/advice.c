@@ -82,8 +82,8 @@ static void on_failing(struct advice *a, const struct place *p, const json_t *wo
 
 	if (times > 1)
 		snprintf(count, sizeof(count), " %lld times", times);
-	advise(a, ADVICE_FAILS, spoke ? "logs" : "events", p, "", "%s has failed%s; its %s:",
-		p->name, count, spoke ? "output" : "exits");
+	advise(a, ADVICE_FAILS, spoke ? "logs" : "events", p, "",
+		"%s has failed%s; its %s:", p->name, count, spoke ? "output" : "exits");
 }
 
 static void on_worker(struct advice *a, const struct place *p, const json_t *worker, bool gave_up)

@@ -347,7 +347,8 @@ static int take_command(struct arguments *a, char **words, struct error *err)
 {
 	if (words[0] == NULL && a->given_count > 0) {
 		(void)unknown_option(a->verb, a->given[0], err);
-		return error_hint(err, "options of nclust are for a command: '%s OPTION... -- COMMAND'",
+		return error_hint(err,
+			"options of nclust are for a command: '%s OPTION... -- COMMAND'",
 			a->verb->name);
 	}
 	if (words[0] == NULL && a->verb->words == WORDS_TRIAL)

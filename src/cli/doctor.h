@@ -178,8 +178,8 @@ struct exam {
 	struct exam_place places[HELD_MAX];
 	size_t place_count;
 	struct held held; /* all that the worker has open */
-	bool named;  /* the user has named addresses */
-	bool beside; /* a second copy can run beside the first, be it for a restart */
+	bool named;       /* the user has named addresses */
+	bool beside;      /* a second copy can run beside the first, be it for a restart */
 };
 
 /* Run one worker until it serves, ends, or is idle. */

@@ -41,8 +41,7 @@ static const struct finding shares[] = {
 	[SHARE_STOLEN] = {"stolen", FACT_BAD, "not shared",
 		", which each copy takes from the one before",
 		"a server that takes passed sockets can share it: -l unix:PATH"},
-	[SHARE_OTHER] = {"none", FACT_BAD, "not shared",
-		": each copy listens on another port",
+	[SHARE_OTHER] = {"none", FACT_BAD, "not shared", ": each copy listens on another port",
 		"give it a fixed port, unless each is to have its own"},
 	[SHARE_PRIVATE] = {"private", FACT_OK, "private", "",
 		"each copy has one of its own, which is as it should be"},
@@ -249,8 +248,7 @@ static bool asks_for_servers(const struct trial *t)
 	return json_array_size(json_object_get(json_object_get(worker, "node"), "servers")) > 0;
 }
 
-static void tell_place(
-	const struct exam *e, const struct exam_place *p, bool node, json_t *facts)
+static void tell_place(const struct exam *e, const struct exam_place *p, bool node, json_t *facts)
 {
 	bool expected = p->named || !e->named;
 	const char *advice = "it stays its own";
@@ -303,7 +301,8 @@ static void tell_ready(const struct exam *e)
 	char after[24];
 
 	if (e->sign != SIGN_NONE) {
-		snprintf(subject, sizeof(subject), "after %s", facts_seconds(after, e->ready_after));
+		snprintf(
+			subject, sizeof(subject), "after %s", facts_seconds(after, e->ready_after));
 		(void)json_object_set_new(e->report, "ready",
 			json_pack("{s:s, s:f}", "sign", signs[e->sign].json, "after",
 				e->ready_after));
@@ -337,8 +336,7 @@ static void report_sockets(const struct exam *e)
 
 		(void)json_array_append_new(list,
 			json_pack("{s:s, s:s, s:b, s:s?}", "address", p->socket.text, "how",
-				hows[p->how], "named", p->named, "shared",
-				shares[p->share].json));
+				hows[p->how], "named", p->named, "shared", shares[p->share].json));
 	}
 	(void)json_object_set_new(e->report, "sockets", list);
 }
@@ -472,7 +470,8 @@ static void tell_copies(const struct exam *e)
 	if (exam_copies_work(e) && e->place_count > 0)
 		facts_add(e->facts, FACT_OK, name, "", "will work");
 	else if (exam_copies_work(e))
-		facts_add(e->facts, FACT_NOTE, name, "", "run beside each other, and share nothing");
+		facts_add(
+			e->facts, FACT_NOTE, name, "", "run beside each other, and share nothing");
 	else if (e->place_count > 0 && e->refused[0] != '\0')
 		facts_add(e->facts, FACT_BAD, name, "see nclust doctor",
 			"will not work: its port cannot be taken over here");

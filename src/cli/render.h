@@ -181,10 +181,10 @@ const char *row_cause(const json_t *worker, const char **key);
  * most urgent trouble first.  Without trouble there is no advice.
  */
 enum advice_kind {
-	ADVICE_GAVE_UP,    /* a cluster is not started again */
-	ADVICE_FAILS,      /* a worker fails again and again */
-	ADVICE_WAITS,      /* the worker's slot waits for the next try */
-	ADVICE_RESTART,    /* the last restart failed */
+	ADVICE_GAVE_UP, /* a cluster is not started again */
+	ADVICE_FAILS,   /* a worker fails again and again */
+	ADVICE_WAITS,   /* the worker's slot waits for the next try */
+	ADVICE_RESTART, /* the last restart failed */
 	ADVICE_STOPPED, /* a worker is stopped by a signal */
 	ADVICE_DROPS,   /* a queue is full, or was */
 	ADVICE_KINDS,

@@ -27,7 +27,7 @@ struct asking {
 	struct buffer head;
 	struct client *client;
 	bool terminal;
-	int fd;             /* the connection; -1: not passed yet */
+	int fd; /* the connection; -1: not passed yet */
 };
 
 /* ---- the request ---- */
@@ -104,8 +104,7 @@ static int put_body(struct asking *k, const char *data, size_t len)
 		const char *end = memchr(data, '\n', len);
 		size_t n = end != NULL ? (size_t)(end - data) : len;
 
-		(void)terminal_put(
-			&out, data, n > 0 && end != NULL && end[-1] == '\r' ? n - 1 : n);
+		(void)terminal_put(&out, data, n > 0 && end != NULL && end[-1] == '\r' ? n - 1 : n);
 		if (end != NULL)
 			buffer_string(&out, "\n");
 		n += end != NULL;

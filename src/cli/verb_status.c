@@ -100,8 +100,7 @@ static int ask_all(struct look *look, struct error *err)
 int verb_status(struct arguments *a)
 {
 	struct winsize size = output_size();
-	struct look look = {
-		.arguments = a, .advice = {.runtime_directory = a->runtime_directory}};
+	struct look look = {.arguments = a, .advice = {.runtime_directory = a->runtime_directory}};
 	struct error err;
 	int status;
 

@@ -72,7 +72,8 @@ static const struct {
 		NEXT "web.2 has failed 7 times; its exits: nclust events "
 		     "shop/web.2\n"},
 	/* it has said something */
-	{"'workers':[{'slot':2,'state':'failed','last_failure':{'text':'exit 1','last_output':'x'}}]",
+	{"'workers':[{'slot':2,'state':'failed','last_failure':{'text':'exit "
+	 "1','last_output':'x'}}]",
 		NEXT "web.2 has failed; its output: nclust logs shop/web.2\n"
 		     "  web.2 is not started again; once it can run, start it: "
 		     "nclust restart shop/web.2\n"},
