@@ -69,9 +69,8 @@ static void __attribute__((format(printf, 6, 7))) advise(struct advice *a, enum 
 
 static bool does_fail(const json_t *worker)
 {
-	if (worker_is(worker, "backoff") || worker_is(worker, "failed"))
-		return true;
-	return worker_failed_lately(worker) && field_number(worker, "restarts") >= FAILURES_MANY;
+	return worker_is(worker, "backoff") || worker_is(worker, "failed") ||
+		(worker_failed_lately(worker) && field_number(worker, "restarts") >= FAILURES_MANY);
 }
 
 static void on_failing(struct advice *a, const struct place *p, const json_t *worker)

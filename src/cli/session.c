@@ -169,12 +169,6 @@ int session_open(
 	return got;
 }
 
-/* The name and the addresses are free only when nclust has ended. */
-static bool waits_for_end(const struct control_request *request)
-{
-	return request->method == METHOD_STOP && !request->no_wait && request->target[0] == '\0';
-}
-
 /* Do we run below a worker that is to be replaced or stopped, as a deploy hook of the
  * server may? nclust would wait for the worker's request to end, and the request for us. */
 static bool is_its_own(const struct session *s, const struct control_request *request)
@@ -238,8 +232,11 @@ int session_ask(
 		: client_call(s.client, request, on_event, data, &answer, &err);
 	if (got == 0 || answer.code != 0) {
 		status = show(&answer, data);
-		got = answer.code == 0 && waits_for_end(request) ? client_wait_end(s.client, &err)
-								 : 0;
+		got = 0;
+		/* the name and the addresses are free only when nclust has ended */
+		if (answer.code == 0 && request->method == METHOD_STOP && !request->no_wait &&
+			request->target[0] == '\0')
+			got = client_wait_end(s.client, &err);
 	}
 	if (got == -1) {
 		status = output_error(&err);

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define CANNOT_RUN 126
@@ -33,6 +32,6 @@ int verb_exec(struct arguments *a)
 	}
 	(void)execvp(a->command[0], a->command);
 	why = errno;
-	log_error("cannot execute '%s': %s", a->command[0], strerror(why));
+	log_syserr("cannot execute '%s'", a->command[0]);
 	return why == ENOENT || why == ENOTDIR ? NOT_FOUND : CANNOT_RUN;
 }
