@@ -225,7 +225,7 @@ static void watch_worker(struct exam *e, struct watch *w)
 	}
 }
 
-/* ---- what is told of it ---- */
+/* ---- facts about the first copy ---- */
 
 static void tell_end(const json_t *exited, json_t *facts)
 {

@@ -124,7 +124,7 @@ static void look_at_process(struct drain *d, struct drain_process *p)
 }
 
 /* Is the process that has the connection at work, perhaps between two pieces of an answer?  A
- * process that waits for a CPU is at work; so, in doubt, is one of which the look took too long. */
+ * process that waits for a CPU is at work; if the look took too long, it counts as at work. */
 static bool is_at_work(struct drain *d, const struct connection *c)
 {
 	const struct drain_process *p = drain_process_of(d, c->pid);

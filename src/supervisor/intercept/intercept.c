@@ -229,8 +229,8 @@ struct trapped_call {
 	nsec_t wait;    /* before that */
 };
 
-/* A listen(2) of nclust's that takes too long is tried again, for so long.  Who has the lock of the
- * socket may only lack a CPU, or a page of a slow disk. */
+/* If nclust's own listen(2) takes too long, nclust tries again for AGAIN_FOR: the process that holds
+ * the socket's lock may be waiting for a CPU or for a slow disk. */
 #define AGAIN_FIRST (10 * MSEC)
 #define AGAIN_LAST (500 * MSEC)
 #define AGAIN_FOR (10 * SECOND)
