@@ -30,9 +30,7 @@ enum { STATE_LISTEN = 10 }; /* TCP_... of netinet/tcp.h */
 /* A worker, in memory that is shared with the process that counts. */
 struct counted {
 	uint64_t serial;
-	volatile bool seen;    /* the following members are complete */
-	struct last_look look; /* valid if `seen` */
-	long connections;      /* -1: unknown */
+	long connections; /* -1: unknown */
 };
 
 struct census {
@@ -41,7 +39,7 @@ struct census {
 	size_t count;
 	struct job job; /* the process that counts */
 	nsec_t began;
-	nsec_t counted; /* when the last process ended well */
+	nsec_t counted; /* when the last process ended well, or was late */
 	nsec_t again;   /* time before which no new one starts */
 };
 
@@ -133,24 +131,6 @@ static long count_one(struct counting *k, pid_t pid)
 	return k->left > 0 ? k->found : -1;
 }
 
-/* A worker that has not run since the last look has the same connections as then. */
-static void look_at_one(struct counting *k, struct counted *of, struct child *child)
-{
-	const struct last_look *last = child->life.last_look;
-	nsec_t before = last != NULL ? last->at : 0;
-	struct tree_use use;
-	bool seen = use_look(child, &use);
-
-	if (seen)
-		of->look = *child->life.last_look;
-	if (k->count == 0)
-		of->connections = 0;
-	else if (of->connections == -1 || of->look.at != before)
-		of->connections = count_one(k, child->pid);
-	/* this process may be killed before: then the entry stays unseen */
-	__atomic_store_n(&of->seen, seen, __ATOMIC_RELEASE);
-}
-
 static int count_beside(void *owner)
 {
 	const struct census *x = owner;
@@ -167,7 +147,7 @@ static int count_beside(void *owner)
 	if (k.list != NULL)
 		qsort(k.list, k.count, sizeof(*k.list), by_inode);
 	while ((child = child_next(&walk)) != NULL && i < x->count)
-		look_at_one(&k, &x->list[i++], child);
+		x->list[i++].connections = k.count > 0 ? count_one(&k, child->pid) : 0;
 	return EXIT_SUCCESS;
 }
 
@@ -182,35 +162,17 @@ static const struct counted *find_counted(const struct census *x, const struct c
 	return of != NULL && of->serial == child->serial ? of : NULL;
 }
 
-static void take_looks(const struct census *x)
-{
-	struct child *child;
-
-	for_each_child (child, children_of_all(x->sup)) {
-		const struct counted *of = find_counted(x, child);
-		struct last_look look;
-
-		if (of == NULL || !of->seen)
-			continue;
-		look = of->look;
-		look.until = x->again;
-		use_keep(child, &look);
-	}
-}
-
 static void on_over(void *owner, const struct pidfd_end *end)
 {
 	struct census *x = owner;
-	bool well = end != NULL && !end->signalled && end->code == EXIT_SUCCESS;
 	nsec_t now = clock_now();
 	nsec_t holds = TURN_REST * (now - x->began);
 
 	job_end(&x->job);
 	x->again = now + (holds < HOLDS ? HOLDS : nsec_min(holds, HOLDS_MOST));
-	/* after a census that took too long, keep the workers that were counted */
-	if (well || (x->count > 0 && x->list[0].seen))
+	/* if it took too long, the others have the numbers of the census before */
+	if (end == NULL || (!end->signalled && end->code == EXIT_SUCCESS))
 		x->counted = now;
-	take_looks(x);
 	clients_counted(x->sup);
 }
 
@@ -253,7 +215,6 @@ static int list_workers(struct census *x)
 
 		list[i] = of != NULL ? *of
 				     : (struct counted){.serial = child->serial, .connections = -1};
-		list[i].seen = false;
 		child->census = (uint32_t)i++;
 	}
 	drop_list(x->list, x->count);

@@ -139,9 +139,8 @@ void client_tell_missed(struct client *c);
 
 /*
  * Counts, for a status, the connections that each worker has accepted and not
- * closed, and what the worker uses (child.h).  A process of its own counts, because
- * workers may have very many connections, and a worker may make a look at it
- * wait: the loop never waits for it.
+ * closed.  A process of its own counts, because workers may have very many
+ * connections, and a worker may make a look at it wait: the loop never waits for it.
  */
 
 /* True: counting has begun, and clients_counted() is called at its end; false: the
