@@ -31,44 +31,29 @@ struct manager {
 	ev_timer extend;
 	bool ready; /* READY=1 was sent */
 
-	ev_io behind;                  /* its fd: connected to a full queue, or -1 */
 	uint64_t waiting[WAITING_MAX]; /* enum manager_change; 0: no more */
 	bool ping_waits;               /* WATCHDOG=1 could not be sent */
 
 	/* Of messages about the status only the newest is sent. */
-	ev_timer pause;
 	bool changed;
 	char status[256]; /* as last sent */
+	/* Runs after a message about the status, and while the manager's queue is full. */
+	ev_timer pause;
 };
 
-/* False: the manager's queue is full, and nothing is sent until it has room.  If the manager is
- * gone, the message is dropped. */
+/* False: the manager's queue is full.  If the manager is gone, the message is dropped. */
 static bool send_message(struct supervisor *sup, const struct notify_message *message)
 {
 	struct manager *m = sup->instance.manager;
 	char text[NOTIFY_MAX];
 	size_t len = notify_encode(text, sizeof(text), message, clock_now());
-	scoped_fd fd = -1;
+	scoped_fd fd = socket_connect_datagrams(m->path);
 
-	if (m->behind.fd != -1)
-		return false;
-	fd = socket_connect_datagrams(m->path);
 	if (fd == -1 || fdpass_send(fd, text, len, NULL, 0) == 0 ||
 		(errno != EAGAIN && errno != EWOULDBLOCK))
 		return true;
-	ev_io_set(&m->behind, fd_release(&fd), EV_WRITE);
-	ev_io_start(sup->loop, &m->behind);
+	timer_arm_within(sup->loop, &m->pause, STATUS_PAUSE);
 	return false;
-}
-
-static void stop_waiting(struct supervisor *sup)
-{
-	struct manager *m = sup->instance.manager;
-	int fd = m->behind.fd;
-
-	ev_io_stop(sup->loop, &m->behind);
-	ev_io_set(&m->behind, -1, 0);
-	fd_close(&fd);
 }
 
 static void ping_watchdog(struct supervisor *sup)
@@ -160,21 +145,12 @@ static void tell_change(struct supervisor *sup, enum manager_change change)
 
 static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	(void)loop;
-	(void)revents;
-	tell_status(timer->data);
-}
-
-static void on_reads_again(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	struct supervisor *sup = watcher->data;
-	struct manager *m = sup->instance.manager;
+	struct supervisor *sup = timer->data;
 
 	(void)loop;
 	(void)revents;
-	stop_waiting(sup);
 	send_waiting(sup);
-	if (m->ping_waits)
+	if (sup->instance.manager->ping_waits)
 		ping_watchdog(sup);
 	tell_status(sup);
 }
@@ -252,7 +228,6 @@ static struct manager *manager_new(struct supervisor *sup, const char *path)
 	timer_init(&m->watchdog, on_watchdog, sup);
 	timer_init(&m->pause, on_pause_over, sup);
 	timer_init(&m->extend, on_extend, sup);
-	io_init(&m->behind, on_reads_again, -1, sup);
 	m->watchdog.repeat = watchdog_interval();
 	return m;
 }
@@ -314,7 +289,6 @@ void instance_on_shutdown(struct supervisor *sup)
 	reread_fini(sup);
 	if (m == NULL)
 		return;
-	stop_waiting(sup);
 	ev_timer_stop(sup->loop, &m->watchdog);
 	ev_timer_stop(sup->loop, &m->pause);
 	ev_timer_stop(sup->loop, &m->extend);
