@@ -6,7 +6,6 @@
 #include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -201,20 +200,7 @@ void carry_release(struct carry_reader *r)
 	}
 }
 
-/* ---- carry descriptors ---- */
-
-/* Keeps the descriptors that the state names over execve(2), and verifies them. */
-
-int carry_keep_descriptors(const struct carry_descriptor *list, size_t count, bool keep)
-{
-	for (size_t i = 0; i < count; i++) {
-		int fd = (int)(uint32_t)list[i].fd_and_type;
-
-		if (fd > STDERR_FILENO && fcntl(fd, F_SETFD, keep ? 0 : FD_CLOEXEC) == -1)
-			return -1;
-	}
-	return 0;
-}
+/* ---- verifying ---- */
 
 static int verify_children(const struct supervisor *sup, struct error *err)
 {

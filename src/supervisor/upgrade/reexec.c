@@ -169,7 +169,7 @@ static void fail_upgrade(struct supervisor *sup, const char *why)
 
 /* ---- the check ---- */
 
-static uint64_t our_capabilities(void)
+uint64_t reexec_capabilities(void)
 {
 	uint64_t set = 0;
 
@@ -186,7 +186,7 @@ static int write_state(
 		.pid = getpid(),
 		.written = clock_now(),
 		.asked = sup->upgrade.reexec->asked,
-		.capabilities = our_capabilities(),
+		.capabilities = reexec_capabilities(),
 	};
 
 	strays_end_workers(sup);
@@ -195,15 +195,6 @@ static int write_state(
 	if (carry_save(c, sup, lasting, &binary, err) == -1)
 		return -1;
 	return sealed_make("nclust-state", c->out.data, c->out.len, err);
-}
-
-static int save_for_check(struct supervisor *sup, struct error *err)
-{
-	struct carry_writer c;
-	int fd = write_state(sup, &c, false, err);
-
-	carry_fini(&c);
-	return fd;
 }
 
 /* All that the check has printed, as a single line. */
@@ -344,6 +335,7 @@ static void watch_check(struct reexec *u, int output)
 static void start_check(struct supervisor *sup)
 {
 	struct reexec *u = sup->upgrade.reexec;
+	struct carry_writer c;
 	struct spawn_failure failure;
 	struct error err;
 	int ends[2] = {-1, -1};
@@ -356,7 +348,8 @@ static void start_check(struct supervisor *sup)
 		fail_upgrade(sup, err.text);
 		return;
 	}
-	scoped_fd state = save_for_check(sup, &err);
+	scoped_fd state = write_state(sup, &c, false, &err);
+	carry_fini(&c);
 	if (state == -1) {
 		fail_upgrade(sup, err.text);
 		return;
@@ -385,25 +378,9 @@ static void start_check(struct supervisor *sup)
 
 /* ---- the change ---- */
 
-static char **make_environment(const char *value)
-{
-	size_t count = 0;
-	char **list;
-
-	while (environ[count] != NULL)
-		count++;
-	list = malloc((count + 2) * sizeof(*list));
-	if (list == NULL)
-		return NULL;
-	memcpy(list, environ, count * sizeof(*list));
-	list[count] = (char *)(uintptr_t)value;
-	list[count + 1] = NULL;
-	return list;
-}
-
 /* On the way back the state may not be readable: keep all descriptors, which all come from the old
  * binary. */
-static int keep_all(void)
+static void keep_all(void)
 {
 	struct rlimit limit;
 	int most = 1 << 20;
@@ -412,35 +389,40 @@ static int keep_all(void)
 		most = (int)limit.rlim_cur;
 	for (int fd = STDERR_FILENO + 1; fd < most; fd++)
 		(void)fcntl(fd, F_SETFD, 0);
-	return 0;
 }
 
 static int keep_descriptors(const struct carry_descriptor *descriptors, size_t count)
 {
-	if (descriptors == NULL)
-		return keep_all();
+	if (descriptors == NULL) {
+		keep_all();
+		return 0;
+	}
 	/* execve(2) closes all descriptors that the state does not name */
 	if (descriptors_cloexec(STDERR_FILENO + 1, ~0U) == -1)
 		return -1;
-	return carry_keep_descriptors(descriptors, count, true);
+	for (size_t i = 0; i < count; i++) {
+		int fd = (int)(uint32_t)descriptors[i].fd_and_type;
+
+		if (fd > STDERR_FILENO && fcntl(fd, F_SETFD, 0) == -1)
+			return -1;
+	}
+	return 0;
 }
 
 void reexec_into(int image, int state, const struct carry_descriptor *descriptors, size_t count,
 	char **argv, int image_back, const char *why)
 {
-	char variable[700];
-	char **envp;
+	char value[680];
 	int error;
 
-	snprintf(variable, sizeof(variable), REEXEC_VARIABLE "=%d:%d:%s", state, image_back, why);
-	envp = make_environment(variable);
-	if (envp == NULL)
+	snprintf(value, sizeof(value), "%d:%d:%s", state, image_back, why);
+	if (setenv(REEXEC_VARIABLE, value, 1) == -1)
 		return;
 	if (keep_descriptors(descriptors, count) == 0 && fcntl(state, F_SETFD, 0) == 0)
-		(void)execveat(image, "", argv, envp, AT_EMPTY_PATH);
+		(void)execveat(image, "", argv, environ, AT_EMPTY_PATH);
 	error = errno;
 	(void)descriptors_cloexec(STDERR_FILENO + 1, ~0U);
-	free(envp);
+	(void)unsetenv(REEXEC_VARIABLE);
 	errno = error;
 }
 

@@ -24,8 +24,6 @@ void carry_release(struct carry_reader *r);
 
 /* Is each descriptor of nclust, and each worker, what the state says? */
 int carry_verify(const struct carry_reader *r, struct error *err);
-/* Clear the descriptors' CLOEXEC flags (`keep`), or set them.  -1 and errno. */
-int carry_keep_descriptors(const struct carry_descriptor *list, size_t count, bool keep);
 
 /* What the room upgrade puts into the state. */
 extern const struct carried carried_supervisor; /* a group of its own */
@@ -49,6 +47,9 @@ void reexec_find_path(struct supervisor *sup);
 
 /* Publish the end of an upgrade, and call the hook `upgrade` of all rooms. */
 void reexec_tell(struct supervisor *sup, const char *text, bool failed);
+
+/* The capabilities of this process, as bits. */
+uint64_t reexec_capabilities(void);
 
 /* Begin an upgrade, whose end reexec_tell() reports.  -1 and `err`: refused. */
 int reexec_begin(struct supervisor *sup, struct error *err);
