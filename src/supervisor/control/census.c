@@ -51,9 +51,7 @@ struct accepted {
 };
 
 struct counting {
-	struct accepted *list; /* all connections of the machine, by inode */
-	size_t count;
-	size_t room;
+	struct buffer list; /* struct accepted: all connections of the machine, by inode */
 	struct incoming in; /* sockets where nclust listens */
 	size_t owner;
 	long found;
@@ -63,16 +61,10 @@ struct counting {
 static void note_inode(void *context, uint64_t inode)
 {
 	struct counting *k = context;
+	const struct accepted one = {.inode = inode};
 
-	if (inode == 0)
-		return;
-	if (k->count == k->room) {
-		k->room = k->room > 0 ? 2 * k->room : 1024;
-		k->list = realloc(k->list, k->room * sizeof(*k->list));
-		if (k->list == NULL)
-			_exit(EXIT_FAILURE);
-	}
-	k->list[k->count++] = (struct accepted){.inode = inode};
+	if (inode != 0 && buffer_append(&k->list, &one, sizeof(one)) == -1)
+		_exit(EXIT_FAILURE);
 }
 
 static void note_tcp(void *context, const struct inet_diag_msg *one, const void *info, size_t size)
@@ -98,8 +90,9 @@ static bool look_at(void *context, int fd, const char *target)
 {
 	struct counting *k = context;
 	const struct accepted key = {.inode = remote_socket_inode(target)};
-	struct accepted *a =
-		key.inode == 0 ? NULL : bsearch(&key, k->list, k->count, sizeof(key), by_inode);
+	struct accepted *a = key.inode == 0 ? NULL
+					    : bsearch(&key, k->list.data, k->list.len / sizeof(key),
+						      sizeof(key), by_inode);
 
 	(void)fd;
 	if (k->left == 0)
@@ -136,7 +129,7 @@ static int count_beside(void *owner)
 	const struct census *x = owner;
 	const struct supervisor *sup = x->sup;
 	struct child_walk walk = children_of_all(sup);
-	struct counting k = {.count = 0};
+	struct counting k = {.owner = 0};
 	struct child *child;
 	size_t i = 0;
 
@@ -144,10 +137,11 @@ static int count_beside(void *owner)
 	if (sockdiag_each_tcp(false, note_tcp, &k) == -1)
 		return EXIT_FAILURE;
 	incoming_each_unix(sup, note_inode, &k);
-	if (k.list != NULL)
-		qsort(k.list, k.count, sizeof(*k.list), by_inode);
+	if (k.list.len > 0)
+		qsort(k.list.data, k.list.len / sizeof(struct accepted), sizeof(struct accepted),
+			by_inode);
 	while ((child = child_next(&walk)) != NULL && i < x->count)
-		x->list[i++].connections = k.count > 0 ? count_one(&k, child->pid) : 0;
+		x->list[i++].connections = k.list.len > 0 ? count_one(&k, child->pid) : 0;
 	return EXIT_SUCCESS;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/trusted.h"
 #include "config/config.h"
 #include "nats/natslib.h"
 #include "os/descriptors.h"
@@ -15,7 +16,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -32,17 +32,10 @@ struct reread {
 
 /* ---- in the process that reads ---- */
 
-static bool write_all(const char *data, size_t len)
+/* The answer is a file in memory, which takes all at once. */
+static bool write_answer(const char *data, size_t len)
 {
-	while (len > 0) {
-		ssize_t got = write(ASIDE_FD, data, len);
-
-		if (got <= 0)
-			return false;
-		data += got;
-		len -= (size_t)got;
-	}
-	return true;
+	return write(ASIDE_FD, data, len) == (ssize_t)len;
 }
 
 /* Checked in this process, as loading a library leaves traces. */
@@ -96,14 +89,14 @@ static int answer_settings(void *owner)
 		check_relays(settings, &faults);
 	}
 	if (faults.count > 0)
-		return write_all(faults.text.data, faults.text.len - 1) ? READ_MISTAKES
+		return write_answer(faults.text.data, faults.text.len - 1) ? READ_MISTAKES
 									: READ_FAILED;
 	note_moves(sup, settings);
 	/* a slow file server has answered then; nclust itself, which checks again,
 	 * would not wait for it */
 	for (size_t i = 0; i < settings->cluster_count; i++)
 		(void)recipe_check(sup, settings->clusters[i], true, &err);
-	return settings_write(&c, settings) == 0 && write_all(c.out.data, c.out.len) ? READ_SETTINGS
+	return settings_write(&c, settings) == 0 && write_answer(c.out.data, c.out.len) ? READ_SETTINGS
 										     : READ_FAILED;
 }
 
@@ -117,7 +110,7 @@ static int answer_logs(void *owner)
 	faults_init(&faults);
 	config_check_here(sup->settings, sup->launch.cpus, &faults);
 	check_relays(sup->settings, &faults);
-	return write_all(faults.text.data, faults.text.len) ? faults.status : EX_OSERR;
+	return write_answer(faults.text.data, faults.text.len) ? faults.status : EX_OSERR;
 }
 
 /* ---- in nclust ---- */
@@ -134,19 +127,6 @@ void reread_fini(struct supervisor *sup)
 	sup->instance.reread = NULL;
 }
 
-/* The whole answer, with a NUL; NULL: errno. */
-static char *text_of(int answer, size_t *len)
-{
-	struct stat st;
-	char *text = fstat(answer, &st) == 0 ? calloc(1, (size_t)st.st_size + 1) : NULL;
-
-	*len = text != NULL ? (size_t)st.st_size : 0;
-	if (text == NULL || pread(answer, text, *len, 0) == (ssize_t)*len)
-		return text;
-	free(text);
-	return NULL;
-}
-
 /* Report the outcome, which frees *r. */
 static void on_over(void *owner, const struct pidfd_end *end)
 {
@@ -157,7 +137,7 @@ static void on_over(void *owner, const struct pidfd_end *end)
 	struct settings *settings = NULL;
 	struct error err = {.text = "the configuration cannot be read"};
 	size_t len;
-	scoped_str text = how < READ_FAILED ? text_of(r->answer, &len) : NULL;
+	scoped_str text = how < READ_FAILED ? read_whole(r->answer, HANDOVER_SIZE_MAX, &len) : NULL;
 	bool bad = text != NULL && how == READ_MISTAKES;
 
 	if (end == NULL)
@@ -239,7 +219,7 @@ static int try_beside(struct supervisor *sup, struct error *err)
 		return 0;
 	error_fail(err, EX_OSERR, "cannot try the places of 'log'");
 	if (!end.signalled)
-		text = text_of(answer, &len);
+		text = read_whole(answer, HANDOVER_SIZE_MAX, &len);
 	return text != NULL ? tell_mistakes(text, end.code, err) : -1;
 }
 
