@@ -277,23 +277,17 @@ static void instance_on_report(struct service *service, const struct report *rep
 static void on_last_orders(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
+	unsigned left = sup->instance.last_orders_step == 0 ? strays_signal(sup, SIGKILL) : 0;
 
 	(void)revents;
-	if (sup->instance.last_orders_step++ == 0) {
-		unsigned left = strays_signal(sup, SIGKILL);
-
-		if (left > 0)
-			log_warn("%u background process%s did not end after "
-				 "SIGTERM: killed",
-				left, left == 1 ? "" : "es");
-	}
+	if (left > 0)
+		log_warn("%u background process%s did not end after SIGTERM: killed", left,
+			left == 1 ? "" : "es");
 	/* a process that forks again and again may not be caught at once */
-	if (sup->instance.last_orders_step <= STRAYS_KILLS) {
-		(void)strays_kill(sup);
-		timer_arm(loop, timer, STRAYS_KILL);
-	} else {
-		sup->instance.last_orders_step = 99; /* stop waiting */
-	}
+	if (++sup->instance.last_orders_step > STRAYS_KILLS)
+		return;
+	(void)strays_kill(sup);
+	timer_arm(loop, timer, STRAYS_KILL);
 }
 
 /* True: no process below nclust is left, or cannot be ended. */
@@ -301,7 +295,7 @@ static bool strays_are_gone(struct supervisor *sup)
 {
 	unsigned left;
 
-	if (sup->instance.last_orders_step >= 99)
+	if (sup->instance.last_orders_step > STRAYS_KILLS)
 		return true;
 	if (ev_is_active(&sup->instance.last_orders))
 		return strays_signal(sup, 0) == 0;
