@@ -557,6 +557,13 @@ static int end_instance(struct supervisor *sup)
 	return sup->instance.status;
 }
 
+static int fail_start(struct supervisor *sup, const struct error *err)
+{
+	log_error("%s", err->text);
+	sup->instance.status = error_exit_status(err);
+	return end_instance(sup);
+}
+
 int supervisor_run(struct supervisor *sup)
 {
 	(void)ev_run(sup->loop, 0);
@@ -598,32 +605,24 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 	struct supervisor sup;
 	struct error err;
 	int status;
-	int parent;
+	int parent = 0;
 
 	trycall_probe();
 	supervisor_blank(&sup, argc, argv);
 	sup.settings = settings;
 	log_set_level((enum log_level)settings->log_level);
 	sup.signals.hup_ignored = signals_hup_was_ignored();
-	if (privilege_clean_start(&err) == -1 || listeners_inherit(&sup, &err) == -1) {
-		log_error("%s", err.text);
-		supervisor_free(&sup);
-		return error_exit_status(&err);
-	}
-	if (settings->daemon) {
+	if (privilege_clean_start(&err) == -1 || listeners_inherit(&sup, &err) == -1)
+		return fail_start(&sup, &err);
+	if (settings->daemon)
 		parent = daemon_detach(&sup.daemon.pipe, &status, &err);
-		if (parent != 0) {
-			if (parent == -1)
-				log_error("%s", err.text);
-			supervisor_free(&sup);
-			return parent == -1 ? EX_OSERR : status;
-		}
-	}
-	if (privilege_become_subreaper(&err) == -1) {
-		log_error("%s", err.text);
-		daemon_failed(&sup.daemon.pipe, EX_OSERR);
+	if (parent == 1) {
 		supervisor_free(&sup);
-		return EX_OSERR;
+		return status;
+	}
+	if (parent == -1 || privilege_become_subreaper(&err) == -1) {
+		(void)error_status(&err, EX_OSERR);
+		return fail_start(&sup, &err);
 	}
 	sup.launch.started = clock_now();
 	sup.launch.directory = cwd_name();
@@ -635,7 +634,5 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 	set_oom_scores(&sup);
 	if (start_instance(&sup, &err) == 0)
 		return supervisor_run(&sup);
-	log_error("%s", err.text);
-	sup.instance.status = error_exit_status(&err);
-	return end_instance(&sup);
+	return fail_start(&sup, &err);
 }
