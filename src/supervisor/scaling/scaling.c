@@ -33,7 +33,7 @@
 struct scaling {
 	struct service *service;
 	struct autoscale scale;
-	nsec_t look_at;
+	ev_timer look; /* the next look at the load */
 
 	struct child_walk walk;
 	nsec_t measured_at;
@@ -320,7 +320,7 @@ static void look_at_load(struct scaling *a)
 	bool came = a->client_at != 0;
 	nsec_t wait;
 
-	a->look_at = NSEC_NEVER;
+	ev_timer_stop(a->service->sup->loop, &a->look);
 	if (follows_load(a->service) && !step_by_load(a)) {
 		unwatch_listeners(a); /* the client would wake nclust at once */
 		look_after(a, SCALE_LOOK);
@@ -338,31 +338,14 @@ static void look_at_load(struct scaling *a)
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	struct supervisor *sup = timer->data;
-	nsec_t now = clock_now();
-
 	(void)loop;
 	(void)revents;
-	for (size_t i = 0; i < sup->service_count; i++) {
-		struct scaling *a = sup->services[i]->scaling;
-
-		if (a == NULL || a->look_at == NSEC_NEVER)
-			continue;
-		if (a->look_at <= now + MSEC)
-			look_at_load(a);
-		else
-			look_after(a, a->look_at - now);
-	}
+	look_at_load(timer->data);
 }
 
 static void look_after(struct scaling *a, nsec_t wait)
 {
-	struct supervisor *sup = a->service->sup;
-
-	if (sup->scaler.look.data == NULL)
-		timer_init(&sup->scaler.look, on_look, sup);
-	a->look_at = nsec_min(a->look_at, clock_now() + wait);
-	timer_arm_within(sup->loop, &sup->scaler.look, wait);
+	timer_arm_within(a->service->sup->loop, &a->look, wait);
 }
 
 /* The cluster or its settings are new. */
@@ -384,7 +367,7 @@ static void scaling_on_reloaded(struct service *s)
 	if (a->service == NULL) { /* new, or carried through an upgrade */
 		a->service = s;
 		a->walk = children_of(s);
-		a->look_at = NSEC_NEVER;
+		timer_init(&a->look, on_look, a);
 		a->wanted = cluster_wanted(s->core);
 	}
 	autoscale_limits(&a->scale, range.least, range.most, settings->idle_after);
@@ -538,16 +521,12 @@ static void scaling_on_drop(struct service *service)
 
 	if (a == NULL)
 		return;
-	if (a->service != NULL)
+	if (a->service != NULL) {
+		ev_timer_stop(service->sup->loop, &a->look);
 		unwatch_listeners(a);
+	}
 	free(a);
 	service->scaling = NULL;
-}
-
-static void scaling_on_shutdown(struct supervisor *sup)
-{
-	ev_timer_stop(sup->loop, &sup->scaler.look);
-	stop_counting(sup);
 }
 
 static void scaling_on_status(struct json_writer *w, const struct service *service)
@@ -585,7 +564,7 @@ const struct part scaling_part = {
 	.go_on = scaling_on_go_on,
 	.reloaded = scaling_on_reloaded,
 	.reload = scaling_on_reload,
-	.shutdown = scaling_on_shutdown,
+	.shutdown = stop_counting,
 };
 
 /* ---- through an upgrade ---- */
