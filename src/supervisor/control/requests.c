@@ -86,11 +86,8 @@ static struct service *only_service(
 enum { UNDER_WAY = 0, ANSWERED = 1 };
 typedef int method(struct client *c, const struct target *t, struct error *err);
 
-static int refuse_with(struct error *err, int code, const char *why)
-{
-	error_set(err, 0, "%s", why);
-	return code;
-}
+/* Set the sentence; the value is the code. */
+#define refuse_with(err, code, ...) (error_set(err, 0, __VA_ARGS__), (code))
 
 /* `what` is "" or ends with a space. */
 static int answer_reached(struct client *c, unsigned reached, const char *what)
@@ -173,15 +170,6 @@ static int do_restart(struct client *c, const struct target *t, struct error *er
 	return UNDER_WAY;
 }
 
-static int scale_no_slot(const struct service *s, struct error *err)
-{
-	error_set(err, 0,
-		"a slot cannot be scaled: 'nclust scale %s N' sets how many "
-		"workers the cluster has",
-		s->name);
-	return CONTROL_PARAMS;
-}
-
 static int do_scale(struct client *c, const struct target *t, struct error *err)
 {
 	struct service *s = only_service(c, t, err);
@@ -190,17 +178,18 @@ static int do_scale(struct client *c, const struct target *t, struct error *err)
 	if (s == NULL)
 		return CONTROL_PARAMS;
 	if (t->slot != SLOT_ALL)
-		return scale_no_slot(s, err);
+		return refuse_with(err, CONTROL_PARAMS,
+			"a slot cannot be scaled: 'nclust scale %s N' sets how many "
+			"workers the cluster has",
+			s->name);
 	if (c->request.scale_kind == SCALE_BY)
 		count += (long)service_counts(s).workers;
-	if (count < 0 || count > WORKERS_MAX) {
-		error_set(err, 0,
+	if (count < 0 || count > WORKERS_MAX)
+		return refuse_with(err, CONTROL_PARAMS,
 			"'%s' has %u worker%s, and %ld is not a number from 0 "
 			"to %d: nothing was changed",
 			s->name, service_counts(s).workers,
 			service_counts(s).workers == 1 ? "" : "s", count, WORKERS_MAX);
-		return CONTROL_PARAMS;
-	}
 	if (service_scale(s, (unsigned)count, err) == -1 || request_expect(c, s, err) == -1)
 		return CONTROL_FAILED;
 	snprintf(c->outcome, sizeof(c->outcome), "%s: %ld workers", s->name, count);
@@ -280,12 +269,12 @@ static int send_message(struct client *c, const struct target *t, struct error *
 	reached = messages_send(s, t->slot, c->request.all, line, strlen(line), &asked);
 	if (reached == asked && asked > 0)
 		return answer_reached(c, reached, "");
-	error_set(err, 0, "%s: sent to %u worker%s: %s", s->name, reached, reached == 1 ? "" : "s",
+	return refuse_with(err, CONTROL_FAILED, "%s: sent to %u worker%s: %s", s->name, reached,
+		reached == 1 ? "" : "s",
 		!messages_possible(s)                 ? "none of its workers has a message "
 							"channel (see 'ipc')"
 			: asked > 1 || c->request.all ? "the others do not read their messages"
 						      : "no ready worker reads its messages");
-	return CONTROL_FAILED;
 }
 
 static int do_reload(struct client *c, const struct target *t, struct error *err)

@@ -141,17 +141,6 @@ static void before_forget(struct service *service)
 	free_before(before);
 }
 
-/* A new logger is to get the output of these commands. */
-static void before_hand_over(struct supervisor *sup)
-{
-	for (size_t i = 0; i < sup->service_count; i++) {
-		struct service *s = sup->services[i];
-
-		if (s->order.before != NULL && s->order.before->output.service == s)
-			capture_hand_over(s, &s->order.before->output);
-	}
-}
-
 /* Does a command of that kind run? */
 static bool before_runs(const struct service *service, enum before_kind kind)
 {
@@ -563,8 +552,13 @@ static void order_on_logger(struct supervisor *sup, enum logger_step step, struc
 {
 	(void)service;
 	(void)packet;
-	if (step == LOGGER_UP)
-		before_hand_over(sup);
+	/* a new logger is to get the output of the commands */
+	for (size_t i = 0; step == LOGGER_UP && i < sup->service_count; i++) {
+		struct service *s = sup->services[i];
+
+		if (s->order.before != NULL && s->order.before->output.service == s)
+			capture_hand_over(s, &s->order.before->output);
+	}
 }
 
 static void order_on_shutdown(struct supervisor *sup)
