@@ -11,6 +11,7 @@
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/child.h"
 
+#include <limits.h>
 #include <linux/inet_diag.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -22,8 +23,6 @@
 #define HOLDS (1 * SECOND)
 #define HOLDS_MOST (10 * SECOND)
 #define TREE_MAX 256
-/* The most descriptors of one worker: more would leave no time for other workers. */
-#define DESCRIPTORS_MAX 100000U
 
 enum { STATE_LISTEN = 10 }; /* TCP_... of netinet/tcp.h */
 
@@ -55,7 +54,6 @@ struct counting {
 	struct incoming in; /* sockets where nclust listens */
 	size_t owner;
 	long found;
-	unsigned left; /* of this worker, that may still be looked at */
 };
 
 static void note_inode(void *context, uint64_t inode)
@@ -95,9 +93,6 @@ static bool look_at(void *context, int fd, const char *target)
 						      sizeof(key), by_inode);
 
 	(void)fd;
-	if (k->left == 0)
-		return true;
-	k->left--;
 	if (a != NULL && a->owner != k->owner) {
 		a->owner = k->owner;
 		k->found++;
@@ -112,16 +107,15 @@ static long count_one(struct counting *k, pid_t pid)
 
 	k->owner++;
 	k->found = 0;
-	k->left = DESCRIPTORS_MAX;
 	for (size_t i = 0; i < count; i++) {
 		struct remote r;
 
 		remote_of(&r, tree[i]);
 		r.others = false; /* this process may wait */
-		if (remote_each_fd(&r, k->left + 1, look_at, k) == -1 && i == 0)
+		if (remote_each_fd(&r, UINT_MAX, look_at, k) == -1 && i == 0)
 			return -1;
 	}
-	return k->left > 0 ? k->found : -1;
+	return k->found;
 }
 
 static int count_beside(void *owner)
