@@ -54,9 +54,8 @@ struct reexec {
 	nsec_t busy_since;
 	int binary; /* O_PATH of the new binary */
 	struct job check;
-	ev_io output; /* its fd is a pipe with the check's output, or -1 */
+	int said; /* memfd: what the check prints, SAID_MAX bytes at most; or -1 */
 	ev_timer pause;
-	struct buffer said;
 };
 
 /* ---- which binary ---- */
@@ -127,15 +126,9 @@ static int open_binary(const struct supervisor *sup, struct error *err)
 
 static void stop_check(struct reexec *u)
 {
-	struct ev_loop *loop = u->sup->loop;
-	int pipe = u->output.fd;
-
-	ev_timer_stop(loop, &u->pause);
-	ev_io_stop(loop, &u->output);
-	ev_io_set(&u->output, -1, EV_READ);
-	fd_close(&pipe);
+	ev_timer_stop(u->sup->loop, &u->pause);
+	fd_close(&u->said);
 	job_end(&u->check);
-	buffer_fini(&u->said);
 }
 
 void reexec_fini(struct supervisor *sup)
@@ -197,70 +190,54 @@ static int write_state(
 	return sealed_make("nclust-state", c->out.data, c->out.len, err);
 }
 
-/* All that the check has printed, as a single line. */
-static const char *join_output(struct reexec *u, char *to, size_t size)
+/* A file for what the check prints: it cannot grow, whatever the binary is.  -1 and errno. */
+static int make_output(void)
 {
-	size_t len = u->said.len;
+	scoped_fd fd = memfd_make("nclust-check", 0);
 
-	while (len > 0 && u->said.data[len - 1] == '\n')
+	if (fd == -1 || ftruncate(fd, SAID_MAX) == -1 ||
+		fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK) == -1)
+		return -1;
+	return fd_release(&fd);
+}
+
+/* All that the check has printed, as a single line. */
+static void join_output(char *output, char *to, size_t size)
+{
+	size_t len = strlen(output);
+
+	while (len > 0 && output[len - 1] == '\n')
 		len--;
 	for (size_t i = 0; i < len; i++)
-		if (u->said.data[i] == '\n')
-			u->said.data[i] = ' ';
-	text_escape(to, size, u->said.data, len);
-	return to;
-}
-
-/* Read what the check prints; false: that is all, or too much. */
-static bool read_output(struct reexec *u)
-{
-	char data[512];
-	ssize_t got;
-
-	while (u->output.fd != -1 && u->said.len < SAID_MAX) {
-		got = read(u->output.fd, data, sizeof(data));
-		if (got <= 0)
-			return got == -1 && (errno == EAGAIN || errno == EINTR);
-		buffer_append(&u->said, data, (size_t)got);
-	}
-	return false;
-}
-
-static void on_output(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	struct reexec *u = watcher->data;
-
-	(void)revents;
-	if (!read_output(u))
-		ev_io_stop(loop, watcher); /* the exit status of the check says the result */
-}
-
-static bool has_passed(struct reexec *u, const struct pidfd_end *end)
-{
-	const char *said = buffer_text(&u->said);
-
-	return !end->signalled && end->code == 0 && said != NULL &&
-		strstr(said, REEXEC_CHECKED) != NULL;
+		if (output[i] == '\n')
+			output[i] = ' ';
+	text_escape(to, size, output, len);
 }
 
 static void check_ended(void *owner, const struct pidfd_end *end)
 {
 	struct reexec *u = owner;
 	struct supervisor *sup = u->sup;
+	scoped_str output = NULL;
 	char said[360];
 	char why[500];
 	char name[16];
+	size_t len;
 
 	if (end == NULL)
 		return; /* the check was late and is killed: this function is called again when it
 			   ends */
-	(void)read_output(u);
-	if (has_passed(u, end)) {
+	output = read_whole(u->said, SAID_MAX, &len);
+	if (output == NULL) {
+		fail_upgrade(sup, "out of memory");
+		return;
+	}
+	if (!end->signalled && end->code == 0 && strstr(output, REEXEC_CHECKED) != NULL) {
 		stop_check(u);
 		u->step = REEXEC_GOES;
 		return;
 	}
-	(void)join_output(u, said, sizeof(said));
+	join_output(output, said, sizeof(said));
 	if (u->check.late)
 		snprintf(why, sizeof(why), "the new nclust did not answer within 30 s");
 	else if (end->signalled)
@@ -276,14 +253,14 @@ static void check_ended(void *owner, const struct pidfd_end *end)
 	fail_upgrade(sup, why);
 }
 
-static int run_check(struct reexec *u, int state, int output, struct spawn_failure *failure)
+static int run_check(struct reexec *u, int state, struct spawn_failure *failure)
 {
 	static char *const argv[] = {"nclust", "--check-state", "3", NULL};
 	struct spawn_plan plan = {
 		.exec_fd = u->binary,
 		.argv = argv,
 		.envp = environ,
-		.fds = {{output, 1}, {output, 2}, {state, 3}},
+		.fds = {{u->said, 1}, {u->said, 2}, {state, 3}},
 		.fd_count = 3,
 		.null_fd = u->sup->null_fd,
 		.ignored_known = true,
@@ -320,26 +297,12 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
 	start_check(u->sup);
 }
 
-static void watch_check(struct reexec *u, int output)
-{
-	struct ev_loop *loop = u->sup->loop;
-
-	u->step = REEXEC_CHECKS;
-	ev_io_set(&u->output, output, EV_READ);
-	ev_io_start(loop, &u->output);
-	u->check.leads = true;
-	job_init(&u->check, u->sup, check_ended, u);
-	job_begin(&u->check, CHECK_PATIENCE);
-}
-
 static void start_check(struct supervisor *sup)
 {
 	struct reexec *u = sup->upgrade.reexec;
 	struct carry_writer c;
 	struct spawn_failure failure;
 	struct error err;
-	int ends[2] = {-1, -1};
-	int got;
 
 	/* open the binary again, because it may have been replaced meanwhile */
 	fd_close(&u->binary);
@@ -354,18 +317,20 @@ static void start_check(struct supervisor *sup)
 		fail_upgrade(sup, err.text);
 		return;
 	}
-	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) == -1) {
+	fd_close(&u->said);
+	u->said = make_output();
+	if (u->said == -1) {
 		error_set(&err, errno, "cannot check the new nclust");
 		fail_upgrade(sup, err.text);
 		return;
 	}
-	got = run_check(u, state, ends[1], &failure);
-	(void)close(ends[1]);
-	if (got == 0) {
-		watch_check(u, ends[0]);
+	if (run_check(u, state, &failure) == 0) {
+		u->step = REEXEC_CHECKS;
+		u->check.leads = true;
+		job_init(&u->check, u->sup, check_ended, u);
+		job_begin(&u->check, CHECK_PATIENCE);
 		return;
 	}
-	(void)close(ends[0]);
 	if (u->step != REEXEC_BUSY)
 		u->busy_since = clock_now();
 	if (failure.error == ETXTBSY && clock_now() - u->busy_since < BUSY_PATIENCE) {
@@ -515,9 +480,7 @@ int reexec_begin(struct supervisor *sup, struct error *err)
 		return error_set(err, ENOMEM, "upgrade");
 	u->sup = sup;
 	u->asked = u->busy_since = clock_now();
-	u->binary = -1;
-	buffer_init(&u->said, SAID_MAX + 512);
-	io_init(&u->output, on_output, -1, u);
+	u->binary = u->said = -1;
 	timer_init(&u->pause, on_pause_over, u);
 	sup->upgrade.reexec = u;
 	if (rolls != NULL)
