@@ -63,7 +63,7 @@ struct child {
 	int pidfd;
 	int output[2]; /* read ends of its stdout and stderr, or -1 */
 	struct leading leading;
-	uint32_t census;  /* its place in the last count of connections (control/control.h) */
+	uint32_t connections; /* one more than were counted last (control/control.h); 0: unknown */
 	uint32_t said[2]; /* what was logged of it (once.h) */
 
 	/* These structs are small, because there may be thousands of workers. */

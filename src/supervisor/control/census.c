@@ -2,7 +2,10 @@
 #include "supervisor/control/control.h"
 
 #include "base/nsec.h"
+#include "base/scope.h"
+#include "base/trusted.h"
 #include "os/clock.h"
+#include "os/descriptors.h"
 #include "os/look/remote.h"
 #include "os/process.h"
 #include "os/socket/sockdiag.h"
@@ -14,7 +17,8 @@
 #include <limits.h>
 #include <linux/inet_diag.h>
 #include <stdlib.h>
-#include <sys/mman.h>
+#include <string.h>
+#include <unistd.h>
 
 /* The longest wait of clients for a census. */
 #define PATIENCE (1 * SECOND)
@@ -26,17 +30,17 @@
 
 enum { STATE_LISTEN = 10 }; /* TCP_... of netinet/tcp.h */
 
-/* A worker, in memory that is shared with the process that counts. */
+/* What the process that counts writes of each worker. */
 struct counted {
 	uint64_t serial;
-	long connections; /* -1: unknown */
+	pid_t pid;
+	uint32_t connections; /* one more than there are; 0: unknown */
 };
 
 struct census {
 	struct supervisor *sup;
-	struct counted *list; /* mapped; NULL: nothing was counted yet */
-	size_t count;
 	struct job job; /* the process that counts */
+	int answer;     /* its memfd */
 	nsec_t began;
 	nsec_t counted; /* when the last process ended well, or was late */
 	nsec_t again;   /* time before which no new one starts */
@@ -53,7 +57,7 @@ struct counting {
 	struct buffer list; /* struct accepted: all connections of the machine, by inode */
 	struct incoming in; /* sockets where nclust listens */
 	size_t owner;
-	long found;
+	uint32_t found;
 };
 
 static void note_inode(void *context, uint64_t inode)
@@ -100,7 +104,8 @@ static bool look_at(void *context, int fd, const char *target)
 	return false;
 }
 
-static long count_one(struct counting *k, pid_t pid)
+/* One more than the worker has; 0: unknown. */
+static uint32_t count_one(struct counting *k, pid_t pid)
 {
 	pid_t tree[TREE_MAX];
 	size_t count = process_tree(pid, tree, TREE_MAX);
@@ -113,41 +118,50 @@ static long count_one(struct counting *k, pid_t pid)
 		remote_of(&r, tree[i]);
 		r.others = false; /* this process may wait */
 		if (remote_each_fd(&r, UINT_MAX, look_at, k) == -1 && i == 0)
-			return -1;
+			return 0;
 	}
-	return k->found;
+	return k->found + 1;
 }
 
 static int count_beside(void *owner)
 {
 	const struct census *x = owner;
-	const struct supervisor *sup = x->sup;
-	struct child_walk walk = children_of_all(sup);
 	struct counting k = {.owner = 0};
-	struct child *child;
-	size_t i = 0;
+	const struct child *child;
 
-	incoming_init(&k.in, sup);
+	incoming_init(&k.in, x->sup);
 	if (sockdiag_each_tcp(false, note_tcp, &k) == -1)
 		return EXIT_FAILURE;
-	incoming_each_unix(sup, note_inode, &k);
+	incoming_each_unix(x->sup, note_inode, &k);
 	if (k.list.len > 0)
 		qsort(k.list.data, k.list.len / sizeof(struct accepted), sizeof(struct accepted),
 			by_inode);
-	while ((child = child_next(&walk)) != NULL && i < x->count)
-		x->list[i++].connections = k.list.len > 0 ? count_one(&k, child->pid) : 0;
+	for_each_child (child, children_of_all(x->sup)) {
+		const struct counted one = {child->serial, child->pid,
+			k.list.len > 0 ? count_one(&k, child->pid) : 1};
+
+		if (write(ASIDE_FD, &one, sizeof(one)) != sizeof(one))
+			return EXIT_FAILURE;
+	}
 	return EXIT_SUCCESS;
 }
 
 /* ---- in nclust ---- */
 
-static const struct counted *find_counted(const struct census *x, const struct child *child)
+static void take_counts(const struct census *x)
 {
-	const struct counted *of = NULL;
+	size_t len;
+	scoped_str list = read_whole(x->answer, HANDOVER_SIZE_MAX, &len);
+	struct counted one;
 
-	if (x != NULL && child->census < x->count)
-		of = &x->list[child->census];
-	return of != NULL && of->serial == child->serial ? of : NULL;
+	for (size_t at = 0; list != NULL && at + sizeof(one) <= len; at += sizeof(one)) {
+		struct child *child;
+
+		memcpy(&one, list + at, sizeof(one));
+		child = child_by_pid(x->sup, one.pid);
+		if (child != NULL && child->serial == one.serial)
+			child->connections = one.connections;
+	}
 }
 
 static void on_over(void *owner, const struct pidfd_end *end)
@@ -161,13 +175,9 @@ static void on_over(void *owner, const struct pidfd_end *end)
 	/* if it took too long, the others have the numbers of the census before */
 	if (end == NULL || (!end->signalled && end->code == EXIT_SUCCESS))
 		x->counted = now;
+	take_counts(x);
+	fd_close(&x->answer);
 	clients_counted(x->sup);
-}
-
-static void drop_list(struct counted *list, size_t count)
-{
-	if (list != NULL)
-		(void)munmap(list, count * sizeof(*list));
 }
 
 void census_fini(struct supervisor *sup)
@@ -177,65 +187,48 @@ void census_fini(struct supervisor *sup)
 	if (x == NULL)
 		return;
 	job_end(&x->job);
-	drop_list(x->list, x->count);
+	fd_close(&x->answer);
 	free(x);
 	sup->control.census = NULL;
 }
 
-/* List the workers, with their results of the last census. */
-static int list_workers(struct census *x)
+static bool begin_counting(struct census *x)
 {
-	struct child_walk walk = children_of_all(x->sup);
-	struct counted *list;
-	struct child *child;
-	size_t count = 0;
-	size_t i = 0;
-
-	while (child_next(&walk) != NULL)
-		count++;
-	list = mmap(NULL, count * sizeof(*list), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-		-1, 0);
-	if (list == MAP_FAILED) /* also if there are no workers */
-		return -1;
-	walk = children_of_all(x->sup);
-	while ((child = child_next(&walk)) != NULL) {
-		const struct counted *of = find_counted(x, child);
-
-		list[i] = of != NULL ? *of
-				     : (struct counted){.serial = child->serial, .connections = -1};
-		child->census = (uint32_t)i++;
-	}
-	drop_list(x->list, x->count);
-	x->list = list;
-	x->count = count;
-	return 0;
+	x->began = clock_now();
+	if (x->began < x->again)
+		return false;
+	x->answer = memfd_make("nclust-census", 0);
+	if (x->answer != -1 &&
+		forkjob_begin(&x->job, x->sup,
+			&(struct forkjob_plan){
+				.work = count_beside,
+				.over = on_over,
+				.owner = x,
+				.patience = PATIENCE,
+				.keep = x->answer,
+			}) == 0)
+		return true;
+	fd_close(&x->answer);
+	return false;
 }
 
 bool census_begin(struct supervisor *sup)
 {
 	struct census *x = sup->control.census;
 
-	if (x == NULL)
+	if (x == NULL) {
 		x = sup->control.census = calloc(1, sizeof(*x));
-	if (x == NULL || x->job.pid != 0)
-		return x != NULL;
-	x->sup = sup;
-	x->began = clock_now();
-	return x->began >= x->again && list_workers(x) == 0 &&
-		forkjob_begin(&x->job, sup,
-			&(struct forkjob_plan){
-				.work = count_beside,
-				.over = on_over,
-				.owner = x,
-				.patience = PATIENCE,
-				.keep = -1,
-			}) == 0;
+		if (x == NULL)
+			return false;
+		*x = (struct census){.sup = sup, .answer = -1};
+	}
+	return x->job.pid != 0 || begin_counting(x);
 }
 
 long census_of(const struct child *child)
 {
 	const struct census *x = child->service->sup->control.census;
-	const struct counted *of = find_counted(x, child);
 
-	return of != NULL && clock_now() - x->counted <= HOLDS_MOST ? of->connections : -1;
+	return x != NULL && clock_now() - x->counted <= HOLDS_MOST ? (long)child->connections - 1
+								     : -1;
 }

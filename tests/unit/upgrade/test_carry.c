@@ -208,7 +208,7 @@ static const struct gap service_gaps[] = {
 static const struct gap child_gaps[] = {
 	NOT(child, measured), /* anew */
 	NOT(child, service),
-	NOT(child, census),
+	NOT(child, connections),
 	NOT(child, said[1]), /* logged once more */
 	NOT(child, next),
 	NOT(child, life.notify_allowance), /* begun anew */
