@@ -228,10 +228,8 @@ static void raise_nofile(struct supervisor *sup)
 static bool write_oom_score(const char *path, int score)
 {
 	scoped_fd fd = open(path, O_WRONLY | O_CLOEXEC);
-	char text[16];
-	int len = snprintf(text, sizeof(text), "%d", score);
 
-	return fd != -1 && write(fd, text, (size_t)len) == len;
+	return fd != -1 && dprintf(fd, "%d", score) > 0;
 }
 
 /* If nclust may lower its own value (CAP_SYS_RESOURCE, or it was raised before), workers get the

@@ -238,16 +238,6 @@ static void limits_on_born(struct child *child, struct birth *birth)
 
 /* ---- a worker that has left its group ---- */
 
-static void put_into_cgroup(const struct child *child, int fd)
-{
-	char pid[16];
-	int len = snprintf(pid, sizeof(pid), "%d", (int)child->pid);
-
-	/* the worker may have ended just now */
-	if (fd != -1 && write(fd, pid, (size_t)len) == -1)
-		log_debug("cannot put %s back into its cgroup", pid);
-}
-
 static void put_back_if_left(struct child *c)
 {
 	const struct cluster_settings *s = child_settings(c);
@@ -260,11 +250,13 @@ static void put_back_if_left(struct child *c)
 		log_worker(c, LOG_WARN, "worker %d has left its cgroup; %s", (int)c->pid,
 			c->saved.adopted ? "it has no limits until it is replaced"
 					 : "nclust puts it back");
-	l = limits_of(s);
 	if (c->saved.adopted)
 		return; /* the pid may be another process's by now */
+	l = limits_of(s);
 	fd = make_group(c, &l, false);
-	put_into_cgroup(c, fd);
+	/* the worker may have ended just now */
+	if (fd != -1 && dprintf(fd, "%d", (int)c->pid) < 0)
+		log_debug("cannot put %d back into its cgroup", (int)c->pid);
 	set_limits(c, &l);
 }
 
