@@ -77,8 +77,9 @@ bool events_want(const struct client *c, const char *json, size_t len)
 
 /* ---- the history ---- */
 
-/* The next line that may be an event, wanted or not; NULL: no more lines. */
-static const char *next_line(const struct linering_text *t, size_t *at, size_t *len)
+/* The next event that the client wants; NULL: there are no more. */
+static const char *next_wanted(
+	const struct client *c, const struct linering_text *t, size_t *at, size_t *len)
 {
 	while (*at < t->len) {
 		const char *this = t->text + *at;
@@ -89,7 +90,8 @@ static const char *next_line(const struct linering_text *t, size_t *at, size_t *
 		*len = (size_t)(end - this);
 		*at += *len + 1;
 		if (*len > sizeof(NEWS_START) &&
-			memcmp(this, NEWS_START, sizeof(NEWS_START) - 1) == 0)
+			memcmp(this, NEWS_START, sizeof(NEWS_START) - 1) == 0 &&
+			events_want(c, this, *len))
 			return this;
 	}
 	*at = t->len;
@@ -100,15 +102,14 @@ static const char *next_line(const struct linering_text *t, size_t *at, size_t *
 static unsigned count_wanted(const struct client *c, unsigned most)
 {
 	struct linering_text t;
-	const char *line;
 	unsigned wanted = 0;
 	size_t at = 0;
 	size_t len;
 
 	if (news_history(c->sup, &t) == -1)
 		return 0;
-	while (wanted < most && (line = next_line(&t, &at, &len)) != NULL)
-		wanted += events_want(c, line, len);
+	while (wanted < most && next_wanted(c, &t, &at, &len) != NULL)
+		wanted++;
 	linering_drop(&t);
 	return wanted;
 }
@@ -136,14 +137,11 @@ void events_begin(struct client *c)
 		client_error(c, CONTROL_INTERNAL, "out of memory");
 		return;
 	}
-	while ((line = next_line(&t, &at, &len)) != NULL) {
-		if (!events_want(c, line, len))
-			continue;
+	while ((line = next_wanted(c, &t, &at, &len)) != NULL)
 		if (skip > 0)
 			skip--;
 		else
 			put_event(c, line, len);
-	}
 	linering_drop(&t);
 	if (!c->request.follow) {
 		request_finish(c);
