@@ -297,34 +297,24 @@ static int do_upgrade(struct client *c, const struct target *t, struct error *er
 	return UNDER_WAY;
 }
 
-/* `at_once`: the answer to a client that does not wait for the outcome. */
-static int turn_host(struct client *c, const struct target *t,
-	unsigned turn(struct supervisor *sup, nsec_t patience), const char *at_once,
-	struct error *err)
+static int turn_host(struct client *c, const struct target *t, struct error *err)
 {
+	nsec_t patience = c->request.has_timeout ? c->request.timeout : HOST_PATIENCE;
+	bool drains = c->request.method == METHOD_DRAIN;
+
 	if (t->service != NULL)
 		return refuse_with(
 			err, CONTROL_PARAMS, "the host is drained as a whole, not a cluster of it");
-	c->expects_host = turn(c->sup, c->request.has_timeout ? c->request.timeout : HOST_PATIENCE);
+	c->expects_host = drains ? host_drain(c->sup, patience) : host_undrain(c->sup, patience);
 	if (c->expects_host == 0)
 		return refuse_with(err, CONTROL_FAILED, "out of memory");
-	text_copy(c->outcome, sizeof(c->outcome), at_once);
+	/* the answer to a client that does not wait for the outcome */
+	text_copy(c->outcome, sizeof(c->outcome),
+		drains ? "draining: load balancers send no new clients to this host, until "
+			 "'nclust undrain'"
+		       : "no longer draining: load balancers send clients to this host again when "
+			 "each cluster has a ready worker");
 	return UNDER_WAY;
-}
-
-static int do_drain(struct client *c, const struct target *t, struct error *err)
-{
-	return turn_host(c, t, host_drain,
-		"draining: load balancers send no new clients to this host, until 'nclust undrain'",
-		err);
-}
-
-static int do_undrain(struct client *c, const struct target *t, struct error *err)
-{
-	return turn_host(c, t, host_undrain,
-		"no longer draining: load balancers send clients to this host again when each "
-		"cluster has a ready worker",
-		err);
 }
 
 /* Keep the target as long as the request lasts, also over a reload. */
@@ -419,8 +409,8 @@ static method *const methods[METHODS] = {
 	[METHOD_SEND] = send_message,
 	[METHOD_LOGS] = do_logs,
 	[METHOD_ASK] = do_ask,
-	[METHOD_DRAIN] = do_drain,
-	[METHOD_UNDRAIN] = do_undrain,
+	[METHOD_DRAIN] = turn_host,
+	[METHOD_UNDRAIN] = turn_host,
 };
 
 static int run_method(struct client *c, struct error *err)

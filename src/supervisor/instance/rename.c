@@ -142,17 +142,15 @@ void rename_swap(const struct renamings *r)
 	}
 }
 
-static void tell_renamed(struct service *s, const char *old)
-{
-	PARTS(renamed, s, old);
-	s->sup->orphans.changed = true;
-	news_say_of(s, LOG_NOTE, "renamed", "renamed from '%s'", old);
-}
-
 void rename_tell(const struct renamings *r)
 {
-	for (size_t i = 0; i < r->count; i++)
-		tell_renamed(r->list[i].service, r->list[i].name);
+	for (size_t i = 0; i < r->count; i++) {
+		struct service *s = r->list[i].service;
+
+		PARTS(renamed, s, r->list[i].name);
+		s->sup->orphans.changed = true;
+		news_say_of(s, LOG_NOTE, "renamed", "renamed from '%s'", r->list[i].name);
+	}
 }
 
 void rename_fini(struct renamings *r)
