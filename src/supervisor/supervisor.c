@@ -59,15 +59,6 @@
 
 /* ---- the loop ---- */
 
-static nsec_t first_deadline(const struct supervisor *sup)
-{
-	nsec_t first = NSEC_NEVER;
-
-	for (size_t i = 0; i < sup->service_count; i++)
-		first = nsec_min(first, service_deadline(sup->services[i]));
-	return first;
-}
-
 /* If nclust or the whole machine was stopped, prolong all timeouts.  The stop began at some time
  * after the loop went to sleep, so all the time since then is added. */
 static void grant_lateness(struct supervisor *sup, nsec_t now)
@@ -104,9 +95,11 @@ static void tick_services(struct supervisor *sup)
 
 static void arm_deadline(struct supervisor *sup)
 {
-	nsec_t first = first_deadline(sup);
+	nsec_t first = NSEC_NEVER;
 	nsec_t now = clock_now();
 
+	for (size_t i = 0; i < sup->service_count; i++)
+		first = nsec_min(first, service_deadline(sup->services[i]));
 	ev_timer_stop(sup->loop, &sup->turn.deadline);
 	if (first == NSEC_NEVER)
 		return;
