@@ -14,29 +14,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void free_helper(struct helper *h)
+static void remove_from_list(const struct helper *h)
 {
 	struct helper **at = &h->job.sup->commands.helpers;
 
 	while (*at != h)
 		at = &(*at)->next;
 	*at = h->next;
-	free(h->file);
-	free(h);
 }
 
 static void on_over(void *owner, const struct pidfd_end *end)
 {
 	struct helper *h = owner;
-	helper_over *over = h->over;
-	bool late = h->job.late;
 
 	if (end == NULL)
 		return; /* its end comes */
-	owner = h->owner;
-	free_helper(h);
-	if (over != NULL)
-		over(owner, end, late);
+	remove_from_list(h);
+	if (h->over != NULL)
+		h->over(h->owner, end, h->job.late);
+	free(h->file);
+	free(h);
 }
 
 const char *helper_failure(char text[64], const struct pidfd_end *end, const char *late)

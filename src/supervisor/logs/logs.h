@@ -7,8 +7,6 @@
 #include "supervisor/common/part.h"
 #include "supervisor/common/state.h"
 
-#include <limits.h>
-
 /*
  * The sinks of clusters (`log = file:PATH`): the logger is told which there are,
  * and asks for a descriptor of each, since it has no rights.  A process of its
@@ -25,37 +23,23 @@ extern const struct part logs_part;
 /* ---- opener ---- */
 
 /*
- * What the logger asks for (LOGWIRE_ASK) waits in a queue.  Asks for the same sink
- * are answered by one process, a few of which run at the same time: so one disk that
- * hangs does not hold up the others.  One that takes too long is killed; if it cannot
- * be, it is left alone, and its place with it, which is one of its cluster's.
+ * What the logger asks for (LOGWIRE_ASK) waits in a list.  Each request is answered by a process of
+ * its own, a few of a cluster at the same time: so one disk that hangs does not hold up the others.
+ * A process that takes too long is killed; if it cannot be, it goes on counting for its cluster.
  */
-#define OPENERS 64
 #define OPENERS_OF_ONE 4
 #define ASKS_MOST 20000U
 
 struct ask {
 	struct ask *next;
+	struct supervisor *sup;
 	struct logwire_packet p; /* as it came */
-	struct opener *opener;   /* that works on it; NULL: it waits */
-};
-
-struct opener {
-	struct supervisor *sup;
-	struct job job;
-	char cluster[65];
-};
-
-/* An old file that is being compressed: the owner of that helper (heap). */
-struct packing {
-	struct supervisor *sup;
-	char path[PATH_MAX];
+	struct job job;          /* answers it */
 };
 
 struct logs {
-	struct ask *asks;
-	size_t count;
-	struct opener openers[OPENERS];
+	struct ask *waiting; /* the oldest first */
+	struct ask *running;
 };
 
 /* Take an ask of the logger's. */

@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #define PATIENCE (10 * SECOND)
-#define ASKS_OF_ONE 256 /* answered by one process */
 #define CHANNEL_MS 1000
+#define MOMENT_MS 100
 #define PACKING_PATIENCE (3600 * SECOND)
 
 /* ---- in the process that opens ---- */
@@ -73,14 +73,12 @@ static bool open_and_send(const struct service *service, const struct logwire_pa
 	return sent;
 }
 
-static int run_opener(void *owner)
+static int answer_ask(void *owner)
 {
-	const struct opener *o = owner;
+	const struct ask *ask = owner;
+	const struct service *service = service_named(ask->sup, ask->p.cluster);
 
-	for (const struct ask *a = o->sup->logs->asks; a != NULL; a = a->next)
-		if (a->opener == o && !open_and_send(service_named(o->sup, a->p.cluster), &a->p))
-			break;
-	return 0;
+	return open_and_send(service, &ask->p) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* ---- in nclust ---- */
@@ -100,9 +98,9 @@ static const struct log_sink *sink_of(const struct supervisor *sup, const struct
 	return &s->log_sinks[p->which];
 }
 
-static bool is_same(const struct logwire_packet *a, const struct logwire_packet *b)
+static bool is_same_file(const struct logwire_packet *a, const struct logwire_packet *b)
 {
-	return a->which == b->which && strcmp(a->cluster, b->cluster) == 0;
+	return a->which == b->which && a->slot == b->slot && strcmp(a->cluster, b->cluster) == 0;
 }
 
 /* The path of the sink's last old file; false: it has none. */
@@ -133,111 +131,78 @@ static bool is_packed(const struct supervisor *sup, const struct logwire_packet 
 	return h != NULL;
 }
 
-static bool has_place(const struct supervisor *sup, const char *cluster)
+/* May the request be answered now?  Not while a command works on an old file, whose name would
+ * change; nor while a process is at the same file, or too many are at files of its cluster. */
+static bool may_begin(const struct supervisor *sup, const struct ask *ask)
 {
 	unsigned count = 0;
 
-	for (size_t i = 0; i < OPENERS; i++)
-		count += sup->logs->openers[i].job.pid != 0 &&
-			strcmp(sup->logs->openers[i].cluster, cluster) == 0;
-	return count < OPENERS_OF_ONE;
-}
-
-/* May the request be served?  Not while a command works on an old file, whose name
- * would change; nor while a process is at the same sink. */
-static bool is_free(const struct supervisor *sup, const struct ask *ask)
-{
-	if (ask->opener != NULL || !has_place(sup, ask->p.cluster) || is_packed(sup, &ask->p))
-		return false;
-	for (const struct ask *a = sup->logs->asks; a != NULL; a = a->next)
-		if (a->opener != NULL && is_same(&a->p, &ask->p))
+	for (const struct ask *a = sup->logs->running; a != NULL; a = a->next) {
+		if (is_same_file(&a->p, &ask->p))
 			return false;
-	return true;
-}
-
-/* Drop the requests of this opener; NULL: requests that cannot be answered any more. */
-static void drop_asks(struct supervisor *sup, const struct opener *o)
-{
-	struct ask **at = &sup->logs->asks;
-
-	while (*at != NULL) {
-		struct ask *ask = *at;
-
-		if (ask->opener != o || (o == NULL && sink_of(sup, &ask->p) != NULL)) {
-			at = &ask->next;
-			continue;
-		}
-		*at = ask->next;
-		sup->logs->count--;
-		free(ask);
+		count += strcmp(a->p.cluster, ask->p.cluster) == 0;
 	}
+	return count < OPENERS_OF_ONE && !is_packed(sup, &ask->p);
 }
 
-/* A process that cannot be killed keeps its place until it has ended. */
+static void drop_ask(struct ask **list, struct ask *ask)
+{
+	while (*list != ask)
+		list = &(*list)->next;
+	*list = ask->next;
+	free(ask);
+}
+
+/* A process that cannot be killed stays among those of its cluster until it has ended. */
 static void on_over(void *owner, const struct pidfd_end *end)
 {
-	struct opener *o = owner;
+	struct ask *ask = owner;
+	struct supervisor *sup = ask->sup;
 
 	if (end == NULL) {
 		log_warn("%s: a log file cannot be opened: its disk does not "
 			 "answer",
-			o->cluster);
+			ask->p.cluster);
 		return;
 	}
-	drop_asks(o->sup, o);
-	opener_run(o->sup);
+	drop_ask(&sup->logs->running, ask);
+	opener_run(sup);
 }
 
-static void start_opener(struct supervisor *sup, struct opener *o)
+static int begin_ask(struct logs *logs, struct ask **at)
 {
+	struct ask *ask = *at;
 	const struct forkjob_plan plan = {
-		.work = run_opener,
+		.work = answer_ask,
 		.over = on_over,
-		.owner = o,
+		.owner = ask,
 		.patience = PATIENCE,
 		/* the logger sees our end closed when no process has it any more */
-		.keep = sup->logger.watcher.fd,
+		.keep = ask->sup->logger.watcher.fd,
 	};
 
-	if (forkjob_begin(&o->job, sup, &plan) == 0)
-		return;
-	log_syserr("cannot open log files");
-	drop_asks(sup, o); /* the logger asks again */
-}
-
-/* Give the opener a request, and others of the same sink. */
-static bool assign_asks(struct supervisor *sup, struct opener *o)
-{
-	struct ask *first = sup->logs->asks;
-	unsigned count = 0;
-
-	while (first != NULL && !is_free(sup, first))
-		first = first->next;
-	if (first != NULL)
-		text_copy(o->cluster, sizeof(o->cluster), first->p.cluster);
-	for (struct ask *a = first; a != NULL && count < ASKS_OF_ONE; a = a->next)
-		if (a->opener == NULL && is_same(&a->p, &first->p) && !is_packed(sup, &a->p)) {
-			a->opener = o;
-			count++;
-		}
-	return first != NULL;
+	if (forkjob_begin(&ask->job, ask->sup, &plan) == -1)
+		return -1;
+	*at = ask->next;
+	ask->next = logs->running;
+	logs->running = ask;
+	return 0;
 }
 
 void opener_run(struct supervisor *sup)
 {
-	if (sup->logs == NULL || sup->logger.watcher.fd == -1)
-		return;
-	drop_asks(sup, NULL);
-	for (size_t i = 0; i < OPENERS; i++) {
-		struct opener *o = &sup->logs->openers[i];
+	struct ask **at = sup->logs != NULL ? &sup->logs->waiting : NULL;
 
-		if (o->job.pid != 0)
-			continue;
-		o->sup = sup;
-		if (!assign_asks(sup, o))
+	while (at != NULL && *at != NULL && sup->logger.watcher.fd != -1)
+		if (sink_of(sup, &(*at)->p) == NULL) {
+			drop_ask(at, *at);
+		} else if (!may_begin(sup, *at)) {
+			at = &(*at)->next;
+		} else if (begin_ask(sup->logs, at) == -1) {
+			log_syserr("cannot open log files");
+			opener_forget(sup); /* the logger asks again */
 			return;
-		start_opener(sup, o);
-	}
+		}
 }
 
 static struct logs *logs_of(struct supervisor *sup)
@@ -253,108 +218,81 @@ void opener_take(struct supervisor *sup, const struct logwire_packet *p)
 {
 	struct logs *logs = logs_of(sup);
 	struct ask **end;
-	struct ask *ask;
+	unsigned count = 0;
 
-	if (logs == NULL || sink_of(sup, p) == NULL || logs->count >= ASKS_MOST)
+	if (logs == NULL || sink_of(sup, p) == NULL)
 		return;
-	for (end = &logs->asks; *end != NULL; end = &(*end)->next)
-		if (is_same(&(*end)->p, p) && (*end)->p.slot == p->slot && (*end)->opener == NULL) {
+	for (end = &logs->waiting; *end != NULL; end = &(*end)->next, count++)
+		if (is_same_file(&(*end)->p, p)) {
 			(*end)->p = *p; /* a second request for it takes its place */
 			return;
 		}
-	ask = calloc(1, sizeof(*ask));
-	if (ask == NULL)
+	if (count < ASKS_MOST)
+		*end = calloc(1, sizeof(**end));
+	if (*end == NULL)
 		return;
-	ask->p = *p;
-	*end = ask;
-	logs->count++;
+	(*end)->sup = sup;
+	(*end)->p = *p;
 	opener_run(sup);
 }
 
 void opener_finish(struct supervisor *sup, nsec_t span)
 {
+	struct logs *logs = sup->logs;
 	nsec_t until = clock_now() + span;
+	struct ask *next;
 
-	while (sup->logs != NULL && sup->logs->asks != NULL && sup->logger.watcher.fd != -1 &&
-		clock_now() < until) {
-		struct pollfd wait[OPENERS];
+	while (logs != NULL && (logs->waiting != NULL || logs->running != NULL) &&
+		sup->logger.watcher.fd != -1 && clock_now() < until) {
+		struct pollfd first = {.fd = -1, .events = POLLIN};
 
 		opener_run(sup);
-		for (size_t i = 0; i < OPENERS; i++) {
-			const struct job *a = &sup->logs->openers[i].job;
-
-			wait[i] = (struct pollfd){
-				.fd = a->pid != 0 ? a->pidfd : -1,
-				.events = POLLIN,
-			};
+		if (logs->running != NULL)
+			first.fd = logs->running->job.pidfd;
+		(void)poll(&first, 1, MOMENT_MS);
+		for (struct ask *a = logs->running; a != NULL; a = next) {
+			next = a->next;
+			(void)job_look(&a->job);
 		}
-		(void)poll(wait, OPENERS, 100);
-		for (size_t i = 0; i < OPENERS; i++)
-			if (sup->logs->openers[i].job.pid != 0)
-				job_look(&sup->logs->openers[i].job);
 	}
 }
 
 void opener_forget(struct supervisor *sup)
 {
-	struct ask *ask = sup->logs != NULL ? sup->logs->asks : NULL;
-
-	for (; ask != NULL; ask = ask->next)
-		if (ask->opener == NULL)
-			ask->p.which = LOGWIRE_ROUTES_MAX; /* no sink has it: see drop_asks() */
-	if (sup->logs != NULL)
-		drop_asks(sup, NULL);
-}
-
-static void forget_packings(struct supervisor *sup)
-{
-	for (struct helper *h = sup->commands.helpers; h != NULL; h = h->next)
-		if (h->file != NULL && h->over != NULL) {
-			free(h->owner);
-			helper_forget(h);
-		}
+	while (sup->logs != NULL && sup->logs->waiting != NULL)
+		drop_ask(&sup->logs->waiting, sup->logs->waiting);
 }
 
 void opener_free(struct supervisor *sup)
 {
-	forget_packings(sup);
-	if (sup->logs == NULL)
-		return;
-	for (size_t i = 0; i < OPENERS; i++) {
-		job_end(&sup->logs->openers[i].job);
-		drop_asks(sup, &sup->logs->openers[i]);
-	}
+	struct ask *ask;
+
+	for (struct helper *h = sup->commands.helpers; h != NULL; h = h->next)
+		if (h->file != NULL)
+			helper_forget(h);
 	opener_forget(sup);
+	while (sup->logs != NULL && (ask = sup->logs->running) != NULL) {
+		job_end(&ask->job);
+		drop_ask(&sup->logs->running, ask);
+	}
 	free(sup->logs);
 	sup->logs = NULL;
 }
 
 /* ---- compressing ---- */
 
+/* `owner` is the helper itself, which an upgrade carries. */
 static void on_packed(void *owner, const struct pidfd_end *end, bool late)
 {
-	struct packing *k = owner;
-	struct supervisor *sup = k->sup;
+	const struct helper *h = owner;
 
 	if (late || end->signalled || end->code != 0)
-		log_warn("log-compress: '%s': failed (%s %d)", k->path,
+		log_warn("log-compress: '%s': failed (%s %d)", h->file,
 			end->signalled ? "signal" : "exit", end->code);
-	free(k);
-	opener_run(sup);
+	opener_run(h->job.sup);
 }
 
-static struct packing *packing_new(struct supervisor *sup)
-{
-	struct packing *k = calloc(1, sizeof(*k));
-
-	if (k == NULL)
-		log_error("no memory for log-compress");
-	else
-		k->sup = sup;
-	return k;
-}
-
-static int run_command(struct service *service, struct packing *k, struct error *err)
+static int run_command(struct service *service, const char *path, struct error *err)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
 	struct strings command = {0};
@@ -366,16 +304,14 @@ static int run_command(struct service *service, struct packing *k, struct error 
 		.service = service,
 		.command = &command,
 		.facts = &facts,
-		.file = k->path,
+		.file = path,
 		.patience = PACKING_PATIENCE,
-		.over = on_packed,
-		.owner = k,
 	};
 	bool whole = true;
 
 	for (size_t i = 0; i < s->log_compress.command.count; i++)
 		whole &= strings_add(&command, s->log_compress.command.list[i]) == 0;
-	whole &= strings_add(&command, k->path) == 0;
+	whole &= strings_add(&command, path) == 0;
 	helper_facts(&facts, service);
 	if (!whole || facts.failed)
 		error_set(err, ENOMEM, "cannot start it");
@@ -384,41 +320,33 @@ static int run_command(struct service *service, struct packing *k, struct error 
 	if (ours != NULL)
 		recipe_free(ours);
 	strings_clear(&command);
-	return helper != NULL ? 0 : -1;
+	if (helper == NULL)
+		return -1;
+	helper_claim(helper, on_packed, helper);
+	return 0;
 }
 
 void opener_pack(struct supervisor *sup, const struct logwire_packet *p)
 {
 	struct service *service = service_named(sup, p->cluster);
 	const struct log_sink *sink = sink_of(sup, p);
-	struct packing *k;
+	char path[PATH_MAX];
 	struct error err;
 
 	/* since then there may be another one in its place; an earlier nclust's logger
 	 * does not say which it was */
 	if (sink == NULL || sink->path == NULL ||
 		(*p->text != '\0' && strncmp(p->text, sink->path, sizeof(p->text) - 1) != 0) ||
-		cluster_settings(service->core)->log_compress.text == NULL)
+		cluster_settings(service->core)->log_compress.text == NULL ||
+		!old_path(path, sup, p))
 		return;
-	k = packing_new(sup);
-	if (k == NULL || !old_path(k->path, sup, p)) {
-		free(k);
-		return;
-	}
-	if (run_command(service, k, &err) == -1) {
+	if (run_command(service, path, &err) == -1)
 		log_warn("%s: log-compress: %s", service->name, err.text);
-		free(k);
-	}
 }
 
 void opener_resume(struct supervisor *sup)
 {
-	for (struct helper *h = sup->commands.helpers; h != NULL; h = h->next) {
-		struct packing *k = h->file != NULL ? packing_new(sup) : NULL;
-
-		if (k == NULL)
-			continue;
-		text_copy(k->path, sizeof(k->path), h->file);
-		helper_claim(h, on_packed, k);
-	}
+	for (struct helper *h = sup->commands.helpers; h != NULL; h = h->next)
+		if (h->file != NULL)
+			helper_claim(h, on_packed, h);
 }
