@@ -23,68 +23,36 @@ struct service *service_named(const struct supervisor *sup, const char *name)
 
 /* ---- the table of pids ---- */
 
-static struct child **bucket_of(const struct pid_table *t, pid_t pid)
+/* Pids are dense: their low bits spread well. */
+static size_t bucket_of(pid_t pid)
 {
-	/* pids are dense: their low bits spread well */
-	return &t->buckets[(size_t)pid & (t->size - 1)];
+	return (size_t)pid % PID_BUCKETS;
 }
 
-int pids_grow(struct pid_table *t)
+void pids_add(struct supervisor *sup, struct child *child)
 {
-	struct pid_table bigger = {
-		.size = t->size != 0 ? 2 * t->size : PID_BUCKETS_MIN,
-		.used = t->used,
-	};
-
-	if (t->used < t->size)
-		return 0;
-	bigger.buckets = calloc(bigger.size, sizeof(*bigger.buckets));
-	if (bigger.buckets == NULL)
-		return t->size != 0 ? 0 : -1; /* without memory a fuller table still works */
-	for (size_t i = 0; i < t->size; i++) {
-		while (t->buckets[i] != NULL) {
-			struct child *c = t->buckets[i];
-			struct child **to = bucket_of(&bigger, c->pid);
-
-			t->buckets[i] = c->next;
-			c->next = *to;
-			*to = c;
-		}
-	}
-	free(t->buckets);
-	*t = bigger;
-	return 0;
-}
-
-void pids_add(struct pid_table *t, struct child *child)
-{
-	struct child **at = bucket_of(t, child->pid);
+	struct child **at = &sup->pids[bucket_of(child->pid)];
 
 	child->next = *at;
 	*at = child;
-	t->used++;
 }
 
-void pids_remove(struct pid_table *t, struct child *child)
+void pids_remove(struct supervisor *sup, struct child *child)
 {
-	struct child **at = bucket_of(t, child->pid);
+	struct child **at = &sup->pids[bucket_of(child->pid)];
 
 	while (*at != child)
 		at = &(*at)->next;
 	*at = child->next;
-	t->used--;
 }
 
 struct child *child_by_pid(const struct supervisor *sup, pid_t pid)
 {
-	struct child *c;
+	struct child *c = sup->pids[bucket_of(pid)];
 
-	if (sup->pids.size == 0)
-		return NULL;
-	for (c = *bucket_of(&sup->pids, pid); c != NULL; c = c->next)
-		if (c->pid == pid)
-			return c;
-	return NULL;
+	while (c != NULL && c->pid != pid)
+		c = c->next;
+	return c;
 }
 
 /* ---- by slot ---- */

@@ -31,10 +31,9 @@ struct child *child_next(struct child_walk *walk); /* NULL: the walk is over */
 	for (struct child_walk child##_walk = (walk); \
 		((child) = child_next(&child##_walk)) != NULL;)
 
-/* The table of child_by_pid(): make room for one more worker; -1: no memory. */
-int pids_grow(struct pid_table *t);
-void pids_add(struct pid_table *t, struct child *child);
-void pids_remove(struct pid_table *t, struct child *child);
+/* The table of child_by_pid(). */
+void pids_add(struct supervisor *sup, struct child *child);
+void pids_remove(struct supervisor *sup, struct child *child);
 
 /* Have all workers of the cluster ended by themselves, with success, and for good? */
 bool service_is_done(const struct service *service);

@@ -53,7 +53,7 @@ struct worker_kind;
 /* The process of a worker; the core knows the same worker by its id, `worker`. */
 struct child {
 	struct service *service;
-	struct child *next; /* in the pid table */
+	struct child *next; /* in supervisor.pids */
 	uint64_t worker;
 	uint64_t serial; /* unique in this instance: NCLUST_WORKER, and the name of its notify
 			    socket */
@@ -155,8 +155,6 @@ struct service {
 	struct broker *broker;       /* heap; NULL: `relay` is no URL (messages.h) */
 };
 
-#define PID_BUCKETS_MIN 64
-
 /* The descriptors by which nclust hears of workers, in an epoll set of their own (os/descriptors.h),
  * because libev would need some 70 bytes for each (registry.h). */
 enum child_fd {     /* stored in the low bits of a pointer to struct child */
@@ -170,12 +168,6 @@ struct childset {
 	void (*hear[CHILD_FDS])(struct child *child);
 	ev_io wake;
 	struct again again;
-};
-
-struct pid_table {
-	struct child **buckets;
-	size_t size; /* a power of two */
-	size_t used;
 };
 
 struct health;
@@ -252,6 +244,8 @@ struct guard {
 	ev_timer timer;
 };
 
+#define PID_BUCKETS 512
+
 struct job;
 
 struct supervisor {
@@ -267,7 +261,7 @@ struct supervisor {
 	struct turn turn;
 	struct guard guard;
 	struct orphans orphans;
-	struct pid_table pids;
+	struct child *pids[PID_BUCKETS]; /* child_by_pid(): lists by the low bits of the pid */
 	struct childset childset;
 	struct births births;
 

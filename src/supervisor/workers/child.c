@@ -56,7 +56,7 @@ static void watch_exit(struct child *child)
 
 struct child *child_new(struct service *service)
 {
-	struct child *c = pids_grow(&service->sup->pids) == 0 ? malloc(sizeof(*c)) : NULL;
+	struct child *c = malloc(sizeof(*c));
 
 	if (c == NULL)
 		return NULL;
@@ -159,7 +159,7 @@ static int open_for_worker(struct child *c, struct birth *birth, struct error *e
 static void put_in_slot(struct child *c, struct child **at)
 {
 	*at = c;
-	pids_add(&c->service->sup->pids, c);
+	pids_add(c->service->sup, c);
 }
 
 /* A worker that is being started. */
@@ -491,7 +491,7 @@ static void report_exit(struct child *child, const struct ending *ending)
 		news_expect(service->sup, child->life.cause,
 			child->output[0] != -1 && capture_ask_last(child) ? child->serial : 0);
 	if (child->left == NULL)
-		pids_remove(&service->sup->pids, child);
+		pids_remove(service->sup, child);
 	for (int i = 0; i < 2; i++)
 		if (service->children[child->slot][i] == child)
 			service->children[child->slot][i] = NULL;
@@ -587,8 +587,6 @@ void children_free(struct supervisor *sup)
 {
 	affinity_free(sup->births.cpus);
 	sup->births.cpus = NULL;
-	free(sup->pids.buckets);
-	sup->pids = (struct pid_table){0};
 }
 
 static int workers_on_renew(struct supervisor *sup, struct error *err)

@@ -222,7 +222,7 @@ bool leftovers_begin(struct child *child, const struct ending *ending)
 
 	if (strays_none_of(child) || begin_waiting(child, ending) == -1)
 		return false;
-	pids_remove(&child->service->sup->pids, child);
+	pids_remove(child->service->sup, child);
 	count = strays_count_of(child);
 	if (count == 0)
 		return false;
