@@ -143,7 +143,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	order_look(sup);
 	clients_look(sup);
 	lifecycle_look(sup);
-	if (sup->channels.dirty != NULL || sup->channels.brokers_dirty)
+	if (sup->channels.dirty != NULL)
 		channels_flush(sup);
 	if (!sup->instance.over) {
 		if (sup->upgrade.reexec != NULL)

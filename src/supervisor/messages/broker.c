@@ -42,7 +42,7 @@ static struct supervisor *sup_of(const struct broker *b)
 
 static void watch_socket(struct broker *b)
 {
-	int events = queue_len(&b->out) > 0 && !b->dirty ? EV_WRITE : 0;
+	int events = queue_len(&b->out) > 0 ? EV_WRITE : 0;
 
 	if (!ev_is_active(&b->rest_timer))
 		events |= EV_READ;
@@ -63,7 +63,6 @@ static void flush_broker(struct broker *b)
 	size_t len;
 	int fd;
 
-	b->dirty = false;
 	while (b->io.fd != -1 && (len = queue_piece(&b->out, &data, &fd)) > 0) {
 		ssize_t sent = send(b->io.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
@@ -72,14 +71,6 @@ static void flush_broker(struct broker *b)
 		queue_sent(&b->out, (size_t)sent);
 	}
 	watch_socket(b);
-}
-
-void brokers_flush(struct supervisor *sup)
-{
-	sup->channels.brokers_dirty = false;
-	for (size_t i = 0; i < sup->service_count; i++)
-		if (sup->services[i]->broker != NULL && sup->services[i]->broker->dirty)
-			flush_broker(sup->services[i]->broker);
 }
 
 static void count_dropped(struct broker *b)
@@ -108,9 +99,7 @@ void broker_send(
 		return;
 	}
 	b->sent++;
-	if (b->dirty || (b->io.events & EV_WRITE) != 0)
-		return; /* the message is sent later in this turn, or when there is room */
-	b->dirty = sup_of(b)->channels.brokers_dirty = true;
+	watch_socket(b); /* with others of this turn it is sent in the next one */
 }
 
 /* ---- from the process ---- */
@@ -259,12 +248,13 @@ static void read_lines(struct broker *b)
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct broker *b = watcher->data;
-	nsec_t begun = clock_worked();
 	nsec_t now = clock_now();
+	nsec_t begun;
 
 	(void)loop;
 	if ((revents & EV_WRITE) != 0)
 		flush_broker(b);
+	begun = clock_worked();
 	if ((revents & EV_READ) != 0)
 		read_lines(b);
 	b->whole_at = (b->whole_at > now ? b->whole_at : now) + (clock_worked() - begun) * PART;

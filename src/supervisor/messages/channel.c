@@ -300,8 +300,6 @@ void channels_flush(struct supervisor *sup)
 {
 	struct channel *c = sup->channels.dirty;
 
-	if (sup->channels.brokers_dirty)
-		brokers_flush(sup);
 	sup->channels.dirty = NULL;
 	while (c != NULL) {
 		struct channel *next = c->next_dirty;

@@ -178,7 +178,6 @@ struct broker {
 	nsec_t whole_at;     /* when reading has its whole share of CPU again (timer.h) */
 	bool up;             /* the process is connected to the broker */
 	uint64_t awaits;     /* connected, but so many other machines are not yet */
-	bool dirty;
 	nsec_t dropped_at; /* when messages that come too fast were logged; or 0 */
 	struct line_reader in;
 	struct queue out;
@@ -198,8 +197,6 @@ struct broker {
 
 /* At the start: begins for the clusters that have a broker. */
 void brokers_begin(struct supervisor *sup);
-/* Once a turn, if sup->channels.brokers_dirty: sends what was queued. */
-void brokers_flush(struct supervisor *sup);
 
 /* Sends a message of a worker to other machines.  `origin`: from `"from":` to the value. */
 void broker_send(

@@ -5,14 +5,12 @@
 #include "base/nsec.h"
 
 #include <ev.h>
-#include <stdbool.h>
 
 /* What this room alone knows of the instance: a member of struct supervisor in common/state.h. */
 struct channel;
 
 struct channels {
 	struct channel *dirty; /* list of channels that have something to send */
-	bool brokers_dirty;    /* a broker has something to send (messages.h) */
 	ev_timer retry;   /* for channels that could not send a descriptor, or have unread lines */
 	unsigned turn;    /* the last turn of the loop with lines (ev_iteration()) */
 	nsec_t turn_ends; /* when the time for lines in that turn is over */
