@@ -30,6 +30,8 @@
 #define UNHURRIED_MOST 32
 /* Most batches are closed within this time, so nclust waits for them. */
 #define MOMENT (1 * MSEC)
+/* After that nclust looks whether they are closed. */
+#define LOOK (10 * MSEC)
 #define START_AGAIN (1 * SECOND)
 /* How long nclust waits before an upgrade and at its end, until everything is closed. */
 #define SETTLE_MOST (2 * SECOND)
@@ -119,12 +121,7 @@ static void end_batch(struct closing_child *by)
 		else
 			put_back(&by->sup->closer, it->fds[i], by->owner);
 	it->count = 0;
-	ev_timer_stop(by->sup->loop, &by->patience);
-	if (by->ended.fd != -1) {
-		ev_io_stop(by->sup->loop, &by->ended);
-		(void)close(by->ended.fd);
-		ev_io_set(&by->ended, -1, 0);
-	}
+	ev_timer_stop(by->sup->loop, &by->look);
 }
 
 /* Reap the child if it has ended; false: it has not. */
@@ -159,7 +156,6 @@ static bool take_batch(struct closing_child *by)
 		return false;
 	*it = (struct closing){.null_fd = by->sup->null_fd};
 	by->owner = c->list[first].owner;
-	by->seen = 0;
 	kept = first;
 	for (size_t i = first; i < c->count; i++)
 		if (c->list[i].owner == by->owner && it->count < CLOSING_BATCH)
@@ -195,16 +191,14 @@ static void give_up_batch(struct closing_child *by)
 
 /* ---- in the loop ---- */
 
-static void watch_child(struct closing_child *by)
+/* Look at the child soon; `progress`: it has PATIENCE from now on. */
+static void look_later(struct closing_child *by, bool progress)
 {
-	struct ev_loop *loop = by->sup->loop;
-	int fd = pidfd_to_watch(by->child.pid);
-
-	timer_arm(loop, &by->patience, PATIENCE);
-	if (fd == -1)
-		return;
-	ev_io_set(&by->ended, fd, EV_READ);
-	ev_io_start(loop, &by->ended);
+	if (progress) {
+		by->seen = by->closing.done;
+		by->due = clock_now() + PATIENCE;
+	}
+	timer_arm(by->sup->loop, &by->look, LOOK);
 }
 
 static void start_batches(struct supervisor *sup)
@@ -218,7 +212,7 @@ static void start_batches(struct supervisor *sup)
 			int got = close_batch_of(by, MOMENT);
 
 			if (got == 0)
-				watch_child(by);
+				look_later(by, true);
 			if (got != -1)
 				continue;
 			timer_arm(sup->loop, &c->start, START_AGAIN);
@@ -248,25 +242,16 @@ void foreign_reap(struct supervisor *sup, pid_t pid)
 	(void)vfork_stuck(); /* a child that hung */
 }
 
-static void on_ended(struct ev_loop *loop, ev_io *watcher, int revents)
+/* Within PATIENCE the child should close at least one descriptor. */
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	const struct closing_child *by = watcher->data;
+	struct closing_child *by = timer->data;
+	bool progress = by->closing.done != by->seen;
 
 	(void)loop;
 	(void)revents;
-	foreign_reap(by->sup, by->child.pid);
-}
-
-/* The child should have closed at least one descriptor by now. */
-static void on_patience(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	struct closing_child *by = timer->data;
-
-	(void)revents;
-	/* a child that could not be watched may have ended */
-	if (!reap_child(by) && by->closing.done != by->seen) {
-		by->seen = by->closing.done;
-		timer_arm(loop, timer, PATIENCE);
+	if (!reap_child(by) && (progress || clock_now() < by->due)) {
+		look_later(by, progress);
 		return;
 	}
 	if (by->child.pid != 0) {
@@ -547,8 +532,7 @@ void foreign_init(struct supervisor *sup)
 		struct closing_child *by = &c->children[i];
 
 		by->sup = sup;
-		io_init(&by->ended, on_ended, -1, by);
-		timer_init(&by->patience, on_patience, by);
+		timer_init(&by->look, on_look, by);
 	}
 	timer_init(&c->start, on_start_due, sup);
 	timer_init(&c->overdue, on_overdue, sup);

@@ -93,11 +93,11 @@ struct hung {
 #define CLOSERS_MOST 4
 struct closing_child {
 	struct supervisor *sup;
-	ev_io ended; /* its fd is the child's pidfd, or -1 */
-	ev_timer patience;
+	ev_timer look;
 	struct vfork child; /* pid 0: no child runs */
 	struct closing closing;
-	unsigned seen;  /* how many it had closed when `patience` was armed */
+	nsec_t due;     /* when it is killed, unless it has closed more than `seen` */
+	unsigned seen;
 	uint64_t owner; /* the serial of the worker whose descriptors it closes, or 0 */
 };
 struct closer {
