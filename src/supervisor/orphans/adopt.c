@@ -13,7 +13,6 @@
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -83,6 +82,7 @@ static bool find_by_keeper(struct supervisor *sup, struct previous *h, struct ol
 	return true;
 }
 
+/* Of a cluster that is gone from the settings nothing is said. */
 static void say_ended(struct supervisor *sup, const struct old_worker *in)
 {
 	const struct state_entry *e = in->entry;
@@ -100,12 +100,6 @@ static void say_ended(struct supervisor *sup, const struct old_worker *in)
 	if (service != NULL)
 		news_say_slot(service, e->slot, LOG_NOTE, "ended-meanwhile",
 			"worker %d ended while no nclust was there (%s)", (int)e->birth.pid,
-			news_ending_text(text, &ending));
-	else if (in->cluster != NULL)
-		news_say(sup, LOG_NOTE, "ended-meanwhile",
-			"%s.%" PRIu32 ": worker %d ended while no nclust was "
-			"there (%s)",
-			in->cluster->name, e->slot, (int)e->birth.pid,
 			news_ending_text(text, &ending));
 }
 
