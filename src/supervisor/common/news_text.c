@@ -532,8 +532,6 @@ void news_explain(const struct service *service, struct news *n)
 
 /* ---- counters ---- */
 
-#define LINES_MOST UINT64_C(1000000000)
-
 static const char *const exits[COUNTED_EXITS] = {
 	[COUNTED_SUCCESS] = "success",
 	[COUNTED_FAILURE] = "failure",
@@ -593,30 +591,6 @@ void counters_note_report(struct service *service, const struct report *r)
 	default:
 		break;
 	}
-}
-
-void counters_note_drained(struct service *service, nsec_t took, bool forced)
-{
-	service->counters.drained++;
-	service->counters.drains_forced += forced;
-	service->counters.drain_time += took;
-}
-
-void counters_note_hung(struct service *service)
-{
-	service->counters.hangs++;
-}
-
-void counters_note_lines(struct service *service, uint64_t lines, bool lost)
-{
-	struct counters *t = &service->counters;
-	uint64_t *count = lost ? &t->log_lines_dropped : &t->log_lines;
-
-	/* a broken logger may say any number */
-	if (lines > LINES_MOST)
-		lines = LINES_MOST;
-	if (*count < INT64_MAX / 2)
-		*count += lines;
 }
 
 static void put_all(struct json_writer *w, const char *key, const char *const *names,

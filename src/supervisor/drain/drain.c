@@ -166,7 +166,9 @@ void drain_report(struct drain *d, bool forced)
 	}
 	log_drained(d, forced);
 	service->traffic.asked_again += d->asked;
-	counters_note_drained(service, clock_now() - d->began, forced);
+	service->counters.drained++;
+	service->counters.drains_forced += forced;
+	service->counters.drain_time += clock_now() - d->began;
 	if (d->view.blind)
 		log_blind(d);
 	if (forced)

@@ -277,7 +277,7 @@ static void report_hang(
 	news_say_numbers(child, LOG_WARN, "hang", numbers, COUNT_OF(numbers),
 		"worker %d hangs: %s; it has used %.1f s of CPU; %s", (int)child->pid, h->hang,
 		nsec_seconds(snapshot->cpu), awaits_threads_text(c->pid, threads, sizeof(threads)));
-	counters_note_hung(child->service);
+	child->service->counters.hangs++;
 	child_tell(child, EVENT_UNWELL, WHY_REQUEST);
 }
 

@@ -156,8 +156,12 @@ static void count_lines(struct supervisor *sup, const struct logwire_packet *p)
 
 	if (s == NULL)
 		return;
-	counters_note_lines(s, p->worker, p->kind == LOGWIRE_DROPPED);
-	if (p->kind == LOGWIRE_LINES || !once_each(&s->life.drop_at, clock_now(), DROPS_EACH))
+	if (p->kind == LOGWIRE_LINES) {
+		s->counters.log_lines += p->worker;
+		return;
+	}
+	s->counters.log_lines_dropped += p->worker;
+	if (!once_each(&s->life.drop_at, clock_now(), DROPS_EACH))
 		return;
 	lines = s->counters.log_lines_dropped - s->life.drop_known;
 	s->life.drop_known += lines;
