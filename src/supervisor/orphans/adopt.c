@@ -318,14 +318,6 @@ static bool has_notify(const char *name, const void *context)
 	return child_by_serial(sup, strtoull(name, NULL, 16)) != NULL;
 }
 
-static bool had_workers(const struct previous *h)
-{
-	for (size_t i = 0; i < h->past.count; i++)
-		if (h->past.entries[i].phase != STATE_FREE)
-			return true;
-	return false;
-}
-
 void adopt_finish(struct supervisor *sup)
 {
 	struct previous *h = sup->orphans.previous;
@@ -339,7 +331,7 @@ void adopt_finish(struct supervisor *sup)
 			"gone, in %.1f ms",
 			sup->settings->name, h->adopted, h->adopted == 1 ? "" : "s",
 			(int)h->past.header.pid, nsec_seconds(clock_now() - h->began) * 1000);
-	if (had_workers(h))
+	if (h->past.count > 0)
 		rundir_empty_notify(&sup->rundir, has_notify, sup);
 	logger_redirect(sup);
 	if (keeper_wanted(sup)) {
