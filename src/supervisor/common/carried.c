@@ -244,6 +244,21 @@ static int take_bytes(const struct plain_row *row, void *to, const struct handov
 	return 1;
 }
 
+/* Add a text to a list that ends with NULL. */
+static int append_text(char ***list, size_t *count, const struct handover_field *f)
+{
+	char **more = realloc(*list, (*count + 2) * sizeof(*more));
+
+	if (more == NULL)
+		return -1;
+	*list = more;
+	more[*count] = handover_text(f);
+	if (more[*count] == NULL)
+		return -1;
+	more[++*count] = NULL;
+	return 1;
+}
+
 /* Make an empty struct in the place that the row says.  NULL: no memory. */
 static void *make_struct(struct carry_reader *r, const struct plain_row *row, void *to)
 {
@@ -288,7 +303,7 @@ static int take_row(struct carry_reader *r, const struct plain_row *row, void *t
 	case CARRY_ROW_BYTES:
 		return take_bytes(row, to, f);
 	case CARRY_ROW_TEXTS:
-		return carry_take_word((char ***)at, count_of(row, to), f);
+		return append_text((char ***)at, count_of(row, to), f);
 	case CARRY_ROW_GROUP:
 		if (*at != NULL)
 			return -1;
@@ -415,20 +430,6 @@ void *carry_at(const struct carry_reader *r, enum carry_kind kind, const struct 
 		list = &services;
 	}
 	return f->type == HANDOVER_U64 && f->u < list->count ? list->list[f->u] : NULL;
-}
-
-int carry_take_word(char ***list, size_t *count, const struct handover_field *f)
-{
-	char **more = realloc(*list, (*count + 2) * sizeof(*more));
-
-	if (more == NULL)
-		return -1;
-	*list = more;
-	more[*count] = handover_text(f);
-	if (more[*count] == NULL)
-		return -1;
-	more[++*count] = NULL;
-	return 1;
 }
 
 int carry_no_memory(struct carry_reader *r, const char *what)

@@ -161,7 +161,6 @@ struct carry_reader {
 	struct carry_list lists[CARRY_KINDS]; /* the reader has a reference or a use of each */
 	const struct carry_descriptor *descriptors; /* inside the state */
 	size_t descriptor_count;
-	const void *with_words; /* the settings that CARRY_WORD belongs to */
 	unsigned skipped;       /* keys that this version does not know */
 	char skipped_key[40];
 };
@@ -313,8 +312,6 @@ int carry_get_all(
 	struct carry_reader *r, const struct carried *what, void *to, struct handover_reader *in);
 /* The struct that an index refers to, or NULL. */
 void *carry_at(const struct carry_reader *r, enum carry_kind kind, const struct handover_field *f);
-/* Add a text to a list that ends with NULL.  1; -1: the field is no text, or no memory. */
-int carry_take_word(char ***list, size_t *count, const struct handover_field *f);
 /* Set r->err: there is no memory for `what`.  Returns -1. */
 int carry_no_memory(struct carry_reader *r, const char *what);
 

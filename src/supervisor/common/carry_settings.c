@@ -125,34 +125,14 @@ static int get_origin(
 
 static void put_cluster(struct carry_writer *c, const void *of)
 {
-	const struct cluster_settings *s = of;
-
-	field_each("cluster", s, put_pair, c);
+	field_each("cluster", of, put_pair, c);
 	if (carry_variant.more)
 		put_pair(c, "of-a-later-version", "yes");
-	for (size_t i = 0; i < s->command.count; i++)
-		handover_put_text(&c->w, CARRY_WORD, s->command.list[i]);
-}
-
-/* After the pairs the command comes again, word by word, because its text could be split into other
- * words. */
-static int take_word(
-	struct carry_reader *r, struct cluster_settings *s, const struct handover_field *f)
-{
-	struct strings *command = &s->command;
-
-	if (r->with_words != s)
-		while (command->count > 0)
-			free(command->list[--command->count]);
-	r->with_words = s;
-	return carry_take_word(&command->list, &command->count, f);
 }
 
 static int take_of_cluster(struct carry_reader *r, void *to, const struct handover_field *f)
 {
-	if (f->tag == CARRY_PAIR)
-		return get_pair(r, f, "cluster", to);
-	return f->tag == CARRY_WORD ? take_word(r, to, f) : 0;
+	return f->tag == CARRY_PAIR ? get_pair(r, f, "cluster", to) : 0;
 }
 
 static int cluster_done(struct carry_reader *r, void *to)
