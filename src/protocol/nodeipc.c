@@ -58,19 +58,6 @@ static bool skip_count(struct piece *p, int64_t *n)
 	return true;
 }
 
-/* ---- without a parser: what comes with each connection ---- */
-
-static bool is_taken(struct nodeipc_message *m, struct piece p)
-{
-	if (!skip_word(&p, CLUSTER "\"ack\":") || !skip_count(&p, &m->ack))
-		return false;
-	if (skip_word(&p, ",\"accepted\":true," SEQ))
-		m->accepted = true;
-	else if (!skip_word(&p, ",\"accepted\":false," SEQ))
-		return false;
-	return skip_count(&p, &m->seq) && p.len == 1 && *p.at == '}';
-}
-
 /* Find "seq", the last member: a worker that waits for an answer gets one even if
  * the rest cannot be read (half of a character in a path). */
 static void find_seq(struct nodeipc_message *m, struct piece p)
@@ -281,11 +268,7 @@ void nodeipc_decode(struct nodeipc_message *m, const char *line, size_t len)
 		find_body(m, p);
 	} else if (!has_prefix(p, CLUSTER)) {
 		m->kind = NODEIPC_UNKNOWN;
-	} else if (is_taken(m, p)) {
-		m->kind = NODEIPC_TAKEN;
 	} else {
-		m->accepted = false;
-		m->seq = m->ack = -1;
 		parse_message(m, p);
 	}
 }
