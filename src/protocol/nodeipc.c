@@ -14,7 +14,6 @@
 #define OWN "{\"cmd\":\"NODE_"
 #define CLUSTER OWN "CLUSTER\","
 #define HANDLE OWN "HANDLE\","
-#define SEQ "\"seq\":"
 
 /* What JavaScript can count to. */
 #define COUNT_MAX ((INT64_C(1) << 53) - 1)
@@ -44,36 +43,6 @@ static bool skip_word(struct piece *p, const char *word)
 		return false;
 	skip_bytes(p, strlen(word));
 	return true;
-}
-
-static bool skip_count(struct piece *p, int64_t *n)
-{
-	uint64_t value;
-	size_t len = text_number(&value, p->at, p->len, COUNT_MAX);
-
-	if (len == 0)
-		return false;
-	*n = (int64_t)value;
-	skip_bytes(p, len);
-	return true;
-}
-
-/* Find "seq", the last member: a worker that waits for an answer gets one even if
- * the rest cannot be read (half of a character in a path). */
-static void find_seq(struct nodeipc_message *m, struct piece p)
-{
-	size_t at = p.len - 1;
-	struct piece number;
-
-	if (p.len < 2 || p.at[at] != '}')
-		return;
-	while (at > 0 && p.at[at - 1] >= '0' && p.at[at - 1] <= '9')
-		at--;
-	if (at < strlen(SEQ) || memcmp(p.at + at - strlen(SEQ), SEQ, strlen(SEQ)) != 0)
-		return;
-	number = (struct piece){p.at + at, p.len - at};
-	if (!skip_count(&number, &m->seq))
-		m->seq = -1;
 }
 
 /* ---- a message with a handle ---- */
@@ -230,15 +199,11 @@ static void parse_message(struct nodeipc_message *m, struct piece p)
 	json_t *object = NULL;
 	json_error_t why;
 
+	m->kind = NODEIPC_BROKEN;
 	if (p.len <= NODEIPC_LINE_MAX)
 		object = json_loadb(p.at, p.len, JSON_ALLOW_NUL, &why);
-	if (json_is_object(object)) {
+	if (json_is_object(object))
 		read_object(m, object);
-	} else {
-		m->kind = NODEIPC_BROKEN;
-		if (has_prefix(p, CLUSTER "\"act\":\"queryServer\""))
-			find_seq(m, p);
-	}
 	json_decref(object);
 }
 
@@ -297,6 +262,7 @@ bool nodeipc_is_ready(const struct nodeipc_message *m)
 /* The last members of an answer, and their values. */
 #define ANSWER "\"ack\":%" PRId64 ",\"data\":%s,\"seq\":%" PRId64
 #define ANSWER_OF(a) (a)->ack, (a)->data != NULL ? (a)->data : "null", (a)->seq
+#define SEQ "\"seq\":"
 #define KEY "\"key\":\"%" PRIu64 "\","
 
 void nodeipc_put_shared(const struct nodeipc_writer *w, const struct nodeipc_answer *a, bool udp)

@@ -72,7 +72,7 @@ struct nodeipc_place {
 struct nodeipc_message {
 	enum nodeipc_kind kind;
 	bool bun;    /* the line began with a 0x02 */
-	int64_t seq; /* -1: none; known of a BROKEN message that waits for an answer */
+	int64_t seq; /* -1: none */
 	int64_t ack;
 	bool accepted;
 	struct nodeipc_place place;
