@@ -26,7 +26,6 @@ enum plain_kind {
 	PLAIN_BUFFER,   /* struct buffer; the text is appended to it */
 	PLAIN_WORDS,    /* uint64_t [N] or nsec_t [N] */
 	PLAIN_STRUCT,   /* a struct by value, with a table of its own */
-	PLAIN_POINTED,  /* the same behind a pointer, which is never NULL */
 };
 
 struct plain_table;
@@ -84,12 +83,6 @@ struct plain_table {
 	{ \
 		.tag = (number), .kind = PLAIN_STRUCT, .offset = offsetof(struct type, member_of), \
 		.size = sizeof(((struct type *)NULL)->member_of), .inner = (table) \
-	}
-#define PLAIN_BEHIND(number, type, member_of, table) \
-	{ \
-		.tag = (number), .kind = PLAIN_POINTED, \
-		.offset = offsetof(struct type, member_of), .size = sizeof(void *), \
-		.inner = (table) \
 	}
 #define PLAIN_TABLE(list, type) \
 	{ \

@@ -51,7 +51,7 @@ static struct worker *place_for(struct cluster *c, uint32_t i)
 
 	if (s->main.state == WORKER_NONE)
 		return &s->main;
-	return s->other->state == WORKER_NONE ? slot_beside(c, i) : NULL;
+	return s->other.state == WORKER_NONE ? &s->other : NULL;
 }
 
 uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)

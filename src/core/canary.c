@@ -103,7 +103,7 @@ bool canary_is_on_trial(const struct cluster *c, const struct slot *s, const str
 
 void canary_look(struct cluster *c, struct slot *s)
 {
-	const struct worker *one = s->other->state != WORKER_NONE ? s->other : &s->main;
+	const struct worker *one = s->other.state != WORKER_NONE ? &s->other : &s->main;
 	bool is_ready = (one->state == WORKER_READY || one->state == WORKER_SPARE) &&
 		one->generation == c->rollout.to;
 	bool has_ended = one->state == WORKER_NONE && s->ended != SLOT_GOES_ON;

@@ -43,26 +43,7 @@ void cluster_free(struct cluster *c)
 	heap_fini(&c->due);
 	heap_fini(&c->line);
 	free(c->slots);
-	free(c->beside);
 	free(c);
-}
-
-/* Make room for the second workers of so many slots.  Memory that is not written costs nothing, so
- * each is made when its slot needs it. */
-static int reserve_beside(struct cluster *c, unsigned count)
-{
-	struct worker *beside = malloc(count * sizeof(*beside));
-
-	if (beside == NULL)
-		return -1;
-	for (uint32_t i = 0; i < c->cap; i++)
-		if (c->slots[i].other != &c->none) {
-			beside[i] = *c->slots[i].other;
-			c->slots[i].other = &beside[i];
-		}
-	free(c->beside);
-	c->beside = beside;
-	return 0;
 }
 
 int cluster_reserve(struct cluster *c, unsigned count)
@@ -73,15 +54,14 @@ int cluster_reserve(struct cluster *c, unsigned count)
 		return 0;
 	/* one for each worker, the one in force, a rollout's, and that of the next rollout */
 	if (generations_reserve(&c->generations, 2 * count + 3) == -1 ||
-		heap_reserve(&c->due, count) == -1 || heap_reserve(&c->line, count) == -1 ||
-		reserve_beside(c, count) == -1)
+		heap_reserve(&c->due, count) == -1 || heap_reserve(&c->line, count) == -1)
 		return -1;
 	slots = realloc(c->slots, count * sizeof(*slots));
 	if (slots == NULL)
 		return -1;
 	c->slots = slots;
 	for (; c->cap < count; c->cap++)
-		slots[c->cap] = (struct slot){.other = &c->none};
+		slots[c->cap] = (struct slot){0};
 	return 0;
 }
 
@@ -283,12 +263,12 @@ static void trim_slots(struct cluster *c)
 	while (c->count > c->places && c->count > c->shrink) {
 		struct slot *s = &c->slots[c->count - 1];
 
-		if (s->main.state != WORKER_NONE || s->other->state != WORKER_NONE)
+		if (s->main.state != WORKER_NONE || s->other.state != WORKER_NONE)
 			break;
 		c->count--;
 		heap_set(&c->due, c->count, NSEC_NEVER);
 		line_leave(c, c->count);
-		*s = (struct slot){.other = &c->none, .life = c->life};
+		*s = (struct slot){.life = c->life};
 	}
 }
 
@@ -459,7 +439,7 @@ struct report *actions_report(
 /* The worker that has the slot's place; without one, the worker beside it. */
 static const struct worker *has_place(const struct slot *s)
 {
-	return s->main.state != WORKER_NONE ? &s->main : s->other;
+	return s->main.state != WORKER_NONE ? &s->main : &s->other;
 }
 
 uint32_t cluster_next_in_turn(struct cluster *c, bool first)

@@ -58,10 +58,10 @@ static void end_slot(struct cluster *c, uint32_t i, bool well, const struct endi
  * ready. */
 static bool has_successor(const struct cluster *c, const struct slot *s)
 {
-	if (slot_is_rejected(c, s->other))
+	if (slot_is_rejected(c, &s->other))
 		return false;
-	return worker_is_serving(s->other) ||
-		((worker_is_coming(s->other) || s->other->state == WORKER_SPARE) &&
+	return worker_is_serving(&s->other) ||
+		((worker_is_coming(&s->other) || s->other.state == WORKER_SPARE) &&
 			!canary_is_held(c, s));
 }
 
@@ -115,7 +115,7 @@ static nsec_t plan_next(struct cluster *c, uint32_t i, const struct worker *dead
 	if (has_successor(c, s))
 		return 0;
 	if (has_ended(settings, dead, ending)) {
-		if (worker_is_coming(s->other) || s->other->state == WORKER_SPARE) {
+		if (worker_is_coming(&s->other) || s->other.state == WORKER_SPARE) {
 			canary_let_go(c, s);
 			return 0;
 		}

@@ -26,7 +26,7 @@ void gate_shut(struct cluster *c, struct slot *s)
 static bool is_wanted(const struct slot *s)
 {
 	return s->main.state == WORKER_READY && s->main.unfit != WHY_ITSELF &&
-		s->other->state == WORKER_NONE;
+		s->other.state == WORKER_NONE;
 }
 
 /* May a gate of this kind be opened?  Unwell workers cost requests, outgrown ones
@@ -69,7 +69,7 @@ void gate_settle(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
 
-	if (s->gate != GATE_SHUT && s->other->state == WORKER_NONE) {
+	if (s->gate != GATE_SHUT && s->other.state == WORKER_NONE) {
 		if (s->main.state == WORKER_READY && s->main.unfit == WHY_ITSELF)
 			backoff_reset(&s->backoff);
 		gate_shut(c, s);
@@ -98,7 +98,7 @@ bool gate_advance(struct cluster *c)
 	if (line_holds(c, i, slot_generation(c, s))) /* slots without a worker come first */
 		return false;
 	gate = gate_for(s->main.unfit);
-	if (!slot_spawn(c, i, slot_beside(c, i), slot_generation(c, s))) {
+	if (!slot_spawn(c, i, &s->other, slot_generation(c, s))) {
 		heap_set(&c->due, i, c->now);
 		return false;
 	}
@@ -177,7 +177,7 @@ void line_restore(struct cluster *c)
 		const struct slot *s = &c->slots[i];
 
 		for (int k = 0; k < 2; k++) {
-			const struct worker *w = k == 0 ? &s->main : s->other;
+			const struct worker *w = k == 0 ? &s->main : &s->other;
 
 			if (line_waits_for(w))
 				cluster_find_generation(c, w->generation)->starting++;
@@ -231,7 +231,7 @@ bool spare_awaits_gate(const struct cluster *c, uint32_t i, const struct worker 
 static struct worker *spare_of(struct cluster *c, uint32_t i, unsigned of)
 {
 	struct slot *s = &c->slots[i];
-	struct worker *both[] = {&s->main, s->other};
+	struct worker *both[] = {&s->main, &s->other};
 
 	for (int k = 0; k < 2; k++)
 		if (both[k]->state == WORKER_SPARE && !slot_is_rejected(c, both[k]) &&
@@ -257,7 +257,7 @@ bool spare_release(struct cluster *c, unsigned generation)
 /* Is the spare the successor of a worker that serves?  It is to serve before that worker goes. */
 static bool is_successor(const struct slot *s, const struct worker *w)
 {
-	return w == s->other && worker_is_serving(&s->main);
+	return w == &s->other && worker_is_serving(&s->main);
 }
 
 static bool is_missing(const struct cluster *c)
@@ -275,9 +275,9 @@ void spare_settle(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
 
-	if (s->other->state == WORKER_SPARE && is_successor(s, s->other) &&
-		!slot_is_rejected(c, s->other))
-		(void)slot_tell(c, i, s->other, ON_RELEASE, NULL);
+	if (s->other.state == WORKER_SPARE && is_successor(s, &s->other) &&
+		!slot_is_rejected(c, &s->other))
+		(void)slot_tell(c, i, &s->other, ON_RELEASE, NULL);
 }
 
 /* More workers serve than are wanted, as when spares have left at a scale: stop one. */
@@ -289,7 +289,7 @@ bool spare_advance(struct cluster *c)
 	for (uint32_t i = c->places; i-- > 0;) {
 		struct slot *s = &c->slots[i];
 
-		if (s->main.state != WORKER_READY || s->other->state != WORKER_NONE)
+		if (s->main.state != WORKER_READY || s->other.state != WORKER_NONE)
 			continue;
 		slot_stop(c, i, &s->main, WHY_STOP);
 		heap_set(&c->due, i, c->now);

@@ -55,7 +55,7 @@ static const struct plain_table backoff_table =
 
 static const struct plain_row slot_rows[] = {
 	PLAIN_IN(1, slot, main, &worker_table),
-	PLAIN_BEHIND(2, slot, other, &worker_table),
+	PLAIN_IN(2, slot, other, &worker_table),
 	PLAIN_IN(3, slot, backoff, &backoff_table),
 	PLAIN(4, slot, retry, SIGNED),
 	PLAIN(5, slot, last_age, SIGNED),
@@ -260,7 +260,7 @@ nsec_t image_due(const struct cluster *c, uint32_t slot)
 nsec_t image_drain_left(const struct cluster *c, uint32_t slot, uint64_t worker, nsec_t now)
 {
 	const struct slot *s = &c->slots[slot];
-	const struct worker *w = s->main.id == worker ? &s->main : s->other;
+	const struct worker *w = s->main.id == worker ? &s->main : &s->other;
 
 	if (slot >= c->count || w->id != worker || w->state != WORKER_DRAINING)
 		return -1;
@@ -293,7 +293,6 @@ void *image_add(struct cluster *c, enum image_part part)
 	case IMAGE_SLOT:
 		if (c->count == c->cap)
 			return NULL;
-		(void)slot_beside(c, c->count);
 		return &c->slots[c->count++];
 	case IMAGE_GENERATION:
 		if (g->count == g->cap)
@@ -370,7 +369,7 @@ const char *image_finish(struct cluster *c)
 			c->rollout.extra + c->rollout.fewer + c->rollout.held > 0))
 		return "a slot is missing";
 	for (uint32_t i = 0; i < c->count; i++)
-		if (!is_known(c, &c->slots[i].main) || !is_known(c, c->slots[i].other))
+		if (!is_known(c, &c->slots[i].main) || !is_known(c, &c->slots[i].other))
 			return "a worker is of no known generation";
 	line_restore(c);
 	return NULL;

@@ -44,8 +44,6 @@ uint32_t heap_first(const struct heap *h);                /* must not be empty *
  */
 struct cluster {
 	struct slot *slots;
-	struct worker *beside; /* by slot: second workers, of which few are there at a time */
-	struct worker none;    /* slot.other of a slot that never had one */
 	uint32_t cap;
 	uint32_t count;   /* slots in use: with a place, or leaving */
 	uint32_t wanted;  /* workers that are to serve */

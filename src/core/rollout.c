@@ -283,7 +283,7 @@ void rollout_look(struct cluster *c, uint32_t i)
 	if (!rollout_has_turned(c, s))
 		return;
 	canary_look(c, s);
-	if (s->step == STEP_NONE || s->step == STEP_HELD || s->other->state != WORKER_NONE)
+	if (s->step == STEP_NONE || s->step == STEP_HELD || s->other.state != WORKER_NONE)
 		return;
 	if (s->ended == SLOT_GOES_ON &&
 		((s->main.state != WORKER_READY && s->main.state != WORKER_SPARE) ||
@@ -408,8 +408,8 @@ void rollout_offer(struct cluster *c, uint32_t i)
 	const struct rollout *r = &c->rollout;
 
 	if (r->under_way && !r->fresh && !r->unprepared &&
-		(r->scope == SLOT_ALL || r->scope == i) &&
-		c->slots[i].other->state == WORKER_NONE && !rollout_has_turned(c, &c->slots[i]))
+		(r->scope == SLOT_ALL || r->scope == i) && c->slots[i].other.state == WORKER_NONE &&
+		!rollout_has_turned(c, &c->slots[i]))
 		(void)begin_step(c, i);
 }
 
@@ -428,7 +428,7 @@ static bool is_candidate(const struct cluster *c, const struct slot *s)
 
 	if (rollout_has_turned(c, s))
 		return false;
-	if (s->other->state != WORKER_NONE)
+	if (s->other.state != WORKER_NONE)
 		return false;
 	if (s->main.state == WORKER_NONE)
 		return r->pass == 0;
@@ -467,7 +467,7 @@ static bool advance_one_slot(struct cluster *c)
 {
 	struct slot *s = &c->slots[c->rollout.scope];
 
-	if (rollout_has_turned(c, s) || s->other->state != WORKER_NONE || worker_is_going(&s->main))
+	if (rollout_has_turned(c, s) || s->other.state != WORKER_NONE || worker_is_going(&s->main))
 		return false;
 	return turn_and_settle(c, c->rollout.scope);
 }

@@ -9,7 +9,7 @@
 /* Take a worker out of the cluster's counters, or put it in. */
 static void count_worker(struct cluster *c, uint32_t i, const struct worker *w, int by)
 {
-	bool beside = w == c->slots[i].other;
+	bool beside = w == &c->slots[i].other;
 	struct generation *g;
 
 	if (w->state == WORKER_NONE)
@@ -34,17 +34,6 @@ static void count_worker(struct cluster *c, uint32_t i, const struct worker *w, 
 		c->unfit += (unsigned)by;
 }
 
-struct worker *slot_beside(struct cluster *c, uint32_t i)
-{
-	struct slot *s = &c->slots[i];
-
-	if (s->other == &c->none) {
-		s->other = &c->beside[i];
-		*s->other = c->none;
-	}
-	return s->other;
-}
-
 struct worker *slot_find(struct cluster *c, uint32_t i, uint64_t id)
 {
 	struct slot *s;
@@ -54,8 +43,8 @@ struct worker *slot_find(struct cluster *c, uint32_t i, uint64_t id)
 	s = &c->slots[i];
 	if (s->main.state != WORKER_NONE && s->main.id == id)
 		return &s->main;
-	if (s->other->state != WORKER_NONE && s->other->id == id)
-		return s->other;
+	if (s->other.state != WORKER_NONE && s->other.id == id)
+		return &s->other;
 	return NULL;
 }
 
@@ -247,11 +236,11 @@ static void leave_cluster(struct cluster *c, uint32_t i)
 	}
 	if (c->at_once) {
 		kill_worker(c, i, &s->main);
-		kill_worker(c, i, s->other);
+		kill_worker(c, i, &s->other);
 		return;
 	}
 	slot_stop(c, i, &s->main, WHY_STOP);
-	slot_stop(c, i, s->other, WHY_STOP);
+	slot_stop(c, i, &s->other, WHY_STOP);
 }
 
 bool slot_is_rejected(const struct cluster *c, const struct worker *w)
@@ -265,7 +254,7 @@ bool slot_is_rejected(const struct cluster *c, const struct worker *w)
 static void remove_rejected(struct cluster *c, uint32_t i, struct worker *w)
 {
 	const struct slot *s = &c->slots[i];
-	bool spare = w == s->other && (s->main.state == WORKER_READY || s->ended != SLOT_GOES_ON);
+	bool spare = w == &s->other && (s->main.state == WORKER_READY || s->ended != SLOT_GOES_ON);
 
 	if (slot_is_rejected(c, w) && (worker_is_coming(w) || w->state == WORKER_SPARE || spare))
 		slot_stop(c, i, w, cluster_find_generation(c, w->generation)->rejected);
@@ -278,31 +267,31 @@ static void promote_successor(struct cluster *c, uint32_t i)
 	struct worker old = s->main;
 	bool held = canary_is_held(c, s);
 
-	if (s->other->state == WORKER_NONE || worker_is_going(s->other) ||
-		slot_is_rejected(c, s->other))
+	if (s->other.state == WORKER_NONE || worker_is_going(&s->other) ||
+		slot_is_rejected(c, &s->other))
 		return;
 	/* a spare has the right to the place of a worker that does not serve */
-	if ((old.state != WORKER_NONE || held) && !worker_is_serving(s->other) &&
-		(s->other->state != WORKER_SPARE || worker_is_serving(&old)))
+	if ((old.state != WORKER_NONE || held) && !worker_is_serving(&s->other) &&
+		(s->other.state != WORKER_SPARE || worker_is_serving(&old)))
 		return;
 	if (old.state != WORKER_NONE && held)
 		return;
-	count_worker(c, i, s->other, -1);
+	count_worker(c, i, &s->other, -1);
 	count_worker(c, i, &s->main, -1);
-	s->main = *s->other;
-	*s->other = old;
+	s->main = s->other;
+	s->other = old;
 	s->busy = false;
-	count_worker(c, i, s->other, 1);
+	count_worker(c, i, &s->other, 1);
 	count_worker(c, i, &s->main, 1);
 	s->mend_at = 0;
-	slot_stop(c, i, s->other,
+	slot_stop(c, i, &s->other,
 		s->gate != GATE_SHUT && old.unfit != WHY_ITSELF ? old.unfit : WHY_ROLL);
 }
 
 unsigned slot_generation(const struct cluster *c, const struct slot *s)
 {
 	/* a new worker is there already: the other one belongs to the old generation */
-	if (s->other->state != WORKER_NONE && canary_is_one(c, s, s->other))
+	if (s->other.state != WORKER_NONE && canary_is_one(c, s, &s->other))
 		return c->generation;
 	return rollout_has_turned(c, s) ? c->rollout.to : c->generation;
 }
@@ -312,12 +301,12 @@ static bool replace_old(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
 
-	if (!rollout_has_turned(c, s) || s->other->state != WORKER_NONE ||
+	if (!rollout_has_turned(c, s) || s->other.state != WORKER_NONE ||
 		s->main.state == WORKER_NONE || worker_is_going(&s->main) ||
 		!rollout_replaces(c, &s->main))
 		return true;
 	if (s->step != STEP_FEWER && !(s->step == STEP_HELD && canary_is_alone(c)))
-		return slot_spawn(c, i, slot_beside(c, i), c->rollout.to);
+		return slot_spawn(c, i, &s->other, c->rollout.to);
 	slot_stop(c, i, &s->main, WHY_ROLL);
 	return true;
 }
@@ -338,12 +327,12 @@ static bool fill_place(struct cluster *c, uint32_t i)
 static void set_due(struct cluster *c, uint32_t i, bool done)
 {
 	const struct slot *s = &c->slots[i];
-	nsec_t due = nsec_min(worker_due(&s->main, c->lost), worker_due(s->other, c->lost));
+	nsec_t due = nsec_min(worker_due(&s->main, c->lost), worker_due(&s->other, c->lost));
 
 	due = nsec_min(due, line_waits_until(&s->main));
-	due = nsec_min(due, line_waits_until(s->other));
+	due = nsec_min(due, line_waits_until(&s->other));
 	due = nsec_min(due, health_due(&s->main, c->lost));
-	due = nsec_min(due, health_due(s->other, c->lost));
+	due = nsec_min(due, health_due(&s->other, c->lost));
 	if (cluster_wants(c, i))
 		due = nsec_min(due, gate_due(c, s));
 	if (cluster_wants(c, i) && s->main.state == WORKER_NONE && s->ended == SLOT_GOES_ON &&
@@ -372,12 +361,12 @@ bool slot_settle(struct cluster *c, uint32_t i)
 	c->slot_waits = false;
 	forget_older_life(c, s);
 	handle_due(c, i, &s->main);
-	handle_due(c, i, s->other);
+	handle_due(c, i, &s->other);
 	health_look(c, i, &s->main);
-	health_look(c, i, s->other);
+	health_look(c, i, &s->other);
 	if (cluster_wants(c, i)) {
 		remove_rejected(c, i, &s->main);
-		remove_rejected(c, i, s->other);
+		remove_rejected(c, i, &s->other);
 		if (s->step == STEP_HELD && rollout_has_turned(c, s) && c->rollout.wave == 0)
 			canary_let_go(c, s);
 		spare_settle(c, i);

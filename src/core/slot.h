@@ -87,7 +87,7 @@ enum SMALL gate { /* a successor of its unfit worker is started (internal.h) */
 
 struct slot {
 	struct worker main;
-	struct worker *other; /* never NULL; WORKER_NONE: none (slot_beside()) */
+	struct worker other;
 	struct backoff backoff;
 	struct backoff mends; /* of replacing workers that are unfit (health.c) */
 	nsec_t retry;         /* the slot is not filled before */
@@ -111,9 +111,6 @@ struct cluster;
 
 /* Returns false if it must be called again, with the next event. */
 bool slot_settle(struct cluster *c, uint32_t i);
-
-/* The place of the slot's second worker, to put one there. */
-struct worker *slot_beside(struct cluster *c, uint32_t i);
 
 /* The slot's worker of that id, or NULL. */
 struct worker *slot_find(struct cluster *c, uint32_t i, uint64_t id);

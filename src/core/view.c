@@ -177,7 +177,7 @@ void cluster_view_slot(const struct cluster *c, uint32_t slot, struct slot_view 
 		return;
 	s = &c->slots[slot];
 	add_worker(view, &s->main, c->lost);
-	add_worker(view, s->other, c->lost);
+	add_worker(view, &s->other, c->lost);
 	view->state = view->workers > 0 ? view->worker[0].state : state_of_empty(c, slot, s);
 	view->waits = view->workers == 0 && view->state == SLOT_STARTING;
 	if (view->state == SLOT_BACKOFF)

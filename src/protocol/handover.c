@@ -340,16 +340,6 @@ static bool set_signed(void *at, size_t size, int64_t n)
 	return get_signed(at, size) == n;
 }
 
-/* The struct that the row's member is, or points to. */
-static void *inner_of(const struct plain_row *row, const char *at)
-{
-	void *inner = (void *)(uintptr_t)at;
-
-	if (row->kind == PLAIN_POINTED)
-		memcpy(&inner, at, sizeof(inner));
-	return inner;
-}
-
 /* ---- writing ---- */
 
 /* As many bytes as are not 0, in whole words. */
@@ -404,9 +394,8 @@ void handover_put_member(struct handover_writer *w, const struct plain_row *row,
 			handover_put_bytes(w, row->tag, at, used);
 		break;
 	case PLAIN_STRUCT:
-	case PLAIN_POINTED:
 		handover_open(w, row->tag);
-		handover_put_plain(w, row->inner, inner_of(row, at));
+		handover_put_plain(w, row->inner, at);
 		handover_close(w);
 		break;
 	}
@@ -470,9 +459,7 @@ static bool take_number(const struct plain_row *row, char *at, const struct hand
 	case PLAIN_WORDS:
 		return take_data(row, at, f, HANDOVER_BYTES);
 	case PLAIN_STRUCT:
-	case PLAIN_POINTED:
-		return f->type == HANDOVER_GROUP &&
-			handover_get_plain(row->inner, inner_of(row, at), f) == 0;
+		return f->type == HANDOVER_GROUP && handover_get_plain(row->inner, at, f) == 0;
 	}
 	return false;
 }
@@ -500,8 +487,8 @@ void handover_clear_plain(const struct plain_table *table, void *to)
 			(void)set_signed(at, row->size, NSEC_NEVER);
 		else if (row->kind == PLAIN_FD || row->kind == PLAIN_PIDFD)
 			(void)set_signed(at, row->size, -1);
-		else if (row->kind == PLAIN_STRUCT || row->kind == PLAIN_POINTED)
-			handover_clear_plain(row->inner, inner_of(row, at));
+		else if (row->kind == PLAIN_STRUCT)
+			handover_clear_plain(row->inner, at);
 		else if (row->kind != PLAIN_BUFFER)
 			memset(at, 0, row->size);
 	}

@@ -50,7 +50,7 @@ static void tally_worker(struct counters *t, const struct worker *w)
 static void tally_slot(struct counters *t, const struct cluster *c, const struct slot *s)
 {
 	tally_worker(t, &s->main);
-	tally_worker(t, s->other);
+	tally_worker(t, &s->other);
 	t->gates[s->gate]++;
 	if (s->life == c->life)
 		t->ended += s->ended != SLOT_GOES_ON;
@@ -73,8 +73,8 @@ static const char *check_due(const struct cluster *c, uint32_t i)
 
 	if (comes || due <= c->now)
 		return NULL;
-	if (due > worker_due(&s->main, c->lost) || due > worker_due(s->other, c->lost) ||
-		due > health_due(&s->main, c->lost) || due > health_due(s->other, c->lost))
+	if (due > worker_due(&s->main, c->lost) || due > worker_due(&s->other, c->lost) ||
+		due > health_due(&s->main, c->lost) || due > health_due(&s->other, c->lost))
 		return "a worker's deadline is not in the heap";
 	if (cluster_wants(c, i) && due > gate_due(c, s))
 		return "a gate is not in the heap";
@@ -90,10 +90,10 @@ static const char *check_slot(const struct cluster *c, uint32_t i)
 	const char *wrong = check_worker(&s->main);
 
 	if (wrong == NULL)
-		wrong = check_worker(s->other);
+		wrong = check_worker(&s->other);
 	if (wrong == NULL)
 		wrong = check_due(c, i);
-	if (wrong == NULL && s->main.state != WORKER_NONE && s->main.id == s->other->id)
+	if (wrong == NULL && s->main.state != WORKER_NONE && s->main.id == s->other.id)
 		wrong = "one worker is there twice";
 	return wrong;
 }
@@ -106,7 +106,7 @@ static const char *check_generation(const struct cluster *c, const struct genera
 	unsigned beside = 0;
 
 	for (uint32_t i = 0; i < c->count; i++) {
-		const struct worker *both[] = {&c->slots[i].main, c->slots[i].other};
+		const struct worker *both[] = {&c->slots[i].main, &c->slots[i].other};
 
 		for (int k = 0; k < 2; k++) {
 			if (both[k]->state == WORKER_NONE || both[k]->generation != g->number)
