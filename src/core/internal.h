@@ -18,10 +18,14 @@
  * numbers.  Of equal deadlines the lowest slot comes first.  All calls but
  * heap_reserve() are O(log n) and need no memory.
  */
+struct heap_entry {
+	uint32_t order; /* by place in the heap: the slot there */
+	uint32_t where; /* by slot: its place + 1; 0: none */
+	nsec_t due;     /* by slot */
+};
+
 struct heap {
-	uint32_t *order; /* slots, as a heap */
-	uint32_t *where; /* slot -> its place in `order` + 1; 0: none */
-	nsec_t *due;     /* slot -> its deadline */
+	struct heap_entry *at;
 	uint32_t count;
 	uint32_t cap;
 };

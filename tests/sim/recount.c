@@ -129,9 +129,10 @@ static const char *check_generation(const struct cluster *c, const struct genera
 static const char *check_heap(const struct heap *h)
 {
 	for (uint32_t place = 0; place < h->count; place++) {
-		if (h->where[h->order[place]] != place + 1)
+		if (h->at[h->at[place].order].where != place + 1)
 			return "the heap has lost a slot";
-		if (place > 0 && h->due[h->order[(place - 1) / 2]] > h->due[h->order[place]])
+		if (place > 0 &&
+			h->at[h->at[(place - 1) / 2].order].due > h->at[h->at[place].order].due)
 			return "the heap is out of order";
 	}
 	return NULL;
