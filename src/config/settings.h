@@ -6,6 +6,7 @@
 #include "base/nsec.h"
 #include "config/address.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -194,7 +195,6 @@ enum signal_action {
 	SIGNAL_IGNORE,
 };
 struct signal_rule {
-	int signal; /* that nclust receives */
 	enum signal_action action;
 	int translated; /* what the worker gets instead; 0: the same */
 };
@@ -316,8 +316,7 @@ struct cluster_settings {
 	unsigned spare;         /* ready copies that are held back */
 	unsigned start_at_once; /* WORKERS_MAX ("all"), or 0: no limit */
 
-	struct signal_rule *signals;
-	size_t signal_count;
+	struct signal_rule signals[NSIG]; /* by the signal that nclust receives */
 	enum log_mode log;
 	struct log_sink *log_sinks; /* LOG_SINKS */
 	size_t log_sink_count;

@@ -304,9 +304,9 @@ static int parse_translation(int received, char *word, char *arrow)
 	return value_signal(arrow + 2);
 }
 
-static int read_rule(struct signal_rule *out, const char *text, struct error *err)
+static int read_rule(struct signal_rule *out, int received, const char *text, struct error *err)
 {
-	struct signal_rule rule = {.signal = out->signal};
+	struct signal_rule rule = {0};
 	const char *at = text;
 	char name[16];
 	char word[32];
@@ -317,7 +317,7 @@ static int read_rule(struct signal_rule *out, const char *text, struct error *er
 		int action;
 
 		if (arrow != NULL && rule.translated == 0) {
-			rule.translated = parse_translation(rule.signal, word, arrow);
+			rule.translated = parse_translation(received, word, arrow);
 			if (rule.translated == -1)
 				goto bad;
 			continue;
@@ -338,59 +338,33 @@ bad:
 	return value_wanted(err, text,
 		"'next', 'all', 'first', 'restart', 'reload', 'stop', 'reopen-logs', 'upgrade', "
 		"'ignore', or a translation such as '%s->QUIT'",
-		text_signal_name(name, rule.signal) + 3);
-}
-
-/* The signal's rule, or room for it at the end of the list; or NULL. */
-static struct signal_rule *place_of(struct cluster_settings *c, int signal)
-{
-	struct signal_rule *list;
-
-	for (size_t i = 0; i < c->signal_count; i++)
-		if (c->signals[i].signal == signal)
-			return &c->signals[i];
-	list = reallocarray(c->signals, c->signal_count + 1, sizeof(*list));
-	if (list == NULL)
-		return NULL;
-	c->signals = list;
-	return &list[c->signal_count];
+		text_signal_name(name, received) + 3);
 }
 
 int parse_signal_rule(const struct field *f, const char *text, struct error *err)
 {
-	struct cluster_settings *c = f->base;
-	struct signal_rule rule = {.signal = f->member};
-	struct signal_rule *place;
+	struct signal_rule rule = {0};
 	char from[16];
 	char to[16];
 
 	text_signal_name(from, f->member);
 	if (!is_received(f->member))
 		return error_set(err, 0, "no rule can be made for %s", from);
-	if (read_rule(&rule, text, err) == -1)
+	if (read_rule(&rule, f->member, text, err) == -1)
 		return -1;
-	place = place_of(c, f->member);
-	if (place == NULL)
-		return value_no_memory(err);
 	if (rule.action != SIGNAL_DEFAULT)
 		buffer_string(f->out, actions[rule.action]);
 	if (rule.translated != 0)
 		buffer_printf(f->out, "%s%s->%s", f->out->len > 0 ? " " : "", from + 3,
 			text_signal_name(to, rule.translated) + 3);
-	c->signal_count += place == &c->signals[c->signal_count];
-	*place = rule;
+	((struct cluster_settings *)f->base)->signals[f->member] = rule;
 	return 0;
 }
 
 void hold_rules(const struct field *f, const char *kept)
 {
-	struct cluster_settings *c = f->base;
-
-	if (kept != NULL)
-		return;
-	free(c->signals);
-	c->signals = NULL;
-	c->signal_count = 0;
+	if (kept == NULL)
+		memset(f->at, 0, sizeof(((struct cluster_settings *)f->base)->signals));
 }
 
 /* ---- dependencies (`after`) ---- */

@@ -26,16 +26,6 @@
 
 /* ---- one cluster ---- */
 
-static const struct signal_rule *rule_of(const struct service *service, int signal)
-{
-	const struct cluster_settings *s = cluster_settings(service->core);
-
-	for (size_t i = 0; i < s->signal_count; i++)
-		if (s->signals[i].signal == signal)
-			return &s->signals[i];
-	return NULL;
-}
-
 static bool is_passed_on(int signal)
 {
 	return signal == SIGUSR1 || signal == SIGUSR2 || (signal >= SIGRTMIN && signal <= SIGRTMAX);
@@ -61,12 +51,9 @@ static void begin_upgrade(struct supervisor *sup)
 /* Do what the cluster's rule for the signal says.  True: this replaces the built-in action. */
 static bool apply_rule(struct service *service, int signal, bool *reload)
 {
-	const struct signal_rule *rule = rule_of(service, signal);
-	int passed;
+	const struct signal_rule *rule = &cluster_settings(service->core)->signals[signal];
+	int passed = rule->translated != 0 ? rule->translated : signal;
 
-	if (rule == NULL)
-		return false;
-	passed = rule->translated != 0 ? rule->translated : signal;
 	switch (rule->action) {
 	case SIGNAL_DEFAULT:
 		if (rule->translated == 0)
