@@ -318,7 +318,7 @@ struct cluster_settings {
 
 	struct signal_rule signals[NSIG]; /* by the signal that nclust receives */
 	enum log_mode log;
-	struct log_sink *log_sinks; /* LOG_SINKS */
+	struct log_sink log_sinks[LOG_SINKS_MAX]; /* LOG_SINKS */
 	size_t log_sink_count;
 	uint64_t log_size; /* 0: never */
 	unsigned log_keep;

@@ -31,22 +31,18 @@ static const struct {
 	{"local0", 16}, {"local1", 17}, {"local2", 18}, {"local3", 19}, {"local4", 20},
 	{"local5", 21}, {"local6", 22}, {"local7", 23}};
 
-static void clear_sinks(struct log_sink *list, size_t count)
+static void clear_sinks(struct log_sink *list, size_t *count)
 {
-	for (size_t i = 0; i < count; i++)
-		free(list[i].path);
-	free(list);
+	while (*count > 0)
+		free(list[--*count].path);
 }
 
 void hold_log(const struct field *f, const char *kept)
 {
 	struct cluster_settings *c = f->base;
 
-	if (kept != NULL)
-		return;
-	clear_sinks(c->log_sinks, c->log_sink_count);
-	c->log_sinks = NULL;
-	c->log_sink_count = 0;
+	if (kept == NULL)
+		clear_sinks(c->log_sinks, &c->log_sink_count);
 }
 
 static int refuse_sink(struct error *err, const char *text)
@@ -145,16 +141,13 @@ int parse_log(const struct field *f, const char *text, struct error *err)
 {
 	struct cluster_settings *c = f->base;
 	int mode = value_index(text, modes, COUNT_OF(modes));
-	struct log_sink *list = NULL;
+	struct log_sink list[LOG_SINKS_MAX];
 	size_t count = 0;
 
 	if (mode == -1) {
 		mode = LOG_SINKS;
-		list = calloc(LOG_SINKS_MAX, sizeof(*list));
-		if (list == NULL)
-			return value_no_memory(err);
 		if (parse_sinks(list, &count, text, err) == -1) {
-			clear_sinks(list, count);
+			clear_sinks(list, &count);
 			return -1;
 		}
 		for (size_t i = 0; i < count; i++)
@@ -162,7 +155,7 @@ int parse_log(const struct field *f, const char *text, struct error *err)
 	}
 	hold_log(f, NULL);
 	c->log = (enum log_mode)mode;
-	c->log_sinks = list;
+	memcpy(c->log_sinks, list, count * sizeof(*list));
 	c->log_sink_count = count;
 	return 0;
 }
