@@ -10,7 +10,6 @@
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/drain.h"
-#include "supervisor/fallback/fallback.h"
 #include "supervisor/instance/instance.h"
 #include "supervisor/logs/logs.h"
 #include "supervisor/upgrade/upgrade.h"
@@ -247,7 +246,6 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 		if (signal == SIGCHLD && infos[i].ssi_code == CLD_TRAPPED)
 			child_let_go((pid_t)infos[i].ssi_pid);
 		if (signal == SIGCHLD) {
-			fallback_on_sigchld(sup);
 			strays_on_sigchld(sup, (pid_t)infos[i].ssi_pid);
 			continue;
 		}

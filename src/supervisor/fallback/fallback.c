@@ -7,7 +7,6 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
-#include "os/process.h"
 #include "protocol/json.h"
 #include "protocol/responder.h"
 #include "supervisor/common/job.h"
@@ -399,16 +398,6 @@ static void fallback_on_uses(struct child *child, struct listener *l, enum liste
 	(void)l;
 	if (child->service->outage.since != 0 && (use == USE_GIVEN || use == USE_OWN))
 		look_soon(child->service->sup, AGAIN_LEAST);
-}
-
-/* A stopped process would let clients wait.  The signal may be about another child that has changed
- * at the same time. */
-void fallback_on_sigchld(struct supervisor *sup)
-{
-	struct job *job = &sup->fallback.life.job;
-
-	if (job->pid != 0 && pidfd_is_stopped(job->pidfd) == 1)
-		job_kill(job);
 }
 
 static void fallback_on_drop(struct service *s)

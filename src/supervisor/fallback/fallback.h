@@ -6,9 +6,6 @@
 
 extern const struct part fallback_part;
 
-/* A child of nclust has ended, or was stopped. */
-void fallback_on_sigchld(struct supervisor *sup);
-
 /*
  * `fallback`: while no worker of a cluster is ready, a process of nclust's (responder/responder.h)
  * answers its HTTP clients.  It runs while a cluster has that setting, and has the listening
