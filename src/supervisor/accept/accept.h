@@ -64,16 +64,14 @@ struct accepting {
 	ev_timer pause; /* runs after a lack of descriptors or processes */
 	int pending;    /* an accepted connection that waits for its start; or -1 */
 	struct peer pending_peer;
-	size_t pending_index;        /* of its listener */
-	nsec_t said_at[TROUBLES];    /* when each kind of trouble was logged last */
+	size_t pending_index;     /* of its listener */
+	nsec_t said_at[TROUBLES]; /* when each kind of trouble was logged last */
 	unsigned left_out[TROUBLES]; /* how often each has come since */
 
 	/* Refused connections stay open for a moment: data that arrives after a close would reset
 	 * them before the client reads the answer. */
-	int leaving[LEAVING_MAX]; /* a ring */
-	unsigned leaving_first;
+	int leaving[LEAVING_MAX]; /* the oldest first */
 	unsigned leaving_count;
-	unsigned leaving_old; /* how many there were when `leave` expired last */
 	ev_timer leave;
 
 	uint64_t served; /* processes that were started */

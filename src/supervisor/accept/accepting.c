@@ -28,7 +28,7 @@
 #define PAUSE (100 * MSEC)
 #define TOLD (10 * SECOND)
 #define CRASH_TOLD (1 * SECOND)
-/* A refused connection stays open for this time at least, if the ring has room, twice at most. */
+/* Refused connections stay open until none was refused for this time; the oldest of many do not. */
 #define LEAVE (500 * MSEC)
 /* Descriptors left for clients, files, the pidfd and the pipe of a process. */
 #define SPARE_DESCRIPTORS 12
@@ -84,44 +84,29 @@ static void close_unserved(struct accepting *a, int fd)
 	foreign_close(sup, NULL, &fd);
 }
 
-static void close_oldest_refused(struct accepting *a)
+static void close_refused(struct accepting *a)
 {
-	close_unserved(a, a->leaving[a->leaving_first]);
-	a->leaving_first = (a->leaving_first + 1) % LEAVING_MAX;
-	a->leaving_count--;
-	if (a->leaving_old > 0)
-		a->leaving_old--;
-}
-
-static void arm_leave_timer(struct accepting *a)
-{
-	if (a->leaving_count > 0)
-		timer_arm_within(a->service->sup->loop, &a->leave, LEAVE);
+	while (a->leaving_count > 0)
+		close_unserved(a, a->leaving[--a->leaving_count]);
 }
 
 static void on_leave(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	struct accepting *a = timer->data;
-
 	(void)loop;
 	(void)revents;
-	while (a->leaving_old > 0)
-		close_oldest_refused(a);
-	a->leaving_old = a->leaving_count;
-	arm_leave_timer(a);
+	close_refused(timer->data);
 }
 
 static void refuse_connection(struct accepting *a, int fd)
 {
-	unsigned at;
-
 	(void)shutdown(fd, SHUT_WR);
-	if (a->leaving_count == LEAVING_MAX)
-		close_oldest_refused(a);
-	at = (a->leaving_first + a->leaving_count) % LEAVING_MAX;
-	a->leaving[at] = fd;
-	a->leaving_count++;
-	arm_leave_timer(a);
+	if (a->leaving_count == LEAVING_MAX) {
+		close_unserved(a, a->leaving[0]);
+		a->leaving_count--;
+		memmove(&a->leaving[0], &a->leaving[1], a->leaving_count * sizeof(a->leaving[0]));
+	}
+	a->leaving[a->leaving_count++] = fd;
+	timer_arm(a->service->sup->loop, &a->leave, LEAVE);
 }
 
 /* ---- a connection ---- */
@@ -456,8 +441,7 @@ void accepting_close(struct service *service)
 	ev_timer_stop(service->sup->loop, &a->due);
 	ev_timer_stop(service->sup->loop, &a->pause);
 	ev_timer_stop(service->sup->loop, &a->leave);
-	while (a->leaving_count > 0)
-		close_oldest_refused(a);
+	close_refused(a);
 	foreign_close(service->sup, NULL, &a->pending);
 }
 

@@ -364,9 +364,7 @@ static const struct gap accepting_gaps[] = {
 	NOT(accepting, said_at), /* told once more by the next one */
 	NOT(accepting, left_out),
 	NOT(accepting, leaving), /* was told already that it is refused */
-	NOT(accepting, leaving_first),
 	NOT(accepting, leaving_count),
-	NOT(accepting, leaving_old),
 	NOT(accepting, leave),
 };
 
