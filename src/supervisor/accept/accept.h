@@ -66,7 +66,6 @@ struct accepting {
 	struct peer pending_peer;
 	size_t pending_index;     /* of its listener */
 	nsec_t said_at[TROUBLES]; /* when each kind of trouble was logged last */
-	unsigned left_out[TROUBLES]; /* how often each has come since */
 
 	/* Refused connections stay open for a moment: data that arrives after a close would reset
 	 * them before the client reads the answer. */

@@ -39,10 +39,7 @@ bool accepting_may_tell(struct accepting *a, enum accepting_trouble which)
 {
 	nsec_t again = which == TROUBLE_CRASH ? CRASH_TOLD : TOLD;
 
-	if (once_each(&a->said_at[which], clock_now(), again))
-		return true;
-	a->left_out[which]++;
-	return false;
+	return once_each(&a->said_at[which], clock_now(), again);
 }
 
 static void pause_acceptor(struct accepting *a, const char *why)
@@ -56,15 +53,8 @@ static void accept_explain(struct service *service, const char *text, bool perma
 {
 	struct accepting *a = service->accepting;
 
-	if (!permanent || !accepting_may_tell(a, TROUBLE_COMMAND))
-		return;
-	if (a->left_out[TROUBLE_COMMAND] > 0)
-		news_say_of(service, LOG_ERROR, "not-started",
-			"%s (and so for %u connection%s before)", text,
-			a->left_out[TROUBLE_COMMAND], a->left_out[TROUBLE_COMMAND] == 1 ? "" : "s");
-	else
+	if (permanent && accepting_may_tell(a, TROUBLE_COMMAND))
 		news_say_of(service, LOG_ERROR, "not-started", "%s", text);
-	a->left_out[TROUBLE_COMMAND] = 0;
 }
 
 /* ---- refused connections ---- */

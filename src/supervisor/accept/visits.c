@@ -245,10 +245,6 @@ static void log_end(
 	}
 	log_slot(a->service, slot, LOG_WARN, "%s: killed by %s%s after %s", who, name,
 		ending->out_of_memory ? ", out of memory," : "", age);
-	if (a->left_out[TROUBLE_CRASH] > 0)
-		log_warn("%s: %u more were killed since the last report", a->service->name,
-			a->left_out[TROUBLE_CRASH]);
-	a->left_out[TROUBLE_CRASH] = 0;
 }
 
 void visits_ended(struct service *service, struct event *event)

@@ -362,7 +362,6 @@ static const struct gap accepting_gaps[] = {
 	NOT(accepting, due_at),
 	NOT(accepting, pause),
 	NOT(accepting, said_at), /* told once more by the next one */
-	NOT(accepting, left_out),
 	NOT(accepting, leaving), /* was told already that it is refused */
 	NOT(accepting, leaving_count),
 	NOT(accepting, leave),
