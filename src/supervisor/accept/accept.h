@@ -60,7 +60,6 @@ struct accepting {
 	struct acceptor *acceptors;    /* one for each listener */
 
 	ev_timer due; /* for the earliest deadline of a visit, or before */
-	nsec_t due_at;
 	ev_timer pause; /* runs after a lack of descriptors or processes */
 	int pending;    /* an accepted connection that waits for its start; or -1 */
 	struct peer pending_peer;

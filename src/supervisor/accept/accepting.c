@@ -464,7 +464,6 @@ static void resume_accepting(struct service *service)
 {
 	struct accepting *a = service->accepting;
 
-	a->due_at = clock_now(); /* on_due() sets it */
 	timer_arm(service->sup->loop, &a->due, 0);
 	if (a->open)
 		open_listeners(a);

@@ -73,10 +73,8 @@ int visits_reserve(struct service *service)
 
 static void arm_deadline(struct accepting *a, nsec_t deadline)
 {
-	if (deadline >= a->due_at)
-		return;
-	a->due_at = deadline;
-	timer_arm(a->service->sup->loop, &a->due, deadline - clock_now());
+	if (deadline != NSEC_NEVER)
+		timer_arm_within(a->service->sup->loop, &a->due, deadline - clock_now());
 }
 
 struct visit *visit_begin(struct accepting *a, uint32_t slot)
@@ -90,10 +88,9 @@ struct visit *visit_begin(struct accepting *a, uint32_t slot)
 		.deadline = NSEC_NEVER,
 	};
 	a->running++;
-	if (time > 0) {
+	if (time > 0)
 		v->deadline = nsec_add(v->born, time);
-		arm_deadline(a, v->deadline);
-	}
+	arm_deadline(a, v->deadline);
 	return v;
 }
 
@@ -170,7 +167,6 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	a->due_at = NSEC_NEVER;
 	for (uint32_t i = 0; i < a->visit_slots; i++) {
 		struct visit *v = &a->visits[i];
 
@@ -186,7 +182,6 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
 void visits_init(struct accepting *a)
 {
 	timer_init(&a->due, on_due, a);
-	a->due_at = NSEC_NEVER;
 }
 
 void visits_hurry(struct accepting *a, unsigned generation, nsec_t time)

@@ -359,7 +359,6 @@ static const struct gap accepting_gaps[] = {
 	NOT(accepting, listeners),
 	NOT(accepting, acceptors),
 	NOT(accepting, due),
-	NOT(accepting, due_at),
 	NOT(accepting, pause),
 	NOT(accepting, said_at), /* told once more by the next one */
 	NOT(accepting, leaving), /* was told already that it is refused */
