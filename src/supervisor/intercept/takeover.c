@@ -86,7 +86,7 @@ static int make_binding(void *argument)
 /* Binds the worker's own socket. */
 static int bind_workers_socket(struct takeover *t)
 {
-	return remote_run(t->remote, t->sock, make_binding, t);
+	return remote_run(t->remote, t->sock, make_binding, t) == -1 ? -1 : t->sock;
 }
 
 /* Binds a new socket with the worker's uid: the worker's own cannot be duplicated, or is none. */
@@ -114,12 +114,12 @@ static int bind_new_socket(struct takeover *t)
 	return fd;
 }
 
+/* Returns the bound descriptor: t->sock, or a new one; -1 and errno. */
 static int bind_once(struct takeover *t)
 {
 	return t->sock != -1 ? bind_workers_socket(t) : bind_new_socket(t);
 }
 
-/* -1: failed; else 0, or the descriptor if bind_new_socket() has made the socket. */
 static int bind_either(struct takeover *t)
 {
 	const struct socket_key key = t->key;
@@ -187,16 +187,15 @@ static void hand_out(struct takeover *t, struct listener *l)
 
 static void take_over_port(struct takeover *t)
 {
-	bool own = t->sock != -1;
 	struct listener *l;
-	int got;
+	int fd;
 
 	if (!may_bind(t) || !takeover_waits(t)) {
 		let_kernel(t);
 		return;
 	}
-	got = bind_either(t);
-	if (got == -1) {
+	fd = bind_either(t);
+	if (fd == -1) {
 		int error = errno;
 
 		report_failed(t, error);
@@ -205,18 +204,16 @@ static void take_over_port(struct takeover *t)
 	}
 	for (size_t i = 0; t->joins && i < t->listener_count; i++)
 		group_give_up(t->listeners[i]);
-	l = keep_listener(t, own ? t->sock : got);
-	if (l == NULL) {
-		if (own) {
-			takeover_answer(t, 0); /* the socket is bound, as the worker wished */
-		} else {
-			foreign_close(t->service->sup, t->child, &got);
-			let_kernel(t);
-		}
-		return;
+	l = keep_listener(t, fd);
+	if (l != NULL) {
+		hand_out(t, l);
+		t->sock = -1; /* the socket belongs to the listener */
+	} else if (fd == t->sock) {
+		takeover_answer(t, 0); /* the socket is bound, as the worker wished */
+	} else {
+		foreign_close(t->service->sup, t->child, &fd);
+		let_kernel(t);
 	}
-	hand_out(t, l);
-	t->sock = -1; /* the socket belongs to the listener */
 }
 
 /*
@@ -248,6 +245,7 @@ static void replace_listener(struct takeover *t, struct listener *l)
 	struct error err;
 	scoped_fd made = -1;
 	int old = fcntl(l->fd, F_DUPFD_CLOEXEC, 3); /* workers have that socket, too */
+	int fd;
 
 	if (old == -1) {
 		takeover_answer(t, errno);
@@ -256,10 +254,10 @@ static void replace_listener(struct takeover *t, struct listener *l)
 	group_forget(l);
 	heal_forget(l);
 	socket_stop_listening(l->fd);
-	if (t->sock == -1)
-		made = bind_new_socket(t);
-	if ((t->sock != -1 ? bind_workers_socket(t) : made) == -1 ||
-		dup3(t->sock != -1 ? t->sock : made, l->fd, O_CLOEXEC) == -1) {
+	fd = bind_once(t);
+	if (fd != t->sock)
+		made = fd;
+	if (fd == -1 || dup3(fd, l->fd, O_CLOEXEC) == -1) {
 		int error = errno;
 
 		if (socket_backlog(l->fd, l->address.backlog) == -1)
