@@ -22,9 +22,6 @@
 /* Nothing of a worker with more processes, or LOOK_MAX descriptors, is forgotten. */
 #define TREE_MAX 32
 
-/* With more learned listeners than this, check if they are still in use. */
-#define LEARNED_FEW 16
-
 struct search {
 	const struct service *service;
 	pid_t tree[TREE_MAX];
@@ -86,8 +83,8 @@ bool closed_has_probes(const struct child *child, const struct socket_key *but)
 	if (!allowance_is_ample(&child->trap.allowance))
 		return false;
 	for (size_t i = 0; i < set->count; i++)
-		if ((!set->list[i]->facts.listening || set->count > LEARNED_FEW) &&
-			!set->list[i]->of_node && learned_has(child, set->list[i]) &&
+		if (!set->list[i]->facts.listening && !set->list[i]->of_node &&
+			learned_has(child, set->list[i]) &&
 			!socket_key_equal(&set->list[i]->key, but))
 			return true;
 	return false;
