@@ -85,12 +85,9 @@ bool listens_call(
  * accept(2) or by epoll. */
 void listens_bound(struct child *child, pid_t thread);
 
-/* The worker calls bind(2) on a UDP socket, which stays its own.  True: the worker is a spare, and
- * the call waits (below).  If no worker listens, this call makes it ready. */
-bool listens_keep_udp(struct child *child, const struct seccomp_notice *notice);
-/* The worker was released: is it ready by what it has bound before?  `waited`: in a call, which may
- * have been a bind(2) of UDP.  If another worker has a TCP port by now, that is not enough. */
-void listens_look(struct child *child, bool waited);
+/* The worker was released, or calls bind(2) on a UDP socket (`bound`): is it ready by that, or by
+ * what it has bound before?  By UDP alone only if no worker listens. */
+void listens_look(struct child *child, bool bound);
 
 /* A worker was started: notes the addresses on which it has to listen. */
 void listens_born(struct child *child);

@@ -285,26 +285,22 @@ static void look_if_ready(struct child *child)
 {
 	nsec_t now = clock_now();
 
-	if (child->trap.listening_by == 0)
+	if (!intercept_is_due(child, child->trap.listening_by))
 		return;
-	if (child->trap.listening_by <= now) {
-		if (!listens_on_all(child) &&
-			(child->listening.bound_by != 0 || may_have_listening(child)))
-			look_at_waiting(child);
-		if (listens_on_all(child)) {
-			report_listening(child);
-			return;
-		}
-		log_missing(child, now);
-		if (child->listening.awaited)
-			look_if_portless(child, now);
-		if (!is_worth_a_look(child)) {
-			child->trap.listening_by = 0;
-			return;
-		}
-		child->trap.listening_by = nsec_add(now, wait_before_look(child->trap.looks));
+	child->trap.listening_by = 0;
+	if (!listens_on_all(child) &&
+		(child->listening.bound_by != 0 || may_have_listening(child)))
+		look_at_waiting(child);
+	if (listens_on_all(child)) {
+		report_listening(child);
+		return;
 	}
-	arm_ready_timer(child, child->trap.listening_by);
+	log_missing(child, now);
+	if (child->listening.awaited)
+		look_if_portless(child, now);
+	if (is_worth_a_look(child))
+		intercept_look_after(child, &child->trap.listening_by,
+			wait_before_look(child->trap.looks));
 }
 
 static bool is_look_due(const struct trapped *trap, nsec_t now)
@@ -346,8 +342,7 @@ static void schedule_look(struct child *child, nsec_t wait)
 	if (child->trap.known_to_listen || !makes_ready(child) ||
 		(child->trap.listening_by != 0 && child->trap.listening_by <= by))
 		return;
-	child->trap.listening_by = by;
-	arm_ready_timer(child, child->trap.listening_by);
+	intercept_look_after(child, &child->trap.listening_by, wait);
 }
 
 static bool gets_sockets(const struct child *child)
@@ -565,22 +560,13 @@ static void note_udp(struct child *child)
 		(void)ports_note(child, "", false, false);
 }
 
-void listens_look(struct child *child, bool waited)
+void listens_look(struct child *child, bool bound)
 {
-	if (waited)
+	if (bound)
 		note_udp(child);
+	/* the worker may listen as well, a moment later */
 	if (ports_any(child, false))
 		schedule_look(child, LISTEN_PATIENCE);
-}
-
-bool listens_keep_udp(struct child *child, const struct seccomp_notice *notice)
-{
-	if (spare_gate_keep(child, NULL, notice))
-		return true;
-	note_udp(child);
-	/* the worker may listen as well, a moment later */
-	listens_look(child, false);
-	return false;
 }
 
 /* ---- life ---- */
@@ -603,8 +589,7 @@ void listens_resume(struct child *child)
 	listens_recall(child); /* the old version may have carried none */
 	if ((child->listening.ports & ~child->listening.lasting) != 0)
 		closed_await(child);
-	if (child->trap.listening_by != 0)
-		arm_ready_timer(child, child->trap.listening_by);
+	(void)intercept_is_due(child, child->trap.listening_by);
 }
 
 void listens_init(struct supervisor *sup)

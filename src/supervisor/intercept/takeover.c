@@ -472,8 +472,10 @@ static void decide_udp(struct takeover *t)
 	}
 	if (udp && !spread)
 		(void)remote_run(t->remote, t->sock, set_reuseport, t);
-	if (udp && listens_keep_udp(t->child, t->notice))
+	if (udp && spare_gate_keep(t->child, NULL, t->notice))
 		return;
+	if (udp)
+		listens_look(t->child, true);
 	if (spread && t->fresh)
 		decide_tcp(t);
 	else
