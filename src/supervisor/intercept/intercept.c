@@ -474,7 +474,9 @@ static void intercept_on_adopt(struct child *child, struct worker_fds *fds)
 	if (trap.fd != -1 && (fds->entry->flags & STATE_HUNG) == 0)
 		watch_calls(child, &trap);
 	fd_close(&trap.fd);
-	spare_gate_adopt(child);
+	/* its call was held by an nclust that is gone: nobody can answer the call */
+	if ((fds->entry->flags & STATE_GATED) != 0)
+		(void)pidfd_signal(child->pidfd, SIGKILL);
 	listens_recall(child);
 }
 

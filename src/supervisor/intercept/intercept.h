@@ -119,8 +119,6 @@ bool spare_gate_keep(struct child *child, struct listener *l, const struct secco
 void intercept_on_release(struct child *child);
 /* Sends the stop signal; then the held calls fail, so that the worker handles the signal. */
 bool intercept_on_stop(struct child *child, int signal, nsec_t span);
-/* Kills a worker whose call was held by an nclust that is gone: nobody can answer the call. */
-void spare_gate_adopt(const struct child *child);
 /* The calls that are held go through an upgrade. */
 extern const struct carried carried_gate;
 

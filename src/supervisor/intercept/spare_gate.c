@@ -15,7 +15,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,12 +141,6 @@ const struct carried carried_gate = {
 	.called = "a spare's calls",
 	CARRIED_ROWS(rows, gate),
 };
-
-void spare_gate_adopt(const struct child *child)
-{
-	if (child->saved.entry != NULL && (child->saved.entry->flags & STATE_GATED) != 0)
-		(void)pidfd_signal(child->pidfd, SIGKILL);
-}
 
 /* ---- startwait ---- */
 
