@@ -33,9 +33,8 @@
 #define IDLE_PART 20
 /* The most looks at a worker that has bound, unless something is still expected of it. */
 #define LOOKS_MAX 100
-/* The most threads of a worker that are looked at, and about the most time for that: the worker can
- * make each of these looks take as long as vfork_patience() says. */
-#define LOOK_THREADS 64
+/* About the most time for a look at the threads of a worker, which can make each of these looks
+ * take as long as vfork_patience() says. */
 #define LOOK_AT_THREADS (10 * TURN_SPAN)
 
 /* ---- readiness ---- */
@@ -133,7 +132,6 @@ static void look_at_process(struct child *child, pid_t tid)
 
 struct threads {
 	struct child *child;
-	unsigned seen;
 	nsec_t until;
 };
 
@@ -155,7 +153,7 @@ static bool look_at_thread(void *context, pid_t tid)
 			note_port(child, l);
 	}
 	intercept_check_late(child, &r);
-	return r.late || ++threads->seen >= LOOK_THREADS || clock_now() > threads->until;
+	return r.late || clock_now() > threads->until;
 }
 
 /* Looks whether the worker waits for connections.  If another process has got one of these pids, it
