@@ -18,22 +18,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Open /proc/PID/FILE.  The path is composed by hand: status opens 5,000 such files in a row. */
 static int open_of(pid_t pid, const char *file)
 {
-	char path[64] = "/proc/";
-	char digits[16];
-	size_t n = sizeof(digits);
-	size_t len = 6;
+	char path[64];
 
-	do {
-		digits[--n] = (char)('0' + pid % 10);
-		pid /= 10;
-	} while (pid > 0 && n > 0);
-	memcpy(path + len, digits + n, sizeof(digits) - n);
-	len += sizeof(digits) - n;
-	path[len++] = '/';
-	text_copy(path + len, sizeof(path) - len, file);
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
@@ -80,19 +69,6 @@ ssize_t process_link(pid_t pid, const char *name, char *to, size_t size)
 	return n;
 }
 
-/* Read a file of one line: the kernel returns all of it at once
- * (proc_single_show()), so that no second read(2) has to find its end. */
-static ssize_t read_line(pid_t pid, const char *file, char *to, size_t size)
-{
-	scoped_fd fd = open_of(pid, file);
-	ssize_t n = -1;
-
-	if (fd != -1)
-		n = read(fd, to, size - 1);
-	to[n > 0 ? n : 0] = '\0';
-	return n;
-}
-
 ssize_t process_read_path(const char *path, char *to, size_t size)
 {
 	scoped_fd fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -100,28 +76,11 @@ ssize_t process_read_path(const char *path, char *to, size_t size)
 	return read_start(fd, to, size);
 }
 
-static unsigned long long next_number(const char **at)
-{
-	const char *s = *at;
-	unsigned long long n = 0;
-	bool negative;
-
-	while (*s == ' ')
-		s++;
-	negative = *s == '-'; /* no field that is used can be negative: then 0 */
-	if (negative)
-		s++;
-	while (*s >= '0' && *s <= '9')
-		n = n * 10 + (unsigned long long)(*s++ - '0');
-	*at = s;
-	return negative ? 0 : n;
-}
-
 /* Parse field 3 and the following ones; proc(5) counts from 1.  The name in field 2
  * may hold anything, also ')'. */
-static int parse_stat(const char *text, struct process_facts *facts)
+static int parse_stat(char *text, struct process_facts *facts)
 {
-	const char *at = strrchr(text, ')');
+	char *at = strrchr(text, ')');
 	unsigned long long field[53] = {0};
 	long tick = sysconf(_SC_CLK_TCK);
 
@@ -132,7 +91,7 @@ static int parse_stat(const char *text, struct process_facts *facts)
 	facts->state = at[2];
 	at += 3;
 	for (int i = 4; i <= 52; i++)
-		field[i] = next_number(&at);
+		field[i] = strtoull(at, &at, 10);
 	facts->parent = (pid_t)field[4];
 	facts->session = (pid_t)field[6];
 	facts->cpu = (nsec_t)(field[14] + field[15]) * (SECOND / (tick > 0 ? tick : 100));
@@ -146,7 +105,7 @@ static int parse_stat(const char *text, struct process_facts *facts)
 static int look_here(pid_t pid, struct process_facts *facts)
 {
 	char text[1024];
-	ssize_t n = read_line(pid, "stat", text, sizeof(text));
+	ssize_t n = process_read(pid, "stat", text, sizeof(text));
 
 	if (n == 0)
 		errno = ESRCH;
@@ -206,11 +165,11 @@ nsec_t process_ran(pid_t pid)
 static nsec_t read_schedstat(pid_t pid, nsec_t *ran)
 {
 	char text[64];
-	const char *at = text;
+	char *at = text;
 
 	(void)process_read(pid, "schedstat", text, sizeof(text));
-	*ran = (nsec_t)next_number(&at);
-	return (nsec_t)next_number(&at);
+	*ran = strtoll(text, &at, 10);
+	return strtoll(at, NULL, 10);
 }
 
 nsec_t process_awake(pid_t pid)
@@ -231,7 +190,7 @@ nsec_t process_starved(pid_t pid)
 const char *process_name(pid_t pid, char to[PROCESS_NAME])
 {
 	char name[32];
-	ssize_t n = read_line(pid, "comm", name, sizeof(name));
+	ssize_t n = process_read(pid, "comm", name, sizeof(name));
 
 	while (n > 0 && name[n - 1] == '\n')
 		n--;
