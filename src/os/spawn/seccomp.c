@@ -50,27 +50,8 @@ static const struct calls kinds[] = {
 
 /* ---- the filter ---- */
 
-/*
- * At each installation the kernel tries the filter with every number there is
- * (seccomp_cache_prepare()), and compiles it: most numbers are let go in a few
- * steps, and all rows share the ends.
- */
-enum label {
-	NEXT, /* the instruction after this one */
-	SOCKETCALL,
-	V6ONLY,
-	TRAP,
-	ALLOW,
-	HIGH, /* of the present row: numbers above those looked for ... */
-	ROW,  /* ... and the next row */
-	LABELS
-};
-
 struct program {
 	struct sock_filter code[64];
-	unsigned char yes[64]; /* labels where the jumps lead */
-	unsigned char no[64];
-	unsigned short at[LABELS];
 	unsigned short count;
 };
 
@@ -84,31 +65,16 @@ static void put_load(struct program *p, size_t offset)
 	put_instruction(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset);
 }
 
-static void put_jump(struct program *p, uint16_t how, uint32_t k, enum label yes, enum label no)
+/* Skip so many instructions if the loaded value is equal, or if not. */
+static void put_test(struct program *p, uint32_t k, unsigned equal, unsigned other)
 {
-	p->yes[p->count] = (unsigned char)yes;
-	p->no[p->count] = (unsigned char)no;
-	put_instruction(p, BPF_JMP | BPF_K | how, k);
+	p->code[p->count++] = (struct sock_filter){
+		BPF_JMP | BPF_K | BPF_JEQ, (uint8_t)equal, (uint8_t)other, k};
 }
 
-static void set_label(struct program *p, enum label label)
+static void put_end(struct program *p, uint32_t verdict)
 {
-	p->at[label] = p->count;
-}
-
-/* Make jumps to these labels final. */
-static void resolve_labels(struct program *p, enum label first, enum label last)
-{
-	for (unsigned i = 0; i < p->count; i++) {
-		if (p->yes[i] >= first && p->yes[i] <= last) {
-			p->code[i].jt = (uint8_t)(p->at[p->yes[i]] - i - 1);
-			p->yes[i] = NEXT;
-		}
-		if (p->no[i] >= first && p->no[i] <= last) {
-			p->code[i].jf = (uint8_t)(p->at[p->no[i]] - i - 1);
-			p->no[i] = NEXT;
-		}
-	}
+	put_instruction(p, BPF_RET | BPF_K, verdict);
 }
 
 /* Offset of the lower half of an argument: these calls take ints. */
@@ -122,51 +88,56 @@ static size_t argument_offset(unsigned n)
 	return at;
 }
 
+/* setsockopt(2) of IPV6_V6ONLY; other options are let go. */
+static void put_v6only(struct program *p, uint32_t number)
+{
+	put_test(p, number, 0, 6);
+	put_load(p, argument_offset(1));
+	put_test(p, LEVEL_IPV6, 0, 3);
+	put_load(p, argument_offset(2));
+	put_test(p, OPTION_V6ONLY, 0, 1);
+	put_end(p, SECCOMP_RET_USER_NOTIF);
+	put_end(p, SECCOMP_RET_ALLOW);
+}
+
+static void put_socketcall(struct program *p, uint32_t number)
+{
+	put_test(p, number, 0, 5);
+	put_load(p, argument_offset(0));
+	put_test(p, CALL_BIND, 1, 0);
+	put_test(p, CALL_LISTEN, 0, 1);
+	put_end(p, SECCOMP_RET_USER_NOTIF);
+	put_end(p, SECCOMP_RET_ALLOW);
+}
+
 /* Add one architecture's calls.  The architecture is loaded, here and at the next row. */
 static void add_row(struct program *p, const struct calls *c, bool v6only_too)
 {
-	bool v6only = v6only_too && c->setsockopt[0] != 0;
+	const unsigned short start = p->count;
 
-	put_jump(p, BPF_JEQ, c->arch, NEXT, ROW);
+	put_test(p, c->arch, 0, 0);
 	put_load(p, offsetof(struct seccomp_data, nr));
 	if (c->mask != ~0U)
 		put_instruction(p, BPF_ALU | BPF_AND | BPF_K, c->mask);
-	put_jump(p, BPF_JGT, v6only ? c->setsockopt[0] : c->listen, HIGH, NEXT);
+	put_test(p, c->bind, 1, 0);
+	put_test(p, c->listen, 0, 1);
+	put_end(p, SECCOMP_RET_USER_NOTIF);
+	for (size_t i = 0; i < COUNT_OF(c->setsockopt); i++)
+		if (v6only_too && c->setsockopt[i] != 0)
+			put_v6only(p, c->setsockopt[i]);
 	if (c->socketcall != 0)
-		put_jump(p, BPF_JEQ, c->socketcall, SOCKETCALL, NEXT);
-	put_jump(p, BPF_JGE, c->bind, NEXT, ALLOW);
-	put_jump(p, BPF_JEQ, c->bind, TRAP, NEXT);
-	put_jump(p, BPF_JEQ, c->listen, TRAP, v6only ? NEXT : ALLOW);
-	if (v6only)
-		put_jump(p, BPF_JEQ, c->setsockopt[0], V6ONLY, ALLOW);
-	set_label(p, HIGH);
-	put_jump(p, BPF_JEQ, v6only_too && c->setsockopt[1] != 0 ? c->setsockopt[1] : ~0U, V6ONLY,
-		ALLOW);
-	set_label(p, ROW);
-	resolve_labels(p, HIGH, ROW);
+		put_socketcall(p, c->socketcall);
+	put_end(p, SECCOMP_RET_ALLOW);
+	p->code[start].jf = (uint8_t)(p->count - start - 1);
 }
 
 static void make_program(struct program *p, bool v6only_too)
 {
-	memset(p, 0, sizeof(*p));
+	p->count = 0;
 	put_load(p, offsetof(struct seccomp_data, arch));
 	for (size_t i = 0; i < COUNT_OF(kinds); i++)
 		add_row(p, &kinds[i], v6only_too);
-	put_instruction(p, BPF_RET | BPF_K, SECCOMP_RET_ALLOW); /* an architecture of no row */
-	set_label(p, SOCKETCALL);
-	put_load(p, argument_offset(0));
-	put_jump(p, BPF_JEQ, CALL_BIND, TRAP, NEXT);
-	put_jump(p, BPF_JEQ, CALL_LISTEN, TRAP, ALLOW);
-	set_label(p, V6ONLY);
-	put_load(p, argument_offset(1));
-	put_jump(p, BPF_JEQ, LEVEL_IPV6, NEXT, ALLOW);
-	put_load(p, argument_offset(2));
-	put_jump(p, BPF_JEQ, OPTION_V6ONLY, TRAP, ALLOW);
-	set_label(p, TRAP);
-	put_instruction(p, BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF);
-	set_label(p, ALLOW);
-	put_instruction(p, BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	resolve_labels(p, SOCKETCALL, ALLOW);
+	put_end(p, SECCOMP_RET_ALLOW); /* an architecture of no row */
 }
 
 /* Of no program, the kernel looks at the flags only: EFAULT, or EINVAL if it does not know one. */
