@@ -124,13 +124,6 @@ int fdpass_look(int fd, void *data, size_t size, struct fdpass_message *m)
 	return 1;
 }
 
-int fdpass_skip(int fd)
-{
-	struct fdpass_message m;
-
-	return receive_bare(fd, NULL, 0, MSG_TRUNC, false, &m) != -1;
-}
-
 struct apart {
 	int fd;
 	void *data;

@@ -27,9 +27,6 @@ struct fdpass_message {
 int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m);
 /* Peek at the next message, which stays in the queue: its data and its sender. */
 int fdpass_look(int fd, void *data, size_t size, struct fdpass_message *m);
-/* Remove the next message, of which fdpass_look() has said that it brings no descriptors (it is not
- * `lost`).  1; 0: the queue is empty. */
-int fdpass_skip(int fd);
 /* Read from a stream, as read(2), with the descriptors of one message at most: what
  * was sent before it may come along, what was sent after it does not. */
 ssize_t fdpass_read(int fd, void *data, size_t size, struct fdpass_message *m);

@@ -246,7 +246,6 @@ struct said {
 	struct notify_message message;
 	bool whole;
 	bool counts; /* the message is from the worker */
-	bool alone;  /* the message has no descriptors */
 };
 
 /* False: there is no message. */
@@ -258,7 +257,6 @@ static bool peek_message(struct child *child, struct said *said)
 
 	if (fdpass_look(child->life.notify, data, sizeof(data), &m) != 1)
 		return false;
-	said->alone = !m.lost;
 	said->whole = !m.cut && m.len > 0 && m.len <= NOTIFY_MAX &&
 		notify_decode(&said->message, data, (size_t)m.len) == 0;
 	said->counts = said->whole && is_from_worker(child, &m);
@@ -269,15 +267,12 @@ static bool peek_message(struct child *child, struct said *said)
 	return true;
 }
 
-static bool take_message(struct child *child, const struct said *said, struct fdpass_message *m)
+static bool take_message(struct child *child, struct fdpass_message *m)
 {
 	char data[NOTIFY_MAX + 1];
-	int fd = child->life.notify;
 
-	m->fd_count = 0;
-	return (said->alone ? fdpass_skip(fd)
-			    : foreign_receive(
-				      child->service->sup, child, fd, data, sizeof(data), m)) == 1;
+	return foreign_receive(child->service->sup, child, child->life.notify, data, sizeof(data),
+		       m) == 1;
 }
 
 void readiness_drain(struct child *child)
@@ -287,7 +282,7 @@ void readiness_drain(struct child *child)
 
 	for (int i = 0; i < TURN_ITEMS; i++) {
 		if (child->life.notify == -1 || !peek_message(child, &said) ||
-			!take_message(child, &said, &m))
+			!take_message(child, &m))
 			return;
 		if (said.counts)
 			apply_message(child, &said.message);

@@ -50,14 +50,6 @@ REPLACED(int, fdpass_receive)
 	return got;
 }
 
-REPLACED(int, fdpass_skip)(int fd)
-{
-	struct fdpass_message m;
-	char data[8192];
-
-	return fdpass_receive(fd, data, sizeof(data), &m);
-}
-
 REPLACED(int, fdpass_receive_apart)
 (int fd, void *data, size_t size, enum fdpass_take take, struct fdpass_message *m)
 {
