@@ -113,20 +113,6 @@ static void take_traps(int channel, struct spawning *list, unsigned count)
 	}
 }
 
-struct scoring {
-	pid_t pid;
-	const char *score;
-};
-
-/* Runs in a child with a table of its own, in which it makes room. */
-static int write_score(void *argument)
-{
-	const struct scoring *s = argument;
-
-	(void)close(STDIN_FILENO);
-	return spawn_oom_score(s->pid, s->score);
-}
-
 static void read_own(int fd, char score[16])
 {
 	ssize_t n = pread(fd, score, 15, 0);
@@ -140,7 +126,6 @@ enum { YIELDS = 8 };
  * nclust's own score has changed, too. */
 static int set_score(pid_t pid, const char *score, int own)
 {
-	struct scoring s = {.pid = pid, .score = score};
 	const struct timespec pause = {.tv_nsec = 100 * 1000};
 	char before[16];
 	char after[16];
@@ -149,8 +134,7 @@ static int set_score(pid_t pid, const char *score, int own)
 	if (*before != '\0' && strtol(before, NULL, 10) == strtol(score, NULL, 10))
 		return 0; /* the child has inherited the score */
 	for (int i = 0; i < 100; i++) {
-		if (spawn_oom_score(pid, score) == -1 &&
-			(errno != EMFILE || vfork_run_apart(write_score, &s, SECOND) == -1))
+		if (spawn_oom_score(pid, score) == -1)
 			return -1;
 		read_own(own, after);
 		if (strcmp(before, after) == 0)
@@ -227,7 +211,9 @@ static void await_exec(struct flight *f, struct spawning *it, nsec_t since)
 	failed = has_failed(&f->child, late ? -1 : f->reader);
 	if (!failed && f->child.scored_later &&
 		set_score(f->v.pid, plan->oom_score_adj, plan->own_score) == -1) {
-		(void)spawn_fail(&f->child.failure, SPAWN_OOM_SCORE, plan->oom_score_adj);
+		/* for want of a descriptor another try may succeed */
+		(void)spawn_fail(&f->child.failure,
+			errno == EMFILE ? SPAWN_CLONE : SPAWN_OOM_SCORE, plan->oom_score_adj);
 		(void)vfork_kill(&f->v);
 		late = true;
 	}
