@@ -11,36 +11,27 @@
 
 #define TREE_MAX 64
 #define THREADS_MAX 64
-#define LOOK_MAX 4096 /* descriptors of the process that are compared */
 
 struct search {
 	struct lockwait *found;
-	int fd;
 	unsigned threads;
 	bool waits;
 };
-
-static bool look_at_fd(void *context, int fd, const char *target)
-{
-	struct search *s = context;
-
-	if (fd != s->fd)
-		return false;
-	text_escape(s->found->path, sizeof(s->found->path), target, strlen(target));
-	s->waits = true;
-	return true;
-}
 
 static bool look_at_thread(void *context, pid_t tid)
 {
 	struct search *s = context;
 	struct remote r;
+	char target[200];
+	int fd;
 	long call;
 
 	remote_of(&r, tid);
-	call = remote_call_on(&r, &s->fd);
-	if (call == SYS_flock || call == SYS_fcntl)
-		(void)remote_each_fd(&r, LOOK_MAX, look_at_fd, s);
+	call = remote_call_on(&r, &fd);
+	s->waits = (call == SYS_flock || call == SYS_fcntl) &&
+		remote_target(&r, fd, target, sizeof(target)) == 0;
+	if (s->waits)
+		text_escape(s->found->path, sizeof(s->found->path), target, strlen(target));
 	return s->waits || ++s->threads >= THREADS_MAX;
 }
 

@@ -394,13 +394,16 @@ static int look_at_fd(struct remote *r, remote_function *function, const char *k
 	return look_at_text(r, function, name, to, size);
 }
 
+int remote_target(struct remote *r, int fd, char *to, size_t size)
+{
+	return look_at_fd(r, read_link, "fd", fd, to, size);
+}
+
 uint64_t remote_inode(struct remote *r, int fd)
 {
 	char target[64];
 
-	if (look_at_fd(r, read_link, "fd", fd, target, sizeof(target)) == -1)
-		return 0;
-	return remote_socket_inode(target);
+	return remote_target(r, fd, target, sizeof(target)) == 0 ? remote_socket_inode(target) : 0;
 }
 
 uint64_t remote_own_inode(int fd)

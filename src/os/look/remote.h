@@ -88,6 +88,8 @@ int remote_each_fd(struct remote *r, unsigned most, remote_each *each, void *con
 int remote_each_fd_from(
 	struct remote *r, int keep, int from, unsigned most, remote_each *each, void *context);
 
+/* The target of one of its descriptors, cut.  0, or -1 and errno. */
+int remote_target(struct remote *r, int fd, char *to, size_t size);
 /* The inode of a target "socket:[N]"; 0: the target is no socket. */
 uint64_t remote_socket_inode(const char *target);
 /* The inode of a socket of the process, and of a socket of ours; 0: unknown. */
