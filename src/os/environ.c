@@ -48,8 +48,7 @@ static int scan_environment(struct environ_look *l, size_t *used)
 	ssize_t got = 1;
 
 	*used = 0;
-	snprintf(data, sizeof(data), "/proc/%d/environ", (int)l->pid);
-	scoped_fd fd = open(data, O_RDONLY | O_CLOEXEC);
+	scoped_fd fd = process_open(l->pid, "environ", O_RDONLY);
 	while (fd != -1 && got > 0 && *used < ENVIRON_MAX) {
 		got = read(fd, data, sizeof(data));
 		for (ssize_t i = 0; i < got; i++)

@@ -59,12 +59,10 @@ int pidfd_to_watch(pid_t pid)
 int pidfd_of(pid_t pid)
 {
 	int fd = pidfd_to_watch(pid);
-	char path[40];
 
 	if (fd != -1 || !is_refused())
 		return fd;
-	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = process_open(pid, "", O_RDONLY | O_DIRECTORY);
 	if (fd == -1 && errno == ENOENT)
 		errno = ESRCH;
 	return fd;

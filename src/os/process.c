@@ -18,12 +18,12 @@
 #include <time.h>
 #include <unistd.h>
 
-static int open_of(pid_t pid, const char *file)
+int process_open(pid_t pid, const char *name, int flags)
 {
 	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	return open(path, O_RDONLY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	return open(path, O_CLOEXEC | flags);
 }
 
 static ssize_t read_start(int fd, char *to, size_t size)
@@ -43,7 +43,7 @@ static ssize_t read_start(int fd, char *to, size_t size)
 
 ssize_t process_read(pid_t pid, const char *file, char *to, size_t size)
 {
-	scoped_fd fd = open_of(pid, file);
+	scoped_fd fd = process_open(pid, file, O_RDONLY);
 
 	return read_start(fd, to, size);
 }
@@ -224,11 +224,9 @@ long process_each_in(int dir, process_visit *look, void *context)
 
 long process_each(pid_t pid, process_visit *look, void *context)
 {
-	char path[40] = "/proc";
+	scoped_fd dir = pid != 0 ? process_open(pid, "task", O_RDONLY | O_DIRECTORY)
+				 : open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (pid != 0)
-		snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	scoped_fd dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return process_each_in(dir, look, context);
 }
 
@@ -319,7 +317,7 @@ static const char *value_in(const char *line, const char *const *keys, size_t co
 static size_t add_numbers(
 	pid_t pid, const char *file, const char *const *keys, size_t count, int base, uint64_t *sum)
 {
-	scoped_fd fd = open_of(pid, file);
+	scoped_fd fd = process_open(pid, file, O_RDONLY);
 	char line[128];
 	char block[2048];
 	size_t used = 0;
@@ -454,7 +452,7 @@ long process_children(pid_t *list, size_t most)
 
 static void append_threads(struct children *c, pid_t pid)
 {
-	scoped_fd dir = open_of(pid, "task");
+	scoped_fd dir = process_open(pid, "task", O_RDONLY);
 	struct stat st;
 
 	c->dir = dir;

@@ -22,6 +22,8 @@ struct process_facts {
 };
 int process_look(pid_t pid, struct process_facts *facts); /* -1 and errno */
 
+/* Open the file /proc/PID/NAME, CLOEXEC.  -1 and errno. */
+int process_open(pid_t pid, const char *name, int flags);
 /* Read the beginning of a small file as a string: /proc/PID/FILE, or the file of
  * that path.  Returns its length, or -1 and errno (ENOENT: no process has that
  * number, such as 0).  Takes no memory and no lock. */

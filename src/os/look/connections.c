@@ -453,10 +453,12 @@ unsigned connections_tick(void)
 
 /* ---- activity ---- */
 
-/* What a thread in this system call does.  Sleeping threads belong to a pool that
+/* What a thread does, by the system call that it is in.  Sleeping threads belong to a pool that
  * has nothing to do; a process's only thread that sleeps will do something soon. */
-static enum activity of_call(long call)
+static enum activity of_call(struct remote *thread)
 {
+	int fd;
+	long call = remote_call(thread, &fd);
 	unsigned kind = remote_call_kind(call);
 
 	if ((kind & CALL_WAITS) != 0)
@@ -476,7 +478,7 @@ static bool look_at_thread(void *context, pid_t tid)
 {
 	struct threads *t = context;
 	t->process.tid = tid;
-	if (of_call(remote_call(&t->process)) == ACTIVITY_RUNS)
+	if (of_call(&t->process) == ACTIVITY_RUNS)
 		t->found = ACTIVITY_RUNS;
 	return t->found == ACTIVITY_RUNS || ++t->count == THREADS_MOST;
 }
@@ -505,7 +507,7 @@ enum activity connections_activity(struct remote *r, enum activity stopped_in)
 		return ACTIVITY_UNKNOWN;
 	if (threads > 1)
 		return of_threads(r);
-	found = of_call(remote_call(r));
+	found = of_call(r);
 	/* a thread that ran when it was stopped has no call to restart */
 	return found == ACTIVITY_UNKNOWN && stopped_in != ACTIVITY_RUNS ? stopped_in : found;
 }

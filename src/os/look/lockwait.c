@@ -27,7 +27,7 @@ static bool look_at_thread(void *context, pid_t tid)
 	long call;
 
 	remote_of(&r, tid);
-	call = remote_call_on(&r, &fd);
+	call = remote_call(&r, &fd);
 	s->waits = (call == SYS_flock || call == SYS_fcntl) &&
 		remote_target(&r, fd, target, sizeof(target)) == 0;
 	if (s->waits)

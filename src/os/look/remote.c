@@ -36,16 +36,6 @@
 /* The most unix sockets of the list that are searched for one path. */
 #define UNIX_MOST 1000
 
-/* ---- files of /proc ---- */
-
-int remote_open(pid_t tid, const char *name, int flags)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)tid, name);
-	return open(path, O_RDONLY | O_CLOEXEC | flags);
-}
-
 /* ---- rights ---- */
 
 void remote_of(struct remote *r, pid_t tid)
@@ -284,7 +274,7 @@ static bool look_at(void *context, int fd)
 static int walk_entries(void *argument)
 {
 	struct walk *w = argument;
-	scoped_fd dir = remote_open(w->r->tid, "fd", O_DIRECTORY);
+	scoped_fd dir = process_open(w->r->tid, "fd", O_RDONLY | O_DIRECTORY);
 
 	/* in the kernel's listing of fd/, a number's position is number + 2, behind "." and ".." */
 	if (dir != -1 && w->from > 0)

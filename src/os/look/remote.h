@@ -62,8 +62,6 @@ int remote_make_call(struct remote *r, const struct vfork_call *call);
 
 /* Read the file /proc/TID/NAME, at most 8 KiB of it.  0, or -1 and errno. */
 int remote_text(struct remote *r, const char *name, char *to, size_t size);
-/* Open it; only for functions of remote_run(). */
-int remote_open(pid_t tid, const char *name, int flags);
 
 /* A duplicate of the process's descriptor `fd` (CLOEXEC; the caller's).  -1 and
  * errno: EBADF: no such descriptor, or it is another user's and neither a socket, an
@@ -144,11 +142,9 @@ int remote_epoll_remove(struct remote *r, int epoll, int ours, int fd);
 #define REMOTE_AWAITS_MOST 32
 size_t remote_awaits(struct remote *r, int *fds, size_t most);
 
-/* The system call in which the thread is, or was stopped; -1: none, the thread runs;
- * -2 and errno: unknown. */
-long remote_call(struct remote *r);
-/* The same, and the call's first argument, if that is a descriptor. */
-long remote_call_on(struct remote *r, int *fd);
+/* The system call in which the thread is, or was stopped, and its first argument, if that
+ * is a descriptor; -1: none, the thread runs; -2 and errno: unknown. */
+long remote_call(struct remote *r, int *fd);
 
 /* What a thread does in a system call; 0: it runs, or will do so at once. */
 enum remote_call_kind {

@@ -60,7 +60,7 @@ static int find_item(void *argument)
 	ssize_t got;
 
 	snprintf(name, sizeof(name), "fdinfo/%d", l->epoll);
-	scoped_fd fd = remote_open(l->r->tid, name, 0);
+	scoped_fd fd = process_open(l->r->tid, name, O_RDONLY);
 	while ((got = read(fd, text + kept, sizeof(text) - 1 - kept)) > 0) {
 		used = kept + (size_t)got;
 		text[used] = '\0';
@@ -227,20 +227,13 @@ static long read_call(struct remote *r, uint64_t args[2])
 	return call;
 }
 
-long remote_call_on(struct remote *r, int *fd)
+long remote_call(struct remote *r, int *fd)
 {
 	uint64_t args[2];
 	long call = read_call(r, args);
 
 	*fd = (int)args[0];
 	return call;
-}
-
-long remote_call(struct remote *r)
-{
-	int fd;
-
-	return remote_call_on(r, &fd);
 }
 
 static const struct {

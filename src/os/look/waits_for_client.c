@@ -58,7 +58,7 @@ static bool may_bring_one(struct remote *r, struct table *t, int epoll)
 static bool may_await(struct remote *thread, struct remote *process, struct table *t, bool *denied)
 {
 	int fd = -1;
-	long call = remote_call_on(thread, &fd);
+	long call = remote_call(thread, &fd);
 	unsigned kind = remote_call_kind(call);
 
 	if (call == -2)
@@ -127,6 +127,7 @@ static bool say_thread(void *context, pid_t tid)
 	char function[64] = "0"; /* in which it sleeps; "0": none, or the kernel keeps it secret */
 	char name[40];
 	long call;
+	int fd;
 
 	if (w->shown == SHOWN_MOST) {
 		w->more++;
@@ -135,7 +136,7 @@ static bool say_thread(void *context, pid_t tid)
 	if (process_look(tid, &facts) == -1)
 		return false;
 	remote_of(&r, tid);
-	call = remote_call(&r);
+	call = remote_call(&r, &fd);
 	(void)remote_text(&r, "wchan", function, sizeof(function));
 	buffer_printf(
 		&w->text, "%sthread %d: %c", w->shown++ > 0 ? "; " : "", (int)tid, facts.state);

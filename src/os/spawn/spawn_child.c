@@ -32,11 +32,8 @@ int spawn_fail(struct spawn_failure *f, enum spawn_step step, const char *what)
 
 int spawn_oom_score(pid_t pid, const char *text)
 {
-	char path[40];
-	scoped_fd fd = -1;
+	scoped_fd fd = process_open(pid, "oom_score_adj", O_WRONLY);
 
-	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
 	return fd != -1 && write(fd, text, strlen(text)) != -1 ? 0 : -1;
 }
 
