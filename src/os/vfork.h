@@ -141,6 +141,13 @@ int vfork_call_in(int keep, int (*function)(void *argument), void *argument);
 int vfork_call_alone(uid_t uid, int (*function)(void *argument), void *argument);
 bool vfork_calls(void); /* does vfork_call() use a child? */
 
+/* A function for such a child that makes one system call; `argument` is this struct. */
+struct vfork_syscall {
+	long number;
+	long args[5];
+};
+int vfork_syscall(void *argument);
+
 /*
  * How long to wait for a child that sleeps, if a process of this user may be the cause: 0.1 s, or
  * a part of that while others have used up theirs.  For 10 s after a child was late, its user gets

@@ -248,18 +248,6 @@ int rundir_renew(struct rundir *r, const char *wanted, struct error *err)
 	return 0;
 }
 
-struct removal {
-	int base;
-	const char *name;
-};
-
-static int remove_it(void *argument)
-{
-	const struct removal *r = argument;
-
-	return unlinkat(r->base, r->name, AT_REMOVEDIR);
-}
-
 int rundir_close(struct rundir *r)
 {
 	static const char *const files[] = {"keeper", "estate", "estate.new", "state", "state.new",
@@ -268,7 +256,7 @@ int rundir_close(struct rundir *r)
 		"lock"};
 	char *slash = strrchr(r->path, '/');
 	scoped_fd base = -1;
-	struct removal removal;
+	struct vfork_syscall removal;
 	struct error err;
 	int done = 0;
 
@@ -285,10 +273,11 @@ int rundir_close(struct rundir *r)
 		(void)unlinkat(r->dir, files[i], 0);
 	*slash = '\0';
 	base = rundir_open_place(r->path, false, &err);
-	removal = (struct removal){base, slash + 1};
+	removal = (struct vfork_syscall){
+		SYS_unlinkat, {base, (long)(intptr_t)(slash + 1), AT_REMOVEDIR}};
 	/* other users can read that directory, but not what is below it */
 	if (base != -1 && is_still(base, slash + 1, r->dir))
-		done = vfork_call_in(base, remove_it, &removal);
+		done = vfork_call_in(base, vfork_syscall, &removal);
 	done = done == -1 && errno == ETIMEDOUT ? -1 : 0;
 	*slash = '/';
 	rundir_leave(r);
@@ -500,14 +489,9 @@ int rundir_write_pidfile(const char *path, pid_t pid, struct error *err)
 	return -1;
 }
 
-static int unlink_it(void *path)
-{
-	return unlink(path);
-}
-
 int rundir_remove_pidfile(const char *path)
 {
-	return vfork_call_in(-1, unlink_it, (void *)(uintptr_t)path) == -1 && errno == ETIMEDOUT
-		? -1
-		: 0;
+	struct vfork_syscall removal = {SYS_unlinkat, {AT_FDCWD, (long)(intptr_t)path, 0}};
+
+	return vfork_call_in(-1, vfork_syscall, &removal) == -1 && errno == ETIMEDOUT ? -1 : 0;
 }

@@ -91,29 +91,14 @@ static int bind_beside(int to, int from)
 	return size > 0 ? bind(to, &at.any, size) : -1;
 }
 
-/* Arguments of a setsockopt(2) in a child: workers have these sockets, too. */
-struct setting {
-	int fd;
-	int level;
-	int name;
-	const void *value;
-	socklen_t size;
-};
-
-static int make_setting(void *argument)
-{
-	const struct setting *s = argument;
-
-	return setsockopt(s->fd, s->level, s->name, s->value, s->size);
-}
-
+/* setsockopt(2) in a child: workers have these sockets, too. */
 static int set_option(int fd, int level, int name, const void *value, socklen_t size)
 {
-	struct setting s = {fd, level, name, value, size};
+	struct vfork_syscall s = {SYS_setsockopt, {fd, level, name, (long)(intptr_t)value, size}};
 
 	return name == SO_ATTACH_REUSEPORT_EBPF /* its value is a second descriptor */
-		? vfork_call(make_setting, &s)
-		: vfork_call_on(fd, make_setting, &s);
+		? vfork_call(vfork_syscall, &s)
+		: vfork_call_on(fd, vfork_syscall, &s);
 }
 
 static int set_filter(int fd, int name, struct sock_filter *list, size_t count)

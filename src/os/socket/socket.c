@@ -171,14 +171,11 @@ int socket_backlog(int fd, int backlog)
 	return vfork_call_on(fd, begin_listening, &l);
 }
 
-static int stop_listening(void *fd)
-{
-	return shutdown(*(const int *)fd, SHUT_RD);
-}
-
 void socket_stop_listening(int fd)
 {
-	(void)vfork_call_on(fd, stop_listening, &fd);
+	struct vfork_syscall stop = {SYS_shutdown, {fd, SHUT_RD}};
+
+	(void)vfork_call_on(fd, vfork_syscall, &stop);
 }
 
 static int listen_again(void *argument)
