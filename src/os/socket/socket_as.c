@@ -20,26 +20,26 @@
 #define REMOVING_MOST (50 * MSEC)
 
 /*
- * What a child with the user's ids does: system calls and nothing else.  The
+ * What a child with the user's ids does with a path: system calls and nothing else.  The
  * directory is looked up once and held.
  */
 struct user_call {
-	int (*act)(void *user_call);
 	const char *path;
 	const struct vfork_user *user;
-	int fd; /* our descriptor that the child keeps; or -1 */
-	int backlog;
+	int fd;
 	struct sockaddr_un address;
 	socklen_t size;
 	struct socket_file file;
 };
 
-/* Run it in a child, which may hang in a file system, and so keeps no port and no pipe of
- * ours.  -1 and errno; ETIMEDOUT also if that user may not make nclust wait any more. */
-static int run_as_user(struct user_call *d, nsec_t patience)
+/* Run `act` in a child, which may hang in a file system, and so keeps no port and no pipe of
+ * ours but `fd` (or -1).  -1 and errno; ETIMEDOUT also if that user may not make nclust wait
+ * any more. */
+static int run_as_user(int (*act)(void *argument), void *argument, int fd,
+	const struct vfork_user *user, nsec_t patience)
 {
-	const struct vfork_call call = {d->act, d, d->user, d->fd, d->fd, false};
-	int got = vfork_make_call(&call, d->user->uid, patience);
+	const struct vfork_call call = {act, argument, user, fd, fd, false};
+	int got = vfork_make_call(&call, user->uid, patience);
 
 	if (!vfork_left())
 		return got;
@@ -74,21 +74,17 @@ static gid_t group_for(const struct vfork_user *user, const struct stat *dir)
 	return user->gid;
 }
 
-static int bind_name(void *user_call)
-{
-	const struct user_call *d = user_call;
-
-	return bind(d->fd, (const struct sockaddr *)&d->address, d->size);
-}
-
 static int bind_path(void *user_call)
 {
 	struct user_call *d = user_call;
 	const char *name;
-	scoped_fd dir = socket_unix_parent(d->path, &name);
+	scoped_fd dir = -1;
 	struct stat at;
 	struct stat st;
 
+	if (*d->path == '@')
+		return bind(d->fd, (const struct sockaddr *)&d->address, d->size);
+	dir = socket_unix_parent(d->path, &name);
 	if (dir == -1 || fstat(dir, &at) == -1 || bind_in(d, dir, name) == -1 ||
 		fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
 		return -1;
@@ -105,15 +101,10 @@ static int bind_path(void *user_call)
 int socket_unix_open_as(const char *path, const struct vfork_user *user, struct socket_file *made)
 {
 	scoped_fd fd = socket_born_to(user->uid, AF_UNIX, SOCK_STREAM, 0);
-	struct user_call d = {
-		.act = *path == '@' ? bind_name : bind_path,
-		.path = path,
-		.user = user,
-		.fd = fd,
-	};
+	struct user_call d = {.path = path, .user = user, .fd = fd};
 
 	if (fd == -1 || socket_unix_address(path, &d.address, &d.size) == -1 ||
-		run_as_user(&d, vfork_patience(user->uid)) == -1)
+		run_as_user(bind_path, &d, fd, user, vfork_patience(user->uid)) == -1)
 		return -1;
 	*made = d.file;
 	return fd_release(&fd);
@@ -121,23 +112,11 @@ int socket_unix_open_as(const char *path, const struct vfork_user *user, struct 
 
 /* ---- listening ---- */
 
-static int listen_on(void *user_call)
-{
-	const struct user_call *d = user_call;
-
-	return socket_listen(d->fd, d->backlog);
-}
-
 int socket_unix_listen_as(int fd, int backlog, const struct vfork_user *user)
 {
-	struct user_call d = {
-		.act = listen_on,
-		.user = user,
-		.fd = fd,
-		.backlog = backlog,
-	};
+	struct vfork_syscall l = {SYS_listen, {fd, backlog < 0 ? INT_MAX : backlog}};
 
-	return run_as_user(&d, vfork_patience(user->uid));
+	return run_as_user(vfork_syscall, &l, fd, user, vfork_patience(user->uid));
 }
 
 /* ---- removing ---- */
@@ -188,7 +167,7 @@ static int remove_as(struct user_call *d)
 	errno = ETIMEDOUT;
 	if (removing.slept >= REMOVING_MOST)
 		return -1;
-	got = run_as_user(d, nsec_min(patience, REMOVING_MOST));
+	got = run_as_user(remove_it, d, -1, d->user, nsec_min(patience, REMOVING_MOST));
 	removing.slept += vfork_slept() - slept;
 	return got;
 }
@@ -196,13 +175,7 @@ static int remove_as(struct user_call *d)
 int socket_unlink(const char *path, const struct socket_file *made)
 {
 	const struct vfork_user user = {.uid = made->uid, .gid = made->gid};
-	struct user_call d = {
-		.act = remove_it,
-		.path = path,
-		.user = &user,
-		.fd = -1,
-		.file = *made,
-	};
+	struct user_call d = {.path = path, .user = &user, .file = *made};
 
 	if (made->ino == 0)
 		return 0; /* no file was made */
