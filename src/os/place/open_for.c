@@ -28,7 +28,7 @@ static int open_without_links(const char *path)
 	return fd;
 }
 
-int open_for(long uid, const char *path)
+static int open_for(long uid, const char *path)
 {
 	scoped_fd fd = -1;
 	struct stat st;

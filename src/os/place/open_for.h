@@ -6,20 +6,14 @@
 #include <stddef.h>
 
 /*
- * Open a file whose content will be given to user `uid` (-1:
- * to ourselves), for reading, CLOEXEC, O_NONBLOCK.  -1 and errno.
+ * The content of a file that will be given to user `uid` (-1: to ourselves), with a
+ * NUL after it; the caller's.  NULL and errno: EFBIG: no regular file, or more than
+ * `most` bytes; ETIMEDOUT: the file's server does not answer within vfork_patience().
+ * A `patient` caller waits without a limit.
  *
  * If we are root and the user is not, a link in a directory of the user could
  * lead to a file that only root can read.  So then the path must not contain
  * symbolic links (else ELOOP), or the file must be the user's own.
- */
-int open_for(long uid, const char *path);
-
-/*
- * The content of such a file, with a NUL after it; the caller's.  NULL and errno:
- * EFBIG: no regular file, or more than `most` bytes; ETIMEDOUT: the file's server
- * does not answer within vfork_patience().  A `patient` caller waits without a
- * limit.
  */
 char *read_for(long uid, const char *path, size_t most, bool patient);
 
