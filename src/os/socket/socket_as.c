@@ -251,8 +251,6 @@ static int bind_with_mode(
 	int done;
 	int saved;
 
-	if (mode == -1)
-		return foreign ? bind_as(fd, address, size, uid, gid) : bind(fd, address, size);
 	/* a socket's own mode is 0777: this umask alone decides, and a mode that the
 	 * caller set by fchmod(2) can only take bits away */
 	before = umask((mode_t)(0777 & ~mode));
@@ -299,8 +297,6 @@ static int bind_and_give(int fd, const struct sockaddr *address, socklen_t size,
 {
 	int saved;
 
-	if (mode == -1)
-		mode = (int)(0777 & ~look_umask());
 	if (bind_with_mode(fd, address, size, mode & 0700, (long)geteuid(), (long)getegid()) == -1)
 		return -1;
 	if (change_owner(dirfd, name, mode, uid, gid) == 0)
@@ -325,6 +321,8 @@ int socket_birth(int fd, const struct sockaddr *address, socklen_t size, int dir
 {
 	struct stat dir;
 
+	if (mode == -1)
+		mode = (int)(0777 & ~look_umask());
 	if (uid == -1)
 		uid = (long)geteuid();
 	if (gid == -1)
