@@ -102,29 +102,19 @@ static int parse_stat(char *text, struct process_facts *facts)
 	return 0;
 }
 
-static int look_here(pid_t pid, struct process_facts *facts)
-{
-	char text[1024];
-	ssize_t n = process_read(pid, "stat", text, sizeof(text));
-
-	if (n == 0)
-		errno = ESRCH;
-	return n > 0 ? parse_stat(text, facts) : -1;
-}
-
 /*
  * Readers of some files of /proc/PID wait as long as the process is in exec
  * (exec_update_lock of the kernel), and that may be for ever: exec closes descriptors,
- * and a file server does not answer.  Readers of `status` do not wait.
+ * and a file server does not answer.  So of another user's process a child reads them.
+ * Readers of `status` do not wait.
  */
-static bool may_wait(pid_t pid, uid_t *uid)
+static int read_with_care(pid_t pid, int (*reader)(void *argument), void *argument)
 {
-	uint64_t its;
+	uint64_t uid;
 
-	if (!vfork_calls() || process_status(pid, "Uid:", 10, &its) == -1)
-		return false;
-	*uid = (uid_t)its;
-	return *uid != getuid();
+	if (!vfork_calls() || process_status(pid, "Uid:", 10, &uid) == -1 || uid == getuid())
+		return reader(argument);
+	return vfork_call_alone((uid_t)uid, reader, argument);
 }
 
 struct looking {
@@ -132,22 +122,22 @@ struct looking {
 	struct process_facts facts;
 };
 
-static int look_forkjob(void *argument)
+static int look_here(void *argument)
 {
 	struct looking *l = argument;
+	char text[1024];
+	ssize_t n = process_read(l->pid, "stat", text, sizeof(text));
 
-	return look_here(l->pid, &l->facts);
+	if (n == 0)
+		errno = ESRCH;
+	return n > 0 ? parse_stat(text, &l->facts) : -1;
 }
 
 int process_look(pid_t pid, struct process_facts *facts)
 {
 	struct looking l = {.pid = pid};
-	uid_t uid;
-	int got;
+	int got = read_with_care(pid, look_here, &l);
 
-	if (!may_wait(pid, &uid))
-		return look_here(pid, facts);
-	got = vfork_call_alone(uid, look_forkjob, &l);
 	*facts = l.facts;
 	return got;
 }
@@ -398,12 +388,8 @@ static int read_share(void *argument)
 uint64_t process_memory_share(pid_t pid)
 {
 	struct sharing s = {.pid = pid};
-	uid_t uid;
 
-	if (may_wait(pid, &uid))
-		(void)vfork_call_alone(uid, read_share, &s);
-	else
-		(void)read_share(&s);
+	(void)read_with_care(pid, read_share, &s);
 	return s.share;
 }
 
