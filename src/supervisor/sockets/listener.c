@@ -134,18 +134,15 @@ static bool is_inherited(const struct supervisor *sup, int fd)
 /* Close descriptors that no setting names: nclust's caller may have leaked them. */
 static void close_unnamed(const struct supervisor *sup)
 {
-	const int most = sup->sockets.inherited.count > 0 ? 4096 : 0;
+	int end = FIRST_INHERITED;
 
-	for (int fd = FIRST_INHERITED; fd == FIRST_INHERITED || fd < most; fd++) {
-		int end = fd;
-
-		while (end < most && !is_inherited(sup, end))
-			end++;
-		if (end > fd || most == 0)
-			(void)descriptors_close(
-				(unsigned)fd, end >= most ? ~0U : (unsigned)end - 1);
-		fd = end;
-	}
+	for (size_t i = 0; i < sup->sockets.inherited.count; i++)
+		if (sup->sockets.inherited.list[i]->fd >= end)
+			end = sup->sockets.inherited.list[i]->fd + 1;
+	for (int fd = FIRST_INHERITED; fd < end; fd++)
+		if (!is_inherited(sup, fd))
+			(void)close(fd);
+	(void)descriptors_close((unsigned)end, ~0U);
 }
 
 int listeners_inherit(struct supervisor *sup, struct error *err)
