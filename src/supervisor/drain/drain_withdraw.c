@@ -221,27 +221,16 @@ bool steer_has_peers(const struct child *child, const struct listener *l)
 	return false;
 }
 
-/* Can another worker take what is left in the queue of the worker's socket? */
-static bool has_other_taker(const struct child *child, const struct listener *l)
-{
-	const struct listener_socket *mine = group_socket(l, child->traffic.lane);
-	const struct child *c;
-
-	if (group_size(l) == 1 || mine->weight > 0)
-		return true; /* the socket still gets connections, which others take */
-	for_each_child (c, children_of(child->service))
-		if (c != child && !c->traffic.withdrawn && group_socket(l, c->traffic.lane) == mine)
-			return true;
-	return false;
-}
-
 bool steer_may_stop(const struct child *child)
 {
 	const struct listener *l;
 
-	for_each_listener (l, listeners_of(child->service, LISTENERS_ALL))
-		if (!has_other_taker(child, l) &&
-			!group_is_dry(l, group_socket(l, child->traffic.lane)))
+	for_each_listener (l, listeners_of(child->service, LISTENERS_ALL)) {
+		struct listener_socket *mine = group_socket(l, child->traffic.lane);
+
+		if (group_size(l) > 1 && mine->weight == 0 && !steer_has_peers(child, l) &&
+			!group_is_dry(l, mine))
 			return false;
+	}
 	return true;
 }
