@@ -42,7 +42,6 @@ struct steer {
 	struct service *service;
 	ev_timer timer;
 	nsec_t interval;     /* time from one look to the next */
-	bool look_next_turn; /* a worker became ready: look in the next turn */
 	unsigned last_lane;  /* the greatest lane so far */
 	unsigned lane;       /* for new workers that share sockets */
 	unsigned next_lane;  /* the same, from `next_generation` on */

@@ -408,7 +408,6 @@ static void steer_look(struct steer *s)
 static void look_soon(struct steer *s)
 {
 	s->interval = LOOK_FIRST;
-	s->look_next_turn = false;
 	if (ev_is_active(&s->timer))
 		ev_timer_stop(s->service->sup->loop, &s->timer);
 	steer_look(s);
@@ -416,7 +415,7 @@ static void look_soon(struct steer *s)
 
 void steer_look_next_turn(struct steer *s)
 {
-	s->look_next_turn = true;
+	s->interval = LOOK_FIRST;
 	timer_arm(s->service->sup->loop, &s->timer, 0);
 }
 
@@ -427,10 +426,6 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	if (s->look_next_turn) {
-		look_soon(s);
-		return;
-	}
 	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
 		wake_unweighted(l);
 	s->interval = s->interval < LOOK_EVERY / 2 ? s->interval * 2 : LOOK_EVERY;
