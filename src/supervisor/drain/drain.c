@@ -416,10 +416,6 @@ static void resume_drain(struct child *child)
 
 	if (left != -1)
 		begin_drain(child, left);
-	else if (child_view(child).state == SLOT_SPARE && !child->life.paused &&
-		drain_is_stopped(child))
-		/* an earlier version stopped spares in this way; the core starts another spare */
-		(void)pidfd_signal(child->pidfd, SIGKILL);
 }
 
 static void drain_on_go_on(struct supervisor *sup)
