@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +18,6 @@
 /* ---- thaw ---- */
 
 #define THAW_MOST 256 /* processes of a worker */
-#define LAST_WAIT_MS 1000
 
 /* The helper's descriptors: the pipe from nclust, and the runtime directory. */
 enum { PIPE = 3, RUNDIR };
@@ -109,13 +107,11 @@ static void thaw_stand_by(struct supervisor *sup)
 
 void thaw_fini(struct supervisor *sup)
 {
-	struct pollfd wait = {.fd = sup->traffic.thawer, .events = POLLIN};
 	struct pidfd_end end;
 
 	if (sup->traffic.thawer == -1)
 		return;
-	if (poll(&wait, 1, LAST_WAIT_MS) != 1)
-		(void)pidfd_signal(sup->traffic.thawer, SIGKILL);
+	(void)pidfd_signal(sup->traffic.thawer, SIGKILL); /* all drains are over */
 	(void)pidfd_reap(sup->traffic.thawer, &end);
 	fd_close(&sup->traffic.thawer);
 }

@@ -17,8 +17,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Less CPU time of all workers says nothing about the load. */
-#define CPU_LEAST (200 * MSEC)
 /* In percent of the CPU time of all workers.  Of two workers one may well have more than half. */
 #define MOST 50
 #define MOST_OF_TWO 80
@@ -66,7 +64,7 @@ static bool is_uneven(const struct service *service, struct uneven *found)
 		lived = now - view.ready_at;
 		found->slot = child->slot;
 	}
-	if (sum < CPU_LEAST || most < lived / BUSY || found->workers < 2)
+	if (sum == 0 || most < lived / BUSY || found->workers < 2)
 		return false;
 	found->percent = (unsigned)(most * 100 / sum);
 	return found->percent > (found->workers == 2 ? MOST_OF_TWO : MOST);

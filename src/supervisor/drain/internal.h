@@ -237,7 +237,7 @@ void imbalance_on_status(struct json_writer *w, const struct service *service);
  * worker would not answer its clients.
  */
 
-void thaw_fini(struct supervisor *sup); /* waits until the helper has exited */
+void thaw_fini(struct supervisor *sup); /* ends the helper; there is no drain any more */
 /* Continues a process that leads its group: first all processes below it, then the rest of its
  * group, also processes that have lost their parent. */
 void thaw_tree(pid_t pid, int pidfd);
