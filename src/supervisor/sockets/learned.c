@@ -348,8 +348,6 @@ void learned_close(struct service *service, struct listener *l, struct child *by
 	if (by == NULL || news_spares(by))
 		log_note("%s: %s closed: no worker uses it any more", service->name,
 			listener_text(l));
-	group_forget(l);
-	heal_forget(l);
 	socket_stop_listening(l->fd);
 	learned_drop(service, l);
 }

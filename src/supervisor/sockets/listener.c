@@ -447,7 +447,6 @@ struct source {
 	struct supervisor *sup;
 	const struct listener_set *known; /* the cluster's present set, or NULL */
 	bool alone;                       /* take none from other clusters */
-	const struct service *service;    /* take only listeners that this service has; or NULL */
 };
 
 static struct listener *find_known(const struct source *from, const struct address *address)
@@ -469,27 +468,17 @@ static struct listener *find_known(const struct source *from, const struct addre
 static struct listener *get_listener(const struct source *from, const struct listener_set *set,
 	const struct address *address, struct error *err)
 {
-	struct listener_walk walk;
-	struct listener *l;
+	struct listener *l = find_known(from, address);
 
-	if (from->service != NULL) {
-		walk = listeners_of(from->service, LISTENERS_NAMED);
-		l = find_next(&walk, address);
-		if (l == NULL)
-			error_set(err, ENOENT, "listener '%s'", address->text);
-	} else {
-		l = find_known(from, address);
-		if (l == NULL)
-			return listener_open(from->sup, address, err);
-		if (address->each != NULL && listeners_find(set, address) != NULL) {
-			error_set(err, EADDRINUSE, "listener '%s'", address->text);
-			l = NULL;
-		} else if (check_kept(l, address, err) == -1) {
-			l = NULL;
-		}
+	if (l == NULL)
+		return listener_open(from->sup, address, err);
+	if (address->each != NULL && listeners_find(set, address) != NULL) {
+		error_set(err, EADDRINUSE, "listener '%s'", address->text);
+		return NULL;
 	}
-	if (l != NULL)
-		l->users++;
+	if (check_kept(l, address, err) == -1)
+		return NULL;
+	l->users++;
 	return l;
 }
 
@@ -619,7 +608,8 @@ void listeners_adopt(const struct listener_set *set, const struct cluster_settin
 int listeners_pick(struct listener_set *to, const struct cluster_settings *settings,
 	const struct service *service, struct error *err)
 {
-	const struct source from = {.service = service};
+	const struct source from = {
+		.sup = service->sup, .known = &service->sockets.listeners, .alone = true};
 	size_t slots = listeners_slots(&service->sockets.listeners);
 
 	if (slots == SIZE_MAX)

@@ -47,7 +47,7 @@ int listener_bind_as(const struct address *a, const struct vfork_user *user,
 /* The listener of that address, or NULL; so may `set` be. */
 struct listener *listeners_find(const struct listener_set *set, const struct address *address);
 /* Make a set for these settings of listeners that the service and its recipes have, for all of its
- * slots.  -1 and `err`: out of memory, or a listener is closed already. */
+ * slots; one that is closed already is opened again.  -1 and `err`. */
 int listeners_pick(struct listener_set *to, const struct cluster_settings *settings,
 	const struct service *service, struct error *err);
 /* Release all listeners of a set.  A listener that is in no other set is closed, and its file
