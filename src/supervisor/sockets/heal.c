@@ -297,20 +297,13 @@ static int bind_again(struct listener *l, struct socket_file *made, struct error
 	return listener_bind_as(&l->address, &user, made, err);
 }
 
-static void on_nothing(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	(void)loop;
-	(void)watcher;
-	(void)revents;
-}
-
 /* A watcher of this descriptor (a cluster without workers) knows its number alone.  To set any
  * watcher tells libev that the number is another socket now. */
 static void watch_anew(const struct listener *l)
 {
 	ev_io watcher;
 
-	io_init(&watcher, on_nothing, l->fd, NULL);
+	io_init(&watcher, NULL, l->fd, NULL); /* it is stopped before anything is called */
 	ev_io_start(l->sup->loop, &watcher);
 	ev_io_stop(l->sup->loop, &watcher);
 }

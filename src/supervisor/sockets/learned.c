@@ -450,10 +450,8 @@ void learned_forget_worker(struct child *child)
 
 void learned_resume(struct service *service)
 {
-	for (size_t i = 0; i < service->sockets.learned.count; i++)
-		if (service->sockets.learned.list[i]->unused_since != 0)
-			timer_arm_within(
-				service->sup->loop, &service->sup->sockets.trim, LOOK_AGAIN);
+	if (service->sockets.learned.count > 0)
+		timer_arm_within(service->sup->loop, &service->sup->sockets.trim, LOOK_AGAIN);
 }
 
 void learned_init(struct supervisor *sup)

@@ -387,11 +387,7 @@ static int make_set(struct listener_set *set, size_t room)
 
 static size_t count_bits(uint64_t of)
 {
-	size_t count = 0;
-
-	for (; of != 0; of &= of - 1)
-		count++;
-	return count;
+	return (size_t)__builtin_popcountll(of);
 }
 
 /* The index in the list of a slot's n-th listener. */

@@ -118,7 +118,8 @@ void learned_drop_all(struct service *service);
 
 /* A worker is gone, and uses no listener any more. */
 void learned_forget_worker(struct child *child);
-/* After an upgrade: resume the learned listeners of the service. */
+/* After an upgrade, or when clients wait for workers alone again: close those that no worker uses
+ * in time. */
 void learned_resume(struct service *service);
 void learned_init(struct supervisor *sup);
 void learned_fini(struct supervisor *sup);
