@@ -47,15 +47,20 @@ static struct client *who_makes_room(const struct clients *all, bool may_write)
 	return found;
 }
 
+/* How many clients, or readers alone, are there?  nclust's roles do not count. */
+static unsigned count_clients(const struct clients *all, bool readers)
+{
+	unsigned count = 0;
+
+	for (const struct client *c = all->first; c != NULL; c = c->next)
+		count += !c->own && (!readers || !c->may_write);
+	return count;
+}
+
 static bool has_room(const struct clients *all, bool may_write)
 {
-	unsigned readers = 0;
-
-	if (may_write || all->count >= CLIENTS_MAX)
-		return all->count < CLIENTS_MAX;
-	for (const struct client *c = all->first; c != NULL; c = c->next)
-		readers += !c->may_write && !c->own;
-	return readers < READERS_MAX;
+	return count_clients(all, false) < CLIENTS_MAX &&
+		(may_write || count_clients(all, true) < READERS_MAX);
 }
 
 static void say_hello(struct client *c)
@@ -102,17 +107,11 @@ static int add_client(struct clients *all, int fd, bool may_write)
 	return 0;
 }
 
-void client_is_own(struct client *c)
-{
-	c->own = true;
-	c->sup->control.clients->count--;
-}
-
 int clients_add_own(struct supervisor *sup, int fd)
 {
 	if (add_client(sup->control.clients, fd, false) == -1)
 		return -1;
-	client_is_own(sup->control.clients->first);
+	sup->control.clients->first->own = true;
 	return 0;
 }
 
@@ -167,7 +166,7 @@ static void free_descriptor(struct clients *all)
 		ev_io_stop(sup->loop, &all->listen);
 		clients_arm_bounds(all);
 	} else {
-		let_in(all, fd, all->count > 0);
+		let_in(all, fd, count_clients(all, false) > 0);
 	}
 	clients_keep_reserve(sup);
 }

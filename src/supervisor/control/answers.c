@@ -407,15 +407,6 @@ void ask_settle(struct client *c)
 		c, CONTROL_BUSY, "was not asked, because nclust is being upgraded: try again");
 }
 
-int ask_check(
-	const struct client *c, const struct service *service, uint32_t slot, struct error *err)
-{
-	if ((slot == SLOT_ALL) == c->own)
-		return 0;
-	return error_set(err, 0, "name %s, such as '%s%s'", c->own ? "the cluster" : "which worker",
-		service->name, c->own ? "" : ".0");
-}
-
 /* Is the slot's only worker a spare, which takes no connection? */
 static bool is_spare(const struct service *service, uint32_t slot)
 {

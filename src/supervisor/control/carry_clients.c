@@ -98,8 +98,6 @@ static int client_done_carried(struct carry_reader *r, void *to)
 	/* asking (and 5, a history) ends before an upgrade; only its rehearsal sees it */
 	if (c->state > CLIENT_CLOSING)
 		c->state = CLIENT_CLOSING;
-	if (c->own)
-		client_is_own(to);
 	return 0;
 }
 

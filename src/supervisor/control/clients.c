@@ -49,7 +49,6 @@ void client_free(struct client *c)
 	while (*at != c)
 		at = &(*at)->next;
 	*at = c->next;
-	all->count -= !c->own;
 	ev_io_stop(c->sup->loop, &c->io);
 	ask_forget(c);
 	foreign_hang_up(c->sup, NULL, &c->io.fd);
@@ -429,7 +428,6 @@ struct client *client_carried(struct clients *all)
 	c->io.data = c;
 	c->next = all->first;
 	all->first = c;
-	all->count++;
 	return c;
 }
 

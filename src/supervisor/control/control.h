@@ -93,7 +93,6 @@ struct clients {
 	ev_timer bounds;
 	struct socket_file file; /* of the control socket */
 	struct client *first;
-	unsigned count;
 	nsec_t spent;  /* time that readers took in the turn `turn` */
 	unsigned turn; /* a turn of the loop */
 };
@@ -108,7 +107,6 @@ extern const struct carried carried_expectation;
  * of memory.  Clients are watched again when nclust resumes. */
 struct clients *clients_carried(struct supervisor *sup);
 struct client *client_carried(struct clients *all);
-void client_is_own(struct client *c); /* the client is not counted any more */
 int clients_init(struct supervisor *sup, struct error *err);
 /* The other end of this stream is one of nclust's roles: add it as a reader.  Takes
  * over the descriptor.  -1: out of memory. */

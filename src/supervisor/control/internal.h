@@ -108,9 +108,6 @@ void showlogs_look(struct client *c);
  * workers of a cluster with `metrics`; other clients ask for a connection to the worker of one
  * slot.
  */
-/* Does the request name a slot or a cluster that can be asked?  0, or -1 and `err`. */
-int ask_check(
-	const struct client *c, const struct service *service, uint32_t slot, struct error *err);
 int ask_begin(struct client *c, struct service *service, uint32_t slot, struct error *err);
 /* Answer now, with the workers that were reached; nclust is about to be replaced. */
 void ask_settle(struct client *c);

@@ -391,8 +391,11 @@ static int do_ask(struct client *c, const struct target *t, struct error *err)
 {
 	struct service *s = only_service(c, t, err);
 
-	if (s == NULL || ask_check(c, s, t->slot, err) == -1)
+	if (s == NULL)
 		return CONTROL_PARAMS;
+	if ((t->slot == SLOT_ALL) != c->own)
+		return refuse_with(err, CONTROL_PARAMS, "name %s, such as '%s%s'",
+			c->own ? "the cluster" : "which worker", s->name, c->own ? "" : ".0");
 	return ask_begin(c, s, t->slot, err) == 0 ? ANSWERED : CONTROL_FAILED;
 }
 

@@ -280,7 +280,6 @@ static const struct gap clients_gaps[] = {
 	NOT(clients, listen),
 	NOT(clients, bounds),
 	NOT(clients, first),
-	NOT(clients, count),
 	NOT(clients, spent),
 	NOT(clients, turn),
 	NOT(clients, file.uid), /* of our own */
