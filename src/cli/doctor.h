@@ -119,9 +119,8 @@ struct held {
  * the address of that listener. */
 void held_look(struct held *held, const struct trial *t, pid_t leader);
 
-const struct held_socket *held_by_inode(const struct held *held, uint64_t inode);
-/* The socket of another worker at the same address. */
-const struct held_socket *held_alike(const struct held *held, const struct held_socket *socket);
+/* The socket of that inode; else one at this address; NULL: none. */
+const struct held_socket *held_find(const struct held *held, uint64_t inode, const char *text);
 
 /* Connect to an address, "tcp:*:80", from this machine.  Returns the descriptor; -1:
  * refused, or no answer for 1 s. */

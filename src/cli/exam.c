@@ -391,16 +391,17 @@ void exam_start(struct exam *e)
 
 /* A second copy beside the first: is it ready, and at the same sockets? */
 
-#define SECOND_MOST (12 * SECOND) /* until the second copy is ready */
+#define SECOND_MOST 12            /* seconds until the second copy is ready */
 #define SOCKETS_MOST (3 * SECOND) /* from there until it has all sockets that the first has */
 
 static enum exam_share find_share(const struct held_socket *s, const struct held *second)
 {
+	const struct held_socket *of = held_find(second, s->inode, s->text);
 	bool path = strncmp(s->text, "unix:", 5) == 0;
 
-	if (held_by_inode(second, s->inode) != NULL)
+	if (of != NULL && of->inode == s->inode)
 		return SHARE_SAME;
-	if (held_alike(second, s) != NULL)
+	if (of != NULL)
 		return path ? SHARE_STOLEN : SHARE_SPREAD;
 	return path ? SHARE_PRIVATE : SHARE_OTHER;
 }
@@ -431,7 +432,7 @@ static const char *second_waits_for(const struct exam *e)
  * it was not started. */
 static uint64_t await_second(struct exam *e)
 {
-	nsec_t until = e->trial->now + SECOND_MOST;
+	nsec_t until = e->trial->now + SECOND_MOST * SECOND;
 	uint64_t second = 0;
 
 	while (trial_wait(e->trial) && e->trial->now < until) {
@@ -457,7 +458,7 @@ static bool tell_failure(const struct exam *e, uint64_t second)
 	else if (*second_waits_for(e) != '\0')
 		facts_add(e->facts, FACT_BAD, name, "", "waits for %s", second_waits_for(e));
 	else if (trial_event(e->trial, second, "ready") == NULL)
-		facts_add(e->facts, FACT_BAD, name, "", "is not ready within 12 s");
+		facts_add(e->facts, FACT_BAD, name, "", "is not ready within %d s", SECOND_MOST);
 	else
 		return false;
 	return true;

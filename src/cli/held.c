@@ -34,29 +34,29 @@ struct look {
 	size_t count;
 };
 
-const struct held_socket *held_by_inode(const struct held *held, uint64_t inode)
+const struct held_socket *held_find(const struct held *held, uint64_t inode, const char *text)
 {
+	const struct held_socket *alike = NULL;
+
 	for (size_t i = 0; i < held->count; i++)
 		if (held->list[i].inode == inode)
 			return &held->list[i];
-	return NULL;
-}
-
-const struct held_socket *held_alike(const struct held *held, const struct held_socket *socket)
-{
-	for (size_t i = 0; i < held->count; i++)
-		if (strcmp(held->list[i].text, socket->text) == 0)
-			return &held->list[i];
-	return NULL;
+		else if (strcmp(held->list[i].text, text) == 0)
+			alike = &held->list[i];
+	return alike;
 }
 
 /* ---- sockets ---- */
 
-/* Does the kernel choose this port for clients, unless it was told otherwise?  A UDP socket
- * at such a port sends a question, and waits for the answer. */
+/* May the kernel choose this port for a client?  A UDP socket there asks, and waits for answers. */
 static bool is_ephemeral(unsigned port)
 {
-	return port >= 32768 && port <= 60999;
+	unsigned range[2];
+	char text[64];
+
+	(void)process_read_path("/proc/sys/net/ipv4/ip_local_port_range", text, sizeof(text));
+	return sscanf(text, "%u %u", &range[0], &range[1]) == 2 && port >= range[0] &&
+		port <= range[1];
 }
 
 /* Write the address at which clients can reach the socket; where they cannot, `text`
@@ -110,7 +110,7 @@ static void note_socket(struct look *look, int number, uint64_t inode)
 	struct remote r;
 	scoped_fd fd = -1;
 
-	if (held->count == HELD_MAX || held_by_inode(held, inode) != NULL)
+	if (held->count == HELD_MAX || held_find(held, inode, "") != NULL)
 		return;
 	remote_of(&r, look->pid);
 	fd = remote_fd(&r, number);
