@@ -147,20 +147,23 @@ static void on_logger_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	timer_arm(loop, timer, SECOND);
 }
 
+#define LINES_MOST UINT64_C(1000000000)
+
 /* Lost lines are published at most once in DROPS_EACH, or they would push all other events out of
  * the history. */
 static void count_lines(struct supervisor *sup, const struct logwire_packet *p)
 {
 	struct service *s = service_named(sup, p->cluster);
-	uint64_t lines;
+	/* a broken logger may say any number */
+	uint64_t lines = p->worker < LINES_MOST ? p->worker : LINES_MOST;
 
 	if (s == NULL)
 		return;
 	if (p->kind == LOGWIRE_LINES) {
-		s->counters.log_lines += p->worker;
+		s->counters.log_lines += lines;
 		return;
 	}
-	s->counters.log_lines_dropped += p->worker;
+	s->counters.log_lines_dropped += lines;
 	if (!once_each(&s->life.drop_at, clock_now(), DROPS_EACH))
 		return;
 	lines = s->counters.log_lines_dropped - s->life.drop_known;
