@@ -24,7 +24,6 @@
 /* As in remote.c: functions called by remote_each_fd() may run in a child on our
  * memory, and neither lock nor allocate. */
 
-#define ROOM_AT_FIRST 32
 #define THREADS_MOST 64 /* of a process that are looked at */
 
 enum { STATE_CLOSE_WAIT = 8, STATE_LISTEN = 10 }; /* TCP_... of netinet/tcp.h */
@@ -153,7 +152,6 @@ struct gathering {
 	struct connections *all;
 	pid_t pid;
 	int pidfd;
-	bool full;
 	bool refused; /* no descriptor can be duplicated: only inodes are known */
 	int error;    /* of the first descriptor that could not be duplicated */
 };
@@ -170,8 +168,8 @@ static bool gather_socket(void *context, int number, const char *target)
 		all->too_many |= ++all->others > CONNECTIONS_OTHERS;
 		return all->too_many;
 	}
-	if (all->count == all->room) {
-		g->full = true;
+	if (all->count == CONNECTIONS_MOST) {
+		all->too_many = true;
 		return true;
 	}
 	c = &all->list[all->count];
@@ -253,44 +251,17 @@ static void ask_kernel(struct connections *all, struct remote *r, size_t first)
 	all->count = known;
 }
 
-static int make_room(struct connections *all)
-{
-	size_t room = all->room != 0 ? 2 * all->room : ROOM_AT_FIRST;
-	struct connection *list;
-
-	if (room > CONNECTIONS_MOST) {
-		errno = EOVERFLOW;
-		return -1;
-	}
-	list = realloc(all->list, room * sizeof(*list));
-	if (list == NULL)
-		return -1;
-	all->list = list;
-	all->room = room;
-	return 0;
-}
-
 int connections_add(struct connections *all, struct remote *r, int pidfd)
 {
 	struct gathering g = {.all = all, .pid = r->tid, .pidfd = pidfd};
 	const size_t count = all->count;
-	const unsigned others = all->others;
 
-	if (all->room == 0 && make_room(all) == -1)
+	/* only what is used of it costs memory */
+	if (all->list == NULL)
+		all->list = malloc(CONNECTIONS_MOST * sizeof(*all->list));
+	if (all->list == NULL ||
+		remote_each_fd_from(r, pidfd, 0, UINT_MAX, gather_socket, &g) == -1)
 		return -1;
-	for (;;) {
-		if (remote_each_fd_from(r, pidfd, 0, UINT_MAX, gather_socket, &g) == -1)
-			return -1;
-		if (!g.full)
-			break;
-		if (make_room(all) == -1) {
-			all->too_many = true;
-			return 0;
-		}
-		g.full = false;
-		all->count = count;
-		all->others = others;
-	}
 	if (g.error == ESRCH) {
 		errno = ESRCH;
 		return -1;

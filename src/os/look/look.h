@@ -68,10 +68,9 @@ struct connection {
 struct connections {
 	struct connection *list;
 	size_t count;
-	size_t room;
 	bool peeks;      /* set by the caller: read unread bytes too */
 	unsigned others; /* descriptors that are none of these sockets */
-	bool too_many;   /* not all were looked at: too many, or no memory */
+	bool too_many;   /* not all were looked at */
 	bool refused;    /* the process has sockets that cannot be looked at */
 };
 void connections_free(struct connections *all);

@@ -240,7 +240,7 @@ static void gather_connections(struct drain *d, struct connections *seen)
 {
 	struct drain_view *v = &d->view;
 
-	*seen = (struct connections){.list = seen->list, .room = seen->room, .peeks = d->frozen};
+	*seen = (struct connections){.list = seen->list, .peeks = d->frozen};
 	v->blind = d->process_count == 0 || d->too_many;
 	for (size_t i = 0; i < d->process_count; i++) {
 		struct drain_process *p = &d->processes[i];

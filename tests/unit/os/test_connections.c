@@ -385,7 +385,6 @@ TEST(looks_are_bounded)
 	for (unsigned left = 0; left < 3; left++) {
 		all = (struct connections){
 			.list = all.list,
-			.room = all.room,
 			.others = CONNECTIONS_OTHERS - left,
 		};
 		ck_assert_int_eq(connections_add(&all, &r, pidfd), 0);
