@@ -587,7 +587,8 @@ void listens_resume(struct child *child)
 	listens_recall(child); /* the old version may have carried none */
 	if ((child->listening.ports & ~child->listening.lasting) != 0)
 		closed_await(child);
-	(void)intercept_is_due(child, child->trap.listening_by);
+	if (child->trap.listening_by != 0)
+		arm_ready_timer(child, child->trap.listening_by);
 }
 
 void listens_init(struct supervisor *sup)
