@@ -208,6 +208,8 @@ static void start_batches(struct supervisor *sup)
 	for (size_t i = 0; i < CLOSERS_MOST; i++) {
 		struct closing_child *by = &c->children[i];
 
+		if (by->child.pid != 0)
+			(void)reap_child(by);
 		while (by->child.pid == 0 && take_batch(by)) {
 			int got = close_batch_of(by, MOMENT);
 

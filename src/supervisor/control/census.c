@@ -14,7 +14,6 @@
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/child.h"
 
-#include <limits.h>
 #include <linux/inet_diag.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +26,8 @@
 #define HOLDS (1 * SECOND)
 #define HOLDS_MOST (10 * SECOND)
 #define TREE_MAX 256
+/* The most descriptors of one worker: more would leave no time for other workers. */
+#define DESCRIPTORS_MAX 100000U
 
 enum { STATE_LISTEN = 10 }; /* TCP_... of netinet/tcp.h */
 
@@ -58,6 +59,7 @@ struct counting {
 	struct incoming in; /* sockets where nclust listens */
 	size_t owner;
 	uint32_t found;
+	unsigned left; /* of this worker, that may still be looked at */
 };
 
 static void note_inode(void *context, uint64_t inode)
@@ -97,6 +99,9 @@ static bool look_at(void *context, int fd, const char *target)
 						      sizeof(key), by_inode);
 
 	(void)fd;
+	if (k->left == 0)
+		return true;
+	k->left--;
 	if (a != NULL && a->owner != k->owner) {
 		a->owner = k->owner;
 		k->found++;
@@ -112,15 +117,16 @@ static uint32_t count_one(struct counting *k, pid_t pid)
 
 	k->owner++;
 	k->found = 0;
+	k->left = DESCRIPTORS_MAX;
 	for (size_t i = 0; i < count; i++) {
 		struct remote r;
 
 		remote_of(&r, tree[i]);
 		r.others = false; /* this process may wait */
-		if (remote_each_fd(&r, UINT_MAX, look_at, k) == -1 && i == 0)
+		if (remote_each_fd(&r, k->left + 1, look_at, k) == -1 && i == 0)
 			return 0;
 	}
-	return k->found + 1;
+	return k->left > 0 ? k->found + 1 : 0;
 }
 
 static int count_beside(void *owner)
@@ -148,13 +154,15 @@ static int count_beside(void *owner)
 
 /* ---- in nclust ---- */
 
-static void take_counts(const struct census *x)
+/* How many workers were counted? */
+static size_t take_counts(const struct census *x)
 {
 	size_t len;
 	scoped_str list = read_whole(x->answer, HANDOVER_SIZE_MAX, &len);
 	struct counted one;
+	size_t at = 0;
 
-	for (size_t at = 0; list != NULL && at + sizeof(one) <= len; at += sizeof(one)) {
+	for (; list != NULL && at + sizeof(one) <= len; at += sizeof(one)) {
 		struct child *child;
 
 		memcpy(&one, list + at, sizeof(one));
@@ -162,6 +170,7 @@ static void take_counts(const struct census *x)
 		if (child != NULL && child->serial == one.serial)
 			child->connections = one.connections;
 	}
+	return at / sizeof(one);
 }
 
 static void on_over(void *owner, const struct pidfd_end *end)
@@ -170,12 +179,12 @@ static void on_over(void *owner, const struct pidfd_end *end)
 	nsec_t now = clock_now();
 	nsec_t holds = TURN_REST * (now - x->began);
 
+	(void)end;
 	job_end(&x->job);
 	x->again = now + (holds < HOLDS ? HOLDS : nsec_min(holds, HOLDS_MOST));
 	/* if it took too long, the others have the numbers of the census before */
-	if (end == NULL || (!end->signalled && end->code == EXIT_SUCCESS))
+	if (take_counts(x) > 0)
 		x->counted = now;
-	take_counts(x);
 	fd_close(&x->answer);
 	clients_counted(x->sup);
 }

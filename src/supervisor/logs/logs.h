@@ -23,15 +23,18 @@ extern const struct part logs_part;
 /* ---- opener ---- */
 
 /*
- * What the logger asks for (LOGWIRE_ASK) waits in a list.  Each request is answered by a process of
- * its own, a few of a cluster at the same time: so one disk that hangs does not hold up the others.
- * A process that takes too long is killed; if it cannot be, it goes on counting for its cluster.
+ * What the logger asks for (LOGWIRE_ASK) waits in a list.  Requests for the files of one sink are
+ * answered by one process, a few of a cluster at the same time: so one disk that hangs does not hold
+ * up the others.  A process that takes too long is killed; if it cannot be, it goes on counting for
+ * its cluster.
  */
+#define OPENERS 64
 #define OPENERS_OF_ONE 4
 #define ASKS_MOST 20000U
 
 struct ask {
 	struct ask *next;
+	struct ask *further; /* of the same sink, which that process answers, too */
 	struct supervisor *sup;
 	struct logwire_packet p; /* as it came */
 	struct job job;          /* answers it */

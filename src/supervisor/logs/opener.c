@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define PATIENCE (10 * SECOND)
+#define ASKS_OF_ONE 256 /* answered by one process */
 #define CHANNEL_MS 1000
 #define MOMENT_MS 100
 #define PACKING_PATIENCE (3600 * SECOND)
@@ -73,12 +74,12 @@ static bool open_and_send(const struct service *service, const struct logwire_pa
 	return sent;
 }
 
-static int answer_ask(void *owner)
+static int answer_asks(void *owner)
 {
-	const struct ask *ask = owner;
-	const struct service *service = service_named(ask->sup, ask->p.cluster);
-
-	return open_and_send(service, &ask->p) ? EXIT_SUCCESS : EXIT_FAILURE;
+	for (const struct ask *a = owner; a != NULL; a = a->further)
+		if (!open_and_send(service_named(a->sup, a->p.cluster), &a->p))
+			return EXIT_FAILURE;
+	return EXIT_SUCCESS;
 }
 
 /* ---- in nclust ---- */
@@ -98,9 +99,9 @@ static const struct log_sink *sink_of(const struct supervisor *sup, const struct
 	return &s->log_sinks[p->which];
 }
 
-static bool is_same_file(const struct logwire_packet *a, const struct logwire_packet *b)
+static bool is_same_sink(const struct logwire_packet *a, const struct logwire_packet *b)
 {
-	return a->which == b->which && a->slot == b->slot && strcmp(a->cluster, b->cluster) == 0;
+	return a->which == b->which && strcmp(a->cluster, b->cluster) == 0;
 }
 
 /* The path of the sink's last old file; false: it has none. */
@@ -132,17 +133,18 @@ static bool is_packed(const struct supervisor *sup, const struct logwire_packet 
 }
 
 /* May the request be answered now?  Not while a command works on an old file, whose name would
- * change; nor while a process is at the same file, or too many are at files of its cluster. */
+ * change; nor while a process is at files of the same sink, or too many are. */
 static bool may_begin(const struct supervisor *sup, const struct ask *ask)
 {
+	unsigned of_cluster = 0;
 	unsigned count = 0;
 
-	for (const struct ask *a = sup->logs->running; a != NULL; a = a->next) {
-		if (is_same_file(&a->p, &ask->p))
+	for (const struct ask *a = sup->logs->running; a != NULL; a = a->next, count++) {
+		if (is_same_sink(&a->p, &ask->p))
 			return false;
-		count += strcmp(a->p.cluster, ask->p.cluster) == 0;
+		of_cluster += strcmp(a->p.cluster, ask->p.cluster) == 0;
 	}
-	return count < OPENERS_OF_ONE && !is_packed(sup, &ask->p);
+	return count < OPENERS && of_cluster < OPENERS_OF_ONE && !is_packed(sup, &ask->p);
 }
 
 static void drop_ask(struct ask **list, struct ask *ask)
@@ -150,7 +152,12 @@ static void drop_ask(struct ask **list, struct ask *ask)
 	while (*list != ask)
 		list = &(*list)->next;
 	*list = ask->next;
-	free(ask);
+	while (ask != NULL) {
+		struct ask *further = ask->further;
+
+		free(ask);
+		ask = further;
+	}
 }
 
 /* A process that cannot be killed stays among those of its cluster until it has ended. */
@@ -169,11 +176,32 @@ static void on_over(void *owner, const struct pidfd_end *end)
 	opener_run(sup);
 }
 
+/* Give the request's process the others of its sink, too. */
+static void add_further(struct logs *logs, struct ask *first)
+{
+	struct ask **at = &logs->waiting;
+	struct ask **end = &first->further;
+	unsigned count = 1;
+
+	while (*at != NULL && count < ASKS_OF_ONE) {
+		struct ask *ask = *at;
+
+		if (!is_same_sink(&ask->p, &first->p) || is_packed(first->sup, &ask->p)) {
+			at = &ask->next;
+			continue;
+		}
+		*at = ask->next;
+		*end = ask;
+		end = &ask->further;
+		count++;
+	}
+}
+
 static int begin_ask(struct logs *logs, struct ask **at)
 {
 	struct ask *ask = *at;
 	const struct forkjob_plan plan = {
-		.work = answer_ask,
+		.work = answer_asks,
 		.over = on_over,
 		.owner = ask,
 		.patience = PATIENCE,
@@ -181,12 +209,15 @@ static int begin_ask(struct logs *logs, struct ask **at)
 		.keep = ask->sup->logger.watcher.fd,
 	};
 
-	if (forkjob_begin(&ask->job, ask->sup, &plan) == -1)
-		return -1;
 	*at = ask->next;
 	ask->next = logs->running;
 	logs->running = ask;
-	return 0;
+	add_further(logs, ask);
+	if (forkjob_begin(&ask->job, ask->sup, &plan) == 0)
+		return 0;
+	log_syserr("cannot open log files");
+	drop_ask(&logs->running, ask); /* the logger asks again */
+	return -1;
 }
 
 void opener_run(struct supervisor *sup)
@@ -194,15 +225,14 @@ void opener_run(struct supervisor *sup)
 	struct ask **at = sup->logs != NULL ? &sup->logs->waiting : NULL;
 
 	while (at != NULL && *at != NULL && sup->logger.watcher.fd != -1)
-		if (sink_of(sup, &(*at)->p) == NULL) {
+		if (sink_of(sup, &(*at)->p) == NULL)
 			drop_ask(at, *at);
-		} else if (!may_begin(sup, *at)) {
+		else if (!may_begin(sup, *at))
 			at = &(*at)->next;
-		} else if (begin_ask(sup->logs, at) == -1) {
-			log_syserr("cannot open log files");
-			opener_forget(sup); /* the logger asks again */
+		else if (begin_ask(sup->logs, at) == 0)
+			at = &sup->logs->waiting;
+		else
 			return;
-		}
 }
 
 static struct logs *logs_of(struct supervisor *sup)
@@ -223,7 +253,7 @@ void opener_take(struct supervisor *sup, const struct logwire_packet *p)
 	if (logs == NULL || sink_of(sup, p) == NULL)
 		return;
 	for (end = &logs->waiting; *end != NULL; end = &(*end)->next, count++)
-		if (is_same_file(&(*end)->p, p)) {
+		if (is_same_sink(&(*end)->p, p) && (*end)->p.slot == p->slot) {
 			(*end)->p = *p; /* a second request for it takes its place */
 			return;
 		}

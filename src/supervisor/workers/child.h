@@ -190,9 +190,7 @@ struct last_look {
 	nsec_t ran; /* process_ran() before the look */
 	nsec_t at;
 	nsec_t took;
-	nsec_t until; /* `use` is valid until then in any case; 0: see use_look() */
 };
-void use_keep(struct child *child, const struct last_look *look);
 
 /* Measure; false: the worker is gone.  Returns the last values again for some seconds if the worker
  * has not run since, or if measuring takes long. */

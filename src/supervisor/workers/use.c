@@ -86,17 +86,10 @@ static bool measure_use(const struct child *child, struct tree_use *use)
 	return true;
 }
 
-static bool is_fresh(const struct last_look *last)
-{
-	return last != NULL && clock_now() < last->until;
-}
-
 /* Are the last values still valid?  A single process that has not run has not asked for memory or
  * forked. */
 static bool is_still_valid(const struct last_look *last, nsec_t ran)
 {
-	if (is_fresh(last))
-		return true;
 	if (last != NULL && last->took > MSEC &&
 		clock_now() - last->at < 5 * TURN_REST * last->took)
 		return true;
@@ -104,32 +97,26 @@ static bool is_still_valid(const struct last_look *last, nsec_t ran)
 		clock_now() - last->at < LOOK_HOLDS;
 }
 
-void use_keep(struct child *child, const struct last_look *look)
-{
-	if (child->life.last_look == NULL)
-		child->life.last_look = malloc(sizeof(*child->life.last_look));
-	if (child->life.last_look == NULL)
-		return;
-	*child->life.last_look = *look;
-}
-
 bool use_look(struct child *child, struct tree_use *use)
 {
-	nsec_t ran = is_fresh(child->life.last_look) ? 0 : process_ran(child->pid);
+	nsec_t ran = process_ran(child->pid);
 	nsec_t began = clock_now();
+	struct last_look *last = child->life.last_look;
 
-	if (is_still_valid(child->life.last_look, ran)) {
-		*use = child->life.last_look->use;
+	if (is_still_valid(last, ran)) {
+		*use = last->use;
 		return true;
 	}
 	if (!measure_use(child, use))
 		return false;
-	use_keep(child,
-		&(struct last_look){
+	if (last == NULL)
+		last = child->life.last_look = malloc(sizeof(*last));
+	if (last != NULL)
+		*last = (struct last_look){
 			.use = *use,
 			.ran = ran,
 			.at = clock_now(),
 			.took = clock_now() - began,
-		});
+		};
 	return true;
 }
