@@ -668,8 +668,7 @@ int vfork_syscall(void *argument)
 {
 	const struct vfork_syscall *s = argument;
 
-	return (int)syscall(
-		s->number, s->args[0], s->args[1], s->args[2], s->args[3], s->args[4]);
+	return (int)syscall(s->number, s->args[0], s->args[1], s->args[2], s->args[3], s->args[4]);
 }
 
 int vfork_call_alone(uid_t uid, int (*function)(void *argument), void *argument)

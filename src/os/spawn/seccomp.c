@@ -68,8 +68,8 @@ static void put_load(struct program *p, size_t offset)
 /* Skip so many instructions if the loaded value is equal, or if not. */
 static void put_test(struct program *p, uint32_t k, unsigned equal, unsigned other)
 {
-	p->code[p->count++] = (struct sock_filter){
-		BPF_JMP | BPF_K | BPF_JEQ, (uint8_t)equal, (uint8_t)other, k};
+	p->code[p->count++] =
+		(struct sock_filter){BPF_JMP | BPF_K | BPF_JEQ, (uint8_t)equal, (uint8_t)other, k};
 }
 
 static void put_end(struct program *p, uint32_t verdict)

@@ -212,8 +212,8 @@ static void await_exec(struct flight *f, struct spawning *it, nsec_t since)
 	if (!failed && f->child.scored_later &&
 		set_score(f->v.pid, plan->oom_score_adj, plan->own_score) == -1) {
 		/* for want of a descriptor another try may succeed */
-		(void)spawn_fail(&f->child.failure,
-			errno == EMFILE ? SPAWN_CLONE : SPAWN_OOM_SCORE, plan->oom_score_adj);
+		(void)spawn_fail(&f->child.failure, errno == EMFILE ? SPAWN_CLONE : SPAWN_OOM_SCORE,
+			plan->oom_score_adj);
 		(void)vfork_kill(&f->v);
 		late = true;
 	}

@@ -59,7 +59,7 @@ struct accepting {
 	struct listener_set listeners; /* holds a use of each */
 	struct acceptor *acceptors;    /* one for each listener */
 
-	ev_timer due; /* for the earliest deadline of a visit, or before */
+	ev_timer due;   /* for the earliest deadline of a visit, or before */
 	ev_timer pause; /* runs after a lack of descriptors or processes */
 	int pending;    /* an accepted connection that waits for its start; or -1 */
 	struct peer pending_peer;

@@ -161,7 +161,7 @@ struct carry_reader {
 	struct carry_list lists[CARRY_KINDS]; /* the reader has a reference or a use of each */
 	const struct carry_descriptor *descriptors; /* inside the state */
 	size_t descriptor_count;
-	unsigned skipped;       /* keys that this version does not know */
+	unsigned skipped; /* keys that this version does not know */
 	char skipped_key[40];
 };
 

@@ -64,7 +64,7 @@ struct child {
 	int output[2]; /* read ends of its stdout and stderr, or -1 */
 	struct leading leading;
 	uint32_t connections; /* one more than were counted last (control/control.h); 0: unknown */
-	uint32_t said[2]; /* what was logged of it (once.h) */
+	uint32_t said[2];     /* what was logged of it (once.h) */
 
 	/* These structs are small, because there may be thousands of workers. */
 	struct worker_life life;

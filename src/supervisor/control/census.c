@@ -94,9 +94,9 @@ static bool look_at(void *context, int fd, const char *target)
 {
 	struct counting *k = context;
 	const struct accepted key = {.inode = remote_socket_inode(target)};
-	struct accepted *a = key.inode == 0 ? NULL
-					    : bsearch(&key, k->list.data, k->list.len / sizeof(key),
-						      sizeof(key), by_inode);
+	struct accepted *a = key.inode == 0
+		? NULL
+		: bsearch(&key, k->list.data, k->list.len / sizeof(key), sizeof(key), by_inode);
 
 	(void)fd;
 	if (k->left == 0)
@@ -143,8 +143,8 @@ static int count_beside(void *owner)
 		qsort(k.list.data, k.list.len / sizeof(struct accepted), sizeof(struct accepted),
 			by_inode);
 	for_each_child (child, children_of_all(x->sup)) {
-		const struct counted one = {child->serial, child->pid,
-			k.list.len > 0 ? count_one(&k, child->pid) : 1};
+		const struct counted one = {
+			child->serial, child->pid, k.list.len > 0 ? count_one(&k, child->pid) : 1};
 
 		if (write(ASIDE_FD, &one, sizeof(one)) != sizeof(one))
 			return EXIT_FAILURE;
@@ -239,5 +239,5 @@ long census_of(const struct child *child)
 	const struct census *x = child->service->sup->control.census;
 
 	return x != NULL && clock_now() - x->counted <= HOLDS_MOST ? (long)child->connections - 1
-								     : -1;
+								   : -1;
 }

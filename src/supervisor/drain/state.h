@@ -41,10 +41,10 @@ struct uneven {
 struct steer {
 	struct service *service;
 	ev_timer timer;
-	nsec_t interval;     /* time from one look to the next */
-	unsigned last_lane;  /* the greatest lane so far */
-	unsigned lane;       /* for new workers that share sockets */
-	unsigned next_lane;  /* the same, from `next_generation` on */
+	nsec_t interval;    /* time from one look to the next */
+	unsigned last_lane; /* the greatest lane so far */
+	unsigned lane;      /* for new workers that share sockets */
+	unsigned next_lane; /* the same, from `next_generation` on */
 	unsigned next_generation;
 	unsigned slots;    /* so many slots have sockets of their own; 0: workers share them */
 	bool mute_at_once; /* a worker of this rollout did not become quiet by itself */

@@ -90,14 +90,15 @@ static int answer_settings(void *owner)
 	}
 	if (faults.count > 0)
 		return write_answer(faults.text.data, faults.text.len - 1) ? READ_MISTAKES
-									: READ_FAILED;
+									   : READ_FAILED;
 	note_moves(sup, settings);
 	/* a slow file server has answered then; nclust itself, which checks again,
 	 * would not wait for it */
 	for (size_t i = 0; i < settings->cluster_count; i++)
 		(void)recipe_check(sup, settings->clusters[i], true, &err);
-	return settings_write(&c, settings) == 0 && write_answer(c.out.data, c.out.len) ? READ_SETTINGS
-										     : READ_FAILED;
+	return settings_write(&c, settings) == 0 && write_answer(c.out.data, c.out.len)
+		? READ_SETTINGS
+		: READ_FAILED;
 }
 
 /* Can all files of `log` be opened, has each slot an address, and can libnats be

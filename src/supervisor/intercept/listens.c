@@ -286,8 +286,7 @@ static void look_if_ready(struct child *child)
 	if (!intercept_is_due(child, child->trap.listening_by))
 		return;
 	child->trap.listening_by = 0;
-	if (!listens_on_all(child) &&
-		(child->listening.bound_by != 0 || may_have_listening(child)))
+	if (!listens_on_all(child) && (child->listening.bound_by != 0 || may_have_listening(child)))
 		look_at_waiting(child);
 	if (listens_on_all(child)) {
 		report_listening(child);
@@ -297,8 +296,8 @@ static void look_if_ready(struct child *child)
 	if (child->listening.awaited)
 		look_if_portless(child, now);
 	if (is_worth_a_look(child))
-		intercept_look_after(child, &child->trap.listening_by,
-			wait_before_look(child->trap.looks));
+		intercept_look_after(
+			child, &child->trap.listening_by, wait_before_look(child->trap.looks));
 }
 
 static bool is_look_due(const struct trapped *trap, nsec_t now)

@@ -178,7 +178,7 @@ struct broker {
 	nsec_t whole_at;     /* when reading has its whole share of CPU again (timer.h) */
 	bool up;             /* the process is connected to the broker */
 	uint64_t awaits;     /* connected, but so many other machines are not yet */
-	nsec_t dropped_at; /* when messages that come too fast were logged; or 0 */
+	nsec_t dropped_at;   /* when messages that come too fast were logged; or 0 */
 	struct line_reader in;
 	struct queue out;
 	struct buffer head; /* beginning of each message; empty before the first */

@@ -271,8 +271,8 @@ static bool take_message(struct child *child, struct fdpass_message *m)
 {
 	char data[NOTIFY_MAX + 1];
 
-	return foreign_receive(child->service->sup, child, child->life.notify, data, sizeof(data),
-		       m) == 1;
+	return foreign_receive(
+		       child->service->sup, child, child->life.notify, data, sizeof(data), m) == 1;
 }
 
 void readiness_drain(struct child *child)

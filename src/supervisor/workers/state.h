@@ -96,7 +96,7 @@ struct closing_child {
 	ev_timer look;
 	struct vfork child; /* pid 0: no child runs */
 	struct closing closing;
-	nsec_t due;     /* when it is killed, unless it has closed more than `seen` */
+	nsec_t due; /* when it is killed, unless it has closed more than `seen` */
 	unsigned seen;
 	uint64_t owner; /* the serial of the worker whose descriptors it closes, or 0 */
 };

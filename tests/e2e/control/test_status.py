@@ -200,6 +200,7 @@ def test_one_that_cannot_be_executed():
 def test_a_failed_restart_stands_in_status_until_one_succeeds():
     write("app", "exec sleep 1000")
     it = cluster("-n 2 --ready alive:1ms", "sh", path("app"))
+    wait(lambda: all(read(f"/proc/{w.pid}/comm") == "sleep\n" for w in it.workers()))
     write("app", 'echo "db1: Connection refused"; exit 3')
     nclust("restart it").fails(1)
     said = nclust("status it").ok()

@@ -119,9 +119,9 @@ TEST(sockets_that_listen_are_found)
 	s = &held.list[0];
 	ck_assert_str_eq(s->text, text);
 	ck_assert_uint_eq(s->port, port);
-	ck_assert_ptr_eq(held_by_inode(&held, s->inode), s);
-	ck_assert_ptr_null(held_by_inode(&held, 1));
-	ck_assert_ptr_eq(held_alike(&held, s), s);
+	ck_assert_ptr_eq(held_find(&held, s->inode, ""), s);
+	ck_assert_ptr_null(held_find(&held, 1, ""));
+	ck_assert_ptr_eq(held_find(&held, 1, s->text), s);
 	visit = held_visit(s->text);
 	ck_assert_int_ne(visit, -1);
 }
