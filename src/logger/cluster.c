@@ -15,11 +15,6 @@
 #define LOOK 0.25
 #define REPORT_EACH 1.0
 
-/* For each sink of a cluster. */
-#define EACH_SINK(c, route, o) \
-	for (struct route *route = (c)->list; route < (c)->list + ROUTES; route++) \
-		for (struct sink *o = route->sinks; o != NULL; o = o->next)
-
 static bool is_stream(enum sink_kind kind)
 {
 	return kind == SINK_PREFIX || kind == SINK_JSON || kind == SINK_COPY;
@@ -54,12 +49,19 @@ struct cluster *clusters_get(struct clusters *all, const char *name)
 
 /* ---- the sinks of a cluster ---- */
 
-static struct sink *find_sink(const struct route *route, uint32_t slot)
+/* The sink that is found becomes the first one: the next line is often for it, too. */
+static struct sink *find_sink(struct cluster *c, const struct route *route, uint32_t slot)
 {
-	struct sink *o = route->sinks;
+	struct sink **at = &c->sinks;
+	struct sink *o;
 
-	while (o != NULL && o->slot != slot)
-		o = o->next;
+	while ((o = *at) != NULL && (o->route != route || o->slot != slot))
+		at = &o->next;
+	if (o == NULL)
+		return NULL;
+	*at = o->next;
+	o->next = c->sinks;
+	c->sinks = o;
 	return o;
 }
 
@@ -70,14 +72,14 @@ struct sink *cluster_sink(
 
 	if (!route->by_slot || (is_stream(route->kind) && all->streams[0] == all->streams[1]))
 		slot = 0;
-	o = find_sink(route, slot);
+	o = find_sink(c, route, slot);
 	if (o != NULL)
 		return o;
 	o = sink_new(all, c, route, slot, is_stream(route->kind) ? all->streams[slot] : NULL);
 	if (o == NULL)
 		return NULL;
-	o->next = route->sinks;
-	route->sinks = o;
+	o->next = c->sinks;
+	c->sinks = o;
 	if (o->stream == NULL)
 		sink_ask(o, LOGWIRE_ASK_OPEN);
 	return o;
@@ -90,73 +92,53 @@ void cluster_begin(struct clusters *all, struct cluster *c, uint32_t slot)
 			(void)cluster_sink(all, c, &c->list[i], slot);
 }
 
-static void retire_sinks(struct cluster *c, struct route *route)
-{
-	struct route *leaving = &c->list[ROUTE_LEAVING];
-
-	while (route->sinks != NULL) {
-		struct sink *o = route->sinks;
-
-		route->sinks = o->next;
-		o->route = NULL;
-		o->next = leaving->sinks;
-		leaving->sinks = o;
-	}
-}
-
 /* ---- the supervisor's requests ---- */
 
-/* A route that was in the list before keeps its sinks, with their descriptors and buffers. */
-static void inherit_sinks(struct cluster *c, struct route *route)
+/* Where the sink's route will be in the list that was staged: there it keeps its descriptor and
+ * buffers.  NULL: nowhere. */
+static struct route *next_route(struct cluster *c, const struct sink *o, size_t count)
 {
-	for (size_t i = 0; i < c->count; i++) {
-		struct route *old = &c->list[i];
-
-		if (old->name == NULL || old->kind != route->kind ||
-			strcmp(old->name, route->name) != 0)
-			continue;
-		route->sinks = old->sinks;
-		old->sinks = NULL;
-		return;
-	}
+	if (o->route == NULL || o->route->name == NULL)
+		return o->route;
+	for (size_t i = 0; i < count; i++)
+		if (c->staged[i].kind == o->kind && strcmp(c->staged[i].name, o->route->name) == 0)
+			return &c->list[i];
+	return NULL;
 }
 
 /* Repeat requests for descriptors: an nclust that was replaced has forgotten them, and
  * answers about the old list are ignored, because an index may mean another route now. */
-static void follow_route(struct sink *o, struct route *route)
+static void repeat_ask(struct sink *o)
 {
 	bool asked = o->asked;
 
-	o->route = route;
 	o->asked = false;
 	o->ask_again = 0.;
 	if (asked)
 		sink_ask(o, LOGWIRE_ASK_OPEN);
 }
 
-static void put_in_force(struct clusters *all, struct cluster *c, size_t count)
+static void drop_routes(struct route *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		inherit_sinks(c, &c->staged[i]);
-	for (size_t i = 0; i < c->count; i++) {
-		retire_sinks(c, &c->list[i]);
-		free(c->list[i].name);
-		c->list[i] = (struct route){0};
-	}
-	if (count > 0)
-		memcpy(c->list, c->staged, count * sizeof(*c->list));
-	free(c->staged);
-	c->staged = NULL;
+		free(list[i].name);
+	memset(list, 0, count * sizeof(*list));
+}
+
+static void put_in_force(struct clusters *all, struct cluster *c, size_t count)
+{
+	for (struct sink *o = c->sinks; o != NULL; o = o->next)
+		o->route = next_route(c, o, count);
+	drop_routes(c->list, c->count);
+	memcpy(c->list, c->staged, count * sizeof(*c->list));
+	memset(c->staged, 0, sizeof(c->staged));
 	c->count = count;
 	c->version = ++all->versions;
-	for (size_t i = 0; i < count; i++) {
-		struct route *route = &c->list[i];
-
-		for (struct sink *o = route->sinks; o != NULL; o = o->next)
-			follow_route(o, route);
-		if (!is_stream(route->kind) && !route->by_slot)
-			(void)cluster_sink(all, c, route, 0);
-	}
+	for (struct sink *o = c->sinks; o != NULL; o = o->next)
+		repeat_ask(o);
+	for (size_t i = 0; i < count; i++)
+		if (!is_stream(c->list[i].kind) && !c->list[i].by_slot)
+			(void)cluster_sink(all, c, &c->list[i], 0);
 	c->dirty = true;
 	clusters_need(all);
 }
@@ -164,29 +146,21 @@ static void put_in_force(struct clusters *all, struct cluster *c, size_t count)
 static void stage_route(struct clusters *all, const struct logwire_packet *p)
 {
 	struct cluster *c = clusters_get(all, p->cluster);
-	struct route *route;
 
 	if (c == NULL)
 		return;
-	if (p->slot == 0) {
-		put_in_force(all, c, 0);
-		return;
-	}
-	if (c->staged == NULL)
-		c->staged = calloc(LOGWIRE_ROUTES_MAX, sizeof(*c->staged));
-	if (c->staged == NULL)
-		return;
-	route = &c->staged[p->which];
-	free(route->name);
-	*route = (struct route){
-		.kind = (enum sink_kind)p->what,
-		.by_slot = p->quiet != 0 || p->what == LOGWIRE_TO_PREFIX,
-		.size = p->worker,
-		.age = (ev_tstamp)p->stream,
-		.facility = p->address_in_use % LOGWIRE_OLD_SYSLOG,
-		.old = p->address_in_use >= LOGWIRE_OLD_SYSLOG,
-		.name = strdup(p->text),
-	};
+	if (p->which == 0) /* of a list before that did not come whole, nothing is kept */
+		drop_routes(c->staged, LOGWIRE_ROUTES_MAX);
+	if (p->slot > 0)
+		c->staged[p->which] = (struct route){
+			.kind = (enum sink_kind)p->what,
+			.by_slot = p->quiet != 0 || p->what == LOGWIRE_TO_PREFIX,
+			.size = p->worker,
+			.age = (ev_tstamp)p->stream,
+			.facility = p->address_in_use % LOGWIRE_OLD_SYSLOG,
+			.old = p->address_in_use >= LOGWIRE_OLD_SYSLOG,
+			.name = strdup(p->text),
+		};
 	for (uint32_t i = 0; i < p->slot; i++)
 		if (c->staged[i].name == NULL)
 			return; /* the list is not complete yet */
@@ -202,7 +176,7 @@ static void take_opened(
 
 	if (c == NULL || p->which >= c->count || p->sink != c->version)
 		return;
-	o = find_sink(&c->list[p->which], p->slot);
+	o = find_sink(c, &c->list[p->which], p->slot);
 	if (o != NULL && o->stream == NULL)
 		sink_opened(o, p, m->fd_count == 1 ? &m->fds[0] : &none);
 }
@@ -213,8 +187,7 @@ static void reopen_files(struct clusters *all, const char *name)
 
 	if (c == NULL)
 		return;
-	EACH_SINK(c, route, o)
-	{
+	for (struct sink *o = c->sinks; o != NULL; o = o->next) {
 		if (o->kind != SINK_FILE)
 			continue;
 		o->asked = false;
@@ -346,12 +319,10 @@ bool cluster_may_write(const struct clusters *all, const struct cluster *c)
 bool clusters_share_file(const struct sink *one)
 {
 	for (struct cluster *c = one->all->list; c != NULL; c = c->next)
-		EACH_SINK(c, route, o)
-		{
+		for (struct sink *o = c->sinks; o != NULL; o = o->next)
 			if (o != one && o->route != NULL && o->file.inode != 0 &&
 				o->file.dev == one->file.dev && o->file.inode == one->file.inode)
 				return true;
-		}
 	return false;
 }
 
@@ -359,8 +330,7 @@ bool cluster_flush(struct cluster *c, size_t enough)
 {
 	bool full = false;
 
-	EACH_SINK(c, route, o)
-	{
+	for (struct sink *o = c->sinks; o != NULL; o = o->next) {
 		if (sink_waiting(o) >= enough)
 			sink_flush(o);
 		full |= sink_is_full(o);
@@ -378,13 +348,6 @@ void cluster_watch(const struct clusters *all, struct cluster *c)
 		ev_io_start(all->loop, &c->readable);
 }
 
-void cluster_settle(struct clusters *all, struct cluster *c)
-{
-	c->dirty = false;
-	c->paused = !cluster_flush(c, 0);
-	cluster_watch(all, c);
-}
-
 /* Is all written that can be? */
 static bool is_over(const struct sink *o)
 {
@@ -394,15 +357,14 @@ static bool is_over(const struct sink *o)
 	return !o->writes && (sink_waiting(o) == 0 || !takes_more);
 }
 
-static void let_go(struct cluster *c)
+static void free_leaving(struct cluster *c)
 {
-	struct sink **at = &c->list[ROUTE_LEAVING].sinks;
+	struct sink **at = &c->sinks;
 
 	while (*at != NULL) {
 		struct sink *o = *at;
 
-		sink_flush(o);
-		if (!is_over(o)) {
+		if (o->route != NULL || !is_over(o)) {
 			at = &o->next;
 			continue;
 		}
@@ -411,31 +373,23 @@ static void let_go(struct cluster *c)
 	}
 }
 
+void cluster_settle(struct clusters *all, struct cluster *c)
+{
+	c->dirty = false;
+	c->paused = !cluster_flush(c, 0);
+	free_leaving(c);
+	cluster_watch(all, c);
+}
+
 static void free_cluster(const struct clusters *all, struct cluster *c)
 {
 	if (c->set != -1) {
 		ev_io_stop(all->loop, &c->readable);
 		(void)close(c->set);
 	}
-	for (size_t i = 0; i < c->count; i++)
-		free(c->list[i].name);
-	for (size_t i = 0; c->staged != NULL && i < LOGWIRE_ROUTES_MAX; i++)
-		free(c->staged[i].name);
-	free(c->staged);
+	drop_routes(c->list, c->count);
+	drop_routes(c->staged, LOGWIRE_ROUTES_MAX);
 	free(c);
-}
-
-/* Free the sinks that are not needed any more.  true: nor is the cluster, which has no worker, no
- * named sink and nothing to report. */
-static bool clean_up(struct cluster *c)
-{
-	bool unused = c->sources == 0 && c->count == 0;
-
-	for (size_t i = ROUTE_STANDARD; unused && i < ROUTE_LEAVING; i++)
-		retire_sinks(c, &c->list[i]);
-	let_go(c);
-	return unused && c->list[ROUTE_LEAVING].sinks == NULL && c->lost == 0 && c->read == 0 &&
-		c->staged == NULL;
 }
 
 void clusters_turn(struct clusters *all)
@@ -444,10 +398,13 @@ void clusters_turn(struct clusters *all)
 
 	while (*at != NULL) {
 		struct cluster *c = *at;
+		bool unused = c->sources == 0 && c->count == 0 && c->staged[0].name == NULL;
 
-		if (c->dirty || c->paused)
+		for (struct sink *o = unused ? c->sinks : NULL; o != NULL; o = o->next)
+			o->route = NULL;
+		if (c->dirty || c->paused || unused)
 			cluster_settle(all, c);
-		if (!clean_up(c)) {
+		if (!unused || c->sinks != NULL || c->lost > 0 || c->read > 0) {
 			at = &c->next;
 			continue;
 		}
@@ -464,10 +421,9 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	for (struct cluster *c = all->list; c != NULL; c = c->next) {
 		needed |= report_counts(all, c);
-		EACH_SINK(c, route, o)
-		{
-			needed |= sink_look(o);
-		}
+		for (struct sink *o = c->sinks; o != NULL; o = o->next)
+			needed |= sink_needs_look(o);
+		c->dirty = true;
 	}
 	if (!needed)
 		ev_timer_stop(loop, timer);
@@ -482,12 +438,10 @@ void clusters_need(struct clusters *all)
 bool clusters_are_empty(const struct clusters *all)
 {
 	for (struct cluster *c = all->list; c != NULL; c = c->next)
-		EACH_SINK(c, route, o)
-		{
+		for (struct sink *o = c->sinks; o != NULL; o = o->next)
 			if (o->route == NULL ||
 				(sink_waiting(o) > 0 && (o->stream == NULL || o->sys == 0)))
 				return false;
-		}
 	return true;
 }
 
@@ -510,12 +464,11 @@ void clusters_fini(struct clusters *all)
 		struct sink *next;
 
 		all->list = c->next;
-		for (size_t i = 0; i < ROUTES; i++)
-			for (struct sink *o = c->list[i].sinks; o != NULL; o = next) {
-				next = o->next;
-				if (!o->writes) /* else a thread uses it, and the cluster */
-					sink_free(o);
-			}
+		for (struct sink *o = c->sinks; o != NULL; o = next) {
+			next = o->next;
+			if (!o->writes) /* else a thread uses it, and the cluster */
+				sink_free(o);
+		}
 		if (c->writes == 0)
 			free_cluster(all, c);
 	}

@@ -50,12 +50,11 @@ struct route {
 	unsigned facility;
 	bool old;
 	char *name; /* heap: the address as in the settings */
-	struct sink *sinks;
 };
 
-/* After the named routes: the route for lines with prefixes if no route is named, the route for
- * copies, and the sinks whose route is gone, until their buffers are written. */
-enum { ROUTE_STANDARD = LOGWIRE_ROUTES_MAX, ROUTE_COPY, ROUTE_LEAVING, ROUTES };
+/* After the named routes: the route for lines with prefixes if no route is named, and the route
+ * for copies. */
+enum { ROUTE_STANDARD = LOGWIRE_ROUTES_MAX, ROUTE_COPY, ROUTES };
 
 struct cluster {
 	struct cluster *next;
@@ -75,13 +74,14 @@ struct cluster {
 	bool paused;                 /* no pipe is read because a sink is full */
 
 	struct route list[ROUTES];
-	size_t count;         /* of the named routes */
-	struct route *staged; /* heap: the next list, until all of it has come */
-	uint32_t version;     /* of the list: answers about older ones are ignored */
-	bool dirty;           /* a sink got data since cluster_settle() */
-	unsigned writes;      /* writes to its files that threads make */
-	size_t memory;        /* of its sinks' buffers */
-	size_t parts;         /* bytes of unfinished lines, kept by its pipes */
+	size_t count;                            /* of the named routes */
+	struct route staged[LOGWIRE_ROUTES_MAX]; /* the next list, until all of it has come */
+	uint32_t version;   /* of the list: answers about older ones are ignored */
+	struct sink *sinks; /* of all routes, and those whose route is gone until all is written */
+	bool dirty;         /* a sink is to be looked after by cluster_settle() */
+	unsigned writes;    /* writes to its files that threads make */
+	size_t memory;      /* of its sinks' buffers */
+	size_t parts;       /* bytes of unfinished lines, kept by its pipes */
 
 	uint64_t lost; /* lines that were not reported yet */
 	uint64_t read;
@@ -131,7 +131,8 @@ void cluster_lose(struct clusters *all, struct cluster *c, unsigned long lines);
 bool cluster_flush(struct cluster *c, size_t enough);
 /* Watch the cluster's pipes, or do not, as it is read or not. */
 void cluster_watch(const struct clusters *all, struct cluster *c);
-/* Write all that waits, and decide whether the cluster's pipes are read. */
+/* Write all that waits, free the sinks whose route is gone, and decide whether the cluster's pipes
+ * are read. */
 void cluster_settle(struct clusters *all, struct cluster *c);
 /* How much memory the cluster's sinks may have. */
 size_t clusters_share_of(const struct clusters *all, const struct cluster *c);

@@ -650,9 +650,8 @@ void sink_free(struct sink *o)
 	free(o);
 }
 
-bool sink_look(struct sink *o)
+bool sink_needs_look(const struct sink *o)
 {
-	sink_flush(o);
-	(void)sink_is_full(o);
-	return sink_waiting(o) > 0 || o->dropping || (is_due(o) && o->failures == 0);
+	return sink_waiting(o) > 0 || o->dropping || o->route == NULL ||
+		(is_due(o) && o->failures == 0);
 }

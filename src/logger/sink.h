@@ -224,8 +224,8 @@ void sink_flush(struct sink *o);
 size_t sink_waiting(const struct sink *o);
 /* Should the sink's pipes not be read now? */
 bool sink_is_full(struct sink *o);
-/* Called each 0.25 s since output was put. false: that is not needed any more. */
-bool sink_look(struct sink *o);
+/* Is the sink to be looked after each 0.25 s, since it waits for something? */
+bool sink_needs_look(const struct sink *o);
 
 /* Write what waits for a stream, as much as it takes. */
 void sinks_flush(struct stream *s);

@@ -187,9 +187,9 @@ TEST(a_cluster_that_is_stuck_leaves_room_for_a_long_line_of_another)
 	for (int i = 0; i < 3; i++) {
 		put_line(other, (size_t)256 * 1024);
 		turn();
-		while (sink_waiting(good->list[0].sinks) > 0 && read(end, got, sizeof(got)) > 0) {
-			ev_io_stop(loop, &good->list[0].sinks->writable);
-			sink_flush(good->list[0].sinks);
+		while (sink_waiting(good->sinks) > 0 && read(end, got, sizeof(got)) > 0) {
+			ev_io_stop(loop, &good->sinks->writable);
+			sink_flush(good->sinks);
 			turn();
 		}
 		while (read(end, got, sizeof(got)) > 0)
@@ -275,7 +275,7 @@ TEST(what_a_place_that_is_gone_did_not_take_is_counted_and_told)
 	turn();
 	take(&none, -1);
 	turn();
-	ck_assert_ptr_null(g->list[ROUTE_LEAVING].sinks);
+	ck_assert_ptr_null(g->sinks);
 	ck_assert_uint_eq(dropped("web"), 36);
 	ck_assert_int_gt(read(said, text, sizeof(text) - 1), 0);
 	ck_assert_ptr_nonnull(strstr(text, "web: 36 lines of output were dropped"));
@@ -376,10 +376,11 @@ static int read_all(const char *text)
 /* The time comes in which it is tried again. */
 static void wait_a_second(void)
 {
-	for (struct sink *o = clusters.list->list[ROUTE_STANDARD].sinks; o != NULL; o = o->next) {
+	for (struct sink *o = clusters.list->sinks; o != NULL; o = o->next) {
 		o->try_again = 0.;
 		o->full_since -= o->full_since > 0. ? SINK_PATIENCE : 0.;
-		(void)sink_look(o);
+		sink_flush(o);
+		(void)sink_is_full(o);
 	}
 }
 
