@@ -38,7 +38,7 @@ void format_syslog(struct buffer *to, const struct format_line *l, unsigned faci
  * What the logger knows of each cluster: its sinks, which the supervisor names
  * (LOGWIRE_ROUTE), and how many of its lines were read and lost, which is reported each second
  * (LOGWIRE_LINES, LOGWIRE_DROPPED).
- * Lines of a cluster without a named sink go where LOGWIRE_SINK says.
+ * Lines of a cluster without a named sink go to stdout and stderr, with prefixes.
  */
 struct source_pipe;
 

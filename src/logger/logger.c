@@ -31,7 +31,6 @@ static void on_answerable(struct ev_loop *loop, ev_io *watcher, int revents)
 
 static void take_sink(struct logger *logger, const struct logwire_packet *p)
 {
-	logger->sink = (enum logwire_sink)p->sink;
 	logger->colour = p->flag == 1;
 	logger->look_at_size = true;
 }

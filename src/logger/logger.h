@@ -17,7 +17,7 @@
  * The output of a worker that is added with LOGWIRE_COPY is copied byte for byte, and
  * the worker waits when the reader of the sink does: while it lives no more is taken out
  * of its pipe than the sink takes at once, so that a logger that is killed meanwhile loses
- * nothing.  Until LOGWIRE_SINK names a sink, lines are only kept for LOGWIRE_LAST.
+ * nothing.
  * The pipes become non-blocking for all processes that hold their read ends, the
  * supervisor too.  A worker is known by its id alone, as its cluster may have got
  * another name.  LOGWIRE_ENDED is answered once, also for a worker that never was

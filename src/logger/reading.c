@@ -83,24 +83,6 @@ static void put_bytes(const struct source_pipe *pipe, struct sink *o, const stru
 	sink_put(o, &put);
 }
 
-static void put_formatted(const struct source_pipe *pipe, struct sink *o, const struct line *line)
-{
-	const struct source *source = pipe->source;
-	const struct format_line whole = {
-		.cluster = source->cluster->name,
-		.slot = source->slot,
-		.pid = source->pid,
-		.generation = source->generation,
-		.worker = source->worker,
-		.is_stderr = pipe != source->pipes,
-		.goes_on = line->goes_on,
-		.text = line->text,
-		.len = line->len,
-	};
-
-	cluster_line(o, &whole);
-}
-
 static void put_line(struct logger *logger, const struct source_pipe *pipe, struct route *route,
 	const struct line *line)
 {
@@ -108,25 +90,25 @@ static void put_line(struct logger *logger, const struct source_pipe *pipe, stru
 
 	if (o == NULL)
 		return;
-	if (o->kind == SINK_FILE)
+	if (o->kind == SINK_FILE) {
 		put_bytes(pipe, o, line);
-	else if (line->goes_on && line->len == 0)
+	} else if (line->goes_on && line->len == 0) {
 		return; /* the end of a line that was cut */
-	else if (o->kind == SINK_PREFIX)
+	} else if (o->kind == SINK_PREFIX) {
 		put_prefixed(logger, pipe, o, line);
-	else
-		put_formatted(pipe, o, line);
+	} else {
+		logger->formatted.goes_on = line->goes_on;
+		logger->formatted.text = line->text;
+		logger->formatted.len = line->len;
+		cluster_line(o, &logger->formatted);
+	}
 }
 
-/* The route for lines with prefixes; NULL: the lines go elsewhere. */
-static struct route *prefix_route(const struct logger *logger, struct cluster *c)
+/* The routes of a cluster's lines. */
+static size_t routes_of(struct cluster *c, struct route **routes)
 {
-	if (c->count == 0)
-		return logger->sink == LOGWIRE_PREFIX ? &c->list[ROUTE_STANDARD] : NULL;
-	for (size_t i = 0; i < c->count; i++)
-		if (c->list[i].kind == SINK_PREFIX)
-			return &c->list[i];
-	return NULL;
+	*routes = c->count > 0 ? c->list : &c->list[ROUTE_STANDARD];
+	return c->count > 0 ? c->count : 1;
 }
 
 static void take_line(void *context, const struct line *line)
@@ -135,6 +117,8 @@ static void take_line(void *context, const struct line *line)
 	struct source_pipe *pipe = logger->reading;
 	struct source *source = pipe->source;
 	struct cluster *c = source->cluster;
+	struct route *routes;
+	size_t count = routes_of(c, &routes);
 
 	if (!line->goes_on) {
 		c->read++;
@@ -146,10 +130,8 @@ static void take_line(void *context, const struct line *line)
 	remember_note(&logger->remember, line);
 	if (source->quiet || is_copied(logger, pipe))
 		return;
-	if (c->count == 0 && logger->sink == LOGWIRE_PREFIX)
-		put_line(logger, pipe, &c->list[ROUTE_STANDARD], line);
-	for (size_t i = 0; i < c->count; i++)
-		put_line(logger, pipe, &c->list[i], line);
+	for (size_t i = 0; i < count; i++)
+		put_line(logger, pipe, &routes[i], line);
 }
 
 /* A progress bar has no newline for long: show its progress by a line each second,
@@ -161,14 +143,17 @@ static void show_progress(struct logger *logger, struct source_pipe *pipe)
 		.len = pipe->lines.part.len,
 		.ends = true,
 	};
-	struct route *prefix = prefix_route(logger, pipe->source->cluster);
 	ev_tstamp now = ev_now(logger->loop);
+	struct route *routes;
+	size_t count = routes_of(pipe->source->cluster, &routes);
 
-	if (prefix == NULL || pipe->source->quiet || !stream_of(logger, pipe)->is_terminal ||
-		!is_redrawn(&line) || now < pipe->redrawn_at + REDRAWN_EACH)
+	if (pipe->source->quiet || !stream_of(logger, pipe)->is_terminal || !is_redrawn(&line) ||
+		now < pipe->redrawn_at + REDRAWN_EACH)
 		return;
 	pipe->redrawn_at = now;
-	put_line(logger, pipe, prefix, &line);
+	for (size_t i = 0; i < count; i++)
+		if (routes[i].kind == SINK_PREFIX)
+			put_line(logger, pipe, &routes[i], &line);
 }
 
 /* `len` bytes of the pipe are cut into lines now. */
@@ -178,6 +163,14 @@ static void begin_lines(struct logger *logger, struct source_pipe *pipe, size_t 
 
 	logger->reading = pipe;
 	logger->prefix.len = 0;
+	logger->formatted = (struct format_line){
+		.cluster = source->cluster->name,
+		.slot = source->slot,
+		.pid = source->pid,
+		.generation = source->generation,
+		.worker = source->worker,
+		.is_stderr = pipe != source->pipes,
+	};
 	remember_begin(&logger->remember, &source->ring, 1 + (unsigned)(pipe - source->pipes),
 		(int)source->pid, len + pipe->lines.part.len);
 }

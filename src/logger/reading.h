@@ -102,7 +102,6 @@ struct logger {
 	struct ev_periodic far;
 	struct ev_timer deadline;
 	enum stage stage;
-	enum logwire_sink sink;
 	bool colour;
 	struct stream streams[2];
 	struct source_table sources;
@@ -115,12 +114,13 @@ struct logger {
 	struct remember remember;
 	struct offload offload;
 	struct clusters clusters;
-	unsigned width;              /* of the longest name before a line */
-	struct source_prefix prefix; /* of lines of the read under way; len 0: not needed yet */
-	bool has_others;             /* workers may have other users */
-	bool look_at_size;           /* look up the size of our terminal */
-	bool is_sized;               /* the workers' terminals have a size */
-	int over;                    /* the channel, when the supervisor has closed it */
+	struct format_line formatted; /* the line that is put to sinks which format it */
+	unsigned width;               /* of the longest name before a line */
+	struct source_prefix prefix;  /* of lines of the read under way; len 0: not needed yet */
+	bool has_others;              /* workers may have other users */
+	bool look_at_size;            /* look up the size of our terminal */
+	bool is_sized;                /* the workers' terminals have a size */
+	int over;                     /* the channel, when the supervisor has closed it */
 };
 
 /* A supervisor has taken over, by that channel. */

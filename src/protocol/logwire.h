@@ -19,7 +19,7 @@ enum logwire_kind {
 	LOGWIRE_ENDED,   /* this worker is dead: read what is there, answer
 			    with LOGWIRE_LAST, go on until EOF (bounded).
 			    `quiet`: it had been ready */
-	LOGWIRE_SINK,    /* what to do with lines from now on */
+	LOGWIRE_SINK,    /* about nclust's terminal: colours, or another size */
 	/* logger -> supervisor */
 	LOGWIRE_LAST,  /* the last output of a dead worker */
 	LOGWIRE_HELLO, /* it runs; of the keeper to a supervisor that has called:
@@ -98,8 +98,8 @@ enum logwire_which {
 #define LOGWIRE_FDS_MAX 7
 
 enum logwire_sink {
-	LOGWIRE_DISCARD, /* keep only the last lines */
-	LOGWIRE_PREFIX,  /* "web.2 | line" to stdout and stderr */
+	LOGWIRE_DISCARD, /* no nclust says that any more */
+	LOGWIRE_PREFIX,  /* LOGWIRE_SINK: always */
 	LOGWIRE_COPY,    /* LOGWIRE_ADD: its bytes go there as they are;
 			    LOGWIRE_HELLO: this logger can do that */
 };

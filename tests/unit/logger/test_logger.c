@@ -29,6 +29,7 @@ static int out = -1; /* read ends of its stdout and stderr */
 static int err = -1;
 static struct buffer said[2]; /* what came on them so far */
 static struct linering ring;  /* the memory of the slot */
+static bool quiet;            /* the worker's lines are only kept */
 
 /* --- A logger of our own --- */
 
@@ -87,6 +88,7 @@ static void setup(void)
 	struct error error;
 
 	ck_assert_int_eq(linering_make(&ring, &linering_output, "test", &error), 0);
+	quiet = false;
 	buffer_init(&said[0], 0);
 	buffer_init(&said[1], 0);
 }
@@ -134,9 +136,10 @@ static void send_packet(const struct logwire_packet *packet, const int *fd)
 	}
 }
 
-static void choose_sink(enum logwire_sink sink, bool colour)
+static void tell_terminal(bool colour)
 {
-	struct logwire_packet packet = {.kind = LOGWIRE_SINK, .sink = sink, .flag = colour};
+	struct logwire_packet packet = {
+		.kind = LOGWIRE_SINK, .sink = LOGWIRE_PREFIX, .flag = colour};
 
 	ck_assert_uint_eq(receive().kind, LOGWIRE_HELLO);
 	send_packet(&packet, NULL);
@@ -145,13 +148,13 @@ static void choose_sink(enum logwire_sink sink, bool colour)
 static void start_prefixed(void)
 {
 	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	tell_terminal(false);
 }
 
 static void start_discarding(void)
 {
-	start();
-	choose_sink(LOGWIRE_DISCARD, false);
+	start_prefixed();
+	quiet = true;
 }
 
 /* A pipe whose lines are worker 7's, in slot 2 of "web". */
@@ -162,6 +165,7 @@ static void add_pipe(uint32_t stream, enum logwire_sink sink, int read_end)
 		.worker = 7,
 		.stream = stream,
 		.sink = sink,
+		.quiet = quiet,
 		.cluster = "web"};
 
 	ck_assert_int_eq(
@@ -386,7 +390,7 @@ TEST_LOOP(on_a_terminal_bytes_are_harmless, 0, 3)
 
 	out = open_terminal(&terminal);
 	start_on(terminal, terminal);
-	choose_sink(LOGWIRE_PREFIX, rows[_i].colour);
+	tell_terminal(rows[_i].colour);
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
 	add_pipe(1, rows[_i].sink, fds[0]);
 	say(fds[1], rows[_i].text);
@@ -566,7 +570,7 @@ TEST_LOOP(who_is_copied_waits_for_the_reader_and_loses_nothing, TO_PIPE, KILLED 
 		start_on_socket();
 	else
 		start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	tell_terminal(false);
 	o = add_copied(1, &kept);
 	written = fill(o, 0); /* the writer waits: it is not read */
 	ck_assert_uint_ge(written, 60000);
@@ -580,7 +584,7 @@ TEST_LOOP(who_is_copied_waits_for_the_reader_and_loses_nothing, TO_PIPE, KILLED 
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", out);
 		its_out = open(path, O_WRONLY | O_CLOEXEC);
 		start_on(its_out, its_out);
-		choose_sink(LOGWIRE_PREFIX, false);
+		tell_terminal(false);
 		add_pipe(1, LOGWIRE_COPY, kept);
 	} else {
 		end_worker();
