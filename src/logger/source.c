@@ -289,7 +289,6 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* Copy text without escape sequences and the blanks at the beginning. */
 static size_t strip_escapes(char *to, size_t size, const char *from, size_t len)
 {
 	size_t used = 0;
@@ -297,7 +296,7 @@ static size_t strip_escapes(char *to, size_t size, const char *from, size_t len)
 	while (len > 0 && used < size) {
 		size_t n = *from == '\x1b' ? sequence_length(from, len) : 1;
 
-		if (*from != '\x1b' && (used > 0 || !is_blank(*from)))
+		if (*from != '\x1b')
 			to[used++] = *from;
 		from += n;
 		len -= n;
@@ -306,25 +305,18 @@ static size_t strip_escapes(char *to, size_t size, const char *from, size_t len)
 }
 
 /* The line as a person would read it; returns its length. */
-static size_t clean_line(char to[TAIL_TEXT], const char *line, size_t len)
+static size_t clean_line(char to[TAIL_TEXT], const char *line, size_t len, bool *indented)
 {
-	char plain[TAIL_TEXT];
+	char plain[2 * TAIL_TEXT];
+	const char *text = plain;
 
 	len = strip_escapes(plain, sizeof(plain), line, len);
-	while (len > 0 && is_blank(plain[len - 1]))
+	*indented = len > 0 && is_blank(*text);
+	for (; len > 0 && is_blank(*text); text++)
 		len--;
-	return text_escape(to, TAIL_TEXT, plain, len);
-}
-
-static bool is_indented(const char *line, size_t len)
-{
-	while (len > 0 && *line == '\x1b') {
-		size_t n = sequence_length(line, len);
-
-		line += n;
-		len -= n;
-	}
-	return len > 0 && is_blank(*line);
+	while (len > 0 && is_blank(text[len - 1]))
+		len--;
+	return text_escape(to, TAIL_TEXT, text, len);
 }
 
 /* "Error:", "error[E0308]:", "Error [ERR_REQUIRE_ESM]:" */
@@ -416,9 +408,9 @@ static void note_explanation(struct ending *e, bool indented)
 static void note_ending(struct ending *e, const char *line, size_t len)
 {
 	char text[TAIL_TEXT];
-	bool indented = is_indented(line, len);
+	bool indented;
 
-	if (clean_line(text, line, len) == 0)
+	if (clean_line(text, line, len, &indented) == 0)
 		return;
 	memmove(e->lines + 1, e->lines, sizeof(e->lines) - sizeof(*e->lines));
 	memcpy(e->lines[0], text, sizeof(text));
