@@ -219,6 +219,41 @@ TEST(clusters_that_are_removed_are_forgotten)
 	ck_assert_ptr_eq(clusters.list, kept);
 }
 
+static void take_route(uint32_t which, uint32_t count, const char *name)
+{
+	struct logwire_packet p = {
+		.kind = LOGWIRE_ROUTE,
+		.which = which,
+		.slot = count,
+		.what = LOGWIRE_TO_FILE,
+		.cluster = "web",
+	};
+
+	text_copy(p.text, sizeof(p.text), name);
+	take(&p, -1);
+	turn();
+}
+
+TEST(a_list_of_places_is_in_force_when_it_is_whole)
+{
+	struct cluster *g;
+
+	take_route(0, 2, "a");
+	g = clusters_find(&clusters, "web");
+	ck_assert_uint_eq(g->count, 0);
+	take_route(0, 2, "b"); /* the one before did not come whole */
+	ck_assert_uint_eq(g->count, 0);
+	take_route(1, 2, "c");
+	ck_assert_uint_eq(g->count, 2);
+	ck_assert_str_eq(g->list[0].name, "b");
+	ck_assert_str_eq(g->sinks->route->name, "c");
+	take_route(0, 1, "c");
+	ck_assert_uint_eq(g->count, 1);
+	ck_assert_ptr_null(g->sinks->next); /* that of "b" is gone */
+	ck_assert_ptr_eq(g->sinks->route, &g->list[0]);
+	ck_assert_uint_eq(g->sinks->slot, 0);
+}
+
 static void take_no_line(void *context, const struct line *line)
 {
 	(void)context;
