@@ -13,23 +13,15 @@
 #include <string.h>
 #include <sysexits.h>
 
-/* One setting of the command line. */
-struct given {
-	const struct option_row *row;
-	const char *name; /* as written behind "--", or the row's */
-	int member;
-	const char *value;
-};
-
-/* A command line, split but not yet understood. */
+/* A command line, and what was understood of it. */
 struct words {
 	struct cmdline line;
 	struct faults *faults;
 	unsigned before; /* faults that were there before */
 	const char *const *verbs;
 
-	struct given *given;
-	size_t count;
+	struct settings *s;       /* what its words say, with one cluster */
+	struct strings formation; /* "-n web=2,worker=1", which a Procfile's clusters have */
 	const char *config;
 	bool daemon;
 	bool separator;         /* "--" was there */
@@ -56,24 +48,35 @@ static bool is_row(const struct option_row *row, const char *name)
 	return row->section == NULL && strcmp(row->name, name) == 0;
 }
 
-static void keep_given(struct words *w, const struct given *g)
+/* `name`: as written, maybe with a value behind it. */
+static void set_value(struct words *w, const struct option_row *row, int member, const char *name,
+	const char *value)
 {
-	struct given *list;
+	size_t at = strcmp(row->section, "nclust") == 0 ? INSTANCE : 0;
+	/* keep the whole path: the way to it may lead elsewhere later */
+	scoped_str dir = row->type == OPT_PATHS ? cwd_whole("") : NULL;
+	struct error err;
+	scoped_str whole = dir != NULL ? expand_value(row, value, dir, &err) : NULL;
 
-	if (is_row(g->row, "config")) {
+	if (settings_set(w->s, at, row, member, whole != NULL ? whole : value,
+		    (struct origin){.kind = ORIGIN_ARGV}, &err) == -1)
+		faults_add(w->faults, EX_USAGE, "--%.*s: %s", (int)strcspn(name, "="), name,
+			err.text);
+}
+
+static void take_value(struct words *w, const struct option_row *row, int member, const char *name,
+	const char *value)
+{
+	if (is_row(row, "config")) {
 		if (w->config != NULL)
 			add_usage_fault(w, "config",
 				"is given twice; one nclust runs the clusters of one file");
-		w->config = g->value;
-		return;
-	}
-	list = reallocarray(w->given, w->count + 1, sizeof(*list));
-	if (list == NULL) {
+		w->config = value;
+	} else if (row->type != OPT_WORKERS || strchr(value, '=') == NULL) {
+		set_value(w, row, member, name, value);
+	} else if (strings_add(&w->formation, value) == -1) {
 		no_memory(w->faults);
-		return;
 	}
-	w->given = list;
-	list[w->count++] = *g;
 }
 
 static void take_flag(struct words *w, const struct option_row *row)
@@ -152,22 +155,22 @@ static void unknown_option(struct words *w)
 static void take_option(struct words *w)
 {
 	const struct cmdline *line = &w->line;
-	struct given g = {.row = line->row, .name = line->name, .value = line->value};
+	const struct option_row *row = line->row;
+	scoped_str name = NULL;
+	int member = 0;
 
-	if (g.row->type == OPT_FLAG) {
-		take_flag(w, g.row);
+	if (row->type == OPT_FLAG) {
+		take_flag(w, row);
 	} else if (line->len == 0) {
-		g.name = g.row->name;
-		keep_given(w, &g);
+		take_value(w, row, 0, row->name, line->value);
 	} else {
-		scoped_str name = strndup(line->name, line->len);
-
+		name = strndup(line->name, line->len);
 		if (name == NULL)
 			no_memory(w->faults);
-		else if (option_find(NULL, name, &g.member) == NULL || g.member == -1)
+		else if (option_find(NULL, name, &member) == NULL || member == -1)
 			add_usage_fault(w, name, "unknown signal");
 		else
-			keep_given(w, &g);
+			take_value(w, row, member, name, line->value);
 	}
 }
 
@@ -307,139 +310,86 @@ static void split_words(struct words *w)
 
 /* ---- words to settings ---- */
 
-/* "-n web=2,worker=1", with a Procfile. */
-static bool is_formation(const struct words *w, const struct given *g)
+static void take_command(struct words *w)
 {
-	return w->config != NULL && procfile_is(w->config) && g->row->type == OPT_WORKERS &&
-		strchr(g->value, '=') != NULL;
-}
-
-/* Store the words in one cluster, or the instance's in the settings.  `faults` NULL:
- * all words were tried before. */
-static void store_words(const struct words *w, struct settings *s, size_t at, struct faults *faults)
-{
-	for (size_t i = 0; i < w->count; i++) {
-		const struct given *g = &w->given[i];
-		bool instance = strcmp(g->row->section, "nclust") == 0;
-		struct origin origin = {.kind = ORIGIN_ARGV};
-		scoped_str dir = g->row->type == OPT_PATHS ? cwd_whole("") : NULL;
-		scoped_str value = NULL;
-		struct error err;
-
-		if (instance != (at == INSTANCE) || is_formation(w, g))
-			continue;
-		if (dir != NULL) /* keep the whole path: the way to it may lead elsewhere later */
-			value = expand_value(g->row, g->value, dir, &err);
-		if (settings_set(s, at, g->row, g->member, value != NULL ? value : g->value, origin,
-			    &err) == 0)
-			continue;
-		if (faults != NULL)
-			faults_add(faults, EX_USAGE, "--%.*s: %s", (int)strcspn(g->name, "="),
-				g->name, err.text);
-	}
-}
-
-/* The cluster of a command line, or SIZE_MAX and a fault. */
-static size_t add_cluster(struct settings *s, struct words *w)
-{
-	size_t at = settings_add_cluster(s, NULL, (struct origin){.kind = ORIGIN_ARGV});
-
-	if (at == SIZE_MAX) {
-		no_memory(w->faults);
-		return SIZE_MAX;
-	}
-	store_words(w, s, INSTANCE, w->faults);
-	store_words(w, s, at, w->faults);
-	return at;
-}
-
-static void read_command(struct settings *s, struct words *w)
-{
-	size_t at = add_cluster(s, w);
 	scoped_str text = NULL;
 	struct error err;
 
-	if (at == SIZE_MAX || !w->separator)
-		return;
 	if (w->command.count == 0 || w->command.list[0][0] == '\0')
 		return; /* settings_check() reports that */
 	text = value_join(&w->command);
 	if (text == NULL ||
-		settings_set(s, at, option_find("cluster", "command", NULL), 0, text,
+		settings_set(w->s, 0, option_find("cluster", "command", NULL), 0, text,
 			(struct origin){.kind = ORIGIN_ARGV}, &err) == -1)
 		no_memory(w->faults);
 }
 
-/* Try the words on a cluster that is thrown away, so that each mistake is reported
- * once however many clusters the file has, and also if it has none. */
-static void try_words(struct words *w)
-{
-	struct settings *s = settings_new();
-
-	if (s == NULL)
-		no_memory(w->faults);
-	else
-		(void)add_cluster(s, w);
-	settings_free(s);
-}
-
-/* The clusters of a Procfile, with the command line's counts. */
-static void form_clusters(struct settings *s, struct words *w)
+/* "-n web=2,worker=1": the clusters of a Procfile. */
+static void take_formation(struct words *w)
 {
 	struct error err;
 
-	for (size_t i = 0; i < w->count; i++)
-		if (is_formation(w, &w->given[i]) &&
-			procfile_form(s, w->given[i].value, &err) == -1)
-			add_usage_fault(w, w->given[i].row->name, err.text);
-	if (procfile_finish(s) == -1)
+	for (size_t i = 0; i < w->formation.count; i++)
+		if (procfile_form(w->s, w->formation.list[i], &err) == -1)
+			add_usage_fault(w, "workers", err.text);
+	if (procfile_finish(w->s) == -1)
 		no_memory(w->faults);
 }
 
-/* The clusters of a file, with the command line's words in all of them. */
-static void read_file(struct settings *s, struct words *w)
+/* Other clusters cannot be told so. */
+static void refuse_formation(struct words *w)
 {
+	const struct option_row *row = option_find("cluster", "workers", NULL);
+
+	for (size_t i = 0; i < w->formation.count; i++)
+		set_value(w, row, 0, row->name, w->formation.list[i]);
+}
+
+/* The clusters of a file in place of the words' own one, with the words in all of them. */
+static void read_file(struct words *w)
+{
+	struct settings *own = w->s;
+	struct settings *s;
+
 	if (w->separator) {
 		faults_add(w->faults, EX_USAGE,
 			"--config: wanted either a file or '-- COMMAND', found both");
 		return;
 	}
+	s = settings_new();
+	if (s == NULL) {
+		no_memory(w->faults);
+		return;
+	}
+	w->s = s;
 	/* not realpath(3): a symlink may point elsewhere at the next reload */
 	s->config_file = cwd_whole(w->config);
 	s->origins->file = strdup(w->config);
 	if (s->config_file == NULL || s->origins->file == NULL) {
 		faults_add(w->faults, EX_OSERR, "%s: %s", w->config, strerror(errno));
-		return;
+	} else {
+		inifile_read(s, w->config, w->faults);
+		settings_give(s, INSTANCE, own, INSTANCE, w->faults);
+		for (size_t i = 0; i < s->cluster_count; i++)
+			settings_give(s, i, own, 0, w->faults);
 	}
-	try_words(w);
-	inifile_read(s, w->config, w->faults);
-	store_words(w, s, INSTANCE, NULL);
-	for (size_t i = 0; i < s->cluster_count; i++)
-		store_words(w, s, i, NULL);
-	if (procfile_is(w->config) && w->faults->count == w->before)
-		form_clusters(s, w);
+	settings_free(own);
 }
 
-/* Settings from words; NULL if there is a fault. */
-static struct settings *build_settings(struct words *w)
+static void build_settings(struct words *w)
 {
-	struct settings *s = settings_new();
+	bool is_procfile = w->config != NULL && procfile_is(w->config);
 
-	if (s == NULL) {
-		no_memory(w->faults);
-		return NULL;
-	}
-	s->daemon = w->daemon;
+	if (w->separator)
+		take_command(w);
+	if (!is_procfile)
+		refuse_formation(w);
 	if (w->config != NULL)
-		read_file(s, w);
-	else
-		read_command(s, w);
-	settings_check(s, w->faults);
-	if (w->faults->count > w->before) {
-		settings_free(s);
-		return NULL;
-	}
-	return s;
+		read_file(w);
+	if (is_procfile && w->faults->count == w->before)
+		take_formation(w);
+	w->s->daemon = w->daemon;
+	settings_check(w->s, w->faults);
 }
 
 static const char nothing[] =
@@ -449,6 +399,7 @@ int config_read(struct invocation *out, int argc, char **argv, const char *const
 	struct faults *faults)
 {
 	struct words w = {
+		.kind = INVOKE_RUN,
 		.line = {.argc = argc, .argv = argv, .next = 1, .find = find_option},
 		.faults = faults,
 		.before = faults->count,
@@ -466,16 +417,24 @@ int config_read(struct invocation *out, int argc, char **argv, const char *const
 		out->verb_argv = argv + 1;
 		return 0;
 	}
-	w.kind = INVOKE_RUN;
+	w.s = settings_new();
+	if (w.s == NULL ||
+		settings_add_cluster(w.s, NULL, (struct origin){.kind = ORIGIN_ARGV}) == SIZE_MAX) {
+		no_memory(faults);
+		settings_free(w.s);
+		return -1;
+	}
 	split_words(&w);
-	out->kind = w.kind;
 	/* an unknown word makes all words behind it doubtful */
 	if (w.kind == INVOKE_RUN && !w.stopped)
-		out->settings = build_settings(&w);
-	free(w.given);
-	if (w.kind != INVOKE_RUN)
-		return 0;
-	return out->settings != NULL ? 0 : -1;
+		build_settings(&w);
+	out->kind = w.kind;
+	if (w.kind == INVOKE_RUN && faults->count == w.before)
+		out->settings = w.s;
+	else
+		settings_free(w.s);
+	strings_clear(&w.formation);
+	return w.kind != INVOKE_RUN || out->settings != NULL ? 0 : -1;
 }
 
 int config_reread(struct settings **out, int argc, char **argv, struct faults *faults)

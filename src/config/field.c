@@ -562,6 +562,26 @@ void field_clear(const struct option_row *row, void *base)
 		types[row->type].hold(&f, NULL);
 }
 
+int field_give(const struct option_row *row, void *base, const void *from, bool keep,
+	struct error *err)
+{
+	const struct texts *t = texts_of(from);
+	bool given = false;
+
+	for (const struct kept_text *k = t->list; k < t->list + t->count; k++) {
+		const char *text = k->text != NULL ? k->text : "none";
+
+		if (!is_of(row, k))
+			continue;
+		given = true;
+		if ((!keep || find_same(row, base, k->member, text) == NULL) &&
+			set_value(row, base, k->member, false, text, err) == -1)
+			return -1;
+	}
+	return given || row->fallback == NULL ? 0
+					      : set_value(row, base, 0, false, row->fallback, err);
+}
+
 /* The n-th kept text that is not NULL ("none"); or NULL. */
 static const struct kept_text *find_kept(const struct option_row *row, const void *base, size_t n)
 {

@@ -505,53 +505,18 @@ static void parse_file(struct reader *all, const char *path, unsigned file, char
 	(void)ini_parse_stream(on_read, &ini, on_key, &ini);
 }
 
-/* ---- [defaults] ---- */
-
-struct gift {
-	struct reader *all;
-	size_t to;
-};
-
-/* Give a value of [defaults] to a cluster that has none of its own.  Variables,
- * signals and events are keys of their own. */
-static void give_value(void *to, const char *key, const char *text)
-{
-	const struct gift *gift = to;
-	struct settings *s = gift->all->s;
-	int member;
-	const struct option_row *row = option_find("cluster", key, &member);
-	const struct origin *from = settings_origin(s, gift->all->defaults, row);
-	const struct origin *own = settings_origin(s, gift->to, row);
-	struct error err;
-
-	if (from->kind != ORIGIN_FILE || field_has(row, settings_base(s, gift->to), member, text))
-		return;
-	if (own->kind == ORIGIN_FILE && !origin_is_same(own, from) && row->type != OPT_ENV &&
-		!option_is_family(row))
-		return;
-	if (settings_set(s, gift->to, row, member, text, *from, &err) == -1)
-		faults_add(gift->all->faults, err.status != 0 ? err.status : EX_CONFIG,
-			"%s:%u: defaults.%s: %s", origin_path(s->origins, from), from->line, key,
-			err.text);
-}
-
-static void give_defaults(struct reader *all)
-{
-	struct settings *s = all->s;
-	size_t at = all->defaults;
-
-	if (at == SIZE_MAX)
-		return;
-	for (size_t i = 0; i < s->cluster_count; i++)
-		if (i != at)
-			field_each("cluster", s->clusters[at], give_value, &(struct gift){all, i});
-	settings_drop_cluster(s, at);
-}
-
+/* The clusters get what [defaults] has and they have not. */
 static void finish_file(struct reader *all, const char *path, unsigned before)
 {
-	give_defaults(all);
-	if (all->s->cluster_count == 0 && all->faults->count == before)
+	struct settings *s = all->s;
+	size_t defaults = all->defaults;
+
+	for (size_t i = 0; defaults != SIZE_MAX && i < s->cluster_count; i++)
+		if (i != defaults)
+			settings_give(s, i, s, defaults, all->faults);
+	if (defaults != SIZE_MAX)
+		settings_drop_cluster(s, defaults);
+	if (s->cluster_count == 0 && all->faults->count == before)
 		faults_add(all->faults, EX_CONFIG,
 			"%s: wanted a [cluster:NAME] section, found none", path);
 }

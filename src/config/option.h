@@ -133,6 +133,9 @@ int field_carry(
 	const char *section, void *base, const char *key, const char *text, struct error *err);
 /* Of a repeatable setting: is the text that `text` would replace there already? */
 bool field_has(const struct option_row *row, const void *base, int member, const char *text);
+/* Set what is set in another struct; `keep`: only the keys that are not set here. */
+int field_give(const struct option_row *row, void *base, const void *from, bool keep,
+	struct error *err);
 /* Clear a setting, and free its heap blocks. */
 void field_clear(const struct option_row *row, void *base);
 

@@ -21,7 +21,7 @@ struct origin {
 struct origin_group {
 	struct origin head; /* the section's line */
 	struct origin rows[OPTIONS_MAX];
-	bool shadow; /* of a refused section: not checked further */
+	bool shadow; /* of a refused section, or left out: not checked further */
 };
 
 /* A file that another one includes. */
@@ -42,12 +42,6 @@ struct origin_table {
 
 /* The name of an ORIGIN_FILE's file for messages. */
 const char *origin_path(const struct origin_table *t, const struct origin *o);
-
-/* Are both origins in the same file, at the same line? */
-static inline bool origin_is_same(const struct origin *a, const struct origin *b)
-{
-	return a->kind == b->kind && a->line == b->line && a->file == b->file;
-}
 
 /* "line 3" of the same file, or "conf.d/web.ini:3"; for messages.  Returns `to`. */
 #define ORIGIN_TEXT_MAX 120
@@ -91,6 +85,13 @@ size_t settings_find(const struct settings *s, size_t end, const char *name);
  */
 int settings_set(struct settings *s, size_t at, const struct option_row *row, int member,
 	const char *text, struct origin origin, struct error *err);
+
+/*
+ * Give a cluster, or the instance, what was set in another one: it takes the place of what comes
+ * from elsewhere, but not of what the same kind of origin says for that key.
+ */
+void settings_give(struct settings *s, size_t at, const struct settings *from, size_t from_at,
+	struct faults *faults);
 
 struct origin *settings_origin(const struct settings *s, size_t at, const struct option_row *row);
 /* The struct with the row's field: the settings or one of its clusters. */

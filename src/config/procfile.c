@@ -200,24 +200,18 @@ static int form_cluster(struct settings *s, const char *name, const char *count,
 	bool found = all;
 
 	for (size_t i = 0; i < s->cluster_count; i++) {
-		struct cluster_settings *c = s->clusters[i];
+		bool *is_out = &s->origins->clusters[i].shadow;
 
-		if (!all && strcmp(c->name, name) != 0)
+		if (!all && strcmp(s->clusters[i]->name, name) != 0)
 			continue;
 		found = true;
-		if (strcmp(count, "0") == 0)
-			c->workers = (struct workers_wanted){.range = true};
-		else if (settings_set(s, i, option_find("cluster", "workers", NULL), 0, count, argv,
-				 err) == -1)
+		*is_out = strcmp(count, "0") == 0;
+		if (!*is_out &&
+			settings_set(s, i, option_find("cluster", "workers", NULL), 0, count, argv,
+				err) == -1)
 			return error_wrap(err, "%s", name);
 	}
 	return found ? 0 : error_set(err, 0, "there is no '%s' in the Procfile", name);
-}
-
-/* No workers: form_cluster() makes this of "0"; it is no text of `workers`. */
-static bool is_none(const struct workers_wanted *w)
-{
-	return w->range && w->most.fixed == 0 && w->most.multiply == 0;
 }
 
 int procfile_form(struct settings *s, const char *formation, struct error *err)
@@ -238,7 +232,7 @@ int procfile_form(struct settings *s, const char *formation, struct error *err)
 			return -1;
 	}
 	for (size_t i = s->cluster_count; i-- > 0;)
-		if (is_none(&s->clusters[i]->workers))
+		if (s->origins->clusters[i].shadow)
 			settings_drop_cluster(s, i);
 	return s->cluster_count > 0 ? 0 : error_set(err, 0, "nothing is left to run");
 }

@@ -364,6 +364,12 @@ int origins_set(struct settings *s, size_t at, const char *key, enum origin_kind
 	return 0;
 }
 
+/* Single variables, signals and events are keys of their own. */
+static bool has_own_keys(const struct option_row *row)
+{
+	return row->type == OPT_ENV || option_is_family(row);
+}
+
 int settings_set(struct settings *s, size_t at, const struct option_row *row, int member,
 	const char *text, struct origin origin, struct error *err)
 {
@@ -380,10 +386,8 @@ int settings_set(struct settings *s, size_t at, const struct option_row *row, in
 			err, 0, "given twice; write several in one: --log 'prefix file:PATH'");
 	if (origin.kind == ORIGIN_FILE && field_has(row, base, member, text))
 		return error_set(err, 0, "given twice");
-	/* the command line's list replaces a file's, but for single variables,
-	 * signals and events, which are keys of their own */
-	if (origin.kind != was->kind && row->repeatable && row->type != OPT_ENV &&
-		!option_is_family(row))
+	/* the command line's list replaces a file's */
+	if (origin.kind != was->kind && row->repeatable && !has_own_keys(row))
 		field_clear(row, base);
 	if (was->kind == origin.kind) { /* of a list: keep its first line */
 		origin.line = was->line;
@@ -397,6 +401,30 @@ int settings_set(struct settings *s, size_t at, const struct option_row *row, in
 		return -1;
 	}
 	return 0;
+}
+
+void settings_give(struct settings *s, size_t at, const struct settings *from, size_t from_at,
+	struct faults *faults)
+{
+	const struct option_row *row = NULL;
+	void *base = settings_base(s, at);
+	struct error err;
+
+	while ((row = option_next(section_of(at), row)) != NULL) {
+		const struct origin *theirs = settings_origin(from, from_at, row);
+		struct origin *own = settings_origin(s, at, row);
+		bool is_same = own->kind == theirs->kind;
+
+		if (theirs->kind == ORIGIN_DEFAULT || (is_same && !has_own_keys(row)))
+			continue;
+		if (!has_own_keys(row))
+			field_clear(row, base);
+		if (field_give(row, base, settings_base(from, from_at), is_same, &err) == -1)
+			faults_add(faults, err.status != 0 ? err.status : EX_OSERR, "%s: %s",
+				row->name, err.text);
+		if (!is_same)
+			*own = *theirs;
+	}
 }
 
 static bool is_auto(const struct workers_count *n)
