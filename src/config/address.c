@@ -484,63 +484,40 @@ static char *join_options(const struct address *a, const option_texts texts)
 
 /* ---- whole addresses ---- */
 
-/* The default name; heap. */
+/* The default name, of an address with its text; heap. */
 static char *default_name(const struct address *a)
 {
+	const char *whole = a->path != NULL ? a->path : strrchr(a->text, ':') + 1;
+	const char *last = strrchr(whole, '/');
 	char name[NAME_MAX_LENGTH + 1];
-	const char *last;
 
-	switch (a->kind) {
-	case ADDRESS_TCP:
-	case ADDRESS_UDP:
-		snprintf(name, sizeof(name), "%u", a->port);
-		break;
-	case ADDRESS_FD:
+	last = last != NULL && last[1] != '\0' ? last + 1 : whole;
+	if (a->kind == ADDRESS_FD)
 		snprintf(name, sizeof(name), "fd%d", a->fd);
-		break;
-	case ADDRESS_UNIX:
-	case ADDRESS_INHERIT:
-		last = strrchr(a->path, '/');
-		last = last != NULL && last[1] != '\0' ? last + 1 : a->path;
-		if (*last == '@')
-			last++;
-		text_copy(name, sizeof(name), last);
-		for (char *c = name; *c != '\0'; c++)
-			if (!is_name_byte(*c))
-				*c = '_';
-		break;
-	}
+	else
+		text_copy(name, sizeof(name), *last == '@' ? last + 1 : last);
+	for (char *c = name; *c != '\0'; c++)
+		if (!is_name_byte(*c))
+			*c = '_';
 	return strdup(name);
-}
-
-static char *trim_copy(const char *from, size_t len)
-{
-	while (len > 0 && (*from == ' ' || *from == '\t')) {
-		from++;
-		len--;
-	}
-	while (len > 0 && (from[len - 1] == ' ' || from[len - 1] == '\t'))
-		len--;
-	return strndup(from, len);
 }
 
 static int parse_parts(struct address *a, const char *text, option_texts texts, struct error *err)
 {
 	bool first = true;
+	const char *from;
+	size_t len;
 
-	for (;;) {
-		size_t len = strcspn(text, ",");
-		scoped_str part = trim_copy(text, len);
+	while ((from = value_next_part(&text, &len)) != NULL) {
+		scoped_str part = strndup(from, len);
 
 		if (part == NULL)
 			return out_of_memory(err);
 		if ((first ? parse_place(a, part, err) : parse_option(a, part, texts, err)) == -1)
 			return -1;
 		first = false;
-		if (text[len] == '\0')
-			return 0;
-		text += len + 1;
 	}
+	return 0;
 }
 
 int address_parse(struct address *to, const char *text, struct error *err)
@@ -566,7 +543,7 @@ int address_parse(struct address *to, const char *text, struct error *err)
 	if (got == 0) {
 		a.text = make_text(&a);
 		a.options = join_options(&a, texts);
-		if (a.name == NULL)
+		if (a.name == NULL && a.text != NULL)
 			a.name = default_name(&a);
 		if (a.text == NULL || a.name == NULL || a.options == NULL)
 			got = out_of_memory(err);

@@ -457,14 +457,6 @@ static void check_name(struct check *k)
 			origin_text(at, s, &t->clusters[first].head, head));
 }
 
-static bool is_one_of(const char *word, size_t len, const char *const *list, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (strlen(list[i]) == len && strncmp(list[i], word, len) == 0)
-			return true;
-	return false;
-}
-
 /* "node", "/usr/bin/python3.11": does it run a script? */
 static bool is_interpreter(const char *program)
 {
@@ -477,7 +469,7 @@ static bool is_interpreter(const char *program)
 
 	while (len > 0 && strchr("0123456789.", last[len - 1]) != NULL)
 		len--;
-	return is_one_of(last, len, names, COUNT_OF(names));
+	return value_index_of(last, len, names, COUNT_OF(names)) != -1;
 }
 
 /* The script that the command runs, or its program; and its suffix. */
@@ -494,11 +486,10 @@ static const char *script_of(const struct strings *command, const char **suffix)
 		return command->count > 0 ? command->list[0] : "";
 	for (; i < command->count; i++) {
 		const char *word = command->list[i];
-		size_t len = strlen(word);
 
-		if (is_one_of(word, len, valued, COUNT_OF(valued)))
+		if (value_index(word, valued, COUNT_OF(valued)) != -1)
 			i++;
-		else if (*word != '-' && !is_one_of(word, len, before, COUNT_OF(before)))
+		else if (*word != '-' && value_index(word, before, COUNT_OF(before)) == -1)
 			break;
 	}
 	/* "sh -c 'exec ...'" has a script, but no name */

@@ -36,31 +36,49 @@ static bool is_gap(char c)
 	return c == ' ' || c == '\t' || c == ',';
 }
 
-bool value_next_word(const char **at, char *to, size_t size, bool *cut)
+bool value_next_word(const char **at, char *to, size_t size)
 {
-	const char *s = *at;
-	size_t n = 0;
+	const char *word = *at;
+	size_t len = 0;
 
-	while (is_gap(*s))
-		s++;
-	*cut = false;
-	for (; *s != '\0' && !is_gap(*s); s++) {
-		if (n + 1 < size)
-			to[n++] = *s;
-		else
-			*cut = true;
-	}
-	to[n] = '\0';
-	*at = s;
-	return n > 0 && !*cut;
+	while (is_gap(*word))
+		word++;
+	while (word[len] != '\0' && !is_gap(word[len]))
+		len++;
+	*at = word + len;
+	snprintf(to, size, "%.*s", (int)len, word);
+	if (len >= size)
+		to[size - 2] = ' ';
+	return len > 0;
+}
+
+const char *value_next_part(const char **at, size_t *len)
+{
+	const char *part = *at;
+
+	if (part == NULL)
+		return NULL;
+	*len = strcspn(part, ",");
+	*at = part[*len] == ',' ? part + *len + 1 : NULL;
+	for (; *len > 0 && is_gap(*part); part++)
+		--*len;
+	while (*len > 0 && is_gap(part[*len - 1]))
+		--*len;
+	return part;
+}
+
+int value_index_of(const char *text, size_t len, const char *const *words, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (words[i] != NULL && strlen(words[i]) == len &&
+			strncmp(words[i], text, len) == 0)
+			return (int)i;
+	return -1;
 }
 
 int value_index(const char *text, const char *const *words, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
-		if (words[i] != NULL && strcmp(words[i], text) == 0)
-			return (int)i;
-	return -1;
+	return value_index_of(text, strlen(text), words, count);
 }
 
 size_t value_number(uint64_t *out, const char *text, uint64_t most)

@@ -22,12 +22,16 @@ int value_wanted(struct error *err, const char *found, const char *format, ...)
 /* "cannot keep a setting", for lack of memory.  Returns -1. */
 int value_no_memory(struct error *err);
 
-/* The next word, between blanks or commas; false: no more, or (too long for `to`,
- * which then has its beginning) *cut is set. */
-bool value_next_word(const char **at, char *to, size_t size, bool *cut);
+/* The next word, between blanks or commas; false: no more.  What is too long for `to` ends in a
+ * blank, which no word has. */
+bool value_next_word(const char **at, char *to, size_t size);
+/* The next part between commas, without blanks around it: it may be empty.  NULL: no more. */
+const char *value_next_part(const char **at, size_t *len);
 
 /* The index of the word in a list, or -1; the list may have gaps (NULL). */
 int value_index(const char *text, const char *const *words, size_t count);
+/* The same of a word of that length. */
+int value_index_of(const char *text, size_t len, const char *const *words, size_t count);
 
 /* The decimal number at the beginning: returns its bytes; 0: no number, or more than
  * `most`. */

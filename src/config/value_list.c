@@ -22,10 +22,9 @@ int parse_stop_signal(const struct field *f, const char *text, struct error *err
 	const char *at = text;
 	char word[48];
 	char shown[24];
-	bool cut;
 	unsigned n = 0;
 
-	for (; value_next_word(&at, word, sizeof(word), &cut); n++) {
+	for (; value_next_word(&at, word, sizeof(word)); n++) {
 		char *time = strchr(word, ':');
 
 		if (n == STOP_STEPS_MAX)
@@ -42,7 +41,7 @@ int parse_stop_signal(const struct field *f, const char *text, struct error *err
 			text_signal_name(word, got[n].signal) + 3, time != NULL ? ":" : "",
 			time != NULL ? text_duration(shown, got[n].timeout) : "");
 	}
-	if (cut || n == 0)
+	if (n == 0)
 		return value_wanted(err, text, "a signal, or a list such as 'QUIT:10s TERM:5s'");
 	memcpy(c->stop, got, n * sizeof(*got));
 	c->stop_count = n;
@@ -75,9 +74,8 @@ int parse_exits(const struct field *f, const char *text, struct error *err)
 	uint64_t bits[4] = {0};
 	const char *at = text;
 	char word[16];
-	bool cut;
 
-	while (value_next_word(&at, word, sizeof(word), &cut)) {
+	while (value_next_word(&at, word, sizeof(word))) {
 		uint64_t low;
 		uint64_t high;
 		char *dash = strchr(word, '-');
@@ -91,7 +89,7 @@ int parse_exits(const struct field *f, const char *text, struct error *err)
 			bits[low / 64] |= UINT64_C(1) << (low % 64);
 	}
 	put_exits(f->out, bits);
-	if (cut || f->out->len == 0)
+	if (f->out->len == 0)
 		goto bad;
 	memcpy(f->at, bits, sizeof(bits));
 	return 0;
@@ -108,15 +106,14 @@ struct names {
 	const char *prefix; /* that may stand before each name */
 };
 
-/* False: `word` is none of the names; "": the list is empty, or the word too long. */
+/* False: `word` is none of the names; "": the list is empty. */
 static bool parse_names(uint64_t *out, const char *text, const struct names *n, char word[40])
 {
 	const char *at = text;
 	uint64_t bits = 0;
 	bool none = strcmp(text, "none") == 0;
-	bool cut = false;
 
-	while (!none && value_next_word(&at, word, 40, &cut)) {
+	while (!none && value_next_word(&at, word, 40)) {
 		size_t skip = strlen(n->prefix);
 		size_t i = 0;
 
@@ -128,9 +125,8 @@ static bool parse_names(uint64_t *out, const char *text, const struct names *n, 
 			return false;
 		bits |= UINT64_C(1) << i;
 	}
-	word[0] = '\0';
 	*out = bits;
-	return none || (!cut && bits != 0);
+	return none || bits != 0;
 }
 
 static int put_names(struct buffer *out, uint64_t bits, const struct names *n)
@@ -195,27 +191,25 @@ int parse_ports(const struct field *f, const char *text, struct error *err)
 	const char *at = text;
 	char word[8];
 	uint64_t port;
-	bool cut = false;
 	bool any = false;
 
 	(void)f;
 	if (strcmp(text, "all") == 0)
 		return 0;
-	while (value_next_word(&at, word, sizeof(word), &cut)) {
+	while (value_next_word(&at, word, sizeof(word))) {
 		any = value_digits(&port, word, 1, 65535);
 		if (!any)
 			break;
 	}
-	return any && !cut ? 0 : value_wanted(err, text, "'all' or ports such as '8000 8443'");
+	return any ? 0 : value_wanted(err, text, "'all' or ports such as '8000 8443'");
 }
 
 bool value_ports_have(const char *text, unsigned port)
 {
 	char word[8];
 	uint64_t n;
-	bool cut;
 
-	while (value_next_word(&text, word, sizeof(word), &cut))
+	while (value_next_word(&text, word, sizeof(word)))
 		if (value_digits(&n, word, port, port))
 			return true;
 	return false;
@@ -310,9 +304,8 @@ static int read_rule(struct signal_rule *out, int received, const char *text, st
 	const char *at = text;
 	char name[16];
 	char word[32];
-	bool cut;
 
-	while (value_next_word(&at, word, sizeof(word), &cut)) {
+	while (value_next_word(&at, word, sizeof(word))) {
 		char *arrow = strstr(word, "->");
 		int action;
 
@@ -327,7 +320,7 @@ static int read_rule(struct signal_rule *out, int received, const char *text, st
 			goto bad;
 		rule.action = (enum signal_action)action;
 	}
-	if (cut || (rule.action == SIGNAL_DEFAULT && rule.translated == 0))
+	if (rule.action == SIGNAL_DEFAULT && rule.translated == 0)
 		goto bad;
 	if (rule.translated != 0 && rule.action != SIGNAL_DEFAULT && rule.action != SIGNAL_NEXT &&
 		rule.action != SIGNAL_ALL && rule.action != SIGNAL_FIRST)
@@ -397,20 +390,12 @@ static bool parse_one(struct dependency *d, const char *from, size_t len)
 /* 1; 0: no more; -1: malformed. */
 static int next_dependency(const char **at, struct dependency *d)
 {
-	const char *from = *at;
 	size_t len;
-	size_t used;
+	const char *part = value_next_part(at, &len);
 
-	if (from == NULL || *from == '\0')
+	if (part == NULL)
 		return 0;
-	from += strspn(from, BLANK);
-	len = used = strcspn(from, ",");
-	*at = from[used] == ',' ? from + used + 1 : from + used;
-	if (from[used] == ',' && (*at)[strspn(*at, BLANK)] == '\0')
-		return -1;
-	while (len > 0 && strchr(BLANK, from[len - 1]) != NULL)
-		len--;
-	return parse_one(d, from, len) ? 1 : -1;
+	return parse_one(d, part, len) ? 1 : -1;
 }
 
 bool after_next(const char **at, struct dependency *d)

@@ -22,14 +22,11 @@ static const char *const kinds[] = {
 	[SINK_JOURNAL] = "journal",
 	[SINK_SYSLOG] = "syslog",
 };
-/* RFC 5424, table 1; the others are of other services. */
-static const struct {
-	const char *name;
-	unsigned number;
-} facilities[] = {{"daemon", 3}, {"user", 1}, {"auth", 4}, {"authpriv", 10}, {"cron", 9},
-	{"ftp", 11}, {"lpr", 6}, {"mail", 2}, {"news", 7}, {"syslog", 5}, {"uucp", 8},
-	{"local0", 16}, {"local1", 17}, {"local2", 18}, {"local3", 19}, {"local4", 20},
-	{"local5", 21}, {"local6", 22}, {"local7", 23}};
+/* By number: RFC 5424, table 1; the others are of other services. */
+static const char *const facilities[] = {[1] = "user", "mail", "daemon", "auth", "syslog", "lpr",
+	"news", "uucp", "cron", "authpriv", "ftp", [16] = "local0", "local1", "local2", "local3",
+	"local4", "local5", "local6", "local7"};
+#define FACILITY_USUAL 3U
 
 static void clear_sinks(struct log_sink *list, size_t *count)
 {
@@ -56,21 +53,16 @@ static int refuse_sink(struct error *err, const char *text)
 static int parse_syslog(struct log_sink *sink, const char **rest)
 {
 	size_t len = strcspn(*rest, ":");
+	int facility = value_index_of(*rest, len, facilities, COUNT_OF(facilities));
 
-	if (len == 7 && strncmp(*rest, "rfc3164", len) == 0) {
+	if (facility != -1)
+		sink->facility = (unsigned)facility;
+	else if (len == 7 && strncmp(*rest, "rfc3164", len) == 0)
 		sink->old = true;
-		*rest += len;
-		return 0;
-	}
-	for (size_t i = 0; i < COUNT_OF(facilities); i++) {
-		if (strlen(facilities[i].name) != len ||
-			strncmp(*rest, facilities[i].name, len) != 0)
-			continue;
-		sink->facility = facilities[i].number;
-		*rest += len;
-		return 0;
-	}
-	return -1;
+	else
+		return -1;
+	*rest += len;
+	return 0;
 }
 
 static int parse_rest(struct log_sink *sink, const char *text, const char *rest, struct error *err)
@@ -98,15 +90,11 @@ static int parse_sink(struct log_sink *sink, const char *text, struct error *err
 {
 	size_t len = strcspn(text, ":");
 	bool has_more = text[len] == ':';
-	size_t kind = 0;
+	int kind = value_index_of(text, len, kinds, COUNT_OF(kinds));
 
-	while (kind < COUNT_OF(kinds) &&
-		(strlen(kinds[kind]) != len || strncmp(kinds[kind], text, len) != 0))
-		kind++;
-	if (kind == COUNT_OF(kinds) || (has_more && kind < SINK_FILE) ||
-		(!has_more && kind == SINK_FILE))
+	if (kind == -1 || (has_more && kind < SINK_FILE) || (!has_more && kind == SINK_FILE))
 		return refuse_sink(err, text);
-	*sink = (struct log_sink){.kind = (enum sink_kind)kind, .facility = facilities[0].number};
+	*sink = (struct log_sink){.kind = (enum sink_kind)kind, .facility = FACILITY_USUAL};
 	return parse_rest(sink, text, text + len, err);
 }
 
@@ -114,25 +102,23 @@ static int parse_sinks(struct log_sink *list, size_t *count, const char *text, s
 {
 	char word[LOG_PATH_MAX + 64];
 	const char *at = text;
-	bool cut;
 
-	while (value_next_word(&at, word, sizeof(word), &cut)) {
+	while (value_next_word(&at, word, sizeof(word))) {
 		if (*count == LOG_SINKS_MAX)
 			return value_wanted(err, text, "at most %u places", LOG_SINKS_MAX);
 		if (parse_sink(&list[*count], word, err) == -1)
 			return -1;
 		(*count)++;
 	}
-	return cut || *count == 0 ? refuse_sink(err, text) : 0;
+	return *count == 0 ? refuse_sink(err, text) : 0;
 }
 
 static void put_sink(struct buffer *out, const struct log_sink *sink)
 {
 	buffer_printf(out, "%s%s%s", out->len > 0 ? " " : "", kinds[sink->kind],
 		sink->old ? ":rfc3164" : "");
-	for (size_t i = 1; i < COUNT_OF(facilities); i++)
-		if (sink->kind == SINK_SYSLOG && facilities[i].number == sink->facility)
-			buffer_printf(out, ":%s", facilities[i].name);
+	if (sink->kind == SINK_SYSLOG && sink->facility != FACILITY_USUAL)
+		buffer_printf(out, ":%s", facilities[sink->facility]);
 	if (sink->path != NULL)
 		buffer_printf(out, ":%s", sink->path);
 }
