@@ -343,7 +343,8 @@ static bool is_plain(const char *word, unsigned port)
 		strncmp(word, "JAVA_TOOL_OPTIONS=", 18) == 0;
 }
 
-bool slotword_port(char *to, size_t size, const char *word, unsigned port)
+/* A debugger's word may leave the port out: "--inspect" becomes "--inspect={slot+9229}". */
+static bool add_slot(char *to, size_t size, const char *word, unsigned port)
 {
 	const char *at = strstr(word, inspectors[0].part);
 
@@ -358,7 +359,7 @@ bool slotword_port(char *to, size_t size, const char *word, unsigned port)
 bool slotword_find(char *to, size_t size, char *const *words, unsigned port)
 {
 	for (; words != NULL && *words != NULL; words++)
-		if (slotword_port(to, size, *words, port))
+		if (add_slot(to, size, *words, port))
 			return true;
 	return false;
 }

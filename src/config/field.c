@@ -395,7 +395,7 @@ static const struct type {
 	[OPT_ENV] = {parse_env, hold_list},
 	[OPT_CAPABILITIES] = {parse_capabilities, NULL},
 	[OPT_LIMIT] = {parse_limit, NULL},
-	[OPT_READY] = {parse_ready, hold_ready},
+	[OPT_READY] = {parse_ready, hold_probe},
 	[OPT_STOP_SIGNAL] = {parse_stop_signal, NULL},
 	[OPT_GIVE_UP] = {parse_give_up, NULL},
 	[OPT_EXITS] = {parse_exits, NULL},
@@ -403,7 +403,7 @@ static const struct type {
 	[OPT_HEADER] = {parse_header, hold_list},
 	[OPT_THREADS] = {parse_threads, NULL},
 	[OPT_SHARED_MEMORY] = {parse_shared_memory, NULL},
-	[OPT_SIGNAL_RULE] = {parse_signal_rule, hold_rules},
+	[OPT_SIGNAL_RULE] = {parse_signal_rule, NULL},
 	[OPT_HOOK] = {parse_hook, hold_hook},
 };
 

@@ -178,6 +178,6 @@ type_parse parse_workers, parse_threads, parse_shared_memory;
 type_parse parse_command, parse_hook, parse_probe, parse_ready, parse_header;
 type_parse parse_stop_signal, parse_exits, parse_capabilities, parse_pass, parse_ports;
 type_parse parse_limit, parse_signal_rule, parse_log, parse_after;
-type_hold hold_command, hold_hook, hold_probe, hold_ready, hold_rules, hold_log;
+type_hold hold_command, hold_hook, hold_probe, hold_log;
 
 #endif

@@ -207,7 +207,7 @@ const struct option_row option_rows[] = {
 	ROW(shared_memory, "shared-memory", SHARED_MEMORY, "size",
 		"memory that all workers can map: 64M, or 64M, huge", .fallback = "off",
 		.change = CHANGE_ROLL),
-	ROW(ready, "ready", READY, "when", "auto, notify, listen, alive:TIME, tcp, http:, exec:",
+	ROW(ready_probe, "ready", READY, "when", "auto, notify, listen, alive:TIME, tcp, http:, exec:",
 		.fallback = "auto", .change = CHANGE_LIVE),
 	DURATION(start_timeout, "start-timeout", MSEC, 24 * HOUR, "1m",
 		"a worker that is not ready by then has failed", .change = CHANGE_LIVE),

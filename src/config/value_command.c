@@ -110,7 +110,7 @@ static bool is_http_path(const char *path)
 }
 
 /* Store the probe of a text for which is_probe() is true. */
-static int set_probe(const struct field *f, struct probe *to, const char *text, struct error *err)
+static int set_probe(const struct field *f, const char *text, struct error *err)
 {
 	struct probe got = {.kind = PROBE_TCP};
 
@@ -126,14 +126,16 @@ static int set_probe(const struct field *f, struct probe *to, const char *text, 
 		if (split_words(f, &got.command, "exec:", text + 5, err) == -1)
 			return -1;
 	}
-	clear_probe(to);
-	*to = got;
+	clear_probe(f->at);
+	*(struct probe *)f->at = got;
 	return 0;
 }
 
 /* The probe's text is that behind "http:" or "exec:". */
-static void hold_rest(struct probe *p, const char *kept)
+void hold_probe(const struct field *f, const char *kept)
 {
+	struct probe *p = f->at;
+
 	if (kept == NULL)
 		clear_probe(p);
 	else if (p->kind == PROBE_HTTP || p->kind == PROBE_EXEC)
@@ -149,14 +151,9 @@ int parse_probe(const struct field *f, const char *text, struct error *err)
 		return 0;
 	}
 	if (is_probe(text) && (!http || strncmp(text, "http:", 5) == 0))
-		return set_probe(f, f->at, text, err);
+		return set_probe(f, text, err);
 	return value_wanted(err, text,
 		http ? "'off' or 'http:/path'" : "'off', 'tcp', 'http:/path' or 'exec:COMMAND'");
-}
-
-void hold_probe(const struct field *f, const char *kept)
-{
-	hold_rest(f->at, kept);
 }
 
 int parse_ready(const struct field *f, const char *text, struct error *err)
@@ -182,17 +179,12 @@ int parse_ready(const struct field *f, const char *text, struct error *err)
 	if (mode == READY_ALIVE)
 		buffer_printf(f->out, "alive:%s", text_duration(shown, alive));
 	if (mode != READY_PROBE)
-		clear_probe(&c->ready_probe);
-	else if (set_probe(f, &c->ready_probe, text, err) == -1)
+		clear_probe(f->at);
+	else if (set_probe(f, text, err) == -1)
 		return -1;
 	c->ready = (enum ready_mode)mode;
 	c->ready_alive = alive;
 	return 0;
-}
-
-void hold_ready(const struct field *f, const char *kept)
-{
-	hold_rest(&((struct cluster_settings *)f->base)->ready_probe, kept);
 }
 
 int parse_header(const struct field *f, const char *text, struct error *err)

@@ -354,12 +354,6 @@ int parse_signal_rule(const struct field *f, const char *text, struct error *err
 	return 0;
 }
 
-void hold_rules(const struct field *f, const char *kept)
-{
-	if (kept == NULL)
-		memset(f->at, 0, sizeof(((struct cluster_settings *)f->base)->signals));
-}
-
 /* ---- dependencies (`after`) ---- */
 
 #define BLANK " \t"
