@@ -50,10 +50,8 @@ struct ini {
 	unsigned file;             /* as in struct origin */
 	const char *dir;           /* with its '/', or "" */
 	const char *whole;         /* `dir` as a whole path, for values */
-	struct origin nclust_head; /* of the file's [nclust], if any */
-	struct origin defaults_head;
-	const char *value; /* of the line's key */
-	char *at;          /* the rest of the file */
+	const char *value;         /* of the line's key */
+	char *at;                  /* the rest of the file */
 	char *end;
 	unsigned line;
 	const char *section; /* "nclust", "cluster"; NULL: none, or refused */
@@ -155,20 +153,18 @@ static void open_cluster(struct ini *ini, const char *name)
 }
 
 /* [nclust], [defaults]: once in each file. */
-static void open_common(struct ini *ini, const char *name, struct origin *head)
+static void open_common(struct ini *ini, const char *name, size_t at)
 {
+	struct origin_table *t = ini->s->origins;
+	struct origin *head = at == INSTANCE ? &t->instance.head : &t->clusters[at].head;
+
+	ini->section = section_of(at);
+	ini->cluster = at;
 	text_copy(ini->where, sizeof(ini->where), name);
-	if (head->kind == ORIGIN_FILE)
+	if (head->kind == ORIGIN_FILE && head->file == ini->file)
 		fault(ini, "section [%s] is given twice, first in line %u", name, head->line);
 	else
 		*head = origin_here(ini);
-}
-
-static void open_instance(struct ini *ini)
-{
-	ini->section = "nclust";
-	ini->cluster = INSTANCE;
-	open_common(ini, "nclust", &ini->nclust_head);
 }
 
 /* The keys of [defaults] are those of a cluster that is never run. */
@@ -177,7 +173,7 @@ static void open_defaults(struct ini *ini)
 	struct reader *all = ini->all;
 
 	if (all->defaults == SIZE_MAX) {
-		all->defaults = settings_add_cluster(ini->s, NULL, origin_here(ini));
+		all->defaults = settings_add_cluster(ini->s, NULL, (struct origin){0});
 		if (all->defaults == SIZE_MAX) {
 			fault(ini, "out of memory");
 			ini->refused = true;
@@ -185,9 +181,7 @@ static void open_defaults(struct ini *ini)
 		}
 		ini->s->origins->clusters[all->defaults].shadow = true;
 	}
-	ini->section = "cluster";
-	ini->cluster = all->defaults;
-	open_common(ini, "defaults", &ini->defaults_head);
+	open_common(ini, "defaults", all->defaults);
 }
 
 static void unknown_section(struct ini *ini, const char *name)
@@ -235,7 +229,7 @@ static void take_section(struct ini *ini, char *line)
 	*close = '\0';
 	ini->refused = false;
 	if (strcmp(line + 1, "nclust") == 0)
-		open_instance(ini);
+		open_common(ini, "nclust", INSTANCE);
 	else if (strcmp(line + 1, "defaults") == 0)
 		open_defaults(ini);
 	else if (strcmp(line + 1, "cluster") == 0)
