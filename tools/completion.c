@@ -49,7 +49,7 @@ static void put_bash_words(struct buffer *out)
 
 static bool takes_path(const struct option_row *row)
 {
-	return row->type == OPT_PATH || row->type == OPT_PATHS || row->type == OPT_FALLBACK;
+	return row->type == &type_path || row->type == &type_paths || row->type == &type_fallback;
 }
 
 /* One `name)` of the case that completes a value. */
@@ -172,7 +172,7 @@ static void put_zsh_text(struct buffer *out, const char *text)
 
 static void put_zsh_action(struct buffer *out, const struct option_row *row)
 {
-	if (row->type == OPT_FLAG || row->argument == NULL)
+	if (row->type == &type_flag || row->argument == NULL)
 		return;
 	(void)buffer_string(out, ":");
 	put_zsh_text(out, row->argument);
@@ -183,9 +183,9 @@ static void put_zsh_action(struct buffer *out, const struct option_row *row)
 		for (size_t i = 0; row->choices[i] != NULL; i++)
 			(void)buffer_printf(out, "%s%s", i > 0 ? " " : "(", row->choices[i]);
 		(void)buffer_string(out, ")");
-	} else if (row->type == OPT_USER) {
+	} else if (row->type == &type_user) {
 		(void)buffer_string(out, "_users");
-	} else if (row->type == OPT_GROUP || row->type == OPT_CONTROL_GROUP) {
+	} else if (row->type == &type_group || row->type == &type_control_group) {
 		(void)buffer_string(out, "_groups");
 	}
 }
@@ -193,7 +193,7 @@ static void put_zsh_action(struct buffer *out, const struct option_row *row)
 static void put_zsh_setting(struct buffer *out, const struct option_row *row, const char *key)
 {
 	const char *star = row->repeatable ? "*" : "";
-	bool value = row->type != OPT_FLAG && row->type != OPT_BOOL;
+	bool value = row->type != &type_flag && row->type != &type_bool;
 
 	if (row->letter != 0) {
 		(void)buffer_printf(out, "\t\t'%s-%c[", star, row->letter);

@@ -93,7 +93,7 @@ static void put_key(struct buffer *out, const struct option_row *row)
 {
 	const char *argument = row->argument;
 
-	if (row->type == OPT_BOOL)
+	if (row->type == &type_bool)
 		argument = "yes | no";
 	(void)buffer_printf(
 		out, ".It Cm %s No = Ar %s%s\n", row->name, argument, letter_of(row->change));
@@ -242,8 +242,8 @@ static void put_samples(struct buffer *out, const char *section)
 	const struct option_row *row = NULL;
 
 	while ((row = option_next(section, row)) != NULL)
-		if (row->type != OPT_COMMAND && row->type != OPT_WORKERS &&
-			row->type != OPT_LISTEN) /* they are in its beginning */
+		if (row->type != &type_command && row->type != &type_workers &&
+			row->type != &type_listen) /* they are in its beginning */
 			put_sample(out, row);
 }
 

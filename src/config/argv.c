@@ -54,7 +54,7 @@ static void set_value(struct words *w, const struct option_row *row, int member,
 {
 	size_t at = strcmp(row->section, "nclust") == 0 ? INSTANCE : 0;
 	/* keep the whole path: the way to it may lead elsewhere later */
-	scoped_str dir = row->type == OPT_PATHS ? cwd_whole("") : NULL;
+	scoped_str dir = row->type == &type_paths ? cwd_whole("") : NULL;
 	struct error err;
 	scoped_str whole = dir != NULL ? expand_value(row, value, dir, &err) : NULL;
 
@@ -72,7 +72,7 @@ static void take_value(struct words *w, const struct option_row *row, int member
 			add_usage_fault(w, "config",
 				"is given twice; one nclust runs the clusters of one file");
 		w->config = value;
-	} else if (row->type != OPT_WORKERS || strchr(value, '=') == NULL) {
+	} else if (row->type != &type_workers || strchr(value, '=') == NULL) {
 		set_value(w, row, member, name, value);
 	} else if (strings_add(&w->formation, value) == -1) {
 		no_memory(w->faults);
@@ -122,8 +122,8 @@ static const void *find_option(
 		row = option_find_letter(*name);
 	else if (whole != NULL)
 		row = option_find(NULL, whole, NULL);
-	if (row != NULL && row->type != OPT_FLAG)
-		*takes = row->type == OPT_BOOL && len > 0 ? TAKES_YES : TAKES_VALUE;
+	if (row != NULL && row->type != &type_flag)
+		*takes = row->type == &type_bool && len > 0 ? TAKES_YES : TAKES_VALUE;
 	return row;
 }
 
@@ -159,7 +159,7 @@ static void take_option(struct words *w)
 	scoped_str name = NULL;
 	int member = 0;
 
-	if (row->type == OPT_FLAG) {
+	if (row->type == &type_flag) {
 		take_flag(w, row);
 	} else if (line->len == 0) {
 		take_value(w, row, 0, row->name, line->value);
@@ -200,7 +200,7 @@ static bool is_value_of(struct words *w, const char *option, const char *word)
 
 	if (strncmp(option, "--", 2) == 0)
 		row = option_find(NULL, option + 2, NULL);
-	if (row == NULL || row->type != OPT_BOOL ||
+	if (row == NULL || row->type != &type_bool ||
 		value_bool(&value, word, &(struct error){0}) == -1)
 		return false;
 	snprintf(text, sizeof(text), "wanted its value after '=': --%s=%s", row->name, word);

@@ -34,7 +34,7 @@ static void put_origin(
 {
 	const struct origin *o = settings_origin(s, at, row);
 
-	if (row->type == OPT_COMMAND && s->clusters[at]->configured != NULL)
+	if (row->type == &type_command && s->clusters[at]->configured != NULL)
 		buffer_string(out, "restart");
 	else if (o->kind == ORIGIN_DEFAULT)
 		buffer_string(out, "default");
@@ -56,9 +56,9 @@ static const char *find_secret(const struct option_row *row, const char *text, c
 	struct natsurl url;
 
 	*rest = "";
-	if (row->type == OPT_ENV || row->type == OPT_HEADER)
-		return strchr(text, row->type == OPT_ENV ? '=' : ':') + 1;
-	if (row->type != OPT_RELAY || !natsurl_is(text) ||
+	if (row->type == &type_env || row->type == &type_header)
+		return strchr(text, row->type == &type_env ? '=' : ':') + 1;
+	if (row->type != &type_relay || !natsurl_is(text) ||
 		natsurl_parse(&url, text, &(struct error){0}) == -1 || url.user_len == 0)
 		return NULL;
 	*rest = url.user + url.user_len;
@@ -133,12 +133,12 @@ static void put_ini_line(struct buffer *out, const struct view *view, const stru
 {
 	scoped_buffer value = {0};
 	scoped_buffer quoted = {0};
-	struct buffer *whole = row->type == OPT_ENV ? &quoted : &value;
+	struct buffer *whole = row->type == &type_env ? &quoted : &value;
 	scoped_str text = NULL;
 	char key[40];
 
 	put_value(&value, view, row, base, n);
-	if (buffer_text(&value) != NULL && row->type == OPT_ENV)
+	if (buffer_text(&value) != NULL && row->type == &type_env)
 		(void)expand_quote_env(&quoted, value.data);
 	text = malloc(4 * whole->len + 1);
 	if (text == NULL || value.failed || whole->failed) {

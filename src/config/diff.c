@@ -23,15 +23,15 @@ static void put_all(struct buffer *out, const struct option_row *row, const void
 		buffer_printf(
 			out, "%s=%s%c", field_key(row, base, n, key), field_at(row, base, n), '\0');
 	/* the file's content may have changed */
-	if (row->type == OPT_FALLBACK && c->fallback_page != NULL)
+	if (row->type == &type_fallback && c->fallback_page != NULL)
 		buffer_string(out, c->fallback_page);
 	/* the same name may have become another id */
-	if (row->type == OPT_USER) {
+	if (row->type == &type_user) {
 		buffer_append(out, &c->uid, sizeof(c->uid));
 		buffer_append(out, &c->user_gid, sizeof(c->user_gid));
 		buffer_append(out, c->groups, c->group_count * sizeof(*c->groups));
 	}
-	if (row->type == OPT_GROUP && c->group != NULL)
+	if (row->type == &type_group && c->group != NULL)
 		buffer_append(out, &c->gid, sizeof(c->gid));
 }
 
@@ -73,7 +73,7 @@ static enum change change_of(const struct option_row *row, const void *a, const 
 	if (row->section != NULL && strcmp(row->section, "cluster") == 0 &&
 		moves_sockets(row, old, new))
 		return CHANGE_ROLL;
-	return row->type == OPT_LOG && old->log == LOG_SINKS && new->log == LOG_SINKS ? CHANGE_LIVE
+	return row->type == &type_log && old->log == LOG_SINKS && new->log == LOG_SINKS ? CHANGE_LIVE
 										      : row->change;
 }
 
@@ -93,9 +93,9 @@ static int compare_section(const char *section, const void *a, const void *b, en
 		if (change_of(row, a, b) > *change)
 			*change = change_of(row, a, b);
 		note_key(keys, row->name);
-		if (cluster != NULL && row->type == OPT_WORKERS)
+		if (cluster != NULL && row->type == &type_workers)
 			cluster->workers_changed = true;
-		if (cluster != NULL && row->type == OPT_COMMAND)
+		if (cluster != NULL && row->type == &type_command)
 			cluster->command_changed = true;
 	}
 	return 0;
@@ -144,7 +144,7 @@ static uint64_t digest_of(const struct cluster_settings *c, bool workers)
 	scoped_buffer text = {0};
 
 	while ((row = option_next("cluster", row)) != NULL)
-		if ((workers ? row->type == OPT_WORKERS : row->change >= CHANGE_ROLL) &&
+		if ((workers ? row->type == &type_workers : row->change >= CHANGE_ROLL) &&
 			/* the next nclust may be started elsewhere */
 			!(c->directory_of_nclust && strcmp(row->name, "directory") == 0))
 			put_all(&text, row, c);

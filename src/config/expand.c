@@ -201,15 +201,15 @@ static char *log_paths(const char *text, const char *dir, struct error *err)
 	return text_of(&out, err);
 }
 
-static bool is_page(const char *text)
+/* Some words mean none, and are no path. */
+static bool is_path(const struct option_row *row, const char *text)
 {
-	return strcmp(text, "off") != 0 && strcmp(text, "none") != 0 && strcmp(text, "503") != 0;
-}
+	static const char *const pages[] = {"off", "none", "503"};
 
-/* Values that mean none, and are no path. */
-static bool is_word(const struct option_row *row, const char *text)
-{
-	return row->word != NULL && strcmp(row->word, text) == 0;
+	if (row->type == &type_fallback)
+		return value_index(text, pages, COUNT_OF(pages)) == -1;
+	return (row->type == &type_path || row->type == &type_paths) &&
+		(row->word == NULL || strcmp(row->word, text) != 0);
 }
 
 /* ---- whole values ---- */
@@ -217,25 +217,15 @@ static bool is_word(const struct option_row *row, const char *text)
 char *expand_value(
 	const struct option_row *row, const char *text, const char *dir, struct error *err)
 {
-	switch (row->type) {
-	case OPT_RELAY:
-		return expand_variables(text, false, err);
-	case OPT_COMMAND:
-		return expand_variables(text, true, err);
-	case OPT_LISTEN:
+	if (row->type == &type_relay || row->type == &type_command)
+		return expand_variables(text, row->type == &type_command, err);
+	if (row->type == &type_listen)
 		return expand_listener(text, dir, err);
-	case OPT_ENV:
+	if (row->type == &type_env)
 		return expand_environment(text, err);
-	case OPT_PATH:
-	case OPT_PATHS:
-		return join_path(is_word(row, text) ? "" : dir, text, err);
-	case OPT_FALLBACK:
-		return join_path(is_page(text) ? dir : "", text, err);
-	case OPT_LOG:
+	if (row->type == &type_log)
 		return log_paths(text, dir, err);
-	default:
-		return join_path("", text, err);
-	}
+	return join_path(is_path(row, text) ? dir : "", text, err);
 }
 
 bool expand_is_slot(const char *word, size_t len, unsigned *plus)

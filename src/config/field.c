@@ -11,7 +11,7 @@
 
 /* ---- texts, which are the values ---- */
 
-static void hold_text(const struct field *f, const char *kept)
+void hold_text(const struct field *f, const char *kept)
 {
 	*(const char **)f->at = kept;
 }
@@ -66,7 +66,7 @@ static int parse_user(const struct field *f, const char *text, struct error *err
 
 static int parse_group(const struct field *f, const char *text, struct error *err)
 {
-	long *gid = f->row->type == OPT_GROUP ? &((struct cluster_settings *)f->base)->gid
+	long *gid = f->row->type == &type_group ? &((struct cluster_settings *)f->base)->gid
 					      : &((struct settings *)f->base)->control_gid;
 
 	return f->known ? 0 : value_group(gid, text, err);
@@ -84,7 +84,7 @@ static int parse_env(const struct field *f, const char *text, struct error *err)
 	return 0;
 }
 
-static void hold_list(const struct field *f, const char *kept)
+void hold_list(const struct field *f, const char *kept)
 {
 	struct strings *list = f->at;
 
@@ -146,7 +146,7 @@ static int parse_nice(const struct field *f, const char *text, struct error *err
 
 static bool is_count(const struct option_row *row)
 {
-	return row->type == OPT_COUNT || row->type == OPT_PERCENT;
+	return row->type == &type_count || row->type == &type_percent;
 }
 
 static int read_number(
@@ -155,10 +155,10 @@ static int read_number(
 	unsigned count;
 	uint64_t size;
 
-	if (row->type == OPT_DURATION)
+	if (row->type == &type_duration)
 		return value_duration(to, text, row->least, row->most, err);
 	if (is_count(row)) {
-		if ((row->type == OPT_COUNT ? value_count : value_percent)(
+		if ((row->type == &type_count ? value_count : value_percent)(
 			    &count, text, (unsigned)row->least, (unsigned)row->most, err) == -1)
 			return -1;
 		*to = count;
@@ -218,9 +218,9 @@ static int put_number(const struct field *f, int64_t value)
 		return buffer_string(f->out, row->word);
 	if (is_count(row))
 		return buffer_printf(
-			f->out, "%lld%s", (long long)value, row->type == OPT_PERCENT ? "%" : "");
+			f->out, "%lld%s", (long long)value, row->type == &type_percent ? "%" : "");
 	return buffer_string(f->out,
-		row->type == OPT_DURATION ? text_duration(to, value)
+		row->type == &type_duration ? text_duration(to, value)
 					  : value_format_size(to, (uint64_t)value));
 }
 
@@ -362,50 +362,28 @@ static void hold_http(const struct field *f, const char *kept)
 
 /* ---- all types ---- */
 
-static const struct type {
-	type_parse *parse;
-	type_hold *hold;
-} types[OPTION_TYPES] = {
-	[OPT_NAME] = {parse_name, hold_text},
-	[OPT_RELAY] = {parse_relay, hold_text},
-	[OPT_AFTER] = {parse_after, hold_text},
-	[OPT_PATH] = {parse_path, hold_text},
-	[OPT_PATHS] = {parse_path, hold_list},
-	[OPT_FALLBACK] = {parse_fallback, hold_text},
-	[OPT_BOOL] = {parse_bool, NULL},
-	[OPT_COUNT] = {parse_number, NULL},
-	[OPT_PERCENT] = {parse_number, NULL},
-	[OPT_DURATION] = {parse_number, NULL},
-	[OPT_MEMORY_LIMIT] = {parse_memory_limit, NULL},
-	[OPT_SIZE] = {parse_number, NULL},
-	[OPT_CHOICE] = {parse_choice, NULL},
-	[OPT_COMMAND] = {parse_command, hold_command},
-	[OPT_RUN] = {parse_hook, hold_hook},
-	[OPT_LOG] = {parse_log, hold_log},
-	[OPT_WORKERS] = {parse_workers, NULL},
-	[OPT_LISTEN] = {parse_listen, hold_listen},
-	[OPT_PASS] = {parse_pass, NULL},
-	[OPT_PORTS] = {parse_ports, hold_text},
-	[OPT_USER] = {parse_user, hold_text},
-	[OPT_GROUP] = {parse_group, hold_text},
-	[OPT_CONTROL_GROUP] = {parse_group, hold_text},
-	[OPT_HTTP] = {parse_http, hold_http},
-	[OPT_UMASK] = {parse_umask, NULL},
-	[OPT_NICE] = {parse_nice, NULL},
-	[OPT_ENV] = {parse_env, hold_list},
-	[OPT_CAPABILITIES] = {parse_capabilities, NULL},
-	[OPT_LIMIT] = {parse_limit, NULL},
-	[OPT_READY] = {parse_ready, hold_probe},
-	[OPT_STOP_SIGNAL] = {parse_stop_signal, NULL},
-	[OPT_GIVE_UP] = {parse_give_up, NULL},
-	[OPT_EXITS] = {parse_exits, NULL},
-	[OPT_PROBE] = {parse_probe, hold_probe},
-	[OPT_HEADER] = {parse_header, hold_list},
-	[OPT_THREADS] = {parse_threads, NULL},
-	[OPT_SHARED_MEMORY] = {parse_shared_memory, NULL},
-	[OPT_SIGNAL_RULE] = {parse_signal_rule, NULL},
-	[OPT_HOOK] = {parse_hook, hold_hook},
-};
+const struct option_type type_flag = {NULL, NULL};
+const struct option_type type_name = {parse_name, hold_text};
+const struct option_type type_relay = {parse_relay, hold_text};
+const struct option_type type_path = {parse_path, hold_text};
+const struct option_type type_paths = {parse_path, hold_list};
+const struct option_type type_fallback = {parse_fallback, hold_text};
+const struct option_type type_bool = {parse_bool, NULL};
+const struct option_type type_count = {parse_number, NULL};
+const struct option_type type_percent = {parse_number, NULL};
+const struct option_type type_duration = {parse_number, NULL};
+const struct option_type type_memory_limit = {parse_memory_limit, NULL};
+const struct option_type type_size = {parse_number, NULL};
+const struct option_type type_choice = {parse_choice, NULL};
+const struct option_type type_listen = {parse_listen, hold_listen};
+const struct option_type type_user = {parse_user, hold_text};
+const struct option_type type_group = {parse_group, hold_text};
+const struct option_type type_control_group = {parse_group, hold_text};
+const struct option_type type_http = {parse_http, hold_http};
+const struct option_type type_umask = {parse_umask, NULL};
+const struct option_type type_nice = {parse_nice, NULL};
+const struct option_type type_env = {parse_env, hold_list};
+const struct option_type type_give_up = {parse_give_up, NULL};
 
 /* ---- kept texts ---- */
 
@@ -424,11 +402,11 @@ static struct kept_text *find_same(
 	const struct option_row *row, const void *base, int member, const char *text)
 {
 	const struct texts *t = texts_of(base);
-	size_t name = row->type == OPT_ENV ? strcspn(text, "=") + 1 : 0;
+	size_t name = row->type == &type_env ? strcspn(text, "=") + 1 : 0;
 
 	for (struct kept_text *k = t->list; k < t->list + t->count; k++)
 		if (is_of(row, k) &&
-			(row->type == OPT_ENV ? strncmp(k->text, text, name) == 0
+			(row->type == &type_env ? strncmp(k->text, text, name) == 0
 					      : !row->repeatable ||
 						(option_is_family(row) && k->member == member)))
 			return k;
@@ -481,10 +459,10 @@ static int keep_text(const struct field *f, char *text)
 		remove_kept(t, k);
 		text = NULL;
 	}
-	if (types[row->type].hold == hold_list)
+	if (row->type->hold == hold_list)
 		return list_kept(f);
-	if (types[row->type].hold != NULL)
-		types[row->type].hold(f, text);
+	if (row->type->hold != NULL)
+		row->type->hold(f, text);
 	return 0;
 }
 
@@ -502,7 +480,7 @@ static int set_value(const struct option_row *row, void *base, int member, bool 
 		t->list = list;
 	if (list == NULL || text == NULL)
 		return value_no_memory(err);
-	got = types[row->type].parse(&f, given, err);
+	got = row->type->parse(&f, given, err);
 	if (got == -1 && !out.failed)
 		return -1;
 	if (out.failed || out.len > 0) {
@@ -521,7 +499,7 @@ int field_set(
 		field_clear(row, base);
 		return 0;
 	}
-	if (row->type == OPT_HEADER && field_count(row, base) == HEADERS_MAX)
+	if (row->type == &type_header && field_count(row, base) == HEADERS_MAX)
 		return error_set(err, 0, "at most %d lines can be given", HEADERS_MAX);
 	return set_value(row, base, member, false, text, err);
 }
@@ -557,9 +535,9 @@ void field_clear(const struct option_row *row, void *base)
 	for (size_t i = t->count; i-- > 0;)
 		if (is_of(row, &t->list[i]))
 			remove_kept(t, &t->list[i]);
-	for (; types[row->type].hold != NULL && option_key(row, (size_t)f.member) != NULL;
+	for (; row->type->hold != NULL && option_key(row, (size_t)f.member) != NULL;
 		f.member++)
-		types[row->type].hold(&f, NULL);
+		row->type->hold(&f, NULL);
 }
 
 int field_give(const struct option_row *row, void *base, const void *from, bool keep,
@@ -615,7 +593,7 @@ const char *field_key(const struct option_row *row, const void *base, size_t n, 
 	const struct kept_text *k = find_kept(row, base, n);
 	char name[16];
 
-	if (row->type == OPT_SIGNAL_RULE && k != NULL)
+	if (row->type == &type_signal_rule && k != NULL)
 		snprintf(to, 40, "signal-%s", text_signal_name(name, k->member) + 3);
 	else
 		text_copy(to, 40, option_key(row, k != NULL ? (size_t)k->member : 0));

@@ -9,74 +9,52 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct field;
+
+/*
+ * A type of settings.  parse() makes a value of the text, or leaves the setting as it was
+ * and returns -1; TYPE_NONE: the text says that there is no value.  (Where `out` has failed
+ * the setting may have the new value: it is reported as out of memory.)  hold() (or NULL) lets
+ * the value point into the text, which is kept as long.  Given NULL, it frees what the value
+ * has on the heap: then the value is the default, which has nothing there.
+ */
+enum { TYPE_NONE = 1 };
+struct option_type {
+	int (*parse)(const struct field *f, const char *text, struct error *err);
+	void (*hold)(const struct field *f, const char *kept);
+};
+
+extern const struct option_type type_flag, /* command line only, without a value */
+	type_name, type_relay, type_after, type_path, type_paths, type_fallback, type_bool,
+	type_count, type_percent, type_duration, type_memory_limit, type_size, type_choice,
+	type_command, type_run, type_log, type_workers, type_listen, type_pass, type_ports,
+	type_user, type_group, type_control_group, type_http, type_umask, type_nice, type_env,
+	type_capabilities, type_limit, type_ready, type_stop_signal, type_give_up, type_exits,
+	type_probe, type_header, type_threads, type_shared_memory,
+	type_signal_rule, /* the name ends in a signal's: "signal-USR1" */
+	type_hook;        /* the name ends in an event's: "on-exit" */
+
 /*
  * THE TABLE: one row per setting.  INI reader, command line, checks, --help,
  * manual, sample file, completion, `nclust config` and the difference at a
  * reload are all made from it.  Nothing else lists the settings but
  * man/settings.mdoc, which has the manual's text for each.
  */
-enum option_type {
-	OPT_FLAG, /* command line only, without a value */
-	OPT_NAME,
-	OPT_RELAY, /* a name, or the URL of a broker */
-	OPT_AFTER,
-	OPT_PATH,
-	OPT_PATHS,
-	OPT_FALLBACK,
-	OPT_BOOL,
-	OPT_COUNT,
-	OPT_PERCENT,
-	OPT_DURATION,
-	OPT_MEMORY_LIMIT, /* a size "for" a time */
-	OPT_SIZE,
-	OPT_CHOICE,
-	OPT_COMMAND,
-	OPT_RUN, /* a command in a struct hook */
-	OPT_LOG,
-	OPT_WORKERS,
-	OPT_LISTEN,
-	OPT_PASS,
-	OPT_PORTS,
-	OPT_USER,
-	OPT_GROUP,
-	OPT_CONTROL_GROUP,
-	OPT_HTTP,
-	OPT_UMASK,
-	OPT_NICE,
-	OPT_ENV,
-	OPT_CAPABILITIES,
-	OPT_LIMIT,
-	OPT_READY,
-	OPT_STOP_SIGNAL,
-	OPT_GIVE_UP,
-	OPT_EXITS,
-	OPT_PROBE,
-	OPT_HEADER,
-	OPT_THREADS,
-	OPT_SHARED_MEMORY,
-	OPT_SIGNAL_RULE, /* the name ends in a signal's: "signal-USR1" */
-	OPT_HOOK,        /* the name ends in an event's: "on-exit" */
-	OPTION_TYPES,
-} __attribute__((packed)); /* the table is small */
-
 struct option_row {
 	const char *section; /* "nclust", "cluster"; NULL: command line only */
 	const char *name;
+	const struct option_type *type;
 	unsigned short offset; /* in settings or cluster_settings */
-	enum option_type type;
 	enum change change; /* what a reload must do */
 	char letter;        /* short option, or 0 */
-	bool bytes;         /* OPT_LIMIT: "64M" makes sense */
+	bool bytes;         /* type_limit: "64M" makes sense */
 	bool repeatable;
 	bool common;           /* shown by --help */
-	long long least, most; /* OPT_COUNT, OPT_PERCENT; nsec for OPT_DURATION,
-				       bytes for OPT_MEMORY_LIMIT,
-				       OPT_SIZE */
+	long long least, most; /* of a number; nsec of a duration, bytes of a size */
 	const char *word;      /* of these: stands for one value,
 				       which need not be in between; or NULL */
 	long long word_value;
-	const char *const *choices; /* OPT_CHOICE: index = value; ends in NULL
-				     */
+	const char *const *choices; /* type_choice: index = value; ends in NULL */
 	const char *fallback;       /* the default as text; NULL: none */
 	const char *unset;          /* what stands for "none" in the manual */
 	const char *argument;       /* "time" */
@@ -95,7 +73,7 @@ const struct option_row *option_next(const char *section, const struct option_ro
 /* Is it a row for several keys, whose names only begin alike? */
 static inline bool option_is_family(const struct option_row *row)
 {
-	return row->type == OPT_SIGNAL_RULE || row->type == OPT_HOOK;
+	return row->type == &type_signal_rule || row->type == &type_hook;
 }
 
 /*
@@ -150,8 +128,6 @@ const char *field_key(const struct option_row *row, const void *base, size_t n, 
 typedef void field_taker(void *to, const char *key, const char *text);
 void field_each(const char *section, const void *base, field_taker *take, void *to);
 
-/* ---- types ---- */
-
 /* The setting that a text is for. */
 struct field {
 	const struct option_row *row;
@@ -162,22 +138,7 @@ struct field {
 	/* gets the one way in which the value is written, or nothing where that is the text */
 	struct buffer *out;
 };
-
-/*
- * A type of settings.  parse() makes a value of the text, or leaves the setting as it was
- * and returns -1; TYPE_NONE: the text says that there is no value.  (Where `out` has failed
- * the setting may have the new value: it is reported as out of memory.)  hold() lets the
- * value point into the text, which is kept as long.  Given NULL, it frees what the value has
- * on the heap: then the value is the default, which has nothing there.
- */
-enum { TYPE_NONE = 1 };
-typedef int type_parse(const struct field *f, const char *text, struct error *err);
-typedef void type_hold(const struct field *f, const char *kept);
-
-type_parse parse_workers, parse_threads, parse_shared_memory;
-type_parse parse_command, parse_hook, parse_probe, parse_ready, parse_header;
-type_parse parse_stop_signal, parse_exits, parse_capabilities, parse_pass, parse_ports;
-type_parse parse_limit, parse_signal_rule, parse_log, parse_after;
-type_hold hold_command, hold_hook, hold_probe, hold_log;
+void hold_text(const struct field *f, const char *kept);
+void hold_list(const struct field *f, const char *kept);
 
 #endif

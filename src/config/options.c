@@ -51,82 +51,82 @@ _Static_assert(COUNT_OF(hooks) == HOOK_EVENTS, "an event has no key");
 #define ROW(field, key, kind, what, text, ...) \
 	{ \
 		.section = "cluster", .offset = offsetof(struct cluster_settings, field), \
-		.name = key, .type = OPT_##kind, .argument = what, .help = text, __VA_ARGS__ \
+		.name = key, .type = &type_##kind, .argument = what, .help = text, __VA_ARGS__ \
 	}
 #define LIMIT(word, which, in_bytes, sample, text) \
-	ROW(limits[RLIMIT_##which], "limit-" word, LIMIT, "soft[:hard]", text, .bytes = in_bytes, \
+	ROW(limits[RLIMIT_##which], "limit-" word, limit, "soft[:hard]", text, .bytes = in_bytes, \
 		.unset = "inherited", .example = sample, .change = CHANGE_ROLL)
 #define DURATION(field, key, low, high, usual, text, ...) \
-	ROW(field, key, DURATION, "time", text, .least = low, .most = high, .fallback = usual, \
+	ROW(field, key, duration, "time", text, .least = low, .most = high, .fallback = usual, \
 		__VA_ARGS__)
 #define COUNT(field, key, low, high, usual, text, ...) \
-	ROW(field, key, COUNT, "count", text, .least = low, .most = high, .fallback = usual, \
+	ROW(field, key, count, "count", text, .least = low, .most = high, .fallback = usual, \
 		__VA_ARGS__)
 #define CHOICE(field, key, words, usual, what, text, ...) \
-	ROW(field, key, CHOICE, what, text, .choices = words, .fallback = usual, __VA_ARGS__)
+	ROW(field, key, choice, what, text, .choices = words, .fallback = usual, __VA_ARGS__)
 #define BOOL(field, key, usual, text, ...) \
-	ROW(field, key, BOOL, NULL, text, .fallback = usual, __VA_ARGS__)
+	ROW(field, key, bool, NULL, text, .fallback = usual, __VA_ARGS__)
 
 const struct option_row option_rows[] = {
 	{.name = "config",
 		.letter = 'c',
-		.type = OPT_PATH,
+		.type = &type_path,
 		.argument = "file",
 		.common = true,
 		.help = "run the clusters of this INI file"},
 	{.name = "daemon",
 		.letter = 'd',
-		.type = OPT_FLAG,
+		.type = &type_flag,
 		.common = true,
 		.help = "go to the background once all clusters are ready"},
-	{.name = "help", .letter = 'h', .type = OPT_FLAG, .help = "show a short help"},
-	{.name = "version", .letter = 'V', .type = OPT_FLAG, .help = "show the version"},
+	{.name = "help", .letter = 'h', .type = &type_flag, .help = "show a short help"},
+	{.name = "version", .letter = 'V', .type = &type_flag, .help = "show the version"},
 
-	{IN_NCLUST(name), .name = "name", .type = OPT_NAME,
+	{IN_NCLUST(name), .name = "name", .type = &type_name,
 		.unset = "after the file or the command", .argument = "name", .example = "shop",
 		.change = CHANGE_RESTART, .common = true, .help = "name of this instance"},
-	{IN_NCLUST(runtime_directory), .name = "runtime-directory", .type = OPT_PATH,
+	{IN_NCLUST(runtime_directory), .name = "runtime-directory", .type = &type_path,
 		.unset = "chosen by user", .argument = "path", .example = "/run/nclust",
 		.change = CHANGE_RESTART, .help = "where the control socket and its lock are"},
-	{IN_NCLUST(control_group), .name = "control-group", .type = OPT_CONTROL_GROUP,
+	{IN_NCLUST(control_group), .name = "control-group", .type = &type_control_group,
 		.unset = "none", .argument = "group", .example = "daemon", .change = CHANGE_RESTART,
 		.help = "members of this group may look at the instance"},
-	{IN_NCLUST(log_level), .name = "log-level", .type = OPT_CHOICE, .choices = log_levels,
+	{IN_NCLUST(log_level), .name = "log-level", .type = &type_choice, .choices = log_levels,
 		.fallback = "note", .argument = "level", .change = CHANGE_LIVE,
 		.help = "how much nclust itself says on standard error"},
-	{IN_NCLUST(pidfile), .name = "pidfile", .type = OPT_PATH, .unset = "none",
+	{IN_NCLUST(pidfile), .name = "pidfile", .type = &type_path, .unset = "none",
 		.argument = "path", .example = "/run/shop.pid", .change = CHANGE_RESTART,
 		.help = "file to write nclust's process id to"},
-	{IN_NCLUST(http), .name = "http", .type = OPT_HTTP, .unset = "off", .argument = "address",
+	{IN_NCLUST(http), .name = "http", .type = &type_http, .unset = "off", .argument = "address",
 		.example = "9100", .change = CHANGE_LIVE,
 		.help = "answer questions by HTTP; a port alone is on loopback"},
-	{IN_NCLUST(agent), .name = "agent", .type = OPT_HTTP, .unset = "off", .argument = "address",
+	{IN_NCLUST(agent), .name = "agent", .type = &type_http, .unset = "off", .argument = "address",
 		.example = "9101", .change = CHANGE_LIVE,
 		.help = "tell HAProxy's agent-check if it may send clients here"},
-	{IN_NCLUST(http_token), .name = "http-token", .type = OPT_PATH, .unset = "none",
+	{IN_NCLUST(http_token), .name = "http-token", .type = &type_path, .unset = "none",
 		.argument = "path", .example = "/etc/nclust/token", .change = CHANGE_LIVE,
 		.help = "file with the bearer token that HTTP clients must send"},
-	{IN_NCLUST(http_open), .name = "http-open", .type = OPT_BOOL, .fallback = "no",
+	{IN_NCLUST(http_open), .name = "http-open", .type = &type_bool, .fallback = "no",
 		.change = CHANGE_LIVE, .help = "let other machines look without a token"},
 
-	ROW(command_text, "command", COMMAND, "command",
+	ROW(command_text, "command", command, "command",
 		"what every worker runs; quotes as in a shell, no shell",
 		.unset = "none, it must be given", .example = "./myserver --quiet",
 		.change = CHANGE_ROLL),
-	ROW(workers, "workers", WORKERS, "count", "how many: 4, auto (the CPUs), 2x+1, 50%, 2..8",
+	ROW(workers, "workers", workers, "count", "how many: 4, auto (the CPUs), 2x+1, 50%, 2..8",
 		.letter = 'n', .fallback = "auto", .common = true, .change = CHANGE_LIVE),
 	DURATION(idle_after, "idle-after", SECOND, 8760LL * HOUR, "10m",
 		"workers = 0..N: no client for so long is no worker", .change = CHANGE_LIVE),
-	ROW(listen, "listen", LISTEN, "address",
+	ROW(listen, "listen", listen, "address",
 		"8000, 127.0.0.1:8000, unix:/run/x.sock, udp:53, ...", .letter = 'l',
 		.unset = "none", .example = "8000, name=http", .repeatable = true, .common = true,
 		.change = CHANGE_ROLL),
-	ROW(pass, "pass", PASS, "dialects", "how workers learn of their sockets",
+	ROW(pass, "pass", pass, "dialects", "how workers learn of their sockets",
 		.fallback = "systemd server-starter einhorn port", .change = CHANGE_ROLL),
 	BOOL(listen_pid, "listen-pid", "yes", "set LISTEN_PID", .change = CHANGE_ROLL),
 	CHOICE(intercept, "intercept", intercepts, "auto", "when",
 		"take over the port of a server that binds by itself", .change = CHANGE_ROLL),
-	ROW(share_ports, "share-ports", PORTS, "ports",
+	ROW(share_ports, "share-ports", ports, "ports",
 		"which ports that a server binds itself are shared", .fallback = "all",
 		.example = "8000 8443", .change = CHANGE_ROLL),
 	CHOICE(balance, "balance", balances, "auto", "way",
@@ -141,29 +141,29 @@ const struct option_row option_rows[] = {
 	DURATION(accept_timeout, "accept-timeout", 100 * MSEC, 8760LL * HOUR, "off",
 		"accept: how long the process of a connection may run", .word = "off",
 		.change = CHANGE_LIVE),
-	ROW(directory, "directory", PATH, "path", "directory that the workers start in",
+	ROW(directory, "directory", path, "path", "directory that the workers start in",
 		.unset = "that of the file", .example = "/", .change = CHANGE_ROLL),
-	ROW(user, "user", USER, "user", "user that the workers run as", .unset = "inherited",
+	ROW(user, "user", user, "user", "user that the workers run as", .unset = "inherited",
 		.example = "daemon", .change = CHANGE_ROLL),
-	ROW(group, "group", GROUP, "group", "group that the workers run as", .unset = "the user's",
+	ROW(group, "group", group, "group", "group that the workers run as", .unset = "the user's",
 		.example = "daemon", .change = CHANGE_ROLL),
-	ROW(umask, "umask", UMASK, "octal", "file mode mask of the workers", .unset = "inherited",
+	ROW(umask, "umask", umask, "octal", "file mode mask of the workers", .unset = "inherited",
 		.example = "022", .change = CHANGE_ROLL),
-	ROW(nice, "nice", NICE, "number", "scheduling priority, -20 to 19", .unset = "inherited",
+	ROW(nice, "nice", nice, "number", "scheduling priority, -20 to 19", .unset = "inherited",
 		.example = "5", .change = CHANGE_ROLL),
-	ROW(env, "env", ENV, "name=value", "set an environment variable", .unset = "none",
+	ROW(env, "env", env, "name=value", "set an environment variable", .unset = "none",
 		.example = "MODE=production", .repeatable = true, .common = true,
 		.change = CHANGE_ROLL),
-	ROW(env_file, "env-file", PATHS, "path", "set the variables of a file of NAME=value lines",
+	ROW(env_file, "env-file", paths, "path", "set the variables of a file of NAME=value lines",
 		.unset = "none", .word = "none", .example = "/etc/shop.env", .repeatable = true,
 		.change = CHANGE_ROLL),
 	BOOL(clear_env, "clear-env", "no", "start from an empty environment",
 		.change = CHANGE_ROLL),
-	ROW(chroot, "chroot", PATH, "path", "root directory of the workers", .unset = "none",
+	ROW(chroot, "chroot", path, "path", "root directory of the workers", .unset = "none",
 		.example = "/srv/shop", .change = CHANGE_ROLL),
 	BOOL(no_new_privs, "no-new-privs", "no",
 		"workers gain no privilege by set-user-id programs", .change = CHANGE_ROLL),
-	ROW(capabilities, "capabilities", CAPABILITIES, "names",
+	ROW(capabilities, "capabilities", capabilities, "names",
 		"keep these capabilities and no others, or none", .unset = "inherited",
 		.example = "net_bind_service", .change = CHANGE_ROLL),
 	LIMIT("as", AS, true, "4G", "limit of the address space"),
@@ -184,13 +184,13 @@ const struct option_row option_rows[] = {
 	LIMIT("stack", STACK, true, "8M", "limit of the stack"),
 	CHOICE(cpu, "cpu", cpu_modes, "none", "way",
 		"spread: pin slot i to the i-th CPU, cores first", .change = CHANGE_ROLL),
-	ROW(memory_max, "memory-max", SIZE, "size",
+	ROW(memory_max, "memory-max", size, "size",
 		"cgroup: a worker that needs more memory is killed", .least = 1 << 20,
 		.most = 1LL << 60, .word = "off", .fallback = "off", .change = CHANGE_ROLL),
-	ROW(memory_high, "memory-high", SIZE, "size",
+	ROW(memory_high, "memory-high", size, "size",
 		"cgroup: a worker that has more memory is slowed down", .least = 1 << 20,
 		.most = 1LL << 60, .word = "off", .fallback = "off", .change = CHANGE_ROLL),
-	ROW(cpu_max, "cpu-max", PERCENT, "share",
+	ROW(cpu_max, "cpu-max", percent, "share",
 		"cgroup: most CPU time of a worker; 150% is 1.5 CPUs", .least = 1, .most = 1000000,
 		.word = "off", .fallback = "off", .change = CHANGE_ROLL),
 	COUNT(cpu_weight, "cpu-weight", 1, 10000, "off",
@@ -202,18 +202,18 @@ const struct option_row option_rows[] = {
 	COUNT(io_weight, "io-weight", 1, 10000, "off",
 		"cgroup: the cluster's share of busy disks; usually 100", .word = "off",
 		.change = CHANGE_ROLL),
-	ROW(threads, "threads", THREADS, "count", "threads that a worker should use, or auto",
+	ROW(threads, "threads", threads, "count", "threads that a worker should use, or auto",
 		.fallback = "off", .change = CHANGE_ROLL),
-	ROW(shared_memory, "shared-memory", SHARED_MEMORY, "size",
+	ROW(shared_memory, "shared-memory", shared_memory, "size",
 		"memory that all workers can map: 64M, or 64M, huge", .fallback = "off",
 		.change = CHANGE_ROLL),
-	ROW(ready_probe, "ready", READY, "when", "auto, notify, listen, alive:TIME, tcp, http:, exec:",
+	ROW(ready_probe, "ready", ready, "when", "auto, notify, listen, alive:TIME, tcp, http:, exec:",
 		.fallback = "auto", .change = CHANGE_LIVE),
 	DURATION(start_timeout, "start-timeout", MSEC, 24 * HOUR, "1m",
 		"a worker that is not ready by then has failed", .change = CHANGE_LIVE),
-	ROW(check, "check", PROBE, "probe", "ask ready workers: tcp, http:/PATH or exec:CMD",
+	ROW(check, "check", probe, "probe", "ask ready workers: tcp, http:/PATH or exec:CMD",
 		.fallback = "off", .change = CHANGE_LIVE),
-	ROW(check_header, "check-header", HEADER, "line",
+	ROW(check_header, "check-header", header, "line",
 		"a header line for what ready and check ask by http", .unset = "none",
 		.word = "none", .example = "X-Forwarded-Proto: https", .repeatable = true,
 		.change = CHANGE_LIVE),
@@ -223,9 +223,9 @@ const struct option_row option_rows[] = {
 		"a check without an answer by then has failed", .change = CHANGE_LIVE),
 	COUNT(check_failures, "check-failures", 1, 1000, "3",
 		"this many failed checks in a row end a worker", .change = CHANGE_LIVE),
-	ROW(metrics, "metrics", PROBE, "http:/path", "where each worker tells its own metrics",
+	ROW(metrics, "metrics", probe, "http:/path", "where each worker tells its own metrics",
 		.fallback = "off", .change = CHANGE_LIVE),
-	ROW(fallback, "fallback", FALLBACK, "answer",
+	ROW(fallback, "fallback", fallback, "answer",
 		"answer HTTP while no worker is ready: 503, or a file", .fallback = "off",
 		.change = CHANGE_LIVE),
 	DURATION(fallback_after, "fallback-after", 100 * MSEC, 24 * HOUR, "1s",
@@ -241,14 +241,14 @@ const struct option_row option_rows[] = {
 		.change = CHANGE_LIVE),
 	CHOICE(hang_signal, "hang-signal", hang_signals, "off", "signal",
 		"sent to one that hangs, 2 s before its stop signal", .change = CHANGE_LIVE),
-	ROW(max_memory, "max-memory", MEMORY_LIMIT, "size",
+	ROW(max_memory, "max-memory", memory_limit, "size",
 		"replace a worker whose memory is above this", .least = 1 << 20, .most = 1LL << 60,
 		.word = "off", .fallback = "off", .change = CHANGE_LIVE),
 	DURATION(max_age, "max-age", SECOND, 8760LL * HOUR, "off",
 		"replace a worker that is older than this", .word = "off", .change = CHANGE_LIVE),
 	COUNT(max_requests, "max-requests", 1, 1000000000, "off",
 		"replace one after so many connections", .word = "off", .change = CHANGE_LIVE),
-	ROW(stop, "stop-signal", STOP_SIGNAL, "signals",
+	ROW(stop, "stop-signal", stop_signal, "signals",
 		"how a worker is asked to stop: TERM, QUIT:10s TERM:5s", .fallback = "TERM",
 		.change = CHANGE_LIVE),
 	DURATION(stop_timeout, "stop-timeout", 0, 24 * HOUR, "30s",
@@ -257,20 +257,20 @@ const struct option_row option_rows[] = {
 		"wait before a worker that died is started again", .change = CHANGE_LIVE),
 	DURATION(backoff_max, "backoff-max", MSEC, 24 * HOUR, "30s", "longest such wait",
 		.change = CHANGE_LIVE),
-	ROW(backoff_jitter, "backoff-jitter", PERCENT, "share",
+	ROW(backoff_jitter, "backoff-jitter", percent, "share",
 		"random part of it, so that slots part", .most = 100, .fallback = "20%",
 		.change = CHANGE_LIVE),
 	DURATION(stable_after, "stable-after", 0, 24 * HOUR, "1s",
 		"ready for this long and a minute: deaths are forgotten", .change = CHANGE_LIVE),
 	CHOICE(restart, "restart", restarts, "always", "policy",
 		"which ends are followed by a new start", .change = CHANGE_LIVE),
-	ROW(success_exit, "success-exit", EXITS, "statuses",
+	ROW(success_exit, "success-exit", exits, "statuses",
 		"exit statuses that are no failure: 0 3 10-12", .fallback = "0",
 		.change = CHANGE_LIVE),
-	ROW(give_up_count, "give-up", GIVE_UP, "count/time",
+	ROW(give_up_count, "give-up", give_up, "count/time",
 		"stop the cluster after so many deaths: 5/1m", .fallback = "never",
 		.change = CHANGE_LIVE),
-	ROW(watch, "watch", PATHS, "pattern", "restart when these files change: src/**/*.js",
+	ROW(watch, "watch", paths, "pattern", "restart when these files change: src/**/*.js",
 		.unset = "off", .word = "off", .example = "src/**/*.js", .repeatable = true,
 		.common = true, .change = CHANGE_LIVE),
 	CHOICE(drain, "drain", drains, "auto", "way",
@@ -293,15 +293,15 @@ const struct option_row option_rows[] = {
 	COUNT(start_at_once, "start-at-once", 1, WORKERS_MAX, "4",
 		"how many workers start together, or all", .word = "all", .word_value = WORKERS_MAX,
 		.change = CHANGE_LIVE),
-	ROW(signals, "signal-NAME", SIGNAL_RULE, "action",
+	ROW(signals, "signal-NAME", signal_rule, "action",
 		"what a signal that nclust receives does", .unset = "as in nclust(1)",
 		.example = "restart", .repeatable = true, .change = CHANGE_LIVE),
-	ROW(hooks, "on-EVENT", HOOK, "command", "a command to run when something has happened",
+	ROW(hooks, "on-EVENT", hook, "command", "a command to run when something has happened",
 		.unset = "none", .example = "/usr/local/bin/tell --cluster web", .repeatable = true,
 		.change = CHANGE_LIVE),
-	ROW(log, "log", LOG, "where", "the workers' output: prefix, file:PATH, off ...",
+	ROW(log, "log", log, "where", "the workers' output: prefix, file:PATH, off ...",
 		.choices = log_words, .fallback = "auto", .common = true, .change = CHANGE_ROLL),
-	ROW(log_size, "log-size", SIZE, "size",
+	ROW(log_size, "log-size", size, "size",
 		"begin a new log file when the old one has this size", .least = 4096,
 		.most = 1LL << 50, .word = "never", .fallback = "64M", .change = CHANGE_LIVE),
 	COUNT(log_keep, "log-keep", 0, 1000, "7", "how many old log files are kept",
@@ -309,17 +309,17 @@ const struct option_row option_rows[] = {
 	DURATION(log_age, "log-age", SECOND, 8760LL * HOUR, "off",
 		"begin a new log file when the old one has this age", .word = "off",
 		.change = CHANGE_LIVE),
-	ROW(log_compress, "log-compress", RUN, "command",
+	ROW(log_compress, "log-compress", run, "command",
 		"a command to run with the path of an old log file", .unset = "none",
 		.example = "gzip", .change = CHANGE_LIVE),
 	CHOICE(pty, "pty", ptys, "auto", "when",
 		"a terminal for the workers' output: auto, yes, no", .change = CHANGE_ROLL),
-	ROW(after, "after", AFTER, "clusters",
+	ROW(after, "after", after, "clusters",
 		"start when these are ready, or done; stop before them", .unset = "none",
 		.example = "db", .change = CHANGE_LIVE),
-	ROW(before, "before", RUN, "command", "a command to run before the start and each rollout",
+	ROW(before, "before", run, "command", "a command to run before the start and each rollout",
 		.unset = "none", .example = "./migrate", .change = CHANGE_LIVE),
-	ROW(before_stop, "before-stop", RUN, "command",
+	ROW(before_stop, "before-stop", run, "command",
 		"a command to run before the workers are stopped", .unset = "none",
 		.example = "./deregister", .change = CHANGE_LIVE),
 	BOOL(essential, "essential", "no", "nclust ends when this cluster has failed or ended",
@@ -332,7 +332,7 @@ const struct option_row option_rows[] = {
 		"what becomes of what workers put into the background", .change = CHANGE_LIVE),
 	CHOICE(ipc, "ipc", ipcs, "auto", "mode", "a message channel for each worker",
 		.change = CHANGE_ROLL),
-	ROW(relay, "relay", RELAY, "destination", "where the messages go that workers send",
+	ROW(relay, "relay", relay, "destination", "where the messages go that workers send",
 		.unset = "off", .example = "others", .change = CHANGE_LIVE),
 };
 
@@ -349,11 +349,11 @@ const struct option_row *option_next(const char *section, const struct option_ro
 
 const char *option_key(const struct option_row *row, size_t n)
 {
-	if (row->type == OPT_HOOK)
+	if (row->type == &type_hook)
 		return n < COUNT_OF(hooks) ? hooks[n] : NULL;
 	if (n > 0)
 		return NULL;
-	return row->type == OPT_SIGNAL_RULE ? "signal-USR1" : row->name;
+	return row->type == &type_signal_rule ? "signal-USR1" : row->name;
 }
 
 /* Is it a key of the row, and which one of a family? */
@@ -361,7 +361,7 @@ static bool is_key(const struct option_row *row, const char *name, int *member)
 {
 	const char *key;
 
-	if (row->type == OPT_SIGNAL_RULE) {
+	if (row->type == &type_signal_rule) {
 		if (strncmp(name, "signal-", 7) != 0)
 			return false;
 		*member = value_signal(name + 7);
@@ -406,7 +406,7 @@ const char *option_nearest(const char *section, const char *name)
 	size_t count = 0;
 
 	while ((row = option_next(section, row)) != NULL)
-		if (row->type != OPT_HOOK)
+		if (row->type != &type_hook)
 			names[count++] = row->name;
 	for (size_t i = 0; i < COUNT_OF(hooks); i++)
 		if (section == NULL || strcmp(section, "cluster") == 0)

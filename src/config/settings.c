@@ -367,7 +367,7 @@ int origins_set(struct settings *s, size_t at, const char *key, enum origin_kind
 /* Single variables, signals and events are keys of their own. */
 static bool has_own_keys(const struct option_row *row)
 {
-	return row->type == OPT_ENV || option_is_family(row);
+	return row->type == &type_env || option_is_family(row);
 }
 
 int settings_set(struct settings *s, size_t at, const struct option_row *row, int member,
@@ -381,7 +381,7 @@ int settings_set(struct settings *s, size_t at, const struct option_row *row, in
 		return error_set(
 			err, 0, "given twice, first in %s", origin_text(first, s, was, &origin));
 	/* of other keys the last one counts, but of places none is to get lost */
-	if (origin.kind == ORIGIN_ARGV && was->kind == ORIGIN_ARGV && row->type == OPT_LOG)
+	if (origin.kind == ORIGIN_ARGV && was->kind == ORIGIN_ARGV && row->type == &type_log)
 		return error_set(
 			err, 0, "given twice; write several in one: --log 'prefix file:PATH'");
 	if (origin.kind == ORIGIN_FILE && field_has(row, base, member, text))

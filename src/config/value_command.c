@@ -47,12 +47,12 @@ static int set_command(
 	return 0;
 }
 
-int parse_command(const struct field *f, const char *text, struct error *err)
+static int parse_command(const struct field *f, const char *text, struct error *err)
 {
 	return set_command(f, &((struct cluster_settings *)f->base)->command, text, err);
 }
 
-void hold_command(const struct field *f, const char *kept)
+static void hold_command(const struct field *f, const char *kept)
 {
 	struct cluster_settings *c = f->base;
 
@@ -61,15 +61,17 @@ void hold_command(const struct field *f, const char *kept)
 		strings_clear(&c->command);
 }
 
+const struct option_type type_command = {parse_command, hold_command};
+
 /* "none" removes the command of [defaults]. */
-int parse_hook(const struct field *f, const char *text, struct error *err)
+static int parse_hook(const struct field *f, const char *text, struct error *err)
 {
 	struct hook *hook = (struct hook *)f->at + f->member;
 
 	return strcmp(text, "none") == 0 ? TYPE_NONE : set_command(f, &hook->command, text, err);
 }
 
-void hold_hook(const struct field *f, const char *kept)
+static void hold_hook(const struct field *f, const char *kept)
 {
 	struct hook *hook = (struct hook *)f->at + f->member;
 
@@ -77,6 +79,9 @@ void hold_hook(const struct field *f, const char *kept)
 	if (kept == NULL)
 		strings_clear(&hook->command);
 }
+
+const struct option_type type_run = {parse_hook, hold_hook};
+const struct option_type type_hook = {parse_hook, hold_hook};
 
 /* ---- probes ---- */
 
@@ -132,7 +137,7 @@ static int set_probe(const struct field *f, const char *text, struct error *err)
 }
 
 /* The probe's text is that behind "http:" or "exec:". */
-void hold_probe(const struct field *f, const char *kept)
+static void hold_probe(const struct field *f, const char *kept)
 {
 	struct probe *p = f->at;
 
@@ -142,7 +147,7 @@ void hold_probe(const struct field *f, const char *kept)
 		p->text = kept + 5;
 }
 
-int parse_probe(const struct field *f, const char *text, struct error *err)
+static int parse_probe(const struct field *f, const char *text, struct error *err)
 {
 	bool http = strcmp(f->row->argument, "http:/path") == 0;
 
@@ -156,7 +161,9 @@ int parse_probe(const struct field *f, const char *text, struct error *err)
 		http ? "'off' or 'http:/path'" : "'off', 'tcp', 'http:/path' or 'exec:COMMAND'");
 }
 
-int parse_ready(const struct field *f, const char *text, struct error *err)
+const struct option_type type_probe = {parse_probe, hold_probe};
+
+static int parse_ready(const struct field *f, const char *text, struct error *err)
 {
 	static const char *const modes[] = {[READY_AUTO] = "auto",
 		[READY_NOTIFY] = "notify",
@@ -187,7 +194,9 @@ int parse_ready(const struct field *f, const char *text, struct error *err)
 	return 0;
 }
 
-int parse_header(const struct field *f, const char *text, struct error *err)
+const struct option_type type_ready = {parse_ready, hold_probe};
+
+static int parse_header(const struct field *f, const char *text, struct error *err)
 {
 	size_t len = strspn(text, ALPHANUMERIC "!#$%&'*+-.^_`|~");
 
@@ -203,3 +212,5 @@ int parse_header(const struct field *f, const char *text, struct error *err)
 			HEADER_LENGTH_MAX);
 	return 0;
 }
+
+const struct option_type type_header = {parse_header, hold_list};

@@ -15,7 +15,7 @@ int value_signal(const char *name)
 	return signal > SIGSYS && signal < SIGRTMIN ? -1 : signal;
 }
 
-int parse_stop_signal(const struct field *f, const char *text, struct error *err)
+static int parse_stop_signal(const struct field *f, const char *text, struct error *err)
 {
 	struct cluster_settings *c = f->base;
 	struct stop_step got[STOP_STEPS_MAX];
@@ -48,6 +48,8 @@ int parse_stop_signal(const struct field *f, const char *text, struct error *err
 	return 0;
 }
 
+const struct option_type type_stop_signal = {parse_stop_signal, NULL};
+
 static bool exit_bit(const uint64_t bits[4], unsigned n)
 {
 	return n < 256 && (bits[n / 64] >> (n % 64) & 1) != 0;
@@ -69,7 +71,7 @@ static void put_exits(struct buffer *out, const uint64_t bits[4])
 	}
 }
 
-int parse_exits(const struct field *f, const char *text, struct error *err)
+static int parse_exits(const struct field *f, const char *text, struct error *err)
 {
 	uint64_t bits[4] = {0};
 	const char *at = text;
@@ -96,6 +98,8 @@ int parse_exits(const struct field *f, const char *text, struct error *err)
 bad:
 	return value_wanted(err, text, "exit statuses from 0 to 255 such as '0 3 10-12'");
 }
+
+const struct option_type type_exits = {parse_exits, NULL};
 
 /* ---- names, each of which is a bit ---- */
 
@@ -149,7 +153,7 @@ static const char *const capabilities[] = {"chown", "dac_override", "dac_read_se
 static const struct names capability_names = {
 	capabilities, COUNT_OF(capabilities), strcasecmp, "cap_"};
 
-int parse_capabilities(const struct field *f, const char *text, struct error *err)
+static int parse_capabilities(const struct field *f, const char *text, struct error *err)
 {
 	struct cluster_settings *c = f->base;
 	char word[40];
@@ -169,12 +173,14 @@ int parse_capabilities(const struct field *f, const char *text, struct error *er
 	return -1;
 }
 
+const struct option_type type_capabilities = {parse_capabilities, NULL};
+
 /* By the bits of enum pass_dialect. */
 static const char *const dialects[] = {"systemd", "server-starter", "einhorn", "port", "stdin"};
 static const struct names dialect_names = {dialects, COUNT_OF(dialects), strcmp, ""};
 _Static_assert(PASS_STDIN == 1U << (COUNT_OF(dialects) - 1), "a bit for each");
 
-int parse_pass(const struct field *f, const char *text, struct error *err)
+static int parse_pass(const struct field *f, const char *text, struct error *err)
 {
 	uint64_t bits;
 	char word[40];
@@ -186,7 +192,9 @@ int parse_pass(const struct field *f, const char *text, struct error *err)
 	return put_names(f->out, bits, &dialect_names);
 }
 
-int parse_ports(const struct field *f, const char *text, struct error *err)
+const struct option_type type_pass = {parse_pass, NULL};
+
+static int parse_ports(const struct field *f, const char *text, struct error *err)
 {
 	const char *at = text;
 	char word[8];
@@ -203,6 +211,8 @@ int parse_ports(const struct field *f, const char *text, struct error *err)
 	}
 	return any ? 0 : value_wanted(err, text, "'all' or ports such as '8000 8443'");
 }
+
+const struct option_type type_ports = {parse_ports, hold_text};
 
 bool value_ports_have(const char *text, unsigned port)
 {
@@ -239,7 +249,7 @@ static void put_rlim(struct buffer *out, rlim_t value)
 		buffer_number(out, value, 10);
 }
 
-int parse_limit(const struct field *f, const char *text, struct error *err)
+static int parse_limit(const struct field *f, const char *text, struct error *err)
 {
 	const char *colon = strchr(text, ':');
 	scoped_str soft = strndup(text, strcspn(text, ":"));
@@ -260,6 +270,8 @@ int parse_limit(const struct field *f, const char *text, struct error *err)
 	*(struct limit *)f->at = (struct limit){.value = l, .given = true};
 	return 0;
 }
+
+const struct option_type type_limit = {parse_limit, NULL};
 
 /* ---- signals that nclust receives ---- */
 
@@ -334,7 +346,7 @@ bad:
 		text_signal_name(name, received) + 3);
 }
 
-int parse_signal_rule(const struct field *f, const char *text, struct error *err)
+static int parse_signal_rule(const struct field *f, const char *text, struct error *err)
 {
 	struct signal_rule rule = {0};
 	char from[16];
@@ -353,6 +365,8 @@ int parse_signal_rule(const struct field *f, const char *text, struct error *err
 	((struct cluster_settings *)f->base)->signals[f->member] = rule;
 	return 0;
 }
+
+const struct option_type type_signal_rule = {parse_signal_rule, NULL};
 
 /* ---- dependencies (`after`) ---- */
 
@@ -412,7 +426,7 @@ static bool is_twice(const char *list, const char *name)
 	return false;
 }
 
-int parse_after(const struct field *f, const char *text, struct error *err)
+static int parse_after(const struct field *f, const char *text, struct error *err)
 {
 	const char *at = text;
 	struct dependency d;
@@ -429,6 +443,8 @@ int parse_after(const struct field *f, const char *text, struct error *err)
 		return value_wanted(err, text, "names of clusters, as in 'db, job: done'");
 	return 0;
 }
+
+const struct option_type type_after = {parse_after, hold_text};
 
 int after_drop(struct cluster_settings *c, const char *name, struct error *err)
 {

@@ -34,7 +34,7 @@ static void clear_sinks(struct log_sink *list, size_t *count)
 		free(list[--*count].path);
 }
 
-void hold_log(const struct field *f, const char *kept)
+static void hold_log(const struct field *f, const char *kept)
 {
 	struct cluster_settings *c = f->base;
 
@@ -123,7 +123,7 @@ static void put_sink(struct buffer *out, const struct log_sink *sink)
 		buffer_printf(out, ":%s", sink->path);
 }
 
-int parse_log(const struct field *f, const char *text, struct error *err)
+static int parse_log(const struct field *f, const char *text, struct error *err)
 {
 	struct cluster_settings *c = f->base;
 	int mode = value_index(text, modes, COUNT_OF(modes));
@@ -145,6 +145,8 @@ int parse_log(const struct field *f, const char *text, struct error *err)
 	c->log_sink_count = count;
 	return 0;
 }
+
+const struct option_type type_log = {parse_log, hold_log};
 
 bool value_log_is_by_slot(const struct log_sink *sink)
 {

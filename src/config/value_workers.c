@@ -96,7 +96,7 @@ static void put_count(struct buffer *out, const struct workers_count *c)
 		buffer_printf(out, "%+d", c->plus);
 }
 
-int parse_workers(const struct field *f, const char *text, struct error *err)
+static int parse_workers(const struct field *f, const char *text, struct error *err)
 {
 	struct workers_wanted w = {.range = false};
 	const char *dots = strstr(text, "..");
@@ -120,6 +120,8 @@ int parse_workers(const struct field *f, const char *text, struct error *err)
 	return 0;
 }
 
+const struct option_type type_workers = {parse_workers, NULL};
+
 /* ---- what they share ---- */
 
 #define SHARED_MEMORY_MOST (UINT64_C(1) << 46)
@@ -140,7 +142,7 @@ static bool is_huge_word(const char *text, enum huge_pages *huge)
 	return true;
 }
 
-int parse_shared_memory(const struct field *f, const char *text, struct error *err)
+static int parse_shared_memory(const struct field *f, const char *text, struct error *err)
 {
 	struct shared_memory m = {0};
 	size_t len = strcspn(text, ", \t");
@@ -162,7 +164,9 @@ int parse_shared_memory(const struct field *f, const char *text, struct error *e
 		m.huge != HUGE_NO ? ", " : "", huge_words[m.huge]);
 }
 
-int parse_threads(const struct field *f, const char *text, struct error *err)
+const struct option_type type_shared_memory = {parse_shared_memory, NULL};
+
+static int parse_threads(const struct field *f, const char *text, struct error *err)
 {
 	uint64_t n = THREADS_AUTO;
 
@@ -174,3 +178,5 @@ int parse_threads(const struct field *f, const char *text, struct error *err)
 	*(unsigned *)f->at = (unsigned)n;
 	return n == THREADS_OFF ? buffer_string(f->out, "off") : 0;
 }
+
+const struct option_type type_threads = {parse_threads, NULL};

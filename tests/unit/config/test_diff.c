@@ -132,7 +132,7 @@ TEST(no_key_is_blind)
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_row *row = &option_rows[i];
 
-		if (row->section == NULL || row->example == NULL || row->type == OPT_COMMAND ||
+		if (row->section == NULL || row->example == NULL || row->type == &type_command ||
 			strcmp(row->section, "cluster") != 0)
 			continue;
 		old = read_text(WEB DB);

@@ -38,10 +38,10 @@ static void set_all(struct settings *s, size_t at, const char *section)
 
 		if (row->section == NULL || strcmp(row->section, section) != 0 || text == NULL)
 			continue;
-		if (row->type == OPT_USER || row->type == OPT_GROUP ||
-			row->type == OPT_CONTROL_GROUP)
+		if (row->type == &type_user || row->type == &type_group ||
+			row->type == &type_control_group)
 			text = "#0";
-		if (row->type == OPT_SIGNAL_RULE) {
+		if (row->type == &type_signal_rule) {
 			signal = 12;
 			text = "upgrade";
 		}
