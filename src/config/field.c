@@ -149,64 +149,62 @@ static bool is_count(const struct option_row *row)
 	return row->type == &type_count || row->type == &type_percent;
 }
 
+/* A number in its unit, of any size. */
+static bool read_unit(const struct option_row *row, int64_t *to, const char *text)
+{
+	uint64_t n = 0;
+	size_t len;
+
+	if (row->type == &type_duration)
+		return text_parse_duration(to, text);
+	if (is_count(row)) {
+		len = value_number(&n, text, INT64_MAX);
+		if (len == 0 || strcmp(text + len, row->type == &type_percent ? "%" : "") != 0)
+			return false;
+	} else if (value_size(&n, text, INT64_MAX, &(struct error){0}) == -1) {
+		return false;
+	}
+	*to = (int64_t)n;
+	return true;
+}
+
+static int refuse_number(
+	const struct option_row *row, bool is_small, const char *text, struct error *err)
+{
+	char word[32] = "";
+
+	if (row->word != NULL)
+		snprintf(word, sizeof(word), "'%s' or ", row->word);
+	if (row->type == &type_duration)
+		return value_wanted_time(err, text, word, row->least, row->most);
+	if (row->type == &type_count)
+		return value_wanted(err, text, "%sa whole number from %lld to %lld", word,
+			row->least, row->most);
+	if (row->type == &type_percent)
+		return value_wanted(
+			err, text, "%sa share from %lld%% to %lld%%", word, row->least, row->most);
+	if (is_small)
+		return value_wanted(err, text, "%sa size of at least %lld bytes, such as 64M", word,
+			row->least);
+	return value_wanted(err, text, "%sa size such as 4096, 64k, 10M or 1G", word);
+}
+
+/* One value of a number may have a name.  Where "off" is 0, a time or a size of 0 is "off"; a
+ * count or share is not: 0 is no weight, and no number of processes. */
 static int read_number(
 	const struct option_row *row, int64_t *to, const char *text, struct error *err)
 {
-	unsigned count;
-	uint64_t size;
+	int64_t n = 0;
+	bool is_number = read_unit(row, &n, text);
+	bool is_off = is_number && n == 0 && row->word_value == 0 && !is_count(row);
 
-	if (row->type == &type_duration)
-		return value_duration(to, text, row->least, row->most, err);
-	if (is_count(row)) {
-		if ((row->type == &type_count ? value_count : value_percent)(
-			    &count, text, (unsigned)row->least, (unsigned)row->most, err) == -1)
-			return -1;
-		*to = count;
-		return 0;
-	}
-	if (value_size(&size, text, (uint64_t)row->most, err) == -1)
-		return -1;
-	if (size < (uint64_t)row->least)
-		return value_wanted(
-			err, text, "a size of at least %lld bytes, such as 64M", row->least);
-	*to = (int64_t)size;
-	return 0;
-}
-
-/* Where "off" is 0, a time or a size of 0 is "off"; a count or share is not: 0 is no
- * weight, and no number of processes. */
-static bool is_word(const struct option_row *row, const char *text)
-{
-	struct option_row zero = *row;
-	struct error ignored;
-	int64_t value = 0;
-
-	if (row->word == NULL)
-		return false;
-	zero.least = 0;
-	zero.most = 0;
-	return strcmp(text, row->word) == 0 ||
-		(row->word_value == 0 && !is_count(row) &&
-			read_number(&zero, &value, text, &ignored) == 0);
-}
-
-/* One value of a number may have a name. */
-static int read_named(
-	const struct option_row *row, int64_t *to, const char *text, struct error *err)
-{
-	static const char wanted[] = "wanted ";
-	char rest[sizeof(err->text)];
-
-	if (is_word(row, text)) {
+	if (row->word != NULL && (is_off || strcmp(text, row->word) == 0))
 		*to = row->word_value;
-		return 0;
-	}
-	if (read_number(row, to, text, err) == 0)
-		return 0;
-	if (row->word == NULL)
-		return -1;
-	text_copy(rest, sizeof(rest), err->text + strlen(wanted));
-	return error_set(err, 0, "%s'%s' or %s", wanted, row->word, rest);
+	else if (is_number && n >= row->least && n <= row->most)
+		*to = n;
+	else
+		return refuse_number(row, is_number && n < row->least, text, err);
+	return 0;
 }
 
 static int put_number(const struct field *f, int64_t value)
@@ -228,7 +226,7 @@ static int parse_number(const struct field *f, const char *text, struct error *e
 {
 	int64_t value = 0;
 
-	if (read_named(f->row, &value, text, err) == -1)
+	if (read_number(f->row, &value, text, err) == -1)
 		return -1;
 	if (is_count(f->row))
 		*(unsigned *)f->at = (unsigned)value;
@@ -249,7 +247,7 @@ static int parse_memory_limit(const struct field *f, const char *text, struct er
 
 	if (size == NULL)
 		return value_no_memory(err);
-	if (read_named(f->row, &bytes, size, err) == -1)
+	if (read_number(f->row, &bytes, size, err) == -1)
 		return -1;
 	if (at != NULL && bytes == 0)
 		return value_wanted(err, text, "'off' alone");

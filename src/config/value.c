@@ -129,19 +129,25 @@ static const char *put_examples(char to[64], nsec_t least, nsec_t most)
 	return to;
 }
 
-int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most, struct error *err)
+int value_wanted_time(
+	struct error *err, const char *found, const char *before, nsec_t least, nsec_t most)
 {
 	char low[24];
 	char high[24];
 	char some[64];
+
+	return value_wanted(err, found, "%sa time from %s to %s%s", before, text_duration(low, least),
+		text_duration(high, most), put_examples(some, least, most));
+}
+
+int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most, struct error *err)
+{
 	nsec_t t;
 
-	if (text_parse_duration(&t, text) && t >= least && t <= most) {
-		*out = t;
-		return 0;
-	}
-	return value_wanted(err, text, "a time from %s to %s%s", text_duration(low, least),
-		text_duration(high, most), put_examples(some, least, most));
+	if (!text_parse_duration(&t, text) || t < least || t > most)
+		return value_wanted_time(err, text, "", least, most);
+	*out = t;
+	return 0;
 }
 
 int value_size(uint64_t *out, const char *text, uint64_t most, struct error *err)
@@ -194,18 +200,6 @@ int value_octal(int *out, const char *text, struct error *err)
 		return value_wanted(err, text, "an octal number from 0 to 0777");
 	*out = (int)mode;
 	return 0;
-}
-
-int value_percent(unsigned *out, const char *text, unsigned least, unsigned most, struct error *err)
-{
-	uint64_t n;
-	size_t len = value_number(&n, text, most);
-
-	if (len > 0 && n >= least && strcmp(text + len, "%") == 0) {
-		*out = (unsigned)n;
-		return 0;
-	}
-	return value_wanted(err, text, "a share from %u%% to %u%%", least, most);
 }
 
 /* 0: a number, 1: a name, -1: refused.  (uid_t)-1 means "leave it" to the kernel and

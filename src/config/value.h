@@ -19,6 +19,10 @@
 int value_wanted(struct error *err, const char *found, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* The same of a time; `before`: what else would do ("'off' or "), or "". */
+int value_wanted_time(
+	struct error *err, const char *found, const char *before, nsec_t least, nsec_t most);
+
 /* "cannot keep a setting", for lack of memory.  Returns -1. */
 int value_no_memory(struct error *err);
 
@@ -47,8 +51,6 @@ int value_size(uint64_t *out, const char *text, uint64_t most, struct error *err
 const char *value_format_size(char to[32], uint64_t bytes); /* returns `to` */
 int value_bool(bool *out, const char *text, struct error *err);
 int value_octal(int *out, const char *text, struct error *err);
-int value_percent(
-	unsigned *out, const char *text, unsigned least, unsigned most, struct error *err);
 
 /*
  * A user or group by name, or by number as "#1000"; a bare number is refused,
