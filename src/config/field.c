@@ -29,8 +29,6 @@ static int parse_relay(const struct field *f, const char *text, struct error *er
 {
 	struct natsurl url;
 
-	if (strcmp(text, "off") == 0)
-		return TYPE_NONE;
 	return strstr(text, "://") == NULL ? parse_name(f, text, err)
 					   : natsurl_parse(&url, text, err);
 }
@@ -464,6 +462,12 @@ static int keep_text(const struct field *f, char *text)
 	return 0;
 }
 
+/* Does the text say that there is no value? */
+static bool is_none(const struct option_row *row, const char *text)
+{
+	return row->word != NULL && row->fallback == NULL && strcmp(text, row->word) == 0;
+}
+
 static int set_value(const struct option_row *row, void *base, int member, bool known,
 	const char *given, struct error *err)
 {
@@ -472,20 +476,19 @@ static int set_value(const struct option_row *row, void *base, int member, bool 
 	const struct field f = {row, base, (char *)base + row->offset, member, known, &out};
 	struct kept_text *list = reallocarray(t->list, t->count + 1, sizeof(*list));
 	scoped_str text = strdup(given);
-	int got;
+	bool none = is_none(row, given);
 
 	if (list != NULL)
 		t->list = list;
 	if (list == NULL || text == NULL)
 		return value_no_memory(err);
-	got = row->type->parse(&f, given, err);
-	if (got == -1 && !out.failed)
+	if (!none && row->type->parse(&f, given, err) == -1 && !out.failed)
 		return -1;
 	if (out.failed || out.len > 0) {
 		free(text);
 		text = buffer_take(&out);
 	}
-	if (text == NULL || keep_text(&f, got == TYPE_NONE ? NULL : str_release(&text)) == -1)
+	if (text == NULL || keep_text(&f, none ? NULL : str_release(&text)) == -1)
 		return value_no_memory(err);
 	return 0;
 }
@@ -493,7 +496,7 @@ static int set_value(const struct option_row *row, void *base, int member, bool 
 int field_set(
 	const struct option_row *row, void *base, int member, const char *text, struct error *err)
 {
-	if (row->repeatable && row->word != NULL && strcmp(text, row->word) == 0) {
+	if (row->repeatable && !option_is_family(row) && is_none(row, text)) {
 		field_clear(row, base);
 		return 0;
 	}
@@ -545,7 +548,7 @@ int field_give(const struct option_row *row, void *base, const void *from, bool 
 	bool given = false;
 
 	for (const struct kept_text *k = t->list; k < t->list + t->count; k++) {
-		const char *text = k->text != NULL ? k->text : "none";
+		const char *text = k->text != NULL ? k->text : row->word;
 
 		if (!is_of(row, k))
 			continue;

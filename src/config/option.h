@@ -13,12 +13,11 @@ struct field;
 
 /*
  * A type of settings.  parse() makes a value of the text, or leaves the setting as it was
- * and returns -1; TYPE_NONE: the text says that there is no value.  (Where `out` has failed
- * the setting may have the new value: it is reported as out of memory.)  hold() (or NULL) lets
- * the value point into the text, which is kept as long.  Given NULL, it frees what the value
- * has on the heap: then the value is the default, which has nothing there.
+ * and returns -1.  (Where `out` has failed the setting may have the new value: it is reported
+ * as out of memory.)  hold() (or NULL) lets the value point into the text, which is kept as
+ * long.  Given NULL, it frees what the value has on the heap: then the value is the default,
+ * which has nothing there.
  */
-enum { TYPE_NONE = 1 };
 struct option_type {
 	int (*parse)(const struct field *f, const char *text, struct error *err);
 	void (*hold)(const struct field *f, const char *kept);
@@ -51,8 +50,8 @@ struct option_row {
 	bool repeatable;
 	bool common;           /* shown by --help */
 	long long least, most; /* of a number; nsec of a duration, bytes of a size */
-	const char *word;      /* of these: stands for one value,
-				       which need not be in between; or NULL */
+	const char *word;      /* stands for one value of these, which need not be in
+				  between; without a fallback, for none; or NULL */
 	long long word_value;
 	const char *const *choices; /* type_choice: index = value; ends in NULL */
 	const char *fallback;       /* the default as text; NULL: none */

@@ -297,7 +297,7 @@ const struct option_row option_rows[] = {
 		"what a signal that nclust receives does", .unset = "as in nclust(1)",
 		.example = "restart", .repeatable = true, .change = CHANGE_LIVE),
 	ROW(hooks, "on-EVENT", hook, "command", "a command to run when something has happened",
-		.unset = "none", .example = "/usr/local/bin/tell --cluster web", .repeatable = true,
+		.unset = "none", .word = "none", .example = "/usr/local/bin/tell --cluster web", .repeatable = true,
 		.change = CHANGE_LIVE),
 	ROW(log, "log", log, "where", "the workers' output: prefix, file:PATH, off ...",
 		.choices = log_words, .fallback = "auto", .common = true, .change = CHANGE_ROLL),
@@ -310,17 +310,17 @@ const struct option_row option_rows[] = {
 		"begin a new log file when the old one has this age", .word = "off",
 		.change = CHANGE_LIVE),
 	ROW(log_compress, "log-compress", run, "command",
-		"a command to run with the path of an old log file", .unset = "none",
+		"a command to run with the path of an old log file", .unset = "none", .word = "none",
 		.example = "gzip", .change = CHANGE_LIVE),
 	CHOICE(pty, "pty", ptys, "auto", "when",
 		"a terminal for the workers' output: auto, yes, no", .change = CHANGE_ROLL),
 	ROW(after, "after", after, "clusters",
-		"start when these are ready, or done; stop before them", .unset = "none",
+		"start when these are ready, or done; stop before them", .unset = "none", .word = "none",
 		.example = "db", .change = CHANGE_LIVE),
 	ROW(before, "before", run, "command", "a command to run before the start and each rollout",
-		.unset = "none", .example = "./migrate", .change = CHANGE_LIVE),
+		.unset = "none", .word = "none", .example = "./migrate", .change = CHANGE_LIVE),
 	ROW(before_stop, "before-stop", run, "command",
-		"a command to run before the workers are stopped", .unset = "none",
+		"a command to run before the workers are stopped", .unset = "none", .word = "none",
 		.example = "./deregister", .change = CHANGE_LIVE),
 	BOOL(essential, "essential", "no", "nclust ends when this cluster has failed or ended",
 		.change = CHANGE_LIVE),
@@ -333,7 +333,7 @@ const struct option_row option_rows[] = {
 	CHOICE(ipc, "ipc", ipcs, "auto", "mode", "a message channel for each worker",
 		.change = CHANGE_ROLL),
 	ROW(relay, "relay", relay, "destination", "where the messages go that workers send",
-		.unset = "off", .example = "others", .change = CHANGE_LIVE),
+		.unset = "off", .word = "off", .example = "others", .change = CHANGE_LIVE),
 };
 
 const size_t option_count = COUNT_OF(option_rows);
@@ -403,13 +403,11 @@ const char *option_nearest(const char *section, const char *name)
 {
 	const char *names[COUNT_OF(option_rows) + COUNT_OF(hooks)];
 	const struct option_row *row = NULL;
+	const char *key;
 	size_t count = 0;
 
 	while ((row = option_next(section, row)) != NULL)
-		if (row->type != &type_hook)
-			names[count++] = row->name;
-	for (size_t i = 0; i < COUNT_OF(hooks); i++)
-		if (section == NULL || strcmp(section, "cluster") == 0)
-			names[count++] = hooks[i];
+		for (size_t n = 0; (key = option_key(row, n)) != NULL; n++)
+			names[count++] = key;
 	return text_nearest(name, names, count);
 }

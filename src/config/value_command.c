@@ -63,12 +63,11 @@ static void hold_command(const struct field *f, const char *kept)
 
 const struct option_type type_command = {parse_command, hold_command};
 
-/* "none" removes the command of [defaults]. */
 static int parse_hook(const struct field *f, const char *text, struct error *err)
 {
 	struct hook *hook = (struct hook *)f->at + f->member;
 
-	return strcmp(text, "none") == 0 ? TYPE_NONE : set_command(f, &hook->command, text, err);
+	return set_command(f, &hook->command, text, err);
 }
 
 static void hold_hook(const struct field *f, const char *kept)

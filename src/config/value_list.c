@@ -432,8 +432,6 @@ static int parse_after(const struct field *f, const char *text, struct error *er
 	struct dependency d;
 	int got;
 
-	if (strcmp(text, "none") == 0)
-		return TYPE_NONE;
 	while ((got = next_dependency(&at, &d)) == 1) {
 		if (f->out->len > 0 && is_twice(buffer_text(f->out), d.name))
 			return error_set(err, 0, "'%s' is given twice", d.name);
