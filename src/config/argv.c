@@ -392,9 +392,6 @@ static void build_settings(struct words *w)
 	settings_check(w->s, w->faults);
 }
 
-static const char nothing[] =
-	"nothing to run: nclust -n auto -- COMMAND [ARG]..., or nclust -c FILE; see nclust --help";
-
 int config_read(struct invocation *out, int argc, char **argv, const char *const *verbs,
 	struct faults *faults)
 {
@@ -408,7 +405,9 @@ int config_read(struct invocation *out, int argc, char **argv, const char *const
 
 	*out = (struct invocation){.kind = INVOKE_RUN};
 	if (argc < 2) {
-		faults_add(faults, EX_USAGE, "%s", nothing);
+		faults_add(faults, EX_USAGE,
+			"nothing to run: nclust -n auto -- COMMAND [ARG]..., or nclust -c FILE; see "
+			"nclust --help");
 		return -1;
 	}
 	if (is_verb(&w, argv[1])) {
@@ -435,16 +434,4 @@ int config_read(struct invocation *out, int argc, char **argv, const char *const
 		settings_free(w.s);
 	strings_clear(&w.formation);
 	return w.kind != INVOKE_RUN || out->settings != NULL ? 0 : -1;
-}
-
-int config_reread(struct settings **out, int argc, char **argv, struct faults *faults)
-{
-	unsigned before = faults->count;
-	struct invocation again;
-
-	(void)config_read(&again, argc, argv, NULL, faults);
-	*out = again.settings;
-	if (*out == NULL && faults->count == before)
-		faults_add(faults, EX_USAGE, "%s", nothing);
-	return *out != NULL ? 0 : -1;
 }

@@ -40,18 +40,12 @@ struct invocation {
 
 /*
  * Read a command line (and the file that -c names).  A first word that is in
- * `verbs` (NULL-terminated) makes it a verb's, read by cli/.  argc may be 0.
- * Returns 0, or -1 with at least one fault and nothing to free.
+ * `verbs` (NULL-terminated, or NULL) makes it a verb's, read by cli/.  argc may be 0.
+ * Returns 0, or -1 with at least one fault and nothing to free.  A reload reads the words
+ * of nclust's start again; relative paths are those of the working directory.
  */
 int config_read(struct invocation *out, int argc, char **argv, const char *const *verbs,
 	struct faults *faults);
-
-/*
- * Read the same command line again: the file anew, the command line's own keys on
- * top.  For reload.  `argv` is that of nclust's start, and relative paths are
- * those of the working directory, which the caller enters anew.
- */
-int config_reread(struct settings **out, int argc, char **argv, struct faults *faults);
 
 /* Read the bearer token, if the settings name a file for it.  0, or -1 and
  * `err`, with the exit status that fits. */

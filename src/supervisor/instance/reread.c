@@ -71,6 +71,7 @@ static int answer_settings(void *owner)
 	const char *file = sup->settings->config_file;
 	const char *dir = sup->launch.directory;
 	struct sigaction by_default = {.sa_handler = SIG_DFL};
+	struct invocation again;
 	struct settings *settings;
 	struct faults faults;
 	struct carry_writer c;
@@ -81,8 +82,9 @@ static int answer_settings(void *owner)
 	/* a link on the way may lead elsewhere now */
 	if (dir != NULL && chdir(dir) == -1 && strncmp(file, dir, strlen(dir)) == 0)
 		faults_add(&faults, EX_CONFIG, "cannot enter '%s': %s", dir, strerror(errno));
-	if (config_reread(&settings, sup->launch.argc, sup->launch.argv, &faults) == 0 &&
-		config_read_token(settings, &err) == -1)
+	(void)config_read(&again, sup->launch.argc, sup->launch.argv, NULL, &faults);
+	settings = again.settings;
+	if (settings != NULL && config_read_token(settings, &err) == -1)
 		faults_add(&faults, EX_CONFIG, "%s", err.text);
 	if (faults.count == 0) {
 		config_check_here(settings, budget_usable(), &faults);
