@@ -91,25 +91,20 @@ static struct origin origin_here(const struct ini *ini)
 /* Is the line text?  If not, that is reported. */
 static bool is_text(const struct ini *ini, const char *line, size_t len)
 {
-	for (size_t i = 0; i < len;) {
-		size_t n = text_utf8(line + i, len - i);
+	size_t n = 1;
+
+	for (size_t i = 0; i < len; i += n) {
 		unsigned char c = (unsigned char)line[i];
 
-		if (c == '\0') {
+		n = text_utf8(line + i, len - i);
+		if (n > 0 && (c >= ' ' || c == '\t') && c != 0x7f)
+			continue;
+		if (c == '\0')
 			fault(ini, "wanted text, found a NUL byte");
-			return false;
-		}
-		if (n == 0) {
-			fault(ini, "wanted UTF-8 text, found the byte 0x%02x in column %zu", c,
-				i + 1);
-			return false;
-		}
-		if ((c < ' ' && c != '\t') || c == 0x7f) {
-			fault(ini, "wanted text, found the control byte 0x%02x in column %zu", c,
-				i + 1);
-			return false;
-		}
-		i += n;
+		else
+			fault(ini, "wanted %s, found the %sbyte 0x%02x in column %zu",
+				n == 0 ? "UTF-8 text" : "text", n == 0 ? "" : "control ", c, i + 1);
+		return false;
 	}
 	return true;
 }
