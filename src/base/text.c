@@ -24,27 +24,15 @@ size_t text_copy(char *to, size_t size, const char *from)
 
 size_t text_utf8(const char *s, size_t len)
 {
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 	const unsigned char *u = (const unsigned char *)s;
 	size_t need;
 	uint32_t code;
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 
-	if (len == 0)
+	if (len == 0 || (u[0] & 0xc0) == 0x80 || u[0] >= 0xf8)
 		return 0;
-	if (u[0] < 0x80)
-		return 1;
-	if ((u[0] & 0xe0) == 0xc0) {
-		need = 2;
-		code = u[0] & 0x1fU;
-	} else if ((u[0] & 0xf0) == 0xe0) {
-		need = 3;
-		code = u[0] & 0x0fU;
-	} else if ((u[0] & 0xf8) == 0xf0) {
-		need = 4;
-		code = u[0] & 0x07U;
-	} else {
-		return 0;
-	}
+	need = 1U + (u[0] >= 0xc0) + (u[0] >= 0xe0) + (u[0] >= 0xf0);
+	code = need == 1 ? u[0] : u[0] & (0x7fU >> need);
 	if (len < need)
 		return 0;
 	for (size_t i = 1; i < need; i++) {
