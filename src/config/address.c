@@ -398,28 +398,23 @@ static int parse_value(const struct place_option *o, void *field, const char *te
 	return -1;
 }
 
-static const struct place_option *find_option(const char *name)
-{
-	for (size_t i = 0; i < COUNT_OF(place_options); i++)
-		if (strcmp(place_options[i].name, name) == 0)
-			return &place_options[i];
-	return NULL;
-}
-
-static int unknown_option(const char *name, struct error *err)
+/* The option's index; -1 and `err`. */
+static int find_option(const char *name, struct error *err)
 {
 	const char *names[COUNT_OF(place_options)];
 	const char *near;
 	char shown[80];
+	int at;
 
 	for (size_t i = 0; i < COUNT_OF(place_options); i++)
 		names[i] = place_options[i].name;
+	at = value_index(name, names, COUNT_OF(names));
+	if (at != -1)
+		return at;
 	near = text_nearest(name, names, COUNT_OF(names));
 	text_escape(shown, sizeof(shown), name, strlen(name));
 	error_set(err, 0, "unknown option '%s'", shown);
-	if (near != NULL)
-		error_hint(err, "did you mean '%s'?", near);
-	return -1;
+	return near != NULL ? error_hint(err, "did you mean '%s'?", near) : -1;
 }
 
 static bool fits_address(const struct address *a, const struct place_option *o)
@@ -445,25 +440,25 @@ static int parse_option(struct address *a, const char *text, option_texts texts,
 	scoped_str name = strndup(text, strcspn(text, "="));
 	scoped_buffer out = {0};
 	const struct place_option *o;
-	char **place;
+	int at;
 
 	if (name == NULL)
 		return out_of_memory(err);
-	o = find_option(name);
-	if (o == NULL)
-		return unknown_option(name, err);
+	at = find_option(name, err);
+	if (at == -1)
+		return -1;
+	o = &place_options[at];
 	if (equals == NULL && o->kind != KIND_FLAG && o->kind != KIND_TRISTATE &&
 		o->kind != KIND_KEEPALIVE)
 		return error_set(err, 0, "option '%s' needs '=value'", name);
 	if (!fits_address(a, o))
 		return error_set(err, 0, "option '%s' does not fit this kind of address", name);
-	place = &texts[o - place_options];
-	if (*place != NULL)
+	if (texts[at] != NULL)
 		return error_set(err, 0, "option '%s' is given twice", name);
 	if (parse_value(o, (char *)a + o->offset, value, &out, err) == -1 && !out.failed)
 		return error_wrap(err, "%s", name);
-	*place = buffer_take(&out);
-	return *place != NULL ? 0 : out_of_memory(err);
+	texts[at] = buffer_take(&out);
+	return texts[at] != NULL ? 0 : out_of_memory(err);
 }
 
 /* In the order of the table, so that equal options are written alike. */
