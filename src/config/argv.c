@@ -60,8 +60,8 @@ static void set_value(struct words *w, const struct option_row *row, int member,
 
 	if (settings_set(w->s, at, row, member, whole != NULL ? whole : value,
 		    (struct origin){.kind = ORIGIN_ARGV}, &err) == -1)
-		faults_add(w->faults, EX_USAGE, "--%.*s: %s", (int)strcspn(name, "="), name,
-			err.text);
+		faults_add(
+			w->faults, EX_USAGE, "--%.*s: %s", (int)strcspn(name, "="), name, err.text);
 }
 
 static void take_value(struct words *w, const struct option_row *row, int member, const char *name,
@@ -406,7 +406,8 @@ int config_read(struct invocation *out, int argc, char **argv, const char *const
 	*out = (struct invocation){.kind = INVOKE_RUN};
 	if (argc < 2) {
 		faults_add(faults, EX_USAGE,
-			"nothing to run: nclust -n auto -- COMMAND [ARG]..., or nclust -c FILE; see "
+			"nothing to run: nclust -n auto -- COMMAND [ARG]..., or nclust -c FILE; "
+			"see "
 			"nclust --help");
 		return -1;
 	}

@@ -73,8 +73,9 @@ static enum change change_of(const struct option_row *row, const void *a, const 
 	if (row->section != NULL && strcmp(row->section, "cluster") == 0 &&
 		moves_sockets(row, old, new))
 		return CHANGE_ROLL;
-	return row->type == &type_log && old->log == LOG_SINKS && new->log == LOG_SINKS ? CHANGE_LIVE
-										      : row->change;
+	return row->type == &type_log && old->log == LOG_SINKS && new->log == LOG_SINKS
+		? CHANGE_LIVE
+		: row->change;
 }
 
 /* Compare all settings of a section.  `cluster`: gets what matters to a cluster, or NULL. */

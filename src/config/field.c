@@ -65,7 +65,7 @@ static int parse_user(const struct field *f, const char *text, struct error *err
 static int parse_group(const struct field *f, const char *text, struct error *err)
 {
 	long *gid = f->row->type == &type_group ? &((struct cluster_settings *)f->base)->gid
-					      : &((struct settings *)f->base)->control_gid;
+						: &((struct settings *)f->base)->control_gid;
 
 	return f->known ? 0 : value_group(gid, text, err);
 }
@@ -217,7 +217,7 @@ static int put_number(const struct field *f, int64_t value)
 			f->out, "%lld%s", (long long)value, row->type == &type_percent ? "%" : "");
 	return buffer_string(f->out,
 		row->type == &type_duration ? text_duration(to, value)
-					  : value_format_size(to, (uint64_t)value));
+					    : value_format_size(to, (uint64_t)value));
 }
 
 static int parse_number(const struct field *f, const char *text, struct error *err)
@@ -403,7 +403,7 @@ static struct kept_text *find_same(
 	for (struct kept_text *k = t->list; k < t->list + t->count; k++)
 		if (is_of(row, k) &&
 			(row->type == &type_env ? strncmp(k->text, text, name) == 0
-					      : !row->repeatable ||
+						: !row->repeatable ||
 						(option_is_family(row) && k->member == member)))
 			return k;
 	return NULL;
@@ -536,13 +536,12 @@ void field_clear(const struct option_row *row, void *base)
 	for (size_t i = t->count; i-- > 0;)
 		if (is_of(row, &t->list[i]))
 			remove_kept(t, &t->list[i]);
-	for (; row->type->hold != NULL && option_key(row, (size_t)f.member) != NULL;
-		f.member++)
+	for (; row->type->hold != NULL && option_key(row, (size_t)f.member) != NULL; f.member++)
 		row->type->hold(&f, NULL);
 }
 
-int field_give(const struct option_row *row, void *base, const void *from, bool keep,
-	struct error *err)
+int field_give(
+	const struct option_row *row, void *base, const void *from, bool keep, struct error *err)
 {
 	const struct texts *t = texts_of(from);
 	bool given = false;

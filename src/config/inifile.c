@@ -47,11 +47,11 @@ struct ini {
 	struct reader *all;
 	struct settings *s;
 	const char *path;
-	unsigned file;             /* as in struct origin */
-	const char *dir;           /* with its '/', or "" */
-	const char *whole;         /* `dir` as a whole path, for values */
-	const char *value;         /* of the line's key */
-	char *at;                  /* the rest of the file */
+	unsigned file;     /* as in struct origin */
+	const char *dir;   /* with its '/', or "" */
+	const char *whole; /* `dir` as a whole path, for values */
+	const char *value; /* of the line's key */
+	char *at;          /* the rest of the file */
 	char *end;
 	unsigned line;
 	const char *section; /* "nclust", "cluster"; NULL: none, or refused */

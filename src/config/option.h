@@ -44,9 +44,9 @@ struct option_row {
 	const char *name;
 	const struct option_type *type;
 	unsigned short offset; /* in settings or cluster_settings */
-	enum change change; /* what a reload must do */
-	char letter;        /* short option, or 0 */
-	bool bytes;         /* type_limit: "64M" makes sense */
+	enum change change;    /* what a reload must do */
+	char letter;           /* short option, or 0 */
+	bool bytes;            /* type_limit: "64M" makes sense */
 	bool repeatable;
 	bool common;           /* shown by --help */
 	long long least, most; /* of a number; nsec of a duration, bytes of a size */
@@ -111,8 +111,8 @@ int field_carry(
 /* Of a repeatable setting: is the text that `text` would replace there already? */
 bool field_has(const struct option_row *row, const void *base, int member, const char *text);
 /* Set what is set in another struct; `keep`: only the keys that are not set here. */
-int field_give(const struct option_row *row, void *base, const void *from, bool keep,
-	struct error *err);
+int field_give(
+	const struct option_row *row, void *base, const void *from, bool keep, struct error *err);
 /* Clear a setting, and free its heap blocks. */
 void field_clear(const struct option_row *row, void *base);
 

@@ -136,8 +136,9 @@ int value_wanted_time(
 	char high[24];
 	char some[64];
 
-	return value_wanted(err, found, "%sa time from %s to %s%s", before, text_duration(low, least),
-		text_duration(high, most), put_examples(some, least, most));
+	return value_wanted(err, found, "%sa time from %s to %s%s", before,
+		text_duration(low, least), text_duration(high, most),
+		put_examples(some, least, most));
 }
 
 int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most, struct error *err)

@@ -23,9 +23,9 @@ static const char *const kinds[] = {
 	[SINK_SYSLOG] = "syslog",
 };
 /* By number: RFC 5424, table 1; the others are of other services. */
-static const char *const facilities[] = {[1] = "user", "mail", "daemon", "auth", "syslog", "lpr",
-	"news", "uucp", "cron", "authpriv", "ftp", [16] = "local0", "local1", "local2", "local3",
-	"local4", "local5", "local6", "local7"};
+static const char *const facilities[] = {NULL, "user", "mail", "daemon", "auth", "syslog", "lpr",
+	"news", "uucp", "cron", "authpriv", "ftp", NULL, NULL, NULL, NULL, "local0", "local1",
+	"local2", "local3", "local4", "local5", "local6", "local7"};
 #define FACILITY_USUAL 3U
 
 static void clear_sinks(struct log_sink *list, size_t *count)
