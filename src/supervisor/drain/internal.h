@@ -183,6 +183,8 @@ void steer_count_slots(struct steer *s);
 unsigned steer_lane_of(const struct steer *s, unsigned generation);
 /* Has any worker that lane? */
 bool steer_has_lane(const struct steer *s, unsigned lane);
+/* Has no worker the socket any more?  Workers must have been counted. */
+bool steer_is_left(const struct steer *s, const struct listener_socket *k);
 /* Counts the workers of each socket into the socket; it must have a list of sockets. */
 void steer_count_workers(const struct steer *s, struct listener *l);
 /* Sets the sockets' shares of new connections in the kernel, if they differ or with `changed`. */

@@ -229,9 +229,25 @@ void steer_share_out(const struct steer *s, struct listener *l, bool changed)
 
 /* ---- old sockets ---- */
 
-/* Closes sockets that no worker has or will have.  If possible, the last worker of such a socket
- * was kept until the socket's queue was empty.  Otherwise the queue is moved or, after ORPHAN_MAX,
- * reset.  True: such a socket is still open, look again. */
+bool steer_is_left(const struct steer *s, const struct listener_socket *k)
+{
+	return k->slot == SLOT_ALL ? k->workers == 0 : !steer_has_lane(s, k->lane);
+}
+
+/* Moves connections that wait in sockets which no worker has to other workers, if the kernel can do
+ * that.  Else the next worker of the socket finds them there. */
+static void rescue_queues(struct steer *s, struct listener *l)
+{
+	bool anybody = cluster_ready(s->service->core) > 0;
+
+	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
+		if (k->weight == 0 && steer_is_left(s, k) && (anybody || !is_needed(s, l, k)) &&
+			group_has_queue(l, k) && steer_is_among_us(s, l))
+			group_rescue(l, k);
+}
+
+/* Closes sockets that no worker has or will have, when they are empty or, with what is left in
+ * them, after ORPHAN_MAX.  True: such a socket is still open, look again. */
 static bool close_old_sockets(struct steer *s, struct listener *l)
 {
 	struct listener_socket *after = NULL;
@@ -242,29 +258,13 @@ static bool close_old_sockets(struct steer *s, struct listener *l)
 		after = k->next;
 		if (k->weight > 0 || group_size(l) == 1 || is_needed(s, l, k))
 			continue;
-		if (!steer_is_among_us(s, l))
-			waiting = true;
-		else if (group_is_dry(l, k) || now - k->away >= ORPHAN_MAX)
-			group_close(l, k, false);
-		else if (!group_move_queue(l, k))
+		if (steer_is_among_us(s, l) &&
+			(group_is_dry(l, k) || now - k->away >= ORPHAN_MAX))
+			group_close(l, k);
+		else
 			waiting = true;
 	}
 	return waiting;
-}
-
-/* Moves connections that wait in a slot's own socket, which no worker has, to other workers, if the
- * kernel can do that; else the slot's next worker finds them in that socket. */
-static void rescue_queues(struct steer *s)
-{
-	struct listener *l;
-
-	if (cluster_ready(s->service->core) == 0)
-		return;
-	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
-		for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
-			if (k->slot != SLOT_ALL && k->weight == 0 && !steer_has_lane(s, k->lane) &&
-				group_has_queue(l, k))
-				group_rescue(l, k);
 }
 
 /* Starting workers of a slot take from their socket soon. */
@@ -394,8 +394,10 @@ static void steer_look(struct steer *s)
 	steer_count_slots(s);
 	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
 		steer_share_out(s, l, false);
-	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL)) {
+		rescue_queues(s, l);
 		waiting |= close_old_sockets(s, l);
+	}
 	waiting |= anybody_drains(s) || s->new_alone;
 	if (!waiting) {
 		s->interval = LOOK_FIRST;
@@ -453,7 +455,6 @@ void steer_left(struct child *child)
 	if (child->service->kind->by_connection || child->pid == 0)
 		return;
 	look_soon(s);
-	rescue_queues(s);
 }
 
 void steer_mute(struct child *child)
@@ -498,11 +499,9 @@ static void note_worker(struct service *service, const struct report *r)
 		steer_look_next_turn(s);
 		return;
 	}
-	look_soon(s);
 	/* new clients go to the first worker's socket at once, and then clients that wait at sockets
 	 * of dead workers are moved there */
-	if (r->kind == REPORT_READY)
-		rescue_queues(s);
+	look_soon(s);
 }
 
 void steer_on_report(struct service *service, const struct report *r)

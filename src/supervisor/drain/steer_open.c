@@ -310,13 +310,7 @@ unsigned steer_latest_lane(const struct steer *s, uint32_t slot)
 	return latest;
 }
 
-/* Has the socket no workers, and belongs to no slot that there is? */
-static bool is_free(const struct steer *s, const struct listener_socket *k)
-{
-	return k->slot == SLOT_ALL ? k->workers == 0
-				   : k->slot >= s->slots && !steer_has_lane(s, k->lane);
-}
-
+/* The lane of a socket that no worker has, and no slot that there is. */
 static unsigned find_free_lane(const struct steer *s)
 {
 	struct listener *l;
@@ -325,7 +319,7 @@ static unsigned find_free_lane(const struct steer *s)
 		if (l->sockets != NULL)
 			steer_count_workers(s, l);
 		for (const struct listener_socket *k = l->sockets; k != NULL; k = k->next)
-			if (is_free(s, k))
+			if (k->slot >= s->slots && steer_is_left(s, k))
 				return k->lane;
 	}
 	return LANE_NONE;

@@ -344,12 +344,11 @@ struct listener_socket *group_add(struct listener *l, int fd, unsigned lane)
  * done that, the last socket gets no new connections, because the closed one would get them; if no
  * other socket can stand in, the kernel is told the new places first, and drops what comes
  * meanwhile.  With two sockets the other one gets everything in any case. */
-void group_close(struct listener *l, struct listener_socket *s, bool moves)
+void group_close(struct listener *l, struct listener_socket *s)
 {
 	struct holding holding = {.listener = l, .socket = s};
 	struct listener_socket **at = &l->sockets;
-	/* the program that moves the queue must stay until the socket is closed */
-	bool few = moves || group_size(l) <= 2 || share_out_last(l);
+	bool few = group_size(l) <= 2 || share_out_last(l);
 
 	if (!few)
 		reuseport_mute(s->fd);
@@ -374,38 +373,18 @@ void group_close(struct listener *l, struct listener_socket *s, bool moves)
 	free(s);
 }
 
-/* The kernel wakes no worker for connections that it moves to another queue. */
-static void wake_all(struct listener *l)
-{
-	for (const struct listener_socket *k = l->sockets; k != NULL; k = k->next)
-		if (k->weight > 0)
-			group_wake(l, k->lane);
-}
-
-/* Will the kernel move this socket's queue when it is closed?  The program says to which socket. */
-static bool moves_queue(const struct listener *l, const struct listener_socket *k)
-{
-	return !l->own_group && reuseport_migrate(k->fd) == 0;
-}
-
-bool group_move_queue(struct listener *l, struct listener_socket *k)
-{
-	if (!moves_queue(l, k))
-		return false;
-	group_close(l, k, true);
-	wake_all(l);
-	return true;
-}
-
+/* The kernel moves the queue when the socket stops listening, and wakes no worker for that. */
 void group_rescue(struct listener *l, struct listener_socket *k)
 {
-	if (!moves_queue(l, k))
+	if (l->own_group || reuseport_migrate(k->fd) == -1)
 		return;
 	socket_stop_listening(k->fd);
 	if (socket_revive(k->fd, l->address.backlog) == -1)
 		log_syserr("listener '%s'", l->address.name);
 	group_revived(l, k->fd);
-	wake_all(l);
+	for (k = l->sockets; k != NULL; k = k->next)
+		if (k->weight > 0)
+			group_wake(l, k->lane);
 }
 
 void group_forget(struct listener *l)

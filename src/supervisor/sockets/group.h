@@ -49,13 +49,9 @@ struct listener_socket *group_own(const struct listener *l, unsigned lane);
 /* Add a socket that has just joined the kernel's group, in the last place, for workers of several
  * slots.  NULL: out of memory. */
 struct listener_socket *group_add(struct listener *l, int fd, unsigned lane);
-/* Close one of several sockets; `moves`: the kernel moves its queue to the other sockets. */
-void group_close(struct listener *l, struct listener_socket *s, bool moves);
-
-/* Close a socket that no worker has, so that the kernel moves its queue to the others.  False: the
- * kernel cannot do that, and the socket stays open. */
-bool group_move_queue(struct listener *l, struct listener_socket *k);
-/* Move the queue of a socket to the others, and keep it open for its next worker. */
+/* Close one of several sockets. */
+void group_close(struct listener *l, struct listener_socket *s);
+/* Move the queue of a socket that no worker has to the others, if the kernel can do that. */
 void group_rescue(struct listener *l, struct listener_socket *k);
 
 /* Does a socket of another program listen there, too?  While it does, no socket may be closed: the
