@@ -94,69 +94,55 @@ struct visit *visit_begin(struct accepting *a, uint32_t slot)
 	return v;
 }
 
-static void kill_visit(struct accepting *a, uint32_t slot, nsec_t now)
-{
-	struct visit *v = &a->visits[slot];
-
-	child_kill_group(child_at(a, slot), SIGKILL);
-	v->phase = VISIT_KILLED;
-	v->deadline = nsec_add(now, KILL_GRACE);
-}
-
-/* Sends the next stop signal; after the last one, kills. */
-static void send_step(struct accepting *a, uint32_t slot, nsec_t now)
+/* Sends the next stop signal; after the last one, or `at_once`, kills. */
+static void end_visit(struct accepting *a, uint32_t slot, nsec_t now, bool at_once)
 {
 	const struct service *s = a->service;
 	const struct cluster_settings *settings = cluster_settings(s->core);
 	struct visit *v = &a->visits[slot];
+	struct child *child = child_at(a, slot);
 	int signal;
 
-	if (v->step >= settings->stop_count) {
-		kill_visit(a, slot, now);
+	if (at_once || v->step >= settings->stop_count) {
+		child_kill_group(child, SIGKILL);
+		v->phase = VISIT_KILLED;
+		v->deadline = nsec_add(now, KILL_GRACE);
 		return;
 	}
 	signal = settings->stop[v->step].signal;
 	if (v->step == 0 && s->life.stop_signal != 0)
 		signal = s->life.stop_signal;
-	child_signal(child_at(a, slot), signal);
+	child_signal(child, signal);
 	v->phase = VISIT_STOPPING;
 	v->deadline = nsec_add(now, nsec_min(settings->stop[v->step].timeout, STEP_MOST));
 	v->step++;
 }
 
-static void log_late(struct accepting *a, uint32_t slot)
+static void note_late(struct accepting *a, uint32_t slot, nsec_t age)
 {
-	struct visit *v = &a->visits[slot];
+	nsec_t time = cluster_settings(a->service->core)->accept_timeout;
 	char who[PEER_TEXT_MAX];
-	char age[16];
+	char text[16];
 
+	a->timed_out += time > 0 && age >= time;
 	log_slot(a->service, slot, LOG_INFO, "%s: stopping worker %d after %s",
-		peer_text(who, &v->peer), (int)child_at(a, slot)->pid,
-		text_age(age, clock_now() - v->born));
+		peer_text(who, &a->visits[slot].peer), (int)child_at(a, slot)->pid,
+		text_age(text, age));
 }
 
 static void on_deadline_of(struct accepting *a, uint32_t slot, nsec_t now)
 {
-	nsec_t time = cluster_settings(a->service->core)->accept_timeout;
 	struct visit *v = &a->visits[slot];
 
-	switch (v->phase) {
-	case VISIT_SERVED:
-		a->timed_out += time > 0 && now - v->born >= time;
-		log_late(a, slot);
-		send_step(a, slot, now);
-		break;
-	case VISIT_STOPPING:
-		send_step(a, slot, now);
-		break;
-	case VISIT_KILLED:
+	if (v->phase == VISIT_KILLED) {
 		log_slot(a->service, slot, LOG_ERROR, "worker %d is still there after SIGKILL",
 			(int)child_at(a, slot)->pid);
 		v->deadline = NSEC_NEVER;
-		break;
-	case VISIT_NONE:
-		break;
+		return;
 	}
+	if (v->phase == VISIT_SERVED)
+		note_late(a, slot, now - v->born);
+	end_visit(a, slot, now, false);
 }
 
 static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -205,7 +191,7 @@ void visits_kill(struct accepting *a)
 	for (uint32_t i = 0; i < a->visit_slots; i++) {
 		if (a->visits[i].phase == VISIT_NONE)
 			continue;
-		kill_visit(a, i, now);
+		end_visit(a, i, now, true);
 		arm_deadline(a, a->visits[i].deadline);
 	}
 }
