@@ -152,23 +152,11 @@ int socket_open(const struct socket_plan *plan, struct socket_file *made, struct
 	return fd;
 }
 
-struct listening {
-	int fd;
-	int backlog;
-};
-
-static int begin_listening(void *argument)
-{
-	const struct listening *l = argument;
-
-	return socket_listen(l->fd, l->backlog);
-}
-
 int socket_backlog(int fd, int backlog)
 {
-	struct listening l = {fd, backlog};
+	struct vfork_syscall begin = {SYS_listen, {fd, backlog < 0 ? INT_MAX : backlog}};
 
-	return vfork_call_on(fd, begin_listening, &l);
+	return vfork_call_on(fd, vfork_syscall, &begin);
 }
 
 void socket_stop_listening(int fd)
@@ -177,6 +165,11 @@ void socket_stop_listening(int fd)
 
 	(void)vfork_call_on(fd, vfork_syscall, &stop);
 }
+
+struct listening {
+	int fd;
+	int backlog;
+};
 
 static int listen_again(void *argument)
 {
@@ -193,7 +186,7 @@ static int listen_again(void *argument)
 		/* but a port that the kernel chose is given back; EINVAL: it was not */
 		if (size > 0)
 			(void)bind(fd, &at.any, size);
-		if (begin_listening(argument) == -1)
+		if (socket_listen(fd, l->backlog) == -1)
 			return -1;
 		if (!sockdiag_is_shut(fd))
 			return 0;
