@@ -27,6 +27,7 @@ struct user_call {
 	const char *path;
 	const struct vfork_user *user;
 	int fd;
+	int backlog;
 	struct sockaddr_un address;
 	socklen_t size;
 	struct socket_file file;
@@ -74,16 +75,19 @@ static gid_t group_for(const struct vfork_user *user, const struct stat *dir)
 	return user->gid;
 }
 
-static int bind_path(void *user_call)
+static int listen_at_path(void *user_call)
 {
 	struct user_call *d = user_call;
 	const char *name;
 	scoped_fd dir = -1;
 	struct stat at;
 	struct stat st;
+	int saved;
 
 	if (*d->path == '@')
-		return bind(d->fd, (const struct sockaddr *)&d->address, d->size);
+		return bind(d->fd, (const struct sockaddr *)&d->address, d->size) == 0
+			? socket_listen(d->fd, d->backlog)
+			: -1;
 	dir = socket_unix_parent(d->path, &name);
 	if (dir == -1 || fstat(dir, &at) == -1 || bind_in(d, dir, name) == -1 ||
 		fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
@@ -94,29 +98,27 @@ static int bind_path(void *user_call)
 		.uid = d->user->uid,
 		.gid = group_for(d->user, &at),
 	};
-	socket_unix_add_spare(dir, name, &d->file);
-	return 0;
+	if (socket_listen(d->fd, d->backlog) == 0) {
+		socket_unix_add_spare(dir, name, &d->file);
+		return 0;
+	}
+	saved = errno;
+	(void)unlinkat(dir, name, 0);
+	errno = saved;
+	return -1;
 }
 
-int socket_unix_open_as(const char *path, const struct vfork_user *user, struct socket_file *made)
+int socket_unix_listen_as(
+	const char *path, int backlog, const struct vfork_user *user, struct socket_file *made)
 {
 	scoped_fd fd = socket_born_to(user->uid, AF_UNIX, SOCK_STREAM, 0);
-	struct user_call d = {.path = path, .user = user, .fd = fd};
+	struct user_call d = {.path = path, .user = user, .fd = fd, .backlog = backlog};
 
 	if (fd == -1 || socket_unix_address(path, &d.address, &d.size) == -1 ||
-		run_as_user(bind_path, &d, fd, user, vfork_patience(user->uid)) == -1)
+		run_as_user(listen_at_path, &d, fd, user, vfork_patience(user->uid)) == -1)
 		return -1;
 	*made = d.file;
 	return fd_release(&fd);
-}
-
-/* ---- listening ---- */
-
-int socket_unix_listen_as(int fd, int backlog, const struct vfork_user *user)
-{
-	struct vfork_syscall l = {SYS_listen, {fd, backlog < 0 ? INT_MAX : backlog}};
-
-	return run_as_user(vfork_syscall, &l, fd, user, vfork_patience(user->uid));
 }
 
 /* ---- removing ---- */

@@ -261,16 +261,12 @@ int listener_bind(const struct address *a, struct socket_file *made, struct erro
 int listener_bind_as(const struct address *a, const struct vfork_user *user,
 	struct socket_file *made, struct error *err)
 {
-	scoped_fd fd = -1;
+	int fd;
 
 	if (user->uid == geteuid())
 		return listener_bind(a, made, err);
-	fd = socket_unix_open_as(a->path, user, made);
-	if (fd != -1 && socket_unix_listen_as(fd, a->backlog, user) == 0)
-		return fd_release(&fd);
-	error_set(err, errno, "cannot listen on '%s'", a->path);
-	(void)socket_unlink(a->path, made);
-	return -1;
+	fd = socket_unix_listen_as(a->path, a->backlog, user, made);
+	return fd != -1 ? fd : error_set(err, errno, "cannot listen on '%s'", a->path);
 }
 
 static int open_made(struct listener *l, struct error *err)

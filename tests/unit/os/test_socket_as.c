@@ -41,7 +41,7 @@ static bool is_there(const char *name)
 
 static int make(const char *name, const struct vfork_user *as)
 {
-	return socket_unix_open_as(os_path(name), as, &made);
+	return socket_unix_listen_as(os_path(name), 3, as, &made);
 }
 
 FIXTURE(os_make_dir, NULL)
@@ -106,13 +106,12 @@ static void check_listener(const char *path)
 	struct ucred cred;
 	struct stat st;
 	socklen_t size;
-	int fd = socket_unix_open_as(path, &user, &made);
+	int fd = socket_unix_listen_as(path, 3, &user, &made);
 	int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	ck_assert_int_ne(fd, -1);
 	ck_assert_int_eq(fstat(fd, &st), 0);
 	ck_assert_uint_eq(st.st_uid, USER);
-	ck_assert_int_eq(socket_unix_listen_as(fd, 3, &user), 0);
 	ck_assert_int_eq(socket_unix_address(path, &at, &size), 0);
 	ck_assert_int_eq(connect(client, (const struct sockaddr *)&at, size), 0);
 	ck_assert_int_eq(socket_peer(client, &cred), 0);
@@ -133,14 +132,10 @@ NATIVE_ROOT_TEST(who_connects_is_told_the_users_ids)
  * is tried, and a file stays. */
 NATIVE_ROOT_TEST(a_user_that_was_too_late_is_not_waited_for)
 {
-	int fd;
-
-	fd = make("theirs/s", &user);
-	ck_assert_int_ne(fd, -1);
+	ck_assert_int_ne(make("theirs/s", &user), -1);
 	vfork_was_late(USER, SECOND);
 	os_fails(make("theirs/t", &user), ETIMEDOUT);
 	ck_assert(!is_there("theirs/t"));
-	os_fails(socket_unix_listen_as(fd, 3, &user), ETIMEDOUT);
 	socket_unlink(os_path("theirs/s"), &made);
 	ck_assert(is_there("theirs/s"));
 }
