@@ -282,48 +282,24 @@ char *handover_text(const struct handover_field *f)
 
 /* ---- members ---- */
 
-/* A number of any size, at any alignment. */
-union number {
-	uint8_t one;
-	uint16_t two;
-	uint32_t four;
-	uint64_t eight;
-} __attribute__((packed, may_alias));
+/* The bytes of a number that the same number of another size has, too. */
+static char *low_bytes(uint64_t *n, size_t size)
+{
+	return (char *)n + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? sizeof(*n) - size : 0);
+}
 
 static uint64_t get_unsigned(const void *at, size_t size)
 {
-	const union number *n = at;
+	uint64_t n = 0;
 
-	switch (size) {
-	case 1:
-		return n->one;
-	case 2:
-		return n->two;
-	case 4:
-		return n->four;
-	default:
-		return n->eight;
-	}
+	memcpy(low_bytes(&n, size), at, size);
+	return n;
 }
 
 /* False: the number does not fit. */
 static bool set_unsigned(void *at, size_t size, uint64_t n)
 {
-	union number *to = at;
-
-	switch (size) {
-	case 1:
-		to->one = (uint8_t)n;
-		break;
-	case 2:
-		to->two = (uint16_t)n;
-		break;
-	case 4:
-		to->four = (uint32_t)n;
-		break;
-	default:
-		to->eight = n;
-	}
+	memcpy(at, low_bytes(&n, size), size);
 	return get_unsigned(at, size) == n;
 }
 
