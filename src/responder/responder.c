@@ -46,10 +46,9 @@
 #define ENDING_MAX (1 * SECOND)
 #define COUNT_GAP (100 * MSEC)
 
-/* The answer for a cluster, until the next order; guests and doors refer to it. */
-struct order {
-	struct order *next;
-	unsigned refs;
+/* What a cluster's guests get: as the last order said that came with sockets. */
+struct cluster {
+	struct cluster *next;
 	unsigned answers; /* that were not reported to nclust yet */
 	char *page;       /* heap, or NULL */
 	struct responder_order said;
@@ -58,7 +57,7 @@ struct order {
 struct door {
 	int fd;
 	nsec_t due; /* a connection waits: accept it then; or 0 */
-	struct order *order;
+	struct cluster *cluster;
 };
 
 enum phase {
@@ -72,7 +71,7 @@ struct guest {
 	enum phase phase;
 	int fd;
 	nsec_t since;
-	struct order *order;
+	struct cluster *cluster;
 	size_t seen; /* bytes of its request */
 	bool blank;  /* the last line is empty so far */
 	bool head;   /* a HEAD request */
@@ -82,7 +81,7 @@ struct guest {
 struct responder {
 	int channel; /* -1: nclust has ended */
 	nsec_t ends; /* then: when this process ends */
-	struct order *orders;
+	struct cluster *clusters; /* all that ever had an order */
 	nsec_t counted;
 	struct door *doors; /* heap */
 	size_t door_count;
@@ -101,7 +100,7 @@ static const char too_long[] = "HTTP/1.1 431 Request Header Fields Too Large\r\n
 			       "Content-Length: 41\r\n\r\n"
 			       "the head of a request has at most 8 KiB.\n";
 
-/* ---- orders ---- */
+/* ---- counts ---- */
 
 static bool send_count(const struct responder *r, const struct responder_count *count)
 {
@@ -110,38 +109,20 @@ static bool send_count(const struct responder *r, const struct responder_count *
 		sizeof(*count);
 }
 
-static void tell_count(struct responder *r, struct order *o)
-{
-	struct responder_count count = {
-		.cluster = o->said.cluster,
-		.answers = o->answers,
-	};
-
-	if (o->answers > 0 && send_count(r, &count))
-		o->answers = 0;
-}
-
-static void order_unref(struct responder *r, struct order *o)
-{
-	struct order **at = &r->orders;
-
-	if (--o->refs > 0)
-		return;
-	tell_count(r, o);
-	while (*at != o)
-		at = &(*at)->next;
-	*at = o->next;
-	free(o->page);
-	free(o);
-}
-
 static void tell_counts(struct responder *r, nsec_t now)
 {
 	if (now - r->counted < COUNT_GAP)
 		return;
 	r->counted = now;
-	for (struct order *o = r->orders; o != NULL; o = o->next)
-		tell_count(r, o);
+	for (struct cluster *c = r->clusters; c != NULL; c = c->next) {
+		const struct responder_count count = {
+			.cluster = c->said.cluster,
+			.answers = c->answers,
+		};
+
+		if (c->answers > 0 && send_count(r, &count))
+			c->answers = 0;
+	}
 }
 
 /* ---- guests ---- */
@@ -156,21 +137,20 @@ static void guest_end(struct responder *r, struct guest *g)
 {
 	(void)close(g->fd);
 	buffer_fini(&g->rest);
-	order_unref(r, g->order);
 	*g = (struct guest){.phase = GUEST_NONE};
 	r->guest_count--;
 }
 
 static void put_answer(const struct guest *g, struct buffer *out)
 {
-	const struct responder_order *said = &g->order->said;
+	const struct responder_order *said = &g->cluster->said;
 	nsec_t left = said->next_try - clock_now();
 	unsigned wait = left > 0 ? (unsigned)(left / SECOND) + 1 : said->wait;
 	char own[160];
-	const char *page = g->order->page != NULL ? g->order->page : own;
+	const char *page = g->cluster->page != NULL ? g->cluster->page : own;
 	size_t len = said->page;
 
-	if (g->order->page == NULL)
+	if (page == own)
 		len = (size_t)snprintf(own, sizeof(own),
 			left > 0 ? "503 Service Unavailable: %s, next try in "
 				   "%u s\n"
@@ -214,7 +194,7 @@ static void begin_answer(struct responder *r, struct guest *g, const char *refus
 		guest_end(r, g);
 		return;
 	}
-	g->order->answers += refusal == NULL;
+	g->cluster->answers += refusal == NULL;
 	guest_set_phase(g, GUEST_READS);
 	send_answer(r, g);
 }
@@ -260,15 +240,14 @@ static void read_request(struct responder *r, struct guest *g)
 		begin_answer(r, g, too_long);
 }
 
-static void guest_add(struct responder *r, int fd, struct order *order)
+static void guest_add(struct responder *r, int fd, struct cluster *cluster)
 {
 	struct guest *g = r->guests;
 
 	while (g->phase != GUEST_NONE)
 		g++;
-	*g = (struct guest){.fd = fd, .order = order};
+	*g = (struct guest){.fd = fd, .cluster = cluster};
 	guest_set_phase(g, GUEST_ASKS);
-	order->refs++;
 	r->guest_count++;
 	read_request(r, g); /* most guests have sent their request by now */
 }
@@ -335,7 +314,7 @@ static void let_in(struct responder *r, struct door *d, nsec_t now)
 		(r->guest_count < r->places || end_oldest(r, now))) {
 		fd = accept4(d->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd != -1) {
-			guest_add(r, fd, d->order);
+			guest_add(r, fd, d->cluster);
 		} else if (errno == EMFILE || errno == ENFILE) { /* no descriptor is left */
 			d->due = now + PATIENCE;
 			(void)end_oldest(r, now);
@@ -346,33 +325,42 @@ static void let_in(struct responder *r, struct door *d, nsec_t now)
 static void door_drop(struct responder *r, size_t at)
 {
 	(void)close(r->doors[at].fd);
-	order_unref(r, r->doors[at].order);
 	r->doors[at] = r->doors[--r->door_count];
 }
 
 /* ---- nclust ---- */
 
-static struct order *order_new(struct responder *r, const struct fdpass_message *m)
+/* The cluster's record, made with the first order for it; NULL: no memory. */
+static struct cluster *find_cluster(struct responder *r, uint32_t number)
 {
-	struct order *o = calloc(1, sizeof(*o));
+	struct cluster *c = r->clusters;
 
-	if (o == NULL)
+	while (c != NULL && c->said.cluster != number)
+		c = c->next;
+	if (c != NULL)
+		return c;
+	c = calloc(1, sizeof(*c));
+	if (c == NULL)
 		return NULL;
-	memcpy(&o->said, r->packet, sizeof(o->said));
-	if (o->said.page > (size_t)m->len - sizeof(o->said))
-		o->said.page = 0; /* cannot be */
-	if (o->said.page > 0) {
-		o->page = malloc(o->said.page);
-		if (o->page == NULL) {
-			free(o);
-			return NULL;
-		}
-		memcpy(o->page, r->packet + sizeof(o->said), o->said.page);
-	}
-	o->refs = 1;
-	o->next = r->orders;
-	r->orders = o;
-	return o;
+	c->said.cluster = number;
+	c->next = r->clusters;
+	r->clusters = c;
+	return c;
+}
+
+/* Note what is to be answered from now on.  `page` has as many bytes as the order says. */
+static bool keep_order(struct cluster *c, const struct responder_order *said, const char *page)
+{
+	char *copy = said->page > 0 ? malloc(said->page) : NULL;
+
+	if (said->page > 0 && copy == NULL)
+		return false;
+	if (copy != NULL)
+		memcpy(copy, page, said->page);
+	free(c->page);
+	c->page = copy;
+	c->said = *said;
+	return true;
 }
 
 static bool make_room(struct responder *r, size_t doors)
@@ -391,27 +379,28 @@ static bool make_room(struct responder *r, size_t doors)
 
 static void take_order(struct responder *r, struct fdpass_message *m)
 {
-	struct order *o = order_new(r, m);
+	struct responder_order said;
 	struct responder_count heard;
+	struct cluster *c;
 
-	if (o == NULL)
+	memcpy(&said, r->packet, sizeof(said));
+	if (said.page > (size_t)m->len - sizeof(said))
+		said.page = 0; /* cannot be */
+	heard = (struct responder_count){.cluster = said.cluster, .number = said.number};
+	c = find_cluster(r, said.cluster);
+	/* guests may still be asking when the sockets are taken back */
+	if (c == NULL || (m->fd_count > 0 && !keep_order(c, &said, r->packet + sizeof(said))))
 		return; /* another process may have more memory */
-	heard = (struct responder_count){
-		.cluster = o->said.cluster,
-		.number = o->said.number,
-	};
 	for (size_t i = r->door_count; i-- > 0;)
-		if (r->doors[i].order->said.cluster == o->said.cluster)
+		if (r->doors[i].cluster == c)
 			door_drop(r, i);
 	if (make_room(r, r->door_count + m->fd_count))
 		for (size_t i = 0; i < m->fd_count; i++) {
-			r->doors[r->door_count++] = (struct door){.fd = m->fds[i], .order = o};
+			r->doors[r->door_count++] = (struct door){.fd = m->fds[i], .cluster = c};
 			m->fds[i] = -1;
-			o->refs++;
 			heard.sockets++;
 		}
 	(void)send_count(r, &heard);
-	order_unref(r, o);
 }
 
 static void hear_nclust(struct responder *r)
@@ -459,8 +448,8 @@ static nsec_t fill_polls(struct responder *r)
 		if (g->phase != GUEST_NONE)
 			until = nsec_min(until, end_of(g));
 	}
-	for (const struct order *o = r->orders; o != NULL; o = o->next)
-		if (o->answers > 0 && r->channel != -1)
+	for (const struct cluster *c = r->clusters; c != NULL; c = c->next)
+		if (c->answers > 0 && r->channel != -1)
 			until = nsec_min(until, r->counted + COUNT_GAP);
 	return until;
 }
@@ -531,6 +520,11 @@ int responder_main(int channel, uid_t user)
 	for (size_t i = 0; i < r->places; i++)
 		if (r->guests[i].phase != GUEST_NONE)
 			guest_end(r, &r->guests[i]);
+	for (struct cluster *next, *c = r->clusters; c != NULL; c = next) {
+		next = c->next;
+		free(c->page);
+		free(c);
+	}
 	free(r->doors);
 	free(r->polls);
 	free(r);
