@@ -27,7 +27,6 @@
 #include <unistd.h>
 
 #define GUESTS_MAX 256
-#define HEAD_MAX 8192U /* of a request, in bytes */
 #define PACKET_MAX (sizeof(struct responder_order) + 64U * 1024)
 /* A connection is left to the workers for so long: they may accept before nclust
  * knows that they are ready. */
@@ -72,9 +71,8 @@ struct guest {
 	int fd;
 	nsec_t since;
 	struct cluster *cluster;
-	size_t seen; /* bytes of its request */
-	bool blank;  /* the last line is empty so far */
-	bool head;   /* a HEAD request */
+	char begun[5]; /* the beginning of its request */
+	size_t seen;   /* bytes of that */
 	struct buffer rest;
 };
 
@@ -95,10 +93,6 @@ struct responder {
 static const char too_slow[] = "HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain\r\n"
 			       "Connection: close\r\nContent-Length: 33\r\n\r\n"
 			       "the request was not sent in 5 s.\n";
-static const char too_long[] = "HTTP/1.1 431 Request Header Fields Too Large\r\n"
-			       "Content-Type: text/plain\r\nConnection: close\r\n"
-			       "Content-Length: 41\r\n\r\n"
-			       "the head of a request has at most 8 KiB.\n";
 
 /* ---- counts ---- */
 
@@ -161,7 +155,7 @@ static void put_answer(const struct guest *g, struct buffer *out)
 		"Content-Length: %zu\r\nRetry-After: %u\r\n"
 		"Cache-Control: no-store\r\nConnection: close\r\n\r\n",
 		said->type, len, wait);
-	if (!g->head)
+	if (memcmp(g->begun, "HEAD ", sizeof(g->begun)) != 0)
 		buffer_append(out, page, len);
 }
 
@@ -183,36 +177,24 @@ static void send_answer(struct responder *r, struct guest *g)
 	guest_set_phase(g, GUEST_LEAVES);
 }
 
-static void begin_answer(struct responder *r, struct guest *g, const char *refusal)
+static void begin_answer(struct responder *r, struct guest *g, bool in_time)
 {
 	buffer_init(&g->rest, 0);
-	if (refusal != NULL)
-		buffer_string(&g->rest, refusal);
-	else
+	if (in_time)
 		put_answer(g, &g->rest);
+	else
+		buffer_string(&g->rest, too_slow);
 	if (g->rest.failed) {
 		guest_end(r, g);
 		return;
 	}
-	g->cluster->answers += refusal == NULL;
+	g->cluster->answers += in_time;
 	guest_set_phase(g, GUEST_READS);
 	send_answer(r, g);
 }
 
-/* Is the request's head complete with this byte? */
-static bool take_byte(struct guest *g, char byte)
-{
-	static const char head[] = "HEAD ";
-
-	if (g->seen < strlen(head))
-		g->head = (g->seen == 0 || g->head) && byte == head[g->seen];
-	g->seen++;
-	if (byte == '\n' && g->blank)
-		return true;
-	g->blank = byte == '\n' || (g->blank && byte == '\r');
-	return false;
-}
-
+/* The answer does not depend on more than the beginning of a request.  What follows is
+ * dropped. */
 static void read_request(struct responder *r, struct guest *g)
 {
 	char data[2048];
@@ -226,18 +208,13 @@ static void read_request(struct responder *r, struct guest *g)
 	}
 	if (g->phase != GUEST_ASKS)
 		return;
+	for (ssize_t i = 0; i < len && g->seen < sizeof(g->begun); i++)
+		g->begun[g->seen++] = data[i];
 	/* not HTTP: a client of TLS, say, understands no answer of ours */
-	if (g->seen == 0 && (data[0] < 'A' || data[0] > 'Z')) {
+	if (g->begun[0] < 'A' || g->begun[0] > 'Z')
 		guest_end(r, g);
-		return;
-	}
-	for (ssize_t i = 0; i < len; i++)
-		if (take_byte(g, data[i])) {
-			begin_answer(r, g, NULL);
-			return;
-		}
-	if (g->seen > HEAD_MAX)
-		begin_answer(r, g, too_long);
+	else if (g->seen == sizeof(g->begun))
+		begin_answer(r, g, true);
 }
 
 static void guest_add(struct responder *r, int fd, struct cluster *cluster)
@@ -284,7 +261,7 @@ static void look_at_guest(struct responder *r, struct guest *g, bool event)
 	if (g->phase == GUEST_NONE || clock_now() < end_of(g))
 		return;
 	if (g->phase == GUEST_ASKS)
-		begin_answer(r, g, too_slow);
+		begin_answer(r, g, false);
 	else
 		guest_end(r, g);
 }

@@ -293,7 +293,7 @@ def test_clients_who_say_nothing_leave_for_those_who_ask(count, room, under):
 def test_long_slow_and_strange_clients_are_bounded():
     it = flowing(OUT, *gated())
     it.event("fallback")
-    assert ask(HEAD[:-2] + b"X: " + b"x" * 9000).startswith(b"HTTP/1.1 431 ")
+    assert ask(HEAD[:-2] + b"X: " + b"x" * 9000).startswith(b"HTTP/1.1 503 ")
     assert ask(b"\x16\x03\x01\x02\x00\x01") == b""  # TLS
     with dial() as s:
         for byte in HEAD:
