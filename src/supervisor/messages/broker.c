@@ -59,17 +59,8 @@ static void watch_socket(struct broker *b)
 
 static void flush_broker(struct broker *b)
 {
-	const char *data;
-	size_t len;
-	int fd;
-
-	while (b->io.fd != -1 && (len = queue_piece(&b->out, &data, &fd)) > 0) {
-		ssize_t sent = send(b->io.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-		if (sent <= 0)
-			break; /* its socket is full, or EOF is about to be read */
-		queue_sent(&b->out, (size_t)sent);
-	}
+	if (b->io.fd != -1)
+		(void)queue_send(&b->out, b->io.fd); /* -1: EOF is about to be read */
 	watch_socket(b);
 }
 
@@ -318,10 +309,7 @@ static void start_process(struct broker *b)
  * but for the rest of a line that was sent in part. */
 static void leave_process(struct broker *b)
 {
-	const char *data;
-	const char *end;
-	int fd;
-	size_t len = queue_piece(&b->out, &data, &fd);
+	size_t rest = queue_rest(&b->out);
 
 	job_forget(&b->life.job);
 	ev_io_stop(sup_of(b)->loop, &b->io);
@@ -330,9 +318,8 @@ static void leave_process(struct broker *b)
 	b->awaits = 0;
 	line_reader_fini(&b->in);
 	line_reader_init(&b->in, LINE_MOST);
-	if (b->out.in_line && len > 0) {
-		end = memchr(data, '\n', len);
-		queue_sent(&b->out, end != NULL ? (size_t)(end - data) + 1 : len);
+	if (rest > 0) {
+		queue_sent(&b->out, rest);
 		b->dropped++;
 	}
 	b->out.in_line = false;

@@ -259,29 +259,18 @@ static void log_recovery(struct channel *c)
 /* 1: all is sent; 0: the socket is full; -1: it is closed, or has to wait. */
 static int send_some(struct channel *c)
 {
-	const char *data;
-	size_t len;
-	int fd;
+	int got;
 
-	while ((len = queue_piece(&c->out, &data, &fd)) > 0) {
-		ssize_t sent;
-
-		child_flag(c->child, STATE_OUT_LINE, true);
-		sent = fdpass_write(c->io.fd, data, len, fd);
-		if (sent > 0)
-			queue_sent(&c->out, (size_t)sent);
-		child_flag(c->child, STATE_OUT_LINE, c->out.in_line);
-		if (sent > 0)
-			continue;
-		if (sent == -1 && errno == EAGAIN)
-			return 0;
-		if (sent == -1 && (errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM))
-			make_dirty(c); /* it cannot be sent now: channels_flush() tries again */
-		else
-			lose_queue(c); /* the next read reports the end */
-		return -1;
-	}
-	return 1;
+	child_flag(c->child, STATE_OUT_LINE, true);
+	got = queue_send(&c->out, c->io.fd);
+	child_flag(c->child, STATE_OUT_LINE, c->out.in_line);
+	if (got != -1)
+		return got;
+	if (errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM)
+		make_dirty(c); /* it cannot be sent now: channels_flush() tries again */
+	else
+		lose_queue(c); /* the next read reports the end */
+	return -1;
 }
 
 static void flush_channel(struct channel *c)

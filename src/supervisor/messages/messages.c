@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "config/address.h"
+#include "os/fdpass.h"
 #include "protocol/json.h"
 #include "supervisor/common/registry.h"
 
@@ -174,11 +175,6 @@ static int queue_reserve(struct queue *q, size_t len, size_t limit)
 		errno = ENOBUFS;
 		return -1;
 	}
-	/* use the room of what was sent before taking more memory */
-	if (q->bytes.len + len > q->bytes.cap && q->from > q->bytes.cap / 2) {
-		buffer_consume(&q->bytes, q->from);
-		q->from = 0;
-	}
 	return buffer_reserve(&q->bytes, len);
 }
 
@@ -234,7 +230,7 @@ size_t queue_piece(const struct queue *q, const char **data, int *fd)
 	*data = NULL;
 	if (len == 0)
 		return 0;
-	*data = q->bytes.data + q->from;
+	*data = q->bytes.data;
 	if (q->mark_count > 0 && q->marks[0].at == 0)
 		*fd = q->marks[next++].fd;
 	if (next < q->mark_count)
@@ -255,19 +251,40 @@ void queue_sent(struct queue *q, size_t len)
 	for (size_t i = gone; i < q->mark_count; i++)
 		q->marks[i - gone] = (struct queue_mark){q->marks[i].at - len, q->marks[i].fd};
 	q->mark_count -= gone;
-	q->in_line = q->bytes.data[q->from + len - 1] != '\n';
-	q->from += len;
+	q->in_line = q->bytes.data[len - 1] != '\n';
+	buffer_consume(&q->bytes, len);
 	if (queue_len(q) == 0)
 		queue_clear(q);
 }
 
+int queue_send(struct queue *q, int to)
+{
+	const char *data;
+	size_t len;
+	int fd;
+
+	while ((len = queue_piece(q, &data, &fd)) > 0) {
+		ssize_t sent = fdpass_write(to, data, len, fd);
+
+		if (sent <= 0)
+			return sent == -1 && errno == EAGAIN ? 0 : -1;
+		queue_sent(q, (size_t)sent);
+	}
+	return 1;
+}
+
 size_t queue_lines(const struct queue *q)
 {
-	size_t count = 0;
+	return text_lines(q->bytes.data, q->bytes.len);
+}
 
-	for (size_t at = q->from; at < q->bytes.len; at++)
-		count += q->bytes.data[at] == '\n';
-	return count;
+size_t queue_rest(const struct queue *q)
+{
+	const char *end = q->in_line && queue_len(q) > 0
+		? memchr(q->bytes.data, '\n', queue_len(q))
+		: NULL;
+
+	return end != NULL ? (size_t)(end - q->bytes.data) + 1 : 0;
 }
 
 void queue_clear(struct queue *q)
@@ -336,25 +353,17 @@ const struct carried carried_mark = {
 	CARRIED_ROWS(mark_rows, queue_mark),
 };
 
-/* The rest of a line that was sent in part, which is always carried. */
-static size_t rest_of_line(const struct queue *q)
+/* Of a queue for which there is no room, the rest of a line alone is carried. */
+static void put_queue(struct carry_writer *c, const struct queue *q)
 {
-	const char *from;
-	const char *end;
+	size_t len = queue_len(q);
 
-	if (!q->in_line || queue_len(q) == 0)
-		return 0;
-	from = q->bytes.data + q->from;
-	end = memchr(from, '\n', queue_len(q));
-	return end != NULL ? (size_t)(end - from) + 1 : 0;
-}
-
-static void put_queue(struct carry_writer *c, const struct queue *q, size_t len)
-{
+	if (c->queued + len > QUEUED_MOST)
+		len = queue_rest(q);
 	if (len == 0)
 		return;
 	c->queued += len;
-	handover_put_bytes(&c->w, CARRY_OUT, q->bytes.data + q->from, len);
+	handover_put_bytes(&c->w, CARRY_OUT, q->bytes.data, len);
 	for (size_t i = 0; i < q->mark_count && q->marks[i].at < len; i++)
 		carry_put_one(c, CARRY_MARK, &carried_mark, &q->marks[i]);
 }
@@ -365,6 +374,8 @@ static void put_part_line(struct carry_writer *c, const struct buffer *in)
 {
 	size_t len = c->queued + in->len <= QUEUED_MOST ? in->len : 0;
 
+	if (in->len == 0)
+		return;
 	c->queued += len;
 	handover_put_bytes(&c->w, CARRY_IN, in->data, len);
 }
@@ -372,17 +383,13 @@ static void put_part_line(struct carry_writer *c, const struct buffer *in)
 static void put_channel(struct carry_writer *c, const void *of)
 {
 	const struct channel *channel = of;
-	size_t len = queue_len(&channel->out);
 
-	if (c->queued + len > QUEUED_MOST)
-		len = rest_of_line(&channel->out);
-	if (channel->in.part.len > 0)
-		put_part_line(c, &channel->in.part);
+	put_part_line(c, &channel->in.part);
 	if (line_reader_waits(&channel->in)) {
 		c->queued += channel->in.left;
 		handover_put_bytes(&c->w, CARRY_DATA, channel->in.at, channel->in.left);
 	}
-	put_queue(c, &channel->out, len);
+	put_queue(c, &channel->out);
 }
 
 static int take_part_line(struct line_reader *l, const struct handover_field *f)
@@ -448,11 +455,8 @@ static void put_broker(struct carry_writer *c, const void *of)
 {
 	const struct broker *b = of;
 
-	if (b->in.part.len > 0)
-		put_part_line(c, &b->in.part);
-	put_queue(c, &b->out,
-		c->queued + queue_len(&b->out) > QUEUED_MOST ? rest_of_line(&b->out)
-							     : queue_len(&b->out));
+	put_part_line(c, &b->in.part);
+	put_queue(c, &b->out);
 }
 
 static int take_of_broker(struct carry_reader *r, void *to, const struct handover_field *f)

@@ -26,9 +26,8 @@ struct queue_mark {
 };
 
 struct queue {
-	struct buffer bytes;
-	size_t from;              /* the first byte that is not sent */
-	bool in_line;             /* the first unsent byte is not the first of a line */
+	struct buffer bytes;      /* not sent yet */
+	bool in_line;             /* the first of them is not the first of a line */
 	struct queue_mark *marks; /* heap, in order */
 	size_t mark_count;
 	size_t mark_cap;
@@ -39,7 +38,7 @@ struct queue {
 
 static inline size_t queue_len(const struct queue *q)
 {
-	return q->bytes.len - q->from;
+	return q->bytes.len;
 }
 
 /* Appends a line, which may be in parts, and its '\n', with a descriptor or -1.  -1: no room, and
@@ -55,6 +54,10 @@ int queue_put(struct queue *q, const struct queue_part *pieces, size_t count, in
 size_t queue_piece(const struct queue *q, const char **data, int *fd);
 /* Removes `len` bytes that were sent; closes the descriptor sent with them. */
 void queue_sent(struct queue *q, size_t len);
+/* Sends what a socket takes.  1: all; 0: the socket is full; -1 and errno. */
+int queue_send(struct queue *q, int to);
+/* The length of the rest of a line that was sent in part. */
+size_t queue_rest(const struct queue *q);
 
 /* Counts the lines in the queue, with a line that is sent in part. */
 size_t queue_lines(const struct queue *q);
