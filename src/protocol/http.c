@@ -42,28 +42,6 @@ size_t httpstatus_request(
 	return used < size ? used : 0;
 }
 
-/* "HTTP/1.x NNN", of a line that has `len` bytes so far. */
-static enum httpstatus_kind parse_line(const char *line, size_t len, bool whole, unsigned *code)
-{
-	static const char like[] = "HTTP/1.x NNN";
-	const size_t need = sizeof(like) - 1;
-
-	for (size_t i = 0; i < len && i < need; i++) {
-		bool fits = like[i] == 'x' || like[i] == 'N' ? isdigit((unsigned char)line[i]) != 0
-							     : line[i] == like[i];
-
-		if (!fits)
-			return HTTPSTATUS_NONE;
-	}
-	if (len < need || (len == need && !whole))
-		return whole ? HTTPSTATUS_NONE : HTTPSTATUS_MORE;
-	if (len > need && line[need] != ' ' && line[need] != '\r')
-		return HTTPSTATUS_NONE;
-	*code = (unsigned)(line[9] - '0') * 100 + (unsigned)(line[10] - '0') * 10 +
-		(unsigned)(line[11] - '0');
-	return *code >= 100 && *code <= 599 ? HTTPSTATUS_CODE : HTTPSTATUS_NONE;
-}
-
 /* ---- httpanswer ---- */
 
 #define LENGTH_MOST ((uint64_t)1 << 60)
@@ -71,6 +49,18 @@ static enum httpstatus_kind parse_line(const char *line, size_t len, bool whole,
 void httpanswer_init(struct httpanswer *h, bool bodiless)
 {
 	*h = (struct httpanswer){.bodiless = bodiless};
+}
+
+/* The beginning of a status line, each digit as 'N'. */
+static const char like[] = "HTTP/1.N NNN";
+
+/* Can a line that begins like this be a status line? */
+static bool is_like_status(const char *line, size_t len)
+{
+	for (size_t i = 0; i < len && like[i] != '\0'; i++)
+		if (like[i] == 'N' ? !isdigit((unsigned char)line[i]) : line[i] != like[i])
+			return false;
+	return true;
 }
 
 /* The value of a field, if the line has that name; or NULL. */
@@ -85,11 +75,16 @@ static const char *field_value(const char *line, const char *name)
 
 static enum httpanswer_state take_status(struct httpanswer *h)
 {
-	unsigned status;
+	const char *code = h->line + strlen("HTTP/1.1 ");
+	unsigned long status;
+	char *end;
 
-	if (parse_line(h->line, h->line_len, true, &status) != HTTPSTATUS_CODE)
+	if (h->line_len < strlen(like) || !is_like_status(h->line, h->line_len))
 		return HTTPANSWER_BAD;
-	h->status = status;
+	status = strtoul(code, &end, 10);
+	if (status < 100 || status > 599 || (*end != '\0' && *end != ' '))
+		return HTTPANSWER_BAD;
+	h->status = (unsigned)status;
 	if (status == 101)
 		return HTTPANSWER_BAD;
 	text_copy(h->first, sizeof(h->first), h->line);
@@ -195,7 +190,8 @@ static size_t take_text(struct httpanswer *h, const char *data, size_t len)
 	/* each chunk has a line of its own */
 	if (h->state == HTTPANSWER_CHUNK)
 		h->head = 0;
-	if (h->head > HTTPANSWER_HEAD_MAX)
+	if (h->head > HTTPANSWER_HEAD_MAX ||
+		(h->state == HTTPANSWER_STATUS && !is_like_status(h->line, h->line_len)))
 		h->state = HTTPANSWER_BAD;
 	return taken;
 }
@@ -233,25 +229,4 @@ enum httpanswer_piece httpanswer_next(
 bool httpanswer_ended(const struct httpanswer *h)
 {
 	return h->state == HTTPANSWER_WHOLE || h->state == HTTPANSWER_OPEN_BODY;
-}
-
-enum httpstatus_kind httpstatus_parse(const char *data, size_t len, unsigned *code)
-{
-	struct httpanswer h;
-	enum httpstatus_kind kind;
-	const char *piece;
-	size_t n;
-
-	httpanswer_init(&h, false);
-	while (h.status < 200 && httpanswer_next(&h, &data, &len, &piece, &n) != PIECE_NONE)
-		continue;
-	*code = h.status;
-	if (h.status >= 200 || h.status == 101)
-		return HTTPSTATUS_CODE;
-	if (h.state == HTTPANSWER_BAD)
-		return HTTPSTATUS_NONE;
-	if (h.state != HTTPANSWER_STATUS)
-		return HTTPSTATUS_MORE;
-	kind = parse_line(h.line, h.line_len, false, code);
-	return kind == HTTPSTATUS_CODE && *code < 200 && *code != 101 ? HTTPSTATUS_MORE : kind;
 }

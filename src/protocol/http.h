@@ -8,11 +8,7 @@
 
 /* ---- httpstatus ---- */
 
-/*
- * As much of HTTP/1 as a check needs (RFC 9112): one request, and the first
- * line of its answer.
- */
-#define HTTPSTATUS_MAX 256 /* longer first lines are none */
+/* A request of HTTP/1 (RFC 9112), as a check sends it. */
 #define HTTPREQUEST_MAX 8192
 
 /* What is asked for is "/path", of the host where the worker listens, or
@@ -27,15 +23,7 @@ size_t httpstatus_host(const char *what, const char **host);
 size_t httpstatus_request(char *to, size_t size, const char *what, const char *host,
 	char *const *lines, size_t count);
 
-enum httpstatus_kind {
-	HTTPSTATUS_MORE, /* not complete yet */
-	HTTPSTATUS_CODE, /* *code, 100 to 599 */
-	HTTPSTATUS_NONE, /* not HTTP/1 */
-};
-/* The beginning of an answer, once `len` bytes have come.  Interim answers (100 to
- * 199, without 101) are skipped. */
-enum httpstatus_kind httpstatus_parse(const char *data, size_t len, unsigned *code);
-
+/* Does the status of an answer say that the worker is well? */
 static inline bool httpstatus_is_well(unsigned code)
 {
 	return code >= 200 && code < 400;

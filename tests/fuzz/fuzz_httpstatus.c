@@ -4,28 +4,27 @@
 
 #include "protocol/http.h"
 
+static void take(struct httpanswer *h, const char *text, size_t len)
+{
+	const char *piece;
+	size_t n;
+
+	while (httpanswer_next(h, &text, &len, &piece, &n) != PIECE_NONE)
+		continue;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const char *text = (const char *)data;
-	unsigned whole = 0;
-	enum httpstatus_kind kind = httpstatus_parse(text, size, &whole);
+	struct httpanswer whole;
+	struct httpanswer pieces;
 
-	require(kind != HTTPSTATUS_CODE ||
-		(whole >= 101 && whole <= 599 && (whole == 101 || whole >= 200)));
-	/* however it comes in pieces: once it is decided, it stays so */
-	for (size_t len = 0; len < size && len < 600; len++) {
-		char *piece = malloc(len + 1);
-		unsigned code = 0;
-		enum httpstatus_kind now;
-
-		require(piece != NULL);
-		if (piece == NULL)
-			return 0;
-		memcpy(piece, data, len);
-		now = httpstatus_parse(piece, len, &code);
-		require(now == HTTPSTATUS_MORE ||
-			(now == kind && (now == HTTPSTATUS_NONE || code == whole)));
-		free(piece);
-	}
+	httpanswer_init(&whole, false);
+	httpanswer_init(&pieces, false);
+	take(&whole, (const char *)data, size);
+	require(whole.status == 0 || (whole.status >= 100 && whole.status <= 599));
+	/* it is the same, however it comes in pieces */
+	for (size_t i = 0; i < size; i++)
+		take(&pieces, (const char *)data + i, 1);
+	require(pieces.state == whole.state && pieces.status == whole.status);
 	return 0;
 }

@@ -141,7 +141,7 @@ struct probing {
 	char first;    /* the byte that is sent alone, if the kernel defers accepting; or 0 */
 	size_t sent;   /* bytes of the request */
 	size_t got;
-	char answer[HTTPSTATUS_MAX];
+	struct httpanswer http;
 };
 
 struct prober {

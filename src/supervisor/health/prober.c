@@ -191,10 +191,14 @@ static void take_status(struct probing *a, unsigned code)
 
 static void read_answer(struct probing *a)
 {
-	unsigned code;
+	char data[1024];
+	const char *at = data;
+	const char *piece;
+	size_t left;
+	size_t len;
 	ssize_t n;
 
-	if (!receive_some(a, a->answer + a->got, sizeof(a->answer) - a->got, &n))
+	if (!receive_some(a, data, sizeof(data), &n))
 		return;
 	if (n <= 0) {
 		end_probing(a, false,
@@ -202,18 +206,14 @@ static void read_answer(struct probing *a)
 				   : CLOSED ": the port may speak TLS or want the PROXY protocol");
 		return;
 	}
-	switch (httpstatus_parse(a->answer, a->got, &code)) {
-	case HTTPSTATUS_MORE:
-		if (a->got == sizeof(a->answer))
-			end_probing(a, false, "its answer is too long");
-		return;
-	case HTTPSTATUS_NONE:
+	left = (size_t)n;
+	while (a->http.status < 200 &&
+		httpanswer_next(&a->http, &at, &left, &piece, &len) != PIECE_NONE)
+		continue; /* of the answer only the status counts */
+	if (a->http.status >= 200 || a->http.status == 101)
+		take_status(a, a->http.status);
+	else if (a->http.state == HTTPANSWER_BAD)
 		end_probing(a, false, "its answer is not HTTP/1");
-		return;
-	case HTTPSTATUS_CODE:
-		take_status(a, code);
-		return;
-	}
 }
 
 static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -562,6 +562,7 @@ static int open_probing(struct probing *a, const struct child *child, struct err
 	a->inode = 0;
 	a->first = r != NULL && a->target.deferred ? r->first : '\0';
 	a->sent = a->got = 0;
+	httpanswer_init(&a->http, false);
 	a->since = prober_time(p);
 	ev_io_set(&a->io, fd, EV_READ);
 	p->open++;
