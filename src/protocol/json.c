@@ -196,6 +196,7 @@ void json_open_list(struct json_writer *w, const char *key)
 struct scan {
 	const char *at;
 	const char *end;
+	bool deep; /* it ended because there were more levels than it may take */
 };
 
 static bool is_space(char c)
@@ -355,6 +356,10 @@ static bool take_value(struct scan *s, unsigned depth);
 /* Take what follows an opening bracket. */
 static bool take_members(struct scan *s, char end, unsigned depth)
 {
+	if (depth-- == 0) {
+		s->deep = true;
+		return false;
+	}
 	skip_space(s);
 	if (take_char(s, end))
 		return true;
@@ -370,9 +375,9 @@ static bool take_members(struct scan *s, char end, unsigned depth)
 static bool take_bare(struct scan *s, unsigned depth)
 {
 	if (take_char(s, '{'))
-		return depth > 0 && take_members(s, '}', depth - 1);
+		return take_members(s, '}', depth);
 	if (take_char(s, '['))
-		return depth > 0 && take_members(s, ']', depth - 1);
+		return take_members(s, ']', depth);
 	if (has_more(s) && *s->at == '"')
 		return take_string(s);
 	return take_word(s, "true") || take_word(s, "false") || take_word(s, "null") ||
@@ -403,22 +408,8 @@ bool jsonvalue_check(const char *text, size_t len)
 
 bool jsonvalue_is_deep(const char *text, size_t len, unsigned most)
 {
-	bool quoted = false;
-	unsigned depth = 0;
+	struct scan s = {.at = text, .end = text + len};
 
-	for (size_t i = 0; i < len; i++) {
-		if (quoted && text[i] == '\\')
-			i++;
-		else if (text[i] == '"')
-			quoted = !quoted;
-		else if (quoted)
-			continue;
-		else if (text[i] == '[' || text[i] == '{')
-			depth++;
-		else if ((text[i] == ']' || text[i] == '}') && depth > 0)
-			depth--;
-		if (depth > most)
-			return true;
-	}
-	return false;
+	(void)take_value(&s, most);
+	return s.deep;
 }

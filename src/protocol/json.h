@@ -75,9 +75,9 @@ bool jsonvalue_check(const char *text, size_t len);
 size_t jsonvalue_length(const char *text, size_t len);
 
 /*
- * Is the text nested deeper than that?  Asked before parsing, which recurses.
- * Brackets inside of strings do not count; text that is no JSON may be counted
- * wrongly, but never as less deep than the parser would go.
+ * Is the text nested deeper than that?  Asked before parsing, which recurses.  Of
+ * text that is no JSON the part before the mistake counts, which is as far as the
+ * parser goes.
  */
 bool jsonvalue_is_deep(const char *text, size_t len, unsigned most);
 
