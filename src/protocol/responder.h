@@ -14,7 +14,7 @@
  * last order for that cluster.  Without sockets: answer no more. */
 struct responder_order {
 	uint32_t cluster;
-	uint32_t number;  /* unique for each order */
+	uint32_t sockets; /* that come along */
 	uint32_t wait;    /* Retry-After, in seconds, without next_try */
 	int64_t next_try; /* a moment of clock_now(); Retry-After is the time until then */
 	uint32_t page;    /* bytes of a page that follow; 0: the built-in page */
@@ -22,12 +22,12 @@ struct responder_order {
 	char reason[64];  /* for the built-in page, with a NUL */
 };
 
-/* The answer to each order, at once, and a count now and then. */
+/* The answer to each order with sockets, at once, and a count now and then. */
 struct responder_count {
 	uint32_t cluster;
 	uint32_t answers; /* clients that were answered since the last packet */
-	uint32_t number;  /* of the order that this answers; 0: none */
-	uint32_t sockets; /* sockets that came with the order */
+	uint32_t ordered; /* 1: it answers an order */
+	uint32_t sockets; /* sockets that it got with the order: fewer if it has no descriptors */
 };
 
 #endif

@@ -363,10 +363,10 @@ static void take_order(struct responder *r, struct fdpass_message *m)
 	memcpy(&said, r->packet, sizeof(said));
 	if (said.page > (size_t)m->len - sizeof(said))
 		said.page = 0; /* cannot be */
-	heard = (struct responder_count){.cluster = said.cluster, .number = said.number};
+	heard = (struct responder_count){.cluster = said.cluster, .ordered = 1};
 	c = find_cluster(r, said.cluster);
 	/* guests may still be asking when the sockets are taken back */
-	if (c == NULL || (m->fd_count > 0 && !keep_order(c, &said, r->packet + sizeof(said))))
+	if (c == NULL || (said.sockets > 0 && !keep_order(c, &said, r->packet + sizeof(said))))
 		return; /* another process may have more memory */
 	for (size_t i = r->door_count; i-- > 0;)
 		if (r->doors[i].cluster == c)
@@ -377,7 +377,8 @@ static void take_order(struct responder *r, struct fdpass_message *m)
 			m->fds[i] = -1;
 			heard.sockets++;
 		}
-	(void)send_count(r, &heard);
+	if (said.sockets > 0)
+		(void)send_count(r, &heard);
 }
 
 static void hear_nclust(struct responder *r)

@@ -103,30 +103,24 @@ static const char *type_of(const char *path)
  * be sent now, because the process has not read all orders before. */
 static bool send_order(struct service *s, const int *fds, size_t count)
 {
-	struct fallback *f = &s->sup->fallback;
+	const struct fallback *f = &s->sup->fallback;
 	const struct cluster_settings *c = settings_of(s);
 	const char *page = count > 0 ? c->fallback_page : NULL;
 	struct responder_order order = {
 		.cluster = s->outage.number,
-		.number = f->orders + 1,
+		.sockets = (uint32_t)count,
 		.next_try = s->outage.next_try,
 		.page = page != NULL ? (uint32_t)strlen(page) : 0,
 	};
 	scoped_buffer packet = {0};
-	bool said;
 
 	text_copy(order.reason, sizeof(order.reason), reason_of(s, &order.wait));
 	text_copy(order.type, sizeof(order.type), type_of(page != NULL ? c->fallback : ""));
 	buffer_append(&packet, &order, sizeof(order));
 	buffer_append(&packet, page, order.page);
-	said = f->life.job.pid == 0 ||
+	return f->life.job.pid == 0 ||
 		(!packet.failed &&
 			fdpass_send(f->channel, packet.data, packet.len, fds, count) == 0);
-	if (!said || f->life.job.pid == 0)
-		return said;
-	f->orders++;
-	s->outage.order = f->orders;
-	return true;
 }
 
 /* Take the sockets back: the process must not keep an address that nclust gives up. */
@@ -287,8 +281,7 @@ static void on_ended(void *owner, const struct pidfd_end *end)
 static void note_count(struct service *s, const struct responder_count *count)
 {
 	struct outage *o = &s->outage;
-
-	bool heard = o->answered && count->number != 0 && count->number == o->order;
+	bool heard = o->answered && count->ordered != 0;
 
 	o->answers += count->answers;
 	if (heard && !o->active && count->sockets > 0)

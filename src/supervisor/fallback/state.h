@@ -15,7 +15,6 @@
 struct fallback {
 	struct role_life life;
 	int channel;
-	uint32_t orders; /* sent to this process and earlier ones */
 	ev_io counts;
 	ev_timer look;
 	uint32_t last; /* the highest number of a cluster so far */
@@ -24,7 +23,6 @@ struct fallback {
 /* An outage: the cluster has no ready worker.  It is in struct service. */
 struct outage {
 	uint32_t number;  /* of the cluster, in orders; or 0 */
-	uint32_t order;   /* the last order for the cluster */
 	nsec_t since;     /* or 0: a worker is ready, or none is wanted yet */
 	nsec_t next_try;  /* of a worker that has died; or 0 */
 	bool crashed;     /* a worker has died since one was ready last */

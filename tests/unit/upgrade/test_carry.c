@@ -192,7 +192,6 @@ static const struct gap service_gaps[] = {
 	NOT(service, stage.live),                                             /* of a moment */
 	NOT(service, trouble), NOT(service, scaling), NOT(service, watching), /* begun anew */
 	NOT(service, outage.number),                          /* of the process that has ended */
-	NOT(service, outage.order),                           /* so too */
 	NOT(service, sockets.asleep),                         /* as `wanted` says */
 	NOT(service, asks.of),                                /* made anew */
 	NOT(service, kind),                                   /* as the settings say */
