@@ -7,8 +7,8 @@
 #include "config/address.h"
 #include "nats/natsrole.h"
 #include "os/clock.h"
+#include "os/fdpass.h"
 #include "os/process.h"
-#include "os/socket/socket.h"
 #include "protocol/json.h"
 #include "supervisor/common/job.h"
 #include "supervisor/common/news.h"
@@ -287,22 +287,22 @@ static void start_process(struct broker *b)
 {
 	struct supervisor *sup = sup_of(b);
 	size_t len = strlen(b->setup);
-	int pair[2] = {-1, -1};
+	int ours = -1;
+	int theirs = -1;
 
 	if (b->life.job.pid != 0)
 		return;
 	ev_timer_stop(sup->loop, &b->life.again);
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0 &&
-		socket_set_nonblock(pair[0], true) == 0 &&
-		send(pair[0], b->setup, len, MSG_NOSIGNAL) == (ssize_t)len &&
-		role_start(ROLE_NATS, &b->life, &pair[1], 1) == 0) {
-		ev_io_set(&b->io, fd_release(&pair[0]), EV_READ);
+	if (fdpass_pair(&ours, &theirs) == 0 &&
+		send(ours, b->setup, len, MSG_NOSIGNAL) == (ssize_t)len &&
+		role_start(ROLE_NATS, &b->life, &theirs, 1) == 0) {
+		ev_io_set(&b->io, fd_release(&ours), EV_READ);
 		flush_broker(b);
 	} else {
 		timer_arm(sup->loop, &b->life.again, ROLE_RESTART);
 	}
-	fd_close(&pair[0]);
-	fd_close(&pair[1]);
+	fd_close(&ours);
+	fd_close(&theirs);
 }
 
 /* Leaves the process, which sends what it has, and ends.  What waits here is for the next process,
