@@ -105,20 +105,6 @@ static int open_at(
 	return error_status(err, EX_CONFIG);
 }
 
-/* After a crash of nclust its web process may still have the address. */
-static int open_first(struct supervisor *sup, struct web_socket *s, const struct address *at,
-	const char *key, struct error *err)
-{
-	int left = sup->orphans.has_past ? ALONE_MS / ALONE_LOOK_MS : 0;
-
-	while (at->text != NULL && open_at(s, at, key, err) == -1) {
-		if (err->sys != EADDRINUSE || left-- == 0)
-			return -1;
-		(void)poll(NULL, 0, ALONE_LOOK_MS);
-	}
-	return 0;
-}
-
 /* ---- the process ---- */
 
 /* The token goes first over the channel, as a line: so it is on no command line and
@@ -192,6 +178,17 @@ static int open_anew(
 	return 0;
 }
 
+/* Open what is to be open and is not. */
+static int open_all(struct supervisor *sup, struct error *err)
+{
+	const struct settings *s = sup->settings;
+
+	if ((sup->web.socket.fd == -1 && config_read_token(sup->settings, err) == -1) ||
+		open_anew(&sup->web.socket, &s->http, "http", err) == -1)
+		return -1;
+	return open_anew(&sup->web.agent, &s->agent, "agent", err);
+}
+
 /* Is an address set? */
 static bool is_wanted(const struct supervisor *sup)
 {
@@ -206,16 +203,12 @@ static const char *name_of(const struct supervisor *sup)
 
 static void start_again(struct supervisor *sup)
 {
-	const struct settings *s = sup->settings;
 	struct error err;
 	int channel;
 
 	if (sup->web.life.job.pid != 0 || sup->instance.over || !is_wanted(sup))
 		return;
-	if ((sup->web.socket.fd == -1 && s->http.text != NULL &&
-		    config_read_token(sup->settings, &err) == -1) ||
-		open_anew(&sup->web.socket, &s->http, "http", &err) == -1 ||
-		open_anew(&sup->web.agent, &s->agent, "agent", &err) == -1) {
+	if (open_all(sup, &err) == -1) {
 		log_error("%s; trying again in a minute", err.text);
 		timer_arm(sup->loop, &sup->web.life.again, ROLE_TRY_AGAIN);
 	} else if (start_process(sup, &channel) == -1) {
@@ -270,14 +263,15 @@ static int await_ready(struct supervisor *sup, int channel, struct error *err)
 
 static int begin_web(struct supervisor *sup, struct error *err)
 {
+	int left = sup->orphans.has_past ? ALONE_MS / ALONE_LOOK_MS : 0;
 	int channel;
 
-	const struct settings *s = sup->settings;
-
-	if (config_read_token(sup->settings, err) == -1 ||
-		open_first(sup, &sup->web.socket, &s->http, "http", err) == -1 ||
-		open_first(sup, &sup->web.agent, &s->agent, "agent", err) == -1)
-		return -1;
+	while (open_all(sup, err) == -1) {
+		/* after a crash of nclust its web process may still have the address */
+		if (err->sys != EADDRINUSE || left-- == 0)
+			return -1;
+		(void)poll(NULL, 0, ALONE_LOOK_MS);
+	}
 	if (start_process(sup, &channel) == -1)
 		return error_fail(
 			err, EX_OSERR, "%s: the web server could not start", name_of(sup));
