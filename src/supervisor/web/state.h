@@ -14,13 +14,24 @@ struct web_socket {
 	struct socket_file file; /* of a unix socket */
 };
 
-struct web_change;
+/* What a reload has prepared for a socket. */
+struct web_move {
+	struct web_socket socket;
+	bool moves; /* to `socket`; its fd -1: to none */
+};
+
+struct web_change {
+	bool begun;   /* a reload is under way */
+	bool renewed; /* the process must be replaced, as its arguments change */
+	struct web_move http;
+	struct web_move agent;
+};
 
 struct web {
 	struct web_socket socket; /* where the web process listens for HTTP */
 	struct web_socket agent;  /* where it listens for HAProxy's agent-check */
 	struct role_life life;
-	struct web_change *change; /* heap: of a reload under way; or NULL */
+	struct web_change change;
 };
 
 #endif

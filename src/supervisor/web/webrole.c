@@ -30,18 +30,6 @@
 /* One for status, one for events, one for connections to workers. */
 #define CHANNELS 3
 
-/* What a reload has prepared. */
-struct web_move {
-	struct web_socket socket;
-	bool moves; /* to `socket`; its fd -1: to none */
-};
-
-struct web_change {
-	struct web_move http;
-	struct web_move agent;
-	bool renewed; /* the process must be replaced, as its arguments change */
-};
-
 /* ---- the socket ---- */
 
 static const struct web_socket no_socket = {.fd = -1, .also = -1};
@@ -332,7 +320,7 @@ static bool is_same_text(const char *a, const char *b)
 static int prepare_move(const struct address *old, const struct address *new, const char *key,
 	struct web_move *move, struct error *err)
 {
-	move->moves = !is_same_text(old->text, new->text);
+	*move = (struct web_move){no_socket, !is_same_text(old->text, new->text)};
 	if (new->text == NULL)
 		return 0;
 	if (move->moves)
@@ -349,18 +337,14 @@ static int prepare_change(
 	struct supervisor *sup, const struct settings *settings, struct error *err)
 {
 	const struct settings *old = sup->settings;
-	struct web_change *change = calloc(1, sizeof(*change));
+	struct web_change *change = &sup->web.change;
 
-	if (change == NULL)
-		return error_set(err, ENOMEM, "http");
 #ifdef NCLUST_STATIC
-	if (settings->http.text != NULL) {
-		free(change);
+	if (settings->http.text != NULL)
 		return error_set(err, 0, "http: this nclust has none");
-	}
 #endif
-	change->http.socket = change->agent.socket = no_socket;
-	sup->web.change = change;
+	change->begun = true;
+	change->agent.socket = no_socket;
 	change->renewed = old->http_open != settings->http_open ||
 		!is_same_text(old->http_secret, settings->http_secret);
 	if (prepare_move(&old->http, &settings->http, "http", &change->http, err) == -1)
@@ -389,18 +373,17 @@ static void commit_change(struct supervisor *sup, struct web_change *change)
 static int web_on_reload(struct supervisor *sup, const struct settings *settings,
 	struct reload_result *result, struct error *err)
 {
-	struct web_change *change = sup->web.change;
+	struct web_change *change = &sup->web.change;
 
 	if (settings != NULL)
 		return prepare_change(sup, settings, err);
-	sup->web.change = NULL;
-	if (change != NULL && !result->failed)
+	if (!change->begun)
+		return 0;
+	change->begun = false;
+	if (!result->failed)
 		commit_change(sup, change);
-	if (change != NULL) {
-		socket_drop(&change->http.socket);
-		socket_drop(&change->agent.socket);
-	}
-	free(change);
+	socket_drop(&change->http.socket);
+	socket_drop(&change->agent.socket);
 	return 0;
 }
 
