@@ -90,10 +90,6 @@ struct responder {
 	char packet[PACKET_MAX];
 };
 
-static const char too_slow[] = "HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain\r\n"
-			       "Connection: close\r\nContent-Length: 33\r\n\r\n"
-			       "the request was not sent in 5 s.\n";
-
 /* ---- counts ---- */
 
 static bool send_count(const struct responder *r, const struct responder_count *count)
@@ -177,18 +173,15 @@ static void send_answer(struct responder *r, struct guest *g)
 	guest_set_phase(g, GUEST_LEAVES);
 }
 
-static void begin_answer(struct responder *r, struct guest *g, bool in_time)
+static void begin_answer(struct responder *r, struct guest *g)
 {
 	buffer_init(&g->rest, 0);
-	if (in_time)
-		put_answer(g, &g->rest);
-	else
-		buffer_string(&g->rest, too_slow);
+	put_answer(g, &g->rest);
 	if (g->rest.failed) {
 		guest_end(r, g);
 		return;
 	}
-	g->cluster->answers += in_time;
+	g->cluster->answers++;
 	guest_set_phase(g, GUEST_READS);
 	send_answer(r, g);
 }
@@ -214,7 +207,7 @@ static void read_request(struct responder *r, struct guest *g)
 	if (g->begun[0] < 'A' || g->begun[0] > 'Z')
 		guest_end(r, g);
 	else if (g->seen == sizeof(g->begun))
-		begin_answer(r, g, true);
+		begin_answer(r, g);
 }
 
 static void guest_add(struct responder *r, int fd, struct cluster *cluster)
@@ -258,11 +251,7 @@ static void look_at_guest(struct responder *r, struct guest *g, bool event)
 		send_answer(r, g);
 	else if (event)
 		read_request(r, g);
-	if (g->phase == GUEST_NONE || clock_now() < end_of(g))
-		return;
-	if (g->phase == GUEST_ASKS)
-		begin_answer(r, g, false);
-	else
+	if (g->phase != GUEST_NONE && clock_now() >= end_of(g))
 		guest_end(r, g);
 }
 
