@@ -35,10 +35,8 @@
  * and taken the connection first; so may close(2) of a socket with SO_LINGER, which it
  * inherits, or of a descriptor that a guest has sent.  An alarm interrupts the call then. */
 #define BLOCKED_US 5000
-/* How long a guest may take to ask, to read its answer, and to leave. */
-#define PROBING_MAX (5 * SECOND)
-#define READING_MAX (10 * SECOND)
-#define LEAVING_MAX (2 * SECOND)
+/* How long a guest may take to ask, as long again to read its answer, and to leave. */
+#define PHASE_MAX (5 * SECOND)
 /* A guest that is here for so long leaves when another one has no place. */
 #define SAFE (1 * SECOND)
 /* Time for the guests that are here when nclust has ended. */
@@ -236,22 +234,13 @@ static bool end_oldest(struct responder *r, nsec_t now)
 	return oldest != NULL;
 }
 
-/* When the guest's time is over. */
-static nsec_t end_of(const struct guest *g)
-{
-	return g->since +
-		(g->phase == GUEST_ASKS                   ? PROBING_MAX
-				: g->phase == GUEST_READS ? READING_MAX
-							  : LEAVING_MAX);
-}
-
 static void look_at_guest(struct responder *r, struct guest *g, bool event)
 {
 	if (event && g->phase == GUEST_READS)
 		send_answer(r, g);
 	else if (event)
 		read_request(r, g);
-	if (g->phase != GUEST_NONE && clock_now() >= end_of(g))
+	if (g->phase != GUEST_NONE && clock_now() >= g->since + PHASE_MAX)
 		guest_end(r, g);
 }
 
@@ -413,7 +402,7 @@ static nsec_t fill_polls(struct responder *r)
 			.events = g->phase == GUEST_READS ? POLLOUT : POLLIN,
 		};
 		if (g->phase != GUEST_NONE)
-			until = nsec_min(until, end_of(g));
+			until = nsec_min(until, g->since + PHASE_MAX);
 	}
 	for (const struct cluster *c = r->clusters; c != NULL; c = c->next)
 		if (c->answers > 0 && r->channel != -1)
