@@ -36,7 +36,7 @@
  * inherits, or of a descriptor that a guest has sent.  An alarm interrupts the call then. */
 #define BLOCKED_US 5000
 /* How long a guest may take to ask, as long again to read its answer, and to leave. */
-#define PHASE_MAX (5 * SECOND)
+#define GUEST_TIME (5 * SECOND)
 /* A guest that is here for so long leaves when another one has no place. */
 #define SAFE (1 * SECOND)
 /* Time for the guests that are here when nclust has ended. */
@@ -57,21 +57,14 @@ struct door {
 	struct cluster *cluster;
 };
 
-enum phase {
-	GUEST_NONE, /* the place is free */
-	GUEST_ASKS,
-	GUEST_READS,  /* a part of its answer is left */
-	GUEST_LEAVES, /* it has the whole answer; what it sends is dropped */
-};
-
 struct guest {
-	enum phase phase;
+	struct cluster *cluster; /* NULL: the place is free */
 	int fd;
-	nsec_t since;
-	struct cluster *cluster;
+	nsec_t since;  /* when it was let in, was answered, or had read all of the answer */
 	char begun[5]; /* the beginning of its request */
 	size_t seen;   /* bytes of that */
-	struct buffer rest;
+	bool answered; /* what it sends now is dropped */
+	struct buffer rest; /* of the answer */
 };
 
 struct responder {
@@ -115,17 +108,11 @@ static void tell_counts(struct responder *r, nsec_t now)
 
 /* ---- guests ---- */
 
-static void guest_set_phase(struct guest *g, enum phase phase)
-{
-	g->phase = phase;
-	g->since = clock_now();
-}
-
 static void guest_end(struct responder *r, struct guest *g)
 {
 	(void)close(g->fd);
 	buffer_fini(&g->rest);
-	*g = (struct guest){.phase = GUEST_NONE};
+	*g = (struct guest){.cluster = NULL};
 	r->guest_count--;
 }
 
@@ -168,7 +155,7 @@ static void send_answer(struct responder *r, struct guest *g)
 		return;
 	buffer_fini(&g->rest);
 	(void)shutdown(g->fd, SHUT_WR);
-	guest_set_phase(g, GUEST_LEAVES);
+	g->since = clock_now();
 }
 
 static void begin_answer(struct responder *r, struct guest *g)
@@ -180,7 +167,8 @@ static void begin_answer(struct responder *r, struct guest *g)
 		return;
 	}
 	g->cluster->answers++;
-	guest_set_phase(g, GUEST_READS);
+	g->answered = true;
+	g->since = clock_now();
 	send_answer(r, g);
 }
 
@@ -197,7 +185,7 @@ static void read_request(struct responder *r, struct guest *g)
 		guest_end(r, g);
 		return;
 	}
-	if (g->phase != GUEST_ASKS)
+	if (g->answered)
 		return;
 	for (ssize_t i = 0; i < len && g->seen < sizeof(g->begun); i++)
 		g->begun[g->seen++] = data[i];
@@ -212,10 +200,9 @@ static void guest_add(struct responder *r, int fd, struct cluster *cluster)
 {
 	struct guest *g = r->guests;
 
-	while (g->phase != GUEST_NONE)
+	while (g->cluster != NULL)
 		g++;
-	*g = (struct guest){.fd = fd, .cluster = cluster};
-	guest_set_phase(g, GUEST_ASKS);
+	*g = (struct guest){.fd = fd, .cluster = cluster, .since = clock_now()};
 	r->guest_count++;
 	read_request(r, g); /* most guests have sent their request by now */
 }
@@ -226,7 +213,7 @@ static bool end_oldest(struct responder *r, nsec_t now)
 	struct guest *oldest = NULL;
 
 	for (struct guest *g = r->guests; g < r->guests + r->places; g++)
-		if (g->phase != GUEST_NONE && now - g->since > SAFE &&
+		if (g->cluster != NULL && now - g->since > SAFE &&
 			(oldest == NULL || g->since < oldest->since))
 			oldest = g;
 	if (oldest != NULL)
@@ -236,11 +223,11 @@ static bool end_oldest(struct responder *r, nsec_t now)
 
 static void look_at_guest(struct responder *r, struct guest *g, bool event)
 {
-	if (event && g->phase == GUEST_READS)
+	if (event && g->rest.len > 0)
 		send_answer(r, g);
 	else if (event)
 		read_request(r, g);
-	if (g->phase != GUEST_NONE && clock_now() >= g->since + PHASE_MAX)
+	if (g->cluster != NULL && clock_now() >= g->since + GUEST_TIME)
 		guest_end(r, g);
 }
 
@@ -398,11 +385,11 @@ static nsec_t fill_polls(struct responder *r)
 	}
 	for (const struct guest *g = r->guests; g < r->guests + r->places; g++) {
 		*at++ = (struct pollfd){
-			.fd = g->phase != GUEST_NONE ? g->fd : -1,
-			.events = g->phase == GUEST_READS ? POLLOUT : POLLIN,
+			.fd = g->cluster != NULL ? g->fd : -1,
+			.events = g->rest.len > 0 ? POLLOUT : POLLIN,
 		};
-		if (g->phase != GUEST_NONE)
-			until = nsec_min(until, g->since + PHASE_MAX);
+		if (g->cluster != NULL)
+			until = nsec_min(until, g->since + GUEST_TIME);
 	}
 	for (const struct cluster *c = r->clusters; c != NULL; c = c->next)
 		if (c->answers > 0 && r->channel != -1)
@@ -429,7 +416,7 @@ static void run_turn(struct responder *r)
 	now = clock_now();
 	set_alarm(BLOCKED_US);
 	for (size_t i = 0; i < r->places; i++)
-		if (r->guests[i].phase != GUEST_NONE)
+		if (r->guests[i].cluster != NULL)
 			look_at_guest(r, &r->guests[i], guests[i].revents != 0);
 	for (size_t i = 0; i < r->door_count; i++) {
 		struct door *d = &r->doors[i];
@@ -474,7 +461,7 @@ int responder_main(int channel, uid_t user)
 		run_turn(r);
 	set_alarm(BLOCKED_US);
 	for (size_t i = 0; i < r->places; i++)
-		if (r->guests[i].phase != GUEST_NONE)
+		if (r->guests[i].cluster != NULL)
 			guest_end(r, &r->guests[i]);
 	for (struct cluster *next, *c = r->clusters; c != NULL; c = next) {
 		next = c->next;
