@@ -11,7 +11,6 @@
 #include "os/privilege.h"
 #include "os/spawn/spawn.h"
 #include "supervisor/common/foreign.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/instance/instance.h"
 #include "supervisor/common/news.h"
 #include "supervisor/drain/drain.h"
@@ -33,16 +32,12 @@
 /* How long the check may take until execve(2), for which the loop waits, and until its answer. */
 #define EXEC_PATIENCE (5 * SECOND)
 #define CHECK_PATIENCE (30 * SECOND)
-/* How long and how often a binary that is still being written (ETXTBSY) is tried again. */
-#define BUSY_PATIENCE (1 * SECOND)
-#define BUSY_PAUSE (50 * MSEC)
 #define SAID_MAX 4096
 
 extern char **environ;
 
 enum reexec_step {
 	REEXEC_WAITS,  /* until no rollout is under way */
-	REEXEC_BUSY,   /* until the binary is not being written any more */
 	REEXEC_CHECKS, /* the new binary runs beside nclust */
 	REEXEC_GOES,   /* execute it in this turn, unless another rollout has begun */
 };
@@ -51,11 +46,9 @@ struct reexec {
 	struct supervisor *sup;
 	enum reexec_step step;
 	nsec_t asked;
-	nsec_t busy_since;
 	int binary; /* O_PATH of the new binary */
 	struct job check;
 	int said; /* memfd: what the check prints, SAID_MAX bytes at most; or -1 */
-	ev_timer pause;
 };
 
 /* ---- which binary ---- */
@@ -126,7 +119,6 @@ static int open_binary(const struct supervisor *sup, struct error *err)
 
 static void stop_check(struct reexec *u)
 {
-	ev_timer_stop(u->sup->loop, &u->pause);
 	fd_close(&u->said);
 	job_end(&u->check);
 }
@@ -277,26 +269,6 @@ static int run_check(struct reexec *u, int state, struct spawn_failure *failure)
 	return spawn(&plan, &u->check.pid, &u->check.pidfd, failure);
 }
 
-static void wait_for_writer(struct reexec *u)
-{
-	if (u->step != REEXEC_BUSY)
-		news_say(u->sup, LOG_INFO, "upgrade-waits", "%s: '%s' is being written to, waiting",
-			u->sup->settings->name, u->sup->upgrade.exe_path);
-	u->step = REEXEC_BUSY;
-	timer_arm(u->sup->loop, &u->pause, BUSY_PAUSE);
-}
-
-static void start_check(struct supervisor *sup);
-
-static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	struct reexec *u = timer->data;
-
-	(void)loop;
-	(void)revents;
-	start_check(u->sup);
-}
-
 static void start_check(struct supervisor *sup)
 {
 	struct reexec *u = sup->upgrade.reexec;
@@ -304,8 +276,6 @@ static void start_check(struct supervisor *sup)
 	struct spawn_failure failure;
 	struct error err;
 
-	/* open the binary again, because it may have been replaced meanwhile */
-	fd_close(&u->binary);
 	u->binary = open_binary(sup, &err);
 	if (u->binary == -1) {
 		fail_upgrade(sup, err.text);
@@ -317,7 +287,6 @@ static void start_check(struct supervisor *sup)
 		fail_upgrade(sup, err.text);
 		return;
 	}
-	fd_close(&u->said);
 	u->said = make_output();
 	if (u->said == -1) {
 		error_set(&err, errno, "cannot check the new nclust");
@@ -329,12 +298,6 @@ static void start_check(struct supervisor *sup)
 		u->check.leads = true;
 		job_init(&u->check, u->sup, check_ended, u);
 		job_begin(&u->check, CHECK_PATIENCE);
-		return;
-	}
-	if (u->step != REEXEC_BUSY)
-		u->busy_since = clock_now();
-	if (failure.error == ETXTBSY && clock_now() - u->busy_since < BUSY_PATIENCE) {
-		wait_for_writer(u);
 		return;
 	}
 	spawn_explain(&failure, sup->upgrade.exe_path, &err);
@@ -479,9 +442,8 @@ int reexec_begin(struct supervisor *sup, struct error *err)
 	if (u == NULL)
 		return error_set(err, ENOMEM, "upgrade");
 	u->sup = sup;
-	u->asked = u->busy_since = clock_now();
+	u->asked = clock_now();
 	u->binary = u->said = -1;
-	timer_init(&u->pause, on_pause_over, u);
 	sup->upgrade.reexec = u;
 	if (rolls != NULL)
 		news_say(sup, LOG_NOTE, "upgrade-waits",

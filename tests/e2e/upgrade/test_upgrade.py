@@ -184,23 +184,14 @@ def test_a_binary_that_hangs_over_our_state_is_given_30_s_and_nobody_waits():
     assert not checking()
 
 
-def test_a_binary_that_is_still_being_written_is_waited_for_a_second_at_most():
-    it = two(clock=True)
+def test_a_binary_that_is_still_being_written_is_refused():
+    it = two()
     before = Before(it)
     put(variant("clock"), copy=True)
-    writer = open("nclust", "ab")
-    answer = it.begin("upgrade")
-    it.event("upgrade-waits")
-    it.advance(0.9)
-    it.advance(0.2)
-    is_refused("Text file busy", answer)
-    before.lasts(0)
-    answer = it.begin("upgrade")
-    it.event("upgrade-waits", n=2)
-    it.advance(0.5)
-    writer.close()
-    it.advance(0.1)
-    assert answer().ok
+    with open("nclust", "ab"):
+        is_refused("Text file busy", it.begin("upgrade"))
+        before.lasts(0)
+    it.call("upgrade")
     before.lasts()
 
 
