@@ -121,7 +121,6 @@ static void end_batch(struct closing_child *by)
 		else
 			put_back(&by->sup->closer, it->fds[i], by->owner);
 	it->count = 0;
-	ev_timer_stop(by->sup->loop, &by->look);
 }
 
 /* Reap the child if it has ended; false: it has not. */
@@ -191,43 +190,37 @@ static void give_up_batch(struct closing_child *by)
 
 /* ---- in the loop ---- */
 
-/* Look at the child soon; `progress`: it has PATIENCE from now on. */
-static void look_later(struct closing_child *by, bool progress)
+static void look_within(struct supervisor *sup, nsec_t wait)
 {
-	if (progress) {
-		by->seen = by->closing.done;
-		by->due = clock_now() + PATIENCE;
-	}
-	timer_arm(by->sup->loop, &by->look, LOOK);
+	if (sup->loop != NULL)
+		timer_arm_within(sup->loop, &sup->closer.look, wait);
+}
+
+/* Within PATIENCE the child should close at least one descriptor. */
+static void grant_patience(struct closing_child *by)
+{
+	by->seen = by->closing.done;
+	by->due = clock_now() + PATIENCE;
 }
 
 static void start_batches(struct supervisor *sup)
 {
-	struct closer *c = &sup->closer;
-
 	for (size_t i = 0; i < CLOSERS_MOST; i++) {
-		struct closing_child *by = &c->children[i];
+		struct closing_child *by = &sup->closer.children[i];
 
 		if (by->child.pid != 0)
 			(void)reap_child(by);
 		while (by->child.pid == 0 && take_batch(by)) {
 			int got = close_batch_of(by, MOMENT);
 
+			if (got != 1)
+				look_within(sup, got == 0 ? LOOK : START_AGAIN);
 			if (got == 0)
-				look_later(by, true);
-			if (got != -1)
-				continue;
-			timer_arm(sup->loop, &c->start, START_AGAIN);
-			return;
+				grant_patience(by);
+			else if (got == -1)
+				return;
 		}
 	}
-}
-
-static void on_start_due(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	(void)loop;
-	(void)revents;
-	start_batches(timer->data);
 }
 
 void foreign_reap(struct supervisor *sup, pid_t pid)
@@ -244,23 +237,18 @@ void foreign_reap(struct supervisor *sup, pid_t pid)
 	(void)vfork_stuck(); /* a child that hung */
 }
 
-/* Within PATIENCE the child should close at least one descriptor. */
-static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+static void look_at_child(struct closing_child *by)
 {
-	struct closing_child *by = timer->data;
-	bool progress = by->closing.done != by->seen;
-
-	(void)loop;
-	(void)revents;
-	if (!reap_child(by) && (progress || clock_now() < by->due)) {
-		look_later(by, progress);
+	if (by->child.pid == 0 || reap_child(by))
+		return;
+	if (by->closing.done != by->seen)
+		grant_patience(by);
+	if (clock_now() < by->due) {
+		look_within(by->sup, LOOK);
 		return;
 	}
-	if (by->child.pid != 0) {
-		give_up_batch(by);
-		kill_endless(by->sup, by->owner);
-	}
-	start_batches(by->sup);
+	give_up_batch(by);
+	kill_endless(by->sup, by->owner);
 }
 
 /* No worker is killed here for a late close. */
@@ -269,15 +257,14 @@ void foreign_settle(struct supervisor *sup)
 	struct closer *c = &sup->closer;
 	nsec_t until = clock_now() + SETTLE_MOST;
 
-	ev_timer_stop(sup->loop, &c->start);
 	do {
 		for (size_t i = 0; i < CLOSERS_MOST; i++)
 			give_up_batch(&c->children[i]);
 		if (take_batch(&c->children[0]) && close_batch_of(&c->children[0], PROMPTLY) == -1)
 			break;
 	} while (!foreign_is_settled(sup) && clock_now() < until);
-	if (sup->loop != NULL && !foreign_is_settled(sup))
-		timer_arm(sup->loop, &c->start, START_AGAIN);
+	if (!foreign_is_settled(sup))
+		look_within(sup, START_AGAIN);
 }
 
 static bool is_closing(const struct supervisor *sup, pid_t pid)
@@ -332,20 +319,32 @@ static bool may_hang(struct closer *c, const struct child *by)
 	return c->hung_count < HUNG_MOST && count_hung(c, by) < HUNG_OF_ONE;
 }
 
-/* A child has hung too long: kill the worker to blame, if it still lives. */
-static void on_overdue(struct ev_loop *loop, ev_timer *timer, int revents)
+/* If a child has hung too long, kill the worker to blame, if that still lives. */
+static void look_at_overdue(struct supervisor *sup)
 {
-	struct supervisor *sup = timer->data;
 	struct closer *c = &sup->closer;
 	nsec_t now = clock_now();
 
-	(void)revents;
+	if (c->hung_count == 0)
+		return;
 	look_at_hung(c);
 	for (unsigned i = 0; i < c->hung_count; i++)
 		if (now - c->hung[i].since >= PATIENCE)
 			kill_endless(sup, c->hung[i].owner);
 	if (c->hung_count > 0)
-		timer_arm(loop, timer, PATIENCE);
+		look_within(sup, PATIENCE);
+}
+
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+
+	(void)loop;
+	(void)revents;
+	for (size_t i = 0; i < CLOSERS_MOST; i++)
+		look_at_child(&sup->closer.children[i]);
+	start_batches(sup);
+	look_at_overdue(sup);
 }
 
 /* Keeps errno, which is that of the receiving. */
@@ -364,8 +363,7 @@ static void note_received(struct supervisor *sup, const struct child *by,
 			.owner = by != NULL ? by->serial : 0,
 			.since = clock_now(),
 		};
-		if (sup->loop != NULL && !ev_is_active(&c->overdue))
-			timer_arm(sup->loop, &c->overdue, PATIENCE);
+		look_within(sup, PATIENCE);
 	}
 	errno = error;
 }
@@ -452,8 +450,7 @@ static void close_list(
 	}
 	for (size_t i = 0; i < count; i++)
 		c->list[c->count++] = (struct foreign){fd_release(&fds[i]), owner};
-	if (sup->loop != NULL)
-		timer_arm_within(sup->loop, &c->start, wait);
+	look_within(sup, wait);
 	if (sup->loop != NULL && c->count >= UNHURRIED_MOST)
 		start_batches(sup);
 	if (c->count > WAITING_MOST)
@@ -530,19 +527,15 @@ void foreign_init(struct supervisor *sup)
 	struct closer *c = &sup->closer;
 
 	*c = (struct closer){.killed = 0};
-	for (size_t i = 0; i < CLOSERS_MOST; i++) {
-		struct closing_child *by = &c->children[i];
-
-		by->sup = sup;
-		timer_init(&by->look, on_look, by);
-	}
-	timer_init(&c->start, on_start_due, sup);
-	timer_init(&c->overdue, on_overdue, sup);
+	for (size_t i = 0; i < CLOSERS_MOST; i++)
+		c->children[i].sup = sup;
+	timer_init(&c->look, on_look, sup);
 }
 
 void foreign_fini(struct supervisor *sup)
 {
 	foreign_settle(sup);
+	ev_timer_stop(sup->loop, &sup->closer.look);
 	free(sup->closer.list);
 	foreign_init(sup);
 }

@@ -93,7 +93,6 @@ struct hung {
 #define CLOSERS_MOST 4
 struct closing_child {
 	struct supervisor *sup;
-	ev_timer look;
 	struct vfork child; /* pid 0: no child runs */
 	struct closing closing;
 	nsec_t due; /* when it is killed, unless it has closed more than `seen` */
@@ -102,7 +101,7 @@ struct closing_child {
 };
 struct closer {
 	struct closing_child children[CLOSERS_MOST];
-	ev_timer start;
+	ev_timer look; /* for what is next: a start, a child that closes, or one that hangs */
 	/* Descriptors that wait to be closed, the oldest first. */
 	struct foreign *list; /* heap */
 	size_t count;
@@ -110,7 +109,6 @@ struct closer {
 	uint64_t killed; /* the last worker that was killed for its descriptors */
 	struct hung hung[HUNG_MOST];
 	unsigned hung_count;
-	ev_timer overdue;
 };
 
 /* Memory for argv and environment of a spawn, used again and again. */
