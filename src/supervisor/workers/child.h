@@ -243,9 +243,10 @@ void leftovers_kill_below(const struct child *child, pid_t pid, int pidfd);
 /* Send this signal to all leftovers from now on, even if they had a signal before. */
 void leftovers_signal(struct child *child, int signal);
 
-void leftovers_free(struct child *child);
+/* Signal the processes below shells for which half of their stop-timeout is over. */
+void leftovers_at_half_time(struct supervisor *sup);
 
-void leftovers_init(struct supervisor *sup);
+void leftovers_free(struct child *child);
 
 /* ---- strays ---- */
 
@@ -265,6 +266,8 @@ bool strays_none_of(struct child *child);
 /* Count the worker's leftovers; 1 also if that takes longer than this turn.  child_all_exited() follows
  * when a later walk finds none. */
 unsigned strays_count_of(struct child *child);
+/* Reap strays, and look for shells at half of their time, within that time. */
+void strays_sweep_within(struct supervisor *sup, nsec_t wait);
 /* Walk over all children again soon, with a small part of nclust's time. */
 void strays_look_soon(struct supervisor *sup);
 /* Workers whose main process has ended count as ended, even if leftovers live. */

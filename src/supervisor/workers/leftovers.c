@@ -8,7 +8,6 @@
 #include "os/process.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/workers/service.h"
 
 #include <signal.h>
@@ -61,7 +60,6 @@ static bool is_shell(pid_t pid)
 void leftovers_on_signal(struct child *child, int signal)
 {
 	struct worker_life *life = &child->life;
-	struct reaper *reaper = &child->service->sup->reaper;
 	nsec_t now = clock_now();
 	nsec_t due;
 
@@ -74,8 +72,7 @@ void leftovers_on_signal(struct child *child, int signal)
 	life->handles = process_catches(child->pid, signal);
 	life->shell_waits = life->handles && is_shell(child->pid);
 	if (life->shell_waits)
-		timer_arm_within(
-			child->service->sup->loop, &reaper->half_time, life->signal_at - now);
+		strays_sweep_within(child->service->sup, life->signal_at - now);
 }
 
 /* A main process that dies of the stop signal has not waited for its children, because it has no
@@ -141,18 +138,16 @@ static void signal_below_shell(struct child *child)
 			signalled == 1 ? "" : "es", signalled == 1 ? "s" : "");
 }
 
-static void on_half_time(struct ev_loop *loop, ev_timer *timer, int revents)
+void leftovers_at_half_time(struct supervisor *sup)
 {
-	struct supervisor *sup = timer->data;
 	nsec_t now = clock_now();
 	struct child *c;
 
-	(void)revents;
 	for_each_child (c, children_of_all(sup)) {
 		if (!c->life.shell_waits || c->left != NULL)
 			continue;
 		if (c->life.signal_at > now) {
-			timer_arm_within(loop, timer, c->life.signal_at - now);
+			strays_sweep_within(sup, c->life.signal_at - now);
 			continue;
 		}
 		c->life.shell_waits = false;
@@ -319,9 +314,4 @@ void leftovers_free(struct child *child)
 	*at = child->left->next;
 	free(child->left);
 	child->left = NULL;
-}
-
-void leftovers_init(struct supervisor *sup)
-{
-	timer_init(&sup->reaper.half_time, on_half_time, sup);
 }

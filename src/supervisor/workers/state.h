@@ -40,14 +40,13 @@ struct strays {
 
 /* Finds and reaps strays: children that are no workers (child.h). */
 struct reaper {
-	ev_timer sweep; /* when to look at all children */
+	ev_timer sweep; /* when to reap, and to see whether half of a stop-timeout is over */
 	bool sweep_due;
 	nsec_t last_sweep;
 	struct child *left; /* workers whose main process has ended */
 	ev_timer look;      /* when to look again for their leftovers */
 	nsec_t pause;       /* between two such looks */
 	nsec_t look_took;
-	ev_timer half_time;    /* half of a stop-timeout is over (leftovers.c) */
 	struct strays strays;  /* the walk that is under way */
 	bool strays_live;      /* the last walk has seen living strays */
 	nsec_t daemon_at;      /* when the event `daemonised` was published last; or 0 */

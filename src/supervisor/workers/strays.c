@@ -385,10 +385,9 @@ static void begin_look(struct supervisor *sup)
 	s->list = list_children(&s->count);
 }
 
-static void arm_sweep(struct supervisor *sup, nsec_t wait)
+void strays_sweep_within(struct supervisor *sup, nsec_t wait)
 {
-	if (!ev_is_active(&sup->reaper.sweep))
-		timer_arm(sup->loop, &sup->reaper.sweep, wait);
+	timer_arm_within(sup->loop, &sup->reaper.sweep, wait);
 }
 
 #define OOM_UNREAD (-2)
@@ -416,12 +415,13 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 	if (sup->reaper.oom_kills == OOM_UNREAD)
 		read_oom_kills(sup);
 	children_go_on(false);
+	leftovers_at_half_time(sup);
 	if (reap_some(sup)) {
-		arm_sweep(sup, 0);
+		strays_sweep_within(sup, 0);
 		return;
 	}
 	if (children_are_kept_stopped())
-		arm_sweep(sup, SWEEP_INTERVAL);
+		strays_sweep_within(sup, SWEEP_INTERVAL);
 	if (sup->reaper.sweep_due) {
 		sup->reaper.sweep_due = false;
 		begin_look(sup);
@@ -440,17 +440,15 @@ void strays_look_soon(struct supervisor *sup)
 void strays_on_sigchld(struct supervisor *sup, pid_t pid)
 {
 	if (is_known(sup, pid)) {
-		arm_sweep(sup, SWEEP_INTERVAL);
+		strays_sweep_within(sup, SWEEP_INTERVAL);
 		return;
 	}
 	if (sup->reaper.left != NULL)
 		strays_look_soon(sup);
-	if (reap_some(sup)) {
-		ev_timer_stop(sup->loop, &sup->reaper.sweep);
-		arm_sweep(sup, 0);
-	} else if (children_are_kept_stopped()) {
-		arm_sweep(sup, SWEEP_INTERVAL);
-	}
+	if (reap_some(sup))
+		strays_sweep_within(sup, 0);
+	else if (children_are_kept_stopped())
+		strays_sweep_within(sup, SWEEP_INTERVAL);
 }
 
 /* Has the worker certainly no leftovers?  This saves a walk, which takes 1.7 ms with 5,000
@@ -468,7 +466,7 @@ bool strays_none_of(struct child *child)
 	bool over = !sup->reaper.strays_live && has_no_leftovers(child);
 
 	sup->reaper.sweep_due |= !over;
-	arm_sweep(sup, SWEEP_INTERVAL);
+	strays_sweep_within(sup, SWEEP_INTERVAL);
 	return over;
 }
 
@@ -516,7 +514,7 @@ static void on_look_due(struct ev_loop *loop, ev_timer *timer, int revents)
 	}
 	end_look(sup);
 	if (s->killed || s->again)
-		arm_sweep(sup, SWEEP_INTERVAL);
+		strays_sweep_within(sup, SWEEP_INTERVAL);
 	if (s->again) { /* the children of strays that have ended are nclust's only now */
 		(void)reap_some(sup);
 		strays_look_soon(sup);
@@ -579,10 +577,9 @@ int strays_init(struct supervisor *sup, struct error *err)
 {
 	timer_init(&sup->reaper.sweep, on_sweep, sup);
 	timer_init(&sup->reaper.look, on_look_due, sup);
-	leftovers_init(sup);
 	/* read later, because to find the file takes longer than a worker's start */
 	sup->reaper.oom_kills = OOM_UNREAD;
-	arm_sweep(sup, BEGUN);
+	strays_sweep_within(sup, BEGUN);
 	return keep_first_children(sup, err);
 }
 
@@ -590,17 +587,14 @@ void strays_resume(struct supervisor *sup)
 {
 	timer_init(&sup->reaper.sweep, on_sweep, sup);
 	timer_init(&sup->reaper.look, on_look_due, sup);
-	leftovers_init(sup);
 	sup->reaper.sweep_due = true;
-	arm_sweep(sup, 0);
-	timer_arm(sup->loop, &sup->reaper.half_time, 0);
+	strays_sweep_within(sup, 0);
 }
 
 void strays_fini(struct supervisor *sup)
 {
 	ev_timer_stop(sup->loop, &sup->reaper.sweep);
 	ev_timer_stop(sup->loop, &sup->reaper.look);
-	ev_timer_stop(sup->loop, &sup->reaper.half_time);
 	drop_list(sup->reaper.strays.list);
 	fd_close(&sup->reaper.oom_fd);
 	free(sup->reaper.first_children);

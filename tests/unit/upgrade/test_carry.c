@@ -115,7 +115,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, reaper.look),
 	NOT(supervisor, reaper.look_took),
 	NOT(supervisor, reaper.pause),
-	NOT(supervisor, reaper.half_time), /* armed anew */
 	NOT(supervisor, reaper.strays),    /* looked at anew */
 	NOT(supervisor, reaper.strays_live),
 	NOT(supervisor, reaper.daemon_at),
