@@ -277,14 +277,14 @@ static void instance_on_report(struct service *service, const struct report *rep
 static void on_last_orders(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
-	unsigned left = sup->instance.last_orders_step == 0 ? strays_signal(sup, SIGKILL) : 0;
+	unsigned left = sup->instance.last_orders == 1 ? strays_signal(sup, SIGKILL) : 0;
 
 	(void)revents;
 	if (left > 0)
 		log_warn("%u background process%s did not end after SIGTERM: killed", left,
 			left == 1 ? "" : "es");
 	/* a process that forks again and again may not be caught at once */
-	if (++sup->instance.last_orders_step > STRAYS_KILLS)
+	if (++sup->instance.last_orders > STRAYS_KILLS)
 		return;
 	(void)strays_kill(sup);
 	timer_arm(loop, timer, STRAYS_KILL);
@@ -295,16 +295,18 @@ static bool strays_are_gone(struct supervisor *sup)
 {
 	unsigned left;
 
-	if (sup->instance.last_orders_step > STRAYS_KILLS)
+	if (sup->instance.last_orders > STRAYS_KILLS)
 		return true;
-	if (ev_is_active(&sup->instance.last_orders))
+	if (sup->instance.last_orders > 0)
 		return strays_signal(sup, 0) == 0;
 	left = sup->instance.stop_at_once ? strays_kill(sup) : strays_signal(sup, SIGTERM);
 	if (left == 0)
 		return true;
 	log_info("ending %u background process%s", left, left == 1 ? "" : "es");
-	timer_init(&sup->instance.last_orders, on_last_orders, sup);
-	timer_arm(sup->loop, &sup->instance.last_orders, STRAYS_GRACE);
+	sup->instance.last_orders = 1;
+	ev_timer_stop(sup->loop, &sup->instance.stop_waits); /* all clusters have ended */
+	timer_init(&sup->instance.stop_waits, on_last_orders, sup);
+	timer_arm(sup->loop, &sup->instance.stop_waits, STRAYS_GRACE);
 	return false;
 }
 
@@ -426,7 +428,6 @@ void lifecycle_look(struct supervisor *sup)
 		return;
 	if (!sup->instance.stopping && was_stopped(sup))
 		log_note("%s: no cluster runs any more: nclust ends", sup->settings->name);
-	ev_timer_stop(sup->loop, &sup->instance.last_orders);
 	ev_timer_stop(sup->loop, &sup->instance.stop_waits);
 	say_who_stays(sup);
 	sup->instance.over = true;

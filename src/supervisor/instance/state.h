@@ -26,9 +26,8 @@ struct instance {
 	bool stop_at_once;
 	bool over;
 	int status; /* the exit status */
-	unsigned last_orders_step;
-	ev_timer last_orders; /* the timer for ending strays */
-	ev_timer stop_waits;  /* reports what a stop waits for (instance.h) */
+	unsigned last_orders; /* how often processes below nclust were signalled at the end */
+	ev_timer stop_waits;  /* when to report what a stop waits for, or to signal these again */
 	nsec_t stop_since;    /* when that stop began */
 };
 

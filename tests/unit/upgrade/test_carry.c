@@ -156,7 +156,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, instance.stop_waits),
 	NOT(supervisor, instance.stop_since),
 	NOT(supervisor, instance.last_orders),
-	NOT(supervisor, instance.last_orders_step),
 };
 
 static const struct gap listener_gaps[] = {
