@@ -26,10 +26,13 @@
 enum manager_change { SAY_READY = 1, SAY_RELOADING, SAY_STOPPING };
 
 struct manager {
-	char *path; /* our own NOTIFY_SOCKET */
-	ev_timer watchdog;
-	ev_timer extend;
-	bool ready; /* READY=1 was sent */
+	char *path;      /* our own NOTIFY_SOCKET */
+	ev_timer wake;   /* for the next of these times */
+	nsec_t watchdog; /* how often WATCHDOG=1 is sent; 0: never */
+	nsec_t ping_at;
+	nsec_t extend_at;
+	nsec_t pause_until; /* after a message about the status, and if the manager's queue is full */
+	bool ready;         /* READY=1 was sent */
 
 	uint64_t waiting[WAITING_MAX]; /* enum manager_change; 0: no more */
 	bool ping_waits;               /* WATCHDOG=1 could not be sent */
@@ -37,9 +40,13 @@ struct manager {
 	/* Of messages about the status only the newest is sent. */
 	bool changed;
 	char status[256]; /* as last sent */
-	/* Runs after a message about the status, and while the manager's queue is full. */
-	ev_timer pause;
 };
+
+static void wake_at(struct supervisor *sup, nsec_t at)
+{
+	if (at != NSEC_NEVER)
+		timer_arm_within(sup->loop, &sup->instance.manager->wake, at - clock_now());
+}
 
 /* False: the manager's queue is full.  If the manager is gone, the message is dropped. */
 static bool send_message(struct supervisor *sup, const struct notify_message *message)
@@ -52,7 +59,8 @@ static bool send_message(struct supervisor *sup, const struct notify_message *me
 	if (fd == -1 || fdpass_send(fd, text, len, NULL, 0) == 0 ||
 		(errno != EAGAIN && errno != EWOULDBLOCK))
 		return true;
-	timer_arm_within(sup->loop, &m->pause, STATUS_PAUSE);
+	m->pause_until = clock_now() + STATUS_PAUSE;
+	wake_at(sup, m->pause_until);
 	return false;
 }
 
@@ -80,14 +88,18 @@ static void fill_status(struct supervisor *sup, struct notify_message *m)
 	m->has_status = true;
 }
 
-/* Send the status if it is new, STATUS_PAUSE is over, and the manager reads. */
+/* Send the status if it is new, STATUS_PAUSE is over, and the manager reads; else later. */
 static void tell_status(struct supervisor *sup)
 {
 	struct manager *m = sup->instance.manager;
 	struct notify_message message = {0};
 
-	if (!m->changed || ev_is_active(&m->pause))
+	if (!m->changed)
 		return;
+	if (clock_now() < m->pause_until) {
+		wake_at(sup, m->pause_until);
+		return;
+	}
 	fill_status(sup, &message);
 	m->changed = false;
 	if (strcmp(m->status, message.status) == 0)
@@ -96,7 +108,7 @@ static void tell_status(struct supervisor *sup)
 	if (m->changed)
 		return;
 	text_copy(m->status, sizeof(m->status), message.status);
-	timer_arm(sup->loop, &m->pause, STATUS_PAUSE);
+	m->pause_until = clock_now() + STATUS_PAUSE;
 }
 
 static bool send_change(struct supervisor *sup, uint64_t change)
@@ -143,25 +155,6 @@ static void tell_change(struct supervisor *sup, enum manager_change change)
 	send_waiting(sup);
 }
 
-static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	struct supervisor *sup = timer->data;
-
-	(void)loop;
-	(void)revents;
-	send_waiting(sup);
-	if (sup->instance.manager->ping_waits)
-		ping_watchdog(sup);
-	tell_status(sup);
-}
-
-static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	(void)loop;
-	(void)revents;
-	ping_watchdog(timer->data);
-}
-
 /* Is a worker about to be ready, or a cluster that must come before it?  Each of
  * these has a timeout of its own. */
 static bool is_starting(const struct service *s)
@@ -188,20 +181,38 @@ static bool is_under_way(const struct supervisor *sup)
 	return under_way;
 }
 
-static void on_extend(struct ev_loop *loop, ev_timer *timer, int revents)
+static void ask_for_time(struct supervisor *sup, nsec_t now)
 {
 	const struct notify_message message = {.has_extend = true, .extend = EXTEND_BY};
-	struct supervisor *sup = timer->data;
+	struct manager *m = sup->instance.manager;
 
-	(void)revents;
 	if (is_under_way(sup))
 		(void)send_message(sup, &message);
-	if (!sup->instance.manager->ready || sup->instance.stopping)
-		timer_arm(loop, timer, EXTEND_AGAIN);
+	m->extend_at = !m->ready || sup->instance.stopping ? now + EXTEND_AGAIN : NSEC_NEVER;
+}
+
+static void on_wake(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+	struct manager *m = sup->instance.manager;
+	nsec_t now = clock_now();
+
+	(void)loop;
+	(void)revents;
+	send_waiting(sup);
+	if (now >= m->ping_at || m->ping_waits)
+		ping_watchdog(sup);
+	if (now >= m->ping_at)
+		m->ping_at = now + m->watchdog;
+	if (now >= m->extend_at)
+		ask_for_time(sup, now);
+	tell_status(sup);
+	wake_at(sup, m->ping_at);
+	wake_at(sup, m->extend_at);
 }
 
 /* Half the time that the manager gives us (sd_watchdog_enabled(3)). */
-static double watchdog_interval(void)
+static nsec_t watchdog_interval(void)
 {
 	const char *usec = secure_getenv("WATCHDOG_USEC");
 	const char *pid = secure_getenv("WATCHDOG_PID");
@@ -210,7 +221,7 @@ static double watchdog_interval(void)
 	if (usec == NULL || (pid != NULL && strtol(pid, NULL, 10) != getpid()))
 		return 0;
 	t = strtod(usec, NULL) / 2e6;
-	return t >= 0.001 && t < 1e7 ? t : 0;
+	return t >= 0.001 && t < 1e7 ? (nsec_t)(t * (double)SECOND) : 0;
 }
 
 /* NULL: no memory. */
@@ -225,10 +236,9 @@ static struct manager *manager_new(struct supervisor *sup, const char *path)
 		free(m);
 		return NULL;
 	}
-	timer_init(&m->watchdog, on_watchdog, sup);
-	timer_init(&m->pause, on_pause_over, sup);
-	timer_init(&m->extend, on_extend, sup);
-	m->watchdog.repeat = watchdog_interval();
+	timer_init(&m->wake, on_wake, sup);
+	m->watchdog = watchdog_interval();
+	m->ping_at = m->watchdog > 0 ? clock_now() + m->watchdog : NSEC_NEVER;
 	return m;
 }
 
@@ -242,9 +252,9 @@ int manager_init(struct supervisor *sup, struct error *err)
 	m = sup->instance.manager = manager_new(sup, path);
 	if (m == NULL)
 		return error_set(err, ENOMEM, "service manager");
-	if (m->watchdog.repeat > 0.)
-		ev_timer_again(sup->loop, &m->watchdog);
-	timer_arm(sup->loop, &m->extend, STATUS_PAUSE); /* when workers have been started */
+	m->extend_at = clock_now() + STATUS_PAUSE; /* when workers have been started */
+	wake_at(sup, m->extend_at);
+	wake_at(sup, m->ping_at);
 	return 0;
 }
 
@@ -274,11 +284,8 @@ void instance_on_go_on(struct supervisor *sup)
 
 	if (m == NULL)
 		return;
-	if (m->watchdog.repeat > 0.) {
-		ev_timer_again(sup->loop, &m->watchdog);
-		ping_watchdog(sup); /* when the last was sent is not known */
-	}
-	timer_arm(sup->loop, &m->extend, 0);
+	m->ping_waits = m->watchdog > 0; /* when the last was sent is not known */
+	wake_at(sup, m->extend_at);
 	send_waiting(sup);
 }
 
@@ -289,9 +296,7 @@ void instance_on_shutdown(struct supervisor *sup)
 	reread_fini(sup);
 	if (m == NULL)
 		return;
-	ev_timer_stop(sup->loop, &m->watchdog);
-	ev_timer_stop(sup->loop, &m->pause);
-	ev_timer_stop(sup->loop, &m->extend);
+	ev_timer_stop(sup->loop, &m->wake);
 	free(m->path);
 	free(m);
 	sup->instance.manager = NULL;
@@ -316,7 +321,8 @@ void manager_stopping(struct supervisor *sup)
 	if (sup->instance.manager == NULL)
 		return;
 	tell_change(sup, SAY_STOPPING);
-	timer_arm(sup->loop, &sup->instance.manager->extend, 0);
+	sup->instance.manager->extend_at = clock_now();
+	wake_at(sup, sup->instance.manager->extend_at);
 }
 
 void manager_status(struct supervisor *sup)
