@@ -8,7 +8,8 @@
 
 /* ---- writing ---- */
 
-static void note_descriptor(struct carry_writer *c, int fd, bool look)
+/* Of a pidfd the identity is not noted: carry_verify() checks it by waitid(2). */
+static void note_descriptor(struct carry_writer *c, int fd, bool is_pidfd)
 {
 	struct carry_descriptor d = {.fd_and_type = (unsigned)fd};
 	struct stat st;
@@ -16,7 +17,7 @@ static void note_descriptor(struct carry_writer *c, int fd, bool look)
 	if (fd < 0)
 		return;
 	/* a descriptor that is not open gets no identity, and the reader refuses it */
-	if (look && fstat(fd, &st) == 0) {
+	if (!is_pidfd && fstat(fd, &st) == 0) {
 		d.fd_and_type |= (uint64_t)(st.st_mode & S_IFMT) << 32;
 		d.dev = st.st_dev;
 		d.ino = st.st_ino;
@@ -67,8 +68,7 @@ static void put_member(struct carry_writer *c, const struct plain_row *row, cons
 		return;
 	if (row->kind == PLAIN_FD || row->kind == PLAIN_PIDFD) {
 		memcpy(&fd, (const char *)of + row->offset, sizeof(fd));
-		/* the identity of a pidfd is checked by waitid(2) (carry_verify()) */
-		note_descriptor(c, fd, c->lasting && row->kind == PLAIN_FD);
+		note_descriptor(c, fd, row->kind == PLAIN_PIDFD);
 	}
 	handover_put_member(&c->w, row, of);
 }

@@ -150,7 +150,6 @@ struct carry_writer {
 	struct carry_list lists[CARRY_KINDS];
 	struct buffer descriptors; /* struct carry_descriptor */
 	size_t queued;             /* bytes of the queues of channels so far */
-	bool lasting;
 };
 
 struct carry_reader {

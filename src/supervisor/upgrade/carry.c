@@ -144,10 +144,10 @@ static const struct carried whole = {
 	.done = whole_done,
 };
 
-int carry_save(struct carry_writer *c, struct supervisor *sup, bool lasting,
-	const struct carry_binary *binary, struct error *err)
+int carry_save(struct carry_writer *c, struct supervisor *sup, const struct carry_binary *binary,
+	struct error *err)
 {
-	*c = (struct carry_writer){.sup = sup, .lasting = lasting};
+	*c = (struct carry_writer){.sup = sup};
 	buffer_init(&c->out, HANDOVER_SIZE_MAX);
 	buffer_init(&c->descriptors, 0);
 	/* a pass without output collects the structs that others refer to, which are written

@@ -163,8 +163,7 @@ uint64_t reexec_capabilities(void)
 }
 
 /* Write the state to a new descriptor; the caller frees *c in either case. */
-static int write_state(
-	struct supervisor *sup, struct carry_writer *c, bool lasting, struct error *err)
+static int write_state(struct supervisor *sup, struct carry_writer *c, struct error *err)
 {
 	struct carry_binary binary = {
 		.image = sup->launch.self_exe,
@@ -177,7 +176,7 @@ static int write_state(
 	strays_end_workers(sup);
 	text_copy(binary.version, sizeof(binary.version), carry_variant.program);
 	text_copy(binary.path, sizeof(binary.path), sup->upgrade.exe_path);
-	if (carry_save(c, sup, lasting, &binary, err) == -1)
+	if (carry_save(c, sup, &binary, err) == -1)
 		return -1;
 	return sealed_make("nclust-state", c->out.data, c->out.len, err);
 }
@@ -281,7 +280,7 @@ static void start_check(struct supervisor *sup)
 		fail_upgrade(sup, err.text);
 		return;
 	}
-	scoped_fd state = write_state(sup, &c, false, &err);
+	scoped_fd state = write_state(sup, &c, &err);
 	carry_fini(&c);
 	if (state == -1) {
 		fail_upgrade(sup, err.text);
@@ -365,7 +364,7 @@ static void execute_binary(struct supervisor *sup)
 	children_go_on(true); /* the new nclust does not know that they are frozen */
 	drain_settle(sup);
 	PARTS(upgrade, sup, UPGRADE_BEGINS, NULL);
-	scoped_fd state = write_state(sup, &c, true, &err);
+	scoped_fd state = write_state(sup, &c, &err);
 	if (state != -1 && !foreign_is_settled(sup)) {
 		error_set(&err, EBUSY,
 			"a worker has passed descriptors that cannot be "

@@ -10,10 +10,10 @@
  * binary goes on with it, in the same process.  Each room describes its own structs
  * (common/carried.h); the core and the descriptors are described here. */
 
-/* Write the state into c->out; this changes nothing.  `lasting`: note the identity of descriptors.
- * -1 and `err`; call carry_fini() in either case. */
-int carry_save(struct carry_writer *c, struct supervisor *sup, bool lasting,
-	const struct carry_binary *binary, struct error *err);
+/* Write the state into c->out; this changes nothing.  -1 and `err`; call carry_fini() in either
+ * case. */
+int carry_save(struct carry_writer *c, struct supervisor *sup, const struct carry_binary *binary,
+	struct error *err);
 
 /* Fill *sup from a state, in memory alone: nothing is opened, watched or changed.  -1 and `err`:
  * memory is not freed, because the caller exits or calls execve(2). */

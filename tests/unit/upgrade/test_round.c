@@ -69,7 +69,7 @@ static struct carry_writer write_down(struct supervisor *sup)
 	struct carry_writer c;
 	struct error err = {0};
 
-	ck_assert_msg(carry_save(&c, sup, true, &binary, &err) == 0, "%s", err.text);
+	ck_assert_msg(carry_save(&c, sup, &binary, &err) == 0, "%s", err.text);
 	return c;
 }
 
