@@ -53,7 +53,7 @@ void job_forget(struct job *j)
 	if (*at != NULL)
 		*at = j->next;
 	ev_io_stop(j->sup->loop, &j->exit);
-	ev_timer_stop(j->sup->loop, &j->patience);
+	ev_timer_stop(j->sup->loop, &j->timer);
 	fd_close(&j->pidfd);
 	j->pid = 0;
 }
@@ -107,16 +107,17 @@ static void on_process_exit(struct ev_loop *loop, ev_io *watcher, int revents)
 
 /* ---- the time of a job ---- */
 
-static void arm_patience(struct job *j, nsec_t now)
+static void arm_timer(struct job *j, nsec_t now)
 {
 	nsec_t left = j->due > now ? j->due - now : 0;
 
+	ev_timer_stop(j->sup->loop, &j->timer);
 	if (j->due == NSEC_NEVER)
 		return;
 	if (j->span > 0)
 		left = nsec_min(left, j->span / WAKES + LATE);
 	j->wakes_at = j->due < now ? j->due : now + left; /* after an upgrade */
-	timer_arm(j->sup->loop, &j->patience, left);
+	timer_arm(j->sup->loop, &j->timer, left);
 }
 
 static void add_lateness(struct job *j, nsec_t now)
@@ -133,18 +134,22 @@ static void add_lateness(struct job *j, nsec_t now)
 }
 
 /* A process that has ended was in time, even if nclust looks late. */
-static void on_patience(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct job *j = timer->data;
 	nsec_t now = clock_now();
 
 	(void)loop;
 	(void)revents;
+	if (j->pid == 0) {
+		j->start(j->owner);
+		return;
+	}
 	if (job_look(j))
 		return;
 	add_lateness(j, now);
 	if (now < j->due) {
-		arm_patience(j, now);
+		arm_timer(j, now);
 		return;
 	}
 	j->late = true;
@@ -162,7 +167,7 @@ void job_init(struct job *j, struct supervisor *sup, job_over *over, void *owner
 	if (j->pid == 0)
 		j->pidfd = -1;
 	io_init(&j->exit, on_process_exit, j->pidfd, j);
-	timer_init(&j->patience, on_patience, j);
+	timer_init(&j->timer, on_timer, j);
 }
 
 void job_resume(struct job *j)
@@ -171,7 +176,7 @@ void job_resume(struct job *j)
 	j->sup->jobs = j;
 	ev_io_set(&j->exit, j->pidfd, EV_READ);
 	ev_io_start(j->sup->loop, &j->exit);
-	arm_patience(j, clock_now());
+	arm_timer(j, clock_now());
 }
 
 void job_begin(struct job *j, nsec_t patience)

@@ -35,10 +35,11 @@ struct job {
 	 * nclust has begun it). */
 	nsec_t due;
 	nsec_t span;
-	nsec_t wakes_at; /* when `patience` is to expire: if later, nclust got no CPU */
+	nsec_t wakes_at; /* when `timer` is to expire: if later, nclust got no CPU */
 	bool granted; /* the process got MOMENT more, because nclust was late when its time ended */
 	ev_io exit;
-	ev_timer patience;
+	ev_timer timer; /* for the end of its time, or for the next start of a role */
+	void (*start)(void *owner); /* of a role: start it again */
 };
 
 /* Initialise the watchers.  pid (0: no process runs), pidfd and leads are set before, by the start
@@ -109,8 +110,7 @@ enum role {
 struct role_life {
 	struct job job;
 	nsec_t started;
-	bool hurried;   /* its last process ended just after its start */
-	ev_timer again; /* when to start it again */
+	bool hurried; /* its last process ended just after its start */
 };
 /* The pause before a start, if the last process ended sooner than this. */
 #define ROLE_RESTART (1 * SECOND)
@@ -119,19 +119,23 @@ struct role_life {
 
 /* Called after an upgrade, too, and then job_begin() if the role runs. */
 void role_init(struct role_life *l, struct supervisor *sup, job_over *over,
-	void (*on_again)(struct ev_loop *loop, ev_timer *timer, int revents), void *owner);
+	void (*start)(void *owner), void *owner);
 /* Start the role with these descriptors, from ROLE_FIRST_FD on.  -1: the error was logged. */
 int role_start(enum role role, struct role_life *l, const int *fds, size_t count);
 /* The same with one end of a channel (SOCK_SEQPACKET, nonblocking); *channel is the other end, the
  * caller's. */
 int role_start_channel(enum role role, struct role_life *l, int *channel);
+/* The role does not run: call `start` after `wait`.  Is that still to come?  Never mind. */
+void role_start_later(struct role_life *l, nsec_t wait);
+bool role_waits(const struct role_life *l);
+void role_wait_no_more(struct role_life *l);
 /* The role runs, started by us or by an earlier nclust: note the time, and watch its process. */
 void role_begun(struct role_life *l);
 /* Why the role cannot run, by its exit status; NULL: it does not say. */
 const char *role_lacks(enum role role, const struct pidfd_end *end);
-/* A role that is needed has ended: log that.  True: start it again now; else `again` runs.  `key`
- * says what the role is for. */
-bool role_again(enum role role, struct role_life *l, const struct pidfd_end *end, const char *key);
+/* A role that is needed has ended: log that, and start it again, now or later.  `key` says what the
+ * role is for. */
+void role_again(enum role role, struct role_life *l, const struct pidfd_end *end, const char *key);
 /* The role was asked to end: wait for that, then kill it. */
 void role_end(struct role_life *l, int ms);
 

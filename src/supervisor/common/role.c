@@ -125,10 +125,27 @@ int role_start_channel(enum role role, struct role_life *l, int *channel)
 /* ---- the life of a role ---- */
 
 void role_init(struct role_life *l, struct supervisor *sup, job_over *over,
-	void (*on_again)(struct ev_loop *loop, ev_timer *timer, int revents), void *owner)
+	void (*start)(void *owner), void *owner)
 {
 	job_init(&l->job, sup, over, owner);
-	timer_init(&l->again, on_again, owner);
+	l->job.start = start;
+}
+
+void role_start_later(struct role_life *l, nsec_t wait)
+{
+	timer_arm(l->job.sup->loop, &l->job.timer, wait);
+}
+
+bool role_waits(const struct role_life *l)
+{
+	return l->job.pid == 0 && ev_is_active(&l->job.timer);
+}
+
+/* The timer may have expired in this turn: then it is pending, not active. */
+void role_wait_no_more(struct role_life *l)
+{
+	if (l->job.sup != NULL && l->job.pid == 0)
+		ev_timer_stop(l->job.sup->loop, &l->job.timer);
 }
 
 void role_begun(struct role_life *l)
@@ -150,24 +167,24 @@ const char *role_lacks(enum role role, const struct pidfd_end *end)
 					 : NULL;
 }
 
-bool role_again(enum role role, struct role_life *l, const struct pidfd_end *end, const char *key)
+void role_again(enum role role, struct role_life *l, const struct pidfd_end *end, const char *key)
 {
-	struct ev_loop *loop = l->job.sup->loop;
 	bool hurries = clock_now() - l->started < ROLE_RESTART;
 	bool waits = hurries && l->hurried; /* the first time it is started again at once */
 	const char *lacks = role_lacks(role, end);
 
 	if (lacks != NULL) {
 		log_error("%s: %s %s; trying again in a minute", key, roles[role].who, lacks);
-		timer_arm(loop, &l->again, ROLE_TRY_AGAIN);
-		return false;
+		role_start_later(l, ROLE_TRY_AGAIN);
+		return;
 	}
 	log_warn("%s: %s ended (%s %d), starting it again", key, roles[role].who,
 		end->signalled ? "signal" : "exit", end->code);
 	l->hurried = hurries;
 	if (waits)
-		timer_arm(loop, &l->again, ROLE_RESTART);
-	return !waits;
+		role_start_later(l, ROLE_RESTART);
+	else
+		l->job.start(l->job.owner);
 }
 
 void role_end(struct role_life *l, int ms)
@@ -176,7 +193,7 @@ void role_end(struct role_life *l, int ms)
 
 	if (l->job.sup == NULL)
 		return; /* role_init() was not called */
-	ev_timer_stop(l->job.sup->loop, &l->again);
+	role_wait_no_more(l);
 	if (l->job.pid == 0)
 		return;
 	if (poll(&wait, 1, ms) != 1)

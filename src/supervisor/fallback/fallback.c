@@ -252,11 +252,16 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 
 static void on_ended(void *owner, const struct pidfd_end *end);
 
+static void start_again(void *owner)
+{
+	look_at_all(owner);
+}
+
 static void look_soon(struct supervisor *sup, nsec_t wait)
 {
 	if (sup->fallback.look.data == NULL) {
 		timer_init(&sup->fallback.look, on_look, sup);
-		role_init(&sup->fallback.life, sup, on_ended, on_look, sup);
+		role_init(&sup->fallback.life, sup, on_ended, start_again, sup);
 	}
 	timer_arm_within(sup->loop, &sup->fallback.look, wait);
 }
@@ -274,8 +279,8 @@ static void on_ended(void *owner, const struct pidfd_end *end)
 	struct supervisor *sup = owner;
 
 	close_channel(sup);
-	if (is_wanted(sup) && role_again(ROLE_FALLBACK, &sup->fallback.life, end, "fallback"))
-		look_at_all(sup);
+	if (is_wanted(sup))
+		role_again(ROLE_FALLBACK, &sup->fallback.life, end, "fallback");
 }
 
 static void note_count(struct service *s, const struct responder_count *count)
@@ -318,10 +323,10 @@ static void start_process(struct supervisor *sup)
 {
 	struct fallback *f = &sup->fallback;
 
-	if (ev_is_active(&f->life.again))
+	if (role_waits(&f->life))
 		return;
 	if (role_start_channel(ROLE_FALLBACK, &f->life, &f->channel) == -1) {
-		timer_arm(sup->loop, &f->life.again, ROLE_RESTART);
+		role_start_later(&f->life, ROLE_RESTART);
 		return;
 	}
 	io_init(&f->counts, on_counts, f->channel, sup);
@@ -404,7 +409,7 @@ static void fallback_on_shutdown(struct supervisor *sup)
 	struct fallback *f = &sup->fallback;
 
 	ev_timer_stop(sup->loop, &f->look);
-	ev_timer_stop(sup->loop, &f->life.again);
+	role_wait_no_more(&f->life);
 	if (f->life.job.pid == 0)
 		return;
 	(void)shutdown(f->channel, SHUT_RDWR);

@@ -283,23 +283,22 @@ static char *make_setup(const struct service *s)
 	return text.data;
 }
 
-static void start_process(struct broker *b)
+static void start_process(void *owner)
 {
-	struct supervisor *sup = sup_of(b);
+	struct broker *b = owner;
 	size_t len = strlen(b->setup);
 	int ours = -1;
 	int theirs = -1;
 
 	if (b->life.job.pid != 0)
 		return;
-	ev_timer_stop(sup->loop, &b->life.again);
 	if (fdpass_pair(&ours, &theirs) == 0 &&
 		send(ours, b->setup, len, MSG_NOSIGNAL) == (ssize_t)len &&
 		role_start(ROLE_NATS, &b->life, &theirs, 1) == 0) {
 		ev_io_set(&b->io, fd_release(&ours), EV_READ);
 		flush_broker(b);
 	} else {
-		timer_arm(sup->loop, &b->life.again, ROLE_RESTART);
+		role_start_later(&b->life, ROLE_RESTART);
 	}
 	fd_close(&ours);
 	fd_close(&theirs);
@@ -331,15 +330,8 @@ static void on_process_end(void *owner, const struct pidfd_end *end)
 
 	read_lines(b); /* reads its last lines */
 	leave_process(b);
-	if (!sup_of(b)->instance.over && role_again(ROLE_NATS, &b->life, end, b->service->name))
-		start_process(b);
-}
-
-static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	(void)loop;
-	(void)revents;
-	start_process(timer->data);
+	if (!sup_of(b)->instance.over)
+		role_again(ROLE_NATS, &b->life, end, b->service->name);
 }
 
 /* ---- its life ---- */
@@ -360,7 +352,7 @@ static struct broker *broker_new(struct service *s)
 	natswire_host(b->host);
 	buffer_init(&b->head, 0);
 	line_reader_init(&b->in, LINE_MOST);
-	role_init(&b->life, s->sup, on_process_end, on_again, b);
+	role_init(&b->life, s->sup, on_process_end, start_process, b);
 	io_init(&b->io, on_io, -1, b);
 	timer_init(&b->rest_timer, on_rested, b);
 	return b;
@@ -375,7 +367,7 @@ void broker_on_drop(struct service *s)
 		return;
 	once_forget(s->said, ONCE_RELAY_DOWN);
 	if (s->sup->loop != NULL) {
-		ev_timer_stop(s->sup->loop, &b->life.again);
+		role_wait_no_more(&b->life);
 		ev_timer_stop(s->sup->loop, &b->rest_timer);
 	}
 	leave_process(b);

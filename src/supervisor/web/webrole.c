@@ -189,8 +189,9 @@ static const char *name_of(const struct supervisor *sup)
 	return sup->settings->http.text != NULL ? "http" : "agent";
 }
 
-static void start_again(struct supervisor *sup)
+static void start_again(void *owner)
 {
+	struct supervisor *sup = owner;
 	struct error err;
 	int channel;
 
@@ -198,17 +199,10 @@ static void start_again(struct supervisor *sup)
 		return;
 	if (open_all(sup, &err) == -1) {
 		log_error("%s; trying again in a minute", err.text);
-		timer_arm(sup->loop, &sup->web.life.again, ROLE_TRY_AGAIN);
+		role_start_later(&sup->web.life, ROLE_TRY_AGAIN);
 	} else if (start_process(sup, &channel) == -1) {
-		timer_arm(sup->loop, &sup->web.life.again, ROLE_RESTART);
+		role_start_later(&sup->web.life, ROLE_RESTART);
 	}
-}
-
-static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	(void)loop;
-	(void)revents;
-	start_again(timer->data);
 }
 
 static void on_ended(void *owner, const struct pidfd_end *end)
@@ -216,9 +210,8 @@ static void on_ended(void *owner, const struct pidfd_end *end)
 	struct supervisor *sup = owner;
 
 	clients_drop_own(sup); /* else the end of these clients would end the next process */
-	if (is_wanted(sup) && !sup->instance.over &&
-		role_again(ROLE_WEB, &sup->web.life, end, name_of(sup)))
-		start_again(sup);
+	if (is_wanted(sup) && !sup->instance.over)
+		role_again(ROLE_WEB, &sup->web.life, end, name_of(sup));
 }
 
 static void replace_process(struct supervisor *sup)
@@ -268,7 +261,7 @@ static int begin_web(struct supervisor *sup, struct error *err)
 
 int web_begin(struct supervisor *sup, struct error *err)
 {
-	role_init(&sup->web.life, sup, on_ended, on_restart, sup);
+	role_init(&sup->web.life, sup, on_ended, start_again, sup);
 	if (!is_wanted(sup))
 		return 0;
 #ifdef NCLUST_STATIC
@@ -283,7 +276,7 @@ int web_begin(struct supervisor *sup, struct error *err)
 		return -1;
 	/* workers of an earlier nclust live, and must not be left without an nclust */
 	log_error("%s; trying again in a minute", err->text);
-	timer_arm(sup->loop, &sup->web.life.again, ROLE_TRY_AGAIN);
+	role_start_later(&sup->web.life, ROLE_TRY_AGAIN);
 	return 0;
 }
 
@@ -291,7 +284,7 @@ int web_begin(struct supervisor *sup, struct error *err)
 
 static void web_on_go_on(struct supervisor *sup)
 {
-	role_init(&sup->web.life, sup, on_ended, on_restart, sup);
+	role_init(&sup->web.life, sup, on_ended, start_again, sup);
 	if (sup->web.life.job.pid != 0)
 		job_begin(&sup->web.life.job, NSEC_NEVER);
 	else

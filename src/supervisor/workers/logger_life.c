@@ -211,21 +211,18 @@ static void on_logger_ended(void *owner, const struct pidfd_end *end);
 /* Try until the logger runs, because workers block when their pipes are full. */
 static void start_later(struct supervisor *sup)
 {
-	timer_arm(sup->loop, &sup->logger.life.again, ROLE_RESTART);
+	role_start_later(&sup->logger.life, ROLE_RESTART);
 }
 
-static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
+static void start_again(void *owner)
 {
-	(void)loop;
-	(void)revents;
-	if (start_logger(timer->data) == -1)
-		start_later(timer->data);
+	logger_begin(owner);
 }
 
 static void init_watchers(struct supervisor *sup)
 {
 	io_init(&sup->logger.watcher, on_channel, sup->logger.watcher.fd, sup);
-	role_init(&sup->logger.life, sup, on_logger_ended, on_restart, sup);
+	role_init(&sup->logger.life, sup, on_logger_ended, start_again, sup);
 	sup->logger.pipes.set = sup->logger.pipes.wake = -1;
 	io_init(&sup->logger.work, on_work, -1, sup);
 	timer_init(&sup->logger.look, on_logger_look, sup);
@@ -280,10 +277,10 @@ static int start_logger(struct supervisor *sup)
 
 	if (sup->logger.life.job.pid != 0)
 		return 0;
-	if (ev_is_active(&sup->logger.life.again) || sup->instance.over)
-		return sup->instance.over
-			? -1
-			: 0; /* the timer is about to start it, and nclust keeps the pipes */
+	if (sup->instance.over)
+		return -1;
+	if (role_waits(&sup->logger.life))
+		return 0; /* it is about to be started, and nclust keeps the pipes */
 	if (role_start_channel(ROLE_LOGGER, &sup->logger.life, &channel) == -1)
 		return -1;
 	begin_logger(sup, channel);
@@ -304,10 +301,10 @@ int logger_start_soon(struct service *service)
 	if (sup->logger.life.started != 0 || service->kind->by_connection ||
 		cluster_settings(service->core)->orphans == ORPHANS_KEEP) {
 		if (sup->logger.life.started == 0)
-			ev_timer_stop(sup->loop, &sup->logger.life.again);
+			role_wait_no_more(&sup->logger.life);
 		return start_logger(sup);
 	}
-	timer_arm_within(sup->loop, &sup->logger.life.again, 0);
+	role_start_later(&sup->logger.life, 0);
 	return 0;
 }
 
@@ -316,7 +313,7 @@ void logger_start_put_off(struct supervisor *sup)
 {
 	if (sup->logger.life.started != 0)
 		return;
-	ev_timer_stop(sup->loop, &sup->logger.life.again);
+	role_wait_no_more(&sup->logger.life);
 	logger_begin(sup);
 }
 
@@ -427,7 +424,7 @@ void logger_fini(struct supervisor *sup)
 {
 	struct child *child;
 
-	ev_timer_stop(sup->loop, &sup->logger.life.again);
+	role_wait_no_more(&sup->logger.life);
 	stop_watching(sup);
 	if (sup->logger.life.job.pid != 0 && !sup->orphans.has_past) {
 		await_end(sup);

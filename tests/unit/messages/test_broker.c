@@ -225,6 +225,6 @@ TEST(after_a_reload_it_does_not_wait_for_the_next_try)
 	ck_assert_int_eq(field_set_key("cluster", s, "relay", "nats://c/shop", &err), 0);
 	brokers_begin(&room);
 	ck_assert_int_ne(b->life.job.pid, 0);
-	ck_assert(!ev_is_active(&b->life.again));
+	ck_assert(!role_waits(&b->life));
 	ck_assert_str_eq(heard(process()), "shop.web\n\nc\nnclust web\n");
 }

@@ -40,7 +40,7 @@ struct gap {
 #define BEGUN_ANEW(of, job) \
 	NOT(of, job.next), NOT(of, job.sup), NOT(of, job.over), NOT(of, job.owner), \
 		NOT(of, job.leads), NOT(of, job.wakes_at), NOT(of, job.granted), \
-		NOT(of, job.exit), NOT(of, job.patience)
+		NOT(of, job.exit), NOT(of, job.timer), NOT(of, job.start)
 /* ... a role as long as it likes. */
 #define NO_TIME(of, job) NOT(of, job.late), NOT(of, job.due), NOT(of, job.span)
 
@@ -82,7 +82,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, logger.watcher),
 	BEGUN_ANEW(supervisor, logger.life.job),
 	NO_TIME(supervisor, logger.life.job),
-	NOT(supervisor, logger.life.again),
 	NOT(supervisor, logger.life.hurried),
 	NOT(supervisor, logger.pipes),
 	NOT(supervisor, logger.work),
@@ -94,7 +93,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, sockets.trim),
 	BEGUN_ANEW(supervisor, web.life.job),
 	NO_TIME(supervisor, web.life.job),
-	NOT(supervisor, web.life.again),
 	NOT(supervisor, web.life.hurried),
 	NOT(supervisor, web.change),      /* no upgrade then */
 	NOT(supervisor, web.socket.also), /* opened anew */
