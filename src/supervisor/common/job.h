@@ -125,8 +125,9 @@ int role_start(enum role role, struct role_life *l, const int *fds, size_t count
 /* The same with one end of a channel (SOCK_SEQPACKET, nonblocking); *channel is the other end, the
  * caller's. */
 int role_start_channel(enum role role, struct role_life *l, int *channel);
-/* The role does not run: call `start` after `wait`.  Is that still to come?  Never mind. */
+/* While the role does not run: start it after `wait`. */
 void role_start_later(struct role_life *l, nsec_t wait);
+/* Is it to be started so?  And: do not start it then. */
 bool role_waits(const struct role_life *l);
 void role_wait_no_more(struct role_life *l);
 /* The role runs, started by us or by an earlier nclust: note the time, and watch its process. */
