@@ -369,8 +369,9 @@ static bool mentions_in_use(const char *text)
 bool tail_mentions_in_use(const char *line, size_t len)
 {
 	char text[TAIL_TEXT];
+	bool indented;
 
-	(void)clean_line(text, line, len);
+	(void)clean_line(text, line, len, &indented);
 	return mentions_in_use(text);
 }
 
