@@ -43,8 +43,7 @@ enum natswire_kind natswire_read(const char *line, size_t len, const char *clust
 	memcpy(head, line, len < sizeof(head) ? len : sizeof(head) - 1);
 	got = sscanf(head,
 		FORMAT "%7[" DIGITS "]" ID "%16[" NAMED "]\",%n\"from\":{\"cluster\":\"%64[" NAMED
-		       "]\",\"slot\":%9[" DIGITS "],\"host\":\"%64[" NAMED
-		       "]\"},\"message\":%n",
+		       "]\",\"slot\":%9[" DIGITS "],\"host\":\"%64[" NAMED "]\"},\"message\":%n",
 		number, sender, &ahead, name, slot, host, &value);
 	if (got < 1 || strlen(number) == sizeof(number) - 1)
 		return NATSWIRE_NONSENSE;
@@ -54,8 +53,7 @@ enum natswire_kind natswire_read(const char *line, size_t len, const char *clust
 	if (got > 1 && strcmp(sender, id) == 0)
 		return NATSWIRE_OWN;
 	if (value == 0 || strcmp(name, cluster) != 0 || (*slot == '0' && slot[1] != '\0') ||
-		line[len - 1] != '}' ||
-		!jsonvalue_check(line + value, len - (size_t)value - 1))
+		line[len - 1] != '}' || !jsonvalue_check(line + value, len - (size_t)value - 1))
 		return NATSWIRE_NONSENSE;
 	*from = line + ahead;
 	return NATSWIRE_MESSAGE;

@@ -60,16 +60,16 @@ struct door {
 struct guest {
 	struct cluster *cluster; /* NULL: the place is free */
 	int fd;
-	nsec_t since;  /* when it was let in, was answered, or had read all of the answer */
-	char begun[5]; /* the beginning of its request */
-	size_t seen;   /* bytes of that */
-	bool answered; /* what it sends now is dropped */
+	nsec_t since;       /* when it was let in, was answered, or had read all of the answer */
+	char begun[5];      /* the beginning of its request */
+	size_t seen;        /* bytes of that */
+	bool answered;      /* what it sends now is dropped */
 	struct buffer rest; /* of the answer */
 };
 
 struct responder {
-	int channel; /* -1: nclust has ended */
-	nsec_t ends; /* then: when this process ends */
+	int channel;              /* -1: nclust has ended */
+	nsec_t ends;              /* then: when this process ends */
 	struct cluster *clusters; /* all that ever had an order */
 	nsec_t counted;
 	struct door *doors; /* heap */

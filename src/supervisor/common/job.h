@@ -38,7 +38,7 @@ struct job {
 	nsec_t wakes_at; /* when `timer` is to expire: if later, nclust got no CPU */
 	bool granted; /* the process got MOMENT more, because nclust was late when its time ended */
 	ev_io exit;
-	ev_timer timer; /* for the end of its time, or for the next start of a role */
+	ev_timer timer;             /* for the end of its time, or for the next start of a role */
 	void (*start)(void *owner); /* of a role: start it again */
 };
 

@@ -258,8 +258,7 @@ static bool close_old_sockets(struct steer *s, struct listener *l)
 		after = k->next;
 		if (k->weight > 0 || group_size(l) == 1 || is_needed(s, l, k))
 			continue;
-		if (steer_is_among_us(s, l) &&
-			(group_is_dry(l, k) || now - k->away >= ORPHAN_MAX))
+		if (steer_is_among_us(s, l) && (group_is_dry(l, k) || now - k->away >= ORPHAN_MAX))
 			group_close(l, k);
 		else
 			waiting = true;

@@ -25,7 +25,7 @@ struct instance {
 	bool stopping; /* the whole instance stops */
 	bool stop_at_once;
 	bool over;
-	int status; /* the exit status */
+	int status;           /* the exit status */
 	unsigned last_orders; /* how often processes below nclust were signalled at the end */
 	ev_timer stop_waits;  /* when to report what a stop waits for, or to signal these again */
 	nsec_t stop_since;    /* when that stop began */

@@ -280,9 +280,8 @@ size_t queue_lines(const struct queue *q)
 
 size_t queue_rest(const struct queue *q)
 {
-	const char *end = q->in_line && queue_len(q) > 0
-		? memchr(q->bytes.data, '\n', queue_len(q))
-		: NULL;
+	const char *end =
+		q->in_line && queue_len(q) > 0 ? memchr(q->bytes.data, '\n', queue_len(q)) : NULL;
 
 	return end != NULL ? (size_t)(end - q->bytes.data) + 1 : 0;
 }

@@ -113,7 +113,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, reaper.look),
 	NOT(supervisor, reaper.look_took),
 	NOT(supervisor, reaper.pause),
-	NOT(supervisor, reaper.strays),    /* looked at anew */
+	NOT(supervisor, reaper.strays), /* looked at anew */
 	NOT(supervisor, reaper.strays_live),
 	NOT(supervisor, reaper.daemon_at),
 	NOT(supervisor, channels), /* of a moment */
