@@ -94,16 +94,28 @@ void cluster_begin(struct clusters *all, struct cluster *c, uint32_t slot)
 
 /* ---- the supervisor's requests ---- */
 
+/* The index of the first route of that kind and name; `count`: there is none. */
+static size_t find_route(const struct route *list, size_t count, const struct route *like)
+{
+	size_t i = 0;
+
+	while (i < count && (list[i].kind != like->kind || strcmp(list[i].name, like->name) != 0))
+		i++;
+	return i;
+}
+
 /* Where the sink's route will be in the list that was staged: there it keeps its descriptor and
- * buffers.  NULL: nowhere. */
+ * buffers.  NULL: nowhere, or two routes have its name (syslog twice) and this is the second. */
 static struct route *next_route(struct cluster *c, const struct sink *o, size_t count)
 {
-	if (o->route == NULL || o->route->name == NULL)
+	const struct route *was = o->route;
+	size_t at;
+
+	if (was == NULL || was->name == NULL)
 		return o->route;
-	for (size_t i = 0; i < count; i++)
-		if (c->staged[i].kind == o->kind && strcmp(c->staged[i].name, o->route->name) == 0)
-			return &c->list[i];
-	return NULL;
+	at = find_route(c->staged, count, was);
+	return at < count && &c->list[find_route(c->list, c->count, was)] == was ? &c->list[at]
+										 : NULL;
 }
 
 /* Repeat requests for descriptors: an nclust that was replaced has forgotten them, and
