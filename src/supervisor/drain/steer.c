@@ -240,6 +240,8 @@ static void rescue_queues(struct steer *s, struct listener *l)
 {
 	bool anybody = cluster_ready(s->service->core) > 0;
 
+	if (group_size(l) == 1) /* the kernel would reset them */
+		return;
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
 		if (k->weight == 0 && steer_is_left(s, k) && (anybody || !is_needed(s, l, k)) &&
 			group_has_queue(l, k) && steer_is_among_us(s, l))
