@@ -133,7 +133,9 @@ void role_init(struct role_life *l, struct supervisor *sup, job_over *over,
 
 void role_start_later(struct role_life *l, nsec_t wait)
 {
-	timer_arm(l->job.sup->loop, &l->job.timer, wait);
+	/* one that does not end is started again at its end */
+	if (l->job.pid == 0)
+		timer_arm(l->job.sup->loop, &l->job.timer, wait);
 }
 
 bool role_waits(const struct role_life *l)

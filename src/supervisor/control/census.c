@@ -12,7 +12,6 @@
 #include "supervisor/common/job.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/workers/child.h"
 
 #include <linux/inet_diag.h>
 #include <stdlib.h>

@@ -402,8 +402,8 @@ static void read_oom_kills(struct supervisor *sup)
 }
 
 /*
- * Runs after deaths, at most once a second, because it walks over all children.  Dead strays may
- * have gone unnoticed, because SIGCHLDs merge; and leftovers of a worker become nclust's children
+ * Runs after deaths, and when half of a shell's stop-timeout is over; a walk over all children comes
+ * only if it is due, at most once a second.  Dead strays may have gone unnoticed, because SIGCHLDs merge; and leftovers of a worker become nclust's children
  * only when their parents are dead.
  */
 static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
