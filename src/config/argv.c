@@ -407,8 +407,7 @@ int config_read(struct invocation *out, int argc, char **argv, const char *const
 	if (argc < 2) {
 		faults_add(faults, EX_USAGE,
 			"nothing to run: nclust -n auto -- COMMAND [ARG]..., or nclust -c FILE; "
-			"see "
-			"nclust --help");
+			"see nclust --help");
 		return -1;
 	}
 	if (is_verb(&w, argv[1])) {

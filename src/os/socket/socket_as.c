@@ -20,8 +20,9 @@
 #define REMOVING_MOST (50 * MSEC)
 
 /*
- * What a child with the user's ids does with a path: system calls and nothing else.  The
- * directory is looked up once and held.
+ * The work of a child that has the user's ids, at one path.  The child makes system calls only,
+ * because it runs in nclust's memory; it opens the directory once, since the path may lead
+ * elsewhere a moment later.
  */
 struct user_call {
 	const char *path;
@@ -75,6 +76,15 @@ static gid_t group_for(const struct vfork_user *user, const struct stat *dir)
 	return user->gid;
 }
 
+static void remove_own_name(const struct user_call *d, int dir, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(st.st_mode) &&
+		st.st_dev == d->file.dev && st.st_ino == d->file.ino)
+		(void)unlinkat(dir, name, 0);
+}
+
 static int listen_at_path(void *user_call)
 {
 	struct user_call *d = user_call;
@@ -103,7 +113,7 @@ static int listen_at_path(void *user_call)
 		return 0;
 	}
 	saved = errno;
-	(void)unlinkat(dir, name, 0);
+	remove_own_name(d, dir, name);
 	errno = saved;
 	return -1;
 }
@@ -122,15 +132,6 @@ int socket_unix_listen_as(
 }
 
 /* ---- removing ---- */
-
-static void remove_own_name(const struct user_call *d, int dir, const char *name)
-{
-	struct stat st;
-
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(st.st_mode) &&
-		st.st_dev == d->file.dev && st.st_ino == d->file.ino)
-		(void)unlinkat(dir, name, 0);
-}
 
 static int remove_it(void *user_call)
 {

@@ -23,10 +23,10 @@ extern const struct part logs_part;
 /* ---- opener ---- */
 
 /*
- * What the logger asks for (LOGWIRE_ASK) waits in a list.  Requests for the files of one sink are
- * answered by one process, a few of a cluster at the same time: so one disk that hangs does not hold
- * up the others.  A process that takes too long is killed; if it cannot be, it goes on counting for
- * its cluster.
+ * The logger's requests (LOGWIRE_ASK) wait in a list.  One process opens all files of a sink that
+ * are asked for, and a cluster has few such processes at a time: so a disk that hangs holds up no
+ * other cluster.  A process that takes too long is killed.  One that SIGKILL does not end still
+ * counts as its cluster's.
  */
 #define OPENERS 64
 #define OPENERS_OF_ONE 4
