@@ -342,18 +342,43 @@ static bool is_request(const char *text)
 		is_http(text) && (head_end == NULL || head_end[4] == '\0');
 }
 
-/* Take the request out of the queue.  The process is stopped, so nobody else reads. */
-static bool take_request(int fd, uint32_t size)
+/* Take bytes out of the queue.  The process is stopped, so nobody else reads. */
+static void take_bytes(int fd, uint32_t size)
 {
 	char text[4096] uninitialized;
 	ssize_t got = 1;
 
-	if (peek_text(fd, text, sizeof(text)) == 0 || !is_request(text))
-		return false;
 	while (size > 0 && got > 0) {
 		got = recv(fd, text, size < sizeof(text) ? size : sizeof(text), MSG_DONTWAIT);
 		size -= got > 0 ? (uint32_t)got : 0;
 	}
+}
+
+static bool has_request(int fd)
+{
+	char text[4096] uninitialized;
+
+	return peek_text(fd, text, sizeof(text)) != 0 && is_request(text);
+}
+
+/* False: it is closed already.  What came since is_late() is taken out of the queue, for the worker
+ * would read it, and its answer would go nowhere; what comes from now on the kernel answers with a
+ * reset (tcp_rcv_state_process(), RFC 1122, 4.2.2.13). */
+static bool end_connection(int fd, const struct connection *c, unsigned *asked)
+{
+	uint32_t queue = c->queue;
+	uint32_t now;
+
+	if (c->asks) {
+		take_bytes(fd, queue);
+		queue = 0;
+	}
+	if (shutdown(fd, SHUT_RDWR) == -1)
+		return false;
+	now = queue_of(fd, SIOCINQ);
+	if (now > queue)
+		take_bytes(fd, now);
+	*asked += c->asks || now > queue;
 	return true;
 }
 
@@ -373,11 +398,9 @@ static int end_connections(void *argument)
 			e->late++;
 			continue;
 		}
-		if (c->asks && !take_request(fd, c->queue))
+		if (c->asks && !has_request(fd))
 			continue;
-		e->asked += c->asks;
-		if (shutdown(fd, SHUT_RDWR) == 0)
-			e->ended++;
+		e->ended += end_connection(fd, c, &e->asked);
 	}
 	return 0;
 }

@@ -2,6 +2,7 @@
 """Connections that are in use all the time, as a proxy keeps them: they are closed between two
 requests, where silence never comes."""
 from drains import *
+from harness.trace import Trace
 
 KEPT = """
 import http.server, sys
@@ -72,3 +73,23 @@ def test_who_waits_for_its_answer_is_waited_for_meanwhile():
     restart()
     all_quiet(it, 1)
     loads.end()
+
+
+def test_a_request_that_comes_in_the_moment_of_the_close_is_asked_again():
+    """The worker runs on, as another client still waits: it would read the request, and its
+    answer would go nowhere."""
+    it = cluster("-n 1 -l 8000 --ready notify --drain-timeout 10m", RUDE, "--slow", 1, "--until",
+                 Gate("go"))
+    client = idle()
+    poll = idle().ask("/slow")
+    trace = Trace(it.pid, "-e", "trace=shutdown", "-e", "inject=shutdown:delay_enter=600s")
+    restart = it.begin("restart")
+    wait(lambda: "shutdown(" in read("trace"), "nclust is about to close it")
+    client.ask()
+    trace.end()
+    client.wait_end()
+    Gate("go").open()
+    assert poll.answer().status == 200
+    restart()
+    all_quiet(it, 1)
+    assert asked_again(it) == 1
