@@ -358,9 +358,10 @@ def test_files_of_the_old_workers_of_a_cluster_with_a_new_name_are_rotated_and_r
     edit("it.ini", "cluster:it", "cluster:site")
     it.call("reload", no_wait=True)
     wait_open(it, "site.out")
+    logger = it.role("logger")
+    wait(lambda: path("it.out") not in descriptors(logger).values(), "it.out is closed")
     turn(it, 1, "all", "all.1")
     wait(lambda: "line 1" in read("site.out") + read("site.out.1"))
-    assert path("it.out") not in descriptors(it.role("logger")).values()
 
 
 # ---- places that take nothing ----
