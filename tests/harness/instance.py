@@ -396,15 +396,8 @@ def section(name, command, *lines, workers=2, ready="notify"):
 
 def keepers():
     """The loggers that hold the directory of `it`."""
-    found = []
-    for pid in lab.living():
-        try:
-            if lab.command(pid).startswith("nclust-logger") and any(
-                    d.startswith(lab.path("run/it")) for d in lab.descriptors(pid).values()):
-                found.append(pid)
-        except FileNotFoundError:
-            pass  # it is gone
-    return found
+    return [pid for pid in lab.living() if lab.command(pid).startswith("nclust-logger") and any(
+        d.startswith(lab.path("run/it")) for d in lab.descriptors(pid).values())]
 
 
 def kill_keeper_and(it, *others):

@@ -98,7 +98,7 @@ def read(name):
     try:
         with open(path(name), errors="surrogateescape") as f:
             return f.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return ""
 
 
@@ -307,9 +307,13 @@ def environment(pid):
 
 
 def descriptors(pid):
-    """Number -> what it is."""
+    """Number -> what it is; {} if it is gone."""
     found = {}
-    for number in os.listdir(f"/proc/{pid}/fd"):
+    try:
+        numbers = os.listdir(f"/proc/{pid}/fd")
+    except (FileNotFoundError, ProcessLookupError):
+        numbers = []
+    for number in numbers:
         try:
             found[int(number)] = os.readlink(f"/proc/{pid}/fd/{number}")
         except FileNotFoundError:
