@@ -128,9 +128,10 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 	struct web *web = watcher->data;
 	struct sockaddr_storage from;
 
+	(void)loop;
 	(void)revents;
-	if (!ev_is_active(&web->sweep))
-		ev_timer_again(loop, &web->sweep);
+	if (web->sweep_at == 0)
+		web->sweep_at = clock_now() + SECOND;
 	for (int i = 0; i < TURN_ITEMS; i++) {
 		socklen_t len = sizeof(from);
 		int fd = accept4(
@@ -182,18 +183,14 @@ static void look_at(struct web *web, struct guest *g, nsec_t now)
 	}
 }
 
-static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
+void guests_sweep(struct web *web, nsec_t now)
 {
-	struct web *web = timer->data;
-	nsec_t now = clock_now();
-
-	(void)revents;
 	for (unsigned i = 0; i < GUESTS_MAX; i++)
 		look_at(web, &web->guests[i], now);
 	if (web->guest_count > 0)
-		return;
-	ev_timer_stop(loop, timer);
-	memory_settle();
+		web->sweep_at = now + SECOND;
+	else
+		memory_settle();
 }
 
 static void listen_at(struct web *web, ev_io *watcher, int listener)
@@ -208,7 +205,4 @@ void guests_init(struct web *web, int listener, int also)
 {
 	listen_at(web, &web->listener, listener);
 	listen_at(web, &web->also, also);
-	ev_init(&web->sweep, on_sweep);
-	web->sweep.repeat = 1.;
-	web->sweep.data = web;
 }

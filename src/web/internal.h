@@ -156,10 +156,12 @@ struct web {
 	ev_io listener;
 	ev_io also;
 	ev_io ready;  /* the library's epoll set */
-	ev_timer run; /* when the library wants to run */
 	bool resumed; /* a guest was resumed: the library runs without an event then */
 	ev_prepare turn;
-	ev_timer sweep; /* each second, while there are guests */
+	ev_timer timer;   /* for the earliest of these times, and when the library wants to run */
+	nsec_t sweep_at;  /* each second, while there are guests; or 0 */
+	nsec_t ask_at;    /* when a question may be asked that waits; or 0 */
+	nsec_t scrape_at; /* when the scrape ends, or the next one may begin; or 0 */
 
 	struct guest guests[GUESTS_MAX];
 	unsigned guest_count;
@@ -170,12 +172,10 @@ struct web {
 	struct buffer past; /* the events of the answer so far */
 	unsigned question;  /* the number of the last request */
 	nsec_t next_ask;    /* not before */
-	ev_timer gap;
 	struct ask events;
 	bool following; /* events were asked for */
 	struct ask workers;
 	struct scrape *scrape; /* heap: the scrape under way; or NULL */
-	ev_timer scrape_timer; /* ends the scrape, or allows the next one */
 
 	char *token;   /* NULL: no token is required */
 	bool any_host; /* the Host of a request does not matter */
@@ -185,6 +185,8 @@ struct web {
 
 /* Begin to let guests in.  `also`: -1, or a second listener. */
 void guests_init(struct web *web, int listener, int also);
+/* Ends the guests whose time is over. */
+void guests_sweep(struct web *web, nsec_t now);
 /* Called by the library: a connection begins or is over. */
 void guest_on_connection(void *cls, struct MHD_Connection *connection, void **context,
 	enum MHD_ConnectionNotificationCode code);
@@ -222,6 +224,8 @@ void stream_end(struct guest *g);
 
 void scrape_init(struct web *web, int channel);
 void scrape_fini(struct web *web);
+/* `scrape_at` has come: end the scrape, or begin the next one. */
+void scrape_look(struct web *web);
 /* Do so many guests wait for workers that no more may? */
 bool scrape_is_full(const struct web *web);
 /* This guest waits for the metrics of that cluster's workers. */

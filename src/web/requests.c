@@ -284,13 +284,11 @@ void requests_ask(struct web *web)
 	agent = web->agent.count > 0 &&
 		(first == NULL || first->page->wants == WANTS_LIFE ||
 			web->agent.since < first->since);
-	ev_timer_stop(web->loop, &web->gap);
+	web->ask_at = 0;
 	if (first == NULL && !agent)
 		return;
 	if (now < web->next_ask) {
-		ev_now_update(web->loop);
-		ev_timer_set(&web->gap, nsec_seconds(web->next_ask - now), 0.);
-		ev_timer_start(web->loop, &web->gap);
+		web->ask_at = web->next_ask;
 		return;
 	}
 	web->question++;

@@ -241,14 +241,6 @@ static int send_request(int fd, const char *path, const char *host, size_t sent)
 		: -1;
 }
 
-static void arm_timer(struct web *web, nsec_t wait)
-{
-	ev_timer_stop(web->loop, &web->scrape_timer);
-	ev_now_update(web->loop);
-	ev_timer_set(&web->scrape_timer, nsec_seconds(wait), 0.);
-	ev_timer_start(web->loop, &web->scrape_timer);
-}
-
 static void begin_visit(struct scrape *s, int fd, const json_t *of)
 {
 	const char *path = json_string_value(json_object_get(of, "path"));
@@ -273,7 +265,7 @@ static void begin_visit(struct scrape *s, int fd, const json_t *of)
 	ev_io_init(&v->io, on_answer, fd, EV_READ);
 	v->io.data = v;
 	s->open++;
-	arm_timer(s->web, nsec_min(SCRAPE_WAIT, s->since + SCRAPE_MAX - clock_now()));
+	s->web->scrape_at = nsec_min(clock_now() + SCRAPE_WAIT, s->since + SCRAPE_MAX);
 	if (send_request(fd, path, host, (size_t)sent) == -1)
 		end_visit(v, "it closed the connection");
 	else
@@ -320,7 +312,7 @@ static void finish_scrape(struct scrape *s)
 	web->scrape = NULL;
 	/* workers have other work, too */
 	took *= GAP_FACTOR;
-	arm_timer(web, took > GAP ? nsec_min(took, GAP_MOST) : GAP);
+	web->scrape_at = clock_now() + (took > GAP ? nsec_min(took, GAP_MOST) : GAP);
 }
 
 static void look_if_over(struct scrape *s)
@@ -342,8 +334,7 @@ static void begin_scrape(struct web *web)
 		if (is_waiting(g) && (oldest == NULL || g->since < oldest->since))
 			oldest = g;
 	}
-	if (oldest == NULL || web->scrape != NULL || web->workers.under_way ||
-		ev_is_active(&web->scrape_timer))
+	if (oldest == NULL || web->scrape != NULL || web->workers.under_way || web->scrape_at != 0)
 		return;
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
@@ -353,17 +344,14 @@ static void begin_scrape(struct web *web)
 	text_copy(s->cluster, sizeof(s->cluster), oldest->cluster);
 	text_copy(request.target, sizeof(request.target), oldest->cluster);
 	web->scrape = s;
-	arm_timer(web, SCRAPE_WAIT);
+	web->scrape_at = s->since + SCRAPE_WAIT;
 	ask_send(&web->workers, request);
 }
 
-static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+void scrape_look(struct web *web)
 {
-	struct web *web = timer->data;
 	struct scrape *s = web->scrape;
 
-	(void)loop;
-	(void)revents;
 	for (struct visit *v = s != NULL ? s->first : NULL; v != NULL; v = v->next)
 		if (!v->over)
 			end_visit(v, "it did not answer in time");
@@ -424,8 +412,6 @@ void scrape_init(struct web *web, int channel)
 	web->workers.answered = on_all;
 	web->workers.refused = on_all;
 	web->workers.context = web;
-	ev_init(&web->scrape_timer, on_timer);
-	web->scrape_timer.data = web;
 }
 
 void scrape_fini(struct web *web)

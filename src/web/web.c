@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "os/clock.h"
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/socket/socket.h"
@@ -33,45 +34,71 @@ static void on_ready(struct ev_loop *loop, ev_io *watcher, int revents)
 	(void)web->mhd.run(web->daemon);
 }
 
-static void on_run(struct ev_loop *loop, ev_timer *timer, int revents)
+/* Is that time over?  Then it is forgotten. */
+static bool is_due(nsec_t *at, nsec_t now)
+{
+	if (*at == 0 || *at > now)
+		return false;
+	*at = 0;
+	return true;
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct web *web = timer->data;
+	nsec_t now = clock_now();
 
 	(void)loop;
 	(void)revents;
-	(void)web->mhd.run(web->daemon);
+	if (web->daemon != NULL)
+		(void)web->mhd.run(web->daemon);
+	if (is_due(&web->ask_at, now))
+		requests_ask(web);
+	if (is_due(&web->scrape_at, now))
+		scrape_look(web);
+	if (is_due(&web->sweep_at, now))
+		guests_sweep(web, now);
+}
+
+/* When the library wants to run without an event; or NSEC_NEVER. */
+static nsec_t library_due(struct web *web, nsec_t now)
+{
+	MHD_UNSIGNED_LONG_LONG ms = 0;
+
+	/* MHD_get_timeout() ignores connections that were resumed */
+	if (web->resumed)
+		return now;
+	return web->daemon != NULL && web->mhd.get_timeout(web->daemon, &ms) == MHD_YES
+		? now + (nsec_t)ms * MSEC
+		: NSEC_NEVER;
 }
 
 /*
- * Before each wait: does the library want to run without an event?  It does so
- * while a guest takes what is there for it; no more events are read meanwhile, so
- * that only those who do not read get behind.
+ * Before each wait: when is something due?  The library wants to run at once while a guest
+ * takes what is there for it; no more events are read meanwhile, so that only those who do not
+ * read get behind.
  */
 static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
 	struct web *web = watcher->data;
-	MHD_UNSIGNED_LONG_LONG ms = 0;
-	/* MHD_get_timeout() ignores connections that were resumed */
-	bool runs = web->resumed || web->mhd.get_timeout(web->daemon, &ms) == MHD_YES;
+	const nsec_t times[] = {web->ask_at, web->scrape_at, web->sweep_at};
+	nsec_t now = clock_now();
+	nsec_t next = library_due(web, now);
 
 	(void)revents;
-	ev_timer_stop(loop, &web->run);
-	if (runs) {
-		ev_timer_set(&web->run, (double)ms / 1e3, 0.);
-		ev_timer_start(loop, &web->run);
-	}
-	if (runs && ms == 0)
+	if (next == now)
 		ev_io_stop(loop, &web->events.io);
 	else
 		ev_io_start(loop, &web->events.io);
 	web->resumed = false;
-}
-
-static void on_gap(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	(void)loop;
-	(void)revents;
-	requests_ask(timer->data);
+	for (size_t i = 0; i < COUNT_OF(times); i++)
+		if (times[i] != 0)
+			next = nsec_min(next, times[i]);
+	ev_timer_stop(loop, &web->timer);
+	if (next == NSEC_NEVER)
+		return;
+	ev_timer_set(&web->timer, next > now ? nsec_seconds(next - now) : 0., 0.);
+	ev_timer_start(loop, &web->timer);
 }
 
 static void on_far(struct ev_loop *loop, ev_periodic *watcher, int revents)
@@ -137,9 +164,6 @@ static int open_http(struct web *web, int listener, int also)
 		return -1;
 	web->any_host |= socket_option(listener, SOL_SOCKET, SO_DOMAIN) == AF_UNIX;
 	guests_init(web, listener, is_listening(also) ? also : -1);
-	ev_prepare_init(&web->turn, on_turn);
-	web->turn.data = web;
-	ev_prepare_start(web->loop, &web->turn);
 	return 0;
 }
 
@@ -160,10 +184,11 @@ static int open_all(
 	web->events.happened = stream_on_event;
 	web->events.context = web;
 	scrape_init(web, workers);
-	ev_init(&web->run, on_run);
-	web->run.data = web;
-	ev_init(&web->gap, on_gap);
-	web->gap.data = web;
+	ev_init(&web->timer, on_timer);
+	web->timer.data = web;
+	ev_prepare_init(&web->turn, on_turn);
+	web->turn.data = web;
+	ev_prepare_start(web->loop, &web->turn);
 	return 0;
 }
 

@@ -59,9 +59,10 @@ struct accepting {
 	struct listener_set listeners; /* holds a use of each */
 	struct acceptor *acceptors;    /* one for each listener */
 
-	ev_timer due;   /* for the earliest deadline of a visit, or before */
-	ev_timer pause; /* runs after a lack of descriptors or processes */
-	int pending;    /* an accepted connection that waits for its start; or -1 */
+	ev_timer due;        /* for the next deadline of a visit, and these: */
+	nsec_t paused_until; /* after a lack of descriptors or processes; or 0 */
+	nsec_t leave_at;     /* when to close `leaving`; or 0 */
+	int pending;         /* an accepted connection that waits for its start; or -1 */
 	struct peer pending_peer;
 	size_t pending_index;     /* of its listener */
 	nsec_t said_at[TROUBLES]; /* when each kind of trouble was logged last */
@@ -70,7 +71,6 @@ struct accepting {
 	 * them before the client reads the answer. */
 	int leaving[LEAVING_MAX]; /* the oldest first */
 	unsigned leaving_count;
-	ev_timer leave;
 
 	uint64_t served; /* processes that were started */
 	uint64_t refused;
@@ -99,7 +99,10 @@ struct visit *visit_begin(struct accepting *a, uint32_t slot);
 uint32_t visit_slot(struct accepting *a);
 /* How many connections of this client address are served. */
 unsigned visit_count(const struct accepting *a, const struct peer *peer);
-void visits_init(struct accepting *a);
+/* Ends the visits whose time is over.  Returns the next deadline, or NSEC_NEVER. */
+nsec_t visits_look(struct accepting *a, nsec_t now);
+/* Lets `due` expire at that time; 0 and NSEC_NEVER: not for this. */
+void accepting_arm(struct accepting *a, nsec_t at);
 /* Ends visits of generations before this one within `time`. */
 void visits_hurry(struct accepting *a, unsigned generation, nsec_t time);
 void visits_kill(struct accepting *a);

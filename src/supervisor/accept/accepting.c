@@ -46,7 +46,10 @@ static void pause_acceptor(struct accepting *a, const char *why)
 {
 	if (accepting_may_tell(a, TROUBLE_LACK))
 		log_warn("%s: no more connections for the moment: %s", a->service->name, why);
-	timer_arm_within(a->service->sup->loop, &a->pause, PAUSE);
+	if (a->paused_until != 0)
+		return;
+	a->paused_until = clock_now() + PAUSE;
+	accepting_arm(a, a->paused_until);
 }
 
 static void accept_explain(struct service *service, const char *text, bool permanent)
@@ -78,13 +81,7 @@ static void close_refused(struct accepting *a)
 {
 	while (a->leaving_count > 0)
 		close_unserved(a, a->leaving[--a->leaving_count]);
-}
-
-static void on_leave(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	(void)loop;
-	(void)revents;
-	close_refused(timer->data);
+	a->leave_at = 0;
 }
 
 static void refuse_connection(struct accepting *a, int fd)
@@ -96,7 +93,8 @@ static void refuse_connection(struct accepting *a, int fd)
 		memmove(&a->leaving[0], &a->leaving[1], a->leaving_count * sizeof(a->leaving[0]));
 	}
 	a->leaving[a->leaving_count++] = fd;
-	timer_arm(a->service->sup->loop, &a->leave, LEAVE);
+	a->leave_at = clock_now() + LEAVE;
+	accepting_arm(a, a->leave_at);
 }
 
 /* ---- a connection ---- */
@@ -183,7 +181,7 @@ static void serve_connection(struct accepting *a, int fd, const struct peer *pee
 
 static bool has_room(struct accepting *a)
 {
-	return a->open && a->pending == -1 && !ev_is_active(&a->pause) && visit_slot(a) != SLOT_ALL;
+	return a->open && a->pending == -1 && a->paused_until == 0 && visit_slot(a) != SLOT_ALL;
 }
 
 /* Accepts from the queue.  False: nothing waits, or nclust cannot take it now. */
@@ -248,7 +246,7 @@ static void retry_pending(struct accepting *a)
 	int fd = a->pending;
 	int lower;
 
-	if (fd == -1 || ev_is_active(&a->pause))
+	if (fd == -1 || a->paused_until != 0)
 		return;
 	a->pending = -1;
 	/* other files had the low numbers, on which start_command() insists */
@@ -273,7 +271,7 @@ void accepting_look(struct accepting *a)
 	}
 	if (!a->open || !a->unwatched)
 		return;
-	ev_timer_stop(a->service->sup->loop, &a->pause);
+	a->paused_until = 0;
 	retry_pending(a);
 	for (size_t i = 0; i < a->listeners.count && has_room(a); i++)
 		accept_some(a, i);
@@ -281,11 +279,29 @@ void accepting_look(struct accepting *a)
 		watch_listeners(a, true);
 }
 
-static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
 {
+	struct accepting *a = timer->data;
+	nsec_t now = clock_now();
+
 	(void)loop;
 	(void)revents;
-	accepting_look(timer->data);
+	if (a->leave_at <= now)
+		close_refused(a);
+	accepting_arm(a, visits_look(a, now));
+	accepting_arm(a, a->leave_at);
+	if (a->paused_until > now) {
+		accepting_arm(a, a->paused_until);
+	} else if (a->paused_until != 0) {
+		a->paused_until = 0;
+		accepting_look(a);
+	}
+}
+
+void accepting_arm(struct accepting *a, nsec_t at)
+{
+	if (at != 0 && at != NSEC_NEVER)
+		timer_arm_within(a->service->sup->loop, &a->due, at - clock_now());
 }
 
 /* ---- opening and closing ---- */
@@ -384,7 +400,7 @@ static void accept_stop(struct service *service, bool at_once)
 	if (a->open && a->listeners.count > 0)
 		watch_listeners(a, false);
 	a->open = false;
-	ev_timer_stop(service->sup->loop, &a->pause);
+	a->paused_until = 0;
 	if (a->pending != -1)
 		close_unserved(a, fd_release(&a->pending));
 	if (a->running == 0)
@@ -404,9 +420,7 @@ static void init_accepting(struct accepting *a, struct service *service)
 	a->service = service;
 	a->pending = -1;
 	a->unwatched = true;
-	visits_init(a);
-	timer_init(&a->pause, on_pause_over, a);
-	timer_init(&a->leave, on_leave, a);
+	timer_init(&a->due, on_due, a);
 	service->accepting = a;
 }
 
@@ -429,8 +443,6 @@ void accepting_close(struct service *service)
 		return;
 	release_listeners(a);
 	ev_timer_stop(service->sup->loop, &a->due);
-	ev_timer_stop(service->sup->loop, &a->pause);
-	ev_timer_stop(service->sup->loop, &a->leave);
 	close_refused(a);
 	foreign_close(service->sup, NULL, &a->pending);
 }

@@ -71,12 +71,6 @@ int visits_reserve(struct service *service)
 
 /* ---- deadlines ---- */
 
-static void arm_deadline(struct accepting *a, nsec_t deadline)
-{
-	if (deadline != NSEC_NEVER)
-		timer_arm_within(a->service->sup->loop, &a->due, deadline - clock_now());
-}
-
 struct visit *visit_begin(struct accepting *a, uint32_t slot)
 {
 	struct visit *v = &a->visits[slot];
@@ -90,7 +84,7 @@ struct visit *visit_begin(struct accepting *a, uint32_t slot)
 	a->running++;
 	if (time > 0)
 		v->deadline = nsec_add(v->born, time);
-	arm_deadline(a, v->deadline);
+	accepting_arm(a, v->deadline);
 	return v;
 }
 
@@ -145,14 +139,10 @@ static void on_deadline_of(struct accepting *a, uint32_t slot, nsec_t now)
 	end_visit(a, slot, now, false);
 }
 
-static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
+nsec_t visits_look(struct accepting *a, nsec_t now)
 {
-	struct accepting *a = timer->data;
-	nsec_t now = clock_now();
 	nsec_t next = NSEC_NEVER;
 
-	(void)loop;
-	(void)revents;
 	for (uint32_t i = 0; i < a->visit_slots; i++) {
 		struct visit *v = &a->visits[i];
 
@@ -162,12 +152,7 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
 			on_deadline_of(a, i, now);
 		next = nsec_min(next, v->deadline);
 	}
-	arm_deadline(a, next);
-}
-
-void visits_init(struct accepting *a)
-{
-	timer_init(&a->due, on_due, a);
+	return next;
 }
 
 void visits_hurry(struct accepting *a, unsigned generation, nsec_t time)
@@ -180,7 +165,7 @@ void visits_hurry(struct accepting *a, unsigned generation, nsec_t time)
 		if (v->phase != VISIT_SERVED || child_at(a, i)->generation >= generation)
 			continue;
 		v->deadline = nsec_min(v->deadline, until);
-		arm_deadline(a, v->deadline);
+		accepting_arm(a, v->deadline);
 	}
 }
 
@@ -192,7 +177,7 @@ void visits_kill(struct accepting *a)
 		if (a->visits[i].phase == VISIT_NONE)
 			continue;
 		end_visit(a, i, now, true);
-		arm_deadline(a, a->visits[i].deadline);
+		accepting_arm(a, a->visits[i].deadline);
 	}
 }
 
@@ -300,7 +285,7 @@ void visits_adopt(struct child *child, nsec_t born)
 	if (v->deadline != NSEC_NEVER)
 		v->deadline =
 			nsec_add(born, cluster_settings(child->service->core)->accept_timeout);
-	arm_deadline(a, v->deadline);
+	accepting_arm(a, v->deadline);
 }
 
 /* ---- figures ---- */
@@ -336,7 +321,7 @@ void accept_on_status(struct json_writer *w, const struct service *service)
 	json_put_int(w, "refused", (int64_t)a->refused);
 	json_put_int(w, "timed_out", (int64_t)a->timed_out);
 	json_put_int(w, "not_started", (int64_t)a->not_started);
-	json_put_bool(w, "paused", a->pending != -1 || ev_is_active(&a->pause));
+	json_put_bool(w, "paused", a->pending != -1 || a->paused_until != 0);
 	put_counts(w, a);
 	json_close_object(w);
 }

@@ -89,10 +89,7 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 
 static void start_soon(struct supervisor *sup)
 {
-	struct hooks *hooks = sup->commands.hooks;
-
-	if (!ev_is_active(&hooks->start))
-		timer_arm(sup->loop, &hooks->start, 0);
+	timer_arm_within(sup->loop, &sup->commands.hooks->look, 0);
 }
 
 static int start_one(struct hook_run *run)
@@ -156,20 +153,18 @@ static void start_some(struct supervisor *sup)
 		start_soon(sup);
 }
 
-static void on_start(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	(void)loop;
-	(void)revents;
-	start_some(timer->data);
-}
-
-static void on_last_moment(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
+	struct hooks *hooks = sup->commands.hooks;
 
-	(void)loop;
 	(void)revents;
-	sup->commands.hooks->over = true;
+	start_some(sup);
+	if (hooks->over_at == 0)
+		return;
+	hooks->over = hooks->over_at <= clock_now();
+	if (!hooks->over)
+		timer_arm_within(loop, timer, hooks->over_at - clock_now());
 }
 
 struct hooks *hooks_of(struct supervisor *sup)
@@ -182,8 +177,7 @@ struct hooks *hooks_of(struct supervisor *sup)
 	if (hooks == NULL)
 		return NULL;
 	hooks->tail = &hooks->head;
-	timer_init(&hooks->start, on_start, sup);
-	timer_init(&hooks->last_moment, on_last_moment, sup);
+	timer_init(&hooks->look, on_look, sup);
 	sup->commands.hooks = hooks;
 	return hooks;
 }
@@ -375,9 +369,10 @@ static bool are_over(struct supervisor *sup)
 
 	if (hooks == NULL || hooks->over || (hooks->queued == 0 && hooks->running == 0))
 		return true;
-	if (!ev_is_active(&hooks->last_moment))
-		timer_arm(sup->loop, &hooks->last_moment,
-			sup->instance.stop_at_once ? 0 : LAST_MOMENT);
+	if (hooks->over_at == 0) {
+		hooks->over_at = clock_now() + (sup->instance.stop_at_once ? 0 : LAST_MOMENT);
+		timer_arm_within(sup->loop, &hooks->look, hooks->over_at - clock_now());
+	}
 	return false;
 }
 
@@ -406,8 +401,7 @@ static void hooks_on_shutdown(struct supervisor *sup)
 			remove_run(hooks, run);
 	}
 	helpers_free(sup);
-	ev_timer_stop(sup->loop, &hooks->start);
-	ev_timer_stop(sup->loop, &hooks->last_moment);
+	ev_timer_stop(sup->loop, &hooks->look);
 	free(hooks);
 	sup->commands.hooks = NULL;
 }

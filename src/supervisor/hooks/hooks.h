@@ -105,8 +105,8 @@ struct hooks {
 	unsigned queued; /* that wait */
 	unsigned running;
 	unsigned long dropped;
-	ev_timer start;
-	ev_timer last_moment;
+	ev_timer look;
+	nsec_t over_at; /* when nclust waits for hooks no longer; 0: it does not end yet */
 	bool over;
 };
 

@@ -301,9 +301,8 @@ static const struct gap helper_gaps[] = {
 
 static const struct gap hooks_gaps[] = {
 	NOT(hooks, head), /* parts of their own */
-	NOT(hooks, tail), NOT(hooks, queued), NOT(hooks, running),
-	NOT(hooks, start),                         /* made anew */
-	NOT(hooks, last_moment), NOT(hooks, over), /* no upgrade then */
+	NOT(hooks, tail), NOT(hooks, queued), NOT(hooks, running), NOT(hooks, look), /* made anew */
+	NOT(hooks, over_at), NOT(hooks, over), /* no upgrade then */
 };
 
 static const struct gap hook_gaps[] = {
@@ -353,11 +352,11 @@ static const struct gap accepting_gaps[] = {
 	NOT(accepting, listeners),
 	NOT(accepting, acceptors),
 	NOT(accepting, due),
-	NOT(accepting, pause),
+	NOT(accepting, paused_until),
 	NOT(accepting, said_at), /* told once more by the next one */
 	NOT(accepting, leaving), /* was told already that it is refused */
 	NOT(accepting, leaving_count),
-	NOT(accepting, leave),
+	NOT(accepting, leave_at),
 };
 
 static const struct gap no_gaps[1];
