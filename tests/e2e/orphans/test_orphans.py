@@ -490,6 +490,8 @@ def far(how, by="setsid"):
 @pytest.mark.parametrize("how, by", (("hear", "setsid"), ("deaf", "setsid"), ("hear", "env -i")))
 def test_with_stop_what_a_worker_has_started_is_ended_before_the_next_start(how, by):
     it, left = far(f"{fixture(how)}" + (f" --to {path('heard')}" if how == "hear" else ""), by)
+    if how == "hear":
+        wait(lambda: "start" in read("heard"))  # until then TERM would end it unheard
     worker = it.worker().pid
     stranger = begin_program(*NAP)
     it.kill()
