@@ -28,9 +28,9 @@ def test_each_line_is_a_cluster_with_port_env_and_the_files_directory():
     assert formation(it) == {"web": 1, "worker": 1}
     assert variables(it, "web")["PORT"] == "5000" and variables(it, "worker")["PORT"] == "5100"
     assert variables(it, "web")["SECRET"] == "a b"
-    assert variables(it, "worker")["GREETING"] == "hello"
     assert os.readlink(f"/proc/{it.worker(0, 'web').pid}/cwd") == path("shop")
-    wait(lambda: "start" in read("heard"))
+    wait(lambda: "start" in read("heard"))  # the shell has executed it
+    assert variables(it, "worker")["GREETING"] == "hello"
     # no shell is left between nclust and the program
     assert os.readlink(f"/proc/{it.worker(0, 'worker').pid}/exe") == HEAR
     assert f"{path('shop/Procfile')}:2" in it.verb("config").ok()
