@@ -127,6 +127,7 @@ def test_a_stop_signal_that_workers_get_too_as_from_systemd_is_told_once():
     kill(it.pid, SIGSTOP)
     for pid in (it.pid, *workers):
         kill(pid, SIGTERM)
+    wait_gone(*workers)
     kill(it.pid, SIGCONT)
     assert it.exit() == 0
     assert it.log().count("'KillMode=mixed' avoids that") == 1
