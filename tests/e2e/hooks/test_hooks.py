@@ -65,7 +65,10 @@ def test_what_is_asked_for_is_no_crash_and_scales_and_rollouts_are_told():
     write("broken", "")
     is_refused("", it.call, "restart")
     wait_told("rollout", OUTCOME="failed", ROLLOUT=2, SLOT=0)
+    wait_told("rollout", OUTCOME="started", ROLLOUT=2)
     wait_told("crash", EXIT_CODE=3)
+    exits = len(it.happened("exited"))  # of those that the restart has replaced, too
+    wait(lambda: sum(name.startswith("exit.") for name in os.listdir("told")) == exits)
     os.unlink("broken")
     for name in os.listdir("told"):
         os.unlink(f"told/{name}")
