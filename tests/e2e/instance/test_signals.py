@@ -151,6 +151,8 @@ def test_a_storm_of_signals_is_survived():
         for number in (SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGPIPE, signal.SIGWINCH,
                        SIGUSR1, signal.SIGCHLD, signal.SIGRTMIN + 9):
             kill(it.pid, number)
+    for _ in range(2):  # a turn each: all are taken
+        it.status()
     it.call("scale", count=2)
     assert [w.state for w in it.workers()] == ["ready"] * 2
     assert it.stop() == 0
