@@ -105,4 +105,5 @@ def test_what_config_shows_of_a_file_means_the_same_elsewhere():
     assert [x for x in again.splitlines() if x[:1] != ";"] == [
         x for x in shown.splitlines() if x[:1] != ";"]
     cluster("-c else/it.ini")
-    assert told("sub/out").cwd == path("sub") and os.path.exists("sub/log")
+    assert told("sub/out").cwd == path("sub")
+    wait(lambda: os.path.exists("sub/log"))
