@@ -299,7 +299,7 @@ def test_a_socket_that_cannot_be_taken_back_is_named_and_nobody_is_harmed():
 def test_the_keeper_is_nobodys_to_signal_and_gives_to_nobody_else():
     need_root()
     it = kept("--user nobody --log prefix")
-    uid = int(re.search(r"Uid:\s+(\d+)", read(f"/proc/{keepers()[0]}/status")).group(1))
+    uid = int(re.search(r"Uid:\s+(\d+)", read(f"/proc/{wait(keepers)[0]}/status")).group(1))
     assert 65520 <= uid <= 65533
     pids = it.pids()
     it.kill()
