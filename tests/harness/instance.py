@@ -402,6 +402,7 @@ def keepers():
 
 def kill_keeper_and(it, *others):
     """All of them, before one can put another keeper in the place of the first."""
+    lab.wait(keepers, "a logger that keeps")
     lab.kill(it.pid, signal.SIGSTOP)
     lab.wait(lambda: lab.is_stopped(it.pid))
     pids = *keepers(), it.pid, *others
