@@ -316,7 +316,7 @@ def descriptors(pid):
     for number in numbers:
         try:
             found[int(number)] = os.readlink(f"/proc/{pid}/fd/{number}")
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):  # closed; or it is gone
             pass
     return found
 
