@@ -288,7 +288,7 @@ class Instance:
             for _ in range(round(seconds / step)):
                 self.advance(step)
             return
-        self.turns(1)  # what has happened is before that
+        self.turns(2)  # what has happened is before that: in a turn clients come first
         lab.clock.advance(seconds)
         self.turns(3)  # timers set timers
 

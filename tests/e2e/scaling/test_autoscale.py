@@ -85,7 +85,7 @@ def test_without_clients_there_is_no_worker_nor_work_and_the_first_one_waits_for
         assert wanted(it) == 0
         turns = it.status().process.turns
         it.advance(3600)  # who sleeps does not wake nclust
-        assert it.status().process.turns - turns <= 8
+        assert it.status().process.turns - turns <= 9
         assert get().slot == 0
         assert it.cluster().autoscale.last.reason == "client"
         asleep(it)
