@@ -79,6 +79,7 @@ def test_the_pool_below_a_main_process_may_use_the_whole_time():
     it.advance(9, step=0.5)
     assert it.worker().state == "stopping" and heard() == ["start"]
     it.advance(2, step=0.5)
+    wait_ticking(it, lambda: it.process.poll() is not None)
     stop()
     assert is_gone(pid)
     assert it.says("did not end in time, sending SIGKILL")
