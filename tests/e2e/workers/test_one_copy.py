@@ -62,6 +62,7 @@ def test_two_copies_in_the_background_end_after_start_timeout(command, says):
         if it.process.poll() is not None:
             break
         passes(it, 0.5)
+    lab.clock.flow()  # the one that serves is still to end
     assert it.exit() == 1
     assert it.says(says) and it.says(REMEDY)
 
