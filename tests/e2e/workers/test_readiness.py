@@ -264,10 +264,11 @@ def test_auto_in_the_background_it_returns_once_a_client_is_answered():
 
 
 def test_auto_one_that_opens_no_port_is_known_and_once_ready_1_came_only_by_that():
-    gate = Gate()
-    it = start("-n 1 --backoff-max 100ms", NOTIFY, "--sleep", gate, "READY=1\\nSTATUS=told",
-               clock=True)
-    it.event("started")
+    os.mkfifo("go")  # who waits for that wants no CPU, however busy the machine is
+    it = start("-n 1 --backoff-max 100ms", "sh", "-c", 'read -r _ <"$0"; exec "$@"', path("go"),
+               NOTIFY, "READY=1\\nSTATUS=told", clock=True)
+    pid = it.event("started").pid
+    wait(lambda: state(pid) == "S")
     passes(it, 9)
     assert it.worker().state == "starting"
     passes(it, 3)
@@ -276,16 +277,15 @@ def test_auto_one_that_opens_no_port_is_known_and_once_ready_1_came_only_by_that
     it.event("started", n=2)
     passes(it, 1)
     it.event("ready", n=2)
-    gate.open()
+    write("go", "\n")
     it.wait(lambda: it.worker().get("status") == "told")
-    os.unlink(gate.path)
     kill(it.worker().pid)
     it.event("exited", n=2)
     passes(it, 0.5)
     it.event("started", n=3)
     passes(it, 31)
     assert it.worker().state == "starting"
-    gate.open()
+    write("go", "\n")
     it.event("ready", n=3)
 
 
