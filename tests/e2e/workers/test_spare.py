@@ -75,6 +75,7 @@ def test_a_spare_takes_the_place_of_a_worker_that_is_killed_and_is_replaced():
     # the spare itself is not missed, and replaced
     old = spare(it)
     end(old)
+    it.event("exited", pid=old)
     assert get().pid == new
     wait_spares(it, 1, 1)
     assert serving(it) == new and spare(it) != old
