@@ -9,8 +9,10 @@ IDLE = "--idle-after 10m --drain off --bake 0 --log inherit"
 
 
 def until(it, holds, step=1.0):
-    """Let time go on until that is true; it looks at the load each second, or sooner."""
+    """Let time go on until that is true; it looks at the load each second, or sooner.  A worker
+    that starts has all the time of the machine that it needs."""
     for _ in range(200):
+        wait(lambda: all(w.state != "starting" for w in it.workers()))
         if holds():
             return
         it.advance(step)
@@ -21,9 +23,14 @@ def wanted(it):
     return it.cluster().wanted
 
 
+def wait_closed():
+    """Until no client is left: a worker may not have closed its connection yet."""
+    wait(lambda: not any(s.state in ("established", "close-wait") for s in sockets()))
+
+
 def asleep(it):
     """It goes to sleep, after that time and not before."""
-    wait(lambda: not any(s.state in ("established", "close-wait") for s in sockets()))
+    wait_closed()
     it.advance(1.1)
     it.advance(1.1)  # by now it has seen that nothing is to be done
     it.advance(590)
@@ -105,6 +112,7 @@ def test_a_client_that_has_its_connection_open_keeps_a_worker():
         for _ in range(5):
             it.advance(600)
         assert wanted(it) == 1
+    wait_closed()
     until(it, lambda: wanted(it) == 0, 60)
 
 
@@ -200,6 +208,7 @@ def test_an_upgrade_and_the_next_nclust_keep_the_number_awake_and_asleep(how):
     count = wanted(it)
     it = replace()
     assert wanted(it) == count
+    wait_closed()
     until(it, lambda: wanted(it) == 0, 60)
     it = replace()
     assert wanted(it) == 0 and get().pid
