@@ -24,8 +24,10 @@ DRAINED = (503, "drained by 'nclust drain'\n")
 
 
 def half():
-    """A client in the midst of its request."""
+    """A client in the midst of its request, which for the kernel has come later than the client:
+    else that would be idle after five seconds."""
     s = dial()
+    wait(lambda: silence(s) > 50)
     s.sendall(b"GET / HT")
     return s
 
@@ -55,7 +57,9 @@ def test_drained_it_says_so_and_serves_on_and_undrained_it_is_as_before():
 def asked(gate):
     """A request that is being answered, beside an idle client."""
     it = cluster(TWO, RUDE, "--slow", 1, "--until", gate)
-    clients = [dial(), Request("/slow")]
+    clients = [dial(), idle()]
+    wait(lambda: silence(clients[1].socket) > 50)  # as in half()
+    clients[1].ask("/slow")
     wait_asked(count=2)
     return it, clients
 
@@ -84,6 +88,7 @@ def test_a_connection_in_use_is_waited_for_and_an_idle_one_is_not(use):
     gate.open()
     if use == asked:
         assert clients[1].answer().status == 200
+        clients[1].http.close()
         assert it.verb("drain").ok().endswith(" and 1 idle\n")
 
 
