@@ -12,6 +12,8 @@ QUIET = "--ready notify --drain quiet --drain-timeout 10m --log-level debug"
 SHORT = ("--rate", 60, "--jitter", "--path", "/fast:5", "--path", "/slow:5")
 # restart_syscall(2) of x86-64, and of arm64
 RESTARTED = (["219"], ["128"])
+# clock_nanosleep(2) and nanosleep(2) of both
+ASLEEP = (["230"], ["35"], ["115"], ["101"])
 # what nclust is told, the server, how it is asked, and how many clients are idle meanwhile
 HELPLESS = {
     "connections that idle": ("-l 8000", [RUDE, "--slow", 60], SHORT, 24),
@@ -234,7 +236,10 @@ def pausing(options="", *args, **more):
     it = cluster(f"-n 1 -l 8000 {QUIET} {options}", "python3", server("pauses.py"), *args, **more)
     stream = Kept("/stream")
     assert b"begin" in stream.socket.recv(4096)
-    return it, it.worker().pid, stream.socket, idle()
+    pid = it.worker().pid
+    # a signal that comes before it sleeps does not end its sleep
+    wait(lambda: any(read(f"/proc/{p}/syscall").split()[:1] in ASLEEP for p in session(pid)))
+    return it, pid, stream.socket, idle()
 
 
 def test_a_process_that_pauses_in_its_answer_is_waited_for_and_an_idle_one_is_not():
