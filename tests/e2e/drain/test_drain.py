@@ -326,10 +326,11 @@ def test_who_was_woken_for_a_connection_and_ends_without_taking_it_another_one_d
 
 def test_who_is_emptied_and_was_woken_for_a_connection_another_one_takes_it():
     it = cluster("-n 1 -l 8000 --ready notify --surge 0 --max-unavailable 1 --drain quiet "
-                 "--drain-timeout 10m", RUDE, "--until", Gate(), "--doze", path("dozes"),
+                 "--drain-timeout 10m", RUDE, "--slow", 600000, "--doze", path("dozes"),
                  "--doze-busy")
     request = Request("/slow")
     wait_asked()
+    wait(lambda: state(it.worker().pid) == "S")  # for an event, all the time
     it.call("scale", count=2)  # the second one waits behind the first
     late = Request()
     wait(lambda: read("dozes") == "0")
