@@ -82,6 +82,7 @@ def test_a_request_that_comes_in_the_moment_of_the_close_is_asked_again():
                  Gate("go"))
     client = idle()
     poll = idle().ask("/slow")
+    wait_asked(count=2)
     trace = Trace(it.pid, "-e", "trace=shutdown", "-e", "inject=shutdown:delay_enter=600s")
     restart = it.begin("restart")
     wait(lambda: "shutdown(" in read("trace"), "nclust is about to close it")
