@@ -224,7 +224,7 @@ def test_restarts_leave_one_socket_and_no_descriptor_behind():
     for _ in range(6):
         it.call("restart")
     one_is_left(it)
-    assert len(descriptors(it.pid)) <= before
+    wait(lambda: len(descriptors(it.pid)) <= before)
     load.end()
 
 
