@@ -185,6 +185,7 @@ def test_the_next_nclust_takes_them_over_with_as_many_slots_as_there_were():
 def test_each_worker_is_checked_at_its_own_port():
     it = cluster(f"-n 2 --ready alive:1ms -l {OWN} --check tcp --check-interval 50ms "
                  "--check-timeout 500ms --check-failures 2", UNWELL)
+    serves(2)  # they hear signals
     kill(it.worker(1).pid, SIGHUP)  # it takes no connection any more
     well = it.worker(0).checks.ok
     wait(lambda: it.worker(0).checks.ok >= well + 2)
