@@ -123,7 +123,7 @@ def test_a_range_of_workers_stays_below_a_port_that_is_in_use_and_says_so_once()
 def test_a_server_that_binds_by_itself_gets_the_one_of_its_slot_and_no_other(where):
     it = cluster(f"-n 2 --bake 0s -l {OWN}", PLAIN, "{slot+8000}",
                  *([where] if where == "--loopback" else []))
-    assert [(x.bound, x.learned) for x in it.cluster().listeners] == [(True, False)] * 2
+    wait(lambda: [(x.bound, x.learned) for x in it.cluster().listeners] == [(True, False)] * 2)
     load = Clients(8001)
     it.call("restart")
     assert load.end().refused == 0
