@@ -53,7 +53,7 @@ def test_those_that_have_grown_too_much_are_replaced_without_loss():
     for slot in (0, 1):
         assert it.event("exited", slot=slot).why == "memory"
     end_well(it, load)
-    assert one_socket()
+    wait(one_socket)
 
 
 def test_an_upgrade_while_one_is_emptied_loses_nothing():
