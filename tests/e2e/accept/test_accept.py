@@ -190,7 +190,8 @@ def test_no_more_than_accept_per_address_of_one_address(listen, first, same, oth
         for address in (first, same, other):
             run("ip", "-6", "address", "add", f"{address}/128", "dev", "lo", "nodad").ok()
     host = "::1" if ":" in first else "127.0.0.1"
-    it = cluster(f"-l {listen} --accept -n 8 --accept-per-address 2", script("tell", TELL))
+    it = cluster(f"-l {listen} --accept -n 8 --accept-per-address 2", script("tell", TELL),
+                 clock=True)  # who is refused has half a second to speak
     callers = Callers(2, host=host, source=first).heard(2)
     assert sorted(line.split()[3] for line in callers.said) == ["same=1", "same=2"]
     assert once("a question that lies unread", host=host, source=same) == ""  # and no reset
@@ -257,7 +258,7 @@ def test_a_command_line_that_cannot_be_is_refused(line, says):
 def test_a_command_that_is_not_there_is_told_at_the_start_and_later():
     nclust("-l 8000 --accept -- ./absent").fails(127, "cannot execute './absent': No such file")
     nclust("-l 8000 --accept --", write("no-program", "")).fails(126)
-    it = accepting("-n 2")
+    it = accepting("-n 2", clock=True)  # as above
     os.rename("tell", "away")
     assert once("question") == ""
     it.logged(f"cannot execute '{path('tell')}': No such file")
