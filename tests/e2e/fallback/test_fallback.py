@@ -239,10 +239,11 @@ def limit(pid, files):
 def test_too_many_open_files_nobody_is_said_to_be_answered_who_is_not():
     need_root()
     go()
-    it = cluster(OUT, *gated())
+    it = cluster(OUT, *gated(), clock=True)  # the start takes less than fallback-after
     pid = it.role("fallback")
     wait(lambda: rests(pid))
     limit(pid, 4)
+    lab.clock.flow()
     halt()
     kill(it.worker().pid)
     it.logged("and nobody answers: the fallback process has too many open files")
