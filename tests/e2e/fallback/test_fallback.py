@@ -453,9 +453,10 @@ def test_a_start_that_takes_longer_than_idle_after_goes_on():
 def test_a_restart_of_all_at_once_with_nobody_left_meanwhile():
     go()
     it = cluster(f"{OUT} --surge 0 --max-unavailable 1", *gated())
+    since = it.mark()  # there may have been one at the start
     halt()
     it.call("restart", no_wait=True)
-    it.event("fallback")
+    it.event("fallback", since=since)
     assert get().body.endswith(": starting\n")
     go()
     it.event("rollout-done")
