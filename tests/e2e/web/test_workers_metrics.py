@@ -34,11 +34,12 @@ class Scrape:
             rf'^{name}\{{slot="(\d+)"[^}}]*\}} (\d+)$', self.text, re.M)}
 
 
-def is_whole(it):
-    """Has each slot its own worker's metrics, once?"""
+def whole(it):
+    """What is told, if each slot has its own worker's metrics, once."""
     scrape, wanted = Scrape(ask().body), {w.slot: w.pid for w in it.workers()}
     assert scrape.pids.items() <= wanted.items()  # never a wrong one
-    return scrape.pids == wanted and len(re.findall("^app_pid", scrape.text, re.M)) == len(wanted)
+    return (scrape.pids == wanted and len(re.findall("^app_pid", scrape.text, re.M)) == len(wanted)
+            and scrape)
 
 
 def soon(it, request):
@@ -72,8 +73,7 @@ def scrape(it, slots, hangs=0):
 
 def test_each_workers_metrics_come_once_with_its_slot_while_workers_are_replaced():
     it = served("-n 3")
-    wait(lambda: is_whole(it))
-    got = Scrape(ask().body)
+    got = wait(lambda: whole(it))
     assert got.lines.count("# TYPE app_seconds histogram") == 1
     # a family's samples stand together
     names = re.findall("^app_[a-z]+", got.text, re.M)
@@ -81,11 +81,11 @@ def test_each_workers_metrics_come_once_with_its_slot_while_workers_are_replaced
         "app_pid", "app_requests", "app_seconds"]
     assert ask(method="HEAD").headers["Content-Type"].startswith("text/plain; version=0.0.4")
     it.call("restart")
-    wait(lambda: is_whole(it))
+    wait(lambda: whole(it))
     it.call("scale", count=5)
-    wait(lambda: is_whole(it))
+    wait(lambda: whole(it))
     it.call("upgrade")
-    wait(lambda: is_whole(it))
+    wait(lambda: whole(it))
 
 
 @pytest.mark.nightly
@@ -202,7 +202,7 @@ def test_those_who_ask_at_the_same_time_share_an_answer_and_too_many_keep_nobody
 def test_a_server_that_binds_by_itself_or_an_address_that_defers_accepting(at, args):
     it = served("-n 3", *args, at=at)
     for _ in (1, 2):
-        wait(lambda: is_whole(it))
+        wait(lambda: whole(it))
 
 
 @pytest.mark.nightly
@@ -211,4 +211,4 @@ def test_nodes_cluster_and_a_plain_node_server(balance):
     it = cluster(f"--http {WEB} --metrics http:/metrics -n 3 --balance {balance}", "node", "-e",
                  "require('http').createServer((q, a) => a.end(`app_pid ${process.pid}\\n`))"
                  f".listen({PORT})")
-    wait(lambda: is_whole(it))
+    wait(lambda: whole(it))
