@@ -77,11 +77,12 @@ def test_a_cluster_that_wakes_is_up_unless_its_start_fails():
                gated, SERVE, "--notify", "--delay", gate)
     says(UP)
     request = Request()
-    it.event("started")
+    pid = it.event("started").pid
     for _ in range(3):
         assert line() == UP
+    wait(lambda: command(pid).startswith(SERVE))  # it has looked for "bad"
     write("bad", "")
-    kill(it.worker().pid)
+    kill(pid)
     says("down #it: 0 of 1 workers ready\n")
     os.unlink("bad")
     gate.open()
