@@ -3,7 +3,7 @@
 
 With LISTEN_FDS it has its socket, else it binds PORT itself (argument 2).  Before each
 answer it reads how to misbehave: the file DIRECTORY/SLOT (argument 1), if it exists.  When it has
-been asked for its metrics there is DIRECTORY/asked.SLOT.
+been asked for its metrics there is DIRECTORY/asked.SLOT.  --notify: it says when it serves.
 """
 import os
 import socket
@@ -19,6 +19,11 @@ else:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.bind(("127.0.0.1", int(sys.argv[2])))
     listener.listen(64)
+
+if "--notify" in sys.argv:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.connect(os.environ["NOTIFY_SOCKET"])
+        notify.send(b"READY=1")
 
 served = 0
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n"

@@ -12,8 +12,8 @@ from harness.terminal import Terminal
 def app(options, at="127.0.0.1:8000", **more):
     """Workers that answer what they are asked; the file modes/SLOT says how to misbehave."""
     os.mkdir("modes")
-    return cluster(f"-l {at} --ready alive:0s {options}", "python3", "-u", server("metrics.py"),
-                   path("modes"), **more)
+    return cluster(f"-l {at} --ready notify {options}", "python3", "-u", server("metrics.py"),
+                   path("modes"), "--notify", **more)
 
 
 def ask(*args, target="it.1"):
