@@ -24,7 +24,7 @@ def test_on_a_terminal_each_line_has_its_worker_before_it_in_a_colour_of_its_own
     t = Terminal()
     cluster("-n 2 --ready alive:1ms", *tells('echo "hello from $NCLUST_SLOT"; echo bad >&2'),
             env={} if colour else {"NO_COLOR": "1"}, **t.streams)
-    t.wait(lambda: t.said.count("hello") == t.said.count("bad") == 2)
+    t.wait(lambda: len(re.findall(r"(hello from \d|bad)\r\n", t.said)) == 4)
     before = re.findall(r"^(.*)it\.(\d) \|(.*) hello from (\d)\r$", t.said, re.M)
     assert sorted(b[1] for b in before) == ["0", "1"] and all(b[1] == b[3] for b in before)
     if colour:
