@@ -236,7 +236,7 @@ def test_prefix_a_reader_that_takes_nothing_for_a_second_is_told_what_it_lost(re
               clock=True, stdout=w)
     os.close(w)
     if reads:
-        reads_on(r)
+        reader = reads_on(r)
     for slot in (0, 1):
         say("go", slot)
     if not reads:
@@ -249,13 +249,14 @@ def test_prefix_a_reader_that_takes_nothing_for_a_second_is_told_what_it_lost(re
     say("\n".join(f"line {n}" for n in range(280)), slot=2)
     wait(lambda: "| line 279" in nclust("logs it/quiet").out)
     if not reads:
-        reads_on(r)
+        reader = reads_on(r)
     assert it.stop() == 0
+    wait(lambda: reader.poll() is not None, "all is read")
 
     def count(pattern):
         return len(re.findall(pattern, read("got"), re.M))
 
-    wait(lambda: count(r"^quiet\.0 +\| line \d+$") == 280)
+    assert count(r"^quiet\.0 +\| line \d+$") == 280
     lost = sum(map(int, re.findall(r"^nclust: (\d+) lines? of output", read("got"), re.M)))
     assert (lost > 0) == (not reads)
     assert lost + count(r"^flood[01]\.0 \| (line \d+ x+|go)$") == 16002
