@@ -39,8 +39,14 @@ class Doctor:
         before = sleeps()
         wait(lambda: self.process.poll() is not None or sleeps() >= before + sleeps_more)
 
+    def is_waited_for(self):
+        """Does one of those on trial wait for the CPU, or for a disk?"""
+        return any(state(p) in "RD" for p in living() if p != self.process.pid)
+
     def passes(self, seconds):
+        """Time that all have: who waits for the CPU would be too late."""
         for _ in range(round(seconds * 10)):
+            wait(lambda: not self.is_waited_for())
             lab.clock.advance(0.1)
             self.look()
 
