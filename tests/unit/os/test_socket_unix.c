@@ -340,6 +340,8 @@ static int race(int starters)
 			byte = 'w';
 		else
 			byte = err.sys == EADDRINUSE ? 'l' : '?';
+		if (byte == '?')
+			fprintf(stderr, "a start failed: %s\n", err.text);
 		(void)!write(told[1], &byte, 1);
 		(void)!read(stay[0], &byte, 1); /* a winner holds it */
 		_exit(0);
