@@ -50,6 +50,10 @@ class Group:
         """A limit of the group of that process, or of one above it: text."""
         return read(f"{self.of(pid)}/{'../' * up}{FILES[key]}").strip()
 
+    def set(self, key, value):
+        """A limit of the whole group; cpu-max in per cent."""
+        write(f"{self.at}/{FILES[key]}", f"{value * 1000} 100000" if key == "cpu-max" else str(value))
+
     def left(self):
         """All groups of workers, and those in them."""
         return [os.path.join(at, d) for at, below, _ in os.walk(self.at)
