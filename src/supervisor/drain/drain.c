@@ -264,7 +264,8 @@ unsigned drain_count_stay(struct child *child)
 static bool is_busy(struct child *child)
 {
 	struct drain *d = look_once(child);
-	bool busy = d != NULL && d->view.busy > 0;
+	/* a look that took too long has seen nothing */
+	bool busy = d != NULL && (d->view.busy > 0 || d->view.late);
 
 	if (d != NULL)
 		drain_free(d);
@@ -301,7 +302,7 @@ static void drain_on_choose(struct service *service)
 
 	if (!needs_order(service, &rollout))
 		return;
-	for (uint32_t i = 0; busy && i < service->child_slots && clock_now() < until; i++) {
+	for (uint32_t i = 0; busy && i < service->child_slots; i++) {
 		struct child *child = only_worker_in(service, i);
 		struct event event = {.kind = EVENT_BUSY, .slot = i};
 
@@ -312,6 +313,8 @@ static void drain_on_choose(struct service *service)
 		event.worker = child->worker;
 		event.held = busy;
 		service_tell(service, &event);
+		if (clock_now() >= until)
+			break;
 	}
 }
 
