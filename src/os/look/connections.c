@@ -367,6 +367,7 @@ static bool has_request(int fd)
 static bool end_connection(int fd, const struct connection *c, unsigned *asked)
 {
 	uint32_t queue = c->queue;
+	bool asks = c->asks;
 	uint32_t now;
 
 	if (c->asks) {
@@ -376,9 +377,11 @@ static bool end_connection(int fd, const struct connection *c, unsigned *asked)
 	if (shutdown(fd, SHUT_RDWR) == -1)
 		return false;
 	now = queue_of(fd, SIOCINQ);
-	if (now > queue)
+	if (now > queue) {
+		asks |= queue == 0 && has_request(fd);
 		take_bytes(fd, now);
-	*asked += c->asks || now > queue;
+	}
+	*asked += asks;
 	return true;
 }
 
