@@ -443,6 +443,7 @@ void accepting_close(struct service *service)
 		return;
 	release_listeners(a);
 	ev_timer_stop(service->sup->loop, &a->due);
+	a->paused_until = 0;
 	close_refused(a);
 	foreign_close(service->sup, NULL, &a->pending);
 }

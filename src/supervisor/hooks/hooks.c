@@ -159,11 +159,11 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	struct hooks *hooks = sup->commands.hooks;
 
 	(void)revents;
-	start_some(sup);
-	if (hooks->over_at == 0)
+	hooks->over = hooks->over_at != 0 && hooks->over_at <= clock_now();
+	if (hooks->over)
 		return;
-	hooks->over = hooks->over_at <= clock_now();
-	if (!hooks->over)
+	start_some(sup);
+	if (hooks->over_at != 0)
 		timer_arm_within(loop, timer, hooks->over_at - clock_now());
 }
 
