@@ -24,10 +24,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A logger that takes no packet within this time hangs, and is replaced. */
+/* A logger that takes no packet within this time hangs, and is replaced; but one that waits for a
+ * CPU may do so for LOGGER_BUSY_MOST times as long. */
 #define LOGGER_PATIENCE_MS 100
+#define LOGGER_BUSY_MOST 50
 /* LOGGER_LOOK after a pipe was readable nclust asks the logger whether it lives, looks for the
- * answer each second, and kills the logger at the first look after LOGGER_ANSWERS_IN seconds. */
+ * answer each second, and kills the logger at the first look after LOGGER_ANSWERS_IN seconds, or
+ * LOGGER_BUSY_MOST if it waits for a CPU. */
 #define LOGGER_LOOK (2 * SECOND)
 #define LOGGER_ANSWERS_IN 4
 /* A killed logger ends within this time, unless it hangs in the kernel. */
@@ -51,17 +54,30 @@ static void kill_hung_logger(struct supervisor *sup)
 	timer_arm(sup->loop, &sup->logger.look, LOGGER_ENDS_IN);
 }
 
+static bool await_room(const struct supervisor *sup)
+{
+	struct pollfd wait = {.fd = sup->logger.watcher.fd, .events = POLLOUT};
+
+	for (int i = 0; i < LOGGER_BUSY_MOST; i++) {
+		if (poll(&wait, 1, LOGGER_PATIENCE_MS) == 1)
+			return true;
+		if (!process_is_runnable(sup->logger.life.job.pid))
+			break;
+	}
+	errno = EAGAIN;
+	return false;
+}
+
 bool logger_send(
 	struct supervisor *sup, const struct logwire_packet *p, const int *fds, size_t count)
 {
 	int channel = sup->logger.watcher.fd;
-	struct pollfd wait = {.fd = channel, .events = POLLOUT};
 
 	if (channel == -1)
 		return false;
 	if (fdpass_send(channel, p, sizeof(*p), fds, count) == 0)
 		return true;
-	if ((errno == EAGAIN || errno == ENOBUFS) && poll(&wait, 1, LOGGER_PATIENCE_MS) == 1 &&
+	if ((errno == EAGAIN || errno == ENOBUFS) && await_room(sup) &&
 		fdpass_send(channel, p, sizeof(*p), fds, count) == 0)
 		return true;
 	if (errno != EPIPE && errno != ECONNRESET)
@@ -137,7 +153,9 @@ static void on_logger_look(struct ev_loop *loop, ev_timer *timer, int revents)
 		replace_logger(sup);
 		return;
 	}
-	if (sup->logger.asked > LOGGER_ANSWERS_IN) {
+	if (sup->logger.asked > LOGGER_ANSWERS_IN &&
+		(sup->logger.asked > LOGGER_BUSY_MOST ||
+			!process_is_runnable(sup->logger.life.job.pid))) {
 		kill_hung_logger(sup);
 		return;
 	}
