@@ -202,8 +202,9 @@ def test_a_slot_gets_no_successor_while_something_of_its_predecessor_lives():
     # each daemon is looked for by the next worker of its slot
     it = start("-n 8 --backoff-min 10ms --backoff-max 20ms", "sh", "-c", """
         left=$2/$NCLUST_SLOT
-        if [ -s "$left" ] && grep -qs "^State:[[:space:]]*[^ZX]" "/proc/$(cat "$left")/status"
-        then echo "slot $NCLUST_SLOT" >>"$2/doubled"; fi
+        status=$(cat "/proc/$(cat "$left")/status") 2>/dev/null
+        if echo "$status" | grep -q "^State:[[:space:]]*[^ZX]"
+        then echo "slot $NCLUST_SLOT, as $$: $status" >>"$2/doubled"; fi
         exec "$1/fork-away" --pidfile "$left\"""", "sh", fixture(""), path())
     it.event("exited", n=80)
     it.stop()
