@@ -105,7 +105,7 @@ static int wait_readable(struct client *c, nsec_t deadline, struct error *err)
 
 	do {
 		nsec_t left = until > clock_now() ? until - clock_now() : 0;
-		struct timespec wait = {left / SECOND, left % SECOND};
+		struct timespec wait = {(time_t)(left / SECOND), (long)(left % SECOND)};
 
 		n = ppoll(fds, COUNT_OF(fds), until != NSEC_NEVER ? &wait : NULL, NULL);
 	} while (n == -1 && errno == EINTR);

@@ -35,7 +35,7 @@ static size_t columns_of(const struct winsize *size)
 	if (size->ws_col > 0)
 		columns = size->ws_col;
 	else if (text != NULL && text_number(&asked, text, strlen(text), 100000) > 0)
-		columns = asked;
+		columns = (size_t)asked;
 	return columns > WIDTH_LEAST ? columns : WIDTH_LEAST;
 }
 

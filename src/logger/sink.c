@@ -541,7 +541,7 @@ static size_t next_write(const struct sink *o)
 {
 	const char *data = o->out.data + o->head;
 	size_t len = o->out.len - o->head;
-	size_t from = 0; /* the write ends with the line that has this byte */
+	uint64_t from = 0; /* the write ends with the line that has this byte */
 	const char *end;
 
 	if (o->later.fd == -1)
@@ -550,7 +550,7 @@ static size_t next_write(const struct sink *o)
 			: len;
 	if (from >= len)
 		return len;
-	end = memchr(data + from, '\n', len - from);
+	end = memchr(data + from, '\n', len - (size_t)from);
 	return end != NULL ? (size_t)(end - data) + 1 : len;
 }
 
