@@ -224,6 +224,8 @@ bool leftovers_begin(struct child *child, const struct ending *ending);
 
 /* The worker with leftovers whose main process led that session; or NULL. */
 struct child *leftovers_of_session(const struct supervisor *sup, pid_t session);
+/* The worker among whose leftovers `pid` got a signal; or NULL. */
+struct child *leftovers_signalled(const struct supervisor *sup, pid_t pid);
 
 /* The main process has ended while its descendant `pid` was frozen: send `pid` the signal, if that
  * is due, before it is continued. */

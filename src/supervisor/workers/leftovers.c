@@ -237,6 +237,15 @@ struct child *leftovers_of_session(const struct supervisor *sup, pid_t session)
 	return c != NULL && child_by_pid(sup, session) == NULL ? c : NULL;
 }
 
+struct child *leftovers_signalled(const struct supervisor *sup, pid_t pid)
+{
+	struct child *c = sup->reaper.left;
+
+	while (c != NULL && !has_had_signal(&c->life, pid))
+		c = c->left->next;
+	return c;
+}
+
 static bool must_get_signal(const struct worker_life *life, pid_t pid, int signal)
 {
 	return signal != 0 && clock_now() >= life->signal_at && !has_had_signal(life, pid);
@@ -274,7 +283,8 @@ void leftovers_found(struct child *child, pid_t pid, int pidfd)
 		return;
 	}
 	leftovers_kill_below(child, pid, pidfd);
-	(void)pidfd_signal(pidfd, SIGKILL);
+	if (pidfd_signal(pidfd, SIGKILL) == 0 && !has_had_signal(&child->life, pid))
+		note_signalled(&child->life, pid);
 }
 
 /* Leftovers of an adopted worker may be no children of nclust: only their process group is known,
@@ -296,7 +306,8 @@ void leftovers_signal(struct child *child, int signal)
 	struct leftovers *left = child->left;
 
 	left->signal = signal;
-	child->life.signalled_count = 0;
+	if (signal != SIGKILL) /* which each gets at each look */
+		child->life.signalled_count = 0;
 	child->life.signal_at = 0;
 	strays_look_soon(child->service->sup);
 }

@@ -292,7 +292,8 @@ static bool is_no_leftover(const struct supervisor *sup, const struct child *own
 }
 
 /* The worker whose descendant the process is; NULL: errno is ENOENT if it names none, 0 if that
- * worker is gone, else the name cannot be read now. */
+ * worker is gone, else the name cannot be read now.  A process that ends, which may take its time,
+ * names none any more: then it is known by the signal that it got. */
 static struct child *owner_of_stray(const struct supervisor *sup, pid_t pid)
 {
 	struct environ_look look uninitialized;
@@ -301,8 +302,10 @@ static struct child *owner_of_stray(const struct supervisor *sup, pid_t pid)
 
 	if (process_look(pid, &facts) == 0)
 		owner = leftovers_of_session(sup, facts.session);
-	if (owner != NULL || environment_look(&look, pid, "NCLUST_WORKER") == -1)
+	if (owner != NULL)
 		return owner;
+	if (environment_look(&look, pid, "NCLUST_WORKER") == -1)
+		return leftovers_signalled(sup, pid);
 	errno = 0;
 	return child_by_serial(sup, strtoull(look.value, NULL, 16));
 }

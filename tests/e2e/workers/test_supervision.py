@@ -3,6 +3,7 @@
 import re
 
 from harness import *
+from harness import lab
 
 
 # ---- deaths ----
@@ -210,6 +211,35 @@ def test_a_slot_gets_no_successor_while_something_of_its_predecessor_lives():
     it.stop()
     assert read("doubled") == ""
     assert living() == []
+
+
+def test_who_hangs_in_its_exit_is_still_there():
+    need_root()
+    os.mkdir("disk")
+    disk = begin_program("python3", server("hangs.py"), "disk", "hang")
+    wait(lambda: os.path.exists("disk/file"))
+    it = start("-n 1 --ready alive:1ms", "sh", "-c",
+               "exec 9<disk/file; setsid sh -c 'echo $$ >left; exec sleep 1000' & "
+               "exec 9<&-; exec sleep 1000", clock=True)
+    lab.clock.flow()
+    it.wait_ready()
+    main = it.worker().pid
+    left = int(wait(lambda: read("left")))
+    wait(lambda: command(main) == command(left) == "sleep 1000")
+    lab.clock.stand()
+    os.mkfifo("hang")
+    kill(main)
+    # it gives its memory back, and then closes its files
+    wait(lambda: it.advance(0.01) or state(left) == "D")
+    it.advance(2, step=0.1)
+    assert it.happened("exited") == [] and it.worker().pid == main
+    lab.clock.flow()
+    write("hang", "")
+    os.unlink("hang")
+    it.event("exited")
+    it.wait_ready()
+    it.stop()
+    disk.kill()
 
 
 def test_a_death_that_is_reported_later_has_its_own_last_words():
