@@ -36,14 +36,19 @@ def sleep_of(it):
     return min(max(ms / 1000, LEAST), MOST)
 
 
+def rest(it, but=()):
+    """Until no worker `but` these is busy."""
+    it.turns(1)  # and in the next one all of this is over
+    workers = [w.pid for c in it.status().clusters for w in c.workers if w.pid]
+    wait(lambda: not any(is_busy(p) for p in workers if p not in but), "workers rest")
+
+
 def until(it, holds, but=()):
     """Its clock goes on until that is so: each time to the moment at which it has something to
     do, and when no worker `but` these is busy."""
     end = time.monotonic() + BOUND
     while not (got := holds()):
-        it.turns(1)  # and in the next one all of this is over
-        workers = [w.pid for c in it.status().clusters for w in c.workers if w.pid]
-        wait(lambda: not any(is_busy(p) for p in workers if p not in but), "workers rest")
+        rest(it, but)
         lab.clock.advance(sleep_of(it))
         assert time.monotonic() < end, f"not so: {lab.source(holds)}"
     return got
@@ -109,6 +114,7 @@ class Queue:
         self.served += 1
         first = self.waiting.pop(0)
         while not select.select([first.socket], [], [], 0.02)[0]:
+            rest(it)
             it.advance(0.02)
         assert first.answer().status == 200
         next_ones = self.waiting[:self.workers]  # who is seen with a new client is at work
