@@ -67,11 +67,13 @@ def test_idle_ones_behind_another_that_takes_everything_are_left_alone():
 def test_one_that_computes_for_less_than_interval_times_failures_is_left_alone():
     it = begin(f"{CHECKED} --check-failures 20", SICK, count=2)
     before = it.pids()
-    request = Request("/burn/300")
+    gate = Gate()
+    request = Request(f"/burn{gate}")
     wait(lambda: any(map(is_busy, before)))
     for _ in range(75):
         lab.clock.advance(0.02)
         it.status()
+    gate.open()
     assert request.answer().status == 200
     assert it.pids() == before
     assert not it.says("took no connection")
