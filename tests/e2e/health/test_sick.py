@@ -89,6 +89,8 @@ def test_one_that_is_silent_to_checks_is_drained_at_once(balance):
     it.logged("wrote what it does")
     until(it, lambda: it.happened("unwell"))
     load = Visits() if balance == "share" else None
+    if load:
+        load.more()
     lab.clock.flow()
     wait_gone(pid)
     got = load and load.end()
@@ -117,6 +119,7 @@ def timed(options, *mode):
 def test_request_timeout_its_successor_first_and_the_drain_does_not_wait_for_it():
     it, request = timed("--drain-timeout 10m", "--pool", 4)
     load = Visits()
+    load.more()
     hang = it.event("hang")
     assert re.search(r"hangs: no answer to \S+ for .*; thread \d+: [RS]", hang.text)
     assert hang.age >= 1 and hang.cpu >= 0
