@@ -138,11 +138,14 @@ def test_request_timeout_on_hang_runs_while_it_lives_and_hang_signal_before_the_
 state=$(cut -d' ' -f3 "/proc/$NCLUST_WORKER_PID/stat")
 echo "$NCLUST_EVENT $NCLUST_WORKER_PID $state $NCLUST_REASON" >"${0%/*}/facts"
 """, 0o755)
-    it, request = timed(f"--on-hang {hook} --hang-signal USR2 --drain off", "--pool", 4)
+    it = begin(f"-l 8000 --request-timeout 1s --on-hang {hook} --hang-signal USR2", SICK, "--pool",
+               4, count=2)
+    request = Request("/never")
+    until(it, lambda: it.happened("hang"))
     pid = it.event("hang").pid
     # its threads are woken now and then, so it may run as well as sleep
     assert re.match(rf"hang {pid} [SR] no answer to ", wait(lambda: read("facts")))
-    it.event("exited", pid=pid)
+    until(it, lambda: it.happened("exited", pid=pid))
     it.logged("wrote what it does")
     assert request
 
