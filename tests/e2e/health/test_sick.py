@@ -151,9 +151,16 @@ echo "$NCLUST_EVENT $NCLUST_WORKER_PID $state $NCLUST_REASON" >"${0%/*}/facts"
 
 
 def test_request_timeout_idle_and_streaming_connections_are_left_alone():
-    it = cluster("-n 2 -l 8000 --ready tcp --request-timeout 1s", UNWELL)
+    it = begin("-l 8000 --request-timeout 1s", UNWELL, count=2)
     idle = dial()
     drip = Request("/drip/40")
+
+    def come():
+        """What has come so far."""
+        return drip.socket.recv(4096, socket.MSG_PEEK)
+
+    assert come()  # nclust looks when it is answered
+    until(it, lambda: come().endswith(b"x" * 40))
     assert drip.answer().body.endswith("x" * 40) and idle
     assert not it.says("hangs")
 
