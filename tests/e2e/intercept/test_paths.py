@@ -48,7 +48,7 @@ def test_a_release_that_fails_leaves_the_path_to_the_old_workers():
     it.call("restart")
     it.call("upgrade")
     write("broken", "")
-    is_refused("exit 3", it.call, "restart")
+    is_refused("exit 3", it.call, "restart", bake=3600)
     assert reached() in it.pids()
     kill(it.worker(0).pid)  # and what it leaves by SIGKILL is no path
     os.unlink("broken")
