@@ -122,13 +122,14 @@ EACH = "is shared: each request reaches any worker; "
     ("", "--inspect=9229", 9229, f"tcp:127.0.0.1:9229 {EACH}--inspect={{slot+9229}} gives each"),
     ("", "9100", 9101, f"tcp:127.0.0.1:9101, taken from a range, {EACH}{{slot+9101}} gives each its "
      "own, or 'share-ports = 8000' leaves it to the program"),
-    ("--stable-after 1ms", "9102 go", 9102, f"tcp:127.0.0.1:9102, opened late, {EACH}{{slot+9102}}"),
+    ("--stable-after 0", "9102 go", 9102, f"tcp:127.0.0.1:9102, opened late, {EACH}{{slot+9102}}"),
     ("", "9103", 9103, None),
     ("--share-ports 8000,8001", "9104", 9104, None)))
 def test_a_port_beside_the_first_that_should_not_be_shared(options, words, taken, said):
     write("probes.py", PROBES)
     with socket.create_server(("127.0.0.1", 9100)):
-        it = cluster(f"-n 2 {options}", "python3", "probes.py", *words.split())
+        it = cluster(f"-n 2 --bake 0 --stable-after 1h {options}", "python3", "probes.py",
+                     *words.split())
         write("go", "")
         it.logged(f"at {taken}\n", 1 if "share" in options else 2)
         if said:
