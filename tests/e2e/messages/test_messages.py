@@ -188,6 +188,7 @@ def test_relay_names_a_cluster_and_a_reload_switches_it_at_once_ipc_with_new_wor
     for slot in (0, 1):
         wait_got(f"jobs/{slot}", from_worker(1, '"job"', "web"))
     send(it, '["say","answer"]', 0, cluster="jobs")
+    wait_got("jobs/0", '["say","answer"]')
     assert reload("on", "others")
     send(it, '["say",2]', 0, cluster="web")
     wait_got("web/1", from_worker(0, 2, "web"))
