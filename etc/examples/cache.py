@@ -39,10 +39,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_GET(self):
-        if self.path not in cache:
-            cache[self.path] = f"computed at {time.time()}"
+        text = cache.get(self.path)
+        if text is None:
+            text = cache[self.path] = f"computed at {time.time()}"
         slot = os.environ.get("NCLUST_SLOT", "-")
-        self.answer(f"slot={slot} {cache[self.path]}")
+        self.answer(f"slot={slot} {text}")
 
     def do_DELETE(self):
         cache.pop(self.path, None)
