@@ -72,8 +72,10 @@ def notices(it, do, *args):
     it.wait(lambda: it.cluster().rollout is None)
 
 
-def new_file(name):
-    write(name, "x\n")
+def new_file(name, text="x\n"):
+    """At once with all that is in it: what is told of the file is one change."""
+    os.makedirs(os.path.dirname(name), exist_ok=True)
+    os.replace(write("fresh", text), name)
 
 
 SAVED = "src/code.sh"
@@ -189,8 +191,8 @@ def test_a_file_system_that_does_not_report_changes_is_polled():
     os.unlink(path("real/away"))
     look_on()
     assert changes(it) == []
-    notices(it, write, "real/a.sh", "22\n")
-    notices(it, write, "real/b.sh", "1\n")
+    notices(it, new_file, "real/a.sh", "22\n")
+    notices(it, new_file, "real/b.sh")
     notices(it, os.unlink, path("real/b.sh"))
     assert changes(it) == ["shared/a.sh", "shared/b.sh", "files"]
 
