@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // As plain.js, and it says how many connections it has when it is told to leave;
-// who asks for /poll is answered then: node leave.js LISTEN
+// who asks for /poll is answered then.  It ends by nothing else, however long it
+// takes to hear of that: node leave.js LISTEN
 const fs = require("fs");
 const http = require("http");
 const later = require("./later");
@@ -44,4 +45,5 @@ process.prependListener("internalMessage", (message) => {
   for (const response of polls) response.end("nothing more\n");
 });
 
+process.on("SIGTERM", () => {}); // half a second after nclust has told it
 server.listen(JSON.parse(process.argv[2]));

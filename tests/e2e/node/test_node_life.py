@@ -28,7 +28,7 @@ def held(it, gate, balance, path="/?until={}"):
 # ---- under requests ----
 
 def test_by_turns_none_is_lost_by_restarts_and_few_by_a_death():
-    it = node("plain.js", PORT, options="--balance rr")
+    it = node("leave.js", PORT, options="--balance rr")
     life = Life(it, drains=True, at_once=3)
     life.death_under_load()
     life.restart_under_load()
@@ -154,12 +154,12 @@ def test_nclust_is_killed_the_workers_end_as_nodes_do():
 def test_with_orphans_keep_they_serve_on_and_are_taken_over(balance):
     # with rr they are replaced, as nobody gives them connections
     options = f"--orphans keep --balance {balance}"
-    it = node("plain.js", PORT, options=options)
+    it = node("leave.js", PORT, options=options)
     old = it.pids()
     it.kill()
     if balance == "share":
         assert set(counts(10)) <= set(old)
-    it = node("plain.js", PORT, options=options)
+    it = node("leave.js", PORT, options=options)
     it.wait(lambda: it.cluster().state == "running")
     assert set(counts(10)) <= set(it.pids())
     it.call("restart")
