@@ -7,6 +7,8 @@ import select
 import socket
 import ssl
 
+from harness import lab
+
 from nodes import *
 
 OTHERS = [pytest.param(f"{MODULES}/node{major}/bin/node", id=f"node{major}",
@@ -268,8 +270,12 @@ def test_a_worker_that_has_more_to_do_gets_its_stop_signal_when_it_has_disconnec
 process.on('disconnect', () => console.log('disconnected'));
 process.on('SIGTERM', () => {{ console.log('asked'); process.exit(0); }});
 setInterval(() => {{}}, 1000);
-"""))
-    assert it.stop() == 0
+"""), clock=True)
+    it.call("stop", no_wait=True)
+    wait(lambda: it.happened("stopping", slot=0) or it.advance(0.05))
+    it.logged("disconnected")  # the moment that it has for that is not over
+    lab.clock.flow()
+    assert it.exit() == 0
     assert it.log().index("disconnected") < it.log().index("asked")
 
 
