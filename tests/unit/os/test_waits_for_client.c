@@ -96,7 +96,7 @@ static enum awaits look(void)
 /* Until all is as wanted: it is on its way there. */
 static void becomes(enum awaits wanted)
 {
-	for (int i = 0; i < 2000 && look() != wanted; i++)
+	while (look() != wanted) /* the test has a time limit */
 		(void)usleep(1000);
 	for (int i = 0; i < 20; i++)
 		ck_assert_int_eq(look(), wanted);
@@ -153,11 +153,10 @@ TEST(one_whose_threads_are_locked_does_not)
 
 	start(locked);
 	/* one that has not come that far awaits nothing, too */
-	for (int i = 0; i < 2000 && strstr(text, ": S in futex") == NULL; i++) {
+	while (strstr(text, ": S in futex") == NULL) {
 		(void)usleep(1000);
 		(void)awaits_threads_text(other, text, sizeof(text));
 	}
-	ck_assert_ptr_nonnull(strstr(text, ": S in futex"));
 	becomes(AWAITS_NOTHING);
 }
 
