@@ -6,6 +6,8 @@
 #include <arpa/inet.h>
 #include <ftw.h>
 #include <limits.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 extern char **environ;
@@ -282,6 +284,16 @@ int os_connect(const union os_address *at)
 		return fd;
 	(void)close(fd);
 	return -1;
+}
+
+void os_send(int fd, const void *data, size_t size)
+{
+	int unheard;
+
+	ck_assert_int_eq(send(fd, data, size, 0), (ssize_t)size);
+	do {
+		ck_assert_int_eq(ioctl(fd, SIOCOUTQ, &unheard), 0);
+	} while (unheard > 0 && poll(NULL, 0, 1) == 0);
 }
 
 int os_get(int fd, int level, int option)

@@ -96,6 +96,8 @@ socklen_t os_size(const union os_address *at);
 /* A stream socket that listens there; it gets a port, if it has none. */
 int os_listen(union os_address *at);
 int os_connect(const union os_address *at); /* -1 and errno */
+/* Until the other end's kernel has it, and so the connection: it may lack a CPU for a while. */
+void os_send(int fd, const void *data, size_t size);
 /* For socket_open(), with the system's defaults: on loopback, or a path. */
 struct socket_plan os_socket_plan(int family, int type, const char *path);
 int os_get(int fd, int level, int option); /* of a socket */

@@ -152,6 +152,25 @@ static const struct connection *only(enum connection_kind kind)
 	return found;
 }
 
+/* So many wait to be accepted.  (The test has a time limit.) */
+static void wait_queued(uint32_t count)
+{
+	while (only(CONNECTION_LISTENER)->queue != count)
+		(void)poll(NULL, 0, 1);
+}
+
+/* The client of the only connection has closed it. */
+static const struct connection *wait_closed(void)
+{
+	const struct connection *c = only(CONNECTION_TCP);
+
+	while (c->state == TCP_ESTABLISHED) {
+		(void)poll(NULL, 0, 1);
+		c = only(CONNECTION_TCP);
+	}
+	return c;
+}
+
 /* The only connection, marked to be ended. */
 static struct connection *the_marked(void)
 {
@@ -182,8 +201,7 @@ TEST(a_listener_tells_who_waits)
 	ck_assert_uint_eq(c->queue, 0);
 	ck_assert_uint_eq(c->port, ntohs(at.v4.sin_port));
 	(void)visit();
-	c = only(CONNECTION_LISTENER);
-	ck_assert_uint_eq(c->queue, 1);
+	wait_queued(1);
 	ck_assert_ptr_null(only(CONNECTION_TCP));
 	order(ACCEPT);
 	ck_assert_uint_eq(only(CONNECTION_LISTENER)->queue, 0);
@@ -205,7 +223,7 @@ TEST(a_request_and_its_answer_are_seen)
 	ck_assert_int_eq(c->pid, other);
 	ck_assert_uint_eq(c->segments_in, 0);
 	cookie = c->cookie;
-	ck_assert_int_eq(write(visitor, "123", 3), 3);
+	os_send(visitor, "123", 3);
 	c = only(CONNECTION_TCP);
 	ck_assert_uint_eq(c->queue, 3);
 	ck_assert_uint_eq(c->segments_in, 1);
@@ -220,7 +238,7 @@ TEST(a_request_and_its_answer_are_seen)
 	ck_assert_uint_eq(c->bytes_out, 5);
 	ck_assert_uint_eq(c->cookie, cookie);
 	(void)close(visitor);
-	c = only(CONNECTION_TCP);
+	c = wait_closed();
 	ck_assert_int_eq(c->state, TCP_CLOSE_WAIT);
 	ck_assert_uint_eq(c->queue, 0); /* its FIN is no unread byte */
 	ck_assert_uint_eq(c->segments_in, 1);
@@ -247,7 +265,7 @@ TEST_LOOP(unread_bytes_tell_what_a_client_speaks, 0, COUNT_OF(kinds))
 	const struct connection *c;
 
 	all.peeks = true;
-	ck_assert_int_eq(write(visit(), kinds[_i].text, kinds[_i].len), (ssize_t)kinds[_i].len);
+	os_send(visit(), kinds[_i].text, kinds[_i].len);
 	order(ACCEPT);
 	c = only(CONNECTION_TCP);
 	ck_assert(c->http == kinds[_i].http);
@@ -270,7 +288,7 @@ TEST(a_connection_is_ended_from_outside)
 	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late, &asked), 0);
 	c->cookie--;
 	ck_assert_uint_eq(late, 0);
-	ck_assert_int_eq(write(visitor, "123", 3), 3); /* too late for that */
+	os_send(visitor, "123", 3); /* too late for that */
 	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late, &asked), 0);
 	ck_assert_uint_eq(late, 1);
 	order(READ);
@@ -306,7 +324,7 @@ TEST_LOOP(one_whose_next_request_lies_unread_is_ended_without_it, 0, 9)
 	char text[8];
 
 	order(ACCEPT);
-	ck_assert_int_eq(write(visitor, rows[_i].text, length), (ssize_t)length);
+	os_send(visitor, rows[_i].text, length);
 	the_marked()->asks = true;
 	asked = late = 0;
 	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late, &asked), rows[_i].ends);
@@ -481,7 +499,7 @@ ROOT_TEST(it_is_looked_at_by_a_child_that_has_the_rights)
 	r.gid = getegid();
 	visitor = visit();
 	order(ACCEPT);
-	ck_assert_int_eq(write(visitor, "123", 3), 3);
+	os_send(visitor, "123", 3);
 	ck_assert_uint_eq(only(CONNECTION_TCP)->queue, 3);
 	(void)the_marked();
 	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late, &asked), 1);
@@ -511,7 +529,7 @@ TEST(the_kernel_tells_where_no_descriptor_can_be_had)
 	char text[8];
 
 	order(ACCEPT);
-	ck_assert_int_eq(write(visitor, "123", 3), 3);
+	os_send(visitor, "123", 3);
 	had = *only(CONNECTION_TCP);
 	refuse_getfd();
 	c = only(CONNECTION_TCP);
@@ -530,11 +548,11 @@ TEST(the_kernel_tells_where_no_descriptor_can_be_had)
 	(void)the_marked();
 	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late, &asked), 0);
 	(void)close(visitor);
-	c = only(CONNECTION_TCP);
+	c = wait_closed();
 	ck_assert_int_eq(c->state, TCP_CLOSE_WAIT);
 	ck_assert_uint_eq(c->queue, 0); /* the FIN */
 	(void)visit();
-	ck_assert_uint_eq(only(CONNECTION_LISTENER)->queue, 1);
+	wait_queued(1);
 }
 
 TEST(the_resolution_is_that_of_a_jiffy)
