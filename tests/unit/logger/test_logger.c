@@ -737,7 +737,7 @@ TEST(it_ends_with_its_channel_even_if_a_pipe_stays_open)
 	ends_well();
 	expect(out, "web.2 | no newline\n");
 	ck_assert_int_ge(clock_now() - begun, 1500 * MSEC);
-	ck_assert_int_le(clock_now() - begun, 4500 * MSEC);
+	ck_assert_int_le(clock_now() - begun, 30 * SECOND); /* it may have to wait for a CPU */
 	(void)close(o);
 }
 
