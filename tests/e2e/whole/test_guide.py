@@ -122,7 +122,7 @@ def development():
         """The process that looks at the files waits for changes."""
         main = Control(path("run/shop/control")).hello.pid
         return any("anon_inode:inotify" in descriptors(p).values() and state(p) == "S"
-                   for p in living() if stat(p)[1] == str(main))
+                   for p in living() if stat(p)[1:2] == [str(main)])
 
     play("DEVELOPMENT", js=lambda: wait(watches),
          shop=lambda: wait(lambda: len(shop().workers) > 1 or shop().generation == 2))
