@@ -78,8 +78,7 @@ def test_after_a_logout_workers_are_replaced_verbs_find_it_and_its_name_is_taken
     kill(old)
     for begins in (dict, log_in):
         session = begins()
-        found = wait(lambda: (w := answers(session)) and w["state"] == "ready" and w)
-        assert found["pid"] != old
+        wait(lambda: (w := answers(session)) and w["state"] == "ready" and w["pid"] != old)
         run(*user(*words, **session)).fails(75, "'mine' is already running (pid ")
         run(*user("restart", "mine", **session)).ok()
     assert not os.listdir("session")
