@@ -129,7 +129,8 @@ signal.signal(signal.SIGUSR1, lambda *_: late.append(open_port(9229)))
 signal.signal(signal.SIGUSR2, lambda *_: late.pop().server_close())""")
     it = cluster("-n 2 --bake 0 --drain off --start-timeout 5s", "python3", server("gate.py"), 8001,
                  8000, clock=True)
-    wait(lambda: addresses() == ["8000", "8001"])
+    wait(lambda: all(os.path.exists(f"listens.{pid}") for pid in it.pids()))
+    assert addresses() == ["8000", "8001"]
     it.advance(3, step=0.5)
     kill(it.worker(0).pid, SIGUSR1)
     wait(lambda: addresses() == ["8000", "8001", "9229"])
