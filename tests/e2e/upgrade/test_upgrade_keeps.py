@@ -166,7 +166,7 @@ def test_a_worker_that_is_being_drained_is_drained_on_and_loses_nothing():
 # ---- clients ----
 
 def test_half_a_request_many_clients_and_one_who_does_not_read():
-    it = two()
+    it = two(clock=True)  # who does not read is closed after 10 s
     half, deaf, others = it.connect(), it.connect(), [it.connect() for _ in range(40)]
     half.socket.sendall(b'{"jsonrpc":"2.0","id":1,"method":"status"}\n{"jsonrpc":"2.0",')
     assert half.answer(1).upgrades == 0
