@@ -219,7 +219,9 @@ def test_workers_that_are_kept_have_no_descriptor_of_nclusts():
 def test_a_directory_that_was_removed_is_made_anew_and_all_that_the_next_one_needs():
     it = kept()
     pids = it.pids()
+    kill(it.pid, SIGSTOP)  # it would begin while that still removes
     run("rm", "-r", it.directory).ok()
+    kill(it.pid, SIGCONT)
     wait(lambda: os.path.exists(f"{it.directory}/control"))
     assert it.pids() == pids == it.pids()  # the turn in which it was made anew is over
     it.kill()
