@@ -198,9 +198,8 @@ def test_one_that_cannot_be_executed():
 
 
 def test_a_failed_restart_stands_in_status_until_one_succeeds():
-    write("app", "exec sleep 1000")
-    it = cluster("-n 2 --ready alive:1ms", "sh", path("app"))
-    wait(lambda: all(read(f"/proc/{w.pid}/comm") == "sleep\n" for w in it.workers()))
+    write("app", f"exec {NOTIFY} READY=1")
+    it = cluster("-n 2 --ready notify", "sh", path("app"))
     write("app", 'echo "db1: Connection refused"; exit 3')
     nclust("restart it").fails(1)
     said = nclust("status it").ok()
@@ -212,7 +211,7 @@ def test_a_failed_restart_stands_in_status_until_one_succeeds():
     it.call("upgrade")
     assert it.cluster().failed_restart.text.startswith("last restart failed")
     assert it.worker().last_failure.text == "exit 3"
-    write("app", "exec sleep 1000")
+    write("app", f"exec {NOTIFY} READY=1")
     do_advised(it, "the last restart of it failed").ok()
     assert it.cluster().failed_restart is None
 
