@@ -190,7 +190,8 @@ def test_who_does_not_take_its_answers_is_closed_after_10_s_and_nobody_waits():
     it.advance(9)
     assert len(inodes(it.pid)) == before + 6
     it.advance(2)
-    assert len(inodes(it.pid)) == before + 1
+    # a child may close them, where the kernel lets a client send descriptors (before Linux 6.16)
+    wait(lambda: len(inodes(it.pid)) == before + 1)
     assert slow.call("status").name == "it"
 
 
