@@ -357,7 +357,8 @@ def freeze(*leaders):
     """Stop these workers, with all processes of theirs."""
     for pid in leaders:
         os.killpg(pid, signal.SIGSTOP)
-    wait(lambda: all(is_stopped(p) for leader in leaders for p in session(leader)))
+    # one that has ended is not reaped by a parent that is stopped
+    wait(lambda: all(is_stopped(p) or is_gone(p) for leader in leaders for p in session(leader)))
 
 
 def thaw(*leaders):
