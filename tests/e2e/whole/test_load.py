@@ -30,7 +30,7 @@ FATES = (
     ("/close", (), {"unanswered"}),
     ("/cut", (), {"unanswered"}),
     ("/hang", ("--patience", 50), {"unanswered"}),  # it is not waited for
-    ("/late", ("--patience", 250), {"late"}),
+    ("/late", ("--patience", 250, "--await", 60000), {"late"}),
     ("/late", ("--patience", 60000), {"answered"}),
     # one that nobody has read is told from one that was read and forgotten
     ("/race", KEPT, {"answered", "races"}),
