@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // As plain.js, and it says how many connections it has when it is told to leave;
-// who asks for /poll is answered then.  It ends by nothing else, however long it
-// takes to hear of that: node leave.js LISTEN
+// who asks for /poll is answered then.  A stop signal ends it if it was not told:
+// node leave.js LISTEN
 const fs = require("fs");
 const http = require("http");
 const later = require("./later");
@@ -9,6 +9,7 @@ const who = require("./who");
 
 const polls = [];
 const connections = new Set();
+let told = false;
 
 const server = http.createServer((request, response) => {
   if (request.url === "/poll") polls.push(response);
@@ -41,9 +42,15 @@ function established() {
 // before Node itself ends those that are idle
 process.prependListener("internalMessage", (message) => {
   if (message.act !== "disconnect") return;
+  told = true;
   console.log(`told with ${established()} connections`);
   for (const response of polls) response.end("nothing more\n");
 });
 
-process.on("SIGTERM", () => {}); // half a second after nclust has told it
+// It comes half a second after that, in which the worker may have had no CPU:
+// when the loop has gone round once more, all that came before has been heard.
+process.on("SIGTERM", () =>
+  setImmediate(() => setImmediate(() => told || process.exit(1)))
+);
+
 server.listen(JSON.parse(process.argv[2]));
