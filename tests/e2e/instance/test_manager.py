@@ -128,6 +128,7 @@ def test_one_that_is_behind_is_no_obstacle_and_hears_all_that_matters_later():
         it.call("scale", count=count)
     manager.wait("STATUS=it: 3 of 3 ready")
     manager.wait("WATCHDOG=1")
+    manager.wait("READY=1", 2)
     assert manager.states() == ["READY=1", "RELOADING=1", "READY=1"]
 
     manager.fill()
