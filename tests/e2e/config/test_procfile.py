@@ -91,8 +91,7 @@ def test_a_reload_adds_changes_and_removes_lines_or_tells_what_is_wrong():
     web = it.pids("web")
     procfile(f"web: {HEAR}", f"clock: {HEAR} --end-on TERM")
     it.verb("reload").ok()
-    it.wait(lambda: formation(it) == {"web": 1, "clock": 1})  # the worker's end may come later
-    assert it.pids("web") == web
+    assert formation(it) == {"web": 1, "clock": 1} and it.pids("web") == web
     procfile("web")
     it.verb("reload").fails(78, "Procfile:1: ")
     assert formation(it) == {"web": 1, "clock": 1}
