@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """shared.py PLACE DIRECTORY: a file system of FUSE at PLACE with the files of that directory; who
-watches it hears nothing of their changes.  Inode numbers last as short as those of libfuse may."""
+watches it hears nothing of their changes.  Inode numbers last as short as those of libfuse may.
+While there is a FIFO "hang" in that directory, close(2) of a file waits until somebody writes to it."""
 import ctypes
 import os
 import struct
@@ -31,6 +32,12 @@ def answer(call, node, data):
         return struct.pack("Q2I", 0, 0, 0) + attributes(node)
     if call == 26:  # INIT
         return struct.pack("4I2H2I2H8I", 7, 31, 0, 0, 1, 1, 4096, 1, *[0] * 10)
+    if call == 25:  # FLUSH
+        hang = os.path.join(directory, "hang")
+        if os.path.exists(hang):
+            with open(hang, encoding="ascii") as until:
+                until.read()
+        return b""
     if call == 27:
         with open(os.path.join(directory, "looks"), "a", encoding="ascii") as looks:
             looks.write(".")
@@ -51,7 +58,7 @@ def answer(call, node, data):
 while True:
     request = os.read(device, 1 << 18)
     _, call, unique, node = struct.unpack_from("2I2Q", request)
-    if call == 2:  # FORGET
+    if call in (2, 36, 42):  # FORGET, INTERRUPT, BATCH_FORGET
         continue
     try:
         error, text = 0, answer(call, node, request[40:])

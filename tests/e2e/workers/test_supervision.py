@@ -216,7 +216,8 @@ def test_a_slot_gets_no_successor_while_something_of_its_predecessor_lives():
 def test_who_hangs_in_its_exit_is_still_there():
     need_root()
     os.mkdir("disk")
-    disk = begin_program("python3", server("hangs.py"), "disk", "hang")
+    write("real/file", "")
+    disk = begin_program("python3", server("shared.py"), path("disk"), path("real"))
     wait(lambda: os.path.exists("disk/file"))
     it = start("-n 1 --ready alive:1ms", "sh", "-c",
                "exec 9<disk/file; setsid sh -c 'echo $$ >left; exec sleep 1000' & "
@@ -227,15 +228,15 @@ def test_who_hangs_in_its_exit_is_still_there():
     left = int(wait(lambda: read("left")))
     wait(lambda: command(main) == command(left) == "sleep 1000")
     lab.clock.stand()
-    os.mkfifo("hang")
+    os.mkfifo("real/hang")
     kill(main)
     # it gives its memory back, and then closes its files
     wait(lambda: it.advance(0.01) or state(left) == "D")
     it.advance(2, step=0.1)
     assert it.happened("exited") == [] and it.worker().pid == main
     lab.clock.flow()
-    write("hang", "")
-    os.unlink("hang")
+    write("real/hang", "")
+    os.unlink("real/hang")
     it.event("exited")
     it.wait_ready()
     it.stop()
