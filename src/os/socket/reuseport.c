@@ -94,7 +94,8 @@ static int bind_beside(int to, int from)
 /* setsockopt(2) in a child: workers have these sockets, too. */
 static int set_option(int fd, int level, int name, const void *value, socklen_t size)
 {
-	struct vfork_syscall s = {SYS_setsockopt, {fd, level, name, (long)(intptr_t)value, size}};
+	struct vfork_syscall s = {
+		SYS_setsockopt, {fd, level, name, (long)(intptr_t)value, (long)size}};
 
 	return name == SO_ATTACH_REUSEPORT_EBPF /* its value is a second descriptor */
 		? vfork_call(vfork_syscall, &s)
