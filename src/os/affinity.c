@@ -4,10 +4,8 @@
 #include "os/process.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -78,24 +76,19 @@ unsigned affinity_count(void)
 
 /* ---- where they are ---- */
 
-/* Is the CPU in a list such as "0-3,8-11"? */
-static bool is_listed(const char *list, unsigned cpu)
+/* The next range of a list such as "0-3,8"; false: no more. */
+static bool next_range(const char **list, unsigned *from, unsigned *to)
 {
-	const char *at = list;
-	unsigned from;
-	unsigned to;
 	int used;
 
-	while (sscanf(at, "%u%n", &from, &used) == 1) {
-		at += used;
-		to = from;
-		if (sscanf(at, "-%u%n", &to, &used) == 1)
-			at += used;
-		if (cpu >= from && cpu <= to)
-			return true;
-		at += *at == ',';
-	}
-	return false;
+	if (sscanf(*list, "%u%n", from, &used) != 1)
+		return false;
+	*list += used;
+	*to = *from;
+	if (sscanf(*list, "-%u%n", to, &used) == 1)
+		*list += used;
+	*list += **list == ',';
+	return true;
 }
 
 static bool read_list(const char *root, const char *kind, unsigned number, const char *file,
@@ -108,25 +101,47 @@ static bool read_list(const char *root, const char *kind, unsigned number, const
 		process_read_path(path, list, size) > 0;
 }
 
+static void set_node(struct affinity_cpu *list, unsigned count, const char *cpus, unsigned node)
+{
+	unsigned from;
+	unsigned to;
+
+	while (next_range(&cpus, &from, &to))
+		for (unsigned i = 0; i < count; i++)
+			if (list[i].cpu >= from && list[i].cpu <= to)
+				list[i].node = node;
+}
+
 /* Number the NUMA nodes to which the CPUs of the list belong. */
 static void find_nodes(const char *root, struct affinity_cpu *list, unsigned count)
 {
 	char path[1024];
 	char nodes[256];
 	char cpus[4096];
+	const char *at = nodes;
+	unsigned from;
+	unsigned to;
 
 	if (snprintf(path, sizeof(path), "%s/sys/devices/system/node/online", root) >=
 			(int)sizeof(path) ||
 		process_read_path(path, nodes, sizeof(nodes)) <= 0)
 		return;
-	for (unsigned node = 0; node < NODES_MOST; node++) {
-		if (!is_listed(nodes, node) ||
-			!read_list(root, "node", node, "cpulist", cpus, sizeof(cpus)))
-			continue;
-		for (unsigned i = 0; i < count; i++)
-			if (is_listed(cpus, list[i].cpu))
-				list[i].node = node;
-	}
+	while (next_range(&at, &from, &to))
+		for (unsigned node = from; node <= to && node < NODES_MOST; node++)
+			if (read_list(root, "node", node, "cpulist", cpus, sizeof(cpus)))
+				set_node(list, count, cpus, node);
+}
+
+/* Number the i-th CPU among those of its core. */
+static void find_core(struct affinity_cpu *list, unsigned i, const char *siblings)
+{
+	unsigned from;
+	unsigned to;
+
+	while (next_range(&siblings, &from, &to))
+		for (unsigned k = 0; k < i; k++)
+			if (list[k].cpu >= from && list[k].cpu <= to && list[i].thread++ == 0)
+				list[i].core = list[k].cpu;
 }
 
 void affinity_locate(const char *root, struct affinity_cpu *list, unsigned count)
@@ -136,15 +151,9 @@ void affinity_locate(const char *root, struct affinity_cpu *list, unsigned count
 	for (unsigned i = 0; i < count; i++) {
 		list[i].core = list[i].cpu;
 		list[i].thread = list[i].node = 0;
-		if (!read_list(root, "cpu", list[i].cpu, "topology/thread_siblings_list", siblings,
+		if (read_list(root, "cpu", list[i].cpu, "topology/thread_siblings_list", siblings,
 			    sizeof(siblings)))
-			continue;
-		for (unsigned k = i; k-- > 0;)
-			if (is_listed(siblings, list[k].cpu)) {
-				list[i].core = list[k].core;
-				list[i].thread = list[k].thread + 1;
-				break;
-			}
+			find_core(list, i, siblings);
 	}
 	find_nodes(root, list, count);
 }
@@ -181,76 +190,27 @@ void affinity_sort(struct affinity_cpu *list, unsigned count, bool whole)
 
 /* ---- choosing ---- */
 
-struct affinity_map {
-	cpu_set_t *set; /* the CPUs that nclust may use, when the map was made */
-	size_t size;
-	unsigned count;
-	struct affinity_cpu list[];
-};
-
-void affinity_free(struct affinity_map *map)
+cpu_set_t *affinity_some(unsigned first, unsigned count, bool whole, size_t *size)
 {
-	if (map == NULL)
-		return;
-	CPU_FREE(map->set);
-	free(map);
-}
-
-/* The map owns `set` from now on. */
-static struct affinity_map *make_map(cpu_set_t *set, size_t size, unsigned cpus)
-{
-	unsigned count = (unsigned)CPU_COUNT_S(size, set);
-	struct affinity_map *map =
-		count == 0 ? NULL : malloc(sizeof(*map) + 2 * count * sizeof(map->list[0]));
+	unsigned cpus;
+	cpu_set_t *set = read_allowed_cpus(size, &cpus);
+	unsigned all = set != NULL ? (unsigned)CPU_COUNT_S(*size, set) : 0;
+	struct affinity_cpu *list = all > 0 ? calloc(all, sizeof(*list)) : NULL;
 	unsigned n = 0;
 
-	if (map == NULL) {
-		CPU_FREE(set);
+	if (list == NULL) {
+		if (set != NULL)
+			CPU_FREE(set);
 		return NULL;
 	}
-	*map = (struct affinity_map){set, size, count};
-	for (unsigned cpu = 0; cpu < cpus && n < count; cpu++)
-		if (CPU_ISSET_S(cpu, size, set))
-			map->list[n++] = (struct affinity_cpu){.cpu = cpu};
-	affinity_locate("", map->list, count);
-	memcpy(map->list + count, map->list, count * sizeof(*map->list));
-	affinity_sort(map->list, count, false);
-	affinity_sort(map->list + count, count, true);
-	return map;
-}
-
-/* The map for the CPUs that nclust may use now; made anew when they have changed. */
-static struct affinity_map *current_map(struct affinity_map **map)
-{
-	size_t size;
-	unsigned cpus;
-	cpu_set_t *set = read_allowed_cpus(&size, &cpus);
-
-	if (set == NULL)
-		return NULL;
-	if (*map != NULL && size == (*map)->size && CPU_EQUAL_S(size, set, (*map)->set)) {
-		CPU_FREE(set);
-		return *map;
-	}
-	affinity_free(*map);
-	*map = make_map(set, size, cpus);
-	return *map;
-}
-
-cpu_set_t *affinity_some(
-	struct affinity_map **map, unsigned first, unsigned count, bool whole, size_t *size)
-{
-	const struct affinity_map *m = current_map(map);
-	cpu_set_t *set = m != NULL ? CPU_ALLOC(m->size * CHAR_BIT) : NULL;
-
-	if (set == NULL)
-		return NULL;
-	*size = m->size;
+	for (unsigned cpu = 0; cpu < cpus && n < all; cpu++)
+		if (CPU_ISSET_S(cpu, *size, set))
+			list[n++].cpu = cpu;
+	affinity_locate("", list, all);
+	affinity_sort(list, all, whole);
 	CPU_ZERO_S(*size, set);
-	for (unsigned i = 0; i < count && i < m->count; i++) {
-		unsigned at = (first % m->count + i) % m->count;
-
-		CPU_SET_S(m->list[whole ? m->count + at : at].cpu, *size, set);
-	}
+	for (unsigned i = 0; i < count && i < all; i++)
+		CPU_SET_S(list[(first % all + i) % all].cpu, *size, set);
+	free(list);
 	return set;
 }

@@ -35,14 +35,9 @@ void affinity_locate(const char *root, struct affinity_cpu *list, unsigned count
  */
 void affinity_sort(struct affinity_cpu *list, unsigned count, bool whole);
 
-/* The CPUs that nclust may use, sorted in both ways: heap. */
-struct affinity_map;
-/* A CPU set (heap, CPU_ALLOC) of `count` CPUs, beginning with number `first`, modulo
- * their number.  *map (NULL at first) is kept for the next call, and made anew when
- * the CPUs that nclust may use have changed.  NULL: out of memory, or the
- * kernel does not tell which these are. */
-cpu_set_t *affinity_some(
-	struct affinity_map **map, unsigned first, unsigned count, bool whole, size_t *size);
-void affinity_free(struct affinity_map *map);
+/* A CPU set (heap, CPU_ALLOC) of `count` CPUs of those that nclust may use, sorted, beginning
+ * with number `first`, modulo their number.  NULL: out of memory, or the kernel does not tell
+ * which these are. */
+cpu_set_t *affinity_some(unsigned first, unsigned count, bool whole, size_t *size);
 
 #endif

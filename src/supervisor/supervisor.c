@@ -460,7 +460,6 @@ static void supervisor_free(struct supervisor *sup)
 	while (sup->service_count > 0)
 		service_free(sup->services[sup->service_count - 1]);
 	free(sup->services);
-	children_free(sup);
 	for (size_t i = 0; i < sup->sockets.inherited.count; i++) {
 		if (sup->sockets.inherited.list[i]->fd > STDERR_FILENO)
 			fd_close(&sup->sockets.inherited.list[i]->fd);

@@ -379,7 +379,6 @@ void room_end(void)
 	heal_fini(&room);
 	intercept_fini(&room);
 	childset_close(&room);
-	children_free(&room);
 	free(room.closer.list); /* a test may stand in place of its room */
 	ev_loop_destroy(room.loop);
 	settings_free(room.settings);

@@ -41,7 +41,7 @@ struct budget_range budget_range(
 	};
 }
 
-cpu_set_t *budget_cpus(const struct worker_place *place, struct affinity_map **map, size_t *size)
+cpu_set_t *budget_cpus(const struct worker_place *place, size_t *size)
 {
 	const struct cluster_settings *s = place->recipe->settings;
 	struct budget_range range;
@@ -49,5 +49,5 @@ cpu_set_t *budget_cpus(const struct worker_place *place, struct affinity_map **m
 	if (s->cpu != CPU_SPREAD)
 		return NULL;
 	range = budget_range(s, place->slot, place->workers, affinity_count());
-	return affinity_some(map, range.first, range.count, range.whole, size);
+	return affinity_some(range.first, range.count, range.whole, size);
 }

@@ -195,7 +195,7 @@ static int fill_plan(struct child *c, struct making *m)
 		capture_close(sup, birth->place.output);
 		return -1;
 	}
-	m->affinity = budget_cpus(&birth->place, &sup->births.cpus, &birth->plan.affinity_size);
+	m->affinity = budget_cpus(&birth->place, &birth->plan.affinity_size);
 	birth->plan.affinity = m->affinity;
 	if (service->life.spawn_hung)
 		birth->plan.patience = SPAWN_PATIENCE_AGAIN;
@@ -581,12 +581,6 @@ bool child_main_exited(struct child *child)
 		return false;
 	report_exit(child, &ending);
 	return true;
-}
-
-void children_free(struct supervisor *sup)
-{
-	affinity_free(sup->births.cpus);
-	sup->births.cpus = NULL;
 }
 
 static int workers_on_renew(struct supervisor *sup, struct error *err)

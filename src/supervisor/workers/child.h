@@ -64,8 +64,6 @@ struct child *child_new(struct service *service);
 int child_settle(struct child *child);
 void child_resume(struct child *child);
 
-void children_free(struct supervisor *sup); /* no worker may be alive */
-
 /* For renew_init(): replace workers that have the former socket of a listener. */
 void child_on_renewed(struct ev_loop *loop, ev_timer *timer, int revents);
 

@@ -78,8 +78,8 @@ struct budget_range budget_range(
 	const struct cluster_settings *settings, uint32_t slot, unsigned workers, unsigned cpus);
 
 /* The CPUs that the worker is pinned to (free with CPU_FREE()); NULL: the worker is not pinned, or
- * the CPUs are not known.  `map`: see affinity_some(). */
-cpu_set_t *budget_cpus(const struct worker_place *place, struct affinity_map **map, size_t *size);
+ * the CPUs are not known. */
+cpu_set_t *budget_cpus(const struct worker_place *place, size_t *size);
 
 /* ---- recipe ---- */
 

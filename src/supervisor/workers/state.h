@@ -22,7 +22,6 @@
 #include <sys/types.h>
 
 /* The state of the room workers: these structs are members of the structs in common/state.h. */
-struct affinity_map;
 struct child;
 struct last_look;
 struct ports;
@@ -122,7 +121,6 @@ struct scratch {
 struct births {
 	uint64_t next_serial;
 	struct scratch scratch[SPAWN_MANY]; /* of workers that are started together */
-	struct affinity_map *cpus;          /* for `cpu`, as it was found last; or NULL */
 	struct rlimit nofile;               /* nclust's limit when it started, which workers get */
 	char oom_score_adj[16];             /* of workers; "": they inherit nclust's */
 	int own_score;                      /* /proc/self/oom_score_adj; 0: not open */

@@ -121,7 +121,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, orphans.settled),
 	NOT(supervisor, orphans.fresh),
 	NOT(supervisor, births.scratch),
-	NOT(supervisor, births.cpus),
 	NOT(supervisor, births.own_score), /* opened anew */
 	NOT(supervisor, upgrade.reexec),
 	NOT(supervisor, orphans.previous), /* of the start */
