@@ -2,7 +2,6 @@
 #include "os/socket/socket_unix.h"
 
 #include "base/scope.h"
-#include "os/clock.h"
 #include "os/privilege.h"
 
 #include <errno.h>
@@ -14,10 +13,6 @@
 #include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* The time that one removal, and all removals of a second together, may wait for
- * unlink(2).  A file that stays is replaced by the next bind. */
-#define REMOVING_MOST (50 * MSEC)
 
 /*
  * The work of a child that has the user's ids, at one path.  The child makes system calls only,
@@ -35,13 +30,12 @@ struct user_call {
 };
 
 /* Run `act` in a child, which may hang in a file system, and so keeps no port and no pipe of
- * ours but `fd` (or -1).  -1 and errno; ETIMEDOUT also if that user may not make nclust wait
+ * ours but d->fd (or -1).  -1 and errno; ETIMEDOUT also if that user may not make nclust wait
  * any more. */
-static int run_as_user(int (*act)(void *argument), void *argument, int fd,
-	const struct vfork_user *user, nsec_t patience)
+static int run_as_user(int (*act)(void *argument), struct user_call *d)
 {
-	const struct vfork_call call = {act, argument, user, fd, fd, false};
-	int got = vfork_make_call(&call, user->uid, patience);
+	const struct vfork_call call = {act, d, d->user, d->fd, d->fd, false};
+	int got = vfork_make_call(&call, d->user->uid, vfork_patience(d->user->uid));
 
 	if (!vfork_left())
 		return got;
@@ -125,7 +119,7 @@ int socket_unix_listen_as(
 	struct user_call d = {.path = path, .user = user, .fd = fd, .backlog = backlog};
 
 	if (fd == -1 || socket_unix_address(path, &d.address, &d.size) == -1 ||
-		run_as_user(listen_at_path, &d, fd, user, vfork_patience(user->uid)) == -1)
+		run_as_user(listen_at_path, &d) == -1)
 		return -1;
 	*made = d.file;
 	return fd_release(&fd);
@@ -152,38 +146,16 @@ static int remove_it(void *user_call)
 	return 0;
 }
 
-static int remove_as(struct user_call *d)
-{
-	static struct {
-		nsec_t since;
-		nsec_t slept;
-	} removing;
-	nsec_t patience = vfork_patience(d->user->uid);
-	nsec_t slept = vfork_slept();
-	nsec_t now = clock_now();
-	int got;
-
-	if (now - removing.since >= SECOND) {
-		removing.since = now;
-		removing.slept = 0;
-	}
-	errno = ETIMEDOUT;
-	if (removing.slept >= REMOVING_MOST)
-		return -1;
-	got = run_as_user(remove_it, d, -1, d->user, nsec_min(patience, REMOVING_MOST));
-	removing.slept += vfork_slept() - slept;
-	return got;
-}
-
 int socket_unlink(const char *path, const struct socket_file *made)
 {
 	const struct vfork_user user = {.uid = made->uid, .gid = made->gid};
-	struct user_call d = {.path = path, .user = &user, .file = *made};
+	struct user_call d = {.path = path, .user = &user, .fd = -1, .file = *made};
 
 	if (made->ino == 0)
 		return 0; /* no file was made */
+	/* a file that stays is replaced by the next bind */
 	if ((made->uid == 0 || made->uid == geteuid() ? vfork_call_in(-1, remove_it, &d)
-						      : remove_as(&d)) == 0)
+						      : run_as_user(remove_it, &d)) == 0)
 		return 0;
 	return errno == ETIMEDOUT ? -1 : 0;
 }
