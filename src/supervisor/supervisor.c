@@ -571,8 +571,6 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 		.reaper.oom_fd = -1,
 		.logger.life.job.pidfd = -1,
 		.orphans.keeper_socket = -1,
-		.traffic.thawer = -1,
-		.traffic.thaw_pipe = -1,
 		.orphans.file = {.fd = -1},
 		.daemon.pipe = -1,
 		.web = {.socket = {.fd = -1, .also = -1},

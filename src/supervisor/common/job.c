@@ -211,9 +211,11 @@ static pid_t fork_forkjob(const struct supervisor *sup, const struct forkjob_pla
 	pid_t pid = pidfd_fork(pidfd);
 
 	if (pid == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		_exit(getppid() == nclust && set_up_forkjob(sup, p) == 0 ? p->work(p->owner)
-									 : EX_OSERR);
+		if (!p->outlives)
+			(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit((p->outlives || getppid() == nclust) && set_up_forkjob(sup, p) == 0
+				? p->work(p->owner)
+				: EX_OSERR);
 	}
 	return pid;
 }

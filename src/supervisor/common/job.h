@@ -84,6 +84,7 @@ struct forkjob_plan {
 	nsec_t patience; /* or NSEC_NEVER */
 	int keep;        /* a descriptor for the fork, or -1 */
 	bool silent;     /* with /dev/null in place of nclust's stdin, stdout and log */
+	bool outlives;   /* nclust, whose end does not end it */
 };
 
 /* Start the fork.  -1 and errno. */

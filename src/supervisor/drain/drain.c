@@ -82,7 +82,7 @@ void drain_free(struct drain *d)
 	if (all->drain_count > 0)
 		return;
 	connections_free(&all->seen);
-	fd_close(&all->thaw_pipe);
+	job_end(&all->helper);
 }
 
 void drain_arm(struct drain *d, nsec_t wait)
@@ -389,13 +389,13 @@ void drain_settle(struct supervisor *sup)
 			drain_thaw(d);
 			drain_arm(d, DRAIN_WAIT_LAST);
 		}
+	job_end(&sup->traffic.helper);
 }
 
 static void drain_on_shutdown(struct supervisor *sup)
 {
 	while (sup->traffic.drains != NULL)
 		drain_free(sup->traffic.drains);
-	thaw_fini(sup);
 	host_end(sup);
 }
 

@@ -3,24 +3,19 @@
 
 #include "base/log.h"
 #include "os/clock.h"
-#include "os/descriptors.h"
 #include "os/process.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/drain/internal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* ---- thaw ---- */
 
 #define THAW_MOST 256 /* processes of a worker */
-
-/* The helper's descriptors: the pipe from nclust, and the runtime directory. */
-enum { PIPE = 3, RUNDIR };
 
 void thaw_tree(pid_t pid, int pidfd)
 {
@@ -50,70 +45,55 @@ static void thaw_entry(const struct state_entry *e)
 	thaw_tree(e->birth.pid, fd);
 }
 
-/* Keeps these descriptors only, and not the lock, which the next nclust needs. */
-static int keep_descriptors(int told, int dir)
+/* Of nclust's descriptors it has the runtime directory alone, and not the lock, which the next
+ * nclust needs.  SIGTERM comes when nclust has ended, and may come from somebody else before. */
+static int wait_and_thaw(void *owner)
 {
-	int kept = dup(dir);
-
-	if (kept == -1 || dup2(told, PIPE) == -1 || dup2(kept, RUNDIR) == -1)
-		return -1;
-	return descriptors_close(RUNDIR + 1, ~0U);
-}
-
-static void wait_and_thaw(void)
-{
+	const struct supervisor *sup = owner;
 	struct state_past past;
 	struct error err;
-	char byte;
+	sigset_t set;
+	int signal;
 
-	while (read(PIPE, &byte, 1) == -1 && errno == EINTR)
-		;
-	if (statefile_read(RUNDIR, &past, &err) != 1)
-		return;
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) == -1 || prctl(PR_SET_PDEATHSIG, SIGTERM) == -1)
+		return EXIT_FAILURE;
+	while (getppid() == sup->traffic.nclust)
+		(void)sigwait(&set, &signal);
+	if (statefile_read(ASIDE_FD, &past, &err) != 1)
+		return EXIT_FAILURE;
 	for (size_t i = 0; i < past.count; i++)
 		if ((past.entries[i].flags & STATE_FROZEN) != 0 && past.entries[i].birth.pid > 0)
 			thaw_entry(&past.entries[i]);
 	state_past_fini(&past);
+	return EXIT_SUCCESS;
 }
 
 /* ---- in nclust ---- */
 
-/* Forks the helper, unless there is one; the helper exits when traffic.thaw_pipe is closed. */
-static void thaw_stand_by(struct supervisor *sup)
+static void on_helper_ended(void *owner, const struct pidfd_end *end)
 {
-	int ends[2] = {-1, -1};
-	int pidfd = -1;
-	pid_t pid = -1;
-
-	if (sup->traffic.thaw_pipe != -1 || sup->orphans.file.map == NULL)
-		return;
-	if (pipe2(ends, O_CLOEXEC) == 0)
-		pid = pidfd_fork(&pidfd);
-	if (pid == 0) {
-		(void)close(ends[1]);
-		if (keep_descriptors(ends[0], sup->rundir.dir) == 0)
-			wait_and_thaw();
-		_exit(0);
-	}
-	if (pid == -1) {
-		log_debug("frozen workers will stay frozen if nclust is killed");
-		fd_close(&ends[1]);
-	}
-	fd_close(&ends[0]);
-	sup->traffic.thaw_pipe = ends[1];
-	fd_close(&sup->traffic.thawer); /* an earlier helper, which exits */
-	sup->traffic.thawer = pidfd;
+	(void)owner; /* the next freeze starts another one */
+	(void)end;
 }
 
-void thaw_fini(struct supervisor *sup)
+/* Starts the helper, unless it runs. */
+static void thaw_stand_by(struct supervisor *sup)
 {
-	struct pidfd_end end;
-
-	if (sup->traffic.thawer == -1)
-		return;
-	(void)pidfd_signal(sup->traffic.thawer, SIGKILL); /* all drains are over */
-	(void)pidfd_reap(sup->traffic.thawer, &end);
-	fd_close(&sup->traffic.thawer);
+	sup->traffic.nclust = getpid();
+	if (sup->traffic.helper.pid == 0 && sup->orphans.file.map != NULL &&
+		forkjob_begin(&sup->traffic.helper, sup,
+			&(struct forkjob_plan){
+				.work = wait_and_thaw,
+				.over = on_helper_ended,
+				.owner = sup,
+				.patience = NSEC_NEVER,
+				.keep = sup->rundir.dir,
+				.silent = true,
+				.outlives = true,
+			}) == -1)
+		log_debug("frozen workers will stay frozen if nclust is killed");
 }
 
 /* ---- the worker's processes ---- */

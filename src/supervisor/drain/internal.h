@@ -230,16 +230,15 @@ void imbalance_on_status(struct json_writer *w, const struct service *service);
  * continues it afterwards (drain_thaw()), also when nclust itself stops or is upgraded meanwhile
  * (drain_settle()).
  *
- * If nclust is killed in that moment, the worker must still run (`orphans = keep`).  So nclust
- * forks a helper while there are drains.  When nclust dies, the helper continues the workers that
- * the state file says are frozen.  The keeper cannot: it has no right to signal them.  The next
+ * If nclust is killed in that moment, the worker must still run (`orphans = keep`).  So nclust has
+ * a helper while there are drains.  When nclust dies, the helper continues the workers that the
+ * state file says are frozen.  The keeper cannot: it has no right to signal them.  The next
  * nclust continues all workers that it takes over, because the helper may have been killed, too.
  *
  * A worker that somebody else has stopped is continued when its drain begins, because a stopped
  * worker would not answer its clients.
  */
 
-void thaw_fini(struct supervisor *sup); /* ends the helper; there is no drain any more */
 /* Continues a process that leads its group: first all processes below it, then the rest of its
  * group, also processes that have lost their parent. */
 void thaw_tree(pid_t pid, int pidfd);

@@ -107,8 +107,8 @@ struct traffic {
 	nsec_t turn_ends;
 	nsec_t turn_left;        /* time left in this turn for looks of the drains */
 	struct connections seen; /* of the worker that was looked at last */
-	int thawer;              /* pidfd of the helper (internal.h), or -1 */
-	int thaw_pipe;           /* pipe to the helper while there are drains; or -1 */
+	struct job helper;       /* runs while there are drains (internal.h) */
+	pid_t nclust;            /* for the helper, whose parent may have ended */
 };
 
 #endif

@@ -138,8 +138,8 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, traffic.turn_ends),
 	NOT(supervisor, traffic.turn_left),
 	NOT(supervisor, traffic.seen),
-	NOT(supervisor, traffic.thaw_pipe),
-	NOT(supervisor, traffic.thawer),   /* the exec is the end that it waits for */
+	NOT(supervisor, traffic.helper), /* ended before */
+	NOT(supervisor, traffic.nclust),
 	NOT(supervisor, commands.helpers), /* parts of those they run for */
 	NOT(supervisor, commands.hooks),
 	NOT(supervisor, said[1]),           /* logged once more */
