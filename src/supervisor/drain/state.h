@@ -29,14 +29,6 @@ struct worker_traffic {
 	nsec_t ran;          /* CPU time when it became ready (internal.h) */
 };
 
-/* A finding that one worker had most of the load (internal.h). */
-struct uneven {
-	unsigned generation; /* the first one after the finding; 0: no finding */
-	unsigned slot;
-	unsigned percent;
-	unsigned workers; /* among so many workers; 0: spares are the reason */
-};
-
 /* Which lanes new workers get, and which sockets get new connections. */
 struct steer {
 	struct service *service;
@@ -56,7 +48,6 @@ struct steer {
 struct cluster_traffic {
 	struct steer steer;
 	unsigned asked_again; /* requests that clients repeated in this rollout (drain.asked) */
-	struct uneven uneven;
 };
 
 #define MONITORS_MOST 16

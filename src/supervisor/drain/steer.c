@@ -352,11 +352,11 @@ bool steer_spreads(const struct service *service, unsigned generation)
 {
 	const struct recipe *r = recipe_of(service, generation);
 
-	if (imbalance_spreads(service, generation))
-		return true;
 	if (r != NULL)
 		return recipe_spreads(r);
-	return settings_spread(cluster_settings(service->core));
+	r = recipe_of(service, cluster_generation(service->core));
+	return settings_spread(
+		cluster_settings(service->core), r != NULL ? r->runtime : NODE_NONE);
 }
 
 void steer_count_slots(struct steer *s)
@@ -511,7 +511,6 @@ void steer_on_report(struct service *service, const struct report *r)
 		return; /* nclust itself accepts for the workers */
 	switch (r->kind) {
 	case REPORT_ROLLOUT_STARTED:
-		imbalance_decide(service, r->generation);
 		steer_begin(steer_of(service), r->generation);
 		service->traffic.asked_again = 0;
 		break;

@@ -559,8 +559,6 @@ void steer_choose_lane(struct child *child)
 {
 	struct service *service = child->service;
 
-	if (service->counters.started == 0)
-		imbalance_decide(service, child->generation);
 	child->traffic.own = steer_spreads(service, child->generation);
 	if (child->traffic.own)
 		take_own(steer_of(service), child);

@@ -267,12 +267,6 @@ int adopt_cluster(struct service *service, struct error *err)
 	}
 	service->saved.number = c->number;
 	orphans_on_reloaded(service);
-	service->traffic.uneven = (struct uneven){
-		.generation = c->uneven_since,
-		.slot = c->uneven_slot,
-		.percent = c->uneven_percent,
-		.workers = c->uneven_workers,
-	};
 	take_logs(service, &sup->orphans.previous->store);
 	follow_scale(service, c);
 	if (previous_learned(service, err) == -1)

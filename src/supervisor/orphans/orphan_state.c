@@ -30,11 +30,7 @@ static const struct plain_row cluster_rows[] = {
 	PLAIN(7, orphan_cluster, says_ready, BOOL),
 	PLAIN(8, orphan_cluster, listens, BOOL),
 	PLAIN(9, orphan_cluster, command, HEAP),
-	PLAIN(10, orphan_cluster, configured, HEAP),
-	PLAIN(11, orphan_cluster, uneven_since, UNSIGNED),
-	PLAIN(12, orphan_cluster, uneven_slot, UNSIGNED),
-	PLAIN(13, orphan_cluster, uneven_percent, UNSIGNED),
-	PLAIN(14, orphan_cluster, uneven_workers, UNSIGNED),
+	PLAIN(10, orphan_cluster, configured, HEAP), /* 11 to 14 were of earlier releases */
 	CARRY_ARRAY(100, orphan_cluster, generations, &generation, generation_count),
 };
 

@@ -168,14 +168,6 @@ static bool put_command(struct orphan_cluster *c, const struct cluster_settings 
 	return c->command != NULL && c->configured != NULL;
 }
 
-static void put_uneven(struct orphan_cluster *c, const struct uneven *of)
-{
-	c->uneven_since = of->generation;
-	c->uneven_slot = of->slot;
-	c->uneven_percent = of->percent;
-	c->uneven_workers = of->workers;
-}
-
 static void put_service(struct writing *w, struct service *s)
 {
 	struct orphan_state *state = w->orphan_state;
@@ -197,7 +189,6 @@ static void put_service(struct writing *w, struct service *s)
 	c->workers = config_digest_workers(settings);
 	c->says_ready = s->saved.knows_notify = cluster_knows_notify(s->core);
 	c->listens = s->saved.knows_listen = cluster_knows_listen(s->core);
-	put_uneven(c, &s->traffic.uneven);
 	w->failed |= !put_command(c, settings);
 	put_generation(w, c, c->generation, settings);
 	put_segment(w, s->sockets.segment);

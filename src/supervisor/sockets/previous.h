@@ -34,11 +34,6 @@ struct orphan_cluster {
 	uint64_t workers; /* digest of the `workers` setting that `wanted` overrules */
 	bool says_ready;  /* learned of its command */
 	bool listens;
-	/* Why each worker has a socket of its own without a setting (struct uneven). */
-	uint32_t uneven_since; /* a generation; 0: workers share one */
-	uint32_t uneven_slot;
-	uint32_t uneven_percent;
-	uint32_t uneven_workers;
 	/* NULL, or the command that a restart gave in place of `configured` */
 	char *command; /* heap, both */
 	char *configured;

@@ -124,11 +124,7 @@ static const struct plain_row service_rows[] = {
 	PLAIN(43, service, outage.active, BOOL),
 	PLAIN(45, service, stage.waits, BOOL),
 	PLAIN(46, service, stage.stop_asked, BOOL),
-	PLAIN(50, service, traffic.uneven.generation, UNSIGNED),
-	PLAIN(51, service, traffic.uneven.slot, UNSIGNED),
-	PLAIN(52, service, traffic.uneven.percent, UNSIGNED),
-	PLAIN(53, service, traffic.uneven.workers, UNSIGNED),
-	PLAIN(54, service, asks.check, TEXT),
+	PLAIN(54, service, asks.check, TEXT), /* 50 to 53 were members of earlier releases */
 	PLAIN(55, service, asks.passed, UNSIGNED),
 	PLAIN(56, service, asks.blamed, UNSIGNED),
 	PLAIN(60, service, watched, SIGNED),

@@ -9,6 +9,7 @@
 #include "os/place/open_for.h"
 #include "os/socket/endpoint.h"
 #include "os/privilege.h"
+#include "supervisor/common/news.h"
 #include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
@@ -434,15 +435,33 @@ static enum node_runtime find_runtime(const struct recipe *r)
 	return runtime;
 }
 
-bool settings_spread(const struct cluster_settings *s)
+static bool asks_for_own_sockets(const struct cluster_settings *s)
 {
 	return (s->balance != BALANCE_AUTO && !settings_share(s)) || s->sticky != STICKY_OFF ||
 		s->max_requests != 0;
 }
 
+/* A spare can be checked before it serves, if it has a socket of its own. */
+static bool checks_spares(const struct cluster_settings *s)
+{
+	return s->balance == BALANCE_AUTO && s->spare > 0 && s->check.kind == PROBE_HTTP;
+}
+
+/* Can the kernel choose workers in turn, by eBPF? */
+static bool can_take_turns(void)
+{
+	return privilege_has(CAP_BPF) || privilege_has(CAP_SYS_ADMIN);
+}
+
+bool settings_spread(const struct cluster_settings *s, enum node_runtime runtime)
+{
+	return asks_for_own_sockets(s) ||
+		(runtime == NODE_NONE && checks_spares(s) && can_take_turns());
+}
+
 bool recipe_spreads(const struct recipe *r)
 {
-	return settings_spread(r->settings) && !recipe_accepts(r);
+	return settings_spread(r->settings, r->runtime) && !recipe_accepts(r);
 }
 
 bool settings_accept(const struct cluster_settings *s, const char *policy)
@@ -488,6 +507,9 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 		return NULL;
 	r->generation = generation;
 	r->runtime = find_runtime(r);
+	if (r->runtime == NODE_NONE && checks_spares(settings) && !recipe_spreads(r))
+		news_say_of(
+			service, LOG_NOTE, "balance", "spares are not asked: %s", strerror(EPERM));
 	if (open_holdings(service, r, err) == -1) {
 		recipe_free(r);
 		return NULL;

@@ -118,7 +118,7 @@ bool settings_accept(const struct cluster_settings *s, const char *policy);
 /* Is the kernel to spread connections over a socket for each worker?  The second asks for settings,
  * and leaves out whether nclust accepts itself. */
 bool recipe_spreads(const struct recipe *r);
-bool settings_spread(const struct cluster_settings *s);
+bool settings_spread(const struct cluster_settings *s, enum node_runtime runtime);
 
 /* The recipe of a generation, or NULL; never makes one. */
 struct recipe *recipe_of(const struct service *service, unsigned generation);

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "lanes_lib.h"
 
-#include "os/privilege.h"
 #include "os/process.h"
+#include "protocol/json.h"
 #include "supervisor/drain/internal.h"
 
 /*
- * `balance = auto`: workers share a socket until one of them has used most of the
- * CPU time.
+ * `balance = auto`: workers share a socket, and a status says so if one of them has used most of
+ * the CPU time.
  */
 #define WEB(workers, more) \
 	"[cluster:web]\ncommand = /bin/web\nready = notify\nlisten = " \
 	"127.0.0.1:0\ndrain = signal\nworkers = " workers "\n" more
 
 static nsec_t ran[8]; /* by slot */
-static bool refused;
 
 REPLACED(nsec_t, process_ran)(pid_t pid)
 {
@@ -25,32 +24,32 @@ REPLACED(nsec_t, process_ran)(pid_t pid)
 	return 0;
 }
 
-REPLACED(bool, privilege_has)(int capability)
-{
-	(void)capability;
-	return !refused;
-}
-
 /* Each has used that much before it was ready. */
 static void begin(const char *ini, unsigned workers, nsec_t before)
 {
-	refused = false;
 	for (uint32_t slot = 0; slot < 8; slot++)
 		ran[slot] = before;
 	begin_lanes(ini, workers);
 }
 
-static bool spreads(void)
+static bool status_says(const char *text)
 {
-	return imbalance_spreads(web, cluster_generation(web->core) + 1);
+	scoped_buffer out = {.limit = 4096};
+	struct json_writer w;
+
+	json_begin(&w, &out);
+	json_open_object(&w);
+	imbalance_on_status(&w, web);
+	json_close_object(&w);
+	return strstr(buffer_text(&out), text) != NULL;
 }
 
-TEST_LOOP(one_that_has_most_of_it_is_a_reason, 0, 6)
+TEST_LOOP(one_that_has_most_of_it_is_a_reason_to_set_rr, 0, 6)
 {
 	static const struct {
 		unsigned workers;
 		nsec_t before, used[3], later;
-		bool spreads;
+		bool says;
 	} rows[] = {
 		{3, SECOND, {0, 3 * SECOND, SECOND}, 5 * SECOND, true},
 		{3, SECOND, {0, 3 * SECOND, SECOND}, 4 * SECOND, false},
@@ -65,28 +64,18 @@ TEST_LOOP(one_that_has_most_of_it_is_a_reason, 0, 6)
 	for (uint32_t slot = 0; slot < 3; slot++)
 		ran[slot] += rows[_i].used[slot];
 	room_pass(rows[_i].later);
+	ck_assert_int_eq(
+		status_says("web.1 has 75 % of the CPU time of 3 workers; 'balance = rr'"),
+		rows[_i].says);
 	restart();
-	ck_assert_int_eq(spreads(), rows[_i].spreads);
-	ck_assert_int_eq(room_logged("web.1 has 75 % of the CPU time"), rows[_i].spreads);
-	if (!rows[_i].spreads)
-		ck_assert_uint_eq(group_size(l), 1);
+	ck_assert_uint_eq(group_size(l), 1);
 }
 
-TEST(who_says_how_is_not_asked)
+TEST(who_says_how_is_not_advised)
 {
 	begin(WEB("3", "balance = share\n"), 3, 0);
-	ran[0] = SECOND;
-	restart();
-	ck_assert(!spreads());
-}
-
-TEST(without_rights_they_share_as_one_line_says)
-{
-	begin(WEB("3", ""), 3, 0);
-	refused = true;
 	ran[0] = 2 * SECOND;
 	room_pass(5 * SECOND);
-	restart();
-	ck_assert(!spreads());
-	ck_assert(room_logged("still share a socket"));
+	ck_assert(!status_says("balance_why"));
+	ck_assert(status_says("\"balance\":\"share\""));
 }

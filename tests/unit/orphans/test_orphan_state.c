@@ -25,10 +25,6 @@ static struct orphan_state sample(void)
 	c->scaled = true;
 	c->workers = UINT64_MAX;
 	c->says_ready = true;
-	c->uneven_since = 8;
-	c->uneven_slot = 1;
-	c->uneven_percent = 90;
-	c->uneven_workers = 4;
 	g = ADD(c->generations, c->generation_count);
 	*g = (struct orphan_generation){8, 11};
 	g = ADD(c->generations, c->generation_count);
