@@ -355,8 +355,7 @@ bool steer_spreads(const struct service *service, unsigned generation)
 	if (r != NULL)
 		return recipe_spreads(r);
 	r = recipe_of(service, cluster_generation(service->core));
-	return settings_spread(
-		cluster_settings(service->core), r != NULL ? r->runtime : NODE_NONE);
+	return settings_spread(cluster_settings(service->core), r != NULL ? r->runtime : NODE_NONE);
 }
 
 void steer_count_slots(struct steer *s)

@@ -56,6 +56,7 @@ struct node_worker {
 	enum node_stopping stopping;
 	int signal;       /* NODE_STOPS: the stop signal */
 	nsec_t signal_at; /* when the signal, or EVENT_DRAINED, is due; or 0 */
+	nsec_t ran;       /* its CPU time when it was asked */
 	struct node_use *uses;
 	size_t use_count;
 

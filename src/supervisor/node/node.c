@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
+#include "os/process.h"
 #include "protocol/json.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
@@ -20,6 +21,7 @@
 
 #define QUERIES_MOST 65536    /* most bytes of held queries of a spare */
 #define PATIENCE (500 * MSEC) /* with a worker that was asked to disconnect, or did so */
+#define HEARS (1 * MSEC)      /* of CPU time, in which it has heard of that */
 
 /* ---- sending ---- */
 
@@ -81,6 +83,7 @@ static bool ask_to_leave(struct node_worker *w)
 
 static void schedule_signal(struct node_worker *w)
 {
+	w->ran = process_ran(w->child->pid);
 	w->signal_at = nsec_add(clock_now(), PATIENCE);
 	node_arm(w->child->service->node, w->signal_at);
 }
@@ -124,6 +127,12 @@ static bool node_on_stop(struct child *child, int signal, nsec_t span)
 	return true;
 }
 
+/* Has it had no CPU since it was asked?  Then it has not heard of it. */
+static bool waits_for_cpu(const struct node_worker *w)
+{
+	return process_ran(w->child->pid) - w->ran < HEARS && process_is_runnable(w->child->pid);
+}
+
 static void send_due_signal(struct node_worker *w, nsec_t now)
 {
 	const enum node_stopping before = w->stopping;
@@ -132,6 +141,10 @@ static void send_due_signal(struct node_worker *w, nsec_t now)
 		node_arm(w->child->service->node, w->signal_at);
 	if (w->signal_at == 0 || w->signal_at > now)
 		return;
+	if (waits_for_cpu(w)) {
+		schedule_signal(w);
+		return;
+	}
 	w->signal_at = 0;
 	if (before >= NODE_STOPS)
 		w->stopping = NODE_SIGNALLED;

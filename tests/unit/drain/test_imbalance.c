@@ -64,8 +64,7 @@ TEST_LOOP(one_that_has_most_of_it_is_a_reason_to_set_rr, 0, 6)
 	for (uint32_t slot = 0; slot < 3; slot++)
 		ran[slot] += rows[_i].used[slot];
 	room_pass(rows[_i].later);
-	ck_assert_int_eq(
-		status_says("web.1 has 75 % of the CPU time of 3 workers; 'balance = rr'"),
+	ck_assert_int_eq(status_says("web.1 has 75 % of the CPU time of 3 workers; 'balance = rr'"),
 		rows[_i].says);
 	restart();
 	ck_assert_uint_eq(group_size(l), 1);
