@@ -214,21 +214,14 @@ static void run_loop(struct logger *logger)
 /* --- The beginning --- */
 
 /* The logger ends with its channel, and not by the signal of a terminal or of `pkill
- * nclust`: it has to write the last lines then. */
-static void ignore_signals(void)
+ * nclust`: it has to write the last lines then.  Blocked they do as much as ignored: SIGTTOU lets
+ * us write to a terminal with TOSTOP, SIGPIPE and SIGXFSZ let write(2) fail. */
+static void block_signals(void)
 {
-	static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM,
-		SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGXFSZ};
 	sigset_t set;
 
-	for (size_t i = 0; i < COUNT_OF(signals); i++)
-		(void)signal(signals[i], SIG_IGN);
-	for (int i = SIGRTMIN; i <= SIGRTMAX; i++)
-		(void)signal(i, SIG_IGN);
-	/* SIGTTOU is blocked, so that a terminal with TOSTOP lets us write */
-	sigemptyset(&set);
-	sigaddset(&set, SIGTTOU);
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	sigfillset(&set);
+	(void)sigprocmask(SIG_SETMASK, &set, NULL);
 }
 
 static void start_watching(struct logger *logger, int channel)
@@ -273,7 +266,7 @@ int logger_main(int channel, uid_t user)
 	uid_t owner = geteuid();
 	struct error err;
 
-	ignore_signals();
+	block_signals();
 	if (open_loop(logger) == -1) {
 		log_syserr("logger: cannot start");
 		return 1;
