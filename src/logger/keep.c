@@ -18,9 +18,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* With no worker alive, clients wait that long in the listeners' queues for the next supervisor. */
-#define GRACE 5.0
-#define LOOK 10.0
+/* With no worker alive, clients wait that long in the listeners' queues for the next supervisor, or
+ * twice as long. */
+#define LOOK 5.0
 #define PATIENCE_MS 1000 /* for the next supervisor to take a packet */
 
 /* ---- the list ---- */
@@ -123,7 +123,6 @@ static bool give_all(struct keep *k, int to)
 static void stop_waiting(struct keep *k)
 {
 	ev_io_stop(k->loop, &k->callers);
-	ev_io_stop(k->loop, &k->death);
 	ev_timer_stop(k->loop, &k->look);
 }
 
@@ -151,48 +150,15 @@ static void on_caller(struct ev_loop *loop, ev_io *watcher, int revents)
 
 /* ---- waiting ---- */
 
-static bool is_alive(const struct held *h)
+static bool has_worker(const struct keep *k)
 {
-	struct pollfd one = {.fd = h->fds[0], .events = POLLIN};
+	for (const struct held *h = k->list; h != NULL; h = h->next) {
+		struct pollfd one = {.fd = h->fds[0], .events = POLLIN};
 
-	return h->name.what == LOGWIRE_A_WORKER && poll(&one, 1, 0) == 0;
-}
-
-static void look_after(struct keep *k, double span)
-{
-	ev_now_update(k->loop);
-	k->look.repeat = span;
-	ev_timer_again(k->loop, &k->look);
-}
-
-/* Watch the next worker that lives; without one, the next supervisor is waited for no longer than
- * clients wait. */
-static void watch_next(struct keep *k, struct held *h)
-{
-	while (h != NULL && !is_alive(h))
-		h = h->next;
-	k->watched = h;
-	if (h != NULL) {
-		ev_io_set(&k->death, h->fds[0], EV_READ);
-		ev_io_start(k->loop, &k->death);
-		return;
+		if (h->name.what == LOGWIRE_A_WORKER && poll(&one, 1, 0) == 0)
+			return true;
 	}
-	look_after(k, GRACE);
-}
-
-static void on_death(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	struct keep *k = watcher->data;
-
-	(void)revents;
-	ev_io_stop(loop, watcher);
-	watch_next(k, k->watched->next);
-}
-
-static void give_up(struct keep *k)
-{
-	stop_waiting(k);
-	logger_drain(k->logger);
+	return false;
 }
 
 /* Look up the file of the socket on which the next supervisor calls. */
@@ -212,15 +178,20 @@ static bool is_anothers(const struct keep *k)
 			st.st_mtim.tv_nsec != k->place.st_mtim.tv_nsec);
 }
 
+/* The last worker may have ended just now: the next look decides. */
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct keep *k = timer->data;
+	bool needless = !has_worker(k) || is_anothers(k) ||
+		(access_in(k->dir, "state", F_OK) == -1 && errno == ENOENT);
 
 	(void)loop;
 	(void)revents;
-	if (k->watched == NULL || is_anothers(k) ||
-		(access_in(k->dir, "state", F_OK) == -1 && errno == ENOENT))
-		give_up(k);
+	if (needless && k->needless) {
+		stop_waiting(k);
+		logger_drain(k->logger);
+	}
+	k->needless = needless;
 }
 
 bool keep_wait(struct keep *k)
@@ -229,8 +200,9 @@ bool keep_wait(struct keep *k)
 		return false;
 	ev_io_set(&k->callers, k->socket, EV_READ);
 	ev_io_start(k->loop, &k->callers);
-	look_after(k, LOOK);
-	watch_next(k, k->list);
+	k->needless = false;
+	ev_now_update(k->loop);
+	ev_timer_again(k->loop, &k->look);
 	return true;
 }
 
@@ -283,9 +255,8 @@ void keep_init(struct keep *k, struct ev_loop *loop, uid_t owner, struct logger 
 		.dir = -1,
 	};
 	ev_init(&k->callers, on_caller);
-	ev_init(&k->death, on_death);
-	ev_init(&k->look, on_look);
-	k->callers.data = k->death.data = k->look.data = k;
+	ev_timer_init(&k->look, on_look, 0., LOOK);
+	k->callers.data = k->look.data = k;
 }
 
 void keep_fini(struct keep *k)

@@ -38,9 +38,8 @@ struct keep {
 	int dir;
 	struct stat place; /* of the socket's file */
 	struct ev_io callers;
-	struct ev_io death;   /* of `watched`; all workers before it in the list are dead */
-	struct held *watched; /* NULL: no worker lives */
-	struct ev_timer look; /* is our socket's file still there, and ours? */
+	struct ev_timer look; /* does a worker live, and is our socket's file still there, and ours? */
+	bool needless;        /* not at the last look */
 	struct held *list;    /* heap */
 	struct logger *logger;
 };

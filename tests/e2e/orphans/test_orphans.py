@@ -341,7 +341,7 @@ time.sleep(1000)""", f"{it.directory}/keeper")
 
 
 ENDS = {
-    "5 s after the last worker has": 5,
+    "5 to 10 s after the last worker has": 5,
     "when another one has its place": 10,
     "when the directory is removed": 10,
 }
