@@ -251,14 +251,6 @@ static void start_and_run(struct logger *logger, int channel, uid_t owner)
 	run_loop(logger);
 }
 
-/* After a failure the process ends: nothing is undone here. */
-static int open_loop(struct logger *logger)
-{
-	/* poll(2): no epoll set of nclust is in another one (os/descriptors.h) */
-	logger->loop = ev_loop_new(EVBACKEND_POLL | EVFLAG_NOENV);
-	return logger->loop != NULL ? offload_init(&logger->offload, logger->loop) : -1;
-}
-
 int logger_main(int channel, uid_t user)
 {
 	static struct logger own; /* until the process ends */
@@ -267,10 +259,13 @@ int logger_main(int channel, uid_t user)
 	struct error err;
 
 	block_signals();
-	if (open_loop(logger) == -1) {
+	/* poll(2): no epoll set of nclust is in another one (os/descriptors.h) */
+	logger->loop = ev_loop_new(EVBACKEND_POLL | EVFLAG_NOENV);
+	if (logger->loop == NULL) {
 		log_syserr("logger: cannot start");
 		return 1;
 	}
+	offload_init(&logger->offload, logger->loop);
 	ev_set_userdata(logger->loop, logger);
 	logger->has_others = privilege_has(CAP_SETUID);
 	logger->over = -1;

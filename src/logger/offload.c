@@ -43,28 +43,14 @@ static void wake_waiter(_Atomic uint32_t *state)
 	(void)syscall(SYS_futex, state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-static ssize_t read_pieces(const struct offload_call *call)
+static void make_call(struct offload_call *call)
 {
-	ssize_t all = read(call->fd, call->data, call->len);
-	ssize_t n = all;
-
-	while (call->by_pieces && n > 0 && (size_t)all < call->len) {
-		n = read(call->fd, call->data + all, call->len - (size_t)all);
-		all += n > 0 ? n : 0;
-	}
-	return all;
-}
-
-static void make_call(struct offload_thread *self)
-{
-	struct offload_call *call = &self->call;
-
 	switch (call->kind) {
 	case OFFLOAD_CLOSE:
 		call->got = close(call->fd);
 		break;
 	case OFFLOAD_READ:
-		call->got = read_pieces(call);
+		call->got = read(call->fd, call->data, call->len);
 		break;
 	case OFFLOAD_WRITE:
 		call->got = write(call->fd, call->from, call->len);
@@ -97,7 +83,7 @@ static void *serve_calls(void *argument)
 
 		while (self->state == HAS_NONE)
 			(void)wait_while(&self->state, HAS_NONE, NULL);
-		make_call(self);
+		make_call(&self->call);
 		if (atomic_compare_exchange_strong(&self->state, &state, HAS_NONE))
 			wake_waiter(&self->state);
 		else
@@ -107,18 +93,6 @@ static void *serve_calls(void *argument)
 }
 
 /* ---- in the loop ---- */
-
-static struct offload_thread *thread_new(struct offload *o)
-{
-	struct offload_thread *thread = malloc(sizeof(*thread));
-
-	if (thread == NULL)
-		return NULL;
-	thread->of = o;
-	thread->state = HAS_NONE;
-	thread->tid = 0; /* set when the thread runs */
-	return thread;
-}
 
 static bool start_thread(struct offload_thread *thread)
 {
@@ -143,12 +117,16 @@ static struct offload_thread *take_idle(struct offload *o)
 		o->idle = thread->next;
 		return thread;
 	}
-	thread = thread_new(o);
-	if (thread != NULL && !start_thread(thread)) {
-		free(thread);
+	thread = malloc(sizeof(*thread));
+	if (thread == NULL)
 		return NULL;
-	}
-	return thread;
+	thread->of = o;
+	thread->state = HAS_NONE;
+	thread->tid = 0; /* set when the thread runs */
+	if (start_thread(thread))
+		return thread;
+	free(thread);
+	return NULL;
 }
 
 static void put_idle(struct offload *o, struct offload_thread *thread)
@@ -171,16 +149,11 @@ static bool has_returned(struct offload_thread *thread)
 	return true;
 }
 
-static void take_call(struct offload_thread *thread, const struct offload_call *call)
-{
-	thread->call = *call;
-	thread->call.data = thread->data;
-}
-
 static void give_call(
 	struct offload_thread *thread, const struct offload_call *call, enum state state)
 {
-	take_call(thread, call);
+	thread->call = *call;
+	thread->call.data = thread->data;
 	thread->state = state;
 	wake_waiter(&thread->state);
 }
@@ -196,14 +169,13 @@ bool offload_begin(struct offload *o, const struct offload_call *call)
 	return true;
 }
 
-ssize_t offload_run(struct offload *o, const struct offload_call *call)
+ssize_t offload_run(struct offload *o, struct offload_call *call)
 {
 	struct offload_thread *thread = call->is_safe ? NULL : take_idle(o);
 
 	if (thread == NULL) {
-		thread = o->here;
-		take_call(thread, call);
-		make_call(thread);
+		call->data = o->data;
+		make_call(call);
 	} else {
 		give_call(thread, call, IS_AWAITED);
 		if (!has_returned(thread)) {
@@ -211,16 +183,16 @@ ssize_t offload_run(struct offload *o, const struct offload_call *call)
 			errno = EINPROGRESS;
 			return -1;
 		}
+		*call = thread->call;
 		put_idle(o, thread);
 	}
-	o->last = &thread->call;
-	errno = thread->call.error;
-	return thread->call.got;
+	errno = call->error;
+	return call->got;
 }
 
 void offload_close(struct offload *o, int *fd, bool is_safe)
 {
-	const struct offload_call call = {
+	struct offload_call call = {
 		.kind = OFFLOAD_CLOSE,
 		.fd = fd_release(fd),
 		.is_safe = is_safe,
@@ -247,14 +219,10 @@ static void on_returned(struct ev_loop *loop, ev_async *watcher, int revents)
 	}
 }
 
-int offload_init(struct offload *o, struct ev_loop *loop)
+void offload_init(struct offload *o, struct ev_loop *loop)
 {
 	o->loop = loop;
-	o->here = thread_new(o);
-	if (o->here == NULL)
-		return -1;
 	ev_async_init(&o->returned, on_returned);
 	o->returned.data = o;
 	ev_async_start(loop, &o->returned);
-	return 0;
 }

@@ -17,7 +17,7 @@
 #define TURN_MAX OFFLOAD_DATA /* read of one pipe in one turn of the loop */
 #define TURN_READS 16         /* of one cluster in one turn of the loop */
 #define PIPES_MAX 40000U
-#define ENDED_TURNS 16 /* times OFFLOAD_DATA is a pipe's largest usual buffer */
+#define ENDED_TURNS 32 /* times 4 KiB is more than a terminal has, times OFFLOAD_DATA a pipe */
 #define ENDED_ANYWAY 4
 #define REDRAWN_EACH 1.0
 
@@ -302,28 +302,20 @@ static void goes_on(struct ev_loop *loop, const struct offload_call *call)
 	forget_if_over(logger, source);
 }
 
-static ssize_t read_some(struct logger *logger, struct source_pipe *pipe, size_t len)
+static bool read_pipe(struct logger *logger, struct source_pipe *pipe, bool has_ended)
 {
-	const struct offload_call call = {
+	struct offload_call call = {
 		.kind = OFFLOAD_READ,
 		.is_safe = pipe->source->is_safe,
 		.about = pipe,
 		.fd = pipe->fd,
-		.len = len,
-		.by_pieces = pipe->is_pty,
+		.len = room_of(logger, pipe, has_ended),
 		.goes_on = goes_on,
 	};
-
-	return offload_run(&logger->offload, &call);
-}
-
-static bool read_pipe(struct logger *logger, struct source_pipe *pipe, bool has_ended)
-{
-	size_t most = room_of(logger, pipe, has_ended);
 	unsigned ends = 0;
 	ssize_t n;
 
-	if (most == 0) { /* the worker waits */
+	if (call.len == 0) { /* the worker waits */
 		pipe->source->cluster->paused = true;
 		pipe->source->cluster->put_off = pipe;
 		return false;
@@ -331,9 +323,9 @@ static bool read_pipe(struct logger *logger, struct source_pipe *pipe, bool has_
 	/* data from before the end of a terminal may come after the end, once
 	 * (n_tty_read() of the kernel looks for the end first) */
 	do {
-		n = read_some(logger, pipe, most);
+		n = offload_run(&logger->offload, &call);
 	} while (n == -1 && (errno == EINTR || (errno == EIO && ends++ == 0)));
-	return take_data(logger, pipe, n > 0 ? logger->offload.last->data : NULL, n);
+	return take_data(logger, pipe, call.data, n);
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -574,7 +566,7 @@ static void size_terminals(struct logger *logger, const struct winsize *size)
 {
 	for (size_t i = 0; i < 2 * logger->sources.count; i++) {
 		struct source_pipe *pipe = &logger->sources.list[i / 2]->pipes[i % 2];
-		const struct offload_call call = {
+		struct offload_call call = {
 			.kind = OFFLOAD_WINSIZE,
 			.is_safe = pipe->source->is_safe,
 			.about = pipe,
@@ -595,7 +587,7 @@ void reading_look_at_size(struct logger *logger)
 {
 	const struct stream *stream = &logger->streams[!logger->streams[0].is_terminal];
 	unsigned width = logger->width + (unsigned)strlen(" | ");
-	const struct offload_call call = {
+	struct offload_call call = {
 		.kind = OFFLOAD_WINSIZE,
 		.fd = stream->fd,
 		.request = TIOCGWINSZ,
@@ -605,7 +597,7 @@ void reading_look_at_size(struct logger *logger)
 	logger->look_at_size = false;
 	if (!stream->is_terminal || offload_run(&logger->offload, &call) == -1)
 		return;
-	size = logger->offload.last->size;
+	size = call.size;
 	if (size.ws_col > width)
 		size.ws_col -= (unsigned short)width;
 	else if (size.ws_col > 0)

@@ -75,10 +75,9 @@ struct offload_call {
 	int fd;
 	const char *from; /* to be written; unchanged until the call returns */
 	size_t len;
-	bool by_pieces;        /* read on: a terminal gives 4 KiB at a time */
 	unsigned long request; /* of ioctl(2) */
 	struct winsize size;
-	char *data; /* what was read */
+	char *data; /* what was read, until the next call */
 	ssize_t got;
 	int error;
 	/* The loop has not waited for this call, and it has returned.  NULL: the result is not
@@ -91,17 +90,15 @@ struct offload_thread;
 struct offload {
 	struct ev_loop *loop;
 	struct ev_async returned;
-	struct offload_thread *here;           /* the thread of the loop itself */
 	struct offload_thread *idle;           /* heap */
 	_Atomic(struct offload_thread *) late; /* threads whose late calls have returned */
 	unsigned stuck;                        /* threads with calls that are not waited for */
-	const struct offload_call *last;       /* the call that has returned in time last */
+	char data[OFFLOAD_DATA];               /* read by the loop itself */
 };
 
-/* -1 and errno. */
-int offload_init(struct offload *o, struct ev_loop *loop);
-/* Returns the call's result; or -1 and EINPROGRESS: the call hangs. */
-ssize_t offload_run(struct offload *o, const struct offload_call *call);
+void offload_init(struct offload *o, struct ev_loop *loop);
+/* Make the call, and put its result there, too; -1 and EINPROGRESS: it hangs. */
+ssize_t offload_run(struct offload *o, struct offload_call *call);
 /* Begin a call without waiting. false: no thread can be made now. */
 bool offload_begin(struct offload *o, const struct offload_call *call);
 /* Close a descriptor; while too many calls hang it stays open. */
