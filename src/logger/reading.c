@@ -294,7 +294,7 @@ static void goes_on(struct ev_loop *loop, const struct offload_call *call)
 	struct source *source = pipe->source;
 
 	source->cluster->hung = NULL;
-	logger->look_at_size |= logger->is_sized;
+	logger->look_at_size = true;
 	errno = call->error;
 	if (call->kind == OFFLOAD_READ)
 		(void)take_data(logger, pipe, call->data, call->got);
@@ -436,8 +436,7 @@ void reading_take_pipes(
 	source->generation = p->which;
 	if (source_width(source) > logger->width) {
 		logger->width = source_width(source);
-		/* terminals that have a size have got a wrong one */
-		logger->look_at_size |= logger->is_sized;
+		logger->look_at_size = true; /* terminals that have a size have got a wrong one */
 	}
 	if (!source->quiet)
 		cluster_begin(&logger->clusters, source->cluster, source->slot);
@@ -602,6 +601,5 @@ void reading_look_at_size(struct logger *logger)
 		size.ws_col -= (unsigned short)width;
 	else if (size.ws_col > 0)
 		size.ws_col = 1;
-	logger->is_sized = true;
 	size_terminals(logger, &size);
 }

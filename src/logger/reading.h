@@ -118,7 +118,6 @@ struct logger {
 	struct source_prefix prefix;  /* of lines of the read under way; len 0: not needed yet */
 	bool has_others;              /* workers may have other users */
 	bool look_at_size;            /* look up the size of our terminal */
-	bool is_sized;                /* the workers' terminals have a size */
 	int over;                     /* the channel, when the supervisor has closed it */
 };
 
