@@ -264,9 +264,9 @@ void cluster_line(struct sink *o, const struct format_line *line)
 
 void cluster_tell(struct sink *o, const char *text, size_t len)
 {
+	const struct source own = {.cluster = o->of, .slot = o->slot};
 	const struct format_line line = {
-		.cluster = o->of->name,
-		.slot = o->slot,
+		.of = &own,
 		.is_stderr = true,
 		.text = text,
 		.len = len,

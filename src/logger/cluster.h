@@ -11,13 +11,11 @@
 
 /* ---- format ---- */
 
+struct source;
+
 /* A worker's line in other formats: JSON, the journal's fields, syslog. */
 struct format_line {
-	const char *cluster;
-	uint32_t slot;
-	uint32_t pid; /* 0: unknown */
-	uint32_t generation;
-	uint64_t worker; /* 0: a line of nclust's own */
+	const struct source *of; /* `worker` 0: a line of nclust's own */
 	bool is_stderr;
 	bool goes_on; /* a continuation of the line before */
 	const char *text;

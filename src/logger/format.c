@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "logger/cluster.h"
+#include "logger/source.h"
 
 #include <string.h>
 #include <time.h>
@@ -43,10 +43,10 @@ void format_json(struct buffer *to, const struct format_line *l)
 	buffer_string(to, "{\"time\":\"");
 	put_time(to);
 	buffer_string(to, "\",\"cluster\":\"");
-	buffer_string(to, l->cluster); /* a name: nothing to escape */
-	put_number(to, "\",\"slot\":", l->slot);
-	if (l->pid != 0)
-		put_number(to, ",\"pid\":", l->pid);
+	buffer_string(to, l->of->cluster->name); /* a name: nothing to escape */
+	put_number(to, "\",\"slot\":", l->of->slot);
+	if (l->of->pid != 0)
+		put_number(to, ",\"pid\":", l->of->pid);
 	buffer_string(to, l->is_stderr ? ",\"stream\":\"stderr\"" : ",\"stream\":\"stdout\"");
 	if (l->goes_on)
 		buffer_string(to, ",\"goes_on\":true");
@@ -59,18 +59,18 @@ void format_json(struct buffer *to, const struct format_line *l)
 void format_journal(struct buffer *to, const struct format_line *l)
 {
 	buffer_string(to, "SYSLOG_IDENTIFIER=");
-	buffer_string(to, l->cluster);
+	buffer_string(to, l->of->cluster->name);
 	buffer_string(to, "\nNCLUST_CLUSTER=");
-	buffer_string(to, l->cluster);
+	buffer_string(to, l->of->cluster->name);
 	put_number(to, "\nPRIORITY=", severity_of(l));
-	put_number(to, "\nNCLUST_SLOT=", l->slot);
-	if (l->worker != 0) {
-		put_number(to, "\nNCLUST_WORKER=", l->worker);
-		put_number(to, "\nNCLUST_GENERATION=", l->generation);
+	put_number(to, "\nNCLUST_SLOT=", l->of->slot);
+	if (l->of->worker != 0) {
+		put_number(to, "\nNCLUST_WORKER=", l->of->worker);
+		put_number(to, "\nNCLUST_GENERATION=", l->of->generation);
 	}
-	if (l->pid != 0) {
-		put_number(to, "\nNCLUST_PID=", l->pid);
-		put_number(to, "\nSYSLOG_PID=", l->pid);
+	if (l->of->pid != 0) {
+		put_number(to, "\nNCLUST_PID=", l->of->pid);
+		put_number(to, "\nSYSLOG_PID=", l->of->pid);
 	}
 	buffer_string(to, l->is_stderr ? "\nNCLUST_STREAM=stderr" : "\nNCLUST_STREAM=stdout");
 	if (l->goes_on)
@@ -137,15 +137,15 @@ void format_syslog(struct buffer *to, const struct format_line *l, unsigned faci
 		buffer_string(to, " ");
 	}
 	/* APP-NAME has 48 bytes at most */
-	buffer_append(to, l->cluster, strnlen(l->cluster, old ? 64 : 40));
-	put_number(to, ".", l->slot);
+	buffer_append(to, l->of->cluster->name, strnlen(l->of->cluster->name, old ? 64 : 40));
+	put_number(to, ".", l->of->slot);
 	if (!old) {
-		put_number(to, " ", l->pid);
-		if (l->pid == 0)
+		put_number(to, " ", l->of->pid);
+		if (l->of->pid == 0)
 			to->data[to->len - 1] = '-';
 		buffer_string(to, " - - ");
-	} else if (l->pid != 0) {
-		put_number(to, "[", l->pid);
+	} else if (l->of->pid != 0) {
+		put_number(to, "[", l->of->pid);
 		buffer_string(to, "]: ");
 	} else {
 		buffer_string(to, ": ");

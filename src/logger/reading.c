@@ -97,10 +97,14 @@ static void put_line(struct logger *logger, const struct source_pipe *pipe, stru
 	} else if (o->kind == SINK_PREFIX) {
 		put_prefixed(logger, pipe, o, line);
 	} else {
-		logger->formatted.goes_on = line->goes_on;
-		logger->formatted.text = line->text;
-		logger->formatted.len = line->len;
-		cluster_line(o, &logger->formatted);
+		cluster_line(o,
+			&(struct format_line){
+				.of = pipe->source,
+				.is_stderr = pipe != pipe->source->pipes,
+				.goes_on = line->goes_on,
+				.text = line->text,
+				.len = line->len,
+			});
 	}
 }
 
@@ -163,14 +167,6 @@ static void begin_lines(struct logger *logger, struct source_pipe *pipe, size_t 
 
 	logger->reading = pipe;
 	logger->prefix.len = 0;
-	logger->formatted = (struct format_line){
-		.cluster = source->cluster->name,
-		.slot = source->slot,
-		.pid = source->pid,
-		.generation = source->generation,
-		.worker = source->worker,
-		.is_stderr = pipe != source->pipes,
-	};
 	remember_begin(&logger->remember, &source->ring, 1 + (unsigned)(pipe - source->pipes),
 		(int)source->pid, len + pipe->lines.part.len);
 }

@@ -113,7 +113,6 @@ struct logger {
 	struct remember remember;
 	struct offload offload;
 	struct clusters clusters;
-	struct format_line formatted; /* the line that is put to sinks which format it */
 	unsigned width;               /* of the longest name before a line */
 	struct source_prefix prefix;  /* of lines of the read under way; len 0: not needed yet */
 	bool has_others;              /* workers may have other users */
