@@ -34,7 +34,6 @@ struct stream {
 	bool can_block;   /* the descriptor could not be opened anew */
 	bool is_full;     /* it took no more */
 	bool is_dead;     /* its reader is gone, and the log says so */
-	size_t half;      /* of a pipe's capacity: what it takes when it is empty */
 
 	struct sink *turns; /* sinks that have output */
 };

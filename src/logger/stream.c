@@ -33,16 +33,6 @@ static int open_again(int original)
 	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND | O_CLOEXEC);
 }
 
-static size_t half_of_pipe(int fd)
-{
-	int holds = fcntl(fd, F_GETPIPE_SZ); /* -1: not a pipe */
-	size_t half = holds > 0 ? (size_t)holds / 2 : 0;
-
-	if (half > STREAM_ENOUGH)
-		return STREAM_ENOUGH;
-	return half > PIPE_BUF ? half : PIPE_BUF;
-}
-
 void stream_open(struct stream *s, struct ev_loop *loop, int original)
 {
 	struct stat st = {0};
@@ -61,7 +51,6 @@ void stream_open(struct stream *s, struct ev_loop *loop, int original)
 	s->is_terminal = isatty(s->fd) == 1;
 	s->can_block = !s->is_ours && blocks;
 	s->is_full = s->is_dead = false;
-	s->half = half_of_pipe(s->fd);
 	ev_io_init(&s->writable, on_writable, s->fd, EV_WRITE);
 	s->writable.data = s;
 	if (s->turns != NULL)
@@ -76,15 +65,15 @@ void stream_close(struct stream *s)
 }
 
 /* A pipe takes up to PIPE_BUF whole or not at all: a message of the supervisor tears no line.  An
- * empty one takes half of its capacity so, whatever other processes write meanwhile, and its reader
- * is woken up less often. */
+ * empty one takes STREAM_ENOUGH so, half of what a pipe usually holds, whatever other processes
+ * write meanwhile, and its reader is woken up less often. */
 static size_t whole_of(const struct stream *s)
 {
 	int waiting;
 
 	if (!s->is_pipe)
 		return STREAM_ENOUGH;
-	return ioctl(s->fd, FIONREAD, &waiting) == 0 && waiting == 0 ? s->half : PIPE_BUF;
+	return ioctl(s->fd, FIONREAD, &waiting) == 0 && waiting == 0 ? STREAM_ENOUGH : PIPE_BUF;
 }
 
 /* Whole lines up to what is taken whole; a longer line alone. */
