@@ -244,8 +244,6 @@ static void end_pipe(struct logger *logger, struct source_pipe *pipe)
 	unwatch_pipe(pipe);
 	offload_close(&logger->offload, &pipe->fd, pipe->source->is_safe);
 	logger->pipes--;
-	if (pipe->source->ended)
-		logger->held--;
 }
 
 /* How much may be read at once. */
@@ -373,8 +371,6 @@ static int watch_pipe(struct logger *logger, struct source *source, uint32_t str
 	pipe->fd = fd;
 	pipe->is_pty = fstat(fd, &st) == 0 && S_ISCHR(st.st_mode);
 	logger->pipes++;
-	if (source->ended)
-		logger->held++;
 	return 0;
 }
 
@@ -412,9 +408,9 @@ void reading_take_pipes(
 	size_t at = 0;
 
 	if (logger->pipes >= PIPES_MAX || logger->sources.count >= PIPES_MAX) {
-		log_error("%s.%" PRIu32 ": too many pipes for its output; %u of %u are held "
-			  "open by processes that dead workers left",
-			p->cluster, p->slot, logger->held, logger->pipes);
+		log_error("%s.%" PRIu32 ": too many pipes for its output (do processes that dead "
+			  "workers left hold them open?)",
+			p->cluster, p->slot);
 		return;
 	}
 	source = source_get(&logger->sources, p->worker, p->slot, p->cluster);
@@ -504,8 +500,6 @@ static void finish_ending(struct logger *logger, struct source *source)
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 		end_lines(logger, &source->pipes[i]);
 	source->ended = true;
-	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
-		logger->held += source->pipes[i].fd != -1;
 	source->due = true;
 	*logger->due_end = source;
 	logger->due_end = &source->next_due;

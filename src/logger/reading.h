@@ -105,7 +105,6 @@ struct logger {
 	struct stream streams[2];
 	struct source_table sources;
 	unsigned pipes; /* open */
-	unsigned held;  /* of these, open by a process that a dead worker left */
 	struct source *due;
 	struct source **due_end;
 	struct keep keep;
