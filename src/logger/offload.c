@@ -56,7 +56,7 @@ static void make_call(struct offload_call *call)
 		call->got = write(call->fd, call->from, call->len);
 		break;
 	case OFFLOAD_WINSIZE:
-		call->got = ioctl(call->fd, call->request, &call->size);
+		call->got = ioctl(call->fd, TIOCSWINSZ, &call->size);
 		break;
 	}
 	call->error = errno;

@@ -560,7 +560,6 @@ static void size_terminals(struct logger *logger, const struct winsize *size)
 			.is_safe = pipe->source->is_safe,
 			.about = pipe,
 			.fd = pipe->fd,
-			.request = TIOCSWINSZ,
 			.size = *size,
 			.goes_on = goes_on,
 		};
@@ -576,17 +575,11 @@ void reading_look_at_size(struct logger *logger)
 {
 	const struct stream *stream = &logger->streams[!logger->streams[0].is_terminal];
 	unsigned width = logger->width + (unsigned)strlen(" | ");
-	struct offload_call call = {
-		.kind = OFFLOAD_WINSIZE,
-		.fd = stream->fd,
-		.request = TIOCGWINSZ,
-	};
 	struct winsize size;
 
 	logger->look_at_size = false;
-	if (!stream->is_terminal || offload_run(&logger->offload, &call) == -1)
+	if (!stream->is_terminal || ioctl(stream->fd, TIOCGWINSZ, &size) == -1)
 		return;
-	size = call.size;
 	if (size.ws_col > width)
 		size.ws_col -= (unsigned short)width;
 	else if (size.ws_col > 0)

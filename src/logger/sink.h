@@ -74,7 +74,6 @@ struct offload_call {
 	int fd;
 	const char *from; /* to be written; unchanged until the call returns */
 	size_t len;
-	unsigned long request; /* of ioctl(2) */
 	struct winsize size;
 	char *data; /* what was read, until the next call */
 	ssize_t got;
