@@ -279,9 +279,10 @@ struct supervisor {
 	struct control control;
 	struct commands commands;
 	struct record news;
-	struct limits *limits; /* heap (limits.c); NULL: no cluster has one */
-	unsigned controllers;  /* `enabled` of the cgroup tree, as an upgrade carries it */
-	struct logs *logs;     /* heap (logs/logs.h); NULL: no file was needed */
+	struct limits *limits;    /* heap (limits.c); NULL: no cluster has one */
+	unsigned controllers;     /* `enabled` of the cgroup tree, as an upgrade carries it */
+	struct ask *asks_waiting; /* the logger's (logs/logs.h), the oldest first */
+	struct ask *asks_running;
 
 	struct daemon daemon;
 	int null_fd;

@@ -40,11 +40,6 @@ struct ask {
 	struct job job;          /* answers it */
 };
 
-struct logs {
-	struct ask *waiting; /* the oldest first */
-	struct ask *running;
-};
-
 /* Take an ask of the logger's. */
 void opener_take(struct supervisor *sup, const struct logwire_packet *p);
 /* Begin with what waits. */

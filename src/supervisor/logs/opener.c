@@ -139,7 +139,7 @@ static bool may_begin(const struct supervisor *sup, const struct ask *ask)
 	unsigned of_cluster = 0;
 	unsigned count = 0;
 
-	for (const struct ask *a = sup->logs->running; a != NULL; a = a->next, count++) {
+	for (const struct ask *a = sup->asks_running; a != NULL; a = a->next, count++) {
 		if (is_same_sink(&a->p, &ask->p))
 			return false;
 		of_cluster += strcmp(a->p.cluster, ask->p.cluster) == 0;
@@ -172,14 +172,14 @@ static void on_over(void *owner, const struct pidfd_end *end)
 			ask->p.cluster);
 		return;
 	}
-	drop_ask(&sup->logs->running, ask);
+	drop_ask(&sup->asks_running, ask);
 	opener_run(sup);
 }
 
 /* Give the request's process the others of its sink, too. */
-static void add_further(struct logs *logs, struct ask *first)
+static void add_further(struct ask *first)
 {
-	struct ask **at = &logs->waiting;
+	struct ask **at = &first->sup->asks_waiting;
 	struct ask **end = &first->further;
 	unsigned count = 1;
 
@@ -197,7 +197,7 @@ static void add_further(struct logs *logs, struct ask *first)
 	}
 }
 
-static int begin_ask(struct logs *logs, struct ask **at)
+static int begin_ask(struct supervisor *sup, struct ask **at)
 {
 	struct ask *ask = *at;
 	const struct forkjob_plan plan = {
@@ -206,53 +206,43 @@ static int begin_ask(struct logs *logs, struct ask **at)
 		.owner = ask,
 		.patience = PATIENCE,
 		/* the logger sees our end closed when no process has it any more */
-		.keep = ask->sup->logger.watcher.fd,
+		.keep = sup->logger.watcher.fd,
 	};
 
 	*at = ask->next;
-	ask->next = logs->running;
-	logs->running = ask;
-	add_further(logs, ask);
-	if (forkjob_begin(&ask->job, ask->sup, &plan) == 0)
+	ask->next = sup->asks_running;
+	sup->asks_running = ask;
+	add_further(ask);
+	if (forkjob_begin(&ask->job, sup, &plan) == 0)
 		return 0;
 	log_syserr("cannot open log files");
-	drop_ask(&logs->running, ask); /* the logger asks again */
+	drop_ask(&sup->asks_running, ask); /* the logger asks again */
 	return -1;
 }
 
 void opener_run(struct supervisor *sup)
 {
-	struct ask **at = sup->logs != NULL ? &sup->logs->waiting : NULL;
+	struct ask **at = &sup->asks_waiting;
 
-	while (at != NULL && *at != NULL && sup->logger.watcher.fd != -1)
+	while (*at != NULL && sup->logger.watcher.fd != -1)
 		if (sink_of(sup, &(*at)->p) == NULL)
 			drop_ask(at, *at);
 		else if (!may_begin(sup, *at))
 			at = &(*at)->next;
-		else if (begin_ask(sup->logs, at) == 0)
-			at = &sup->logs->waiting;
+		else if (begin_ask(sup, at) == 0)
+			at = &sup->asks_waiting;
 		else
 			return;
 }
 
-static struct logs *logs_of(struct supervisor *sup)
-{
-	if (sup->logs == NULL)
-		sup->logs = calloc(1, sizeof(*sup->logs));
-	if (sup->logs == NULL)
-		log_error("no memory for the log files");
-	return sup->logs;
-}
-
 void opener_take(struct supervisor *sup, const struct logwire_packet *p)
 {
-	struct logs *logs = logs_of(sup);
 	struct ask **end;
 	unsigned count = 0;
 
-	if (logs == NULL || sink_of(sup, p) == NULL)
+	if (sink_of(sup, p) == NULL)
 		return;
-	for (end = &logs->waiting; *end != NULL; end = &(*end)->next, count++)
+	for (end = &sup->asks_waiting; *end != NULL; end = &(*end)->next, count++)
 		if (is_same_sink(&(*end)->p, p) && (*end)->p.slot == p->slot) {
 			(*end)->p = *p; /* a second request for it takes its place */
 			return;
@@ -268,19 +258,18 @@ void opener_take(struct supervisor *sup, const struct logwire_packet *p)
 
 void opener_finish(struct supervisor *sup, nsec_t span)
 {
-	struct logs *logs = sup->logs;
 	nsec_t until = clock_now() + span;
 	struct ask *next;
 
-	while (logs != NULL && (logs->waiting != NULL || logs->running != NULL) &&
+	while ((sup->asks_waiting != NULL || sup->asks_running != NULL) &&
 		sup->logger.watcher.fd != -1 && clock_now() < until) {
 		struct pollfd first = {.fd = -1, .events = POLLIN};
 
 		opener_run(sup);
-		if (logs->running != NULL)
-			first.fd = logs->running->job.pidfd;
+		if (sup->asks_running != NULL)
+			first.fd = sup->asks_running->job.pidfd;
 		(void)poll(&first, 1, MOMENT_MS);
-		for (struct ask *a = logs->running; a != NULL; a = next) {
+		for (struct ask *a = sup->asks_running; a != NULL; a = next) {
 			next = a->next;
 			(void)job_look(&a->job);
 		}
@@ -289,8 +278,8 @@ void opener_finish(struct supervisor *sup, nsec_t span)
 
 void opener_forget(struct supervisor *sup)
 {
-	while (sup->logs != NULL && sup->logs->waiting != NULL)
-		drop_ask(&sup->logs->waiting, sup->logs->waiting);
+	while (sup->asks_waiting != NULL)
+		drop_ask(&sup->asks_waiting, sup->asks_waiting);
 }
 
 void opener_free(struct supervisor *sup)
@@ -301,12 +290,10 @@ void opener_free(struct supervisor *sup)
 		if (h->file != NULL)
 			helper_forget(h);
 	opener_forget(sup);
-	while (sup->logs != NULL && (ask = sup->logs->running) != NULL) {
+	while ((ask = sup->asks_running) != NULL) {
 		job_end(&ask->job);
-		drop_ask(&sup->logs->running, ask);
+		drop_ask(&sup->asks_running, ask);
 	}
-	free(sup->logs);
-	sup->logs = NULL;
 }
 
 /* ---- compressing ---- */

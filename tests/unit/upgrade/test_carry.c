@@ -87,9 +87,10 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, logger.work),
 	NOT(supervisor, logger.look),
 	NOT(supervisor, logger.asked),
-	NOT(supervisor, limits), /* found again */
-	NOT(supervisor, jobs),   /* watched, or begun, anew */
-	NOT(supervisor, logs),   /* the logger asks again */
+	NOT(supervisor, limits),       /* found again */
+	NOT(supervisor, jobs),         /* watched, or begun, anew */
+	NOT(supervisor, asks_waiting), /* the logger asks again */
+	NOT(supervisor, asks_running),
 	NOT(supervisor, sockets.trim),
 	BEGUN_ANEW(supervisor, web.life.job),
 	NO_TIME(supervisor, web.life.job),
