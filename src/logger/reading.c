@@ -143,8 +143,8 @@ static void take_line(void *context, const struct line *line)
 static void show_progress(struct logger *logger, struct source_pipe *pipe)
 {
 	const struct line line = {
-		.text = pipe->lines.part.data,
-		.len = pipe->lines.part.len,
+		.text = pipe->part.data,
+		.len = pipe->part.len,
 		.ends = true,
 	};
 	ev_tstamp now = ev_now(logger->loop);
@@ -168,7 +168,7 @@ static void begin_lines(struct logger *logger, struct source_pipe *pipe, size_t 
 	logger->reading = pipe;
 	logger->prefix.len = 0;
 	remember_begin(&logger->remember, &source->ring, 1 + (unsigned)(pipe - source->pipes),
-		(int)source->pid, len + pipe->lines.part.len);
+		(int)source->pid, len + pipe->part.len);
 }
 
 /* Cut what was read of a pipe into lines. */

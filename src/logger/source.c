@@ -88,7 +88,7 @@ void source_free(struct source_table *table, struct source *source)
 		(--table->count - at) * sizeof(struct source *));
 	source->cluster->sources--;
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
-		buffer_fini(&source->pipes[i].lines.part);
+		buffer_fini(&source->pipes[i].part);
 	linering_close(&source->ring);
 	free(source);
 }
@@ -130,9 +130,9 @@ void source_prefix(
 
 /* ---- lines ---- */
 
-/* Arguments of one lines_split(), for each step. */
+/* Arguments of one source_split(), for each step. */
 struct split {
-	struct lines *lines;
+	struct source_pipe *pipe;
 	bool newline; /* lines end by one, and not with the pipe */
 	lines_take *take;
 	void *context;
@@ -161,26 +161,38 @@ static void hand_on(const struct split *s, const char *text, size_t len, bool en
 		const struct line line = {
 			.text = text,
 			.len = n,
-			.goes_on = s->lines->cut,
+			.goes_on = s->pipe->cut,
 			.ends = ended && n == len,
 			.newline = ended && n == len && s->newline,
 			.behind = behind + len - n,
 		};
 
 		s->take(s->context, &line);
-		s->lines->cut = !line.ends;
+		s->pipe->cut = !line.ends;
 		ended = ended && !line.ends;
 		text += n;
 		len -= n;
 	}
 }
 
-/* Keep the bytes of a line without its end, or hand them on if they are too many. */
-static void keep_part(const struct split *s, const char *text, size_t len, size_t most)
+/* How much of a line may be kept: at most half of what the cluster's other pipes leave, so that
+ * there is always some for one more. */
+static size_t part_most(size_t others)
 {
-	struct buffer *part = &s->lines->part;
+	size_t most = others < PARTS_MOST ? (PARTS_MOST - others) / 2 : 0;
 
-	if (part->len + len <= most && buffer_append(part, text, len) == 0)
+	if (most > LINES_WHOLE)
+		return LINES_WHOLE;
+	return most > LINES_MAX ? most : LINES_MAX;
+}
+
+/* Keep the bytes of a line without its end, or hand them on if they are too many. */
+static void keep_part(const struct split *s, const char *text, size_t len)
+{
+	struct buffer *part = &s->pipe->part;
+
+	if (part->len + len <= part_most(s->pipe->source->cluster->parts) &&
+		buffer_append(part, text, len) == 0)
 		return;
 	hand_on(s, part->data, part->len, false, len);
 	buffer_fini(part);
@@ -190,7 +202,7 @@ static void keep_part(const struct split *s, const char *text, size_t len, size_
 /* The kept part's line ends with these bytes. */
 static void end_part(const struct split *s, const char *text, size_t len, size_t behind)
 {
-	struct buffer *part = &s->lines->part;
+	struct buffer *part = &s->pipe->part;
 
 	if (buffer_append(part, text, len) == 0) {
 		hand_on(s, part->data, part->len, true, behind);
@@ -201,62 +213,37 @@ static void end_part(const struct split *s, const char *text, size_t len, size_t
 	buffer_fini(part);
 }
 
-void lines_split(struct lines *lines, const char *data, size_t len, size_t most, lines_take *take,
-	void *context)
+void source_split(
+	struct source_pipe *pipe, const char *data, size_t len, lines_take *take, void *context)
 {
-	const struct split s = {lines, true, take, context};
+	const struct split s = {pipe, true, take, context};
+	struct cluster *c = pipe->source->cluster;
 	const char *end;
 
+	c->parts -= pipe->part.len;
 	while (len > 0 && (end = memchr(data, '\n', len)) != NULL) {
 		size_t n = (size_t)(end - data);
 
 		len -= n + 1;
-		if (lines->part.len > 0)
+		if (pipe->part.len > 0)
 			end_part(&s, data, n, len);
 		else
 			hand_on(&s, data, n, true, len);
 		data = end + 1;
 	}
 	if (len > 0)
-		keep_part(&s, data, len, most);
-}
-
-void lines_end(struct lines *lines, lines_take *take, void *context)
-{
-	const struct split s = {lines, false, take, context};
-
-	if (lines->part.len > 0)
-		end_part(&s, NULL, 0, 0);
-	lines->cut = false;
-}
-
-/* How much of the pipe's line may be kept: at most half of what the cluster's other pipes leave,
- * so that there is always some for one more. */
-static size_t part_most(const struct source_pipe *pipe)
-{
-	size_t others = pipe->source->cluster->parts - pipe->lines.part.len;
-	size_t most = others < PARTS_MOST ? (PARTS_MOST - others) / 2 : 0;
-
-	if (most > LINES_WHOLE)
-		return LINES_WHOLE;
-	return most > LINES_MAX ? most : LINES_MAX;
-}
-
-void source_split(
-	struct source_pipe *pipe, const char *data, size_t len, lines_take *take, void *context)
-{
-	struct cluster *c = pipe->source->cluster;
-	size_t most = part_most(pipe);
-
-	c->parts -= pipe->lines.part.len;
-	lines_split(&pipe->lines, data, len, most, take, context);
-	c->parts += pipe->lines.part.len;
+		keep_part(&s, data, len);
+	c->parts += pipe->part.len;
 }
 
 void source_end_lines(struct source_pipe *pipe, lines_take *take, void *context)
 {
-	pipe->source->cluster->parts -= pipe->lines.part.len;
-	lines_end(&pipe->lines, take, context);
+	const struct split s = {pipe, false, take, context};
+
+	pipe->source->cluster->parts -= pipe->part.len;
+	if (pipe->part.len > 0)
+		end_part(&s, NULL, 0, 0);
+	pipe->cut = false;
 }
 
 /* ---- tail ---- */

@@ -21,12 +21,6 @@
 #define LINES_MAX ((size_t)8192)
 #define LINES_WHOLE ((size_t)256 * 1024) /* kept of a line at most */
 
-/* All zeros: no line. */
-struct lines {
-	struct buffer part; /* has memory only while a line is incomplete */
-	bool cut;           /* the next piece continues a line that was cut */
-};
-
 struct line {
 	const char *text; /* without its newline; may contain NULs */
 	size_t len;
@@ -37,12 +31,6 @@ struct line {
 };
 
 typedef void lines_take(void *context, const struct line *line);
-
-/* `most` is kept of a line at the end of the data. */
-void lines_split(struct lines *lines, const char *data, size_t len, size_t most, lines_take *take,
-	void *context);
-/* The pipe is at its end: hand on a line that has no newline. */
-void lines_end(struct lines *lines, lines_take *take, void *context);
 
 /* ---- tail ---- */
 
@@ -83,7 +71,8 @@ struct source_pipe {
 	bool is_pty;    /* the end of a terminal, and no pipe */
 	double debt;    /* bytes read, less QUIET_SAYS (cluster.c) a second */
 	double debt_at; /* when `debt` was updated */
-	struct lines lines;
+	struct buffer part; /* has memory only while a line is incomplete */
+	bool cut;           /* the next piece continues a line that was cut */
 	double redrawn_at; /* when a line was last shown before its end */
 };
 

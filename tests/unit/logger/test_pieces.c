@@ -5,20 +5,23 @@
 #include "logger/source.h"
 
 static struct buffer taken;
-static struct lines lines;
+static struct cluster cluster;
+static struct source source = {.cluster = &cluster, .pipes[0].source = &source};
+static struct source_pipe *const pipe_of = source.pipes;
 static struct buffer memory; /* what the worker has written, as it is kept */
 
 static void set_up(void)
 {
 	buffer_init(&taken, 0);
-	lines = (struct lines){0};
+	cluster = (struct cluster){0};
+	pipe_of->cut = false;
 	buffer_init(&memory, 0);
 }
 
 static void tear_down(void)
 {
 	buffer_fini(&memory);
-	buffer_fini(&lines.part);
+	buffer_fini(&pipe_of->part);
 	buffer_fini(&taken);
 }
 
@@ -38,8 +41,8 @@ FIXTURE(set_up, tear_down)
 static void split(const char *text, size_t len, size_t step)
 {
 	for (size_t at = 0; at < len; at += step)
-		lines_split(&lines, text + at, len - at < step ? len - at : step, LINES_WHOLE,
-			note_line, NULL);
+		source_split(
+			pipe_of, text + at, len - at < step ? len - at : step, note_line, NULL);
 }
 
 TEST_LOOP(lines_do_not_depend_on_how_they_were_read, 1, 16)
@@ -48,7 +51,7 @@ TEST_LOOP(lines_do_not_depend_on_how_they_were_read, 1, 16)
 
 	split(text, strlen(text), (size_t)_i);
 	ck_assert_str_eq(buffer_text(&taken), "|one||two");
-	lines_end(&lines, note_line, NULL);
+	source_end_lines(pipe_of, note_line, NULL);
 	ck_assert_str_eq(buffer_text(&taken), "|one||two|three");
 }
 
@@ -87,9 +90,9 @@ TEST_LOOP(long_lines_are_cut_between_characters_and_nothing_is_lost, 0, COUNT_OF
 	text[sizeof(text) - 1] = '\n';
 	split(text, sizeof(text), steps[_i]);
 	check_pieces(text, sizeof(text) - 1);
-	ck_assert_uint_eq(lines.part.len, 0);
+	ck_assert_uint_eq(pipe_of->part.len, 0);
 	buffer_clear(&taken);
-	lines_split(&lines, "x\n", 2, LINES_WHOLE, note_line, NULL);
+	split("x\n", 2, 2);
 	ck_assert_str_eq(buffer_text(&taken), "|x");
 }
 
@@ -99,30 +102,37 @@ TEST(a_line_of_exactly_the_limit_is_one_line)
 
 	memset(text, 'x', sizeof(text));
 	text[LINES_MAX] = '\n';
-	lines_split(&lines, text, LINES_MAX, LINES_WHOLE, note_line, NULL);
+	split(text, LINES_MAX, LINES_MAX);
 	ck_assert_uint_eq(taken.len, 0);
-	lines_split(&lines, "\n", 1, LINES_WHOLE, note_line, NULL);
-	lines_split(&lines, text, sizeof(text), LINES_WHOLE, note_line, NULL);
+	split("\n", 1, 1);
+	split(text, sizeof(text), sizeof(text));
 	ck_assert_uint_eq(taken.len, 2 * (LINES_MAX + 1));
 	ck_assert_ptr_null(memchr(taken.data, '+', taken.len));
 }
 
 TEST(what_is_too_long_to_be_kept_is_handed_on_at_once)
 {
-	lines_split(&lines, "abcdefgh", 8, 10, note_line, NULL);
+	char text[LINES_MAX];
+
+	memset(text, 'x', sizeof(text));
+	cluster.parts = LINES_WHOLE * 4; /* those of other pipes */
+	split(text, sizeof(text), sizeof(text));
 	ck_assert_uint_eq(taken.len, 0);
-	lines_split(&lines, "ijkl", 4, 10, note_line, NULL);
-	ck_assert_str_eq(buffer_text(&taken), "|abcdefgh+ijkl");
-	ck_assert_ptr_null(lines.part.data);
-	lines_split(&lines, "\nnext\n", 6, 10, note_line, NULL);
-	ck_assert_str_eq(buffer_text(&taken), "|abcdefgh+ijkl+|next");
+	split("more", 4, 4);
+	ck_assert_uint_eq(taken.len, 1 + sizeof(text) + 5);
+	ck_assert_int_eq(memcmp(taken.data + 1 + sizeof(text), "+more", 5), 0);
+	ck_assert_ptr_null(pipe_of->part.data);
+	buffer_clear(&taken);
+	split("\nnext\n", 6, 6);
+	ck_assert_str_eq(buffer_text(&taken), "+|next");
+	ck_assert_uint_eq(cluster.parts, LINES_WHOLE * 4);
 }
 
 TEST(memory_is_kept_only_for_incomplete_lines)
 {
 	split("part", 4, 4);
 	split("\n", 1, 1);
-	ck_assert_ptr_null(lines.part.data);
+	ck_assert_ptr_null(pipe_of->part.data);
 	ck_assert_str_eq(buffer_text(&taken), "|part");
 }
 

@@ -273,11 +273,11 @@ TEST(unfinished_lines_of_others_do_not_break_one)
 	/* of another cluster: as if there were none */
 	pipe = worker(two, 0);
 	source_split(pipe, half, sizeof(half), take_no_line, NULL);
-	ck_assert_uint_eq(pipe->lines.part.len, sizeof(half));
+	ck_assert_uint_eq(pipe->part.len, sizeof(half));
 	/* of the same one: something */
 	pipe = worker(g, 10);
 	source_split(pipe, half, 16 * 1024, take_no_line, NULL);
-	ck_assert_uint_eq(pipe->lines.part.len, 16 * 1024);
+	ck_assert_uint_eq(pipe->part.len, 16 * 1024);
 }
 
 TEST(a_line_that_is_cut_goes_on_and_ends_before_one_of_another_worker)
