@@ -306,37 +306,7 @@ static bool report_counts(struct clusters *all, struct cluster *c)
 	return c->lost > 0 || c->read > 0;
 }
 
-void cluster_lose(struct clusters *all, struct cluster *c, unsigned long lines)
-{
-	c->lost += lines;
-	if (lines > 0)
-		clusters_need(all);
-}
-
 /* ---- writing ---- */
-
-/* Half of what other clusters leave, so that there is always some for one more. */
-size_t clusters_share_of(const struct clusters *all, const struct cluster *c)
-{
-	size_t others = all->memory - c->memory;
-
-	return others < SINKS_MOST ? (SINKS_MOST - others) / 2 : 0;
-}
-
-bool cluster_may_write(const struct clusters *all, const struct cluster *c)
-{
-	return c->writes < OFFLOAD_OF_ONE && all->offload->stuck < OFFLOAD_MOST / 2;
-}
-
-bool clusters_share_file(const struct sink *one)
-{
-	for (struct cluster *c = one->all->list; c != NULL; c = c->next)
-		for (struct sink *o = c->sinks; o != NULL; o = o->next)
-			if (o != one && o->route != NULL && o->file.inode != 0 &&
-				o->file.dev == one->file.dev && o->file.inode == one->file.inode)
-				return true;
-	return false;
-}
 
 bool cluster_flush(struct cluster *c, size_t enough)
 {
@@ -348,16 +318,6 @@ bool cluster_flush(struct cluster *c, size_t enough)
 		full |= sink_is_full(o);
 	}
 	return !full;
-}
-
-void cluster_watch(const struct clusters *all, struct cluster *c)
-{
-	if (c->set == -1)
-		return;
-	if (c->hung != NULL || c->paused)
-		ev_io_stop(all->loop, &c->readable);
-	else
-		ev_io_start(all->loop, &c->readable);
 }
 
 /* Is all written that can be? */
@@ -385,12 +345,22 @@ static void free_leaving(struct cluster *c)
 	}
 }
 
-void cluster_settle(struct clusters *all, struct cluster *c)
+void cluster_settle(struct cluster *c)
 {
 	c->dirty = false;
 	c->paused = !cluster_flush(c, 0);
 	free_leaving(c);
-	cluster_watch(all, c);
+}
+
+/* Watch the cluster's pipes, or do not, as it is read or not. */
+static void watch_cluster(const struct clusters *all, struct cluster *c)
+{
+	if (c->set == -1)
+		return;
+	if (c->hung != NULL || c->paused)
+		ev_io_stop(all->loop, &c->readable);
+	else
+		ev_io_start(all->loop, &c->readable);
 }
 
 static void free_cluster(const struct clusters *all, struct cluster *c)
@@ -415,8 +385,9 @@ void clusters_turn(struct clusters *all)
 		for (struct sink *o = unused ? c->sinks : NULL; o != NULL; o = o->next)
 			o->route = NULL;
 		if (c->dirty || c->paused || unused)
-			cluster_settle(all, c);
+			cluster_settle(c);
 		if (!unused || c->sinks != NULL || c->lost > 0 || c->read > 0) {
+			watch_cluster(all, c);
 			at = &c->next;
 			continue;
 		}

@@ -123,21 +123,11 @@ void cluster_line(struct sink *o, const struct format_line *line);
 /* Send a line of nclust's own to a daemon. */
 void cluster_tell(struct sink *o, const char *text, size_t len);
 
-void cluster_lose(struct clusters *all, struct cluster *c, unsigned long lines);
-
 /* Write to each sink for which so much waits. false: a sink is full. */
 bool cluster_flush(struct cluster *c, size_t enough);
-/* Watch the cluster's pipes, or do not, as it is read or not. */
-void cluster_watch(const struct clusters *all, struct cluster *c);
 /* Write all that waits, free the sinks whose route is gone, and decide whether the cluster's pipes
  * are read. */
-void cluster_settle(struct clusters *all, struct cluster *c);
-/* How much memory the cluster's sinks may have. */
-size_t clusters_share_of(const struct clusters *all, const struct cluster *c);
-/* May one more write to a file begin?  Not while too many are under way. */
-bool cluster_may_write(const struct clusters *all, const struct cluster *c);
-/* Does another sink write to the same file? */
-bool clusters_share_file(const struct sink *one);
+void cluster_settle(struct cluster *c);
 
 /* Called each time before the loop waits. */
 void clusters_turn(struct clusters *all);

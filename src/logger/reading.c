@@ -223,12 +223,11 @@ static void unwatch_pipe(const struct source_pipe *pipe)
 	(void)epoll_ctl(c->set, EPOLL_CTL_DEL, pipe->fd, NULL);
 }
 
-static void note_hang(struct logger *logger, struct source_pipe *pipe)
+static void note_hang(struct source_pipe *pipe)
 {
 	struct cluster *c = pipe->source->cluster;
 
 	c->hung = pipe;
-	cluster_watch(&logger->clusters, c);
 	if (c->has_hung)
 		return;
 	c->has_hung = true;
@@ -275,7 +274,7 @@ static bool take_data(struct logger *logger, struct source_pipe *pipe, const cha
 		return true;
 	}
 	if (n == -1 && errno == EINPROGRESS)
-		note_hang(logger, pipe);
+		note_hang(pipe);
 	else if (n == 0 || errno != EAGAIN)
 		end_pipe(logger, pipe);
 	return false;
@@ -292,7 +291,6 @@ static void goes_on(struct ev_loop *loop, const struct offload_call *call)
 	errno = call->error;
 	if (call->kind == OFFLOAD_READ)
 		(void)take_data(logger, pipe, call->data, call->got);
-	cluster_watch(&logger->clusters, source->cluster);
 	forget_if_over(logger, source);
 }
 
@@ -339,7 +337,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	}
 }
 
-static int watch_fd(const struct logger *logger, struct source_pipe *pipe, int fd)
+static int watch_fd(struct source_pipe *pipe, int fd)
 {
 	struct cluster *c = pipe->source->cluster;
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = pipe};
@@ -351,7 +349,6 @@ static int watch_fd(const struct logger *logger, struct source_pipe *pipe, int f
 		ev_io_init(&c->readable, on_readable, c->set, EV_READ);
 		c->readable.data = c;
 	}
-	cluster_watch(&logger->clusters, c);
 	return epoll_ctl(c->set, EPOLL_CTL_ADD, fd, &event);
 }
 
@@ -366,7 +363,7 @@ static int watch_pipe(struct logger *logger, struct source *source, uint32_t str
 	/* O_NONBLOCK is shared with the supervisor, but not with the worker, which
 	 * writes to the other end */
 	if (pipe->fd != -1 || flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1 ||
-		watch_fd(logger, pipe, fd) == -1)
+		watch_fd(pipe, fd) == -1)
 		return -1;
 	pipe->fd = fd;
 	pipe->is_pty = fstat(fd, &st) == 0 && S_ISCHR(st.st_mode);
@@ -504,7 +501,7 @@ static void finish_ending(struct logger *logger, struct source *source)
 	*logger->due_end = source;
 	logger->due_end = &source->next_due;
 	/* the worker's lines come before what the supervisor logs of its death */
-	cluster_settle(&logger->clusters, source->cluster);
+	cluster_settle(source->cluster);
 	for (int i = 0; i < 2; i++)
 		sinks_flush(&logger->streams[i]);
 	reading_send_answers(logger);
@@ -566,7 +563,7 @@ static void size_terminals(struct logger *logger, const struct winsize *size)
 
 		if (is_sized(logger, pipe) && offload_run(&logger->offload, &call) == -1 &&
 			errno == EINPROGRESS)
-			note_hang(logger, pipe);
+			note_hang(pipe);
 	}
 }
 

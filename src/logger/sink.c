@@ -107,7 +107,9 @@ static void begin_dropping(struct sink *o)
 static void count_lost(struct sink *o, unsigned long lines)
 {
 	o->dropped += lines;
-	cluster_lose(o->all, o->of, lines);
+	o->of->lost += lines;
+	if (lines > 0)
+		clusters_need(o->all);
 }
 
 /* "nclust: 3 lines of output were dropped, WHY" */
@@ -155,8 +157,10 @@ static void end_dropping(struct sink *o)
 
 /* ---- what waits ---- */
 
+/* A cluster gets half of what others leave, so that there is always some for one more. */
 static bool may_grow(const struct sink *o, size_t len)
 {
+	size_t others = o->all->memory - o->of->memory;
 	size_t most = SINK_LEAST;
 
 	if (o->in.len + len <= o->in.cap)
@@ -164,7 +168,8 @@ static bool may_grow(const struct sink *o, size_t len)
 	while (most < o->in.len + len)
 		most *= 2; /* as base/buffer.c does */
 	return most == SINK_LEAST ||
-		o->of->memory - o->in.cap + most <= clusters_share_of(o->all, o->of);
+		(others < SINKS_MOST &&
+			o->of->memory - o->in.cap + most <= (SINKS_MOST - others) / 2);
 }
 
 static bool is_behind(const struct sink *o)
@@ -512,10 +517,20 @@ static bool awaits_next(const struct sink *o)
 		time_of(o) < o->ask_again - ASK_UNANSWERED + NEXT_PATIENCE;
 }
 
+static bool shares_file(const struct sink *one)
+{
+	for (struct cluster *c = one->all->list; c != NULL; c = c->next)
+		for (struct sink *o = c->sinks; o != NULL; o = o->next)
+			if (o != one && o->route != NULL && o->file.inode != 0 &&
+				o->file.dev == one->file.dev && o->file.inode == one->file.inode)
+				return true;
+	return false;
+}
+
 /* Ask for a new file, unless another sink writes to the same file: its lines would be lost. */
 static void ask_rotation(struct sink *o)
 {
-	if (!clusters_share_file(o)) {
+	if (!shares_file(o)) {
 		sink_ask(o, LOGWIRE_ASK_ROTATE);
 		return;
 	}
@@ -589,7 +604,9 @@ static void write_file(struct sink *o)
 		.len = next_write(o),
 	};
 
-	o->writes = cluster_may_write(o->all, o->of) && offload_begin(o->all->offload, &call);
+	o->writes = o->of->writes < OFFLOAD_OF_ONE &&
+		o->all->offload->stuck < OFFLOAD_MOST / 2 &&
+		offload_begin(o->all->offload, &call);
 	if (!o->writes) /* until another write has returned */
 		return;
 	o->writes_since = time_of(o);
