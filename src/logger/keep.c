@@ -267,11 +267,9 @@ void keep_fini(struct keep *k)
 
 /* ---- remember ---- */
 
-void remember_begin(struct remember *m, struct linering *to, unsigned stream, int pid, size_t len)
+void remember_begin(struct remember *m, struct source_pipe *pipe, size_t len)
 {
-	m->to = to;
-	m->stream = stream;
-	m->pid = pid;
+	m->pipe = pipe;
 	m->much = len >= REMEMBER_MUCH;
 	m->left_out = 0;
 	m->headed = false;
@@ -282,20 +280,23 @@ void remember_begin(struct remember *m, struct linering *to, unsigned stream, in
  * short then. */
 static void flush_block(struct remember *m)
 {
-	if (m->used > 0 && linering_look(m->to) == 0)
-		(void)linering_put(m->to, m->block, m->used);
+	struct linering *to = &m->pipe->source->ring;
+
+	if (m->used > 0 && linering_look(to) == 0)
+		(void)linering_put(to, m->block, m->used);
 	m->used = 0;
 }
 
 static void put_line(struct remember *m, enum logline_kind kind, const char *text, size_t len)
 {
+	const struct source *source = m->pipe->source;
 	char *at;
 
 	if (m->used + LOGLINE_HEAD + len + 2 > sizeof(m->block))
 		flush_block(m);
 	if (!m->headed)
-		m->used += logline_head(
-			m->block + m->used, (int64_t)(clock_wall() * 1000), m->stream, m->pid);
+		m->used += logline_head(m->block + m->used, (int64_t)(clock_wall() * 1000),
+			m->pipe == source->pipes ? 1 : 2, (int)source->pid);
 	m->headed = true;
 	at = m->block + m->used;
 	*at = (char)kind;
@@ -308,7 +309,7 @@ void remember_note(struct remember *m, const struct line *line)
 {
 	char text[24];
 
-	if (m->to->fd == -1)
+	if (m->pipe->source->ring.fd == -1)
 		return;
 	if (m->much && line->behind > REMEMBER_NEAR) {
 		m->left_out += !line->goes_on;

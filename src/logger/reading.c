@@ -118,7 +118,7 @@ static size_t routes_of(struct cluster *c, struct route **routes)
 static void take_line(void *context, const struct line *line)
 {
 	struct logger *logger = context;
-	struct source_pipe *pipe = logger->reading;
+	struct source_pipe *pipe = logger->remember.pipe;
 	struct source *source = pipe->source;
 	struct cluster *c = source->cluster;
 	struct route *routes;
@@ -163,12 +163,8 @@ static void show_progress(struct logger *logger, struct source_pipe *pipe)
 /* `len` bytes of the pipe are cut into lines now. */
 static void begin_lines(struct logger *logger, struct source_pipe *pipe, size_t len)
 {
-	struct source *source = pipe->source;
-
-	logger->reading = pipe;
 	logger->prefix.len = 0;
-	remember_begin(&logger->remember, &source->ring, 1 + (unsigned)(pipe - source->pipes),
-		(int)source->pid, len + pipe->part.len);
+	remember_begin(&logger->remember, pipe, len + pipe->part.len);
 }
 
 /* Cut what was read of a pipe into lines. */

@@ -69,9 +69,7 @@ bool keep_wait(struct keep *k);
 
 /* The lines of one read, until they are written. */
 struct remember {
-	struct linering *to; /* may be none */
-	unsigned stream;
-	int pid;
+	struct source_pipe *pipe; /* whose lines they are */
 	bool much;
 	unsigned long left_out; /* lines that were left out since the last written one */
 	bool headed;            /* the line being written has its head */
@@ -79,8 +77,8 @@ struct remember {
 	char block[REMEMBER_BLOCK];
 };
 
-/* Begin lines of one stream of a worker, of which so many bytes have come at once. */
-void remember_begin(struct remember *m, struct linering *to, unsigned stream, int pid, size_t len);
+/* Begin lines of a pipe, of which so many bytes have come at once. */
+void remember_begin(struct remember *m, struct source_pipe *pipe, size_t len);
 void remember_note(struct remember *m, const struct line *line);
 void remember_end(struct remember *m);
 
@@ -108,7 +106,6 @@ struct logger {
 	struct source *due;
 	struct source **due_end;
 	struct keep keep;
-	struct source_pipe *reading;
 	struct remember remember;
 	struct offload offload;
 	struct clusters clusters;
