@@ -524,15 +524,13 @@ void reading_close_all(struct logger *logger)
 {
 	for (size_t at = logger->sources.count; at-- > 0;) {
 		struct source *source = logger->sources.list[at];
-		bool hangs = false;
 
+		if (source->cluster->hung != NULL) /* a thread may use it */
+			continue;
 		for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
-			if (source->cluster->hung == &source->pipes[i])
-				hangs = true;
-			else if (source->pipes[i].fd != -1)
+			if (source->pipes[i].fd != -1)
 				end_pipe(logger, &source->pipes[i]);
-		if (!hangs)
-			source_free(&logger->sources, source);
+		source_free(&logger->sources, source);
 	}
 }
 
