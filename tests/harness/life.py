@@ -5,7 +5,7 @@ import socket
 
 from . import lab
 from .load import Visits
-from .net import PORT, dial, queued
+from .net import PORT, dial, queued, wait_listened
 
 
 def worker_of(answer):
@@ -52,6 +52,8 @@ class Life:
 
     def ask(self):
         """The answer to one request."""
+        if self.shuts:
+            wait_listened(self.port)
         with dial(self.port, "::1" if self.six else "127.0.0.1") as s, s.makefile("rb") as f:
             s.sendall(self.say.encode())
             return f.read().decode(errors="replace")
