@@ -35,13 +35,8 @@ int expand_quote_env(struct buffer *out, const char *entry);
 
 /* ---- slotword ---- */
 
-/* How a command is changed so that each slot has a port of its own. */
-
-/* Copy the first of the words (NULL-terminated, or NULL) that has this port, which must stand by
- * itself there ("9100" in "--metrics=:9100"), with {slot+PORT} in its place.  False: none has, or
- * `to` is too small. */
-bool slotword_find(char *to, size_t size, char *const *words, unsigned port);
-/* Does one of the words open that port for a debugger? */
-bool slotword_inspects(char *const *words, unsigned port);
+/* Does one of the words (NULL-terminated, or NULL) open that port for a debugger?  Returns what
+ * stands before the port there ("--inspect="); NULL: none does. */
+const char *slotword_of_debugger(char *const *words, unsigned port);
 
 #endif

@@ -173,33 +173,29 @@ static void log_shared_port(struct child *child, struct listener *l)
 	struct listener_walk all = listeners_for(child, LISTENERS_ALL);
 	unsigned port = l->key.port;
 	bool late = ports_is_late(child, l);
-	bool inspects = false;
-	bool found = false;
+	const char *debugger = NULL;
 	char others[80];
-	char own[160];
 
-	for (size_t i = 0; i < COUNT_OF(words); i++)
-		inspects |= slotword_inspects(words[i], port);
+	for (size_t i = 0; i < COUNT_OF(words) && debugger == NULL; i++)
+		debugger = slotword_of_debugger(words[i], port);
 	list_other_ports(child, port, others, sizeof(others));
-	if (!inspects && ((!late && !l->ranged) || others[0] == '\0' || l == listener_next(&all)))
+	if (debugger == NULL &&
+		((!late && !l->ranged) || others[0] == '\0' || l == listener_next(&all)))
 		return;
 	if (!once_say(l->said, ONCE_SHARED) || !news_spares(child))
 		return;
-	for (size_t i = 0; i < COUNT_OF(words) && !found; i++)
-		found = slotword_find(own, sizeof(own), words[i], port);
-	if (!found)
-		snprintf(own, sizeof(own), "{slot+%u}", port);
-	if (inspects)
+	if (debugger != NULL)
 		news_say_of(child->service, LOG_NOTE, "listening",
-			"%s is shared: each request reaches any worker; %s "
-			"gives each its own",
-			listener_text(l), own);
+			"%s is shared: each request reaches any worker; "
+			"%s{slot+%u} gives each its own",
+			listener_text(l), debugger, port);
 	else
 		news_say_of(child->service, LOG_NOTE, "listening",
 			"%s, %s, is shared: each request reaches any worker; "
-			"%s gives each its own, or 'share-ports = %s' leaves "
+			"{slot+%u} gives each its own, or 'share-ports = %s' leaves "
 			"it to the program",
-			listener_text(l), late ? "opened late" : "taken from a range", own, others);
+			listener_text(l), late ? "opened late" : "taken from a range", port,
+			others);
 }
 
 void beside_look(struct child *child)
