@@ -19,11 +19,9 @@
 #define ANSWER_MOST (3 * SECOND)
 #define SILENCE (300 * MSEC) /* a server that answers or closes early does so in less */
 
-/* Requests in two halves; some servers answer as soon as they have the first line. */
-static const char *const halves[][2] = {
-	{"GET / HTTP/1.0\r\nHost: localhost\r\n", "\r\n"},
-	{"GET / HT", "TP/1.0\r\nHost: localhost\r\n\r\n"},
-};
+/* A request in two halves.  Some servers answer as soon as they have the first line. */
+#define HALF "GET / HT"
+#define OTHER_HALF "TP/1.0\r\nHost: localhost\r\n\r\n"
 
 /* What became of the request. */
 enum request {
@@ -125,8 +123,7 @@ static const struct exam_place *place_to_visit(const struct exam *e)
 
 /* Connect, wait until the worker has accepted, and send the first half.  False: the
  * worker does not accept. */
-static bool connect_visitor(
-	struct exam *e, struct visitor *v, const struct exam_place *p, const char *half)
+static bool connect_visitor(struct exam *e, struct visitor *v, const struct exam_place *p)
 {
 	nsec_t until = e->trial->now + ACCEPT_MOST;
 	bool goes_on;
@@ -137,37 +134,29 @@ static bool connect_visitor(
 	while (goes_on && waits_in_queue(e, p->socket.inode));
 	if (v->fd == -1 || waits_in_queue(e, p->socket.inode))
 		return false;
-	say_visitor(v, half);
+	say_visitor(v, HALF);
 	await_visitor(e, v, false, SILENCE);
 	return true;
 }
 
-/* Send the first half of a request.  Returns the other half, or NULL if no request
- * waits for it. */
-static const char *begin_request(struct exam *e, struct visitor *v, struct stop *stop)
+/* Send the first half of a request.  False: no request waits for the other. */
+static bool begin_request(struct exam *e, struct visitor *v, struct stop *stop)
 {
 	const struct exam_place *p = place_to_visit(e);
 
 	stop->request = REQUEST_UNTRIED;
-	for (size_t i = 0; p != NULL && i < COUNT_OF(halves); i++) {
-		fd_close(&v->fd);
-		if (!connect_visitor(e, v, p, halves[i][0]))
-			break;
-		stop->request = REQUEST_NO_HTTP;
-		if (v->len == 0 && !v->closed)
-			return halves[i][1];
-		if (!is_answered(v))
-			break;
-	}
-	return NULL;
+	if (p == NULL || !connect_visitor(e, v, p))
+		return false;
+	stop->request = REQUEST_NO_HTTP;
+	return v->len == 0 && !v->closed;
 }
 
 /* Send the rest, when the signal was sent, and note what became of the request. */
-static void end_request(struct exam *e, struct visitor *v, struct stop *stop, const char *rest)
+static void end_request(struct exam *e, struct visitor *v, struct stop *stop)
 {
 	await_visitor(e, v, false, SILENCE);
 	if (!v->closed)
-		say_visitor(v, rest);
+		say_visitor(v, OTHER_HALF);
 	await_visitor(e, v, true, ANSWER_MOST);
 	if (is_answered(v))
 		stop->request = REQUEST_ANSWERED;
@@ -192,19 +181,18 @@ static void end_worker(struct exam *e, int slot, bool visit, struct stop *stop)
 {
 	uint64_t worker = trial_worker(e->trial, slot);
 	struct visitor v = {.fd = -1};
-	const char *rest = NULL;
+	bool waits;
 	const json_t *end;
 	nsec_t until;
 
 	if (e->trial->over || worker == 0 || exam_end_of(e, worker) != NULL)
 		return;
-	if (visit)
-		rest = begin_request(e, &v, stop);
+	waits = visit && begin_request(e, &v, stop);
 	until = e->trial->now + END_MOST;
 	trial_scale(e->trial, slot);
 	await_stop(e, worker, true, until);
-	if (rest != NULL)
-		end_request(e, &v, stop, rest);
+	if (waits)
+		end_request(e, &v, stop);
 	fd_close(&v.fd);
 	await_stop(e, worker, false, until);
 	if (e->trial->over || trial_event(e->trial, worker, "stopping") == NULL)
