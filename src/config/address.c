@@ -554,7 +554,7 @@ int address_parse(struct address *to, const char *text, struct error *err)
 
 int address_parse_slot(struct address *to, const char *text, unsigned slot, struct error *err)
 {
-	scoped_str own = expand_slot(text, slot, err);
+	scoped_str own = expand_names(text, NULL, slot, err);
 	struct address a;
 
 	if (own == NULL || address_parse(&a, own, err) == -1)

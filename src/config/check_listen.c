@@ -74,39 +74,32 @@ static int check_template(const struct cluster_settings *c, const char *s, struc
 	return 0;
 }
 
-/* Find the next template that does not fit, from *at on, or in a later word.  -1 and `err`. */
-static int next_template(const struct cluster_settings *c, const struct strings *words,
-	size_t *word, const char **at, struct error *err)
+/* Find the next word, from *at on, with a template that does not fit.  -1 and `err`. */
+static int next_template(const struct cluster_settings *c, const struct strings *words, size_t *at,
+	struct error *err)
 {
-	for (; *word < words->count; (*word)++, *at = NULL) {
-		const char *s = *at != NULL ? *at : words->list[*word];
-
-		while ((s = strchr(s, '{')) != NULL)
-			if (check_template(c, s++, err) == -1) {
-				*at = s;
+	while (*at < words->count)
+		for (const char *s = words->list[(*at)++]; (s = strchr(s, '{')) != NULL; s++)
+			if (check_template(c, s, err) == -1)
 				return -1;
-			}
-	}
 	return 0;
 }
 
 int config_check_command(const struct cluster_settings *c, struct error *err)
 {
-	const char *at = NULL;
-	size_t word = 0;
+	size_t at = 0;
 
-	return next_template(c, &c->command, &word, &at, err);
+	return next_template(c, &c->command, &at, err);
 }
 
 static void check_templates(const struct check *k, const char *key, const struct strings *words)
 {
-	const char *at = NULL;
-	size_t word = 0;
 	struct error err;
+	size_t at = 0;
 
 	if (check_is_bad(k, "listen") || check_is_bad(k, key))
 		return;
-	while (next_template(k->c, words, &word, &at, &err) == -1)
+	while (next_template(k->c, words, &at, &err) == -1)
 		check_fault(k, key, "%s", err.text);
 }
 
@@ -119,7 +112,7 @@ static void fill_in_name(const struct check *k)
 	struct error err;
 
 	for (size_t i = 0; i < count; i++) {
-		scoped_str whole = expand_cluster(field_at(row, k->c, i), k->c->name);
+		scoped_str whole = expand_names(field_at(row, k->c, i), k->c->name, -1, &err);
 
 		if (whole != NULL)
 			(void)strings_add(&texts, whole);

@@ -244,42 +244,27 @@ bool expand_is_slot(const char *word, size_t len, unsigned *plus)
 	return true;
 }
 
-char *expand_cluster(const char *text, const char *cluster)
-{
-	static const char word[] = "{cluster}";
-	scoped_buffer out = {0};
-	const char *next;
-
-	for (; (next = strstr(text, word)) != NULL; text = next + sizeof(word) - 1) {
-		buffer_append(&out, text, (size_t)(next - text));
-		buffer_string(&out, cluster);
-	}
-	buffer_string(&out, text);
-	return text_of(&out, &(struct error){0});
-}
-
-char *expand_slot(const char *text, unsigned slot, struct error *err)
+char *expand_names(const char *text, const char *cluster, long slot, struct error *err)
 {
 	scoped_buffer out = {0};
 	unsigned plus;
 
 	while (*text != '\0') {
-		size_t plain = strcspn(text, "{");
-		size_t len;
+		const char *end = *text == '{' ? strchr(text, '}') : NULL;
+		size_t len = end != NULL ? (size_t)(end - text) - 1 : 0;
 
-		buffer_append(&out, text, plain);
-		text += plain;
-		len = strcspn(text, "}");
-		if (len > 0 && text[len] == '}' && expand_is_slot(text + 1, len - 1, &plus)) {
+		if (end != NULL && cluster != NULL && strncmp(text, "{cluster}", 9) == 0) {
+			buffer_string(&out, cluster);
+		} else if (end != NULL && slot >= 0 && expand_is_slot(text + 1, len, &plus)) {
 			buffer_number(&out, (uint64_t)slot + plus, 10);
-			text += len + 1;
-		} else if (strncmp(text, "{slot+", 6) == 0) {
+		} else if (slot >= 0 && strncmp(text, "{slot+", 6) == 0) {
 			(void)value_wanted(err, text, "a number such as '{slot+9229}'");
 			return NULL;
 		} else {
-			buffer_append(&out, text, len > 0);
-			text += len > 0;
+			buffer_append(&out, text, 1);
+			end = text;
 		}
+		text = end + 1;
 	}
 	return text_of(&out, err);
 }

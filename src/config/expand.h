@@ -23,11 +23,9 @@ char *expand_value(
  * does it add? */
 bool expand_is_slot(const char *word, size_t len, unsigned *plus);
 
-/* `text` with each "{cluster}" replaced; heap, or NULL. */
-char *expand_cluster(const char *text, const char *cluster);
-
-/* `text` with each "{slot}" and "{slot+9229}" replaced; heap, or NULL and `err`. */
-char *expand_slot(const char *text, unsigned slot, struct error *err);
+/* `text` with each "{cluster}" (NULL: these stay), and each "{slot}" and "{slot+9229}" (-1: these
+ * stay) replaced; heap, or NULL and `err`. */
+char *expand_names(const char *text, const char *cluster, long slot, struct error *err);
 
 /* Append "NAME=value" so that expand_value() of `env` gives it back.  Returns -1 if
  * `out` has failed. */

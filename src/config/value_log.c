@@ -157,8 +157,7 @@ bool value_log_is_by_slot(const struct log_sink *sink)
 bool value_log_path(
 	const struct log_sink *sink, const char *cluster, unsigned slot, char *to, size_t size)
 {
-	scoped_str path = expand_cluster(sink->path, cluster);
-	scoped_str own = path != NULL ? expand_slot(path, slot, &(struct error){0}) : NULL;
+	scoped_str own = expand_names(sink->path, cluster, slot, &(struct error){0});
 
 	return own != NULL && text_copy(to, size, own) < size;
 }
