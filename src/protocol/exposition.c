@@ -356,22 +356,14 @@ static size_t family_of(
 
 /* ---- writing ---- */
 
-/* Has it a label "slot" with so many times "exported_" before it? */
-static bool has_exported(const char *labels, unsigned times)
+/* "slot", "exported_slot": is it one of those that get one more "exported_" before them? */
+static bool is_slot(struct label l)
 {
-	struct label l;
-
-	while (next_label(&labels, &l)) {
-		unsigned found = 0;
-
-		for (; strncmp(l.name, EXPORTED, strlen(EXPORTED)) == 0; found++) {
-			l.name += strlen(EXPORTED);
-			l.len -= strlen(EXPORTED);
-		}
-		if (found == times && is_word(l.name, l.len, SLOT))
-			return true;
+	while (strncmp(l.name, EXPORTED, strlen(EXPORTED)) == 0) {
+		l.name += strlen(EXPORTED);
+		l.len -= strlen(EXPORTED);
 	}
-	return false;
+	return is_word(l.name, l.len, SLOT);
 }
 
 static void put_sample(struct buffer *out, const struct exposition_line *line)
@@ -384,13 +376,7 @@ static void put_sample(struct buffer *out, const struct exposition_line *line)
 	buffer_number(out, line->slot, 10);
 	buffer_string(out, "\"");
 	while (next_label(&at, &l)) {
-		unsigned exported = is_word(l.name, l.len, SLOT);
-
-		buffer_string(out, ",");
-		while (exported > 0 && has_exported(line->labels, exported))
-			exported++;
-		while (exported-- > 0)
-			buffer_string(out, EXPORTED);
+		buffer_string(out, is_slot(l) ? "," EXPORTED : ",");
 		buffer_append(out, l.name, l.len);
 		buffer_string(out, "=\"");
 		buffer_append(out, l.value, l.value_len);

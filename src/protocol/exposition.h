@@ -13,7 +13,7 @@
  * The metrics of several workers in Prometheus' text format 0.0.4, merged into
  * one text of that format: each sample gets the label `slot`, the samples of a
  * family stand together, and each family has one HELP and one TYPE.  A worker's
- * own label `slot` becomes `exported_slot`, as Prometheus does it.
+ * own label `slot` becomes `exported_slot`, and that `exported_exported_slot`.
  */
 #define EXPOSITION_LINES_MAX 100000U /* of all workers */
 

@@ -77,8 +77,7 @@ TEST(a_label_slot_of_its_own_is_exported)
 		0);
 	ck_assert_str_eq(written(),
 		"a{slot=\"3\",exported_slot=\"mine\"} 1\n"
-		"b{slot=\"3\",exported_slot=\"x\","
-		"exported_exported_slot=\"y\"} 1\n");
+		"b{slot=\"3\",exported_exported_slot=\"x\",exported_slot=\"y\"} 1\n");
 }
 
 TEST(workers_that_differ_about_a_type_leave_none)
