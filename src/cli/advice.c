@@ -113,7 +113,6 @@ static void on_listener(struct advice *a, const struct place *p, const json_t *l
 
 	(void)field_text(listener, "address", address, sizeof(address));
 	udp = strncmp(address, "udp:", 4) == 0;
-	wrap_shorten(address, 40);
 	if (dropped > 0)
 		advise(a, ADVICE_DROPS, "scale", p, " +1",
 			"%s has dropped %lld %s%s because its %s was full; set a larger '%s' in "

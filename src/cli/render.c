@@ -100,19 +100,12 @@ bool worker_failed_lately(const json_t *worker)
 
 /* Indentation of continuation lines. */
 #define INDENT 4
-/* Columns that are left for text around an address, at least. */
-#define ADDRESS_ROOM 20
 
-/* Add a name, shortened so that `room` columns of its line are left. */
-static void put_name(
-	struct wrap *w, enum colour colour, const json_t *object, const char *key, size_t room)
+static void put_name(struct wrap *w, enum colour colour, const json_t *object, const char *key)
 {
 	char name[512];
 
-	(void)field_text(object, key, name, sizeof(name));
-	if (w->width != 0)
-		wrap_shorten(name, w->width - room);
-	wrap_put(w, colour, name);
+	wrap_put(w, colour, field_text(object, key, name, sizeof(name)));
 }
 
 void render_head(struct wrap *w, const json_t *status)
@@ -122,7 +115,7 @@ void render_head(struct wrap *w, const json_t *status)
 	long long upgrades = field_number(status, "upgrades");
 	const json_t *drained = json_object_get(status, "drained");
 
-	put_name(w, BOLD, status, "name", w->width / 2);
+	put_name(w, BOLD, status, "name");
 	wrap_putf(w, PLAIN, "  pid %lld, version %s, up %s", field_number(status, "pid"),
 		field_text(status, "version", version, sizeof(version)),
 		text_age(age, field_seconds(status, "uptime")));
@@ -134,7 +127,7 @@ void render_head(struct wrap *w, const json_t *status)
 	wrap_putf(w, YELLOW, "  drained %s ago%s; back into service: nclust undrain ",
 		text_age(age, field_seconds(drained, "since")),
 		field_is_true(drained, "empty") ? ", and was empty" : "");
-	put_name(w, YELLOW, status, "name", w->width / 2);
+	put_name(w, YELLOW, status, "name");
 	wrap_end(w, INDENT);
 }
 
@@ -190,10 +183,10 @@ static void put_listener(struct render *r, const json_t *listener)
 	struct wrap *w = r->lines;
 
 	wrap_put(w, PLAIN, r->bars ? "  " : "  listening on ");
-	put_name(w, PLAIN, listener, "address", ADDRESS_ROOM);
+	put_name(w, PLAIN, listener, "address");
 	if (!r->bars) {
 		wrap_put(w, PLAIN, " (");
-		put_name(w, PLAIN, listener, "name", w->width / 2);
+		put_name(w, PLAIN, listener, "name");
 		wrap_put(w, PLAIN, ")");
 	}
 	put_queue(r, listener);
@@ -295,7 +288,7 @@ static void put_leader(struct wrap *w, const json_t *cluster)
 		return;
 	}
 	wrap_put(w, PLAIN, ", leader ");
-	put_name(w, PLAIN, cluster, "name", w->width / 2);
+	put_name(w, PLAIN, cluster, "name");
 	wrap_putf(w, PLAIN, ".%lld (pid %lld)", field_number(leader, "slot"),
 		field_number(leader, "pid"));
 }
@@ -336,7 +329,7 @@ void render_cluster(struct render *r, const json_t *cluster)
 	char state[64];
 	size_t i;
 
-	put_name(w, BOLD, cluster, "name", w->width / 2);
+	put_name(w, BOLD, cluster, "name");
 	wrap_put(w, PLAIN, "  ");
 	(void)field_text(cluster, "state", state, sizeof(state));
 	wrap_put(w, row_state_colour(state), state);

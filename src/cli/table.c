@@ -13,7 +13,6 @@
 #define LAST_COLUMN_WIDE 30
 /* A cluster's name of up to so many columns stands before each slot. */
 #define NAME_MOST 20
-#define STATE_MOST 12
 #define PRESSURE_TOLD 10. /* per cent */
 /* Groups of fewer workers are not made, so that their pids are shown. */
 #define GROUP_LEAST 3
@@ -327,7 +326,6 @@ static void format_state(char *to, size_t size, const json_t *worker)
 	char state[24];
 
 	(void)field_text(worker, "state", state, sizeof(state));
-	wrap_shorten(state, STATE_MOST);
 	snprintf(to, size, "%s%s", state, field_is_true(worker, "stopped") ? ", stopped" : "");
 }
 

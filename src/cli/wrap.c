@@ -61,17 +61,12 @@ static struct glyph glyph_at(const char *text, size_t len)
 	return g;
 }
 
-static size_t columns_of(const char *text, size_t len)
+size_t wrap_columns(const char *text)
 {
 	size_t left = SIZE_MAX;
 
-	(void)wrap_fit(text, len, &left);
+	(void)wrap_fit(text, strlen(text), &left);
 	return SIZE_MAX - left;
-}
-
-size_t wrap_columns(const char *text)
-{
-	return columns_of(text, strlen(text));
 }
 
 size_t wrap_fit(const char *text, size_t len, size_t *columns)
@@ -92,33 +87,6 @@ size_t wrap_fit(const char *text, size_t len, size_t *columns)
 bool wrap_has(wchar_t character)
 {
 	return wcwidth(character) == 1;
-}
-
-/* How many bytes the first columns take, at most so many columns. */
-static size_t bytes_of(const char *text, size_t most)
-{
-	return wrap_fit(text, strlen(text), &most);
-}
-
-void wrap_shorten(char *text, size_t most)
-{
-	size_t len = strlen(text);
-	size_t columns = columns_of(text, len);
-	size_t tail_most = (most - strlen("...")) / 2;
-	size_t head;
-	size_t tail;
-
-	if (columns <= most)
-		return;
-	head = bytes_of(text, most - strlen("...") - tail_most);
-	tail = bytes_of(text, columns - tail_most);
-	/* a wide character may stand across the cut */
-	while (tail < len && columns_of(text + tail, len - tail) > tail_most)
-		tail += glyph_at(text + tail, len - tail).bytes;
-	if (tail < head + strlen("..."))
-		return; /* what is left out is shown as \xNN: it has fewer bytes */
-	memset(text + head, '.', strlen("..."));
-	memmove(text + head + strlen("..."), text + tail, len - tail + 1);
 }
 
 /* ---- pieces ---- */

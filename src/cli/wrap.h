@@ -56,8 +56,5 @@ size_t wrap_columns(const char *text);
 size_t wrap_fit(const char *text, size_t len, size_t *columns);
 /* Does this terminal show that character, in one column? */
 bool wrap_has(wchar_t character);
-/* Make a piece take no more than so many columns (at least 8), by "..." in its
- * middle. */
-void wrap_shorten(char *text, size_t most);
 
 #endif

@@ -138,21 +138,3 @@ TEST(a_colour_does_not_cover_the_spaces_around_it)
 		"\033[31mthese words are forty columns in a line,\033[0m\n"
 		"    \033[31mnot these\033[0m\n");
 }
-
-static const char *shortened(const char *text, size_t most)
-{
-	static char to[100];
-
-	strcpy(to, text);
-	wrap_shorten(to, most);
-	return to;
-}
-
-TEST(names_are_shortened_in_their_middle)
-{
-	ck_assert_str_eq(shortened("0123456789", 10), "0123456789");
-	ck_assert_str_eq(shortened("0123456789a", 10), "0123...89a");
-	ck_assert_str_eq(shortened("0123456789", 8), "012...89");
-	/* wide characters are not cut in two */
-	ck_assert_str_eq(shortened(WIDE6, 10), WIDE WIDE "..." WIDE);
-}
