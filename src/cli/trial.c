@@ -28,7 +28,7 @@
 /* The time from SIGTERM to SIGQUIT, and from there to SIGKILL. */
 #define STOP_PATIENCE (1 * SECOND)
 #define FOLLOWS_MS 1000
-#define LOG_MOST ((size_t)64 * 1024)
+#define LOG_MOST ((size_t)16 << 20)
 
 /* ---- the directory ---- */
 
@@ -148,20 +148,10 @@ static bool has_ended(struct trial *t)
 	return t->pidfd == -1;
 }
 
-/* The instance's own log; heap, or NULL. */
-static char *read_log(const struct trial *t)
-{
-	char *log = calloc(1, LOG_MOST + 1);
-
-	if (log != NULL && pread(t->log, log, LOG_MOST, 0) > 0)
-		return log;
-	free(log);
-	return NULL;
-}
-
 bool trial_logged(const struct trial *t, const char *words, char *to, size_t size)
 {
-	scoped_str log = read_log(t);
+	size_t len;
+	scoped_str log = read_whole(t->log, LOG_MOST, &len);
 	const char *last = NULL;
 
 	for (const char *at = log; at != NULL && (at = strstr(at, words)) != NULL; at++)
@@ -177,11 +167,12 @@ static void look_for_end(struct trial *t)
 	static const char own[] = "nclust: ";
 	scoped_str log = NULL;
 	const char *line = "the nclust on trial has ended";
+	size_t len;
 	int status;
 
 	if (!has_ended(t))
 		return;
-	log = read_log(t);
+	log = read_whole(t->log, LOG_MOST, &len);
 	status = t->ended.signalled ? 128 + t->ended.code : t->ended.code;
 	if (log != NULL && *log != '\0') {
 		log[strlen(log) - 1] = '\0'; /* without its newline */
