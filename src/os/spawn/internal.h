@@ -32,8 +32,6 @@ struct spawn_table {
 void spawn_table_note(int fd);
 int spawn_table_lend(struct spawn_table *t, const struct spawn_plan *plan, int report);
 void spawn_table_return(struct spawn_table *t);
-/* clone(2) refuses CLONE_FILES here: do without. */
-void spawn_table_unshared(struct spawn_table *t);
 
 /* In the child: take a table of its own, with exactly the descriptors of the plan;
  * moves t->report, t->channel and t->exec_fd above the targets.  *bad: the number

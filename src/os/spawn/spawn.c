@@ -21,9 +21,9 @@
 static int start_child(struct spawn_child *child, struct vfork *v, int *pidfd)
 {
 	int flags = CLONE_PIDFD | SIGCHLD;
-	bool shared = child->table.first_other != 0;
-	int got;
 
+	if (child->table.first_other != 0)
+		flags |= CLONE_FILES;
 	/* The kernel gives all processes that share memory the same score, but for a
 	 * child whose parent waits by vfork(2) (__set_oom_adj() in fs/proc).  With
 	 * all rights nclust sets the score after the exec; where that would be
@@ -33,13 +33,7 @@ static int start_child(struct spawn_child *child, struct vfork *v, int *pidfd)
 	if (child->plan->oom_score_adj != NULL && !child->scored_later)
 		flags |= CLONE_VFORK;
 	child->ticks = child->plan->birth != NULL ? clock_ticks() : 0;
-	got = vfork_begin(v, spawn_child_run, child, shared ? flags | CLONE_FILES : flags, pidfd);
-
-	if (got == -1 && errno == EINVAL && shared) { /* an emulation does not know the flag */
-		spawn_table_unshared(&child->table);
-		got = vfork_begin(v, spawn_child_run, child, flags, pidfd);
-	}
-	return got;
+	return vfork_begin(v, spawn_child_run, child, flags, pidfd);
 }
 
 /* The child has hung in this step, and was killed: note the failure. */

@@ -9,102 +9,51 @@
 #include <limits.h>
 #include <linux/close_range.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* A descriptor below LOW is low; KEPT low ones are reserved for lending. */
-enum { LOW = 256, KEPT = 10 };
+/* A descriptor below LOW is low; KEPT low ones are reserved for lending; ROOM: make_room(). */
+enum { LOW = 256, KEPT = 10, ROOM = 16384 };
 
 /*
- * The reserved numbers (all on /dev/null), taken at the first spawn, when low
- * numbers are still free; and what this process has learnt of the kernel.  These
- * are facts about the process: a second copy could not be right.
+ * The reserved numbers (all on /dev/null), taken at the first spawn, when low numbers are
+ * still free: facts about the process, of which a second copy could not be right.
  */
 static struct {
 	bool asked;
-	bool possible; /* close_range(2) works */
-	bool full;     /* no more low numbers can be reserved */
 	bool worth_it; /* so many descriptors were open once that LOW was passed */
 	unsigned count;
 	int low[KEPT]; /* the first is never lent: dup3(2) of it restores the others */
 	unsigned lent; /* a bit for each number that children in the making have */
-	int highest;   /* highest descriptor seen */
-	int room;      /* the kernel's table has places below this number */
 } kept;
 
-static void ask_kernel(void)
-{
-	struct rlimit limit;
-
-	kept.asked = true;
-	kept.possible = vfork_table() != 0;
-	/* where all descriptors are low, no number will ever be lent */
-	kept.full =
-		!kept.possible || (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= LOW);
-}
-
+/* None where close_range(2) does not work, or all descriptors are low. */
 static void keep_low_numbers(int null_fd)
 {
-	while (!kept.full && null_fd != -1 && kept.count < KEPT) {
-		int fd = fcntl(null_fd, F_DUPFD_CLOEXEC, 3);
+	struct rlimit limit;
+	int fd = -1;
 
-		if (fd >= LOW)
-			(void)close(fd);
-		kept.full = fd == -1 || fd >= LOW;
-		if (!kept.full)
-			kept.low[kept.count++] = fd;
-	}
-}
-
-/*
- * A table that has to grow while it is shared waits for all readers on all CPUs first
- * (expand_fdtable() in the kernel's fs/file.c): 10 ms and more, and just then the pidfd of
- * a clone is allocated.  So let the table grow before, to the next of its sizes (powers of
- * two), with a MARGIN for descriptors that are opened between two spawns.
- */
-static void make_room(int null_fd)
-{
-	enum { MARGIN = 64 };
-	int fd;
-
-	while (kept.room <= kept.highest)
-		kept.room = kept.room > 0 ? 2 * kept.room : LOW;
-	if (kept.highest + MARGIN < kept.room)
+	kept.asked = true;
+	if (vfork_table() == 0 || (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= LOW))
 		return;
-	/* beyond RLIMIT_NOFILE no descriptor can be opened either */
-	fd = fcntl(null_fd, F_DUPFD_CLOEXEC, kept.room);
-	if (fd != -1)
+	while (kept.count < KEPT && (fd = fcntl(null_fd, F_DUPFD_CLOEXEC, 3)) != -1 && fd < LOW)
+		kept.low[kept.count++] = fd;
+	if (fd >= LOW)
 		(void)close(fd);
-	kept.room *= 2;
-}
-
-/* Some code may have closed all descriptors since, and use the number. */
-static bool is_ours(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
 }
 
 /* Make *fd low.  False: no number is left to lend. */
 static bool lend_low(struct spawn_table *t, int *fd)
 {
-	int low;
+	unsigned at = 1;
 
 	if (*fd >= LOW) {
-		unsigned at = 1;
-
 		while (at < kept.count && (kept.lent >> at & 1) != 0)
 			at++;
-		if (at >= kept.count || !is_ours(kept.low[0]))
-			return false;
-		low = kept.low[at];
-		if (!is_ours(low) || dup3(*fd, low, O_CLOEXEC) == -1)
+		if (at >= kept.count || dup3(*fd, kept.low[at], O_CLOEXEC) == -1)
 			return false;
 		t->lent |= 1U << at;
 		kept.lent |= 1U << at;
-		*fd = low;
+		*fd = kept.low[at];
 	}
 	if (*fd >= (int)t->first_other)
 		t->first_other = (unsigned)*fd + 1;
@@ -139,25 +88,35 @@ int spawn_table_lend(struct spawn_table *t, const struct spawn_plan *plan, int r
 		return -1;
 	}
 	fill_table(t, plan, report);
-	if (!kept.asked)
-		ask_kernel();
-	keep_low_numbers(plan->null_fd);
-	if (!kept.possible || !kept.worth_it)
-		return 0;
-	make_room(plan->null_fd);
-	if (lower_all(t, plan))
+	if (!kept.asked && plan->null_fd != -1)
+		keep_low_numbers(plan->null_fd);
+	/* where children are forks, by an emulation, CLONE_FILES may be unknown */
+	if (kept.count == 0 || !kept.worth_it || !vfork_is_shared() || lower_all(t, plan))
 		return 0;
 	spawn_table_return(t);
 	fill_table(t, plan, report);
 	return 0;
 }
 
+/*
+ * A table that has to grow while it is shared waits for all readers on all CPUs first
+ * (expand_fdtable() in the kernel's fs/file.c): 10 ms and more, and just then the pidfd of
+ * a clone is allocated.  So let it grow before, for some thousands of workers.
+ */
+static void make_room(int fd)
+{
+	int last = fcntl(fd, F_DUPFD_CLOEXEC, ROOM - 1);
+
+	if (last != -1)
+		(void)close(last);
+}
+
 void spawn_table_note(int fd)
 {
-	if (fd >= LOW) /* the lowest free number, or nearly */
-		kept.worth_it = true;
-	if (fd > kept.highest)
-		kept.highest = fd;
+	if (kept.worth_it || fd < LOW) /* the lowest free number, or nearly */
+		return;
+	kept.worth_it = true;
+	make_room(fd);
 }
 
 void spawn_table_return(struct spawn_table *t)
@@ -167,12 +126,6 @@ void spawn_table_return(struct spawn_table *t)
 			(void)dup3(kept.low[0], kept.low[at], O_CLOEXEC);
 	kept.lent &= ~t->lent;
 	t->lent = 0;
-}
-
-void spawn_table_unshared(struct spawn_table *t)
-{
-	kept.possible = false;
-	t->first_other = 0; /* lent numbers stay lent until they are returned */
 }
 
 /* Where the targets end: the lowest number above all of them. */
