@@ -3,7 +3,6 @@
 
 #include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 /* It cannot fail on Linux. */
 static nsec_t clock_read(clockid_t which)
@@ -17,13 +16,6 @@ static nsec_t clock_read(clockid_t which)
 nsec_t clock_now(void)
 {
 	return clock_read(CLOCK_MONOTONIC);
-}
-
-uint64_t clock_ticks(void)
-{
-	long tick = sysconf(_SC_CLK_TCK);
-
-	return (uint64_t)(clock_read(CLOCK_BOOTTIME) / (SECOND / (tick > 0 ? tick : 100)));
 }
 
 double clock_wall(void)

@@ -4,12 +4,8 @@
 
 #include "base/nsec.h"
 
-#include <stdint.h>
-
 /* CLOCK_MONOTONIC: does not jump, stands still in suspend. */
 nsec_t clock_now(void);
-/* CLOCK_BOOTTIME in clock ticks, the unit of a process's start time in /proc (process.h). */
-uint64_t clock_ticks(void);
 /* CLOCK_REALTIME, in seconds since 1970; only for people to read. */
 double clock_wall(void);
 /* The CPU time of this thread and of the children that it has waited for. */

@@ -53,7 +53,6 @@ struct spawn_child {
 	bool scored_later;        /* spawn() sets the oom_score_adj */
 	unsigned nth;             /* index among children that are started at once */
 	pid_t parent;             /* getpid() of the parent, to see whether it has died */
-	uint64_t ticks;           /* clock_ticks() just before the clone */
 	/* Written by the child.  The parent sees it only where clone(2) gave both
 	 * one memory. */
 	bool failed;

@@ -32,7 +32,6 @@ static int start_child(struct spawn_child *child, struct vfork *v, int *pidfd)
 		vfork_calls() && privilege_has(CAP_DAC_OVERRIDE) && privilege_has(CAP_SYS_PTRACE);
 	if (child->plan->oom_score_adj != NULL && !child->scored_later)
 		flags |= CLONE_VFORK;
-	child->ticks = child->plan->birth != NULL ? clock_ticks() : 0;
 	return vfork_begin(v, spawn_child_run, child, flags, pidfd);
 }
 

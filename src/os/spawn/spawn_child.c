@@ -377,34 +377,13 @@ __attribute__((no_sanitize("address"))) static uint64_t own_start(void)
 	return start;
 }
 
-/*
- * The kernel takes the start time from that clock in clone (copy_process() in
- * kernel/fork.c, do_task_stat() in fs/proc/array.c): if the clock shows the same before and
- * after, that is the start time. /proc, which costs as much as ten other calls, has to
- * confirm it once.  A fact about the kernel; a child writes it for later ones.
- */
-static bool clock_is_right;
-
-static uint64_t start_of(const struct spawn_child *child)
-{
-	bool is_clear = child->ticks != 0 && child->ticks == clock_ticks();
-	uint64_t start;
-
-	if (is_clear && clock_is_right)
-		return child->ticks;
-	start = own_start();
-	if (is_clear)
-		clock_is_right = start == child->ticks;
-	return start;
-}
-
 static void note_birth(const struct spawn_child *child)
 {
 	struct state_birth *birth = child->plan->birth;
 
 	if (birth == NULL)
 		return;
-	birth->start = start_of(child);
+	birth->start = own_start();
 	birth->pid = getpid();
 }
 
