@@ -113,12 +113,10 @@ int pidfd_signal(int pidfd, int signal)
 
 int pidfd_signal_main(int pidfd, pid_t pid, int signal)
 {
-	struct process_facts facts;
 	uint64_t blocked;
 
 	/* a main thread that has ended (Z) would never take the signal */
-	if (process_look(pid, &facts) == 0 && facts.state == 'T' &&
-		process_status(pid, "SigBlk:", 16, &blocked) == 0 &&
+	if (process_state(pid) == 'T' && process_status(pid, "SigBlk:", 16, &blocked) == 0 &&
 		(blocked >> (signal - 1) & 1) == 0 &&
 		send_signal(pidfd, signal, PIDFD_SIGNAL_THREAD) == 0)
 		return 0;
@@ -309,13 +307,14 @@ bool pidfd_is_directory(int pidfd)
 bool pidfd_has_ended(int pidfd)
 {
 	struct pollfd one = {.fd = pidfd, .events = POLLIN};
-	struct process_facts facts;
 	pid_t pid;
+	char state;
 
 	if (poll(&one, 1, 0) != 1 || !pidfd_is_directory(pidfd))
 		return one.revents != 0;
 	pid = pidfd_pid(pidfd);
-	return pid == -1 || process_look(pid, &facts) == -1 || facts.state == 'Z';
+	state = pid != -1 ? process_state(pid) : '\0';
+	return state == '\0' || state == 'Z';
 }
 
 int pidfd_look(int pidfd, pid_t pid, uint64_t start, struct pidfd_end *end)

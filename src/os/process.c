@@ -220,13 +220,24 @@ long process_each(pid_t pid, process_visit *look, void *context)
 	return process_each_in(dir, look, context);
 }
 
+char process_state(pid_t tid)
+{
+	static const char key[] = "\nState:\t";
+	char text[512];
+	const char *at;
+
+	if (process_read(tid, "status", text, sizeof(text)) == -1)
+		return '\0';
+	at = strstr(text, key);
+	return at != NULL ? at[sizeof(key) - 1] : '\0';
+}
+
+/* Is the thread stopped, or has it ended? */
 static bool is_still(pid_t tid)
 {
-	struct process_facts facts;
+	char state = process_state(tid);
 
-	if (process_look(tid, &facts) == -1)
-		return errno == ESRCH || errno == ENOENT;
-	return strchr("TtZX", facts.state) != NULL;
+	return state == '\0' || strchr("TtZX", state) != NULL;
 }
 
 static bool is_moving(void *moves, pid_t tid)
@@ -247,18 +258,6 @@ bool process_is_stopped(pid_t pid)
 	if (process_each(pid, is_moving, &moves) == -1)
 		return errno == ENOENT;
 	return !moves;
-}
-
-char process_state(pid_t tid)
-{
-	static const char key[] = "\nState:\t";
-	char text[512];
-	const char *at;
-
-	if (process_read(tid, "status", text, sizeof(text)) == -1)
-		return '\0';
-	at = strstr(text, key);
-	return at != NULL ? at[sizeof(key) - 1] : '\0';
 }
 
 bool process_is_runnable(pid_t tid)

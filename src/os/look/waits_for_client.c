@@ -93,12 +93,12 @@ enum awaits waits_for_client(
 		.table = {.is_listener = is_listener, .context = context},
 		.denied = denied,
 	};
-	struct process_facts facts;
+	char state = process_state(process->tid);
 
-	if (process_look(process->tid, &facts) == -1)
+	if (state == '\0')
 		return AWAITS_UNKNOWN;
 	/* /proc shows of a stopped thread the system call that it was stopped in */
-	if (facts.state != 'T')
+	if (state != 'T')
 		(void)process_each(process->tid, look_at_thread, &s);
 	if (s.threads == THREADS_MOST)
 		return AWAITS_UNKNOWN;
@@ -122,10 +122,10 @@ struct words {
 static bool say_thread(void *context, pid_t tid)
 {
 	struct words *w = context;
-	struct process_facts facts;
 	struct remote r;
 	char function[64] = "0"; /* in which it sleeps; "0": none, or the kernel keeps it secret */
 	char name[40];
+	char state;
 	long call;
 	int fd;
 
@@ -133,13 +133,13 @@ static bool say_thread(void *context, pid_t tid)
 		w->more++;
 		return false;
 	}
-	if (process_look(tid, &facts) == -1)
+	state = process_state(tid);
+	if (state == '\0')
 		return false;
 	remote_of(&r, tid);
 	call = remote_call(&r, &fd);
 	(void)remote_text(&r, "wchan", function, sizeof(function));
-	buffer_printf(
-		&w->text, "%sthread %d: %c", w->shown++ > 0 ? "; " : "", (int)tid, facts.state);
+	buffer_printf(&w->text, "%sthread %d: %c", w->shown++ > 0 ? "; " : "", (int)tid, state);
 	if (call >= 0)
 		buffer_printf(&w->text, " in %s", remote_call_name(name, call));
 	if (call >= 0 && *function != '0')
