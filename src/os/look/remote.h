@@ -123,10 +123,8 @@ struct remote_epoll_item {
 	uint32_t events;
 	uint64_t data;
 };
-/* Read the entries of an epoll set.  Returns how many were put into `items`, at most `most`. */
-size_t remote_epoll_items(
-	struct remote *r, int epoll, struct remote_epoll_item *items, size_t most);
-/* Has the process's epoll set an entry that was added under that number? */
+/* Has the process's epoll set an entry that was added under that number?  Then *item is filled. */
+bool remote_epoll_find(struct remote *r, int epoll, int fd, struct remote_epoll_item *item);
 bool remote_epoll_has(struct remote *r, int epoll, int fd);
 /* Add `ours` to the process's epoll set (`epoll` is our duplicate) under the number
  * `item->fd`. epoll_ctl(2) keys entries by number and file, so a child in which

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/uio.h>
@@ -19,66 +20,66 @@
 
 /* ---- epoll ---- */
 
-size_t remote_epoll_items(struct remote *r, int epoll, struct remote_epoll_item *items, size_t most)
-{
-	char info[8192];
-	char name[24];
-	const char *line = info;
-	size_t count = 0;
-
-	snprintf(name, sizeof(name), "fdinfo/%d", epoll);
-	if (remote_text(r, name, info, sizeof(info)) == -1)
-		return 0;
-	while (count < most && line != NULL) {
-		struct remote_epoll_item *item = &items[count];
-
-		if (sscanf(line, "tfd: %d events: %" SCNx32 " data: %" SCNx64, &item->fd,
-			    &item->events, &item->data) == 3)
-			count++;
-		line = strchr(line, '\n');
-		if (line != NULL)
-			line++;
-	}
-	return count;
-}
-
 struct item_look {
 	struct remote *r;
 	int epoll;
 	char line[32]; /* how the line begins (ep_show_fdinfo(), fs/eventpoll.c) */
+	struct remote_epoll_item *item;
 };
+
+/* The line goes on with "FLAGS data: DATA". */
+static void read_item(struct remote_epoll_item *item, const char *line)
+{
+	char *end;
+
+	item->events = (uint32_t)strtoul(line, &end, 16);
+	item->data = strtoull(end + strcspn(end, ":") + 1, NULL, 16);
+}
 
 /* Search the entries of the epoll set, of which there may be thousands.  1: found. */
 static int find_item(void *argument)
 {
 	const struct item_look *l = argument;
-	char text[4096 + sizeof(l->line)];
+	char text[4096];
 	char name[24];
 	size_t kept = 0;
-	bool found = false;
-	size_t used;
 	ssize_t got;
 
 	snprintf(name, sizeof(name), "fdinfo/%d", l->epoll);
 	scoped_fd fd = process_open(l->r->tid, name, O_RDONLY);
 	while ((got = read(fd, text + kept, sizeof(text) - 1 - kept)) > 0) {
-		used = kept + (size_t)got;
+		size_t used = kept + (size_t)got;
+		const char *found;
+		const char *end;
+
 		text[used] = '\0';
-		found = strstr(text, l->line) != NULL;
-		if (found)
-			break;
-		kept = used < sizeof(l->line) ? used : sizeof(l->line);
+		found = strstr(text, l->line);
+		if (found != NULL && strchr(found, '\n') != NULL) {
+			read_item(l->item, found + strlen(l->line));
+			return 1;
+		}
+		/* keep the part of a line at the end */
+		end = strrchr(text, '\n');
+		kept = end != NULL ? used - (size_t)(end + 1 - text) : 0;
 		memmove(text, text + used - kept, kept);
 	}
-	return found;
+	return 0;
+}
+
+bool remote_epoll_find(struct remote *r, int epoll, int fd, struct remote_epoll_item *item)
+{
+	struct item_look l = {.r = r, .epoll = epoll, .item = item};
+
+	item->fd = fd;
+	snprintf(l.line, sizeof(l.line), "tfd: %8d events: ", fd);
+	return remote_run(r, -1, find_item, &l) == 1;
 }
 
 bool remote_epoll_has(struct remote *r, int epoll, int fd)
 {
-	struct item_look l = {.r = r, .epoll = epoll};
+	struct remote_epoll_item ignored;
 
-	snprintf(l.line, sizeof(l.line), "tfd: %8d ", fd);
-	return remote_run(r, -1, find_item, &l) == 1;
+	return remote_epoll_find(r, epoll, fd, &ignored);
 }
 
 struct table_look {

@@ -113,14 +113,6 @@ static int put_sockets(struct putting *p)
 	return -1;
 }
 
-static bool is_same(const struct takeover *t, int fd)
-{
-	for (unsigned i = 0; i < t->same_count; i++)
-		if (t->same[i] == fd)
-			return true;
-	return false;
-}
-
 /* An epoll item of the worker's own socket, to be added again for the kept socket.  It is read
  * before the socket is replaced, because it goes with the socket. */
 struct waiting {
@@ -130,16 +122,14 @@ struct waiting {
 
 static unsigned read_waiting(struct takeover *t, struct waiting *list, unsigned most)
 {
-	struct remote_epoll_item items[ITEMS_MAX];
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < t->epoll_count; i++) {
-		size_t n = remote_epoll_items(t->remote, t->epolls[i], items, ITEMS_MAX);
-
-		for (size_t k = 0; k < n && count < most; k++)
-			if (is_same(t, items[k].fd))
-				list[count++] = (struct waiting){t->epolls[i], items[k]};
-	}
+	for (unsigned i = 0; i < t->epoll_count; i++)
+		for (unsigned k = 0; k < t->same_count && count < most; k++) {
+			list[count].epoll = t->epolls[i];
+			count += remote_epoll_find(
+				t->remote, t->epolls[i], t->same[k], &list[count].item);
+		}
 	return count;
 }
 

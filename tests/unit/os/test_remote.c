@@ -438,33 +438,22 @@ static void make_epoll(void)
 	wait_for(shared->epoll, 91, EPOLLOUT | EPOLLEXCLUSIVE, 0);
 }
 
-static const struct remote_epoll_item *item_of(
-	const struct remote_epoll_item *items, size_t count, int fd)
-{
-	for (size_t i = 0; i < count; i++)
-		if (items[i].fd == fd)
-			return &items[i];
-	ck_abort_msg("no item for %d", fd);
-	return NULL;
-}
-
 TEST_LOOP(what_an_epoll_waits_for_can_be_read, 0, WAYS_HERE)
 {
-	struct remote_epoll_item items[8];
-	const struct remote_epoll_item *item;
+	struct remote_epoll_item item;
 
 	start(_i, make_epoll);
-	ck_assert_uint_eq(remote_epoll_items(&r, shared->epoll, items, 8), 2);
-	item = item_of(items, 2, 90);
-	ck_assert_uint_eq(item->data, DATA);
-	ck_assert_uint_eq(item->events & (EPOLLIN | EPOLLRDHUP | EPOLLOUT), EPOLLIN | EPOLLRDHUP);
-	ck_assert_uint_ne(item->events & (uint32_t)EPOLLET, 0);
-	item = item_of(items, 2, 91);
-	ck_assert_uint_eq(item->data, 0);
-	ck_assert_uint_ne(item->events & EPOLLEXCLUSIVE, 0);
-	ck_assert_uint_eq(remote_epoll_items(&r, shared->epoll, items, 1), 1);
-	ck_assert_uint_eq(remote_epoll_items(&r, 90, items, 8), 0);
-	ck_assert_uint_eq(remote_epoll_items(&r, 99, items, 8), 0);
+	ck_assert(remote_epoll_find(&r, shared->epoll, 90, &item));
+	ck_assert_int_eq(item.fd, 90);
+	ck_assert_uint_eq(item.data, DATA);
+	ck_assert_uint_eq(item.events & (EPOLLIN | EPOLLRDHUP | EPOLLOUT), EPOLLIN | EPOLLRDHUP);
+	ck_assert_uint_ne(item.events & (uint32_t)EPOLLET, 0);
+	ck_assert(remote_epoll_find(&r, shared->epoll, 91, &item));
+	ck_assert_uint_eq(item.data, 0);
+	ck_assert_uint_ne(item.events & EPOLLEXCLUSIVE, 0);
+	ck_assert(!remote_epoll_find(&r, shared->epoll, 9, &item));
+	ck_assert(!remote_epoll_find(&r, 90, 90, &item));
+	ck_assert(!remote_epoll_find(&r, 99, 90, &item));
 	finish();
 }
 
