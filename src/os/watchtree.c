@@ -404,22 +404,6 @@ static void poll_files(struct tree *t)
 	t->poll_at = begun + POLL_LEAST + POLL_PART * (clock_now() - begun);
 }
 
-/* The path leads to no directory any more: stop watching it and those below. */
-static void unwatch_below(struct tree *t, const char *path)
-{
-	size_t len = strlen(path);
-
-	for (size_t i = t->used; i-- > 0;) {
-		const char *at = t->list[i].path;
-
-		if (strncmp(at, path, len) != 0 || (at[len] != '/' && at[len] != '\0'))
-			continue;
-		note_change(t, path);
-		(void)inotify_rm_watch(t->fd, t->list[i].watch);
-		forget_directory(t, i);
-	}
-}
-
 /* Stop watching all directories, and start again with those that exist now. */
 static void begin_anew(struct tree *t, const char *what)
 {
@@ -491,9 +475,9 @@ static void handle_event(struct tree *t, const struct inotify_event *e)
 	if ((e->mask & IN_ISDIR) == 0) {
 		if ((got & GLOB_FILE) != 0 && ((e->mask & IN_CREATE) == 0 || !is_empty_yet(path)))
 			note_change(t, path);
-	} else if ((e->mask & IN_MOVED_FROM) != 0) {
-		unwatch_below(t, path);
-	} else if ((e->mask & (IN_CREATE | IN_MOVED_TO)) != 0 && (got & GLOB_BELOW) != 0) {
+	} else if ((got & GLOB_BELOW) != 0 && (e->mask & IN_MOVED_FROM) != 0) {
+		begin_anew(t, path);
+	} else if ((got & GLOB_BELOW) != 0 && (e->mask & (IN_CREATE | IN_MOVED_TO)) != 0) {
 		scan_directory(t, path, true);
 	}
 }
