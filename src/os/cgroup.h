@@ -117,12 +117,11 @@ double cgroup_number(int dir, const char *file, const char *key);
 int cgroup_has(pid_t pid, const char *group);
 
 /* Kill all processes of the group, and remove it with the groups below it.  False:
- * the group still has processes.  Since Linux 5.14 these will end; before that only
- * a part was killed, and each cgroup_sweep() kills more. */
+ * the group still has processes. */
 bool cgroup_end(const struct cgroup_tree *t, const char *group);
 /* Remove the groups whose NAME begins with `prefix`, except groups of workers for
- * which `is_used` returns true; only in groups given to cgroup_end() are processes
- * killed.  Returns how many groups could not be removed. */
+ * which `is_used` returns true.  Returns how many groups could not be removed, as they
+ * have processes. */
 typedef bool cgroup_use(void *context, const char *name, const char *worker);
 unsigned cgroup_sweep(
 	const struct cgroup_tree *t, const char *prefix, cgroup_use *is_used, void *context);

@@ -3,14 +3,12 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "os/clock.h"
 #include "os/descriptors.h"
 #include "os/process.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,7 +22,6 @@
 #define DEEP_MOST 256U      /* generations between nclust and a descendant */
 #define SUBGROUPS_DEEP 16U  /* levels below a worker's group that are removed */
 #define SUBGROUPS_MOST 256U /* groups below a worker's that are removed at once */
-#define KILLS_MOST 256U     /* processes of a group that one sweep kills */
 
 static const char *const names[CGROUP_KINDS] = {
 	[CGROUP_MEMORY] = "memory",
@@ -460,35 +457,26 @@ static void kill_one(pid_t pid, const char *group)
 		(void)pidfd_signal(fd, SIGKILL);
 }
 
-/* Processes in uninterruptible sleep stay, so begin at a random place of the list: then
- * all processes have their turn.  One read(2) returns only the beginning of a long list. */
-static void kill_some(int dir, const char *group)
+/* One read(2) returns only the beginning of a long list: some 2,500 processes. */
+static void kill_all(int dir, const char *group)
 {
-	unsigned kills = KILLS_MOST;
 	char inside[16384];
-	const char *first;
-	const char *at;
 	char *end;
 
-	if (!read_file(dir, "cgroup.procs", inside, sizeof(inside)))
-		return;
-	at = strchr(inside + (size_t)clock_now() % strlen(inside), '\n');
-	first = at = at != NULL && at[1] != '\0' ? at + 1 : inside;
-	do {
-		kill_one((pid_t)strtol(at, &end, 10), group);
-		at = *end != '\0' && end[1] != '\0' ? end + 1 : inside;
-	} while (--kills > 0 && at != first);
+	(void)read_file(dir, "cgroup.procs", inside, sizeof(inside));
+	for (char *line = inside; (end = strchr(line, '\n')); line = end + 1)
+		kill_one((pid_t)strtol(line, NULL, 10), group);
 }
 
 /* Remove the groups below the directory as far as possible, the deepest first, and
- * kill some of their processes, unless `group` is NULL. */
+ * kill their processes, unless `group` is NULL. */
 static void remove_below(int at, const char *name, const char *group, unsigned deep, unsigned *dirs)
 {
 	DIR *list = deep > 0 ? directory_list(at, name) : NULL;
 	const char *sub;
 
 	if (list != NULL && group != NULL)
-		kill_some(dirfd(list), group);
+		kill_all(dirfd(list), group);
 	while (list != NULL && *dirs > 0 && (sub = next_dir(list)) != NULL) {
 		(*dirs)--;
 		if (unlinkat(dirfd(list), sub, AT_REMOVEDIR) == -1) {
@@ -510,40 +498,19 @@ static bool remove_group(int at, const char *name, const char *group)
 	return unlinkat(at, name, AT_REMOVEDIR) == 0 || errno == ENOENT;
 }
 
-/* Where the kernel cannot kill all of a group (before Linux 5.14), each sweep kills
- * some processes.  This mode bit of the group's directory, which has no effect
- * there, marks the group, so that it survives an upgrade. */
-#define IS_ENDED S_ISVTX
-
-static bool is_ended(int at, const char *name)
-{
-	struct stat st;
-
-	return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & IS_ENDED) != 0;
-}
-
 bool cgroup_end(const struct cgroup_tree *t, const char *group)
 {
-	bool kills = false;
+	const char *killed = NULL;
 	scoped_fd dir = -1;
 
 	if (unlinkat(t->base, group, AT_REMOVEDIR) == 0 || errno == ENOENT)
 		return true;
 	dir = open_dir(t->base, group);
-	if (dir != -1 && write_file(dir, "cgroup.kill", "1") == -1) {
-		(void)write_file(dir, "pids.max", "0"); /* no more forks */
-		(void)fchmod(dir, 0755 | IS_ENDED);
-		kills = true;
+	if (dir != -1 && write_file(dir, "cgroup.kill", "1") == -1) { /* before Linux 5.14 */
+		(void)write_file(dir, "pids.max", "0");               /* no more forks */
+		killed = group;
 	}
-	return remove_group(t->base, group, kills ? group : NULL);
-}
-
-static bool sweep_group(int at, const char *name, const char *worker)
-{
-	char group[2 * NAME_MAX + 2];
-
-	snprintf(group, sizeof(group), "%s/%s", name, worker);
-	return remove_group(at, worker, is_ended(at, worker) ? group : NULL);
+	return remove_group(t->base, group, killed);
 }
 
 unsigned cgroup_sweep(
@@ -561,7 +528,7 @@ unsigned cgroup_sweep(
 
 		while (list != NULL && (worker = next_dir(list)) != NULL)
 			left += !is_used(context, name, worker) &&
-				!sweep_group(dirfd(list), name, worker);
+				!remove_group(dirfd(list), worker, NULL);
 		if (list == NULL)
 			continue;
 		(void)closedir(list);
