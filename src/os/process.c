@@ -237,7 +237,9 @@ static bool is_still(pid_t tid)
 {
 	char state = process_state(tid);
 
-	return state == '\0' || strchr("TtZX", state) != NULL;
+	if (state == '\0')
+		return errno == ESRCH || errno == ENOENT;
+	return strchr("TtZX", state) != NULL;
 }
 
 static bool is_moving(void *moves, pid_t tid)
