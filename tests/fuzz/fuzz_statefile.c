@@ -58,7 +58,7 @@ static void take_orphan_state(const uint8_t *data, size_t size)
 		require(once.clusters[i].generation_count <= ORPHAN_GENERATIONS_MAX);
 	}
 	for (size_t i = 0; i < once.listener_count; i++) {
-		require(once.listeners[i].bit < 64);
+		require(once.listeners[i].was.bit < 64);
 		require(once.listeners[i].socket_count <= ORPHAN_SOCKETS_MAX);
 	}
 	buffer_init(&bytes, 0);

@@ -93,18 +93,8 @@ static void put_listener(struct writing *w, struct listener *l)
 	e->address = address_format(&l->address);
 	e->cluster = w->service->saved.number;
 	e->cookie = cookie;
-	e->inode = l->inode;
-	e->file_dev = l->file.dev;
-	e->file_ino = l->file.ino;
-	e->file_uid = l->file.uid;
-	e->file_gid = l->file.gid;
-	e->made = l->made;
-	e->learned = l->learned;
-	e->renewed = l->renewed;
-	e->listening = l->facts.listening;
 	e->given = l->asked != NULL;
-	e->bit = l->bit;
-	e->backlog = (uint32_t)l->address.backlog;
+	e->was = *l;
 	w->failed |= e->address == NULL || !put_sockets(e, l);
 }
 
@@ -116,8 +106,8 @@ static void put_segment(struct writing *w, struct segment *s)
 	if (s == NULL)
 		return;
 	for (size_t i = 0; i < state->segment_count; i++)
-		if (state->segments[i].ino == s->facts.ino &&
-			state->segments[i].dev == s->facts.dev)
+		if (state->segments[i].was.facts.ino == s->facts.ino &&
+			state->segments[i].was.facts.dev == s->facts.dev)
 			return;
 	hold_fd(w, LOGWIRE_A_SEGMENT, sharedmem_id(s->facts.dev, s->facts.ino), s->fd,
 		&s->keeper_id);
@@ -126,14 +116,7 @@ static void put_segment(struct writing *w, struct segment *s)
 		w->failed = true;
 		return;
 	}
-	*e = (struct orphan_segment){
-		.cluster = w->service->saved.number,
-		.wanted = s->wanted,
-		.huge = (uint32_t)s->huge,
-		.dev = s->facts.dev,
-		.ino = s->facts.ino,
-		.size = s->facts.size,
-	};
+	*e = (struct orphan_segment){.cluster = w->service->saved.number, .was = *s};
 }
 
 /* ---- clusters ---- */

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,8 +87,8 @@ static bool is_wanted_fd(const struct wanted *w, int fd)
 
 	if (s == NULL)
 		return socket_cookie(fd) == w->cookie;
-	return sharedmem_look(fd, &facts) == 0 && facts.dev == s->dev && facts.ino == s->ino &&
-		facts.size == s->size;
+	return sharedmem_look(fd, &facts) == 0 && facts.dev == s->was.facts.dev &&
+		facts.ino == s->was.facts.ino && facts.size == s->was.facts.size;
 }
 
 /* The service manager may have passed the same socket (socket units). */
@@ -107,7 +106,7 @@ static int take_from_keeper(struct previous *h, const struct wanted *w)
 	int fd = s == NULL ? stored_take(fd_store_find(&h->store, LOGWIRE_A_LISTENER, w->cookie),
 				     LOGWIRE_SOCKET)
 			   : stored_take(fd_store_find(&h->store, LOGWIRE_A_SEGMENT,
-						 sharedmem_id(s->dev, s->ino)),
+						 sharedmem_id(s->was.facts.dev, s->was.facts.ino)),
 				     LOGWIRE_MEMORY);
 
 	if (!is_wanted_fd(w, fd))
@@ -183,7 +182,7 @@ static int get_back_socket(
 {
 	const struct old_worker *in = find_holder(sup->orphans.previous, l->cluster);
 
-	*fd = find_socket(sup, l->cookie, l->inode);
+	*fd = find_socket(sup, l->cookie, l->was.inode);
 	for (uint32_t i = 0; *fd == -1 && i < l->socket_count; i++)
 		*fd = find_socket(sup, l->sockets[i].cookie, l->sockets[i].inode);
 	if (*fd != -1 || in == NULL)
@@ -208,7 +207,7 @@ static const struct orphan_listener *find_listener(
 		struct error err;
 		bool same;
 
-		if (l->learned || address_parse(&was, l->address, &err) == -1)
+		if (l->was.learned || address_parse(&was, l->address, &err) == -1)
 			continue;
 		same = address_same_place(&was, address);
 		address_fini(&was);
@@ -216,16 +215,6 @@ static const struct orphan_listener *find_listener(
 			return l;
 	}
 	return NULL;
-}
-
-static struct socket_file file_of(const struct orphan_listener *from)
-{
-	return (struct socket_file){
-		.dev = (dev_t)from->file_dev,
-		.ino = (ino_t)from->file_ino,
-		.uid = (uid_t)from->file_uid,
-		.gid = (gid_t)from->file_gid,
-	};
 }
 
 struct reading {
@@ -247,9 +236,9 @@ static void fill_listener(struct listener *l, const struct orphan_listener *from
 {
 	l->fd = fd;
 	l->left_over = true;
-	l->made = from->made;
-	l->file = file_of(from);
-	l->renewed = from->renewed;
+	l->made = from->was.made;
+	l->file = from->was.file;
+	l->renewed = from->was.renewed;
 	if (!from->given)
 		return;
 	l->asked = calloc(1, sizeof(*l->asked));
@@ -261,7 +250,7 @@ static void fill_listener(struct listener *l, const struct orphan_listener *from
  * of a socket that a worker uses, but that is left out, would wait for ever. */
 static bool was_bound(const struct orphan_listener *l, const struct orphan_socket *s)
 {
-	return s->bound == ORPHAN_UNKNOWN ? l->learned || l->given : s->bound == ORPHAN_BOUND;
+	return s->bound == ORPHAN_UNKNOWN ? l->was.learned || l->given : s->bound == ORPHAN_BOUND;
 }
 
 /* Take all sockets of the listener, in the order of the kernel's group, in which the last socket
@@ -318,7 +307,6 @@ int previous_listener(struct listener *l, struct error *err)
 static int take_learned(
 	struct service *service, const struct orphan_listener *from, struct error *err)
 {
-	const struct socket_file file = file_of(from);
 	struct socket_key key;
 	struct listener *l = NULL;
 	int fd;
@@ -330,7 +318,7 @@ static int take_learned(
 	if (socket_key_look(&key, fd) == 0)
 		l = learned_add(service, &key, fd, err);
 	else if (strncmp(from->address, "unix:", 5) == 0)
-		l = learned_add_unix(service, from->address + 5, fd, &file, err);
+		l = learned_add_unix(service, from->address + 5, fd, &from->was.file, err);
 	else
 		known = false; /* the socket has no address */
 	if (l == NULL) {
@@ -339,11 +327,11 @@ static int take_learned(
 	}
 	fill_listener(l, from, fd);
 	l->made = l->address.kind == ADDRESS_UNIX;
-	l->bit = from->bit;
-	l->address.backlog = from->backlog <= INT_MAX ? (int)from->backlog : -1;
-	l->facts.listening = from->listening;
+	l->bit = from->was.bit;
+	l->address.backlog = from->was.address.backlog >= 0 ? from->was.address.backlog : -1;
+	l->facts.listening = from->was.facts.listening;
 	take_group(service->sup, l, from);
-	if (from->listening)
+	if (from->was.facts.listening)
 		heal_watch(l);
 	return 0;
 }
@@ -355,7 +343,7 @@ int previous_learned(struct service *service, struct error *err)
 	for (size_t i = 0; i < h->orphan_state.listener_count; i++) {
 		const struct orphan_listener *l = &h->orphan_state.listeners[i];
 
-		if (l->learned && l->cluster == service->saved.number &&
+		if (l->was.learned && l->cluster == service->saved.number &&
 			take_learned(service, l, err) == -1)
 			return -1;
 	}
@@ -374,8 +362,8 @@ static const struct orphan_segment *find_segment(const struct previous *h,
 	for (size_t i = 0; i < h->orphan_state.segment_count; i++) {
 		const struct orphan_segment *s = &h->orphan_state.segments[i];
 
-		if (s->cluster == c->number && s->wanted == wanted->wanted &&
-			s->huge == (uint32_t)wanted->huge)
+		if (s->cluster == c->number && s->was.wanted == wanted->wanted &&
+			s->was.huge == wanted->huge)
 			return s;
 	}
 	return NULL;

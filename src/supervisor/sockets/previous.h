@@ -54,33 +54,19 @@ struct orphan_socket {
 #define ORPHAN_SOCKETS_MAX 128
 
 struct orphan_listener {
-	char *address;    /* as a user writes it */
-	uint32_t cluster; /* number of the cluster of a learned listener */
-	uint64_t cookie;  /* SO_COOKIE: identifies the socket */
-	uint64_t inode;
-	uint64_t file_dev; /* of a unix path that nclust made */
-	uint64_t file_ino;
-	uint32_t file_uid; /* 0: nclust's own; else a worker's user */
-	uint32_t file_gid; /* with file_uid: the rights by which the file is removed */
-	bool made;
-	bool learned;
-	bool listening;
-	bool given;       /* a worker that binds has had it */
-	uint64_t renewed; /* workers up to this serial have a former socket */
-	uint32_t bit;
-	uint32_t backlog;
+	char *address;                 /* as a user writes it */
+	uint32_t cluster;              /* number of the cluster of a learned listener */
+	uint64_t cookie;               /* SO_COOKIE: identifies the socket */
+	bool given;                    /* a worker that binds has had it */
+	struct listener was;           /* only what has a row (orphan_state.c) is written down */
 	struct orphan_socket *sockets; /* heap */
 	size_t socket_count;           /* 0: there is only the socket of `cookie` */
 };
 
 /* Shared memory. */
 struct orphan_segment {
-	uint32_t cluster; /* number */
-	uint64_t wanted;  /* the size in the settings */
-	uint32_t huge;    /* the kind of pages in the settings */
-	uint64_t dev;     /* with the inode: which segment it is */
-	uint64_t ino;
-	uint64_t size; /* its actual size */
+	uint32_t cluster;   /* number */
+	struct segment was; /* only what has a row */
 };
 
 struct orphan_state {

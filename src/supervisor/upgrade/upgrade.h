@@ -27,7 +27,6 @@ int carry_verify(const struct carry_reader *r, struct error *err);
 
 /* What the room upgrade puts into the state. */
 extern const struct carried carried_supervisor; /* a group of its own */
-extern const struct carried carried_settings;   /* of the instance */
 extern const struct carried carried_core;       /* of a cluster */
 extern const struct carried carried_binary;
 

@@ -36,24 +36,23 @@ static struct orphan_state sample(void)
 	l = ADD(e.listeners, e.listener_count);
 	l->address = strdup("unix:/run/a b, mode=0660");
 	l->cookie = 5;
-	l->inode = 6;
-	l->file_dev = 7;
-	l->file_ino = 8;
-	l->file_uid = 9;
-	l->file_gid = UINT32_MAX;
-	l->made = true;
+	l->was.inode = 6;
+	l->was.file = (struct socket_file){.dev = 7, .ino = 8, .uid = 9, .gid = UINT32_MAX};
+	l->was.made = true;
 	l = ADD(e.listeners, e.listener_count);
 	l->address = strdup("tcp:*:80");
 	l->cluster = 3;
-	l->learned = l->listening = l->given = true;
-	l->bit = 63;
-	l->backlog = (uint32_t)-1;
+	l->was.learned = l->was.facts.listening = l->given = true;
+	l->was.bit = 63;
+	l->was.address.backlog = -1;
 	s = ADD(l->sockets, l->socket_count);
 	*s = (struct orphan_socket){5, 6, 0, ORPHAN_BOUND};
 	s = ADD(l->sockets, l->socket_count);
 	*s = (struct orphan_socket){7, 8, 3, ORPHAN_NOT_BOUND};
 	m = ADD(e.segments, e.segment_count);
-	*m = (struct orphan_segment){3, 1 << 20, 2, 26, UINT64_MAX, 2 << 20};
+	m->cluster = 3;
+	m->was = (struct segment){.wanted = 1 << 20, .huge = HUGE_YES};
+	m->was.facts = (struct sharedmem_facts){.dev = 26, .ino = UINT64_MAX, .size = 2 << 20};
 	return e;
 }
 
