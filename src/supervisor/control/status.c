@@ -89,8 +89,8 @@ static void put_ending(struct json_writer *w, const struct slot_view *view)
 }
 
 /* Use of resources by all processes of the worker; CPU since the last status, or since the start. */
-static void put_usage(
-	struct json_writer *w, struct child *child, const struct worker_view *worker, nsec_t now)
+static void put_usage(struct json_writer *w, struct child *child, const struct worker_view *worker,
+	nsec_t now, bool all)
 {
 	struct tree_use use;
 	nsec_t used;
@@ -103,6 +103,11 @@ static void put_usage(
 		json_put_null(w, "rss_bytes");
 		return;
 	}
+	json_put_real(w, "cpu_seconds", nsec_seconds(use.cpu), 3);
+	json_put_int(w, "memory_bytes", (int64_t)use.memory);
+	json_put_int(w, "processes", use.processes);
+	if (!all)
+		return;
 	/* a process that ends unreaped takes its CPU time away */
 	used = use.cpu > child->shown.cpu_then ? use.cpu - child->shown.cpu_then : 0;
 	span = now - (child->shown.at != 0 ? child->shown.at : worker->born);
@@ -110,9 +115,6 @@ static void put_usage(
 		json_put_real(w, "cpu_percent", 100. * (double)used / (double)span, 1);
 	else
 		json_put_null(w, "cpu_percent");
-	json_put_real(w, "cpu_seconds", nsec_seconds(use.cpu), 3);
-	json_put_int(w, "memory_bytes", (int64_t)use.memory);
-	json_put_int(w, "processes", use.processes);
 	json_put_int(w, "rss_bytes", (int64_t)use.rss);
 	if (use.stopped)
 		json_put_bool(w, "stopped", true); /* by SIGSTOP */
@@ -140,51 +142,12 @@ void control_on_status_worker(struct json_writer *w, const struct child *child)
 	json_close_object(w);
 }
 
-/* Write only what metrics are made of: an instance may have thousands of workers.  What a status
- * shows, too, needs a line in put_worker() as well. */
-static void put_worker_metrics(struct json_writer *w, struct service *s, uint32_t slot,
-	const struct slot_view *view, const struct worker_view *worker, nsec_t now)
+/* What is to come: a start, or the end of a worker that is not fit. */
+static void put_plans(struct json_writer *w, const struct slot_view *view,
+	const struct worker_view *worker, nsec_t now)
 {
-	struct child *child = worker != NULL ? child_find(s, slot, worker->id) : NULL;
-	struct tree_use use;
-
-	json_open_object(w);
-	json_put_int(w, "slot", slot);
-	json_put_text(w, "state", slot_state_name(worker != NULL ? worker->state : view->state));
-	json_put_int(w, "restarts", view->restarts);
-	if (worker != NULL)
-		json_put_real(w, "uptime", nsec_seconds(now - worker->born), 3);
-	if (child != NULL && use_look(child, &use)) {
-		json_put_real(w, "cpu_seconds", nsec_seconds(use.cpu), 3);
-		json_put_int(w, "memory_bytes", (int64_t)use.memory);
-		json_put_int(w, "processes", use.processes);
-	}
-	if (child != NULL && census_of(child) >= 0)
-		json_put_int(w, "connections", census_of(child));
-	if (child != NULL)
-		PARTS_BACKWARDS(status_worker, w, child);
-	json_close_object(w);
-}
-
-static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
-	const struct slot_view *view, const struct worker_view *worker, nsec_t now)
-{
-	struct child *child = worker != NULL ? child_find(s, slot, worker->id) : NULL;
-
-	json_open_object(w);
-	json_put_int(w, "slot", slot);
-	put_count(w, "id", worker != NULL ? (long)worker->id : -1);
-	put_count(w, "pid", worker != NULL ? worker->pid : -1);
-	json_put_text(w, "state", slot_state_name(worker != NULL ? worker->state : view->state));
 	if (view->waits)
 		json_put_bool(w, "waits", true); /* start-at-once */
-	put_count(w, "generation", worker != NULL ? (long)worker->generation : -1);
-	if (worker != NULL)
-		json_put_real(w, "uptime", nsec_seconds(now - worker->born), 3);
-	else
-		json_put_null(w, "uptime");
-	json_put_int(w, "restarts", view->restarts);
-	put_usage(w, child, worker, now);
 	if (view->next_try == NSEC_NEVER || worker != NULL)
 		json_put_null(w, "next_try");
 	else
@@ -193,28 +156,52 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 	if (worker != NULL && view->mend_at != NSEC_NEVER)
 		json_put_real(w, "replaced_in",
 			view->mend_at > now ? nsec_seconds(view->mend_at - now) : 0., 3);
-	if (child != NULL && child->life.status != NULL)
+}
+
+/* Not `all`: only what metrics are made of, because an instance may have thousands of workers. */
+static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
+	const struct slot_view *view, const struct worker_view *worker, nsec_t now, bool all)
+{
+	struct child *child = worker != NULL ? child_find(s, slot, worker->id) : NULL;
+
+	json_open_object(w);
+	json_put_int(w, "slot", slot);
+	if (all) {
+		put_count(w, "id", worker != NULL ? (long)worker->id : -1);
+		put_count(w, "pid", worker != NULL ? worker->pid : -1);
+		put_count(w, "generation", worker != NULL ? (long)worker->generation : -1);
+		put_plans(w, view, worker, now);
+	}
+	json_put_text(w, "state", slot_state_name(worker != NULL ? worker->state : view->state));
+	if (worker != NULL)
+		json_put_real(w, "uptime", nsec_seconds(now - worker->born), 3);
+	else
+		json_put_null(w, "uptime");
+	json_put_int(w, "restarts", view->restarts);
+	put_usage(w, child, worker, now, all);
+	if (!all && child != NULL && census_of(child) >= 0)
+		json_put_int(w, "connections", census_of(child));
+	if (all && child != NULL && child->life.status != NULL)
 		json_put_text(w, "status", child->life.status);
 	if (child != NULL)
 		PARTS_BACKWARDS(status_worker, w, child);
-	put_ending(w, view);
-	trouble_put_slot(w, s, slot, now);
+	if (all) {
+		put_ending(w, view);
+		trouble_put_slot(w, s, slot, now);
+	}
 	json_close_object(w);
 }
 
-typedef void put_one(struct json_writer *w, struct service *s, uint32_t slot,
-	const struct slot_view *view, const struct worker_view *worker, nsec_t now);
-
 static void put_slot(struct client *c, struct service *s, uint32_t slot, nsec_t now)
 {
+	bool all = !c->request.metrics;
 	struct slot_view view;
-	put_one *put = c->request.metrics ? put_worker_metrics : put_worker;
 
 	service_view_slot(s, slot, &view);
 	if (view.workers == 0 && !s->kind->by_connection)
-		put(&c->writer, s, slot, &view, NULL, now);
+		put_worker(&c->writer, s, slot, &view, NULL, now, all);
 	for (unsigned i = 0; i < view.workers; i++)
-		put(&c->writer, s, slot, &view, &view.worker[i], now);
+		put_worker(&c->writer, s, slot, &view, &view.worker[i], now, all);
 }
 
 static void put_rollout(struct json_writer *w, struct service *s, nsec_t now)
