@@ -565,7 +565,7 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 			[CHILD_NOTIFY] = readiness_hear,
 			[CHILD_TRAP] = intercept_hear},
 		.null_fd = -1,
-		.control.reserve_fd = -1,
+		.control = {.listen.fd = -1, .reserve_fd = -1},
 		.launch.self_exe = -1,
 		.daemon.log_fd = -1,
 		.reaper.oom_fd = -1,

@@ -19,16 +19,15 @@
 
 /* The oldest client that may change things, or of those that may not; `idle`: the
  * client that has been without a request for longest. */
-static struct client *find_oldest(const struct clients *all, bool may_write, bool idle)
+static struct client *find_oldest(const struct supervisor *sup, bool may_write, bool idle)
 {
 	struct client *found = NULL;
 
-	for (struct client *c = all->first; c != NULL; c = c->next)
+	for (struct client *c = sup->control.first; c != NULL; c = c->next)
 		if (c->may_write == may_write && !c->own &&
-			(!idle ||
-				(c->state == CLIENT_IDLE && c->in.len == 0 &&
-					(found == NULL || c->idle_since <= found->idle_since))))
-			found = c; /* the last of the list is the oldest */
+			(!idle || (c->state == CLIENT_IDLE && c->in.len == 0)) &&
+			(found == NULL || (idle && c->idle_since < found->idle_since)))
+			found = c; /* the first of the list is the oldest */
 	return found;
 }
 
@@ -36,31 +35,31 @@ static struct client *find_oldest(const struct clients *all, bool may_write, boo
  * The client that makes room for a new one.  Readers cannot keep out a client that may
  * change things: readers never have all places, evict only idle readers, and leave first.
  */
-static struct client *who_makes_room(const struct clients *all, bool may_write)
+static struct client *who_makes_room(const struct supervisor *sup, bool may_write)
 {
-	struct client *found = find_oldest(all, false, true);
+	struct client *found = find_oldest(sup, false, true);
 
 	if (found == NULL && may_write)
-		found = find_oldest(all, false, false);
+		found = find_oldest(sup, false, false);
 	if (found == NULL && may_write)
-		found = find_oldest(all, true, true);
+		found = find_oldest(sup, true, true);
 	return found;
 }
 
 /* How many clients, or readers alone, are there?  nclust's roles do not count. */
-static unsigned count_clients(const struct clients *all, bool readers)
+static unsigned count_clients(const struct supervisor *sup, bool readers)
 {
 	unsigned count = 0;
 
-	for (const struct client *c = all->first; c != NULL; c = c->next)
+	for (const struct client *c = sup->control.first; c != NULL; c = c->next)
 		count += !c->own && (!readers || !c->may_write);
 	return count;
 }
 
-static bool has_room(const struct clients *all, bool may_write)
+static bool has_room(const struct supervisor *sup, bool may_write)
 {
-	return count_clients(all, false) < CLIENTS_MAX &&
-		(may_write || count_clients(all, true) < READERS_MAX);
+	return count_clients(sup, false) < CLIENTS_MAX &&
+		(may_write || count_clients(sup, true) < READERS_MAX);
 }
 
 static void say_hello(struct client *c)
@@ -90,14 +89,16 @@ static int rights_of(const struct supervisor *sup, int fd)
 		socket_peer_in_group(fd, (gid_t)sup->settings->control_gid);
 }
 
-static int add_client(struct clients *all, int fd, bool may_write)
+/* Takes over the descriptor.  -1: out of memory. */
+static int add_client(struct supervisor *sup, int fd, bool may_write, bool own)
 {
-	struct client *c = client_carried(all);
+	struct client *c = client_new(sup);
 
 	if (c == NULL) {
-		clients_turn_away(all->sup, &fd, CONTROL_BUSY, "no memory");
+		clients_turn_away(sup, &fd, CONTROL_BUSY, "no memory");
 		return -1;
 	}
+	c->own = own;
 	c->may_write = may_write;
 	c->line_since = c->stuck_since = NSEC_NEVER;
 	c->idle_since = clock_now();
@@ -109,38 +110,35 @@ static int add_client(struct clients *all, int fd, bool may_write)
 
 int clients_add_own(struct supervisor *sup, int fd)
 {
-	if (add_client(sup->control.clients, fd, false) == -1)
-		return -1;
-	sup->control.clients->first->own = true;
-	return 0;
+	return add_client(sup, fd, false, true);
 }
 
 /* Accept the client, if need be in place of another; or refuse it. */
-static void let_in(struct clients *all, int fd, bool no_descriptor)
+static void let_in(struct supervisor *sup, int fd, bool no_descriptor)
 {
 	static const char *const why[] = {
 		"48 clients that may only look have requests under way",
 		"64 clients have requests under way",
 		"nclust has no descriptor left",
 	};
-	int rights = rights_of(all->sup, fd);
+	int rights = rights_of(sup, fd);
 	bool may_write = rights == 2;
 	struct client *out = NULL;
 
 	if (rights == 0) {
-		clients_turn_away(all->sup, &fd, CONTROL_NOT_PERMITTED, "not permitted");
+		clients_turn_away(sup, &fd, CONTROL_NOT_PERMITTED, "not permitted");
 		return;
 	}
-	if (no_descriptor || !has_room(all, may_write)) {
-		out = who_makes_room(all, may_write);
+	if (no_descriptor || !has_room(sup, may_write)) {
+		out = who_makes_room(sup, may_write);
 		if (out == NULL) {
 			clients_turn_away(
-				all->sup, &fd, CONTROL_BUSY, why[no_descriptor ? 2 : may_write]);
+				sup, &fd, CONTROL_BUSY, why[no_descriptor ? 2 : may_write]);
 			return;
 		}
 		client_free(out);
 	}
-	(void)add_client(all, fd, may_write);
+	(void)add_client(sup, fd, may_write, false);
 }
 
 /*
@@ -150,10 +148,10 @@ static void let_in(struct clients *all, int fd, bool no_descriptor)
  * must be able to scale down.  If even that fails, the socket is not watched for a
  * second, so that nclust does not spin.
  */
-static void free_descriptor(struct clients *all)
+static void free_descriptor(struct supervisor *sup)
 {
-	struct supervisor *sup = all->sup;
-	struct client *idle = find_oldest(all, false, true);
+	ev_io *listen = &sup->control.listen;
+	struct client *idle = find_oldest(sup, false, true);
 	int fd;
 
 	if (idle != NULL) {
@@ -161,35 +159,35 @@ static void free_descriptor(struct clients *all)
 		return;
 	}
 	fd_close(&sup->control.reserve_fd);
-	fd = accept4(all->listen.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	fd = accept4(listen->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd == -1) {
-		ev_io_stop(sup->loop, &all->listen);
-		clients_arm_bounds(all);
+		ev_io_stop(sup->loop, listen);
+		clients_arm_bounds(sup);
 	} else {
-		let_in(all, fd, count_clients(all, false) > 0);
+		let_in(sup, fd, count_clients(sup, false) > 0);
 	}
 	clients_keep_reserve(sup);
 }
 
 void clients_on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-	struct clients *all = watcher->data;
+	struct supervisor *sup = watcher->data;
 
 	(void)loop;
 	if ((revents & EV_ERROR) != 0) { /* epoll_ctl(2) failed */
 		log_error("cannot watch the control socket, trying again");
-		clients_arm_bounds(all);
+		clients_arm_bounds(sup);
 		return;
 	}
-	clients_keep_reserve(all->sup);
+	clients_keep_reserve(sup);
 	for (int i = 0; i < TURN_ITEMS; i++) {
 		int fd = accept4(watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd == -1) {
 			if (errno == EMFILE || errno == ENFILE)
-				free_descriptor(all);
+				free_descriptor(sup);
 			return;
 		}
-		let_in(all, fd, false);
+		let_in(sup, fd, false);
 	}
 }

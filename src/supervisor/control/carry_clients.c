@@ -17,10 +17,10 @@ static const struct plain_row expectation_rows[] = {
 		CARRY_OF_CLUSTERS, true),
 };
 
-static const struct plain_row clients_rows[] = {
-	PLAIN(1, clients, listen.fd, FD),
-	PLAIN(2, clients, file.dev, UNSIGNED),
-	PLAIN(3, clients, file.ino, UNSIGNED),
+static const struct plain_row control_rows[] = {
+	PLAIN(1, control, listen.fd, FD),
+	PLAIN(2, control, file.dev, UNSIGNED),
+	PLAIN(3, control, file.ino, UNSIGNED),
 };
 /* clang-format on */
 
@@ -81,8 +81,7 @@ static const struct plain_row client_rows[] = {
 
 static void *make_client(struct carry_reader *r, void *owner)
 {
-	struct clients *all = ((struct supervisor *)owner)->control.clients;
-	struct client *client = all != NULL ? client_carried(all) : NULL;
+	struct client *client = client_new(owner);
 
 	(void)r;
 	if (client != NULL)
@@ -110,43 +109,7 @@ const struct carried carried_client = {
 
 /* ---- the control socket ---- */
 
-static int clients_done(struct carry_reader *r, void *to)
-{
-	return r->sup->has_rundir == (((struct clients *)to)->listen.fd != -1) ? 0 : -1;
-}
-
-static void *make_clients(struct carry_reader *r, void *owner)
-{
-	(void)r;
-	return clients_carried(owner);
-}
-
-const struct carried carried_clients = {
+const struct carried carried_control = {
 	.called = "the control socket",
-	CARRIED_ROWS(clients_rows, clients),
-	.make = make_clients,
-	.done = clients_done,
-};
-
-/* Write the oldest client first, because the reader puts each in front. */
-static void put_from(struct carry_writer *c, const struct client *client)
-{
-	if (client == NULL)
-		return;
-	put_from(c, client->next);
-	carry_put_one(c, CARRY_CLIENT, &carried_client, client);
-}
-
-static void put_all(struct carry_writer *c, const void *of)
-{
-	put_from(c, ((const struct supervisor *)of)->control.clients->first);
-}
-
-static const struct plain_row list_rows[] = {
-	CARRY_EACH(CARRY_CLIENT, &carried_client),
-};
-
-const struct carried carried_client_list = {
-	CARRIED_ROWS(list_rows, supervisor),
-	.put = put_all,
+	CARRIED_ROWS(control_rows, control),
 };

@@ -28,11 +28,6 @@
 #define READ_SIZE 8192
 #define SLICES_A_TURN 2 /* of one client: none, and that of a status */
 
-struct client *clients_first(const struct supervisor *sup)
-{
-	return sup->control.clients != NULL ? sup->control.clients->first : NULL;
-}
-
 /* ---- closing ---- */
 
 void clients_keep_reserve(struct supervisor *sup)
@@ -43,8 +38,7 @@ void clients_keep_reserve(struct supervisor *sup)
 
 void client_free(struct client *c)
 {
-	struct clients *all = c->sup->control.clients;
-	struct client **at = &all->first;
+	struct client **at = &c->sup->control.first;
 
 	while (*at != c)
 		at = &(*at)->next;
@@ -85,12 +79,14 @@ static bool is_finished(const struct client *c)
 		(c->half_closed && c->state == CLIENT_IDLE && !has_request(c));
 }
 
-void clients_arm_bounds(struct clients *all)
+void clients_arm_bounds(struct supervisor *sup)
 {
-	if (ev_is_active(&all->bounds))
+	ev_timer *bounds = &sup->control.bounds;
+
+	if (ev_is_active(bounds))
 		return;
-	ev_timer_set(&all->bounds, 1., 1.);
-	ev_timer_start(all->sup->loop, &all->bounds);
+	ev_timer_set(bounds, 1., 1.);
+	ev_timer_start(sup->loop, bounds);
 }
 
 /* Note since when a client that must read does not read: its socket may stay full
@@ -101,7 +97,7 @@ static void await_reader(struct client *c, bool waits)
 		c->stuck_since = NSEC_NEVER;
 	} else if (c->stuck_since == NSEC_NEVER) {
 		c->stuck_since = clock_now();
-		clients_arm_bounds(c->sup->control.clients);
+		clients_arm_bounds(c->sup);
 	}
 }
 
@@ -209,7 +205,7 @@ void client_done(struct client *c)
 	/* a part of the next line may have come meanwhile */
 	if (c->state == CLIENT_WAITING && c->in.len > 0) {
 		c->line_since = clock_now();
-		clients_arm_bounds(c->sup->control.clients);
+		clients_arm_bounds(c->sup);
 	}
 	if (c->state != CLIENT_CLOSING)
 		c->state = CLIENT_IDLE;
@@ -247,7 +243,7 @@ static void await_line(struct client *c)
 		refuse_and_close(c, CONTROL_INVALID, "a request line is at most 64 KiB");
 	else if (c->line_since == NSEC_NEVER)
 		c->line_since = clock_now();
-	clients_arm_bounds(c->sup->control.clients);
+	clients_arm_bounds(c->sup);
 }
 
 /* Run the buffered requests, as long as the client reads the answers. */
@@ -318,7 +314,7 @@ static int read_client(struct client *c)
 /* Has another reader that still waits waited for longer? */
 static bool is_later(const struct client *c, unsigned turn)
 {
-	for (const struct client *o = clients_first(c->sup); o != NULL; o = o->next)
+	for (const struct client *o = c->sup->control.first; o != NULL; o = o->next)
 		if (o->waits_in + 1 >= turn && o->waits_in != 0 && o->served < c->served)
 			return true;
 	return false;
@@ -328,7 +324,7 @@ static bool is_later(const struct client *c, unsigned turn)
  * turn: they may be many, and each may have as many requests as it likes. */
 static bool is_its_turn(struct client *c)
 {
-	struct clients *all = c->sup->control.clients;
+	struct control *all = &c->sup->control;
 	unsigned turn = ev_iteration(c->sup->loop);
 
 	if (c->may_write || c->own || (!is_sliced(c) && !has_request(c)))
@@ -359,7 +355,7 @@ static void continue_answer(struct client *c)
 	}
 	c->served = now;
 	if (!c->may_write && !c->own)
-		c->sup->control.clients->spent += now - begun;
+		c->sup->control.spent += now - begun;
 }
 
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -387,13 +383,13 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 
 static void on_bounds(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	struct clients *all = timer->data;
+	struct supervisor *sup = timer->data;
 	nsec_t now = clock_now();
 	bool needed = false;
 	struct client *next;
 
 	(void)revents;
-	for (struct client *c = all->first; c != NULL; c = next) {
+	for (struct client *c = sup->control.first; c != NULL; c = next) {
 		next = c->next;
 		if (c->stuck_since != NSEC_NEVER && now - c->stuck_since > CLIENT_PATIENCE) {
 			client_free(c); /* the client would not read an error either */
@@ -409,32 +405,34 @@ static void on_bounds(struct ev_loop *loop, ev_timer *timer, int revents)
 	}
 	if (!needed)
 		ev_timer_stop(loop, timer);
-	ev_io_start(loop, &all->listen); /* see free_descriptor() */
+	ev_io_start(loop, &sup->control.listen); /* see free_descriptor() */
 }
 
 /* ---- life ---- */
 
-struct client *client_carried(struct clients *all)
+struct client *client_new(struct supervisor *sup)
 {
 	struct client *c = calloc(1, sizeof(*c));
+	struct client **at = &sup->control.first;
 
 	if (c == NULL)
 		return NULL;
-	c->sup = all->sup;
+	c->sup = sup;
 	buffer_init(&c->in, CONTROL_LINE_MAX);
 	buffer_init(&c->out, CLIENT_OUT_MAX);
 	ev_init(&c->io, on_io);
 	ev_set_priority(&c->io, BEFORE_WORKERS);
 	c->io.data = c;
-	c->next = all->first;
-	all->first = c;
+	while (*at != NULL)
+		at = &(*at)->next;
+	*at = c;
 	return c;
 }
 
 /* Bind the control socket, and watch it instead of the old one. */
-static int bind_control(struct clients *all, struct error *err)
+static int bind_control(struct supervisor *sup, struct error *err)
 {
-	struct supervisor *sup = all->sup;
+	struct control *all = &sup->control;
 	long group = sup->settings->control_gid;
 	int fd = socket_open_at(
 		sup->rundir.dir, "control", SOCK_STREAM, group >= 0 ? 0660 : 0600, -1, group, err);
@@ -456,13 +454,13 @@ static int bind_control(struct clients *all, struct error *err)
 
 static int control_on_renew(struct supervisor *sup, struct error *err)
 {
-	struct clients *all = sup->control.clients;
+	const struct socket_file *file = &sup->control.file;
 	struct stat st;
 
 	if (fstatat(sup->rundir.dir, "control", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		st.st_dev == all->file.dev && st.st_ino == all->file.ino)
+		st.st_dev == file->dev && st.st_ino == file->ino)
 		return 0;
-	if (bind_control(all, err) == -1)
+	if (bind_control(sup, err) == -1)
 		return -1;
 	news_say(sup, LOG_WARN, "control-renewed",
 		"%s: the control socket had been removed and was made again "
@@ -471,33 +469,24 @@ static int control_on_renew(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-struct clients *clients_carried(struct supervisor *sup)
+static void init_watchers(struct supervisor *sup, int fd)
 {
-	struct clients *all = calloc(1, sizeof(*all));
-
-	if (all == NULL)
-		return NULL;
-	all->sup = sup;
-	timer_init(&all->bounds, on_bounds, all);
-	io_init(&all->listen, clients_on_connect, -1, all);
-	ev_set_priority(&all->listen, BEFORE_WORKERS);
-	sup->control.clients = all;
-	return all;
+	timer_init(&sup->control.bounds, on_bounds, sup);
+	io_init(&sup->control.listen, clients_on_connect, fd, sup);
+	ev_set_priority(&sup->control.listen, BEFORE_WORKERS);
 }
 
 static void control_on_go_on(struct supervisor *sup)
 {
-	struct clients *all = sup->control.clients;
-
-	ev_io_set(&all->listen, all->listen.fd, EV_READ);
-	if (all->listen.fd != -1)
-		ev_io_start(sup->loop, &all->listen);
-	for (struct client *c = all->first; c != NULL; c = c->next) {
+	init_watchers(sup, sup->control.listen.fd);
+	if (sup->control.listen.fd != -1)
+		ev_io_start(sup->loop, &sup->control.listen);
+	for (struct client *c = sup->control.first; c != NULL; c = c->next) {
 		/* libev does not watch the socket yet, whatever was carried */
 		ev_io_set(&c->io, c->io.fd, 0);
 		client_write(c);
 	}
-	clients_arm_bounds(all); /* stops the timer if no client needs it */
+	clients_arm_bounds(sup); /* stops the timer if no client needs it */
 }
 
 /* Complete answers that are under way, as far as buffers have room: the next nclust
@@ -506,7 +495,7 @@ static void settle_clients(struct supervisor *sup)
 {
 	census_fini(sup);
 	clients_counted(sup);
-	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
+	for (struct client *c = sup->control.first; c != NULL; c = c->next) {
 		while (c->state == CLIENT_STATUS && c->out.len < CLIENT_OUT_MAX / 2)
 			status_slice(c, CLIENT_OUT_MAX / 2);
 		if (c->state == CLIENT_ASKING)
@@ -525,17 +514,8 @@ static void control_on_upgrade(struct supervisor *sup, enum upgrade_step step, c
 
 int clients_init(struct supervisor *sup, struct error *err)
 {
-	struct clients *all = clients_carried(sup);
-
-	if (all == NULL)
-		return error_set(err, ENOMEM, "control socket");
-	if (!sup->has_rundir)
-		return 0;
-	if (bind_control(all, err) == 0)
-		return 0;
-	free(all);
-	sup->control.clients = NULL;
-	return -1;
+	init_watchers(sup, -1);
+	return sup->has_rundir ? bind_control(sup, err) : 0;
 }
 
 /* At the very end the clients get a second to read their answers. */
@@ -551,7 +531,7 @@ void clients_drop_own(struct supervisor *sup)
 {
 	struct client *next;
 
-	for (struct client *c = clients_first(sup); c != NULL; c = next) {
+	for (struct client *c = sup->control.first; c != NULL; c = next) {
 		next = c->next;
 		if (!c->own)
 			continue;
@@ -563,12 +543,10 @@ void clients_drop_own(struct supervisor *sup)
 /* Answer clients that wait for the end, send what is queued, and close. */
 static void control_on_shutdown(struct supervisor *sup)
 {
-	struct clients *all = sup->control.clients;
+	struct control *all = &sup->control;
 	nsec_t until = clock_now() + SECOND;
 
 	census_fini(sup);
-	if (all == NULL)
-		return;
 	ev_io_stop(sup->loop, &all->listen);
 	foreign_hang_up(sup, NULL, &all->listen.fd);
 	ev_timer_stop(sup->loop, &all->bounds);
@@ -580,8 +558,6 @@ static void control_on_shutdown(struct supervisor *sup)
 		flush_last(c, until);
 		client_free(c);
 	}
-	sup->control.clients = NULL;
-	free(all);
 }
 
 const struct part control_part = {

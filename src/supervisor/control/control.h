@@ -54,7 +54,7 @@ struct expectation {
 struct client {
 	struct supervisor *sup;
 	ev_io io;
-	struct client *next; /* newest first */
+	struct client *next; /* oldest first */
 	bool may_write;
 	bool own;         /* one of nclust's roles: never evicted, nor counted */
 	bool half_closed; /* the client will send no more */
@@ -87,26 +87,12 @@ struct client {
 	struct service *status_service; /* the cluster of the status */
 };
 
-struct clients {
-	struct supervisor *sup;
-	ev_io listen;
-	ev_timer bounds;
-	struct socket_file file; /* of the control socket */
-	struct client *first;
-	nsec_t spent;  /* time that readers took in the turn `turn` */
-	unsigned turn; /* a turn of the loop */
-};
-
-/* How clients go through an upgrade: the control socket, its clients, one client,
- * and its expectations. */
-extern const struct carried carried_clients;
-extern const struct carried carried_client_list;
+/* How clients go through an upgrade: the control socket, a client, and its expectations. */
+extern const struct carried carried_control;
 extern const struct carried carried_client;
 extern const struct carried carried_expectation;
-/* Make an empty set of clients, or a client, to be filled by an upgrade; NULL: out
- * of memory.  Clients are watched again when nclust resumes. */
-struct clients *clients_carried(struct supervisor *sup);
-struct client *client_carried(struct clients *all);
+/* An empty client, the last of all; it is not watched yet.  NULL: out of memory. */
+struct client *client_new(struct supervisor *sup);
 int clients_init(struct supervisor *sup, struct error *err);
 /* The other end of this stream is one of nclust's roles: add it as a reader.  Takes
  * over the descriptor.  -1: out of memory. */
@@ -116,9 +102,6 @@ void clients_drop_own(struct supervisor *sup);
 
 /* After events: has an expectation come true, or is a further log kept? */
 void clients_look(struct supervisor *sup);
-
-/* The newest client; NULL: none. */
-struct client *clients_first(const struct supervisor *sup);
 
 /* For requests.c and status.c. */
 void client_write(struct client *c); /* send what is queued, as far as the socket takes it */

@@ -14,7 +14,7 @@ void clients_turn_away(struct supervisor *sup, int *fd, int code, const char *wh
 /* Keep a descriptor for refusing a client when no other is left. */
 void clients_keep_reserve(struct supervisor *sup);
 /* Look each second at clients that do not read or send. */
-void clients_arm_bounds(struct clients *all);
+void clients_arm_bounds(struct supervisor *sup);
 /* admit.c: clients have come to the control socket. */
 void clients_on_connect(struct ev_loop *loop, ev_io *watcher, int revents);
 

@@ -232,7 +232,7 @@ void request_await(struct client *c)
 
 void requests_upgraded(struct supervisor *sup, const char *text, bool failed)
 {
-	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
+	for (struct client *c = sup->control.first; c != NULL; c = c->next) {
 		if (!c->expects_upgrade)
 			continue;
 		c->expects_upgrade = false;
@@ -271,7 +271,7 @@ int control_on_reload(struct supervisor *sup, const struct settings *settings,
 {
 	(void)settings;
 	(void)err;
-	for (struct client *c = clients_first(sup); result != NULL && c != NULL; c = c->next)
+	for (struct client *c = sup->control.first; result != NULL && c != NULL; c = c->next)
 		if (c->expects_reload)
 			tell_reloaded(c, result);
 	return 0;
@@ -306,7 +306,7 @@ void control_on_told(struct supervisor *sup, struct service *service, const stru
 {
 	if (service != NULL && report != NULL)
 		keep_outcome(service, report, sentence);
-	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
+	for (struct client *c = sup->control.first; c != NULL; c = c->next) {
 		if (c->state == CLIENT_FOLLOWING
 				? !events_want(c, json, strlen(json))
 				: c->state != CLIENT_WAITING || !is_expecting(c, service))
@@ -323,7 +323,7 @@ void clients_look(struct supervisor *sup)
 	bool more_logs = sup->control.last_log != sup->logger.last_log;
 
 	sup->control.last_log = sup->logger.last_log;
-	for (struct client *c = clients_first(sup); c != NULL; c = c->next)
+	for (struct client *c = sup->control.first; c != NULL; c = c->next)
 		if (c->state == CLIENT_WAITING)
 			request_look(c, NULL, NULL, NULL);
 		else if (more_logs && c->state == CLIENT_FOLLOWING)
@@ -333,7 +333,7 @@ void clients_look(struct supervisor *sup)
 /* Clients that follow a cluster's events follow them under its new name. */
 void control_on_renamed(struct service *service, const char *old)
 {
-	for (struct client *c = clients_first(service->sup); c != NULL; c = c->next)
+	for (struct client *c = service->sup->control.first; c != NULL; c = c->next)
 		if (c->state == CLIENT_FOLLOWING && strcmp(c->request.target, old) == 0)
 			text_copy(c->request.target, sizeof(c->request.target), service->name);
 }
@@ -342,7 +342,7 @@ void control_on_drop(struct service *service)
 {
 	if (service->index == SIZE_MAX)
 		return;
-	for (struct client *c = clients_first(service->sup); c != NULL; c = c->next) {
+	for (struct client *c = service->sup->control.first; c != NULL; c = c->next) {
 		request_expect_no_more(c, service);
 		if (c->state == CLIENT_STATUS)
 			status_forget(c, service);

@@ -3,7 +3,9 @@
 #define SUPERVISOR_CONTROL_STATE_H
 
 #include "base/nsec.h"
+#include "os/socket/socket.h"
 
+#include <ev.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -11,14 +13,19 @@
  * What only this room knows of the instance, of a cluster and of a worker.  These
  * structs are members of those in common/state.h.
  */
-struct clients;
+struct client;
 struct census;
 
 struct control {
-	struct clients *clients;
-	struct census *census; /* NULL: no client has asked for one */
-	int reserve_fd;        /* closed at EMFILE, to accept a client and refuse it */
-	uint64_t last_log;     /* the last slotlog of which clients know */
+	ev_io listen; /* its fd: the control socket, or -1 */
+	ev_timer bounds;
+	struct socket_file file; /* of the control socket */
+	struct client *first;    /* the oldest one; or NULL */
+	nsec_t spent;            /* time that readers took in the turn `turn` */
+	unsigned turn;           /* a turn of the loop */
+	struct census *census;   /* NULL: no client has asked for one */
+	int reserve_fd;          /* closed at EMFILE, to accept a client and refuse it */
+	uint64_t last_log;       /* the last slotlog of which clients know */
 };
 
 /* How the last rollout has ended. */

@@ -371,7 +371,7 @@ bool status_waits(const struct client *c)
 
 void clients_counted(struct supervisor *sup)
 {
-	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
+	for (struct client *c = sup->control.first; c != NULL; c = c->next) {
 		if (!status_waits(c))
 			continue;
 		c->at_part = PART_HEAD;
@@ -502,7 +502,7 @@ void messages_show(const struct channel *c, const char *line, size_t len, bool v
 	struct json_writer w;
 	size_t head = 0; /* so long is what comes before the message */
 
-	for (struct client *k = clients_first(c->child->service->sup); k != NULL; k = k->next) {
+	for (struct client *k = c->child->service->sup->control.first; k != NULL; k = k->next) {
 		if (k->state != CLIENT_FOLLOWING)
 			continue;
 		if (head == 0 && put_event(&w, &event, c->child, len, valid) == -1)

@@ -126,8 +126,8 @@ static int whole_done(struct carry_reader *r, void *to)
 {
 	const struct supervisor *sup = to;
 
-	if (sup->settings == NULL || sup->control.clients == NULL || sup->news.history == NULL ||
-		r->binary.pid == 0 || sup->null_fd == -1)
+	if (sup->settings == NULL || sup->news.history == NULL || r->binary.pid == 0 ||
+		sup->null_fd == -1 || (sup->control.listen.fd != -1) != sup->has_rundir)
 		return error_set(r->err, 0, "the state lacks what nclust needs");
 	return 0;
 }

@@ -254,7 +254,7 @@ TEST(an_old_worker_that_ends_fails_no_scale)
 
 	ask(peer, "scale", "\"target\":\"web\",\"count\":3");
 	room_pass(2 * SECOND);
-	request_look(clients_first(&room), web, &report, "web.0: exit 1");
+	request_look(room.control.first, web, &report, "web.0: exit 1");
 	room_tell(room_child(web, 2), EVENT_READY);
 	ck_assert(is_answered(peer));
 	ck_assert_ptr_null(strstr(text, "error"));
@@ -286,7 +286,7 @@ TEST(a_stop_of_before_fails_no_restart)
 /* Its status is made as far as there is room, also beyond what else is left unsent. */
 TEST(who_does_not_read_a_long_status_keeps_no_upgrade_waiting)
 {
-	const struct client *c = clients_first(&room);
+	const struct client *c = room.control.first;
 
 	ask(peer, "scale", "\"target\":\"web\",\"count\":300,\"no_wait\":true");
 	room_tick(web);
@@ -424,7 +424,7 @@ TEST(only_one_history_is_made_for_a_client_that_does_not_read)
 		news_say_of(web, LOG_NOTE, "listening", "number %d of many", i);
 	for (int i = 0; i < 8; i++)
 		ask(fd, "events", "");
-	for (struct client *c = clients_first(&room); c != NULL; c = c->next)
+	for (struct client *c = room.control.first; c != NULL; c = c->next)
 		if (c->out.len > most)
 			most = c->out.len;
 	ck_assert_uint_lt(most, 512 * 1024);
@@ -454,7 +454,7 @@ TEST(a_message_is_shown_to_who_follows_the_events_of_its_worker)
 TEST(who_waits_for_a_reload_when_nclust_ends_is_told)
 {
 	ask(peer, "restart", "\"target\":\"web\"");
-	clients_first(&room)->expects_reload = true;
+	room.control.first->expects_reload = true;
 	control_part.shutdown(&room);
 	ck_assert(has(peer, "nclust ended before it had read"));
 }
@@ -501,7 +501,7 @@ TEST(who_sends_descriptors_is_disconnected_at_once)
 		pass(peer, 2);
 	ck_assert(has(peer, "no request has descriptors"));
 	ck_assert_int_le(recv(peer, &byte, 1, 0), 0);
-	ck_assert_ptr_null(room.control.clients->first);
+	ck_assert_ptr_null(room.control.first);
 	ck_assert_uint_eq(given, 1); /* which the closer closes */
 }
 

@@ -54,7 +54,12 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, sockets.inherited.count),
 	NOT(supervisor, sockets.inherited.row), /* of no slot */
 	NOT(supervisor, sockets.inherited.own),
-	NOT(supervisor, control.clients),
+	NOT(supervisor, control.listen),
+	NOT(supervisor, control.file), /* in a group of its own */
+	NOT(supervisor, control.first),
+	NOT(supervisor, control.bounds),
+	NOT(supervisor, control.spent),
+	NOT(supervisor, control.turn),
 	NOT(supervisor, control.census), /* made anew */
 	NOT(supervisor, control.last_log),
 	NOT(supervisor, instance.manager),
@@ -270,15 +275,11 @@ static const struct gap client_gaps[] = {
 	NOT(client, reach), /* it is answered before */
 };
 
-static const struct gap clients_gaps[] = {
-	NOT(clients, sup),
-	NOT(clients, listen),
-	NOT(clients, bounds),
-	NOT(clients, first),
-	NOT(clients, spent),
-	NOT(clients, turn),
-	NOT(clients, file.uid), /* of our own */
-	NOT(clients, file.gid),
+static const struct gap control_gaps[] = {
+	NOT(control, listen), NOT(control, bounds), NOT(control, first), NOT(control, spent),
+	NOT(control, turn), NOT(control, file.uid), NOT(control, file.gid), /* of our own */
+	NOT(control, census), NOT(control, last_log),                       /* made anew */
+	NOT(control, reserve_fd), /* with the supervisor */
 };
 
 static const struct gap recipe_gaps[] = {
@@ -425,7 +426,7 @@ static const struct {
 	{"node_worker", &carried_node_worker, "1b 2b 3b 5u 6i 7i 8i 9u 11f 12u 13i 14b 100t 139g",
 		NULL, 0},
 	{"node_use", &carried_node_use, "105u 3i 4i", NULL, 0},
-	{"clients", &carried_clients, "1f 2u 3u", GAPS(clients_gaps)},
+	{"control", &carried_control, "1f 2u 3u", GAPS(control_gaps)},
 	{"client", &carried_client,
 		"1f 2b 3b 4u 5w 6w 7w 8t 9u 10t 11b 12i 13i 14b 15b 16b "
 		"17i 18b 19b 20t 21u 22u 23u 24u 25u 26b 27u 28b 29b 30u "
