@@ -37,15 +37,6 @@ struct counted {
 	uint32_t connections; /* one more than there are; 0: unknown */
 };
 
-struct census {
-	struct supervisor *sup;
-	struct job job; /* the process that counts */
-	int answer;     /* its memfd */
-	nsec_t began;
-	nsec_t counted; /* when the last process ended well, or was late */
-	nsec_t again;   /* time before which no new one starts */
-};
-
 /* ---- in the process that counts ---- */
 
 struct accepted {
@@ -130,18 +121,18 @@ static uint32_t count_one(struct counting *k, pid_t pid)
 
 static int count_beside(void *owner)
 {
-	const struct census *x = owner;
+	const struct supervisor *sup = owner;
 	struct counting k = {.owner = 0};
 	const struct child *child;
 
-	incoming_init(&k.in, x->sup);
+	incoming_init(&k.in, sup);
 	if (sockdiag_each_tcp(false, note_tcp, &k) == -1)
 		return EXIT_FAILURE;
-	incoming_each_unix(x->sup, note_inode, &k);
+	incoming_each_unix(sup, note_inode, &k);
 	if (k.list.len > 0)
 		qsort(k.list.data, k.list.len / sizeof(struct accepted), sizeof(struct accepted),
 			by_inode);
-	for_each_child (child, children_of_all(x->sup)) {
+	for_each_child (child, children_of_all(sup)) {
 		const struct counted one = {
 			child->serial, child->pid, k.list.len > 0 ? count_one(&k, child->pid) : 1};
 
@@ -154,10 +145,10 @@ static int count_beside(void *owner)
 /* ---- in nclust ---- */
 
 /* How many workers were counted? */
-static size_t take_counts(const struct census *x)
+static size_t take_counts(struct supervisor *sup)
 {
 	size_t len;
-	scoped_str list = read_whole(x->answer, HANDOVER_SIZE_MAX, &len);
+	scoped_str list = read_whole(sup->control.census.answer, HANDOVER_SIZE_MAX, &len);
 	struct counted one;
 	size_t at = 0;
 
@@ -165,7 +156,7 @@ static size_t take_counts(const struct census *x)
 		struct child *child;
 
 		memcpy(&one, list + at, sizeof(one));
-		child = child_by_pid(x->sup, one.pid);
+		child = child_by_pid(sup, one.pid);
 		if (child != NULL && child->serial == one.serial)
 			child->connections = one.connections;
 	}
@@ -174,7 +165,8 @@ static size_t take_counts(const struct census *x)
 
 static void on_over(void *owner, const struct pidfd_end *end)
 {
-	struct census *x = owner;
+	struct supervisor *sup = owner;
+	struct census *x = &sup->control.census;
 	nsec_t now = clock_now();
 	nsec_t holds = TURN_REST * (now - x->began);
 
@@ -182,36 +174,38 @@ static void on_over(void *owner, const struct pidfd_end *end)
 	job_end(&x->job);
 	x->again = now + (holds < HOLDS ? HOLDS : nsec_min(holds, HOLDS_MOST));
 	/* if it took too long, the others have the numbers of the census before */
-	if (take_counts(x) > 0)
+	if (take_counts(sup) > 0)
 		x->counted = now;
 	fd_close(&x->answer);
-	clients_counted(x->sup);
+	clients_counted(sup);
 }
 
 void census_fini(struct supervisor *sup)
 {
-	struct census *x = sup->control.census;
+	struct census *x = &sup->control.census;
 
-	if (x == NULL)
+	if (x->job.pid == 0)
 		return;
 	job_end(&x->job);
 	fd_close(&x->answer);
-	free(x);
-	sup->control.census = NULL;
 }
 
-static bool begin_counting(struct census *x)
+bool census_begin(struct supervisor *sup)
 {
+	struct census *x = &sup->control.census;
+
+	if (x->job.pid != 0)
+		return true;
 	x->began = clock_now();
 	if (x->began < x->again)
 		return false;
 	x->answer = memfd_make("nclust-census", 0);
 	if (x->answer != -1 &&
-		forkjob_begin(&x->job, x->sup,
+		forkjob_begin(&x->job, sup,
 			&(struct forkjob_plan){
 				.work = count_beside,
 				.over = on_over,
-				.owner = x,
+				.owner = sup,
 				.patience = PATIENCE,
 				.keep = x->answer,
 			}) == 0)
@@ -220,23 +214,9 @@ static bool begin_counting(struct census *x)
 	return false;
 }
 
-bool census_begin(struct supervisor *sup)
-{
-	struct census *x = sup->control.census;
-
-	if (x == NULL) {
-		x = sup->control.census = calloc(1, sizeof(*x));
-		if (x == NULL)
-			return false;
-		*x = (struct census){.sup = sup, .answer = -1};
-	}
-	return x->job.pid != 0 || begin_counting(x);
-}
-
 long census_of(const struct child *child)
 {
-	const struct census *x = child->service->sup->control.census;
+	nsec_t counted = child->service->sup->control.census.counted;
 
-	return x != NULL && clock_now() - x->counted <= HOLDS_MOST ? (long)child->connections - 1
-								   : -1;
+	return clock_now() - counted <= HOLDS_MOST ? (long)child->connections - 1 : -1;
 }

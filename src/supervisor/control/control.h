@@ -130,7 +130,7 @@ bool census_begin(struct supervisor *sup);
 /* The worker's connections; -1: unknown. */
 long census_of(const struct child *child);
 
-/* Stop counting, and free the census. */
+/* Stop counting. */
 void census_fini(struct supervisor *sup);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/nsec.h"
 #include "os/socket/socket.h"
+#include "supervisor/common/job.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -14,7 +15,15 @@
  * structs are members of those in common/state.h.
  */
 struct client;
-struct census;
+
+/* The count of connections for a status (control.h). */
+struct census {
+	struct job job; /* the process that counts */
+	int answer;     /* its memfd, while it runs */
+	nsec_t began;
+	nsec_t counted; /* when the last process ended well, or was late; or 0 */
+	nsec_t again;   /* time before which no new one starts */
+};
 
 struct control {
 	ev_io listen; /* its fd: the control socket, or -1 */
@@ -23,9 +32,9 @@ struct control {
 	struct client *first;    /* the oldest one; or NULL */
 	nsec_t spent;            /* time that readers took in the turn `turn` */
 	unsigned turn;           /* a turn of the loop */
-	struct census *census;   /* NULL: no client has asked for one */
-	int reserve_fd;          /* closed at EMFILE, to accept a client and refuse it */
-	uint64_t last_log;       /* the last slotlog of which clients know */
+	struct census census;
+	int reserve_fd;    /* closed at EMFILE, to accept a client and refuse it */
+	uint64_t last_log; /* the last slotlog of which clients know */
 };
 
 /* How the last rollout has ended. */
