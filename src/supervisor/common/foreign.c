@@ -25,9 +25,8 @@
 /* The same, if nclust itself waits for the child. */
 #define PROMPTLY (100 * MSEC)
 #define PROMPTLY_LEAST (10 * MSEC)
-/* Descriptors whose close is not urgent may wait so long, up to UNHURRIED_MOST of them. */
-#define UNHURRIED (10 * MSEC)
-#define UNHURRIED_MOST 32
+/* So many are closed at once, others when this turn ends. */
+#define TOGETHER_MOST 32
 /* Most batches are closed within this time, so nclust waits for them. */
 #define MOMENT (1 * MSEC)
 /* After that nclust looks whether they are closed. */
@@ -435,8 +434,7 @@ static uint64_t owner_of(const struct child *by)
 	return by->service->kind->by_connection ? UINT64_MAX - cluster_of(by) : by->serial;
 }
 
-static void close_list(
-	struct supervisor *sup, const struct child *by, int *fds, size_t count, nsec_t wait)
+static void close_list(struct supervisor *sup, const struct child *by, int *fds, size_t count)
 {
 	struct closer *c = &sup->closer;
 	uint64_t owner = owner_of(by);
@@ -450,8 +448,8 @@ static void close_list(
 	}
 	for (size_t i = 0; i < count; i++)
 		c->list[c->count++] = (struct foreign){fd_release(&fds[i]), owner};
-	look_within(sup, wait);
-	if (sup->loop != NULL && c->count >= UNHURRIED_MOST)
+	look_within(sup, 0);
+	if (sup->loop != NULL && c->count >= TOGETHER_MOST)
 		start_batches(sup);
 	if (c->count > WAITING_MOST)
 		bound_waiting(sup, owner);
@@ -495,13 +493,7 @@ void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
 
 void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
 {
-	/* 0: as soon as this turn ends, all together */
-	close_list(sup, by, fd, *fd != -1, 0);
-}
-
-void foreign_close_later(struct supervisor *sup, const struct child *by, int *fd)
-{
-	close_list(sup, by, fd, *fd != -1, UNHURRIED);
+	close_list(sup, by, fd, *fd != -1);
 }
 
 void foreign_hang_up(struct supervisor *sup, const struct child *by, int *fd)
@@ -516,7 +508,7 @@ void foreign_hang_up(struct supervisor *sup, const struct child *by, int *fd)
 
 void foreign_close_all(struct supervisor *sup, const struct child *by, struct fdpass_message *m)
 {
-	close_list(sup, by, m->fds, m->fd_count, 0);
+	close_list(sup, by, m->fds, m->fd_count);
 	m->fd_count = 0;
 }
 

@@ -23,9 +23,8 @@ int foreign_receive(struct supervisor *sup, const struct child *by, int fd, void
 	struct fdpass_message *m);
 ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd, void *data,
 	size_t size, enum fdpass_take take, struct fdpass_message *m);
+/* Close as soon as this turn ends, together with others, which costs less. */
 void foreign_close(struct supervisor *sup, const struct child *by, int *fd);
-/* Close within 10 ms, together with others, which costs less. */
-void foreign_close_later(struct supervisor *sup, const struct child *by, int *fd);
 /* Close before the function returns, unless that takes too long: for an address that must be free,
  * or a worker that waits. */
 void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd);

@@ -218,5 +218,5 @@ void replace_worker_socket(struct takeover *t, struct listener *l)
 		listens_bound(t->child, t->notice->tid);
 	takeover_answer(t, 0);
 	/* no address depends on it */
-	foreign_close_later(t->service->sup, t->child, &t->sock);
+	foreign_close(t->service->sup, t->child, &t->sock);
 }

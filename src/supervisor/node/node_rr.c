@@ -235,7 +235,7 @@ void node_rr_answered(struct node_worker *w, int64_t seq, bool accepted)
 		return;
 	}
 	w->taken++;
-	foreign_close_later(w->child->service->sup, w->child, &w->given);
+	foreign_close(w->child->service->sup, w->child, &w->given);
 	for (size_t i = 0; i < w->use_count; i++) {
 		struct node_server *s = node_used(w, i);
 

@@ -236,7 +236,7 @@ void capture_close(struct supervisor *sup, int output[2])
 		output[1] = -1;
 	for (int i = 0; i < 2; i++)
 		if (output[i] != sup->null_fd)
-			foreign_close_later(sup, NULL, &output[i]);
+			foreign_close(sup, NULL, &output[i]);
 }
 
 /* ---- what the logger gets ---- */

@@ -107,7 +107,7 @@ void readiness_close(struct child *child)
 	allowance_stop(&child->life.notify_allowance, sup->loop);
 	childset_remove(child, fd);
 	child->life.notify = -1;
-	foreign_close_later(sup, child, &fd); /* a child that closes several costs as one */
+	foreign_close(sup, child, &fd); /* a child that closes several costs as one */
 	if (!sup->has_rundir)
 		return;
 	socket_name(child->serial, name);

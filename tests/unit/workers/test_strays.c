@@ -36,7 +36,7 @@ REPLACED(bool, child_has_left_trap)(const struct child *child)
 }
 
 /* At once: the numbers of descriptors are to be used again in order (pidfds). */
-REPLACED(void, foreign_close_later)(struct supervisor *sup, const struct child *by, int *fd)
+REPLACED(void, foreign_close)(struct supervisor *sup, const struct child *by, int *fd)
 {
 	(void)sup;
 	(void)by;
