@@ -108,7 +108,7 @@ void steer_count_workers(const struct steer *s, struct listener *l)
 
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next) {
 		k->workers = k->ready = k->preferred = 0;
-		k->draining = false;
+		k->draining = k->spare = false;
 	}
 	for_each_child (c, children_of(s->service)) {
 		struct listener_socket *k = group_socket(l, c->traffic.lane);
@@ -117,6 +117,7 @@ void steer_count_workers(const struct steer *s, struct listener *l)
 		if (c->traffic.own && k->lane != c->traffic.lane)
 			continue; /* its slot has no socket there */
 		k->draining |= c->traffic.emptied != 0;
+		k->spare |= c->trap.spare_listens && k->lane == c->traffic.lane;
 		if (!c->traffic.takes ||
 			!(c->traffic.own ? k->bound || !bound : takes_shared(c, l, port)))
 			continue;
@@ -137,23 +138,12 @@ static bool is_needed(
 
 /* ---- shares of new connections ---- */
 
-/* Does a spare listen on the socket?  The spare would take clients at once. */
-static bool has_spare(const struct steer *s, const struct listener_socket *k)
-{
-	const struct child *child;
-
-	for_each_child (child, children_of(s->service))
-		if (child->trap.spare_listens && child->traffic.lane == k->lane)
-			return true;
-	return false;
-}
-
 /* Does the socket get a share although no worker is ready?  All sockets of slots do: one of their
  * workers will be ready. */
 static bool gets_share_unready(
 	const struct steer *s, const struct listener *l, const struct listener_socket *k)
 {
-	return s->slots > 0 ? (k->bound || !is_bound(l)) && !has_spare(s, k) && is_needed(s, l, k)
+	return s->slots > 0 ? (k->bound || !is_bound(l)) && !k->spare && is_needed(s, l, k)
 			    : k == group_socket(l, steer_lane_of(s, in_force(s)));
 }
 

@@ -41,6 +41,7 @@ struct listener_socket {
 	unsigned ready;     /* those that take connections */
 	unsigned preferred; /* those of the generation that is to get clients */
 	bool draining;      /* one of its workers is to be emptied */
+	bool spare;         /* a spare listens on it, and would take clients at once */
 	bool served;        /* its weight was above 0 at some time */
 	bool bound;         /* its worker has called bind(2) for it */
 	nsec_t away;        /* since when its weight is 0; or 0 */

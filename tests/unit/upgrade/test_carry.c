@@ -323,6 +323,7 @@ static const struct gap socket_gaps[] = {
 	NOT(listener_socket, ready),
 	NOT(listener_socket, preferred),
 	NOT(listener_socket, draining),
+	NOT(listener_socket, spare),
 	NOT(listener_socket, served),
 	NOT(listener_socket, away),
 	NOT(listener_socket, settled),
