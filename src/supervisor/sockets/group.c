@@ -45,11 +45,9 @@ struct listener_socket *group_socket(const struct listener *l, unsigned lane)
 
 struct listener_socket *group_own(const struct listener *l, unsigned lane)
 {
-	struct listener_socket *s = l->sockets;
+	struct listener_socket *s = group_socket(l, lane);
 
-	while (s != NULL && s->lane != lane)
-		s = s->next;
-	return s;
+	return s != NULL && s->lane == lane ? s : NULL;
 }
 
 int group_fd(const struct listener *l, unsigned lane)
