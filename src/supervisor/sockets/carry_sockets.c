@@ -145,7 +145,6 @@ static int take_listener(struct carry_reader *r, void *to, const struct handover
 
 static void init_listener(struct carry_reader *r, struct listener *l)
 {
-	l->heal = -1;
 	l->users = 1;
 	l->sup = r->sup;
 }

@@ -92,7 +92,7 @@ static void heal_within_allowance(struct listener *l, nsec_t begun)
 
 	heal_listener(l, service);
 	rest = service != NULL ? allowance_end_any(service, begun) : 0;
-	if (rest > 0 && l->heal != -1)
+	if (rest > 0 && l->watched)
 		heal_rest(l, rest);
 }
 
@@ -182,9 +182,9 @@ void heal_watch(struct listener *l)
 {
 	const struct sockets *s = &l->sup->sockets;
 
-	if (l->heal != -1 || l->heal_rests || !ev_is_active(&s->heal) || !can_be_healed(l))
+	if (l->watched || l->heal_rests || !ev_is_active(&s->heal) || !can_be_healed(l))
 		return;
-	l->heal = s->listening.set;
+	l->watched = true;
 	heal_watch_also(l, l->fd);
 	/* a listener that was taken over may have several sockets */
 	for (const struct listener_socket *also = l->sockets; also != NULL; also = also->next)
@@ -207,7 +207,7 @@ void heal_forget(struct listener *l)
 	heal_forget_also(l, l->fd);
 	for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next)
 		heal_forget_also(l, s->fd);
-	l->heal = -1;
+	l->watched = false;
 }
 
 void heal_watch_also(struct listener *l, int fd)
@@ -218,14 +218,14 @@ void heal_watch_also(struct listener *l, int fd)
 		.data.ptr = l,
 	};
 
-	if (l->heal != -1 && epoll_ctl(l->heal, EPOLL_CTL_ADD, fd, &event) == -1)
+	if (l->watched && epoll_ctl(l->sup->sockets.listening.set, EPOLL_CTL_ADD, fd, &event) == -1)
 		log_syserr("listener '%s': cannot watch over it", l->address.name);
 }
 
 void heal_forget_also(const struct listener *l, int fd)
 {
-	if (l->heal != -1)
-		(void)epoll_ctl(l->heal, EPOLL_CTL_DEL, fd, NULL);
+	if (l->watched)
+		(void)epoll_ctl(l->sup->sockets.listening.set, EPOLL_CTL_DEL, fd, NULL);
 }
 
 /* ---- renew ---- */

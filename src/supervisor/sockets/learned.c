@@ -196,7 +196,6 @@ static struct listener *add_learned(
 		return NULL;
 	}
 	*l = *model;
-	l->heal = -1;
 	l->sup = service->sup;
 	l->users = 1;
 	l->learned = true;

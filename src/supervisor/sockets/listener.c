@@ -312,7 +312,6 @@ static struct listener *listener_open(
 		return NULL;
 	}
 	l->fd = -1;
-	l->heal = -1;
 	l->users = 1;
 	l->sup = sup;
 	got = previous_listener(l, err);

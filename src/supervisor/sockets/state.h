@@ -64,7 +64,7 @@ struct listener {
 	struct socket_file file;
 	struct socket_facts facts;
 	nsec_t healed_at;   /* when nclust last reported that a worker had harmed it */
-	int heal;           /* the epoll set that it is in (group.h), or -1 */
+	bool watched;       /* it is in the epoll set `listening` (group.h) */
 	bool heal_rests;    /* shut down too often: in no epoll set for a while */
 	nsec_t renew_at;    /* it gets no new socket before this time (heal.c) */
 	nsec_t renew_pause; /* between the last new socket and `renew_at` */

@@ -164,7 +164,7 @@ static const struct gap supervisor_gaps[] = {
 static const struct gap listener_gaps[] = {
 	NOT(listener, address),                                                     /* as words */
 	NOT(listener, asked),                                                       /* beside */
-	NOT(listener, heal),                                                        /* made anew */
+	NOT(listener, watched),                                                     /* made anew */
 	NOT(listener, heal_rests), NOT(listener, renew_at),                         /* begun anew */
 	NOT(listener, renew_pause), NOT(listener, users), NOT(listener, left_over), /* of a start */
 	NOT(listener, sup), NOT(listener, sockets),                                 /* beside */
