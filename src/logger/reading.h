@@ -38,9 +38,10 @@ struct keep {
 	int dir;
 	struct stat place; /* of the socket's file */
 	struct ev_io callers;
-	struct ev_timer look; /* does a worker live, and is our socket's file still there, and ours? */
-	bool needless;        /* not at the last look */
-	struct held *list;    /* heap */
+	struct ev_timer
+		look;      /* does a worker live, and is our socket's file still there, and ours? */
+	bool needless;     /* not at the last look */
+	struct held *list; /* heap */
 	struct logger *logger;
 };
 
@@ -109,11 +110,11 @@ struct logger {
 	struct remember remember;
 	struct offload offload;
 	struct clusters clusters;
-	unsigned width;               /* of the longest name before a line */
-	struct source_prefix prefix;  /* of lines of the read under way; len 0: not needed yet */
-	bool has_others;              /* workers may have other users */
-	bool look_at_size;            /* look up the size of our terminal */
-	int over;                     /* the channel, when the supervisor has closed it */
+	unsigned width;              /* of the longest name before a line */
+	struct source_prefix prefix; /* of lines of the read under way; len 0: not needed yet */
+	bool has_others;             /* workers may have other users */
+	bool look_at_size;           /* look up the size of our terminal */
+	int over;                    /* the channel, when the supervisor has closed it */
 };
 
 /* A supervisor has taken over, by that channel. */

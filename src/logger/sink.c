@@ -604,8 +604,7 @@ static void write_file(struct sink *o)
 		.len = next_write(o),
 	};
 
-	o->writes = o->of->writes < OFFLOAD_OF_ONE &&
-		o->all->offload->stuck < OFFLOAD_MOST / 2 &&
+	o->writes = o->of->writes < OFFLOAD_OF_ONE && o->all->offload->stuck < OFFLOAD_MOST / 2 &&
 		offload_begin(o->all->offload, &call);
 	if (!o->writes) /* until another write has returned */
 		return;

@@ -67,13 +67,13 @@ bool tail_mentions_in_use(const char *line, size_t len);
  */
 struct source_pipe {
 	struct source *source;
-	int fd;         /* -1: none, or it was at its end */
-	bool is_pty;    /* the end of a terminal, and no pipe */
-	double debt;    /* bytes read, less QUIET_SAYS (cluster.c) a second */
-	double debt_at; /* when `debt` was updated */
+	int fd;             /* -1: none, or it was at its end */
+	bool is_pty;        /* the end of a terminal, and no pipe */
+	double debt;        /* bytes read, less QUIET_SAYS (cluster.c) a second */
+	double debt_at;     /* when `debt` was updated */
 	struct buffer part; /* has memory only while a line is incomplete */
 	bool cut;           /* the next piece continues a line that was cut */
-	double redrawn_at; /* when a line was last shown before its end */
+	double redrawn_at;  /* when a line was last shown before its end */
 };
 
 struct source {
