@@ -44,9 +44,10 @@ static void hold_log(const struct field *f, const char *kept)
 
 static int refuse_sink(struct error *err, const char *text)
 {
-	return value_wanted(err, text,
+	(void)value_wanted(err, text,
 		"'auto', 'inherit' or 'off' alone, or one or more of 'prefix', 'json', "
 		"'file:PATH', 'journal' and 'syslog'");
+	return -1;
 }
 
 /* "rfc3164", "local0", or the rest is a path. */

@@ -351,7 +351,7 @@ void group_close(struct listener *l, struct listener_socket *s)
 	if (!few)
 		reuseport_mute(s->fd);
 	last_of(l)->place = s->place; /* so does the kernel */
-	while (*at != s)
+	while (*at != NULL && *at != s)
 		at = &(*at)->next;
 	*at = s->next;
 	PARTS(let_go, &holding);
