@@ -461,18 +461,26 @@ TEST(a_process_is_born_in_its_group_and_ends_with_it)
 	ck_assert_int_eq(unlinkat(at, name, AT_REMOVEDIR), 0);
 }
 
-/* A child in the group that waits for its end. */
+/* A child that is in the group, and waits for its end. */
 static pid_t child_in(int dir)
 {
-	pid_t pid = fork();
+	int entered[2];
+	char byte;
+	pid_t pid;
 
+	ck_assert_int_eq(pipe(entered), 0);
+	pid = fork();
 	ck_assert_int_ne(pid, -1);
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		enter(dir);
+		(void)!write(entered[1], "", 1);
 		for (;;)
 			(void)pause();
 	}
+	(void)close(entered[1]);
+	ck_assert_int_eq(read(entered[0], &byte, 1), 1);
+	(void)close(entered[0]);
 	return pid;
 }
 
@@ -501,9 +509,8 @@ TEST_LOOP(without_cgroup_kill_what_is_left_is_killed_one_by_one, 0, COUNT_OF(con
 	for (int i = 0; i < LEFT; i++)
 		(void)child_in(dir[i % 2]);
 	other = child_in(dir[2]);
-	while (count_processes(dir[0]) + count_processes(dir[1]) < LEFT ||
-		count_processes(dir[2]) < 1)
-		(void)usleep(5000);
+	ck_assert_uint_eq(count_processes(dir[0]) + count_processes(dir[1]), LEFT);
+	ck_assert_uint_eq(count_processes(dir[2]), 1);
 
 	(void)cgroup_end(&tree, "nclust@shop@web/0.1");
 	for (; turns < 2000 &&

@@ -53,18 +53,24 @@ static pid_t family_of_two(int ends[2], pid_t *grandchild)
 {
 	pid_t pid;
 	pid_t list[4];
+	int born[2];
 	char byte;
 
 	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_eq(pipe(born), 0);
 	pid = fork();
 	if (pid == 0) {
 		(void)close(ends[1]);
-		pid = fork();
+		if (fork() == 0)
+			(void)!write(born[1], "", 1);
+		(void)close(born[1]);
 		(void)!read(ends[0], &byte, 1);
 		_exit(0);
 	}
-	while (process_tree(pid, list, 4) < 2)
-		(void)usleep(1000);
+	(void)close(born[1]);
+	ck_assert_int_eq(read(born[0], &byte, 1), 1);
+	(void)close(born[0]);
+	ck_assert_uint_eq(process_tree(pid, list, 4), 2);
 	*grandchild = list[1];
 	return pid;
 }
