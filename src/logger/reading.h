@@ -38,10 +38,9 @@ struct keep {
 	int dir;
 	struct stat place; /* of the socket's file */
 	struct ev_io callers;
-	struct ev_timer
-		look;      /* does a worker live, and is our socket's file still there, and ours? */
-	bool needless;     /* not at the last look */
-	struct held *list; /* heap */
+	struct ev_timer look; /* does a worker live, and is our socket's file still ours? */
+	bool needless;        /* not at the last look */
+	struct held *list;    /* heap */
 	struct logger *logger;
 };
 

@@ -157,7 +157,6 @@ static void end_dropping(struct sink *o)
 
 /* ---- what waits ---- */
 
-/* A cluster gets half of what others leave, so that there is always some for one more. */
 static bool may_grow(const struct sink *o, size_t len)
 {
 	size_t others = o->all->memory - o->of->memory;
@@ -168,8 +167,7 @@ static bool may_grow(const struct sink *o, size_t len)
 	while (most < o->in.len + len)
 		most *= 2; /* as base/buffer.c does */
 	return most == SINK_LEAST ||
-		(others < SINKS_MOST &&
-			o->of->memory - o->in.cap + most <= (SINKS_MOST - others) / 2);
+		o->of->memory - o->in.cap + most <= sink_share(SINKS_MOST, others);
 }
 
 static bool is_behind(const struct sink *o)

@@ -127,6 +127,11 @@ void offload_close(struct offload *o, int *fd, bool is_safe);
  * leave; and what each sink has even when that is used up. */
 #define SINKS_MOST ((size_t)16 * 1024 * 1024)
 #define SINK_LEAST ((size_t)16 * 1024)
+/* Half of what others leave of a bound, so that there is always some for one more. */
+static inline size_t sink_share(size_t bound, size_t others)
+{
+	return others < bound ? (bound - others) / 2 : 0;
+}
 
 struct clusters;
 struct cluster;

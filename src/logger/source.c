@@ -175,11 +175,10 @@ static void hand_on(const struct split *s, const char *text, size_t len, bool en
 	}
 }
 
-/* How much of a line may be kept: at most half of what the cluster's other pipes leave, so that
- * there is always some for one more. */
+/* How much of a line may be kept. */
 static size_t part_most(size_t others)
 {
-	size_t most = others < PARTS_MOST ? (PARTS_MOST - others) / 2 : 0;
+	size_t most = sink_share(PARTS_MOST, others);
 
 	if (most > LINES_WHOLE)
 		return LINES_WHOLE;
