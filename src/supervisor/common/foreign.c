@@ -496,14 +496,21 @@ void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
 	close_list(sup, by, fd, *fd != -1);
 }
 
+/* Is nothing left in the queue of a unix socket that is shut down?  unix_dgram_sendmsg() puts nothing
+ * there then.  At the end of a connection recv(2) answers 0, as for an empty message. */
+static bool is_empty(int fd)
+{
+	char c;
+
+	return recv(fd, &c, sizeof(c), MSG_PEEK | MSG_DONTWAIT) == -1 && errno == EAGAIN;
+}
+
 void foreign_hang_up(struct supervisor *sup, const struct child *by, int *fd)
 {
-	if (fdpass_refuses(*fd)) {
+	if (fdpass_refuses(*fd) || (shutdown(*fd, SHUT_RDWR) == 0 && is_empty(*fd)))
 		fd_close(fd);
-		return;
-	}
-	(void)shutdown(*fd, SHUT_RDWR);
-	foreign_close(sup, by, fd);
+	else
+		foreign_close(sup, by, fd);
 }
 
 void foreign_close_all(struct supervisor *sup, const struct child *by, struct fdpass_message *m)

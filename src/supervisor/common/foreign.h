@@ -28,8 +28,8 @@ void foreign_close(struct supervisor *sup, const struct child *by, int *fd);
 /* Close before the function returns, unless that takes too long: for an address that must be free,
  * or a worker that waits. */
 void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd);
-/* Shut down and close a unix connection that no other process has.  The peer sees the end at once;
- * the number may be free a moment later, if the peer has sent descriptors. */
+/* Shut down and close a unix socket that no other process needs.  A peer sees the end at once; the
+ * number may be free a moment later, if descriptors may wait in the queue. */
 void foreign_hang_up(struct supervisor *sup, const struct child *by, int *fd);
 /* Close all descriptors of a message. */
 void foreign_close_all(struct supervisor *sup, const struct child *by, struct fdpass_message *m);

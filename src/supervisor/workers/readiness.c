@@ -107,7 +107,7 @@ void readiness_close(struct child *child)
 	allowance_stop(&child->life.notify_allowance, sup->loop);
 	childset_remove(child, fd);
 	child->life.notify = -1;
-	foreign_close(sup, child, &fd); /* a child that closes several costs as one */
+	foreign_hang_up(sup, child, &fd);
 	if (!sup->has_rundir)
 		return;
 	socket_name(child->serial, name);
@@ -149,7 +149,7 @@ void readiness_renew(struct child *child)
 	}
 	allowance_stop(&child->life.notify_allowance, sup->loop);
 	childset_remove(child, old);
-	foreign_close(sup, child, &old);
+	foreign_hang_up(sup, child, &old);
 	child->life.notify = fd;
 	watch_or_log(child);
 }
