@@ -154,7 +154,8 @@ static void end_wave(struct cluster *c)
 	if (!r->of_canaries)
 		r->fleet = false;
 	r->of_canaries = false;
-	r->wave = 0;
+	/* of a fleet no old one goes before all new ones are there */
+	r->wave = r->fleet && r->unasked ? ALL_SLOTS : 0;
 	r->bake_until = NSEC_NEVER;
 	cluster_sweep(c);
 	rollout_wake(c);

@@ -67,10 +67,14 @@ def goes_over(options, *command):
     goes_to("old")
     write("go.old.1", "")
     it = cluster(f"-n 2 --surge all --ready listen {options}", *command)
+    old = it.pids()
     goes_to("new")
     restart = it.begin("restart")
     it.event("ready", slot=0, n=2)
     assert set(releases()) == {"old"}
+    it.event("baked")
+    it.event("started", slot=1, n=2)
+    assert set(releases()) == {"old"} and set(old) < set(it.pids())
     write("go.new.1", "")
     wait(new_answers)
     assert set(releases()) == {"new"}

@@ -406,6 +406,26 @@ TEST(a_fleet_is_there_before_any_old_one_goes)
 	ck_assert_uint_eq(last(REPORT_ROLLOUT_DONE)->count, 9);
 }
 
+TEST(of_a_fleet_the_first_one_that_is_watched_replaces_nobody_yet)
+{
+	b.s->surge = WORKERS_MAX;
+	start_guessing(3);
+	restart();
+	ck_assert_uint_eq(cluster_alive(b.c), 4);
+	listens(0);
+	pass(SECOND);
+	ck_assert_uint_eq(reports(REPORT_BAKED), 1);
+	ck_assert_uint_eq(cluster_alive(b.c), 6);
+	listens(1);
+	ck_assert_uint_eq(actions(ACTION_SIGNAL), 0);
+	ck_assert(rollout_now().old_alone);
+	listens(2);
+	ck_assert_uint_eq(actions(ACTION_SIGNAL), 3);
+	for (uint32_t i = 0; i < 3; i++)
+		goes(i);
+	ck_assert_uint_eq(last(REPORT_ROLLOUT_DONE)->count, 3);
+}
+
 TEST_LOOP(one_that_took_its_place_early_is_on_trial_with_the_canaries, 0, 3)
 {
 	static const enum why whys[] = {WHY_ITSELF, WHY_STALL, WHY_CHECK};
