@@ -200,6 +200,55 @@ static bool goes_on(int error)
 	}
 }
 
+/*
+ * The search for the command fails often, and all processes that share this
+ * memory share errno: so the search does not touch it.  Returns an error number, or 0.
+ */
+#if defined(__x86_64__) && defined(__LP64__)
+const bool spawn_overlaps = true;
+
+static int try_call(long number, long a, long b, long c)
+{
+	long got;
+
+	__asm__ volatile("syscall"
+			 : "=a"(got)
+			 : "0"(number), "D"(a), "S"(b), "d"(c)
+			 : "rcx", "r11", "memory");
+	return (int)-got;
+}
+#elif defined(__aarch64__)
+const bool spawn_overlaps = true;
+
+static int try_call(long number, long a, long b, long c)
+{
+	register long x8 __asm__("x8") = number;
+	register long x0 __asm__("x0") = a;
+	register long x1 __asm__("x1") = b;
+	register long x2 __asm__("x2") = c;
+
+	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x1), "r"(x2), "r"(x8) : "memory");
+	return (int)-x0;
+}
+#else
+const bool spawn_overlaps = false;
+
+static int try_call(long number, long a, long b, long c)
+{
+	return syscall(number, a, b, c) == -1 ? errno : 0;
+}
+#endif
+
+static int exec_error(const char *path, char *const *argv, char *const *envp)
+{
+	return try_call(SYS_execve, (long)path, (long)argv, (long)envp);
+}
+
+static bool is_there(const char *path)
+{
+	return try_call(SYS_faccessat, AT_FDCWD, (long)path, F_OK) == 0;
+}
+
 /* Note why this candidate failed, unless an earlier failure says more. */
 static void note_candidate(struct spawn_failure *f, const char *path, int error)
 {
@@ -208,7 +257,8 @@ static void note_candidate(struct spawn_failure *f, const char *path, int error)
 
 	if (f->step == SPAWN_INTERPRETER)
 		return;
-	if ((error == ENOENT || error == EACCES) && blame_interpreter(path, error, what)) {
+	if ((error == EACCES || (error == ENOENT && is_there(path))) &&
+		blame_interpreter(path, error, what)) {
 		f->step = SPAWN_INTERPRETER;
 	} else {
 		bool absent = error == ENOENT || error == ENOTDIR;
@@ -222,46 +272,6 @@ static void note_candidate(struct spawn_failure *f, const char *path, int error)
 	f->error = error;
 	text_copy(f->what, sizeof(f->what), what);
 }
-
-/*
- * The search for the command fails often, and all processes that share this
- * memory share errno: so the search does not touch it.  Returns an error number.
- */
-#if defined(__x86_64__) && defined(__LP64__)
-const bool spawn_overlaps = true;
-
-static int exec_error(const char *path, char *const *argv, char *const *envp)
-{
-	long got;
-
-	__asm__ volatile("syscall"
-			 : "=a"(got)
-			 : "0"((long)SYS_execve), "D"(path), "S"(argv), "d"(envp)
-			 : "rcx", "r11", "memory");
-	return (int)-got;
-}
-#elif defined(__aarch64__)
-const bool spawn_overlaps = true;
-
-static int exec_error(const char *path, char *const *argv, char *const *envp)
-{
-	register long number __asm__("x8") = SYS_execve;
-	register long first __asm__("x0") = (long)path;
-	register long second __asm__("x1") = (long)argv;
-	register long third __asm__("x2") = (long)envp;
-
-	__asm__ volatile("svc 0" : "+r"(first) : "r"(second), "r"(third), "r"(number) : "memory");
-	return (int)-first;
-}
-#else
-const bool spawn_overlaps = false;
-
-static int exec_error(const char *path, char *const *argv, char *const *envp)
-{
-	(void)execve(path, argv, envp);
-	return errno;
-}
-#endif
 
 static void execute_candidates(struct spawn_child *child, struct spawn_failure *f)
 {
@@ -440,7 +450,7 @@ static int set_groups(const struct spawn_plan *plan)
 	gid_t gid = (gid_t)plan->gid;
 
 	if (plan->uid >= 0 && syscall(VFORK_SETGROUPS, plan->group_count, plan->groups) == -1 &&
-		(errno != EPERM || !has_groups(plan)))
+		!has_groups(plan))
 		return -1;
 	if (plan->gid < 0)
 		return 0;

@@ -499,8 +499,9 @@ TEST(a_slow_reader_costs_lines_but_no_memory_and_no_time)
 	flood(o, lines); /* nobody reads; it comes to its end all the same */
 	dropped = expect_all(lines);
 	ck_assert_uint_gt(dropped, lines / 2);
+	/* far less than 20 MB; kernels count the pages of a thread late, by up to 64 of a kind */
 	if (!UNIT_IS_SANITIZED)
-		ck_assert_uint_lt(kib_of("VmHWM:"), before + 1536);
+		ck_assert_uint_lt(kib_of("VmHWM:"), before + 4096);
 	buffer_clear(&said[0]);
 	say(o, "after\n");
 	expect(out, "web.2 | after\n");

@@ -328,6 +328,7 @@ NATIVE_TEST(the_table_grows_before_it_is_shared)
 {
 	int file = file_at("a", 40);
 
+	os_limit_descriptors(16384);
 	while (fcntl(file, F_DUPFD_CLOEXEC, 3) < 400)
 		continue;
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
