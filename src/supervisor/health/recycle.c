@@ -87,17 +87,6 @@ static bool has_request_limit(const struct child *child)
 	return health_settings(child)->max_requests != 0;
 }
 
-/* How many workers take connections from the sockets of that lane? */
-static unsigned count_sharers(const struct service *service, unsigned lane)
-{
-	const struct child *c;
-	unsigned count = 0;
-
-	for_each_child (c, children_of(service))
-		count += c->traffic.takes && c->traffic.lane == lane;
-	return count > 0 ? count : 1;
-}
-
 /* Add the connections that the worker's own sockets got. */
 static void add_own(const struct child *child, struct dealt *to)
 {
@@ -115,7 +104,7 @@ static void add_own(const struct child *child, struct dealt *to)
 		else
 			to->error = errno;
 		to->count += k->given;
-		to->sharers = count_sharers(child->service, child->traffic.lane);
+		to->sharers = k->ready > 0 ? k->ready : 1;
 	}
 }
 
