@@ -66,7 +66,8 @@ bool canary_is_alone(const struct cluster *c)
 	const struct rollout *r = &c->rollout;
 	const struct cluster_settings *settings = cluster_find_generation(c, r->to)->settings;
 
-	return r->unasked && settings->surge == 0 && settings->max_unavailable > 0;
+	return r->unasked && r->of_canaries && settings->surge == 0 &&
+		settings->max_unavailable > 0;
 }
 
 nsec_t canary_due(const struct cluster *c)
@@ -155,7 +156,7 @@ static void end_wave(struct cluster *c)
 		r->fleet = false;
 	r->of_canaries = false;
 	/* of a fleet no old one goes before all new ones are there */
-	r->wave = r->fleet && r->unasked ? ALL_SLOTS : 0;
+	r->wave = r->fleet ? ALL_SLOTS : 0;
 	r->bake_until = NSEC_NEVER;
 	cluster_sweep(c);
 	rollout_wake(c);

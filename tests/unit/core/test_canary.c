@@ -406,11 +406,12 @@ TEST(a_fleet_is_there_before_any_old_one_goes)
 	ck_assert_uint_eq(last(REPORT_ROLLOUT_DONE)->count, 9);
 }
 
-TEST(of_a_fleet_the_first_one_that_is_watched_replaces_nobody_yet)
+/* Asked for or not; clients try it only if it was. */
+TEST_LOOP(of_a_fleet_the_first_one_that_is_watched_replaces_nobody_yet, 0, 2)
 {
 	b.s->surge = WORKERS_MAX;
 	start_guessing(3);
-	restart();
+	restart_so((struct event){.has_canary = _i == 1, .count = 1});
 	ck_assert_uint_eq(cluster_alive(b.c), 4);
 	listens(0);
 	pass(SECOND);
@@ -418,12 +419,33 @@ TEST(of_a_fleet_the_first_one_that_is_watched_replaces_nobody_yet)
 	ck_assert_uint_eq(cluster_alive(b.c), 6);
 	listens(1);
 	ck_assert_uint_eq(actions(ACTION_SIGNAL), 0);
-	ck_assert(rollout_now().old_alone);
+	ck_assert(rollout_now().old_alone == (_i == 0));
 	listens(2);
 	ck_assert_uint_eq(actions(ACTION_SIGNAL), 3);
 	for (uint32_t i = 0; i < 3; i++)
 		goes(i);
 	ck_assert_uint_eq(last(REPORT_ROLLOUT_DONE)->count, 3);
+}
+
+TEST(of_a_fleet_that_a_reload_makes_a_common_rollout_not_all_old_ones_go_at_once)
+{
+	b.s->surge = WORKERS_MAX;
+	b.s->start_at_once = 1;
+	start_guessing(1);
+	scale(6);
+	for (uint32_t i = 1; i < 6; i++)
+		listens(i);
+	forget();
+	restart();
+	listens(0);
+	pass(SECOND);
+	ck_assert_uint_eq(reports(REPORT_BAKED), 1);
+	fresh = guessing(plain_settings(), READY_LISTEN);
+	fresh->surge = 0;
+	fresh->max_unavailable = 1;
+	fresh->start_at_once = 1;
+	change(cluster_settings_ref(fresh), false);
+	ck_assert_uint_le(actions(ACTION_SIGNAL), 1);
 }
 
 TEST_LOOP(one_that_took_its_place_early_is_on_trial_with_the_canaries, 0, 3)
