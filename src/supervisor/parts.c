@@ -22,12 +22,12 @@
 #include "supervisor/workers/child.h"
 
 /*
- * All rooms that have hooks, in the order in which their hooks are called; `gone`, `drop`, `renew`,
+ * All rooms that have hooks, in the order in which their hooks are called; `gone`, `drop`,
  * `shutdown` and `status_worker` are called from the last room to the first.  Reasons for the order:
  *
  * - workers first: it does its part before the rooms above it are called.
- * - intercept and messages before orphans, which hands to the keeper what these have of a new
- *   worker.
+ * - workers, intercept and messages before orphans, which hands to the keeper what these have of a
+ *   new worker, or anew.
  * - messages before node, and `gone` the other way: node still needs the channel then.  In `adopt`
  *   node looks which channel there is.
  * - node before drain: node stops the workers that it can stop by itself.

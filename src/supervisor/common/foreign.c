@@ -497,7 +497,9 @@ void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
 }
 
 /* Is nothing left in the queue of a unix socket that is shut down?  unix_dgram_sendmsg() puts nothing
- * there then.  At the end of a connection recv(2) answers 0, as for an empty message. */
+ * there then.  At the end of a connection recv(2) answers 0, as for an empty message.  Before 6.10
+ * who closes any unix socket also closes what others have sent to each other and lost (unix_gc() in
+ * unix_release_sock()): so only a newer kernel is asked. */
 static bool is_empty(int fd)
 {
 	char c;
@@ -507,7 +509,8 @@ static bool is_empty(int fd)
 
 void foreign_hang_up(struct supervisor *sup, const struct child *by, int *fd)
 {
-	if (fdpass_refuses(*fd) || (shutdown(*fd, SHUT_RDWR) == 0 && is_empty(*fd)))
+	if (fdpass_refuses(*fd) ||
+		(shutdown(*fd, SHUT_RDWR) == 0 && fdpass_can_refuse(*fd) && is_empty(*fd)))
 		fd_close(fd);
 	else
 		foreign_close(sup, by, fd);

@@ -39,8 +39,7 @@ static int remake_files(struct supervisor *sup, struct error *err)
 {
 	if (rundir_renew(&sup->rundir, sup->settings->runtime_directory, err) == -1)
 		return -1;
-	/* Backwards, so that the control socket comes first: if no file can be made, it fails. */
-	for (unsigned i = part_count; i-- > 0;)
+	for (unsigned i = 0; i < part_count; i++)
 		if (parts[i]->renew != NULL && parts[i]->renew(sup, err) == -1)
 			return -1;
 	watch_rundir(sup);

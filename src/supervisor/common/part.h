@@ -112,8 +112,8 @@ struct part {
 	 * core's report may be NULL. */
 	void (*told)(struct supervisor *sup, struct service *service, const struct report *report,
 		const char *json, const char *sentence);
-	/* Files were removed from the runtime directory: make this room's files anew.  Called from
-	 * the last room to the first.  -1 and `err`: all rooms are called again later. */
+	/* Files were removed from the runtime directory: make this room's files anew.  -1 and `err`:
+	 * all rooms are called again later. */
 	int (*renew)(struct supervisor *sup, struct error *err);
 
 	/* An upgrade is about to execute the new binary: complete what is half done.  Or it is

@@ -149,8 +149,9 @@ void readiness_renew(struct child *child)
 	}
 	allowance_stop(&child->life.notify_allowance, sup->loop);
 	childset_remove(child, old);
-	foreign_hang_up(sup, child, &old);
+	foreign_close(sup, child, &old); /* the keeper has it, too, and soon the new one instead */
 	child->life.notify = fd;
+	child->saved.in_keeper = false;
 	watch_or_log(child);
 }
 

@@ -581,3 +581,19 @@ def test_a_worker_that_was_frozen_when_nclust_was_killed_is_continued_by(who):
         assert it.worker(0).pid == worker
     wait(lambda: not any(map(is_stopped, frozen)))
     assert get().status == 200
+
+
+def test_after_a_cleaner_took_the_notify_sockets_the_next_nclust_hears_the_workers():
+    says = (NOTIFY, "READY=1", "--sleep", path("go"), "STATUS=heard")
+    it = kept(command=says)
+    pids = it.pids()
+    for name in os.listdir(f"{it.directory}/notify"):
+        os.unlink(f"{it.directory}/notify/{name}")
+    os.unlink(f"{it.directory}/control")
+    it.logged("was made again")
+    wait(lambda: len(os.listdir(f"{it.directory}/notify")) == 3)
+    it.kill()
+    it = kept(command=says)
+    assert it.pids() == pids
+    write("go", "")
+    it.wait(lambda: [w.get("status") for w in it.workers()] == ["heard"] * 3)
