@@ -89,10 +89,11 @@ static struct {
 	nsec_t slept; /* vfork_slept() */
 	struct slow_user late[LATE_USERS];
 	bool asked;
-	bool shared;              /* children share our memory; under valgrind they are forks */
-	bool calls;               /* we are in vfork_call(): calls in it need no child */
-	bool left;                /* vfork_left() */
-	bool shares_table;        /* the last child shares our table of descriptors */
+	bool shared;       /* children share our memory; under valgrind they are forks */
+	bool cloned;       /* clone(2) works: errno, which children share, proves nothing else */
+	bool calls;        /* we are in vfork_call(): calls in it need no child */
+	bool left;         /* vfork_left() */
+	bool shares_table; /* the last child shares our table of descriptors */
 	struct vfork_stack *last; /* of the last vfork_run() */
 } known;
 
@@ -183,9 +184,10 @@ static pid_t clone_child(
 	if (known.shared) {
 		pid = clone(function, top, CLONE_VM | CLONE_CHILD_CLEARTID | flags, argument, pidfd,
 			NULL, &stack->runs);
+		known.cloned |= pid != -1;
 		if (pid != -1)
 			return pid;
-		known.shared = errno != EINVAL;
+		known.shared = known.cloned || errno != EINVAL;
 	}
 	if (!known.shared)
 		pid = clone(function, top, CLONE_VM | CLONE_VFORK | flags, argument, pidfd);

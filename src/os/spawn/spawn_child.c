@@ -469,9 +469,7 @@ static int set_groups(const struct spawn_plan *plan)
  */
 static int bound_capabilities(const struct spawn_plan *plan)
 {
-	if (capset_bound(plan->capabilities) == 0)
-		return 0;
-	return errno == EPERM && plan->no_new_privs ? 0 : -1;
+	return capset_bound(plan->capabilities) == 0 || plan->no_new_privs ? 0 : -1;
 }
 
 /* Between the ids and spawn_capabilities() no capability is effective: the steps in
