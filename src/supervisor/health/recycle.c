@@ -104,7 +104,8 @@ static void add_own(const struct child *child, struct dealt *to)
 		else
 			to->error = errno;
 		to->count += k->given;
-		to->sharers = k->ready > 0 ? k->ready : 1;
+		if (to->sharers < k->ready)
+			to->sharers = k->ready;
 	}
 }
 
