@@ -178,17 +178,16 @@ static pid_t clone_child(
 {
 	size_t size = (size_t)((char *)stack - stack->base);
 	char *top = stack->base + (size & ~(size_t)15);
-	pid_t pid;
+	pid_t pid = -1;
 
 	stack->runs = 1;
-	if (known.shared) {
+	if (known.shared)
 		pid = clone(function, top, CLONE_VM | CLONE_CHILD_CLEARTID | flags, argument, pidfd,
 			NULL, &stack->runs);
-		known.cloned |= pid != -1;
-		if (pid != -1)
-			return pid;
-		known.shared = known.cloned || errno != EINVAL;
-	}
+	known.cloned |= pid != -1;
+	if (pid != -1)
+		return pid;
+	known.shared = known.shared && (known.cloned || errno != EINVAL);
 	if (!known.shared)
 		pid = clone(function, top, CLONE_VM | CLONE_VFORK | flags, argument, pidfd);
 	stack->runs = 0;

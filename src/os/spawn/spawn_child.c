@@ -239,16 +239,6 @@ static int try_call(long number, long a, long b, long c)
 }
 #endif
 
-static int exec_error(const char *path, char *const *argv, char *const *envp)
-{
-	return try_call(SYS_execve, (long)path, (long)argv, (long)envp);
-}
-
-static bool is_there(const char *path)
-{
-	return try_call(SYS_faccessat, AT_FDCWD, (long)path, F_OK) == 0;
-}
-
 /* Note why this candidate failed, unless an earlier failure says more. */
 static void note_candidate(struct spawn_failure *f, const char *path, int error)
 {
@@ -257,7 +247,9 @@ static void note_candidate(struct spawn_failure *f, const char *path, int error)
 
 	if (f->step == SPAWN_INTERPRETER)
 		return;
-	if ((error == EACCES || (error == ENOENT && is_there(path))) &&
+	if ((error == EACCES ||
+		    (error == ENOENT &&
+			    try_call(SYS_faccessat, AT_FDCWD, (long)path, F_OK) == 0)) &&
 		blame_interpreter(path, error, what)) {
 		f->step = SPAWN_INTERPRETER;
 	} else {
@@ -288,7 +280,8 @@ static void execute_candidates(struct spawn_child *child, struct spawn_failure *
 		return;
 	}
 	for (const char *const *path = plan->candidates; *path; path++) {
-		note_candidate(f, *path, exec_error(*path, plan->argv, plan->envp));
+		note_candidate(f, *path,
+			try_call(SYS_execve, (long)*path, (long)plan->argv, (long)plan->envp));
 		if (!goes_on(f->error) && f->error != EISDIR)
 			return;
 	}
