@@ -497,7 +497,7 @@ void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
 }
 
 /* Is nothing left in the queue of a unix socket that is shut down?  unix_dgram_sendmsg() puts nothing
- * there then.  At the end of a connection recv(2) answers 0, as for an empty message.  Before 6.10
+ * there then.  At the end of a connection recv(2) answers 0, as for an empty message.  Before 6.9
  * who closes any unix socket also closes what others have sent to each other and lost (unix_gc() in
  * unix_release_sock()): so only a newer kernel is asked. */
 static bool is_empty(int fd)
