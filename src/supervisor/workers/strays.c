@@ -478,15 +478,18 @@ unsigned strays_count_of(struct child *child)
 	struct supervisor *sup = child->service->sup;
 	struct strays *s = &sup->reaper.strays;
 	nsec_t since = clock_now() - sup->reaper.last_sweep;
+	unsigned found = 1;
 
-	strays_look_soon(sup);
-	if (s->list != NULL || since < sup->reaper.look_took * TURN_REST)
-		return 1;
-	begin_look(sup);
-	if (!continue_look(sup, s))
-		return 1;
-	end_look(sup);
-	return child->left->found + s->again;
+	if (s->list == NULL && since >= sup->reaper.look_took * TURN_REST) {
+		begin_look(sup);
+		if (continue_look(sup, s)) {
+			end_look(sup);
+			found = child->left->found + s->again;
+		}
+	}
+	if (found > 0 || s->killed)
+		strays_look_soon(sup);
+	return found;
 }
 
 /* The walk has found no leftovers of these workers: they have ended. */
