@@ -57,7 +57,7 @@ void canary_begin(struct cluster *c, const struct rollout_request *request)
 		r->canary = 1;
 		r->unasked = true;
 	}
-	r->wave = r->canary;
+	r->wave = r->canary == 0 && r->fleet ? ALL_SLOTS : r->canary;
 	r->of_canaries = r->canary > 0;
 }
 
@@ -183,13 +183,8 @@ bool canary_advance(struct cluster *c)
 {
 	struct rollout *r = &c->rollout;
 
-	if (r->wave == 0) {
-		if (!r->fleet || r->held > 0)
-			return false;
-		r->wave = ALL_SLOTS;
-		rollout_wake(c);
-		return true;
-	}
+	if (r->wave == 0)
+		return false;
 	if (!is_complete(c)) {
 		r->bake_until = NSEC_NEVER;
 		return false;
