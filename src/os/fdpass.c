@@ -286,22 +286,12 @@ void fdpass_refuse(int fd)
 	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
 }
 
-static int passes_rights(int fd)
+int fdpass_passes(int fd)
 {
 	int on = 1;
 	socklen_t size = sizeof(on);
 
 	return getsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &on, &size) == 0 ? on : -1;
-}
-
-bool fdpass_can_refuse(int fd)
-{
-	return passes_rights(fd) != -1;
-}
-
-bool fdpass_refuses(int fd)
-{
-	return passes_rights(fd) == 0;
 }
 
 ssize_t fdpass_write(int fd, const void *data, size_t len, int passed)

@@ -52,8 +52,8 @@ int fdpass_send(int fd, const void *data, size_t len, const int *fds, size_t fd_
 /* Senders of descriptors to this socket, or to one that it accepts, get EPERM from
  * now on (SO_PASSRIGHTS of unix(7), Linux 6.16).  Does nothing on older kernels. */
 void fdpass_refuse(int fd);
-bool fdpass_can_refuse(int fd); /* the kernel knows that */
-bool fdpass_refuses(int fd);    /* fdpass_refuse() was called and is in force */
+/* 0: fdpass_refuse() was called and is in force; 1: it was not; -1: an older kernel. */
+int fdpass_passes(int fd);
 /* write(2), never blocking, without SIGPIPE; `passed` (or -1) was sent if a byte
  * was, and stays the caller's. */
 ssize_t fdpass_write(int fd, const void *data, size_t len, int passed);

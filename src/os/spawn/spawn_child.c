@@ -207,7 +207,7 @@ static bool goes_on(int error)
 #if defined(__x86_64__) && defined(__LP64__)
 const bool spawn_overlaps = true;
 
-static int try_call(long number, long a, long b, long c)
+static int raw_call(long number, long a, long b, long c)
 {
 	long got;
 
@@ -220,7 +220,7 @@ static int try_call(long number, long a, long b, long c)
 #elif defined(__aarch64__)
 const bool spawn_overlaps = true;
 
-static int try_call(long number, long a, long b, long c)
+static int raw_call(long number, long a, long b, long c)
 {
 	register long x8 __asm__("x8") = number;
 	register long x0 __asm__("x0") = a;
@@ -233,7 +233,7 @@ static int try_call(long number, long a, long b, long c)
 #else
 const bool spawn_overlaps = false;
 
-static int try_call(long number, long a, long b, long c)
+static int raw_call(long number, long a, long b, long c)
 {
 	return syscall(number, a, b, c) == -1 ? errno : 0;
 }
@@ -249,7 +249,7 @@ static void note_candidate(struct spawn_failure *f, const char *path, int error)
 		return;
 	if ((error == EACCES ||
 		    (error == ENOENT &&
-			    try_call(SYS_faccessat, AT_FDCWD, (long)path, F_OK) == 0)) &&
+			    raw_call(SYS_faccessat, AT_FDCWD, (long)path, F_OK) == 0)) &&
 		blame_interpreter(path, error, what)) {
 		f->step = SPAWN_INTERPRETER;
 	} else {
@@ -281,7 +281,7 @@ static void execute_candidates(struct spawn_child *child, struct spawn_failure *
 	}
 	for (const char *const *path = plan->candidates; *path; path++) {
 		note_candidate(f, *path,
-			try_call(SYS_execve, (long)*path, (long)plan->argv, (long)plan->envp));
+			raw_call(SYS_execve, (long)*path, (long)plan->argv, (long)plan->envp));
 		if (!goes_on(f->error) && f->error != EISDIR)
 			return;
 	}

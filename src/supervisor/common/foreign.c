@@ -509,8 +509,9 @@ static bool is_empty(int fd)
 
 void foreign_hang_up(struct supervisor *sup, const struct child *by, int *fd)
 {
-	if (fdpass_refuses(*fd) ||
-		(shutdown(*fd, SHUT_RDWR) == 0 && fdpass_can_refuse(*fd) && is_empty(*fd)))
+	int passes = fdpass_passes(*fd);
+
+	if (passes == 0 || (shutdown(*fd, SHUT_RDWR) == 0 && passes == 1 && is_empty(*fd)))
 		fd_close(fd);
 	else
 		foreign_close(sup, by, fd);
