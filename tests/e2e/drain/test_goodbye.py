@@ -7,7 +7,7 @@ from drains import *
 
 
 @pytest.mark.parametrize("workers", (1, 4))
-def test_each_websocket_is_told_goodbye_and_of_one_worker_only_once(workers):
+def test_each_websocket_is_told_goodbye_and_only_once(workers):
     # with one worker silence never comes, as others ask over HTTP/1 as well
     it = cluster(f"-n {workers} --ready listen --bake 0 --drain-timeout 10m", "python3", server("goodbye.py"), PORT)
     begin_program("python3", f"{SRC}/tests/e2e/drain/talkers.py", PORT, 20, 1, stdout="cut")
@@ -18,8 +18,8 @@ def test_each_websocket_is_told_goodbye_and_of_one_worker_only_once(workers):
     wait(lambda: all_of_them <= set(lines("cut")))
     told = lines("cut")[1:]
     assert set(told) == all_of_them
-    # several: on a slow machine old workers help the first new one, and say goodbye once more
-    assert workers > 1 or len(told) == 20
+    # several in a guest of scripts/kernels: old workers help the first new one, and say it again
+    assert len(told) == 20 or workers > 1 and PATIENCE > 1
     all_quiet(it, workers)
     if loads:
         loads.end()
