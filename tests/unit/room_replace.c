@@ -7,6 +7,7 @@
 #include "os/place/statefile.h"
 #include "os/privilege.h"
 #include "os/socket/endpoint.h"
+#include "os/socket/reuseport.h"
 #include "os/socket/socket.h"
 #include "os/spawn/seccomp.h"
 #include "os/spawn/spawn.h"
@@ -100,6 +101,7 @@ REPLACEABLE(process_ran)
 REPLACEABLE(process_starved)
 REPLACEABLE(process_status)
 REPLACEABLE(process_tree)
+REPLACEABLE(reuseport_unmute)
 REPLACEABLE(seccomp_receive)
 REPLACEABLE(strays_kill)
 REPLACEABLE(strays_signal)

@@ -170,8 +170,14 @@ static int join_group(struct steer *s, struct listener *l, unsigned lane, uint32
 	}
 	k->slot = slot;
 	steer_share_out(s, l, true);
-	if (reuseport_unmute(fd, l->fd) == 0)
-		group_apply(l); /* weights set before the socket listened are lost */
+	if (reuseport_unmute(fd, l->fd) == -1) { /* the kernel would drop its clients */
+		error = errno;
+		group_close(l, k);
+		steer_share_out(s, l, true);
+		errno = error;
+		return -1;
+	}
+	group_apply(l); /* weights set before the socket listened are lost */
 	heal_watch_also(l, fd);
 	return 0;
 }

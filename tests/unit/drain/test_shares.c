@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "lanes_lib.h"
 
+#include "os/socket/reuseport.h"
+
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -174,6 +177,30 @@ TEST(a_client_comes_to_those_who_have_a_share)
 	ck_assert_uint_eq(arrived(room_child(web, 0)->traffic.lane), 40);
 	for (int i = 0; i < 40; i++)
 		(void)close(fds[i]);
+}
+
+static bool refused;
+extern __typeof__(reuseport_unmute) __real_reuseport_unmute;
+
+REPLACED(int, reuseport_unmute)(int fd, int like)
+{
+	if (!refused)
+		return __real_reuseport_unmute(fd, like);
+	errno = ETIMEDOUT;
+	return -1;
+}
+
+TEST(a_socket_that_stays_mute_gets_no_client)
+{
+	int fds[10];
+
+	refused = true;
+	restart();
+	replace(0);
+	ck_assert_uint_eq(group_size(l), 1);
+	connect_clients(fds, 10);
+	ck_assert_int_eq(socket_set_nonblock(l->fd, true), 0);
+	ck_assert_uint_eq(arrived(room_child(web, 0)->traffic.lane), 10);
 }
 
 /* Clients that were told goodbye wait for the new generation alone. */
