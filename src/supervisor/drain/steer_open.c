@@ -34,29 +34,12 @@ static struct child *find_old(const struct service *service, uint32_t slot)
 						  : service->children[slot][1];
 }
 
-/* Did the worker get that listener?  Not if a reload has added the listener since. */
-static bool has_listener(const struct child *child, const struct listener *l)
-{
-	const struct service *service = child->service;
-	const struct recipe *r = recipe_of(service, child->generation);
-
-	if (learned_has(child, l))
-		return true;
-	if (r == NULL) /* an adopted worker may be of other settings */
-		return !child->saved.adopted || l->left_over ||
-			child->generation == cluster_generation(service->core);
-	for (size_t i = 0; i < r->listeners.count; i++)
-		if (r->listeners.list[i] == l)
-			return true;
-	return false;
-}
-
 static bool all_have(const struct service *service, const struct listener *l)
 {
 	const struct child *child;
 
 	for_each_child (child, children_of(service))
-		if (!has_listener(child, l))
+		if (!learned_or_passed(child, l))
 			return false;
 	return true;
 }
@@ -264,7 +247,7 @@ static bool is_kept_by_others(const struct steer *s, const struct listener *l, u
 	const struct child *child;
 
 	for_each_child (child, children_of(s->service))
-		if (!child->traffic.own && has_listener(child, l) &&
+		if (!child->traffic.own && learned_or_passed(child, l) &&
 			keeps_sockets(child, generation))
 			return true;
 	return false;

@@ -216,6 +216,18 @@ static void take_over_port(struct takeover *t)
 	}
 }
 
+/* Do workers of another generation take clients from that socket? */
+static bool others_take(const struct child *child, const struct listener *l)
+{
+	const struct child *c;
+
+	for_each_child (c, children_of(child->service))
+		if (c->traffic.takes && c->generation != child->generation &&
+			learned_or_passed(c, l))
+			return true;
+	return false;
+}
+
 /*
  * May the worker's socket take the place of this listener's?  So it is if the user has named a bare
  * port, for which nclust has made an IPv6 socket that serves both families, and the worker wants a
@@ -226,7 +238,7 @@ static bool may_replace(const struct takeover *t, const struct listener *l)
 	return l->made && !l->learned && l->asked == NULL && l->address.kind == ADDRESS_TCP &&
 		l->address.family == AF_UNSPEC && l->key.family == AF_INET6 && !l->key.v6only &&
 		l->key.port == t->key.port && socket_key_is_any(&t->key) &&
-		(t->key.family == AF_INET || t->key.v6only);
+		(t->key.family == AF_INET || t->key.v6only) && !others_take(t->child, l);
 }
 
 static struct listener *find_replaceable(const struct takeover *t)

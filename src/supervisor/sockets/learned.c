@@ -271,6 +271,24 @@ bool learned_has(const struct child *child, const struct listener *l)
 	return l->learned && (child->listening.uses >> l->bit & 1) != 0;
 }
 
+bool learned_or_passed(const struct child *child, const struct listener *l)
+{
+	const struct service *service = child->service;
+	const struct recipe *r = service->life.recipes;
+
+	while (r != NULL && r->generation != child->generation)
+		r = r->next;
+	if (learned_has(child, l))
+		return true;
+	if (r == NULL) /* an adopted worker may be of other settings */
+		return !child->saved.adopted || l->left_over ||
+			child->generation == cluster_generation(service->core);
+	for (size_t i = 0; i < r->listeners.count; i++)
+		if (r->listeners.list[i] == l)
+			return true;
+	return false;
+}
+
 void learned_note(const struct child *child)
 {
 	struct state_entry *e = child->saved.entry;

@@ -106,6 +106,8 @@ void learned_use(struct child *child, struct listener *l, pid_t thread);
 /* The worker uses the listener no more.  True: it was the last worker that did. */
 bool learned_unuse(struct child *child, struct listener *l);
 bool learned_has(const struct child *child, const struct listener *l);
+/* The same, or was the worker passed it?  Not if a reload has added the listener since. */
+bool learned_or_passed(const struct child *child, const struct listener *l);
 /* Close a listener that no worker uses any more.  `by` is the worker that caused that, or NULL. */
 void learned_close(struct service *service, struct listener *l, struct child *by);
 /* Does any worker but `not_this` (or NULL) use the listener? */

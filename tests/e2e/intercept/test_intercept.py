@@ -243,6 +243,14 @@ def test_one_address_of_a_port_that_was_named_as_a_whole_is_told_apart():
     assert it.says("'listen' should name")
 
 
+def test_a_release_that_binds_a_bare_port_leaves_it_to_the_old_one_that_was_passed_it():
+    write("go", f"exec {fixture('serve')} --notify")
+    it = cluster(f"-n 2 -l {PORT}", "sh", "-c", ". ./go")
+    write("go", f"exec {BINDER} tcp4 {ANY} listen=5 serve")
+    assert is_refused("'listen' should name the one", it.call, "restart")
+    assert get().pid in it.pids() and it.worker().restarts == 0
+
+
 def test_a_reload_may_name_what_was_learned_and_it_stays_the_same_socket():
     it = cluster(ini=section("web", f"{BINDER} {' '.join(SERVES)}", "drain = off", "bake = 0s",
                              ready=None))
