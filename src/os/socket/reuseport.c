@@ -34,11 +34,12 @@
 #define SO_DETACH_REUSEPORT_BPF 68
 #endif
 
-/* Options that must be the same before the bind, and are 0 on most sockets. */
+/* Options that must be the same before the bind. */
 static const struct {
 	int level;
 	int name;
 } born_with[] = {
+	{SOL_SOCKET, SO_REUSEADDR},
 	{IPPROTO_IPV6, IPV6_V6ONLY},
 	{IPPROTO_IP, IP_FREEBIND},
 	{IPPROTO_IPV6, IPV6_FREEBIND},
@@ -75,7 +76,7 @@ static int copy_options(int to, int from)
 	for (size_t i = 0; i < COUNT_OF(born_with); i++)
 		if (copy_one(to, from, born_with[i].level, born_with[i].name) == -1)
 			return -1;
-	if (copy_device(to, from) == -1 || socket_set(to, SOL_SOCKET, SO_REUSEADDR, 1) == -1)
+	if (copy_device(to, from) == -1)
 		return -1;
 	socket_options_read(&plain, to);
 	socket_options_read(&asked, from);

@@ -71,8 +71,9 @@ static int make_binding(void *argument)
 	int got;
 	int saved;
 
-	/* connections in TIME_WAIT must not keep the port */
-	(void)socket_set(t->sock, SOL_SOCKET, SO_REUSEADDR, 1);
+	/* connections in TIME_WAIT must not keep the port; of UDP strangers could share it then */
+	if (t->key.type == SOCK_STREAM)
+		(void)socket_set(t->sock, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (!t->joins && t->reuseport)
 		(void)socket_set_reuseport(t->sock, false);
 	got = socket_key_bind(&t->key, t->sock);

@@ -387,6 +387,9 @@ def test_udp_each_worker_has_a_socket_and_each_flow_stays_in_its_slot(own):
         wait(lambda: flows.slots() == before)
     wait(lambda: len(sockets(port=PORT, kind="udp")) == 3)
     assert not it.says("cannot choose")
+    with socket.socket(type=socket.SOCK_DGRAM) as stranger, pytest.raises(OSError):
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        stranger.bind(("127.0.0.1", PORT))  # it would get the datagrams
 
 
 @passed_or_bound
