@@ -253,6 +253,15 @@ static struct listener *find_replaceable(const struct takeover *t)
 	return NULL;
 }
 
+/* Not only when the worker does: clients wait as they did at the socket before, also if this worker
+ * fails and another one, which does not call listen(2), gets the socket. */
+static void listen_there(struct listener *l)
+{
+	if (socket_backlog(l->fd, l->address.backlog) == -1)
+		log_syserr("listener '%s'", l->address.name);
+	heal_watch(l);
+}
+
 static void replace_listener(struct takeover *t, struct listener *l)
 {
 	struct error err;
@@ -273,9 +282,7 @@ static void replace_listener(struct takeover *t, struct listener *l)
 	if (fd == -1 || dup3(fd, l->fd, O_CLOEXEC) == -1) {
 		int error = errno;
 
-		if (socket_backlog(l->fd, l->address.backlog) == -1)
-			log_syserr("listener '%s'", l->address.name);
-		heal_watch(l);
+		listen_there(l);
 		fd_close(&old);
 		report_failed(t, error);
 		takeover_answer(t, error);
@@ -284,6 +291,7 @@ static void replace_listener(struct takeover *t, struct listener *l)
 	foreign_close_now(t->service->sup, NULL, &old);
 	l->key = t->key;
 	l->inode = remote_own_inode(l->fd);
+	listen_there(l);
 	if (socket_look(l->fd, &l->facts, &err) == -1)
 		log_warn("%s", err.text);
 	keep_options(l, t);

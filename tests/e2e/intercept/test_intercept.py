@@ -251,6 +251,15 @@ def test_a_release_that_binds_a_bare_port_leaves_it_to_the_old_one_that_was_pass
     assert get().pid in it.pids() and it.worker().restarts == 0
 
 
+def test_a_bare_port_listens_on_for_the_old_release_when_a_new_one_has_bound_it_and_failed():
+    write("go", f"exec {fixture('serve')} --notify")
+    it = cluster(f"-n 1 -l {PORT} --surge 0 --max-unavailable 1", "sh", "-c", ". ./go")
+    write("go", f"{BINDER} tcp4 {ANY}; mv old go; exit 7")
+    write("old", f"exec {fixture('serve')} --notify")
+    assert is_refused("exit 7", it.call, "restart")
+    assert get().pid == it.worker().pid
+
+
 def test_a_reload_may_name_what_was_learned_and_it_stays_the_same_socket():
     it = cluster(ini=section("web", f"{BINDER} {' '.join(SERVES)}", "drain = off", "bake = 0s",
                              ready=None))
