@@ -177,35 +177,43 @@ static unsigned free_bit(const struct service *service)
 	return bit;
 }
 
+/* False: there is no room. */
+static bool put_learned(struct service *service, struct listener *l)
+{
+	struct listener_set *set = &service->sockets.learned;
+	unsigned bit = free_bit(service);
+
+	if (set->list == NULL)
+		set->list = calloc(LEARNED_MAX, sizeof(*set->list));
+	if (set->list == NULL || bit >= LEARNED_MAX)
+		return false;
+	l->users++;
+	l->learned = true;
+	l->bit = bit;
+	set->list[set->count++] = l;
+	/* before the worker gets the listener, because a next nclust must know it */
+	PARTS(write_down, service->sup);
+	return true;
+}
+
 /* Add a copy of `model` to the learned listeners; takes over its address. */
 static struct listener *add_learned(
 	struct service *service, struct listener *model, struct error *err)
 {
-	struct listener_set *set = &service->sockets.learned;
-	unsigned bit = free_bit(service);
-	struct listener *l = NULL;
+	struct listener *l = malloc(sizeof(*l));
 
-	if (set->list == NULL)
-		set->list = calloc(LEARNED_MAX, sizeof(*set->list));
-	if (bit >= LEARNED_MAX)
-		error_set(err, 0, "at most %d listeners", LEARNED_MAX);
-	else if (set->list == NULL || (l = malloc(sizeof(*l))) == NULL)
-		error_set(err, ENOMEM, "a listener");
-	if (l == NULL) {
-		address_fini(&model->address);
-		return NULL;
+	if (l != NULL) {
+		*l = *model;
+		l->sup = service->sup;
+		l->ours_alone = true;
+		l->inode = remote_own_inode(l->fd);
+		if (put_learned(service, l))
+			return l;
 	}
-	*l = *model;
-	l->sup = service->sup;
-	l->users = 1;
-	l->learned = true;
-	l->ours_alone = true;
-	l->bit = bit;
-	l->inode = remote_own_inode(l->fd);
-	set->list[set->count++] = l;
-	/* before the worker gets the listener, because a next nclust must know it */
-	PARTS(write_down, service->sup);
-	return l;
+	error_set(err, l == NULL ? ENOMEM : 0, "at most %d listeners", LEARNED_MAX);
+	address_fini(&model->address);
+	free(l);
+	return NULL;
 }
 
 struct listener *learned_add(
@@ -307,6 +315,9 @@ void learned_use(struct child *child, struct listener *l, pid_t thread)
 	l->binder = thread;
 	l->ranged |= child->listening.refused != 0 && l->key.port > child->listening.refused &&
 		l->key.port - child->listening.refused <= RANGE_STEP;
+	/* only workers of settings that named it were passed it, and they may end */
+	if (!l->learned && !learned_or_passed(child, l))
+		(void)put_learned(child->service, l);
 	if (!l->learned || learned_has(child, l))
 		return;
 	child->listening.uses |= UINT64_C(1) << l->bit;

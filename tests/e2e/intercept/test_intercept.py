@@ -273,6 +273,17 @@ def test_a_reload_may_name_what_was_learned_and_it_stays_the_same_socket():
     assert not it.says("in use")
 
 
+def test_a_reload_may_name_no_more_what_workers_bind_and_it_is_learned():
+    ini = section("web", f"{BINDER} {' '.join(SERVES)}", "bake = 0s", ready=None)
+    it = cluster(ini=f"{ini}\nlisten = 127.0.0.1:{PORT}\n")
+    was, = it.cluster().listeners
+    it.reload(ini)
+    it.reborn()
+    both_answer(it)
+    now, = it.cluster().listeners
+    assert (now.learned, now.inode) == (True, was.inode)
+
+
 def test_a_release_that_binds_by_multipath_tcp_gets_what_tcp_has_bound():
     need_multipath_tcp()
     write("way", "tcp4")
