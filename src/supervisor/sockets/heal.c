@@ -70,6 +70,8 @@ static struct service *service_of(const struct listener *l)
 
 static void heal_listener(struct listener *l, const struct service *service)
 {
+	struct error err;
+
 	if (l->facts.family == AF_UNIX) {
 		heal_forget(l);
 		if (service == NULL || cluster_was_stopped(service->core))
@@ -81,8 +83,10 @@ static void heal_listener(struct listener *l, const struct service *service)
 		heal_tell(l, "a worker has shut it down for all; listening again");
 		return;
 	}
-	log_syserr("listener '%s': a worker has shut it down", l->address.name);
-	heal_forget(l); /* else EPOLLHUP would come for ever */
+	error_set(
+		&err, errno, "a worker has shut it down, and listening again is tried each second");
+	heal_tell(l, err.text);
+	heal_rest(l, SECOND); /* else EPOLLHUP would come for ever */
 }
 
 static void heal_within_allowance(struct listener *l, nsec_t begun)

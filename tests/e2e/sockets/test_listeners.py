@@ -416,6 +416,18 @@ def test_a_listener_that_is_shut_down_without_end_serves_again_once_that_has_end
     wait(lambda: answers(None))
 
 
+def test_a_listener_that_is_shut_down_and_whose_port_a_stranger_has_serves_again_after_him():
+    it = cluster(f"{ONE} -l 127.0.0.1:8000", "python3", SPOILS, "shutdown", clock=True)
+    pid = it.worker().pid
+    kill(it.process.pid, signal.SIGSTOP)
+    kill(pid, signal.SIGTERM)
+    wait(lambda: not listens())
+    with socket.create_server(("127.0.0.1", PORT)):
+        kill(it.process.pid, signal.SIGCONT)
+        it.logged("tried each second: Address already in use")
+    wait(lambda: it.advance(0.5) or answers(None))
+
+
 def test_a_datagram_socket_that_a_worker_connects_hears_all_again_after_a_restart():
     gate = Gate()
     it = cluster(f"{ONE} -l udp:127.0.0.1:8000", "python3", SPOILS, "connect", gate)
