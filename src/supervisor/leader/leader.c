@@ -254,6 +254,13 @@ static void leader_on_adopted(struct service *s)
 	choose_soon(s);
 }
 
+/* After an upgrade, which may come while nobody can lead. */
+static void leader_on_go_on(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		choose_soon(sup->services[i]);
+}
+
 /* ---- status ---- */
 
 static void leader_on_status(struct json_writer *w, const struct service *s)
@@ -280,5 +287,6 @@ const struct part leader_part = {
 	.report = leader_on_report,
 	.status = leader_on_status,
 	.drop = leader_on_drop,
+	.go_on = leader_on_go_on,
 	.shutdown = leader_on_shutdown,
 };

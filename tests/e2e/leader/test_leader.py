@@ -220,7 +220,8 @@ def test_what_the_leader_leaves_behind_does_not_keep_the_lock():
     one_at_a_time()
 
 
-def test_while_somebody_else_has_what_the_dead_leader_had_none_leads_then_one_does():
+@pytest.mark.parametrize("upgraded", (False, True))
+def test_while_somebody_else_has_what_the_dead_leader_had_none_leads_then_one_does(upgraded):
     it = leads(2, "--ipc on", "--message")
     pid = lead(it)
     held = ctypes.CDLL(None, use_errno=True).syscall(
@@ -229,6 +230,9 @@ def test_while_somebody_else_has_what_the_dead_leader_had_none_leads_then_one_do
     kill(pid)
     it.event("ready", n=3)
     assert leader(it) is None
+    if upgraded:
+        it.call("upgrade")
+        assert leader(it) is None
     os.close(held)
     wait(lambda: last() != pid)  # nobody asks for a status
     one_at_a_time()
