@@ -112,12 +112,10 @@ static int do_status(struct client *c, const struct target *t, struct error *err
 	return ANSWERED;
 }
 
-/* Begin a rollout; `settings`, new ones or NULL, are handed over. */
-static int begin_rollout(struct client *c, struct service *service, uint32_t slot,
-	struct cluster_settings *settings, struct error *err)
+static struct roll roll_of(
+	const struct control_request *r, uint32_t slot, struct cluster_settings *settings)
 {
-	const struct control_request *r = &c->request;
-	const struct roll roll = {
+	return (struct roll){
 		.slot = slot,
 		.has_canary = r->has_canary,
 		.canary = (unsigned)r->canary,
@@ -127,10 +125,15 @@ static int begin_rollout(struct client *c, struct service *service, uint32_t slo
 		.settings = settings,
 		.command_changed = settings != NULL,
 	};
+}
 
-	if (service_roll(service, &roll, err) == -1)
+/* Begin a rollout; its settings, new ones or NULL, are handed over. */
+static int begin_rollout(
+	struct client *c, struct service *service, const struct roll *roll, struct error *err)
+{
+	if (service_roll(service, roll, err) == -1)
 		return -1;
-	service_wake(service, settings != NULL);
+	service_wake(service, roll->settings != NULL);
 	return request_expect(c, service, err);
 }
 
@@ -138,6 +141,7 @@ static int restart_with(struct client *c, const struct target *t, struct error *
 {
 	struct service *s = only_service(c, t, err);
 	struct cluster_settings *settings;
+	struct roll roll;
 
 	if (s == NULL)
 		return CONTROL_PARAMS;
@@ -148,25 +152,30 @@ static int restart_with(struct client *c, const struct target *t, struct error *
 	settings = command_settings(s, c->request.command, err);
 	if (settings == NULL)
 		return CONTROL_FAILED;
-	return begin_rollout(c, s, SLOT_ALL, settings, err) == 0 ? UNDER_WAY : CONTROL_BUSY;
+	roll = roll_of(&c->request, SLOT_ALL, settings);
+	return begin_rollout(c, s, &roll, err) == 0 ? UNDER_WAY : CONTROL_BUSY;
 }
 
 static int do_restart(struct client *c, const struct target *t, struct error *err)
 {
-	struct supervisor *sup = c->sup;
+	const struct supervisor *sup = c->sup;
+	const struct roll roll = roll_of(&c->request, t->slot, NULL);
 
 	if (c->request.command != NULL)
 		return restart_with(c, t, err);
 	if (t->slot != SLOT_ALL && c->request.canary > 0)
 		return refuse_with(err, CONTROL_PARAMS, "a slot by itself has no canaries");
-	for (size_t i = 0; i < sup->service_count; i++) {
-		struct service *s = sup->services[i];
+	/* if one cluster cannot be restarted now, none is */
+	for (int begins = 0; begins <= 1; begins++)
+		for (size_t i = 0; i < sup->service_count; i++) {
+			struct service *s = sup->services[i];
 
-		if ((t->service != NULL && s != t->service) || s->stage.leaving)
-			continue;
-		if (begin_rollout(c, s, t->slot, NULL, err) == -1)
-			return CONTROL_BUSY;
-	}
+			if ((t->service != NULL && s != t->service) || s->stage.leaving)
+				continue;
+			if ((begins ? begin_rollout(c, s, &roll, err)
+				    : service_may_roll(s, &roll, err)) == -1)
+				return CONTROL_BUSY;
+		}
 	return UNDER_WAY;
 }
 

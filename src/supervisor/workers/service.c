@@ -548,8 +548,10 @@ void service_wake(struct service *s, bool moves)
 		log_error("%s: %s", s->name, err.text);
 }
 
-static int refuse_part(const struct service *service, const struct roll *roll, struct error *err)
+int service_may_roll(const struct service *service, const struct roll *roll, struct error *err)
 {
+	if (refuse_if_stopping(service, err) == -1)
+		return -1;
 	if (!service->kind->by_connection ||
 		(roll->slot == SLOT_ALL && (!roll->has_canary || roll->canary == 0)))
 		return 0;
@@ -582,7 +584,7 @@ int service_roll(struct service *service, const struct roll *roll, struct error 
 		.span = roll->bake,
 	};
 
-	if (refuse_if_stopping(service, err) == -1 || refuse_part(service, roll, err) == -1) {
+	if (service_may_roll(service, roll, err) == -1) {
 		cluster_settings_unref(roll->settings);
 		return -1;
 	}

@@ -69,6 +69,7 @@ struct roll {
 	bool has_bake; /* `bake` replaces the setting */
 	nsec_t bake;
 };
+int service_may_roll(const struct service *service, const struct roll *roll, struct error *err);
 int service_roll(struct service *service, const struct roll *roll, struct error *err);
 /* Stop the cluster when the clusters have ended that must stop before it (supervisor/order); and
  * stop it now. */

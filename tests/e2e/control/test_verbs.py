@@ -210,6 +210,18 @@ def test_a_stop_during_a_restart_wins_and_the_restart_is_told_so():
     assert restart.returncode in (1, 75) and read("said")
 
 
+@pytest.mark.parametrize("other, words, says", (
+    (f"ready = notify\ncommand = {HEAR} --notify --end-on never", "", "'b' is stopping"),
+    ("command = cat\nlisten = 8001\naccept = yes", "--canary 1", "a process for each")),
+    ids=("stopping", "accept"))
+def test_a_restart_that_one_cluster_refuses_is_none_of_others(other, words, says):
+    it = cluster(ini=section("a", f"{HEAR} --notify") + f"[cluster:b]\n{other}")
+    if not words:
+        it.call("stop", target="b", no_wait=True)
+    it.verb(f"restart {words}").fails(75, says)
+    assert not it.happened("rollout-started")
+
+
 def test_on_a_terminal_a_change_shows_its_progress_elsewhere_only_the_outcome():
     breakable(2)
     screen = Terminal(inside(PROGRAM), "restart", "it", columns=200)
