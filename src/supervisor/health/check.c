@@ -251,10 +251,25 @@ void check_answered(struct child *child, bool well, const char *why)
 		note_check(child, well, why);
 }
 
+/* How long a worker may take no check and move nothing. */
+static nsec_t patience_of(const struct child *child)
+{
+	const struct cluster_settings *s = health_settings(child);
+	nsec_t patience = (nsec_t)s->check_failures * s->check_interval;
+
+	return patience > MISSED_LEAST ? patience : MISSED_LEAST;
+}
+
 void check_unreached(struct child *child, const struct error *err)
 {
+	const struct monitor *a = &prober_of(child->service)->monitor;
+
 	if (err->sys == ESTALE || (child->health != NULL && child->health->proving))
 		check_answered(child, false, err->text);
+	else if (clock_now() - a->since > patience_of(child) &&
+		once_say(child->service->said, ONCE_CHECK_DENIED))
+		news_say_of(child->service, LOG_WARN, "check-denied", "cannot be checked: %s",
+			err->text);
 }
 
 /* ---- a step ---- */
@@ -293,15 +308,6 @@ static void run_command(struct prober *p, struct child *child, const struct prob
 	log_worker(child, LOG_WARN, "cannot be checked: %s", err.text);
 	if (child->health != NULL)
 		child->health->round = p->round;
-}
-
-/* How long a worker may take no check and move nothing. */
-static nsec_t patience_of(const struct child *child)
-{
-	const struct cluster_settings *s = health_settings(child);
-	nsec_t patience = (nsec_t)s->check_failures * s->check_interval;
-
-	return patience > MISSED_LEAST ? patience : MISSED_LEAST;
 }
 
 static void look_at_proving(

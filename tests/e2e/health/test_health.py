@@ -321,6 +321,13 @@ def test_checks_can_be_switched_on_and_off_by_a_reload():
     assert checks(it).ok == 0
 
 
+def test_one_that_cannot_be_asked_is_said_to_be_once():
+    it = cluster("-n 2 -l udp:8000 --ready alive:1ms --check tcp", "sleep", "999", clock=True)
+    for _ in range(60):
+        it.advance(1)
+    assert it.log().count("it: cannot be checked: it has no listener that could be") == 1
+
+
 # ---- checks where workers of two generations listen at different places ----
 
 def generation(it, n):
