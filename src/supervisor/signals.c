@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "base/nsec.h"
+#include "os/clock.h"
 #include "os/process.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/capture.h"
@@ -22,6 +23,10 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+/* A stop signal so soon after the first is the same stop: timeout(1) signals its command, and then
+ * their process group. */
+#define STOP_TWIN (200 * MSEC)
 
 /* ---- one cluster ---- */
 
@@ -173,7 +178,9 @@ static void do_built_in(struct supervisor *sup, struct service *service, int sig
 	switch (signal) {
 	case SIGTERM:
 	case SIGINT:
-		lifecycle_stop(sup, sup->instance.stopping);
+		lifecycle_stop(sup,
+			sup->instance.stopping &&
+				clock_now() - sup->instance.stop_since >= STOP_TWIN);
 		break;
 	case SIGQUIT:
 		lifecycle_stop(sup, true);

@@ -151,6 +151,7 @@ static void begin_stop(struct supervisor *sup, bool at_once)
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (!sup->services[i]->stage.ended)
 			service_stop(sup->services[i], at_once);
+	sup->instance.stop_since = clock_now();
 }
 
 /* The exit status of a stop that was asked for: 1 if a cluster has given up.  How a

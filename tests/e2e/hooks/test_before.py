@@ -231,12 +231,13 @@ def test_a_second_signal_and_stop_now_do_not_wait_for_before_stop_nor_a_reload_w
     it.stop()
     hold("deregister")
     for n in 2, 3:
-        it = cluster(ini=ini("before-stop = sh deregister", "stop-timeout = 1h"))
+        it = cluster(ini=ini("before-stop = sh deregister", "stop-timeout = 1h"), clock=True)
         if n == 2:
             it.call("stop", now=True)
         else:
             kill(it.pid, SIGTERM)
             ran(3, "deregister")
+            it.advance(0.3)
             kill(it.pid, SIGTERM)
         it.exit()
         wait(lambda: living() == [])

@@ -69,11 +69,12 @@ def test_it_starts_when_those_it_is_after_are_ready_and_stops_before_them_over_u
 
 def test_a_second_signal_does_not_wait_for_the_order():
     it = cluster(ini=one("db", HEARS) + one("web", f"{fixture('deaf')} --notify", "after = db",
-                                            "stop-timeout = 1h"))
+                                            "stop-timeout = 1h"), clock=True)
     kill(it.pid, SIGTERM)
     it.event("stopping", cluster="web")
     assert it.cluster("db").state == "running"
     assert waits_for(it, "db") == "those that depend on it, to stop"
+    it.advance(0.3)
     kill(it.pid, SIGTERM)
     it.exit()
     assert living() == []

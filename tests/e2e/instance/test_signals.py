@@ -110,11 +110,14 @@ def test_ttin_and_ttou_one_worker_more_one_fewer_but_not_below_none():
 
 def test_term_is_a_graceful_stop_the_second_one_and_quit_are_at_once():
     for first in SIGTERM, SIGQUIT:
-        it = hearing(2, "--stop-timeout 1h", "--end-on", "never")
+        it = hearing(2, "--stop-timeout 1h", "--end-on", "never", clock=True)
         kill(it.pid, first)
         if first == SIGTERM:
             wait(lambda: len(heard("TERM")) == 2)
-            assert it.cluster().state == "stopping"
+            kill(it.pid, SIGTERM)  # the same stop, as time stands: timeout(1) sends two
+            for _ in range(2):  # a turn each
+                assert it.cluster().state == "stopping" and len(it.pids()) == 2
+            it.advance(0.3)
             kill(it.pid, SIGTERM)
         assert it.exit() == 0
         assert living() == []
