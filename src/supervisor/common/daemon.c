@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,6 +50,8 @@ int daemon_detach(int *pipe, int *status, struct error *err)
 	}
 	(void)close(ends[0]);
 	(void)setsid(); /* cannot fail: a new child leads no group */
+	/* Ctrl-C while the user waits for the start ends the start */
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	*pipe = ends[1];
 	return 0;
 }
@@ -105,6 +109,7 @@ void daemon_release(struct supervisor *sup)
 		log_to(STDERR_FILENO, "nclust: ", log_level());
 		fd_close(&sup->daemon.log_fd); /* the same file, opened anew */
 	}
+	(void)prctl(PR_SET_PDEATHSIG, 0);
 	/* the process that waited may have ended */
 	if (write(sup->daemon.pipe, &ok, 1) == -1)
 		log_debug("no process waited for the start");

@@ -105,6 +105,14 @@ def test_who_waits_for_one_that_is_ended_while_it_starts_is_told(how):
     wait(lambda: living() == [])
 
 
+def test_interrupted_while_it_waits_it_leaves_nothing():
+    it = launch("-d -n 1 --ready notify --start-timeout 1h", fixture("slow-ready"), "never")
+    it.wait_there().event("started")
+    kill(it.process.pid, signal.SIGINT)  # which a terminal sends to no other session
+    assert it.exit() == -signal.SIGINT
+    wait(nothing_is_left)
+
+
 @pytest.mark.parametrize("log", ("auto", "off", "inherit", "prefix"))
 def test_after_the_start_output_goes_where_it_was_told_and_stops_nobody(log):
     gate = Gate()
