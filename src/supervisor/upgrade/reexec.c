@@ -398,13 +398,14 @@ static const struct service *find_rolling(const struct supervisor *sup)
 }
 
 /* Find a worker for whose leftovers the upgrade must wait: the state does not carry leftovers, so
- * the new binary would kill them.  Leftovers of workers that ended after `asked` do not count, or a
- * crash loop might put the upgrade off for ever. */
+ * the new binary would kill them.  Leftovers of workers that died by themselves after `asked` do not
+ * count, or a crash loop might put the upgrade off for ever. */
 static const struct child *find_leaving(const struct supervisor *sup, nsec_t asked)
 {
 	const struct child *c = sup->reaper.left;
 
-	while (c != NULL && (c->left->since > asked || c->left->signal == SIGKILL))
+	while (c != NULL &&
+		((c->left->since > asked && c->life.stopped_by == 0) || c->left->signal == SIGKILL))
 		c = c->left->next;
 	return c;
 }

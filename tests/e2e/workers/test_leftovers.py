@@ -118,17 +118,22 @@ def test_a_restart_waits_for_what_the_old_worker_has_left(how):
     assert heard(pid) == ["start", "TERM", "USR1"]
 
 
-def test_an_upgrade_waits_for_what_a_dead_worker_has_left():
-    it = cluster("-n 1 --ready notify --stop-timeout 1h", "sh", "-c", '"$@"; true', "-", *SERVER)
-    pid = server_pid()
-    kill(it.worker().pid)
-    wait(lambda: heard() == ["start", "TERM"])
+def test_an_upgrade_waits_for_what_dead_workers_have_left_also_one_that_is_stopped_meanwhile():
+    it = cluster("-n 2 --ready notify --stop-timeout 1h", "sh", "-c", '"$@"; true', "-", *SERVER)
+    pids = [int(pid) for _, pid in sorted(re.findall(r"slot=(.) pid=(\d+) start", read("heard")))]
+    kill(it.worker(0).pid)
+    wait(lambda: heard(pids[0]) == ["start", "TERM"])
     upgrade = it.begin("upgrade")
     assert "has left" in it.event("upgrade-waits").text
-    assert is_alive(pid)
-    kill(pid, signal.SIGUSR1)
+    it.call("scale", count=1, no_wait=True)
+    wait(lambda: heard(pids[1]) == ["start", "TERM"])
+    for slot, pid in enumerate(pids):
+        assert it.worker(slot).state == "stopping"
+        kill(pid, signal.SIGUSR1)
+        it.event("exited", slot=slot)
     assert upgrade().ok
-    assert heard(pid) == ["start", "TERM", "USR1"]
+    for pid in pids:
+        assert heard(pid) == ["start", "TERM", "USR1"]
 
 
 def test_with_leftovers_keep_what_a_worker_has_started_outlives_its_restart():
