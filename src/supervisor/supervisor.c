@@ -243,8 +243,11 @@ static void set_oom_scores(struct supervisor *sup)
 	if (lower < OOM_LEAST)
 		lower = OOM_LEAST;
 	theirs = ours;
-	if (lower >= ours || !write_oom_score(path, lower))
+	if (lower >= ours || !write_oom_score(path, lower)) {
+		if (!write_oom_score(path, ours)) /* /proc is read-only: all keep the value */
+			return;
 		theirs += OOM_HANDICAP;
+	}
 	snprintf(sup->births.oom_score_adj, sizeof(sup->births.oom_score_adj), "%d",
 		theirs < OOM_MOST ? theirs : OOM_MOST);
 }

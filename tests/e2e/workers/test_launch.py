@@ -176,6 +176,13 @@ def test_umask_limits_niceness_and_oom_score_of_the_caller_are_passed_on():
     assert re.search(r"Max open files +4321 ", read(f"/proc/{it.pid}/limits"))
 
 
+def test_where_proc_is_read_only_the_oom_score_stays():
+    need_root()
+    leak(under=("unshare", "--mount", "sh", "-c",
+                'mount --bind /proc /proc && mount -o remount,bind,ro /proc && exec "$@"', "-"))
+    assert read(f"/proc/{born().pid}/oom_score_adj") == read("/proc/self/oom_score_adj")
+
+
 def test_a_directory_that_was_deleted_no_home_and_no_passwd_entry_do_no_harm():
     need_root()
     os.chown("run", 54321, 54321)
