@@ -273,7 +273,9 @@ static bool is_command(const char *line, const char *value)
 	if (has_key(line, "ready"))
 		return strncmp(value + strspn(value, " \t"), "exec:", 5) == 0;
 	return has_key(line, "command") || has_key(line, "env") || has_key(line, "check") ||
-		has_key(line, "check-header") || strncmp(line, "on-", 3) == 0;
+		has_key(line, "check-header") || has_key(line, "before") ||
+		has_key(line, "before-stop") || has_key(line, "log-compress") ||
+		strncmp(line, "on-", 3) == 0;
 }
 
 /* The line's key was given, though its value is refused: then the key is not

@@ -83,11 +83,12 @@ def test_values_that_none_can_have_say_what_is_wanted():
     ("[cluster:web]\ncommand =\n", 2, "cluster:web.command: wanted a command, found ''"),
     ("[cluster:web]\ncommand = touch 'ran\n", 2, "cluster:web.command:"),
     (f"[cluster:web]\n{RUNS} ; rm x\n", 2, "';'"),
+    (f"[cluster:web]\n{RUNS}\nbefore = ./a ; ./b\n", 3, "cluster:web.before: a ';'"),
     (f"[cluster]\n{RUNS}\nenv = A=\0B\n", 3, "NUL"),
     (b"[cluster]\ncommand = touch ran\nenv = A=\xff\xfe\n", 3, "UTF-8"),
     (f"[cluster]\n{RUNS}\nenv = A={'x' * 100000}\nnice = x\n", 4,
      "cluster.nice: wanted a whole number from -20 to 19, found 'x'")),
-    ids=("twice", "chroot", "empty", "quote", "semicolon", "NUL", "bytes", "long"))
+    ids=("twice", "chroot", "empty", "quote", "semicolon", "before", "NUL", "bytes", "long"))
 def test_a_mistake_is_told_with_its_line(text, number, says):
     refused(text, (number, says))
 
