@@ -126,7 +126,7 @@ static int check_plan(struct supervisor *sup, const struct plan *plan, struct er
 			d->instance_keys);
 	for (size_t i = 0; i < d->count; i++) {
 		const struct diff_cluster *c = &d->clusters[i];
-		const struct service *leaving;
+		const struct service *s;
 
 		if (c->new == NULL)
 			continue;
@@ -137,8 +137,9 @@ static int check_plan(struct supervisor *sup, const struct plan *plan, struct er
 				"cluster '%s': 'accept' can only change with a "
 				"restart of nclust",
 				c->new->name);
-		leaving = service_named(sup, c->new->name);
-		if (c->old == NULL && leaving != NULL)
+		s = service_named(sup, c->new->name);
+		if (s != NULL && service_is_stopping(s) &&
+			(c->old == NULL || c->change >= CHANGE_ROLL || c->workers_changed))
 			return error_set(
 				err, 0, "cluster '%s' is still stopping: try again", c->new->name);
 	}

@@ -455,15 +455,19 @@ bool service_is_over(const struct service *service)
 		(state == CLUSTER_FAILED && cluster_alive(service->core) == 0);
 }
 
-static int refuse_if_stopping(const struct service *service, struct error *err)
+bool service_is_stopping(const struct service *service)
 {
 	enum cluster_state state = cluster_state(service->core);
 
-	if (!service->sup->instance.stopping && !service->stage.leaving &&
-		!service->stage.stop_waits && state != CLUSTER_STOPPING &&
-		(state != CLUSTER_FAILED || service_is_over(service)))
-		return 0;
-	return error_set(err, 0, "'%s' is stopping", service->name);
+	return service->sup->instance.stopping || service->stage.leaving ||
+		service->stage.stop_waits || state == CLUSTER_STOPPING ||
+		(state == CLUSTER_FAILED && !service_is_over(service));
+}
+
+static int refuse_if_stopping(const struct service *service, struct error *err)
+{
+	return service_is_stopping(service) ? error_set(err, 0, "'%s' is stopping", service->name)
+					    : 0;
 }
 
 void service_change(struct service *service, struct event *event)

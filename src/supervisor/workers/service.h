@@ -48,6 +48,8 @@ struct worker_view child_view(const struct child *child);
 
 /* Has the cluster no workers, and will it start none? */
 bool service_is_over(const struct service *service);
+/* Is it about to end, so that it can neither be scaled nor restarted? */
+bool service_is_stopping(const struct service *service);
 /* Give the core a command that may start the cluster again, or end it at once. */
 void service_change(struct service *service, struct event *event);
 

@@ -129,6 +129,15 @@ TEST(one_that_is_gone_stops_and_leaves)
 	ck_assert_str_eq(said(), "cluster 'job' is still stopping: try again");
 }
 
+TEST(one_that_is_stopping_yet_takes_what_needs_no_start_alone)
+{
+	service_stop(web, false);
+	ck_assert_int_eq(reload(WEB_AS("/bin/web2", "2") JOB), -1);
+	ck_assert_str_eq(said(), "cluster 'web' is still stopping: try again");
+	ck_assert_int_eq(reload(WEB_AS("/bin/web", "3") JOB), -1);
+	ck_assert_int_eq(reload(WEB "stop-timeout = 1s\n" JOB), 0);
+}
+
 TEST(a_mistake_changes_nothing_at_all)
 {
 	const struct settings *before = room.settings;
