@@ -5,6 +5,7 @@
 #include "protocol/json.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/instance/instance.h"
+#include "supervisor/order/order.h"
 #include "supervisor/workers/service.h"
 
 #include <stdlib.h>
@@ -205,12 +206,15 @@ void request_look(struct client *c, const struct service *service, const struct 
 	for (size_t i = 0; i < c->expected_count; i++) {
 		struct expectation *e = &c->expected[i];
 		const struct outcome *o = &e->service->outcome;
+		char why[400];
 
 		if (is_rollout_over(e)) {
 			note_outcome(e, o->text, o->failed);
 			e->rollout = o->of;
 		} else if (report == NULL) {
 			e->met |= has_come_true(e);
+			if (!e->met && !e->ended && order_is_lost(e->service, why, sizeof(why)))
+				note_outcome(e, why, true);
 		} else if (e->service == service &&
 			(is_scale_failed(e, report) || is_stopped_instead(e, report))) {
 			note_outcome(e, sentence, true);

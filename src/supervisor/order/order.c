@@ -375,12 +375,23 @@ static void look_at_start(struct service *s)
 
 /* ---- the stop ---- */
 
+/* As the latest file has it, without cycles: a cluster may be back at settings of before. */
+static const char *after_in_file(const struct service *s)
+{
+	const struct settings *file = s->sup->settings;
+
+	for (size_t i = 0; i < file->cluster_count; i++)
+		if (strcmp(file->clusters[i]->name, s->name) == 0)
+			return file->clusters[i]->after;
+	return cluster_settings(s->core)->after;
+}
+
 /* Is a cluster yet to end that must stop before this one? */
 static bool has_dependents(const struct service *s)
 {
 	for (size_t i = 0; i < s->sup->service_count; i++) {
 		const struct service *other = s->sup->services[i];
-		const char *at = cluster_settings(other->core)->after;
+		const char *at = after_in_file(other);
 		struct dependency d;
 
 		if (!other->stage.stop_asked || other->stage.ended)
@@ -445,6 +456,17 @@ static void look_at_stop(struct service *s)
 
 /* ---- once a turn ---- */
 
+bool order_is_lost(const struct service *s, char *why, size_t size)
+{
+	char text[300];
+
+	if (!is_lost(s, false))
+		return false;
+	say_all(text, sizeof(text), s);
+	snprintf(why, size, "%s cannot start: it waits for %s", s->name, text);
+	return true;
+}
+
 /* If nothing runs any more, and waiting clusters can never start, nclust ends, as
  * when the last worker has ended.  It does not wait for the others to end during a
  * start in the background, or if the waiting cluster is essential. */
@@ -453,7 +475,6 @@ static void look_if_lost(struct supervisor *sup)
 	const struct service *lost = NULL;
 	bool at_once = sup->settings->daemon && !sup->instance.ready_once;
 	bool others = false;
-	char text[300];
 	char why[400];
 
 	for (size_t i = 0; i < sup->service_count; i++) {
@@ -469,11 +490,8 @@ static void look_if_lost(struct supervisor *sup)
 		else
 			others |= !s->stage.ended;
 	}
-	if (lost == NULL || (others && !at_once))
-		return;
-	say_all(text, sizeof(text), lost);
-	snprintf(why, sizeof(why), "%s cannot start: it waits for %s", lost->name, text);
-	lifecycle_fail(sup, sup->instance.status != 0 ? sup->instance.status : 1, why);
+	if (lost != NULL && (!others || at_once) && order_is_lost(lost, why, sizeof(why)))
+		lifecycle_fail(sup, sup->instance.status != 0 ? sup->instance.status : 1, why);
 }
 
 void order_look(struct supervisor *sup)

@@ -17,4 +17,8 @@ extern const struct part order_part;
 /* Once a turn: start and stop clusters that have waited long enough. */
 void order_look(struct supervisor *sup);
 
+/* Does the cluster wait for one that has ended, so that it cannot start by itself?  Then `why` says
+ * so. */
+bool order_is_lost(const struct service *s, char *why, size_t size);
+
 #endif

@@ -144,6 +144,29 @@ def test_a_reload_brings_one_that_waits_and_removes_in_order():
     assert told() == ["web", "cache"]
 
 
+def test_what_waits_for_one_that_has_failed_is_told_to_who_waits_for_it():
+    why = "web cannot start: it waits for job (ended with status 7)"
+    job_ends(7)
+    it = start(ini=one("other", HEARS) + job())
+    wait(lambda: it.cluster("job").state == "stopped")
+    write("it.ini", one("other", HEARS) + job() + one("web", HEARS, "after = job: done"))
+    it.verb("reload").fails(1, why)
+    it.verb("restart", target="web").fails(1, why)
+    job_ends(0)
+    it.call("restart", target="job", no_wait=True)
+    it.event("ready", cluster="web")
+
+
+def test_an_order_that_a_failed_reload_turned_round_halfway_holds_up_no_stop():
+    it = cluster(ini=one("a", HEARS, "after = b") + one("b", HEARS))
+    write("it.ini", one("a", "false") + one("b", HEARS, "after = a"))
+    it.verb("reload").fails(1, "a: restart failed")
+    told = stops(it, "a", "b")
+    kill(it.pid, SIGTERM)
+    assert it.exit() == 0
+    assert told() == ["b", "a"]
+
+
 def test_with_orphans_kept_workers_that_were_taken_over_do_not_wait():
     ini = one("web", HEARS, "after = db", "orphans = keep") + gated("db", "orphans = keep")
     Gate("db").open()
