@@ -324,16 +324,16 @@ static void take_command(struct words *w)
 		no_memory(w->faults);
 }
 
-/* "-n web=2,worker=1": the clusters of a Procfile. */
+/* "-n web=2,worker=1": the clusters of a Procfile.  Lines that are left out keep their PORT. */
 static void take_formation(struct words *w)
 {
 	struct error err;
 
+	if (procfile_finish(w->s) == -1)
+		no_memory(w->faults);
 	for (size_t i = 0; i < w->formation.count; i++)
 		if (procfile_form(w->s, w->formation.list[i], &err) == -1)
 			add_usage_fault(w, "workers", err.text);
-	if (procfile_finish(w->s) == -1)
-		no_memory(w->faults);
 }
 
 /* Other clusters cannot be told so. */

@@ -60,7 +60,9 @@ def test_a_formation_says_how_many_of_which_and_none(option, wanted):
     if wanted is None:
         nclust(f"--name it -c shop/Procfile -n {option}").fails(64, "workers")
     else:
-        assert formation(shop(f"-n {option} --ready alive:1ms")) == wanted
+        it = shop(f"-n {option} --ready alive:1ms")
+        assert formation(it) == wanted
+        assert variables(it, "worker")["PORT"] == "5100"
 
 
 def test_files_of_other_systems_and_of_shells_a_byte_order_mark_crlf_export():
