@@ -358,7 +358,7 @@ static enum cmdline_part take_value(struct cmdline *c, const char *value, enum c
 		return value != NULL ? CMDLINE_VALUE : CMDLINE_OPTION;
 	if (value == NULL && takes == TAKES_YES)
 		c->value = "yes";
-	else if (value == NULL && c->next < c->argc)
+	else if (value == NULL && c->next < c->argc && strcmp(c->argv[c->next], "--") != 0)
 		c->value = c->argv[c->next++];
 	return c->value != NULL ? CMDLINE_OPTION : CMDLINE_NO_VALUE;
 }

@@ -114,7 +114,7 @@ enum cmdline_part {
 	CMDLINE_SEPARATOR, /* "--": argv[next] is the word after it */
 	CMDLINE_OPTION,    /* `row`, and its `value`: NULL if it takes none */
 	CMDLINE_UNKNOWN,   /* no option has that `name` */
-	CMDLINE_NO_VALUE,  /* `row` needs a value, but the line ends */
+	CMDLINE_NO_VALUE,  /* `row` needs a value, but the line or its options end */
 	CMDLINE_VALUE,     /* `row` takes no value, but one is given */
 };
 

@@ -116,6 +116,8 @@ static const struct {
 	{{"--workers"},
 		"--workers: wanted a value, found none\n"
 		"no command: nclust -n auto -- COMMAND [ARG]...\n"},
+	{{"-n", "--", "x"}, "--workers: wanted a value, found none\n"},
+	{{"--directory", "--", "x"}, "--directory: wanted a value, found none\n"},
 	{{"-l"},
 		"--listen: wanted a value, found none\n"
 		"no command: nclust -n auto -- COMMAND [ARG]...\n"},
