@@ -6,6 +6,7 @@
 #include "base/trusted.h"
 #include "config/address.h"
 #include "config/logfile.h"
+#include "config/option.h"
 #include "config/value.h"
 
 #include <assert.h>
@@ -207,31 +208,52 @@ static void check_accept(const struct check *k)
 	check_lasting(k);
 }
 
+/* Of [defaults], what a cluster cannot have is not meant for it. */
+static void drop_default(const struct check *k, const char *key)
+{
+	const struct option_row *row = option_find("cluster", key, NULL);
+	struct error err;
+
+	if (field_set(row, k->c, 0, row->fallback, &err) == -1)
+		check_fault(k, key, "%s", err.text);
+	*settings_origin(k->s, k->at, row) = (struct origin){0};
+}
+
 static void check_with_accept(const struct check *k)
 {
 	const struct cluster_settings *c = k->c;
+	const struct {
+		const char *key;
+		bool accept; /* the cluster for which this is a mistake */
+		bool given;
+		const char *why;
+	} keys[] = {{"accept-per-address", false, c->accept_per_address > 0, "needs 'accept'"},
+		{"accept-timeout", false, c->accept_timeout > 0, "needs 'accept'"},
+		{"workers", true, c->workers.range,
+			"a range cannot be used with 'accept': it starts a process for each "
+			"connection anyway, and 'workers' is the most at once"},
+		{"intercept", true, c->intercept == INTERCEPT_ON,
+			"'on' cannot be used with 'accept': nclust listens, and the command gets "
+			"a connection"},
+		{"leader", true, c->leader,
+			"cannot be used with 'accept': a connection cannot be the leader"},
+		{"ipc", true, c->ipc == IPC_ON,
+			"'on' cannot be used with 'accept': a connection has no channel"},
+		{"metrics", true, c->metrics.kind == PROBE_HTTP,
+			"cannot be used with 'accept': there is no worker to ask"},
+		{"pty", true, c->pty == PTY_YES,
+			"'yes' cannot be used with 'accept': the output is the connection"}};
 
-	check_rule(
-		k, !c->accept && c->accept_per_address > 0, "accept-per-address", "needs 'accept'");
-	check_rule(k, !c->accept && c->accept_timeout > 0, "accept-timeout", "needs 'accept'");
-	if (!c->accept)
-		return;
-	check_rule(k, c->listen_count == 0 && !check_is_bad(k, "listen"), "accept",
+	check_rule(k, c->accept && c->listen_count == 0 && !check_is_bad(k, "listen"), "accept",
 		"has nothing to accept on: set 'listen'");
-	check_rule(k, c->workers.range, "workers",
-		"a range cannot be used with 'accept': it starts a process for each connection "
-		"anyway, and 'workers' is the most at once");
-	check_rule(k, c->intercept == INTERCEPT_ON, "intercept",
-		"'on' cannot be used with 'accept': nclust listens, and the command gets a "
-		"connection");
-	check_rule(k, c->leader, "leader",
-		"cannot be used with 'accept': a process for one connection cannot be the leader");
-	check_rule(k, c->ipc == IPC_ON, "ipc",
-		"'on' cannot be used with 'accept': a process for one connection has no channel");
-	check_rule(k, c->metrics.kind == PROBE_HTTP, "metrics",
-		"cannot be used with 'accept': there is no worker to ask");
-	check_rule(k, c->pty == PTY_YES, "pty",
-		"'yes' cannot be used with 'accept': the output is the connection");
+	for (size_t i = 0; i < COUNT_OF(keys); i++) {
+		bool is_wrong = keys[i].given && keys[i].accept == c->accept;
+
+		if (is_wrong && check_origin(k, keys[i].key)->from_defaults)
+			drop_default(k, keys[i].key);
+		else
+			check_rule(k, is_wrong, keys[i].key, "%s", keys[i].why);
+	}
 }
 
 /* The first listener that may be of streams, or NULL: it is the address of workers' probes. */
