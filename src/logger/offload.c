@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -18,10 +19,12 @@
 #define PATIENCE_NS 100000000
 #define STACK_SIZE ((size_t)64 * 1024)
 
-enum state { HAS_NONE, IS_AWAITED, IS_LEFT };
+/* What a thread does: nothing; a call that the loop waits for; a call that it does not wait for, or
+ * no more; and such a call has returned. */
+enum state { IS_IDLE, IS_AWAITED, IS_LEFT, HAS_RETURNED };
 
 struct offload_thread {
-	struct offload_thread *next;
+	struct offload_thread *next; /* of all threads */
 	struct offload *of;
 	_Atomic uint32_t state;
 	_Atomic pid_t tid;
@@ -62,32 +65,24 @@ static void make_call(struct offload_call *call)
 	call->error = errno;
 }
 
-static void return_late(struct offload_thread *self)
-{
-	struct offload *o = self->of;
-
-	self->state = HAS_NONE;
-	self->next = o->late;
-	while (!atomic_compare_exchange_weak(&o->late, &self->next, self))
-		continue;
-	ev_async_send(o->loop, &o->returned);
-}
-
 static void *serve_calls(void *argument)
 {
 	struct offload_thread *self = argument;
 
 	self->tid = (pid_t)syscall(SYS_gettid);
 	for (;;) {
-		uint32_t state = IS_AWAITED;
+		uint32_t state;
 
-		while (self->state == HAS_NONE)
-			(void)wait_while(&self->state, HAS_NONE, NULL);
+		while ((state = self->state) != IS_AWAITED && state != IS_LEFT)
+			(void)wait_while(&self->state, state, NULL);
 		make_call(&self->call);
-		if (atomic_compare_exchange_strong(&self->state, &state, HAS_NONE))
+		state = IS_AWAITED;
+		if (atomic_compare_exchange_strong(&self->state, &state, IS_IDLE)) {
 			wake_waiter(&self->state);
-		else
-			return_late(self);
+			continue;
+		}
+		self->state = HAS_RETURNED;
+		ev_async_send(self->of->loop, &self->of->returned);
 	}
 	return NULL;
 }
@@ -109,30 +104,27 @@ static bool start_thread(struct offload_thread *thread)
 }
 
 /* An idle thread, or a new one; NULL: out of memory. */
-static struct offload_thread *take_idle(struct offload *o)
+static struct offload_thread *find_idle(struct offload *o)
 {
-	struct offload_thread *thread = o->idle;
+	struct offload_thread *thread = o->threads;
 
-	if (thread != NULL) {
-		o->idle = thread->next;
+	while (thread != NULL && thread->state != IS_IDLE)
+		thread = thread->next;
+	if (thread != NULL)
 		return thread;
-	}
 	thread = malloc(sizeof(*thread));
 	if (thread == NULL)
 		return NULL;
 	thread->of = o;
-	thread->state = HAS_NONE;
+	thread->state = IS_IDLE;
 	thread->tid = 0; /* set when the thread runs */
-	if (start_thread(thread))
-		return thread;
-	free(thread);
-	return NULL;
-}
-
-static void put_idle(struct offload *o, struct offload_thread *thread)
-{
-	thread->next = o->idle;
-	o->idle = thread;
+	if (!start_thread(thread)) {
+		free(thread);
+		return NULL;
+	}
+	thread->next = o->threads;
+	o->threads = thread;
+	return thread;
 }
 
 /* false: the call hangs. */
@@ -160,7 +152,7 @@ static void give_call(
 
 bool offload_begin(struct offload *o, const struct offload_call *call)
 {
-	struct offload_thread *thread = take_idle(o);
+	struct offload_thread *thread = find_idle(o);
 
 	if (thread == NULL)
 		return false;
@@ -171,7 +163,7 @@ bool offload_begin(struct offload *o, const struct offload_call *call)
 
 ssize_t offload_run(struct offload *o, struct offload_call *call)
 {
-	struct offload_thread *thread = call->is_safe ? NULL : take_idle(o);
+	struct offload_thread *thread = call->is_safe ? NULL : find_idle(o);
 
 	if (thread == NULL) {
 		call->data = o->data;
@@ -184,7 +176,6 @@ ssize_t offload_run(struct offload *o, struct offload_call *call)
 			return -1;
 		}
 		*call = thread->call;
-		put_idle(o, thread);
 	}
 	errno = call->error;
 	return call->got;
@@ -205,17 +196,15 @@ void offload_close(struct offload *o, int *fd, bool is_safe)
 static void on_returned(struct ev_loop *loop, ev_async *watcher, int revents)
 {
 	struct offload *o = watcher->data;
-	struct offload_thread *thread = atomic_exchange(&o->late, NULL);
 
 	(void)revents;
-	while (thread != NULL) {
-		struct offload_thread *next = thread->next;
-
+	for (struct offload_thread *t = o->threads; t != NULL; t = t->next) {
+		if (t->state != HAS_RETURNED)
+			continue;
 		o->stuck--;
-		if (thread->call.goes_on != NULL)
-			thread->call.goes_on(loop, &thread->call);
-		put_idle(o, thread);
-		thread = next;
+		if (t->call.goes_on != NULL)
+			t->call.goes_on(loop, &t->call);
+		t->state = IS_IDLE;
 	}
 }
 

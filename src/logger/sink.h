@@ -6,7 +6,6 @@
 #include "protocol/logwire.h"
 
 #include <ev.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -88,10 +87,9 @@ struct offload_thread;
 struct offload {
 	struct ev_loop *loop;
 	struct ev_async returned;
-	struct offload_thread *idle;           /* heap */
-	_Atomic(struct offload_thread *) late; /* threads whose late calls have returned */
-	unsigned stuck;                        /* threads with calls that are not waited for */
-	char data[OFFLOAD_DATA];               /* read by the loop itself */
+	struct offload_thread *threads; /* heap */
+	unsigned stuck;                 /* threads with calls that are not waited for */
+	char data[OFFLOAD_DATA];        /* read by the loop itself */
 };
 
 void offload_init(struct offload *o, struct ev_loop *loop);
