@@ -128,9 +128,6 @@ static void take_line(void *context, const struct line *line)
 		c->read++;
 		clusters_need(&logger->clusters);
 	}
-	if (source->seen < TAIL_NEAR)
-		source->early_in_use |= tail_mentions_in_use(line->text, line->len);
-	source->seen += line->len;
 	remember_note(&logger->remember, line);
 	if (source->quiet || is_copied(logger, pipe))
 		return;
@@ -437,14 +434,13 @@ static int send_last(struct logger *logger, struct source *source)
 		.kind = LOGWIRE_LAST,
 		.slot = source->slot,
 		.worker = source->worker,
-		.address_in_use = source->early_in_use,
 	};
 	struct linering_text text;
 
 	text_copy(packet.cluster, sizeof(packet.cluster), source->cluster->name);
 	if (source->ring.fd != -1 && linering_look(&source->ring) == 0 &&
 		linering_read(&source->ring, 0, &text) == 0) {
-		packet.address_in_use |= tail_tell(
+		packet.address_in_use = tail_tell(
 			text.text, text.len, (int)source->pid, source->started, packet.text);
 		linering_drop(&text);
 	}

@@ -352,15 +352,6 @@ static bool mentions_in_use(const char *text)
 		strcasestr(text, "EADDRINUSE") != NULL;
 }
 
-bool tail_mentions_in_use(const char *line, size_t len)
-{
-	char text[TAIL_TEXT];
-	bool indented;
-
-	(void)clean_line(text, line, len, &indented);
-	return mentions_in_use(text);
-}
-
 /* The last lines that are not empty, cleaned; and what explains the death, so far. */
 struct ending {
 	char lines[TAIL_LINES][TAIL_TEXT]; /* the latest first */

@@ -55,7 +55,6 @@ typedef void lines_take(void *context, const struct line *line);
  * the worker had, so that of several lines the last one explains.  Returns whether it complained
  * of an address. */
 bool tail_tell(const char *text, size_t len, int pid, bool started, char to[TAIL_TEXT]);
-bool tail_mentions_in_use(const char *line, size_t len);
 
 /* ---- source ---- */
 
@@ -90,8 +89,6 @@ struct source {
 	bool copied;                 /* copied unchanged, unless to a terminal */
 	bool is_safe;                /* its user is nclust's own, who can stop us anyway */
 	struct linering ring;        /* of its slot, which others of the slot write to as well */
-	uint64_t seen;               /* bytes of its lines */
-	bool early_in_use;           /* it complained of an address at the beginning */
 	struct source_pipe pipes[2]; /* stdout, stderr */
 };
 
