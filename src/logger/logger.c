@@ -90,7 +90,9 @@ static void take_packet(
 		rename_cluster(logger, p, m);
 	else if (!sound ||
 		(!clusters_take(&logger->clusters, p, m) && !keep_take(&logger->keep, p, m)))
-		log_error("logger: refused a malformed packet");
+		log_error("logger: %s",
+			m->cut ? "cannot take what nclust sends (RLIMIT_NOFILE?)"
+			       : "refused a malformed packet");
 	for (size_t i = 0; i < m->fd_count; i++)
 		offload_close(&logger->offload, &m->fds[i], false);
 }
@@ -204,7 +206,6 @@ static void run_loop(struct logger *logger)
 {
 	(void)ev_run(logger->loop, 0);
 	keep_fini(&logger->keep);
-	reading_close_all(logger);
 	clusters_fini(&logger->clusters);
 	close_streams(logger);
 	if (logger->offload.stuck > 0)

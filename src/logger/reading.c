@@ -16,7 +16,6 @@
 
 #define TURN_MAX OFFLOAD_DATA /* read of one pipe in one turn of the loop */
 #define TURN_READS 16         /* of one cluster in one turn of the loop */
-#define PIPES_MAX 40000U
 #define ENDED_TURNS 32 /* times 4 KiB is more than a terminal has, times OFFLOAD_DATA a pipe */
 #define ENDED_ANYWAY 4
 #define REDRAWN_EACH 1.0
@@ -397,12 +396,6 @@ void reading_take_pipes(
 	struct source *source;
 	size_t at = 0;
 
-	if (logger->pipes >= PIPES_MAX || logger->sources.count >= PIPES_MAX) {
-		log_error("%s.%" PRIu32 ": too many pipes for its output (do processes that dead "
-			  "workers left hold them open?)",
-			p->cluster, p->slot);
-		return;
-	}
 	source = source_get(&logger->sources, p->worker, p->slot, p->cluster);
 	if (source != NULL && !source_is_open(source))
 		source->copied = p->sink == LOGWIRE_COPY;
@@ -518,9 +511,11 @@ void reading_take_ended(struct logger *logger, const struct logwire_packet *p)
 
 void reading_close_all(struct logger *logger)
 {
-	for (size_t at = logger->sources.count; at-- > 0;) {
-		struct source *source = logger->sources.list[at];
+	struct source *next = source_after(&logger->sources, NULL);
+	struct source *source;
 
+	while ((source = next) != NULL) {
+		next = source_after(&logger->sources, source);
 		if (source->cluster->hung != NULL) /* a thread may use it */
 			continue;
 		for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
@@ -537,24 +532,21 @@ static bool is_sized(const struct logger *logger, const struct source_pipe *pipe
 	return pipe->is_pty && is_readable(pipe) && stream_of(logger, pipe)->is_terminal;
 }
 
-/* Set the size of all workers' terminals. */
-static void size_terminals(struct logger *logger, const struct winsize *size)
+static void size_terminal(
+	struct logger *logger, struct source_pipe *pipe, const struct winsize *size)
 {
-	for (size_t i = 0; i < 2 * logger->sources.count; i++) {
-		struct source_pipe *pipe = &logger->sources.list[i / 2]->pipes[i % 2];
-		struct offload_call call = {
-			.kind = OFFLOAD_WINSIZE,
-			.is_safe = pipe->source->is_safe,
-			.about = pipe,
-			.fd = pipe->fd,
-			.size = *size,
-			.goes_on = goes_on,
-		};
+	struct offload_call call = {
+		.kind = OFFLOAD_WINSIZE,
+		.is_safe = pipe->source->is_safe,
+		.about = pipe,
+		.fd = pipe->fd,
+		.size = *size,
+		.goes_on = goes_on,
+	};
 
-		if (is_sized(logger, pipe) && offload_run(&logger->offload, &call) == -1 &&
-			errno == EINPROGRESS)
-			note_hang(pipe);
-	}
+	if (is_sized(logger, pipe) && offload_run(&logger->offload, &call) == -1 &&
+		errno == EINPROGRESS)
+		note_hang(pipe);
 }
 
 /* Look up how much of our terminal's width is left for a line. */
@@ -562,6 +554,7 @@ void reading_look_at_size(struct logger *logger)
 {
 	const struct stream *stream = &logger->streams[!logger->streams[0].is_terminal];
 	unsigned width = logger->width + (unsigned)strlen(" | ");
+	struct source *source = NULL;
 	struct winsize size;
 
 	logger->look_at_size = false;
@@ -571,5 +564,7 @@ void reading_look_at_size(struct logger *logger)
 		size.ws_col -= (unsigned short)width;
 	else if (size.ws_col > 0)
 		size.ws_col = 1;
-	size_terminals(logger, &size);
+	while ((source = source_after(&logger->sources, source)) != NULL)
+		for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
+			size_terminal(logger, &source->pipes[i], &size);
 }

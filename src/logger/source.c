@@ -10,59 +10,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FEWEST 64
 #define PARTS_MOST ((size_t)1024 * 1024) /* of unfinished lines, in a cluster */
-
-/* The worker's index in the list, or where it would be inserted. */
-static size_t place_of(const struct source_table *table, uint64_t worker)
-{
-	size_t from = 0;
-	size_t to = table->count;
-
-	while (from < to) {
-		size_t middle = from + (to - from) / 2;
-
-		if (table->list[middle]->worker < worker)
-			from = middle + 1;
-		else
-			to = middle;
-	}
-	return from;
-}
 
 struct source *source_find(const struct source_table *table, uint64_t worker)
 {
-	size_t at = place_of(table, worker);
+	struct source *source = table->buckets[worker % SOURCE_BUCKETS];
 
-	return at < table->count && table->list[at]->worker == worker ? table->list[at] : NULL;
+	while (source != NULL && source->worker != worker)
+		source = source->next;
+	return source;
 }
 
-static int make_room(struct source_table *table)
+struct source *source_after(const struct source_table *table, const struct source *source)
 {
-	size_t room = table->room > 0 ? 2 * table->room : FEWEST;
-	struct source **list;
+	size_t bucket = source != NULL ? source->worker % SOURCE_BUCKETS + 1 : 0;
 
-	if (table->count < table->room)
-		return 0;
-	list = realloc(table->list, room * sizeof(struct source *));
-	if (list == NULL)
-		return -1;
-	table->list = list;
-	table->room = room;
-	return 0;
+	if (source != NULL && source->next != NULL)
+		return source->next;
+	while (bucket < SOURCE_BUCKETS && table->buckets[bucket] == NULL)
+		bucket++;
+	return bucket < SOURCE_BUCKETS ? table->buckets[bucket] : NULL;
 }
 
 struct source *source_get(
 	struct source_table *table, uint64_t worker, uint32_t slot, const char *cluster)
 {
+	struct source **bucket = &table->buckets[worker % SOURCE_BUCKETS];
 	struct source *source = source_find(table, worker);
-	size_t at = place_of(table, worker);
 
 	if (source != NULL)
 		return source;
 	source = calloc(1, sizeof(*source));
-	if (source == NULL || make_room(table) == -1 ||
-		(source->cluster = clusters_get(table->clusters, cluster)) == NULL) {
+	if (source == NULL || (source->cluster = clusters_get(table->clusters, cluster)) == NULL) {
 		free(source);
 		return NULL;
 	}
@@ -74,18 +53,18 @@ struct source *source_get(
 		source->pipes[i].source = source;
 		source->pipes[i].fd = -1;
 	}
-	memmove(table->list + at + 1, table->list + at,
-		(table->count++ - at) * sizeof(struct source *));
-	table->list[at] = source;
+	source->next = *bucket;
+	*bucket = source;
 	return source;
 }
 
 void source_free(struct source_table *table, struct source *source)
 {
-	size_t at = place_of(table, source->worker);
+	struct source **at = &table->buckets[source->worker % SOURCE_BUCKETS];
 
-	memmove(table->list + at, table->list + at + 1,
-		(--table->count - at) * sizeof(struct source *));
+	while (*at != source)
+		at = &(*at)->next;
+	*at = source->next;
 	source->cluster->sources--;
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 		buffer_fini(&source->pipes[i].part);

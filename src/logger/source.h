@@ -76,6 +76,7 @@ struct source_pipe {
 };
 
 struct source {
+	struct source *next;     /* of its bucket */
 	struct source *next_due; /* the next one whose last words are to be sent */
 	uint64_t worker;
 	uint32_t slot;
@@ -92,16 +93,18 @@ struct source {
 	struct source_pipe pipes[2]; /* stdout, stderr */
 };
 
-/* All sources, sorted by worker: a new one comes last, as ids only grow.  The owner
- * sets the clusters, zeroes the rest, and frees the list. */
+/* All sources, each in the bucket of its worker.  The owner sets the clusters, and zeroes the
+ * rest. */
+#define SOURCE_BUCKETS 1024
+
 struct source_table {
-	struct source **list; /* heap */
-	size_t count;
-	size_t room;
+	struct source *buckets[SOURCE_BUCKETS];
 	struct clusters *clusters;
 };
 
 struct source *source_find(const struct source_table *table, uint64_t worker);
+/* Of all sources the one after that, or, with NULL, the first one; NULL: there is none. */
+struct source *source_after(const struct source_table *table, const struct source *source);
 /* The source of this worker, or a new one; NULL: out of memory. */
 struct source *source_get(
 	struct source_table *table, uint64_t worker, uint32_t slot, const char *cluster);

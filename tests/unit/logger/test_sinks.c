@@ -20,6 +20,7 @@ static int supervisor;
 static struct clusters clusters;
 static struct stream stream;
 static struct source_table sources;
+static uint64_t workers;
 static int said; /* nclust's own lines */
 
 /* All that can be written is. */
@@ -51,9 +52,10 @@ static void setup(void)
 
 static void teardown(void)
 {
-	while (sources.count > 0)
-		source_free(&sources, sources.list[0]);
-	free(sources.list);
+	struct source *source;
+
+	while ((source = source_after(&sources, NULL)) != NULL)
+		source_free(&sources, source);
 	clusters_fini(&clusters);
 	if (stream.loop != NULL)
 		stream_close(&stream);
@@ -86,7 +88,7 @@ static struct cluster *route(const char *cluster)
 
 static struct source_pipe *worker(struct cluster *g, uint32_t slot)
 {
-	struct source *s = source_get(&sources, sources.count, slot, g->name);
+	struct source *s = source_get(&sources, ++workers, slot, g->name);
 
 	cluster_begin(&clusters, g, slot);
 	return &s->pipes[0];
@@ -214,7 +216,7 @@ TEST(clusters_that_are_removed_are_forgotten)
 	ck_assert_str_eq(clusters.list->name, "web5");
 	ck_assert_ptr_eq(clusters.list->next, kept);
 	ck_assert_ptr_null(kept->next);
-	source_free(&sources, sources.list[0]);
+	source_free(&sources, source_after(&sources, NULL));
 	turn();
 	ck_assert_ptr_eq(clusters.list, kept);
 }
@@ -534,7 +536,7 @@ TEST(a_full_disk_is_counted_line_by_line)
 	/* what waits is still to be written, as soon as that can be */
 	ck_assert_uint_eq(dropped("web"), 9);
 	ck_assert(!sink_is_full(sink_of("web")));
-	source_free(&sources, sources.list[0]);
+	source_free(&sources, source_after(&sources, NULL));
 	clusters_fini(&clusters);
 	(void)close(full);
 	ck_assert_uint_eq(clusters.memory, 0);
