@@ -118,18 +118,6 @@ static struct route *next_route(struct cluster *c, const struct sink *o, size_t 
 										 : NULL;
 }
 
-/* Repeat requests for descriptors: an nclust that was replaced has forgotten them, and
- * answers about the old list are ignored, because an index may mean another route now. */
-static void repeat_ask(struct sink *o)
-{
-	bool asked = o->asked;
-
-	o->asked = false;
-	o->ask_again = 0.;
-	if (asked)
-		sink_ask(o, LOGWIRE_ASK_OPEN);
-}
-
 static void drop_routes(struct route *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -146,8 +134,13 @@ static void put_in_force(struct clusters *all, struct cluster *c, size_t count)
 	memset(c->staged, 0, sizeof(c->staged));
 	c->count = count;
 	c->version = ++all->versions;
-	for (struct sink *o = c->sinks; o != NULL; o = o->next)
-		repeat_ask(o);
+	/* ask again: an nclust that was replaced has forgotten what it was asked for, and answers
+	 * about the old list are ignored, because an index may mean another route now */
+	for (struct sink *o = c->sinks; o != NULL; o = o->next) {
+		o->ask_again = 0.;
+		if (o->asked_at > 0.)
+			sink_ask(o, LOGWIRE_ASK_OPEN);
+	}
 	for (size_t i = 0; i < count; i++)
 		if (!is_stream(c->list[i].kind) && !c->list[i].by_slot)
 			(void)cluster_sink(all, c, &c->list[i], 0);
@@ -193,29 +186,21 @@ static void take_opened(
 		sink_opened(o, p, m->fd_count == 1 ? &m->fds[0] : &none);
 }
 
-static void reopen_files(struct clusters *all, const char *name)
+/* Open the cluster's files anew; `old`: the name that it had until now, or "".  If another cluster
+ * has its name now, that gets the old one. */
+static void reopen_files(struct clusters *all, const char *name, const char *old)
 {
-	struct cluster *c = clusters_find(all, name);
+	struct cluster *other = *old != '\0' ? clusters_find(all, name) : NULL;
+	struct cluster *c = clusters_find(all, *old != '\0' ? old : name);
 
+	if (other != NULL)
+		text_copy(other->name, sizeof(other->name), old);
 	if (c == NULL)
 		return;
-	for (struct sink *o = c->sinks; o != NULL; o = o->next) {
-		if (o->kind != SINK_FILE)
-			continue;
-		o->asked = false;
-		sink_ask(o, LOGWIRE_ASK_OPEN);
-	}
-}
-
-void clusters_rename(struct clusters *all, const char *from, const char *to)
-{
-	struct cluster *c = clusters_find(all, from);
-	struct cluster *before = clusters_find(all, to);
-
-	if (before != NULL)
-		text_copy(before->name, sizeof(before->name), from);
-	if (c != NULL)
-		text_copy(c->name, sizeof(c->name), to);
+	text_copy(c->name, sizeof(c->name), name);
+	for (struct sink *o = c->sinks; o != NULL; o = o->next)
+		if (o->kind == SINK_FILE)
+			sink_ask(o, LOGWIRE_ASK_OPEN);
 }
 
 bool clusters_take(struct clusters *all, const struct logwire_packet *p, struct fdpass_message *m)
@@ -225,7 +210,7 @@ bool clusters_take(struct clusters *all, const struct logwire_packet *p, struct 
 	else if (p->kind == LOGWIRE_OPENED)
 		take_opened(all, p, m);
 	else if (p->kind == LOGWIRE_REOPEN)
-		reopen_files(all, p->cluster);
+		reopen_files(all, p->cluster, p->text);
 	else
 		return false;
 	return true;

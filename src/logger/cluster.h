@@ -105,8 +105,6 @@ void clusters_fini(struct clusters *all);
 struct cluster *clusters_find(const struct clusters *all, const char *name);
 /* The cluster of that name, or a new one; NULL: out of memory. */
 struct cluster *clusters_get(struct clusters *all, const char *name);
-/* A cluster has another name now.  If another cluster has that name it gets the old one. */
-void clusters_rename(struct clusters *all, const char *from, const char *to);
 /* Handle a packet of the supervisor, which was checked. false: it is about something else. */
 bool clusters_take(struct clusters *all, const struct logwire_packet *p, struct fdpass_message *m);
 

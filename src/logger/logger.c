@@ -65,14 +65,6 @@ static void take_output(struct logger *logger, struct fdpass_message *m)
 	open_streams(logger);
 }
 
-/* The cluster's files may have other names, too. */
-static void rename_cluster(
-	struct logger *logger, const struct logwire_packet *p, struct fdpass_message *m)
-{
-	clusters_rename(&logger->clusters, p->text, p->cluster);
-	(void)clusters_take(&logger->clusters, p, m);
-}
-
 static void take_packet(
 	struct logger *logger, const struct logwire_packet *p, struct fdpass_message *m)
 {
@@ -86,8 +78,6 @@ static void take_packet(
 		take_sink(logger, p);
 	else if (sound && p->kind == LOGWIRE_OUTPUT && m->fd_count == 2)
 		take_output(logger, m);
-	else if (sound && p->kind == LOGWIRE_REOPEN && *p->text != '\0')
-		rename_cluster(logger, p, m);
 	else if (!sound ||
 		(!clusters_take(&logger->clusters, p, m) && !keep_take(&logger->keep, p, m)))
 		log_error("logger: %s",

@@ -425,14 +425,14 @@ static int send_ask(const struct sink *o, enum logwire_ask what, const char *tex
 
 void sink_ask(struct sink *o, enum logwire_ask what)
 {
-	if ((o->asked && time_of(o) < o->ask_again) || o->route == NULL)
+	if (o->route == NULL)
 		return;
 	if (send_ask(o, what, "") == -1) {
 		o->ask_again = time_of(o) + ASK_AGAIN;
 		return;
 	}
-	o->asked = true;
-	o->ask_again = time_of(o) + ASK_UNANSWERED;
+	o->asked_at = time_of(o);
+	o->ask_again = o->asked_at + ASK_UNANSWERED;
 }
 
 /* Write to the next file from now on. */
@@ -473,8 +473,7 @@ void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd)
 {
 	bool rotates = p->what == LOGWIRE_ASK_ROTATE;
 
-	o->asked = false;
-	o->ask_again = 0.;
+	o->asked_at = o->ask_again = 0.;
 	if (*fd == -1) {
 		/* the pause before the next try grows, because each failed try is logged */
 		o->failures += o->failures < ASK_DOUBLED;
@@ -511,8 +510,7 @@ static bool is_due(const struct sink *o)
 /* Has the next file been asked for?  Then no more is written before it comes. */
 static bool awaits_next(const struct sink *o)
 {
-	return is_due(o) && o->asked && time_of(o) >= o->hurry &&
-		time_of(o) < o->ask_again - ASK_UNANSWERED + NEXT_PATIENCE;
+	return is_due(o) && time_of(o) >= o->hurry && time_of(o) < o->asked_at + NEXT_PATIENCE;
 }
 
 static bool shares_file(const struct sink *one)

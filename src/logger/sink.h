@@ -185,9 +185,9 @@ struct sink {
 	bool has_turn;
 
 	struct sink_file file;
-	ev_io writable; /* active: the descriptor takes no more now */
-	bool asked;
-	ev_tstamp ask_again; /* time before which the supervisor is not asked again */
+	ev_io writable;     /* active: the descriptor takes no more now */
+	ev_tstamp asked_at; /* when the supervisor was asked for a descriptor; 0: it has answered */
+	ev_tstamp ask_again; /* time before which it is not asked again */
 	unsigned failures;   /* to open it, in a row */
 
 	struct sink_file later; /* to be used from the next line on */
@@ -228,7 +228,7 @@ bool sink_needs_look(const struct sink *o);
 /* Write what waits for a stream, as much as it takes. */
 void sinks_flush(struct stream *s);
 
-/* Ask for a descriptor, unless the supervisor was asked already. */
+/* Ask the supervisor for a descriptor. */
 void sink_ask(struct sink *o, enum logwire_ask what);
 /* The answer: the descriptor, which is taken (-1 then); or -1: it cannot be opened. */
 void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd);
