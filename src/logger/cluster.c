@@ -8,10 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What a worker may write and still count as writing little: bytes in a second, and at once. */
-#define QUIET_SAYS 16384.
-#define QUIET_BURST 16384.
-#define DEBT_MOST 65536. /* a flood is forgotten after three seconds */
+/* What a worker may write in a second and still count as writing little. */
+#define QUIET_SAYS 16384
 #define LOOK 0.25
 #define REPORT_EACH 1.0
 
@@ -220,21 +218,35 @@ bool clusters_take(struct clusters *all, const struct logwire_packet *p, struct 
 
 void cluster_begin_lines(struct clusters *all, struct source_pipe *pipe, size_t len)
 {
-	ev_tstamp now = ev_now(all->loop);
-	double paid = (now - pipe->debt_at) * QUIET_SAYS;
-
-	pipe->debt = (paid < pipe->debt ? pipe->debt - paid : 0.) + (double)len;
-	if (pipe->debt > DEBT_MOST)
-		pipe->debt = DEBT_MOST;
-	pipe->debt_at = now;
-	all->is_quiet = pipe->debt <= QUIET_BURST;
+	if (ev_now(all->loop) >= pipe->second + 1.) {
+		pipe->second = ev_now(all->loop);
+		pipe->said = 0;
+	}
+	pipe->said += len;
+	all->is_quiet = pipe->said <= QUIET_SAYS;
 }
 
-void cluster_line(struct sink *o, const struct format_line *line)
+static void put_bytes(struct sink *o, const struct line *line)
+{
+	const struct sink_text put = {
+		.author = line->of->worker * 2 + line->is_stderr,
+		.text = line->text,
+		.len = line->len,
+		.newline = line->newline,
+	};
+
+	sink_put(o, &put);
+}
+
+void cluster_line(struct sink *o, const struct line *line)
 {
 	struct buffer *scratch = &o->all->scratch;
 	struct sink_text put = {.newline = o->kind == SINK_JSON};
 
+	if (o->kind == SINK_FILE) {
+		put_bytes(o, line);
+		return;
+	}
 	buffer_clear(scratch);
 	if (o->kind == SINK_JSON)
 		format_json(scratch, line);
@@ -250,7 +262,7 @@ void cluster_line(struct sink *o, const struct format_line *line)
 void cluster_tell(struct sink *o, const char *text, size_t len)
 {
 	const struct source own = {.cluster = o->of, .slot = o->slot};
-	const struct format_line line = {
+	const struct line line = {
 		.of = &own,
 		.is_stderr = true,
 		.text = text,

@@ -11,24 +11,15 @@
 
 /* ---- format ---- */
 
-struct source;
+struct line;
 
-/* A worker's line in other formats: JSON, the journal's fields, syslog. */
-struct format_line {
-	const struct source *of; /* `worker` 0: a line of nclust's own */
-	bool is_stderr;
-	bool goes_on; /* a continuation of the line before */
-	const char *text;
-	size_t len;
-};
-
-/* An object: time, cluster, slot, pid (if it is known), stream, goes_on (if true) and message. */
-void format_json(struct buffer *to, const struct format_line *l);
+/* A line in other formats.  An object: time, cluster, slot, pid (if it is known), stream, goes_on (if true) and message. */
+void format_json(struct buffer *to, const struct line *l);
 /* https://systemd.io/JOURNAL_NATIVE_PROTOCOL */
-void format_journal(struct buffer *to, const struct format_line *l);
+void format_journal(struct buffer *to, const struct line *l);
 /* RFC 5424; or `old`, as syslog(3) writes it: RFC 3164 without a host.  Control bytes
  * but tabs become \xNN. */
-void format_syslog(struct buffer *to, const struct format_line *l, unsigned facility, bool old);
+void format_syslog(struct buffer *to, const struct line *l, unsigned facility, bool old);
 
 /* ---- cluster ---- */
 
@@ -116,8 +107,8 @@ struct sink *cluster_sink(
 	struct clusters *all, struct cluster *c, struct route *route, uint32_t slot);
 /* Before `len` bytes of a pipe are put: note whether its worker writes little. */
 void cluster_begin_lines(struct clusters *all, struct source_pipe *pipe, size_t len);
-/* Put a line to a sink that formats lines. */
-void cluster_line(struct sink *o, const struct format_line *line);
+/* Put a line to a sink: to a file as it is, to others formatted. */
+void cluster_line(struct sink *o, const struct line *line);
 /* Send a line of nclust's own to a daemon. */
 void cluster_tell(struct sink *o, const char *text, size_t len);
 

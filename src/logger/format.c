@@ -8,7 +8,7 @@
 /* stderr is a warning, and no error: many programs write all messages there. */
 enum { SEVERITY_STDERR = 4, SEVERITY_STDOUT = 6 };
 
-static unsigned severity_of(const struct format_line *l)
+static unsigned severity_of(const struct line *l)
 {
 	return l->is_stderr ? SEVERITY_STDERR : SEVERITY_STDOUT;
 }
@@ -38,7 +38,7 @@ static void put_number(struct buffer *to, const char *before, uint64_t n)
 	buffer_number(to, n, 10);
 }
 
-void format_json(struct buffer *to, const struct format_line *l)
+void format_json(struct buffer *to, const struct line *l)
 {
 	buffer_string(to, "{\"time\":\"");
 	put_time(to);
@@ -56,7 +56,7 @@ void format_json(struct buffer *to, const struct format_line *l)
 }
 
 /* A value without a newline is not encoded, whatever bytes it has. */
-void format_journal(struct buffer *to, const struct format_line *l)
+void format_journal(struct buffer *to, const struct line *l)
 {
 	buffer_string(to, "SYSLOG_IDENTIFIER=");
 	buffer_string(to, l->of->cluster->name);
@@ -123,7 +123,7 @@ static void put_text(struct buffer *to, const char *text, size_t len)
 	}
 }
 
-void format_syslog(struct buffer *to, const struct format_line *l, unsigned facility, bool old)
+void format_syslog(struct buffer *to, const struct line *l, unsigned facility, bool old)
 {
 	put_number(to, "<", facility * 8 + severity_of(l));
 	if (old) {

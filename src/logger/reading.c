@@ -38,19 +38,17 @@ static bool is_redrawn(const struct line *line)
 	return line->len > 1 && memchr(line->text, '\r', line->len - 1) != NULL;
 }
 
-/* The sink of a route for the pipe; NULL: out of memory. */
+/* The sink of a route for output of the source; NULL: out of memory. */
 static struct sink *sink_of(
-	struct logger *logger, const struct source_pipe *pipe, struct route *route)
+	struct logger *logger, const struct source *source, bool is_stderr, struct route *route)
 {
-	const struct source *source = pipe->source;
 	bool has_stream = route->kind == SINK_PREFIX || route->kind == SINK_COPY;
 
-	return cluster_sink(&logger->clusters, source->cluster, route,
-		has_stream ? (uint32_t)(pipe - source->pipes) : source->slot);
+	return cluster_sink(
+		&logger->clusters, source->cluster, route, has_stream ? is_stderr : source->slot);
 }
 
-static void put_prefixed(struct logger *logger, const struct source_pipe *pipe, struct sink *o,
-	const struct line *line)
+static void put_prefixed(struct logger *logger, struct sink *o, const struct line *line)
 {
 	bool is_terminal = o->stream->is_terminal;
 	bool redrawn = is_terminal && is_redrawn(line);
@@ -62,49 +60,24 @@ static void put_prefixed(struct logger *logger, const struct source_pipe *pipe, 
 	if (is_terminal)
 		put.len = terminal_redrawn(&put.text, put.len);
 	if (prefix->len == 0)
-		source_prefix(prefix, pipe->source, logger->width, logger->colour && is_terminal);
+		source_prefix(prefix, line->of, logger->width, logger->colour && is_terminal);
 	prefix->text[prefix->mark] = line->goes_on && !redrawn ? '+' : '|';
 	put.before = prefix->text;
 	put.before_len = prefix->len;
 	sink_put(o, &put);
 }
 
-/* A file gets the bytes as they are. */
-static void put_bytes(const struct source_pipe *pipe, struct sink *o, const struct line *line)
+static void put_line(struct logger *logger, struct route *route, const struct line *line)
 {
-	const struct sink_text put = {
-		.author = pipe->source->worker * 2 + (uint64_t)(pipe - pipe->source->pipes),
-		.text = line->text,
-		.len = line->len,
-		.newline = line->newline,
-	};
+	struct sink *o = sink_of(logger, line->of, line->is_stderr, route);
+	bool is_mere_end = line->goes_on && line->len == 0; /* of a line that was cut */
 
-	sink_put(o, &put);
-}
-
-static void put_line(struct logger *logger, const struct source_pipe *pipe, struct route *route,
-	const struct line *line)
-{
-	struct sink *o = sink_of(logger, pipe, route);
-
-	if (o == NULL)
+	if (o == NULL || (is_mere_end && o->kind != SINK_FILE))
 		return;
-	if (o->kind == SINK_FILE) {
-		put_bytes(pipe, o, line);
-	} else if (line->goes_on && line->len == 0) {
-		return; /* the end of a line that was cut */
-	} else if (o->kind == SINK_PREFIX) {
-		put_prefixed(logger, pipe, o, line);
-	} else {
-		cluster_line(o,
-			&(struct format_line){
-				.of = pipe->source,
-				.is_stderr = pipe != pipe->source->pipes,
-				.goes_on = line->goes_on,
-				.text = line->text,
-				.len = line->len,
-			});
-	}
+	if (o->kind == SINK_PREFIX)
+		put_prefixed(logger, o, line);
+	else
+		cluster_line(o, line);
 }
 
 /* The routes of a cluster's lines. */
@@ -131,7 +104,7 @@ static void take_line(void *context, const struct line *line)
 	if (source->quiet || is_copied(logger, pipe))
 		return;
 	for (size_t i = 0; i < count; i++)
-		put_line(logger, pipe, &routes[i], line);
+		put_line(logger, &routes[i], line);
 }
 
 /* A progress bar has no newline for long: show its progress by a line each second,
@@ -139,6 +112,8 @@ static void take_line(void *context, const struct line *line)
 static void show_progress(struct logger *logger, struct source_pipe *pipe)
 {
 	const struct line line = {
+		.of = pipe->source,
+		.is_stderr = pipe != pipe->source->pipes,
 		.text = pipe->part.data,
 		.len = pipe->part.len,
 		.ends = true,
@@ -153,7 +128,7 @@ static void show_progress(struct logger *logger, struct source_pipe *pipe)
 	pipe->redrawn_at = now;
 	for (size_t i = 0; i < count; i++)
 		if (routes[i].kind == SINK_PREFIX)
-			put_line(logger, pipe, &routes[i], &line);
+			put_line(logger, &routes[i], &line);
 }
 
 /* `len` bytes of the pipe are cut into lines now. */
@@ -237,6 +212,13 @@ static void end_pipe(struct logger *logger, struct source_pipe *pipe)
 	logger->pipes--;
 }
 
+static struct sink *copy_sink(struct logger *logger, const struct source_pipe *pipe)
+{
+	struct source *source = pipe->source;
+
+	return sink_of(logger, source, pipe != source->pipes, &source->cluster->list[ROUTE_COPY]);
+}
+
 /* How much may be read at once. */
 static size_t room_of(struct logger *logger, const struct source_pipe *pipe, bool has_ended)
 {
@@ -244,13 +226,13 @@ static size_t room_of(struct logger *logger, const struct source_pipe *pipe, boo
 
 	if (!is_copied(logger, pipe))
 		return TURN_MAX;
-	sink = sink_of(logger, pipe, &pipe->source->cluster->list[ROUTE_COPY]);
+	sink = copy_sink(logger, pipe);
 	return sink != NULL ? sink_room(sink, TURN_MAX, has_ended) : 0;
 }
 
 static void copy_data(struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
 {
-	struct sink *sink = sink_of(logger, pipe, &pipe->source->cluster->list[ROUTE_COPY]);
+	struct sink *sink = copy_sink(logger, pipe);
 
 	if (sink != NULL)
 		sink_put(sink, &(struct sink_text){.text = data, .len = len});

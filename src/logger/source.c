@@ -138,6 +138,8 @@ static void hand_on(const struct split *s, const char *text, size_t len, bool en
 	while (len > 0 || ended) {
 		size_t n = len > LINES_MAX ? cut_at(text, LINES_MAX) : len;
 		const struct line line = {
+			.of = s->pipe->source,
+			.is_stderr = s->pipe != s->pipe->source->pipes,
 			.text = text,
 			.len = n,
 			.goes_on = s->pipe->cut,
@@ -164,31 +166,28 @@ static size_t part_most(size_t others)
 	return most > LINES_MAX ? most : LINES_MAX;
 }
 
+/* Hand on the kept part and the bytes that follow it: as one, unless there is no memory for that. */
+static void end_part(const struct split *s, const char *text, size_t len, bool ended, size_t behind)
+{
+	struct buffer *part = &s->pipe->part;
+
+	if (ended && buffer_append(part, text, len) == 0) {
+		hand_on(s, part->data, part->len, true, behind);
+	} else {
+		hand_on(s, part->data, part->len, false, behind + len);
+		hand_on(s, text, len, ended, behind);
+	}
+	buffer_fini(part);
+}
+
 /* Keep the bytes of a line without its end, or hand them on if they are too many. */
 static void keep_part(const struct split *s, const char *text, size_t len)
 {
 	struct buffer *part = &s->pipe->part;
 
-	if (part->len + len <= part_most(s->pipe->source->cluster->parts) &&
-		buffer_append(part, text, len) == 0)
-		return;
-	hand_on(s, part->data, part->len, false, len);
-	buffer_fini(part);
-	hand_on(s, text, len, false, 0);
-}
-
-/* The kept part's line ends with these bytes. */
-static void end_part(const struct split *s, const char *text, size_t len, size_t behind)
-{
-	struct buffer *part = &s->pipe->part;
-
-	if (buffer_append(part, text, len) == 0) {
-		hand_on(s, part->data, part->len, true, behind);
-	} else {
-		hand_on(s, part->data, part->len, false, behind + len);
-		hand_on(s, text, len, true, behind);
-	}
-	buffer_fini(part);
+	if (part->len + len > part_most(s->pipe->source->cluster->parts) ||
+		buffer_append(part, text, len) == -1)
+		end_part(s, text, len, false, 0);
 }
 
 void source_split(
@@ -204,7 +203,7 @@ void source_split(
 
 		len -= n + 1;
 		if (pipe->part.len > 0)
-			end_part(&s, data, n, len);
+			end_part(&s, data, n, true, len);
 		else
 			hand_on(&s, data, n, true, len);
 		data = end + 1;
@@ -220,7 +219,7 @@ void source_end_lines(struct source_pipe *pipe, lines_take *take, void *context)
 
 	pipe->source->cluster->parts -= pipe->part.len;
 	if (pipe->part.len > 0)
-		end_part(&s, NULL, 0, 0);
+		end_part(&s, NULL, 0, true, 0);
 	pipe->cut = false;
 }
 

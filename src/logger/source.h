@@ -12,6 +12,8 @@
 
 /* ---- lines ---- */
 
+struct source;
+
 /*
  * Cuts the bytes of a pipe into lines.  Whole lines are handed on from where they
  * were read; only a line that has no newline yet is kept, up to a limit.  A line
@@ -22,6 +24,8 @@
 #define LINES_WHOLE ((size_t)256 * 1024) /* kept of a line at most */
 
 struct line {
+	const struct source *of; /* `worker` 0: a line of nclust's own */
+	bool is_stderr;
 	const char *text; /* without its newline; may contain NULs */
 	size_t len;
 	bool goes_on;  /* it continues the piece before */
@@ -66,10 +70,10 @@ bool tail_tell(const char *text, size_t len, int pid, bool started, char to[TAIL
  */
 struct source_pipe {
 	struct source *source;
-	int fd;             /* -1: none, or it was at its end */
-	bool is_pty;        /* the end of a terminal, and no pipe */
-	double debt;        /* bytes read, less QUIET_SAYS (cluster.c) a second */
-	double debt_at;     /* when `debt` was updated */
+	int fd;        /* -1: none, or it was at its end */
+	bool is_pty;   /* the end of a terminal, and no pipe */
+	double second; /* when the second began of which `said` counts the bytes */
+	size_t said;
 	struct buffer part; /* has memory only while a line is incomplete */
 	bool cut;           /* the next piece continues a line that was cut */
 	double redrawn_at;  /* when a line was last shown before its end */
