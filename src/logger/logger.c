@@ -89,9 +89,7 @@ static void take_packet(
 
 void logger_drain(struct logger *logger)
 {
-	logger->stage = DRAINING;
-	ev_timer_set(&logger->deadline, DRAIN_TIME, 0.0);
-	ev_timer_start(logger->loop, &logger->deadline);
+	ev_break(logger->loop, EVBREAK_ALL);
 }
 
 static void close_channel(struct logger *logger)
@@ -139,27 +137,6 @@ void logger_resumed(struct logger *logger, int channel)
 
 /* --- The end --- */
 
-static void begin_flushing(struct logger *logger)
-{
-	reading_close_all(logger);
-	logger->stage = FLUSHING;
-	ev_timer_stop(logger->loop, &logger->deadline);
-	ev_timer_set(&logger->deadline, FLUSH_TIME, 0.0);
-	ev_timer_start(logger->loop, &logger->deadline);
-}
-
-static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int revents)
-{
-	struct logger *logger = ev_userdata(loop);
-
-	(void)watcher;
-	(void)revents;
-	if (logger->stage == DRAINING)
-		begin_flushing(logger);
-	else
-		ev_break(loop, EVBREAK_ALL);
-}
-
 /* Called each time before the loop waits. */
 static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
@@ -167,13 +144,9 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 
 	(void)watcher;
 	(void)revents;
-	if (logger->stage == DRAINING && logger->pipes == 0)
-		begin_flushing(logger);
 	clusters_turn(&logger->clusters);
 	if (logger->look_at_size)
 		reading_look_at_size(logger);
-	if (logger->stage == FLUSHING && clusters_are_empty(&logger->clusters))
-		ev_break(loop, EVBREAK_ALL);
 }
 
 static void on_far(struct ev_loop *loop, ev_periodic *watcher, int revents)
@@ -181,6 +154,30 @@ static void on_far(struct ev_loop *loop, ev_periodic *watcher, int revents)
 	(void)loop;
 	(void)watcher;
 	(void)revents;
+}
+
+static bool has_pipes(struct logger *logger)
+{
+	return logger->pipes > 0;
+}
+
+static bool has_output(struct logger *logger)
+{
+	clusters_turn(&logger->clusters);
+	return !clusters_are_empty(&logger->clusters);
+}
+
+/* Run the loop as long as there is something to do, and so many seconds at most. */
+static void run_for(struct logger *logger, ev_tstamp most, bool (*is_needed)(struct logger *))
+{
+	ev_tstamp until;
+
+	ev_now_update(logger->loop);
+	until = ev_now(logger->loop) + most;
+	while (is_needed(logger) && ev_now(logger->loop) < until) {
+		clusters_need(&logger->clusters); /* or the loop might wait for longer */
+		(void)ev_run(logger->loop, EVRUN_ONCE);
+	}
 }
 
 /* A process with a thread that hangs keeps its descriptors when it exits: close
@@ -194,7 +191,10 @@ static void close_ends(struct logger *logger)
 
 static void run_loop(struct logger *logger)
 {
-	(void)ev_run(logger->loop, 0);
+	(void)ev_run(logger->loop, 0); /* until logger_drain() */
+	run_for(logger, DRAIN_TIME, has_pipes);
+	reading_close_all(logger);
+	run_for(logger, FLUSH_TIME, has_output);
 	keep_fini(&logger->keep);
 	clusters_fini(&logger->clusters);
 	close_streams(logger);
@@ -221,7 +221,6 @@ static void start_watching(struct logger *logger, int channel)
 	ev_set_priority(&logger->channel, EV_MAXPRI);
 	ev_io_start(logger->loop, &logger->channel);
 	ev_io_init(&logger->answers, on_answerable, channel, EV_WRITE);
-	ev_init(&logger->deadline, on_deadline);
 	ev_prepare_init(&logger->turn, on_turn);
 	ev_prepare_start(logger->loop, &logger->turn);
 	/* with a periodic libev waits by a timerfd, else it wakes up every

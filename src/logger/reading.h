@@ -89,16 +89,12 @@ void remember_end(struct remember *m);
  * data gets a share of a turn of the loop, the data are cut into lines, and the lines go to the
  * sinks of the pipe's cluster.  Pipes of a cluster that is not read now are not watched.
  */
-enum stage { RUNNING, DRAINING, FLUSHING };
-
 struct logger {
 	struct ev_loop *loop;
 	struct ev_io channel;
 	struct ev_io answers; /* the channel again, while it takes no more */
 	struct ev_prepare turn;
 	struct ev_periodic far;
-	struct ev_timer deadline;
-	enum stage stage;
 	bool colour;
 	struct stream streams[2];
 	struct source_table sources;
