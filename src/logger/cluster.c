@@ -64,16 +64,19 @@ static struct sink *find_sink(struct cluster *c, const struct route *route, uint
 }
 
 struct sink *cluster_sink(
-	struct clusters *all, struct cluster *c, struct route *route, uint32_t slot)
+	struct clusters *all, struct cluster *c, struct route *route, uint32_t slot, bool is_stderr)
 {
+	bool has_stream = is_stream(route->kind);
 	struct sink *o;
 
-	if (!route->by_slot || (is_stream(route->kind) && all->streams[0] == all->streams[1]))
+	if (has_stream)
+		slot = is_stderr && all->streams[0] != all->streams[1];
+	if (!route->by_slot)
 		slot = 0;
 	o = find_sink(c, route, slot);
 	if (o != NULL)
 		return o;
-	o = sink_new(all, c, route, slot, is_stream(route->kind) ? all->streams[slot] : NULL);
+	o = sink_new(all, c, route, slot, has_stream ? all->streams[slot] : NULL);
 	if (o == NULL)
 		return NULL;
 	o->next = c->sinks;
@@ -87,7 +90,7 @@ void cluster_begin(struct clusters *all, struct cluster *c, uint32_t slot)
 {
 	for (size_t i = 0; i < c->count; i++)
 		if (!is_stream(c->list[i].kind))
-			(void)cluster_sink(all, c, &c->list[i], slot);
+			(void)cluster_sink(all, c, &c->list[i], slot, false);
 }
 
 /* ---- the supervisor's requests ---- */
@@ -141,7 +144,7 @@ static void put_in_force(struct clusters *all, struct cluster *c, size_t count)
 	}
 	for (size_t i = 0; i < count; i++)
 		if (!is_stream(c->list[i].kind) && !c->list[i].by_slot)
-			(void)cluster_sink(all, c, &c->list[i], 0);
+			(void)cluster_sink(all, c, &c->list[i], 0, false);
 	c->dirty = true;
 	clusters_need(all);
 }

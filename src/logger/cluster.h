@@ -101,10 +101,9 @@ bool clusters_take(struct clusters *all, const struct logwire_packet *p, struct 
 
 /* Open the sinks that the slot needs. */
 void cluster_begin(struct clusters *all, struct cluster *c, uint32_t slot);
-/* The sink of a route for that slot, or that stream, which is to get output; NULL: out of
- * memory. */
-struct sink *cluster_sink(
-	struct clusters *all, struct cluster *c, struct route *route, uint32_t slot);
+/* The sink of a route for output of that slot, which came by that stream; NULL: out of memory. */
+struct sink *cluster_sink(struct clusters *all, struct cluster *c, struct route *route,
+	uint32_t slot, bool is_stderr);
 /* Before `len` bytes of a pipe are put: note whether its worker writes little. */
 void cluster_begin_lines(struct clusters *all, struct source_pipe *pipe, size_t len);
 /* Put a line to a sink: to a file as it is, to others formatted. */

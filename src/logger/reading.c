@@ -38,16 +38,6 @@ static bool is_redrawn(const struct line *line)
 	return line->len > 1 && memchr(line->text, '\r', line->len - 1) != NULL;
 }
 
-/* The sink of a route for output of the source; NULL: out of memory. */
-static struct sink *sink_of(
-	struct logger *logger, const struct source *source, bool is_stderr, struct route *route)
-{
-	bool has_stream = route->kind == SINK_PREFIX || route->kind == SINK_COPY;
-
-	return cluster_sink(
-		&logger->clusters, source->cluster, route, has_stream ? is_stderr : source->slot);
-}
-
 static void put_prefixed(struct logger *logger, struct sink *o, const struct line *line)
 {
 	bool is_terminal = o->stream->is_terminal;
@@ -69,7 +59,8 @@ static void put_prefixed(struct logger *logger, struct sink *o, const struct lin
 
 static void put_line(struct logger *logger, struct route *route, const struct line *line)
 {
-	struct sink *o = sink_of(logger, line->of, line->is_stderr, route);
+	struct sink *o = cluster_sink(
+		&logger->clusters, line->of->cluster, route, line->of->slot, line->is_stderr);
 	bool is_mere_end = line->goes_on && line->len == 0; /* of a line that was cut */
 
 	if (o == NULL || (is_mere_end && o->kind != SINK_FILE))
@@ -215,8 +206,10 @@ static void end_pipe(struct logger *logger, struct source_pipe *pipe)
 static struct sink *copy_sink(struct logger *logger, const struct source_pipe *pipe)
 {
 	struct source *source = pipe->source;
+	struct cluster *c = source->cluster;
 
-	return sink_of(logger, source, pipe != source->pipes, &source->cluster->list[ROUTE_COPY]);
+	return cluster_sink(
+		&logger->clusters, c, &c->list[ROUTE_COPY], source->slot, pipe != source->pipes);
 }
 
 /* How much may be read at once. */

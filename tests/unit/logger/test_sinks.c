@@ -121,7 +121,7 @@ static void put_text(struct source_pipe *pipe, const char *text, size_t len, boo
 		.newline = newline,
 	};
 
-	sink_put(cluster_sink(&clusters, c, &c->list[0], pipe->source->slot), &put);
+	sink_put(cluster_sink(&clusters, c, &c->list[0], pipe->source->slot, false), &put);
 }
 
 /* A line of so many bytes with its newline, for the worker's file. */
@@ -363,7 +363,7 @@ static struct sink *sink_of(const char *cluster)
 
 	if (c->sources == 0)
 		(void)worker(c, 0);
-	return cluster_sink(&clusters, c, &c->list[ROUTE_STANDARD], 0);
+	return cluster_sink(&clusters, c, &c->list[ROUTE_STANDARD], 0, false);
 }
 
 static void put(const char *cluster, const char *line)
