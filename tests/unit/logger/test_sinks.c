@@ -52,10 +52,8 @@ static void setup(void)
 
 static void teardown(void)
 {
-	struct source *source;
-
-	while ((source = source_after(&sources, NULL)) != NULL)
-		source_free(&sources, source);
+	for (struct source *s; (s = source_after(&sources, NULL)) != NULL;)
+		source_free(&sources, s);
 	clusters_fini(&clusters);
 	if (stream.loop != NULL)
 		stream_close(&stream);
