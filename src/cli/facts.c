@@ -346,7 +346,7 @@ static int install_listener(void *privileged)
 {
 	if (!*(const bool *)privileged && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		return -1;
-	return seccomp_install(false);
+	return (errno = -seccomp_install(false)) > 0 ? -1 : 0;
 }
 
 static int try_listener(void)

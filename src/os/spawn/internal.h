@@ -43,7 +43,8 @@ int spawn_table_take(struct spawn_table *t, const struct spawn_plan *plan, int *
 /*
  * The child's half of spawn(): what runs between clone and exec, on the parent's
  * memory while the parent waits, or starts others (spawn_many()).  All share one
- * errno: the call that usually fails, execve(2), leaves it alone.
+ * errno: the calls that often fail, execve(2) and seccomp(2), leave it alone.  Another
+ * error number can be another child's; the next try tells the right one, as it is made alone.
  * Async-signal-safe calls only; calls that glibc would spread over threads
  * (setresuid and its like) go to the kernel directly.  Private to spawn.c.
  */
@@ -66,7 +67,9 @@ struct spawn_trapped {
 	unsigned nth;
 };
 
-/* Can several children run at once, as the search for the command leaves errno alone? */
+/* A system call that leaves the shared errno alone: its result, or a negated error number. */
+int spawn_call(long number, long a, long b, long c);
+/* Can several children run at once, because spawn_call() does so here? */
 extern const bool spawn_overlaps;
 /* The function for clone(2); `argument` is a struct spawn_child. */
 int spawn_child_run(void *argument);
@@ -76,12 +79,5 @@ int spawn_oom_score(pid_t pid, const char *text);
 
 /* Note the step, errno, and `what` it failed at.  Returns -1. */
 int spawn_fail(struct spawn_failure *f, enum spawn_step step, const char *what);
-
-/* Steps in files of their own.  0, or -1 and errno. */
-
-/* Set groups and user, and prove it; sets failure->step where it fails. */
-int spawn_credentials(const struct spawn_plan *plan, struct spawn_failure *failure);
-/* Set the capabilities of the plan, in all sets. */
-int spawn_capabilities(const struct spawn_plan *plan);
 
 #endif

@@ -2,6 +2,7 @@
 #include "os/spawn/seccomp.h"
 
 #include "base/scope.h"
+#include "os/spawn/internal.h"
 #include "os/vfork.h"
 
 #include <errno.h>
@@ -154,20 +155,19 @@ int seccomp_install(bool v6only_too)
 	unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
 	struct program program;
 	struct sock_fprog prog;
-	long fd;
+	int fd;
 
-	if (kinds[0].arch == 0) {
-		errno = ENOSYS;
-		return -1;
-	}
+	if (kinds[0].arch == 0)
+		return -ENOSYS;
+	if (trycall_is_deadly(SYS_seccomp))
+		return -EPERM;
 	make_program(&program, v6only_too);
 	prog = (struct sock_fprog){program.count, program.code};
-	fd = trycall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-		flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &prog);
-	if (fd != -1)
-		return (int)fd;
-	/* before 5.19; errno tells nothing here: children that start at the same time share it */
-	return (int)trycall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
+	fd = spawn_call(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+		(long)(flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV), (long)&prog);
+	if (fd == -EINVAL) /* before 5.19 */
+		fd = spawn_call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (long)flags, (long)&prog);
+	return fd;
 }
 
 /* ---- the calls ---- */

@@ -36,9 +36,10 @@ static int start_child(struct spawn_child *child, struct vfork *v, int *pidfd)
 }
 
 /* The child has hung in this step, and was killed: note the failure. */
-static void note_timeout(struct spawn_child *child, enum spawn_step step)
+static void note_timeout(struct spawn_child *child)
 {
 	const struct spawn_plan *plan = child->plan;
+	enum spawn_step step = child->at;
 	const char *what = NULL;
 
 	/* the child may hang after the step, which then need not have had a path */
@@ -150,6 +151,7 @@ struct flight {
 	int writer;
 	int handle;
 	bool begun;
+	bool late; /* it has hung, and was killed */
 };
 
 static void begin_flight(struct flight *f, unsigned nth, struct spawning *it)
@@ -181,38 +183,41 @@ static void begin_flight(struct flight *f, unsigned nth, struct spawning *it)
 }
 
 /* Wait for one exec; the time counts from when all children were started. */
-static void await_exec(struct flight *f, struct spawning *it, nsec_t since)
+static void await_exec(struct flight *f, nsec_t since)
 {
-	const struct spawn_plan *plan = it->plan;
-	nsec_t left = plan->patience - (clock_now() - since);
-	bool failed;
-	bool late;
+	nsec_t patience = f->child.plan->patience;
+	nsec_t left = patience - (clock_now() - since);
 
-	if (plan->patience == 0)
-		left = 0;
-	else if (left < MSEC)
+	if (left < MSEC)
 		left = MSEC;
-	late = !vfork_wait(&f->v, left);
-	if (late) {
+	f->late = !vfork_wait(&f->v, patience == 0 ? 0 : left);
+	if (f->late)
 		(void)vfork_kill(&f->v);
-		note_timeout(&f->child, f->child.at);
-	}
+}
+
+/* No child shares errno any more. */
+static void end_flight(struct flight *f, struct spawning *it)
+{
+	bool failed;
+
+	if (f->late)
+		note_timeout(&f->child);
 	spawn_table_return(&f->child.table);
 	spawn_table_note(f->handle);
 	it->pid = f->v.pid;
 	fd_close(&f->writer);
-	failed = has_failed(&f->child, late ? -1 : f->reader);
+	failed = has_failed(&f->child, f->late ? -1 : f->reader);
 	if (!failed && f->child.scored_later &&
-		set_score(f->v.pid, plan->oom_score_adj, plan->own_score) == -1) {
+		set_score(f->v.pid, it->plan->oom_score_adj, it->plan->own_score) == -1) {
 		/* for want of a descriptor another try may succeed */
 		(void)spawn_fail(&f->child.failure, errno == EMFILE ? SPAWN_CLONE : SPAWN_OOM_SCORE,
-			plan->oom_score_adj);
+			it->plan->oom_score_adj);
 		(void)vfork_kill(&f->v);
-		late = true;
+		f->late = true;
 	}
-	if (failed || late) {
+	if (failed || f->late) {
 		it->failure = f->child.failure;
-		if (!late)
+		if (!f->late)
 			(void)vfork_reap(&f->v);
 		fd_close(&f->handle);
 	}
@@ -229,12 +234,15 @@ void spawn_many(struct spawning *list, unsigned count)
 	for (unsigned i = 0; i < count; i++) {
 		begin_flight(&flights[i], i, &list[i]);
 		if (flights[i].begun && !spawn_overlaps)
-			await_exec(&flights[i], &list[i], clock_now());
+			await_exec(&flights[i], clock_now());
 	}
 	since = clock_now();
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = 0; i < count; i++)
 		if (flights[i].begun && spawn_overlaps)
-			await_exec(&flights[i], &list[i], since);
+			await_exec(&flights[i], since);
+	for (unsigned i = 0; i < count; i++) {
+		if (flights[i].begun)
+			end_flight(&flights[i], &list[i]);
 		fd_close(&flights[i].reader);
 		fd_close(&flights[i].writer);
 		if (list[i].plan->trap != NULL)

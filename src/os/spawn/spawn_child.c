@@ -22,6 +22,43 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#if defined(__x86_64__) && defined(__LP64__)
+const bool spawn_overlaps = true;
+
+int spawn_call(long number, long a, long b, long c)
+{
+	long got;
+
+	__asm__ volatile("syscall"
+			 : "=a"(got)
+			 : "0"(number), "D"(a), "S"(b), "d"(c)
+			 : "rcx", "r11", "memory");
+	return (int)got;
+}
+#elif defined(__aarch64__)
+const bool spawn_overlaps = true;
+
+int spawn_call(long number, long a, long b, long c)
+{
+	register long x8 __asm__("x8") = number;
+	register long x0 __asm__("x0") = a;
+	register long x1 __asm__("x1") = b;
+	register long x2 __asm__("x2") = c;
+
+	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x1), "r"(x2), "r"(x8) : "memory");
+	return (int)x0;
+}
+#else
+const bool spawn_overlaps = false;
+
+int spawn_call(long number, long a, long b, long c)
+{
+	long got = syscall(number, a, b, c);
+
+	return (int)(got == -1 ? -errno : got);
+}
+#endif
+
 int spawn_fail(struct spawn_failure *f, enum spawn_step step, const char *what)
 {
 	f->step = step;
@@ -92,6 +129,126 @@ static int set_process(const struct spawn_child *child, struct spawn_failure *f)
 	return 0;
 }
 
+static bool has_group(const gid_t *list, size_t count, gid_t gid)
+{
+	for (size_t i = 0; i < count; i++)
+		if (list[i] == gid)
+			return true;
+	return false;
+}
+
+/* Are the groups those that we have already?  Then an ordinary user may ask for them. */
+static bool has_groups(const struct spawn_plan *plan)
+{
+	gid_t now[256];
+	int n = getgroups(256, now);
+
+	if (n == -1)
+		return false;
+	for (int i = 0; i < n; i++)
+		if (!has_group(plan->groups, plan->group_count, now[i]))
+			return false;
+	for (size_t i = 0; i < plan->group_count; i++)
+		if (!has_group(now, (size_t)n, plan->groups[i]))
+			return false;
+	return true;
+}
+
+static int set_groups(const struct spawn_plan *plan)
+{
+	gid_t real;
+	gid_t effective;
+	gid_t saved;
+	gid_t gid = (gid_t)plan->gid;
+
+	if (plan->uid >= 0 && syscall(VFORK_SETGROUPS, plan->group_count, plan->groups) == -1 &&
+		!has_groups(plan))
+		return -1;
+	if (plan->gid < 0)
+		return 0;
+	if (syscall(VFORK_SETRESGID, gid, gid, vfork_saved_group(gid)) == -1 ||
+		getresgid(&real, &effective, &saved) == -1)
+		return -1;
+	if (real == gid && effective == gid)
+		return 0;
+	errno = EPERM;
+	return -1;
+}
+
+/*
+ * No descendant can gain a capability that the bounding set lacks.  Shrinking the
+ * set takes CAP_SETPCAP; without that, no_new_privs does the same.
+ */
+static int bound_capabilities(const struct spawn_plan *plan)
+{
+	return capset_bound(plan->capabilities) == 0 || plan->no_new_privs ? 0 : -1;
+}
+
+/* Between the ids and set_capabilities() no capability is effective: the steps in
+ * between, and the proof, have the rights of the user alone. */
+static int clear_effective(const struct spawn_plan *plan)
+{
+	const struct capset asleep = {
+		.permitted = plan->capabilities_given ? plan->capabilities : 0,
+		.inheritable = plan->capabilities_given ? plan->capabilities : 0,
+	};
+
+	return capset_put(&asleep);
+}
+
+static int set_user(const struct spawn_plan *plan)
+{
+	uid_t uid = (uid_t)plan->uid;
+	uid_t real;
+	uid_t effective;
+	uid_t saved;
+
+	if (syscall(VFORK_SETRESUID, uid, uid, uid) == -1 ||
+		getresuid(&real, &effective, &saved) == -1)
+		return -1;
+	if (real == uid && effective == uid && saved == uid)
+		return 0;
+	errno = EPERM;
+	return -1;
+}
+
+/* Set groups and user, and prove it. */
+static int set_credentials(const struct spawn_plan *plan, struct spawn_failure *failure)
+{
+	if (plan->capabilities_given && bound_capabilities(plan) == -1)
+		return spawn_fail(failure, SPAWN_CAPABILITIES, "");
+	if (set_groups(plan) == -1)
+		return spawn_fail(failure, SPAWN_GROUPS, "");
+	if (plan->uid < 0)
+		return 0;
+	if (plan->capabilities_given && plan->capabilities != 0 &&
+		prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == -1)
+		return spawn_fail(failure, SPAWN_CAPABILITIES, "");
+	if (set_user(plan) == -1)
+		return spawn_fail(failure, SPAWN_USER, "");
+	if (plan->uid == 0)
+		return 0;
+	if (clear_effective(plan) == -1)
+		return spawn_fail(failure, SPAWN_CAPABILITIES, "");
+	if (syscall(VFORK_SETRESUID, 0, 0, 0) == -1)
+		return 0; /* as it must be; exec clears PR_SET_KEEPCAPS */
+	errno = EPERM;
+	return spawn_fail(failure, SPAWN_REGAIN, "");
+}
+
+static int set_capabilities(const struct spawn_plan *plan)
+{
+	const struct capset exact = {
+		.effective = plan->capabilities,
+		.permitted = plan->capabilities,
+		.inheritable = plan->capabilities,
+	};
+
+	if (capset_put(&exact) == -1)
+		return -1;
+	return capset_ambient(plan->capabilities);
+}
+
 static int set_directory(struct spawn_child *child, struct spawn_failure *f)
 {
 	const struct spawn_plan *plan = child->plan;
@@ -116,7 +273,7 @@ static int set_place(struct spawn_child *child, struct spawn_failure *f)
 	if (plan->directory_first && set_directory(child, f) == -1)
 		return -1;
 	child->at = SPAWN_USER;
-	if (spawn_credentials(plan, f) == -1)
+	if (set_credentials(plan, f) == -1)
 		return -1;
 	return plan->directory_first ? 0 : set_directory(child, f);
 }
@@ -200,45 +357,6 @@ static bool goes_on(int error)
 	}
 }
 
-/*
- * The search for the command fails often, and all processes that share this
- * memory share errno: so the search does not touch it.  Returns an error number, or 0.
- */
-#if defined(__x86_64__) && defined(__LP64__)
-const bool spawn_overlaps = true;
-
-static int raw_call(long number, long a, long b, long c)
-{
-	long got;
-
-	__asm__ volatile("syscall"
-			 : "=a"(got)
-			 : "0"(number), "D"(a), "S"(b), "d"(c)
-			 : "rcx", "r11", "memory");
-	return (int)-got;
-}
-#elif defined(__aarch64__)
-const bool spawn_overlaps = true;
-
-static int raw_call(long number, long a, long b, long c)
-{
-	register long x8 __asm__("x8") = number;
-	register long x0 __asm__("x0") = a;
-	register long x1 __asm__("x1") = b;
-	register long x2 __asm__("x2") = c;
-
-	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x1), "r"(x2), "r"(x8) : "memory");
-	return (int)-x0;
-}
-#else
-const bool spawn_overlaps = false;
-
-static int raw_call(long number, long a, long b, long c)
-{
-	return syscall(number, a, b, c) == -1 ? errno : 0;
-}
-#endif
-
 /* Note why this candidate failed, unless an earlier failure says more. */
 static void note_candidate(struct spawn_failure *f, const char *path, int error)
 {
@@ -249,7 +367,7 @@ static void note_candidate(struct spawn_failure *f, const char *path, int error)
 		return;
 	if ((error == EACCES ||
 		    (error == ENOENT &&
-			    raw_call(SYS_faccessat, AT_FDCWD, (long)path, F_OK) == 0)) &&
+			    spawn_call(SYS_faccessat, AT_FDCWD, (long)path, F_OK) == 0)) &&
 		blame_interpreter(path, error, what)) {
 		f->step = SPAWN_INTERPRETER;
 	} else {
@@ -281,7 +399,7 @@ static void execute_candidates(struct spawn_child *child, struct spawn_failure *
 	}
 	for (const char *const *path = plan->candidates; *path; path++) {
 		note_candidate(f, *path,
-			raw_call(SYS_execve, (long)*path, (long)plan->argv, (long)plan->envp));
+			-spawn_call(SYS_execve, (long)*path, (long)plan->argv, (long)plan->envp));
 		if (!goes_on(f->error) && f->error != EISDIR)
 			return;
 	}
@@ -306,13 +424,13 @@ static int set_trap(const struct spawn_child *child)
 	if (!trap->privileged && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		return -1;
 	fd = seccomp_install(trap->v6only_too);
-	sent.error = fd == -1 ? errno : 0;
+	sent.error = fd < 0 ? -fd : 0;
 	/* send a message in any case, so that each spawn has one; a filter whose
 	 * listener is closed would make each bind(2) fail */
-	if (fdpass_send(child->table.channel, &sent, sizeof(sent), &fd, fd != -1 ? 1 : 0) == -1)
+	if (fdpass_send(child->table.channel, &sent, sizeof(sent), &fd, fd >= 0 ? 1 : 0) == -1)
 		return -1;
 	errno = sent.error;
-	return trap->must && fd == -1 ? -1 : 0;
+	return trap->must && fd < 0 ? -1 : 0;
 }
 
 static int set_up(struct spawn_child *child, struct spawn_failure *f)
@@ -328,7 +446,7 @@ static int set_up(struct spawn_child *child, struct spawn_failure *f)
 		return -1;
 	if (follow_parent(child) == -1)
 		return spawn_fail(f, SPAWN_PARENT, "");
-	if (plan->capabilities_given && spawn_capabilities(plan) == -1)
+	if (plan->capabilities_given && set_capabilities(plan) == -1)
 		return spawn_fail(f, SPAWN_CAPABILITIES, "");
 	if (plan->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		return spawn_fail(f, SPAWN_NO_NEW_PRIVS, "");
@@ -406,125 +524,4 @@ int spawn_child_run(void *argument)
 		write(child->table.report, failure, sizeof(*failure)) != (ssize_t)sizeof(*failure))
 		return 125;
 	return 126;
-}
-
-/* ---- spawn credentials ---- */
-
-static bool has_group(const gid_t *list, size_t count, gid_t gid)
-{
-	for (size_t i = 0; i < count; i++)
-		if (list[i] == gid)
-			return true;
-	return false;
-}
-
-/* Are the groups those that we have already?  Then an ordinary user may ask for them. */
-static bool has_groups(const struct spawn_plan *plan)
-{
-	gid_t now[256];
-	int n = getgroups(256, now);
-
-	if (n == -1)
-		return false;
-	for (int i = 0; i < n; i++)
-		if (!has_group(plan->groups, plan->group_count, now[i]))
-			return false;
-	for (size_t i = 0; i < plan->group_count; i++)
-		if (!has_group(now, (size_t)n, plan->groups[i]))
-			return false;
-	return true;
-}
-
-static int set_groups(const struct spawn_plan *plan)
-{
-	gid_t real;
-	gid_t effective;
-	gid_t saved;
-	gid_t gid = (gid_t)plan->gid;
-
-	if (plan->uid >= 0 && syscall(VFORK_SETGROUPS, plan->group_count, plan->groups) == -1 &&
-		!has_groups(plan))
-		return -1;
-	if (plan->gid < 0)
-		return 0;
-	if (syscall(VFORK_SETRESGID, gid, gid, vfork_saved_group(gid)) == -1 ||
-		getresgid(&real, &effective, &saved) == -1)
-		return -1;
-	if (real == gid && effective == gid)
-		return 0;
-	errno = EPERM;
-	return -1;
-}
-
-/*
- * No descendant can gain a capability that the bounding set lacks.  Shrinking the
- * set takes CAP_SETPCAP; without that, no_new_privs does the same.
- */
-static int bound_capabilities(const struct spawn_plan *plan)
-{
-	return capset_bound(plan->capabilities) == 0 || plan->no_new_privs ? 0 : -1;
-}
-
-/* Between the ids and spawn_capabilities() no capability is effective: the steps in
- * between, and the proof, have the rights of the user alone. */
-static int clear_effective(const struct spawn_plan *plan)
-{
-	const struct capset asleep = {
-		.permitted = plan->capabilities_given ? plan->capabilities : 0,
-		.inheritable = plan->capabilities_given ? plan->capabilities : 0,
-	};
-
-	return capset_put(&asleep);
-}
-
-static int set_user(const struct spawn_plan *plan)
-{
-	uid_t uid = (uid_t)plan->uid;
-	uid_t real;
-	uid_t effective;
-	uid_t saved;
-
-	if (syscall(VFORK_SETRESUID, uid, uid, uid) == -1 ||
-		getresuid(&real, &effective, &saved) == -1)
-		return -1;
-	if (real == uid && effective == uid && saved == uid)
-		return 0;
-	errno = EPERM;
-	return -1;
-}
-
-int spawn_credentials(const struct spawn_plan *plan, struct spawn_failure *failure)
-{
-	if (plan->capabilities_given && bound_capabilities(plan) == -1)
-		return spawn_fail(failure, SPAWN_CAPABILITIES, "");
-	if (set_groups(plan) == -1)
-		return spawn_fail(failure, SPAWN_GROUPS, "");
-	if (plan->uid < 0)
-		return 0;
-	if (plan->capabilities_given && plan->capabilities != 0 &&
-		prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == -1)
-		return spawn_fail(failure, SPAWN_CAPABILITIES, "");
-	if (set_user(plan) == -1)
-		return spawn_fail(failure, SPAWN_USER, "");
-	if (plan->uid == 0)
-		return 0;
-	if (clear_effective(plan) == -1)
-		return spawn_fail(failure, SPAWN_CAPABILITIES, "");
-	if (syscall(VFORK_SETRESUID, 0, 0, 0) == -1)
-		return 0; /* as it must be; exec clears PR_SET_KEEPCAPS */
-	errno = EPERM;
-	return spawn_fail(failure, SPAWN_REGAIN, "");
-}
-
-int spawn_capabilities(const struct spawn_plan *plan)
-{
-	const struct capset exact = {
-		.effective = plan->capabilities,
-		.permitted = plan->capabilities,
-		.inheritable = plan->capabilities,
-	};
-
-	if (capset_put(&exact) == -1)
-		return -1;
-	return capset_ambient(plan->capabilities);
 }

@@ -75,7 +75,7 @@ static void become_caller(bool v6only_too)
 		_exit(10);
 	fd = seccomp_install(v6only_too);
 	shared->comes_again = !seccomp_waits_killable();
-	if (fd == -1 || fdpass_send(channel[1], "x", 1, &fd, 1) == -1)
+	if (fd < 0 || fdpass_send(channel[1], "x", 1, &fd, 1) == -1)
 		_exit(11);
 	(void)close(fd);
 }
@@ -543,9 +543,10 @@ static int install(void)
 	int fd;
 
 	prepare();
+	errno = 0; /* other children share it */
 	fd = seccomp_install(false);
-	if (fd == -1)
-		return errno;
+	if (fd < 0)
+		return errno == 0 ? -fd : 205;
 	return fcntl(fd, F_GETFD) == FD_CLOEXEC ? 0 : 201;
 }
 
@@ -574,7 +575,7 @@ static void become_harmless(void)
 
 static void install_first(void)
 {
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 || seccomp_install(true) == -1)
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 || seccomp_install(true) < 0)
 		_exit(204);
 }
 
