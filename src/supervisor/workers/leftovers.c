@@ -21,11 +21,17 @@
 
 /* ---- processes that have had the signal ---- */
 
-static bool has_had_signal(const struct worker_life *life, pid_t pid)
+/* In the list, a 0 stands between the processes that got one signal and those of the next. */
+#define NEXT_SIGNAL 0
+
+/* Has the process had the latest signal, or with `any` an earlier one? */
+static bool has_had_signal(const struct worker_life *life, pid_t pid, bool any)
 {
-	for (unsigned i = 0; i < life->signalled_count; i++)
-		if (life->signalled[i] == pid)
+	for (unsigned i = life->signalled_count; i > 0; i--)
+		if (life->signalled[i - 1] == pid)
 			return true;
+		else if (life->signalled[i - 1] == NEXT_SIGNAL && !any)
+			return false;
 	return false;
 }
 
@@ -241,14 +247,14 @@ struct child *leftovers_signalled(const struct supervisor *sup, pid_t pid)
 {
 	struct child *c = sup->reaper.left;
 
-	while (c != NULL && !has_had_signal(&c->life, pid))
+	while (c != NULL && !has_had_signal(&c->life, pid, true))
 		c = c->left->next;
 	return c;
 }
 
 static bool must_get_signal(const struct worker_life *life, pid_t pid, int signal)
 {
-	return signal != 0 && clock_now() >= life->signal_at && !has_had_signal(life, pid);
+	return signal != 0 && clock_now() >= life->signal_at && !has_had_signal(life, pid, false);
 }
 
 static void signal_leftover(struct child *child, pid_t pid, int pidfd, int signal)
@@ -283,7 +289,7 @@ void leftovers_found(struct child *child, pid_t pid, int pidfd)
 		return;
 	}
 	leftovers_kill_below(child, pid, pidfd);
-	if (pidfd_signal(pidfd, SIGKILL) == 0 && !has_had_signal(&child->life, pid))
+	if (pidfd_signal(pidfd, SIGKILL) == 0 && !has_had_signal(&child->life, pid, true))
 		note_signalled(&child->life, pid);
 }
 
@@ -307,7 +313,7 @@ void leftovers_signal(struct child *child, int signal)
 
 	left->signal = signal;
 	if (signal != SIGKILL) /* which each gets at each look */
-		child->life.signalled_count = 0;
+		note_signalled(&child->life, NEXT_SIGNAL);
 	child->life.signal_at = 0;
 	strays_look_soon(child->service->sup);
 }

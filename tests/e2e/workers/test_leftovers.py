@@ -156,3 +156,21 @@ def test_sigkill_reaches_what_is_in_a_session_of_its_own():
     it.verb("stop", "--now").ok()
     assert it.exit() == 0
     assert living() == [] and not it.says("unkillable")
+
+
+# It is left in a session of its own, and drops its environment at the first signal.
+CHANGED = """
+setsid sh -c 'trap "exec env -i $0 --to heard --end-on USR1" TERM; : >there; sleep 1000 & wait' "$0" &
+exec sleep 1000
+"""
+
+
+def test_one_that_is_known_by_its_first_signal_alone_gets_the_second_too():
+    it = cluster("-n 1 --ready alive:1ms --stop-signal 'TERM:2s USR1:1h' --drain off", "sh", "-c",
+                 CHANGED, HEAR, clock=True)
+    wait_ticking(it, lambda: it.worker().state == "ready" and os.path.exists("there"))
+    stop = it.begin("stop")
+    wait_ticking(it, lambda: heard() == ["start"])
+    wait_ticking(it, lambda: it.process.poll() is not None or "USR1" in heard())
+    stop()
+    assert heard() == ["start", "USR1"]
