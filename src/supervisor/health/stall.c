@@ -50,7 +50,7 @@ struct snapshot {
 	pid_t tree[PROCESSES_MOST];
 	size_t tree_count;
 	bool traced; /* by a debugger */
-	bool runs;   /* a process computes */
+	bool runs;   /* a process computes, or waits for a CPU */
 };
 
 static void look_at_processes(struct snapshot *snapshot, const struct child *child)
@@ -435,7 +435,9 @@ bool stall_missed(
 	} else {
 		begin_unmoved(u, 0, 0);
 	}
-	return unmoved && now - u->since >= patience;
+	/* one that is runnable may wait for a CPU: then its CPU time counts */
+	return unmoved && now - u->since >= patience &&
+		!(snapshot.runs && snapshot.cpu - u->cpu < patience);
 }
 
 void stall_forget_missed(struct child *child)

@@ -79,6 +79,21 @@ def test_one_that_computes_for_less_than_interval_times_failures_is_left_alone()
     assert not it.says("took no connection")
 
 
+def test_one_that_waits_for_a_cpu_has_time_until_it_has_used_that_much():
+    it = begin("-l 8000 --check http:/ --check-interval 1s --check-timeout 1s --check-failures 10",
+               SICK, count=2)
+    until(it, lambda: checks(it).ok and checks(it, 1).ok)
+    pid = it.pids()[0]
+    kill(pid, SIGUSR1)
+    wait(lambda: is_busy(pid))
+    end = it.status().uptime + 15
+    while it.status().uptime < end and not it.says(f"worker {pid} {AWAY}"):
+        used = sum(map(int, stat(pid)[11:13])) / os.sysconf("SC_CLK_TCK")
+        rest(it, but=(pid,))
+        lab.clock.advance(sleep_of(it))
+    assert used >= 9 or not it.says(f"worker {pid} {AWAY}")
+
+
 @pytest.mark.parametrize("balance", ("share", "rr"))
 def test_one_that_is_silent_to_checks_is_drained_at_once(balance):
     it = begin(f"-l 8000 --balance {balance} --check http:/mute --check-interval 200ms "
