@@ -25,14 +25,15 @@
 #include <unistd.h>
 
 /* A logger that takes no packet within this time hangs, and is replaced; but one that waits for a
- * CPU may do so for LOGGER_BUSY_MOST times as long. */
+ * CPU may do so for LOGGER_BUSY_WAITS times as long. */
 #define LOGGER_PATIENCE_MS 100
-#define LOGGER_BUSY_MOST 50
+#define LOGGER_BUSY_WAITS 50
 /* LOGGER_LOOK after a pipe was readable nclust asks the logger whether it lives, looks for the
  * answer each second, and kills the logger at the first look after LOGGER_ANSWERS_IN seconds, or
- * LOGGER_BUSY_MOST if it waits for a CPU. */
+ * LOGGER_BUSY_ANSWERS_IN if it waits for a CPU. */
 #define LOGGER_LOOK (2 * SECOND)
 #define LOGGER_ANSWERS_IN 4
+#define LOGGER_BUSY_ANSWERS_IN 50
 /* A killed logger ends within this time, unless it hangs in the kernel. */
 #define LOGGER_ENDS_IN (1 * SECOND)
 #define LOGGER_KILLED UINT_MAX /* logger.asked */
@@ -58,7 +59,7 @@ static bool await_room(const struct supervisor *sup)
 {
 	struct pollfd wait = {.fd = sup->logger.watcher.fd, .events = POLLOUT};
 
-	for (int i = 0; i < LOGGER_BUSY_MOST; i++) {
+	for (int i = 0; i < LOGGER_BUSY_WAITS; i++) {
 		if (poll(&wait, 1, LOGGER_PATIENCE_MS) == 1)
 			return true;
 		if (!process_is_runnable(sup->logger.life.job.pid))
@@ -154,7 +155,7 @@ static void on_logger_look(struct ev_loop *loop, ev_timer *timer, int revents)
 		return;
 	}
 	if (sup->logger.asked > LOGGER_ANSWERS_IN &&
-		(sup->logger.asked > LOGGER_BUSY_MOST ||
+		(sup->logger.asked > LOGGER_BUSY_ANSWERS_IN ||
 			!process_is_runnable(sup->logger.life.job.pid))) {
 		kill_hung_logger(sup);
 		return;
