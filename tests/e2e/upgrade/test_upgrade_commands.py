@@ -33,7 +33,8 @@ def napping():
 
 
 def test_the_end_of_a_hook_that_ran_through_an_upgrade_is_heard():
-    it = begin(f"-n 1 --ready alive:1ms --on-ready {waits()} --on-scale {path('wait')}", HEAR)
+    it = begin(f"-n 1 --ready alive:0 --on-ready {waits()} --on-scale {path('wait')}", HEAR,
+               clock=True)  # no minute is over
     begun(1)
     it.call("upgrade")
     it.call("upgrade")
@@ -64,7 +65,8 @@ def test_a_hook_that_ran_through_an_upgrade_is_killed_when_its_minute_is_over():
 
 
 def test_hooks_that_wait_for_a_place_run_after_an_upgrade_each_once():
-    it = begin(f"-n 20 --ready alive:1ms --on-ready {waits()}", HEAR).wait_ready()
+    it = begin(f"-n 20 --ready alive:0 --on-ready {waits()}", HEAR,
+               clock=True).wait_ready()
     begun(16)
     it.call("upgrade")
     begun(16)
@@ -74,7 +76,7 @@ def test_hooks_that_wait_for_a_place_run_after_an_upgrade_each_once():
 
 
 def test_the_answer_of_a_readiness_command_that_ran_through_an_upgrade_counts():
-    it = begin(f"-n 1 --ready exec:{waits()} --check-timeout 1m", HEAR)
+    it = begin(f"-n 1 --ready exec:{waits()} --check-timeout 1h", HEAR)
     begun(1)
     it.call("upgrade")
     assert it.worker().state == "starting"
@@ -85,7 +87,7 @@ def test_the_answer_of_a_readiness_command_that_ran_through_an_upgrade_counts():
 
 def test_the_answer_of_a_check_that_ran_through_an_upgrade_counts():
     it = begin(f"-n 1 --ready alive:1ms --check exec:{waits()} --check-interval 1h "
-               "--check-timeout 1m --check-failures 1", HEAR)
+               "--check-timeout 1h --check-failures 1", HEAR)
     begun(1)
     pid = it.worker().pid
     it.call("upgrade")

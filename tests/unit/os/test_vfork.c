@@ -413,9 +413,9 @@ static void stay_on_cpu(void)
 
 NATIVE_TEST(who_waits_for_a_cpu_does_not_sleep)
 {
-	const char *patience = getenv("PATIENCE"); /* of a guest of scripts/kernels */
-	nsec_t most = 10 * MSEC * (patience != NULL ? atoi(patience) : 1);
 	nsec_t slept = vfork_slept();
+	nsec_t begun = clock_now();
+	nsec_t took;
 	pid_t others[4];
 
 	stay_on_cpu();
@@ -427,11 +427,13 @@ NATIVE_TEST(who_waits_for_a_cpu_does_not_sleep)
 	ck_assert_int_eq(vfork_run_apart(sleep_and_work, NULL, LONG), 0);
 	for (int i = 0; i < 40; i++)
 		ck_assert_int_eq(vfork_run_apart(open_many, NULL, LONG), 0);
+	took = clock_now() - begun;
 	for (size_t i = 0; i < COUNT_OF(others); i++) {
 		(void)kill(others[i], SIGKILL);
 		os_reap(others[i], SIGKILL);
 	}
-	ck_assert_int_lt(vfork_slept() - slept, most);
+	/* five have had the CPU by turns, and a pause of nclust's own ends late */
+	ck_assert_int_lt(vfork_slept() - slept, took / 8);
 }
 
 TEST(at_first_none_is_stuck)
