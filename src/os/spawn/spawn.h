@@ -102,8 +102,10 @@ struct spawn_plan {
 	int own_score;             /* descriptor of /proc/self/oom_score_adj; 0: not open */
 	const cpu_set_t *affinity; /* or NULL */
 	size_t affinity_size;
-	int umask;             /* -1: inherited */
-	const char *chroot;    /* or NULL */
+	int umask;          /* -1: inherited */
+	const char *chroot; /* or NULL */
+	const char
+		*release; /* a directory to enter in place of the next one, if it exists; or NULL */
 	const char *directory; /* or NULL */
 	bool directory_first;  /* entered with nclust's rights, not the user's */
 	/* Where the child writes the path that `directory` has led to, or NULL: room

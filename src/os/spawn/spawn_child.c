@@ -256,7 +256,8 @@ static int set_directory(struct spawn_child *child, struct spawn_failure *f)
 	child->at = SPAWN_DIRECTORY;
 	if (plan->directory == NULL)
 		return 0;
-	if (chdir(plan->directory) == -1)
+	if ((plan->release == NULL || spawn_call(SYS_chdir, (long)plan->release, 0, 0) != 0) &&
+		chdir(plan->directory) == -1)
 		return spawn_fail(f, SPAWN_DIRECTORY, plan->directory);
 	if (plan->entered != NULL)
 		(void)syscall(SYS_getcwd, plan->entered, SPAWN_ENTERED);

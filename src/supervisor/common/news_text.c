@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "protocol/json.h"
 #include "supervisor/common/part.h"
+#include "supervisor/common/registry.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -515,7 +516,8 @@ static void explain_rollout(const struct service *service, struct news *n)
 void news_explain(const struct service *service, struct news *n)
 {
 	const char *by = cluster_settings(service->core)->directory;
-	const char *in = service->life.entered;
+	const struct recipe *recipe = recipe_of(service, cluster_generation(service->core));
+	const char *in = recipe != NULL ? recipe->entered : NULL;
 	const struct report *r = &n->report;
 
 	if (r->kind == REPORT_ROLLOUT_FAILED)

@@ -211,3 +211,12 @@ void childset_remove(const struct child *child, int fd)
 {
 	(void)epoll_ctl(child->service->sup->childset.set.set, EPOLL_CTL_DEL, fd, NULL);
 }
+
+struct recipe *recipe_of(const struct service *service, unsigned generation)
+{
+	struct recipe *r = service->life.recipes;
+
+	while (r != NULL && r->generation != generation)
+		r = r->next;
+	return r;
+}

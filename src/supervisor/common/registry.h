@@ -101,4 +101,7 @@ int childset_add(struct child *child, enum child_fd which, int fd);
 /* Stop watching `fd`.  To close it is not enough, because other processes may have it, too. */
 void childset_remove(const struct child *child, int fd);
 
+/* The recipe (workers/recipe.h) of a generation, or NULL; never makes one. */
+struct recipe *recipe_of(const struct service *service, unsigned generation);
+
 #endif

@@ -5,6 +5,7 @@
 #include "os/clock.h"
 #include "os/socket/reuseport.h"
 #include "supervisor/common/part.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/drain/internal.h"
 #include "supervisor/sockets/group.h"

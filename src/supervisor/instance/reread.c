@@ -54,13 +54,15 @@ static void note_moves(const struct supervisor *sup, const struct settings *s)
 		struct cluster_settings *c = s->clusters[i];
 		const struct service *of = service_named(sup, c->name);
 		const char *was = of != NULL ? cluster_next_settings(of->core)->directory : NULL;
+		const struct recipe *r =
+			of != NULL ? recipe_of(of, cluster_generation(of->core)) : NULL;
 		scoped_str now = NULL;
 
-		if (was == NULL || c->directory == NULL || c->chroot != NULL ||
-			of->life.entered == NULL || strcmp(was, c->directory) != 0)
+		if (was == NULL || c->directory == NULL || c->chroot != NULL || r == NULL ||
+			r->entered == NULL || strcmp(was, c->directory) != 0)
 			continue;
 		now = realpath(c->directory, NULL);
-		if (now != NULL && strcmp(now, of->life.entered) != 0)
+		if (now != NULL && strcmp(now, r->entered) != 0)
 			c->directory_now = strdup(now);
 	}
 }

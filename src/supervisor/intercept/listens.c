@@ -7,6 +7,7 @@
 #include "os/clock.h"
 #include "os/look/remote.h"
 #include "os/process.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/intercept/internal.h"

@@ -9,6 +9,7 @@
 #include "os/look/remote.h"
 #include "os/vfork.h"
 #include "supervisor/common/foreign.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/intercept/internal.h"
 #include "supervisor/sockets/sockets.h"

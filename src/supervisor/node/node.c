@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "os/process.h"
 #include "protocol/json.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/intercept/intercept.h"

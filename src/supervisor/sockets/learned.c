@@ -282,10 +282,8 @@ bool learned_has(const struct child *child, const struct listener *l)
 bool learned_or_passed(const struct child *child, const struct listener *l)
 {
 	const struct service *service = child->service;
-	const struct recipe *r = service->life.recipes;
+	const struct recipe *r = recipe_of(service, child->generation);
 
-	while (r != NULL && r->generation != child->generation)
-		r = r->next;
 	if (learned_has(child, l))
 		return true;
 	if (r == NULL) /* an adopted worker may be of other settings */

@@ -14,6 +14,7 @@ static const struct plain_row recipe_rows[] = {
 	PLAIN(2, recipe, has_port, BOOL),
 	PLAIN_ENUM(3, recipe, runtime, NODE_DENO),
 	PLAIN(4, recipe, templates, UNSIGNED),
+	PLAIN(5, recipe, entered, HEAP),
 	CARRY_REFERENCE(CARRY_INDEX, recipe, settings, CARRY_OF_SETTINGS, true),
 	CARRY_TEXTS(CARRY_WORD, recipe, environment.list, environment.count),
 	CARRY_TEXTS(CARRY_CANDIDATE, recipe, candidates.list, candidates.count),
@@ -128,8 +129,8 @@ static const struct plain_row service_rows[] = {
 	PLAIN(55, service, asks.passed, UNSIGNED),
 	PLAIN(56, service, asks.blamed, UNSIGNED),
 	PLAIN(60, service, watched, SIGNED),
-	PLAIN(61, service, life.entered, HEAP),
-	PLAIN(62, service, said[0], UNSIGNED), /* 1, 7, 8, 14, 19 and 44 were facts of it */
+	PLAIN(62, service, said[0], UNSIGNED), /* 1, 7, 8, 14, 19 and 44 were facts of it, and 61 is a
+						  fact of recipes */
 	PLAIN_MUST(CARRY_TEXT, service, name, HEAP),
 	PLAIN(CARRY_OUTCOME, service, outcome.text, HEAP),
 	CARRY_BESIDE(&carried_of_cluster),

@@ -240,18 +240,21 @@ static void prepare_spawn(struct service *service, struct making *m, uint64_t wo
 	m->child = c;
 }
 
-/* The directory of the settings may be a symbolic link that leads elsewhere now. */
-static void note_directory(struct service *service, const char *entered)
+/* The directory of the settings may be a symbolic link that leads elsewhere now: to a new release,
+ * or that of this generation was removed. */
+static void note_directory(struct service *service, unsigned generation, const char *entered)
 {
-	char *was = service->life.entered;
+	struct recipe *r = recipe_of(service, generation);
+	const struct recipe *of =
+		r->entered != NULL ? r : recipe_of(service, cluster_generation(service->core));
 
-	if (*entered != '/' || (was != NULL && strcmp(was, entered) == 0))
+	if (*entered != '/' || (r->entered != NULL && strcmp(r->entered, entered) == 0))
 		return;
-	service->life.entered = strdup(entered);
-	if (was != NULL)
+	if (of != NULL && of->entered != NULL && strcmp(of->entered, entered) != 0)
 		news_say_of(service, LOG_NOTE, "directory-moved",
-			"workers start in '%s' now, no longer in '%s'", entered, was);
-	free(was);
+			"workers start in '%s' now, no longer in '%s'", entered, of->entered);
+	free(r->entered);
+	r->entered = strdup(entered);
 }
 
 /* The spawn has succeeded or failed: complete the child, or release it. */
@@ -273,7 +276,7 @@ static struct child *complete_child(
 	}
 	c->pid = it->pid;
 	c->pidfd = it->pidfd;
-	note_directory(service, m->birth.plan.entered);
+	note_directory(service, m->birth.place.recipe->generation, m->birth.plan.entered);
 	put_in_slot(c, place_in_slot(service, c->slot));
 	watch_exit(c);
 	capture_hand_over(service, c);

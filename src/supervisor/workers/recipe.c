@@ -10,6 +10,7 @@
 #include "os/socket/endpoint.h"
 #include "os/privilege.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
@@ -274,6 +275,7 @@ void recipe_free(struct recipe *r)
 	strings_clear(&r->environment);
 	strings_clear(&r->candidates);
 	free(r->groups);
+	free(r->entered);
 	listeners_release(&r->listeners);
 	segment_release(r->segment);
 	cluster_settings_unref(r->settings);
@@ -335,6 +337,7 @@ void recipe_plan(const struct supervisor *sup, struct spawn_plan *plan, const st
 		.own_score = sup->births.own_score,
 		.umask = s->umask,
 		.chroot = s->chroot,
+		.release = r->entered,
 		.directory = s->directory,
 		.directory_first = s->directory_of_file || s->directory_of_nclust,
 		.uid = s->uid,
@@ -477,15 +480,6 @@ bool recipe_accepts(const struct recipe *r)
 {
 	return r->runtime != NODE_NONE &&
 		settings_accept(r->settings, recipe_env(r, "NODE_CLUSTER_SCHED_POLICY="));
-}
-
-struct recipe *recipe_of(const struct service *service, unsigned generation)
-{
-	struct recipe *r = service->life.recipes;
-
-	while (r != NULL && r->generation != generation)
-		r = r->next;
-	return r;
 }
 
 static int open_holdings(struct service *service, struct recipe *r, struct error *err)

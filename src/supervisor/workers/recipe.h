@@ -120,8 +120,6 @@ bool settings_accept(const struct cluster_settings *s, const char *policy);
 bool recipe_spreads(const struct recipe *r);
 bool settings_spread(const struct cluster_settings *s, enum node_runtime runtime);
 
-/* The recipe of a generation, or NULL; never makes one. */
-struct recipe *recipe_of(const struct service *service, unsigned generation);
 /* The value of "KEY=" in the recipe's environment, or NULL. */
 const char *recipe_env(const struct recipe *r, const char *key);
 /* The paths at which a program may be, by PATH of the recipe's environment.  -1 and `err`. */

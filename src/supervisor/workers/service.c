@@ -405,7 +405,6 @@ void service_free(struct service *s)
 	if (s->core != NULL)
 		cluster_free(s->core);
 	free(s->children);
-	free(s->life.entered);
 	if (s->life.paths_pause != 0)
 		ev_timer_stop(s->sup->loop, &s->life.paths_look);
 	free(s->outcome.text);

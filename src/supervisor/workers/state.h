@@ -194,7 +194,6 @@ struct cluster_life {
 	nsec_t fail_at;         /* when a failed start was last logged; or 0 */
 	unsigned start_fails;   /* starts that have failed since then */
 	int fail_error;         /* the errno of the last of these */
-	char *entered;          /* the directory of the last worker; heap, or NULL */
 	ev_timer paths_look;    /* when to look at unix paths (child.h) */
 	nsec_t paths_pause;     /* until the next look; 0: the timer is not initialised */
 };
@@ -215,6 +214,7 @@ struct recipe {
 	struct strings candidates;         /* paths at which the program may be */
 	struct strings environment;        /* the last `templates` of them differ by worker */
 	unsigned templates;
+	char *entered; /* where its workers have started, links resolved; heap, or NULL */
 	bool has_port;
 	gid_t *groups;
 	size_t group_count;

@@ -41,7 +41,13 @@ def test_a_restart_follows_the_link_and_says_where_the_workers_are_now(options, 
         assert {environment(pid)["RELEASE"] for pid in it.pids()} == {str(number)}
         it.call("upgrade")
 
-    new = release(4)  # nobody asks for a restart, and the release before is deleted
+    release(4)
+    os.unlink("releases/4/server")
+    it.verb("restart").fails(1, "the old workers keep serving")
+    it.reborn(0)
+    assert are_in(it, path("releases/3"))
+
+    new = release(5)  # nobody asks for a restart, and the release before is deleted
     shutil.rmtree("releases/3")
     it.reborn(0)
     it.reborn(1)

@@ -395,12 +395,13 @@ static const struct {
 		"28u 34t 35u 36b 38u 132g",
 		GAPS(listener_gaps)},
 	{"set", &carried_set, "105u 1u 2u", NULL, 0},
-	{"recipe", &carried_recipe, "1u 2b 3u 4u 105u 102t 123t 124x 113g 135u", GAPS(recipe_gaps)},
+	{"recipe", &carried_recipe, "1u 2b 3u 4u 5t 105u 102t 123t 124x 113g 135u",
+		GAPS(recipe_gaps)},
 	{"service", &carried_service,
 		"2u 3b 4i 5b 6b 9i 10b 12u 13b 15u 16b 17b "
 		"18b 20u 21u 22x 23u 24i 25x 26i 27i 28u 29u 30i 31u "
 		"32u 33u 34u 35i 36i 37b 38b 39u 40f 41u 42b 43b "
-		"45b 46b 54t 55u 56u 60i 61t 62u 100t 122t",
+		"45b 46b 54t 55u 56u 60i 62u 100t 122t",
 		GAPS(service_gaps)},
 	{"child", &carried_child,
 		"1u 2u 3u 4i 5f 6f 7f 8f 9i 10i 11b 12i 13u 15b 16f 17u "
