@@ -109,6 +109,7 @@ struct held {
 	unsigned processes;
 	unsigned threads; /* of the process that has the most threads */
 	unsigned running; /* threads that compute, of the process with most of these */
+	bool waits;       /* a thread waits for the disk or the like (state D) */
 	nsec_t cpu;       /* CPU time that all these processes have used */
 	/* The program that keeps its data in itself: "redis-server", or the path of
 	 * a database file that is open; "": none that is known. */

@@ -160,7 +160,7 @@ struct watch {
 	struct visits visits;
 	nsec_t began;
 	nsec_t changed; /* when the worker opened something new */
-	nsec_t worked;  /* when the worker used the CPU */
+	nsec_t worked;  /* when the worker last did something */
 };
 
 /* Does the worker serve?  A unix socket alone may be for the program's own use. */
@@ -201,7 +201,8 @@ static void look_at_worker(struct exam *e, struct watch *w)
 	nsec_t now = e->trial->now;
 
 	held_look(&e->held, e->trial, trial_pid(e->trial, e->first));
-	if (e->held.cpu != cpu || e->held.running > 0)
+	/* it may wait for the disk, or have ended, which nclust is about to say */
+	if (e->held.cpu != cpu || e->held.running > 0 || e->held.waits || e->held.processes == 0)
 		w->worked = now;
 	note_threads(e, running);
 	find_places(e, &w->visits);

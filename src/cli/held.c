@@ -191,6 +191,7 @@ static bool list_descriptor(void *context, int fd, const char *target)
 struct threads {
 	unsigned count;
 	unsigned running;
+	bool waits;
 };
 
 static bool count_thread(void *context, pid_t tid)
@@ -199,7 +200,10 @@ static bool count_thread(void *context, pid_t tid)
 	struct process_facts facts;
 
 	t->count++;
-	t->running += process_look(tid, &facts) == 0 && facts.state == 'R';
+	if (process_look(tid, &facts) == -1)
+		return false;
+	t->running += facts.state == 'R';
+	t->waits |= facts.state == 'D';
 	return false;
 }
 
@@ -221,6 +225,7 @@ static bool look_at_process(void *context, pid_t pid)
 		held->threads = threads.count;
 	if (threads.running > held->running)
 		held->running = threads.running;
+	held->waits |= threads.waits;
 	note_name(look);
 	look->count = 0;
 	remote_of(&r, pid);

@@ -279,9 +279,8 @@ def test_c_python_and_java_count_together_and_sigkill_loses_nothing():
     for _ in range(3):
         wait_round()
         for slot in range(3):  # in the midst of it, one of each language
-            kill(it.worker(slot).pid)
+            born_again(it, slot)
             kills += 1
-        it.wait_ready()
     wait_round()
     it.call("signal", signal="STOP", all=True)
     wait(lambda: [w.get("stopped") for w in it.workers()] == [True] * 6)
