@@ -473,3 +473,23 @@ void room_killed(struct child *child, int signal)
 {
 	end_so(child, (struct pidfd_end){.signalled = true, .code = signal});
 }
+
+/* ---- what most tests begin with ---- */
+
+struct service *room_web(const char *ini)
+{
+	struct service *web;
+
+	room_begin(ini);
+	web = room_cluster("web");
+	room_tick(web);
+	return web;
+}
+
+void room_ready(struct service *service, unsigned workers)
+{
+	for (uint32_t slot = 0; slot < workers; slot++) {
+		room_tell(room_child(service, slot), EVENT_READY);
+		room_tick(service);
+	}
+}

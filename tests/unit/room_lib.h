@@ -62,6 +62,9 @@ void room_open_rundir(void);
 struct service *room_cluster(const char *name);
 /* Its workers are born, as far as they may be; time stands. */
 void room_tick(struct service *service);
+/* room_begin(), and so its cluster `web`; and: so many workers get ready. */
+struct service *room_web(const char *ini);
+void room_ready(struct service *service, unsigned workers);
 /* So much time passes: what becomes due is done. */
 void room_pass(nsec_t span);
 

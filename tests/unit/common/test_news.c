@@ -57,9 +57,7 @@ static void begin(void)
 {
 	heard[0] = '\0';
 	captured = false;
-	room_begin(WEB);
-	web = room_cluster("web");
-	room_tick(web);
+	web = room_web(WEB);
 }
 
 /* Its output is captured from now on. */

@@ -44,14 +44,9 @@ static struct listener *l;
 /* So many workers, which are ready. */
 static inline void begin_lanes(const char *ini, unsigned workers)
 {
-	room_begin(ini);
-	web = room_cluster("web");
+	web = room_web(ini);
 	l = web->sockets.listeners.list[0];
-	for (uint32_t slot = 0; slot < workers; slot++)
-		room_tick(web);
-	for (uint32_t slot = 0; slot < workers; slot++)
-		room_tell(room_child(web, slot), EVENT_READY);
-	room_tick(web);
+	room_ready(web, workers);
 }
 
 static inline void restart(void)

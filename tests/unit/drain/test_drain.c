@@ -97,10 +97,8 @@ static void begin_with(const char *ini)
 	refused = 0;
 	does = ACTIVITY_WAITS;
 	tracer = 0;
-	room_begin(ini);
-	web = room_cluster("web");
-	room_tick(web);
-	room_tell(room_child(web, 0), EVENT_READY);
+	web = room_web(ini);
+	room_ready(web, 1);
 	pid = room_child(web, 0)->pid;
 }
 

@@ -43,10 +43,8 @@ static struct service *web;
 static void begin(void)
 {
 	looks = 0;
-	room_begin("[cluster:web]\ncommand = /bin/web\nworkers = 1\n"
-		   "ready = notify\n");
-	web = room_cluster("web");
-	room_tick(web);
+	web = room_web("[cluster:web]\ncommand = /bin/web\nworkers = 1\n"
+		       "ready = notify\n");
 }
 
 static void end(void)

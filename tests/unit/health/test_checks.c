@@ -92,9 +92,7 @@ static struct service *web;
 static void begin_with(const char *ini)
 {
 	asked = 0;
-	room_begin(ini);
-	web = room_cluster("web");
-	room_tick(web);
+	web = room_web(ini);
 }
 
 static void begin_ready(void)
@@ -115,10 +113,7 @@ static void begin_rare(void)
 
 static bool is_ready(uint32_t slot)
 {
-	struct slot_view view;
-
-	service_view_slot(web, slot, &view);
-	return view.state == SLOT_READY;
+	return child_view(room_child(web, slot)).state == SLOT_READY;
 }
 
 CASE(ready)

@@ -34,13 +34,8 @@ static void begin(const char *ini, unsigned workers)
 {
 	for (unsigned slot = 0; slot < 2; slot++)
 		gives[slot] = (struct dealt){.known = true, .sharers = 1};
-	room_begin(ini);
-	web = room_cluster("web");
-	for (unsigned slot = 0; slot < workers; slot++)
-		room_tick(web);
-	for (unsigned slot = 0; slot < workers; slot++)
-		room_tell(room_child(web, slot), EVENT_READY);
-	room_tick(web);
+	web = room_web(ini);
+	room_ready(web, workers);
 	for (unsigned slot = 0; slot < workers; slot++)
 		first[slot] = room_child(web, slot);
 }

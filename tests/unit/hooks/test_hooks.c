@@ -78,9 +78,7 @@ static void begin(void)
 {
 	run_count = 0;
 	cannot_start = 0;
-	room_begin(WEB);
-	web = room_cluster("web");
-	room_tick(web);
+	web = room_web(WEB);
 }
 
 static void end(void)

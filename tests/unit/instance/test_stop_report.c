@@ -17,9 +17,7 @@ static void begin(const char *stop_signal)
 		"[cluster:web]\ncommand = /bin/web\nworkers = 1\n"
 		"ready = notify\ndrain = off\nstop-signal = %s\n",
 		stop_signal);
-	room_begin(ini);
-	room_tick(room_cluster("web"));
-	room_tell(room_child(room_cluster("web"), 0), EVENT_READY);
+	room_ready(room_web(ini), 1);
 	lifecycle_stop(&room, false);
 }
 

@@ -154,13 +154,7 @@ static void open_port(struct child *child, unsigned i)
 
 static bool is_ready(const struct child *child)
 {
-	struct slot_view view;
-
-	service_view_slot(web, child->slot, &view);
-	for (unsigned i = 0; i < view.workers; i++)
-		if (view.worker[i].id == child->worker)
-			return view.worker[i].state == SLOT_READY;
-	return false;
+	return child_view(child).state == SLOT_READY;
 }
 
 FIXTURE(begin, room_end)

@@ -93,9 +93,7 @@ static void say(int fd, const char *text, size_t len)
 static void begin(void)
 {
 	its_end = (struct pidfd_end){.signalled = true, .code = SIGKILL};
-	room_begin(WEB);
-	web = room_cluster("web");
-	room_tick(web);
+	web = room_web(WEB);
 	brokers_begin(&room);
 	b = web->broker;
 	ck_assert_ptr_nonnull(b);

@@ -45,9 +45,7 @@ static struct service *web;
 static void begin(void)
 {
 	each_takes = taken = 0;
-	room_begin(WEB);
-	web = room_cluster("web");
-	room_tick(web);
+	web = room_web(WEB);
 }
 
 static int channel_of(uint32_t slot)

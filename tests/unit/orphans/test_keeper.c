@@ -77,9 +77,7 @@ REPLACED(int, socket_connect_packets_at)
 
 static void begin(void)
 {
-	room_begin(WEB);
-	web = room_cluster("web");
-	room_tick(web);
+	web = room_web(WEB);
 	told_count = 0;
 	room.orphans.keeper_socket = eventfd(0, EFD_CLOEXEC);
 	for (uint32_t slot = 0; slot < 2; slot++)

@@ -24,12 +24,8 @@ static struct error err;
 
 static void begin(void)
 {
-	room_begin(WEB);
-	web = room_cluster("web");
-	for (uint32_t slot = 0; slot < 2; slot++) {
-		room_tick(web);
-		room_tell(room_child(web, slot), EVENT_READY);
-	}
+	web = room_web(WEB);
+	room_ready(web, 2);
 }
 
 /* What a worker would ask for. */

@@ -111,9 +111,7 @@ static struct service *web;
 static void begin(void)
 {
 	refuses = takes_it = false;
-	room_begin(WEB);
-	web = room_cluster("web");
-	room_tick(web);
+	web = room_web(WEB);
 	heard[0] = '\0';
 }
 

@@ -74,9 +74,7 @@ REPLACED(nsec_t, clock_worked)(void)
 static void begin(void)
 {
 	cost = 0;
-	room_begin(WEB);
-	web = room_cluster("web");
-	room_tick(web);
+	web = room_web(WEB);
 	first = room_child(web, 0);
 	sender = (struct ucred){.pid = first->pid};
 	waits = NULL;
@@ -91,10 +89,7 @@ static void say(const char *text)
 
 static bool is_ready(void)
 {
-	struct slot_view view;
-
-	service_view_slot(web, 0, &view);
-	return view.state == SLOT_READY;
+	return child_view(room_child(web, 0)).state == SLOT_READY;
 }
 
 FIXTURE(begin, room_end)
