@@ -2,6 +2,7 @@
 #include "core/cluster.h"
 
 #include "core/internal.h"
+#include "../gaps.h"
 #include "core_lib.h"
 
 #include <stdlib.h>
@@ -15,15 +16,6 @@
 
 /* ---- each member is in a table, or named here ---- */
 
-struct gap {
-	size_t offset;
-	size_t size;
-};
-#define GAP(type, member) \
-	{ \
-		offsetof(struct type, member), sizeof(((struct type *)NULL)->member) \
-	}
-
 static void mark(char *seen, const struct plain_table *table, size_t base)
 {
 	for (uint32_t i = 0; i < table->count; i++) {
@@ -36,51 +28,31 @@ static void mark(char *seen, const struct plain_table *table, size_t base)
 	}
 }
 
-/* Shorter than the member behind it: four bytes before one of eight are taken for
- * that. */
-static bool is_padding(size_t from, size_t to)
-{
-	size_t align = 8;
-
-	while (to % align != 0)
-		align /= 2;
-	return to - from < align;
-}
-
 static void check_covered(
 	const char *name, const struct plain_table *table, const struct gap *gaps, size_t count)
 {
 	char *seen = calloc(1, table->size + 1);
-	size_t from = 0;
 
 	ck_assert_ptr_nonnull(seen);
-	seen[table->size] = 1;
 	mark(seen, table, 0);
-	for (size_t i = 0; i < count; i++)
-		memset(seen + gaps[i].offset, 1, gaps[i].size);
-	for (size_t at = 0; at <= table->size; at++) {
-		if (seen[at] == 0)
-			continue;
-		ck_assert_msg(is_padding(from, at), "struct %s: bytes %zu to %zu are in no row",
-			name, from, at);
-		from = at + 1;
-	}
+	gaps_mark(seen, gaps, count);
+	gaps_check(seen, table->size, name, __FILE__);
 	free(seen);
 }
 
 TEST(no_member_is_forgotten)
 {
 	static const struct gap cluster[] = {
-		GAP(cluster, slots), GAP(cluster, cap), /* as many as there are */
-		GAP(cluster, count),                    /* so too */
-		GAP(cluster, due),                      /* by slot */
-		GAP(cluster, line),                     /* slot.waits */
-		GAP(cluster, places), GAP(cluster, released), GAP(cluster, spares), /* counted */
-		GAP(cluster, slot_waits), GAP(cluster, out), GAP(cluster, waiting.settings),
-		GAP(cluster, generations), GAP(cluster, surprises), /* may be told once more */
+		NOT(cluster, slots), NOT(cluster, cap), /* as many as there are */
+		NOT(cluster, count),                    /* so too */
+		NOT(cluster, due),                      /* by slot */
+		NOT(cluster, line),                     /* slot.waits */
+		NOT(cluster, places), NOT(cluster, released), NOT(cluster, spares), /* counted */
+		NOT(cluster, slot_waits), NOT(cluster, out), NOT(cluster, waiting.settings),
+		NOT(cluster, generations), NOT(cluster, surprises), /* may be told once more */
 	};
 	static const struct gap generation[] = {
-		GAP(generation, settings), GAP(generation, starting), /* counted */
+		NOT(generation, settings), NOT(generation, starting), /* counted */
 	};
 
 	check_covered("cluster", &image_tables[IMAGE_CLUSTER], cluster, 13);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "../unit.h"
+#include "../gaps.h"
 
 #include "supervisor/common/carried.h"
 #include "supervisor/upgrade/upgrade.h"
@@ -27,15 +27,6 @@
  * upgrade carries it: by a row beside the struct (common/carried.h), or by a line here that
  * says why not.
  */
-struct gap {
-	size_t offset;
-	size_t size;
-};
-#define NOT(type, member) \
-	{ \
-		offsetof(struct type, member), sizeof(((struct type *)NULL)->member) \
-	}
-
 /* A process that goes on is watched anew by its job, ... */
 #define BEGUN_ANEW(of, job) \
 	NOT(of, job.next), NOT(of, job.sup), NOT(of, job.over), NOT(of, job.owner), \
@@ -456,38 +447,18 @@ static void mark(char *seen, const struct plain_row *rows, size_t count, size_t 
 	}
 }
 
-/* Shorter than the member behind it: four bytes before one of eight are taken
- * for that. */
-static bool is_padding(size_t from, size_t to)
-{
-	size_t align = 8;
-
-	while (to % align != 0)
-		align /= 2;
-	return to - from < align;
-}
-
 TEST_LOOP(each_member_is_carried_or_named_here, 0, sizeof(structs) / sizeof(structs[0]))
 {
 	const struct carried *what = structs[_i].what;
 	char *seen = calloc(1, what->size + 1U);
-	size_t from = 0;
 
 	ck_assert_ptr_nonnull(seen);
-	seen[what->size] = 1;
 	if (structs[_i].gaps == NULL)
 		memset(seen, 1, what->size);
+	else
+		gaps_mark(seen, structs[_i].gaps, structs[_i].count);
 	mark(seen, what->rows, what->row_count, 0);
-	for (size_t i = 0; structs[_i].gaps != NULL && i < structs[_i].count; i++)
-		memset(seen + structs[_i].gaps[i].offset, 1, structs[_i].gaps[i].size);
-	for (size_t at = 0; at <= what->size; at++) {
-		if (seen[at] == 0)
-			continue;
-		ck_assert_msg(is_padding(from, at),
-			"struct %s, bytes %zu to %zu: see the head of %s", structs[_i].name, from,
-			at, __FILE__);
-		from = at + 1;
-	}
+	gaps_check(seen, what->size, structs[_i].name, __FILE__);
 	free(seen);
 }
 
