@@ -21,6 +21,20 @@ static inline __attribute__((noreturn)) void bench_die(const char *what)
 	_exit(99);
 }
 
+static inline void bench_put(int fd, const char *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, data, len);
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			bench_die("write");
+		data += n;
+		len -= (size_t)n;
+	}
+}
+
 static inline int64_t bench_now(void) /* nanoseconds */
 {
 	struct timespec t;

@@ -17,20 +17,6 @@ static int channel;
 static char room[ROOM];
 static size_t used;
 
-static void put(const char *line, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(channel, line, len);
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			bench_die("write");
-		line += n;
-		len -= (size_t)n;
-	}
-}
-
 /* What is there, at least a line, which `take` gets one by one. */
 static void hear(void (*take)(const char *line, void *data), void *data)
 {
@@ -61,7 +47,7 @@ static void count(const char *line, void *data)
 
 	(void)line;
 	if (++*heard % ACK_EACH == 0)
-		put(ack,
+		bench_put(channel, ack,
 			(size_t)snprintf(
 				ack, sizeof(ack), "{\"ack\":%llu}\n", (unsigned long long)*heard));
 }
@@ -70,7 +56,7 @@ static void answer(void)
 {
 	uint64_t heard = 0;
 
-	put("{\"ack\":0}\n", 10);
+	bench_put(channel, "{\"ack\":0}\n", 10);
 	for (;;)
 		hear(count, &heard);
 }
@@ -99,7 +85,7 @@ static void send_all(int64_t total, const char *file)
 		char line[80];
 
 		if (sent < total && sent - acked < WINDOW) {
-			put(line,
+			bench_put(channel, line,
 				(size_t)snprintf(line, sizeof(line),
 					"{\"id\":%lld,\"text\":\"hello\"}\n", (long long)sent++));
 			continue;

@@ -150,18 +150,6 @@ static int channel;
 static char room[ROOM];
 static size_t used;
 
-static void put(const char *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(channel, data, len);
-
-		if (n <= 0 && errno != EINTR)
-			bench_die("write");
-		data += n > 0 ? n : 0;
-		len -= n > 0 ? (size_t)n : 0;
-	}
-}
-
 /* Lines that came; the last of them is told, too. */
 static long hear(long *acked)
 {
@@ -196,13 +184,14 @@ static void take(void)
 	while (heard == 0) {
 		struct pollfd wait = {.fd = channel, .events = POLLIN};
 
-		put(ACK "0}\n", strlen(ACK "0}\n"));
+		bench_put(channel, ACK "0}\n", strlen(ACK "0}\n"));
 		if (poll(&wait, 1, 50) == 1)
 			heard = hear(NULL);
 	}
 	for (;;) {
 		while (heard >= next || heard == count) {
-			put(text, (size_t)snprintf(text, sizeof(text), ACK "%ld}\n", heard));
+			bench_put(channel, text,
+				(size_t)snprintf(text, sizeof(text), ACK "%ld}\n", heard));
 			next = heard + each;
 			if (heard == count)
 				break;
@@ -224,7 +213,7 @@ static void give(const char *file)
 	began = bench_now();
 	while (acked < count)
 		if (sent < count && sent - acked < window()) {
-			put(text, (size_t)size + 1);
+			bench_put(channel, text, (size_t)size + 1);
 			sent++;
 		} else {
 			(void)hear(&acked);
