@@ -245,16 +245,6 @@ def test_settings_for_workers_that_last_are_mistakes():
     assert f"{path('it.ini')}:5: cluster:it.ready: " in said[0]
 
 
-@pytest.mark.parametrize("line, says", (
-    ("--accept -- cat", "--accept: has nothing to accept on: set 'listen'"),
-    ("-l 8000 --accept -- cat {fd}", "'{fd}' cannot be used with 'accept'"),
-    ("-l 8000 --accept-timeout 5s -- cat", "--accept-timeout: needs 'accept'"),
-    ("-l udp:8000 --accept -- cat", "no connections on UDP"),
-))
-def test_a_command_line_that_cannot_be_is_refused(line, says):
-    nclust(line).fails(64, says)
-
-
 def test_a_command_that_is_not_there_is_told_at_the_start_and_later():
     nclust("-l 8000 --accept -- ./absent").fails(127, "cannot execute './absent': No such file")
     nclust("-l 8000 --accept --", write("no-program", "")).fails(126)

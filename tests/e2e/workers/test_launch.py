@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Between the command line and the first worker: commands that cannot be run, numbers that make no
-sense, callers with odd habits, and how many CPUs there are."""
+"""Between the command line and the first worker: commands that cannot be run, callers with odd
+habits, and how many CPUs there are."""
 import re
 import shutil
 
@@ -69,11 +69,6 @@ def test_a_privileged_port_names_the_reason_and_the_ways_out():
     refusal.fails(1, "127.0.0.1:80", "ermission denied", "ip_unprivileged_port_start")
     assert len(refusal.err.splitlines()) == 1
     assert not os.path.exists("theirs/ran")
-
-
-@pytest.mark.parametrize("number", ("0", "-1", "10001", "", "9" * 20, "auto/0"))
-def test_numbers_of_workers_that_make_no_sense_are_refused(number):
-    refused(64, f"-n '{number}' -- true", says=("wanted a number from 1 to 10000", f"'{number}'"))
 
 
 def test_no_words_at_all_are_no_reason_to_crash():

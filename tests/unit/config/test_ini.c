@@ -89,6 +89,7 @@ static const struct {
 	{"check = exec:a ;b\n", 3, "check", SEMICOLON},
 	{"ready =  exec:a ;b\n", 3, "ready", SEMICOLON},
 	{"on-exit = a ;b\n", 3, "on-exit", SEMICOLON},
+	{"before = ./a ; ./b\n", 3, "before", SEMICOLON},
 	{"directory = \"/a ;b\"\n", 3, "directory", SEMICOLON},
 
 	{"wrokers = 3\n", 3, "wrokers", "unknown key; did you mean 'workers'?"},
