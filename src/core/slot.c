@@ -393,11 +393,15 @@ bool slot_settle(struct cluster *c, uint32_t i)
 /* A life of this length ends a loop of deaths. */
 #define FORGET_AFTER MINUTE
 
-static nsec_t with_jitter(nsec_t delay, unsigned per_cent, uint64_t *random)
+/* No longer than backoff-max, together with the jitter. */
+static nsec_t with_jitter(nsec_t delay, const struct cluster_settings *settings, uint64_t *random)
 {
-	nsec_t spread = delay / 100 * (nsec_t)per_cent;
+	nsec_t per_cent = (nsec_t)settings->backoff_jitter;
+	nsec_t most = settings->backoff_max / (100 + per_cent) * 100;
+	nsec_t spread = nsec_min(delay, most) / 100 * per_cent;
 	uint64_t range = 2 * (uint64_t)spread + 1;
 
+	delay = nsec_min(delay, most);
 	return delay - spread + (nsec_t)(random_next(random) % range);
 }
 
@@ -408,8 +412,6 @@ static nsec_t double_delay(nsec_t delay, const struct cluster_settings *settings
 
 	if (least < LEAST_DELAY)
 		least = LEAST_DELAY;
-	if (most < least)
-		most = least;
 	if (delay < least / 2)
 		return least;
 	return delay > most / 2 ? most : 2 * delay;
@@ -426,7 +428,7 @@ nsec_t backoff_next(struct backoff *b, const struct cluster_settings *settings, 
 		return 0;
 	}
 	b->delay = double_delay(b->delay, settings);
-	return with_jitter(b->delay, settings->backoff_jitter, random);
+	return with_jitter(b->delay, settings, random);
 }
 
 nsec_t backoff_of_shortage(
@@ -436,8 +438,7 @@ nsec_t backoff_of_shortage(
 
 	if (delay < SHORTAGE_LEAST)
 		delay = SHORTAGE_LEAST;
-	return with_jitter(
-		nsec_min(delay, settings->backoff_max), settings->backoff_jitter, random);
+	return with_jitter(delay, settings, random);
 }
 
 void backoff_reset(struct backoff *b)

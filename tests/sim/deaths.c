@@ -39,8 +39,8 @@ static void check_growth(struct world *w, struct place *place, const struct repo
 	place->failed_by = s;
 	for (unsigned i = 0; i < place->failures && least < s->backoff_max; i++)
 		least *= 2;
-	if (least > s->backoff_max)
-		least = s->backoff_max;
+	if (least > s->backoff_max / (100 + s->backoff_jitter) * 100)
+		least = s->backoff_max / (100 + s->backoff_jitter) * 100;
 	if (r->wait < least - least * s->backoff_jitter / 100)
 		world_complain(w, "the backoff is too short");
 	place->failures++;
@@ -104,7 +104,7 @@ static void check_wait(struct world *w, struct place *place, const struct report
 		place->failures++;
 		return;
 	}
-	if (r->wait > s->backoff_max + s->backoff_max / 100 * s->backoff_jitter)
+	if (r->wait > s->backoff_max)
 		world_complain(w, "the backoff is too long");
 	if (r->was_ready && r->wait == 0)
 		world_complain(w, "it dies again and again without a wait");

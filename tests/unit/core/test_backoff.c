@@ -125,13 +125,19 @@ TEST(a_backoff_min_of_zero_is_no_busy_loop)
 	ck_assert_int_eq(never_ready(&b), 2 * MSEC);
 }
 
-TEST(a_max_below_the_min_does_not_shorten_it)
+TEST(no_wait_is_longer_than_the_max_with_its_jitter)
 {
-	struct backoff b = {0};
+	struct backoff b = {.delay = HOUR};
+	nsec_t most = 0;
 
-	settings.backoff_max = MSEC;
-	ck_assert_int_eq(never_ready(&b), 100 * MSEC);
-	ck_assert_int_eq(never_ready(&b), 100 * MSEC);
+	settings.backoff_jitter = 20;
+	for (int i = 0; i < 2000; i++) {
+		nsec_t wait = never_ready(&b);
+
+		most = wait > most ? wait : most;
+	}
+	ck_assert_int_le(most, 30 * SECOND);
+	ck_assert_int_gt(most, 29 * SECOND);
 }
 
 TEST(a_raised_min_counts_at_once)
