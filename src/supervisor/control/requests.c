@@ -201,7 +201,8 @@ static int do_scale(struct client *c, const struct target *t, struct error *err)
 			service_counts(s).workers == 1 ? "" : "s", count, WORKERS_MAX);
 	if (service_scale(s, (unsigned)count, err) == -1 || request_expect(c, s, err) == -1)
 		return CONTROL_FAILED;
-	snprintf(c->outcome, sizeof(c->outcome), "%s: %ld workers", s->name, count);
+	snprintf(c->outcome, sizeof(c->outcome), "%s: %ld worker%s", s->name, count,
+		count == 1 ? "" : "s");
 	return UNDER_WAY;
 }
 
