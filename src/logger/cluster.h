@@ -13,7 +13,8 @@
 
 struct line;
 
-/* A line in other formats.  An object: time, cluster, slot, pid (if it is known), stream, goes_on (if true) and message. */
+/* A line in other formats.  An object: time, cluster, slot, pid (if it is known), stream,
+ * goes_on (if true) and message. */
 void format_json(struct buffer *to, const struct line *l);
 /* https://systemd.io/JOURNAL_NATIVE_PROTOCOL */
 void format_journal(struct buffer *to, const struct line *l);

@@ -92,7 +92,7 @@ static int answer_settings(void *owner)
 		config_check_here(settings, budget_usable(), &faults);
 		check_relays(settings, &faults);
 	}
-	if (faults.count > 0)
+	if (settings == NULL || faults.count > 0)
 		return write_answer(faults.text.data, faults.text.len - 1) ? READ_MISTAKES
 									   : READ_FAILED;
 	note_moves(sup, settings);
