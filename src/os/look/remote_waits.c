@@ -210,10 +210,37 @@ int remote_read(struct remote *r, uint64_t at, void *to, size_t size)
 
 /* ---- system calls ---- */
 
+/* arm64 forgets the number of a system call before it stops the thread in it or after it
+ * (arch/arm64/kernel/signal.c).  The instructions before that place still say it: `mov x8, #NUMBER`,
+ * some more, `svc #0`. */
+static long interrupted_call(struct remote *r, uint64_t pc)
+{
+#ifdef __aarch64__
+	const uint32_t svc_0 = 0xd4000001;
+	const uint32_t mov_x8 = 0xd2800008;
+	uint32_t code[10];
+	size_t svc = COUNT_OF(code) - 1; /* at pc, to be made again; or just before it, as made */
+
+	if (remote_read(r, pc - svc * sizeof(*code), code, sizeof(code)) == -1)
+		return -1;
+	if (code[svc] != svc_0 && code[--svc] != svc_0)
+		return -1;
+	for (size_t i = svc; i-- > 0 && code[i] != svc_0;)
+		if ((code[i] & ~(0xffffU << 5)) == mov_x8)
+			return code[i] >> 5 & 0xffff;
+	return SYS_restart_syscall;
+#else
+	(void)r;
+	(void)pc;
+	return -1;
+#endif
+}
+
 /* The system call of the thread, and its first arguments.  See remote_call(). */
 static long read_call(struct remote *r, uint64_t args[2])
 {
 	char text[256];
+	uint64_t pc;
 	long call;
 
 	args[0] = args[1] = 0;
@@ -224,6 +251,10 @@ static long read_call(struct remote *r, uint64_t args[2])
 	if (sscanf(text, "%ld %" SCNx64 " %" SCNx64, &call, &args[0], &args[1]) < 1) {
 		errno = EPROTO;
 		return -2;
+	}
+	if (call == -1 && sscanf(text, "-1 %*x %" SCNx64, &pc) == 1) {
+		args[0] = args[1] = UINT64_MAX;
+		return interrupted_call(r, pc);
 	}
 	return call;
 }
