@@ -131,9 +131,9 @@ static const struct {
 		"ports of workers in another one are taken over, too, unless intercept = off"},
 	{5, 19, seccomp_waits_killable, "bind and signals",
 		"a signal may interrupt a worker's bind (EINTR) until nclust has answered it"},
-	{6, 9, signals_main_thread, "stop of threads",
-		"a worker with threads of which the main one alone handles signals (Python) may "
-		"sleep through its stop signal, until stop-timeout"},
+	{6, 9, signals_main_thread, "taken-over threads",
+		"a taken-over worker with threads of which the main one alone handles signals "
+		"(Python) may sleep through its stop signal, until stop-timeout"},
 	{6, 15, NULL, "taken-over workers", "how one has ended may be unknown"},
 };
 

@@ -111,18 +111,6 @@ int pidfd_signal(int pidfd, int signal)
 	return pid > 0 ? kill(pid, signal) : -1;
 }
 
-int pidfd_signal_main(int pidfd, pid_t pid, int signal)
-{
-	uint64_t blocked;
-
-	/* a main thread that has ended (Z) would never take the signal */
-	if (process_state(pid) == 'T' && process_status(pid, "SigBlk:", 16, &blocked) == 0 &&
-		(blocked >> (signal - 1) & 1) == 0 &&
-		send_signal(pidfd, signal, PIDFD_SIGNAL_THREAD) == 0)
-		return 0;
-	return pidfd_signal(pidfd, signal);
-}
-
 bool pidfd_signals_threads(int pidfd)
 {
 	return send_signal(pidfd, 0, PIDFD_SIGNAL_THREAD) == 0;
@@ -267,6 +255,19 @@ bool pidfd_is_child(int pidfd, pid_t pid)
 	errno = 0;
 	return wait_nonblocking(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOWAIT) == 0 &&
 		(info.si_pid == 0 || info.si_pid == pid);
+}
+
+int pidfd_signal_main(int pidfd, pid_t pid, int signal)
+{
+	uint64_t blocked;
+
+	/* a main thread that has ended (Z) would never take the signal */
+	if (process_state(pid) == 'T' && process_status(pid, "SigBlk:", 16, &blocked) == 0 &&
+		(blocked >> (signal - 1) & 1) == 0 &&
+		(send_signal(pidfd, signal, PIDFD_SIGNAL_THREAD) == 0 ||
+			(pidfd_is_child(pidfd, pid) && tgkill(pid, pid, signal) == 0)))
+		return 0;
+	return pidfd_signal(pidfd, signal);
 }
 
 int pidfd_is_stopped(int pidfd)

@@ -119,7 +119,8 @@ int pidfd_signal(int pidfd, int signal);
  * When a stopped process continues, any thread may take a signal that was sent to
  * the whole process; the kernel prefers the main thread only of a process that runs.
  * A program whose handlers run in its main thread alone, such as Python, would sleep
- * on.  Before Linux 6.9 as pidfd_signal(). */
+ * on.  Before Linux 6.9 a process that is no child of ours does (only a child keeps its
+ * pid until we reap it). */
 int pidfd_signal_main(int pidfd, pid_t pid, int signal);
 bool pidfd_signals_threads(int pidfd); /* does the kernel (6.9) signal single threads? */
 
