@@ -31,6 +31,7 @@ struct news {
 				    ROLLOUT_FAILED: where and why */
 	unsigned asked_again; /* ROLLOUT_DONE: kept connections that were closed between requests
 				 (drain.h) */
+	unsigned cut;         /* ROLLOUT_DONE: connections that were cut while busy (drain.h) */
 	bool bind_hint;
 };
 

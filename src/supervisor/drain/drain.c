@@ -92,12 +92,13 @@ void drain_arm(struct drain *d, nsec_t wait)
 
 /* ---- what is told ---- */
 
-static void log_drained(struct drain *d, bool forced)
+void drain_conclude(struct drain *d, bool forced)
 {
 	const struct child *c = d->child;
-	const double took = nsec_seconds(clock_now() - d->began) * 1e3;
+	struct service *service = c->service;
+	const nsec_t took = clock_now() - d->began;
 	const struct news_number numbers[] = {
-		{"took_ms", took},
+		{"took_ms", nsec_seconds(took) * 1e3},
 		{"freezes", d->freezes},
 		{"frozen_ms", nsec_seconds(drain_frozen_longest(d)) * 1e3},
 		{"ended", d->ended},
@@ -110,16 +111,21 @@ static void log_drained(struct drain *d, bool forced)
 
 	if (forced && d->view.busy == 0)
 		snprintf(text, sizeof(text),
-			"by force: it cannot be frozen, because a debugger "
-			"has it");
+			"by force: it cannot be frozen, because a debugger has it");
 	else if (forced)
 		snprintf(text, sizeof(text), "by force: %u connection%s still busy: %s",
 			d->view.busy, d->view.busy == 1 ? "" : "s",
 			drain_busy_text(d, busy, sizeof(busy)));
 	else
-		snprintf(text, sizeof(text), "in %.1f ms", took);
+		snprintf(text, sizeof(text), "in %.1f ms", nsec_seconds(took) * 1e3);
 	news_say_numbers(c, forced ? LOG_WARN : LOG_DEBUG, "drained", numbers, COUNT_OF(numbers),
 		"drained %s", text);
+	service->traffic.asked_again += d->asked;
+	service->traffic.cut += forced ? d->view.busy : 0;
+	service->counters.drained++;
+	service->counters.drains_forced += forced;
+	service->counters.drain_time += took;
+	d->concluded = true;
 }
 
 static void log_blind(const struct drain *d)
@@ -164,16 +170,11 @@ void drain_report(struct drain *d, bool forced)
 		drain_free(d);
 		return;
 	}
-	log_drained(d, forced);
-	service->traffic.asked_again += d->asked;
-	service->counters.drained++;
-	service->counters.drains_forced += forced;
-	service->counters.drain_time += clock_now() - d->began;
+	drain_conclude(d, forced);
 	if (d->view.blind)
 		log_blind(d);
 	if (forced)
 		drain_hold_flights(d);
-	d->reported = true;
 	child_tell(c, EVENT_DRAINED, WHY_ITSELF);
 	c = child_find(service, slot, worker);
 	d = c != NULL ? c->traffic.drain : NULL; /* child_tell() may have freed the drain */
@@ -318,17 +319,19 @@ static void drain_on_choose(struct service *service)
 	}
 }
 
-/* The stop signal comes next: report connections that are still busy. */
-static void report_busy_before_signal(struct drain *d)
+/* The stop signal comes next: conclude a drain whose time is over. */
+static void conclude_before_signal(struct drain *d)
 {
-	if (d->reported)
+	bool forced;
+
+	if (d->concluded)
 		return;
 	drain_look(d);
-	if (d->view.blind || d->view.busy == 0)
-		return;
-	if (d->until > d->began) /* the core has stopped waiting */
-		log_drained(d, true);
-	drain_hold_flights(d);
+	forced = !d->view.blind && d->view.busy > 0;
+	if (d->until > d->began && (forced || !d->after_signal)) /* the core has stopped waiting */
+		drain_conclude(d, forced);
+	if (forced)
+		drain_hold_flights(d);
 }
 
 /* Sends the stop signal and continues the worker; reports connections that are still busy. */
@@ -339,7 +342,7 @@ static void send_stop_signal(struct child *child, int signal)
 	if (d == NULL && cluster_settings(child->service->core)->drain == DRAIN_SIGNAL)
 		d = drain_new(child, 0);
 	if (d != NULL && !d->signalled)
-		report_busy_before_signal(d);
+		conclude_before_signal(d);
 	steer_goodbye(child);
 	/* the worker alone is continued: those below stay frozen until it can have told them */
 	if (d == NULL || !d->frozen || signal == SIGKILL ||
@@ -379,6 +382,9 @@ static void drain_on_dying(struct child *child)
 	drain_thaw(d);
 	if (d->signalled)
 		drain_judge(d);
+	d->view.busy = 0;
+	if (d->left && !d->concluded) /* it has finished its requests, and ended by itself */
+		drain_conclude(d, false);
 	drain_free(d);
 }
 

@@ -127,7 +127,7 @@ static bool is_least_bad_moment(const struct drain *d, nsec_t now)
 
 	if (part > LAST_PART_MOST)
 		part = LAST_PART_MOST;
-	return now > d->until - part && d->busy_least < d->busy_most &&
+	return !d->left && now > d->until - part && d->busy_least < d->busy_most &&
 		d->view.busy <= d->busy_least;
 }
 
@@ -145,6 +145,7 @@ static bool asks_node_to_leave(struct drain *d)
 {
 	if (!node_leave(d->child))
 		return false;
+	drain_conclude(d, false);
 	drain_free(d);
 	return true;
 }
@@ -402,8 +403,9 @@ static void look_at_worker(struct drain *d)
 	now = clock_now();
 	if (turn_away_first(d, now))
 		return;
-	if (drain_is_half_over(d, now) && asks_node_to_leave(d))
-		return;
+	/* the drain goes on: connections that become quiet are ended, and the rest is reported */
+	if (drain_is_half_over(d, now) && node_leave(d->child))
+		d->left = true;
 	if (is_quiet(d, now) || is_least_bad_moment(d, now)) {
 		freeze_worker(d);
 		return;

@@ -63,7 +63,8 @@ struct drain {
 	nsec_t began;
 	nsec_t until;
 	nsec_t wait;       /* time before the next look */
-	bool reported;     /* the core has EVENT_DRAINED */
+	bool concluded;    /* its end is published: drain_conclude() */
+	bool left;         /* the worker was asked to disconnect before it was quiet (node/) */
 	bool after_signal; /* the worker runs on after its stop signal */
 	unsigned lingered; /* looks since the signal at which it was stopped */
 	bool signalled;    /* the stop signal is sent; flights are watched (drain_learn.c) */
@@ -126,6 +127,8 @@ bool drain_is_half_over(const struct drain *d, nsec_t now);
 /* drain.c */
 void drain_free(struct drain *d);
 void drain_arm(struct drain *d, nsec_t wait); /* sets the timer for the next look */
+/* Publishes how the drain has ended, and counts it. */
+void drain_conclude(struct drain *d, bool forced);
 /* Reports the worker as drained to the core, which answers with the stop signal. */
 void drain_report(struct drain *d, bool forced);
 

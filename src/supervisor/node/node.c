@@ -118,13 +118,15 @@ static bool node_on_stop(struct child *child, int signal, nsec_t span)
 	(void)span;
 	if (w == NULL || signal == 0)
 		return false;
-	if (!node_may_leave(child) || !begins_stop(child, signal) || !ask_to_leave(w)) {
+	if ((w->stopping != NODE_LEAVES && !node_may_leave(child)) || !begins_stop(child, signal) ||
+		!ask_to_leave(w)) {
 		w->stopping = NODE_SIGNALLED;
 		return false;
 	}
 	w->stopping = NODE_STOPS;
 	w->signal = signal;
-	schedule_signal(w);
+	if (w->signal_at == 0) /* else it has closed the channel */
+		schedule_signal(w);
 	return true;
 }
 

@@ -144,6 +144,15 @@ def test_what_stays_open_is_left_to_the_worker_when_half_of_the_time_is_over():
     assert not it.says("by force")
 
 
+def test_what_a_worker_does_not_finish_in_time_is_reported():
+    it = node("plain.js", PORT, options="--drain-timeout 1s --bake 0")
+    requests = held(it, Gate(), "auto")
+    it.call("restart")
+    done = it.event("rollout-done")
+    assert done.cut == len(requests) == sum(e.busy for e in it.happened("drained") if e.forced)
+    assert it.says("busy connections were cut") and it.says("drained by force")
+
+
 def test_nclust_is_killed_the_workers_end_as_nodes_do():
     it = node("plain.js", PORT)
     it.kill()

@@ -183,12 +183,12 @@ static const struct gap service_gaps[] = {
 	NOT(service, outcome.text), NOT(service, stage.awaited),
 	NOT(service, stage.live),                                             /* of a moment */
 	NOT(service, trouble), NOT(service, scaling), NOT(service, watching), /* begun anew */
-	NOT(service, outage.number),                          /* of the process that has ended */
-	NOT(service, sockets.asleep),                         /* as `wanted` says */
-	NOT(service, asks.of),                                /* made anew */
-	NOT(service, kind),                                   /* as the settings say */
-	NOT(service, traffic.asked_again),                    /* counted anew */
-	NOT(service, traffic.steer), NOT(service, accepting), /* parts of their own */
+	NOT(service, outage.number),  /* of the process that has ended */
+	NOT(service, sockets.asleep), /* as `wanted` says */
+	NOT(service, asks.of),        /* made anew */
+	NOT(service, kind),           /* as the settings say */
+	NOT(service, traffic.asked_again), NOT(service, traffic.cut), /* counted anew */
+	NOT(service, traffic.steer), NOT(service, accepting),         /* parts of their own */
 	NOT(service, broker), NOT(service, sockets.segment),
 	NOT(service, sockets.former),                            /* beside */
 	NOT(service, node), NOT(service, stage.stop_waits),      /* no upgrade then */
@@ -427,7 +427,7 @@ static const struct {
 		GAPS(client_gaps)},
 	{"expectation", &carried_expectation, "1u 2b 3b 5b 6b 7b 8t 9u 119u",
 		GAPS(expectation_gaps)},
-	{"news", &carried_event, "1t 2g 3u 4i 5t 6t 7b 8u", GAPS(news_gaps)},
+	{"news", &carried_event, "1t 2g 3u 4i 5t 6t 7b 8u 9u", GAPS(news_gaps)},
 	{"visit", &carried_visit, "105u 1g 2u 3u 4i 5w", no_gaps, 0},
 	{"accepting", &carried_accepting, "1u 2u 3b 4b 5f 6g 7u 8u 9u 10u 11u 12x 13x 14u",
 		GAPS(accepting_gaps)},
