@@ -89,7 +89,10 @@ static bool is_tcp_quiet(const struct quiet_facts *f, const struct quiet_memory 
 		return false;
 	/* in the end a connection with requests all the time counts as answered in
 	 * between; one whose request was long ago, and that still speaks, does not */
-	return is_silent(f) || (late && f->segments_in > 0 && f->received_ago < QUIET_GAP_MS);
+	return is_silent(f) ||
+		(late && f->segments_in > 0 &&
+			f->received_ago <
+				(now->spoke && !now->rested ? QUIET_BUSY_MS : QUIET_GAP_MS));
 }
 
 static uint32_t acks_before(const struct quiet_facts *f, const struct quiet_memory *before)
@@ -139,7 +142,7 @@ bool quiet_connection(const struct quiet_facts *f, const struct quiet_memory *be
 		.waits = f->is_tcp && is_waited_for(f, before),
 		.spoke = before != NULL &&
 			(before->spoke || f->unread > 0 || before->segments_in != f->segments_in),
-		.rested = before != NULL && (before->rested || before->quiet),
+		.rested = before != NULL && (before->rested || (before->quiet && !late)),
 		.http = f->http || (before != NULL && before->http),
 		.frames = f->frames || (before != NULL && before->frames),
 		.unknown = f->unknown || (before != NULL && before->unknown),

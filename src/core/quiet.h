@@ -54,7 +54,7 @@ struct quiet_memory {
 	bool pipelines;  /* an answer was sent while a request lay unread */
 	bool waits;      /* TCP: the request that was read last is not answered */
 	bool spoke;      /* something has come since the first look */
-	bool rested;     /* the connection was quiet at some look */
+	bool rested;     /* it was quiet at some look before half of the time was over */
 	bool http;       /* such a head was seen */
 	bool frames;     /* such a message was seen */
 	bool unknown;    /* bytes of neither were seen */
@@ -62,7 +62,10 @@ struct quiet_memory {
 
 /* Quiet for so long: nothing came or went (and one round trip more). */
 #define QUIET_GAP_MS 100
-/* The same for a socket that is not TCP, of which nothing shows whether an answer is
+/* In the second half of drain-timeout a connection that has never rested is quiet when
+ * what came so long ago at most is answered. */
+#define QUIET_BUSY_MS 1000
+/* The same as QUIET_GAP_MS for a socket that is not TCP, of which nothing shows whether an answer is
  * to come; until then it is in doubt. */
 #define QUIET_UNSEEN_MS 5000
 

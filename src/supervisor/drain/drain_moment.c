@@ -281,6 +281,8 @@ static void on_frozen(struct drain *d)
 		return;
 	}
 	note_busy(d);
+	if (is_bypassed(d))
+		d->ended += drain_end(d, &late, d->stays_frozen && is_never_silent(d, now));
 	if (d->freeze_between && !d->stays_frozen) {
 		d->stays_frozen = true;
 		if (!d->after_step)
@@ -290,8 +292,6 @@ static void on_frozen(struct drain *d)
 		drain_arm(d, d->after_step ? LINGER_FIRST : d->stay_frozen);
 		return;
 	}
-	if (is_bypassed(d))
-		d->ended += drain_end(d, &late, d->stays_frozen && is_never_silent(d, now));
 	if (d->stays_frozen && !d->after_step && now - d->began >= STEPS_AFTER)
 		run_one_step(d);
 	else

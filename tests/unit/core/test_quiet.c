@@ -210,6 +210,31 @@ TEST(late_one_that_is_asked_all_the_time_is_quiet_in_between)
 	ck_assert(!is_quiet_late(f));
 }
 
+TEST_LOOP(late_one_that_never_rests_is_quiet_after_a_slow_answer_too, 0, 4)
+{
+	static const struct {
+		uint32_t rested, came, received_ago;
+		bool quiet;
+	} rows[] = {
+		{0, 1, QUIET_BUSY_MS - 1, true}, {0, 1, QUIET_BUSY_MS, false}, /* a stream */
+		{0, 0, QUIET_GAP_MS, false},                 /* one request alone was seen */
+		{QUIET_GAP_MS, 1, QUIET_BUSY_MS - 1, false}, /* it will rest again */
+	};
+	struct quiet_facts f = answered();
+	struct quiet_memory before;
+	struct quiet_memory now;
+
+	f.sent_ago = rows[_i].rested;
+	f.received_ago = rows[_i].received_ago;
+	(void)quiet_connection(&f, NULL, 0, TICK, false, &before);
+	f.sent_ago = 0;
+	f.segments_in += rows[_i].came;
+	f.segments_out++;
+	ck_assert(!quiet_connection(&f, &before, 5, TICK, false, &now));
+	before = now;
+	ck_assert_int_eq(quiet_connection(&f, &before, 5, TICK, true, &now), rows[_i].quiet);
+}
+
 TEST(a_tie_with_an_unacknowledged_answer_is_quiet)
 {
 	struct quiet_facts f = tied();
