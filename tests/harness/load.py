@@ -11,8 +11,10 @@ from .net import PORT, wait_listened
 
 
 def asked_again(*instances):
-    """So many requests lay unread in connections that were closed between two of them."""
-    return sum(e.asked_again for it in instances for e in it.happened("drained"))
+    """So many requests lay unread in connections that were closed between two of them: by drains
+    until their stop signal, or by rollouts, which count what comes after it, too."""
+    return sum(max(sum(e.asked_again for e in it.happened(name))
+                   for name in ("drained", "rollout-done")) for it in instances)
 
 
 class Load:
