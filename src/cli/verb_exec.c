@@ -2,14 +2,12 @@
 #include "cli/verb.h"
 
 #include "base/log.h"
+#include "os/spawn/spawn.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#define CANNOT_RUN 126
-#define NOT_FOUND 127
 
 /* If the variable is set, whatever its value, it names this process from now on. */
 static int set_own_pid(const char *name)
@@ -24,14 +22,16 @@ static int set_own_pid(const char *name)
 
 int verb_exec(struct arguments *a)
 {
-	int why;
+	struct spawn_failure failure = {.step = SPAWN_EXEC};
+	struct error err;
 
 	if (set_own_pid("LISTEN_PID") == -1 || set_own_pid("WATCHDOG_PID") == -1) {
 		log_syserr("cannot set LISTEN_PID");
 		return 1;
 	}
 	(void)execvp(a->command[0], a->command);
-	why = errno;
-	log_syserr("cannot execute '%s'", a->command[0]);
-	return why == ENOENT || why == ENOTDIR ? NOT_FOUND : CANNOT_RUN;
+	failure.error = errno;
+	spawn_explain(&failure, a->command[0], &err);
+	log_error("%s", err.text);
+	return error_exit_status(&err);
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <string.h>
 
 /* The step that failed, for a sentence "cannot STEP for 'name'". */
 static const char *const steps[] = {
@@ -83,8 +84,11 @@ void spawn_explain(const struct spawn_failure *f, const char *name, struct error
 		error_set(err, f->error, "cannot start '%s'", name);
 		break;
 	case SPAWN_EXEC:
-		error_set(
-			err, f->error, "cannot execute '%s'", f->what[0] != '\0' ? f->what : name);
+		if (f->error == ENOENT && strchr(name, '/') == NULL)
+			error_set(err, 0, "cannot find '%s' in PATH", name);
+		else
+			error_set(err, f->error, "cannot execute '%s'",
+				f->what[0] != '\0' ? f->what : name);
 		break;
 	case SPAWN_INTERPRETER:
 		if (f->what[0] != '\0')

@@ -358,7 +358,7 @@ void recipe_plan(const struct supervisor *sup, struct spawn_plan *plan, const st
 static int check_program(const struct recipe *r, struct error *err)
 {
 	const struct cluster_settings *s = r->settings;
-	int error = ENOENT;
+	struct spawn_failure failure = {.step = SPAWN_EXEC, .error = ENOENT};
 
 	if (!s->accept || s->chroot != NULL)
 		return 0;
@@ -371,14 +371,14 @@ static int check_program(const struct recipe *r, struct error *err)
 		recipe_path(r, *path, whole);
 		if (stat(whole, &st) == -1)
 			continue;
-		error = EISDIR;
+		failure.error = EISDIR;
 		if (!S_ISDIR(st.st_mode) && (s->uid >= 0 || access(whole, X_OK) == 0))
 			return 0;
 		if (!S_ISDIR(st.st_mode))
-			error = EACCES;
+			failure.error = EACCES;
 	}
-	error_set(err, error, "cannot execute '%s'", s->command.list[0]);
-	return error_status(err, error == ENOENT ? 127 : 126);
+	spawn_explain(&failure, s->command.list[0], err);
+	return -1;
 }
 
 /* Refuse settings for which nclust lacks the rights. */

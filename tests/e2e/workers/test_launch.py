@@ -21,7 +21,7 @@ def refused(status, *args, says=(), **options):
 
 @pytest.mark.parametrize("command, status, says", (
     ("{}/absent", 127, ("{}/absent", "No such file or directory")),
-    ("no-such-command-anywhere", 127, ("no-such-command-anywhere", "No such file")),
+    ("no-such-command-anywhere", 127, ("cannot find 'no-such-command-anywhere' in PATH",)),
     ("/etc/passwd/x", 127, ("Not a directory",)),
     ("{}", 126, ("{}", "directory")),
     ("{}/plain", 126, ("{}/plain", "Permission denied")),
