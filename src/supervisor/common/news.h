@@ -197,7 +197,9 @@ extern const struct carried carried_trouble; /* of a cluster */
 void trouble_free(struct service *service);
 
 /* What to do if a second copy of a program can never become ready beside the first. */
-#define TROUBLE_ONE_COPY "if only one copy can run at a time: surge = 0, max-unavailable = 1"
+#define TROUBLE_ONE_COPY \
+	"if only one copy can run at a time: workers = 1, surge = 0, " \
+	"max-unavailable = 1"
 
 /* The cause if a worker binds a port that nclust holds. */
 #define TROUBLE_BINDS_ITSELF \

@@ -3,7 +3,7 @@
 from harness import *
 from harness import lab
 
-REMEDY = "surge = 0, max-unavailable = 1"
+REMEDY = "workers = 1, surge = 0, max-unavailable = 1"
 LOCKS = ("flock", "lock", PLAIN, PORT)
 ENDS = ("sh", "-c", f"mkdir pid || exit 7; exec {PLAIN} {PORT}")
 
