@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/log.h"
+#include "base/scope.h"
 #include "cli/cli.h"
 #include "config/config.h"
 #include "logger/logger.h"
@@ -34,6 +35,19 @@ static int print_help(FILE *out)
 	if (cli_describe_help(&text) == -1)
 		return EX_OSERR;
 	return fwrite(text.data, 1, text.len, out) != text.len || fflush(out) != 0 ? EX_IOERR : 0;
+}
+
+/* A mistake in a file begins with the file's name, as a compiler's message does. */
+static void print_faults(struct faults *faults)
+{
+	scoped_str text = buffer_take(&faults->text);
+	char *rest = text;
+
+	for (char *line; (line = strsep(&rest, "\n")) != NULL && *line != '\0';)
+		if (faults->status == EX_USAGE)
+			log_error("%s", line);
+		else
+			fprintf(stderr, "%s\n", line);
 }
 
 static bool is_role(int argc, char **argv, const char *role)
@@ -84,7 +98,7 @@ int main(int argc, char **argv)
 		return print_help(stderr) == 0 ? EX_USAGE : EX_IOERR;
 	faults_init(&faults);
 	if (config_read(&what, argc, argv, cli_verbs(), &faults) == -1) {
-		(void)fwrite(faults.text.data, 1, faults.text.len, stderr);
+		print_faults(&faults);
 		status = faults.status;
 	} else {
 		status = run_invocation(&what, argc, argv);

@@ -282,7 +282,7 @@ def test_help_and_version():
 
 
 @pytest.mark.parametrize("args, says", (
-    ("ls", "unknown verb 'ls'; use: nclust status\n"),
+    ("ls", "nclust: unknown verb 'ls'; use: nclust status\n"),
     ("status --jsn", "--json"), ("status a/b/c", ""), ("config --check", ""),
     ("config -c one.ini -c two.ini", "--config: is given twice"),
     ("events --kind exit,ready", "no event is called 'exit'"),
