@@ -20,20 +20,31 @@ static bool is_guessed(const struct generation *g)
 	}
 }
 
+/* How long a worker is watched once it is ready. */
+static nsec_t watch_time(const struct generation *g)
+{
+	return is_guessed(g) ? g->settings->stable_after : 0;
+}
+
+nsec_t cluster_watch_time(const struct cluster *c)
+{
+	return watch_time(cluster_in_force(c));
+}
+
 static nsec_t bake_time(const struct cluster *c)
 {
 	const struct generation *g = cluster_find_generation(c, c->rollout.to);
 
 	if (c->rollout.bake != BAKE_AUTO)
 		return c->rollout.bake;
-	return is_guessed(g) ? g->settings->stable_after : 0;
+	return watch_time(g);
 }
 
 nsec_t canary_watch(const struct cluster *c)
 {
 	const struct generation *g = cluster_find_generation(c, c->rollout.to);
 
-	return c->rollout.bake != 0 && is_guessed(g) ? g->settings->stable_after : 0;
+	return c->rollout.bake != 0 ? watch_time(g) : 0;
 }
 
 void canary_begin(struct cluster *c, const struct rollout_request *request)

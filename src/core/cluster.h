@@ -149,6 +149,8 @@ bool cluster_ever_ready(const struct cluster *c);   /* any worker, ever */
 int cluster_exit_status(const struct cluster *c);   /* to end with, at REPORT_ENDED */
 bool cluster_knows_notify(const struct cluster *c); /* READY=1 was seen */
 bool cluster_knows_listen(const struct cluster *c); /* listen(2) was seen */
+/* How long a worker has to live once it is ready: stable-after, or 0 if that is no guess. */
+nsec_t cluster_watch_time(const struct cluster *c);
 /* Does nclust look for a quiet moment to send the stop signal, to workers of that generation? */
 bool cluster_empties(const struct cluster *c, unsigned generation);
 void cluster_view_slot(const struct cluster *c, uint32_t slot, struct slot_view *view);

@@ -95,8 +95,8 @@ static void tick_services(struct supervisor *sup)
 
 static void arm_deadline(struct supervisor *sup)
 {
-	nsec_t first = NSEC_NEVER;
 	nsec_t now = clock_now();
+	nsec_t first = sup->daemon.release_at > now ? sup->daemon.release_at : NSEC_NEVER;
 
 	for (size_t i = 0; i < sup->service_count; i++)
 		first = nsec_min(first, service_deadline(sup->services[i]));

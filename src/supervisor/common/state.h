@@ -225,8 +225,9 @@ struct record {
 
 /* The start in the background, and nclust's own log (daemon.h). */
 struct daemon {
-	int pipe;   /* -d: to the process that waits for the start; or -1 */
-	int log_fd; /* stderr opened anew, nonblocking; or -1 */
+	int pipe;          /* -d: to the process that waits for the start; or -1 */
+	int log_fd;        /* stderr opened anew, nonblocking; or -1 */
+	nsec_t release_at; /* when that process is to hear that all are ready */
 	bool pidfile_written;
 };
 

@@ -195,11 +195,20 @@ static void fail_start(struct service *service, uint32_t slot, const char *what)
 static void look_at_daemon_start(struct service *service, const struct report *r)
 {
 	struct supervisor *sup = service->sup;
+	nsec_t watch = cluster_watch_time(service->core);
 
-	if (!sup->settings->daemon || sup->instance.ready_once || sup->instance.stopping ||
-		service->stage.started_once)
+	if (sup->daemon.pipe == -1 || sup->instance.stopping)
 		return;
-	if (r->kind == REPORT_START_TIMEOUT)
+	if (r->kind == REPORT_READY && sup->daemon.release_at < clock_now() + watch)
+		sup->daemon.release_at = clock_now() + watch;
+	else if (r->kind == REPORT_EXITED && r->why == WHY_ITSELF && r->wait != NSEC_NEVER &&
+		r->ready_for < watch)
+		fail_start(service, r->slot,
+			"ended just after it was ready; if it went to the "
+			"background: turn its daemon mode off");
+	else if (service->stage.started_once)
+		return;
+	else if (r->kind == REPORT_START_TIMEOUT)
 		fail_start(service, r->slot, "was not ready within start-timeout");
 	else if (r->kind != REPORT_EXITED || r->early < EARLY_DEATHS_MAX)
 		return;
@@ -413,8 +422,17 @@ static void look_if_ready(struct supervisor *sup)
 		return;
 	sup->instance.ready_once = true;
 	manager_ready(sup);
-	daemon_release(sup);
 	memory_settle();
+}
+
+/* -d: a server that ends just after its listen(2), as one that daemonises itself, has not
+ * started. */
+static void look_at_daemon(struct supervisor *sup)
+{
+	if (sup->instance.ready_once && !sup->instance.start_failed &&
+		(clock_now() >= sup->daemon.release_at || sup->instance.stopping ||
+			is_all_ended(sup)))
+		daemon_release(sup);
 }
 
 void lifecycle_look(struct supervisor *sup)
@@ -424,6 +442,7 @@ void lifecycle_look(struct supervisor *sup)
 	drop_left(sup);
 	if (!sup->instance.ready_once && !sup->instance.stopping)
 		look_if_ready(sup);
+	look_at_daemon(sup);
 	if (!is_all_ended(sup) || hooks_are_under_way(sup, NULL) || !strays_are_gone(sup) ||
 		news_pending(sup))
 		return;

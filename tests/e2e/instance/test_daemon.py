@@ -69,6 +69,18 @@ def test_a_start_that_times_out_tells_why_and_leaves_nothing():
     assert nothing_is_left()
 
 
+def test_a_server_that_goes_to_the_background_after_its_listen_has_not_started():
+    os.mkfifo("go")
+    it = launch("-d -n 1 --stable-after 1h", "sh", "-c", '"$0" "$1" & read -r _ <"$2"', PLAIN,
+                PORT, path("go")).wait_there()
+    it.event("ready")
+    assert it.process.poll() is None
+    write("go", "\n")
+    assert it.exit() == 1
+    assert it.says("ended just after it was ready") and it.says("turn its daemon mode off")
+    assert nothing_is_left()
+
+
 def test_one_cluster_of_two_whose_worker_dies_three_times_ends_both():
     it = launch("-d", ini=f"[nclust]\npidfile = {path('pid')}\n"
                 + section("web", " ".join(DEAF), "stop-signal = KILL")
