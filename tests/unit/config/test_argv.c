@@ -49,6 +49,7 @@ static const struct {
 	{{"--", "python3", "-u", "./web.app.py"}, "web.app"},
 	{{"--", "deno", "run", "-A", "main.ts"}, "main"},
 	{{"--", "sh", "-c", "exec ./web --port 80"}, "sh"},
+	{{"--", "python3", "-c", "serve(8000)"}, "python3"},
 	{{"--", "node"}, "node"},
 	{{"--", "bash", "./run"}, "run"},
 	{{"--name", "a", "--", "node", "server.js"}, "a"},
