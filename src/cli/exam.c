@@ -22,12 +22,12 @@
 #define BUSY_MOST (10 * SECOND)
 #define END_TEXT 700
 
-static const char guessed[] = "one that lives for 1 s is taken as ready";
-
 /* What follows the time. */
 static const struct finding signs[] = {
-	[SIGN_NONE] = {NULL, FACT_NOTE, "ready", "nothing tells when", guessed},
-	[SIGN_ALIVE] = {"alive", FACT_NOTE, "ready", ", which it does not say", guessed},
+	[SIGN_NONE] = {NULL, FACT_NOTE, "ready", "nothing tells when",
+		"after 10 s without a port; --ready alive: after 1 s"},
+	[SIGN_ALIVE] = {"alive", FACT_NOTE, "ready", ", which it does not say",
+		"one that lives for 1 s is taken as ready"},
 	[SIGN_LISTEN] = {"listen", FACT_OK, "ready", ", when it calls listen", ""},
 	[SIGN_NOTIFY] = {"notify", FACT_OK, "ready", ", by READY=1", ""},
 };
@@ -237,8 +237,11 @@ static void tell_end(const json_t *exited, json_t *facts)
 		facts_add(facts, FACT_BAD, "socket",
 			"stop the process that has the port, or try another port", "%s", cause);
 	facts_add(facts, FACT_BAD, "start",
-		"a server should keep running: turn a daemon mode off; one that takes its socket "
-		"on standard input needs --pass stdin, in a wrapper that forks --listen-pid=no",
+		strcmp(field_raw(exited, "exit"), "exit 0") != 0
+			? "a server should keep running"
+			: "a server should keep running: turn a daemon mode off; one that takes "
+			  "its socket on standard input needs --pass stdin, in a wrapper that "
+			  "forks --listen-pid=no",
 		"it %s", end_text(text, exited));
 }
 

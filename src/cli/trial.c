@@ -165,7 +165,7 @@ bool trial_logged(const struct trial *t, const char *words, char *to, size_t siz
 /* If the instance has ended, the trial is over, because of the last line of its log. */
 static void look_for_end(struct trial *t)
 {
-	static const char own[] = "nclust: ";
+	static const char *const own[] = {"nclust: ", NAME ".0: "};
 	scoped_str log = NULL;
 	const char *line = "the nclust on trial has ended";
 	size_t len;
@@ -180,8 +180,9 @@ static void look_for_end(struct trial *t)
 		line = strrchr(log, '\n');
 		line = line != NULL ? line + 1 : log;
 	}
-	if (strncmp(line, own, strlen(own)) == 0)
-		line += strlen(own);
+	for (size_t i = 0; i < COUNT_OF(own); i++)
+		if (strncmp(line, own[i], strlen(own[i])) == 0)
+			line += strlen(own[i]);
 	error_set(&t->err, 0, "%s", line);
 	error_status(&t->err, status != 0 ? status : 1);
 	t->over = true;

@@ -122,8 +122,8 @@ def check(got, wanted, command="", run=None):
     ("--pass stdin", "php-cgi", {"sockets.0.how": "passed"},
      "nclust --pass stdin -n auto -l 8000 --", 0),
     ("", "php-cgi", {"=start": "^bad it ends with exit 0.*--pass stdin", "run": None}, None, 1),
-    ("", "sleep 1000", {"sockets": [], "=copies": "share nothing"}, "nclust -n auto --", 0),
-    ("", "false", {"=start": "^bad it ends with exit 1", "run": None}, None, 1),
+    ("", "sleep 1000", {"sockets": [], "=copies": "share nothing", "=ready": "10 s"}, "nclust -n auto --", 0),
+    ("", "false", {"=start": "^bad it ends with exit 1.*running$", "run": None}, None, 1),
     ("", "sh -c 'mkfifo f 2>/dev/null || { echo >f; exec sleep 1000; }; read -r _ <f'",
      {"=first copy": "^bad", "ok": False}, None, 1),
     pytest.param("", "sh -c 'trap \"\" TERM; sleep 1000; sleep 1000'",
@@ -146,7 +146,7 @@ def test_as_text_what_it_has_printed_is_shown_without_its_escapes_and_words_are_
 
 @pytest.mark.parametrize("command, status", (("absent", 127), ("run", 126)))
 def test_what_cannot_be_run_has_the_status_that_a_shell_gives_it(command, status):
-    nclust("doctor --", path(command)).fails(status, path(command))
+    nclust("doctor --", path(command)).fails(status, f"nclust: cannot execute '{path(command)}'")
     assert nothing_is_left()
 
 
