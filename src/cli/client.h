@@ -147,6 +147,7 @@ int target_resolve(struct resolved *out, const char *text, const struct client *
 struct session {
 	struct client *clients; /* heap; connected */
 	size_t count;
+	bool lacking;          /* an instance runs and does not answer */
 	struct resolved meant; /* the meaning of TARGET: which client, which cluster or slot */
 	struct client *client; /* the client of `meant`; NULL: all */
 };

@@ -29,8 +29,9 @@ const struct verb verbs[] = {
 			  "them do not fit on the screen, neighbours that are "
 			  "alike share a line, with the age of the youngest and "
 			  "the sums of the rest; --all gives each its own. Exits "
-			  "0 if all wanted workers are ready, 1 if some are, 2 "
-			  "if none is, 3 if there is no such instance.",
+			  "0 if all wanted workers are ready, 1 if some are, or "
+			  "one of several instances does not answer, 2 if none "
+			  "is, 3 if there is no such instance.",
 		.options = OPTIONS_ASK | OPTION_WATCH | OPTION_EACH,
 		.words = WORDS_TARGET,
 		.run = verb_status,

@@ -53,6 +53,7 @@ static int join_all(struct session *s, const struct arguments *a, char **names, 
 			log_warn("%s", err->text);
 		*err = why;
 		trouble = true;
+		s->lacking |= why.status == EX_TEMPFAIL;
 		if (why.sys == ECANCELED)
 			return -1;
 	}

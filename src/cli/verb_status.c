@@ -88,7 +88,9 @@ static int ask_all(struct look *look, struct error *err)
 		if (s.client != NULL)
 			break;
 		log_warn("%s", err->text); /* the other instances are still shown */
+		s.lacking = true;
 	}
+	look->tally.lacking |= s.lacking && look->arguments->target == NULL;
 	session_close(&s);
 	if (answered == 0)
 		return got;

@@ -257,3 +257,15 @@ def test_a_job_that_has_ended_with_success_is_done_and_no_trouble():
         assert "done: its workers ended with success" in nclust("status it").ok()
         nclust("upgrade it").ok()
     nclust("restart it/side").ok()
+
+
+def test_one_of_several_instances_that_does_not_answer_is_no_success():
+    cluster("-n 1 --ready alive:1ms", "sleep", "1000")
+    os.mkdir("run/busy", 0o711)
+    busy = socket.socket(socket.AF_UNIX)
+    busy.bind("run/busy/control")
+    busy.listen(0)
+    waits = socket.socket(socket.AF_UNIX)
+    waits.connect("run/busy/control")  # nobody takes that one, and no other one is let in
+    nclust("status it").ok()
+    assert "1 of 1 ready" in nclust("status").fails(1, "'busy'").out
