@@ -112,6 +112,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, reaper.pause),
 	NOT(supervisor, reaper.strays), /* looked at anew */
 	NOT(supervisor, reaper.strays_live),
+	NOT(supervisor, daemon.release_at), /* it is past */
 	NOT(supervisor, reaper.daemon_at),
 	NOT(supervisor, channels), /* of a moment */
 	NOT(supervisor, orphans.changed),
