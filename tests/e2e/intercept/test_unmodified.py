@@ -131,8 +131,7 @@ TAKES_NIGHTLY = {
 
 
 def begin(options, command, about, **more):
-    it = cluster(f"-n 2 --bake 0s --start-timeout {60 * PATIENCE:.0f}s {options.format(dir=path())}",
-                 *command(), **more)
+    it = cluster(f"-n 2 --bake 0s {options.format(dir=path())}", *command(), **more)
     return Life(it, **about)
 
 
