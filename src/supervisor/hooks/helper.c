@@ -56,23 +56,33 @@ void helper_forget(struct helper *h)
 
 /* ---- birth ---- */
 
-static char **make_environment(const struct helper_plan *p)
+/* Put the facts and what `env` says for their slot, or for slot 0, into `text`; returns a list of
+ * these and of the rest of the recipe's environment, heap, or NULL. */
+static char **make_environment(const struct helper_plan *p, struct buffer *text)
 {
+	static const char key[] = "NCLUST_SLOT=";
 	const struct recipe *r = p->recipe;
-	const char *at = p->facts->data;
-	const char *end = at + p->facts->len;
-	size_t n = r->environment.count + 1;
+	size_t common = r->environment.count - r->templates;
+	size_t n = common + 1;
 	char **list;
 
-	for (size_t i = 0; i < p->facts->len; i++)
-		n += at[i] == '\0';
-	list = malloc(n * sizeof(*list));
+	buffer_append(text, p->facts->data, p->facts->len);
+	if (r->templates > 0) {
+		const char *slot =
+			text->len > 0 ? memmem(text->data, text->len, key, strlen(key)) : NULL;
+
+		environment_of_slot(text, r,
+			slot != NULL ? (uint32_t)strtoul(slot + strlen(key), NULL, 10) : 0);
+	}
+	for (size_t i = 0; i < text->len; i++)
+		n += text->data[i] == '\0';
+	list = text->failed ? NULL : malloc(n * sizeof(*list));
 	if (list == NULL)
 		return NULL;
 	n = 0;
-	for (; at < end; at += strlen(at) + 1)
-		list[n++] = (char *)(uintptr_t)at;
-	for (size_t i = 0; i < r->environment.count; i++)
+	for (char *at = text->data; at < text->data + text->len; at += strlen(at) + 1)
+		list[n++] = at;
+	for (size_t i = 0; i < common; i++)
 		list[n++] = r->environment.list[i];
 	list[n] = NULL;
 	return list;
@@ -116,7 +126,8 @@ static void init_job(struct helper *h, struct supervisor *sup)
 struct helper *helper_start(const struct helper_plan *p, struct error *err)
 {
 	struct helper *h = calloc(1, sizeof(*h));
-	char **environment = h != NULL ? make_environment(p) : NULL;
+	scoped_buffer text = {0};
+	char **environment = h != NULL ? make_environment(p, &text) : NULL;
 	int got = -1;
 
 	if (environment != NULL && p->file != NULL)

@@ -411,6 +411,25 @@ static void fill_descriptors(
 		add_descriptor(plan, group_fd(set->list[i], place->lane), FIRST_FD + (int)i);
 }
 
+static void collect_listeners(struct listener_set *own, const struct worker_place *place)
+{
+	while (own->count < SPAWN_FDS_MAX &&
+		(own->list[own->count] = listeners_at(
+			 &place->recipe->listeners, place->slot, own->count)) != NULL)
+		own->count++;
+}
+
+void environment_of_slot(struct buffer *out, const struct recipe *recipe, uint32_t slot)
+{
+	const struct worker_place place = {.recipe = recipe, .slot = slot};
+	struct listener *list[SPAWN_FDS_MAX] uninitialized;
+	struct listener_set own = {.list = list};
+	struct writer w = {.out = out, .place = &place, .listeners = &own};
+
+	collect_listeners(&own, &place);
+	put_variables(&w);
+}
+
 int environment_fill(
 	struct supervisor *sup, const struct worker_place *place, struct spawn_plan *plan)
 {
@@ -424,10 +443,7 @@ int environment_fill(
 	};
 	size_t arguments;
 
-	while (own.count < SPAWN_FDS_MAX &&
-		(list[own.count] = listeners_at(
-			 &place->recipe->listeners, place->slot, own.count)) != NULL)
-		own.count++;
+	collect_listeners(&own, place);
 	buffer_clear(w.out);
 	for (size_t i = 0; i < s->command.count; i++)
 		put_argument(&w, s->command.list[i]);

@@ -55,6 +55,10 @@ struct birth {
 int environment_fill(
 	struct supervisor *sup, const struct worker_place *place, struct spawn_plan *plan);
 
+/* Append the variables of `env` that differ by worker, as a worker of that slot has them, each with
+ * its NUL. */
+void environment_of_slot(struct buffer *out, const struct recipe *recipe, uint32_t slot);
+
 /* Find a variable in the environment of any process, with that process' rights and within a time
  * limit (os/look/remote.h).  0; -1 and errno as of environ_find(). */
 struct environ_look;

@@ -95,8 +95,8 @@ def test_it_runs_as_the_workers_do_and_writes_where_they_do():
     facts = 'echo "$(id -un) $(pwd) $COLOUR $NCLUST_EVENT $NCLUST_CLUSTER $NCLUST_GENERATION"'
     it = cluster(f"--log prefix,file:{path('out')}", ini=ini(
         f"before = {script(text=f'{facts}; echo two >&2')}", "user = nobody",
-        f"directory = {path('place')}", "env = COLOUR=green"))
-    said = f"nobody {path('place')} green before web 1"
+        f"directory = {path('place')}", "env = COLOUR={cluster}{slot}"))
+    said = f"nobody {path('place')} web0 before web 1"
     for text in said, "two":
         wait(lambda: text in read("out"))
         it.logged(f"web.0 | {text}")

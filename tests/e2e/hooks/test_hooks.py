@@ -33,11 +33,12 @@ def running(words):
 def test_a_workers_beginning_and_end_are_told_with_the_facts():
     need_root()
     hook = tell()
-    it = cluster(f"-n 2 --ready alive:1ms --user nobody --directory / --on-ready {hook} "
+    it = cluster("-n 2 --ready alive:1ms --user nobody --directory / "
+                 f"--env mine={{cluster}}{{slot+40}} --on-ready {hook} "
                  f"--on-exit {hook} --on-crash {hook} --on-scale ./not-there", *NAP)
     pid = it.worker(1).pid
     facts = {"NAME": "it", "CLUSTER": "it", "SLOT": 1, "WORKER_PID": pid, "GENERATION": 1,
-             "uid": 65534, "cwd": "/"}  # as the workers run, and where
+             "mine": "it41", "uid": 65534, "cwd": "/"}  # as the workers run, and where
     assert "/dev/null" in wait_told("ready", **facts)
     kill(pid, signal.SIGSEGV)
     for event in "exit", "crash":
