@@ -144,20 +144,16 @@ static unsigned send_next(struct service *service, const char *line, size_t len)
 unsigned messages_send(struct service *service, uint32_t slot, bool all, const char *line,
 	size_t len, unsigned *asked)
 {
-	uint32_t slots = cluster_slots(service->core);
+	const struct child *child;
 	unsigned reached = 0;
 
 	*asked = 1;
 	if (slot == SLOT_ALL && !all)
 		return send_next(service, line, len);
 	*asked = 0;
-	for (uint32_t i = 0; i < slots; i++) {
-		const struct child *child;
-
-		if (slot != SLOT_ALL && i != slot)
-			continue;
-		child = find_holder(service, i, false);
-		if (child == NULL)
+	for_each_child (child, children_of(service)) {
+		if (!is_open(child) ||
+			(slot != SLOT_ALL && child != find_holder(service, slot, false)))
 			continue;
 		++*asked;
 		reached += channel_send(child->channel, line, len, -1, false) == 0;

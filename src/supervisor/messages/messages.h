@@ -150,8 +150,8 @@ void messages_from(struct channel *c, const char *line, size_t len);
 void messages_on_end(struct channel *c);
 
 /* Sends a message from outside, one JSON value on one line: to the worker of a slot, to the next
- * ready worker in turn (SLOT_ALL), or to `all`.  Returns how many workers have it in their queues;
- * *asked: for how many it was meant. */
+ * ready worker in turn (SLOT_ALL), or to `all`, also those that start or stop.  Returns how many
+ * workers have it in their queues; *asked: for how many it was meant. */
 unsigned messages_send(struct service *service, uint32_t slot, bool all, const char *line,
 	size_t len, unsigned *asked);
 /* Has any worker of the service a channel? */

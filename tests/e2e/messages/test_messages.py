@@ -96,6 +96,15 @@ def test_a_message_goes_to_the_next_worker_to_one_slot_or_to_all():
     assert counts(it, 1).sent == 3
 
 
+def test_all_are_also_those_that_a_rollout_has_started():
+    it = talk(n=1)
+    it.begin("restart", bake=600)
+    wait(lambda: len(it.status().clusters[0].workers) == 2)
+    assert send(it, '"forget"', all=True) == 2
+    wait_got(0, '"forget"', 2)
+    assert send(it, '"one"', 0) == 1
+
+
 def test_what_is_no_message_for_anybody_is_refused_with_a_sentence():
     it = talk()
     it.verb("send", "'{\"a\":'").fails(64, "wanted one value of JSON on one line")
