@@ -302,6 +302,7 @@ int client_ask(struct client *c, struct control_request *request, struct error *
 	scoped_buffer out = {.limit = CONTROL_LINE_MAX};
 
 	text_copy(request->id, sizeof(request->id), REQUEST_ID);
+	c->follows = request->follow;
 	if (control_encode(&out, request) == 0 && !out.failed)
 		return send_all(c, &out, err);
 	if (errno == ENOBUFS)
@@ -372,10 +373,8 @@ static json_t *load_message(const char *line, size_t len)
 
 static int was_cut(const struct client *c, struct error *err)
 {
-	error_fail(err, EX_TEMPFAIL,
-		"the connection to '%s' (pid %ld) ended before the outcome was "
-		"known",
-		c->name, (long)c->pid);
+	error_fail(err, EX_TEMPFAIL, "the connection to '%s' (pid %ld) %s", c->name, (long)c->pid,
+		c->follows ? "has ended" : "ended before the outcome was known");
 	return error_hint(err, "see 'nclust status %s'", c->name);
 }
 

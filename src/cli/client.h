@@ -27,9 +27,10 @@
 
 struct client {
 	int fd;
-	int cancel; /* readable when the user wants to end; -1: none; borrowed */
-	int reader; /* output whose reader's end ends a wait; -1: none; borrowed */
-	nsec_t end; /* when a wait ends in any case */
+	int cancel;   /* readable when the user wants to end; -1: none; borrowed */
+	int reader;   /* output whose reader's end ends a wait; -1: none; borrowed */
+	nsec_t end;   /* when a wait ends in any case */
+	bool follows; /* the request has no outcome: what happens is shown until nclust ends */
 	/* Descriptors that have come, in their order; a caller takes them by fd_release(). */
 	int passed[CLIENT_PASSED];
 	size_t passed_count;

@@ -105,8 +105,10 @@ def test_events_of_some_kinds_of_a_cluster_and_since_a_time():
 def test_events_that_follow_end_with_their_reader_and_with_nclust():
     it = cluster("-n 2 --ready notify", HEAR, "--notify")
     run("bash", "-c", '"$0" events it -f | head -n 1', inside(PROGRAM)).ok()
-    follower = begin_program(inside(PROGRAM), "events", "it.1", "-f", stdout="one")
+    follower = begin_program(inside(PROGRAM), "events", "it.1", "-f", stdout="one",
+                             stderr="why")
     wait(lambda: "ready" in read("one"))
     it.stop()
     wait(lambda: follower.poll() is not None)
+    assert "has ended" in read("why")
     assert "it.0" not in read("one")
