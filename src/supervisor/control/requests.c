@@ -434,7 +434,8 @@ static int run_method(struct client *c, struct error *err)
 	if (writes && !c->may_write && !(c->own && c->request.method == METHOD_ASK))
 		return refuse_with(err, CONTROL_NOT_PERMITTED,
 			"members of control-group may look, not change");
-	if (writes && c->sup->instance.stopping && c->request.method != METHOD_STOP)
+	if (writes && c->sup->instance.stopping && c->request.method != METHOD_STOP &&
+		c->request.method != METHOD_DRAIN) /* 'before-stop' may drain the host */
 		return refuse_with(err, CONTROL_BUSY, "nclust is stopping");
 	c->only_slot = SLOT_ALL;
 	if (find_target(c, &target, err) == -1 && !is_past(c, &target))

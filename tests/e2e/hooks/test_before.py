@@ -211,6 +211,14 @@ def test_before_stop_is_waited_for_before_the_workers_are_told_to_stop():
     assert it.log().count(" TERM") == 4 and len(runs("deregister")) == 1
 
 
+def test_before_stop_may_drain_the_host_of_an_nclust_that_is_stopped():
+    it = cluster(ini=ini(f"before-stop = {inside(PROGRAM)} drain it")).follow()
+    kill(it.pid, SIGTERM)
+    it.event("host-empty")
+    it.exit()
+    assert not it.says("failed")
+
+
 @pytest.mark.parametrize("text, bound, why", (
     ("exit 2", "1h", "exit 2"), ("exec sleep 999", "200ms", "killed, it took too long")))
 def test_before_stop_that_fails_or_hangs_does_not_keep_it_from_stopping(text, bound, why):
