@@ -214,9 +214,11 @@ static void on_ended(void *owner, const struct pidfd_end *end)
 		role_again(ROLE_WEB, &sup->web.life, end, name_of(sup));
 }
 
-static void replace_process(struct supervisor *sup)
+/* End the process; start_again() starts the next one. */
+static void end_process(struct supervisor *sup)
 {
-	job_kill(&sup->web.life.job);
+	clients_drop_own(sup);
+	job_end(&sup->web.life.job);
 	sup->web.life.hurried = false; /* the next process need not wait */
 }
 
@@ -359,7 +361,7 @@ static void commit_change(struct supervisor *sup, struct web_change *change)
 	move_to(&sup->web.socket, &change->http);
 	move_to(&sup->web.agent, &change->agent);
 	if (change->http.moves || change->agent.moves || change->renewed)
-		replace_process(sup);
+		end_process(sup);
 	start_again(sup);
 }
 

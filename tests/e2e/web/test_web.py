@@ -198,6 +198,7 @@ def test_a_reload_moves_it_where_that_cannot_be_all_stays():
     it.role("web", but=pid)
     assert ask().status == 401
     assert it.worker().pid == worker
+    assert not it.says("the web server ended")
 
 
 @pytest.mark.unsanitized
