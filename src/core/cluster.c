@@ -369,6 +369,9 @@ static void note_state(struct cluster *c)
 	if (is_quiet(c) && is_over(c))
 		begin_stop(c);
 	state = state_now(c);
+	/* where no worker lives the stop ends as it begins */
+	if (state == CLUSTER_STOPPED && c->state < CLUSTER_STOPPING && c->asked_to_stop)
+		actions_report(c->out, REPORT_STATE, 0, 0)->state = CLUSTER_STOPPING;
 	if (state != c->state)
 		actions_report(c->out, REPORT_STATE, 0, 0)->state = state;
 	c->state = state;

@@ -79,6 +79,13 @@ def test_what_is_asked_for_is_no_crash_and_scales_and_rollouts_are_told():
     assert not told("crash")
 
 
+def test_a_stop_is_told_also_where_no_worker_lives():
+    it = cluster(f"-n 1 --ready notify --drain off --on-stop {tell()}", HEAR, "--notify")
+    it.call("scale", count=0)
+    it.stop()
+    wait_told("stop", WANTED=0)
+
+
 def test_one_that_hangs_holds_nothing_up_not_even_the_end():
     it = cluster("-n 1 --ready notify --drain off --on-ready 'sleep 999'", HEAR, "--notify",
                  clock=True)
