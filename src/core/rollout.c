@@ -422,20 +422,26 @@ static void turn_silently(struct cluster *c, struct slot *s)
 	c->rollout.done++;
 }
 
+/* Would a canary in that slot be a spare, which serves no client? */
+static bool would_be_spare(const struct cluster *c, const struct slot *s)
+{
+	return c->rollout.of_canaries && c->rollout.wave > 0 && s->main.state != WORKER_READY &&
+		(s->main.state == WORKER_SPARE ||
+			(c->places > c->wanted && c->ready >= c->wanted + c->rollout.proven));
+}
+
 static bool is_candidate(const struct cluster *c, const struct slot *s)
 {
 	const struct rollout *r = &c->rollout;
 
 	if (rollout_has_turned(c, s))
 		return false;
-	if (s->other.state != WORKER_NONE)
+	if (s->other.state != WORKER_NONE || would_be_spare(c, s))
 		return false;
 	if (s->main.state == WORKER_NONE)
 		return r->pass == 0;
 	if (worker_is_going(&s->main))
 		return false;
-	if (s->main.state == WORKER_SPARE && r->of_canaries && r->wave > 0)
-		return false; /* a canary beside a spare would serve no client */
 	if (r->pass == 0)
 		return s->main.state != WORKER_READY;
 	return s->main.generation == r->pass && (r->busy_too || !s->busy);

@@ -42,6 +42,18 @@ static void bake_two(void)
 
 /* ---- canaries ---- */
 
+TEST(a_canary_is_not_spent_on_the_slot_of_the_next_spare)
+{
+	(void)canaries(b.s, 1, 60 * SECOND);
+	b.s->spare = 1;
+	start(2);
+	gets_ready(1);
+	gets_ready(2);
+	restart();
+	ck_assert_uint_eq(slot_at(0).workers, 1);
+	ck_assert_uint_eq(slot_at(1).workers, 2);
+}
+
 TEST(canaries_serve_beside_the_old_ones_until_the_bake_time_is_over)
 {
 	start_canaries(2, 60 * SECOND, 4);
