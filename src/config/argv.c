@@ -331,8 +331,9 @@ static void take_formation(struct words *w)
 
 	if (procfile_finish(w->s) == -1)
 		no_memory(w->faults);
+	/* there are no verbs at a reload */
 	for (size_t i = 0; i < w->formation.count; i++)
-		if (procfile_form(w->s, w->formation.list[i], &err) == -1)
+		if (procfile_form(w->s, w->formation.list[i], w->verbs == NULL, &err) == -1)
 			add_usage_fault(w, "workers", err.text);
 }
 

@@ -175,8 +175,9 @@ void procfile_parse(
 	struct settings *s, const char *path, char *data, size_t len, struct faults *faults);
 
 /* "web=2,worker=1": the number of workers by cluster; clusters that are not named stay
- * unchanged, `all` names all of them, and a cluster with 0 is left out.  -1 and `err`. */
-int procfile_form(struct settings *s, const char *formation, struct error *err);
+ * unchanged, `all` names all of them, and a cluster with 0 is left out.  `again`: at a
+ * reload, names may be gone.  -1 and `err`. */
+int procfile_form(struct settings *s, const char *formation, bool again, struct error *err);
 
 /* All settings are there: give PORT to clusters without another one.  -1: out of
  * memory. */

@@ -193,11 +193,12 @@ void procfile_parse(
 /* ---- how many ---- */
 
 /* "2" for the cluster of that name, or for all. */
-static int form_cluster(struct settings *s, const char *name, const char *count, struct error *err)
+static int form_cluster(
+	struct settings *s, const char *name, const char *count, bool again, struct error *err)
 {
 	const struct origin argv = {.kind = ORIGIN_ARGV};
 	bool all = strcmp(name, "all") == 0;
-	bool found = all;
+	bool found = all || again;
 
 	for (size_t i = 0; i < s->cluster_count; i++) {
 		bool *is_out = &s->origins->clusters[i].shadow;
@@ -214,7 +215,7 @@ static int form_cluster(struct settings *s, const char *name, const char *count,
 	return found ? 0 : error_set(err, 0, "there is no '%s' in the Procfile", name);
 }
 
-int procfile_form(struct settings *s, const char *formation, struct error *err)
+int procfile_form(struct settings *s, const char *formation, bool again, struct error *err)
 {
 	scoped_str copy = strdup(formation);
 	char *rest = copy;
@@ -228,7 +229,7 @@ int procfile_form(struct settings *s, const char *formation, struct error *err)
 		if (count == NULL)
 			return value_wanted(err, one, "how many of what, such as 'web=2,worker=1'");
 		*count++ = '\0';
-		if (form_cluster(s, one, count, err) == -1)
+		if (form_cluster(s, one, count, again, err) == -1)
 			return -1;
 	}
 	for (size_t i = s->cluster_count; i-- > 0;)

@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	s->origins->file = strdup("Procfile");
 	s->config_file = strdup("/nowhere/Procfile");
 	procfile_parse(s, "Procfile", copy, size, &faults);
-	if (faults.count == 0 && procfile_form(s, "all=2", &err) == -1)
+	if (faults.count == 0 && procfile_form(s, "all=2", false, &err) == -1)
 		abort();
 	if (faults.count == 0 && procfile_finish(s) == -1)
 		abort();

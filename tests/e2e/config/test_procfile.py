@@ -89,7 +89,7 @@ def test_mistakes_are_told_with_file_and_line_and_nothing_is_started():
 
 def test_a_reload_adds_changes_and_removes_lines_or_tells_what_is_wrong():
     procfile(f"web: {HEAR}", f"worker: {HEAR}")
-    it = shop("--ready alive:1ms")
+    it = shop("--ready alive:1ms -n worker=2,web=1")
     web = it.pids("web")
     procfile(f"web: {HEAR}", f"clock: {HEAR} --end-on TERM")
     it.verb("reload").ok()

@@ -128,10 +128,10 @@ TEST(a_formation_may_be_wrong)
 		settings_free(s);
 		begin();
 		read_lines("web: a\n");
-		ck_assert_int_eq(procfile_form(s, wrong[i].text, &err), -1);
+		ck_assert_int_eq(procfile_form(s, wrong[i].text, false, &err), -1);
 		ck_assert_str_eq(err.text, wrong[i].why);
 	}
-	ck_assert_int_eq(procfile_form(s, "web=many", &err), -1);
+	ck_assert_int_eq(procfile_form(s, "web=many", false, &err), -1);
 }
 
 TEST_LOOP(each_has_a_port_of_its_own, 0, 2)
