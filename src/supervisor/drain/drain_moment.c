@@ -229,16 +229,23 @@ static void run_one_step(struct drain *d)
 
 /* After the stop signal: the worker is frozen until a request comes, whose head shows whether the
  * client speaks HTTP/1.  The connection of such a client is ended when it has been quiet for long
- * (TCP), and after BETWEEN_AFTER also between two requests. */
+ * (TCP), and after BETWEEN_AFTER also between two requests: where none has come, the worker runs
+ * for one step, to send an answer that the client waits for. */
 static void end_after_signal(struct drain *d)
 {
 	bool between = clock_now() - d->began > BETWEEN_AFTER;
+	bool waits = d->view.endable == 0 && d->view.unread_heads == 0;
 	unsigned late = 0;
 
-	if (d->view.endable == 0 && d->view.unread_heads == 0 && d->stay_frozen < LINGER_AFTER) {
+	if (waits && d->stay_frozen < LINGER_AFTER) {
 		d->stay_frozen += LINGER_LOOK;
 		d->lingered++;
 		drain_arm(d, LINGER_LOOK);
+		return;
+	}
+	if (waits && between && !d->after_step) {
+		d->stay_frozen = LINGER_AFTER - LINGER_LAST;
+		run_one_step(d);
 		return;
 	}
 	(void)drain_end(d, &late, between);
