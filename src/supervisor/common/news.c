@@ -154,7 +154,7 @@ static void news_on_report(struct service *service, const struct report *report)
 	struct news n = {
 		.report = *report,
 		.asked_again = service->traffic.asked_again,
-		.cut = service->traffic.cut,
+		.busy = service->traffic.busy,
 	};
 
 	counters_note_report(service, report);

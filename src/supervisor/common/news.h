@@ -31,7 +31,7 @@ struct news {
 				    ROLLOUT_FAILED: where and why */
 	unsigned asked_again; /* ROLLOUT_DONE: kept connections that were closed between requests
 				 (drain.h) */
-	unsigned cut;         /* ROLLOUT_DONE: connections that were cut while busy (drain.h) */
+	unsigned busy;        /* ROLLOUT_DONE: connections still busy when a drain ended by force */
 	bool bind_hint;
 };
 

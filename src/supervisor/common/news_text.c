@@ -219,9 +219,9 @@ static void say_rollout_done(struct buffer *out, const struct news *n)
 			"; %u kept connection%s closed between two requests, "
 			"the second of which clients repeat",
 			n->asked_again, n->asked_again == 1 ? " was" : "s were");
-	if (n->cut > 0)
-		buffer_printf(out, "; %u busy connection%s cut, because drain-timeout was over",
-			n->cut, n->cut == 1 ? " was" : "s were");
+	if (n->busy > 0)
+		buffer_printf(out, "; %u connection%s still busy when drain-timeout was over",
+			n->busy, n->busy == 1 ? " was" : "s were");
 }
 
 static void say_rollout_failed(struct buffer *out, const struct news *n)
@@ -476,7 +476,7 @@ static void put_fields(struct json_writer *w, const struct service *service, con
 			w, r->kind == REPORT_ROLLOUT_DONE ? "directory" : "cause", n->explain);
 	if (r->kind == REPORT_ROLLOUT_DONE) {
 		json_put_int(w, "asked_again", n->asked_again);
-		json_put_int(w, "cut", n->cut);
+		json_put_int(w, "busy", n->busy);
 	}
 	if (*n->last != '\0')
 		json_put_text(w, "last_output", n->last);

@@ -121,7 +121,7 @@ void drain_conclude(struct drain *d, bool forced)
 	news_say_numbers(c, forced ? LOG_WARN : LOG_DEBUG, "drained", numbers, COUNT_OF(numbers),
 		"drained %s", text);
 	service->traffic.asked_again += d->asked;
-	service->traffic.cut += forced ? d->view.busy : 0;
+	service->traffic.busy += forced ? d->view.busy : 0;
 	service->counters.drained++;
 	service->counters.drains_forced += forced;
 	service->counters.drain_time += took;

@@ -48,7 +48,7 @@ struct steer {
 struct cluster_traffic {
 	struct steer steer;
 	unsigned asked_again; /* requests that clients repeated in this rollout (drain.asked) */
-	unsigned cut; /* connections that were busy when a drain of this rollout ended by force */
+	unsigned busy; /* connections still busy when a drain of this rollout ended by force */
 };
 
 #define MONITORS_MOST 16

@@ -501,7 +501,7 @@ void steer_on_report(struct service *service, const struct report *r)
 	switch (r->kind) {
 	case REPORT_ROLLOUT_STARTED:
 		steer_begin(steer_of(service), r->generation);
-		service->traffic.asked_again = service->traffic.cut = 0;
+		service->traffic.asked_again = service->traffic.busy = 0;
 		break;
 	case REPORT_READY:
 	case REPORT_DRAINING:

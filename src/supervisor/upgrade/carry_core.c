@@ -127,7 +127,7 @@ static const struct plain_row news_rows[] = {
 	PLAIN(6, news, explain, TEXT),
 	PLAIN(7, news, bind_hint, BOOL),
 	PLAIN(8, news, asked_again, UNSIGNED),
-	PLAIN(9, news, cut, UNSIGNED),
+	PLAIN(9, news, busy, UNSIGNED),
 };
 
 const struct carried carried_event = {

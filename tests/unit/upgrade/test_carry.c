@@ -188,8 +188,8 @@ static const struct gap service_gaps[] = {
 	NOT(service, sockets.asleep), /* as `wanted` says */
 	NOT(service, asks.of),        /* made anew */
 	NOT(service, kind),           /* as the settings say */
-	NOT(service, traffic.asked_again), NOT(service, traffic.cut), /* counted anew */
-	NOT(service, traffic.steer), NOT(service, accepting),         /* parts of their own */
+	NOT(service, traffic.asked_again), NOT(service, traffic.busy), /* counted anew */
+	NOT(service, traffic.steer), NOT(service, accepting),          /* parts of their own */
 	NOT(service, broker), NOT(service, sockets.segment),
 	NOT(service, sockets.former),                            /* beside */
 	NOT(service, node), NOT(service, stage.stop_waits),      /* no upgrade then */
