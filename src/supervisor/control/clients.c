@@ -405,7 +405,8 @@ static void on_bounds(struct ev_loop *loop, ev_timer *timer, int revents)
 	}
 	if (!needed)
 		ev_timer_stop(loop, timer);
-	ev_io_start(loop, &sup->control.listen); /* see free_descriptor() */
+	if (sup->control.listen.fd != -1)
+		ev_io_start(loop, &sup->control.listen); /* see free_descriptor() */
 }
 
 /* ---- life ---- */

@@ -164,6 +164,17 @@ def test_in_an_image_without_tmp_and_run_it_serves_and_says_what_is_missing(imag
     assert it.exit() == 0
 
 
+def test_a_worker_that_starts_during_an_upgrade_there_is_heard_and_nclust_lives_on(image):
+    it = image("-n 1 -l 8000 --ready notify --intercept off --signal-USR2 upgrade", "/serve",
+               "--delay", 2000, "--notify")
+    wait(lambda: read(f"/proc/{it.pid}/task/{it.pid}/children"))
+    kill(it.pid, SIGUSR2)
+    it.logged("upgraded from")
+    it.logged("it: 1 of 1 workers ready")
+    kill(it.pid, SIGTERM)
+    assert it.exit() == 0
+
+
 def test_where_nothing_but_tmp_can_be_written_roots_instances_are_there(image):
     it = image("-n 1 -l 8000 --ready notify --intercept off --user '#1234' --group '#1234'",
                "/serve", "--notify", tmp=True)
