@@ -177,11 +177,15 @@ static int set_groups(const struct spawn_plan *plan)
 
 /*
  * No descendant can gain a capability that the bounding set lacks.  Shrinking the
- * set takes CAP_SETPCAP; without that, no_new_privs does the same.
+ * set takes CAP_SETPCAP; without that, no_new_privs does the same, also where nclust
+ * was started with it, or set_trap() has set it.
  */
 static int bound_capabilities(const struct spawn_plan *plan)
 {
-	return capset_bound(plan->capabilities) == 0 || plan->no_new_privs ? 0 : -1;
+	return capset_bound(plan->capabilities) == 0 || plan->no_new_privs ||
+			prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1
+		? 0
+		: -1;
 }
 
 /* Between the ids and set_capabilities() no capability is effective: the steps in

@@ -385,17 +385,21 @@ static int check_program(const struct recipe *r, struct error *err)
 static int check_rights(const struct cluster_settings *s, struct error *err)
 {
 	const char *what = NULL;
+	const char *right = NULL;
 
 	if (s->uid >= 0 && (uid_t)s->uid != geteuid() && !privilege_has(CAP_SETUID))
-		what = "user";
+		what = "user", right = "CAP_SETUID";
 	else if (s->gid >= 0 && (gid_t)s->gid != getegid() && !privilege_has(CAP_SETGID))
-		what = "group";
+		what = "group", right = "CAP_SETGID";
 	else if (s->chroot != NULL && !privilege_has(CAP_SYS_CHROOT))
-		what = "chroot";
+		what = "chroot", right = "CAP_SYS_CHROOT";
 	if (what == NULL)
 		return 0;
-	error_set(err, EPERM, "'%s' requires root", what);
-	error_hint(err, "start nclust by sudo, or leave '%s' out", what);
+	error_set(err, EPERM, "'%s' requires root with %s", what, right);
+	error_hint(err, "%s, or leave '%s' out",
+		geteuid() != 0 ? "start nclust by sudo"
+			       : "allow it in the systemd unit or container that nclust is in",
+		what);
 	return error_status(err, EX_NOPERM);
 }
 

@@ -114,6 +114,7 @@ class TestUnit:
             cpu = spread
             nice = 5
             limit-nofile = 4096
+            capabilities = none
             cpu-weight = 50
             pids-max = 20
             memory-max = 200M
@@ -221,6 +222,7 @@ class TestUnit:
         ("PrivateDevices=no", "test -e /dev/met"),
         ("CapabilityBoundingSet=CAP_NET_RAW",
          "python3 -c 'import socket as s; s.socket(s.AF_PACKET, s.SOCK_RAW)'"),
+        ("CapabilityBoundingSet=CAP_SYS_CHROOT", "chroot / true"),
         ("SystemCallFilter=@debug", "strace -o /dev/null true"),
         ("RestrictSUIDSGID=no", "chmod 2755 /srv"),
         ("LockPersonality=no", "setarch -R true"),

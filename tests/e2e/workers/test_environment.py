@@ -199,7 +199,7 @@ def test_who_is_not_root_cannot_have_another_user_but_himself():
                    inside(PROGRAM), "--runtime-directory", path("theirs"), *words)
 
     refused = as_nobody("--user", "daemon", "--", "touch", ran)
-    refused.fails(77, "'user' requires root", "sudo")
+    refused.fails(77, "'user' requires root with CAP_SETUID", "sudo")
     assert len(refused.err.splitlines()) == 1
     assert not os.path.exists(ran)
     as_nobody("-n", 1, "--user", "nobody", "--group", "nogroup", "--restart", "never", "--",
@@ -218,6 +218,19 @@ def test_capabilities_are_what_is_asked_for_and_no_others(options, capabilities)
     assert int(born().capabilities, 16) == capabilities
     assert int(of_status(it.worker().pid, "CapBnd"), 16) == capabilities
     assert (born().uid == 0) == ("daemon" not in options)
+
+
+def test_under_no_new_privs_as_in_the_unit_that_takes_no_cap_setpcap():
+    need_root()
+    leak("--user daemon --capabilities none",
+         under=("setpriv", "--no-new-privs", "--bounding-set=-setpcap"))
+    assert int(born().capabilities, 16) == 0
+
+
+def test_a_right_that_root_lacks_is_named():
+    need_root()
+    run("setpriv", "--bounding-set=-sys_chroot", inside(PROGRAM), "--chroot", path(), "--",
+        "true").fails(77, "'chroot' requires root with CAP_SYS_CHROOT", "unit or container")
 
 
 def test_chroot_the_workers_root_with_the_socket_from_outside():
