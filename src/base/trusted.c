@@ -106,6 +106,11 @@ bool trusted_is_shared(int fd, const struct stat *st)
 		((st->st_mode & S_IWGRP) != 0 && (st->st_gid != 0 || has_list(fd)));
 }
 
+const char *trusted_advice(const struct stat *dir)
+{
+	return (dir->st_mode & S_ISVTX) != 0 ? "another directory" : "chmod go-w";
+}
+
 static int check_directory(
 	const char *path, int fd, const struct stat *st, bool sticky_will_do, struct error *err)
 {
@@ -113,7 +118,7 @@ static int check_directory(
 		return -1;
 	if (!trusted_is_shared(fd, st) || (sticky_will_do && (st->st_mode & S_ISVTX) != 0))
 		return 0;
-	return refuse_path(err, path, "is writable by others than its owner", "chmod go-w");
+	return refuse_path(err, path, "is writable by others than its owner", trusted_advice(st));
 }
 
 /* ---- the way to a file ---- */

@@ -39,8 +39,8 @@ static int check_directory(const struct place *at, struct error *err)
 	if (geteuid() != 0 || !trusted_is_shared(at->dir, &st))
 		return 0;
 	return error_set(err, 0,
-		"its directory is writable by others than its owner, refused for root; try chmod "
-		"go-w");
+		"its directory is writable by others than its owner, refused for root; try %s",
+		trusted_advice(&st));
 }
 
 /* Open that directory; at->path is set. */

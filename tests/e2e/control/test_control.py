@@ -340,7 +340,7 @@ def test_the_files_have_their_modes_from_the_start_whatever_the_umask(umask, use
 # ---- where it is ----
 
 @pytest.mark.parametrize("laid_out, says", (
-    ("chmod 757 run", "writable by others"), ("chmod 1777 run", "writable by others"),
+    ("chmod 757 run", "writable by others"), ("chmod 1777 run", "try another directory"),
     ("mkdir run/it; chmod 772 run/it", "writable by others"),
     ("ln -s ../elsewhere run/it", "symbolic link"),
     ("rmdir run; ln -s elsewhere run", "symbolic link"),

@@ -174,7 +174,7 @@ MISTAKES = {  # of anybody
 }
 ROOTS = {  # nothing that a worker's user can change is opened
     "file:theirs/log": "refused for root",
-    "file:sticky/log": "refused for root",
+    "file:sticky/log": "refused for root; try another directory",
     "file:listed/log": "writable by others than its owner, refused",
     "journal:theirs/socket": "refused for root",
     "syslog:sticky/socket": "refused for root",

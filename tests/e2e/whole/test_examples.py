@@ -35,6 +35,12 @@ def test_compute_a_web_server_hands_what_takes_long_to_a_cluster_of_its_own():
     assert {json.loads(a.answer().body)["primes"] for a in asked} == {168}
 
 
+def test_logs_each_workers_output_is_in_a_file_beside_the_example():
+    shutil.copytree(f"{SRC}/etc/examples/logs", "logs")
+    cluster("--name it -c logs/logs.ini")
+    wait(lambda: read("logs/logs-1.log").startswith("hello from slot 1"))
+
+
 # What needrestart has when it reads its conf.d: $nrconf, and this function.
 NEEDRESTART = r"""
 use strict; use warnings;
