@@ -266,17 +266,17 @@ static int leader_number(const struct worker_place *p)
 	return segment_number(p) + (p->recipe->segment != NULL);
 }
 
-/* Without a runtime directory the socket has an abstract name. */
+/* The socket has an abstract name where it cannot have one in the runtime directory. */
 static void put_notify(struct writer *w, const struct supervisor *sup)
 {
 	char name[16];
 
-	if (sup->has_rundir) {
+	if (socket_own_name(w->place->notify, name, sizeof(name)) == 0) {
+		put_text(w, "NOTIFY_SOCKET=", name);
+	} else if (sup->has_rundir) {
 		buffer_string(w->out, "NOTIFY_SOCKET=");
 		buffer_string(w->out, sup->rundir.path);
 		put_number(w, "/notify/", w->place->serial, 16);
-	} else if (socket_own_name(w->place->notify, name, sizeof(name)) == 0) {
-		put_text(w, "NOTIFY_SOCKET=", name);
 	}
 }
 

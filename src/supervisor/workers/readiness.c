@@ -74,12 +74,14 @@ static int bind_notify(
 {
 	const struct supervisor *sup = child->service->sup;
 	char name[NAME_SIZE];
+	int fd = -1;
 
-	if (!sup->has_rundir)
-		return socket_open_nowhere(err);
 	socket_name(child->serial, name);
-	return socket_open_at(
-		sup->rundir.notify_dir, name, SOCK_DGRAM, 0600, settings->uid, settings->gid, err);
+	if (sup->has_rundir)
+		fd = socket_open_at(sup->rundir.notify_dir, name, SOCK_DGRAM, 0600, settings->uid,
+			settings->gid, err);
+	/* root without CAP_DAC_OVERRIDE cannot make a file of the worker's user there */
+	return fd == -1 && (!sup->has_rundir || err->sys == EACCES) ? socket_open_nowhere(err) : fd;
 }
 
 int readiness_open(struct child *child, const struct cluster_settings *settings, struct error *err)
@@ -138,8 +140,10 @@ void readiness_renew(struct child *child)
 	int old = child->life.notify;
 	int fd;
 
+	if (old == -1 || socket_own_name(old, name, sizeof(name)) == 0)
+		return; /* an abstract name is never lost */
 	socket_name(child->serial, name);
-	if (old == -1 || fstatat(sup->rundir.notify_dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+	if (fstatat(sup->rundir.notify_dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return;
 	readiness_drain(child);
 	fd = bind_notify(child, cluster_settings(child->service->core), &err);

@@ -384,11 +384,14 @@ static int check_program(const struct recipe *r, struct error *err)
 /* Refuse settings for which nclust lacks the rights. */
 static int check_rights(const struct cluster_settings *s, struct error *err)
 {
+	bool becomes = s->uid >= 0 && (uid_t)s->uid != geteuid();
 	const char *what = NULL;
 	const char *right = NULL;
 
-	if (s->uid >= 0 && (uid_t)s->uid != geteuid() && !privilege_has(CAP_SETUID))
+	if (becomes && !privilege_has(CAP_SETUID))
 		what = "user", right = "CAP_SETUID";
+	else if (becomes && !privilege_has(CAP_KILL)) /* nclust could not stop its workers */
+		what = "user", right = "CAP_KILL";
 	else if (s->gid >= 0 && (gid_t)s->gid != getegid() && !privilege_has(CAP_SETGID))
 		what = "group", right = "CAP_SETGID";
 	else if (s->chroot != NULL && !privilege_has(CAP_SYS_CHROOT))

@@ -227,10 +227,23 @@ def test_under_no_new_privs_as_in_the_unit_that_takes_no_cap_setpcap():
     assert int(born().capabilities, 16) == 0
 
 
-def test_a_right_that_root_lacks_is_named():
+def test_a_worker_of_another_user_needs_of_root_no_more_than_to_become_it():
     need_root()
-    run("setpriv", "--bounding-set=-sys_chroot", inside(PROGRAM), "--chroot", path(), "--",
-        "true").fails(77, "'chroot' requires root with CAP_SYS_CHROOT", "unit or container")
+    it = leak("--user daemon --signal-USR2 upgrade", under=(
+        "setpriv", "--bounding-set=-all,+setuid,+setgid,+kill", "--no-new-privs"))
+    assert born().uid == pwd.getpwnam("daemon").pw_uid
+    nclust("upgrade it").ok()
+    nclust("restart it").ok()
+    nclust("stop it").ok()
+    assert it.exit() == 0
+
+
+@pytest.mark.parametrize("right, key, value", (("sys_chroot", "chroot", "/"),
+                                               ("kill", "user", "daemon")))
+def test_a_right_that_root_lacks_is_named(right, key, value):
+    need_root()
+    run("setpriv", f"--bounding-set=-{right}", inside(PROGRAM), f"--{key}", value, "--",
+        "true").fails(77, f"'{key}' requires root with CAP_{right.upper()}", "unit or container")
 
 
 def test_chroot_the_workers_root_with_the_socket_from_outside():
