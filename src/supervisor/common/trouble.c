@@ -325,6 +325,9 @@ static const struct last_holder *find_holder(struct supervisor *sup, int type, u
 	if (i->port == port && i->type == type && now - i->at < HOLDER_FRESH)
 		return i;
 	i->pid = holder_of_port(i->who, type, (uint16_t)port);
+	if (i->pid == getpid())
+		text_copy(i->who, sizeof(i->who),
+			"nclust itself: 'http', 'agent' or LISTEN_FDS (inherit:NAME)");
 	i->port = port;
 	i->type = type;
 	i->at = now;

@@ -264,7 +264,7 @@ static void look_if_portless(struct child *child, nsec_t now)
 		.held = ports_any(child, true),
 	};
 
-	if (!event.held)
+	if (!event.held && child->listening.uses == 0)
 		log_portless(child);
 	if (event.held || is_idle(child, now))
 		service_tell(child->service, &event);

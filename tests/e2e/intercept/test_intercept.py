@@ -338,6 +338,11 @@ def test_of_two_clusters_on_one_port_the_second_is_told_whose_it_is():
     it.logged(f"two.0: cannot bind tcp:127.0.0.1:{PORT}: in use by cluster 'one'")
 
 
+def test_a_port_of_nclusts_own_is_called_so():
+    it = launch(ini=f"[nclust]\nhttp = {PORT}\n[cluster]\nworkers = 1\ncommand = {PLAIN} {PORT}\n")
+    it.logged(f":{PORT}: in use by nclust itself: 'http', 'agent' or LISTEN_FDS (inherit:NAME)")
+
+
 # ---- while workers come and go ----
 
 def test_a_worker_that_shuts_the_listener_down_does_not_take_it_from_the_others():

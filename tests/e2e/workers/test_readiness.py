@@ -258,6 +258,17 @@ def test_auto_a_slow_server_is_not_ready_before_its_port_is_open_nor_are_the_oth
     assert it.log().count("has opened no port yet") == 1
 
 
+def test_auto_one_that_has_bound_its_port_is_not_said_to_have_none():
+    gate = Gate()
+    it = start("-n 1", fixture("binder"), "tcp4", f"bind=127.0.0.1:{PORT}", f"wait={gate}",
+               "listen=5", "serve", clock=True)
+    it.logged("taken over from it.0")
+    passes(it, 9)
+    gate.open()
+    it.event("ready")
+    assert not it.says("has opened no port yet")
+
+
 def test_auto_in_the_background_it_returns_once_a_client_is_answered():
     nclust(f"-d --name it -n 2 -- sh -c 'sleep 2; exec {PLAIN} {PORT}'").ok()
     assert get().pid
