@@ -37,7 +37,7 @@ static void hint_at_bind(struct service *service, const struct report *r)
 
 static void warn_never_ready(struct service *service, const struct report *r)
 {
-	if (r->early == EARLY_DEATHS_MAX && r->why != WHY_STOP &&
+	if (r->early == EARLY_DEATHS_MAX && r->why != WHY_STOP && r->ending.kind != ENDING_SPAWN &&
 		cluster_ready(service->core) > 0 && cluster_state(service->core) != CLUSTER_ROLLING)
 		news_say_slot(service, r->slot, LOG_WARN, "not-ready",
 			"not once ready in %u tries, while others "

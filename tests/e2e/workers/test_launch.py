@@ -40,13 +40,13 @@ def test_what_cannot_be_run_is_told_and_ends_with_the_status_of_a_shell(command,
 
 def test_a_program_that_vanishes_later_is_waited_for_and_its_slot_kept():
     shutil.copy(SERVE, "serve")
-    it = cluster("-n 1 -l 8000 --ready notify", path("serve"), "--notify")
+    it = cluster("-n 2 -l 8000 --ready notify", path("serve"), "--notify")
     os.rename("serve", "away")
-    kill(it.worker().pid)
-    it.logged(f"cannot execute '{path('serve')}': No such file")
+    kill(it.worker(0).pid)
+    it.logged(f"cannot execute '{path('serve')}': No such file", 4)
+    assert not it.says("only one copy can run")
     os.rename("away", "serve")
-    it.event("ready", n=2)
-    assert get().slot == 0
+    it.event("ready", slot=0, n=2)
 
 
 @pytest.mark.parametrize("order", (1, -1), ids=("first", "second"))
