@@ -191,7 +191,7 @@ static char *log_paths(const char *text, const char *dir, struct error *err)
 	for (; *text != '\0'; text++) {
 		if (begins && strncmp(text, file, len) == 0 && is_relative(text + len)) {
 			buffer_string(&out, file);
-			buffer_string(&out, dir);
+			value_put_word(&out, dir);
 			text += len;
 		}
 		buffer_append(&out, text, 1);

@@ -43,13 +43,25 @@ bool value_next_word(const char **at, char *to, size_t size)
 
 	while (is_gap(*word))
 		word++;
-	while (word[len] != '\0' && !is_gap(word[len]))
-		len++;
-	*at = word + len;
-	snprintf(to, size, "%.*s", (int)len, word);
-	if (len >= size)
-		to[size - 2] = ' ';
+	for (; *word != '\0' && !is_gap(*word); word++) {
+		word += *word == '\\' && is_gap(word[1]);
+		if (len < size)
+			to[len++] = *word;
+	}
+	*at = word;
+	if (len < size)
+		to[len] = '\0';
+	else
+		memcpy(&to[size - 2], " ", 2);
 	return len > 0;
+}
+
+void value_put_word(struct buffer *out, const char *word)
+{
+	for (; *word != '\0'; word++) {
+		buffer_append(out, "\\", is_gap(*word));
+		buffer_append(out, word, 1);
+	}
 }
 
 const char *value_next_part(const char **at, size_t *len)

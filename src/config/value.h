@@ -26,9 +26,11 @@ int value_wanted_time(
 /* "cannot keep a setting", for lack of memory.  Returns -1. */
 int value_no_memory(struct error *err);
 
-/* The next word, between blanks or commas; false: no more.  What is too long for `to` ends in a
- * blank, which no word has. */
+/* The next word, between blanks or commas, which it has only after a backslash; false: no more.
+ * What is too long for `to` ends in a blank. */
 bool value_next_word(const char **at, char *to, size_t size);
+/* Write the word for value_next_word(). */
+void value_put_word(struct buffer *out, const char *word);
 /* The next part between commas, without blanks around it: it may be empty.  NULL: no more. */
 const char *value_next_part(const char **at, size_t *len);
 

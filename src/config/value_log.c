@@ -120,8 +120,10 @@ static void put_sink(struct buffer *out, const struct log_sink *sink)
 		sink->old ? ":rfc3164" : "");
 	if (sink->kind == SINK_SYSLOG && sink->facility != FACILITY_USUAL)
 		buffer_printf(out, ":%s", facilities[sink->facility]);
-	if (sink->path != NULL)
-		buffer_printf(out, ":%s", sink->path);
+	if (sink->path != NULL) {
+		buffer_string(out, ":");
+		value_put_word(out, sink->path);
+	}
 }
 
 static int parse_log(const struct field *f, const char *text, struct error *err)

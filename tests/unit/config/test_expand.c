@@ -409,6 +409,13 @@ TEST(a_path_is_beside_its_file)
 		read_argv("-c", "conf.d/a.ini", "--pidfile", "mine", "--directory", "here", NULL),
 		"nclust.pidfile = mine\nweb.directory = here");
 
+	/* also in a directory with a blank */
+	ck_assert_int_eq(mkdir("a b", 0755), 0);
+	write_file("a b/c.ini", "[cluster]\ncommand = x\nlog = file:l json\n", 0644);
+	r = read_argv("-c", "a b/c.ini", NULL);
+	ck_assert_ptr_nonnull(strstr(r.s->clusters[0]->log_sinks[0].path, "/a b/l"));
+	forget(&r);
+
 	/* also beside one that is named without a directory */
 	write_file("b.ini", "[cluster]\ncommand = x\n", 0644);
 	r = read_argv("-c", "b.ini", NULL);

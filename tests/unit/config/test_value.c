@@ -38,7 +38,7 @@ static const struct {
 			"journal, syslog => journal syslog", "syslog:daemon => syslog",
 			"syslog:local7:rfc3164:/run/x => "
 			"syslog:rfc3164:local7:/run/x",
-			"journal:/run/y file:relative"}},
+			"journal:/run/y file:relative", "file:/a\\ b\\,c/x prefix"}},
 	{"log-size", {"never", "0 => never", "64M"}}, {"log-keep", {"0"}},
 	{"log-age", {"24h", "off"}}, {"log-compress", {"gzip -9"}},
 	{"shared-memory",
