@@ -204,6 +204,7 @@ static void start_process(struct watching *w)
 		.over = on_over,
 		.owner = w,
 		.patience = NSEC_NEVER,
+		.silent = true, /* it must not keep the pipe of `-d | cat` open */
 	};
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1) {

@@ -34,7 +34,7 @@ def test_it_returns_when_all_are_ready_and_not_before():
 
 
 def test_it_leaves_the_pipe_and_the_terminal_of_who_started_it():
-    started = run(inside(PROGRAM), "--name", "it", *ONE.split(), "--", *DEAF)
+    started = run(inside(PROGRAM), "--name", "it", *ONE.split(), "--watch", "x", "--", *DEAF)
     assert "1 of 1 workers ready" in started.err
     pid, terminal = pty.fork()
     if pid == 0:
