@@ -144,20 +144,6 @@ def test_what_stays_open_is_left_to_the_worker_when_half_of_the_time_is_over():
     assert not it.says("by force")
 
 
-def test_a_client_that_asks_on_without_a_pause_is_ended_after_the_stop_signal():
-    it = node("linger.js", PORT, options="-n 1 --bake 0")
-    client = Request().http
-    client.getresponse().read()
-    restart = it.begin("restart")
-    it.event("drained")
-    client.auto_open = False
-    with pytest.raises(ConnectionError):
-        for _ in range(1000):
-            client.request("GET", "/")
-            client.getresponse().read()
-    restart()
-
-
 def test_what_a_worker_does_not_finish_in_time_is_reported():
     it = node("plain.js", PORT, options="--drain-timeout 1s --bake 0")
     requests = held(it, Gate(), "auto")

@@ -320,7 +320,7 @@ def test_a_stopped_cluster_stays_so_and_a_stop_ends_all_who_watch():
     assert it.cluster("web").state == "stopped"
     assert not it.says("web: 'src/code.sh' has changed")
     it.stop()
-    assert living() == []
+    wait(lambda: living() == [])
 
 
 def test_who_watches_rests_and_holds_no_file_of_a_directory_full_of_traps():
