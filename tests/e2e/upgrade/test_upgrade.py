@@ -104,13 +104,15 @@ def directory():
     os.mkdir("nclust")
 
 
+# its kind and machine in ELF's head
+MACHINE = b"\x03\0" + {"x86_64": b">\0", "aarch64": b"\xb7\0"}[os.uname().machine]
 UNFIT = {
     "absent": (lambda: os.unlink(put()), "No such file or directory"),
     "a directory": (directory, "is not a plain file"),
     "not executable": (lambda: mode(0o644), "Permission denied"),
     "garbage": (garbage, "Exec format error"),
     "empty": (lambda: cut(0), "Exec format error"),
-    "another machine's": (lambda: edited(b"\x03\0>\0", b"\x03\0\xf3\0"), ""),
+    "another machine's": (lambda: edited(MACHINE, b"\x03\0\xf3\0"), ""),
     "cut": (lambda: cut(200000), "the new nclust was killed by SIG"),
     "without a library": (lambda: edited(b"libev.so.4", b"libxx.so.4"),
                           "the new nclust says: ", "libxx.so.4: cannot open"),
