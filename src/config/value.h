@@ -26,8 +26,8 @@ int value_wanted_time(
 /* "cannot keep a setting", for lack of memory.  Returns -1. */
 int value_no_memory(struct error *err);
 
-/* The next word, between blanks or commas, which it has only after a backslash; false: no more.
- * What is too long for `to` ends in a blank. */
+/* The next word.  Blanks and commas end a word; after a backslash they belong to it.  A word that
+ * does not fit is cut, and the rest in `to` ends in a blank.  false: no more. */
 bool value_next_word(const char **at, char *to, size_t size);
 /* Write the word for value_next_word(). */
 void value_put_word(struct buffer *out, const char *word);

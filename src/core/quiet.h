@@ -65,8 +65,8 @@ struct quiet_memory {
 /* In the second half of drain-timeout a connection that has never rested is quiet when
  * what came so long ago at most is answered. */
 #define QUIET_BUSY_MS 1000
-/* The same as QUIET_GAP_MS for a socket that is not TCP, of which nothing shows whether an answer is
- * to come; until then it is in doubt. */
+/* As QUIET_GAP_MS, for a socket that is not TCP, of which nothing shows whether an answer is to
+ * come; until then it is in doubt. */
 #define QUIET_UNSEEN_MS 5000
 
 /* A delayed ACK comes within this time where the round trip is no longer than that

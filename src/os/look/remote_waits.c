@@ -252,11 +252,12 @@ static long read_call(struct remote *r, uint64_t args[2])
 		errno = EPROTO;
 		return -2;
 	}
-	if (call == -1 && sscanf(text, "-1 %*x %" SCNx64, &pc) == 1) {
-		args[0] = args[1] = UINT64_MAX;
-		return interrupted_call(r, pc);
-	}
-	return call;
+	if (call != -1)
+		return call;
+	/* the stack pointer and the program counter, where the arguments of a call stand */
+	pc = args[1];
+	args[0] = args[1] = UINT64_MAX;
+	return interrupted_call(r, pc);
 }
 
 long remote_call(struct remote *r, int *fd)

@@ -382,9 +382,10 @@ static void drain_on_dying(struct child *child)
 	drain_thaw(d);
 	if (d->signalled)
 		drain_judge(d);
-	d->view.busy = 0;
-	if (d->left && !d->concluded) /* it has finished its requests, and ended by itself */
+	if (d->left && !d->concluded) { /* it has finished its requests, and ended by itself */
+		d->view.busy = 0;
 		drain_conclude(d, false);
+	}
 	drain_free(d);
 }
 

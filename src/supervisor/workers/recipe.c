@@ -384,26 +384,30 @@ static int check_program(const struct recipe *r, struct error *err)
 /* Refuse settings for which nclust lacks the rights. */
 static int check_rights(const struct cluster_settings *s, struct error *err)
 {
-	bool becomes = s->uid >= 0 && (uid_t)s->uid != geteuid();
-	const char *what = NULL;
-	const char *right = NULL;
+	const bool becomes = s->uid >= 0 && (uid_t)s->uid != geteuid();
+	const struct {
+		bool needed;
+		int capability;
+		const char *key, *name;
+	} rights[] = {
+		{becomes, CAP_SETUID, "user", "CAP_SETUID"},
+		{becomes, CAP_KILL, "user", "CAP_KILL"}, /* to stop its workers */
+		{s->gid >= 0 && (gid_t)s->gid != getegid(), CAP_SETGID, "group", "CAP_SETGID"},
+		{s->chroot != NULL, CAP_SYS_CHROOT, "chroot", "CAP_SYS_CHROOT"},
+	};
 
-	if (becomes && !privilege_has(CAP_SETUID))
-		what = "user", right = "CAP_SETUID";
-	else if (becomes && !privilege_has(CAP_KILL)) /* nclust could not stop its workers */
-		what = "user", right = "CAP_KILL";
-	else if (s->gid >= 0 && (gid_t)s->gid != getegid() && !privilege_has(CAP_SETGID))
-		what = "group", right = "CAP_SETGID";
-	else if (s->chroot != NULL && !privilege_has(CAP_SYS_CHROOT))
-		what = "chroot", right = "CAP_SYS_CHROOT";
-	if (what == NULL)
-		return 0;
-	error_set(err, EPERM, "'%s' requires root with %s", what, right);
-	error_hint(err, "%s, or leave '%s' out",
-		geteuid() != 0 ? "start nclust by sudo"
-			       : "allow it in the systemd unit or container that nclust is in",
-		what);
-	return error_status(err, EX_NOPERM);
+	for (size_t i = 0; i < COUNT_OF(rights); i++) {
+		if (!rights[i].needed || privilege_has(rights[i].capability))
+			continue;
+		error_set(err, EPERM, "'%s' requires root with %s", rights[i].key, rights[i].name);
+		error_hint(err, "%s, or leave '%s' out",
+			geteuid() != 0
+				? "start nclust by sudo"
+				: "allow it in the systemd unit or container that nclust is in",
+			rights[i].key);
+		return error_status(err, EX_NOPERM);
+	}
+	return 0;
 }
 
 static int check_orphans(

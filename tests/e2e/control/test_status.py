@@ -260,7 +260,7 @@ def test_a_job_that_has_ended_with_success_is_done_and_no_trouble():
 
 
 def test_one_of_several_instances_that_does_not_answer_is_no_success():
-    cluster("-n 1 --ready alive:1ms", "sleep", "1000")
+    cluster("-n 1 --ready notify", HEAR, "--notify")
     os.mkdir("run/busy", 0o711)
     busy = socket.socket(socket.AF_UNIX)
     busy.bind("run/busy/control")
