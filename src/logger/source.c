@@ -420,7 +420,7 @@ bool tail_tell(const char *text, size_t len, int pid, bool started, char to[TAIL
 		size_t n = (size_t)(end - text);
 
 		if (logline_parse(&l, text, n) && l.pid == pid && l.kind == LOGLINE_BEGINS &&
-			len <= TAIL_NEAR)
+			len - n <= TAIL_NEAR)
 			note_ending(&e, l.text, l.len);
 		text += n + 1;
 		len -= n + 1;

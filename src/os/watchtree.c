@@ -84,25 +84,40 @@ static void warn_of(const struct tree *t, const char *format, ...)
 
 /* ---- paths ---- */
 
+static const char *below_base(const struct tree *t, const char *path)
+{
+	size_t len = strlen(t->plan->base);
+
+	return strncmp(path, t->plan->base, len) == 0 && path[len] == '/' ? path + len + 1 : path;
+}
+
+/* The directory that a pattern is relative to has no wildcards, whatever its name. */
+static unsigned match_pattern(const struct tree *t, const char *pattern, const char *path)
+{
+	const char *base = t->plan->base;
+	size_t len = strlen(base);
+
+	if (below_base(t, pattern) == pattern)
+		return glob_match(pattern, path);
+	if (below_base(t, path) != path)
+		return glob_match(pattern + len, path + len);
+	len = strlen(path);
+	return strncmp(base, path, len) == 0 && (base[len] == '/' || base[len] == '\0') ? GLOB_BELOW
+											: 0;
+}
+
 /* Match a path with all patterns: does one match, and may one match below? */
 static unsigned match_path(struct tree *t, const char *path, bool is_file)
 {
 	unsigned got = 0;
 
 	for (size_t i = 0; i < t->count; i++) {
-		unsigned one = glob_match(t->patterns[i], path);
+		unsigned one = match_pattern(t, t->patterns[i], path);
 
 		t->found[i] += is_file && (one & GLOB_FILE) != 0;
 		got |= one;
 	}
 	return got;
-}
-
-static const char *below_base(const struct tree *t, const char *path)
-{
-	size_t len = strlen(t->plan->base);
-
-	return strncmp(path, t->plan->base, len) == 0 && path[len] == '/' ? path + len + 1 : path;
 }
 
 /* Normalise "a//./b/"; ".." stays, as the kernel follows links before it. */
@@ -355,14 +370,14 @@ static void scan_pattern(struct tree *t, const char *pattern)
 {
 	size_t base = strlen(t->plan->base);
 	bool relative = below_base(t, pattern) != pattern;
-	size_t wild = strcspn(pattern, "*?[\\");
+	size_t wild = relative ? base : 0;
 	scoped_str at = strdup(pattern);
 	struct stat st;
 	char *slash;
 
 	if (at == NULL)
 		return;
-	at[wild] = '\0';
+	at[wild + strcspn(at + wild, "*?[\\")] = '\0';
 	do {
 		slash = strrchr(at, '/');
 		*(slash == at ? slash + 1 : slash) = '\0';

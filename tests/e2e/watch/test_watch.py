@@ -6,7 +6,7 @@ import shutil
 from harness import *
 from harness import lab
 
-CODE = "app/src/code.sh"
+CODE = "app[1]/src/code.sh"
 # Where nothing matches it says so, once it has set up all its watches.
 NOTHING = "src/nothing.x"
 
@@ -17,7 +17,7 @@ def code(version):
 
 def save(version, text=None):
     """As most editors do, by rename."""
-    os.replace(write("app/src/.code.sh.swp", text or code(version)), path(CODE))
+    os.replace(write("app[1]/src/.code.sh.swp", text or code(version)), path(CODE))
 
 
 def ini(*more, name="web", watch="src/**/*.sh", drain="off"):
@@ -30,10 +30,10 @@ def watching(*more, drain="off", **options):
     """A cluster that runs what was saved, and is watched."""
     if not os.path.exists(CODE):
         save(1)
-    os.makedirs("app/src/lib", exist_ok=True)
+    os.makedirs("app[1]/src/lib", exist_ok=True)
     write("server", f". {path(CODE)}\n")
-    write("app/it.ini", ini(*more, drain=drain))
-    it = cluster(f"-c {path('app/it.ini')}", **options)
+    write("app[1]/it.ini", ini(*more, drain=drain))
+    it = cluster(f"-c {path('app[1]/it.ini')}", **options)
     if "watch = off" not in more:
         it.logged(f"'{NOTHING}' matches no file yet")
     return it
@@ -83,7 +83,7 @@ def settle(it):
     """All that has changed so far has been told."""
     for n in itertools.count():
         name = f"src/settled{n}.sh"
-        notices(it, new_file, f"app/{name}")
+        notices(it, new_file, f"app[1]/{name}")
         if changes(it)[-1] == name:
             return
 
@@ -97,7 +97,7 @@ def test_a_file_that_changes_restarts_its_cluster_and_no_other():
     save(2)
     runs(it, 2, SAVED)
     assert it.says("web: 'src/code.sh' has changed: restarting")
-    for name in "app/src/notes.txt", "app/src/.hidden.sh", "app/it.sh":  # none of these does
+    for name in "app[1]/src/notes.txt", "app[1]/src/.hidden.sh", "app[1]/it.sh":  # none of these does
         new_file(name)
     read(CODE)
     os.chmod(CODE, 0o600)
@@ -111,17 +111,17 @@ def test_nobody_watches_unless_asked_a_reload_begins_and_ends_it_so_does_an_opti
     watchers(it, 0)
     save(2)
     assert it.call("reload").text == "web: no change" and version(it) == "1"
-    write("app/it.ini", ini())
+    write("app[1]/it.ini", ini())
     it.call("reload")
     it.logged(f"'{NOTHING}' matches no file yet")
     save(3)
     runs(it, 3, SAVED)
-    write("app/it.ini", ini("watch = off"))
+    write("app[1]/it.ini", ini("watch = off"))
     it.call("reload")
     watchers(it, 0)
     it.stop()
     it = cluster(f"-n 1 --ready notify -l 8000 --watch src/*.sh --watch {NOTHING}",
-                 "sh", path(CODE), name="other", cwd=path("app"))
+                 "sh", path(CODE), name="other", cwd=path("app[1]"))
     it.logged(f"'{NOTHING}' matches no file yet")
     save(4)
     runs(it, 4, SAVED)
@@ -147,7 +147,7 @@ def in_place(text):
 def many(text):
     """More than it reads at a time."""
     for n in range(300):
-        for name in "app/src/a.sh", "app/src/b.sh":
+        for name in "app[1]/src/a.sh", "app[1]/src/b.sh":
             os.close(os.open(name, os.O_WRONLY | os.O_CREAT))
     write(CODE, text)
 
@@ -170,12 +170,12 @@ def test_directories_and_files_that_are_made_later_count():
     it = watching("watch = later/*.x")
     it.logged("web: watch: 'later/*.x' matches no file yet")
     assert not it.says("src/**/*.sh' matches")
-    for name in "app/src/a/b/c/new.sh", "app/src/a/b/c/new.sh", "app/later/a.x":
+    for name in "app[1]/src/a/b/c/new.sh", "app[1]/src/a/b/c/new.sh", "app[1]/later/a.x":
         notices(it, new_file, name)
     new_file("aside/x.sh")  # one that comes with all that is in it
-    notices(it, os.rename, "aside", "app/src/lib2")
+    notices(it, os.rename, "aside", "app[1]/src/lib2")
     assert changes(it)[-1] == "src/lib2/x.sh"
-    os.rename("app/src", "app/old")  # all of it is made anew
+    os.rename("app[1]/src", "app[1]/old")  # all of it is made anew
     save(7)
     runs(it, 7)
     notices(it, save, 8)
@@ -185,9 +185,9 @@ def test_directories_and_files_that_are_made_later_count():
 def test_a_file_system_that_does_not_report_changes_is_polled():
     need_root()
     write("real/a.sh", "1\n")
-    os.makedirs("app/shared")
-    begin_program("python3", server("shared.py"), path("app/shared"), path("real"))
-    wait(lambda: os.listdir("app/shared"))
+    os.makedirs("app[1]/shared")
+    begin_program("python3", server("shared.py"), path("app[1]/shared"), path("real"))
+    wait(lambda: os.listdir("app[1]/shared"))
     it = watching("watch = shared/*.sh")
     it.logged("watch: 'shared' is on a file system (FUSE) that does not report all changes")
 
@@ -210,14 +210,14 @@ def test_a_file_system_that_does_not_report_changes_is_polled():
 def test_directories_that_are_replaced_as_a_whole_from_the_projects_on_count():
     new_file("far/lib/x.sh")
     it = watching(f"watch = {path('far/lib/*.sh')}")
-    shutil.copytree("app", "next")
-    os.rename("app", "last")
-    notices(it, os.rename, "next", "app")
+    shutil.copytree("app[1]", "next")
+    os.rename("app[1]", "last")
+    notices(it, os.rename, "next", "app[1]")
     notices(it, save, 2)
     runs(it, 2)
-    shutil.copytree("app", "next")
-    notices(it, shutil.rmtree, "app")  # while the worker may still be in it
-    os.rename("next", "app")
+    shutil.copytree("app[1]", "next")
+    notices(it, shutil.rmtree, "app[1]")  # while the worker may still be in it
+    os.rename("next", "app[1]")
     save(3)
     runs(it, 3)
     settle(it)
@@ -326,16 +326,16 @@ def test_a_stopped_cluster_stays_so_and_a_stop_ends_all_who_watch():
 def test_who_watches_rests_and_holds_no_file_of_a_directory_full_of_traps():
     need_root()
     save(1)
-    os.symlink("../src", "app/src/loop")
-    os.symlink("/etc", "app/src/etc")
-    os.makedirs("app/src/" + "d/" * 120)
-    os.mkfifo("app/src/pipe.sh")
-    run("chown", "-R", "65534", "app/src").ok()
+    os.symlink("../src", "app[1]/src/loop")
+    os.symlink("/etc", "app[1]/src/etc")
+    os.makedirs("app[1]/src/" + "d/" * 120)
+    os.mkfifo("app[1]/src/pipe.sh")
+    run("chown", "-R", "65534", "app[1]/src").ok()
     it = watching()
     save(2)
     runs(it, 2, SAVED)
     (watcher,) = watchers(it)
-    assert not [at for at in descriptors(watcher).values() if at.startswith(path("app"))]
+    assert not [at for at in descriptors(watcher).values() if at.startswith(path("app[1]"))]
     wait(lambda: lab.rests(watcher))
     woke = [line for line in lines(f"/proc/{watcher}/status") if "ctxt" in line]
     new_file("elsewhere/x.sh")
@@ -346,10 +346,10 @@ def test_who_watches_rests_and_holds_no_file_of_a_directory_full_of_traps():
 @pytest.mark.nightly
 def test_of_more_directories_than_it_watches_the_rest_is_watched():
     for n in range(10100):
-        os.makedirs(f"app/node_modules/{n}")
+        os.makedirs(f"app[1]/node_modules/{n}")
     it = watching()
     assert not it.says("directories match")
-    write("app/it.ini", ini("watch = node_modules/**/*.sh"))
+    write("app[1]/it.ini", ini("watch = node_modules/**/*.sh"))
     it.call("reload")
     it.logged("more than 10000 directories match, and only these are watched")
     save(3)

@@ -176,7 +176,7 @@ TEST(the_last_five_lines_are_kept)
 
 TEST(long_lines_push_older_ones_out)
 {
-	char line[2000];
+	char line[TAIL_NEAR + 100];
 
 	memset(line, 'x', sizeof(line));
 	line[sizeof(line) - 1] = '\0';
