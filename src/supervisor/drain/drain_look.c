@@ -119,8 +119,14 @@ static void look_at_process(struct drain *d, struct drain_process *p)
 		has = seen->list[i].pid == p->pid && drain_is_incoming(d, &seen->list[i]) &&
 			is_alive(&seen->list[i]);
 	p->activity = has ? connections_activity(&p->remote, p->stopped_in) : ACTIVITY_WAITS;
-	if (d->frozen)
-		p->stopped_in = has ? p->activity : ACTIVITY_UNKNOWN;
+	if (!d->frozen) {
+		p->ran = p->activity == ACTIVITY_RUNS;
+		return;
+	}
+	p->stopped_in = has ? p->activity : ACTIVITY_UNKNOWN;
+	/* stopped threads may all seem to wait while one leaves a lock to the next */
+	if (has && p->ran)
+		p->activity = ACTIVITY_RUNS;
 }
 
 /* Is the process that has the connection at work, perhaps between two pieces of an answer?  A

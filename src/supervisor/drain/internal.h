@@ -23,6 +23,7 @@ struct drain_process {
 	struct remote remote;
 	bool stop_sent;           /* nclust has sent SIGSTOP */
 	bool stopped;             /* the process has stopped */
+	bool ran;                 /* at the last look at which it was not frozen */
 	enum activity activity;   /* at the last look; WAITS without a busy connection */
 	enum activity stopped_in; /* what the last freeze interrupted */
 };

@@ -60,6 +60,17 @@ def test_so_they_are_if_each_answer_takes_long():
     loads.end()
 
 
+def test_threads_that_compute_in_turn_within_their_answers_are_waited_for():
+    """Some of the times at which they are stopped, each waits for Python's lock."""
+    works = KEPT.replace("        self.wfile", "        sum(range(1000000))\n        self.wfile")
+    it = cluster("-n 2 --bake 0 --drain-timeout 10m", "python3", "-c", works)
+    loads = without_a_pause(clients=8)
+    it.call("restart")
+    it.call("restart")
+    all_quiet(it, 4)
+    loads.end()
+
+
 def test_who_waits_for_its_answer_is_waited_for_meanwhile():
     it = cluster("-n 1 -l 8000 --ready notify --drain-timeout 10m", RUDE, "--slow", 1, "--until",
                  Gate("go"))
