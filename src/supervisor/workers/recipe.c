@@ -192,6 +192,19 @@ memory:
 	return error_set(err, ENOMEM, "environment");
 }
 
+/* Have what a recipe of the same settings has read from files and links, which may be those of
+ * another release by now. */
+static int copy_environment(struct recipe *r, const struct recipe *from, struct error *err)
+{
+	bool copied = from->entered == NULL || (r->entered = strdup(from->entered)) != NULL;
+
+	for (char **e = from->environment.list; copied && e != NULL && *e != NULL; e++)
+		copied = strings_add(&r->environment, *e) == 0;
+	r->templates = from->templates;
+	r->has_port = from->has_port;
+	return copied ? 0 : error_set(err, ENOMEM, "environment");
+}
+
 /* ---- where the program may be ---- */
 
 int recipe_candidates(
@@ -282,8 +295,9 @@ void recipe_free(struct recipe *r)
 	free(r);
 }
 
+/* With the environment of `from`, if it is not NULL. */
 static struct recipe *recipe_new(const struct cluster_settings *settings,
-	const struct rlimit *nofile, bool patient, struct error *err)
+	const struct rlimit *nofile, bool patient, const struct recipe *from, struct error *err)
 {
 	struct recipe *r = calloc(1, sizeof(*r));
 	const struct strings *command = &settings->command;
@@ -294,7 +308,9 @@ static struct recipe *recipe_new(const struct cluster_settings *settings,
 	}
 	r->settings = cluster_settings_ref(settings);
 	recipe_limits(r, nofile);
-	if (make_environment(r, patient, err) == -1 || make_groups(r, err) == -1 ||
+	if ((from != NULL ? copy_environment(r, from, err) : make_environment(r, patient, err)) ==
+			-1 ||
+		make_groups(r, err) == -1 ||
 		(command->count > 0 &&
 			recipe_candidates(&r->candidates, r, command->list[0], err) == -1)) {
 		recipe_free(r);
@@ -312,7 +328,7 @@ struct recipe *recipe_ours(const struct supervisor *sup, struct error *err)
 		error_set(err, ENOMEM, "cannot start a command");
 		return NULL;
 	}
-	r = recipe_new(none, &sup->births.nofile, false, err);
+	r = recipe_new(none, &sup->births.nofile, false, NULL, err);
 	cluster_settings_unref(none);
 	return r;
 }
@@ -427,7 +443,7 @@ int recipe_check(const struct supervisor *sup, const struct cluster_settings *se
 {
 	struct rlimit none = {0, 0};
 	/* holds a reference of the settings for the time of the check */
-	struct recipe *r = recipe_new(settings, &none, patient, err);
+	struct recipe *r = recipe_new(settings, &none, patient, NULL, err);
 	bool bad = r == NULL || check_program(r, err) == -1;
 
 	if (r != NULL)
@@ -504,10 +520,14 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 	const struct cluster_settings *settings, struct error *err)
 {
 	struct recipe *r = recipe_of(service, generation);
+	struct rollout_view rollout = cluster_view_rollout(service->core);
+	bool back = rollout.going_back && generation == rollout.to;
 
 	if (r != NULL)
 		return r;
-	r = recipe_new(settings, &service->sup->births.nofile, false, err);
+	if (back)
+		r = recipe_of(service, cluster_generation(service->core));
+	r = recipe_new(settings, &service->sup->births.nofile, false, r, err);
 	if (r == NULL)
 		return NULL;
 	r->generation = generation;

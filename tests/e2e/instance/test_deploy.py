@@ -60,6 +60,16 @@ def test_a_restart_follows_the_link_and_says_where_the_workers_are_now(options, 
                              "the old workers keep serving")
 
 
+def test_the_way_back_leads_to_the_old_release():
+    it = begin("-c nclust.ini --env-file vars")
+    release(2)
+    write("releases/2/server", f'#!/bin/sh\n[ $NCLUST_SLOT = 0 ] && exec {HEAR} "$@"\n', 0o755)
+    it.verb("restart").fails(1, "replaced again by the previous settings: 1")
+    it.event("rollout-done")
+    assert are_in(it, path("releases/1"))
+    assert {environment(pid)["RELEASE"] for pid in it.pids()} == {"1"}
+
+
 @pytest.mark.parametrize("options", ("-c nclust.ini", f"-c {{}}/current/nclust.ini"))
 def test_a_reload_reads_the_file_of_the_new_release_and_restarts_where_that_has_moved(options):
     it = begin(options.format(path()))
