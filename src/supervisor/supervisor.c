@@ -539,7 +539,9 @@ static void release_all(struct supervisor *sup)
 static int end_instance(struct supervisor *sup)
 {
 	release_all(sup);
-	daemon_failed(&sup->daemon.pipe, sup->instance.status);
+	/* a stop that was asked for during the start is no success of that */
+	daemon_failed(&sup->daemon.pipe,
+		sup->instance.status == 0 ? sup->instance.stopping : sup->instance.status);
 	supervisor_free(sup);
 	return sup->instance.status;
 }

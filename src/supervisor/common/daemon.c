@@ -118,7 +118,7 @@ void daemon_release(struct supervisor *sup)
 
 void daemon_failed(int *pipe, int status)
 {
-	unsigned char byte = (unsigned char)(status != 0 ? status : 1);
+	unsigned char byte = (unsigned char)status;
 
 	if (*pipe == -1)
 		return;
