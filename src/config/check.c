@@ -514,8 +514,8 @@ static const char *script_of(const struct strings *command, const char **suffix)
 		else if (*word != '-' && value_index(word, before, COUNT_OF(before)) == -1)
 			break;
 	}
-	/* "sh -c 'exec ...'" and "node -e 'serve()'" have a script, but no name */
-	if (i >= command->count || strpbrk(command->list[i], " \t\n;()\"'") != NULL)
+	/* "sh -c 'exec ...'" and "node -e 'serve()'" have a script, but no name, "php -S :80" none */
+	if (i >= command->count || strpbrk(command->list[i], " \t\n;:()\"'") != NULL)
 		return command->list[0];
 	dot = strrchr(command->list[i], '.');
 	if (dot != NULL && strchr(dot, '/') == NULL && strcmp(command->list[i - 1], "-m") != 0)

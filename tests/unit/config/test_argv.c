@@ -52,6 +52,7 @@ static const struct {
 	{{"--", "python3", "-c", "serve(8000)"}, "python3"},
 	{{"--", "node"}, "node"},
 	{{"--", "bash", "./run"}, "run"},
+	{{"--", "php", "-S", "127.0.0.1:8000"}, "php"},
 	{{"--name", "a", "--", "node", "server.js"}, "a"},
 };
 
