@@ -146,13 +146,17 @@ static bool is_rollout_over(const struct expectation *e)
 /* Has a scale failed, because its new workers do not become ready? */
 static bool is_scale_failed(const struct expectation *e, const struct report *r)
 {
+	struct slot_view slot;
+
 	if (!e->settled || e->met)
 		return false;
 	if (r->kind == REPORT_START_TIMEOUT || r->kind == REPORT_GAVE_UP)
 		return true;
-	/* an old worker may end, but none that the scale has started */
-	return r->kind == REPORT_EXITED && r->why == WHY_ITSELF &&
-		(!r->was_ready || r->worker > e->last_before);
+	if (r->kind != REPORT_EXITED || r->why != WHY_ITSELF)
+		return false;
+	/* an old worker may end, but none that the scale has started, unless its job is done */
+	service_view_slot(e->service, r->slot, &slot);
+	return (!r->was_ready || r->worker > e->last_before) && slot.state != SLOT_ENDED;
 }
 
 /* The report may belong to an earlier stop, and be late: the event waited for a

@@ -144,6 +144,18 @@ def test_restart_waits_for_the_outcome_and_its_status_is_the_outcome():
     assert it.pids()[:2] == old
 
 
+def test_a_scale_to_more_jobs_is_done_when_these_are():
+    write("end", "0")
+    it = start(ini=section("side", f"{HEAR} --notify", workers=1)
+               + section("job", f"sh -c 'exit $(cat {path('end')})'", "restart = on-failure",
+                         workers=1, ready="alive:1h"))
+    it.event("slot-ended", cluster="job")
+    it.wait_ready("side")
+    assert nclust("scale job 2").ok() == "job: 2 workers\n"
+    write("end", "3")
+    nclust("scale job 3").fails(1, "ended with exit 3")
+
+
 def test_scale_a_number_more_fewer_none_and_what_is_no_number():
     it = quick()
     assert "3 workers" in nclust("scale it 3").ok()
