@@ -307,7 +307,7 @@ void reuseport_leave(int fd)
 static_assert(AIM_MAX + 2 < STICKY_MAX, "room for each program");
 
 struct program {
-	struct sock_filter list[STICKY_MAX + 4 * REUSEPORT_MAX];
+	struct sock_filter list[STICKY_MAX + 8 * REUSEPORT_MAX];
 	size_t n;
 };
 
@@ -406,6 +406,8 @@ static void put_port(struct program *p, int at)
 }
 #define PUT_PORT 6 /* instructions */
 
+#define GOLDEN 0x9e3779b1U /* 2^32 / phi */
+
 /* M[0] = a hash of the client's address, and of its port with `ports`. */
 static void put_number(struct program *p, bool ports)
 {
@@ -425,26 +427,44 @@ static void put_number(struct program *p, bool ports)
 	put_load(p, BPF_W, SKF_NET_OFF + 12); /* IPv4 */
 	if (ports)
 		put_port(p, 20);
-	put_do(p, BPF_ALU | BPF_MUL | BPF_K, 0x9e3779b1); /* 2^32 / phi */
+	put_do(p, BPF_ALU | BPF_MUL | BPF_K, GOLDEN);
 	put_do(p, BPF_MISC | BPF_TAX, 0);
 	put_do(p, BPF_ALU | BPF_RSH | BPF_K, 16);
 	put_do(p, BPF_ALU | BPF_XOR | BPF_X, 0);
 	put_do(p, BPF_ST, 0);
 }
 
-/* Choose the A-th of the places that are there: by its number among all `count`, or
- * (`themselves`) among those alone. */
-static void put_places(struct program *p, const int *places, unsigned count, bool themselves)
+/* Choose one of `count` places by the number so that only clients of places that are not in both
+ * move when there are more or fewer (a jump hash).  Goes on if that place is not there. */
+static void put_places(struct program *p, const int *places, unsigned count)
 {
-	unsigned nth = 0;
+	const size_t end = p->n + 6 * (size_t)count;
 
-	for (unsigned i = 0; i < count; i++) {
-		if (places[i] < 0)
-			continue;
-		put_match(p, themselves ? nth : i, p->n + 2);
-		put_do(p, BPF_RET | BPF_K, (unsigned)places[i]);
-		nth++;
+	for (unsigned i = count; i-- > 0;) {
+		put_do(p, BPF_LD | BPF_MEM, 0);
+		put_do(p, BPF_ALU | BPF_MUL | BPF_K, (2 * i + 1) * GOLDEN);
+		put_do(p, BPF_ALU | BPF_RSH | BPF_K, 16);
+		put_do(p, BPF_ALU | BPF_MOD | BPF_K, i + 1);
+		put_match(p, 0, p->n + 2);
+		if (places[i] >= 0)
+			put_do(p, BPF_RET | BPF_K, (unsigned)places[i]);
+		else
+			put_do(p, BPF_JMP | BPF_JA, (uint32_t)(end - p->n - 1));
 	}
+}
+
+/* Choose one of the `present` places that are there by the number. */
+static void put_present(struct program *p, const int *places, unsigned present)
+{
+	put_do(p, BPF_LD | BPF_MEM, 0);
+	put_do(p, BPF_ALU | BPF_MOD | BPF_K, present);
+	for (unsigned nth = 0; nth < present; places++) {
+		if (*places < 0)
+			continue;
+		put_match(p, nth++, p->n + 2);
+		put_do(p, BPF_RET | BPF_K, (unsigned)*places);
+	}
+	put_do(p, BPF_RET | BPF_K, UINT32_MAX);
 }
 
 int reuseport_set_sticky(int fd, const int *places, unsigned count, bool ports)
@@ -452,6 +472,9 @@ int reuseport_set_sticky(int fd, const int *places, unsigned count, bool ports)
 	struct program p = {.n = 0};
 	unsigned present = 0;
 
+	/* clients of the last ones stay where they are until these are there */
+	while (count > 0 && places[count - 1] < 0)
+		count--;
 	for (unsigned i = 0; i < count; i++)
 		present += places[i] >= 0;
 	if (present == 0 || count > REUSEPORT_MAX) {
@@ -459,14 +482,8 @@ int reuseport_set_sticky(int fd, const int *places, unsigned count, bool ports)
 		return -1;
 	}
 	put_number(&p, ports);
-	put_do(&p, BPF_ALU | BPF_MOD | BPF_K, count);
-	put_places(&p, places, count, false);
-	/* the member of this hash is not there */
-	put_do(&p, BPF_LD | BPF_MEM, 0);
-	put_do(&p, BPF_ALU | BPF_DIV | BPF_K, count);
-	put_do(&p, BPF_ALU | BPF_MOD | BPF_K, present);
-	put_places(&p, places, count, true);
-	put_do(&p, BPF_RET | BPF_K, UINT32_MAX);
+	put_places(&p, places, count);
+	put_present(&p, places, present);
 	return set_filter(fd, SO_ATTACH_REUSEPORT_CBPF, p.list, p.n);
 }
 

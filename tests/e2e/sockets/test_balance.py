@@ -160,6 +160,17 @@ def test_a_client_stays_with_its_worker_as_long_as_that_lives_and_with_its_succe
         assert who_serves() == after
 
 
+def test_of_clients_that_stay_only_those_of_new_workers_move():
+    it = cluster("-n 3 -l 8000 --sticky client-address --ready notify", *CLOSES)
+    before = wait(who_serves)
+    it.call("scale", count=5)
+    after = wait(who_serves)
+    moved = {n for n in before if before[n] != after[n]}
+    assert moved and moved == {n for n in after if after[n] in it.pids()[3:]}
+    it.call("scale", count=3)
+    assert wait(who_serves) == before
+
+
 # ---- workers that die ----
 
 @pytest.mark.parametrize("port", ((), (PORT,)), ids=("passed", "binds"))
