@@ -25,12 +25,14 @@
  */
 struct before {
 	struct helper *helper;
-	struct child output; /* not a worker: it has the pipes, for the logger */
+	struct child output;               /* not a worker: it has the pipes, for the logger */
+	struct cluster_settings *settings; /* a reference: the command is theirs */
 };
 
 /* The command has ended; `how` is NULL, or says why that is a failure, and `serial` names its last
  * output (news_expect()), or 0. */
-static void end_wait(struct service *s, const char *how, uint64_t serial);
+static void end_wait(
+	struct service *s, const struct cluster_settings *of, const char *how, uint64_t serial);
 
 /* A cluster that waits for the command, and now does not any more; NULL: none left. */
 static struct service *take_waiter(const struct supervisor *sup, const struct before *before)
@@ -50,6 +52,7 @@ static void free_before(struct before *before)
 	while (take_waiter(sup, before) != NULL)
 		;
 	capture_drop(&before->output);
+	cluster_settings_unref(before->settings);
 	free(before);
 }
 
@@ -66,7 +69,7 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 		serial = before->output.serial;
 	before->helper = NULL; /* the helper has freed itself */
 	for (; (waiter = take_waiter(sup, before)) != NULL; serial = 0)
-		end_wait(waiter, how, serial);
+		end_wait(waiter, before->settings, how, serial);
 	free_before(before);
 }
 
@@ -109,6 +112,7 @@ static int before_begin(struct service *service, enum before_kind kind, unsigned
 
 	if (before == NULL)
 		return error_set(err, ENOMEM, "a command");
+	before->settings = cluster_settings_ref(settings);
 	before->output = (struct child){
 		.service = service,
 		.serial = ++service->sup->births.next_serial,
@@ -263,18 +267,19 @@ static void say_failed(
 	snprintf(to, size, "'%s' ('%s') failed: %s", name_of(settings), settings->before.text, how);
 }
 
-static void fail_start(struct service *s, const char *how)
+static void fail_start(struct service *s, const struct cluster_settings *of, const char *how)
 {
 	char why[400];
 
-	say_failed(why, sizeof(why), cluster_next_settings(s->core), how);
+	say_failed(why, sizeof(why), of, how);
 	news_say_of(s, LOG_ERROR, "before-failed", "%s; it is not started", why);
 	if (s->sup->settings->daemon && !s->sup->instance.ready_once)
 		lifecycle_fail(s->sup, 1, "the start failed");
 }
 
-/* The cluster's command `before` has ended, or it has none. */
-static void on_prepared(struct service *s, const char *how, uint64_t serial)
+/* The command `before` of these settings has ended, or they have none. */
+static void on_prepared(
+	struct service *s, const struct cluster_settings *of, const char *how, uint64_t serial)
 {
 	struct event event = {
 		.kind = EVENT_PREPARED,
@@ -287,11 +292,11 @@ static void on_prepared(struct service *s, const char *how, uint64_t serial)
 		return;
 	s->stage.waits = false;
 	if (how != NULL && s->order.kind == BEFORE_START) {
-		fail_start(s, how);
+		fail_start(s, of, how);
 	} else {
 		event.count = view.id;
 		if (how != NULL) {
-			say_failed(why, sizeof(why), view.settings, how);
+			say_failed(why, sizeof(why), of, how);
 			news_expect(s->sup, why, serial);
 		}
 	}
@@ -321,6 +326,7 @@ static void share_before(const struct service *of)
 		if (is_due(s)) {
 			s->order.before = of->order.before;
 			s->order.kind = kind_of_start(s);
+			s->order.rollout = cluster_view_rollout(s->core).id;
 		}
 	}
 }
@@ -337,10 +343,11 @@ static void begin_before(struct service *s)
 		generation = view.to;
 	}
 	s->order.kind = kind_of_start(s);
+	s->order.rollout = view.id;
 	if (settings->before.text == NULL)
-		on_prepared(s, NULL, 0);
+		on_prepared(s, settings, NULL, 0);
 	else if (before_begin(s, s->order.kind, generation, settings, &err) == -1)
-		on_prepared(s, err.text, 0);
+		on_prepared(s, settings, err.text, 0);
 	else if (settings->before_of_all)
 		share_before(s);
 }
@@ -403,21 +410,32 @@ static bool has_dependents(const struct service *s)
 	return false;
 }
 
-static void fail_before_stop(struct service *s, const char *how)
+static void fail_before_stop(struct service *s, const struct cluster_settings *of, const char *how)
 {
 	news_say_of(s, LOG_WARN, "before-failed",
-		"'before-stop' ('%s') failed: %s; it is stopped anyway",
-		cluster_settings(s->core)->before_stop.text, how);
+		"'before-stop' ('%s') failed: %s; it is stopped anyway", of->before_stop.text, how);
 }
 
-static void end_wait(struct service *s, const char *how, uint64_t serial)
+/* Has a reload given another command since that one began, or a rollout before the first start? */
+static bool is_outdated(const struct service *s, const struct cluster_settings *of)
+{
+	struct rollout_view view = cluster_view_rollout(s->core);
+	const char *now = (view.under_way ? view.settings : cluster_settings(s->core))->before.text;
+
+	return now == NULL || strcmp(now, of->before.text) != 0 ||
+		(s->order.kind == BEFORE_START && s->order.rollout != view.id);
+}
+
+static void end_wait(
+	struct service *s, const struct cluster_settings *of, const char *how, uint64_t serial)
 {
 	if (s->order.kind != BEFORE_STOP) {
-		on_prepared(s, how, serial);
+		if (!is_outdated(s, of)) /* else the cluster is due again */
+			on_prepared(s, of, how, serial);
 		return;
 	}
 	if (how != NULL)
-		fail_before_stop(s, how);
+		fail_before_stop(s, of, how);
 	service_stop_now(s, false);
 }
 
@@ -432,7 +450,7 @@ static bool begin_before_stop(struct service *s)
 		return false;
 	if (before_begin(s, BEFORE_STOP, cluster_generation(s->core), settings, &err) == 0)
 		return true;
-	fail_before_stop(s, err.text);
+	fail_before_stop(s, settings, err.text);
 	return false;
 }
 

@@ -11,6 +11,7 @@ enum before_kind { BEFORE_START, BEFORE_ROLLOUT, BEFORE_STOP };
 struct order {
 	struct before *before; /* `before` or `before-stop` runs; or NULL */
 	enum before_kind kind;
+	unsigned rollout; /* under way when `before` began; 0: none */
 };
 
 #endif

@@ -134,6 +134,19 @@ def test_at_the_start_its_failure_is_that_of_the_cluster_until_a_restart_with_it
     assert (len(runs()), it.cluster("web").ready) == (3, 2)
 
 
+@pytest.mark.parametrize("more", ("", "env = A=b"), ids=("the command alone", "a rollout"))
+@pytest.mark.parametrize("text", ("", "exit 3"), ids=("well", "failed"))
+def test_after_a_reload_meanwhile_its_end_counts_no_more_and_the_new_one_runs(more, text):
+    hold("old")
+    it = start(ini=ini(f"before = {script('old', text)}"))
+    ran(1, "old")
+    write("it.ini", ini(f"before = {script('new')}", more))
+    it.call("reload", no_wait=True)
+    let_go("old")
+    it.wait_ready()
+    assert len(runs("old")) == len(runs("new")) == 1 and not it.says("failed")
+
+
 def test_one_that_hangs_is_killed_after_start_timeout_with_its_children():
     it = cluster(ini=ini(f"before = {script(text='[ ! -e hang ] || { sleep 999 & wait; }')}",
                          "start-timeout = 200ms"), clock=True)
