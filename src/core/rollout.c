@@ -73,6 +73,15 @@ struct report *rollout_report(struct cluster *c, enum report_kind kind, unsigned
 	return report;
 }
 
+void rollout_be_fresh(struct cluster *c)
+{
+	c->rollout.fresh = true;
+	c->rollout.scope = SLOT_ALL;
+	c->rollout.canary = c->rollout.wave = 0;
+	c->rollout.of_canaries = false;
+	c->generation = c->rollout.to;
+}
+
 static void begin_waiting(struct cluster *c, unsigned like)
 {
 	struct rollout_request waiting = c->waiting;
@@ -232,10 +241,14 @@ void rollout_on_prepared(struct cluster *c, const struct event *e)
 		r->under_way = false;
 		gate_wake(c); /* gates have waited for the end of the rollout */
 	}
-	if (e->count != 0 && !r->fresh)
+	if (e->count != 0 && !r->fresh) {
 		(void)begin_next(c);
-	else if (!c->stopping)
+	} else if (e->count != 0 && c->waiting.there) {
+		begin_waiting(c, r->to);
+		rollout_be_fresh(c); /* no worker is there yet */
+	} else if (!c->stopping) {
 		cluster_give_up(c, 1);
+	}
 }
 
 void rollout_fail_by_stop(struct cluster *c, unsigned id, uint32_t slot)

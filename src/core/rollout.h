@@ -137,6 +137,9 @@ void rollout_ask(struct cluster *c, const struct event *e);
  * generation `like`. */
 void rollout_begin(struct cluster *c, const struct rollout_request *request, unsigned like);
 
+/* Nothing runs: the generation of the rollout, just begun, is in force. */
+void rollout_be_fresh(struct cluster *c);
+
 /* How many slots the rollout has to come to. */
 unsigned rollout_slots(const struct cluster *c);
 

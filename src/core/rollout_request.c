@@ -80,10 +80,7 @@ static void begin_afresh(struct cluster *c, struct rollout_request *request)
 	cluster_revive(c);
 	request->scope = SLOT_ALL;
 	rollout_begin(c, request, c->generation);
-	c->rollout.fresh = true;
-	c->rollout.canary = c->rollout.wave = 0;
-	c->rollout.of_canaries = false;
-	c->generation = c->rollout.to;
+	rollout_be_fresh(c);
 }
 
 void rollout_ask(struct cluster *c, const struct event *e)

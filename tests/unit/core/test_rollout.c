@@ -82,6 +82,21 @@ TEST(another_rollout_waits_for_the_command_of_the_first)
 	step_through(0);
 }
 
+TEST(of_a_stopped_cluster_the_next_one_begins_if_the_command_of_the_first_fails)
+{
+	start_ready(1);
+	stop_all();
+	deploy_with_command();
+	restart();
+	command_ends(1, WHY_BEFORE);
+	ck_assert_uint_eq(rollout_now().id, 2);
+	ck_assert(rollout_now().fresh);
+	command_ends(2, WHY_ITSELF);
+	gets_ready(0);
+	ck_assert_uint_eq(last(REPORT_ROLLOUT_DONE)->rollout, 2);
+	ck_assert_uint_eq(cluster_generation(b.c), 3);
+}
+
 TEST(a_first_start_whose_command_fails_is_given_up)
 {
 	start(1);
