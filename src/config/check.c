@@ -55,6 +55,7 @@ add_fault(const struct check *k, const char *key, const char *format, va_list ar
 	bool instance = k->at == INSTANCE;
 	const struct origin *place =
 		instance || o->kind == ORIGIN_FILE ? o : &t->clusters[k->at].head;
+	unsigned line = field_line(section_of(k->at), settings_base(k->s, k->at), key);
 	char text[480];
 
 	vsnprintf(text, sizeof(text), format, args);
@@ -64,8 +65,8 @@ add_fault(const struct check *k, const char *key, const char *format, va_list ar
 		faults_add(k->faults, EX_USAGE, "--%s: cluster '%s': %s", key, k->c->name, text);
 	else
 		faults_add(k->faults, EX_CONFIG, "%s:%u: %s%s.%s: %s", origin_path(t, place),
-			place->line, instance ? "nclust" : "cluster:", instance ? "" : k->c->name,
-			key, text);
+			line > 0 ? line : place->line,
+			instance ? "nclust" : "cluster:", instance ? "" : k->c->name, key, text);
 }
 
 void check_fault(const struct check *k, const char *key, const char *format, ...)
@@ -181,7 +182,8 @@ static void check_lasting(const struct check *k)
 	for (size_t i = 0; i < COUNT_OF(hooks); i++)
 		check_rule(k,
 			k->c->hooks[hooks[i].event].text != NULL &&
-				!check_origin(k, hooks[i].key)->from_defaults,
+				(field_line("cluster", k->c, hooks[i].key) > 0 ||
+					check_origin(k, hooks[i].key)->kind == ORIGIN_ARGV),
 			hooks[i].key,
 			"cannot be used with 'accept': let the command itself do it for each "
 			"connection");

@@ -448,6 +448,7 @@ static int keep_text(const struct field *f, char *text)
 		k->row = (unsigned short)(row - option_rows);
 		k->member = (short)f->member;
 	}
+	k->line = 0;
 	k->text = text;
 	/* what is not kept is the default, or none; but a family's "none" replaces the value
 	 * that [defaults] has for the key */
@@ -527,6 +528,22 @@ int field_carry(
 bool field_has(const struct option_row *row, const void *base, int member, const char *text)
 {
 	return row->repeatable && find_same(row, base, member, text) != NULL;
+}
+
+void field_set_line(const struct option_row *row, const void *base, int member, unsigned line)
+{
+	if (option_is_family(row))
+		find_same(row, base, member, NULL)->line = line;
+}
+
+unsigned field_line(const char *section, const void *base, const char *key)
+{
+	int member;
+	const struct option_row *row = option_find(section, key, &member);
+	const struct kept_text *k =
+		option_is_family(row) ? find_same(row, base, member, NULL) : NULL;
+
+	return k != NULL ? k->line : 0;
 }
 
 void field_clear(const struct option_row *row, void *base)

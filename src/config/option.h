@@ -110,6 +110,9 @@ int field_carry(
 	const char *section, void *base, const char *key, const char *text, struct error *err);
 /* Of a repeatable setting: is the text that `text` would replace there already? */
 bool field_has(const struct option_row *row, const void *base, int member, const char *text);
+/* The line that gives a key of a family in the cluster's own section; 0: there is none. */
+unsigned field_line(const char *section, const void *base, const char *key);
+void field_set_line(const struct option_row *row, const void *base, int member, unsigned line);
 /* Set what is set in another struct; `keep`: only the keys that are not set here. */
 int field_give(
 	const struct option_row *row, void *base, const void *from, bool keep, struct error *err);

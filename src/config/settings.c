@@ -376,6 +376,7 @@ int settings_set(struct settings *s, size_t at, const struct option_row *row, in
 	struct origin *was = settings_origin(s, at, row);
 	void *base = settings_base(s, at);
 	char first[ORIGIN_TEXT_MAX];
+	const unsigned line = origin.line;
 
 	if (origin.kind == ORIGIN_FILE && was->kind == ORIGIN_FILE && !row->repeatable)
 		return error_set(
@@ -400,6 +401,7 @@ int settings_set(struct settings *s, size_t at, const struct option_row *row, in
 		was->bad = true;
 		return -1;
 	}
+	field_set_line(row, base, member, line);
 	return 0;
 }
 

@@ -43,6 +43,7 @@ struct strings {
 struct kept_text {
 	unsigned short row; /* of the table */
 	short member;       /* of a family */
+	unsigned line;      /* of a family: in the cluster's section; 0: it is not from there */
 	char *text;
 };
 struct texts {

@@ -211,7 +211,7 @@ static const struct {
 		"a.after = \nb.after = a"},
 	/* what does not fit `accept` is left out */
 	{"[defaults]\nmax-age = 1h\non-exit = y\n"
-	 "[cluster:a]\ncommand = x\naccept = yes\nlisten = 80\n"
+	 "[cluster:a]\ncommand = x\naccept = yes\nlisten = 80\non-stop = z\n"
 	 "[cluster:b]\ncommand = x\n",
 		"b.max-age = 1h\nb.on-exit = y"},
 	{"[defaults]\nmetrics = http:/m\npty = yes\nipc = on\nleader = yes\n"

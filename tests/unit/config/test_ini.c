@@ -131,7 +131,7 @@ static const struct {
 	{ACCEPT "max-age = 1h\n", 5, "max-age", "it is for workers that last"},
 	{ACCEPT "max-requests = 9\n", 5, "max-requests", "workers that last"},
 	{ACCEPT "intercept = on\n", 5, "intercept", "nclust listens"},
-	{ACCEPT "on-crash = y\n", 5, "on-crash", "let the command itself do"},
+	{ACCEPT "on-stop = y\non-crash = y\n", 6, "on-crash", "let the command itself do"},
 	{ACCEPT "leader = yes\n", 5, "leader", "cannot be the leader"},
 	{ACCEPT "pty = yes\n", 5, "pty", "the output is the connection"},
 	{"accept-per-address = 3\n", 3, "accept-per-address", "needs 'accept'"},
