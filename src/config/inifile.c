@@ -417,36 +417,50 @@ static void set_key(struct ini *ini, const struct option_row *row, int member, c
 		fault_status(ini, err.status, "%s.%s: %s", ini->where, name, err.text);
 }
 
-static void include_files(struct ini *ini)
+/* False: that is a mistake. */
+static bool include_file(struct ini *ini, const char *path)
 {
 	struct origin_table *t = ini->s->origins;
-	scoped_str pattern = NULL;
+
+	if (t->included_count == FILES_MAX)
+		fault(ini, "nclust.include: wanted at most %d files", FILES_MAX);
+	else if (path == NULL || origin_include(t, path, origin_here(ini)) == -1)
+		fault(ini, "out of memory");
+	else
+		return true;
+	return false;
+}
+
+static void include_files(struct ini *ini)
+{
+	bool is_pattern = strpbrk(ini->value, "*?[") != NULL;
+	scoped_buffer path = {0};
 	char text[100];
 	glob_t found;
 	int got;
 
 	(void)escape_for_message(text, ini->value);
-	if (*ini->value == '\0' ||
-		asprintf(&pattern, "%s%s", *ini->value == '/' ? "" : ini->dir, ini->value) == -1) {
-		pattern = NULL;
+	if (*ini->value == '\0')
 		fault(ini, "nclust.include: wanted a path, found '%s'", text);
+	if (*ini->value == '\0' || !ini->all->follows)
+		return;
+	/* the directory has no wildcards, whatever its name */
+	for (const char *c = ini->dir; *ini->value != '/' && *c != '\0'; c++)
+		buffer_printf(
+			&path, "%s%c", is_pattern && strchr("*?[\\", *c) != NULL ? "\\" : "", *c);
+	buffer_string(&path, ini->value);
+	if (!is_pattern || buffer_text(&path) == NULL) {
+		(void)include_file(ini, buffer_text(&path));
 		return;
 	}
-	if (!ini->all->follows)
-		return;
-	/* a name without a '*' is used literally, so the file must exist */
-	got = glob(pattern, strpbrk(ini->value, "*?[") == NULL ? GLOB_NOCHECK : 0, NULL, &found);
+	got = glob(path.data, 0, NULL, &found);
 	if (got == GLOB_NOMATCH)
 		fault(ini, "nclust.include: '%s' matches no file", text);
 	else if (got != 0)
 		fault(ini, "nclust.include: cannot look for '%s'", text);
 	for (size_t i = 0; got == 0 && i < found.gl_pathc; i++)
-		if (t->included_count == FILES_MAX) {
-			fault(ini, "nclust.include: wanted at most %d files", FILES_MAX);
+		if (!include_file(ini, found.gl_pathv[i]))
 			break;
-		} else if (origin_include(t, found.gl_pathv[i], origin_here(ini)) == -1) {
-			fault(ini, "out of memory");
-		}
 	globfree(&found);
 }
 

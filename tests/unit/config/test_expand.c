@@ -329,6 +329,19 @@ TEST(an_include_that_cannot_be_is_a_mistake)
 			   "'conf.d/../conf.d/a.ini': " ALREADY);
 }
 
+TEST(the_directory_of_a_pattern_has_any_name)
+{
+	struct reading r;
+
+	ck_assert_int_eq(mkdir("[old] *", 0755), 0);
+	write_file("[old] */shop.ini", "[nclust]\ninclude = a*.ini\ninclude = b.ini\n", 0644);
+	write_file("[old] */a1.ini", WEB, 0644);
+	write_file("[old] */b.ini", "[cluster:b]\ncommand = x\n", 0644);
+	r = read_argv("-c", "[old] */shop.ini", NULL);
+	ck_assert_faults(r, "");
+	forget(&r);
+}
+
 TEST(more_than_100_included_files_are_refused)
 {
 	char text[4000] = "[nclust]\n";
