@@ -65,7 +65,8 @@ const struct verb verbs[] = {
 			  "are reported with their lines, nothing is changed, "
 			  "and the exit status is 78. It fails, too, if the file "
 			  "or the users that it names cannot be looked up within "
-			  "5 s.",
+			  "5 s. A cluster that was stopped stays so, until a "
+			  "restart or scale of it.",
 		.options = OPTIONS_CHANGE | OPTION_DROP_PORTS,
 		.words = WORDS_TARGET,
 		.method = METHOD_RELOAD,

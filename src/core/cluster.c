@@ -119,7 +119,8 @@ static void on_scale(struct cluster *c, const struct event *e)
 
 	if (c->stopping && !c->end_reported)
 		return;
-	if (c->stopping && count > 0)
+	/* what an operator has stopped is started by an operator */
+	if (c->stopping && count > 0 && (!c->asked_to_stop || e->scale.why == SCALE_BY_HAND))
 		cluster_revive(c);
 	report = actions_report(c->out, REPORT_SCALED, 0, 0);
 	report->count = count;

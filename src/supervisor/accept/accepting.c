@@ -385,7 +385,8 @@ static void accept_scale(struct service *service, const struct scale_step *to)
 		.count = limit,
 	};
 
-	if (service_is_over(service) && limit > 0)
+	if (service_is_over(service) && limit > 0 &&
+		(to->why == SCALE_BY_HAND || !cluster_was_stopped(service->core)))
 		service_change(service, &again);
 	a->limit = limit;
 	accepting_look(a);

@@ -226,7 +226,7 @@ static int open_new(struct supervisor *sup, struct plan *plan, struct error *err
 
 /* ---- changing ---- */
 
-static void describe_change(struct buffer *out, const struct diff_cluster *c)
+static void describe_change(struct buffer *out, const struct diff_cluster *c, bool rests)
 {
 	static const char *const how[] = {
 		[CHANGE_NONE] = "no change",
@@ -245,7 +245,8 @@ static void describe_change(struct buffer *out, const struct diff_cluster *c)
 	else if (c->change == CHANGE_NONE)
 		buffer_printf(out, "%s: no change", name);
 	else
-		buffer_printf(out, "%s: %s: %s", name, c->keys, how[c->change]);
+		buffer_printf(out, "%s: %s: %s%s", name, c->keys, how[c->change],
+			rests ? ", stays stopped" : "");
 }
 
 static void add_service(struct supervisor *sup, struct diff_cluster *c, struct listener_set *set,
@@ -326,6 +327,19 @@ static void apply_settings(
 		service_wake(s, true);
 }
 
+/* A cluster that an operator has stopped begins with its new settings when it is started again.
+ * True: it is one. */
+static bool is_resting(struct diff_cluster *c, struct service *s)
+{
+	if (!cluster_was_stopped(s->core) || !service_is_over(s))
+		return false;
+	if (c->change > CHANGE_LIVE) {
+		c->change = CHANGE_LIVE;
+		recipes_free(s);
+	}
+	return true;
+}
+
 static void commit_plan(
 	struct supervisor *sup, struct plan *plan, bool restart, struct reload_result *result)
 {
@@ -342,20 +356,24 @@ static void commit_plan(
 			service_named(sup, d->clusters[i].old->name)->stage.stop_asked = true;
 	for (size_t i = 0; i < d->count; i++) {
 		struct diff_cluster *c = &d->clusters[i];
-		struct service *s;
+		struct service *s = c->old != NULL ? service_named(sup, c->old->name) : NULL;
+		bool rests = s != NULL && c->new != NULL &&is_resting(c, s);
 
-		describe_change(&result->text, c);
-		if (c->old == NULL) {
+		describe_change(&result->text, c, rests);
+		if (s == NULL) {
 			add_service(sup, c, &plan->sets[i], &plan->segments[i]);
 			continue;
 		}
-		s = service_named(sup, c->old->name);
 		if (c->new == NULL) {
 			remove_service(s);
 			continue;
 		}
 		take_opened(s, &plan->sets[i], &plan->segments[i]);
-		apply_settings(plan, s, c, restart);
+		apply_settings(plan, s, c, restart && !rests);
+		if (rests) {
+			segment_settle(s, false);
+			s->stage.awaited = AWAITED_NOTHING;
+		}
 	}
 	settings_free(sup->settings);
 	sup->settings = plan->settings;

@@ -70,6 +70,24 @@ def test_a_number_of_workers_counts_if_the_file_changed_it_else_a_scale_holds():
     assert it.cluster().wanted == 1
 
 
+def test_a_cluster_that_was_stopped_stays_so_and_starts_with_what_the_file_has_then():
+    it = cluster(ini=ini() + ini(name="other"))
+    it.call("stop", target="web")
+    for workers, more in (3, "nice = 1"), (3, "env = A=1"), (1, "env = A=1"):
+        it.reload(ini(more, workers=workers) + ini(name="other"))
+        assert it.cluster("web").state == "stopped"
+    before = it.pids("other")
+    kill(it.pid, SIGHUP)
+    it.event("rollout-done", cluster="other")
+    assert it.pids("web") == [] and not set(before) & set(it.pids("other"))
+    it.call("scale", target="web", count=2)
+    assert [environment(pid).get("A") for pid in it.pids("web")] == ["1"] * 2
+    it.call("stop", target="web")
+    it.reload(ini("env = A=2") + ini(name="other"))
+    it.call("restart", target="web")
+    assert [environment(pid).get("A") for pid in it.pids("web")] == ["2"] * 2
+
+
 def test_a_new_address_is_served_and_the_old_one_until_then():
     it = cluster(ini=ini("listen = 8000", command=f"{SERVE} --notify"))
     load = Clients()

@@ -248,7 +248,7 @@ def test_one_that_has_a_process_for_each_connection():
     assert get().body == "site" and names(it) == ["site"]
 
 
-def test_one_that_cannot_start_or_was_stopped_starts_under_its_new_name():
+def test_one_that_cannot_start_starts_under_its_new_name_one_that_was_stopped_is_so_called():
     it = start(ini=one("web", "listen = 8000", "backoff-min = 1m", "backoff-max = 1m",
                        command=f"{DIE} --exit 3"))
     it.event("exited", 2)
@@ -257,5 +257,6 @@ def test_one_that_cannot_start_or_was_stopped_starts_under_its_new_name():
     reload(it, one("site", "listen = 8000"), one("other", command=f"{HEAR} --notify"))
     it.call("stop", target="site")
     rename("site", "web")
-    reload(it)
+    assert "web: name (was site): applied, stays stopped" in reload(it)
+    it.call("restart", target="web")
     assert knows(it, "web") and get().pid
