@@ -354,6 +354,8 @@ static void commit_plan(
 	for (size_t i = 0; i < d->count; i++)
 		if (d->clusters[i].new == NULL)
 			service_named(sup, d->clusters[i].old->name)->stage.stop_asked = true;
+	if (d->instance != CHANGE_NONE)
+		buffer_printf(&result->text, "nclust: %s: applied", d->instance_keys);
 	for (size_t i = 0; i < d->count; i++) {
 		struct diff_cluster *c = &d->clusters[i];
 		struct service *s = c->old != NULL ? service_named(sup, c->old->name) : NULL;
