@@ -127,14 +127,19 @@ static void on_listener(struct advice *a, const struct place *p, const json_t *l
 
 static void on_cluster(struct advice *a, const struct place *p, const json_t *cluster, bool gave_up)
 {
+	const json_t *failed = json_object_get(cluster, "failed_restart");
+	bool reload = field_is_true(failed, "reload");
+	struct place whole = *p;
 	const json_t *listener;
 	size_t i;
 
+	if (reload) /* a file is applied as a whole */
+		whole.target[strcspn(whole.target, "/")] = '\0';
 	if (gave_up)
 		advise(a, ADVICE_GAVE_UP, "restart", p, "",
 			"%s is not started again; once it can run, start it:", p->name);
-	if (!gave_up && json_is_object(json_object_get(cluster, "failed_restart")))
-		advise(a, ADVICE_RESTART, "restart", p, "",
+	if (!gave_up && json_is_object(failed))
+		advise(a, ADVICE_RESTART, reload ? "reload" : "restart", &whole, "",
 			"the last restart of %s failed; once the new workers can run, try again:",
 			p->name);
 	json_array_foreach(json_object_get(cluster, "listeners"), i, listener)

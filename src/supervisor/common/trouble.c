@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "config/config.h"
 #include "config/value.h"
 #include "os/clock.h"
 #include "os/look/look.h"
@@ -245,6 +246,20 @@ static void put_tries(struct json_writer *w, const struct service *service)
 	json_close_object(w);
 }
 
+/* Has the file other settings, which a restart would not try again? */
+static bool needs_reload(const struct service *service)
+{
+	const struct settings *file = service->sup->settings;
+	const struct cluster_settings *now = cluster_settings(service->core);
+
+	for (size_t i = 0; i < file->cluster_count; i++)
+		if (strcmp(file->clusters[i]->name, service->name) == 0)
+			return strcmp(now->name, service->name) != 0 ||
+				(now->configured == NULL &&
+					config_digest(file->clusters[i]) != config_digest(now));
+	return false;
+}
+
 static void put_restart(struct json_writer *w, const struct service *service, nsec_t now)
 {
 	const struct trouble *t = service->trouble;
@@ -257,6 +272,7 @@ static void put_restart(struct json_writer *w, const struct service *service, ns
 	json_put_int(w, "rollout", t->restart_id);
 	json_put_real(w, "ago", nsec_seconds(now - t->restart_at), 3);
 	json_put_text(w, "cause", t->restart);
+	json_put_bool(w, "reload", needs_reload(service));
 	buffer_printf(&text, "last restart failed %s ago: %s", text_age(age, now - t->restart_at),
 		t->restart);
 	if (ready > 0)

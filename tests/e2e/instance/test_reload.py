@@ -150,6 +150,7 @@ def test_after_a_roll_that_fails_half_way_the_settings_of_before_hold_and_the_fi
         it.event("rollout-done", rollout=2)  # it has gone back
         c = it.cluster()
         assert (c.state, c.ready, c.command[0]) == ("running", 2, HEAR)
+        assert c.failed_restart.reload and "try again: nclust reload it" in it.verb("status").out
         assert [command(pid) for pid in it.pids()] == [HEARS] * 2
     pid = it.reborn()
     assert command(pid) == HEARS and os.readlink(f"/proc/{pid}/cwd") == path()

@@ -90,6 +90,9 @@ static const struct {
 	{"'failed_restart':{'text':'x'}",
 		NEXT "the last restart of web failed; once the new workers can "
 		     "run, try again: nclust restart shop/web\n"},
+	{"'failed_restart':{'text':'x','reload':true}",
+		NEXT "the last restart of web failed; once the new workers can "
+		     "run, try again: nclust reload shop\n"},
 	{"'listeners':[{'address':'udp:*:53','dropped':2}]",
 		NEXT "udp:*:53 has dropped 2 datagrams because its buffer was "
 		     "full; set a larger 'rcvbuf' in 'listen', or run more "
