@@ -89,8 +89,7 @@ static int open_at(
 		return 0;
 	}
 	socket_drop(s);
-	error_wrap(err, "%s", key);
-	return error_status(err, EX_CONFIG);
+	return error_wrap(err, "%s", key);
 }
 
 /* ---- the process ---- */
@@ -240,8 +239,8 @@ static int await_ready(struct supervisor *sup, int channel, struct error *err)
 	(void)poll(&wait[1], 1, GREETING_MS);
 	(void)job_reap(&sup->web.life.job, &end);
 	lacks = role_lacks(ROLE_WEB, &end);
-	return error_fail(err, EX_CONFIG, "%s: the web server %s", name_of(sup),
-		lacks != NULL ? lacks : "could not start");
+	return error_fail(err, lacks != NULL ? EX_CONFIG : EX_OSERR, "%s: the web server %s",
+		name_of(sup), lacks != NULL ? lacks : "could not start");
 }
 
 static int begin_web(struct supervisor *sup, struct error *err)

@@ -205,7 +205,7 @@ def test_a_reload_moves_it_where_that_cannot_be_all_stays():
 def test_what_it_cannot_have_is_an_error_before_anything_starts():
     web()
     nclust(f"--name other --http {WEB} -- touch ran").fails(
-        78, "Address already in use; in use by nclust")
+        1, "Address already in use; in use by nclust")
     if os.geteuid() == 0:
         library = re.search(r"=> (.*libmicrohttpd\.so\.12)", run("ldconfig", "-p").out)[1]
         for says, *under in (
