@@ -10,9 +10,9 @@
 #include "supervisor/upgrade/upgrade.h"
 #include "supervisor/workers/service.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sysexits.h>
 
 /* ---- the target of a request ---- */
 
@@ -302,7 +302,7 @@ static int do_upgrade(struct client *c, const struct target *t, struct error *er
 		return refuse_with(
 			err, CONTROL_PARAMS, "nclust is upgraded as a whole, not a cluster of it");
 	if (reexec_begin(c->sup, err) == -1)
-		return err->sys == EBUSY ? CONTROL_BUSY : CONTROL_FAILED;
+		return err->status == EX_TEMPFAIL ? CONTROL_BUSY : CONTROL_FAILED;
 	c->expects_upgrade = true;
 	return UNDER_WAY;
 }

@@ -27,6 +27,7 @@
 #include <sys/auxv.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 /* How long the check may take until execve(2), for which the loop waits, and until its answer. */
@@ -366,7 +367,7 @@ static void execute_binary(struct supervisor *sup)
 	PARTS(upgrade, sup, UPGRADE_BEGINS, NULL);
 	scoped_fd state = write_state(sup, &c, &err);
 	if (state != -1 && !foreign_is_settled(sup)) {
-		error_set(&err, EBUSY,
+		error_set(&err, 0,
 			"a worker has passed descriptors that cannot be "
 			"closed (a file server that does not answer?)");
 	} else if (state != -1) {
@@ -433,9 +434,9 @@ int reexec_begin(struct supervisor *sup, struct error *err)
 	struct reexec *u;
 
 	if (sup->upgrade.reexec != NULL)
-		return error_set(err, EBUSY, "an upgrade is under way");
+		return error_fail(err, EX_TEMPFAIL, "an upgrade is under way");
 	if (sup->instance.stopping)
-		return error_set(err, EBUSY, "nclust is stopping");
+		return error_fail(err, EX_TEMPFAIL, "nclust is stopping");
 	if (sup->upgrade.exe_path == NULL)
 		return error_set(err, 0, "the file that nclust was started from is not known");
 	u = calloc(1, sizeof(*u));
@@ -447,9 +448,8 @@ int reexec_begin(struct supervisor *sup, struct error *err)
 	sup->upgrade.reexec = u;
 	if (rolls != NULL)
 		news_say(sup, LOG_NOTE, "upgrade-waits",
-			"%s: the upgrade waits until the rollout of '%s' is "
-			"over",
-			sup->settings->name, rolls->name);
+			"%s: the upgrade waits until a change of '%s' is over", sup->settings->name,
+			rolls->name);
 	else if (leaves != NULL)
 		news_say(sup, LOG_NOTE, "upgrade-waits",
 			"%s: the upgrade waits for what worker %d of '%s' has "

@@ -278,8 +278,8 @@ def test_a_rollout_is_waited_for_and_a_second_upgrade_is_refused_meanwhile():
     it = two(command=(fixture("slow-ready"), go))
     restart = rolling(it, go)
     upgrade = it.begin("upgrade")
-    assert "waits until the rollout of 'it' is over" in it.event("upgrade-waits").text
-    it.verb("upgrade").fails(75, "an upgrade is under way")
+    assert "waits until a change of 'it' is over" in it.event("upgrade-waits").text
+    it.verb("upgrade").fails(75, "an upgrade is under way\n")
     go.open()
     assert restart().ok and upgrade().ok
     assert (it.status().upgrades, it.cluster().generation) == (1, 2)
