@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "cli/verb.h"
+#include "os/privilege.h"
 
 #include <string.h>
 #include <sysexits.h>
@@ -326,6 +327,7 @@ int cli_main(int argc, char **argv)
 	struct arguments a;
 	struct error err;
 
+	(void)privilege_fill_standard(); /* what is shown must not get into the control socket */
 	if (arguments_parse(&a, verb, argc, argv, &err) == -1) {
 		log_error("%s; try 'nclust help %s'", err.text, verb->name);
 		return EX_USAGE;

@@ -46,17 +46,14 @@ static int show_result(const struct answer *answer, const struct progress *progr
 static int finish_request(const struct answer *answer, void *data)
 {
 	const struct progress *progress = data;
-	int got;
 
 	if (answer->code != 0)
 		return was_shown(progress, answer->message, STDERR_FILENO)
 			? answer_exit_status(answer->code)
 			: output_refusal(answer);
 	if (arguments_has(progress->arguments, OPTION_JSON))
-		got = output_value(STDOUT_FILENO, answer->result);
-	else
-		got = show_result(answer, progress);
-	return got == 0 ? 0 : 1;
+		return output_value(STDOUT_FILENO, answer->result) == 0 ? 0 : 1;
+	return show_result(answer, progress) == 0 ? 0 : 1;
 }
 
 /* Runs all verbs that change something: one request, whose outcome is the exit

@@ -63,7 +63,7 @@ int privilege_shed(uid_t uid, struct error *err)
 }
 
 /* Otherwise the next file that is opened would get the number of a closed stdout. */
-static int fill_standard(void)
+int privilege_fill_standard(void)
 {
 	for (int fd = 0; fd < 3; fd++)
 		if (fcntl(fd, F_GETFD) == -1 && errno == EBADF &&
@@ -85,7 +85,7 @@ static int reset_signals(void)
 
 int privilege_clean_start(struct error *err)
 {
-	if (fill_standard() == -1)
+	if (privilege_fill_standard() == -1)
 		return error_set(err, errno, "cannot open '/dev/null'");
 	if (descriptors_cloexec(3, ~0U) == -1) {
 		error_set(err, errno, "cannot mark the descriptors close-on-exec");

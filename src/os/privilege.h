@@ -18,9 +18,9 @@ enum { NOBODY = 65534 }; /* uid and gid of the kernel's overflow user */
 /* Give up everything for a role that needs no rights: root becomes this uid and gid,
  * no groups, no capabilities, no_new_privs.  -1 and `err`. */
 int privilege_shed(uid_t uid, struct error *err);
-/* Prepare this process: fill descriptors 0-2 with /dev/null where closed, mark all
- * others CLOEXEC (close_range(2), or by /proc/self/fd), default dispositions,
- * SIGPIPE ignored.  Returns 0 or -1. */
+/* Fill descriptors 0-2 with /dev/null where closed.  Returns 0 or -1. */
+int privilege_fill_standard(void);
+/* That, and all others CLOEXEC, default dispositions, SIGPIPE ignored.  Returns 0 or -1. */
 int privilege_clean_start(struct error *err);
 /* Let orphans below this process become its children.  A fork does not inherit that
  * (prctl(2), PR_SET_CHILD_SUBREAPER).  Returns 0 or -1. */

@@ -49,6 +49,10 @@ def test_it_asks_the_worker_of_that_slot_with_what_was_given():
     assert "Host: localhost" not in got.out and got.out.endswith("a=b c")
     # escaped, as it goes to a terminal
     assert got.err.startswith("HTTP/1.1 200 OK\nX-Odd: a\\x1bb\n")
+    # a closed stdout does not become the connection to nclust
+    run("sh", "-c", 'exec "$@" <&- >&- 2>&-', "-", inside(PROGRAM), "ask", "it.0", "GET", "/debug",
+        "-H", '{"jsonrpc":"2.0","id":1,"method":"stop"}').ok()
+    it.verb("restart --bake 0").ok()
 
 
 def test_the_exit_status_says_if_it_went_well():
