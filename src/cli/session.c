@@ -57,11 +57,9 @@ static int join_all(struct session *s, const struct arguments *a, char **names, 
 		if (why.sys == ECANCELED)
 			return -1;
 	}
-	if (trouble && s->count == 0)
-		return -1;
-	if (trouble)
+	if (trouble && s->count > 0)
 		log_warn("%s", err->text);
-	return 0;
+	return trouble && s->count == 0 ? -1 : 0;
 }
 
 /* The name of the only instance that `text` can mean, or NULL. */
@@ -136,7 +134,7 @@ static int resolve_target(struct session *s, const struct arguments *a, bool all
 	return 0;
 }
 
-static void say_where(const struct arguments *a, struct error *err)
+static void say_where(const struct arguments *a, const char *killed, struct error *err)
 {
 	char path[4096];
 	struct error ignored;
@@ -144,6 +142,8 @@ static void say_where(const struct arguments *a, struct error *err)
 	for (unsigned n = 0;
 		rundir_place(a->runtime_directory, true, n, path, sizeof(path), &ignored) == 1; n++)
 		error_hint(err, n == 0 ? "looked in '%s'" : "in '%s'", path);
+	if (killed != NULL)
+		error_hint(err, "'%s' was killed: its next start takes over kept workers", killed);
 	error_hint(err, "to start one: nclust -n auto -- COMMAND");
 }
 
@@ -160,11 +160,11 @@ int session_open(
 		return -1;
 	got = join_meant(s, a, names, count, cancel, err) == 0 ? resolve_target(s, a, all, err)
 							       : -1;
+	if (got == -1 && err->status == EX_UNAVAILABLE && s->count == 0)
+		say_where(a, count > 0 ? names[0] : NULL, err);
 	for (long i = 0; i < count; i++)
 		free(names[i]);
 	free(names);
-	if (got == -1 && err->status == EX_UNAVAILABLE && s->count == 0)
-		say_where(a, err);
 	if (got == -1)
 		session_close(s);
 	return got;

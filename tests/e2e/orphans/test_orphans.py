@@ -35,6 +35,7 @@ def test_workers_serve_on_and_the_next_nclust_takes_them_over(kind):
     load = Steady(at, "--rate", 200)
     it.kill()
     assert all(is_alive(w.pid) for w in before)
+    it.verb("status").fails(3, "'it' was killed: its next start takes over kept workers")
     old, it = it, cluster(options, *server)
     assert it.says(f"took over 3 workers of nclust {old.pid}, which is gone, in ")
     for was, now in zip(before, it.workers()):
