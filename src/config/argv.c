@@ -54,7 +54,7 @@ static void set_value(struct words *w, const struct option_row *row, int member,
 {
 	size_t at = strcmp(row->section, "nclust") == 0 ? INSTANCE : 0;
 	/* keep the whole path: the way to it may lead elsewhere later */
-	scoped_str dir = row->type == &type_paths ? cwd_whole("") : NULL;
+	scoped_str dir = at == INSTANCE || row->type == &type_paths ? cwd_whole("") : NULL;
 	struct error err;
 	scoped_str whole = dir != NULL ? expand_value(row, value, dir, &err) : NULL;
 

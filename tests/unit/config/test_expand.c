@@ -418,9 +418,9 @@ TEST(a_path_is_beside_its_file)
 	buffer_fini(&absolute);
 
 	/* of the command line, where it was written */
-	expect_values(
-		read_argv("-c", "conf.d/a.ini", "--pidfile", "mine", "--directory", "here", NULL),
-		"nclust.pidfile = mine\nweb.directory = here");
+	r = read_argv("-c", "conf.d/a.ini", "--pidfile", "mine", "--directory", "here", NULL);
+	ck_assert_ptr_nonnull(strstr(r.s->pidfile, "/mine"));
+	expect_values(r, "web.directory = here");
 
 	/* also in a directory with a blank */
 	ck_assert_int_eq(mkdir("a b", 0755), 0);
