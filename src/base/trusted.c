@@ -86,7 +86,7 @@ static int check_owner(const char *path, int fd, const struct stat *st, struct e
 	if (st->st_uid == 0 || st->st_uid == geteuid() || is_outside(fd, st->st_uid))
 		return 0;
 	snprintf(why, sizeof(why), "belongs to user %u", (unsigned)st->st_uid);
-	return refuse_path(err, path, why, "chown root");
+	return refuse_path(err, path, why, "chown root, or as that user");
 }
 
 /* Has the file an access list?  Then the group bits of its mode may be rights of

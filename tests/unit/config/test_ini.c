@@ -513,7 +513,7 @@ static void given_away(const char *path, uid_t uid)
 	ck_assert_int_eq(lchown(path, uid, (gid_t)-1), 0);
 }
 
-#define OWNED "belongs to user 65534, refused for root; try chown root"
+#define OWNED "belongs to user 65534, refused for root; try chown root, or as that user"
 #define WRITABLE \
 	"is writable by others than its owner, refused for root; try chmod " \
 	"go-w"
