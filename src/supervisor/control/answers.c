@@ -282,8 +282,7 @@ static void answer_page(struct client *c)
 	else
 		client_error(c, errno == EAGAIN ? CONTROL_BUSY : CONTROL_FAILED,
 			errno == EAGAIN ? "read the answers first"
-					: "the output of the workers cannot be "
-					  "returned");
+					: "the output of the workers cannot be returned");
 	for (size_t i = 0; i < page.count; i++)
 		fd_close(&page.fds[i]);
 }
@@ -397,8 +396,7 @@ static void finish_probing(struct client *c, int code, const char *why)
 static void time_out(struct reach *r)
 {
 	finish_probing(r->owner, CONTROL_TIMED_OUT,
-		"took no connection: it is busy or hangs, or others are always "
-		"faster");
+		"took no connection: it is busy or hangs, or others are always faster");
 }
 
 void ask_settle(struct client *c)
@@ -428,8 +426,7 @@ int ask_begin(struct client *c, struct service *service, uint32_t slot, struct e
 		return error_set(err, 0, "%s.%" PRIu32 " does not run now", service->name, slot);
 	if (slot != SLOT_ALL && is_spare(service, slot))
 		return error_set(err, 0,
-			"%s.%" PRIu32 " is a spare: it takes no connections "
-			"until it serves",
+			"%s.%" PRIu32 " is a spare: it takes no connections until it serves",
 			service->name, slot);
 	r = calloc(1, sizeof(*r));
 	if (r == NULL)

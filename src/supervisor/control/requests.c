@@ -8,6 +8,7 @@
 #include "supervisor/messages/messages.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/upgrade/upgrade.h"
+#include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
 
 #include <stdio.h>
@@ -28,10 +29,8 @@ static int no_slot(const struct service *service, struct error *err)
 	unsigned slots = service_counts(service).slots;
 
 	if (slots == 0 && service->sockets.asleep)
-		return error_set(err, 0,
-			"'%s' is asleep: it has no workers until a client "
-			"comes",
-			cluster);
+		return error_set(
+			err, 0, "'%s' is asleep: it has no workers until a client comes", cluster);
 	if (slots == 0)
 		return error_set(err, 0, "'%s' has no slots", cluster);
 	if (slots == 1)
@@ -44,6 +43,7 @@ static int find_target(const struct client *c, struct target *t, struct error *e
 {
 	const struct supervisor *sup = c->sup;
 	struct control_target parsed;
+	const struct service *of;
 
 	*t = (struct target){NULL, SLOT_ALL};
 	if (*c->request.target == '\0')
@@ -58,10 +58,13 @@ static int find_target(const struct client *c, struct target *t, struct error *e
 	if (t->service == NULL)
 		return error_set(err, 0, "there is no cluster '%s' in '%s'", parsed.whole,
 			sup->settings->name);
-	if (parsed.slot >= (long)service_counts(t->service).slots)
-		return no_slot(t->service, err);
 	t->slot = (uint32_t)parsed.slot;
-	return 0;
+	/* the output of slots that are gone is kept */
+	if (parsed.slot < (long)service_counts(t->service).slots ||
+		(c->request.method == METHOD_LOGS &&
+			slotlog_after(sup, 0, t->service, t->slot, &of) != NULL))
+		return 0;
+	return no_slot(t->service, err);
 }
 
 /* The target's cluster, or the instance's only one. */
@@ -147,8 +150,7 @@ static int restart_with(struct client *c, const struct target *t, struct error *
 		return CONTROL_PARAMS;
 	if (t->slot != SLOT_ALL)
 		return refuse_with(err, CONTROL_PARAMS,
-			"a slot has no command of its own: give the cluster's "
-			"name");
+			"a slot has no command of its own: give the cluster's name");
 	settings = command_settings(s, c->request.command, err);
 	if (settings == NULL)
 		return CONTROL_FAILED;

@@ -61,6 +61,9 @@ def test_lines_are_kept_whoever_is_killed_and_through_an_upgrade_and_can_be_foll
         wait_followed(f"out {n}$")
     text = read("followed")
     assert [len(re.findall(f"out {n}$", text, re.M)) for n in range(1, 6)] == [1] * 5
+    it.call("scale", count=1)
+    assert "out 5" in nclust("logs it.2").ok()  # also of a slot that is gone
+    nclust("logs it.3").fails(69)
 
 
 def test_the_next_nclust_has_what_was_written_before_where_orphans_are_kept():
