@@ -130,9 +130,7 @@ static int check_spare(const struct supervisor *sup, int fd, struct error *err)
 {
 	if ((rlim_t)fd + SPARE_DESCRIPTORS < sup->launch.descriptors)
 		return 0;
-	error_set(err, EMFILE, "another worker");
-	return error_hint(err, "raise RLIMIT_NOFILE, it is %llu",
-		(unsigned long long)sup->launch.descriptors);
+	return error_set(err, EMFILE, "another worker");
 }
 
 /* Open the descriptors for the worker: its notify socket, and what each room gives it. */
@@ -148,9 +146,8 @@ static int open_for_worker(struct child *c, struct birth *birth, struct error *e
 	for (unsigned i = 0; i < part_count; i++)
 		if (parts[i]->prepare != NULL && parts[i]->prepare(c, birth, err) == -1)
 			return -1;
-	if (check_spare(sup, c->life.notify, err) == -1)
-		return -1;
-	if (check_spare(sup, birth->place.channel, err) == -1)
+	if (check_spare(sup, c->life.notify, err) == -1 ||
+		check_spare(sup, birth->place.channel, err) == -1)
 		return -1;
 	return check_spare(sup, birth->place.leader, err);
 }
@@ -186,6 +183,9 @@ static int fill_plan(struct child *c, struct making *m)
 	struct error err;
 
 	if (open_for_worker(c, birth, &err) == -1) {
+		if (err.sys == EMFILE)
+			error_hint(&err, "raise RLIMIT_NOFILE, it is %llu",
+				(unsigned long long)sup->launch.descriptors);
 		set_failed(service, m->answer, err.sys, SPAWN_CLONE, err.text);
 		return -1;
 	}

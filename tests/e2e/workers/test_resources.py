@@ -88,7 +88,7 @@ def test_out_of_descriptors_status_answers_workers_come_back_and_nothing_spins()
 def test_no_descriptor_left_for_another_worker_is_told_and_tried_again():
     it = start("-n 20 --ready notify --log inherit --backoff-max 200ms", HEAR, "--notify",
                under=("prlimit", "--nofile=60:60"))
-    it.logged("Too many open files")
+    it.logged("Too many open files; raise RLIMIT_NOFILE, it is 60")
     it.wait(lambda: it.cluster().ready >= 5)
     it.call("scale", count=3)
     assert (it.cluster().ready, len(it.workers())) == (3, 3)
