@@ -225,16 +225,15 @@ static int do_stop(struct client *c, const struct target *t, struct error *err)
 		return refuse_with(err, CONTROL_PARAMS,
 			"a slot cannot be stopped by itself: scale the "
 			"cluster, or restart the slot");
-	snprintf(c->outcome, sizeof(c->outcome), "%s: stopped",
-		s != NULL ? s->name : c->sup->settings->name);
+	snprintf(c->outcome, sizeof(c->outcome), "%s: %s%s",
+		s != NULL ? s->name : c->sup->settings->name,
+		c->request.no_wait ? "stopping" : "stopped",
+		s != NULL && is_last(c->sup, s) ? "; it was the last cluster, so nclust ends" : "");
 	if (s == NULL) {
 		c->expects_end = true;
 		lifecycle_stop(c->sup, c->request.now);
 		return UNDER_WAY;
 	}
-	if (is_last(c->sup, s))
-		snprintf(c->outcome, sizeof(c->outcome),
-			"%s: stopped; it was the last cluster, so nclust ends", s->name);
 	if (s->stage.ended)
 		return UNDER_WAY;
 	service_stop(s, c->request.now);

@@ -197,7 +197,7 @@ def test_no_wait_returns_at_once():
     assert it.cluster().wanted == 3
     assert re.match("draining: .*'nclust undrain'", nclust("drain it --no-wait").ok())
     assert nclust("undrain it --no-wait").ok().startswith("no longer draining: ")
-    nclust("stop it --no-wait").ok()
+    assert nclust("stop it --no-wait").ok() == "it: stopping\n"
     it.exit()
 
 
