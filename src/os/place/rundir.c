@@ -287,8 +287,10 @@ int rundir_close(struct rundir *r)
 /* Keep the first failure other than ENOENT: it is reported if nothing is found. */
 static void keep_refusal(struct error *refusal, const struct error *err)
 {
-	if (refusal->text[0] == '\0' && err->sys != ENOENT)
-		*refusal = *err;
+	if (refusal->text[0] != '\0' || err->sys == ENOENT)
+		return;
+	*refusal = *err;
+	(void)error_status(refusal, EX_NOPERM);
 }
 
 int rundir_find(const char *wanted, const char *name, struct error *err)

@@ -58,8 +58,7 @@ static const struct {
 		"neither a program for this machine nor a script whose first "
 		"line names its interpreter ('#!/bin/sh')"},
 	{SPAWN_EXEC, E2BIG,
-		"its arguments and environment together are larger than the "
-		"kernel takes"},
+		"its arguments and environment together are larger than the kernel takes"},
 	{SPAWN_EXEC, ETXTBSY, "a process has it open for writing"},
 	{SPAWN_EXEC, ENOMEM, "the machine or the cgroup is short of memory"},
 	{SPAWN_EXEC, EAGAIN, "the user's limit of processes (RLIMIT_NPROC) is reached"},
@@ -98,10 +97,7 @@ void spawn_explain(const struct spawn_failure *f, const char *name, struct error
 			error_set(err, f->error, "cannot execute '%s': its dynamic loader", name);
 		break;
 	case SPAWN_REGAIN:
-		error_set(err, 0,
-			"cannot start '%s': the new user could become root "
-			"again",
-			name);
+		error_set(err, 0, "cannot start '%s': the new user could become root again", name);
 		break;
 	default:
 		explain_step(f, name, err);

@@ -99,7 +99,7 @@ def test_somebody_elses_place_in_tmp_is_refused_and_named(user):
     for owner in (0, 65534):
         os.chown(SHARED, owner, -1)
         refused(f"'{SHARED}' belongs to user {owner}", "NCLUST_RUNTIME_DIR")
-        run(*user("status")).fails(1, f"user {owner}")
+        run(*user("status")).fails(77, f"user {owner}")
     os.chown(SHARED, UID, -1)
     refused(f"'{SHARED}' is not safe: its mode is 0755, not 0700")
     os.rmdir(SHARED)
