@@ -26,6 +26,7 @@ static int wait_for_outcome(int fd, pid_t pid)
 	/* the background process has ended without a report */
 	if (waitpid(pid, &how, 0) == pid && WIFEXITED(how))
 		return WEXITSTATUS(how) != 0 ? WEXITSTATUS(how) : 1;
+	log_error("nclust was killed while it started");
 	return 1;
 }
 

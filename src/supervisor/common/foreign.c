@@ -66,9 +66,7 @@ static void kill_owner(struct supervisor *sup, uint64_t owner, const char *why)
 
 static void kill_endless(struct supervisor *sup, uint64_t owner)
 {
-	kill_owner(sup, owner,
-		"a descriptor that cannot be closed (does its file server "
-		"answer?)");
+	kill_owner(sup, owner, "a descriptor that cannot be closed (does its file server answer?)");
 }
 
 /* ---- the child ---- */

@@ -113,7 +113,7 @@ def test_who_waits_for_one_that_is_ended_while_it_starts_is_told(how):
         kill(it.pid)
     else:
         it.call("stop", now=True)
-    assert it.exit() > 0
+    assert it.exit() > 0 and it.says("nclust was killed while it started") == (how == "kill")
     wait(lambda: living() == [])
 
 
