@@ -109,10 +109,7 @@ def test_what_keeps_it_from_starting_at_all_is_told_by_its_status():
 def test_who_waits_for_one_that_is_ended_while_it_starts_is_told(how):
     it = launch("-d -n 1 --ready notify", fixture("slow-ready"), "never").wait_there()
     it.event("started")
-    if how == "kill":
-        kill(it.pid)
-    else:
-        it.call("stop", now=True)
+    kill(it.pid) if how == "kill" else it.call("stop", now=True)
     assert it.exit() > 0 and it.says("nclust was killed while it started") == (how == "kill")
     wait(lambda: living() == [])
 

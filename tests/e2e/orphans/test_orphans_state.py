@@ -90,10 +90,7 @@ def test_a_process_that_has_got_a_workers_number_is_never_touched(keeper):
     need_root()
     it = kept("--intercept off")
     pids = it.pids()
-    if keeper == "keeper":
-        it.kill()
-    else:
-        kill_keeper_and(it)
+    it.kill() if keeper == "keeper" else kill_keeper_and(it)
     for pid in pids:
         kill(pid)
     strangers = [stranger(pid) for pid in pids]

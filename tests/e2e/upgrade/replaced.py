@@ -13,10 +13,7 @@ OURS = inside(PROGRAM)
 
 def put(binary=OURS, copy=False):
     """It is what stands there from now on: a link, or a copy."""
-    if copy:
-        shutil.copy(binary, path(".new"))
-    else:
-        os.symlink(binary, path(".new"))
+    shutil.copy(binary, path(".new")) if copy else os.symlink(binary, path(".new"))
     os.rename(path(".new"), path("nclust"))
     return path("nclust")
 
