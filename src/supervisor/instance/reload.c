@@ -234,7 +234,7 @@ static void describe_change(struct buffer *out, const struct diff_cluster *c, bo
 		[CHANGE_ROLL] = "rolling restart",
 		[CHANGE_RESTART] = "rolling restart",
 	};
-	const char *name = c->new != NULL ? c->new->name : c->old->name;
+	const char *name = c->old != NULL && c->new == NULL ? c->old->name : c->new->name;
 
 	if (out->len > 0)
 		buffer_string(out, "; ");
