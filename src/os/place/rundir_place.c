@@ -94,7 +94,8 @@ static int put_place(unsigned which, bool seek, char *path, size_t size, struct 
 int rundir_place(
 	const char *wanted, bool seek, unsigned n, char *path, size_t size, struct error *err)
 {
-	const char *only = given_place(wanted);
+	scoped_str whole = wanted != NULL && *wanted != '\0' ? cwd_whole(wanted) : NULL;
+	const char *only = given_place(whole != NULL ? whole : wanted);
 
 	if (only)
 		return n == 0 ? put_path(path, size, only, "", err) : 0;
