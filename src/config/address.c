@@ -563,7 +563,7 @@ int address_parse_slot(struct address *to, const char *text, unsigned slot, stru
 		address_fini(&a);
 		return out_of_memory(err);
 	}
-	if (a.each != NULL && (a.kind == ADDRESS_FD || (a.kind <= ADDRESS_UDP && a.port == 0))) {
+	if (a.each != NULL && (a.kind == ADDRESS_FD || address_takes_any_port(&a))) {
 		address_fini(&a);
 		return value_wanted(err, own, "a port from 1 to 65535, or a name after 'inherit:'");
 	}
@@ -603,9 +603,15 @@ int address_copy(struct address *to, const struct address *from)
 	return 0;
 }
 
+bool address_takes_any_port(const struct address *a)
+{
+	return a->kind <= ADDRESS_UDP && a->port == 0;
+}
+
 bool address_same_place(const struct address *a, const struct address *b)
 {
-	return strcmp(a->text, b->text) == 0;
+	return strcmp(a->text, b->text) == 0 &&
+		(!address_takes_any_port(a) || strcmp(a->name, b->name) == 0);
 }
 
 bool address_equal(const struct address *a, const struct address *b)

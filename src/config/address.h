@@ -78,7 +78,9 @@ int address_of_slot(struct address *to, const struct address *a, unsigned slot, 
 void address_fini(struct address *a);
 int address_copy(struct address *to, const struct address *from);
 
-/* The same place (text), whatever the options. */
+/* Is the port 0, so that the kernel chooses one? */
+bool address_takes_any_port(const struct address *a);
+/* The same place (text), whatever the options.  Port 0 is another one for each name. */
 bool address_same_place(const struct address *a, const struct address *b);
 /* The same place and the same options. */
 bool address_equal(const struct address *a, const struct address *b);

@@ -161,11 +161,6 @@ static void check_own(const struct check *k)
 				keys[i].why);
 }
 
-static bool takes_any_port(const struct address *a)
-{
-	return (a->kind == ADDRESS_TCP || a->kind == ADDRESS_UDP) && a->port == 0;
-}
-
 static bool is_any(const struct address *a)
 {
 	static const uint8_t any[16];
@@ -176,7 +171,7 @@ static bool is_any(const struct address *a)
 /* Would the one socket keep nclust from opening the other? */
 static bool is_taken_by(const struct address *a, const struct address *by)
 {
-	if (takes_any_port(a) || a->interface != NULL || by->interface != NULL)
+	if (address_takes_any_port(a) || a->interface != NULL || by->interface != NULL)
 		return false;
 	if (address_same_place(a, by))
 		return true;
@@ -203,12 +198,14 @@ static void check_places(const struct check *k)
 static void note_place(
 	const struct check *k, unsigned slot, const struct address *own, struct buffer *all)
 {
+	const char *name = address_takes_any_port(own) ? own->name : "";
 	scoped_str line = NULL;
 	const char *first;
 	bool in_file; /* both addresses, and not those that other slots have */
 	size_t len;
+	int place;
 
-	if (asprintf(&line, "\n%s\t", own->text) == -1) {
+	if (asprintf(&line, "\n%s%s%s\t", own->text, *name ? ", name=" : "", name) == -1) {
 		line = NULL;
 		return;
 	}
@@ -220,11 +217,12 @@ static void note_place(
 	first += strlen(line);
 	in_file = *first++ == '=' && slot == 0;
 	len = strcspn(first, "\n");
+	place = (int)strlen(line) - 2;
 	if (in_file && len == strlen(k->c->name) && memcmp(first, k->c->name, len) == 0)
-		check_fault(k, "listen", "'%s' is given twice", own->text);
+		check_fault(k, "listen", "'%.*s' is given twice", place, line + 1);
 	else
-		check_fault(k, "listen", "'%s' is already used by cluster '%.*s'", own->text,
-			(int)len, first);
+		check_fault(k, "listen", "'%.*s' is already used by cluster '%.*s'", place,
+			line + 1, (int)len, first);
 }
 
 void check_slots(const struct check *k, unsigned cpus, struct buffer *all)
@@ -235,7 +233,7 @@ void check_slots(const struct check *k, unsigned cpus, struct buffer *all)
 		const struct address *a = &k->c->listen[i];
 		unsigned most = a->each != NULL ? slots : 1;
 
-		for (unsigned slot = 0; slot < most && !takes_any_port(a); slot++) {
+		for (unsigned slot = 0; slot < most; slot++) {
 			struct address own uninitialized;
 			struct error err uninitialized;
 

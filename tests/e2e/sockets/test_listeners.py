@@ -124,6 +124,14 @@ def test_port_0_is_chosen_once_printed_shown_exported_and_kept():
     assert get(port=port).part("gen") == "2"
 
 
+def test_port_0_is_one_for_each_name_after_a_reload_too():
+    ini = section("web", f"{SERVE} --notify", *[f"listen = 127.0.0.1:0, name={x}" for x in "ab"])
+    it = cluster(ini=ini)
+    was = addresses(it)
+    it.reload(f"{ini}\nenv = A=1\n")
+    assert addresses(it) == was and was[0] != was[1]
+
+
 def test_several_listeners_are_passed_in_order_with_their_names_and_options():
     it = leak(f"-l '127.0.0.1:8000, name=http, backlog=7' -l 'udp:127.0.0.1:8001, name=dns' "
               f"-l '127.0.0.1:8002, nonblock, name=odd' -l unix:{path('adm.sock')}",

@@ -105,6 +105,7 @@ static const struct {
 		"'65536'\n"},
 	{"listen = {slot+80}\nlisten = 82\nworkers = 1..3\n",
 		"listen: 'tcp:*:82' is already used by cluster 'web'\n"},
+	{"listen = 0\nlisten = 0\n", "listen: 'tcp:*:0, name=0' is given twice\n"},
 	{"balance = rr\nlisten = {slot+80}\n", "balance: " SLOT},
 	{"spare = 1\nlisten = {slot+80}\n", "spare: " SLOT},
 	{"accept = yes\nlisten = {slot+80}\n", "accept: " SLOT},

@@ -61,7 +61,7 @@ static const struct {
 		"web.workers = 2"},
 	{"\xef\xbb\xbf[cluster:web]\r\ncommand = x y\r\n\r\nworkers = 2\r\n",
 		"web.command = x y\nweb.workers = 2"},
-	{WEB "listen = 0\nlisten = 0\n", "web.listen = tcp:*:0 | tcp:*:0"},
+	{WEB "listen = 0\nlisten = 0, name=b\n", "web.listen = tcp:*:0 | tcp:*:0, name=b"},
 	{"[cluster:web]\nlisten = 80\n"
 	 "command = x {slot} {name} {fd} {port} {fd:80} {other} {\n",
 		"web.command = x {slot} {name} {fd} {port} {fd:80} {other} {"},
