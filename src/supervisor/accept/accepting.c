@@ -355,6 +355,8 @@ static void accept_on_reloaded(struct service *service)
 
 	if (a != NULL && a->open && service->stage.live)
 		open_listeners(a);
+	if (a != NULL)
+		accepting_arm(a, clock_now()); /* for `accept-timeout` */
 }
 
 static void accept_on_report(struct service *service, const struct report *r)

@@ -71,10 +71,19 @@ int visits_reserve(struct service *service)
 
 /* ---- deadlines ---- */
 
+/* When the phase ends; a reload may have changed `accept-timeout` since the visit began. */
+static nsec_t end_of_phase(const struct accepting *a, const struct visit *v)
+{
+	nsec_t time = cluster_settings(a->service->core)->accept_timeout;
+
+	if (v->phase != VISIT_SERVED || time == 0)
+		return v->deadline;
+	return nsec_min(v->deadline, nsec_add(v->born, time));
+}
+
 struct visit *visit_begin(struct accepting *a, uint32_t slot)
 {
 	struct visit *v = &a->visits[slot];
-	nsec_t time = cluster_settings(a->service->core)->accept_timeout;
 
 	*v = (struct visit){
 		.phase = VISIT_SERVED,
@@ -82,9 +91,7 @@ struct visit *visit_begin(struct accepting *a, uint32_t slot)
 		.deadline = NSEC_NEVER,
 	};
 	a->running++;
-	if (time > 0)
-		v->deadline = nsec_add(v->born, time);
-	accepting_arm(a, v->deadline);
+	accepting_arm(a, end_of_phase(a, v));
 	return v;
 }
 
@@ -148,9 +155,9 @@ nsec_t visits_look(struct accepting *a, nsec_t now)
 
 		if (v->phase == VISIT_NONE)
 			continue;
-		if (v->deadline <= now)
+		if (end_of_phase(a, v) <= now)
 			on_deadline_of(a, i, now);
-		next = nsec_min(next, v->deadline);
+		next = nsec_min(next, end_of_phase(a, v));
 	}
 	return next;
 }
@@ -279,13 +286,9 @@ uint32_t visits_next_in_turn(struct service *service, bool first)
 void visits_adopt(struct child *child, nsec_t born)
 {
 	struct accepting *a = child->service->accepting;
-	struct visit *v = visit_begin(a, child->slot);
 
-	v->born = born;
-	if (v->deadline != NSEC_NEVER)
-		v->deadline =
-			nsec_add(born, cluster_settings(child->service->core)->accept_timeout);
-	accepting_arm(a, v->deadline);
+	visit_begin(a, child->slot)->born = born;
+	accepting_arm(a, clock_now());
 }
 
 /* ---- figures ---- */

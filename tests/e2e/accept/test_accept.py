@@ -217,6 +217,15 @@ def test_who_takes_longer_than_accept_timeout_is_ended_then_killed_and_others_ha
     served(it, 1, timed_out=2, exits={"SIGKILL": 2})
 
 
+def test_a_reload_changes_accept_timeout_for_who_is_served_too():
+    ini = section("web", "sleep 60", "accept = yes", f"listen = 127.0.0.1:{PORT}", ready=None)
+    it = cluster(ini=f"{ini}accept-timeout = 1h")
+    with dial():
+        served(it, 1)
+        it.reload(f"{ini}accept-timeout = 100ms")
+        served(it, 0, timed_out=1)
+
+
 def test_clients_that_reset_or_end_only_one_way_leave_nothing_behind():
     it = accepting("-n 4")
     for n in range(60):
