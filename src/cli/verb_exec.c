@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* If the variable is set, whatever its value, it names this process from now on. */
-static int set_own_pid(const char *name)
+/* If nclust has set the other variable, this one names this process from now on. */
+static int set_own_pid(const char *name, const char *other)
 {
 	char pid[24];
 
-	if (getenv(name) == NULL)
+	if (getenv(other) == NULL)
 		return 0;
 	snprintf(pid, sizeof(pid), "%ld", (long)getpid());
 	return setenv(name, pid, 1);
@@ -25,7 +25,8 @@ int verb_exec(struct arguments *a)
 	struct spawn_failure failure = {.step = SPAWN_EXEC};
 	struct error err;
 
-	if (set_own_pid("LISTEN_PID") == -1 || set_own_pid("WATCHDOG_PID") == -1) {
+	if (set_own_pid("LISTEN_PID", "LISTEN_FDS") == -1 ||
+		set_own_pid("WATCHDOG_PID", "WATCHDOG_USEC") == -1) {
 		log_syserr("cannot set LISTEN_PID");
 		return 1;
 	}

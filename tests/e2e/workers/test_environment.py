@@ -53,6 +53,8 @@ def test_a_server_on_stdin_serves_after_a_restart_too():
 
 @pytest.mark.parametrize("options, wrapped", (
     ("--listen-pid=no", '"$0" --notify --from listen & wait'),
+    ("--listen-pid=no", '"$1" exec -- sh -c "test \\$LISTEN_PID = \\$\\$ && '
+     'exec $0 --notify --from listen" & wait'),
     ("", '"$1" exec -- "$0" --notify --from listen & wait'),  # becomes the one that LISTEN_PID names
 ))
 def test_a_program_behind_a_wrapper_has_the_socket(options, wrapped):
