@@ -25,6 +25,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Lets the kernel bind.  nclust's duplicate is closed first, because the worker may close its own
@@ -116,9 +117,34 @@ static int bind_new_socket(struct takeover *t)
 	return fd;
 }
 
+/* Binds a new socket with the options of the setting that names the port alone. */
+static int bind_as_named(const struct takeover *t, const struct listener *l)
+{
+	struct address at = l->address;
+	struct socket_file none;
+	struct error err;
+	int fd;
+
+	at.family = t->key.family;
+	at.port = t->key.port;
+	at.scope_id = t->key.scope;
+	at.v6only = at.family == AF_INET6 ? t->key.v6only : -1;
+	memcpy(at.ip, t->key.ip, sizeof(at.ip));
+	fd = listener_bind(&at, &none, &err);
+	if (fd == -1)
+		errno = err.sys;
+	else if (t->reuseport)
+		(void)socket_set_reuseport(fd, true);
+	return fd;
+}
+
 /* Returns the bound descriptor: t->sock, or a new one; -1 and errno. */
 static int bind_once(struct takeover *t)
 {
+	const struct listener *l = learned_named(t->child, &t->key);
+
+	if (l != NULL && *l->address.options != '\0' && t->key.type == SOCK_STREAM && !t->joins)
+		return bind_as_named(t, l);
 	return t->sock != -1 ? bind_workers_socket(t) : bind_new_socket(t);
 }
 
@@ -145,9 +171,9 @@ void takeover_log(struct child *c, const struct listener *l)
 			c->service->name, c->slot);
 }
 
-static void keep_options(struct listener *l, const struct takeover *t)
+static void keep_options(struct listener *l, const struct takeover *t, int fd)
 {
-	if (t->sock == -1)
+	if (fd != t->sock)
 		return;
 	l->asked = malloc(sizeof(*l->asked));
 	if (l->asked != NULL)
@@ -165,7 +191,7 @@ static struct listener *keep_listener(struct takeover *t, int fd)
 			log_warn("%s: a port cannot be taken over: %s", t->service->name, err.text);
 		return NULL;
 	}
-	keep_options(l, t);
+	keep_options(l, t, fd);
 	takeover_log(t->child, l);
 	if (learned_named(t->child, NULL) != NULL && learned_named(t->child, &t->key) == NULL &&
 		news_spares(t->child))
@@ -175,9 +201,10 @@ static struct listener *keep_listener(struct takeover *t, int fd)
 }
 
 /* Answers the worker: it keeps its own socket, or gets the kept socket in its place. */
-static void hand_out(struct takeover *t, struct listener *l)
+static void hand_out(struct takeover *t, struct listener *l, int fd)
 {
-	if (t->sock == -1) {
+	if (fd != t->sock) {
+		replace_socket_search(t);
 		replace_worker_socket(t, l);
 		return;
 	}
@@ -208,8 +235,9 @@ static void take_over_port(struct takeover *t)
 		group_give_up(t->listeners[i]);
 	l = keep_listener(t, fd);
 	if (l != NULL) {
-		hand_out(t, l);
-		t->sock = -1; /* the socket belongs to the listener */
+		hand_out(t, l, fd);
+		if (fd == t->sock)
+			t->sock = -1; /* the socket belongs to the listener */
 	} else if (fd == t->sock) {
 		takeover_answer(t, 0); /* the socket is bound, as the worker wished */
 	} else {
@@ -295,9 +323,9 @@ static void replace_listener(struct takeover *t, struct listener *l)
 	listen_there(l);
 	if (socket_look(l->fd, &l->facts, &err) == -1)
 		log_warn("%s", err.text);
-	keep_options(l, t);
+	keep_options(l, t, fd);
 	takeover_log(t->child, l);
-	hand_out(t, l);
+	hand_out(t, l, fd);
 }
 
 /* ---- binding for a worker that asks ---- */
@@ -363,9 +391,10 @@ static void give_covering(struct takeover *t, struct listener *l)
 {
 	char text[SOCKET_KEY_TEXT];
 
-	if (once_say(l->said, ONCE_COVERED))
-		log_worker(t->child, LOG_NOTE, "binds %s; it gets %s, as 'listen' says",
-			socket_key_text(&t->key, text), listener_text(l));
+	(void)socket_key_text(&t->key, text);
+	if (strcmp(text, listener_text(l)) != 0 && once_say(l->said, ONCE_COVERED))
+		log_worker(t->child, LOG_NOTE, "binds %s; it gets %s, as 'listen' says", text,
+			listener_text(l));
 	replace_worker_socket(t, l);
 }
 
@@ -373,8 +402,6 @@ static void bind_first(struct takeover *t)
 {
 	struct listener *l = find_replaceable(t);
 
-	if (t->sock == -1)
-		replace_socket_search(t);
 	if (l != NULL) {
 		replace_listener(t, l);
 		return;

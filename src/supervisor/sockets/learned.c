@@ -59,7 +59,10 @@ static bool serves_all_addresses(const struct socket_key *l, const struct socket
 	struct socket_key plain = *key;
 
 	/* Java binds 127.0.0.1 on a socket for both families */
-	if (socket_key_unmap(&plain) && socket_key_like(l, &plain))
+	(void)socket_key_unmap(&plain);
+	if (plain.device == 0) /* only the setting has `interface` */
+		plain.device = l->device;
+	if (socket_key_like(l, &plain))
 		return true;
 	if (l->type != key->type || l->port != key->port || !socket_key_is_any(key))
 		return false;

@@ -221,6 +221,20 @@ def test_a_named_address_is_given_to_who_binds_it_in_whatever_clothes(listen, wo
     assert not it.says("does not name")
 
 
+@pytest.mark.parametrize("address, count", (("127.0.0.1:", 1), ("0.0.0.0:", 1), ("", 2)))
+def test_a_server_that_binds_a_named_address_gets_its_options_too(address, count):
+    need_root()  # before Linux 5.7
+    words = {"127.0.0.1:": f"tcp4 {BIND}", "0.0.0.0:": f"tcp4 {ANY}",
+             "": f"tcp6 v6only {ANY6} listen=5 tcp4 {ANY}"}[address]
+    it = cluster(f"-n 2 -l {address}{PORT},interface=lo", BINDER, *words.split(), "listen=5",
+                 "serve")
+    wait_both_listen(it, count)
+    both_answer(it)
+    shown = run("ss", "-Hltn", f"sport = :{PORT}").ok().split()
+    assert sum("%lo:" in word for word in shown) == count == shown.count("LISTEN")
+    assert not it.says("as 'listen' says")
+
+
 def test_a_named_udp_address_is_one_socket_for_all_who_bind_it():
     it = cluster(f"-n 2 -l udp:127.0.0.1:{PORT} --ready alive:1ms", BINDER, "udp4", "keepalive",
                  BIND, "tell", "pause")
