@@ -5,6 +5,7 @@
 #include "os/process.h"
 #include "os/look/remote.h"
 #include "os/socket/sockdiag.h"
+#include "os/socket/socket.h"
 
 #include <errno.h>
 #include <linux/unix_diag.h>
@@ -29,6 +30,7 @@ static uint64_t inode_unix(int fd, bool other)
 /* The inode of our own end, or (`other`) of the other end. */
 static uint64_t inode_of(int fd, bool other)
 {
+	const uint32_t device = (uint32_t)socket_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX);
 	union endpoint ours;
 	union endpoint theirs;
 
@@ -38,7 +40,8 @@ static uint64_t inode_of(int fd, bool other)
 		return inode_unix(fd, other);
 	if (endpoint_peer(fd, &theirs) == 0)
 		return 0;
-	return other ? sockdiag_inode(&theirs, &ours) : sockdiag_inode(&ours, &theirs);
+	return other ? sockdiag_inode(&theirs, &ours, device)
+		     : sockdiag_inode(&ours, &theirs, device);
 }
 
 uint64_t other_end_inode(int fd)

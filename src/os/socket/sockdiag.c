@@ -187,12 +187,13 @@ static void put_end(const union endpoint *at, uint32_t ip[4], uint16_t *port)
 	*port = at->v4.sin_port;
 }
 
-uint64_t sockdiag_inode(const union endpoint *at, const union endpoint *peer)
+uint64_t sockdiag_inode(const union endpoint *at, const union endpoint *peer, uint32_t device)
 {
 	struct request request = {
 		.inet = {.sdiag_family = (uint8_t)at->any.sa_family,
 			.sdiag_protocol = IPPROTO_TCP,
 			.idiag_states = ~0U,
+			.id.idiag_if = device,
 			.id.idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}},
 	};
 	struct inet_diag_sockid *id = &request.inet.id;

@@ -27,8 +27,8 @@ void sockdiag_queue(int fd, struct queue_facts *facts);
 bool sockdiag_has_queue(int fd);
 
 /* The inode of the TCP socket of this machine with the address `at` that is
- * connected to `peer`.  0: it is not accepted yet, or there is no such socket. */
-uint64_t sockdiag_inode(const union endpoint *at, const union endpoint *peer);
+ * connected to `peer`, by that device (0: any).  0: it is not accepted yet, or there is none. */
+uint64_t sockdiag_inode(const union endpoint *at, const union endpoint *peer, uint32_t device);
 /*
  * Read into `to` the attribute `type` (UNIX_DIAG_...) of a unix socket of ours,
  * which the kernel adds where `show` (UDIAG_SHOW_...) asks for it.  1; 0: no such

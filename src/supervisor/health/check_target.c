@@ -174,6 +174,9 @@ int check_target_open(struct check_target *target, const struct child *child, st
 		return error_set(err, errno, "cannot connect to its listener");
 	if (family == AF_UNIX)
 		fdpass_refuse(fd);
+	else /* `interface`: 0 is none */
+		(void)socket_set(fd, SOL_SOCKET, SO_BINDTOIFINDEX,
+			socket_option(l->fd, SOL_SOCKET, SO_BINDTOIFINDEX));
 	got = family == AF_UNIX
 		? check_target_connect(target, fd)
 		: group_connect(l, child->traffic.lane, fd, &target->address.any, target->size);

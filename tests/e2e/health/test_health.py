@@ -13,12 +13,13 @@ def script(name, text):
 
 # ---- readiness ----
 
-@pytest.mark.parametrize("mode", ("tcp", "http:/health", "exec"))
-def test_it_is_not_ready_before_it_answers(mode):
+@pytest.mark.parametrize("mode, listen", (("tcp", "8000"), ("http:/health", "8000"),
+                                          ("http:/health", "8000,interface=lo"), ("exec", "8000")))
+def test_it_is_not_ready_before_it_answers(mode, listen):
     gate = Gate("go")
     if mode == "exec":
         mode += ":" + script("probe", 'env >"${0%/*}/facts"; [ -e "${0%/*}/go" ]')
-    it = start(f"-n 1 -l 8000 --ready {mode}", UNWELL, "--start", gate)
+    it = start(f"-n 1 -l {listen} --ready {mode}", UNWELL, "--start", gate)
     wait(lambda: read("facts") if "exec" in mode else queued())  # it has been asked
     assert (it.worker().state, it.cluster().ready) == ("starting", 0)
     gate.open()
