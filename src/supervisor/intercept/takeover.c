@@ -519,6 +519,11 @@ static void decide_udp(struct takeover *t)
 			listens_look(t->child, true);
 		return;
 	}
+	if (udp && t->fresh && learned_blocks(t->child, &t->key)) {
+		report_failed(t, EADDRINUSE);
+		takeover_answer(t, EADDRINUSE);
+		return;
+	}
 	if (udp && !spread)
 		(void)remote_run(t->remote, t->sock, set_reuseport, t);
 	if (udp && spare_gate_keep(t->child, NULL, t->notice))

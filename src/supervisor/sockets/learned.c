@@ -100,6 +100,19 @@ struct listener *learned_named(const struct child *child, const struct socket_ke
 	return l;
 }
 
+bool learned_blocks(const struct child *child, const struct socket_key *key)
+{
+	const struct listener *l;
+
+	for_each_listener (l, listeners_for(child, LISTENERS_NAMED))
+		if (l->has_key && l->key.type == key->type && l->key.port == key->port &&
+			socket_key_is_any(&l->key) &&
+			(l->key.family == key->family ||
+				(l->key.family == AF_INET6 && !l->key.v6only)))
+			break;
+	return l != NULL;
+}
+
 struct listener *learned_by_inode(const struct service *service, uint64_t inode)
 {
 	struct listener *l;

@@ -79,6 +79,8 @@ size_t learned_find(const struct child *child, const struct socket_key *key,
 struct listener *learned_cover(const struct child *child, const struct socket_key *key);
 /* The listener that a setting names for this worker and key (NULL: any), also by its port alone. */
 struct listener *learned_named(const struct child *child, const struct socket_key *key);
+/* Does a named socket of all addresses keep the worker from that address, and cannot serve it? */
+bool learned_blocks(const struct child *child, const struct socket_key *key);
 /* The listener that has a socket with this inode, or NULL. */
 struct listener *learned_by_inode(const struct service *service, uint64_t inode);
 /* Describe which listener of this nclust has a port that the worker cannot bind; "": none has. */

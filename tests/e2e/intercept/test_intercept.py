@@ -250,10 +250,11 @@ def test_what_was_not_named_is_told_in_one_line_and_goes_on():
     assert it.log().count(f"binds tcp:127.0.0.1:{PORT}, which 'listen' does not name") == 1
 
 
-def test_one_address_of_a_port_that_was_named_as_a_whole_is_told_apart():
-    it = start(f"-n 1 -l {PORT}", BINDER, *FAILS)
+@pytest.mark.parametrize("kind, words", (("tcp", FAILS), ("udp", ("udp4", ANY, *FAILS[2:]))))
+def test_one_address_of_a_port_that_was_named_as_a_whole_is_told_apart(kind, words):
+    it = start(f"-n 1 -l {kind}:{PORT}", BINDER, *words)
     it.logged("taken")
-    assert it.says(f"cannot bind tcp:127.0.0.1:{PORT}: this cluster has")
+    it.logged(f"cannot bind {kind}:{words[1][5:]}: this cluster has {kind}:[::]:{PORT}")
     assert it.says("'listen' should name")
 
 
