@@ -164,8 +164,8 @@ static void check_lasting(const struct check *k)
 		"request-timeout", "hang-signal", "max-memory", "max-age", "max-requests",
 		"backoff-min", "backoff-max", "backoff-jitter", "stable-after", "restart",
 		"give-up", "drain", "surge", "max-unavailable", "canary", "bake", "old-generations",
-		"start-at-once", "spare", "pass", "listen-pid", "share-ports", "balance",
-		"fallback", "fallback-after", "watch"};
+		"start-at-once", "spare", "pass", "listen-pid", "share-ports", "balance", "sticky",
+		"shared-memory", "fallback", "fallback-after", "watch"};
 	static const struct {
 		enum hook_event event;
 		const char *key;

@@ -246,7 +246,7 @@ def test_settings_for_workers_that_last_are_mistakes():
     wrong = ("ready = notify", "check = tcp", "watchdog = 5s", "stall = 5s", "max-age = 1h",
              "max-memory = 64M", "restart = never", "give-up = 5/1m", "canary = 1",
              "drain = quiet", "pass = stdin", "surge = 2", "intercept = on", "on-exit = true",
-             "fallback = 503")
+             "fallback = 503", "sticky = client-address", "shared-memory = 1M")
     ini = "\n".join(("[cluster]", "command = cat", "accept = yes", "listen = 8000", *wrong))
     refused = nclust("--config", write("it.ini", ini)).fails(78)
     said = [line for line in refused.err.splitlines() if "cannot be used with 'accept'" in line]
