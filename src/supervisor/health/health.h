@@ -63,6 +63,11 @@ bool health_gives_up(const struct child *child, const struct connection *c);
  * connection (0 or 1). */
 unsigned health_given_up(const struct child *child, const struct connection *c);
 
+/* How many of nclust's own connections to the workers may wait to be accepted? */
+unsigned health_unaccepted(const struct service *service);
+/* Has nclust a connection of its own to a worker, or had one in this turn of the loop? */
+bool health_asks(const struct service *service);
+
 /* Runs the command of `probe` as a helper of the worker.  check_answered() gets the result, unless
  * the worker is gone by then.  -1 and `err`. */
 int health_exec(struct child *child, const struct probe *probe, struct error *err);

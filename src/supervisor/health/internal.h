@@ -151,8 +151,9 @@ struct prober {
 	struct reach *reaches;
 
 	ev_timer look;
-	nsec_t step; /* time to the next look */
-	nsec_t due;  /* when the next look is to come */
+	nsec_t step;   /* time to the next look */
+	nsec_t due;    /* when the next look is to come */
+	unsigned turn; /* of the loop, with the last look: ev_iteration() */
 	/* Where to search on for owners, two for a slot; kept: the longest idle is often next. */
 	uint32_t cursor;
 	uint32_t searched;      /* workers searched so far */

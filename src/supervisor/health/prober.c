@@ -106,6 +106,21 @@ size_t prober_ports(const struct prober *p, uint16_t ports[PROBINGS_MAX])
 	return count;
 }
 
+unsigned health_unaccepted(const struct service *service)
+{
+	const struct prober *p = prober_of(service);
+	uint16_t own[PROBINGS_MAX];
+
+	return p != NULL ? (unsigned)prober_ports(p, own) : 0;
+}
+
+bool health_asks(const struct service *service)
+{
+	const struct prober *p = prober_of(service);
+
+	return p != NULL && (p->open > 0 || p->turn == ev_iteration(service->sup->loop));
+}
+
 /* ---- the end of one ---- */
 
 static struct child *find_asked(const struct probing *a)
@@ -521,8 +536,8 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	struct prober *p = timer->data;
 	nsec_t now;
 
-	(void)loop;
 	(void)revents;
+	p->turn = ev_iteration(loop);
 	monitor_late(&p->monitor, p->due, clock_now());
 	now = prober_time(p);
 	for (size_t i = 0; i < PROBINGS_MAX; i++) {

@@ -12,6 +12,7 @@
 #include "supervisor/common/part.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
+#include "supervisor/health/health.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/service.h"
@@ -82,6 +83,7 @@ static void on_client(struct ev_loop *loop, ev_io *watcher, int revents)
 	struct pollfd at = {.fd = watcher->fd, .events = POLLIN};
 	/* a client may have been accepted meanwhile */
 	bool shut = poll(&at, 1, 0) == 1 && at.revents != POLLIN;
+	bool own = cluster_wanted(a->service->core) > 0 && health_asks(a->service);
 
 	(void)loop;
 	(void)revents;
@@ -90,11 +92,12 @@ static void on_client(struct ev_loop *loop, ev_io *watcher, int revents)
 		look_after(a, SCALE_LOOK);
 		return;
 	}
-	a->client_at = clock_now();
+	if (!own) /* a check is no client */
+		a->client_at = clock_now();
 	if (cluster_wanted(a->service->core) == 0)
 		look_at_load(a);
 	else if (!a->looks_soon)
-		look_after(a, SCALE_LOOK_FIRST);
+		look_after(a, own ? SCALE_LOOK_NEAR : SCALE_LOOK_FIRST);
 }
 
 /* The n-th listener that workers accept from; NULL: there are no more. */
@@ -180,11 +183,12 @@ static unsigned count_waiting_at(const struct listener *l, bool *full)
 static unsigned count_waiting(const struct service *s, bool *full)
 {
 	const struct listener *l;
+	unsigned own = cluster_wanted(s->core) > 0 ? health_unaccepted(s) : 0;
 	unsigned sum = 0;
 
 	for (size_t i = 0; (l = nth_listener(s, i)) != NULL; i++)
 		sum += count_waiting_at(l, full);
-	return sum;
+	return sum > own ? sum - own : 0;
 }
 
 static nsec_t cpu_of(const struct child *child)
@@ -299,8 +303,10 @@ static bool step_by_load(struct scaling *a)
 		measure_pressure(a, &l);
 		a->measured_at = l.now;
 	}
-	if (!l.in_use && !l.held && l.wanted > 0 && autoscale_may_sleep(&a->scale, l.now))
-		l.in_use = has_clients(a);
+	if (!l.in_use && !l.held && l.wanted > 0 && autoscale_may_sleep(&a->scale, l.now)) {
+		l.held = health_asks(s); /* what the workers left in the queue would wake it */
+		l.in_use = !l.held && has_clients(a);
+	}
 	if (!autoscale_look(&a->scale, &l, &to))
 		return true;
 	if (service_step(s, &to, &err) == 0) {

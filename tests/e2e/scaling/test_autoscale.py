@@ -116,6 +116,15 @@ def test_a_client_that_has_its_connection_open_keeps_a_worker():
     until(it, lambda: wanted(it) == 0, 60)
 
 
+@pytest.mark.parametrize("check", ["tcp", "http:/"])
+def test_checks_are_no_clients(check):
+    it = start(f"-n 0..3 -l 8000 --ready notify --check {check} --check-interval 100ms "
+               "--idle-after 3s --drain off --bake 0", SERVE, "--notify")
+    assert get().slot == 0
+    it.wait(lambda: wanted(it) == 0)
+    assert reasons(it) == ["client", "idle"]
+
+
 def test_a_server_that_opens_its_port_by_itself_sleeps_and_wakes_also_by_another_one():
     def ini(port):
         return ("[cluster:web]\nworkers = 0..2\nidle-after = 10m\ndrain = off\nbake = 0\n"
