@@ -172,6 +172,16 @@ static void fail_worker(struct child *child, const char *why)
 	child_tell(child, EVENT_UNWELL, WHY_CHECK);
 }
 
+/* False: the last one failed likewise. */
+static bool note_why(struct health *h, const char *why)
+{
+	char before[sizeof(h->last)];
+
+	memcpy(before, h->last, sizeof(before));
+	text_copy(h->last, sizeof(h->last), why);
+	return strcmp(h->last, before) != 0;
+}
+
 static void note_failure(struct child *child, const char *why)
 {
 	const char *check = results_of(child)->check;
@@ -180,7 +190,7 @@ static void note_failure(struct child *child, const char *why)
 
 	h->failed++;
 	h->failures++;
-	text_copy(h->last, sizeof(h->last), why);
+	(void)note_why(h, why);
 	log_worker(
 		child, LOG_INFO, "worker %d failed a check, %s: %s", (int)child->pid, check, why);
 	if (h->failures < health_settings(child)->check_failures)
@@ -237,8 +247,7 @@ static void note_proof(struct child *child, bool well, const char *why)
 		h->proving = false;
 		*h->last = '\0';
 		child_tell(child, EVENT_PROVED, WHY_ITSELF);
-	} else if (strcmp(h->last, why) != 0) {
-		text_copy(h->last, sizeof(h->last), why);
+	} else if (note_why(h, why)) {
 		log_worker(child, LOG_INFO, "worker %d is not ready yet: %s", (int)child->pid, why);
 	}
 }
@@ -305,9 +314,11 @@ static void run_command(struct prober *p, struct child *child, const struct prob
 		return;
 	}
 	/* a check that nclust could not start is no fault of the worker's */
-	log_worker(child, LOG_WARN, "cannot be checked: %s", err.text);
-	if (child->health != NULL)
-		child->health->round = p->round;
+	if (child->health == NULL)
+		return;
+	child->health->round = p->round;
+	if (note_why(child->health, err.text))
+		news_say_worker(child, LOG_WARN, "check-denied", "cannot be checked: %s", err.text);
 }
 
 static void look_at_proving(

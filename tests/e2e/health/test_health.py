@@ -329,6 +329,14 @@ def test_one_that_cannot_be_asked_is_said_to_be_once():
     assert it.log().count("it: cannot be checked: it has no listener that could be") == 1
 
 
+def test_a_command_that_cannot_be_run_is_said_to_be_once_by_each_worker():
+    it = cluster("-n 2 --ready alive:1ms --check exec:/missing", "sleep", "999", clock=True)
+    for _ in range(60):
+        it.advance(1)
+    assert len(it.happened("check-denied")) == 2
+    assert it.log().count("cannot be checked: cannot execute '/missing'") == 2
+
+
 # ---- checks where workers of two generations listen at different places ----
 
 def generation(it, n):
