@@ -95,6 +95,8 @@ enum counted_exit news_counted(const struct service *service, const struct repor
 
 /* "killed by SIGSEGV", "exit 1", "SIGKILL, out of memory".  Returns `to`. */
 const char *news_ending_text(char to[64], const struct ending *ending);
+/* " (its checks failed)": why nclust has ended a worker that failed; or "". */
+const char *news_why_text(const struct report *r);
 
 /* Set the event's cause where the cluster knows it; append the sentence of the log, with the name
  * of its cluster or slot, and its JSON object. */

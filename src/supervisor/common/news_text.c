@@ -103,6 +103,11 @@ bool news_is_failure(const struct report *r)
 	return reasons[r->why].failure;
 }
 
+const char *news_why_text(const struct report *r)
+{
+	return news_is_failure(r) && reasons[r->why].exited != NULL ? reasons[r->why].exited : "";
+}
+
 static void say_next_try(struct buffer *out, const struct report *r)
 {
 	char age[16];

@@ -12,6 +12,7 @@
 #include "supervisor/workers/service.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* When all else has ended, hooks may still run for this time. */
@@ -201,10 +202,13 @@ static const char *outcome_of(enum report_kind kind)
 static void put_ending(struct buffer *facts, const struct report *r)
 {
 	char text[64];
+	char reason[128];
 
 	if (r->ending.kind == ENDING_NONE)
 		return;
-	helper_fact(facts, "NCLUST_REASON", news_ending_text(text, &r->ending));
+	snprintf(reason, sizeof(reason), "%s%s", news_ending_text(text, &r->ending),
+		news_why_text(r));
+	helper_fact(facts, "NCLUST_REASON", reason);
 	if (r->ending.kind == ENDING_EXIT)
 		helper_number(facts, "NCLUST_EXIT_CODE", (uint64_t)r->ending.code);
 	if (r->ending.kind == ENDING_SIGNAL)

@@ -79,6 +79,11 @@ def test_what_is_asked_for_is_no_crash_and_scales_and_rollouts_are_told():
     assert not told("crash")
 
 
+def test_why_nclust_has_ended_a_worker_is_in_the_reason():
+    start(f"-n 1 --ready notify --start-timeout 50ms --on-crash {tell()}", "sleep", 999)
+    wait_told("crash", REASON="killed by SIGTERM (not ready in time)")
+
+
 def test_a_stop_is_told_also_where_no_worker_lives():
     it = cluster(f"-n 1 --ready notify --drain off --on-stop {tell()}", HEAR, "--notify")
     it.call("scale", count=0)
