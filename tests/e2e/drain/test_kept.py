@@ -63,11 +63,10 @@ def test_so_they_are_if_each_answer_takes_long():
 def test_threads_that_compute_in_turn_within_their_answers_are_waited_for():
     """Some of the times at which they are stopped, each waits for Python's lock."""
     works = KEPT.replace("        self.wfile", "        sum(range(1000000))\n        self.wfile")
-    it = cluster("-n 2 --bake 0 --drain-timeout 10m", "python3", "-c", works)
-    loads = without_a_pause(clients=8)
-    it.call("restart")
-    it.call("restart")
-    all_quiet(it, 4)
+    it = cluster("-n 2 --bake 0 --drain-timeout 10h", "python3", "-c", works)
+    loads = without_a_pause(clients=12)
+    it.call("restart", bound=10 * BOUND)
+    all_quiet(it, 2)
     loads.end()
 
 
