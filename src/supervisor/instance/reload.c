@@ -327,11 +327,11 @@ static void apply_settings(
 		service_wake(s, true);
 }
 
-/* A cluster that an operator has stopped begins with its new settings when it is started again.
+/* Let a cluster that an operator has stopped begin with its new settings when it is started again.
  * True: it is one. */
-static bool is_resting(struct diff_cluster *c, struct service *s)
+static bool let_rest(struct diff_cluster *c, struct service *s)
 {
-	if (!cluster_was_stopped(s->core) || !service_is_over(s))
+	if (s == NULL || c->new == NULL || !cluster_was_stopped(s->core) || !service_is_over(s))
 		return false;
 	if (c->change > CHANGE_LIVE) {
 		c->change = CHANGE_LIVE;
@@ -359,7 +359,7 @@ static void commit_plan(
 	for (size_t i = 0; i < d->count; i++) {
 		struct diff_cluster *c = &d->clusters[i];
 		struct service *s = c->old != NULL ? service_named(sup, c->old->name) : NULL;
-		bool rests = s != NULL && c->new != NULL &&is_resting(c, s);
+		bool rests = let_rest(c, s);
 
 		describe_change(&result->text, c, rests);
 		if (s == NULL) {
