@@ -46,6 +46,8 @@ def begin(directory):
     os.environ["NCLUST_RUNTIME_DIR"] = f"{dir}/run"
     os.environ["COLUMNS"] = "2000"  # a sentence is looked for in one line
     os.environ["LC_ALL"] = "C.UTF-8"
+    if PATIENCE > 1:
+        os.environ["FIXTURE_LIFE"] = f"{600 * PATIENCE:.0f}"
 
 
 def begin_item(leaks):
