@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Echoes what comes by WebSocket, answers other requests, and says goodbye to its WebSockets when
-it gets SIGTERM (RFC 6455, 7.4: 1012); /hang lasts until somebody writes to the FIFO "hang",
-the second half of /pieces comes when somebody writes a byte to the FIFO "pieces";
-with "patient" it then waits until all clients leave: goodbye.py PORT [patient]"""
+it gets SIGTERM (RFC 6455, 7.4: 1012; of a later generation: 1001); /hang lasts until somebody
+writes to the FIFO "hang", the second half of /pieces comes when somebody writes a byte to the FIFO
+"pieces"; with "patient" it then waits until all clients leave: goodbye.py PORT [patient]"""
 import asyncio
 import os
 import signal
@@ -46,8 +46,9 @@ def hang():
 def leave(loop):
     global leaving
     leaving = True
+    code = 1012 if os.environ["NCLUST_GENERATION"] == "1" else 1001
     for writer in () if patient else talks:
-        writer.write(b"\x88\x02\x03\xf4")
+        writer.write(b"\x88\x02" + code.to_bytes(2, "big"))
     if not patient:
         loop.call_later(0.05, loop.stop)
 
