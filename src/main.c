@@ -9,6 +9,7 @@
 #include "supervisor/supervisor.h"
 #include "web/web.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,14 +28,23 @@
 #define ROLE_WORKERS 7
 #define ROLE_AGENT 8
 
-/* Returns the exit status: a help that cannot be written is a failure. */
+/* Returns the exit status: a text that cannot be written is a failure. */
+static int end_print(FILE *out)
+{
+	if (fflush(out) == 0 && !ferror(out))
+		return 0;
+	log_error("cannot write to standard output: %s", strerror(errno));
+	return EX_IOERR;
+}
+
 static int print_help(FILE *out)
 {
 	scoped_buffer text = {0};
 
 	if (cli_describe_help(&text) == -1)
 		return EX_OSERR;
-	return fwrite(text.data, 1, text.len, out) != text.len || fflush(out) != 0 ? EX_IOERR : 0;
+	(void)fwrite(text.data, 1, text.len, out);
+	return end_print(out);
 }
 
 /* A mistake in a file begins with the file's name, as a compiler's message does. */
@@ -65,7 +75,8 @@ static int run_invocation(const struct invocation *what, int argc, char **argv)
 	case INVOKE_HELP:
 		return print_help(stdout);
 	case INVOKE_VERSION:
-		return printf("nclust %s\n", NCLUST_VERSION) < 0 ? EX_IOERR : 0;
+		printf("nclust %s\n", NCLUST_VERSION);
+		return end_print(stdout);
 	}
 	return EX_SOFTWARE;
 }

@@ -24,6 +24,10 @@ int output_write(int fd, const char *data, size_t len)
 		}
 		if (n == -1 && errno == EINTR)
 			continue;
+		if (n == -1 && errno != EPIPE) /* who reads no more knows it */
+			log_error("cannot write to %s: %s",
+				fd == STDOUT_FILENO ? "standard output" : "standard error",
+				strerror(errno));
 		if (n == -1)
 			return -1;
 		data += n;

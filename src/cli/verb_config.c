@@ -156,8 +156,6 @@ static int show_remote(const struct answer *answer, void *data)
 	got = arguments_has(a, OPTION_JSON)
 		? show_settings(result, section)
 		: show_ini(result, section, arguments_has(a, OPTION_DEFAULTS));
-	if (got == -1)
-		log_error("config: the answer cannot be shown");
 	return got == 0 ? 0 : 1;
 }
 

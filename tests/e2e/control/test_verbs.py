@@ -287,10 +287,15 @@ def test_help_and_version():
     for words in ("version", "-V", "--version"):
         assert re.fullmatch(r"nclust \d+\.\d+\.\d+\n", nclust(words).ok())
     assert shown("version --json")["version"]
-    # an output that takes nothing is a failure
-    for word in ("help", "version"):
-        with open("/dev/full", "w") as full:
-            assert nclust(word, stdout=full).status != 0
+
+
+@pytest.mark.parametrize("words", ("help", "version", "--help", "--version", "status", "config"))
+def test_an_output_that_takes_nothing_is_a_failure_that_is_said(words):
+    quick()
+    with open("/dev/full", "w") as full:
+        refused = nclust(words, stdout=full)
+    assert refused.status != 0
+    assert refused.err == "nclust: cannot write to standard output: No space left on device\n"
 
 
 @pytest.mark.parametrize("args, says", (
