@@ -356,6 +356,15 @@ static bool take_spare(struct cluster *c, const struct slot *s)
 		spare_release(c, r->to);
 }
 
+bool rollout_may_miss(const struct cluster *c, const struct slot *s)
+{
+	const struct cluster_settings *settings =
+		cluster_find_generation(c, c->rollout.to)->settings;
+
+	return s->main.state != WORKER_READY ||
+		c->ready + c->ended + settings->max_unavailable > c->wanted;
+}
+
 /* The kind of step that may be taken at this slot now, if any. */
 static enum slot_step choose_step(const struct cluster *c, const struct slot *s)
 {
@@ -364,7 +373,7 @@ static enum slot_step choose_step(const struct cluster *c, const struct slot *s)
 	unsigned fewer = settings->max_unavailable;
 	unsigned extra = settings->surge;
 	bool is_empty = s->main.state == WORKER_NONE;
-	bool may_go = s->main.state != WORKER_READY || c->ready + c->ended + fewer > c->wanted;
+	bool may_go = rollout_may_miss(c, s);
 
 	if (r->wave > 0)
 		return canary_is_full(c) || (canary_is_alone(c) && !may_go) ? STEP_NONE : STEP_HELD;

@@ -155,6 +155,9 @@ void rollout_offer(struct cluster *c, uint32_t i);
 /* Has the rollout come to this slot? */
 bool rollout_has_turned(const struct cluster *c, const struct slot *s);
 
+/* May the slot's worker go before its successor is ready? */
+bool rollout_may_miss(const struct cluster *c, const struct slot *s);
+
 /* Does the rollout replace this worker? */
 bool rollout_replaces(const struct cluster *c, const struct worker *w);
 

@@ -305,7 +305,8 @@ static bool replace_old(struct cluster *c, uint32_t i)
 		s->main.state == WORKER_NONE || worker_is_going(&s->main) ||
 		!rollout_replaces(c, &s->main))
 		return true;
-	if (s->step != STEP_FEWER && !(s->step == STEP_HELD && canary_is_alone(c)))
+	if (s->step != STEP_FEWER &&
+		!(s->step == STEP_HELD && canary_is_alone(c) && rollout_may_miss(c, s)))
 		return slot_spawn(c, i, &s->other, c->rollout.to);
 	slot_stop(c, i, &s->main, WHY_ROLL);
 	return true;

@@ -176,8 +176,10 @@ static bool is_success(const struct cluster_settings *s, struct ending ending)
 /* Is the slot left empty if, and only if, the restart policy says so? */
 static void check_policy(const struct world *w, const struct report *r, bool ends)
 {
-	const struct cluster_settings *s = w->processes[r->worker].settings;
+	const struct process *p = &w->processes[r->worker];
+	const struct cluster_settings *s = p->settings;
 	const struct place *place = &w->places[r->slot];
+	bool on_trial = w->rollout != 0 && p->generation == w->rollout_to;
 	bool only_failures = s->restart == RESTART_ON_FAILURE;
 
 	if (ends && s->restart == RESTART_ALWAYS)
@@ -185,7 +187,7 @@ static void check_policy(const struct world *w, const struct report *r, bool end
 	if (ends && only_failures && !is_success(s, r->ending))
 		world_complain(w, "a slot ended with a failure");
 	if (ends || r->why != WHY_ITSELF || s->restart == RESTART_ALWAYS ||
-		r->ending.kind == ENDING_SPAWN || place->alive > 0 ||
+		r->ending.kind == ENDING_SPAWN || place->alive > 0 || on_trial ||
 		place->refill_by != NSEC_NEVER)
 		return;
 	if (!only_failures || is_success(s, r->ending))

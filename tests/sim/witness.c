@@ -118,11 +118,12 @@ static void note_port(const struct world *w, struct process *p, const struct eve
 {
 	nsec_t left = p->proven_at - world_patient(w);
 
-	if (p->settings->ready != READY_AUTO || p->proven_at == NSEC_NEVER)
+	if (p->proven_at == NSEC_NEVER)
 		return;
-	if (e->kind == EVENT_REFUSED)
+	if (e->kind == EVENT_REFUSED && p->settings->ready == READY_AUTO)
 		p->proven_at = NSEC_NEVER;
-	else if (p->opens && (e->held || left <= PORTLESS_MOST - PORTLESS_LEAST) && left > 0)
+	else if (e->kind == EVENT_IDLE && p->opens &&
+		(e->held || left <= PORTLESS_MOST - PORTLESS_LEAST) && left > 0)
 		p->proven_at = world_patient(w);
 }
 
