@@ -394,13 +394,13 @@ ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd, voi
 
 /* ---- descriptors to be closed ---- */
 
-static int grow_list(struct closer *c, size_t count)
+static int grow_list(struct closer *c)
 {
 	size_t room = c->room > 0 ? c->room : 64;
 	struct foreign *list;
 
 	/* batches may be put back on the list */
-	while (room < c->count + count + CLOSERS_MOST * CLOSING_BATCH)
+	while (room < c->count + 1 + CLOSERS_MOST * CLOSING_BATCH)
 		room *= 2;
 	if (room == c->room)
 		return 0;
@@ -430,27 +430,6 @@ static uint64_t owner_of(const struct child *by)
 	if (by == NULL)
 		return 0;
 	return by->service->kind->by_connection ? UINT64_MAX - cluster_of(by) : by->serial;
-}
-
-static void close_list(struct supervisor *sup, const struct child *by, int *fds, size_t count)
-{
-	struct closer *c = &sup->closer;
-	uint64_t owner = owner_of(by);
-
-	if (count == 0)
-		return;
-	if (!has_weaker_users(sup) || grow_list(c, count) == -1) {
-		for (size_t i = 0; i < count; i++)
-			fd_close(&fds[i]);
-		return;
-	}
-	for (size_t i = 0; i < count; i++)
-		c->list[c->count++] = (struct foreign){fd_release(&fds[i]), owner};
-	look_within(sup, 0);
-	if (sup->loop != NULL && c->count >= TOGETHER_MOST)
-		start_batches(sup);
-	if (c->count > WAITING_MOST)
-		bound_waiting(sup, owner);
 }
 
 /* os/vfork.h remembers by user who was late; here clusters take the place of users, with numbers
@@ -491,7 +470,21 @@ void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
 
 void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
 {
-	close_list(sup, by, fd, *fd != -1);
+	struct closer *c = &sup->closer;
+	uint64_t owner = owner_of(by);
+
+	if (*fd == -1)
+		return;
+	if (!has_weaker_users(sup) || grow_list(c) == -1) {
+		fd_close(fd);
+		return;
+	}
+	c->list[c->count++] = (struct foreign){fd_release(fd), owner};
+	look_within(sup, 0);
+	if (sup->loop != NULL && c->count >= TOGETHER_MOST)
+		start_batches(sup);
+	if (c->count > WAITING_MOST)
+		bound_waiting(sup, owner);
 }
 
 /* Is nothing left in the queue of a unix socket that is shut down?  unix_dgram_sendmsg() puts nothing
@@ -513,12 +506,6 @@ void foreign_hang_up(struct supervisor *sup, const struct child *by, int *fd)
 		fd_close(fd);
 	else
 		foreign_close(sup, by, fd);
-}
-
-void foreign_close_all(struct supervisor *sup, const struct child *by, struct fdpass_message *m)
-{
-	close_list(sup, by, m->fds, m->fd_count);
-	m->fd_count = 0;
 }
 
 /* ---- life ---- */

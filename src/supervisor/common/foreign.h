@@ -10,15 +10,15 @@
  * server that does not answer, SO_LINGER, the lock of an epoll set).  So a child that shares
  * nclust's descriptor table closes them (os/vfork.h); if the child hangs, nclust kills the worker
  * that the descriptor comes from.  Descriptors that are sent to nclust do not even get into its
- * table (fdpass_receive_apart()), but for a socket where one is expected.
+ * table (fdpass_receive_apart()).
  *
  * If no process can have fewer rights than nclust, nclust calls close(2) directly.
  *
  * `by` is the worker that the descriptor comes from; NULL: not known.
  */
 
-/* As fdpass_receive(), and as fdpass_read() with at most one socket.  -1 and EBUSY: descriptors
- * that came along cannot be received now, and the message stays in the socket. */
+/* As fdpass_receive() and fdpass_read(); the caller drops what the message has.  -1 and EBUSY:
+ * descriptors that came along cannot be received now, and the message stays in the socket. */
 int foreign_receive(struct supervisor *sup, const struct child *by, int fd, void *data, size_t size,
 	struct fdpass_message *m);
 ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd, void *data,
@@ -31,8 +31,6 @@ void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd);
 /* Shut down and close a unix socket that no other process needs.  A peer sees the end at once; the
  * number may be free a moment later, if descriptors may wait in the queue. */
 void foreign_hang_up(struct supervisor *sup, const struct child *by, int *fd);
-/* Close all descriptors of a message. */
-void foreign_close_all(struct supervisor *sup, const struct child *by, struct fdpass_message *m);
 /* Before an upgrade: close all that waits, because execve(2) would block on it. */
 void foreign_settle(struct supervisor *sup);
 /* Is everything closed? */

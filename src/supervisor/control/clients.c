@@ -291,7 +291,7 @@ static int read_client(struct client *c)
 		got = foreign_read(c->sup, NULL, c->io.fd, data,
 			room < READ_SIZE ? room : READ_SIZE, FDPASS_LEAVE, &m);
 		passed = m.fd_count > 0 || m.lost;
-		foreign_close_all(c->sup, NULL, &m);
+		fdpass_drop(&m);
 		if (got <= 0)
 			break;
 		if (buffer_append(&c->in, data, (size_t)got) == -1)

@@ -190,7 +190,7 @@ static int read_some(struct channel *c)
 	got = foreign_read(sup_of(c), c->child, c->io.fd, data, sizeof(data), FDPASS_NOTHING, &m);
 	if (got > 0) {
 		/* descriptors that come along are of no use */
-		foreign_close_all(sup_of(c), c->child, &m);
+		fdpass_drop(&m);
 		line_reader_begin(&c->in, data, (size_t)got);
 		handle_lines(c);
 	}

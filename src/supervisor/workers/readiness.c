@@ -294,7 +294,7 @@ void readiness_drain(struct child *child)
 		if (said.whole && said.message.ready)
 			child_flag(child, STATE_SAID_READY, false);
 		/* a sender of BARRIER=1 waits until its descriptor is closed */
-		foreign_close_all(child->service->sup, child, &m);
+		fdpass_drop(&m);
 	}
 }
 

@@ -45,6 +45,8 @@ of_unit() {
 }
 
 systemctl() {
+	local words
+
 	case $1 in
 	enable)
 		# shellcheck disable=SC2046
@@ -53,8 +55,9 @@ systemctl() {
 		;;
 	reload) eval "$(of_unit ExecReload)" ;;
 	disable)
-		kill -TERM "$(nclust status shop --json | jq .pid)"
-		while nclust status shop >/dev/null 2>&1; do sleep 0.02; done
+		words=$(nclust status shop --json | jq .pid)
+		kill -TERM "$words"
+		tail --pid "$words" -s 0.02 -f /dev/null
 		;;
 	esac
 }

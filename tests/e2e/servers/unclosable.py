@@ -5,11 +5,11 @@ that nobody reads, and SO_LINGER for an hour.
     unclosable.py HOW [PATH] [PORT]
 
 HOW: notify (to its notify socket), flood (the same without a pause), channel (by its
-message channel), node (by Node's, without a pause), unread (left in the notify socket by one of its processes when it
+message channel), unread (left in the notify socket by one of its processes when it
 ends), control (to PATH), answer (with each answer to a check at the unix socket that it
 has got, and before), client (no worker: to PATH, until the end of what comes from
 there); listener (it makes such a socket of the listener that it has
-got, connected with PORT), rr (of a connection that it has got as a worker of Node's
+got, connected with PORT), rr (of each connection that it gets as a worker of Node's
 cluster at PORT), peer (no worker: it listens at PORT, and never reads).
 """
 import array
@@ -108,24 +108,30 @@ def spoil_listener(port):
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def spoil_connection(port):
+def spoil_connections(port):
     """nclust keeps a duplicate until the worker says that it has it."""
     channel = socket.socket(fileno=int(os.environ["NODE_CHANNEL_FD"]))
 
-    def say(**message):
-        line = json.dumps({"cmd": "NODE_CLUSTER", **message}, separators=(",", ":"))
+    def say(cmd="NODE_CLUSTER", **message):
+        line = json.dumps({"cmd": cmd, **message}, separators=(",", ":"))
         channel.sendall(line.encode() + b"\n")
 
     say(act="online", seq=0)
     say(act="queryServer", index=0, data=None, seq=1, address="127.0.0.1", port=port, addressType=4)
     said = b""
-    while b"newconn" not in said:
+    while True:
         data, fds, _, _ = socket.recv_fds(channel, 65536, 8)
         said += data
-    key = json.loads(said.split(b"\n")[0])["key"]
-    fill(socket.socket(fileno=fds[0])).close()
-    say(act="close", key=key, seq=2)
-    channel.detach()
+        if b"newconn" not in said:
+            continue
+        message = json.loads(next(x for x in said.split(b"\n") if b"newconn" in x))["msg"]
+        said = b""
+        say("NODE_HANDLE_ACK")
+        fill(socket.socket(fileno=fds[0])).close()
+        say(ack=message["seq"], accepted=True)
+        if not kept:
+            print("passed", flush=True)
+            kept.append(channel)
 
 
 kept = []
@@ -152,19 +158,15 @@ if how == "client":
     print("passed", flush=True)
     time.sleep(1000)
 if how == "rr":
-    spoil_connection(int(sys.argv[2]))
-    print("passed", flush=True)
-    time.sleep(1000)
+    spoil_connections(int(sys.argv[2]))
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-if how != "node":
-    notify.connect(os.environ["NOTIFY_SOCKET"])
+notify.connect(os.environ["NOTIFY_SOCKET"])
 if how == "unread" and os.fork() == 0:
     # outlives the worker: sends to a socket that is not read any more
     os.setsid()
 if how == "listener":
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
-if how != "node":
-    notify.send(b"READY=1")
+notify.send(b"READY=1")
 if how == "listener":
     spoil_listener(int(sys.argv[3]))
 count = 0
@@ -187,14 +189,11 @@ while True:
         if how == "channel":
             to = socket.socket(fileno=os.dup(int(os.environ["NCLUST_CHANNEL_FD"])))
             data = b'"x"\n'
-        elif how == "node":
-            to = socket.socket(fileno=os.dup(int(os.environ["NODE_CHANNEL_FD"])))
-            data = b'"x"\n'
-        held = [unclosable() for _ in range(1 if how == "node" else 3)]
+        held = [unclosable() for _ in range(3)]
         pass_on(to, data, [h.fileno() for h in held])
         for h in held:
             drop(h)
     count += 1
     if count == 20:
         print("passed", flush=True)
-    time.sleep(0 if how in ("flood", "node") else 0.02)
+    time.sleep(0 if how == "flood" else 0.02)

@@ -59,15 +59,6 @@ REPLACED(void, foreign_hang_up)
 	foreign_close(sup, by, fd);
 }
 
-REPLACED(void, foreign_close_all)
-(struct supervisor *sup, const struct child *by, struct fdpass_message *m)
-{
-	(void)sup;
-	(void)by;
-	given += m->fd_count;
-	fdpass_drop(m);
-}
-
 REPLACED(ssize_t, foreign_read)
 (struct supervisor *sup, const struct child *by, int fd, void *data, size_t size,
 	enum fdpass_take take, struct fdpass_message *m)
