@@ -320,7 +320,7 @@ REAL = (
         "=second copy": "^bad ends with exit 1.*in use"}, None, 1, f"{CONFINED} docker --"),
     ("", f"sh -c 'yes & exec {PLAIN} PORT --loopback'", {}, None, 0, nightly),
     ("", "redis-server --port PORT --save '' --bind 127.0.0.1",
-     {"stop_in_request.request": "no HTTP"}, "nclust -n auto --", 0, nightly),
+     {"stop_in_request.request": "lost"}, "nclust -n auto --", 0, nightly),
     ("", "busybox httpd -f -p 127.0.0.1:PORT -h .", {"stop_in_request.request": "lost"}, None, 0,
      nightly),
     ("", f"node {server('plain.js')} PORT", {"sockets.0.how": "taken over"},
