@@ -9,6 +9,7 @@
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
 #include "supervisor/health/health.h"
+#include "supervisor/node/node.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/child.h"
@@ -386,16 +387,24 @@ const struct monitor_kind stall_kind = {
 
 /* ---- check ---- */
 
-static bool is_listener(const void *context, uint64_t inode)
+/* What brings connections to a worker: the listener, or the channel of a Node worker. */
+struct bringer {
+	const struct listener *l;
+	uint64_t channel;
+};
+
+static bool is_bringer(const void *context, uint64_t inode)
 {
-	return group_has_inode(context, inode);
+	const struct bringer *b = context;
+
+	return inode == b->channel || group_has_inode(b->l, inode);
 }
 
 /* Does no process of the worker wait for connections, though a process should? */
 static bool is_away(
 	const struct child *child, const struct listener *l, const struct snapshot *snapshot)
 {
-	/* connections come to a Node worker by its channel (node.h) */
+	const struct bringer bringer = {l, node_channel_inode(child)};
 	bool should = child->node != NULL;
 	bool denied = false;
 
@@ -403,7 +412,7 @@ static bool is_away(
 		struct remote r;
 
 		remote_of(&r, snapshot->tree[i]);
-		switch (waits_for_client(&r, is_listener, l, &denied)) {
+		switch (waits_for_client(&r, is_bringer, &bringer, &denied)) {
 		case AWAITS_CONNECTION:
 			return false;
 		case AWAITS_NOTHING:

@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/process.h"
+#include "os/look/look.h"
 #include "protocol/json.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
@@ -427,6 +428,13 @@ bool node_is_away(const struct child *child)
 bool node_is_given(const struct child *child)
 {
 	return child->node != NULL && child->node->given != -1;
+}
+
+uint64_t node_channel_inode(const struct child *child)
+{
+	const struct channel *c = child->node != NULL ? child->channel : NULL;
+
+	return c != NULL && c->io.fd != -1 ? other_end_inode(c->io.fd) : 0;
 }
 
 /* Writes the member "node": a worker's id in Node's cluster, and the addresses that it uses. */

@@ -38,6 +38,9 @@ bool node_is_away(const struct child *child);
 /* Has nclust sent the worker a connection that the worker has not confirmed yet? */
 bool node_is_given(const struct child *child);
 
+/* The inode of the worker's end of the channel, by which it gets connections; 0: it has none. */
+uint64_t node_channel_inode(const struct child *child);
+
 /* How many connections a worker got, as far as nclust can know. */
 struct dealt {
 	bool known;

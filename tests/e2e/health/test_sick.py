@@ -266,6 +266,14 @@ def test_workers_of_node_that_have_more_clients_than_they_can_serve_have_not_fai
     assert not it.says("replacing it")
 
 
+def test_one_of_node_that_loops_has_failed_though_a_thread_of_node_itself_waits_in_epoll():
+    it = node("if (q.url === '/loop') for (;;);\n  s.end('pid=' + process.pid + '\\n')",
+              "--check http:/ --check-interval 200ms --check-failures 5 --drain-timeout 1s")
+    request = Request("/loop")
+    it.logged("(its checks failed)")
+    assert request
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("setting", ("stall", "request-timeout"))
 def test_what_nodes_workers_owe_their_clients_is_seen(setting):
