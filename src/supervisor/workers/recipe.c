@@ -455,13 +455,15 @@ int recipe_check(const struct supervisor *sup, const struct cluster_settings *se
 
 static enum node_runtime find_runtime(const struct recipe *r)
 {
+	const struct cluster_settings *s = r->settings;
 	enum node_runtime runtime;
 
-	if (r->settings->ipc == IPC_OFF)
+	/* Node does not end by itself while its channel is open: a job would never be done */
+	if (s->ipc == IPC_OFF || (s->ipc == IPC_AUTO && s->restart == RESTART_NEVER))
 		return NODE_NONE;
 	runtime = nodecommand_look(r);
-	if (runtime == NODE_NONE && r->settings->ipc == IPC_ON)
-		runtime = nodecommand_in_shell(r->settings->command.list);
+	if (runtime == NODE_NONE && s->ipc == IPC_ON)
+		runtime = nodecommand_in_shell(s->command.list);
 	return runtime;
 }
 

@@ -109,6 +109,14 @@ def test_who_listens_without_a_script_is_started_again_without_the_channel():
     assert get().status == 200
 
 
+def test_a_job_ends_when_it_is_done_and_what_comes_after_it_starts():
+    job = write("job.js", "setTimeout(() => console.log('done'), 10)")
+    it = start(ini=section("job", f"node {job}", "restart = never", workers=1, ready=None)
+               + section("web", f"node {js('plain.js')} {PORT}", "after = job: done", ready=None))
+    it.wait_ready("web")
+    assert it.says("done") and get().part("worker").isdigit()
+
+
 @pytest.mark.nightly
 def test_express():
     it = node("express.js", PORT, env={"NODE_PATH": MODULES})
