@@ -106,7 +106,7 @@ static const struct plain_row node_worker_rows[] = {
 	/* 4 is a fact of child.said now */
 	PLAIN_ENUM(5, node_worker, stopping, NODE_LEAVES),
 	PLAIN(6, node_worker, signal, SIGNED),
-	PLAIN(7, node_worker, signal_at, SIGNED),
+	PLAIN(7, node_worker, next_at, SIGNED),
 	PLAIN(8, node_worker, rests_until, SIGNED),
 	PLAIN(9, node_worker, taken, UNSIGNED),
 	/* 10 was the time until which it drained */

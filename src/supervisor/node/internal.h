@@ -54,9 +54,9 @@ struct node_worker {
 	bool bun;      /* Bun, which puts a byte before its lines */
 	bool leaving;  /* it was asked to disconnect, or does so by itself */
 	enum node_stopping stopping;
-	int signal;       /* NODE_STOPS: the stop signal */
-	nsec_t signal_at; /* when the signal, or EVENT_DRAINED, is due; or 0 */
-	nsec_t ran;       /* its CPU time when it was asked */
+	int signal;     /* NODE_STOPS: the stop signal */
+	nsec_t next_at; /* when the signal, EVENT_DRAINED, or to ask after the signal is due; or 0 */
+	nsec_t ran;     /* its CPU time when it was asked */
 	struct node_use *uses;
 	size_t use_count;
 

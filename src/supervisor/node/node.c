@@ -59,7 +59,8 @@ int64_t node_next_seq(struct node_worker *w)
  * other, and asked in place of its stop signal.  It closes its servers, finishes its requests,
  * closes the channel and exits.  A worker that has more to do (a timer, a database, a server of its
  * own) does not exit: it gets its stop signal a moment after it has closed the channel, or a moment
- * after it was asked.
+ * after it was asked.  One that is not asked first, because it has no server, is so a moment after
+ * its signal: its channel would keep it from exiting when it has finished.
  */
 static bool is_reachable(const struct node_worker *w)
 {
@@ -83,11 +84,11 @@ static bool ask_to_leave(struct node_worker *w)
 	return true;
 }
 
-static void schedule_signal(struct node_worker *w)
+static void schedule_next(struct node_worker *w)
 {
 	w->ran = process_ran(w->child->pid);
-	w->signal_at = nsec_add(clock_now(), PATIENCE);
-	node_arm(w->child->service->node, w->signal_at);
+	w->next_at = nsec_add(clock_now(), PATIENCE);
+	node_arm(w->child->service->node, w->next_at);
 }
 
 bool node_may_leave(const struct child *child)
@@ -122,12 +123,14 @@ static bool node_on_stop(struct child *child, int signal, nsec_t span)
 	if ((w->stopping != NODE_LEAVES && !node_may_leave(child)) || !begins_stop(child, signal) ||
 		!ask_to_leave(w)) {
 		w->stopping = NODE_SIGNALLED;
+		if (w->online && !w->leaving)
+			schedule_next(w);
 		return false;
 	}
 	w->stopping = NODE_STOPS;
 	w->signal = signal;
-	if (w->signal_at == 0) /* else it has closed the channel */
-		schedule_signal(w);
+	if (w->next_at == 0) /* else it has closed the channel */
+		schedule_next(w);
 	return true;
 }
 
@@ -137,25 +140,27 @@ static bool waits_for_cpu(const struct node_worker *w)
 	return process_ran(w->child->pid) - w->ran < HEARS && process_is_runnable(w->child->pid);
 }
 
-static void send_due_signal(struct node_worker *w, nsec_t now)
+static void take_due_step(struct node_worker *w, nsec_t now)
 {
 	const enum node_stopping before = w->stopping;
 
-	if (w->signal_at > now)
-		node_arm(w->child->service->node, w->signal_at);
-	if (w->signal_at == 0 || w->signal_at > now)
+	if (w->next_at > now)
+		node_arm(w->child->service->node, w->next_at);
+	if (w->next_at == 0 || w->next_at > now)
 		return;
 	if (waits_for_cpu(w)) {
-		schedule_signal(w);
+		schedule_next(w);
 		return;
 	}
-	w->signal_at = 0;
+	w->next_at = 0;
 	if (before >= NODE_STOPS)
 		w->stopping = NODE_SIGNALLED;
 	if (before == NODE_STOPS)
 		child_stop(w->child, w->signal);
 	else if (before == NODE_LEAVES)
 		child_tell(w->child, EVENT_DRAINED, WHY_ITSELF); /* the core asks for the signal */
+	else if (before == NODE_SIGNALLED)
+		(void)ask_to_leave(w);
 }
 
 /* ---- life ---- */
@@ -173,7 +178,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 			continue;
 		if (c->node->rests_until > now)
 			node_arm(n, c->node->rests_until);
-		send_due_signal(c->node, now);
+		take_due_step(c->node, now);
 	}
 	for (struct node_server *s = n->servers; s != NULL; s = s->next)
 		node_rr_go_on(s);
@@ -410,7 +415,7 @@ static void on_end(struct channel *c)
 		return;
 	node_rr_left(w);
 	if (w->stopping == NODE_STOPS || w->stopping == NODE_LEAVES)
-		schedule_signal(w);
+		schedule_next(w);
 }
 
 /* ---- questions ---- */

@@ -272,6 +272,17 @@ def test_a_worker_that_never_listens_is_as_any_other_program():
     ends_cleanly(it)
 
 
+def test_a_worker_without_a_server_ends_by_itself_when_it_has_finished_after_its_signal():
+    it = cluster("-n 1 --ready alive:1ms --stop-timeout 1h", "node", write("finish.js", """
+const timer = setInterval(() => {}, 1000);
+process.on('SIGTERM', () => setTimeout(() => clearInterval(timer), 10));
+console.log('begun');
+"""))
+    it.logged("begun")
+    it.call("restart")
+    assert it.worker().last_exit.text == "exit 0"
+
+
 def test_a_worker_that_has_more_to_do_gets_its_stop_signal_when_it_has_disconnected():
     it = cluster("-n 1 --ready listen", "node", write("more.js", f"""
 {SERVER}.listen({PORT});
