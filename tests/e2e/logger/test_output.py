@@ -2,6 +2,7 @@
 """Where the workers' output goes, that all of it gets there, and that neither they nor nclust wait
 for who reads it, unless that is what they want."""
 import fcntl
+import json
 import random
 import re
 import termios
@@ -103,6 +104,18 @@ def test_what_goes_to_one_place_keeps_its_order():
                'import os\nfor i in range(3000): os.write(1 + i % 2, b"%d " % i)',
                stdout=out, stderr=out).exit()
     assert read("out") == "".join(f"{n} " for n in range(3000))
+
+
+def test_of_a_long_line_each_piece_after_the_first_says_so():
+    with open("out", "wb") as out:
+        launch("-n 1 --restart never --log 'prefix json' --log-level error", "sh", "-c",
+               "printf '%020000d\\nnext\\n' 0", stdout=out).exit()
+    said = read("out").splitlines()
+    assert [line[:7] for line in said if line[0] == "i"] == [
+        "it.0 | ", "it.0 + ", "it.0 + ", "it.0 | "]
+    objects = [json.loads(line) for line in said if line[0] == "{"]
+    assert [o.get("goes_on") for o in objects] == [None, True, True, None]
+    assert "".join(o["message"] for o in objects) == "0" * 20000 + "next"
 
 
 @pytest.mark.parametrize("log", ("prefix", "off --pty yes", "file:all"))
