@@ -33,8 +33,8 @@ static int end_print(FILE *out)
 {
 	if (fflush(out) == 0 && !ferror(out))
 		return 0;
-	log_error("cannot write to standard output: %s", strerror(errno));
-	return EX_IOERR;
+	log_syserr("cannot write to standard output");
+	return 1;
 }
 
 static int print_help(FILE *out)
@@ -106,7 +106,7 @@ int main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[1], "--check-state") == 0)
 		quick_exit(supervisor_check(argv[2]));
 	if (argc == 1)
-		return print_help(stderr) == 0 ? EX_USAGE : EX_IOERR;
+		return print_help(stderr) == 0 ? EX_USAGE : 1;
 	faults_init(&faults);
 	if (config_read(&what, argc, argv, cli_verbs(), &faults) == -1) {
 		print_faults(&faults);

@@ -24,12 +24,11 @@ int output_write(int fd, const char *data, size_t len)
 		}
 		if (n == -1 && errno == EINTR)
 			continue;
-		if (n == -1 && errno != EPIPE) /* who reads no more knows it */
-			log_error("cannot write to %s: %s",
-				fd == STDOUT_FILENO ? "standard output" : "standard error",
-				strerror(errno));
-		if (n == -1)
+		if (n == -1) {
+			if (fd == STDOUT_FILENO && errno != EPIPE)
+				log_syserr("cannot write to standard output");
 			return -1;
+		}
 		data += n;
 		len -= (size_t)n;
 	}

@@ -142,7 +142,7 @@ static int show_files(struct show *l, struct client *c, struct error *err)
 		if (l->missing > 0 && l->logs.count == 0)
 			return error_set(err, ECANCELED, "nothing is kept");
 		if (show_new(l, most) == -1)
-			return error_set(err, errno == EPIPE ? ECANCELED : errno, "cannot show it");
+			return error_set(err, ECANCELED, "cannot show it");
 		if (!l->arguments->request.follow)
 			break;
 		most = -1;
