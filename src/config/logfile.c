@@ -17,6 +17,7 @@
 #include <sys/un.h>
 
 #define MODE 0640
+#define OWN_OUTPUT "to write to nclust's own output, use 'prefix' or 'json'"
 /* The number of an old file; a larger number is probably a date. */
 #define NUMBER_MOST 1000U
 #define SEND_BUFFER (8 * 1024 * 1024) /* as sd_journal_send(3) sets it */
@@ -71,9 +72,7 @@ static int examine_file(struct logfile *out, const struct place *at, int fd, str
 	if (fstat(fd, &st) == -1)
 		return error_set(err, errno, "cannot open");
 	if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
-		return error_set(err, 0,
-			"it is neither a file nor a FIFO; to write to nclust's own output, use "
-			"'prefix' or 'json'");
+		return error_set(err, 0, "it is neither a file nor a FIFO; " OWN_OUTPUT);
 	*out = (struct logfile){.fd = fd};
 	if (!S_ISREG(st.st_mode))
 		return 0;
@@ -101,8 +100,10 @@ static int open_in(struct logfile *out, const struct place *at, struct error *er
 		fstatat(at->dir, at->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISFIFO(st.st_mode);
 	scoped_fd fd = openat(at->dir, at->name, flags | (is_fifo ? O_RDWR : O_WRONLY), MODE);
 
-	if (fd == -1 && errno == ELOOP)
-		return is_link(err);
+	if (fd == -1 && errno == ELOOP) { /* such as /dev/stdout */
+		(void)is_link(err);
+		return error_hint(err, OWN_OUTPUT);
+	}
 	if (fd == -1)
 		return error_set(err, errno, "cannot open");
 	if (examine_file(out, at, fd, err) == -1)

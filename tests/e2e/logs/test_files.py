@@ -164,7 +164,8 @@ def test_each_slot_has_its_file_beside_one_for_all_and_json_on_stdout():
 
 MISTAKES = {  # of anybody
     "file:none/log": "cannot open: No such file",
-    "file:link": "it is a symbolic link",
+    "file:link": "it is a symbolic link, which is not followed; name the file itself; to write to "
+                 "nclust's own output, use 'prefix' or 'json'",  # as /dev/stdout is
     "file:real": "/real': ",
     "journal:none": "/none': cannot open: No such file",
     "journal:plain": "/plain': cannot connect: Connection refused",
