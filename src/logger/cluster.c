@@ -449,7 +449,9 @@ void clusters_fini(struct clusters *all)
 		all->list = c->next;
 		for (struct sink *o = c->sinks; o != NULL; o = next) {
 			next = o->next;
-			if (!o->writes) /* else a thread uses it, and the cluster */
+			if (o->writes) /* a thread uses it, and the cluster */
+				sink_tell_end(o);
+			else
 				sink_free(o);
 		}
 		if (c->writes == 0)

@@ -644,17 +644,24 @@ static unsigned long lines_in(const struct sink *o, const struct buffer *b, size
 	return lines;
 }
 
-void sink_free(struct sink *o)
+void sink_tell_end(struct sink *o)
 {
 	unsigned long lines = lines_in(o, &o->out, o->head) + lines_in(o, &o->in, 0) +
 		(sink_waiting(o) > 0 && o->mid_line);
 	char text[200];
 
 	count_lost(o, lines);
+	/* with those that are not told in their place yet */
+	if (o->stream == NULL && o->dropped > 0 &&
+		say_loss(text, sizeof(text), o->dropped, reason_of(o)) > 0)
+		log_warn("%s: %s", o->of->name, text + strlen("nclust: "));
+}
+
+void sink_free(struct sink *o)
+{
+	sink_tell_end(o);
 	if (o->stream != NULL)
 		leave_turns(o);
-	else if (lines > 0 && say_loss(text, sizeof(text), lines, reason_of(o)) > 0)
-		log_warn("%s: %s", o->of->name, text + strlen("nclust: "));
 	close_file(o);
 	buffer_fini(&o->in);
 	buffer_fini(&o->out);

@@ -199,6 +199,8 @@ struct sink {
 /* `stream`: NULL for a file or a daemon. */
 struct sink *sink_new(struct clusters *all, struct cluster *of, struct route *route, uint32_t slot,
 	struct stream *stream);
+/* Count and tell what is lost with it; also while a thread writes `out`. */
+void sink_tell_end(struct sink *o);
 void sink_free(struct sink *o);
 
 /* What is put at once, and taken whole or lost: a line or a piece of one, formatted for a daemon, or

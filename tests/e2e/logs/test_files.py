@@ -452,6 +452,21 @@ def test_a_place_that_takes_nothing_keeps_workers_for_a_second_and_is_told_what_
         assert read("other").count("line ") == 8000
 
 
+@pytest.mark.parametrize("place", (full_disk, hanging_disk))
+def test_what_is_lost_as_nclust_ends_is_told(place):
+    with place() as (sink, why, block, _, got):
+        it = says(ini=ini(f"{sink} file:other", "stop-signal = KILL", command=COUNTER))
+        wait_open(it, "other", sink.removeprefix("file:"))
+        block()
+        say("go")
+        wait(lambda: "line 7999" in read("other"))
+        it.logged(f"are dropped until it takes them again: {why}")
+        it.stop()
+        lost = map(int, re.findall(rf"it: (\d+) lines of output were dropped, {why}", it.log()))
+        # a line that is written in part is lost
+        assert sum(lost) == 8001 - (0 if place is hanging_disk else got().count("\n"))
+
+
 @pytest.mark.nightly  # it waits for 5 s of the machine's
 def test_a_disk_that_hangs_at_the_start_is_told_and_nclust_ends():
     with hanging_disk() as (sink, _, block, *_):
