@@ -21,9 +21,9 @@
 
 /* ---- which output goes where ---- */
 
-/* Is the output written nowhere?  It is captured all the same, for the slotlog and the report of an
- * exit, unless each connection has a process, which would cost a pipe each. */
-static bool is_written_nowhere(const struct service *service)
+/* It is captured all the same, for the slotlog and the report of an exit, unless
+ * each connection has a process, which would cost a pipe each. */
+bool capture_goes_nowhere(const struct service *service)
 {
 	enum log_mode mode = cluster_settings(service->core)->log;
 
@@ -207,7 +207,7 @@ void capture_open(struct service *service, struct child *child, int output[2])
 
 	output[0] = output[1] = -1;
 	if (!capture_wanted(service) || logger_start_soon(service) == -1) {
-		if (is_written_nowhere(service))
+		if (capture_goes_nowhere(service))
 			output[0] = output[1] = sup->null_fd;
 		return;
 	}
@@ -255,7 +255,7 @@ void capture_hand_over(struct service *service, const struct child *child)
 		.kind = LOGWIRE_ADD,
 		.slot = child->slot,
 		.worker = child->serial,
-		.quiet = is_written_nowhere(service),
+		.quiet = capture_goes_nowhere(service),
 		.sink = is_copied(service) ? LOGWIRE_COPY : 0,
 		.what = child->pid > 0 ? (uint32_t)child->pid : 0,
 		.which = child->generation,

@@ -77,9 +77,12 @@ int slotlog_of(const struct child *child)
 
 const char *slotlog_missing(const struct service *service)
 {
-	return capture_wanted(service) ? NULL
-				       : "its workers write where nclust does, so that nothing "
-					 "is kept; set 'log = prefix'";
+	if (capture_wanted(service))
+		return NULL;
+	return capture_goes_nowhere(service)
+		? "the output of its connections goes nowhere, and is not kept; set 'log = prefix'"
+		: "its workers write where nclust does, so that nothing is kept; set 'log = "
+		  "prefix'";
 }
 
 void slotlog_free(struct service *service)

@@ -129,6 +129,11 @@ def test_the_variables_of_ucspi_and_systemd_tell_who_called():
 def test_stderr_is_nclusts_own_or_captured_by_slot_and_what_is_left_ends():
     it = accepting("", script("where", 'readlink "/proc/$$/fd/2"'))
     assert once().strip() == it.log_path
+    nclust("logs").fails(1, "its workers write where nclust does")
+    it.stop()
+    it = accepting("--log off", script("where", 'readlink "/proc/$$/fd/2"'))
+    assert once().strip() == "/dev/null"
+    nclust("logs").fails(1, "it: the output of its connections goes nowhere, and is not kept; set")
     it.stop()
     it = accepting("-n 2 --log prefix", script("leave", """
 echo "of slot $NCLUST_SLOT" >&2
