@@ -205,6 +205,7 @@ int logfile_rotate(struct logfile *out, const struct log_sink *sink, const char 
 	unsigned slot, uint64_t inode, unsigned keep, struct error *err)
 {
 	struct place at;
+	struct stat st;
 	bool rotated = false;
 	int got = 0;
 
@@ -218,9 +219,12 @@ int logfile_rotate(struct logfile *out, const struct log_sink *sink, const char 
 		error_set(err, errno, "cannot rename");
 	else
 		got = open_in(out, &at, err);
-	(void)close(at.dir);
 	if (got == -1 && inode == 0 && err->sys == EACCES)
-		error_hint(err, "choose a directory of this user's");
+		error_hint(err,
+			fstatat(at.dir, at.name, &st, AT_SYMLINK_NOFOLLOW) == 0
+				? "let this user write to the file"
+				: "choose a directory of this user's");
+	(void)close(at.dir);
 	if (got == -1)
 		return error_wrap(err, "'%s'", at.path);
 	out->rotated = rotated && keep > 0;

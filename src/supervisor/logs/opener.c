@@ -62,7 +62,7 @@ static bool open_and_send(const struct service *service, const struct logwire_pa
 	if (open_it(service, p, &file, &err) == -1) {
 		back.stream = err.sys > 0 ? (uint32_t)err.sys : ENXIO;
 		log_warn("%s: log: %s%s", service->name, err.text,
-			p->what == LOGWIRE_ASK_ROTATE ? "; still writing to the old file" : "");
+			p->worker != 0 ? "; still writing to the old file" : "");
 		return send_answer(&back, -1);
 	}
 	back.what = file.rotated ? LOGWIRE_ASK_ROTATE : LOGWIRE_ASK_OPEN;

@@ -529,6 +529,23 @@ def test_a_link_that_is_planted_later_is_left_and_the_old_file_is_written():
     os.symlink(path("victim"), WEB)
     kill(it.pid, SIGUSR1)
     it.logged("it is a symbolic link")
+    it.logged("; still writing to the old file")
     say("one")
     wait_in("old", "one")
     assert not os.path.exists("victim")
+
+
+def test_a_file_that_logrotate_has_made_for_another_user_is_told_and_the_old_one_is_written():
+    need_root()
+    os.mkdir("theirs")
+    for name in "run", "theirs":
+        os.chown(name, 65534, 65534)
+    it = says("--signal-USR1 reopen-logs --log file:theirs/log", under=AS_NOBODY)
+    wait_open(it, "theirs/log")
+    os.rename("theirs/log", "old")
+    write("theirs/log", "", 0o600)
+    kill(it.pid, SIGUSR1)
+    it.logged("theirs/log': cannot open: Permission denied; let this user write to the file; "
+              "still writing to the old file")
+    say("one")
+    wait_in("old", "one")
