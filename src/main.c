@@ -9,7 +9,6 @@
 #include "supervisor/supervisor.h"
 #include "web/web.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
