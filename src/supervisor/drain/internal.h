@@ -40,7 +40,7 @@ struct drain_view {
 	unsigned unread_heads; /* with an unread HTTP/1 head or WebSocket frame */
 	unsigned waiting;      /* not accepted yet, at the worker's ports */
 	bool blind;            /* nclust cannot see its connections */
-	bool late;             /* because the look took too long */
+	bool late;             /* for now: the look took too long, or lacked something */
 	bool gone;             /* the worker has ended */
 	nsec_t took;
 };
