@@ -176,9 +176,28 @@ void *orphan_state_read(int dirfd, size_t *size, struct error *err)
 	return read_ours(dirfd, orphan_state_name, ORPHAN_STATE_MAX, size, err);
 }
 
+/* On a full disk: write to the blocks that the old file has, if they are enough. */
+static bool write_in_place(int dirfd, const void *data, size_t size)
+{
+	struct error err;
+	struct stat st;
+	scoped_fd fd = rundir_open_file(dirfd, orphan_state_name, O_WRONLY, &st, &err);
+
+	return fd != -1 && (size_t)st.st_blocks * 512 >= size &&
+		pwrite(fd, data, size, 0) == (ssize_t)size && ftruncate(fd, (off_t)size) == 0;
+}
+
 int orphan_state_write(int dirfd, const void *data, size_t size)
 {
-	return rundir_replace(dirfd, "estate.new", orphan_state_name, 0600, data, size);
+	int saved;
+
+	if (rundir_replace(dirfd, "estate.new", orphan_state_name, 0600, data, size) == 0)
+		return 0;
+	saved = errno;
+	if ((saved == ENOSPC || saved == EDQUOT) && write_in_place(dirfd, data, size))
+		return 0;
+	errno = saved;
+	return -1;
 }
 
 /* ---- writing ---- */

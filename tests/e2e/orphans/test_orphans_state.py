@@ -60,6 +60,21 @@ def test_files_that_cannot_be_used_are_told_when_no_worker_runs():
     assert serving() == it.pids()
 
 
+def test_a_restart_while_the_disk_is_full_and_then_killed_the_next_one_takes_over():
+    need_root()
+    run("mount", "-t", "tmpfs", "-o", "size=100k,mode=755", "none", path("run")).ok()
+    it = kept()
+    with open("run/fill", "wb", buffering=0) as f, pytest.raises(OSError, match="No space"):
+        while True:
+            f.write(bytes(1024))
+    it.call("restart")  # the workers get sockets of their own, which no state knows yet
+    pids = it.pids()
+    it.kill()
+    it = kept()
+    assert it.pids() == pids
+    assert not it.says("cannot write the state")
+
+
 def test_nobody_takes_over_from_another_network():
     need_root()
     it = kept()
