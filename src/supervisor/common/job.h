@@ -112,6 +112,7 @@ struct role_life {
 	struct job job;
 	nsec_t started;
 	bool hurried; /* its last process ended just after its start */
+	bool refused; /* it could not be started, and that was logged */
 };
 /* The pause before a start, if the last process ended sooner than this. */
 #define ROLE_RESTART (1 * SECOND)
@@ -121,7 +122,8 @@ struct role_life {
 /* Called after an upgrade, too, and then job_begin() if the role runs. */
 void role_init(struct role_life *l, struct supervisor *sup, job_over *over,
 	void (*start)(void *owner), void *owner);
-/* Start the role with these descriptors, from ROLE_FIRST_FD on.  -1: the error was logged. */
+/* Start the role with these descriptors, from ROLE_FIRST_FD on.  -1: the error was logged, unless
+ * the start before has failed, too. */
 int role_start(enum role role, struct role_life *l, const int *fds, size_t count);
 /* The same with one end of a channel (SOCK_SEQPACKET, nonblocking); *channel is the other end, the
  * caller's. */

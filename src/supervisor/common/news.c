@@ -55,7 +55,7 @@ static void give_out_event(struct supervisor *sup, struct buffer *out, struct se
 }
 
 /* If nclust lacks something, every empty slot tries in vain to start a worker: only the first try
- * of a second is logged, and then their number (say_failed_starts()). */
+ * of a second is logged, and then their number (say_failed_starts()), as it lasts each minute. */
 static bool is_logged(struct service *s, const struct report *r)
 {
 	nsec_t now = clock_now();
@@ -63,11 +63,14 @@ static bool is_logged(struct service *s, const struct report *r)
 	if (s == NULL || r->kind != REPORT_EXITED || r->ending.kind != ENDING_SPAWN ||
 		r->ending.permanent)
 		return true;
-	if (s->life.start_fails == 0 && once_each(&s->life.fail_at, now, SECOND))
+	if (s->life.start_fails == 0 && once_each(&s->life.fail_at, now, s->life.fail_span)) {
+		s->life.fail_span = SECOND;
 		return true;
+	}
 	s->life.start_fails++;
 	s->life.fail_error = r->ending.code;
-	timer_arm_within(s->sup->loop, &s->sup->news.spares, s->life.fail_at + SECOND - now);
+	timer_arm_within(
+		s->sup->loop, &s->sup->news.spares, s->life.fail_at + s->life.fail_span - now);
 	return false;
 }
 
@@ -310,7 +313,7 @@ bool news_spares(struct child *child)
 
 static void say_failed_starts(struct service *s, nsec_t now)
 {
-	nsec_t end = s->life.fail_at + SECOND;
+	nsec_t end = s->life.fail_at + s->life.fail_span;
 	unsigned count = s->life.start_fails;
 
 	if (count > 0 && now < end)
@@ -319,6 +322,7 @@ static void say_failed_starts(struct service *s, nsec_t now)
 		return;
 	s->life.start_fails = 0;
 	s->life.fail_at = now;
+	s->life.fail_span = nsec_min(2 * s->life.fail_span, MINUTE);
 	news_say_of(s, LOG_WARN, "left-out", "%u more attempts to start a worker failed: %s", count,
 		strerror(s->life.fail_error));
 }

@@ -101,7 +101,9 @@ int role_start(enum role role, struct role_life *l, const int *fds, size_t count
 		return 0;
 	}
 	spawn_explain(&failure, roles[role].name, &err);
-	log_error("%s; %s", err.text, roles[role].without);
+	if (!l->refused)
+		log_error("%s; %s", err.text, roles[role].without);
+	l->refused = true;
 	return -1;
 }
 
@@ -111,7 +113,9 @@ int role_start_channel(enum role role, struct role_life *l, int *channel)
 	int got;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == -1) {
-		log_syserr("cannot start the %s", roles[role].name);
+		if (!l->refused)
+			log_syserr("cannot start the %s", roles[role].name);
+		l->refused = true;
 		return -1;
 	}
 	got = role_start(role, l, &pair[1], 1);
@@ -153,6 +157,7 @@ void role_wait_no_more(struct role_life *l)
 void role_begun(struct role_life *l)
 {
 	l->started = clock_now();
+	l->refused = false;
 	job_begin(&l->job, NSEC_NEVER);
 }
 

@@ -192,6 +192,7 @@ struct cluster_life {
 	nsec_t drop_at;         /* when a loss of output was last published; or 0 */
 	uint64_t drop_known;    /* lost lines that were published, in all */
 	nsec_t fail_at;         /* when a failed start was last logged; or 0 */
+	nsec_t fail_span;       /* how long others are only counted then */
 	unsigned start_fails;   /* starts that have failed since then */
 	int fail_error;         /* the errno of the last of these */
 	ev_timer paths_look;    /* when to look at unix paths (child.h) */

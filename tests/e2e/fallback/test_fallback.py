@@ -228,6 +228,27 @@ def test_the_process_that_answers_has_no_rights_and_nobody_notices_its_end():
     is_503()
 
 
+def test_one_that_cannot_be_started_is_told_once_and_started_when_it_can():
+    need_root()  # who has no such limit, but others have
+    as_user = ("setpriv", "--reuid", 54321, "--clear-groups")
+    os.chown("run", 54321, 54321)
+    it = start(f"{OUT} --log inherit", *gated(), clock=True,
+               under=("prlimit", "--nproc=5000:5000", *as_user))
+    it.advance(1)
+    it.event("fallback")
+    for time in (1, 2):
+        pid = it.role("fallback")
+        run(*as_user, "prlimit", "--pid", it.pid, "--nproc=1:").ok()
+        kill(pid)
+        it.advance(20, step=1)
+        it.logged("cannot start 'fallback'", time)
+        it.advance(20, step=1)
+        assert it.log().count("cannot start 'fallback'") == time
+        run(*as_user, "prlimit", "--pid", it.pid, "--nproc=5000:").ok()
+        it.advance(2, step=1)
+        it.role("fallback", but=pid)
+
+
 def limit(pid, files):
     """As its user, since root of a container may not."""
     uid, gid = (re.search(rf"{key}:\t(\d+)", read(f"/proc/{pid}/status")).group(1)

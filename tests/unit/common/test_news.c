@@ -491,3 +491,16 @@ TEST(of_many_starts_that_fail_one_is_logged_and_the_others_are_counted)
 	ck_assert(room_logged("more attempts to start a worker failed: "
 			      "Resource temporarily unavailable"));
 }
+
+TEST(starts_that_fail_for_long_are_counted_each_minute)
+{
+	unsigned told = 0;
+
+	room_fail_spawns(EAGAIN);
+	room_exits(room_child(web, 0), 1);
+	room_pass(30 * MINUTE);
+	for (const char *at = room_log(); (at = strstr(at, "more attempts")) != NULL; at++)
+		told++;
+	ck_assert_uint_ge(told, 30);
+	ck_assert_uint_le(told, 40);
+}

@@ -79,6 +79,7 @@ static const struct gap supervisor_gaps[] = {
 	BEGUN_ANEW(supervisor, logger.life.job),
 	NO_TIME(supervisor, logger.life.job),
 	NOT(supervisor, logger.life.hurried),
+	NOT(supervisor, logger.life.refused),
 	NOT(supervisor, logger.pipes),
 	NOT(supervisor, logger.work),
 	NOT(supervisor, logger.look),
@@ -91,6 +92,7 @@ static const struct gap supervisor_gaps[] = {
 	BEGUN_ANEW(supervisor, web.life.job),
 	NO_TIME(supervisor, web.life.job),
 	NOT(supervisor, web.life.hurried),
+	NOT(supervisor, web.life.refused),
 	NOT(supervisor, web.change),      /* no upgrade then */
 	NOT(supervisor, web.socket.also), /* opened anew */
 	NOT(supervisor, web.agent.also),
@@ -174,7 +176,7 @@ static const struct gap service_gaps[] = {
 	NOT(service, name), NOT(service, index), NOT(service, life.recipes),
 	NOT(service, life.logs), /* beside */
 	NOT(service, said[1]), NOT(service, life.drop_at), NOT(service, life.fail_at),
-	NOT(service, life.start_fails), NOT(service, life.fail_error),
+	NOT(service, life.fail_span), NOT(service, life.start_fails), NOT(service, life.fail_error),
 	NOT(service, sockets.listeners), NOT(service, sockets.learned), NOT(service, children),
 	NOT(service, life.ports),                                 /* ports_save() */
 	NOT(service, life.paths_look),                            /* begun anew */
