@@ -25,6 +25,8 @@
 
 /* A process that has ended is started again after this time. */
 #define RESTART (1 * SECOND)
+/* One that cannot be started is tried again after this time. */
+#define TRY_AGAIN (30 * SECOND)
 /* Packets of the process: a letter for the kind, and text. */
 #define CHANGED 'c'
 #define WARNING 'w'
@@ -195,6 +197,12 @@ static void on_over(void *owner, const struct pidfd_end *end)
 	}
 }
 
+static void try_again(struct watching *w)
+{
+	log_syserr("%s: watch: nothing is watched, trying again in 30 s", w->service->name);
+	timer_arm(w->service->sup->loop, &w->again, TRY_AGAIN);
+}
+
 static void start_process(struct watching *w)
 {
 	struct supervisor *sup = w->service->sup;
@@ -208,12 +216,12 @@ static void start_process(struct watching *w)
 	};
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1) {
-		log_syserr("%s: watch: nothing is watched", w->service->name);
+		try_again(w);
 		return;
 	}
 	plan.keep = pair[1];
 	if (forkjob_begin(&w->job, sup, &plan) == -1) {
-		log_syserr("%s: watch: nothing is watched", w->service->name);
+		try_again(w);
 		fd_close(&pair[0]);
 	} else {
 		io_init(&w->news, on_news, pair[0], w);

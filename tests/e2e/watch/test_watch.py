@@ -308,6 +308,22 @@ def test_an_upgrade_or_its_death_loses_no_change():
     wait_gone(new)
 
 
+def test_while_no_process_can_be_made_that_is_told_and_then_it_is_watched_again():
+    need_root()  # who has no such limit, but others have
+    as_user = ("setpriv", "--reuid", 54321, "--clear-groups")
+    os.chown("run", 54321, 54321)
+    it = watching(clock=True, under=("prlimit", "--nproc=5000:5000", *as_user))
+    lab.clock.flow()
+    (old,) = watchers(it)
+    run(*as_user, "prlimit", "--pid", it.pid, "--nproc=1:").ok()
+    kill(old)
+    it.logged("watch: nothing is watched")
+    save(2)
+    run(*as_user, "prlimit", "--pid", it.pid, "--nproc=5000:").ok()
+    lab.clock.advance(60)
+    runs(it, 2, SAVED)
+
+
 def test_a_stopped_cluster_stays_so_and_a_stop_ends_all_who_watch():
     it = watching(ini(name="job").replace("8000", "8001"))
     it.logged(f"job: watch: '{NOTHING}' matches no file yet")
