@@ -166,18 +166,25 @@ static void list_other_ports(const struct child *child, unsigned port, char *to,
 				to + used, size - used, "%s%u", used > 0 ? " " : "", l->key.port);
 }
 
-static void log_shared_port(struct child *child, struct listener *l)
+const char *beside_debugger(const struct child *child, unsigned port)
 {
 	const struct cluster_settings *s = child_settings(child);
 	char *const *const words[] = {s->command.list, s->env.list, environ};
+	const char *found = NULL;
+
+	for (size_t i = 0; i < COUNT_OF(words) && found == NULL; i++)
+		found = slotword_of_debugger(words[i], port);
+	return found;
+}
+
+static void log_shared_port(struct child *child, struct listener *l)
+{
 	struct listener_walk all = listeners_for(child, LISTENERS_ALL);
 	unsigned port = l->key.port;
 	bool late = ports_is_late(child, l);
-	const char *debugger = NULL;
+	const char *debugger = beside_debugger(child, port);
 	char others[80];
 
-	for (size_t i = 0; i < COUNT_OF(words) && debugger == NULL; i++)
-		debugger = slotword_of_debugger(words[i], port);
 	list_other_ports(child, port, others, sizeof(others));
 	if (debugger == NULL &&
 		((!late && !l->ranged) || others[0] == '\0' || l == listener_next(&all)))

@@ -88,6 +88,9 @@ bool closed_has_probes(const struct child *child, const struct socket_key *but);
  * worker there: an inspector's port, a port that was opened late, and a port of a range from which
  * each worker would have taken another. */
 void beside_look(struct child *child);
+/* Does the worker open that port for a debugger, as far as its command and environment say?  Returns
+ * the option that names it, or NULL. */
+const char *beside_debugger(const struct child *child, unsigned port);
 
 /* ---- startwait ---- */
 

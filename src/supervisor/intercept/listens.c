@@ -109,10 +109,21 @@ static bool may_have_listening(const struct child *child)
 	return false;
 }
 
+/* Is it a debugger's?  That is open before the program begins, and says nothing of it. */
+static bool is_debuggers(const struct child *child, const struct listener *l)
+{
+	return l->has_key && learned_only(l) && child_settings(child) != NULL &&
+		(beside_debugger(child, l->key.port) != NULL ||
+			/* {slot+PORT} */
+			beside_debugger(child, l->key.port - child->slot) != NULL);
+}
+
 static void note_port(struct child *child, const struct listener *l)
 {
 	bool named = !learned_only(l);
 
+	if (is_debuggers(child, l))
+		return;
 	(void)ports_note(child, listener_common_text(l), named, named);
 }
 
@@ -456,7 +467,8 @@ static void note_listening(struct child *child, struct listener *l, pid_t tid)
 		ports_tell(child, ports_bit(child->service, l));
 	PARTS(uses, child, l, USE_LISTENS);
 	beside_look(child);
-	report_if_ready(child);
+	if (!is_debuggers(child, l))
+		report_if_ready(child);
 }
 
 void listens_note(struct child *child, struct listener *l)

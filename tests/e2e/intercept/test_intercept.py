@@ -142,6 +142,22 @@ def test_a_port_beside_the_first_that_should_not_be_shared(options, words, taken
         assert learned(it)[0] == "tcp:127.0.0.1:8000" and len(learned(it)) == (1 if options else 2)
 
 
+@pytest.mark.parametrize("word", ("--inspect=9229", "--inspect={slot+9229}"))
+def test_who_listens_for_a_debugger_is_not_ready_by_that(word):
+    it = start("-n 1", "python3", "-c", """
+import os, socket, sys, time
+debugger = socket.create_server(("127.0.0.1", 9229))
+while not os.path.exists("go"):
+    time.sleep(0.01)
+server = socket.create_server(("127.0.0.1", 8000))
+time.sleep(1000)""", word)
+    it.event("listening")
+    assert it.worker().state == "starting"
+    write("go", "")
+    it.event("ready")
+    assert len(learned(it)) == 2
+
+
 @pytest.mark.parametrize("says, guess", (
     ("bind :8001: Address already in use", "port 8001 is "),
     ("Address already in use", "its address is in use")))
