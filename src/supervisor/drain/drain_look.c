@@ -50,9 +50,9 @@ void drain_add_port(struct drain *d, uint16_t port)
  * gave it up, or, of a unix socket, if both ends are the worker's own processes. */
 bool drain_is_incoming(const struct drain *d, const struct connection *c)
 {
-	bool comes = c->kind == CONNECTION_UNIX ? c->has_name && !c->is_inner
-						: c->kind == CONNECTION_TCP &&
-			c->state != TCP_CLOSE && (d->port_count == 0 || has_port(d, c->port));
+	bool comes = c->kind == CONNECTION_UNIX
+		? c->has_name && !c->is_inner
+		: c->kind == CONNECTION_TCP && c->state != TCP_CLOSE && has_port(d, c->port);
 
 	return comes && health_given_up(d->child, c) == 0;
 }

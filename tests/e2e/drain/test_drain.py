@@ -312,6 +312,21 @@ def test_a_connection_between_processes_of_one_worker_is_nobodys_request():
     all_quiet(it, 2)
 
 
+# its database has the last word
+CLIENT = "import socket; s = socket.create_connection(('127.0.0.1', 8001)); s.recv(1); s.recv(1)"
+
+
+@pytest.mark.parametrize("options", ("", "-l unix:@web"))
+def test_nor_is_one_to_a_database_where_no_port_is_known(options):
+    with socket.create_server(("127.0.0.1", 8001)) as database:
+        it = cluster(f"-n 1 {QUIET} --ready alive:1ms {options}", "python3", "-c", CLIENT)
+        with database.accept()[0] as connection:
+            connection.send(b"+")
+            wait(lambda: [s.unread for s in sockets("established", to=8001)] == [0])
+            it.call("restart")
+    all_quiet(it, 1)
+
+
 # ---- the kernel wakes one worker for each connection ----
 
 def test_who_was_woken_for_a_connection_and_ends_without_taking_it_another_one_does():

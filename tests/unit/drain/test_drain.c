@@ -18,10 +18,11 @@
 #define WEB \
 	"[cluster:web]\ncommand = /bin/web\nworkers = 1\nready = notify\n" \
 	"drain = quiet\ndrain-timeout = "
+#define PORT 80 /* where it listens */
 
 ROOM_PARTS(&drain_part, &news_part)
 
-static struct connection has[4];
+static struct connection has[5];
 static size_t has_count;
 static unsigned ended;
 static unsigned asked_late;
@@ -41,9 +42,11 @@ REPLACED(int, connections_add)
 	all->list = realloc(all->list, sizeof(has));
 	ck_assert_ptr_nonnull(all->list);
 	memcpy(all->list, has, sizeof(has));
-	for (size_t i = 0; i < has_count; i++)
+	all->list[has_count] = (struct connection){
+		.cookie = UINT64_MAX, .kind = CONNECTION_LISTENER, .port = PORT};
+	all->count = has_count + 1;
+	for (size_t i = 0; i < all->count; i++)
 		all->list[i].pid = r->tid;
-	all->count = has_count;
 	if (leaps > 0) {
 		(void)nanosleep(&(struct timespec){.tv_sec = 20}, NULL);
 		leaps--;
@@ -117,7 +120,7 @@ static struct connection *connect_quiet(uint32_t ago)
 		.fd = (int)has_count + 4,
 		.kind = CONNECTION_TCP,
 		.state = TCP_ESTABLISHED,
-		.port = 80,
+		.port = PORT,
 		.sent_ago = ago,
 		.received_ago = ago + 20,
 		.ack_ago = ago,
@@ -170,6 +173,16 @@ TEST(a_request_under_way_is_waited_for)
 	c->cookie = 1;
 	room_pass(200 * MSEC);
 	ck_assert(is_asked());
+}
+
+TEST(a_connection_that_it_has_made_is_neither_waited_for_nor_ended)
+{
+	connect_busy()->port = 40000;
+	connect_quiet(5000)->port = 40001;
+	service_stop(web, false);
+	room_pass(100 * MSEC);
+	ck_assert(is_asked());
+	ck_assert_uint_eq(ended, 0);
 }
 
 TEST(when_looks_took_long_it_is_looked_at_again_soon)
