@@ -266,7 +266,8 @@ const struct verb verbs[] = {
 			  "it does on SIGTERM, with a request as well, and the "
 			  "command line to use. Looks on for 2 s after each new "
 			  "socket, as another may come later, and warns of "
-			  "programs that keep their state in themselves, or "
+			  "programs that keep their state in themselves, of which "
+			  "it advises to run one, or "
 			  "compute in many threads. Exits 0 if copies of it will "
 			  "work together, 1 if "
 			  "not, 127 if it is not found, 126 if it cannot be run.",

@@ -271,6 +271,7 @@ static void add_option(json_t *words, const char *name, const char *value)
 json_t *exam_command_line(const struct exam *e)
 {
 	const struct arguments *a = e->arguments;
+	bool is_store = e->held.store[0] != '\0' && e->held.store[0] != '/';
 	json_t *words;
 
 	if (e->ended)
@@ -279,8 +280,8 @@ json_t *exam_command_line(const struct exam *e)
 	add_word(words, "nclust");
 	for (const char *const *word = a->given; *word != NULL; word++)
 		add_word(words, *word);
-	add_option(words, "-n", exam_copies_work(e) ? "auto" : "1");
-	if (!e->beside) {
+	add_option(words, "-n", exam_copies_work(e) && !is_store ? "auto" : "1");
+	if (!e->beside || is_store) {
 		add_option(words, "--surge", "0");
 		add_option(words, "--max-unavailable", "1");
 	}

@@ -164,7 +164,8 @@ static void note_database(struct look *look, int fd)
 static void note_name(struct look *look)
 {
 	static const char *const names[] = {"redis-server", "valkey-server", "memcached", "mongod",
-		"postgres", "mysqld", "mariadbd", "etcd"};
+		"postgres", "mysqld", "mariadbd", "etcd", "beanstalkd", "gearmand", "mosquitto",
+		"nats-server", "ngircd"};
 	char name[PROCESS_NAME];
 
 	(void)process_name(look->pid, name);

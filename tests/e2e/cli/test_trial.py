@@ -300,7 +300,9 @@ REAL = (
      None, 0, ""),
     ("", "./redis-server PORT --loopback", {  # known by its name
         "=state": "^warn redis-server keeps its state in itself; copies are separate stores"},
-     None, 0, ""),
+     "nclust -n 1 --surge 0 --max-unavailable 1 --", 0, ""),
+    ("", "./mosquitto PORT --loopback", {"=state": "^warn mosquitto keeps its state in itself"},
+     "nclust -n 1 --surge 0 --max-unavailable 1 --", 0, ""),
     ("", f"{PLAIN} 8000 --loopback", {"=socket": "^bad cannot bind tcp:127.0.0.1:8000: in use"},
      None, 1, ""),
     # where ports cannot be taken over, one copy is what works
@@ -320,7 +322,8 @@ REAL = (
         "=second copy": "^bad ends with exit 1.*in use"}, None, 1, f"{CONFINED} docker --"),
     ("", f"sh -c 'yes & exec {PLAIN} PORT --loopback'", {}, None, 0, nightly),
     ("", "redis-server --port PORT --save '' --bind 127.0.0.1",
-     {"stop_in_request.request": "lost"}, "nclust -n auto --", 0, nightly),
+     {"stop_in_request.request": "lost"}, "nclust -n 1 --surge 0 --max-unavailable 1 --", 0,
+     nightly),
     ("", "busybox httpd -f -p 127.0.0.1:PORT -h .", {"stop_in_request.request": "lost"}, None, 0,
      nightly),
     ("", f"node {server('plain.js')} PORT", {"sockets.0.how": "taken over"},
@@ -357,7 +360,8 @@ class TestTrials:
             write("ipc.py", IPC)
             write("store.py", STORE)
             sqlite3.connect("app.data").execute("create table t (a)")
-            run("cp", PLAIN, "redis-server").ok()
+            for store in ("redis-server", "mosquitto"):
+                run("cp", PLAIN, store).ok()
             begin_program(PLAIN, 8000, "--loopback")
             wait_listened(8000)
         while (at := len(self.begun)) <= number or (
