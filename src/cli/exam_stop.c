@@ -18,6 +18,8 @@
 #define END_MOST (8 * SECOND) /* more than TRIAL_STOP_TIMEOUT */
 #define ANSWER_MOST (3 * SECOND)
 #define SILENCE (300 * MSEC) /* a server that answers or closes early does so in less */
+#define REST (300 * MSEC)
+#define REST_MOST (3 * SECOND)
 
 /* A request in two halves.  Some servers answer as soon as they have the first line. */
 #define HALF "GET / HT"
@@ -175,6 +177,24 @@ static void await_stop(const struct exam *e, uint64_t worker, bool asked, nsec_t
 		;
 }
 
+/* Wait until a worker that is ready has computed nothing for a moment: a program may go on loading
+ * itself, and hear the signal only then. */
+static void await_rest(const struct exam *e, uint64_t worker)
+{
+	const nsec_t until = e->trial->now + REST_MOST;
+	nsec_t worked = e->trial->now;
+	nsec_t cpu = 0;
+	struct held held uninitialized;
+
+	while (worker != 0 && exam_end_of(e, worker) == NULL && e->trial->now < until &&
+		e->trial->now - worked < REST && trial_wait(e->trial)) {
+		held_look(&held, e->trial, trial_pid(e->trial, worker));
+		if (held.cpu != cpu || held.running > 0 || held.waits)
+			worked = e->trial->now;
+		cpu = held.cpu;
+	}
+}
+
 /* End the latest worker of a slot by SIGTERM, as nclust does, and by SIGKILL after the stop
  * timeout. */
 static void end_worker(struct exam *e, int slot, bool visit, struct stop *stop)
@@ -231,6 +251,7 @@ void exam_stop(struct exam *e)
 	struct stop quiet = {.tried = false};
 	struct stop busy = {.tried = false};
 
+	await_rest(e, trial_worker(e->trial, 1));
 	end_worker(e, 1, false, &quiet);
 	/* a worker that ignores SIGTERM when idle ignores it during a request, too */
 	if (!quiet.tried || quiet.ended)

@@ -260,6 +260,14 @@ db = sqlite3.connect(os.path.abspath("app.data"))
 db.execute("select * from t").fetchall()
 s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 time.sleep(1000)"""
+LOADS = """
+import signal, socket, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while time.process_time() < 0.5:
+    pass
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+time.sleep(1000)"""
 BINDER = fixture("binder")
 CONFINED = fixture("confine")
 nightly = pytest.mark.nightly
@@ -298,6 +306,7 @@ REAL = (
     ("", "python3 store.py PORT", {
         "=state": "^warn it keeps its state in the file DIR/app.data; .*separate stores"},
      None, 0, ""),
+    ("", "python3 loads.py PORT", {"stop.exit": "killed by SIGTERM"}, None, 0, ""),
     ("", "./redis-server PORT --loopback", {  # known by its name
         "=state": "^warn redis-server keeps its state in itself; copies are separate stores"},
      "nclust -n 1 --surge 0 --max-unavailable 1 --", 0, ""),
@@ -359,6 +368,7 @@ class TestTrials:
         if not self.begun:
             write("ipc.py", IPC)
             write("store.py", STORE)
+            write("loads.py", LOADS)
             sqlite3.connect("app.data").execute("create table t (a)")
             for store in ("redis-server", "mosquitto"):
                 run("cp", PLAIN, store).ok()
