@@ -37,6 +37,7 @@
 /* About the most time for a look at the threads of a worker, which can make each of these looks
  * take as long as vfork_patience() says. */
 #define LOOK_AT_THREADS (10 * TURN_SPAN)
+#define TREE_MAX 32
 
 /* ---- readiness ---- */
 
@@ -168,6 +169,20 @@ static bool look_at_thread(void *context, pid_t tid)
 	return r.late || clock_now() > threads->until;
 }
 
+/* Looks at the processes below the worker: one that it has forked after its bind(2) may serve. */
+static void look_below(struct threads *threads)
+{
+	struct child *child = threads->child;
+	pid_t tree[TREE_MAX];
+	size_t count = process_tree(child->pid, tree, TREE_MAX);
+	bool enough = clock_now() > threads->until;
+
+	for (size_t i = 1; i < count && !enough && !listens_on_all(child); i++) {
+		look_at_process(child, tree[i]);
+		enough = look_at_thread(threads, tree[i]);
+	}
+}
+
 /* Looks whether the worker waits for connections.  If another process has got one of these pids, it
  * has none of nclust's sockets. */
 static void look_at_waiting(struct child *child)
@@ -182,8 +197,10 @@ static void look_at_waiting(struct child *child)
 	}
 	look_at_process(child, child->pid);
 	if (!listens_on_all(child) && !child->trap.hostile &&
-		allowance_is_ample(&child->trap.allowance))
+		allowance_is_ample(&child->trap.allowance)) {
 		(void)process_each(child->pid, look_at_thread, &threads);
+		look_below(&threads);
+	}
 	intercept_charge(child, begun);
 }
 

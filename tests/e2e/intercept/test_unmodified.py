@@ -77,6 +77,8 @@ BINDS = {
     "a worker of Node's cluster": (
         "", lambda: ("node", server("plain.js"), PORT),
         {"at_once": CLIENTS}),
+    "a C program whose child listens on no socket that listens": (
+        "", lambda: (PLAIN, PORT, "--ask", "--fork"), {}),
     "a child binds and serves": ("--stop-timeout 2s", lambda: (UNWELL, "--fork", "--port", PORT), {}),
 }
 
