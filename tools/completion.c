@@ -52,16 +52,14 @@ static bool takes_path(const struct option_row *row)
 	return row->type == &type_path || row->type == &type_paths || row->type == &type_fallback;
 }
 
-/* One `name)` of the case that completes a value. */
+/* One `name)` of the case that completes a value.  Paths are left to readline. */
 static void put_bash_values(struct buffer *out, const struct option_row *row)
 {
 	if (takes_path(row)) {
 		(void)buffer_printf(out, "\t--%s", row->name);
 		if (row->letter != 0)
 			(void)buffer_printf(out, " | -%c", row->letter);
-		(void)buffer_string(out,
-			")\n\t\tmapfile -t COMPREPLY < <(compgen -f -- "
-			"\"$word\")\n\t\treturn\n\t\t;;\n");
+		(void)buffer_string(out, ")\n\t\treturn\n\t\t;;\n");
 	} else if (row->choices != NULL) {
 		(void)buffer_printf(
 			out, "\t--%s)\n\t\tmapfile -t COMPREPLY < <(compgen -W '", row->name);
@@ -91,7 +89,8 @@ static void put_bash_verb(struct buffer *out, const struct verb *verb)
 	else if (verb->words == WORDS_VERB)
 		(void)buffer_string(out, "\t\twords=$verbs\n");
 	else if (verb->words == WORDS_COMMAND)
-		(void)buffer_string(out, "\t\twords=$(compgen -c -- \"$word\")\n");
+		(void)buffer_string(
+			out, "\t\t[[ $word == */* ]] || words=$(compgen -c -- \"$word\")\n");
 	(void)buffer_string(out, "\t\t;;\n");
 }
 
@@ -125,13 +124,9 @@ int describe_bash(struct buffer *out)
 		"'\n\tlocal words= i\n\n"
 		"\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
 		"\t\tif [[ ${COMP_WORDS[i]} == -- ]]; then\n"
-		"\t\t\tif ((COMP_CWORD == i + 1)); then\n"
+		"\t\t\t((COMP_CWORD > i + 1)) || [[ $word == */* ]] ||\n"
 		"\t\t\t\tmapfile -t COMPREPLY < <(compgen -c -- "
 		"\"$word\")\n"
-		"\t\t\telse\n"
-		"\t\t\t\tmapfile -t COMPREPLY < <(compgen -f -- "
-		"\"$word\")\n"
-		"\t\t\tfi\n"
 		"\t\t\treturn\n"
 		"\t\tfi\n"
 		"\tdone\n"

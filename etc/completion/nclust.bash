@@ -144,21 +144,16 @@ _nclust()
 
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		if [[ ${COMP_WORDS[i]} == -- ]]; then
-			if ((COMP_CWORD == i + 1)); then
+			((COMP_CWORD > i + 1)) || [[ $word == */* ]] ||
 				mapfile -t COMPREPLY < <(compgen -c -- "$word")
-			else
-				mapfile -t COMPREPLY < <(compgen -f -- "$word")
-			fi
 			return
 		fi
 	done
 	case $before in
 	--config | -c)
-		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
 	--runtime-directory)
-		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
 	--log-level)
@@ -166,11 +161,9 @@ _nclust()
 		return
 		;;
 	--pidfile)
-		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
 	--http-token)
-		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
 	--intercept)
@@ -186,15 +179,12 @@ _nclust()
 		return
 		;;
 	--directory)
-		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
 	--env-file)
-		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
 	--chroot)
-		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
 	--cpu)
@@ -202,7 +192,6 @@ _nclust()
 		return
 		;;
 	--fallback)
-		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
 	--hang-signal)
@@ -214,7 +203,6 @@ _nclust()
 		return
 		;;
 	--watch)
-		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
 	--drain)
@@ -314,7 +302,7 @@ _nclust()
 		;;
 	exec)
 		options='--help'
-		words=$(compgen -c -- "$word")
+		[[ $word == */* ]] || words=$(compgen -c -- "$word")
 		;;
 	help)
 		options='--help'

@@ -58,3 +58,23 @@ def test_verbs_their_options_instances_signals_and_commands(shell):
     assert "mkfifo" in shell("nclust -n 2 -- mkfif")
     if shell is zsh:
         assert "mkfifo" in shell("nclust exec mkfif")
+
+
+@pytest.mark.parametrize("typed, run_with", (
+    ("nclust -c con\tsh\t", ["-c", "conf.d/shop.ini"]),
+    ("nclust config --check -c my\t", ["config", "--check", "-c", "my shop.ini"]),
+    ("nclust -- ./sr\tser\t", ["--", "./src/server"]),
+    ("nclust -- cat con\tsh\t", ["--", "cat", "conf.d/shop.ini"]),
+    ("nclust exec ./sr\tser\t", ["exec", "./src/server"])))
+def test_bash_goes_on_behind_a_directory_and_quotes_a_blank(typed, run_with):
+    for name in ("conf.d", "src"):
+        os.mkdir(name)
+    for name in ("conf.d/shop.ini", "src/server", "my shop.ini"):
+        write(name, "")
+    write("bashrc", f"source {COMPLETION}/nclust.bash\nPS1='ready> '\n"
+          """nclust() { printf '\\n<%s>' "$@"; exit; }""")
+    shell = Terminal("bash", "--rcfile", "bashrc", "-i", columns=2000)
+    shell.sees("ready>")
+    shell.type(f"{typed}\r")
+    shell.exit()
+    assert re.findall("<(.+)>", shell.said) == run_with
