@@ -263,6 +263,10 @@ static void lost_word(struct words *w, int index)
 	} else if (is_first && is_start(word)) {
 		buffer_printf(&line, "unknown verb '%s'; use: nclust", shown);
 		put_run(&line, w);
+	} else if (is_first && w->line.argc > 2 && is_verb(w, w->line.argv[2])) {
+		buffer_printf(
+			&line, "the verb goes first; use: nclust %s %s", w->line.argv[2], shown);
+		put_words(&line, w, 3, w->line.argc);
 	} else if (near != NULL) {
 		buffer_printf(&line, "unknown verb '%s'; did you mean 'nclust %s'?", shown, near);
 	} else {

@@ -94,6 +94,8 @@ static const struct {
 	{{"start", "-n", "2", "--", "x"}, "unknown verb 'start'; use: nclust -n 2 -- x\n"},
 	{{"start", "shop.ini"}, "unknown verb 'start'; use: nclust -c shop.ini\n"},
 	{{"start"}, "unknown verb 'start'; use: nclust -n auto -- COMMAND, or "},
+	/* as service(8) has it: no other verb, such as stop, may be offered */
+	{{"shop", "status", "--json"}, "the verb goes first; use: nclust status shop --json\n"},
 	{{"-i", "4", "--", "x"}, "-i: unknown option; use -n\n"},
 	{{"-p8000", "--", "x"}, "-p: unknown option; use -l\n"},
 	{{"--instances", "4", "--", "x"}, "--instances: unknown option; use"},
