@@ -257,6 +257,13 @@ static void lost_word(struct words *w, int index)
 		faults_add(w->faults, EX_USAGE, "options go after the verb: nclust %s ...", shown);
 		return;
 	}
+	/* "-name shop" was read as "-n ame" */
+	if (index > 1 && w->line.argv[index - 1][0] == '-' &&
+		option_find(NULL, w->line.argv[index - 1] + 1, NULL) != NULL) {
+		faults_add(w->faults, EX_USAGE, "write '-%s', with two dashes",
+			w->line.argv[index - 1]);
+		return;
+	}
 	if (own != NULL) {
 		buffer_printf(&line, "unknown verb '%s'; use: nclust %s", shown, own);
 		put_words(&line, w, 2, w->line.argc);

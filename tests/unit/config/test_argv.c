@@ -99,6 +99,10 @@ static const struct {
 	{{"-i", "4", "--", "x"}, "-i: unknown option; use -n\n"},
 	{{"-p8000", "--", "x"}, "-p: unknown option; use -l\n"},
 	{{"--instances", "4", "--", "x"}, "--instances: unknown option; use"},
+	{{"-config", "shop.ini"}, "write '--config', with two dashes\n"},
+	{{"-workers", "4", "--", "x"},
+		"-w: unknown option; use -n\n"
+		"write '--workers', with two dashes\n"},
 	{{"-n", "4", "status"}, "options go after the verb: nclust status ...\n"},
 	{{"-n", "4"}, "no command: nclust -n auto -- COMMAND [ARG]...\n"},
 	{{"--"}, "no command: nclust -n auto -- COMMAND [ARG]...\n"},
