@@ -195,8 +195,8 @@ json_t *exam_end_of(const struct exam *e, uint64_t worker);
 bool exam_needs_address(const struct exam *e);
 /* Will N copies work? */
 bool exam_copies_work(const struct exam *e);
-/* The command line to run the command with: as many copies as work, and the options
- * that it needs. null: no command line works.  The caller frees it. */
+/* The command line to run the command with: as many copies as work, or as are given,
+ * and the options that it needs. null: no command line works.  The caller frees it. */
 json_t *exam_command_line(const struct exam *e);
 
 /* ---- facts ---- */

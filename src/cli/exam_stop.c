@@ -289,10 +289,28 @@ static void add_option(json_t *words, const char *name, const char *value)
 	add_word(words, value);
 }
 
+/* Would copies each have a store of their own? */
+static bool is_store(const struct exam *e)
+{
+	return e->held.store[0] != '\0' && e->held.store[0] != '/';
+}
+
+/* "1" where copies do not work, or are stores; NULL: what is given. */
+static const char *how_many(const struct exam *e, bool store)
+{
+	const char *const *given = e->arguments->given;
+
+	if (!exam_copies_work(e) || store)
+		return "1";
+	return trial_has_option(given, "-n") || trial_has_option(given, "--workers") ? NULL
+										     : "auto";
+}
+
 json_t *exam_command_line(const struct exam *e)
 {
 	const struct arguments *a = e->arguments;
-	bool is_store = e->held.store[0] != '\0' && e->held.store[0] != '/';
+	bool store = is_store(e);
+	const char *count = how_many(e, store);
 	json_t *words;
 
 	if (e->ended)
@@ -301,8 +319,9 @@ json_t *exam_command_line(const struct exam *e)
 	add_word(words, "nclust");
 	for (const char *const *word = a->given; *word != NULL; word++)
 		add_word(words, *word);
-	add_option(words, "-n", exam_copies_work(e) && !is_store ? "auto" : "1");
-	if (!e->beside || is_store) {
+	if (count != NULL)
+		add_option(words, "-n", count);
+	if (!e->beside || store) {
 		add_option(words, "--surge", "0");
 		add_option(words, "--max-unavailable", "1");
 	}

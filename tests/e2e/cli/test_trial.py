@@ -295,6 +295,7 @@ REAL = (
     ("-l 127.0.0.1:PORT", f"{PLAIN} PORT --loopback", {
         "sockets.0.named": True, "sockets.0.how": "taken over"},
      "nclust -l 127.0.0.1:PORT -n auto --", 0, ""),
+    ("-n 3", f"{PLAIN} PORT --loopback", {}, "nclust -n 3 --", 0, ""),
     ("-l unix:/run/s", f"{PLAIN} PORT --loopback",
      {"=socket": "^note.*--listen does not name it"}, "nclust -l unix:/run/s -n auto --", 0, ""),
     ("", "nginx -c DIR/nginx.PORT", {
