@@ -440,8 +440,13 @@ static int bind_control(struct supervisor *sup, struct error *err)
 	int old = all->listen.fd;
 	struct stat st;
 
-	if (fd == -1)
+	if (fd == -1) {
+		if (group >= 0 && err->sys == EPERM)
+			error_hint(err,
+				"only root may set 'control-group' to a group that it is "
+				"not in");
 		return error_wrap(err, "control socket");
+	}
 	fdpass_refuse(fd);
 	all->file = (struct socket_file){0};
 	if (fstatat(sup->rundir.dir, "control", &st, AT_SYMLINK_NOFOLLOW) == 0)

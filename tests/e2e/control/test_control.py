@@ -303,6 +303,16 @@ def test_members_of_control_group_may_look_not_change():
     as_other(4712, "status", "it").fails(77)
 
 
+def test_a_user_cannot_name_a_group_that_it_is_not_in_and_learns_it():
+    need_root()
+    os.mkdir("own")
+    os.chown("own", 65534, 65534)
+    where = f"--runtime-directory={path('own')}"
+    as_other("", where, "--control-group", "#4711", "--restart=never", "--", "true").fails(
+        1, "Operation not permitted; only root may set 'control-group' to a group that it is not in")
+    as_other(4711, where, "--control-group", "#4711", "--restart=never", "--", "true").ok()
+
+
 def test_readers_with_very_many_requests_leave_each_other_their_turn():
     need_root()
     it = quick(1, "--control-group '#4711'")
