@@ -348,8 +348,13 @@ static void commit_plan(
 	look_at_names(sup, d);
 	rename_tell(&plan->renamed);
 	for (size_t i = 0; i < sup->service_count; i++) {
-		sup->services[i]->stage.awaited = AWAITED_NOTHING;
-		sup->services[i]->stage.live = false;
+		struct service *s = sup->services[i];
+
+		/* the settings may be under way since an earlier reload */
+		s->stage.awaited = cluster_next_settings(s->core) != cluster_settings(s->core)
+			? AWAITED_ROLLOUT
+			: AWAITED_NOTHING;
+		s->stage.live = false;
 	}
 	for (size_t i = 0; i < d->count; i++)
 		if (d->clusters[i].new == NULL)
@@ -371,7 +376,11 @@ static void commit_plan(
 			continue;
 		}
 		take_opened(s, &plan->sets[i], &plan->segments[i]);
-		apply_settings(plan, s, c, restart && !rests);
+		apply_settings(plan, s, c,
+			!rests &&
+				(restart ||
+					(plan->drops_ports &&
+						s->stage.awaited == AWAITED_ROLLOUT)));
 		if (rests) {
 			segment_settle(s, false);
 			s->stage.awaited = AWAITED_NOTHING;

@@ -157,6 +157,26 @@ def test_after_a_roll_that_fails_half_way_the_settings_of_before_hold_and_the_fi
     assert reload(it) == "web: no change"
 
 
+def test_a_reload_awaits_what_an_earlier_one_has_begun():
+    it = cluster(ini=ini())
+    put(command="sh -c 'until [ -e go ]; do sleep 0.01; done; exit 9'")
+    it.call("reload", no_wait=True)
+    again = it.begin("reload")
+    it.event("reloaded", 2)
+    write("go", "")
+    with pytest.raises(Refused, match="web.0: exit 9"):
+        again()
+
+
+def test_drop_ports_counts_for_what_an_earlier_reload_has_begun():
+    it = cluster(ini=section("web", f"{PLAIN} 8000 --loopback", ready=None))
+    write("it.ini", section("web", f"{PLAIN} 8001 --loopback", ready=None))
+    it.call("reload", no_wait=True)
+    it.call("reload", drop_ports=True)
+    it.wait(lambda: [at.address for at in it.cluster().listeners] == ["tcp:127.0.0.1:8001"])
+    assert it.cluster().state == "running"
+
+
 def test_a_name_service_that_does_not_answer_holds_up_the_reload_alone():
     need_root()
     it = cluster(ini=ini("user = nobody", "drain = off"), clock=True)
