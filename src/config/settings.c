@@ -386,7 +386,9 @@ int settings_set(struct settings *s, size_t at, const struct option_row *row, in
 		return error_set(
 			err, 0, "given twice; write several in one: --log 'prefix file:PATH'");
 	if (origin.kind == ORIGIN_FILE && field_has(row, base, member, text))
-		return error_set(err, 0, "given twice");
+		return row->type == &type_env
+			? error_set(err, 0, "'%.*s' is given twice", (int)strcspn(text, "="), text)
+			: error_set(err, 0, "given twice");
 	/* the command line's list replaces a file's */
 	if (origin.kind != was->kind && row->repeatable && !has_own_keys(row))
 		field_clear(row, base);

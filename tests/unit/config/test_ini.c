@@ -103,7 +103,7 @@ static const struct {
 	{"on-EVENT = x\n", 3, "on-EVENT", "unknown key\n"},
 
 	{"workers = 3\nworkers = 4\n", 4, "workers", "twice, first in line 3"},
-	{"env = A=1\nenv = B=1\nenv = A=2\n", 5, "env", "given twice"},
+	{"env = A=1\nenv = B=1\nenv = A=2\n", 5, "env", "'A' is given twice"},
 	{"signal-USR1 = all\nsignal-SIGUSR1 = all\n", 4, "signal-SIGUSR1", "given twice"},
 	{"on-exit = a\non-stop = a\non-exit = b\n", 5, "on-exit", "given twice"},
 	{"listen = 80\nlisten = tcp:*:80\n", 3, "listen", "'tcp:*:80' is given twice"},
