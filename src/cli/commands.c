@@ -255,22 +255,18 @@ const struct verb verbs[] = {
 	{
 		.name = "doctor",
 		.help = "try a command on this machine",
-		.manual = "Looks at kernel, container, limits and privileges, "
-			  "and says what nclust makes of each, and what this kernel "
-			  "lacks that newer ones have. Exits 1 if "
-			  "something prevents it from running. With a command, "
-			  "runs it for some seconds under an nclust of its own, "
-			  "alone and as two copies, with the options of nclust "
-			  "that stand before '--', such as -l or --user: tells how it "
-			  "takes its socket, when it is ready, what "
-			  "it does on SIGTERM, with a request as well, and the "
-			  "command line to use. Looks on for 2 s after each new "
-			  "socket, as another may come later, and warns of "
-			  "programs that keep their state in themselves, of which "
-			  "it advises to run one, or "
-			  "compute in many threads. Exits 0 if copies of it will "
-			  "work together, 1 if "
-			  "not, 127 if it is not found, 126 if it cannot be run.",
+		.manual = "Looks at kernel, container, limits and privileges, and says what "
+			  "nclust makes of each, and what this kernel lacks that newer ones have. "
+			  "Exits 1 if something prevents it from running. With a command, runs it "
+			  "for some seconds under an nclust of its own, alone and as two copies, "
+			  "with the options of nclust that stand before '--', such as -l or "
+			  "--user: tells how it takes its socket, when it is ready, what it does "
+			  "on SIGTERM, with a request as well, and the command line to use. Looks "
+			  "on for 2 s after each new socket, as another may come later, and warns "
+			  "of programs that keep their state in themselves, of which it advises "
+			  "to run one, or compute in many threads. Exits 0 if copies of it will "
+			  "work together, 1 if not, 127 if it is not found, 126 if it cannot be "
+			  "run.",
 		.options = OPTIONS_ASK,
 		.words = WORDS_TRIAL,
 		.run = verb_doctor,
