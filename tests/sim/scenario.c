@@ -370,6 +370,14 @@ static bool is_well(const struct world *w)
 	return w->ended || (state == CLUSTER_RUNNING && w->rollout == 0);
 }
 
+/* Does it serve until the other one of its slot does? */
+static bool is_substitute(const struct world *w, uint64_t id)
+{
+	const struct process *mate = witness_mate(w, id);
+
+	return mate != NULL && !mate->ready;
+}
+
 /* Do all workers run by the settings in force? */
 static void check_settings(struct world *w)
 {
@@ -377,7 +385,8 @@ static void check_settings(struct world *w)
 		return;
 	for (uint64_t id = 1; id <= w->last_worker; id++)
 		if (w->processes[id].life == LIFE_ALIVE && !w->processes[id].going &&
-			w->processes[id].settings != cluster_settings(w->cluster))
+			w->processes[id].settings != cluster_settings(w->cluster) &&
+			!is_substitute(w, id))
 			world_complain(w, "settings of old live on");
 }
 
