@@ -429,7 +429,7 @@ static void note_unused(struct child *child, struct listener *l)
 		!has_clients_without(child->service);
 
 	l->unused_since = clock_now() - (for_good ? UNUSED_MAX : 0);
-	timer_arm_within(sup->loop, &sup->sockets.trim, for_good ? 0 : UNUSED_MAX);
+	timer_arm_within(sup->loop, &sup->sockets.trim, for_good ? 0 : LOOK_AGAIN);
 }
 
 bool learned_unuse(struct child *child, struct listener *l)
@@ -459,8 +459,10 @@ static nsec_t close_unused(struct service *service, nsec_t now)
 
 		if (l->unused_since == 0)
 			continue;
+		if (!settled && left > 0) /* who has it next may open it last */
+			l->unused_since = now;
 		if (!settled || left > 0)
-			again = nsec_min(again, left > LOOK_AGAIN ? left : LOOK_AGAIN);
+			again = nsec_min(again, settled && left > LOOK_AGAIN ? left : LOOK_AGAIN);
 		else if (learned_only(l))
 			learned_close(service, l, NULL);
 		else
