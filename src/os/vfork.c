@@ -42,7 +42,7 @@ enum { STACK_SIZE = 64 * 1024 };
 #define CALL_PROMPT (80 * USEC)
 /* A child that has not exited after this time sleeps, or has no CPU. */
 #define MOMENT (300 * USEC)
-/* The wait for a child that wants to run and gets no CPU. */
+/* The wait for a child that wants to run and gets no CPU, although nclust gets one. */
 #define BUSY (5 * SECOND)
 /* A child that has used so much CPU time does not come to an end. */
 #define WORK_MOST (1 * SECOND)
@@ -267,6 +267,7 @@ static bool await_end(const struct vfork *child, nsec_t patience)
 {
 	nsec_t begun = clock_now();
 	nsec_t until = begun + patience;
+	nsec_t starved = -1; /* nclust itself, when the patience was over */
 
 	/* spin only for a call, not for a program that is started */
 	while (child->work > 0 && !has_left(child->stack) && clock_now() < begun + CALL_PROMPT)
@@ -279,7 +280,9 @@ static bool await_end(const struct vfork *child, nsec_t patience)
 		};
 
 		if (patience > 0 && now >= until) {
-			if (now > begun + BUSY ||
+			if (starved == -1)
+				starved = process_starved(getpid());
+			if (now - (process_starved(getpid()) - starved) > begun + BUSY ||
 				!has_time_left(child->pid, child->work > 0 ? child->work : patience,
 					now - begun, patience))
 				break;

@@ -385,7 +385,7 @@ def start(options="", *command, **more):
 
 def cluster(options="", *command, **more):
     """The same, and all its workers are ready."""
-    if command and lab.PATIENCE > 1 and "start-timeout" not in options:
+    if command and lab.PATIENCE > 1 and not re.search("--(start-timeout|accept)", options):
         options += f" --start-timeout {60 * lab.PATIENCE:.0f}s"
     return start(options, *command, **more).wait_ready()
 

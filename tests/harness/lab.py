@@ -53,11 +53,12 @@ def begin(directory):
 def begin_item(leaks):
     if not SANITIZED:
         return
+    os.makedirs(path("sanitizer"), exist_ok=True)
+    os.chmod(path("sanitizer"), 0o1777)  # processes of other users write there, too
     # its own limit of core files would be that of all workers
     os.environ["ASAN_OPTIONS"] = (
-        f"detect_leaks={0 if leaks else 1}:disable_coredump=0:log_path={dir}/sanitizer")
-    os.environ["UBSAN_OPTIONS"] = f"print_stacktrace=1:log_path={dir}/sanitizer"
-    os.chmod(dir, 0o1777)  # processes of other users write there, too
+        f"detect_leaks={0 if leaks else 1}:disable_coredump=0:log_path={dir}/sanitizer/of")
+    os.environ["UBSAN_OPTIONS"] = f"print_stacktrace=1:log_path={dir}/sanitizer/of"
 
 
 def end():
@@ -71,8 +72,10 @@ def end():
 
 
 def sanitizer_says():
-    found = [read(name) for name in os.listdir(dir) if name.startswith("sanitizer.")]
-    for name in os.listdir(dir) if SANITIZED else ():
+    if not SANITIZED:
+        return ""
+    found = [read(f"sanitizer/{name}") for name in os.listdir(path("sanitizer"))]
+    for name in os.listdir(dir):
         if name.endswith(".log"):  # of processes without an environment
             at = re.search(r"ERROR: \w*Sanitizer|^\S+\.[ch]:[\d:]* runtime error:", read(name), re.M)
             found += [read(name)[at.start():][:4000]] if at else []
