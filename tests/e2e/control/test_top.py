@@ -271,6 +271,7 @@ def test_colours_are_those_of_status_and_no_color_is_heard(env, coloured):
     assert (re.search(r"\033\[3[0-8]m", top.said) is not None) == coloured
 
 
+@pytest.mark.leaks
 @pytest.mark.parametrize("kind, status, says", (
     ("dumb", 64, "TERM=dumb cannot be drawn on; 'watch nclust status'"),
     ("nothing", 64, "the terminal type TERM=nothing is unknown"),

@@ -56,6 +56,7 @@ def test_killed_as_it_takes_over(part):
     load.loses_nothing()
 
 
+@pytest.mark.leaks
 @pytest.mark.parametrize("part", PARTS)
 def test_killed_as_it_starts_its_first_workers(part):
     it = kept(OPTIONS, under=traced())
@@ -129,6 +130,7 @@ def test_killed_while_a_worker_is_being_born(call, when):
     wait(lambda: not living())
 
 
+@pytest.mark.leaks
 def test_of_five_that_take_over_at_once_one_wins_and_nobody_starts_others():
     it = kept()
     pids = it.pids()

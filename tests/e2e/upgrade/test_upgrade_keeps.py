@@ -75,6 +75,7 @@ def test_a_bind_meanwhile_is_answered():
     assert get().pid in it.pids()
 
 
+@pytest.mark.leaks
 def test_a_stop_meanwhile_is_obeyed():
     it = two()
     trace = Trace(it.pid, *injection("execveat", "signal=STOP"))

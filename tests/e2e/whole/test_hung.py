@@ -323,6 +323,7 @@ def test_output_that_is_kept_locked_and_nclust_and_the_logger_are_killed():
     goes_on(it)
 
 
+@pytest.mark.leaks
 @nightly
 def test_output_that_is_locked_when_nclust_closes_it():
     it = hung_output("reopen")
@@ -335,6 +336,7 @@ def test_output_that_is_locked_when_nclust_closes_it():
     goes_on(it, lasts=True)
 
 
+@pytest.mark.leaks
 @nightly
 def test_a_terminal_that_is_locked_when_nclust_and_the_logger_close_it():
     it = owes(hung_output("terminal", "pty = yes"))

@@ -25,6 +25,7 @@ def refused(call, error):
     return (fixture("confine"), error, *CALLS[call].split(), "--", *more)
 
 
+@pytest.mark.leaks
 @pytest.mark.parametrize("call, error", [
     ("all", "EPERM"), ("all", "ENOSYS"), ("killed", "KILL"), ("docker", "EPERM"),
     *(pytest.param(call, error, marks=pytest.mark.nightly) for call in CALLS
@@ -58,6 +59,7 @@ def test_without_a_system_call_it_serves_restarts_and_stops(call, error):
 
 
 @pytest.mark.nightly
+@pytest.mark.unsanitized
 def test_the_relay_says_that_it_cannot_have_threads():
     it = start("-n 1 --relay nats://127.0.0.1:4222", *NAP, under=refused("clone3", "EPERM"))
     it.logged("cannot start a thread: too many processes, or a filter of system calls refuses clone3")

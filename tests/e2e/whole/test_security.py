@@ -75,6 +75,7 @@ def test_what_looks_like_a_capability_and_an_id_without_a_group_are_refused():
     refused(64, "group", "--user", "#4242", *touch())
 
 
+@pytest.mark.leaks
 @pytest.mark.parametrize("call", ("setresuid", "setresgid", "setgroups"))
 def test_a_drop_that_fails_means_no_worker_never_one_that_is_root(call):
     need_root()
@@ -91,6 +92,7 @@ def copy(mode=0o755):
     return path("nclust")
 
 
+@pytest.mark.unsanitized
 @pytest.mark.parametrize("mode", (0o4755, 0o2755))
 def test_a_setuid_or_setgid_nclust_does_nothing(mode):
     need_root()
@@ -159,6 +161,7 @@ def test_a_pidfile_is_written_by_rename_removed_at_the_end_and_links_are_refused
     assert not os.listdir("open")
 
 
+@pytest.mark.leaks
 def test_owner_and_mode_are_never_changed_by_a_path_and_a_pidfile_is_not_read_back():
     need_root()
     run("strace", "-f", "-o", path("trace"), "-e", "trace=open,openat,chmod,chown,lchown,fchmodat,"

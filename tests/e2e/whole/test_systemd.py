@@ -82,6 +82,7 @@ class Unit:
 
 
 @pytest.mark.nightly
+@pytest.mark.unsanitized
 @pytest.mark.shared
 class TestUnit:
     def test_it_is_hardened_systemd_analyze_finds_no_more_than_4_0(self):

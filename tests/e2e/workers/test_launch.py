@@ -254,6 +254,7 @@ def test_who_binds_the_port_itself_is_told_to_take_his_socket_from_outside(log, 
     assert ("LISTEN_FDS" in it.err) == (command == BINDS)
 
 
+@pytest.mark.unsanitized
 def test_without_proc_nclust_does_not_start_and_says_what_to_do():
     need_root()
     result = run("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "-",
@@ -265,6 +266,7 @@ def test_without_proc_nclust_does_not_start_and_says_what_to_do():
 
 # ---- what a start costs ----
 
+@pytest.mark.leaks
 @pytest.mark.parametrize("options, others", (
     ("-n 2 -l 8000 --log inherit", 1),  # makes a directory
     ("-n 1 --log prefix", 2),  # and a logger, for which no worker waits
