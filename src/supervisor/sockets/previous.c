@@ -192,8 +192,8 @@ static int get_back_socket(
 		"still serving",
 		l->address, (int)in->entry->birth.pid);
 	return error_hint(err,
-		"pidfd_getfd(2) is refused (a container, Yama, another user's "
-		"program); end the workers first");
+		"it has closed the socket, or pidfd_getfd(2) is refused (a container, Yama, "
+		"another user's program); end the workers first");
 }
 
 /* ---- named listeners ---- */
