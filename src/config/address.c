@@ -216,6 +216,10 @@ static int parse_place(struct address *a, const char *text, struct error *err)
 		(void)wanted_address(err, text);
 		return error_hint(err, "write a path after 'unix:'");
 	}
+	if (strstr(text, "://") != NULL) {
+		(void)wanted_address(err, text);
+		return error_hint(err, "write no scheme such as 'http://'");
+	}
 	return parse_inet(a, text, err);
 }
 
@@ -414,6 +418,8 @@ static int find_option(const char *name, struct error *err)
 	near = text_nearest(name, names, COUNT_OF(names));
 	text_escape(shown, sizeof(shown), name, strlen(name));
 	error_set(err, 0, "unknown option '%s'", shown);
+	if (name[0] >= '0' && name[0] <= '9')
+		return error_hint(err, "give each address by itself");
 	return near != NULL ? error_hint(err, "did you mean '%s'?", near) : -1;
 }
 

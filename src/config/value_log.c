@@ -47,7 +47,7 @@ static int refuse_sink(struct error *err, const char *text)
 	(void)value_wanted(err, text,
 		"'auto', 'inherit' or 'off' alone, or one or more of 'prefix', 'json', "
 		"'file:PATH', 'journal' and 'syslog'");
-	return -1;
+	return *text == '/' ? error_hint(err, "write a path after 'file:'") : -1;
 }
 
 /* "rfc3164", "local0", or the rest is a path. */

@@ -166,6 +166,8 @@ static const struct {
 	{"fd:x", "wanted a descriptor's number, 0 or from 3 to 1048575"},
 	{"inherit:", "wanted a descriptor's name after 'inherit:', found ''"},
 	{"inherit:a:b", "wanted a descriptor's name after 'inherit:', found"},
+	{"http://0.0.0.0:80", FORMS "'http://0.0.0.0:80'; write no scheme such as 'http://'"},
+	{"80, 81", "unknown option '81'; give each address by itself"},
 	{"80, backlgo=1", "unknown option 'backlgo'; did you mean 'backlog'?"},
 	{"80,", "unknown option ''"},
 	{"80, backlog", "option 'backlog' needs '=value'"},

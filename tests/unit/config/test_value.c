@@ -284,6 +284,7 @@ static const struct {
 	{"stop-signal", "TERM:", "wanted a time from 0s to 24h"},
 	{"on-stop", "a \"b", "wanted a closing \", found '\"b'"},
 	{"log", "auto prefix", "or 'off' alone"},
+	{"log", "/var/log/web", "found '/var/log/web'; write a path after 'file:'"},
 	{"signal-KILL", "stop", "no rule can be made for SIGKILL"},
 	{"signal-CHLD", "next", "no rule can be made for SIGCHLD"},
 };
