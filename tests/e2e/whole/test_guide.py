@@ -168,12 +168,27 @@ def limits():
     assert re.search("Max open files +4096 ", read(f"/proc/{shop().workers[0].pid}/limits"))
 
 
+def from_gunicorn():
+    need("gunicorn")
+    play("COMING FROM GUNICORN")
+    # a release that cannot be imported replaces nobody, and does not start
+    start = re.search(r"^\$ nclust (-d .*?) #", blocks("COMING FROM GUNICORN")[0][1])[1]
+    nclust(start).ok()
+    before = [w.pid for w in shop().workers]
+    write("app.py", "raise RuntimeError('a broken release')\n")
+    nclust("restart shop").fails(1)
+    assert [w.pid for w in shop().workers] == before and get().pid
+    nclust("stop shop").ok()
+    nclust(start).fails(1)
+
+
 CHECKS = {"DEPLOY WITHOUT DOWNTIME": deploy, "CANARY": canary, "ROLL A FLEET": fleet,
           "CONTAINER": container, "DEVELOPMENT": development, "LOGS": logs, "SPARES": spares,
           "AUTOSCALE": autoscale, "START ORDER": order, "LEADER": leader, "OUTAGES": outages,
-          "LIMITS": limits}
-STAYS = set(CHECKS) - {"CONTAINER", "DEVELOPMENT"}
-SOON = "DESCRIPTION", "DEPLOY WITHOUT DOWNTIME", "LIMITS", "COMING FROM PM2"
+          "LIMITS": limits, "COMING FROM GUNICORN": from_gunicorn}
+STAYS = set(CHECKS) - {"CONTAINER", "DEVELOPMENT", "COMING FROM GUNICORN"}
+SOON = ("DESCRIPTION", "DEPLOY WITHOUT DOWNTIME", "LIMITS", "COMING FROM PM2",
+        "COMING FROM GUNICORN")
 
 
 @pytest.mark.parametrize("section", [
