@@ -204,8 +204,10 @@ static void look_at_daemon_start(struct service *service, const struct report *r
 	else if (r->kind == REPORT_EXITED && r->why == WHY_ITSELF && r->wait != NSEC_NEVER &&
 		r->ready_for < watch)
 		fail_start(service, r->slot,
-			"ended just after it was ready; if it went to the "
-			"background: turn its daemon mode off");
+			r->ending.kind == ENDING_EXIT && r->ending.code == 0
+				? "ended just after it was ready; if it went to the "
+				  "background: turn its daemon mode off"
+				: "ended just after it was ready");
 	else if (service->stage.started_once)
 		return;
 	else if (r->kind == REPORT_START_TIMEOUT)
