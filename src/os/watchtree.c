@@ -543,10 +543,21 @@ static void follow_events(struct tree *t)
 
 static void tell_missing(const struct tree *t)
 {
-	for (size_t i = 0; i < t->count; i++)
-		if (t->found[i] == 0)
-			warn_of(t, "'%s' matches no file%s", below_base(t, t->patterns[i]),
-				t->full ? "" : " yet");
+	const char *shown;
+	struct stat st;
+
+	for (size_t i = 0; i < t->count; i++) {
+		if (t->found[i] != 0)
+			continue;
+		shown = below_base(t, t->patterns[i]);
+		if (stat(t->patterns[i], &st) == 0 && S_ISDIR(st.st_mode))
+			warn_of(t,
+				"'%s' is a directory; write which of its files, such as "
+				"'%s/**/*.py'",
+				shown, shown);
+		else
+			warn_of(t, "'%s' matches no file%s", shown, t->full ? "" : " yet");
+	}
 }
 
 int watchtree_run(const struct watchtree_plan *plan)

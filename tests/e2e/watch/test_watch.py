@@ -182,6 +182,12 @@ def test_directories_and_files_that_are_made_later_count():
     runs(it, 8)
 
 
+def test_a_directory_in_place_of_a_pattern_is_told():
+    it = watching("watch = src/lib")
+    it.logged("watch: 'src/lib' is a directory; write which of its files, such as "
+              "'src/lib/**/*.py'")
+
+
 def test_a_file_system_that_does_not_report_changes_is_polled():
     need_root()
     write("real/a.sh", "1\n")
