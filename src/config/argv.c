@@ -240,6 +240,17 @@ static void put_run(struct buffer *line, const struct words *w)
 	put_words(line, w, 2, w->line.argc);
 }
 
+/* "--watch *.py -- x", in whose place the shell has put the names of several files */
+static bool is_of_pattern(const struct words *w, int index)
+{
+	if (index < 3 || strcmp(w->line.argv[index - 2], "--watch") != 0)
+		return false;
+	while (++index < w->line.argc)
+		if (strcmp(w->line.argv[index], "--") == 0)
+			return true;
+	return false;
+}
+
 /* A word that is neither option nor verb: show the line that was probably
  * meant. */
 static void lost_word(struct words *w, int index)
@@ -262,6 +273,13 @@ static void lost_word(struct words *w, int index)
 		option_find(NULL, w->line.argv[index - 1] + 1, NULL) != NULL) {
 		faults_add(w->faults, EX_USAGE, "write '-%s', with two dashes",
 			w->line.argv[index - 1]);
+		return;
+	}
+	if (is_of_pattern(w, index)) {
+		faults_add(w->faults, EX_USAGE,
+			"--watch: '%s' is one file too many; put the pattern in quotes, or the "
+			"shell writes the names of files in its place",
+			shown);
 		return;
 	}
 	if (own != NULL) {

@@ -144,6 +144,11 @@ static const struct {
 		"--listen-pid: wanted its value after '=': --listen-pid=no\n"},
 	{{"--clear-env", "maybe", "--", "x"},
 		"missing '--' before the command; use: nclust --clear-env -- "},
+	{{"--watch", "a.py", "b.py", "--", "x"},
+		"--watch: 'b.py' is one file too many; put the pattern in quotes, or the "
+		"shell writes the names of files in its place\n"},
+	{{"--watch", "a.py", "node", "a.py"},
+		"missing '--' before the command; use: nclust --watch a.py -- node a.py\n"},
 	{{NULL}, "nothing to run: nclust -n auto -- COMMAND [ARG]..., or "},
 };
 
