@@ -47,6 +47,7 @@ const char *scale_why_name(enum scale_why why)
 		[SCALE_LIMITS] = "limits",
 		[SCALE_KEPT] = "kept",
 		[SCALE_CPUS] = "cpus",
+		[SCALE_PORT] = "port",
 	};
 
 	return names[why];

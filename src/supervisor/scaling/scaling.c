@@ -386,7 +386,7 @@ static void note_step(struct scaling *a, const struct report *r)
 	a->from = a->wanted;
 	a->wanted = r->count;
 	a->last = (struct scale_step){r->count, r->scale_why, r->measure};
-	if (r->scale_why == SCALE_CPUS) /* unknown to an older nclust */
+	if (r->scale_why >= SCALE_CPUS) /* unknown to an older nclust */
 		a->last.why = SCALE_LIMITS;
 	a->last_at = clock_now();
 	a->ups += a->wanted > a->from;

@@ -540,7 +540,7 @@ int service_scale(struct service *service, unsigned count, struct error *err)
 
 void service_wake(struct service *s, bool moves)
 {
-	const struct scale_step to = {.wanted = 1, .why = SCALE_LIMITS};
+	const struct scale_step to = {.wanted = 1, .why = SCALE_PORT};
 	struct error err;
 
 	if (!cluster_next_settings(s->core)->workers.range || s->stage.scaled ||

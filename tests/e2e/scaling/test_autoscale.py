@@ -139,6 +139,7 @@ def test_a_server_that_opens_its_port_by_itself_sleeps_and_wakes_also_by_another
     write("it.ini", ini(8001))  # started once, for the port of the new command
     it.call("reload")
     wait_listened(8001)
+    assert reasons(it)[-1] == "port"
     asleep(it)
     assert get(port=8001).pid
     asleep(it)
