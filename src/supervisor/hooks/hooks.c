@@ -389,16 +389,18 @@ static void hooks_on_shutdown(struct supervisor *sup)
 {
 	struct hooks *hooks = sup->commands.hooks;
 	struct hook_run *next;
-	unsigned left;
 
 	if (hooks == NULL) {
 		helpers_free(sup);
 		return;
 	}
 	hooks->over = true;
-	left = hooks->queued + hooks->running;
-	if (left > 0)
-		log_warn("%u hook%s did not end in time: killed", left, left == 1 ? "" : "s");
+	if (hooks->running > 0)
+		log_warn("%u hook%s did not end in time: killed", hooks->running,
+			hooks->running == 1 ? "" : "s");
+	if (hooks->queued > 0)
+		log_warn("%u hook%s had not begun: not run (%d run at a time)", hooks->queued,
+			hooks->queued == 1 ? "" : "s", HOOKS_AT_ONCE);
 	for (struct hook_run *run = hooks->head; run != NULL; run = next) {
 		next = run->next;
 		if (run->helper == NULL)

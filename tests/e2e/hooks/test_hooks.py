@@ -105,6 +105,19 @@ def test_one_that_hangs_holds_nothing_up_not_even_the_end():
     wait(lambda: living() == [])  # they are killed, and need a CPU to end
 
 
+def test_at_the_end_those_that_have_not_begun_are_told_apart():
+    it = cluster("-n 17 --ready notify --drain off --on-ready 'sleep 999' --on-stop 'touch stopped'",
+                 HEAR, "--notify", clock=True)
+    wait(lambda: len(running("sleep 999")) == 16)
+    it.call("stop", no_wait=True)
+    it.event("state", state="stopped")
+    it.advance(2.1)
+    assert it.exit() == 0
+    assert it.says("16 hooks did not end in time: killed")
+    assert it.says("2 hooks had not begun: not run (16 run at a time)")
+    assert not os.path.exists("stopped")
+
+
 def test_what_a_hook_leaves_behind_is_ended_and_nobody_is_taken_for_a_worker():
     leave = "sleep 999 & echo $! >>left"
     it = cluster(f"-n 1 --ready notify --drain off --on-ready \"sh -c '{leave}; {leave}'\"",
