@@ -212,15 +212,12 @@ static int parse_place(struct address *a, const char *text, struct error *err)
 	}
 	a->kind = ADDRESS_TCP;
 	a->type = SOCK_STREAM;
-	if (text[0] == '/' || text[0] == '@') {
-		(void)wanted_address(err, text);
-		return error_hint(err, "write a path after 'unix:'");
-	}
-	if (strstr(text, "://") != NULL) {
-		(void)wanted_address(err, text);
-		return error_hint(err, "write no scheme such as 'http://'");
-	}
-	return parse_inet(a, text, err);
+	if (text[0] != '/' && text[0] != '@' && strstr(text, "://") == NULL)
+		return parse_inet(a, text, err);
+	(void)wanted_address(err, text);
+	return error_hint(err,
+		text[0] == '/' || text[0] == '@' ? "write a path after 'unix:'"
+						 : "write no scheme such as 'http://'");
 }
 
 static int format_place(const struct address *a, struct buffer *out)

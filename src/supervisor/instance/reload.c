@@ -365,6 +365,7 @@ static void commit_plan(
 		struct diff_cluster *c = &d->clusters[i];
 		struct service *s = c->old != NULL ? service_named(sup, c->old->name) : NULL;
 		bool rests = let_rest(c, s);
+		bool anew;
 
 		describe_change(&result->text, c, rests);
 		if (s == NULL) {
@@ -376,11 +377,9 @@ static void commit_plan(
 			continue;
 		}
 		take_opened(s, &plan->sets[i], &plan->segments[i]);
-		apply_settings(plan, s, c,
-			!rests &&
-				(restart ||
-					(plan->drops_ports &&
-						s->stage.awaited == AWAITED_ROLLOUT)));
+		/* what an earlier reload has begun may wait for ports that are to be dropped */
+		anew = restart || (plan->drops_ports && s->stage.awaited == AWAITED_ROLLOUT);
+		apply_settings(plan, s, c, anew && !rests);
 		if (rests) {
 			segment_settle(s, false);
 			s->stage.awaited = AWAITED_NOTHING;

@@ -19,8 +19,6 @@
 /* Time from one look to the next: twice as long each time. */
 #define WAIT_LEAST (1 * SECOND)
 #define WAIT_MOST (1 * MINUTE)
-/* Nothing of a worker with more processes, or LOOK_MAX descriptors, is forgotten. */
-#define TREE_MAX 32
 
 struct search {
 	const struct service *service;

@@ -37,7 +37,6 @@
 /* About the most time for a look at the threads of a worker, which can make each of these looks
  * take as long as vfork_patience() says. */
 #define LOOK_AT_THREADS (10 * TURN_SPAN)
-#define TREE_MAX 32
 
 /* ---- readiness ---- */
 
@@ -119,13 +118,15 @@ static bool is_debuggers(const struct child *child, const struct listener *l)
 			beside_debugger(child, l->key.port - child->slot) != NULL);
 }
 
-static void note_port(struct child *child, const struct listener *l)
+/* False: the port does not count. */
+static bool note_port(struct child *child, const struct listener *l)
 {
 	bool named = !learned_only(l);
 
 	if (is_debuggers(child, l))
-		return;
+		return false;
 	(void)ports_note(child, listener_common_text(l), named, named);
+	return true;
 }
 
 /* Notes the ports for which any thread of the process waits by epoll(7). */
@@ -139,7 +140,7 @@ static void look_at_process(struct child *child, pid_t tid)
 	(void)remote_read_table(&r, LOOK_MAX, is_listening_inode, service, &has);
 	for (size_t i = 0; i < has.socket_count; i++)
 		if (remote_table_waits(&r, &has, has.sockets[i]))
-			note_port(child, find_listening(service, has.inodes[i]));
+			(void)note_port(child, find_listening(service, has.inodes[i]));
 	intercept_check_late(child, &r);
 }
 
@@ -470,6 +471,8 @@ static void note_unix(struct child *child, const char *text, pid_t tid)
 
 static void note_listening(struct child *child, struct listener *l, pid_t tid)
 {
+	bool counts;
+
 	if (l->learned)
 		child->listening.listens |= UINT64_C(1) << l->bit;
 	learned_note(child);
@@ -477,14 +480,14 @@ static void note_listening(struct child *child, struct listener *l, pid_t tid)
 		note_unix(child, listener_text(l), tid);
 		return;
 	}
-	note_port(child, l);
+	counts = note_port(child, l);
 	if (ports_is_late(child, l))
 		closed_await(child);
 	if (!learned_only(l))
 		ports_tell(child, ports_bit(child->service, l));
 	PARTS(uses, child, l, USE_LISTENS);
 	beside_look(child);
-	if (!is_debuggers(child, l))
+	if (counts)
 		report_if_ready(child);
 }
 

@@ -144,11 +144,11 @@ def test_a_port_beside_the_first_that_should_not_be_shared(options, words, taken
 
 @pytest.mark.parametrize("word", ("--inspect=9229", "--inspect={slot+9229}"))
 def test_who_listens_for_a_debugger_is_not_ready_by_that(word):
+    os.mkfifo("go")
     it = start("-n 1", "python3", "-c", """
-import os, socket, sys, time
+import socket, time
 debugger = socket.create_server(("127.0.0.1", 9229))
-while not os.path.exists("go"):
-    time.sleep(0.01)
+open("go").read()
 server = socket.create_server(("127.0.0.1", 8000))
 time.sleep(1000)""", word)
     it.event("listening")
