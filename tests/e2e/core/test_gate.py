@@ -139,6 +139,7 @@ signal.signal(signal.SIGUSR2, lambda *_: late.pop().server_close())""")
     assert addresses() == ["8000", "8001"]
     kill(it.worker(1).pid, SIGUSR1)
     wait(lambda: addresses() == ["8000", "8001", "9229"])
+    wait(lambda: listens(9229))  # it was kept at its bind(2)
     it.advance(2, step=0.5)
     assert listens(9229)
     late, = sockets("listen", 9229)
