@@ -432,100 +432,62 @@ int arguments_parse(
 
 /* ---- when ---- */
 
-#define YEAR_LEAST 1970
 #define YEAR_MOST 2200 /* a nsec_t ends in 2262 */
 
-/* Is the text digits where the pattern has '0', and equal elsewhere? */
-static bool is_like(const char *text, const char *pattern)
+/* Take the offset of a zone, "Z" or "+01:00", perhaps after a fraction of a second.  False:
+ * something else is there. */
+static bool take_zone(const char *text, long *east)
 {
-	for (; *pattern != '\0'; text++, pattern++)
-		if (*pattern == '0' ? !isdigit((unsigned char)*text) : *text != *pattern)
-			return false;
-	return true;
-}
-
-static int two_digits(const char *text)
-{
-	return (text[0] - '0') * 10 + (text[1] - '0');
-}
-
-/* "05:00", "05:00:30": returns what follows; NULL: no time of day. */
-static const char *take_clock(struct tm *tm, const char *text)
-{
-	const char *rest = is_like(text, "00:00") ? strptime(text, "%H:%M", tm) : NULL;
-
-	tm->tm_sec = 0;
-	if (rest != NULL && is_like(rest, ":00"))
-		rest = strptime(rest, ":%S", tm);
-	return tm->tm_sec < 60 ? rest : NULL;
-}
-
-/* ".25", "Z", "+01:00" after the seconds: *east is the offset, *there whether there
- * was any.  False: neither. */
-static bool take_zone(const char *text, long *east, bool *there)
-{
-	*east = 0;
-	if (*text == '.' && isdigit((unsigned char)text[1]))
-		for (text++; isdigit((unsigned char)*text); text++)
-			;
-	*there = *text != '\0';
-	if (strcmp(text, "Z") == 0 || strcmp(text, "z") == 0 || !*there)
-		return true;
-	if ((*text != '+' && *text != '-') || !is_like(text + 1, "00:00") || text[6] != '\0')
-		return false;
-	*east = (two_digits(text + 1) * 60L + two_digits(text + 4)) * 60;
-	if (*text == '-')
-		*east = -*east;
-	return true;
-}
-
-/* mktime() turns the 30th of February into the 1st of March. */
-static bool make_time(time_t *at, struct tm tm, bool utc)
-{
-	struct tm same = tm;
-
-	same.tm_isdst = -1;
-	*at = utc ? timegm(&same) : mktime(&same);
-	return *at != -1 && same.tm_mday == tm.tm_mday && same.tm_mon == tm.tm_mon;
-}
-
-static bool parse_date(time_t *at, const char *text)
-{
+	size_t digits = *text == '.' ? strspn(text + 1, "0123456789") : 0;
 	struct tm tm = {0};
-	long east = 0;
-	bool zone = false;
 
-	text = is_like(text, "0000-00-00") ? strptime(text, "%Y-%m-%d", &tm) : NULL;
-	if (text == NULL || tm.tm_year < YEAR_LEAST - 1900 || tm.tm_year > YEAR_MOST - 1900 ||
-		strchr("Tt ", *text) == NULL)
-		return false;
-	if (*text != '\0') {
-		text = take_clock(&tm, text + 1);
-		if (text == NULL || !take_zone(text, &east, &zone))
+	text += digits > 0 ? 1 + digits : 0;
+	if (*text != '\0' && strcmp(text, "z") != 0) {
+		text = strptime(text, "%z", &tm);
+		if (text == NULL || *text != '\0')
 			return false;
 	}
-	if (!make_time(at, tm, zone))
-		return false;
-	*at -= east;
+	*east = tm.tm_gmtoff;
 	return true;
 }
 
-/* Today; or yesterday, if that time is still to come. */
-static bool parse_clock(time_t *at, const char *text, time_t now)
+/* A date, a date and time, or a time of today; or of yesterday, if it is still to come. */
+static bool parse_date(time_t *at, const char *text, time_t now)
 {
+	static const char *const formats[] = {
+		[5] = "%H:%M", [8] = "%T", [10] = "%F", [16] = "%F %H:%M", [19] = "%F %T"};
+	size_t len = strnlen(text, 19);
+	bool zoned;
+	char given[20];
+	const char *end;
 	struct tm tm;
+	long east;
+	int day;
 
-	if (localtime_r(&now, &tm) == NULL)
+	if (len > 16 && text[16] != ':')
+		len = 16;
+	if (formats[len] == NULL || localtime_r(&now, &tm) == NULL)
 		return false;
-	text = take_clock(&tm, text);
-	if (text == NULL || *text != '\0')
+	tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
+	tm.tm_isdst = -1;
+	zoned = strpbrk(text + len, "Zz+-") != NULL;
+	text_copy(given, len + 1, text);
+	if (len > 10 && (given[10] == 'T' || given[10] == 't'))
+		given[10] = ' ';
+	end = strptime(given, formats[len], &tm);
+	if (end == NULL || *end != '\0' || tm.tm_sec > 59 || tm.tm_year < 1970 - 1900 ||
+		tm.tm_year > YEAR_MOST - 1900 || !take_zone(text + len, &east))
 		return false;
-	do {
+	day = tm.tm_mday;
+	*at = zoned ? timegm(&tm) - east : mktime(&tm);
+	if (tm.tm_mday != day)
+		return false; /* the 30th of February has become the 1st of March */
+	if (len < 10 && *at > now) {
+		tm.tm_mday--;
 		tm.tm_isdst = -1;
 		*at = mktime(&tm);
-		tm.tm_mday--;
-	} while (*at > now);
-	return *at != -1;
+	}
+	return true;
 }
 
 static bool parse_seconds(nsec_t *at, const char *text)
@@ -551,7 +513,7 @@ int when_parse(nsec_t *at, const char *text, nsec_t now, struct error *err)
 		*at = ago < now ? now - ago : 0;
 		return 0;
 	}
-	if (parse_date(&seconds, text) || parse_clock(&seconds, text, (time_t)(now / SECOND))) {
+	if (parse_date(&seconds, text, (time_t)(now / SECOND))) {
 		*at = seconds > 0 ? (nsec_t)seconds * SECOND : 0;
 		return 0;
 	}
