@@ -9,23 +9,23 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <sysexits.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
 
 #define PERIOD SECOND
 #define SOON (200 * MSEC) /* from an event to the next look */
 /* The longest wait for nclust's greeting; a key ends it. */
 #define GREETING (2 * SECOND)
 #define EVENTS_KEPT 500
-#define WRITTEN_KEPT 1000 /* lines of output */
-/* Workers whose output is read at the same time, each of 64 KiB. */
-#define READ_MOST 32
 
 #define KEY_CONTROL_L ('L' & 0x1f)
 #define KEY_ESCAPE 0x1b
@@ -37,7 +37,6 @@ enum {
 	WAIT_STATUS,
 	WAIT_EVENTS,
 	WAIT_CHANGE,
-	WAIT_READER,
 	WAITS,
 };
 
@@ -99,107 +98,6 @@ static void connect_again(struct top *t)
 	}
 	t->connected = true;
 	t->answered = clock_now();
-}
-
-/* ---- output of workers ---- */
-
-static void add_line(struct top *t, double time, const char *level, const char *text, size_t len)
-{
-	json_t *line = json_pack("{s:f,s:s}", "time", time, "level", level);
-
-	(void)json_object_set_new(line, "text", json_stringn_nocheck(text, len));
-	(void)json_array_append_new(t->written, line);
-	if (json_array_size(t->written) > WRITTEN_KEPT)
-		(void)json_array_remove(t->written, 0);
-}
-
-static void stop_reading(struct top *t, const char *text)
-{
-	client_fini(&t->reader);
-	add_line(t, t->latest, "warn", text, strlen(text));
-}
-
-/* Take out the colours that a worker gave its lines: this screen has other colours. */
-static size_t drop_colours(char *text, size_t len)
-{
-	size_t used = 0;
-
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] == '\033')
-			while (i < len && text[i] != 'm')
-				i++;
-		else
-			text[used++] = text[i];
-	}
-	return used;
-}
-
-static void add_record(struct top *t, const struct log_record *r)
-{
-	const char *shown = r->line.text;
-	size_t len = terminal_redrawn(&shown, r->line.len);
-	scoped_buffer text = {0};
-
-	if (strrchr(t->reading, '.') == NULL)
-		buffer_printf(&text, "%s.%" PRIu32 " ", r->slot->cluster, r->slot->number);
-	(void)terminal_put(&text, shown, len);
-	if (r->line.kind == LOGLINE_LEFT_OUT)
-		buffer_string(&text, " lines are not kept: too much at once");
-	if (!text.failed)
-		add_line(t, (double)r->line.ms / 1000, "info", text.data,
-			drop_colours(text.data, text.len));
-}
-
-/* Read new lines: nclust does not announce them. */
-static void read_more(struct top *t)
-{
-	size_t from = 0;
-
-	if (logs_read(&t->logs) == -1)
-		stop_reading(t, "out of memory");
-	if (t->logs.record_count > WRITTEN_KEPT)
-		from = t->logs.record_count - WRITTEN_KEPT;
-	for (size_t i = from; i < t->logs.record_count; i++)
-		add_record(t, &t->logs.records[i]);
-	logs_drop(&t->logs);
-}
-
-static void end_reading(struct top *t)
-{
-	client_fini(&t->reader);
-	logs_fini(&t->logs);
-	json_decref(t->written);
-	t->written = NULL;
-}
-
-static void begin_reading(struct top *t)
-{
-	struct error err;
-
-	end_reading(t);
-	t->written = json_array();
-	t->logs.target = t->reading;
-	if (reach_instance(t, &t->reader, &err) == -1 || logs_ask(&t->logs, &t->reader, &err) == -1)
-		stop_reading(t, err.text);
-}
-
-static void look_at_output(struct top *t)
-{
-	struct error err;
-	json_t *one;
-	size_t i;
-	int got = logs_look(&t->logs, &t->reader, &err);
-
-	if (got == -1)
-		stop_reading(t, err.text);
-	if (got != 1)
-		return;
-	json_array_foreach(t->logs.missing, i, one)
-	{
-		const char *text = field_raw(one, "text");
-
-		add_line(t, t->latest, "warn", text, strlen(text));
-	}
 }
 
 /* ---- what nclust says ---- */
@@ -316,25 +214,63 @@ static void ask_question(struct top *t, enum control_method method, int count)
 
 /* ---- keys ---- */
 
-static void read_selected(struct top *t, bool events)
+/* Wait until the process that has the terminal has ended or, with `input`, until Enter or ^C. */
+static void await(struct top *t, bool input)
 {
-	const struct top_row *row = top_view_row(&t->view);
+	struct pollfd fds[] = {{.fd = t->signals, .events = POLLIN},
+		{.fd = input ? STDIN_FILENO : -1, .events = POLLIN}};
+	struct signalfd_siginfo info;
+	bool done = false;
 
-	(void)top_view_target(&t->view, METHOD_EVENTS, t->reading);
-	t->back = 0;
-	if (row == NULL)
-		return;
-	if (!events &&
-		(row->kind == TOP_INSTANCE ||
-			json_array_size(json_object_get(row->group.cluster, "workers")) >
-				READ_MOST)) {
-		show_message(t, YELLOW, "select a worker to read its output");
-		return;
+	while (!done && !t->over) {
+		(void)poll(fds, COUNT_OF(fds), -1);
+		done = fds[1].revents != 0;
+		while (read(t->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+			done |= info.ssi_signo == (input ? SIGINT : SIGCHLD);
+			t->over |= info.ssi_signo == SIGTERM || info.ssi_signo == SIGHUP;
+		}
 	}
-	t->mode = TOP_READ;
-	t->reads_events = events;
-	if (!events)
-		begin_reading(t);
+}
+
+/* Let `nclust VERB -f` have the terminal, for what is selected. */
+static void show_by_verb(struct top *t, const char *verb)
+{
+	char of[TOP_TARGET];
+	bool whole = *top_view_target(&t->view, METHOD_EVENTS, of) == '\0';
+	scoped_buffer target = {0};
+	const char *words[] = {"nclust", verb, "-f", NULL,
+		t->runtime_directory != NULL ? "--runtime-directory" : NULL, t->runtime_directory,
+		NULL};
+	posix_spawnattr_t how;
+	sigset_t blocked;
+	int status = 0;
+	pid_t pid;
+
+	buffer_printf(&target, "%s%s%s", t->instance, whole ? "" : "/", of);
+	words[3] = buffer_text(&target);
+	if (words[3] == NULL || top_view_row(&t->view) == NULL)
+		return;
+	screen_close(&t->screen);
+	(void)dprintf(STDOUT_FILENO, "\nnclust %s -f %s: ^C goes back\n", verb, words[3]);
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGTSTP); /* as we are blocked too, no shell would get the terminal */
+	(void)posix_spawnattr_init(&how);
+	(void)posix_spawnattr_setsigmask(&how, &blocked);
+	(void)posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK);
+	if (posix_spawn(&pid, "/proc/self/exe", NULL, &how, (char *const *)(uintptr_t)words,
+		    environ) == 0) {
+		await(t, false);
+		if (t->over)
+			(void)kill(pid, SIGTERM);
+		(void)waitpid(pid, &status, 0);
+	}
+	(void)posix_spawnattr_destroy(&how);
+	if (!WIFSIGNALED(status)) { /* it has ended by itself, and says why */
+		(void)dprintf(STDOUT_FILENO, "Enter goes back ");
+		await(t, true);
+	}
+	(void)tcflush(STDIN_FILENO, TCIFLUSH);
+	screen_again(&t->screen);
 }
 
 static void open_selected(struct top *t)
@@ -344,7 +280,7 @@ static void open_selected(struct top *t)
 	if (row == NULL || row->kind == TOP_INSTANCE)
 		return;
 	if (row->kind == TOP_WORKERS && row->group.count == 1)
-		read_selected(t, false);
+		show_by_verb(t, "logs");
 	else
 		top_view_turn(&t->view);
 }
@@ -390,7 +326,7 @@ static void list_key(struct top *t, int key)
 	else if (key == '\r' || key == '\n' || key == KEY_ENTER)
 		open_selected(t);
 	else if (key == 'l' || key == 'e')
-		read_selected(t, key == 'e');
+		show_by_verb(t, key == 'l' ? "logs" : "events");
 	else if (key == '/')
 		t->mode = TOP_FILTER;
 	else if (key == 'r')
@@ -437,22 +373,6 @@ static void question_key(struct top *t, int key)
 		show_message(t, PLAIN, "nothing was done");
 }
 
-static void reading_key(struct top *t, int key)
-{
-	long rows = rows_of_key(key, (long)t->screen.rows - 3);
-
-	if (rows < 0)
-		t->back += (size_t)-rows;
-	else if ((size_t)rows > t->back)
-		t->back = 0;
-	else
-		t->back -= (size_t)rows;
-	if (rows != 0)
-		return;
-	t->mode = TOP_LIST;
-	end_reading(t);
-}
-
 static void take_key(struct top *t, int key)
 {
 	if (key == KEY_CONTROL_L)
@@ -461,8 +381,6 @@ static void take_key(struct top *t, int key)
 		filter_key(t, key);
 	else if (t->mode == TOP_QUESTION)
 		question_key(t, key);
-	else if (t->mode == TOP_READ)
-		reading_key(t, key);
 	else if (t->mode == TOP_HELP)
 		t->mode = TOP_LIST;
 	else
@@ -471,11 +389,11 @@ static void take_key(struct top *t, int key)
 
 /* ---- the loop ---- */
 
-static void take_signals(struct top *t, int signals)
+static void take_signals(struct top *t)
 {
 	struct signalfd_siginfo info;
 
-	while (read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+	while (read(t->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		switch (info.ssi_signo) {
 		case SIGWINCH:
 			t->table = (struct table){.bar = 0};
@@ -486,6 +404,8 @@ static void take_signals(struct top *t, int signals)
 			break;
 		case SIGTSTP:
 			screen_suspend(&t->screen);
+			break;
+		case SIGCHLD:
 			break;
 		default:
 			t->over = true;
@@ -527,29 +447,22 @@ static int do_due(struct top *t)
 	t->view.height = top_list_rows(t);
 	if (top_view_make(&t->view) == -1)
 		show_message(t, RED, "out of memory: some rows are missing");
-	if (t->written != NULL)
-		read_more(t);
 	if (is_ready(STDOUT_FILENO, POLLOUT))
 		top_draw(t);
-	if (t->written != NULL)
-		return (int)(nsec_min(t->next - now, SOON) / MSEC) + 1;
 	return (int)((t->next - now) / MSEC) + 1;
 }
 
-static void run_loop(struct top *t, int signals)
+static void run_loop(struct top *t)
 {
 	while (!t->over) {
 		int wait = do_due(t);
 		struct pollfd fds[WAITS] = {[WAIT_USER] = {.fd = t->user, .events = POLLIN},
 			[WAIT_STATUS] = {.fd = t->status.fd, .events = POLLIN},
 			[WAIT_EVENTS] = {.fd = t->events.fd, .events = POLLIN},
-			[WAIT_CHANGE] = {.fd = t->change.fd, .events = POLLIN},
-			[WAIT_READER] = {.fd = t->reader.fd, .events = POLLIN}};
+			[WAIT_CHANGE] = {.fd = t->change.fd, .events = POLLIN}};
 
 		if (poll(fds, WAITS, wait) <= 0)
 			continue;
-		if (fds[WAIT_READER].revents != 0)
-			look_at_output(t);
 		if (fds[WAIT_CHANGE].revents != 0)
 			look_at_change(t);
 		if (fds[WAIT_EVENTS].revents != 0)
@@ -557,7 +470,7 @@ static void run_loop(struct top *t, int signals)
 		if (fds[WAIT_STATUS].revents != 0 && t->connected)
 			look_at_status(t);
 		if (fds[WAIT_USER].revents != 0) {
-			take_signals(t, signals);
+			take_signals(t);
 			take_keys(t);
 		}
 	}
@@ -593,18 +506,18 @@ static int find_instance(struct top *t, const struct arguments *a, struct error 
 static int run_top(struct top *t, const struct arguments *a, struct error *err)
 {
 	/* blocked: the terminal is given back before they end this process */
-	static const int all[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT};
-	scoped_fd signals = -1;
+	static const int all[] = {
+		SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT, SIGCHLD};
 
 	if (screen_load(&t->screen, err) == -1 || find_instance(t, a, err) == -1)
 		return -1;
-	signals = client_signals_open(all, COUNT_OF(all), err);
-	if (signals == -1)
+	t->signals = client_signals_open(all, COUNT_OF(all), err);
+	if (t->signals == -1)
 		return -1;
-	t->user = open_user(signals, err);
+	t->user = open_user(t->signals, err);
 	if (t->user == -1 || screen_open(&t->screen, err) == -1)
 		return -1;
-	run_loop(t, signals);
+	run_loop(t);
 	screen_close(&t->screen);
 	return 0;
 }
@@ -616,13 +529,12 @@ int verb_top(struct arguments *a)
 	int got;
 
 	wrap_locale();
-	t.user = -1;
+	t.user = t.signals = -1;
 	t.runtime_directory = a->runtime_directory;
 	t.happened = json_array();
 	client_init(&t.status);
 	client_init(&t.events);
 	client_init(&t.change);
-	client_init(&t.reader);
 	top_view_init(&t.view);
 	wrap_init(&t.lines, &t.drawn, 0, true);
 	t.lines.marks = true;
@@ -630,11 +542,11 @@ int verb_top(struct arguments *a)
 	client_fini(&t.status);
 	client_fini(&t.events);
 	client_fini(&t.change);
-	end_reading(&t);
 	top_view_fini(&t.view);
 	wrap_fini(&t.lines);
 	buffer_fini(&t.drawn);
 	json_decref(t.happened);
 	fd_close(&t.user);
+	fd_close(&t.signals);
 	return got == -1 ? output_error(&err) : 0;
 }

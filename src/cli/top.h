@@ -3,7 +3,6 @@
 #define CLI_TOP_H
 
 #include "cli/client.h"
-#include "cli/logs.h"
 #include "cli/render.h"
 #include "cli/verb.h"
 #include "protocol/control.h"
@@ -146,7 +145,6 @@ enum top_mode {
 	TOP_LIST,
 	TOP_FILTER,   /* the text of the filter is typed */
 	TOP_QUESTION, /* is `request` to be sent? */
-	TOP_READ,     /* the output or the events of a target are read */
 	TOP_HELP,
 };
 
@@ -157,7 +155,8 @@ struct top {
 	struct top_view view;
 	struct screen screen;
 	enum top_mode mode;
-	int user; /* readable when the user has pressed a key, or a signal has come */
+	int user;    /* readable when the user has pressed a key, or a signal has come */
+	int signals; /* a part of that */
 
 	struct client status;
 	struct client events;
@@ -171,12 +170,6 @@ struct top {
 
 	json_t *happened; /* events, the latest last */
 	double latest;    /* time of the last event */
-	char reading[TOP_TARGET];
-	bool reads_events; /* TOP_READ shows events, else output */
-	size_t back;       /* how many lines before the last one are shown */
-	struct client reader;
-	struct logs logs;
-	json_t *written; /* output lines, in the form of events */
 
 	struct control_request request;
 	char message[512]; /* the outcome of the last change */

@@ -21,7 +21,7 @@ static const char help[] = "\n"
 			   "  arrows, j k, PgUp PgDn, Home End   select\n"
 			   "  Enter   of a cluster or a group: a row for each worker, and back;\n"
 			   "          of a worker: its output\n"
-			   "  l e     the output, or the events, of what is selected; Esc goes "
+			   "  l e     the output, or the events, of what is selected; ^C goes "
 			   "back\n"
 			   "  /       show only what contains a text: a name, a state, an exit\n"
 			   "  S U R C M   sort by slot, up, restarts, CPU, memory; again: "
@@ -254,21 +254,8 @@ static void put_event(struct wrap *w, const json_t *event)
 	wrap_end(w, strlen("14:03:22  "));
 }
 
-/* Is the event about this cluster, or slot; "": about anything? */
-static bool is_of(const json_t *event, const char *target)
-{
-	char name[TOP_TARGET];
-
-	if (*target == '\0' || strcmp(field_raw(event, "cluster"), target) == 0)
-		return true;
-	snprintf(name, sizeof(name), "%s.%lld", field_raw(event, "cluster"),
-		field_number(event, "slot"));
-	return field_is_number(event, "slot") && strcmp(name, target) == 0;
-}
-
-/* Draw as many lines of events, up to the one that is `back` before the latest. */
-static void draw_events(struct top *t, size_t line, size_t height, const json_t *events,
-	const char *target, size_t *back)
+/* Draw the latest events, in as many lines. */
+static void draw_events(struct top *t, size_t line, size_t height)
 {
 	scoped_buffer text = {0};
 	struct wrap w;
@@ -279,15 +266,11 @@ static void draw_events(struct top *t, size_t line, size_t height, const json_t 
 
 	wrap_init(&w, &text, t->screen.columns, true);
 	w.marks = true;
-	json_array_foreach(events, i, event)
+	json_array_foreach(t->happened, i, event)
 	{
-		if (is_of(event, target))
-			put_event(&w, event);
+		put_event(&w, event);
 	}
 	lines = text_lines(text.data, text.len);
-	if (lines < height + *back)
-		*back = lines > height ? lines - height : 0;
-	lines -= *back;
 	at = text.data;
 	for (i = 0; i < lines; i++) {
 		const char *end = strchr(at, '\n');
@@ -332,9 +315,7 @@ static void draw_last(struct top *t, size_t line)
 		if (*t->view.filter != '\0')
 			wrap_putf(w, YELLOW, "only '%s' (Esc)  ", t->view.filter);
 		wrap_put(w, DIM,
-			t->mode == TOP_READ ? "Esc back  arrows, PgUp, PgDn scroll"
-					    : "? help  / filter  l logs  e events  r "
-					      "restart  s stop  + - scale  q quit");
+			"? help  / filter  l logs  e events  r restart  s stop  + - scale  q quit");
 	}
 	draw_line(t, line, A_NORMAL);
 }
@@ -355,14 +336,12 @@ size_t top_list_rows(const struct top *t)
 
 static void draw_picture(struct top *t)
 {
-	size_t none = 0;
-
 	lay_out(t);
 	draw_summary(t, 0);
 	draw_titles(t, 1);
 	draw_list(t, 2);
 	draw_rule(t, 2 + top_list_rows(t));
-	draw_events(t, 3 + top_list_rows(t), pane_rows(t), t->happened, "", &none);
+	draw_events(t, 3 + top_list_rows(t), pane_rows(t));
 }
 
 static void draw_help(struct top *t)
@@ -377,24 +356,11 @@ static void draw_help(struct top *t)
 	}
 }
 
-static void draw_reading(struct top *t)
-{
-
-	wrap_put(&t->lines, BOLD, *t->reading != '\0' ? t->reading : t->instance);
-	wrap_put(&t->lines, DIM, t->reads_events ? "  what happened" : "  what it has written");
-	draw_line(t, 0, A_NORMAL);
-	draw_events(t, 1, t->screen.rows > 2 ? t->screen.rows - 2 : 1,
-		t->reads_events ? t->happened : t->written, t->reads_events ? t->reading : "",
-		&t->back);
-}
-
 void top_draw(struct top *t)
 {
 	(void)t->screen.werase(*t->screen.all);
 	if (t->mode == TOP_HELP)
 		draw_help(t);
-	else if (t->mode == TOP_READ)
-		draw_reading(t);
 	else
 		draw_picture(t);
 	draw_last(t, t->screen.rows - 1);

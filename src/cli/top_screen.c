@@ -162,6 +162,7 @@ void screen_measure(struct screen *s)
 void screen_again(struct screen *s)
 {
 	(void)s->reset_prog_mode();
+	(void)s->curs_set(0);
 	(void)s->clearok(*s->all, TRUE);
 	screen_measure(s);
 }
@@ -178,7 +179,6 @@ void screen_suspend(struct screen *s)
 	/* the signal was blocked: now it comes, and ncurses' handler stops the process */
 	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
-	(void)s->curs_set(0);
 	screen_again(s);
 }
 

@@ -210,23 +210,22 @@ def test_l_and_enter_show_what_a_worker_has_written_e_what_happened_to_it():
         while read -r line; do echo "got $line"; done <"$0/fifo.$NCLUST_SLOT"
         exec sleep 1000""", path())
     top = Top()
-    top.type("l")
-    top.sees("select a worker")
     top.type(END + ENTER)
-    top.sees("^it.1  what it has written", r"^[0-9:]{8}  first of 1 red \\x1b\[2J",
-             "^[0-9:]{8}  an error", lacks=["first of 0"])
+    top.sees("^nclust logs -f it/it.1: [^C]C goes back", r"  it\.1 \| first of 1 red \\x1b\[2J",
+             r"  it\.1 \| an error", lacks=["first of 0"])
     write("fifo.1", "more\n")  # at once, from the one that lives now
-    top.sees("  got more")
-    top.type(ESCAPE)
+    top.sees("got more")
+    top.type("\x1a")  # nothing could continue it
+    top.type("\x03")
     top.sees("STATE")
-    top.type(HOME + "jl")  # of all of a cluster
-    top.sees("^[0-9:]{8}  it.0 first of 0", "^[0-9:]{8}  it.1 first of 1")
-    top.type(ESCAPE)
+    top.type(HOME + "l")  # of all
+    top.sees(r"  it\.0 \| first of 0", r"  it\.1 \| first of 1")
+    top.type("\x03")
     top.sees("STATE")
     top.type(END + "e")
-    top.sees("^it.1  what happened", f"it.1: worker {it.worker(1).pid} ready",
+    top.sees("^nclust events -f it/it.1", f"it.1: worker {it.worker(1).pid} ready",
              lacks=["it.0: worker"])
-    top.type("q")
+    top.type("\x03")
     top.sees("STATE")
     top.quit()
 
@@ -235,7 +234,20 @@ def test_where_nothing_is_kept_of_the_output_it_says_what_to_set():
     cluster(f"-n 2 {QUIET} --log inherit", *NAP)
     top = Top()
     top.type(END + "l")
-    top.sees("^it.1  what it has written", "nothing is kept")
+    top.sees("nothing is kept", "^Enter goes back")
+    top.type(ENTER)
+    top.sees("STATE")
+    top.quit()
+
+
+def test_a_signal_ends_it_also_where_output_is_shown():
+    cluster(f"-n 2 {QUIET}", *NAP)
+    top = Top()
+    top.type("l")
+    top.sees("^nclust logs -f it: ")
+    kill(top.process.pid, SIGTERM)
+    assert top.exit() == 0
+    assert top.is_as_before()
 
 
 def test_while_nclust_answers_nobody_keys_are_heard():
