@@ -490,18 +490,6 @@ bool cluster_has_own(const struct cluster_settings *c, bool all)
 	return own > 0 && (!all || own == c->listen_count);
 }
 
-bool settings_need_cpus(const struct settings *s)
-{
-	for (size_t i = 0; i < s->cluster_count; i++) {
-		const struct cluster_settings *c = s->clusters[i];
-
-		if (c->workers.range || c->workers.most.fixed == 0 || c->workers.least.fixed == 0 ||
-			c->threads == THREADS_AUTO)
-			return true;
-	}
-	return false;
-}
-
 unsigned cluster_threads(const struct cluster_settings *c, unsigned cpus, unsigned workers)
 {
 	unsigned share = workers > 0 && cpus > workers ? cpus / workers : 1;

@@ -417,7 +417,6 @@ struct workers_range {
 struct workers_range cluster_range(const struct cluster_settings *c, unsigned cpus);
 /* Has each slot a listener of its own; or have `all` listeners one for each slot? */
 bool cluster_has_own(const struct cluster_settings *c, bool all);
-bool settings_need_cpus(const struct settings *s); /* for these settings */
 /* `threads` likewise, given the CPUs and how many workers share them; 0: off. */
 unsigned cluster_threads(const struct cluster_settings *c, unsigned cpus, unsigned workers);
 

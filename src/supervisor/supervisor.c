@@ -613,8 +613,7 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 	}
 	sup.launch.started = clock_now();
 	sup.launch.directory = cwd_name();
-	/* counting CPUs by the cgroup's quota would take much of a start */
-	sup.launch.cpus = settings_need_cpus(settings) ? budget_usable() : 1;
+	sup.launch.cpus = budget_usable();
 	sup.launch.had_terminal = !settings->daemon && signals_has_terminal();
 	sup.logger.stdout_is_terminal = isatty(STDOUT_FILENO) != 0;
 	raise_nofile(&sup);
