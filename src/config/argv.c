@@ -222,24 +222,6 @@ static void put_words(struct buffer *line, const struct words *w, int at, int en
 	}
 }
 
-/* "start -n 2 -- node x", "start node x", "start shop.ini", "start" */
-static void put_run(struct buffer *line, const struct words *w)
-{
-	const char *first = w->line.argc > 2 ? w->line.argv[2] : "COMMAND";
-	size_t len = strlen(first);
-	bool is_file = len > 4 && strcmp(first + len - 4, ".ini") == 0;
-
-	if (is_file)
-		buffer_string(line, " -c");
-	else if (strcmp(first, "--") == 0)
-		buffer_string(line, " -n auto");
-	else if (*first != '-')
-		buffer_string(line, " -n auto --");
-	if (w->line.argc == 2)
-		buffer_string(line, " COMMAND, or nclust -c FILE");
-	put_words(line, w, 2, w->line.argc);
-}
-
 /* "--watch *.py -- x", in whose place the shell has put the names of several files */
 static bool is_of_pattern(const struct words *w, int index)
 {
@@ -286,8 +268,9 @@ static void lost_word(struct words *w, int index)
 		buffer_printf(&line, "unknown verb '%s'; use: nclust %s", shown, own);
 		put_words(&line, w, 2, w->line.argc);
 	} else if (is_first && is_start(word)) {
-		buffer_printf(&line, "unknown verb '%s'; use: nclust", shown);
-		put_run(&line, w);
+		buffer_printf(&line,
+			"unknown verb '%s'; use: nclust -n auto -- COMMAND, or nclust -c FILE",
+			shown);
 	} else if (is_first && w->line.argc > 2 && is_verb(w, w->line.argv[2])) {
 		buffer_printf(
 			&line, "the verb goes first; use: nclust %s %s", w->line.argv[2], shown);

@@ -119,38 +119,14 @@ int value_count(unsigned *out, const char *text, unsigned least, unsigned most, 
 	return 0;
 }
 
-/* " such as 5s, 2m or 1h": examples within the range; "": none is. */
-static const char *put_examples(char to[64], nsec_t least, nsec_t most)
-{
-	static const char *const all[] = {"200ms", "5s", "2m", "1h"};
-	const char *fit[COUNT_OF(all)];
-	size_t count = 0;
-	size_t len = 0;
-	nsec_t t;
-
-	for (size_t i = 0; i < COUNT_OF(all); i++)
-		if (text_parse_duration(&t, all[i]) && t >= least && t <= most)
-			fit[count++] = all[i];
-	*to = '\0';
-	for (size_t i = 0; i < count; i++)
-		len += (size_t)snprintf(to + len, 64 - len, "%s%s",
-			i == 0                  ? " such as "
-				: i + 1 < count ? ", "
-						: " or ",
-			fit[i]);
-	return to;
-}
-
 int value_wanted_time(
 	struct error *err, const char *found, const char *before, nsec_t least, nsec_t most)
 {
 	char low[24];
 	char high[24];
-	char some[64];
 
-	return value_wanted(err, found, "%sa time from %s to %s%s", before,
-		text_duration(low, least), text_duration(high, most),
-		put_examples(some, least, most));
+	return value_wanted(err, found, "%sa time from %s to %s", before,
+		text_duration(low, least), text_duration(high, most));
 }
 
 int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most, struct error *err)

@@ -85,15 +85,7 @@ static const struct {
 	{{"log", "web.2", "-f"}, "unknown verb 'log'; use: nclust logs web.2 -f\n"},
 	{{"kill", "web"}, "unknown verb 'kill'; use: nclust stop web\n"},
 	{{"delete", "a b"}, "unknown verb 'delete'; use: nclust stop 'a b'\n"},
-	{{"start", "--", "node", "server.js"},
-		"unknown verb 'start'; use: nclust -n auto -- node "
-		"server.js\n"},
-	{{"start", "node", "server.js"},
-		"unknown verb 'start'; use: nclust -n auto -- node "
-		"server.js\n"},
-	{{"start", "-n", "2", "--", "x"}, "unknown verb 'start'; use: nclust -n 2 -- x\n"},
-	{{"start", "shop.ini"}, "unknown verb 'start'; use: nclust -c shop.ini\n"},
-	{{"start"}, "unknown verb 'start'; use: nclust -n auto -- COMMAND, or "},
+	{{"start", "shop.ini"}, "unknown verb 'start'; use: nclust -n auto -- COMMAND, or "},
 	/* as service(8) has it: no other verb, such as stop, may be offered */
 	{{"shop", "status", "--json"}, "the verb goes first; use: nclust status shop --json\n"},
 	{{"-i", "4", "--", "x"}, "-i: unknown option; use -n\n"},
