@@ -236,9 +236,8 @@ void facts_threads(json_t *facts, unsigned count, unsigned computing, unsigned c
 
 /* Facts about this machine, found by trying, where a try leaves no trace. */
 void facts_machine(json_t *facts, const char *runtime_directory);
-/* What a kernel of this release (uname(2)) lacks, and what is different for its users.  `try`: try
- * this kernel for what distributions may have brought to that release. */
-void facts_kernel(json_t *facts, const char *release, bool try);
+/* What a kernel of this release (uname(2)) lacks, and what is different for its users. */
+void facts_kernel(json_t *facts, const char *release);
 
 bool facts_bad(const json_t *facts); /* does a fact prevent running? */
 /* Add the facts from the n-th on as aligned lines. */

@@ -245,14 +245,7 @@ static void tell_end(const json_t *exited, json_t *facts)
 		"it %s", end_text(text, exited));
 }
 
-static bool asks_for_servers(const struct trial *t)
-{
-	json_t *worker = json_array_get(json_object_get(trial_cluster(t), "workers"), 0);
-
-	return json_array_size(json_object_get(json_object_get(worker, "node"), "servers")) > 0;
-}
-
-static void tell_place(const struct exam *e, const struct exam_place *p, bool node, json_t *facts)
+static void tell_place(const struct exam *e, const struct exam_place *p, json_t *facts)
 {
 	bool expected = p->named || !e->named;
 	const char *advice = "it stays its own";
@@ -267,24 +260,19 @@ static void tell_place(const struct exam *e, const struct exam_place *p, bool no
 	else if (p->how == HOW_BOUND && !expected)
 		advice = "--listen does not name it; nclust takes it over";
 	else if (p->how == HOW_BOUND)
-		advice = node ? "" : "nclust takes it over";
+		advice = "nclust takes it over";
 	else if (p->socket.datagrams)
 		advice = "nclust lets several bind it";
 	facts_add(facts, p->how == HOW_BOUND && expected ? FACT_OK : FACT_NOTE, "socket", advice,
-		"%s, which it %s", p->socket.text,
-		node && p->how == HOW_BOUND ? "asks nclust for" : "binds itself");
+		"%s, which it binds itself", p->socket.text);
 }
 
 static void tell_sockets(const struct exam *e, double watched, json_t *facts)
 {
-	bool node = asks_for_servers(e->trial);
 	char waited[24];
 
-	if (node)
-		facts_add(facts, FACT_OK, "node", "see nclust-node(7)",
-			"a worker of Node's cluster, and nclust its primary");
 	for (size_t i = 0; i < e->place_count; i++)
-		tell_place(e, &e->places[i], node, facts);
+		tell_place(e, &e->places[i], facts);
 	if (e->refused[0] != '\0')
 		facts_add(facts, FACT_WARN, "taking over ports", "see nclust doctor", "%s",
 			e->refused);

@@ -108,33 +108,25 @@ void facts_put(const json_t *facts, size_t n, struct wrap *lines)
 
 /* ---- what this kernel lacks ---- */
 
-static bool signals_main_thread(void)
-{
-	scoped_fd fd = pidfd_to_watch(getpid());
-
-	return pidfd_signals_threads(fd);
-}
-
 /* What newer kernels have and users of an older one notice, oldest first. */
 static const struct {
 	unsigned major, minor;
-	bool (*has)(void); /* tries it: an older kernel may have it from its distribution */
 	const char *name;
 	const char *does;
 } lacks[] = {
-	{5, 12, NULL, "balance = rr",
+	{5, 12, "balance = rr",
 		"may pass over a worker when several CPUs take connections at once"},
-	{5, 14, NULL, "waiting clients",
+	{5, 14, "waiting clients",
 		"with a socket for each worker, those of a worker that has died wait for its "
 		"successor"},
-	{5, 14, NULL, "network namespaces",
+	{5, 14, "network namespaces",
 		"ports of workers in another one are taken over, too, unless intercept = off"},
-	{5, 19, seccomp_waits_killable, "bind and signals",
+	{5, 19, "bind and signals",
 		"a signal may interrupt a worker's bind (EINTR) until nclust has answered it"},
-	{6, 9, signals_main_thread, "taken-over threads",
+	{6, 9, "taken-over threads",
 		"a taken-over worker with threads of which the main one alone handles signals "
 		"(Python) may sleep through its stop signal, until stop-timeout"},
-	{6, 15, NULL, "taken-over workers", "how one has ended may be unknown"},
+	{6, 15, "taken-over workers", "how one has ended may be unknown"},
 };
 
 static bool is_release(const char *release, unsigned major, unsigned minor)
@@ -145,11 +137,10 @@ static bool is_release(const char *release, unsigned major, unsigned minor)
 	return its[0] > major || (its[0] == major && its[1] >= minor);
 }
 
-void facts_kernel(json_t *facts, const char *release, bool try)
+void facts_kernel(json_t *facts, const char *release)
 {
 	for (size_t i = 0; i < COUNT_OF(lacks); i++)
-		if (!is_release(release, lacks[i].major, lacks[i].minor) &&
-			!(try && lacks[i].has != NULL && lacks[i].has()))
+		if (!is_release(release, lacks[i].major, lacks[i].minor))
 			facts_add(facts, FACT_NOTE, lacks[i].name, lacks[i].does,
 				"before Linux %u.%u", lacks[i].major, lacks[i].minor);
 }
@@ -561,6 +552,6 @@ void facts_machine(json_t *facts, const char *runtime_directory)
 	tell_taking_over(facts, listener);
 	tell_listener(facts, listener);
 	(void)uname(&name);
-	facts_kernel(facts, name.release, true);
+	facts_kernel(facts, name.release);
 	look_at_directory(facts, runtime_directory);
 }

@@ -111,11 +111,6 @@ int pidfd_signal(int pidfd, int signal)
 	return pid > 0 ? kill(pid, signal) : -1;
 }
 
-bool pidfd_signals_threads(int pidfd)
-{
-	return send_signal(pidfd, 0, PIDFD_SIGNAL_THREAD) == 0;
-}
-
 int pidfd_signal_group(int pidfd, pid_t pid, int signal)
 {
 	if (send_signal(pidfd, signal, PIDFD_SIGNAL_PROCESS_GROUP) == 0)

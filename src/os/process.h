@@ -122,7 +122,6 @@ int pidfd_signal(int pidfd, int signal);
  * on.  Before Linux 6.9 a process that is no child of ours does (only a child keeps its
  * pid until we reap it). */
 int pidfd_signal_main(int pidfd, pid_t pid, int signal);
-bool pidfd_signals_threads(int pidfd); /* does the kernel (6.9) signal single threads? */
 
 /* Send to the whole process group that the process leads.  With
  * PIDFD_SIGNAL_PROCESS_GROUP (Linux 6.9) by pidfd; else kill(-pid), which is

@@ -87,7 +87,7 @@ static const char *lacks_of(const char *release)
 {
 	buffer_clear(&out);
 	json_array_clear(facts);
-	facts_kernel(facts, release, false);
+	facts_kernel(facts, release);
 	for (size_t i = 0; i < json_array_size(facts); i++)
 		buffer_printf(&out, "%s%s", i == 0 ? "" : ", ", member(i, "name"));
 	return buffer_text(&out);
