@@ -260,35 +260,31 @@ static bool is_quoted(const char *value, const char *place)
 	return quote != '\0';
 }
 
-static bool has_key(const char *line, const char *key)
+/* The line's row; NULL: it has none here. */
+static const struct option_row *row_of(const struct ini *ini, const char *line)
 {
-	size_t len = strlen(key);
+	scoped_str key = strndup(line, strcspn(line, " \t="));
 
-	return strncmp(line, key, len) == 0 && strchr(" \t=", line[len]) != NULL;
+	return key != NULL && ini->section != NULL ? option_find(ini->section, key, NULL) : NULL;
 }
 
-/* Is the line's value a command, so that a ';' may be a part of it? */
-static bool is_command(const char *line, const char *value)
+/* Is the value a command, so that a ';' may be a part of it? */
+static bool is_command(const struct option_row *row, const char *value)
 {
-	if (has_key(line, "ready"))
+	const struct option_type *type = row != NULL ? row->type : NULL;
+
+	if (type == &type_ready || type == &type_probe)
 		return strncmp(value + strspn(value, " \t"), "exec:", 5) == 0;
-	return has_key(line, "command") || has_key(line, "env") || has_key(line, "check") ||
-		has_key(line, "check-header") || has_key(line, "before") ||
-		has_key(line, "before-stop") || has_key(line, "log-compress") ||
-		strncmp(line, "on-", 3) == 0;
+	return type == &type_command || type == &type_run || type == &type_hook ||
+		type == &type_env || type == &type_header;
 }
 
 /* The line's key was given, though its value is refused: then the key is not
  * reported as missing. */
 static void refuse_key(const struct ini *ini, const char *line)
 {
-	const struct option_row *row;
-	scoped_str key = NULL;
+	const struct option_row *row = row_of(ini, line);
 
-	if (ini->section == NULL)
-		return;
-	key = strndup(line, strcspn(line, " \t="));
-	row = key != NULL ? option_find(ini->section, key, NULL) : NULL;
 	if (row == NULL)
 		return;
 	*settings_origin(ini->s, ini->cluster, row) = origin_here(ini);
@@ -329,7 +325,8 @@ static bool take_key(struct ini *ini, char *line)
 		return false;
 	}
 	comment = comment_in(equals + 1);
-	if (comment != NULL && (is_command(line, equals + 1) || is_quoted(equals + 1, comment))) {
+	if (comment != NULL &&
+		(is_command(row_of(ini, line), equals + 1) || is_quoted(equals + 1, comment))) {
 		fault(ini,
 			"%s.%.*s: a ';' after a blank would begin a comment here; write it as "
 			"'\\;' outside of quotes, or without the blank, and comments on lines of "
