@@ -15,7 +15,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -23,8 +22,8 @@
 
 #define PERIOD SECOND
 #define SOON (200 * MSEC) /* from an event to the next look */
-/* The longest wait for nclust's greeting; a key ends it. */
-#define GREETING (2 * SECOND)
+/* The longest wait for nclust's greeting; ^C ends it. */
+#define GREETING SECOND
 #define EVENTS_KEPT 500
 
 #define KEY_CONTROL_L ('L' & 0x1f)
@@ -33,7 +32,8 @@
 
 /* What the loop waits for. */
 enum {
-	WAIT_USER, /* keys and signals */
+	WAIT_KEYS,
+	WAIT_SIGNALS,
 	WAIT_STATUS,
 	WAIT_EVENTS,
 	WAIT_CHANGE,
@@ -53,7 +53,7 @@ static int reach_instance(struct top *t, struct client *c, struct error *err)
 	int got;
 
 	client_init(c);
-	c->cancel = t->user;
+	c->cancel = t->signals;
 	c->end = nsec_add(clock_now(), GREETING);
 	got = client_open(c, t->runtime_directory, t->instance, err);
 	c->cancel = -1;
@@ -456,7 +456,8 @@ static void run_loop(struct top *t)
 {
 	while (!t->over) {
 		int wait = do_due(t);
-		struct pollfd fds[WAITS] = {[WAIT_USER] = {.fd = t->user, .events = POLLIN},
+		struct pollfd fds[WAITS] = {[WAIT_KEYS] = {.fd = STDIN_FILENO, .events = POLLIN},
+			[WAIT_SIGNALS] = {.fd = t->signals, .events = POLLIN},
 			[WAIT_STATUS] = {.fd = t->status.fd, .events = POLLIN},
 			[WAIT_EVENTS] = {.fd = t->events.fd, .events = POLLIN},
 			[WAIT_CHANGE] = {.fd = t->change.fd, .events = POLLIN}};
@@ -469,25 +470,11 @@ static void run_loop(struct top *t)
 			look_at_events(t);
 		if (fds[WAIT_STATUS].revents != 0 && t->connected)
 			look_at_status(t);
-		if (fds[WAIT_USER].revents != 0) {
+		if (fds[WAIT_SIGNALS].revents != 0)
 			take_signals(t);
+		if (fds[WAIT_KEYS].revents != 0)
 			take_keys(t);
-		}
 	}
-}
-
-/* See `user` of struct top. */
-static int open_user(int signals, struct error *err)
-{
-	struct epoll_event event = {.events = EPOLLIN};
-	int fd = epoll_create1(EPOLL_CLOEXEC);
-
-	if (fd != -1 && epoll_ctl(fd, EPOLL_CTL_ADD, signals, &event) == 0 &&
-		epoll_ctl(fd, EPOLL_CTL_ADD, STDIN_FILENO, &event) == 0)
-		return fd;
-	error_set(err, errno, "cannot wait for keys");
-	fd_close(&fd);
-	return -1;
 }
 
 /* Find the instance that is meant, before the terminal is changed. */
@@ -512,10 +499,7 @@ static int run_top(struct top *t, const struct arguments *a, struct error *err)
 	if (screen_load(&t->screen, err) == -1 || find_instance(t, a, err) == -1)
 		return -1;
 	t->signals = client_signals_open(all, COUNT_OF(all), err);
-	if (t->signals == -1)
-		return -1;
-	t->user = open_user(t->signals, err);
-	if (t->user == -1 || screen_open(&t->screen, err) == -1)
+	if (t->signals == -1 || screen_open(&t->screen, err) == -1)
 		return -1;
 	run_loop(t);
 	screen_close(&t->screen);
@@ -529,7 +513,7 @@ int verb_top(struct arguments *a)
 	int got;
 
 	wrap_locale();
-	t.user = t.signals = -1;
+	t.signals = -1;
 	t.runtime_directory = a->runtime_directory;
 	t.happened = json_array();
 	client_init(&t.status);
@@ -546,7 +530,6 @@ int verb_top(struct arguments *a)
 	wrap_fini(&t.lines);
 	buffer_fini(&t.drawn);
 	json_decref(t.happened);
-	fd_close(&t.user);
 	fd_close(&t.signals);
 	return got == -1 ? output_error(&err) : 0;
 }

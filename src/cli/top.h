@@ -155,8 +155,7 @@ struct top {
 	struct top_view view;
 	struct screen screen;
 	enum top_mode mode;
-	int user;    /* readable when the user has pressed a key, or a signal has come */
-	int signals; /* a part of that */
+	int signals; /* readable when one has come */
 
 	struct client status;
 	struct client events;
