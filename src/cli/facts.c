@@ -313,15 +313,6 @@ static bool find_ports(char found[FOUND_TEXT])
 	return any;
 }
 
-static bool find_seccomp(char found[FOUND_TEXT])
-{
-	uint64_t mode = 0; /* 0 none, 1 strict, 2 filter */
-
-	(void)process_status(getpid(), "Seccomp:", 10, &mode);
-	snprintf(found, FOUND_TEXT, mode == 0 ? "no filter" : "a filter is in place");
-	return mode == 0;
-}
-
 /* ---- taking over ports ---- */
 
 /*
@@ -503,7 +494,6 @@ static const struct {
 	{"ports", find_ports, "", FACT_NOTE,
 		"for lower ones: a socket unit, CAP_NET_BIND_SERVICE, or "
 		"ip_unprivileged_port_start"},
-	{"seccomp", find_seccomp, "", FACT_NOTE, "its refusals show here; workers inherit it"},
 	{"pidfd_getfd", find_getfd, "", FACT_NOTE, ALLOW_PTRACE},
 	{"process_vm_readv", find_readv, "", FACT_NOTE, ALLOW_PTRACE},
 	{"ptrace_scope", find_ptrace_scope, "", FACT_NOTE,
