@@ -32,10 +32,7 @@ struct words {
 
 static void add_usage_fault(struct words *w, const char *name, const char *text)
 {
-	char shown[120];
-
-	text_escape(shown, sizeof(shown), name, strlen(name));
-	faults_add(w->faults, EX_USAGE, "--%s: %s", shown, text);
+	faults_add(w->faults, EX_USAGE, "--%.120s: %s", name, text);
 }
 
 static void no_memory(struct faults *faults)
@@ -129,7 +126,6 @@ static const void *find_option(
 
 static void unknown_option(struct words *w)
 {
-	char name[120];
 	size_t len = w->line.len > 0 ? w->line.len : 1;
 	const char *near;
 	const char *own;
@@ -138,14 +134,14 @@ static void unknown_option(struct words *w)
 	snprintf(text, sizeof(text), "%.*s", (int)len, w->line.name);
 	own = find_own(other_options, COUNT_OF(other_options), text);
 	near = w->line.len > 0 ? option_nearest(NULL, text) : NULL;
-	text_escape(name, sizeof(name), w->line.name, len);
 	if (own != NULL)
 		snprintf(text, sizeof(text), "unknown option; use %s", own);
 	else if (near != NULL)
 		snprintf(text, sizeof(text), "unknown option; did you mean '--%s'?", near);
 	else
 		snprintf(text, sizeof(text), "unknown option; see nclust --help");
-	faults_add(w->faults, EX_USAGE, "%s%s: %s", w->line.len > 0 ? "--" : "-", name, text);
+	faults_add(w->faults, EX_USAGE, "%s%.*s: %s", w->line.len > 0 ? "--" : "-",
+		len < 120 ? (int)len : 120, w->line.name, text);
 	/* the next word may be the option's value: a fault would be wrong */
 	if (w->line.value == NULL && w->line.name[len] == '\0' && w->line.next < w->line.argc &&
 		w->line.argv[w->line.next][0] != '-')
@@ -242,12 +238,10 @@ static void lost_word(struct words *w, int index)
 	const char *near = is_first ? nearest_verb(w, word) : NULL;
 	const char *own = is_first ? find_own(other_verbs, COUNT_OF(other_verbs), word) : NULL;
 	scoped_buffer line = {.limit = 600};
-	char shown[100];
 
 	w->stopped = true;
-	text_escape(shown, sizeof(shown), word, strlen(word));
 	if (index > 1 && is_verb(w, word)) {
-		faults_add(w->faults, EX_USAGE, "options go after the verb: nclust %s ...", shown);
+		faults_add(w->faults, EX_USAGE, "options go after the verb: nclust %s ...", word);
 		return;
 	}
 	/* "-name shop" was read as "-n ame" */
@@ -259,24 +253,25 @@ static void lost_word(struct words *w, int index)
 	}
 	if (is_of_pattern(w, index)) {
 		faults_add(w->faults, EX_USAGE,
-			"--watch: '%s' is one file too many; put the pattern in quotes, or the "
+			"--watch: '%.100s' is one file too many; put the pattern in quotes, or the "
 			"shell writes the names of files in its place",
-			shown);
+			word);
 		return;
 	}
 	if (own != NULL) {
-		buffer_printf(&line, "unknown verb '%s'; use: nclust %s", shown, own);
+		buffer_printf(&line, "unknown verb '%.100s'; use: nclust %s", word, own);
 		put_words(&line, w, 2, w->line.argc);
 	} else if (is_first && is_start(word)) {
 		buffer_printf(&line,
-			"unknown verb '%s'; use: nclust -n auto -- COMMAND, or nclust -c FILE",
-			shown);
+			"unknown verb '%.100s'; use: nclust -n auto -- COMMAND, or nclust -c FILE",
+			word);
 	} else if (is_first && w->line.argc > 2 && is_verb(w, w->line.argv[2])) {
 		buffer_printf(
-			&line, "the verb goes first; use: nclust %s %s", w->line.argv[2], shown);
+			&line, "the verb goes first; use: nclust %s %s", w->line.argv[2], word);
 		put_words(&line, w, 3, w->line.argc);
 	} else if (near != NULL) {
-		buffer_printf(&line, "unknown verb '%s'; did you mean 'nclust %s'?", shown, near);
+		buffer_printf(
+			&line, "unknown verb '%.100s'; did you mean 'nclust %s'?", word, near);
 	} else {
 		buffer_string(&line, "missing '--' before the command; use: nclust");
 		put_words(&line, w, 1, index);

@@ -19,7 +19,7 @@ struct faults {
 
 void faults_init(struct faults *f);
 void faults_fini(struct faults *f);
-/* Add a line (without '\n'). */
+/* Add a line (without '\n'); control bytes in it are shown as text_escape() does. */
 void faults_add(struct faults *f, int status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -109,28 +109,21 @@ static bool is_text(const struct ini *ini, const char *line, size_t len)
 	return true;
 }
 
-static const char *escape_for_message(char to[100], const char *text)
-{
-	text_escape(to, 100, text, strlen(text));
-	return to;
-}
-
 static void open_cluster(struct ini *ini, const char *name)
 {
 	const struct origin head = origin_here(ini);
 	char at[ORIGIN_TEXT_MAX];
-	char text[100];
 	bool good = name == NULL || text_is_name(name);
 	size_t first;
 
 	ini->section = "cluster";
 	snprintf(ini->where, sizeof(ini->where), "cluster%s%.66s", name != NULL ? ":" : "",
-		name != NULL ? escape_for_message(text, name) : "");
+		name != NULL ? name : "");
 	if (!good)
 		fault(ini,
 			"wanted a cluster's name of 1 to 64 of 'A-Z a-z 0-9 . _ -', not beginning "
-			"with '.' or '-', found '%s'",
-			escape_for_message(text, name));
+			"with '.' or '-', found '%.100s'",
+			name);
 	first = good ? settings_find(ini->s, ini->s->cluster_count, name) : SIZE_MAX;
 	if (first != SIZE_MAX) {
 		fault(ini, "section [%s] is given twice, first in %s", ini->where,
@@ -182,7 +175,6 @@ static void open_defaults(struct ini *ini)
 static void unknown_section(struct ini *ini, const char *name)
 {
 	static const char *const names[] = {"nclust", "cluster", "defaults"};
-	char text[100];
 	char word[32];
 	size_t len = strcspn(name, ":");
 	const char *near = NULL;
@@ -193,32 +185,30 @@ static void unknown_section(struct ini *ini, const char *name)
 		near = text_nearest(word, names, COUNT_OF(names));
 	}
 	if (near != NULL)
-		fault(ini, "unknown section [%s]; did you mean [%s%.66s]?",
-			escape_for_message(text, name), near,
+		fault(ini, "unknown section [%.100s]; did you mean [%s%.66s]?", name, near,
 			strcmp(near, "cluster") == 0 ? name + len : "");
 	else
 		fault(ini,
-			"unknown section [%s]; wanted [nclust], [defaults], [cluster] or "
+			"unknown section [%.100s]; wanted [nclust], [defaults], [cluster] or "
 			"[cluster:NAME]",
-			escape_for_message(text, name));
+			name);
 }
 
 /* `line` begins with '['. */
 static void take_section(struct ini *ini, char *line)
 {
 	char *close = strchr(line, ']');
-	char text[100];
 	char *rest;
 
 	ini->section = NULL;
 	ini->refused = true;
 	if (close == NULL) {
-		fault(ini, "wanted a ']', found '%s'", escape_for_message(text, line));
+		fault(ini, "wanted a ']', found '%.100s'", line);
 		return;
 	}
 	rest = close + 1 + strspn(close + 1, " \t");
 	if (*rest != '\0' && *rest != ';' && *rest != '#') {
-		fault(ini, "wanted nothing after ']', found '%s'", escape_for_message(text, rest));
+		fault(ini, "wanted nothing after ']', found '%.100s'", rest);
 		return;
 	}
 	*close = '\0';
@@ -307,7 +297,6 @@ static bool take_key(struct ini *ini, char *line)
 {
 	char *equals = strchr(line, '=');
 	const char *comment;
-	char text[100];
 
 	if (*line == ' ' || *line == '\t') {
 		fault(ini,
@@ -316,7 +305,7 @@ static bool take_key(struct ini *ini, char *line)
 		return false;
 	}
 	if (equals == NULL || equals == line || strcspn(line, ":;") < (size_t)(equals - line)) {
-		fault(ini, "wanted 'key = value', found '%s'", escape_for_message(text, line));
+		fault(ini, "wanted 'key = value', found '%.100s'", line);
 		return false;
 	}
 	if (ini->section == NULL) {
@@ -388,17 +377,15 @@ static void unknown_key(const struct ini *ini, const char *key)
 {
 	const char *near = option_nearest(ini->section, key);
 	bool instance = ini->cluster == INSTANCE;
-	char text[100];
 
-	(void)escape_for_message(text, key);
 	if (option_find(instance ? "cluster" : "nclust", key, NULL) != NULL ||
 		strcmp(key, "include") == 0)
-		fault(ini, "%s.%s: this key belongs in %s", ini->where, text,
+		fault(ini, "%s.%s: this key belongs in %s", ini->where, key,
 			instance ? "a [cluster:NAME] section" : "[nclust]");
 	else if (near != NULL)
-		fault(ini, "%s.%s: unknown key; did you mean '%s'?", ini->where, text, near);
+		fault(ini, "%s.%s: unknown key; did you mean '%s'?", ini->where, key, near);
 	else
-		fault(ini, "%s.%s: unknown key", ini->where, text);
+		fault(ini, "%s.%s: unknown key", ini->where, key);
 }
 
 static void set_key(struct ini *ini, const struct option_row *row, int member, const char *name)
@@ -432,13 +419,11 @@ static void include_files(struct ini *ini)
 {
 	bool is_pattern = strpbrk(ini->value, "*?[") != NULL;
 	scoped_buffer path = {0};
-	char text[100];
 	glob_t found;
 	int got;
 
-	(void)escape_for_message(text, ini->value);
 	if (*ini->value == '\0')
-		fault(ini, "nclust.include: wanted a path, found '%s'", text);
+		fault(ini, "nclust.include: wanted a path, found ''");
 	if (*ini->value == '\0' || !ini->all->follows)
 		return;
 	/* the directory has no wildcards, whatever its name */
@@ -452,9 +437,9 @@ static void include_files(struct ini *ini)
 	}
 	got = glob(path.data, 0, NULL, &found);
 	if (got == GLOB_NOMATCH)
-		fault(ini, "nclust.include: '%s' matches no file", text);
+		fault(ini, "nclust.include: '%.100s' matches no file", ini->value);
 	else if (got != 0)
-		fault(ini, "nclust.include: cannot look for '%s'", text);
+		fault(ini, "nclust.include: cannot look for '%.100s'", ini->value);
 	for (size_t i = 0; got == 0 && i < found.gl_pathc; i++)
 		if (!include_file(ini, found.gl_pathv[i]))
 			break;
@@ -466,7 +451,6 @@ static int on_key(void *user, const char *section, const char *name, const char 
 {
 	struct ini *ini = user;
 	const struct option_row *row;
-	char text[100];
 	int member;
 
 	(void)section; /* may be cut: our own copies are not */
@@ -477,8 +461,7 @@ static int on_key(void *user, const char *section, const char *name, const char 
 	else if (row == NULL)
 		unknown_key(ini, name);
 	else if (member == -1)
-		fault(ini, "%s.%s: unknown signal '%s'", ini->where, escape_for_message(text, name),
-			text + 7);
+		fault(ini, "%s.%s: unknown signal '%s'", ini->where, name, name + 7);
 	else
 		set_key(ini, row, member, name);
 	return 1;

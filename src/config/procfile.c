@@ -112,20 +112,19 @@ static int take_line(
 	char *colon = strchr(line, ':');
 	char *end = line + strlen(line);
 	bool is_release;
-	char shown[100];
 	size_t at;
 
 	while (end > line && strchr(" \t\r", end[-1]) != NULL)
 		*--end = '\0';
-	text_escape(shown, sizeof(shown), line, strlen(line));
 	if (colon == NULL)
-		return error_set(err, 0, "wanted 'name: command', found '%s'", shown);
+		return error_set(err, 0, "wanted 'name: command', found '%.100s'", line);
 	*colon++ = '\0';
 	colon += strspn(colon, " \t");
 	if (!text_is_name(line))
 		return error_set(err, 0,
-			"wanted a name of 1 to 64 of 'A-Z a-z 0-9 . _ -' and a ':', found '%s'",
-			shown);
+			"wanted a name of 1 to 64 of 'A-Z a-z 0-9 . _ -' before the ':', found "
+			"'%.100s'",
+			line);
 	is_release = strcmp(line, "release") == 0;
 	at = settings_find(s, s->cluster_count, line);
 	if (at != SIZE_MAX || (is_release && release->command != NULL))

@@ -29,6 +29,7 @@ void faults_fini(struct faults *f)
 void faults_add(struct faults *f, int status, const char *format, ...)
 {
 	scoped_str line = NULL;
+	scoped_str shown = NULL;
 	va_list args;
 	int n;
 
@@ -37,11 +38,15 @@ void faults_add(struct faults *f, int status, const char *format, ...)
 	va_end(args);
 	if (n == -1)
 		line = NULL;
+	else
+		shown = malloc(4 * (size_t)n + 1);
+	if (shown != NULL)
+		text_escape(shown, 4 * (size_t)n + 1, line, (size_t)n);
 	/* a user or group that may be known the next time is no mistake in the file */
 	if (f->count++ == 0 || f->status == EX_TEMPFAIL)
 		f->status = status;
 	/* out of memory: the count still tells that something is wrong */
-	buffer_printf(&f->text, "%s\n", line != NULL ? line : "out of memory");
+	buffer_printf(&f->text, "%s\n", shown != NULL ? shown : "out of memory");
 }
 
 /* -1: out of memory. */

@@ -105,9 +105,9 @@ TEST(every_mistake_is_told_with_its_line)
 	ck_assert_str_eq(buffer_text(&faults.text),
 		"Procfile:1: wanted 'name: command', found 'web'\n"
 		"Procfile:3: wanted a name of 1 to 64 of 'A-Z a-z 0-9 . _ -' "
-		"and a ':', found ': b'\n"
+		"before the ':', found ''\n"
 		"Procfile:4: wanted a name of 1 to 64 of 'A-Z a-z 0-9 . _ -' "
-		"and a ':', found 'we b: c'\n"
+		"before the ':', found 'we b'\n"
 		"Procfile:6: 'web' is given twice, first in line 2\n"
 		"Procfile:7: job: wanted a command, found none\n"
 		"Procfile:8: wanted UTF-8 text without NUL bytes\n");
