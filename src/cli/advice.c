@@ -108,11 +108,9 @@ static void on_listener(struct advice *a, const struct place *p, const json_t *l
 	long long queue = field_number(listener, "queue");
 	long long limit = field_number(listener, "queue_limit");
 	long long dropped = field_number(listener, "dropped");
-	char address[128];
-	bool udp;
+	const char *address = field_raw(listener, "address");
+	bool udp = strncmp(address, "udp:", 4) == 0;
 
-	(void)field_text(listener, "address", address, sizeof(address));
-	udp = strncmp(address, "udp:", 4) == 0;
 	if (dropped > 0)
 		advise(a, ADVICE_DROPS, "scale", p, " +1",
 			"%s has dropped %lld %s%s because its %s was full; set a larger '%s' in "

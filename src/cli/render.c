@@ -7,17 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *field_text(const json_t *object, const char *key, char *to, size_t size)
-{
-	const json_t *value = json_object_get(object, key);
-
-	if (json_is_string(value))
-		text_escape(to, size, json_string_value(value), json_string_length(value));
-	else
-		text_copy(to, size, "?");
-	return to;
-}
-
 const char *field_raw(const json_t *object, const char *key)
 {
 	const char *text = json_string_value(json_object_get(object, key));
@@ -101,24 +90,15 @@ bool worker_failed_lately(const json_t *worker)
 /* Indentation of continuation lines. */
 #define INDENT 4
 
-static void put_name(struct wrap *w, enum colour colour, const json_t *object, const char *key)
-{
-	char name[512];
-
-	wrap_put(w, colour, field_text(object, key, name, sizeof(name)));
-}
-
 void render_head(struct wrap *w, const json_t *status)
 {
 	char age[16];
-	char version[64];
 	long long upgrades = field_number(status, "upgrades");
 	const json_t *drained = json_object_get(status, "drained");
 
-	put_name(w, BOLD, status, "name");
+	field_put(w, BOLD, "", status, "name");
 	wrap_putf(w, PLAIN, "  pid %lld, version %s, up %s", field_number(status, "pid"),
-		field_text(status, "version", version, sizeof(version)),
-		text_age(age, field_seconds(status, "uptime")));
+		field_raw(status, "version"), text_age(age, field_seconds(status, "uptime")));
 	if (upgrades > 0)
 		wrap_putf(w, PLAIN, ", %lld upgrade%s", upgrades, upgrades == 1 ? "" : "s");
 	wrap_end(w, INDENT);
@@ -127,7 +107,7 @@ void render_head(struct wrap *w, const json_t *status)
 	wrap_putf(w, YELLOW, "  drained %s ago%s; back into service: nclust undrain ",
 		text_age(age, field_seconds(drained, "since")),
 		field_is_true(drained, "empty") ? ", and was empty" : "");
-	put_name(w, YELLOW, status, "name");
+	field_put(w, YELLOW, "", status, "name");
 	wrap_end(w, INDENT);
 }
 
@@ -183,10 +163,10 @@ static void put_listener(struct render *r, const json_t *listener)
 	struct wrap *w = r->lines;
 
 	wrap_put(w, PLAIN, r->bars ? "  " : "  listening on ");
-	put_name(w, PLAIN, listener, "address");
+	field_put(w, PLAIN, "", listener, "address");
 	if (!r->bars) {
 		wrap_put(w, PLAIN, " (");
-		put_name(w, PLAIN, listener, "name");
+		field_put(w, PLAIN, "", listener, "name");
 		wrap_put(w, PLAIN, ")");
 	}
 	put_queue(r, listener);
@@ -288,7 +268,7 @@ static void put_leader(struct wrap *w, const json_t *cluster)
 		return;
 	}
 	wrap_put(w, PLAIN, ", leader ");
-	put_name(w, PLAIN, cluster, "name");
+	field_put(w, PLAIN, "", cluster, "name");
 	wrap_putf(w, PLAIN, ".%lld (pid %lld)", field_number(leader, "slot"),
 		field_number(leader, "pid"));
 }
@@ -326,13 +306,11 @@ void render_cluster(struct render *r, const json_t *cluster)
 {
 	struct wrap *w = r->lines;
 	const json_t *listener;
-	char state[64];
 	size_t i;
 
-	put_name(w, BOLD, cluster, "name");
+	field_put(w, BOLD, "", cluster, "name");
 	wrap_put(w, PLAIN, "  ");
-	(void)field_text(cluster, "state", state, sizeof(state));
-	wrap_put(w, row_state_colour(state), state);
+	field_put(w, row_state_colour(field_raw(cluster, "state")), "", cluster, "state");
 	put_progress(w, cluster);
 	put_leader(w, cluster);
 	if (strcmp(field_raw(cluster, "balance"), "share") != 0)

@@ -16,9 +16,7 @@
  * the member of another type, or missing.
  */
 
-/* The member's text, escaped; "?" if it is no text.  Returns `to`. */
-const char *field_text(const json_t *object, const char *key, char *to, size_t size);
-/* The member's text unescaped; "" if it is no text. */
+/* The member's text; "" if it is no text. */
 const char *field_raw(const json_t *object, const char *key);
 /* Add the member's whole text to a line, after `before`; nothing where it is no text, or "".
  * Returns whether there is any. */

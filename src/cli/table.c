@@ -323,10 +323,8 @@ static void format_slot(char *to, size_t size, const struct group *g, bool named
 
 static void format_state(char *to, size_t size, const json_t *worker)
 {
-	char state[24];
-
-	(void)field_text(worker, "state", state, sizeof(state));
-	snprintf(to, size, "%s%s", state, field_is_true(worker, "stopped") ? ", stopped" : "");
+	snprintf(to, size, "%.24s%s", field_raw(worker, "state"),
+		field_is_true(worker, "stopped") ? ", stopped" : "");
 }
 
 void row_format(struct row *row, const struct group *g, bool named)
