@@ -90,7 +90,6 @@ struct top_pick {
 	enum top_kind kind;
 	char cluster[65];
 	long long slot;
-	long long id; /* of the worker; -1: the slot is empty */
 };
 
 struct top_view {

@@ -147,38 +147,25 @@ static long long slot_at(const struct top_row *row, size_t i)
 	return field_number(group_worker(&row->group, i), "slot");
 }
 
-static long long id_of(const struct top_row *row)
-{
-	const json_t *worker = group_worker(&row->group, 0);
-
-	return field_is_number(worker, "id") ? field_number(worker, "id") : -1;
-}
-
 static void remember_selected(struct top_view *v)
 {
 	const struct top_row *row = top_view_row(v);
 
 	if (row == NULL)
 		return;
-	v->pick = (struct top_pick){.kind = row->kind, .id = -1};
+	v->pick = (struct top_pick){.kind = row->kind};
 	text_copy(v->pick.cluster, sizeof(v->pick.cluster), field_raw(row->group.cluster, "name"));
-	if (row->kind != TOP_WORKERS)
-		return;
-	v->pick.slot = slot_at(row, 0);
-	v->pick.id = id_of(row);
+	if (row->kind == TOP_WORKERS)
+		v->pick.slot = slot_at(row, 0);
 }
 
-/* How well a row matches the one that was selected; 0: not at all. */
-static unsigned match_of(const struct top_row *row, const struct top_pick *pick)
+static bool is_picked(const struct top_row *row, const struct top_pick *pick)
 {
-	if (row->kind != pick->kind ||
-		strcmp(field_raw(row->group.cluster, "name"), pick->cluster) != 0)
-		return 0;
-	if (row->kind != TOP_WORKERS)
-		return 1;
-	if (pick->slot < slot_at(row, 0) || pick->slot > slot_at(row, row->group.count - 1))
-		return 0;
-	return id_of(row) == pick->id ? 2 : 1;
+	return row->kind == pick->kind &&
+		strcmp(field_raw(row->group.cluster, "name"), pick->cluster) == 0 &&
+		(row->kind != TOP_WORKERS ||
+			(pick->slot >= slot_at(row, 0) &&
+				pick->slot <= slot_at(row, row->group.count - 1)));
 }
 
 /* Move the selection to a row that can be selected, and scroll to it. */
@@ -201,16 +188,9 @@ static void settle_selection(struct top_view *v)
 /* Select the row that was selected before; if it is gone, the row in its place. */
 static void find_again(struct top_view *v)
 {
-	unsigned best = 0;
-
-	for (size_t i = 0; i < v->count; i++) {
-		unsigned like = match_of(&v->rows[i], &v->pick);
-
-		if (like > best) {
-			best = like;
+	for (size_t i = v->count; i-- > 0;)
+		if (is_picked(&v->rows[i], &v->pick))
 			v->selected = i;
-		}
-	}
 	settle_selection(v);
 }
 
