@@ -55,12 +55,12 @@ struct stop {
 	enum request request;
 };
 
-/* A client of the worker, and the answer that it got. */
+/* A client of the worker, and what it got. */
 struct visitor {
 	int fd; /* -1: not connected */
 	bool closed;
-	char answer[2048]; /* the beginning of the answer */
-	size_t len;
+	bool answered;
+	bool http; /* by HTTP */
 };
 
 static void read_answer(struct visitor *v)
@@ -69,10 +69,8 @@ static void read_answer(struct visitor *v)
 	ssize_t n;
 
 	while ((n = recv(v->fd, block, sizeof(block), MSG_DONTWAIT)) > 0) {
-		size_t room = sizeof(v->answer) - v->len;
-
-		memcpy(v->answer + v->len, block, (size_t)n < room ? (size_t)n : room);
-		v->len += (size_t)n < room ? (size_t)n : room;
+		v->http |= !v->answered && n >= 5 && memcmp(block, "HTTP/", 5) == 0;
+		v->answered = true;
 	}
 	v->closed = n == 0 || (errno != EAGAIN && errno != EINTR);
 }
@@ -82,10 +80,8 @@ static void read_answer(struct visitor *v)
 static void await_visitor(const struct exam *e, struct visitor *v, bool all, nsec_t most)
 {
 	nsec_t until = e->trial->now + most;
-	size_t len = v->len;
 
-	while (!v->closed && (all || v->len == len) && e->trial->now < until &&
-		trial_wait(e->trial))
+	while (!v->closed && (all || !v->answered) && e->trial->now < until && trial_wait(e->trial))
 		read_answer(v);
 }
 
@@ -93,11 +89,6 @@ static void say_visitor(struct visitor *v, const char *text)
 {
 	if (v->fd == -1 || send(v->fd, text, strlen(text), MSG_NOSIGNAL) == -1)
 		v->closed = true;
-}
-
-static bool is_answered(const struct visitor *v)
-{
-	return v->len >= 5 && memcmp(v->answer, "HTTP/", 5) == 0;
 }
 
 /* ---- half a request ---- */
@@ -150,7 +141,7 @@ static bool begin_request(struct exam *e, struct visitor *v, struct stop *stop)
 	if (p == NULL || !connect_visitor(e, v, p))
 		return false;
 	stop->request = REQUEST_NO_HTTP;
-	return v->len == 0 && !v->closed;
+	return !v->answered && !v->closed;
 }
 
 /* Send the rest, when the signal was sent, and note what became of the request. */
@@ -160,7 +151,7 @@ static void end_request(struct exam *e, struct visitor *v, struct stop *stop)
 	if (!v->closed)
 		say_visitor(v, OTHER_HALF);
 	await_visitor(e, v, true, ANSWER_MOST);
-	if (is_answered(v))
+	if (v->http)
 		stop->request = REQUEST_ANSWERED;
 	else
 		stop->request = v->closed ? REQUEST_LOST : REQUEST_FORGOTTEN;

@@ -242,7 +242,7 @@ static void show_by_verb(struct top *t, const char *verb)
 		t->runtime_directory != NULL ? "--runtime-directory" : NULL, t->runtime_directory,
 		NULL};
 	posix_spawnattr_t how;
-	sigset_t blocked;
+	sigset_t set;
 	int status = 0;
 	pid_t pid;
 
@@ -252,11 +252,14 @@ static void show_by_verb(struct top *t, const char *verb)
 		return;
 	screen_close(&t->screen);
 	(void)dprintf(STDOUT_FILENO, "\nnclust %s -f %s: ^C goes back\n", verb, words[3]);
-	sigemptyset(&blocked);
-	sigaddset(&blocked, SIGTSTP); /* as we are blocked too, no shell would get the terminal */
 	(void)posix_spawnattr_init(&how);
-	(void)posix_spawnattr_setsigmask(&how, &blocked);
-	(void)posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT); /* whoever started us may have ignored it */
+	(void)posix_spawnattr_setsigdefault(&how, &set);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTSTP); /* we do not stop either, so no shell would get the terminal */
+	(void)posix_spawnattr_setsigmask(&how, &set);
+	(void)posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	if (posix_spawn(&pid, "/proc/self/exe", NULL, &how, (char *const *)(uintptr_t)words,
 		    environ) == 0) {
 		await(t, false);

@@ -198,12 +198,8 @@ static void check_accept(const struct check *k)
 	for (size_t i = 0; i < c->listen_count; i++) {
 		const struct address *a = &c->listen[i];
 
-		check_rule(k, a->kind == ADDRESS_UNIX && a->type != SOCK_STREAM, "listen",
+		check_rule(k, a->type != SOCK_STREAM && a->type != 0, "listen",
 			"'%s' cannot be used with 'accept', which gives the command a stream: let "
-			"workers take it",
-			a->text);
-		check_rule(k, a->kind == ADDRESS_UDP, "listen",
-			"'%s' cannot be used with 'accept': there are no connections on UDP, let "
 			"workers take it",
 			a->text);
 	}
@@ -294,11 +290,9 @@ static void check_rules(const struct check *k)
 	check_rule(k, c->log == LOG_INHERIT && c->pty == PTY_YES, "pty",
 		"'yes' cannot be used with 'log = inherit', which gives the workers nclust's own "
 		"output");
-	check_rule(k, c->sticky != STICKY_OFF && settings_share(c), "sticky",
-		"needs 'balance = rr': with 'share' any free worker takes a connection");
-	check_rule(k, c->sticky != STICKY_OFF && c->balance == BALANCE_RANDOM, "sticky",
-		"needs 'balance = rr': a client that stays at its worker cannot be moved at "
-		"random");
+	check_rule(k,
+		c->sticky != STICKY_OFF && (settings_share(c) || c->balance == BALANCE_RANDOM),
+		"sticky", "needs 'balance = rr', by which a client can stay at its worker");
 	check_rule(k, c->fallback != NULL && is_mute(k), "fallback",
 		"has nowhere to answer: there is no listener, and 'intercept' is off");
 	check_rule(k, c->surge == 0 && c->max_unavailable == 0,
