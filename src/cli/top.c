@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #define PERIOD SECOND
-#define SOON (200 * MSEC) /* from an event to the next look */
 /* The longest wait for nclust's greeting; ^C ends it. */
 #define GREETING SECOND
 #define EVENTS_KEPT 500
@@ -114,8 +113,6 @@ static int take_event(json_t *params, void *data)
 	(void)json_array_append(t->happened, params);
 	if (json_array_size(t->happened) > EVENTS_KEPT)
 		(void)json_array_remove(t->happened, 0);
-	/* the status that is shown is older than this event */
-	t->next = nsec_min(t->next, t->looked + SOON);
 	return 0;
 }
 
@@ -441,7 +438,6 @@ static int do_due(struct top *t)
 
 	if (now >= t->next) {
 		t->next = now + PERIOD;
-		t->looked = now;
 		if (!t->connected)
 			connect_again(t);
 		if (t->connected && !t->asked)

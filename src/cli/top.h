@@ -162,7 +162,6 @@ struct top {
 	bool connected; /* `status` and `events` are */
 	bool asked;     /* for the status, and the answer has not come yet */
 	nsec_t next;    /* time of the next request, or of the next try to connect */
-	nsec_t looked;
 	nsec_t answered;
 	struct error lost; /* why the connection is lost */
 
