@@ -8,14 +8,13 @@
 #include "os/privilege.h"
 #include "os/socket/endpoint.h"
 #include "os/socket/reuseport.h"
+#include "os/socket/sockdiag.h"
 #include "os/socket/socket.h"
 #include "os/spawn/seccomp.h"
 #include "os/spawn/spawn.h"
 #include "os/vfork.h"
 #include "protocol/responder.h"
-#include "supervisor/common/job.h"
 #include "supervisor/common/foreign.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/hooks/hooks.h"
 #include "supervisor/messages/messages.h"
@@ -47,8 +46,6 @@
 	__asm__(".text\n.globl __wrap_" #f "\n.type __wrap_" #f ", %function\n" \
 		"__wrap_" #f ":\n" JUMP(f));
 
-REPLACEABLE(forkjob_begin)
-REPLACEABLE(job_end)
 REPLACEABLE(capture_ask_last)
 REPLACEABLE(child_has_left_trap)
 REPLACEABLE(child_peek)
@@ -112,8 +109,8 @@ REPLACEABLE(seccomp_answer)
 REPLACEABLE(seccomp_waits)
 REPLACEABLE(socket_connect_packets_at)
 REPLACEABLE(socket_peer)
+REPLACEABLE(sockdiag_each_tcp)
 REPLACEABLE(spawn)
 REPLACEABLE(spawn_many)
 REPLACEABLE(statefile_free)
-REPLACEABLE(timer_arm)
 REPLACEABLE(vfork_run)

@@ -316,9 +316,7 @@ static int turn_host(struct client *c, const struct target *t, struct error *err
 	if (t->service != NULL)
 		return refuse_with(
 			err, CONTROL_PARAMS, "the host is drained as a whole, not a cluster of it");
-	c->expects_host = drains ? host_drain(c->sup, patience) : host_undrain(c->sup, patience);
-	if (c->expects_host == 0)
-		return refuse_with(err, CONTROL_FAILED, "out of memory");
+	c->expects_host = host_turn(c->sup, drains, patience);
 	/* the answer to a client that does not wait for the outcome */
 	text_copy(c->outcome, sizeof(c->outcome),
 		drains ? "draining: load balancers send no new clients to this host, until "

@@ -47,9 +47,8 @@ void drain_settle(struct supervisor *sup);
  */
 #define HOST_PATIENCE (60 * SECOND)
 
-/* Begins a drain or an undrain; returns the `turn` for host_outcome(). 0: no memory. */
-unsigned host_drain(struct supervisor *sup, nsec_t patience);
-unsigned host_undrain(struct supervisor *sup, nsec_t patience);
+/* Begins a drain or an undrain; returns the `turn` for host_outcome(). */
+unsigned host_turn(struct supervisor *sup, bool drained, nsec_t patience);
 
 /* What has become of the verb with that `turn`. */
 enum host_outcome host_outcome(const struct supervisor *sup, unsigned turn, const char **text);

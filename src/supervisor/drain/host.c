@@ -5,8 +5,8 @@
 #include "os/clock.h"
 #include "os/socket/sockdiag.h"
 #include "protocol/json.h"
-#include "supervisor/common/job.h"
 #include "supervisor/common/carried.h"
+#include "supervisor/common/once.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
@@ -15,11 +15,9 @@
 
 #include <linux/inet_diag.h>
 #include <linux/tcp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* A load balancer asks at least so often, and three times before it counts as one. */
 #define PERIOD_MOST (35 * SECOND)
@@ -35,22 +33,12 @@
 #define IDLE_FOR_MS 1000
 #define DOUBT_MS 5000
 /* The host is empty if no connection is in use at a look, nor at the EMPTY_LOOKS looks after it. */
-#define LOOK_EVERY_MS 100
+#define LOOK_EVERY (100 * MSEC)
 #define EMPTY_LOOKS 10
-/* A process looks for so long; then the next process starts, which knows new listeners. */
-#define LOOKS_FOR (10 * SECOND)
-#define STEP (200 * MSEC)
+/* A wait that goes on is reported so often. */
+#define REPORT_EVERY (10 * SECOND)
 
-/* What the process that looks has found, in memory shared with that process. */
-struct host_seen {
-	unsigned used; /* connections in use, also those that are not accepted */
-	unsigned idle;
-	char peer[ENDPOINT_TEXT]; /* of a connection in use */
-};
-
-static void look_at_host(struct supervisor *sup);
-
-/* ---- in a process of its own ---- */
+/* ---- connections ---- */
 
 enum { STATE_ESTABLISHED = 1, STATE_CLOSE_WAIT = 8, STATE_LISTEN = 10 };
 
@@ -106,26 +94,19 @@ static void count_unix(void *context, uint64_t inode)
 	text_copy(k->seen.peer, sizeof(k->seen.peer), "a unix socket");
 }
 
-static int look_in_child(void *owner)
+/* Is the host empty?  The kernel walks over all connections of the machine. */
+static bool is_empty(struct supervisor *sup)
 {
-	const struct supervisor *sup = owner;
-	nsec_t end = clock_now() + LOOKS_FOR;
-	unsigned empty = 0; /* looks in a row */
-	struct host_count k;
+	struct host *h = &sup->traffic.host;
+	struct host_count k = {.seen = {.used = 0}};
 
 	incoming_init(&k.in, sup);
-	do {
-		k.seen = (struct host_seen){.used = 0};
-		if (sockdiag_each_tcp(true, count_connection, &k) == -1)
-			return EXIT_FAILURE;
-		incoming_each_unix(sup, count_unix, &k);
-		*sup->traffic.host.seen = k.seen;
-		empty = k.seen.used == 0 ? empty + 1 : 0;
-		if (empty > EMPTY_LOOKS)
-			return EXIT_SUCCESS;
-		(void)poll(NULL, 0, LOOK_EVERY_MS);
-	} while (clock_now() < end);
-	return EXIT_FAILURE;
+	if (sockdiag_each_tcp(true, count_connection, &k) == -1)
+		return false;
+	incoming_each_unix(sup, count_unix, &k);
+	h->seen = k.seen;
+	h->empty_looks = k.seen.used == 0 ? h->empty_looks + 1 : 0;
+	return h->empty_looks > EMPTY_LOOKS;
 }
 
 /* ---- who asks ---- */
@@ -234,7 +215,6 @@ static void end_wait(struct supervisor *sup, enum host_outcome outcome)
 	struct host *h = &sup->traffic.host;
 	bool empty = outcome == HOST_DONE && h->waits == HOST_EMPTIES;
 
-	job_end(&h->job);
 	ev_timer_stop(sup->loop, &h->timer);
 	h->outcome = outcome;
 	h->waits = HOST_SETTLED;
@@ -253,11 +233,10 @@ static void describe_wait(struct supervisor *sup, bool late)
 	const struct host_monitor *monitor = find_uninformed_monitor(h);
 	const struct service *s = find_unready_service(sup);
 	bool drains = h->waits == HOST_EMPTIES;
-	struct host_seen seen = *h->seen;
+	const struct host_seen *seen = &h->seen;
 	char age[16];
 	int len;
 
-	seen.peer[sizeof(seen.peer) - 1] = '\0';
 	len = snprintf(h->text, sizeof(h->text), "%s: %s %s after %s: ", name,
 		late ? "not" : "still not", drains ? "empty" : "in service",
 		text_age(age, clock_now() - h->began));
@@ -266,9 +245,9 @@ static void describe_wait(struct supervisor *sup, bool late)
 			"%s has not asked since", monitor->who);
 	else if (drains)
 		len += snprintf(h->text + len, sizeof(h->text) - (size_t)len,
-			"%u connection%s in use%s%s%s", seen.used, seen.used == 1 ? "" : "s",
-			seen.used > 0 ? ", one of them from " : "", seen.peer,
-			seen.used > 0 ? "" : " just now");
+			"%u connection%s in use%s%s%s", seen->used, seen->used == 1 ? "" : "s",
+			seen->used > 0 ? ", one of them from " : "", seen->peer,
+			seen->used > 0 ? "" : " just now");
 	else if (s != NULL)
 		len += snprintf(h->text + len, sizeof(h->text) - (size_t)len,
 			"no worker of %s is ready", s->name);
@@ -277,82 +256,58 @@ static void describe_wait(struct supervisor *sup, bool late)
 			"; it stays drained until 'nclust undrain %s'", name);
 }
 
-static void on_looked(void *owner, const struct pidfd_end *end)
+static bool is_over(struct supervisor *sup)
 {
-	struct supervisor *sup = owner;
 	struct host *h = &sup->traffic.host;
 	char age[16];
 
-	if (end != NULL && !end->signalled && end->code == EXIT_SUCCESS) {
-		snprintf(h->text, sizeof(h->text),
-			"%s: empty after %s: no connection is in use, and %u idle",
-			sup->settings->name, text_age(age, clock_now() - h->began), h->seen->idle);
+	if (find_uninformed_monitor(h) != NULL)
+		return false;
+	if (h->waits == HOST_RETURNS)
+		return find_unready_service(sup) == NULL;
+	if (!is_empty(sup))
+		return false;
+	snprintf(h->text, sizeof(h->text),
+		"%s: empty after %s: no connection is in use, and %u idle", sup->settings->name,
+		text_age(age, clock_now() - h->began), h->seen.idle);
+	return true;
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+	struct host *h = &sup->traffic.host;
+	nsec_t now = clock_now();
+	nsec_t rest;
+
+	(void)revents;
+	if (is_over(sup)) {
 		end_wait(sup, HOST_DONE);
 		return;
 	}
-	job_end(&h->job);
-	describe_wait(sup, false);
-	news_say(sup, LOG_INFO, "host-waits", "%s", h->text);
-	look_at_host(sup);
-}
-
-static void look_for_empty(struct supervisor *sup)
-{
-	struct host *h = &sup->traffic.host;
-
-	if (h->job.pid != 0 || find_uninformed_monitor(h) != NULL)
-		return;
-	(void)forkjob_begin(&h->job, sup,
-		&(struct forkjob_plan){
-			.work = look_in_child,
-			.over = on_looked,
-			.owner = sup,
-			.patience = 2 * LOOKS_FOR,
-			.keep = -1,
-		});
-}
-
-static void look_at_host(struct supervisor *sup)
-{
-	struct host *h = &sup->traffic.host;
-	nsec_t now = clock_now();
-
 	if (now >= h->until) {
 		describe_wait(sup, true);
 		end_wait(sup, HOST_LATE);
 		return;
 	}
-	if (h->waits == HOST_EMPTIES) {
-		look_for_empty(sup);
-	} else if (find_uninformed_monitor(h) == NULL && find_unready_service(sup) == NULL) {
-		end_wait(sup, HOST_DONE);
-		return;
+	if (h->waits == HOST_EMPTIES && once_each(&h->reported_at, now, REPORT_EVERY)) {
+		describe_wait(sup, false);
+		news_say(sup, LOG_INFO, "host-waits", "%s", h->text);
 	}
-	timer_arm(sup->loop, &h->timer, nsec_min(h->until - now, STEP));
+	rest = (clock_now() - now) * TURN_REST;
+	timer_arm(loop, timer, nsec_min(h->until - now, rest > LOOK_EVERY ? rest : LOOK_EVERY));
 }
 
-static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	(void)loop;
-	(void)revents;
-	look_at_host(timer->data);
-}
-
-/* False: no memory. */
-static bool can_watch(struct supervisor *sup)
+static void begin_looks(struct supervisor *sup)
 {
 	struct host *h = &sup->traffic.host;
-	void *seen;
 
-	if (h->seen != NULL)
-		return true;
-	seen = mmap(
-		NULL, sizeof(*h->seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (seen == MAP_FAILED)
-		return false;
-	h->seen = seen;
-	timer_init(&h->timer, on_timer, sup);
-	return true;
+	if (h->timer.data == NULL)
+		timer_init(&h->timer, on_timer, sup);
+	h->seen = (struct host_seen){.used = 0};
+	h->empty_looks = 0;
+	h->reported_at = clock_now();
+	timer_arm(sup->loop, &h->timer, 0);
 }
 
 /* ---- the verbs ---- */
@@ -380,16 +335,11 @@ static void set_drained(struct supervisor *sup, bool drained)
 		h->monitors[i].answers = 0;
 }
 
-static unsigned begin_wait(struct supervisor *sup, enum host_waits waits, nsec_t patience)
+unsigned host_turn(struct supervisor *sup, bool drained, nsec_t patience)
 {
 	struct host *h = &sup->traffic.host;
-	bool drained = waits == HOST_EMPTIES;
 	nsec_t until = nsec_add(clock_now(), patience);
 
-	if (!can_watch(sup))
-		return 0;
-	job_end(&h->job);
-	*h->seen = (struct host_seen){.used = 0};
 	snprintf(h->text, sizeof(h->text), "%s: was not drained", sup->settings->name);
 	if (drained != (h->since != 0)) {
 		set_drained(sup, drained);
@@ -399,21 +349,11 @@ static unsigned begin_wait(struct supervisor *sup, enum host_waits waits, nsec_t
 		h->switches = 1;
 	if (h->waits == HOST_SETTLED || h->until < until)
 		h->until = until;
-	h->waits = waits;
+	h->waits = drained ? HOST_EMPTIES : HOST_RETURNS;
 	h->began = clock_now();
 	h->outcome = HOST_WAITS;
-	timer_arm(sup->loop, &h->timer, 0);
+	begin_looks(sup);
 	return h->switches;
-}
-
-unsigned host_drain(struct supervisor *sup, nsec_t patience)
-{
-	return begin_wait(sup, HOST_EMPTIES, patience);
-}
-
-unsigned host_undrain(struct supervisor *sup, nsec_t patience)
-{
-	return begin_wait(sup, HOST_RETURNS, patience);
 }
 
 enum host_outcome host_outcome(const struct supervisor *sup, unsigned turn, const char **text)
@@ -447,20 +387,14 @@ void host_go_on(struct supervisor *sup)
 	if (h->waits == HOST_SETTLED)
 		return;
 	snprintf(h->text, sizeof(h->text), "%s: in service again", sup->settings->name);
-	if (can_watch(sup))
-		timer_arm(sup->loop, &h->timer, 0);
-	else
-		h->waits = HOST_SETTLED;
+	begin_looks(sup);
 }
 
 void host_end(struct supervisor *sup)
 {
 	struct host *h = &sup->traffic.host;
 
-	job_end(&h->job);
 	ev_timer_stop(sup->loop, &h->timer);
 	free(h->monitors);
-	if (h->seen != NULL)
-		(void)munmap(h->seen, sizeof(*h->seen));
 	*h = (struct host){.since = 0};
 }

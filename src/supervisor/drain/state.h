@@ -4,6 +4,7 @@
 
 #include "base/nsec.h"
 #include "os/look/look.h"
+#include "os/socket/endpoint.h"
 #include "supervisor/common/job.h"
 
 #include <ev.h>
@@ -73,7 +74,12 @@ enum host_outcome {
 	HOST_LATE,    /* the time to wait is over */
 	HOST_REVOKED, /* the opposite verb was used meanwhile */
 };
-struct host_seen;
+/* What a look has found. */
+struct host_seen {
+	unsigned used; /* connections in use, also those that are not accepted */
+	unsigned idle;
+	char peer[ENDPOINT_TEXT]; /* of a connection in use */
+};
 
 struct host {
 	nsec_t since;                  /* when the host was drained; 0: it is not drained */
@@ -85,9 +91,10 @@ struct host {
 	nsec_t until;                  /* when that verb stops waiting */
 	struct host_monitor *monitors; /* heap, up to MONITORS_MOST */
 	size_t monitor_count;
-	struct host_seen *seen;    /* mapped; NULL: no verb has waited yet */
+	struct host_seen seen;     /* at the last look */
+	unsigned empty_looks;      /* looks in a row at which no connection was in use */
+	nsec_t reported_at;        /* when the wait was reported last */
 	ev_timer timer;            /* the next look */
-	struct job job;            /* the process that looks at connections */
 	enum host_outcome outcome; /* of the last verb */
 	char text[320];            /* about the outcome */
 };

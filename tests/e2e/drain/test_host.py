@@ -114,7 +114,9 @@ def test_it_waits_until_those_who_ask_whether_it_is_ready_have_heard():
         is_refused("http local has not asked since", it.call, "drain", timeout=0)
         it.call("upgrade")
         assert ask(count) == [DRAINED] * count
-    it.call("drain")
+    drain = it.begin("drain")
+    it.advance(2, step=0.1)
+    drain()
     for count in (2, 1):
         is_refused("http local has not asked since", it.call, "undrain", timeout=0)
         assert ask(count) == [OK] * count

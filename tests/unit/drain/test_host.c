@@ -1,41 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
-#include "supervisor/common/job.h"
+#include "os/socket/sockdiag.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/drain/drain.h"
 
 #include <stdio.h>
 
-/* Who is waited for when the host is drained, and undrained.  What looks at
- * connections is played here. */
+/* Who is waited for when the host is drained, and undrained. */
 ROOM_PARTS(&news_part, &plain_part)
 
-static ev_timer *timer;
 static unsigned looks;
-static struct forkjob_plan looking;
+static bool unknown; /* which connections there are; else there are none */
 
-REPLACED(void, timer_arm)(struct ev_loop *loop, ev_timer *armed, nsec_t wait)
+REPLACED(int, sockdiag_each_tcp)(bool info, sockdiag_each *each, void *context)
 {
-	(void)loop;
-	(void)wait;
-	timer = armed;
-}
-
-REPLACED(int, forkjob_begin)
-(struct job *j, struct supervisor *sup, const struct forkjob_plan *plan)
-{
-	(void)sup;
+	(void)info;
+	(void)each;
+	(void)context;
 	looks++;
-	looking = *plan;
-	j->pid = 1;
-	return 0;
-}
-
-REPLACED(void, job_end)(struct job *j)
-{
-	j->pid = 0;
+	return unknown ? -1 : 0;
 }
 
 static struct service *web;
@@ -43,6 +27,7 @@ static struct service *web;
 static void begin(void)
 {
 	looks = 0;
+	unknown = false;
 	web = room_web("[cluster:web]\ncommand = /bin/web\nworkers = 1\n"
 		       "ready = notify\n");
 }
@@ -66,7 +51,7 @@ static void ask_regularly(void)
 
 static bool has_begun_to_look(void)
 {
-	ev_invoke(room.loop, timer, EV_TIMER);
+	room_pass(MSEC);
 	return looks > 0;
 }
 
@@ -82,7 +67,7 @@ TEST(an_agent_hears_once_and_readyz_three_times)
 	unsigned turn;
 
 	ask_regularly();
-	turn = host_drain(&room, 60 * SECOND);
+	turn = host_turn(&room, true, 60 * SECOND);
 	ck_assert(!has_begun_to_look());
 	room_pass(SECOND);
 	host_asked(&room, "agent 10.0.0.1");
@@ -90,19 +75,19 @@ TEST(an_agent_hears_once_and_readyz_three_times)
 	for (int i = 0; i < 3; i++) {
 		ck_assert(!has_begun_to_look());
 		host_asked(&room, "http 10.0.0.2");
-		room_pass(2 * SECOND);
+		room_pass(500 * MSEC);
 	}
 	ck_assert(has_begun_to_look());
 	ck_assert_int_eq(outcome(turn), HOST_WAITS);
-	looking.over(looking.owner, &(struct pidfd_end){.code = 0});
+	room_pass(SECOND);
 	ck_assert_int_eq(outcome(turn), HOST_DONE);
-	ck_assert(room_logged("empty after 7"));
+	ck_assert(room_logged("empty after 3"));
 }
 
 TEST(whoever_has_stopped_asking_is_not_waited_for)
 {
 	ask_regularly();
-	(void)host_drain(&room, 60 * SECOND);
+	(void)host_turn(&room, true, 60 * SECOND);
 	room_pass(4 * SECOND);
 	ck_assert(!has_begun_to_look());
 	room_pass(2 * SECOND);
@@ -116,7 +101,7 @@ TEST(whoever_asked_once_or_seldom_is_no_load_balancer)
 	host_asked(&room, "http 10.0.0.9,http 10.0.0.8");
 	room_pass(SECOND);
 	host_asked(&room, "http 10.0.0.9,http 10.0.0.8");
-	(void)host_drain(&room, 60 * SECOND);
+	(void)host_turn(&room, true, 60 * SECOND);
 	ck_assert(has_begun_to_look());
 }
 
@@ -133,7 +118,7 @@ TEST(a_crowd_of_addresses_harms_nobody)
 		host_asked(&room, ",,http ,agent 10.0.0.1");
 		room_pass(SECOND);
 	}
-	(void)host_drain(&room, 60 * SECOND);
+	(void)host_turn(&room, true, 60 * SECOND);
 	room_pass(4 * SECOND);
 	ck_assert(has_begun_to_look());
 }
@@ -142,17 +127,18 @@ TEST(an_undrain_waits_for_a_worker_and_for_who_asks)
 {
 	unsigned turn;
 
-	(void)host_drain(&room, 60 * SECOND);
+	(void)host_turn(&room, true, 60 * SECOND);
 	ask_regularly();
-	turn = host_undrain(&room, 60 * SECOND);
-	ck_assert(!has_begun_to_look());
+	turn = host_turn(&room, false, 60 * SECOND);
+	room_pass(MSEC);
+	ck_assert_int_eq(outcome(turn), HOST_WAITS);
 	host_asked(&room, "agent 10.0.0.1");
 	for (int i = 0; i < 3; i++)
 		host_asked(&room, "http 10.0.0.2");
-	(void)has_begun_to_look();
+	room_pass(200 * MSEC);
 	ck_assert_int_eq(outcome(turn), HOST_WAITS);
 	room_tell(room_child(web, 0), EVENT_READY);
-	(void)has_begun_to_look();
+	room_pass(200 * MSEC);
 	ck_assert_int_eq(outcome(turn), HOST_DONE);
 }
 
@@ -161,14 +147,14 @@ TEST(a_wait_ends_in_time_and_by_the_contrary)
 	const char *text;
 	unsigned turn;
 
-	turn = host_drain(&room, 3 * SECOND);
+	unknown = true;
+	turn = host_turn(&room, true, 3 * SECOND);
 	ck_assert(has_begun_to_look());
 	room_pass(4 * SECOND);
-	(void)has_begun_to_look();
 	ck_assert_int_eq(host_outcome(&room, turn, &text), HOST_LATE);
 	ck_assert(strstr(text, "stays drained until 'nclust undrain") != NULL);
-	turn = host_drain(&room, 3 * SECOND);
+	turn = host_turn(&room, true, 3 * SECOND);
 	ck_assert_int_eq(outcome(turn), HOST_WAITS);
-	(void)host_undrain(&room, 3 * SECOND);
+	(void)host_turn(&room, false, 3 * SECOND);
 	ck_assert_int_eq(outcome(turn), HOST_REVOKED);
 }

@@ -130,7 +130,8 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, traffic.host.monitor_count),
 	NOT(supervisor, traffic.host.seen), /* looked at anew */
 	NOT(supervisor, traffic.host.timer),
-	NOT(supervisor, traffic.host.job),
+	NOT(supervisor, traffic.host.empty_looks),
+	NOT(supervisor, traffic.host.reported_at),
 	NOT(supervisor, traffic.host.outcome),
 	NOT(supervisor, traffic.host.text),
 	NOT(supervisor, traffic.drains), /* begun anew */
