@@ -109,10 +109,7 @@ void drain_conclude(struct drain *d, bool forced)
 	char busy[600];
 	char text[700];
 
-	if (forced && d->view.busy == 0)
-		snprintf(text, sizeof(text),
-			"by force: it cannot be frozen, because a debugger has it");
-	else if (forced)
+	if (forced)
 		snprintf(text, sizeof(text), "by force: %u connection%s still busy: %s",
 			d->view.busy, d->view.busy == 1 ? "" : "s",
 			drain_busy_text(d, busy, sizeof(busy)));

@@ -39,8 +39,6 @@
 #define STOP_PATIENCE_MOST (500 * MSEC)
 #define STOP_AT_ONCE (1 * MSEC)
 #define STOP_POLL (20 * USEC)
-/* nclust gives up freezing a traced worker after so many freezes in vain. */
-#define STOPS_IN_VAIN 3
 /* Time for the worker to close connections that may be quiet (maybe_quiet). */
 #define UNSEEN_PATIENCE (2 * SECOND)
 /* A look that takes too long uses up the patience with all workers of that user. */
@@ -284,7 +282,7 @@ static void on_frozen(struct drain *d)
 	}
 	d->quiet_at = 0;
 	if (is_least_bad_moment(d, now)) {
-		drain_report(d, true);
+		drain_report(d, d->view.busy > 0);
 		return;
 	}
 	note_busy(d);
@@ -344,24 +342,8 @@ static void await_stop(struct drain *d)
 	look_later(d);
 }
 
-/* Does a debugger trace a process of the worker, which then does not stop for SIGSTOP? */
-static bool is_traced(const struct drain *d)
-{
-	uint64_t tracer;
-
-	for (size_t i = 0; i < d->process_count; i++)
-		if (process_status(d->processes[i].pid, "TracerPid:", 10, &tracer) == 0 &&
-			tracer != 0)
-			return true;
-	return false;
-}
-
 static void freeze_worker(struct drain *d)
 {
-	if (d->unstoppable >= STOPS_IN_VAIN && is_traced(d)) {
-		drain_report(d, true);
-		return;
-	}
 	drain_freeze(d);
 	await_stop(d);
 }

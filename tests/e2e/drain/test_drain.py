@@ -274,19 +274,6 @@ def test_a_worker_that_never_stops_is_stopped_when_its_time_is_over():
     wait(lambda: session(pid) == [])
 
 
-def test_a_worker_that_a_debugger_holds_is_not_waited_for():
-    it = cluster(f"-n 1 -l 8000 {QUIET} --stop-timeout 50ms", RUDE)
-    tracer = begin_program("python3", "-c", f"""
-import ctypes, os, time
-assert ctypes.CDLL(None).ptrace(16, {it.worker().pid}, None, None) == 0  # PTRACE_ATTACH
-os.waitpid({it.worker().pid}, 0x40000000)
-open("attached", "w").close()
-os.waitpid({it.worker().pid}, 0x40000000)""")
-    wait(lambda: os.path.exists("attached"))
-    it.call("restart")
-    it.logged("by force: it cannot be frozen, because a debugger has it")
-
-
 def test_a_request_that_comes_while_its_worker_stands_still_is_answered():
     os.mkfifo("hold")
     it = cluster(f"-n 1 -l 8000 {QUIET}", "python3", server("pauses.py"), path("hold"), clock=True)

@@ -29,7 +29,6 @@ static unsigned asked_late;
 static unsigned leaps;     /* so many looks take 20 s each */
 static int refused;        /* errno; or 0 */
 static enum activity does; /* UNKNOWN: it goes on with what a stop has interrupted */
-static pid_t tracer;
 
 REPLACED(int, connections_add)
 (struct connections *all, struct remote *r, int pidfd)
@@ -85,9 +84,8 @@ REPLACED(int, process_status)
 {
 	(void)pid;
 	(void)base;
-	*value = strcmp(key, "TracerPid:") == 0 ? (uint64_t)tracer : 0;
-	/* it catches no signal */
-	return strcmp(key, "SigCgt:") == 0 || tracer != 0 ? 0 : -1;
+	*value = 0; /* it catches no signal */
+	return strcmp(key, "SigCgt:") == 0 ? 0 : -1;
 }
 
 static struct service *web;
@@ -99,7 +97,6 @@ static void begin_with(const char *ini)
 	ended = asked_late = leaps = 0;
 	refused = 0;
 	does = ACTIVITY_WAITS;
-	tracer = 0;
 	web = room_web(ini);
 	room_ready(web, 1);
 	pid = room_child(web, 0)->pid;
@@ -266,17 +263,6 @@ TEST(a_request_that_comes_while_it_stands_still_is_answered)
 	asked_late = 0;
 	room_pass(SECOND);
 	ck_assert(is_asked());
-}
-
-TEST(who_is_held_by_a_debugger_is_asked_all_the_same)
-{
-	(void)connect_quiet(5000);
-	tracer = 4711;
-	room_never_stops(pid);
-	service_stop(web, false);
-	room_pass(2 * SECOND);
-	ck_assert(is_asked());
-	ck_assert(room_logged("web.0: drained by force: it cannot be frozen"));
 }
 
 TEST(who_does_not_stop_in_time_on_a_busy_machine_is_waited_for)
