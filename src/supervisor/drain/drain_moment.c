@@ -30,9 +30,6 @@
 /* All drains together rest half as long as TURN_REST after a look: clients may wait for them.  A look
  * can take long because the machine stood still, so the next one comes within LOOK_PAUSE_MOST. */
 #define LOOK_PAUSE_MOST (10 * SECOND)
-/* With many drains, looks take TURN_FOR_LOOKS of each TURN at most. */
-#define TURN_FOR_LOOKS (2 * MSEC)
-#define TURN (6 * MSEC)
 /* Time for all processes to stop, for which each needs a CPU: longer after each freeze in vain.
  * During STOP_AT_ONCE nclust polls without returning to the event loop. */
 #define STOP_PATIENCE (50 * MSEC)
@@ -410,28 +407,10 @@ static void look_at_worker(struct drain *d)
 	look_later(d);
 }
 
-/* Looks at the worker, if looks have time left in this TURN; else waits for the next TURN. */
-static void look_in_turn(struct drain *d)
-{
-	struct traffic *all = d->traffic;
-	nsec_t began = clock_now();
-
-	if (began >= all->turn_ends) {
-		all->turn_ends = began + TURN;
-		all->turn_left = TURN_FOR_LOOKS;
-	}
-	if (all->turn_left <= 0) {
-		drain_arm(d, all->turn_ends - began);
-		return;
-	}
-	look_at_worker(d);
-	all->turn_left -= clock_now() - began;
-}
-
 void drain_await_moment(struct drain *d)
 {
 	if (d->frozen)
 		await_stop(d);
 	else
-		look_in_turn(d);
+		look_at_worker(d);
 }

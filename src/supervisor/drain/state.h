@@ -103,8 +103,6 @@ struct traffic {
 	struct host host;
 	struct drain *drains; /* list of all drains under way */
 	unsigned drain_count;
-	nsec_t turn_ends;
-	nsec_t turn_left;        /* time left in this turn for looks of the drains */
 	struct connections seen; /* of the worker that was looked at last */
 	struct job helper;       /* runs while there are drains (internal.h) */
 	pid_t nclust;            /* for the helper, whose parent may have ended */

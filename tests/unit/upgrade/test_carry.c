@@ -136,8 +136,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, traffic.host.text),
 	NOT(supervisor, traffic.drains), /* begun anew */
 	NOT(supervisor, traffic.drain_count),
-	NOT(supervisor, traffic.turn_ends),
-	NOT(supervisor, traffic.turn_left),
 	NOT(supervisor, traffic.seen),
 	NOT(supervisor, traffic.helper), /* ended before */
 	NOT(supervisor, traffic.nclust),
