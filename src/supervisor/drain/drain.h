@@ -12,7 +12,7 @@ extern const struct part drain_part;
  * worker's connections from outside; when no request is in flight, it freezes the worker's
  * processes (SIGSTOP) and looks again.  If there is still no request, the core gets EVENT_DRAINED
  * and sends the stop signal; otherwise nclust continues the worker until the next look.
- * core/quiet.h has the rules.
+ * drain/quiet.h has the rules.
  *
  * Meanwhile the worker gets no new connections: nclust removes the shared socket from the worker's
  * epoll sets (epoll(7)).  A worker that waits in accept(2) or poll(2) keeps the socket, and the

@@ -69,38 +69,10 @@ static void complete_connections(struct drain *d, struct connections *seen)
 	}
 }
 
-static bool is_open(const struct connection *c)
-{
-	return c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT;
-}
-
 /* Can a request still arrive on the connection? */
 static bool is_alive(const struct connection *c)
 {
-	return c->kind == CONNECTION_UNIX || is_open(c);
-}
-
-static struct quiet_facts facts_of(const struct connection *c)
-{
-	return (struct quiet_facts){
-		.cookie = c->cookie,
-		.is_tcp = c->kind == CONNECTION_TCP,
-		.is_open = is_open(c),
-		.unread = c->queue,
-		.unsent = c->unsent,
-		.unacked = c->unacked,
-		.sent_ago = c->sent_ago,
-		.received_ago = c->received_ago,
-		.ack_ago = c->ack_ago,
-		.segments_in = c->segments_in,
-		.segments_out = c->segments_out,
-		.acks_out = c->acks_out,
-		.rtt = c->rtt,
-		.prompt = c->prompt,
-		.http = c->http,
-		.frames = c->frames,
-		.unknown = c->unknown,
-	};
+	return c->kind == CONNECTION_UNIX || quiet_is_open(c);
 }
 
 /* ---- what the worker does ---- */
@@ -159,7 +131,6 @@ static void judge_connections(
 
 	for (size_t i = 0; i < seen->count; i++) {
 		const struct connection *c = &seen->list[i];
-		struct quiet_facts facts = facts_of(c);
 		const struct quiet_memory *before =
 			quiet_find(d->memory, d->memory_count, &at, c->cookie);
 
@@ -167,15 +138,15 @@ static void judge_connections(
 			fresh[i] = (struct quiet_memory){.cookie = c->cookie, .quiet = true};
 			continue;
 		}
-		(void)quiet_connection(&facts, before, since, tick, late, &fresh[i]);
-		if (!facts.is_tcp || facts.unread > 0 ||
-			(before != NULL && before->segments_in != facts.segments_in))
+		(void)quiet_connection(c, before, since, tick, late, &fresh[i]);
+		if (c->kind != CONNECTION_TCP || c->queue > 0 ||
+			(before != NULL && before->segments_in != c->segments_in))
 			d->request_at = now;
 		d->saw_websocket |= fresh[i].frames;
 		d->saw_http |= fresh[i].http;
 		if (d->catches_signal)
-			fresh[i].quiet = quiet_stays(&facts, before,
-				d->waited_long && is_websocket(d, &fresh[i]), &fresh[i]);
+			fresh[i].quiet = quiet_stays(
+				c, before, d->waited_long && is_websocket(d, &fresh[i]), &fresh[i]);
 		if (!late && is_at_work(d, c))
 			fresh[i].quiet = false;
 	}
@@ -224,7 +195,7 @@ static void count_connections(struct drain *d, const struct connections *seen)
 		v->busy += !quiet;
 		v->maybe_quiet +=
 			!quiet && c->kind == CONNECTION_UNIX && c->queue == 0 && c->unsent == 0;
-		v->silent += is_open(c) && c->sent_ago >= QUIET_GAP_MS &&
+		v->silent += quiet_is_open(c) && c->sent_ago >= QUIET_GAP_MS &&
 			c->received_ago >= QUIET_GAP_MS;
 		v->endable += is_alive(c) && may_end_connection(d, c, &d->memory[i]);
 		v->unread_heads += c->http || c->frames;
@@ -330,12 +301,11 @@ unsigned drain_end(struct drain *d, unsigned *late, bool those_that_ask)
 
 	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
 		struct connection *c = &seen->list[i];
-		struct quiet_facts facts = facts_of(c);
 
 		c->asks = those_that_ask && d->frozen && !d->memory[i].quiet &&
 			(d->after_signal || !d->keeps_quiet || d->waited_long ||
 				!d->memory[i].rested) &&
-			quiet_asks_anew(&facts, &d->memory[i]) &&
+			quiet_asks_anew(c, &d->memory[i]) &&
 			(i == 0 || c->cookie != seen->list[i - 1].cookie);
 		c->marked = drain_is_incoming(d, c) && is_alive(c) &&
 			(may_end_connection(d, c, &d->memory[i]) || c->asks);

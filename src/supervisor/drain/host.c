@@ -58,7 +58,7 @@ static bool is_idle(const struct inet_diag_msg *one, const struct tcp_info *info
 		info->tcpi_notsent_bytes > 0 || sent < IDLE_FOR_MS || received < IDLE_FOR_MS)
 		return false;
 	/* data that came within a jiffy of data that left: a later acknowledgement, but not that of
-	 * a keepalive probe, shows that an answer was last (core/quiet.h) */
+	 * a keepalive probe, shows that an answer was last (quiet.h) */
 	return info->tcpi_data_segs_in == 0 || sent < received ||
 		(sent == received &&
 			((acked < received && received - acked < 1000) || received >= DOUBT_MS));

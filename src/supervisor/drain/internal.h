@@ -2,11 +2,11 @@
 #ifndef SUPERVISOR_DRAIN_INTERNAL_H
 #define SUPERVISOR_DRAIN_INTERNAL_H
 
-#include "core/quiet.h"
 #include "os/look/look.h"
 #include "supervisor/common/part.h"
 #include "supervisor/common/state.h"
 #include "supervisor/drain/drain.h"
+#include "supervisor/drain/quiet.h"
 
 #include <ev.h>
 #include <limits.h>

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "core/quiet.h"
+#include "supervisor/drain/quiet.h"
+
+#include <netinet/tcp.h>
 
 #include <stdlib.h>
 
@@ -11,12 +13,12 @@
 
 /* One that was asked 3 times and has answered 3 times; the last answer was 100 ms
  * ago, in the jiffy after that of the request. */
-static struct quiet_facts answered(void)
+static struct connection answered(void)
 {
-	return (struct quiet_facts){
+	return (struct connection){
 		.cookie = 7,
-		.is_tcp = true,
-		.is_open = true,
+		.kind = CONNECTION_TCP,
+		.state = TCP_ESTABLISHED,
 		.sent_ago = QUIET_GAP_MS,
 		.received_ago = QUIET_GAP_MS + 4,
 		.ack_ago = QUIET_GAP_MS + 4,
@@ -28,46 +30,46 @@ static struct quiet_facts answered(void)
 }
 
 /* Both within one jiffy, and nothing says which was the last. */
-static struct quiet_facts tied(void)
+static struct connection tied(void)
 {
-	struct quiet_facts f = answered();
+	struct connection f = answered();
 
 	f.received_ago = f.ack_ago = f.sent_ago;
 	return f;
 }
 
-static struct quiet_facts moved(struct quiet_facts f, uint32_t ago)
+static struct connection moved(struct connection f, uint32_t ago)
 {
 	f.sent_ago = f.received_ago = f.ack_ago = ago;
 	return f;
 }
 
-static bool judged(struct quiet_facts f, bool late)
+static bool judged(struct connection f, bool late)
 {
 	struct quiet_memory now;
 
 	return quiet_connection(&f, NULL, 0, TICK, late, &now);
 }
 
-static bool is_quiet(struct quiet_facts f)
+static bool is_quiet(struct connection f)
 {
 	return judged(f, false);
 }
 
-static bool is_quiet_late(struct quiet_facts f)
+static bool is_quiet_late(struct connection f)
 {
 	return judged(f, true);
 }
 
 /* At no time. */
-static void check_busy(struct quiet_facts f)
+static void check_busy(struct connection f)
 {
 	ck_assert(!is_quiet(f));
 	ck_assert(!is_quiet_late(f));
 }
 
 /* Quiet at the second look, when the first was 10 ms before? */
-static bool is_quiet_then(struct quiet_facts first, struct quiet_facts second)
+static bool is_quiet_then(struct connection first, struct connection second)
 {
 	struct quiet_memory before;
 	struct quiet_memory now;
@@ -80,7 +82,7 @@ static bool is_quiet_then(struct quiet_facts first, struct quiet_facts second)
 
 TEST(the_last_word_is_the_workers)
 {
-	struct quiet_facts f = answered();
+	struct connection f = answered();
 
 	ck_assert(is_quiet(f));
 	f.received_ago = f.sent_ago;
@@ -90,14 +92,14 @@ TEST(the_last_word_is_the_workers)
 
 TEST(what_is_not_read_or_not_sent_is_busy)
 {
-	struct quiet_facts f = answered();
+	struct connection f = answered();
 
-	f.unread = 1;
+	f.queue = 1;
 	check_busy(f);
 	f = answered();
 	f.unsent = 1;
 	check_busy(f);
-	f.is_open = false;
+	f.state = TCP_FIN_WAIT2;
 	ck_assert(!is_quiet(f));
 	f.unsent = 0;
 	ck_assert(is_quiet(f));
@@ -107,7 +109,7 @@ TEST(what_is_not_read_or_not_sent_is_busy)
  * first request, or even before it. */
 TEST(a_first_request_without_an_answer_is_busy)
 {
-	struct quiet_facts f = tied();
+	struct connection f = tied();
 
 	f.segments_in = 1;
 	f.segments_out = 0;
@@ -120,7 +122,7 @@ TEST(a_first_request_without_an_answer_is_busy)
 
 TEST(what_was_answered_stays_so_until_more_comes)
 {
-	struct quiet_facts f = tied();
+	struct connection f = tied();
 
 	ck_assert(is_quiet_then(answered(), tied()));
 	f.segments_in++;
@@ -133,7 +135,7 @@ TEST(what_was_answered_stays_so_until_more_comes)
 /* As between ServerHello and Finished, or a header and its body. */
 TEST(nothing_came_or_went_for_100_ms)
 {
-	struct quiet_facts f = answered();
+	struct connection f = answered();
 
 	f.sent_ago = QUIET_GAP_MS - 1;
 	ck_assert(!is_quiet(f));
@@ -145,7 +147,7 @@ TEST(nothing_came_or_went_for_100_ms)
 
 TEST(over_a_long_way_one_round_trip_more)
 {
-	struct quiet_facts f = answered();
+	struct connection f = answered();
 
 	f.rtt = RTT_MS * 1000;
 	ck_assert(!is_quiet(f));
@@ -158,7 +160,7 @@ TEST(over_a_long_way_one_round_trip_more)
 
 TEST(one_that_has_just_come_is_about_to_ask)
 {
-	struct quiet_facts f = {.is_tcp = true, .is_open = true};
+	struct connection f = {.kind = CONNECTION_TCP, .state = TCP_ESTABLISHED};
 
 	f = moved(f, QUIET_GAP_MS - 1);
 	check_busy(f);
@@ -170,7 +172,7 @@ TEST(one_that_has_just_come_is_about_to_ask)
 
 TEST(other_sockets_are_quiet_when_they_have_been_for_a_while)
 {
-	struct quiet_facts f = {.cookie = 9};
+	struct connection f = {.cookie = 9, .kind = CONNECTION_UNIX};
 	struct quiet_memory first;
 	struct quiet_memory second;
 	struct quiet_memory third;
@@ -181,9 +183,9 @@ TEST(other_sockets_are_quiet_when_they_have_been_for_a_while)
 	/* that was a doubt */
 	ck_assert(quiet_connection(&f, &first, QUIET_GAP_MS, TICK, true, &second));
 	ck_assert(!quiet_connection(&f, &first, QUIET_GAP_MS - 1, TICK, true, &second));
-	f.unread = 1;
+	f.queue = 1;
 	ck_assert(!quiet_connection(&f, &third, 1, TICK, false, &first));
-	f.unread = 0;
+	f.queue = 0;
 	ck_assert(!quiet_connection(&f, &first, 1, TICK, false, &second));
 }
 
@@ -200,7 +202,7 @@ TEST(a_tie_is_in_doubt_however_old)
 /* In the end it need not be silent, if it is asked so often that it never is. */
 TEST(late_one_that_is_asked_all_the_time_is_quiet_in_between)
 {
-	struct quiet_facts f = answered();
+	struct connection f = answered();
 
 	f.sent_ago = 0;
 	f.received_ago = QUIET_GAP_MS - 1;
@@ -220,7 +222,7 @@ TEST_LOOP(late_one_that_never_rests_is_quiet_after_a_slow_answer_too, 0, 4)
 		{0, 0, QUIET_GAP_MS, false},                 /* one request alone was seen */
 		{QUIET_GAP_MS, 1, QUIET_BUSY_MS - 1, false}, /* it will rest again */
 	};
-	struct quiet_facts f = answered();
+	struct connection f = answered();
 	struct quiet_memory before;
 	struct quiet_memory now;
 
@@ -237,7 +239,7 @@ TEST_LOOP(late_one_that_never_rests_is_quiet_after_a_slow_answer_too, 0, 4)
 
 TEST(a_tie_with_an_unacknowledged_answer_is_quiet)
 {
-	struct quiet_facts f = tied();
+	struct connection f = tied();
 
 	f.unacked = 1;
 	ck_assert(is_quiet(f));
@@ -245,7 +247,7 @@ TEST(a_tie_with_an_unacknowledged_answer_is_quiet)
 
 TEST(a_tie_with_a_later_ack_is_quiet)
 {
-	struct quiet_facts f = tied();
+	struct connection f = tied();
 
 	f.ack_ago -= 4;
 	ck_assert(is_quiet(f));
@@ -261,7 +263,7 @@ TEST(a_tie_with_a_later_ack_is_quiet)
  * carried it. */
 TEST(a_tie_with_a_prompt_answer_to_one_segment_is_quiet)
 {
-	struct quiet_facts f = tied();
+	struct connection f = tied();
 
 	f.prompt = true;
 	ck_assert(!is_quiet(f)); /* the last request may be two of the three */
@@ -274,7 +276,7 @@ TEST(a_tie_with_a_prompt_answer_to_one_segment_is_quiet)
 
 TEST(an_answer_between_two_looks_is_the_last_word)
 {
-	struct quiet_facts before = tied();
+	struct connection before = tied();
 
 	before.segments_out--;
 	ck_assert(is_quiet_then(before, tied()));
@@ -282,8 +284,8 @@ TEST(an_answer_between_two_looks_is_the_last_word)
 
 TEST(one_request_and_an_answer_since_a_quiet_look_are_quiet)
 {
-	struct quiet_facts before = answered();
-	struct quiet_facts f = tied();
+	struct connection before = answered();
+	struct connection f = tied();
 
 	f.segments_in++;
 	f.segments_out++;
@@ -299,7 +301,7 @@ TEST(one_request_and_an_answer_since_a_quiet_look_are_quiet)
  * second request waits. */
 TEST(a_balance_of_segments_proves_nothing)
 {
-	struct quiet_facts f = tied();
+	struct connection f = tied();
 
 	f.segments_in += 2;
 	f.segments_out += 2;
@@ -313,8 +315,8 @@ TEST(a_balance_of_segments_proves_nothing)
  * since before it came, an answer did it. */
 TEST(a_request_acknowledged_by_an_answer_is_answered)
 {
-	struct quiet_facts before = tied();
-	struct quiet_facts f = tied();
+	struct connection before = tied();
+	struct connection f = tied();
 
 	before.segments_in--;
 	before.segments_out--;
@@ -334,7 +336,7 @@ TEST(a_request_acknowledged_by_an_answer_is_answered)
 /* The first segment that came has an acknowledgement of its own. */
 TEST(who_never_acknowledged_without_an_answer_has_answered)
 {
-	struct quiet_facts f = tied();
+	struct connection f = tied();
 
 	f.acks_out = 1;
 	ck_assert(is_quiet(f));
@@ -349,10 +351,10 @@ TEST(who_never_acknowledged_without_an_answer_has_answered)
 
 TEST(what_is_not_read_is_not_remembered_as_answered)
 {
-	struct quiet_facts before = tied();
+	struct connection before = tied();
 
 	before.unacked = 1;
-	before.unread = 10;
+	before.queue = 10;
 	ck_assert(!is_quiet_then(before, tied()));
 }
 
@@ -371,15 +373,15 @@ TEST_LOOP(a_request_that_lies_unread_after_an_answer_is_the_next_one, 0, 8)
 		{20, 0, 0, 0, false, false, true}, /* it was empty before */
 		{20, 5, 0, 0, false, false, false},
 	};
-	struct quiet_facts f = answered();
+	struct connection f = answered();
 	struct quiet_memory before;
 	struct quiet_memory now;
 
-	f.is_tcp = rows[_i].is_tcp;
-	f.unread = rows[_i].pipelined ? 20 : 0;
+	f.kind = rows[_i].is_tcp ? CONNECTION_TCP : CONNECTION_UNIX;
+	f.queue = rows[_i].pipelined ? 20 : 0;
 	f.segments_out = 2;
 	(void)quiet_connection(&f, NULL, 0, TICK, false, &before);
-	f.unread = rows[_i].unread;
+	f.queue = rows[_i].unread;
 	f.unsent = rows[_i].unsent;
 	f.unacked = rows[_i].unacked;
 	f.segments_out = rows[_i].segments_out;
@@ -389,13 +391,13 @@ TEST_LOOP(a_request_that_lies_unread_after_an_answer_is_the_next_one, 0, 8)
 
 TEST_LOOP(what_lies_unread_while_an_answer_is_waited_for_is_not_the_next, 0, 2)
 {
-	struct quiet_facts f = answered();
+	struct connection f = answered();
 	struct quiet_memory before;
 	struct quiet_memory now;
 
 	f.received_ago = f.sent_ago - 1;
 	(void)quiet_connection(&f, NULL, 0, TICK, false, &before);
-	f.unread = 20;
+	f.queue = 20;
 	f.segments_out += (uint32_t)_i; /* then it is answered */
 	(void)quiet_connection(&f, &before, 5, TICK, false, &now);
 	ck_assert_int_eq(quiet_asks_anew(&f, &now), _i);
@@ -403,11 +405,11 @@ TEST_LOOP(what_lies_unread_while_an_answer_is_waited_for_is_not_the_next, 0, 2)
 
 TEST_LOOP(what_lies_unread_from_the_first_is_the_next_after_an_answer, 0, 2)
 {
-	struct quiet_facts f = answered();
+	struct connection f = answered();
 	struct quiet_memory before;
 	struct quiet_memory now;
 
-	f.unread = 20;
+	f.queue = 20;
 	(void)quiet_connection(&f, NULL, 0, TICK, false, &before);
 	ck_assert(!quiet_asks_anew(&f, &before));
 	f.segments_in += (uint32_t)_i;
@@ -419,7 +421,7 @@ TEST_LOOP(what_lies_unread_from_the_first_is_the_next_after_an_answer, 0, 2)
 /* Pushed by the worker, asked by the client, and this in a WebSocket that never pauses. */
 TEST_LOOP(what_is_pushed_after_a_quiet_look_is_no_answer, 0, 3)
 {
-	struct quiet_facts f = answered();
+	struct connection f = answered();
 	struct quiet_memory before;
 	struct quiet_memory now;
 
@@ -430,7 +432,7 @@ TEST_LOOP(what_is_pushed_after_a_quiet_look_is_no_answer, 0, 3)
 	f.sent_ago = 1;
 	ck_assert(!quiet_connection(&f, &before, 5, TICK, false, &now));
 	ck_assert(quiet_stays(&f, &before, _i == 2, &now) == (_i != 1));
-	f.unread = 1;
+	f.queue = 1;
 	ck_assert(!quiet_stays(&f, &before, true, &now));
 }
 

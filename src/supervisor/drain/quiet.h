@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CORE_QUIET_H
-#define CORE_QUIET_H
+#ifndef SUPERVISOR_QUIET_H
+#define SUPERVISOR_QUIET_H
+
+#include "os/look/look.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,28 +18,6 @@
  * Of several requests that were sent at once (HTTP/2, pipelining) some may not be
  * answered yet.  A worker may go on with its work after the answer.
  */
-
-/* Times are in ms since then, as tcp_info has them: of the resolution of a jiffy, so
- * that events within one jiffy have no order. */
-struct quiet_facts {
-	uint64_t cookie;
-	bool is_tcp;     /* else only the queues are known */
-	bool is_open;    /* TCP: a request may come, or be under way */
-	uint32_t unread; /* bytes received, not read; a FIN does not count */
-	uint32_t unsent; /* bytes written, not sent yet */
-	uint32_t unacked;
-	uint32_t sent_ago; /* data; where nothing was sent, since the connection began */
-	uint32_t received_ago;
-	uint32_t ack_ago;
-	uint32_t rtt;         /* us, smoothed */
-	uint32_t segments_in; /* with data */
-	uint32_t segments_out;
-	uint32_t acks_out; /* segments without data */
-	bool prompt;       /* "pingpong": the latest segment had its ACK by an answer */
-	bool http;         /* unread bytes begin with a head of HTTP/1 */
-	bool frames;       /* unread bytes are a message of a WebSocket */
-	bool unknown;      /* unread bytes are of neither */
-};
 
 /* What is kept of a connection from look to look. */
 struct quiet_memory {
@@ -79,23 +59,27 @@ struct quiet_memory {
  * (SO_KEEPALIVE). */
 #define QUIET_PROBE_MS 1000
 
+/* TCP: may a request come on the connection, or be in progress? */
+bool quiet_is_open(const struct connection *c);
+
 /*
+ * Times are of the resolution of a jiffy, so that events within one jiffy have no order.
  * `before`: what was remembered of this cookie at the look before, `since_ms`
  * ago; NULL: a new connection.  `late`: half of the time is over.  `tick`: a
  * jiffy, us.  *now is to be kept for the next look.
  */
-bool quiet_connection(const struct quiet_facts *facts, const struct quiet_memory *before,
+bool quiet_connection(const struct connection *c, const struct quiet_memory *before,
 	uint32_t since_ms, unsigned tick, bool late, struct quiet_memory *now);
 
 /* Is a connection that is in use all the time asked anew?  What lies unread is its
  * next request, which a client of HTTP/1 sends when it has the whole answer to the
  * one before.  `now` was filled in by quiet_connection(). */
-bool quiet_asks_anew(const struct quiet_facts *facts, const struct quiet_memory *now);
+bool quiet_asks_anew(const struct connection *c, const struct quiet_memory *now);
 
 /* May the connection stay open until the worker ends, as no request is in progress
  * over it?  What the worker sends after a quiet look answers no request, if nothing
  * has come since.  A WebSocket whose client never pauses has been `waited` for. */
-bool quiet_stays(const struct quiet_facts *facts, const struct quiet_memory *before, bool waited,
+bool quiet_stays(const struct connection *c, const struct quiet_memory *before, bool waited,
 	const struct quiet_memory *now);
 
 /* Find a cookie in the list of the look before.  The list is sorted by cookie, and

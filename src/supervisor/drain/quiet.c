@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/drain/quiet.h"
+
+#include <netinet/tcp.h>
+
+bool quiet_is_open(const struct connection *c)
+{
+	return c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT;
+}
+
+static bool is_silent(const struct connection *c)
+{
+	const uint32_t gap = QUIET_GAP_MS + c->rtt / 1000;
+
+	return c->sent_ago >= gap && c->received_ago >= gap;
+}
+
+/* Has something left since the look before; and has nothing come meanwhile, or one
+ * request, when all before it was answered for sure? */
+static bool is_answered_since(const struct connection *c, const struct quiet_memory *before)
+{
+	uint32_t came;
+
+	if (before == NULL || c->segments_out == before->segments_out)
+		return false;
+	came = c->segments_in - before->segments_in;
+	return came == 0 || (came == 1 && before->quiet);
+}
+
+/*
+ * Has no segment without data left since before the last one came?  Without an
+ * earlier look: the kernel acknowledges the first segment of a connection at once
+ * by a segment of its own (tcp_event_data_recv() of the kernel's
+ * net/ipv4/tcp_input.c), so one in all means that no later one left.
+ */
+static bool is_without_acks(const struct connection *c, const struct quiet_memory *now)
+{
+	return c->acks_out == 0 || (c->acks_out == 1 && c->segments_in > 1) ||
+		now->acks_before == c->acks_out;
+}
+
+/* Each segment that comes is acknowledged in time: by a segment without data, or by
+ * an answer. */
+static bool is_acked_by_answer(
+	const struct connection *c, const struct quiet_memory *now, unsigned tick)
+{
+	uint32_t slack = QUIET_ACK_TICKS * tick;
+
+	if (slack < QUIET_ACK_SLACK)
+		slack = QUIET_ACK_SLACK;
+	return is_without_acks(c, now) && c->rtt < QUIET_ACK &&
+		c->received_ago >= (QUIET_ACK + slack) / 1000;
+}
+
+/*
+ * Something was sent, and something was received, both within one jiffy: which
+ * was the last?  On a LAN nearly all connections are like this.  True: the
+ * answer, for sure.
+ */
+static bool is_tie_answered(const struct connection *c, const struct quiet_memory *before,
+	unsigned tick, const struct quiet_memory *now)
+{
+	/* a request after our answer would have carried its ACK */
+	if (c->unacked > 0)
+		return true;
+	/* an ACK without data came after the last request */
+	if (c->ack_ago < c->received_ago &&
+		(c->prompt || c->received_ago - c->ack_ago < QUIET_PROBE_MS))
+		return true;
+	/* a delayed ACK that no answer has carried ends that mode; for a request in
+	 * several segments it may leave at once, and the mode goes on */
+	if (c->prompt && c->segments_in <= 2 && is_silent(c))
+		return true;
+	return is_answered_since(c, before) || is_acked_by_answer(c, now, tick);
+}
+
+static bool is_answered(const struct connection *c, const struct quiet_memory *before,
+	unsigned tick, bool late, const struct quiet_memory *now)
+{
+	if (c->segments_out == 0)
+		return false; /* times of what never happened are those of the connection's birth */
+	if (before != NULL && before->answered && before->segments_in == c->segments_in)
+		return true;
+	if (c->sent_ago != c->received_ago)
+		return c->sent_ago < c->received_ago;
+	return is_tie_answered(c, before, tick, now) || (late && is_silent(c));
+}
+
+static bool is_tcp_quiet(const struct connection *c, const struct quiet_memory *before,
+	unsigned tick, bool late, struct quiet_memory *now)
+{
+	/* a connection over which nothing has come is about to ask */
+	now->answered =
+		c->segments_in == 0 || (c->queue == 0 && is_answered(c, before, tick, late, now));
+	if (!now->answered || c->queue > 0 || c->unsent > 0)
+		return false;
+	/* in the end a connection with requests all the time counts as answered in
+	 * between; one whose request was long ago, and that still speaks, does not */
+	return is_silent(c) ||
+		(late && c->segments_in > 0 &&
+			c->received_ago <
+				(now->spoke && !now->rested ? QUIET_BUSY_MS : QUIET_GAP_MS));
+}
+
+static uint32_t acks_before(const struct connection *c, const struct quiet_memory *before)
+{
+	if (before == NULL)
+		return UINT32_MAX;
+	return before->segments_in != c->segments_in ? before->acks_out : before->acks_before;
+}
+
+static bool is_answered_unread(const struct connection *c, const struct quiet_memory *before)
+{
+	return before->unread > 0 && c->queue >= before->unread &&
+		c->segments_in == before->segments_in && c->segments_out != before->segments_out;
+}
+
+/* Does the client wait for an answer?  Then what lies unread by now is no next request. */
+static bool is_waited_for(const struct connection *c, const struct quiet_memory *before)
+{
+	if (c->queue == 0)
+		return c->received_ago < c->sent_ago;
+	return before != NULL && before->waits && before->segments_out == c->segments_out;
+}
+
+bool quiet_asks_anew(const struct connection *c, const struct quiet_memory *now)
+{
+	return c->queue > 0 && c->unsent == 0 && c->unacked == 0 && !now->pipelines &&
+		!now->waits && now->was_served &&
+		(c->kind != CONNECTION_TCP || (quiet_is_open(c) && c->segments_out > 0));
+}
+
+bool quiet_connection(const struct connection *c, const struct quiet_memory *before,
+	uint32_t since_ms, unsigned tick, bool late, struct quiet_memory *now)
+{
+	bool still = c->queue == 0 && c->unsent == 0;
+
+	*now = (struct quiet_memory){
+		.cookie = c->cookie,
+		.segments_in = c->segments_in,
+		.segments_out = c->segments_out,
+		.acks_out = c->acks_out,
+		.acks_before = acks_before(c, before),
+		.unread = c->queue,
+		.was_served = c->queue == 0 ||
+			(before != NULL &&
+				(before->was_served || before->segments_out != c->segments_out)),
+		.pipelines = before != NULL && (before->pipelines || is_answered_unread(c, before)),
+		.waits = c->kind == CONNECTION_TCP && is_waited_for(c, before),
+		.spoke = before != NULL &&
+			(before->spoke || c->queue > 0 || before->segments_in != c->segments_in),
+		.rested = before != NULL && (before->rested || (before->quiet && !late)),
+		.http = c->http || (before != NULL && before->http),
+		.frames = c->frames || (before != NULL && before->frames),
+		.unknown = c->unknown || (before != NULL && before->unknown),
+	};
+	if (c->kind != CONNECTION_TCP) {
+		/* whether an answer is to come is unknown */
+		if (still && before != NULL)
+			now->for_ms = before->for_ms + since_ms;
+		now->quiet = still && now->for_ms >= (late ? QUIET_GAP_MS : QUIET_UNSEEN_MS);
+	} else if (quiet_is_open(c)) {
+		now->quiet = is_tcp_quiet(c, before, tick, late, now);
+	} else {
+		now->quiet = still;
+	}
+	return now->quiet;
+}
+
+bool quiet_stays(const struct connection *c, const struct quiet_memory *before, bool waited,
+	const struct quiet_memory *now)
+{
+	if (now->quiet)
+		return true;
+	return c->kind == CONNECTION_TCP && c->queue == 0 && c->unsent == 0 &&
+		(waited ||
+			(before != NULL && before->quiet && before->segments_in == c->segments_in));
+}
+
+const struct quiet_memory *quiet_find(
+	const struct quiet_memory *list, size_t count, size_t *at, uint64_t cookie)
+{
+	while (*at < count && list[*at].cookie < cookie)
+		++*at;
+	return *at < count && list[*at].cookie == cookie ? &list[*at] : NULL;
+}
