@@ -243,10 +243,8 @@ int keeper_call(struct supervisor *sup, struct fd_store *store, struct error *er
 	got = is_ours(store);
 	while (got == 0)
 		got = receive_packet(store, until);
-	if (got == 1) {
-		fd_store_sort(store);
+	if (got == 1)
 		return 0;
-	}
 	error_set(err, errno, "the keeper did not return everything");
 	fd_store_fini(store);
 	return -1;

@@ -18,22 +18,6 @@
 
 /* ---- what the keeper held ---- */
 
-static int compare_ids(const void *a, const void *b)
-{
-	const struct stored *x = a;
-	const struct stored *y = b;
-
-	if (x->what != y->what)
-		return x->what < y->what ? -1 : 1;
-	return x->id < y->id ? -1 : x->id > y->id;
-}
-
-void fd_store_sort(struct fd_store *store)
-{
-	if (store->count > 1)
-		qsort(store->list, store->count, sizeof(*store->list), compare_ids);
-}
-
 int stored_take(struct stored *stored, enum logwire_which which)
 {
 	unsigned at;
@@ -46,11 +30,10 @@ int stored_take(struct stored *stored, enum logwire_which which)
 
 struct stored *fd_store_find(struct fd_store *store, enum logwire_what what, uint64_t id)
 {
-	const struct stored key = {.what = what, .id = id};
-
-	if (store->count == 0)
-		return NULL;
-	return bsearch(&key, store->list, store->count, sizeof(key), compare_ids);
+	for (size_t i = 0; i < store->count; i++)
+		if (store->list[i].what == what && store->list[i].id == id)
+			return &store->list[i];
+	return NULL;
 }
 
 const struct orphan_cluster *previous_cluster(const struct previous *h, const char *name)

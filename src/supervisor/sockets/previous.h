@@ -88,13 +88,12 @@ struct stored {
 	int fds[LOGWIRE_FDS_MAX];
 };
 struct fd_store {
-	struct stored *list; /* heap, sorted; fd_store_fini() closes what was not taken */
+	struct stored *list; /* heap; fd_store_fini() closes what was not taken */
 	size_t count;
 	int channel; /* to the keeper, which becomes nclust's logger; or -1 */
 	pid_t pid;   /* the keeper's */
 	int socket;  /* where the keeper listens */
 };
-void fd_store_sort(struct fd_store *store); /* for fd_store_find() */
 /* Take a descriptor, which the caller owns then; -1: the keeper had none, or `stored` is NULL. */
 int stored_take(struct stored *stored, enum logwire_which which);
 struct stored *fd_store_find(struct fd_store *store, enum logwire_what what, uint64_t id);
