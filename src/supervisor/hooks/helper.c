@@ -170,15 +170,6 @@ void *helper_carried(struct carry_reader *r, void *owner)
 	return h;
 }
 
-int helpers_verify(const struct supervisor *sup, struct error *err)
-{
-	for (const struct helper *h = sup->commands.helpers; h != NULL; h = h->next)
-		if (!pidfd_is_child(h->job.pidfd, h->job.pid))
-			return error_set(
-				err, errno, "command %d is not a child of ours", (int)h->job.pid);
-	return 0;
-}
-
 void helper_claim(struct helper *h, helper_over *over, void *owner)
 {
 	h->over = over;

@@ -57,8 +57,6 @@ extern const struct carried carried_ending;
 extern const struct carried carried_helper;
 /* Make an empty helper, which an upgrade fills; NULL: out of memory. */
 void *helper_carried(struct carry_reader *r, void *owner);
-/* Is each helper a child of nclust?  -1 and `err`. */
-int helpers_verify(const struct supervisor *sup, struct error *err);
 /* After an upgrade: give a helper its owner, and what to call at its end. */
 void helper_claim(struct helper *h, helper_over *over, void *owner);
 /* After an upgrade: watch all helpers again. */
