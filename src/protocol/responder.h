@@ -22,12 +22,10 @@ struct responder_order {
 	char reason[64];  /* for the built-in page, with a NUL */
 };
 
-/* The answer to each order with sockets, at once, and a count now and then. */
+/* Sent by the process now and then. */
 struct responder_count {
 	uint32_t cluster;
 	uint32_t answers; /* clients that were answered since the last packet */
-	uint32_t ordered; /* 1: it answers an order */
-	uint32_t sockets; /* sockets that it got with the order: fewer if it has no descriptors */
 };
 
 #endif

@@ -83,13 +83,6 @@ struct responder {
 
 /* ---- counts ---- */
 
-static bool send_count(const struct responder *r, const struct responder_count *count)
-{
-	return r->channel != -1 &&
-		send(r->channel, count, sizeof(*count), MSG_DONTWAIT | MSG_NOSIGNAL) ==
-		sizeof(*count);
-}
-
 static void tell_counts(struct responder *r, nsec_t now)
 {
 	if (now - r->counted < COUNT_GAP)
@@ -101,7 +94,9 @@ static void tell_counts(struct responder *r, nsec_t now)
 			.answers = c->answers,
 		};
 
-		if (c->answers > 0 && send_count(r, &count))
+		if (c->answers > 0 && r->channel != -1 &&
+			send(r->channel, &count, sizeof(count), MSG_DONTWAIT | MSG_NOSIGNAL) ==
+				sizeof(count))
 			c->answers = 0;
 	}
 }
@@ -322,13 +317,11 @@ static bool make_room(struct responder *r, size_t doors)
 static void take_order(struct responder *r, struct fdpass_message *m)
 {
 	struct responder_order said;
-	struct responder_count heard;
 	struct cluster *c;
 
 	memcpy(&said, r->packet, sizeof(said));
 	if (said.page > (size_t)m->len - sizeof(said))
 		said.page = 0; /* cannot be */
-	heard = (struct responder_count){.cluster = said.cluster, .ordered = 1};
 	c = find_cluster(r, said.cluster);
 	/* guests may still be asking when the sockets are taken back */
 	if (c == NULL || (said.sockets > 0 && !keep_order(c, &said, r->packet + sizeof(said))))
@@ -340,10 +333,7 @@ static void take_order(struct responder *r, struct fdpass_message *m)
 		for (size_t i = 0; i < m->fd_count; i++) {
 			r->doors[r->door_count++] = (struct door){.fd = m->fds[i], .cluster = c};
 			m->fds[i] = -1;
-			heard.sockets++;
 		}
-	if (said.sockets > 0)
-		(void)send_count(r, &heard);
 }
 
 static void hear_nclust(struct responder *r)

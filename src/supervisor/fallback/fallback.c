@@ -25,8 +25,8 @@
  * the last, and after AGAIN in any case. */
 #define AGAIN_LEAST (100 * MSEC)
 #define AGAIN (60 * SECOND)
-/* Look so often where the process has no socket; or where a worker that is to pass a
- * probe may have clients, which only a look shows. */
+/* Look so often where a worker that is to pass a probe may have clients, which only a look
+ * shows. */
 #define LOOK (1 * SECOND)
 /* How long nclust's end waits for the process, which ends by itself then. */
 #define ENDING_MS 500
@@ -141,7 +141,7 @@ static bool is_out(const struct service *s)
 		cluster_state(s->core) != CLUSTER_STOPPING;
 }
 
-/* Report that the process has the sockets. */
+/* Report that the process gets the sockets. */
 static void tell_begin(struct service *s)
 {
 	uint32_t wait;
@@ -158,7 +158,6 @@ static void end_answers(struct service *s)
 	bool active = s->outage.active;
 
 	s->outage.answered = s->outage.active = false;
-	once_forget(s->said, ONCE_FALLBACK_LACKS);
 	learned_resume(s);
 	if (!active)
 		return;
@@ -214,6 +213,8 @@ static nsec_t look_at(struct service *s, nsec_t now)
 	o->answered |= count > 0;
 	if (count > 0 && !send_order(s, fds, count))
 		return AGAIN_LEAST;
+	if (count > 0 && !o->active && s->sup->fallback.life.job.pid != 0)
+		tell_begin(s);
 	return settings_of(s)->ready == READY_PROBE ? LOOK : AGAIN;
 }
 
@@ -283,23 +284,6 @@ static void on_ended(void *owner, const struct pidfd_end *end)
 		role_again(ROLE_FALLBACK, &sup->fallback.life, end, "fallback");
 }
 
-static void note_count(struct service *s, const struct responder_count *count)
-{
-	struct outage *o = &s->outage;
-	bool heard = o->answered && count->ordered != 0;
-
-	o->answers += count->answers;
-	if (heard && !o->active && count->sockets > 0)
-		tell_begin(s);
-	if (!heard || count->sockets > 0)
-		return;
-	timer_arm_within(s->sup->loop, &s->sup->fallback.look, LOOK);
-	if (once_say(s->said, ONCE_FALLBACK_LACKS))
-		news_say_of(s, LOG_WARN, "fallback",
-			"no worker is ready, and nobody answers: the fallback process "
-			"has too many open files ('ulimit -n')");
-}
-
 static void on_counts(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct supervisor *sup = watcher->data;
@@ -315,7 +299,7 @@ static void on_counts(struct ev_loop *loop, ev_io *watcher, int revents)
 			return;
 		for (size_t i = 0; i < sup->service_count; i++)
 			if (sup->services[i]->outage.number == count.cluster)
-				note_count(sup->services[i], &count);
+				sup->services[i]->outage.answers += count.answers;
 	}
 }
 

@@ -257,23 +257,6 @@ def limit(pid, files):
         "prlimit", "--pid", pid, f"--nofile={files}:{files}").ok()
 
 
-def test_too_many_open_files_nobody_is_said_to_be_answered_who_is_not():
-    need_root()
-    go()
-    it = cluster(OUT, *gated(), clock=True)  # the start takes less than fallback-after
-    pid = it.role("fallback")
-    wait(lambda: rests(pid))
-    limit(pid, 4)
-    lab.clock.flow()
-    halt()
-    kill(it.worker().pid)
-    it.logged("and nobody answers: the fallback process has too many open files")
-    assert not it.says("HTTP clients get 503")
-    assert not it.cluster().fallback.active
-    go()
-    it.wait_ready()
-
-
 def dial_all(count):
     """So many clients who say nothing.  The time stands from then on: it is moved on until they
     are let in, which takes 50 ms, and all are safe meanwhile."""
