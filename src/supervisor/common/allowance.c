@@ -100,17 +100,6 @@ void allowance_end(struct allowance *a, struct child *child,
 	timer_arm(service->sup->loop, &a->rest->timer, alone > together ? alone : together);
 }
 
-nsec_t allowance_end_any(struct service *service, nsec_t begun)
-{
-	/* a single worker may have caused all of the cost */
-	nsec_t rest = charge_cost(
-		&service->life.whole_at, clock_now(), (allowance_begin() - begun) * WORKER_PART);
-
-	if (rest > 0)
-		log_greedy_cluster(service);
-	return rest;
-}
-
 void allowance_stop(struct allowance *a, struct ev_loop *loop)
 {
 	if (a->rest != NULL)

@@ -58,10 +58,6 @@ nsec_t allowance_begin(void);
 void allowance_end(struct allowance *a, struct child *child,
 	void (*rest)(struct child *child, bool over), nsec_t begun, const char *what);
 
-/* The same if some worker of the cluster has caused the cost, but it is not known which.  Returns
- * for how long nclust should not do this again; 0: it may at once. */
-nsec_t allowance_end_any(struct service *service, nsec_t begun);
-
 /* Does the worker have to wait?  Then the caller must not read from it. */
 bool allowance_rests(const struct allowance *a);
 

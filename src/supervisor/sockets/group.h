@@ -74,9 +74,9 @@ void group_wake(struct listener *l, unsigned lane);
 
 /*
  * Some servers call shutdown(2) on their listener when they stop, and so stop it for all workers
- * that share it.  nclust sees EPOLLHUP and calls listen(2) again (a unix socket: see below), within
- * an allowance (timer.h).  The sockets are in an epoll set that asks for no events: EPOLLHUP is
- * always reported, and connections do not wake nclust.
+ * that share it.  nclust sees EPOLLHUP and calls listen(2) again (a unix socket: see below).  The
+ * sockets are in an epoll set that asks for no events: EPOLLHUP is always reported, and connections
+ * do not wake nclust.
  */
 void heal_init(struct supervisor *sup);
 void heal_fini(struct supervisor *sup);

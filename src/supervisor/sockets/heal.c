@@ -22,6 +22,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+/* A worker may shut a listener down again and again: it listens again once in this time. */
+#define HEAL_REST (2 * MSEC)
+
 void heal_tell(struct listener *l, const char *text)
 {
 	if (once_each(&l->healed_at, clock_now(), MINUTE))
@@ -56,7 +59,7 @@ static int revive_sockets(struct listener *l)
 }
 
 /* Several services may share a listener: the first of them. */
-static struct service *service_of(const struct listener *l)
+static const struct service *service_of(const struct listener *l)
 {
 	for (size_t i = 0; i < l->sup->service_count; i++) {
 		const struct listener *next;
@@ -68,12 +71,14 @@ static struct service *service_of(const struct listener *l)
 	return NULL;
 }
 
-static void heal_listener(struct listener *l, const struct service *service)
+static void heal_listener(struct listener *l)
 {
+	const struct service *service;
 	struct error err;
 
 	if (l->facts.family == AF_UNIX) {
 		heal_forget(l);
+		service = service_of(l);
 		if (service == NULL || cluster_was_stopped(service->core))
 			return;   /* the listener is about to be closed */
 		renew_look_at(l); /* watches it again if nothing is wrong */
@@ -81,6 +86,7 @@ static void heal_listener(struct listener *l, const struct service *service)
 	}
 	if (revive_sockets(l) != -1) {
 		heal_tell(l, "a worker has shut it down for all; listening again");
+		heal_rest(l, HEAL_REST);
 		return;
 	}
 	error_set(
@@ -89,20 +95,8 @@ static void heal_listener(struct listener *l, const struct service *service)
 	heal_rest(l, SECOND); /* else EPOLLHUP would come for ever */
 }
 
-static void heal_within_allowance(struct listener *l, nsec_t begun)
-{
-	struct service *service = service_of(l);
-	nsec_t rest;
-
-	heal_listener(l, service);
-	rest = service != NULL ? allowance_end_any(service, begun) : 0;
-	if (rest > 0 && l->watched)
-		heal_rest(l, rest);
-}
-
 static void on_hang_up(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-	nsec_t begun = allowance_begin();
 	struct epoll_event events[TURN_ITEMS];
 	struct eventset *set = watcher->data;
 	int count;
@@ -111,10 +105,8 @@ static void on_hang_up(struct ev_loop *loop, ev_io *watcher, int revents)
 	(void)revents;
 	eventset_take(set);
 	count = epoll_wait(set->set, events, TURN_ITEMS, 0);
-	for (int i = 0; i < count; i++) {
-		heal_within_allowance(events[i].data.ptr, begun);
-		begun = allowance_begin();
-	}
+	for (int i = 0; i < count; i++)
+		heal_listener(events[i].data.ptr);
 	eventset_arm(set);
 }
 

@@ -126,27 +126,6 @@ TEST(all_workers_of_a_cluster_get_two_tenths_together)
 	ck_assert(allowance_is_ample(&monitors[JOB].allowance));
 }
 
-TEST(what_one_worker_may_have_caused_gets_a_tenth)
-{
-	struct service *web = room_cluster("web");
-	nsec_t until = 0;
-	nsec_t used = 0;
-
-	for (nsec_t span = 20 * SECOND; span > 0; span -= STEP) {
-		if (clock_now() >= until) {
-			nsec_t begun = allowance_begin();
-
-			worked += 5 * MSEC;
-			used += 5 * MSEC;
-			until = clock_now() + allowance_end_any(web, begun);
-		}
-		room_pass(STEP);
-	}
-	ck_assert_int_le(used, 3200 * MSEC);
-	ck_assert_int_ge(used, 2800 * MSEC);
-	ck_assert_uint_eq(count_of("web: its workers together"), 1);
-}
-
 TEST(who_asks_seldom_never_waits)
 {
 	for (int i = 0; i < 100; i++) {
