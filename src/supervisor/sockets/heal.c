@@ -376,20 +376,21 @@ static void renew_socket(struct listener *l, const char *why)
 
 /* ---- looking ---- */
 
-/* A datagram socket that is connected hears no other client: undo that. */
-static void look_at_peer(struct listener *l, int fd)
+bool renew_can(const struct listener *l)
 {
-	if (socket_disconnect(fd) == 1)
-		heal_tell(l,
-			"a worker has connected it, so that it heard one "
-			"client alone; that is undone");
+	return l->made && l->address.kind == ADDRESS_UNIX &&
+		(l->facts.listening || l->facts.type == SOCK_DGRAM);
 }
 
-static void look_at_path(struct listener *l)
+void renew_look_at(struct listener *l)
 {
-	int got = socket_keep_name(l->address.path, &l->file);
-	const int error = errno;
+	int got;
+	int error;
 
+	if (!renew_can(l))
+		return;
+	got = socket_keep_name(l->address.path, &l->file);
+	error = errno;
 	if (got == 1)
 		heal_tell(l, "its file was removed; it has its name again");
 	if (got == -1 && error == EEXIST)
@@ -402,23 +403,6 @@ static void look_at_path(struct listener *l)
 		renew_socket(l, "its file was removed");
 	else
 		heal_watch(l);
-}
-
-bool renew_can(const struct listener *l)
-{
-	return l->made && l->address.kind == ADDRESS_UNIX &&
-		(l->facts.listening || l->facts.type == SOCK_DGRAM);
-}
-
-void renew_look_at(struct listener *l)
-{
-	if (l->facts.type == SOCK_DGRAM && l->made) {
-		look_at_peer(l, l->fd);
-		for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next)
-			look_at_peer(l, s->fd);
-	}
-	if (renew_can(l))
-		look_at_path(l);
 }
 
 void renew_look(struct service *service)
