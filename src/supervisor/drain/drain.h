@@ -105,8 +105,6 @@ void steer_mute(struct child *child);
 /* Called when a worker may say goodbye to its clients: they connect again at once, and must not
  * reach an old worker in a rollout, which would send them away once more. */
 void steer_goodbye(struct child *child);
-/* Does another worker take new connections from the same socket? */
-bool steer_has_peers(const struct child *child, const struct listener *l);
 /* False: a queue that only this worker can take from is not empty. */
 bool steer_may_stop(const struct child *child);
 

@@ -46,13 +46,25 @@ static bool serves_alone(const struct child *child, const struct listener *l)
 		!learned_is_used(l, child);
 }
 
+/* Does another worker take new connections from the same socket? */
+static bool has_peers(const struct child *child, const struct listener *l)
+{
+	const struct listener_socket *mine = group_socket(l, child->traffic.lane);
+	const struct child *c;
+
+	for_each_child (c, children_of(child->service))
+		if (c != child && c->traffic.takes && group_socket(l, c->traffic.lane) == mine)
+			return true;
+	return false;
+}
+
 /* May the worker be taken off this listener, because other workers take its connections? */
 static bool may_leave_listener(const struct child *child, const struct listener *l)
 {
 	if (serves_alone(child, l) && !has_no_successors(child))
 		return false;
 	return l->facts.type == SOCK_STREAM && l->facts.listening && !l->own_group &&
-		(group_size(l) == 1 || steer_has_peers(child, l) || has_no_successors(child));
+		(group_size(l) == 1 || has_peers(child, l) || has_no_successors(child));
 }
 
 /* The common listener with this inode; *bit: a bit of its own, for the first 64. */
@@ -210,17 +222,6 @@ bool steer_is_away(const struct child *child)
 	return steered;
 }
 
-bool steer_has_peers(const struct child *child, const struct listener *l)
-{
-	const struct listener_socket *mine = group_socket(l, child->traffic.lane);
-	const struct child *c;
-
-	for_each_child (c, children_of(child->service))
-		if (c != child && c->traffic.takes && group_socket(l, c->traffic.lane) == mine)
-			return true;
-	return false;
-}
-
 bool steer_may_stop(const struct child *child)
 {
 	const struct listener *l;
@@ -228,7 +229,7 @@ bool steer_may_stop(const struct child *child)
 	for_each_listener (l, listeners_of(child->service, LISTENERS_ALL)) {
 		struct listener_socket *mine = group_socket(l, child->traffic.lane);
 
-		if (group_size(l) > 1 && mine->weight == 0 && !steer_has_peers(child, l) &&
+		if (group_size(l) > 1 && mine->weight == 0 && !has_peers(child, l) &&
 			!group_is_dry(l, mine))
 			return false;
 	}

@@ -94,8 +94,9 @@ static void count_unix(void *context, uint64_t inode)
 	text_copy(k->seen.peer, sizeof(k->seen.peer), "a unix socket");
 }
 
-/* Is the host empty?  The kernel walks over all connections of the machine. */
-static bool is_empty(struct supervisor *sup)
+/* Looks at all connections of the machine.  True: this look and those before it found none in
+ * use. */
+static bool has_become_empty(struct supervisor *sup)
 {
 	struct host *h = &sup->traffic.host;
 	struct host_count k = {.seen = {.used = 0}};
@@ -256,7 +257,7 @@ static void describe_wait(struct supervisor *sup, bool late)
 			"; it stays drained until 'nclust undrain %s'", name);
 }
 
-static bool is_over(struct supervisor *sup)
+static bool wait_is_over(struct supervisor *sup)
 {
 	struct host *h = &sup->traffic.host;
 	char age[16];
@@ -265,7 +266,7 @@ static bool is_over(struct supervisor *sup)
 		return false;
 	if (h->waits == HOST_RETURNS)
 		return find_unready_service(sup) == NULL;
-	if (!is_empty(sup))
+	if (!has_become_empty(sup))
 		return false;
 	snprintf(h->text, sizeof(h->text),
 		"%s: empty after %s: no connection is in use, and %u idle", sup->settings->name,
@@ -281,7 +282,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 	nsec_t rest;
 
 	(void)revents;
-	if (is_over(sup)) {
+	if (wait_is_over(sup)) {
 		end_wait(sup, HOST_DONE);
 		return;
 	}

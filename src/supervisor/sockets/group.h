@@ -83,8 +83,6 @@ void heal_fini(struct supervisor *sup);
 void heal_watch(struct listener *l);     /* does nothing if it is watched already */
 void heal_listening(struct listener *l); /* it has begun to listen: watch it */
 void heal_forget(struct listener *l);    /* before its descriptor is closed */
-/* Do not watch the listener for that time; then look at it again. */
-void heal_rest(struct listener *l, nsec_t span);
 /* Report what a worker has done to the listener: `text` once a minute at most. */
 void heal_tell(struct listener *l, const char *text);
 /* Watch one more socket of the listener; stop watching it. */
@@ -110,8 +108,6 @@ void renew_look_at(struct listener *l); /* the same for a single listener */
 bool renew_has_former(const struct child *child);
 /* A worker is ready: if it has a former socket, replace it soon. */
 void renew_ready(const struct child *child);
-/* Is the listener a unix socket that nclust has bound, and in use? */
-bool renew_can(const struct listener *l);
 
 /* ---- turns ---- */
 
@@ -131,8 +127,7 @@ int turns_count(const struct listener *l);
 
 /* ---- incoming ---- */
 
-/* Which of the connections that the kernel lists have come to a listener of nclust?  Called in a
- * process of its own (common/job.h). */
+/* Which of the connections that the kernel lists have come to a listener of nclust? */
 
 /* The TCP ports of all listeners, a bit each. */
 struct incoming {

@@ -71,6 +71,14 @@ static const struct service *service_of(const struct listener *l)
 	return NULL;
 }
 
+/* Do not watch the listener for that time; then look at it again. */
+static void heal_rest(struct listener *l, nsec_t span)
+{
+	heal_forget(l);
+	l->heal_rests = true;
+	timer_arm_within(l->sup->loop, &l->sup->sockets.heal_again, span);
+}
+
 static void heal_listener(struct listener *l)
 {
 	const struct service *service;
@@ -131,13 +139,6 @@ static void on_rest_over(struct ev_loop *loop, ev_timer *timer, int revents)
 	}
 }
 
-void heal_rest(struct listener *l, nsec_t span)
-{
-	heal_forget(l);
-	l->heal_rests = true;
-	timer_arm_within(l->sup->loop, &l->sup->sockets.heal_again, span);
-}
-
 /* ---- watching ---- */
 
 void heal_init(struct supervisor *sup)
@@ -165,6 +166,13 @@ void heal_fini(struct supervisor *sup)
 		return;
 	ev_io_stop(sup->loop, &sup->sockets.heal);
 	eventset_close(&sup->sockets.listening);
+}
+
+/* Is the listener a unix socket that nclust has bound, and in use? */
+static bool renew_can(const struct listener *l)
+{
+	return l->made && l->address.kind == ADDRESS_UNIX &&
+		(l->facts.listening || l->facts.type == SOCK_DGRAM);
 }
 
 static bool can_be_healed(const struct listener *l)
@@ -375,12 +383,6 @@ static void renew_socket(struct listener *l, const char *why)
 }
 
 /* ---- looking ---- */
-
-bool renew_can(const struct listener *l)
-{
-	return l->made && l->address.kind == ADDRESS_UNIX &&
-		(l->facts.listening || l->facts.type == SOCK_DGRAM);
-}
 
 void renew_look_at(struct listener *l)
 {
