@@ -30,8 +30,6 @@
 #define CRASH_TOLD (1 * SECOND)
 /* Refused connections stay open until none was refused for this time; the oldest of many do not. */
 #define LEAVE (500 * MSEC)
-/* Descriptors left for clients, files, the pidfd and the pipe of a process. */
-#define SPARE_DESCRIPTORS 12
 
 /* ---- trouble ---- */
 
@@ -133,10 +131,6 @@ static bool start_command(struct accepting *a, int fd, const struct peer *peer, 
 	const struct child *child;
 	struct visit *v;
 
-	if ((rlim_t)fd + SPARE_DESCRIPTORS >= s->sup->launch.descriptors) {
-		pause_acceptor(a, strerror(EMFILE));
-		return false;
-	}
 	child = child_serve(s, &place, &ending);
 	if (child == NULL) {
 		/* a failure before the process began may be temporary */
@@ -249,7 +243,7 @@ static void retry_pending(struct accepting *a)
 	if (fd == -1 || a->paused_until != 0)
 		return;
 	a->pending = -1;
-	/* other files had the low numbers, on which start_command() insists */
+	/* other files had the low numbers, on which the start insists */
 	lower = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (lower != -1) {
 		(void)close(lower < fd ? fd : lower);

@@ -147,9 +147,10 @@ static int open_for_worker(struct child *c, struct birth *birth, struct error *e
 		if (parts[i]->prepare != NULL && parts[i]->prepare(c, birth, err) == -1)
 			return -1;
 	if (check_spare(sup, c->life.notify, err) == -1 ||
-		check_spare(sup, birth->place.channel, err) == -1)
+		check_spare(sup, birth->place.channel, err) == -1 ||
+		check_spare(sup, birth->place.leader, err) == -1)
 		return -1;
-	return check_spare(sup, birth->place.leader, err);
+	return check_spare(sup, birth->place.connection, err);
 }
 
 /* Put the child into its slot and into the table of pids. */
