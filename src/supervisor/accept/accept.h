@@ -48,7 +48,6 @@ struct accepting {
 	struct service *service;
 	unsigned limit;       /* of processes that run at once */
 	unsigned running;     /* processes; may exceed the limit after a scale */
-	uint32_t lowest_free; /* no slot below is free */
 	uint32_t turn;        /* the slot after the last one that got a signal in turn */
 	struct visit *visits; /* by slot; as many as service->child_slots */
 	uint32_t visit_slots;
@@ -96,7 +95,7 @@ void *accepting_carried(struct carry_reader *r, void *owner);
 bool accepting_may_tell(struct accepting *a, enum accepting_trouble which);
 struct visit *visit_begin(struct accepting *a, uint32_t slot);
 /* A free slot, or SLOT_ALL. */
-uint32_t visit_slot(struct accepting *a);
+uint32_t visit_slot(const struct accepting *a);
 /* How many connections of this client address are served. */
 unsigned visit_count(const struct accepting *a, const struct peer *peer);
 /* Ends the visits whose time is over.  Returns the next deadline, or NSEC_NEVER. */

@@ -173,7 +173,7 @@ static void serve_connection(struct accepting *a, int fd, const struct peer *pee
 
 /* ---- accepting ---- */
 
-static bool has_room(struct accepting *a)
+static bool has_room(const struct accepting *a)
 {
 	return a->open && a->pending == -1 && a->paused_until == 0 && visit_slot(a) != SLOT_ALL;
 }

@@ -27,28 +27,22 @@ static struct child *child_at(const struct accepting *a, uint32_t slot)
 	return a->service->children[slot][0];
 }
 
-uint32_t visit_slot(struct accepting *a)
+uint32_t visit_slot(const struct accepting *a)
 {
 	uint32_t end = a->limit < a->visit_slots ? a->limit : a->visit_slots;
 
-	if (a->running >= a->limit)
-		return SLOT_ALL;
-	while (a->lowest_free < end && a->visits[a->lowest_free].phase != VISIT_NONE)
-		a->lowest_free++;
-	return a->lowest_free < end ? a->lowest_free : SLOT_ALL;
+	for (uint32_t i = 0; a->running < a->limit && i < end; i++)
+		if (a->visits[i].phase == VISIT_NONE)
+			return i;
+	return SLOT_ALL;
 }
 
 unsigned visit_count(const struct accepting *a, const struct peer *peer)
 {
 	unsigned count = 0;
-	unsigned seen = 0;
 
-	for (uint32_t i = 0; i < a->visit_slots && seen < a->running; i++) {
-		if (a->visits[i].phase == VISIT_NONE)
-			continue;
-		seen++;
-		count += peer_is_same(&a->visits[i].peer, peer);
-	}
+	for (uint32_t i = 0; i < a->visit_slots; i++)
+		count += a->visits[i].phase != VISIT_NONE && peer_is_same(&a->visits[i].peer, peer);
 	return count;
 }
 
@@ -236,8 +230,6 @@ void visits_ended(struct service *service, struct event *event)
 		a->unknown++;
 	v->phase = VISIT_NONE;
 	a->running--;
-	if (slot < a->lowest_free)
-		a->lowest_free = slot;
 	accepting_look(a);
 }
 

@@ -334,10 +334,8 @@ static const struct gap news_gaps[] = {NOT(news, next)};
 static const struct gap expectation_gaps[] = {NOT(expectation, service)};
 
 static const struct gap accepting_gaps[] = {
-	NOT(accepting, service),
-	NOT(accepting, running), /* counted, and found, anew */
-	NOT(accepting, lowest_free),
-	NOT(accepting, visits), /* a part each */
+	NOT(accepting, service), NOT(accepting, running), /* counted, and found, anew */
+	NOT(accepting, visits),                           /* a part each */
 	NOT(accepting, visit_slots),
 	NOT(accepting, unwatched), /* made anew, as all that is watched */
 	NOT(accepting, listeners),
