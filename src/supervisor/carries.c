@@ -29,7 +29,7 @@ static const struct plain_row instance_rows[] = {
 	CARRY_REFERRED(CARRY_SEGMENT, &carried_segment, CARRY_OF_SEGMENTS),
 	CARRY_BESIDE(&carried_services),
 	CARRY_BESIDE(&carried_ending),
-	CARRY_GROUP(CARRY_HOOKS, supervisor, commands.hooks, &carried_hooks),
+	CARRY_INSIDE(CARRY_HOOKS, supervisor, commands.hooks, &carried_hooks),
 	CARRY_INSIDE(CARRY_CLIENTS, supervisor, control, &carried_control),
 	CARRY_LIST(CARRY_CLIENT, supervisor, control.first, &carried_client,
 		client, next),

@@ -80,7 +80,7 @@ static int hook_done(struct carry_reader *r, void *to)
 	if (run->settings->hooks[run->event].command.count > 0 &&
 		(facts->len == 0 || facts->data[facts->len - 1] == '\0') &&
 		(run->helper != NULL || run->service != NULL)) {
-		hooks_add(r->sup->commands.hooks, run);
+		hooks_add(&r->sup->commands.hooks, run);
 		return 0;
 	}
 	hook_run_free(run);
@@ -113,14 +113,7 @@ static const struct plain_row hooks_rows[] = {
 	CARRY_LIST(CARRY_HOOK, hooks, head, &carried_hook, hook_run, next),
 };
 
-static void *make_hooks(struct carry_reader *r, void *owner)
-{
-	(void)r;
-	return hooks_of(owner);
-}
-
 const struct carried carried_hooks = {
 	.called = "the hooks",
 	CARRIED_ROWS(hooks_rows, hooks),
-	.make = make_hooks,
 };

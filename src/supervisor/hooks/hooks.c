@@ -64,8 +64,6 @@ static void remove_run(struct hooks *hooks, struct hook_run *run)
 	while (*at != run)
 		at = &(*at)->next;
 	*at = run->next;
-	if (hooks->tail == &run->next)
-		hooks->tail = at;
 	hook_run_free(run);
 }
 
@@ -73,7 +71,7 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 {
 	struct hook_run *run = owner;
 	struct supervisor *sup = run->sup;
-	struct hooks *hooks = sup->commands.hooks;
+	struct hooks *hooks = &sup->commands.hooks;
 	char text[64];
 	const char *how = helper_failure(
 		text, end, late ? "killed because it ran for more than a minute" : NULL);
@@ -88,9 +86,15 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 
 /* ---- how they begin ---- */
 
-static void start_soon(struct supervisor *sup)
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents);
+
+static void look_within(struct supervisor *sup, nsec_t wait)
 {
-	timer_arm_within(sup->loop, &sup->commands.hooks->look, 0);
+	struct hooks *hooks = &sup->commands.hooks;
+
+	if (hooks->look.data == NULL)
+		timer_init(&hooks->look, on_look, sup);
+	timer_arm_within(sup->loop, &hooks->look, wait);
 }
 
 static int start_one(struct hook_run *run)
@@ -121,7 +125,7 @@ static int start_one(struct hook_run *run)
 
 static void tell_dropped(struct supervisor *sup)
 {
-	struct hooks *hooks = sup->commands.hooks;
+	struct hooks *hooks = &sup->commands.hooks;
 
 	if (hooks->dropped == 0 || hooks->queued > 0)
 		return;
@@ -134,7 +138,7 @@ static void tell_dropped(struct supervisor *sup)
 
 static void start_some(struct supervisor *sup)
 {
-	struct hooks *hooks = sup->commands.hooks;
+	struct hooks *hooks = &sup->commands.hooks;
 	const nsec_t until = clock_now() + TURN_SPAN;
 	struct hook_run *next;
 
@@ -151,13 +155,13 @@ static void start_some(struct supervisor *sup)
 	}
 	tell_dropped(sup);
 	if (hooks->queued > 0 && hooks->running < HOOKS_AT_ONCE)
-		start_soon(sup);
+		look_within(sup, 0);
 }
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
-	struct hooks *hooks = sup->commands.hooks;
+	struct hooks *hooks = &sup->commands.hooks;
 
 	(void)revents;
 	hooks->over = hooks->over_at != 0 && hooks->over_at <= clock_now();
@@ -166,21 +170,6 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	start_some(sup);
 	if (hooks->over_at != 0)
 		timer_arm_within(loop, timer, hooks->over_at - clock_now());
-}
-
-struct hooks *hooks_of(struct supervisor *sup)
-{
-	struct hooks *hooks = sup->commands.hooks;
-
-	if (hooks != NULL)
-		return hooks;
-	hooks = calloc(1, sizeof(*hooks));
-	if (hooks == NULL)
-		return NULL;
-	hooks->tail = &hooks->head;
-	timer_init(&hooks->look, on_look, sup);
-	sup->commands.hooks = hooks;
-	return hooks;
 }
 
 /* ---- their environment ---- */
@@ -249,8 +238,11 @@ static void put_facts(struct hook_run *run, const struct report *r)
 
 void hooks_add(struct hooks *hooks, struct hook_run *run)
 {
-	*hooks->tail = run;
-	hooks->tail = &run->next;
+	struct hook_run **at = &hooks->head;
+
+	while (*at != NULL)
+		at = &(*at)->next;
+	*at = run;
 	if (run->helper != NULL)
 		hooks->running++;
 	else
@@ -262,13 +254,10 @@ static void enqueue_hook(
 {
 	struct supervisor *sup = service->sup;
 	const struct cluster_settings *settings = cluster_settings(service->core);
-	struct hooks *hooks;
+	struct hooks *hooks = &sup->commands.hooks;
 	struct hook_run *run;
 
-	if (settings->hooks[event].command.count == 0)
-		return;
-	hooks = hooks_of(sup);
-	if (hooks == NULL || hooks->over)
+	if (settings->hooks[event].command.count == 0 || hooks->over)
 		return;
 	run = hooks->queued < HOOKS_QUEUED ? calloc(1, sizeof(*run)) : NULL;
 	if (run == NULL) {
@@ -287,7 +276,7 @@ static void enqueue_hook(
 		return;
 	}
 	hooks_add(hooks, run);
-	start_soon(sup); /* later: the core has more to report */
+	look_within(sup, 0); /* later: the core has more to report */
 }
 
 /* Queue the hooks that the settings name for this report. */
@@ -330,16 +319,14 @@ static void hooks_on_report(struct service *service, const struct report *r)
 /* Hooks that were running go on; those that wait are started soon. */
 static void hooks_on_go_on(struct supervisor *sup)
 {
-	struct hooks *hooks = sup->commands.hooks;
+	struct hooks *hooks = &sup->commands.hooks;
 
 	helpers_resume(sup);
-	if (hooks == NULL)
-		return;
 	for (struct hook_run *run = hooks->head; run != NULL; run = run->next)
 		if (run->helper != NULL)
 			helper_claim(run->helper, on_over, run);
 	if (hooks->queued > 0 || hooks->dropped > 0)
-		start_soon(sup);
+		look_within(sup, 0);
 }
 
 /* ---- the end ---- */
@@ -347,9 +334,7 @@ static void hooks_on_go_on(struct supervisor *sup)
 /* Does a hook of the cluster wait?  Then the cluster must not be freed. */
 static bool wait_for(const struct service *service)
 {
-	const struct hooks *hooks = service->sup->commands.hooks;
-
-	for (const struct hook_run *run = hooks != NULL ? hooks->head : NULL; run != NULL;
+	for (const struct hook_run *run = service->sup->commands.hooks.head; run != NULL;
 		run = run->next)
 		if (run->service == service && run->helper == NULL)
 			return true;
@@ -358,10 +343,7 @@ static bool wait_for(const struct service *service)
 
 static void hooks_on_drop(struct service *service)
 {
-	const struct hooks *hooks = service->sup->commands.hooks;
-
-	for (struct hook_run *run = hooks != NULL ? hooks->head : NULL; run != NULL;
-		run = run->next)
+	for (struct hook_run *run = service->sup->commands.hooks.head; run != NULL; run = run->next)
 		if (run->service == service)
 			run->service = NULL;
 }
@@ -369,13 +351,13 @@ static void hooks_on_drop(struct service *service)
 /* Everything but the hooks has ended.  True: the hooks have, too, or LAST_MOMENT is over. */
 static bool are_over(struct supervisor *sup)
 {
-	struct hooks *hooks = sup->commands.hooks;
+	struct hooks *hooks = &sup->commands.hooks;
 
-	if (hooks == NULL || hooks->over || (hooks->queued == 0 && hooks->running == 0))
+	if (hooks->over || (hooks->queued == 0 && hooks->running == 0))
 		return true;
 	if (hooks->over_at == 0) {
 		hooks->over_at = clock_now() + (sup->instance.stop_at_once ? 0 : LAST_MOMENT);
-		timer_arm_within(sup->loop, &hooks->look, hooks->over_at - clock_now());
+		look_within(sup, hooks->over_at - clock_now());
 	}
 	return false;
 }
@@ -387,13 +369,9 @@ bool hooks_are_under_way(struct supervisor *sup, const struct service *service)
 
 static void hooks_on_shutdown(struct supervisor *sup)
 {
-	struct hooks *hooks = sup->commands.hooks;
+	struct hooks *hooks = &sup->commands.hooks;
 	struct hook_run *next;
 
-	if (hooks == NULL) {
-		helpers_free(sup);
-		return;
-	}
 	hooks->over = true;
 	if (hooks->running > 0)
 		log_warn("%u hook%s did not end in time: killed", hooks->running,
@@ -408,8 +386,6 @@ static void hooks_on_shutdown(struct supervisor *sup)
 	}
 	helpers_free(sup);
 	ev_timer_stop(sup->loop, &hooks->look);
-	free(hooks);
-	sup->commands.hooks = NULL;
 }
 
 const struct part hooks_part = {

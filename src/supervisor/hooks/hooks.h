@@ -97,26 +97,13 @@ struct hook_run {
 	struct helper *helper; /* NULL: it waits */
 };
 
-struct hooks {
-	struct hook_run *head; /* oldest first */
-	struct hook_run **tail;
-	unsigned queued; /* that wait */
-	unsigned running;
-	unsigned long dropped;
-	ev_timer look;
-	nsec_t over_at; /* when nclust waits for hooks no longer; 0: it does not end yet */
-	bool over;
-};
-
 /* Must the end of that cluster (NULL: of the instance) wait for a hook? */
 bool hooks_are_under_way(struct supervisor *sup, const struct service *service);
 
 /* How all hooks, and one command, go through an upgrade. */
 extern const struct carried carried_hooks;
 extern const struct carried carried_hook;
-/* For carry_hooks.c: the hooks, made on first use (NULL: out of memory); add one that waits or
- * runs. */
-struct hooks *hooks_of(struct supervisor *sup);
+/* For carry_hooks.c: add one that waits or runs. */
 void hooks_add(struct hooks *hooks, struct hook_run *run);
 void hook_run_free(struct hook_run *run);
 

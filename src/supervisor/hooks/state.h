@@ -2,13 +2,28 @@
 #ifndef SUPERVISOR_HOOKS_STATE_H
 #define SUPERVISOR_HOOKS_STATE_H
 
+#include "base/nsec.h"
+
+#include <ev.h>
+#include <stdbool.h>
+
 /* What only this room knows: a member of struct supervisor. */
 struct helper;
-struct hooks;
+struct hook_run;
+
+struct hooks {
+	struct hook_run *head; /* oldest first */
+	unsigned queued;       /* that wait */
+	unsigned running;
+	unsigned long dropped;
+	ev_timer look;
+	nsec_t over_at; /* when nclust waits for hooks no longer; 0: it does not end yet */
+	bool over;
+};
 
 struct commands {
 	struct helper *helpers; /* that run now */
-	struct hooks *hooks;    /* NULL: none was ever run */
+	struct hooks hooks;
 };
 
 #endif

@@ -294,9 +294,9 @@ static const struct gap helper_gaps[] = {
 };
 
 static const struct gap hooks_gaps[] = {
-	NOT(hooks, head), /* parts of their own */
-	NOT(hooks, tail), NOT(hooks, queued), NOT(hooks, running), NOT(hooks, look), /* made anew */
-	NOT(hooks, over_at), NOT(hooks, over), /* no upgrade then */
+	NOT(hooks, head),                                          /* parts of their own */
+	NOT(hooks, queued), NOT(hooks, running), NOT(hooks, look), /* made anew */
+	NOT(hooks, over_at), NOT(hooks, over),                     /* no upgrade then */
 };
 
 static const struct gap hook_gaps[] = {
@@ -539,13 +539,13 @@ static struct hook_run *add_run(struct both *b, struct helper *helper)
 	run->helper = helper;
 	buffer_init(&run->facts, 0);
 	ck_assert_int_eq(buffer_append(&run->facts, "A=1\0B=2", 8), 0);
-	hooks_add(hooks_of(&b->before), run);
+	hooks_add(&b->before.commands.hooks, run);
 	return run;
 }
 
 static const struct plain_row hooks_only[] = {
 	CARRY_BESIDE(&carried_ending),
-	CARRY_GROUP(CARRY_HOOKS, supervisor, commands.hooks, &carried_hooks),
+	CARRY_INSIDE(CARRY_HOOKS, supervisor, commands.hooks, &carried_hooks),
 };
 static const struct carried instance = {
 	.called = "nclust",
@@ -575,13 +575,11 @@ static void clear(struct supervisor *sup)
 {
 	struct hook_run *run;
 
-	while ((run = sup->commands.hooks->head) != NULL) {
-		sup->commands.hooks->head = run->next;
+	while ((run = sup->commands.hooks.head) != NULL) {
+		sup->commands.hooks.head = run->next;
 		run->settings = NULL;
 		hook_run_free(run);
 	}
-	free(sup->commands.hooks);
-	sup->commands.hooks = NULL;
 }
 
 static void finish(struct both *b)
@@ -610,12 +608,11 @@ TEST(hooks_go_on_where_they_were)
 	b.before.commands.helpers = &helper;
 	(void)add_run(&b, &helper);
 	(void)add_run(&b, NULL);
-	b.before.commands.hooks->dropped = 3;
+	b.before.commands.hooks.dropped = 3;
 	helper.over = (helper_over *)(uintptr_t)1;
 	ck_assert_int_eq(there_and_back(&b, &err), 1);
 
-	hooks = b.after.commands.hooks;
-	ck_assert_ptr_nonnull(hooks);
+	hooks = &b.after.commands.hooks;
 	ck_assert_uint_eq(hooks->running, 1);
 	ck_assert_uint_eq(hooks->queued, 1);
 	ck_assert_uint_eq(hooks->dropped, 3);
@@ -647,7 +644,6 @@ TEST_LOOP(a_command_that_is_being_ended_is_watched_on, 0, 2)
 
 	prepare(&b);
 	b.before.commands.helpers = &helper;
-	(void)hooks_of(&b.before);
 	ck_assert_int_eq(there_and_back(&b, &err), 1);
 	ck_assert_int_eq(b.after.commands.helpers->job.pid, 78);
 	ck_assert(b.after.commands.helpers->over == NULL);
