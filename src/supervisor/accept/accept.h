@@ -35,13 +35,6 @@ struct visit {
 /* Kinds of trouble that are logged only now and then. */
 enum accepting_trouble { TROUBLE_LACK, TROUBLE_COMMAND, TROUBLE_CRASH, TROUBLES };
 
-/* A listener from which connections are accepted. */
-struct acceptor {
-	ev_io io;
-	struct accepting *accepting;
-	size_t index; /* in accepting->listeners */
-};
-
 #define LEAVING_MAX 16
 
 struct accepting {
@@ -56,7 +49,7 @@ struct accepting {
 	bool stopping;                 /* a stop waits until no process runs */
 	bool unwatched;                /* no listener is watched: there was no free slot */
 	struct listener_set listeners; /* holds a use of each */
-	struct acceptor *acceptors;    /* one for each listener */
+	ev_io *acceptors;              /* one for each listener */
 
 	ev_timer due;        /* for the next deadline of a visit, and these: */
 	nsec_t paused_until; /* after a lack of descriptors or processes; or 0 */

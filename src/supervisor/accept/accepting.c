@@ -217,21 +217,21 @@ static void watch_listeners(struct accepting *a, bool on)
 	a->unwatched = !on;
 	for (size_t i = 0; i < a->listeners.count; i++) {
 		if (on)
-			ev_io_start(loop, &a->acceptors[i].io);
+			ev_io_start(loop, &a->acceptors[i]);
 		else
-			ev_io_stop(loop, &a->acceptors[i].io);
+			ev_io_stop(loop, &a->acceptors[i]);
 	}
 }
 
 static void on_acceptor(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-	struct acceptor *acceptor = watcher->data;
+	struct accepting *a = watcher->data;
 
 	(void)loop;
 	(void)revents;
-	accept_some(acceptor->accepting, acceptor->index);
-	if (!has_room(acceptor->accepting))
-		watch_listeners(acceptor->accepting, false);
+	accept_some(a, (size_t)(watcher - a->acceptors));
+	if (!has_room(a))
+		watch_listeners(a, false);
 }
 
 static void retry_pending(struct accepting *a)
@@ -313,8 +313,7 @@ static void release_listeners(struct accepting *a)
 static int follow_listeners(struct accepting *a)
 {
 	struct listener_set set;
-	struct acceptor *acceptors =
-		calloc(a->service->sockets.listeners.count + 1, sizeof(*acceptors));
+	ev_io *acceptors = calloc(a->service->sockets.listeners.count + 1, sizeof(*acceptors));
 
 	if (acceptors == NULL || listeners_share(&set, &a->service->sockets.listeners) == -1) {
 		free(acceptors);
@@ -324,9 +323,7 @@ static int follow_listeners(struct accepting *a)
 	a->listeners = set;
 	a->acceptors = acceptors;
 	for (size_t i = 0; i < set.count; i++) {
-		io_init(&acceptors[i].io, on_acceptor, set.list[i]->fd, &acceptors[i]);
-		acceptors[i].accepting = a;
-		acceptors[i].index = i;
+		io_init(&acceptors[i], on_acceptor, set.list[i]->fd, a);
 		if (socket_set_nonblock(set.list[i]->fd, true) == -1)
 			return -1;
 	}
