@@ -260,7 +260,7 @@ int connections_add(struct connections *all, struct remote *r, int pidfd)
 	if (all->list == NULL)
 		all->list = malloc(CONNECTIONS_MOST * sizeof(*all->list));
 	if (all->list == NULL ||
-		remote_each_fd_from(r, pidfd, 0, UINT_MAX, gather_socket, &g) == -1)
+		remote_each_fd_keeping(r, pidfd, UINT_MAX, gather_socket, &g) == -1)
 		return -1;
 	if (g.error == ESRCH) {
 		errno = ESRCH;

@@ -124,20 +124,10 @@ uint64_t other_end_inode(int fd);
 /* Does sock_diag(7) answer at all?  Asks for our own end, which exists. */
 bool other_end_works(int fd);
 
-/* Where the search in a process continues; {0}: at the beginning. */
-struct other_end_place {
-	size_t process; /* index in the process's tree */
-	int fd;
-	unsigned seen; /* descriptors of that process that were looked at */
-};
-
 /* Which of `count` inodes (at most 32; 0: none) do this process and those below it
- * have?  Bit n for inodes[n].  A tree can have millions of descriptors: at the time
- * `until` this call returns, and the next one with the same `place` continues there;
- * `place` is {0} when the search is complete.  *denied becomes true if nclust may not
- * look at one of the processes. */
-uint32_t other_end_held(pid_t pid, const uint64_t *inodes, size_t count, nsec_t until,
-	struct other_end_place *place, bool *denied);
+ * have?  Bit n for inodes[n].  *denied becomes true if nclust may not look at one of the
+ * processes. */
+uint32_t other_end_held(pid_t pid, const uint64_t *inodes, size_t count, bool *denied);
 
 /* ---- waits for client ---- */
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/look/look.h"
 
-#include "os/clock.h"
 #include "os/process.h"
 #include "os/look/remote.h"
 #include "os/socket/sockdiag.h"
@@ -12,8 +11,6 @@
 
 #define DESCRIPTORS_MAX 65536
 #define TREE_MAX 256
-#define WORK_LEAST 1024U /* descriptors that are looked at between two reads of the clock */
-#define WORK_PROCESS 32U /* a process without descriptors counts as so many */
 
 /* ---- which socket ---- */
 
@@ -60,59 +57,32 @@ struct held {
 	const uint64_t *inodes;
 	size_t count;
 	uint32_t found;
-	nsec_t until;
-	unsigned work; /* descriptors looked at since the clock was read */
-	bool over;
-	struct other_end_place *place;
 };
-
-/* Is the time over?  Each look gets some work done, even if listing the processes has taken all of
- * the time. */
-static bool is_over(struct held *held, unsigned work)
-{
-	held->work += work;
-	if (held->work < WORK_LEAST)
-		return false;
-	held->work = 0;
-	held->over = clock_now() > held->until;
-	return held->over;
-}
 
 static bool look_at(void *context, int fd, const char *target)
 {
 	struct held *held = context;
 	uint64_t inode = remote_socket_inode(target);
 
+	(void)fd;
 	for (size_t i = 0; inode != 0 && i < held->count; i++)
 		if (held->inodes[i] == inode)
 			held->found |= 1U << i;
-	held->place->fd = fd + 1;
-	held->place->seen++;
-	return is_over(held, 1);
+	return false;
 }
 
-uint32_t other_end_held(pid_t pid, const uint64_t *inodes, size_t count, nsec_t until,
-	struct other_end_place *place, bool *denied)
+uint32_t other_end_held(pid_t pid, const uint64_t *inodes, size_t count, bool *denied)
 {
-	struct held held = {inodes, count, .until = until, .place = place};
+	struct held held = {inodes, count, 0};
 	pid_t tree[TREE_MAX];
 	size_t n = process_tree(pid, tree, TREE_MAX);
 
-	for (; place->process < n && !held.over; place->process++) {
+	for (size_t i = 0; i < n; i++) {
 		struct remote r;
 
-		remote_of(&r, tree[place->process]);
-		if (place->seen < DESCRIPTORS_MAX &&
-			remote_each_fd_from(&r, -1, place->fd, DESCRIPTORS_MAX - place->seen,
-				look_at, &held) == -1)
+		remote_of(&r, tree[i]);
+		if (remote_each_fd(&r, DESCRIPTORS_MAX, look_at, &held) == -1)
 			*denied |= errno == EACCES || errno == EPERM;
-		if (held.over)
-			return held.found;
-		place->fd = 0;
-		place->seen = 0;
-		(void)is_over(&held, WORK_PROCESS);
 	}
-	if (place->process >= n)
-		*place = (struct other_end_place){0};
 	return held.found;
 }

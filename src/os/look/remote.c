@@ -247,7 +247,6 @@ void remote_close(int *fd)
 
 struct walk {
 	struct remote *r;
-	int from;
 	unsigned most;
 	remote_each *each;
 	void *context;
@@ -265,7 +264,7 @@ static bool look_at(void *context, int fd)
 	snprintf(name, sizeof(name), "%d", fd);
 	w->most--;
 	len = readlinkat(w->dir, name, target, sizeof(target) - 1);
-	if (len <= 0 || fd < w->from)
+	if (len <= 0)
 		return w->most == 0;
 	target[len] = '\0';
 	return w->each(w->context, fd, target) || w->most == 0;
@@ -276,24 +275,21 @@ static int walk_entries(void *argument)
 	struct walk *w = argument;
 	scoped_fd dir = process_open(w->r->tid, "fd", O_RDONLY | O_DIRECTORY);
 
-	/* in the kernel's listing of fd/, a number's position is number + 2, behind "." and ".." */
-	if (dir != -1 && w->from > 0)
-		(void)lseek(dir, w->from + 2, SEEK_SET);
 	w->dir = dir;
 	return process_each_in(dir, look_at, w) == -1 ? -1 : 0;
 }
 
-int remote_each_fd_from(
-	struct remote *r, int keep, int from, unsigned most, remote_each *each, void *context)
+int remote_each_fd_keeping(
+	struct remote *r, int keep, unsigned most, remote_each *each, void *context)
 {
-	struct walk w = {r, from, most, each, context, -1};
+	struct walk w = {r, most, each, context, -1};
 
 	return most > 0 ? remote_run(r, keep, walk_entries, &w) : 0;
 }
 
 int remote_each_fd(struct remote *r, unsigned most, remote_each *each, void *context)
 {
-	return remote_each_fd_from(r, -1, 0, most, each, context);
+	return remote_each_fd_keeping(r, -1, most, each, context);
 }
 
 uint64_t remote_socket_inode(const char *target)

@@ -81,10 +81,9 @@ int remote_read(struct remote *r, uint64_t at, void *to, size_t size);
  * run in a child, as a function of remote_run().  -1 and errno. */
 typedef bool remote_each(void *context, int fd, const char *target);
 int remote_each_fd(struct remote *r, unsigned most, remote_each *each, void *context);
-/* The same for descriptors with the number `from` and higher ones; `each` may use our descriptor
- * `keep` (or -1). */
-int remote_each_fd_from(
-	struct remote *r, int keep, int from, unsigned most, remote_each *each, void *context);
+/* The same; `each` may use our descriptor `keep`. */
+int remote_each_fd_keeping(
+	struct remote *r, int keep, unsigned most, remote_each *each, void *context);
 
 /* The target of one of its descriptors, cut.  0, or -1 and errno. */
 int remote_target(struct remote *r, int fd, char *to, size_t size);

@@ -399,21 +399,6 @@ static void judge_missed(struct prober *p, struct child *child)
 		note_missed(child, untaken, untaken ? waited : patience);
 }
 
-/* Goes on where the last call had no more time. */
-static void judge_all_missed(struct prober *p)
-{
-	struct monitor *a = &p->monitor;
-	nsec_t until = clock_now() + TURN_SPAN;
-	struct child *child;
-
-	while ((child = child_next(&a->walk)) != NULL) {
-		judge_missed(p, child);
-		if (clock_now() > until)
-			return;
-	}
-	a->walk = children_of(a->service);
-}
-
 static unsigned steps_of(const struct look *look)
 {
 	return look->exec != NULL ? look->checked + 1 : TRIES + look->checked / WORKERS_A_TRY + 1;
@@ -423,13 +408,15 @@ static void probe_some(struct monitor *a, nsec_t now)
 {
 	struct prober *p = (struct prober *)a;
 	nsec_t next = reach_step(p, now);
+	struct child *child;
 	struct look look;
 
 	if (now >= p->round_ends || p->round_ends == NSEC_NEVER) {
 		p->round++;
 		p->round_ends = NSEC_NEVER;
 	} else { /* all workers had a chance in this round */
-		judge_all_missed(p);
+		for_each_child (child, children_of(a->service))
+			judge_missed(p, child);
 	}
 	look = look_at_workers(p);
 	p->round_ends = nsec_min(p->round_ends, nsec_add(now, look.interval));

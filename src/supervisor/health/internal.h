@@ -23,12 +23,10 @@ struct monitor {
 	const struct monitor_kind *kind;
 	struct service *service;
 	ev_timer timer;
-	nsec_t due;             /* when the timer was to expire */
-	nsec_t lost;            /* how late nclust came to timers, in sum */
-	nsec_t lost_until;      /* up to here lateness is in that sum */
-	nsec_t since;           /* when a worker was last started, or ready */
-	struct child_walk walk; /* with `look`: the workers to look at next */
-	nsec_t wait;            /* with `look`: time until the next round */
+	nsec_t due;        /* when the timer was to expire */
+	nsec_t lost;       /* how late nclust came to timers, in sum */
+	nsec_t lost_until; /* up to here lateness is in that sum */
+	nsec_t since;      /* when a worker was last started, or ready */
 };
 
 struct monitor_kind {
@@ -38,7 +36,7 @@ struct monitor_kind {
 
 	/* Either: called when the timer expires. */
 	void (*step)(struct monitor *a, nsec_t now);
-	/* Or: looks at each worker in turn; returns when to look again. */
+	/* Or: called for each worker; returns when to look again. */
 	nsec_t (*look)(struct child *child, nsec_t now);
 	/* nclust itself stood still: forgets when a worker was seen; or NULL. */
 	void (*forget)(struct child *child);
@@ -154,13 +152,8 @@ struct prober {
 	nsec_t step;   /* time to the next look */
 	nsec_t due;    /* when the next look is to come */
 	unsigned turn; /* of the loop, with the last look: ev_iteration() */
-	/* Where to search on for owners, two for a slot; kept: the longest idle is often next. */
-	uint32_t cursor;
-	uint32_t searched;      /* workers searched so far */
-	uint64_t part_searched; /* the worker that was searched only up to `place` */
-	struct other_end_place place;
-	bool blind;  /* the kernel does not show who has taken a connection */
-	bool denied; /* nclust may not look at some worker */
+	bool blind;    /* the kernel does not show who has taken a connection */
+	bool denied;   /* nclust may not look at some worker */
 	unsigned open;
 	struct probing asks[PROBINGS_MAX];
 };

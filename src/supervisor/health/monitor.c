@@ -35,21 +35,14 @@ void monitor_late(struct monitor *a, nsec_t due, nsec_t now)
 
 static void look_at_workers(struct monitor *a, nsec_t now)
 {
-	nsec_t wait = a->kind->first;
+	nsec_t wait = NSEC_NEVER;
 	struct child *child;
 
-	while ((child = child_next(&a->walk)) != NULL) {
+	for_each_child (child, children_of(a->service))
 		if (a->kind->wants(child))
-			a->wait = nsec_min(a->wait, a->kind->look(child, now));
-		if (clock_now() > now + TURN_SPAN) {
-			monitor_arm(a, 0);
-			return;
-		}
-	}
-	if (a->wait != NSEC_NEVER) /* else no worker needs a look */
-		monitor_arm(a, a->wait > wait ? a->wait : wait);
-	a->walk = children_of(a->service);
-	a->wait = NSEC_NEVER;
+			wait = nsec_min(wait, a->kind->look(child, now));
+	if (wait != NSEC_NEVER) /* else no worker needs a look */
+		monitor_arm(a, wait > a->kind->first ? wait : a->kind->first);
 }
 
 static void forget_workers(struct monitor *a)
@@ -89,8 +82,6 @@ struct monitor *monitor_of(struct service *service, enum asks_for which)
 		return NULL;
 	a->kind = kinds[which];
 	a->service = service;
-	a->walk = children_of(service);
-	a->wait = NSEC_NEVER;
 	timer_init(&a->timer, on_timer, a);
 	if (which == ASKS_PROBE)
 		prober_init((struct prober *)a);

@@ -361,39 +361,34 @@ static void warn_denied(struct prober *p)
 			p->reaches != NULL ? "" : ": use exec:");
 }
 
-/* Lists the connections that are taken, as inodes of their other ends, by place. */
-static unsigned list_taken(const struct prober *p, uint64_t inodes[PROBINGS_MAX])
+/* Lists the connections that are taken, as inodes of their other ends, by place.  False: none. */
+static bool list_taken(const struct prober *p, uint64_t inodes[PROBINGS_MAX])
 {
-	unsigned count = 0;
+	bool any = false;
 
 	for (size_t i = 0; i < PROBINGS_MAX; i++) {
 		const struct probing *a = &p->asks[i];
 
 		inodes[i] = a->state == PROBING_WAITS ? a->inode : 0;
-		count += inodes[i] != 0;
+		any |= inodes[i] != 0;
 	}
-	return count;
+	return any;
 }
 
-/* Searches the worker's processes.  False: in part only. */
-static bool find_in_worker(
-	struct prober *p, struct child *child, const uint64_t inodes[PROBINGS_MAX], nsec_t until)
+/* Searches the worker's processes. */
+static void find_in_worker(
+	struct prober *p, struct child *child, const uint64_t inodes[PROBINGS_MAX])
 {
 	uint32_t slot = child->slot;
 	uint64_t worker = child->worker;
-	uint32_t held;
+	uint32_t held = other_end_held(child->pid, inodes, PROBINGS_MAX, &p->denied);
 
-	if (p->part_searched != worker)
-		p->place = (struct other_end_place){0};
-	held = other_end_held(child->pid, inodes, PROBINGS_MAX, until, &p->place, &p->denied);
-	p->part_searched = p->place.process != 0 || p->place.fd != 0 ? worker : 0;
 	for (size_t i = 0; i < PROBINGS_MAX && child != NULL; i++) {
 		if ((held >> i & 1) == 0)
 			continue;
 		give_to_worker(&p->asks[i], child, false);
 		child = child_find(p->monitor.service, slot, worker);
 	}
-	return p->part_searched == 0;
 }
 
 /* No worker has them: another program does, or a worker has passed them on. */
@@ -405,33 +400,19 @@ static void close_unfound(struct prober *p)
 	warn_denied(p);
 }
 
-/* Finds the workers that have taken connections, a slice at a time.  True: there is more. */
-static bool find_owners(struct prober *p)
+/* Finds the workers that have taken connections. */
+static void find_owners(struct prober *p)
 {
-	const struct service *s = p->monitor.service;
-	nsec_t until = clock_now() + TURN_SPAN;
 	uint64_t inodes[PROBINGS_MAX];
+	struct child *child;
 
-	while (list_taken(p, inodes) > 0) {
-		struct child *child;
-
-		if (p->searched >= 2 * s->child_slots) {
-			close_unfound(p);
-			break;
-		}
-		if (clock_now() > until)
-			return true;
-		if (p->cursor >= 2 * s->child_slots)
-			p->cursor = 0;
-		child = s->children[p->cursor / 2][p->cursor % 2];
-		if (child != NULL && !find_in_worker(p, child, inodes, until))
-			return true;
-		p->cursor++;
-		p->searched++;
+	for_each_child (child, children_of(p->monitor.service)) {
+		if (!list_taken(p, inodes))
+			return;
+		find_in_worker(p, child, inodes);
 	}
-	p->searched = 0;
-	p->part_searched = 0;
-	return false;
+	if (list_taken(p, inodes))
+		close_unfound(p);
 }
 
 /* ---- looking ---- */
@@ -550,10 +531,8 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 		else if (a->state >= PROBING_TAKEN)
 			judge_time(a, now);
 	}
-	if (find_owners(p))
-		p->step = 0;
-	else
-		p->step = p->step == 0 ? STEP_FIRST : nsec_min(2 * p->step, STEP_MOST);
+	find_owners(p);
+	p->step = nsec_min(2 * p->step, STEP_MOST);
 	arm_look(p);
 }
 

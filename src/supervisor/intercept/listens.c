@@ -330,34 +330,16 @@ static void look_if_ready(struct child *child)
 			child, &child->trap.listening_by, wait_before_look(child->trap.looks));
 }
 
-static bool is_look_due(const struct trapped *trap, nsec_t now)
-{
-	return (trap->waits_by != 0 && trap->waits_by <= now) ||
-		(trap->listening_by != 0 && trap->listening_by <= now) ||
-		(trap->late_by != 0 && trap->late_by <= now);
-}
-
-/* Looks take TURN_SPAN of a turn.  The way to those workers does not count: each turn begins with
- * the first worker, and behind thousands none would ever be looked at. */
 static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	nsec_t took = 0;
 	struct child *child;
 
+	(void)loop;
 	(void)revents;
 	for_each_child (child, children_of_all(timer->data)) {
-		nsec_t begun = clock_now();
-		bool due = is_look_due(&child->trap, begun);
-
 		startwait_look(child);
 		look_if_ready(child);
 		closed_look(child);
-		if (due)
-			took += clock_now() - begun;
-		if (took > TURN_SPAN) { /* the other workers in the next turn */
-			timer_arm(loop, timer, 0);
-			return;
-		}
 	}
 }
 

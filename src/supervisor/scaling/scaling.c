@@ -36,7 +36,6 @@ struct scaling {
 	struct autoscale scale;
 	ev_timer look; /* the next look at the load */
 
-	struct child_walk walk;
 	nsec_t measured_at;
 	nsec_t cpu_pressure; /* for how long something has waited for a CPU, in all */
 
@@ -221,7 +220,7 @@ static void measure_workers(struct scaling *a, struct load *l)
 	unsigned count = 0;
 	struct child *child;
 
-	while ((child = child_next(&a->walk)) != NULL) {
+	for_each_child (child, children_of(a->service)) {
 		long busy = -1;
 
 		if (child_view(child).state == SLOT_READY)
@@ -230,11 +229,7 @@ static void measure_workers(struct scaling *a, struct load *l)
 			sum += (uint64_t)busy;
 			count++;
 		}
-		if (clock_now() > l->now + TURN_SPAN)
-			break;
 	}
-	if (child == NULL)
-		a->walk = children_of(a->service);
 	l->measured = count > 0;
 	l->busy = count > 0 ? (unsigned)(sum / count) : 0;
 }
@@ -372,7 +367,6 @@ static void scaling_on_reloaded(struct service *s)
 	}
 	if (a->service == NULL) { /* new, or carried through an upgrade */
 		a->service = s;
-		a->walk = children_of(s);
 		timer_init(&a->look, on_look, a);
 		a->wanted = cluster_wanted(s->core);
 	}

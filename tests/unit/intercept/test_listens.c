@@ -29,8 +29,7 @@
 
 ROOM_PARTS(&intercept_part, &news_part, &plain_part)
 
-/* A call of the clock, and a look at a thread, take nclust so long. */
-static nsec_t clock_takes;
+/* A look at a thread takes nclust so long. */
 static nsec_t look_takes;
 static nsec_t taken;
 static unsigned looks; /* at threads */
@@ -40,7 +39,6 @@ REPLACED(nsec_t, clock_now)(void)
 	struct timespec t;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	taken += clock_takes;
 	return t.tv_sec * SECOND + t.tv_nsec + taken;
 }
 
@@ -132,7 +130,7 @@ static void learn(unsigned i)
 
 static void begin(void)
 {
-	clock_takes = look_takes = taken = 0;
+	look_takes = taken = 0;
 	called = NULL;
 	late = answers = 0;
 	looks = 0;
@@ -172,19 +170,6 @@ TEST(one_that_lacks_a_port_of_another_is_waited_for_a_moment)
 	ck_assert(!is_ready(b));
 	room_pass(200 * MSEC);
 	ck_assert(is_ready(b)); /* it may be meant so */
-}
-
-TEST(one_behind_many_that_take_long_to_walk_over_is_not_forgotten)
-{
-	struct child *a = room_child(web, 0);
-	struct child *b = room_child(web, 1);
-
-	open_port(a, 0);
-	open_port(a, 1);
-	open_port(b, 0);
-	clock_takes = 2 * MSEC;
-	room_pass(1100 * MSEC);
-	ck_assert(is_ready(b));
 }
 
 TEST(a_look_at_many_threads_ends_soon_where_each_makes_it_slow)

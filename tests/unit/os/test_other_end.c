@@ -84,7 +84,6 @@ TEST(whose_it_is_is_found_in_the_whole_tree)
 	pid_t list[4];
 	pid_t pid;
 	bool denied = false;
-	struct other_end_place place = {0};
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	inodes[1] = inode_of(pair[0]);
@@ -95,49 +94,11 @@ TEST(whose_it_is_is_found_in_the_whole_tree)
 	ck_assert_int_eq(list[1], grandchild);
 	ck_assert_uint_eq(process_tree(pid, list, 1), 1);
 	ck_assert_uint_eq(process_tree(grandchild, list, 4), 1);
-	ck_assert_uint_eq(other_end_held(pid, inodes, 3, NSEC_NEVER, &place, &denied), 2);
-	ck_assert_uint_eq(other_end_held(grandchild, inodes, 3, NSEC_NEVER, &place, &denied), 2);
-	ck_assert_uint_eq(other_end_held(getpid(), inodes, 1, NSEC_NEVER, &place, &denied), 0);
-	ck_assert_uint_eq(place.process, 0);
-	ck_assert_int_eq(place.fd, 0);
+	ck_assert_uint_eq(other_end_held(pid, inodes, 3, &denied), 2);
+	ck_assert_uint_eq(other_end_held(grandchild, inodes, 3, &denied), 2);
+	ck_assert_uint_eq(other_end_held(getpid(), inodes, 1, &denied), 0);
 	ck_assert(!denied);
 	(void)close(pair[1]);
 	(void)close(ends[1]);
 	(void)waitpid(pid, NULL, 0);
-}
-
-/* The last of very many descriptors is found in the looks that it takes, each of
- * which does some, and no more, when its time is over. */
-TEST(a_look_whose_time_is_over_goes_on_with_the_next)
-{
-	const int many = 3000;
-	const struct rlimit room = {4096, 4096};
-	struct other_end_place place = {0};
-	uint64_t inodes[1];
-	bool denied = false;
-	uint32_t found = 0;
-	unsigned looks = 0;
-	int pair[2];
-	int fd = 0;
-
-	if (setrlimit(RLIMIT_NOFILE, &room) == -1 || unit_is_valgrind()) {
-		fprintf(stderr, "left out: not so many descriptors\n");
-		return;
-	}
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	inodes[0] = inode_of(pair[0]);
-	while (fd < many) {
-		fd = dup(pair[1]);
-		ck_assert_int_ne(fd, -1);
-	}
-	ck_assert_int_eq(dup2(pair[0], many + 1), many + 1);
-	(void)close(pair[0]);
-	do {
-		ck_assert_uint_eq(found, 0);
-		found = other_end_held(getpid(), inodes, 1, 0, &place, &denied);
-		looks++;
-	} while (place.process > 0 || place.fd > 0);
-	ck_assert_uint_eq(found, 1);
-	ck_assert_uint_ge(looks, 3);
-	ck_assert_uint_le(looks, 5);
 }
