@@ -304,17 +304,16 @@ static bool publish_line(struct role *r, const char *line, size_t len)
 	return s == NATS_MAX_PAYLOAD || s == NATS_OK;
 }
 
-/* Publish the lines that were read.  After a failure the rest waits for another connection. */
+/* Publish the lines that were read.  After a failure the rest waits in r->data for another
+ * connection. */
 static void publish_all(struct role *r)
 {
 	const char *line;
 	size_t len;
 
 	while (line_reader_next(&r->lines, &line, &len))
-		if (!publish_line(r, line, len)) {
-			(void)line_reader_keep(&r->lines);
+		if (!publish_line(r, line, len))
 			break;
-		}
 	(void)eventfd_write(r->kick, 1);
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "protocol/line_reader.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 void line_reader_init(struct line_reader *l, size_t most)
@@ -16,17 +15,10 @@ static void end_part(struct line_reader *l)
 	l->whole = false;
 }
 
-static void end_data(struct line_reader *l)
-{
-	free(l->kept);
-	l->kept = NULL;
-	l->left = 0;
-}
-
 void line_reader_fini(struct line_reader *l)
 {
 	end_part(l);
-	end_data(l);
+	l->left = 0;
 }
 
 void line_reader_begin(struct line_reader *l, const char *data, size_t len)
@@ -78,21 +70,5 @@ bool line_reader_next(struct line_reader *l, const char **line, size_t *len)
 		l->whole = true;
 		return true;
 	}
-	end_data(l);
 	return false;
-}
-
-bool line_reader_keep(struct line_reader *l)
-{
-	if (l->left == 0)
-		return false;
-	if (l->kept == NULL) {
-		l->kept = malloc(l->left);
-		if (l->kept == NULL)
-			return false;
-		l->at = memcpy(l->kept, l->at, l->left);
-	}
-	if (l->whole)
-		end_part(l);
-	return true;
 }

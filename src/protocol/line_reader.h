@@ -25,7 +25,6 @@ struct line_reader {
 	uint64_t skipped; /* lines */
 	const char *at;   /* read, and not looked at yet */
 	size_t left;
-	char *kept; /* heap: line_reader_keep() */
 };
 
 void line_reader_init(struct line_reader *l, size_t most);
@@ -37,21 +36,10 @@ void line_reader_begin(struct line_reader *l, const char *data, size_t len);
  * which memory is missing is skipped, too. */
 bool line_reader_next(struct line_reader *l, const char **line, size_t *len);
 
-/* Stop between two lines, and hand out the others later: the data may be freed, as
- * the rest is copied.  The last line is not valid any more.  False: no rest, or out
- * of memory: go on. */
-bool line_reader_keep(struct line_reader *l);
-
-/* Is there a rest of the data? */
-static inline bool line_reader_waits(const struct line_reader *l)
-{
-	return l->left > 0;
-}
-
 /* Has the stream ended between two lines? */
 static inline bool line_reader_at_start(const struct line_reader *l)
 {
-	return l->left > 0 ? l->at[l->left - 1] == '\n' : l->part.len == 0 && !l->skipping;
+	return l->part.len == 0 && !l->skipping;
 }
 
 #endif

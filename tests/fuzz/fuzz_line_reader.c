@@ -6,8 +6,7 @@
 
 #define MOST 20
 
-/* In reads of so many bytes, the rest of which is kept after each line if they are
- * short; what was heard, in brackets. */
+/* In reads of so many bytes; what was heard, in brackets. */
 static void hear(
 	const char *text, size_t size, size_t step, struct buffer *heard, uint64_t *skipped)
 {
@@ -26,8 +25,6 @@ static void hear(
 			require(len <= MOST);
 			buffer_string(heard, "[");
 			buffer_append(heard, line, len);
-			if (step < 256 && line_reader_keep(&l))
-				memset(copy, '\n', n);
 		}
 		require(l.part.len <= MOST);
 	}

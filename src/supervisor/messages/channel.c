@@ -16,14 +16,9 @@
 #include <sys/socket.h>
 
 /* The most bytes that are read from one channel in a turn of the loop. */
-#define READ_SIZE (64U * 1024)
+#define READ_SIZE (16U * 1024)
 /* The most reads after a death: a socket holds less than that. */
 #define LAST_READS 64
-/* The time in a turn of the loop for the lines of all channels: a line of Node's may make nclust
- * wait for a file system. */
-#define TURN_MOST (10 * MSEC)
-/* Time to the next try at a channel that has unread lines and that rests. */
-#define REST (100 * MSEC)
 /* The wait before sending again, when too many descriptors are in flight. */
 #define RETRY (20 * MSEC)
 /* The least time between two reports that a worker loses messages. */
@@ -139,20 +134,6 @@ static void log_overlong(struct channel *c)
 	log_worker(c->child, first ? LOG_WARN : LOG_DEBUG, "skipped a message of more than 1 MiB");
 }
 
-static bool turn_is_over(const struct channel *c)
-{
-	struct supervisor *sup = sup_of(c);
-	struct channels *all = &sup->channels;
-	nsec_t now = clock_now();
-
-	if (all->turn_ends == 0 || all->turn != ev_iteration(sup->loop)) {
-		all->turn = ev_iteration(sup->loop);
-		all->turn_ends = now + TURN_MOST;
-	}
-	return now >= all->turn_ends && !c->last;
-}
-
-/* Handles lines as long as there is time; further lines are handled in the next turn. */
 static void handle_lines(struct channel *c)
 {
 	const char *line;
@@ -161,10 +142,6 @@ static void handle_lines(struct channel *c)
 	while (c->io.fd != -1 && line_reader_next(&c->in, &line, &n)) {
 		c->lines++;
 		speaker_of(c)->on_line(c, line, n);
-		if (turn_is_over(c) && line_reader_keep(&c->in)) {
-			timer_arm_within(sup_of(c)->loop, &sup_of(c)->channels.retry, 0);
-			break;
-		}
 	}
 	if (c->in.skipped != c->skipped) {
 		c->skipped = c->in.skipped;
@@ -177,16 +154,9 @@ static int read_some(struct channel *c)
 {
 	char data[READ_SIZE] uninitialized;
 	struct fdpass_message m uninitialized;
-	ssize_t got = 1;
+	ssize_t got;
 
-	if (turn_is_over(c))
-		return 1; /* the socket is still readable in the next turn */
 	child_flag(c->child, STATE_IN_LINE, true);
-	if (line_reader_waits(&c->in)) {
-		handle_lines(c);
-		child_flag(c->child, STATE_IN_LINE, !line_reader_at_start(&c->in));
-		return 1;
-	}
 	got = foreign_read(sup_of(c), c->child, c->io.fd, data, sizeof(data), FDPASS_NOTHING, &m);
 	if (got > 0) {
 		/* descriptors that come along are of no use */
@@ -224,24 +194,12 @@ static int read_charged(struct channel *c)
 	return got;
 }
 
-/* Handles lines that were put off.  What is to be sent is sent at the turn's end. */
+/* Wakes the loop: what is to be sent is sent at the turn's end. */
 static void on_retry(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	const struct child *child;
-
+	(void)loop;
+	(void)timer;
 	(void)revents;
-	for_each_child (child, children_of_all(timer->data)) {
-		struct channel *c = child->channel;
-
-		if (c == NULL || !line_reader_waits(&c->in))
-			continue;
-		if (allowance_rests(&c->allowance))
-			timer_arm_within(loop, timer, REST);
-		else if (turn_is_over(c))
-			timer_arm_within(loop, timer, 0);
-		else if (read_charged(c) == -1)
-			end_channel(c);
-	}
 }
 
 /* ---- writing ---- */
@@ -453,8 +411,6 @@ void *channel_carried(struct carry_reader *r, void *child)
 static void resume_channel(struct channel *c)
 {
 	watch_socket(c, EV_READ);
-	if (line_reader_waits(&c->in))
-		timer_arm_within(sup_of(c)->loop, &sup_of(c)->channels.retry, 0);
 	if (queue_len(&c->out) > 0)
 		make_dirty(c);
 }

@@ -380,10 +380,6 @@ static void put_channel(struct carry_writer *c, const void *of)
 	const struct channel *channel = of;
 
 	put_part_line(c, &channel->in.part);
-	if (line_reader_waits(&channel->in)) {
-		c->queued += channel->in.left;
-		handover_put_bytes(&c->w, CARRY_DATA, channel->in.at, channel->in.left);
-	}
 	put_queue(c, &channel->out);
 }
 
@@ -391,15 +387,6 @@ static int take_part_line(struct line_reader *l, const struct handover_field *f)
 {
 	l->skipping |= f->len == 0;
 	return buffer_append(&l->part, f->data, f->len) == 0 ? 1 : -1;
-}
-
-/* Takes what was read and not handled yet. */
-static int take_unhandled(struct line_reader *l, const struct handover_field *f)
-{
-	if (line_reader_waits(l))
-		return -1;
-	line_reader_begin(l, f->data, f->len);
-	return line_reader_keep(l) ? 1 : -1;
 }
 
 static int take_queued(struct queue *q, const struct handover_field *f)
@@ -424,8 +411,6 @@ static int take_of_channel(struct carry_reader *r, void *to, const struct handov
 
 	if (f->tag == CARRY_IN && f->type == HANDOVER_BYTES)
 		return take_part_line(&c->in, f);
-	if (f->tag == CARRY_DATA && f->type == HANDOVER_BYTES)
-		return take_unhandled(&c->in, f);
 	if (f->tag == CARRY_OUT && f->type == HANDOVER_BYTES)
 		return take_queued(&c->out, f);
 	return f->tag == CARRY_MARK ? take_mark(r, &c->out, f) : 0;

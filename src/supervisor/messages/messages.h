@@ -72,8 +72,8 @@ void queue_clear(struct queue *q); /* closes the descriptors */
  *
  * All that a worker can make grow is bounded: a line (1 MiB; the rest of a longer line is skipped),
  * unread output (1 MiB; a worker that does not read loses only its own messages), descriptors in
- * the queue, bytes a turn, the time that the messages of all channels take in a turn, and the time
- * that its own take (timer.h).  An empty channel holds no memory.
+ * the queue, bytes a turn, and the time that its messages take (timer.h).  An empty channel holds no
+ * memory.
  */
 #define CHANNEL_LINE_MAX (1024U * 1024)
 #define CHANNEL_QUEUE_MAX (1024U * 1024)

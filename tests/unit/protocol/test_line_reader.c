@@ -77,30 +77,3 @@ TEST(it_may_be_as_long_as_it_may_be_in_pieces)
 	ck_assert_str_eq(heard, "[12345678]");
 	ck_assert_uint_eq(l.skipped, 0);
 }
-
-/* What was read is gone then. */
-TEST(the_rest_can_be_kept_between_any_two_lines)
-{
-	const char *line;
-	char copy[] = "rt\ntwo\nthree\nfo";
-	size_t n;
-
-	feed("sta");
-	line_reader_begin(&l, copy, sizeof(copy) - 1);
-	ck_assert(line_reader_next(&l, &line, &n));
-	ck_assert_uint_eq(n, 5);
-	ck_assert(line_reader_keep(&l));
-	memset(copy, '\n', sizeof(copy));
-	ck_assert_ptr_null(l.part.data); /* the line before is done with */
-	ck_assert(!line_reader_at_start(&l));
-	ck_assert(line_reader_next(&l, &line, &n));
-	ck_assert_mem_eq(line, "two", n);
-	ck_assert(line_reader_keep(&l));
-	ck_assert(line_reader_next(&l, &line, &n));
-	ck_assert_mem_eq(line, "three", n);
-	ck_assert(!line_reader_next(&l, &line, &n));
-	ck_assert(!line_reader_waits(&l) && !line_reader_keep(&l));
-	ck_assert_ptr_null(l.kept);
-	feed("ur\n");
-	ck_assert_str_eq(heard, "[four]");
-}
