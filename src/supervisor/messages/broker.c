@@ -23,17 +23,12 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
-#define READ_SIZE (64U * 1024)
-#define READ_LEAST 2048U
-#define FANOUT_FREE 8U
+#define READ_SIZE (16U * 1024)
 #define LINE_MOST (CHANNEL_LINE_MAX + NATSWIRE_MORE)
 /* How long nclust's end waits for the process, which ends by itself then. */
 #define ENDING_MS 1000
 /* The least time between two reports of messages that come too fast. */
 #define TELL_EACH (10 * SECOND)
-/* As in allowance.c: half of a CPU, and 500 ms at once. */
-#define AHEAD_MOST (1 * SECOND)
-#define PART 2
 
 static struct supervisor *sup_of(const struct broker *b)
 {
@@ -42,14 +37,12 @@ static struct supervisor *sup_of(const struct broker *b)
 
 static void watch_socket(struct broker *b)
 {
-	int events = queue_len(&b->out) > 0 ? EV_WRITE : 0;
+	int events = queue_len(&b->out) > 0 ? EV_READ | EV_WRITE : EV_READ;
 
-	if (!ev_is_active(&b->rest_timer))
-		events |= EV_READ;
 	if (ev_is_active(&b->io) && (b->io.events & (EV_READ | EV_WRITE)) == events)
 		return;
 	ev_io_stop(sup_of(b)->loop, &b->io);
-	if (b->io.fd == -1 || events == 0)
+	if (b->io.fd == -1)
 		return;
 	ev_io_set(&b->io, b->io.fd, events);
 	ev_io_start(sup_of(b)->loop, &b->io);
@@ -207,21 +200,10 @@ static void handle_line(struct broker *b, const char *line, size_t len)
 	}
 }
 
-/* A message that goes to many workers is much work: less of it is read in a turn. */
-static size_t read_size_of(const struct broker *b)
-{
-	size_t size = READ_SIZE;
-	size_t fanout = cluster_slots(b->service->core);
-
-	if (fanout > FANOUT_FREE)
-		size = READ_SIZE / (fanout / FANOUT_FREE);
-	return size > READ_LEAST ? size : READ_LEAST;
-}
-
 static void read_lines(struct broker *b)
 {
 	char data[READ_SIZE] uninitialized;
-	ssize_t got = recv(b->io.fd, data, read_size_of(b), MSG_DONTWAIT);
+	ssize_t got = recv(b->io.fd, data, sizeof(data), MSG_DONTWAIT);
 	const char *line;
 	size_t len;
 
@@ -239,27 +221,12 @@ static void read_lines(struct broker *b)
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct broker *b = watcher->data;
-	nsec_t now = clock_now();
-	nsec_t begun;
 
 	(void)loop;
 	if ((revents & EV_WRITE) != 0)
 		flush_broker(b);
-	begun = clock_worked();
 	if ((revents & EV_READ) != 0)
 		read_lines(b);
-	b->whole_at = (b->whole_at > now ? b->whole_at : now) + (clock_worked() - begun) * PART;
-	if (b->whole_at - now < AHEAD_MOST)
-		return;
-	timer_arm(sup_of(b)->loop, &b->rest_timer, b->whole_at - now - AHEAD_MOST / 2);
-	watch_socket(b);
-}
-
-static void on_rested(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	(void)loop;
-	(void)revents;
-	watch_socket(timer->data);
 }
 
 /* ---- the process ---- */
@@ -354,7 +321,6 @@ static struct broker *broker_new(struct service *s)
 	line_reader_init(&b->in, LINE_MOST);
 	role_init(&b->life, s->sup, on_process_end, start_process, b);
 	io_init(&b->io, on_io, -1, b);
-	timer_init(&b->rest_timer, on_rested, b);
 	return b;
 }
 
@@ -366,10 +332,8 @@ void broker_on_drop(struct service *s)
 	if (b == NULL)
 		return;
 	once_forget(s->said, ONCE_RELAY_DOWN);
-	if (s->sup->loop != NULL) {
+	if (s->sup->loop != NULL)
 		role_wait_no_more(&b->life);
-		ev_timer_stop(s->sup->loop, &b->rest_timer);
-	}
 	leave_process(b);
 	queue_clear(&b->out);
 	line_reader_fini(&b->in);

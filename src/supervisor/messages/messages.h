@@ -168,7 +168,7 @@ void messages_show(const struct channel *c, const char *line, size_t len, bool v
  *
  * nclust never waits for the process: what it does not take waits in a queue of at most 1 MiB, and
  * more is dropped and counted.  What comes from the process may be anything: nclust counts and
- * drops lines that are no messages, and spends half of a CPU at most on reading.
+ * drops lines that are no messages.
  */
 struct json_writer;
 
@@ -176,12 +176,10 @@ struct broker {
 	struct service *service;
 	char *setup; /* heap: the first lines for the process */
 	struct role_life life;
-	ev_io io;            /* its fd: nclust's end of the channel, or -1 */
-	ev_timer rest_timer; /* while this timer runs, nclust reads nothing */
-	nsec_t whole_at;     /* when reading has its whole share of CPU again (timer.h) */
-	bool up;             /* the process is connected to the broker */
-	uint64_t awaits;     /* connected, but so many other machines are not yet */
-	nsec_t dropped_at;   /* when messages that come too fast were logged; or 0 */
+	ev_io io;          /* its fd: nclust's end of the channel, or -1 */
+	bool up;           /* the process is connected to the broker */
+	uint64_t awaits;   /* connected, but so many other machines are not yet */
+	nsec_t dropped_at; /* when messages that come too fast were logged; or 0 */
 	struct line_reader in;
 	struct queue out;
 	struct buffer head; /* beginning of each message; empty before the first */

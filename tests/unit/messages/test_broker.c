@@ -3,7 +3,6 @@
 #include "../room_lib.h"
 
 #include "config/option.h"
-#include "os/clock.h"
 #include "os/process.h"
 #include "supervisor/common/news.h"
 #include "supervisor/messages/messages.h"
@@ -30,12 +29,6 @@ ROOM_PARTS(&messages_part, &news_part)
 
 static struct service *web;
 static struct broker *b;
-
-/* Time stands, and so nothing comes back of what is used. */
-REPLACED(nsec_t, clock_worked)(void)
-{
-	return 0;
-}
 
 /* Of the process the pidfd says how it has ended. */
 static struct pidfd_end its_end;
