@@ -38,11 +38,10 @@ struct health {
 	char hang[96];           /* the request that was too late; or "" */
 	nsec_t above_since;      /* max-memory: when the limit was exceeded; or 0 */
 	bool outgrown;           /* its core knows that it has outgrown a limit */
-	bool countable;          /* max-requests: its connections can be counted */
+	bool counts;             /* max-requests: its connections are counted */
+	bool countable;          /* and can be */
 	uint64_t requests;       /* connections that it got since it was ready */
-	uint64_t counted_so_far; /* the kernel's count at counted_at */
-	nsec_t counted_at;       /* when its connections were counted last; or 0 */
-	nsec_t count_pause;      /* time to the next count, while none come */
+	uint64_t counted_so_far; /* the kernel's count at the last look */
 };
 
 /* How a worker's health goes through an upgrade. */

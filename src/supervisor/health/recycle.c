@@ -73,11 +73,8 @@ const struct monitor_kind memory_kind = {
 /* ---- max-requests ---- */
 
 /* A worker that got so many connections is replaced.  The kernel counts them, or nclust as it gives
- * them out; this monitor reads the count when the worker may have reached its limit at its latest
- * pace, within these bounds.  While no connections come, looks become rare. */
-#define COUNT_LEAST (1 * SECOND)
-#define COUNT_MOST (10 * SECOND)
-#define COUNT_IDLE (1 * MINUTE)
+ * them out; this monitor reads the count. */
+#define COUNT_EACH (1 * SECOND)
 /* A worker is not replaced before it was ready for so many times `stable-after`, so that a flood
  * does not replace one worker after the other. */
 #define AGE_LEAST 10
@@ -134,29 +131,12 @@ void health_count(struct child *child)
 	struct health *h = has_request_limit(child) ? health_of(child) : NULL;
 	struct dealt given;
 
-	if (h == NULL || h->counted_at != 0)
+	if (h == NULL || h->counts)
 		return;
 	given = connections_of(child);
+	h->counts = true;
 	h->countable = given.known;
 	h->counted_so_far = given.count;
-	h->counted_at = clock_now();
-	h->count_pause = COUNT_LEAST / 2;
-}
-
-/* The time in which the worker may get `more` connections, having `got` some in `span`. */
-static nsec_t time_to_reach(struct health *h, uint64_t more, uint64_t got, nsec_t span)
-{
-	uint64_t at;
-
-	if (got == 0) {
-		h->count_pause = nsec_min(2 * h->count_pause, COUNT_IDLE);
-		return h->count_pause;
-	}
-	h->count_pause = COUNT_LEAST / 2;
-	at = (uint64_t)(span / MSEC) * more / got;
-	if (at <= COUNT_LEAST / MSEC)
-		return COUNT_LEAST;
-	return at < COUNT_MOST / MSEC ? (nsec_t)at * MSEC : COUNT_MOST;
 }
 
 static nsec_t count_requests(struct child *child, nsec_t now)
@@ -165,41 +145,32 @@ static nsec_t count_requests(struct child *child, nsec_t now)
 	struct health *h = health_of(child);
 	struct worker_view view;
 	struct dealt given;
-	uint64_t limit = s->max_requests;
-	uint64_t got;
-	nsec_t age;
-	nsec_t span;
+	int64_t limit = s->max_requests;
 
 	if (h == NULL || h->outgrown || !health_is_ready(child))
-		return COUNT_MOST;
+		return COUNT_EACH;
 	view = child_view(child);
-	age = now - view.ready_at;
 	health_count(child);
 	given = connections_of(child);
 	if (!given.known) {
 		warn_uncounted(child->service, &given);
-		return COUNT_IDLE;
+		return COUNT_EACH;
 	}
 	h->countable = true;
 	/* the count of a listener that was closed is gone */
-	got = given.count > h->counted_so_far ? (given.count - h->counted_so_far) / given.sharers
-					      : 0;
+	if (given.count > h->counted_so_far)
+		h->requests += (given.count - h->counted_so_far) / given.sharers;
 	h->counted_so_far = given.count;
-	h->requests += got;
-	span = now - h->counted_at;
-	h->counted_at = now;
-	limit = (uint64_t)((int64_t)limit + (int64_t)limit * view.share / 1000);
-	if (h->requests < limit)
-		return time_to_reach(h, limit - h->requests, got, span);
-	if (age < AGE_LEAST * s->stable_after)
-		return AGE_LEAST * s->stable_after - age;
-	h->outgrown = true;
-	child_tell(child, EVENT_OUTGROWN, WHY_SERVED);
-	return COUNT_MOST;
+	limit += limit * view.share / 1000;
+	if (h->requests >= (uint64_t)limit && now - view.ready_at >= AGE_LEAST * s->stable_after) {
+		h->outgrown = true;
+		child_tell(child, EVENT_OUTGROWN, WHY_SERVED);
+	}
+	return COUNT_EACH;
 }
 
 const struct monitor_kind count_kind = {
-	.first = COUNT_LEAST,
+	.first = COUNT_EACH,
 	.wants = has_request_limit,
 	.look = count_requests,
 };

@@ -17,11 +17,9 @@
 #define STABLE "stable-after = 2s\n"
 
 static struct dealt gives[2];
-static unsigned asked;
 
 REPLACED(void, node_dealt)(const struct child *child, struct dealt *to)
 {
-	asked++;
 	*to = gives[child->slot];
 }
 
@@ -112,40 +110,6 @@ TEST(those_that_share_a_socket_share_its_count)
 	room_pass(10 * SECOND);
 	ck_assert_uint_eq(health_at(0)->requests, 150);
 	ck_assert_uint_eq(health_at(1)->requests, 150);
-}
-
-TEST(where_none_come_looks_are_rare)
-{
-	begin(WEB("1", "max-requests = 1000\n" STABLE), 1);
-	room_pass(5 * MINUTE);
-	asked = 0;
-	room_pass(10 * MINUTE);
-	ck_assert_uint_ge(asked, 9);
-	ck_assert_uint_le(asked, 11);
-	/* and often again, when they do */
-	gives[0].count += 10;
-	room_pass(MINUTE);
-	asked = 0;
-	for (int i = 0; i < 60; i++) {
-		gives[0].count++;
-		room_pass(SECOND);
-	}
-	ck_assert_uint_ge(asked, 5);
-	ck_assert_uint_le(asked, 60);
-}
-
-/* The one before it was not to be looked at for long. */
-TEST(a_new_one_is_looked_at_as_soon)
-{
-	begin(WEB("1", "max-requests = 100\nstable-after = 100ms\n"), 1);
-	room_pass(5 * MINUTE);
-	for (unsigned i = 0; i < 3; i++) {
-		room_killed(room_child(web, 0), SIGKILL);
-		room_pass(SECOND);
-		room_tell(room_child(web, 0), EVENT_READY);
-		first[0] = room_child(web, 0);
-		ck_assert_uint_gt(got_until_replaced(50, 4), 0);
-	}
 }
 
 TEST(what_nobody_can_count_is_told_once)
