@@ -218,110 +218,67 @@ static bool answer_call(struct child *child, struct seccomp_notice *notice, bool
 	return answered;
 }
 
-/* ---- answering calls, in their order ---- */
+/* ---- answering calls ---- */
 
 struct trapped_call {
-	struct trapped_call *next;
-	struct child *child;
 	struct seccomp_notice notice;
 	nsec_t last_at; /* when to answer it in any case; 0: it was not tried yet */
 	nsec_t due;     /* when to try again */
-	nsec_t wait;    /* before that */
 };
 
 /* If nclust's own listen(2) takes too long, nclust tries again for AGAIN_FOR: the process that holds
  * the socket's lock may be waiting for a CPU or for a slow disk. */
-#define AGAIN_FIRST (10 * MSEC)
-#define AGAIN_LAST (500 * MSEC)
+#define AGAIN (200 * MSEC)
 #define AGAIN_FOR (10 * SECOND)
 
-static void append_call(struct intercept *in, struct trapped_call *call)
-{
-	call->next = NULL;
-	call->child->trap.call = call;
-	*in->calls_end = call;
-	in->calls_end = &call->next;
-}
-
-/* Takes the call out of the list.  The caller owns it; NULL: there is none. */
-static struct trapped_call *take_call(struct child *child)
-{
-	struct intercept *in = &child->service->sup->intercept;
-	struct trapped_call *call = child->trap.call;
-	struct trapped_call **at = &in->calls;
-
-	if (call == NULL)
-		return NULL;
-	while (*at != call)
-		at = &(*at)->next;
-	*at = call->next;
-	if (in->calls_end == &call->next)
-		in->calls_end = at;
-	child->trap.call = NULL;
-	return call;
-}
-
-static void try_later(struct intercept *in, struct trapped_call *call)
-{
-	nsec_t now = clock_now();
-
-	if (call->last_at == 0)
-		call->last_at = now + AGAIN_FOR;
-	call->wait = call->wait == 0 ? AGAIN_FIRST : nsec_min(2 * call->wait, AGAIN_LAST);
-	call->due = now + call->wait;
-	append_call(in, call);
-}
-
-static void answer_one(struct intercept *in, struct child *child, bool last)
+static void answer_one(struct child *child, bool last)
 {
 	nsec_t begun = allowance_begin();
-	struct trapped_call *call = take_call(child);
+	nsec_t now = clock_now();
+	struct trapped_call *call = child->trap.call;
 
-	last |= call->last_at != 0 && clock_now() >= call->last_at;
-	if (answer_call(child, &call->notice, last))
+	child->trap.call = NULL;
+	last |= call->last_at != 0 && now >= call->last_at;
+	if (answer_call(child, &call->notice, last)) {
 		free(call);
-	else
-		try_later(in, call);
+	} else {
+		if (call->last_at == 0)
+			call->last_at = now + AGAIN_FOR;
+		call->due = now + AGAIN;
+		child->trap.call = call;
+	}
 	intercept_charge(child, begun);
 	await_call(child);
 }
 
-/* The first call that is due; or NULL, and *wait is the time until one will be. */
-static struct trapped_call *due_call(const struct intercept *in, nsec_t *wait)
-{
-	nsec_t now = clock_now();
-	struct trapped_call *call = in->calls;
-
-	*wait = NSEC_NEVER;
-	while (call != NULL && call->due > now) {
-		*wait = nsec_min(*wait, call->due - now);
-		call = call->next;
-	}
-	return call;
-}
-
 static void intercept_on_upgrade(struct supervisor *sup, enum upgrade_step step, const char *text)
 {
+	struct child *child;
+
 	(void)text;
-	while (step == UPGRADE_BEGINS && sup->intercept.calls != NULL)
-		answer_one(&sup->intercept, sup->intercept.calls->child, true);
+	if (step != UPGRADE_BEGINS)
+		return;
+	for_each_child (child, children_of_all(sup))
+		if (child->trap.call != NULL)
+			answer_one(child, true);
 }
 
 /* All calls of a turn are received before any is answered, because until nclust has received it a
  * signal makes the call fail, which no program expects of bind(2). */
 static void on_answer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	struct supervisor *sup = timer->data;
-	struct intercept *in = &sup->intercept;
-	nsec_t until = clock_now() + TURN_SPAN;
-	struct trapped_call *call;
-	nsec_t wait;
+	struct child *child;
+	nsec_t next = NSEC_NEVER;
 
 	(void)revents;
-	while ((call = due_call(in, &wait)) != NULL && clock_now() < until)
-		answer_one(in, call->child, false);
-	if (in->calls != NULL)
-		timer_arm(loop, timer, call != NULL ? 0 : wait);
+	for_each_child (child, children_of_all(timer->data)) {
+		if (child->trap.call != NULL && child->trap.call->due <= clock_now())
+			answer_one(child, false);
+		if (child->trap.call != NULL)
+			next = nsec_min(next, child->trap.call->due);
+	}
+	if (next != NSEC_NEVER)
+		timer_arm(loop, timer, next - clock_now());
 }
 
 /* Receives the next call; or NULL.  A call that was seen may be gone by now, and to receive it
@@ -336,7 +293,6 @@ static struct trapped_call *receive_call(struct child *child)
 		call = calloc(1, sizeof(*call));
 	if (call == NULL)
 		return NULL;
-	call->child = child;
 	got = seccomp_receive(child->trap.fd, &call->notice);
 	if (got == 1)
 		return call;
@@ -348,7 +304,7 @@ static struct trapped_call *receive_call(struct child *child)
 
 void intercept_hear(struct child *child)
 {
-	struct intercept *in = &child->service->sup->intercept;
+	struct supervisor *sup = child->service->sup;
 	struct trapped_call *call;
 
 	if (child->trap.call != NULL)
@@ -359,8 +315,8 @@ void intercept_hear(struct child *child)
 			await_call(child);
 		return;
 	}
-	append_call(in, call);
-	ev_feed_event(child->service->sup->loop, &in->answer_timer, EV_CUSTOM);
+	child->trap.call = call;
+	ev_feed_event(sup->loop, &sup->intercept.answer_timer, EV_CUSTOM);
 }
 
 /* ---- life ---- */
@@ -396,7 +352,7 @@ static void intercept_on_gone(struct child *child)
 	child->trap.gate = NULL;
 	if (child->trap.fd == -1)
 		return;
-	free(take_call(child));
+	free(child->trap.call);
 	allowance_stop(&child->trap.allowance, sup->loop);
 	childset_remove(child, child->trap.fd);
 	fd_close(&child->trap.fd);
@@ -417,7 +373,6 @@ void intercept_kill_hung(struct child *child)
 		"killing worker %d: it replaced the socket that it binds by "
 		"a descriptor that cannot be closed",
 		(int)child->pid);
-	free(take_call(child));
 	child->trap.hostile = true;
 	allowance_stop(&child->trap.allowance, sup->loop);
 	childset_remove(child, trap);
@@ -450,7 +405,6 @@ void intercept_init(struct supervisor *sup)
 {
 	timer_init(&sup->intercept.answer_timer, on_answer, sup);
 	ev_set_priority(&sup->intercept.answer_timer, EV_MINPRI);
-	sup->intercept.calls_end = &sup->intercept.calls;
 	learned_init(sup);
 	listens_init(sup);
 }

@@ -59,11 +59,9 @@ enum intercept_way {
 
 struct intercept {
 	enum intercept_way way;
-	struct spawn_trap trap;     /* of the spawn under way */
-	struct trapped_call *calls; /* all that are not answered, in the order of the calls */
-	struct trapped_call **calls_end;
-	ev_timer answer_timer; /* fed when a call was received; armed if calls are left */
-	ev_timer ready;        /* the earliest listening_by, or other look */
+	struct spawn_trap trap; /* of the spawn under way */
+	ev_timer answer_timer;  /* fed when a call was received; armed if calls are left */
+	ev_timer ready;         /* the earliest listening_by, or other look */
 };
 
 #endif
