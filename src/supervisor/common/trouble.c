@@ -355,8 +355,6 @@ void trouble_cannot_bind(
 {
 	const char *who = NULL;
 
-	if (error == EADDRINUSE)
-		child->listening.refused = port;
 	if (!once_say(child->said, ONCE_CANNOT_BIND)) /* the worker may try again and again */
 		return;
 	if (error == EADDRINUSE && (hint == NULL || *hint == '\0') && port != 0)

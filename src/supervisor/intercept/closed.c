@@ -2,7 +2,6 @@
 #include "supervisor/intercept/internal.h"
 
 #include "base/scope.h"
-#include "config/expand.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
 #include "os/process.h"
@@ -12,9 +11,6 @@
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/child.h"
-
-#include <stdio.h>
-#include <unistd.h>
 
 /* Time from one look to the next: twice as long each time. */
 #define WAIT_LEAST (1 * SECOND)
@@ -136,83 +132,4 @@ void closed_look(struct child *child)
 	child->trap.late_by = 0;
 	if ((child->listening.ports & ~child->listening.lasting) != 0)
 		look_again_after(child, nsec_min(2 * child->trap.late_wait, WAIT_MOST));
-}
-
-/* ---- beside ---- */
-
-static bool is_shared(const struct child *child, const struct listener *l)
-{
-	const struct child *other;
-
-	for_each_child (other, children_of(child->service))
-		if (other->slot != child->slot && learned_has(other, l))
-			return true;
-	return false;
-}
-
-/* Lists the ports that are to be shared; "": there are none. */
-static void list_other_ports(const struct child *child, unsigned port, char *to, size_t size)
-{
-	const struct listener *l;
-	size_t used = 0;
-
-	to[0] = '\0';
-	for_each_listener (l, listeners_for(child, LISTENERS_ALL))
-		if (l->has_key && l->key.port != port && !l->ranged && !ports_is_late(child, l) &&
-			used < size)
-			used += (size_t)snprintf(
-				to + used, size - used, "%s%u", used > 0 ? " " : "", l->key.port);
-}
-
-const char *beside_debugger(const struct child *child, unsigned port)
-{
-	const struct cluster_settings *s = child_settings(child);
-	char *const *const words[] = {s->command.list, s->env.list, environ};
-	const char *found = NULL;
-
-	for (size_t i = 0; i < COUNT_OF(words) && found == NULL; i++)
-		found = slotword_of_debugger(words[i], port);
-	return found;
-}
-
-static void log_shared_port(struct child *child, struct listener *l)
-{
-	struct listener_walk all = listeners_for(child, LISTENERS_ALL);
-	unsigned port = l->key.port;
-	bool late = ports_is_late(child, l);
-	const char *debugger = beside_debugger(child, port);
-	char others[80];
-
-	list_other_ports(child, port, others, sizeof(others));
-	if (debugger == NULL &&
-		((!late && !l->ranged) || others[0] == '\0' || l == listener_next(&all)))
-		return;
-	if (!once_say(l->said, ONCE_SHARED) || !news_spares(child))
-		return;
-	if (debugger != NULL)
-		news_say_of(child->service, LOG_NOTE, "listening",
-			"%s is shared: each request reaches any worker; "
-			"%s{slot+%u} gives each its own",
-			listener_text(l), debugger, port);
-	else
-		news_say_of(child->service, LOG_NOTE, "listening",
-			"%s, %s, is shared: each request reaches any worker; "
-			"{slot+%u} gives each its own, or 'share-ports = %s' leaves "
-			"it to the program",
-			listener_text(l), late ? "opened late" : "taken from a range", port,
-			others);
-}
-
-void beside_look(struct child *child)
-{
-	const struct listener_set *set = &child->service->sockets.learned;
-
-	for (size_t i = 0; i < set->count; i++) {
-		struct listener *l = set->list[i];
-
-		if (l->has_key && !once_said(l->said, ONCE_SHARED) && learned_only(l) &&
-			child_settings(child) != NULL && learned_has(child, l) &&
-			is_shared(child, l))
-			log_shared_port(child, l);
-	}
 }

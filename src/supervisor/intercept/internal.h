@@ -85,16 +85,6 @@ void closed_forget(struct child *child, const struct socket_key *but);
  * worker with little allowance left is looked at by a later bind. */
 bool closed_has_probes(const struct child *child, const struct socket_key *but);
 
-/* ---- beside ---- */
-
-/* The worker listens on one more port.  Logs ports that workers share although clients may want one
- * worker there: an inspector's port, a port that was opened late, and a port of a range from which
- * each worker would have taken another. */
-void beside_look(struct child *child);
-/* Does the worker open that port for a debugger, as far as its command and environment say?  Returns
- * the option that names it, or NULL. */
-const char *beside_debugger(const struct child *child, unsigned port);
-
 /* ---- startwait ---- */
 
 /*

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/nsec.h"
+#include "config/expand.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
 #include "os/process.h"
@@ -23,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Time for a server to listen on its next address. */
 #define LISTEN_PATIENCE (1 * SECOND)
@@ -109,13 +111,41 @@ static bool may_have_listening(const struct child *child)
 	return false;
 }
 
+/* Does the worker open that port for a debugger, as far as its command and environment say?  Returns
+ * the option that names it, or NULL. */
+static const char *find_debugger(const struct child *child, const struct listener *l, unsigned port)
+{
+	const struct cluster_settings *s = child_settings(child);
+	const char *found = NULL;
+
+	if (!l->has_key || !learned_only(l) || s == NULL)
+		return NULL;
+	char *const *const words[] = {s->command.list, s->env.list, environ};
+
+	for (size_t i = 0; i < COUNT_OF(words) && found == NULL; i++)
+		found = slotword_of_debugger(words[i], port);
+	return found;
+}
+
 /* Is it a debugger's?  That is open before the program begins, and says nothing of it. */
 static bool is_debuggers(const struct child *child, const struct listener *l)
 {
-	return l->has_key && learned_only(l) && child_settings(child) != NULL &&
-		(beside_debugger(child, l->key.port) != NULL ||
-			/* {slot+PORT} */
-			beside_debugger(child, l->key.port - child->slot) != NULL);
+	return find_debugger(child, l, l->key.port) != NULL ||
+		/* {slot+PORT} */
+		find_debugger(child, l, l->key.port - child->slot) != NULL;
+}
+
+/* Logs a debugger's port that workers share, although its user wants one of them. */
+static void log_shared_debugger(struct child *child, struct listener *l)
+{
+	const char *debugger = find_debugger(child, l, l->key.port);
+
+	if (debugger != NULL && l->workers > 1 && cluster_wanted(child->service->core) > 1 &&
+		once_say(l->said, ONCE_SHARED) && news_spares(child))
+		news_say_of(child->service, LOG_NOTE, "listening",
+			"%s is shared: each request reaches any worker; "
+			"%s{slot+%u} gives each its own",
+			listener_text(l), debugger, l->key.port);
 }
 
 /* False: the port does not count. */
@@ -468,7 +498,7 @@ static void note_listening(struct child *child, struct listener *l, pid_t tid)
 	if (!learned_only(l))
 		ports_tell(child, ports_bit(child->service, l));
 	PARTS(uses, child, l, USE_LISTENS);
-	beside_look(child);
+	log_shared_debugger(child, l);
 	if (counts)
 		report_if_ready(child);
 }

@@ -85,7 +85,7 @@ static const struct plain_row listener_rows[] = {
 	PLAIN_ENUM(28, listener, address.kind, ADDRESS_INHERIT),
 	PLAIN(34, listener, address.each, HEAP),
 	PLAIN(35, listener, renewed, UNSIGNED),
-	PLAIN(36, listener, ranged, BOOL),
+	/* 36 was a member of earlier releases */
 	PLAIN(38, listener, said[0], UNSIGNED), /* 25 and 37 were facts of it */
 	CARRY_EACH(CARRY_SOCKET, &carried_socket),
 };

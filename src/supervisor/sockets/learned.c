@@ -21,9 +21,6 @@
 /* When to look again, while some workers of the cluster are not settled. */
 #define LOOK_AGAIN (200 * MSEC)
 
-/* A program that finds its port in use tries the next ports: so many above it count. */
-#define RANGE_STEP 16
-
 /* ---- finding ---- */
 
 static bool contains_listener(struct listener *const *list, size_t count, const struct listener *l)
@@ -327,8 +324,6 @@ void learned_note(const struct child *child)
 void learned_use(struct child *child, struct listener *l, pid_t thread)
 {
 	l->binder = thread;
-	l->ranged |= child->listening.refused != 0 && l->key.port > child->listening.refused &&
-		l->key.port - child->listening.refused <= RANGE_STEP;
 	/* only workers of settings that named it were passed it, and they may end */
 	if (!l->learned && !learned_or_passed(child, l))
 		(void)put_learned(child->service, l);

@@ -86,7 +86,6 @@ struct listener {
 	unsigned bit;                 /* learned: its bit in listening.uses */
 	unsigned workers;             /* learned: how many workers have it */
 	nsec_t unused_since;          /* learned: since when no worker has it; or 0 */
-	bool ranged;                  /* a worker bound it when a lower port was in use */
 	bool ours_alone;              /* workers got it by bind(2) alone */
 	pid_t binder;                 /* the thread that called bind(2) last */
 	bool of_node;                 /* Node's workers use it, and say when they close it */
@@ -138,7 +137,6 @@ struct listening {
 	unsigned expected_of;   /* the generation of that worker */
 	pid_t bound_by;         /* the thread that called bind(2) last */
 	bool awaited;           /* its readiness is not known until it listens */
-	unsigned refused;       /* the last port that bind(2) found in use; or 0 */
 };
 
 /* What the room sockets watches: a member of struct supervisor (common/state.h). */

@@ -220,8 +220,7 @@ static const struct gap child_gaps[] = {
 	NOT(child, trap.call),     /* answered before */
 	NOT(child, trap.busy),     /* looked at anew */
 	NOT(child, trap.busy_at),
-	NOT(child, listening.refused), /* of a moment */
-	NOT(child, trap.late_by),      /* so too */
+	NOT(child, trap.late_by), /* of a moment */
 	NOT(child, trap.waits_by),
 	NOT(child, life.waits),
 	NOT(child, trap.late_wait),
@@ -379,7 +378,7 @@ static const struct {
 	{"listener", &carried_listener,
 		"1f 2b 3u 4u 5i 6i 7b 8u 9t 10i 11b 12i 13i 14i 15x 16u "
 		"17u 18u 19b 20u 21b 22u 23u 24i 26i 29b 30u 31u 33b 27i "
-		"28u 34t 35u 36b 38u 132g",
+		"28u 34t 35u 38u 132g",
 		GAPS(listener_gaps)},
 	{"set", &carried_set, "105u 1u 2u", NULL, 0},
 	{"recipe", &carried_recipe, "1u 2b 3u 4u 5t 105u 102t 123t 124x 113g 135u",
