@@ -143,8 +143,6 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	order_look(sup);
 	clients_look(sup);
 	lifecycle_look(sup);
-	if (sup->channels.dirty != NULL)
-		channels_flush(sup);
 	if (!sup->instance.over) {
 		if (sup->upgrade.reexec != NULL)
 			reexec_look(sup);
@@ -191,7 +189,6 @@ int supervisor_loop_init(struct supervisor *sup, struct error *err)
 	ev_set_priority(&sup->turn.wake, EV_MAXPRI);
 	ev_check_start(sup->loop, &sup->turn.wake);
 	ev_init(&sup->turn.deadline, on_deadline);
-	channels_init(sup);
 	/* with a periodic watcher libev watches the clock by timerfd, and does not wake up each
 	 * minute to look at it */
 	ev_periodic_init(&sup->turn.far_away, on_far_away, 0., 1e9, NULL);

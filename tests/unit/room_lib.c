@@ -307,7 +307,6 @@ void room_begin(const char *ini)
 	ck_assert_int_eq(childset_open(&room, &err), 0);
 	heal_init(&room);
 	intercept_init(&room);
-	channels_init(&room);
 	ck_assert_int_eq(news_init(&room, &err), 0);
 	ck_assert_int_eq(strays_init(&room, &err), 0);
 	for (size_t i = 0; i < r.s->cluster_count; i++)

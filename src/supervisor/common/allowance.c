@@ -96,8 +96,8 @@ void allowance_end(struct allowance *a, struct child *child,
 		log_greedy_worker(child, a->rest, what);
 	if (together > 0)
 		log_greedy_cluster(service);
-	rest(child, false);
 	timer_arm(service->sup->loop, &a->rest->timer, alone > together ? alone : together);
+	rest(child, false);
 }
 
 void allowance_stop(struct allowance *a, struct ev_loop *loop)

@@ -19,7 +19,6 @@
 #include "supervisor/intercept/state.h"
 #include "supervisor/leader/state.h"
 #include "supervisor/limits/state.h"
-#include "supervisor/messages/state.h"
 #include "supervisor/order/state.h"
 #include "supervisor/orphans/state.h"
 #include "supervisor/scaling/state.h"
@@ -276,7 +275,6 @@ struct supervisor {
 	struct intercept intercept;
 	struct last_holder last_holder;
 	struct traffic traffic;
-	struct channels channels;
 	struct control control;
 	struct commands commands;
 	struct record news;

@@ -19,8 +19,6 @@
 #define READ_SIZE (16U * 1024)
 /* The most reads after a death: a socket holds less than that. */
 #define LAST_READS 64
-/* The wait before sending again, when too many descriptors are in flight. */
-#define RETRY (20 * MSEC)
 /* The least time between two reports that a worker loses messages. */
 #define TELL_EACH (10 * SECOND)
 
@@ -56,40 +54,19 @@ static struct supervisor *sup_of(const struct channel *c)
 
 /* ---- watching ---- */
 
-static void watch_socket(struct channel *c, int events)
+/* Waits for what the worker sends, unless it has to rest, and until its socket takes more. */
+static void watch_socket(struct channel *c, bool writes)
 {
 	struct ev_loop *loop = sup_of(c)->loop;
+	int events = (allowance_rests(&c->allowance) ? 0 : EV_READ) | (writes ? EV_WRITE : 0);
 
 	if (c->io.fd == -1 ||
 		(ev_is_active(&c->io) && (c->io.events & (EV_READ | EV_WRITE)) == events))
 		return;
 	ev_io_stop(loop, &c->io);
 	ev_io_set(&c->io, c->io.fd, events);
-	if (!allowance_rests(&c->allowance))
+	if (events != 0)
 		ev_io_start(loop, &c->io);
-}
-
-static void make_dirty(struct channel *c)
-{
-	struct supervisor *sup = sup_of(c);
-
-	if (c->dirty)
-		return;
-	c->dirty = true;
-	c->next_dirty = sup->channels.dirty;
-	sup->channels.dirty = c;
-}
-
-static void forget_dirty(struct channel *c)
-{
-	struct channel **at = &sup_of(c)->channels.dirty;
-
-	if (!c->dirty)
-		return;
-	while (*at != c)
-		at = &(*at)->next_dirty;
-	*at = c->next_dirty;
-	c->dirty = false;
 }
 
 /* ---- its end ---- */
@@ -172,12 +149,8 @@ static int read_some(struct channel *c)
 
 static void rest_or_go_on(struct child *child, bool over)
 {
-	struct channel *c = child->channel;
-
-	if (!over)
-		ev_io_stop(sup_of(c)->loop, &c->io);
-	else if (c->io.fd != -1)
-		ev_io_start(sup_of(c)->loop, &c->io);
+	(void)over;
+	watch_socket(child->channel, queue_len(&child->channel->out) > 0);
 }
 
 /* Charges the worker for what it sends, but not for answers to what nclust has sent, which are as
@@ -194,14 +167,6 @@ static int read_charged(struct channel *c)
 	return got;
 }
 
-/* Wakes the loop: what is to be sent is sent at the turn's end. */
-static void on_retry(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	(void)loop;
-	(void)timer;
-	(void)revents;
-}
-
 /* ---- writing ---- */
 
 static void log_recovery(struct channel *c)
@@ -214,54 +179,20 @@ static void log_recovery(struct channel *c)
 	c->dropped_known = c->dropped;
 }
 
-/* 1: all is sent; 0: the socket is full; -1: it is closed, or has to wait. */
-static int send_some(struct channel *c)
+static void flush_channel(struct channel *c)
 {
 	int got;
 
 	child_flag(c->child, STATE_OUT_LINE, true);
 	got = queue_send(&c->out, c->io.fd);
 	child_flag(c->child, STATE_OUT_LINE, c->out.in_line);
-	if (got != -1)
-		return got;
-	if (errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM)
-		make_dirty(c); /* it cannot be sent now: channels_flush() tries again */
-	else
-		lose_queue(c); /* the next read reports the end */
-	return -1;
-}
-
-static void flush_channel(struct channel *c)
-{
-	int got;
-
-	if (c->io.fd == -1 || queue_len(&c->out) == 0)
-		return;
-	got = send_some(c);
-	watch_socket(c, got == 0 ? EV_READ | EV_WRITE : EV_READ);
+	/* for a lack of memory, or of descriptors in flight, the rest goes with the next message;
+	 * else the next read reports the end */
+	if (got == -1 && errno != ETOOMANYREFS && errno != ENOBUFS && errno != ENOMEM)
+		lose_queue(c);
+	watch_socket(c, got == 0);
 	if (got == 1)
 		log_recovery(c);
-}
-
-void channels_flush(struct supervisor *sup)
-{
-	struct channel *c = sup->channels.dirty;
-
-	sup->channels.dirty = NULL;
-	while (c != NULL) {
-		struct channel *next = c->next_dirty;
-
-		c->dirty = false;
-		flush_channel(c);
-		c = next;
-	}
-	if (sup->channels.dirty != NULL)
-		timer_arm_within(sup->loop, &sup->channels.retry, RETRY);
-}
-
-void channels_init(struct supervisor *sup)
-{
-	timer_init(&sup->channels.retry, on_retry, sup);
 }
 
 /* ---- queueing ---- */
@@ -303,9 +234,7 @@ int channel_send_parts(
 		return -1;
 	}
 	c->sent += !must;
-	/* while the socket is full, EV_WRITE tells when to send */
-	if ((c->io.events & EV_WRITE) == 0)
-		make_dirty(c);
+	watch_socket(c, true); /* with others of this turn it is sent in the next one */
 	return 0;
 }
 
@@ -323,7 +252,7 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 	struct channel *c = watcher->data;
 
 	(void)loop;
-	if ((revents & EV_WRITE) != 0)
+	if (queue_len(&c->out) > 0)
 		flush_channel(c);
 	if (c->io.fd != -1 && (revents & (EV_READ | EV_ERROR)) != 0 && read_charged(c) == -1)
 		end_channel(c);
@@ -368,7 +297,7 @@ static void messages_on_born(struct child *child, struct birth *birth)
 	if (c == NULL)
 		return;
 	child_flag(c->child, STATE_NODE, c->kind == CHANNEL_NODE);
-	watch_socket(c, EV_READ);
+	watch_socket(c, false);
 }
 
 /* Reads the worker's last messages, up to a bound, and closes the channel. */
@@ -392,7 +321,6 @@ static void messages_on_gone(struct child *child)
 	if (c == NULL)
 		return;
 	child->channel = NULL;
-	forget_dirty(c);
 	ev_io_stop(sup_of(c)->loop, &c->io);
 	end_socket(c);
 	queue_clear(&c->out);
@@ -408,20 +336,13 @@ void *channel_carried(struct carry_reader *r, void *child)
 	return channel_new(child, CHANNEL_PLAIN);
 }
 
-static void resume_channel(struct channel *c)
-{
-	watch_socket(c, EV_READ);
-	if (queue_len(&c->out) > 0)
-		make_dirty(c);
-}
-
 static void messages_on_go_on(struct supervisor *sup)
 {
 	struct child *child;
 
 	for_each_child (child, children_of_all(sup))
-		if (child->channel != NULL && child->channel->io.fd != -1)
-			resume_channel(child->channel);
+		if (child->channel != NULL)
+			watch_socket(child->channel, queue_len(&child->channel->out) > 0);
 	broker_on_go_on(sup);
 }
 
@@ -440,7 +361,8 @@ static void messages_on_adopt(struct child *child, struct worker_fds *fds)
 		c->in.skipping = true; /* the line's beginning is lost */
 	if ((flags & STATE_OUT_LINE) != 0)
 		(void)channel_send(c, "", 0, -1, true); /* end the cut line */
-	watch_socket(c, EV_READ);
+	else
+		watch_socket(c, false);
 }
 
 const struct part messages_part = {

@@ -85,8 +85,6 @@ struct channel {
 	enum channel_kind kind;
 	ev_io io;        /* its fd: nclust's end; -1: the worker has closed its end */
 	nsec_t stuck_at; /* when that was reported last; or 0 */
-	bool dirty;      /* it is in the list of channels with something to send */
-	struct channel *next_dirty;
 	struct line_reader in;
 	struct queue out;
 	uint64_t received;          /* messages from the worker */
@@ -114,8 +112,8 @@ struct channel_speaker {
 extern const struct part messages_part;
 
 /*
- * Queues a line (without '\n'; channel_send_parts(): in parts) for the worker; it is sent at the
- * end of the turn.  `fd`, or -1, goes with the line; if 0 is returned, the channel owns it.  -1:
+ * Queues a line (without '\n'; channel_send_parts(): in parts) for the worker; it is sent in the
+ * next turn.  `fd`, or -1, goes with the line; if 0 is returned, the channel owns it.  -1:
  * the worker has no channel any more (EPIPE), does not read (ENOBUFS; counted and logged), or there
  * is no memory (ENOMEM).  `must`: the protocol needs the line, which is not counted, and has room
  * where messages have none.
@@ -123,10 +121,6 @@ extern const struct part messages_part;
 int channel_send(struct channel *c, const char *line, size_t len, int fd, bool must);
 int channel_send_parts(
 	struct channel *c, const struct queue_part *pieces, size_t count, int fd, bool must);
-
-void channels_init(struct supervisor *sup);
-/* Once a turn: sends what was queued. */
-void channels_flush(struct supervisor *sup);
 
 /* How a channel, and a descriptor in its queue, go through an upgrade. */
 extern const struct carried carried_channel;

@@ -57,8 +57,7 @@ static const char *heard(int fd)
 	ssize_t got;
 
 	room_pass(0);
-	if (room.channels.dirty != NULL)
-		channels_flush(&room);
+	room_pass(0);
 	got = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
 	text[got > 0 ? got : 0] = '\0';
 	unquote(text);

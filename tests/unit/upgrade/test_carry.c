@@ -116,7 +116,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, reaper.strays_live),
 	NOT(supervisor, daemon.release_at), /* it is past */
 	NOT(supervisor, reaper.daemon_at),
-	NOT(supervisor, channels), /* of a moment */
 	NOT(supervisor, orphans.changed),
 	NOT(supervisor, orphans.settled),
 	NOT(supervisor, orphans.fresh),
@@ -245,8 +244,6 @@ static const struct gap channel_gaps[] = {
 	NOT(channel, io), /* made anew */
 	NOT(channel, in), /* beside */
 	NOT(channel, out),
-	NOT(channel, dirty), /* of a moment */
-	NOT(channel, next_dirty),
 	NOT(channel, allowance), /* begun anew */
 	NOT(channel, lines),     /* of a read */
 	NOT(channel, answers),
