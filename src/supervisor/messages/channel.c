@@ -25,7 +25,7 @@
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents);
 
 /* Each line is a message. */
-static const struct channel_speaker plain_speaker = {CHANNEL_PLAIN, messages_from, messages_on_end};
+static const struct channel_speaker plain_speaker = {CHANNEL_PLAIN, messages_from, NULL};
 
 static const struct channel_speaker *speaker_of(const struct channel *c)
 {
@@ -99,7 +99,9 @@ static void end_channel(struct channel *c)
 	end_socket(c);
 	lose_queue(c);
 	line_reader_fini(&c->in);
-	speaker_of(c)->on_end(c);
+	log_worker(c->child, LOG_DEBUG, "its message channel is closed");
+	if (speaker_of(c)->on_end != NULL)
+		speaker_of(c)->on_end(c);
 }
 
 /* ---- reading ---- */

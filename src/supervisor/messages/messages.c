@@ -95,11 +95,6 @@ void messages_from(struct channel *c, const char *line, size_t len)
 	messages_show(c, line, len, valid);
 }
 
-void messages_on_end(struct channel *c)
-{
-	log_worker(c->child, LOG_DEBUG, "its message channel is closed");
-}
-
 /* ---- messages from outside ---- */
 
 bool messages_possible(const struct service *service)
@@ -178,24 +173,16 @@ static int queue_reserve(struct queue *q, size_t len, size_t limit)
  * the descriptor stays the caller's. */
 static int queue_mark(struct queue *q, size_t at, int fd)
 {
-	struct queue_mark *marks = q->marks;
-	size_t cap = q->mark_cap > 0 ? 2 * q->mark_cap : 4;
-
 	if (q->mark_count >= QUEUE_MARKS_MAX || at > queue_len(q) ||
 		(q->mark_count > 0 && at <= q->marks[q->mark_count - 1].at)) {
 		errno = ENOBUFS;
 		return -1;
 	}
-	if (q->mark_count == q->mark_cap) {
-		marks = realloc(marks, cap * sizeof(*marks));
-		if (marks == NULL) {
-			errno = ENOMEM;
-			return -1;
-		}
-		q->marks = marks;
-		q->mark_cap = cap;
-	}
-	marks[q->mark_count++] = (struct queue_mark){at, fd};
+	if (q->marks == NULL)
+		q->marks = calloc(QUEUE_MARKS_MAX, sizeof(*q->marks));
+	if (q->marks == NULL)
+		return -1;
+	q->marks[q->mark_count++] = (struct queue_mark){at, fd};
 	return 0;
 }
 

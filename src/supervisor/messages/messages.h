@@ -28,9 +28,8 @@ struct queue_mark {
 struct queue {
 	struct buffer bytes;      /* not sent yet */
 	bool in_line;             /* the first of them is not the first of a line */
-	struct queue_mark *marks; /* heap, in order */
+	struct queue_mark *marks; /* heap, QUEUE_MARKS_MAX, in order; or NULL */
 	size_t mark_count;
-	size_t mark_cap;
 };
 
 /* So many descriptors wait at most. */
@@ -105,7 +104,7 @@ struct channel_speaker {
 	/* A line has come, without its '\n'; the bytes are valid for the call. */
 	void (*on_line)(struct channel *c, const char *line, size_t len);
 	/* The worker has closed the channel, or is dead: on_line() was called for all lines, and
-	 * c->io.fd is -1. */
+	 * c->io.fd is -1.  Or NULL. */
 	void (*on_end)(struct channel *c);
 };
 
@@ -139,9 +138,6 @@ void *channel_carried(struct carry_reader *r, void *child);
 /* A worker has sent this line (without its '\n'), on a channel of any kind: counts it, shows it to
  * clients that follow events, and relays it as `relay` says. */
 void messages_from(struct channel *c, const char *line, size_t len);
-
-/* A channel of any kind is closed. */
-void messages_on_end(struct channel *c);
 
 /* Sends a message from outside, one JSON value on one line: to the worker of a slot, to the next
  * ready worker in turn (SLOT_ALL), or to `all`, also those that start or stop.  Returns how many

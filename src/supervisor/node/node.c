@@ -410,7 +410,6 @@ static void on_end(struct channel *c)
 {
 	struct node_worker *w = c->child->node;
 
-	messages_on_end(c);
 	if (w == NULL)
 		return;
 	node_rr_left(w);
