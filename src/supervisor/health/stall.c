@@ -457,32 +457,17 @@ void stall_forget_missed(struct child *child)
 
 /* ---- held ---- */
 
-#define HELD_WORKERS_MOST 16
 #define HELD_LEAST (1 * SECOND)
-/* A status does not look at more descriptors of a cluster. */
-#define HELD_ROOM_MOST 4096U
-
-/* Adds the worker's descriptors to those of others; true: that is too many. */
-static bool is_large(const struct snapshot *snapshot, uint64_t *sum)
-{
-	for (size_t i = 0; i < snapshot->tree_count && *sum <= HELD_ROOM_MOST; i++) {
-		uint64_t room = 0;
-
-		(void)process_status(snapshot->tree[i], "FDSize:", 10, &room);
-		*sum += room;
-	}
-	return *sum > HELD_ROOM_MOST;
-}
 
 /* For how long has the worker waited for clients that have connected and sent nothing?  0: it takes
  * the next one, or does something else. */
-static nsec_t held_for(const struct child *child, const struct listener *l, uint64_t *room)
+static nsec_t held_for(const struct child *child, const struct listener *l)
 {
 	struct snapshot snapshot = {.cpu = 0};
 	uint32_t longest = 0;
 
 	look_at_processes(&snapshot, child);
-	if (snapshot.runs || is_large(&snapshot, room) || !is_away(child, l, &snapshot))
+	if (snapshot.runs || !is_away(child, l, &snapshot))
 		return 0;
 	look_at_connections(&snapshot, child);
 	for (size_t i = 0; i < snapshot.all.count; i++) {
@@ -500,7 +485,7 @@ static nsec_t held_for(const struct child *child, const struct listener *l, uint
 	return (nsec_t)longest * MSEC;
 }
 
-static void put_held(struct json_writer *w, const struct listener *l, bool many, nsec_t longest)
+static void put_held(struct json_writer *w, const struct listener *l, nsec_t longest)
 {
 	bool named = !learned_only(l);
 	char remedy[200] = "";
@@ -512,9 +497,9 @@ static void put_held(struct json_writer *w, const struct listener *l, bool many,
 			": '%s%s,defer-accept=10s'%s keeps such clients from them",
 			named ? "" : "listen = ", l->facts.text, named ? " in 'listen'" : "");
 	snprintf(text, sizeof(text),
-		"%s workers are held by clients that have connected and sent "
+		"all workers are held by clients that have connected and sent "
 		"nothing, for up to %s%s",
-		many ? "many" : "all", text_age(age, longest), remedy);
+		text_age(age, longest), remedy);
 	json_open_member(w, "held", true);
 	json_put_real(w, "seconds", nsec_seconds(longest), 3);
 	json_put_text(w, "text", text);
@@ -526,8 +511,6 @@ void held_on_status(struct json_writer *w, const struct service *service)
 	const struct listener *l = NULL;
 	const struct child *child;
 	nsec_t longest = 0;
-	uint64_t room = 0;
-	unsigned count = 0;
 
 	if (service->kind->by_connection) /* each client gets a worker of its own */
 		return;
@@ -535,13 +518,11 @@ void held_on_status(struct json_writer *w, const struct service *service)
 		nsec_t time;
 
 		l = check_target_of(child);
-		time = l != NULL && health_is_ready(child) ? held_for(child, l, &room) : 0;
+		time = l != NULL && health_is_ready(child) ? held_for(child, l) : 0;
 		if (time < HELD_LEAST)
 			return;
 		longest = longest > time ? longest : time;
-		if (++count == HELD_WORKERS_MOST)
-			break;
 	}
-	if (count > 0)
-		put_held(w, l, count == HELD_WORKERS_MOST, longest);
+	if (longest > 0)
+		put_held(w, l, longest);
 }
