@@ -62,7 +62,6 @@ static inline nsec_t monitor_time(const struct monitor *a, nsec_t now)
  * it. */
 void monitor_begin(
 	struct service *service, const struct child *only, enum asks_for which, nsec_t wait);
-void monitors_free(struct service *service);
 
 /* ---- check target ---- */
 
@@ -80,11 +79,6 @@ struct check_target {
  * generation, else the first learned one that the worker uses (before it uses any: that other
  * workers do).  NULL: there is none (yet). */
 const struct listener *check_target_of(const struct child *child);
-/* Returns the listener at which the next worker in that slot will be checked. */
-const struct listener *check_target_next(const struct service *service, uint32_t slot);
-
-/* Fills *target for `l`, which may be NULL.  -1 and `err`: there is no address to ask at (yet). */
-int check_target_at(struct check_target *target, const struct listener *l, struct error *err);
 /* Returns the inode of the socket from which the worker takes connections where it is checked; 0:
  * there is none (yet). */
 uint64_t check_target_socket(const struct child *child);

@@ -1,19 +1,208 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/health/health.h"
 
+#include "base/scope.h"
+#include "base/text.h"
 #include "os/clock.h"
+#include "os/fdpass.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/health/internal.h"
 #include "supervisor/sockets/group.h"
+#include "supervisor/sockets/sockets.h"
+#include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* Time to the next try, if no worker was reached. */
 #define AGAIN (16 * MSEC)
+
+/* ---- where workers are reached ---- */
+
+/* `user`: if not NULL, only learned listeners of this worker. */
+static const struct listener *find_first(
+	const struct listener_set *set, uint32_t slot, const struct child *user)
+{
+	const struct listener *l;
+
+	for (size_t i = 0; (l = listeners_at(set, slot, i)) != NULL; i++)
+		if (l->facts.type == SOCK_STREAM && (user == NULL || learned_has(user, l)))
+			break;
+	return l;
+}
+
+static const struct listener *find_first_or_learned(const struct listener_set *set,
+	const struct service *s, uint32_t slot, const struct child *user)
+{
+	const struct listener *l = find_first(set, slot, NULL);
+
+	return l != NULL ? l : find_first(&s->sockets.learned, slot, user);
+}
+
+/* Returns the listener at which the next worker in that slot will be checked. */
+static const struct listener *check_target_next(const struct service *s, uint32_t slot)
+{
+	return find_first_or_learned(&s->sockets.listeners, s, slot, NULL);
+}
+
+const struct listener *check_target_of(const struct child *child)
+{
+	const struct service *s = child->service;
+	const struct recipe *r = recipe_of(s, child->generation);
+
+	return find_first_or_learned(r != NULL ? &r->listeners : &s->sockets.listeners, s,
+		child->slot, child->listening.uses != 0 ? child : NULL);
+}
+
+static int set_unix_address(struct check_target *target, const struct listener *l)
+{
+	const char *path = l->address.path;
+	struct sockaddr_un *to = &target->address.un;
+
+	text_copy(target->host, sizeof(target->host), "localhost");
+	/* the kernel's path may be relative to another directory */
+	if (path == NULL || *path != '/')
+		return 0;
+	if (strlen(path) >= sizeof(to->sun_path))
+		return -1;
+	*to = (struct sockaddr_un){.sun_family = AF_UNIX};
+	text_copy(to->sun_path, sizeof(to->sun_path), path);
+	target->size = sizeof(*to);
+	target->file = l->file;
+	return 0;
+}
+
+/* Opens the file of the path, if it still is the listener's.  -1 and errno. */
+static int open_file(const struct check_target *target)
+{
+	scoped_fd file = open(target->address.un.sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (file == -1 || fstat(file, &st) == -1)
+		return -1;
+	errno = ESTALE;
+	return st.st_dev == target->file.dev && st.st_ino == target->file.ino ? fd_release(&file)
+									      : -1;
+}
+
+int check_target_connect(const struct check_target *target, int fd)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	scoped_fd file = -1;
+
+	if (target->file.ino == 0)
+		return connect(fd, &target->address.any, target->size);
+	file = open_file(target);
+	if (file == -1)
+		return -1;
+	snprintf(to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d", file);
+	return connect(fd, (const struct sockaddr *)&to, sizeof(to));
+}
+
+/* A listener on all addresses is asked at the loopback address. */
+static void set_inet_address(struct check_target *target, const struct socket_key *key)
+{
+	struct sockaddr_in *in = &target->address.v4;
+	struct sockaddr_in6 *in6 = &target->address.v6;
+
+	target->size = endpoint_make(&target->address, key->family, key->ip, key->port, key->scope);
+	snprintf(target->host, sizeof(target->host), "localhost:%u", key->port);
+	if (in->sin_family == AF_INET) {
+		if (in->sin_addr.s_addr == htonl(INADDR_ANY))
+			in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		return;
+	}
+	if (!IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
+		return;
+	if (key->v6only) {
+		in6->sin6_addr = in6addr_loopback;
+		return;
+	}
+	*in = (struct sockaddr_in){
+		.sin_family = AF_INET,
+		.sin_port = htons(key->port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	target->size = sizeof(*in);
+}
+
+/* Fills *target for `l`, which may be NULL.  -1 and `err`: there is no address to ask at (yet). */
+static int check_target_at(struct check_target *target, const struct listener *l, struct error *err)
+{
+	*target = (struct check_target){.size = 0};
+	if (l == NULL || (!l->has_key && l->facts.family != AF_UNIX))
+		return error_set(err, 0, "it has no listener that could be asked (yet)");
+	if (l->has_key) {
+		set_inet_address(target, &l->key);
+		/* MPTCP would take the socket's lock for it, which a worker may have */
+		target->deferred = l->key.protocol == IPPROTO_TCP &&
+			socket_option(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) > 0;
+		return 0;
+	}
+	target->size = endpoint_own(l->fd, &target->address);
+	if (set_unix_address(target, l) == -1)
+		return error_set(err, 0, "the path of its listener is too long");
+	return 0;
+}
+
+uint64_t check_target_socket(const struct child *child)
+{
+	const struct listener *l = check_target_of(child);
+
+	if (l == NULL)
+		return 0;
+	return l->sockets != NULL && !l->own_group ? group_socket(l, child->traffic.lane)->inode
+						   : l->inode;
+}
+
+bool check_target_is_certain(const struct check_target *target)
+{
+	return target->address.any.sa_family != AF_UNIX || target->file.ino != 0 ||
+		target->address.un.sun_path[0] == '\0';
+}
+
+int check_target_open(struct check_target *target, const struct child *child, struct error *err)
+{
+	const struct listener *l = check_target_of(child);
+	int family;
+	int fd;
+	int got;
+
+	if (check_target_at(target, l, err) == -1)
+		return -1;
+	family = target->address.any.sa_family;
+	fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return error_set(err, errno, "cannot connect to its listener");
+	if (family == AF_UNIX)
+		fdpass_refuse(fd);
+	else /* `interface`: 0 is none */
+		(void)socket_set(fd, SOL_SOCKET, SO_BINDTOIFINDEX,
+			socket_option(l->fd, SOL_SOCKET, SO_BINDTOIFINDEX));
+	got = family == AF_UNIX
+		? check_target_connect(target, fd)
+		: group_connect(l, child->traffic.lane, fd, &target->address.any, target->size);
+	if (got == 0 || errno == EINPROGRESS || (errno == EAGAIN && family == AF_UNIX))
+		return fd;
+	if (errno == ESTALE) {
+		(void)error_set(err, 0, "'%s' is not the file of its listener any more",
+			target->address.un.sun_path);
+		err->sys = ESTALE;
+	} else {
+		(void)error_set(err, errno, "cannot connect to its listener");
+	}
+	(void)close(fd);
+	return -1;
+}
 
 /* ---- who is wanted ---- */
 
