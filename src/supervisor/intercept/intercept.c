@@ -115,27 +115,7 @@ static void log_impossible(struct supervisor *sup, int error)
 	sup->intercept.way = WAY_NONE;
 }
 
-void intercept_warn_refused(struct child *child, int error)
-{
-	if (once_say(child->service->said, ONCE_TRAP_REFUSED))
-		log_worker(child, LOG_WARN,
-			"the port that it binds cannot be taken over, "
-			"it stays its own: %s (another user's or an unreadable "
-			"program, or Yama; nclust would need CAP_SYS_PTRACE)",
-			strerror(error));
-}
-
 /* ---- receiving calls ---- */
-
-/* Copies memory of the worker into `to`, within a bounded time.  -1: failed. */
-static int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to, size_t size)
-{
-	if (remote_read(r, at, to, size) == 0)
-		return 0;
-	if (errno == EPERM)
-		intercept_warn_refused(child, errno);
-	return -1;
-}
 
 void intercept_check_late(struct child *child, const struct remote *r)
 {
@@ -176,18 +156,18 @@ static void note_v6only(struct child *child, const struct seccomp_notice *notice
 {
 	int on;
 
-	child->trap.v6only_known = notice->size >= sizeof(on) &&
-		intercept_read(child, r, notice->at, &on, sizeof(on)) == 0;
+	child->trap.v6only_known =
+		notice->size >= sizeof(on) && remote_read(r, notice->at, &on, sizeof(on)) == 0;
 	child->trap.v6only = child->trap.v6only_known && on != 0;
 	child->trap.v6only_fd = notice->fd;
 	seccomp_continue(child->trap.fd, notice->id);
 }
 
-static void read_arguments(struct child *child, struct seccomp_notice *notice, struct remote *r)
+static void read_arguments(struct seccomp_notice *notice, struct remote *r)
 {
 	uint32_t words[SECCOMP_ARGUMENTS_MAX] = {0};
 
-	if (intercept_read(child, r, notice->at, words, notice->size) == 0)
+	if (remote_read(r, notice->at, words, notice->size) == 0)
 		seccomp_arguments(notice, words);
 }
 
@@ -205,7 +185,7 @@ static bool answer_call(struct child *child, struct seccomp_notice *notice, bool
 	}
 	remote_of(&r, notice->tid);
 	if (notice->call == SECCOMP_ARGUMENTS)
-		read_arguments(child, notice, &r);
+		read_arguments(notice, &r);
 	if (notice->call == SECCOMP_ARGUMENTS || !seccomp_waits(trap, notice->id))
 		seccomp_continue(trap, notice->id);
 	else if (notice->call == SECCOMP_BIND)

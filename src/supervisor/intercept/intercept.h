@@ -27,9 +27,6 @@ void intercept_charge(struct child *child, nsec_t begun);
  * time?  If not yet, sets the timer.  `by` 0: no look. */
 void intercept_look_after(struct child *child, nsec_t *by, nsec_t wait);
 bool intercept_is_due(struct child *child, nsec_t by);
-/* The worker's socket cannot be taken over: warns, once for a cluster. */
-void intercept_warn_refused(struct child *child, int error);
-
 /* The worker's trap is readable. */
 void intercept_hear(struct child *child);
 void intercept_init(struct supervisor *sup);
