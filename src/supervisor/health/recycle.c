@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/log.h"
 #include "base/text.h"
-#include "os/clock.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/health/internal.h"
 #include "supervisor/health/health.h"

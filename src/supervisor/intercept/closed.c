@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/intercept/internal.h"
 
-#include "base/scope.h"
-#include "os/clock.h"
 #include "os/look/remote.h"
 #include "os/process.h"
-#include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/sockets/group.h"

@@ -7,7 +7,6 @@
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/look/remote.h"
-#include "os/vfork.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/sockets/group.h"

@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/descriptors.h"
-#include "os/process.h"
 #include "os/look/remote.h"
 #include "protocol/json.h"
 #include "supervisor/common/foreign.h"

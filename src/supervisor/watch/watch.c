@@ -14,7 +14,6 @@
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
