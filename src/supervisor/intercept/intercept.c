@@ -244,16 +244,22 @@ static void intercept_on_upgrade(struct supervisor *sup, enum upgrade_step step,
 }
 
 /* All calls of a turn are received before any is answered, because until nclust has received it a
- * signal makes the call fail, which no program expects of bind(2). */
+ * signal makes the call fail, which no program expects of bind(2).  After a slow answer the others
+ * wait for the next turn. */
 static void on_answer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	struct child *child;
 	nsec_t next = NSEC_NEVER;
+	struct child *child;
+	bool slow = false;
 
 	(void)revents;
 	for_each_child (child, children_of_all(timer->data)) {
-		if (child->trap.call != NULL && child->trap.call->due <= clock_now())
+		nsec_t now = clock_now();
+
+		if (child->trap.call != NULL && child->trap.call->due <= now && !slow) {
 			answer_one(child, false);
+			slow = clock_now() - now > TURN_SPAN;
+		}
 		if (child->trap.call != NULL)
 			next = nsec_min(next, child->trap.call->due);
 	}
