@@ -357,7 +357,7 @@ static void watch_cluster(const struct clusters *all, struct cluster *c)
 {
 	if (c->set == -1)
 		return;
-	if (c->hung != NULL || c->paused)
+	if (c->paused)
 		ev_io_stop(all->loop, &c->readable);
 	else
 		ev_io_start(all->loop, &c->readable);

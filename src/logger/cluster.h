@@ -59,8 +59,6 @@ struct cluster {
 	struct ev_io readable;
 	int set;                     /* -1: there was no pipe yet */
 	struct source_pipe *put_off; /* is read first, because its sink had no room */
-	struct source_pipe *hung;    /* a call for it hangs (logger/sink.h): no pipe is read */
-	bool has_hung;               /* which was logged */
 	bool paused;                 /* no pipe is read because a sink is full */
 
 	struct route list[ROUTES];

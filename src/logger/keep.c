@@ -35,7 +35,7 @@ static struct held **find_held(struct keep *k, uint32_t what, uint64_t id)
 	return at;
 }
 
-static void drop_held(const struct keep *k, struct held **at)
+static void drop_held(struct held **at)
 {
 	struct held *h = *at;
 
@@ -43,7 +43,7 @@ static void drop_held(const struct keep *k, struct held **at)
 		return;
 	*at = h->next;
 	for (size_t i = 0; i < COUNT_OF(h->fds); i++)
-		offload_close(&k->logger->offload, &h->fds[i], !k->logger->has_others);
+		fd_close(&h->fds[i]);
 	free(h);
 }
 
@@ -51,7 +51,7 @@ static void hold_packet(struct keep *k, const struct logwire_packet *p, struct f
 {
 	struct held *h = NULL;
 
-	drop_held(k, find_held(k, p->what, p->worker));
+	drop_held(find_held(k, p->what, p->worker));
 	if (m->fd_count == logwire_count(p->which))
 		h = calloc(1, sizeof(*h));
 	if (h == NULL) {
@@ -223,7 +223,7 @@ static void begin_keeping(struct keep *k, struct fdpass_message *m)
 static void stop_keeping(struct keep *k)
 {
 	while (k->list != NULL)
-		drop_held(k, &k->list);
+		drop_held(&k->list);
 	fd_close(&k->socket);
 	fd_close(&k->dir);
 }
@@ -237,7 +237,7 @@ bool keep_take(struct keep *k, const struct logwire_packet *p, struct fdpass_mes
 	else if (p->kind == LOGWIRE_HOLD)
 		hold_packet(k, p, m);
 	else if (p->kind == LOGWIRE_DROP)
-		drop_held(k, find_held(k, p->what, p->worker));
+		drop_held(find_held(k, p->what, p->worker));
 	else
 		return false;
 	return true;

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -83,8 +82,7 @@ static void take_packet(
 		log_error("logger: %s",
 			m->cut ? "cannot take what nclust sends (RLIMIT_NOFILE?)"
 			       : "refused a malformed packet");
-	for (size_t i = 0; i < m->fd_count; i++)
-		offload_close(&logger->offload, &m->fds[i], false);
+	fdpass_drop(m);
 }
 
 void logger_drain(struct logger *logger)
@@ -198,7 +196,7 @@ static void run_loop(struct logger *logger)
 	keep_fini(&logger->keep);
 	clusters_fini(&logger->clusters);
 	close_streams(logger);
-	if (logger->offload.stuck > 0)
+	if (logger->offload.busy > 0)
 		close_ends(logger);
 }
 
@@ -257,7 +255,6 @@ int logger_main(int channel, uid_t user)
 	}
 	offload_init(&logger->offload, logger->loop);
 	ev_set_userdata(logger->loop, logger);
-	logger->has_others = privilege_has(CAP_SETUID);
 	logger->over = -1;
 	logger->due_end = &logger->due;
 	(void)fcntl(channel, F_SETFD, FD_CLOEXEC);

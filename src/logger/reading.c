@@ -13,10 +13,10 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#define TURN_MAX OFFLOAD_DATA /* read of one pipe in one turn of the loop */
 #define TURN_READS 16         /* of one cluster in one turn of the loop */
-#define ENDED_TURNS 32 /* times 4 KiB is more than a terminal has, times OFFLOAD_DATA a pipe */
+#define ENDED_TURNS 32 /* times 4 KiB is more than a terminal has, times READ_MOST a pipe */
 #define ENDED_ANYWAY 4
 #define REDRAWN_EACH 1.0
 
@@ -155,11 +155,6 @@ static void forget_if_over(struct logger *logger, struct source *source)
 
 /* ---- pipes ---- */
 
-static bool is_on(const struct cluster *c)
-{
-	return c->hung == NULL && !c->paused;
-}
-
 /* The next pipe with data: the kernel puts each that it shows behind the others. */
 static struct source_pipe *next_readable(struct cluster *c)
 {
@@ -181,25 +176,11 @@ static void unwatch_pipe(const struct source_pipe *pipe)
 	(void)epoll_ctl(c->set, EPOLL_CTL_DEL, pipe->fd, NULL);
 }
 
-static void note_hang(struct source_pipe *pipe)
-{
-	struct cluster *c = pipe->source->cluster;
-
-	c->hung = pipe;
-	if (c->has_hung)
-		return;
-	c->has_hung = true;
-	log_warn("%s.%" PRIu32 ": a process keeps its output from being read (does its file "
-		 "server answer?)",
-		c->name, pipe->source->slot);
-	log_warn("%s: its output is not read until that ends", c->name);
-}
-
 static void end_pipe(struct logger *logger, struct source_pipe *pipe)
 {
 	end_lines(logger, pipe);
 	unwatch_pipe(pipe);
-	offload_close(&logger->offload, &pipe->fd, pipe->source->is_safe);
+	fd_close(&pipe->fd);
 	logger->pipes--;
 }
 
@@ -218,9 +199,9 @@ static size_t room_of(struct logger *logger, const struct source_pipe *pipe, boo
 	struct sink *sink;
 
 	if (!is_copied(logger, pipe))
-		return TURN_MAX;
+		return READ_MOST;
 	sink = copy_sink(logger, pipe);
-	return sink != NULL ? sink_room(sink, TURN_MAX, has_ended) : 0;
+	return sink != NULL ? sink_room(sink, READ_MOST, has_ended) : 0;
 }
 
 static void copy_data(struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
@@ -231,50 +212,13 @@ static void copy_data(struct logger *logger, struct source_pipe *pipe, const cha
 		sink_put(sink, &(struct sink_text){.text = data, .len = len});
 }
 
-/* Take the result of a call that reads. false: no more data now, or ever. */
-static bool take_data(struct logger *logger, struct source_pipe *pipe, const char *data, ssize_t n)
-{
-	if (n > 0) {
-		if (is_copied(logger, pipe))
-			copy_data(logger, pipe, data, (size_t)n);
-		split_lines(logger, pipe, data, (size_t)n);
-		return true;
-	}
-	if (n == -1 && errno == EINPROGRESS)
-		note_hang(pipe);
-	else if (n == 0 || errno != EAGAIN)
-		end_pipe(logger, pipe);
-	return false;
-}
-
-static void goes_on(struct ev_loop *loop, const struct offload_call *call)
-{
-	struct logger *logger = ev_userdata(loop);
-	struct source_pipe *pipe = call->about;
-	struct source *source = pipe->source;
-
-	source->cluster->hung = NULL;
-	logger->look_at_size = true;
-	errno = call->error;
-	if (call->kind == OFFLOAD_READ)
-		(void)take_data(logger, pipe, call->data, call->got);
-	forget_if_over(logger, source);
-}
-
 static bool read_pipe(struct logger *logger, struct source_pipe *pipe, bool has_ended)
 {
-	struct offload_call call = {
-		.kind = OFFLOAD_READ,
-		.is_safe = pipe->source->is_safe,
-		.about = pipe,
-		.fd = pipe->fd,
-		.len = room_of(logger, pipe, has_ended),
-		.goes_on = goes_on,
-	};
+	size_t most = room_of(logger, pipe, has_ended);
 	unsigned ends = 0;
 	ssize_t n;
 
-	if (call.len == 0) { /* the worker waits */
+	if (most == 0) { /* the worker waits */
 		pipe->source->cluster->paused = true;
 		pipe->source->cluster->put_off = pipe;
 		return false;
@@ -282,9 +226,16 @@ static bool read_pipe(struct logger *logger, struct source_pipe *pipe, bool has_
 	/* data from before the end of a terminal may come after the end, once
 	 * (n_tty_read() of the kernel looks for the end first) */
 	do {
-		n = offload_run(&logger->offload, &call);
+		n = read(pipe->fd, logger->data, most);
 	} while (n == -1 && (errno == EINTR || (errno == EIO && ends++ == 0)));
-	return take_data(logger, pipe, call.data, n);
+	if (n > 0) {
+		if (is_copied(logger, pipe))
+			copy_data(logger, pipe, logger->data, (size_t)n);
+		split_lines(logger, pipe, logger->data, (size_t)n);
+	} else if (n == 0 || errno != EAGAIN) {
+		end_pipe(logger, pipe);
+	}
+	return n > 0;
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -294,7 +245,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	struct source_pipe *pipe;
 
 	(void)revents;
-	for (int i = 0; i < TURN_READS && is_on(c) && (pipe = next_readable(c)) != NULL; i++) {
+	for (int i = 0; i < TURN_READS && !c->paused && (pipe = next_readable(c)) != NULL; i++) {
 		struct source *source = pipe->source;
 
 		(void)read_pipe(logger, pipe, false);
@@ -374,8 +325,6 @@ void reading_take_pipes(
 	source = source_get(&logger->sources, p->worker, p->slot, p->cluster);
 	if (source != NULL && !source_is_open(source))
 		source->copied = p->sink == LOGWIRE_COPY;
-	if (source != NULL)
-		source->is_safe = p->flag || !logger->has_others;
 	if (source == NULL || watch_pipes(logger, source, p->stream, m, &at) == -1) {
 		log_error("%s.%" PRIu32 ": cannot take its output", p->cluster, p->slot);
 		return;
@@ -433,19 +382,14 @@ void reading_send_answers(struct logger *logger)
 	}
 }
 
-static bool is_readable(const struct source_pipe *pipe)
-{
-	return pipe->fd != -1 && pipe->source->cluster->hung == NULL;
-}
-
 /* Read what a dead worker has left.  Its last words may be at the end of a pipe, so that some of it
  * is read even while a sink is full. */
 static void drain_pipe(struct logger *logger, struct source_pipe *pipe)
 {
 	struct cluster *c = pipe->source->cluster;
 
-	for (int i = 0; i < ENDED_TURNS && is_readable(pipe); i++) {
-		bool takes = cluster_flush(c, STREAM_ENOUGH) && is_on(c);
+	for (int i = 0; i < ENDED_TURNS && pipe->fd != -1; i++) {
+		bool takes = cluster_flush(c, STREAM_ENOUGH) && !c->paused;
 
 		if ((!takes && i >= ENDED_ANYWAY) || !read_pipe(logger, pipe, true))
 			break;
@@ -491,8 +435,6 @@ void reading_close_all(struct logger *logger)
 
 	while ((source = next) != NULL) {
 		next = source_after(&logger->sources, source);
-		if (source->cluster->hung != NULL) /* a thread may use it */
-			continue;
 		for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 			if (source->pipes[i].fd != -1)
 				end_pipe(logger, &source->pipes[i]);
@@ -504,24 +446,7 @@ void reading_close_all(struct logger *logger)
 
 static bool is_sized(const struct logger *logger, const struct source_pipe *pipe)
 {
-	return pipe->is_pty && is_readable(pipe) && stream_of(logger, pipe)->is_terminal;
-}
-
-static void size_terminal(
-	struct logger *logger, struct source_pipe *pipe, const struct winsize *size)
-{
-	struct offload_call call = {
-		.kind = OFFLOAD_WINSIZE,
-		.is_safe = pipe->source->is_safe,
-		.about = pipe,
-		.fd = pipe->fd,
-		.size = *size,
-		.goes_on = goes_on,
-	};
-
-	if (is_sized(logger, pipe) && offload_run(&logger->offload, &call) == -1 &&
-		errno == EINPROGRESS)
-		note_hang(pipe);
+	return pipe->is_pty && pipe->fd != -1 && stream_of(logger, pipe)->is_terminal;
 }
 
 /* Look up how much of our terminal's width is left for a line. */
@@ -541,5 +466,6 @@ void reading_look_at_size(struct logger *logger)
 		size.ws_col = 1;
 	while ((source = source_after(&logger->sources, source)) != NULL)
 		for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
-			size_terminal(logger, &source->pipes[i], &size);
+			if (is_sized(logger, &source->pipes[i]))
+				(void)ioctl(source->pipes[i].fd, TIOCSWINSZ, &size);
 }

@@ -89,6 +89,8 @@ void remember_end(struct remember *m);
  * data gets a share of a turn of the loop, the data are cut into lines, and the lines go to the
  * sinks of the pipe's cluster.  Pipes of a cluster that is not read now are not watched.
  */
+#define READ_MOST ((size_t)64 * 1024) /* of one pipe in one turn of the loop */
+
 struct logger {
 	struct ev_loop *loop;
 	struct ev_io channel;
@@ -107,8 +109,8 @@ struct logger {
 	struct clusters clusters;
 	unsigned width;              /* of the longest name before a line */
 	struct source_prefix prefix; /* of lines of the read under way; len 0: not needed yet */
-	bool has_others;             /* workers may have other users */
 	bool look_at_size;           /* look up the size of our terminal */
+	char data[READ_MOST];        /* of the read under way */
 	int over;                    /* the channel, when the supervisor has closed it */
 };
 

@@ -374,8 +374,8 @@ void sinks_flush(struct stream *s)
 static void close_file(struct sink *o)
 {
 	ev_io_stop(o->all->loop, &o->writable);
-	offload_close(o->all->offload, &o->file.fd, false);
-	offload_close(o->all->offload, &o->later.fd, false);
+	offload_close(o->all->offload, &o->file.fd);
+	offload_close(o->all->offload, &o->later.fd);
 }
 
 /* ---- the writer of daemons ---- */
@@ -439,7 +439,7 @@ void sink_ask(struct sink *o, enum logwire_ask what)
 static void use_next_file(struct sink *o)
 {
 	ev_io_stop(o->all->loop, &o->writable);
-	offload_close(o->all->offload, &o->file.fd, false);
+	offload_close(o->all->offload, &o->file.fd);
 	/* nothing writes to that file any more; if this packet is lost, it stays uncompressed */
 	if (o->rotates && o->route != NULL)
 		(void)send_ask(o, LOGWIRE_ASK_ROTATED, o->route->name);
@@ -487,7 +487,7 @@ void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd)
 	o->failures = 0;
 	if (rotates)
 		o->ask_again = time_of(o) + ROTATE_LEAST;
-	offload_close(o->all->offload, &o->later.fd, false);
+	offload_close(o->all->offload, &o->later.fd);
 	o->later.fd = fd_release(fd);
 	take_facts(o, p->text);
 	o->rotates |= rotates;
@@ -573,17 +573,15 @@ static void note_written(struct sink *o, size_t len)
 		use_next_file(o);
 }
 
-static void take_result(struct ev_loop *loop, const struct offload_call *call)
+void sink_written(struct sink *o, const struct offload_call *call)
 {
-	struct sink *o = call->about;
-
 	o->writes = false;
 	o->of->writes--;
 	o->of->dirty = true; /* other sinks may wait for a thread */
 	if (call->got > 0)
 		note_written(o, (size_t)call->got);
 	else if (call->got == -1 && call->error == EAGAIN)
-		ev_io_start(loop, &o->writable);
+		ev_io_start(o->all->loop, &o->writable);
 	else if (call->got == 0 || call->error != EINTR)
 		note_failure(o, call->got == 0 ? ENOSPC : call->error);
 	sink_flush(o);
@@ -592,15 +590,13 @@ static void take_result(struct ev_loop *loop, const struct offload_call *call)
 static void write_file(struct sink *o)
 {
 	const struct offload_call call = {
-		.kind = OFFLOAD_WRITE,
-		.about = o,
-		.goes_on = take_result,
+		.sink = o,
 		.fd = o->file.fd,
 		.from = o->out.data + o->head,
 		.len = next_write(o),
 	};
 
-	o->writes = o->of->writes < OFFLOAD_OF_ONE && o->all->offload->stuck < OFFLOAD_MOST / 2 &&
+	o->writes = o->of->writes < OFFLOAD_OF_ONE && o->all->offload->busy < OFFLOAD_MOST / 2 &&
 		offload_begin(o->all->offload, &call);
 	if (!o->writes) /* until another write has returned */
 		return;

@@ -9,7 +9,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/ioctl.h>
 #include <sys/types.h>
 
 /* ---- stream ---- */
@@ -19,6 +18,7 @@
  * The descriptor is watched only while it is full.  The struct must not move in memory.
  */
 #define STREAM_ENOUGH ((size_t)32 * 1024) /* is written at once */
+#define STREAM_MOST ((size_t)64 * 1024)   /* the same of a file */
 
 struct sink;
 
@@ -50,36 +50,19 @@ size_t stream_room(struct stream *s);
 /* ---- offload ---- */
 
 /*
- * A thread makes calls that may wait for ever.  A process of another user holds the lock of
- * a pipe while the kernel copies from its memory, which may be a file of its own file
- * server (FUSE); read(2) and the last close(2) of that pipe wait for the lock, and
- * no signal ends the wait.  TIOCSWINSZ and the last close of a terminal may wait in the
- * same way, and write(2) to a file whose server or disk does not answer.
- *
- * The loop waits for the thread, but not for long: a call that hangs is left to its thread,
- * and the next call is made by another one.  For a write the loop does not wait at all.
- * The result of a call for which the loop has not waited goes to its goes_on() later.
+ * Threads write to files and close them, because these calls wait for ever where a file server
+ * or a disk does not answer, and no signal ends the wait.
  */
-#define OFFLOAD_DATA ((size_t)64 * 1024)
 #define OFFLOAD_MOST 64  /* calls that may hang at once */
 #define OFFLOAD_OF_ONE 8 /* writes of one cluster that may hang at once */
 
-enum offload_kind { OFFLOAD_CLOSE, OFFLOAD_READ, OFFLOAD_WRITE, OFFLOAD_WINSIZE };
-
 struct offload_call {
-	enum offload_kind kind;
-	bool is_safe; /* the call cannot hang: the loop makes it */
-	void *about;  /* the caller's */
 	int fd;
-	const char *from; /* to be written; unchanged until the call returns */
+	const char *from; /* to be written, unchanged until the call returns; NULL: close `fd` */
 	size_t len;
-	struct winsize size;
-	char *data; /* what was read, until the next call */
+	struct sink *sink; /* whose sink_written() gets the result; NULL: it is not wanted */
 	ssize_t got;
 	int error;
-	/* The loop has not waited for this call, and it has returned.  NULL: the result is not
-	 * wanted. */
-	void (*goes_on)(struct ev_loop *loop, const struct offload_call *call);
 };
 
 struct offload_thread;
@@ -88,17 +71,14 @@ struct offload {
 	struct ev_loop *loop;
 	struct ev_async returned;
 	struct offload_thread *threads; /* heap */
-	unsigned stuck;                 /* threads with calls that are not waited for */
-	char data[OFFLOAD_DATA];        /* read by the loop itself */
+	unsigned busy;                  /* threads whose call has not returned */
 };
 
 void offload_init(struct offload *o, struct ev_loop *loop);
-/* Make the call, and put its result there, too; -1 and EINPROGRESS: it hangs. */
-ssize_t offload_run(struct offload *o, struct offload_call *call);
-/* Begin a call without waiting. false: no thread can be made now. */
+/* Let a thread make the call. false: no thread can be made now. */
 bool offload_begin(struct offload *o, const struct offload_call *call);
-/* Close a descriptor; while too many calls hang it stays open. */
-void offload_close(struct offload *o, int *fd, bool is_safe);
+/* Close a file; while too many calls hang it stays open. */
+void offload_close(struct offload *o, int *fd);
 
 /* ---- sink ---- */
 
@@ -219,6 +199,8 @@ void sink_put(struct sink *o, const struct sink_text *t);
  * for a worker that has ended, and where the sinks of other clusters wait for their turn. */
 size_t sink_room(struct sink *o, size_t most, bool has_ended);
 
+/* A thread has written some of what waits. */
+void sink_written(struct sink *o, const struct offload_call *call);
 /* Write what waits. */
 void sink_flush(struct sink *o);
 size_t sink_waiting(const struct sink *o);

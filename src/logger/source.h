@@ -92,7 +92,6 @@ struct source {
 	bool due;
 	bool quiet;                  /* only its last lines are kept */
 	bool copied;                 /* copied unchanged, unless to a terminal */
-	bool is_safe;                /* its user is nclust's own, who can stop us anyway */
 	struct linering ring;        /* of its slot, which others of the slot write to as well */
 	struct source_pipe pipes[2]; /* stdout, stderr */
 };

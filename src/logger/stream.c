@@ -137,5 +137,5 @@ size_t stream_room(struct stream *s)
 		wait_for_room(s);
 		return 0;
 	}
-	return s->is_pipe || s->is_socket ? whole_of(s) : OFFLOAD_DATA;
+	return s->is_pipe || s->is_socket ? whole_of(s) : STREAM_MOST;
 }

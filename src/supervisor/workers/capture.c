@@ -241,13 +241,6 @@ void capture_close(struct supervisor *sup, int output[2])
 
 /* ---- what the logger gets ---- */
 
-static bool has_own_user(const struct child *child)
-{
-	const struct cluster_settings *s = child_settings(child);
-
-	return s != NULL && (s->uid < 0 || (uid_t)s->uid == geteuid());
-}
-
 void capture_hand_over(struct service *service, const struct child *child)
 {
 	struct supervisor *sup = service->sup;
@@ -259,7 +252,6 @@ void capture_hand_over(struct service *service, const struct child *child)
 		.sink = is_copied(service) ? LOGWIRE_COPY : 0,
 		.what = child->pid > 0 ? (uint32_t)child->pid : 0,
 		.which = child->generation,
-		.flag = has_own_user(child),
 	};
 	int fds[3];
 	size_t count = 0;

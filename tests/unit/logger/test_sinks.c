@@ -27,7 +27,7 @@ static int said; /* nclust's own lines */
 static void turn(void)
 {
 	clusters_turn(&clusters);
-	while (offload.stuck > 0) {
+	while (offload.busy > 0) {
 		(void)ev_run(loop, EVRUN_ONCE);
 		clusters_turn(&clusters);
 	}
