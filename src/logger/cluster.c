@@ -3,19 +3,18 @@
 
 #include "base/text.h"
 #include "logger/source.h"
+#include "os/descriptors.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* What a worker may write in a second and still count as writing little. */
-#define QUIET_SAYS 16384
 #define LOOK 0.25
 #define REPORT_EACH 1.0
 
-static bool is_stream(enum sink_kind kind)
+static bool is_stream(const struct route *route)
 {
-	return kind == SINK_PREFIX || kind == SINK_JSON || kind == SINK_COPY;
+	return route->to == LOGWIRE_TO_PREFIX || route->to == LOGWIRE_TO_JSON;
 }
 
 struct cluster *clusters_find(const struct clusters *all, const char *name)
@@ -37,9 +36,6 @@ struct cluster *clusters_get(struct clusters *all, const char *name)
 	if (c == NULL)
 		return NULL;
 	text_copy(c->name, sizeof(c->name), name);
-	c->set = -1;
-	c->list[ROUTE_STANDARD] = (struct route){.kind = SINK_PREFIX, .by_slot = true};
-	c->list[ROUTE_COPY] = (struct route){.kind = SINK_COPY, .by_slot = true};
 	c->next = all->list;
 	all->list = c;
 	return c;
@@ -63,25 +59,28 @@ static struct sink *find_sink(struct cluster *c, const struct route *route, uint
 	return o;
 }
 
+size_t cluster_routes(struct cluster *c, struct route **routes)
+{
+	static struct route standard = {.to = LOGWIRE_TO_PREFIX};
+
+	*routes = c->count > 0 ? c->list : &standard;
+	return c->count > 0 ? c->count : 1;
+}
+
 struct sink *cluster_sink(
 	struct clusters *all, struct cluster *c, struct route *route, uint32_t slot, bool is_stderr)
 {
-	bool has_stream = is_stream(route->kind);
 	struct sink *o;
 
-	if (has_stream)
-		slot = is_stderr && all->streams[0] != all->streams[1];
+	if (is_stream(route))
+		return all->streams[is_stderr];
 	if (!route->by_slot)
 		slot = 0;
 	o = find_sink(c, route, slot);
 	if (o != NULL)
 		return o;
-	o = sink_new(all, c, route, slot, has_stream ? all->streams[slot] : NULL);
-	if (o == NULL)
-		return NULL;
-	o->next = c->sinks;
-	c->sinks = o;
-	if (o->stream == NULL)
+	o = sink_new(all, c, route, slot);
+	if (o != NULL)
 		sink_ask(o, LOGWIRE_ASK_OPEN);
 	return o;
 }
@@ -89,7 +88,7 @@ struct sink *cluster_sink(
 void cluster_begin(struct clusters *all, struct cluster *c, uint32_t slot)
 {
 	for (size_t i = 0; i < c->count; i++)
-		if (!is_stream(c->list[i].kind))
+		if (!is_stream(&c->list[i]))
 			(void)cluster_sink(all, c, &c->list[i], slot, false);
 }
 
@@ -100,7 +99,7 @@ static size_t find_route(const struct route *list, size_t count, const struct ro
 {
 	size_t i = 0;
 
-	while (i < count && (list[i].kind != like->kind || strcmp(list[i].name, like->name) != 0))
+	while (i < count && (list[i].to != like->to || strcmp(list[i].name, like->name) != 0))
 		i++;
 	return i;
 }
@@ -112,8 +111,8 @@ static struct route *next_route(struct cluster *c, const struct sink *o, size_t 
 	const struct route *was = o->route;
 	size_t at;
 
-	if (was == NULL || was->name == NULL)
-		return o->route;
+	if (was == NULL)
+		return NULL;
 	at = find_route(c->staged, count, was);
 	return at < count && &c->list[find_route(c->list, c->count, was)] == was ? &c->list[at]
 										 : NULL;
@@ -143,9 +142,8 @@ static void put_in_force(struct clusters *all, struct cluster *c, size_t count)
 			sink_ask(o, LOGWIRE_ASK_OPEN);
 	}
 	for (size_t i = 0; i < count; i++)
-		if (!is_stream(c->list[i].kind) && !c->list[i].by_slot)
+		if (!is_stream(&c->list[i]) && !c->list[i].by_slot)
 			(void)cluster_sink(all, c, &c->list[i], 0, false);
-	c->dirty = true;
 	clusters_need(all);
 }
 
@@ -159,8 +157,8 @@ static void stage_route(struct clusters *all, const struct logwire_packet *p)
 		drop_routes(c->staged, LOGWIRE_ROUTES_MAX);
 	if (p->slot > 0)
 		c->staged[p->which] = (struct route){
-			.kind = (enum sink_kind)p->what,
-			.by_slot = p->quiet != 0 || p->what == LOGWIRE_TO_PREFIX,
+			.to = p->what,
+			.by_slot = p->quiet != 0,
 			.size = p->worker,
 			.age = (ev_tstamp)p->stream,
 			.facility = p->address_in_use % LOGWIRE_OLD_SYSLOG,
@@ -183,7 +181,7 @@ static void take_opened(
 	if (c == NULL || p->which >= c->count || p->sink != c->version)
 		return;
 	o = find_sink(c, &c->list[p->which], p->slot);
-	if (o != NULL && o->stream == NULL)
+	if (o != NULL)
 		sink_opened(o, p, m->fd_count == 1 ? &m->fds[0] : &none);
 }
 
@@ -219,19 +217,10 @@ bool clusters_take(struct clusters *all, const struct logwire_packet *p, struct 
 
 /* ---- putting ---- */
 
-void cluster_begin_lines(struct clusters *all, struct source_pipe *pipe, size_t len)
-{
-	if (ev_now(all->loop) >= pipe->second + 1.) {
-		pipe->second = ev_now(all->loop);
-		pipe->said = 0;
-	}
-	pipe->said += len;
-	all->is_quiet = pipe->said <= QUIET_SAYS;
-}
-
 static void put_bytes(struct sink *o, const struct line *line)
 {
 	const struct sink_text put = {
+		.of = o->of,
 		.author = line->of->worker * 2 + line->is_stderr,
 		.text = line->text,
 		.len = line->len,
@@ -241,22 +230,23 @@ static void put_bytes(struct sink *o, const struct line *line)
 	sink_put(o, &put);
 }
 
-void cluster_line(struct sink *o, const struct line *line)
+void cluster_line(struct sink *o, const struct route *route, const struct line *line)
 {
 	struct buffer *scratch = &o->all->scratch;
-	struct sink_text put = {.newline = o->kind == SINK_JSON};
+	struct sink_text put = {
+		.of = line->of->cluster, .newline = route->to == LOGWIRE_TO_JSON};
 
-	if (o->kind == SINK_FILE) {
+	if (route->to == LOGWIRE_TO_FILE) {
 		put_bytes(o, line);
 		return;
 	}
 	buffer_clear(scratch);
-	if (o->kind == SINK_JSON)
+	if (route->to == LOGWIRE_TO_JSON)
 		format_json(scratch, line);
-	else if (o->kind == SINK_JOURNAL)
+	else if (route->to == LOGWIRE_TO_JOURNAL)
 		format_journal(scratch, line);
 	else
-		format_syslog(scratch, line, o->route->facility, o->route->old);
+		format_syslog(scratch, line, route->facility, route->old);
 	put.text = scratch->data;
 	put.len = scratch->len;
 	sink_put(o, &put);
@@ -273,7 +263,7 @@ void cluster_tell(struct sink *o, const char *text, size_t len)
 	};
 
 	if (o->route != NULL)
-		cluster_line(o, &line);
+		cluster_line(o, o->route, &line);
 }
 
 /* ---- counting ---- */
@@ -308,23 +298,28 @@ static bool report_counts(struct clusters *all, struct cluster *c)
 
 /* ---- writing ---- */
 
-bool cluster_flush(struct cluster *c, size_t enough)
+static void flush_streams(struct clusters *all)
 {
-	bool full = false;
+	sink_flush(&all->own[0]);
+	sink_flush(&all->own[1]);
+}
 
-	for (struct sink *o = c->sinks; o != NULL; o = o->next) {
-		if (sink_waiting(o) >= enough)
-			sink_flush(o);
-		full |= sink_is_full(o);
-	}
-	return !full;
+static void flush_sinks(struct cluster *c)
+{
+	for (struct sink *o = c->sinks; o != NULL; o = o->next)
+		sink_flush(o);
+}
+
+void cluster_flush(struct clusters *all, struct cluster *c)
+{
+	flush_streams(all);
+	flush_sinks(c);
 }
 
 /* Is all written that can be? */
 static bool is_over(const struct sink *o)
 {
-	bool takes_more = o->sys == 0 && !ev_is_active(&o->writable) &&
-		(o->stream != NULL || o->file.fd != -1);
+	bool takes_more = o->sys == 0 && !ev_is_active(&o->writable) && o->file.fd != -1;
 
 	return !o->writes && (sink_waiting(o) == 0 || !takes_more);
 }
@@ -345,68 +340,39 @@ static void free_leaving(struct cluster *c)
 	}
 }
 
-void cluster_settle(struct cluster *c)
-{
-	c->dirty = false;
-	c->paused = !cluster_flush(c, 0);
-	free_leaving(c);
-}
-
-/* Watch the cluster's pipes, or do not, as it is read or not. */
-static void watch_cluster(const struct clusters *all, struct cluster *c)
-{
-	if (c->set == -1)
-		return;
-	if (c->paused)
-		ev_io_stop(all->loop, &c->readable);
-	else
-		ev_io_start(all->loop, &c->readable);
-}
-
-static void free_cluster(const struct clusters *all, struct cluster *c)
-{
-	if (c->set != -1) {
-		ev_io_stop(all->loop, &c->readable);
-		(void)close(c->set);
-	}
-	drop_routes(c->list, c->count);
-	drop_routes(c->staged, LOGWIRE_ROUTES_MAX);
-	free(c);
-}
-
 void clusters_turn(struct clusters *all)
 {
 	struct cluster **at = &all->list;
 
+	flush_streams(all);
 	while (*at != NULL) {
 		struct cluster *c = *at;
 		bool unused = c->sources == 0 && c->count == 0 && c->staged[0].name == NULL;
 
 		for (struct sink *o = unused ? c->sinks : NULL; o != NULL; o = o->next)
 			o->route = NULL;
-		if (c->dirty || c->paused || unused)
-			cluster_settle(c);
+		flush_sinks(c);
+		free_leaving(c);
 		if (!unused || c->sinks != NULL || c->lost > 0 || c->read > 0) {
-			watch_cluster(all, c);
 			at = &c->next;
 			continue;
 		}
 		*at = c->next;
-		free_cluster(all, c);
+		drop_routes(c->list, c->count);
+		free(c);
 	}
 }
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct clusters *all = timer->data;
-	bool needed = false;
+	bool needed = sink_needs_look(&all->own[0]) || sink_needs_look(&all->own[1]);
 
 	(void)revents;
 	for (struct cluster *c = all->list; c != NULL; c = c->next) {
 		needed |= report_counts(all, c);
 		for (struct sink *o = c->sinks; o != NULL; o = o->next)
 			needed |= sink_needs_look(o);
-		c->dirty = true;
 	}
 	if (!needed)
 		ev_timer_stop(loop, timer);
@@ -420,12 +386,31 @@ void clusters_need(struct clusters *all)
 
 bool clusters_are_empty(const struct clusters *all)
 {
+	for (int i = 0; i < 2; i++)
+		if (sink_waiting(&all->own[i]) > 0 && all->own[i].sys == 0)
+			return false;
 	for (struct cluster *c = all->list; c != NULL; c = c->next)
 		for (struct sink *o = c->sinks; o != NULL; o = o->next)
-			if (o->route == NULL ||
-				(sink_waiting(o) > 0 && (o->stream == NULL || o->sys == 0)))
+			if (o->route == NULL || sink_waiting(o) > 0)
 				return false;
 	return true;
+}
+
+void clusters_open(struct clusters *all, int out, int err)
+{
+	/* two sinks with one pipe would tear each other's lines */
+	bool same = descriptors_same(out, err);
+
+	stream_open(&all->own[0], out);
+	stream_open(&all->own[1], err);
+	all->streams[0] = &all->own[0];
+	all->streams[1] = &all->own[same ? 0 : 1];
+}
+
+void clusters_close(struct clusters *all)
+{
+	stream_close(&all->own[0]);
+	stream_close(&all->own[1]);
 }
 
 void clusters_init(
@@ -435,28 +420,16 @@ void clusters_init(
 	all->offload = offload;
 	all->channel = channel;
 	buffer_init(&all->scratch, 0);
+	sink_init(&all->own[0], all, SINK_STREAM);
+	sink_init(&all->own[1], all, SINK_STREAM);
 	ev_init(&all->look, on_look);
 	all->look.repeat = LOOK;
 	all->look.data = all;
 }
 
-void clusters_fini(struct clusters *all)
+void clusters_end(const struct clusters *all)
 {
-	while (all->list != NULL) {
-		struct cluster *c = all->list;
-		struct sink *next;
-
-		all->list = c->next;
-		for (struct sink *o = c->sinks; o != NULL; o = next) {
-			next = o->next;
-			if (o->writes) /* a thread uses it, and the cluster */
-				sink_tell_end(o);
-			else
-				sink_free(o);
-		}
-		if (c->writes == 0)
-			free_cluster(all, c);
-	}
-	ev_timer_stop(all->loop, &all->look);
-	buffer_fini(&all->scratch);
+	for (struct cluster *c = all->list; c != NULL; c = c->next)
+		for (struct sink *o = c->sinks; o != NULL; o = o->next)
+			sink_tell_end(o);
 }

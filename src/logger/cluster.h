@@ -25,15 +25,13 @@ void format_syslog(struct buffer *to, const struct line *l, unsigned facility, b
 /* ---- cluster ---- */
 
 /*
- * What the logger knows of each cluster: its sinks, which the supervisor names
+ * What the logger knows of each cluster: where its output goes, which the supervisor says
  * (LOGWIRE_ROUTE), and how many of its lines were read and lost, which is reported each second
  * (LOGWIRE_LINES, LOGWIRE_DROPPED).
- * Lines of a cluster without a named sink go to stdout and stderr, with prefixes.
+ * Lines of a cluster without a route go to stdout and stderr, with prefixes.
  */
-struct source_pipe;
-
 struct route {
-	enum sink_kind kind;
+	enum logwire_to to;
 	bool by_slot;
 	uint64_t size; /* of a file that is full; 0: never */
 	ev_tstamp age; /* the same */
@@ -42,34 +40,17 @@ struct route {
 	char *name; /* heap: the address as in the settings */
 };
 
-/* After the named routes: the route for lines with prefixes if no route is named, and the route
- * for copies. */
-enum { ROUTE_STANDARD = LOGWIRE_ROUTES_MAX, ROUTE_COPY, ROUTES };
-
 struct cluster {
 	struct cluster *next;
 	char name[65];
 	unsigned sources;
 
-	/*
-	 * Its pipes with data, by an epoll set of its own: the supervisor has the pipes
-	 * open, too, so that closing ours does not take them out of a set, and libev relies
-	 * on that.  Not watched while the cluster is not read.
-	 */
-	struct ev_io readable;
-	int set;                     /* -1: there was no pipe yet */
-	struct source_pipe *put_off; /* is read first, because its sink had no room */
-	bool paused;                 /* no pipe is read because a sink is full */
-
-	struct route list[ROUTES];
-	size_t count;                            /* of the named routes */
+	struct route list[LOGWIRE_ROUTES_MAX];
+	size_t count;
 	struct route staged[LOGWIRE_ROUTES_MAX]; /* the next list, until all of it has come */
 	uint32_t version;   /* of the list: answers about older ones are ignored */
 	struct sink *sinks; /* of all routes, and those whose route is gone until all is written */
-	bool dirty;         /* a sink is to be looked after by cluster_settle() */
-	unsigned writes;    /* writes to its files that threads make */
 	size_t memory;      /* of its sinks' buffers */
-	size_t parts;       /* bytes of unfinished lines, kept by its pipes */
 
 	uint64_t lost; /* lines that were not reported yet */
 	uint64_t read;
@@ -80,18 +61,23 @@ struct clusters {
 	struct ev_loop *loop;
 	struct offload *offload;
 	struct ev_io *channel;
-	struct stream *streams[2]; /* the same one twice for `2>&1` */
+	struct sink own[2];      /* stdout and stderr */
+	struct sink *streams[2]; /* the same one twice for `2>&1` */
 	struct cluster *list;
 	uint32_t versions; /* the last version of any cluster's list */
 	ev_timer look;     /* runs while a sink is to be looked after, or lines to be reported */
 	struct buffer scratch;
-	size_t memory; /* of all sinks' buffers */
+	size_t memory; /* of all clusters' sinks' buffers */
 	bool is_quiet; /* the worker whose output is put now writes little */
 };
 
 void clusters_init(
 	struct clusters *all, struct ev_loop *loop, struct offload *offload, struct ev_io *channel);
-void clusters_fini(struct clusters *all);
+/* Tell of all lines that wait and were lost. */
+void clusters_end(const struct clusters *all);
+/* Open and close stdout and stderr. */
+void clusters_open(struct clusters *all, int out, int err);
+void clusters_close(struct clusters *all);
 struct cluster *clusters_find(const struct clusters *all, const char *name);
 /* The cluster of that name, or a new one; NULL: out of memory. */
 struct cluster *clusters_get(struct clusters *all, const char *name);
@@ -100,21 +86,17 @@ bool clusters_take(struct clusters *all, const struct logwire_packet *p, struct 
 
 /* Open the sinks that the slot needs. */
 void cluster_begin(struct clusters *all, struct cluster *c, uint32_t slot);
+/* The routes of a cluster's lines; returns their number. */
+size_t cluster_routes(struct cluster *c, struct route **routes);
 /* The sink of a route for output of that slot, which came by that stream; NULL: out of memory. */
 struct sink *cluster_sink(struct clusters *all, struct cluster *c, struct route *route,
 	uint32_t slot, bool is_stderr);
-/* Before `len` bytes of a pipe are put: note whether its worker writes little. */
-void cluster_begin_lines(struct clusters *all, struct source_pipe *pipe, size_t len);
-/* Put a line to a sink: to a file as it is, to others formatted. */
-void cluster_line(struct sink *o, const struct line *line);
+/* Put a line to a sink, to a file as it is, elsewhere formatted, but without a prefix. */
+void cluster_line(struct sink *o, const struct route *route, const struct line *line);
 /* Send a line of nclust's own to a daemon. */
 void cluster_tell(struct sink *o, const char *text, size_t len);
-
-/* Write to each sink for which so much waits. false: a sink is full. */
-bool cluster_flush(struct cluster *c, size_t enough);
-/* Write all that waits, free the sinks whose route is gone, and decide whether the cluster's pipes
- * are read. */
-void cluster_settle(struct cluster *c);
+/* Write all that waits for stdout, stderr, and the cluster's own sinks. */
+void cluster_flush(struct clusters *all, struct cluster *c);
 
 /* Called each time before the loop waits. */
 void clusters_turn(struct clusters *all);

@@ -93,12 +93,12 @@ static bool give_held(struct keep *k, int to, const struct held *h)
 
 	memcpy(fds, h->fds, first * sizeof(*fds));
 	if (p.what == LOGWIRE_A_WORKER)
-		source = source_find(&k->logger->sources, p.worker);
+		source = source_find(k->logger->sources, p.worker);
 	for (int i = 0; i < 2; i++) {
-		if (source == NULL || source->pipes[i].fd == -1)
+		if (source == NULL || source->pipes[i].readable.fd == -1)
 			continue;
 		p.which |= i == 0 ? LOGWIRE_STDOUT : LOGWIRE_STDERR;
-		fds[count++] = source->pipes[i].fd;
+		fds[count++] = source->pipes[i].readable.fd;
 	}
 	for (unsigned i = first; i < held && count < LOGWIRE_FDS_MAX; i++)
 		fds[count++] = h->fds[i];

@@ -36,29 +36,15 @@ static void take_sink(struct logger *logger, const struct logwire_packet *p)
 
 static void open_streams(struct logger *logger)
 {
-	/* two sinks with one pipe would tear each other's lines */
-	bool same = descriptors_same(STDOUT_FILENO, STDERR_FILENO);
-
-	stream_open(&logger->streams[0], logger->loop, STDOUT_FILENO);
-	stream_open(&logger->streams[1], logger->loop, STDERR_FILENO);
-	logger->clusters.streams[0] = &logger->streams[0];
-	logger->clusters.streams[1] = &logger->streams[same ? 0 : 1];
-	log_to(logger->clusters.streams[1]->fd, "nclust: ", log_level());
-}
-
-static void close_streams(struct logger *logger)
-{
-	stream_close(&logger->streams[0]);
-	stream_close(&logger->streams[1]);
+	clusters_open(&logger->clusters, STDOUT_FILENO, STDERR_FILENO);
+	log_to(logger->clusters.streams[1]->file.fd, "nclust: ", log_level());
 }
 
 /* The supervisor that has taken over writes elsewhere, and so do the sinks from now on. */
 static void take_output(struct logger *logger, struct fdpass_message *m)
 {
 	clusters_turn(&logger->clusters);
-	for (int i = 0; i < 2; i++)
-		sinks_flush(&logger->streams[i]);
-	close_streams(logger);
+	clusters_close(&logger->clusters);
 	(void)dup2(m->fds[0], STDOUT_FILENO);
 	(void)dup2(m->fds[1], STDERR_FILENO);
 	open_streams(logger);
@@ -143,6 +129,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	(void)watcher;
 	(void)revents;
 	clusters_turn(&logger->clusters);
+	reading_resume(logger);
 	if (logger->look_at_size)
 		reading_look_at_size(logger);
 }
@@ -194,8 +181,7 @@ static void run_loop(struct logger *logger)
 	reading_close_all(logger);
 	run_for(logger, FLUSH_TIME, has_output);
 	keep_fini(&logger->keep);
-	clusters_fini(&logger->clusters);
-	close_streams(logger);
+	clusters_end(&logger->clusters);
 	if (logger->offload.busy > 0)
 		close_ends(logger);
 }
@@ -259,7 +245,6 @@ int logger_main(int channel, uid_t user)
 	logger->due_end = &logger->due;
 	(void)fcntl(channel, F_SETFD, FD_CLOEXEC);
 	clusters_init(&logger->clusters, logger->loop, &logger->offload, &logger->channel);
-	logger->sources.clusters = &logger->clusters;
 	open_streams(logger);
 	descriptors_allow_many();
 	/* The logger must run even so: workers block when no process reads their pipes. */

@@ -93,7 +93,7 @@ void offload_close(struct offload *o, int *fd)
 {
 	const struct offload_call call = {.fd = fd_release(fd)};
 
-	if (call.fd != -1 && o->busy < OFFLOAD_MOST)
+	if (call.fd != -1)
 		(void)offload_begin(o, &call);
 }
 

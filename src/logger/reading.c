@@ -10,26 +10,26 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TURN_READS 16         /* of one cluster in one turn of the loop */
+/* What a worker may write in a second and still count as writing little. */
+#define QUIET_SAYS ((size_t)16 * 1024)
 #define ENDED_TURNS 32 /* times 4 KiB is more than a terminal has, times READ_MOST a pipe */
 #define ENDED_ANYWAY 4
 #define REDRAWN_EACH 1.0
 
 /* ---- lines ---- */
 
-static struct stream *stream_of(const struct logger *logger, const struct source_pipe *pipe)
+static struct sink *stream_of(const struct logger *logger, const struct source_pipe *pipe)
 {
 	return logger->clusters.streams[pipe - pipe->source->pipes];
 }
 
 static bool is_copied(const struct logger *logger, const struct source_pipe *pipe)
 {
-	return pipe->source->copied && !stream_of(logger, pipe)->is_terminal;
+	return pipe->source->copied && !stream_of(logger, pipe)->stream.is_terminal;
 }
 
 /* Has a carriage return begun the line anew?  At the end it belongs to the newline. */
@@ -40,10 +40,16 @@ static bool is_redrawn(const struct line *line)
 
 static void put_prefixed(struct logger *logger, struct sink *o, const struct line *line)
 {
-	bool is_terminal = o->stream->is_terminal;
+	bool is_terminal = o->stream.is_terminal;
 	bool redrawn = is_terminal && is_redrawn(line);
 	struct source_prefix *prefix = &logger->prefix;
-	struct sink_text put = {.text = line->text, .len = line->len, .newline = true};
+	struct sink_text put = {
+		.of = line->of->cluster,
+		.text = line->text,
+		.len = line->len,
+		.newline = true,
+		.escapes = is_terminal,
+	};
 
 	if (redrawn && !line->ends)
 		return;
@@ -65,17 +71,10 @@ static void put_line(struct logger *logger, struct route *route, const struct li
 
 	if (o == NULL || (is_mere_end && o->kind != SINK_FILE))
 		return;
-	if (o->kind == SINK_PREFIX)
+	if (route->to == LOGWIRE_TO_PREFIX)
 		put_prefixed(logger, o, line);
 	else
-		cluster_line(o, line);
-}
-
-/* The routes of a cluster's lines. */
-static size_t routes_of(struct cluster *c, struct route **routes)
-{
-	*routes = c->count > 0 ? c->list : &c->list[ROUTE_STANDARD];
-	return c->count > 0 ? c->count : 1;
+		cluster_line(o, route, line);
 }
 
 static void take_line(void *context, const struct line *line)
@@ -85,7 +84,7 @@ static void take_line(void *context, const struct line *line)
 	struct source *source = pipe->source;
 	struct cluster *c = source->cluster;
 	struct route *routes;
-	size_t count = routes_of(c, &routes);
+	size_t count = cluster_routes(c, &routes);
 
 	if (!line->goes_on) {
 		c->read++;
@@ -111,14 +110,14 @@ static void show_progress(struct logger *logger, struct source_pipe *pipe)
 	};
 	ev_tstamp now = ev_now(logger->loop);
 	struct route *routes;
-	size_t count = routes_of(pipe->source->cluster, &routes);
+	size_t count = cluster_routes(pipe->source->cluster, &routes);
 
-	if (pipe->source->quiet || !stream_of(logger, pipe)->is_terminal || !is_redrawn(&line) ||
+	if (pipe->source->quiet || !stream_of(logger, pipe)->stream.is_terminal || !is_redrawn(&line) ||
 		now < pipe->redrawn_at + REDRAWN_EACH)
 		return;
 	pipe->redrawn_at = now;
 	for (size_t i = 0; i < count; i++)
-		if (routes[i].kind == SINK_PREFIX)
+		if (routes[i].to == LOGWIRE_TO_PREFIX)
 			put_line(logger, &routes[i], &line);
 }
 
@@ -134,7 +133,6 @@ static void split_lines(
 	struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
 {
 	begin_lines(logger, pipe, len);
-	cluster_begin_lines(&logger->clusters, pipe, len);
 	source_split(pipe, data, len, take_line, logger);
 	show_progress(logger, pipe);
 	remember_end(&logger->remember);
@@ -155,119 +153,116 @@ static void forget_if_over(struct logger *logger, struct source *source)
 
 /* ---- pipes ---- */
 
-/* The next pipe with data: the kernel puts each that it shows behind the others. */
-static struct source_pipe *next_readable(struct cluster *c)
-{
-	struct source_pipe *pipe = c->put_off;
-	struct epoll_event event;
-
-	c->put_off = NULL;
-	if (pipe == NULL && epoll_wait(c->set, &event, 1, 0) == 1)
-		pipe = event.data.ptr;
-	return pipe;
-}
-
-static void unwatch_pipe(const struct source_pipe *pipe)
-{
-	struct cluster *c = pipe->source->cluster;
-
-	if (c->put_off == pipe)
-		c->put_off = NULL;
-	(void)epoll_ctl(c->set, EPOLL_CTL_DEL, pipe->fd, NULL);
-}
-
 static void end_pipe(struct logger *logger, struct source_pipe *pipe)
 {
 	end_lines(logger, pipe);
-	unwatch_pipe(pipe);
-	fd_close(&pipe->fd);
+	ev_io_stop(logger->loop, &pipe->readable);
+	(void)close(pipe->readable.fd);
+	pipe->readable.fd = -1;
 	logger->pipes--;
 }
 
-static struct sink *copy_sink(struct logger *logger, const struct source_pipe *pipe)
+static bool is_full(struct logger *logger, const struct source_pipe *pipe)
 {
 	struct source *source = pipe->source;
-	struct cluster *c = source->cluster;
+	struct route *routes;
+	size_t count = cluster_routes(source->cluster, &routes);
+	bool full = false;
 
-	return cluster_sink(
-		&logger->clusters, c, &c->list[ROUTE_COPY], source->slot, pipe != source->pipes);
+	for (size_t i = 0; i < count && !source->quiet; i++) {
+		struct sink *o = cluster_sink(&logger->clusters, source->cluster, &routes[i],
+			source->slot, pipe != source->pipes);
+
+		full |= o != NULL && sink_is_full(o);
+	}
+	return full;
 }
 
-/* How much may be read at once. */
-static size_t room_of(struct logger *logger, const struct source_pipe *pipe, bool has_ended)
+/* How much may be read at once; 0: the worker waits.  What a worker that writes little writes is
+ * read whatever its sinks take. */
+static size_t room_of(struct logger *logger, struct source_pipe *pipe)
 {
-	struct sink *sink;
+	ev_tstamp now = ev_now(logger->loop);
 
-	if (!is_copied(logger, pipe))
+	if (now >= pipe->second + 1.) {
+		pipe->second = now;
+		pipe->said = 0;
+	}
+	if (is_copied(logger, pipe))
+		return sink_room(stream_of(logger, pipe), READ_MOST, pipe->source->ended);
+	if (!is_full(logger, pipe))
 		return READ_MOST;
-	sink = copy_sink(logger, pipe);
-	return sink != NULL ? sink_room(sink, READ_MOST, has_ended) : 0;
+	return pipe->said < QUIET_SAYS ? QUIET_SAYS - pipe->said : 0;
 }
 
-static void copy_data(struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
+static void take_data(struct logger *logger, struct source_pipe *pipe, size_t len)
 {
-	struct sink *sink = copy_sink(logger, pipe);
+	struct sink *o = stream_of(logger, pipe);
 
-	if (sink != NULL)
-		sink_put(sink, &(struct sink_text){.text = data, .len = len});
+	pipe->said += len;
+	logger->clusters.is_quiet = pipe->said <= QUIET_SAYS;
+	if (is_copied(logger, pipe)) {
+		sink_put(o,
+			&(struct sink_text){.of = pipe->source->cluster,
+				.text = logger->data,
+				.len = len});
+		sink_flush(o);
+	}
+	split_lines(logger, pipe, logger->data, len);
 }
 
-static bool read_pipe(struct logger *logger, struct source_pipe *pipe, bool has_ended)
+/* false: no more data now, or ever. */
+static bool read_pipe(struct logger *logger, struct source_pipe *pipe, size_t most)
 {
-	size_t most = room_of(logger, pipe, has_ended);
 	unsigned ends = 0;
 	ssize_t n;
 
-	if (most == 0) { /* the worker waits */
-		pipe->source->cluster->paused = true;
-		pipe->source->cluster->put_off = pipe;
-		return false;
-	}
 	/* data from before the end of a terminal may come after the end, once
 	 * (n_tty_read() of the kernel looks for the end first) */
 	do {
-		n = read(pipe->fd, logger->data, most);
+		n = read(pipe->readable.fd, logger->data, most);
 	} while (n == -1 && (errno == EINTR || (errno == EIO && ends++ == 0)));
-	if (n > 0) {
-		if (is_copied(logger, pipe))
-			copy_data(logger, pipe, logger->data, (size_t)n);
-		split_lines(logger, pipe, logger->data, (size_t)n);
-	} else if (n == 0 || errno != EAGAIN) {
+	if (n > 0)
+		take_data(logger, pipe, (size_t)n);
+	else if (n == 0 || errno != EAGAIN)
 		end_pipe(logger, pipe);
-	}
 	return n > 0;
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct logger *logger = ev_userdata(loop);
-	struct cluster *c = watcher->data;
-	struct source_pipe *pipe;
+	struct source_pipe *pipe = watcher->data;
+	struct source *source = pipe->source;
+	size_t most = room_of(logger, pipe);
 
 	(void)revents;
-	for (int i = 0; i < TURN_READS && !c->paused && (pipe = next_readable(c)) != NULL; i++) {
-		struct source *source = pipe->source;
-
-		(void)read_pipe(logger, pipe, false);
-		/* cluster_settle() decides before the loop waits, and perhaps reads no more */
-		c->paused |= !cluster_flush(c, STREAM_ENOUGH);
-		forget_if_over(logger, source);
+	if (most == 0) {
+		ev_io_stop(loop, watcher);
+		logger->holds = true;
+		clusters_need(&logger->clusters);
+		return;
 	}
+	(void)read_pipe(logger, pipe, most);
+	forget_if_over(logger, source);
 }
 
-static int watch_fd(struct source_pipe *pipe, int fd)
+void reading_resume(struct logger *logger)
 {
-	struct cluster *c = pipe->source->cluster;
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = pipe};
+	if (!logger->holds)
+		return;
+	logger->holds = false;
+	for (struct source *source = logger->sources; source != NULL; source = source->next)
+		for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
+			struct source_pipe *pipe = &source->pipes[i];
 
-	if (c->set == -1) {
-		c->set = epoll_create1(EPOLL_CLOEXEC);
-		if (c->set == -1)
-			return -1;
-		ev_io_init(&c->readable, on_readable, c->set, EV_READ);
-		c->readable.data = c;
-	}
-	return epoll_ctl(c->set, EPOLL_CTL_ADD, fd, &event);
+			if (pipe->readable.fd == -1 || ev_is_active(&pipe->readable))
+				continue;
+			if (room_of(logger, pipe) > 0)
+				ev_io_start(logger->loop, &pipe->readable);
+			else
+				logger->holds = true;
+		}
 }
 
 /* ---- a new worker ---- */
@@ -280,10 +275,11 @@ static int watch_pipe(struct logger *logger, struct source *source, uint32_t str
 
 	/* O_NONBLOCK is shared with the supervisor, but not with the worker, which
 	 * writes to the other end */
-	if (pipe->fd != -1 || flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1 ||
-		watch_fd(pipe, fd) == -1)
+	if (pipe->readable.fd != -1 || flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1)
 		return -1;
-	pipe->fd = fd;
+	ev_io_init(&pipe->readable, on_readable, fd, EV_READ);
+	pipe->readable.data = pipe;
+	ev_io_start(logger->loop, &pipe->readable);
 	pipe->is_pty = fstat(fd, &st) == 0 && S_ISCHR(st.st_mode);
 	logger->pipes++;
 	return 0;
@@ -322,7 +318,8 @@ void reading_take_pipes(
 	struct source *source;
 	size_t at = 0;
 
-	source = source_get(&logger->sources, p->worker, p->slot, p->cluster);
+	source = source_get(
+		&logger->sources, &logger->clusters, p->worker, p->slot, p->cluster);
 	if (source != NULL && !source_is_open(source))
 		source->copied = p->sink == LOGWIRE_COPY;
 	if (source == NULL || watch_pipes(logger, source, p->stream, m, &at) == -1) {
@@ -386,12 +383,12 @@ void reading_send_answers(struct logger *logger)
  * is read even while a sink is full. */
 static void drain_pipe(struct logger *logger, struct source_pipe *pipe)
 {
-	struct cluster *c = pipe->source->cluster;
+	for (int i = 0; i < ENDED_TURNS && pipe->readable.fd != -1; i++) {
+		size_t most = room_of(logger, pipe);
 
-	for (int i = 0; i < ENDED_TURNS && pipe->fd != -1; i++) {
-		bool takes = cluster_flush(c, STREAM_ENOUGH) && !c->paused;
-
-		if ((!takes && i >= ENDED_ANYWAY) || !read_pipe(logger, pipe, true))
+		if (most == 0 && !is_copied(logger, pipe) && i < ENDED_ANYWAY)
+			most = READ_MOST;
+		if (most == 0 || !read_pipe(logger, pipe, most))
 			break;
 	}
 }
@@ -400,21 +397,19 @@ static void finish_ending(struct logger *logger, struct source *source)
 {
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 		end_lines(logger, &source->pipes[i]);
-	source->ended = true;
 	source->due = true;
 	*logger->due_end = source;
 	logger->due_end = &source->next_due;
 	/* the worker's lines come before what the supervisor logs of its death */
-	cluster_settle(source->cluster);
-	for (int i = 0; i < 2; i++)
-		sinks_flush(&logger->streams[i]);
+	cluster_flush(&logger->clusters, source->cluster);
 	reading_send_answers(logger);
 }
 
 void reading_take_ended(struct logger *logger, const struct logwire_packet *p)
 {
 	/* a worker that wrote nothing, or never was added, is answered, too */
-	struct source *source = source_get(&logger->sources, p->worker, p->slot, p->cluster);
+	struct source *source = source_get(
+		&logger->sources, &logger->clusters, p->worker, p->slot, p->cluster);
 
 	if (source == NULL) {
 		log_error("%s.%" PRIu32 ": no memory for its last output", p->cluster, p->slot);
@@ -423,6 +418,7 @@ void reading_take_ended(struct logger *logger, const struct logwire_packet *p)
 	if (source->ended)
 		return;
 	source->started = p->quiet != 0;
+	source->ended = true;
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 		drain_pipe(logger, &source->pipes[i]);
 	finish_ending(logger, source);
@@ -430,13 +426,11 @@ void reading_take_ended(struct logger *logger, const struct logwire_packet *p)
 
 void reading_close_all(struct logger *logger)
 {
-	struct source *next = source_after(&logger->sources, NULL);
-	struct source *source;
+	while (logger->sources != NULL) {
+		struct source *source = logger->sources;
 
-	while ((source = next) != NULL) {
-		next = source_after(&logger->sources, source);
 		for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
-			if (source->pipes[i].fd != -1)
+			if (source->pipes[i].readable.fd != -1)
 				end_pipe(logger, &source->pipes[i]);
 		source_free(&logger->sources, source);
 	}
@@ -444,28 +438,27 @@ void reading_close_all(struct logger *logger)
 
 /* ---- terminals ---- */
 
-static bool is_sized(const struct logger *logger, const struct source_pipe *pipe)
-{
-	return pipe->is_pty && pipe->fd != -1 && stream_of(logger, pipe)->is_terminal;
-}
-
 /* Look up how much of our terminal's width is left for a line. */
 void reading_look_at_size(struct logger *logger)
 {
-	const struct stream *stream = &logger->streams[!logger->streams[0].is_terminal];
+	struct sink *const *streams = logger->clusters.streams;
+	const struct sink *terminal = streams[!streams[0]->stream.is_terminal];
 	unsigned width = logger->width + (unsigned)strlen(" | ");
-	struct source *source = NULL;
 	struct winsize size;
 
 	logger->look_at_size = false;
-	if (!stream->is_terminal || ioctl(stream->fd, TIOCGWINSZ, &size) == -1)
+	if (!terminal->stream.is_terminal || ioctl(terminal->file.fd, TIOCGWINSZ, &size) == -1)
 		return;
 	if (size.ws_col > width)
 		size.ws_col -= (unsigned short)width;
 	else if (size.ws_col > 0)
 		size.ws_col = 1;
-	while ((source = source_after(&logger->sources, source)) != NULL)
-		for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
-			if (is_sized(logger, &source->pipes[i]))
-				(void)ioctl(source->pipes[i].fd, TIOCSWINSZ, &size);
+	for (struct source *source = logger->sources; source != NULL; source = source->next)
+		for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
+			const struct source_pipe *pipe = &source->pipes[i];
+
+			if (pipe->is_pty && pipe->readable.fd != -1 &&
+				stream_of(logger, pipe)->stream.is_terminal)
+				(void)ioctl(pipe->readable.fd, TIOCSWINSZ, &size);
+		}
 }

@@ -87,7 +87,7 @@ void remember_end(struct remember *m);
 /*
  * The logger as it runs (logger.c), and how it reads the pipes of its workers: each pipe with
  * data gets a share of a turn of the loop, the data are cut into lines, and the lines go to the
- * sinks of the pipe's cluster.  Pipes of a cluster that is not read now are not watched.
+ * sinks of the pipe's cluster.  A pipe whose worker is to wait is not watched.
  */
 #define READ_MOST ((size_t)64 * 1024) /* of one pipe in one turn of the loop */
 
@@ -98,9 +98,9 @@ struct logger {
 	struct ev_prepare turn;
 	struct ev_periodic far;
 	bool colour;
-	struct stream streams[2];
-	struct source_table sources;
-	unsigned pipes; /* open */
+	struct source *sources; /* heap */
+	unsigned pipes;         /* open */
+	bool holds;             /* some are not watched */
 	struct source *due;
 	struct source **due_end;
 	struct keep keep;
@@ -122,6 +122,8 @@ void logger_drain(struct logger *logger);
 /* Take over a worker's pipes, with their descriptors (-1 then). */
 void reading_take_pipes(
 	struct logger *logger, const struct logwire_packet *p, struct fdpass_message *m);
+/* Watch again the pipes whose workers need not wait any more. */
+void reading_resume(struct logger *logger);
 /* A worker has ended: read what it has left, and answer with its last words. */
 void reading_take_ended(struct logger *logger, const struct logwire_packet *p);
 /* Send the answers that are due; what the channel does not take goes later. */

@@ -45,24 +45,29 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
 	sink_flush(watcher->data);
 }
 
-struct sink *sink_new(struct clusters *all, struct cluster *of, struct route *route, uint32_t slot,
-	struct stream *stream)
+void sink_init(struct sink *o, struct clusters *all, enum sink_kind kind)
 {
-	struct sink *o = calloc(1, sizeof(*o));
-
-	if (o == NULL)
-		return NULL;
 	o->all = all;
-	o->of = of;
-	o->route = route;
-	o->kind = route->kind;
-	o->slot = slot;
-	o->stream = stream;
+	o->kind = kind;
 	o->file.fd = o->later.fd = -1;
 	buffer_init(&o->in, WAITING_MOST);
 	buffer_init(&o->out, WAITING_MOST);
 	ev_io_init(&o->writable, on_writable, -1, EV_WRITE);
 	o->writable.data = o;
+}
+
+struct sink *sink_new(struct clusters *all, struct cluster *of, struct route *route, uint32_t slot)
+{
+	struct sink *o = calloc(1, sizeof(*o));
+
+	if (o == NULL)
+		return NULL;
+	sink_init(o, all, route->to == LOGWIRE_TO_FILE ? SINK_FILE : SINK_DAEMON);
+	o->of = of;
+	o->route = route;
+	o->slot = slot;
+	o->next = of->sinks;
+	of->sinks = o;
 	return o;
 }
 
@@ -70,14 +75,11 @@ static void count_memory(struct sink *o)
 {
 	size_t memory = o->in.cap + o->out.cap;
 
+	if (o->of == NULL)
+		return;
 	o->all->memory += memory - o->memory;
 	o->of->memory += memory - o->memory;
 	o->memory = memory;
-}
-
-static bool is_daemon(const struct sink *o)
-{
-	return o->kind == SINK_JOURNAL || o->kind == SINK_SYSLOG;
 }
 
 /* ---- what is lost ---- */
@@ -88,15 +90,16 @@ static const char *reason_of(const struct sink *o)
 		return "its disk does not answer";
 	if (o->sys != 0)
 		return strerror(o->sys);
-	return o->stream != NULL ? "the reader was too slow" : "it was too slow";
+	return o->kind == SINK_STREAM ? "the reader was too slow" : "it was too slow";
 }
 
 static void begin_dropping(struct sink *o)
 {
 	o->dropping = true;
 	o->spared = 0;
+	o->full_since = 0.;
 	o->why = reason_of(o);
-	if (o->stream != NULL || o->route == NULL ||
+	if (o->route == NULL ||
 		(o->drop_at != 0. && time_of(o) < o->drop_at + TELL_AGAIN))
 		return;
 	log_warn("%s: lines for '%s' are dropped until it takes them again: %s", o->of->name,
@@ -104,10 +107,11 @@ static void begin_dropping(struct sink *o)
 	o->drop_at = time_of(o);
 }
 
-static void count_lost(struct sink *o, unsigned long lines)
+static void count_lost(struct sink *o, struct cluster *of, unsigned long lines)
 {
 	o->dropped += lines;
-	o->of->lost += lines;
+	if (of != NULL) /* else the notice itself, which is said again */
+		of->lost += lines;
 	if (lines > 0)
 		clusters_need(o->all);
 }
@@ -130,11 +134,11 @@ static void tell_loss(struct sink *o)
 	if (len == 0)
 		return;
 	o->dropped = 0;
-	if (is_daemon(o)) {
+	if (o->kind == SINK_DAEMON) {
 		cluster_tell(o, text, len);
 		return;
 	}
-	sink_put(o, &(struct sink_text){.text = text, .len = len, .newline = true});
+	sink_put(o, &(struct sink_text){.of = o->of, .text = text, .len = len, .newline = true});
 }
 
 /* All that waited is written: the sink takes lines again. */
@@ -142,7 +146,7 @@ static void end_dropping(struct sink *o)
 {
 	o->head = 0;
 	buffer_clear(&o->out);
-	if (o->memory > IDLE_EACH || o->all->memory > IDLE_ALL) {
+	if (o->in.cap + o->out.cap > IDLE_EACH || o->all->memory > IDLE_ALL) {
 		buffer_fini(&o->in);
 		buffer_fini(&o->out);
 		count_memory(o);
@@ -159,42 +163,43 @@ static void end_dropping(struct sink *o)
 
 static bool may_grow(const struct sink *o, size_t len)
 {
-	size_t others = o->all->memory - o->of->memory;
 	size_t most = SINK_LEAST;
+	size_t others;
 
-	if (o->in.len + len <= o->in.cap)
+	if (o->of == NULL || o->in.len + len <= o->in.cap)
 		return true;
 	while (most < o->in.len + len)
 		most *= 2; /* as base/buffer.c does */
+	others = o->all->memory - o->of->memory;
 	return most == SINK_LEAST ||
-		o->of->memory - o->in.cap + most <= sink_share(SINKS_MOST, others);
+		(others < SINKS_MOST &&
+			o->of->memory - o->in.cap + most <= (SINKS_MOST - others) / 2);
 }
 
 static bool is_behind(const struct sink *o)
 {
-	if (o->kind == SINK_COPY)
-		return sink_waiting(o) > 0 || (o->stream->is_full && o->stream->turns == NULL);
+	if (o->dropping || (o->kind != SINK_STREAM && o->route == NULL))
+		return false;
 	return sink_waiting(o) >= SINK_HIGH || (sink_waiting(o) > 0 && !may_grow(o, SINK_LEAST));
 }
 
 bool sink_is_full(struct sink *o)
 {
 	ev_tstamp now = time_of(o);
-	bool behind = !o->dropping && o->route != NULL && is_behind(o);
+	bool behind = is_behind(o);
 
-	if (o->kind == SINK_COPY)
-		return behind;
 	if (behind && o->full_since == 0.) {
 		o->full_since = now;
 		o->taken = 0;
 	}
-	if (behind && now >= o->hurry && now < o->full_since + SINK_PATIENCE)
-		return true;
-	if (behind && (now < o->hurry || o->taken < SINK_TAKES))
+	if (behind && (now < o->hurry ||
+			(now >= o->full_since + SINK_PATIENCE && o->taken < SINK_TAKES))) {
 		begin_dropping(o);
-	if (o->dropping || now >= o->full_since + SINK_PATIENCE)
+		return false;
+	}
+	if (now >= o->full_since + SINK_PATIENCE)
 		o->full_since = 0.;
-	return behind && !o->dropping;
+	return behind;
 }
 
 static bool make_room(struct sink *o, size_t len)
@@ -215,38 +220,36 @@ static bool make_room(struct sink *o, size_t len)
 
 static unsigned long lines_of(const struct sink *o, const struct sink_text *t)
 {
-	if (o->kind == SINK_COPY)
+	if (o->kind == SINK_STREAM && !t->newline) /* it is copied */
 		return text_lines(t->text, t->len - 1) + 1;
-	return o->kind != SINK_FILE || t->newline;
+	return o->kind == SINK_DAEMON || t->newline;
 }
 
 void sink_put(struct sink *o, const struct sink_text *t)
 {
-	bool escapes = o->kind == SINK_PREFIX && o->stream->is_terminal;
 	uint32_t size = (uint32_t)t->len;
 
-	o->of->dirty = true;
 	clusters_need(o->all);
 	/* text_escape_line() makes up to four bytes of one, and a NUL; a colour costs an end */
-	if (!make_room(o, t->before_len + (escapes ? 4 * t->len + 4 : t->len) + sizeof(size) + 2)) {
-		count_lost(o, lines_of(o, t));
+	if (!make_room(o, t->before_len + (t->escapes ? 4 * t->len + 4 : t->len) + sizeof(size) + 2)) {
+		count_lost(o, t->of, lines_of(o, t));
 		o->author = UINT64_MAX; /* the next line does not go on with this one */
 		return;
 	}
 	if (o->mid_line && o->author != t->author)
 		buffer_append(&o->in, "\n", 1);
-	if (is_daemon(o))
+	if (o->kind == SINK_DAEMON)
 		buffer_append(&o->in, &size, sizeof(size));
 	buffer_append(&o->in, t->before, t->before_len);
-	if (escapes)
+	if (t->escapes)
 		(void)terminal_put(&o->in, t->text, t->len);
 	else
 		buffer_append(&o->in, t->text, t->len);
 	if (t->newline)
 		buffer_append(&o->in, "\n", 1);
 	o->author = t->author;
-	o->mid_line = !is_daemon(o) && o->in.data[o->in.len - 1] != '\n';
-	if (o->kind == SINK_COPY || (o->kind != SINK_FILE && o->in.len >= STREAM_ENOUGH))
+	o->mid_line = o->kind == SINK_FILE && o->in.data[o->in.len - 1] != '\n';
+	if (o->kind != SINK_FILE && o->in.len >= SINK_ENOUGH)
 		sink_flush(o);
 }
 
@@ -254,11 +257,9 @@ size_t sink_room(struct sink *o, size_t most, bool has_ended)
 {
 	size_t room;
 
-	if (o->dropping || (has_ended && sink_waiting(o) < ENDED_MOST && may_grow(o, most)))
+	if (o->sys != 0 || (has_ended && sink_waiting(o) < ENDED_MOST))
 		return most;
-	if (sink_waiting(o) > 0)
-		return 0;
-	room = o->stream->turns == NULL ? stream_room(o->stream) : most;
+	room = sink_waiting(o) == 0 ? stream_room(o) : 0;
 	return room < most ? room : most;
 }
 
@@ -295,35 +296,10 @@ static void note_failure(struct sink *o, int error)
 
 /* ---- the writer of streams ---- */
 
-static void join_turns(struct sink *o)
-{
-	struct sink **at = &o->stream->turns;
-
-	if (o->has_turn)
-		return;
-	while (*at != NULL)
-		at = &(*at)->next_turn;
-	*at = o;
-	o->next_turn = NULL;
-	o->has_turn = true;
-}
-
-static void leave_turns(struct sink *o)
-{
-	struct sink **at = &o->stream->turns;
-
-	if (!o->has_turn)
-		return;
-	while (*at != o)
-		at = &(*at)->next_turn;
-	*at = o->next_turn;
-	o->has_turn = false;
-}
-
 /* The workers do not wait for a stream that fails: its reader may never come back. */
 static void fail_to_write(struct sink *o, int error)
 {
-	struct stream *s = o->stream;
+	struct stream *s = &o->stream;
 
 	note_failure(o, error);
 	begin_dropping(o);
@@ -332,43 +308,17 @@ static void fail_to_write(struct sink *o, int error)
 	s->is_dead |= error == EPIPE;
 }
 
-static size_t write_turn(struct sink *o)
+static void write_stream(struct sink *o)
 {
-	size_t done = 0;
+	while (has_more(o)) {
+		ssize_t n = stream_write(o);
 
-	while (done < STREAM_ENOUGH && !o->stream->is_full && has_more(o)) {
-		ssize_t n = stream_write(o->stream, o->out.data + o->head, o->out.len - o->head,
-			o->kind == SINK_COPY);
-
-		if (n == -1) {
+		if (n == -1)
 			fail_to_write(o, errno);
-			break;
-		}
-		if (n > 0)
-			note_taken(o, (size_t)n);
-		done += (size_t)n;
+		if (n <= 0)
+			return;
+		note_taken(o, (size_t)n);
 	}
-	return done;
-}
-
-/* Write for the first sink, which becomes the last one. */
-static void serve_next(struct stream *s)
-{
-	struct sink *o = s->turns;
-	size_t done = write_turn(o);
-	bool is_mid = o->sys == 0 && o->head < o->out.len && o->mid_written;
-
-	if (is_mid || (s->is_full && done == 0))
-		return;
-	leave_turns(o);
-	if (sink_waiting(o) > 0 && o->sys == 0)
-		join_turns(o);
-}
-
-void sinks_flush(struct stream *s)
-{
-	while (s->turns != NULL && !s->is_full)
-		serve_next(s);
 }
 
 static void close_file(struct sink *o)
@@ -400,7 +350,7 @@ static void send_all(struct sink *o)
 			close_file(o); /* the daemon is gone: ask for a new connection */
 			return;
 		}
-		count_lost(o, n == -1);
+		count_lost(o, o->of, n == -1);
 		note_taken(o, sizeof(size) + size);
 	}
 }
@@ -576,8 +526,6 @@ static void note_written(struct sink *o, size_t len)
 void sink_written(struct sink *o, const struct offload_call *call)
 {
 	o->writes = false;
-	o->of->writes--;
-	o->of->dirty = true; /* other sinks may wait for a thread */
 	if (call->got > 0)
 		note_written(o, (size_t)call->got);
 	else if (call->got == -1 && call->error == EAGAIN)
@@ -596,12 +544,8 @@ static void write_file(struct sink *o)
 		.len = next_write(o),
 	};
 
-	o->writes = o->of->writes < OFFLOAD_OF_ONE && o->all->offload->busy < OFFLOAD_MOST / 2 &&
-		offload_begin(o->all->offload, &call);
-	if (!o->writes) /* until another write has returned */
-		return;
+	o->writes = offload_begin(o->all->offload, &call);
 	o->writes_since = time_of(o);
-	o->of->writes++;
 }
 
 /* ---- all of them ---- */
@@ -613,15 +557,10 @@ void sink_flush(struct sink *o)
 	/* nothing waits: the sink dropped one line that was too long for its memory */
 	if (o->dropping && sink_waiting(o) == 0)
 		end_dropping(o);
-	if (o->stream != NULL && sink_waiting(o) > 0) {
-		join_turns(o);
-		sinks_flush(o->stream);
-	} else if (o->stream == NULL && may_write_file(o)) {
-		if (is_daemon(o))
-			send_all(o);
-		else
-			write_file(o);
-	}
+	if (o->kind == SINK_STREAM)
+		write_stream(o);
+	else if (may_write_file(o))
+		(o->kind == SINK_DAEMON ? send_all : write_file)(o);
 }
 
 static unsigned long lines_in(const struct sink *o, const struct buffer *b, size_t at)
@@ -631,7 +570,7 @@ static unsigned long lines_in(const struct sink *o, const struct buffer *b, size
 
 	if (at >= b->len)
 		return 0;
-	if (!is_daemon(o))
+	if (o->kind != SINK_DAEMON)
 		return text_lines(b->data + at, b->len - at);
 	for (; at < b->len; at += sizeof(size) + size) {
 		memcpy(&size, b->data + at, sizeof(size));
@@ -646,18 +585,15 @@ void sink_tell_end(struct sink *o)
 		(sink_waiting(o) > 0 && o->mid_line);
 	char text[200];
 
-	count_lost(o, lines);
+	count_lost(o, o->of, lines);
 	/* with those that are not told in their place yet */
-	if (o->stream == NULL && o->dropped > 0 &&
-		say_loss(text, sizeof(text), o->dropped, reason_of(o)) > 0)
+	if (o->dropped > 0 && say_loss(text, sizeof(text), o->dropped, reason_of(o)) > 0)
 		log_warn("%s: %s", o->of->name, text + strlen("nclust: "));
 }
 
 void sink_free(struct sink *o)
 {
 	sink_tell_end(o);
-	if (o->stream != NULL)
-		leave_turns(o);
 	close_file(o);
 	buffer_fini(&o->in);
 	buffer_fini(&o->out);
@@ -667,6 +603,7 @@ void sink_free(struct sink *o)
 
 bool sink_needs_look(const struct sink *o)
 {
-	return sink_waiting(o) > 0 || o->dropping || o->route == NULL ||
-		(is_due(o) && o->failures == 0);
+	return sink_waiting(o) > 0 || o->dropping ||
+		(o->kind != SINK_STREAM &&
+			(o->route == NULL || (is_due(o) && o->failures == 0)));
 }

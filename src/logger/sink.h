@@ -11,50 +11,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* ---- stream ---- */
-
-/*
- * stdout or stderr, to which sinks write by turns.  Writing never blocks.
- * The descriptor is watched only while it is full.  The struct must not move in memory.
- */
-#define STREAM_ENOUGH ((size_t)32 * 1024) /* is written at once */
-#define STREAM_MOST ((size_t)64 * 1024)   /* the same of a file */
-
-struct sink;
-
-struct stream {
-	struct ev_loop *loop;
-	struct ev_io writable;
-	int fd;
-	bool is_ours; /* the descriptor is ours, to be closed */
-	bool is_socket;
-	bool is_pipe;
-	bool is_terminal; /* control bytes are escaped */
-	bool can_block;   /* the descriptor could not be opened anew */
-	bool is_full;     /* it took no more */
-	bool is_dead;     /* its reader is gone, and the log says so */
-
-	struct sink *turns; /* sinks that have output */
-};
-
-/* Write to the file of `original` (which stays the caller's), by a descriptor of our
- * own where that can be opened, so that no other process's becomes non-blocking. */
-void stream_open(struct stream *s, struct ev_loop *loop, int original);
-void stream_close(struct stream *s);
-/* Write some of the data; 0: nothing now; -1 and errno.  `as_is`: the data are no
- * lines, which messages of other processes must not tear. */
-ssize_t stream_write(struct stream *s, const char *data, size_t len, bool as_is);
-/* So many bytes would be taken whole; 0: none now. */
-size_t stream_room(struct stream *s);
-
 /* ---- offload ---- */
 
 /*
  * Threads write to files and close them, because these calls wait for ever where a file server
  * or a disk does not answer, and no signal ends the wait.
  */
-#define OFFLOAD_MOST 64  /* calls that may hang at once */
-#define OFFLOAD_OF_ONE 8 /* writes of one cluster that may hang at once */
+struct sink;
 
 struct offload_call {
 	int fd;
@@ -77,51 +40,50 @@ struct offload {
 void offload_init(struct offload *o, struct ev_loop *loop);
 /* Let a thread make the call. false: no thread can be made now. */
 bool offload_begin(struct offload *o, const struct offload_call *call);
-/* Close a file; while too many calls hang it stays open. */
+/* Close a file; if no thread can be made, it stays open. */
 void offload_close(struct offload *o, int *fd);
 
 /* ---- sink ---- */
 
 /*
- * Where output of one cluster goes: stdout or stderr, which the cluster shares with others; or
- * a file, a FIFO or the socket of a log daemon that the supervisor opens for us, since the
- * logger has no rights.  Output that is not taken yet waits in a buffer of bounded size.
+ * Where output goes: stdout or stderr, which all clusters share; or, of one cluster, a file, a
+ * FIFO or the socket of a log daemon that the supervisor opens for us, since the logger has no
+ * rights.  Output that is not taken yet waits in a buffer of bounded size.
  *
- * While too much waits, the cluster's pipes are not read, but only as long as SINK_TAKES is
- * taken in each second.  After that the sink drops output, counts the lines, and writes their
- * number in their place when all that waited is written.  Meanwhile it still takes SINK_HIGH of
- * workers that write little, so that a flood costs its own lines alone.  A write that fails (a
- * full disk) is tried again each second; the workers do not wait for a stream that fails.
- * Bytes that are copied are no lines: their worker waits for the reader, however long that
- * takes.
+ * While too much waits, the pipes whose output goes there are not read, but only as long as
+ * SINK_TAKES is taken in each second.  After that the sink drops output, counts the lines, and
+ * writes their number in their place when all that waited is written.  Workers that write little
+ * neither wait nor lose lines meanwhile, up to SINK_HIGH of them all, so that a flood costs its own
+ * lines alone.  A write that fails (a full disk) is tried again each second; the workers do not wait
+ * for a stream that fails.  Bytes that are copied are no lines: their worker waits for the reader,
+ * however long that takes.
  *
- * A stream gets whole lines, and its sinks write by turns; a file gets blocks of whole lines; a
- * daemon gets a datagram for each line.
+ * A stream gets whole lines; a file gets blocks of whole lines; a daemon gets a datagram for each
+ * line.
  */
-#define SINK_HIGH ((size_t)128 * 1024) /* too much */
+#define SINK_HIGH ((size_t)128 * 1024)  /* too much */
+#define SINK_ENOUGH ((size_t)32 * 1024) /* is written at once */
 #define SINK_PATIENCE 1.0
 #define SINK_TAKES ((size_t)1024 * 1024)
-/* The memory of all sinks together, of which a cluster gets half of what the others
+/* The memory of all clusters' sinks together, of which a cluster gets half of what the others
  * leave; and what each sink has even when that is used up. */
 #define SINKS_MOST ((size_t)16 * 1024 * 1024)
 #define SINK_LEAST ((size_t)16 * 1024)
-/* Half of what others leave of a bound, so that there is always some for one more. */
-static inline size_t sink_share(size_t bound, size_t others)
-{
-	return others < bound ? (bound - others) / 2 : 0;
-}
 
 struct clusters;
 struct cluster;
 struct route;
 
-enum sink_kind {
-	SINK_PREFIX = LOGWIRE_TO_PREFIX,
-	SINK_JSON = LOGWIRE_TO_JSON,
-	SINK_FILE = LOGWIRE_TO_FILE,
-	SINK_JOURNAL = LOGWIRE_TO_JOURNAL,
-	SINK_SYSLOG = LOGWIRE_TO_SYSLOG,
-	SINK_COPY, /* to a stream, unchanged */
+enum sink_kind { SINK_STREAM, SINK_FILE, SINK_DAEMON };
+
+/* What is known of stdout or stderr. */
+struct stream {
+	bool is_ours; /* the descriptor is ours, to be closed */
+	bool is_socket;
+	bool is_pipe;
+	bool is_terminal; /* control bytes are escaped */
+	bool can_block;   /* the descriptor could not be opened anew */
+	bool is_dead;     /* its reader is gone, and the log says so */
 };
 
 /* A file, with the facts that the supervisor's child has found. */
@@ -134,17 +96,14 @@ struct sink_file {
 };
 
 struct sink {
-	struct sink *next;
 	struct clusters *all;
-	struct cluster *of;
 	enum sink_kind kind;
-	struct route *route; /* NULL: none, to be freed when all is written */
-	uint32_t slot;       /* of a stream: its number */
+	struct sink_file file; /* what is written to now */
+	ev_io writable;        /* active: it takes no more now */
 
 	struct buffer in;  /* output is put here */
 	struct buffer out; /* and is moved here when `out` is written */
 	size_t head;       /* bytes of `out` that are written */
-	size_t memory;     /* of both buffers, as counted in all->memory */
 	uint64_t author;   /* worker of the output that was put last */
 	bool mid_line;     /* that output does not end with a newline */
 	bool mid_written;  /* what was written last does not either */
@@ -158,27 +117,27 @@ struct sink {
 	size_t spared;   /* bytes taken of workers that write little, since full_since */
 	const char *why; /* the reason for dropping lines */
 	unsigned long dropped;
-	ev_tstamp drop_at; /* when the log last said that lines are dropped */
 
-	struct stream *stream; /* NULL: a file or a daemon, which use the members below */
-	struct sink *next_turn;
-	bool has_turn;
+	struct stream stream; /* of a stream */
 
-	struct sink_file file;
-	ev_io writable;     /* active: the descriptor takes no more now */
-	ev_tstamp asked_at; /* when the supervisor was asked for a descriptor; 0: it has answered */
-	ev_tstamp ask_again; /* time before which it is not asked again */
-	unsigned failures;   /* to open it, in a row */
-
+	/* of a file or a daemon */
+	struct sink *next;
+	struct cluster *of;
+	struct route *route; /* NULL: none, to be freed when all is written */
+	uint32_t slot;
+	size_t memory;        /* of both buffers, as counted in all->memory */
+	ev_tstamp drop_at;    /* when the log last said that lines are dropped */
+	ev_tstamp asked_at;   /* when the supervisor was asked for a descriptor; 0: it has answered */
+	ev_tstamp ask_again;  /* time before which it is not asked again */
+	unsigned failures;    /* to open it, in a row */
 	struct sink_file later; /* to be used from the next line on */
 	bool rotates;           /* the old file is complete when `later` is used */
 	bool writes;            /* a thread writes `out` */
 	ev_tstamp writes_since;
 };
 
-/* `stream`: NULL for a file or a daemon. */
-struct sink *sink_new(struct clusters *all, struct cluster *of, struct route *route, uint32_t slot,
-	struct stream *stream);
+void sink_init(struct sink *o, struct clusters *all, enum sink_kind kind);
+struct sink *sink_new(struct clusters *all, struct cluster *of, struct route *route, uint32_t slot);
 /* Count and tell what is lost with it; also while a thread writes `out`. */
 void sink_tell_end(struct sink *o);
 void sink_free(struct sink *o);
@@ -186,35 +145,45 @@ void sink_free(struct sink *o);
 /* What is put at once, and taken whole or lost: a line or a piece of one, formatted for a daemon, or
  * bytes to be copied. */
 struct sink_text {
+	struct cluster *of;
 	uint64_t author; /* of several in one file; another one's unfinished line is ended */
 	const char *before;
 	size_t before_len;
 	const char *text;
 	size_t len;
 	bool newline; /* is put behind it */
+	bool escapes; /* it is shown on a terminal */
 };
 
 void sink_put(struct sink *o, const struct sink_text *t);
-/* How much of `most` may be read now to be copied to the sink: no more than it takes at once, but
- * for a worker that has ended, and where the sinks of other clusters wait for their turn. */
+/* How much of `most` may be read now to be copied to a stream: no more than it takes at once, but
+ * for a worker that has ended. */
 size_t sink_room(struct sink *o, size_t most, bool has_ended);
 
-/* A thread has written some of what waits. */
-void sink_written(struct sink *o, const struct offload_call *call);
 /* Write what waits. */
 void sink_flush(struct sink *o);
+/* A thread has written some of what waits. */
+void sink_written(struct sink *o, const struct offload_call *call);
 size_t sink_waiting(const struct sink *o);
-/* Should the sink's pipes not be read now? */
+/* Should those wait whose output goes there? */
 bool sink_is_full(struct sink *o);
 /* Is the sink to be looked after each 0.25 s, since it waits for something? */
 bool sink_needs_look(const struct sink *o);
-
-/* Write what waits for a stream, as much as it takes. */
-void sinks_flush(struct stream *s);
 
 /* Ask the supervisor for a descriptor. */
 void sink_ask(struct sink *o, enum logwire_ask what);
 /* The answer: the descriptor, which is taken (-1 then); or -1: it cannot be opened. */
 void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd);
+
+/* ---- stream ---- */
+
+/* Write to the file of `original` (which stays the caller's), by a descriptor of our
+ * own where that can be opened, so that no other process's becomes non-blocking. */
+void stream_open(struct sink *o, int original);
+void stream_close(struct sink *o);
+/* Write some of what waits in o->out; 0: nothing now; -1 and errno. */
+ssize_t stream_write(struct sink *o);
+/* So many bytes would be taken whole; 0: none now. */
+size_t stream_room(struct sink *o);
 
 #endif

@@ -10,38 +10,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PARTS_MOST ((size_t)1024 * 1024) /* of unfinished lines, in a cluster */
-
-struct source *source_find(const struct source_table *table, uint64_t worker)
+struct source *source_find(struct source *list, uint64_t worker)
 {
-	struct source *source = table->buckets[worker % SOURCE_BUCKETS];
-
-	while (source != NULL && source->worker != worker)
-		source = source->next;
-	return source;
+	while (list != NULL && list->worker != worker)
+		list = list->next;
+	return list;
 }
 
-struct source *source_after(const struct source_table *table, const struct source *source)
+struct source *source_get(struct source **list, struct clusters *clusters, uint64_t worker,
+	uint32_t slot, const char *cluster)
 {
-	size_t bucket = source != NULL ? source->worker % SOURCE_BUCKETS + 1 : 0;
-
-	if (source != NULL && source->next != NULL)
-		return source->next;
-	while (bucket < SOURCE_BUCKETS && table->buckets[bucket] == NULL)
-		bucket++;
-	return bucket < SOURCE_BUCKETS ? table->buckets[bucket] : NULL;
-}
-
-struct source *source_get(
-	struct source_table *table, uint64_t worker, uint32_t slot, const char *cluster)
-{
-	struct source **bucket = &table->buckets[worker % SOURCE_BUCKETS];
-	struct source *source = source_find(table, worker);
+	struct source *source = source_find(*list, worker);
 
 	if (source != NULL)
 		return source;
 	source = calloc(1, sizeof(*source));
-	if (source == NULL || (source->cluster = clusters_get(table->clusters, cluster)) == NULL) {
+	if (source == NULL || (source->cluster = clusters_get(clusters, cluster)) == NULL) {
 		free(source);
 		return NULL;
 	}
@@ -51,20 +35,18 @@ struct source *source_get(
 	source->ring.fd = -1;
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
 		source->pipes[i].source = source;
-		source->pipes[i].fd = -1;
+		source->pipes[i].readable.fd = -1;
 	}
-	source->next = *bucket;
-	*bucket = source;
+	source->next = *list;
+	*list = source;
 	return source;
 }
 
-void source_free(struct source_table *table, struct source *source)
+void source_free(struct source **list, struct source *source)
 {
-	struct source **at = &table->buckets[source->worker % SOURCE_BUCKETS];
-
-	while (*at != source)
-		at = &(*at)->next;
-	*at = source->next;
+	while (*list != source)
+		list = &(*list)->next;
+	*list = source->next;
 	source->cluster->sources--;
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 		buffer_fini(&source->pipes[i].part);
@@ -74,7 +56,7 @@ void source_free(struct source_table *table, struct source *source)
 
 bool source_is_open(const struct source *source)
 {
-	return source->pipes[0].fd != -1 || source->pipes[1].fd != -1;
+	return source->pipes[0].readable.fd != -1 || source->pipes[1].readable.fd != -1;
 }
 
 unsigned source_width(const struct source *source)
@@ -156,16 +138,6 @@ static void hand_on(const struct split *s, const char *text, size_t len, bool en
 	}
 }
 
-/* How much of a line may be kept. */
-static size_t part_most(size_t others)
-{
-	size_t most = sink_share(PARTS_MOST, others);
-
-	if (most > LINES_WHOLE)
-		return LINES_WHOLE;
-	return most > LINES_MAX ? most : LINES_MAX;
-}
-
 /* Hand on the kept part and the bytes that follow it: as one, unless there is no memory for that. */
 static void end_part(const struct split *s, const char *text, size_t len, bool ended, size_t behind)
 {
@@ -185,7 +157,7 @@ static void keep_part(const struct split *s, const char *text, size_t len)
 {
 	struct buffer *part = &s->pipe->part;
 
-	if (part->len + len > part_most(s->pipe->source->cluster->parts) ||
+	if (part->len + len > LINES_WHOLE ||
 		buffer_append(part, text, len) == -1)
 		end_part(s, text, len, false, 0);
 }
@@ -194,10 +166,8 @@ void source_split(
 	struct source_pipe *pipe, const char *data, size_t len, lines_take *take, void *context)
 {
 	const struct split s = {pipe, true, take, context};
-	struct cluster *c = pipe->source->cluster;
 	const char *end;
 
-	c->parts -= pipe->part.len;
 	while (len > 0 && (end = memchr(data, '\n', len)) != NULL) {
 		size_t n = (size_t)(end - data);
 
@@ -210,14 +180,12 @@ void source_split(
 	}
 	if (len > 0)
 		keep_part(&s, data, len);
-	c->parts += pipe->part.len;
 }
 
 void source_end_lines(struct source_pipe *pipe, lines_take *take, void *context)
 {
 	const struct split s = {pipe, false, take, context};
 
-	pipe->source->cluster->parts -= pipe->part.len;
 	if (pipe->part.len > 0)
 		end_part(&s, NULL, 0, true, 0);
 	pipe->cut = false;

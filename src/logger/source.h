@@ -70,9 +70,9 @@ bool tail_tell(const char *text, size_t len, int pid, bool started, char to[TAIL
  */
 struct source_pipe {
 	struct source *source;
-	int fd;        /* -1: none, or it was at its end */
-	bool is_pty;   /* the end of a terminal, and no pipe */
-	double second; /* when the second began of which `said` counts the bytes */
+	ev_io readable; /* its fd -1: none, or it was at its end; not active: its worker waits */
+	bool is_pty;    /* the end of a terminal, and no pipe */
+	double second;  /* when the second began of which `said` counts the bytes */
 	size_t said;
 	struct buffer part; /* has memory only while a line is incomplete */
 	bool cut;           /* the next piece continues a line that was cut */
@@ -80,7 +80,7 @@ struct source_pipe {
 };
 
 struct source {
-	struct source *next;     /* of its bucket */
+	struct source *next;     /* of all */
 	struct source *next_due; /* the next one whose last words are to be sent */
 	uint64_t worker;
 	uint32_t slot;
@@ -96,26 +96,15 @@ struct source {
 	struct source_pipe pipes[2]; /* stdout, stderr */
 };
 
-/* All sources, each in the bucket of its worker.  The owner sets the clusters, and zeroes the
- * rest. */
-#define SOURCE_BUCKETS 1024
-
-struct source_table {
-	struct source *buckets[SOURCE_BUCKETS];
-	struct clusters *clusters;
-};
-
-struct source *source_find(const struct source_table *table, uint64_t worker);
-/* Of all sources the one after that, or, with NULL, the first one; NULL: there is none. */
-struct source *source_after(const struct source_table *table, const struct source *source);
+struct source *source_find(struct source *list, uint64_t worker);
 /* The source of this worker, or a new one; NULL: out of memory. */
-struct source *source_get(
-	struct source_table *table, uint64_t worker, uint32_t slot, const char *cluster);
-void source_free(struct source_table *table, struct source *source);
+struct source *source_get(struct source **list, struct clusters *clusters, uint64_t worker,
+	uint32_t slot, const char *cluster);
+void source_free(struct source **list, struct source *source);
 
 bool source_is_open(const struct source *source);
 
-/* Cut what was read of a pipe into lines; the unfinished ones of a cluster have a common limit. */
+/* Cut what was read of a pipe into lines. */
 void source_split(
 	struct source_pipe *pipe, const char *data, size_t len, lines_take *take, void *context);
 /* No more data comes from the pipe, or not soon: hand on its unfinished line. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#include "logger/cluster.h"
 #include "logger/sink.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -13,15 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	struct stream *s = watcher->data;
-
-	(void)revents;
-	ev_io_stop(loop, watcher);
-	s->is_full = false;
-	sinks_flush(s);
-}
+#define ROOM_MOST ((size_t)64 * 1024) /* of a file */
 
 /* Open a description of our own: O_NONBLOCK on the given one would be seen by all
  * processes that share it, the user's shell among them. */
@@ -33,53 +25,50 @@ static int open_again(int original)
 	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND | O_CLOEXEC);
 }
 
-void stream_open(struct stream *s, struct ev_loop *loop, int original)
+void stream_open(struct sink *o, int original)
 {
+	struct stream *s = &o->stream;
 	struct stat st = {0};
 	bool blocks;
 
 	/* a closed descriptor takes nothing: every write fails, and is counted */
 	(void)fstat(original, &st);
 	blocks = S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode);
-	s->loop = loop;
-	s->fd = blocks ? open_again(original) : -1;
-	s->is_ours = s->fd != -1;
+	o->file.fd = blocks ? open_again(original) : -1;
+	s->is_ours = o->file.fd != -1;
 	if (!s->is_ours)
-		s->fd = original;
+		o->file.fd = original;
 	s->is_socket = S_ISSOCK(st.st_mode);
 	s->is_pipe = S_ISFIFO(st.st_mode);
-	s->is_terminal = isatty(s->fd) == 1;
+	s->is_terminal = isatty(o->file.fd) == 1;
 	s->can_block = !s->is_ours && blocks;
-	s->is_full = s->is_dead = false;
-	ev_io_init(&s->writable, on_writable, s->fd, EV_WRITE);
-	s->writable.data = s;
-	if (s->turns != NULL)
-		ev_io_start(loop, &s->writable);
+	s->is_dead = false;
+	ev_io_set(&o->writable, o->file.fd, EV_WRITE);
 }
 
-void stream_close(struct stream *s)
+void stream_close(struct sink *o)
 {
-	ev_io_stop(s->loop, &s->writable);
-	if (s->is_ours)
-		(void)close(s->fd);
+	ev_io_stop(o->all->loop, &o->writable);
+	if (o->stream.is_ours)
+		(void)close(o->file.fd);
 }
 
 /* A pipe takes up to PIPE_BUF whole or not at all: a message of the supervisor tears no line.  An
- * empty one takes STREAM_ENOUGH so, half of what a pipe usually holds, whatever other processes
+ * empty one takes SINK_ENOUGH so, half of what a pipe usually holds, whatever other processes
  * write meanwhile, and its reader is woken up less often. */
-static size_t whole_of(const struct stream *s)
+static size_t whole_of(const struct sink *o)
 {
 	int waiting;
 
-	if (!s->is_pipe)
-		return STREAM_ENOUGH;
-	return ioctl(s->fd, FIONREAD, &waiting) == 0 && waiting == 0 ? STREAM_ENOUGH : PIPE_BUF;
+	if (!o->stream.is_pipe)
+		return SINK_ENOUGH;
+	return ioctl(o->file.fd, FIONREAD, &waiting) == 0 && waiting == 0 ? SINK_ENOUGH : PIPE_BUF;
 }
 
 /* Whole lines up to what is taken whole; a longer line alone. */
-static size_t next_batch(const struct stream *s, const char *start, size_t len)
+static size_t next_batch(const struct sink *o, const char *start, size_t len)
 {
-	size_t most = len > PIPE_BUF ? whole_of(s) : len;
+	size_t most = len > PIPE_BUF ? whole_of(o) : len;
 	const char *end;
 
 	if (len <= most)
@@ -90,52 +79,45 @@ static size_t next_batch(const struct stream *s, const char *start, size_t len)
 	return end != NULL ? (size_t)(end - start) + 1 : len;
 }
 
-static void wait_for_room(struct stream *s)
+static bool is_writable(const struct sink *o)
 {
-	s->is_full = true;
-	ev_io_start(s->loop, &s->writable);
-}
-
-static bool is_writable(const struct stream *s)
-{
-	struct pollfd at = {.fd = s->fd, .events = POLLOUT};
+	struct pollfd at = {.fd = o->file.fd, .events = POLLOUT};
 
 	return poll(&at, 1, 0) != 0;
 }
 
-static ssize_t write_some(const struct stream *s, const char *data, size_t len)
+static ssize_t write_some(const struct sink *o, const char *data, size_t len)
 {
-	if (s->is_socket)
-		return send(s->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (!s->can_block)
-		return write(s->fd, data, len);
+	if (o->stream.is_socket)
+		return send(o->file.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (!o->stream.can_block)
+		return write(o->file.fd, data, len);
 	/* a terminal that is writable takes a little, a pipe PIPE_BUF */
-	if (is_writable(s))
-		return write(s->fd, data, len < 256 ? len : 256);
+	if (is_writable(o))
+		return write(o->file.fd, data, len < 256 ? len : 256);
 	errno = EAGAIN;
 	return -1;
 }
 
-ssize_t stream_write(struct stream *s, const char *data, size_t len, bool as_is)
+ssize_t stream_write(struct sink *o)
 {
-	ssize_t n = write_some(s, data, as_is ? len : next_batch(s, data, len));
+	const char *data = o->out.data + o->head;
+	ssize_t n = write_some(o, data, next_batch(o, data, o->out.len - o->head));
 
 	if (n > 0)
 		return n;
-	if (n == 0) {
+	if (n == 0)
 		errno = EIO;
-		return -1;
-	}
-	if (errno == EAGAIN)
-		wait_for_room(s);
+	else if (errno == EAGAIN)
+		ev_io_start(o->all->loop, &o->writable);
 	return errno == EAGAIN || errno == EINTR ? 0 : -1;
 }
 
-size_t stream_room(struct stream *s)
+size_t stream_room(struct sink *o)
 {
-	if (s->is_full || !is_writable(s)) {
-		wait_for_room(s);
+	if (ev_is_active(&o->writable) || !is_writable(o)) {
+		ev_io_start(o->all->loop, &o->writable);
 		return 0;
 	}
-	return s->is_pipe || s->is_socket ? whole_of(s) : STREAM_MOST;
+	return o->stream.is_pipe || o->stream.is_socket ? whole_of(o) : ROOM_MOST;
 }

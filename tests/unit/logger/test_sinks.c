@@ -18,8 +18,8 @@ static struct offload offload;
 static struct ev_io channel;
 static int supervisor;
 static struct clusters clusters;
-static struct stream stream;
-static struct source_table sources;
+static struct sink *const stream = &clusters.own[0];
+static struct source *sources;
 static uint64_t workers;
 static int said; /* nclust's own lines */
 
@@ -43,7 +43,6 @@ static void setup(void)
 	offload_init(&offload, loop);
 	ev_io_init(&channel, NULL, pair[1], EV_READ);
 	clusters_init(&clusters, loop, &offload, &channel);
-	sources.clusters = &clusters;
 	(void)signal(SIGPIPE, SIG_IGN);
 	ck_assert_int_eq(pipe2(pair, O_NONBLOCK), 0);
 	said = pair[0];
@@ -52,11 +51,6 @@ static void setup(void)
 
 static void teardown(void)
 {
-	for (struct source *s; (s = source_after(&sources, NULL)) != NULL;)
-		source_free(&sources, s);
-	clusters_fini(&clusters);
-	if (stream.loop != NULL)
-		stream_close(&stream);
 	ev_loop_destroy(loop);
 }
 
@@ -86,7 +80,7 @@ static struct cluster *route(const char *cluster)
 
 static struct source_pipe *worker(struct cluster *g, uint32_t slot)
 {
-	struct source *s = source_get(&sources, ++workers, slot, g->name);
+	struct source *s = source_get(&sources, &clusters, ++workers, slot, g->name);
 
 	cluster_begin(&clusters, g, slot);
 	return &s->pipes[0];
@@ -113,6 +107,7 @@ static void put_text(struct source_pipe *pipe, const char *text, size_t len, boo
 {
 	struct cluster *c = pipe->source->cluster;
 	const struct sink_text put = {
+		.of = c,
 		.author = pipe->source->worker * 2,
 		.text = text,
 		.len = len,
@@ -133,9 +128,11 @@ static void put_line(struct source_pipe *pipe, size_t len)
 
 static void put_lines(struct source_pipe *pipe, unsigned kib)
 {
+	struct cluster *c = pipe->source->cluster;
+
 	for (unsigned i = 0; i < kib; i++) {
 		put_line(pipe, 1024);
-		if (!cluster_flush(pipe->source->cluster, STREAM_ENOUGH))
+		if (sink_is_full(cluster_sink(&clusters, c, &c->list[0], pipe->source->slot, false)))
 			ev_now_update(loop);
 	}
 	turn();
@@ -214,7 +211,7 @@ TEST(clusters_that_are_removed_are_forgotten)
 	ck_assert_str_eq(clusters.list->name, "web5");
 	ck_assert_ptr_eq(clusters.list->next, kept);
 	ck_assert_ptr_null(kept->next);
-	source_free(&sources, source_after(&sources, NULL));
+	source_free(&sources, sources);
 	turn();
 	ck_assert_ptr_eq(clusters.list, kept);
 }
@@ -252,32 +249,6 @@ TEST(a_list_of_places_is_in_force_when_it_is_whole)
 	ck_assert_ptr_null(g->sinks->next); /* that of "b" is gone */
 	ck_assert_ptr_eq(g->sinks->route, &g->list[0]);
 	ck_assert_uint_eq(g->sinks->slot, 0);
-}
-
-static void take_no_line(void *context, const struct line *line)
-{
-	(void)context;
-	(void)line;
-}
-
-TEST(unfinished_lines_of_others_do_not_break_one)
-{
-	struct cluster *g = route("web");
-	struct cluster *two = route("two");
-	static char half[256 * 1024];
-	struct source_pipe *pipe;
-
-	memset(half, 'x', sizeof(half));
-	for (uint32_t slot = 0; slot < 10; slot++)
-		source_split(worker(g, slot), half, sizeof(half), take_no_line, NULL);
-	/* of another cluster: as if there were none */
-	pipe = worker(two, 0);
-	source_split(pipe, half, sizeof(half), take_no_line, NULL);
-	ck_assert_uint_eq(pipe->part.len, sizeof(half));
-	/* of the same one: something */
-	pipe = worker(g, 10);
-	source_split(pipe, half, 16 * 1024, take_no_line, NULL);
-	ck_assert_uint_eq(pipe->part.len, 16 * 1024);
 }
 
 TEST(a_line_that_is_cut_goes_on_and_ends_before_one_of_another_worker)
@@ -340,8 +311,7 @@ static int end; /* of a pipe that is the stream */
 
 static void open_stream(int fd)
 {
-	stream_open(&stream, loop, fd);
-	clusters.streams[0] = clusters.streams[1] = &stream;
+	clusters_open(&clusters, fd, fd);
 }
 
 static void open_piped(void)
@@ -355,19 +325,15 @@ static void open_piped(void)
 	(void)close(fds[1]);
 }
 
-static struct sink *sink_of(const char *cluster)
+static void put(const char *line)
 {
-	struct cluster *c = clusters_get(&clusters, cluster);
+	struct cluster *c = clusters_get(&clusters, "web");
 
 	if (c->sources == 0)
 		(void)worker(c, 0);
-	return cluster_sink(&clusters, c, &c->list[ROUTE_STANDARD], 0, false);
-}
-
-static void put(const char *cluster, const char *line)
-{
-	sink_put(sink_of(cluster),
+	sink_put(stream,
 		&(struct sink_text){
+			.of = c,
 			.before = "web.0 | ",
 			.before_len = 8,
 			.text = line,
@@ -377,13 +343,13 @@ static void put(const char *cluster, const char *line)
 }
 
 /* So many lines of 100 bytes that begin with that. */
-static void fill(const char *cluster, const char *begin, int count)
+static void fill(const char *begin, int count)
 {
 	char line[92];
 
 	snprintf(line, sizeof(line), "%-91s", begin);
 	for (int i = 0; i < count; i++)
-		put(cluster, line);
+		put(line);
 	turn();
 }
 
@@ -411,12 +377,10 @@ static int read_all(const char *text)
 /* The time comes in which it is tried again. */
 static void wait_a_second(void)
 {
-	for (struct sink *o = clusters.list->sinks; o != NULL; o = o->next) {
-		o->try_again = 0.;
-		o->full_since -= o->full_since > 0. ? SINK_PATIENCE : 0.;
-		sink_flush(o);
-		(void)sink_is_full(o);
-	}
+	stream->try_again = 0.;
+	stream->full_since -= stream->full_since > 0. ? SINK_PATIENCE : 0.;
+	sink_flush(stream);
+	(void)sink_is_full(stream);
 }
 
 TEST(what_is_given_is_never_made_non_blocking)
@@ -425,21 +389,21 @@ TEST(what_is_given_is_never_made_non_blocking)
 
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
 	open_stream(fds[1]);
-	ck_assert(stream.is_ours && !stream.can_block);
+	ck_assert(stream->stream.is_ours && !stream->stream.can_block);
 	ck_assert_int_eq(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
-	ck_assert_int_ne(fcntl(stream.fd, F_GETFL) & O_NONBLOCK, 0);
-	ck_assert_int_ne(fcntl(stream.fd, F_GETFD) & FD_CLOEXEC, 0);
-	fill("web", "nobody reads this", 20000); /* and it does not block */
-	ck_assert(stream.is_full);
+	ck_assert_int_ne(fcntl(stream->file.fd, F_GETFL) & O_NONBLOCK, 0);
+	ck_assert_int_ne(fcntl(stream->file.fd, F_GETFD) & FD_CLOEXEC, 0);
+	fill("nobody reads this", 20000); /* and it does not block */
+	ck_assert(ev_is_active(&stream->writable));
 }
 
 TEST(one_that_cannot_be_opened_anew_is_asked_first)
 {
 	open_piped();
-	ck_assert_int_eq(fcntl(stream.fd, F_SETFL, 0), 0);
-	stream.can_block = true; /* as if it had been refused */
-	fill("web", "nobody reads this", 20000);
-	ck_assert(stream.is_full);
+	ck_assert_int_eq(fcntl(stream->file.fd, F_SETFL, 0), 0);
+	stream->stream.can_block = true; /* as if it had been refused */
+	fill("nobody reads this", 20000);
+	ck_assert(ev_is_active(&stream->writable));
 }
 
 TEST(lines_stay_whole_in_a_pipe_that_others_write_to)
@@ -448,7 +412,7 @@ TEST(lines_stay_whole_in_a_pipe_that_others_write_to)
 	ssize_t n;
 
 	open_piped();
-	fill("web", "a line", 3000);
+	fill("a line", 3000);
 	n = read(end, text, sizeof(text));
 	ck_assert_int_gt(n, 60000);
 	ck_assert_int_eq(text[n - 1], '\n');
@@ -456,13 +420,12 @@ TEST(lines_stay_whole_in_a_pipe_that_others_write_to)
 
 TEST(who_writes_waits_for_a_reader_that_reads_and_no_other)
 {
-	struct sink *o;
+	struct sink *o = stream;
 
 	open_piped();
-	o = sink_of("web");
-	put("web", "a line");
+	put("a line");
 	ck_assert(!sink_is_full(o));
-	fill("web", "line", 3000);
+	fill("line", 3000);
 	ck_assert(sink_is_full(o));
 	/* as much in each period as it has to take */
 	for (int i = 0; i < 5; i++) {
@@ -472,53 +435,30 @@ TEST(who_writes_waits_for_a_reader_that_reads_and_no_other)
 	}
 	wait_a_second();
 	ck_assert(!sink_is_full(o) && o->dropping);
-	put("web", "lost");
+	put("lost");
 	ck_assert_int_eq(read_all("web.0 | lost"), 0);
 	ck_assert_ptr_nonnull(
 		strstr(got, "\nnclust: 1 line of output was dropped, the reader was too slow\n"));
 	/* it reads again; but so soon it is not waited for again */
-	fill("web", "line", 3000);
+	fill("line", 3000);
 	ck_assert(!sink_is_full(o));
 }
 
-TEST(a_cluster_that_floods_costs_its_own_lines)
+TEST(a_worker_that_floods_costs_no_line_of_a_quiet_one)
 {
 	open_piped();
-	fill("flood", "flood", 20000);
-	fill("quiet", "quiet", 300);
-	ck_assert_uint_gt(dropped("flood"), 5000);
-	ck_assert_uint_eq(dropped("quiet"), 0);
-	/* by turns */
-	for (size_t len = 0; len < 256 * 1024; len += 4096)
-		if (read(end, got, 4096) > 0)
-			(void)ev_run(loop, EVRUN_NOWAIT);
-	ck_assert_uint_eq(sink_waiting(sink_of("quiet")), 0);
-	ck_assert_uint_gt(sink_waiting(sink_of("flood")), 0);
-}
-
-TEST(a_worker_that_floods_costs_no_line_of_a_quiet_one_of_its_cluster)
-{
-	struct source_pipe *flood;
-	struct source_pipe *quiet;
-
-	open_piped();
-	(void)sink_of("web");
-	flood = worker(clusters_find(&clusters, "web"), 0);
-	quiet = worker(clusters_find(&clusters, "web"), 1);
-	cluster_begin_lines(&clusters, flood, 65536);
-	fill("web", "flood", 3000);
-	ck_assert(sink_is_full(sink_of("web")));
+	fill("flood", 3000);
+	ck_assert(sink_is_full(stream));
 	wait_a_second();
-	fill("web", "flood", 655);
+	fill("flood", 655);
 	ck_assert_uint_eq(dropped("web"), 655);
-	cluster_begin_lines(&clusters, quiet, 400);
-	fill("web", "quiet", 4);
+	clusters.is_quiet = true;
+	fill("quiet", 4);
 	ck_assert_uint_eq(dropped("web"), 655);
-	/* … as long as it is one */
-	cluster_begin_lines(&clusters, quiet, 65536);
-	fill("web", "loud", 655);
-	ck_assert_uint_eq(dropped("web"), 2 * 655);
-	ck_assert_int_eq(read_all("quiet"), 4);
+	/* … but not without bounds */
+	fill("quiet", 2000);
+	ck_assert_uint_gt(dropped("web"), 655);
+	ck_assert_int_gt(read_all("quiet"), 4);
 }
 
 TEST(a_full_disk_is_counted_line_by_line)
@@ -527,16 +467,12 @@ TEST(a_full_disk_is_counted_line_by_line)
 
 	open_stream(full);
 	for (int i = 0; i < 10; i++) {
-		put("web", "line");
+		put("line");
 		turn();
 	}
 	/* what waits is still to be written, as soon as that can be */
 	ck_assert_uint_eq(dropped("web"), 9);
-	ck_assert(!sink_is_full(sink_of("web")));
-	source_free(&sources, source_after(&sources, NULL));
-	clusters_fini(&clusters);
-	(void)close(full);
-	ck_assert_uint_eq(clusters.memory, 0);
+	ck_assert(!sink_is_full(stream));
 }
 
 TEST(what_waits_for_a_full_disk_is_written_without_a_pause_when_it_has_room)
@@ -544,16 +480,16 @@ TEST(what_waits_for_a_full_disk_is_written_without_a_pause_when_it_has_room)
 	int writer;
 
 	open_piped();
-	writer = dup(stream.fd);
-	stream.is_full = true;
+	writer = dup(stream->file.fd);
+	ev_io_start(loop, &stream->writable);
 	for (int i = 0; i < 20000; i++)
-		put("web", "line");
-	ck_assert_int_ne(dup2(open("/dev/full", O_WRONLY | O_CLOEXEC), stream.fd), -1);
-	stream.is_full = false;
-	sinks_flush(&stream);
-	put("web", "lost");
+		put("line");
+	ck_assert_int_ne(dup2(open("/dev/full", O_WRONLY | O_CLOEXEC), stream->file.fd), -1);
+	ev_io_stop(loop, &stream->writable);
+	sink_flush(stream);
+	put("lost");
 	ck_assert_uint_eq(dropped("web"), 1);
-	ck_assert_int_ne(dup2(writer, stream.fd), -1);
+	ck_assert_int_ne(dup2(writer, stream->file.fd), -1);
 	wait_a_second();
 	ck_assert_int_eq(read_all("web.0 | line\n"), 20000);
 	ck_assert_ptr_nonnull(
@@ -565,15 +501,15 @@ TEST(a_reader_that_comes_back_is_told_what_it_missed)
 	char path[32];
 
 	open_piped();
-	fill("web", "one", 1);
+	fill("one", 1);
 	ck_assert_int_eq(read_all("one"), 1);
 	(void)close(end);
-	fill("web", "two", 1);
-	fill("web", "three", 2);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", stream.fd);
+	fill("two", 1);
+	fill("three", 2);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", stream->file.fd);
 	end = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	wait_a_second();
-	fill("web", "four", 1);
+	fill("four", 1);
 	ck_assert_int_eq(read_all("four"), 1);
 	ck_assert_ptr_nonnull(strstr(got, "two"));
 	ck_assert_ptr_nonnull(
