@@ -242,7 +242,6 @@ int logger_main(int channel, uid_t user)
 	offload_init(&logger->offload, logger->loop);
 	ev_set_userdata(logger->loop, logger);
 	logger->over = -1;
-	logger->due_end = &logger->due;
 	(void)fcntl(channel, F_SETFD, FD_CLOEXEC);
 	clusters_init(&logger->clusters, logger->loop, &logger->offload, &logger->channel);
 	open_streams(logger);

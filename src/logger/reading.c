@@ -363,17 +363,17 @@ static int send_last(struct logger *logger, struct source *source)
 
 void reading_send_answers(struct logger *logger)
 {
-	while (logger->due != NULL) {
-		struct source *source = logger->due;
+	struct source *next;
 
+	for (struct source *source = logger->sources; source != NULL; source = next) {
+		next = source->next;
+		if (!source->due)
+			continue;
 		if (send_last(logger, source) == -1 && errno == EAGAIN) {
 			ev_io_start(logger->loop, &logger->answers);
 			return;
 		}
 		/* any other failure: the supervisor is gone, and waits for no answer */
-		logger->due = source->next_due;
-		if (logger->due == NULL)
-			logger->due_end = &logger->due;
 		source->due = false;
 		forget_if_over(logger, source);
 	}
@@ -398,8 +398,6 @@ static void finish_ending(struct logger *logger, struct source *source)
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 		end_lines(logger, &source->pipes[i]);
 	source->due = true;
-	*logger->due_end = source;
-	logger->due_end = &source->next_due;
 	/* the worker's lines come before what the supervisor logs of its death */
 	cluster_flush(&logger->clusters, source->cluster);
 	reading_send_answers(logger);

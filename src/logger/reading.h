@@ -12,7 +12,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/stat.h>
 
 /* ---- keep ---- */
 
@@ -36,9 +35,8 @@ struct keep {
 	uid_t owner; /* the supervisor's user, and the next one's */
 	int socket;  /* -1: nothing is kept */
 	int dir;
-	struct stat place; /* of the socket's file */
 	struct ev_io callers;
-	struct ev_timer look; /* does a worker live, and is our socket's file still ours? */
+	struct ev_timer look; /* does a worker live? */
 	bool needless;        /* not at the last look */
 	struct held *list;    /* heap */
 	struct logger *logger;
@@ -101,8 +99,6 @@ struct logger {
 	struct source *sources; /* heap */
 	unsigned pipes;         /* open */
 	bool holds;             /* some are not watched */
-	struct source *due;
-	struct source **due_end;
 	struct keep keep;
 	struct remember remember;
 	struct offload offload;

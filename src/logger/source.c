@@ -20,10 +20,11 @@ struct source *source_find(struct source *list, uint64_t worker)
 struct source *source_get(struct source **list, struct clusters *clusters, uint64_t worker,
 	uint32_t slot, const char *cluster)
 {
-	struct source *source = source_find(*list, worker);
+	struct source *source;
 
-	if (source != NULL)
-		return source;
+	for (; *list != NULL; list = &(*list)->next)
+		if ((*list)->worker == worker)
+			return *list;
 	source = calloc(1, sizeof(*source));
 	if (source == NULL || (source->cluster = clusters_get(clusters, cluster)) == NULL) {
 		free(source);
@@ -37,7 +38,6 @@ struct source *source_get(struct source **list, struct clusters *clusters, uint6
 		source->pipes[i].source = source;
 		source->pipes[i].readable.fd = -1;
 	}
-	source->next = *list;
 	*list = source;
 	return source;
 }

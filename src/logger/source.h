@@ -81,7 +81,6 @@ struct source_pipe {
 
 struct source {
 	struct source *next;     /* of all */
-	struct source *next_due; /* the next one whose last words are to be sent */
 	uint64_t worker;
 	uint32_t slot;
 	uint32_t pid; /* 0: unknown */
@@ -89,7 +88,7 @@ struct source {
 	struct cluster *cluster;
 	bool started; /* it was ready once, as it has ended */
 	bool ended;
-	bool due;
+	bool due;                    /* its last words are to be sent */
 	bool quiet;                  /* only its last lines are kept */
 	bool copied;                 /* copied unchanged, unless to a terminal */
 	struct linering ring;        /* of its slot, which others of the slot write to as well */
