@@ -144,7 +144,6 @@ static void put_in_force(struct clusters *all, struct cluster *c, size_t count)
 	for (size_t i = 0; i < count; i++)
 		if (!is_stream(&c->list[i]) && !c->list[i].by_slot)
 			(void)cluster_sink(all, c, &c->list[i], 0, false);
-	clusters_need(all);
 }
 
 static void stage_route(struct clusters *all, const struct logwire_packet *p)
@@ -298,22 +297,29 @@ static bool report_counts(struct clusters *all, struct cluster *c)
 
 /* ---- writing ---- */
 
-static void flush_streams(struct clusters *all)
+/* Returns whether one is to be looked after soon. */
+static bool flush_streams(struct clusters *all)
 {
 	sink_flush(&all->own[0]);
 	sink_flush(&all->own[1]);
+	return sink_needs_look(&all->own[0]) || sink_needs_look(&all->own[1]);
 }
 
-static void flush_sinks(struct cluster *c)
+static bool flush_sinks(struct cluster *c)
 {
-	for (struct sink *o = c->sinks; o != NULL; o = o->next)
+	bool needed = false;
+
+	for (struct sink *o = c->sinks; o != NULL; o = o->next) {
 		sink_flush(o);
+		needed |= sink_needs_look(o);
+	}
+	return needed;
 }
 
 void cluster_flush(struct clusters *all, struct cluster *c)
 {
-	flush_streams(all);
-	flush_sinks(c);
+	(void)flush_streams(all);
+	(void)flush_sinks(c);
 }
 
 /* Is all written that can be? */
@@ -343,15 +349,15 @@ static void free_leaving(struct cluster *c)
 void clusters_turn(struct clusters *all)
 {
 	struct cluster **at = &all->list;
+	bool needed = flush_streams(all);
 
-	flush_streams(all);
 	while (*at != NULL) {
 		struct cluster *c = *at;
 		bool unused = c->sources == 0 && c->count == 0 && c->staged[0].name == NULL;
 
 		for (struct sink *o = unused ? c->sinks : NULL; o != NULL; o = o->next)
 			o->route = NULL;
-		flush_sinks(c);
+		needed |= flush_sinks(c) | report_counts(all, c);
 		free_leaving(c);
 		if (!unused || c->sinks != NULL || c->lost > 0 || c->read > 0) {
 			at = &c->next;
@@ -361,27 +367,23 @@ void clusters_turn(struct clusters *all)
 		drop_routes(c->list, c->count);
 		free(c);
 	}
+	if (needed)
+		clusters_need(all);
 }
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	struct clusters *all = timer->data;
-	bool needed = sink_needs_look(&all->own[0]) || sink_needs_look(&all->own[1]);
-
-	(void)revents;
-	for (struct cluster *c = all->list; c != NULL; c = c->next) {
-		needed |= report_counts(all, c);
-		for (struct sink *o = c->sinks; o != NULL; o = o->next)
-			needed |= sink_needs_look(o);
-	}
-	if (!needed)
-		ev_timer_stop(loop, timer);
+	(void)loop;
+	(void)timer;
+	(void)revents; /* the turn does the rest */
 }
 
 void clusters_need(struct clusters *all)
 {
-	if (!ev_is_active(&all->look))
-		ev_timer_again(all->loop, &all->look);
+	if (ev_is_active(&all->look))
+		return;
+	ev_timer_set(&all->look, LOOK, 0.);
+	ev_timer_start(all->loop, &all->look);
 }
 
 bool clusters_are_empty(const struct clusters *all)
@@ -423,8 +425,6 @@ void clusters_init(
 	sink_init(&all->own[0], all, SINK_STREAM);
 	sink_init(&all->own[1], all, SINK_STREAM);
 	ev_init(&all->look, on_look);
-	all->look.repeat = LOOK;
-	all->look.data = all;
 }
 
 void clusters_end(const struct clusters *all)

@@ -101,7 +101,7 @@ void cluster_flush(struct clusters *all, struct cluster *c);
 /* Called each time before the loop waits. */
 void clusters_turn(struct clusters *all);
 bool clusters_are_empty(const struct clusters *all);
-/* Look after sinks and counts soon, and as long as something waits. */
+/* Let the loop turn again soon. */
 void clusters_need(struct clusters *all);
 
 #endif

@@ -116,7 +116,6 @@ void logger_resumed(struct logger *logger, int channel)
 	ev_io_set(&logger->channel, channel, EV_READ);
 	ev_io_start(logger->loop, &logger->channel);
 	ev_io_set(&logger->answers, channel, EV_WRITE);
-	clusters_need(&logger->clusters); /* lines may not be reported yet */
 }
 
 /* --- The end --- */

@@ -86,10 +86,7 @@ static void take_line(void *context, const struct line *line)
 	struct route *routes;
 	size_t count = cluster_routes(c, &routes);
 
-	if (!line->goes_on) {
-		c->read++;
-		clusters_need(&logger->clusters);
-	}
+	c->read += !line->goes_on;
 	remember_note(&logger->remember, line);
 	if (source->quiet || is_copied(logger, pipe))
 		return;
@@ -240,7 +237,6 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	if (most == 0) {
 		ev_io_stop(loop, watcher);
 		logger->holds = true;
-		clusters_need(&logger->clusters);
 		return;
 	}
 	(void)read_pipe(logger, pipe, most);

@@ -8,6 +8,7 @@
 #include "os/fdpass.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,8 +113,6 @@ static void count_lost(struct sink *o, struct cluster *of, unsigned long lines)
 	o->dropped += lines;
 	if (of != NULL) /* else the notice itself, which is said again */
 		of->lost += lines;
-	if (lines > 0)
-		clusters_need(o->all);
 }
 
 /* "nclust: 3 lines of output were dropped, WHY" */
@@ -229,7 +228,6 @@ void sink_put(struct sink *o, const struct sink_text *t)
 {
 	uint32_t size = (uint32_t)t->len;
 
-	clusters_need(o->all);
 	/* text_escape_line() makes up to four bytes of one, and a NUL; a colour costs an end */
 	if (!make_room(o, t->before_len + (t->escapes ? 4 * t->len + 4 : t->len) + sizeof(size) + 2)) {
 		count_lost(o, t->of, lines_of(o, t));
@@ -409,10 +407,8 @@ static void take_facts(struct sink *o, const char *text)
 {
 	uint64_t facts[4] = {0}; /* inode, size, born, device */
 
-	for (size_t i = 0; i < COUNT_OF(facts); i++) {
-		text += strspn(text, " ");
-		text += text_number(&facts[i], text, strlen(text), UINT64_MAX);
-	}
+	(void)sscanf(text, "%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &facts[0], &facts[1],
+		&facts[2], &facts[3]);
 	o->later.inode = facts[0];
 	o->later.size = facts[1];
 	o->later.born = (ev_tstamp)facts[2];
