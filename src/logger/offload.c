@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "logger/sink.h"
 
-#include "base/scope.h"
-
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -16,23 +14,23 @@ struct offload_thread {
 	struct offload_thread *next; /* of all threads */
 	struct offload *of;
 	sem_t begins;
-	bool is_busy;         /* until the loop has the result */
+	struct sink *sink; /* whose output it writes; NULL: it is idle */
+	size_t len;
+	ssize_t got;
+	int error;
 	_Atomic bool returns; /* the call has returned */
-	struct offload_call call;
 };
 
-static void *serve_calls(void *argument)
+static void *write_output(void *argument)
 {
 	struct offload_thread *self = argument;
 
 	for (;;) {
-		struct offload_call *call = &self->call;
-
 		while (sem_wait(&self->begins) == -1)
 			continue;
-		call->got = call->from != NULL ? write(call->fd, call->from, call->len)
-					       : close(call->fd);
-		call->error = errno;
+		self->got = write(
+			self->sink->file.fd, self->sink->out.data + self->sink->head, self->len);
+		self->error = errno;
 		self->returns = true;
 		ev_async_send(self->of->loop, &self->of->returned);
 	}
@@ -48,7 +46,7 @@ static bool start_thread(struct offload_thread *thread)
 	(void)pthread_attr_init(&attr);
 	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	(void)pthread_attr_setstacksize(&attr, STACK_SIZE);
-	started = pthread_create(&id, &attr, serve_calls, thread) == 0;
+	started = pthread_create(&id, &attr, write_output, thread) == 0;
 	(void)pthread_attr_destroy(&attr);
 	return started;
 }
@@ -58,7 +56,7 @@ static struct offload_thread *find_idle(struct offload *o)
 {
 	struct offload_thread *thread = o->threads;
 
-	while (thread != NULL && thread->is_busy)
+	while (thread != NULL && thread->sink != NULL)
 		thread = thread->next;
 	if (thread != NULL)
 		return thread;
@@ -76,25 +74,17 @@ static struct offload_thread *find_idle(struct offload *o)
 	return thread;
 }
 
-bool offload_begin(struct offload *o, const struct offload_call *call)
+bool offload_write(struct offload *o, struct sink *sink, size_t len)
 {
 	struct offload_thread *thread = find_idle(o);
 
 	if (thread == NULL)
 		return false;
 	o->busy++;
-	thread->call = *call;
-	thread->is_busy = true;
+	thread->sink = sink;
+	thread->len = len;
 	(void)sem_post(&thread->begins);
 	return true;
-}
-
-void offload_close(struct offload *o, int *fd)
-{
-	const struct offload_call call = {.fd = fd_release(fd)};
-
-	if (call.fd != -1)
-		(void)offload_begin(o, &call);
 }
 
 static void on_returned(struct ev_loop *loop, ev_async *watcher, int revents)
@@ -104,14 +94,14 @@ static void on_returned(struct ev_loop *loop, ev_async *watcher, int revents)
 	(void)loop;
 	(void)revents;
 	for (struct offload_thread *t = o->threads; t != NULL; t = t->next) {
-		const struct offload_call call = t->call;
+		struct sink *sink = t->sink;
 
 		if (!t->returns)
 			continue;
-		t->returns = t->is_busy = false;
+		t->returns = false;
+		t->sink = NULL;
 		o->busy--;
-		if (call.sink != NULL)
-			sink_written(call.sink, &call);
+		sink_written(sink, t->got, t->error);
 	}
 }
 

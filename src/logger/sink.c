@@ -322,8 +322,8 @@ static void write_stream(struct sink *o)
 static void close_file(struct sink *o)
 {
 	ev_io_stop(o->all->loop, &o->writable);
-	offload_close(o->all->offload, &o->file.fd);
-	offload_close(o->all->offload, &o->later.fd);
+	fd_close(&o->file.fd);
+	fd_close(&o->later.fd);
 }
 
 /* ---- the writer of daemons ---- */
@@ -387,7 +387,7 @@ void sink_ask(struct sink *o, enum logwire_ask what)
 static void use_next_file(struct sink *o)
 {
 	ev_io_stop(o->all->loop, &o->writable);
-	offload_close(o->all->offload, &o->file.fd);
+	fd_close(&o->file.fd);
 	/* nothing writes to that file any more; if this packet is lost, it stays uncompressed */
 	if (o->rotates && o->route != NULL)
 		(void)send_ask(o, LOGWIRE_ASK_ROTATED, o->route->name);
@@ -433,7 +433,7 @@ void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd)
 	o->failures = 0;
 	if (rotates)
 		o->ask_again = time_of(o) + ROTATE_LEAST;
-	offload_close(o->all->offload, &o->later.fd);
+	fd_close(&o->later.fd);
 	o->later.fd = fd_release(fd);
 	take_facts(o, p->text);
 	o->rotates |= rotates;
@@ -519,28 +519,21 @@ static void note_written(struct sink *o, size_t len)
 		use_next_file(o);
 }
 
-void sink_written(struct sink *o, const struct offload_call *call)
+void sink_written(struct sink *o, ssize_t got, int error)
 {
 	o->writes = false;
-	if (call->got > 0)
-		note_written(o, (size_t)call->got);
-	else if (call->got == -1 && call->error == EAGAIN)
+	if (got > 0)
+		note_written(o, (size_t)got);
+	else if (got == -1 && error == EAGAIN)
 		ev_io_start(o->all->loop, &o->writable);
-	else if (call->got == 0 || call->error != EINTR)
-		note_failure(o, call->got == 0 ? ENOSPC : call->error);
+	else if (got == 0 || error != EINTR)
+		note_failure(o, got == 0 ? ENOSPC : error);
 	sink_flush(o);
 }
 
 static void write_file(struct sink *o)
 {
-	const struct offload_call call = {
-		.sink = o,
-		.fd = o->file.fd,
-		.from = o->out.data + o->head,
-		.len = next_write(o),
-	};
-
-	o->writes = offload_begin(o->all->offload, &call);
+	o->writes = offload_write(o->all->offload, o, next_write(o));
 	o->writes_since = time_of(o);
 }
 

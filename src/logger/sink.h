@@ -13,35 +13,22 @@
 
 /* ---- offload ---- */
 
-/*
- * Threads write to files and close them, because these calls wait for ever where a file server
- * or a disk does not answer, and no signal ends the wait.
- */
+/* Threads write to files, because write(2) waits for ever where a file server or a disk does not
+ * answer, and no signal ends the wait. */
 struct sink;
-
-struct offload_call {
-	int fd;
-	const char *from; /* to be written, unchanged until the call returns; NULL: close `fd` */
-	size_t len;
-	struct sink *sink; /* whose sink_written() gets the result; NULL: it is not wanted */
-	ssize_t got;
-	int error;
-};
-
 struct offload_thread;
 
 struct offload {
 	struct ev_loop *loop;
 	struct ev_async returned;
 	struct offload_thread *threads; /* heap */
-	unsigned busy;                  /* threads whose call has not returned */
+	unsigned busy;                  /* threads that write */
 };
 
 void offload_init(struct offload *o, struct ev_loop *loop);
-/* Let a thread make the call. false: no thread can be made now. */
-bool offload_begin(struct offload *o, const struct offload_call *call);
-/* Close a file; if no thread can be made, it stays open. */
-void offload_close(struct offload *o, int *fd);
+/* Let a thread write so much of the sink's `out`, which stays as it is until sink_written() is called.
+ * false: no thread can be made now. */
+bool offload_write(struct offload *o, struct sink *sink, size_t len);
 
 /* ---- sink ---- */
 
@@ -162,8 +149,8 @@ size_t sink_room(struct sink *o, size_t most, bool has_ended);
 
 /* Write what waits. */
 void sink_flush(struct sink *o);
-/* A thread has written some of what waits. */
-void sink_written(struct sink *o, const struct offload_call *call);
+/* A thread has written so much of what waits; or -1, and the errno. */
+void sink_written(struct sink *o, ssize_t got, int error);
 size_t sink_waiting(const struct sink *o);
 /* Should those wait whose output goes there? */
 bool sink_is_full(struct sink *o);
