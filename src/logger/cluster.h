@@ -50,7 +50,6 @@ struct cluster {
 	struct route staged[LOGWIRE_ROUTES_MAX]; /* the next list, until all of it has come */
 	uint32_t version;   /* of the list: answers about older ones are ignored */
 	struct sink *sinks; /* of all routes, and those whose route is gone until all is written */
-	size_t memory;      /* of its sinks' buffers */
 
 	uint64_t lost; /* lines that were not reported yet */
 	uint64_t read;
@@ -67,7 +66,6 @@ struct clusters {
 	uint32_t versions; /* the last version of any cluster's list */
 	ev_timer look;     /* runs while a sink is to be looked after, or lines to be reported */
 	struct buffer scratch;
-	size_t memory; /* of all clusters' sinks' buffers */
 	bool is_quiet; /* the worker whose output is put now writes little */
 };
 

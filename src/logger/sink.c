@@ -16,8 +16,7 @@
 
 #define WAITING_MOST ((size_t)1024 * 1024) /* what one read of short lines becomes */
 #define ENDED_MOST ((size_t)512 * 1024)    /* copied of dead workers before it is taken */
-#define IDLE_EACH ((size_t)256 * 1024)     /* memory that a sink keeps while nothing waits */
-#define IDLE_ALL ((size_t)1024 * 1024)     /* memory of all sinks beyond which none is kept */
+#define IDLE_MOST ((size_t)256 * 1024)     /* memory that a sink keeps while nothing waits */
 #define TRY_AGAIN 1.0
 #define HANGS_THEN 0.5 /* seconds after which one write counts as hanging */
 #define HURRY 10.0
@@ -70,17 +69,6 @@ struct sink *sink_new(struct clusters *all, struct cluster *of, struct route *ro
 	o->next = of->sinks;
 	of->sinks = o;
 	return o;
-}
-
-static void count_memory(struct sink *o)
-{
-	size_t memory = o->in.cap + o->out.cap;
-
-	if (o->of == NULL)
-		return;
-	o->all->memory += memory - o->memory;
-	o->of->memory += memory - o->memory;
-	o->memory = memory;
 }
 
 /* ---- what is lost ---- */
@@ -145,10 +133,9 @@ static void end_dropping(struct sink *o)
 {
 	o->head = 0;
 	buffer_clear(&o->out);
-	if (o->in.cap + o->out.cap > IDLE_EACH || o->all->memory > IDLE_ALL) {
+	if (o->in.cap + o->out.cap > IDLE_MOST) {
 		buffer_fini(&o->in);
 		buffer_fini(&o->out);
-		count_memory(o);
 	}
 	o->full_since = 0.;
 	if (!o->dropping)
@@ -160,26 +147,11 @@ static void end_dropping(struct sink *o)
 
 /* ---- what waits ---- */
 
-static bool may_grow(const struct sink *o, size_t len)
-{
-	size_t most = SINK_LEAST;
-	size_t others;
-
-	if (o->of == NULL || o->in.len + len <= o->in.cap)
-		return true;
-	while (most < o->in.len + len)
-		most *= 2; /* as base/buffer.c does */
-	others = o->all->memory - o->of->memory;
-	return most == SINK_LEAST ||
-		(others < SINKS_MOST &&
-			o->of->memory - o->in.cap + most <= (SINKS_MOST - others) / 2);
-}
-
 static bool is_behind(const struct sink *o)
 {
 	if (o->dropping || (o->kind != SINK_STREAM && o->route == NULL))
 		return false;
-	return sink_waiting(o) >= SINK_HIGH || (sink_waiting(o) > 0 && !may_grow(o, SINK_LEAST));
+	return sink_waiting(o) >= SINK_HIGH;
 }
 
 bool sink_is_full(struct sink *o)
@@ -206,8 +178,7 @@ static bool make_room(struct sink *o, size_t len)
 	/* bytes of a worker that writes little are taken even so, but not while the sink fails */
 	if (o->dropping && !(o->all->is_quiet && o->sys == 0 && o->spared + len <= SINK_HIGH))
 		return false;
-	if (may_grow(o, len) && buffer_reserve(&o->in, len) == 0) {
-		count_memory(o);
+	if (buffer_reserve(&o->in, len) == 0) {
 		o->spared += o->dropping ? len : 0;
 		return true;
 	}
@@ -586,7 +557,6 @@ void sink_free(struct sink *o)
 	close_file(o);
 	buffer_fini(&o->in);
 	buffer_fini(&o->out);
-	count_memory(o);
 	free(o);
 }
 

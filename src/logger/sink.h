@@ -52,11 +52,6 @@ bool offload_write(struct offload *o, struct sink *sink, size_t len);
 #define SINK_ENOUGH ((size_t)32 * 1024) /* is written at once */
 #define SINK_PATIENCE 1.0
 #define SINK_TAKES ((size_t)1024 * 1024)
-/* The memory of all clusters' sinks together, of which a cluster gets half of what the others
- * leave; and what each sink has even when that is used up. */
-#define SINKS_MOST ((size_t)16 * 1024 * 1024)
-#define SINK_LEAST ((size_t)16 * 1024)
-
 struct clusters;
 struct cluster;
 struct route;
@@ -112,11 +107,10 @@ struct sink {
 	struct cluster *of;
 	struct route *route; /* NULL: none, to be freed when all is written */
 	uint32_t slot;
-	size_t memory;        /* of both buffers, as counted in all->memory */
-	ev_tstamp drop_at;    /* when the log last said that lines are dropped */
-	ev_tstamp asked_at;   /* when the supervisor was asked for a descriptor; 0: it has answered */
-	ev_tstamp ask_again;  /* time before which it is not asked again */
-	unsigned failures;    /* to open it, in a row */
+	ev_tstamp drop_at;  /* when the log last said that lines are dropped */
+	ev_tstamp asked_at; /* when the supervisor was asked for a descriptor; 0: it has answered */
+	ev_tstamp ask_again;    /* time before which it is not asked again */
+	unsigned failures;      /* to open it, in a row */
 	struct sink_file later; /* to be used from the next line on */
 	bool rotates;           /* the old file is complete when `later` is used */
 	bool writes;            /* a thread writes `out` */

@@ -145,56 +145,6 @@ static unsigned long dropped(const char *cluster)
 
 FIXTURE(setup, teardown)
 
-TEST(many_that_take_nothing_have_a_common_bound_of_memory)
-{
-	struct cluster *g = route("web");
-	struct cluster *good = route("good");
-	struct source_pipe *other = worker(good, 0);
-	int end = open_pipe(good, 0);
-	static char data[65536];
-
-	for (uint32_t slot = 0; slot < 300; slot++) {
-		struct source_pipe *pipe = worker(g, slot);
-
-		put_lines(pipe, 300);
-	}
-	ck_assert_uint_gt(dropped("web"), 0);
-	ck_assert_uint_gt(clusters.memory, SINKS_MOST / 4);
-	ck_assert_uint_le(clusters.memory, SINKS_MOST / 2 + 301 * SINK_LEAST);
-	/* … and one that does has what it needs */
-	for (int i = 0; i < 100; i++) {
-		put_lines(other, 16);
-		while (read(end, data, sizeof(data)) > 0)
-			;
-	}
-	ck_assert_uint_eq(dropped("good"), 0);
-}
-
-TEST(a_cluster_that_is_stuck_leaves_room_for_a_long_line_of_another)
-{
-	struct cluster *g = route("web");
-	struct cluster *good = route("good");
-	struct source_pipe *other = worker(good, 0);
-	int end = open_pipe(good, 0);
-	static char got[65536];
-
-	for (uint32_t slot = 0; slot < 100; slot++)
-		put_lines(worker(g, slot), 300);
-	ck_assert_uint_gt(dropped("web"), 0);
-	for (int i = 0; i < 3; i++) {
-		put_line(other, (size_t)256 * 1024);
-		turn();
-		while (sink_waiting(good->sinks) > 0 && read(end, got, sizeof(got)) > 0) {
-			ev_io_stop(loop, &good->sinks->writable);
-			sink_flush(good->sinks);
-			turn();
-		}
-		while (read(end, got, sizeof(got)) > 0)
-			;
-	}
-	ck_assert_uint_eq(dropped("good"), 0);
-}
-
 TEST(clusters_that_are_removed_are_forgotten)
 {
 	struct cluster *kept = route("kept");
@@ -285,24 +235,6 @@ TEST(what_a_place_that_is_gone_did_not_take_is_counted_and_told)
 	ck_assert_uint_eq(dropped("web"), 36);
 	ck_assert_int_gt(read(said, text, sizeof(text) - 1), 0);
 	ck_assert_ptr_nonnull(strstr(text, "web: 36 lines of output were dropped"));
-}
-
-TEST(one_that_has_nothing_to_write_drops_no_more_than_what_was_too_long)
-{
-	struct cluster *g = route("web");
-	struct source_pipe *other;
-	static char data[65537];
-	int reader;
-
-	for (uint32_t slot = 0; slot < 100; slot++)
-		put_lines(worker(g, slot), 300);
-	other = worker(g, 100);
-	reader = open_pipe(g, 100);
-	put_line(other, 65536);
-	turn();
-	put_lines(other, 1);
-	ck_assert_int_gt(read(reader, data, 65536), 1024);
-	ck_assert_ptr_nonnull(strstr(data, "nclust: 1 line of output was dropped, "));
 }
 
 /* ---- streams ---- */
