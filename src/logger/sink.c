@@ -147,17 +147,11 @@ static void end_dropping(struct sink *o)
 
 /* ---- what waits ---- */
 
-static bool is_behind(const struct sink *o)
-{
-	if (o->dropping || (o->kind != SINK_STREAM && o->route == NULL))
-		return false;
-	return sink_waiting(o) >= SINK_HIGH;
-}
-
 bool sink_is_full(struct sink *o)
 {
 	ev_tstamp now = time_of(o);
-	bool behind = is_behind(o);
+	bool behind = !o->dropping && (o->kind == SINK_STREAM || o->route != NULL) &&
+		sink_waiting(o) >= SINK_HIGH;
 
 	if (behind && o->full_since == 0.) {
 		o->full_since = now;

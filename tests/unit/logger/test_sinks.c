@@ -117,22 +117,17 @@ static void put_text(struct source_pipe *pipe, const char *text, size_t len, boo
 	sink_put(cluster_sink(&clusters, c, &c->list[0], pipe->source->slot, false), &put);
 }
 
-/* A line of so many bytes with its newline, for the worker's file. */
-static void put_line(struct source_pipe *pipe, size_t len)
-{
-	static char line[256 * 1024];
-
-	memset(line, 'x', sizeof(line));
-	put_text(pipe, line, len - 1, true);
-}
-
+/* So many lines of 1 KiB, for the worker's file. */
 static void put_lines(struct source_pipe *pipe, unsigned kib)
 {
 	struct cluster *c = pipe->source->cluster;
+	char line[1023];
 
+	memset(line, 'x', sizeof(line));
 	for (unsigned i = 0; i < kib; i++) {
-		put_line(pipe, 1024);
-		if (sink_is_full(cluster_sink(&clusters, c, &c->list[0], pipe->source->slot, false)))
+		put_text(pipe, line, sizeof(line), true);
+		if (sink_is_full(
+			    cluster_sink(&clusters, c, &c->list[0], pipe->source->slot, false)))
 			ev_now_update(loop);
 	}
 	turn();
