@@ -133,13 +133,6 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 		reading_look_at_size(logger);
 }
 
-static void on_far(struct ev_loop *loop, ev_periodic *watcher, int revents)
-{
-	(void)loop;
-	(void)watcher;
-	(void)revents;
-}
-
 static bool has_pipes(struct logger *logger)
 {
 	return logger->pipes > 0;
@@ -206,9 +199,9 @@ static void start_watching(struct logger *logger, int channel)
 	ev_io_init(&logger->answers, on_answerable, channel, EV_WRITE);
 	ev_prepare_init(&logger->turn, on_turn);
 	ev_prepare_start(logger->loop, &logger->turn);
-	/* with a periodic libev waits by a timerfd, else it wakes up every
-	 * 59.7 s to look for jumps of the clock */
-	ev_periodic_init(&logger->far, on_far, ev_now(logger->loop) + FAR_AWAY, 0.0, NULL);
+	/* with a periodic, whose time never comes, libev waits by a timerfd, else it wakes up
+	 * every 59.7 s to look for jumps of the clock */
+	ev_periodic_init(&logger->far, NULL, ev_now(logger->loop) + FAR_AWAY, 0.0, NULL);
 	ev_periodic_start(logger->loop, &logger->far);
 }
 

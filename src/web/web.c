@@ -101,13 +101,6 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	ev_timer_start(loop, &web->timer);
 }
 
-static void on_far(struct ev_loop *loop, ev_periodic *watcher, int revents)
-{
-	(void)loop;
-	(void)watcher;
-	(void)revents;
-}
-
 /* The first line of the channel is nclust's token: nothing else has been sent by then. */
 static int take_token(struct web *web, int channel)
 {
@@ -229,9 +222,9 @@ int web_main(int channel, int also, int listener, int events, int workers, int a
 	if (open_all(&web, channel, also, listener, events, workers,
 		    is_listening(agent) ? agent : -1) == -1)
 		return EX_OSERR;
-	/* with a periodic libev waits by a timerfd, else it wakes up every
-	 * 59.7 s to look for jumps of the clock */
-	ev_periodic_init(&far, on_far, ev_now(web.loop) + FAR_AWAY, 0., NULL);
+	/* with a periodic, whose time never comes, libev waits by a timerfd, else it wakes up
+	 * every 59.7 s to look for jumps of the clock */
+	ev_periodic_init(&far, NULL, ev_now(web.loop) + FAR_AWAY, 0., NULL);
 	ev_periodic_start(web.loop, &far);
 	if (sandbox_role(user) == -1)
 		return EX_NOPERM;
