@@ -232,8 +232,7 @@ static void put_bytes(struct sink *o, const struct line *line)
 void cluster_line(struct sink *o, const struct route *route, const struct line *line)
 {
 	struct buffer *scratch = &o->all->scratch;
-	struct sink_text put = {
-		.of = line->of->cluster, .newline = route->to == LOGWIRE_TO_JSON};
+	struct sink_text put = {.of = line->of->cluster, .newline = route->to == LOGWIRE_TO_JSON};
 
 	if (route->to == LOGWIRE_TO_FILE) {
 		put_bytes(o, line);

@@ -164,8 +164,8 @@ static bool has_worker(const struct keep *k)
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct keep *k = timer->data;
-	bool needless = !has_worker(k) ||
-		(access_in(k->dir, "state", F_OK) == -1 && errno == ENOENT);
+	bool needless =
+		!has_worker(k) || (access_in(k->dir, "state", F_OK) == -1 && errno == ENOENT);
 
 	(void)loop;
 	(void)revents;

@@ -109,8 +109,8 @@ static void show_progress(struct logger *logger, struct source_pipe *pipe)
 	struct route *routes;
 	size_t count = cluster_routes(pipe->source->cluster, &routes);
 
-	if (pipe->source->quiet || !stream_of(logger, pipe)->stream.is_terminal || !is_redrawn(&line) ||
-		now < pipe->redrawn_at + REDRAWN_EACH)
+	if (pipe->source->quiet || !stream_of(logger, pipe)->stream.is_terminal ||
+		!is_redrawn(&line) || now < pipe->redrawn_at + REDRAWN_EACH)
 		return;
 	pipe->redrawn_at = now;
 	for (size_t i = 0; i < count; i++)
@@ -200,9 +200,8 @@ static void take_data(struct logger *logger, struct source_pipe *pipe, size_t le
 	logger->clusters.is_quiet = pipe->said <= QUIET_SAYS;
 	if (is_copied(logger, pipe)) {
 		sink_put(o,
-			&(struct sink_text){.of = pipe->source->cluster,
-				.text = logger->data,
-				.len = len});
+			&(struct sink_text){
+				.of = pipe->source->cluster, .text = logger->data, .len = len});
 		sink_flush(o);
 	}
 	split_lines(logger, pipe, logger->data, len);
@@ -314,8 +313,7 @@ void reading_take_pipes(
 	struct source *source;
 	size_t at = 0;
 
-	source = source_get(
-		&logger->sources, &logger->clusters, p->worker, p->slot, p->cluster);
+	source = source_get(&logger->sources, &logger->clusters, p->worker, p->slot, p->cluster);
 	if (source != NULL && !source_is_open(source))
 		source->copied = p->sink == LOGWIRE_COPY;
 	if (source == NULL || watch_pipes(logger, source, p->stream, m, &at) == -1) {
@@ -402,8 +400,8 @@ static void finish_ending(struct logger *logger, struct source *source)
 void reading_take_ended(struct logger *logger, const struct logwire_packet *p)
 {
 	/* a worker that wrote nothing, or never was added, is answered, too */
-	struct source *source = source_get(
-		&logger->sources, &logger->clusters, p->worker, p->slot, p->cluster);
+	struct source *source =
+		source_get(&logger->sources, &logger->clusters, p->worker, p->slot, p->cluster);
 
 	if (source == NULL) {
 		log_error("%s.%" PRIu32 ": no memory for its last output", p->cluster, p->slot);

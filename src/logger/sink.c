@@ -88,8 +88,7 @@ static void begin_dropping(struct sink *o)
 	o->spared = 0;
 	o->full_since = 0.;
 	o->why = reason_of(o);
-	if (o->route == NULL ||
-		(o->drop_at != 0. && time_of(o) < o->drop_at + TELL_AGAIN))
+	if (o->route == NULL || (o->drop_at != 0. && time_of(o) < o->drop_at + TELL_AGAIN))
 		return;
 	log_warn("%s: lines for '%s' are dropped until it takes them again: %s", o->of->name,
 		o->route->name, o->why);
@@ -157,7 +156,8 @@ bool sink_is_full(struct sink *o)
 		o->full_since = now;
 		o->taken = 0;
 	}
-	if (behind && (now < o->hurry ||
+	if (behind &&
+		(now < o->hurry ||
 			(now >= o->full_since + SINK_PATIENCE && o->taken < SINK_TAKES))) {
 		begin_dropping(o);
 		return false;
@@ -194,7 +194,8 @@ void sink_put(struct sink *o, const struct sink_text *t)
 	uint32_t size = (uint32_t)t->len;
 
 	/* text_escape_line() makes up to four bytes of one, and a NUL; a colour costs an end */
-	if (!make_room(o, t->before_len + (t->escapes ? 4 * t->len + 4 : t->len) + sizeof(size) + 2)) {
+	if (!make_room(
+		    o, t->before_len + (t->escapes ? 4 * t->len + 4 : t->len) + sizeof(size) + 2)) {
 		count_lost(o, t->of, lines_of(o, t));
 		o->author = UINT64_MAX; /* the next line does not go on with this one */
 		return;
@@ -557,6 +558,5 @@ void sink_free(struct sink *o)
 bool sink_needs_look(const struct sink *o)
 {
 	return sink_waiting(o) > 0 || o->dropping ||
-		(o->kind != SINK_STREAM &&
-			(o->route == NULL || (is_due(o) && o->failures == 0)));
+		(o->kind != SINK_STREAM && (o->route == NULL || (is_due(o) && o->failures == 0)));
 }

@@ -157,8 +157,7 @@ static void keep_part(const struct split *s, const char *text, size_t len)
 {
 	struct buffer *part = &s->pipe->part;
 
-	if (part->len + len > LINES_WHOLE ||
-		buffer_append(part, text, len) == -1)
+	if (part->len + len > LINES_WHOLE || buffer_append(part, text, len) == -1)
 		end_part(s, text, len, false, 0);
 }
 

@@ -80,7 +80,7 @@ struct source_pipe {
 };
 
 struct source {
-	struct source *next;     /* of all */
+	struct source *next; /* of all */
 	uint64_t worker;
 	uint32_t slot;
 	uint32_t pid; /* 0: unknown */
