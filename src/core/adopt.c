@@ -96,6 +96,6 @@ uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 	c->out = NULL;
 	if (c->slots[a->slot].restarts < a->restarts)
 		c->slots[a->slot].restarts = a->restarts;
-	heap_set(&c->due, a->slot, c->now);
+	c->slots[a->slot].due = c->now;
 	return w->id;
 }

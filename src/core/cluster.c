@@ -40,8 +40,6 @@ void cluster_free(struct cluster *c)
 	if (c->waiting.settings != NULL)
 		cluster_settings_unref(c->waiting.settings);
 	generations_fini(&c->generations);
-	heap_fini(&c->due);
-	heap_fini(&c->line);
 	free(c->slots);
 	free(c);
 }
@@ -53,15 +51,14 @@ int cluster_reserve(struct cluster *c, unsigned count)
 	if (count <= c->cap)
 		return 0;
 	/* one for each worker, the one in force, a rollout's, and that of the next rollout */
-	if (generations_reserve(&c->generations, 2 * count + 3) == -1 ||
-		heap_reserve(&c->due, count) == -1 || heap_reserve(&c->line, count) == -1)
+	if (generations_reserve(&c->generations, 2 * count + 3) == -1)
 		return -1;
 	slots = realloc(c->slots, count * sizeof(*slots));
 	if (slots == NULL)
 		return -1;
 	c->slots = slots;
 	for (; c->cap < count; c->cap++)
-		slots[c->cap] = (struct slot){0};
+		slots[c->cap] = (struct slot){.due = NSEC_NEVER};
 	return 0;
 }
 
@@ -222,7 +219,7 @@ static void on_worker(struct cluster *c, const struct event *e)
 	default:
 		break;
 	}
-	heap_set(&c->due, e->slot, c->now);
+	c->slots[e->slot].due = c->now;
 }
 
 static void apply_event(struct cluster *c, const struct event *e)
@@ -267,10 +264,29 @@ static void trim_slots(struct cluster *c)
 		if (s->main.state != WORKER_NONE || s->other.state != WORKER_NONE)
 			break;
 		c->count--;
-		heap_set(&c->due, c->count, NSEC_NEVER);
-		line_leave(c, c->count);
-		*s = (struct slot){.life = c->life};
+		*s = (struct slot){.life = c->life, .due = NSEC_NEVER};
 	}
+}
+
+/* The slot that is to be settled first, of equals the lowest; SLOT_ALL: none is. */
+static uint32_t first_slot(const struct cluster *c)
+{
+	nsec_t due = NSEC_NEVER;
+	uint32_t first = SLOT_ALL;
+
+	for (uint32_t i = 0; i < c->count; i++)
+		if (c->slots[i].due < due) {
+			due = c->slots[i].due;
+			first = i;
+		}
+	return first;
+}
+
+static nsec_t first_due(const struct cluster *c)
+{
+	uint32_t first = first_slot(c);
+
+	return first != SLOT_ALL ? c->slots[first].due : NSEC_NEVER;
 }
 
 /* Settle one slot that needs it; false if no slot does, or none can be now. */
@@ -284,8 +300,8 @@ static bool settle_one(struct cluster *c)
 		trim_slots(c);
 		return true;
 	}
-	if (heap_first_due(&c->due) <= c->now) {
-		bool done = slot_settle(c, heap_first(&c->due));
+	if (first_due(c) <= c->now) {
+		bool done = slot_settle(c, first_slot(c));
 
 		trim_slots(c);
 		return done;
@@ -319,7 +335,7 @@ static void settle_slots(struct cluster *c)
 /* Is no slot left to be settled at this moment? */
 static bool is_quiet(const struct cluster *c)
 {
-	return !c->more && heap_first_due(&c->due) > c->now;
+	return !c->more && first_due(c) > c->now;
 }
 
 /* ---- the cluster's state ---- */
@@ -400,7 +416,7 @@ void cluster_handle(struct cluster *c, const struct event *event, struct actions
 
 nsec_t cluster_next_deadline(const struct cluster *c)
 {
-	nsec_t due = nsec_min(heap_first_due(&c->due), canary_due(c));
+	nsec_t due = nsec_min(first_due(c), canary_due(c));
 
 	if (c->more || c->sweep < c->count || c->shrink > c->places)
 		return nsec_min(due, c->now);

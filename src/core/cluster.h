@@ -15,9 +15,8 @@
  * Contract of use: hand every event to cluster_handle(), carry out the
  * actions in order (a SPAWN is answered by SPAWNED or SPAWN_FAILED before
  * anything else about that worker), and send EVENT_TICK when
- * cluster_next_deadline() has come.  The work of one call does not grow with
- * the number of slots: what concerns all of them is done a few slots at a
- * time, with the next deadline at "now" until all is done.  One call asks for
+ * cluster_next_deadline() has come.  What concerns all slots is done a few of them
+ * at a time, with the next deadline at "now" until all is done.  One call asks for
  * at most SPAWNS_AT_ONCE workers, and only in answer to EVENT_TICK: feeding
  * answers back ends, and the shell decides how many births a turn may cost,
  * however many deaths it has just reported.

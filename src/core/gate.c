@@ -99,7 +99,7 @@ bool gate_advance(struct cluster *c)
 		return false;
 	gate = gate_for(s->main.unfit);
 	if (!slot_spawn(c, i, &s->other, slot_generation(c, s))) {
-		heap_set(&c->due, i, c->now);
+		c->slots[i].due = c->now;
 		return false;
 	}
 	s->gate = gate;
@@ -135,10 +135,23 @@ nsec_t line_waits_until(const struct worker *w)
 	return w->state == WORKER_STARTING && !w->slow ? w->born + LINE_PATIENCE : NSEC_NEVER;
 }
 
+/* The slot that has waited for longest, of equals the lowest; SLOT_ALL: none waits. */
+static uint32_t first_in_line(const struct cluster *c)
+{
+	uint32_t first = SLOT_ALL;
+
+	for (uint32_t i = 0; i < c->count; i++)
+		if (c->slots[i].waits != 0 &&
+			(first == SLOT_ALL || c->slots[i].waits < c->slots[first].waits))
+			first = i;
+	return first;
+}
+
 bool line_holds(const struct cluster *c, uint32_t i, unsigned generation)
 {
-	return is_full(c, generation) ||
-		(heap_first_due(&c->line) != NSEC_NEVER && heap_first(&c->line) != i);
+	uint32_t first = first_in_line(c);
+
+	return is_full(c, generation) || (first != SLOT_ALL && first != i);
 }
 
 void line_join(struct cluster *c, uint32_t i)
@@ -146,28 +159,17 @@ void line_join(struct cluster *c, uint32_t i)
 	struct slot *s = &c->slots[i];
 
 	c->slot_waits = true;
-	if (s->waits != 0)
-		return;
-	s->waits = c->now > 0 ? c->now : 1; /* 0: the slot does not wait */
-	heap_set(&c->line, i, s->waits);
-}
-
-void line_leave(struct cluster *c, uint32_t i)
-{
-	c->slots[i].waits = 0;
-	heap_set(&c->line, i, NSEC_NEVER);
+	if (s->waits == 0)
+		s->waits = c->now > 0 ? c->now : 1; /* 0: the slot does not wait */
 }
 
 bool line_call(struct cluster *c)
 {
-	uint32_t i;
+	uint32_t i = first_in_line(c);
 
-	if (heap_first_due(&c->line) == NSEC_NEVER)
+	if (i == SLOT_ALL || is_full(c, slot_generation(c, &c->slots[i])))
 		return false;
-	i = heap_first(&c->line);
-	if (is_full(c, slot_generation(c, &c->slots[i])))
-		return false;
-	heap_set(&c->due, i, c->now);
+	c->slots[i].due = c->now;
 	return true;
 }
 
@@ -184,8 +186,6 @@ void line_restore(struct cluster *c)
 			c->spares += w->state == WORKER_SPARE;
 			c->released += w->state == WORKER_STARTING && w->released;
 		}
-		if (s->waits != 0)
-			heap_set(&c->line, i, s->waits);
 	}
 }
 
@@ -248,7 +248,7 @@ bool spare_release(struct cluster *c, unsigned generation)
 		if (w == NULL)
 			continue;
 		(void)slot_tell(c, i, w, ON_RELEASE, NULL);
-		heap_set(&c->due, i, c->now);
+		c->slots[i].due = c->now;
 		return true;
 	}
 	return false;
@@ -292,7 +292,7 @@ bool spare_advance(struct cluster *c)
 		if (s->main.state != WORKER_READY || s->other.state != WORKER_NONE)
 			continue;
 		slot_stop(c, i, &s->main, WHY_STOP);
-		heap_set(&c->due, i, c->now);
+		c->slots[i].due = c->now;
 		return true;
 	}
 	return false;

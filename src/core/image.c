@@ -254,7 +254,7 @@ struct cluster_settings *image_settings(const struct cluster *c, enum image_part
 
 nsec_t image_due(const struct cluster *c, uint32_t slot)
 {
-	return heap_due(&c->due, slot);
+	return c->slots[slot].due;
 }
 
 nsec_t image_drain_left(const struct cluster *c, uint32_t slot, uint64_t worker, nsec_t now)
@@ -318,7 +318,7 @@ void image_set_settings(struct cluster *c, enum image_part part, struct cluster_
 void image_set_due(struct cluster *c, uint32_t slot, nsec_t due)
 {
 	if (slot < c->cap)
-		heap_set(&c->due, slot, due);
+		c->slots[slot].due = due;
 }
 
 /* Check what the core relies on. */

@@ -11,33 +11,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* ---- heap ---- */
-
-/*
- * The earliest of many deadlines, one for each slot: a binary heap of slot
- * numbers.  Of equal deadlines the lowest slot comes first.  All calls but
- * heap_reserve() are O(log n) and need no memory.
- */
-struct heap_entry {
-	uint32_t order; /* by place in the heap: the slot there */
-	uint32_t where; /* by slot: its place + 1; 0: none */
-	nsec_t due;     /* by slot */
-};
-
-struct heap {
-	struct heap_entry *at;
-	uint32_t count;
-	uint32_t cap;
-};
-
-int heap_reserve(struct heap *h, uint32_t slots); /* 0 or -1 */
-void heap_fini(struct heap *h);
-
-void heap_set(struct heap *h, uint32_t slot, nsec_t due); /* NEVER: remove */
-nsec_t heap_due(const struct heap *h, uint32_t slot);     /* NEVER: none */
-nsec_t heap_first_due(const struct heap *h);              /* NEVER: empty */
-uint32_t heap_first(const struct heap *h);                /* must not be empty */
-
 /* ---- the cluster ---- */
 
 /*
@@ -49,14 +22,12 @@ uint32_t heap_first(const struct heap *h);                /* must not be empty *
 struct cluster {
 	struct slot *slots;
 	uint32_t cap;
-	uint32_t count;   /* slots in use: with a place, or leaving */
-	uint32_t wanted;  /* workers that are to serve */
-	uint32_t places;  /* slots for wanted workers and for spares */
-	struct heap due;  /* when each slot is to be settled, or earlier */
-	struct heap line; /* slots that wait for other workers to start, by slot.waits */
-	uint32_t sweep;   /* slots from here on are still to be settled */
-	uint32_t shrink;  /* slots from here downwards, above `places`, too */
-	bool more;        /* the last call stopped before all was done */
+	uint32_t count;  /* slots in use: with a place, or leaving */
+	uint32_t wanted; /* workers that are to serve */
+	uint32_t places; /* slots for wanted workers and for spares */
+	uint32_t sweep;  /* slots from here on are still to be settled */
+	uint32_t shrink; /* slots from here downwards, above `places`, too */
+	bool more;       /* the last call stopped before all was done */
 
 	struct actions *out; /* during cluster_handle() */
 	nsec_t now;          /* of the latest event */
@@ -159,7 +130,6 @@ nsec_t line_waits_until(const struct worker *w);
 bool line_holds(const struct cluster *c, uint32_t i, unsigned generation);
 
 void line_join(struct cluster *c, uint32_t i); /* at the end, unless it is in the line */
-void line_leave(struct cluster *c, uint32_t i);
 
 /* Have the first slot settled if it need not wait any more; true if it was. */
 bool line_call(struct cluster *c);

@@ -339,7 +339,7 @@ static void set_due(struct cluster *c, uint32_t i, bool done)
 	if (cluster_wants(c, i) && s->main.state == WORKER_NONE && s->ended == SLOT_GOES_ON &&
 		s->waits == 0)
 		due = nsec_min(due, s->retry);
-	heap_set(&c->due, i, done ? due : c->now);
+	c->slots[i].due = done ? due : c->now;
 }
 
 static void forget_older_life(struct cluster *c, struct slot *s)
@@ -379,7 +379,7 @@ bool slot_settle(struct cluster *c, uint32_t i)
 		leave_cluster(c, i);
 	}
 	if (done && !c->slot_waits)
-		line_leave(c, i);
+		s->waits = 0;
 	set_due(c, i, done);
 	return done;
 }

@@ -92,6 +92,7 @@ struct slot {
 	struct backoff mends; /* of replacing workers that are unfit (health.c) */
 	nsec_t retry;         /* the slot is not filled before */
 	nsec_t mend_at;       /* the slot's gate is not opened before */
+	nsec_t due;           /* when the slot is to be settled, or earlier; NEVER */
 	nsec_t waits;         /* since when it waits for others to start (internal.h); or 0 */
 	nsec_t last_age;
 	struct ending last;

@@ -4,7 +4,7 @@
 
 #include "core/cluster.h"
 
-/* Count again all that the core keeps in counters and heaps.  NULL, or what does not
+/* Count again all that the core keeps in counters and deadlines.  NULL, or what does not
  * add up. */
 const char *cluster_check(const struct cluster *c);
 

@@ -45,18 +45,17 @@ TEST(no_member_is_forgotten)
 	static const struct gap cluster[] = {
 		NOT(cluster, slots), NOT(cluster, cap), /* as many as there are */
 		NOT(cluster, count),                    /* so too */
-		NOT(cluster, due),                      /* by slot */
-		NOT(cluster, line),                     /* slot.waits */
 		NOT(cluster, places), NOT(cluster, released), NOT(cluster, spares), /* counted */
 		NOT(cluster, slot_waits), NOT(cluster, out), NOT(cluster, waiting.settings),
 		NOT(cluster, generations), NOT(cluster, surprises), /* may be told once more */
 	};
+	static const struct gap slot[] = {NOT(slot, due)}; /* beside */
 	static const struct gap generation[] = {
 		NOT(generation, settings), NOT(generation, starting), /* counted */
 	};
 
-	check_covered("cluster", &image_tables[IMAGE_CLUSTER], cluster, 13);
-	check_covered("slot", &image_tables[IMAGE_SLOT], NULL, 0);
+	check_covered("cluster", &image_tables[IMAGE_CLUSTER], cluster, 11);
+	check_covered("slot", &image_tables[IMAGE_SLOT], slot, 1);
 	check_covered("generation", &image_tables[IMAGE_GENERATION], generation, 2);
 	check_covered("report", &image_report_table, NULL, 0);
 }
