@@ -99,3 +99,57 @@ uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 	c->slots[a->slot].due = c->now;
 	return w->id;
 }
+
+/* ---- carried by an upgrade ---- */
+
+/* Check what the core relies on. */
+static bool is_known(const struct cluster *c, const struct worker *w)
+{
+	/* no spawn is under way between two calls */
+	if (w->state == WORKER_ASKED || w->state == WORKER_UNWANTED)
+		return false;
+	return w->state == WORKER_NONE ||
+		(cluster_find_generation(c, w->generation) != NULL && w->id != 0 &&
+			w->id <= c->last_worker);
+}
+
+static const char *check_generations(const struct cluster *c)
+{
+	const struct generations *g = &c->generations;
+
+	for (unsigned i = 0; i < g->count; i++) {
+		if (i > 0 && g->list[i].number <= g->list[i - 1].number)
+			return "the generations are out of order";
+		if (g->list[i].number > c->last_generation)
+			return "a generation is not known yet";
+	}
+	if (cluster_in_force(c) == NULL)
+		return "the generation in force is missing";
+	if (c->rollout.under_way && cluster_find_generation(c, c->rollout.to) == NULL)
+		return "the generation of the rollout is missing";
+	if (c->rollout.watch > 0 && cluster_find_generation(c, c->rollout.from) == NULL)
+		return "the generation before the rollout is missing";
+	return NULL;
+}
+
+const char *cluster_restore(struct cluster *c)
+{
+	const char *wrong = check_generations(c);
+
+	if (wrong != NULL)
+		return wrong;
+	c->places = c->wanted + spare_wanted(c);
+	if (c->places > c->count)
+		c->places = c->wanted;
+	/* the slot that is to be replaced may have gone, with a smaller scale */
+	if (c->wanted > c->count ||
+		(c->rollout.scope != SLOT_ALL && c->rollout.under_way &&
+			c->rollout.scope >= c->count &&
+			c->rollout.extra + c->rollout.fewer + c->rollout.held > 0))
+		return "a slot is missing";
+	for (uint32_t i = 0; i < c->count; i++)
+		if (!is_known(c, &c->slots[i].main) || !is_known(c, &c->slots[i].other))
+			return "a worker is of no known generation";
+	line_restore(c);
+	return NULL;
+}

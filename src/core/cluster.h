@@ -3,7 +3,6 @@
 #define CORE_CLUSTER_H
 
 #include "base/nsec.h"
-#include "base/plain.h"
 #include "core/event.h"
 
 /*
@@ -148,6 +147,8 @@ bool cluster_ever_ready(const struct cluster *c);   /* any worker, ever */
 int cluster_exit_status(const struct cluster *c);   /* to end with, at REPORT_ENDED */
 bool cluster_knows_notify(const struct cluster *c); /* READY=1 was seen */
 bool cluster_knows_listen(const struct cluster *c); /* listen(2) was seen */
+/* How much longer that worker is to be drained (ACTION_DRAIN); -1: it is not drained. */
+nsec_t cluster_drain_left(const struct cluster *c, uint32_t slot, uint64_t worker, nsec_t now);
 /* How long a worker has to live once it is ready: stable-after, or 0 if that is no guess. */
 nsec_t cluster_watch_time(const struct cluster *c);
 /* Does nclust look for a quiet moment to send the stop signal, to workers of that generation? */
@@ -165,47 +166,8 @@ uint64_t cluster_last_worker(const struct cluster *c); /* id; 0: none yet */
 const char *cluster_state_name(enum cluster_state state);
 const char *slot_state_name(enum slot_state state);
 
-/* ---- image ---- */
-
-/*
- * A cluster in parts that can be carried to another process, and be put together
- * there: it goes on as if nothing had happened.  The parts are the core's own
- * structs, whose tables list their members without pointers, so settings come
- * beside them.
- *
- * Valid between two calls of cluster_handle(), when all actions have been carried
- * out.
- */
-enum image_part {
-	IMAGE_CLUSTER,    /* one; its settings: of the waiting rollout */
-	IMAGE_SLOT,       /* one for each slot in use; no settings */
-	IMAGE_GENERATION, /* by number, ascending; each has settings */
-	IMAGE_PARTS,
-};
-extern const struct plain_table image_tables[IMAGE_PARTS];
-extern const struct plain_table image_report_table; /* struct report */
-
-uint32_t image_count(const struct cluster *c, enum image_part part);
-const void *image_part(const struct cluster *c, enum image_part part, uint32_t n);
-/* The settings of a part; NULL: it has none. */
-struct cluster_settings *image_settings(const struct cluster *c, enum image_part part, uint32_t n);
-/* When the slot is to be settled; a part of the slot, but not of its struct. */
-nsec_t image_due(const struct cluster *c, uint32_t slot);
-
-/* How much longer that worker is to be drained (ACTION_DRAIN, which is not sent
- * again); -1: it is not drained. */
-nsec_t image_drain_left(const struct cluster *c, uint32_t slot, uint64_t worker, nsec_t now);
-
-/* An empty cluster, with room for so many slots and generations.  NULL: out of
- * memory, or more than there can be. cluster_free() frees it at any stage. */
-struct cluster *image_new(uint32_t slots, uint32_t generations);
-/* Add the next part of that kind, all empty: IMAGE_CLUSTER first.  NULL: no room for
- * more. */
-void *image_add(struct cluster *c, enum image_part part);
-/* Set the settings of the latest part of that kind; the reference is handed over. */
-void image_set_settings(struct cluster *c, enum image_part part, struct cluster_settings *settings);
-void image_set_due(struct cluster *c, uint32_t slot, nsec_t due);
-/* All parts are there.  NULL, or why they make no cluster. */
-const char *image_finish(struct cluster *c);
+/* All members, slots and generations were read (supervisor/upgrade/carry_core.c).  NULL, or why
+ * they make no cluster. */
+const char *cluster_restore(struct cluster *c);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/internal.h"
 
-static enum gate gate_for(enum why why)
+static enum gate_kind gate_for(enum why why)
 {
 	return why == WHY_CHECK || why == WHY_REQUEST || why == WHY_SOCKET ? GATE_UNWELL
 									   : GATE_OUTGROWN;
@@ -31,7 +31,7 @@ static bool is_wanted(const struct slot *s)
 
 /* May a gate of this kind be opened?  Unwell workers cost requests, outgrown ones
  * can wait: these go one by one, and not while all are replaced anyway. */
-static bool is_free(const struct cluster *c, enum gate gate)
+static bool is_free(const struct cluster *c, enum gate_kind gate)
 {
 	unsigned most = cluster_settings(c)->surge;
 
@@ -82,7 +82,7 @@ void gate_settle(struct cluster *c, uint32_t i)
  * begins after the slot whose gate was opened last. */
 bool gate_advance(struct cluster *c)
 {
-	enum gate gate;
+	enum gate_kind gate;
 	struct slot *s;
 	uint32_t i;
 

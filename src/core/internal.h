@@ -6,79 +6,11 @@
 #include "core/cluster.h"
 #include "core/rollout.h"
 #include "core/slot.h"
+#include "core/whole.h"
 #include "core/worker.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-/* ---- the cluster ---- */
-
-/*
- * The struct of a cluster; for the files of core/ alone.
- *
- * Slots at and above `places` leave.  Counters are kept up to date, and never counted
- * anew.  Work on all slots is a cursor that goes over them a few at a time.
- */
-struct cluster {
-	struct slot *slots;
-	uint32_t cap;
-	uint32_t count;  /* slots in use: with a place, or leaving */
-	uint32_t wanted; /* workers that are to serve */
-	uint32_t places; /* slots for wanted workers and for spares */
-	uint32_t sweep;  /* slots from here on are still to be settled */
-	uint32_t shrink; /* slots from here downwards, above `places`, too */
-	bool more;       /* the last call stopped before all was done */
-
-	struct actions *out; /* during cluster_handle() */
-	nsec_t now;          /* of the latest event */
-	nsec_t lost;         /* in all, time in which nclust stood still */
-	unsigned spawns_left;
-	uint64_t random;
-	uint64_t last_worker; /* id of the latest worker */
-	uint32_t in_turn;     /* from this slot on, the next worker in turn is looked for */
-
-	struct generations generations;
-	unsigned generation; /* the generation in force */
-	unsigned last_generation;
-	unsigned last_command;
-	struct rollout rollout;
-	struct rollout_request waiting;
-	unsigned last_rollout;  /* id; rollouts that go back count too */
-	unsigned asked_rollout; /* id of the latest request */
-
-	unsigned alive;
-	unsigned ready;
-	unsigned unfit;         /* ready workers whose successor is wanted */
-	unsigned gates[GATES];  /* open ones */
-	uint32_t gate_turn;     /* the next slot in turn for a gate */
-	uint32_t gate_looked;   /* slots from there on were looked at */
-	uint32_t gates_to_look; /* slots that are still to be looked at for a gate */
-	unsigned released;      /* starting workers that may pass the gate */
-	unsigned spares;        /* at the gate */
-	unsigned ended;         /* slots that are not started again */
-	bool ever_ready;
-
-	unsigned life;      /* counts revivals */
-	bool lived;         /* was a worker ready in this life? */
-	bool was_all_ready; /* and all of them at once? */
-	bool stopping;      /* no slot is wanted */
-	bool at_once;
-	bool asked_to_stop;
-	bool failed;
-	bool end_reported;
-	bool held;       /* by a process that is in no slot */
-	bool slot_waits; /* the slot being settled has asked for a worker, and waits */
-	int status;      /* to end with */
-
-	enum cluster_state state; /* as reported last */
-	bool all_ready;
-	uint32_t surprises[WORKER_STATES]; /* bits: events that were reported */
-	unsigned surprised;
-
-	nsec_t rescues_from; /* when all of them may be used again (death.c) */
-	unsigned deaths;     /* unasked ones, counted up; index into the ring */
-	nsec_t died[GIVE_UP_MAX];
-};
 
 static inline bool cluster_wants(const struct cluster *c, uint32_t i)
 {

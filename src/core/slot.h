@@ -78,7 +78,7 @@ enum SMALL slot_end {
 	SLOT_ENDED_BADLY,
 };
 
-enum SMALL gate { /* a successor of its unfit worker is started (internal.h) */
+enum SMALL gate_kind { /* a successor of its unfit worker is started (internal.h) */
 	GATE_SHUT,
 	GATE_UNWELL,
 	GATE_OUTGROWN,
@@ -102,7 +102,7 @@ struct slot {
 	enum why last_why;
 	enum slot_step step;
 	bool proven; /* STEP_HELD: the new worker is ready */
-	enum gate gate;
+	enum gate_kind gate;
 	bool busy;           /* EVENT_BUSY said so last */
 	uint8_t early;       /* deaths since a worker of it was ready, but for stops */
 	enum slot_end ended; /* not started again */

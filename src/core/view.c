@@ -190,6 +190,17 @@ void cluster_view_slot(const struct cluster *c, uint32_t slot, struct slot_view 
 	view->last_age = s->last_age;
 }
 
+nsec_t cluster_drain_left(const struct cluster *c, uint32_t slot, uint64_t worker, nsec_t now)
+{
+	const struct slot *s = &c->slots[slot];
+	const struct worker *w = s->main.id == worker ? &s->main : &s->other;
+
+	if (slot >= c->count || w->id != worker || w->state != WORKER_DRAINING)
+		return -1;
+	now -= c->lost;
+	return w->deadline > now ? w->deadline - now : 0;
+}
+
 static uint32_t waited_for(const struct cluster *c)
 {
 	const struct rollout *r = &c->rollout;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/cluster.h"
-#include "protocol/handover.h"
+#include "supervisor/common/news.h"
+#include "supervisor/upgrade/upgrade.h"
 #include "world.h"
 
 #include <stdio.h>
@@ -24,71 +25,31 @@ static uint64_t draw(struct world *w, uint64_t most)
 
 /* ---- carrying, by way of bytes ---- */
 
-static void put(
-	struct handover_writer *w, const struct cluster *c, enum image_part part, uint32_t n)
-{
-	handover_open(w, (unsigned)part + 1);
-	handover_put_plain(w, &image_tables[part], image_part(c, part, n));
-	if (part == IMAGE_SLOT)
-		handover_put_i64(w, 100, image_due(c, n));
-	handover_close(w);
-}
-
-static void get(struct world *w, struct cluster *to, const struct handover_field *f)
-{
-	enum image_part part = (enum image_part)(f->tag - 1);
-	uint32_t n = part == IMAGE_CLUSTER ? 0 : image_count(to, part);
-	void *at = image_add(to, part);
-	struct cluster_settings *settings = NULL;
-	struct handover_reader r;
-	struct handover_field m;
-
-	if (at == NULL || handover_get_plain(&image_tables[part], at, f) == -1) {
-		world_complain(w, "a part cannot be carried");
-		return;
-	}
-	if (part == IMAGE_SLOT) {
-		handover_enter(&r, f);
-		while (handover_next(&r, &m))
-			if (m.tag == 100)
-				image_set_due(to, n, m.i);
-		return;
-	}
-	settings = image_settings(w->cluster, part, n);
-	if (settings != NULL)
-		image_set_settings(to, part, cluster_settings_ref(settings));
-}
+static const struct plain_row rows[] = {
+	CARRY_GROUP(CARRY_CORE, service, core, &carried_core),
+};
+static const struct carried around = {.called = "a cluster", CARRIED_ROWS(rows, service)};
 
 static struct cluster *carry(struct world *w)
 {
 	static const struct handover_version version = {1, 0};
-	struct handover_version found;
-	struct cluster *to = image_new(SLOTS_MAX, image_count(w->cluster, IMAGE_GENERATION));
-	struct handover_writer writer;
-	struct handover_reader r;
-	struct handover_field f;
-	struct buffer out;
-	struct error err;
-	const char *wrong;
+	struct service from = {.core = w->cluster};
+	struct service to = {.core = NULL};
+	struct error err = {.text = ""};
+	struct carry_writer c = {.sup = NULL};
+	struct carry_reader r = {.err = &err};
+	struct handover_reader in;
 
-	buffer_init(&out, 0);
-	handover_begin(&writer, &out);
-	for (unsigned i = 0; i < IMAGE_PARTS; i++) {
-		enum image_part part = (enum image_part)i;
-
-		for (uint32_t n = 0; n < image_count(w->cluster, part); n++)
-			put(&writer, w->cluster, part, n);
-	}
-	if (to == NULL || handover_end(&writer, &version) == -1 ||
-		handover_open_for_reading(&r, out.data, out.len, 1, &found, &err) == -1)
-		world_complain(w, "the cluster cannot be carried");
-	while (handover_next(&r, &f))
-		get(w, to, &f);
-	buffer_fini(&out);
-	wrong = image_finish(to);
-	if (wrong != NULL)
-		world_complain(w, "%s", wrong);
-	return to;
+	buffer_init(&c.out, 0);
+	handover_begin(&c.w, &c.out);
+	carry_put_all(&c, &around, &from);
+	memcpy(r.lists, c.lists, sizeof(r.lists));
+	if (handover_end(&c.w, &version) == -1 ||
+		handover_open_for_reading(&in, c.out.data, c.out.len, 1, &r.version, &err) == -1 ||
+		carry_get_all(&r, &around, &to, &in) == -1)
+		world_complain(w, "the cluster cannot be carried: %s", err.text);
+	carry_fini(&c);
+	return to.core;
 }
 
 /* ---- comparing ---- */
@@ -96,14 +57,16 @@ static struct cluster *carry(struct world *w)
 static bool same_report(const struct report *a, const struct report *b)
 {
 	const struct report *both[] = {a, b};
-	struct handover_writer writer;
+	struct carry_writer c = {.sup = NULL};
 	struct buffer out[2];
 	bool same;
 
 	for (int i = 0; i < 2; i++) {
+		struct news event = {.report = *both[i]};
+
 		buffer_init(&out[i], 0);
-		handover_begin(&writer, &out[i]);
-		handover_put_plain(&writer, &image_report_table, both[i]);
+		handover_begin(&c.w, &out[i]);
+		carry_put_all(&c, &carried_event, &event);
 	}
 	same = out[0].len == out[1].len && memcmp(out[0].data, out[1].data, out[0].len) == 0;
 	buffer_fini(&out[0]);

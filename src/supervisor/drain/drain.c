@@ -419,7 +419,7 @@ static void resume_drain(struct child *child)
 {
 	nsec_t left = child->service->kind->by_connection
 		? -1
-		: image_drain_left(child->service->core, child->slot, child->worker, clock_now());
+		: cluster_drain_left(child->service->core, child->slot, child->worker, clock_now());
 
 	if (left != -1)
 		begin_drain(child, left);

@@ -1,126 +1,307 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/upgrade/upgrade.h"
 
-#include "core/cluster.h"
+#include "core/whole.h"
 #include "supervisor/common/news.h"
 
-/* How a cluster's core goes through an upgrade, by the tables of core/cluster.h. */
+#include <stdlib.h>
 
-static const unsigned tags[IMAGE_PARTS] = {
-	[IMAGE_CLUSTER] = CARRY_CLUSTER,
-	[IMAGE_SLOT] = CARRY_SLOT,
-	[IMAGE_GENERATION] = CARRY_GENERATION,
+/*
+ * How a cluster's core goes through an upgrade: between two calls of cluster_handle(), when all
+ * actions have been carried out.  It goes on as if nothing had happened.
+ */
+
+/* clang-format off */
+
+static const struct plain_row ending_rows[] = {
+	PLAIN_ENUM(1, ending, kind, ENDING_UNKNOWN),
+	PLAIN(2, ending, code, SIGNED),
+	PLAIN(3, ending, step, SIGNED),
+	PLAIN(4, ending, permanent, BOOL),
+	PLAIN(5, ending, exit_status, SIGNED),
+	PLAIN(6, ending, core_dumped, BOOL),
+	PLAIN(7, ending, out_of_memory, BOOL),
+};
+static const struct plain_table ending_table = PLAIN_TABLE(ending_rows, ending);
+
+static const struct plain_row worker_rows[] = {
+	PLAIN(1, worker, id, UNSIGNED),
+	PLAIN(2, worker, born, SIGNED),
+	PLAIN(3, worker, ready_at, WHEN),
+	PLAIN(4, worker, proven_at, WHEN),
+	PLAIN(5, worker, deadline, WHEN),
+	PLAIN(6, worker, pid, SIGNED),
+	PLAIN(7, worker, generation, UNSIGNED),
+	PLAIN(8, worker, stop_step, UNSIGNED),
+	PLAIN_ENUM(9, worker, state, WORKER_STATES - 1),
+	PLAIN_ENUM(10, worker, why, WHY_SOCKET),
+	PLAIN(12, worker, interval, SIGNED),
+	PLAIN(13, worker, serves_since, SIGNED),
+	PLAIN(14, worker, retire_at, WHEN),
+	PLAIN(15, worker, age_share, SIGNED),
+	PLAIN_ENUM(16, worker, unfit, WHY_SOCKET),
+	PLAIN(17, worker, tells, BOOL),
+	PLAIN(18, worker, extend_by, SIGNED),
+	PLAIN(19, worker, gate_at, SIGNED),
+	PLAIN(20, worker, released, BOOL), PLAIN(21, worker, said, BOOL),
+	PLAIN(22, worker, slow, BOOL),
+	/* 23 was for spares that were stopped by SIGSTOP */
+	PLAIN(24, worker, opens, BOOL),
+};
+static const struct plain_table worker_table = PLAIN_TABLE(worker_rows, worker);
+
+static const struct plain_row backoff_rows[] = {
+	PLAIN(1, backoff, delay, SIGNED),
+	PLAIN(2, backoff, forgiven, BOOL),
+};
+static const struct plain_table backoff_table =
+	PLAIN_TABLE(backoff_rows, backoff);
+
+static const struct plain_row slot_rows[] = {
+	PLAIN_IN(1, slot, main, &worker_table),
+	PLAIN_IN(2, slot, other, &worker_table),
+	PLAIN_IN(3, slot, backoff, &backoff_table),
+	PLAIN(4, slot, retry, SIGNED),
+	PLAIN(5, slot, last_age, SIGNED),
+	PLAIN_IN(6, slot, last, &ending_table),
+	PLAIN_ENUM(7, slot, last_why, WHY_SOCKET),
+	PLAIN(8, slot, restarts, UNSIGNED),
+	PLAIN(9, slot, life, UNSIGNED),
+	PLAIN(10, slot, turn, UNSIGNED),
+	PLAIN_ENUM(11, slot, step, STEP_HELD),
+	PLAIN_ENUM(12, slot, ended, SLOT_ENDED_BADLY),
+	PLAIN(13, slot, mend_at, SIGNED),
+	PLAIN(14, slot, proven, BOOL), PLAIN(16, slot, busy, BOOL),
+	PLAIN_ENUM(15, slot, gate, GATES - 1),
+	PLAIN(17, slot, waits, SIGNED),
+	PLAIN_IN(18, slot, mends, &backoff_table),
+	PLAIN(19, slot, early, UNSIGNED),
+	PLAIN(CARRY_DUE, slot, due, WHEN),
 };
 
-static void put_part(
-	struct carry_writer *c, const struct cluster *core, enum image_part part, uint32_t n)
+static const struct plain_row generation_rows[] = {
+	PLAIN(1, generation, number, UNSIGNED),
+	PLAIN(2, generation, workers, UNSIGNED),
+	PLAIN(3, generation, serving, UNSIGNED),
+	PLAIN(4, generation, command, UNSIGNED),
+	PLAIN(5, generation, says_ready, BOOL),
+	PLAIN(6, generation, listens, BOOL),
+	PLAIN_ENUM(7, generation, rejected, WHY_REQUEST),
+	PLAIN(8, generation, graceful, BOOL),
+	PLAIN(9, generation, beside, UNSIGNED),
+	PLAIN(10, generation, silent, BOOL),
+	PLAIN(11, generation, ungated, BOOL),
+	CARRY_REFERENCE(CARRY_INDEX, generation, settings, CARRY_OF_SETTINGS, true),
+};
+
+static const struct plain_row rollout_rows[] = {
+	PLAIN(1, rollout, under_way, BOOL),
+	PLAIN(2, rollout, fresh, BOOL),
+	PLAIN(3, rollout, going_back, BOOL),
+	PLAIN(4, rollout, id, UNSIGNED),
+	PLAIN(5, rollout, to, UNSIGNED),
+	PLAIN(6, rollout, scope, UNSIGNED),
+	PLAIN(7, rollout, since, SIGNED),
+	PLAIN(8, rollout, turned, UNSIGNED),
+	PLAIN(9, rollout, done, UNSIGNED),
+	PLAIN(10, rollout, extra, UNSIGNED),
+	PLAIN(11, rollout, fewer, UNSIGNED),
+	PLAIN(12, rollout, pass, UNSIGNED),
+	PLAIN(13, rollout, cursor, UNSIGNED),
+	PLAIN(14, rollout, at_end, BOOL),
+	PLAIN(15, rollout, last, UNSIGNED),
+	PLAIN(16, rollout, wave, UNSIGNED),
+	PLAIN(17, rollout, held, UNSIGNED),
+	PLAIN(18, rollout, proven, UNSIGNED),
+	PLAIN(19, rollout, canary, UNSIGNED),
+	PLAIN(20, rollout, of_canaries, BOOL),
+	PLAIN(21, rollout, fleet, BOOL),
+	PLAIN(22, rollout, bake, SIGNED),
+	PLAIN(23, rollout, bake_until, WHEN),
+	PLAIN(24, rollout, unasked, BOOL),
+	PLAIN(25, rollout, busy_too, BOOL),
+	PLAIN(26, rollout, drops_ports, BOOL),
+	PLAIN(27, rollout, watch, SIGNED),
+	PLAIN(28, rollout, done_at, SIGNED),
+	PLAIN(29, rollout, from, UNSIGNED),
+	PLAIN(30, rollout, unprepared, BOOL),
+};
+static const struct plain_table rollout_table =
+	PLAIN_TABLE(rollout_rows, rollout);
+
+static const struct plain_row request_rows[] = {
+	PLAIN(1, rollout_request, there, BOOL),
+	PLAIN(2, rollout_request, id, UNSIGNED),
+	PLAIN(3, rollout_request, scope, UNSIGNED),
+	PLAIN(4, rollout_request, command_changed, BOOL),
+	PLAIN(5, rollout_request, has_canary, BOOL),
+	PLAIN(6, rollout_request, canary, UNSIGNED),
+	PLAIN(7, rollout_request, bake, SIGNED),
+	PLAIN(8, rollout_request, has_bake, BOOL),
+	PLAIN(9, rollout_request, drops_ports, BOOL),
+};
+static const struct plain_table request_table =
+	PLAIN_TABLE(request_rows, rollout_request);
+
+static const struct plain_row cluster_rows[] = {
+	PLAIN(2, cluster, wanted, UNSIGNED),
+	PLAIN(3, cluster, sweep, UNSIGNED),
+	PLAIN(4, cluster, shrink, UNSIGNED),
+	PLAIN(5, cluster, more, BOOL), PLAIN(6, cluster, now, SIGNED),
+	PLAIN(7, cluster, lost, SIGNED),
+	PLAIN(8, cluster, spawns_left, UNSIGNED),
+	PLAIN(9, cluster, random, UNSIGNED),
+	PLAIN(10, cluster, last_worker, UNSIGNED),
+	PLAIN(11, cluster, in_turn, UNSIGNED),
+	PLAIN(12, cluster, generation, UNSIGNED),
+	PLAIN(13, cluster, last_generation, UNSIGNED),
+	PLAIN(14, cluster, last_command, UNSIGNED),
+	PLAIN_IN(15, cluster, rollout, &rollout_table),
+	PLAIN_IN(16, cluster, waiting, &request_table),
+	PLAIN(17, cluster, last_rollout, UNSIGNED),
+	PLAIN(18, cluster, asked_rollout, UNSIGNED),
+	PLAIN(19, cluster, alive, UNSIGNED),
+	PLAIN(20, cluster, ready, UNSIGNED),
+	PLAIN(21, cluster, ended, UNSIGNED),
+	PLAIN(22, cluster, ever_ready, BOOL),
+	PLAIN(23, cluster, life, UNSIGNED), PLAIN(24, cluster, lived, BOOL),
+	PLAIN(25, cluster, was_all_ready, BOOL),
+	PLAIN(26, cluster, stopping, BOOL), PLAIN(27, cluster, at_once, BOOL),
+	PLAIN(28, cluster, asked_to_stop, BOOL),
+	PLAIN(29, cluster, failed, BOOL), PLAIN(30, cluster, end_reported, BOOL),
+	PLAIN(31, cluster, status, SIGNED),
+	PLAIN_ENUM(32, cluster, state, CLUSTER_FAILED),
+	PLAIN(33, cluster, all_ready, BOOL),
+	PLAIN(34, cluster, surprised, UNSIGNED),
+	PLAIN(35, cluster, deaths, UNSIGNED), PLAIN(36, cluster, died, WORDS),
+	PLAIN(39, cluster, unfit, UNSIGNED),
+	PLAIN(40, cluster, gates[GATE_UNWELL], UNSIGNED),
+	PLAIN(41, cluster, gates[GATE_OUTGROWN], UNSIGNED),
+	PLAIN(42, cluster, gate_turn, UNSIGNED),
+	PLAIN(43, cluster, gate_looked, UNSIGNED),
+	PLAIN(44, cluster, gates_to_look, UNSIGNED),
+	PLAIN(45, cluster, held, BOOL),
+	PLAIN(46, cluster, rescues_from, SIGNED),
+	CARRY_REFERENCE(CARRY_INDEX, cluster, waiting.settings, CARRY_OF_SETTINGS,
+		false),
+};
+
+static const struct plain_row report_rows[] = {
+	PLAIN_ENUM(1, report, kind, REPORT_KINDS - 1),
+	PLAIN(2, report, slot, UNSIGNED),
+	PLAIN(3, report, worker, UNSIGNED),
+	PLAIN(4, report, pid, SIGNED),
+	PLAIN(5, report, generation, UNSIGNED),
+	PLAIN(6, report, rollout, UNSIGNED),
+	PLAIN(7, report, count, UNSIGNED),
+	PLAIN(8, report, signal, SIGNED),
+	PLAIN(9, report, age, WHEN),
+	PLAIN(10, report, ready_for, WHEN),
+	PLAIN(11, report, wait, WHEN),
+	PLAIN(12, report, span, WHEN),
+	PLAIN(13, report, was_ready, BOOL),
+	PLAIN_ENUM(14, report, why, WHY_SOCKET),
+	PLAIN_ENUM(15, report, state, CLUSTER_FAILED),
+	PLAIN_IN(16, report, ending, &ending_table),
+	PLAIN(17, report, others, UNSIGNED),
+	PLAIN(18, report, back, BOOL),
+	PLAIN(19, report, took, WHEN),
+	PLAIN_ENUM(20, report, scale_why, SCALE_WHYS - 1),
+	PLAIN(21, report, measure, UNSIGNED),
+	PLAIN(22, report, beside, BOOL),
+	PLAIN(23, report, early, UNSIGNED),
+};
+static const struct plain_table report_table =
+	PLAIN_TABLE(report_rows, report);
+/* clang-format on */
+
+static void *make_slot(struct carry_reader *r, void *owner)
 {
-	handover_open(&c->w, tags[part]);
-	handover_put_plain(&c->w, &image_tables[part], image_part(core, part, n));
-	carry_put_index(c, CARRY_INDEX, CARRY_OF_SETTINGS, image_settings(core, part, n));
-	if (part == IMAGE_SLOT && image_due(core, n) != NSEC_NEVER)
-		handover_put_i64(&c->w, CARRY_DUE, image_due(core, n));
-	handover_close(&c->w);
+	struct cluster *c = owner;
+
+	(void)r;
+	return cluster_reserve(c, c->count + 1) == 0 ? &c->slots[c->count++] : NULL;
 }
+
+const struct carried carried_slot = {
+	.called = "a slot",
+	CARRIED_ROWS(slot_rows, slot),
+	.make = make_slot,
+};
+
+static void *make_generation(struct carry_reader *r, void *owner)
+{
+	struct generations *g = &((struct cluster *)owner)->generations;
+
+	(void)r;
+	if (generations_reserve(g, g->count + 1) == -1)
+		return NULL;
+	g->list[g->count] = (struct generation){0};
+	return &g->list[g->count++];
+}
+
+const struct carried carried_generation = {
+	.called = "a generation",
+	CARRIED_ROWS(generation_rows, generation),
+	.make = make_generation,
+};
+
+const struct carried carried_whole = {
+	.called = "a cluster's core",
+	CARRIED_ROWS(cluster_rows, cluster),
+};
+
+static const struct plain_row core_rows[] = {
+	CARRY_ITSELF(CARRY_CLUSTER, &carried_whole),
+	CARRY_EACH(CARRY_SLOT, &carried_slot),
+	CARRY_EACH(CARRY_GENERATION, &carried_generation),
+};
 
 static void put_core(struct carry_writer *c, const void *of)
 {
-	const struct cluster *core = ((const struct service *)of)->core;
+	const struct cluster *core = of;
 
-	handover_open(&c->w, CARRY_CORE);
-	handover_put_u64(&c->w, CARRY_SLOTS, image_count(core, IMAGE_SLOT));
-	handover_put_u64(&c->w, CARRY_GENERATIONS, image_count(core, IMAGE_GENERATION));
-	for (int part = 0; part < IMAGE_PARTS; part++)
-		for (uint32_t n = 0; n < image_count(core, (enum image_part)part); n++)
-			put_part(c, core, (enum image_part)part, n);
-	handover_close(&c->w);
+	/* earlier versions make room for so many */
+	handover_put_u64(&c->w, CARRY_SLOTS, core->count);
+	handover_put_u64(&c->w, CARRY_GENERATIONS, core->generations.count);
+	for (uint32_t i = 0; i < core->count; i++)
+		carry_put_one(c, CARRY_SLOT, &carried_slot, &core->slots[i]);
+	for (unsigned i = 0; i < core->generations.count; i++)
+		carry_put_one(c, CARRY_GENERATION, &carried_generation, &core->generations.list[i]);
 }
 
-/* ---- loading ---- */
-
-static int get_part(struct carry_reader *r, struct cluster *core, enum image_part part,
-	const struct handover_field *f)
+static void *make_core(struct carry_reader *r, void *owner)
 {
-	void *to = image_add(core, part);
-	uint32_t last = image_count(core, IMAGE_SLOT) - 1;
-	struct handover_reader in;
-	struct handover_field m;
+	struct cluster *c = calloc(1, sizeof(*c));
 
-	if (to == NULL)
-		return -1;
-	handover_clear_plain(&image_tables[part], to);
-	handover_enter(&in, f);
-	while (handover_next(&in, &m)) {
-		if (m.tag == CARRY_INDEX && part != IMAGE_SLOT) {
-			struct cluster_settings *settings = carry_at(r, CARRY_OF_SETTINGS, &m);
-
-			if (settings == NULL)
-				return -1;
-			image_set_settings(core, part, cluster_settings_ref(settings));
-		} else if (m.tag == CARRY_DUE && part == IMAGE_SLOT) {
-			image_set_due(core, last, m.i);
-		} else if (handover_take_plain(&image_tables[part], to, &m) == -1) {
-			return -1;
-		}
-	}
-	return 0;
-}
-
-static int take_part(struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	for (int part = 0; part < IMAGE_PARTS; part++)
-		if (f->tag == tags[part])
-			return get_part(r, to, (enum image_part)part, f);
-	return 0;
+	(void)r;
+	(void)owner;
+	if (c != NULL && cluster_reserve(c, 1) == 0)
+		return c;
+	cluster_free(c);
+	return NULL;
 }
 
 static int core_done(struct carry_reader *r, void *to)
 {
-	const char *wrong = image_finish(to);
+	const char *wrong = cluster_restore(to);
 
 	return wrong == NULL ? 0 : error_set(r->err, 0, "the state does not add up: %s", wrong);
 }
 
-static const struct carried core_parts = {
-	.called = "a cluster's core",
-	.take = take_part,
-	.done = core_done,
-};
-
-/* Make the core with the number of slots and generations that its group says, and read it. */
-static int take_core(struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct service *s = to;
-	struct handover_reader in;
-	struct handover_field m;
-	uint64_t slots = 0;
-	uint64_t generations = 0;
-
-	if (f->tag != CARRY_CORE)
-		return 0;
-	handover_enter(&in, f);
-	while (handover_next(&in, &m)) {
-		if (m.tag == CARRY_SLOTS)
-			slots = m.u;
-		else if (m.tag == CARRY_GENERATIONS)
-			generations = m.u;
-	}
-	if (s->core != NULL || slots > UINT32_MAX || generations > UINT32_MAX)
-		return -1;
-	s->core = image_new((uint32_t)slots, (uint32_t)generations);
-	return carry_get_one(r, &core_parts, s->core, f);
-}
-
 const struct carried carried_core = {
+	.called = "a cluster's core",
+	CARRIED_ROWS(core_rows, cluster),
 	.put = put_core,
-	.take = take_core,
+	.done = core_done,
+	.make = make_core,
 };
 
 /* ---- events that are still to be published, with reports of the core ---- */
 
 static const struct plain_row news_rows[] = {
 	PLAIN(1, news, cluster, TEXT),
-	PLAIN_IN(2, news, report, &image_report_table),
+	PLAIN_IN(2, news, report, &report_table),
 	PLAIN(3, news, serial, UNSIGNED),
 	PLAIN(4, news, patience, SIGNED),
 	PLAIN(5, news, last, TEXT),

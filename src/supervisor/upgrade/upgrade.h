@@ -28,6 +28,9 @@ int carry_verify(const struct carry_reader *r, struct error *err);
 /* What the room upgrade puts into the state. */
 extern const struct carried carried_supervisor; /* a group of its own */
 extern const struct carried carried_core;       /* of a cluster */
+extern const struct carried carried_whole;      /* the parts of that */
+extern const struct carried carried_slot;
+extern const struct carried carried_generation;
 extern const struct carried carried_binary;
 
 /* ---- reexec ---- */

@@ -149,13 +149,13 @@ TEST(a_carried_one_that_has_lost_its_way_back_is_refused)
 
 	start_two();
 	be_done(guessing(plain_settings(), READY_LISTEN));
-	ck_assert_pstr_eq(image_finish(b.c), NULL);
+	ck_assert_pstr_eq(cluster_restore(b.c), NULL);
 	before = cluster_find_generation(b.c, 1);
 	before->number = 2;
 	before[1].number = 3;
 	b.c->last_generation = 3;
 	b.c->generation = 3;
-	ck_assert_str_eq(image_finish(b.c), "the generation before the rollout is missing");
+	ck_assert_str_eq(cluster_restore(b.c), "the generation before the rollout is missing");
 	before->number = 1;
 	before[1].number = 2;
 	b.c->generation = 2;

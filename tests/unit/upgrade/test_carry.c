@@ -4,6 +4,7 @@
 #include "supervisor/common/carried.h"
 #include "supervisor/upgrade/upgrade.h"
 
+#include "core/whole.h"
 #include "supervisor/accept/accept.h"
 #include "supervisor/common/news.h"
 #include "supervisor/control/control.h"
@@ -342,6 +343,15 @@ static const struct gap accepting_gaps[] = {
 	NOT(accepting, leave_at),
 };
 
+static const struct gap whole_gaps[] = {
+	NOT(cluster, slots), NOT(cluster, cap), NOT(cluster, count), /* as many as there are */
+	NOT(cluster, generations), NOT(cluster, places), NOT(cluster, released),
+	NOT(cluster, spares),                        /* counted */
+	NOT(cluster, slot_waits), NOT(cluster, out), /* of a moment */
+	NOT(cluster, surprises),                     /* may be told once more */
+};
+static const struct gap generation_gaps[] = {NOT(generation, starting)}; /* counted */
+
 static const struct gap no_gaps[1];
 
 /*
@@ -417,6 +427,17 @@ static const struct {
 		GAPS(client_gaps)},
 	{"expectation", &carried_expectation, "1u 2b 3b 5b 6b 7b 8t 9u 119u",
 		GAPS(expectation_gaps)},
+	{"core", &carried_whole,
+		"2u 3u 4u 5b 6i 7i 8u 9u 10u 11u 12u 13u 14u 15g 16g 17u "
+		"18u 19u 20u 21u 22b 23u 24b 25b 26b 27b 28b 29b 30b 31i 32u 33b 34u 35u "
+		"36x 39u 40u 41u 42u 43u 44u 45b 46i 105u",
+		GAPS(whole_gaps)},
+	{"slot", &carried_slot,
+		"1g 2g 3g 4i 5i 6g 7u 8u 9u 10u 11u 12u 13i 14b 16b 15u "
+		"17i 18g 19u 110w",
+		no_gaps, 0},
+	{"generation", &carried_generation, "1u 2u 3u 4u 5b 6b 7u 8b 9u 10b 11b 105u",
+		GAPS(generation_gaps)},
 	{"news", &carried_event, "1t 2g 3u 4i 5t 6t 7b 8u 9u", GAPS(news_gaps)},
 	{"visit", &carried_visit, "105u 1g 2u 3u 4i 5w", no_gaps, 0},
 	{"accepting", &carried_accepting, "1u 2u 3b 4b 5f 6g 7u 8u 9u 10u 11u 12x 13x 14u",
