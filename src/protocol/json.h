@@ -9,9 +9,8 @@
 #include <stdint.h>
 
 /*
- * The one JSON writer: compact, into a buffer, so that a large result can be made
- * in slices (a tree of 5,000 workers would cost the supervisor megabytes and a
- * long turn of the loop).  Reading is jansson's.
+ * The one JSON writer: compact, into a buffer (a tree of 5,000 workers would cost the
+ * supervisor megabytes).  Reading is jansson's.
  *
  * Strings: < 0x20, 0x7f-0x9f, '"', '\' are escaped, invalid UTF-8 becomes U+FFFD.
  * The writer puts the commas.  Failure (memory, limit) is the buffer's `failed`

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "os/fdpass.h"
 #include "protocol/control.h"
+#include "protocol/json.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/workers/capture.h"

@@ -55,14 +55,8 @@ static const struct plain_row client_rows[] = {
 	PLAIN(18, client, expects_end, BOOL),
 	PLAIN(19, client, failed, BOOL),
 	PLAIN(20, client, outcome, TEXT),
-	PLAIN(21, client, at_service, UNSIGNED),
-	PLAIN(22, client, at_slot, UNSIGNED),
-	PLAIN(23, client, at_part, UNSIGNED),
-	PLAIN_ENUM(24, client, writer.depth, 16),
-	PLAIN(25, client, writer.started, UNSIGNED),
-	PLAIN(26, client, writer.keyed, BOOL),
+	/* 21 to 26, 28 and CARRY_SERVICE_INDEX were of a status that was made in slices */
 	PLAIN(27, client, only_slot, UNSIGNED),
-	PLAIN(28, client, status_only, BOOL),
 	PLAIN(29, client, expects_upgrade, BOOL),
 	PLAIN(30, client, missed, UNSIGNED),
 	PLAIN(31, client, request.since, SIGNED),
@@ -74,19 +68,13 @@ static const struct plain_row client_rows[] = {
 	PLAIN(CARRY_OUT, client, out, BUFFER),
 	CARRY_ARRAY(CARRY_EXPECTATION, client, expected, &carried_expectation,
 		expected_count),
-	CARRY_REFERENCE(CARRY_SERVICE_INDEX, client, status_service,
-		CARRY_OF_CLUSTERS, false),
 };
 /* clang-format on */
 
 static void *make_client(struct carry_reader *r, void *owner)
 {
-	struct client *client = client_new(owner);
-
 	(void)r;
-	if (client != NULL)
-		client->writer.out = &client->out;
-	return client;
+	return client_new(owner);
 }
 
 static int client_done_carried(struct carry_reader *r, void *to)
@@ -94,8 +82,9 @@ static int client_done_carried(struct carry_reader *r, void *to)
 	struct client *c = to;
 
 	(void)r;
-	/* asking (and 5, a history) ends before an upgrade; only its rehearsal sees it */
-	if (c->state > CLIENT_CLOSING)
+	/* asking (and 5, a history) and a status end before an upgrade; only its rehearsal sees
+	 * them, or a part of a status that an earlier version has not finished */
+	if (c->state > CLIENT_CLOSING || c->state == CLIENT_STATUS)
 		c->state = CLIENT_CLOSING;
 	return 0;
 }

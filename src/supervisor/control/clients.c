@@ -26,7 +26,6 @@
  * long: so clients come first. */
 #define BEFORE_WORKERS 1
 #define READ_SIZE 8192
-#define SLICES_A_TURN 2 /* of one client: none, and that of a status */
 
 /* ---- closing ---- */
 
@@ -63,12 +62,6 @@ static bool has_request(const struct client *c)
 {
 	return c->state == CLIENT_IDLE && c->in.len > 0 &&
 		memchr(c->in.data, '\n', c->in.len) != NULL;
-}
-
-/* Is an answer under way that is made in slices? */
-static bool is_sliced(const struct client *c)
-{
-	return c->state == CLIENT_STATUS && !status_waits(c);
 }
 
 static bool is_finished(const struct client *c)
@@ -110,12 +103,11 @@ void client_watch(struct client *c)
 {
 	int events = 0;
 
-	if (c->out.len > 0 || is_sliced(c) || has_request(c) || is_finished(c) || c->missed > 0)
+	if (c->out.len > 0 || has_request(c) || is_finished(c) || c->missed > 0)
 		events |= EV_WRITE;
 	/* one request at a time; once our buffer is full, further bytes of the
 	 * client stay in its socket */
-	if (c->state != CLIENT_CLOSING && !is_sliced(c) && !c->half_closed &&
-		c->in.len < CONTROL_LINE_MAX)
+	if (c->state != CLIENT_CLOSING && !c->half_closed && c->in.len < CONTROL_LINE_MAX)
 		events |= EV_READ;
 	await_reader(c, (events & EV_WRITE) != 0);
 	if (c->io.events == events && ev_is_active(&c->io))
@@ -139,7 +131,7 @@ static int send_queued(struct client *c)
 	}
 	if (c->out.len > 0 && sent == -1 && errno != EAGAIN && errno != EINTR)
 		return -1;
-	if (c->out.len == 0 && c->out.cap > READ_SIZE && !is_sliced(c))
+	if (c->out.len == 0 && c->out.cap > READ_SIZE)
 		buffer_fini(&c->out);
 	return 0;
 }
@@ -327,7 +319,7 @@ static bool is_its_turn(struct client *c)
 	struct control *all = &c->sup->control;
 	unsigned turn = ev_iteration(c->sup->loop);
 
-	if (c->may_write || c->own || (!is_sliced(c) && !has_request(c)))
+	if (c->may_write || c->own || !has_request(c))
 		return true;
 	if (all->turn != turn)
 		all->spent = 0;
@@ -339,23 +331,16 @@ static bool is_its_turn(struct client *c)
 	return false;
 }
 
-/* Go on with an answer in slices.  Most answers are small, and are made in one turn. */
-static void continue_answer(struct client *c)
+static void answer_requests(struct client *c)
 {
 	nsec_t begun = clock_now();
-	nsec_t now = begun;
 
 	if (!is_its_turn(c))
 		return;
-	for (int i = 0; i < SLICES_A_TURN && now - begun < TURN_SPAN; i++) {
-		if (c->state == CLIENT_STATUS && c->out.len < CLIENT_UNSENT_MOST)
-			status_slice(c, CLIENT_UNSENT_MOST);
-		run_lines(c, begun + TURN_SPAN);
-		now = clock_now();
-	}
-	c->served = now;
+	run_lines(c, begun + TURN_SPAN);
+	c->served = clock_now();
 	if (!c->may_write && !c->own)
-		c->sup->control.spent += now - begun;
+		c->sup->control.spent += c->served - begun;
 }
 
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -374,7 +359,7 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 	if (!gone && c->out.len == 0)
 		client_tell_missed(c);
 	if (!gone) {
-		continue_answer(c);
+		answer_requests(c);
 		client_write(c);
 	}
 	if (gone || is_finished(c))
@@ -495,15 +480,12 @@ static void control_on_go_on(struct supervisor *sup)
 	clients_arm_bounds(sup); /* stops the timer if no client needs it */
 }
 
-/* Complete answers that are under way, as far as buffers have room: the next nclust
- * may write them differently. */
+/* Complete answers that are under way: the next nclust may write them differently. */
 static void settle_clients(struct supervisor *sup)
 {
 	census_fini(sup);
 	clients_counted(sup);
 	for (struct client *c = sup->control.first; c != NULL; c = c->next) {
-		while (c->state == CLIENT_STATUS && c->out.len < CLIENT_OUT_MAX / 2)
-			status_slice(c, CLIENT_OUT_MAX / 2);
 		if (c->state == CLIENT_ASKING)
 			ask_settle(c);
 		(void)send_queued(c);

@@ -3,7 +3,6 @@
 #define SUPERVISOR_CONTROL_H
 
 #include "protocol/control.h"
-#include "protocol/json.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/common/part.h"
 #include "supervisor/common/state.h"
@@ -26,13 +25,13 @@ extern const struct part control_part;
 #define READERS_MAX 48
 #define CLIENT_PATIENCE (10 * SECOND)
 #define CLIENT_OUT_MAX (1024U * 1024)
-/* While more than this is unsent, a status does not go on. */
+/* While more than this is unsent, the client's next request waits. */
 #define CLIENT_UNSENT_MOST (64U * 1024)
 
 enum client_state {
 	CLIENT_IDLE,
 	CLIENT_WAITING,    /* for the outcome of a change */
-	CLIENT_STATUS,     /* a status is being made in slices */
+	CLIENT_STATUS,     /* for a census, before its status */
 	CLIENT_FOLLOWING,  /* events -f */
 	CLIENT_CLOSING,    /* after what is queued is sent */
 	CLIENT_ASKING = 6, /* connections to workers are being made for the client */
@@ -74,17 +73,10 @@ struct client {
 	unsigned expects_host; /* number of the drain that it waits for (drain/drain.h); or 0 */
 	bool expects_reload;   /* the client waits until the configuration is read */
 	bool failed;
-	char outcome[600]; /* the sentence of the result or error */
-	/* CLIENT_STATUS: where the next slice begins */
-	size_t at_service;
-	uint32_t at_slot;
-	unsigned at_part;
-	struct json_writer writer;
-	struct reach *reach;            /* CLIENT_ASKING: heap (internal.h); else NULL */
-	uint64_t missed;                /* messages of workers that were not shown */
-	uint32_t only_slot;             /* of a status, or of events */
-	bool status_only;               /* of status_service alone */
-	struct service *status_service; /* the cluster of the status */
+	char outcome[600];   /* the sentence of the result or error */
+	struct reach *reach; /* CLIENT_ASKING: heap (internal.h); else NULL */
+	uint64_t missed;     /* messages of workers that were not shown */
+	uint32_t only_slot;  /* of a status, events or logs, with request.target */
 };
 
 /* How clients go through an upgrade: the control socket, a client, and its expectations. */
@@ -111,7 +103,7 @@ void client_watch(struct client *c); /* give the client a later turn, if its sta
 int client_pass(struct client *c, size_t line, int fd);
 void client_error(struct client *c, int code, const char *message);
 void client_done(struct client *c); /* the request is answered */
-/* Send clients that wait for a census their status, with it or without. */
+/* Answer clients that wait for a census before their status. */
 void clients_counted(struct supervisor *sup);
 /* Tell the client how many messages it was not shown, because it reads too slowly. */
 void client_tell_missed(struct client *c);

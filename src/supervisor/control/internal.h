@@ -55,15 +55,9 @@ void control_on_drop(struct service *service);
 
 /* ---- status ---- */
 
-/* status.c: begin a status of all clusters, or only of one, or of one slot of it. */
-void status_begin(struct client *c, struct service *only, uint32_t slot);
-/* Does the status wait for a census before the first slice? */
-bool status_waits(const struct client *c);
-/* Queue the next slice, until `most` bytes are unsent: so less than that have to be when it is
- * called.  The client is idle again when the last slice is queued. */
-void status_slice(struct client *c, size_t most);
-/* The cluster is about to be freed: go on with the next one. */
-void status_forget(struct client *c, const struct service *service);
+/* status.c: answer with a status of all clusters, or of that of the target, or of c->only_slot of
+ * it; at once, or after a census. */
+void status_begin(struct client *c);
 
 struct child;
 /* A hook (clients.c): counts of the messages to and from the worker. */

@@ -350,9 +350,6 @@ void control_on_drop(struct service *service)
 {
 	if (service->index == SIZE_MAX)
 		return;
-	for (struct client *c = service->sup->control.first; c != NULL; c = c->next) {
+	for (struct client *c = service->sup->control.first; c != NULL; c = c->next)
 		request_expect_no_more(c, service);
-		if (c->state == CLIENT_STATUS)
-			status_forget(c, service);
-	}
 }

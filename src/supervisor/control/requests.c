@@ -106,15 +106,6 @@ static int answer_reached(struct client *c, unsigned reached, const char *what)
 	return ANSWERED;
 }
 
-static int do_status(struct client *c, const struct target *t, struct error *err)
-{
-	(void)err;
-	if (c->own)
-		host_asked(c->sup, c->request.readiness);
-	status_begin(c, t->service, t->slot);
-	return ANSWERED;
-}
-
 static struct roll roll_of(
 	const struct control_request *r, uint32_t slot, struct cluster_settings *settings)
 {
@@ -333,6 +324,16 @@ static void keep_target(struct client *c, const struct target *t)
 		return;
 	c->only_slot = t->slot;
 	text_copy(c->request.target, sizeof(c->request.target), t->service->name);
+}
+
+static int do_status(struct client *c, const struct target *t, struct error *err)
+{
+	(void)err;
+	if (c->own)
+		host_asked(c->sup, c->request.readiness);
+	keep_target(c, t);
+	status_begin(c);
+	return ANSWERED;
 }
 
 static int do_events(struct client *c, const struct target *t, struct error *err)

@@ -25,15 +25,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/*
- * A status of 5,000 workers is over a megabyte and thousands of reads in /proc: it is made in
- * slices, a slice whenever the client has read most of the last one.  Workers may come and go
- * meanwhile: each slot is consistent in itself.
- */
-
-/* The parts of a status in their order; PART_COUNT: it waits for a census. */
-enum status_part { PART_HEAD, PART_CLUSTER, PART_WORKERS, PART_COUNT };
-
 static void put_count(struct json_writer *w, const char *key, long n)
 {
 	if (n < 0)
@@ -192,16 +183,17 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 	json_close_object(w);
 }
 
-static void put_slot(struct client *c, struct service *s, uint32_t slot, nsec_t now)
+static void put_slot(
+	struct json_writer *w, const struct client *c, struct service *s, uint32_t slot, nsec_t now)
 {
 	bool all = !c->request.metrics;
 	struct slot_view view;
 
 	service_view_slot(s, slot, &view);
 	if (view.workers == 0 && !s->kind->by_connection)
-		put_worker(&c->writer, s, slot, &view, NULL, now, all);
+		put_worker(w, s, slot, &view, NULL, now, all);
 	for (unsigned i = 0; i < view.workers; i++)
-		put_worker(&c->writer, s, slot, &view, &view.worker[i], now, all);
+		put_worker(w, s, slot, &view, &view.worker[i], now, all);
 }
 
 static void put_rollout(struct json_writer *w, struct service *s, nsec_t now)
@@ -317,128 +309,62 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	json_open_list(w, "workers");
 }
 
-/* ---- slices ---- */
-
-static struct service *service_at(const struct client *c)
-{
-	if (c->at_service >= c->sup->service_count)
-		return NULL;
-	return c->sup->services[c->at_service];
-}
-
-/* Write workers until the slice is full.  True: the last one was written. */
-static bool put_some_workers(
-	struct client *c, struct service *s, nsec_t now, nsec_t until, size_t most)
+static void put_workers(
+	struct json_writer *w, const struct client *c, struct service *s, nsec_t now)
 {
 	uint32_t end = service_counts(s).slots;
 
 	/* whether a start has failed matters only if no worker serves */
 	if (*c->request.readiness != '\0' && (s->scaling == NULL || service_counts(s).ready > 0))
-		return true;
-	if (c->only_slot != SLOT_ALL) {
-		if (c->only_slot < end)
-			put_slot(c, s, c->only_slot, now);
-		return true;
-	}
-	while (c->at_slot < end) {
-		put_slot(c, s, c->at_slot++, now);
-		if (c->out.len >= most || clock_now() > until)
-			return c->at_slot >= end;
-	}
-	return true;
+		return;
+	for (uint32_t slot = 0; slot < end; slot++)
+		if (c->only_slot == SLOT_ALL || slot == c->only_slot)
+			put_slot(w, c, s, slot, now);
 }
 
-static void close_cluster(struct client *c)
+static void answer_status(struct client *c)
 {
-	json_close_array(&c->writer);
-	json_close_object(&c->writer);
-	c->at_part = PART_CLUSTER;
-}
+	struct supervisor *sup = c->sup;
+	const char *only = c->request.target;
+	nsec_t now = clock_now();
+	struct json_writer w;
 
-static void finish_status(struct client *c)
-{
-	json_close_array(&c->writer);
-	json_close_object(&c->writer);
+	c->out.limit = CONTROL_RESULT_MAX;
+	(void)control_begin_result(&c->out, c->request.id);
+	json_begin(&w, &c->out);
+	json_open_object(&w);
+	put_head(c, &w, now);
+	for (size_t i = 0; i < sup->service_count; i++) {
+		struct service *s = sup->services[i];
+
+		if (*only != '\0' && strcmp(only, s->name) != 0)
+			continue;
+		json_open_object(&w);
+		put_cluster(&w, s, now);
+		put_workers(&w, c, s, now);
+		json_close_array(&w);
+		json_close_object(&w);
+	}
+	json_close_array(&w);
+	json_close_object(&w);
 	(void)control_end_result(&c->out);
-	c->status_service = NULL;
+	c->out.limit = CLIENT_OUT_MAX;
 	client_done(c);
-}
-
-bool status_waits(const struct client *c)
-{
-	return c->state == CLIENT_STATUS && c->at_part == PART_COUNT;
 }
 
 void clients_counted(struct supervisor *sup)
 {
-	for (struct client *c = sup->control.first; c != NULL; c = c->next) {
-		if (!status_waits(c))
-			continue;
-		c->at_part = PART_HEAD;
-		client_watch(c);
-	}
+	for (struct client *c = sup->control.first; c != NULL; c = c->next)
+		if (c->state == CLIENT_STATUS)
+			answer_status(c);
 }
 
-void status_slice(struct client *c, size_t most)
+void status_begin(struct client *c)
 {
-	struct json_writer *w = &c->writer;
-	nsec_t now = clock_now();
-	nsec_t until = now + TURN_SPAN;
-
-	while (clock_now() <= until && c->out.len < most && !status_waits(c)) {
-		struct service *s = service_at(c);
-
-		if (c->at_part == PART_HEAD) {
-			(void)control_begin_result(&c->out, c->request.id);
-			json_begin(w, &c->out);
-			json_open_object(w);
-			put_head(c, w, now);
-			c->at_part = PART_CLUSTER;
-			continue;
-		}
-		if (s == NULL) {
-			finish_status(c);
-			return;
-		}
-		if (c->status_only && s != c->status_service) {
-			c->at_service++;
-			continue;
-		}
-		if (c->at_part == PART_CLUSTER) {
-			json_open_object(w);
-			put_cluster(w, s, now);
-			c->at_part = PART_WORKERS;
-			c->at_slot = 0;
-		}
-		if (!put_some_workers(c, s, now, until, most))
-			return;
-		close_cluster(c);
-		c->at_service++;
-	}
-}
-
-/* The service leaves sup->services, where later services move up. */
-void status_forget(struct client *c, const struct service *service)
-{
-	if (c->status_service == service)
-		c->status_service = NULL;
-	if (c->at_service > service->index)
-		c->at_service--;
-	else if (c->at_service == service->index && c->at_part == PART_WORKERS)
-		close_cluster(c);
-}
-
-void status_begin(struct client *c, struct service *only, uint32_t slot)
-{
-	c->state = CLIENT_STATUS;
-	c->status_service = only;
-	c->status_only = only != NULL;
-	c->only_slot = slot;
-	c->at_service = 0;
-	c->at_slot = 0;
-	c->at_part = c->request.metrics && census_begin(c->sup) ? PART_COUNT : PART_HEAD;
-	status_slice(c, CLIENT_UNSENT_MOST);
-	client_write(c);
+	if (c->request.metrics && census_begin(c->sup))
+		c->state = CLIENT_STATUS;
+	else
+		answer_status(c);
 }
 
 /* ---- messages show ---- */
