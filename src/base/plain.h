@@ -12,7 +12,7 @@
  *
  * A tag is for ever: the tag of a removed member is not used again, a new member
  * gets the next.  A member that a reader does not find is 0, false, "" or, of a
- * PLAIN_WHEN, NSEC_NEVER, of a PLAIN_FD or PLAIN_PIDFD -1.
+ * PLAIN_WHEN, NSEC_NEVER, of a PLAIN_FD -1.
  */
 enum plain_kind {
 	PLAIN_BOOL,
@@ -20,7 +20,6 @@ enum plain_kind {
 	PLAIN_SIGNED,   /* of 4 or 8 bytes */
 	PLAIN_WHEN,     /* nsec_t that usually is NSEC_NEVER */
 	PLAIN_FD,       /* int: a descriptor of ours, or -1 */
-	PLAIN_PIDFD,    /* int: a pidfd of ours, or -1 */
 	PLAIN_TEXT,     /* char [N], with a NUL inside */
 	PLAIN_HEAP,     /* char *: a text on the heap, or NULL */
 	PLAIN_BUFFER,   /* struct buffer; the text is appended to it */

@@ -348,7 +348,6 @@ void handover_put_member(struct handover_writer *w, const struct plain_row *row,
 			handover_put_i64(w, row->tag, get_signed(at, row->size));
 		break;
 	case PLAIN_FD:
-	case PLAIN_PIDFD:
 		if (get_signed(at, row->size) >= 0)
 			handover_put_u64(w, row->tag, (uint64_t)get_signed(at, row->size));
 		break;
@@ -423,7 +422,6 @@ static bool take_number(const struct plain_row *row, char *at, const struct hand
 	case PLAIN_WHEN:
 		return f->type == HANDOVER_I64 && set_signed(at, row->size, f->i);
 	case PLAIN_FD:
-	case PLAIN_PIDFD:
 		return f->type == HANDOVER_U64 && f->u <= INT_MAX &&
 			set_signed(at, row->size, (int64_t)f->u);
 	case PLAIN_TEXT:
@@ -461,7 +459,7 @@ void handover_clear_plain(const struct plain_table *table, void *to)
 
 		if (row->kind == PLAIN_WHEN)
 			(void)set_signed(at, row->size, NSEC_NEVER);
-		else if (row->kind == PLAIN_FD || row->kind == PLAIN_PIDFD)
+		else if (row->kind == PLAIN_FD)
 			(void)set_signed(at, row->size, -1);
 		else if (row->kind == PLAIN_STRUCT)
 			handover_clear_plain(row->inner, at);

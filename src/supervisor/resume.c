@@ -90,7 +90,7 @@ static int load_state(struct supervisor *sup, struct inheritance *in, struct err
 		return -1;
 	if (in->reader.binary.pid != getpid())
 		return error_set(err, 0, "the state is another process's");
-	if (carry_verify(&in->reader, err) == -1)
+	if (carry_verify(sup, err) == -1)
 		return -1;
 	if (carry_variant.fault == FAULT_RESTORE_FAILS)
 		return error_set(err, 0, "this one is built to fail");
@@ -113,6 +113,8 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 	const struct carry_list *listeners = &r->lists[CARRY_OF_LISTENERS];
 	struct child *child;
 
+	if (descriptors_cloexec(STDERR_FILENO + 1, ~0U) == -1)
+		log_syserr("cannot mark the descriptors close-on-exec");
 	if (carry_variant.fault == FAULT_TAKEOVER_CRASHES)
 		(void)raise(SIGABRT);
 	for (size_t i = 0; i < listeners->count; i++)
@@ -190,7 +192,6 @@ static int continue_with(struct supervisor *sup, struct inheritance *in)
 
 static int go_back(const struct inheritance *in, char **argv, const char *why)
 {
-	const struct carry_reader *r = &in->reader;
 	char text[560];
 
 	if (in->image == -1) {
@@ -198,7 +199,7 @@ static int go_back(const struct inheritance *in, char **argv, const char *why)
 		return EX_SOFTWARE;
 	}
 	text_copy(text, sizeof(text), why);
-	reexec_into(in->image, in->state, r->descriptors, r->descriptor_count, argv, -1, text);
+	reexec_into(in->image, in->state, NULL, argv, -1, text);
 	log_syserr("%s; and the old nclust cannot be executed", why);
 	return EX_SOFTWARE;
 }
@@ -211,8 +212,6 @@ int supervisor_resume(int argc, char **argv)
 	struct error err;
 
 	trycall_probe();
-	if (descriptors_cloexec(STDERR_FILENO + 1, ~0U) == -1)
-		log_syserr("cannot mark the descriptors close-on-exec");
 	if (text == NULL || parse_variable(&in, text) == -1) {
 		log_error("%s is not to be set", REEXEC_VARIABLE);
 		return EX_USAGE;

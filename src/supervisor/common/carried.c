@@ -4,26 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ---- writing ---- */
-
-/* Of a pidfd the identity is not noted: carry_verify() checks it by waitid(2). */
-static void note_descriptor(struct carry_writer *c, int fd, bool is_pidfd)
-{
-	struct carry_descriptor d = {.fd_and_type = (unsigned)fd};
-	struct stat st;
-
-	if (fd < 0)
-		return;
-	/* a descriptor that is not open gets no identity, and the reader refuses it */
-	if (!is_pidfd && fstat(fd, &st) == 0) {
-		d.fd_and_type |= (uint64_t)(st.st_mode & S_IFMT) << 32;
-		d.dev = st.st_dev;
-		d.ino = st.st_ino;
-	}
-	buffer_append(&c->descriptors, &d, sizeof(d));
-}
 
 static void *pointer_at(const void *at)
 {
@@ -66,9 +48,10 @@ static void put_member(struct carry_writer *c, const struct plain_row *row, cons
 		return; /* the first pass only collects references */
 	if (carry_variant.less && row->tag == CARRY_TEXT && !row->must)
 		return;
-	if (row->kind == PLAIN_FD || row->kind == PLAIN_PIDFD) {
+	if (row->kind == PLAIN_FD) {
 		memcpy(&fd, (const char *)of + row->offset, sizeof(fd));
-		note_descriptor(c, fd, row->kind == PLAIN_PIDFD);
+		if (fd >= 0)
+			buffer_append(&c->descriptors, &fd, sizeof(fd));
 	}
 	handover_put_member(&c->w, row, of);
 }
@@ -363,7 +346,7 @@ static int take_field(struct carry_reader *r, const struct carried *what, void *
 /* Is the member set?  A descriptor that is not set is -1, other members are zeros. */
 static bool is_set(const struct plain_row *row, const char *at)
 {
-	const char none = (char)(row->kind == PLAIN_FD || row->kind == PLAIN_PIDFD ? -1 : 0);
+	const char none = (char)(row->kind == PLAIN_FD ? -1 : 0);
 
 	for (size_t i = 0; i < row->size; i++)
 		if (at[i] != none)

@@ -31,7 +31,7 @@ enum carry_tag {
 	CARRY_HISTORY,
 	CARRY_NEWS,
 	CARRY_MANAGER,
-	CARRY_DESCRIPTORS,
+	CARRY_DESCRIPTORS, /* of earlier versions: what each descriptor was */
 	CARRY_HOOKS,
 	CARRY_ENDING,  /* helpers that no hook waits for any more */
 	CARRY_SEGMENT, /* referred to by order */
@@ -136,19 +136,12 @@ struct carry_list {
 	size_t cap;
 };
 
-/* A descriptor as the state has it; dev and ino are 0 if its identity was not noted. */
-struct carry_descriptor {
-	uint64_t fd_and_type; /* the type is that of st_mode, << 32 */
-	uint64_t dev;
-	uint64_t ino;
-} __attribute__((packed));
-
 struct carry_writer {
 	struct supervisor *sup;
 	struct handover_writer w;
 	struct buffer out;
 	struct carry_list lists[CARRY_KINDS];
-	struct buffer descriptors; /* struct carry_descriptor */
+	struct buffer descriptors; /* int: all that the state names */
 	size_t queued;             /* bytes of the queues of channels so far */
 };
 
@@ -158,9 +151,7 @@ struct carry_reader {
 	struct handover_version version;
 	struct carry_binary binary;
 	struct carry_list lists[CARRY_KINDS]; /* the reader has a reference or a use of each */
-	const struct carry_descriptor *descriptors; /* inside the state */
-	size_t descriptor_count;
-	unsigned skipped; /* keys that this version does not know */
+	unsigned skipped;                     /* keys that this version does not know */
 	char skipped_key[40];
 };
 

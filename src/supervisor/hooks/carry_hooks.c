@@ -10,7 +10,7 @@
 
 static const struct plain_row helper_rows[] = {
 	PLAIN_MUST(1, helper, job.pid, SIGNED),
-	PLAIN_MUST(2, helper, job.pidfd, PIDFD),
+	PLAIN_MUST(2, helper, job.pidfd, FD),
 	PLAIN(3, helper, job.due, SIGNED),
 	PLAIN(4, helper, job.late, BOOL),
 	PLAIN(5, helper, file, HEAP),

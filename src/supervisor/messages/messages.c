@@ -307,7 +307,7 @@ static const struct plain_row channel_rows[] = {
 static const struct plain_row broker_rows[] = {
 	PLAIN(1, broker, setup, HEAP),
 	PLAIN(2, broker, life.job.pid, SIGNED),
-	PLAIN(3, broker, life.job.pidfd, PIDFD),
+	PLAIN(3, broker, life.job.pidfd, FD),
 	PLAIN(4, broker, io.fd, FD),
 	PLAIN(5, broker, up, BOOL),
 	PLAIN(7, broker, in.skipping, BOOL),

@@ -106,20 +106,7 @@ const struct carried carried_supervisor = {
 static int take_whole(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	(void)to;
-	switch (f->tag) {
-	case CARRY_BINARY:
-		return carry_get_one(r, &carried_binary, &r->binary, f);
-	case CARRY_DESCRIPTORS:
-		if (f->type != HANDOVER_BYTES || f->len % sizeof(*r->descriptors) != 0)
-			return error_set(r->err, 0,
-				"the state of the descriptors is not "
-				"understood");
-		r->descriptors = (const void *)f->data;
-		r->descriptor_count = f->len / sizeof(*r->descriptors);
-		return 1;
-	default:
-		return 0;
-	}
+	return f->tag == CARRY_BINARY ? carry_get_one(r, &carried_binary, &r->binary, f) : 0;
 }
 
 static int whole_done(struct carry_reader *r, void *to)
@@ -158,7 +145,6 @@ int carry_save(struct carry_writer *c, struct supervisor *sup, const struct carr
 	handover_begin(&c->w, &c->out);
 	carry_put_one(c, CARRY_BINARY, &carried_binary, binary);
 	carry_put_all(c, &whole, sup);
-	handover_put_bytes(&c->w, CARRY_DESCRIPTORS, c->descriptors.data, c->descriptors.len);
 	if (carry_variant.more) {
 		handover_open(&c->w, CARRY_UNKNOWN);
 		handover_put_u64(&c->w, 1, 1);
@@ -200,9 +186,7 @@ void carry_release(struct carry_reader *r)
 	}
 }
 
-/* ---- verifying ---- */
-
-static int verify_children(const struct supervisor *sup, struct error *err)
+int carry_verify(const struct supervisor *sup, struct error *err)
 {
 	const struct child *c;
 
@@ -212,22 +196,4 @@ static int verify_children(const struct supervisor *sup, struct error *err)
 			return error_set(
 				err, errno, "worker %d is not a child of ours", (int)c->pid);
 	return 0;
-}
-
-int carry_verify(const struct carry_reader *r, struct error *err)
-{
-	for (size_t i = 0; i < r->descriptor_count; i++) {
-		const struct carry_descriptor *d = &r->descriptors[i];
-		int fd = (int)(uint32_t)d->fd_and_type;
-		struct stat st;
-
-		if (d->dev == 0 && d->ino == 0)
-			continue; /* the identity was not noted: a pidfd */
-		if (fstat(fd, &st) == -1)
-			return error_set(err, errno, "descriptor %d is missing", fd);
-		if ((st.st_mode & S_IFMT) != d->fd_and_type >> 32 || st.st_dev != d->dev ||
-			st.st_ino != d->ino)
-			return error_set(err, 0, "descriptor %d is not what the state says", fd);
-	}
-	return verify_children(r->sup, err);
 }

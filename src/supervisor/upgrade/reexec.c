@@ -306,39 +306,23 @@ static void start_check(struct supervisor *sup)
 
 /* ---- the change ---- */
 
-/* On the way back the state may not be readable: keep all descriptors, which all come from the old
- * binary. */
-static void keep_all(void)
+/* execve(2) closes all descriptors but these. */
+static int keep_descriptors(const struct buffer *descriptors)
 {
-	struct rlimit limit;
-	int most = 1 << 20;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < (rlim_t)most)
-		most = (int)limit.rlim_cur;
-	for (int fd = STDERR_FILENO + 1; fd < most; fd++)
-		(void)fcntl(fd, F_SETFD, 0);
-}
-
-static int keep_descriptors(const struct carry_descriptor *descriptors, size_t count)
-{
-	if (descriptors == NULL) {
-		keep_all();
-		return 0;
-	}
-	/* execve(2) closes all descriptors that the state does not name */
 	if (descriptors_cloexec(STDERR_FILENO + 1, ~0U) == -1)
 		return -1;
-	for (size_t i = 0; i < count; i++) {
-		int fd = (int)(uint32_t)descriptors[i].fd_and_type;
+	for (size_t at = 0; at < descriptors->len; at += sizeof(int)) {
+		int fd;
 
+		memcpy(&fd, descriptors->data + at, sizeof(fd));
 		if (fd > STDERR_FILENO && fcntl(fd, F_SETFD, 0) == -1)
 			return -1;
 	}
 	return 0;
 }
 
-void reexec_into(int image, int state, const struct carry_descriptor *descriptors, size_t count,
-	char **argv, int image_back, const char *why)
+void reexec_into(int image, int state, const struct buffer *descriptors, char **argv,
+	int image_back, const char *why)
 {
 	char value[680];
 	int error;
@@ -346,7 +330,8 @@ void reexec_into(int image, int state, const struct carry_descriptor *descriptor
 	snprintf(value, sizeof(value), "%d:%d:%s", state, image_back, why);
 	if (setenv(REEXEC_VARIABLE, value, 1) == -1)
 		return;
-	if (keep_descriptors(descriptors, count) == 0 && fcntl(state, F_SETFD, 0) == 0)
+	if ((descriptors == NULL || keep_descriptors(descriptors) == 0) &&
+		fcntl(state, F_SETFD, 0) == 0)
 		(void)execveat(image, "", argv, environ, AT_EMPTY_PATH);
 	error = errno;
 	(void)descriptors_cloexec(STDERR_FILENO + 1, ~0U);
@@ -371,8 +356,7 @@ static void execute_binary(struct supervisor *sup)
 			"a worker has passed descriptors that cannot be "
 			"closed (a file server that does not answer?)");
 	} else if (state != -1) {
-		reexec_into(u->binary, state, (const void *)c.descriptors.data,
-			c.descriptors.len / sizeof(struct carry_descriptor), sup->launch.argv,
+		reexec_into(u->binary, state, &c.descriptors, sup->launch.argv,
 			sup->launch.self_exe, "");
 		error_set(&err, errno, "cannot execute '%s'", sup->upgrade.exe_path);
 	}

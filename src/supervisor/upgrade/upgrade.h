@@ -22,8 +22,8 @@ int carry_load(struct carry_reader *r, struct supervisor *sup, const void *data,
 /* Release the references and uses that the reader has. */
 void carry_release(struct carry_reader *r);
 
-/* Is each descriptor of nclust, and each worker, what the state says? */
-int carry_verify(const struct carry_reader *r, struct error *err);
+/* Is each worker what the state says? */
+int carry_verify(const struct supervisor *sup, struct error *err);
 
 /* What the room upgrade puts into the state. */
 extern const struct carried carried_supervisor; /* a group of its own */
@@ -63,12 +63,12 @@ void reexec_fini(struct supervisor *sup);
 
 /*
  * Execute `image` with `state`, the descriptor of the state, and the descriptors that the state
- * names (NULL: with all descriptors).  `image_back` is the binary that the new one may go back to;
+ * names (NULL: with all that are not CLOEXEC).  `image_back` is the binary that the new one may go back to;
  * -1: this is the way back, for the reason `why`.  Returns only on failure: errno, and all
- * descriptors are CLOEXEC as before.
+ * descriptors are CLOEXEC.
  */
-void reexec_into(int image, int state, const struct carry_descriptor *descriptors, size_t count,
-	char **argv, int image_back, const char *why);
+void reexec_into(int image, int state, const struct buffer *descriptors, char **argv,
+	int image_back, const char *why);
 
 /* The environment variable that tells the new binary "STATE:IMAGE:WHY". */
 #define REEXEC_VARIABLE "NCLUST_HANDOVER"

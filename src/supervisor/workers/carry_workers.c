@@ -35,7 +35,7 @@ static const struct plain_row child_rows[] = {
 	PLAIN(2, child, serial, UNSIGNED),
 	PLAIN(3, child, slot, UNSIGNED),
 	PLAIN_MUST(4, child, pid, SIGNED),
-	PLAIN_MUST(5, child, pidfd, PIDFD),
+	PLAIN_MUST(5, child, pidfd, FD),
 	PLAIN(6, child, output[0], FD),
 	PLAIN(7, child, output[1], FD),
 	PLAIN(8, child, life.notify, FD),
