@@ -276,10 +276,6 @@ char *handover_text(const struct handover_field *f)
 	return f->type == HANDOVER_TEXT ? strndup(f->data, f->len) : NULL;
 }
 
-/* ---- handover plain ---- */
-
-/* Structs by their tables: base/plain.h. */
-
 /* ---- members ---- */
 
 /* The bytes of a number that the same number of another size has, too. */
@@ -368,19 +364,7 @@ void handover_put_member(struct handover_writer *w, const struct plain_row *row,
 		if (used > 0)
 			handover_put_bytes(w, row->tag, at, used);
 		break;
-	case PLAIN_STRUCT:
-		handover_open(w, row->tag);
-		handover_put_plain(w, row->inner, at);
-		handover_close(w);
-		break;
 	}
-}
-
-void handover_put_plain(
-	struct handover_writer *w, const struct plain_table *table, const void *from)
-{
-	for (uint32_t i = 0; w->out != NULL && i < table->count; i++)
-		handover_put_member(w, &table->rows[i], from);
 }
 
 /* ---- reading ---- */
@@ -432,8 +416,6 @@ static bool take_number(const struct plain_row *row, char *at, const struct hand
 		return f->type == HANDOVER_BYTES && buffer_append((void *)at, f->data, f->len) == 0;
 	case PLAIN_WORDS:
 		return take_data(row, at, f, HANDOVER_BYTES);
-	case PLAIN_STRUCT:
-		return f->type == HANDOVER_GROUP && handover_get_plain(row->inner, at, f) == 0;
 	}
 	return false;
 }
@@ -443,41 +425,17 @@ int handover_take_member(const struct plain_row *row, void *to, const struct han
 	return take_number(row, (char *)to + row->offset, f) ? 1 : -1;
 }
 
-int handover_take_plain(const struct plain_table *table, void *to, const struct handover_field *f)
+void handover_clear_members(const struct plain_row *rows, uint32_t count, void *to)
 {
-	for (uint32_t i = 0; i < table->count; i++)
-		if (table->rows[i].tag == f->tag)
-			return handover_take_member(&table->rows[i], to, f);
-	return 0;
-}
-
-void handover_clear_plain(const struct plain_table *table, void *to)
-{
-	for (uint32_t i = 0; i < table->count; i++) {
-		const struct plain_row *row = &table->rows[i];
+	for (uint32_t i = 0; i < count; i++) {
+		const struct plain_row *row = &rows[i];
 		char *at = (char *)to + row->offset;
 
 		if (row->kind == PLAIN_WHEN)
 			(void)set_signed(at, row->size, NSEC_NEVER);
 		else if (row->kind == PLAIN_FD)
 			(void)set_signed(at, row->size, -1);
-		else if (row->kind == PLAIN_STRUCT)
-			handover_clear_plain(row->inner, at);
 		else if (row->kind != PLAIN_BUFFER)
 			memset(at, 0, row->size);
 	}
-}
-
-int handover_get_plain(
-	const struct plain_table *table, void *to, const struct handover_field *group)
-{
-	struct handover_reader r;
-	struct handover_field f;
-
-	handover_clear_plain(table, to);
-	handover_enter(&r, group);
-	while (handover_next(&r, &f))
-		if (handover_take_plain(table, to, &f) == -1)
-			return -1;
-	return 0;
 }

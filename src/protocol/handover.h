@@ -3,7 +3,6 @@
 #define PROTOCOL_HANDOVER_H
 
 #include "base/error.h"
-#include "base/plain.h"
 #include "base/text.h"
 
 #include <stdbool.h>
@@ -46,6 +45,72 @@ struct handover_version {
 	unsigned minor; /* the more fields the higher */
 };
 
+/* ---- members of structs ---- */
+
+/*
+ * Structs that describe themselves: which of their members are carried to another
+ * program, and under which number.  The owner of a struct writes its rows.
+ *
+ * A tag is for ever: the tag of a removed member is not used again, a new member
+ * gets the next.  A member that a reader does not find is 0, false, "" or, of a
+ * PLAIN_WHEN, NSEC_NEVER, of a PLAIN_FD -1.
+ */
+enum plain_kind {
+	PLAIN_BOOL,
+	PLAIN_UNSIGNED, /* of 1, 2, 4 or 8 bytes; enums too */
+	PLAIN_SIGNED,   /* of 4 or 8 bytes */
+	PLAIN_WHEN,     /* nsec_t that usually is NSEC_NEVER */
+	PLAIN_FD,       /* int: a descriptor of ours, or -1 */
+	PLAIN_TEXT,     /* char [N], with a NUL inside */
+	PLAIN_HEAP,     /* char *: a text on the heap, or NULL */
+	PLAIN_BUFFER,   /* struct buffer; the text is appended to it */
+	PLAIN_WORDS,    /* uint64_t [N] or nsec_t [N] */
+};
+
+struct carried;
+
+struct plain_row {
+	uint8_t tag; /* from 1 on; unique among the rows of its struct */
+	uint8_t kind : 6;
+	uint8_t must : 1;   /* a struct without this member is refused */
+	uint8_t always : 1; /* the member is written also if it is 0 */
+	uint16_t most;      /* of an UNSIGNED: more is refused; 0: no bound */
+	uint16_t offset;
+	uint16_t size;
+	union {
+		const struct carried *what; /* supervisor/common/carried.h */
+		size_t each;                /* supervisor/common/carried.h, too */
+	};
+};
+
+/* (One within the other would be shorter, but is too much for cppcheck.) */
+#define PLAIN(number, type, member_of, how) \
+	{ \
+		.tag = (number), .kind = PLAIN_##how, .offset = offsetof(struct type, member_of), \
+		.size = sizeof(((struct type *)NULL)->member_of) \
+	}
+/* A member that must be there. */
+#define PLAIN_MUST(number, type, member_of, how) \
+	{ \
+		.tag = (number), .kind = PLAIN_##how, .must = 1, \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(((struct type *)NULL)->member_of) \
+	}
+/* A member that is written also if it is 0. */
+#define PLAIN_ALWAYS(number, type, member_of, how) \
+	{ \
+		.tag = (number), .kind = PLAIN_##how, .always = 1, \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(((struct type *)NULL)->member_of) \
+	}
+/* An enum, and the last of its values. */
+#define PLAIN_ENUM(number, type, member_of, last) \
+	{ \
+		.tag = (number), .kind = PLAIN_UNSIGNED, .most = (last), \
+		.offset = offsetof(struct type, member_of), \
+		.size = sizeof(((struct type *)NULL)->member_of) \
+	}
+
 /* ---- writing; failure is the buffer's `failed` flag ---- */
 
 struct handover_writer {
@@ -67,9 +132,7 @@ void handover_put_text(
 	struct handover_writer *w, unsigned tag, const char *text); /* NULL: no field at all */
 void handover_open(struct handover_writer *w, unsigned tag);
 void handover_close(struct handover_writer *w);
-/* Members of a struct; a member that is 0, "" or NEVER takes no room. */
-void handover_put_plain(
-	struct handover_writer *w, const struct plain_table *table, const void *from);
+/* A member of a struct; one that is 0, "" or NEVER takes no room. */
 void handover_put_member(struct handover_writer *w, const struct plain_row *row, const void *from);
 
 /* ---- reading ---- */
@@ -102,17 +165,10 @@ void handover_enter(struct handover_reader *inner, const struct handover_field *
 /* A copy with a NUL behind it: heap, or NULL (out of memory, or no TEXT). */
 char *handover_text(const struct handover_field *f);
 
-/*
- * Is the field a member of the table's struct?  1: yes, and it is stored; 0: no
- * such number; -1: its type or its value does not fit the member.
- */
-int handover_take_plain(const struct plain_table *table, void *to, const struct handover_field *f);
-/* The same for a member that has the field's number. */
+/* Store the field in the row's member, which has its number.  1; -1: its type or its value does not
+ * fit the member. */
 int handover_take_member(const struct plain_row *row, void *to, const struct handover_field *f);
-/* Set all members to the values that they have without a field. */
-void handover_clear_plain(const struct plain_table *table, void *to);
-/* Read a struct from all fields of a group; -1: a field does not fit. */
-int handover_get_plain(
-	const struct plain_table *table, void *to, const struct handover_field *group);
+/* Set the members to the values that they have without a field. */
+void handover_clear_members(const struct plain_row *rows, uint32_t count, void *to);
 
 #endif

@@ -347,7 +347,7 @@ static const struct plain_row peer_rows[] = {
 	PLAIN(8, peer, uid, UNSIGNED),
 	PLAIN(9, peer, gid, UNSIGNED),
 };
-static const struct plain_table peer_table = PLAIN_TABLE(peer_rows, peer);
+static const struct carried peer_inside = {.called = "a client", CARRIED_ROWS(peer_rows, peer)};
 
 /* A visit and its slot: one group of the state has both. */
 struct in_slot {
@@ -357,7 +357,7 @@ struct in_slot {
 
 static const struct plain_row visit_rows[] = {
 	PLAIN_ALWAYS(CARRY_INDEX, in_slot, slot, UNSIGNED),
-	PLAIN_IN(1, in_slot, visit.peer, &peer_table),
+	CARRY_INSIDE(1, in_slot, visit.peer, &peer_inside),
 	PLAIN_ENUM(2, in_slot, visit.phase, VISIT_KILLED),
 	PLAIN(3, in_slot, visit.step, UNSIGNED),
 	PLAIN(4, in_slot, visit.born, SIGNED),
@@ -370,7 +370,7 @@ static const struct plain_row accepting_rows[] = {
 	PLAIN(3, accepting, open, BOOL),
 	PLAIN(4, accepting, stopping, BOOL),
 	PLAIN(5, accepting, pending, FD),
-	PLAIN_IN(6, accepting, pending_peer, &peer_table),
+	CARRY_INSIDE(6, accepting, pending_peer, &peer_inside),
 	PLAIN(7, accepting, pending_index, UNSIGNED),
 	PLAIN(8, accepting, served, UNSIGNED),
 	PLAIN(9, accepting, refused, UNSIGNED),

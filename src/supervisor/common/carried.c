@@ -164,12 +164,13 @@ void carry_fini(struct carry_writer *c)
 
 static void clear_struct(const struct carried *what, void *to)
 {
-	const struct plain_table table = {what->rows, what->row_count, what->size};
+	handover_clear_members(what->rows, what->row_count, to);
+	for (uint32_t i = 0; i < what->row_count; i++) {
+		const struct plain_row *row = &what->rows[i];
 
-	handover_clear_plain(&table, to);
-	for (uint32_t i = 0; i < what->row_count; i++)
-		if (what->rows[i].kind == CARRY_ROW_BESIDE)
-			clear_struct(what->rows[i].what, to);
+		if (row->kind == CARRY_ROW_BESIDE || row->kind == CARRY_ROW_INSIDE)
+			clear_struct(row->what, (char *)to + row->offset);
+	}
 }
 
 /* The struct that the field refers to, with one more reference or use; or NULL. */

@@ -176,7 +176,7 @@ struct carried {
 #define CARRIED_ROWS(list, type) \
 	.rows = (list), .row_count = sizeof(list) / sizeof((list)[0]), .size = sizeof(struct type)
 
-/* Kinds of rows, in addition to those of base/plain.h. */
+/* Kinds of rows, in addition to those of protocol/handover.h. */
 enum carry_row {
 	CARRY_ROW_REFERENCE = 32,
 	CARRY_ROW_REFERENCES,

@@ -22,7 +22,9 @@ static const struct plain_row ending_rows[] = {
 	PLAIN(6, ending, core_dumped, BOOL),
 	PLAIN(7, ending, out_of_memory, BOOL),
 };
-static const struct plain_table ending_table = PLAIN_TABLE(ending_rows, ending);
+static const struct carried ending_inside = {
+	.called = "the end of a worker", CARRIED_ROWS(ending_rows, ending)
+};
 
 static const struct plain_row worker_rows[] = {
 	PLAIN(1, worker, id, UNSIGNED),
@@ -48,22 +50,25 @@ static const struct plain_row worker_rows[] = {
 	/* 23 was for spares that were stopped by SIGSTOP */
 	PLAIN(24, worker, opens, BOOL),
 };
-static const struct plain_table worker_table = PLAIN_TABLE(worker_rows, worker);
+static const struct carried worker_inside = {
+	.called = "a worker", CARRIED_ROWS(worker_rows, worker)
+};
 
 static const struct plain_row backoff_rows[] = {
 	PLAIN(1, backoff, delay, SIGNED),
 	PLAIN(2, backoff, forgiven, BOOL),
 };
-static const struct plain_table backoff_table =
-	PLAIN_TABLE(backoff_rows, backoff);
+static const struct carried backoff_inside = {
+	.called = "a backoff", CARRIED_ROWS(backoff_rows, backoff)
+};
 
 static const struct plain_row slot_rows[] = {
-	PLAIN_IN(1, slot, main, &worker_table),
-	PLAIN_IN(2, slot, other, &worker_table),
-	PLAIN_IN(3, slot, backoff, &backoff_table),
+	CARRY_INSIDE(1, slot, main, &worker_inside),
+	CARRY_INSIDE(2, slot, other, &worker_inside),
+	CARRY_INSIDE(3, slot, backoff, &backoff_inside),
 	PLAIN(4, slot, retry, SIGNED),
 	PLAIN(5, slot, last_age, SIGNED),
-	PLAIN_IN(6, slot, last, &ending_table),
+	CARRY_INSIDE(6, slot, last, &ending_inside),
 	PLAIN_ENUM(7, slot, last_why, WHY_SOCKET),
 	PLAIN(8, slot, restarts, UNSIGNED),
 	PLAIN(9, slot, life, UNSIGNED),
@@ -74,7 +79,7 @@ static const struct plain_row slot_rows[] = {
 	PLAIN(14, slot, proven, BOOL), PLAIN(16, slot, busy, BOOL),
 	PLAIN_ENUM(15, slot, gate, GATES - 1),
 	PLAIN(17, slot, waits, SIGNED),
-	PLAIN_IN(18, slot, mends, &backoff_table),
+	CARRY_INSIDE(18, slot, mends, &backoff_inside),
 	PLAIN(19, slot, early, UNSIGNED),
 	PLAIN(CARRY_DUE, slot, due, WHEN),
 };
@@ -126,8 +131,9 @@ static const struct plain_row rollout_rows[] = {
 	PLAIN(29, rollout, from, UNSIGNED),
 	PLAIN(30, rollout, unprepared, BOOL),
 };
-static const struct plain_table rollout_table =
-	PLAIN_TABLE(rollout_rows, rollout);
+static const struct carried rollout_inside = {
+	.called = "a rollout", CARRIED_ROWS(rollout_rows, rollout)
+};
 
 static const struct plain_row request_rows[] = {
 	PLAIN(1, rollout_request, there, BOOL),
@@ -140,8 +146,9 @@ static const struct plain_row request_rows[] = {
 	PLAIN(8, rollout_request, has_bake, BOOL),
 	PLAIN(9, rollout_request, drops_ports, BOOL),
 };
-static const struct plain_table request_table =
-	PLAIN_TABLE(request_rows, rollout_request);
+static const struct carried request_inside = {
+	.called = "a rollout", CARRIED_ROWS(request_rows, rollout_request)
+};
 
 static const struct plain_row cluster_rows[] = {
 	PLAIN(2, cluster, wanted, UNSIGNED),
@@ -156,8 +163,8 @@ static const struct plain_row cluster_rows[] = {
 	PLAIN(12, cluster, generation, UNSIGNED),
 	PLAIN(13, cluster, last_generation, UNSIGNED),
 	PLAIN(14, cluster, last_command, UNSIGNED),
-	PLAIN_IN(15, cluster, rollout, &rollout_table),
-	PLAIN_IN(16, cluster, waiting, &request_table),
+	CARRY_INSIDE(15, cluster, rollout, &rollout_inside),
+	CARRY_INSIDE(16, cluster, waiting, &request_inside),
 	PLAIN(17, cluster, last_rollout, UNSIGNED),
 	PLAIN(18, cluster, asked_rollout, UNSIGNED),
 	PLAIN(19, cluster, alive, UNSIGNED),
@@ -202,7 +209,7 @@ static const struct plain_row report_rows[] = {
 	PLAIN(13, report, was_ready, BOOL),
 	PLAIN_ENUM(14, report, why, WHY_SOCKET),
 	PLAIN_ENUM(15, report, state, CLUSTER_FAILED),
-	PLAIN_IN(16, report, ending, &ending_table),
+	CARRY_INSIDE(16, report, ending, &ending_inside),
 	PLAIN(17, report, others, UNSIGNED),
 	PLAIN(18, report, back, BOOL),
 	PLAIN(19, report, took, WHEN),
@@ -211,8 +218,9 @@ static const struct plain_row report_rows[] = {
 	PLAIN(22, report, beside, BOOL),
 	PLAIN(23, report, early, UNSIGNED),
 };
-static const struct plain_table report_table =
-	PLAIN_TABLE(report_rows, report);
+static const struct carried report_inside = {
+	.called = "a report", CARRIED_ROWS(report_rows, report)
+};
 /* clang-format on */
 
 static void *make_slot(struct carry_reader *r, void *owner)
@@ -301,7 +309,7 @@ const struct carried carried_core = {
 
 static const struct plain_row news_rows[] = {
 	PLAIN(1, news, cluster, TEXT),
-	PLAIN_IN(2, news, report, &report_table),
+	CARRY_INSIDE(2, news, report, &report_inside),
 	PLAIN(3, news, serial, UNSIGNED),
 	PLAIN(4, news, patience, SIGNED),
 	PLAIN(5, news, last, TEXT),

@@ -451,8 +451,8 @@ static void mark(char *seen, const struct plain_row *rows, size_t count, size_t 
 	for (size_t i = 0; i < count; i++) {
 		const struct plain_row *row = &rows[i];
 
-		if (row->kind == PLAIN_STRUCT)
-			mark(seen, row->inner->rows, row->inner->count, base + row->offset);
+		if (row->kind == CARRY_ROW_INSIDE)
+			mark(seen, row->what->rows, row->what->row_count, base + row->offset);
 		else
 			memset(seen + base + row->offset, 1, row->size);
 	}
@@ -483,7 +483,6 @@ TEST_LOOP(numbers_and_kinds_are_for_ever, 0, sizeof(structs) / sizeof(structs[0]
 		[PLAIN_FD] = 'f',
 		[PLAIN_TEXT] = 't',
 		[PLAIN_WORDS] = 'x',
-		[PLAIN_STRUCT] = 'g',
 		[PLAIN_HEAP] = 't',
 		[PLAIN_BUFFER] = 'x',
 		[CARRY_ROW_REFERENCE] = 'u',
