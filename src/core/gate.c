@@ -7,19 +7,12 @@ static enum gate_kind gate_for(enum why why)
 									   : GATE_OUTGROWN;
 }
 
-void gate_wake(struct cluster *c)
-{
-	c->gates_to_look = c->unfit > 0 ? c->count : 0;
-	c->gate_looked = 0;
-}
-
 void gate_shut(struct cluster *c, struct slot *s)
 {
 	if (s->gate == GATE_SHUT)
 		return;
 	c->gates[s->gate]--;
 	s->gate = GATE_SHUT;
-	gate_wake(c);
 }
 
 /* Does the slot's unfit worker serve, without a successor? */
@@ -74,38 +67,37 @@ void gate_settle(struct cluster *c, uint32_t i)
 			backoff_reset(&s->backoff);
 		gate_shut(c, s);
 	}
-	if (is_due(c, s) && c->gates_to_look == 0)
-		gate_wake(c);
 }
 
-/* Look at one slot of the search: the slots from the turn on, each once.  The next search
- * begins after the slot whose gate was opened last. */
+/* The next slot in turn whose gate may be opened; SLOT_ALL: none. */
+static uint32_t next_gate(const struct cluster *c)
+{
+	for (uint32_t n = 0; n < c->count && c->unfit > 0; n++) {
+		uint32_t i = (c->gate_turn + n) % c->count;
+
+		if (cluster_wants(c, i) && is_due(c, &c->slots[i]))
+			return i;
+	}
+	return SLOT_ALL;
+}
+
 bool gate_advance(struct cluster *c)
 {
-	enum gate_kind gate;
+	uint32_t i = next_gate(c);
 	struct slot *s;
-	uint32_t i;
 
-	if (c->gates_to_look == 0 || c->count == 0)
+	if (i == SLOT_ALL)
 		return false;
-	i = (c->gate_turn + c->gate_looked) % c->count;
 	s = &c->slots[i];
-	if (!cluster_wants(c, i) || !is_due(c, s)) {
-		c->gate_looked++;
-		c->gates_to_look--;
-		return true;
-	}
 	if (line_holds(c, i, slot_generation(c, s))) /* slots without a worker come first */
 		return false;
-	gate = gate_for(s->main.unfit);
 	if (!slot_spawn(c, i, &s->other, slot_generation(c, s))) {
-		c->slots[i].due = c->now;
+		s->due = c->now;
 		return false;
 	}
-	s->gate = gate;
-	c->gates[gate]++;
+	s->gate = gate_for(s->main.unfit);
+	c->gates[s->gate]++;
 	c->gate_turn = i + 1;
-	gate_wake(c);
 	return true;
 }
 

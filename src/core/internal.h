@@ -79,16 +79,12 @@ void line_restore(struct cluster *c);
  */
 struct cluster;
 
-/* Shut the slot's gate if its replacement is over; if the slot needs a gate, have
- * the next search look at it. */
+/* Shut the slot's gate if its replacement is over. */
 void gate_settle(struct cluster *c, uint32_t i);
 
 /* Open the next gate, of all slots in turn, if one may be opened; false if there is
  * nothing to do for now. */
 bool gate_advance(struct cluster *c);
-
-/* One more gate may be open now. */
-void gate_wake(struct cluster *c);
 
 /* Shut the slot's gate, if it is open. */
 void gate_shut(struct cluster *c, struct slot *s);

@@ -107,7 +107,6 @@ static void finish_rollout(struct cluster *c)
 	c->rollout.watch = canary_watch(c);
 	c->generation = c->rollout.to;
 	c->rollout.under_way = false;
-	gate_wake(c); /* gates have waited for the end of the rollout */
 	if (c->waiting.there)
 		begin_waiting(c, c->generation);
 }
@@ -239,7 +238,6 @@ void rollout_on_prepared(struct cluster *c, const struct event *e)
 		report->took = c->now - r->since;
 		count_ready(c, report);
 		r->under_way = false;
-		gate_wake(c); /* gates have waited for the end of the rollout */
 	}
 	if (e->count != 0 && !r->fresh) {
 		(void)begin_next(c);

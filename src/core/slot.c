@@ -53,7 +53,6 @@ static void note_surprise(
 {
 	uint32_t bit = UINT32_C(1) << event;
 
-	c->surprised++;
 	if ((c->surprises[w->state] & bit) != 0)
 		return;
 	c->surprises[w->state] |= bit;

@@ -42,14 +42,12 @@ struct cluster {
 
 	unsigned alive;
 	unsigned ready;
-	unsigned unfit;         /* ready workers whose successor is wanted */
-	unsigned gates[GATES];  /* open ones */
-	uint32_t gate_turn;     /* the next slot in turn for a gate */
-	uint32_t gate_looked;   /* slots from there on were looked at */
-	uint32_t gates_to_look; /* slots that are still to be looked at for a gate */
-	unsigned released;      /* starting workers that may pass the gate */
-	unsigned spares;        /* at the gate */
-	unsigned ended;         /* slots that are not started again */
+	unsigned unfit;        /* ready workers whose successor is wanted */
+	unsigned gates[GATES]; /* open ones */
+	uint32_t gate_turn;    /* the next slot in turn for a gate */
+	unsigned released;     /* starting workers that may pass the gate */
+	unsigned spares;       /* at the gate */
+	unsigned ended;        /* slots that are not started again */
 	bool ever_ready;
 
 	unsigned life;      /* counts revivals */
@@ -67,7 +65,6 @@ struct cluster {
 	enum cluster_state state; /* as reported last */
 	bool all_ready;
 	uint32_t surprises[WORKER_STATES]; /* bits: events that were reported */
-	unsigned surprised;
 
 	nsec_t rescues_from; /* when all of them may be used again (death.c) */
 	unsigned deaths;     /* unasked ones, counted up; index into the ring */

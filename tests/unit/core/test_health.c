@@ -136,6 +136,18 @@ TEST(a_successor_that_fails_is_tried_again_later_and_later)
 	ck_assert_uint_eq(slot_at(0).restarts, 0);
 }
 
+TEST(one_that_is_unfit_again_lets_the_next_go_first)
+{
+	start_ready(2);
+	tell_why(EVENT_OUTGROWN, 0, WHY_SERVED);
+	tell_why(EVENT_OUTGROWN, 1, WHY_SERVED);
+	gets_ready(0);
+	tell_why(EVENT_OUTGROWN, 0, WHY_SERVED);
+	goes(0);
+	ck_assert_uint_eq(slot_at(0).workers, 1);
+	ck_assert_uint_eq(slot_at(1).workers, 2);
+}
+
 TEST(a_stop_ends_a_replacement)
 {
 	start_ready(2);

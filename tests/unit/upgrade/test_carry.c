@@ -429,8 +429,8 @@ static const struct {
 		GAPS(expectation_gaps)},
 	{"core", &carried_whole,
 		"2u 3u 4u 5b 6i 7i 8u 9u 10u 11u 12u 13u 14u 15g 16g 17u "
-		"18u 19u 20u 21u 22b 23u 24b 25b 26b 27b 28b 29b 30b 31i 32u 33b 34u 35u "
-		"36x 39u 40u 41u 42u 43u 44u 45b 46i 105u",
+		"18u 19u 20u 21u 22b 23u 24b 25b 26b 27b 28b 29b 30b 31i 32u 33b 35u "
+		"36x 39u 40u 41u 42u 45b 46i 105u",
 		GAPS(whole_gaps)},
 	{"slot", &carried_slot,
 		"1g 2g 3g 4i 5i 6g 7u 8u 9u 10u 11u 12u 13i 14b 16b 15u "
