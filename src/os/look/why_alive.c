@@ -70,15 +70,3 @@ const char *why_alive(pid_t pid, char *to, size_t size)
 		stay.state == 'D' ? ")" : "");
 	return to;
 }
-
-const char *why_alive_text(pid_t pid, char to[WHY_ALIVE_TEXT])
-{
-	char name[PROCESS_NAME];
-	char why[120];
-
-	to[0] = '\0';
-	if (*why_alive(pid, why, sizeof(why)) != '\0')
-		snprintf(to, WHY_ALIVE_TEXT, "%d (%s) is still there: %s", (int)pid,
-			process_name(pid, name), why);
-	return to;
-}

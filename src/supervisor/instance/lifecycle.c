@@ -5,7 +5,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
-#include "os/look/look.h"
 #include "os/process.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/news.h"
@@ -26,9 +25,7 @@
 #define REPORT_FIRST (1 * SECOND)
 #define REPORT_AGAIN (10 * SECOND)
 #define WORKERS_NAMED 3 /* in that report; others are only counted */
-/* Processes that are named at the end; and the most of one tree, or of the strays. */
-#define PROCESSES_NAMED 6
-#define TREE_MOST 64
+#define STRAYS_NAMED 6  /* at the end, of those that could not be ended */
 
 /* ---- a stop that takes long ---- */
 
@@ -322,55 +319,26 @@ static bool strays_are_gone(struct supervisor *sup)
 	return false;
 }
 
-/* Processes that outlive nclust. */
-struct staying {
-	unsigned named;
-	unsigned more;
-};
-
-/* Log one process, unless it has ended by now. */
-static void say_stays(struct staying *s, const char *what, pid_t pid)
+/* Log a process that could not be ended, unless it has ended by now. */
+static void say_stays(const char *what, pid_t pid)
 {
-	char text[WHY_ALIVE_TEXT];
+	const char state = process_state(pid);
 
-	if (*why_alive_text(pid, text) == '\0')
-		return;
-	if (s->named == PROCESSES_NAMED) {
-		s->more++;
-		return;
-	}
-	s->named++;
-	log_warn("%s %s; nclust ends without it", what, text);
+	if (state != '\0' && state != 'Z' && state != 'X')
+		log_warn("%s %d could not be ended; nclust ends without it", what, (int)pid);
 }
 
-/* Log a worker that could not be killed, and the processes below it. */
-static void say_tree_stays(struct staying *s, const struct child *child)
-{
-	pid_t tree[TREE_MOST];
-	size_t count = process_tree(child->pid, tree, TREE_MOST);
-	char what[120];
-
-	for (size_t i = 0; i < count; i++) {
-		snprintf(what, sizeof(what), "%s.%" PRIu32 ": %s", child->service->name,
-			child->slot, i == 0 ? "worker" : "its process");
-		say_stays(s, what, tree[i]);
-	}
-}
-
-/* nclust ends now: log which processes could not be ended, and why. */
+/* nclust ends now: log which processes could not be ended. */
 static void say_who_stays(struct supervisor *sup)
 {
-	struct staying s = {.named = 0};
 	const struct child *child;
-	pid_t strays[TREE_MOST];
-	size_t count = strays_list(sup, strays, TREE_MOST);
+	pid_t strays[STRAYS_NAMED];
+	size_t count = strays_list(sup, strays, STRAYS_NAMED);
 
 	for_each_child (child, children_of_all(sup))
-		say_tree_stays(&s, child);
+		say_stays("worker", child->pid);
 	for (size_t i = 0; i < count; i++)
-		say_stays(&s, "process", strays[i]);
-	if (s.more > 0)
-		log_warn("%u more processes are still there", s.more);
+		say_stays("process", strays[i]);
 }
 
 static bool is_all_ended(const struct supervisor *sup)
