@@ -104,33 +104,6 @@ void json_int(struct json_writer *w, int64_t n)
 	buffer_number(w->out, n < 0 ? -(uint64_t)n : (uint64_t)n, 10);
 }
 
-/* A time or a percentage, as nearly all numbers here are: small enough to be a whole
- * number of its last decimal. */
-static bool small_decimal(struct json_writer *w, double d, int decimals)
-{
-	char text[32];
-	size_t at = sizeof(text);
-	double whole = fabs(d);
-	uint64_t n;
-
-	for (int i = 0; i < decimals; i++)
-		whole *= 10;
-	if (whole > 1e15)
-		return false;
-	n = (uint64_t)(whole + 0.5);
-	put_separator(w);
-	if (d < 0 && n > 0)
-		buffer_append(w->out, "-", 1);
-	for (int i = 0; i <= decimals || n > 0; i++) {
-		if (i == decimals && i > 0)
-			text[--at] = '.';
-		text[--at] = (char)('0' + n % 10);
-		n /= 10;
-	}
-	buffer_append(w->out, text + at, sizeof(text) - at);
-	return true;
-}
-
 void json_decimal(struct json_writer *w, double d, int decimals)
 {
 	char text[400]; /* the largest double has 309 digits */
@@ -140,8 +113,6 @@ void json_decimal(struct json_writer *w, double d, int decimals)
 		return;
 	}
 	assert(decimals >= 0 && decimals <= 20);
-	if (small_decimal(w, d, decimals))
-		return;
 	snprintf(text, sizeof(text), "%.*f", decimals, d);
 	/* the locale may have another point */
 	for (char *c = text; *c != '\0'; c++)
@@ -296,30 +267,11 @@ static bool take_character(struct scan *s)
 	return n > 0;
 }
 
-typedef signed char piece __attribute__((vector_size(16)));
-
-/* Skip sixteen bytes at a time, as long as none of them is special: most are not. */
-static void skip_plain(struct scan *s)
-{
-	union {
-		piece bytes;
-		uint64_t halves[2];
-	} p;
-
-	for (; s->end - s->at >= (ptrdiff_t)sizeof(p); s->at += sizeof(p)) {
-		memcpy(&p, s->at, sizeof(p));
-		/* as signed bytes, those from 0x80 on are below 0 */
-		p.bytes = (p.bytes < ' ') | (p.bytes == '"') | (p.bytes == '\\');
-		if ((p.halves[0] | p.halves[1]) != 0)
-			break;
-	}
-}
-
 static bool take_string(struct scan *s)
 {
 	if (!take_char(s, '"'))
 		return false;
-	while (skip_plain(s), has_more(s)) {
+	while (has_more(s)) {
 		unsigned char c = (unsigned char)*s->at;
 
 		if (c == '"') {
