@@ -507,28 +507,6 @@ int control_encode(struct buffer *out, const struct control_request *r)
 	return end_line(out, start);
 }
 
-int control_put_hello(struct buffer *out, const char *name, int pid, const char *version,
-	const char *const *clusters, size_t count)
-{
-	size_t start = out->len;
-	struct json_writer w;
-
-	begin_line(&w, out, NULL);
-	json_put_text(&w, "method", "hello");
-	json_open_member(&w, "params", true);
-	json_put_text(&w, "name", name);
-	json_put_int(&w, "pid", pid);
-	json_put_text(&w, "version", version);
-	json_put_int(&w, "protocol", CONTROL_VERSION);
-	json_open_list(&w, "clusters");
-	for (size_t i = 0; i < count; i++)
-		json_text(&w, clusters[i]);
-	json_close_array(&w);
-	json_close_object(&w);
-	json_close_object(&w);
-	return end_line(out, start);
-}
-
 int control_put_error(struct buffer *out, const char *id, int code, const char *message)
 {
 	size_t start = out->len;

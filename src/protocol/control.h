@@ -124,8 +124,6 @@ void control_fini(struct control_request *r);
 int control_encode(struct buffer *out, const struct control_request *r);
 
 /* Lines of the server, each with its newline. */
-int control_put_hello(struct buffer *out, const char *name, int pid, const char *version,
-	const char *const *clusters, size_t count);
 int control_put_error(struct buffer *out, const char *id, int code, const char *message);
 /* Begin `{"jsonrpc":"2.0","id":ID,"result":VALUE}`: the caller then writes VALUE. */
 int control_begin_result(struct buffer *out, const char *id);

@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/socket/socket.h"
+#include "protocol/json.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -62,18 +63,28 @@ static bool has_room(const struct supervisor *sup, bool may_write)
 		(may_write || count_clients(sup, true) < READERS_MAX);
 }
 
+/* The line with which each connection begins. */
 static void say_hello(struct client *c)
 {
 	struct supervisor *sup = c->sup;
-	const char **names = calloc(sup->service_count + 1, sizeof(*names));
+	struct json_writer w;
 
-	if (names == NULL)
-		return;
+	json_begin(&w, &c->out);
+	json_open_object(&w);
+	json_put_text(&w, "jsonrpc", "2.0");
+	json_put_text(&w, "method", "hello");
+	json_open_member(&w, "params", true);
+	json_put_text(&w, "name", sup->settings->name);
+	json_put_int(&w, "pid", getpid());
+	json_put_text(&w, "version", NCLUST_VERSION);
+	json_put_int(&w, "protocol", CONTROL_VERSION);
+	json_open_list(&w, "clusters");
 	for (size_t i = 0; i < sup->service_count; i++)
-		names[i] = sup->services[i]->name;
-	(void)control_put_hello(&c->out, sup->settings->name, (int)getpid(), NCLUST_VERSION, names,
-		sup->service_count);
-	free(names);
+		json_text(&w, sup->services[i]->name);
+	json_close_array(&w);
+	json_close_object(&w);
+	json_close_object(&w);
+	buffer_string(&c->out, "\n");
 }
 
 /* 0: no access at all; 1: may read; 2: may do everything. */

@@ -276,11 +276,9 @@ TEST(a_line_that_does_not_fit_leaves_nothing_behind)
 
 TEST(the_lines_of_the_server_are_as_documented)
 {
-	static const char *const clusters[] = {"web", "thumbs"};
 	struct buffer out;
 
 	buffer_init(&out, 0);
-	ck_assert_int_eq(control_put_hello(&out, "shop", 77, "1.0.0", clusters, 2), 0);
 	ck_assert_int_eq(
 		control_put_error(&out, quoted("'x'"), CONTROL_BUSY, quoted("web: 'busy'\x1b")), 0);
 	ck_assert_int_eq(control_begin_result(&out, "4"), 0);
@@ -290,10 +288,7 @@ TEST(the_lines_of_the_server_are_as_documented)
 	ck_assert_int_eq(control_put_event(&out, "4", quoted("{'a':1}")), 0);
 	ck_assert_int_eq(control_put_event(&out, "4", "{}"), 0);
 	ck_assert_str_eq(buffer_text(&out),
-		quoted("{'jsonrpc':'2.0','method':'hello',"
-		       "'params':{'name':'shop','pid':77,'version':'1.0.0',"
-		       "'protocol':1,'clusters':['web','thumbs']}}\n"
-		       "{'jsonrpc':'2.0','id':'x','error':{'code':-32001,"
+		quoted("{'jsonrpc':'2.0','id':'x','error':{'code':-32001,"
 		       "'message':'web: \\'busy\\'\\u001b'}}\n"
 		       "{'jsonrpc':'2.0','id':4,'result':true}\n"
 		       "{'jsonrpc':'2.0','method':'event','params':{'a':1}}\n"
