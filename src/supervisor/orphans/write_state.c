@@ -411,14 +411,6 @@ static void make_entry(struct child *child)
 	learned_note(child);
 }
 
-/* Number clusters without a number: earlier releases gave none to a cluster that a reload added. */
-static void number_clusters(struct supervisor *sup)
-{
-	for (size_t i = 0; i < sup->service_count; i++)
-		if (sup->services[i]->saved.number == 0)
-			sup->services[i]->saved.number = ++sup->orphans.last_number;
-}
-
 static void orphans_on_go_on(struct supervisor *sup)
 {
 	struct child *child;
@@ -426,7 +418,6 @@ static void orphans_on_go_on(struct supervisor *sup)
 	struct error err;
 	int got;
 
-	number_clusters(sup);
 	if (!sup->has_rundir)
 		return;
 	got = statefile_read(sup->rundir.dir, &past, &err);

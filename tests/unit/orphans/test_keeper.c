@@ -288,16 +288,3 @@ TEST_LOOP(one_that_does_not_give_all_is_not_believed, 0, 2)
 	if (_i == 0)
 		ck_assert_int_eq(err.sys, EMFILE);
 }
-
-CASE(holds)
-FIXTURE(begin, end)
-
-TEST(an_upgrade_numbers_clusters_that_have_none)
-{
-	web->saved.number = 0;
-	room.orphans.last_number = 7;
-	orphans_part.go_on(&room);
-	ck_assert_uint_eq(web->saved.number, 8);
-	orphans_part.go_on(&room);
-	ck_assert_uint_eq(web->saved.number, 8);
-}
