@@ -108,7 +108,7 @@ static bool give_held(struct keep *k, int to, const struct held *h)
  * descriptors stay held here, too, because the caller may be killed as well. */
 static bool give_all(struct keep *k, int to)
 {
-	struct logwire_packet p = logwire_hello();
+	struct logwire_packet p = {.kind = LOGWIRE_HELLO};
 
 	if (!send_patiently(to, &p, &k->socket, 1))
 		return false;

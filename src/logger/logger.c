@@ -207,7 +207,7 @@ static void start_watching(struct logger *logger, int channel)
 
 static void start_and_run(struct logger *logger, int channel, uid_t owner)
 {
-	struct logwire_packet hello = logwire_hello();
+	const struct logwire_packet hello = {.kind = LOGWIRE_HELLO};
 
 	start_watching(logger, channel);
 	keep_init(&logger->keep, logger->loop, owner, logger);

@@ -26,15 +26,6 @@ static bool is_holding(const struct logwire_packet *p)
 		(p->which & LOGWIRE_PIDFD) != 0 && (p->which & ~of_worker) == 0;
 }
 
-struct logwire_packet logwire_hello(void)
-{
-	return (struct logwire_packet){
-		.kind = LOGWIRE_HELLO,
-		.sink = LOGWIRE_COPY,
-		.which = LOGWIRE_CAN_REMEMBER | LOGWIRE_CAN_ROUTE,
-	};
-}
-
 unsigned logwire_count(uint32_t which)
 {
 	return (unsigned)__builtin_popcount(which);

@@ -100,14 +100,7 @@ enum logwire_which {
 enum logwire_sink {
 	LOGWIRE_DISCARD, /* no nclust says that any more */
 	LOGWIRE_PREFIX,  /* LOGWIRE_SINK: always */
-	LOGWIRE_COPY,    /* LOGWIRE_ADD: its bytes go there as they are;
-			    LOGWIRE_HELLO: this logger can do that */
-};
-
-/* What a logger can do: `which` of LOGWIRE_HELLO. */
-enum logwire_can {
-	LOGWIRE_CAN_ROUTE = 2,
-	LOGWIRE_CAN_REMEMBER = 4,
+	LOGWIRE_COPY,    /* LOGWIRE_ADD: its bytes go there as they are */
 };
 
 struct logwire_packet {
@@ -126,9 +119,6 @@ struct logwire_packet {
 	char text[512];          /* LOGWIRE_LAST: last lines, cut, joined by " / ",
 				NUL-terminated; "" if there was nothing */
 };
-
-/* The greeting of this logger, with what it can do. */
-struct logwire_packet logwire_hello(void);
 
 /* How many descriptors a packet has with this `which`. */
 unsigned logwire_count(uint32_t which);
