@@ -125,8 +125,6 @@ static const char *check_generations(const struct cluster *c)
 	}
 	if (cluster_in_force(c) == NULL)
 		return "the generation in force is missing";
-	if (c->rollout.under_way && cluster_find_generation(c, c->rollout.to) == NULL)
-		return "the generation of the rollout is missing";
 	if (c->rollout.watch > 0 && cluster_find_generation(c, c->rollout.from) == NULL)
 		return "the generation before the rollout is missing";
 	return NULL;
@@ -141,11 +139,7 @@ const char *cluster_restore(struct cluster *c)
 	c->places = c->wanted + spare_wanted(c);
 	if (c->places > c->count)
 		c->places = c->wanted;
-	/* the slot that is to be replaced may have gone, with a smaller scale */
-	if (c->wanted > c->count ||
-		(c->rollout.scope != SLOT_ALL && c->rollout.under_way &&
-			c->rollout.scope >= c->count &&
-			c->rollout.extra + c->rollout.fewer + c->rollout.held > 0))
+	if (c->wanted > c->count)
 		return "a slot is missing";
 	for (uint32_t i = 0; i < c->count; i++)
 		if (!is_known(c, &c->slots[i].main) || !is_known(c, &c->slots[i].other))

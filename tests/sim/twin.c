@@ -180,10 +180,10 @@ void twin_before(struct world *w, const struct event *event)
 		(void)cluster_settings_ref(event->settings);
 }
 
-/* Between two events, with no spawn under way. */
+/* Between two events, with no spawn and no rollout under way. */
 void twin_look(struct world *w)
 {
-	if (draw(w, 400) != 0)
+	if (draw(w, 400) != 0 || cluster_view_rollout(w->cluster).under_way)
 		return;
 	if (w->twin != NULL) {
 		cluster_free(w->cluster);
@@ -194,8 +194,11 @@ void twin_look(struct world *w)
 
 void twin_upgrade(struct world *w)
 {
-	struct cluster *to = carry(w);
+	struct cluster *to;
 
+	if (cluster_view_rollout(w->cluster).under_way)
+		return; /* it would wait */
+	to = carry(w);
 	cluster_free(w->cluster);
 	w->cluster = to;
 }

@@ -72,11 +72,9 @@ static const struct plain_row slot_rows[] = {
 	PLAIN_ENUM(7, slot, last_why, WHY_SOCKET),
 	PLAIN(8, slot, restarts, UNSIGNED),
 	PLAIN(9, slot, life, UNSIGNED),
-	PLAIN(10, slot, turn, UNSIGNED),
-	PLAIN_ENUM(11, slot, step, STEP_HELD),
+	/* 10, 11, 14 and 16 were of a rollout under way */
 	PLAIN_ENUM(12, slot, ended, SLOT_ENDED_BADLY),
 	PLAIN(13, slot, mend_at, SIGNED),
-	PLAIN(14, slot, proven, BOOL), PLAIN(16, slot, busy, BOOL),
 	PLAIN_ENUM(15, slot, gate, GATES - 1),
 	PLAIN(17, slot, waits, SIGNED),
 	CARRY_INSIDE(18, slot, mends, &backoff_inside),
@@ -99,55 +97,18 @@ static const struct plain_row generation_rows[] = {
 	CARRY_REFERENCE(CARRY_INDEX, generation, settings, CARRY_OF_SETTINGS, true),
 };
 
+/* Of a rollout that is done, for the time in which it may still be undone; an upgrade waits for
+ * one that is under way, of which the other numbers up to 30 were. */
 static const struct plain_row rollout_rows[] = {
-	PLAIN(1, rollout, under_way, BOOL),
-	PLAIN(2, rollout, fresh, BOOL),
-	PLAIN(3, rollout, going_back, BOOL),
 	PLAIN(4, rollout, id, UNSIGNED),
 	PLAIN(5, rollout, to, UNSIGNED),
-	PLAIN(6, rollout, scope, UNSIGNED),
 	PLAIN(7, rollout, since, SIGNED),
-	PLAIN(8, rollout, turned, UNSIGNED),
-	PLAIN(9, rollout, done, UNSIGNED),
-	PLAIN(10, rollout, extra, UNSIGNED),
-	PLAIN(11, rollout, fewer, UNSIGNED),
-	PLAIN(12, rollout, pass, UNSIGNED),
-	PLAIN(13, rollout, cursor, UNSIGNED),
-	PLAIN(14, rollout, at_end, BOOL),
-	PLAIN(15, rollout, last, UNSIGNED),
-	PLAIN(16, rollout, wave, UNSIGNED),
-	PLAIN(17, rollout, held, UNSIGNED),
-	PLAIN(18, rollout, proven, UNSIGNED),
-	PLAIN(19, rollout, canary, UNSIGNED),
-	PLAIN(20, rollout, of_canaries, BOOL),
-	PLAIN(21, rollout, fleet, BOOL),
-	PLAIN(22, rollout, bake, SIGNED),
-	PLAIN(23, rollout, bake_until, WHEN),
-	PLAIN(24, rollout, unasked, BOOL),
-	PLAIN(25, rollout, busy_too, BOOL),
-	PLAIN(26, rollout, drops_ports, BOOL),
 	PLAIN(27, rollout, watch, SIGNED),
 	PLAIN(28, rollout, done_at, SIGNED),
 	PLAIN(29, rollout, from, UNSIGNED),
-	PLAIN(30, rollout, unprepared, BOOL),
 };
 static const struct carried rollout_inside = {
 	.called = "a rollout", CARRIED_ROWS(rollout_rows, rollout)
-};
-
-static const struct plain_row request_rows[] = {
-	PLAIN(1, rollout_request, there, BOOL),
-	PLAIN(2, rollout_request, id, UNSIGNED),
-	PLAIN(3, rollout_request, scope, UNSIGNED),
-	PLAIN(4, rollout_request, command_changed, BOOL),
-	PLAIN(5, rollout_request, has_canary, BOOL),
-	PLAIN(6, rollout_request, canary, UNSIGNED),
-	PLAIN(7, rollout_request, bake, SIGNED),
-	PLAIN(8, rollout_request, has_bake, BOOL),
-	PLAIN(9, rollout_request, drops_ports, BOOL),
-};
-static const struct carried request_inside = {
-	.called = "a rollout", CARRIED_ROWS(request_rows, rollout_request)
 };
 
 static const struct plain_row cluster_rows[] = {
@@ -164,7 +125,7 @@ static const struct plain_row cluster_rows[] = {
 	PLAIN(13, cluster, last_generation, UNSIGNED),
 	PLAIN(14, cluster, last_command, UNSIGNED),
 	CARRY_INSIDE(15, cluster, rollout, &rollout_inside),
-	CARRY_INSIDE(16, cluster, waiting, &request_inside),
+	/* 16 was a rollout that waited for another */
 	PLAIN(17, cluster, last_rollout, UNSIGNED),
 	PLAIN(18, cluster, asked_rollout, UNSIGNED),
 	PLAIN(19, cluster, alive, UNSIGNED),
@@ -187,8 +148,6 @@ static const struct plain_row cluster_rows[] = {
 	PLAIN(42, cluster, gate_turn, UNSIGNED),
 	PLAIN(45, cluster, held, BOOL),
 	PLAIN(46, cluster, rescues_from, SIGNED),
-	CARRY_REFERENCE(CARRY_INDEX, cluster, waiting.settings, CARRY_OF_SETTINGS,
-		false),
 };
 
 static const struct plain_row report_rows[] = {

@@ -329,8 +329,9 @@ static const struct gap news_gaps[] = {NOT(news, next)};
 static const struct gap expectation_gaps[] = {NOT(expectation, service)};
 
 static const struct gap accepting_gaps[] = {
-	NOT(accepting, service), NOT(accepting, running), /* counted, and found, anew */
-	NOT(accepting, visits),                           /* a part each */
+	NOT(accepting, service),
+	NOT(accepting, running), /* counted, and found, anew */
+	NOT(accepting, visits),  /* a part each */
 	NOT(accepting, visit_slots),
 	NOT(accepting, unwatched), /* made anew, as all that is watched */
 	NOT(accepting, listeners),
@@ -346,10 +347,13 @@ static const struct gap accepting_gaps[] = {
 static const struct gap whole_gaps[] = {
 	NOT(cluster, slots), NOT(cluster, cap), NOT(cluster, count), /* as many as there are */
 	NOT(cluster, generations), NOT(cluster, places), NOT(cluster, released),
-	NOT(cluster, spares),                        /* counted */
-	NOT(cluster, slot_waits), NOT(cluster, out), /* of a moment */
-	NOT(cluster, surprises),                     /* may be told once more */
+	NOT(cluster, spares),                         /* counted */
+	NOT(cluster, slot_waits), NOT(cluster, out),  /* of a moment */
+	NOT(cluster, surprises),                      /* may be told once more */
+	NOT(cluster, rollout), NOT(cluster, waiting), /* none is under way */
 };
+static const struct gap slot_gaps[] = {
+	NOT(slot, turn), NOT(slot, step), NOT(slot, proven), NOT(slot, busy)};
 static const struct gap generation_gaps[] = {NOT(generation, starting)}; /* counted */
 
 static const struct gap no_gaps[1];
@@ -428,14 +432,14 @@ static const struct {
 	{"expectation", &carried_expectation, "1u 2b 3b 5b 6b 7b 8t 9u 119u",
 		GAPS(expectation_gaps)},
 	{"core", &carried_whole,
-		"2u 3u 4u 5b 6i 7i 8u 9u 10u 11u 12u 13u 14u 15g 16g 17u "
+		"2u 3u 4u 5b 6i 7i 8u 9u 10u 11u 12u 13u 14u 15g 17u "
 		"18u 19u 20u 21u 22b 23u 24b 25b 26b 27b 28b 29b 30b 31i 32u 33b 35u "
-		"36x 39u 40u 41u 42u 45b 46i 105u",
+		"36x 39u 40u 41u 42u 45b 46i",
 		GAPS(whole_gaps)},
 	{"slot", &carried_slot,
-		"1g 2g 3g 4i 5i 6g 7u 8u 9u 10u 11u 12u 13i 14b 16b 15u "
+		"1g 2g 3g 4i 5i 6g 7u 8u 9u 12u 13i 15u "
 		"17i 18g 19u 110w",
-		no_gaps, 0},
+		GAPS(slot_gaps)},
 	{"generation", &carried_generation, "1u 2u 3u 4u 5b 6b 7u 8b 9u 10b 11b 105u",
 		GAPS(generation_gaps)},
 	{"news", &carried_event, "1t 2g 3u 4i 5t 6t 7b 8u 9u", GAPS(news_gaps)},

@@ -122,23 +122,6 @@ TEST(the_workers_are_the_same)
 	}
 }
 
-TEST(a_restart_goes_on_where_it_was)
-{
-	const struct roll roll = {.slot = SLOT_ALL};
-	struct rollout_view view;
-	struct error err;
-
-	make_ready();
-	ck_assert_int_eq(service_roll(web, &roll, &err), 0);
-	room_tick(web);
-	ck_assert_uint_eq(room_child(web, 0)->generation, 2);
-	pass_on();
-	view = cluster_view_rollout(next_web()->core);
-	ck_assert(view.under_way);
-	ck_assert_uint_eq(view.to, 2);
-	ck_assert_uint_eq(service_counts(next_web()).alive, 4);
-}
-
 TEST(sockets_stay_what_they_are_and_whose)
 {
 	struct socket_key key = {
