@@ -72,39 +72,17 @@ struct cluster_settings *command_settings(
 	return NULL;
 }
 
-/* The configured settings of a cluster, with the command that it runs. */
-static struct cluster_settings *view_cluster(
-	const struct supervisor *sup, const struct cluster_settings *c)
-{
-	const struct service *s = service_named(sup, c->name);
-	const struct cluster_settings *runs = s != NULL ? cluster_settings(s->core) : c;
-	struct cluster_settings *copy;
-	struct error err;
-
-	if (c->configured == runs->configured)
-		return cluster_settings_ref(c);
-	copy = settings_copy(c, &err);
-	if (copy == NULL || set_command(copy, runs->command_text, &err) == -1)
-		goto fail;
-	free(copy->configured);
-	copy->configured = NULL;
-	if (runs->configured == NULL || (copy->configured = strdup(runs->configured)) != NULL)
-		return copy;
-fail:
-	cluster_settings_unref(copy);
-	return NULL;
-}
-
 int command_view(struct settings *view, const struct supervisor *sup)
 {
 	*view = *sup->settings;
-	view->cluster_count = 0;
-	view->clusters = calloc(sup->settings->cluster_count + 1, sizeof(*view->clusters));
-	for (size_t i = 0; view->clusters != NULL && i < sup->settings->cluster_count; i++) {
-		view->clusters[i] = view_cluster(sup, sup->settings->clusters[i]);
-		if (view->clusters[i] == NULL)
-			return -1;
-		view->cluster_count++;
+	view->clusters = calloc(view->cluster_count + 1, sizeof(*view->clusters));
+	for (size_t i = 0; view->clusters != NULL && i < view->cluster_count; i++) {
+		struct cluster_settings *c = sup->settings->clusters[i];
+		const struct service *s = service_named(sup, c->name);
+		const struct cluster_settings *runs = s != NULL ? cluster_settings(s->core) : c;
+
+		view->clusters[i] =
+			cluster_settings_ref(runs->configured != c->configured ? runs : c);
 	}
 	return view->clusters != NULL ? 0 : -1;
 }

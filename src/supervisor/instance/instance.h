@@ -135,8 +135,8 @@ struct cluster_settings *command_settings(
 void command_keep(struct cluster_settings *settings, const char *has, const char *configured);
 
 /*
- * The settings of the instance with the commands that its clusters run, to be
- * shown; all else is borrowed.  -1: out of memory.  Call command_view_fini() in
+ * The settings of the instance, but of a cluster that a restart gave a command those that its
+ * workers have, to be shown; all else is borrowed.  -1: out of memory.  Call command_view_fini() in
  * either case.
  */
 int command_view(struct settings *view, const struct supervisor *sup);
