@@ -9,8 +9,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define LABELS_MAX 64U
-#define NUMBER_MAX 64U
 #define SLOT "slot"
 #define EXPORTED "exported_"
 #define BLANKS " \t"
@@ -107,51 +105,22 @@ static bool next_label(const char **at, struct label *l)
 	return true;
 }
 
-/* The '}' behind the labels; NULL: they are malformed, or Prometheus would refuse all for them. */
-static const char *check_labels(const char *at)
+/* The '}' behind the labels; NULL: they are malformed. */
+static const char *skip_labels(const char *at)
 {
-	struct label labels[LABELS_MAX];
-	size_t count = 0;
+	struct label l;
 
-	while (next_label(&at, &labels[count])) {
-		const struct label *l = &labels[count];
-
-		for (size_t i = 0; i < count; i++)
-			if (labels[i].len == l->len && memcmp(labels[i].name, l->name, l->len) == 0)
-				return NULL;
-		if (is_word(l->name, l->len, "__name__") || ++count == LABELS_MAX)
-			return NULL;
-	}
+	while (next_label(&at, &l))
+		continue;
 	return at;
 }
 
-/* A number as Go's strconv.ParseFloat() takes it, but for hexadecimal ones. */
 static bool is_number(const char *s, size_t len)
 {
-	char text[NUMBER_MAX];
 	char *end;
-	double value;
 
-	if (len == 0 || len >= sizeof(text))
-		return false;
-	memcpy(text, s, len);
-	text[len] = '\0';
-	if (strspn(text, "0123456789+-.eE") != len) {
-		const char *word = text + (*text == '+' || *text == '-');
-
-		return strcasecmp(text, "NaN") == 0 || strcasecmp(word, "Inf") == 0 ||
-			strcasecmp(word, "Infinity") == 0;
-	}
-	value = strtod(text, &end);
-	return *end == '\0' && isfinite(value);
-}
-
-static bool is_time(const char *s, size_t len)
-{
-	size_t sign = *s == '-';
-	uint64_t ms;
-
-	return len > sign && text_number(&ms, s + sign, len - sign, INT64_MAX) == len - sign;
+	(void)strtod(s, &end);
+	return len > 0 && end == s + len;
 }
 
 static bool parse_sample(const char *s, struct exposition_line *line)
@@ -166,7 +135,7 @@ static bool parse_sample(const char *s, struct exposition_line *line)
 	s = skip_blanks(behind);
 	if (len > 0 && *s == '{') {
 		line->labels = s + 1;
-		s = check_labels(s + 1);
+		s = skip_labels(s + 1);
 		if (s == NULL)
 			return false;
 		s = skip_blanks(s + 1);
@@ -180,7 +149,7 @@ static bool parse_sample(const char *s, struct exposition_line *line)
 	len = word_len(s);
 	if (len > 0)
 		line->rest_len = (size_t)(s + len - line->rest);
-	if (len > 0 && !is_time(s, len))
+	if (len > 0 && !is_number(s, len))
 		return false;
 	s = skip_blanks(s + len);
 	return *s == '\n' || *s == '\0';
@@ -387,26 +356,6 @@ static void put_sample(struct buffer *out, const struct exposition_line *line)
 	buffer_string(out, "\n");
 }
 
-/* HELP of this format needs backslashes escaped. */
-static void put_help(struct buffer *out, const struct exposition_line *line)
-{
-	const char *s = line->rest;
-	const char *end = s + line->rest_len;
-
-	buffer_string(out, "# HELP ");
-	buffer_append(out, line->name, line->name_len);
-	buffer_string(out, " ");
-	while (s < end) {
-		size_t n = *s == '\\' && s + 1 < end && (s[1] == '\\' || s[1] == 'n') ? 2 : 1;
-
-		if (*s == '\\' && n == 1)
-			buffer_string(out, "\\");
-		buffer_append(out, s, n);
-		s += n;
-	}
-	buffer_string(out, "\n");
-}
-
 void exposition_write(struct exposition *e, struct buffer *out)
 {
 	struct exposition_line *known = calloc(e->count + 1, sizeof(*known));
@@ -436,7 +385,8 @@ void exposition_write(struct exposition *e, struct buffer *out)
 		written[line->kind] = line;
 		type = find_type(known, count, line->name, line->name_len);
 		if (line->kind == HELP)
-			put_help(out, line);
+			buffer_printf(out, "# HELP %.*s %.*s\n", (int)line->name_len, line->name,
+				(int)line->rest_len, line->rest);
 		else if (type != DISPUTED)
 			buffer_printf(out, "# TYPE %.*s %s\n", (int)line->name_len, line->name,
 				types[type]);
