@@ -238,9 +238,12 @@ static void await_line(struct client *c)
 	clients_arm_bounds(c->sup);
 }
 
-/* Run the buffered requests, as long as the client reads the answers. */
-static void run_lines(struct client *c, nsec_t until)
+/* Run the buffered requests, as long as the client reads the answers: of a reader one in each turn,
+ * as readers may be many, and each may have as many requests as it likes. */
+static void run_lines(struct client *c)
 {
+	nsec_t until = clock_now() + (c->may_write || c->own ? TURN_SPAN : 0);
+
 	for (int i = 0; i < TURN_ITEMS && c->state == CLIENT_IDLE && c->in.len > 0 &&
 		c->out.len < CLIENT_UNSENT_MOST && (i == 0 || clock_now() < until);
 		i++) {
@@ -303,46 +306,6 @@ static int read_client(struct client *c)
 	return 0;
 }
 
-/* Has another reader that still waits waited for longer? */
-static bool is_later(const struct client *c, unsigned turn)
-{
-	for (const struct client *o = c->sup->control.first; o != NULL; o = o->next)
-		if (o->waits_in + 1 >= turn && o->waits_in != 0 && o->served < c->served)
-			return true;
-	return false;
-}
-
-/* May the client be served in this turn?  If not, its wait is noted.  Readers share a part of each
- * turn: they may be many, and each may have as many requests as it likes. */
-static bool is_its_turn(struct client *c)
-{
-	struct control *all = &c->sup->control;
-	unsigned turn = ev_iteration(c->sup->loop);
-
-	if (c->may_write || c->own || !has_request(c))
-		return true;
-	if (all->turn != turn)
-		all->spent = 0;
-	all->turn = turn;
-	c->waits_in = 0;
-	if (all->spent < TURN_SPAN && !is_later(c, turn))
-		return true;
-	c->waits_in = turn;
-	return false;
-}
-
-static void answer_requests(struct client *c)
-{
-	nsec_t begun = clock_now();
-
-	if (!is_its_turn(c))
-		return;
-	run_lines(c, begun + TURN_SPAN);
-	c->served = clock_now();
-	if (!c->may_write && !c->own)
-		c->sup->control.spent += c->served - begun;
-}
-
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct client *c = watcher->data;
@@ -359,7 +322,7 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 	if (!gone && c->out.len == 0)
 		client_tell_missed(c);
 	if (!gone) {
-		answer_requests(c);
+		run_lines(c);
 		client_write(c);
 	}
 	if (gone || is_finished(c))

@@ -63,8 +63,6 @@ struct client {
 	nsec_t line_since;  /* when an unfinished line began; or NEVER */
 	nsec_t stuck_since; /* output makes no progress; or NEVER */
 	nsec_t idle_since;
-	nsec_t served;     /* when it last had a share of a turn */
-	unsigned waits_in; /* the turn of the loop in which it got no share; or 0 */
 	struct control_request request;
 	struct expectation *expected;
 	size_t expected_count;

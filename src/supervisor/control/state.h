@@ -30,8 +30,6 @@ struct control {
 	ev_timer bounds;
 	struct socket_file file; /* of the control socket */
 	struct client *first;    /* the oldest one; or NULL */
-	nsec_t spent;            /* time that readers took in the turn `turn` */
-	unsigned turn;           /* a turn of the loop */
 	struct census census;
 	int reserve_fd;    /* closed at EMFILE, to accept a client and refuse it */
 	uint64_t last_log; /* the last slotlog of which clients know */

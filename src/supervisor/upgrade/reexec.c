@@ -193,19 +193,6 @@ static int make_output(void)
 	return fd_release(&fd);
 }
 
-/* All that the check has printed, as a single line. */
-static void join_output(char *output, char *to, size_t size)
-{
-	size_t len = strlen(output);
-
-	while (len > 0 && output[len - 1] == '\n')
-		len--;
-	for (size_t i = 0; i < len; i++)
-		if (output[i] == '\n')
-			output[i] = ' ';
-	text_escape(to, size, output, len);
-}
-
 static void check_ended(void *owner, const struct pidfd_end *end)
 {
 	struct reexec *u = owner;
@@ -229,7 +216,7 @@ static void check_ended(void *owner, const struct pidfd_end *end)
 		u->step = REEXEC_GOES;
 		return;
 	}
-	join_output(output, said, sizeof(said));
+	text_escape(said, sizeof(said), output, strcspn(output, "\n"));
 	if (u->check.late)
 		snprintf(why, sizeof(why), "the new nclust did not answer within 30 s");
 	else if (end->signalled)

@@ -50,8 +50,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, control.file), /* in a group of its own */
 	NOT(supervisor, control.first),
 	NOT(supervisor, control.bounds),
-	NOT(supervisor, control.spent),
-	NOT(supervisor, control.turn),
 	NOT(supervisor, control.census), /* made anew */
 	NOT(supervisor, control.last_log),
 	NOT(supervisor, instance.manager),
@@ -258,16 +256,16 @@ static const struct gap client_gaps[] = {
 	NOT(client, request.drop_ports), NOT(client, request.bake), NOT(client, request.message),
 	NOT(client, request.command), NOT(client, request.first), NOT(client, request.metrics),
 	NOT(client, request.readiness), NOT(client, request.has_timeout),
-	NOT(client, request.timeout), NOT(client, served), NOT(client, waits_in),
+	NOT(client, request.timeout),
 
 	NOT(client, reach), /* it is answered before */
 };
 
 static const struct gap control_gaps[] = {
-	NOT(control, listen), NOT(control, bounds), NOT(control, first), NOT(control, spent),
-	NOT(control, turn), NOT(control, file.uid), NOT(control, file.gid), /* of our own */
-	NOT(control, census), NOT(control, last_log),                       /* made anew */
-	NOT(control, reserve_fd), /* with the supervisor */
+	NOT(control, listen), NOT(control, bounds), NOT(control, first), NOT(control, file.uid),
+	NOT(control, file.gid),                       /* of our own */
+	NOT(control, census), NOT(control, last_log), /* made anew */
+	NOT(control, reserve_fd),                     /* with the supervisor */
 };
 
 static const struct gap recipe_gaps[] = {
