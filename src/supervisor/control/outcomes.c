@@ -154,9 +154,10 @@ static bool is_scale_failed(const struct expectation *e, const struct report *r)
 		return true;
 	if (r->kind != REPORT_EXITED || r->why != WHY_ITSELF)
 		return false;
-	/* an old worker may end, but none that the scale has started, unless its job is done */
+	/* an old worker may end (the report of which may come late), but none that the scale has
+	 * started, unless its job is done */
 	service_view_slot(e->service, r->slot, &slot);
-	return (!r->was_ready || r->worker > e->last_before) && slot.state != SLOT_ENDED;
+	return r->worker > e->last_before && slot.state != SLOT_ENDED;
 }
 
 /* The report may belong to an earlier stop, and be late: the event waited for a
@@ -215,13 +216,14 @@ void request_look(struct client *c, const struct service *service, const struct 
 		if (is_rollout_over(e)) {
 			note_outcome(e, o->text, o->failed);
 			e->rollout = o->of;
-		} else if (report == NULL) {
-			e->met |= has_come_true(e);
-			if (!e->met && !e->ended && order_is_lost(e->service, why, sizeof(why)))
-				note_outcome(e, why, true);
-		} else if (e->service == service &&
-			(is_scale_failed(e, report) || is_stopped_instead(e, report))) {
+		} else if (e->service == service && is_scale_failed(e, report)) {
 			note_outcome(e, sentence, true);
+		} else if (has_come_true(e)) {
+			e->met = true; /* a cluster also stops because all jobs are done */
+		} else if (e->service == service && is_stopped_instead(e, report)) {
+			note_outcome(e, sentence, true);
+		} else if (!e->met && !e->ended && order_is_lost(e->service, why, sizeof(why))) {
+			note_outcome(e, why, true);
 		}
 	}
 	if (is_fulfilled(c))
