@@ -13,19 +13,6 @@
 
 /* ---- which cluster is which ---- */
 
-struct side {
-	struct service *service; /* NULL: a new cluster */
-	const struct cluster_settings *settings;
-	uint64_t digest;
-};
-
-struct match {
-	struct side *gone;
-	size_t gone_count;
-	struct side *fresh;
-	size_t fresh_count;
-};
-
 /* Is the service missing from the new settings, and not about to stop? */
 static bool is_gone(const struct service *s, const struct settings *new)
 {
@@ -33,34 +20,6 @@ static bool is_gone(const struct service *s, const struct settings *new)
 		if (strcmp(new->clusters[i]->name, s->name) == 0)
 			return false;
 	return !s->stage.leaving && cluster_state(s->core) != CLUSTER_STOPPING;
-}
-
-static void add_side(struct side *list, size_t *count, struct service *service,
-	const struct cluster_settings *settings)
-{
-	list[(*count)++] = (struct side){
-		service,
-		settings,
-		config_digest(settings),
-	};
-}
-
-static int collect_sides(struct match *m, const struct supervisor *sup, const struct settings *new)
-{
-	m->gone = calloc(sup->service_count + 1, sizeof(*m->gone));
-	m->fresh = calloc(new->cluster_count + 1, sizeof(*m->fresh));
-	if (m->gone == NULL || m->fresh == NULL)
-		return -1;
-	for (size_t i = 0; i < sup->service_count; i++) {
-		struct service *s = sup->services[i];
-
-		if (is_gone(s, new))
-			add_side(m->gone, &m->gone_count, s, cluster_next_settings(s->core));
-	}
-	for (size_t i = 0; m->gone_count > 0 && i < new->cluster_count; i++)
-		if (service_named(sup, new->clusters[i]->name) == NULL)
-			add_side(m->fresh, &m->fresh_count, NULL, new->clusters[i]);
-	return 0;
 }
 
 static bool shares_address(const struct service *s, const struct cluster_settings *new)
@@ -72,61 +31,56 @@ static bool shares_address(const struct service *s, const struct cluster_setting
 	return false;
 }
 
-static unsigned likeness_of(const struct side *gone, const struct side *fresh)
+/* How alike are a cluster that is gone from the settings and one that is new there?  0: not, or they
+ * are no such two. */
+static unsigned likeness_of(
+	const struct service *s, const struct cluster_settings *c, const struct settings *new)
 {
-	bool same = gone->digest == fresh->digest && gone->digest != 0;
+	const struct cluster_settings *was = cluster_next_settings(s->core);
+	uint64_t digest;
 
-	if (gone->settings->accept != fresh->settings->accept)
+	if (!is_gone(s, new) || service_named(s->sup, c->name) != NULL || was->accept != c->accept)
 		return 0;
-	return (shares_address(gone->service, fresh->settings) ? 2U : 0U) + same;
+	digest = config_digest(was);
+	return (shares_address(s, c) ? 2U : 0U) + (digest != 0 && digest == config_digest(c));
 }
 
 /* Are these two more alike than either is to any other cluster? */
-static bool is_renamed(const struct match *m, const struct side *gone, const struct side *fresh)
+static bool is_renamed(
+	const struct service *s, const struct cluster_settings *c, const struct settings *new)
 {
-	unsigned like = likeness_of(gone, fresh);
+	const struct supervisor *sup = s->sup;
+	unsigned like = likeness_of(s, c, new);
 
-	for (size_t i = 0; like > 0 && i < m->gone_count; i++)
-		if (&m->gone[i] != gone && likeness_of(&m->gone[i], fresh) >= like)
+	for (size_t i = 0; like > 0 && i < sup->service_count; i++)
+		if (sup->services[i] != s && likeness_of(sup->services[i], c, new) >= like)
 			return false;
-	for (size_t i = 0; like > 0 && i < m->fresh_count; i++)
-		if (&m->fresh[i] != fresh && likeness_of(gone, &m->fresh[i]) >= like)
+	for (size_t i = 0; like > 0 && i < new->cluster_count; i++)
+		if (new->clusters[i] != c && likeness_of(s, new->clusters[i], new) >= like)
 			return false;
 	return like > 0;
 }
 
-static int pair_sides(struct renamings *r, const struct match *m)
-{
-	r->list = calloc(m->gone_count + 1, sizeof(*r->list));
-	if (r->list == NULL)
-		return -1;
-	for (size_t g = 0; g < m->gone_count; g++)
-		for (size_t f = 0; f < m->fresh_count; f++) {
-			struct renaming *to = &r->list[r->count];
-
-			if (!is_renamed(m, &m->gone[g], &m->fresh[f]))
-				continue;
-			to->service = m->gone[g].service;
-			to->name = strdup(m->fresh[f].settings->name);
-			if (to->name == NULL)
-				return -1;
-			r->count++;
-		}
-	return 0;
-}
-
 int rename_find(struct renamings *r, const struct supervisor *sup, const struct settings *new)
 {
-	struct match m = {0};
-	int got = collect_sides(&m, sup, new);
+	r->list = calloc(sup->service_count + 1, sizeof(*r->list));
+	if (r->list == NULL)
+		return -1;
+	for (size_t i = 0; i < sup->service_count * new->cluster_count; i++) {
+		struct service *s = sup->services[i / new->cluster_count];
+		const struct cluster_settings *c = new->clusters[i % new->cluster_count];
 
-	if (got == 0)
-		got = pair_sides(r, &m);
-	if (got == -1)
-		rename_fini(r);
-	free(m.gone);
-	free(m.fresh);
-	return got;
+		if (!is_renamed(s, c, new))
+			continue;
+		r->list[r->count].service = s;
+		r->list[r->count].name = strdup(c->name);
+		if (r->list[r->count].name == NULL) {
+			rename_fini(r);
+			return -1;
+		}
+		r->count++;
+	}
+	return 0;
 }
 
 /* ---- the names ---- */
