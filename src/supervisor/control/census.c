@@ -20,13 +20,11 @@
 
 /* The longest wait of clients for a census. */
 #define PATIENCE (1 * SECOND)
-/* A census is used for a second, or longer: counting takes no more than a twentieth
- * of a CPU's time. */
+/* A census is used for a second; where the next one is late, for longer. */
 #define HOLDS (1 * SECOND)
 #define HOLDS_MOST (10 * SECOND)
 #define TREE_MAX 256
-/* The most descriptors of one worker: more would leave no time for other workers. */
-#define DESCRIPTORS_MAX 100000U
+#define DESCRIPTORS_MAX 100000U /* of a process of a worker */
 
 enum { STATE_LISTEN = 10 }; /* TCP_... of netinet/tcp.h */
 
@@ -49,7 +47,6 @@ struct counting {
 	struct incoming in; /* sockets where nclust listens */
 	size_t owner;
 	uint32_t found;
-	unsigned left; /* of this worker, that may still be looked at */
 };
 
 static void note_inode(void *context, uint64_t inode)
@@ -89,9 +86,6 @@ static bool look_at(void *context, int fd, const char *target)
 		: bsearch(&key, k->list.data, k->list.len / sizeof(key), sizeof(key), by_inode);
 
 	(void)fd;
-	if (k->left == 0)
-		return true;
-	k->left--;
 	if (a != NULL && a->owner != k->owner) {
 		a->owner = k->owner;
 		k->found++;
@@ -107,16 +101,15 @@ static uint32_t count_one(struct counting *k, pid_t pid)
 
 	k->owner++;
 	k->found = 0;
-	k->left = DESCRIPTORS_MAX;
 	for (size_t i = 0; i < count; i++) {
 		struct remote r;
 
 		remote_of(&r, tree[i]);
 		r.others = false; /* this process may wait */
-		if (remote_each_fd(&r, k->left + 1, look_at, k) == -1 && i == 0)
+		if (remote_each_fd(&r, DESCRIPTORS_MAX, look_at, k) == -1 && i == 0)
 			return 0;
 	}
-	return k->left > 0 ? k->found + 1 : 0;
+	return k->found + 1;
 }
 
 static int count_beside(void *owner)
@@ -168,11 +161,10 @@ static void on_over(void *owner, const struct pidfd_end *end)
 	struct supervisor *sup = owner;
 	struct census *x = &sup->control.census;
 	nsec_t now = clock_now();
-	nsec_t holds = TURN_REST * (now - x->began);
 
 	(void)end;
 	job_end(&x->job);
-	x->again = now + (holds < HOLDS ? HOLDS : nsec_min(holds, HOLDS_MOST));
+	x->again = now + HOLDS;
 	/* if it took too long, the others have the numbers of the census before */
 	if (take_counts(sup) > 0)
 		x->counted = now;
@@ -196,8 +188,7 @@ bool census_begin(struct supervisor *sup)
 
 	if (x->job.pid != 0)
 		return true;
-	x->began = clock_now();
-	if (x->began < x->again)
+	if (clock_now() < x->again)
 		return false;
 	x->answer = memfd_make("nclust-census", 0);
 	if (x->answer != -1 &&

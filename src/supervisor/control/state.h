@@ -20,7 +20,6 @@ struct client;
 struct census {
 	struct job job; /* the process that counts */
 	int answer;     /* its memfd, while it runs */
-	nsec_t began;
 	nsec_t counted; /* when the last process ended well, or was late; or 0 */
 	nsec_t again;   /* time before which no new one starts */
 };
