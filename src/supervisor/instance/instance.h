@@ -54,7 +54,6 @@ int reload_begin(struct supervisor *sup, bool restart, bool drops_ports, struct 
  * these mistakes.  0, or -1 with the text. */
 int reload_run(struct supervisor *sup, struct settings *settings, const char *mistakes,
 	bool restart, bool drops_ports, struct reload_result *result);
-void reload_result_fini(struct reload_result *result);
 
 /* For signal-X = reload; with `restart` for HUP, which also restarts clusters that
  * have not changed, and all workers if there is no file. */

@@ -424,11 +424,6 @@ int reload_run(struct supervisor *sup, struct settings *settings, const char *mi
 	return got;
 }
 
-void reload_result_fini(struct reload_result *result)
-{
-	buffer_fini(&result->text);
-}
-
 static void on_read(
 	struct supervisor *sup, struct settings *settings, const char *mistakes, bool bad)
 {
@@ -453,7 +448,7 @@ static void on_read(
 			PARTS(reloaded, sup->services[i]);
 	}
 	PARTS(reload, sup, NULL, &result, NULL);
-	reload_result_fini(&result);
+	buffer_fini(&result.text);
 }
 
 int reload_begin(struct supervisor *sup, bool restart, bool drops_ports, struct error *err)

@@ -40,7 +40,7 @@ static void begin(void)
 
 static void end(void)
 {
-	reload_result_fini(&result);
+	buffer_fini(&result.text);
 	room_end();
 }
 
@@ -49,7 +49,7 @@ static int reload(const char *now)
 	struct reading r = read_text(now);
 	int got;
 
-	reload_result_fini(&result);
+	buffer_fini(&result.text);
 	if (r.faults.count > 0) {
 		settings_free(r.s);
 		r.s = NULL;
