@@ -326,13 +326,9 @@ static bool find_ports(char found[FOUND_TEXT])
 /* A try in a child, with no_new_privs where the filter needs that; the flag is the child's alone. */
 static int install_listener(void *privileged)
 {
-	int fd;
-
 	if (!*(const bool *)privileged && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		return -1;
-	fd = seccomp_install(false);
-	errno = -fd;
-	return fd < 0 ? -1 : 0;
+	return seccomp_install(false) == -1 ? -1 : 0;
 }
 
 static int try_listener(void)

@@ -467,10 +467,8 @@ static void supervisor_free(struct supervisor *sup)
 		free(sup->sockets.inherited.list[i]);
 	}
 	free(sup->sockets.inherited.list);
-	for (size_t i = 0; i < SPAWN_MANY; i++) {
-		buffer_fini(&sup->births.scratch[i].text);
-		free(sup->births.scratch[i].list);
-	}
+	buffer_fini(&sup->births.scratch.text);
+	free(sup->births.scratch.list);
 	if (sup->births.own_score > 0)
 		(void)close(sup->births.own_score);
 	free(sup->upgrade.exe_path);
@@ -579,8 +577,7 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 			.agent = {.fd = -1, .also = -1},
 			.life.job.pidfd = -1},
 	};
-	for (size_t i = 0; i < SPAWN_MANY; i++)
-		buffer_init(&sup->births.scratch[i].text, 0);
+	buffer_init(&sup->births.scratch.text, 0);
 	foreign_init(sup);
 }
 

@@ -2,7 +2,6 @@
 #include "os/spawn/seccomp.h"
 
 #include "base/scope.h"
-#include "os/spawn/internal.h"
 #include "os/vfork.h"
 
 #include <errno.h>
@@ -157,16 +156,15 @@ int seccomp_install(bool v6only_too)
 	struct sock_fprog prog;
 	int fd;
 
+	errno = ENOSYS;
 	if (kinds[0].arch == 0)
-		return -ENOSYS;
-	if (trycall_is_deadly(SYS_seccomp))
-		return -EPERM;
+		return -1;
 	make_program(&program, v6only_too);
 	prog = (struct sock_fprog){program.count, program.code};
-	fd = spawn_call(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-		(long)(flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV), (long)&prog);
-	if (fd == -EINVAL) /* before 5.19 */
-		fd = spawn_call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (long)flags, (long)&prog);
+	fd = (int)trycall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+		flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &prog);
+	if (fd == -1 && errno == EINVAL) /* before 5.19 */
+		fd = (int)trycall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
 	return fd;
 }
 

@@ -33,9 +33,8 @@ struct seccomp_notice {
 
 /*
  * In a child before exec: install the filter on this thread and all that it will
- * become.  Returns the notify descriptor (CLOEXEC), or a negated error number, as other
- * children share errno.  EBUSY: another filter in force has a listener already; EACCES:
- * neither CAP_SYS_ADMIN nor no_new_privs; EINVAL, ENOSYS: not supported.  Async-signal-safe.
+ * become.  Returns the notify descriptor (CLOEXEC); -1 and errno: EBUSY: another filter in
+ * force has a listener already; EACCES: neither CAP_SYS_ADMIN nor no_new_privs; EINVAL, ENOSYS: not supported.  Async-signal-safe.
  */
 int seccomp_install(bool v6only_too);
 

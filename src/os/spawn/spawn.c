@@ -22,8 +22,6 @@ static int start_child(struct spawn_child *child, struct vfork *v, int *pidfd)
 {
 	int flags = CLONE_PIDFD | SIGCHLD;
 
-	if (child->table.first_other != 0)
-		flags |= CLONE_FILES;
 	/* The kernel gives all processes that share memory the same score, but for a
 	 * child whose parent waits by vfork(2) (__set_oom_adj() in fs/proc).  With
 	 * all rights nclust sets the score after the exec; where that would be
@@ -51,7 +49,6 @@ static void note_timeout(struct spawn_child *child)
 		what = plan->candidates[0];
 	errno = ETIMEDOUT;
 	(void)spawn_fail(&child->failure, step, what != NULL ? what : "");
-	child->failed = true;
 }
 
 /*
@@ -85,21 +82,16 @@ static bool has_failed(struct spawn_child *child, int reader)
 	return n == (ssize_t)sizeof(child->failure);
 }
 
-/* Receive the notify descriptors that children have sent; each child sends one
- * message, or none where it did not get so far. */
-static void take_traps(int channel, struct spawning *list, unsigned count)
+/* Receive the notify descriptor that the child has sent, if it got so far. */
+static void take_trap(struct spawn_trap *trap)
 {
 	struct fdpass_message m;
-	struct spawn_trapped got;
+	int error;
 
-	while (fdpass_receive(channel, &got, sizeof(got), &m) == 1) {
-		struct spawn_trap *trap = m.len == (ssize_t)sizeof(got) && got.nth < count
-			? list[got.nth].plan->trap
-			: NULL;
-
-		if (trap != NULL) {
+	while (fdpass_receive(trap->channel[0], &error, sizeof(error), &m) == 1) {
+		if (m.len == (ssize_t)sizeof(error)) {
 			fd_close(&trap->fd);
-			trap->error = got.error;
+			trap->error = error;
 			if (m.fd_count == 1)
 				trap->fd = fd_release(&m.fds[0]);
 		}
@@ -143,128 +135,60 @@ static int set_score(pid_t pid, const char *score, int own)
 	return 0;
 }
 
-/* A spawn that has begun and not ended. */
-struct flight {
-	struct spawn_child child;
-	struct vfork v;
-	int reader;
-	int writer;
-	int handle;
-	bool begun;
-	bool late; /* it has hung, and was killed */
-};
-
-static void begin_flight(struct flight *f, unsigned nth, struct spawning *it)
+/* The child has called exec, has failed, or was `late` and killed. */
+static int end_spawn(struct spawn_child *child, struct vfork *v, int reader, bool late)
 {
-	const struct spawn_plan *plan = it->plan;
+	const struct spawn_plan *plan = child->plan;
+	bool failed = late || has_failed(child, reader);
 
-	*f = (struct flight){
-		.child = {.plan = plan, .nth = nth, .parent = getpid(), .at = SPAWN_SESSION},
-		.v = {.needed = true},
-		.reader = -1,
-		.writer = -1,
-		.handle = -1,
-	};
-	it->pidfd = -1;
-	if (plan->trap != NULL) {
-		plan->trap->fd = -1;
-		plan->trap->error = EPROTO;
-	}
-	if (open_report(&f->reader, &f->writer) == -1 ||
-		spawn_table_lend(&f->child.table, plan, f->writer) == -1) {
-		(void)spawn_fail(&it->failure, SPAWN_CLONE, "");
-		return;
-	}
-	f->begun = start_child(&f->child, &f->v, &f->handle) == 0;
-	if (!f->begun) {
-		(void)spawn_fail(&it->failure, SPAWN_CLONE, "");
-		spawn_table_return(&f->child.table);
-	}
-}
-
-/* Wait for one exec; the time counts from when all children were started. */
-static void await_exec(struct flight *f, nsec_t since)
-{
-	nsec_t patience = f->child.plan->patience;
-	nsec_t left = patience - (clock_now() - since);
-
-	if (left < MSEC)
-		left = MSEC;
-	f->late = !vfork_wait(&f->v, patience == 0 ? 0 : left);
-	if (f->late)
-		(void)vfork_kill(&f->v);
-}
-
-/* No child shares errno any more. */
-static void end_flight(struct flight *f, struct spawning *it)
-{
-	bool failed;
-
-	if (f->late)
-		note_timeout(&f->child);
-	spawn_table_return(&f->child.table);
-	spawn_table_note(f->handle);
-	it->pid = f->v.pid;
-	fd_close(&f->writer);
-	failed = has_failed(&f->child, f->late ? -1 : f->reader);
-	if (!failed && f->child.scored_later &&
-		set_score(f->v.pid, it->plan->oom_score_adj, it->plan->own_score) == -1) {
+	if (late)
+		note_timeout(child);
+	if (!failed && child->scored_later &&
+		set_score(v->pid, plan->oom_score_adj, plan->own_score) == -1) {
 		/* for want of a descriptor another try may succeed */
-		(void)spawn_fail(&f->child.failure, errno == EMFILE ? SPAWN_CLONE : SPAWN_OOM_SCORE,
-			it->plan->oom_score_adj);
-		(void)vfork_kill(&f->v);
-		f->late = true;
+		(void)spawn_fail(&child->failure, errno == EMFILE ? SPAWN_CLONE : SPAWN_OOM_SCORE,
+			plan->oom_score_adj);
+		(void)vfork_kill(v);
+		return -1;
 	}
-	if (failed || f->late) {
-		it->failure = f->child.failure;
-		if (!f->late)
-			(void)vfork_reap(&f->v);
-		fd_close(&f->handle);
-	}
-	it->pidfd = f->handle;
-}
-
-/* Where children would overwrite errno (spawn_overlaps), they are started one after the other. */
-void spawn_many(struct spawning *list, unsigned count)
-{
-	struct flight flights[SPAWN_MANY] uninitialized;
-	const struct spawn_trap *trap = NULL;
-	nsec_t since;
-
-	for (unsigned i = 0; i < count; i++) {
-		begin_flight(&flights[i], i, &list[i]);
-		if (flights[i].begun && !spawn_overlaps)
-			await_exec(&flights[i], clock_now());
-	}
-	since = clock_now();
-	for (unsigned i = 0; i < count; i++)
-		if (flights[i].begun && spawn_overlaps)
-			await_exec(&flights[i], since);
-	for (unsigned i = 0; i < count; i++) {
-		if (flights[i].begun)
-			end_flight(&flights[i], &list[i]);
-		fd_close(&flights[i].reader);
-		fd_close(&flights[i].writer);
-		if (list[i].plan->trap != NULL)
-			trap = list[i].plan->trap;
-	}
-	if (trap != NULL)
-		take_traps(trap->channel[0], list, count);
-	for (unsigned i = 0; i < count; i++)
-		if (list[i].pidfd == -1 && list[i].plan->trap != NULL)
-			fd_close(&list[i].plan->trap->fd);
+	if (failed && !late)
+		(void)vfork_reap(v);
+	return failed ? -1 : 0;
 }
 
 int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd, struct spawn_failure *failure)
 {
-	struct spawning it = {.plan = plan};
+	scoped_fd reader = -1;
+	scoped_fd writer = -1;
+	scoped_fd handle = -1;
+	struct spawn_child child = {.plan = plan, .parent = getpid(), .at = SPAWN_SESSION};
+	struct vfork v = {.needed = true};
+	bool late;
+	int got;
 
-	spawn_many(&it, 1);
-	if (it.pidfd == -1) {
-		*failure = it.failure;
+	if (plan->trap != NULL) {
+		plan->trap->fd = -1;
+		plan->trap->error = EPROTO;
+	}
+	if (open_report(&reader, &writer) == -1)
+		return spawn_fail(failure, SPAWN_CLONE, "");
+	child.report = writer;
+	if (start_child(&child, &v, &handle) == -1)
+		return spawn_fail(failure, SPAWN_CLONE, "");
+	late = !vfork_wait(&v, plan->patience);
+	if (late)
+		(void)vfork_kill(&v);
+	fd_close(&writer);
+	got = end_spawn(&child, &v, reader, late);
+	if (plan->trap != NULL)
+		take_trap(plan->trap);
+	if (got == -1) {
+		*failure = child.failure;
+		if (plan->trap != NULL)
+			fd_close(&plan->trap->fd);
 		return -1;
 	}
-	*pid = it.pid;
-	*pidfd = it.pidfd;
+	*pid = v.pid;
+	*pidfd = fd_release(&handle);
 	return 0;
 }

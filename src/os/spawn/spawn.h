@@ -139,19 +139,6 @@ struct spawn_failure {
  * the child is gone, unless it cannot be killed.  Blocks until the exec. */
 int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd, struct spawn_failure *failure);
 
-/* One of several that are started together. */
-struct spawning {
-	const struct spawn_plan *plan;
-	pid_t pid; /* as of spawn(), with pidfd */
-	int pidfd; /* -1: the spawn failed, see `failure` */
-	struct spawn_failure failure;
-};
-
-/* spawn() for several plans, at most SPAWN_MANY: while one child is set up, or waits
- * for a CPU, the others go on, too. */
-#define SPAWN_MANY 4
-void spawn_many(struct spawning *list, unsigned count);
-
 /* "cannot execute 'x': No such file or directory" and its like, one line. */
 void spawn_explain(const struct spawn_failure *f, const char *name, struct error *err);
 /* 127: not found; 126: found but cannot be run; 0: transient, try again. */

@@ -22,43 +22,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#if defined(__x86_64__) && defined(__LP64__)
-const bool spawn_overlaps = true;
-
-int spawn_call(long number, long a, long b, long c)
-{
-	long got;
-
-	__asm__ volatile("syscall"
-			 : "=a"(got)
-			 : "0"(number), "D"(a), "S"(b), "d"(c)
-			 : "rcx", "r11", "memory");
-	return (int)got;
-}
-#elif defined(__aarch64__)
-const bool spawn_overlaps = true;
-
-int spawn_call(long number, long a, long b, long c)
-{
-	register long x8 __asm__("x8") = number;
-	register long x0 __asm__("x0") = a;
-	register long x1 __asm__("x1") = b;
-	register long x2 __asm__("x2") = c;
-
-	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x1), "r"(x2), "r"(x8) : "memory");
-	return (int)x0;
-}
-#else
-const bool spawn_overlaps = false;
-
-int spawn_call(long number, long a, long b, long c)
-{
-	long got = syscall(number, a, b, c);
-
-	return (int)(got == -1 ? -errno : got);
-}
-#endif
-
 int spawn_fail(struct spawn_failure *f, enum spawn_step step, const char *what)
 {
 	f->step = step;
@@ -260,8 +223,7 @@ static int set_directory(struct spawn_child *child, struct spawn_failure *f)
 	child->at = SPAWN_DIRECTORY;
 	if (plan->directory == NULL)
 		return 0;
-	if ((plan->release == NULL || spawn_call(SYS_chdir, (long)plan->release, 0, 0) != 0) &&
-		chdir(plan->directory) == -1)
+	if ((plan->release == NULL || chdir(plan->release) == -1) && chdir(plan->directory) == -1)
 		return spawn_fail(f, SPAWN_DIRECTORY, plan->directory);
 	if (plan->entered != NULL)
 		(void)syscall(SYS_getcwd, plan->entered, SPAWN_ENTERED);
@@ -371,8 +333,7 @@ static void note_candidate(struct spawn_failure *f, const char *path, int error)
 	if (f->step == SPAWN_INTERPRETER)
 		return;
 	if ((error == EACCES ||
-		    (error == ENOENT &&
-			    spawn_call(SYS_faccessat, AT_FDCWD, (long)path, F_OK) == 0)) &&
+		    (error == ENOENT && access_in(AT_FDCWD, path, F_OK) == 0)) &&
 		blame_interpreter(path, error, what)) {
 		f->step = SPAWN_INTERPRETER;
 	} else {
@@ -388,10 +349,9 @@ static void note_candidate(struct spawn_failure *f, const char *path, int error)
 	text_copy(f->what, sizeof(f->what), what);
 }
 
-static void execute_candidates(struct spawn_child *child, struct spawn_failure *f)
+static void execute_candidates(struct spawn_child *child, int exec_fd, struct spawn_failure *f)
 {
 	const struct spawn_plan *plan = child->plan;
-	int exec_fd = child->table.exec_fd;
 
 	child->at = SPAWN_EXEC;
 	f->step = SPAWN_EXEC;
@@ -403,8 +363,8 @@ static void execute_candidates(struct spawn_child *child, struct spawn_failure *
 		return;
 	}
 	for (const char *const *path = plan->candidates; *path; path++) {
-		note_candidate(f, *path,
-			-spawn_call(SYS_execve, (long)*path, (long)plan->argv, (long)plan->envp));
+		(void)execve(*path, plan->argv, plan->envp);
+		note_candidate(f, *path, errno);
 		if (!goes_on(f->error) && f->error != EISDIR)
 			return;
 	}
@@ -420,30 +380,28 @@ static void execute_candidates(struct spawn_child *child, struct spawn_failure *
  * Before the ids are changed, as CAP_SYS_ADMIN is dropped with them; without that
  * capability no_new_privs has to come first.  Calls of later steps bind nothing.
  */
-static int set_trap(const struct spawn_child *child)
+static int set_trap(const struct spawn_trap *trap, int channel)
 {
-	const struct spawn_trap *trap = child->plan->trap;
-	struct spawn_trapped sent = {.nth = child->nth};
+	int error;
 	int fd;
 
 	if (!trap->privileged && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		return -1;
 	fd = seccomp_install(trap->v6only_too);
-	sent.error = fd < 0 ? -fd : 0;
-	/* send a message in any case, so that each spawn has one; a filter whose
-	 * listener is closed would make each bind(2) fail */
-	if (fdpass_send(child->table.channel, &sent, sizeof(sent), &fd, fd >= 0 ? 1 : 0) == -1)
+	error = fd == -1 ? errno : 0;
+	/* a filter whose listener is closed would make each bind(2) fail */
+	if (fdpass_send(channel, &error, sizeof(error), &fd, fd != -1 ? 1 : 0) == -1)
 		return -1;
-	errno = sent.error;
-	return trap->must && fd < 0 ? -1 : 0;
+	errno = error;
+	return trap->must && fd == -1 ? -1 : 0;
 }
 
-static int set_up(struct spawn_child *child, struct spawn_failure *f)
+static int set_up(struct spawn_child *child, int channel, struct spawn_failure *f)
 {
 	const struct spawn_plan *plan = child->plan;
 	sigset_t none;
 
-	if (plan->trap != NULL && set_trap(child) == -1)
+	if (plan->trap != NULL && set_trap(plan->trap, channel) == -1)
 		return spawn_fail(f, SPAWN_TRAP, "");
 	if (set_limits(plan, true, f) == -1)
 		return -1;
@@ -462,11 +420,12 @@ static int set_up(struct spawn_child *child, struct spawn_failure *f)
 	return 0;
 }
 
-static int set_descriptors(struct spawn_child *child, struct spawn_failure *f)
+static int set_descriptors(
+	const struct spawn_plan *plan, struct spawn_own *own, struct spawn_failure *f)
 {
 	int bad;
 
-	if (spawn_table_take(&child->table, child->plan, &bad) == 0)
+	if (spawn_arrange(plan, own, &bad) == 0)
 		return 0;
 	(void)spawn_fail(f, SPAWN_DESCRIPTORS, "");
 	if (bad != -1)
@@ -516,17 +475,23 @@ static void note_birth(const struct spawn_child *child)
 int spawn_child_run(void *argument)
 {
 	struct spawn_child *child = argument;
+	const struct spawn_plan *plan = child->plan;
 	struct spawn_failure *failure = &child->failure;
+	struct spawn_own own = {
+		.exec_fd = plan->exec_fd,
+		.report = child->report,
+		.channel = plan->trap != NULL ? plan->trap->channel[1] : -1,
+	};
 
 	note_birth(child);
-	if (set_process(child, failure) == 0 && set_descriptors(child, failure) == 0 &&
-		set_up(child, failure) == 0)
-		execute_candidates(child, failure);
+	if (set_process(child, failure) == 0 && set_descriptors(plan, &own, failure) == 0 &&
+		set_up(child, own.channel, failure) == 0)
+		execute_candidates(child, own.exec_fd, failure);
 	child->failed = true;
 	/* SIGPIPE has its default action here, but the pipe's reader lives: our
 	 * parent, which waits.  On return glibc's clone() calls _exit(2). */
-	if (child->table.report != -1 &&
-		write(child->table.report, failure, sizeof(*failure)) != (ssize_t)sizeof(*failure))
+	if (own.report != -1 &&
+		write(own.report, failure, sizeof(*failure)) != (ssize_t)sizeof(*failure))
 		return 125;
 	return 126;
 }

@@ -163,7 +163,6 @@ static void put_in_slot(struct child *c, struct child **at)
 /* A worker that is being started. */
 struct making {
 	struct birth birth;
-	struct child *child; /* NULL: it is not started, `answer` says why */
 	cpu_set_t *affinity;
 	struct event *answer;
 };
@@ -204,8 +203,8 @@ static int fill_plan(struct child *c, struct making *m)
 }
 
 /* Prepare the start of a worker of this generation in the slot of m->birth.place; `worker` is its
- * id in the core, 0: its serial. */
-static void prepare_spawn(struct service *service, struct making *m, uint64_t worker,
+ * id in the core, 0: its serial.  NULL: m->answer says why it cannot be started. */
+static struct child *prepare_spawn(struct service *service, struct making *m, uint64_t worker,
 	unsigned generation, const struct cluster_settings *settings)
 {
 	struct supervisor *sup = service->sup;
@@ -213,12 +212,11 @@ static void prepare_spawn(struct service *service, struct making *m, uint64_t wo
 	struct child *c = place_in_slot(service, place->slot) != NULL ? child_new(service) : NULL;
 	struct error err;
 
-	m->child = NULL;
 	m->affinity = NULL;
 	place->serial = ++sup->births.next_serial;
 	if (c == NULL) {
 		set_failed(service, m->answer, ENOMEM, SPAWN_CLONE, NULL);
-		return;
+		return NULL;
 	}
 	c->worker = worker != 0 ? worker : place->serial;
 	c->serial = place->serial;
@@ -228,17 +226,17 @@ static void prepare_spawn(struct service *service, struct making *m, uint64_t wo
 	if (place->recipe == NULL) {
 		set_failed(service, m->answer, err.sys, -1, err.text);
 		child_release(c);
-		return;
+		return NULL;
 	}
 	recipe_plan(sup, &m->birth.plan, place->recipe);
-	m->birth.plan.entered = sup->births.scratch[place->nth].entered;
+	m->birth.plan.entered = sup->births.scratch.entered;
 	*m->birth.plan.entered = '\0';
 	if (fill_plan(c, m) == -1) {
 		close_birth(&m->birth);
 		child_release(c);
-		return;
+		return NULL;
 	}
-	m->child = c;
+	return c;
 }
 
 /* The directory of the settings may be a symbolic link that leads elsewhere now: to a new release,
@@ -258,25 +256,23 @@ static void note_directory(struct service *service, unsigned generation, const c
 	r->entered = strdup(entered);
 }
 
-/* The spawn has succeeded or failed: complete the child, or release it. */
-static struct child *complete_child(
-	struct service *service, struct making *m, const struct spawning *it)
+/* Start what was prepared; NULL: m->answer says why it could not be started. */
+static struct child *start_prepared(struct service *service, struct making *m, struct child *c)
 {
-	struct child *c = m->child;
+	struct spawn_failure failure;
+	bool works = spawn(&m->birth.plan, &c->pid, &c->pidfd, &failure) == 0;
 
-	service->life.spawn_works = it->pidfd != -1;
-	service->life.spawn_hung = it->pidfd == -1 && it->failure.error == ETIMEDOUT;
+	service->life.spawn_works = works;
+	service->life.spawn_hung = !works && failure.error == ETIMEDOUT;
 	if (m->affinity != NULL)
 		CPU_FREE(m->affinity);
 	capture_close(service->sup, m->birth.place.output);
 	close_birth(&m->birth);
-	if (it->pidfd == -1) {
-		fail_spawn(service, m->answer, m->birth.place.recipe, &it->failure);
+	if (!works) {
+		fail_spawn(service, m->answer, m->birth.place.recipe, &failure);
 		child_release(c);
 		return NULL;
 	}
-	c->pid = it->pid;
-	c->pidfd = it->pidfd;
 	note_directory(service, m->birth.place.recipe->generation, m->birth.plan.entered);
 	put_in_slot(c, place_in_slot(service, c->slot));
 	watch_exit(c);
@@ -285,19 +281,12 @@ static struct child *complete_child(
 	return c;
 }
 
-static void spawn_prepared(struct service *service, struct making *list, unsigned count)
+static struct child *start_child(struct service *service, struct making *m, uint64_t worker,
+	unsigned generation, const struct cluster_settings *settings)
 {
-	struct spawning spawnings[SPAWN_MANY] uninitialized;
-	unsigned n = 0;
+	struct child *c = prepare_spawn(service, m, worker, generation, settings);
 
-	for (unsigned i = 0; i < count; i++)
-		if (list[i].child != NULL)
-			spawnings[n++] = (struct spawning){.plan = &list[i].birth.plan};
-	spawn_many(spawnings, n);
-	n = 0;
-	for (unsigned i = 0; i < count; i++)
-		if (list[i].child != NULL)
-			list[i].child = complete_child(service, &list[i], &spawnings[n++]);
+	return c != NULL ? start_prepared(service, m, c) : NULL;
 }
 
 struct child *child_serve(
@@ -306,50 +295,44 @@ struct child *child_serve(
 	const struct cluster_settings *settings = cluster_settings(service->core);
 	struct event answer = {.slot = place->slot};
 	struct making m = {.birth = {.place = *place}, .answer = &answer};
+	struct child *c = start_child(service, &m, 0, cluster_generation(service->core), settings);
 
-	prepare_spawn(service, &m, 0, cluster_generation(service->core), settings);
-	spawn_prepared(service, &m, 1);
 	*why = answer.ending;
-	return m.child;
+	return c;
+}
+
+static void spawn_one(struct service *service, const struct action *a, struct event *answer)
+{
+	struct making m = {
+		.birth.place =
+			{
+				.slot = a->slot,
+				.workers = cluster_wanted(service->core),
+				.output = {-1, -1},
+				.notify = -1,
+				.channel = -1,
+				.leader = -1,
+			},
+		.answer = answer,
+	};
+	const struct child *c;
+
+	*answer = (struct event){.slot = a->slot, .worker = a->worker};
+	c = start_child(service, &m, a->worker, a->generation, a->settings);
+	if (c == NULL)
+		return;
+	answer->kind = EVENT_SPAWNED;
+	answer->pid = c->pid;
+	answer->opens = c->listening.awaited;
 }
 
 void children_spawn(struct service *service, const struct action *const *actions,
 	struct event *answers, unsigned count)
 {
-	struct making list[SPAWN_MANY] uninitialized;
-
 	if (count > 0)
 		renew_look(service);
-	for (unsigned i = 0; i < count; i++) {
-		const struct action *a = actions[i];
-
-		list[i].birth = (struct birth){
-			.place =
-				{
-					.nth = i,
-					.slot = a->slot,
-					.workers = cluster_wanted(service->core),
-					.output = {-1, -1},
-					.notify = -1,
-					.channel = -1,
-					.leader = -1,
-				},
-		};
-		list[i].answer = &answers[i];
-		answers[i] = (struct event){
-			.slot = a->slot,
-			.worker = a->worker,
-		};
-		prepare_spawn(service, &list[i], a->worker, a->generation, a->settings);
-	}
-	spawn_prepared(service, list, count);
-	for (unsigned i = 0; i < count; i++) {
-		if (list[i].child == NULL)
-			continue;
-		answers[i].kind = EVENT_SPAWNED;
-		answers[i].pid = list[i].child->pid;
-		answers[i].opens = list[i].child->listening.awaited;
-	}
+	for (unsigned i = 0; i < count; i++)
+		spawn_one(service, actions[i], &answers[i]);
 }
 
 const struct cluster_settings *child_settings(const struct child *child)

@@ -14,7 +14,7 @@ extern const struct part workers_part;
  * children_spawn() makes it.  It is freed when nothing is left of the process, before the core gets
  * the event, because the core may spawn a successor at once. */
 
-/* Start at most SPAWN_MANY workers that the core asked for.  answers[] become events for the core:
+/* Start workers that the core asked for.  answers[] become events for the core:
  * SPAWNED or SPAWN_FAILED. */
 void children_spawn(struct service *service, const struct action *const *actions,
 	struct event *answers, unsigned count);

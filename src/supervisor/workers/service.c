@@ -130,13 +130,11 @@ static void release_spare(struct service *service, const struct action *a)
 		PARTS(release, c);
 }
 
-_Static_assert(SPAWNS_AT_ONCE <= SPAWN_MANY, "more than can be made together");
-
 /* Spares that are to serve come before starts of workers, which take time. */
 static unsigned spawn_all(
 	struct service *service, const struct actions *actions, struct event *answers)
 {
-	const struct action *spawns[SPAWN_MANY];
+	const struct action *spawns[SPAWNS_AT_ONCE];
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < actions->count; i++)
@@ -255,7 +253,7 @@ void service_tick(struct service *service)
 	/* if the last spawn failed, the command may be wrong: try a single worker */
 	struct event event = {
 		.kind = EVENT_TICK,
-		.count = service->life.spawn_works ? SPAWN_MANY : 1,
+		.count = service->life.spawn_works ? SPAWNS_AT_ONCE : 1,
 	};
 
 	service_tell(service, &event);

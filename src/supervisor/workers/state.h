@@ -120,10 +120,10 @@ struct scratch {
 /* What nclust needs to start workers (child.h, recipe.h). */
 struct births {
 	uint64_t next_serial;
-	struct scratch scratch[SPAWN_MANY]; /* of workers that are started together */
-	struct rlimit nofile;               /* nclust's limit when it started, which workers get */
-	char oom_score_adj[16];             /* of workers; "": they inherit nclust's */
-	int own_score;                      /* /proc/self/oom_score_adj; 0: not open */
+	struct scratch scratch;
+	struct rlimit nofile;   /* nclust's limit when it started, which workers get */
+	char oom_score_adj[16]; /* of workers; "": they inherit nclust's */
+	int own_score;          /* /proc/self/oom_score_adj; 0: not open */
 };
 
 /* A path of a unix socket that a worker has bound by itself (child.h). */

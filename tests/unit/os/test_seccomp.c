@@ -543,10 +543,9 @@ static int install(void)
 	int fd;
 
 	prepare();
-	errno = 0; /* other children share it */
 	fd = seccomp_install(false);
-	if (fd < 0)
-		return errno == 0 ? -fd : 205;
+	if (fd == -1)
+		return errno;
 	return fcntl(fd, F_GETFD) == FD_CLOEXEC ? 0 : 201;
 }
 

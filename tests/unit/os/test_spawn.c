@@ -299,39 +299,12 @@ NATIVE_TEST(among_many_descriptors_a_child_gets_its_own)
 		ck_assert(leads_to(3, "a"));
 		ck_assert_uint_eq(os_open_count(), before);
 	}
-	/* what was lent a low number is not held on there */
 	ck_assert_int_eq(close(ends[1]), 0);
 	ck_assert_int_eq(read(ends[0], out, 1), 0);
 	/* and failures come back all the same */
 	plan.directory = "/nonexistent";
 	plan.fds[3].from = file;
 	ck_assert_int_eq(os_spawn_fails(&plan).step, SPAWN_DIRECTORY);
-}
-
-static unsigned table_size(void)
-{
-	FILE *status = fopen("/proc/self/status", "re");
-	unsigned size = 0;
-	char line[256];
-
-	ck_assert_ptr_nonnull(status);
-	while (fgets(line, sizeof(line), status))
-		if (strncmp(line, "FDSize:", 7) == 0)
-			size = (unsigned)strtoul(line + 7, NULL, 10);
-	ck_assert_int_eq(fclose(status), 0);
-	return size;
-}
-
-/* While the child shares it, growing takes the kernel 10 ms and more. */
-NATIVE_TEST(the_table_grows_before_it_is_shared)
-{
-	int file = file_at("a", 40);
-
-	os_limit_descriptors(16384);
-	while (fcntl(file, F_DUPFD_CLOEXEC, 3) < 400)
-		continue;
-	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
-	ck_assert_uint_eq(table_size(), 16384);
 }
 
 TEST(the_signal_state_is_clean_whatever_ours_is)
