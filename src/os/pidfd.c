@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/process.h"
 
-#include "os/clock.h"
 #include "os/vfork.h"
 
 #include <errno.h>
@@ -26,9 +25,7 @@
 #define PIDFD_SIGNAL_PROCESS_GROUP (1UL << 2) /* linux/pidfd.h, 6.9 */
 #endif
 
-#define LET_GO_MOST 64U      /* tracings that one call ends, maybe all of one process */
-#define LET_GO_A_SECOND 256U /* tracings that are ended in a second; others wait */
-#define ASIDE_MOST 256U
+#define LET_GO_MOST 64U /* tracings that one call ends, maybe all of one process */
 
 /* linux/pidfd.h, 6.13; PIDFD_INFO_EXIT 6.15. */
 struct info {
@@ -131,57 +128,15 @@ int pidfd_signal_group(int pidfd, pid_t pid, int signal)
  * (ptrace(2)).  So end the tracing: the process continues, with the signal,
  * except the SIGTRAP of its exec, which is for a tracer alone.
  */
-struct traced {
-	pid_t pid;
-	int signal; /* the signal before which it has stopped */
-};
-
-static struct {
-	nsec_t since;
-	unsigned count; /* processes let go since then */
-	struct traced aside[ASIDE_MOST];
-	size_t aside_count;
-} known;
-
-static bool let_go(struct traced stop)
+static bool let_go(const siginfo_t *stop)
 {
-	intptr_t signal = stop.signal;
+	intptr_t signal = stop->si_status; /* before which it has stopped */
 	siginfo_t why;
 
-	if (signal == SIGTRAP && ptrace(PTRACE_GETSIGINFO, stop.pid, NULL, &why) == 0 &&
+	if (signal == SIGTRAP && ptrace(PTRACE_GETSIGINFO, stop->si_pid, NULL, &why) == 0 &&
 		why.si_code == SI_USER)
 		signal = 0;
-	return ptrace(PTRACE_DETACH, stop.pid, NULL, (void *)signal) == 0;
-}
-
-static bool is_one_of_many(void)
-{
-	nsec_t now = clock_now();
-
-	if (known.count == 0 || now - known.since >= SECOND) {
-		known.since = now;
-		known.count = 0;
-	}
-	return known.count++ >= LET_GO_A_SECOND;
-}
-
-/* The process stays stopped for now.  Take the notice of waitid(2), as it would hide others. */
-static bool put_aside(const siginfo_t *stop)
-{
-	siginfo_t info = {.si_pid = 0};
-
-	if (known.aside_count == ASIDE_MOST ||
-		waitid(P_PID, (id_t)stop->si_pid, &info, WSTOPPED | WNOHANG | (int)__WALL) == -1)
-		return false;
-	if (info.si_pid != 0) /* 0: the process was killed just now */
-		known.aside[known.aside_count++] = (struct traced){info.si_pid, info.si_status};
-	return true;
-}
-
-static bool settle_stop(const siginfo_t *stop)
-{
-	return is_one_of_many() ? put_aside(stop)
-				: let_go((struct traced){stop->si_pid, stop->si_status});
+	return ptrace(PTRACE_DETACH, stop->si_pid, NULL, (void *)signal) == 0;
 }
 
 /* waitid(2) without blocking; si_pid is 0: no child has changed.  A wait for the end
@@ -197,7 +152,7 @@ static int wait_nonblocking(idtype_t type, id_t id, siginfo_t *info, int flags)
 		}
 		if (info->si_code != CLD_TRAPPED || (flags & WEXITED) == 0)
 			return 0;
-		if (!settle_stop(info)) /* the process was killed just now */
+		if (!let_go(info)) /* the process was killed just now */
 			break;
 		i++;
 	}
@@ -339,20 +294,6 @@ void child_let_go(pid_t pid)
 	siginfo_t info;
 
 	(void)wait_nonblocking(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | (int)__WALL);
-}
-
-bool children_are_kept_stopped(void)
-{
-	return known.aside_count > 0;
-}
-
-void children_go_on(bool at_once)
-{
-	if (!at_once && clock_now() - known.since < SECOND)
-		return;
-	for (size_t i = 0; i < known.aside_count; i++)
-		(void)let_go(known.aside[i]);
-	known.aside_count = 0;
 }
 
 int child_reap(pid_t pid)

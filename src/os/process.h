@@ -157,10 +157,6 @@ int child_reap(pid_t pid); /* a child that child_peek_any() has returned */
 /* A thread or process has stopped because it asked nclust to trace it: end the
  * tracing.  All functions of this file that look for an end do that too. */
 void child_let_go(pid_t pid);
-/* Are processes kept stopped, because very many asked to be traced in a second?  children_go_on()
- * lets them go when that second is over, or `at_once`. */
-bool children_are_kept_stopped(void);
-void children_go_on(bool at_once);
 
 /* ---- environ ---- */
 

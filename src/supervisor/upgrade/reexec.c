@@ -334,7 +334,6 @@ static void execute_binary(struct supervisor *sup)
 
 	manager_reloading(sup);
 	foreign_settle(sup);
-	children_go_on(true); /* the new nclust does not know that they are frozen */
 	drain_settle(sup);
 	PARTS(upgrade, sup, UPGRADE_BEGINS, NULL);
 	scoped_fd state = write_state(sup, &c, &err);

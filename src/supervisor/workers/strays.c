@@ -417,14 +417,11 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	if (sup->reaper.oom_kills == OOM_UNREAD)
 		read_oom_kills(sup);
-	children_go_on(false);
 	leftovers_at_half_time(sup);
 	if (reap_some(sup)) {
 		strays_sweep_within(sup, 0);
 		return;
 	}
-	if (children_are_kept_stopped())
-		strays_sweep_within(sup, SWEEP_INTERVAL);
 	if (sup->reaper.sweep_due) {
 		sup->reaper.sweep_due = false;
 		begin_look(sup);
@@ -450,8 +447,6 @@ void strays_on_sigchld(struct supervisor *sup, pid_t pid)
 		strays_look_soon(sup);
 	if (reap_some(sup))
 		strays_sweep_within(sup, 0);
-	else if (children_are_kept_stopped())
-		strays_sweep_within(sup, SWEEP_INTERVAL);
 }
 
 /* Has the worker certainly no leftovers?  This saves a walk, which takes 1.7 ms with 5,000

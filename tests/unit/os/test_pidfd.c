@@ -138,42 +138,6 @@ NATIVE_TEST_LOOP(one_that_wants_to_be_traced_goes_on, 0, (int)(sizeof(traced) / 
 	ck_assert_int_eq(end.code, traced[_i].code);
 }
 
-/* It has to wait, and hides nobody meanwhile. */
-NATIVE_TEST(one_that_wants_to_be_traced_again_and_again_has_to_wait)
-{
-	volatile unsigned *asked = mmap(
-		NULL, sizeof(*asked), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	pid_t pid = fork();
-	unsigned before;
-	pid_t other;
-
-	ck_assert_int_ne(pid, -1);
-	while (pid == 0) {
-		(void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-		(*asked)++;
-		(void)raise(SIGWINCH);
-	}
-	while (!children_are_kept_stopped()) { /* the test has a time limit */
-		ck_assert_int_eq(child_peek_any(), 0);
-		(void)sched_yield();
-	}
-	before = *asked;
-	ck_assert_uint_ge(before, 100);
-	ck_assert_uint_le(before, 10000);
-	other = child(7);
-	while (child_peek_any() != other)
-		(void)sched_yield();
-	ck_assert_int_eq(child_reap(other), 0);
-	ck_assert_uint_eq(*asked, before);
-	children_go_on(true);
-	ck_assert(!children_are_kept_stopped());
-	while (*asked == before)
-		(void)child_peek_any();
-	ck_assert_int_eq(kill(pid, SIGKILL), 0);
-	while (child_reap(pid) == -1)
-		(void)sched_yield();
-}
-
 NATIVE_TEST(the_group_is_reached_when_its_leader_has_ended)
 {
 	int ends[2];
