@@ -6,39 +6,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* More CPUs than any kernel can be built for. */
 #define CPUS_MOST 65536U
 #define NODES_MOST 1024U
-
-/* linux/sched/types.h declares this struct, and another one of a name that the C library has. */
-struct scheduling {
-	uint32_t size;
-	uint32_t policy;
-	uint64_t flags;
-	int32_t nice;
-	uint32_t priority;
-	uint64_t slice; /* ns: sched_runtime */
-	uint64_t deadline;
-	uint64_t period;
-};
-#define RESET_ON_FORK 1U
-/* A turn of the loop is much shorter; the kernel's usual slice is 3 ms. */
-#define SLICE 500000
-
-void affinity_be_prompt(void)
-{
-	struct scheduling s = {.size = sizeof(s)};
-
-	if (syscall(SYS_sched_getattr, 0, &s, sizeof(s), 0) == -1 || s.policy != SCHED_OTHER ||
-		s.nice < 0)
-		return;
-	s.flags = RESET_ON_FORK;
-	s.slice = SLICE;
-	(void)syscall(SYS_sched_setattr, 0, &s, 0); /* the usual slice remains */
-}
 
 /* The CPUs that nclust may use (heap), of the size that this kernel takes; or NULL. */
 static cpu_set_t *read_allowed_cpus(size_t *size, unsigned *cpus)

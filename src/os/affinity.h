@@ -6,11 +6,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Have the kernel run this process sooner after a wakeup, by a short time slice
- * (sched_setattr(2), Linux 6.12); children get the usual slice.  Does nothing for a process
- * with a real-time policy or a negative nice value, which its children would lose. */
-void affinity_be_prompt(void);
-
 /* How many CPUs this process may run on; at least 1. */
 unsigned affinity_count(void);
 

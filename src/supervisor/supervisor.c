@@ -422,7 +422,6 @@ static int start_instance(struct supervisor *sup, struct error *err)
 
 	if (open_basics(sup, err) == -1 || supervisor_loop_init(sup, err) == -1)
 		return -1;
-	affinity_be_prompt();
 	if (open_rundir(sup, err) == -1)
 		return -1;
 	logger_init(sup);

@@ -4,7 +4,6 @@
 #include "os/affinity.h"
 
 #include <sched.h>
-#include <sys/syscall.h>
 
 /* Write a file of the made /sys. */
 static void put(const char *path, const char *text)
@@ -142,36 +141,4 @@ TEST(cpus_are_counted_and_chosen_by_turn)
 	ck_assert_int_eq(CPU_COUNT_S(size, set), 1);
 	ck_assert(CPU_ISSET_S(first, size, set));
 	CPU_FREE(set);
-}
-
-/* The slice that sched_getattr(2) reports: the word at byte 24. */
-static uint64_t slice_of(pid_t pid)
-{
-	uint64_t words[7] = {0};
-
-	ck_assert_int_eq(syscall(SYS_sched_getattr, pid, words, sizeof(words), 0), 0);
-	return words[3];
-}
-
-static int nice_value;
-static uint64_t usual;
-
-static int is_usual(void)
-{
-	return slice_of(0) != usual || getpriority(PRIO_PROCESS, 0) != nice_value;
-}
-
-static int have_a_child(void)
-{
-	(void)setpriority(PRIO_PROCESS, 0, nice_value);
-	affinity_be_prompt();
-	return os_in_child(is_usual);
-}
-
-TEST(a_short_slice_is_for_this_process_alone)
-{
-	usual = slice_of(0);
-	/* below 0 the kernel would reset it, too, for children */
-	for (nice_value = geteuid() == 0 ? -5 : 0; nice_value < 4; nice_value++)
-		ck_assert_int_eq(os_in_child(have_a_child), 0);
 }
