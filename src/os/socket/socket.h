@@ -204,11 +204,10 @@ bool socket_key_unmap(struct socket_key *key);
 #define SOCKET_KEY_TEXT 80
 const char *socket_key_text(const struct socket_key *key, char to[SOCKET_KEY_TEXT]);
 
-/* Open a socket bound to the key's address, CLOEXEC; with SO_REUSEADDR if `again`
- * (the second: always), with SO_REUSEPORT if `join`: it joins that user's sockets
- * there and no other user's (socket_born_to()).  -1 and errno. */
-int socket_key_open_as(const struct socket_key *key, uid_t uid, bool again, bool join);
-int socket_key_open(const struct socket_key *key, uid_t uid, bool join);
+/* Open a socket bound to the key's address, CLOEXEC; with SO_REUSEADDR if `again`,
+ * with SO_REUSEPORT if `join`: it joins that user's sockets there and no other
+ * user's (socket_born_to()).  -1 and errno. */
+int socket_key_open(const struct socket_key *key, uid_t uid, bool again, bool join);
 /* Bind a socket to the key's address.  -1 and errno. */
 int socket_key_bind(const struct socket_key *key, int fd);
 

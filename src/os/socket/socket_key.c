@@ -209,7 +209,7 @@ int socket_key_bind(const struct socket_key *key, int fd)
 	return bind(fd, &at.any, size);
 }
 
-int socket_key_open_as(const struct socket_key *key, uid_t uid, bool again, bool join)
+int socket_key_open(const struct socket_key *key, uid_t uid, bool again, bool join)
 {
 	scoped_fd fd = socket_born_to(uid, key->family, key->type, key->protocol);
 
@@ -220,11 +220,6 @@ int socket_key_open_as(const struct socket_key *key, uid_t uid, bool again, bool
 		socket_key_bind(key, fd) == -1)
 		return -1;
 	return fd_release(&fd);
-}
-
-int socket_key_open(const struct socket_key *key, uid_t uid, bool join)
-{
-	return socket_key_open_as(key, uid, true, join);
 }
 
 /* ---- socket options ---- */

@@ -102,14 +102,14 @@ static int bind_new_socket(struct takeover *t)
 		errno = EACCES;
 		return -1;
 	}
-	fd = socket_key_open_as(&t->key, (uid_t)uid, again, t->joins);
+	fd = socket_key_open(&t->key, (uid_t)uid, again, t->joins);
 	if (!t->reuseport)
 		return fd;
 	/* nclust cannot see IPV6_V6ONLY, which a program that binds one for each family sets */
 	if (fd == -1 && errno == EADDRINUSE && t->key.family == AF_INET6 &&
 		socket_key_is_any(&t->key) && !t->key.v6only) {
 		t->key.v6only = true;
-		fd = socket_key_open(&t->key, (uid_t)uid, t->joins);
+		fd = socket_key_open(&t->key, (uid_t)uid, true, t->joins);
 	}
 	if (fd != -1)
 		(void)socket_set_reuseport(fd, true);

@@ -120,7 +120,7 @@ static void learn(unsigned i)
 		.protocol = IPPROTO_TCP,
 		.ip = {127, 0, 0, 1},
 	};
-	int fd = socket_key_open(&key, geteuid(), false);
+	int fd = socket_key_open(&key, geteuid(), true, false);
 	struct error err;
 
 	ck_assert_int_eq(socket_key_bound(&key, fd), 0);

@@ -378,7 +378,7 @@ TEST_LOOP(what_is_opened_is_bound_as_the_key_says, 0, 4)
 	if (_i > 0 && !os_has_v6())
 		return;
 	key = key_for(ips[_i], 0, v6only[_i]);
-	fd = socket_key_open(&key, geteuid(), false);
+	fd = socket_key_open(&key, geteuid(), true, false);
 	ck_assert_int_ne(fd, -1);
 	ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
 	ck_assert_int_eq(socket_key_bound(&bound, fd), 0);
@@ -399,37 +399,37 @@ TEST_LOOP(none_joins_the_group_of_another_user, 0, 2)
 		return;
 	key.type = _i == 0 ? SOCK_DGRAM : SOCK_STREAM;
 	key.protocol = 0;
-	first = socket_key_open_as(&key, 0, false, true);
+	first = socket_key_open(&key, 0, false, true);
 	ck_assert_int_eq(socket_key_bound(&key, first), 0);
 	ck_assert(_i == 0 || listen(first, 1) == 0);
-	os_fails(socket_key_open_as(&key, 65534, false, true), EADDRINUSE);
+	os_fails(socket_key_open(&key, 65534, false, true), EADDRINUSE);
 	ck_assert_int_eq(close(first), 0);
-	fd = socket_key_open_as(&key, 65534, false, true);
+	fd = socket_key_open(&key, 65534, false, true);
 	ck_assert_int_eq(fstat(fd, &st), 0);
 	ck_assert_uint_eq(st.st_uid, 65534);
-	ck_assert_int_eq(socket_key_open_as(&key, 0, false, true), -1);
-	ck_assert_int_ne(socket_key_open_as(&key, 65534, false, true), -1);
-	ck_assert_int_ne(socket_key_open_as(&key, 65534, false, true), -1);
+	ck_assert_int_eq(socket_key_open(&key, 0, false, true), -1);
+	ck_assert_int_ne(socket_key_open(&key, 65534, false, true), -1);
+	ck_assert_int_ne(socket_key_open(&key, 65534, false, true), -1);
 	/* and we are who we were */
 	ck_assert_int_eq(fstat(open_socket(AF_INET, SOCK_STREAM, -1), &st), 0);
 	ck_assert_uint_eq(st.st_uid, 0);
-	os_fails(socket_key_open_as(&key, (uid_t)-1, false, true), EPERM);
+	os_fails(socket_key_open(&key, (uid_t)-1, false, true), EPERM);
 }
 
 TEST(one_that_joins_shares_and_another_is_refused)
 {
 	struct socket_key key = key_for("127.0.0.1", 0, -1);
-	int first = socket_key_open(&key, geteuid(), true);
+	int first = socket_key_open(&key, geteuid(), true, true);
 	unsigned before;
 
 	ck_assert_int_ne(first, -1);
 	ck_assert_int_eq(socket_key_bound(&key, first), 0);
 	ck_assert_int_eq(listen(first, 1), 0);
-	ck_assert_int_ne(socket_key_open(&key, geteuid(), true), -1);
+	ck_assert_int_ne(socket_key_open(&key, geteuid(), true, true), -1);
 	before = os_open_count();
-	os_fails(socket_key_open(&key, geteuid(), false), EADDRINUSE);
+	os_fails(socket_key_open(&key, geteuid(), true, false), EADDRINUSE);
 	key = key_for("192.0.2.1", 80, -1); /* nobody has that */
-	os_fails(socket_key_open(&key, geteuid(), false), EADDRNOTAVAIL);
+	os_fails(socket_key_open(&key, geteuid(), true, false), EADDRNOTAVAIL);
 	ck_assert_uint_eq(os_open_count(), before);
 }
 

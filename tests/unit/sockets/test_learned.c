@@ -46,7 +46,7 @@ static struct socket_key key_of(const char *ip, uint16_t port)
 static struct listener *learn(const char *ip)
 {
 	struct socket_key key = key_of(ip, 0);
-	int fd = socket_key_open(&key, geteuid(), false);
+	int fd = socket_key_open(&key, geteuid(), true, false);
 	struct listener *l;
 
 	ck_assert_int_ne(fd, -1);
@@ -59,7 +59,7 @@ static struct listener *learn(const char *ip)
 
 static bool is_free(const struct socket_key *key)
 {
-	int fd = socket_key_open(key, geteuid(), false);
+	int fd = socket_key_open(key, geteuid(), true, false);
 
 	if (fd != -1)
 		(void)close(fd);
@@ -160,7 +160,7 @@ TEST(so_many_may_be_learned_and_a_place_is_given_out_again)
 
 	while (web->sockets.learned.count < LEARNED_MAX)
 		(void)learn("127.0.0.1");
-	fd = socket_key_open(&key, geteuid(), false);
+	fd = socket_key_open(&key, geteuid(), true, false);
 	ck_assert_int_eq(socket_key_bound(&key, fd), 0);
 	ck_assert_ptr_null(learned_add(web, &key, fd, &err));
 	ck_assert_str_eq(err.text, "at most 64 listeners");

@@ -130,7 +130,7 @@ TEST(sockets_stay_what_they_are_and_whose)
 		.protocol = IPPROTO_TCP,
 		.ip = {127, 0, 0, 1},
 	};
-	int fd = socket_key_open(&key, geteuid(), false);
+	int fd = socket_key_open(&key, geteuid(), true, false);
 	struct child *c = room_child(web, 2);
 	const struct listener *l;
 	struct error err;
