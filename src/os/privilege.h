@@ -25,8 +25,6 @@ int privilege_clean_start(struct error *err);
 /* Let orphans below this process become its children.  A fork does not inherit that
  * (prctl(2), PR_SET_CHILD_SUBREAPER).  Returns 0 or -1. */
 int privilege_become_subreaper(struct error *err);
-/* The signals that privilege_clean_start() leaves ignored, bit n-1 for signal n. */
-#define PRIVILEGE_IGNORED (UINT64_C(1) << (SIGPIPE - 1))
 
 /* ---- capset ---- */
 

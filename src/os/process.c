@@ -465,14 +465,14 @@ size_t process_tree(pid_t pid, pid_t *list, size_t most)
 
 /* ---- disposition ---- */
 
-int disposition_reset(uint64_t which)
+int disposition_reset(void)
 {
 	/* SIG_DFL, no flags, no mask: all zero in every architecture's layout
 	 * of the kernel's struct sigaction */
 	const long zero[16] = {0};
 
 	for (int n = 1; n < _NSIG; n++)
-		if ((which >> (n - 1) & 1) != 0 && n != SIGKILL && n != SIGSTOP &&
+		if (n != SIGKILL && n != SIGSTOP &&
 			syscall(SYS_rt_sigaction, n, zero, NULL, _NSIG / 8) == -1)
 			return -1;
 	return 0;

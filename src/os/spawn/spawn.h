@@ -85,11 +85,6 @@ struct spawn_plan {
 	size_t fd_count;
 	int null_fd;
 
-	/* The signals that we ignore, bit n-1 for signal n, if known: only these
-	 * must be reset then, as exec(2) itself resets handlers.  Else all are, at
-	 * 62 system calls a spawn. */
-	bool ignored_known;
-	uint64_t ignored;
 	bool new_session; /* setsid(): own session and process group */
 	/* The child enters a cgroup by writing to cgroup.procs, opened by its opener's rights. */
 	bool enters_cgroup;

@@ -74,7 +74,7 @@ static int set_process(const struct spawn_child *child, struct spawn_failure *f)
 
 	if (plan->new_session && setsid() == -1)
 		return spawn_fail(f, SPAWN_SESSION, "");
-	if (disposition_reset(plan->ignored_known ? plan->ignored : DISPOSITION_ALL) == -1)
+	if (disposition_reset() == -1)
 		return spawn_fail(f, SPAWN_SIGNALS, "");
 	if (plan->enters_cgroup && write(plan->cgroup, "0", 1) == -1)
 		return spawn_fail(f, SPAWN_CGROUP, "");

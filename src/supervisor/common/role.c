@@ -72,8 +72,6 @@ int role_start(enum role role, struct role_life *l, const int *fds, size_t count
 			{output_of(sup, role, STDERR_FILENO), 2}},
 		.fd_count = 2,
 		.null_fd = sup->null_fd,
-		.ignored_known = true,
-		.ignored = PRIVILEGE_IGNORED,
 		.new_session = true,
 		.limit_resources = &resource,
 		.limits = &limit,

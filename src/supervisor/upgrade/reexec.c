@@ -242,8 +242,6 @@ static int run_check(struct reexec *u, int state, struct spawn_failure *failure)
 		.fds = {{u->said, 1}, {u->said, 2}, {state, 3}},
 		.fd_count = 3,
 		.null_fd = u->sup->null_fd,
-		.ignored_known = true,
-		.ignored = PRIVILEGE_IGNORED,
 		.new_session = true,
 		.nice = INT_MIN,
 		.umask = -1,

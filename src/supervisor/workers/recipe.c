@@ -341,8 +341,6 @@ void recipe_plan(const struct supervisor *sup, struct spawn_plan *plan, const st
 		.candidates = (const char *const *)r->candidates.list,
 		.exec_fd = -1,
 		.null_fd = sup->null_fd,
-		.ignored_known = true,
-		.ignored = PRIVILEGE_IGNORED,
 		.new_session = true,
 		.limits = r->limits,
 		.limit_resources = r->limit_resources,
