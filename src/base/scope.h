@@ -30,7 +30,11 @@ static inline int fd_release(int *fd)
 }
 
 /* Close the descriptor if it is open, and set it to -1. */
-void fd_close(int *fd);
+static inline void fd_close(int *fd)
+{
+	scope_close_fd(fd);
+	*fd = -1;
+}
 
 static inline char *str_release(char **s)
 {
