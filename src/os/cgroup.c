@@ -28,28 +28,13 @@ struct home {
 	size_t mount_len;
 };
 
-/* Lines of a file; bounded, as no machine has megabytes of mounts. */
-struct lines {
-	FILE *file;
-	char line[4096];
-};
-
-static bool lines_open(struct lines *l, const char *root, const char *path)
+static FILE *open_table(const char *root, const char *path)
 {
 	char whole[PATH_SIZE];
 
-	if (snprintf(whole, sizeof(whole), "%s%s", root, path) >= (int)sizeof(whole))
-		return false;
-	l->file = fopen(whole, "re");
-	return l->file != NULL;
-}
-
-static bool lines_next(struct lines *l)
-{
-	if (!fgets(l->line, sizeof(l->line), l->file))
-		return false;
-	l->line[strcspn(l->line, "\n")] = '\0';
-	return true;
+	return snprintf(whole, sizeof(whole), "%s%s", root, path) < (int)sizeof(whole)
+		? fopen(whole, "re")
+		: NULL;
 }
 
 /* Is `word` one of a list with commas? */
@@ -69,24 +54,25 @@ static bool has_word(const char *list, const char *word)
  * /proc/self/cgroup says: "4:cpu,cpuacct:/user", "0::/user". */
 static bool own_path(const char *root, const char *controller, char *path, size_t size)
 {
-	struct lines l;
+	FILE *table = open_table(root, "/proc/self/cgroup");
+	char line[4096];
 	bool found = false;
 
-	if (!lines_open(&l, root, "/proc/self/cgroup"))
-		return false;
-	while (!found && lines_next(&l)) {
-		char *list = strchr(l.line, ':');
+	while (!found && table != NULL && fgets(line, sizeof(line), table)) {
+		char *list = strchr(line, ':');
 		char *at = list ? strchr(list + 1, ':') : NULL;
 
 		if (!at)
 			continue;
 		*at++ = '\0';
+		at[strcspn(at, "\n")] = '\0';
 		list++;
 		found = controller ? has_word(list, controller) : list[0] == '\0';
 		if (found && text_copy(path, size, at) >= size)
 			break;
 	}
-	(void)fclose(l.file);
+	if (table != NULL)
+		(void)fclose(table);
 	return found;
 }
 
@@ -129,7 +115,7 @@ static bool parse_mount(char *line, struct mount *m)
 	m->point = strtok_r(NULL, " ", &save);
 	m->type = strtok_r(rest + 3, " ", &save);
 	(void)strtok_r(NULL, " ", &save); /* the source: any word */
-	m->options = strtok_r(NULL, " ", &save);
+	m->options = strtok_r(NULL, " \n", &save);
 	if (!m->root || !m->point || !m->type || !m->options)
 		return false;
 	unescape_path(m->root);
@@ -162,19 +148,19 @@ static bool make_home(struct home *home, const char *root, const struct mount *m
 
 static bool find_mount(struct home *home, const char *root, const char *controller, const char *own)
 {
-	struct lines l;
+	FILE *table = open_table(root, "/proc/self/mountinfo");
+	char line[4096];
 	struct mount m;
 	bool found = false;
 
-	if (!lines_open(&l, root, "/proc/self/mountinfo"))
-		return false;
-	while (!found && lines_next(&l))
-		found = parse_mount(l.line, &m) &&
+	while (!found && table != NULL && fgets(line, sizeof(line), table))
+		found = parse_mount(line, &m) &&
 			(controller ? strcmp(m.type, "cgroup") == 0 &&
 						has_word(m.options, controller)
 				    : strcmp(m.type, "cgroup2") == 0) &&
 			make_home(home, root, &m, own);
-	(void)fclose(l.file);
+	if (table != NULL)
+		(void)fclose(table);
 	return found;
 }
 
