@@ -182,8 +182,8 @@ bool lockwait_look(struct lockwait *l, pid_t pid);
 
 /* ---- why alive ---- */
 
-/* Why is a process still there after SIGKILL?  Returns "it waits in the kernel (fuse_flush,
- * state D)"; "" if it has ended.  This call itself never waits for the process. */
+/* Why is a process still there after SIGKILL?  Returns "it waits in the kernel (state D)"; "" if
+ * it has ended.  This call itself never waits for the process. */
 const char *why_alive(pid_t pid, char *to, size_t size);
 
 #endif
