@@ -16,7 +16,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW)
@@ -254,20 +253,12 @@ static bool fits_block(const struct linering *r, size_t len)
 	return len <= r->kind->block;
 }
 
-/* Write the line and its newline by one call, where they do not go round the ring's end. */
-static int write_line(const struct linering *r, const char *line, size_t len)
-{
-	const struct iovec pieces[] = {
-		{(void *)(uintptr_t)line, len}, {(void *)(uintptr_t) "\n", 1}};
-
-	if (before_turn(r, r->end, len + 1) == len + 1)
-		return pwritev(r->fd, pieces, 2, offset_of(r, r->end)) == (ssize_t)len + 1 ? 0 : -1;
-	return write_bytes(r, r->end, line, len) == 0 ? write_bytes(r, r->end + len, "\n", 1) : -1;
-}
-
 int linering_add(struct linering *r, const char *line, size_t len)
 {
-	return fits_block(r, len + 1) && write_line(r, line, len) == 0 ? move_end(r, len + 1) : -1;
+	if (!fits_block(r, len + 1) || write_bytes(r, r->end, line, len) == -1 ||
+		write_bytes(r, r->end + len, "\n", 1) == -1)
+		return -1;
+	return move_end(r, len + 1);
 }
 
 int linering_put(struct linering *r, const char *lines, size_t len)
