@@ -11,10 +11,8 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CONNECT_PATIENCE 10 /* seconds */
@@ -69,23 +67,6 @@ int socket_unix_parent(const char *path, const char **name)
 	if (fd == -1 && errno == EACCES)
 		fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return fd;
-}
-
-/*
- * Two processes that find the same stale socket at the same time must not both
- * replace it: a lock on the directory lets one check, remove and bind before the
- * other checks.  The lock is advisory among nclusts; nclust waits 0.3 s for it at
- * most, because any process may take it.
- */
-static void lock_directory(int dir)
-{
-	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
-
-	for (int i = 0; i < 30; i++) {
-		if (flock(dir, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
-			return;
-		(void)nanosleep(&pause, NULL);
-	}
 }
 
 /*
@@ -189,14 +170,13 @@ static int open_file(
 	int fd, const struct socket_plan *plan, struct socket_file *made, struct error *err)
 {
 	const char *name;
-	scoped_fd dir = socket_unix_parent(plan->path, &name); /* closing it drops the lock */
+	scoped_fd dir = socket_unix_parent(plan->path, &name);
 	int saved;
 
 	if (dir == -1 && (errno == EISDIR || errno == ENAMETOOLONG))
 		return error_set(err, errno, "cannot listen on '%s'", plan->path);
 	if (dir == -1)
 		return error_set(err, errno, "cannot open the directory of '%s'", plan->path);
-	lock_directory(dir);
 	if (remove_stale(dir, name, plan, err) == -1)
 		return -1;
 	if (bind_path(fd, dir, name, plan, made) == -1)

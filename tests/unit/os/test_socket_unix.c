@@ -319,61 +319,6 @@ TEST(the_queue_is_as_long_as_what_was_connected)
 	ck_assert_int_eq(queue.depth, 3);
 }
 
-/* Starters that begin together at a stale socket; how many got it. */
-static int race(int starters)
-{
-	int go[2];
-	int told[2];
-	int stay[2];
-	int won = 0;
-	char byte;
-
-	ck_assert_int_eq(close(open_plan()), 0);
-	ck_assert_int_eq(pipe2(go, O_CLOEXEC) | pipe2(told, O_CLOEXEC) | pipe2(stay, O_CLOEXEC), 0);
-	for (int i = 0; i < starters; i++) {
-		if (fork() != 0)
-			continue;
-		(void)close(go[1]);
-		(void)close(stay[1]);
-		(void)!read(go[0], &byte, 1); /* until it is closed */
-		if (socket_open(&plan, &made, &err) != -1)
-			byte = 'w';
-		else
-			byte = err.sys == EADDRINUSE ? 'l' : '?';
-		if (byte == '?')
-			fprintf(stderr, "a start failed: %s\n", err.text);
-		(void)!write(told[1], &byte, 1);
-		(void)!read(stay[0], &byte, 1); /* a winner holds it */
-		_exit(0);
-	}
-	(void)close(go[1]);
-	for (int i = 0; i < starters; i++) {
-		ck_assert_int_eq(read(told[0], &byte, 1), 1);
-		ck_assert_int_ne(byte, '?');
-		won += byte == 'w';
-	}
-	(void)close(stay[1]);
-	for (int i = 0; i < starters; i++)
-		ck_assert_int_gt(wait(NULL), 0);
-	(void)close(go[0]);
-	(void)close(stay[0]);
-	(void)close(told[0]);
-	(void)close(told[1]);
-	return won;
-}
-
-/* Also while a stranger holds the lock. */
-TEST(of_racing_starts_one_wins)
-{
-	int dir;
-
-	for (int i = 0; i < 50; i++)
-		ck_assert_int_eq(race(3), 1);
-	dir = open(os_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ck_assert_int_eq(flock(dir, LOCK_EX), 0);
-	ck_assert_int_ne(open_plan(), -1);
-}
-
 TEST(control_and_notify_sockets_in_a_directory)
 {
 	int dir = open(os_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
