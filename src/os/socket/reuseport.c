@@ -538,11 +538,10 @@ static int make_map(const struct turns *t)
 
 /*
  * return turns->place[turns->next++ % length]; for a place beyond the group the
- * kernel's hash chooses.  Before Linux 5.12 an atomic addition does not `fetch`, so the
- * program reads the value first: two connections that two CPUs handle at the same
- * instant may then get the same place.  Both are counted.
+ * kernel's hash chooses.  The program reads the value and then adds to it: two connections
+ * that two CPUs handle at the same instant may get the same place.  Both are counted.
  */
-static int load_turns(int map, unsigned length, bool fetch)
+static int load_turns(int map, unsigned length)
 {
 	const struct bpf_insn list[] = {
 		INSN(BPF_ST | BPF_MEM | BPF_W, BPF_REG_10, 0, -4, 0),
@@ -554,9 +553,8 @@ static int load_turns(int map, unsigned length, bool fetch)
 		INSN(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 9, 0),
 		INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_1, 0, 0, 1),
 		INSN(BPF_LDX | BPF_MEM | BPF_DW, BPF_REG_2, BPF_REG_0, 0, 0),
-		INSN(BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_0, BPF_REG_1, 0,
-			fetch ? BPF_ADD | BPF_FETCH : BPF_ADD),
-		INSN(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, fetch ? BPF_REG_1 : BPF_REG_2, 0, 0),
+		INSN(BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_0, BPF_REG_1, 0, BPF_ADD),
+		INSN(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, BPF_REG_2, 0, 0),
 		INSN(BPF_ALU64 | BPF_MOD | BPF_K, BPF_REG_1, 0, 0, (int)length),
 		INSN(BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_1, 0, 0, ROUND_MAX - 1),
 		INSN(BPF_ALU64 | BPF_ADD | BPF_X, BPF_REG_0, BPF_REG_1, 0, 0),
@@ -595,9 +593,7 @@ int reuseport_set_turns(
 	map = make_map(&turns);
 	if (map == -1)
 		return -1;
-	program = load_turns(map, length, true);
-	if (program == -1 && errno == EINVAL)
-		program = load_turns(map, length, false);
+	program = load_turns(map, length);
 	if (program == -1 || reuseport_attach(fd, program) == -1)
 		return -1;
 	if (given != NULL)
