@@ -338,14 +338,13 @@ int socket_accept(int fd, int *to, int most)
 	return count > 0 ? count : -1;
 }
 
-static int look_by(int fd, int (*call)(int, int (*)(void *), void *), struct socket_facts *facts,
-	struct error *err)
+int socket_look(int fd, struct socket_facts *facts, struct error *err)
 {
 	struct naming name = {.fd = fd, .get = endpoint_own};
 	int listening;
 
 	memset(facts, 0, sizeof(*facts));
-	if (call(fd, read_name, &name) == -1 ||
+	if (vfork_call_on(fd, read_name, &name) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_DOMAIN, &facts->family) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_TYPE, &facts->type) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening) == -1)
@@ -358,22 +357,6 @@ static int look_by(int fd, int (*call)(int, int (*)(void *), void *), struct soc
 	else
 		snprintf(facts->text, sizeof(facts->text), "family %d", facts->family);
 	return 0;
-}
-
-int socket_look(int fd, struct socket_facts *facts, struct error *err)
-{
-	return look_by(fd, vfork_call_on, facts, err);
-}
-
-static int call_ourselves(int fd, int (*call)(void *argument), void *argument)
-{
-	(void)fd;
-	return call(argument);
-}
-
-int socket_look_own(int fd, struct socket_facts *facts, struct error *err)
-{
-	return look_by(fd, call_ourselves, facts, err);
 }
 
 int socket_peer(int fd, struct ucred *cred)

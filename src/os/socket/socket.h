@@ -79,8 +79,6 @@ struct socket_facts {
 	char text[128]; /* "tcp:127.0.0.1:80", "unix:/run/x" */
 };
 int socket_look(int fd, struct socket_facts *facts, struct error *err);
-/* The same of a socket that no other process has yet. */
-int socket_look_own(int fd, struct socket_facts *facts, struct error *err);
 
 /* Socket options that are numbers.  0, or -1 and errno; then *value is 0. */
 int socket_get(int fd, int level, int option, int *value);

@@ -275,7 +275,7 @@ static int open_made(struct listener *l, struct error *err)
 	if (l->fd == -1)
 		return -1;
 	l->made = true;
-	return socket_look_own(l->fd, &l->facts, err);
+	return socket_look(l->fd, &l->facts, err);
 }
 
 void listener_release(struct listener *l)

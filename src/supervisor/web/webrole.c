@@ -53,7 +53,7 @@ static void open_also(struct web_socket *s, const struct address *at, const char
 	struct error err;
 	char text[32];
 
-	if (at->each == NULL || s->also != -1 || socket_look_own(s->fd, &facts, &err) == -1)
+	if (at->each == NULL || s->also != -1 || socket_look(s->fd, &facts, &err) == -1)
 		return;
 	v6.family = AF_INET6;
 	memset(v6.ip, 0, sizeof(v6.ip));
@@ -81,7 +81,7 @@ static int open_at(
 	/* connections inherit the option */
 	if (s->fd != -1 && at->kind == ADDRESS_UNIX)
 		fdpass_refuse(s->fd);
-	if (s->fd != -1 && socket_look_own(s->fd, &facts, err) == 0 &&
+	if (s->fd != -1 && socket_look(s->fd, &facts, err) == 0 &&
 		socket_set_nonblock(s->fd, true) == 0) {
 		log_note("%s: listening on %s", key,
 			at->kind == ADDRESS_UNIX ? at->text : facts.text);
