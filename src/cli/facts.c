@@ -326,16 +326,19 @@ static bool find_ports(char found[FOUND_TEXT])
 /* A try in a child, with no_new_privs where the filter needs that; the flag is the child's alone. */
 static int install_listener(void *privileged)
 {
+	scoped_fd fd = -1;
+
 	if (!*(const bool *)privileged && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		return -1;
-	return seccomp_install(false) == -1 ? -1 : 0;
+	fd = seccomp_install(false);
+	return fd == -1 ? -1 : 0;
 }
 
 static int try_listener(void)
 {
 	bool privileged = privilege_has(CAP_SYS_ADMIN);
 
-	return vfork_run_apart(install_listener, &privileged, TRIAL_PATIENCE) == -1 ? errno : 0;
+	return vfork_run(install_listener, &privileged, TRIAL_PATIENCE) == -1 ? errno : 0;
 }
 
 /* The system calls that read a worker's socket and its memory, tried on this process. */

@@ -384,18 +384,6 @@ static bool is_penalised(const struct slow_user *u)
 	return u->since != 0 && clock_now() - u->since < CALL_AGAIN;
 }
 
-/* The first call's patience.  Users who have used up theirs make it shorter for
- * others: one person may have very many users. */
-static nsec_t first_patience(void)
-{
-	unsigned late = 0;
-
-	for (size_t i = 0; i < LATE_USERS; i++)
-		late += is_penalised(&known.late[i]) && known.late[i].uid != VFORK_SOMEBODY &&
-			known.late[i].spent >= CALL_SPENT_MOST;
-	return CALL_PATIENCE >> (late < 2 ? late : 2);
-}
-
 nsec_t vfork_patience(uid_t uid)
 {
 	const struct slow_user *u = slow_user(uid);
@@ -406,7 +394,7 @@ nsec_t vfork_patience(uid_t uid)
 	if (uid == geteuid())
 		return OWN_PATIENCE;
 	if (u->uid != uid || !is_penalised(u))
-		return first_patience();
+		return CALL_PATIENCE;
 	return u->spent >= CALL_SPENT_MOST && uid != VFORK_SOMEBODY ? 0 : CALL_PATIENCE_AGAIN;
 }
 
@@ -497,7 +485,7 @@ static void note_sleep(pid_t pid, nsec_t took)
 
 static int flags_of(const struct vfork_call *call)
 {
-	if (call->user != NULL || call->keep == VFORK_COPIES)
+	if (call->user != NULL)
 		return 0;
 	return call->keep == VFORK_SHARES ? CLONE_FILES : vfork_table();
 }
@@ -544,13 +532,6 @@ int vfork_make_call(const struct vfork_call *call, uid_t uid, nsec_t patience)
 int vfork_run(int (*function)(void *argument), void *argument, nsec_t patience)
 {
 	const struct vfork_call call = {function, argument, NULL, VFORK_SHARES, -1, false};
-
-	return run_call(&call, patience);
-}
-
-int vfork_run_apart(int (*function)(void *argument), void *argument, nsec_t patience)
-{
-	const struct vfork_call call = {function, argument, NULL, VFORK_COPIES, -1, false};
 
 	return run_call(&call, patience);
 }

@@ -77,8 +77,6 @@ bool vfork_has(pid_t pid); /* is the process one of these children? */
  * -1 and errno (ETIMEDOUT: the child was killed).
  */
 int vfork_run(int (*function)(void *argument), void *argument, nsec_t patience);
-/* vfork_run() with a copy of our descriptors, which `function` may change. */
-int vfork_run_apart(int (*function)(void *argument), void *argument, nsec_t patience);
 /* A flag for vfork_begin() of a child that first calls vfork_leave_table():
  * CLONE_FILES; or 0 where close_range(2) is refused, so that the kernel copies the
  * descriptors at clone. */
@@ -104,8 +102,7 @@ gid_t vfork_saved_group(gid_t gid);
 
 /* In place of a descriptor to keep. */
 #define VFORK_LEAVES (-2) /* the function calls vfork_leave_table() */
-#define VFORK_COPIES (-3) /* the child has a copy of our table */
-#define VFORK_SHARES (-4) /* the child has our table */
+#define VFORK_SHARES (-3) /* the child has our table */
 
 /* A function for a child, and what the child has of ours. */
 struct vfork_call {
@@ -149,9 +146,9 @@ struct vfork_syscall {
 int vfork_syscall(void *argument);
 
 /*
- * How long to wait for a child that sleeps, if a process of this user may be the cause: 0.1 s, or
- * a part of that while others have used up theirs.  For 10 s after a child was late, its user gets
- * 2 ms; and 0 (no call is tried) when 0.15 s were spent so, or while 8 of its children are stuck.
+ * How long to wait for a child that sleeps, if a process of this user may be the cause: 0.1 s.
+ * For 10 s after a child was late, its user gets 2 ms; and 0 (no call is tried) when 0.15 s were
+ * spent so, or while 8 of its children are stuck.
  */
 #define VFORK_SOMEBODY ((uid_t)-1) /* the user is unknown */
 #define VFORK_FILES ((uid_t)-3)    /* in place of a uid: files of workers' settings */

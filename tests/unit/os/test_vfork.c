@@ -24,11 +24,15 @@ struct notes {
 	sigset_t mask;
 };
 
-typedef int vfork_fn(int (*function)(void *argument), void *argument, nsec_t patience);
-
 static struct notes notes;
 
-static vfork_fn *const ways[] = {vfork_run, vfork_run_apart};
+/* With a table of its own. */
+static int run_apart(int (*function)(void *argument), void *argument, nsec_t patience)
+{
+	const struct vfork_call call = {function, argument, NULL, -1, -1, false};
+
+	return vfork_make_call(&call, VFORK_SOMEBODY, patience);
+}
 
 /* One that gets no CPU is ended a little later. */
 static void expect_no_child(void)
@@ -50,18 +54,18 @@ static int note_all(void *argument)
 	return 0;
 }
 
-NATIVE_TEST_LOOP(a_deed_is_done_by_another_on_our_memory, 0, COUNT_OF(ways))
+NATIVE_TEST(a_deed_is_done_by_another_on_our_memory)
 {
 	notes = (struct notes){.got = 6};
-	ck_assert_int_eq(ways[_i](note_all, &notes, LONG), 0);
+	ck_assert_int_eq(vfork_run(note_all, &notes, LONG), 0);
 	ck_assert_int_eq(notes.got, 7);
 	ck_assert_int_ne(notes.pid, getpid());
-	ck_assert_int_eq(ways[_i](note_all, &notes, 0), 0);
+	ck_assert_int_eq(vfork_run(note_all, &notes, 0), 0);
 	ck_assert_int_eq(notes.got, 8);
 	expect_no_child();
 }
 
-NATIVE_TEST_LOOP(no_signal_of_ours_is_handled_meanwhile, 0, COUNT_OF(ways))
+NATIVE_TEST(no_signal_of_ours_is_handled_meanwhile)
 {
 	sigset_t before;
 	sigset_t after;
@@ -69,7 +73,7 @@ NATIVE_TEST_LOOP(no_signal_of_ours_is_handled_meanwhile, 0, COUNT_OF(ways))
 	sigemptyset(&before);
 	sigaddset(&before, SIGUSR2);
 	ck_assert_int_eq(sigprocmask(SIG_SETMASK, &before, NULL), 0);
-	ck_assert_int_eq(ways[_i](note_all, &notes, LONG), 0);
+	ck_assert_int_eq(vfork_run(note_all, &notes, LONG), 0);
 	ck_assert_int_eq(sigismember(&notes.mask, SIGTERM), 1);
 	ck_assert_int_eq(sigismember(&notes.mask, SIGCHLD), 1);
 	ck_assert_int_eq(sigprocmask(SIG_SETMASK, NULL, &after), 0);
@@ -86,15 +90,13 @@ static int close_and_copy(void *argument)
 	return 0;
 }
 
-NATIVE_TEST_LOOP(descriptors_are_shared_unless_apart, 0, COUNT_OF(ways))
+NATIVE_TEST(descriptors_are_shared)
 {
 	notes = (struct notes){.fd = os_null(), .to = 70};
-	bool apart = ways[_i] == vfork_run_apart;
-
-	ck_assert_int_eq(ways[_i](close_and_copy, &notes, LONG), 0);
+	ck_assert_int_eq(vfork_run(close_and_copy, &notes, LONG), 0);
 	ck_assert_int_eq(notes.got, 70);
-	ck_assert_int_eq(fcntl(notes.fd, F_GETFD) != -1, apart);
-	ck_assert_int_eq(fcntl(70, F_GETFD) == -1, apart);
+	os_fails(fcntl(notes.fd, F_GETFD), EBADF);
+	ck_assert_int_ne(fcntl(70, F_GETFD), -1);
 }
 
 /* ---- as somebody else ---- */
@@ -115,7 +117,7 @@ static int run_as(int (*function)(void *argument), void *argument, nsec_t patien
 	const struct vfork_user *user)
 {
 	const struct vfork_call call = {
-		.function = function, .argument = argument, .user = user, .keep = VFORK_COPIES};
+		.function = function, .argument = argument, .user = user, .keep = VFORK_LEAVES};
 
 	return vfork_make_call(&call, user->uid, patience);
 }
@@ -242,7 +244,7 @@ static int kill_itself(void *argument)
 /* Neither sleeping nor running is a way out. */
 static int (*const endless[])(void *) = {hang, spin};
 
-NATIVE_TEST_LOOP(what_takes_too_long_is_ended, 0, COUNT_OF(ways))
+NATIVE_TEST(what_takes_too_long_is_ended)
 {
 	unsigned before;
 	nsec_t begin;
@@ -253,7 +255,7 @@ NATIVE_TEST_LOOP(what_takes_too_long_is_ended, 0, COUNT_OF(ways))
 	before = os_open_count();
 	for (unsigned n = 0; n < COUNT_OF(endless); n++) {
 		begin = clock_now();
-		os_fails(ways[_i](endless[n], &notes, PATIENCE), ETIMEDOUT);
+		os_fails(vfork_run(endless[n], &notes, PATIENCE), ETIMEDOUT);
 		ck_assert_int_ge(clock_now() - begin, PATIENCE);
 		ck_assert_int_lt(clock_now() - begin, LONG);
 		ck_assert_int_eq(notes.got, (int)n + 1);
@@ -261,7 +263,7 @@ NATIVE_TEST_LOOP(what_takes_too_long_is_ended, 0, COUNT_OF(ways))
 		ck_assert_uint_eq(os_open_count(), before);
 	}
 	/* and the stack is as good as new */
-	ck_assert_int_eq(ways[_i](note_all, &notes, LONG), 0);
+	ck_assert_int_eq(vfork_run(note_all, &notes, LONG), 0);
 	ck_assert_int_eq(notes.got, 3);
 }
 
@@ -274,31 +276,29 @@ static void on_death(int signal)
 }
 
 /* Else a supervisor would look for a child that is none of its own. */
-NATIVE_TEST_LOOP(its_end_is_nobodys_news, 0, COUNT_OF(ways))
+NATIVE_TEST(its_end_is_nobodys_news)
 {
 	ck_assert(signal(SIGCHLD, on_death) != SIG_ERR);
-	ck_assert_int_eq(ways[_i](note_all, &notes, LONG), 0);
-	ck_assert_int_eq(ways[_i](kill_itself, &notes, LONG), -1);
+	ck_assert_int_eq(vfork_run(note_all, &notes, LONG), 0);
+	ck_assert_int_eq(vfork_run(kill_itself, &notes, LONG), -1);
 	ck_assert_int_eq(deaths, 0);
 	ck_assert(signal(SIGCHLD, SIG_IGN) != SIG_ERR);
-	ck_assert_int_eq(ways[_i](note_all, &notes, LONG), 0);
+	ck_assert_int_eq(vfork_run(note_all, &notes, LONG), 0);
 	ck_assert_int_eq(notes.got, 3);
 }
 
-NATIVE_TEST_LOOP(children_of_ours_are_left_alone, 0, COUNT_OF(ways))
+NATIVE_TEST(children_of_ours_are_left_alone)
 {
 	pid_t pid = fork();
 
 	if (pid == 0)
 		_exit(9);
 	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT), 0);
-	ck_assert_int_eq(ways[_i](note_all, &notes, LONG), 0);
+	ck_assert_int_eq(vfork_run(note_all, &notes, LONG), 0);
 	os_reap(pid, 9 << 8);
 }
 
 /* In a child, as who has no more processes to have cannot go on as a test. */
-static vfork_fn *way;
-
 static int run_without_processes(void)
 {
 	const struct rlimit none = {0, 0};
@@ -306,7 +306,7 @@ static int run_without_processes(void)
 
 	if (setrlimit(RLIMIT_NPROC, &none) == -1 || setresuid(54321, 54321, 54321) == -1)
 		return 1;
-	if (way(note_all, &notes, LONG) != -1 || errno != EAGAIN)
+	if (vfork_run(note_all, &notes, LONG) != -1 || errno != EAGAIN)
 		return 2;
 	if (sigprocmask(SIG_SETMASK, NULL, &mask) == -1 || sigismember(&mask, SIGTERM) != 0 ||
 		notes.got != 0)
@@ -314,11 +314,10 @@ static int run_without_processes(void)
 	return 0;
 }
 
-NATIVE_TEST_LOOP(where_no_process_can_be_had_it_is_told, 0, COUNT_OF(ways))
+NATIVE_TEST(where_no_process_can_be_had_it_is_told)
 {
 	if (!os_is_root("a user who has a limit"))
 		return;
-	way = ways[_i];
 	ck_assert_int_eq(os_in_child(run_without_processes), 0);
 }
 
@@ -368,16 +367,16 @@ NATIVE_TEST(a_kernel_that_does_not_tell_of_an_exec_will_do)
 	ck_assert_uint_eq(vfork_stuck(), 0);
 }
 
-NATIVE_TEST_LOOP(only_sleep_is_counted, 0, COUNT_OF(ways))
+NATIVE_TEST(only_sleep_is_counted)
 {
 	unsigned n = 0;
 	nsec_t slept;
 
 	do { /* its end may sleep for a moment where others want the CPU */
 		slept = vfork_slept();
-		ck_assert_int_eq(ways[_i](work_a_moment, &n, LONG), 0);
+		ck_assert_int_eq(vfork_run(work_a_moment, &n, LONG), 0);
 	} while (vfork_slept() != slept);
-	ck_assert_int_eq(ways[_i](sleep_a_moment, NULL, LONG), 0);
+	ck_assert_int_eq(vfork_run(sleep_a_moment, NULL, LONG), 0);
 	/* by another clock than that of the sleep */
 	ck_assert_int_gt(vfork_slept() - slept, 10 * MSEC);
 }
@@ -424,9 +423,9 @@ NATIVE_TEST(who_waits_for_a_cpu_does_not_sleep)
 		while (others[i] == 0)
 			;
 	}
-	ck_assert_int_eq(vfork_run_apart(sleep_and_work, NULL, LONG), 0);
+	ck_assert_int_eq(run_apart(sleep_and_work, NULL, LONG), 0);
 	for (int i = 0; i < 40; i++)
-		ck_assert_int_eq(vfork_run_apart(open_many, NULL, LONG), 0);
+		ck_assert_int_eq(run_apart(open_many, NULL, LONG), 0);
 	took = clock_now() - begun;
 	for (size_t i = 0; i < COUNT_OF(others); i++) {
 		(void)kill(others[i], SIGKILL);
