@@ -21,7 +21,7 @@ enum {
 	/* O_NONBLOCK: a FIFO must not keep us waiting for its writer */
 	TO_READ = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
 	AS_IT_IS = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-	LINKS_MOST = 40, /* the kernel's limit */
+	LINKS_MOST = 10, /* one behind the other; each takes 4 KiB of the stack */
 	NOBODY = 65534,
 };
 
@@ -123,70 +123,53 @@ static int check_directory(
 
 /* ---- the way to a file ---- */
 
-struct way {
-	int dir;             /* the directory that was reached, O_PATH */
-	char done[PATH_MAX]; /* the path of `dir`, for messages; "": / */
-	char room[PATH_MAX]; /* the rest of the way is at its end, from `rest` on */
-	char *rest;
-	char name[NAME_MAX + 1]; /* the last name taken off `rest` */
-	int links;
-};
+/*
+ * A path is checked by its names, from / on: whoever is trusted with a directory could lead
+ * us elsewhere anyway, and nobody else can replace what was checked there.
+ */
 
-static int enter_directory(struct way *w, int dir, struct error *err)
+/* Is it a link of /proc, such as /proc/self/fd/N, whose text need not be a path? */
+static bool is_magic(int link)
 {
+	struct statfs fs;
+
+	return fstatfs(link, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+}
+
+static int check_names(char *path, bool whole, unsigned links, struct error *err);
+
+/* Check the way to which a link leads.  The caller has checked that of the link. */
+static int check_target(
+	const char *path, int link, bool whole, unsigned links, struct error *err)
+{
+	char way[PATH_MAX] uninitialized;
+	size_t dir = (size_t)(strrchr(path, '/') + 1 - path);
+	ssize_t len;
+
+	memcpy(way, path, dir);
+	len = readlinkat(link, "", way + dir, sizeof(way) - dir);
+	if (len <= 0 || links == LINKS_MOST)
+		return cannot_open(len == -1 ? errno : ELOOP, err);
+	if (dir + (size_t)len == sizeof(way))
+		return cannot_open(ENAMETOOLONG, err);
+	way[dir + (size_t)len] = '\0';
+	return check_names(way[dir] == '/' ? way + dir : way, whole, links + 1, err);
+}
+
+/* Check a directory, or, where it is `last`, a link alone. */
+static int check_name(const char *path, bool last, unsigned links, struct error *err)
+{
+	scoped_fd fd = open(path, AS_IT_IS);
 	struct stat st;
 
-	fd_close(&w->dir);
-	w->dir = dir;
-	if (dir == -1 || fstat(dir, &st) == -1)
+	if (fd == -1 || fstat(fd, &st) == -1)
 		return cannot_open(errno, err);
-	return check_directory(w->done, dir, &st, true, err);
-}
-
-static int begin_at_root(struct way *w, struct error *err)
-{
-	*w->done = '\0';
-	return enter_directory(w, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), err);
-}
-
-/* Put a part before the rest of the way. */
-static int put_before(struct way *w, const char *part, size_t len, struct error *err)
-{
-	if (len + 1 > (size_t)(w->rest - w->room))
-		return cannot_open(ENAMETOOLONG, err);
-	*--w->rest = '/';
-	w->rest -= len;
-	memcpy(w->rest, part, len);
-	return 0;
-}
-
-/* Begin the way to the path of these `len` bytes. */
-static int set_out(struct way *w, const char *path, size_t len, struct error *err)
-{
-	scoped_str here = *path != '/' ? cwd_name() : NULL;
-
-	w->dir = -1;
-	w->links = 0;
-	w->rest = w->room + sizeof(w->room) - 1;
-	*w->rest = '\0';
-	if (*path == '\0' || (*path != '/' && here == NULL))
-		return cannot_open(*path == '\0' ? ENOENT : errno, err);
-	if (put_before(w, path, len, err) == -1 ||
-		(here != NULL && put_before(w, here, strlen(here), err) == -1))
-		return -1;
-	return begin_at_root(w, err);
-}
-
-static int follow_link(struct way *w, int link, struct error *err)
-{
-	char target[PATH_MAX] uninitialized;
-	ssize_t len = readlinkat(link, "", target, sizeof(target));
-
-	if (len <= 0 || ++w->links > LINKS_MOST)
-		return cannot_open(len == -1 ? errno : ELOOP, err);
-	if (put_before(w, target, (size_t)len, err) == -1)
-		return -1;
-	return *target == '/' ? begin_at_root(w, err) : 0;
+	if (!S_ISLNK(st.st_mode))
+		return last ? 0 : check_directory(path, fd, &st, true, err);
+	if (last && is_magic(fd))
+		return 0;
+	return check_owner(path, fd, &st, err) == 0 ? check_target(path, fd, !last, links, err)
+						    : -1;
 }
 
 /* Skip slashes, and "." names. */
@@ -197,106 +180,74 @@ static char *skip_nothing(char *at)
 	return at;
 }
 
-/* Take the next name off the way.  Returns whether it is the last one. */
-static bool next_name(struct way *w)
+/* Check each name of an absolute path, the last one as a directory only if it is the `whole` of a
+ * way. */
+static int check_names(char *path, bool whole, unsigned links, struct error *err)
 {
-	char *at = skip_nothing(w->rest);
-	size_t len = strcspn(at, "/");
+	char *at = skip_nothing(path);
 
-	snprintf(w->name, sizeof(w->name), "%.*s", len > 0 ? (int)len : 1, len > 0 ? at : ".");
-	w->rest = skip_nothing(at + len);
-	return *w->rest == '\0';
-}
-
-/* Open the file w->name itself, even if it is a link, and append the name to w->done. */
-static int open_name(struct way *w, struct stat *st, struct error *err)
-{
-	scoped_fd fd = openat(w->dir, w->name, AS_IT_IS);
-	size_t len = strlen(w->done);
-
-	if (fd == -1 || fstat(fd, st) == -1)
-		return cannot_open(errno, err);
-	if (len + 1 + strlen(w->name) >= sizeof(w->done))
-		return cannot_open(ENAMETOOLONG, err);
-	snprintf(w->done + len, sizeof(w->done) - len, "/%s", w->name);
-	return fd_release(&fd);
-}
-
-static int follow_name(struct way *w, int fd, const struct stat *st, struct error *err)
-{
-	if (check_owner(w->done, fd, st, err) == -1)
+	if (check_name("/", false, links, err) == -1)
 		return -1;
-	*strrchr(w->done, '/') = '\0';
-	return follow_link(w, fd, err);
-}
+	while (*at != '\0') {
+		char *end = at + strcspn(at, "/");
+		char kept = *end;
+		int got;
 
-/* Go to the directory of the last name, which stays in w->name. */
-static int walk_to_last(struct way *w, struct error *err)
-{
-	while (!next_name(w)) {
-		struct stat st = {0};
-		scoped_fd fd = open_name(w, &st, err);
-
-		if (fd == -1 ||
-			(S_ISLNK(st.st_mode) ? follow_name(w, fd, &st, err)
-					     : enter_directory(w, fd_release(&fd), err)) == -1)
+		at = skip_nothing(end);
+		*end = '\0';
+		got = check_name(path, *at == '\0' && !whole, links, err);
+		*end = kept;
+		if (got == -1)
 			return -1;
 	}
 	return 0;
 }
 
-/* Is it a link of /proc, such as /proc/self/fd/N, whose text need not be a path? */
-static bool is_magic(int link)
+/* Check the way to the `len` bytes of a path, which is made absolute in `to`. */
+static int check_way(
+	char to[PATH_MAX], const char *path, size_t len, bool whole, struct error *err)
 {
-	struct statfs fs;
+	scoped_str here = *path != '/' ? cwd_name() : NULL;
 
-	return fstatfs(link, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
-}
-
-/* Go the whole way, and open what is at its end, O_PATH. */
-static int open_end(struct way *w, struct stat *st, struct error *err)
-{
-	while (walk_to_last(w, err) == 0) {
-		scoped_fd fd = open_name(w, st, err);
-
-		if (fd == -1 || !S_ISLNK(st->st_mode) || is_magic(fd))
-			return fd_release(&fd);
-		if (follow_name(w, fd, st, err) == -1)
-			return -1;
-	}
-	return -1;
+	if (*path != '/' && here == NULL)
+		return cannot_open(errno, err);
+	if (snprintf(to, PATH_MAX, "%s%s%.*s", here != NULL ? here : "", here != NULL ? "/" : "",
+		    (int)len, path) >= PATH_MAX)
+		return cannot_open(ENAMETOOLONG, err);
+	return check_names(to, whole, 0, err);
 }
 
 /* ---- files ---- */
 
-static int find_file(struct way *w, struct error *err)
+/* The path to which the name of an open file has led. */
+static const char *name_of(int fd, char to[PATH_MAX])
 {
-	struct stat st = {0};
-	scoped_fd found = open_end(w, &st, err);
-	scoped_fd fd = -1;
+	char link[40];
+	ssize_t len;
 
-	if (found == -1)
-		return -1;
-	fd = openat(w->dir, w->name, TO_READ | (S_ISLNK(st.st_mode) ? 0 : O_NOFOLLOW));
-	if (fd == -1 || fstat(fd, &st) == -1)
-		return cannot_open(errno, err);
-	if (check_owner(w->done, fd, &st, err) == -1)
-		return -1;
-	return fd_release(&fd);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = readlink(link, to, PATH_MAX - 1);
+	if (len > 0)
+		to[len] = '\0';
+	return to;
 }
 
 int trusted_open(const char *path, struct error *err)
 {
-	struct way w uninitialized;
-	int fd;
+	char whole[PATH_MAX] uninitialized;
+	scoped_fd fd = -1;
+	struct stat st;
 
-	if (geteuid() != 0) {
-		fd = open(path, TO_READ);
-		return fd != -1 ? fd : cannot_open(errno, err);
-	}
-	fd = set_out(&w, path, strlen(path), err) == 0 ? find_file(&w, err) : -1;
-	fd_close(&w.dir);
-	return fd;
+	if (*path == '\0')
+		return cannot_open(ENOENT, err);
+	if (geteuid() == 0 && check_way(whole, path, strlen(path), false, err) == -1)
+		return -1;
+	fd = open(path, TO_READ);
+	if (fd == -1 || fstat(fd, &st) == -1)
+		return cannot_open(errno, err);
+	if (geteuid() == 0 && check_owner(name_of(fd, whole), fd, &st, err) == -1)
+		return -1;
+	return fd_release(&fd);
 }
 
 char *read_whole(int fd, size_t most, size_t *len)
@@ -400,35 +351,42 @@ int trusted_enter(int dirfd, const char *name, mode_t mode, const char *path, st
 
 int trusted_directory(const char *path, mode_t mode, struct error *err)
 {
-	struct way w uninitialized;
-	int fd = -1;
+	char above[PATH_MAX] uninitialized;
+	char name[PATH_MAX] uninitialized;
+	size_t len = strlen(path);
+	size_t dir;
+	scoped_fd fd = -1;
 
 	if (*path != '/')
 		return error_set(err, 0, "'%s' is not an absolute path", path);
-	if (set_out(&w, path, strlen(path), err) == 0 && walk_to_last(&w, err) == 0)
-		fd = trusted_enter(w.dir, w.name, mode, path, err);
-	else if (err->sys != 0)
-		error_set(err, err->sys, "cannot open '%s'", path);
-	fd_close(&w.dir);
-	return fd;
+	while (path[len - 1] == '/' && len > 1)
+		len--;
+	dir = (size_t)((const char *)memrchr(path, '/', len) + 1 - path);
+	if (check_way(above, path, dir, true, err) == -1)
+		return err->sys != 0 ? error_set(err, err->sys, "cannot open '%s'", path) : -1;
+	snprintf(name, sizeof(name), "%.*s", (int)(len - dir), path + dir);
+	fd = open(above, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return trusted_enter(fd, *name != '\0' ? name : ".", mode, path, err);
 }
 
 int trusted_way(const char *path, struct error *err)
 {
-	struct way w uninitialized;
-	struct stat last = {0};
-	struct stat dir;
+	char way[PATH_MAX] uninitialized;
 	const char *slash = strrchr(path, '/');
 	size_t len = slash != NULL ? (size_t)(slash - path) + 1 : 0;
-	int got = set_out(&w, len > 0 ? path : ".", len > 0 ? len : 1, err);
-	scoped_fd fd = got == 0 ? open_end(&w, &last, err) : -1;
+	scoped_fd fd = -1;
+	scoped_fd above = -1;
+	struct stat last;
+	struct stat dir;
 
-	if (fd == -1 || fstat(w.dir, &dir) == -1)
-		got = -1;
-	else if (trusted_is_shared(w.dir, &dir)) /* sticky: its owner can turn the link */
-		got = check_owner(w.done, fd, &last, err);
-	fd_close(&w.dir);
-	return got;
+	if (check_way(way, len > 0 ? path : ".", len > 0 ? len : 1, false, err) == -1)
+		return -1;
+	fd = open(way, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	above = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (above == -1 || fstat(fd, &last) == -1 || fstat(above, &dir) == -1)
+		return cannot_open(errno, err);
+	/* sticky: its owner can turn the link */
+	return trusted_is_shared(above, &dir) ? check_owner(way, fd, &last, err) : 0;
 }
 
 /* ---- cwd ---- */
