@@ -11,11 +11,10 @@
  */
 struct spawn_child {
 	const struct spawn_plan *plan;
-	int report;        /* where the failure is written to, too; or -1 */
 	bool scored_later; /* spawn() sets the oom_score_adj */
 	pid_t parent;      /* getpid() of the parent, to see whether it has died */
-	/* Written by the child.  The parent sees it only where clone(2) gave both
-	 * one memory. */
+	/* Written by the child.  The parent does not see it where a child is a fork (under valgrind):
+	 * there one that has failed exits with 126. */
 	bool failed;
 	volatile enum spawn_step at; /* the latest step that may wait for ever */
 	struct spawn_failure failure;
@@ -23,16 +22,6 @@ struct spawn_child {
 
 /* The function for clone(2); `argument` is a struct spawn_child. */
 int spawn_child_run(void *argument);
-
-/* Descriptors that the child needs beside those of the plan; or -1. */
-struct spawn_own {
-	int exec_fd;
-	int report;
-	int channel; /* the child's end of plan->trap */
-};
-/* In the child: have exactly the descriptors of the plan after exec, and move its own ones
- * above the targets.  -1 and errno; *bad: the number that failed, or -1. */
-int spawn_arrange(const struct spawn_plan *plan, struct spawn_own *own, int *bad);
 
 /* Write the text to the process's oom_score_adj.  -1 and errno. */
 int spawn_oom_score(pid_t pid, const char *text);

@@ -2,7 +2,6 @@
 #include "os/spawn/spawn.h"
 
 #include "base/scope.h"
-#include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/privilege.h"
 #include "os/process.h"
@@ -49,37 +48,6 @@ static void note_timeout(struct spawn_child *child)
 		what = plan->candidates[0];
 	errno = ETIMEDOUT;
 	(void)spawn_fail(&child->failure, step, what != NULL ? what : "");
-}
-
-/*
- * The child reports a failure by the memory that it shares with nclust, or, where
- * it does not share (valgrind makes a fork of it), by a pipe that exec closes.
- */
-static int open_report(int *reader, int *writer)
-{
-	int ends[2];
-
-	if (vfork_is_shared())
-		return 0;
-	if (pipe2(ends, O_CLOEXEC) == -1)
-		return -1;
-	*reader = ends[0];
-	*writer = ends[1];
-	return 0;
-}
-
-/* End of file: exec closed the pipe, or the child was killed before, which its pidfd
- * reports like any other death. */
-static bool has_failed(struct spawn_child *child, int reader)
-{
-	ssize_t n;
-
-	if (reader == -1)
-		return child->failed;
-	do {
-		n = read(reader, &child->failure, sizeof(child->failure));
-	} while (n == -1 && errno == EINTR);
-	return n == (ssize_t)sizeof(child->failure);
 }
 
 /* Receive the notify descriptor that the child has sent, if it got so far. */
@@ -136,10 +104,10 @@ static int set_score(pid_t pid, const char *score, int own)
 }
 
 /* The child has called exec, has failed, or was `late` and killed. */
-static int end_spawn(struct spawn_child *child, struct vfork *v, int reader, bool late)
+static int end_spawn(struct spawn_child *child, struct vfork *v, bool late)
 {
 	const struct spawn_plan *plan = child->plan;
-	bool failed = late || has_failed(child, reader);
+	bool failed = late || child->failed;
 
 	if (late)
 		note_timeout(child);
@@ -158,8 +126,6 @@ static int end_spawn(struct spawn_child *child, struct vfork *v, int reader, boo
 
 int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd, struct spawn_failure *failure)
 {
-	scoped_fd reader = -1;
-	scoped_fd writer = -1;
 	scoped_fd handle = -1;
 	struct spawn_child child = {.plan = plan, .parent = getpid(), .at = SPAWN_SESSION};
 	struct vfork v = {.needed = true};
@@ -170,16 +136,12 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd, struct spawn_fa
 		plan->trap->fd = -1;
 		plan->trap->error = EPROTO;
 	}
-	if (open_report(&reader, &writer) == -1)
-		return spawn_fail(failure, SPAWN_CLONE, "");
-	child.report = writer;
 	if (start_child(&child, &v, &handle) == -1)
 		return spawn_fail(failure, SPAWN_CLONE, "");
 	late = !vfork_wait(&v, plan->patience);
 	if (late)
 		(void)vfork_kill(&v);
-	fd_close(&writer);
-	got = end_spawn(&child, &v, reader, late);
+	got = end_spawn(&child, &v, late);
 	if (plan->trap != NULL)
 		take_trap(plan->trap);
 	if (got == -1) {
@@ -191,4 +153,108 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd, struct spawn_fa
 	*pid = v.pid;
 	*pidfd = fd_release(&handle);
 	return 0;
+}
+
+/* ---- in words ---- */
+
+/* The step that failed, for a sentence "cannot STEP for 'name'". */
+static const char *const steps[] = {
+	[SPAWN_TRAP] = "trap bind and listen",
+	[SPAWN_SESSION] = "make a session",
+	[SPAWN_SIGNALS] = "reset the signals",
+	[SPAWN_LIMIT] = "set the resource limit",
+	[SPAWN_NICE] = "set the nice value",
+	[SPAWN_OOM_SCORE] = "set the OOM score",
+	[SPAWN_AFFINITY] = "pin the CPU",
+	[SPAWN_DESCRIPTORS] = "arrange descriptor",
+	[SPAWN_CHROOT] = "change root to",
+	[SPAWN_GROUPS] = "set the groups",
+	[SPAWN_USER] = "change the user",
+	[SPAWN_DIRECTORY] = "enter directory",
+	[SPAWN_PARENT] = "follow the supervisor",
+	[SPAWN_CAPABILITIES] = "set the capabilities",
+	[SPAWN_NO_NEW_PRIVS] = "set no_new_privs",
+	[SPAWN_CGROUP] = "enter the cgroup",
+};
+
+int spawn_exit_status(const struct spawn_failure *f)
+{
+	if (f->step == SPAWN_CLONE || f->step == SPAWN_CGROUP || f->error == ETIMEDOUT)
+		return 0;
+	if (f->error == EAGAIN && (f->step == SPAWN_EXEC || f->step == SPAWN_USER))
+		return 0; /* RLIMIT_NPROC of the user */
+	if (f->step == SPAWN_EXEC && (f->error == ENOENT || f->error == ENOTDIR))
+		return 127;
+	return 126;
+}
+
+static const struct {
+	enum spawn_step step;
+	int error;
+	const char *text;
+} hints[] = {
+	{SPAWN_CLONE, EAGAIN, "a limit of processes is reached (RLIMIT_NPROC, pids.max)"},
+	{SPAWN_CLONE, EMFILE, "nclust's limit of open files is reached (RLIMIT_NOFILE)"},
+	{SPAWN_CHROOT, EPERM, "this needs root"},
+	{SPAWN_GROUPS, EPERM, "this needs root"},
+	{SPAWN_USER, EPERM, "this needs root"},
+	{SPAWN_CAPABILITIES, EPERM,
+		"nclust can only pass on what it has, and needs CAP_SETPCAP, "
+		"or no-new-privs = yes, to take the rest away"},
+	{SPAWN_CHROOT, ETIMEDOUT, "does its file server answer?"},
+	{SPAWN_DIRECTORY, ETIMEDOUT, "does its file server answer?"},
+	{SPAWN_EXEC, ETIMEDOUT, "does its file server answer?"},
+	{SPAWN_EXEC, ENOEXEC,
+		"neither a program for this machine nor a script whose first "
+		"line names its interpreter ('#!/bin/sh')"},
+	{SPAWN_EXEC, E2BIG,
+		"its arguments and environment together are larger than the kernel takes"},
+	{SPAWN_EXEC, ETXTBSY, "a process has it open for writing"},
+	{SPAWN_EXEC, ENOMEM, "the machine or the cgroup is short of memory"},
+	{SPAWN_EXEC, EAGAIN, "the user's limit of processes (RLIMIT_NPROC) is reached"},
+};
+
+static void explain_step(const struct spawn_failure *f, const char *name, struct error *err)
+{
+	const char *step = f->step < COUNT_OF(steps) ? steps[f->step] : NULL;
+
+	if (!step)
+		step = "go on";
+	if (f->what[0] != '\0')
+		error_set(err, f->error, "cannot %s '%s' for '%s'", step, f->what, name);
+	else
+		error_set(err, f->error, "cannot %s for '%s'", step, name);
+}
+
+void spawn_explain(const struct spawn_failure *f, const char *name, struct error *err)
+{
+	switch (f->step) {
+	case SPAWN_CLONE:
+		error_set(err, f->error, "cannot start '%s'", name);
+		break;
+	case SPAWN_EXEC:
+		if (f->error == ENOENT && strchr(name, '/') == NULL)
+			error_set(err, 0, "cannot find '%s' in PATH", name);
+		else
+			error_set(err, f->error, "cannot execute '%s'",
+				f->what[0] != '\0' ? f->what : name);
+		break;
+	case SPAWN_INTERPRETER:
+		if (f->what[0] != '\0')
+			error_set(err, f->error, "cannot execute '%s': its interpreter '%s'", name,
+				f->what);
+		else
+			error_set(err, f->error, "cannot execute '%s': its dynamic loader", name);
+		break;
+	case SPAWN_REGAIN:
+		error_set(err, 0, "cannot start '%s': the new user could become root again", name);
+		break;
+	default:
+		explain_step(f, name, err);
+		break;
+	}
+	for (size_t i = 0; i < COUNT_OF(hints); i++)
+		if (hints[i].step == f->step && hints[i].error == f->error)
+			error_hint(err, "%s", hints[i].text);
+	(void)error_status(err, spawn_exit_status(f));
 }

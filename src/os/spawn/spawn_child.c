@@ -420,18 +420,132 @@ static int set_up(struct spawn_child *child, int channel, struct spawn_failure *
 	return 0;
 }
 
+/* ---- descriptors ---- */
+
+/* Descriptors that the child needs beside those of the plan; or -1. */
+struct own_fds {
+	int exec_fd;
+	int channel; /* the child's end of plan->trap */
+};
+
+/* Where the targets end: the lowest number above all of them. */
+static int beyond_targets(const struct spawn_plan *plan)
+{
+	int top = 3;
+
+	for (size_t i = 0; i < plan->fd_count; i++)
+		if (plan->fds[i].to >= top)
+			top = plan->fds[i].to + 1;
+	return top;
+}
+
+/* Move a descriptor that a target may overwrite above all targets. */
+static int move_above(int *fd, int top)
+{
+	int moved;
+
+	if (*fd >= top)
+		return 0;
+	moved = fcntl(*fd, F_DUPFD_CLOEXEC, top);
+	if (moved == -1)
+		return -1;
+	*fd = moved;
+	return 0;
+}
+
+static int move_to(int from, int to)
+{
+	if (from == to)
+		return fcntl(to, F_SETFD, 0);
+	return dup2(from, to) == -1 ? -1 : 0;
+}
+
+/* The lowest target that is `from` or above; INT_MAX: none. */
+static int next_target(const struct spawn_plan *plan, int from)
+{
+	int found = INT_MAX;
+
+	if (from < 3)
+		return from; /* 0-2 are always filled */
+	for (size_t i = 0; i < plan->fd_count; i++)
+		if (plan->fds[i].to >= from && plan->fds[i].to < found)
+			found = plan->fds[i].to;
+	return found;
+}
+
+/* Let exec close all descriptors that are no targets, in the holes between targets too. */
+static int close_others(const struct spawn_plan *plan)
+{
+	unsigned first = 3;
+
+	for (;;) {
+		int target = next_target(plan, (int)first);
+		unsigned last = target == INT_MAX ? ~0U : (unsigned)target - 1;
+
+		if ((unsigned)target > first && descriptors_cloexec(first, last) == -1)
+			return -1;
+		if (target == INT_MAX)
+			return 0;
+		first = (unsigned)target + 1;
+	}
+}
+
+static int fill_standard(const struct spawn_plan *plan, int null_fd, int top, int *bad)
+{
+	bool given[3] = {false, false, false};
+
+	for (size_t i = 0; i < plan->fd_count; i++)
+		if (plan->fds[i].to >= 0 && plan->fds[i].to < 3)
+			given[plan->fds[i].to] = true;
+	*bad = null_fd;
+	for (int n = 0; n < 3; n++)
+		if (!given[n] && (move_above(&null_fd, top) == -1 || move_to(null_fd, n) == -1))
+			return -1;
+	return 0;
+}
+
+/* Have exactly the descriptors of the plan after exec.  *bad: the number that failed, or -1. */
+static int arrange(const struct spawn_plan *plan, struct own_fds *own, int *bad)
+{
+	int from[SPAWN_FDS_MAX];
+	int top = beyond_targets(plan);
+
+	*bad = -1;
+	errno = EMFILE;
+	if (plan->fd_count > SPAWN_FDS_MAX ||
+		(own->channel != -1 && move_above(&own->channel, top) == -1) ||
+		(own->exec_fd != -1 && move_above(&own->exec_fd, top) == -1))
+		return -1;
+	for (size_t i = 0; i < plan->fd_count; i++) {
+		*bad = from[i] = plan->fds[i].from;
+		if (from[i] != plan->fds[i].to && move_above(&from[i], top) == -1)
+			return -1;
+	}
+	if (fill_standard(plan, plan->null_fd, top, bad) == -1)
+		return -1;
+	for (size_t i = 0; i < plan->fd_count; i++) {
+		*bad = plan->fds[i].from;
+		if (move_to(from[i], plan->fds[i].to) == -1)
+			return -1;
+	}
+	*bad = -1;
+	return close_others(plan);
+}
+
 static int set_descriptors(
-	const struct spawn_plan *plan, struct spawn_own *own, struct spawn_failure *f)
+	const struct spawn_plan *plan, struct own_fds *own, struct spawn_failure *f)
 {
 	int bad;
 
-	if (spawn_arrange(plan, own, &bad) == 0)
+	if (arrange(plan, own, &bad) == 0)
 		return 0;
 	(void)spawn_fail(f, SPAWN_DESCRIPTORS, "");
 	if (bad != -1)
 		snprintf(f->what, sizeof(f->what), "%d", bad);
 	return -1;
 }
+
+/* ---- birth ---- */
 
 /* Field 22 of our own stat, see proc(5).  By system calls alone and without a
  * sanitizer: the shadow of the stack is an earlier child's, as an exec does not
@@ -477,9 +591,8 @@ int spawn_child_run(void *argument)
 	struct spawn_child *child = argument;
 	const struct spawn_plan *plan = child->plan;
 	struct spawn_failure *failure = &child->failure;
-	struct spawn_own own = {
+	struct own_fds own = {
 		.exec_fd = plan->exec_fd,
-		.report = child->report,
 		.channel = plan->trap != NULL ? plan->trap->channel[1] : -1,
 	};
 
@@ -488,10 +601,5 @@ int spawn_child_run(void *argument)
 		set_up(child, own.channel, failure) == 0)
 		execute_candidates(child, own.exec_fd, failure);
 	child->failed = true;
-	/* SIGPIPE has its default action here, but the pipe's reader lives: our
-	 * parent, which waits.  On return glibc's clone() calls _exit(2). */
-	if (own.report != -1 &&
-		write(own.report, failure, sizeof(*failure)) != (ssize_t)sizeof(*failure))
-		return 125;
-	return 126;
+	return 126; /* glibc's clone() calls _exit(2) then */
 }

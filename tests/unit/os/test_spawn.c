@@ -71,7 +71,7 @@ NATIVE_TEST_LOOP(what_cannot_be_run_is_told, 0, COUNT_OF(refused))
 	ck_assert_ptr_nonnull(strstr(explain(&f, "./x"), refused[_i].text));
 }
 
-TEST(what_no_candidate_is_is_told_by_its_name)
+NATIVE_TEST(what_no_candidate_is_is_told_by_its_name)
 {
 	const char *candidates[] = {"/bin/no-such", "/usr/bin/no-such", NULL};
 	const char *none[] = {NULL};
@@ -112,7 +112,7 @@ NATIVE_TEST(an_interpreter_that_cannot_run_is_named)
 	ck_assert_int_eq(f.error, EACCES);
 }
 
-TEST(the_search_passes_over_what_cannot_run)
+NATIVE_TEST(the_search_passes_over_what_cannot_run)
 {
 	const char *candidates[5] = {"/nonexistent", NULL};
 	char plain[512];
@@ -148,7 +148,7 @@ NATIVE_TEST(too_large_an_environment_is_explained)
 	free(big);
 }
 
-TEST(what_fails_before_is_told_with_its_step)
+NATIVE_TEST(what_fails_before_is_told_with_its_step)
 {
 	struct spawn_failure f;
 
@@ -170,7 +170,7 @@ TEST(what_fails_before_is_told_with_its_step)
 	ck_assert_str_eq(f.what, "777");
 }
 
-TEST(no_processes_left_is_transient)
+NATIVE_TEST(no_processes_left_is_transient)
 {
 	struct spawn_failure f = {.step = SPAWN_CLONE, .error = EAGAIN};
 
@@ -178,7 +178,7 @@ TEST(no_processes_left_is_transient)
 	ck_assert_ptr_nonnull(strstr(explain(&f, "x"), "pids.max"));
 }
 
-TEST(no_descriptors_left_is_transient)
+NATIVE_TEST(no_descriptors_left_is_transient)
 {
 	struct spawn_failure f;
 	pid_t pid;
@@ -248,11 +248,11 @@ TEST(overlapping_maps_do_not_overwrite_each_other)
 	ck_assert(leads_to(12, "a"));
 }
 
-TEST(the_pipe_and_null_may_stand_where_targets_are)
+NATIVE_TEST(null_may_stand_where_targets_are)
 {
 	int file = file_at("a", 40);
 
-	/* every number that the pipe, the program or null could have */
+	/* every number that the program or null could have */
 	for (int to = 3; to < 20; to++)
 		plan.fds[plan.fd_count++] = (struct spawn_fd){file, to};
 	plan.exec_fd = open(os_self, O_PATH | O_CLOEXEC);

@@ -123,7 +123,7 @@ static void become_ordinary(void)
 	ck_assert_int_eq(setresuid(1234, 1234, 1234), 0);
 }
 
-TEST(an_ordinary_user_is_refused_another)
+NATIVE_TEST(an_ordinary_user_is_refused_another)
 {
 	struct spawn_failure f;
 	struct error err;
