@@ -177,21 +177,6 @@ union message {
 	char room[512];
 };
 
-static bool fits_message(void)
-{
-	static int known; /* 0: not asked yet; 1: yes; -1: no */
-	struct seccomp_notif_sizes sizes;
-
-	if (known == 0) {
-		known = 1;
-		if (trycall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) == 0 &&
-			(sizes.seccomp_notif > sizeof(union message) ||
-				sizes.seccomp_notif_resp > sizeof(union message)))
-			known = -1;
-	}
-	return known == 1;
-}
-
 static const struct calls *kind_of(uint32_t arch)
 {
 	for (size_t i = 0; i < COUNT_OF(kinds); i++)
@@ -243,10 +228,6 @@ int seccomp_receive(int fd, struct seccomp_notice *notice)
 {
 	union message m;
 
-	if (!fits_message()) {
-		errno = EOVERFLOW;
-		return -1;
-	}
 	memset(&m, 0, sizeof(m)); /* the kernel refuses anything but zeros */
 	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &m.notif) == -1)
 		return errno == ENOENT || errno == EINTR || errno == EAGAIN ? 0 : -1;
