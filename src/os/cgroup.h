@@ -70,12 +70,8 @@ struct cgroup_tree {
 	int base;       /* directory; -1: not open */
 	unsigned kinds; /* 1 << enum cgroup_kind each: those that can be limited */
 	pid_t launcher; /* the process that waits for nclust's start; 0: none */
-	enum {
-		CGROUP_IN_BASE,
-		CGROUP_IN_OWN,  /* a leaf below the base that nclust has made */
-		CGROUP_IN_LEAF, /* a leaf below the base that systemd has made */
-	} place;                /* the group that nclust itself is in */
-	unsigned enabled;       /* kinds that nclust has enabled; it disables them at its end */
+	bool in_own;      /* nclust itself is in a leaf below the base that it has made */
+	unsigned enabled; /* kinds that nclust has enabled; it disables them at its end */
 };
 
 /*

@@ -157,13 +157,11 @@ static int choose_base(
 	char *slash = strrchr(path, '/');
 	bool foreign = false;
 
-	t->place = CGROUP_IN_BASE;
-	if (slash != NULL && strcmp(slash + 1, own) == 0) {
+	t->in_own = slash != NULL && strcmp(slash + 1, own) == 0;
+	if (t->in_own) {
 		*slash = '\0';
-		t->place = CGROUP_IN_OWN;
 	} else if (slash != NULL && is_systemds(root) && !is_marked(path)) {
 		*slash = '\0';
-		t->place = CGROUP_IN_LEAF;
 		foreign = !is_marked(path);
 		if (foreign)
 			*slash = '/';
@@ -231,7 +229,7 @@ static bool settle_in_leaf(struct cgroup_tree *t, const char *own)
 	for (unsigned i = 0; dir != -1 && i < PASSES_MOST; i++)
 		if (!move_processes(t, t->base, dir, false))
 			break;
-	t->place = CGROUP_IN_OWN;
+	t->in_own = true;
 	return is_empty(t);
 }
 
@@ -359,7 +357,7 @@ static void leave_leaf(const struct cgroup_tree *t, const char *own)
 
 void cgroup_tree_close(struct cgroup_tree *t, const char *own)
 {
-	if (t->base != -1 && t->place == CGROUP_IN_OWN)
+	if (t->base != -1 && t->in_own)
 		leave_leaf(t, own);
 	fd_close(&t->base);
 	*t = (struct cgroup_tree){.base = -1};

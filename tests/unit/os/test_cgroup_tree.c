@@ -391,7 +391,7 @@ TEST(all_of_ours_move_to_a_leaf_and_back)
 			(void)pause();
 	}
 	(void)open_trees(1U << CGROUP_MEMORY);
-	ck_assert_int_eq(t.place, CGROUP_IN_OWN);
+	ck_assert(t.in_own);
 	ck_assert_uint_eq(count_processes(base), 0);
 	leaf = openat(base, OWN, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_uint_eq(count_processes(leaf), CHILDREN + 1);
