@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
-#include "os/process.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -169,25 +168,13 @@ static void forget_directory(struct tree *t, size_t i)
 
 static void tell_full(struct tree *t, const char *path)
 {
-	char most[24] = "?";
-
-	if (t->full)
-		return;
-	t->full = true;
-	if (t->used >= DIRECTORIES_MAX) {
+	if (!t->full)
 		warn_of(t,
-			"more than %d directories match, and only these are "
-			"watched; name fewer, as in 'src/**/*.js'",
-			DIRECTORIES_MAX);
-		return;
-	}
-	(void)process_read_path("/proc/sys/fs/inotify/max_user_watches", most, sizeof(most));
-	most[strcspn(most, "\n")] = '\0';
-	warn_of(t,
-		"'%s' and the directories after it are not watched: the limit "
-		"of %s inotify watches is reached; raise it by 'sysctl "
-		"fs.inotify.max_user_watches=N'",
-		below_base(t, path), most);
+			"more directories match than can be watched (%d, or what sysctl "
+			"fs.inotify.max_user_watches says): '%s' and those after it are not; name "
+			"fewer, as in 'src/**/*.js'",
+			DIRECTORIES_MAX, below_base(t, path));
+	t->full = true;
 }
 
 /* Watch a directory.  The pointer is valid until the next call; NULL: it cannot be watched. */
