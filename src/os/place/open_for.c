@@ -97,15 +97,11 @@ char *read_for(long uid, const char *path, size_t most, bool patient)
 {
 	struct reading r = {.uid = uid, .path = path, .most = most};
 	scoped_str text = malloc(most + 1);
-	char *less;
 
 	r.to = text;
 	if (text == NULL ||
 		(patient || !vfork_is_shared() ? read_all(&r) : read_in_child(&r)) == -1)
 		return NULL;
 	text[r.used] = '\0';
-	less = realloc(text, r.used + 1);
-	if (less != NULL)
-		text = less;
 	return str_release(&text);
 }

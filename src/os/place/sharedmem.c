@@ -33,18 +33,14 @@ static uint64_t in_megabytes(uint64_t bytes)
 	return (bytes + (1U << 20) - 1) >> 20;
 }
 
-/* No limit is so low, and reading the limits takes longer than all the rest. */
-#define SMALL (1U << 20)
-
 /* Refuse a size that the limits rule out, before a worker dies for lack of memory. */
 static int check_size(uint64_t size, struct error *err)
 {
-	uint64_t pages = size > SMALL ? (uint64_t)sysconf(_SC_PHYS_PAGES) : 0;
-	uint64_t machine = pages * (uint64_t)sysconf(_SC_PAGESIZE);
-	uint64_t group = size > SMALL ? cgroup_memory_limit("") : 0;
+	uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t group = cgroup_memory_limit("");
 	struct rlimit files;
 
-	if (pages > 0 && size > machine)
+	if (machine > 0 && size > machine)
 		return error_set(err, 0,
 			"%" PRIu64 "M of shared memory are more than the machine has, %" PRIu64 "M",
 			in_megabytes(size), machine >> 20);
