@@ -11,21 +11,19 @@
 #include <stdio.h>
 
 #define SOCKETS_MAX 16
-#define PATIENCE (200 * MSEC)
-#define WORK (50 * MSEC)
+#define PATIENCE (100 * MSEC)
 
 struct search {
 	const struct port_socket *list;
 	size_t count;
-	nsec_t until;  /* the search ends by the clock ... */
-	nsec_t worked; /* ... or by the CPU time used so far */
-	bool has;      /* the process that is looked at has one of the sockets */
-	pid_t found;   /* the process that has the port; 0: not found yet */
+	nsec_t until; /* when the search ends */
+	bool has;     /* the process that is looked at has one of the sockets */
+	pid_t found;  /* the process that has the port; 0: not found yet */
 };
 
 static bool is_over(const struct search *s)
 {
-	return s->has || clock_now() >= s->until || clock_worked() >= s->worked;
+	return s->has || clock_now() >= s->until;
 }
 
 static bool look_at_fd(void *context, int fd, const char *target)
@@ -58,7 +56,6 @@ pid_t holder_of_port(char to[HOLDER_TEXT], int type, uint16_t port)
 		.list = list,
 		.count = count,
 		.until = clock_now() + PATIENCE,
-		.worked = clock_worked() + WORK,
 	};
 	char name[PROCESS_NAME];
 

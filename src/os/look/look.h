@@ -164,8 +164,7 @@ const char *awaits_threads_text(pid_t pid, char *to, size_t size);
  * The process of our network namespace that has the port: "nginx (pid 77)" if
  * nclust may look at its descriptors, else "a process of uid 33"; "" if no
  * process has the port or the kernel does not tell.  `type` is SOCK_STREAM or
- * SOCK_DGRAM.  The search through /proc ends after 50 ms of CPU time or 200 ms in
- * any case.  Returns the pid; 0: unknown.
+ * SOCK_DGRAM.  The search through /proc ends after 100 ms.  Returns the pid; 0: unknown.
  */
 pid_t holder_of_port(char to[HOLDER_TEXT], int type, uint16_t port);
 
