@@ -84,42 +84,31 @@ static ssize_t receive_with(
 	return m->len;
 }
 
-/* With the sender and the descriptors. */
-static ssize_t receive_here(int fd, void *data, size_t size, int flags, struct fdpass_message *m)
-{
-	return receive_with(fd, data, size, flags, sizeof(union control), m);
-}
+#define ROOM_FOR_ALL sizeof(union control)
 
 /* ---- from others ---- */
 
-/* recvmsg(2) without room for descriptors: the kernel drops them, and `lost` is set.  Behind
- * the sender's credentials there is no room for anything else (scm_recv() of the kernel). */
-static ssize_t receive_bare(
-	int fd, void *data, size_t size, int flags, bool sender, struct fdpass_message *m)
-{
-	return receive_with(fd, data, size, flags, sender ? CMSG_LEN(sizeof(m->cred)) : 0, m);
-}
-
-/* Has the socket SO_PASSCRED set?  1, 0 (also for what is no unix socket, since 6.16
- * by EOPNOTSUPP); -1: errno. */
-static int tells_sender(int fd)
+/* The room for a message without descriptors: the kernel drops them, and `lost` is set.  Behind
+ * the sender's credentials, where SO_PASSCRED is set, there is no room for anything else
+ * (scm_recv() of the kernel).  -1: errno; what is no unix socket has 0 (since 6.16 by EOPNOTSUPP). */
+static ssize_t bare_room(int fd)
 {
 	int on = 0;
 	socklen_t size = sizeof(on);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, &size) == -1)
 		return errno == EOPNOTSUPP ? 0 : -1;
-	return on != 0;
+	return on != 0 ? (ssize_t)CMSG_LEN(sizeof(struct ucred)) : 0;
 }
 
 int fdpass_look(int fd, void *data, size_t size, struct fdpass_message *m)
 {
-	int sender = tells_sender(fd);
+	ssize_t room = bare_room(fd);
 
 	clear_message(m);
 	m->stuck = 0;
-	if (sender == -1 ||
-		receive_bare(fd, data, size, MSG_PEEK | MSG_TRUNC, sender != 0, m) == -1)
+	if (room == -1 ||
+		receive_with(fd, data, size, MSG_PEEK | MSG_TRUNC, (size_t)room, m) == -1)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
 	return 1;
 }
@@ -140,7 +129,8 @@ static int receive_apart(void *argument)
 	struct apart *a = argument;
 
 	if (vfork_leave_table(a->fd, a->fd) == 0)
-		a->got = receive_here(a->fd, a->data, a->size, a->flags, a->message);
+		a->got = receive_with(
+			a->fd, a->data, a->size, a->flags, ROOM_FOR_ALL, a->message);
 	a->error = errno;
 	return 0;
 }
@@ -170,24 +160,23 @@ static ssize_t receive_untrusted(
 	int fd, void *data, size_t size, int flags, enum fdpass_take take, struct fdpass_message *m)
 {
 	struct apart a = {fd, data, size, flags, m, -1, EBUSY};
-	int asked = tells_sender(fd);
-	bool sender = asked == 1;
+	ssize_t room = bare_room(fd);
 	int on = 1;
 
 	clear_message(m);
 	m->stuck = 0;
-	if (asked == -1)
+	if (room == -1)
 		return -1;
 	/* MSG_PEEK alone would skip an urgent byte of a stream */
 	if ((flags & MSG_TRUNC) == 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
-	if (receive_bare(fd, data, size, flags | MSG_PEEK, sender, m) == -1)
+	if (receive_with(fd, data, size, flags | MSG_PEEK, (size_t)room, m) == -1)
 		return -1;
 	/* of a stream, receive no more than was peeked at */
 	if (m->len < (ssize_t)size)
 		a.size = (size_t)m->len;
 	if (!m->lost)
-		return receive_bare(fd, data, a.size, flags, sender, m);
+		return receive_with(fd, data, a.size, flags, (size_t)room, m);
 	if (take != FDPASS_LEAVE)
 		run_apart(&a);
 	m->fd_count = 0; /* these descriptors were the child's */
@@ -215,7 +204,7 @@ ssize_t fdpass_read_apart(
 int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)
 {
 	m->stuck = 0;
-	if (receive_here(fd, data, size, MSG_TRUNC, m) == -1)
+	if (receive_with(fd, data, size, MSG_TRUNC, ROOM_FOR_ALL, m) == -1)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
 	return 1;
 }
@@ -223,7 +212,7 @@ int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)
 ssize_t fdpass_read(int fd, void *data, size_t size, struct fdpass_message *m)
 {
 	m->stuck = 0;
-	return receive_here(fd, data, size, 0, m);
+	return receive_with(fd, data, size, 0, ROOM_FOR_ALL, m);
 }
 
 void fdpass_drop(struct fdpass_message *m)
