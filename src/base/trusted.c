@@ -139,8 +139,7 @@ static bool is_magic(int link)
 static int check_names(char *path, bool whole, unsigned links, struct error *err);
 
 /* Check the way to which a link leads.  The caller has checked that of the link. */
-static int check_target(
-	const char *path, int link, bool whole, unsigned links, struct error *err)
+static int check_target(const char *path, int link, bool whole, unsigned links, struct error *err)
 {
 	char way[PATH_MAX] uninitialized;
 	size_t dir = (size_t)(strrchr(path, '/') + 1 - path);
@@ -204,8 +203,7 @@ static int check_names(char *path, bool whole, unsigned links, struct error *err
 }
 
 /* Check the way to the `len` bytes of a path, which is made absolute in `to`. */
-static int check_way(
-	char to[PATH_MAX], const char *path, size_t len, bool whole, struct error *err)
+static int check_way(char to[PATH_MAX], const char *path, size_t len, bool whole, struct error *err)
 {
 	scoped_str here = *path != '/' ? cwd_name() : NULL;
 

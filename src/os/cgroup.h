@@ -67,9 +67,9 @@ struct cgroup_limits {
 unsigned cgroup_kinds(const struct cgroup_limits *l);
 
 struct cgroup_tree {
-	int base;       /* directory; -1: not open */
-	unsigned kinds; /* 1 << enum cgroup_kind each: those that can be limited */
-	pid_t launcher; /* the process that waits for nclust's start; 0: none */
+	int base;         /* directory; -1: not open */
+	unsigned kinds;   /* 1 << enum cgroup_kind each: those that can be limited */
+	pid_t launcher;   /* the process that waits for nclust's start; 0: none */
 	bool in_own;      /* nclust itself is in a leaf below the base that it has made */
 	unsigned enabled; /* kinds that nclust has enabled; it disables them at its end */
 };

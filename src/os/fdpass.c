@@ -107,8 +107,7 @@ int fdpass_look(int fd, void *data, size_t size, struct fdpass_message *m)
 
 	clear_message(m);
 	m->stuck = 0;
-	if (room == -1 ||
-		receive_with(fd, data, size, MSG_PEEK | MSG_TRUNC, (size_t)room, m) == -1)
+	if (room == -1 || receive_with(fd, data, size, MSG_PEEK | MSG_TRUNC, (size_t)room, m) == -1)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
 	return 1;
 }
@@ -129,8 +128,7 @@ static int receive_apart(void *argument)
 	struct apart *a = argument;
 
 	if (vfork_leave_table(a->fd, a->fd) == 0)
-		a->got = receive_with(
-			a->fd, a->data, a->size, a->flags, ROOM_FOR_ALL, a->message);
+		a->got = receive_with(a->fd, a->data, a->size, a->flags, ROOM_FOR_ALL, a->message);
 	a->error = errno;
 	return 0;
 }

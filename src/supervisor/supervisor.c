@@ -179,7 +179,6 @@ int supervisor_loop_init(struct supervisor *sup, struct error *err)
 	sup->loop = ev_loop_new(EVFLAG_NOENV | EVFLAG_NOSIGMASK);
 	if (sup->loop == NULL)
 		return error_set(err, errno, "cannot make an event loop");
-	sup->births.own_score = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
 	ev_set_loop_release_cb(sup->loop, before_wait, NULL);
 	ev_prepare_init(&sup->turn.prepare, on_prepare);
 	sup->turn.prepare.data = sup;
@@ -468,8 +467,6 @@ static void supervisor_free(struct supervisor *sup)
 	free(sup->sockets.inherited.list);
 	buffer_fini(&sup->births.scratch.text);
 	free(sup->births.scratch.list);
-	if (sup->births.own_score > 0)
-		(void)close(sup->births.own_score);
 	free(sup->upgrade.exe_path);
 	if (sup->loop != NULL) {
 		heal_fini(sup);

@@ -25,8 +25,8 @@ static int start_child(struct spawn_child *child, struct vfork *v, int *pidfd)
 	 * child whose parent waits by vfork(2) (__set_oom_adj() in fs/proc).  With
 	 * all rights nclust sets the score after the exec; where that would be
 	 * refused the child sets it before, and then the wait has no limit of time. */
-	child->scored_later = child->plan->oom_score_adj != NULL && child->plan->own_score > 0 &&
-		vfork_calls() && privilege_has(CAP_DAC_OVERRIDE) && privilege_has(CAP_SYS_PTRACE);
+	child->scored_later = child->plan->oom_score_adj != NULL && vfork_calls() &&
+		privilege_has(CAP_DAC_OVERRIDE) && privilege_has(CAP_SYS_PTRACE);
 	if (child->plan->oom_score_adj != NULL && !child->scored_later)
 		flags |= CLONE_VFORK;
 	return vfork_begin(v, spawn_child_run, child, flags, pidfd);
@@ -67,31 +67,29 @@ static void take_trap(struct spawn_trap *trap)
 	}
 }
 
-static void read_own(int fd, char score[16])
-{
-	ssize_t n = pread(fd, score, 15, 0);
-
-	score[n > 0 ? n : 0] = '\0';
-}
-
 enum { YIELDS = 8 };
+
+static ssize_t read_own(char score[16])
+{
+	return process_read(getpid(), "oom_score_adj", score, 16);
+}
 
 /* The futex is woken a moment before exec has separated the two memories: then
  * nclust's own score has changed, too. */
-static int set_score(pid_t pid, const char *score, int own)
+static int set_score(pid_t pid, const char *score)
 {
 	const struct timespec pause = {.tv_nsec = 100 * 1000};
 	char before[16];
 	char after[16];
 
-	read_own(own, before);
-	if (*before != '\0' && strtol(before, NULL, 10) == strtol(score, NULL, 10))
+	if (read_own(before) == -1)
+		return -1;
+	if (strtol(before, NULL, 10) == strtol(score, NULL, 10))
 		return 0; /* the child has inherited the score */
 	for (int i = 0; i < 100; i++) {
 		if (spawn_oom_score(pid, score) == -1)
 			return -1;
-		read_own(own, after);
-		if (strcmp(before, after) == 0)
+		if (read_own(after) == -1 || strcmp(before, after) == 0)
 			return 0;
 		(void)spawn_oom_score(getpid(), before);
 		/* exec needs a CPU for some µs, and a pause takes 0.9 ms */
@@ -111,8 +109,7 @@ static int end_spawn(struct spawn_child *child, struct vfork *v, bool late)
 
 	if (late)
 		note_timeout(child);
-	if (!failed && child->scored_later &&
-		set_score(v->pid, plan->oom_score_adj, plan->own_score) == -1) {
+	if (!failed && child->scored_later && set_score(v->pid, plan->oom_score_adj) == -1) {
 		/* for want of a descriptor another try may succeed */
 		(void)spawn_fail(&child->failure, errno == EMFILE ? SPAWN_CLONE : SPAWN_OOM_SCORE,
 			plan->oom_score_adj);

@@ -94,7 +94,6 @@ struct spawn_plan {
 	size_t limit_count;
 	int nice;                  /* absolute; INT_MIN: inherited */
 	const char *oom_score_adj; /* text to write, or NULL */
-	int own_score;             /* descriptor of /proc/self/oom_score_adj; 0: not open */
 	const cpu_set_t *affinity; /* or NULL */
 	size_t affinity_size;
 	int umask;          /* -1: inherited */

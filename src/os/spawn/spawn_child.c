@@ -332,8 +332,7 @@ static void note_candidate(struct spawn_failure *f, const char *path, int error)
 
 	if (f->step == SPAWN_INTERPRETER)
 		return;
-	if ((error == EACCES ||
-		    (error == ENOENT && access_in(AT_FDCWD, path, F_OK) == 0)) &&
+	if ((error == EACCES || (error == ENOENT && access_in(AT_FDCWD, path, F_OK) == 0)) &&
 		blame_interpreter(path, error, what)) {
 		f->step = SPAWN_INTERPRETER;
 	} else {

@@ -81,7 +81,6 @@ int role_start(enum role role, struct role_life *l, const int *fds, size_t count
 		.oom_score_adj = role != ROLE_LOGGER && *sup->births.oom_score_adj != '\0'
 			? sup->births.oom_score_adj
 			: NULL,
-		.own_score = sup->births.own_score,
 		.umask = -1,
 		.uid = -1,
 		.gid = -1,

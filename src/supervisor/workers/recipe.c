@@ -348,7 +348,6 @@ void recipe_plan(const struct supervisor *sup, struct spawn_plan *plan, const st
 		.nice = s->nice,
 		.oom_score_adj =
 			*sup->births.oom_score_adj != '\0' ? sup->births.oom_score_adj : NULL,
-		.own_score = sup->births.own_score,
 		.umask = s->umask,
 		.chroot = s->chroot,
 		.release = r->entered,

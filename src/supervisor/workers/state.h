@@ -123,7 +123,6 @@ struct births {
 	struct scratch scratch;
 	struct rlimit nofile;   /* nclust's limit when it started, which workers get */
 	char oom_score_adj[16]; /* of workers; "": they inherit nclust's */
-	int own_score;          /* /proc/self/oom_score_adj; 0: not open */
 };
 
 /* A path of a unix socket that a worker has bound by itself (child.h). */

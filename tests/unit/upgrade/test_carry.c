@@ -118,7 +118,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, orphans.changed),
 	NOT(supervisor, orphans.fresh),
 	NOT(supervisor, births.scratch),
-	NOT(supervisor, births.own_score), /* opened anew */
 	NOT(supervisor, upgrade.reexec),
 	NOT(supervisor, orphans.previous), /* of the start */
 	NOT(supervisor, orphans.has_past),
