@@ -5,7 +5,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "cli/render.h"
-#include "os/affinity.h"
 #include "os/cgroup.h"
 #include "os/descriptors.h"
 #include "os/look/remote.h"

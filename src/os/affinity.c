@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/affinity.h"
 
 #include "os/process.h"
 

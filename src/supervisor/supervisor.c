@@ -6,7 +6,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "base/nsec.h"
-#include "os/affinity.h"
 #include "os/clock.h"
 #include "os/privilege.h"
 #include "os/process.h"

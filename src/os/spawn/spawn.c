@@ -5,7 +5,6 @@
 #include "os/fdpass.h"
 #include "os/privilege.h"
 #include "os/process.h"
-#include "os/spawn/internal.h"
 #include "os/vfork.h"
 
 #include <errno.h>

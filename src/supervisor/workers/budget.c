@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/workers/recipe.h"
 
-#include "os/affinity.h"
+#include "os/process.h"
 #include "os/cgroup.h"
 
 unsigned budget_usable(void)

@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_RECIPE_H
 #define SUPERVISOR_RECIPE_H
 
-#include "os/affinity.h"
+#include "os/process.h"
 #include "os/socket/endpoint.h"
 #include "os/spawn/spawn.h"
 #include "supervisor/common/state.h"
