@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/place/open_for.h"
+#include "os/descriptors.h"
 
 #include "base/scope.h"
 #include "os/vfork.h"

@@ -6,7 +6,7 @@
 #include "base/text.h"
 #include "config/origin.h"
 #include "config/value.h"
-#include "os/place/open_for.h"
+#include "os/descriptors.h"
 #include "os/socket/endpoint.h"
 #include "os/privilege.h"
 #include "supervisor/common/news.h"
