@@ -257,7 +257,7 @@ int client_open(struct client *c, const char *place, const char *name, struct er
 	if (dir == -1)
 		return -1;
 	text_copy(c->name, sizeof(c->name), name);
-	fd = socket_connect_at(dir, "control", err);
+	fd = socket_connect_at(dir, "control", SOCK_STREAM, err);
 	if (fd == -1) {
 		int status = err->status;
 

@@ -118,10 +118,9 @@ int socket_open_at(
 int socket_open_nowhere(struct error *err);
 /* The socket's name as sd_notify(3) wants it, "@NAME"; -1: it has none. */
 int socket_own_name(int fd, char *text, size_t size);
-/* Connect to `name` in a directory (stream, blocking, CLOEXEC).  EAGAIN when
- * connect(2), or later a send(2), has made no progress for 10 s. */
-int socket_connect_at(int dirfd, const char *name, struct error *err);
-int socket_connect_packets_at(int dirfd, const char *name, struct error *err);
+/* Connect to `name` in a directory (SOCK_STREAM or SOCK_SEQPACKET; blocking, CLOEXEC).
+ * EAGAIN when connect(2), or later a send(2), has made no progress for 10 s. */
+int socket_connect_at(int dirfd, const char *name, int type, struct error *err);
 /* A datagram socket connected to a unix path ('@': abstract), for sd_notify(3);
  * CLOEXEC, the caller's. fdpass_send() on it fails with EAGAIN while the receiver's
  * queue is full, and poll(2) reports when there is room.  -1 and errno. */

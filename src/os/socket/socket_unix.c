@@ -434,7 +434,7 @@ int socket_own_name(int fd, char *text, size_t size)
 	return 0;
 }
 
-static int connect_at(int dirfd, const char *name, int type, struct error *err)
+int socket_connect_at(int dirfd, const char *name, int type, struct error *err)
 {
 	scoped_fd fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	scoped_fd file = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -454,16 +454,6 @@ static int connect_at(int dirfd, const char *name, int type, struct error *err)
 		connect(fd, (const struct sockaddr *)&address, size) == -1)
 		return error_set(err, errno, "cannot connect to '%s'", name);
 	return fd_release(&fd);
-}
-
-int socket_connect_at(int dirfd, const char *name, struct error *err)
-{
-	return connect_at(dirfd, name, SOCK_STREAM, err);
-}
-
-int socket_connect_packets_at(int dirfd, const char *name, struct error *err)
-{
-	return connect_at(dirfd, name, SOCK_SEQPACKET, err);
 }
 
 int socket_connect_datagrams(const char *path)

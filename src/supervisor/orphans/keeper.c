@@ -237,7 +237,7 @@ int keeper_call(struct supervisor *sup, struct fd_store *store, struct error *er
 	int got;
 
 	*store = (struct fd_store){.channel = -1, .socket = -1};
-	store->channel = socket_connect_packets_at(sup->rundir.dir, name, err);
+	store->channel = socket_connect_at(sup->rundir.dir, name, SOCK_SEQPACKET, err);
 	if (store->channel == -1)
 		return -1;
 	got = is_ours(store);

@@ -61,15 +61,14 @@ REPLACED(int, orphan_state_write)(int dirfd, const void *data, size_t size)
 	return 0;
 }
 
-REPLACED(int, socket_connect_packets_at)
-(int dirfd, const char *name, struct error *err)
+REPLACED(int, socket_connect_at)(int dirfd, const char *name, int type, struct error *err)
 {
 	int fds[2];
 
 	(void)dirfd;
 	(void)name;
 	(void)err;
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds), 0);
 	ck_assert_int_ne(dup2(fds[1], keeper), -1);
 	(void)close(fds[1]);
 	return fds[0];

@@ -266,7 +266,7 @@ TEST(a_path_too_long_for_an_address_works)
 	plan = plan_on(path);
 	plan.mode = 0600;
 	ck_assert_int_ne(open_plan(), -1);
-	ck_assert_int_ne(socket_connect_at(dir, "socket", &err), -1);
+	ck_assert_int_ne(socket_connect_at(dir, "socket", SOCK_STREAM, &err), -1);
 	must_refuse(EADDRINUSE);
 	/* only the directory may be that long */
 	memset(deep, 'n', sizeof(deep) - 1);
@@ -339,7 +339,7 @@ TEST(control_and_notify_sockets_in_a_directory)
 	must_be(os_path("notify"), owner == -1 ? geteuid() : 65534, getegid(), 0600);
 	ck_assert_int_eq(getsockopt(dgram, SOL_SOCKET, SO_PASSCRED, &passcred, &size), 0);
 	ck_assert_int_eq(passcred, 1);
-	client = socket_connect_at(dir, "control", &err);
+	client = socket_connect_at(dir, "control", SOCK_STREAM, &err);
 	ck_assert_int_ne(client, -1);
 	server = accept4(stream, NULL, NULL, SOCK_CLOEXEC);
 	ck_assert_int_eq(socket_peer(server, &peer), 0);
@@ -358,13 +358,13 @@ TEST(in_a_directory_what_is_there_is_replaced)
 	ck_assert_int_eq(unlink(os_path("s")), 0);
 	os_write(os_path("target"), "precious", 0644);
 	ck_assert_int_eq(symlink("target", os_path("s")), 0);
-	ck_assert_int_eq(socket_connect_at(dir, "s", &err), -1);
+	ck_assert_int_eq(socket_connect_at(dir, "s", SOCK_STREAM, &err), -1);
 	open_at(dir, "s");
 	ck_assert(S_ISSOCK(os_stat(os_path("s")).st_mode));
 	ck_assert_int_eq(os_stat(os_path("target")).st_size, 8);
 	ck_assert_int_eq(mkdir(os_path("d"), 0700), 0);
 	ck_assert_int_eq(socket_open_at(dir, "d", SOCK_STREAM, 0600, -1, -1, &err), -1);
-	ck_assert_int_eq(socket_connect_at(dir, "none", &err), -1);
+	ck_assert_int_eq(socket_connect_at(dir, "none", SOCK_STREAM, &err), -1);
 	ck_assert_int_eq(err.sys, ENOENT);
 }
 
