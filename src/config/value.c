@@ -125,8 +125,8 @@ int value_wanted_time(
 	char low[24];
 	char high[24];
 
-	return value_wanted(err, found, "%sa time from %s to %s", before,
-		text_duration(low, least), text_duration(high, most));
+	return value_wanted(err, found, "%sa time from %s to %s", before, text_duration(low, least),
+		text_duration(high, most));
 }
 
 int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most, struct error *err)
