@@ -22,7 +22,7 @@
 /* A queue that no worker takes from is reset after that, so that its clients can try again. */
 #define ORPHAN_MAX (10 * SECOND)
 #define LOOK_EVERY (100 * MSEC)
-/* The first look is early: an old socket may be empty by then. */
+/* The first look is early: a client may wait for a worker to be woken. */
 #define LOOK_FIRST (2 * MSEC)
 
 /* ---- generations ---- */
@@ -258,6 +258,17 @@ static bool close_old_sockets(struct steer *s, struct listener *l)
 	return waiting;
 }
 
+/* Starting workers of a slot take from their socket soon. */
+static void wake_unweighted(struct listener *l)
+{
+	if (group_size(l) == 1 || l->own_group)
+		return;
+	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
+		if (k->weight == 0 && k->served && k->workers > 0 &&
+			(k->slot == SLOT_ALL || k->draining))
+			group_wake_unweighted(l, k);
+}
+
 /* ---- looking again ---- */
 
 /* No connection waits for the generation that alone gets connections. */
@@ -403,9 +414,12 @@ void steer_look_next_turn(struct steer *s)
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct steer *s = timer->data;
+	struct listener *l;
 
 	(void)loop;
 	(void)revents;
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
+		wake_unweighted(l);
 	s->interval = s->interval < LOOK_EVERY / 2 ? s->interval * 2 : LOOK_EVERY;
 	steer_look(s);
 }
@@ -550,9 +564,11 @@ void steer_on_adopted(struct service *service)
 	if (service->kind->by_connection)
 		return;
 	for_each_listener (l, listeners_of(service, LISTENERS_ALL))
-		for (const struct listener_socket *k = l->sockets; k != NULL; k = k->next)
+		for (struct listener_socket *k = l->sockets; k != NULL; k = k->next) {
+			k->served = true;
 			if (s->last_lane < k->lane)
 				s->last_lane = k->lane;
+		}
 	for_each_child (child, children_of(service))
 		note_found(s, child);
 	latest = find_latest(s);

@@ -134,6 +134,7 @@ static bool add_first(const struct steer *s, struct listener *l, unsigned lane, 
 		return false;
 	first->slot = slot;
 	first->weight = 1;
+	first->served = true;
 	l->spread = l->chosen = steer_spread(s, l);
 	return true;
 }

@@ -21,6 +21,9 @@
 /* A SYN may be on its way through the kernel when a socket's share becomes
  * 0. */
 #define AWAY_LEAST (3 * MSEC)
+/* How often nclust wakes a worker by a connection of its own: each one adds to the queue, and some
+ * programs never accept from a socket that they hold. */
+#define WAKES_MOST 64
 /* The longest TCP handshake: the kernel gives up 63 s after the SYN (tcp_synack_retries). */
 #define HALF_OPEN_MAX (64 * SECOND)
 
@@ -426,6 +429,7 @@ bool group_weigh(struct listener_socket *socket, unsigned weight)
 	bool changed = socket->weight != weight;
 
 	if (weight > 0) {
+		socket->served = true;
 		socket->away = 0;
 		socket->settled = false;
 	} else if (socket->away == 0) {
@@ -494,6 +498,28 @@ static void wake_worker_at(struct listener *l, struct listener_socket *k)
 	if (reuseport_share(k->fd, weights, group_size(l)) == 0)
 		reuseport_wake(k->fd);
 	group_apply(l);
+}
+
+void group_wake_unweighted(struct listener *l, struct listener_socket *k)
+{
+	nsec_t now = clock_now();
+
+	if (!group_has_queue(l, k)) {
+		k->waited = false;
+		k->wakes = 0;
+		return;
+	}
+	if (!k->waited) { /* a worker may be about to accept */
+		k->waited = true;
+		return;
+	}
+	if (k->wakes >= WAKES_MOST || (k->wakes > 0 && now < k->wake_at))
+		return;
+	wake_worker_at(l, k);
+	k->wake_at = now + (k->wakes < 10 ? MSEC << k->wakes : SECOND);
+	k->wakes++;
+	k->away = now;
+	k->settled = false;
 }
 
 void group_wake(struct listener *l, unsigned lane)

@@ -67,6 +67,8 @@ void group_apply(struct listener *l);
 bool group_has_queue(const struct listener *l, const struct listener_socket *socket);
 /* Of a socket with share 0: is its queue empty, and is no handshake under way? */
 bool group_is_dry(const struct listener *l, struct listener_socket *k);
+/* Of a socket with share 0: if a client waits in its queue, wake a worker of the lane. */
+void group_wake_unweighted(struct listener *l, struct listener_socket *k);
 /* A worker of the lane has ended: if a client waits, wake another worker. */
 void group_wake(struct listener *l, unsigned lane);
 

@@ -42,10 +42,14 @@ struct listener_socket {
 	unsigned preferred; /* those of the generation that is to get clients */
 	bool draining;      /* one of its workers is to be emptied */
 	bool spare;         /* a spare listens on it, and would take clients at once */
+	bool served;        /* its weight was above 0 at some time */
 	bool bound;         /* its worker has called bind(2) for it */
 	nsec_t away;        /* since when its weight is 0; or 0 */
 	bool settled;       /* since `away` a look has found no half-open connection */
 	nsec_t look_at;     /* when to look for half-open connections again */
+	bool waited;        /* the last look found a connection in its queue */
+	unsigned wakes;     /* how often nclust has woken a worker since the queue was empty */
+	nsec_t wake_at;     /* when nclust may wake a worker again */
 	uint64_t keeper_id; /* its SO_COOKIE, if the keeper holds it; or 0 */
 	uint64_t given;     /* connections that it got, as far as nclust counts them */
 	unsigned turns;     /* its share of a round of the BPF program (group.h) */

@@ -308,9 +308,13 @@ static const struct gap socket_gaps[] = {
 	NOT(listener_socket, preferred),
 	NOT(listener_socket, draining),
 	NOT(listener_socket, spare),
+	NOT(listener_socket, served),
 	NOT(listener_socket, away),
 	NOT(listener_socket, settled),
 	NOT(listener_socket, look_at),
+	NOT(listener_socket, waited),
+	NOT(listener_socket, wakes),
+	NOT(listener_socket, wake_at),
 	NOT(listener_socket, keeper_id), /* told anew */
 	NOT(listener_socket, given),
 	NOT(listener_socket, turns),
