@@ -356,7 +356,8 @@ void clusters_turn(struct clusters *all)
 
 		for (struct sink *o = unused ? c->sinks : NULL; o != NULL; o = o->next)
 			o->route = NULL;
-		needed |= flush_sinks(c) | report_counts(all, c);
+		needed |= flush_sinks(c);
+		needed |= report_counts(all, c);
 		free_leaving(c);
 		if (!unused || c->sinks != NULL || c->lost > 0 || c->read > 0) {
 			at = &c->next;
