@@ -9,6 +9,10 @@
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/child.h"
 
+/* Time from one look to the next: twice as long each time. */
+#define WAIT_LEAST (1 * SECOND)
+#define WAIT_MOST (1 * MINUTE)
+
 struct search {
 	const struct service *service;
 	pid_t tree[TREE_MAX];
@@ -63,15 +67,15 @@ static bool may_have_strayed(
 		child_by_pid(child->service->sup, facts.session) == NULL;
 }
 
-bool closed_has_some(const struct child *child, const struct socket_key *but)
+bool closed_has_probes(const struct child *child, const struct socket_key *but)
 {
 	const struct listener_set *set = &child->service->sockets.learned;
 
 	if (!allowance_is_ample(&child->trap.allowance))
 		return false;
 	for (size_t i = 0; i < set->count; i++)
-		if ((!set->list[i]->facts.listening || ports_is_late(child, set->list[i])) &&
-			!set->list[i]->of_node && learned_has(child, set->list[i]) &&
+		if (!set->list[i]->facts.listening && !set->list[i]->of_node &&
+			learned_has(child, set->list[i]) &&
 			!socket_key_equal(&set->list[i]->key, but))
 			return true;
 	return false;
@@ -104,4 +108,25 @@ void closed_forget(struct child *child, const struct socket_key *but)
 			learned_drop(service, l);
 	}
 	intercept_charge(child, begun);
+}
+
+static void look_again_after(struct child *child, nsec_t wait)
+{
+	child->trap.late_wait = wait;
+	intercept_look_after(child, &child->trap.late_by, wait);
+}
+
+void closed_await(struct child *child)
+{
+	look_again_after(child, WAIT_LEAST);
+}
+
+void closed_look(struct child *child)
+{
+	if (!intercept_is_due(child, child->trap.late_by))
+		return;
+	closed_forget(child, NULL);
+	child->trap.late_by = 0;
+	if ((child->listening.ports & ~child->listening.lasting) != 0)
+		look_again_after(child, nsec_min(2 * child->trap.late_wait, WAIT_MOST));
 }

@@ -70,16 +70,20 @@ void replace_worker_socket(struct takeover *t, struct listener *l);
 
 /*
  * No call tells that a worker closes a port that it had opened (FTP's for data, a debugger's):
- * nclust still has the socket, and clients would wait there.  So nclust looks at the worker when it
- * opens the next one.
+ * nclust still has the socket, and clients would wait there.  So listens.c looks again and again at
+ * a worker that has opened a port late, for ports that it has closed.
  */
 
+/* The worker has opened such a port. */
+void closed_await(struct child *child);
+/* Looks at the worker if that is due; sets the timer to the next look. */
+void closed_look(struct child *child);
 /* Forgets the ports that the worker has closed, but for `but` (or NULL), which it opens again: its
  * successor need not open them. */
 void closed_forget(struct child *child, const struct socket_key *but);
-/* May the worker have bound a learned address without listen(2), or late, but for `but`, and closed
- * it?  A worker with little allowance left is looked at by a later bind. */
-bool closed_has_some(const struct child *child, const struct socket_key *but);
+/* May the worker have bound a learned address without listen(2), but for `but`, and closed it?  A
+ * worker with little allowance left is looked at by a later bind. */
+bool closed_has_probes(const struct child *child, const struct socket_key *but);
 
 /* ---- startwait ---- */
 

@@ -368,6 +368,7 @@ static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
 
 		startwait_look(child);
 		look_if_ready(child);
+		closed_look(child);
 		if (clock_now() - begun > TURN_SPAN) { /* slow: the others in the next turn */
 			timer_arm(loop, timer, 0);
 			return;
@@ -495,6 +496,8 @@ static void note_listening(struct child *child, struct listener *l, pid_t tid)
 		return;
 	}
 	counts = note_port(child, l);
+	if (ports_is_late(child, l))
+		closed_await(child);
 	if (!learned_only(l))
 		ports_tell(child, ports_bit(child->service, l));
 	PARTS(uses, child, l, USE_LISTENS);
@@ -629,6 +632,8 @@ void listens_recall(struct child *child)
 void listens_resume(struct child *child)
 {
 	listens_recall(child); /* the old version may have carried none */
+	if ((child->listening.ports & ~child->listening.lasting) != 0)
+		closed_await(child);
 	if (child->trap.listening_by != 0)
 		arm_ready_timer(child, child->trap.listening_by);
 }

@@ -36,6 +36,8 @@ struct trapped {
 	nsec_t busy;         /* CPU time that it had used, or waited for, at busy_at */
 	nsec_t busy_at;      /* when idleness was judged last; or 0 */
 	nsec_t waits_by;     /* when to look what it waits for; or 0 */
+	nsec_t late_by;      /* when to look what it has closed; or 0 */
+	nsec_t late_wait;    /* wait before that look (internal.h) */
 	int v6only_fd;       /* fd of the socket on which it set IPV6_V6ONLY last */
 	bool v6only_known;   /* v6only is known; only where nclust cannot duplicate sockets */
 	bool v6only;         /* that option's value */

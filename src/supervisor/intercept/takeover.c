@@ -461,7 +461,7 @@ static bool is_of_worker(const struct takeover *t, pid_t tid)
 
 static void decide_tcp(struct takeover *t)
 {
-	if (closed_has_some(t->child, &t->key))
+	if (closed_has_probes(t->child, &t->key))
 		closed_forget(t->child, &t->key);
 	t->listener_count = learned_find(t->child, &t->key, t->listeners, FOUND_MAX);
 	if (t->listener_count > 0)

@@ -216,8 +216,10 @@ static const struct gap child_gaps[] = {
 	NOT(child, trap.call),     /* answered before */
 	NOT(child, trap.busy),     /* looked at anew */
 	NOT(child, trap.busy_at),
-	NOT(child, trap.waits_by), /* of a moment */
+	NOT(child, trap.late_by), /* of a moment */
+	NOT(child, trap.waits_by),
 	NOT(child, life.waits),
+	NOT(child, trap.late_wait),
 	NOT(child, trap.exclusive),  /* set anew by node */
 	NOT(child, saved.entry),     /* found again */
 	NOT(child, saved.in_keeper), /* told anew */
