@@ -207,6 +207,7 @@ static int check_way(char to[PATH_MAX], const char *path, size_t len, bool whole
 {
 	scoped_str here = *path != '/' ? cwd_name() : NULL;
 
+	*to = '\0';
 	if (*path != '/' && here == NULL)
 		return cannot_open(errno, err);
 	if (snprintf(to, PATH_MAX, "%s%s%.*s", here != NULL ? here : "", here != NULL ? "/" : "",

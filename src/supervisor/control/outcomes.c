@@ -211,16 +211,17 @@ void request_look(struct client *c, const struct service *service, const struct 
 	for (size_t i = 0; i < c->expected_count; i++) {
 		struct expectation *e = &c->expected[i];
 		const struct outcome *o = &e->service->outcome;
+		bool is_its = service != NULL && e->service == service;
 		char why[400];
 
 		if (is_rollout_over(e)) {
 			note_outcome(e, o->text, o->failed);
 			e->rollout = o->of;
-		} else if (e->service == service && is_scale_failed(e, report)) {
+		} else if (is_its && is_scale_failed(e, report)) {
 			note_outcome(e, sentence, true);
 		} else if (has_come_true(e)) {
 			e->met = true; /* a cluster also stops because all jobs are done */
-		} else if (e->service == service && is_stopped_instead(e, report)) {
+		} else if (is_its && is_stopped_instead(e, report)) {
 			note_outcome(e, sentence, true);
 		} else if (!e->met && !e->ended && order_is_lost(e->service, why, sizeof(why))) {
 			note_outcome(e, why, true);

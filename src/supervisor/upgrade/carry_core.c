@@ -72,10 +72,11 @@ static const struct plain_row slot_rows[] = {
 	PLAIN_ENUM(7, slot, last_why, WHY_SOCKET),
 	PLAIN(8, slot, restarts, UNSIGNED),
 	PLAIN(9, slot, life, UNSIGNED),
-	/* 10, 11, 14 and 16 were of a rollout under way */
+	/* 10, 11 and 14 were of a rollout under way */
 	PLAIN_ENUM(12, slot, ended, SLOT_ENDED_BADLY),
 	PLAIN(13, slot, mend_at, SIGNED),
 	PLAIN_ENUM(15, slot, gate, GATES - 1),
+	PLAIN(16, slot, busy, BOOL),
 	PLAIN(17, slot, waits, SIGNED),
 	CARRY_INSIDE(18, slot, mends, &backoff_inside),
 	PLAIN(19, slot, early, UNSIGNED),

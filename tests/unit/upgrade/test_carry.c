@@ -355,8 +355,7 @@ static const struct gap whole_gaps[] = {
 	NOT(cluster, surprises),                      /* may be told once more */
 	NOT(cluster, rollout), NOT(cluster, waiting), /* none is under way */
 };
-static const struct gap slot_gaps[] = {
-	NOT(slot, turn), NOT(slot, step), NOT(slot, proven), NOT(slot, busy)};
+static const struct gap slot_gaps[] = {NOT(slot, turn), NOT(slot, step), NOT(slot, proven)};
 static const struct gap generation_gaps[] = {NOT(generation, starting)}; /* counted */
 
 static const struct gap no_gaps[1];
@@ -439,7 +438,7 @@ static const struct {
 		"36x 39u 40u 41u 42u 45b 46i",
 		GAPS(whole_gaps)},
 	{"slot", &carried_slot,
-		"1g 2g 3g 4i 5i 6g 7u 8u 9u 12u 13i 15u "
+		"1g 2g 3g 4i 5i 6g 7u 8u 9u 12u 13i 15u 16b "
 		"17i 18g 19u 110w",
 		GAPS(slot_gaps)},
 	{"generation", &carried_generation, "1u 2u 3u 4u 5b 6b 7u 8b 9u 10b 11b 105u",
