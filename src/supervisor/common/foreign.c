@@ -15,6 +15,7 @@
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -24,7 +25,6 @@
 #define PATIENCE (5 * SECOND)
 /* The same, if nclust itself waits for the child. */
 #define PROMPTLY (100 * MSEC)
-#define PROMPTLY_LEAST (10 * MSEC)
 /* So many are closed at once, others when this turn ends. */
 #define TOGETHER_MOST 32
 /* Most batches are closed within this time, so nclust waits for them. */
@@ -99,90 +99,74 @@ static int close_batch(void *argument)
 	return 0;
 }
 
-static void put_back(struct closer *c, int fd, uint64_t owner)
+static void put_back(struct closer *c, struct foreign it)
 {
 	if (c->count < c->room)
-		c->list[c->count++] = (struct foreign){fd, owner};
+		c->list[c->count++] = it;
 }
 
 /* The child has ended, or was killed: close the numbers of what it has closed, and put the rest
  * back on the list. */
-static void end_batch(struct closing_child *by)
+static void end_batch(struct closer *c)
 {
-	struct closing *it = &by->closing;
+	struct closing *it = &c->closing;
 
-	by->child.pid = 0;
+	c->child.pid = 0;
 	for (unsigned i = 0; i < it->count; i++)
 		if (i < it->done)
 			fd_close(&it->fds[i]);
 		else
-			put_back(&by->sup->closer, it->fds[i], by->owner);
+			put_back(c, (struct foreign){it->fds[i], c->owners[i]});
 	it->count = 0;
 }
 
 /* Reap the child if it has ended; false: it has not. */
-static bool reap_child(struct closing_child *by)
+static bool reap_child(struct closer *c)
 {
-	if (waitpid(by->child.pid, NULL, WNOHANG | (int)__WCLONE) == 0)
+	if (waitpid(c->child.pid, NULL, WNOHANG | (int)__WCLONE) == 0)
 		return false;
-	end_batch(by);
+	end_batch(c);
 	return true;
 }
 
-static bool has_closing_child(const struct closer *c, uint64_t owner)
+static void take_batch(struct supervisor *sup)
 {
-	for (size_t i = 0; i < CLOSERS_MOST; i++)
-		if (c->children[i].child.pid != 0 && c->children[i].owner == owner)
-			return true;
-	return false;
-}
+	struct closer *c = &sup->closer;
+	struct closing *it = &c->closing;
 
-/* Take the descriptors of one worker: the first on the list that no other child works for.  So a
- * descriptor that cannot be closed delays its own worker's alone, and nclust knows whose it is. */
-static bool take_batch(struct closing_child *by)
-{
-	struct closer *c = &by->sup->closer;
-	struct closing *it = &by->closing;
-	size_t first = 0;
-	size_t kept;
-
-	while (first < c->count && has_closing_child(c, c->list[first].owner))
-		first++;
-	if (first == c->count)
-		return false;
-	*it = (struct closing){.null_fd = by->sup->null_fd};
-	by->owner = c->list[first].owner;
-	kept = first;
-	for (size_t i = first; i < c->count; i++)
-		if (c->list[i].owner == by->owner && it->count < CLOSING_BATCH)
-			it->fds[it->count++] = c->list[i].fd;
-		else
-			c->list[kept++] = c->list[i];
-	c->count = kept;
-	return true;
+	*it = (struct closing){.null_fd = sup->null_fd};
+	for (; it->count < c->count && it->count < CLOSING_BATCH; it->count++) {
+		it->fds[it->count] = c->list[it->count].fd;
+		c->owners[it->count] = c->list[it->count].owner;
+	}
+	c->count -= it->count;
+	memmove(c->list, c->list + it->count, c->count * sizeof(*c->list));
 }
 
 /* 1: the batch is closed; 0: the child goes on closing it; -1: no child can be started. */
-static int close_batch_of(struct closing_child *by, nsec_t patience)
+static int close_next_batch(struct supervisor *sup, nsec_t patience)
 {
-	by->child.needed = true;
-	if (vfork_begin(&by->child, close_batch, &by->closing, CLONE_FILES, NULL) == -1) {
-		end_batch(by);
+	struct closer *c = &sup->closer;
+
+	take_batch(sup);
+	c->child.needed = true;
+	if (vfork_begin(&c->child, close_batch, &c->closing, CLONE_FILES, NULL) == -1) {
+		end_batch(c);
 		return -1;
 	}
-	if (!vfork_wait(&by->child, patience))
+	if (!vfork_wait(&c->child, patience))
 		return 0;
-	(void)vfork_reap(&by->child);
-	end_batch(by);
+	(void)vfork_reap(&c->child);
+	end_batch(c);
 	return 1;
 }
 
-static void give_up_batch(struct closing_child *by)
+static void give_up_batch(struct closer *c)
 {
-	if (by->child.pid == 0)
+	if (c->child.pid == 0)
 		return;
-	(void)vfork_kill(&by->child);
-	end_batch(by);
+	(void)vfork_kill(&c->child);
+	end_batch(c);
 }
 
 /* ---- in the loop ---- */
@@ -194,58 +178,59 @@ static void look_within(struct supervisor *sup, nsec_t wait)
 }
 
 /* Within PATIENCE the child should close at least one descriptor. */
-static void grant_patience(struct closing_child *by)
+static void grant_patience(struct closer *c)
 {
-	by->seen = by->closing.done;
-	by->due = clock_now() + PATIENCE;
+	c->seen = c->closing.done;
+	c->due = clock_now() + PATIENCE;
 }
 
 static void start_batches(struct supervisor *sup)
 {
-	for (size_t i = 0; i < CLOSERS_MOST; i++) {
-		struct closing_child *by = &sup->closer.children[i];
+	struct closer *c = &sup->closer;
 
-		if (by->child.pid != 0)
-			(void)reap_child(by);
-		while (by->child.pid == 0 && take_batch(by)) {
-			int got = close_batch_of(by, MOMENT);
+	if (c->child.pid != 0)
+		(void)reap_child(c);
+	while (c->child.pid == 0 && c->count > 0) {
+		int got = close_next_batch(sup, MOMENT);
 
-			if (got != 1)
-				look_within(sup, got == 0 ? LOOK : START_AGAIN);
-			if (got == 0)
-				grant_patience(by);
-			else if (got == -1)
-				return;
-		}
+		if (got != 1)
+			look_within(sup, got == 0 ? LOOK : START_AGAIN);
+		if (got == 0)
+			grant_patience(c);
+		else if (got == -1)
+			return;
 	}
 }
 
 void foreign_reap(struct supervisor *sup, pid_t pid)
 {
-	for (size_t i = 0; i < CLOSERS_MOST; i++) {
-		struct closing_child *by = &sup->closer.children[i];
-
-		if (by->child.pid != pid)
-			continue;
-		if (reap_child(by))
-			start_batches(sup);
-		return;
-	}
-	(void)vfork_stuck(); /* a child that hung */
+	if (sup->closer.child.pid != pid)
+		(void)vfork_stuck(); /* a child that hung */
+	else if (reap_child(&sup->closer))
+		start_batches(sup);
 }
 
-static void look_at_child(struct closing_child *by)
+static void look_at_child(struct supervisor *sup)
 {
-	if (by->child.pid == 0 || reap_child(by))
+	struct closer *c = &sup->closer;
+	uint64_t owner;
+
+	if (c->child.pid == 0 || reap_child(c))
 		return;
-	if (by->closing.done != by->seen)
-		grant_patience(by);
-	if (clock_now() < by->due) {
-		look_within(by->sup, LOOK);
+	if (c->closing.done != c->seen)
+		grant_patience(c);
+	if (clock_now() < c->due) {
+		look_within(sup, LOOK);
 		return;
 	}
-	give_up_batch(by);
-	kill_endless(by->sup, by->owner);
+	owner = c->seen < c->closing.count ? c->owners[c->seen] : 0;
+	give_up_batch(c);
+	kill_endless(sup, owner);
+}
+
+bool foreign_is_settled(const struct supervisor *sup)
+{
+	return sup->closer.child.pid == 0 && sup->closer.count == 0;
 }
 
 /* No worker is killed here for a late close. */
@@ -255,29 +240,12 @@ void foreign_settle(struct supervisor *sup)
 	nsec_t until = clock_now() + SETTLE_MOST;
 
 	do {
-		for (size_t i = 0; i < CLOSERS_MOST; i++)
-			give_up_batch(&c->children[i]);
-		if (take_batch(&c->children[0]) && close_batch_of(&c->children[0], PROMPTLY) == -1)
+		give_up_batch(c);
+		if (c->count > 0 && close_next_batch(sup, PROMPTLY) == -1)
 			break;
 	} while (!foreign_is_settled(sup) && clock_now() < until);
 	if (!foreign_is_settled(sup))
 		look_within(sup, START_AGAIN);
-}
-
-static bool is_closing(const struct supervisor *sup, pid_t pid)
-{
-	for (size_t i = 0; i < CLOSERS_MOST; i++)
-		if (sup->closer.children[i].child.pid == pid)
-			return true;
-	return false;
-}
-
-bool foreign_is_settled(const struct supervisor *sup)
-{
-	for (size_t i = 0; i < CLOSERS_MOST; i++)
-		if (sup->closer.children[i].child.pid != 0)
-			return false;
-	return sup->closer.count == 0;
 }
 
 /* ---- receiving ---- */
@@ -338,8 +306,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	for (size_t i = 0; i < CLOSERS_MOST; i++)
-		look_at_child(&sup->closer.children[i]);
+	look_at_child(sup);
 	start_batches(sup);
 	look_at_overdue(sup);
 }
@@ -399,8 +366,8 @@ static int grow_list(struct closer *c)
 	size_t room = c->room > 0 ? c->room : 64;
 	struct foreign *list;
 
-	/* batches may be put back on the list */
-	while (room < c->count + 1 + CLOSERS_MOST * CLOSING_BATCH)
+	/* a batch may be put back on the list */
+	while (room < c->count + 1 + CLOSING_BATCH)
 		room *= 2;
 	if (room == c->room)
 		return 0;
@@ -424,21 +391,6 @@ static void bound_waiting(struct supervisor *sup, uint64_t owner)
 		kill_owner(sup, owner, "more descriptors than can be closed in time");
 }
 
-/* `accept = yes`: all processes of the cluster are one owner, whose number is no serial. */
-static uint64_t owner_of(const struct child *by)
-{
-	if (by == NULL)
-		return 0;
-	return by->service->kind->by_connection ? UINT64_MAX - cluster_of(by) : by->serial;
-}
-
-/* os/vfork.h remembers by user who was late; here clusters take the place of users, with numbers
- * that are no uid. */
-static uid_t lateness_key(const struct child *by)
-{
-	return (uid_t)0x80000000U | cluster_of(by);
-}
-
 void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
 {
 	struct closing one = {
@@ -446,22 +398,13 @@ void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
 		.count = 1,
 		.fds = {*fd},
 	};
-	nsec_t patience = vfork_patience(lateness_key(by));
-	nsec_t begun = clock_now();
 
 	if (*fd == -1 || !has_weaker_users(sup)) {
 		fd_close(fd);
 		return;
 	}
-	if (patience < PROMPTLY_LEAST) { /* a close was late just now */
-		foreign_close(sup, by, fd);
-		return;
-	}
-	if (vfork_run(close_batch, &one, patience) == -1 && errno == ETIMEDOUT) {
-		vfork_was_late(lateness_key(by), clock_now() - begun);
-		if (by != NULL)
-			kill_endless(sup, by->serial);
-	}
+	if (vfork_run(close_batch, &one, PROMPTLY) == -1 && errno == ETIMEDOUT && by != NULL)
+		kill_endless(sup, by->serial);
 	if (one.done == 1)
 		fd_close(fd);
 	else
@@ -471,7 +414,7 @@ void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
 void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
 {
 	struct closer *c = &sup->closer;
-	uint64_t owner = owner_of(by);
+	uint64_t owner = by != NULL ? by->serial : 0;
 
 	if (*fd == -1)
 		return;
@@ -512,12 +455,8 @@ void foreign_hang_up(struct supervisor *sup, const struct child *by, int *fd)
 
 void foreign_init(struct supervisor *sup)
 {
-	struct closer *c = &sup->closer;
-
-	*c = (struct closer){.killed = 0};
-	for (size_t i = 0; i < CLOSERS_MOST; i++)
-		c->children[i].sup = sup;
-	timer_init(&c->look, on_look, sup);
+	sup->closer = (struct closer){.killed = 0};
+	timer_init(&sup->closer.look, on_look, sup);
 }
 
 void foreign_fini(struct supervisor *sup)
@@ -530,5 +469,5 @@ void foreign_fini(struct supervisor *sup)
 
 bool foreign_owns(const struct supervisor *sup, pid_t pid)
 {
-	return pid != 0 && (is_closing(sup, pid) || vfork_has(pid));
+	return pid != 0 && (sup->closer.child.pid == pid || vfork_has(pid));
 }

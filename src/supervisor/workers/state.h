@@ -86,19 +86,12 @@ struct hung {
 	uint64_t owner;
 	nsec_t since;
 };
-/* Children that close: at most one for each worker, so that a descriptor that cannot be closed
- * delays few others. */
-#define CLOSERS_MOST 4
-struct closing_child {
-	struct supervisor *sup;
-	struct vfork child; /* pid 0: no child runs */
+struct closer {
+	struct vfork child; /* that closes; pid 0: none runs */
 	struct closing closing;
+	uint64_t owners[CLOSING_BATCH]; /* the serial of each descriptor's worker, or 0 */
 	nsec_t due; /* when it is killed, unless it has closed more than `seen` */
 	unsigned seen;
-	uint64_t owner; /* the serial of the worker whose descriptors it closes, or 0 */
-};
-struct closer {
-	struct closing_child children[CLOSERS_MOST];
 	ev_timer look; /* for what is next: a start, a child that closes, or one that hangs */
 	/* Descriptors that wait to be closed, the oldest first. */
 	struct foreign *list; /* heap */
