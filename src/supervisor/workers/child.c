@@ -84,7 +84,6 @@ static void child_release(struct child *c)
 	paths_drop(c);
 	free(c->life.status);
 	free(c->life.cause);
-	free(c->life.last_look);
 	free(c);
 }
 

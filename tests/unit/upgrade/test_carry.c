@@ -227,7 +227,6 @@ static const struct gap child_gaps[] = {
 	NOT(child, traffic.takes),
 	NOT(child, traffic.emptied),
 	NOT(child, traffic.starved),
-	NOT(child, life.last_look), /* looked at anew */
 	NOT(child, channel),        /* beside */
 	NOT(child, node),
 	NOT(child, limited),
