@@ -44,7 +44,6 @@ enum once {
 	ONCE_STATE_UNWRITTEN,               /* for the next nclust */
 	/* of a cluster */
 	ONCE_NO_SLOTLOG,       /* why its output cannot be kept */
-	ONCE_CROWD,            /* too many workers to capture the output of each */
 	ONCE_LIMITS,           /* what is wrong with its cgroups */
 	ONCE_GREEDY_CLUSTER,   /* its workers have used up the allowance of all */
 	ONCE_STALL_UNSEEN,     /* no stall can be seen */

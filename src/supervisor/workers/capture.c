@@ -169,37 +169,6 @@ static int open_output(const struct child *child, int stream, int *write_end)
 	return end != -1 ? end : open_pipe(child->service, write_end);
 }
 
-/* Descriptors for a worker: its pidfd, its notify socket and its seccomp notify fd; the same and
- * its captured output; and what nclust needs for itself. */
-#define DESCRIPTORS_BARE 3
-#define DESCRIPTORS_CAPTURED 5
-#define DESCRIPTORS_LEFT 64
-
-/* May nclust open two more descriptors, and still start all other workers?  `fd` is new, so all
- * lower numbers are in use. */
-static bool has_descriptors_left(struct service *service, int fd)
-{
-	const struct supervisor *sup = service->sup;
-	unsigned all = 0;
-	unsigned to_come = 0;
-
-	for (size_t i = 0; i < sup->service_count; i++) {
-		struct service_counts counts = service_counts(sup->services[i]);
-
-		all += counts.workers;
-		to_come += counts.workers > counts.alive ? counts.workers - counts.alive : 0;
-	}
-	if ((rlim_t)fd + to_come * DESCRIPTORS_BARE + DESCRIPTORS_LEFT < sup->launch.descriptors)
-		return true;
-	if (once_say(service->said, ONCE_CROWD))
-		log_note("%s: the output of some workers is not captured, but "
-			 "goes where nclust's own goes: %u workers need "
-			 "RLIMIT_NOFILE %u, it is %llu",
-			service->name, all, all * DESCRIPTORS_CAPTURED + 2 * DESCRIPTORS_LEFT,
-			(unsigned long long)sup->launch.descriptors);
-	return false;
-}
-
 void capture_open(struct service *service, struct child *child, int output[2])
 {
 	struct supervisor *sup = service->sup;
@@ -211,8 +180,6 @@ void capture_open(struct service *service, struct child *child, int output[2])
 			output[0] = output[1] = sup->null_fd;
 		return;
 	}
-	if (!service->kind->by_connection && !has_descriptors_left(service, child->life.notify))
-		return;
 	/* `accept = yes`: stdout goes to the client */
 	for (int i = service->kind->by_connection; i < 2; i++) {
 		/* If both go to the same place, one pipe keeps their order; a terminal as stderr

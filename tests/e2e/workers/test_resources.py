@@ -161,12 +161,3 @@ def test_5000_respawns_later_no_more_memory_and_no_more_descriptors():
     before = memory_after(1000)
     assert memory_after(6000) <= before * 1.05 + 8
     assert len(descriptors(it.pid)) < 20 + 50 * 4  # each worker needs a few
-
-
-def test_more_workers_than_can_be_captured_start_and_one_line_says_which_limit_would_do():
-    it = cluster("-n 40 --ready notify --log prefix", HEAR, "--notify",
-                 under=("prlimit", "--nofile=240:240"))
-    assert it.cluster().ready == 40
-    assert it.log().count("the output of some workers is not captured") == 1
-    assert "40 workers need RLIMIT_NOFILE 328, it is 240" in it.log()
-    assert not it.says("Too many open files")
