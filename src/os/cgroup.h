@@ -109,9 +109,6 @@ int cgroup_procs(int dir);
  * -1: no such file or key. */
 double cgroup_number(int dir, const char *file, const char *key);
 
-/* Is the process in the group of that name, or below it?  1 or 0; -1: unknown. */
-int cgroup_has(pid_t pid, const char *group);
-
 /* Kill all processes of the group, and remove it with the groups below it.  False:
  * the group still has processes. */
 bool cgroup_end(const struct cgroup_tree *t, const char *group);

@@ -417,20 +417,21 @@ int cgroup_open(const struct cgroup_tree *t, const char *group)
 	return open_dir(t->base, group);
 }
 
-int cgroup_has(pid_t pid, const char *group)
+/* Is the process in the group of that name, or below it? */
+static bool is_in_group(pid_t pid, const char *group)
 {
 	char text[4096];
 
 	if (process_read(pid, "cgroup", text, sizeof(text)) <= 0)
-		return -1;
+		return false;
 	for (const char *at = text; (at = strstr(at, group)) != NULL;) {
 		bool begins = at > text && at[-1] == '/';
 
 		at += strlen(group);
 		if (begins && (*at == '\n' || *at == '/'))
-			return 1;
+			return true;
 	}
-	return 0;
+	return false;
 }
 
 /* ---- removal ---- */
@@ -451,7 +452,7 @@ static void kill_one(pid_t pid, const char *group)
 {
 	scoped_fd fd = pid != getpid() ? pidfd_of(pid) : -1;
 
-	if (fd != -1 && cgroup_has(pid, group) == 1)
+	if (fd != -1 && is_in_group(pid, group))
 		(void)pidfd_signal(fd, SIGKILL);
 }
 

@@ -28,7 +28,7 @@ enum once {
 	ONCE_NOTIFY_REFUSED = 7, /* another process has sent a notify message */
 	ONCE_CANNOT_BIND = 8,
 	ONCE_NOT_LISTENING = 9, /* it lacks an address of the former generation */
-	ONCE_LEFT_CGROUP = 10,
+	/* 10 was another one */
 	ONCE_STUCK = 11,     /* it does not read its messages */
 	ONCE_OVERLONG = 12,  /* a message was too long */
 	ONCE_NODE_FULL = 13, /* it has no descriptor left for what nclust passes */

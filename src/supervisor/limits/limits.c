@@ -28,8 +28,7 @@
  * after SWEEP_FIRST, then after twice as long each time, until SWEEP_LAST. */
 #define SWEEP_FIRST (20 * MSEC)
 #define SWEEP_LAST (60 * SECOND)
-#define LAST_SWEEPS 20           /* at nclust's end, 5 ms each */
-#define JUST_BEFORE (2 * SECOND) /* a worker's end, of which it may be the cause */
+#define LAST_SWEEPS 20 /* at nclust's end, 5 ms each */
 
 struct limits {
 	struct cgroup_tree tree;
@@ -177,7 +176,7 @@ static void warn_incomplete(struct child *c, const char *how_many, const char *w
 }
 
 /* Make the worker's cgroup.  Returns the file to which a pid is written to get in; or -1. */
-static int make_group(struct child *c, const struct cgroup_limits *l, bool fresh)
+static int make_group(struct child *c, const struct cgroup_limits *l)
 {
 	struct error err;
 	struct error first;
@@ -185,7 +184,7 @@ static int make_group(struct child *c, const struct cgroup_limits *l, bool fresh
 	scoped_fd dir = -1;
 
 	if (t != NULL && (t->kinds & cgroup_kinds(l)) != 0) {
-		dir = cgroup_make(t, group_of(c), fresh, l, &err);
+		dir = cgroup_make(t, group_of(c), true, l, &err);
 		if (first.text[0] == '\0')
 			first = err;
 	}
@@ -221,8 +220,7 @@ static int limits_on_prepare(struct child *child, struct birth *birth, struct er
 	if (child->limited == NULL)
 		return error_set(err, ENOMEM, "cgroup");
 	invent_name(child);
-	child->limited->looked_at = clock_now();
-	birth->plan.cgroup = make_group(child, &l, true);
+	birth->plan.cgroup = make_group(child, &l);
 	/* if `cgroup` is -1 then, the spawn fails, and is tried again */
 	birth->plan.enters_cgroup = child->limited->grouped;
 	return 0;
@@ -234,30 +232,6 @@ static void limits_on_born(struct child *child, struct birth *birth)
 
 	if (is_grouped(child))
 		set_limits(child, &l);
-}
-
-/* ---- a worker that has left its group ---- */
-
-static void put_back_if_left(struct child *c)
-{
-	const struct cluster_settings *s = child_settings(c);
-	struct cgroup_limits l;
-	scoped_fd fd = -1;
-
-	if (s == NULL || cgroup_has(c->pid, group_of(c)) != 0)
-		return;
-	if (once_say(c->said, ONCE_LEFT_CGROUP))
-		log_worker(c, LOG_WARN, "worker %d has left its cgroup; %s", (int)c->pid,
-			c->saved.adopted ? "it has no limits until it is replaced"
-					 : "nclust puts it back");
-	if (c->saved.adopted)
-		return; /* the pid may be another process's by now */
-	l = limits_of(s);
-	fd = make_group(c, &l, false);
-	/* the worker may have ended just now */
-	if (fd != -1 && dprintf(fd, "%d", (int)c->pid) < 0)
-		log_debug("cannot put %d back into its cgroup", (int)c->pid);
-	set_limits(c, &l);
 }
 
 /* ---- what is known of a group ---- */
@@ -302,28 +276,10 @@ static void read_group_use(const struct child *c, struct group_use *use)
 	}
 }
 
-/* Note when the counts, which are those of the cgroup's whole life, rose: between two looks.  For
- * an OOM kill the later look counts, because the worker's end may be on its way; for a refused fork
- * the earlier one. */
-static void note_counts(struct child *c, const struct group_use *use)
+static void note_refused(struct child *c, const struct group_use *use)
 {
-	struct limited *l = c->limited;
-	nsec_t now = clock_now();
-
-	if (use->killed > l->killed) {
-		l->killed = (unsigned)use->killed;
-		l->killed_at = now;
-	}
-	if (use->refused > l->refused) {
-		l->refused = (unsigned)use->refused;
-		l->refused_at = l->looked_at;
-	}
-	l->looked_at = now;
-}
-
-static bool was_just_now(nsec_t at)
-{
-	return at != 0 && clock_now() - at < JUST_BEFORE;
+	if (use->refused > 0)
+		c->limited->refused = (unsigned)use->refused;
 }
 
 static void put_number(struct json_writer *w, const char *key, double n)
@@ -336,15 +292,14 @@ static void put_number(struct json_writer *w, const char *key, double n)
 
 static void limits_on_status_worker(struct json_writer *w, const struct child *child)
 {
-	/* not const: what the look finds is mended and noted */
+	/* not const: what the look finds is noted */
 	struct child *c = child_find(child->service, child->slot, child->worker);
 	struct group_use use;
 
 	if (c == NULL || !is_grouped(c))
 		return;
-	put_back_if_left(c);
 	read_group_use(c, &use);
-	note_counts(c, &use);
+	note_refused(c, &use);
 	json_open_member(w, "cgroup", true);
 	put_number(w, "memory_bytes", use.memory);
 	put_number(w, "processes", use.pids);
@@ -361,14 +316,7 @@ static void limits_on_status_worker(struct json_writer *w, const struct child *c
 
 /* ---- its end ---- */
 
-/* Has a lack of pids caused the end?  A fork that was refused long ago is no cause, unless there is
- * still no room: the worker itself may count no more. */
-static bool has_lacked_pids(const struct child *c, unsigned most, const struct group_use *use)
-{
-	return most != 0 && c->limited->refused > 0 &&
-		(was_just_now(c->limited->refused_at) || use->pids + 1 >= most);
-}
-
+/* A fork that was refused before somebody saw that in a status is no cause of the end. */
 static void limits_on_dying(struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
@@ -378,16 +326,16 @@ static void limits_on_dying(struct child *child)
 	if (!is_grouped(child))
 		return;
 	read_group_use(child, &use);
-	note_counts(child, &use);
-	killed = child->life.sigkilled && was_just_now(child->limited->killed_at);
+	/* memory.oom.group: the kernel kills all of a worker */
+	killed = child->life.sigkilled && use.killed > 0;
 	if (use.killed >= 0)
 		child->life.oom = killed ? OOM_KILLED : OOM_NOT_KILLED;
-	if (child->life.cause != NULL || child_view(child).state == SLOT_STOPPING)
+	if (s == NULL || child->life.cause != NULL || child_view(child).state == SLOT_STOPPING)
 		return;
-	if (killed && use.reached > 0 && s != NULL && s->memory_max != 0)
+	if (killed && use.reached > 0 && s->memory_max != 0)
 		trouble_set_cause(child, "it needs more than memory-max, %" PRIu64 " MiB",
 			s->memory_max >> 20);
-	else if (s != NULL && has_lacked_pids(child, s->pids_max, &use))
+	else if (s->pids_max != 0 && use.refused > child->limited->refused)
 		trouble_set_cause(
 			child, "it has reached pids-max, %u processes and threads", s->pids_max);
 }
@@ -432,21 +380,15 @@ static void limits_on_adopt(struct child *c, struct worker_fds *fds)
 		c->limited->group = strndup(at, (size_t)(slash - at));
 		c->limited->grouped = true;
 		read_group_use(c, &use);
-		note_counts(c, &use);
-		c->limited->killed_at = 0; /* the time of that is not known */
+		note_refused(c, &use);
 		return;
 	}
 }
 
 static const struct plain_row rows[] = {
 	/* among the numbers of struct child, whose group they are in (workers/carry_workers.c) */
-	PLAIN(42, limited, grouped, UNSIGNED),
-	PLAIN(44, limited, group, HEAP),
-	PLAIN(63, limited, looked_at, SIGNED),
-	PLAIN(64, limited, killed, UNSIGNED),
-	PLAIN(65, limited, killed_at, SIGNED),
-	PLAIN(66, limited, refused, UNSIGNED),
-	PLAIN(67, limited, refused_at, SIGNED),
+	PLAIN(42, limited, grouped, UNSIGNED), PLAIN(44, limited, group, HEAP),
+	PLAIN(66, limited, refused, UNSIGNED), /* 63 to 65 and 67 were others */
 };
 
 const struct carried carried_limited = {

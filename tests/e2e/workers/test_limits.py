@@ -172,22 +172,6 @@ def test_what_is_left_of_an_earlier_worker_is_not_taken_for_the_new_ones(make_gr
     wait_removed(used)
 
 
-def test_a_worker_that_leaves_its_group_is_put_back_and_its_siblings_not_touched(make_group):
-    group = make_group("pids")
-    it = with_pids(group)
-    pid, sibling = it.worker(0).pid, it.worker(1).pid
-    own, elsewhere = group.of(pid), f"{group.at}/elsewhere"
-    os.mkdir(elsewhere)
-    for _ in (1, 2):
-        put_into(elsewhere, pid)
-        os.rmdir(own)
-        it.status()
-        assert read(f"{own}/cgroup.procs") == f"{pid}\n"
-        assert group.limit("pids-max", pid) == "40"
-    assert it.log().count("has left its cgroup") == 1
-    assert (it.worker(1).pid, it.worker(1).restarts) == (sibling, 0)
-
-
 def test_an_upgrade_keeps_the_groups_and_removes_them_later(make_group):
     group = make_group("pids")
     it = with_pids(group)
@@ -232,7 +216,6 @@ def test_a_reload_with_another_limit_or_name_replaces_the_workers_and_their_grou
         assert len(group.left()) == 2
     it.reload(read("it.ini").replace("pids-max = 50", ""))
     wait(lambda: group.left() == [])
-    assert not it.says("has left its cgroup")
 
 
 # ---- where they cannot be had ----

@@ -406,7 +406,7 @@ static const struct {
 		"62u 68b 69b 70b 71i 72i 73u 74u 100t 149g",
 		GAPS(child_gaps)},
 	{"gate", &carried_gate, "47u 48u 49i 50i 51i 52i 53i 54i", no_gaps, 0},
-	{"limited", &carried_limited, "42u 44t 63i 64u 65i 66u 67i", GAPS(limited_gaps)},
+	{"limited", &carried_limited, "42u 44t 66u", GAPS(limited_gaps)},
 	{"socket", &carried_socket, "1f 2u 3u 4u 5b", GAPS(socket_gaps)},
 	{"health", &carried_health, "1u 2u 3u 4t 5b 6u 7t 8i 9u 129g", NULL, 0},
 	{"helper", &carried_helper, "1i 2f 3i 4b 5t 6i", GAPS(helper_gaps)},
