@@ -55,23 +55,26 @@ static void give_out_event(struct supervisor *sup, struct buffer *out, struct se
 }
 
 /* If nclust lacks something, every empty slot tries in vain to start a worker: only the first try
- * of a second is logged, and then their number (say_failed_starts()), as it lasts each minute. */
+ * of a minute is logged, with the number of those before it. */
 static bool is_logged(struct service *s, const struct report *r)
 {
 	nsec_t now = clock_now();
+	unsigned count;
 
 	if (s == NULL || r->kind != REPORT_EXITED || r->ending.kind != ENDING_SPAWN ||
 		r->ending.permanent)
 		return true;
-	if (s->life.start_fails == 0 && once_each(&s->life.fail_at, now, s->life.fail_span)) {
-		s->life.fail_span = SECOND;
-		return true;
+	if (!once_each(&s->life.fail_at, now, MINUTE)) {
+		s->life.start_fails++;
+		return false;
 	}
-	s->life.start_fails++;
-	s->life.fail_error = r->ending.code;
-	timer_arm_within(
-		s->sup->loop, &s->sup->news.spares, s->life.fail_at + s->life.fail_span - now);
-	return false;
+	count = s->life.start_fails;
+	s->life.start_fails = 0;
+	if (count > 0)
+		news_say_of(s, LOG_WARN, "left-out",
+			"%u more attempts to start a worker failed: %s", count,
+			strerror(r->ending.code));
+	return true;
 }
 
 static void publish_news(struct supervisor *sup, struct news *n)
@@ -266,11 +269,6 @@ void news_say_numbers(const struct child *child, enum log_level level, const cha
 
 /* ---- limits for what a worker can cause ---- */
 
-static nsec_t span_end(const struct child *child)
-{
-	return child->life.span_began + (SECOND << child->life.span_log2);
-}
-
 static void news_on_dying(struct child *child)
 {
 	unsigned count = child->life.left_out;
@@ -282,66 +280,20 @@ static void news_on_dying(struct child *child)
 			(int)child->pid);
 }
 
-static void begin_span(struct child *child, nsec_t now)
-{
-	if (child->life.left_out == 0)
-		child->life.span_log2 = 0;
-	else if (child->life.span_log2 < NEWS_SPAN_MOST)
-		child->life.span_log2++;
-	news_on_dying(child);
-	child->life.span_began = now;
-	child->life.published = 0;
-}
-
 bool news_spares(struct child *child)
 {
-	struct supervisor *sup = child->service->sup;
-	nsec_t now = clock_now();
 	int saved = errno;
 
-	if (now >= span_end(child))
-		begin_span(child, now);
-	if (child->life.published < NEWS_SPARED) {
-		child->life.published++;
-	} else {
-		child->life.left_out++;
-		timer_arm_within(sup->loop, &sup->news.spares, span_end(child) - now);
+	if (once_each(&child->life.span_began, clock_now(), MINUTE)) {
+		news_on_dying(child);
+		child->life.published = 0;
 	}
+	if (child->life.published < NEWS_SPARED)
+		child->life.published++;
+	else
+		child->life.left_out++;
 	errno = saved; /* the caller's log line may contain %m */
 	return child->life.left_out == 0;
-}
-
-static void say_failed_starts(struct service *s, nsec_t now)
-{
-	nsec_t end = s->life.fail_at + s->life.fail_span;
-	unsigned count = s->life.start_fails;
-
-	if (count > 0 && now < end)
-		timer_arm_within(s->sup->loop, &s->sup->news.spares, end - now);
-	if (count == 0 || now < end)
-		return;
-	s->life.start_fails = 0;
-	s->life.fail_at = now;
-	s->life.fail_span = nsec_min(2 * s->life.fail_span, MINUTE);
-	news_say_of(s, LOG_WARN, "left-out", "%u more attempts to start a worker failed: %s", count,
-		strerror(s->life.fail_error));
-}
-
-static void on_spares(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	struct supervisor *sup = timer->data;
-	nsec_t now = clock_now();
-	struct child *c;
-
-	(void)revents;
-	ev_timer_stop(loop, timer);
-	for_each_child (c, children_of_all(sup))
-		if (c->life.left_out > 0 && now >= span_end(c))
-			begin_span(c, now);
-		else if (c->life.left_out > 0)
-			timer_arm_within(loop, timer, span_end(c) - now);
-	for (size_t i = 0; i < sup->service_count; i++)
-		say_failed_starts(sup->services[i], now);
 }
 
 /* ---- last words ---- */
@@ -439,7 +391,6 @@ int news_init(struct supervisor *sup, struct error *err)
 	buffer_init(&h->scratch, linering_events.block - 1);
 	sup->news.history = h;
 	timer_init(&sup->news.timer, on_patience_over, sup);
-	timer_init(&sup->news.spares, on_spares, sup);
 	return 0;
 }
 
@@ -464,7 +415,6 @@ const struct carried carried_history = {
 static void news_on_go_on(struct supervisor *sup)
 {
 	publish_waiting(sup);
-	on_spares(sup->loop, &sup->news.spares, 0);
 }
 
 static void news_on_shutdown(struct supervisor *sup)
@@ -473,7 +423,6 @@ static void news_on_shutdown(struct supervisor *sup)
 		return;
 	news_stop_waiting(sup);
 	ev_timer_stop(sup->loop, &sup->news.timer);
-	ev_timer_stop(sup->loop, &sup->news.spares);
 	linering_close(&sup->news.history->ring);
 	buffer_fini(&sup->news.history->scratch);
 	free(sup->news.history);

@@ -68,11 +68,10 @@ void news_say_numbers(const struct child *child, enum log_level level, const cha
 /*
  * Ask this before each event or log line that a worker can cause as often as it likes: may it be
  * published?  So a worker cannot fill the log, or push other events out of the history.  A worker
- * may cause 8 events a second; if it causes more, 8 in two seconds, then in four, up to 64.  At the
- * end of each such span the number of events that were left out is published.
+ * may cause 8 events in a minute.  The number of those that were left out is published with the
+ * first of a later minute, or at the worker's end.
  */
 #define NEWS_SPARED 8
-#define NEWS_SPAN_MOST 6
 bool news_spares(struct child *child);
 
 /* Called before the report of an exit, or of a rollout that failed with WHY_BEFORE: set its cause,

@@ -216,7 +216,6 @@ struct record {
 	struct news *head; /* the oldest one is published first */
 	struct news *tail;
 	ev_timer timer;
-	ev_timer spares; /* when to report how many events were left out */
 	uint64_t
 		keeper_id; /* NEWS_HISTORY, if the keeper holds the history (orphans/internal.h); or 0 */
 };

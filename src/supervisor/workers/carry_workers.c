@@ -65,7 +65,6 @@ static const struct plain_row child_rows[] = {
 	PLAIN(38, child, listening.expected, UNSIGNED),
 	PLAIN(39, child, listening.expected_of, UNSIGNED),
 	PLAIN(40, child, life.left_out, UNSIGNED),
-	PLAIN_ENUM(41, child, life.span_log2, NEWS_SPAN_MOST),
 	PLAIN(45, child, trap.gate_passed, BOOL),
 	PLAIN(46, child, trap.gate_count, UNSIGNED),
 	PLAIN(55, child, leading.fd, FD),
@@ -79,7 +78,7 @@ static const struct plain_row child_rows[] = {
 	PLAIN(72, child, life.signal_at, SIGNED),
 	PLAIN(73, child, listening.lasting, UNSIGNED),
 	PLAIN(74, child, said[0], UNSIGNED), /* 14, 25, 37 and 43 were facts of it */
-	/* 42, 44 and 63 to 67 are in struct limited, 47 to 54 in struct gate */
+	/* 41 was another one, 42, 44 and 63 to 67 are in struct limited, 47 to 54 in struct gate */
 	PLAIN(CARRY_TEXT, child, life.status, HEAP),
 	CARRY_LIST(CARRY_PATH, child, life.paths, &carried_path, path, next),
 	CARRY_BESIDE(&carried_of_worker),

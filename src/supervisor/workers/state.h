@@ -133,13 +133,12 @@ struct worker_life {
 	unsigned signalled_count; /* of `signalled` */
 	pid_t *signalled;         /* leftovers that got the signal: heap, or NULL */
 	struct allowance notify_allowance;
-	char *status; /* STATUS=, heap, or NULL */
-	char *cause;  /* why it will end, heap (news.h); or NULL */
-	char *waits;  /* the lock that it waits for, heap (intercept/internal.h); or NULL */
-	nsec_t span_began;           /* when the present span of news_spares() began */
-	unsigned left_out;           /* events left out in this span */
-	uint8_t published;           /* events published in this span */
-	uint8_t span_log2;           /* the span lasts 2^n seconds */
+	char *status;      /* STATUS=, heap, or NULL */
+	char *cause;       /* why it will end, heap (news.h); or NULL */
+	char *waits;       /* the lock that it waits for, heap (intercept/internal.h); or NULL */
+	nsec_t span_began; /* when the present minute of news_spares() began */
+	unsigned left_out; /* events left out in this minute */
+	uint8_t published; /* events published in this minute */
 	bool killed_by_us;
 	bool sigkilled; /* SIGKILL has ended it, or its program below a shell */
 	enum SMALL { OOM_UNKNOWN, OOM_KILLED, OOM_NOT_KILLED } oom; /* what its own cgroup says */
@@ -182,9 +181,7 @@ struct cluster_life {
 	nsec_t drop_at;         /* when a loss of output was last published; or 0 */
 	uint64_t drop_known;    /* lost lines that were published, in all */
 	nsec_t fail_at;         /* when a failed start was last logged; or 0 */
-	nsec_t fail_span;       /* how long others are only counted then */
 	unsigned start_fails;   /* starts that have failed since then */
-	int fail_error;         /* the errno of the last of these */
 	ev_timer paths_look;    /* when to look at unix paths (child.h) */
 	nsec_t paths_pause;     /* until the next look; 0: the timer is not initialised */
 };

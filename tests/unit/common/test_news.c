@@ -433,37 +433,17 @@ static unsigned told_of(struct child *c, unsigned tries)
 	return told;
 }
 
-TEST(what_a_worker_repeats_is_told_less_and_less_and_counted)
+TEST(what_a_worker_repeats_is_told_a_few_times_and_counted)
 {
 	struct child *c = room_child(web, 0);
 
 	ck_assert_uint_eq(told_of(c, 100), NEWS_SPARED);
 	ck_assert_uint_eq(told_of(room_child(web, 1), 5), 5);
-	room_pass(1100 * MSEC);
-	(void)place_of("web.0: 92 messages about worker 4194305 left out");
+	room_pass(59 * SECOND);
+	ck_assert_uint_eq(told_of(c, 1), 0);
+	room_pass(2 * SECOND);
 	ck_assert_uint_eq(told_of(c, 9), NEWS_SPARED);
-	room_pass(SECOND); /* of two */
-	ck_assert_uint_eq(told_of(c, 9), 0);
-	room_pass(1100 * MSEC);
-	(void)place_of("web.0: 10 messages about worker 4194305 left out");
-
-	/* minutes of it, ten times a second */
-	heard[0] = '\0';
-	for (int i = 0; i < 2000; i++) {
-		room_pass(100 * MSEC);
-		(void)news_spares(c);
-		if (strlen(heard) > sizeof(heard) / 2)
-			heard[0] = '\0';
-	}
-	ck_assert_uint_eq(c->life.span_log2, NEWS_SPAN_MOST);
-	ck_assert_uint_le(c->life.left_out, 640);
-
-	/* who does less is told of at once */
-	room_pass(130 * SECOND);
-	ck_assert_uint_eq(told_of(c, 1), 1);
-	room_pass(64 * SECOND);
-	ck_assert_uint_eq(told_of(c, 1), 1);
-	ck_assert_uint_eq(c->life.span_log2, 0);
+	(void)place_of("web.0: 93 messages about worker 4194305 left out");
 }
 
 TEST(what_was_left_out_of_one_that_ends_is_counted_before)
@@ -487,7 +467,7 @@ TEST(of_many_starts_that_fail_one_is_logged_and_the_others_are_counted)
 	ck_assert(!room_logged("web.0: cannot execute") || !room_logged("web.1: cannot execute"));
 	ck_assert(room_logged("Resource temporarily unavailable"));
 	ck_assert(!room_logged("more attempts to start a worker"));
-	room_pass(SECOND);
+	room_pass(2 * MINUTE);
 	ck_assert(room_logged("more attempts to start a worker failed: "
 			      "Resource temporarily unavailable"));
 }
@@ -501,6 +481,6 @@ TEST(starts_that_fail_for_long_are_counted_each_minute)
 	room_pass(30 * MINUTE);
 	for (const char *at = room_log(); (at = strstr(at, "more attempts")) != NULL; at++)
 		told++;
-	ck_assert_uint_ge(told, 30);
-	ck_assert_uint_le(told, 40);
+	ck_assert_uint_ge(told, 15);
+	ck_assert_uint_le(told, 30);
 }

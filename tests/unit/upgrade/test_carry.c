@@ -56,7 +56,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, news.history),
 	NOT(supervisor, news.head),
 	NOT(supervisor, news.tail),
-	NOT(supervisor, news.spares),
 	NOT(supervisor, news.keeper_id), /* the keeper is sent all anew */
 	NOT(supervisor, reaper.first_children_count),
 	NOT(supervisor, upgrade.exe_path),
@@ -170,7 +169,7 @@ static const struct gap service_gaps[] = {
 	NOT(service, name), NOT(service, index), NOT(service, life.recipes),
 	NOT(service, life.logs), /* beside */
 	NOT(service, said[1]), NOT(service, life.drop_at), NOT(service, life.fail_at),
-	NOT(service, life.fail_span), NOT(service, life.start_fails), NOT(service, life.fail_error),
+	NOT(service, life.start_fails),
 	NOT(service, sockets.listeners), NOT(service, sockets.learned), NOT(service, children),
 	NOT(service, life.ports),                                 /* ports_save() */
 	NOT(service, life.paths_look),                            /* begun anew */
@@ -401,7 +400,7 @@ static const struct {
 	{"child", &carried_child,
 		"1u 2u 3u 4i 5f 6f 7f 8f 9i 10i 11b 12i 13u 15b 16f 17u "
 		"18u 19b 20u 21i 22i 27b 28b 29b 30i 31u 32b "
-		"33u 34b 35u 36u 38u 39u 40u 41u 45b 46u "
+		"33u 34b 35u 36u 38u 39u 40u 45b 46u "
 		"55f 60i 61b "
 		"62u 68b 69b 70b 71i 72i 73u 74u 100t 149g",
 		GAPS(child_gaps)},
