@@ -23,10 +23,10 @@ extern const struct part logs_part;
 /* ---- opener ---- */
 
 /*
- * The logger's requests (LOGWIRE_ASK) wait in a list.  One process opens all files of a sink that
- * are asked for, and a cluster has few such processes at a time: so a disk that hangs holds up no
- * other cluster.  A process that takes too long is killed.  One that SIGKILL does not end still
- * counts as its cluster's.
+ * The logger's requests (LOGWIRE_ASK) wait in a list.  A process opens one file, a sink has one
+ * such process at a time, and a cluster few: so a disk that hangs holds up no other cluster.  A
+ * process that takes too long is killed.  One that SIGKILL does not end still counts as its
+ * cluster's.
  */
 #define OPENERS 64
 #define OPENERS_OF_ONE 4
@@ -34,7 +34,6 @@ extern const struct part logs_part;
 
 struct ask {
 	struct ask *next;
-	struct ask *further; /* of the same sink, which that process answers, too */
 	struct supervisor *sup;
 	struct logwire_packet p; /* as it came */
 	struct job job;          /* answers it */

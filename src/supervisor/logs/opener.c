@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #define PATIENCE (10 * SECOND)
-#define ASKS_OF_ONE 256 /* answered by one process */
 #define CHANNEL_MS 1000
 #define MOMENT_MS 100
 #define PACKING_PATIENCE (3600 * SECOND)
@@ -38,23 +37,26 @@ static int open_it(const struct service *service, const struct logwire_packet *p
 		: logfile_open(file, sink, service->name, p->slot, err);
 }
 
-static bool send_answer(const struct logwire_packet *p, int fd)
+/* Returns the exit status. */
+static int send_answer(const struct logwire_packet *p, int fd)
 {
 	struct pollfd at = {.fd = ASIDE_FD, .events = POLLOUT};
 
 	while (fdpass_send(ASIDE_FD, p, sizeof(*p), &fd, fd != -1) == -1)
 		if ((errno != EAGAIN && errno != ENOBUFS) || poll(&at, 1, CHANNEL_MS) != 1)
-			return false;
-	return true;
+			return EXIT_FAILURE;
+	return EXIT_SUCCESS;
 }
 
-static bool open_and_send(const struct service *service, const struct logwire_packet *p)
+static int answer_ask(void *owner)
 {
+	const struct ask *ask = owner;
+	const struct logwire_packet *p = &ask->p;
+	const struct service *service = service_named(ask->sup, p->cluster);
 	struct logwire_packet back = *p;
 	struct logfile file = {.fd = -1};
 	struct error err = {0};
 	scoped_buffer facts = {.limit = sizeof(back.text)};
-	bool sent;
 
 	back.kind = LOGWIRE_OPENED;
 	back.stream = 0;
@@ -69,17 +71,7 @@ static bool open_and_send(const struct service *service, const struct logwire_pa
 	buffer_printf(&facts, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, file.inode, file.size,
 		file.born, file.dev);
 	text_copy(back.text, sizeof(back.text), buffer_text(&facts));
-	sent = send_answer(&back, file.fd);
-	(void)close(file.fd);
-	return sent;
-}
-
-static int answer_asks(void *owner)
-{
-	for (const struct ask *a = owner; a != NULL; a = a->further)
-		if (!open_and_send(service_named(a->sup, a->p.cluster), &a->p))
-			return EXIT_FAILURE;
-	return EXIT_SUCCESS;
+	return send_answer(&back, file.fd);
 }
 
 /* ---- in nclust ---- */
@@ -152,12 +144,7 @@ static void drop_ask(struct ask **list, struct ask *ask)
 	while (*list != ask)
 		list = &(*list)->next;
 	*list = ask->next;
-	while (ask != NULL) {
-		struct ask *further = ask->further;
-
-		free(ask);
-		ask = further;
-	}
+	free(ask);
 }
 
 /* A process that cannot be killed stays among those of its cluster until it has ended. */
@@ -176,32 +163,11 @@ static void on_over(void *owner, const struct pidfd_end *end)
 	opener_run(sup);
 }
 
-/* Give the request's process the others of its sink, too. */
-static void add_further(struct ask *first)
-{
-	struct ask **at = &first->sup->asks_waiting;
-	struct ask **end = &first->further;
-	unsigned count = 1;
-
-	while (*at != NULL && count < ASKS_OF_ONE) {
-		struct ask *ask = *at;
-
-		if (!is_same_sink(&ask->p, &first->p) || is_packed(first->sup, &ask->p)) {
-			at = &ask->next;
-			continue;
-		}
-		*at = ask->next;
-		*end = ask;
-		end = &ask->further;
-		count++;
-	}
-}
-
 static int begin_ask(struct supervisor *sup, struct ask **at)
 {
 	struct ask *ask = *at;
 	const struct forkjob_plan plan = {
-		.work = answer_asks,
+		.work = answer_ask,
 		.over = on_over,
 		.owner = ask,
 		.patience = PATIENCE,
@@ -212,7 +178,6 @@ static int begin_ask(struct supervisor *sup, struct ask **at)
 	*at = ask->next;
 	ask->next = sup->asks_running;
 	sup->asks_running = ask;
-	add_further(ask);
 	if (forkjob_begin(&ask->job, sup, &plan) == 0)
 		return 0;
 	log_syserr("cannot open log files");
