@@ -150,7 +150,7 @@ struct trouble_end {
 };
 
 struct trouble {
-	struct trouble_end *ends; /* heap: the last of each slot, in the order of slots */
+	struct trouble_end *ends; /* heap: the last of each slot */
 	size_t end_count;
 	uint32_t last;  /* the slot whose worker ended last */
 	unsigned tries; /* workers that never became ready, since the last worker did */

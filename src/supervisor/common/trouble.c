@@ -37,48 +37,30 @@ static struct trouble *trouble_get(struct service *service)
 	return service->trouble;
 }
 
-/* The place of the slot's end in the list, where it is or would be. */
-static size_t place_of(const struct trouble *t, uint32_t slot)
-{
-	size_t low = 0;
-	size_t high = t->end_count;
-
-	while (low < high) {
-		size_t half = low + (high - low) / 2;
-
-		if (t->ends[half].slot < slot)
-			low = half + 1;
-		else
-			high = half;
-	}
-	return low;
-}
-
-static struct trouble_end *make_end(struct trouble *t, uint32_t slot)
-{
-	size_t at = place_of(t, slot);
-	struct trouble_end *ends;
-
-	if (at < t->end_count && t->ends[at].slot == slot)
-		return &t->ends[at];
-	ends = realloc(t->ends, (t->end_count + 1) * sizeof(*ends));
-	if (ends == NULL)
-		return NULL;
-	memmove(ends + at + 1, ends + at, (t->end_count - at) * sizeof(*ends));
-	ends[at] = (struct trouble_end){.slot = slot};
-	t->ends = ends;
-	t->end_count++;
-	return &ends[at];
-}
-
-static const struct trouble_end *find_end(const struct service *service, uint32_t slot)
+static struct trouble_end *find_end(const struct service *service, uint32_t slot)
 {
 	const struct trouble *t = service->trouble;
-	size_t at = t != NULL ? place_of(t, slot) : 0;
 
-	if (t == NULL || at == t->end_count || t->ends[at].slot != slot || t->ends[at].text == NULL)
+	for (size_t i = 0; t != NULL && i < t->end_count; i++)
+		if (t->ends[i].slot == slot && t->ends[i].text != NULL)
+			return &t->ends[i];
+	return NULL;
+}
+
+static struct trouble_end *make_end(const struct service *service, uint32_t slot)
+{
+	struct trouble *t = service->trouble;
+	struct trouble_end *end = find_end(service, slot);
+	struct trouble_end *more;
+
+	if (end != NULL)
+		return end;
+	more = realloc(t->ends, (t->end_count + 1) * sizeof(*more));
+	if (more == NULL)
 		return NULL;
-	return &t->ends[at];
+	t->ends = more;
+	t->ends[t->end_count] = (struct trouble_end){.slot = slot};
+	return &t->ends[t->end_count++];
 }
 
 const struct trouble_end *trouble_of(const struct service *service, uint32_t slot, uint64_t worker)
@@ -97,10 +79,10 @@ static void keep_text(char **at, const char *text)
 	*at = *text != '\0' ? strdup(text) : NULL;
 }
 
-static void note_end(struct trouble *t, const struct news *n)
+static void note_end(const struct service *service, const struct news *n)
 {
 	const struct report *r = &n->report;
-	struct trouble_end *end = make_end(t, r->slot);
+	struct trouble_end *end = make_end(service, r->slot);
 	char text[64];
 
 	if (end == NULL)
@@ -111,7 +93,7 @@ static void note_end(struct trouble *t, const struct news *n)
 	keep_text(&end->text, news_ending_text(text, &r->ending));
 	keep_text(&end->cause, n->explain);
 	keep_text(&end->output, n->last);
-	t->last = r->slot;
+	service->trouble->last = r->slot;
 }
 
 /* ---- in words ---- */
@@ -170,7 +152,7 @@ static void on_exited(struct service *service, const struct news *n)
 	t = trouble_get(service);
 	if (t == NULL)
 		return;
-	note_end(t, n);
+	note_end(service, n);
 	if (r->was_ready || service->sup->instance.stopping)
 		return;
 	t->tries++;
