@@ -19,11 +19,11 @@ enum once {
 	ONCE_OWN_FILTER = 0,  /* under which restrictions workers get a filter of system calls */
 	ONCE_NOT_REMADE = 16, /* the control socket cannot be made again */
 	/* of a cluster */
-	ONCE_BIND_HINT = 1,    /* its workers may bind their port themselves */
+	/* 1 and 6 were of a cluster, too */
 	ONCE_TRAP_REFUSED = 2, /* why a worker's port was not taken over */
 	ONCE_CHECK_DENIED = 3, /* it is not known which worker got a check */
 	ONCE_BLIND = 4,        /* connections cannot be seen */
-	ONCE_RELAY_DOWN = 5,   /* messages do not reach other machines (6 was one, too) */
+	ONCE_RELAY_DOWN = 5,   /* messages do not reach other machines */
 	/* of a worker */
 	ONCE_NOTIFY_REFUSED = 7, /* another process has sent a notify message */
 	ONCE_CANNOT_BIND = 8,

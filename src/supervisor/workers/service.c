@@ -22,19 +22,6 @@
 
 /* ---- reports of the core ---- */
 
-/* Without the worker's output nclust does not know whether its bind(2) failed: say what to look
- * for. */
-static void hint_at_bind(struct service *service, const struct report *r)
-{
-	if (!trouble_holds_port(service, r) || r->ending.kind != ENDING_EXIT ||
-		r->ending.code == 0 || capture_wanted(service) ||
-		!once_say(service->said, ONCE_BIND_HINT))
-		return;
-	log_note("%s: if it says 'address already in "
-		 "use', " TROUBLE_BINDS_ITSELF,
-		service->name);
-}
-
 static void warn_never_ready(struct service *service, const struct report *r)
 {
 	if (r->early == EARLY_DEATHS_MAX && r->why != WHY_STOP && r->ending.kind != ENDING_SPAWN &&
@@ -68,7 +55,6 @@ static void on_report(struct service *service, const struct report *r)
 			service->life.begun = clock_now();
 		break;
 	case REPORT_EXITED:
-		hint_at_bind(service, r);
 		warn_never_ready(service, r);
 		renew_look(service); /* the worker may have removed its socket's file */
 		paths_look(service);

@@ -4,7 +4,7 @@
 #include "supervisor/common/once.h"
 
 /* By number, which is for ever; a fact that is new is put at the end. */
-static const enum once carried[] = {ONCE_OWN_FILTER, ONCE_BIND_HINT, ONCE_TRAP_REFUSED,
+static const enum once carried[] = {ONCE_OWN_FILTER, (enum once)1, ONCE_TRAP_REFUSED,
 	ONCE_CHECK_DENIED, ONCE_BLIND, ONCE_RELAY_DOWN, (enum once)6, ONCE_NOTIFY_REFUSED,
 	ONCE_CANNOT_BIND, ONCE_NOT_LISTENING, (enum once)10, ONCE_STUCK, ONCE_OVERLONG,
 	ONCE_NODE_FULL, ONCE_COVERED, ONCE_SHARED, ONCE_NOT_REMADE, ONCE_HOOK_FAILED};
