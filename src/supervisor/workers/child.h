@@ -254,8 +254,8 @@ void strays_on_sigchld(struct supervisor *sup, pid_t pid);
 
 /* The main process of the worker was reaped: are there certainly no leftovers? */
 bool strays_none_of(struct child *child);
-/* Count the worker's leftovers; 1 also if that takes longer than this turn.  child_all_exited() follows
- * when a later walk finds none. */
+/* Count the worker's leftovers; 1 also if the last walk over all children was just now.
+ * child_all_exited() follows when a later walk finds none. */
 unsigned strays_count_of(struct child *child);
 /* Reap strays, and look for shells at half of their time, within that time. */
 void strays_sweep_within(struct supervisor *sup, nsec_t wait);

@@ -25,17 +25,6 @@
 struct child;
 struct ports;
 
-/* A walk over nclust's children, to find processes that dead workers have left (strays.c). */
-struct strays {
-	pid_t *list; /* the children; NULL: no walk is under way */
-	size_t count;
-	size_t at;   /* the next child to look at */
-	bool alive;  /* the walk has seen a stray that lives */
-	bool again;  /* another walk must follow: a stray has ended, ends now, or is in execve(2) */
-	bool killed; /* the walk has killed a stray */
-	nsec_t took;
-};
-
 /* Finds and reaps strays: children that are no workers (child.h). */
 struct reaper {
 	ev_timer sweep; /* when to reap, and to see whether half of a stop-timeout is over */
@@ -45,7 +34,6 @@ struct reaper {
 	ev_timer look;      /* when to look again for their leftovers */
 	nsec_t pause;       /* between two such looks */
 	nsec_t look_took;
-	struct strays strays;  /* the walk that is under way */
 	bool strays_live;      /* the last walk has seen living strays */
 	nsec_t daemon_at;      /* when the event `daemonised` was published last; or 0 */
 	int oom_fd;            /* the cgroup file with the count of OOM kills */

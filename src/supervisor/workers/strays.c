@@ -310,6 +310,13 @@ static struct child *owner_of_stray(const struct supervisor *sup, pid_t pid)
 	return child_by_serial(sup, strtoull(look.value, NULL, 16));
 }
 
+/* What a walk over nclust's children, to find processes that dead workers have left, has seen. */
+struct strays {
+	bool alive;  /* a stray that lives */
+	bool again;  /* another walk must follow: a stray has ended, ends now, or is in execve(2) */
+	bool killed; /* a stray was killed */
+};
+
 /* End a process if a dead worker has left it.  If its environment cannot be read now, a later walk
  * decides. */
 static void look_at_stray(struct supervisor *sup, pid_t pid, struct strays *s)
@@ -349,43 +356,26 @@ static void look_at_stray(struct supervisor *sup, pid_t pid, struct strays *s)
 	s->killed = true;
 }
 
-/* Go on with the walk for TURN_SPAN, because a dead worker may have left very many processes.
- * True: the walk is complete. */
-static bool continue_look(struct supervisor *sup, struct strays *s)
+/* Walk over nclust's children. */
+static struct strays walk_children(struct supervisor *sup)
 {
+	struct reaper *reaper = &sup->reaper;
 	nsec_t begun = clock_now();
-	nsec_t now = begun;
+	struct strays found = {.alive = false};
+	size_t count;
+	pid_t *list;
 
-	while (s->at < s->count && now - begun < TURN_SPAN) {
-		look_at_stray(sup, s->list[s->at++], s);
-		now = clock_now();
-	}
-	s->took += now - begun;
-	return s->at == s->count;
-}
-
-static void end_look(struct supervisor *sup)
-{
-	struct strays *s = &sup->reaper.strays;
-
-	drop_list(s->list);
-	s->list = NULL;
-	sup->reaper.last_sweep = clock_now();
-	sup->reaper.look_took = s->took;
-	sup->reaper.strays_live = s->alive;
-}
-
-/* Begin a walk over all children; continue_look() goes on with it. */
-static void begin_look(struct supervisor *sup)
-{
-	struct strays *s = &sup->reaper.strays;
-
-	if (s->list != NULL)
-		return;
-	*s = (struct strays){0};
-	for (struct child *c = sup->reaper.left; c != NULL; c = c->left->next)
+	for (struct child *c = reaper->left; c != NULL; c = c->left->next)
 		c->left->found = leftovers_of_group(c);
-	s->list = list_children(&s->count);
+	list = list_children(&count);
+	for (size_t i = 0; i < count; i++)
+		look_at_stray(sup, list[i], &found);
+	found.again |= list == NULL;
+	drop_list(list);
+	reaper->last_sweep = clock_now();
+	reaper->look_took = reaper->last_sweep - begun;
+	reaper->strays_live = found.alive;
+	return found;
 }
 
 void strays_sweep_within(struct supervisor *sup, nsec_t wait)
@@ -424,7 +414,6 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 	}
 	if (sup->reaper.sweep_due) {
 		sup->reaper.sweep_due = false;
-		begin_look(sup);
 		timer_arm(sup->loop, &sup->reaper.look, 0);
 	}
 }
@@ -471,18 +460,15 @@ bool strays_none_of(struct child *child)
 unsigned strays_count_of(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
-	struct strays *s = &sup->reaper.strays;
+	struct strays s = {.killed = false};
 	nsec_t since = clock_now() - sup->reaper.last_sweep;
 	unsigned found = 1;
 
-	if (s->list == NULL && since >= sup->reaper.look_took * TURN_REST) {
-		begin_look(sup);
-		if (continue_look(sup, s)) {
-			end_look(sup);
-			found = child->left->found + s->again;
-		}
+	if (since >= sup->reaper.look_took * TURN_REST) {
+		s = walk_children(sup);
+		found = child->left->found + s.again;
 	}
-	if (found > 0 || s->killed)
+	if (found > 0 || s.killed)
 		strays_look_soon(sup);
 	return found;
 }
@@ -504,19 +490,13 @@ static void end_workers(struct supervisor *sup)
 static void on_look_due(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
-	struct strays *s = &sup->reaper.strays;
+	struct strays s = walk_children(sup);
 	nsec_t pause = sup->reaper.pause;
 
 	(void)revents;
-	begin_look(sup);
-	if (s->list == NULL || !continue_look(sup, s)) {
-		timer_arm(loop, timer, s->list == NULL ? LOOK_REST : 0);
-		return;
-	}
-	end_look(sup);
-	if (s->killed || s->again)
+	if (s.killed || s.again)
 		strays_sweep_within(sup, SWEEP_INTERVAL);
-	if (s->again) { /* the children of strays that have ended are nclust's only now */
+	if (s.again) { /* the children of strays that have ended are nclust's only now */
 		(void)reap_some(sup);
 		strays_look_soon(sup);
 		return;
@@ -596,7 +576,6 @@ void strays_fini(struct supervisor *sup)
 {
 	ev_timer_stop(sup->loop, &sup->reaper.sweep);
 	ev_timer_stop(sup->loop, &sup->reaper.look);
-	drop_list(sup->reaper.strays.list);
 	fd_close(&sup->reaper.oom_fd);
 	free(sup->reaper.first_children);
 	sup->reaper.first_children = NULL;

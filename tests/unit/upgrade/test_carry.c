@@ -109,8 +109,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, reaper.look),
 	NOT(supervisor, reaper.look_took),
 	NOT(supervisor, reaper.pause),
-	NOT(supervisor, reaper.strays), /* looked at anew */
-	NOT(supervisor, reaper.strays_live),
+	NOT(supervisor, reaper.strays_live), /* looked at anew */
 	NOT(supervisor, daemon.release_at), /* it is past */
 	NOT(supervisor, reaper.daemon_at),
 	NOT(supervisor, orphans.changed),

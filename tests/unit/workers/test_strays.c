@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <time.h>
 
 /* What a dead worker leaves: very many processes, which name no worker. */
 
@@ -23,7 +22,6 @@
 	"127.0.0.1:0\n"
 #define STRAYS 1000
 #define FIRST_STRAY 5000000 /* no process of the machine has such a number */
-#define LOOK_TAKES (2 * MSEC)
 
 static bool all_over;
 static bool remote_has;
@@ -143,11 +141,8 @@ REPLACED(int, environment_look)
 REPLACED(int, remote_each_fd)
 (struct remote *r, unsigned most, remote_each *each, void *context)
 {
-	const struct timespec span = {.tv_nsec = LOOK_TAKES};
-
 	(void)r;
 	(void)most;
-	(void)nanosleep(&span, NULL); /* the bench's time */
 	if (remote_has)
 		(void)each(context, 3, "socket:[4711]");
 	return 0;
@@ -174,24 +169,6 @@ static void begin(void)
 }
 
 FIXTURE(begin, room_end)
-
-TEST(very_many_are_ended_in_several_turns)
-{
-	unsigned turns = 0;
-
-	are_there = true;
-	room_exits(room_child(room_cluster("web"), 0), 1);
-	while (ended_count < STRAYS) {
-		nsec_t begun = clock_now();
-
-		room_pass(MSEC);
-		ck_assert_int_le(clock_now() - begun, 20 * MSEC);
-		ck_assert_uint_lt(++turns, 10 * STRAYS);
-	}
-	room_pass(SECOND);
-	ck_assert_uint_eq(ended_count, STRAYS);
-	memset(pidfds, 0, sizeof(pidfds)); /* the next worker has one */
-}
 
 TEST_LOOP(a_child_of_one_that_ends_in_the_midst_of_a_look_is_not_missed, 0, 2)
 {
