@@ -7,8 +7,6 @@
 #include "os/vfork.h"
 #include "supervisor/common/state.h"
 
-#include <stdlib.h>
-
 /* How far costs may be ahead of what comes back: 1 s of a worker's, 2 s of a cluster's.  An honest
  * worker that starts on a slow machine does not reach this. */
 #define AHEAD_MOST (10 * SECOND)
@@ -16,22 +14,13 @@
 #define WORKER_PART 10 /* a tenth of the time that passes is given back */
 #define CLUSTER_PART 5
 
-/* Made when a worker has to wait for the first time; its timer runs while nclust does not read from
- * the worker. */
-struct rest {
-	ev_timer timer;
-	struct child *child;
-	void (*set)(struct child *child, bool over);
-	uint32_t said[2]; /* ONCE_GREEDY_WORKER (once.h) */
-};
-
 static void on_rest_over(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	const struct rest *rest = timer->data;
+	const struct allowance *a = timer->data;
 
 	(void)loop;
 	(void)revents;
-	rest->set(rest->child, true);
+	a->set(a->child, true);
 }
 
 nsec_t allowance_begin(void)
@@ -46,7 +35,7 @@ bool allowance_is_ample(const struct allowance *a)
 
 bool allowance_rests(const struct allowance *a)
 {
-	return a->rest != NULL && ev_is_active(&a->rest->timer);
+	return ev_is_active(&a->rest);
 }
 
 /* Returns how long the worker has to wait; 0: the allowance is not used up. */
@@ -56,9 +45,9 @@ static nsec_t charge_cost(nsec_t *whole_at, nsec_t now, nsec_t cost)
 	return *whole_at - now < AHEAD_MOST ? 0 : *whole_at - now - AHEAD_MOST + REST_LEAST;
 }
 
-static void log_greedy_worker(const struct child *child, struct rest *rest, const char *what)
+static void log_greedy_worker(struct child *child, const char *what)
 {
-	if (once_say(rest->said, ONCE_GREEDY_WORKER))
+	if (once_say(child->said, ONCE_GREEDY_WORKER))
 		log_worker(child, LOG_WARN,
 			"worker %d %s so much that it keeps nclust busy: "
 			"nclust now spends at most a tenth of a CPU on it",
@@ -84,26 +73,19 @@ void allowance_end(struct allowance *a, struct child *child,
 
 	if ((alone == 0 && together == 0) || allowance_rests(a))
 		return;
-	if (a->rest == NULL) {
-		a->rest = calloc(1, sizeof(*a->rest));
-		if (a->rest == NULL)
-			return; /* no memory: the next call tries again */
-		timer_init(&a->rest->timer, on_rest_over, a->rest);
-		a->rest->child = child;
-		a->rest->set = rest;
-	}
+	timer_init(&a->rest, on_rest_over, a);
+	a->child = child;
+	a->set = rest;
 	if (alone > 0)
-		log_greedy_worker(child, a->rest, what);
+		log_greedy_worker(child, what);
 	if (together > 0)
 		log_greedy_cluster(service);
-	timer_arm(service->sup->loop, &a->rest->timer, alone > together ? alone : together);
+	timer_arm(service->sup->loop, &a->rest, alone > together ? alone : together);
 	rest(child, false);
 }
 
 void allowance_stop(struct allowance *a, struct ev_loop *loop)
 {
-	if (a->rest != NULL)
-		ev_timer_stop(loop, &a->rest->timer);
-	free(a->rest);
+	ev_timer_stop(loop, &a->rest);
 	*a = (struct allowance){0};
 }

@@ -53,7 +53,7 @@ enum once {
 	ONCE_SCALE_BLIND,      /* it is not known whether clients are connected */
 	ONCE_WAITS,            /* its start waits for other clusters */
 	ONCE_STRANGER_LISTENS, /* another process listens at an address of this rollout */
-	/* of a worker's allowance */
+	/* of a worker */
 	ONCE_GREEDY_WORKER,
 	/* of a listener */
 	ONCE_ONE_SOCKET, /* workers share it, and were to have a socket each */

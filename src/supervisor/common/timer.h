@@ -23,7 +23,6 @@ void timer_arm_within(struct ev_loop *loop, ev_timer *timer, nsec_t wait);
 /* ---- allowance ---- */
 
 struct child;
-struct rest;
 struct service;
 
 /*
@@ -37,8 +36,10 @@ struct service;
  * upgrade does not carry allowances: each worker begins with all of it.
  */
 struct allowance {
-	nsec_t whole_at;   /* when the whole allowance will be there again */
-	struct rest *rest; /* heap; NULL: the worker never had to wait */
+	nsec_t whole_at; /* when the whole allowance will be there again */
+	ev_timer rest;   /* runs while nclust does not read from the worker */
+	struct child *child;
+	void (*set)(struct child *child, bool over);
 };
 
 /* allowance_begin() before and allowance_end() after doing something for the worker charge the time
