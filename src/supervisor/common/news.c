@@ -331,8 +331,7 @@ void news_last_output(
 	text_escape(n->last, sizeof(n->last), text, strlen(text));
 	n->bind_hint = address_in_use && service != NULL && trouble_holds_port(service, &n->report);
 	if (address_in_use && !n->bind_hint && *n->explain == '\0' && service != NULL)
-		trouble_guess_in_use(
-			service, n->report.worker, n->explain, sizeof(n->explain), n->last);
+		trouble_guess_in_use(service, n->report.worker, n->explain, sizeof(n->explain));
 	if (*text == '\0' && *n->explain == '\0' && service != NULL &&
 		n->report.why == WHY_ITSELF && n->report.ending.code != 0 &&
 		cluster_settings(service->core)->pty != PTY_YES && !sup->logger.stdout_is_terminal)

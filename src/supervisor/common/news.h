@@ -181,10 +181,9 @@ void trouble_cannot_bind(struct child *child, int type, unsigned port, const cha
  * hand over? */
 bool trouble_holds_port(const struct service *service, const struct report *r);
 
-/* A worker wrote that an address is in use, and ended; nclust has not seen which address.  Guess
- * the cause by ports in its last output. */
-void trouble_guess_in_use(
-	const struct service *service, uint64_t worker, char *to, size_t size, const char *output);
+/* A worker wrote that an address is in use, and ended; nclust has not seen which address: guess the
+ * cause. */
+void trouble_guess_in_use(const struct service *service, uint64_t worker, char *to, size_t size);
 
 /* Set the cause to report when the worker ends; NULL: no cause. */
 void trouble_set_cause(struct child *child, const char *format, ...)

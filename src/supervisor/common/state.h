@@ -6,7 +6,6 @@
 #include "config/config.h"
 #include "core/cluster.h"
 #include "os/descriptors.h"
-#include "os/look/look.h"
 #include "os/place/rundir.h"
 #include "supervisor/common/once.h"
 #include "supervisor/common/timer.h"
@@ -171,15 +170,6 @@ struct childset {
 struct health;
 struct trouble;
 
-/* The process that was last found to have a port (news.h). */
-struct last_holder {
-	char who[HOLDER_TEXT];
-	pid_t pid; /* 0: not known */
-	unsigned port;
-	int type;
-	nsec_t at;
-};
-
 /* How nclust was started, and what it found then. */
 struct launch {
 	int argc;
@@ -270,7 +260,6 @@ struct supervisor {
 	struct logger logger;
 	struct closer closer;
 	struct intercept intercept;
-	struct last_holder last_holder;
 	struct traffic traffic;
 	struct control control;
 	struct commands commands;

@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "config/config.h"
-#include "config/value.h"
 #include "os/clock.h"
 #include "os/look/look.h"
 #include "protocol/json.h"
@@ -23,10 +22,6 @@
 /* A cluster that does not become ready is reported after so many workers, and again each time their
  * number has doubled. */
 #define TRIES_TOLD 8
-/* When workers fail together, search only once for the process that has the port. */
-#define HOLDER_FRESH (1 * SECOND)
-/* The most numbers in a worker's output that are tried as the port. */
-#define GUESSES 8
 
 /* ---- what is kept ---- */
 
@@ -314,33 +309,24 @@ void trouble_set_cause(struct child *child, const char *format, ...)
 	va_end(args);
 }
 
-/* The process that has the port; searched for at most once a second. */
-static const struct last_holder *find_holder(struct supervisor *sup, int type, unsigned port)
+/* The process that has the port; "": not known. */
+static void find_holder(char who[HOLDER_TEXT], int type, unsigned port)
 {
-	struct last_holder *i = &sup->last_holder;
-	nsec_t now = clock_now();
-
-	if (i->port == port && i->type == type && now - i->at < HOLDER_FRESH)
-		return i;
-	i->pid = holder_of_port(i->who, type, (uint16_t)port);
-	if (i->pid == getpid())
-		text_copy(i->who, sizeof(i->who),
+	*who = '\0';
+	if (port != 0 && holder_of_port(who, type, (uint16_t)port) == getpid())
+		text_copy(who, HOLDER_TEXT,
 			"nclust itself: 'http', 'agent' or LISTEN_FDS (inherit:NAME)");
-	i->port = port;
-	i->type = type;
-	i->at = now;
-	return i;
 }
 
 void trouble_cannot_bind(
 	struct child *child, int type, unsigned port, const char *what, int error, const char *hint)
 {
-	const char *who = NULL;
+	char who[HOLDER_TEXT] = "";
 
 	if (!once_say(child->said, ONCE_CANNOT_BIND)) /* the worker may try again and again */
 		return;
-	if (error == EADDRINUSE && (hint == NULL || *hint == '\0') && port != 0)
-		who = find_holder(child->service->sup, type, port)->who;
+	if (error == EADDRINUSE && (hint == NULL || *hint == '\0'))
+		find_holder(who, type, port);
 	if (error == EACCES && port > 0 && port < 1024)
 		trouble_set_cause(child,
 			"cannot bind %s: %s; a port below 1024 requires root "
@@ -350,7 +336,7 @@ void trouble_cannot_bind(
 		trouble_set_cause(child, "cannot bind %s: %s", what, strerror(error));
 	else if (hint != NULL && *hint != '\0')
 		trouble_set_cause(child, "cannot bind %s: %s", what, hint);
-	else if (who != NULL && *who != '\0')
+	else if (*who != '\0')
 		trouble_set_cause(child, "cannot bind %s: in use by %s", what, who);
 	else
 		trouble_set_cause(child,
@@ -378,19 +364,6 @@ bool trouble_holds_port(const struct service *service, const struct report *r)
 		service->sockets.listeners.count > 0 && !hands_over_listeners(service);
 }
 
-/* Is `at` a port number, after a colon or "port "?  0: it is not. */
-static unsigned port_at(const char *text, const char *at)
-{
-	unsigned long n;
-	char *end;
-
-	if (*at < '1' || *at > '9' || at == text ||
-		(at[-1] != ':' && (at - text < 5 || strncasecmp(at - 5, "port ", 5) != 0)))
-		return 0;
-	n = strtoul(at, &end, 10);
-	return n <= 65535 && *end != '.' ? (unsigned)n : 0;
-}
-
 #define NOT_NAMED "'share-ports' does not name it"
 #define ONE_HAS_IT \
 	"it cannot be shared here: '-l PORT' if the program takes " \
@@ -408,39 +381,15 @@ static const struct child *oldest_other(const struct service *service, uint64_t 
 	return found;
 }
 
-void trouble_guess_in_use(
-	const struct service *service, uint64_t worker, char *to, size_t size, const char *output)
+void trouble_guess_in_use(const struct service *service, uint64_t worker, char *to, size_t size)
 {
 	const char *shared = cluster_settings(service->core)->share_ports;
-	struct supervisor *sup = service->sup;
-	const struct last_holder *holds;
 	const struct child *c = NULL;
-	int guesses = GUESSES;
 
-	for (const char *at = output; *at != '\0' && guesses > 0; at++) {
-		unsigned port = port_at(output, at);
-
-		if (port == 0)
-			continue;
-		guesses--;
-		holds = find_holder(sup, SOCK_STREAM, port);
-		if (*holds->who == '\0')
-			continue;
-		if (holds->pid != 0)
-			c = child_by_pid(sup, getsid(holds->pid));
-		if (shared != NULL && !value_ports_have(shared, port))
-			snprintf(to, size, "port %u is in use by %s: " NOT_NAMED, port, holds->who);
-		else if (c == NULL || c->service != service)
-			snprintf(to, size, "port %u is in use by %s", port, holds->who);
-		else
-			snprintf(to, size, "port %u is %s.%" PRIu32 "'s, and " ONE_HAS_IT, port,
-				c->service->name, c->slot);
-		return;
-	}
-	if (sup->intercept.way == WAY_NONE || shared != NULL)
+	if (service->sup->intercept.way == WAY_NONE || shared != NULL)
 		c = oldest_other(service, worker);
 	if (c == NULL)
-		text_copy(to, size, "its address is in use by another process");
+		text_copy(to, size, "its address is in use by another process (see: ss -lntup)");
 	else
 		snprintf(to, size, "its address is in use, maybe by %s.%" PRIu32 ", as %s",
 			service->name, c->slot, shared != NULL ? NOT_NAMED : ONE_HAS_IT);

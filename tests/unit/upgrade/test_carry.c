@@ -95,7 +95,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, web.agent.also),
 	NOT(supervisor, leaders),  /* asked for anew */
 	NOT(supervisor, fallback), /* it ends, and is started anew */
-	NOT(supervisor, last_holder),
 	NOT(supervisor, intercept),
 	NOT(supervisor, pids),
 	NOT(supervisor, launch.self_exe),
