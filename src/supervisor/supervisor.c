@@ -42,7 +42,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -351,31 +350,6 @@ static void warn_short_grace(const struct supervisor *sup)
 		slowest->name, text_duration(span, stop_time(slowest)), needed, needed);
 }
 
-/* Check the length of notify sockets' paths: nclust reaches them by descriptor, but workers need a
- * path that fits into a sockaddr_un. */
-static int check_notify_path(const struct supervisor *sup, struct error *err)
-{
-	const struct settings *settings = sup->settings;
-
-	if (strlen(sup->rundir.path) + strlen("/notify/12345678") <
-		sizeof(((struct sockaddr_un *)NULL)->sun_path))
-		return 0;
-	for (size_t i = 0; i < settings->cluster_count; i++) {
-		if (settings->clusters[i]->ready != READY_NOTIFY)
-			continue;
-		error_set(err, 0,
-			"cluster '%s': ready = notify cannot work: '%s/notify' "
-			"is too long for a socket's address",
-			settings->clusters[i]->name, sup->rundir.path);
-		error_hint(err, "set a shorter 'runtime-directory'");
-		return error_status(err, EX_CONFIG);
-	}
-	log_warn("'%s/notify' is too long for a socket's address: no worker "
-		 "can say that it is ready",
-		sup->rundir.path);
-	return 0;
-}
-
 /* Open the runtime directory.  nclust runs without it, on a read-only root for example, because the
  * service matters more. */
 static int open_rundir(struct supervisor *sup, struct error *err)
@@ -414,8 +388,6 @@ static int start_instance(struct supervisor *sup, struct error *err)
 	if (open_rundir(sup, err) == -1)
 		return -1;
 	logger_init(sup);
-	if (check_notify_path(sup, err) == -1)
-		return -1;
 	heal_init(sup);
 	renew_init(sup, child_on_renewed);
 	log_deadly_calls();

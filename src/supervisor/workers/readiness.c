@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define WATCHDOG_MAX (24 * HOUR)
@@ -69,6 +70,15 @@ static void socket_name(uint64_t serial, char name[NAME_SIZE])
 
 /* ---- a worker's socket ---- */
 
+/* Can a worker reach a socket in the runtime directory?  nclust binds it by the directory's
+ * descriptor, but the worker needs a path that fits into a sockaddr_un. */
+static bool has_place(const struct supervisor *sup)
+{
+	return sup->has_rundir &&
+		strlen(sup->rundir.path) + strlen("/notify/12345678") <
+		sizeof(((struct sockaddr_un *)NULL)->sun_path);
+}
+
 static int bind_notify(
 	const struct child *child, const struct cluster_settings *settings, struct error *err)
 {
@@ -77,11 +87,11 @@ static int bind_notify(
 	int fd = -1;
 
 	socket_name(child->serial, name);
-	if (sup->has_rundir)
+	if (has_place(sup))
 		fd = socket_open_at(sup->rundir.notify_dir, name, SOCK_DGRAM, 0600, settings->uid,
 			settings->gid, err);
 	/* root without CAP_DAC_OVERRIDE cannot make a file of the worker's user there */
-	return fd == -1 && (!sup->has_rundir || err->sys == EACCES) ? socket_open_nowhere(err) : fd;
+	return fd == -1 && (!has_place(sup) || err->sys == EACCES) ? socket_open_nowhere(err) : fd;
 }
 
 int readiness_open(struct child *child, const struct cluster_settings *settings, struct error *err)

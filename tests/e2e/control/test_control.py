@@ -395,19 +395,14 @@ def test_names_that_are_none_are_refused():
 def test_paths_longer_than_a_sockets_address_work():
     deep, name = path(f"run/{'d' * 150}"), "x" * 64
     os.mkdir(deep)
-    it = launch(f"-n 1 --ready alive:1ms --runtime-directory {deep}", *NAP, name=name)
+    launch(f"-n 1 --ready notify --runtime-directory {deep}", HEAR, "--notify", name=name)
 
     def there(verb, *args):
         return nclust(verb, name, *args, "--runtime-directory", deep)
 
     wait(lambda: there("status").status == 0)
     there("scale", 2).ok()
-    # the workers' own sockets are known to them by path alone
-    assert it.says("too long for a socket's address")
     there("stop").ok()
-    nclust("--name it -n 1 --ready notify --runtime-directory", deep, "-- touch ran").fails(
-        78, "shorter 'runtime-directory'")
-    assert not os.path.exists("ran")
 
 
 # ---- one of a name ----
