@@ -275,49 +275,29 @@ void readiness_drain(struct child *child)
 
 /* ---- why a worker was not ready in time ---- */
 
-/* Any worker that has listened, or NULL. */
-static const struct child *first_listening(const struct service *service)
-{
-	struct child_walk walk = children_of(service);
-	const struct child *c;
-
-	while ((c = child_next(&walk)) != NULL && !c->trap.known_to_listen)
-		;
-	return c;
-}
-
 void readiness_explain_timeout(struct service *service, const struct report *r)
 {
 	struct child *child = child_find(service, r->slot, r->worker);
 	const struct cluster *core = service->core;
-	const struct child *other = first_listening(service);
-	char as[80] = "other workers do";
+	const struct cluster_settings *s = cluster_settings(core);
+	bool notify = cluster_knows_notify(core);
 
-	if (child == NULL || child->life.cause != NULL ||
-		cluster_settings(core)->ready != READY_AUTO ||
+	if (child == NULL || child->life.cause != NULL || s->ready != READY_AUTO ||
 		child->generation != cluster_generation(core) || child->trap.known_to_listen)
 		return;
-	if (cluster_settings(core)->spare > 0 && cluster_ready(core) > 0) {
+	if (s->spare > 0 && cluster_ready(core) > 0)
 		trouble_set_cause(child,
 			"it did not listen, nor send READY=1, while another "
 			"serves; " TROUBLE_ONE_COPY);
-		return;
-	}
-	if (!cluster_knows_notify(core) && !cluster_knows_listen(core)) {
-		if (cluster_settings(core)->spare > 0)
-			trouble_set_cause(child,
-				"it did not listen, nor send READY=1, and with "
-				"'spare' time alone makes no worker ready: set "
-				"'ready = ...', such as 'ready = alive:1s'");
-		return;
-	}
-	if (!cluster_knows_notify(core) && other != NULL)
-		snprintf(as, sizeof(as), "%s.%" PRIu32 " does", service->name, other->slot);
-	trouble_set_cause(child,
-		"it did not %s, but %s, and 'ready = auto' expects the same of "
-		"every worker: set 'ready = alive:1s', or make it a cluster of "
-		"its own",
-		cluster_knows_notify(core) ? "send READY=1" : "listen", as);
+	else if (notify || cluster_knows_listen(core))
+		trouble_set_cause(child,
+			"it did not %s, but other workers do, and 'ready = auto' expects the same "
+			"of every worker: set 'ready = alive:1s', or make it a cluster of its own",
+			notify ? "send READY=1" : "listen");
+	else if (s->spare > 0)
+		trouble_set_cause(child,
+			"it did not listen, nor send READY=1, and with 'spare' time alone makes no "
+			"worker ready: set 'ready = ...', such as 'ready = alive:1s'");
 }
 
 void readiness_explain_late(const struct service *service, const struct report *r)

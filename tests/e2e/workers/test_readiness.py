@@ -354,7 +354,7 @@ def test_auto_where_only_slot_0_listens_why_others_are_stopped_and_what_to_write
     it.advance(0.2)
     it.event("started", slot=1, n=2)
     it.advance(2.1)
-    why = "it did not listen, but it.0 does, and 'ready = auto' expects"
+    why = "it did not listen, but other workers do, and 'ready = auto' expects"
     exited = it.event("exited", slot=1, why="start-timeout")
     assert exited.cause.startswith(why)
     assert it.worker(1).last_failure.cause.startswith(why)
