@@ -6,7 +6,6 @@
 #include "base/text.h"
 #include "os/descriptors.h"
 #include "os/look/remote.h"
-#include "os/process.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
@@ -74,18 +73,6 @@ static void open_both_ways(int *end)
 	*end = fd;
 }
 
-/* Take nothing but a pipe from a worker: close(2) of a socket with SO_LINGER or of a file of FUSE
- * may block. */
-static int take_pipe(struct remote *r, int number)
-{
-	char name[16];
-	char target[16];
-
-	snprintf(name, sizeof(name), "fd/%d", number);
-	(void)process_link(r->tid, name, target, sizeof(target));
-	return strncmp(target, "pipe:[", 6) == 0 ? remote_fd(r, number) : -1;
-}
-
 struct opening {
 	struct remote *r;
 	int number;
@@ -93,11 +80,12 @@ struct opening {
 };
 
 /* Runs in a child (os/vfork.h), because open(2) and the last close(2) of a pipe wait for its lock
- * (fs/pipe.c of the kernel), which the worker may hold. */
+ * (fs/pipe.c of the kernel), which the worker may hold; and close(2) of anything else may wait, such
+ * as of a socket with SO_LINGER. */
 static int open_pipe_again(void *argument)
 {
 	struct opening *o = argument;
-	scoped_fd both = take_pipe(o->r, o->number);
+	scoped_fd both = remote_fd(o->r, o->number);
 	struct stat st;
 	char path[40];
 
