@@ -27,8 +27,5 @@ extern const struct part guard_part;
  * that by inotify(7) and makes the directories, the lock, the control socket and the workers'
  * notify sockets anew, so that the workers do not notice. */
 void guard_init(struct supervisor *sup);
-/* The runtime directories are missing and the caller needs them: make them now, and the files in
- * them soon.  -1 and `err`. */
-int guard_make_place(struct supervisor *sup, struct error *err);
 
 #endif

@@ -69,14 +69,6 @@ static void remake_soon(struct supervisor *sup)
 		timer_arm(sup->loop, &sup->guard.timer, SETTLE);
 }
 
-int guard_make_place(struct supervisor *sup, struct error *err)
-{
-	if (rundir_renew(&sup->rundir, sup->settings->runtime_directory, err) == -1)
-		return -1;
-	remake_soon(sup);
-	return 0;
-}
-
 static void on_removed(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	char events[4096] __attribute__((aligned(8))) uninitialized;

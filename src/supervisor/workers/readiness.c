@@ -9,7 +9,6 @@
 #include "os/fdpass.h"
 #include "os/process.h"
 #include "protocol/notify.h"
-#include "supervisor/common/daemon.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/workers/service.h"
@@ -90,16 +89,17 @@ static int bind_notify(
 	if (has_place(sup))
 		fd = socket_open_at(sup->rundir.notify_dir, name, SOCK_DGRAM, 0600, settings->uid,
 			settings->gid, err);
-	/* root without CAP_DAC_OVERRIDE cannot make a file of the worker's user there */
-	return fd == -1 && (!has_place(sup) || err->sys == EACCES) ? socket_open_nowhere(err) : fd;
+	/* root without CAP_DAC_OVERRIDE cannot make a file of the worker's user there; and a cleaner
+	 * of temporary files may just have removed the directory */
+	return fd == -1 && (!has_place(sup) || err->sys == EACCES || err->sys == ENOENT)
+		? socket_open_nowhere(err)
+		: fd;
 }
 
 int readiness_open(struct child *child, const struct cluster_settings *settings, struct error *err)
 {
 	int fd = bind_notify(child, settings, err);
 
-	if (fd == -1 && err->sys == ENOENT && guard_make_place(child->service->sup, err) == 0)
-		fd = bind_notify(child, settings, err);
 	child->life.notify = fd;
 	if (fd != -1 && watch_socket(child) == -1)
 		error_set(err, errno, "cannot watch it");
