@@ -324,10 +324,9 @@ void reading_take_pipes(
 	if (p->what != 0)
 		source->pid = p->what;
 	source->generation = p->which;
-	if (source_width(source) > logger->width) {
+	if (source_width(source) > logger->width)
 		logger->width = source_width(source);
-		logger->look_at_size = true; /* terminals that have a size have got a wrong one */
-	}
+	logger->look_at_size = true; /* a new terminal's does not leave room for the prefix */
 	if (!source->quiet)
 		cluster_begin(&logger->clusters, source->cluster, source->slot);
 	if (at < m->fd_count)

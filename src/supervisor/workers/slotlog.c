@@ -178,42 +178,16 @@ bool ptys_are_wanted(const struct child *child, int stream)
 		is_terminal(service->sup, stream);
 }
 
-/* The width of "web.12 | " before each line. */
-static size_t prefix_width(const struct service *service)
-{
-	unsigned wanted = cluster_wanted(service->core);
-	size_t width = strlen(service->name) + strlen(".1 | ");
-
-	for (unsigned last = wanted > 0 ? wanted - 1 : 0; last > 9; last /= 10)
-		width++;
-	return width;
-}
-
-/* The size of nclust's terminal, less the prefix; the lines of all clusters begin at the same
- * column. */
-static struct winsize terminal_size(const struct supervisor *sup, int stream)
-{
-	struct winsize size = {0};
-	size_t width = 0;
-
-	if (!is_terminal(sup, stream))
-		return size;
-	size = pty_size_of(stream == 0 ? STDOUT_FILENO : STDERR_FILENO);
-	for (size_t i = 0; i < sup->service_count; i++)
-		if (prefix_width(sup->services[i]) > width)
-			width = prefix_width(sup->services[i]);
-	if (size.ws_col > width)
-		size.ws_col -= (unsigned short)width;
-	else if (size.ws_col > 0)
-		size.ws_col = 1;
-	return size;
-}
-
 int ptys_open(const struct child *child, int stream, int *write_end)
 {
 	struct supervisor *sup = child->service->sup;
-	struct winsize size = terminal_size(sup, stream);
-	int end = pty_open(&size, (uid_t)child_settings(child)->uid, write_end);
+	struct winsize size = {0};
+	int end;
+
+	/* the logger sets it anew, less the prefix (logger/reading.c) */
+	if (is_terminal(sup, stream))
+		size = pty_size_of(stream == 0 ? STDOUT_FILENO : STDERR_FILENO);
+	end = pty_open(&size, (uid_t)child_settings(child)->uid, write_end);
 
 	if (end == -1 && !sup->logger.no_pty)
 		log_syserr("%s: no pseudo-terminal can be opened for the "
