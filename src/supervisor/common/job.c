@@ -16,9 +16,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* In a job's time nclust wakes WAKES times, to see whether it gets a CPU.  If it wakes LATE or more
- * too late, the job gets as much more time, and at the end of its time MOMENT, once. */
-#define WAKES 8
+/* If nclust is LATE or more when the time of a job ends, the machine may have had no CPU for the job
+ * either: it gets MOMENT more, once. */
 #define LATE (10 * MSEC)
 #define MOMENT (500 * MSEC)
 
@@ -107,39 +106,20 @@ static void on_process_exit(struct ev_loop *loop, ev_io *watcher, int revents)
 
 /* ---- the time of a job ---- */
 
-static void arm_timer(struct job *j, nsec_t now)
+static void arm_timer(struct job *j)
 {
-	nsec_t left = j->due > now ? j->due - now : 0;
+	nsec_t now = clock_now();
 
 	ev_timer_stop(j->sup->loop, &j->timer);
-	if (j->due == NSEC_NEVER)
-		return;
-	if (j->span > 0)
-		left = nsec_min(left, j->span / WAKES + LATE);
-	j->wakes_at = j->due < now ? j->due : now + left; /* after an upgrade */
-	timer_arm(j->sup->loop, &j->timer, left);
-}
-
-static void add_lateness(struct job *j, nsec_t now)
-{
-	nsec_t late = now - j->wakes_at;
-
-	if (late < LATE)
-		return;
-	j->due += late;
-	if (now < j->due || j->granted)
-		return;
-	j->granted = true;
-	j->due = now + (j->span > 0 ? nsec_min(MOMENT, j->span) : MOMENT);
+	if (j->due != NSEC_NEVER)
+		timer_arm(j->sup->loop, &j->timer, j->due > now ? j->due - now : 0);
 }
 
 /* A process that has ended was in time, even if nclust looks late. */
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct job *j = timer->data;
-	nsec_t now = clock_now();
 
-	(void)loop;
 	(void)revents;
 	if (j->pid == 0) {
 		j->start(j->owner);
@@ -147,9 +127,9 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 	}
 	if (job_look(j))
 		return;
-	add_lateness(j, now);
-	if (now < j->due) {
-		arm_timer(j, now);
+	if (!j->granted && clock_now() - j->due >= LATE) {
+		j->granted = true;
+		timer_arm(loop, timer, MOMENT);
 		return;
 	}
 	j->late = true;
@@ -176,13 +156,12 @@ void job_resume(struct job *j)
 	j->sup->jobs = j;
 	ev_io_set(&j->exit, j->pidfd, EV_READ);
 	ev_io_start(j->sup->loop, &j->exit);
-	arm_timer(j, clock_now());
+	arm_timer(j);
 }
 
 void job_begin(struct job *j, nsec_t patience)
 {
 	j->late = j->granted = false;
-	j->span = patience;
 	j->due = nsec_add(clock_now(), patience);
 	job_resume(j);
 }

@@ -14,7 +14,7 @@ struct supervisor;
  * A process that nclust has started and that is no worker: a role, a copy of nclust that
  * does one thing (forkjob_begin()), a helper (hooks/hooks.h), the check of an upgrade.  The owner
  * starts the process and calls job_begin(); the job watches the process, kills it when its time is
- * over, and reaps it.  Time in which nclust got no CPU does not count.
+ * over, and reaps it.
  */
 
 /* Called when the process has ended and is reaped: the owner may free the job or begin anew.
@@ -29,21 +29,17 @@ struct job {
 	void *owner;
 	pid_t pid; /* 0: no process runs */
 	int pidfd;
-	bool leads; /* the process leads a group, which is killed with it */
-	bool late;  /* the process was killed because its time was over */
-	/* The time of the process ends at `due`, after `span` (0: not known, because an earlier
-	 * nclust has begun it). */
-	nsec_t due;
-	nsec_t span;
-	nsec_t wakes_at; /* when `timer` is to expire: if later, nclust got no CPU */
-	bool granted; /* the process got MOMENT more, because nclust was late when its time ended */
+	bool leads;   /* the process leads a group, which is killed with it */
+	bool late;    /* the process was killed because its time was over */
+	bool granted; /* the process got a moment more, because nclust was late when its time ended */
+	nsec_t due;   /* when the time of the process ends */
 	ev_io exit;
 	ev_timer timer;             /* for the end of its time, or for the next start of a role */
 	void (*start)(void *owner); /* of a role: start it again */
 };
 
 /* Initialise the watchers.  pid (0: no process runs), pidfd and leads are set before, by the start
- * or by an upgrade, and before job_resume() also due and span. */
+ * or by an upgrade, and before job_resume() also due. */
 void job_init(struct job *j, struct supervisor *sup, job_over *over, void *owner);
 /* The process has been started: watch it, and kill it after `patience` (NSEC_NEVER: never). */
 void job_begin(struct job *j, nsec_t patience);

@@ -31,10 +31,10 @@
 /* A process that goes on is watched anew by its job, ... */
 #define BEGUN_ANEW(of, job) \
 	NOT(of, job.next), NOT(of, job.sup), NOT(of, job.over), NOT(of, job.owner), \
-		NOT(of, job.leads), NOT(of, job.wakes_at), NOT(of, job.granted), \
+		NOT(of, job.leads), NOT(of, job.granted), \
 		NOT(of, job.exit), NOT(of, job.timer), NOT(of, job.start)
 /* ... a role as long as it likes. */
-#define NO_TIME(of, job) NOT(of, job.late), NOT(of, job.due), NOT(of, job.span)
+#define NO_TIME(of, job) NOT(of, job.late), NOT(of, job.due)
 
 static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, launch.argc), /* by the exec itself */
@@ -406,7 +406,7 @@ static const struct {
 	{"limited", &carried_limited, "42u 44t 66u", GAPS(limited_gaps)},
 	{"socket", &carried_socket, "1f 2u 3u 4u 5b", GAPS(socket_gaps)},
 	{"health", &carried_health, "1u 2u 3u 4t 5b 6u 7t 8i 9u 129g", NULL, 0},
-	{"helper", &carried_helper, "1i 2f 3i 4b 5t 6i", GAPS(helper_gaps)},
+	{"helper", &carried_helper, "1i 2f 3i 4b 5t", GAPS(helper_gaps)},
 	{"hooks", &carried_hooks, "1u 130g", GAPS(hooks_gaps)},
 	{"hook", &carried_hook, "1u 105u 119u 129g 131x", GAPS(hook_gaps)},
 	{"channel", &carried_channel, "1u 2f 7u 8u 9u 10u 11u 12b 13u 14b 15u 17i",
