@@ -107,7 +107,6 @@ enum role {
 struct role_life {
 	struct job job;
 	nsec_t started;
-	bool hurried; /* its last process ended just after its start */
 	bool refused; /* it could not be started, and that was logged */
 };
 /* The pause before a start, if the last process ended sooner than this. */

@@ -173,8 +173,6 @@ const char *role_lacks(enum role role, const struct pidfd_end *end)
 
 void role_again(enum role role, struct role_life *l, const struct pidfd_end *end, const char *key)
 {
-	bool hurries = clock_now() - l->started < ROLE_RESTART;
-	bool waits = hurries && l->hurried; /* the first time it is started again at once */
 	const char *lacks = role_lacks(role, end);
 
 	if (lacks != NULL) {
@@ -184,8 +182,7 @@ void role_again(enum role role, struct role_life *l, const struct pidfd_end *end
 	}
 	log_warn("%s: %s ended (%s %d), starting it again", key, roles[role].who,
 		end->signalled ? "signal" : "exit", end->code);
-	l->hurried = hurries;
-	if (waits)
+	if (clock_now() - l->started < ROLE_RESTART)
 		role_start_later(l, ROLE_RESTART);
 	else
 		l->job.start(l->job.owner);

@@ -218,7 +218,6 @@ static void end_process(struct supervisor *sup)
 {
 	clients_drop_own(sup);
 	job_end(&sup->web.life.job);
-	sup->web.life.hurried = false; /* the next process need not wait */
 }
 
 /* ---- the start ---- */

@@ -190,7 +190,7 @@ TEST(it_does_not_get_the_rest_of_anothers_line)
 	ck_assert(b->out.in_line);
 	former = b->life.job.pid;
 	(void)eventfd_write(b->life.job.pidfd, 1); /* it has been killed */
-	room_pass(0);
+	room_pass(2 * SECOND);
 	ck_assert_int_ne(b->life.job.pid, former);
 	snprintf(expected, sizeof(expected),
 		"shop.web\nme:secret\na:1,b\nnclust web\n"

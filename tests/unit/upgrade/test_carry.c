@@ -31,8 +31,8 @@
 /* A process that goes on is watched anew by its job, ... */
 #define BEGUN_ANEW(of, job) \
 	NOT(of, job.next), NOT(of, job.sup), NOT(of, job.over), NOT(of, job.owner), \
-		NOT(of, job.leads), NOT(of, job.granted), \
-		NOT(of, job.exit), NOT(of, job.timer), NOT(of, job.start)
+		NOT(of, job.leads), NOT(of, job.granted), NOT(of, job.exit), NOT(of, job.timer), \
+		NOT(of, job.start)
 /* ... a role as long as it likes. */
 #define NO_TIME(of, job) NOT(of, job.late), NOT(of, job.due)
 
@@ -75,7 +75,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, logger.watcher),
 	BEGUN_ANEW(supervisor, logger.life.job),
 	NO_TIME(supervisor, logger.life.job),
-	NOT(supervisor, logger.life.hurried),
 	NOT(supervisor, logger.life.refused),
 	NOT(supervisor, logger.pipes),
 	NOT(supervisor, logger.work),
@@ -88,7 +87,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, sockets.trim),
 	BEGUN_ANEW(supervisor, web.life.job),
 	NO_TIME(supervisor, web.life.job),
-	NOT(supervisor, web.life.hurried),
 	NOT(supervisor, web.life.refused),
 	NOT(supervisor, web.change),      /* no upgrade then */
 	NOT(supervisor, web.socket.also), /* opened anew */
@@ -109,7 +107,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, reaper.look_took),
 	NOT(supervisor, reaper.pause),
 	NOT(supervisor, reaper.strays_live), /* looked at anew */
-	NOT(supervisor, daemon.release_at), /* it is past */
+	NOT(supervisor, daemon.release_at),  /* it is past */
 	NOT(supervisor, reaper.daemon_at),
 	NOT(supervisor, orphans.changed),
 	NOT(supervisor, orphans.fresh),
@@ -167,8 +165,8 @@ static const struct gap service_gaps[] = {
 	NOT(service, name), NOT(service, index), NOT(service, life.recipes),
 	NOT(service, life.logs), /* beside */
 	NOT(service, said[1]), NOT(service, life.drop_at), NOT(service, life.fail_at),
-	NOT(service, life.start_fails),
-	NOT(service, sockets.listeners), NOT(service, sockets.learned), NOT(service, children),
+	NOT(service, life.start_fails), NOT(service, sockets.listeners),
+	NOT(service, sockets.learned), NOT(service, children),
 	NOT(service, life.ports),                                 /* ports_save() */
 	NOT(service, life.paths_look),                            /* begun anew */
 	NOT(service, life.paths_pause), NOT(service, life.begun), /* for -d, whose start is over */
@@ -223,7 +221,7 @@ static const struct gap child_gaps[] = {
 	NOT(child, traffic.takes),
 	NOT(child, traffic.emptied),
 	NOT(child, traffic.starved),
-	NOT(child, channel),        /* beside */
+	NOT(child, channel), /* beside */
 	NOT(child, node),
 	NOT(child, limited),
 	NOT(child, trap.gate),
