@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* With no worker alive, clients wait that long in the listeners' queues for the next supervisor, or
@@ -160,12 +161,29 @@ static bool has_worker(const struct keep *k)
 	return false;
 }
 
+/* Look up the file of the socket on which the next supervisor calls. */
+static int look_at_place(const struct keep *k, struct stat *st)
+{
+	return fstatat(k->dir, LOGWIRE_KEEPER, st, AT_SYMLINK_NOFOLLOW);
+}
+
+/* Has a supervisor that could not reach this keeper made another one?  The time is compared, too,
+ * because an inode's number may be used again. */
+static bool is_anothers(const struct keep *k)
+{
+	struct stat st;
+
+	return look_at_place(k, &st) == 0 &&
+		(st.st_ino != k->place.st_ino || st.st_mtim.tv_sec != k->place.st_mtim.tv_sec ||
+			st.st_mtim.tv_nsec != k->place.st_mtim.tv_nsec);
+}
+
 /* The last worker may have ended just now: the next look decides. */
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct keep *k = timer->data;
-	bool needless =
-		!has_worker(k) || (access_in(k->dir, "state", F_OK) == -1 && errno == ENOENT);
+	bool needless = !has_worker(k) || is_anothers(k) ||
+		(access_in(k->dir, "state", F_OK) == -1 && errno == ENOENT);
 
 	(void)loop;
 	(void)revents;
@@ -198,6 +216,8 @@ static void begin_keeping(struct keep *k, struct fdpass_message *m)
 	k->dir = fd_release(&m->fds[1]);
 	/* so that SO_PEERCRED shows this process to a caller */
 	(void)listen(k->socket, 8);
+	if (look_at_place(k, &k->place) == -1)
+		k->place = (struct stat){0};
 }
 
 static void stop_keeping(struct keep *k)

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 /* ---- keep ---- */
 
@@ -35,8 +36,9 @@ struct keep {
 	uid_t owner; /* the supervisor's user, and the next one's */
 	int socket;  /* -1: nothing is kept */
 	int dir;
+	struct stat place; /* of the socket's file */
 	struct ev_io callers;
-	struct ev_timer look; /* does a worker live? */
+	struct ev_timer look; /* does a worker live, and is our socket's file still ours? */
 	bool needless;        /* not at the last look */
 	struct held *list;    /* heap */
 	struct logger *logger;
