@@ -202,6 +202,30 @@ int socket_revive(int fd, int backlog)
 	return vfork_call_on(fd, listen_again, &l);
 }
 
+static int disconnect_datagrams(void *argument)
+{
+	const struct sockaddr none = {.sa_family = AF_UNSPEC};
+	const int fd = *(const int *)argument;
+	union endpoint at;
+	union endpoint peer;
+	socklen_t size;
+
+	if (endpoint_peer(fd, &peer) == 0)
+		return 0;
+	size = endpoint_own(fd, &at);
+	if (connect(fd, &none, sizeof(none)) == -1)
+		return -1;
+	/* as above: a port that the kernel chose is given back */
+	if (size > 0)
+		(void)bind(fd, &at.any, size);
+	return 1;
+}
+
+int socket_disconnect(int fd)
+{
+	return vfork_call_on(fd, disconnect_datagrams, &fd);
+}
+
 int socket_set_nonblock(int fd, bool on)
 {
 	int flags = fcntl(fd, F_GETFL);

@@ -103,6 +103,9 @@ int socket_listen(int fd, int backlog);
 void socket_stop_listening(int fd);
 /* Make a socket listen again after a shutdown(2).  -1 and errno. */
 int socket_revive(int fd, int backlog);
+/* Let a datagram socket receive from all peers again, not only from the one it is
+ * connected to.  1: it was connected; 0; -1 and errno. */
+int socket_disconnect(int fd);
 int socket_set_nonblock(int fd, bool on);
 
 /*

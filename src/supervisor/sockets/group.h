@@ -97,8 +97,9 @@ void heal_forget_also(const struct listener *l, int fd);
  * A worker can break a listener for all workers that share it.  If it removes a unix socket's file,
  * nclust gives the file its name again, from a spare hard link.  If it shuts the socket down, which
  * no unix socket survives, nclust binds a new one and replaces the workers that have the former
- * one.  The kernel reports little of this, so nclust looks before a worker is started, after a
- * worker has ended, and at a reload.
+ * one.  If it connects a datagram socket, which then hears one client alone, nclust undoes that.
+ * The kernel reports little of this, so nclust looks before a worker is started, after a worker has
+ * ended, and at a reload.
  */
 /* `on_renewed` is called when workers may have a listener's former socket. */
 void renew_init(struct supervisor *sup,

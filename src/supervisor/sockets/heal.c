@@ -384,15 +384,20 @@ static void renew_socket(struct listener *l, const char *why)
 
 /* ---- looking ---- */
 
-void renew_look_at(struct listener *l)
+/* A datagram socket that is connected hears no other client: undo that. */
+static void look_at_peer(struct listener *l, int fd)
 {
-	int got;
-	int error;
+	if (socket_disconnect(fd) == 1)
+		heal_tell(l,
+			"a worker has connected it, so that it heard one "
+			"client alone; that is undone");
+}
 
-	if (!renew_can(l))
-		return;
-	got = socket_keep_name(l->address.path, &l->file);
-	error = errno;
+static void look_at_path(struct listener *l)
+{
+	int got = socket_keep_name(l->address.path, &l->file);
+	const int error = errno;
+
 	if (got == 1)
 		heal_tell(l, "its file was removed; it has its name again");
 	if (got == -1 && error == EEXIST)
@@ -405,6 +410,17 @@ void renew_look_at(struct listener *l)
 		renew_socket(l, "its file was removed");
 	else
 		heal_watch(l);
+}
+
+void renew_look_at(struct listener *l)
+{
+	if (l->facts.type == SOCK_DGRAM && l->made) {
+		look_at_peer(l, l->fd);
+		for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next)
+			look_at_peer(l, s->fd);
+	}
+	if (renew_can(l))
+		look_at_path(l);
 }
 
 void renew_look(struct service *service)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # A server of one socket, which it spoils for all others: a unix listener when it is
 # asked to stop ("shutdown", "unlink"); any listener as often as it can, while FILE is
-# there ("while" FILE).
+# there ("while" FILE); a datagram socket, once FILE is there ("connect" FILE).
 import contextlib
 import os
 import signal
@@ -28,6 +28,13 @@ def spoil():
                 listener.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+    if how == "connect":
+        listener.settimeout(0.05)
+        while not os.path.exists(sys.argv[2]):
+            answer()
+        listener.settimeout(None)
+        listener.connect(("127.0.0.1", 9))
+        print("connected now", flush=True)
 
 
 def answer():

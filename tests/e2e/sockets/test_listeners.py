@@ -420,6 +420,27 @@ def test_a_listener_that_is_shut_down_and_whose_port_a_stranger_has_serves_again
     wait(lambda: it.advance(0.5) or answers(None))
 
 
+def test_a_datagram_socket_that_a_worker_connects_hears_all_again_after_a_restart():
+    gate = Gate()
+    it = cluster(f"{ONE} -l udp:127.0.0.1:8000", "python3", SPOILS, "connect", gate)
+    gate.open()
+    it.logged("connected now")
+    os.unlink(gate.path)
+
+    def hears():
+        with socket.socket(type=socket.SOCK_DGRAM) as s:
+            s.settimeout(0.1)
+            s.sendto(b"hello", ("127.0.0.1", PORT))
+            try:
+                return s.recv(100).startswith(b"pid=")
+            except OSError:
+                return False
+
+    it.call("restart")
+    wait(hears)
+    assert it.says("a worker has connected it")
+
+
 # ---- from outside ----
 
 def test_fd_takes_a_socket_that_nclust_was_started_with_and_nothing_else():
