@@ -44,6 +44,8 @@ struct cluster {
 	struct cluster *next;
 	char name[65];
 	unsigned sources;
+	unsigned hung;      /* calls for its workers' pipes */
+	unsigned hung_most; /* at once until now */
 
 	struct route list[LOGWIRE_ROUTES_MAX];
 	size_t count;

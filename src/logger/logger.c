@@ -157,8 +157,8 @@ static void run_for(struct logger *logger, ev_tstamp most, bool (*is_needed)(str
 	}
 }
 
-/* A process with a thread that hangs keeps its descriptors when it exits: close
- * those first whose end other processes wait for. */
+/* A process with a thread that hangs, or that hangs as it closes a pipe, keeps its descriptors when
+ * it exits: close those first whose end other processes wait for. */
 static void close_ends(struct logger *logger)
 {
 	fd_close(&logger->over);
@@ -170,11 +170,11 @@ static void run_loop(struct logger *logger)
 {
 	(void)ev_run(logger->loop, 0); /* until logger_drain() */
 	run_for(logger, DRAIN_TIME, has_pipes);
-	reading_close_all(logger);
+	reading_end(logger);
 	run_for(logger, FLUSH_TIME, has_output);
 	keep_fini(&logger->keep);
 	clusters_end(&logger->clusters);
-	if (logger->offload.busy > 0)
+	if (logger->offload.busy > 0 || logger->pipes > 0)
 		close_ends(logger);
 }
 

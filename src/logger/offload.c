@@ -1,41 +1,71 @@
 /* SPDX-License-Identifier: MIT */
 #include "logger/sink.h"
 
+#include "os/process.h"
+
 #include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
-#define STACK_SIZE ((size_t)64 * 1024)
+#define PATIENCE_NS 10000000 /* a read or a close normally does not sleep */
+#define STACK_SIZE (OFFLOAD_DATA + (size_t)64 * 1024)
+
+/* A thread has no call; one that the loop waits for; one that it does not wait for, or no more; or
+ * such a call has returned. */
+enum state { IS_IDLE, IS_AWAITED, IS_LEFT, HAS_RETURNED };
 
 struct offload_thread {
 	struct offload_thread *next; /* of all threads */
 	struct offload *of;
-	sem_t begins;
-	struct sink *sink; /* whose output it writes; NULL: it is idle */
-	size_t len;
-	ssize_t got;
-	int error;
-	_Atomic bool returns; /* the call has returned */
+	_Atomic uint32_t state;
+	_Atomic pid_t tid; /* 0: it does not run yet */
+	struct offload_call call;
 };
 
-static void *write_output(void *argument)
+/* ---- in the thread ---- */
+
+/* Wake who waits, or wait while the state is that one. false: that has taken `most`. */
+static bool futex(_Atomic uint32_t *state, int op, uint32_t value, const struct timespec *most)
+{
+	return syscall(SYS_futex, state, op, value, most, NULL, 0) != -1 || errno != ETIMEDOUT;
+}
+
+void offload_make(struct offload_call *call)
+{
+	call->got = call->make(call);
+	call->error = errno;
+}
+
+static void *serve_calls(void *argument)
 {
 	struct offload_thread *self = argument;
+	char data[OFFLOAD_DATA];
 
+	self->tid = (pid_t)syscall(SYS_gettid);
 	for (;;) {
-		while (sem_wait(&self->begins) == -1)
+		uint32_t state;
+
+		while ((state = self->state) != IS_AWAITED && state != IS_LEFT)
+			(void)futex(&self->state, FUTEX_WAIT_PRIVATE, state, NULL);
+		self->call.data = data;
+		offload_make(&self->call);
+		state = IS_AWAITED;
+		if (atomic_compare_exchange_strong(&self->state, &state, IS_IDLE)) {
+			(void)futex(&self->state, FUTEX_WAKE_PRIVATE, 1, NULL);
 			continue;
-		self->got = write(
-			self->sink->file.fd, self->sink->out.data + self->sink->head, self->len);
-		self->error = errno;
-		self->returns = true;
+		}
+		self->state = HAS_RETURNED;
 		ev_async_send(self->of->loop, &self->of->returned);
 	}
 	return NULL;
 }
+
+/* ---- in the loop ---- */
 
 static bool start_thread(struct offload_thread *thread)
 {
@@ -46,44 +76,63 @@ static bool start_thread(struct offload_thread *thread)
 	(void)pthread_attr_init(&attr);
 	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	(void)pthread_attr_setstacksize(&attr, STACK_SIZE);
-	started = pthread_create(&id, &attr, write_output, thread) == 0;
+	started = pthread_create(&id, &attr, serve_calls, thread) == 0;
 	(void)pthread_attr_destroy(&attr);
 	return started;
 }
 
-/* An idle thread, or a new one; NULL: out of memory. */
-static struct offload_thread *find_idle(struct offload *o)
+/* Give the call to an idle thread, or a new one; NULL: out of memory. */
+static struct offload_thread *give_call(
+	struct offload *o, const struct offload_call *call, enum state state)
 {
 	struct offload_thread *thread = o->threads;
 
-	while (thread != NULL && thread->sink != NULL)
+	while (thread != NULL && thread->state != IS_IDLE)
 		thread = thread->next;
-	if (thread != NULL)
-		return thread;
-	thread = calloc(1, sizeof(*thread));
-	if (thread == NULL)
-		return NULL;
-	thread->of = o;
-	(void)sem_init(&thread->begins, 0, 0);
-	if (!start_thread(thread)) {
-		free(thread);
-		return NULL;
+	if (thread == NULL) {
+		thread = calloc(1, sizeof(*thread));
+		if (thread == NULL)
+			return NULL;
+		thread->of = o;
+		if (!start_thread(thread)) {
+			free(thread);
+			return NULL;
+		}
+		thread->next = o->threads;
+		o->threads = thread;
 	}
-	thread->next = o->threads;
-	o->threads = thread;
+	thread->call = *call;
+	thread->state = state;
+	(void)futex(&thread->state, FUTEX_WAKE_PRIVATE, 1, NULL);
 	return thread;
 }
 
-bool offload_write(struct offload *o, struct sink *sink, size_t len)
+bool offload_begin(struct offload *o, const struct offload_call *call)
 {
-	struct offload_thread *thread = find_idle(o);
+	bool begun = give_call(o, call, IS_LEFT) != NULL;
 
-	if (thread == NULL)
-		return false;
-	o->busy++;
-	thread->sink = sink;
-	thread->len = len;
-	(void)sem_post(&thread->begins);
+	o->busy += begun;
+	return begun;
+}
+
+bool offload_run(struct offload *o, struct offload_call *call)
+{
+	const struct timespec patience = {.tv_nsec = PATIENCE_NS};
+	struct offload_thread *thread = give_call(o, call, IS_AWAITED);
+	uint32_t state;
+
+	if (thread == NULL) {
+		offload_make(call);
+		return true;
+	}
+	while ((state = thread->state) == IS_AWAITED)
+		if (!futex(&thread->state, FUTEX_WAIT_PRIVATE, IS_AWAITED, &patience) &&
+			thread->tid != 0 && !process_is_runnable(thread->tid) &&
+			atomic_compare_exchange_strong(&thread->state, &state, IS_LEFT)) {
+			o->busy++;
+			return false;
+		}
+	*call = thread->call;
 	return true;
 }
 
@@ -91,17 +140,15 @@ static void on_returned(struct ev_loop *loop, ev_async *watcher, int revents)
 {
 	struct offload *o = watcher->data;
 
-	(void)loop;
 	(void)revents;
 	for (struct offload_thread *t = o->threads; t != NULL; t = t->next) {
-		struct sink *sink = t->sink;
+		const struct offload_call call = t->call;
 
-		if (!t->returns)
+		if (t->state != HAS_RETURNED)
 			continue;
-		t->returns = false;
-		t->sink = NULL;
 		o->busy--;
-		sink_written(sink, t->got, t->error);
+		t->state = IS_IDLE;
+		call.returned(loop, &call);
 	}
 }
 

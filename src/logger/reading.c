@@ -19,6 +19,7 @@
 #define ENDED_TURNS 32 /* times 4 KiB is more than a terminal has, times READ_MOST a pipe */
 #define ENDED_ANYWAY 4
 #define REDRAWN_EACH 1.0
+#define HUNG_MOST 8 /* calls of one cluster */
 
 /* ---- lines ---- */
 
@@ -148,15 +149,90 @@ static void forget_if_over(struct logger *logger, struct source *source)
 		source_free(&logger->sources, source);
 }
 
+/* ---- calls that may hang ---- */
+
+static void on_returned(struct ev_loop *loop, const struct offload_call *call);
+
+static bool is_hung(const struct source_pipe *pipe)
+{
+	const struct source *source = pipe->source;
+
+	return pipe->hangs || (!source->is_own && source->cluster->hung >= HUNG_MOST);
+}
+
+static void note_hang(struct logger *logger, struct source_pipe *pipe)
+{
+	struct cluster *c = pipe->source->cluster;
+
+	pipe->hangs = true;
+	ev_io_stop(logger->loop, &pipe->readable);
+	logger->holds = true;
+	if (++c->hung <= c->hung_most)
+		return;
+	c->hung_most = c->hung;
+	if (c->hung == 1)
+		log_warn("%s.%" PRIu32 ": a process keeps its output from being read (does its "
+			 "file server answer?)",
+			c->name, pipe->source->slot);
+	if (c->hung == HUNG_MOST)
+		log_warn("%s: its output is not read until that ends", c->name);
+}
+
+/* false: the call hangs, and on_returned() gets its result; or it is not made, as others hang. */
+static bool call_for(struct logger *logger, struct source_pipe *pipe, struct offload_call *call)
+{
+	if (is_hung(pipe))
+		return false;
+	call->returned = on_returned;
+	call->about = pipe;
+	call->fd = pipe->readable.fd;
+	call->data = logger->data;
+	if (pipe->source->is_own)
+		offload_make(call);
+	else if (!offload_run(&logger->offload, call))
+		note_hang(logger, pipe);
+	return !pipe->hangs;
+}
+
+static ssize_t read_it(const struct offload_call *call)
+{
+	unsigned ends = 0;
+	ssize_t n;
+
+	/* data from before the end of a terminal may come after the end, once
+	 * (n_tty_read() of the kernel looks for the end first) */
+	do {
+		n = read(call->fd, call->data, call->len);
+	} while (n == -1 && (errno == EINTR || (errno == EIO && ends++ == 0)));
+	return n;
+}
+
+static ssize_t close_it(const struct offload_call *call)
+{
+	return close(call->fd);
+}
+
+static ssize_t size_it(const struct offload_call *call)
+{
+	return ioctl(call->fd, TIOCSWINSZ, &call->size);
+}
+
 /* ---- pipes ---- */
+
+static void note_closed(struct logger *logger, struct source_pipe *pipe)
+{
+	pipe->readable.fd = -1;
+	logger->pipes--;
+}
 
 static void end_pipe(struct logger *logger, struct source_pipe *pipe)
 {
+	struct offload_call call = {.make = close_it};
+
 	end_lines(logger, pipe);
 	ev_io_stop(logger->loop, &pipe->readable);
-	(void)close(pipe->readable.fd);
-	pipe->readable.fd = -1;
-	logger->pipes--;
+	if (call_for(logger, pipe, &call))
+		note_closed(logger, pipe);
 }
 
 static bool is_full(struct logger *logger, const struct source_pipe *pipe)
@@ -181,6 +257,8 @@ static size_t room_of(struct logger *logger, struct source_pipe *pipe)
 {
 	ev_tstamp now = ev_now(logger->loop);
 
+	if (is_hung(pipe))
+		return 0;
 	if (now >= pipe->second + 1.) {
 		pipe->second = now;
 		pipe->said = 0;
@@ -192,7 +270,7 @@ static size_t room_of(struct logger *logger, struct source_pipe *pipe)
 	return pipe->said < QUIET_SAYS ? QUIET_SAYS - pipe->said : 0;
 }
 
-static void take_data(struct logger *logger, struct source_pipe *pipe, size_t len)
+static void take_data(struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
 {
 	struct sink *o = stream_of(logger, pipe);
 
@@ -200,29 +278,47 @@ static void take_data(struct logger *logger, struct source_pipe *pipe, size_t le
 	logger->clusters.is_quiet = pipe->said <= QUIET_SAYS;
 	if (is_copied(logger, pipe)) {
 		sink_put(o,
-			&(struct sink_text){
-				.of = pipe->source->cluster, .text = logger->data, .len = len});
+			&(struct sink_text){.of = pipe->source->cluster, .text = data, .len = len});
 		sink_flush(o);
 	}
-	split_lines(logger, pipe, logger->data, len);
+	split_lines(logger, pipe, data, len);
+}
+
+static void take_read(
+	struct logger *logger, struct source_pipe *pipe, const struct offload_call *call)
+{
+	if (call->got > 0)
+		take_data(logger, pipe, call->data, (size_t)call->got);
+	else if (call->got == 0 || call->error != EAGAIN)
+		end_pipe(logger, pipe);
 }
 
 /* false: no more data now, or ever. */
 static bool read_pipe(struct logger *logger, struct source_pipe *pipe, size_t most)
 {
-	unsigned ends = 0;
-	ssize_t n;
+	struct offload_call call = {.make = read_it, .len = most};
 
-	/* data from before the end of a terminal may come after the end, once
-	 * (n_tty_read() of the kernel looks for the end first) */
-	do {
-		n = read(pipe->readable.fd, logger->data, most);
-	} while (n == -1 && (errno == EINTR || (errno == EIO && ends++ == 0)));
-	if (n > 0)
-		take_data(logger, pipe, (size_t)n);
-	else if (n == 0 || errno != EAGAIN)
-		end_pipe(logger, pipe);
-	return n > 0;
+	if (!call_for(logger, pipe, &call))
+		return false;
+	take_read(logger, pipe, &call);
+	return call.got > 0;
+}
+
+/* A call that hung. */
+static void on_returned(struct ev_loop *loop, const struct offload_call *call)
+{
+	struct logger *logger = ev_userdata(loop);
+	struct source_pipe *pipe = call->about;
+	struct source *source = pipe->source;
+
+	pipe->hangs = false;
+	source->cluster->hung--;
+	logger->look_at_size = true;
+	if (call->make == read_it)
+		take_read(logger, pipe, call);
+	else if (call->make == close_it)
+		note_closed(logger, pipe);
+	forget_if_over(logger, source);
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -316,6 +412,8 @@ void reading_take_pipes(
 	source = source_get(&logger->sources, &logger->clusters, p->worker, p->slot, p->cluster);
 	if (source != NULL && !source_is_open(source))
 		source->copied = p->sink == LOGWIRE_COPY;
+	if (source != NULL)
+		source->is_own = p->flag != 0;
 	if (source == NULL || watch_pipes(logger, source, p->stream, m, &at) == -1) {
 		log_error("%s.%" PRIu32 ": cannot take its output", p->cluster, p->slot);
 		return;
@@ -415,16 +513,14 @@ void reading_take_ended(struct logger *logger, const struct logwire_packet *p)
 	finish_ending(logger, source);
 }
 
-void reading_close_all(struct logger *logger)
+void reading_end(struct logger *logger)
 {
-	while (logger->sources != NULL) {
-		struct source *source = logger->sources;
-
-		for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
-			if (source->pipes[i].readable.fd != -1)
-				end_pipe(logger, &source->pipes[i]);
-		source_free(&logger->sources, source);
-	}
+	logger->holds = false;
+	for (struct source *source = logger->sources; source != NULL; source = source->next)
+		for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
+			end_lines(logger, &source->pipes[i]);
+			ev_io_stop(logger->loop, &source->pipes[i].readable);
+		}
 }
 
 /* ---- terminals ---- */
@@ -435,21 +531,22 @@ void reading_look_at_size(struct logger *logger)
 	struct sink *const *streams = logger->clusters.streams;
 	const struct sink *terminal = streams[!streams[0]->stream.is_terminal];
 	unsigned width = logger->width + (unsigned)strlen(" | ");
-	struct winsize size;
+	struct offload_call call = {.make = size_it};
+	unsigned short *columns = &call.size.ws_col;
 
 	logger->look_at_size = false;
-	if (!terminal->stream.is_terminal || ioctl(terminal->file.fd, TIOCGWINSZ, &size) == -1)
+	if (!terminal->stream.is_terminal || ioctl(terminal->file.fd, TIOCGWINSZ, &call.size) == -1)
 		return;
-	if (size.ws_col > width)
-		size.ws_col -= (unsigned short)width;
-	else if (size.ws_col > 0)
-		size.ws_col = 1;
+	if (*columns > width)
+		*columns -= (unsigned short)width;
+	else if (*columns > 0)
+		*columns = 1;
 	for (struct source *source = logger->sources; source != NULL; source = source->next)
 		for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
-			const struct source_pipe *pipe = &source->pipes[i];
+			struct source_pipe *pipe = &source->pipes[i];
 
 			if (pipe->is_pty && pipe->readable.fd != -1 &&
 				stream_of(logger, pipe)->stream.is_terminal)
-				(void)ioctl(pipe->readable.fd, TIOCSWINSZ, &size);
+				(void)call_for(logger, pipe, &call);
 		}
 }

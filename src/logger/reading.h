@@ -87,9 +87,10 @@ void remember_end(struct remember *m);
 /*
  * The logger as it runs (logger.c), and how it reads the pipes of its workers: each pipe with
  * data gets a share of a turn of the loop, the data are cut into lines, and the lines go to the
- * sinks of the pipe's cluster.  A pipe whose worker is to wait is not watched.
+ * sinks of the pipe's cluster.  A pipe whose worker is to wait is not watched, nor one for which a
+ * call hangs (logger/sink.h).
  */
-#define READ_MOST ((size_t)64 * 1024) /* of one pipe in one turn of the loop */
+#define READ_MOST OFFLOAD_DATA /* of one pipe in one turn of the loop */
 
 struct logger {
 	struct ev_loop *loop;
@@ -128,6 +129,7 @@ void reading_take_ended(struct logger *logger, const struct logwire_packet *p);
 void reading_send_answers(struct logger *logger);
 /* Give the workers' terminals the size that ours leaves for a line. */
 void reading_look_at_size(struct logger *logger);
-void reading_close_all(struct logger *logger);
+/* Read nothing more.  The process closes the pipes as it exits, because that may hang. */
+void reading_end(struct logger *logger);
 
 #endif

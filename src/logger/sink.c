@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define WAITING_MOST ((size_t)1024 * 1024) /* what one read of short lines becomes */
 #define ENDED_MOST ((size_t)512 * 1024)    /* copied of dead workers before it is taken */
@@ -485,21 +486,37 @@ static void note_written(struct sink *o, size_t len)
 		use_next_file(o);
 }
 
-void sink_written(struct sink *o, ssize_t got, int error)
+static ssize_t write_it(const struct offload_call *call)
 {
+	return write(call->fd, call->from, call->len);
+}
+
+static void on_written(struct ev_loop *loop, const struct offload_call *call)
+{
+	struct sink *o = call->about;
+
 	o->writes = false;
-	if (got > 0)
-		note_written(o, (size_t)got);
-	else if (got == -1 && error == EAGAIN)
-		ev_io_start(o->all->loop, &o->writable);
-	else if (got == 0 || error != EINTR)
-		note_failure(o, got == 0 ? ENOSPC : error);
+	if (call->got > 0)
+		note_written(o, (size_t)call->got);
+	else if (call->got == -1 && call->error == EAGAIN)
+		ev_io_start(loop, &o->writable);
+	else if (call->got == 0 || call->error != EINTR)
+		note_failure(o, call->got == 0 ? ENOSPC : call->error);
 	sink_flush(o);
 }
 
 static void write_file(struct sink *o)
 {
-	o->writes = offload_write(o->all->offload, o, next_write(o));
+	const struct offload_call call = {
+		.make = write_it,
+		.returned = on_written,
+		.about = o,
+		.fd = o->file.fd,
+		.from = o->out.data + o->head,
+		.len = next_write(o),
+	};
+
+	o->writes = offload_begin(o->all->offload, &call);
 	o->writes_since = time_of(o);
 }
 

@@ -72,6 +72,7 @@ struct source_pipe {
 	struct source *source;
 	ev_io readable; /* its fd -1: none, or it was at its end; not active: its worker waits */
 	bool is_pty;    /* the end of a terminal, and no pipe */
+	bool hangs;     /* a call for it does (logger/sink.h): none is made */
 	double second;  /* when the second began of which `said` counts the bytes */
 	size_t said;
 	struct buffer part; /* has memory only while a line is incomplete */
@@ -90,6 +91,7 @@ struct source {
 	bool ended;
 	bool due;                    /* its last words are to be sent */
 	bool quiet;                  /* only its last lines are kept */
+	bool is_own;                 /* its user is nclust's, and could stop us anyway */
 	bool copied;                 /* copied unchanged, unless to a terminal */
 	struct linering ring;        /* of its slot, which others of the slot write to as well */
 	struct source_pipe pipes[2]; /* stdout, stderr */

@@ -109,7 +109,8 @@ struct logwire_packet {
 	uint64_t worker;
 	uint32_t stream; /* 1: stdout, 2: stderr; LOGWIRE_ADD: 3: both */
 	uint32_t sink;
-	uint32_t flag;           /* LOGWIRE_SINK: colours for a terminal */
+	uint32_t flag;           /* LOGWIRE_SINK: colours for a terminal;
+				    LOGWIRE_ADD: the worker has nclust's own user */
 	uint32_t quiet;          /* LOGWIRE_ADD: keep only its last lines */
 	uint32_t address_in_use; /* LOGWIRE_LAST: it complained of that */
 	uint32_t what;           /* LOGWIRE_HOLD, LOGWIRE_DROP;

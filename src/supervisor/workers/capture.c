@@ -199,6 +199,7 @@ void capture_close(struct supervisor *sup, int output[2])
 void capture_hand_over(struct service *service, const struct child *child)
 {
 	struct supervisor *sup = service->sup;
+	const struct cluster_settings *s = child_settings(child);
 	struct logwire_packet p = {
 		.kind = LOGWIRE_ADD,
 		.slot = child->slot,
@@ -207,6 +208,7 @@ void capture_hand_over(struct service *service, const struct child *child)
 		.sink = is_copied(service) ? LOGWIRE_COPY : 0,
 		.what = child->pid > 0 ? (uint32_t)child->pid : 0,
 		.which = child->generation,
+		.flag = s != NULL && (s->uid < 0 || (uid_t)s->uid == geteuid()),
 	};
 	int fds[3];
 	size_t count = 0;

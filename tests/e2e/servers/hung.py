@@ -14,8 +14,10 @@ notify, many and fdstore (it sends one's descriptor with READY=1, very many time
 with FDSTORE=1), options (setsockopt reads one while it holds the listener of PORT), closed
 (the same, but slot 0 has closed its copy), list (getdents64 writes to one while it
 holds the directory; of all that DIRECTORY/list names: then DIRECTORY/listed is there), exec
-(a child is kept in exec, as it is to close one), reopen (a child keeps stdout locked while
-it writes one there, when DIRECTORY/shut is there and nobody else has it open), swap (slot 1 puts one's descriptor in
+(a child is kept in exec, as it is to close one), write (stdout is locked while one is
+written there), terminal and size (stdout, a terminal, is while a
+child writes one there, or its size is to be written to one), reopen (a child does that to stdout when DIRECTORY/shut is there and
+nobody else has it open), swap (slot 1 puts one's descriptor in
 the place of a socket that it binds), node and slow (as a worker of Node's cluster it
 asks for very many unix sockets there at once; slow: each lookup takes 80 ms).
 directory: not a worker but root,
@@ -32,6 +34,7 @@ import signal
 import socket
 import struct
 import sys
+import termios
 import threading
 import time
 
@@ -149,7 +152,7 @@ def mount():
     if os.fork() == 0:
         os.setsid()
         os.dup2(0, 1)
-        if how == "reopen":  # the death of the worker is not the end of it
+        if how in ("reopen", "terminal"):  # the death of the worker is not the end of it
             os.set_inheritable(device, True)
             os.execve(sys.executable, [sys.executable, *sys.argv, "0", str(device)], {})
         run_server(device)
@@ -298,6 +301,16 @@ def work():
         while count_in(SYS_GETDENTS64) < len(held):
             time.sleep(0.02)
         create("listed")
+    elif how == "write":
+        os.write(1, b"first\n")
+        in_thread(libc.write, 1, at, 1)
+        wait_for("asked")
+        os.write(1, b"kept\n")
+    elif how == "terminal":
+        if os.fork() == 0:
+            libc.write(1, at, 1)
+    elif how == "size":
+        in_thread(libc.ioctl, 1, termios.TIOCGWINSZ, at)
     elif how == "reopen" and not os.path.exists(directory + "/shut"):
         path = f"/proc/self/fd/{os.open('/proc/self/fd/1', os.O_PATH)}"
         os.symlink(os.readlink(path), directory + "/stdout")

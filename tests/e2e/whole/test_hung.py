@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """nclust is root, its workers are not, and one of them has a file server that never answers
 (servers/hung.py): whatever nclust looks at of that worker, it goes on with all others."""
+import contextlib
 import re
+import select
 import shutil
+import termios
 
 from harness import *
 
@@ -46,6 +49,13 @@ def hung(how, *settings, port=PORT, log="log = prefix", go=True, **more):
     if go:
         write("hung/go", "")
     return it
+
+
+def end_servers():
+    for name in os.listdir("hung"):
+        if name.startswith("server."):
+            with contextlib.suppress(ProcessLookupError):
+                kill(int(name[7:]))
 
 
 def goes_on(it, says="", lasts=False):
@@ -243,16 +253,121 @@ def test_a_directory_or_an_env_file_that_does_not_answer(setting):
 
 # ---- output ----
 
+def hung_output(how, *settings, says="", go=True, log="log = prefix", **more):
+    """With an innocent cluster that says something all the time."""
+    it = hung(how, "intercept = off", *settings, port="", go=go, log=log, more="\n".join((
+        f"[cluster:says]{PLAIN_CLUSTER}", log, *settings,
+        f"command = sh -c 'while :; do echo $((i += 1)){says}; sleep 0.05; done'")), **more)
+    it.bad = it.worker(cluster="bad").pid
+    return it
+
+
+def kept_output(*settings, workers=1):
+    """The lock is kept when there is something to read.  Returns the logger, too."""
+    it = hung_output("write", *settings, workers=workers, go=False)
+    logger = it.role("logger")
+    kill(logger, SIGSTOP)
+    write("hung/go", "")
+    owes(it, workers)
+    kill(logger, SIGCONT)
+    it.logged(": a process keeps its output from being read")
+    return it, logger
+
+
+def says_more(it):
+    it.logged("says.0 |", it.log().count("says.0 |") + 5)
+
+
+def test_output_that_is_kept_locked_that_of_all_others_goes_on():
+    it, _ = kept_output()
+    says_more(it)
+    it.connect().call("status")
+    end_servers()
+    # and then none of it is lost, nor of the others
+    it.logged("bad.0  | first")
+    it.logged("bad.0  | kept")
+    kill(it.pid, SIGTERM)
+    it.exit()
+    said = numbers(it.log(), r"says\.0 \| (\d+)\n")
+    assert said == [n + 1 for n in range(len(said))]
+
+
+@nightly
+def test_so_much_output_of_one_cluster_is_kept_that_no_more_of_it_is_read():
+    it, _ = kept_output(workers=10)
+    it.logged("bad: its output is not read until that ends")
+    says_more(it)
+    end_servers()
+    it.logged("| first", 10)
+    it.logged("| kept", 10)
+    goes_on(it)
+
+
+@nightly
+def test_output_that_is_kept_locked_until_the_end_and_the_logger_is_killed():
+    it, logger = kept_output()
+    kill(logger)
+    it.role("logger", but=logger)
+    says_more(it)
+    goes_on(it, lasts=True)
+
+
+@nightly
+def test_output_that_is_kept_locked_and_nclust_and_the_logger_are_killed():
+    it, logger = kept_output("orphans = keep")
+    kill(logger)
+    it.kill()
+    bad, it = it.bad, start(ini=read("it.ini"))
+    assert it.worker(cluster="bad").pid == bad
+    says_more(it)
+    goes_on(it)
+
+
 @pytest.mark.leaks
 @nightly
 def test_output_that_is_locked_when_nclust_closes_it():
-    it = hung("reopen", "intercept = off", port="", more="\n".join((
-        f"[cluster:says]{PLAIN_CLUSTER}", "log = prefix",
-        "command = sh -c 'while :; do echo $((i += 1)); sleep 0.05; done'")))
+    it = hung_output("reopen")
     pipe = wait(lambda: os.path.islink("hung/stdout") and os.readlink("hung/stdout"))
     wait(lambda: pipe not in descriptors(it.role("logger")).values())
     write("hung/shut", "")
     owes(it)
-    kill(it.worker(cluster="bad").pid)
-    it.logged("says.0 |", it.log().count("says.0 |") + 5)
+    kill(it.bad)
+    says_more(it)
     goes_on(it, lasts=True)
+
+
+@pytest.mark.leaks
+@nightly
+def test_a_terminal_that_is_locked_when_nclust_and_the_logger_close_it():
+    it = owes(hung_output("terminal", "pty = yes"))
+    says_more(it)
+    # the last one to close it is the next logger, or nclust
+    kill(it.bad)
+    wait(lambda: it.worker(cluster="bad").pid not in (None, it.bad))
+    kill(it.role("logger"))
+    says_more(it)
+    goes_on(it, lasts=True)
+
+
+@nightly
+def test_a_terminal_whose_size_is_locked_those_of_others_change():
+    """Each worker's terminal is to get the size of ours."""
+    ours, nclusts = os.openpty()
+    termios.tcsetwinsize(ours, (20, 99))
+    os.environ["NO_COLOR"] = "1"
+    it = owes(hung_output("size", "pty = yes", says=" $(stty size <&2)", stdout=nclusts,
+                          stderr=nclusts, under=("setsid", "-c"), stdin=nclusts))
+
+    def heard():
+        with open(it.log_path, "ab") as log:
+            while select.select([ours], [], [], 0)[0]:
+                log.write(os.read(ours, 65536))
+        return it.log()
+
+    wait(lambda: "says.0 |" in heard())
+    termios.tcsetwinsize(ours, (33, 99))
+    wait(lambda: re.search(r"says\.0 \| \d+ 33 90", heard()))
+    assert ": a process keeps its output from being read" in heard()
+    count = it.log().count("says.0 |")
+    wait(lambda: heard().count("says.0 |") > count + 5)
+    goes_on(it)

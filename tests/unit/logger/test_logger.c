@@ -165,6 +165,7 @@ static void add_pipe(uint32_t stream, enum logwire_sink sink, int read_end)
 		.worker = 7,
 		.stream = stream,
 		.sink = sink,
+		.flag = 1,
 		.quiet = quiet,
 		.cluster = "web"};
 
