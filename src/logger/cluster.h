@@ -68,6 +68,7 @@ struct clusters {
 	uint32_t versions; /* the last version of any cluster's list */
 	ev_timer look;     /* runs while a sink is to be looked after, or lines to be reported */
 	struct buffer scratch;
+	size_t put;    /* bytes, to all sinks; it may run over */
 	bool is_quiet; /* the worker whose output is put now writes little */
 };
 

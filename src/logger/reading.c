@@ -16,7 +16,8 @@
 
 /* What a worker may write in a second and still count as writing little. */
 #define QUIET_SAYS ((size_t)16 * 1024)
-#define ENDED_TURNS 32 /* times 4 KiB is more than a terminal has, times READ_MOST a pipe */
+#define READ_LEAST ((size_t)4 * 1024)
+#define ENDED_TURNS 32 /* times READ_LEAST is more than a terminal or a pipe has */
 #define ENDED_ANYWAY 4
 #define REDRAWN_EACH 1.0
 #define HUNG_MOST 8 /* calls of one cluster */
@@ -251,7 +252,8 @@ static bool is_full(struct logger *logger, const struct source_pipe *pipe)
 	return full;
 }
 
-/* How much may be read at once; 0: the worker waits.  What a worker that writes little writes is
+/* How much may be read at once; 0: the worker waits.  With all that stands before its lines it is
+ * about READ_MOST that is put before those of others.  What a worker that writes little writes is
  * read whatever its sinks take. */
 static size_t room_of(struct logger *logger, struct source_pipe *pipe)
 {
@@ -266,13 +268,14 @@ static size_t room_of(struct logger *logger, struct source_pipe *pipe)
 	if (is_copied(logger, pipe))
 		return sink_room(stream_of(logger, pipe), READ_MOST, pipe->source->ended);
 	if (!is_full(logger, pipe))
-		return READ_MOST;
+		return pipe->share > READ_LEAST ? pipe->share : READ_LEAST;
 	return pipe->said < QUIET_SAYS ? QUIET_SAYS - pipe->said : 0;
 }
 
 static void take_data(struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
 {
 	struct sink *o = stream_of(logger, pipe);
+	size_t put = logger->clusters.put;
 
 	pipe->said += len;
 	logger->clusters.is_quiet = pipe->said <= QUIET_SAYS;
@@ -282,6 +285,8 @@ static void take_data(struct logger *logger, struct source_pipe *pipe, const cha
 		sink_flush(o);
 	}
 	split_lines(logger, pipe, data, len);
+	put = logger->clusters.put - put;
+	pipe->share = put > len ? READ_MOST * len / put : READ_MOST;
 }
 
 static void take_read(

@@ -194,6 +194,7 @@ void sink_put(struct sink *o, const struct sink_text *t)
 {
 	uint32_t size = (uint32_t)t->len;
 
+	o->all->put += t->before_len + t->len;
 	/* text_escape_line() makes up to four bytes of one, and a NUL; a colour costs an end */
 	if (!make_room(
 		    o, t->before_len + (t->escapes ? 4 * t->len + 4 : t->len) + sizeof(size) + 2)) {

@@ -75,6 +75,7 @@ struct source_pipe {
 	bool hangs;     /* a call for it does (logger/sink.h): none is made */
 	double second;  /* when the second began of which `said` counts the bytes */
 	size_t said;
+	size_t share;       /* to be read at once, as the last read shows how much of it becomes */
 	struct buffer part; /* has memory only while a line is incomplete */
 	bool cut;           /* the next piece continues a line that was cut */
 	double redrawn_at;  /* when a line was last shown before its end */
