@@ -266,7 +266,7 @@ static size_t room_of(struct logger *logger, struct source_pipe *pipe)
 		pipe->said = 0;
 	}
 	if (is_copied(logger, pipe))
-		return sink_room(stream_of(logger, pipe), READ_MOST, pipe->source->ended);
+		return stream_room(stream_of(logger, pipe), pipe->source->ended);
 	if (!is_full(logger, pipe))
 		return pipe->share > READ_LEAST ? pipe->share : READ_LEAST;
 	return pipe->said < QUIET_SAYS ? QUIET_SAYS - pipe->said : 0;

@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #define WAITING_MOST ((size_t)1024 * 1024) /* what one read of short lines becomes */
-#define ENDED_MOST ((size_t)512 * 1024)    /* copied of dead workers before it is taken */
 #define IDLE_MOST ((size_t)256 * 1024)     /* memory that a sink keeps while nothing waits */
 #define TRY_AGAIN 1.0
 #define HANGS_THEN 0.5 /* seconds after which one write counts as hanging */
@@ -217,16 +216,6 @@ void sink_put(struct sink *o, const struct sink_text *t)
 	o->mid_line = o->kind == SINK_FILE && o->in.data[o->in.len - 1] != '\n';
 	if (o->kind != SINK_FILE && o->in.len >= SINK_ENOUGH)
 		sink_flush(o);
-}
-
-size_t sink_room(struct sink *o, size_t most, bool has_ended)
-{
-	size_t room;
-
-	if (o->sys != 0 || (has_ended && sink_waiting(o) < ENDED_MOST))
-		return most;
-	room = sink_waiting(o) == 0 ? stream_room(o) : 0;
-	return room < most ? room : most;
 }
 
 /* ---- writing ---- */

@@ -158,9 +158,6 @@ struct sink_text {
 };
 
 void sink_put(struct sink *o, const struct sink_text *t);
-/* How much of `most` may be read now to be copied to a stream: no more than it takes at once, but
- * for a worker that has ended. */
-size_t sink_room(struct sink *o, size_t most, bool has_ended);
 
 /* Write what waits. */
 void sink_flush(struct sink *o);
@@ -183,7 +180,8 @@ void stream_open(struct sink *o, int original);
 void stream_close(struct sink *o);
 /* Write some of what waits in o->out; 0: nothing now; -1 and errno. */
 ssize_t stream_write(struct sink *o);
-/* So many bytes would be taken whole; 0: none now. */
-size_t stream_room(struct sink *o);
+/* How much may be read now to be copied there, up to OFFLOAD_DATA: no more than it takes at once, but
+ * for a worker that has ended. */
+size_t stream_room(struct sink *o, bool has_ended);
 
 #endif

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ROOM_MOST ((size_t)64 * 1024) /* of a file */
+#define ENDED_MOST ((size_t)512 * 1024) /* copied of dead workers before it is taken */
 
 /* Open a description of our own: O_NONBLOCK on the given one would be seen by all
  * processes that share it, the user's shell among them. */
@@ -113,11 +113,15 @@ ssize_t stream_write(struct sink *o)
 	return errno == EAGAIN || errno == EINTR ? 0 : -1;
 }
 
-size_t stream_room(struct sink *o)
+size_t stream_room(struct sink *o, bool has_ended)
 {
+	if (o->sys != 0 || (has_ended && sink_waiting(o) < ENDED_MOST))
+		return OFFLOAD_DATA;
+	if (sink_waiting(o) > 0)
+		return 0;
 	if (ev_is_active(&o->writable) || !is_writable(o)) {
 		ev_io_start(o->all->loop, &o->writable);
 		return 0;
 	}
-	return o->stream.is_pipe || o->stream.is_socket ? whole_of(o) : ROOM_MOST;
+	return o->stream.is_pipe || o->stream.is_socket ? whole_of(o) : OFFLOAD_DATA;
 }
