@@ -315,6 +315,17 @@ static unsigned find_free_lane(const struct steer *s)
 	return LANE_NONE;
 }
 
+/* Has a listener as many sockets as it can have? */
+static bool is_full(const struct steer *s)
+{
+	const struct listener *l;
+
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
+		if (group_size(l) >= REUSEPORT_MAX)
+			return true;
+	return false;
+}
+
 /* The slot has the sockets of that lane from now on.  Its worker may open other ports than the
  * worker before. */
 static void claim_lane(const struct steer *s, unsigned lane, uint32_t slot)
@@ -340,7 +351,9 @@ static unsigned find_own_lane(struct steer *s, uint32_t slot, bool keeps)
 	if (lane != LANE_NONE && !(keeps && steer_has_lane(s, lane)))
 		return lane;
 	another = find_free_lane(s);
-	return another != LANE_NONE ? another : ++s->last_lane;
+	if (another != LANE_NONE)
+		return another;
+	return is_full(s) ? lane : ++s->last_lane;
 }
 
 /* Gives a worker that will start sockets of its slot's own.  nclust holds them: a connection that
@@ -349,11 +362,15 @@ static void take_own(struct steer *s, struct child *child)
 {
 	const struct child *old = find_old(s->service, child->slot);
 	const uint32_t slot = child->slot % SLOTS_MOST;
+	bool keeps = old != NULL && keeps_sockets(old, child->generation);
+	unsigned lane;
 
 	steer_count_slots(s);
-	child->traffic.lane =
-		find_own_lane(s, slot, old != NULL && keeps_sockets(old, child->generation));
-	claim_lane(s, child->traffic.lane, slot);
+	lane = find_own_lane(s, slot, keeps);
+	child->traffic.lane = lane != LANE_NONE ? lane : shared_lane(s);
+	if (lane == LANE_NONE) /* no socket can be opened */
+		return;
+	claim_lane(s, lane, slot);
 	open_all_own(s, child);
 }
 

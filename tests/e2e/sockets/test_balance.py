@@ -254,6 +254,16 @@ def test_sockets_come_and_go_under_load_and_no_client_has_to_ask_twice():
     assert repeated() <= 5  # a busy machine does it, too; a socket that goes: for many
 
 
+def test_a_restart_of_more_workers_than_there_can_be_sockets_leaves_each_one():
+    """128 are the most; at times a worker and its successor have one each."""
+    it = spread("-n 130 -l 8000", *CLOSES)
+    for _ in range(2):
+        it.call("restart")
+    assert len(it.pids()) == 130 and it.cluster().balance == "rr"
+    assert not it.says("too many sockets")
+    wait(lambda: listening() <= 128)
+
+
 @pytest.mark.parametrize("how", ("", "--poll", "--graceful"))
 def test_a_reload_changes_the_way_there_and_back_and_loses_nothing(how):
     need_root()
