@@ -120,6 +120,13 @@ void logger_resumed(struct logger *logger, int channel)
 
 /* --- The end --- */
 
+static void read_pipes(struct logger *logger)
+{
+	do {
+		clusters_turn(&logger->clusters);
+	} while (reading_turn(logger));
+}
+
 /* Called each time before the loop waits. */
 static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
@@ -127,14 +134,14 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 
 	(void)watcher;
 	(void)revents;
-	clusters_turn(&logger->clusters);
-	reading_resume(logger);
+	read_pipes(logger);
 	if (logger->look_at_size)
 		reading_look_at_size(logger);
 }
 
 static bool has_pipes(struct logger *logger)
 {
+	read_pipes(logger); /* or the loop would wait although the last one is at its end */
 	return logger->pipes > 0;
 }
 
@@ -225,8 +232,8 @@ int logger_main(int channel, uid_t user)
 	struct error err;
 
 	block_signals();
-	/* poll(2): no epoll set of nclust is in another one (os/descriptors.h) */
-	logger->loop = ev_loop_new(EVBACKEND_POLL | EVFLAG_NOENV);
+	/* epoll(7) tells of pipes in the order in which data have come */
+	logger->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
 	if (logger->loop == NULL) {
 		log_syserr("logger: cannot start");
 		return 1;

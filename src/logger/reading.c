@@ -150,6 +150,20 @@ static void forget_if_over(struct logger *logger, struct source *source)
 		source_free(&logger->sources, source);
 }
 
+static void take_out(struct source_pipe **at, const struct source_pipe *pipe)
+{
+	while (*at != NULL && *at != pipe)
+		at = &(*at)->next;
+	if (*at != NULL)
+		*at = pipe->next;
+}
+
+static void unqueue(struct logger *logger, const struct source_pipe *pipe)
+{
+	take_out(&logger->come, pipe);
+	take_out(&logger->queue, pipe);
+}
+
 /* ---- calls that may hang ---- */
 
 static void on_returned(struct ev_loop *loop, const struct offload_call *call);
@@ -167,7 +181,7 @@ static void note_hang(struct logger *logger, struct source_pipe *pipe)
 
 	pipe->hangs = true;
 	ev_io_stop(logger->loop, &pipe->readable);
-	logger->holds = true;
+	unqueue(logger, pipe);
 	if (++c->hung <= c->hung_most)
 		return;
 	c->hung_most = c->hung;
@@ -232,8 +246,11 @@ static void end_pipe(struct logger *logger, struct source_pipe *pipe)
 
 	end_lines(logger, pipe);
 	ev_io_stop(logger->loop, &pipe->readable);
+	unqueue(logger, pipe);
 	if (call_for(logger, pipe, &call))
 		note_closed(logger, pipe);
+	else if (!pipe->hangs) /* others hang: later */
+		ev_io_start(logger->loop, &pipe->readable);
 }
 
 static bool is_full(struct logger *logger, const struct source_pipe *pipe)
@@ -323,42 +340,48 @@ static void on_returned(struct ev_loop *loop, const struct offload_call *call)
 		take_read(logger, pipe, call);
 	else if (call->make == close_it)
 		note_closed(logger, pipe);
+	if (pipe->readable.fd != -1 && !pipe->hangs)
+		ev_io_start(logger->loop, &pipe->readable);
 	forget_if_over(logger, source);
 }
 
+/* libev calls the watchers of one turn in the reverse order of their events. */
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct logger *logger = ev_userdata(loop);
 	struct source_pipe *pipe = watcher->data;
-	struct source *source = pipe->source;
-	size_t most = room_of(logger, pipe);
 
 	(void)revents;
-	if (most == 0) {
-		ev_io_stop(loop, watcher);
-		logger->holds = true;
-		return;
-	}
-	(void)read_pipe(logger, pipe, most);
-	forget_if_over(logger, source);
+	ev_io_stop(loop, watcher);
+	pipe->next = logger->come;
+	logger->come = pipe;
 }
 
-void reading_resume(struct logger *logger)
+bool reading_turn(struct logger *logger)
 {
-	if (!logger->holds)
-		return;
-	logger->holds = false;
-	for (struct source *source = logger->sources; source != NULL; source = source->next)
-		for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
-			struct source_pipe *pipe = &source->pipes[i];
+	struct source_pipe **at = &logger->queue;
+	struct source_pipe *pipe;
+	bool any = false;
 
-			if (pipe->readable.fd == -1 || ev_is_active(&pipe->readable))
-				continue;
-			if (room_of(logger, pipe) > 0)
-				ev_io_start(logger->loop, &pipe->readable);
-			else
-				logger->holds = true;
+	while (*at != NULL)
+		at = &(*at)->next;
+	*at = logger->come;
+	logger->come = NULL;
+	for (at = &logger->queue; (pipe = *at) != NULL;) {
+		struct source *source = pipe->source;
+		size_t most = room_of(logger, pipe);
+
+		if (most == 0) {
+			at = &pipe->next;
+			continue;
 		}
+		*at = pipe->next;
+		ev_io_start(logger->loop, &pipe->readable);
+		(void)read_pipe(logger, pipe, most);
+		forget_if_over(logger, source);
+		any = true;
+	}
+	return any;
 }
 
 /* ---- a new worker ---- */
@@ -520,7 +543,7 @@ void reading_take_ended(struct logger *logger, const struct logwire_packet *p)
 
 void reading_end(struct logger *logger)
 {
-	logger->holds = false;
+	logger->come = logger->queue = NULL;
 	for (struct source *source = logger->sources; source != NULL; source = source->next)
 		for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
 			end_lines(logger, &source->pipes[i]);

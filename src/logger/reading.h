@@ -87,8 +87,9 @@ void remember_end(struct remember *m);
 /*
  * The logger as it runs (logger.c), and how it reads the pipes of its workers: each pipe with
  * data gets a share of a turn of the loop, the data are cut into lines, and the lines go to the
- * sinks of the pipe's cluster.  A pipe whose worker is to wait is not watched, nor one for which a
- * call hangs (logger/sink.h).
+ * sinks of the pipe's cluster.  Pipes are read in the order in which data have come; one whose
+ * worker is to wait keeps its place before those that are read meanwhile, and one for which a call
+ * hangs (logger/sink.h) is neither watched nor queued.
  */
 #define READ_MOST OFFLOAD_DATA /* of one pipe in one turn of the loop */
 
@@ -99,9 +100,10 @@ struct logger {
 	struct ev_prepare turn;
 	struct ev_periodic far;
 	bool colour;
-	struct source *sources; /* heap */
-	unsigned pipes;         /* open */
-	bool holds;             /* some are not watched */
+	struct source *sources;    /* heap */
+	unsigned pipes;            /* open */
+	struct source_pipe *come;  /* to be queued: have got data in this turn */
+	struct source_pipe *queue; /* the first is to be read first; not watched */
 	struct keep keep;
 	struct remember remember;
 	struct offload offload;
@@ -121,8 +123,8 @@ void logger_drain(struct logger *logger);
 /* Take over a worker's pipes, with their descriptors (-1 then). */
 void reading_take_pipes(
 	struct logger *logger, const struct logwire_packet *p, struct fdpass_message *m);
-/* Watch again the pipes whose workers need not wait any more. */
-void reading_resume(struct logger *logger);
+/* Read each pipe that has data, but those whose workers are to wait.  Returns whether some was. */
+bool reading_turn(struct logger *logger);
 /* A worker has ended: read what it has left, and answer with its last words. */
 void reading_take_ended(struct logger *logger, const struct logwire_packet *p);
 /* Send the answers that are due; what the channel does not take goes later. */

@@ -70,10 +70,11 @@ bool tail_tell(const char *text, size_t len, int pid, bool started, char to[TAIL
  */
 struct source_pipe {
 	struct source *source;
-	ev_io readable; /* its fd -1: none, or it was at its end; not active: its worker waits */
-	bool is_pty;    /* the end of a terminal, and no pipe */
-	bool hangs;     /* a call for it does (logger/sink.h): none is made */
-	double second;  /* when the second began of which `said` counts the bytes */
+	ev_io readable; /* its fd -1: none, or it was at its end; not active: queued, or hangs */
+	struct source_pipe *next; /* in the queue (reading.h) */
+	bool is_pty;              /* the end of a terminal, and no pipe */
+	bool hangs;               /* a call for it does (logger/sink.h): none is made */
+	double second;            /* when the second began of which `said` counts the bytes */
 	size_t said;
 	size_t share;       /* to be read at once, as the last read shows how much of it becomes */
 	struct buffer part; /* has memory only while a line is incomplete */

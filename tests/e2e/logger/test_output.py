@@ -5,6 +5,7 @@ import fcntl
 import json
 import random
 import re
+import select
 import termios
 
 from harness import *
@@ -104,6 +105,18 @@ def test_what_goes_to_one_place_keeps_its_order():
                'import os\nfor i in range(3000): os.write(1 + i % 2, b"%d " % i)',
                stdout=out, stderr=out).exit()
     assert read("out") == "".join(f"{n} " for n in range(3000))
+
+
+@pytest.mark.parametrize("first, then", (("out", "err"), ("err", "out")))
+def test_what_a_worker_writes_to_both_streams_keeps_its_order(first, then):
+    it = says("--log prefix", ("sh", "-c", f'read -r go <"$0"; echo first >/dev/std{first}; '
+                               f'echo then >/dev/std{then}; exec sleep 1000'))
+    logger = it.role("logger")
+    freeze(logger)
+    say("go")
+    wait(lambda: "sleep" in read(f"/proc/{it.worker().pid}/cmdline"))
+    thaw(logger)
+    it.logged("it.0 | first\nit.0 | then\n")
 
 
 def test_of_a_long_line_each_piece_after_the_first_says_so():
@@ -228,6 +241,18 @@ def test_as_it_is_a_worker_waits_for_the_reader_and_nothing_is_lost_meanwhile():
     reads_on(r)
     assert it.exit() == 0
     wait(lambda: lines("got") == [str(n) for n in range(1, 100001)])
+
+
+def test_as_it_is_workers_that_flood_wait_for_the_reader_by_turns():
+    r, w = os.pipe()
+    it = cluster("-n 3 --ready alive:0s", "yes", "{slot}", stdout=w)
+    for slot in range(3):
+        wait(lambda: held(it.worker(slot).pid, it.role("logger")))
+    got = b""
+    while len(got) < 1 << 21:
+        wait(lambda: select.select([r], [], [], 0)[0])
+        got += os.read(r, 1 << 12)
+    assert min(got.count(b"%d\n" % slot) for slot in range(3)) > 1 << 17
 
 
 @pytest.mark.parametrize("log", ("auto", "prefix"))
