@@ -5,10 +5,13 @@
 
 /* clang-format off */
 static const struct plain_row expectation_rows[] = {
-	/* 1, 6, 7 and 8 were of rollouts, which an upgrade waits for */
+	PLAIN(1, expectation, rollout, UNSIGNED),
 	PLAIN(2, expectation, settled, BOOL),
 	PLAIN(3, expectation, ended, BOOL),
 	PLAIN(5, expectation, fewer, BOOL),
+	PLAIN(6, expectation, met, BOOL),
+	PLAIN(7, expectation, failed, BOOL),
+	PLAIN(8, expectation, text, HEAP),
 	PLAIN(9, expectation, last_before, UNSIGNED),
 	CARRY_REFERENCE(CARRY_SERVICE_INDEX, expectation, service,
 		CARRY_OF_CLUSTERS, true),

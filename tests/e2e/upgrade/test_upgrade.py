@@ -288,6 +288,18 @@ def test_a_rollout_is_waited_for_and_a_second_upgrade_is_refused_meanwhile():
     assert names[:names.index("upgraded")].count("ready") == 4
 
 
+def test_the_next_one_answers_who_waits_for_a_rollout_that_is_over():
+    """News of it wait for the last output of a worker, for which an upgrade does not."""
+    it = two("--log prefix")
+    logger = it.role("logger")
+    kill(logger, SIGSTOP)
+    restart = it.begin("restart")
+    wait(lambda: it.cluster().state == "running" and it.worker(1).generation == 2)
+    it.call("upgrade")
+    kill(logger, SIGCONT)
+    assert "2 workers replaced" in restart().text
+
+
 def test_a_stop_comes_before_an_upgrade_that_waits():
     go = Gate("go")
     go.open()

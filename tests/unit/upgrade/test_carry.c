@@ -321,8 +321,7 @@ static const struct gap segment_gaps[] = {
 };
 
 static const struct gap news_gaps[] = {NOT(news, next)};
-static const struct gap expectation_gaps[] = {NOT(expectation, service), NOT(expectation, rollout),
-	NOT(expectation, met), NOT(expectation, failed), NOT(expectation, text)};
+static const struct gap expectation_gaps[] = {NOT(expectation, service)};
 
 static const struct gap accepting_gaps[] = {
 	NOT(accepting, service),
@@ -424,7 +423,8 @@ static const struct {
 		"17i 18b 19b 20t 27u 29b 30u "
 		"31i 32t 33b 34u 35u 116x 117x 118g",
 		GAPS(client_gaps)},
-	{"expectation", &carried_expectation, "2b 3b 5b 9u 119u", GAPS(expectation_gaps)},
+	{"expectation", &carried_expectation, "1u 2b 3b 5b 6b 7b 8t 9u 119u",
+		GAPS(expectation_gaps)},
 	{"core", &carried_whole,
 		"2u 3u 4u 5b 6i 7i 8u 9u 10u 11u 12u 13u 14u 15g 17u "
 		"18u 19u 20u 21u 22b 23u 24b 25b 26b 27b 28b 29b 30b 31i 32u 33b 35u "
