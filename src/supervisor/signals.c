@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -226,6 +227,15 @@ static void on_signal(struct supervisor *sup, int signal)
 		reload_from_signal(sup, false);
 }
 
+/* Can the signalfd be watched?  Then memory was short for a moment. */
+static bool can_be_watched(int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+	scoped_fd poller = epoll_create1(EPOLL_CLOEXEC);
+
+	return poller != -1 && epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct supervisor *sup = watcher->data;
@@ -234,9 +244,8 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	char name[16];
 	bool hup = false;
 
-	(void)loop;
 	/* libev begins to watch it in the first turn: this fails then, or never */
-	if ((revents & EV_ERROR) != 0)
+	if (io_failed(loop, &sup->signals.again, watcher, revents) && !can_be_watched(watcher->fd))
 		lifecycle_fail(sup, 1, "cannot watch for signals");
 	for (ssize_t i = 0; i < got / (ssize_t)sizeof(infos[0]); i++) {
 		int signal = (int)infos[i].ssi_signo;
@@ -291,8 +300,9 @@ int signals_init(struct supervisor *sup, struct error *err)
 
 void signals_fini(struct supervisor *sup)
 {
-	if (!ev_is_active(&sup->signals.watcher))
+	if (!ev_is_active(&sup->signals.watcher) && sup->signals.again.pause == 0)
 		return;
+	ev_timer_stop(sup->loop, &sup->signals.again.timer);
 	ev_io_stop(sup->loop, &sup->signals.watcher);
 	(void)close(sup->signals.watcher.fd);
 }

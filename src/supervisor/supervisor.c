@@ -149,6 +149,14 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	count_turn(&sup->turn);
 }
 
+/* If epoll_ctl(2) fails just before the loop waits, libev has a pending event for that descriptor,
+ * but waits all the same.  A signal to nclust itself ends that wait. */
+static void before_wait(struct ev_loop *loop)
+{
+	if (ev_pending_count(loop) > 0)
+		(void)raise(SIGCHLD);
+}
+
 /* The timer only wakes the loop; on_prepare() does what is due. */
 static void on_deadline(struct ev_loop *loop, ev_timer *timer, int revents)
 {
@@ -169,6 +177,7 @@ int supervisor_loop_init(struct supervisor *sup, struct error *err)
 	sup->loop = ev_loop_new(EVFLAG_NOENV | EVFLAG_NOSIGMASK);
 	if (sup->loop == NULL)
 		return error_set(err, errno, "cannot make an event loop");
+	ev_set_loop_release_cb(sup->loop, before_wait, NULL);
 	ev_prepare_init(&sup->turn.prepare, on_prepare);
 	sup->turn.prepare.data = sup;
 	ev_prepare_start(sup->loop, &sup->turn.prepare);

@@ -162,8 +162,8 @@ static void on_wake(struct ev_loop *loop, ev_io *watcher, int revents)
 	struct eventset *set = &sup->childset.set;
 	struct epoll_event event;
 
-	(void)loop;
-	(void)revents;
+	if (io_failed(loop, &sup->childset.again, watcher, revents))
+		return;
 	eventset_take(set);
 	for (int i = 0; i < TURN_ITEMS && clock_now() < until; i++) {
 		if (epoll_wait(set->set, &event, 1, 0) != 1)
@@ -187,8 +187,9 @@ int childset_open(struct supervisor *sup, struct error *err)
 
 void childset_close(struct supervisor *sup)
 {
-	if (!ev_is_active(&sup->childset.wake))
+	if (!ev_is_active(&sup->childset.wake) && sup->childset.again.pause == 0)
 		return;
+	ev_timer_stop(sup->loop, &sup->childset.again.timer);
 	ev_io_stop(sup->loop, &sup->childset.wake);
 	eventset_close(&sup->childset.set);
 }

@@ -165,6 +165,7 @@ struct childset {
 	struct eventset set;
 	void (*hear[CHILD_FDS])(struct child *child);
 	ev_io wake;
+	struct again again;
 };
 
 struct health;
@@ -221,6 +222,7 @@ struct daemon {
 /* Signals to nclust itself (signals.c). */
 struct signals {
 	ev_io watcher;
+	struct again again;
 	bool hup_ignored;
 };
 

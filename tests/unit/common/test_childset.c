@@ -72,3 +72,34 @@ TEST(what_was_removed_is_not_heard)
 	room_pass(10 * MSEC);
 	ck_assert_uint_eq(heard[CHILD_NOTIFY], 0);
 }
+
+/* As libev says that epoll_ctl(2) has failed. */
+static void cannot_watch(void)
+{
+	ev_io_stop(room.loop, &room.childset.wake);
+	ev_feed_event(room.loop, &room.childset.wake, EV_ERROR);
+	room_pass(0);
+}
+
+TEST(it_is_watched_anew_when_that_has_failed)
+{
+	cannot_watch();
+	ck_assert_int_eq(childset_add(child, CHILD_NOTIFY, fd), 0);
+	for (int i = 0; i < 500 && heard[CHILD_NOTIFY] == 0; i++)
+		room_pass(10 * MSEC);
+	ck_assert_uint_gt(heard[CHILD_NOTIFY], 0);
+	ck_assert_int_eq(room.childset.again.pause, 0);
+}
+
+TEST(while_it_fails_the_tries_become_rare)
+{
+	nsec_t pause = 0;
+
+	for (int i = 0; i < 20; i++) {
+		cannot_watch();
+		ck_assert_int_gt(room.childset.again.pause, 0);
+		ck_assert_int_ge(room.childset.again.pause, pause);
+		pause = room.childset.again.pause;
+	}
+	ck_assert_int_ge(pause, SECOND);
+}

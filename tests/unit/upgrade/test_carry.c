@@ -68,6 +68,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, sockets.listening),
 	NOT(supervisor, sockets.heal),
 	NOT(supervisor, signals.watcher),
+	NOT(supervisor, signals.again),
 	NOT(supervisor, guard.watcher),
 	NOT(supervisor, guard.timer),
 	NOT(supervisor, news.timer),
