@@ -363,6 +363,7 @@ void top_draw(struct top *t)
 		draw_help(t);
 	else
 		draw_picture(t);
-	draw_last(t, t->screen.rows - 1);
+	if (t->screen.rows > 1)
+		draw_last(t, t->screen.rows - 1);
 	(void)t->screen.wrefresh(*t->screen.all);
 }
