@@ -319,6 +319,12 @@ void statefile_close(struct statefile *f)
 	fd_close(&f->fd);
 }
 
+void statefile_rest(const struct statefile *f)
+{
+	if (f->map != NULL)
+		(void)madvise(f->map, size_for(f->count), MADV_DONTNEED);
+}
+
 struct state_entry *statefile_claim(struct statefile *f)
 {
 	struct state_entry *list;

@@ -112,6 +112,9 @@ int state_past_parse(struct state_past *past, const void *data, size_t size, str
  * every claim fails. */
 int statefile_open(struct statefile *f, int dirfd, bool go_on, struct error *err);
 void statefile_close(struct statefile *f);
+/* No entry is needed soon: unmap the pages from our memory.  They stay in the
+ * kernel's cache, and come back when an entry is looked at. */
+void statefile_rest(const struct statefile *f);
 /* The file's name was removed: write its content to a new file. */
 int statefile_renew(struct statefile *f, int dirfd, struct error *err);
 

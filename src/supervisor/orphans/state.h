@@ -14,6 +14,7 @@ struct previous;
 struct orphans {
 	struct statefile file;
 	bool changed;  /* the state for a next nclust must be written when this turn ends */
+	bool settled;  /* in this turn all workers of a cluster became ready */
 	bool has_past; /* workers of an earlier nclust may live: if they are not taken over, their
 			  files stay */
 	uint32_t last_number;      /* the highest number of a cluster so far */

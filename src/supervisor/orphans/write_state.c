@@ -212,6 +212,9 @@ static int write_all(struct supervisor *sup)
 
 void orphans_write_changes(struct supervisor *sup)
 {
+	if (sup->orphans.settled)
+		statefile_rest(&sup->orphans.file);
+	sup->orphans.settled = false;
 	if (!sup->orphans.changed || sup->orphans.previous != NULL || sup->instance.over)
 		return;
 	sup->orphans.changed = false;
@@ -298,6 +301,7 @@ static void orphans_on_report(struct service *service, const struct report *r)
 		break;
 	case REPORT_ALL_READY:
 		orphans_on_reloaded(service);
+		service->sup->orphans.settled = true;
 		break;
 	case REPORT_ROLLOUT_DONE:
 		orphans_on_reloaded(service);

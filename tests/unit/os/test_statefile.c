@@ -76,6 +76,38 @@ TEST(it_grows_and_reuses_and_ends_somewhere)
 	statefile_free(&f, last);
 }
 
+/* How much of the file's mapping is in our memory, KiB. */
+static unsigned resident(void)
+{
+	FILE *maps = fopen("/proc/self/smaps", "re");
+	char line[256];
+	char start[32];
+	unsigned rss = 0;
+
+	ck_assert_ptr_nonnull(maps);
+	snprintf(start, sizeof(start), "%08lx-", (unsigned long)f.map);
+	while (fgets(line, sizeof(line), maps) != NULL && strncmp(line, start, strlen(start)) != 0)
+		;
+	while (fgets(line, sizeof(line), maps) != NULL && sscanf(line, "Rss: %u kB", &rss) != 1)
+		;
+	(void)fclose(maps);
+	return rss;
+}
+
+TEST(at_rest_it_is_out_of_our_memory_and_whole)
+{
+	ck_assert_int_eq(statefile_open(&f, at, false, &err), 0);
+	for (unsigned i = 0; i < 500; i++)
+		fill(statefile_claim(&f), i + 1, 100);
+	ck_assert_uint_ge(resident(), 60);
+	statefile_rest(&f);
+	ck_assert_uint_eq(resident(), 0);
+	ck_assert_int_eq(statefile_read(at, &past, &err), 1);
+	ck_assert_uint_eq(past.entries[499].serial, 500);
+	state_past_fini(&past);
+	ck_assert_uint_eq(statefile_at(&f, 499)->serial, 500);
+}
+
 /* The first ones ask /proc when they were born, and the others the clock. */
 TEST(a_child_is_in_it_before_it_runs)
 {

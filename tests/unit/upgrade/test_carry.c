@@ -111,6 +111,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, daemon.release_at),  /* it is past */
 	NOT(supervisor, reaper.daemon_at),
 	NOT(supervisor, orphans.changed),
+	NOT(supervisor, orphans.settled),
 	NOT(supervisor, orphans.fresh),
 	NOT(supervisor, births.scratch),
 	NOT(supervisor, upgrade.reexec),
