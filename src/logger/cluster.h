@@ -25,9 +25,9 @@ void format_syslog(struct buffer *to, const struct line *l, unsigned facility, b
 /* ---- cluster ---- */
 
 /*
- * What the logger knows of each cluster: where its output goes, which the supervisor says
- * (LOGWIRE_ROUTE), and how many of its lines were read and lost, which is reported each second
- * (LOGWIRE_LINES, LOGWIRE_DROPPED).
+ * What the logger knows of each cluster.  The supervisor says where its output goes
+ * (LOGWIRE_ROUTE).  The logger counts the lines that it has read and lost, and reports both each
+ * second (LOGWIRE_LINES, LOGWIRE_DROPPED).
  * Lines of a cluster without a route go to stdout and stderr, with prefixes.
  */
 struct route {
