@@ -101,6 +101,17 @@ static ssize_t bare_room(int fd)
 	return on != 0 ? (ssize_t)CMSG_LEN(sizeof(struct ucred)) : 0;
 }
 
+int fdpass_look(int fd, void *data, size_t size, struct fdpass_message *m)
+{
+	ssize_t room = bare_room(fd);
+
+	clear_message(m);
+	m->stuck = 0;
+	if (room == -1 || receive_with(fd, data, size, MSG_PEEK | MSG_TRUNC, (size_t)room, m) == -1)
+		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
+	return 1;
+}
+
 struct apart {
 	int fd;
 	void *data;

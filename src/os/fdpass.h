@@ -25,6 +25,8 @@ struct fdpass_message {
 /* Receive without blocking.  1: a message; 0: none now; -1: errno; a closed
  * SEQPACKET peer: 1 with len 0. */
 int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m);
+/* Peek at the next message, which stays in the queue: its data and its sender. */
+int fdpass_look(int fd, void *data, size_t size, struct fdpass_message *m);
 /* Read from a stream, as read(2), with the descriptors of one message at most: what
  * was sent before it may come along, what was sent after it does not. */
 ssize_t fdpass_read(int fd, void *data, size_t size, struct fdpass_message *m);

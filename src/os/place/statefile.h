@@ -39,10 +39,10 @@ enum state_flag {
 	STATE_OUT_LINE = 32, /* a part of a line was sent */
 	/* the worker is stopped, for a look at its connections */
 	STATE_FROZEN = 64,
-	STATE_HUNG = 128,  /* it hangs in a trapped call, which nobody may answer */
-	STATE_GATED = 512, /* a spare, which waits before it serves */
-	/* 256 was another one */
-	STATE_LEADS = 1024, /* the worker was told that it leads its cluster */
+	STATE_HUNG = 128,       /* it hangs in a trapped call, which nobody may answer */
+	STATE_GATED = 512,      /* a spare, which waits before it serves */
+	STATE_SAID_READY = 256, /* READY=1 is being obeyed */
+	STATE_LEADS = 1024,     /* the worker was told that it leads its cluster */
 };
 
 /* Only the new process itself writes here. */

@@ -49,6 +49,14 @@ static void take_uses(struct child *child, const struct state_entry *e)
 	child->listening.listens = e->listens & known;
 }
 
+/* Had the worker sent READY=1, which the earlier nclust had read but not obeyed when it was
+ * killed? */
+static bool was_ready(const struct state_entry *e)
+{
+	return (e->flags & STATE_SAID_READY) != 0 &&
+		(e->phase == STATE_CLAIMED || e->phase == STATE_STARTING);
+}
+
 static void fill_child(struct child *c, const struct old_worker *in)
 {
 	struct supervisor *sup = c->service->sup;
@@ -72,8 +80,13 @@ static void fill_child(struct child *c, const struct old_worker *in)
 	c->traffic.lane = e->lane;
 	c->trap.known_to_listen = (e->flags & STATE_LISTENING) != 0;
 	c->saved.entry = statefile_at(&sup->orphans.file, (unsigned)(e - previous->past.entries));
-	if (c->saved.entry != NULL && c->saved.entry->phase == STATE_CLAIMED)
+	if (c->saved.entry != NULL && was_ready(e)) {
+		c->saved.entry->phase = STATE_READY;
+		c->saved.entry->ready_at = clock_now();
+		c->saved.entry->flags &= ~(uint32_t)STATE_SAID_READY;
+	} else if (c->saved.entry != NULL && c->saved.entry->phase == STATE_CLAIMED) {
 		c->saved.entry->phase = STATE_STARTING;
+	}
 	c->saved.in_keeper = stored != NULL && (stored->which & LOGWIRE_NOTIFY) != 0;
 	if (!c->service->kind->by_connection)
 		readiness_adopt(c, stored_take(stored, LOGWIRE_NOTIFY));
@@ -102,7 +115,8 @@ static int take_worker(struct service *service, struct old_worker *in, unsigned 
 		.born = nsec_min(e->born, now),
 		.ready_at = e->phase == STATE_READY || e->phase == STATE_STOPPING
 			? nsec_min(e->ready_at, now)
-			: NSEC_NEVER,
+			: was_ready(e) ? now
+				       : NSEC_NEVER,
 	};
 	uint64_t worker = e->serial; /* the core gives another id, if it has the worker */
 	struct child *c;

@@ -251,23 +251,58 @@ static void log_refused(struct child *child, const struct fdpass_message *m)
 		(int)child->pid);
 }
 
-void readiness_drain(struct child *child)
+/*
+ * The next message in a socket, looked at by MSG_PEEK.  It is taken from the socket later, because
+ * its sender may wait for that (BARRIER=1), and then end, so that nclust could not tell whose
+ * process it was.  READY=1 is also noted in the state file before it is taken: if nclust is killed
+ * in between, no worker would say it again.
+ */
+struct said {
+	struct notify_message message;
+	bool whole;
+	bool counts; /* the message is from the worker */
+};
+
+/* False: there is no message. */
+static bool peek_message(struct child *child, struct said *said)
 {
-	struct supervisor *sup = child->service->sup;
-	struct notify_message said;
+	const struct state_entry *e = child->saved.entry;
+	char data[NOTIFY_MAX + 1];
 	struct fdpass_message m;
+
+	if (fdpass_look(child->life.notify, data, sizeof(data), &m) != 1)
+		return false;
+	said->whole = !m.cut && m.len > 0 && m.len <= NOTIFY_MAX &&
+		notify_decode(&said->message, data, (size_t)m.len) == 0;
+	said->counts = said->whole && is_from_worker(child, &m);
+	if (said->counts && said->message.ready && e != NULL && e->phase < STATE_READY)
+		child_flag(child, STATE_SAID_READY, true);
+	if (said->whole && !said->counts)
+		log_refused(child, &m);
+	return true;
+}
+
+static bool take_message(struct child *child, struct fdpass_message *m)
+{
 	char data[NOTIFY_MAX + 1];
 
-	for (int i = 0; i < TURN_ITEMS && child->life.notify != -1; i++) {
-		if (foreign_receive(sup, child, child->life.notify, data, sizeof(data), &m) != 1)
+	return foreign_receive(
+		       child->service->sup, child, child->life.notify, data, sizeof(data), m) == 1;
+}
+
+void readiness_drain(struct child *child)
+{
+	struct said said;
+	struct fdpass_message m;
+
+	for (int i = 0; i < TURN_ITEMS; i++) {
+		if (child->life.notify == -1 || !peek_message(child, &said) ||
+			!take_message(child, &m))
 			return;
-		if (!m.cut && m.len > 0 && m.len <= NOTIFY_MAX &&
-			notify_decode(&said, data, (size_t)m.len) == 0) {
-			if (is_from_worker(child, &m))
-				apply_message(child, &said);
-			else if (said.ready) /* who waits for BARRIER=1 may have ended */
-				log_refused(child, &m);
-		}
+		if (said.counts)
+			apply_message(child, &said.message);
+		if (said.whole && said.message.ready)
+			child_flag(child, STATE_SAID_READY, false);
 		/* a sender of BARRIER=1 waits until its descriptor is closed */
 		fdpass_drop(&m);
 	}

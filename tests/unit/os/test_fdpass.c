@@ -247,6 +247,19 @@ TEST(what_brings_nothing_comes_as_ever)
 	ck_assert_int_eq(receive_apart(), 0);
 }
 
+TEST(what_was_looked_at_stays)
+{
+	make_pair(SOCK_DGRAM);
+	put("one", 3);
+	put("two", 3);
+	ck_assert_int_eq(fdpass_look(pair[1], data, sizeof(data), &m), 1);
+	ck_assert_mem_eq(data, "one", 3);
+	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 1);
+	ck_assert_mem_eq(data, "one", 3);
+	ck_assert_int_eq(fdpass_look(pair[1], data, sizeof(data), &m), 1);
+	ck_assert_mem_eq(data, "two", 3);
+}
+
 NATIVE_TEST(what_is_not_wanted_never_gets_here_and_is_closed)
 {
 	char byte;
@@ -348,4 +361,8 @@ TEST(what_cannot_be_received_brings_nothing)
 	ck_assert_uint_eq(m.fd_count, 0);
 	ck_assert(!m.lost);
 	ck_assert_int_eq(m.stuck, 0);
+	memset(&m, 1, sizeof(m));
+	ck_assert_int_eq(fdpass_look(ends[0], &byte, 1, &m), -1);
+	ck_assert_uint_eq(m.fd_count, 0);
+	ck_assert(!m.lost);
 }

@@ -22,7 +22,7 @@ static const char *said; /* the next message, or NULL */
 static struct ucred sender;
 static struct child *waits; /* it ends as soon as its message is taken */
 
-REPLACED(int, fdpass_receive)
+REPLACED(int, fdpass_look)
 (int fd, void *data, size_t size, struct fdpass_message *m)
 {
 	(void)fd;
@@ -36,10 +36,18 @@ REPLACED(int, fdpass_receive)
 	};
 	m->cut = (size_t)m->len > size;
 	memcpy(data, said, m->cut ? size : (size_t)m->len);
+	return 1;
+}
+
+REPLACED(int, fdpass_receive)
+(int fd, void *data, size_t size, struct fdpass_message *m)
+{
+	int got = fdpass_look(fd, data, size, m);
+
 	said = NULL;
 	if (waits != NULL)
 		room_exits(waits, 0);
-	return 1;
+	return got;
 }
 
 REPLACED(int, fdpass_receive_apart)
