@@ -89,11 +89,13 @@ static struct {
 	nsec_t slept; /* vfork_slept() */
 	struct slow_user late[LATE_USERS];
 	bool asked;
-	bool shared;       /* children share our memory; under valgrind they are forks */
-	bool cloned;       /* clone(2) works: errno, which children share, proves nothing else */
-	bool calls;        /* we are in vfork_call(): calls in it need no child */
-	bool left;         /* vfork_left() */
-	bool shares_table; /* the last child shares our table of descriptors */
+	bool shared; /* children share our memory; under valgrind they are forks */
+	bool cloned; /* clone(2) works: errno, which children share, proves nothing else */
+	bool calls;  /* we are in vfork_call(): calls in it need no child */
+	bool left;   /* vfork_left() */
+	bool tabled; /* vfork_table() has been asked: `table` is its answer */
+	int table;
+	bool shares_table;        /* the last child shares our table of descriptors */
 	struct vfork_stack *last; /* of the last vfork_run() */
 } known;
 
@@ -540,7 +542,10 @@ int vfork_table(void)
 {
 	/* close_range(2) from a number beyond all descriptors: this tests only whether the call
 	 * exists */
-	return trycall(SYS_close_range, ~0U, ~0U, 0U) == 0 ? CLONE_FILES : 0;
+	if (!known.tabled)
+		known.table = trycall(SYS_close_range, ~0U, ~0U, 0U) == 0 ? CLONE_FILES : 0;
+	known.tabled = true;
+	return known.table;
 }
 
 bool vfork_left(void)

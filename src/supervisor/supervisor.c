@@ -174,6 +174,10 @@ static void on_far_away(struct ev_loop *loop, ev_periodic *watcher, int revents)
 
 int supervisor_loop_init(struct supervisor *sup, struct error *err)
 {
+	const int type = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+
+	if (socketpair(AF_UNIX, type, 0, sup->births.channel) == -1)
+		return error_set(err, errno, "cannot make a pair of sockets");
 	sup->loop = ev_loop_new(EVFLAG_NOENV | EVFLAG_NOSIGMASK);
 	if (sup->loop == NULL)
 		return error_set(err, errno, "cannot make an event loop");
@@ -448,6 +452,8 @@ static void supervisor_free(struct supervisor *sup)
 	settings_free(sup->settings);
 	adopt_fini(sup);
 	statefile_close(&sup->orphans.file);
+	fd_close(&sup->births.channel[0]);
+	fd_close(&sup->births.channel[1]);
 	fd_close(&sup->null_fd);
 	fd_close(&sup->control.reserve_fd);
 	fd_close(&sup->launch.self_exe);
@@ -527,7 +533,8 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 		.launch.argc = argc,
 		.launch.argv = argv,
 		.turn.armed_for = NSEC_NEVER,
-		.intercept = {.trap = {.channel = {-1, -1}, .fd = -1}},
+		.births = {.channel = {-1, -1}},
+		.intercept = {.trap = {.fd = -1}},
 		.childset.hear = {[CHILD_EXIT] = child_hear_exit,
 			[CHILD_NOTIFY] = readiness_hear,
 			[CHILD_TRAP] = intercept_hear},

@@ -16,10 +16,46 @@
 #include <time.h>
 #include <unistd.h>
 
+/* A table that has to grow while a child shares it waits for all CPUs: 10 ms and more
+ * (expand_fdtable() in the kernel's fs/file.c).  So let it grow before, for the
+ * descriptors that the clone and the child make. */
+static void make_room(int channel)
+{
+	int free = fcntl(channel, F_DUPFD_CLOEXEC, 0);
+	int above = free != -1 ? fcntl(channel, F_DUPFD_CLOEXEC, free + 8) : -1;
+
+	fd_close(&free);
+	fd_close(&above);
+}
+
+/* With thousands of workers nclust holds tens of thousands of descriptors: to copy them
+ * for each child, which then closes them, takes longer than all the rest.  So the child
+ * shares the table at first, and gets what the plan names in a message.  False: it has to
+ * have a copy. */
+static bool lend(const struct spawn_plan *plan)
+{
+	int fds[SPAWN_FDS_MAX + 2];
+	size_t n = 0;
+
+	if (plan->channel == NULL || !vfork_is_shared() || vfork_table() == 0)
+		return false;
+	for (; n < plan->fd_count && n < SPAWN_FDS_MAX; n++)
+		fds[n] = plan->fds[n].from;
+	if (plan->null_fd != -1)
+		fds[n++] = plan->null_fd;
+	if (plan->exec_fd != -1)
+		fds[n++] = plan->exec_fd;
+	make_room(plan->channel[0]);
+	return fdpass_send(plan->channel[0], "", 1, fds, n) == 0;
+}
+
 static int start_child(struct spawn_child *child, struct vfork *v, int *pidfd)
 {
 	int flags = CLONE_PIDFD | SIGCHLD;
 
+	child->lent = lend(child->plan);
+	if (child->lent)
+		flags |= CLONE_FILES;
 	/* The kernel gives all processes that share memory the same score, but for a
 	 * child whose parent waits by vfork(2) (__set_oom_adj() in fs/proc).  With
 	 * all rights nclust sets the score after the exec; where that would be
@@ -49,13 +85,23 @@ static void note_timeout(struct spawn_child *child)
 	(void)spawn_fail(&child->failure, step, what != NULL ? what : "");
 }
 
+/* The child has ended and left the message of lend() unread. */
+static void take_back(int channel)
+{
+	struct fdpass_message m;
+	char byte;
+
+	while (fdpass_receive(channel, &byte, 1, &m) == 1)
+		fdpass_drop(&m);
+}
+
 /* Receive the notify descriptor that the child has sent, if it got so far. */
-static void take_trap(struct spawn_trap *trap)
+static void take_trap(int channel, struct spawn_trap *trap)
 {
 	struct fdpass_message m;
 	int error;
 
-	while (fdpass_receive(trap->channel[0], &error, sizeof(error), &m) == 1) {
+	while (fdpass_receive(channel, &error, sizeof(error), &m) == 1) {
 		if (m.len == (ssize_t)sizeof(error)) {
 			fd_close(&trap->fd);
 			trap->error = error;
@@ -132,16 +178,22 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd, struct spawn_fa
 		plan->trap->fd = -1;
 		plan->trap->error = EPROTO;
 	}
-	if (start_child(&child, &v, &handle) == -1)
-		return spawn_fail(failure, SPAWN_CLONE, "");
+	if (start_child(&child, &v, &handle) == -1) {
+		(void)spawn_fail(failure, SPAWN_CLONE, "");
+		if (child.lent)
+			take_back(plan->channel[1]);
+		return -1;
+	}
 	late = !vfork_wait(&v, plan->patience);
 	if (late)
 		(void)vfork_kill(&v);
 	got = end_spawn(&child, &v, late);
 	if (plan->trap != NULL)
-		take_trap(plan->trap);
+		take_trap(plan->channel[0], plan->trap);
 	if (got == -1) {
 		*failure = child.failure;
+		if (child.lent)
+			take_back(plan->channel[1]);
 		if (plan->trap != NULL)
 			fd_close(&plan->trap->fd);
 		return -1;

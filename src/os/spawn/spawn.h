@@ -54,9 +54,8 @@ struct spawn_fd {
 #define SPAWN_ENTERED 512
 
 /* Trapping the child's bind(2) and listen(2), see os/spawn/seccomp.h.  The child
- * makes the notify descriptor, and sends it to us by a socket. */
+ * makes the notify descriptor, and sends it to us by the plan's channel. */
 struct spawn_trap {
-	int channel[2];  /* the caller's pair of datagram sockets, for all spawns */
 	bool privileged; /* CAP_SYS_ADMIN; else no_new_privs is set */
 	bool v6only_too; /* trap setsockopt(IPV6_V6ONLY) as well */
 	bool must;       /* without the trap the spawn fails */
@@ -84,6 +83,9 @@ struct spawn_plan {
 	struct spawn_fd fds[SPAWN_FDS_MAX];
 	size_t fd_count;
 	int null_fd;
+	/* A pair of datagram sockets with low numbers, for all spawns, or NULL.  With it the
+	 * child gets only what the plan names, and not a copy of all that nclust holds. */
+	const int *channel;
 
 	bool new_session; /* setsid(): own session and process group */
 	/* The child enters a cgroup by writing to cgroup.procs, opened by its opener's rights. */
@@ -113,7 +115,7 @@ struct spawn_plan {
 	bool capabilities_given;
 	uint64_t capabilities; /* kept, also ambient; all others are dropped from all sets */
 	bool no_new_privs;
-	struct spawn_trap *trap; /* or NULL */
+	struct spawn_trap *trap; /* or NULL; it needs a channel */
 	/* Where the child first writes its pid and start time, or NULL: memory that
 	 * outlives nclust, so that the next nclust knows every child. */
 	struct state_birth *birth;
@@ -148,6 +150,7 @@ int spawn_exit_status(const struct spawn_failure *f);
 struct spawn_child {
 	const struct spawn_plan *plan;
 	bool scored_later; /* spawn() sets the oom_score_adj */
+	bool lent;         /* it shares our descriptors, and gets its own by the channel */
 	pid_t parent;      /* getpid() of the parent, to see whether it has died */
 	/* Written by the child.  The parent does not see it where a child is a fork (under valgrind):
 	 * there one that has failed exits with 126. */

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -421,10 +422,12 @@ static int set_up(struct spawn_child *child, int channel, struct spawn_failure *
 
 /* ---- descriptors ---- */
 
-/* Descriptors that the child needs beside those of the plan; or -1. */
+/* The numbers that the child has for the descriptors of the plan; or -1. */
 struct own_fds {
+	int from[SPAWN_FDS_MAX];
+	int null_fd;
 	int exec_fd;
-	int channel; /* the child's end of plan->trap */
+	int channel;
 };
 
 /* Where the targets end: the lowest number above all of them. */
@@ -506,21 +509,19 @@ static int fill_standard(const struct spawn_plan *plan, int null_fd, int top, in
 /* Have exactly the descriptors of the plan after exec.  *bad: the number that failed, or -1. */
 static int arrange(const struct spawn_plan *plan, struct own_fds *own, int *bad)
 {
-	int from[SPAWN_FDS_MAX];
+	int *from = own->from;
 	int top = beyond_targets(plan);
 
 	*bad = -1;
-	errno = EMFILE;
-	if (plan->fd_count > SPAWN_FDS_MAX ||
-		(own->channel != -1 && move_above(&own->channel, top) == -1) ||
+	if ((own->channel != -1 && move_above(&own->channel, top) == -1) ||
 		(own->exec_fd != -1 && move_above(&own->exec_fd, top) == -1))
 		return -1;
 	for (size_t i = 0; i < plan->fd_count; i++) {
-		*bad = from[i] = plan->fds[i].from;
+		*bad = plan->fds[i].from;
 		if (from[i] != plan->fds[i].to && move_above(&from[i], top) == -1)
 			return -1;
 	}
-	if (fill_standard(plan, plan->null_fd, top, bad) == -1)
+	if (fill_standard(plan, own->null_fd, top, bad) == -1)
 		return -1;
 	for (size_t i = 0; i < plan->fd_count; i++) {
 		*bad = plan->fds[i].from;
@@ -531,12 +532,52 @@ static int arrange(const struct spawn_plan *plan, struct own_fds *own, int *bad)
 	return close_others(plan);
 }
 
-static int set_descriptors(
-	const struct spawn_plan *plan, struct own_fds *own, struct spawn_failure *f)
+/* Leave nclust's table with a copy of its low numbers, and receive the rest. */
+static int receive_lent(struct own_fds *own, const struct spawn_plan *plan)
 {
-	int bad;
+	struct fdpass_message m;
+	size_t n = plan->fd_count;
+	char byte;
 
-	if (arrange(plan, own, &bad) == 0)
+	if (close_range((unsigned)own->channel + 1, ~0U, CLOSE_RANGE_UNSHARE) == -1)
+		return -1;
+	errno = EMFILE;
+	if (fdpass_receive(own->channel, &byte, 1, &m) != 1 ||
+		m.fd_count != n + (own->null_fd != -1) + (own->exec_fd != -1))
+		return -1;
+	memcpy(own->from, m.fds, n * sizeof(m.fds[0]));
+	if (own->null_fd != -1)
+		own->null_fd = m.fds[n++];
+	if (own->exec_fd != -1)
+		own->exec_fd = m.fds[n];
+	return 0;
+}
+
+/* Have a table of descriptors that nobody shares. */
+static int take_table(const struct spawn_child *child, struct own_fds *own)
+{
+	const struct spawn_plan *plan = child->plan;
+
+	errno = EMFILE;
+	if (plan->fd_count > SPAWN_FDS_MAX)
+		return -1;
+	own->null_fd = plan->null_fd;
+	own->exec_fd = plan->exec_fd;
+	own->channel = plan->channel != NULL ? plan->channel[1] : -1;
+	if (child->lent)
+		return receive_lent(own, plan);
+	for (size_t i = 0; i < plan->fd_count; i++)
+		own->from[i] = plan->fds[i].from;
+	return 0;
+}
+
+static int set_descriptors(
+	const struct spawn_child *child, struct own_fds *own, struct spawn_failure *f)
+{
+	const struct spawn_plan *plan = child->plan;
+	int bad = -1;
+
+	if (take_table(child, own) == 0 && arrange(plan, own, &bad) == 0)
 		return 0;
 	(void)spawn_fail(f, SPAWN_DESCRIPTORS, "");
 	if (bad != -1)
@@ -588,15 +629,11 @@ static void note_birth(const struct spawn_child *child)
 int spawn_child_run(void *argument)
 {
 	struct spawn_child *child = argument;
-	const struct spawn_plan *plan = child->plan;
 	struct spawn_failure *failure = &child->failure;
-	struct own_fds own = {
-		.exec_fd = plan->exec_fd,
-		.channel = plan->trap != NULL ? plan->trap->channel[1] : -1,
-	};
+	struct own_fds own uninitialized;
 
 	note_birth(child);
-	if (set_process(child, failure) == 0 && set_descriptors(plan, &own, failure) == 0 &&
+	if (set_process(child, failure) == 0 && set_descriptors(child, &own, failure) == 0 &&
 		set_up(child, own.channel, failure) == 0)
 		execute_candidates(child, own.exec_fd, failure);
 	child->failed = true;

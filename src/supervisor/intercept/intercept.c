@@ -54,15 +54,6 @@ static void log_own_filter(struct supervisor *sup)
 			 "bind (CAP_SYS_PTRACE avoids this)");
 }
 
-static int open_channel(struct supervisor *sup)
-{
-	int *channel = sup->intercept.trap.channel;
-
-	if (channel[0] != -1)
-		return 0;
-	return socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, channel);
-}
-
 static bool is_trap_required(const struct cluster_settings *settings)
 {
 	return settings->intercept == INTERCEPT_ON || settings->ready == READY_LISTEN;
@@ -79,10 +70,6 @@ static bool fill_trap(struct service *service, const struct cluster_settings *se
 		return false;
 	if (in->way == WAY_UNKNOWN)
 		in->way = find_way();
-	if (open_channel(sup) == -1) {
-		log_syserr("%s: ports cannot be taken over", service->name);
-		return false;
-	}
 	in->trap.privileged = privilege_has(CAP_SYS_ADMIN);
 	in->trap.v6only_too = in->way == WAY_REPLACE;
 	in->trap.must = is_trap_required(settings);
@@ -400,8 +387,6 @@ void intercept_fini(struct supervisor *sup)
 	ev_timer_stop(sup->loop, &sup->intercept.answer_timer);
 	learned_fini(sup);
 	ev_timer_stop(sup->loop, &sup->intercept.ready);
-	fd_close(&sup->intercept.trap.channel[0]);
-	fd_close(&sup->intercept.trap.channel[1]);
 }
 
 static void intercept_on_adopt(struct child *child, struct worker_fds *fds)

@@ -101,6 +101,7 @@ struct scratch {
 struct births {
 	uint64_t next_serial;
 	struct scratch scratch;
+	int channel[2];         /* a pair of sockets (spawn.h); -1: not open */
 	struct rlimit nofile;   /* nclust's limit when it started, which workers get */
 	char oom_score_adj[16]; /* of workers; "": they inherit nclust's */
 };

@@ -8,6 +8,7 @@
 
 static char out[65536];
 static struct spawn_trap trap;
+static int channel[2];
 static struct spawn_plan plan; /* with that */
 
 static void set_up(void)
@@ -15,8 +16,9 @@ static void set_up(void)
 	const int type = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
 	trap = (struct spawn_trap){.fd = 71, .error = 72}; /* to be set */
-	ck_assert_int_eq(socketpair(AF_UNIX, type, 0, trap.channel), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, type, 0, channel), 0);
 	plan = os_plan();
+	plan.channel = channel;
 	plan.trap = &trap;
 }
 
@@ -84,6 +86,24 @@ NATIVE_TEST(the_channel_may_stand_where_targets_are)
 	ck_assert_str_eq(os_field(out, "fds"), "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19");
 }
 
+NATIVE_TEST(the_program_gets_its_own_of_hundreds_of_descriptors)
+{
+	int last = -1;
+
+	for (int i = 0; i < 600; i++) {
+		last = dup(plan.null_fd);
+		ck_assert_int_ne(last, -1);
+	}
+	plan.fds[plan.fd_count++] = (struct spawn_fd){last, 5};
+	run_and_expect_trap();
+	ck_assert_str_eq(os_field(out, "fds"), "0 1 2 5");
+	plan.null_fd = -1;
+	plan.exec_fd = open(os_self, O_PATH | O_CLOEXEC);
+	plan.fds[plan.fd_count++] = (struct spawn_fd){last, 0};
+	run_and_expect_trap();
+	ck_assert_str_eq(os_field(out, "fds"), "0 1 2 5");
+}
+
 /* ---- where it cannot ---- */
 
 static struct spawn_failure must_fail(void)
@@ -104,7 +124,13 @@ NATIVE_TEST(a_child_that_fails_leaves_nothing_to_hear)
 	plan.fds[plan.fd_count++] = (struct spawn_fd){1000, 3};
 	ck_assert_int_eq(must_fail().step, SPAWN_DESCRIPTORS);
 	ck_assert_int_ne(trap.error, 0);
-	plan.fd_count--; /* and the next one is understood */
+	plan.fd_count--;
+	plan.enters_cgroup = true; /* the child fails before it takes its descriptors */
+	plan.cgroup = -1;
+	ck_assert_int_eq(must_fail().step, SPAWN_CGROUP);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(recv(channel[i], out, sizeof(out), 0), -1);
+	plan.enters_cgroup = false; /* and the next one is understood */
 	run_and_expect_trap();
 }
 
