@@ -3,9 +3,12 @@
 #include "supervisor/common/timer.h"
 
 #include "base/log.h"
+#include "base/scope.h"
 #include "os/clock.h"
 #include "os/vfork.h"
 #include "supervisor/common/state.h"
+
+#include <stdlib.h>
 
 /* How far costs may be ahead of what comes back: 1 s of a worker's, 2 s of a cluster's.  An honest
  * worker that starts on a slow machine does not reach this. */
@@ -14,13 +17,51 @@
 #define WORKER_PART 10 /* a tenth of the time that passes is given back */
 #define CLUSTER_PART 5
 
+/* Runs while nclust does not read some of the descriptors by which a worker asks. */
+struct rests {
+	ev_timer timer;
+	struct child *child;
+	allowance_rest *list[3]; /* NULL: free */
+};
+
+/* The entry of that rest, or NULL. */
+static allowance_rest **find_rest(const struct child *child, allowance_rest *rest)
+{
+	struct rests *r = child->allowance.rests;
+
+	for (unsigned i = 0; r != NULL && i < COUNT_OF(r->list); i++)
+		if (r->list[i] == rest)
+			return &r->list[i];
+	return NULL;
+}
+
 static void on_rest_over(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	const struct allowance *a = timer->data;
+	struct rests *r = timer->data;
 
 	(void)loop;
 	(void)revents;
-	a->set(a->child, true);
+	r->child->allowance.rests = NULL;
+	for (unsigned i = 0; i < COUNT_OF(r->list); i++)
+		if (r->list[i] != NULL)
+			r->list[i](r->child, true);
+	free(r);
+}
+
+static bool begin_rest(struct child *child, allowance_rest *rest)
+{
+	struct rests *r = child->allowance.rests;
+
+	if (r == NULL) {
+		r = calloc(1, sizeof(*r));
+		if (r == NULL)
+			return false; /* the next call tries again */
+		timer_init(&r->timer, on_rest_over, r);
+		r->child = child;
+		child->allowance.rests = r;
+	}
+	*find_rest(child, NULL) = rest;
+	return true;
 }
 
 nsec_t allowance_begin(void)
@@ -28,14 +69,14 @@ nsec_t allowance_begin(void)
 	return clock_worked() + vfork_slept();
 }
 
-bool allowance_is_ample(const struct allowance *a)
+bool allowance_is_ample(const struct child *child)
 {
-	return a->whole_at - clock_now() <= AHEAD_MOST / 2;
+	return child->allowance.whole_at - clock_now() <= AHEAD_MOST / 2;
 }
 
-bool allowance_rests(const struct allowance *a)
+bool allowance_rests(const struct child *child, allowance_rest *rest)
 {
-	return ev_is_active(&a->rest);
+	return find_rest(child, rest) != NULL;
 }
 
 /* Returns how long the worker has to wait; 0: the allowance is not used up. */
@@ -62,30 +103,37 @@ static void log_greedy_cluster(struct service *service)
 			service->name);
 }
 
-void allowance_end(struct allowance *a, struct child *child,
-	void (*rest)(struct child *child, bool over), nsec_t begun, const char *what)
+void allowance_end(struct child *child, allowance_rest *rest, nsec_t begun, const char *what)
 {
 	struct service *service = child->service;
 	nsec_t now = clock_now();
 	nsec_t cost = allowance_begin() - begun;
-	nsec_t alone = charge_cost(&a->whole_at, now, cost * WORKER_PART);
+	nsec_t alone = charge_cost(&child->allowance.whole_at, now, cost * WORKER_PART);
 	nsec_t together = charge_cost(&service->life.whole_at, now, cost * CLUSTER_PART);
 
-	if ((alone == 0 && together == 0) || allowance_rests(a))
+	if ((alone == 0 && together == 0) || allowance_rests(child, rest) ||
+		!begin_rest(child, rest))
 		return;
-	timer_init(&a->rest, on_rest_over, a);
-	a->child = child;
-	a->set = rest;
 	if (alone > 0)
 		log_greedy_worker(child, what);
 	if (together > 0)
 		log_greedy_cluster(service);
-	timer_arm(service->sup->loop, &a->rest, alone > together ? alone : together);
+	timer_arm(service->sup->loop, &child->allowance.rests->timer,
+		alone > together ? alone : together);
 	rest(child, false);
 }
 
-void allowance_stop(struct allowance *a, struct ev_loop *loop)
+void allowance_stop(struct child *child, allowance_rest *rest)
 {
-	ev_timer_stop(loop, &a->rest);
-	*a = (struct allowance){0};
+	allowance_rest **entry = find_rest(child, rest);
+
+	if (entry == NULL)
+		return;
+	*entry = NULL;
+	for (unsigned i = 0; i < COUNT_OF(child->allowance.rests->list); i++)
+		if (child->allowance.rests->list[i] != NULL)
+			return;
+	ev_timer_stop(child->service->sup->loop, &child->allowance.rests->timer);
+	free(child->allowance.rests);
+	child->allowance.rests = NULL;
 }

@@ -65,6 +65,7 @@ struct child {
 	uint32_t said[2];     /* what was logged of it (once.h) */
 
 	/* These structs are small, because there may be thousands of workers. */
+	struct allowance allowance;
 	struct worker_life life;
 	struct saved_worker saved;
 	struct listening listening;

@@ -71,7 +71,7 @@ bool closed_has_probes(const struct child *child, const struct socket_key *but)
 {
 	const struct listener_set *set = &child->service->sockets.learned;
 
-	if (!allowance_is_ample(&child->trap.allowance))
+	if (!allowance_is_ample(child))
 		return false;
 	for (size_t i = 0; i < set->count; i++)
 		if (!set->list[i]->facts.listening && !set->list[i]->of_node &&
@@ -88,7 +88,7 @@ void closed_forget(struct child *child, const struct socket_key *but)
 	nsec_t begun = allowance_begin();
 	bool whole;
 
-	if (child->listening.uses == 0 || !allowance_is_ample(&child->trap.allowance))
+	if (child->listening.uses == 0 || !allowance_is_ample(child))
 		return;
 	s.count = process_tree(child->pid, s.tree, TREE_MAX);
 	whole = search_all(child, &s);

@@ -115,11 +115,13 @@ void intercept_check_late(struct child *child, const struct remote *r)
 		(int)r->tid);
 }
 
+static allowance_rest rest_or_go_on;
+
 /* Watches for the child's next call, unless a call waits or the child has used up its allowance. */
 static void await_call(struct child *child)
 {
 	if (child->trap.fd != -1 && child->trap.call == NULL &&
-		!allowance_rests(&child->trap.allowance) &&
+		!allowance_rests(child, rest_or_go_on) &&
 		childset_add(child, CHILD_TRAP, child->trap.fd) == -1)
 		log_worker(child, LOG_ERROR, "cannot watch its calls: %s", strerror(errno));
 }
@@ -135,8 +137,7 @@ static void rest_or_go_on(struct child *child, bool over)
 void intercept_charge(struct child *child, nsec_t begun)
 {
 	if (child->trap.fd != -1)
-		allowance_end(&child->trap.allowance, child, rest_or_go_on, begun,
-			"calls bind(2) and listen(2)");
+		allowance_end(child, rest_or_go_on, begun, "calls bind(2) and listen(2)");
 }
 
 static void note_v6only(struct child *child, const struct seccomp_notice *notice, struct remote *r)
@@ -316,8 +317,6 @@ static void watch_calls(struct child *child, struct spawn_trap *trap)
 
 static void intercept_on_gone(struct child *child)
 {
-	struct supervisor *sup = child->service->sup;
-
 	free(child->life.waits);
 	child->life.waits = NULL;
 	learned_forget_worker(child);
@@ -326,7 +325,7 @@ static void intercept_on_gone(struct child *child)
 	if (child->trap.fd == -1)
 		return;
 	free(child->trap.call);
-	allowance_stop(&child->trap.allowance, sup->loop);
+	allowance_stop(child, rest_or_go_on);
 	childset_remove(child, child->trap.fd);
 	fd_close(&child->trap.fd);
 }
@@ -347,7 +346,7 @@ void intercept_kill_hung(struct child *child)
 		"a descriptor that cannot be closed",
 		(int)child->pid);
 	child->trap.hostile = true;
-	allowance_stop(&child->trap.allowance, sup->loop);
+	allowance_stop(child, rest_or_go_on);
 	childset_remove(child, trap);
 	child->trap.fd = -1;
 	foreign_close(sup, child, &trap);

@@ -225,8 +225,7 @@ static void look_at_waiting(struct child *child)
 		(void)look_at_thread(&threads, bound_by);
 	}
 	look_at_process(child, child->pid);
-	if (!listens_on_all(child) && !child->trap.hostile &&
-		allowance_is_ample(&child->trap.allowance)) {
+	if (!listens_on_all(child) && !child->trap.hostile && allowance_is_ample(child)) {
 		(void)process_each(child->pid, look_at_thread, &threads);
 		look_below(&threads);
 	}

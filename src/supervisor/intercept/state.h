@@ -26,9 +26,8 @@ struct gate {
 };
 
 struct trapped {
-	struct gate *gate;          /* heap, calls that are held; or NULL */
-	struct trapped_call *call;  /* heap, a call that is not answered yet; or NULL */
-	struct allowance allowance; /* for its calls */
+	struct gate *gate;         /* heap, calls that are held; or NULL */
+	struct trapped_call *call; /* heap, a call that is not answered yet; or NULL */
 
 	int fd;              /* on which nclust receives its calls, or -1 */
 	unsigned looks;      /* looks so far */

@@ -54,11 +54,14 @@ static struct supervisor *sup_of(const struct channel *c)
 
 /* ---- watching ---- */
 
+static allowance_rest rest_or_go_on;
+
 /* Waits for what the worker sends, unless it has to rest, and until its socket takes more. */
 static void watch_socket(struct channel *c, bool writes)
 {
 	struct ev_loop *loop = sup_of(c)->loop;
-	int events = (allowance_rests(&c->allowance) ? 0 : EV_READ) | (writes ? EV_WRITE : 0);
+	int events =
+		(allowance_rests(c->child, rest_or_go_on) ? 0 : EV_READ) | (writes ? EV_WRITE : 0);
 
 	if (c->io.fd == -1 ||
 		(ev_is_active(&c->io) && (c->io.events & (EV_READ | EV_WRITE)) == events))
@@ -85,7 +88,7 @@ static void end_socket(struct channel *c)
 {
 	int fd = c->io.fd;
 
-	allowance_stop(&c->allowance, sup_of(c)->loop);
+	allowance_stop(c->child, rest_or_go_on);
 	ev_io_set(&c->io, -1, 0);
 	foreign_close(sup_of(c), c->child, &fd);
 }
@@ -165,7 +168,7 @@ static int read_charged(struct channel *c)
 	c->lines = c->answers = 0;
 	got = read_some(c);
 	if (c->lines == 0 || c->answers < c->lines)
-		allowance_end(&c->allowance, c->child, rest_or_go_on, begun, "sends messages");
+		allowance_end(c->child, rest_or_go_on, begun, "sends messages");
 	return got;
 }
 

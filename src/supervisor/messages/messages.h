@@ -86,16 +86,15 @@ struct channel {
 	nsec_t stuck_at; /* when that was reported last; or 0 */
 	struct line_reader in;
 	struct queue out;
-	uint64_t received;          /* messages from the worker */
-	uint64_t sent;              /* messages put into the worker's queue */
-	uint64_t dropped;           /* messages for which its queue had no room */
-	uint64_t dropped_known;     /* how many of them were logged */
-	uint64_t invalid;           /* messages from the worker that were no JSON */
-	uint64_t skipped;           /* lines from the worker that were too long */
-	struct allowance allowance; /* for its messages */
-	unsigned lines;             /* of the last read */
-	unsigned answers;           /* of these lines, answers to what nclust has sent */
-	bool last;                  /* the worker is dead, and these are its last lines */
+	uint64_t received;      /* messages from the worker */
+	uint64_t sent;          /* messages put into the worker's queue */
+	uint64_t dropped;       /* messages for which its queue had no room */
+	uint64_t dropped_known; /* how many of them were logged */
+	uint64_t invalid;       /* messages from the worker that were no JSON */
+	uint64_t skipped;       /* lines from the worker that were too long */
+	unsigned lines;         /* of the last read */
+	unsigned answers;       /* of these lines, answers to what nclust has sent */
+	bool last;              /* the worker is dead, and these are its last lines */
 };
 
 /* Handles the lines of one kind of channel: a room names it in its part. */

@@ -50,8 +50,7 @@ void readiness_hear(struct child *child)
 	nsec_t begun = allowance_begin();
 
 	readiness_drain(child);
-	allowance_end(&child->life.notify_allowance, child, pause_reading, begun,
-		"sends notify messages");
+	allowance_end(child, pause_reading, begun, "sends notify messages");
 }
 
 void readiness_resume(struct child *child)
@@ -116,7 +115,7 @@ void readiness_close(struct child *child)
 
 	if (fd == -1)
 		return;
-	allowance_stop(&child->life.notify_allowance, sup->loop);
+	allowance_stop(child, pause_reading);
 	childset_remove(child, fd);
 	child->life.notify = -1;
 	foreign_hang_up(sup, child, &fd);
@@ -161,7 +160,7 @@ void readiness_renew(struct child *child)
 		log_worker(child, LOG_WARN, "%s", err.text);
 		return;
 	}
-	allowance_stop(&child->life.notify_allowance, sup->loop);
+	allowance_stop(child, pause_reading);
 	childset_remove(child, old);
 	foreign_close(sup, child, &old); /* the keeper has it, too, and soon the new one instead */
 	child->life.notify = fd;

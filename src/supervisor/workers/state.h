@@ -121,9 +121,8 @@ struct worker_life {
 	int notify;               /* its notify socket, or -1 */
 	unsigned signalled_count; /* of `signalled` */
 	pid_t *signalled;         /* leftovers that got the signal: heap, or NULL */
-	struct allowance notify_allowance;
-	char *status;      /* STATUS=, heap, or NULL */
-	char *cause;       /* why it will end, heap (news.h); or NULL */
+	char *status;             /* STATUS=, heap, or NULL */
+	char *cause;              /* why it will end, heap (news.h); or NULL */
 	char *waits;       /* the lock that it waits for, heap (intercept/internal.h); or NULL */
 	nsec_t span_began; /* when the present minute of news_spares() began */
 	unsigned left_out; /* events left out in this minute */

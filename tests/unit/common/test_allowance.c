@@ -26,7 +26,6 @@ REPLACED(nsec_t, clock_worked)(void)
 
 static struct monitor {
 	struct child *child;
-	struct allowance allowance;
 	bool rests;
 	nsec_t used;
 } monitors[WORKERS];
@@ -54,7 +53,7 @@ static void begin(void)
 static void end(void)
 {
 	for (unsigned i = 0; i < WORKERS; i++)
-		allowance_stop(&monitors[i].allowance, room.loop);
+		allowance_stop(monitors[i].child, rest);
 	room_end();
 }
 
@@ -69,7 +68,7 @@ static void ask(unsigned i, nsec_t cost)
 	begun = allowance_begin();
 	worked += cost;
 	a->used += cost;
-	allowance_end(&a->allowance, a->child, rest, begun, "asks");
+	allowance_end(a->child, rest, begun, "asks");
 }
 
 /* Web's first `count` workers, and job's, ask all the time. */
@@ -122,15 +121,15 @@ TEST(all_workers_of_a_cluster_get_two_tenths_together)
 	ck_assert_uint_eq(count_of("web: its workers together"), 1);
 	/* one of another cluster never waits */
 	ck_assert_int_eq(monitors[JOB].used, SECOND);
-	ck_assert(!allowance_rests(&monitors[JOB].allowance));
-	ck_assert(allowance_is_ample(&monitors[JOB].allowance));
+	ck_assert(!allowance_rests(monitors[JOB].child, rest));
+	ck_assert(allowance_is_ample(monitors[JOB].child));
 }
 
 TEST(who_asks_seldom_never_waits)
 {
 	for (int i = 0; i < 100; i++) {
 		ask(0, 90 * MSEC);
-		ck_assert(!allowance_rests(&monitors[0].allowance));
+		ck_assert(!allowance_rests(monitors[0].child, rest));
 		room_pass(SECOND);
 	}
 	ck_assert_uint_eq(count_of("nclust now spends at most"), 0);
@@ -139,8 +138,44 @@ TEST(who_asks_seldom_never_waits)
 TEST(what_was_closed_meanwhile_is_not_read_again)
 {
 	ask(0, 2 * SECOND);
-	ck_assert(allowance_rests(&monitors[0].allowance));
-	allowance_stop(&monitors[0].allowance, room.loop);
+	ck_assert(allowance_rests(monitors[0].child, rest));
+	allowance_stop(monitors[0].child, rest);
 	room_pass(30 * SECOND);
 	ck_assert(monitors[0].rests);
+}
+
+static bool rests_too;
+
+static void rest_too(struct child *child, bool over)
+{
+	(void)child;
+	rests_too = !over;
+}
+
+TEST(what_it_asks_in_two_ways_counts_together)
+{
+	nsec_t begun;
+
+	ask(0, 900 * MSEC);
+	ck_assert(!monitors[0].rests);
+	begun = allowance_begin();
+	worked += 200 * MSEC;
+	allowance_end(monitors[0].child, rest_too, begun, "asks");
+	ck_assert(rests_too);
+	ck_assert(
+		!monitors[0].rests); /* what it asks in the other way is read still, and counted */
+	ask(0, MSEC);
+	ck_assert(monitors[0].rests);
+	ck_assert(rests_too);
+	room_pass(30 * SECOND);
+	ck_assert(!monitors[0].rests);
+	ck_assert(!rests_too);
+	ask(0, 2 * SECOND);
+	begun = allowance_begin();
+	worked += 1 * MSEC;
+	allowance_end(monitors[0].child, rest_too, begun, "asks");
+	allowance_stop(monitors[0].child, rest);
+	room_pass(60 * SECOND);
+	ck_assert(monitors[0].rests);
+	ck_assert(!rests_too);
 }

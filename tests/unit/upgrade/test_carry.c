@@ -197,8 +197,7 @@ static const struct gap child_gaps[] = {
 	NOT(child, connections),
 	NOT(child, said[1]), /* logged once more */
 	NOT(child, next),
-	NOT(child, life.notify_allowance), /* begun anew */
-	NOT(child, trap.allowance),
+	NOT(child, allowance),      /* begun anew */
 	NOT(child, life.oom),       /* of a moment */
 	NOT(child, life.cause),     /* of a moment */
 	NOT(child, life.sigkilled), /* so too */
@@ -237,8 +236,8 @@ static const struct gap channel_gaps[] = {
 	NOT(channel, io), /* made anew */
 	NOT(channel, in), /* beside */
 	NOT(channel, out),
-	NOT(channel, allowance), /* begun anew */
-	NOT(channel, lines),     /* of a read */
+
+	NOT(channel, lines), /* of a read */
 	NOT(channel, answers),
 	NOT(channel, last),
 };

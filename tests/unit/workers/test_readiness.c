@@ -194,7 +194,7 @@ static void arrives(struct child *child, const char *text)
 
 static bool is_read(const struct child *child)
 {
-	return !allowance_rests(&child->life.notify_allowance);
+	return child->allowance.rests == NULL;
 }
 
 TEST(one_that_sends_too_much_waits_alone)
