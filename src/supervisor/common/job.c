@@ -16,8 +16,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* If nclust is LATE or more when the time of a job ends, the machine may have had no CPU for the job
- * either: it gets MOMENT more, once. */
+/* In a job's time nclust wakes each MOMENT.  If it wakes LATE or more too late, the machine had no CPU
+ * for the job either, which gets as much more time, and at the end of its time MOMENT, once. */
 #define LATE (10 * MSEC)
 #define MOMENT (500 * MSEC)
 
@@ -111,15 +111,19 @@ static void arm_timer(struct job *j)
 	nsec_t now = clock_now();
 
 	ev_timer_stop(j->sup->loop, &j->timer);
-	if (j->due != NSEC_NEVER)
-		timer_arm(j->sup->loop, &j->timer, j->due > now ? j->due - now : 0);
+	if (j->due == NSEC_NEVER)
+		return;
+	j->wakes_at = j->due < now ? now : nsec_min(j->due, now + MOMENT);
+	timer_arm(j->sup->loop, &j->timer, j->wakes_at - now);
 }
 
 /* A process that has ended was in time, even if nclust looks late. */
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct job *j = timer->data;
+	nsec_t now;
 
+	(void)loop;
 	(void)revents;
 	if (j->pid == 0) {
 		j->start(j->owner);
@@ -127,9 +131,16 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 	}
 	if (job_look(j))
 		return;
-	if (!j->granted && clock_now() - j->due >= LATE) {
-		j->granted = true;
-		timer_arm(loop, timer, MOMENT);
+	now = clock_now();
+	if (now - j->wakes_at >= LATE) {
+		j->due += now - j->wakes_at;
+		if (j->due == now && !j->granted) { /* it was to end now */
+			j->granted = true;
+			j->due += MOMENT;
+		}
+	}
+	if (now < j->due) {
+		arm_timer(j);
 		return;
 	}
 	j->late = true;

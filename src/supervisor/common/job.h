@@ -14,7 +14,7 @@ struct supervisor;
  * A process that nclust has started and that is no worker: a role, a copy of nclust that
  * does one thing (forkjob_begin()), a helper (hooks/hooks.h), the check of an upgrade.  The owner
  * starts the process and calls job_begin(); the job watches the process, kills it when its time is
- * over, and reaps it.
+ * over, and reaps it.  Time in which nclust got no CPU does not count.
  */
 
 /* Called when the process has ended and is reaped: the owner may free the job or begin anew.
@@ -33,6 +33,7 @@ struct job {
 	bool late;    /* the process was killed because its time was over */
 	bool granted; /* the process got a moment more, because nclust was late when its time ended */
 	nsec_t due;   /* when the time of the process ends */
+	nsec_t wakes_at; /* when `timer` is to expire */
 	ev_io exit;
 	ev_timer timer;             /* for the end of its time, or for the next start of a role */
 	void (*start)(void *owner); /* of a role: start it again */

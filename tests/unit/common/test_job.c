@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -40,6 +41,15 @@ static int answer(void *owner)
 {
 	(void)owner;
 	return write(ASIDE_FD, "ok", 2) == 2 ? 42 : 1;
+}
+
+/* It waits for longer than the moment that a late nclust gives in any case. */
+static int answer_slowly(void *owner)
+{
+	(void)owner;
+	for (int i = 0; i < 20; i++)
+		(void)poll(NULL, 0, 50);
+	return 42;
 }
 
 static int hang(void *owner)
@@ -155,6 +165,21 @@ TEST(one_that_is_late_is_killed_and_reported_when_it_has_ended)
 	ck_assert_uint_eq(told, 2);
 	ck_assert(last.signalled);
 	ck_assert_int_eq(last.code, SIGKILL);
+}
+
+/* The whole machine stands still for longer than the job's time, right after its start. */
+TEST(time_in_which_nobody_had_a_cpu_does_not_count)
+{
+	struct forkjob_plan p = plan(answer_slowly, -1);
+
+	p.patience = 3 * SECOND;
+	begin(&p);
+	ck_assert_int_eq(kill(aside.pid, SIGSTOP), 0);
+	ck_assert_int_eq(usleep(4 * 1000 * 1000), 0);
+	ck_assert_int_eq(kill(aside.pid, SIGCONT), 0);
+	(void)ev_run(sup.loop, 0);
+	ck_assert(!late);
+	ck_assert_int_eq(last.code, 42);
 }
 
 TEST(one_that_is_late_may_be_forgotten)

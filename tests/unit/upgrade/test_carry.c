@@ -31,8 +31,8 @@
 /* A process that goes on is watched anew by its job, ... */
 #define BEGUN_ANEW(of, job) \
 	NOT(of, job.next), NOT(of, job.sup), NOT(of, job.over), NOT(of, job.owner), \
-		NOT(of, job.leads), NOT(of, job.granted), NOT(of, job.exit), NOT(of, job.timer), \
-		NOT(of, job.start)
+		NOT(of, job.leads), NOT(of, job.wakes_at), NOT(of, job.granted), \
+		NOT(of, job.exit), NOT(of, job.timer), NOT(of, job.start)
 /* ... a role as long as it likes. */
 #define NO_TIME(of, job) NOT(of, job.late), NOT(of, job.due)
 
