@@ -383,16 +383,19 @@ static const struct child *oldest_other(const struct service *service, uint64_t 
 
 void trouble_guess_in_use(const struct service *service, uint64_t worker, char *to, size_t size)
 {
-	const char *shared = cluster_settings(service->core)->share_ports;
+	const struct cluster_settings *s = cluster_settings(service->core);
 	const struct child *c = NULL;
 
-	if (service->sup->intercept.way == WAY_NONE || shared != NULL)
+	if (service->sup->intercept.way == WAY_NONE || s->intercept == INTERCEPT_OFF ||
+		s->share_ports != NULL)
 		c = oldest_other(service, worker);
 	if (c == NULL)
 		text_copy(to, size, "its address is in use by another process (see: ss -lntup)");
 	else
-		snprintf(to, size, "its address is in use, maybe by %s.%" PRIu32 ", as %s",
-			service->name, c->slot, shared != NULL ? NOT_NAMED : ONE_HAS_IT);
+		snprintf(to, size,
+			"its address is in use, maybe by %s.%" PRIu32
+			", as %s; or by another process (see: ss -lntup)",
+			service->name, c->slot, s->share_ports != NULL ? NOT_NAMED : ONE_HAS_IT);
 }
 
 /* ---- carried ---- */

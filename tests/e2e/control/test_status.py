@@ -147,6 +147,14 @@ def test_a_port_that_is_taken_seen_by_nobody():
     wait(lambda: named_everywhere(it, "its address is in use by another process"))
 
 
+def test_a_port_that_another_copy_has_seen_by_nobody():
+    it = start("-n 2 --intercept off --backoff-min 1ms --backoff-max 20ms", "sh", "-c",
+               f"[ $NCLUST_SLOT = 0 ] && exec sleep 1000;"
+               f"echo 'listen tcp :{PORT}: bind: address already in use' >&2; exit 1")
+    wait(lambda: named_everywhere(it, "its address is in use, maybe by it.0, as it cannot be shared"
+                                      " here: '-l PORT' if the program takes LISTEN_FDS"))
+
+
 def test_a_port_of_nclusts_own_that_is_taken_by_whom():
     taken = holder()
     refused = nclust(f"--name it -n 1 -l {PORT} -- sleep 60").fails(1)
