@@ -85,7 +85,8 @@ static void note_timeout(struct spawn_child *child)
 	(void)spawn_fail(&child->failure, step, what != NULL ? what : "");
 }
 
-/* The child has ended and left the message of lend() unread. */
+/* A child that has failed, or was killed, may have left the message of lend() unread: it is not
+ * for the next one. */
 static void take_back(int channel)
 {
 	struct fdpass_message m;
@@ -188,12 +189,12 @@ int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd, struct spawn_fa
 	if (late)
 		(void)vfork_kill(&v);
 	got = end_spawn(&child, &v, late);
+	if (child.lent)
+		take_back(plan->channel[1]);
 	if (plan->trap != NULL)
 		take_trap(plan->channel[0], plan->trap);
 	if (got == -1) {
 		*failure = child.failure;
-		if (child.lent)
-			take_back(plan->channel[1]);
 		if (plan->trap != NULL)
 			fd_close(&plan->trap->fd);
 		return -1;

@@ -6,7 +6,10 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 static char out[65536];
 
@@ -278,13 +281,22 @@ TEST(holes_between_the_targets_stay_holes)
 	ck_assert_int_ne(fcntl(file, F_GETFD) & FD_CLOEXEC, 0);
 }
 
+static void make_channel(int channel[2])
+{
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, channel), 0);
+	plan.channel = channel;
+}
+
 NATIVE_TEST(among_many_descriptors_a_child_gets_its_own)
 {
 	int file = file_at("a", 40);
 	unsigned before;
+	int channel[2];
 	int ends[2];
 
 	os_limit_descriptors(4000);
+	make_channel(channel);
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	for (int i = 0; i < 900; i++)
 		ck_assert_int_ne(fcntl(file, F_DUPFD_CLOEXEC, 3), -1);
@@ -305,6 +317,48 @@ NATIVE_TEST(among_many_descriptors_a_child_gets_its_own)
 	plan.directory = "/nonexistent";
 	plan.fds[3].from = file;
 	ck_assert_int_eq(os_spawn_fails(&plan).step, SPAWN_DIRECTORY);
+}
+
+/* Kill the child that waits in a write, as soon as it has written who it is. */
+static void kill_waiting(const struct state_birth *birth)
+{
+	while (__atomic_load_n(&birth->pid, __ATOMIC_ACQUIRE) == 0)
+		(void)usleep(1000);
+	_exit(kill(birth->pid, SIGKILL) == 0 ? 0 : 1);
+}
+
+NATIVE_TEST(what_a_child_that_is_killed_was_to_get_is_not_for_the_next_one)
+{
+	struct state_birth *birth = mmap(
+		NULL, sizeof(*birth), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct spawn_failure failure;
+	char room[4096] = "";
+	int channel[2];
+	int full[2];
+	pid_t killer;
+	int pidfd;
+	pid_t pid;
+
+	make_channel(channel);
+	ck_assert_int_eq(pipe2(full, O_CLOEXEC | O_NONBLOCK), 0);
+	while (write(full[1], room, sizeof(room)) > 0)
+		;
+	ck_assert_int_eq(fcntl(full[1], F_SETFL, 0), 0);
+	plan.birth = birth;
+	plan.enters_cgroup = true;
+	plan.cgroup = full[1];
+	killer = fork();
+	if (killer == 0)
+		kill_waiting(birth);
+	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
+	ck_assert_int_eq(waitpid(killer, NULL, 0), killer);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+
+	plan.enters_cgroup = false;
+	plan.fds[plan.fd_count++] = (struct spawn_fd){file_at("a", 40), 3};
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_str_eq(os_field(out, "fds"), "0 1 2 3");
+	ck_assert(leads_to(3, "a"));
 }
 
 TEST(the_signal_state_is_clean_whatever_ours_is)
