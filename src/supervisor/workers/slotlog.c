@@ -182,11 +182,15 @@ int ptys_open(const struct child *child, int stream, int *write_end)
 {
 	struct supervisor *sup = child->service->sup;
 	struct winsize size = {0};
+	int width = snprintf(NULL, 0, "%s.%u | ", child->service->name,
+		cluster_wanted(child->service->core) - 1);
 	int end;
 
-	/* the logger sets it anew, less the prefix (logger/reading.c) */
+	/* what the prefix leaves; the logger sets it anew, by the prefixes of all clusters */
 	if (is_terminal(sup, stream))
 		size = pty_size_of(stream == 0 ? STDOUT_FILENO : STDERR_FILENO);
+	if (size.ws_col > width)
+		size.ws_col -= (unsigned short)width;
 	end = pty_open(&size, (uid_t)child_settings(child)->uid, write_end);
 
 	if (end == -1 && !sup->logger.no_pty)

@@ -75,6 +75,18 @@ while True:
     follows(120, 34)
 
 
+def test_its_size_is_what_the_prefix_leaves_before_the_logger_has_seen_it():
+    t, it = on_screen("-n 1", "import os, time; open('size', 'w').write("
+                      "str(os.get_terminal_size(2).columns)); time.sleep(1000)")
+    wait(lambda: os.path.exists("size") and read("size"))
+    os.remove("size")
+    os.kill(it.role("logger"), signal.SIGSTOP)
+    kill(it.worker().pid)
+    wait(lambda: os.path.exists("size") and read("size"))
+    assert read("size") == "93"
+    os.kill(it.role("logger"), signal.SIGCONT)
+
+
 def test_a_progress_bar_is_shown_a_line_a_second_and_as_it_ends():
     os.mkfifo("go")
     t, it = on_screen("-n 1", r"""
