@@ -145,6 +145,7 @@ static nsec_t count_requests(struct child *child, nsec_t now)
 	struct worker_view view;
 	struct dealt given;
 	int64_t limit = s->max_requests;
+	uint64_t got;
 
 	if (h == NULL || h->outgrown || !health_is_ready(child))
 		return COUNT_EACH;
@@ -157,9 +158,11 @@ static nsec_t count_requests(struct child *child, nsec_t now)
 	}
 	h->countable = true;
 	/* the count of a listener that was closed is gone */
-	if (given.count > h->counted_so_far)
-		h->requests += (given.count - h->counted_so_far) / given.sharers;
-	h->counted_so_far = given.count;
+	if (given.count < h->counted_so_far)
+		h->counted_so_far = given.count;
+	got = (given.count - h->counted_so_far) / given.sharers;
+	h->requests += got;
+	h->counted_so_far += got * given.sharers; /* the rest is for the next look */
 	limit += limit * view.share / 1000;
 	if (h->requests >= (uint64_t)limit && now - view.ready_at >= AGE_LEAST * s->stable_after) {
 		h->outgrown = true;

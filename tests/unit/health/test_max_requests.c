@@ -112,6 +112,15 @@ TEST(those_that_share_a_socket_share_its_count)
 	ck_assert_uint_eq(health_at(1)->requests, 150);
 }
 
+TEST(those_that_share_a_socket_share_also_what_comes_slowly)
+{
+	begin(WEB("2", "max-requests = 1000\n" STABLE), 2);
+	gives[0].sharers = 2;
+	ck_assert_uint_eq(got_until_replaced(1, 100), 0);
+	ck_assert_uint_ge(health_at(0)->requests, 49);
+	ck_assert_uint_le(health_at(0)->requests, 50);
+}
+
 TEST(what_nobody_can_count_is_told_once)
 {
 	begin(WEB("2", "max-requests = 10\n" STABLE), 2);
