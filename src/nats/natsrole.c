@@ -100,6 +100,8 @@ struct role {
 	nsec_t patience;                          /* how long the missed ones are awaited */
 	bool awaits;                              /* nclust was told that some are awaited */
 	struct line_reader lines;
+	const char *line; /* not published yet, in `lines`; or NULL */
+	size_t len;
 	char *data;        /* heap, READ_SIZE */
 	struct buffer out; /* for nclust */
 	bool over;         /* the channel is closed */
@@ -304,16 +306,17 @@ static bool publish_line(struct role *r, const char *line, size_t len)
 	return s == NATS_MAX_PAYLOAD || s == NATS_OK;
 }
 
-/* Publish the lines that were read.  After a failure the rest waits in r->data for another
- * connection. */
+/* Publish the lines that were read.  A failure ends the connection: that line and the rest wait
+ * in r->data for another one. */
 static void publish_all(struct role *r)
 {
-	const char *line;
-	size_t len;
-
-	while (line_reader_next(&r->lines, &line, &len))
-		if (!publish_line(r, line, len))
+	while (r->line != NULL || line_reader_next(&r->lines, &r->line, &r->len)) {
+		if (!publish_line(r, r->line, r->len)) {
+			r->socket = -1;
 			break;
+		}
+		r->line = NULL;
+	}
 	(void)eventfd_write(r->kick, 1);
 }
 

@@ -223,6 +223,21 @@ def test_what_is_sent_while_the_broker_is_away_arrives_whoever_is_back_first(fir
     logged_once(a, UP.format(0))
 
 
+def test_what_is_sent_at_the_moment_it_goes_away_arrives():
+    broker = Broker()
+    a, b = machines("a", "b")
+    pid = a.role("nats")
+    halt(pid)  # it sees the broker's end, and the messages, at the same time
+    broker.kill(b)
+    sent = [say(a, 0, n) for n in range(3)]
+    kill(pid, SIGCONT)
+    a.logged(DOWN)
+    Broker()
+    connected(a, b)
+    wait_got(sent[-1], (b, 0))
+    assert got(b, 0) == sent
+
+
 def test_what_finds_no_room_while_it_is_away_is_dropped_counted_and_reported():
     broker = Broker()
     a, b = machines("a", "b")
