@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -60,4 +61,9 @@ int error_status(struct error *err, int status)
 int error_exit_status(const struct error *err)
 {
 	return err->status != 0 ? err->status : 1;
+}
+
+bool error_is_shortage(int sys)
+{
+	return sys == EMFILE || sys == ENFILE || sys == ENOMEM || sys == ENOBUFS;
 }

@@ -2,6 +2,8 @@
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H
 
+#include <stdbool.h>
+
 /*
  * Why something failed, as one sentence for a person.  It lives on the caller's
  * stack and is written only on failure.  A function that does not return the
@@ -31,5 +33,9 @@ int error_status(struct error *err, int status);
 
 /* The status; where none was set 1, in place of EX_SOFTWARE. */
 int error_exit_status(const struct error *err);
+
+/* Is this errno a lack of descriptors or memory, which may pass?  (Not EAGAIN, which is one of
+ * processes for clone(2) alone.) */
+bool error_is_shortage(int sys);
 
 #endif

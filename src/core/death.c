@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/error.h"
 #include "core/internal.h"
 #include "core/rollout.h"
 
@@ -85,8 +86,7 @@ static bool is_rescued(struct cluster *c)
 static bool is_shortage(const struct ending *ending)
 {
 	return ending->kind == ENDING_SPAWN &&
-		(ending->code == EMFILE || ending->code == ENFILE || ending->code == EAGAIN ||
-			ending->code == ENOMEM);
+		(error_is_shortage(ending->code) || ending->code == EAGAIN);
 }
 
 /*

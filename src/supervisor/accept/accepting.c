@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/accept/accept.h"
 
+#include "base/error.h"
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/nsec.h"
@@ -106,8 +107,7 @@ static const char *path_of(const struct accepting *a, size_t index)
 
 static bool is_transient(int error)
 {
-	return error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE ||
-		error == ENOBUFS || error == EINTR;
+	return error_is_shortage(error) || error == EAGAIN || error == EINTR;
 }
 
 /* Starts the command for a connection.  False: it cannot start now, and the descriptor is still the

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/error.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
@@ -217,8 +218,7 @@ static bool has_ended(const struct drain_process *p)
  * descriptor left for it. */
 static bool is_transient(int error)
 {
-	return error == ETIMEDOUT || error == EAGAIN || error == ENOMEM || error == EMFILE ||
-		error == ENFILE;
+	return error_is_shortage(error) || error == ETIMEDOUT || error == EAGAIN;
 }
 
 static void gather_connections(struct drain *d, struct connections *seen)

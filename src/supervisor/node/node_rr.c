@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/node/internal.h"
 
+#include "base/error.h"
 #include "base/nsec.h"
 #include "base/scope.h"
 #include "os/clock.h"
@@ -132,12 +133,6 @@ static int accept_some(const struct listener *l, int fds[ACCEPTS_AT_ONCE])
 	return fds[0] != -1 ? 1 : -1;
 }
 
-static bool is_shortage(int error)
-{
-	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
-		error == ETIMEDOUT;
-}
-
 /* Accepts until no client waits.  False: the listener is to rest, because no worker is free, or
  * there is a lack of descriptors or memory. */
 static bool accept_and_give(struct node_server *s)
@@ -154,7 +149,7 @@ static bool accept_and_give(struct node_server *s)
 	}
 	if (count > 0)
 		return give_waiting(s);
-	if (!is_shortage(errno))
+	if (!error_is_shortage(errno) && errno != ETIMEDOUT)
 		return true;
 	if (errno == ETIMEDOUT)
 		heal_tell(s->listener,
