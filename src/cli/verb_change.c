@@ -34,13 +34,14 @@ static bool was_shown(const struct progress *progress, const char *text, int fd)
 }
 
 /* Show the server's own words of what it did. */
-static int show_result(const struct answer *answer, const struct progress *progress)
+static void show_result(const struct answer *answer, const struct progress *progress)
 {
 	const char *text = field_raw(answer->result, "text");
 
-	if (*text == '\0' || was_shown(progress, text, STDOUT_FILENO))
-		return 0;
-	return output_lines(STDOUT_FILENO, text, strlen(text));
+	if (arguments_has(progress->arguments, OPTION_JSON))
+		(void)output_value(STDOUT_FILENO, answer->result);
+	else if (*text != '\0' && !was_shown(progress, text, STDOUT_FILENO))
+		(void)output_lines(STDOUT_FILENO, text, strlen(text));
 }
 
 static int finish_request(const struct answer *answer, void *data)
@@ -51,9 +52,8 @@ static int finish_request(const struct answer *answer, void *data)
 		return was_shown(progress, answer->message, STDERR_FILENO)
 			? answer_exit_status(answer->code)
 			: output_refusal(answer);
-	if (arguments_has(progress->arguments, OPTION_JSON))
-		return output_value(STDOUT_FILENO, answer->result) == 0 ? 0 : 1;
-	return show_result(answer, progress) == 0 ? 0 : 1;
+	show_result(answer, progress);
+	return 0; /* it was done, even if that cannot be written */
 }
 
 /* Runs all verbs that change something: one request, whose outcome is the exit

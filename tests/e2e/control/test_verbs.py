@@ -290,7 +290,7 @@ def test_help_and_version():
 
 
 @pytest.mark.parametrize("words", ("help", "version", "status", "status --json", "events", "logs",
-                                   "config", "config --json", "scale 1", "doctor", "--help", "-V"))
+                                   "config", "config --json", "doctor", "--help", "-V"))
 def test_an_output_that_takes_nothing_is_a_failure_in_one_line(words):
     cluster("-n 1 --log off --ready alive:1ms", "sh", "-c", "echo said; exec sleep 1000")
     wait(lambda: nclust("logs").out != "")
@@ -298,6 +298,17 @@ def test_an_output_that_takes_nothing_is_a_failure_in_one_line(words):
         refused = nclust(words, stdout=full)
     assert (refused.status, refused.err) == (
         1, "nclust: cannot write to standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize("words", ("restart", "restart --json", "scale 2"))
+def test_a_change_that_was_made_is_a_success_even_if_its_report_cannot_be_written(words):
+    it = cluster("-n 1 --log off --ready alive:1ms", *NAP)
+    with open("/dev/full", "w") as full:
+        done = nclust(words, stdout=full)
+    assert (done.status, done.err) == (
+        0, "nclust: cannot write to standard output: No space left on device\n")
+    if "restart" in words:
+        assert it.cluster().generation == 2
 
 
 @pytest.mark.parametrize("args, says", (
