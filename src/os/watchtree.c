@@ -543,7 +543,10 @@ static void tell_missing(const struct tree *t)
 				"'%s/**/*.py'",
 				shown, shown);
 		else
-			warn_of(t, "'%s' matches no file%s", shown, t->full ? "" : " yet");
+			warn_of(t, "'%s' matches no file%s%s", shown, t->full ? "" : " yet",
+				strchr(shown, '{') != NULL
+					? "; braces stand for themselves: write a pattern for each"
+					: "");
 	}
 }
 

@@ -188,6 +188,11 @@ def test_a_directory_in_place_of_a_pattern_is_told():
               "'src/lib/**/*.py'")
 
 
+def test_braces_in_a_pattern_are_told():
+    it = watching("watch = src/*.{js,ts}")
+    it.logged("'src/*.{js,ts}' matches no file yet; braces stand for themselves")
+
+
 def test_a_file_system_that_does_not_report_changes_is_polled():
     need_root()
     write("real/a.sh", "1\n")
