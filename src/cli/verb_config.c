@@ -43,7 +43,7 @@ static void filter_lines(struct buffer *ini, const char *section, bool all)
 }
 
 /* Show notes: settings that are no mistake, but perhaps not what was meant. */
-static void tell_notes(const struct settings *s)
+static void tell_notes(struct settings *s)
 {
 	struct faults lines;
 
@@ -54,7 +54,7 @@ static void tell_notes(const struct settings *s)
 	faults_fini(&lines);
 }
 
-static int show_local(const struct arguments *a, const struct settings *s)
+static int show_local(const struct arguments *a, struct settings *s)
 {
 	scoped_buffer out = {0};
 	bool json = arguments_has(a, OPTION_JSON);

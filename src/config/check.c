@@ -578,18 +578,19 @@ void settings_check(struct settings *s, struct faults *faults)
 	}
 }
 
-void config_note_files(const struct settings *s, struct faults *faults)
+void config_note_files(struct settings *s, struct faults *faults)
 {
 	struct check k = check_begin(s, faults);
+	struct error err;
 
+	if (config_read_token(s, &err) == -1)
+		faults_add(faults, EX_CONFIG, "%s; no start without it", err.text);
 	while (check_next(&k))
 		for (size_t i = 0; i < k.c->env_file.count; i++)
-			check_rule(&k,
-				access(k.c->env_file.list[i], F_OK) == -1 &&
-					(errno == ENOENT || errno == ENOTDIR),
-				"env-file",
-				"there is no file '%.300s' (yet), and no start without it",
-				k.c->env_file.list[i]);
+			if (access(k.c->env_file.list[i], R_OK) == -1)
+				check_fault(&k, "env-file",
+					"cannot read '%.300s' (yet): %s; no start without it",
+					k.c->env_file.list[i], strerror(errno));
 }
 
 bool config_has_broker(const struct settings *s)

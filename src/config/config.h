@@ -60,8 +60,8 @@ int config_check_command(const struct cluster_settings *c, struct error *err);
  * "{slot}"?  Mistakes are added to `faults`; `cpus`: for `workers`. */
 void config_check_here(const struct settings *s, unsigned cpus, struct faults *faults);
 
-/* Does each `env-file` exist?  A start finds out by reading them. */
-void config_note_files(const struct settings *s, struct faults *faults);
+/* Can each `env-file` and the token be read?  A start finds out by reading them. */
+void config_note_files(struct settings *s, struct faults *faults);
 
 /* Has a cluster a `relay` to a broker?  And if no broker can be used: add `why` to `faults`, for
  * each such cluster. */

@@ -82,7 +82,10 @@ def test_a_limit_that_cannot_be_set_is_named():
      "listen = 127.0.0.1:0, name=b\nworkers = 3 ; three of them", "--check",
      ["no mistakes found"], []),
     ("command = true\nenv-file = absent", "--check", [
-        "it.ini:3: cluster:it.env-file: there is no file '", "' (yet), and no start without it"],
+        "it.ini:3: cluster:it.env-file: cannot read '", "' (yet): No such file or directory; no start without it"],
+     []),
+    ("command = true\n[nclust]\nhttp = 127.0.0.1:0\nhttp-token = absent", "--check", [
+        "http-token '", "/absent': cannot open: No such file or directory; no start without it"],
      []),
     ("command = true\nhang-signal = SIGQUIT\nrequest-timeout = 5s", "", ["hang-signal = QUIT"], []),
     ("command = true\nenv-file = none\non-ready = none\n[defaults]\nenv-file = absent\n"
