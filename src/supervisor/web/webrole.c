@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -245,6 +246,7 @@ static int await_ready(struct supervisor *sup, int channel, struct error *err)
 static int begin_web(struct supervisor *sup, struct error *err)
 {
 	int left = sup->orphans.has_past ? ALONE_MS / ALONE_LOOK_MS : 0;
+	struct stat st;
 	int channel;
 
 	while (open_all(sup, err) == -1) {
@@ -253,6 +255,10 @@ static int begin_web(struct supervisor *sup, struct error *err)
 			return -1;
 		(void)poll(NULL, 0, ALONE_LOOK_MS);
 	}
+	if (sup->settings->http_secret != NULL && stat(sup->settings->http_token, &st) == 0 &&
+		(st.st_mode & S_IROTH) != 0)
+		log_warn("http-token '%s': every user can read it; try chmod o-r",
+			sup->settings->http_token);
 	if (start_process(sup, &channel) == -1)
 		return error_fail(
 			err, EX_OSERR, "%s: the web server could not start", name_of(sup));

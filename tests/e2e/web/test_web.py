@@ -110,16 +110,21 @@ def test_other_machines_are_let_in_with_a_token_or_by_an_explicit_word():
     write("token", "short\n")
     nclust(f"--name it --http {WEB} --http-token {path('token')} -- touch ran").fails(
         78, f"http-token '{path('token')}': wanted one line of 16")
-    write("token", TOKEN + "\n")
+    write("token", TOKEN + "\n", 0o644)
     it = web(f"--http 0.0.0.0:{WEB} --http-token {path('token')}")
     got = ask()
     assert (got.status, got.headers["WWW-Authenticate"]) == (401, "Bearer")
+    it.logged(f"http-token '{path('token')}': every user can read it; try chmod o-r")
     for wrong in (TOKEN + "0", TOKEN[:-1], TOKEN[:-1] + "e", ""):
         assert ask(headers={"Authorization": f"Bearer {wrong}"}).status == 401
     assert ask(headers={"Authorization": f"Bearer {TOKEN}", "Host": "any"}).body == "ok\n"
     # it is on no command line and in no environment
     for pid in (it.pid, it.role("web")):
         assert TOKEN not in command(pid) + str(environment(pid))
+    it.stop()
+    os.chmod("token", 0o600)
+    it = web(f"--http 0.0.0.0:{WEB} --http-token {path('token')}")
+    assert it.log().count("every user") == 1
     it.stop()
     web(f"--http 0.0.0.0:{WEB} --http-open=yes")
     assert ask(headers={"Host": "any"}).body == "ok\n"
