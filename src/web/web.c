@@ -10,6 +10,7 @@
 #include "web/internal.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,7 +219,7 @@ int web_main(int channel, int also, int listener, int events, int workers, int a
 	if (!is_listening(listener))
 		listener = -1;
 	else if (library_open(&web.mhd) == -1)
-		return EX_CONFIG;
+		return errno == ENOMEM ? EX_OSERR : EX_CONFIG;
 	if (open_all(&web, channel, also, listener, events, workers,
 		    is_listening(agent) ? agent : -1) == -1)
 		return EX_OSERR;
@@ -277,7 +278,13 @@ static const struct {
 int library_open(struct library *library)
 {
 	void *handle = dlopen(LIBRARY_NAME, RTLD_NOW | RTLD_LOCAL);
+	const char *why = handle == NULL ? dlerror() : NULL;
 
+	/* dlopen(3) sets no errno */
+	errno = why != NULL &&
+			(strstr(why, "failed to map") != NULL || strstr(why, "memory") != NULL)
+		? ENOMEM
+		: 0;
 	for (size_t i = 0; handle != NULL && i < COUNT_OF(calls); i++) {
 		void *found = dlsym(handle, calls[i].name);
 

@@ -240,7 +240,10 @@ static int await_ready(struct supervisor *sup, int channel, struct error *err)
 	(void)job_reap(&sup->web.life.job, &end);
 	lacks = role_lacks(ROLE_WEB, &end);
 	return error_fail(err, lacks != NULL ? EX_CONFIG : EX_OSERR, "%s: the web server %s",
-		name_of(sup), lacks != NULL ? lacks : "could not start");
+		name_of(sup),
+		lacks != NULL
+			? lacks
+			: "could not start; a limit of memory, processes or files may be reached");
 }
 
 static int begin_web(struct supervisor *sup, struct error *err)

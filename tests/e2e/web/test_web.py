@@ -223,6 +223,18 @@ def test_what_it_cannot_have_is_an_error_before_anything_starts():
     assert not os.path.exists("ran")
 
 
+@pytest.mark.unsanitized
+def test_a_lack_of_memory_is_not_taken_for_a_missing_library():
+    said = ""
+    for megabytes in range(4, 16):
+        it = launch(f"--restart never --http {WEB + megabytes}", "true", name=f"of{megabytes}",
+                    under=("prlimit", f"--as={megabytes * 1024 * 1024}"))
+        it.exit()
+        said += it.log()
+    assert "the web server could not start; a limit of memory" in said
+    assert "install" not in said
+
+
 def test_one_that_was_taken_over_cannot_shut_the_address_down_for_good():
     need_root()
     for options, at in ((f"--http {WEB}", {"port": WEB}), (f"--http unix:{path('http')}",
