@@ -200,6 +200,7 @@ def test_the_password_is_nowhere_to_be_seen_and_the_process_has_no_rights():
 def test_without_a_broker_workers_start_and_are_connected_when_it_comes():
     a = machine("a")
     a.logged(DOWN)
+    a.logged("(broker 127.0.0.1); up to 1 MiB of them waits")
     wait_got(say(a, 0, '"early"'), (a, 1))
     Broker()
     connected(a)

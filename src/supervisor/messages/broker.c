@@ -138,6 +138,7 @@ static void note_up(struct broker *b, uint64_t most)
 
 static void note_down(struct broker *b, const char *why, size_t len)
 {
+	const char *hosts = strchr(strchr(b->setup, '\n') + 1, '\n') + 1; /* its third line */
 	char text[256];
 
 	text_escape(text, sizeof(text), why, len);
@@ -145,9 +146,9 @@ static void note_down(struct broker *b, const char *why, size_t len)
 	b->awaits = 0;
 	if (once_say(b->service->said, ONCE_RELAY_DOWN))
 		news_say_of(b->service, LOG_WARN, "relay-down",
-			"messages do not reach other machines: %s; up to 1 MiB "
+			"messages do not reach other machines: %s (broker %.*s); up to 1 MiB "
 			"of them waits",
-			text);
+			text, (int)strcspn(hosts, "\n"), hosts);
 }
 
 static uint64_t parse_number(const char *text, size_t len)

@@ -156,7 +156,8 @@ TEST(ups_and_downs_are_told_once_with_what_was_dropped)
 
 	(void)heard(process());
 	SAY(process(), "+1000\n-gone\x1b[2J\n-gone again\n");
-	ck_assert(room_logged("messages do not reach other machines: gone\\x1b[2J;"));
+	ck_assert(
+		room_logged("messages do not reach other machines: gone\\x1b[2J (broker a:1,b);"));
 	ck_assert(!room_logged("gone again"));
 	memset(big, '1', sizeof(big));
 	big[sizeof(big) - 1] = '\n';
