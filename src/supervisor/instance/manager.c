@@ -77,9 +77,11 @@ static void fill_status(struct supervisor *sup, struct notify_message *m)
 
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
+		struct service_counts has = service_counts(s);
+		/* in a rollout there may be one more */
+		unsigned ready = has.ready < has.workers ? has.ready : has.workers;
 		int n = snprintf(m->status + used, sizeof(m->status) - used, "%s%s: %u of %u ready",
-			i > 0 ? ", " : "", s->name, service_counts(s).ready,
-			service_counts(s).workers);
+			i > 0 ? ", " : "", s->name, ready, has.workers);
 
 		if (n < 0 || (size_t)n >= sizeof(m->status) - used)
 			break;

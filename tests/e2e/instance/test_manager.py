@@ -72,6 +72,17 @@ def test_ready_is_told_once_all_are_and_the_status_follows():
     assert {pid for pid, _ in manager.all} == {it.pid}
 
 
+def test_a_canary_beside_the_others_is_not_one_more_than_wanted():
+    manager = Manager()
+    it = start(ini=section("web", "sleep 1000", "bake = 1h", ready="alive:0s") + section(
+        "api", "sleep 1000", ready="alive:0s", workers=1), env=manager.env)
+    manager.wait("STATUS=web: 2 of 2 ready, api: 1 of 1 ready")
+    it.call("restart", target="web", no_wait=True)
+    wait(lambda: it.cluster("web").ready == 3)
+    it.call("scale", target="api", count=2)
+    manager.wait("STATUS=web: 2 of 2 ready, api: 2 of 2 ready")
+
+
 def test_reloading_is_told_with_its_time_and_ready_when_it_is_done_or_has_failed():
     manager = Manager()
     it = cluster(ini=ini(), env=manager.env)
