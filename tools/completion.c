@@ -231,9 +231,7 @@ static void put_zsh_option(struct buffer *out, const struct verb_option_row *row
 		(void)buffer_string(out, ")");
 	} else if (row->argument != NULL) {
 		(void)buffer_printf(out, ":%s:%s", row->argument,
-			(row->option & (OPTION_LINES | OPTION_SINCE | OPTION_CLUSTER)) != 0
-				? ""
-				: "_files");
+			(row->option & (OPTION_FILE | OPTION_RUNTIME)) != 0 ? "_files" : "");
 	}
 	(void)buffer_string(out, "'");
 }

@@ -57,6 +57,8 @@ def test_verbs_their_options_instances_signals_and_commands(shell):
     assert "--max-unavailable" in " ".join(shell("nclust --max-un"))
     assert "mkfifo" in shell("nclust -n 2 -- mkfif")
     if shell is zsh:
+        write("1-file", "")
+        assert shell("nclust restart --canary=1") == []
         assert "mkfifo" in shell("nclust exec mkfif")
 
 
