@@ -52,6 +52,13 @@ int error_hint(struct error *err, const char *format, ...)
 	return -1;
 }
 
+int error_hint_processes(struct error *err)
+{
+	return err->sys != EAGAIN
+		? -1
+		: error_hint(err, "a limit of processes is reached (RLIMIT_NPROC, pids.max)");
+}
+
 int error_status(struct error *err, int status)
 {
 	err->status = status;

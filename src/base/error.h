@@ -28,6 +28,9 @@ int error_wrap(struct error *err, const char *format, ...) __attribute__((format
 /* Append a hint: "; hint".  Returns -1. */
 int error_hint(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* After a fork(2) that failed: append what EAGAIN means there.  Returns -1. */
+int error_hint_processes(struct error *err);
+
 /* Set the exit status of a program that ends because of this error.  Returns -1. */
 int error_status(struct error *err, int status);
 

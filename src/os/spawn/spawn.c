@@ -242,7 +242,6 @@ static const struct {
 	int error;
 	const char *text;
 } hints[] = {
-	{SPAWN_CLONE, EAGAIN, "a limit of processes is reached (RLIMIT_NPROC, pids.max)"},
 	{SPAWN_CLONE, EMFILE, "nclust's limit of open files is reached (RLIMIT_NOFILE)"},
 	{SPAWN_CHROOT, EPERM, "this needs root"},
 	{SPAWN_GROUPS, EPERM, "this needs root"},
@@ -280,6 +279,7 @@ void spawn_explain(const struct spawn_failure *f, const char *name, struct error
 	switch (f->step) {
 	case SPAWN_CLONE:
 		error_set(err, f->error, "cannot start '%s'", name);
+		error_hint_processes(err);
 		break;
 	case SPAWN_EXEC:
 		if (f->error == ENOENT && strchr(name, '/') == NULL)

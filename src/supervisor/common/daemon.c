@@ -41,7 +41,8 @@ int daemon_detach(int *pipe, int *status, struct error *err)
 	if (pid == -1) {
 		(void)close(ends[0]);
 		(void)close(ends[1]);
-		return error_set(err, errno, "cannot go to the background");
+		error_set(err, errno, "cannot go to the background");
+		return error_hint_processes(err);
 	}
 	if (pid > 0) {
 		(void)close(ends[1]);

@@ -178,6 +178,7 @@ int reread_begin(struct supervisor *sup, reread_done *done, struct error *err)
 			}) == 0)
 		return 0;
 	error_set(err, errno, "cannot start the process that reads the configuration");
+	error_hint_processes(err);
 	reread_fini(sup);
 	return -1;
 }

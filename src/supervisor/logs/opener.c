@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/logs/logs.h"
 
+#include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "config/logfile.h"
@@ -166,6 +167,7 @@ static void on_over(void *owner, const struct pidfd_end *end)
 static int begin_ask(struct supervisor *sup, struct ask **at)
 {
 	struct ask *ask = *at;
+	struct error err;
 	const struct forkjob_plan plan = {
 		.work = answer_ask,
 		.over = on_over,
@@ -180,7 +182,9 @@ static int begin_ask(struct supervisor *sup, struct ask **at)
 	sup->asks_running = ask;
 	if (forkjob_begin(&ask->job, sup, &plan) == 0)
 		return 0;
-	log_syserr("cannot open log files");
+	error_set(&err, errno, "cannot open log files");
+	error_hint_processes(&err);
+	log_error("%s", err.text);
 	drop_ask(&sup->asks_running, ask); /* the logger asks again */
 	return -1;
 }

@@ -33,6 +33,12 @@ def test_it_returns_when_all_are_ready_and_not_before():
     assert nothing_is_left() and not os.path.exists("pid")
 
 
+def test_a_limit_of_processes_is_named():
+    need_root()
+    run("prlimit", "--nproc=1", "setpriv", "--reuid=64999", "--clear-groups", inside(PROGRAM),
+        *ONE.split(), "--", *DEAF).fails(71, "a limit of processes is reached (RLIMIT_NPROC")
+
+
 def test_it_leaves_the_pipe_and_the_terminal_of_who_started_it():
     started = run(inside(PROGRAM), "--name", "it", *ONE.split(), "--watch", "x", "--", *DEAF)
     assert "1 of 1 workers ready" in started.err
