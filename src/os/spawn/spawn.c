@@ -274,6 +274,19 @@ static void explain_step(const struct spawn_failure *f, const char *name, struct
 		error_set(err, f->error, "cannot %s for '%s'", step, name);
 }
 
+/* Is it a word that only a shell knows? */
+static void hint_shell(const char *name, struct error *err)
+{
+	static const char *const words[] = {"cd", "source", "export", "ulimit", "umask", "exec"};
+
+	if (strchr(name, '=') != NULL)
+		error_hint(err, "no shell runs this: try env %s COMMAND", name);
+	for (size_t i = 0; i < COUNT_OF(words); i++)
+		if (strcmp(name, words[i]) == 0)
+			error_hint(err, "no shell runs this: try sh -c '%s ...', or --directory",
+				name);
+}
+
 void spawn_explain(const struct spawn_failure *f, const char *name, struct error *err)
 {
 	switch (f->step) {
@@ -282,9 +295,10 @@ void spawn_explain(const struct spawn_failure *f, const char *name, struct error
 		error_hint_processes(err);
 		break;
 	case SPAWN_EXEC:
-		if (f->error == ENOENT && strchr(name, '/') == NULL)
+		if (f->error == ENOENT && strchr(name, '/') == NULL) {
 			error_set(err, 0, "cannot find '%s' in PATH", name);
-		else
+			hint_shell(name, err);
+		} else
 			error_set(err, f->error, "cannot execute '%s'",
 				f->what[0] != '\0' ? f->what : name);
 		break;

@@ -22,6 +22,8 @@ def refused(status, *args, says=(), **options):
 @pytest.mark.parametrize("command, status, says", (
     ("{}/absent", 127, ("{}/absent", "No such file or directory")),
     ("no-such-command-anywhere", 127, ("cannot find 'no-such-command-anywhere' in PATH",)),
+    ("cd dir && ./server", 127, ("no shell runs this: try sh -c 'cd ...', or --directory",)),
+    ("PORT=80 ./server", 127, ("no shell runs this: try env PORT=80 COMMAND",)),
     ("/etc/passwd/x", 127, ("Not a directory",)),
     ("{}", 126, ("{}", "directory")),
     ("{}/plain", 126, ("{}/plain", "Permission denied")),
@@ -33,7 +35,7 @@ def test_what_cannot_be_run_is_told_and_ends_with_the_status_of_a_shell(command,
     write("plain", "echo hello\n", 0o644)
     write("bare", f"echo ran >{path('ran')}\n", 0o755)
     write("bad", "#!/nonexistent/interpreter\n", 0o755)
-    refused(status, "-n 3 --", command.format(path()), says=[s.format(path()) for s in says],
+    refused(status, "-n 3 --", *command.format(path()).split(), says=[s.format(path()) for s in says],
             env={**os.environ, "PATH": f"{path()}:{os.environ['PATH']}"})
     assert not os.path.exists("ran")  # nor is a script without #! given to a shell
 
