@@ -191,6 +191,24 @@ void procfile_parse(
 
 /* ---- how many ---- */
 
+/* "release: command" is no cluster: "1" leaves it as it is, "0" takes it out. */
+static int form_release(struct settings *s, const char *count, struct error *err)
+{
+	const struct origin argv = {.kind = ORIGIN_ARGV};
+
+	if (strcmp(count, "1") == 0)
+		return 0;
+	if (strcmp(count, "0") != 0)
+		return value_wanted(err, count, "0 or 1 for 'release', which runs once");
+	for (size_t i = 0; i < s->cluster_count; i++) {
+		s->clusters[i]->before_of_all = false;
+		if (settings_set(s, i, option_find("cluster", "before", NULL), 0, "none", argv,
+			    err) == -1)
+			return -1;
+	}
+	return 0;
+}
+
 /* "2" for the cluster of that name, or for all. */
 static int form_cluster(
 	struct settings *s, const char *name, const char *count, bool again, struct error *err)
@@ -199,6 +217,8 @@ static int form_cluster(
 	bool all = strcmp(name, "all") == 0;
 	bool found = all || again;
 
+	if (s->cluster_count > 0 && s->clusters[0]->before_of_all && strcmp(name, "release") == 0)
+		return form_release(s, count, err);
 	for (size_t i = 0; i < s->cluster_count; i++) {
 		bool *is_out = &s->origins->clusters[i].shadow;
 

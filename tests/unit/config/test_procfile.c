@@ -84,6 +84,15 @@ TEST(release_is_no_cluster_but_comes_before_all_of_them)
 		ck_assert(s->clusters[i]->before_of_all);
 		ck_assert_str_eq(s->clusters[i]->before.text, "bin/migrate 'x y'");
 	}
+	ck_assert_int_eq(procfile_form(s, "web=2,release=1", false, &err), 0);
+	ck_assert(s->clusters[0]->before_of_all);
+	ck_assert_int_eq(procfile_form(s, "release=2", false, &err), -1);
+	ck_assert_str_eq(err.text, "wanted 0 or 1 for 'release', which runs once, found '2'");
+	ck_assert_int_eq(procfile_form(s, "all=1,release=0", false, &err), 0);
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert(!s->clusters[i]->before_of_all);
+		ck_assert_value(s, i == 0 ? "web.before" : "worker.before", "");
+	}
 	end();
 	begin();
 	read_lines("release: c\nrelease: d\n");
