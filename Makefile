@@ -107,7 +107,7 @@ PLAIN_VARIANTS := build/fixtures/plain-static $(if $(filter \
 VARIANTS := $(addprefix $(B)/variants/nclust-,next alien crash hang fail die)
 BENCHES := $(BENCH_SOURCES:tests/bench/%.c=build/bench/%)
 PAGES := $(wildcard man/*.[1-8])
-EXAMPLES := $(shell find etc/examples -mindepth 2 -type f)
+EXAMPLES := $(shell find etc/examples -type f)
 
 # `make VERBOSE=1` shows the whole commands.
 ifeq ($(VERBOSE)$(findstring s,$(firstword -$(MAKEFLAGS))),)
@@ -382,7 +382,6 @@ install: all ## into DESTDIR and PREFIX (default /usr/local)
 	install -m 644 etc/nclust.ini etc/prometheus-rules.yml \
 		etc/grafana-dashboard.json COPYING NEWS README.md \
 		$(DESTDIR)$(docdir)/
-	cp -R etc/examples $(DESTDIR)$(docdir)/
 	for file in $(EXAMPLES); do \
 		mode=644; [ ! -x $$file ] || mode=755; \
 		install -D -m $$mode $$file \

@@ -85,6 +85,15 @@ def test_installed_it_rolls_a_real_cluster_removed_it_leaves_nothing(made, tmp_p
         """, tmp_path)
 
 
+def test_install_makes_files_that_all_may_read_whatever_the_umask_of_root(tmp_path):
+    run("make", "-s", "install", f"DESTDIR={tmp_path}", "PREFIX=/usr", cwd=TOP, umask=0o077)
+    for at in sorted(tmp_path.rglob("*")):
+        assert at.stat().st_mode & 0o777 in ((0o755,) if at.is_dir() else (0o644, 0o755)), at
+    examples = tmp_path / "usr/share/doc/nclust/examples"
+    assert sorted(p.relative_to(examples) for p in examples.rglob("*")) == sorted(
+        p.relative_to(TOP / "etc/examples") for p in (TOP / "etc/examples").rglob("*"))
+
+
 def test_autopkgtest_finds_the_test_in_the_source_package_and_it_passes(tmp_path):
     run("git", "clone", "-q", TOP, tmp_path / "clone")
     run("scripts/make-deb", "--source", cwd=tmp_path / "clone")
