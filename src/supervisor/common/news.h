@@ -3,6 +3,7 @@
 #define SUPERVISOR_NEWS_H
 
 #include "base/log.h"
+#include "os/look/look.h"
 #include "os/place/sharedmem.h"
 #include "supervisor/common/part.h"
 #include "supervisor/common/state.h"
@@ -184,6 +185,9 @@ bool trouble_holds_port(const struct service *service, const struct report *r);
 /* A worker wrote that an address is in use, and ended; nclust has not seen which address: guess the
  * cause. */
 void trouble_guess_in_use(const struct service *service, uint64_t worker, char *to, size_t size);
+
+/* The process that has the port, or what of nclust itself; "": not known. */
+void trouble_find_holder(char who[HOLDER_TEXT], int type, unsigned port);
 
 /* Set the cause to report when the worker ends; NULL: no cause. */
 void trouble_set_cause(struct child *child, const char *format, ...)

@@ -309,8 +309,7 @@ void trouble_set_cause(struct child *child, const char *format, ...)
 	va_end(args);
 }
 
-/* The process that has the port; "": not known. */
-static void find_holder(char who[HOLDER_TEXT], int type, unsigned port)
+void trouble_find_holder(char who[HOLDER_TEXT], int type, unsigned port)
 {
 	*who = '\0';
 	if (port != 0 && holder_of_port(who, type, (uint16_t)port) == getpid())
@@ -326,7 +325,7 @@ void trouble_cannot_bind(
 	if (!once_say(child->said, ONCE_CANNOT_BIND)) /* the worker may try again and again */
 		return;
 	if (error == EADDRINUSE && (hint == NULL || *hint == '\0'))
-		find_holder(who, type, port);
+		trouble_find_holder(who, type, port);
 	if (error == EACCES && port > 0 && port < 1024)
 		trouble_set_cause(child,
 			"cannot bind %s: %s; a port below 1024 requires root "

@@ -9,6 +9,7 @@
 #include "os/look/remote.h"
 #include "os/socket/socket_unix.h"
 #include "supervisor/common/foreign.h"
+#include "supervisor/common/news.h"
 #include "supervisor/sockets/group.h"
 
 #include <errno.h>
@@ -220,7 +221,7 @@ static int refuse_taken(const struct socket_plan *plan, struct error *err)
 
 	if (err->sys != EADDRINUSE || plan->port == 0)
 		return -1;
-	(void)holder_of_port(who, plan->type, plan->port);
+	trouble_find_holder(who, plan->type, plan->port);
 	return *who != '\0' ? error_hint(err, "in use by %s", who) : -1;
 }
 

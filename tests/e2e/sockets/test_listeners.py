@@ -472,6 +472,12 @@ def test_inherit_takes_a_socket_by_its_name_from_the_service_manager():
     assert os.path.exists(at)  # it is the manager's
 
 
+def test_a_port_that_the_service_manager_has_passed_is_said_to_be_held_by_nclust_itself():
+    run(server("activate.py"), "http=8000", "--", inside(PROGRAM), "-l", "127.0.0.1:8000",
+        "--", "touch", "ran").fails(1, "in use by nclust itself", "LISTEN_FDS (inherit:NAME)")
+    assert not os.path.exists("ran")
+
+
 def test_inherit_with_no_such_name_is_refused_and_says_what_there_is():
     for between, count in (((), 1), (("timeout", 60), 0)):  # LISTEN_PID is another process's
         run(server("activate.py"), "admin=8000", "--", *between, inside(PROGRAM), "-l",
