@@ -172,6 +172,7 @@ void drain_report(struct drain *d, bool forced)
 		log_blind(d);
 	if (forced)
 		drain_hold_flights(d);
+	c->traffic.talks = d->saw_websocket && d->view.alive > 0;
 	child_tell(c, EVENT_DRAINED, WHY_ITSELF);
 	c = child_find(service, slot, worker);
 	d = c != NULL ? c->traffic.drain : NULL; /* child_tell() may have freed the drain */

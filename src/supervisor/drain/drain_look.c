@@ -18,7 +18,7 @@
 /* A look at a worker's connections from outside: which connections are quiet? */
 
 /* A WebSocket on which messages keep coming prevents a moment at which all connections are quiet:
- * so long nclust waits for such a moment. */
+ * so long nclust waits for such a moment, and then for one at which all messages are answered. */
 #define KEEP_PATIENCE (500 * MSEC)
 /* After the stop signal a worker pauses for less than this within an answer. */
 #define FINISHED_MS 3000
@@ -146,8 +146,10 @@ static void judge_connections(
 		d->saw_websocket |= fresh[i].frames;
 		d->saw_http |= fresh[i].http;
 		if (d->catches_signal)
-			fresh[i].quiet = quiet_stays(
-				c, before, d->waited_long && is_websocket(d, &fresh[i]), &fresh[i]);
+			fresh[i].quiet = quiet_stays(c, before,
+				d->waited_long && is_websocket(d, &fresh[i]) &&
+					(late || fresh[i].answered),
+				&fresh[i]);
 		if (!late && is_at_work(d, c))
 			fresh[i].quiet = false;
 	}

@@ -120,8 +120,9 @@ static bool node_on_stop(struct child *child, int signal, nsec_t span)
 	(void)span;
 	if (w == NULL || signal == 0)
 		return false;
-	if ((w->stopping != NODE_LEAVES && !node_may_leave(child)) || !begins_stop(child, signal) ||
-		!ask_to_leave(w)) {
+	/* the clients of WebSockets would ask on in the moment between */
+	if (child->traffic.talks || (w->stopping != NODE_LEAVES && !node_may_leave(child)) ||
+		!begins_stop(child, signal) || !ask_to_leave(w)) {
 		w->stopping = NODE_SIGNALLED;
 		if (w->online && !w->leaving)
 			schedule_next(w);

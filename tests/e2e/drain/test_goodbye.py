@@ -54,9 +54,15 @@ class Talk:
         self.socket.sendall(b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n")
         assert self.socket.recv(100).startswith(b"HTTP/1.1 101 ")
 
-    def say(self):
-        self.socket.sendall(b"\x81\x85\0\0\0\0hello")
-        assert self.socket.recv(100) == b"\x81\x05hello"
+    def ask(self, text):
+        self.socket.sendall(b"\x81\x85\0\0\0\0" + text)
+
+    def say(self, text=b"hello"):
+        self.ask(text)
+        self.hear(text)
+
+    def hear(self, text):
+        assert self.socket.recv(100) == b"\x81\x05" + text
 
 
 def test_a_websocket_is_not_cut_while_an_answer_is_waited_for():
@@ -72,6 +78,23 @@ def test_a_websocket_is_not_cut_while_an_answer_is_waited_for():
         pieces.write(b"!")
     assert client.answer().status == 200
     assert talk.socket.recv(100) == b"\x88\x02\x03\xf4"
+    restart()
+
+
+def test_nor_while_a_message_is_not_answered_and_others_never_pause():
+    os.mkfifo("pieces")
+    it = cluster("-n 1 --ready listen --bake 0 --drain-timeout 10m", "python3", server("goodbye.py"), PORT)
+    begin_program("python3", f"{SRC}/tests/e2e/drain/talkers.py", PORT, 10, 0.2, stdout="cut")
+    asks = Talk()
+    wait(lambda: "ready" in read("cut"))
+    restart = it.begin("restart")
+    it.event("draining", slot=0)
+    asks.ask(b"later")
+    wait(lambda: comes(asks) or silence(asks.socket) > 4000)
+    with open("pieces", "wb") as pieces:
+        pieces.write(b"!")
+    asks.hear(b"later")
+    assert asks.socket.recv(100) == b"\x88\x02\x03\xf4"
     restart()
 
 

@@ -2,7 +2,8 @@
 """Echoes what comes by WebSocket, answers other requests, and says goodbye to its WebSockets when
 it gets SIGTERM (RFC 6455, 7.4: 1012; of a later generation: 1001); /hang lasts until somebody
 writes to the FIFO "hang", the second half of /pieces comes when somebody writes a byte to the FIFO
-"pieces"; with "patient" it then waits until all clients leave: goodbye.py PORT [patient]"""
+"pieces", and so does the echo of "later"; with "patient" it then waits until all clients leave:
+goodbye.py PORT [patient]"""
 import asyncio
 import os
 import signal
@@ -30,12 +31,22 @@ async def serve(reader, writer):
             size = (await reader.readexactly(2))[1] & 127
             mask = await reader.readexactly(4) * 32
             text = bytes(a ^ b for a, b in zip(await reader.readexactly(size), mask))
+            if text == b"later":
+                await piece()
             writer.write(bytes((0x81, size)) + text)
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
     clients.remove(writer)
     if leaving and not clients:
         asyncio.get_running_loop().stop()
+
+
+async def piece():
+    """Without a thread that sleeps, which nclust would see."""
+    comes = asyncio.Event()
+    loop.add_reader(fifo := os.open("pieces", os.O_RDONLY | os.O_NONBLOCK), comes.set)
+    await comes.wait()
+    loop.remove_reader(fifo)
 
 
 def hang():
