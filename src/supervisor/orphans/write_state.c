@@ -366,7 +366,7 @@ static void match_entries(struct supervisor *sup, const struct state_past *past)
 		struct state_entry *e = statefile_at(&sup->orphans.file, (unsigned)i);
 		struct child *c;
 
-		if (past->entries[i].phase == STATE_FREE)
+		if (e == NULL || past->entries[i].phase == STATE_FREE)
 			continue;
 		c = child_by_pid(sup, past->entries[i].birth.pid);
 		if (c != NULL && c->serial == past->entries[i].serial) {

@@ -118,9 +118,8 @@ def test_whatever_call_fails_in_an_upgrade_the_workers_are_there_after_it(part):
     it.call("upgrade")
     trace.end()
     # who is ready is known without the file that says so
-    state = next((n for name, n, line in calls("whole")
-                  if name == "openat" and '"state", O_RDONLY' in line), None)
-    extra = [("openat", "EMFILE", state)] if state and part == "some" else []
+    states = [n for name, n, line in calls("whole") if name == "openat" and '"state", O_' in line]
+    extra = [("openat", "EMFILE", n) for n in states if part == "some"]
     for fault in (*extra, *faults(part, "whole", begun=True)):
         print("FAULT=", *fault)
         trace = Trace(it.pid, *inject(*fault), to="fault")
@@ -130,7 +129,8 @@ def test_whatever_call_fails_in_an_upgrade_the_workers_are_there_after_it(part):
             it.forget()
             assert sorted(it.wait_there().pids()) == pids
             it.kill()
-        it.process.poll()
+        if fault[0] != "mmap":  # the dynamic loader cannot go on without
+            assert it.process.poll() in (None, 0, -SIGKILL) or it.process.poll() > 0
         it.forget()
         it = clean(pids)
 
