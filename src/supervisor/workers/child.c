@@ -84,6 +84,7 @@ static void child_release(struct child *c)
 	paths_drop(c);
 	free(c->life.status);
 	free(c->life.cause);
+	free(c->life.last_look);
 	free(c);
 }
 

@@ -182,8 +182,17 @@ struct tree_use {
 	bool stopped; /* the main process is stopped by a signal */
 };
 
-/* Measure; false: the worker is gone. */
-bool use_look(const struct child *child, struct tree_use *use);
+/* What the last look at a worker has found. */
+struct last_look {
+	struct tree_use use;
+	nsec_t ran; /* process_ran() before the look */
+	nsec_t at;
+	nsec_t took;
+};
+
+/* Measure; false: the worker is gone.  Returns the last values again for some seconds if the worker
+ * has not run since, or if measuring takes long. */
+bool use_look(struct child *child, struct tree_use *use);
 
 /* Measure the CPU time alone, now. */
 nsec_t use_cpu(const struct child *child);

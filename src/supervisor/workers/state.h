@@ -23,6 +23,7 @@
 
 /* The state of the room workers: these structs are members of the structs in common/state.h. */
 struct child;
+struct last_look;
 struct ports;
 
 /* Finds and reaps strays: children that are no workers (child.h). */
@@ -124,6 +125,7 @@ struct worker_life {
 	char *status;             /* STATUS=, heap, or NULL */
 	char *cause;              /* why it will end, heap (news.h); or NULL */
 	char *waits;       /* the lock that it waits for, heap (intercept/internal.h); or NULL */
+	struct last_look *last_look; /* heap (child.h), or NULL */
 	nsec_t span_began; /* when the present minute of news_spares() began */
 	unsigned left_out; /* events left out in this minute */
 	uint8_t published; /* events published in this minute */

@@ -5,7 +5,11 @@
 #include "os/clock.h"
 #include "os/process.h"
 
+#include <stdlib.h>
+
 #define TREE_MAX 256
+/* How long values of an idle worker are valid: the kernel may swap its memory out. */
+#define LOOK_HOLDS (10 * SECOND)
 /* How long nclust reads Pss of a worker's processes in one go; the kernel takes 10 ms for 600
  * MiB. */
 #define READING_PSS (10 * TURN_SPAN)
@@ -60,7 +64,8 @@ uint64_t use_memory(const struct child *child, uint64_t limit)
 	return sum_memory(tree, process_tree(child->pid, tree, TREE_MAX), limit);
 }
 
-bool use_look(const struct child *child, struct tree_use *use)
+/* Read from /proc what all processes of the worker use. */
+static bool measure_use(const struct child *child, struct tree_use *use)
 {
 	pid_t tree[TREE_MAX];
 	struct process_facts facts;
@@ -78,5 +83,40 @@ bool use_look(const struct child *child, struct tree_use *use)
 		.rss = facts.rss,
 		.stopped = facts.state == 'T' || facts.state == 't',
 	};
+	return true;
+}
+
+/* Are the last values still valid?  A single process that has not run has not asked for memory or
+ * forked. */
+static bool is_still_valid(const struct last_look *last, nsec_t ran)
+{
+	if (last != NULL && last->took > MSEC &&
+		clock_now() - last->at < 5 * TURN_REST * last->took)
+		return true;
+	return last != NULL && ran != 0 && ran == last->ran && last->use.processes == 1 &&
+		clock_now() - last->at < LOOK_HOLDS;
+}
+
+bool use_look(struct child *child, struct tree_use *use)
+{
+	nsec_t ran = process_ran(child->pid);
+	nsec_t began = clock_now();
+	struct last_look *last = child->life.last_look;
+
+	if (is_still_valid(last, ran)) {
+		*use = last->use;
+		return true;
+	}
+	if (!measure_use(child, use))
+		return false;
+	if (last == NULL)
+		last = child->life.last_look = malloc(sizeof(*last));
+	if (last != NULL)
+		*last = (struct last_look){
+			.use = *use,
+			.ran = ran,
+			.at = clock_now(),
+			.took = clock_now() - began,
+		};
 	return true;
 }

@@ -223,7 +223,8 @@ static const struct gap child_gaps[] = {
 	NOT(child, traffic.takes),
 	NOT(child, traffic.emptied),
 	NOT(child, traffic.starved),
-	NOT(child, channel), /* beside */
+	NOT(child, life.last_look), /* looked at anew */
+	NOT(child, channel),        /* beside */
 	NOT(child, node),
 	NOT(child, limited),
 	NOT(child, trap.gate),

@@ -21,6 +21,19 @@ REPLACED(size_t, process_tree)(pid_t pid, pid_t *list, size_t most)
 	return processes < most ? processes : most;
 }
 
+REPLACED(int, process_look)(pid_t pid, struct process_facts *facts)
+{
+	(void)pid;
+	*facts = (struct process_facts){.state = 'S'};
+	return 0;
+}
+
+REPLACED(nsec_t, process_ran)(pid_t pid)
+{
+	(void)pid;
+	return 0; /* always something new */
+}
+
 REPLACED(uint64_t, process_memory)(pid_t pid)
 {
 	(void)pid;
@@ -57,5 +70,22 @@ TEST(shares_of_a_few_are_read_and_those_of_many_are_estimated)
 	ck_assert_uint_eq(shares_read, 2);
 	processes = 100;
 	ck_assert_uint_eq(use_memory(child, 1000 * MIB), 6000 * MIB);
+	ck_assert_uint_eq(shares_read, 4);
+}
+
+TEST(who_asks_all_the_time_gets_old_values)
+{
+	struct child *child = room_child(room.services[0], 0);
+	struct tree_use use;
+
+	processes = 100;
+	for (int i = 0; i < 19; i++) {
+		ck_assert(use_look(child, &use));
+		ck_assert_uint_eq(use.memory, 6000 * MIB);
+		room_pass(100 * MSEC);
+	}
+	ck_assert_uint_eq(shares_read, 2);
+	room_pass(200 * MSEC);
+	ck_assert(use_look(child, &use));
 	ck_assert_uint_eq(shares_read, 4);
 }
