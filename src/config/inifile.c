@@ -263,10 +263,11 @@ static bool is_command(const struct option_row *row, const char *value)
 {
 	const struct option_type *type = row != NULL ? row->type : NULL;
 
-	if (type == &type_ready || type == &type_probe)
+	if (type == &type_ready)
 		return strncmp(value + strspn(value, " \t"), "exec:", 5) == 0;
 	return type == &type_command || type == &type_run || type == &type_hook ||
-		type == &type_env || type == &type_header;
+		type == &type_env || type == &type_header ||
+		(type == &type_probe && strcmp(row->name, "check") == 0);
 }
 
 /* The line's key was given, though its value is refused: then the key is not

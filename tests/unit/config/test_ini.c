@@ -87,6 +87,7 @@ static const struct {
 	{"env = A=b\t;c\n", 3, "env", SEMICOLON},
 	{"env=A=b ;c\n", 3, "env", SEMICOLON},
 	{"check = exec:a ;b\n", 3, "check", SEMICOLON},
+	{"check = http:/a ;b\n", 3, "check", SEMICOLON},
 	{"ready =  exec:a ;b\n", 3, "ready", SEMICOLON},
 	{"on-exit = a ;b\n", 3, "on-exit", SEMICOLON},
 	{"before = ./a ; ./b\n", 3, "before", SEMICOLON},
