@@ -365,6 +365,8 @@ int trusted_directory(const char *path, mode_t mode, struct error *err)
 		return err->sys != 0 ? error_set(err, err->sys, "cannot open '%s'", path) : -1;
 	snprintf(name, sizeof(name), "%.*s", (int)(len - dir), path + dir);
 	fd = open(above, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1)
+		return error_set(err, errno, "cannot open '%s'", path);
 	return trusted_enter(fd, *name != '\0' ? name : ".", mode, path, err);
 }
 

@@ -372,6 +372,11 @@ def test_a_runtime_directory_that_is_not_safe_is_refused(laid_out, says):
         assert nclust("status it").status in (3, 77)
 
 
+def test_a_runtime_directory_below_a_file_is_refused_with_the_reason():
+    refused = nclust("--name it -n 1 --runtime-directory /etc/passwd/it -- touch ran")
+    assert refused.status != 0 and "'/etc/passwd/it': Not a directory" in refused.err
+
+
 def test_a_link_in_the_place_of_the_socket_is_replaced_not_followed():
     os.mkdir("run/it", 0o711)
     write("precious", "precious")
