@@ -497,6 +497,7 @@ static int run_top(struct top *t, const struct arguments *a, struct error *err)
 
 	if (screen_load(&t->screen, err) == -1 || find_instance(t, a, err) == -1)
 		return -1;
+	(void)signal(SIGCHLD, SIG_DFL); /* whoever started us may have ignored it */
 	t->signals = client_signals_open(all, COUNT_OF(all), err);
 	if (t->signals == -1 || screen_open(&t->screen, err) == -1)
 		return -1;

@@ -250,6 +250,18 @@ def test_a_signal_ends_it_also_where_output_is_shown():
     assert top.is_as_before()
 
 
+def test_what_shows_output_goes_back_where_the_end_of_children_was_ignored():
+    cluster(f"-n 2 {QUIET} --log prefix", *NAP)
+    top = Terminal("bash", "-c", "trap '' CHLD INT; exec \"$0\" top", inside(PROGRAM))
+    top.sees("^2 of 2 ready")
+    top.type("e")
+    top.sees("goes back", "2 of 2 workers ready")
+    top.type("\x03")
+    top.sees("^2 of 2 ready")
+    top.type("q")
+    assert top.exit() == 0
+
+
 def test_while_nclust_answers_nobody_keys_are_heard():
     it = cluster("-n 2 --ready notify", HEAR, "--notify", clock=True)
     lab.clock.flow()
