@@ -160,6 +160,10 @@ static void take_out(struct source_pipe **at, const struct source_pipe *pipe)
 
 static void unqueue(struct logger *logger, const struct source_pipe *pipe)
 {
+	struct sink *o = stream_of(logger, pipe);
+
+	if (o->stream.mid == pipe)
+		o->stream.mid = NULL;
 	take_out(&logger->come, pipe);
 	take_out(&logger->queue, pipe);
 }
@@ -297,6 +301,7 @@ static void take_data(struct logger *logger, struct source_pipe *pipe, const cha
 	pipe->said += len;
 	logger->clusters.is_quiet = pipe->said <= QUIET_SAYS;
 	if (is_copied(logger, pipe)) {
+		o->stream.mid = data[len - 1] != '\n' ? pipe : NULL;
 		sink_put(o,
 			&(struct sink_text){.of = pipe->source->cluster, .text = data, .len = len});
 		sink_flush(o);
@@ -357,6 +362,24 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	logger->come = pipe;
 }
 
+/* Before the pipe is copied, read the rest of another worker's line: it is in that pipe, unless it is
+ * still to be written.  Returns whether that was read. */
+static bool finish_line(struct logger *logger, const struct source_pipe *pipe)
+{
+	struct sink *o = stream_of(logger, pipe);
+	struct source_pipe *mid = o->stream.mid;
+	struct source *source;
+
+	if (mid == NULL || mid->source == pipe->source || !is_copied(logger, pipe) ||
+		stream_room(o, false) == 0)
+		return false;
+	source = mid->source;
+	(void)read_pipe(logger, mid, READ_MOST);
+	o->stream.mid = NULL;
+	forget_if_over(logger, source);
+	return true;
+}
+
 bool reading_turn(struct logger *logger)
 {
 	struct source_pipe **at = &logger->queue;
@@ -369,8 +392,13 @@ bool reading_turn(struct logger *logger)
 	logger->come = NULL;
 	for (at = &logger->queue; (pipe = *at) != NULL;) {
 		struct source *source = pipe->source;
-		size_t most = room_of(logger, pipe);
+		size_t most;
 
+		if (finish_line(logger, pipe)) {
+			at = &logger->queue;
+			continue;
+		}
+		most = room_of(logger, pipe);
 		if (most == 0) {
 			at = &pipe->next;
 			continue;

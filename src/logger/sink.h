@@ -21,6 +21,7 @@
  */
 #define OFFLOAD_DATA ((size_t)64 * 1024)
 struct offload_thread;
+struct source_pipe;
 
 struct offload_call {
 	ssize_t (*make)(const struct offload_call *call);
@@ -84,9 +85,10 @@ struct stream {
 	bool is_ours; /* the descriptor is ours, to be closed */
 	bool is_socket;
 	bool is_pipe;
-	bool is_terminal; /* control bytes are escaped */
-	bool can_block;   /* the descriptor could not be opened anew */
-	bool is_dead;     /* its reader is gone, and the log says so */
+	bool is_terminal;        /* control bytes are escaped */
+	bool can_block;          /* the descriptor could not be opened anew */
+	bool is_dead;            /* its reader is gone, and the log says so */
+	struct source_pipe *mid; /* what was copied last, of it, ends within a line; or NULL */
 };
 
 /* A file, with the facts that the supervisor's child has found. */

@@ -255,6 +255,21 @@ def test_as_it_is_workers_that_flood_wait_for_the_reader_by_turns():
     assert min(got.count(b"%d\n" % slot) for slot in range(3)) > 1 << 17
 
 
+def test_as_it_is_lines_of_several_workers_stay_whole_where_the_reader_is_slow():
+    r, w = os.pipe()
+    it = cluster("-n 3 --ready alive:0s", "sh", "-c", f"""
+        n=0
+        while [ $n -lt 3000 ]; do echo "$NCLUST_SLOT"{"x" * 99}; n=$((n + 1)); done
+        exec sleep 1000""", stdout=w)
+    for slot in range(3):
+        wait(lambda: held(it.worker(slot).pid, it.role("logger")))
+    got = b""
+    while len(got) < 9000 * 101:
+        wait(lambda: select.select([r], [], [], 0)[0])
+        got += os.read(r, 1 << 12)
+    assert not re.search(b"^(?![012]x{99}$)", got[:-1], re.M)
+
+
 @pytest.mark.parametrize("log", ("auto", "prefix"))
 def test_a_reader_that_has_gone_stops_nobody(log):
     r, w = os.pipe()
