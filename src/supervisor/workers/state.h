@@ -124,11 +124,11 @@ struct worker_life {
 	pid_t *signalled;         /* leftovers that got the signal: heap, or NULL */
 	char *status;             /* STATUS=, heap, or NULL */
 	char *cause;              /* why it will end, heap (news.h); or NULL */
-	char *waits;       /* the lock that it waits for, heap (intercept/internal.h); or NULL */
+	char *waits; /* the lock that it waits for, heap (intercept/internal.h); or NULL */
 	struct last_look *last_look; /* heap (child.h), or NULL */
-	nsec_t span_began; /* when the present minute of news_spares() began */
-	unsigned left_out; /* events left out in this minute */
-	uint8_t published; /* events published in this minute */
+	nsec_t span_began;           /* when the present minute of news_spares() began */
+	unsigned left_out;           /* events left out in this minute */
+	uint8_t published;           /* events published in this minute */
 	bool killed_by_us;
 	bool sigkilled; /* SIGKILL has ended it, or its program below a shell */
 	enum SMALL { OOM_UNKNOWN, OOM_KILLED, OOM_NOT_KILLED } oom; /* what its own cgroup says */

@@ -71,7 +71,7 @@ TEST(one_bad_fact_is_enough)
 }
 
 /* Every fact of this machine, whatever it is, has a name and says something. */
-TEST(this_machine_can_be_looked_at)
+NATIVE_TEST(this_machine_can_be_looked_at)
 {
 	facts_machine(facts, "/nonexistent/place");
 	for (size_t i = 0; i < json_array_size(facts); i++) {

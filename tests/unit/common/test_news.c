@@ -180,9 +180,11 @@ TEST(without_a_history_it_is_said_once)
 {
 	const struct rlimit none = {128 * 1024 - 1, RLIM_INFINITY};
 	struct linering_text t;
+	struct rlimit all;
 	struct error err;
 
 	news_part.shutdown(&room);
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &all), 0);
 	ck_assert_int_eq(news_init(&room, &err), 0);
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
 	news_say(&room, LOG_NOTE, "reloaded", "one");
@@ -193,6 +195,7 @@ TEST(without_a_history_it_is_said_once)
 	ck_assert(room_logged("events are not kept"));
 	ck_assert_ptr_null(
 		strstr(strstr(room_log(), "events are not kept") + 1, "events are not kept"));
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &all), 0);
 }
 
 /* ---- each kind: a sentence and an object from one record ---- */

@@ -328,10 +328,12 @@ TEST_LOOP(http_for_other_machines_needs_a_token_or_a_word, 0, COUNT_OF(reached))
 TEST_LOOP(a_line_of_any_length_is_whole, 0, 6)
 {
 	static const size_t lens[] = {198, 199, 200, 201, 398, 100000};
-	static char text[100100] = "[cluster:web]\ncommand = ";
+	static char text[100100];
 	size_t word = lens[_i] - strlen("command = ");
 	struct reading r;
 
+	memset(text, 0, sizeof(text));
+	strcat(text, "[cluster:web]\ncommand = ");
 	memset(text + strlen(text), 'x', word);
 	strcat(text, "\nworkers = 2\n");
 	r = read_text(text);

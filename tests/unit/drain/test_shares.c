@@ -19,9 +19,12 @@
 	"[cluster:web]\ncommand = /bin/web\nworkers = 3\nready = notify\n" \
 	"listen = 127.0.0.1:0\ndrain = quiet\ndrain-timeout = 60s\n"
 
+static bool refused;
+
 static void begin(void)
 {
 	stubborn = true;
+	refused = false;
 	begin_lanes(WEB, 3);
 }
 
@@ -179,7 +182,6 @@ TEST(a_client_comes_to_those_who_have_a_share)
 		(void)close(fds[i]);
 }
 
-static bool refused;
 extern __typeof__(reuseport_unmute) __real_reuseport_unmute;
 
 REPLACED(int, reuseport_unmute)(int fd, int like)

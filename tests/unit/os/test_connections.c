@@ -260,7 +260,7 @@ static const struct {
 	{"PRI * HTTP/2.0\r\n", 16, false, false, true},
 };
 
-TEST_LOOP(unread_bytes_tell_what_a_client_speaks, 0, COUNT_OF(kinds))
+NATIVE_TEST_LOOP(unread_bytes_tell_what_a_client_speaks, 0, COUNT_OF(kinds))
 {
 	const struct connection *c;
 
@@ -274,7 +274,7 @@ TEST_LOOP(unread_bytes_tell_what_a_client_speaks, 0, COUNT_OF(kinds))
 	all.peeks = false;
 }
 
-TEST(a_connection_is_ended_from_outside)
+NATIVE_TEST(a_connection_is_ended_from_outside)
 {
 	int visitor = visit();
 	struct connection *c;
@@ -302,7 +302,7 @@ TEST(a_connection_is_ended_from_outside)
 
 #define GET "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
-TEST_LOOP(one_whose_next_request_lies_unread_is_ended_without_it, 0, 9)
+NATIVE_TEST_LOOP(one_whose_next_request_lies_unread_is_ended_without_it, 0, 9)
 {
 	static const struct {
 		const char *text;
@@ -335,7 +335,7 @@ TEST_LOOP(one_whose_next_request_lies_unread_is_ended_without_it, 0, 9)
 		ck_assert_int_eq(read(visitor, text, sizeof(text)), 0);
 }
 
-TEST(its_peer_is_named)
+NATIVE_TEST(its_peer_is_named)
 {
 	int visitor = visit();
 	struct sockaddr_in own = {0};
@@ -353,7 +353,7 @@ TEST(its_peer_is_named)
 	ck_assert_int_eq(read(visitor, got, 1), 0);
 }
 
-TEST(unix_streams_tell_their_queues)
+NATIVE_TEST(unix_streams_tell_their_queues)
 {
 	const struct connection *c;
 	int visitor;
@@ -464,7 +464,7 @@ static void continue_it(void)
 	ck_assert(!process_is_stopped(other));
 }
 
-TEST(who_was_stopped_in_its_sleep_is_known_by_that)
+NATIVE_TEST(who_was_stopped_in_its_sleep_is_known_by_that)
 {
 	order(SLEEP);
 	ck_assert(soon(ACTIVITY_SLEEPS));
@@ -478,7 +478,7 @@ TEST(who_was_stopped_in_its_sleep_is_known_by_that)
 	is_at(ACTIVITY_RUNS, ACTIVITY_UNKNOWN);
 }
 
-TEST(who_runs_is_at_work_also_when_stopped)
+NATIVE_TEST(who_runs_is_at_work_also_when_stopped)
 {
 	order(SPIN);
 	ck_assert(soon(ACTIVITY_RUNS));
@@ -490,7 +490,7 @@ TEST(who_runs_is_at_work_also_when_stopped)
 
 /* As somebody who may not look, and whose children may: as root without
  * CAP_SYS_PTRACE. */
-ROOT_TEST(it_is_looked_at_by_a_child_that_has_the_rights)
+NATIVE_ROOT_TEST(it_is_looked_at_by_a_child_that_has_the_rights)
 {
 	int visitor;
 

@@ -36,7 +36,7 @@ TEST(for_ourselves_links_are_followed)
 	must_open(-1, os_path("link"));
 }
 
-ROOT_TEST(a_link_does_not_lead_another_user_to_what_is_roots)
+NATIVE_ROOT_TEST(a_link_does_not_lead_another_user_to_what_is_roots)
 {
 	os_write(os_path("secret"), "A=1\n", 0600);
 	ck_assert_int_eq(symlink(os_path("secret"), os_path("env")), 0);

@@ -460,7 +460,7 @@ TEST(the_pid_is_written_into_the_environment)
 	}
 }
 
-TEST(pinned_to_a_cpu)
+NATIVE_TEST(pinned_to_a_cpu)
 {
 	cpu_set_t set;
 	size_t cpu;

@@ -42,6 +42,7 @@ static const char *meaning(void)
 	static char text[400];
 	FILE *out = fmemopen(text, sizeof(text), "w");
 
+	*text = '\0'; /* for when nothing is written */
 	fprintf(out, "%s%s%s%s%s", m.ready ? " ready" : "", m.reloading ? " reloading" : "",
 		m.stopping ? " stopping" : "", m.watchdog ? " watchdog" : "",
 		m.trigger ? " trigger" : "");
