@@ -234,7 +234,9 @@ static int form_cluster(
 	return found ? 0 : error_set(err, 0, "there is no '%s' in the Procfile", name);
 }
 
-int procfile_form(struct settings *s, const char *formation, bool again, struct error *err)
+/* Take what it says of `all`, or of names. */
+static int form_some(
+	struct settings *s, const char *formation, bool all, bool again, struct error *err)
 {
 	scoped_str copy = strdup(formation);
 	char *rest = copy;
@@ -248,9 +250,19 @@ int procfile_form(struct settings *s, const char *formation, bool again, struct 
 		if (count == NULL)
 			return value_wanted(err, one, "how many of what, such as 'web=2,worker=1'");
 		*count++ = '\0';
-		if (form_cluster(s, one, count, again, err) == -1)
+		if ((strcmp(one, "all") == 0) == all &&
+			form_cluster(s, one, count, again, err) == -1)
 			return -1;
 	}
+	return 0;
+}
+
+/* A name counts before `all`, wherever it stands. */
+int procfile_form(struct settings *s, const char *formation, bool again, struct error *err)
+{
+	if (form_some(s, formation, true, again, err) == -1 ||
+		form_some(s, formation, false, again, err) == -1)
+		return -1;
 	for (size_t i = s->cluster_count; i-- > 0;)
 		if (s->origins->clusters[i].shadow)
 			settings_drop_cluster(s, i);

@@ -146,6 +146,22 @@ static void close_unnamed(const struct supervisor *sup)
 	(void)descriptors_close((unsigned)end, ~0U);
 }
 
+/* Clients would wait in the queue of a socket that nobody accepts from. */
+static void warn_unless_named(const struct settings *s, int fd, const char *name)
+{
+	for (size_t i = 0; i < s->cluster_count; i++)
+		for (size_t j = 0; j < s->clusters[i]->listen_count; j++) {
+			const struct address *a = &s->clusters[i]->listen[j];
+
+			if (a->kind == ADDRESS_INHERIT ? strcmp(a->path, name) == 0
+						       : a->kind == ADDRESS_FD && a->fd == fd)
+				return;
+		}
+	log_warn("descriptor %d (LISTEN_FDS, '%s') is not used: no 'listen' names it, such as "
+		 "'listen = fd:%d'",
+		fd, name, fd);
+}
+
 int listeners_inherit(struct supervisor *sup, struct error *err)
 {
 	int count = listen_fds_count();
@@ -162,6 +178,7 @@ int listeners_inherit(struct supervisor *sup, struct error *err)
 			name = "unknown";
 		if (inherit_one(sup, ADDRESS_INHERIT, FIRST_INHERITED + i, name) == -1)
 			return error_set(err, ENOMEM, "cannot take over LISTEN_FDS");
+		warn_unless_named(sup->settings, FIRST_INHERITED + i, name);
 	}
 	close_unnamed(sup);
 	return 0;

@@ -462,6 +462,8 @@ def test_inherit_takes_a_socket_by_its_name_from_the_service_manager():
     assert get().pid == it.worker().pid
     assert addresses(it) == ["tcp:127.0.0.1:8000", "tcp:127.0.0.1:8002"]
     # what was passed and not named reaches no worker
+    it.logged("descriptor 3 (LISTEN_FDS, 'admin') is not used: no 'listen' names it")
+    assert it.log().count("is not used") == 2  # and 'local'
     assert [fd.fd for fd in born().fds] == [0, 1, 2, 3, 4]
     env = born().env
     assert (env.LISTEN_FDS, env.LISTEN_FDNAMES.split(":")[0]) == ("2", "web")

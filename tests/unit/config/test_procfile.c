@@ -86,6 +86,9 @@ TEST(release_is_no_cluster_but_comes_before_all_of_them)
 	}
 	ck_assert_int_eq(procfile_form(s, "web=2,release=1", false, &err), 0);
 	ck_assert(s->clusters[0]->before_of_all);
+	ck_assert_int_eq(procfile_form(s, "worker=3,all=1", false, &err), 0);
+	ck_assert_uint_eq(s->clusters[0]->workers.least.fixed, 1);
+	ck_assert_uint_eq(s->clusters[1]->workers.least.fixed, 3);
 	ck_assert_int_eq(procfile_form(s, "release=2", false, &err), -1);
 	ck_assert_str_eq(err.text, "wanted 0 or 1 for 'release', which runs once, found '2'");
 	ck_assert_int_eq(procfile_form(s, "all=1,release=0", false, &err), 0);
