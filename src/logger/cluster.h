@@ -25,9 +25,9 @@ void format_syslog(struct buffer *to, const struct line *l, unsigned facility, b
 /* ---- cluster ---- */
 
 /*
- * What the logger knows of each cluster.  The supervisor says where its output goes
- * (LOGWIRE_ROUTE).  The logger counts the lines that it has read and lost, and reports both each
- * second (LOGWIRE_LINES, LOGWIRE_DROPPED).
+ * A cluster as the logger sees it.  The supervisor sends its routes, to which its output is written
+ * (LOGWIRE_ROUTE).  Each second the logger reports how many of its lines were read and how many
+ * were lost (LOGWIRE_LINES, LOGWIRE_DROPPED).
  * Lines of a cluster without a route go to stdout and stderr, with prefixes.
  */
 struct route {

@@ -19,7 +19,7 @@
 /* A table that has to grow while a child shares it waits for all CPUs: 10 ms and more
  * (expand_fdtable() in the kernel's fs/file.c).  So let it grow before, for the
  * descriptors that the clone and the child make. */
-static void make_room(int channel)
+static void grow_table(int channel)
 {
 	int free = fcntl(channel, F_DUPFD_CLOEXEC, 0);
 	int above = free != -1 ? fcntl(channel, F_DUPFD_CLOEXEC, free + 8) : -1;
@@ -45,7 +45,7 @@ static bool lend(const struct spawn_plan *plan)
 		fds[n++] = plan->null_fd;
 	if (plan->exec_fd != -1)
 		fds[n++] = plan->exec_fd;
-	make_room(plan->channel[0]);
+	grow_table(plan->channel[0]);
 	return fdpass_send(plan->channel[0], "", 1, fds, n) == 0;
 }
 

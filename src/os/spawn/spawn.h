@@ -23,7 +23,7 @@
  * the steps is that of spawn_child_run().
  */
 enum spawn_step {
-	SPAWN_CLONE, /* pipe2, clone: transient (EAGAIN, ENOMEM, EMFILE) */
+	SPAWN_CLONE, /* clone: transient (EAGAIN, ENOMEM, EMFILE) */
 	SPAWN_TRAP,  /* bind(2) and listen(2) cannot be trapped */
 	SPAWN_SESSION,
 	SPAWN_SIGNALS,

@@ -37,8 +37,8 @@ struct service;
 
 /*
  * How much of nclust's time a worker may cost by the things that it can do as often as it likes:
- * notify messages, messages to other workers, trapped calls.  The cost is nclust's CPU time, and the time for which the loop
- * sleeps while it looks at the worker.
+ * notify messages, messages to other workers, trapped calls.  The cost is nclust's CPU time, and
+ * the time for which the loop sleeps while it looks at the worker.
  *
  * A worker has a tenth of a CPU on average, and 1 s at once; all workers of a cluster together have
  * twice that.  When the allowance is used up, nclust stops reading a descriptor by which the
