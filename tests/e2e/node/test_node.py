@@ -194,7 +194,8 @@ def test_a_unix_socket_which_is_gone_after_the_stop():
 
 
 def test_a_port_that_the_system_chooses_is_the_same_in_all_workers():
-    it = node("ports.js", PORT)
+    it = node("ports.js", PORT)  # ready by the ports before
+    it.logged(f"listening on tcp:*:{PORT}")
     first, second = (ask(pid, it).body.partition(" pid=")[0] for pid in it.pids())
     one, other = first.removeprefix("ports=").split()
     assert first == second and one != other
