@@ -176,8 +176,9 @@ int supervisor_loop_init(struct supervisor *sup, struct error *err)
 {
 	const int type = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
-	if (socketpair(AF_UNIX, type, 0, sup->births.channel) == -1)
-		return error_set(err, errno, "cannot make a pair of sockets");
+	for (size_t i = 0; i < SPAWN_MANY; i++)
+		if (socketpair(AF_UNIX, type, 0, sup->births.scratch[i].channel) == -1)
+			return error_set(err, errno, "cannot make a pair of sockets");
 	sup->loop = ev_loop_new(EVFLAG_NOENV | EVFLAG_NOSIGMASK);
 	if (sup->loop == NULL)
 		return error_set(err, errno, "cannot make an event loop");
@@ -440,8 +441,14 @@ static void supervisor_free(struct supervisor *sup)
 		free(sup->sockets.inherited.list[i]);
 	}
 	free(sup->sockets.inherited.list);
-	buffer_fini(&sup->births.scratch.text);
-	free(sup->births.scratch.list);
+	for (size_t i = 0; i < SPAWN_MANY; i++) {
+		struct scratch *scratch = &sup->births.scratch[i];
+
+		buffer_fini(&scratch->text);
+		free(scratch->list);
+		fd_close(&scratch->channel[0]);
+		fd_close(&scratch->channel[1]);
+	}
 	free(sup->upgrade.exe_path);
 	if (sup->loop != NULL) {
 		heal_fini(sup);
@@ -452,8 +459,6 @@ static void supervisor_free(struct supervisor *sup)
 	settings_free(sup->settings);
 	adopt_fini(sup);
 	statefile_close(&sup->orphans.file);
-	fd_close(&sup->births.channel[0]);
-	fd_close(&sup->births.channel[1]);
 	fd_close(&sup->null_fd);
 	fd_close(&sup->control.reserve_fd);
 	fd_close(&sup->launch.self_exe);
@@ -533,7 +538,6 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 		.launch.argc = argc,
 		.launch.argv = argv,
 		.turn.armed_for = NSEC_NEVER,
-		.births = {.channel = {-1, -1}},
 		.intercept = {.trap = {.fd = -1}},
 		.childset.hear = {[CHILD_EXIT] = child_hear_exit,
 			[CHILD_NOTIFY] = readiness_hear,
@@ -551,7 +555,10 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 			.agent = {.fd = -1, .also = -1},
 			.life.job.pidfd = -1},
 	};
-	buffer_init(&sup->births.scratch.text, 0);
+	for (size_t i = 0; i < SPAWN_MANY; i++) {
+		sup->births.scratch[i].channel[0] = sup->births.scratch[i].channel[1] = -1;
+		buffer_init(&sup->births.scratch[i].text, 0);
+	}
 	foreign_init(sup);
 }
 

@@ -116,6 +116,13 @@ REPLACED(int, spawn)
 	return 0;
 }
 
+REPLACED(void, spawn_many)(struct spawning *list, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (spawn(list[i].plan, &list[i].pid, &list[i].pidfd, &list[i].failure) == -1)
+			list[i].pidfd = -1;
+}
+
 REPLACED(int, pidfd_signal)(int pidfd, int signal)
 {
 	struct process *p = of_pidfd(pidfd);
@@ -374,8 +381,10 @@ void room_end(void)
 	free(room.closer.list); /* a test may stand in place of its room */
 	ev_loop_destroy(room.loop);
 	settings_free(room.settings);
-	buffer_fini(&room.births.scratch.text);
-	free(room.births.scratch.list);
+	for (size_t i = 0; i < SPAWN_MANY; i++) {
+		buffer_fini(&room.births.scratch[i].text);
+		free(room.births.scratch[i].list);
+	}
 	close_rundir();
 	(void)close(room.null_fd);
 	log_to(STDERR_FILENO, "", LOG_NOTE);

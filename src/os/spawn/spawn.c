@@ -2,6 +2,7 @@
 #include "os/spawn/spawn.h"
 
 #include "base/scope.h"
+#include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/privilege.h"
 #include "os/process.h"
@@ -18,11 +19,11 @@
 
 /* A table that has to grow while a child shares it waits for all CPUs: 10 ms and more
  * (expand_fdtable() in the kernel's fs/file.c).  So let it grow before, for the
- * descriptors that the clone and the child make. */
+ * descriptors that the clones and the children make. */
 static void grow_table(int channel)
 {
 	int free = fcntl(channel, F_DUPFD_CLOEXEC, 0);
-	int above = free != -1 ? fcntl(channel, F_DUPFD_CLOEXEC, free + 8) : -1;
+	int above = free != -1 ? fcntl(channel, F_DUPFD_CLOEXEC, free + 8 * SPAWN_MANY) : -1;
 
 	fd_close(&free);
 	fd_close(&above);
@@ -45,7 +46,6 @@ static bool lend(const struct spawn_plan *plan)
 		fds[n++] = plan->null_fd;
 	if (plan->exec_fd != -1)
 		fds[n++] = plan->exec_fd;
-	grow_table(plan->channel[0]);
 	return fdpass_send(plan->channel[0], "", 1, fds, n) == 0;
 }
 
@@ -113,7 +113,73 @@ static void take_trap(int channel, struct spawn_trap *trap)
 	}
 }
 
+/* A spawn that has begun and not ended. */
+struct flight {
+	struct spawn_child child;
+	struct vfork v;
+	int handle;
+	bool begun;
+	bool late;    /* it has hung, and was killed */
+	int unscored; /* why its oom_score_adj cannot be set: errno, or 0 */
+};
+
+static void begin_flight(struct flight *f, struct spawning *it)
+{
+	const struct spawn_plan *plan = it->plan;
+
+	*f = (struct flight){
+		.child = {.plan = plan, .parent = getpid(), .at = SPAWN_SESSION},
+		.v = {.needed = true},
+		.handle = -1,
+	};
+	if (plan->trap != NULL) {
+		plan->trap->fd = -1;
+		plan->trap->error = EPROTO;
+	}
+	f->begun = start_child(&f->child, &f->v, &f->handle) == 0;
+	if (!f->begun)
+		(void)spawn_fail(&f->child.failure, SPAWN_CLONE, "");
+}
+
+/* Wait for one exec; the time counts from when all children were started. */
+static void await_exec(struct flight *f, nsec_t since)
+{
+	nsec_t patience = f->child.plan->patience;
+
+	if (!f->begun)
+		return;
+	if (patience != 0) {
+		patience -= clock_now() - since;
+		if (patience < MSEC)
+			patience = MSEC;
+	}
+	f->late = !vfork_wait(&f->v, patience);
+	if (f->late)
+		(void)vfork_kill(&f->v);
+}
+
 enum { YIELDS = 8 };
+
+static bool has_execed(const struct flight *f)
+{
+	return f->begun && !f->late && !f->child.failed;
+}
+
+/* The score of those that have called exec; NULL: they need none. */
+static const char *score_of(const struct flight *flights, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (has_execed(&flights[i]) && flights[i].child.scored_later)
+			return flights[i].child.plan->oom_score_adj;
+	return NULL;
+}
+
+static void score_all(struct flight *flights, unsigned count, const char *score)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (has_execed(&flights[i]) && spawn_oom_score(flights[i].v.pid, score) == -1)
+			flights[i].unscored = errno;
+}
 
 static ssize_t read_own(char score[16])
 {
@@ -122,21 +188,26 @@ static ssize_t read_own(char score[16])
 
 /* The futex is woken a moment before exec has separated the two memories: then
  * nclust's own score has changed, too. */
-static int set_score(pid_t pid, const char *score)
+static void set_scores(struct flight *flights, unsigned count)
 {
 	const struct timespec pause = {.tv_nsec = 100 * 1000};
+	const char *score = score_of(flights, count);
 	char before[16];
 	char after[16];
 
-	if (read_own(before) == -1)
-		return -1;
+	if (score == NULL)
+		return;
+	if (read_own(before) == -1) {
+		for (unsigned i = 0; i < count; i++)
+			flights[i].unscored = errno;
+		return;
+	}
 	if (strtol(before, NULL, 10) == strtol(score, NULL, 10))
-		return 0; /* the child has inherited the score */
+		return; /* the children have inherited the score */
 	for (int i = 0; i < 100; i++) {
-		if (spawn_oom_score(pid, score) == -1)
-			return -1;
+		score_all(flights, count, score);
 		if (read_own(after) == -1 || strcmp(before, after) == 0)
-			return 0;
+			return;
 		(void)spawn_oom_score(getpid(), before);
 		/* exec needs a CPU for some µs, and a pause takes 0.9 ms */
 		if (i < YIELDS)
@@ -144,63 +215,86 @@ static int set_score(pid_t pid, const char *score)
 		else
 			(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
 	}
-	return 0;
 }
 
-/* The child has called exec, has failed, or was `late` and killed. */
-static int end_spawn(struct spawn_child *child, struct vfork *v, bool late)
+/* Has the program been executed? */
+static bool end_child(struct flight *f)
 {
-	const struct spawn_plan *plan = child->plan;
-	bool failed = late || child->failed;
+	struct spawn_child *child = &f->child;
 
-	if (late)
+	if (f->late)
 		note_timeout(child);
-	if (!failed && child->scored_later && set_score(v->pid, plan->oom_score_adj) == -1) {
-		/* for want of a descriptor another try may succeed */
-		(void)spawn_fail(&child->failure, errno == EMFILE ? SPAWN_CLONE : SPAWN_OOM_SCORE,
-			plan->oom_score_adj);
-		(void)vfork_kill(v);
-		return -1;
-	}
-	if (failed && !late)
-		(void)vfork_reap(v);
-	return failed ? -1 : 0;
+	else if (f->begun && child->failed)
+		(void)vfork_reap(&f->v);
+	if (!has_execed(f) || f->unscored == 0)
+		return has_execed(f);
+	/* for want of a descriptor another try may succeed */
+	errno = f->unscored;
+	(void)spawn_fail(&child->failure, errno == EMFILE ? SPAWN_CLONE : SPAWN_OOM_SCORE,
+		child->plan->oom_score_adj);
+	(void)vfork_kill(&f->v);
+	return false;
+}
+
+/* No child shares errno any more. */
+static void end_flight(struct flight *f, struct spawning *it)
+{
+	const struct spawn_plan *plan = it->plan;
+	bool runs = end_child(f);
+
+	if (f->child.lent)
+		take_back(plan->channel[1]);
+	if (plan->trap != NULL)
+		take_trap(plan->channel[0], plan->trap);
+	it->pid = f->v.pid;
+	it->pidfd = -1;
+	if (runs)
+		it->pidfd = fd_release(&f->handle);
+	else if (plan->trap != NULL)
+		fd_close(&plan->trap->fd);
+	it->failure = f->child.failure;
+	fd_close(&f->handle);
+}
+
+static void fly(struct spawning *list, unsigned count)
+{
+	struct flight flights[SPAWN_MANY] uninitialized;
+	nsec_t since;
+
+	if (list[0].plan->channel != NULL)
+		grow_table(list[0].plan->channel[0]);
+	for (unsigned i = 0; i < count; i++)
+		begin_flight(&flights[i], &list[i]);
+	since = clock_now();
+	for (unsigned i = 0; i < count; i++)
+		await_exec(&flights[i], since);
+	set_scores(flights, count);
+	for (unsigned i = 0; i < count; i++)
+		end_flight(&flights[i], &list[i]);
+}
+
+/* Children that run at once share one errno, which then may be another one's: one that has failed is
+ * started again by itself. */
+void spawn_many(struct spawning *list, unsigned count)
+{
+	if (count > 0)
+		fly(list, count);
+	for (unsigned i = 0; count > 1 && i < count; i++)
+		if (list[i].pidfd == -1 && list[i].failure.error != ETIMEDOUT)
+			fly(&list[i], 1);
 }
 
 int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd, struct spawn_failure *failure)
 {
-	scoped_fd handle = -1;
-	struct spawn_child child = {.plan = plan, .parent = getpid(), .at = SPAWN_SESSION};
-	struct vfork v = {.needed = true};
-	bool late;
-	int got;
+	struct spawning it = {.plan = plan};
 
-	if (plan->trap != NULL) {
-		plan->trap->fd = -1;
-		plan->trap->error = EPROTO;
-	}
-	if (start_child(&child, &v, &handle) == -1) {
-		(void)spawn_fail(failure, SPAWN_CLONE, "");
-		if (child.lent)
-			take_back(plan->channel[1]);
+	spawn_many(&it, 1);
+	if (it.pidfd == -1) {
+		*failure = it.failure;
 		return -1;
 	}
-	late = !vfork_wait(&v, plan->patience);
-	if (late)
-		(void)vfork_kill(&v);
-	got = end_spawn(&child, &v, late);
-	if (child.lent)
-		take_back(plan->channel[1]);
-	if (plan->trap != NULL)
-		take_trap(plan->channel[0], plan->trap);
-	if (got == -1) {
-		*failure = child.failure;
-		if (plan->trap != NULL)
-			fd_close(&plan->trap->fd);
-		return -1;
-	}
-	*pid = v.pid;
-	*pidfd = fd_release(&handle);
+	*pid = it.pid;
+	*pidfd = it.pidfd;
 	return 0;
 }
 

@@ -163,6 +163,7 @@ static void put_in_slot(struct child *c, struct child **at)
 /* A worker that is being started. */
 struct making {
 	struct birth birth;
+	struct child *child; /* NULL: it is not started, `answer` says why */
 	cpu_set_t *affinity;
 	struct event *answer;
 };
@@ -203,20 +204,22 @@ static int fill_plan(struct child *c, struct making *m)
 }
 
 /* Prepare the start of a worker of this generation in the slot of m->birth.place; `worker` is its
- * id in the core, 0: its serial.  NULL: m->answer says why it cannot be started. */
-static struct child *prepare_spawn(struct service *service, struct making *m, uint64_t worker,
+ * id in the core, 0: its serial. */
+static void prepare_spawn(struct service *service, struct making *m, uint64_t worker,
 	unsigned generation, const struct cluster_settings *settings)
 {
 	struct supervisor *sup = service->sup;
 	struct worker_place *place = &m->birth.place;
+	struct scratch *scratch = &sup->births.scratch[place->nth];
 	struct child *c = place_in_slot(service, place->slot) != NULL ? child_new(service) : NULL;
 	struct error err;
 
+	m->child = NULL;
 	m->affinity = NULL;
 	place->serial = ++sup->births.next_serial;
 	if (c == NULL) {
 		set_failed(service, m->answer, ENOMEM, SPAWN_CLONE, NULL);
-		return NULL;
+		return;
 	}
 	c->worker = worker != 0 ? worker : place->serial;
 	c->serial = place->serial;
@@ -226,17 +229,18 @@ static struct child *prepare_spawn(struct service *service, struct making *m, ui
 	if (place->recipe == NULL) {
 		set_failed(service, m->answer, err.sys, -1, err.text);
 		child_release(c);
-		return NULL;
+		return;
 	}
 	recipe_plan(sup, &m->birth.plan, place->recipe);
-	m->birth.plan.entered = sup->births.scratch.entered;
-	*m->birth.plan.entered = '\0';
+	m->birth.plan.channel = scratch->channel;
+	m->birth.plan.entered = scratch->entered;
+	*scratch->entered = '\0';
 	if (fill_plan(c, m) == -1) {
 		close_birth(&m->birth);
 		child_release(c);
-		return NULL;
+		return;
 	}
-	return c;
+	m->child = c;
 }
 
 /* The directory of the settings may be a symbolic link that leads elsewhere now: to a new release,
@@ -256,23 +260,25 @@ static void note_directory(struct service *service, unsigned generation, const c
 	r->entered = strdup(entered);
 }
 
-/* Start what was prepared; NULL: m->answer says why it could not be started. */
-static struct child *start_prepared(struct service *service, struct making *m, struct child *c)
+/* The spawn has succeeded or failed: complete the child, or release it. */
+static struct child *complete_child(
+	struct service *service, struct making *m, const struct spawning *it)
 {
-	struct spawn_failure failure;
-	bool works = spawn(&m->birth.plan, &c->pid, &c->pidfd, &failure) == 0;
+	struct child *c = m->child;
 
-	service->life.spawn_works = works;
-	service->life.spawn_hung = !works && failure.error == ETIMEDOUT;
+	service->life.spawn_works = it->pidfd != -1;
+	service->life.spawn_hung = it->pidfd == -1 && it->failure.error == ETIMEDOUT;
 	if (m->affinity != NULL)
 		CPU_FREE(m->affinity);
 	capture_close(service->sup, m->birth.place.output);
 	close_birth(&m->birth);
-	if (!works) {
-		fail_spawn(service, m->answer, m->birth.place.recipe, &failure);
+	if (it->pidfd == -1) {
+		fail_spawn(service, m->answer, m->birth.place.recipe, &it->failure);
 		child_release(c);
 		return NULL;
 	}
+	c->pid = it->pid;
+	c->pidfd = it->pidfd;
 	note_directory(service, m->birth.place.recipe->generation, m->birth.plan.entered);
 	put_in_slot(c, place_in_slot(service, c->slot));
 	watch_exit(c);
@@ -281,12 +287,19 @@ static struct child *start_prepared(struct service *service, struct making *m, s
 	return c;
 }
 
-static struct child *start_child(struct service *service, struct making *m, uint64_t worker,
-	unsigned generation, const struct cluster_settings *settings)
+static void spawn_prepared(struct service *service, struct making *list, unsigned count)
 {
-	struct child *c = prepare_spawn(service, m, worker, generation, settings);
+	struct spawning spawnings[SPAWN_MANY] uninitialized;
+	unsigned n = 0;
 
-	return c != NULL ? start_prepared(service, m, c) : NULL;
+	for (unsigned i = 0; i < count; i++)
+		if (list[i].child != NULL)
+			spawnings[n++] = (struct spawning){.plan = &list[i].birth.plan};
+	spawn_many(spawnings, n);
+	n = 0;
+	for (unsigned i = 0; i < count; i++)
+		if (list[i].child != NULL)
+			list[i].child = complete_child(service, &list[i], &spawnings[n++]);
 }
 
 struct child *child_serve(
@@ -295,44 +308,44 @@ struct child *child_serve(
 	const struct cluster_settings *settings = cluster_settings(service->core);
 	struct event answer = {.slot = place->slot};
 	struct making m = {.birth = {.place = *place}, .answer = &answer};
-	struct child *c = start_child(service, &m, 0, cluster_generation(service->core), settings);
 
+	prepare_spawn(service, &m, 0, cluster_generation(service->core), settings);
+	spawn_prepared(service, &m, 1);
 	*why = answer.ending;
-	return c;
-}
-
-static void spawn_one(struct service *service, const struct action *a, struct event *answer)
-{
-	struct making m = {
-		.birth.place =
-			{
-				.slot = a->slot,
-				.workers = cluster_wanted(service->core),
-				.output = {-1, -1},
-				.notify = -1,
-				.channel = -1,
-				.leader = -1,
-			},
-		.answer = answer,
-	};
-	const struct child *c;
-
-	*answer = (struct event){.slot = a->slot, .worker = a->worker};
-	c = start_child(service, &m, a->worker, a->generation, a->settings);
-	if (c == NULL)
-		return;
-	answer->kind = EVENT_SPAWNED;
-	answer->pid = c->pid;
-	answer->opens = c->listening.awaited;
+	return m.child;
 }
 
 void children_spawn(struct service *service, const struct action *const *actions,
 	struct event *answers, unsigned count)
 {
+	struct making list[SPAWN_MANY] uninitialized;
+
 	if (count > 0)
 		renew_look(service);
-	for (unsigned i = 0; i < count; i++)
-		spawn_one(service, actions[i], &answers[i]);
+	for (unsigned i = 0; i < count; i++) {
+		const struct action *a = actions[i];
+
+		list[i].birth.place = (struct worker_place){
+			.nth = i,
+			.slot = a->slot,
+			.workers = cluster_wanted(service->core),
+			.output = {-1, -1},
+			.notify = -1,
+			.channel = -1,
+			.leader = -1,
+		};
+		list[i].answer = &answers[i];
+		answers[i] = (struct event){.slot = a->slot, .worker = a->worker};
+		prepare_spawn(service, &list[i], a->worker, a->generation, a->settings);
+	}
+	spawn_prepared(service, list, count);
+	for (unsigned i = 0; i < count; i++) {
+		if (list[i].child == NULL)
+			continue;
+		answers[i].kind = EVENT_SPAWNED;
+		answers[i].pid = list[i].child->pid;
+		answers[i].opens = list[i].child->listening.awaited;
+	}
 }
 
 const struct cluster_settings *child_settings(const struct child *child)

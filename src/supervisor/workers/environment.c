@@ -348,7 +348,7 @@ static int make_lists(
 	struct supervisor *sup, const struct writer *w, size_t arguments, struct spawn_plan *plan)
 {
 	const struct recipe *r = w->place->recipe;
-	struct scratch *scratch = &sup->births.scratch;
+	struct scratch *scratch = &sup->births.scratch[w->place->nth];
 	size_t need = w->strings + r->environment.count + 2;
 	char *at = w->out->data;
 	char **list = scratch->list;
@@ -437,7 +437,7 @@ int environment_fill(
 	struct listener *list[SPAWN_FDS_MAX] uninitialized;
 	struct listener_set own = {.list = list};
 	struct writer w = {
-		.out = &sup->births.scratch.text,
+		.out = &sup->births.scratch[place->nth].text,
 		.place = place,
 		.listeners = &own,
 	};

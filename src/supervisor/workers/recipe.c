@@ -341,7 +341,7 @@ void recipe_plan(const struct supervisor *sup, struct spawn_plan *plan, const st
 		.candidates = (const char *const *)r->candidates.list,
 		.exec_fd = -1,
 		.null_fd = sup->null_fd,
-		.channel = sup->births.channel,
+		.channel = sup->births.scratch[0].channel,
 		.new_session = true,
 		.limits = r->limits,
 		.limit_resources = r->limit_resources,

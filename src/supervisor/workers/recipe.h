@@ -23,6 +23,7 @@ enum channel_kind {
 /* What differs between workers of a generation. */
 struct worker_place {
 	const struct recipe *recipe;
+	unsigned nth; /* index among the workers that are started at once */
 	uint32_t slot;
 	uint64_t serial;
 	unsigned lane;          /* drain.h */
@@ -49,8 +50,8 @@ struct birth {
 };
 
 /* Fill in the parts of a spawn plan that differ by worker: argv, environment and descriptors
- * (INTERFACE.md section 2).  The strings are in scratch memory, which the next call uses again.
- * -1: out of memory. */
+ * (INTERFACE.md section 2).  The strings are in scratch memory, which the next call for the same
+ * `nth` uses again.  -1: out of memory. */
 int environment_fill(
 	struct supervisor *sup, const struct worker_place *place, struct spawn_plan *plan);
 

@@ -117,6 +117,8 @@ static void release_spare(struct service *service, const struct action *a)
 }
 
 /* Spares that are to serve come before starts of workers, which take time. */
+_Static_assert(SPAWNS_AT_ONCE <= SPAWN_MANY, "more than can be started at once");
+
 static unsigned spawn_all(
 	struct service *service, const struct actions *actions, struct event *answers)
 {

@@ -90,8 +90,9 @@ struct closer {
 	unsigned hung_count;
 };
 
-/* Memory for argv and environment of a spawn, used again and again. */
+/* What a spawn needs until it has ended, used again and again. */
 struct scratch {
+	int channel[2]; /* a pair of sockets (spawn.h); -1: not open */
 	struct buffer text;
 	char **list;
 	size_t size;
@@ -101,10 +102,9 @@ struct scratch {
 /* What nclust needs to start workers (child.h, recipe.h). */
 struct births {
 	uint64_t next_serial;
-	struct scratch scratch;
-	int channel[2];         /* a pair of sockets (spawn.h); -1: not open */
-	struct rlimit nofile;   /* nclust's limit when it started, which workers get */
-	char oom_score_adj[16]; /* of workers; "": they inherit nclust's */
+	struct scratch scratch[SPAWN_MANY]; /* of workers that are started at once */
+	struct rlimit nofile;               /* nclust's limit when it started, which workers get */
+	char oom_score_adj[16];             /* of workers; "": they inherit nclust's */
 };
 
 /* A path of a unix socket that a worker has bound by itself (child.h). */

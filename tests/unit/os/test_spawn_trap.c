@@ -104,6 +104,82 @@ NATIVE_TEST(the_program_gets_its_own_of_hundreds_of_descriptors)
 	ck_assert_str_eq(os_field(out, "fds"), "0 1 2 5");
 }
 
+/* What is one's and what another's, of those that are started at once.  `kinds`: a digit
+ * to the base 3 for each, 0: it runs. */
+static void start_at_once(unsigned kinds)
+{
+	static const char *const argv[] = {"sleep", "1000", NULL};
+	static const char *const candidates[3][4] = {
+		{"/no/sleep", "/nor/sleep", "/bin/sleep"}, {"/no/sleep"}, {"/etc/passwd"}};
+	static const int errors[3] = {0, ENOENT, EACCES};
+	const int type = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+	unsigned kind[SPAWN_MANY];
+	char pids[SPAWN_MANY][24];
+	char *envp[SPAWN_MANY][2];
+	int channels[SPAWN_MANY][2];
+	struct spawn_trap traps[SPAWN_MANY];
+	struct spawn_plan plans[SPAWN_MANY];
+	struct spawning list[SPAWN_MANY];
+
+	for (unsigned i = 0; i < SPAWN_MANY; i++) {
+		strcpy(pids[i], "LISTEN_PID=0000000000");
+		envp[i][0] = pids[i];
+		envp[i][1] = NULL;
+		traps[i] = trap;
+		ck_assert_int_eq(socketpair(AF_UNIX, type, 0, channels[i]), 0);
+		plans[i] = plan;
+		plans[i].channel = channels[i];
+		plans[i].argv = (char *const *)(uintptr_t)argv;
+		plans[i].envp = envp[i];
+		plans[i].pid_slots[0] = strchr(pids[i], '=') + 1;
+		plans[i].pid_width = 11;
+		kind[i] = kinds % 3;
+		kinds /= 3;
+		plans[i].candidates = candidates[kind[i]];
+		plans[i].trap = &traps[i];
+		list[i] = (struct spawning){.plan = &plans[i]};
+	}
+	spawn_many(list, SPAWN_MANY);
+	for (unsigned i = 0; i < SPAWN_MANY; i++) {
+		ck_assert_int_eq(close(channels[i][0]), 0);
+		ck_assert_int_eq(close(channels[i][1]), 0);
+		if (kind[i] != 0) {
+			ck_assert_int_eq(list[i].pidfd, -1);
+			ck_assert_int_eq(list[i].failure.step, SPAWN_EXEC);
+			ck_assert_int_eq(list[i].failure.error, errors[kind[i]]);
+			ck_assert_int_eq(traps[i].fd, -1);
+			continue;
+		}
+		ck_assert_int_ne(list[i].pidfd, -1);
+		ck_assert_int_eq(atoi(plans[i].pid_slots[0]), list[i].pid);
+		ck_assert_int_eq(traps[i].error, 0);
+		ck_assert_int_ne(traps[i].fd, -1);
+		ck_assert(!hangs_up(traps[i].fd, 0));
+	}
+	for (unsigned i = 0; i < SPAWN_MANY; i++) {
+		if (list[i].pidfd == -1)
+			continue;
+		ck_assert_int_eq(kill(list[i].pid, SIGKILL), 0);
+		(void)os_wait(list[i].pidfd);
+		ck_assert(hangs_up(traps[i].fd, 20000));
+		ck_assert_int_eq(close(traps[i].fd), 0);
+		for (unsigned k = i + 1; k < SPAWN_MANY; k++)
+			ck_assert(list[k].pidfd == -1 || !hangs_up(traps[k].fd, 0));
+	}
+	os_fails(waitpid(-1, NULL, WNOHANG), ECHILD);
+}
+
+NATIVE_TEST(of_four_at_once_each_has_its_own)
+{
+	unsigned before;
+
+	run_and_expect_trap();
+	before = os_open_count();
+	for (unsigned kinds = 0; kinds < 3 * 3 * 3 * 3; kinds++)
+		start_at_once(kinds);
+	ck_assert_uint_eq(os_open_count(), before);
+}
+
 /* ---- where it cannot ---- */
 
 static struct spawn_failure must_fail(void)

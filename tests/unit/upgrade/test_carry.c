@@ -114,7 +114,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, orphans.settled),
 	NOT(supervisor, orphans.fresh),
 	NOT(supervisor, births.scratch),
-	NOT(supervisor, births.channel),
 	NOT(supervisor, upgrade.reexec),
 	NOT(supervisor, orphans.previous), /* of the start */
 	NOT(supervisor, orphans.has_past),
