@@ -330,7 +330,8 @@ void news_last_output(
 	service = service_named(sup, n->cluster);
 	text_escape(n->last, sizeof(n->last), text, strlen(text));
 	n->bind_hint = address_in_use && service != NULL && trouble_holds_port(service, &n->report);
-	if (address_in_use && !n->bind_hint && *n->explain == '\0' && service != NULL)
+	if (address_in_use && !n->bind_hint && *n->explain == '\0' && service != NULL &&
+		(!n->report.was_ready || n->report.ending.kind == ENDING_EXIT))
 		trouble_guess_in_use(service, n->report.worker, n->explain, sizeof(n->explain));
 	if (*text == '\0' && *n->explain == '\0' && service != NULL &&
 		n->report.why == WHY_ITSELF && n->report.ending.code != 0 &&

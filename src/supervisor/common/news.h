@@ -189,9 +189,10 @@ void trouble_guess_in_use(const struct service *service, uint64_t worker, char *
 /* The process that has the port, or what of nclust itself; "": not known. */
 void trouble_find_holder(char who[HOLDER_TEXT], int type, unsigned port);
 
-/* Set the cause to report when the worker ends; NULL: no cause. */
+/* Set the cause to report when the worker ends, or forget it. */
 void trouble_set_cause(struct child *child, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+void trouble_forget_cause(struct child *child);
 
 /* No worker seems to be able to pass the check, as `text` says; "": a worker has passed.  True:
  * this is new. */

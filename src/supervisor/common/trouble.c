@@ -298,11 +298,18 @@ bool trouble_set_check(struct service *service, const char *text)
 
 /* ---- causes ---- */
 
+void trouble_forget_cause(struct child *child)
+{
+	free(child->life.cause);
+	child->life.cause = NULL;
+}
+
 void trouble_set_cause(struct child *child, const char *format, ...)
 {
 	va_list args;
 
-	free(child->life.cause);
+	trouble_forget_cause(child);
+	child->life.cause_at = clock_now();
 	va_start(args, format);
 	if (vasprintf(&child->life.cause, format, args) == -1)
 		child->life.cause = NULL;

@@ -197,10 +197,8 @@ static void note_wait(struct child *child, char *text, bool copied)
 				(int)child->pid, text, advice);
 		trouble_set_cause(child, "it waits for %s%s", text, advice);
 	}
-	if (text == NULL && old != NULL) { /* the worker has got the lock */
-		free(child->life.cause);
-		child->life.cause = NULL;
-	}
+	if (text == NULL && old != NULL) /* the worker has got the lock */
+		trouble_forget_cause(child);
 	free(child->life.waits);
 	child->life.waits = text;
 }

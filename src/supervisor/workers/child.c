@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/nsec.h"
+#include "os/clock.h"
 #include "os/process.h"
 #include "os/spawn/spawn.h"
 #include "supervisor/common/registry.h"
@@ -567,6 +568,10 @@ bool child_main_exited(struct child *child)
 	warn_stopped_by_others(child, &end);
 	child->life.sigkilled =
 		ended == -1 || end.code == (end.signalled ? SIGKILL : 128 + SIGKILL);
+	/* a worker that was ready, and ran on, does not end because of that */
+	if (child_view(child).ready_at != NSEC_NEVER &&
+		clock_now() - child->life.cause_at > 2 * SECOND)
+		trouble_forget_cause(child);
 	leftovers_on_end(child, &end);
 	readiness_drain(child); /* messages that it sent before its end count */
 	PARTS(dying, child);

@@ -39,8 +39,7 @@ static void on_ready(struct service *service, const struct report *r)
 
 	if (child == NULL)
 		return;
-	free(child->life.cause);
-	child->life.cause = NULL;
+	trouble_forget_cause(child);
 	ports_on_ready(child);
 	renew_ready(child);
 }

@@ -124,6 +124,7 @@ struct worker_life {
 	pid_t *signalled;         /* leftovers that got the signal: heap, or NULL */
 	char *status;             /* STATUS=, heap, or NULL */
 	char *cause;              /* why it will end, heap (news.h); or NULL */
+	nsec_t cause_at;          /* when that was set */
 	char *waits; /* the lock that it waits for, heap (intercept/internal.h); or NULL */
 	struct last_look *last_look; /* heap (child.h), or NULL */
 	nsec_t span_began;           /* when the present minute of news_spares() began */

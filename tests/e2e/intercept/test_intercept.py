@@ -2,6 +2,7 @@
 """Taking over the port of servers that bind by themselves: what becomes of each kind of
 bind and listen, whom nclust binds for and whom not, and what a worker that is killed, slow
 or hostile in the midst of it can do."""
+import signal
 import socket
 
 from harness import *
@@ -339,6 +340,19 @@ def test_a_foreign_holder_is_the_servers_own_error_and_one_clear_line(reuseport)
     it.stop()
     assert it.log().count("cannot bind") - it.log().count("taken\n") in (0, 1)
     assert not it.says("listening on")
+
+
+def test_a_bind_that_failed_long_ago_is_not_the_cause_of_an_end():
+    begin_program(BINDER, *f"tcp4 {BIND} listen=5 pause".split())
+    wait_listened()
+    it = cluster("-n 1", BINDER, *"tcp4 bind=127.0.0.1:8001 listen=5 tcp4".split(), BIND,
+                 "fail=EADDRINUSE", "say=Address already in use", "pause", clock=True)
+    it.logged("Address already in use\n")
+    it.advance(10)
+    kill(it.worker().pid, signal.SIGABRT)
+    ended = it.event("exited")
+    assert ended.last_output == "Address already in use"
+    assert "cause" not in ended
 
 
 def test_of_two_nclust_on_one_port_the_second_is_refused():

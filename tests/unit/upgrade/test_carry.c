@@ -199,6 +199,7 @@ static const struct gap child_gaps[] = {
 	NOT(child, allowance),      /* begun anew */
 	NOT(child, life.oom),       /* of a moment */
 	NOT(child, life.cause),     /* of a moment */
+	NOT(child, life.cause_at),  /* so too */
 	NOT(child, life.sigkilled), /* so too */
 	NOT(child, life.ended_before),
 	NOT(child, life.signalled), /* may get the signal twice */
