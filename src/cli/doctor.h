@@ -179,7 +179,7 @@ struct exam {
 	size_t place_count;
 	struct held held; /* all that the worker has open */
 	bool named;       /* the user has named addresses */
-	bool beside;      /* a second copy can run beside the first, be it for a restart */
+	bool beside;      /* a second copy can serve beside the first, be it for a restart */
 };
 
 /* Run one worker until it serves, ends, or is idle. */

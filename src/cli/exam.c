@@ -513,6 +513,7 @@ void exam_copy(struct exam *e)
 		facts_add(e->facts, FACT_BAD, "first copy", "", "ended when the second one came");
 		e->beside = false;
 	}
+	e->beside &= e->held.store[0] == '\0' || e->held.store[0] == '/'; /* else each is a store */
 	report_sockets(e);
 	tell_copies(e);
 	(void)json_object_set_new(e->report, "ok", json_boolean(exam_copies_work(e)));

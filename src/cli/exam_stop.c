@@ -280,18 +280,12 @@ static void add_option(json_t *words, const char *name, const char *value)
 	add_word(words, value);
 }
 
-/* Would copies each have a store of their own? */
-static bool is_store(const struct exam *e)
-{
-	return e->held.store[0] != '\0' && e->held.store[0] != '/';
-}
-
-/* "1" where copies do not work, or are stores; NULL: what is given. */
-static const char *how_many(const struct exam *e, bool store)
+/* "1" where copies do not work; NULL: what is given. */
+static const char *how_many(const struct exam *e)
 {
 	const char *const *given = e->arguments->given;
 
-	if (!exam_copies_work(e) || store)
+	if (!exam_copies_work(e))
 		return "1";
 	return trial_has_option(given, "-n") || trial_has_option(given, "--workers") ? NULL
 										     : "auto";
@@ -300,8 +294,7 @@ static const char *how_many(const struct exam *e, bool store)
 json_t *exam_command_line(const struct exam *e)
 {
 	const struct arguments *a = e->arguments;
-	bool store = is_store(e);
-	const char *count = how_many(e, store);
+	const char *count = how_many(e);
 	json_t *words;
 
 	if (e->ended)
@@ -312,7 +305,7 @@ json_t *exam_command_line(const struct exam *e)
 		add_word(words, *word);
 	if (count != NULL)
 		add_option(words, "-n", count);
-	if (!e->beside || store) {
+	if (!e->beside) {
 		add_option(words, "--surge", "0");
 		add_option(words, "--max-unavailable", "1");
 	}

@@ -309,10 +309,11 @@ REAL = (
      None, 0, ""),
     ("", "python3 loads.py PORT", {"stop.exit": "killed by SIGTERM"}, None, 0, ""),
     ("", "./redis-server PORT --loopback", {  # known by its name
-        "=state": "^warn redis-server keeps its state in itself; copies are separate stores"},
-     "nclust -n 1 --surge 0 --max-unavailable 1 --", 0, ""),
+        "=state": "^warn redis-server keeps its state in itself; copies are separate stores",
+        "=second copy": "^ok ready", "=copies": "^bad will not work; .*keep one running"},
+     "nclust -n 1 --surge 0 --max-unavailable 1 --", 1, ""),
     ("", "./mosquitto PORT --loopback", {"=state": "^warn mosquitto keeps its state in itself"},
-     "nclust -n 1 --surge 0 --max-unavailable 1 --", 0, ""),
+     "nclust -n 1 --surge 0 --max-unavailable 1 --", 1, ""),
     ("", f"{PLAIN} 8000 --loopback", {"=socket": "^bad cannot bind tcp:127.0.0.1:8000: in use"},
      None, 1, ""),
     # where ports cannot be taken over, one copy is what works
@@ -332,7 +333,7 @@ REAL = (
         "=second copy": "^bad ends with exit 1.*in use"}, None, 1, f"{CONFINED} docker --"),
     ("", f"sh -c 'yes & exec {PLAIN} PORT --loopback'", {}, None, 0, nightly),
     ("", "redis-server --port PORT --save '' --bind 127.0.0.1",
-     {"stop_in_request.request": "lost"}, "nclust -n 1 --surge 0 --max-unavailable 1 --", 0,
+     {"stop_in_request.request": "lost"}, "nclust -n 1 --surge 0 --max-unavailable 1 --", 1,
      nightly),
     ("", "busybox httpd -f -p 127.0.0.1:PORT -h .", {"stop_in_request.request": "lost"}, None, 0,
      nightly),
