@@ -80,25 +80,22 @@ static bool has_place(const struct supervisor *sup)
 static int bind_notify(
 	const struct child *child, const struct cluster_settings *settings, struct error *err)
 {
-	const struct supervisor *sup = child->service->sup;
 	char name[NAME_SIZE];
-	int fd = -1;
 
 	socket_name(child->serial, name);
-	if (has_place(sup))
-		fd = socket_open_at(sup->rundir.notify_dir, name, SOCK_DGRAM, 0600, settings->uid,
-			settings->gid, err);
-	/* root without CAP_DAC_OVERRIDE cannot make a file of the worker's user there; and a cleaner
-	 * of temporary files may just have removed the directory */
-	return fd == -1 && (!has_place(sup) || err->sys == EACCES || err->sys == ENOENT)
-		? socket_open_nowhere(err)
-		: fd;
+	return socket_open_at(child->service->sup->rundir.notify_dir, name, SOCK_DGRAM, 0600,
+		settings->uid, settings->gid, err);
 }
 
 int readiness_open(struct child *child, const struct cluster_settings *settings, struct error *err)
 {
-	int fd = bind_notify(child, settings, err);
+	bool placed = has_place(child->service->sup);
+	int fd = placed ? bind_notify(child, settings, err) : -1;
 
+	/* root without CAP_DAC_OVERRIDE cannot make a file of the worker's user there; and a cleaner
+	 * of temporary files may just have removed the directory */
+	if (fd == -1 && (!placed || err->sys == EACCES || err->sys == ENOENT))
+		fd = socket_open_nowhere(err);
 	child->life.notify = fd;
 	if (fd != -1 && watch_socket(child) == -1)
 		error_set(err, errno, "cannot watch it");
@@ -157,7 +154,7 @@ void readiness_renew(struct child *child)
 	readiness_drain(child);
 	fd = bind_notify(child, cluster_settings(child->service->core), &err);
 	if (fd == -1) {
-		log_worker(child, LOG_WARN, "%s", err.text);
+		log_worker(child, LOG_WARN, "notify socket: %s", err.text);
 		return;
 	}
 	allowance_stop(child, pause_reading);

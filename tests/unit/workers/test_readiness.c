@@ -7,7 +7,10 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* What workers say of themselves (sd_notify(3)), and whose word for it counts. */
 #define WEB \
@@ -229,4 +232,16 @@ TEST(who_ends_while_it_waits_waits_no_more)
 	ck_assert_ptr_null(said); /* heard at its end */
 	room_pass(2 * SECOND);
 	ck_assert(is_read(room_child(web, 0)));
+}
+
+TEST(it_keeps_the_socket_that_it_knows_where_none_can_be_made_in_its_place)
+{
+	int known = socket(AF_UNIX, SOCK_DGRAM, 0);
+
+	room_open_rundir();
+	ck_assert_int_eq(unlinkat(web->sup->rundir.dir, "notify", AT_REMOVEDIR), 0);
+	first->life.notify = known;
+	readiness_renew(first);
+	ck_assert_int_eq(first->life.notify, known);
+	ck_assert(room_logged("web.0: notify socket: cannot make socket"));
 }
