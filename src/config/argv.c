@@ -261,6 +261,13 @@ static void lost_word(struct words *w, int index)
 	if (own != NULL) {
 		buffer_printf(&line, "unknown verb '%.100s'; use: nclust %s", word, own);
 		put_words(&line, w, 2, w->line.argc);
+	} else if (is_first && is_start(word) && w->line.argc > 3) {
+		bool named = w->line.argv[2][0] != '-';
+
+		buffer_printf(&line, "unknown verb '%.100s'; use: nclust%s%s", word,
+			named || strcmp(w->line.argv[2], "--") == 0 ? " -n auto" : "",
+			named ? " --" : "");
+		put_words(&line, w, 2, w->line.argc);
 	} else if (is_first && is_start(word)) {
 		buffer_printf(&line,
 			"unknown verb '%.100s'; use: nclust -n auto -- COMMAND, or nclust -c FILE",

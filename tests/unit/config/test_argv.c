@@ -86,6 +86,9 @@ static const struct {
 	{{"kill", "web"}, "unknown verb 'kill'; use: nclust stop web\n"},
 	{{"delete", "a b"}, "unknown verb 'delete'; use: nclust stop 'a b'\n"},
 	{{"start", "shop.ini"}, "unknown verb 'start'; use: nclust -n auto -- COMMAND, or "},
+	{{"start", "--", "node", "x"}, "unknown verb 'start'; use: nclust -n auto -- node x\n"},
+	{{"run", "node", "x"}, "unknown verb 'run'; use: nclust -n auto -- node x\n"},
+	{{"up", "-c", "x.ini"}, "unknown verb 'up'; use: nclust -c x.ini\n"},
 	/* as service(8) has it: no other verb, such as stop, may be offered */
 	{{"shop", "status", "--json"}, "the verb goes first; use: nclust status shop --json\n"},
 	{{"-i", "4", "--", "x"}, "-i: unknown option; use -n\n"},
