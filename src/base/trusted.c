@@ -21,7 +21,7 @@ enum {
 	/* O_NONBLOCK: a FIFO must not keep us waiting for its writer */
 	TO_READ = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
 	AS_IT_IS = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-	LINKS_MOST = 10, /* one behind the other; each takes 4 KiB of the stack */
+	LINKS_MOST = 40, /* as Linux: path_resolution(7); each takes 4 KiB of the stack */
 	NOBODY = 65534,
 };
 
