@@ -9,10 +9,10 @@
 
 #ifdef NATSLIB
 
-#define TEXT(x) #x
-#define NAME(major, minor) "libnats.so." TEXT(major) "." TEXT(minor)
-#define LIBRARY NAME(NATS_VERSION_MAJOR, NATS_VERSION_MINOR)
-#define PACKAGE "libnats" TEXT(NATS_VERSION_MAJOR) "." TEXT(NATS_VERSION_MINOR)
+#define NUMBERS(major, minor) #major "." #minor
+#define TEXT(major, minor) NUMBERS(major, minor)
+#define VERSION TEXT(NATS_VERSION_MAJOR, NATS_VERSION_MINOR)
+#define LIBRARY "libnats.so." VERSION
 
 const char *natslib_open(struct natslib *lib)
 {
@@ -25,7 +25,10 @@ const char *natslib_open(struct natslib *lib)
 #undef CALL
 	};
 	void *handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+	const char *why = handle == NULL ? dlerror() : NULL;
 
+	if (why != NULL && (strstr(why, "failed to map") != NULL || strstr(why, "memory") != NULL))
+		return why;
 	for (size_t i = 0; handle != NULL && i < COUNT_OF(calls); i++) {
 		void *found = dlsym(handle, calls[i].name);
 
@@ -36,7 +39,7 @@ const char *natslib_open(struct natslib *lib)
 	}
 	return handle != NULL ? NULL
 			      : "the library " LIBRARY " cannot be loaded: "
-				"install the package " PACKAGE;
+				"install the package libnats" VERSION;
 }
 
 const char *natslib_try(void)

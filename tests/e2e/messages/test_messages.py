@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Messages to, from and between workers (nclust-messages(7))."""
 import json
+import re
 
 from harness import *
 from harness import lab
@@ -370,3 +371,24 @@ def test_the_example_workers_that_forget_together():
     old = cached()
     assert it.verb("send", "--all", "'{\"forget\":\"/a\"}'", target="cache").ok()
     wait(lambda: not set(cached()) & set(old))
+
+
+@pytest.mark.unsanitized
+def test_why_the_library_for_a_broker_cannot_be_had():
+    need_root()
+    library = re.search(r"=> (.*/libnats\.so\.([0-9.]+))", run("ldconfig", "-p").out)
+    if library is None:
+        pytest.skip("no libnats")
+    words = ("--restart never --relay nats://127.0.0.1:4222", "true")
+    without = launch(*words, under=("unshare", "-m", "sh", "-c", 'mount --bind /dev/null "$0";'
+                                    ' exec "$@"', library[1]))
+    assert without.exit() == 64
+    assert without.says(f"install the package libnats{library[2]}\n")
+    said = ""
+    for megabytes in range(6, 20):
+        it = launch(*words, name=f"of{megabytes}",
+                    under=("prlimit", f"--as={megabytes * 1024 * 1024}"))
+        it.exit()
+        said += it.log()
+    assert f"libnats.so.{library[2]}: failed to map" in said
+    assert "install" not in said
