@@ -122,6 +122,23 @@ TEST(the_workers_are_the_same)
 	}
 }
 
+TEST(a_client_gets_the_rest_of_a_long_status)
+{
+	struct client *c = client_new(&room);
+	const struct client *same;
+
+	c->io.fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	c->out.limit = 0;
+	while (c->out.len <= CLIENT_OUT_MAX)
+		buffer_string(&c->out, "{\"name\":\"web\"}");
+	c->out.limit = CLIENT_OUT_MAX;
+	pass_on();
+	same = next->control.first;
+	ck_assert_uint_eq(same->out.len, c->out.len);
+	ck_assert_mem_eq(same->out.data, c->out.data, c->out.len);
+	ck_assert_uint_eq(same->out.limit, CLIENT_OUT_MAX);
+}
+
 TEST(sockets_stay_what_they_are_and_whose)
 {
 	struct socket_key key = {
