@@ -55,25 +55,23 @@ static void give_out_event(struct supervisor *sup, struct buffer *out, struct se
 }
 
 /* If nclust lacks something, every empty slot tries in vain to start a worker: only the first try
- * of a minute is logged, with the number of those before it. */
+ * of a minute that fails for this cause is logged, with the number of those before it. */
 static bool is_logged(struct service *s, const struct report *r)
 {
-	nsec_t now = clock_now();
-	unsigned count;
+	const struct ending *end = &r->ending;
 
-	if (s == NULL || r->kind != REPORT_EXITED || r->ending.kind != ENDING_SPAWN ||
-		r->ending.permanent)
+	if (s == NULL || r->kind != REPORT_EXITED || end->kind != ENDING_SPAWN || end->permanent)
 		return true;
-	if (!once_each(&s->life.fail_at, now, MINUTE)) {
+	if (!once_each(&s->life.fail_at[(end->code + end->step) & 15], clock_now(), MINUTE)) {
 		s->life.start_fails++;
+		s->life.fail_code = end->code;
 		return false;
 	}
-	count = s->life.start_fails;
-	s->life.start_fails = 0;
-	if (count > 0)
+	if (s->life.start_fails > 0)
 		news_say_of(s, LOG_WARN, "left-out",
-			"%u more attempts to start a worker failed: %s", count,
-			strerror(r->ending.code));
+			"%u more attempts to start a worker failed: %s", s->life.start_fails,
+			strerror(s->life.fail_code));
+	s->life.start_fails = 0;
 	return true;
 }
 

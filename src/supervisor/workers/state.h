@@ -171,8 +171,9 @@ struct cluster_life {
 	bool spawn_works;       /* its last spawn succeeded */
 	nsec_t drop_at;         /* when a loss of output was last published; or 0 */
 	uint64_t drop_known;    /* lost lines that were published, in all */
-	nsec_t fail_at;         /* when a failed start was last logged; or 0 */
+	nsec_t fail_at[16];     /* when a failed start was last logged, by its cause; or 0 */
 	unsigned start_fails;   /* starts that have failed since then */
+	int fail_code;          /* of the last of these */
 	ev_timer paths_look;    /* when to look at unix paths (child.h) */
 	nsec_t paths_pause;     /* until the next look; 0: the timer is not initialised */
 };

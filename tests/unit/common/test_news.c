@@ -475,6 +475,20 @@ TEST(of_many_starts_that_fail_one_is_logged_and_the_others_are_counted)
 			      "Resource temporarily unavailable"));
 }
 
+TEST(a_start_that_fails_for_another_reason_is_logged_at_once)
+{
+	room_fail_spawns(EAGAIN);
+	room_exits(room_child(web, 0), 1);
+	room_pass(10 * SECOND);
+	ck_assert(!room_logged("more attempts"));
+	room_fail_spawns(ETIMEDOUT);
+	room_pass(20 * SECOND);
+	ck_assert(room_logged("more attempts to start a worker failed: "
+			      "Resource temporarily unavailable"));
+	ck_assert(room_logged("web.0: cannot execute"));
+	ck_assert(room_logged("does its file server answer?"));
+}
+
 TEST(starts_that_fail_for_long_are_counted_each_minute)
 {
 	unsigned told = 0;

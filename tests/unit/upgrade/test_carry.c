@@ -167,8 +167,8 @@ static const struct gap service_gaps[] = {
 	NOT(service, name), NOT(service, index), NOT(service, life.recipes),
 	NOT(service, life.logs), /* beside */
 	NOT(service, said[1]), NOT(service, life.drop_at), NOT(service, life.fail_at),
-	NOT(service, life.start_fails), NOT(service, sockets.listeners),
-	NOT(service, sockets.learned), NOT(service, children),
+	NOT(service, life.start_fails), NOT(service, life.fail_code),
+	NOT(service, sockets.listeners), NOT(service, sockets.learned), NOT(service, children),
 	NOT(service, life.ports),                                 /* ports_save() */
 	NOT(service, life.paths_look),                            /* begun anew */
 	NOT(service, life.paths_pause), NOT(service, life.begun), /* for -d, whose start is over */
