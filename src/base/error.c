@@ -74,3 +74,8 @@ bool error_is_shortage(int sys)
 {
 	return sys == EMFILE || sys == ENFILE || sys == ENOMEM || sys == ENOBUFS;
 }
+
+bool error_is_transient(int sys)
+{
+	return error_is_shortage(sys) || sys == ETIMEDOUT || sys == EAGAIN || sys == EINTR;
+}

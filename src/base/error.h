@@ -40,5 +40,7 @@ int error_exit_status(const struct error *err);
 /* Is this errno a lack of descriptors or memory, which may pass?  (Not EAGAIN, which is one of
  * processes for clone(2) alone.) */
 bool error_is_shortage(int sys);
+/* Could the same succeed at another time?  It took too long, or something was lacking. */
+bool error_is_transient(int sys);
 
 #endif

@@ -105,11 +105,6 @@ static const char *path_of(const struct accepting *a, size_t index)
 	return a->listeners.list[index]->address.path;
 }
 
-static bool is_transient(int error)
-{
-	return error_is_shortage(error) || error == EAGAIN || error == EINTR;
-}
-
 /* Starts the command for a connection.  False: it cannot start now, and the descriptor is still the
  * caller's. */
 static bool start_command(struct accepting *a, int fd, const struct peer *peer, size_t index,
@@ -134,7 +129,7 @@ static bool start_command(struct accepting *a, int fd, const struct peer *peer, 
 	child = child_serve(s, &place, &ending);
 	if (child == NULL) {
 		/* a failure before the process began may be temporary */
-		if (!ending.permanent && (ending.step == -1 || is_transient(ending.code))) {
+		if (!ending.permanent && (ending.step == -1 || error_is_transient(ending.code))) {
 			pause_acceptor(a,
 				ending.code > 0 ? strerror(ending.code)
 						: "its start cannot be prepared");

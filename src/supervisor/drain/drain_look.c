@@ -216,13 +216,6 @@ static bool has_ended(const struct drain_process *p)
 	return strchr("ZX", facts.state) != NULL;
 }
 
-/* Could a look succeed at another time?  It took too long, or there was no process, memory or
- * descriptor left for it. */
-static bool is_transient(int error)
-{
-	return error_is_shortage(error) || error == ETIMEDOUT || error == EAGAIN;
-}
-
 static void gather_connections(struct drain *d, struct connections *seen)
 {
 	struct drain_view *v = &d->view;
@@ -237,7 +230,7 @@ static void gather_connections(struct drain *d, struct connections *seen)
 		if (connections_add(seen, &p->remote, p->pidfd) == 0)
 			continue;
 		/* a process that is about to end has no descriptors either */
-		v->late |= is_transient(errno);
+		v->late |= error_is_transient(errno);
 		if (errno != ESRCH && errno != ENOENT && !has_ended(p))
 			v->blind = true;
 		else if (i == 0)
