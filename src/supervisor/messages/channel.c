@@ -17,8 +17,6 @@
 
 /* The most bytes that are read from one channel in a turn of the loop. */
 #define READ_SIZE (16U * 1024)
-/* The most reads after a death: a socket holds less than that. */
-#define LAST_READS 64
 /* The least time between two reports that a worker loses messages. */
 #define TELL_EACH (10 * SECOND)
 
@@ -305,7 +303,8 @@ static void messages_on_born(struct child *child, struct birth *birth)
 	watch_socket(c, false);
 }
 
-/* Reads the worker's last messages, up to a bound, and closes the channel. */
+/* Reads the worker's last messages, and closes the channel.  A socket holds less than the bound, but
+ * a process that the worker has left may go on writing. */
 static void messages_on_dying(struct child *child)
 {
 	struct channel *c = child->channel;
@@ -313,7 +312,7 @@ static void messages_on_dying(struct child *child)
 	if (c == NULL)
 		return;
 	c->last = true;
-	for (int i = 0; i < LAST_READS && c->io.fd != -1; i++)
+	for (int i = 0; i < TURN_ITEMS && c->io.fd != -1; i++)
 		if (read_some(c) != 1)
 			break;
 	end_channel(c);
