@@ -424,7 +424,7 @@ static void take_keys(struct top *t)
 {
 	int key;
 
-	while (!t->over && (key = t->screen.wgetch(*t->screen.all)) != ERR)
+	while (!t->over && (key = t->screen.wgetch(*t->screen.stdscr)) != ERR)
 		if (key != KEY_RESIZE)
 			take_key(t, key);
 	if (is_ready(STDIN_FILENO, POLLHUP))

@@ -13,33 +13,35 @@
 
 /* ---- top screen ---- */
 
-/*
- * The terminal, by ncurses: found by dlopen(3), because linked, the library and
- * its tables would be in each process of nclust.
- */
+/* The terminal, by ncurses. */
+#define NCURSES_CALLS(CALL) \
+	CALL(newterm) \
+	CALL(endwin) \
+	CALL(cbreak) \
+	CALL(noecho) \
+	CALL(nodelay) \
+	CALL(keypad) \
+	CALL(set_escdelay) \
+	CALL(curs_set) \
+	CALL(start_color) \
+	CALL(use_default_colors) \
+	CALL(init_pair) \
+	CALL(werase) \
+	CALL(wmove) \
+	CALL(wattrset) \
+	CALL(waddnstr) \
+	CALL(wrefresh) \
+	CALL(clearok) \
+	CALL(wgetch) \
+	CALL(resizeterm) \
+	CALL(def_prog_mode) \
+	CALL(reset_prog_mode) \
+	CALL(stdscr)
+
 struct screen {
-	__typeof__(newterm) *newterm;
-	__typeof__(endwin) *endwin;
-	__typeof__(cbreak) *cbreak;
-	__typeof__(noecho) *noecho;
-	__typeof__(nodelay) *nodelay;
-	__typeof__(keypad) *keypad;
-	__typeof__(set_escdelay) *set_escdelay;
-	__typeof__(curs_set) *curs_set;
-	__typeof__(start_color) *start_color;
-	__typeof__(use_default_colors) *use_default_colors;
-	__typeof__(init_pair) *init_pair;
-	__typeof__(werase) *werase;
-	__typeof__(wmove) *wmove;
-	__typeof__(wattrset) *wattrset;
-	__typeof__(waddnstr) *waddnstr;
-	__typeof__(wrefresh) *wrefresh;
-	__typeof__(clearok) *clearok;
-	__typeof__(wgetch) *wgetch;
-	__typeof__(resizeterm) *resizeterm;
-	__typeof__(def_prog_mode) *def_prog_mode;
-	__typeof__(reset_prog_mode) *reset_prog_mode;
-	WINDOW **all; /* ncurses' stdscr */
+#define CALL(name) __typeof__(name) *name;
+	NCURSES_CALLS(CALL) /* first: library_load() fills them in */
+#undef CALL
 	bool colour;
 	size_t rows;
 	size_t columns;

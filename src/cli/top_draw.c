@@ -358,12 +358,12 @@ static void draw_help(struct top *t)
 
 void top_draw(struct top *t)
 {
-	(void)t->screen.werase(*t->screen.all);
+	(void)t->screen.werase(*t->screen.stdscr);
 	if (t->mode == TOP_HELP)
 		draw_help(t);
 	else
 		draw_picture(t);
 	if (t->screen.rows > 1)
 		draw_last(t, t->screen.rows - 1);
-	(void)t->screen.wrefresh(*t->screen.all);
+	(void)t->screen.wrefresh(*t->screen.stdscr);
 }

@@ -3,8 +3,8 @@
 
 #include "base/scope.h"
 #include "cli/client.h"
+#include "os/library.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,76 +12,29 @@
 #include <sysexits.h>
 #include <termios.h>
 
-#define LIBRARY_NAME "libncursesw.so.6"
+#define LIBRARY "libncursesw.so.6"
 #define PLAIN_ONE "'watch nclust status' needs none of that"
-
-/* ---- the library ---- */
-
-#ifdef NCLUST_STATIC
 
 static int load_library(struct screen *s, struct error *err)
 {
-	(void)s;
+	static const char *const names[] = {
+#define CALL(name) #name,
+		NCURSES_CALLS(CALL)
+#undef CALL
+	};
+
+	if (library_load(LIBRARY, names, COUNT_OF(names), s) == 0)
+		return 0;
+#ifdef NCLUST_STATIC
 	return error_fail(err, EX_UNAVAILABLE,
 		"top: this nclust is linked statically, and cannot load the "
 		"library that draws; " PLAIN_ONE);
-}
-
 #else
-
-#define CALL(name) \
-	{ \
-#name, offsetof(struct screen, name) \
-	}
-
-static const struct {
-	const char *name;
-	size_t at;
-} calls[] = {
-	CALL(newterm),
-	CALL(endwin),
-	CALL(cbreak),
-	CALL(noecho),
-	CALL(nodelay),
-	CALL(keypad),
-	CALL(set_escdelay),
-	CALL(curs_set),
-	CALL(start_color),
-	CALL(use_default_colors),
-	CALL(init_pair),
-	CALL(werase),
-	CALL(wmove),
-	CALL(wattrset),
-	CALL(waddnstr),
-	CALL(wrefresh),
-	CALL(clearok),
-	CALL(wgetch),
-	CALL(resizeterm),
-	CALL(def_prog_mode),
-	CALL(reset_prog_mode),
-	{"stdscr", offsetof(struct screen, all)},
-};
-
-static int load_library(struct screen *s, struct error *err)
-{
-	void *handle = dlopen(LIBRARY_NAME, RTLD_NOW | RTLD_LOCAL);
-	bool found = handle != NULL;
-
-	for (size_t i = 0; found && i < COUNT_OF(calls); i++) {
-		void *at = dlsym(handle, calls[i].name);
-
-		found = at != NULL;
-		/* C has no cast from a pointer to an object to one to a function */
-		memcpy((char *)s + calls[i].at, &at, sizeof(at));
-	}
-	if (found)
-		return 0;
 	return error_fail(err, EX_UNAVAILABLE,
-		"top: the library " LIBRARY_NAME " cannot be loaded: install "
+		"top: the library " LIBRARY " cannot be loaded: install "
 		"the package libncursesw6; " PLAIN_ONE);
-}
-
 #endif
+}
 
 /* ---- open and close ---- */
 
@@ -134,8 +87,8 @@ int screen_open(struct screen *s, struct error *err)
 	(void)s->noecho();
 	leave_running();
 	(void)s->def_prog_mode();
-	(void)s->nodelay(*s->all, TRUE);
-	(void)s->keypad(*s->all, TRUE);
+	(void)s->nodelay(*s->stdscr, TRUE);
+	(void)s->keypad(*s->stdscr, TRUE);
 	(void)s->set_escdelay(25);
 	(void)s->curs_set(0);
 	take_colours(s);
@@ -145,7 +98,7 @@ int screen_open(struct screen *s, struct error *err)
 
 void screen_close(struct screen *s)
 {
-	(void)s->wmove(*s->all, (int)s->rows - 1, 0);
+	(void)s->wmove(*s->stdscr, (int)s->rows - 1, 0);
 	(void)s->curs_set(1);
 	(void)s->endwin();
 }
@@ -163,7 +116,7 @@ void screen_again(struct screen *s)
 {
 	(void)s->reset_prog_mode();
 	(void)s->curs_set(0);
-	(void)s->clearok(*s->all, TRUE);
+	(void)s->clearok(*s->stdscr, TRUE);
 	screen_measure(s);
 }
 
@@ -201,7 +154,7 @@ void screen_put(struct screen *s, size_t line, const char *text, size_t len, att
 
 	if (line >= s->rows)
 		return;
-	(void)s->wmove(*s->all, (int)line, 0);
+	(void)s->wmove(*s->stdscr, (int)line, 0);
 	while (at < len) {
 		size_t run = at;
 		size_t fits;
@@ -209,8 +162,8 @@ void screen_put(struct screen *s, size_t line, const char *text, size_t len, att
 		while (run < len && (unsigned char)text[run] >= ' ')
 			run++;
 		fits = wrap_fit(text + at, run - at, &room);
-		(void)s->wattrset(*s->all, (int)(colour | attributes));
-		(void)s->waddnstr(*s->all, text + at, (int)fits);
+		(void)s->wattrset(*s->stdscr, (int)(colour | attributes));
+		(void)s->waddnstr(*s->stdscr, text + at, (int)fits);
 		if (fits < run - at)
 			break;
 		if (run < len)
@@ -218,8 +171,8 @@ void screen_put(struct screen *s, size_t line, const char *text, size_t len, att
 		at = run + 1;
 	}
 	/* a selected line is coloured up to the edge */
-	(void)s->wattrset(*s->all, (int)attributes);
+	(void)s->wattrset(*s->stdscr, (int)attributes);
 	while ((attributes & A_REVERSE) != 0 && room-- > 0)
-		(void)s->waddnstr(*s->all, " ", 1);
-	(void)s->wattrset(*s->all, (int)A_NORMAL);
+		(void)s->waddnstr(*s->stdscr, " ", 1);
+	(void)s->wattrset(*s->stdscr, (int)A_NORMAL);
 }

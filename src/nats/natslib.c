@@ -2,10 +2,9 @@
 #include "nats/natslib.h"
 
 #include "base/scope.h"
+#include "os/library.h"
 
-#include <dlfcn.h>
-#include <stddef.h>
-#include <string.h>
+#include <errno.h>
 
 #ifdef NATSLIB
 
@@ -16,30 +15,19 @@
 
 const char *natslib_open(struct natslib *lib)
 {
-	static const struct {
-		const char *name;
-		size_t at;
-	} calls[] = {
-#define CALL(name) {#name, offsetof(struct natslib, name)},
+	static const char *const names[] = {
+#define CALL(name) #name,
 		NATSLIB_CALLS(CALL)
 #undef CALL
 	};
-	void *handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-	const char *why = handle == NULL ? dlerror() : NULL;
 
-	if (why != NULL && (strstr(why, "failed to map") != NULL || strstr(why, "memory") != NULL))
-		return why;
-	for (size_t i = 0; handle != NULL && i < COUNT_OF(calls); i++) {
-		void *found = dlsym(handle, calls[i].name);
-
-		if (found == NULL)
-			return "the library " LIBRARY " lacks functions";
-		/* C knows no cast from a pointer to one of a function */
-		memcpy((char *)lib + calls[i].at, &found, sizeof(found));
-	}
-	return handle != NULL ? NULL
-			      : "the library " LIBRARY " cannot be loaded: "
-				"install the package libnats" VERSION;
+	if (library_load(LIBRARY, names, COUNT_OF(names), lib) == 0)
+		return NULL;
+	if (errno == ENOMEM)
+		return "the library " LIBRARY " cannot be loaded: Cannot allocate memory";
+	return errno == ENOSYS ? "the library " LIBRARY " lacks functions"
+			       : "the library " LIBRARY " cannot be loaded: "
+				 "install the package libnats" VERSION;
 }
 
 const char *natslib_try(void)

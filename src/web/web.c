@@ -4,14 +4,13 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
+#include "os/library.h"
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/socket/socket.h"
 #include "web/internal.h"
 
-#include <dlfcn.h>
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -210,6 +209,17 @@ static void close_all(struct web *web)
 	free(web->token);
 }
 
+static int load_library(struct mhd *mhd)
+{
+	static const char *const names[] = {
+#define CALL(name) "MHD_" #name,
+		MHD_CALLS(CALL)
+#undef CALL
+	};
+
+	return library_load("libmicrohttpd.so.12", names, COUNT_OF(names), mhd);
+}
+
 int web_main(int channel, int also, int listener, int events, int workers, int agent, uid_t user)
 {
 	struct web web = {.loop = NULL};
@@ -218,7 +228,7 @@ int web_main(int channel, int also, int listener, int events, int workers, int a
 	(void)prctl(PR_SET_NAME, "nclust-web");
 	if (!is_listening(listener))
 		listener = -1;
-	else if (library_open(&web.mhd) == -1)
+	else if (load_library(&web.mhd) == -1)
 		return errno == ENOMEM ? EX_OSERR : EX_CONFIG;
 	if (open_all(&web, channel, also, listener, events, workers,
 		    is_listening(agent) ? agent : -1) == -1)
@@ -236,64 +246,3 @@ int web_main(int channel, int also, int listener, int events, int workers, int a
 	close_all(&web);
 	return 0;
 }
-
-/* ---- library ---- */
-
-#ifdef NCLUST_STATIC
-
-int library_open(struct library *library)
-{
-	memset(library, 0, sizeof(*library));
-	return -1;
-}
-
-#else
-
-#define CALL(name) \
-	{ \
-		"MHD_" #name, offsetof(struct library, name) \
-	}
-
-static const struct {
-	const char *name;
-	size_t at;
-} calls[] = {
-	CALL(start_daemon),
-	CALL(stop_daemon),
-	CALL(add_connection),
-	CALL(run),
-	CALL(get_timeout),
-	CALL(get_daemon_info),
-	CALL(get_connection_info),
-	CALL(lookup_connection_value),
-	CALL(create_response_from_buffer),
-	CALL(create_response_from_callback),
-	CALL(add_response_header),
-	CALL(queue_response),
-	CALL(destroy_response),
-	CALL(suspend_connection),
-	CALL(resume_connection),
-};
-
-int library_open(struct library *library)
-{
-	void *handle = dlopen(LIBRARY_NAME, RTLD_NOW | RTLD_LOCAL);
-	const char *why = handle == NULL ? dlerror() : NULL;
-
-	/* dlopen(3) sets no errno */
-	errno = why != NULL &&
-			(strstr(why, "failed to map") != NULL || strstr(why, "memory") != NULL)
-		? ENOMEM
-		: 0;
-	for (size_t i = 0; handle != NULL && i < COUNT_OF(calls); i++) {
-		void *found = dlsym(handle, calls[i].name);
-
-		if (found == NULL)
-			return -1;
-		/* C knows no cast from a pointer to one of a function */
-		memcpy((char *)library + calls[i].at, &found, sizeof(found));
-	}
-	return handle != NULL ? 0 : -1;
-}
-
-#endif

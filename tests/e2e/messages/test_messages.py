@@ -390,5 +390,5 @@ def test_why_the_library_for_a_broker_cannot_be_had():
                     under=("prlimit", f"--as={megabytes * 1024 * 1024}"))
         it.exit()
         said += it.log()
-    assert f"libnats.so.{library[2]}: failed to map" in said
+    assert f"libnats.so.{library[2]} cannot be loaded: Cannot allocate memory" in said
     assert "install" not in said

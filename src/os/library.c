@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/library.h"
+
+#include <errno.h>
+#include <string.h>
+
+#ifdef NCLUST_STATIC
+
+int library_load(const char *file, const char *const *names, size_t count, void *calls)
+{
+	(void)file;
+	(void)names;
+	(void)count;
+	(void)calls;
+	errno = ENOSYS;
+	return -1;
+}
+
+#else
+
+#include <dlfcn.h>
+
+/* dlopen(3) sets no errno. */
+static int error_of(const char *why)
+{
+	return strstr(why, "failed to map") != NULL || strstr(why, "memory") != NULL ? ENOMEM
+										     : ENOENT;
+}
+
+int library_load(const char *file, const char *const *names, size_t count, void *calls)
+{
+	void *handle = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+
+	if (handle == NULL) {
+		errno = error_of(dlerror());
+		return -1;
+	}
+	for (size_t i = 0; i < count; i++) {
+		void *found = dlsym(handle, names[i]);
+
+		if (found == NULL) {
+			errno = ENOSYS;
+			return -1;
+		}
+		/* C has no cast from a pointer to an object to one to a function */
+		memcpy((char *)calls + i * sizeof(found), &found, sizeof(found));
+	}
+	return 0;
+}
+
+#endif
