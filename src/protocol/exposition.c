@@ -214,16 +214,14 @@ static struct exposition_line *make_room(struct exposition *e, size_t most)
 	return &lines[e->count];
 }
 
-int exposition_add(struct exposition *e, uint32_t slot, const char *text, size_t len,
-	const char *reserved, struct error *err)
+int exposition_add(
+	struct exposition *e, uint32_t slot, const char *text, size_t len, struct error *err)
 {
 	const char *end = text + len;
 	size_t before = e->count;
-	size_t most = EXPOSITION_LINES_MAX;
+	size_t most = before + e->share;
 	int got = 0;
 
-	if (e->share > 0 && before + e->share < most)
-		most = before + e->share;
 	for (unsigned number = 1; text < end; number++) {
 		size_t line = strcspn(text, "\n");
 		struct exposition_line *to = make_room(e, most);
@@ -242,8 +240,8 @@ int exposition_add(struct exposition *e, uint32_t slot, const char *text, size_t
 				: error_set(
 					  err, 0, "line %u is not Prometheus' text format", number);
 		}
-		e->count += got == 1 &&
-			(reserved == NULL || strncmp(to->name, reserved, strlen(reserved)) != 0);
+		e->count +=
+			got == 1 && strncmp(to->name, EXPOSITION_OWN, strlen(EXPOSITION_OWN)) != 0;
 		text += line + 1;
 	}
 	return 0;
@@ -394,13 +392,13 @@ void exposition_write(struct exposition *e, struct buffer *out)
 	free(known);
 }
 
-void exposition_init(struct exposition *e)
+void exposition_init(struct exposition *e, size_t texts)
 {
-	*e = (struct exposition){.lines = NULL};
+	*e = (struct exposition){.share = EXPOSITION_LINES_MAX / (texts > 0 ? texts : 1)};
 }
 
 void exposition_fini(struct exposition *e)
 {
 	free(e->lines);
-	exposition_init(e);
+	*e = (struct exposition){.lines = NULL};
 }

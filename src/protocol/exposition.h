@@ -23,17 +23,19 @@ struct exposition {
 	struct exposition_line *lines;
 	size_t count;
 	size_t room;
-	size_t share; /* lines that one text may add; 0: as many as all */
+	size_t share; /* lines that one text may add */
 };
 
-void exposition_init(struct exposition *e);
+/* For so many texts. */
+void exposition_init(struct exposition *e, size_t texts);
 void exposition_fini(struct exposition *e);
 
 /* Add a worker's text, with a NUL behind it, which must stay unchanged until all is written.
- * Lines about names that begin with `reserved` (or NULL) are left out.  -1 and `err`:
- * malformed, and nothing of it was added. */
-int exposition_add(struct exposition *e, uint32_t slot, const char *text, size_t len,
-	const char *reserved, struct error *err);
+ * Lines about nclust's own names are left out.  -1 and `err`: malformed, and nothing of it was
+ * added. */
+#define EXPOSITION_OWN "nclust_"
+int exposition_add(
+	struct exposition *e, uint32_t slot, const char *text, size_t len, struct error *err);
 
 /* Write all that was added, once. */
 void exposition_write(struct exposition *e, struct buffer *out);

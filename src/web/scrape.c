@@ -30,11 +30,7 @@
 #define ANSWER_MAX (512U * 1024)
 #define ALL_MAX (4U * 1024 * 1024)
 #define TOO_MUCH "all workers together sent over 4 MiB, and this one the most"
-#define RESERVED "nclust_" /* prefix of nclust's own metrics */
-#define OURS RESERVED "worker_scrape_"
-/* What add_ours() adds: once, and for each slot. */
-#define LINES_OF_HEADS 4
-#define LINES_OF_SLOT 2
+#define OURS EXPOSITION_OWN "worker_scrape_"
 
 struct visit {
 	struct scrape *of;
@@ -52,7 +48,8 @@ struct scrape {
 	char cluster[72];
 	nsec_t since;
 	struct visit *first; /* by slot */
-	unsigned open;
+	unsigned count;
+	unsigned open;  /* of these */
 	size_t bytes;   /* of all bodies */
 	bool all_sent;  /* nclust has sent all connections */
 	json_t *result; /* then: workers that were not asked, or a refusal */
@@ -65,57 +62,41 @@ static void put_comment(struct buffer *out, uint32_t slot, const char *why)
 	buffer_printf(out, "# slot %u: %s\n", (unsigned)slot, why);
 }
 
-static const char our_heads[] =
-	"# HELP " OURS "asked Whether the worker was asked; 0: it has taken no "
-	"connection.\n"
-	"# TYPE " OURS "asked gauge\n"
-	"# HELP " OURS "error Whether its metrics are missing here.\n"
-	"# TYPE " OURS "error gauge\n";
-
-/* Add our own samples of a slot, whose text is constant. */
-static void add_ours(struct exposition *all, uint32_t slot, bool asked, bool bad)
+/* A metric of ours: was the worker of a slot asked; are its metrics missing? */
+static void put_ours(
+	struct buffer *out, const char *name, const char *help, const struct scrape *s, bool asked)
 {
-	static const char *const asks[] = {OURS "asked 0\n", OURS "asked 1\n"};
-	static const char *const errors[] = {OURS "error 0\n", OURS "error 1\n"};
-	const char *const texts[] = {asks[asked], errors[bad]};
-	struct error err;
+	size_t i;
+	json_t *slot;
 
-	for (size_t i = 0; i < COUNT_OF(texts); i++)
-		(void)exposition_add(all, slot, texts[i], strlen(texts[i]), NULL, &err);
+	buffer_printf(out, "# HELP " OURS "%s %s\n# TYPE " OURS "%s gauge\n", name, help, name);
+	for (const struct visit *v = s->first; v != NULL; v = v->next)
+		buffer_printf(out, OURS "%s{slot=\"%u\"} %d\n", name, (unsigned)v->slot,
+			asked || v->why != NULL);
+	json_array_foreach(json_object_get(s->result, "missed"), i, slot)
+	{
+		buffer_printf(out, OURS "%s{slot=\"%u\"} %d\n", name,
+			(unsigned)json_integer_value(slot), !asked);
+	}
 }
 
 static void add_visit(struct exposition *all, struct visit *v, struct buffer *out)
 {
-	const char *text = v->why == NULL ? buffer_text(&v->body) : NULL;
-	const char *why = v->why == NULL && text == NULL ? "out of memory" : v->why;
+	const char *text = buffer_text(&v->body);
 	struct error err;
 
-	if (text != NULL && exposition_add(all, v->slot, text, v->body.len, RESERVED, &err) == -1)
-		why = err.text;
-	if (why != NULL)
-		put_comment(out, v->slot, why);
-	add_ours(all, v->slot, true, why != NULL);
-}
-
-/* Each worker may have as many lines as another, and nclust's own have room. */
-static void begin_all(struct exposition *all, const struct scrape *s, size_t missed)
-{
-	struct error err;
-	size_t visits = 0;
-	size_t ours;
-
-	for (const struct visit *v = s->first; v != NULL; v = v->next)
-		visits++;
-	ours = LINES_OF_HEADS + LINES_OF_SLOT * (visits + missed);
-	exposition_init(all);
-	(void)exposition_add(all, 0, our_heads, strlen(our_heads), NULL, &err);
-	if (visits > 0 && ours < EXPOSITION_LINES_MAX)
-		all->share = (EXPOSITION_LINES_MAX - ours) / visits;
+	if (v->why == NULL && text == NULL)
+		v->why = "out of memory";
+	if (v->why != NULL)
+		put_comment(out, v->slot, v->why);
+	if (v->why == NULL && exposition_add(all, v->slot, text, v->body.len, &err) == -1) {
+		put_comment(out, v->slot, err.text);
+		v->why = "it is malformed";
+	}
 }
 
 static struct answer *make_answer(const struct scrape *s)
 {
-	const json_t *missed = json_object_get(s->result, "missed");
 	const char *refusal = json_string_value(json_object_get(s->result, "message"));
 	struct exposition all;
 	struct buffer body;
@@ -129,17 +110,19 @@ static struct answer *make_answer(const struct scrape *s)
 			refusal != NULL ? MHD_HTTP_NOT_FOUND : MHD_HTTP_SERVICE_UNAVAILABLE,
 			"text/plain; charset=utf-8", &body);
 	}
-	begin_all(&all, s, json_array_size(missed));
+	exposition_init(&all, s->count);
 	for (struct visit *v = s->first; v != NULL; v = v->next)
 		add_visit(&all, v, &body);
-	json_array_foreach(missed, i, slot)
+	json_array_foreach(json_object_get(s->result, "missed"), i, slot)
 	{
-		add_ours(&all, (uint32_t)json_integer_value(slot), false, true);
 		put_comment(
 			&body, (uint32_t)json_integer_value(slot), "it took no connection in time");
 	}
 	exposition_write(&all, &body);
 	exposition_fini(&all);
+	put_ours(&body, "asked", "Whether the worker was asked; 0: it has taken no connection.", s,
+		true);
+	put_ours(&body, "error", "Whether its metrics are missing here.", s, false);
 	return answer_new(s->web, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", &body);
 }
 
@@ -264,6 +247,7 @@ static void begin_visit(struct scrape *s, int fd, const json_t *of)
 	buffer_init(&v->body, ANSWER_MAX);
 	ev_io_init(&v->io, on_answer, fd, EV_READ);
 	v->io.data = v;
+	s->count++;
 	s->open++;
 	s->web->scrape_at = nsec_min(clock_now() + SCRAPE_WAIT, s->since + SCRAPE_MAX);
 	if (send_request(fd, path, host, (size_t)sent) == -1)

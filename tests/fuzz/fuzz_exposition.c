@@ -32,15 +32,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(text, data, size);
 	text[size] = '\0';
 	read_answer(text, size);
-	exposition_init(&e);
-	exposition_init(&again);
+	exposition_init(&e, 2);
+	exposition_init(&again, 1);
 	buffer_init(&out, 0);
-	if (exposition_add(&e, 7, text, size, NULL, &err) == 0) {
-		(void)exposition_add(&e, 8, text, size, "a", &err);
+	if (exposition_add(&e, 7, text, size, &err) == 0) {
+		(void)exposition_add(&e, 8, text, size, &err);
 		exposition_write(&e, &out);
 		require(!out.failed);
 		/* what was written is of the same format */
-		require(exposition_add(&again, 9, buffer_text(&out), out.len, NULL, &err) == 0);
+		require(exposition_add(&again, 9, buffer_text(&out), out.len, &err) == 0);
 		require(again.count <= e.count);
 	}
 	exposition_fini(&e);
