@@ -229,8 +229,6 @@ void facts_add_finding(json_t *facts, const struct finding *f, const char *subje
 /* "20 ms", "3.4 s" */
 const char *facts_seconds(char to[24], double seconds);
 
-/* How many workers `workers = auto` gives, by affinity and quota. */
-unsigned facts_cpus(void);
 /* Does a program compute in many threads?  One copy for each CPU multiplies them. */
 void facts_threads(json_t *facts, unsigned count, unsigned computing, unsigned cpus);
 

@@ -335,7 +335,7 @@ static void report_sockets(const struct exam *e)
 
 static void tell_start(struct exam *e, double watched)
 {
-	unsigned cpus = facts_cpus();
+	unsigned cpus = affinity_usable();
 	char ignored[8];
 
 	if (trial_logged(e->trial, "run with no_new_privs ", ignored, sizeof(ignored)))

@@ -198,14 +198,6 @@ static bool find_proc(char found[FOUND_TEXT])
 
 /* ---- CPUs, memory, limits ---- */
 
-unsigned facts_cpus(void)
-{
-	unsigned allowed = affinity_count();
-	unsigned quota = cgroup_cpu_quota("");
-
-	return quota != 0 && quota < allowed ? quota : allowed;
-}
-
 void facts_threads(json_t *facts, unsigned count, unsigned computing, unsigned cpus)
 {
 	if (computing > 1)
@@ -229,7 +221,7 @@ static bool find_cpus(char found[FOUND_TEXT])
 
 	if (quota != 0)
 		n += snprintf(found + n, FOUND_TEXT - (size_t)n, ", %u by cgroup", quota);
-	snprintf(found + n, FOUND_TEXT - (size_t)n, ": workers = auto gives %u", facts_cpus());
+	snprintf(found + n, FOUND_TEXT - (size_t)n, ": workers = auto gives %u", affinity_usable());
 	return true;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
+#include "os/cgroup.h"
 #include "os/process.h"
 
 #include <errno.h>
@@ -43,6 +44,14 @@ unsigned affinity_count(void)
 		count = sysconf(_SC_NPROCESSORS_ONLN);
 	}
 	return count < 1 ? 1 : (unsigned)count;
+}
+
+unsigned affinity_usable(void)
+{
+	unsigned allowed = affinity_count();
+	unsigned quota = cgroup_cpu_quota("");
+
+	return quota > 0 && quota < allowed ? quota : allowed;
 }
 
 /* ---- where they are ---- */

@@ -195,6 +195,8 @@ void memory_settle(void);
 
 /* How many CPUs this process may run on; at least 1. */
 unsigned affinity_count(void);
+/* How many it may use, by the quota of its cgroup, too. */
+unsigned affinity_usable(void);
 
 /* Where a CPU is.  `core`: the lowest usable CPU of the same core; `thread`: how
  * many usable CPUs of that core come before this CPU. */

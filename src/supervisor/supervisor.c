@@ -588,7 +588,7 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 	}
 	sup.launch.started = clock_now();
 	sup.launch.directory = cwd_name();
-	sup.launch.cpus = budget_usable();
+	sup.launch.cpus = affinity_usable();
 	sup.launch.had_terminal = !settings->daemon && signals_has_terminal();
 	sup.logger.stdout_is_terminal = isatty(STDOUT_FILENO) != 0;
 	raise_nofile(&sup);

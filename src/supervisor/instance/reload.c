@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "os/process.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
@@ -197,7 +198,7 @@ static int open_new(struct supervisor *sup, struct plan *plan, struct error *err
 {
 	const struct diff *d = &plan->diff;
 
-	sup->launch.cpus = budget_usable();
+	sup->launch.cpus = affinity_usable();
 	plan->sets = calloc(d->count + 1, sizeof(*plan->sets));
 	plan->segments = calloc(d->count + 1, sizeof(*plan->segments));
 	if (plan->sets == NULL || plan->segments == NULL)

@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "nats/natslib.h"
 #include "os/descriptors.h"
+#include "os/process.h"
 #include "supervisor/common/job.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/common/registry.h"
@@ -89,7 +90,7 @@ static int answer_settings(void *owner)
 	if (settings != NULL && config_read_token(settings, &err) == -1)
 		faults_add(&faults, EX_CONFIG, "%s", err.text);
 	if (faults.count == 0) {
-		config_check_here(settings, budget_usable(), &faults);
+		config_check_here(settings, affinity_usable(), &faults);
 		check_relays(settings, &faults);
 	}
 	if (settings == NULL || faults.count > 0)

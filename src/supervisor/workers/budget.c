@@ -2,15 +2,6 @@
 #include "supervisor/workers/recipe.h"
 
 #include "os/process.h"
-#include "os/cgroup.h"
-
-unsigned budget_usable(void)
-{
-	unsigned affinity = affinity_count();
-	unsigned quota = cgroup_cpu_quota("");
-
-	return quota > 0 && quota < affinity ? quota : affinity;
-}
 
 /* The first CPU of a part.  The parts cover all CPUs, and do not overlap. */
 static unsigned first_cpu(unsigned part, unsigned parts, unsigned cpus)

@@ -69,9 +69,6 @@ int environment_look(struct environ_look *look, pid_t pid, const char *key);
 /* How the CPUs are divided among the workers of a cluster: `threads` and `cpu`.
  * Computed at each start: a worker started before a `scale` keeps its share. */
 
-/* How many CPUs nclust may use, by affinity and cgroup quota: at least 1. */
-unsigned budget_usable(void);
-
 /* Which of `cpus` a slot is pinned to, counted from 0 and modulo their number. */
 struct budget_range {
 	unsigned first;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
+#include "os/process.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/sockets/group.h"
@@ -508,7 +509,7 @@ bool service_recount(struct supervisor *sup)
 {
 	unsigned was = sup->launch.cpus;
 
-	sup->launch.cpus = budget_usable();
+	sup->launch.cpus = affinity_usable();
 	if (sup->launch.cpus == was)
 		return false;
 	for (size_t i = 0; i < sup->service_count; i++)
