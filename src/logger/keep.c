@@ -278,7 +278,7 @@ void remember_begin(struct remember *m, struct source_pipe *pipe, size_t len)
 
 /* Write behind what another worker of the slot has written.  A failure is not reported: memory is
  * short then. */
-static void flush_block(struct remember *m)
+void remember_flush(struct remember *m)
 {
 	struct linering *to = &m->pipe->source->ring;
 
@@ -293,7 +293,7 @@ static void put_line(struct remember *m, enum logline_kind kind, const char *tex
 	char *at;
 
 	if (m->used + LOGLINE_HEAD + len + 2 > sizeof(m->block))
-		flush_block(m);
+		remember_flush(m);
 	if (!m->headed)
 		m->used += logline_head(m->block + m->used, (int64_t)(clock_wall() * 1000),
 			m->pipe == source->pipes ? 1 : 2, (int)source->pid);
@@ -322,9 +322,4 @@ void remember_note(struct remember *m, const struct line *line)
 		m->left_out = 0;
 	}
 	put_line(m, line->goes_on ? LOGLINE_GOES_ON : LOGLINE_BEGINS, line->text, line->len);
-}
-
-void remember_end(struct remember *m)
-{
-	flush_block(m);
 }

@@ -134,14 +134,14 @@ static void split_lines(
 	begin_lines(logger, pipe, len);
 	source_split(pipe, data, len, take_line, logger);
 	show_progress(logger, pipe);
-	remember_end(&logger->remember);
+	remember_flush(&logger->remember);
 }
 
 static void end_lines(struct logger *logger, struct source_pipe *pipe)
 {
 	begin_lines(logger, pipe, 0);
 	source_end_lines(pipe, take_line, logger);
-	remember_end(&logger->remember);
+	remember_flush(&logger->remember);
 }
 
 static void forget_if_over(struct logger *logger, struct source *source)

@@ -80,7 +80,7 @@ struct remember {
 /* Begin lines of a pipe, of which so many bytes have come at once. */
 void remember_begin(struct remember *m, struct source_pipe *pipe, size_t len);
 void remember_note(struct remember *m, const struct line *line);
-void remember_end(struct remember *m);
+void remember_flush(struct remember *m);
 
 /* ---- reading ---- */
 

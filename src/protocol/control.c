@@ -63,25 +63,18 @@ static int take_int(int *to, const json_t *value, int least, int most, struct er
 	return 0;
 }
 
-static int take_target(struct control_request *r, const json_t *value, struct error *err)
+static int take_target(struct control_request *r, const char *text, struct error *err)
 {
-	const char *text = json_string_value(value);
 	struct control_target target;
 
-	if (text == NULL)
-		return error_set(err, 0, "wanted a string");
 	if (control_parse_target(&target, text, err) == -1)
 		return -1;
 	text_copy(r->target, sizeof(r->target), text);
 	return 0;
 }
 
-static int take_signal(struct control_request *r, const json_t *value, struct error *err)
+static int take_signal(struct control_request *r, const char *name, struct error *err)
 {
-	const char *name = json_string_value(value);
-
-	if (name == NULL)
-		return error_set(err, 0, "wanted a string");
 	r->signal = text_signal(name);
 	if (r->signal == -1)
 		return error_set(err, 0, "there is no signal '%.32s'", name);
@@ -169,29 +162,24 @@ static int take_command(struct control_request *r, const json_t *value, struct e
 	return error_set(err, 0, "wanted an array of strings: a program and its arguments");
 }
 
-static int take_first(struct control_request *r, const json_t *value, struct error *err)
+static int take_first(struct control_request *r, const char *text, struct error *err)
 {
-	const char *text = json_string_value(value);
-
-	if (text == NULL || text[0] < 'A' || text[0] > 'Z' || text[1] != '\0')
+	if (text[0] < 'A' || text[0] > 'Z' || text[1] != '\0')
 		return error_set(err, 0, "wanted a capital letter");
 	r->first = text[0];
 	return 0;
 }
 
 /* Kinds and addresses, and nothing else, as they are shown to people. */
-static int take_readiness(struct control_request *r, const json_t *value, struct error *err)
+static int take_readiness(struct control_request *r, const char *text, struct error *err)
 {
-	const char *text = json_string_value(value);
-
-	if (text == NULL ||
-		text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.:, ")] != '\0' ||
+	if (text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.:, ")] != '\0' ||
 		text_copy(r->readiness, sizeof(r->readiness), text) >= sizeof(r->readiness))
 		return error_set(err, 0, "wanted kinds and addresses");
 	return 0;
 }
 
-enum plain { OWN_WAY, YES_OR_NO, NUMBER, SECONDS };
+enum plain { OWN_WAY, TEXT, YES_OR_NO, NUMBER, SECONDS };
 #define AT(member) offsetof(struct control_request, member)
 
 /* The fields that `params` may have. */
@@ -200,6 +188,8 @@ static const struct field {
 	unsigned on; /* the methods that take it, 1 << enum control_method each */
 	/* OWN_WAY */
 	int (*take)(struct control_request *r, const json_t *value, struct error *err);
+	/* TEXT */
+	int (*take_text)(struct control_request *r, const char *text, struct error *err);
 	/* others: offsets in a request, of the value and of a bool (or 0) that is set with it */
 	enum plain kind;
 	size_t at;
@@ -207,12 +197,12 @@ static const struct field {
 	int least; /* of a NUMBER */
 	int most;  /* of a NUMBER */
 } fields[] = {
-	{"target", ~0U, .take = take_target},
+	{"target", ~0U, .kind = TEXT, .take_text = take_target},
 	{"no_wait", CHANGES, .kind = YES_OR_NO, .at = AT(no_wait)},
 	{"count", ON(SCALE), .kind = NUMBER, .at = AT(count), .most = SCALE_MOST},
 	{"by", ON(SCALE), .kind = NUMBER, .at = AT(count), .least = -SCALE_MOST,
 		.most = SCALE_MOST},
-	{"signal", ON(SIGNAL), .take = take_signal},
+	{"signal", ON(SIGNAL), .kind = TEXT, .take_text = take_signal},
 	{"all", ON(SIGNAL) | ON(SEND), .kind = YES_OR_NO, .at = AT(all)},
 	{"now", ON(STOP), .kind = YES_OR_NO, .at = AT(now)},
 	{"follow", ON(EVENTS) | ON(LOGS), .kind = YES_OR_NO, .at = AT(follow)},
@@ -226,8 +216,8 @@ static const struct field {
 	{"drop_ports", ON(RESTART) | ON(RELOAD), .kind = YES_OR_NO, .at = AT(drop_ports)},
 	{"message", ON(SEND), .take = take_message},
 	{"command", ON(RESTART), .take = take_command},
-	{"first", ON(ASK), .take = take_first},
-	{"readiness", ON(STATUS), .take = take_readiness},
+	{"first", ON(ASK), .kind = TEXT, .take_text = take_first},
+	{"readiness", ON(STATUS), .kind = TEXT, .take_text = take_readiness},
 	{"timeout", ON(DRAIN) | ON(UNDRAIN), .kind = SECONDS, .at = AT(timeout),
 		.given = AT(has_timeout)},
 	{"metrics", ON(STATUS), .kind = YES_OR_NO, .at = AT(metrics)},
@@ -252,6 +242,10 @@ static int take_field(
 	switch (f->kind) {
 	case OWN_WAY:
 		break;
+	case TEXT:
+		if (!json_is_string(value))
+			return error_set(err, 0, "wanted a string");
+		return f->take_text(r, json_string_value(value), err);
 	case YES_OR_NO:
 		return take_bool((bool *)(members + f->at), value, err);
 	case NUMBER:
