@@ -286,10 +286,6 @@ static bool find_processes(char found[FOUND_TEXT])
 
 static bool find_user(char found[FOUND_TEXT])
 {
-	snprintf(found, FOUND_TEXT, "uid %u acting as %u, gid %u", (unsigned)getuid(),
-		(unsigned)geteuid(), (unsigned)getegid());
-	if (privilege_is_setuid())
-		return false;
 	snprintf(found, FOUND_TEXT, "uid %u, gid %u", (unsigned)geteuid(), (unsigned)getegid());
 	return true;
 }
@@ -480,7 +476,7 @@ static const struct {
 		"nclust may use the hard limit: raise it for more workers"},
 	{"processes", find_processes, "", FACT_WARN,
 		"a worker that cannot be started is tried again later"},
-	{"user", find_user, "", FACT_BAD, "nclust does not run setuid or setgid"},
+	{"user", find_user, "", FACT_OK, ""},
 	{"ports", find_ports, "", FACT_NOTE,
 		"for lower ones: a socket unit, CAP_NET_BIND_SERVICE, or "
 		"ip_unprivileged_port_start"},

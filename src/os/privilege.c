@@ -33,11 +33,6 @@ bool privilege_has(int capability)
 	return capset_get(&set) == 0 && (set.effective >> (unsigned)capability & 1) != 0;
 }
 
-bool privilege_is_setuid(void)
-{
-	return getuid() != geteuid() || getgid() != getegid();
-}
-
 static int become_user(uid_t uid, struct error *err)
 {
 	if (setgroups(0, NULL) == -1)

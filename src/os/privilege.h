@@ -12,8 +12,6 @@
 
 /* Does this process have the capability (CAP_...) in its effective set? */
 bool privilege_has(int capability);
-/* euid or egid differ from the real ones: nclust must not run setuid. */
-bool privilege_is_setuid(void);
 enum { NOBODY = 65534 }; /* uid and gid of the kernel's overflow user */
 /* Give up everything for a role that needs no rights: root becomes this uid and gid,
  * no groups, no capabilities, no_new_privs.  -1 and `err`. */

@@ -21,16 +21,6 @@ TEST(capabilities_are_known)
 	ck_assert(!privilege_has(CAP_SETUID));
 }
 
-ROOT_TEST(running_setuid_is_seen)
-{
-	ck_assert(!privilege_is_setuid());
-	ck_assert_int_eq(setresuid(1234, 0, 0), 0);
-	ck_assert(privilege_is_setuid());
-	ck_assert_int_eq(setresuid(0, 0, 0), 0);
-	ck_assert_int_eq(setresgid(1234, 0, 0), 0);
-	ck_assert(privilege_is_setuid());
-}
-
 NATIVE_TEST(everything_is_given_up)
 {
 	struct capset set;
