@@ -124,10 +124,7 @@ static bool start_instance(struct trial *t, const char *const *words)
 		.fds = {{t->log, STDERR_FILENO}},
 		.fd_count = 1,
 		.new_session = true,
-		.nice = INT_MIN,
-		.umask = -1,
-		.uid = -1,
-		.gid = -1,
+		SPAWN_INHERITS,
 		.death_signal = SIGTERM,
 	};
 	pid_t pid;

@@ -6,6 +6,7 @@
 #include "base/nsec.h"
 #include "os/place/statefile.h"
 
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -124,6 +125,8 @@ struct spawn_plan {
 	 * step).  0: no limit. */
 	nsec_t patience;
 };
+/* The members of a plan that let the child have all of this from its parent. */
+#define SPAWN_INHERITS .nice = INT_MIN, .umask = -1, .uid = -1, .gid = -1
 
 struct spawn_failure {
 	enum spawn_step step;

@@ -11,7 +11,6 @@
 #include "supervisor/common/state.h"
 #include "supervisor/common/timer.h"
 
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -76,14 +75,11 @@ int role_start(enum role role, struct role_life *l, const int *fds, size_t count
 		.limit_resources = &resource,
 		.limits = &limit,
 		.limit_count = 1,
-		.nice = INT_MIN,
+		SPAWN_INHERITS,
 		/* roles other than the logger are no more important than workers */
 		.oom_score_adj = role != ROLE_LOGGER && *sup->births.oom_score_adj != '\0'
 			? sup->births.oom_score_adj
 			: NULL,
-		.umask = -1,
-		.uid = -1,
-		.gid = -1,
 		.no_new_privs = true,
 	};
 

@@ -243,10 +243,7 @@ static int run_check(struct reexec *u, int state, struct spawn_failure *failure)
 		.fd_count = 3,
 		.null_fd = u->sup->null_fd,
 		.new_session = true,
-		.nice = INT_MIN,
-		.umask = -1,
-		.uid = -1,
-		.gid = -1,
+		SPAWN_INHERITS,
 		.death_signal = SIGKILL,
 		.patience = EXEC_PATIENCE,
 	};

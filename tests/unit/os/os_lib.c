@@ -199,10 +199,7 @@ struct spawn_plan os_plan(void)
 		.argv = (char *const *)(uintptr_t)tell_argv,
 		.envp = environ,
 		.null_fd = os_null(),
-		.nice = INT_MIN,
-		.umask = -1,
-		.uid = -1,
-		.gid = -1,
+		SPAWN_INHERITS,
 		.fd_count = 2,
 		.fds = {{1, 1}, {2, 2}},
 	};
