@@ -16,8 +16,8 @@ int cluster_adopt_begin(struct cluster *c, unsigned generation, bool says_ready,
 	if (c->alive > 0 || c->generations.count != 1 || generation < c->generation)
 		return -1;
 	g->number = c->generation = c->last_generation = generation;
-	g->says_ready |= says_ready;
-	g->listens |= listens;
+	g->knows[LESSON_SAYS_READY] |= says_ready;
+	g->knows[LESSON_LISTENS] |= listens;
 	return 0;
 }
 
@@ -89,7 +89,7 @@ uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 		w->gate_at = a->ready_at; /* it serves, so it has passed its gate */
 		/* without another sign: the worker has lived for long enough */
 		(void)slot_tell(
-			c, a->slot, w, g->says_ready || g->listens ? ON_READY : ON_PROVEN, NULL);
+			c, a->slot, w, g->knows[LESSON_SAYS_READY] || g->knows[LESSON_LISTENS] ? ON_READY : ON_PROVEN, NULL);
 		w->ready_at = a->ready_at;
 		w->serves_since = a->ready_at;
 	}

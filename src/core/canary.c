@@ -14,7 +14,7 @@ static bool is_guessed(const struct generation *g)
 	case READY_PROBE:
 		return settings->ready_probe.kind == PROBE_TCP;
 	case READY_AUTO:
-		return !g->says_ready;
+		return !g->knows[LESSON_SAYS_READY];
 	default:
 		return true;
 	}

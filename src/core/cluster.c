@@ -140,10 +140,10 @@ static void on_sign(struct cluster *c, struct worker *w, const struct event *e)
 	if (e->kind == EVENT_PROVED) {
 		counts = mode == READY_PROBE;
 	} else if (e->kind == EVENT_LISTENING) {
-		if (!g->listens)
+		if (!g->knows[LESSON_LISTENS])
 			cluster_sweep(c); /* other workers must listen, too: note_lesson() */
 		generations_learn(&c->generations, w->generation, LESSON_LISTENS);
-		counts = mode == READY_LISTEN || (mode == READY_AUTO && !g->says_ready);
+		counts = mode == READY_LISTEN || (mode == READY_AUTO && !g->knows[LESSON_SAYS_READY]);
 	} else {
 		generations_learn(&c->generations, w->generation, LESSON_SAYS_READY);
 		counts = mode == READY_AUTO || mode == READY_NOTIFY;

@@ -112,7 +112,7 @@ static bool is_full(const struct cluster *c, unsigned generation)
 		return false;
 	/* nothing shows when these workers have started */
 	if (g->settings->ready == READY_ALIVE ||
-		(g->settings->ready == READY_AUTO && g->silent && !g->says_ready && !g->listens))
+		(g->settings->ready == READY_AUTO && g->knows[LESSON_SILENT] && !g->knows[LESSON_SAYS_READY] && !g->knows[LESSON_LISTENS]))
 		return false;
 	return g->starting >= most;
 }
@@ -189,7 +189,7 @@ unsigned spare_wanted(const struct cluster *c)
 		cluster_find_generation(c, c->rollout.under_way ? c->rollout.to : c->generation);
 	unsigned most = c->cap - c->wanted; /* further slots come with more memory */
 
-	if (c->wanted == 0 || g->ungated || g->settings->intercept == INTERCEPT_OFF)
+	if (c->wanted == 0 || g->knows[LESSON_UNGATED] || g->settings->intercept == INTERCEPT_OFF)
 		return 0;
 	return g->settings->spare < most ? g->settings->spare : most;
 }
@@ -214,7 +214,7 @@ bool spare_awaits_gate(const struct cluster *c, uint32_t i, const struct worker 
 	const struct generation *g = cluster_find_generation(c, w->generation);
 
 	return w->state == WORKER_STARTING && w->gate_at == 0 && g->settings->spare > 0 &&
-		!g->ungated &&
+		!g->knows[LESSON_UNGATED] &&
 		(g->settings->intercept == INTERCEPT_OFF ||
 			(c->places > c->wanted && !spare_is_needed(c, i, w)));
 }

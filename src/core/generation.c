@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 int generations_reserve(struct generations *g, unsigned count)
 {
@@ -74,24 +75,14 @@ void generations_learn(struct generations *g, unsigned number, enum lesson lesso
 
 	assert(from != NULL);
 	command = from->command;
-	for (unsigned i = 0; i < g->count; i++) {
-		if (g->list[i].command != command)
-			continue;
-		g->list[i].says_ready |= lesson == LESSON_SAYS_READY;
-		g->list[i].listens |= lesson == LESSON_LISTENS;
-		g->list[i].graceful |= lesson == LESSON_GRACEFUL;
-		g->list[i].ungated |= lesson == LESSON_UNGATED;
-		g->list[i].silent |= lesson == LESSON_SILENT;
-	}
+	for (unsigned i = 0; i < g->count; i++)
+		if (g->list[i].command == command)
+			g->list[i].knows[lesson] = true;
 }
 
 void generation_forget_lessons(struct generation *g)
 {
-	g->says_ready = false;
-	g->listens = false;
-	g->graceful = false;
-	g->silent = false;
-	g->ungated = false;
+	memset(g->knows, 0, sizeof(g->knows));
 }
 
 void generations_forget(struct generations *g, unsigned keep, unsigned keep_too)

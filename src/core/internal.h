@@ -50,8 +50,6 @@ bool cluster_is_all_ready(const struct cluster *c);
  * failed: first come, first served.  A worker that takes long is not waited for,
  * because it may hang, and other slots are to be filled meanwhile.
  */
-struct cluster;
-
 #define LINE_PATIENCE (10 * SECOND)
 
 /* Do others wait for this worker, and until when will they? */
@@ -77,8 +75,6 @@ void line_restore(struct cluster *c);
  * successor's birth to the end of the unfit one, or of the successor, if that
  * fails; then it is tried again, later and later.
  */
-struct cluster;
-
 /* Shut the slot's gate if its replacement is over. */
 void gate_settle(struct cluster *c, uint32_t i);
 
@@ -105,8 +101,6 @@ nsec_t gate_due(const struct cluster *c, const struct slot *s);
  * has died in its slot becomes the next spare.  Where a worker never comes to
  * the gate, as it waits for no listen(2), there are no spares.
  */
-struct cluster;
-
 /* How many spares are wanted. */
 unsigned spare_wanted(const struct cluster *c);
 
@@ -141,8 +135,6 @@ bool spare_release(struct cluster *c, unsigned generation);
  * answer, or has grown too large or too old, still serves: it is marked unfit,
  * and replaced through its slot's gate.
  */
-struct cluster;
-
 /* EVENT_UNWELL. */
 void health_unwell(struct cluster *c, uint32_t i, struct worker *w, enum why why);
 

@@ -3,6 +3,8 @@
 
 #include "core/internal.h"
 
+#include <string.h>
+
 bool rollout_has_turned(const struct cluster *c, const struct slot *s)
 {
 	return c->rollout.under_way && !c->rollout.fresh && s->turn == c->rollout.id;
@@ -38,16 +40,14 @@ void rollout_begin(struct cluster *c, const struct rollout_request *request, uns
 	struct report *report;
 
 	added->command = from->command;
-	added->says_ready = from->says_ready;
-	added->listens = from->listens;
-	added->graceful = from->graceful;
-	added->silent = from->silent;
-	added->ungated = from->ungated && request->settings == from->settings;
+	memcpy(added->knows, from->knows, sizeof(added->knows));
+	added->knows[LESSON_UNGATED] &= request->settings == from->settings;
 	if (request->command_changed) {
 		added->command = ++c->last_command;
 		generation_forget_lessons(added);
 		/* whatever the command, old listeners have to be listened on again */
-		added->listens = from->listens && !request->drops_ports;
+		added->knows[LESSON_LISTENS] =
+			from->knows[LESSON_LISTENS] && !request->drops_ports;
 	}
 	c->rollout = (struct rollout){
 		.under_way = true,

@@ -11,6 +11,16 @@
 
 /* ---- generation ---- */
 
+/* What a worker has shown of its command: it holds for all of the generation, and of the next. */
+enum lesson {
+	LESSON_SAYS_READY, /* READY=1 was seen */
+	LESSON_LISTENS,    /* a worker was seen to listen */
+	LESSON_GRACEFUL,   /* a worker answered all requests at its stop */
+	LESSON_SILENT,     /* a worker gave no sign of being ready, but lived */
+	LESSON_UNGATED,    /* a worker could not be held back as a spare */
+	LESSONS,
+};
+
 /*
  * The number and the settings of workers that were started together.  A generation is remembered
  * while one of its workers lives, it is in force, or a rollout goes to it or may go back to it; so
@@ -23,11 +33,7 @@ struct generation {
 	unsigned serving;  /* of these: ready or leaving by themselves */
 	unsigned beside;   /* of these: beside an old worker that stays yet */
 	unsigned command;  /* number of the command among the cluster's */
-	bool says_ready;   /* READY=1 was seen from this command */
-	bool listens;      /* a worker was seen to listen */
-	bool graceful;     /* a worker answered all requests at its stop */
-	bool ungated;      /* a worker could not be held back as a spare */
-	bool silent;       /* a worker gave no sign of being ready, but lived */
+	bool knows[LESSONS]; /* of the command */
 	enum why rejected; /* why its starting workers go; WHY_ITSELF: they stay */
 	struct cluster_settings *settings; /* a reference of its own */
 };
@@ -55,8 +61,6 @@ unsigned generations_next(const struct generations *g, unsigned number);
 void generations_replace(struct generations *g, const struct cluster_settings *old,
 	struct cluster_settings *settings);
 
-/* What a worker of a generation has shown of its command; it holds for all of the generation. */
-enum lesson { LESSON_SAYS_READY, LESSON_LISTENS, LESSON_GRACEFUL, LESSON_SILENT, LESSON_UNGATED };
 void generations_learn(struct generations *g, unsigned number, enum lesson lesson);
 void generation_forget_lessons(struct generation *g);
 
@@ -209,8 +213,6 @@ void rollout_settings(struct cluster *c, const struct event *e);
  * all other slots.
  */
 #define ALL_SLOTS UINT32_MAX
-
-struct cluster;
 
 /* The rollout begins: which waves it has. */
 void canary_begin(struct cluster *c, const struct rollout_request *request);

@@ -137,7 +137,7 @@ void rollout_settings(struct cluster *c, const struct event *e)
 	}
 	if (e->settings == NULL)
 		return;
-	to->ungated = false;
+	to->knows[LESSON_UNGATED] = false;
 	c->rollout.watch = 0; /* these settings are newer than those it would go back to */
 	generations_replace(&c->generations, to->settings, e->settings);
 	cluster_sweep(c); /* workers may be too old by the new settings */

@@ -73,9 +73,9 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w, enum worker_even
 	at.lost = c->lost;
 	at.slot = i;
 	at.settings = g->settings;
-	at.says_ready = g->says_ready;
-	at.listens = g->listens;
-	at.opens &= !g->silent;
+	at.says_ready = g->knows[LESSON_SAYS_READY];
+	at.listens = g->knows[LESSON_LISTENS];
+	at.opens &= !g->knows[LESSON_SILENT];
 	at.out = c->out;
 
 	if ((event == ON_READY || event == ON_PROVEN) && spare_awaits_gate(c, i, w)) {
@@ -105,7 +105,7 @@ bool cluster_empties(const struct cluster *c, unsigned generation)
 
 	return g != NULL && g->settings->drain_timeout > 0 &&
 		(g->settings->drain == DRAIN_QUIET ||
-			(g->settings->drain == DRAIN_AUTO && !g->graceful));
+			(g->settings->drain == DRAIN_AUTO && !g->knows[LESSON_GRACEFUL]));
 }
 
 /*
@@ -165,7 +165,7 @@ static void note_lesson(const struct cluster *c, struct worker *w)
 	if (w->state != WORKER_STARTING || w->proven_at == NSEC_NEVER || w->said)
 		return;
 	g = cluster_find_generation(c, w->generation);
-	if (g->listens && g->settings->ready == READY_AUTO)
+	if (g->knows[LESSON_LISTENS] && g->settings->ready == READY_AUTO)
 		w->proven_at = NSEC_NEVER;
 }
 

@@ -93,12 +93,12 @@ int cluster_exit_status(const struct cluster *c)
 
 bool cluster_knows_notify(const struct cluster *c)
 {
-	return cluster_in_force(c)->says_ready;
+	return cluster_in_force(c)->knows[LESSON_SAYS_READY];
 }
 
 bool cluster_knows_listen(const struct cluster *c)
 {
-	return cluster_in_force(c)->listens;
+	return cluster_in_force(c)->knows[LESSON_LISTENS];
 }
 
 uint64_t cluster_last_worker(const struct cluster *c)

@@ -88,13 +88,13 @@ static const struct plain_row generation_rows[] = {
 	PLAIN(2, generation, workers, UNSIGNED),
 	PLAIN(3, generation, serving, UNSIGNED),
 	PLAIN(4, generation, command, UNSIGNED),
-	PLAIN(5, generation, says_ready, BOOL),
-	PLAIN(6, generation, listens, BOOL),
+	PLAIN(5, generation, knows[LESSON_SAYS_READY], BOOL),
+	PLAIN(6, generation, knows[LESSON_LISTENS], BOOL),
 	PLAIN_ENUM(7, generation, rejected, WHY_REQUEST),
-	PLAIN(8, generation, graceful, BOOL),
+	PLAIN(8, generation, knows[LESSON_GRACEFUL], BOOL),
 	PLAIN(9, generation, beside, UNSIGNED),
-	PLAIN(10, generation, silent, BOOL),
-	PLAIN(11, generation, ungated, BOOL),
+	PLAIN(10, generation, knows[LESSON_SILENT], BOOL),
+	PLAIN(11, generation, knows[LESSON_UNGATED], BOOL),
 	CARRY_REFERENCE(CARRY_INDEX, generation, settings, CARRY_OF_SETTINGS, true),
 };
 
