@@ -88,8 +88,10 @@ uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 	if (a->ready_at != NSEC_NEVER) {
 		w->gate_at = a->ready_at; /* it serves, so it has passed its gate */
 		/* without another sign: the worker has lived for long enough */
-		(void)slot_tell(
-			c, a->slot, w, g->knows[LESSON_SAYS_READY] || g->knows[LESSON_LISTENS] ? ON_READY : ON_PROVEN, NULL);
+		(void)slot_tell(c, a->slot, w,
+			g->knows[LESSON_SAYS_READY] || g->knows[LESSON_LISTENS] ? ON_READY
+										: ON_PROVEN,
+			NULL);
 		w->ready_at = a->ready_at;
 		w->serves_since = a->ready_at;
 	}

@@ -47,20 +47,20 @@ nsec_t canary_watch(const struct cluster *c)
 	return c->rollout.bake != 0 ? watch_time(g) : 0;
 }
 
-void canary_begin(struct cluster *c, const struct rollout_request *request)
+void canary_begin(struct cluster *c, const struct event *asked)
 {
 	struct rollout *r = &c->rollout;
 	const struct cluster_settings *settings = cluster_find_generation(c, r->to)->settings;
 
 	r->bake_until = NSEC_NEVER;
-	r->bake = request->has_bake ? request->bake : settings->bake;
+	r->bake = asked->has_bake ? asked->span : settings->bake;
 	if (r->scope != SLOT_ALL) {
 		/* the settings' bake time is for their canaries */
-		if (!request->has_bake && r->bake != BAKE_AUTO)
+		if (!asked->has_bake && r->bake != BAKE_AUTO)
 			r->bake = 0;
 	} else {
 		r->fleet = settings->surge >= WORKERS_MAX;
-		r->canary = request->has_canary ? request->canary : settings->canary;
+		r->canary = asked->has_canary ? asked->count : settings->canary;
 		if (r->canary > c->wanted && c->places > c->wanted)
 			r->canary = c->wanted; /* a spare is no canary */
 	}

@@ -37,7 +37,7 @@ void cluster_free(struct cluster *c)
 {
 	if (c == NULL)
 		return;
-	if (c->waiting.settings != NULL)
+	if (c->waiting_id != 0) /* else handed over */
 		cluster_settings_unref(c->waiting.settings);
 	generations_fini(&c->generations);
 	free(c->slots);
@@ -143,7 +143,8 @@ static void on_sign(struct cluster *c, struct worker *w, const struct event *e)
 		if (!g->knows[LESSON_LISTENS])
 			cluster_sweep(c); /* other workers must listen, too: note_lesson() */
 		generations_learn(&c->generations, w->generation, LESSON_LISTENS);
-		counts = mode == READY_LISTEN || (mode == READY_AUTO && !g->knows[LESSON_SAYS_READY]);
+		counts = mode == READY_LISTEN ||
+			(mode == READY_AUTO && !g->knows[LESSON_SAYS_READY]);
 	} else {
 		generations_learn(&c->generations, w->generation, LESSON_SAYS_READY);
 		counts = mode == READY_AUTO || mode == READY_NOTIFY;

@@ -112,7 +112,8 @@ static bool is_full(const struct cluster *c, unsigned generation)
 		return false;
 	/* nothing shows when these workers have started */
 	if (g->settings->ready == READY_ALIVE ||
-		(g->settings->ready == READY_AUTO && g->knows[LESSON_SILENT] && !g->knows[LESSON_SAYS_READY] && !g->knows[LESSON_LISTENS]))
+		(g->settings->ready == READY_AUTO && g->knows[LESSON_SILENT] &&
+			!g->knows[LESSON_SAYS_READY] && !g->knows[LESSON_LISTENS]))
 		return false;
 	return g->starting >= most;
 }

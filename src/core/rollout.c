@@ -32,35 +32,34 @@ void rollout_wake(struct cluster *c)
 
 /* ---- beginning and ending ---- */
 
-void rollout_begin(struct cluster *c, const struct rollout_request *request, unsigned like)
+void rollout_begin(struct cluster *c, unsigned id, const struct event *asked, unsigned like)
 {
 	unsigned number = ++c->last_generation;
-	struct generation *added = generations_add(&c->generations, number, request->settings);
+	struct generation *added = generations_add(&c->generations, number, asked->settings);
 	const struct generation *from = cluster_find_generation(c, like);
 	struct report *report;
 
 	added->command = from->command;
 	memcpy(added->knows, from->knows, sizeof(added->knows));
-	added->knows[LESSON_UNGATED] &= request->settings == from->settings;
-	if (request->command_changed) {
+	added->knows[LESSON_UNGATED] &= asked->settings == from->settings;
+	if (asked->command_changed) {
 		added->command = ++c->last_command;
 		generation_forget_lessons(added);
 		/* whatever the command, old listeners have to be listened on again */
-		added->knows[LESSON_LISTENS] =
-			from->knows[LESSON_LISTENS] && !request->drops_ports;
+		added->knows[LESSON_LISTENS] = from->knows[LESSON_LISTENS] && !asked->drops_ports;
 	}
 	c->rollout = (struct rollout){
 		.under_way = true,
-		.id = request->id,
+		.id = id,
 		.to = number,
-		.scope = request->scope,
-		.drops_ports = request->drops_ports,
-		.unprepared = request->settings->before.text != NULL,
+		.scope = asked->slot,
+		.drops_ports = asked->drops_ports,
+		.unprepared = asked->settings->before.text != NULL,
 		.since = c->now,
 		.last = SLOT_ALL,
 	};
-	canary_begin(c, request);
-	report = rollout_report(c, REPORT_ROLLOUT_STARTED, request->id);
+	canary_begin(c, asked);
+	report = rollout_report(c, REPORT_ROLLOUT_STARTED, id);
 	report->generation = number;
 	report->count = rollout_slots(c);
 }
@@ -84,14 +83,15 @@ void rollout_be_fresh(struct cluster *c)
 
 static void begin_waiting(struct cluster *c, unsigned like)
 {
-	struct rollout_request waiting = c->waiting;
+	struct event waiting = c->waiting;
+	unsigned id = c->waiting_id;
 
-	c->waiting = (struct rollout_request){0};
+	c->waiting_id = 0;
 	if (waiting.settings == NULL) {
 		like = c->generation;
 		waiting.settings = cluster_settings_ref(cluster_in_force(c)->settings);
 	}
-	rollout_begin(c, &waiting, like);
+	rollout_begin(c, id, &waiting, like);
 }
 
 static void finish_rollout(struct cluster *c)
@@ -107,7 +107,7 @@ static void finish_rollout(struct cluster *c)
 	c->rollout.watch = canary_watch(c);
 	c->generation = c->rollout.to;
 	c->rollout.under_way = false;
-	if (c->waiting.there)
+	if (c->waiting_id != 0)
 		begin_waiting(c, c->generation);
 }
 
@@ -126,15 +126,14 @@ static bool must_go_back(const struct cluster *c)
 
 static void go_back(struct cluster *c)
 {
-	struct rollout_request request = {
-		.id = ++c->last_rollout,
-		.scope = SLOT_ALL,
+	const struct event asked = {
+		.slot = SLOT_ALL,
 		.settings = cluster_settings_ref(cluster_in_force(c)->settings),
 		.has_canary = true, /* none: these settings have served before */
 		.has_bake = true,
 	};
 
-	rollout_begin(c, &request, c->generation);
+	rollout_begin(c, ++c->last_rollout, &asked, c->generation);
 	c->rollout.going_back = true;
 	c->rollout.unprepared = false; /* these settings have served before */
 }
@@ -173,13 +172,13 @@ static void count_ready(const struct cluster *c, struct report *report)
 /* A rollout has failed: begin the next one, or the way back.  True: the way back. */
 static bool begin_next(struct cluster *c)
 {
-	const struct rollout_request *w = &c->waiting;
-	bool back =
-		(!w->there || w->scope != SLOT_ALL) && !c->rollout.going_back && must_go_back(c);
+	bool waits = c->waiting_id != 0;
+	bool back = (!waits || c->waiting.slot != SLOT_ALL) && !c->rollout.going_back &&
+		must_go_back(c);
 
 	if (back)
 		go_back(c);
-	else if (w->there)
+	else if (waits)
 		begin_waiting(c, c->rollout.to);
 	return back;
 }
@@ -211,7 +210,7 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	r->watch = 0;
 	cluster_sweep(c);
 	if (c->generation == r->to) { /* the rollout has no way back */
-		if (c->waiting.there)
+		if (c->waiting_id != 0)
 			begin_waiting(c, r->to);
 		return;
 	}
@@ -241,7 +240,7 @@ void rollout_on_prepared(struct cluster *c, const struct event *e)
 	}
 	if (e->count != 0 && !r->fresh) {
 		(void)begin_next(c);
-	} else if (e->count != 0 && c->waiting.there) {
+	} else if (e->count != 0 && c->waiting_id != 0) {
 		begin_waiting(c, r->to);
 		rollout_be_fresh(c); /* no worker is there yet */
 	} else if (!c->stopping) {
@@ -265,11 +264,11 @@ void rollout_fail_all(struct cluster *c)
 		rollout_fail_by_stop(
 			c, c->rollout.id, c->rollout.fresh ? SLOT_ALL : c->rollout.last);
 	c->rollout.under_way = false;
-	if (c->waiting.there)
-		rollout_fail_by_stop(c, c->waiting.id, SLOT_ALL);
-	if (c->waiting.settings != NULL)
-		cluster_settings_unref(c->waiting.settings);
-	c->waiting = (struct rollout_request){0};
+	if (c->waiting_id == 0)
+		return;
+	rollout_fail_by_stop(c, c->waiting_id, SLOT_ALL);
+	cluster_settings_unref(c->waiting.settings);
+	c->waiting_id = 0;
 }
 
 /* ---- one step after the other ---- */

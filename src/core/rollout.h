@@ -28,13 +28,13 @@ enum lesson {
  */
 struct generation {
 	unsigned number;
-	unsigned workers;  /* alive */
-	unsigned starting; /* of these, workers that make others wait (internal.h) */
-	unsigned serving;  /* of these: ready or leaving by themselves */
-	unsigned beside;   /* of these: beside an old worker that stays yet */
-	unsigned command;  /* number of the command among the cluster's */
+	unsigned workers;    /* alive */
+	unsigned starting;   /* of these, workers that make others wait (internal.h) */
+	unsigned serving;    /* of these: ready or leaving by themselves */
+	unsigned beside;     /* of these: beside an old worker that stays yet */
+	unsigned command;    /* number of the command among the cluster's */
 	bool knows[LESSONS]; /* of the command */
-	enum why rejected; /* why its starting workers go; WHY_ITSELF: they stay */
+	enum why rejected;   /* why its starting workers go; WHY_ITSELF: they stay */
 	struct cluster_settings *settings; /* a reference of its own */
 };
 
@@ -118,28 +118,14 @@ struct rollout {
 	unsigned from;  /* generation in force before, kept while `watch` lasts */
 };
 
-/* A rollout that was asked for; it may have to wait for the one under way. */
-struct rollout_request {
-	bool there;
-	unsigned id;
-	uint32_t scope;
-	bool command_changed;
-	bool drops_ports;                  /* new workers may listen on fewer addresses */
-	struct cluster_settings *settings; /* owned; NULL: those in force */
-	bool has_canary;                   /* `canary` in place of the settings' */
-	unsigned canary;
-	bool has_bake; /* `bake` in place of the settings' */
-	nsec_t bake;
-};
-
 struct cluster;
 
 /* rollout_request.c */
 void rollout_ask(struct cluster *c, const struct event *e);
 
-/* Begin with the settings of `request`; the command's known properties are those of
- * generation `like`. */
-void rollout_begin(struct cluster *c, const struct rollout_request *request, unsigned like);
+/* Begin the rollout that was `asked` for, with its settings; the command's known properties are
+ * those of generation `like`. */
+void rollout_begin(struct cluster *c, unsigned id, const struct event *asked, unsigned like);
 
 /* Nothing runs: the generation of the rollout, just begun, is in force. */
 void rollout_be_fresh(struct cluster *c);
@@ -215,7 +201,7 @@ void rollout_settings(struct cluster *c, const struct event *e);
 #define ALL_SLOTS UINT32_MAX
 
 /* The rollout begins: which waves it has. */
-void canary_begin(struct cluster *c, const struct rollout_request *request);
+void canary_begin(struct cluster *c, const struct event *asked);
 
 /* Look if a wave is over; true if it was, and there is more to do. */
 bool canary_advance(struct cluster *c);

@@ -26,7 +26,7 @@ static bool has_to_wait(const struct cluster *c, const struct event *e)
 		return true; /* the command must not run twice at a time */
 	if (r->fresh)
 		return false;
-	if (c->waiting.there)
+	if (c->waiting_id != 0)
 		return true; /* else this request would overtake the older one, which would win */
 	if (e->slot != SLOT_ALL && r->scope != e->slot)
 		return true;
@@ -36,29 +36,28 @@ static bool has_to_wait(const struct cluster *c, const struct event *e)
 /* Of waiting requests the last one wins, with all that the others asked for. */
 static void wait_for_turn(struct cluster *c, const struct event *e, unsigned id)
 {
-	struct rollout_request *w = &c->waiting;
+	struct event *w = &c->waiting;
 
-	if (w->there) {
-		(void)rollout_report(c, REPORT_ROLLOUT_SUPERSEDED, w->id);
-		if (w->scope != e->slot)
-			w->scope = SLOT_ALL;
-	} else {
-		w->scope = e->slot;
+	if (c->waiting_id == 0) {
+		*w = *e;
+		c->waiting_id = id;
+		return;
 	}
-	w->there = true;
-	w->id = id;
+	(void)rollout_report(c, REPORT_ROLLOUT_SUPERSEDED, c->waiting_id);
+	c->waiting_id = id;
+	if (w->slot != e->slot)
+		w->slot = SLOT_ALL;
 	w->command_changed |= e->command_changed;
 	w->drops_ports |= e->drops_ports;
 	if (e->slot == SLOT_ALL) {
 		w->has_canary = e->has_canary;
-		w->canary = e->count;
+		w->count = e->count;
 		w->has_bake = e->has_bake;
-		w->bake = e->span;
+		w->span = e->span;
 	}
 	if (e->settings == NULL)
 		return;
-	if (w->settings != NULL)
-		cluster_settings_unref(w->settings);
+	cluster_settings_unref(w->settings);
 	w->settings = e->settings;
 }
 
@@ -74,50 +73,33 @@ static void supersede_rollout(struct cluster *c)
 	cluster_sweep(c);
 }
 
-/* No old worker is left: the new generation is in force at once. */
-static void begin_afresh(struct cluster *c, struct rollout_request *request)
-{
-	cluster_revive(c);
-	request->scope = SLOT_ALL;
-	rollout_begin(c, request, c->generation);
-	rollout_be_fresh(c);
-}
-
 void rollout_ask(struct cluster *c, const struct event *e)
 {
-	struct rollout_request request = {
-		.id = ++c->last_rollout,
-		.scope = e->slot,
-		.command_changed = e->command_changed,
-		.drops_ports = e->drops_ports,
-		.settings = e->settings,
-		.has_canary = e->has_canary,
-		.canary = e->count,
-		.has_bake = e->has_bake,
-		.bake = e->span,
-	};
+	struct event asked = *e;
 	unsigned like = c->rollout.under_way ? c->rollout.to : c->generation;
 
-	c->asked_rollout = request.id;
+	c->asked_rollout = ++c->last_rollout;
 	if (c->stopping && !c->end_reported) {
-		rollout_fail_by_stop(c, request.id, SLOT_ALL);
-		if (e->settings != NULL)
-			cluster_settings_unref(e->settings);
+		rollout_fail_by_stop(c, c->asked_rollout, SLOT_ALL);
+		cluster_settings_unref(e->settings);
 		return;
 	}
 	if (c->rollout.under_way && has_to_wait(c, e)) {
-		wait_for_turn(c, e, request.id);
+		wait_for_turn(c, e, c->asked_rollout);
 		return;
 	}
-	if (request.settings == NULL)
-		request.settings = cluster_settings_ref(cluster_find_generation(c, like)->settings);
-	if (c->stopping) {
-		begin_afresh(c, &request);
+	if (asked.settings == NULL)
+		asked.settings = cluster_settings_ref(cluster_find_generation(c, like)->settings);
+	if (c->stopping) { /* no old worker is left: the new generation is in force at once */
+		cluster_revive(c);
+		asked.slot = SLOT_ALL;
+		rollout_begin(c, c->asked_rollout, &asked, c->generation);
+		rollout_be_fresh(c);
 		return;
 	}
 	if (c->rollout.under_way)
 		supersede_rollout(c);
-	rollout_begin(c, &request, like);
+	rollout_begin(c, c->asked_rollout, &asked, like);
 }
 
 void rollout_settings(struct cluster *c, const struct event *e)
@@ -125,7 +107,7 @@ void rollout_settings(struct cluster *c, const struct event *e)
 	unsigned latest = c->rollout.under_way ? c->rollout.to : c->generation;
 	struct generation *to = cluster_find_generation(c, latest);
 
-	if (c->waiting.there && c->waiting.settings != NULL) {
+	if (c->waiting_id != 0 && c->waiting.settings != NULL) {
 		cluster_settings_unref(c->waiting.settings);
 		c->waiting.settings = e->settings;
 		c->waiting.command_changed |= e->command_changed;

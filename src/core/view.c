@@ -18,7 +18,7 @@ const struct cluster_settings *cluster_generation_settings(
 
 const struct cluster_settings *cluster_next_settings(const struct cluster *c)
 {
-	if (c->waiting.there && c->waiting.settings != NULL)
+	if (c->waiting_id != 0 && c->waiting.settings != NULL)
 		return c->waiting.settings;
 	if (c->rollout.under_way)
 		return cluster_find_generation(c, c->rollout.to)->settings;

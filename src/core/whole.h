@@ -36,7 +36,8 @@ struct cluster {
 	unsigned last_generation;
 	unsigned last_command;
 	struct rollout rollout;
-	struct rollout_request waiting;
+	unsigned waiting_id;    /* a rollout that has to wait for the one under way; 0: none */
+	struct event waiting;   /* EVENT_ROLL, whose settings are owned; NULL: those in force */
 	unsigned last_rollout;  /* id; rollouts that go back count too */
 	unsigned asked_rollout; /* id of the latest request */
 

@@ -39,7 +39,7 @@ static void restart_service(struct service *service)
 {
 	struct error err;
 
-	if (service_roll(service, &(struct roll){.slot = SLOT_ALL}, &err) == -1)
+	if (service_roll(service, &(struct event){.slot = SLOT_ALL}, &err) == -1)
 		log_warn("%s: restart refused: %s", service->name, err.text);
 }
 

@@ -106,16 +106,16 @@ static int answer_reached(struct client *c, unsigned reached, const char *what)
 	return ANSWERED;
 }
 
-static struct roll roll_of(
+static struct event roll_of(
 	const struct control_request *r, uint32_t slot, struct cluster_settings *settings)
 {
-	return (struct roll){
+	return (struct event){
 		.slot = slot,
 		.has_canary = r->has_canary,
-		.canary = (unsigned)r->canary,
+		.count = (unsigned)r->canary,
 		.has_bake = r->has_bake,
 		.drops_ports = r->drop_ports,
-		.bake = r->bake,
+		.span = r->bake,
 		.settings = settings,
 		.command_changed = settings != NULL,
 	};
@@ -123,7 +123,7 @@ static struct roll roll_of(
 
 /* Begin a rollout; its settings, new ones or NULL, are handed over. */
 static int begin_rollout(
-	struct client *c, struct service *service, const struct roll *roll, struct error *err)
+	struct client *c, struct service *service, const struct event *roll, struct error *err)
 {
 	if (service_roll(service, roll, err) == -1)
 		return -1;
@@ -135,7 +135,7 @@ static int restart_with(struct client *c, const struct target *t, struct error *
 {
 	struct service *s = only_service(c, t, err);
 	struct cluster_settings *settings;
-	struct roll roll;
+	struct event roll;
 
 	if (s == NULL)
 		return CONTROL_PARAMS;
@@ -152,7 +152,7 @@ static int restart_with(struct client *c, const struct target *t, struct error *
 static int do_restart(struct client *c, const struct target *t, struct error *err)
 {
 	const struct supervisor *sup = c->sup;
-	const struct roll roll = roll_of(&c->request, t->slot, NULL);
+	const struct event roll = roll_of(&c->request, t->slot, NULL);
 
 	if (c->request.command != NULL)
 		return restart_with(c, t, err);

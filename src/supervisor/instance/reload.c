@@ -299,10 +299,6 @@ static void apply_settings(
 	const struct plan *plan, struct service *s, const struct diff_cluster *c, bool restart)
 {
 	struct event event = {
-		.kind = EVENT_SETTINGS,
-		.command_changed = c->command_changed,
-	};
-	struct roll roll = {
 		.slot = SLOT_ALL,
 		.command_changed = c->command_changed,
 		.drops_ports = plan->drops_ports,
@@ -315,14 +311,15 @@ static void apply_settings(
 	if (c->change == CHANGE_NONE && !restart)
 		return;
 	if (!rolls) {
+		event.kind = EVENT_SETTINGS;
 		event.settings = cluster_settings_ref(c->new);
 		service_tell(s, &event);
 		s->stage.live = true;
 		return;
 	}
 	if (c->change != CHANGE_NONE)
-		roll.settings = cluster_settings_ref(c->new);
-	if (service_roll(s, &roll, &err) == -1)
+		event.settings = cluster_settings_ref(c->new);
+	if (service_roll(s, &event, &err) == -1)
 		log_warn("%s: %s", s->name, err.text);
 	else
 		service_wake(s, true);
@@ -468,7 +465,7 @@ int reload_begin(struct supervisor *sup, bool restart, bool drops_ports, struct 
 
 static void restart_all(struct supervisor *sup)
 {
-	const struct roll roll = {.slot = SLOT_ALL};
+	const struct event roll = {.slot = SLOT_ALL};
 	struct error err;
 
 	(void)service_recount(sup);

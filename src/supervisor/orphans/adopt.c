@@ -303,7 +303,7 @@ int adopt_begin(struct supervisor *sup, struct error *err)
 
 static void roll_service(struct service *service)
 {
-	const struct roll all = {.slot = SLOT_ALL};
+	const struct event all = {.slot = SLOT_ALL};
 	struct error err;
 
 	if (service_roll(service, &all, &err) == -1)

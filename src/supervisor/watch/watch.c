@@ -114,7 +114,7 @@ static bool has_to_wait(const struct watching *w)
 
 static void begin_rollout(struct watching *w)
 {
-	const struct roll all = {.slot = SLOT_ALL};
+	const struct event all = {.slot = SLOT_ALL};
 	struct service *s = w->service;
 	struct error err;
 

@@ -537,12 +537,12 @@ void service_wake(struct service *s, bool moves)
 		log_error("%s: %s", s->name, err.text);
 }
 
-int service_may_roll(const struct service *service, const struct roll *roll, struct error *err)
+int service_may_roll(const struct service *service, const struct event *roll, struct error *err)
 {
 	if (refuse_if_stopping(service, err) == -1)
 		return -1;
 	if (!service->kind->by_connection ||
-		(roll->slot == SLOT_ALL && (!roll->has_canary || roll->canary == 0)))
+		(roll->slot == SLOT_ALL && (!roll->has_canary || roll->count == 0)))
 		return 0;
 	return error_set(err, 0,
 		"'%s' has a process for each connection: it is restarted as a "
@@ -551,7 +551,7 @@ int service_may_roll(const struct service *service, const struct roll *roll, str
 }
 
 /* Can nclust see what a worker listens on? */
-static bool sees_listens(const struct service *service, const struct roll *roll)
+static bool sees_listens(const struct service *service, const struct event *roll)
 {
 	const struct cluster_settings *s =
 		roll->settings != NULL ? roll->settings : cluster_next_settings(service->core);
@@ -559,20 +559,12 @@ static bool sees_listens(const struct service *service, const struct roll *roll)
 	return s->intercept != INTERCEPT_OFF && service->sup->intercept.way != WAY_NONE;
 }
 
-int service_roll(struct service *service, const struct roll *roll, struct error *err)
+int service_roll(struct service *service, const struct event *roll, struct error *err)
 {
-	struct event event = {
-		.kind = EVENT_ROLL,
-		.slot = roll->slot,
-		.settings = roll->settings,
-		.command_changed = roll->command_changed,
-		.drops_ports = roll->drops_ports || !sees_listens(service, roll),
-		.has_canary = roll->has_canary,
-		.count = roll->canary,
-		.has_bake = roll->has_bake,
-		.span = roll->bake,
-	};
+	struct event event = *roll;
 
+	event.kind = EVENT_ROLL;
+	event.drops_ports |= !sees_listens(service, roll);
 	if (service_may_roll(service, roll, err) == -1) {
 		cluster_settings_unref(roll->settings);
 		return -1;

@@ -61,18 +61,9 @@ int service_step(struct service *service, const struct scale_step *to, struct er
 /* A cluster that has no workers but no listener either, because its workers bind their port, could
  * not be woken by a client: start a worker.  `moves`: the port may have changed. */
 void service_wake(struct service *service, bool moves);
-struct roll {
-	uint32_t slot;                     /* or SLOT_ALL */
-	struct cluster_settings *settings; /* new settings, a reference; NULL: unchanged */
-	bool command_changed;
-	bool drops_ports; /* new workers may listen on fewer addresses than old ones */
-	bool has_canary;  /* `canary` replaces the setting */
-	unsigned canary;
-	bool has_bake; /* `bake` replaces the setting */
-	nsec_t bake;
-};
-int service_may_roll(const struct service *service, const struct roll *roll, struct error *err);
-int service_roll(struct service *service, const struct roll *roll, struct error *err);
+/* `roll`: as an EVENT_ROLL, whose settings are handed over. */
+int service_may_roll(const struct service *service, const struct event *roll, struct error *err);
+int service_roll(struct service *service, const struct event *roll, struct error *err);
 /* Stop the cluster when the clusters have ended that must stop before it (supervisor/order); and
  * stop it now. */
 void service_stop(struct service *service, bool at_once);

@@ -110,7 +110,7 @@ TEST(an_answer_that_comes_too_late_is_for_nobody)
 /* It fails between the start of a worker in vain and the report of that. */
 TEST(the_cause_of_an_exit_is_not_that_of_a_rollout_that_fails_meanwhile)
 {
-	const struct roll roll = {.slot = SLOT_ALL};
+	const struct event roll = {.slot = SLOT_ALL};
 	const struct report report = {
 		.kind = REPORT_EXITED,
 		.ending = {.kind = ENDING_SPAWN, .code = EAGAIN},

@@ -51,7 +51,7 @@ static inline void begin_lanes(const char *ini, unsigned workers)
 
 static inline void restart(void)
 {
-	const struct roll roll = {.slot = SLOT_ALL};
+	const struct event roll = {.slot = SLOT_ALL};
 	struct error err;
 
 	ck_assert_int_eq(service_roll(web, &roll, &err), 0);

@@ -78,7 +78,7 @@ static void settle(void)
 
 static void restart_slot(void)
 {
-	const struct roll roll = {.slot = 0};
+	const struct event roll = {.slot = 0};
 	struct error err;
 
 	ck_assert_int_eq(service_roll(web, &roll, &err), 0);

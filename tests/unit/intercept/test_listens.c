@@ -198,7 +198,7 @@ TEST(with_the_last_of_them_it_is_ready_at_once)
 /* Both listen on two ports, and the first one is to be replaced. */
 static struct child *replace_first(bool drops_ports)
 {
-	const struct roll roll = {.slot = SLOT_ALL, .drops_ports = drops_ports};
+	const struct event roll = {.slot = SLOT_ALL, .drops_ports = drops_ports};
 	struct error err;
 
 	for (uint32_t slot = 0; slot < 2; slot++)

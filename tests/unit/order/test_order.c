@@ -193,7 +193,7 @@ TEST(a_command_that_fails_or_cannot_start_fails_the_cluster)
 
 TEST(a_rollout_waits_for_its_command_too)
 {
-	const struct roll roll = {.slot = SLOT_ALL};
+	const struct event roll = {.slot = SLOT_ALL};
 	struct rollout_view view;
 	struct error err;
 

@@ -345,10 +345,11 @@ static const struct gap accepting_gaps[] = {
 static const struct gap whole_gaps[] = {
 	NOT(cluster, slots), NOT(cluster, cap), NOT(cluster, count), /* as many as there are */
 	NOT(cluster, generations), NOT(cluster, places), NOT(cluster, released),
-	NOT(cluster, spares),                         /* counted */
-	NOT(cluster, slot_waits), NOT(cluster, out),  /* of a moment */
-	NOT(cluster, surprises),                      /* may be told once more */
-	NOT(cluster, rollout), NOT(cluster, waiting), /* none is under way */
+	NOT(cluster, spares),                        /* counted */
+	NOT(cluster, slot_waits), NOT(cluster, out), /* of a moment */
+	NOT(cluster, surprises),                     /* may be told once more */
+	NOT(cluster, rollout), NOT(cluster, waiting_id),
+	NOT(cluster, waiting), /* none is under way */
 };
 static const struct gap slot_gaps[] = {NOT(slot, turn), NOT(slot, step), NOT(slot, proven)};
 static const struct gap generation_gaps[] = {NOT(generation, starting)}; /* counted */
