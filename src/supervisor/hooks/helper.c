@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/hooks/hooks.h"
 
-#include "base/log.h"
 #include "base/scope.h"
 #include "config/value.h"
 #include "supervisor/workers/child.h"
@@ -10,6 +9,7 @@
 #include "supervisor/workers/recipe.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,18 +188,12 @@ void helpers_resume(struct supervisor *sup)
 
 void helper_fact(struct buffer *facts, const char *key, const char *value)
 {
-	buffer_string(facts, key);
-	buffer_string(facts, "=");
-	buffer_string(facts, value);
-	buffer_append(facts, "", 1);
+	buffer_printf(facts, "%s=%s%c", key, value, '\0');
 }
 
 void helper_number(struct buffer *facts, const char *key, uint64_t n)
 {
-	buffer_string(facts, key);
-	buffer_string(facts, "=");
-	buffer_number(facts, n, 10);
-	buffer_append(facts, "", 1);
+	buffer_printf(facts, "%s=%" PRIu64 "%c", key, n, '\0');
 }
 
 void helper_facts(struct buffer *facts, const struct service *service)
@@ -208,11 +202,8 @@ void helper_facts(struct buffer *facts, const struct service *service)
 
 	helper_fact(facts, "NCLUST_NAME", sup->settings->name);
 	helper_fact(facts, "NCLUST_CLUSTER", service->name);
-	if (!sup->has_rundir)
-		return;
-	buffer_string(facts, "NCLUST_SOCKET=");
-	buffer_string(facts, sup->rundir.path);
-	buffer_append(facts, "/control", sizeof("/control"));
+	if (sup->has_rundir)
+		buffer_printf(facts, "NCLUST_SOCKET=%s/control%c", sup->rundir.path, '\0');
 }
 
 /* ---- the end ---- */

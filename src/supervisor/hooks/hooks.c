@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "base/nsec.h"
+#include "config/option.h"
 #include "os/clock.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/news.h"
@@ -14,19 +15,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* When all else has ended, hooks may still run for this time. */
 #define LAST_MOMENT (2 * SECOND)
 
-static const char *const names[HOOK_EVENTS] = {
-	[HOOK_READY] = "ready",
-	[HOOK_EXIT] = "exit",
-	[HOOK_CRASH] = "crash",
-	[HOOK_ROLLOUT] = "rollout",
-	[HOOK_SCALE] = "scale",
-	[HOOK_STOP] = "stop",
-	[HOOK_HANG] = "hang",
-};
+/* "on-exit" */
+static const char *name_of(enum hook_event event)
+{
+	return option_key(option_find("cluster", "on-exit", NULL), event);
+}
 
 static void start_some(struct supervisor *sup);
 
@@ -49,12 +47,12 @@ static void report_end(const struct hook_run *run, const char *how)
 	if (how == NULL && service != NULL)
 		once_forget(service->said, failed);
 	else if (how != NULL && service == NULL)
-		news_say(run->sup, LOG_WARN, "hook-failed", "%s: the hook on-%s ('%s') failed: %s",
-			run->settings->name, names[run->event],
+		news_say(run->sup, LOG_WARN, "hook-failed", "%s: the hook %s ('%s') failed: %s",
+			run->settings->name, name_of(run->event),
 			run->settings->hooks[run->event].text, how);
 	else if (how != NULL && once_say(service->said, failed))
-		news_say_of(service, LOG_WARN, "hook-failed", "the hook on-%s ('%s') failed: %s",
-			names[run->event], run->settings->hooks[run->event].text, how);
+		news_say_of(service, LOG_WARN, "hook-failed", "the hook %s ('%s') failed: %s",
+			name_of(run->event), run->settings->hooks[run->event].text, how);
 }
 
 static void remove_run(struct hooks *hooks, struct hook_run *run)
@@ -212,7 +210,7 @@ static void put_facts(struct hook_run *run, const struct report *r)
 	bool worker = run->event == HOOK_READY || run->event == HOOK_EXIT ||
 		run->event == HOOK_CRASH || run->event == HOOK_HANG;
 
-	helper_fact(facts, "NCLUST_EVENT", names[run->event]);
+	helper_fact(facts, "NCLUST_EVENT", name_of(run->event) + strlen("on-"));
 	helper_facts(facts, service);
 	if (worker || (r->kind == REPORT_ROLLOUT_FAILED && r->slot != SLOT_ALL))
 		helper_number(facts, "NCLUST_SLOT", r->slot);
