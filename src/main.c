@@ -83,7 +83,7 @@ static int run_invocation(const struct invocation *what, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct invocation what;
-	struct faults faults;
+	struct faults faults = {0};
 	int status;
 
 	if (supervisor_is_resumed())
@@ -106,7 +106,6 @@ int main(int argc, char **argv)
 		quick_exit(supervisor_check(argv[2]));
 	if (argc == 1)
 		return print_help(stderr) == 0 ? EX_USAGE : 1;
-	faults_init(&faults);
 	if (config_read(&what, argc, argv, cli_verbs(), &faults) == -1) {
 		print_faults(&faults);
 		status = faults.status;

@@ -45,9 +45,8 @@ static void filter_lines(struct buffer *ini, const char *section, bool all)
 /* Show notes: settings that are no mistake, but perhaps not what was meant. */
 static void tell_notes(struct settings *s)
 {
-	struct faults lines;
+	struct faults lines = {0};
 
-	faults_init(&lines);
 	config_note_files(s, &lines);
 	if (lines.count > 0)
 		(void)output_lines(STDERR_FILENO, lines.text.data, lines.text.len);
@@ -87,14 +86,13 @@ static int read_local(const struct arguments *a)
 	scoped_str file = strdup(a->file);
 	char *argv[] = {program, option, file, NULL};
 	struct invocation run;
-	struct faults faults;
+	struct faults faults = {0};
 	int status = 0;
 
 	if (file == NULL) {
 		log_syserr("cannot read '%s'", a->file);
 		return 1;
 	}
-	faults_init(&faults);
 	if (config_read(&run, 3, argv, cli_verbs(), &faults) == -1) {
 		(void)output_lines(STDERR_FILENO, faults.text.data, faults.text.len);
 		status = faults.status != 0 ? faults.status : EX_CONFIG;

@@ -17,7 +17,6 @@ struct faults {
 	int status; /* exit status: the first one's, but any other in place of EX_TEMPFAIL */
 };
 
-void faults_init(struct faults *f);
 void faults_fini(struct faults *f);
 /* Add a line (without '\n'); control bytes in it are shown as text_escape() does. */
 void faults_add(struct faults *f, int status, const char *format, ...)

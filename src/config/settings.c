@@ -16,11 +16,6 @@
 #include <string.h>
 #include <sysexits.h>
 
-void faults_init(struct faults *f)
-{
-	*f = (struct faults){0};
-}
-
 void faults_fini(struct faults *f)
 {
 	buffer_fini(&f->text);

@@ -9,11 +9,10 @@
 static void read_again(const struct settings *s)
 {
 	struct settings *again = settings_new();
-	struct faults faults;
+	struct faults faults = {0};
 	struct buffer out;
 	struct diff diff;
 
-	faults_init(&faults);
 	buffer_init(&out, 0);
 	if (again == NULL || describe_settings(&out, s, false, true) == -1 ||
 		buffer_text(&out) == NULL)
@@ -45,11 +44,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct settings *s = settings_new();
 	char *copy = malloc(size + 1);
-	struct faults faults;
+	struct faults faults = {0};
 	struct buffer out;
 	struct diff diff;
 
-	faults_init(&faults);
 	buffer_init(&out, 0);
 	if (s == NULL || copy == NULL)
 		abort();

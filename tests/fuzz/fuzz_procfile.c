@@ -9,12 +9,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct settings *s = settings_new();
 	char *copy = malloc(size + 1);
-	struct faults faults;
+	struct faults faults = {0};
 	struct buffer out;
 	struct diff diff;
 	struct error err;
 
-	faults_init(&faults);
 	buffer_init(&out, 0);
 	if (s == NULL || copy == NULL)
 		abort();

@@ -76,12 +76,11 @@ static int answer_settings(void *owner)
 	struct sigaction by_default = {.sa_handler = SIG_DFL};
 	struct invocation again;
 	struct settings *settings;
-	struct faults faults;
+	struct faults faults = {0};
 	struct carry_writer c;
 	struct error err;
 
 	(void)sigaction(SIGPIPE, &by_default, NULL);
-	faults_init(&faults);
 	/* a link on the way may lead elsewhere now */
 	if (dir != NULL && chdir(dir) == -1 && strncmp(file, dir, strlen(dir)) == 0)
 		faults_add(&faults, EX_CONFIG, "cannot enter '%s': %s", dir, strerror(errno));
@@ -111,9 +110,8 @@ static int answer_settings(void *owner)
 static int answer_logs(void *owner)
 {
 	const struct supervisor *sup = owner;
-	struct faults faults;
+	struct faults faults = {0};
 
-	faults_init(&faults);
 	config_check_here(sup->settings, sup->launch.cpus, &faults);
 	check_relays(sup->settings, &faults);
 	return write_answer(faults.text.data, faults.text.len) ? faults.status : EX_OSERR;

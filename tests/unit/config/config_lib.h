@@ -25,7 +25,6 @@ static inline struct reading read_bytes(const char *text, size_t len)
 	struct reading r = {.s = settings_new()};
 	char *data = malloc(len + 1);
 
-	faults_init(&r.faults);
 	ck_assert_ptr_nonnull(r.s);
 	ck_assert_ptr_nonnull(data);
 	memcpy(data, text, len);
@@ -68,7 +67,7 @@ static inline struct reading read_argv(const char *first, ...)
 	for (const char *a = first; a != NULL; a = va_arg(args, char *))
 		argv[argc++] = strdup(a);
 	va_end(args);
-	faults_init(&r.faults);
+	r.faults = (struct faults){0};
 	if (config_read(&inv, argc, argv, verbs, &r.faults) == 0) {
 		ck_assert_int_eq(inv.kind, INVOKE_RUN);
 		r.s = inv.settings;

@@ -160,10 +160,9 @@ TEST_LOOP(every_mistake_is_told, 0, (int)COUNT_OF(mistakes))
 TEST(no_arguments_at_all_are_a_usage_error)
 {
 	struct invocation inv;
-	struct faults faults;
+	struct faults faults = {0};
 	char *argv[] = {NULL};
 
-	faults_init(&faults);
 	ck_assert_int_eq(config_read(&inv, 0, argv, NULL, &faults), -1);
 	ck_assert_int_eq(faults.status, EX_USAGE);
 	ck_assert_uint_eq(faults.count, 1);
@@ -183,12 +182,11 @@ TEST(a_verb_and_help_are_seen)
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		char *argv[5] = {(char[]){"nclust"}};
 		struct invocation inv;
-		struct faults faults;
+		struct faults faults = {0};
 		int argc = 1;
 
 		for (int j = 0; j < 3 && cases[i].words[j] != NULL; j++)
 			argv[argc++] = strdup(cases[i].words[j]);
-		faults_init(&faults);
 		ck_assert_int_eq(config_read(&inv, argc, argv, verbs, &faults), 0);
 		ck_assert_int_eq(inv.kind, cases[i].kind);
 		if (inv.kind == INVOKE_VERB) {

@@ -12,11 +12,11 @@ static struct error err;
 
 static void begin(void)
 {
+	faults = (struct faults){0};
 	s = settings_new();
 	ck_assert_ptr_nonnull(s);
 	s->origins->file = strdup("shop/Procfile");
 	s->config_file = strdup("/nowhere/shop/Procfile");
-	faults_init(&faults);
 }
 
 static void end(void)

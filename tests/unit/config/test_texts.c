@@ -53,14 +53,13 @@ static void set_all(struct settings *s, size_t at, const char *section)
 static struct settings *made(void)
 {
 	struct settings *s = settings_new();
-	struct faults faults;
+	struct faults faults = {0};
 
 	ck_assert_ptr_nonnull(s);
 	ck_assert_uint_eq(settings_add_cluster(s, "web", (struct origin){0}), 0);
 	s->origins->file = strdup("shop.ini");
 	set_all(s, INSTANCE, "nclust");
 	set_all(s, 0, "cluster");
-	faults_init(&faults);
 	settings_check(s, &faults); /* fills in; some do not go together */
 	faults_fini(&faults);
 	return s;
