@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -123,15 +122,8 @@ void capture_reopen(struct child *child)
  * (fs/pipe.c of the kernel), and a worker can make any close the last. */
 void capture_drop(struct child *child)
 {
-	struct supervisor *sup = child->service->sup;
-
-	for (int i = 0; i < 2; i++) {
-		/* the logger has the pipe, too, so close(2) would leave it in the epoll set */
-		if (child->output[i] != -1)
-			(void)epoll_ctl(
-				sup->logger.pipes.set, EPOLL_CTL_DEL, child->output[i], NULL);
-		foreign_close(sup, child, &child->output[i]);
-	}
+	for (int i = 0; i < 2; i++)
+		foreign_close(child->service->sup, child, &child->output[i]);
 }
 
 /* Returns the read end, which the caller owns; -1 and errno. */
@@ -221,7 +213,6 @@ void capture_hand_over(struct service *service, const struct child *child)
 	for (int i = 0; i < 2; i++) {
 		if (child->output[i] == -1)
 			continue;
-		logger_watch_pipe(sup, child->output[i]);
 		p.stream |= (uint32_t)i + 1;
 		fds[count++] = child->output[i];
 	}

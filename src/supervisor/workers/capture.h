@@ -38,8 +38,6 @@ bool logger_send(
 int logger_start_soon(struct service *service);
 /* Start the first logger now, if logger_start_soon() has put that off. */
 void logger_start_put_off(struct supervisor *sup);
-/* Watch one more pipe of a worker, to see that the logger reads it. */
-void logger_watch_pipe(struct supervisor *sup, int pipe);
 /* Start the logger now, if it does not run. */
 void logger_begin(struct supervisor *sup);
 /* Use the logger of an earlier nclust; takes over the channel.  -1 and errno: that logger is

@@ -17,10 +17,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -28,31 +26,24 @@
  * CPU may do so for LOGGER_BUSY_WAITS times as long. */
 #define LOGGER_PATIENCE_MS 100
 #define LOGGER_BUSY_WAITS 50
-/* LOGGER_LOOK after a pipe was readable nclust asks the logger whether it lives, looks for the
- * answer each second, and kills the logger at the first look after LOGGER_ANSWERS_IN seconds, or
- * LOGGER_BUSY_ANSWERS_IN if it waits for a CPU. */
-#define LOGGER_LOOK (2 * SECOND)
-#define LOGGER_ANSWERS_IN 4
-#define LOGGER_BUSY_ANSWERS_IN 50
 /* A killed logger ends within this time, unless it hangs in the kernel. */
 #define LOGGER_ENDS_IN (1 * SECOND)
-#define LOGGER_KILLED UINT_MAX /* logger.asked */
 /* How long nclust waits at its end until the logger has emptied the pipes. */
 #define LOGGER_DRAINS (5 * SECOND)
 #define MOMENT_MS 100
 #define DROPS_EACH (1 * MINUTE)
 
-static int start_logger(struct supervisor *sup);
 static void replace_logger(struct supervisor *sup);
 
 /* ---- the channel ---- */
 
 static void kill_hung_logger(struct supervisor *sup)
 {
+	if (ev_is_active(&sup->logger.ends))
+		return; /* it was killed already */
 	log_warn("the logger does not answer: replacing it");
 	job_kill(&sup->logger.life.job);
-	sup->logger.asked = LOGGER_KILLED;
-	timer_arm(sup->loop, &sup->logger.look, LOGGER_ENDS_IN);
+	timer_arm(sup->loop, &sup->logger.ends, LOGGER_ENDS_IN);
 }
 
 static bool await_room(const struct supervisor *sup)
@@ -86,84 +77,13 @@ bool logger_send(
 	return false;
 }
 
-/* ---- does the logger live? ---- */
-
-/* A pipe whose writers have all closed it is readable for ever (EPOLLHUP). */
-static bool is_at_its_end(int pipe)
+/* A killed logger has not ended in time: it waits in the kernel. */
+static void on_end_due(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	struct pollfd at = {.fd = pipe, .events = POLLIN};
-
-	return poll(&at, 1, 0) == 1 && (at.revents & POLLIN) == 0;
-}
-
-void logger_watch_pipe(struct supervisor *sup, int pipe)
-{
-	struct epoll_event event = {.events = EPOLLIN};
-
-	if (pipe != -1 && ev_is_active(&sup->logger.work))
-		(void)epoll_ctl(sup->logger.pipes.set,
-			is_at_its_end(pipe) ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, pipe, &event);
-}
-
-static void stop_watching(struct supervisor *sup)
-{
-	ev_io_stop(sup->loop, &sup->logger.work);
-	ev_timer_stop(sup->loop, &sup->logger.look);
-	sup->logger.asked = 0;
-}
-
-/* Wait until a worker writes something.  A while later nclust asks the logger whether it lives, and
- * waits again when the logger has answered.  This costs nothing while no worker writes. */
-static void watch_work(struct supervisor *sup)
-{
-	const struct child *child;
-
-	stop_watching(sup);
-	if (sup->logger.pipes.set == -1 && eventset_open(&sup->logger.pipes) == -1) {
-		log_syserr("cannot watch over the logger");
-		return;
-	}
-	ev_io_set(&sup->logger.work, sup->logger.pipes.wake, EV_READ);
-	ev_io_start(sup->loop, &sup->logger.work);
-	for_each_child (child, children_of_all(sup))
-		for (int i = 0; i < 2; i++)
-			logger_watch_pipe(sup, child->output[i]);
-	eventset_arm(&sup->logger.pipes);
-}
-
-static void on_work(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	struct supervisor *sup = watcher->data;
-
+	(void)loop;
 	(void)revents;
-	eventset_take(&sup->logger.pipes);
-	ev_io_stop(loop, watcher);
-	timer_arm(loop, &sup->logger.look, LOGGER_LOOK);
-}
-
-/* To see whether the logger lives, ask for the last output of worker 0, which does not exist: any
- * logger answers that, also that of an earlier release. */
-static void on_logger_look(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	const struct logwire_packet p = {.kind = LOGWIRE_ENDED};
-	struct supervisor *sup = timer->data;
-
-	(void)revents;
-	if (sup->logger.asked == LOGGER_KILLED) {
-		log_warn("the logger does not end: it waits in the kernel");
-		replace_logger(sup);
-		return;
-	}
-	if (sup->logger.asked > LOGGER_ANSWERS_IN &&
-		(sup->logger.asked > LOGGER_BUSY_ANSWERS_IN ||
-			!process_is_runnable(sup->logger.life.job.pid))) {
-		kill_hung_logger(sup);
-		return;
-	}
-	/* in steps of a second, because nclust itself may have been stopped meanwhile */
-	if (sup->logger.asked++ == 0 && !logger_send(sup, &p, NULL, 0))
-		return;
-	timer_arm(loop, timer, SECOND);
+	log_warn("the logger does not end: it waits in the kernel");
+	replace_logger(timer->data);
 }
 
 #define LINES_MOST UINT64_C(1000000000)
@@ -211,10 +131,7 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 		}
 		if (m.cut || !logwire_check(&p, (size_t)m.len))
 			continue;
-		if (p.kind == LOGWIRE_LAST && p.worker == 0) {
-			if (sup->logger.asked != LOGGER_KILLED)
-				watch_work(sup);
-		} else if (p.kind == LOGWIRE_DROPPED || p.kind == LOGWIRE_LINES)
+		if (p.kind == LOGWIRE_DROPPED || p.kind == LOGWIRE_LINES)
 			count_lines(sup, &p);
 		else if (p.kind == LOGWIRE_LAST)
 			news_last_output(sup, p.worker, p.text, p.address_in_use != 0);
@@ -242,10 +159,7 @@ static void init_watchers(struct supervisor *sup)
 {
 	io_init(&sup->logger.watcher, on_channel, sup->logger.watcher.fd, sup);
 	role_init(&sup->logger.life, sup, on_logger_ended, start_again, sup);
-	sup->logger.pipes.set = sup->logger.pipes.wake = -1;
-	io_init(&sup->logger.work, on_work, -1, sup);
-	timer_init(&sup->logger.look, on_logger_look, sup);
-	sup->logger.asked = 0;
+	timer_init(&sup->logger.ends, on_end_due, sup);
 }
 
 void logger_init(struct supervisor *sup)
@@ -268,7 +182,6 @@ void logger_resume(struct supervisor *sup)
 	if (sup->logger.watcher.fd != -1)
 		ev_io_start(sup->loop, &sup->logger.watcher);
 	job_begin(&sup->logger.life.job, NSEC_NEVER);
-	watch_work(sup);
 }
 
 void logger_tell_terminal(struct supervisor *sup)
@@ -286,7 +199,6 @@ static void begin_logger(struct supervisor *sup, int channel)
 {
 	ev_io_set(&sup->logger.watcher, channel, EV_READ);
 	ev_io_start(sup->loop, &sup->logger.watcher);
-	watch_work(sup);
 }
 
 static int start_logger(struct supervisor *sup)
@@ -386,7 +298,7 @@ static void forget_logger(struct supervisor *sup)
 	job_forget(&sup->logger.life.job);
 	on_channel(sup->loop, &sup->logger.watcher, EV_READ);
 	close_channel(sup);
-	stop_watching(sup);
+	ev_timer_stop(sup->loop, &sup->logger.ends);
 	news_stop_waiting(sup);
 }
 
@@ -444,7 +356,7 @@ void logger_fini(struct supervisor *sup)
 	struct child *child;
 
 	role_wait_no_more(&sup->logger.life);
-	stop_watching(sup);
+	ev_timer_stop(sup->loop, &sup->logger.ends);
 	if (sup->logger.life.job.pid != 0 && !sup->orphans.has_past) {
 		await_end(sup);
 		job_end(&sup->logger.life.job);
@@ -453,5 +365,4 @@ void logger_fini(struct supervisor *sup)
 	/* also of workers that do not end */
 	for_each_child (child, children_of_all(sup))
 		capture_drop(child);
-	eventset_close(&sup->logger.pipes);
 }

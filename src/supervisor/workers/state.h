@@ -49,13 +49,10 @@ struct logger {
 	ev_io watcher; /* its fd: the channel, or -1 */
 	struct role_life life;
 	bool taken; /* the logger of an earlier nclust, which still writes where that one did */
-	uint64_t last_log;     /* the highest number of a slotlog so far */
-	nsec_t routed;         /* when the logger was started that knows service.routed */
-	bool no_pty;           /* the last pseudo-terminal could not be opened */
-	struct eventset pipes; /* the pipes of all workers */
-	ev_io work;            /* a pipe is readable: the logger has work */
-	ev_timer look;         /* when to ask the logger whether it lives */
-	unsigned asked;        /* how many looks ago it was asked; 0: it has answered */
+	uint64_t last_log; /* the highest number of a slotlog so far */
+	nsec_t routed;     /* when the logger was started that knows service.routed */
+	bool no_pty;       /* the last pseudo-terminal could not be opened */
+	ev_timer ends;     /* when a logger that was killed must have ended */
 };
 
 /* Closes descriptors that workers have made (foreign.h). */

@@ -77,10 +77,7 @@ static const struct gap supervisor_gaps[] = {
 	BEGUN_ANEW(supervisor, logger.life.job),
 	NO_TIME(supervisor, logger.life.job),
 	NOT(supervisor, logger.life.refused),
-	NOT(supervisor, logger.pipes),
-	NOT(supervisor, logger.work),
-	NOT(supervisor, logger.look),
-	NOT(supervisor, logger.asked),
+	NOT(supervisor, logger.ends),
 	NOT(supervisor, limits),       /* found again */
 	NOT(supervisor, jobs),         /* watched, or begun, anew */
 	NOT(supervisor, asks_waiting), /* the logger asks again */
