@@ -192,20 +192,19 @@ enum carry_row {
 	CARRY_ROW_BYTES,
 	CARRY_ROW_TEXTS,
 };
+#define CARRY_MEMBER(number, row_kind, type, member_of, ...) \
+	{ \
+		.tag = (number), .kind = (row_kind), .offset = offsetof(struct type, member_of), \
+		.size = sizeof(void *), __VA_ARGS__ \
+	}
 /* A pointer to a struct that others refer to.  Reading it adds a reference or a use. */
 #define CARRY_REFERENCE(number, type, member_of, kind_of, need) \
-	{ \
-		.tag = (number), .kind = CARRY_ROW_REFERENCE, \
-		.offset = offsetof(struct type, member_of), .size = sizeof(void *), \
-		.must = (need), .each = (kind_of) \
-	}
+	CARRY_MEMBER( \
+		number, CARRY_ROW_REFERENCE, type, member_of, .must = (need), .each = (kind_of))
 /* An array of such pointers, and its length (size_t). */
 #define CARRY_REFERENCES(number, type, member_of, kind_of, count_of) \
-	{ \
-		.tag = (number), .kind = CARRY_ROW_REFERENCES, \
-		.offset = offsetof(struct type, member_of), .size = sizeof(void *), \
-		.most = offsetof(struct type, count_of), .each = (kind_of) \
-	}
+	CARRY_MEMBER(number, CARRY_ROW_REFERENCES, type, member_of, \
+		.most = offsetof(struct type, count_of), .each = (kind_of))
 /* All structs of a kind that others refer to. */
 #define CARRY_REFERRED(number, of, kind_of) \
 	{ \
@@ -213,30 +212,18 @@ enum carry_row {
 	}
 /* A pointer to the first struct of a list, and the member that points to the next. */
 #define CARRY_LIST(number, type, member_of, of, element, next_of) \
-	{ \
-		.tag = (number), .kind = CARRY_ROW_LIST, \
-		.offset = offsetof(struct type, member_of), .size = sizeof(void *), .what = (of), \
-		.most = offsetof(struct element, next_of) \
-	}
+	CARRY_MEMBER(number, CARRY_ROW_LIST, type, member_of, .what = (of), \
+		.most = offsetof(struct element, next_of))
 /* A pointer to an array of structs, or of pointers to structs, and its length (size_t). */
 #define CARRY_ARRAY(number, type, member_of, of, count_of) \
-	{ \
-		.tag = (number), .kind = CARRY_ROW_ARRAY, \
-		.offset = offsetof(struct type, member_of), .size = sizeof(void *), .what = (of), \
-		.most = offsetof(struct type, count_of) \
-	}
+	CARRY_MEMBER(number, CARRY_ROW_ARRAY, type, member_of, .what = (of), \
+		.most = offsetof(struct type, count_of))
 #define CARRY_POINTERS(number, type, member_of, of, count_of) \
-	{ \
-		.tag = (number), .kind = CARRY_ROW_POINTERS, \
-		.offset = offsetof(struct type, member_of), .size = sizeof(void *), .what = (of), \
-		.most = offsetof(struct type, count_of) \
-	}
+	CARRY_MEMBER(number, CARRY_ROW_POINTERS, type, member_of, .what = (of), \
+		.most = offsetof(struct type, count_of))
 /* A pointer to a struct, or NULL. */
 #define CARRY_GROUP(number, type, member_of, of) \
-	{ \
-		.tag = (number), .kind = CARRY_ROW_GROUP, \
-		.offset = offsetof(struct type, member_of), .size = sizeof(void *), .what = (of) \
-	}
+	CARRY_MEMBER(number, CARRY_ROW_GROUP, type, member_of, .what = (of))
 /* A member that is a struct; and the containing struct again, in a group of its own. */
 #define CARRY_INSIDE(number, type, member_of, of) \
 	{ \
@@ -255,10 +242,7 @@ enum carry_row {
 /* More fields in the same group: those of a struct on the heap, which is made for the first of them
  * that is read.  A pointer to that struct, or NULL. */
 #define CARRY_APART(type, member_of, of) \
-	{ \
-		.kind = CARRY_ROW_APART, .offset = offsetof(struct type, member_of), \
-		.size = sizeof(void *), .what = (of) \
-	}
+	CARRY_MEMBER(0, CARRY_ROW_APART, type, member_of, .what = (of))
 /* Groups that `put` writes; `make` of each puts the new struct where it belongs. */
 #define CARRY_EACH(number, of) \
 	{ \
@@ -266,19 +250,13 @@ enum carry_row {
 	}
 /* A pointer to an array of numbers, or NULL, and its length (size_t). */
 #define CARRY_BYTES(number, type, member_of, count_of) \
-	{ \
-		.tag = (number), .kind = CARRY_ROW_BYTES, \
-		.offset = offsetof(struct type, member_of), .size = sizeof(void *), \
+	CARRY_MEMBER(number, CARRY_ROW_BYTES, type, member_of, \
 		.most = offsetof(struct type, count_of), \
-		.each = sizeof(*((struct type *)NULL)->member_of) \
-	}
+		.each = sizeof(*((struct type *)NULL)->member_of))
 /* A pointer to an array of texts, which ends with NULL, and its length (size_t). */
 #define CARRY_TEXTS(number, type, member_of, count_of) \
-	{ \
-		.tag = (number), .kind = CARRY_ROW_TEXTS, \
-		.offset = offsetof(struct type, member_of), .size = sizeof(void *), \
-		.most = offsetof(struct type, count_of) \
-	}
+	CARRY_MEMBER( \
+		number, CARRY_ROW_TEXTS, type, member_of, .most = offsetof(struct type, count_of))
 
 /* ---- writing ---- */
 
