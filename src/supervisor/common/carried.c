@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/common/carried.h"
 
+#include "base/scope.h"
+#include "config/value.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,19 +231,11 @@ static int take_bytes(const struct plain_row *row, void *to, const struct handov
 	return 1;
 }
 
-/* Add a text to a list that ends with NULL. */
-static int append_text(char ***list, size_t *count, const struct handover_field *f)
+static int take_text(struct strings *to, const struct handover_field *f)
 {
-	char **more = realloc(*list, (*count + 2) * sizeof(*more));
+	scoped_str text = handover_text(f);
 
-	if (more == NULL)
-		return -1;
-	*list = more;
-	more[*count] = handover_text(f);
-	if (more[*count] == NULL)
-		return -1;
-	more[++*count] = NULL;
-	return 1;
+	return text != NULL && strings_add(to, text) == 0 ? 1 : -1;
 }
 
 /* Make an empty struct in the place that the row says.  NULL: no memory. */
@@ -287,7 +282,7 @@ static int take_row(struct carry_reader *r, const struct plain_row *row, void *t
 	case CARRY_ROW_BYTES:
 		return take_bytes(row, to, f);
 	case CARRY_ROW_TEXTS:
-		return append_text((char ***)at, count_of(row, to), f);
+		return take_text((struct strings *)at, f);
 	case CARRY_ROW_GROUP:
 		if (*at != NULL)
 			return -1;

@@ -253,10 +253,10 @@ enum carry_row {
 	CARRY_MEMBER(number, CARRY_ROW_BYTES, type, member_of, \
 		.most = offsetof(struct type, count_of), \
 		.each = sizeof(*((struct type *)NULL)->member_of))
-/* A pointer to an array of texts, which ends with NULL, and its length (size_t). */
-#define CARRY_TEXTS(number, type, member_of, count_of) \
-	CARRY_MEMBER( \
-		number, CARRY_ROW_TEXTS, type, member_of, .most = offsetof(struct type, count_of))
+/* A member that is a list of texts (struct strings). */
+#define CARRY_TEXTS(number, type, member_of) \
+	CARRY_MEMBER(number, CARRY_ROW_TEXTS, type, member_of, \
+		.most = offsetof(struct type, member_of.count))
 
 /* ---- writing ---- */
 
