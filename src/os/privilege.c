@@ -266,13 +266,7 @@ static const uint32_t of_memory[] = {
 	SYS_mprotect,
 };
 
-/* The lower half of an argument, where the flags are. */
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-#define LOW_HALF sizeof(uint32_t)
-#else
-#define LOW_HALF 0
-#endif
-
+/* Of an argument the lower half, where the flags are: these machines are little-endian. */
 #define LOAD(member) \
 	(struct sock_filter) BPF_STMT( \
 		BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, member))
@@ -289,11 +283,9 @@ static unsigned short make_setsockopt(struct sock_filter *code)
 	unsigned short n = 0;
 
 	code[n++] = IF(BPF_JEQ, SYS_setsockopt, 0, 7);
-	code[n] = LOAD(args[1]);
-	code[n++].k += LOW_HALF;
+	code[n++] = LOAD(args[1]);
 	code[n++] = IF(BPF_JEQ, IPPROTO_TCP, 0, 3);
-	code[n] = LOAD(args[2]);
-	code[n++].k += LOW_HALF;
+	code[n++] = LOAD(args[2]);
 	code[n++] = IF(BPF_JEQ, TCP_NODELAY, 2, 0);
 	code[n++] = IF(BPF_JEQ, TCP_CORK, 1, 0);
 	code[n++] = GIVE(SECCOMP_RET_ERRNO | EPERM);
@@ -317,8 +309,7 @@ static unsigned short make_program(struct sock_filter *code)
 	for (size_t i = 0; i < COUNT_OF(of_memory); i++)
 		code[n++] = IF(BPF_JEQ, of_memory[i], (uint8_t)(COUNT_OF(of_memory) - i), 0);
 	code[n++] = GIVE(SECCOMP_RET_ERRNO | EPERM);
-	code[n] = LOAD(args[2]);
-	code[n++].k += LOW_HALF;
+	code[n++] = LOAD(args[2]);
 	code[n++] = IF(BPF_JSET, PROT_EXEC, 0, 1);
 	code[n++] = GIVE(SECCOMP_RET_ERRNO | EPERM);
 	code[n++] = GIVE(SECCOMP_RET_ALLOW);
