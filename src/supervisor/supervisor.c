@@ -451,8 +451,6 @@ static void supervisor_free(struct supervisor *sup)
 	}
 	free(sup->upgrade.exe_path);
 	if (sup->loop != NULL) {
-		heal_fini(sup);
-		intercept_fini(sup);
 		childset_close(sup);
 		ev_loop_destroy(sup->loop);
 	}

@@ -375,8 +375,6 @@ void room_end(void)
 	room_stop();
 	news_part.shutdown(&room);
 	strays_fini(&room);
-	heal_fini(&room);
-	intercept_fini(&room);
 	childset_close(&room);
 	free(room.closer.list); /* a test may stand in place of its room */
 	ev_loop_destroy(room.loop);

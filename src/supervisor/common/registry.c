@@ -146,9 +146,12 @@ void log_slot(
 static void call_listener(const struct childset *all, const struct epoll_event *event)
 {
 	unsigned which = (uintptr_t)event->data.ptr % _Alignof(struct child);
-	struct child *child = (void *)((char *)event->data.ptr - which);
+	void *whose = (char *)event->data.ptr - which;
 
-	all->hear[which](child);
+	if (which == CHILD_FDS)
+		all->hang_up(whose);
+	else
+		all->hear[which](whose);
 }
 
 /* Takes one event at a time, because what is done for it may end a worker that has others.  Stops

@@ -154,17 +154,19 @@ struct service {
 	struct broker *broker;       /* heap; NULL: `relay` is no URL (messages.h) */
 };
 
-/* The descriptors by which nclust hears of workers, in an epoll set of their own (os/descriptors.h),
- * because libev would need some 70 bytes for each (registry.h). */
+/* The descriptors by which nclust hears of workers, and the listeners that workers may shut down
+ * (sockets/group.h), in an epoll set of their own (os/descriptors.h), because libev would need some
+ * 70 bytes for each (registry.h). */
 enum child_fd {     /* stored in the low bits of a pointer to struct child */
 	CHILD_EXIT, /* the worker's pidfd */
 	CHILD_NOTIFY,
 	CHILD_TRAP, /* EPOLLONESHOT, because the call must be answered before the next event */
-	CHILD_FDS,
+	CHILD_FDS,  /* none: the pointer is to a struct listener */
 };
 struct childset {
 	struct eventset set;
 	void (*hear[CHILD_FDS])(struct child *child);
+	void (*hang_up)(struct listener *listener);
 	ev_io wake;
 	struct again again;
 };

@@ -381,13 +381,6 @@ void intercept_init(struct supervisor *sup)
 	listens_init(sup);
 }
 
-void intercept_fini(struct supervisor *sup)
-{
-	ev_timer_stop(sup->loop, &sup->intercept.answer_timer);
-	learned_fini(sup);
-	ev_timer_stop(sup->loop, &sup->intercept.ready);
-}
-
 static void intercept_on_adopt(struct child *child, struct worker_fds *fds)
 {
 	struct service *service = child->service;

@@ -30,7 +30,6 @@ bool intercept_is_due(struct child *child, nsec_t by);
 /* The worker's trap is readable. */
 void intercept_hear(struct child *child);
 void intercept_init(struct supervisor *sup);
-void intercept_fini(struct supervisor *sup);
 
 /* ---- takeover ---- */
 

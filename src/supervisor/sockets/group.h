@@ -77,11 +77,10 @@ void group_wake(struct listener *l, unsigned lane);
 /*
  * Some servers call shutdown(2) on their listener when they stop, and so stop it for all workers
  * that share it.  nclust sees EPOLLHUP and calls listen(2) again (a unix socket: see below).  The
- * sockets are in an epoll set that asks for no events: EPOLLHUP is always reported, and connections
- * do not wake nclust.
+ * sockets are in the epoll set of workers, and ask for no events: EPOLLHUP is always reported, and
+ * connections do not wake nclust.
  */
 void heal_init(struct supervisor *sup);
-void heal_fini(struct supervisor *sup);
 void heal_watch(struct listener *l);     /* does nothing if it is watched already */
 void heal_listening(struct listener *l); /* it has begun to listen: watch it */
 void heal_forget(struct listener *l);    /* before its descriptor is closed */

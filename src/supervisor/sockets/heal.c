@@ -103,21 +103,6 @@ static void heal_listener(struct listener *l)
 	heal_rest(l, SECOND); /* else EPOLLHUP would come for ever */
 }
 
-static void on_hang_up(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	struct epoll_event events[TURN_ITEMS];
-	struct eventset *set = watcher->data;
-	int count;
-
-	(void)loop;
-	(void)revents;
-	eventset_take(set);
-	count = epoll_wait(set->set, events, TURN_ITEMS, 0);
-	for (int i = 0; i < count; i++)
-		heal_listener(events[i].data.ptr);
-	eventset_arm(set);
-}
-
 /* ---- at rest ---- */
 
 static void on_rest_over(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -143,29 +128,8 @@ static void on_rest_over(struct ev_loop *loop, ev_timer *timer, int revents)
 
 void heal_init(struct supervisor *sup)
 {
-	struct eventset *set = &sup->sockets.listening;
-
 	timer_init(&sup->sockets.heal_again, on_rest_over, sup);
-	ev_init(&sup->sockets.heal, on_hang_up);
-	sup->sockets.heal.data = set;
-	/* before all other events, because clients are refused until then */
-	ev_set_priority(&sup->sockets.heal, EV_MAXPRI);
-	if (eventset_open(set) == -1) {
-		log_syserr("cannot watch over the listeners");
-		return;
-	}
-	ev_io_set(&sup->sockets.heal, set->wake, EV_READ);
-	ev_io_start(sup->loop, &sup->sockets.heal);
-}
-
-void heal_fini(struct supervisor *sup)
-{
-	ev_timer_stop(sup->loop, &sup->sockets.heal_again);
-	ev_timer_stop(sup->loop, &sup->sockets.renewed);
-	if (!ev_is_active(&sup->sockets.heal))
-		return;
-	ev_io_stop(sup->loop, &sup->sockets.heal);
-	eventset_close(&sup->sockets.listening);
+	sup->childset.hang_up = heal_listener;
 }
 
 /* Is the listener a unix socket that nclust has bound, and in use? */
@@ -184,9 +148,7 @@ static bool can_be_healed(const struct listener *l)
 
 void heal_watch(struct listener *l)
 {
-	const struct sockets *s = &l->sup->sockets;
-
-	if (l->watched || l->heal_rests || !ev_is_active(&s->heal) || !can_be_healed(l))
+	if (l->watched || l->heal_rests || !can_be_healed(l))
 		return;
 	l->watched = true;
 	heal_watch_also(l, l->fd);
@@ -219,17 +181,17 @@ void heal_watch_also(struct listener *l, int fd)
 	/* a unix socket refuses connect(2) as soon as its receiving half is shut down */
 	struct epoll_event event = {
 		.events = l->facts.family == AF_UNIX ? EPOLLRDHUP : 0,
-		.data.ptr = l,
+		.data.ptr = (char *)l + CHILD_FDS,
 	};
 
-	if (l->watched && epoll_ctl(l->sup->sockets.listening.set, EPOLL_CTL_ADD, fd, &event) == -1)
+	if (l->watched && epoll_ctl(l->sup->childset.set.set, EPOLL_CTL_ADD, fd, &event) == -1)
 		log_syserr("listener '%s': cannot watch over it", l->address.name);
 }
 
 void heal_forget_also(const struct listener *l, int fd)
 {
 	if (l->watched)
-		(void)epoll_ctl(l->sup->sockets.listening.set, EPOLL_CTL_DEL, fd, NULL);
+		(void)epoll_ctl(l->sup->childset.set.set, EPOLL_CTL_DEL, fd, NULL);
 }
 
 /* ---- renew ---- */

@@ -497,8 +497,3 @@ void learned_init(struct supervisor *sup)
 {
 	timer_init(&sup->sockets.trim, on_trim, sup);
 }
-
-void learned_fini(struct supervisor *sup)
-{
-	ev_timer_stop(sup->loop, &sup->sockets.trim);
-}

@@ -126,7 +126,6 @@ void learned_forget_worker(struct child *child);
  * in time. */
 void learned_resume(struct service *service);
 void learned_init(struct supervisor *sup);
-void learned_fini(struct supervisor *sup);
 
 /* ---- holding ---- */
 

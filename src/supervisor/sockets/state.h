@@ -4,7 +4,6 @@
 
 #include "base/nsec.h"
 #include "config/config.h"
-#include "os/descriptors.h"
 #include "os/place/sharedmem.h"
 #include "os/socket/socket.h"
 #include "supervisor/orphans/state.h"
@@ -64,7 +63,7 @@ struct listener {
 	struct socket_file file;
 	struct socket_facts facts;
 	nsec_t healed_at;   /* when nclust last reported that a worker had harmed it */
-	bool watched;       /* it is in the epoll set `listening` (group.h) */
+	bool watched;       /* it is in the epoll set of workers (group.h) */
 	bool heal_rests;    /* shut down too often: in no epoll set for a while */
 	nsec_t renew_at;    /* it gets no new socket before this time (heal.c) */
 	nsec_t renew_pause; /* between the last new socket and `renew_at` */
@@ -145,11 +144,9 @@ struct listening {
 
 /* What the room sockets watches: a member of struct supervisor (common/state.h). */
 struct sockets {
-	struct eventset listening; /* see group.h */
-	ev_io heal;                /* `listening` has an event */
-	ev_timer heal_again;       /* ends the rest of listeners with `heal_rests` */
-	ev_timer renewed;          /* workers with a former socket must be replaced (group.h) */
-	ev_timer trim;             /* closes learned listeners that no worker uses (sockets.h) */
+	ev_timer heal_again; /* ends the rest of listeners with `heal_rests` */
+	ev_timer renewed;    /* workers with a former socket must be replaced (group.h) */
+	ev_timer trim;       /* closes learned listeners that no worker uses (sockets.h) */
 	struct listener_set inherited; /* of LISTEN_FDS, or named by an `fd:N` */
 };
 

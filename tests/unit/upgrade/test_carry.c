@@ -65,8 +65,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, turn), /* of this process alone */
 	NOT(supervisor, childset),
 	NOT(supervisor, reaper.sweep),
-	NOT(supervisor, sockets.listening),
-	NOT(supervisor, sockets.heal),
 	NOT(supervisor, signals.watcher),
 	NOT(supervisor, signals.again),
 	NOT(supervisor, guard.watcher),
