@@ -206,9 +206,9 @@ void trouble_free(struct service *service);
 	"if only one copy can run at a time: workers = 1, surge = 0, " \
 	"max-unavailable = 1"
 
-/* The cause if a worker binds a port that nclust holds. */
+/* The cause if a worker binds an address that nclust holds. */
 #define TROUBLE_BINDS_ITSELF \
-	"it binds the port itself, but nclust holds that port: let it take " \
-	"its socket from LISTEN_FDS, or set 'intercept = on'"
+	"it binds the address itself, but nclust holds that: let it take its socket from " \
+	"LISTEN_FDS, or as descriptor 3; a port is also shared with 'intercept = on'"
 
 #endif

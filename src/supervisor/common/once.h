@@ -53,6 +53,7 @@ enum once {
 	ONCE_SCALE_BLIND,      /* it is not known whether clients are connected */
 	ONCE_WAITS,            /* its start waits for other clusters */
 	ONCE_STRANGER_LISTENS, /* another process listens at an address of this rollout */
+	ONCE_PATH_TAKEN,       /* its workers take a unix path from each other */
 	/* of a worker */
 	ONCE_GREEDY_WORKER,
 	/* of a listener */

@@ -390,12 +390,17 @@ static const struct child *oldest_other(const struct service *service, uint64_t 
 void trouble_guess_in_use(const struct service *service, uint64_t worker, char *to, size_t size)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
-	const struct child *c = NULL;
+	const struct child *c = oldest_other(service, worker);
+	const struct path *p = c != NULL ? c->life.paths : NULL;
 
-	if (service->sup->intercept.way == WAY_NONE || s->intercept == INTERCEPT_OFF ||
-		s->share_ports != NULL)
-		c = oldest_other(service, worker);
-	if (c == NULL)
+	if (p != NULL)
+		snprintf(to, size,
+			"its address is in use, maybe '%s' by %s.%" PRIu32
+			"; to share that: '-l unix:%s' if the program takes LISTEN_FDS",
+			p->name, service->name, c->slot, p->name);
+	else if (c == NULL ||
+		(service->sup->intercept.way != WAY_NONE && s->intercept != INTERCEPT_OFF &&
+			s->share_ports == NULL))
 		text_copy(to, size, "its address is in use by another process (see: ss -lntup)");
 	else
 		snprintf(to, size,

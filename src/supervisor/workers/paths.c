@@ -59,6 +59,23 @@ void paths_drop(struct child *child)
 	}
 }
 
+/* Workers at work take the path from each other. */
+static void warn_of_others(const struct child *child, const char *name)
+{
+	const struct child *other;
+
+	for_each_child (other, children_of(child->service))
+		for (const struct path *p = other->life.paths; p != NULL; p = p->next)
+			if (other->slot != child->slot && !child_is_stopping(other) &&
+				strcmp(p->name, name) == 0 &&
+				once_say(child->service->said, ONCE_PATH_TAKEN))
+				news_say_of(child->service, LOG_WARN, "listening",
+					"each worker binds unix:%s by itself, and clients reach "
+					"only the last one; to share it: '-l unix:%s' if the "
+					"program takes LISTEN_FDS, or a descriptor (3)",
+					name, name);
+}
+
 /* Does nothing for a listener of nclust, which group.h repairs. */
 void paths_keep(struct child *child, const char *path)
 {
@@ -78,8 +95,10 @@ void paths_keep(struct child *child, const char *path)
 	name = absolute_path(child->pid, path);
 	if (name != NULL)
 		p = find_or_add(child, name);
-	if (p != NULL)
-		(void)socket_spare_name(p->name, (uid_t)uid, number, &p->file);
+	if (p == NULL)
+		return;
+	(void)socket_spare_name(p->name, (uid_t)uid, number, &p->file);
+	warn_of_others(child, p->name);
 }
 
 bool paths_are_others(const struct child *child)

@@ -43,6 +43,34 @@ def application(_, start):
     assert it.stop() == 0 and left() == []
 
 
+BINDS = """
+import socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen()
+time.sleep(1000)
+"""
+
+
+def test_two_workers_at_one_path_are_warned_of_and_one_after_the_other_is_not():
+    it = cluster("-n 1", *OWN)
+    it.call("restart")
+    assert "each worker binds" not in it.log()
+    it.verb("scale", "2")
+    whole = f"unix:{path('s')}"
+    it.logged(f"it: each worker binds {whole} by itself, and clients reach only the last one; "
+              f"to share it: '-l {whole}'")
+    it.call("restart")
+    assert it.stop() == 0 and it.log().count("each worker binds") == 1
+
+
+def test_a_second_worker_that_finds_the_path_taken_says_who_has_it():
+    write("binds.py", BINDS)
+    it = launch("-n 2", "python3", "binds.py", "s")
+    it.logged(f"its address is in use, maybe '{path('s')}' by it.0; to share that: "
+              f"'-l unix:{path('s')}' if the program takes LISTEN_FDS")
+
+
 def test_a_release_that_fails_leaves_the_path_to_the_old_workers():
     it = cluster("-n 1", *OWN)
     it.call("restart")
