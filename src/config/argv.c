@@ -100,9 +100,9 @@ static const char *find_own(const struct other_name *list, size_t count, const c
 	return NULL;
 }
 
-static const struct other_name other_options[] = {{"i", "-n"}, {"w", "-n"}, {"instances", "-n"},
-	{"p", "-l"}, {"b", "-l"}, {"port", "-l"}, {"bind", "-l"}, {"cwd", "--directory"},
-	{"chdir", "--directory"}};
+static const struct other_name other_options[] = {{"i", "-n"}, {"w", "-n"}, {"f", "-n"},
+	{"instances", "-n"}, {"p", "-l"}, {"b", "-l"}, {"port", "-l"}, {"bind", "-l"},
+	{"cwd", "--directory"}, {"chdir", "--directory"}};
 static const struct other_name other_verbs[] = {{"ls", "status"}, {"ps", "status"},
 	{"list", "status"}, {"info", "status"}, {"show", "status"}, {"log", "logs"},
 	{"tail", "logs"}, {"kill", "stop"}, {"delete", "stop"}, {"rm", "stop"}, {"down", "stop"},

@@ -157,9 +157,13 @@ static void warn_unless_named(const struct settings *s, int fd, const char *name
 						       : a->kind == ADDRESS_FD && a->fd == fd)
 				return;
 		}
-	log_warn("descriptor %d (LISTEN_FDS, '%s') is not used: no 'listen' names it, such as "
-		 "'listen = fd:%d'",
-		fd, name, fd);
+	if (fd == STDIN_FILENO)
+		log_warn("standard input is a socket that listens, and is not used: no 'listen' "
+			 "names it; for FastCGI: 'listen = fd:0' with 'pass = stdin'");
+	else
+		log_warn("descriptor %d (LISTEN_FDS, '%s') is not used: no 'listen' names it, "
+			 "such as 'listen = fd:%d'",
+			fd, name, fd);
 }
 
 int listeners_inherit(struct supervisor *sup, struct error *err)
@@ -180,6 +184,9 @@ int listeners_inherit(struct supervisor *sup, struct error *err)
 			return error_set(err, ENOMEM, "cannot take over LISTEN_FDS");
 		warn_unless_named(sup->settings, FIRST_INHERITED + i, name);
 	}
+	/* as spawn-fcgi, inetd and supervisord's fcgi-program hand it over */
+	if (socket_option(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN) == 1)
+		warn_unless_named(sup->settings, STDIN_FILENO, "");
 	close_unnamed(sup);
 	return 0;
 }

@@ -455,6 +455,22 @@ def test_fd_takes_a_socket_that_nclust_was_started_with_and_nothing_else():
         cannot_listen(f"fd:{f.fileno()}", "non-socket", pass_fds=(f.fileno(),))
 
 
+FOR_FASTCGI = ("python3", "-c", """
+import os, socket, sys
+s = socket.create_server(("127.0.0.1", 8000))
+os.dup2(s.fileno(), 0)
+os.execv(sys.argv[1], sys.argv[1:])
+""")
+
+
+def test_a_listening_standard_input_is_warned_of_unless_it_is_named():
+    it = start("-n 1", "sleep", "1000", under=FOR_FASTCGI)
+    it.logged("standard input is a socket that listens, and is not used: no 'listen' names it")
+    it.stop()
+    it = serves("-l 'fd:0, name=http'", under=FOR_FASTCGI)
+    assert get().pid == it.worker().pid and it.log().count("standard input") == 1
+
+
 def test_inherit_takes_a_socket_by_its_name_from_the_service_manager():
     at = path("m.sock")
     it = leak("-l inherit:http,name=web -l fd:5", "--serve", "--notify", under=(

@@ -92,6 +92,7 @@ static const struct {
 	/* as service(8) has it: no other verb, such as stop, may be offered */
 	{{"shop", "status", "--json"}, "the verb goes first; use: nclust status shop --json\n"},
 	{{"-i", "4", "--", "x"}, "-i: unknown option; use -n\n"},
+	{{"-f", "3", "--", "x"}, "-f: unknown option; use -n\n"},
 	{{"-p8000", "--", "x"}, "-p: unknown option; use -l\n"},
 	{{"--instances", "4", "--", "x"}, "--instances: unknown option; use"},
 	{{"-config", "shop.ini"}, "write '--config', with two dashes\n"},
