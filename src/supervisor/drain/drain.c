@@ -11,6 +11,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/internal.h"
 #include "supervisor/common/news.h"
+#include "supervisor/node/node.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/common/registry.h"
@@ -167,21 +168,16 @@ void drain_report(struct drain *d, bool forced)
 		drain_free(d);
 		return;
 	}
-	drain_conclude(d, forced);
+	drain_conclude(d, forced || d->view.unanswered > 0);
 	if (d->view.blind)
 		log_blind(d);
 	if (forced)
 		drain_hold_flights(d);
-	c->traffic.talks = d->saw_websocket && d->view.alive > 0;
 	child_tell(c, EVENT_DRAINED, WHY_ITSELF);
 	c = child_find(service, slot, worker);
 	d = c != NULL ? c->traffic.drain : NULL; /* child_tell() may have freed the drain */
-	if (d == NULL || d->signalled || d->after_signal)
-		return;
-	if (c->life.stopped_by != 0) /* node/ has asked it to disconnect */
-		go_on_after_signal(d);
-	else /* the core no longer wants the drain */
-		drain_free(d);
+	if (d != NULL && !d->signalled && !d->after_signal)
+		drain_free(d); /* the core no longer wants the drain */
 }
 
 /* ---- after the signal ---- */
@@ -380,7 +376,8 @@ static void drain_on_dying(struct child *child)
 	drain_thaw(d);
 	if (d->signalled)
 		drain_judge(d);
-	if (d->left && !d->concluded) { /* it has finished its requests, and ended by itself */
+	if (node_leaves(child) &&
+		!d->concluded) { /* it has finished its requests, and ended by itself */
 		d->view.busy = 0;
 		drain_conclude(d, false);
 	}

@@ -148,7 +148,7 @@ static void judge_connections(
 		if (d->catches_signal)
 			fresh[i].quiet = quiet_stays(c, before,
 				d->waited_long && is_websocket(d, &fresh[i]) &&
-					(late || fresh[i].answered),
+					(fresh[i].answered || (late && !fresh[i].asks)),
 				&fresh[i]);
 		if (!late && is_at_work(d, c))
 			fresh[i].quiet = false;
@@ -198,6 +198,8 @@ static void count_connections(struct drain *d, const struct connections *seen)
 		v->busy += !quiet;
 		v->maybe_quiet +=
 			!quiet && c->kind == CONNECTION_UNIX && c->queue == 0 && c->unsent == 0;
+		v->unanswered += !quiet && d->waited_long && drain_is_half_over(d, d->looked_at) &&
+			d->memory[i].asks && c->queue == 0 && c->unsent == 0;
 		v->silent += quiet_is_open(c) && c->sent_ago >= QUIET_GAP_MS &&
 			c->received_ago >= QUIET_GAP_MS;
 		v->endable += is_alive(c) && may_end_connection(d, c, &d->memory[i]);

@@ -106,12 +106,14 @@ static bool must_take_waiting(const struct drain *d, nsec_t now)
 }
 
 /* After UNSEEN_PATIENCE, a worker that catches its stop signal is left with the connections of
- * which nclust cannot see whether an answer is due: most likely the worker finishes these. */
+ * which nclust cannot see whether an answer is due: most likely the worker finishes these.  One
+ * that was asked to disconnect finishes them before its signal. */
 static bool is_quiet(const struct drain *d, nsec_t now)
 {
-	bool leaves_some = d->catches_signal && now - d->began > UNSEEN_PATIENCE;
+	bool leaves_some =
+		d->catches_signal && !node_leaves(d->child) && now - d->began > UNSEEN_PATIENCE;
 
-	return d->view.busy <= (leaves_some ? d->view.maybe_quiet : 0) &&
+	return d->view.busy <= d->view.unanswered + (leaves_some ? d->view.maybe_quiet : 0) &&
 		!must_take_waiting(d, now);
 }
 
@@ -122,7 +124,7 @@ static bool is_least_bad_moment(const struct drain *d, nsec_t now)
 
 	if (part > LAST_PART_MOST)
 		part = LAST_PART_MOST;
-	return !d->left && now > d->until - part && d->busy_least < d->busy_most &&
+	return !node_leaves(d->child) && now > d->until - part && d->busy_least < d->busy_most &&
 		d->view.busy <= d->busy_least;
 }
 
@@ -271,7 +273,8 @@ static void on_frozen(struct drain *d)
 		d->is_last_look = true;
 		ended = drain_end(d, &late, false);
 		d->is_last_look = false;
-		if (late > 0 || must_notice_ends(d, ended, now))
+		if (late > 0 || must_notice_ends(d, ended, now) || node_leave(d->child) ||
+			node_has_time(d->child))
 			look_later(d);
 		else
 			drain_report(d, false);
@@ -390,9 +393,9 @@ static void look_at_worker(struct drain *d)
 	if (turn_away_first(d, now))
 		return;
 	/* the drain goes on: connections that become quiet are ended, and the rest is reported */
-	if (drain_is_half_over(d, now) && node_leave(d->child))
-		d->left = true;
-	if (is_quiet(d, now) || is_least_bad_moment(d, now)) {
+	if (drain_is_half_over(d, now))
+		(void)node_leave(d->child);
+	if ((is_quiet(d, now) && !node_has_time(d->child)) || is_least_bad_moment(d, now)) {
 		freeze_worker(d);
 		return;
 	}

@@ -35,6 +35,7 @@ struct drain_view {
 	unsigned alive;        /* open ones that neither side has closed */
 	unsigned busy;         /* open ones that are not quiet */
 	unsigned maybe_quiet;  /* busy, but perhaps quiet: the kernel does not show it (unix) */
+	unsigned unanswered;   /* busy WebSockets, for whose answers nclust waits no longer */
 	unsigned silent;       /* alive, with nothing sent or received for 100 ms (TCP) */
 	unsigned endable;      /* alive, and may be ended now */
 	unsigned unread_heads; /* with an unread HTTP/1 head or WebSocket frame */
@@ -65,7 +66,6 @@ struct drain {
 	nsec_t until;
 	nsec_t wait;       /* time before the next look */
 	bool concluded;    /* its end is published: drain_conclude() */
-	bool left;         /* the worker was asked to disconnect before it was quiet (node/) */
 	bool after_signal; /* the worker runs on after its stop signal */
 	unsigned lingered; /* looks since the signal at which it was stopped */
 	bool signalled;    /* the stop signal is sent; flights are watched (drain_learn.c) */

@@ -152,6 +152,8 @@ bool quiet_connection(const struct connection *c, const struct quiet_memory *bef
 		.rested = before != NULL && (before->rested || (before->quiet && !late)),
 		.http = c->http || (before != NULL && before->http),
 		.frames = c->frames || (before != NULL && before->frames),
+		.asks = (c->frames && c->queue > QUIET_HEARTBEAT) ||
+			(before != NULL && before->asks),
 		.unknown = c->unknown || (before != NULL && before->unknown),
 	};
 	if (c->kind != CONNECTION_TCP) {

@@ -37,9 +37,12 @@ struct quiet_memory {
 	bool rested;     /* it was quiet at some look before half of the time was over */
 	bool http;       /* such a head was seen */
 	bool frames;     /* such a message was seen */
+	bool asks;       /* such a message was seen that may want an answer */
 	bool unknown;    /* bytes of neither were seen */
 };
 
+/* A WebSocket's message of so many bytes is a heartbeat (socket.io). */
+#define QUIET_HEARTBEAT 7
 /* Quiet for so long: nothing came or went (and one round trip more). */
 #define QUIET_GAP_MS 100
 /* In the second half of drain-timeout a connection that has never rested is quiet when

@@ -25,7 +25,6 @@ struct worker_traffic {
 	bool withdrawn;      /* nclust has removed the listeners from its epoll sets */
 	bool own;            /* its slot has sockets of its own (drain.h) */
 	bool takes;          /* it is ready, and takes connections */
-	bool talks;          /* quiet for its stop signal, with WebSockets open */
 	nsec_t emptied;      /* since when it is to be emptied; or 0 */
 	nsec_t starved;      /* process_starved() when no connection waited for its lane last */
 	nsec_t ran;          /* CPU time when it became ready (internal.h) */

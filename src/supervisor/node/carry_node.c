@@ -105,7 +105,7 @@ static const struct plain_row node_worker_rows[] = {
 	PLAIN(3, node_worker, leaving, BOOL),
 	/* 4 is a fact of child.said now */
 	PLAIN_ENUM(5, node_worker, stopping, NODE_LEAVES),
-	PLAIN(6, node_worker, signal, SIGNED),
+	/* 6 was its stop signal, while it was asked to disconnect first */
 	PLAIN(7, node_worker, next_at, SIGNED),
 	PLAIN(8, node_worker, rests_until, SIGNED),
 	PLAIN(9, node_worker, taken, UNSIGNED),

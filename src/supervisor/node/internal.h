@@ -40,10 +40,9 @@ struct node_use {
 };
 
 enum node_stopping {
-	NODE_RUNS,      /* 1, of an earlier version, means the same */
-	NODE_STOPS = 2, /* asked to disconnect, in place of its stop signal */
-	NODE_SIGNALLED,
-	NODE_LEAVES, /* asked to disconnect, in place of its drain */
+	NODE_RUNS, /* 1 and 2, of an earlier version, mean the same */
+	NODE_SIGNALLED = 3,
+	NODE_LEAVES, /* asked to disconnect, in its drain */
 };
 
 /* What a worker has said and got on its channel, as a worker of Node's cluster. */
@@ -54,8 +53,7 @@ struct node_worker {
 	bool bun;      /* Bun, which puts a byte before its lines */
 	bool leaving;  /* it was asked to disconnect, or does so by itself */
 	enum node_stopping stopping;
-	int signal;     /* NODE_STOPS: the stop signal */
-	nsec_t next_at; /* when the signal, EVENT_DRAINED, or to ask after the signal is due; or 0 */
+	nsec_t next_at; /* when its time to leave is over, or to ask after the signal is due; or 0 */
 	nsec_t ran;     /* its CPU time when it was asked */
 	struct node_use *uses;
 	size_t use_count;

@@ -55,18 +55,16 @@ int64_t node_next_seq(struct node_worker *w)
 
 /*
  * A worker that is asked to disconnect closes its servers and its idle connections; a request that
- * arrives on such a connection at that moment is lost.  So the worker is drained first, like any
- * other, and asked in place of its stop signal.  It closes its servers, finishes its requests,
- * closes the channel and exits.  A worker that has more to do (a timer, a database, a server of its
- * own) does not exit: it gets its stop signal a moment after it has closed the channel, or a moment
- * after it was asked.  One that is not asked first, because it has no server, is so a moment after
- * its signal: its channel would keep it from exiting when it has finished.
+ * arrives on such a connection at that moment is lost.  So the worker is asked in its drain, when
+ * it is quiet.  It closes its servers, finishes its requests, closes the channel and exits.  A
+ * worker that has more to do (a timer, a database, a WebSocket) does not exit: it gets its stop
+ * signal a moment after it has closed the channel, or at the first quiet moment after the one that
+ * it has for all that.  A worker that is not asked first, because it has no server, is so a moment
+ * after its signal: its channel would keep it from exiting when it has finished.
  */
-static bool is_reachable(const struct node_worker *w)
+static bool has_channel(const struct child *child)
 {
-	return w != NULL && w->online &&
-		(w->use_count > 0 || (w->child->saved.adopted && w->child->listening.uses != 0)) &&
-		w->child->channel != NULL && w->child->channel->io.fd != -1;
+	return child->channel != NULL && child->channel->io.fd != -1;
 }
 
 /* Asks the worker to disconnect, unless it does already.  False: nclust cannot ask it. */
@@ -93,7 +91,10 @@ static void schedule_next(struct node_worker *w)
 
 bool node_may_leave(const struct child *child)
 {
-	return is_reachable(child->node) && child->node->stopping < NODE_STOPS;
+	const struct node_worker *w = child->node;
+
+	return w != NULL && w->online && w->stopping < NODE_SIGNALLED && has_channel(child) &&
+		(w->use_count > 0 || (child->saved.adopted && child->listening.uses != 0));
 }
 
 bool node_leave(struct child *child)
@@ -101,16 +102,18 @@ bool node_leave(struct child *child)
 	if (!node_may_leave(child) || !ask_to_leave(child->node))
 		return false;
 	child->node->stopping = NODE_LEAVES;
+	schedule_next(child->node);
 	return true;
 }
 
-/* Does this signal begin a stop in which the worker has time to drain? */
-static bool begins_stop(const struct child *child, int signal)
+bool node_leaves(const struct child *child)
 {
-	const struct cluster_settings *s = child_settings(child);
+	return child->node != NULL && child->node->stopping == NODE_LEAVES;
+}
 
-	return s != NULL && signal == s->stop[0].signal && s->drain_timeout > 0 &&
-		(s->drain == DRAIN_AUTO || s->drain == DRAIN_QUIET);
+bool node_has_time(const struct child *child)
+{
+	return node_leaves(child) && child->node->next_at != 0;
 }
 
 static bool node_on_stop(struct child *child, int signal, nsec_t span)
@@ -120,19 +123,10 @@ static bool node_on_stop(struct child *child, int signal, nsec_t span)
 	(void)span;
 	if (w == NULL || signal == 0)
 		return false;
-	/* the clients of WebSockets would ask on in the moment between */
-	if (child->traffic.talks || (w->stopping != NODE_LEAVES && !node_may_leave(child)) ||
-		!begins_stop(child, signal) || !ask_to_leave(w)) {
-		w->stopping = NODE_SIGNALLED;
-		if (w->online && !w->leaving)
-			schedule_next(w);
-		return false;
-	}
-	w->stopping = NODE_STOPS;
-	w->signal = signal;
-	if (w->next_at == 0) /* else it has closed the channel */
+	w->stopping = NODE_SIGNALLED;
+	if (w->online && !w->leaving)
 		schedule_next(w);
-	return true;
+	return false;
 }
 
 /* Has it had no CPU since it was asked?  Then it has not heard of it. */
@@ -143,8 +137,6 @@ static bool waits_for_cpu(const struct node_worker *w)
 
 static void take_due_step(struct node_worker *w, nsec_t now)
 {
-	const enum node_stopping before = w->stopping;
-
 	if (w->next_at > now)
 		node_arm(w->child->service->node, w->next_at);
 	if (w->next_at == 0 || w->next_at > now)
@@ -154,14 +146,10 @@ static void take_due_step(struct node_worker *w, nsec_t now)
 		return;
 	}
 	w->next_at = 0;
-	if (before >= NODE_STOPS)
-		w->stopping = NODE_SIGNALLED;
-	if (before == NODE_STOPS)
-		child_stop(w->child, w->signal);
-	else if (before == NODE_LEAVES)
-		child_tell(w->child, EVENT_DRAINED, WHY_ITSELF); /* the core asks for the signal */
-	else if (before == NODE_SIGNALLED)
+	if (w->stopping == NODE_SIGNALLED)
 		(void)ask_to_leave(w);
+	else if (node_leaves(w->child) && !has_channel(w->child) && w->child->traffic.drain == NULL)
+		child_tell(w->child, EVENT_DRAINED, WHY_ITSELF); /* the core asks for the signal */
 }
 
 /* ---- life ---- */
@@ -414,7 +402,7 @@ static void on_end(struct channel *c)
 	if (w == NULL)
 		return;
 	node_rr_left(w);
-	if (w->stopping == NODE_STOPS || w->stopping == NODE_LEAVES)
+	if (node_leaves(c->child))
 		schedule_next(w);
 }
 

@@ -51,7 +51,8 @@ class Talk:
 
     def __init__(self):
         self.socket = socket.create_connection(("127.0.0.1", PORT))
-        self.socket.sendall(b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n")
+        self.socket.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+                            b"Upgrade: websocket\r\n\r\n")
         assert self.socket.recv(100).startswith(b"HTTP/1.1 101 ")
 
     def ask(self, text):
@@ -100,6 +101,34 @@ def test_nor_while_a_message_is_not_answered_and_others_never_pause():
 
 def comes(client):
     return select.select([client.socket], [], [], 0)[0] != []
+
+
+def leaving_node(options):
+    """A restart, in which a Node worker has been asked to disconnect, and a client's message then."""
+    it = cluster(f"-n 1 --ready listen --bake 0 {options}", "node", server("talk.js"), PORT)
+    talk = Talk()
+    talk.say()
+    wait(lambda: silence(talk.socket) > 200)
+    restart = it.begin("restart")
+    it.logged("told to leave")
+    talk.ask(b"later")
+    return it, talk, restart
+
+
+def test_node_gets_its_stop_signal_when_what_came_after_it_was_asked_to_leave_is_answered():
+    it, talk, restart = leaving_node("--drain-timeout 10m")
+    wait(lambda: comes(talk) or silence(talk.socket) > 3000)
+    write("open", "")
+    talk.hear(b"later")
+    restart()
+    all_quiet(it, 1)
+
+
+def test_node_what_is_not_answered_by_then_is_reported():
+    it, talk, restart = leaving_node("--drain-timeout 2s")
+    restart()
+    assert it.event("rollout-done").busy == 1
+    assert it.says("drained by force: 1 connection still busy: ")
 
 
 PATIENT = ("-n 1 --ready listen --bake 0 --drain-timeout 10m --stop-timeout 10m", "python3",

@@ -292,8 +292,8 @@ process.on('SIGTERM', () => {{ console.log('asked'); process.exit(0); }});
 setInterval(() => {{}}, 1000);
 """), clock=True)
     it.call("stop", no_wait=True)
-    wait(lambda: it.happened("stopping", slot=0) or it.advance(0.05))
-    it.logged("disconnected")  # the moment that it has for that is not over
+    wait(lambda: it.says("disconnected") or it.advance(0.001))
+    assert not it.says("asked")  # the moment that it has for that is not over
     lab.clock.flow()
     assert it.exit() == 0
     assert it.log().index("disconnected") < it.log().index("asked")

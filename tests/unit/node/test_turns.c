@@ -269,17 +269,21 @@ TEST(who_is_to_go_is_told_to_disconnect_and_gets_none)
 {
 	char line[2048];
 	bool has_fd;
-	pid_t pid = room_child(web, 2)->pid; /* the highest slot goes */
+	struct child *child = room_child(web, 2); /* the highest slot goes */
 	struct error err;
 
 	ck_assert_int_eq(service_scale(web, 2, &err), 0);
 	connect_some(4);
 	ck_assert_uint_eq(got(2), 0);
 	ck_assert_uint_eq(got(0) + got(1), 2);
-	room_tell(room_child(web, 2), EVENT_DRAINED);
+	ck_assert(node_leave(child));
+	ck_assert(!node_leave(child));
 	ck_assert(hear(2, line, &has_fd));
 	ck_assert_ptr_nonnull(strstr(line, "'act':'disconnect'"));
-	ck_assert_uint_eq(room_signalled(pid, SIGTERM), 0);
+	ck_assert(node_has_time(child));
+	room_pass(SECOND);
+	ck_assert(node_leaves(child) && !node_has_time(child));
+	ck_assert_uint_eq(room_signalled(child->pid, SIGTERM), 0);
 }
 
 TEST(who_confirms_connections_never_waits)

@@ -413,7 +413,7 @@ static const struct {
 	{"node_server", &carried_node_server, "1u 2u 3b 4b 5u 6i 7u 8u 105u 100t 142t 141g", NULL,
 		0},
 	{"node_wait", &carried_node_wait, "1f", NULL, 0},
-	{"node_worker", &carried_node_worker, "1b 2b 3b 5u 6i 7i 8i 9u 11f 12u 13i 14b 100t 139g",
+	{"node_worker", &carried_node_worker, "1b 2b 3b 5u 7i 8i 9u 11f 12u 13i 14b 100t 139g",
 		NULL, 0},
 	{"node_use", &carried_node_use, "105u 3i 4i", NULL, 0},
 	{"control", &carried_control, "1f 2u 3u", GAPS(control_gaps)},
