@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 int generations_reserve(struct generations *g, unsigned count)
 {
@@ -78,11 +77,6 @@ void generations_learn(struct generations *g, unsigned number, enum lesson lesso
 	for (unsigned i = 0; i < g->count; i++)
 		if (g->list[i].command == command)
 			g->list[i].knows[lesson] = true;
-}
-
-void generation_forget_lessons(struct generation *g)
-{
-	memset(g->knows, 0, sizeof(g->knows));
 }
 
 void generations_forget(struct generations *g, unsigned keep, unsigned keep_too)

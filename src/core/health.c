@@ -55,22 +55,14 @@ static void mark_unfit(
 	w->unfit = why;
 }
 
-/* A new worker that is watched is not well: the rollout fails. */
-static void fail_on_trial(struct cluster *c, uint32_t i, const struct worker *w, enum why why)
-{
-	static const struct ending unknown = {.kind = ENDING_NONE};
-
-	rollout_fail(c, i, w, &unknown, why);
-}
-
 static void abort_hung(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 {
 	struct moment at = {.why = why};
 	bool on_trial = canary_is_on_trial(c, &c->slots[i], w) && !worker_is_going(w);
 
 	(void)slot_tell(c, i, w, ON_HUNG, &at);
-	if (on_trial)
-		fail_on_trial(c, i, w, why);
+	if (on_trial) /* a new worker that is watched is not well */
+		rollout_fail(c, i, w, NULL, why);
 }
 
 static void note_failure(struct cluster *c, uint32_t i, struct worker *w, enum why why)
@@ -84,7 +76,7 @@ static void note_failure(struct cluster *c, uint32_t i, struct worker *w, enum w
 		return;
 	}
 	if (canary_is_on_trial(c, &c->slots[i], w))
-		fail_on_trial(c, i, w, why);
+		rollout_fail(c, i, w, NULL, why);
 	if (held) /* it goes with the rollout */
 		return;
 	if (w->state != WORKER_READY || w->unfit == WHY_CHECK || w->unfit == WHY_REQUEST)

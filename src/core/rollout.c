@@ -39,14 +39,14 @@ void rollout_begin(struct cluster *c, unsigned id, const struct event *asked, un
 	const struct generation *from = cluster_find_generation(c, like);
 	struct report *report;
 
-	added->command = from->command;
-	memcpy(added->knows, from->knows, sizeof(added->knows));
-	added->knows[LESSON_UNGATED] &= asked->settings == from->settings;
 	if (asked->command_changed) {
 		added->command = ++c->last_command;
-		generation_forget_lessons(added);
 		/* whatever the command, old listeners have to be listened on again */
 		added->knows[LESSON_LISTENS] = from->knows[LESSON_LISTENS] && !asked->drops_ports;
+	} else {
+		added->command = from->command;
+		memcpy(added->knows, from->knows, sizeof(added->knows));
+		added->knows[LESSON_UNGATED] &= asked->settings == from->settings;
 	}
 	c->rollout = (struct rollout){
 		.under_way = true,
@@ -201,7 +201,8 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	report->rollout = r->id;
 	report->took = c->now - r->since;
 	report->generation = r->to;
-	report->ending = *ending;
+	if (ending != NULL)
+		report->ending = *ending;
 	report->why = why;
 	report->was_ready = worker_was_ready(w);
 	report->beside = worker_is_serving(&c->slots[i].main) && c->slots[i].main.id != w->id;

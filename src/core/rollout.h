@@ -62,7 +62,6 @@ void generations_replace(struct generations *g, const struct cluster_settings *o
 	struct cluster_settings *settings);
 
 void generations_learn(struct generations *g, unsigned number, enum lesson lesson);
-void generation_forget_lessons(struct generation *g);
 
 /* Forget generations without workers, but for two. */
 void generations_forget(struct generations *g, unsigned keep, unsigned keep_too);
@@ -176,6 +175,7 @@ unsigned rollout_keeps(struct cluster *c);
  *  - the command `before` has failed (EVENT_PREPARED, which also says that it is done);
  *  - the cluster stops or has given up, or stops already when the rollout is asked for: at
  *    that slot, or (SLOT_ALL) before the first.
+ * `ending`: of that worker, if it has ended; or NULL.
  */
 void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	const struct ending *ending, enum why why);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/internal.h"
 
+#include <string.h>
+
 /* ---- requests ---- */
 
 /* How many generations would be old if another one began now. */
@@ -115,7 +117,7 @@ void rollout_settings(struct cluster *c, const struct event *e)
 	}
 	if (e->command_changed) {
 		to->command = ++c->last_command;
-		generation_forget_lessons(to);
+		memset(to->knows, 0, sizeof(to->knows));
 	}
 	if (e->settings == NULL)
 		return;

@@ -201,7 +201,7 @@ static void handle_due(struct cluster *c, uint32_t i, struct worker *w)
 	if (w->state == WORKER_STARTING && event == ON_DEADLINE)
 		slot_stop(c, i, w, WHY_START_TIMEOUT);
 	if (w->why == WHY_START_TIMEOUT && c->rollout.under_way && w->generation == c->rollout.to)
-		rollout_fail(c, i, w, &unknown, w->why);
+		rollout_fail(c, i, w, NULL, w->why);
 }
 
 bool slot_spawn(struct cluster *c, uint32_t i, struct worker *place, unsigned generation)

@@ -84,11 +84,6 @@ static void wait_until(struct worker *w, nsec_t until)
 		w->deadline = until;
 }
 
-static void extend_deadline(struct worker *w, const struct moment *at)
-{
-	wait_until(w, nsec_add(at->now - at->lost, at->span));
-}
-
 /* The worker may ask again and again, but not without end. */
 static void extend_as_asked(struct worker *w, const struct moment *at)
 {
@@ -160,7 +155,7 @@ static void ask_to_stop(struct worker *w, const struct moment *at)
 	note_why(w, at);
 	begin_stop(w, at);
 	if (!w->tells)
-		extend_deadline(w, at);
+		wait_until(w, nsec_add(at->now - at->lost, at->span));
 }
 
 static void begin_drain(struct worker *w, const struct moment *at)
