@@ -44,6 +44,10 @@ void client_free(struct client *c)
 	*at = c->next;
 	ev_io_stop(c->sup->loop, &c->io);
 	ask_forget(c);
+	if (c->sup->control.reserve_fd == -1) { /* its number is needed at once */
+		(void)shutdown(c->io.fd, SHUT_RDWR);
+		foreign_close_now(c->sup, NULL, &c->io.fd);
+	}
 	foreign_hang_up(c->sup, NULL, &c->io.fd);
 	clients_keep_reserve(c->sup);
 	buffer_fini(&c->in);

@@ -72,9 +72,11 @@ time.sleep(1000)""")
 
 # ---- descriptors ----
 
-def test_out_of_descriptors_status_answers_workers_come_back_and_nothing_spins():
+@pytest.mark.parametrize("kernel", ("this one", "linux-6.15"))
+def test_out_of_descriptors_status_answers_workers_come_back_and_nothing_spins(kernel):
+    under = () if kernel == "this one" else (fixture("confine"), kernel, "--")
     it = cluster("-n 3 --ready notify --log inherit --backoff-max 200ms", HEAR, "--notify",
-                 under=("prlimit", "--nofile=48:48"))
+                 under=(*under, "prlimit", "--nofile=48:48"))
     clients = [dial(unix=f"{it.directory}/control") for _ in range(60)]
     it.verb("status").ok()
     it.reconnect()  # the places of those that have been idle longest were taken
