@@ -14,29 +14,29 @@
 /* ---- top screen ---- */
 
 /* The terminal, by ncurses. */
-#define NCURSES_CALLS(CALL) \
-	CALL(newterm) \
-	CALL(endwin) \
-	CALL(cbreak) \
-	CALL(noecho) \
-	CALL(nodelay) \
-	CALL(keypad) \
-	CALL(set_escdelay) \
-	CALL(curs_set) \
-	CALL(start_color) \
-	CALL(use_default_colors) \
-	CALL(init_pair) \
-	CALL(werase) \
-	CALL(wmove) \
-	CALL(wattrset) \
-	CALL(waddnstr) \
-	CALL(wrefresh) \
-	CALL(clearok) \
-	CALL(wgetch) \
-	CALL(resizeterm) \
-	CALL(def_prog_mode) \
-	CALL(reset_prog_mode) \
-	CALL(stdscr)
+#define NCURSES_CALLS(X) \
+	X(newterm) \
+	X(endwin) \
+	X(cbreak) \
+	X(noecho) \
+	X(nodelay) \
+	X(keypad) \
+	X(set_escdelay) \
+	X(curs_set) \
+	X(start_color) \
+	X(use_default_colors) \
+	X(init_pair) \
+	X(werase) \
+	X(wmove) \
+	X(wattrset) \
+	X(waddnstr) \
+	X(wrefresh) \
+	X(clearok) \
+	X(wgetch) \
+	X(resizeterm) \
+	X(def_prog_mode) \
+	X(reset_prog_mode) \
+	X(stdscr)
 
 struct screen {
 #define CALL(name) __typeof__(name) *name;

@@ -11,41 +11,41 @@
 #define NATSLIB 1
 #include <nats/nats.h>
 
-#define NATSLIB_CALLS(CALL) \
-	CALL(nats_GetLastError) \
-	CALL(natsConnection_Buffered) \
-	CALL(natsConnection_Close) \
-	CALL(natsConnection_Connect) \
-	CALL(natsConnection_Destroy) \
-	CALL(natsConnection_FlushTimeout) \
-	CALL(natsConnection_GetLastError) \
-	CALL(natsConnection_GetMaxPayload) \
-	CALL(natsConnection_ProcessReadEvent) \
-	CALL(natsConnection_ProcessWriteEvent) \
-	CALL(natsConnection_Publish) \
-	CALL(natsConnection_PublishString) \
-	CALL(natsConnection_SubscribeSync) \
-	CALL(natsMsg_Destroy) \
-	CALL(natsMsg_GetData) \
-	CALL(natsMsg_GetDataLength) \
-	CALL(natsOptions_Create) \
-	CALL(natsOptions_SetAllowReconnect) \
-	CALL(natsOptions_SetEventLoop) \
-	CALL(natsOptions_SetIgnoreDiscoveredServers) \
-	CALL(natsOptions_SetIOBufSize) \
-	CALL(natsOptions_SetName) \
-	CALL(natsOptions_SetNoEcho) \
-	CALL(natsOptions_SetPingInterval) \
-	CALL(natsOptions_SetSendAsap) \
-	CALL(natsOptions_SetServers) \
-	CALL(natsOptions_SetTimeout) \
-	CALL(natsOptions_SetToken) \
-	CALL(natsOptions_SetUserInfo) \
-	CALL(natsStatus_GetText) \
-	CALL(natsSubscription_Destroy) \
-	CALL(natsSubscription_GetDropped) \
-	CALL(natsSubscription_NextMsg) \
-	CALL(natsSubscription_SetPendingLimits)
+#define NATSLIB_CALLS(X) \
+	X(nats_GetLastError) \
+	X(natsConnection_Buffered) \
+	X(natsConnection_Close) \
+	X(natsConnection_Connect) \
+	X(natsConnection_Destroy) \
+	X(natsConnection_FlushTimeout) \
+	X(natsConnection_GetLastError) \
+	X(natsConnection_GetMaxPayload) \
+	X(natsConnection_ProcessReadEvent) \
+	X(natsConnection_ProcessWriteEvent) \
+	X(natsConnection_Publish) \
+	X(natsConnection_PublishString) \
+	X(natsConnection_SubscribeSync) \
+	X(natsMsg_Destroy) \
+	X(natsMsg_GetData) \
+	X(natsMsg_GetDataLength) \
+	X(natsOptions_Create) \
+	X(natsOptions_SetAllowReconnect) \
+	X(natsOptions_SetEventLoop) \
+	X(natsOptions_SetIgnoreDiscoveredServers) \
+	X(natsOptions_SetIOBufSize) \
+	X(natsOptions_SetName) \
+	X(natsOptions_SetNoEcho) \
+	X(natsOptions_SetPingInterval) \
+	X(natsOptions_SetSendAsap) \
+	X(natsOptions_SetServers) \
+	X(natsOptions_SetTimeout) \
+	X(natsOptions_SetToken) \
+	X(natsOptions_SetUserInfo) \
+	X(natsStatus_GetText) \
+	X(natsSubscription_Destroy) \
+	X(natsSubscription_GetDropped) \
+	X(natsSubscription_NextMsg) \
+	X(natsSubscription_SetPendingLimits)
 
 struct natslib {
 #define CALL(name) __typeof__(name) *name;

@@ -16,22 +16,22 @@
 /* ---- library ---- */
 
 /* libmicrohttpd: library_load() fills this in. */
-#define MHD_CALLS(CALL) \
-	CALL(start_daemon) \
-	CALL(stop_daemon) \
-	CALL(add_connection) \
-	CALL(run) \
-	CALL(get_timeout) \
-	CALL(get_daemon_info) \
-	CALL(get_connection_info) \
-	CALL(lookup_connection_value) \
-	CALL(create_response_from_buffer) \
-	CALL(create_response_from_callback) \
-	CALL(add_response_header) \
-	CALL(queue_response) \
-	CALL(destroy_response) \
-	CALL(suspend_connection) \
-	CALL(resume_connection)
+#define MHD_CALLS(X) \
+	X(start_daemon) \
+	X(stop_daemon) \
+	X(add_connection) \
+	X(run) \
+	X(get_timeout) \
+	X(get_daemon_info) \
+	X(get_connection_info) \
+	X(lookup_connection_value) \
+	X(create_response_from_buffer) \
+	X(create_response_from_callback) \
+	X(add_response_header) \
+	X(queue_response) \
+	X(destroy_response) \
+	X(suspend_connection) \
+	X(resume_connection)
 
 struct mhd {
 #define CALL(name) __typeof__(MHD_##name) *name;
