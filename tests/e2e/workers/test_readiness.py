@@ -270,7 +270,13 @@ def test_auto_one_that_has_bound_its_port_is_not_said_to_have_none():
 
 
 def test_auto_in_the_background_it_returns_once_a_client_is_answered():
-    nclust(f"-d --name it -n 2 -- sh -c 'sleep 2; exec {PLAIN} {PORT}'").ok()
+    gate = Gate()
+    begun = begin_program(inside(PROGRAM), *"-d --name it -n 2 --".split(), PLAIN, PORT, "--start",
+                          gate)
+    wait(lambda: sum(command(p).startswith(PLAIN) for p in living()) == 2)
+    assert begun.poll() is None
+    gate.open()
+    assert begun.wait(BOUND) == 0
     assert get().pid
 
 
@@ -301,7 +307,14 @@ def test_auto_one_that_opens_no_port_is_known_and_once_ready_1_came_only_by_that
 
 
 def test_auto_one_that_ends_with_success_needed_no_port():
-    start("-n 1", "sleep", 2).event("ready", worker=2)
+    os.mkfifo("go")
+    it = start("-n 1", "sh", "-c", 'read -r _ <"$0"', path("go"), clock=True)
+    it.event("started")
+    passes(it, 2)
+    write("go", "\n")
+    it.event("exited")
+    passes(it, 2)
+    it.event("ready", worker=2)
 
 
 def test_auto_one_that_works_is_waited_for_until_it_is_idle():
