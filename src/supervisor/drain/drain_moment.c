@@ -160,6 +160,15 @@ static bool must_notice_ends(struct drain *d, unsigned ended, nsec_t now)
 	return now - d->quiet_at < NOTICE_PATIENCE;
 }
 
+/* Asks a worker of Node to disconnect: not one with WebSockets, which would not end then, and whose
+ * clients ask on.  True: it has time to end by itself. */
+static bool may_end_by_itself(struct drain *d)
+{
+	bool talks = d->saw_websocket && d->view.alive > 0;
+
+	return (!talks && node_leave(d->child)) || node_has_time(d->child);
+}
+
 /* Looks at the connections.  True: the caller has nothing more to do now. */
 static bool look_is_final(struct drain *d)
 {
@@ -273,8 +282,7 @@ static void on_frozen(struct drain *d)
 		d->is_last_look = true;
 		ended = drain_end(d, &late, false);
 		d->is_last_look = false;
-		if (late > 0 || must_notice_ends(d, ended, now) || node_leave(d->child) ||
-			node_has_time(d->child))
+		if (late > 0 || must_notice_ends(d, ended, now) || may_end_by_itself(d))
 			look_later(d);
 		else
 			drain_report(d, false);
