@@ -14,7 +14,7 @@
 /* ---- top screen ---- */
 
 /* The terminal, by ncurses. */
-#define NCURSES_CALLS(X) \
+#define NCURSES_CALLS \
 	X(newterm) \
 	X(endwin) \
 	X(cbreak) \
@@ -39,9 +39,11 @@
 	X(stdscr)
 
 struct screen {
-#define CALL(name) __typeof__(name) *name;
-	NCURSES_CALLS(CALL) /* first: library_load() fills them in */
-#undef CALL
+	struct { /* first: library_load() fills it in */
+#define X(name) __typeof__(name) *name;
+		NCURSES_CALLS
+#undef X
+	};
 	bool colour;
 	size_t rows;
 	size_t columns;

@@ -18,9 +18,9 @@
 static int load_library(struct screen *s, struct error *err)
 {
 	static const char *const names[] = {
-#define CALL(name) #name,
-		NCURSES_CALLS(CALL)
-#undef CALL
+#define X(name) #name,
+		NCURSES_CALLS
+#undef X
 	};
 
 	if (library_load(LIBRARY, names, COUNT_OF(names), s) == 0)

@@ -398,13 +398,13 @@ static struct kept_text *find_same(
 	const struct option_row *row, const void *base, int member, const char *text)
 {
 	const struct texts *t = texts_of(base);
-	bool by_name = row->type == &type_env && text != NULL;
-	size_t name = by_name ? strcspn(text, "=") + 1 : 0;
+	const char *name = row->type == &type_env ? text : NULL;
+	size_t length = name != NULL ? strcspn(name, "=") + 1 : 0;
 
 	for (struct kept_text *k = t->list; k < t->list + t->count; k++)
 		if (is_of(row, k) &&
-			(by_name ? strncmp(k->text, text, name) == 0
-				 : !row->repeatable ||
+			(name != NULL ? strncmp(k->text, name, length) == 0
+				      : !row->repeatable ||
 						(option_is_family(row) && k->member == member)))
 			return k;
 	return NULL;

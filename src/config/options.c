@@ -380,7 +380,7 @@ static bool is_key(const struct option_row *row, const char *name, int *member)
 const struct option_row *option_find(const char *section, const char *name, int *member)
 {
 	const struct option_row *row = NULL;
-	int ignored;
+	int ignored = 0;
 
 	member = member != NULL ? member : &ignored;
 	*member = 0;

@@ -311,20 +311,20 @@ static const char *split_word(struct buffer *word, const char *s, struct error *
 int value_split(struct strings *out, const char *text, struct error *err)
 {
 	scoped_buffer word = {0};
-	int result = 0;
 
-	while (result == 0 && text[strspn(text, " \t\n")] != '\0') {
+	while (text != NULL && text[strspn(text, " \t\n")] != '\0') {
 		buffer_clear(&word);
 		text = split_word(&word, text + strspn(text, " \t\n"), err);
-		if (text == NULL)
-			result = -1;
-		else if (word.failed || buffer_text(&word) == NULL ||
-			strings_add(out, word.data) == -1)
-			result = error_set(err, ENOMEM, "cannot split");
+		if (text != NULL &&
+			(word.failed || buffer_text(&word) == NULL ||
+				strings_add(out, word.data) == -1)) {
+			(void)error_set(err, ENOMEM, "cannot split");
+			text = NULL;
+		}
 	}
-	if (result == -1)
+	if (text == NULL)
 		strings_clear(out);
-	return result;
+	return text != NULL ? 0 : -1;
 }
 
 /* Characters that need no quotes: in a shell, and without a shell. */

@@ -130,7 +130,7 @@ static int parse_log(const struct field *f, const char *text, struct error *err)
 {
 	struct cluster_settings *c = f->base;
 	int mode = value_index(text, modes, COUNT_OF(modes));
-	struct log_sink list[LOG_SINKS_MAX];
+	struct log_sink list[LOG_SINKS_MAX] = {0};
 	size_t count = 0;
 
 	if (mode == -1) {

@@ -16,9 +16,9 @@
 const char *natslib_open(struct natslib *lib)
 {
 	static const char *const names[] = {
-#define CALL(name) #name,
-		NATSLIB_CALLS(CALL)
-#undef CALL
+#define X(name) #name,
+		NATSLIB_CALLS
+#undef X
 	};
 
 	if (library_load(LIBRARY, names, COUNT_OF(names), lib) == 0)

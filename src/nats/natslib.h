@@ -11,7 +11,7 @@
 #define NATSLIB 1
 #include <nats/nats.h>
 
-#define NATSLIB_CALLS(X) \
+#define NATSLIB_CALLS \
 	X(nats_GetLastError) \
 	X(natsConnection_Buffered) \
 	X(natsConnection_Close) \
@@ -48,9 +48,9 @@
 	X(natsSubscription_SetPendingLimits)
 
 struct natslib {
-#define CALL(name) __typeof__(name) *name;
-	NATSLIB_CALLS(CALL)
-#undef CALL
+#define X(name) __typeof__(name) *name;
+	NATSLIB_CALLS
+#undef X
 };
 
 /* NULL; or why the library cannot be used. */

@@ -16,7 +16,7 @@
 /* ---- library ---- */
 
 /* libmicrohttpd: library_load() fills this in. */
-#define MHD_CALLS(X) \
+#define MHD_CALLS \
 	X(start_daemon) \
 	X(stop_daemon) \
 	X(add_connection) \
@@ -34,9 +34,9 @@
 	X(resume_connection)
 
 struct mhd {
-#define CALL(name) __typeof__(MHD_##name) *name;
-	MHD_CALLS(CALL)
-#undef CALL
+#define X(name) __typeof__(MHD_##name) *name;
+	MHD_CALLS
+#undef X
 };
 
 /* ---- ask ---- */

@@ -212,9 +212,9 @@ static void close_all(struct web *web)
 static int load_library(struct mhd *mhd)
 {
 	static const char *const names[] = {
-#define CALL(name) "MHD_" #name,
-		MHD_CALLS(CALL)
-#undef CALL
+#define X(name) "MHD_" #name,
+		MHD_CALLS
+#undef X
 	};
 
 	return library_load("libmicrohttpd.so.12", names, COUNT_OF(names), mhd);

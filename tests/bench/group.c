@@ -39,7 +39,7 @@ int main(int argc, char **argv)
 {
 	unsigned weights[MOST];
 	unsigned count = argc > 4 ? (unsigned)atoi(argv[3]) : 0;
-	int fds[MOST];
+	int fds[MOST] = {0};
 	pid_t pids[MOST];
 	sigset_t ends;
 	bool own;

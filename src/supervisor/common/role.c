@@ -86,7 +86,7 @@ int role_start(enum role role, struct role_life *l, const int *fds, size_t count
 	for (size_t i = 0; i < count; i++)
 		plan.fds[plan.fd_count++] = (struct spawn_fd){fds[i], ROLE_FIRST_FD + (int)i};
 	/* each role has a user of its own, so that roles cannot signal each other */
-	snprintf(user, sizeof(user), "%u", ROLE_UID_LAST - role);
+	snprintf(user, sizeof(user), "%u", (unsigned)(ROLE_UID_LAST - role));
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		plan.limit_count = 0;
 	if (spawn(&plan, &l->job.pid, &l->job.pidfd, &failure) == 0) {
