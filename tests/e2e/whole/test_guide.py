@@ -182,13 +182,20 @@ def from_gunicorn():
     nclust(start).fails(1)
 
 
+def from_multiwatch():
+    need("php-cgi")
+    play("COMING FROM MULTIWATCH")
+
+
 CHECKS = {"DEPLOY WITHOUT DOWNTIME": deploy, "CANARY": canary, "ROLL A FLEET": fleet,
           "CONTAINER": container, "DEVELOPMENT": development, "LOGS": logs, "SPARES": spares,
           "AUTOSCALE": autoscale, "START ORDER": order, "LEADER": leader, "OUTAGES": outages,
-          "LIMITS": limits, "COMING FROM GUNICORN": from_gunicorn}
-STAYS = set(CHECKS) - {"CONTAINER", "DEVELOPMENT", "COMING FROM GUNICORN"}
+          "LIMITS": limits, "COMING FROM GUNICORN": from_gunicorn,
+          "COMING FROM MULTIWATCH": from_multiwatch}
+STAYS = set(CHECKS) - {"CONTAINER", "DEVELOPMENT", "COMING FROM GUNICORN",
+                       "COMING FROM MULTIWATCH"}
 SOON = ("DESCRIPTION", "DEPLOY WITHOUT DOWNTIME", "LIMITS", "COMING FROM PM2",
-        "COMING FROM GUNICORN")
+        "COMING FROM GUNICORN", "COMING FROM MULTIWATCH")
 
 
 @pytest.mark.parametrize("section", [
