@@ -438,6 +438,16 @@ static uint64_t await_second(struct exam *e)
 	return second;
 }
 
+/* A copy that refuses a unix path which the first one has bound could share a passed socket. */
+static const char *advice_of_paths(const struct exam *e)
+{
+	for (size_t i = 0; i < e->place_count; i++)
+		if (e->places[i].how == HOW_OWN &&
+			strncmp(e->places[i].socket.text, "unix:", 5) == 0)
+			return shares[SHARE_STOLEN].advice;
+	return "";
+}
+
 /* Why does the second copy not run beside the first?  False: it does. */
 static bool tell_failure(const struct exam *e, uint64_t second)
 {
@@ -446,7 +456,8 @@ static bool tell_failure(const struct exam *e, uint64_t second)
 	char text[END_TEXT];
 
 	if (exited != NULL)
-		facts_add(e->facts, FACT_BAD, name, "", "%s", end_text(text, exited));
+		facts_add(
+			e->facts, FACT_BAD, name, advice_of_paths(e), "%s", end_text(text, exited));
 	else if (*second_waits_for(e) != '\0')
 		facts_add(e->facts, FACT_BAD, name, "", "waits for %s", second_waits_for(e));
 	else if (trial_event(e->trial, second, "ready") == NULL)

@@ -288,6 +288,9 @@ REAL = (
     ("", f"sh -c 'rm -f /run/p; exec {BINDER} unix bind=/run/p listen=5 serve'", {
         "sockets.0.address": "unix:/run/p", "sockets.0.shared": "stolen", "ready.sign": "listen"},
      "nclust -n 1 --", 1, ""),
+    ("", f"{BINDER} unix bind=/run/taken listen=5 serve",
+     {"sockets.0.how": "own", "=second copy": "^bad ends with .*; .* share it: -l unix:PATH$"},
+     "nclust -n 1 --surge 0 --max-unavailable 1 --", 1, ""),
     ("", f"sh -c 'mkdir lock || exit 7; exec {PLAIN} PORT --loopback'",
      {"=second copy": "^bad ends with exit 7.*mkdir:",
       "=copies": "with surge = 0, max-unavailable = 1"},
