@@ -49,6 +49,7 @@ def test_no_process_can_be_made_it_stays_waits_tells_why_and_recovers():
     assert it.stop() == 0
 
 
+@pytest.mark.leaks  # of a worker that is still there nothing is freed
 def test_a_worker_that_cannot_be_killed_is_told_and_a_stop_ends_all_the_same():
     it = cluster("-n 1 --ready notify --stop-timeout 1s --drain off", HEAR, "--notify", clock=True)
     pid = it.worker().pid
@@ -160,6 +161,6 @@ def test_5000_respawns_later_no_more_memory_and_no_more_descriptors():
         finally:
             kill(it.pid, SIGCONT)
 
-    before = memory_after(1000)
-    assert memory_after(6000) <= before * 1.05 + 8
+    before, after = memory_after(1000), memory_after(6000)
+    assert lab.SANITIZED or after <= before * 1.05 + 8  # which keeps what has been freed
     assert len(descriptors(it.pid)) < 20 + 50 * 4  # each worker needs a few
