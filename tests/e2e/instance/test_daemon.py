@@ -33,6 +33,7 @@ def test_it_returns_when_all_are_ready_and_not_before():
     assert nothing_is_left() and not os.path.exists("pid")
 
 
+@pytest.mark.leaks  # to look for them takes a process
 def test_a_limit_of_processes_is_named():
     need_root()
     run("prlimit", "--nproc=1", "setpriv", "--reuid=64999", "--clear-groups", inside(PROGRAM),

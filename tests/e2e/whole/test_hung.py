@@ -103,10 +103,14 @@ HELD = {
                                  for h in HELD])
 def test_what_is_held_for_ever_does_not_keep_nclust(how):
     settings, verb, says = HELD[how]
-    it = owes(hung(how, settings))
+    it = hung(how, settings, go=False)
     bad = it.worker(cluster="bad").pid
+    write("hung/go", "")
+    owes(it)
     if verb:
         ask(it, verb, target="bad")
+    if verb and says:  # what nclust looks at in vain costs its user's next calls
+        it.event("ready", cluster="bad", n=2)
     goes_on(it, says and r"bad\.0: " + says.format(bad=bad))
 
 
