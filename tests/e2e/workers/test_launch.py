@@ -240,7 +240,7 @@ BINDS = '"$0" 8000'
 
 
 @pytest.mark.parametrize("command, says", (
-    (BINDS, "Address already in use; it binds the port itself"),
+    (BINDS, "Address already in use; it binds the address itself"),
     # another failure is no reason to say so where the output is known
     ("echo no disk >&2; exit 1", "last output: no disk"),
 ))
