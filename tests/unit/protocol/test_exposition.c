@@ -140,6 +140,7 @@ TEST(there_is_an_end_to_it)
 	all.share = 2;
 	ck_assert_int_eq(add(2, "b 1\nb{x=\"y\"} 1\nc 1\n"), -1);
 	ck_assert_str_eq(why.text, "it has over 2 lines, its share of 100000");
+	exposition_fini(&all);
 	exposition_init(&all, 1);
 	ck_assert_int_eq(add(0, buffer_text(&many)), 0);
 	buffer_fini(&many);
