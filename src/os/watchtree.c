@@ -35,6 +35,8 @@
 
 #define EVENTS \
 	(IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_EXCL_UNLINK)
+/* The events of directories above the files, where other changes need not wake us. */
+#define EVENTS_ABOVE (IN_MOVE_SELF | IN_DELETE_SELF)
 
 /* Deeper directories are left out: a tree may be made deep to annoy. */
 #define DEPTH_MAX 64
@@ -43,6 +45,7 @@ struct directory {
 	int watch;
 	bool scanned;
 	bool polled; /* inotify does not report all changes: its events are ignored */
+	bool above;  /* a directory on the way to the files, which may be moved or replaced */
 	char *path;
 };
 
@@ -175,7 +178,7 @@ static void tell_full(struct tree *t, const char *path)
 }
 
 /* Watch a directory.  The pointer is valid until the next call; NULL: it cannot be watched. */
-static struct directory *add_directory(struct tree *t, const char *path)
+static struct directory *add_directory(struct tree *t, const char *path, uint32_t events)
 {
 	struct directory d = {.path = NULL};
 	struct directory *list;
@@ -190,7 +193,7 @@ static struct directory *add_directory(struct tree *t, const char *path)
 	}
 	errno = ENOSPC;
 	if (t->used < DIRECTORIES_MAX)
-		d.watch = inotify_add_watch(t->fd, path, EVENTS | IN_ONLYDIR);
+		d.watch = inotify_add_watch(t->fd, path, events | IN_MASK_ADD | IN_ONLYDIR);
 	if (t->used >= DIRECTORIES_MAX || (d.watch == -1 && errno == ENOSPC)) {
 		tell_full(t, path);
 		return NULL;
@@ -293,7 +296,7 @@ static void add_print(struct tree *t, const char *path, const struct stat *st)
  * appeared, so all its files count as changed. */
 static void scan_directory(struct tree *t, const char *path, bool fresh)
 {
-	struct directory *d = depth_of(path) < DEPTH_MAX ? add_directory(t, path) : NULL;
+	struct directory *d = depth_of(path) < DEPTH_MAX ? add_directory(t, path, EVENTS) : NULL;
 	char inner[PATH_MAX];
 	const struct dirent *entry;
 	bool polled;
@@ -329,12 +332,32 @@ static void scan_directory(struct tree *t, const char *path, bool fresh)
 		(void)closedir(dir);
 }
 
+/* Watch the parents of a directory, and itself, which may be moved away or replaced. */
+static void watch_way(struct tree *t, char *path)
+{
+	struct directory *d;
+	char *at = path;
+	char kept;
+
+	do {
+		at += 1 + strcspn(at + 1, "/");
+		kept = *at;
+		*at = '\0';
+		d = add_directory(t, path, EVENTS_ABOVE);
+		if (d != NULL)
+			d->above = true;
+		*at = kept;
+	} while (kept != '\0');
+}
+
 /* Watch all that a pattern may match: from the directory before its first wildcard
- * on, or from the existing part of that path; and the directories on the way to it,
- * which may come and go. */
+ * on, or from the existing part of that path; and the project's directories on the
+ * way to it, which may come and go. */
 static void scan_pattern(struct tree *t, const char *pattern)
 {
-	size_t wild = below_base(t, pattern) != pattern ? strlen(t->plan->base) : 0;
+	size_t base = strlen(t->plan->base);
+	bool relative = below_base(t, pattern) != pattern;
+	size_t wild = relative ? base : 0;
 	scoped_str at = strdup(pattern);
 	struct stat st;
 	char *slash;
@@ -346,12 +369,14 @@ static void scan_pattern(struct tree *t, const char *pattern)
 		slash = strrchr(at, '/');
 		*(slash == at ? slash + 1 : slash) = '\0';
 	} while (slash != at && (stat(at, &st) == -1 || !S_ISDIR(st.st_mode)));
-	for (size_t i = 0; i < strlen(at); i++)
-		if (at[i] == '/') {
-			at[i] = '\0';
-			(void)add_directory(t, *at != '\0' ? at : "/");
-			at[i] = '/';
-		}
+	watch_way(t, at);
+	if (relative)
+		for (size_t i = base; i < strlen(at); i++)
+			if (at[i] == '/') {
+				at[i] = '\0';
+				(void)add_directory(t, *at != '\0' ? at : "/", EVENTS);
+				at[i] = '/';
+			}
 	scan_directory(t, at, false);
 }
 
@@ -393,6 +418,22 @@ static void begin_anew(struct tree *t, const char *what)
 	scan_all(t);
 }
 
+/* Check the parents by name: a removed directory sends an event only when the last process has
+ * left it. */
+static void look_at_way(struct tree *t)
+{
+	for (size_t i = 0; i < t->used; i++) {
+		const struct directory *d = &t->list[i];
+
+		if (!d->above ||
+			inotify_add_watch(t->fd, d->path,
+				EVENTS_ABOVE | IN_MASK_ADD | IN_ONLYDIR) == d->watch)
+			continue;
+		begin_anew(t, t->first);
+		return;
+	}
+}
+
 /* ---- events ---- */
 
 /* A new file is empty, and will be written; a link is complete. */
@@ -415,6 +456,12 @@ static void handle_event(struct tree *t, const struct inotify_event *e)
 	}
 	if (at == t->used)
 		return;
+	if ((e->mask & EVENTS_ABOVE) != 0) {
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): used > 0 */
+		text_copy(path, sizeof(path), t->list[at].path);
+		begin_anew(t, path);
+		return;
+	}
 	if ((e->mask & IN_IGNORED) != 0) {
 		forget_directory(t, at);
 		return;
@@ -474,6 +521,7 @@ static void follow_events(struct tree *t)
 		if (none && until_poll(t) == 0)
 			poll_files(t);
 		if (!none && (got == 0 || clock_now() - t->began >= LONGEST)) {
+			look_at_way(t);
 			t->plan->changed(t->plan->data, t->first);
 			*t->first = '\0';
 		}

@@ -357,7 +357,6 @@ def test_who_watches_rests_and_holds_no_file_of_a_directory_full_of_traps():
     os.symlink("/etc", "app[1]/src/etc")
     os.makedirs("app[1]/src/" + "d/" * 120)
     os.mkfifo("app[1]/src/pipe.sh")
-    os.mkdir("elsewhere")
     run("chown", "-R", "65534", "app[1]/src").ok()
     it = watching()
     save(2)
@@ -366,7 +365,7 @@ def test_who_watches_rests_and_holds_no_file_of_a_directory_full_of_traps():
     assert not [at for at in descriptors(watcher).values() if at.startswith(path("app[1]"))]
     wait(lambda: lab.rests(watcher))
     woke = [line for line in lines(f"/proc/{watcher}/status") if "ctxt" in line]
-    write("elsewhere/x.sh", "x\n")
+    new_file("elsewhere/x.sh")
     it.status()
     assert [line for line in lines(f"/proc/{watcher}/status") if "ctxt" in line] == woke
 
