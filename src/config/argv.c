@@ -210,6 +210,21 @@ static bool is_start(const char *word)
 	return strcmp(word, "start") == 0 || strcmp(word, "run") == 0 || strcmp(word, "up") == 0;
 }
 
+/* Is it clear which of the words after "start" are the command?  Options behind a program may be
+ * meant for it or, as with pm2, for us. */
+static bool shows_command(const struct words *w)
+{
+	const struct cmdline *line = &w->line;
+	int at = 2;
+	bool named = line->argc > 3 && line->argv[at][0] != '-';
+
+	while (at < line->argc &&
+		(named ? line->argv[at][0] != '-' : strcmp(line->argv[at], "--") != 0))
+		at++;
+	return named ? at == line->argc
+		     : at + 1 < line->argc || (at == 4 && strcmp(line->argv[2], "-c") == 0);
+}
+
 static void put_words(struct buffer *line, const struct words *w, int at, int end)
 {
 	for (; at < end; at++) {
@@ -261,7 +276,7 @@ static void lost_word(struct words *w, int index)
 	if (own != NULL) {
 		buffer_printf(&line, "unknown verb '%.100s'; use: nclust %s", word, own);
 		put_words(&line, w, 2, w->line.argc);
-	} else if (is_first && is_start(word) && w->line.argc > 3) {
+	} else if (is_first && is_start(word) && shows_command(w)) {
 		bool named = w->line.argv[2][0] != '-';
 
 		buffer_printf(&line, "unknown verb '%.100s'; use: nclust%s%s", word,

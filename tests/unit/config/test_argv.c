@@ -89,6 +89,13 @@ static const struct {
 	{{"start", "--", "node", "x"}, "unknown verb 'start'; use: nclust -n auto -- node x\n"},
 	{{"run", "node", "x"}, "unknown verb 'run'; use: nclust -n auto -- node x\n"},
 	{{"up", "-c", "x.ini"}, "unknown verb 'up'; use: nclust -c x.ini\n"},
+	{{"start", "-d", "--", "x"}, "unknown verb 'start'; use: nclust -d -- x\n"},
+	/* which words are the command, and whose are the options? */
+	{{"start", "x.js", "-i", "4"}, "unknown verb 'start'; use: nclust -n auto -- COMMAND, or "},
+	{{"start", "x.js", "--", "-v"},
+		"unknown verb 'start'; use: nclust -n auto -- COMMAND, or "},
+	{{"up", "-d", "web"}, "unknown verb 'up'; use: nclust -n auto -- COMMAND, or "},
+	{{"run", "--name", "x"}, "unknown verb 'run'; use: nclust -n auto -- COMMAND, or "},
 	/* as service(8) has it: no other verb, such as stop, may be offered */
 	{{"shop", "status", "--json"}, "the verb goes first; use: nclust status shop --json\n"},
 	{{"-i", "4", "--", "x"}, "-i: unknown option; use -n\n"},
