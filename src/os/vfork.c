@@ -73,6 +73,7 @@ struct vfork_stack {
 	char *base;
 	pid_t stuck;   /* the child that still runs on the stack; 0: none */
 	uid_t blamed;  /* the user because of whom that child is stuck; or VFORK_SOMEBODY */
+	pid_t of;      /* the latest child; an earlier one has left */
 	uint32_t runs; /* a futex: the kernel clears it at exec and exit, and wakes us */
 };
 
@@ -240,14 +241,16 @@ int vfork_begin(
 	known.shares_table = (flags & CLONE_FILES) != 0;
 	child->pid = clone_child(child->stack, function, argument, flags, pidfd);
 	saved = errno;
+	child->stack->of = child->pid;
 	(void)sigprocmask(SIG_SETMASK, &before, NULL); /* as it was: valid */
 	errno = saved;
 	return child->pid == -1 ? -1 : 0;
 }
 
-static bool has_left(const struct vfork_stack *stack)
+static bool has_left(const struct vfork *child)
 {
-	return __atomic_load_n(&stack->runs, __ATOMIC_ACQUIRE) == 0;
+	return child->stack->of != child->pid ||
+		__atomic_load_n(&child->stack->runs, __ATOMIC_ACQUIRE) == 0;
 }
 
 /* Is the child runnable, and only short of CPU time?  These looks never wait. */
@@ -272,9 +275,9 @@ static bool await_end(const struct vfork *child, nsec_t patience)
 	nsec_t starved = -1; /* nclust itself, when the patience was over */
 
 	/* spin only for a call, not for a program that is started */
-	while (child->work > 0 && !has_left(child->stack) && clock_now() < begun + CALL_PROMPT)
+	while (child->work > 0 && !has_left(child) && clock_now() < begun + CALL_PROMPT)
 		(void)sched_yield();
-	while (!has_left(child->stack)) {
+	while (!has_left(child)) {
 		nsec_t now = clock_now();
 		const struct timespec left = {
 			.tv_sec = (time_t)((until - now) / SECOND),
@@ -294,7 +297,7 @@ static bool await_end(const struct vfork *child, nsec_t patience)
 		(void)syscall(SYS_futex, &child->stack->runs, FUTEX_WAIT, 1,
 			patience > 0 ? &left : NULL, NULL, 0);
 	}
-	return has_left(child->stack);
+	return has_left(child);
 }
 
 /* gVisor's kernel does not tell that a child has called exec
@@ -302,10 +305,10 @@ static bool await_end(const struct vfork *child, nsec_t patience)
  * first such child on. */
 static bool has_left_untold(const struct vfork *child)
 {
-	if (!known.shared || !process_has_execed(child->pid))
+	if (!process_has_execed(child->pid))
 		return false;
 	/* the kernel clears `runs` before it changes the memory (exec_mmap()) */
-	if (has_left(child->stack))
+	if (has_left(child))
 		return true;
 	known.shared = false;
 	child->stack->runs = 0;

@@ -367,6 +367,44 @@ NATIVE_TEST(a_kernel_that_does_not_tell_of_an_exec_will_do)
 	ck_assert_uint_eq(vfork_stuck(), 0);
 }
 
+/* Several that are started at once. */
+NATIVE_TEST(such_a_kernel_will_do_for_each_of_two)
+{
+	int elsewhere = 1;
+	struct vfork child[2] = {{.needed = true}, {.needed = true}};
+
+	ck_assert(vfork_is_shared());
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(
+			vfork_begin(&child[i], start_untold, &elsewhere, SIGCHLD, NULL), 0);
+	for (int i = 0; i < 2; i++)
+		ck_assert(vfork_wait(&child[i], PATIENCE));
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(kill(child[i].pid, SIGKILL), 0); /* it lives */
+		os_reap(child[i].pid, SIGKILL);
+	}
+	ck_assert_uint_eq(vfork_stuck(), 0);
+}
+
+NATIVE_TEST(a_child_that_has_left_is_not_taken_for_the_next_one_on_its_stack)
+{
+	struct vfork first = {.needed = true};
+	struct vfork next = {.needed = true};
+	int ends[2];
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	notes.fd = ends[0];
+	ck_assert(vfork_is_shared());
+	ck_assert_int_eq(vfork_begin(&first, note_all, &notes, SIGCHLD, NULL), 0);
+	ck_assert_int_eq(waitid(P_PID, (id_t)first.pid, NULL, WEXITED | WNOWAIT), 0);
+	ck_assert_int_eq(vfork_begin(&next, hang, &notes, SIGCHLD, NULL), 0);
+	ck_assert(vfork_wait(&first, MSEC));
+	ck_assert(vfork_is_shared());
+	ck_assert(vfork_reap(&first));
+	ck_assert(vfork_kill(&next));
+	ck_assert_uint_eq(vfork_stuck(), 0);
+}
+
 NATIVE_TEST(only_sleep_is_counted)
 {
 	unsigned n = 0;
