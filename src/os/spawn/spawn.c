@@ -105,7 +105,7 @@ static void take_trap(int channel, struct spawn_trap *trap)
 	while (fdpass_receive(channel, &error, sizeof(error), &m) == 1) {
 		if (m.len == (ssize_t)sizeof(error)) {
 			fd_close(&trap->fd);
-			trap->error = error;
+			trap->error = m.lost ? EMFILE : error;
 			if (m.fd_count == 1)
 				trap->fd = fd_release(&m.fds[0]);
 		}
@@ -119,8 +119,8 @@ struct flight {
 	struct vfork v;
 	int handle;
 	bool begun;
-	bool late;    /* it has hung, and was killed */
-	int unscored; /* why its oom_score_adj cannot be set: errno, or 0 */
+	bool late; /* it has hung, and was killed */
+	int unfit; /* errno: why it has no oom_score_adj, or no trap for want of a descriptor; or 0 */
 };
 
 static void begin_flight(struct flight *f, struct spawning *it)
@@ -178,7 +178,7 @@ static void score_all(struct flight *flights, unsigned count, const char *score)
 {
 	for (unsigned i = 0; i < count; i++)
 		if (has_execed(&flights[i]) && spawn_oom_score(flights[i].v.pid, score) == -1)
-			flights[i].unscored = errno;
+			flights[i].unfit = errno;
 }
 
 static ssize_t read_own(char score[16])
@@ -199,7 +199,7 @@ static void set_scores(struct flight *flights, unsigned count)
 		return;
 	if (read_own(before) == -1) {
 		for (unsigned i = 0; i < count; i++)
-			flights[i].unscored = errno;
+			flights[i].unfit = errno;
 		return;
 	}
 	if (strtol(before, NULL, 10) == strtol(score, NULL, 10))
@@ -226,12 +226,14 @@ static bool end_child(struct flight *f)
 		note_timeout(child);
 	else if (f->begun && child->failed)
 		(void)vfork_reap(&f->v);
-	if (!has_execed(f) || f->unscored == 0)
+	if (!has_execed(f) || f->unfit == 0)
 		return has_execed(f);
 	/* for want of a descriptor another try may succeed */
-	errno = f->unscored;
-	(void)spawn_fail(&child->failure, errno == EMFILE ? SPAWN_CLONE : SPAWN_OOM_SCORE,
-		child->plan->oom_score_adj);
+	errno = f->unfit;
+	if (errno == EMFILE)
+		(void)spawn_fail(&child->failure, SPAWN_CLONE, "");
+	else
+		(void)spawn_fail(&child->failure, SPAWN_OOM_SCORE, child->plan->oom_score_adj);
 	(void)vfork_kill(&f->v);
 	return false;
 }
@@ -240,12 +242,16 @@ static bool end_child(struct flight *f)
 static void end_flight(struct flight *f, struct spawning *it)
 {
 	const struct spawn_plan *plan = it->plan;
-	bool runs = end_child(f);
+	bool runs;
 
-	if (f->child.lent)
-		take_back(plan->channel[1]);
 	if (plan->trap != NULL)
 		take_trap(plan->channel[0], plan->trap);
+	/* its filter without a listener would make each bind(2) fail */
+	if (plan->trap != NULL && plan->trap->error == EMFILE)
+		f->unfit = EMFILE;
+	runs = end_child(f);
+	if (f->child.lent)
+		take_back(plan->channel[1]);
 	it->pid = f->v.pid;
 	it->pidfd = -1;
 	if (runs)

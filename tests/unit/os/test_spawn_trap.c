@@ -63,6 +63,24 @@ NATIVE_TEST(only_without_privilege_it_takes_no_new_privs)
 	ck_assert_str_eq(os_field(out, "Uid"), "65534\t65534\t65534\t65534");
 }
 
+NATIVE_TEST(without_a_descriptor_for_it_nothing_is_started)
+{
+	struct spawn_failure failure;
+	int last = -1;
+	int pidfd;
+	pid_t pid;
+
+	for (int fd; (fd = dup(channel[0])) != -1;)
+		last = fd;
+	ck_assert_int_eq(errno, EMFILE);
+	ck_assert_int_eq(close(last), 0); /* room for the pidfd alone */
+	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), -1);
+	ck_assert_int_eq(failure.step, SPAWN_CLONE);
+	ck_assert_int_eq(failure.error, EMFILE);
+	ck_assert_int_eq(trap.fd, -1);
+	os_fails(waitpid(-1, NULL, WNOHANG | (int)__WALL), ECHILD);
+}
+
 NATIVE_TEST(the_programs_limit_of_descriptors_is_not_in_the_way)
 {
 	const struct rlimit few = {3, 3};
