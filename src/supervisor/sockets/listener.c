@@ -184,8 +184,8 @@ int listeners_inherit(struct supervisor *sup, struct error *err)
 			return error_set(err, ENOMEM, "cannot take over LISTEN_FDS");
 		warn_unless_named(sup->settings, FIRST_INHERITED + i, name);
 	}
-	/* as spawn-fcgi, inetd and supervisord's fcgi-program hand it over */
-	if (socket_option(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN) == 1)
+	/* as spawn-fcgi, inetd and supervisord's fcgi-program hand it over; systemd, among others */
+	if (count == 0 && socket_option(STDIN_FILENO, SOL_SOCKET, SO_ACCEPTCONN) == 1)
 		warn_unless_named(sup->settings, STDIN_FILENO, "");
 	close_unnamed(sup);
 	return 0;

@@ -469,6 +469,13 @@ def test_a_listening_standard_input_is_warned_of_unless_it_is_named():
     it.stop()
     it = serves("-l 'fd:0, name=http'", under=FOR_FASTCGI)
     assert get().pid == it.worker().pid and it.log().count("standard input") == 1
+    it.stop()
+    # systemd's StandardInput=socket: it is one of LISTEN_FDS
+    it = serves("-l fd:3", under=(*FOR_FASTCGI[:2], FOR_FASTCGI[2].replace("os.execv", """
+os.dup2(0, 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv""")))
+    assert get().pid == it.worker().pid and it.log().count("standard input") == 1
 
 
 def test_inherit_takes_a_socket_by_its_name_from_the_service_manager():
