@@ -347,7 +347,7 @@ void trouble_cannot_bind(
 	else
 		trouble_set_cause(child,
 			"cannot bind %s: in use by another process (see: ss "
-			"-lntup 'sport = :%u')",
+			"-antup 'sport = :%u')",
 			what, port);
 	if (child->life.cause != NULL)
 		log_worker(

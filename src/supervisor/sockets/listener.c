@@ -246,7 +246,8 @@ static int refuse_taken(const struct socket_plan *plan, struct error *err)
 	if (err->sys != EADDRINUSE || plan->port == 0)
 		return -1;
 	trouble_find_holder(who, plan->type, plan->port);
-	return *who != '\0' ? error_hint(err, "in use by %s", who) : -1;
+	return *who != '\0' ? error_hint(err, "in use by %s", who)
+			    : error_hint(err, "see: ss -antup 'sport = :%u'", plan->port);
 }
 
 int listener_bind(const struct address *a, struct socket_file *made, struct error *err)

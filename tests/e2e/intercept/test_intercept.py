@@ -342,6 +342,16 @@ def test_a_foreign_holder_is_the_servers_own_error_and_one_clear_line(reuseport)
     assert not it.says("listening on")
 
 
+def test_a_port_that_a_connection_out_has_is_looked_for_among_connections_too():
+    with socket.create_server(("127.0.0.1", 0)) as peer, socket.socket() as out:
+        out.bind(("127.0.0.1", PORT))
+        out.connect(peer.getsockname())
+        it = start("-n 1", BINDER, *FAILS)
+        it.logged(f"{PORT}: in use by another process (see: ss -antup 'sport = :{PORT}')")
+        run(inside(PROGRAM), "-l", f"127.0.0.1:{PORT}", "--", "touch", "ran").fails(
+            1, f"Address already in use; see: ss -antup 'sport = :{PORT}'")
+
+
 def test_a_bind_that_failed_long_ago_is_not_the_cause_of_an_end():
     begin_program(BINDER, *f"tcp4 {BIND} listen=5 pause".split())
     wait_listened()
