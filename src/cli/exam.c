@@ -37,7 +37,7 @@ static const struct finding shares[] = {
 	[SHARE_UNKNOWN] = {NULL, FACT_OK, NULL, NULL, NULL},
 	[SHARE_SAME] = {"same", FACT_OK, "shared", ", one socket", ""},
 	[SHARE_SPREAD] = {"one each", FACT_OK, "shared", ", a socket each",
-		"the kernel spreads what comes, and what waits for a copy that dies is lost"},
+		"what waits for a copy that ends is lost; -l with that address: one for all"},
 	[SHARE_STOLEN] = {"stolen", FACT_BAD, "not shared",
 		", which each copy takes from the one before",
 		"a server that takes passed sockets can share it: -l unix:PATH"},

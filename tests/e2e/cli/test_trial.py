@@ -283,7 +283,8 @@ REAL = (
         "sockets.0.how": "own", "sockets.0.shared": "none", "=not shared": "^bad.*another port"},
      None, 1, ""),
     ("", f"{BINDER} udp4 bind=127.0.0.1:PORT pause", {
-        "sockets.0.address": "udp:127.0.0.1:PORT", "sockets.0.shared": "one each"},
+        "sockets.0.address": "udp:127.0.0.1:PORT", "sockets.0.shared": "one each",
+        "=shared": "^ok udp:.*; what waits for a copy that ends is lost; -l with that address"},
      "nclust -n auto --", 0, ""),
     ("", f"sh -c 'rm -f /run/p; exec {BINDER} unix bind=/run/p listen=5 serve'", {
         "sockets.0.address": "unix:/run/p", "sockets.0.shared": "stolen", "ready.sign": "listen"},
