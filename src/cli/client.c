@@ -37,7 +37,14 @@ int client_signals_open(const int *list, size_t count, struct error *err)
 
 int client_cancel_open(struct error *err)
 {
-	return client_signals_open(ends, COUNT_OF(ends), err);
+	int list[COUNT_OF(ends)];
+	struct sigaction now;
+	size_t count = 0;
+
+	for (size_t i = 0; i < COUNT_OF(ends); i++)
+		if (sigaction(ends[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+			list[count++] = ends[i];
+	return client_signals_open(list, count, err);
 }
 
 int client_cancel_signal(void)

@@ -43,8 +43,8 @@ struct client {
 	size_t cluster_count;
 };
 
-/* A descriptor for `cancel`: from now on the signals that end a program are blocked,
- * and make this descriptor readable.  -1 and `err`. */
+/* A descriptor for `cancel`: from now on the signals that end a program are blocked, but
+ * for those that are ignored (nohup), and make this descriptor readable.  -1 and `err`. */
 int client_cancel_open(struct error *err);
 /* Which of these signals has come; 0: none. */
 int client_cancel_signal(void);

@@ -8,6 +8,7 @@
 #include "protocol/control.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -206,6 +207,25 @@ static int check_part(
 		target, name, name, target, target);
 }
 
+/* A signal that has come ends us here, by itself, so that a shell's script ends with us. */
+static int end_by_signal(int status)
+{
+	sigset_t set;
+
+	sigfillset(&set);
+	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+	return status;
+}
+
+static void say_interrupted(const struct arguments *a, const char *name)
+{
+	if (a->request.method == METHOD_DRAIN)
+		log_error("interrupted: '%s' stays drained until 'nclust undrain %s'", name, name);
+	else
+		log_error("interrupted: '%s' of '%s' goes on: see 'nclust status %s'",
+			a->verb->name, name, name);
+}
+
 int session_ask(
 	struct arguments *a, int reader, client_event *on_event, session_show *show, void *data)
 {
@@ -213,13 +233,13 @@ int session_ask(
 	struct session s;
 	struct answer answer = {0};
 	struct error err;
-	/* an interrupt ends this client, which says that the instance stays drained */
-	scoped_fd cancel = request->method == METHOD_DRAIN ? client_cancel_open(&err) : -1;
+	/* an interrupt ends this client, which says that what was asked for goes on */
+	scoped_fd cancel = control_method_writes(request->method) ? client_cancel_open(&err) : -1;
 	int status = 0;
 	int got;
 
 	if (session_open(&s, a, false, cancel, &err) == -1)
-		return output_error(&err);
+		return end_by_signal(output_error(&err));
 	text_copy(request->target, sizeof(request->target), s.meant.target);
 	if (is_its_own(&s, request)) {
 		request->no_wait = true;
@@ -241,15 +261,11 @@ int session_ask(
 	}
 	if (got == -1) {
 		status = output_error(&err);
-		if (err.sys == ECANCELED && cancel != -1 && client_cancel_signal() != 0) {
-			log_error("interrupted: '%s' stays drained until "
-				  "'nclust undrain %s'",
-				s.client->name, s.client->name);
-			status = 128 + client_cancel_signal();
-		}
+		if (err.sys == ECANCELED && cancel != -1 && client_cancel_signal() != 0)
+			say_interrupted(a, s.client->name);
 	}
 	session_close(&s);
-	return status;
+	return end_by_signal(status);
 }
 
 /* ---- target ---- */

@@ -2,8 +2,10 @@
 """The verbs, as a user and a script see them: what they print, whom they mean, and their exit
 statuses."""
 import json
+import os
 import re
-from signal import SIGSEGV
+import signal
+from signal import SIG_DFL, SIG_IGN, SIGINT, SIGSEGV
 
 from harness import *
 from harness.terminal import Terminal
@@ -220,6 +222,25 @@ def test_a_stop_during_a_restart_wins_and_the_restart_is_told_so():
     nclust("stop it").ok()
     wait(lambda: restart.poll() is not None)
     assert restart.returncode in (1, 75) and read("said")
+
+
+@pytest.mark.parametrize("ignored", (False, True))
+def test_a_restart_whose_client_is_interrupted_goes_on_and_says_so(ignored):
+    gate = Gate("go.{slot}")
+    it = start("-n 1 --ready notify", fixture("slow-ready"), gate)
+    gate.open(0)
+    it.event("ready")
+    os.unlink("go.0")
+    client = begin_program(inside(PROGRAM), "restart", "it", stderr="said", preexec_fn=lambda:
+                           signal.signal(SIGINT, SIG_IGN if ignored else SIG_DFL))
+    it.event("rollout-started")
+    client.send_signal(SIGINT)
+    if not ignored:
+        assert client.wait(BOUND) == -SIGINT
+        assert "interrupted: 'restart' of 'it' goes on: see 'nclust status it'" in read("said")
+    gate.open(0)
+    it.event("rollout-done")
+    assert not ignored or client.wait(BOUND) == 0
 
 
 @pytest.mark.parametrize("other, words, says", (
