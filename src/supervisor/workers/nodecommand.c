@@ -65,7 +65,8 @@ static enum node_runtime runtime_named(const char *path)
 	return NODE_NONE;
 }
 
-/* Programs that run others: "npm", also as the "npm-cli.js" that its link leads to. */
+/* Programs that run others: "npm", also as the "bin/npm-cli.js" that its link leads to.  A "pm2.js"
+ * elsewhere is a program of the user's own. */
 static bool is_launcher(const char *path)
 {
 	static const char launchers[] =
@@ -73,12 +74,14 @@ static bool is_launcher(const char *path)
 		"pm2-runtime pm2-dev forever bunx turbo nx lerna concurrently "
 		"cross-env dotenv";
 	static const char *const ends[] = {".js", ".cjs", ".mjs", "-cli", "-runner"};
+	const char *base = base_of(path);
+	bool is_in_bin = base - path >= 4 && strncmp(base - 4, "bin/", 4) == 0;
 	char name[64];
-	size_t len = text_copy(name, sizeof(name), base_of(path));
+	size_t len = text_copy(name, sizeof(name), base);
 
 	if (len >= sizeof(name))
 		return false;
-	for (size_t i = 0; i < COUNT_OF(ends); i++) {
+	for (size_t i = 0; is_in_bin && i < COUNT_OF(ends); i++) {
 		size_t end = strlen(ends[i]);
 
 		if (len > end && strcmp(name + len - end, ends[i]) == 0) {
