@@ -84,7 +84,8 @@ void readiness_drain(struct child *child);
 /* Use `fd`, the socket that an earlier nclust had for the worker; -1: bind a new one. */
 void readiness_adopt(struct child *child, int fd);
 void readiness_close(struct child *child);
-/* The worker was not ready in time: with `ready = auto` nclust expects of it what others have done. */
+/* The worker was not ready in time: with `ready = auto` nclust expects of it what others have done,
+ * with `ready = notify` a message. */
 void readiness_explain_timeout(struct service *service, const struct report *r);
 /* Why a worker that fails a rollout was not ready in time. */
 void readiness_explain_late(const struct service *service, const struct report *r);

@@ -313,8 +313,15 @@ void readiness_explain_timeout(struct service *service, const struct report *r)
 	const struct cluster_settings *s = cluster_settings(core);
 	bool notify = cluster_knows_notify(core);
 
-	if (child == NULL || child->life.cause != NULL || s->ready != READY_AUTO ||
-		child->generation != cluster_generation(core) || child->trap.known_to_listen)
+	if (child == NULL || child->life.cause != NULL)
+		return;
+	if (s->ready == READY_NOTIFY)
+		trouble_set_cause(child,
+			"it did not send READY=1, which 'ready = notify' waits for; "
+			"process.send('ready') requires that the command is node itself, not npm "
+			"or the like");
+	if (s->ready != READY_AUTO || child->generation != cluster_generation(core) ||
+		child->trap.known_to_listen)
 		return;
 	if (s->spare > 0 && cluster_ready(core) > 0)
 		trouble_set_cause(child,

@@ -215,7 +215,8 @@ def test_not_ready_in_time_has_failed_and_is_never_taken_as_ready():
     assert it.worker().state == "starting"
     it.advance(0.2)
     it.event("start-timeout")
-    assert it.event("exited").why == "start-timeout"
+    exited = it.event("exited", why="start-timeout")
+    assert exited.cause.startswith("it did not send READY=1, which 'ready = notify' waits for")
     assert it.says("was not ready after 2.1 s (start-timeout)")
     assert it.worker().state == "backoff"
     assert not it.happened("ready")
