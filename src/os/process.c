@@ -356,6 +356,14 @@ bool process_catches(pid_t pid, int signal)
 		(caught >> (signal - 1) & 1) != 0;
 }
 
+bool process_dies_of(pid_t pid, int signal)
+{
+	uint64_t pending;
+
+	return process_status(pid, "ShdPnd:", 16, &pending) == 0 &&
+		(pending >> (signal - 1) & 1) != 0 && !process_catches(pid, signal);
+}
+
 /* Add up the lines "KEY: 123 kB". */
 static uint64_t sum_of(pid_t pid, const char *file, const char *const keys[2])
 {

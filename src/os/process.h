@@ -78,6 +78,8 @@ int process_status(pid_t pid, const char *key, int base, uint64_t *value);
 
 /* Has the process a handler for that signal?  In doubt: no. */
 bool process_catches(pid_t pid, int signal);
+/* Will a stopped process die of the signal, which was sent to it, when it is continued? */
+bool process_dies_of(pid_t pid, int signal);
 
 /* The process's resident anonymous and shared memory, in bytes, without files; and
  * its share of that, if other processes have the same pages, for which the kernel

@@ -226,9 +226,9 @@ struct child *leftovers_of_session(const struct supervisor *sup, pid_t session);
 /* The worker among whose leftovers `pid` got a signal; or NULL. */
 struct child *leftovers_signalled(const struct supervisor *sup, pid_t pid);
 
-/* The main process has ended while its descendant `pid` was frozen: send `pid` the signal, if that
- * is due, before it is continued. */
-void leftovers_tell_frozen(struct child *child, pid_t pid, int pidfd);
+/* The main process has ended while its descendant `pid` was frozen: send `pid` the signal before it
+ * is continued, if that is due, or if `parent` is a shell that will die of the signal. */
+void leftovers_tell_frozen(struct child *child, pid_t parent, pid_t pid, int pidfd);
 
 /* `pid`, a child of nclust, is a living leftover: send it the signal, if that is due. */
 void leftovers_found(struct child *child, pid_t pid, int pidfd);

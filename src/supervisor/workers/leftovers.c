@@ -274,9 +274,14 @@ static void signal_leftover(struct child *child, pid_t pid, int pidfd, int signa
 		note_signalled(life, pid);
 }
 
-void leftovers_tell_frozen(struct child *child, pid_t pid, int pidfd)
+void leftovers_tell_frozen(struct child *child, pid_t parent, pid_t pid, int pidfd)
 {
-	signal_leftover(child, pid, pidfd, signal_for(child));
+	int signal = signal_for(child);
+
+	if (parent == child->pid)
+		signal_leftover(child, pid, pidfd, signal);
+	else if (signal > 0 && process_dies_of(parent, signal) && pidfd_signal(pidfd, signal) == 0)
+		note_signalled(&child->life, pid);
 }
 
 void leftovers_found(struct child *child, pid_t pid, int pidfd)

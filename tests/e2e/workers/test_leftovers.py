@@ -70,6 +70,36 @@ def test_each_server_gets_one_stop_signal_and_all_the_time_that_it_needs(how):
     assert it.says("its main process has ended by itself") == (late and "foreground" not in how)
 
 
+# as yarn 1 does: tells its shell, which dies of it, and waits for nobody
+YARN = """
+import os, signal, subprocess, sys
+def leave(number, frame):
+    shell.send_signal(number)
+    os._exit(1)
+shell = subprocess.Popen(["sh", "-c", '"$@"; true', "-", *sys.argv[1:]])
+signal.signal(signal.SIGTERM, leave)
+while True:
+    signal.pause()
+"""
+
+
+def test_a_server_whose_shell_dies_of_the_signal_gets_it_at_once_where_the_main_process_leaves():
+    it = cluster("-n 1 --ready notify --stop-timeout 10s", "python3", "-c", YARN, *SERVER,
+                 clock=True)
+    pid = server_pid()
+    main = it.worker().pid
+    stop = it.begin("stop")
+    wait_gone(main)  # all below it are frozen as long as nclust's clock stands still
+    wait_ticking(it, lambda: heard() == ["start", "TERM"])
+    kill(pid, signal.SIGUSR1)
+    wait_gone(pid)
+    it.advance(1)
+    stop()
+    assert it.exit() == 0
+    assert heard() == ["start", "TERM", "USR1"]
+    assert not it.says("its main process has ended by itself")
+
+
 def test_the_pool_below_a_main_process_may_use_the_whole_time():
     it = cluster("-n 1 --ready notify --stop-timeout 10s --drain off", "python3", "-c", POOL,
                  *SERVER, clock=True)
