@@ -74,7 +74,6 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w, enum worker_even
 	at.slot = i;
 	at.settings = g->settings;
 	at.says_ready = g->knows[LESSON_SAYS_READY];
-	at.listens = g->knows[LESSON_LISTENS];
 	at.opens &= !g->knows[LESSON_SILENT];
 	at.out = c->out;
 
@@ -156,8 +155,8 @@ static void note_slow(struct cluster *c, uint32_t i, struct worker *w)
 	count_worker(c, i, w, 1);
 }
 
-/* If another worker of the command was seen to listen since this one was born, this
- * one is not ready by time alone, unless it has `said` that it is ready. */
+/* If a worker of the command was seen to listen, before this one was born or since,
+ * this one is not ready by time alone, unless it has `said` that it is ready. */
 static void note_lesson(const struct cluster *c, struct worker *w)
 {
 	const struct generation *g;

@@ -31,8 +31,7 @@ static void begin_start(struct worker *w, const struct moment *at)
 	w->born = at->now;
 	w->deadline = nsec_add(patient, settings->start_timeout);
 	if (settings->ready == READY_ALIVE ||
-		(settings->ready == READY_AUTO && !at->says_ready && !at->listens &&
-			settings->spare == 0)) {
+		(settings->ready == READY_AUTO && !at->says_ready && settings->spare == 0)) {
 		w->opens = settings->ready == READY_AUTO && at->opens;
 		w->proven_at = nsec_add(patient, w->opens ? PORTLESS_MOST : settings->ready_alive);
 	}

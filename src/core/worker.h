@@ -107,7 +107,6 @@ struct moment {
 	uint32_t slot;
 	const struct cluster_settings *settings; /* of its generation */
 	bool says_ready;                         /* SPAWNED: its command is known to send READY=1 */
-	bool listens;                            /* SPAWNED: its command is known to listen */
 	bool opens;   /* SPAWNED: as in its event, unless its command is known as silent */
 	bool held;    /* IDLE: as in its event */
 	pid_t pid;    /* SPAWNED */
