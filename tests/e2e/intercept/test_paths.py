@@ -66,7 +66,8 @@ def test_two_workers_at_one_path_are_warned_of_and_one_after_the_other_is_not():
 
 def test_a_second_worker_that_finds_the_path_taken_says_who_has_it():
     write("binds.py", BINDS)
-    it = launch("-n 2", "python3", "binds.py", "s")
+    it = cluster("-n 1", "python3", "binds.py", "s")
+    it.verb("scale", "2", "--no-wait")  # else either may be the first
     it.logged(f"its address is in use, maybe '{path('s')}' by it.0; to share that: "
               f"'-l unix:{path('s')}' if the program takes LISTEN_FDS")
 
