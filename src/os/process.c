@@ -359,9 +359,11 @@ bool process_catches(pid_t pid, int signal)
 bool process_dies_of(pid_t pid, int signal)
 {
 	uint64_t pending;
+	uint64_t blocked; /* for sigwait(3), as tini does */
 
 	return process_status(pid, "ShdPnd:", 16, &pending) == 0 &&
-		(pending >> (signal - 1) & 1) != 0 && !process_catches(pid, signal);
+		process_status(pid, "SigBlk:", 16, &blocked) == 0 &&
+		((pending & ~blocked) >> (signal - 1) & 1) != 0 && !process_catches(pid, signal);
 }
 
 /* Add up the lines "KEY: 123 kB". */
