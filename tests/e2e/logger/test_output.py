@@ -110,9 +110,11 @@ def test_what_goes_to_one_place_keeps_its_order():
 
 @pytest.mark.parametrize("first, then", (("out", "err"), ("err", "out")))
 def test_what_a_worker_writes_to_both_streams_keeps_its_order(first, then):
-    it = says("--log prefix", ("sh", "-c", f'read -r go <"$0"; echo first >/dev/std{first}; '
-                               f'echo then >/dev/std{then}; exec sleep 1000'))
+    it = says("--log prefix", ("sh", "-c", f'echo begun; read -r go <"$0"; echo first >/dev/std{first};'
+                               f' echo then >/dev/std{then}; exec sleep 1000'))
     logger = it.role("logger")
+    it.logged("it.0 | begun\n")
+    wait(lambda: state(logger) == "S")  # it waits for both
     freeze(logger)
     say("go")
     wait(lambda: "sleep" in read(f"/proc/{it.worker().pid}/cmdline"))
