@@ -244,11 +244,12 @@ static void end_flight(struct flight *f, struct spawning *it)
 	const struct spawn_plan *plan = it->plan;
 	bool runs;
 
-	if (plan->trap != NULL)
+	if (plan->trap != NULL) {
 		take_trap(plan->channel[0], plan->trap);
-	/* its filter without a listener would make each bind(2) fail */
-	if (plan->trap != NULL && plan->trap->error == EMFILE)
-		f->unfit = EMFILE;
+		/* its filter without a listener would make each bind(2) fail */
+		if (plan->trap->error == EMFILE)
+			f->unfit = EMFILE;
+	}
 	runs = end_child(f);
 	if (f->child.lent)
 		take_back(plan->channel[1]);

@@ -7,6 +7,17 @@ from harness import *
 # The server, which goes on after each signal but USR1: it is at work.
 SERVER = HEAR, "--notify", "--to", "heard", "--end-on", "USR1"
 
+
+def finish_stop(it, stop, pid):
+    """Have the server end, which has got its signal."""
+    kill(pid, signal.SIGUSR1)
+    wait_gone(pid)
+    it.advance(1)
+    stop()
+    assert it.exit() == 0
+    assert heard() == ["start", "TERM", "USR1"]
+
+
 # Of each: what runs it, and whether its processes are told only at half of the time.
 WRAPPERS = {
     "a shell without exec": ('"$@"; true', False),
@@ -60,12 +71,7 @@ def test_each_server_gets_one_stop_signal_and_all_the_time_that_it_needs(how):
     wait_ticking(it, lambda: "TERM" in heard())
     it.advance(2, step=0.5)
     assert it.worker().state == "stopping" and is_alive(pid)
-    kill(pid, signal.SIGUSR1)
-    wait_gone(pid)
-    it.advance(1)
-    stop()
-    assert it.exit() == 0
-    assert heard() == ["start", "TERM", "USR1"]
+    finish_stop(it, stop, pid)
     assert it.says("'exec' before the last command") == ("foreground" in how)
     assert it.says("its main process has ended by itself") == (late and "foreground" not in how)
 
@@ -91,12 +97,7 @@ def test_a_server_whose_shell_dies_of_the_signal_gets_it_at_once_where_the_main_
     stop = it.begin("stop")
     wait_gone(main)  # all below it are frozen as long as nclust's clock stands still
     wait_ticking(it, lambda: heard() == ["start", "TERM"])
-    kill(pid, signal.SIGUSR1)
-    wait_gone(pid)
-    it.advance(1)
-    stop()
-    assert it.exit() == 0
-    assert heard() == ["start", "TERM", "USR1"]
+    finish_stop(it, stop, pid)
     assert not it.says("its main process has ended by itself")
 
 
