@@ -9,7 +9,9 @@
 #include "os/place/rundir.h"
 #include "supervisor/orphans/internal.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/workers/capture.h"
+#include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
@@ -310,6 +312,17 @@ static void roll_service(struct service *service)
 		log_warn("%s: %s", service->name, err.text);
 }
 
+/* The earlier nclust was stopping these workers, and may have kept new clients from them. */
+static void replace_stopping(struct supervisor *sup)
+{
+	struct child *child;
+
+	for_each_child (child, children_of_all(sup))
+		if (!child->service->kind->by_connection && child->saved.entry != NULL &&
+			child->saved.entry->phase == STATE_STOPPING)
+			child_tell(child, EVENT_OUTGROWN, WHY_SOCKET);
+}
+
 /* Notify sockets are named by the serials of their workers. */
 static bool has_notify(const char *name, const void *context)
 {
@@ -347,6 +360,7 @@ void adopt_finish(struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (sup->services[i]->saved.roll)
 			roll_service(sup->services[i]);
+	replace_stopping(sup);
 	adopt_fini(sup);
 	sup->orphans.has_past = false;
 }

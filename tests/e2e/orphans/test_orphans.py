@@ -67,6 +67,32 @@ def test_what_a_worker_that_was_taken_over_leaves_gets_the_stop_signal_and_its_t
     assert [line.split()[-1] for line in lines("heard")] == ["start", "TERM", "USR1"]
 
 
+def watches(pid, wanted):
+    """Does a process wait for one of these sockets by epoll(7)?"""
+    has = descriptors(pid)
+    text = "".join(read(f"/proc/{pid}/fdinfo/{n}") for n, what in has.items()
+                   if what == "anon_inode:[eventpoll]")
+    return any(re.search(rf"tfd:\s+{n} ", text) for n, what in has.items() if what in wanted)
+
+
+def test_a_worker_that_was_being_stopped_is_replaced_and_no_client_waits_for_it():
+    command = ("-n 1 --orphans keep --drain-timeout 1h", "python3", server("plain-asyncio.py"), PORT)
+    it = cluster(*command)
+    pid = it.worker().pid
+    listening = {f"socket:[{s.inode}]" for s in sockets("listen", PORT)}
+    assert watches(pid, listening)
+    client = dial()
+    client.sendall(b"GET / HTTP/1.0\r\n")
+    stop = it.begin("stop")
+    wait(lambda: not watches(pid, listening), f"{stop}: it gets no clients")
+    it.kill()
+    cluster(*command)
+    assert get().status == 200
+    client.sendall(b"\r\n")
+    assert client.recv(4096)
+    client.close()
+
+
 def test_workers_that_were_taken_over_are_like_any_others():
     kept().kill()
     it = kept()
@@ -578,9 +604,10 @@ def test_a_worker_that_was_frozen_when_nclust_was_killed_is_continued_by(who):
     it.kill()
     if who == "the next nclust":
         assert all(map(is_stopped, frozen))
-        it = cluster(f"{options} 2", *server)  # it wants the worker again
-        assert it.worker(0).pid == worker
-    wait(lambda: not any(map(is_stopped, frozen)))
+        cluster(f"{options} 2", *server)
+        wait_gone(*frozen)  # they have handled their stop signal
+    else:
+        wait(lambda: not any(map(is_stopped, frozen)))
     assert get().status == 200
 
 
