@@ -116,23 +116,14 @@ static void set_inet_address(struct check_target *target, const struct socket_ke
 
 	target->size = endpoint_make(&target->address, key->family, key->ip, key->port, key->scope);
 	snprintf(target->host, sizeof(target->host), "localhost:%u", key->port);
-	if (in->sin_family == AF_INET) {
-		if (in->sin_addr.s_addr == htonl(INADDR_ANY))
-			in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-		return;
+	if (key->family == AF_INET6 && !key->v6only && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr)) {
+		*in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(key->port)};
+		target->size = sizeof(*in);
 	}
-	if (!IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
-		return;
-	if (key->v6only) {
+	if (in->sin_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
 		in6->sin6_addr = in6addr_loopback;
-		return;
-	}
-	*in = (struct sockaddr_in){
-		.sin_family = AF_INET,
-		.sin_port = htons(key->port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	target->size = sizeof(*in);
+	else if (in->sin_family == AF_INET && in->sin_addr.s_addr == htonl(INADDR_ANY))
+		in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 }
 
 /* Fills *target for `l`, which may be NULL.  -1 and `err`: there is no address to ask at (yet). */
@@ -173,8 +164,8 @@ bool check_target_is_certain(const struct check_target *target)
 int check_target_open(struct check_target *target, const struct child *child, struct error *err)
 {
 	const struct listener *l = check_target_of(child);
+	scoped_fd fd = -1;
 	int family;
-	int fd;
 	int got;
 
 	if (check_target_at(target, l, err) == -1)
@@ -192,15 +183,12 @@ int check_target_open(struct check_target *target, const struct child *child, st
 		? check_target_connect(target, fd)
 		: group_connect(l, child->traffic.lane, fd, &target->address.any, target->size);
 	if (got == 0 || errno == EINPROGRESS || (errno == EAGAIN && family == AF_UNIX))
-		return fd;
-	if (errno == ESTALE) {
-		(void)error_set(err, 0, "'%s' is not the file of its listener any more",
-			target->address.un.sun_path);
-		err->sys = ESTALE;
-	} else {
-		(void)error_set(err, errno, "cannot connect to its listener");
-	}
-	(void)close(fd);
+		return fd_release(&fd);
+	if (errno != ESTALE)
+		return error_set(err, errno, "cannot connect to its listener");
+	(void)error_set(err, 0, "'%s' is not the file of its listener any more",
+		target->address.un.sun_path);
+	err->sys = ESTALE;
 	return -1;
 }
 

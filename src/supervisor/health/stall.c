@@ -71,16 +71,12 @@ static void look_at_processes(struct snapshot *snapshot, const struct child *chi
 static void look_at_connections(struct snapshot *snapshot, const struct child *child)
 {
 	for (size_t i = 0; i < snapshot->tree_count; i++) {
+		scoped_fd pidfd = i > 0 ? pidfd_of(snapshot->tree[i]) : -1;
 		struct remote r;
 
 		remote_of(&r, snapshot->tree[i]);
-		if (i == 0) {
-			(void)connections_add(&snapshot->all, &r, child->pidfd);
-			continue;
-		}
-		scoped_fd pidfd = pidfd_of(snapshot->tree[i]);
-		if (pidfd != -1) /* else the process is gone */
-			(void)connections_add(&snapshot->all, &r, pidfd);
+		if (i == 0 || pidfd != -1) /* else the process is gone */
+			(void)connections_add(&snapshot->all, &r, i == 0 ? child->pidfd : pidfd);
 	}
 	connections_sort(&snapshot->all);
 }
@@ -465,6 +461,7 @@ static nsec_t held_for(const struct child *child, const struct listener *l)
 {
 	struct snapshot snapshot = {.cpu = 0};
 	uint32_t longest = 0;
+	bool silent = true;
 
 	look_at_processes(&snapshot, child);
 	if (snapshot.runs || !is_away(child, l, &snapshot))
@@ -475,14 +472,11 @@ static nsec_t held_for(const struct child *child, const struct listener *l)
 
 		if (c->kind != CONNECTION_TCP || !is_of(c, l))
 			continue;
-		if (c->bytes_in > 0 || c->bytes_out > 0) {
-			longest = 0;
-			break;
-		}
+		silent &= c->bytes_in == 0 && c->bytes_out == 0;
 		longest = c->received_ago > longest ? c->received_ago : longest;
 	}
 	connections_free(&snapshot.all);
-	return (nsec_t)longest * MSEC;
+	return silent ? (nsec_t)longest * MSEC : 0;
 }
 
 static void put_held(struct json_writer *w, const struct listener *l, nsec_t longest)
