@@ -454,6 +454,24 @@ void stall_forget_missed(struct child *child)
 /* ---- held ---- */
 
 #define HELD_LEAST (1 * SECOND)
+/* A status looks at no worker with more descriptors; a thread counts as THREAD_ROOM of them. */
+#define HELD_ROOM_MOST 4096U
+#define THREAD_ROOM 16U
+
+/* One that serves one client at a time is not.  Of the others a hostile one could take seconds. */
+static bool is_large(const struct snapshot *snapshot)
+{
+	uint64_t room = 0;
+	uint64_t n;
+
+	for (size_t i = 0; i < snapshot->tree_count; i++) {
+		if (process_status(snapshot->tree[i], "FDSize:", 10, &n) == 0)
+			room += n;
+		if (process_status(snapshot->tree[i], "Threads:", 10, &n) == 0)
+			room += n * THREAD_ROOM;
+	}
+	return room > HELD_ROOM_MOST;
+}
 
 /* For how long has the worker waited for clients that have connected and sent nothing?  0: it takes
  * the next one, or does something else. */
@@ -464,7 +482,7 @@ static nsec_t held_for(const struct child *child, const struct listener *l)
 	bool silent = true;
 
 	look_at_processes(&snapshot, child);
-	if (snapshot.runs || !is_away(child, l, &snapshot))
+	if (snapshot.runs || is_large(&snapshot) || !is_away(child, l, &snapshot))
 		return 0;
 	look_at_connections(&snapshot, child);
 	for (size_t i = 0; i < snapshot.all.count; i++) {

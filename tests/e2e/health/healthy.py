@@ -3,6 +3,7 @@
 they have to do."""
 import select
 import time
+from glob import glob
 
 from harness import *
 from harness import lab
@@ -12,11 +13,7 @@ THERE = "--ready tcp --drain off --stop-timeout 1s --bake 0 --log-level info"
 
 def is_busy(pid):
     """Does one of its threads run, or wait for a CPU?"""
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except FileNotFoundError:
-        return False
-    return any(stat(f"{pid}/task/{t}")[:1] == ["R"] for t in threads)
+    return any(stat(t.removeprefix("/proc/"))[:1] == ["R"] for t in glob(f"/proc/{pid}/task/*"))
 
 
 # epoll_wait and epoll_pwait of x86-64, epoll_pwait of arm64

@@ -570,11 +570,12 @@ def test_status_tells_of_clients_that_hold_all_workers_and_say_nothing(listen, w
 
 
 @pytest.mark.parametrize("words", (
-    ("-n 1", "python3", server("takes.py"), "greet"),
-    ("-n 1", "python3", server("takes.py"), "two"),
-    ("-n 2 --accept", "cat")))
+    *(("-n 1", "python3", server("takes.py"), way) for way in ("greet", "two", "threads")),
+    ("-n 1 --limit-nofile 5000", "bash", "-c",
+     f"exec 4096<&0; exec python3 {server('takes.py')} accept"),
+    ("-n 2 --accept", "cat")), ids=("greet", "two", "threads", "descriptors", "accept"))
 def test_status_names_no_remedy_where_it_would_be_none(words):
-    """defer-accept keeps from clients what a server says first."""
+    """defer-accept keeps from clients what a server says first; a large server is not looked at."""
     it = start(f"{words[0]} -l 127.0.0.1:8000", *words[1:])
     wait_listened()
     client = dial()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """takes.py WAY: a server that binds port 8000 (WAY: bind), or takes the socket that it gets as
 it is, without listen(2), and waits for connections so: accept, thread, poll, select, epoll; or
-leaves it alone (idle).  greet: it speaks first; two: two processes wait by epoll."""
+leaves it alone (idle).  greet: it speaks first; two: two processes wait by epoll; threads: 300."""
 import os
 import select
 import socket
@@ -38,6 +38,8 @@ if way == "two":
     os.fork()
 if way == "thread":
     threading.Thread(target=serve).start()
+for _ in range(300 if way == "threads" else 0):
+    threading.Thread(target=threading.Event().wait).start()
 if way in ("thread", "idle"):
     threading.Event().wait()
 serve()
