@@ -34,8 +34,6 @@ static const struct plain_row instance_rows[] = {
 	CARRY_LIST(CARRY_CLIENT, supervisor, control.first, &carried_client,
 		client, next),
 	CARRY_GROUP(CARRY_HISTORY, supervisor, news.history, &carried_history),
-	CARRY_LIST(CARRY_NEWS, supervisor, news.head, &carried_event, news,
-		next),
 	CARRY_GROUP(CARRY_MANAGER, supervisor, instance.manager, &carried_manager),
 };
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/cluster.h"
-#include "supervisor/common/news.h"
 #include "supervisor/upgrade/upgrade.h"
 #include "world.h"
 
@@ -54,24 +53,23 @@ static struct cluster *carry(struct world *w)
 
 /* ---- comparing ---- */
 
+static bool same_ending(const struct ending *a, const struct ending *b)
+{
+	return a->kind == b->kind && a->code == b->code && a->step == b->step &&
+		a->permanent == b->permanent && a->exit_status == b->exit_status &&
+		a->core_dumped == b->core_dumped && a->out_of_memory == b->out_of_memory;
+}
+
 static bool same_report(const struct report *a, const struct report *b)
 {
-	const struct report *both[] = {a, b};
-	struct carry_writer c = {.sup = NULL};
-	struct buffer out[2];
-	bool same;
-
-	for (int i = 0; i < 2; i++) {
-		struct news event = {.report = *both[i]};
-
-		buffer_init(&out[i], 0);
-		handover_begin(&c.w, &out[i]);
-		carry_put_all(&c, &carried_event, &event);
-	}
-	same = out[0].len == out[1].len && memcmp(out[0].data, out[1].data, out[0].len) == 0;
-	buffer_fini(&out[0]);
-	buffer_fini(&out[1]);
-	return same;
+	return a->kind == b->kind && a->slot == b->slot && a->worker == b->worker &&
+		a->pid == b->pid && a->generation == b->generation && a->rollout == b->rollout &&
+		a->count == b->count && a->others == b->others && a->signal == b->signal &&
+		a->age == b->age && a->ready_for == b->ready_for && a->wait == b->wait &&
+		a->span == b->span && a->took == b->took && a->was_ready == b->was_ready &&
+		a->back == b->back && a->beside == b->beside && a->early == b->early &&
+		a->why == b->why && a->state == b->state && a->scale_why == b->scale_why &&
+		a->measure == b->measure && same_ending(&a->ending, &b->ending);
 }
 
 static bool same_action(const struct action *a, const struct action *b)
@@ -83,13 +81,6 @@ static bool same_action(const struct action *a, const struct action *b)
 }
 
 /* ---- as it is seen from outside ---- */
-
-static bool same_ending(const struct ending *a, const struct ending *b)
-{
-	return a->kind == b->kind && a->code == b->code && a->step == b->step &&
-		a->permanent == b->permanent && a->exit_status == b->exit_status &&
-		a->core_dumped == b->core_dumped && a->out_of_memory == b->out_of_memory;
-}
 
 static bool same_worker(const struct worker_view *a, const struct worker_view *b)
 {

@@ -29,7 +29,7 @@ enum carry_tag {
 	CARRY_CLIENT,
 	CARRY_CLIENTS, /* the control socket */
 	CARRY_HISTORY,
-	CARRY_NEWS,
+	CARRY_NEWS, /* of earlier versions */
 	CARRY_MANAGER,
 	CARRY_DESCRIPTORS, /* of earlier versions: what each descriptor was */
 	CARRY_HOOKS,

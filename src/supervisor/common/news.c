@@ -138,8 +138,6 @@ static void enqueue_news(struct supervisor *sup, const struct news *n)
 	}
 	*copy = *n;
 	copy->next = NULL;
-	while (*end != NULL) /* after an upgrade `tail` is not set yet */
-		end = &(*end)->next;
 	*end = sup->news.tail = copy;
 	publish_waiting(sup);
 }
@@ -410,11 +408,6 @@ const struct carried carried_history = {
 	.make = make_history,
 };
 
-static void news_on_go_on(struct supervisor *sup)
-{
-	publish_waiting(sup);
-}
-
 static void news_on_shutdown(struct supervisor *sup)
 {
 	if (sup->news.history == NULL)
@@ -441,6 +434,5 @@ const struct part news_part = {
 	.report = news_on_report,
 	.status = news_on_status,
 	.renamed = news_on_renamed,
-	.go_on = news_on_go_on,
 	.shutdown = news_on_shutdown,
 };

@@ -36,9 +36,8 @@ struct news {
 	bool bind_hint;
 };
 
-/* How the history and events that wait go through an upgrade (carried.h). */
+/* How the history goes through an upgrade (carried.h). */
 extern const struct carried carried_history;
-extern const struct carried carried_event;
 int news_init(struct supervisor *sup, struct error *err);
 
 /* Publish an event of nclust itself: `event` is its name, `format` its sentence. */

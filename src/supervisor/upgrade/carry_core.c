@@ -2,7 +2,6 @@
 #include "supervisor/upgrade/upgrade.h"
 
 #include "core/whole.h"
-#include "supervisor/common/news.h"
 
 #include <stdlib.h>
 
@@ -150,35 +149,6 @@ static const struct plain_row cluster_rows[] = {
 	PLAIN(45, cluster, held, BOOL),
 	PLAIN(46, cluster, rescues_from, SIGNED),
 };
-
-static const struct plain_row report_rows[] = {
-	PLAIN_ENUM(1, report, kind, REPORT_KINDS - 1),
-	PLAIN(2, report, slot, UNSIGNED),
-	PLAIN(3, report, worker, UNSIGNED),
-	PLAIN(4, report, pid, SIGNED),
-	PLAIN(5, report, generation, UNSIGNED),
-	PLAIN(6, report, rollout, UNSIGNED),
-	PLAIN(7, report, count, UNSIGNED),
-	PLAIN(8, report, signal, SIGNED),
-	PLAIN(9, report, age, WHEN),
-	PLAIN(10, report, ready_for, WHEN),
-	PLAIN(11, report, wait, WHEN),
-	PLAIN(12, report, span, WHEN),
-	PLAIN(13, report, was_ready, BOOL),
-	PLAIN_ENUM(14, report, why, WHY_SOCKET),
-	PLAIN_ENUM(15, report, state, CLUSTER_FAILED),
-	CARRY_INSIDE(16, report, ending, &ending_inside),
-	PLAIN(17, report, others, UNSIGNED),
-	PLAIN(18, report, back, BOOL),
-	PLAIN(19, report, took, WHEN),
-	PLAIN_ENUM(20, report, scale_why, SCALE_WHYS - 1),
-	PLAIN(21, report, measure, UNSIGNED),
-	PLAIN(22, report, beside, BOOL),
-	PLAIN(23, report, early, UNSIGNED),
-};
-static const struct carried report_inside = {
-	.called = "a report", CARRIED_ROWS(report_rows, report)
-};
 /* clang-format on */
 
 static void *make_slot(struct carry_reader *r, void *owner)
@@ -261,23 +231,4 @@ const struct carried carried_core = {
 	.put = put_core,
 	.done = core_done,
 	.make = make_core,
-};
-
-/* ---- events that are still to be published, with reports of the core ---- */
-
-static const struct plain_row news_rows[] = {
-	PLAIN(1, news, cluster, TEXT),
-	CARRY_INSIDE(2, news, report, &report_inside),
-	PLAIN(3, news, serial, UNSIGNED),
-	PLAIN(4, news, patience, SIGNED),
-	PLAIN(5, news, last, TEXT),
-	PLAIN(6, news, explain, TEXT),
-	PLAIN(7, news, bind_hint, BOOL),
-	PLAIN(8, news, asked_again, UNSIGNED),
-	PLAIN(9, news, busy, UNSIGNED),
-};
-
-const struct carried carried_event = {
-	.called = "an event",
-	CARRIED_ROWS(news_rows, news),
 };

@@ -175,6 +175,7 @@ static int write_state(struct supervisor *sup, struct carry_writer *c, struct er
 	};
 
 	strays_end_workers(sup);
+	news_stop_waiting(sup);
 	text_copy(binary.version, sizeof(binary.version), carry_variant.program);
 	text_copy(binary.path, sizeof(binary.path), sup->upgrade.exe_path);
 	if (carry_save(c, sup, &binary, err) == -1)
@@ -385,6 +386,9 @@ void reexec_look(struct supervisor *sup)
 		return;
 	}
 	if (find_rolling(sup) != NULL || find_leaving(sup, u->asked) != NULL)
+		return;
+	/* in a crash loop there are always news that wait */
+	if (news_pending(sup) && clock_now() < u->asked + NEWS_PATIENCE)
 		return;
 	if (u->step == REEXEC_WAITS)
 		start_check(sup);

@@ -288,16 +288,28 @@ def test_a_rollout_is_waited_for_and_a_second_upgrade_is_refused_meanwhile():
     assert names[:names.index("upgraded")].count("ready") == 4
 
 
-def test_the_next_one_answers_who_waits_for_a_rollout_that_is_over():
-    """News of it wait for the last output of a worker, for which an upgrade does not."""
-    it = two("--log prefix")
-    logger = it.role("logger")
+def test_the_last_words_of_a_worker_are_waited_for_but_not_for_ever():
+    it = begin("-n 2 --ready notify --drain off --log prefix", HEAR, "--notify", clock=True)
+    logger = it.wait_ready().role("logger")
+
+    def dies(slot):
+        kill(pid := it.worker(slot).pid, SIGKILL)
+        wait(lambda: it.worker(slot).pid != pid)
+
     kill(logger, SIGSTOP)
-    restart = it.begin("restart")
-    wait(lambda: it.cluster().state == "running" and it.worker(1).generation == 2)
-    it.call("upgrade")
+    dies(0)
+    upgrade = it.begin("upgrade")
+    it.verb("upgrade").fails(75, "an upgrade is under way\n")
     kill(logger, SIGCONT)
-    assert "2 workers replaced" in restart().text
+    assert upgrade().ok and "last output: slot=0" in it.event("exited").text
+    kill(logger, SIGSTOP)
+    dies(0)
+    upgrade = it.begin("upgrade")
+    it.verb("upgrade").fails(75, "an upgrade is under way\n")
+    it.advance(4)
+    dies(1)  # and so on
+    it.advance(1.1)
+    assert upgrade().ok and it.event("exited", n=3)
 
 
 def test_a_stop_comes_before_an_upgrade_that_waits():

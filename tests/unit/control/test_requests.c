@@ -261,7 +261,7 @@ TEST(a_stop_of_before_fails_no_restart)
 	n->patience = NSEC_NEVER;
 	ask(peer, "stop", "\"target\":\"web\"");
 	room_exits(room_child(web, 0), 0);
-	room.news.head = n; /* of another worker; the next ones come after it */
+	room.news.head = room.news.tail = n; /* of another worker; the next ones come after it */
 	room_exits(room_child(web, 1), 0);
 	ck_assert(is_answered(peer));
 	ask(peer, "restart", "\"target\":\"web\"");

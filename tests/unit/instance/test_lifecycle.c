@@ -217,7 +217,7 @@ TEST(it_does_not_end_before_all_is_told)
 	n->patience = NSEC_NEVER;
 	lifecycle_stop(&room, false);
 	room_exits(room_child(web, 0), 0);
-	room.news.head = n; /* as after an upgrade */
+	room.news.head = room.news.tail = n;
 	room_exits(room_child(job, 0), 0);
 	ck_assert(!is_over());
 	news_stop_waiting(&room);

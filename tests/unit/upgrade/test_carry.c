@@ -55,7 +55,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, instance.manager),
 	NOT(supervisor, news.history),
 	NOT(supervisor, news.head),
-	NOT(supervisor, news.tail),
+	NOT(supervisor, news.tail),      /* published before */
 	NOT(supervisor, news.keeper_id), /* the keeper is sent all anew */
 	NOT(supervisor, reaper.first_children_count),
 	NOT(supervisor, upgrade.exe_path),
@@ -318,7 +318,6 @@ static const struct gap segment_gaps[] = {
 	NOT(segment, users), NOT(segment, sup), NOT(segment, keeper_id), /* told anew */
 };
 
-static const struct gap news_gaps[] = {NOT(news, next)};
 static const struct gap expectation_gaps[] = {NOT(expectation, service)};
 
 static const struct gap accepting_gaps[] = {
@@ -435,7 +434,6 @@ static const struct {
 		GAPS(slot_gaps)},
 	{"generation", &carried_generation, "1u 2u 3u 4u 5b 6b 7u 8b 9u 10b 11b 105u",
 		GAPS(generation_gaps)},
-	{"news", &carried_event, "1t 2g 3u 4i 5t 6t 7b 8u 9u", GAPS(news_gaps)},
 	{"visit", &carried_visit, "105u 1g 2u 3u 4i 5w", no_gaps, 0},
 	{"accepting", &carried_accepting, "1u 2u 3b 4b 5f 6g 7u 8u 9u 10u 11u 12x 13x 14u",
 		GAPS(accepting_gaps)},
