@@ -6,6 +6,16 @@
 
 #ifdef NCLUST_STATIC
 
+#include <nss.h>
+
+/* The machine's other ways to find users are modules, which bring its own libc into the program. */
+__attribute__((constructor)) static void find_users_in_files(void)
+{
+	(void)__nss_configure_lookup("passwd", "files");
+	(void)__nss_configure_lookup("group", "files");
+	(void)__nss_configure_lookup("initgroups", "files");
+}
+
 int library_load(const char *file, const char *const *names, size_t count, void *calls)
 {
 	(void)file;

@@ -120,6 +120,23 @@ def test_the_source_archive_is_the_same_twice_and_so_is_what_it_builds(tmp_path)
     assert filecmp.cmp(one / "from/nclust", two / "from/nclust", shallow=False)
 
 
+def test_the_static_program_finds_users_in_the_files_alone(tmp_path):
+    """Modules of the machine would bring its own libc into it."""
+    (tmp_path / "trap.c").write_text(
+        "__attribute__((constructor)) static void trap(void) { __builtin_trap(); }\n")
+    elsewhere(tmp_path, """
+        cc -shared -nostdlib -o /usr/lib/libnss_trap.so.2 "$1/trap.c"
+        printf '%s: files trap\\n' passwd group initgroups >/etc/nsswitch.conf
+        export NCLUST_RUNTIME_DIR="$1/run"
+        "$2" -n 1 --restart never --user daemon -- true
+        for id in --user=nobody-at-all --group=nobody-at-all; do
+            status=0
+            "$2" -n 1 "$id" -- true || status=$?
+            [ "$status" = 64 ]
+        done
+        """, tmp_path, TOP / "build/static/nclust")
+
+
 def test_the_image_is_small_and_runs_as_root_as_another_user_and_read_only():
     run("tests/packages/image", SERVER, "", "--user 1234:1234", "--read-only",
         "--read-only --user 1234:1234", cwd=TOP,
