@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 
@@ -106,9 +107,15 @@ bool trusted_is_shared(int fd, const struct stat *st)
 		((st->st_mode & S_IWGRP) != 0 && (st->st_gid != 0 || has_list(fd)));
 }
 
-const char *trusted_advice(const struct stat *dir)
+const char *trusted_advice(int fd, const struct stat *dir, bool sticky_will_do)
 {
-	return (dir->st_mode & S_ISVTX) != 0 ? "another directory" : "chmod go-w";
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) == 0 && (fs.f_flags & ST_RDONLY) != 0)
+		return "to mount the file alone, or as another user";
+	if ((dir->st_mode & S_ISVTX) != 0)
+		return "another directory";
+	return sticky_will_do ? "chmod go-w, or +t" : "chmod go-w";
 }
 
 static int check_directory(
@@ -118,7 +125,8 @@ static int check_directory(
 		return -1;
 	if (!trusted_is_shared(fd, st) || (sticky_will_do && (st->st_mode & S_ISVTX) != 0))
 		return 0;
-	return refuse_path(err, path, "is writable by others than its owner", trusted_advice(st));
+	return refuse_path(err, path, "is writable by others than its owner",
+		trusted_advice(fd, st, sticky_will_do));
 }
 
 /* ---- the way to a file ---- */

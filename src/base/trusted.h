@@ -25,8 +25,9 @@ bool trusted_id_is_mapped(const char *map, unsigned long id, unsigned long *coun
  * Members of root's group do not count, as with sudo. */
 bool trusted_is_shared(int fd, const struct stat *st);
 
-/* What to try where that directory is shared: not to close one like /tmp to all others. */
-const char *trusted_advice(const struct stat *dir);
+/* What to try where that directory is shared: not to close one like /tmp to all others, nor to
+ * change a volume that is mounted read-only, as a ConfigMap of Kubernetes is. */
+const char *trusted_advice(int fd, const struct stat *dir, bool sticky_will_do);
 
 /* Open a file whose content nclust obeys, for reading, O_NONBLOCK.  The way to the file is
  * checked only as root.  The caller checks whether other users may write to the file itself. */

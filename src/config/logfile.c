@@ -41,7 +41,7 @@ static int check_directory(const struct place *at, struct error *err)
 		return 0;
 	return error_set(err, 0,
 		"its directory is writable by others than its owner, refused for root; try %s",
-		trusted_advice(&st));
+		trusted_advice(at->dir, &st, false));
 }
 
 /* Open that directory; at->path is set. */

@@ -118,6 +118,35 @@ def test_somebody_elses_place_in_tmp_is_refused_and_named(user):
     run(*user("stop", "mine")).ok()
 
 
+# ---- volumes of Kubernetes, which all may write to (mode 0777) ----
+
+def test_root_is_told_what_to_do_with_a_config_map_and_another_user_reads_it(user):
+    make("volume", mode=0o777)
+    write("volume/..2026/it.ini", "[cluster]\ncommand = true\n")
+    os.symlink("..2026", "volume/..data")
+    os.symlink("..data/it.ini", "volume/it.ini")
+    run("chmod", "-R", "go+rX", "volume/..2026").ok()
+    make("map")
+    write("alone.ini", "")
+    for words in (("--bind", "volume", "map"), ("-o", "remount,bind,ro", "map"),
+                  ("--bind", "map/it.ini", "alone.ini")):
+        run("mount", *words).ok()
+    check = ("config", "--check", "-c")
+    nclust(*check, path("map/it.ini")).fails(78, "refused for root; try to mount the file alone, "
+                                             "or as another user\n")
+    nclust(*check, path("alone.ini")).ok()
+    run(*user(*check, path("map/it.ini"))).ok()
+
+
+def test_a_tmp_that_is_not_sticky_is_refused_and_the_advice_is_to_make_it_so(user):
+    os.chmod("/tmp", 0o777)
+    words = user("--name", "mine", "-n", 1, "--orphans", "keep", "--", *NAP)
+    run(*words).fails(78, "'/tmp' is writable by others than its owner, refused; try chmod go-w, or +t")
+    os.chmod("/tmp", 0o1777)
+    begun(user)
+    run(*user("stop", "mine")).ok()
+
+
 # ---- an image ----
 
 @pytest.fixture
