@@ -295,9 +295,13 @@ static void lost_word(struct words *w, int index)
 		buffer_printf(
 			&line, "unknown verb '%.100s'; did you mean 'nclust %s'?", word, near);
 	} else {
-		buffer_string(&line, "missing '--' before the command; use: nclust");
+		const char *dot = strrchr(word, '.');
+		bool is_file = procfile_is(word) || (dot != NULL && strcmp(dot, ".ini") == 0);
+
+		buffer_printf(&line, "missing '%s' before the %s; use: nclust",
+			is_file ? "-c" : "--", is_file ? "file" : "command");
 		put_words(&line, w, 1, index);
-		buffer_string(&line, index == 1 ? " -n auto --" : " --");
+		buffer_string(&line, is_file ? " -c" : index == 1 ? " -n auto --" : " --");
 		put_words(&line, w, index, w->line.argc);
 	}
 	if (buffer_text(&line) != NULL)

@@ -77,6 +77,8 @@ static const struct {
 		"missing '--' before the command; use: nclust -n 4 -- node "
 		"'a b'\n"},
 	{{"staus"}, "unknown verb 'staus'; did you mean 'nclust status'?\n"},
+	{{"shop.ini"}, "missing '-c' before the file; use: nclust -c shop.ini\n"},
+	{{"-d", "./Procfile"}, "missing '-c' before the file; use: nclust -d -c ./Procfile\n"},
 	{{"./staus"}, "missing '--' before the command; use: nclust -n auto -- "},
 	/* other tools' words */
 	{{"ls"}, "unknown verb 'ls'; use: nclust status\n"},
