@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/render.h"
 
-#include "base/scope.h"
 #include "base/text.h"
 #include "config/value.h"
 

@@ -3,7 +3,6 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "base/text.h"
 #include "cli/verb.h"
 #include "os/privilege.h"
 

@@ -6,7 +6,6 @@
 #include "base/text.h"
 #include "cli/render.h"
 #include "os/cgroup.h"
-#include "os/descriptors.h"
 #include "os/look/remote.h"
 #include "os/place/rundir.h"
 #include "os/privilege.h"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/top.h"
 
-#include "base/scope.h"
 #include "base/text.h"
 #include "cli/render.h"
 

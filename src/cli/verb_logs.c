@@ -6,7 +6,6 @@
 #include "base/text.h"
 #include "cli/client.h"
 #include "cli/render.h"
-#include "os/clock.h"
 #include "os/descriptors.h"
 #include "os/place/sharedmem.h"
 #include "protocol/json.h"

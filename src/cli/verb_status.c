@@ -2,7 +2,6 @@
 #include "cli/verb.h"
 
 #include "base/log.h"
-#include "base/scope.h"
 #include "base/text.h"
 #include "cli/client.h"
 #include "cli/render.h"
@@ -10,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #define NOT_RUNNING 3
 #define WIDTH_LEAST 40

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/config.h"
 
-#include "base/scope.h"
 #include "base/text.h"
 #include "config/option.h"
 #include "config/origin.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What differs between two settings, and digests of settings. */

@@ -2,7 +2,6 @@
 #include "logger/reading.h"
 
 #include "base/log.h"
-#include "base/nsec.h"
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/descriptors.h"

@@ -3,7 +3,6 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "base/text.h"
 #include "logger/reading.h"
 #include "os/descriptors.h"
 #include "os/fdpass.h"

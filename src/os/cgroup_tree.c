@@ -2,7 +2,6 @@
 #include "os/cgroup.h"
 
 #include "base/scope.h"
-#include "base/text.h"
 #include "os/descriptors.h"
 #include "os/process.h"
 

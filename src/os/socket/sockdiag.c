@@ -2,7 +2,6 @@
 #include "os/socket/sockdiag.h"
 
 #include "base/scope.h"
-#include "base/text.h"
 #include "os/socket/socket.h"
 #include "os/vfork.h"
 

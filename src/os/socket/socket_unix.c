@@ -2,7 +2,6 @@
 #include "os/socket/socket_unix.h"
 
 #include "base/scope.h"
-#include "base/text.h"
 #include "os/vfork.h"
 
 #include <errno.h>

@@ -3,7 +3,6 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "os/clock.h"
 #include "os/descriptors.h"
 #include "os/fdpass.h"
 #include "os/privilege.h"

@@ -6,7 +6,6 @@
 #include "core/worker.h"
 #include "os/clock.h"
 #include "protocol/json.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 
 #include <signal.h>

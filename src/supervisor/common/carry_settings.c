@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/common/carried.h"
 
-#include "base/scope.h"
 #include "base/text.h"
 #include "config/origin.h"
 

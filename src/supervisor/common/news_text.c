@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "protocol/json.h"
-#include "supervisor/common/part.h"
 #include "supervisor/common/registry.h"
 
 #include <inttypes.h>

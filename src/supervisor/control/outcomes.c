@@ -4,7 +4,6 @@
 #include "base/text.h"
 #include "protocol/json.h"
 #include "supervisor/drain/drain.h"
-#include "supervisor/instance/instance.h"
 #include "supervisor/order/order.h"
 #include "supervisor/workers/service.h"
 

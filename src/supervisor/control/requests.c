@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/control/internal.h"
 
-#include "base/scope.h"
 #include "base/text.h"
 #include "protocol/json.h"
 #include "supervisor/instance/instance.h"

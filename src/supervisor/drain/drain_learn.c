@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/scope.h"
 #include "os/vfork.h"
 #include "supervisor/drain/internal.h"
 #include "supervisor/common/foreign.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/error.h"
-#include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/process.h"

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/scope.h"
 #include "base/nsec.h"
 #include "os/clock.h"
 #include "os/process.h"

@@ -11,7 +11,6 @@
 #include "supervisor/sockets/group.h"
 #include "supervisor/common/news.h"
 #include "supervisor/sockets/sockets.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/workers/recipe.h"
 
 #include <errno.h>

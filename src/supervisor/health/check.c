@@ -5,7 +5,6 @@
 #include "os/look/look.h"
 #include "os/clock.h"
 #include "supervisor/health/internal.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/health/health.h"
 #include "supervisor/common/news.h"
 #include "supervisor/sockets/group.h"

@@ -2,7 +2,6 @@
 #include "supervisor/health/health.h"
 
 #include "base/log.h"
-#include "base/scope.h"
 #include "base/nsec.h"
 #include "base/text.h"
 #include "os/clock.h"

@@ -9,7 +9,6 @@
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/health/health.h"
-#include "supervisor/workers/child.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -9,8 +9,6 @@
 #include "supervisor/health/internal.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
-#include "supervisor/workers/recipe.h"
-#include "supervisor/workers/service.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -12,7 +12,6 @@
 #include "supervisor/node/node.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
 #include <netinet/in.h>

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/hooks/hooks.h"
 
-#include "base/scope.h"
 #include "config/value.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/recipe.h"

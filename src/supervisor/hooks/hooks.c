@@ -2,7 +2,6 @@
 #include "supervisor/hooks/hooks.h"
 
 #include "base/log.h"
-#include "base/scope.h"
 #include "base/text.h"
 #include "base/nsec.h"
 #include "config/option.h"

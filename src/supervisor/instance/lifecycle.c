@@ -2,7 +2,6 @@
 #include "supervisor/instance/instance.h"
 
 #include "base/log.h"
-#include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/process.h"

@@ -2,7 +2,6 @@
 #include "supervisor/instance/instance.h"
 
 #include "base/log.h"
-#include "base/scope.h"
 #include "os/process.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/common/news.h"

@@ -15,7 +15,6 @@
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>

@@ -3,7 +3,6 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "base/text.h"
 #include "os/cgroup.h"
 #include "os/clock.h"
 #include "os/process.h"

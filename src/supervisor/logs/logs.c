@@ -3,7 +3,6 @@
 
 #include "base/text.h"
 #include "config/value.h"
-#include "os/process.h"
 #include "supervisor/workers/capture.h"
 
 #include <signal.h>

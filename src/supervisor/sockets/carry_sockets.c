@@ -3,7 +3,6 @@
 
 #include "base/scope.h"
 #include "os/socket/reuseport.h"
-#include "supervisor/sockets/group.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -11,7 +11,6 @@
 #include "os/vfork.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/sockets.h"
 

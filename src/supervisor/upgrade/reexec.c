@@ -8,7 +8,6 @@
 #include "os/clock.h"
 #include "os/descriptors.h"
 #include "os/process.h"
-#include "os/privilege.h"
 #include "os/spawn/spawn.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/instance/instance.h"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/workers/service.h"
 
-#include "supervisor/common/news.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/recipe.h"

@@ -9,7 +9,6 @@
 #include "os/spawn/spawn.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/foreign.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
 #include "supervisor/sockets/group.h"

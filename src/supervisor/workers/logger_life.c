@@ -13,7 +13,6 @@
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/workers/child.h"
 
 #include <errno.h>
 #include <inttypes.h>

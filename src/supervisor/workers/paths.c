@@ -5,7 +5,6 @@
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/sockets.h"
-#include "supervisor/workers/service.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/workers/child.h"
 
-#include "base/scope.h"
 #include "os/clock.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/sockets/sockets.h"

@@ -3,7 +3,6 @@
 #include "supervisor/common/registry.h"
 
 #include "base/log.h"
-#include "base/scope.h"
 #include "base/text.h"
 #include "base/nsec.h"
 #include "os/fdpass.h"

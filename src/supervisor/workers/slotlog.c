@@ -3,10 +3,8 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "base/text.h"
 #include "os/descriptors.h"
 #include "os/place/sharedmem.h"
-#include "protocol/logwire.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/workers/child.h"
 
