@@ -2,6 +2,7 @@
 #ifndef SUPERVISOR_PART_H
 #define SUPERVISOR_PART_H
 
+#include "protocol/control.h"
 #include "supervisor/common/state.h"
 
 /*
@@ -39,10 +40,14 @@ enum logger_step {
 	LOGGER_ASKS, /* it has sent `packet` (protocol/logwire.h) */
 };
 
-enum upgrade_step {
-	UPGRADE_BEGINS,
-	UPGRADE_DONE,
-	UPGRADE_FAILED,
+/* What a verb does with the whole instance. */
+struct verb {
+	enum control_method method;
+	bool begins;                     /* else it is over */
+	const struct settings *settings; /* of a reload that begins */
+	struct error *err;               /* why it fails then */
+	int code;         /* when it is over: 0, or of an error (protocol/control.h) */
+	const char *text; /* and what has become of it; NULL: out of memory */
 };
 
 struct part {
@@ -116,14 +121,9 @@ struct part {
 	 * all rooms are called again later. */
 	int (*renew)(struct supervisor *sup, struct error *err);
 
-	/* An upgrade is about to execute the new binary: complete what is half done.  Or it is
-	 * done, or has failed, and `text` says more. */
-	void (*upgrade)(struct supervisor *sup, enum upgrade_step step, const char *text);
-	/* A reload is about to put these settings in force: open what they need.  -1 and `err`: the
-	 * reload fails.  Without settings: the reload is over, and `result` says what it has changed,
-	 * or that it has failed and nothing has changed. */
-	int (*reload)(struct supervisor *sup, const struct settings *settings,
-		struct reload_result *result, struct error *err);
+	/* An upgrade is about to execute the new binary: complete what is half done; or a reload to
+	 * put its settings in force: open what they need (-1: it fails).  Or the verb is over. */
+	int (*verb)(struct supervisor *sup, const struct verb *verb);
 
 	/* What has to do with the logger. */
 	void (*logger)(struct supervisor *sup, enum logger_step step, struct service *service,

@@ -136,7 +136,7 @@ struct service {
 	struct cluster_life life;
 	struct cluster_sockets sockets;
 	struct cluster_traffic traffic;
-	struct outcome outcome;
+	struct outcome last_rollout, last_scale;
 	struct counters counters;
 	struct asks asks;
 	struct cluster_settings *routed; /* a reference: the sinks that the logger knows; or NULL */

@@ -9,10 +9,6 @@ static const struct plain_row expectation_rows[] = {
 	PLAIN(2, expectation, settled, BOOL),
 	PLAIN(3, expectation, ended, BOOL),
 	PLAIN(5, expectation, fewer, BOOL),
-	PLAIN(6, expectation, met, BOOL),
-	PLAIN(7, expectation, failed, BOOL),
-	PLAIN(8, expectation, text, HEAP),
-	PLAIN(9, expectation, last_before, UNSIGNED),
 	CARRY_REFERENCE(CARRY_SERVICE_INDEX, expectation, service,
 		CARRY_OF_CLUSTERS, true),
 };
@@ -52,18 +48,15 @@ static const struct plain_row client_rows[] = {
 	PLAIN(15, client, request.now, BOOL),
 	PLAIN(16, client, request.follow, BOOL),
 	PLAIN(17, client, request.last, SIGNED),
-	PLAIN(18, client, expects_end, BOOL),
-	PLAIN(19, client, failed, BOOL),
 	PLAIN(20, client, outcome, TEXT),
 	/* 21 to 26, 28 and CARRY_SERVICE_INDEX were of a status that was made in slices */
 	PLAIN(27, client, only_slot, UNSIGNED),
-	PLAIN(29, client, expects_upgrade, BOOL),
+	PLAIN(29, client, pending, BOOL),
 	PLAIN(30, client, missed, UNSIGNED),
 	PLAIN(31, client, request.since, SIGNED),
 	PLAIN(32, client, request.kinds, TEXT),
 	PLAIN(33, client, own, BOOL),
 	PLAIN(34, client, request.after, UNSIGNED),
-	PLAIN(35, client, expects_host, UNSIGNED),
 	PLAIN(CARRY_IN, client, in, BUFFER),
 	PLAIN(CARRY_OUT, client, out, BUFFER),
 	CARRY_ARRAY(CARRY_EXPECTATION, client, expected, &carried_expectation,
@@ -91,6 +84,9 @@ static int client_done_carried(struct carry_reader *r, void *to)
 	 * them, or a part of a status that an earlier version has not finished */
 	if (c->state > CLIENT_CLOSING || c->state == CLIENT_STATUS)
 		c->state = CLIENT_CLOSING;
+	/* an earlier version says it otherwise */
+	c->pending |= c->state == CLIENT_WAITING &&
+		(c->request.method == METHOD_DRAIN || c->request.method == METHOD_UNDRAIN);
 	return 0;
 }
 

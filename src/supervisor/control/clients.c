@@ -195,9 +195,7 @@ void client_done(struct client *c)
 	request_expect_no_more(c, NULL);
 	free(c->expected);
 	c->expected = NULL;
-	c->expects_end = c->expects_upgrade = false;
-	c->expects_host = 0;
-	c->expects_reload = false;
+	c->pending = false;
 	/* a part of the next line may have come meanwhile */
 	if (c->state == CLIENT_WAITING && c->in.len > 0) {
 		c->line_since = clock_now();
@@ -447,8 +445,7 @@ static void control_on_go_on(struct supervisor *sup)
 	clients_arm_bounds(sup); /* stops the timer if no client needs it */
 }
 
-/* Complete answers that are under way: the next nclust may write them differently. */
-static void settle_clients(struct supervisor *sup)
+void clients_settle(struct supervisor *sup)
 {
 	census_fini(sup);
 	clients_counted(sup);
@@ -457,14 +454,6 @@ static void settle_clients(struct supervisor *sup)
 			ask_settle(c);
 		(void)send_queued(c);
 	}
-}
-
-static void control_on_upgrade(struct supervisor *sup, enum upgrade_step step, const char *text)
-{
-	if (step == UPGRADE_BEGINS)
-		settle_clients(sup);
-	else
-		requests_upgraded(sup, text, step == UPGRADE_FAILED);
 }
 
 int clients_init(struct supervisor *sup, struct error *err)
@@ -524,6 +513,5 @@ const struct part control_part = {
 	.renew = control_on_renew,
 	.go_on = control_on_go_on,
 	.shutdown = control_on_shutdown,
-	.upgrade = control_on_upgrade,
-	.reload = control_on_reload,
+	.verb = control_on_verb,
 };

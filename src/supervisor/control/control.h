@@ -40,14 +40,10 @@ enum client_state {
 /* What a client that made a change waits for, in one cluster. */
 struct expectation {
 	struct service *service;
-	unsigned rollout;     /* the rollout, or a later one; 0: no rollout */
-	bool settled;         /* scale: all wanted workers are ready, and no others are alive */
-	uint64_t last_before; /* number of the latest worker when the change was asked for */
-	bool fewer;           /* scale: no worker is left in a removed slot */
-	bool ended;           /* stop: the cluster has ended */
-	bool met;             /* the outcome is known; a finished rollout may still be taken back */
-	bool failed;          /* the outcome is a failure */
-	char *text;           /* the outcome as a sentence; heap, or NULL */
+	unsigned rollout; /* the rollout, or a later one; 0: no rollout */
+	bool settled;     /* scale: all wanted workers are ready, and no others are alive */
+	bool fewer;       /* scale: no worker is left in a removed slot */
+	bool ended;       /* stop: the cluster has ended */
 };
 
 struct client {
@@ -66,11 +62,7 @@ struct client {
 	struct control_request request;
 	struct expectation *expected;
 	size_t expected_count;
-	bool expects_end; /* of the whole instance */
-	bool expects_upgrade;
-	unsigned expects_host; /* number of the drain that it waits for (drain/drain.h); or 0 */
-	bool expects_reload;   /* the client waits until the configuration is read */
-	bool failed;
+	bool pending;        /* what concerns the whole instance is not over: the hook `verb` */
 	char outcome[600];   /* the sentence of the result or error */
 	struct reach *reach; /* CLIENT_ASKING: heap (internal.h); else NULL */
 	uint64_t missed;     /* messages of workers that were not shown */

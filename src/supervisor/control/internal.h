@@ -8,6 +8,8 @@
 /* ---- clients ---- */
 
 void client_free(struct client *c);
+/* Complete answers that are under way: the next nclust may write them differently. */
+void clients_settle(struct supervisor *sup);
 /* Send a refusal, and close the connection unread: messages in its queue may hold
  * very many descriptors. */
 void clients_turn_away(struct supervisor *sup, int *fd, int code, const char *why);
@@ -32,16 +34,6 @@ int request_expect(struct client *c, struct service *service, struct error *err)
 void request_expect_no_more(struct client *c, const struct service *of);
 /* The request is under way: answer when all that is expected has come, or now. */
 void request_await(struct client *c);
-/* An upgrade is over: answer the clients that wait for it. */
-void requests_upgraded(struct supervisor *sup, const char *text, bool failed);
-/* A reload is over: clients that have asked for it get its mistakes, or wait for the
- * changes that it has begun. */
-int control_on_reload(struct supervisor *sup, const struct settings *settings,
-	struct reload_result *result, struct error *err);
-/* Answer the waiting client if all that it expects has come true or failed: after a report of this
- * cluster, with its sentence; or (NULL) at the end of a turn. */
-void request_look(struct client *c, const struct service *service, const struct report *report,
-	const char *sentence);
 /* Answer with c->outcome. */
 void request_finish(struct client *c);
 /* nclust ends: answer with what is known. */
@@ -50,6 +42,7 @@ void request_cut_off(struct client *c);
 /* Hooks of the part: events are sent to the clients that want them, and answer those that wait. */
 void control_on_told(struct supervisor *sup, struct service *service, const struct report *report,
 	const char *json, const char *sentence);
+int control_on_verb(struct supervisor *sup, const struct verb *verb);
 void control_on_renamed(struct service *service, const char *old);
 void control_on_drop(struct service *service);
 

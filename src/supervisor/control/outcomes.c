@@ -3,7 +3,6 @@
 
 #include "base/text.h"
 #include "protocol/json.h"
-#include "supervisor/drain/drain.h"
 #include "supervisor/order/order.h"
 #include "supervisor/workers/service.h"
 
@@ -20,22 +19,39 @@ static void add_sentence(struct buffer *text, const char *sentence)
 		buffer_printf(text, "%s%s", text->len > 0 ? "; " : "", sentence);
 }
 
-static void add_outcomes(const struct client *c, struct buffer *text, bool failed)
+static struct outcome *place_of(const struct expectation *e)
 {
-	for (size_t i = 0; i < c->expected_count; i++)
-		if (c->expected[i].failed == failed && c->expected[i].text != NULL)
-			add_sentence(text, c->expected[i].text);
+	return e->rollout != 0 ? &e->service->last_rollout : &e->service->last_scale;
 }
 
-/* Compose the answer: first what failed.  The outcome of a reload, scale or stop
- * tells enough of what succeeded. */
-static void put_outcome(const struct client *c, struct buffer *text, bool failed)
+/* What has become of a rollout, or of a scale that has failed; NULL: it is not known. */
+static const struct outcome *outcome_of(const struct expectation *e)
 {
-	add_outcomes(c, text, true);
-	if (failed == c->failed || c->request.method == METHOD_RELOAD)
-		add_sentence(text, c->outcome);
-	if (*c->outcome == '\0')
-		add_outcomes(c, text, false);
+	const struct outcome *o = place_of(e);
+
+	return (e->rollout != 0 ? o->of >= e->rollout : o->failed && !e->ended) ? o : NULL;
+}
+
+static void set_outcome(struct outcome *o, uint64_t of, const char *text, bool failed)
+{
+	free(o->text);
+	*o = (struct outcome){text != NULL ? strdup(text) : NULL, of, failed};
+}
+
+static bool add_outcomes(const struct client *c, struct buffer *text, bool failed)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < c->expected_count; i++) {
+		const struct outcome *o = outcome_of(&c->expected[i]);
+
+		if (o == NULL || o->failed != failed)
+			continue;
+		any = true;
+		if (o->text != NULL)
+			add_sentence(text, o->text);
+	}
+	return any;
 }
 
 static void answer_text(struct client *c, const char *text)
@@ -53,15 +69,17 @@ static void answer_text(struct client *c, const char *text)
 	client_done(c);
 }
 
+/* First what failed.  The outcome of a reload, scale or stop tells enough of what succeeded. */
 void request_finish(struct client *c)
 {
-	bool failed = c->failed;
 	scoped_buffer all = {.limit = CLIENT_OUT_MAX / 4};
+	bool failed = add_outcomes(c, &all, true);
 	const char *text;
 
-	for (size_t i = 0; i < c->expected_count; i++)
-		failed |= c->expected[i].failed;
-	put_outcome(c, &all, failed);
+	if (!failed || c->request.method == METHOD_RELOAD)
+		add_sentence(&all, c->outcome);
+	if (*c->outcome == '\0')
+		(void)add_outcomes(c, &all, false);
 	text = buffer_text(&all);
 	if (text == NULL)
 		text = "out of memory";
@@ -71,32 +89,27 @@ void request_finish(struct client *c)
 		answer_text(c, text);
 }
 
+static bool is_reloading(const struct client *c)
+{
+	return c->pending && c->request.method == METHOD_RELOAD;
+}
+
 void request_cut_off(struct client *c)
 {
-	if (c->expects_reload)
-		client_error(
-			c, CONTROL_FAILED, "nclust ended before it had read the configuration");
-	else if (c->expects_host != 0)
-		client_error(c, CONTROL_FAILED, "nclust ended before that was over");
-	else
+	if (!c->pending || c->request.method == METHOD_STOP)
 		request_finish(c);
+	else
+		client_error(c, CONTROL_FAILED,
+			is_reloading(c) ? "nclust ended before it had read the configuration"
+					: "nclust ended before that was over");
 }
 
 static bool is_fulfilled(const struct client *c)
 {
 	for (size_t i = 0; i < c->expected_count; i++)
-		if (!c->expected[i].met)
+		if (outcome_of(&c->expected[i]) == NULL)
 			return false;
-	return !c->expects_end && !c->expects_upgrade && !c->expects_reload && c->expects_host == 0;
-}
-
-/* Note the outcome, which may change: until all are known, a rollout may be taken back. */
-static void note_outcome(struct expectation *e, const char *sentence, bool failed)
-{
-	free(e->text);
-	e->text = strdup(sentence != NULL ? sentence : "");
-	e->failed = failed;
-	e->met = true;
+	return !c->pending;
 }
 
 int request_expect(struct client *c, struct service *service, struct error *err)
@@ -106,6 +119,10 @@ int request_expect(struct client *c, struct service *service, struct error *err)
 
 	if (list == NULL)
 		return error_set(err, 0, "out of memory");
+	if (what == AWAITED_SETTLED || what == AWAITED_FEWER)
+		set_outcome(&service->last_scale,
+			what == AWAITED_FEWER ? UINT64_MAX : cluster_last_worker(service->core),
+			NULL, false);
 	c->expected = list;
 	list[c->expected_count++] = (struct expectation){
 		.service = service,
@@ -113,7 +130,6 @@ int request_expect(struct client *c, struct service *service, struct error *err)
 		.settled = what == AWAITED_SETTLED,
 		.fewer = what == AWAITED_FEWER,
 		.ended = what == AWAITED_END,
-		.last_before = cluster_last_worker(service->core),
 	};
 	return 0;
 }
@@ -123,53 +139,12 @@ void request_expect_no_more(struct client *c, const struct service *of)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < c->expected_count; i++)
-		if (of == NULL || c->expected[i].service == of)
-			free(c->expected[i].text);
-		else
+		if (of != NULL && c->expected[i].service != of)
 			c->expected[kept++] = c->expected[i];
 	c->expected_count = kept;
 }
 
 /* ---- expectations come true ---- */
-
-/* Is the rollout over, or a newer one in its place?  Or was it done, and is taken back now? */
-static bool is_rollout_over(const struct expectation *e)
-{
-	const struct outcome *o = &e->service->outcome;
-
-	if (e->met)
-		return o->of == e->rollout && o->failed && !e->failed;
-	return e->rollout != 0 && o->of >= e->rollout;
-}
-
-/* Has a scale failed, because its new workers do not become ready? */
-static bool is_scale_failed(const struct expectation *e, const struct report *r)
-{
-	struct slot_view slot;
-
-	if (!e->settled || e->met)
-		return false;
-	if (r->kind == REPORT_START_TIMEOUT || r->kind == REPORT_GAVE_UP)
-		return true;
-	if (r->kind != REPORT_EXITED || r->why != WHY_ITSELF)
-		return false;
-	/* an old worker may end (the report of which may come late), but none that the scale has
-	 * started, unless its job is done */
-	service_view_slot(e->service, r->slot, &slot);
-	return r->worker > e->last_before && slot.state != SLOT_ENDED;
-}
-
-/* The report may belong to an earlier stop, and be late: the event waited for a
- * worker's last output. */
-static bool is_stopped_instead(const struct expectation *e, const struct report *r)
-{
-	enum cluster_state now = cluster_state(e->service->core);
-
-	return !e->ended && !e->met && r->kind == REPORT_STATE &&
-		(now == CLUSTER_STOPPING || now == CLUSTER_STOPPED || now == CLUSTER_FAILED) &&
-		(r->state == CLUSTER_STOPPING || r->state == CLUSTER_STOPPED ||
-			r->state == CLUSTER_FAILED);
-}
 
 static bool has_come_true(const struct expectation *e)
 {
@@ -183,90 +158,50 @@ static bool has_come_true(const struct expectation *e)
 	return e->settled && cluster_is_settled(core);
 }
 
-/* Has the client's drain, or its undrain, an outcome? */
-static void look_at_host(struct client *c)
+/* Forget what has come true; a finished rollout may still be taken back. */
+static void request_look(struct client *c)
 {
-	const char *text;
-	enum host_outcome outcome = host_outcome(c->sup, c->expects_host, &text);
+	size_t kept = 0;
+	char why[400];
 
-	if (outcome == HOST_WAITS)
-		return;
-	c->expects_host = 0;
-	c->failed = outcome != HOST_DONE;
-	text_copy(c->outcome, sizeof(c->outcome), text);
-	if (outcome == HOST_LATE)
-		client_error(c, CONTROL_TIMED_OUT, c->outcome);
-	else
-		request_finish(c);
-}
-
-void request_look(struct client *c, const struct service *service, const struct report *report,
-	const char *sentence)
-{
-	if (c->expects_host != 0) {
-		look_at_host(c);
-		return;
-	}
 	for (size_t i = 0; i < c->expected_count; i++) {
-		struct expectation *e = &c->expected[i];
-		const struct outcome *o = &e->service->outcome;
-		bool is_its = service != NULL && e->service == service;
-		char why[400];
+		const struct expectation e = c->expected[i];
 
-		if (is_rollout_over(e)) {
-			note_outcome(e, o->text, o->failed);
-			e->rollout = o->of;
-		} else if (is_its && is_scale_failed(e, report)) {
-			note_outcome(e, sentence, true);
-		} else if (has_come_true(e)) {
-			e->met = true; /* a cluster also stops because all jobs are done */
-		} else if (is_its && is_stopped_instead(e, report)) {
-			note_outcome(e, sentence, true);
-		} else if (!e->met && !e->ended && order_is_lost(e->service, why, sizeof(why))) {
-			note_outcome(e, why, true);
+		if (outcome_of(&e) == NULL) {
+			if (has_come_true(&e))
+				continue;
+			if (!e.ended && order_is_lost(e.service, why, sizeof(why)))
+				set_outcome(place_of(&e), e.rollout, why, true);
 		}
+		c->expected[kept++] = e;
 	}
+	c->expected_count = kept;
 	if (is_fulfilled(c))
 		request_finish(c);
 }
 
 void request_await(struct client *c)
 {
-	if ((c->request.no_wait && !c->expects_reload) || is_fulfilled(c)) {
+	if ((c->request.no_wait && !is_reloading(c)) || is_fulfilled(c)) {
 		request_finish(c);
 		return;
 	}
 	c->state = CLIENT_WAITING;
-	request_look(c, NULL, NULL, NULL);
+	request_look(c);
 }
 
-void requests_upgraded(struct supervisor *sup, const char *text, bool failed)
+static void end_pending(struct client *c, const struct verb *verb)
 {
-	for (struct client *c = sup->control.first; c != NULL; c = c->next) {
-		if (!c->expects_upgrade)
-			continue;
-		c->expects_upgrade = false;
-		c->failed = failed;
-		text_copy(c->outcome, sizeof(c->outcome), text);
-		if (c->state == CLIENT_WAITING && is_fulfilled(c))
-			request_finish(c);
-	}
-}
-
-static void tell_reloaded(struct client *c, struct reload_result *result)
-{
-	const char *text = buffer_text(&result->text);
+	const char *text = verb->text != NULL ? verb->text : "out of memory";
 	struct error err;
 
-	if (text == NULL)
-		text = "out of memory";
-	c->expects_reload = false;
-	if (result->failed) {
-		client_error(c, result->bad_config ? CONTROL_BAD_CONFIG : CONTROL_FAILED, text);
+	c->pending = false;
+	if (verb->code != 0) {
+		client_error(c, verb->code, text);
 		return;
 	}
 	text_copy(c->outcome, sizeof(c->outcome), text);
-	for (size_t i = 0; i < c->sup->service_count; i++) {
+	for (size_t i = 0; verb->method == METHOD_RELOAD && i < c->sup->service_count; i++) {
 		struct service *s = c->sup->services[i];
 
 		/* without memory the answer comes too early */
@@ -276,14 +211,13 @@ static void tell_reloaded(struct client *c, struct reload_result *result)
 	request_await(c);
 }
 
-int control_on_reload(struct supervisor *sup, const struct settings *settings,
-	struct reload_result *result, struct error *err)
+int control_on_verb(struct supervisor *sup, const struct verb *verb)
 {
-	(void)settings;
-	(void)err;
-	for (struct client *c = sup->control.first; result != NULL && c != NULL; c = c->next)
-		if (c->expects_reload)
-			tell_reloaded(c, result);
+	if (verb->begins && verb->method == METHOD_UPGRADE)
+		clients_settle(sup);
+	for (struct client *c = sup->control.first; c != NULL && !verb->begins; c = c->next)
+		if (c->pending && c->request.method == verb->method)
+			end_pending(c, verb);
 	return 0;
 }
 
@@ -293,22 +227,42 @@ int control_on_reload(struct supervisor *sup, const struct settings *settings,
 static bool is_expecting(const struct client *c, const struct service *service)
 {
 	if (service == NULL)
-		return c->expects_upgrade || c->expects_host != 0;
+		return c->pending && c->request.method != METHOD_STOP && !is_reloading(c);
 	for (size_t i = 0; i < c->expected_count; i++)
 		if (c->expected[i].service == service)
 			return true;
-	return c->expects_end;
+	return c->pending && c->request.method == METHOD_STOP;
 }
 
-/* Keep the end of a rollout for clients that wait for it, or begin to wait after it. */
-static void keep_outcome(struct service *service, const struct report *report, const char *sentence)
+/* Has the last scale failed, because its new workers do not become ready, or the cluster stops? */
+static bool is_scale_failed(const struct service *service, const struct report *r)
 {
-	if (report->kind != REPORT_ROLLOUT_DONE && report->kind != REPORT_ROLLOUT_FAILED)
-		return;
-	free(service->outcome.text);
-	service->outcome.text = strdup(sentence);
-	service->outcome.of = report->rollout;
-	service->outcome.failed = report->kind == REPORT_ROLLOUT_FAILED;
+	struct slot_view slot;
+
+	if (r->kind == REPORT_STATE) /* it may be late, and belong to an earlier stop */
+		return r->state >= CLUSTER_STOPPING && r->state == cluster_state(service->core);
+	if (r->kind == REPORT_GAVE_UP)
+		return true;
+	/* an old worker may end, but none that the scale has started, unless its job is done */
+	if (r->worker <= service->last_scale.of ||
+		(r->kind != REPORT_START_TIMEOUT &&
+			(r->kind != REPORT_EXITED || r->why != WHY_ITSELF)))
+		return false;
+	service_view_slot(service, r->slot, &slot);
+	return slot.state != SLOT_ENDED;
+}
+
+/* Keep how a change has ended for clients that wait for it, or begin to wait after it; but not of a
+ * rollout that nobody has asked for, the way back. */
+static void keep_outcome(struct service *service, const struct report *r, const char *sentence)
+{
+	bool failed = r->kind == REPORT_ROLLOUT_FAILED;
+
+	if (failed ? r->rollout <= cluster_last_rollout(service->core)
+		   : r->kind == REPORT_ROLLOUT_DONE && !r->back)
+		set_outcome(&service->last_rollout, r->rollout, sentence, failed);
+	else if (!service->last_scale.failed && is_scale_failed(service, r))
+		set_outcome(&service->last_scale, service->last_scale.of, sentence, true);
 }
 
 void control_on_told(struct supervisor *sup, struct service *service, const struct report *report,
@@ -322,8 +276,6 @@ void control_on_told(struct supervisor *sup, struct service *service, const stru
 				: c->state != CLIENT_WAITING || !is_expecting(c, service))
 			continue;
 		(void)control_put_event(&c->out, c->request.id, json);
-		if (c->state == CLIENT_WAITING && service != NULL && report != NULL)
-			request_look(c, service, report, sentence);
 		client_write(c);
 	}
 }
@@ -335,7 +287,7 @@ void clients_look(struct supervisor *sup)
 	sup->control.last_log = sup->logger.last_log;
 	for (struct client *c = sup->control.first; c != NULL; c = c->next)
 		if (c->state == CLIENT_WAITING)
-			request_look(c, NULL, NULL, NULL);
+			request_look(c);
 		else if (more_logs && c->state == CLIENT_FOLLOWING)
 			showlogs_look(c);
 }
@@ -350,6 +302,8 @@ void control_on_renamed(struct service *service, const char *old)
 
 void control_on_drop(struct service *service)
 {
+	set_outcome(&service->last_rollout, 0, NULL, false);
+	set_outcome(&service->last_scale, 0, NULL, false);
 	if (service->index == SIZE_MAX)
 		return;
 	for (struct client *c = service->sup->control.first; c != NULL; c = c->next)

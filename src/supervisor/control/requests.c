@@ -220,7 +220,7 @@ static int do_stop(struct client *c, const struct target *t, struct error *err)
 		c->request.no_wait ? "stopping" : "stopped",
 		s != NULL && is_last(c->sup, s) ? "; it was the last cluster, so nclust ends" : "");
 	if (s == NULL) {
-		c->expects_end = true;
+		c->pending = true;
 		lifecycle_stop(c->sup, c->request.now);
 		return UNDER_WAY;
 	}
@@ -283,7 +283,7 @@ static int do_reload(struct client *c, const struct target *t, struct error *err
 	(void)t;
 	if (reload_begin(c->sup, false, c->request.drop_ports, err) == -1)
 		return CONTROL_FAILED;
-	c->expects_reload = true;
+	c->pending = true;
 	return UNDER_WAY;
 }
 
@@ -294,7 +294,7 @@ static int do_upgrade(struct client *c, const struct target *t, struct error *er
 			err, CONTROL_PARAMS, "nclust is upgraded as a whole, not a cluster of it");
 	if (reexec_begin(c->sup, err) == -1)
 		return err->status == EX_TEMPFAIL ? CONTROL_BUSY : CONTROL_FAILED;
-	c->expects_upgrade = true;
+	c->pending = true;
 	return UNDER_WAY;
 }
 
@@ -306,7 +306,8 @@ static int turn_host(struct client *c, const struct target *t, struct error *err
 	if (t->service != NULL)
 		return refuse_with(
 			err, CONTROL_PARAMS, "the host is drained as a whole, not a cluster of it");
-	c->expects_host = host_turn(c->sup, drains, patience);
+	c->pending = true;
+	host_turn(c->sup, drains, patience);
 	/* the answer to a client that does not wait for the outcome */
 	text_copy(c->outcome, sizeof(c->outcome),
 		drains ? "draining: load balancers send no new clients to this host, until "
@@ -451,7 +452,6 @@ void request_run(struct client *c, const char *line, size_t len)
 		len--;
 	if (len == 0)
 		return;
-	c->failed = false;
 	*c->outcome = '\0';
 	if (control_decode(&c->request, line, len, &code, &err) == 0)
 		code = run_method(c, &err);

@@ -34,10 +34,11 @@ struct control {
 	uint64_t last_log; /* the last slotlog of which clients know */
 };
 
-/* How the last rollout has ended. */
+/* How the last rollout has ended, and whether the last scale has failed. */
 struct outcome {
 	char *text;  /* heap: the sentence about it; or NULL */
-	unsigned of; /* the rollout's number; 0: none has ended */
+	uint64_t of; /* the rollout; 0: none has ended.  Of a scale the last worker before it, or
+			UINT64_MAX: no worker's end fails it */
 	bool failed;
 };
 

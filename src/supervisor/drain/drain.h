@@ -47,11 +47,8 @@ void drain_settle(struct supervisor *sup);
  */
 #define HOST_PATIENCE (60 * SECOND)
 
-/* Begins a drain or an undrain; returns the `turn` for host_outcome(). */
-unsigned host_turn(struct supervisor *sup, bool drained, nsec_t patience);
-
-/* What has become of the verb with that `turn`. */
-enum host_outcome host_outcome(const struct supervisor *sup, unsigned turn, const char **text);
+/* Begins a drain or an undrain, whose end the hook `verb` tells. */
+void host_turn(struct supervisor *sup, bool drained, nsec_t patience);
 
 /* Notes who has asked whether to send clients here: "agent 10.0.0.1,http 10.0.0.2". */
 void host_asked(struct supervisor *sup, const char *monitors);

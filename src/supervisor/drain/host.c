@@ -211,19 +211,29 @@ static const struct service *find_unready_service(const struct supervisor *sup)
 	return NULL;
 }
 
-static void end_wait(struct supervisor *sup, enum host_outcome outcome)
+static void tell_over(struct supervisor *sup, int code, const char *text)
+{
+	bool drains = sup->traffic.host.waits == HOST_EMPTIES;
+
+	sup->traffic.host.waits = HOST_SETTLED;
+	PARTS(verb, sup,
+		&(struct verb){.method = drains ? METHOD_DRAIN : METHOD_UNDRAIN,
+			.code = code,
+			.text = text});
+}
+
+static void end_wait(struct supervisor *sup, bool late)
 {
 	struct host *h = &sup->traffic.host;
-	bool empty = outcome == HOST_DONE && h->waits == HOST_EMPTIES;
+	bool empty = !late && h->waits == HOST_EMPTIES;
 
 	ev_timer_stop(sup->loop, &h->timer);
-	h->outcome = outcome;
-	h->waits = HOST_SETTLED;
 	h->empty |= empty;
-	if (outcome == HOST_LATE)
+	if (late)
 		news_say(sup, LOG_WARN, "host-waits", "%s", h->text);
 	else if (empty)
 		news_say(sup, LOG_NOTE, "host-empty", "%s", h->text);
+	tell_over(sup, late ? CONTROL_TIMED_OUT : 0, h->text);
 }
 
 /* Describes what is still missing, after "empty after 3 s" or the like. */
@@ -283,12 +293,12 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)revents;
 	if (wait_is_over(sup)) {
-		end_wait(sup, HOST_DONE);
+		end_wait(sup, false);
 		return;
 	}
 	if (now >= h->until) {
 		describe_wait(sup, true);
-		end_wait(sup, HOST_LATE);
+		end_wait(sup, true);
 		return;
 	}
 	if (h->waits == HOST_EMPTIES && once_each(&h->reported_at, now, REPORT_EVERY)) {
@@ -327,16 +337,18 @@ static void set_drained(struct supervisor *sup, bool drained)
 	else
 		news_say(sup, LOG_NOTE, "host-undrained", "%s: undrained after %s",
 			sup->settings->name, text_age(age, now - h->since));
-	h->switches++;
 	h->switched_at = now;
 	h->since = drained ? now : 0;
 	h->empty = false;
-	h->waits = HOST_SETTLED;
+	if (h->waits != HOST_SETTLED)
+		tell_over(sup, CONTROL_FAILED,
+			drained ? "not in service: it was drained meanwhile"
+				: "not empty: it was undrained meanwhile");
 	for (size_t i = 0; i < h->monitor_count; i++)
 		h->monitors[i].answers = 0;
 }
 
-unsigned host_turn(struct supervisor *sup, bool drained, nsec_t patience)
+void host_turn(struct supervisor *sup, bool drained, nsec_t patience)
 {
 	struct host *h = &sup->traffic.host;
 	nsec_t until = nsec_add(clock_now(), patience);
@@ -346,28 +358,11 @@ unsigned host_turn(struct supervisor *sup, bool drained, nsec_t patience)
 		set_drained(sup, drained);
 		snprintf(h->text, sizeof(h->text), "%s: in service again", sup->settings->name);
 	}
-	if (h->switches == 0)
-		h->switches = 1;
 	if (h->waits == HOST_SETTLED || h->until < until)
 		h->until = until;
 	h->waits = drained ? HOST_EMPTIES : HOST_RETURNS;
 	h->began = clock_now();
-	h->outcome = HOST_WAITS;
 	begin_looks(sup);
-	return h->switches;
-}
-
-enum host_outcome host_outcome(const struct supervisor *sup, unsigned turn, const char **text)
-{
-	const struct host *h = &sup->traffic.host;
-
-	*text = h->text;
-	if (turn != h->switches) {
-		*text = h->since != 0 ? "not in service: it was drained meanwhile"
-				      : "not empty: it was undrained meanwhile";
-		return HOST_REVOKED;
-	}
-	return h->outcome;
 }
 
 void host_put(struct json_writer *w, const struct supervisor *sup)

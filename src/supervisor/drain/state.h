@@ -67,13 +67,6 @@ struct host_monitor {
 
 /* The host as load balancers see it (drain.h). */
 enum host_waits { HOST_SETTLED, HOST_EMPTIES, HOST_RETURNS };
-/* What has become of a verb that waits. */
-enum host_outcome {
-	HOST_WAITS,
-	HOST_DONE,
-	HOST_LATE,    /* the time to wait is over */
-	HOST_REVOKED, /* the opposite verb was used meanwhile */
-};
 /* What a look has found. */
 struct host_seen {
 	unsigned used; /* connections in use, also those that are not accepted */
@@ -84,19 +77,17 @@ struct host_seen {
 struct host {
 	nsec_t since;                  /* when the host was drained; 0: it is not drained */
 	nsec_t switched_at;            /* when it was drained or undrained last */
-	unsigned switches;             /* how often it was drained or undrained */
 	bool empty;                    /* it has been empty since it was drained */
 	enum host_waits waits;         /* what a verb waits for */
 	nsec_t began;                  /* when that verb began to wait */
 	nsec_t until;                  /* when that verb stops waiting */
 	struct host_monitor *monitors; /* heap, up to MONITORS_MOST */
 	size_t monitor_count;
-	struct host_seen seen;     /* at the last look */
-	unsigned empty_looks;      /* looks in a row at which no connection was in use */
-	nsec_t reported_at;        /* when the wait was reported last */
-	ev_timer timer;            /* the next look */
-	enum host_outcome outcome; /* of the last verb */
-	char text[320];            /* about the outcome */
+	struct host_seen seen; /* at the last look */
+	unsigned empty_looks;  /* looks in a row at which no connection was in use */
+	nsec_t reported_at;    /* when the wait was reported last */
+	ev_timer timer;        /* the next look */
+	char text[320];        /* about the outcome */
 };
 
 struct traffic {

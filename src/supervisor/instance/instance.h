@@ -46,14 +46,14 @@ void manager_status(struct supervisor *sup);
  * cluster is over when the service's stage.awaited says so. */
 
 /* Begin a reload: the configuration is read, then reload_run() is called,
- * and the hooks `reloaded` and `reload`.  `restart`: also roll clusters that have not changed;
+ * and the hooks `reloaded` and `verb`.  `restart`: also roll clusters that have not changed;
  * `drops_ports`: new workers may listen on fewer addresses than the old ones.  -1
  * and `err`: it did not begin. */
 int reload_begin(struct supervisor *sup, bool restart, bool drops_ports, struct error *err);
 /* Reload with these settings, which the call takes over; or NULL: fail, because of
- * these mistakes.  0, or -1 with the text. */
+ * these mistakes.  0, or -1; `text` is a sentence on the changes, or the mistakes in lines. */
 int reload_run(struct supervisor *sup, struct settings *settings, const char *mistakes,
-	bool restart, bool drops_ports, struct reload_result *result);
+	bool restart, bool drops_ports, struct buffer *text);
 
 /* For signal-X = reload; with `restart` for HUP, which also restarts clusters that
  * have not changed, and all workers if there is no file. */

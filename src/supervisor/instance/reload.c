@@ -195,6 +195,7 @@ static void shrink_all(const struct supervisor *sup)
 /* The first of two phases opens whatever is new; a failure changes nothing. */
 static int open_new(struct supervisor *sup, struct plan *plan, struct error *err)
 {
+	const struct verb verb = {METHOD_RELOAD, true, plan->settings, err, 0, NULL};
 	const struct diff *d = &plan->diff;
 
 	sup->launch.cpus = affinity_usable();
@@ -218,8 +219,7 @@ static int open_new(struct supervisor *sup, struct plan *plan, struct error *err
 			return error_wrap(err, "cluster '%s'", c->new->name);
 	}
 	for (const struct part *const *part = parts; *part != NULL; part++)
-		if ((*part)->reload != NULL &&
-			(*part)->reload(sup, plan->settings, NULL, err) == -1)
+		if ((*part)->verb != NULL && (*part)->verb(sup, &verb) == -1)
 			return -1;
 	return 0;
 }
@@ -338,7 +338,7 @@ static bool let_rest(struct diff_cluster *c, struct service *s)
 }
 
 static void commit_plan(
-	struct supervisor *sup, struct plan *plan, bool restart, struct reload_result *result)
+	struct supervisor *sup, struct plan *plan, bool restart, struct buffer *text)
 {
 	struct diff *d = &plan->diff;
 
@@ -357,14 +357,14 @@ static void commit_plan(
 		if (d->clusters[i].new == NULL)
 			service_named(sup, d->clusters[i].old->name)->stage.stop_asked = true;
 	if (d->instance != CHANGE_NONE)
-		buffer_printf(&result->text, "nclust: %s: applied", d->instance_keys);
+		buffer_printf(text, "nclust: %s: applied", d->instance_keys);
 	for (size_t i = 0; i < d->count; i++) {
 		struct diff_cluster *c = &d->clusters[i];
 		struct service *s = c->old != NULL ? service_named(sup, c->old->name) : NULL;
 		bool rests = let_rest(c, s);
 		bool anew;
 
-		describe_change(&result->text, c, rests);
+		describe_change(text, c, rests);
 		if (s == NULL) {
 			add_service(sup, c, &plan->sets[i], &plan->segments[i]);
 			continue;
@@ -389,35 +389,34 @@ static void commit_plan(
 }
 
 int reload_run(struct supervisor *sup, struct settings *settings, const char *mistakes,
-	bool restart, bool drops_ports, struct reload_result *result)
+	bool restart, bool drops_ports, struct buffer *text)
 {
 	struct plan plan = {.settings = settings, .drops_ports = drops_ports};
 	const unsigned cpus = sup->launch.cpus;
 	struct error err;
 	int got = -1;
 
-	*result = (struct reload_result){0};
-	buffer_init(&result->text, 60000);
+	buffer_init(text, 60000);
 	if (settings == NULL) {
-		buffer_string(&result->text, mistakes);
+		buffer_string(text, mistakes);
 	} else if (look_at_old(sup, &plan) == -1) {
-		buffer_string(&result->text, "out of memory");
+		buffer_string(text, "out of memory");
 	} else if (check_plan(sup, &plan, &err) == -1 || open_new(sup, &plan, &err) == -1) {
 		shrink_all(sup);
 		sup->launch.cpus = cpus;
-		buffer_string(&result->text, err.text);
+		buffer_string(text, err.text);
 	} else {
-		commit_plan(sup, &plan, restart, result);
+		commit_plan(sup, &plan, restart, text);
 		got = 0;
 	}
 	plan_fini(&plan);
 	if (sup->instance.ready_once)
 		manager_ready(sup);
 	if (got == 0)
-		news_say(sup, LOG_NOTE, "reloaded", "reloaded: %s", buffer_text(&result->text));
+		news_say(sup, LOG_NOTE, "reloaded", "reloaded: %s", buffer_text(text));
 	else
 		news_say(sup, LOG_ERROR, "reload-failed", "reload failed, nothing was changed: %s",
-			buffer_text(&result->text));
+			buffer_text(text));
 	return got;
 }
 
@@ -425,7 +424,7 @@ static void on_read(
 	struct supervisor *sup, struct settings *settings, const char *mistakes, bool bad)
 {
 	struct instance *in = &sup->instance;
-	struct reload_result result;
+	struct buffer text;
 	bool restart = in->reload_restarts;
 	bool drops_ports = in->reload_drops;
 	int got;
@@ -436,16 +435,19 @@ static void on_read(
 		settings = NULL;
 		mistakes = "nclust is stopping";
 	}
-	got = reload_run(sup, settings, mistakes, restart, drops_ports, &result);
-	result.failed = got == -1;
-	result.bad_config = bad;
+	got = reload_run(sup, settings, mistakes, restart, drops_ports, &text);
 	for (size_t i = 0; i < sup->service_count; i++) {
 		renew_look(sup->services[i]);
 		if (got == 0)
 			PARTS(reloaded, sup->services[i]);
 	}
-	PARTS(reload, sup, NULL, &result, NULL);
-	buffer_fini(&result.text);
+	PARTS(verb, sup,
+		&(struct verb){.method = METHOD_RELOAD,
+			.code = got == 0 ? 0
+				: bad    ? CONTROL_BAD_CONFIG
+					 : CONTROL_FAILED,
+			.text = buffer_text(&text)});
+	buffer_fini(&text);
 }
 
 int reload_begin(struct supervisor *sup, bool restart, bool drops_ports, struct error *err)

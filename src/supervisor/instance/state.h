@@ -31,13 +31,6 @@ struct instance {
 	nsec_t stop_since;    /* when that stop began */
 };
 
-/* What a reload has come to. */
-struct reload_result {
-	struct buffer text; /* on failure: the mistakes in lines; else a sentence on the changes */
-	bool failed;
-	bool bad_config; /* the file has mistakes */
-};
-
 /* When a change of a cluster is over. */
 enum awaited {
 	AWAITED_NOTHING,

@@ -219,16 +219,16 @@ static void answer_one(struct child *child, bool last)
 	await_call(child);
 }
 
-static void intercept_on_upgrade(struct supervisor *sup, enum upgrade_step step, const char *text)
+static int intercept_on_verb(struct supervisor *sup, const struct verb *verb)
 {
 	struct child *child;
 
-	(void)text;
-	if (step != UPGRADE_BEGINS)
-		return;
+	if (verb->method != METHOD_UPGRADE || !verb->begins)
+		return 0;
 	for_each_child (child, children_of_all(sup))
 		if (child->trap.call != NULL)
 			answer_one(child, true);
+	return 0;
 }
 
 /* All calls of a turn are received before any is answered, because until nclust has received it a
@@ -419,5 +419,5 @@ const struct part intercept_part = {
 	.adopt = intercept_on_adopt,
 	.status_worker = startwait_on_status,
 	.go_on = intercept_on_go_on,
-	.upgrade = intercept_on_upgrade,
+	.verb = intercept_on_verb,
 };

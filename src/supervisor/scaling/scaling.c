@@ -485,12 +485,9 @@ static void scaling_on_report(struct service *service, const struct report *r)
 		watch_or_sleep(service->scaling);
 }
 
-static int scaling_on_reload(struct supervisor *sup, const struct settings *settings,
-	struct reload_result *result, struct error *err)
+static int scaling_on_verb(struct supervisor *sup, const struct verb *verb)
 {
-	(void)settings;
-	(void)err;
-	if (result != NULL && !result->failed)
+	if (verb->method == METHOD_RELOAD && !verb->begins && verb->code == 0)
 		cpus_begin(sup);
 	return 0;
 }
@@ -563,7 +560,7 @@ const struct part scaling_part = {
 	.let_go = scaling_on_let_go,
 	.go_on = scaling_on_go_on,
 	.reloaded = scaling_on_reloaded,
-	.reload = scaling_on_reload,
+	.verb = scaling_on_verb,
 	.shutdown = stop_counting,
 };
 

@@ -57,11 +57,10 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(46, supervisor, web.socket.file.uid, UNSIGNED),
 	PLAIN(47, supervisor, web.socket.file.gid, UNSIGNED),
 	PLAIN(49, supervisor, logger.last_log, UNSIGNED),
-	/* 38, 50 and 52 were what an earlier logger knew */
+	/* 38, 50 and 52 were what an earlier logger knew, 55 of a drained host */
 	PLAIN(51, supervisor, controllers, UNSIGNED),
 	PLAIN(53, supervisor, traffic.host.since, SIGNED),
 	PLAIN(54, supervisor, traffic.host.switched_at, SIGNED),
-	PLAIN(55, supervisor, traffic.host.switches, UNSIGNED),
 	PLAIN(56, supervisor, traffic.host.empty, BOOL),
 	PLAIN_ENUM(57, supervisor, traffic.host.waits, HOST_RETURNS),
 	PLAIN(58, supervisor, traffic.host.began, SIGNED),

@@ -312,13 +312,13 @@ static void watch_on_shutdown(struct supervisor *sup)
 		watch_on_drop(sup->services[i]);
 }
 
-static void watch_on_upgrade(struct supervisor *sup, enum upgrade_step step, const char *text)
+static int watch_on_verb(struct supervisor *sup, const struct verb *verb)
 {
-	(void)text;
-	if (step == UPGRADE_BEGINS)
+	if (verb->method == METHOD_UPGRADE && verb->begins)
 		watch_on_shutdown(sup);
-	else if (step == UPGRADE_FAILED)
+	else if (verb->method == METHOD_UPGRADE)
 		watch_begin(sup);
+	return 0;
 }
 
 const struct part watch_part = {
@@ -327,6 +327,6 @@ const struct part watch_part = {
 	.drop = watch_on_drop,
 	.go_on = watch_begin,
 	.reloaded = watch_on_reloaded,
-	.upgrade = watch_on_upgrade,
+	.verb = watch_on_verb,
 	.shutdown = watch_on_shutdown,
 };

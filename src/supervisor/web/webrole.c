@@ -372,17 +372,16 @@ static void commit_change(struct supervisor *sup, struct web_change *change)
 	start_again(sup);
 }
 
-static int web_on_reload(struct supervisor *sup, const struct settings *settings,
-	struct reload_result *result, struct error *err)
+static int web_on_verb(struct supervisor *sup, const struct verb *verb)
 {
 	struct web_change *change = &sup->web.change;
 
-	if (settings != NULL)
-		return prepare_change(sup, settings, err);
-	if (!change->begun)
+	if (verb->method == METHOD_RELOAD && verb->begins)
+		return prepare_change(sup, verb->settings, verb->err);
+	if (verb->method != METHOD_RELOAD || !change->begun)
 		return 0;
 	change->begun = false;
-	if (!result->failed)
+	if (verb->code == 0)
 		commit_change(sup, change);
 	socket_drop(&change->http.socket);
 	socket_drop(&change->agent.socket);
@@ -393,5 +392,5 @@ const struct part web_part = {
 	.name = "web",
 	.go_on = web_on_go_on,
 	.shutdown = web_on_shutdown,
-	.reload = web_on_reload,
+	.verb = web_on_verb,
 };

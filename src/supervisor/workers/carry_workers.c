@@ -91,8 +91,8 @@ static const struct plain_row service_rows[] = {
 	PLAIN(6, service, stage.started_once, BOOL),
 	PLAIN(9, service, stage.status, SIGNED),
 	PLAIN(10, service, stage.scaled, BOOL),
-	PLAIN(12, service, outcome.of, UNSIGNED),
-	PLAIN(13, service, outcome.failed, BOOL),
+	PLAIN(12, service, last_rollout.of, UNSIGNED),
+	PLAIN(13, service, last_rollout.failed, BOOL),
 	PLAIN(15, service, saved.number, UNSIGNED),
 	PLAIN(16, service, saved.knows_notify, BOOL),
 	PLAIN(17, service, saved.knows_listen, BOOL),
@@ -129,8 +129,9 @@ static const struct plain_row service_rows[] = {
 	PLAIN(60, service, watched, SIGNED),
 	PLAIN(62, service, said[0], UNSIGNED), /* 1, 7, 8, 14, 19 and 44 were facts of it, and 61 is a
 						  fact of recipes */
+	PLAIN(63, service, last_scale.of, UNSIGNED),
 	PLAIN_MUST(CARRY_TEXT, service, name, HEAP),
-	PLAIN(CARRY_OUTCOME, service, outcome.text, HEAP),
+	PLAIN(CARRY_OUTCOME, service, last_rollout.text, HEAP),
 	CARRY_BESIDE(&carried_of_cluster),
 };
 /* clang-format on */

@@ -393,7 +393,6 @@ void service_free(struct service *s)
 	free(s->children);
 	if (s->life.paths_pause != 0)
 		ev_timer_stop(s->sup->loop, &s->life.paths_look);
-	free(s->outcome.text);
 	trouble_free(s);
 	free(s->name);
 	free(s);

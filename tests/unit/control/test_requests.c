@@ -232,6 +232,48 @@ TEST(a_restart_of_all_tells_what_became_of_each)
 	ck_assert_ptr_nonnull(strstr(text, "; job: rollout 1 done: "));
 }
 
+/* It was undone while another one went on. */
+TEST(a_restart_that_failed_is_told_though_the_way_back_is_done)
+{
+	struct service *job = room_cluster("job");
+	struct child *old = room_child(job, 0);
+	struct child *new;
+
+	room_tell(old, EVENT_READY);
+	ask(peer, "restart", "");
+	replace(0);
+	new = room_child(web, 0);
+	room_exits(room_child(web, 1), 3);
+	(void)heard(peer);
+	ck_assert_ptr_nonnull(strstr(text, "web: restart failed: "));
+	room_tick(web);
+	room_tell(room_child(web, 0), EVENT_READY);
+	room_exits(new, 0);
+	room_tick(web);
+	(void)heard(peer);
+	ck_assert_msg(strstr(text, "web: rollout 2 done: "), "%s", text);
+	ck_assert_ptr_null(strstr(text, "\"id\":7"));
+	room_tick(job);
+	room_tell(room_child(job, 0), EVENT_READY);
+	room_exits(old, 0);
+	room_tick(job);
+	ck_assert(has(peer, "\"error\""));
+	ck_assert_ptr_nonnull(strstr(text, "\"web: restart failed: "));
+	ck_assert_ptr_nonnull(strstr(text, "; job: rollout 1 done: "));
+}
+
+/* Of the workers that a scale has started one ends; an old one may. */
+TEST(a_scale_fails_with_its_own_workers)
+{
+	ask(peer, "scale", "\"target\":\"web\",\"count\":3");
+	room_exits(room_child(web, 0), 1);
+	ck_assert(!has(peer, "\"error\""));
+	room_pass(2 * SECOND);
+	room_exits(room_child(web, 2), 1);
+	ck_assert(has(peer, "\"error\""));
+	ck_assert_ptr_nonnull(strstr(text, "web.2: "));
+}
+
 /* The end of an old worker is published when its last output has come. */
 TEST(an_old_worker_that_ends_fails_no_scale)
 {
@@ -245,7 +287,7 @@ TEST(an_old_worker_that_ends_fails_no_scale)
 
 	ask(peer, "scale", "\"target\":\"web\",\"count\":3");
 	room_pass(2 * SECOND);
-	request_look(room.control.first, web, &report, "web.0: exit 1");
+	control_on_told(&room, web, &report, "{}", "web.0: exit 1");
 	room_tell(room_child(web, 2), EVENT_READY);
 	ck_assert(is_answered(peer));
 	ck_assert_ptr_null(strstr(text, "error"));
@@ -449,7 +491,8 @@ TEST(a_message_is_shown_to_who_follows_the_events_of_its_worker)
 TEST(who_waits_for_a_reload_when_nclust_ends_is_told)
 {
 	ask(peer, "restart", "\"target\":\"web\"");
-	room.control.first->expects_reload = true;
+	room.control.first->pending = true;
+	room.control.first->request.method = METHOD_RELOAD;
 	control_part.shutdown(&room);
 	ck_assert(has(peer, "nclust ended before it had read"));
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
+#include "base/text.h"
 #include "os/socket/sockdiag.h"
 #include "supervisor/common/news.h"
 #include "supervisor/drain/drain.h"
@@ -8,7 +9,25 @@
 #include <stdio.h>
 
 /* Who is waited for when the host is drained, and undrained. */
-ROOM_PARTS(&news_part, &plain_part)
+static const struct part ear_part;
+ROOM_PARTS(&news_part, &plain_part, &ear_part)
+
+/* What was told last of a verb; its code is 1 while nothing was. */
+static struct verb over;
+static char text[320];
+
+static int ear_on_verb(struct supervisor *sup, const struct verb *verb)
+{
+	(void)sup;
+	over = *verb;
+	text_copy(text, sizeof(text), verb->text);
+	return 0;
+}
+
+static const struct part ear_part = {
+	.name = "ear",
+	.verb = ear_on_verb,
+};
 
 static unsigned looks;
 static bool unknown; /* which connections there are; else there are none */
@@ -27,6 +46,7 @@ static struct service *web;
 static void begin(void)
 {
 	looks = 0;
+	over.code = 1;
 	unknown = false;
 	web = room_web("[cluster:web]\ncommand = /bin/web\nworkers = 1\n"
 		       "ready = notify\n");
@@ -55,19 +75,15 @@ static bool has_begun_to_look(void)
 	return looks > 0;
 }
 
-static enum host_outcome outcome(unsigned turn)
+static bool is_over(enum control_method method, int code)
 {
-	const char *text;
-
-	return host_outcome(&room, turn, &text);
+	return over.code == code && over.method == method;
 }
 
 TEST(an_agent_hears_once_and_readyz_three_times)
 {
-	unsigned turn;
-
 	ask_regularly();
-	turn = host_turn(&room, true, 60 * SECOND);
+	host_turn(&room, true, 60 * SECOND);
 	ck_assert(!has_begun_to_look());
 	room_pass(SECOND);
 	host_asked(&room, "agent 10.0.0.1");
@@ -78,16 +94,16 @@ TEST(an_agent_hears_once_and_readyz_three_times)
 		room_pass(500 * MSEC);
 	}
 	ck_assert(has_begun_to_look());
-	ck_assert_int_eq(outcome(turn), HOST_WAITS);
+	ck_assert_int_eq(over.code, 1);
 	room_pass(SECOND);
-	ck_assert_int_eq(outcome(turn), HOST_DONE);
+	ck_assert(is_over(METHOD_DRAIN, 0));
 	ck_assert(room_logged("empty after 3"));
 }
 
 TEST(whoever_has_stopped_asking_is_not_waited_for)
 {
 	ask_regularly();
-	(void)host_turn(&room, true, 60 * SECOND);
+	host_turn(&room, true, 60 * SECOND);
 	room_pass(4 * SECOND);
 	ck_assert(!has_begun_to_look());
 	room_pass(2 * SECOND);
@@ -101,7 +117,7 @@ TEST(whoever_asked_once_or_seldom_is_no_load_balancer)
 	host_asked(&room, "http 10.0.0.9,http 10.0.0.8");
 	room_pass(SECOND);
 	host_asked(&room, "http 10.0.0.9,http 10.0.0.8");
-	(void)host_turn(&room, true, 60 * SECOND);
+	host_turn(&room, true, 60 * SECOND);
 	ck_assert(has_begun_to_look());
 }
 
@@ -118,43 +134,41 @@ TEST(a_crowd_of_addresses_harms_nobody)
 		host_asked(&room, ",,http ,agent 10.0.0.1");
 		room_pass(SECOND);
 	}
-	(void)host_turn(&room, true, 60 * SECOND);
+	host_turn(&room, true, 60 * SECOND);
 	room_pass(4 * SECOND);
 	ck_assert(has_begun_to_look());
 }
 
 TEST(an_undrain_waits_for_a_worker_and_for_who_asks)
 {
-	unsigned turn;
-
-	(void)host_turn(&room, true, 60 * SECOND);
+	host_turn(&room, true, 60 * SECOND);
 	ask_regularly();
-	turn = host_turn(&room, false, 60 * SECOND);
+	over.code = 1;
+	host_turn(&room, false, 60 * SECOND);
 	room_pass(MSEC);
-	ck_assert_int_eq(outcome(turn), HOST_WAITS);
+	ck_assert_int_eq(over.code, 1);
 	host_asked(&room, "agent 10.0.0.1");
 	for (int i = 0; i < 3; i++)
 		host_asked(&room, "http 10.0.0.2");
 	room_pass(200 * MSEC);
-	ck_assert_int_eq(outcome(turn), HOST_WAITS);
+	ck_assert_int_eq(over.code, 1);
 	room_tell(room_child(web, 0), EVENT_READY);
 	room_pass(200 * MSEC);
-	ck_assert_int_eq(outcome(turn), HOST_DONE);
+	ck_assert(is_over(METHOD_UNDRAIN, 0));
 }
 
 TEST(a_wait_ends_in_time_and_by_the_contrary)
 {
-	const char *text;
-	unsigned turn;
-
 	unknown = true;
-	turn = host_turn(&room, true, 3 * SECOND);
+	host_turn(&room, true, 3 * SECOND);
 	ck_assert(has_begun_to_look());
 	room_pass(4 * SECOND);
-	ck_assert_int_eq(host_outcome(&room, turn, &text), HOST_LATE);
+	ck_assert(is_over(METHOD_DRAIN, CONTROL_TIMED_OUT));
 	ck_assert(strstr(text, "stays drained until 'nclust undrain") != NULL);
-	turn = host_turn(&room, true, 3 * SECOND);
-	ck_assert_int_eq(outcome(turn), HOST_WAITS);
-	(void)host_turn(&room, false, 3 * SECOND);
-	ck_assert_int_eq(outcome(turn), HOST_REVOKED);
+	over.code = 1;
+	host_turn(&room, true, 3 * SECOND);
+	ck_assert_int_eq(over.code, 1);
+	host_turn(&room, false, 3 * SECOND);
+	ck_assert(is_over(METHOD_DRAIN, CONTROL_FAILED));
+	ck_assert_str_eq(text, "not empty: it was undrained meanwhile");
 }

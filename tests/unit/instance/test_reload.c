@@ -21,7 +21,7 @@
 
 ROOM_PARTS(&news_part, &instance_part, &plain_part)
 
-static struct reload_result result;
+static struct buffer text;
 static struct service *web;
 
 static void begin(void)
@@ -40,7 +40,7 @@ static void begin(void)
 
 static void end(void)
 {
-	buffer_fini(&result.text);
+	buffer_fini(&text);
 	room_end();
 }
 
@@ -49,14 +49,14 @@ static int reload(const char *now)
 	struct reading r = read_text(now);
 	int got;
 
-	buffer_fini(&result.text);
+	buffer_fini(&text);
 	if (r.faults.count > 0) {
 		settings_free(r.s);
 		r.s = NULL;
 	} else {
 		room_simplify(r.s);
 	}
-	got = reload_run(&room, r.s, buffer_text(&r.faults.text), false, false, &result);
+	got = reload_run(&room, r.s, buffer_text(&r.faults.text), false, false, &text);
 	faults_fini(&r.faults);
 	for (size_t i = 0; i < room.service_count; i++)
 		room_tick(room.services[i]);
@@ -65,7 +65,7 @@ static int reload(const char *now)
 
 static const char *said(void)
 {
-	return buffer_text(&result.text);
+	return buffer_text(&text);
 }
 
 FIXTURE(begin, end)
