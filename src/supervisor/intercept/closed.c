@@ -74,8 +74,8 @@ bool closed_has_probes(const struct child *child, const struct socket_key *but)
 	if (!allowance_is_ample(child))
 		return false;
 	for (size_t i = 0; i < set->count; i++)
-		if (!set->list[i]->facts.listening && !set->list[i]->of_node &&
-			learned_has(child, set->list[i]) &&
+		if ((!set->list[i]->facts.listening || set->list[i]->key.port == but->port) &&
+			!set->list[i]->of_node && learned_has(child, set->list[i]) &&
 			!socket_key_equal(&set->list[i]->key, but))
 			return true;
 	return false;

@@ -81,8 +81,8 @@ void closed_look(struct child *child);
 /* Forgets the ports that the worker has closed, but for `but` (or NULL), which it opens again: its
  * successor need not open them. */
 void closed_forget(struct child *child, const struct socket_key *but);
-/* May the worker have bound a learned address without listen(2), but for `but`, and closed it?  A
- * worker with little allowance left is looked at by a later bind. */
+/* May the worker have tried learned addresses, but for `but`, and closed them: of other ports by
+ * bind(2) alone?  A worker with little allowance left is looked at by a later bind. */
 bool closed_has_probes(const struct child *child, const struct socket_key *but);
 
 /* ---- startwait ---- */

@@ -102,6 +102,17 @@ def test_a_port_that_was_only_tried_is_free_again_for_others():
     can_bind(8001)
 
 
+def test_a_port_that_was_tried_at_its_other_addresses_is_free_for_the_worker():
+    """As vite, http-server and others look for a free one."""
+    tries = [f"{kind} {bind} listen=5 close" for kind, bind in (
+        ("tcp4", ANY), ("tcp6", ANY6), ("tcp4", BIND), ("tcp6", f"bind=::1:{PORT}"))]
+    it = cluster("-n 1", BINDER, *" ".join(tries).split(), *SERVES[:3], "say=serves", "serve")
+    for times in 1, 2:
+        it.logged("serves", times)
+        assert learned(it) == [f"tcp:127.0.0.1:{PORT}"]
+        kill(it.worker().pid)
+
+
 PROBES = """
 import os, socket, sys, time
 kept = [socket.create_server(("127.0.0.1", 8000))]
