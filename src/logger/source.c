@@ -274,8 +274,8 @@ static enum worth worth_of(const char *text)
 		const char *word;
 		bool labels;
 	} words[] = {{"error", true}, {"exception", true}, {"panic", true}, {"fatal", true},
-		{"refused", false}, {"denied", false}, {"cannot", false}, {"failed", false},
-		{"in use", false}};
+		{"refused", false}, {"denied", false}, {"cannot", false}, {"can't", false},
+		{"failed", false}, {"no such", false}, {"in use", false}};
 	enum worth worth = SAYS_NOTHING;
 
 	for (size_t i = 0; i < COUNT_OF(words); i++) {

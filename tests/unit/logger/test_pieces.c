@@ -244,6 +244,12 @@ static const struct {
 	{{"thread 'main' panicked at src/main.rs:2:5:", "no database",
 		 "note: run with `RUST_BACKTRACE=1`"},
 		"thread 'main' panicked at src/main.rs:2:5: / no database"},
+	/* Perl, Ruby */
+	{{"Can't locate X.pm in @INC at a.pl line 1.", "BEGIN failed--compilation aborted."},
+		"Can't locate X.pm in @INC at a.pl line 1."},
+	{{"a.rb:1:in `read': No such file or directory - x.rb (Errno::ENOENT)",
+		 "\tfrom a.rb:1:in `b'", "\tfrom a.rb:9:in `<main>'"},
+		"a.rb:1:in `read': No such file or directory - x.rb (Errno::ENOENT)"},
 	{{"db1: Connection refused", "bye"}, "db1: Connection refused"},
 	{{"Permission denied", "Access denied", "bye"}, "Permission denied"},
 	{{"error[E0308]: types", "2 tasks failed"}, "error[E0308]: types"},
