@@ -19,7 +19,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* Time to the next try, if no worker was reached. */
 #define AGAIN (16 * MSEC)

@@ -453,21 +453,22 @@ void stall_forget_missed(struct child *child)
 /* ---- held ---- */
 
 #define HELD_LEAST (1 * SECOND)
-/* A status looks at no worker with more descriptors; a thread counts as THREAD_ROOM of them. */
+/* A status looks at no worker with more descriptors; a thread counts as 16 of them. */
 #define HELD_ROOM_MOST 4096U
-#define THREAD_ROOM 16U
 
 /* One that serves one client at a time is not.  Of the others a hostile one could take seconds. */
-static bool is_large(const struct snapshot *snapshot)
+static bool is_large(const struct child *child)
 {
+	pid_t tree[HELD_ROOM_MOST / 64]; /* the kernel makes room for 64 descriptors at least */
+	size_t count = process_tree(child->pid, tree, COUNT_OF(tree));
 	uint64_t room = 0;
 	uint64_t n;
 
-	for (size_t i = 0; i < snapshot->tree_count; i++) {
-		if (process_status(snapshot->tree[i], "FDSize:", 10, &n) == 0)
+	for (size_t i = 0; i < count; i++) {
+		if (process_status(tree[i], "FDSize:", 10, &n) == 0)
 			room += n;
-		if (process_status(snapshot->tree[i], "Threads:", 10, &n) == 0)
-			room += n * THREAD_ROOM;
+		if (process_status(tree[i], "Threads:", 10, &n) == 0)
+			room += n * 16;
 	}
 	return room > HELD_ROOM_MOST;
 }
@@ -481,7 +482,7 @@ static nsec_t held_for(const struct child *child, const struct listener *l)
 	bool silent = true;
 
 	look_at_processes(&snapshot, child);
-	if (snapshot.runs || is_large(&snapshot) || !is_away(child, l, &snapshot))
+	if (snapshot.runs || !is_away(child, l, &snapshot))
 		return 0;
 	look_at_connections(&snapshot, child);
 	for (size_t i = 0; i < snapshot.all.count; i++) {
@@ -522,14 +523,14 @@ void held_on_status(struct json_writer *w, const struct service *service)
 	const struct listener *l = NULL;
 	const struct child *child;
 	nsec_t longest = 0;
+	nsec_t time;
 
 	if (service->kind->by_connection) /* each client gets a worker of its own */
 		return;
 	for_each_child (child, children_of(service)) {
-		nsec_t time;
-
 		l = check_target_of(child);
-		time = l != NULL && health_is_ready(child) ? held_for(child, l) : 0;
+		time = l != NULL && health_is_ready(child) && !is_large(child) ? held_for(child, l)
+									       : 0;
 		if (time < HELD_LEAST)
 			return;
 		longest = longest > time ? longest : time;
