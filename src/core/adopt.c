@@ -5,8 +5,8 @@
 #include "core/internal.h"
 
 /*
- * Workers of an earlier nclust that live already.  They are added before the
- * first EVENT_TICK; from then on they are like any others.
+ * Workers that live already: of an earlier nclust, or for a connection.  From then on they are
+ * like any others.
  */
 
 int cluster_adopt_begin(struct cluster *c, unsigned generation, bool says_ready, bool listens)
@@ -54,6 +54,16 @@ static struct worker *place_for(struct cluster *c, uint32_t i)
 	return s->other.state == WORKER_NONE ? &s->other : NULL;
 }
 
+static void go_on_going(struct cluster *c, const struct adoption *a, struct worker *w)
+{
+	const struct moment more = {.why = WHY_STOP};
+	enum worker_event event = a->going == SLOT_DRAINING ? ON_DRAIN : ON_STOP;
+
+	(void)slot_tell(c, a->slot, w, a->killed ? ON_KILL : event, &more);
+	w->stop_step = (uint8_t)a->stop_step;
+	w->deadline = a->due == NSEC_NEVER ? NSEC_NEVER : a->due - c->lost;
+}
+
 uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 {
 	struct actions untold uninitialized;
@@ -61,8 +71,7 @@ uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 	struct generation *g;
 	struct worker *w;
 
-	if (a->slot >= c->cap || c->slots[a->slot].life != c->life ||
-		!add_generation(c, a->generation))
+	if (a->slot >= c->cap || !add_generation(c, a->generation))
 		return 0;
 	if (c->now < a->now)
 		c->now = a->now;
@@ -71,11 +80,13 @@ uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 		return 0;
 	if (c->count <= a->slot) {
 		c->count = a->slot + 1;
-		c->shrink = c->count;
+		c->shrink = cluster_is_on_demand(c) ? 0 : c->count;
 	}
 	untold.count = 0;
 	c->out = &untold;
-	worker_init(w, ++c->last_worker, a->generation);
+	if (c->last_worker < a->worker)
+		c->last_worker = a->worker;
+	worker_init(w, a->worker != 0 ? a->worker : ++c->last_worker, a->generation);
 	c->alive++;
 	g = cluster_find_generation(c, a->generation);
 	g->workers++;
@@ -93,8 +104,10 @@ uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 										: ON_PROVEN,
 			NULL);
 		w->ready_at = a->ready_at;
-		w->serves_since = a->ready_at;
+		w->serves_since = a->ready_at - c->lost;
 	}
+	if (a->going == SLOT_DRAINING || a->going == SLOT_STOPPING)
+		go_on_going(c, a, w);
 	c->out = NULL;
 	if (c->slots[a->slot].restarts < a->restarts)
 		c->slots[a->slot].restarts = a->restarts;

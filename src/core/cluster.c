@@ -123,7 +123,7 @@ static void on_scale(struct cluster *c, const struct event *e)
 	report->count = count;
 	report->scale_why = e->scale.why;
 	report->measure = e->scale.measure;
-	c->wanted = count;
+	c->wanted = cluster_is_on_demand(c) ? 0 : count;
 	spare_set_places(c);
 	rollout_wake(c);
 }
@@ -246,9 +246,6 @@ static void apply_event(struct cluster *c, const struct event *e)
 	case EVENT_LATE:
 		c->lost = nsec_add(c->lost, e->span);
 		break;
-	case EVENT_HOLD:
-		c->held = e->held;
-		break;
 	default:
 		on_worker(c, e);
 	}
@@ -353,7 +350,7 @@ static enum cluster_state state_now(const struct cluster *c)
 	if (c->failed)
 		return CLUSTER_FAILED;
 	if (c->stopping)
-		return c->alive > 0 || c->held ? CLUSTER_STOPPING : CLUSTER_STOPPED;
+		return c->alive > 0 ? CLUSTER_STOPPING : CLUSTER_STOPPED;
 	if (c->rollout.under_way && !c->rollout.fresh)
 		return CLUSTER_ROLLING;
 	if (!c->was_all_ready)
@@ -393,7 +390,7 @@ static void note_state(struct cluster *c)
 	if (state != c->state)
 		actions_report(c->out, REPORT_STATE, 0, 0)->state = state;
 	c->state = state;
-	if (!c->stopping || c->alive > 0 || c->held || c->end_reported)
+	if (!c->stopping || c->alive > 0 || c->end_reported)
 		return;
 	c->end_reported = true;
 	(void)actions_report(c->out, REPORT_ENDED, 0, 0);

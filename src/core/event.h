@@ -108,8 +108,6 @@ enum event_kind {
 			       a stalled machine): grant it to the waiting */
 	EVENT_GATE,         /* slot, worker: it waits in a call of its own,
 			       ready but for that, until ACTION_RELEASE */
-	EVENT_HOLD,         /* `held`: a process that is in no slot is at work,
-			       and a stop is not over before it has ended */
 };
 
 #define SLOT_ALL UINT32_MAX
@@ -124,7 +122,7 @@ struct event {
 	unsigned count;
 	struct scale_step scale;
 	bool at_once;
-	bool held;        /* HOLD, BUSY, IDLE */
+	bool held;        /* BUSY, IDLE */
 	bool opens;       /* SPAWNED */
 	bool has_canary;  /* ROLL */
 	bool has_bake;    /* ROLL */

@@ -119,17 +119,19 @@ void health_missed(struct cluster *c, uint32_t i, struct worker *w)
 
 void health_look(struct cluster *c, uint32_t i, struct worker *w)
 {
+	const struct cluster_settings *s;
 	nsec_t most;
 
 	if (w->state != WORKER_READY || w->unfit != WHY_ITSELF)
 		return;
-	most = cluster_find_generation(c, w->generation)->settings->max_age;
-	w->retire_at = NSEC_NEVER;
-	if (most == 0)
+	s = cluster_find_generation(c, w->generation)->settings;
+	most = s->accept ? s->accept_timeout : s->max_age + s->max_age / 1000 * w->age_share;
+	w->retire_at = most > 0 ? nsec_add(w->serves_since, most) : NSEC_NEVER;
+	if (health_due(w, c->lost) > c->now)
 		return;
-	most += most / 1000 * w->age_share;
-	w->retire_at = nsec_add(w->serves_since, most);
-	if (health_due(w, c->lost) <= c->now)
+	if (s->accept)
+		slot_stop(c, i, w, WHY_AGE);
+	else
 		health_outgrown(c, i, w, WHY_AGE);
 }
 

@@ -28,6 +28,12 @@ static inline struct generation *cluster_in_force(const struct cluster *c)
 	return cluster_find_generation(c, c->generation);
 }
 
+/* `accept = yes`: no slot is wanted, and one with a worker does not leave (cluster_adopt()). */
+static inline bool cluster_is_on_demand(const struct cluster *c)
+{
+	return cluster_in_force(c)->settings->accept;
+}
+
 /* Have all slots settled. */
 static inline void cluster_sweep(struct cluster *c)
 {

@@ -107,6 +107,8 @@ static void finish_rollout(struct cluster *c)
 	c->rollout.watch = canary_watch(c);
 	c->generation = c->rollout.to;
 	c->rollout.under_way = false;
+	if (cluster_is_on_demand(c))
+		cluster_sweep(c); /* those of before are to end */
 	if (c->waiting_id != 0)
 		begin_waiting(c, c->generation);
 }

@@ -118,7 +118,7 @@ static bool is_drained(const struct cluster *c, uint32_t i, const struct worker 
 		(why == WHY_START_TIMEOUT &&
 			(w == &c->slots[i].main || !worker_is_serving(&c->slots[i].main))))
 		return false;
-	return cluster_empties(c, w->generation);
+	return cluster_is_on_demand(c) || cluster_empties(c, w->generation);
 }
 
 void slot_stop(struct cluster *c, uint32_t i, struct worker *w, enum why why)
@@ -373,8 +373,10 @@ bool slot_settle(struct cluster *c, uint32_t i)
 		done = replace_old(c, i) && fill_place(c, i);
 		gate_settle(c, i);
 		rollout_look(c, i);
-	} else {
+	} else if (c->stopping || !cluster_is_on_demand(c)) {
 		leave_cluster(c, i);
+	} else if (s->main.generation != c->generation) {
+		slot_stop(c, i, &s->main, WHY_ROLL);
 	}
 	if (done && !c->slot_waits)
 		s->waits = 0;

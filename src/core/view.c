@@ -52,6 +52,8 @@ unsigned cluster_ready(const struct cluster *c)
 
 bool cluster_is_settled(const struct cluster *c)
 {
+	if (cluster_is_on_demand(c))
+		return true;
 	return c->ready + c->ended >= c->wanted && c->alive == c->ready + c->spares &&
 		c->alive <= c->places;
 }

@@ -59,7 +59,6 @@ struct cluster {
 	bool asked_to_stop;
 	bool failed;
 	bool end_reported;
-	bool held;       /* by a process that is in no slot */
 	bool slot_waits; /* the slot being settled has asked for a worker, and waits */
 	int status;      /* to end with */
 

@@ -118,8 +118,11 @@ static void send_stop_signal(struct worker *w, const struct moment *at)
 {
 	const struct stop_step *row = &at->settings->stop[w->stop_step];
 
+	nsec_t span =
+		at->settings->accept ? nsec_min(row->timeout, ACCEPT_STEP_MOST) : row->timeout;
+
 	actions_add(at->out, ACTION_SIGNAL, at->slot, w->id)->signal = row->signal;
-	w->deadline = nsec_add(at->now - at->lost, row->timeout);
+	w->deadline = nsec_add(at->now - at->lost, span);
 }
 
 static void send_hang_signal(struct worker *w, const struct moment *at, int signal)
@@ -157,11 +160,26 @@ static void ask_to_stop(struct worker *w, const struct moment *at)
 		wait_until(w, nsec_add(at->now - at->lost, at->span));
 }
 
+/* It serves one connection, and may end by itself until then. */
+static void let_finish(struct worker *w, const struct moment *at)
+{
+	const struct cluster_settings *settings = at->settings;
+	nsec_t span = 0;
+
+	if (at->why != WHY_AGE)
+		span = at->why == WHY_ROLL ? settings->drain_timeout : settings->stop_timeout;
+	w->deadline = nsec_min(nsec_add(at->now - at->lost, span), w->retire_at);
+}
+
 static void begin_drain(struct worker *w, const struct moment *at)
 {
 	nsec_t span = at->settings->drain_timeout;
 
 	note_why(w, at);
+	if (at->settings->accept) {
+		let_finish(w, at);
+		return;
+	}
 	w->deadline = nsec_add(at->now - at->lost, span);
 	add_report(w, at, REPORT_DRAINING)->span = span;
 	actions_add(at->out, ACTION_DRAIN, at->slot, w->id)->span = span;

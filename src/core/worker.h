@@ -90,6 +90,9 @@ struct worker {
 
 /* How long a worker may outlive SIGKILL before it is reported and forgotten. */
 #define KILL_GRACE (10 * SECOND)
+/* The longest wait between two stop signals for a connection's process, so that a script that
+ * ignores them does not delay a stop. */
+#define ACCEPT_STEP_MOST (5 * SECOND)
 /* A worker that may open a port, and has opened none, counts as ready after this
  * time alive, or when it is idle after the least. */
 #define PORTLESS_MOST (30 * SECOND)

@@ -33,7 +33,6 @@ static const char *const event_names[] = {
 	[EVENT_PREPARED] = "prepared",
 	[EVENT_SETTINGS] = "settings",
 	[EVENT_LATE] = "late",
-	[EVENT_HOLD] = "hold",
 };
 
 static const char *const action_names[] = {

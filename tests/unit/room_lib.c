@@ -427,7 +427,7 @@ struct child *room_child(struct service *service, uint32_t slot)
 	struct slot_view view;
 	struct child *found = NULL;
 
-	service_view_slot(service, slot, &view);
+	cluster_view_slot(service->core, slot, &view);
 	for (unsigned i = 0; i < view.workers; i++) {
 		struct child *c = child_find(service, slot, view.worker[i].id);
 

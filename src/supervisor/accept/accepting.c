@@ -41,6 +41,12 @@ bool accepting_may_tell(struct accepting *a, enum accepting_trouble which)
 	return once_each(&a->said_at[which], clock_now(), again);
 }
 
+static void accepting_arm(struct accepting *a, nsec_t at)
+{
+	if (at != 0)
+		timer_arm_within(a->service->sup->loop, &a->due, at - clock_now());
+}
+
 static void pause_acceptor(struct accepting *a, const char *why)
 {
 	if (accepting_may_tell(a, TROUBLE_LACK))
@@ -49,14 +55,6 @@ static void pause_acceptor(struct accepting *a, const char *why)
 		return;
 	a->paused_until = clock_now() + PAUSE;
 	accepting_arm(a, a->paused_until);
-}
-
-static void accept_explain(struct service *service, const char *text, bool permanent)
-{
-	struct accepting *a = service->accepting;
-
-	if (permanent && accepting_may_tell(a, TROUBLE_COMMAND))
-		news_say_of(service, LOG_ERROR, "not-started", "%s", text);
 }
 
 /* ---- refused connections ---- */
@@ -123,11 +121,12 @@ static bool start_command(struct accepting *a, int fd, const struct peer *peer, 
 		.same = same,
 	};
 	struct ending ending = {.kind = ENDING_NONE};
-	const struct child *child;
-	struct visit *v;
+	const struct child *child = child_serve(s, &place, &ending);
 
-	child = child_serve(s, &place, &ending);
 	if (child == NULL) {
+		if ((ending.permanent || ending.step == -1) &&
+			accepting_may_tell(a, TROUBLE_COMMAND))
+			news_say_of(s, LOG_ERROR, "not-started", "%s", news_expected(s->sup));
 		/* a failure before the process began may be temporary */
 		if (!ending.permanent && (ending.step == -1 || error_is_transient(ending.code))) {
 			pause_acceptor(a,
@@ -141,9 +140,7 @@ static bool start_command(struct accepting *a, int fd, const struct peer *peer, 
 	}
 	/* its process may have ended by now, and have set SO_LINGER */
 	foreign_close(s->sup, child, &fd);
-	a->served++;
-	v = visit_begin(a, slot);
-	v->peer = *peer;
+	visit_begin(a, child, peer);
 	return true;
 }
 
@@ -251,13 +248,6 @@ static void retry_pending(struct accepting *a)
  * watches the listeners only if there is still room. */
 void accepting_look(struct accepting *a)
 {
-	if (a->stopping && a->running == 0) {
-		struct event event = {.kind = EVENT_HOLD};
-
-		a->stopping = false;
-		service_tell(a->service, &event);
-		return;
-	}
 	if (!a->open || !a->unwatched)
 		return;
 	a->paused_until = 0;
@@ -277,7 +267,6 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	if (a->leave_at <= now)
 		close_refused(a);
-	accepting_arm(a, visits_look(a, now));
 	accepting_arm(a, a->leave_at);
 	if (a->paused_until > now) {
 		accepting_arm(a, a->paused_until);
@@ -285,12 +274,6 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
 		a->paused_until = 0;
 		accepting_look(a);
 	}
-}
-
-void accepting_arm(struct accepting *a, nsec_t at)
-{
-	if (at != 0 && at != NSEC_NEVER)
-		timer_arm_within(a->service->sup->loop, &a->due, at - clock_now());
 }
 
 /* ---- opening and closing ---- */
@@ -341,8 +324,16 @@ static void accept_on_reloaded(struct service *service)
 
 	if (a != NULL && a->open && service->stage.live)
 		open_listeners(a);
-	if (a != NULL)
-		accepting_arm(a, clock_now()); /* for `accept-timeout` */
+}
+
+static void stop_accepting(struct accepting *a)
+{
+	if (a->open && a->listeners.count > 0)
+		watch_listeners(a, false);
+	a->open = false;
+	a->paused_until = 0;
+	if (a->pending != -1)
+		close_unserved(a, fd_release(&a->pending));
 }
 
 static void accept_on_report(struct service *service, const struct report *r)
@@ -358,48 +349,13 @@ static void accept_on_report(struct service *service, const struct report *r)
 			a->limit == 1 ? "" : "s");
 	} else if (r->kind == REPORT_ROLLOUT_DONE && a->open) {
 		open_listeners(a);
-		visits_hurry(a, r->generation, cluster_settings(service->core)->drain_timeout);
+	} else if (r->kind == REPORT_SCALED) {
+		a->limit = r->count;
+		(void)visits_reserve(a); /* without memory fewer are served at once */
+		accepting_look(a);
+	} else if (r->kind == REPORT_STATE && r->state >= CLUSTER_STOPPING) {
+		stop_accepting(a);
 	}
-}
-
-/* Sets the limit of processes.  The core has no workers here and reports no scale, so this does. */
-static void accept_scale(struct service *service, const struct scale_step *to)
-{
-	unsigned limit = to->wanted;
-	struct accepting *a = service->accepting;
-	struct event again = {.kind = EVENT_ROLL, .slot = SLOT_ALL};
-	const struct report report = {
-		.kind = REPORT_SCALED,
-		.count = limit,
-	};
-
-	if (service_is_over(service) && limit > 0 &&
-		(to->why == SCALE_BY_HAND || !cluster_was_stopped(service->core)))
-		service_change(service, &again);
-	a->limit = limit;
-	accepting_look(a);
-	PARTS(report, service, &report);
-}
-
-static void accept_stop(struct service *service, bool at_once)
-{
-	struct accepting *a = service->accepting;
-	struct event event = {.kind = EVENT_HOLD, .held = true};
-
-	if (a->open && a->listeners.count > 0)
-		watch_listeners(a, false);
-	a->open = false;
-	a->paused_until = 0;
-	if (a->pending != -1)
-		close_unserved(a, fd_release(&a->pending));
-	if (a->running == 0)
-		return;
-	if (at_once || a->stopping)
-		visits_kill(a);
-	else
-		visits_hurry(a, UINT_MAX, cluster_settings(service->core)->stop_timeout);
-	a->stopping = true;
-	service_tell(service, &event);
 }
 
 /* ---- life ---- */
@@ -413,15 +369,16 @@ static void init_accepting(struct accepting *a, struct service *service)
 	service->accepting = a;
 }
 
-static int accept_begin(struct service *service, unsigned limit)
+static int accept_on_begin(struct service *service)
 {
-	struct accepting *a = calloc(1, sizeof(*a));
+	const struct cluster_settings *settings = cluster_settings(service->core);
+	struct accepting *a = settings->accept ? calloc(1, sizeof(*a)) : NULL;
 
 	if (a == NULL)
-		return -1;
+		return settings->accept ? -1 : 0;
 	init_accepting(a, service);
-	a->limit = limit;
-	return visits_reserve(service);
+	a->limit = service_wanted(service->sup, settings);
+	return visits_reserve(a);
 }
 
 void accepting_close(struct service *service)
@@ -446,18 +403,17 @@ static void accept_on_drop(struct service *service)
 	service->accepting = NULL;
 }
 
-static const struct worker_kind accept_kind;
-
 void *accepting_carried(struct carry_reader *r, void *owner)
 {
+	struct service *service = owner;
 	struct accepting *a = calloc(1, sizeof(*a));
 
 	(void)r;
 	if (a == NULL)
 		return NULL;
-	init_accepting(a, owner);
-	((struct service *)owner)->kind = &accept_kind;
-	if (visits_reserve(owner) == 0)
+	init_accepting(a, service);
+	if (visits_reserve(a) == 0 && service->core != NULL &&
+		cluster_reserve(service->core, service->child_slots) == 0)
 		return a;
 	return NULL; /* `a` is the service's by now */
 }
@@ -471,32 +427,6 @@ static void resume_accepting(struct service *service)
 		open_listeners(a);
 }
 
-static struct service_counts accept_count(const struct service *service)
-{
-	const struct accepting *a = service->accepting;
-
-	return (struct service_counts){
-		.workers = a->limit,
-		.ready = a->open ? a->limit : 0,
-		.alive = a->running,
-		.slots = service->child_slots,
-	};
-}
-
-static const struct worker_kind accept_kind = {
-	.by_connection = true,
-	.begin = accept_begin,
-	.reserve = visits_reserve,
-	.count = accept_count,
-	.view_slot = visits_view_slot,
-	.next_in_turn = visits_next_in_turn,
-	.scale = accept_scale,
-	.stop = accept_stop,
-	.adopt = visits_adopt,
-	.ended = visits_ended,
-	.explain = accept_explain,
-};
-
 static void accept_on_go_on(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
@@ -506,11 +436,12 @@ static void accept_on_go_on(struct supervisor *sup)
 
 const struct part accept_part = {
 	.name = "accept",
+	.begin = accept_on_begin,
 	.report = accept_on_report,
+	.visit = accept_on_visit,
 	.reloaded = accept_on_reloaded,
 	.status = accept_on_status,
 	.status_worker = accept_on_status_worker,
 	.drop = accept_on_drop,
-	.kind = &accept_kind,
 	.go_on = accept_on_go_on,
 };

@@ -162,7 +162,7 @@ static void news_on_report(struct service *service, const struct report *report)
 	counters_note_report(service, report);
 	/* the state tells of an end; the room accept publishes the other event itself */
 	if (report->kind == REPORT_ENDED ||
-		(service->kind->by_connection && report->kind == REPORT_ALL_READY))
+		(service->accepting != NULL && report->kind == REPORT_ALL_READY))
 		return;
 	text_copy(n.cluster, sizeof(n.cluster), service->name);
 	/* the cluster gives up: there is no next try */
@@ -300,6 +300,11 @@ void news_expect(struct supervisor *sup, const char *cause, uint64_t serial)
 
 	text_copy(h->explain, sizeof(h->explain), cause != NULL ? cause : "");
 	h->expect = serial;
+}
+
+const char *news_expected(const struct supervisor *sup)
+{
+	return sup->news.history->explain;
 }
 
 void news_expect_late(struct supervisor *sup, const char *cause)

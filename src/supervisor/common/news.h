@@ -77,6 +77,7 @@ bool news_spares(struct child *child);
 /* Called before the report of an exit, or of a rollout that failed with WHY_BEFORE: set its cause,
  * or NULL, and the serial of the worker whose last output to wait for, or 0. */
 void news_expect(struct supervisor *sup, const char *cause, uint64_t serial);
+const char *news_expected(const struct supervisor *sup);
 /* The same of a rollout that failed with WHY_START_TIMEOUT, which may come in between. */
 void news_expect_late(struct supervisor *sup, const char *cause);
 /* The last output of that worker, which may complain that an address is in use: publish the event

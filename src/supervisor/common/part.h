@@ -19,7 +19,6 @@ struct channel_speaker;
 struct holding;
 struct json_writer;
 struct logwire_packet;
-struct worker_kind;
 
 struct worker_fds {
 	const struct state_entry *entry; /* the worker's, in the state file */
@@ -41,7 +40,7 @@ enum logger_step {
 };
 
 /* What a verb does with the whole instance. */
-struct verb {
+struct verb_step {
 	enum control_method method;
 	bool begins;                     /* else it is over */
 	const struct settings *settings; /* of a reload that begins */
@@ -86,8 +85,11 @@ struct part {
 	/* The cluster is about to stop, `at_once` or not.  True: the stop has to wait, this room
 	 * calls service_stop_now() later, and no other room is asked. */
 	bool (*stopping)(struct service *service, bool at_once);
-	/* The core reports what has happened in the cluster. */
+	/* A cluster has been made.  -1: no memory. */
+	int (*begin)(struct service *service);
+	/* The core reports what has happened in the cluster; or to the process of a connection. */
 	void (*report)(struct service *service, const struct report *report);
+	void (*visit)(struct service *service, const struct report *report);
 	/* The core is about to choose which worker it drains next. */
 	void (*choose)(struct service *service);
 	/* A reload is over that has not failed, whatever it has changed (stage.live). */
@@ -123,7 +125,7 @@ struct part {
 
 	/* An upgrade is about to execute the new binary: complete what is half done; or a reload to
 	 * put its settings in force: open what they need (-1: it fails).  Or the verb is over. */
-	int (*verb)(struct supervisor *sup, const struct verb *verb);
+	int (*verb)(struct supervisor *sup, const struct verb_step *verb);
 
 	/* What has to do with the logger. */
 	void (*logger)(struct supervisor *sup, enum logger_step step, struct service *service,
@@ -136,8 +138,6 @@ struct part {
 
 	/* Reads the lines of a kind of channel (messages/messages.h). */
 	const struct channel_speaker *speaker;
-	/* The kind of clusters whose slots this room fills (common/registry.h). */
-	const struct worker_kind *kind;
 };
 
 /* All parts, in the order in which their hooks are called (parts.c); NULL ends the list. */

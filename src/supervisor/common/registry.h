@@ -47,49 +47,6 @@ void log_slot(const struct service *service, uint32_t slot, enum log_level level
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
 #define log_worker(child, ...) log_slot((child)->service, (child)->slot, __VA_ARGS__)
 
-/* ---- kind ---- */
-
-/*
- * The kind of a cluster says who fills its slots.  Usually the core does, with a worker in each
- * slot, and all functions are NULL.  With `accept = yes` a worker serves one connection, and the
- * room accept fills the slots; the core only knows whether the cluster runs.
- */
-
-/* How many workers and slots a cluster has. */
-struct service_counts {
-	unsigned workers; /* wanted */
-	unsigned ready;
-	unsigned alive;
-	uint32_t slots;
-};
-
-struct worker_kind {
-	/* One worker for each connection: workers are not drained or checked,
-	 * and need not become ready. */
-	bool by_connection;
-
-	/* Begin a cluster of so many workers.  -1: no memory. */
-	int (*begin)(struct service *service, unsigned workers);
-	/* Make room for all slots (service->child_slots).  -1: no memory. */
-	int (*reserve)(struct service *service);
-
-	struct service_counts (*count)(const struct service *service);
-	void (*view_slot)(const struct service *service, uint32_t slot, struct slot_view *view);
-	/* The next slot in turn that has a worker; SLOT_ALL: no slot has one. */
-	uint32_t (*next_in_turn)(struct service *service, bool first);
-
-	/* Set how many workers are wanted; `reserve` has made room for them. */
-	void (*scale)(struct service *service, const struct scale_step *to);
-	/* The cluster is to stop; the core gets its event after this call. */
-	void (*stop)(struct service *service, bool at_once);
-	/* A worker of an earlier nclust, which was started at `born`, was taken over. */
-	void (*adopt)(struct child *child, nsec_t born);
-	/* A worker has ended, and its struct child is free; the core does not get the event. */
-	void (*ended)(struct service *service, struct event *event);
-	/* A worker could not be started: `text` says why; `permanent`: no worker ever can. */
-	void (*explain)(struct service *service, const char *text, bool permanent);
-};
-
 /* ---- childset ---- */
 
 /* -1 and `err`. */

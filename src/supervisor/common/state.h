@@ -7,6 +7,7 @@
 #include "core/cluster.h"
 #include "os/descriptors.h"
 #include "os/place/rundir.h"
+#include "supervisor/accept/state.h"
 #include "supervisor/common/once.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/control/state.h"
@@ -39,14 +40,12 @@
  * in that room's state.h, which is a member here.
  */
 
-struct accepting;
 struct broker;
 struct limits;
 struct node_cluster;
 struct node_worker;
 struct scaling;
 struct watching;
-struct worker_kind;
 
 /* The process of a worker; the core knows the same worker by its id, `worker`. */
 struct child {
@@ -125,7 +124,6 @@ struct service {
 	struct supervisor *sup;
 	struct saved_cluster saved;
 	struct cluster *core;
-	const struct worker_kind *kind; /* never NULL */
 	char *name;
 	size_t index;                 /* in sup->services */
 	struct child *(*children)[2]; /* by slot: two while a worker is being replaced */
@@ -150,7 +148,7 @@ struct service {
 	struct scaling *scaling;     /* heap; NULL: `workers` was never a range */
 	struct trouble *trouble;     /* heap; NULL: the cluster never had trouble (news.h) */
 	struct node_cluster *node;   /* heap; NULL: no worker uses Node's cluster (node.h) */
-	struct accepting *accepting; /* `accept = yes`: a process for each connection; or NULL */
+	struct accepting *accepting; /* heap; NULL: not `accept = yes` (accept/state.h) */
 	struct broker *broker;       /* heap; NULL: `relay` is no URL (messages.h) */
 };
 

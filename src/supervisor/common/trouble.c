@@ -261,7 +261,7 @@ static void put_restart(struct json_writer *w, const struct service *service, ns
 
 void trouble_put(struct json_writer *w, const struct service *service, nsec_t now)
 {
-	if (service->kind->by_connection)
+	if (service->accepting != NULL)
 		return;
 	put_tries(w, service);
 	put_restart(w, service, now);
@@ -272,7 +272,7 @@ void trouble_put_slot(
 {
 	const struct trouble_end *end = find_end(service, slot);
 
-	if (service->kind->by_connection)
+	if (service->accepting != NULL)
 		return;
 	if (!json_open_member(w, "last_failure", end != NULL))
 		return;

@@ -42,7 +42,7 @@ void request_cut_off(struct client *c);
 /* Hooks of the part: events are sent to the clients that want them, and answer those that wait. */
 void control_on_told(struct supervisor *sup, struct service *service, const struct report *report,
 	const char *json, const char *sentence);
-int control_on_verb(struct supervisor *sup, const struct verb *verb);
+int control_on_verb(struct supervisor *sup, const struct verb_step *verb);
 void control_on_renamed(struct service *service, const char *old);
 void control_on_drop(struct service *service);
 

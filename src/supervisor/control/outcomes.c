@@ -190,7 +190,7 @@ void request_await(struct client *c)
 	request_look(c);
 }
 
-static void end_pending(struct client *c, const struct verb *verb)
+static void end_pending(struct client *c, const struct verb_step *verb)
 {
 	const char *text = verb->text != NULL ? verb->text : "out of memory";
 	struct error err;
@@ -211,7 +211,7 @@ static void end_pending(struct client *c, const struct verb *verb)
 	request_await(c);
 }
 
-int control_on_verb(struct supervisor *sup, const struct verb *verb)
+int control_on_verb(struct supervisor *sup, const struct verb_step *verb)
 {
 	if (verb->begins && verb->method == METHOD_UPGRADE)
 		clients_settle(sup);
@@ -248,7 +248,7 @@ static bool is_scale_failed(const struct service *service, const struct report *
 		(r->kind != REPORT_START_TIMEOUT &&
 			(r->kind != REPORT_EXITED || r->why != WHY_ITSELF)))
 		return false;
-	service_view_slot(service, r->slot, &slot);
+	cluster_view_slot(service->core, r->slot, &slot);
 	return slot.state != SLOT_ENDED;
 }
 

@@ -189,8 +189,8 @@ static void put_slot(
 	bool all = !c->request.metrics;
 	struct slot_view view;
 
-	service_view_slot(s, slot, &view);
-	if (view.workers == 0 && !s->kind->by_connection)
+	cluster_view_slot(s->core, slot, &view);
+	if (view.workers == 0 && s->accepting == NULL)
 		put_worker(w, s, slot, &view, NULL, now, all);
 	for (unsigned i = 0; i < view.workers; i++)
 		put_worker(w, s, slot, &view, &view.worker[i], now, all);

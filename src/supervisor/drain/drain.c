@@ -281,7 +281,7 @@ static bool needs_order(const struct service *service, const struct rollout_view
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
 
-	return !service->kind->by_connection && cluster_state(service->core) != CLUSTER_STOPPING &&
+	return service->accepting == NULL && cluster_state(service->core) != CLUSTER_STOPPING &&
 		cluster_ready(service->core) > 1 && s->drain_timeout > 0 &&
 		(s->drain == DRAIN_QUIET || s->drain == DRAIN_AUTO) &&
 		(!rollout->under_way || rollout->of == cluster_wanted(service->core));
@@ -405,7 +405,7 @@ static void drain_on_shutdown(struct supervisor *sup)
 static int drain_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	(void)err;
-	if (child->service->kind->by_connection)
+	if (child->service->accepting != NULL)
 		return 0;
 	steer_choose_lane(child);
 	birth->place.lane = child->traffic.lane;
@@ -415,7 +415,7 @@ static int drain_on_prepare(struct child *child, struct birth *birth, struct err
 /* A drain that was under way continues for the rest of its time. */
 static void resume_drain(struct child *child)
 {
-	nsec_t left = child->service->kind->by_connection
+	nsec_t left = child->service->accepting != NULL
 		? -1
 		: cluster_drain_left(child->service->core, child->slot, child->worker, clock_now());
 
@@ -435,7 +435,7 @@ static void drain_on_go_on(struct supervisor *sup)
 static void drain_on_gone(struct child *child)
 {
 	steer_left(child);
-	if (!child->service->kind->by_connection && child->pid != 0)
+	if (child->service->accepting == NULL && child->pid != 0)
 		steer_wake_others(child->service, child->traffic.lane);
 }
 

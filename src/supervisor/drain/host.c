@@ -203,9 +203,9 @@ static const struct service *find_unready_service(const struct supervisor *sup)
 		const struct service *s = sup->services[i];
 		struct service_counts counts = service_counts(s);
 
-		if (s->stage.ended ? !service_is_done(s)
-				   : counts.ready == 0 && counts.workers > 0 &&
-					!s->kind->by_connection)
+		if (s->stage.ended
+				? !service_is_done(s)
+				: counts.ready == 0 && counts.workers > 0 && s->accepting == NULL)
 			return s;
 	}
 	return NULL;
@@ -217,7 +217,7 @@ static void tell_over(struct supervisor *sup, int code, const char *text)
 
 	sup->traffic.host.waits = HOST_SETTLED;
 	PARTS(verb, sup,
-		&(struct verb){.method = drains ? METHOD_DRAIN : METHOD_UNDRAIN,
+		&(struct verb_step){.method = drains ? METHOD_DRAIN : METHOD_UNDRAIN,
 			.code = code,
 			.text = text});
 }

@@ -105,7 +105,7 @@ void imbalance_on_status(struct json_writer *w, const struct service *service)
 	if (error != 0)
 		snprintf(text, sizeof(text), "the kernel refuses what the settings ask for: %s",
 			strerror(error));
-	else if (!service->kind->by_connection && may_judge(service) && is_uneven(service, &found))
+	else if (service->accepting == NULL && may_judge(service) && is_uneven(service, &found))
 		snprintf(text, sizeof(text),
 			"%s.%u has %u %% of the CPU time of %u workers; 'balance = rr' gives "
 			"each a socket of its own",

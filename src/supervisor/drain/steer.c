@@ -442,7 +442,7 @@ void steer_left(struct child *child)
 {
 	struct steer *s = steer_of(child->service);
 
-	if (child->service->kind->by_connection || child->pid == 0)
+	if (child->service->accepting != NULL || child->pid == 0)
 		return;
 	look_soon(s);
 }
@@ -496,7 +496,7 @@ static void note_worker(struct service *service, const struct report *r)
 
 void steer_on_report(struct service *service, const struct report *r)
 {
-	if (service->kind->by_connection)
+	if (service->accepting != NULL)
 		return; /* nclust itself accepts for the workers */
 	switch (r->kind) {
 	case REPORT_ROLLOUT_STARTED:
@@ -561,7 +561,7 @@ void steer_on_adopted(struct service *service)
 	struct child *child;
 	struct listener *l;
 
-	if (service->kind->by_connection)
+	if (service->accepting != NULL)
 		return;
 	for_each_listener (l, listeners_of(service, LISTENERS_ALL))
 		for (struct listener_socket *k = l->sockets; k != NULL; k = k->next) {
@@ -585,7 +585,7 @@ void steer_on_adopted(struct service *service)
 
 void steer_on_reloaded(struct service *service)
 {
-	if (service->stage.live && !service->kind->by_connection)
+	if (service->stage.live && service->accepting == NULL)
 		steer_look(steer_of(service));
 }
 

@@ -160,7 +160,7 @@ static void fail_worker(struct child *child, const char *why)
 		report_doubt(child, a->check);
 		return;
 	}
-	service_view_slot(child->service, child->slot, &view);
+	cluster_view_slot(child->service->core, child->slot, &view);
 	if (view.mend_at == NSEC_NEVER) /* else the log has it */
 		news_say_worker(
 			child, LOG_WARN, "check-failed", "worker %d %s", (int)child->pid, why);

@@ -266,7 +266,7 @@ static void monitors_free(struct service *service)
 static void health_on_born(struct child *child, struct birth *birth)
 {
 	(void)birth;
-	if (!child->service->kind->by_connection)
+	if (child->service->accepting == NULL)
 		health_prove(child);
 }
 

@@ -265,7 +265,7 @@ int reach_begin(struct reach *r, struct service *service, struct error *err)
 	struct prober *p;
 	struct check_target target;
 
-	if (service->kind->by_connection)
+	if (service->accepting != NULL)
 		return error_set(err, 0,
 			"'%s' has a process for each connection: there is no "
 			"worker to ask",

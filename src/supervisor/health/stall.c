@@ -525,7 +525,7 @@ void held_on_status(struct json_writer *w, const struct service *service)
 	nsec_t longest = 0;
 	nsec_t time;
 
-	if (service->kind->by_connection) /* each client gets a worker of its own */
+	if (service->accepting != NULL) /* each client gets a worker of its own */
 		return;
 	for_each_child (child, children_of(service)) {
 		l = check_target_of(child);

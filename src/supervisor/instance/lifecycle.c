@@ -33,8 +33,7 @@ static void say_worker(struct buffer *out, const struct service *s, uint32_t slo
 {
 	const struct child *child = child_find(s, slot, w->id);
 	const struct cluster_settings *settings = child != NULL ? child_settings(child) : NULL;
-	/* a worker that serves a connection gets no stop signal during stop-timeout */
-	unsigned steps = settings != NULL && !s->kind->by_connection ? settings->stop_count : 0;
+	unsigned steps = settings != NULL ? settings->stop_count : 0;
 	bool drains = w->state == SLOT_DRAINING;
 	unsigned busy = child != NULL && drains ? child->traffic.busy : 0;
 	char name[16];
@@ -69,7 +68,7 @@ static unsigned say_workers(struct buffer *out, const struct service *s, nsec_t 
 	for (uint32_t slot = 0; slot < service_counts(s).slots; slot++) {
 		struct slot_view view;
 
-		service_view_slot(s, slot, &view);
+		cluster_view_slot(s->core, slot, &view);
 		for (unsigned i = 0; i < view.workers; i++) {
 			if (count++ >= WORKERS_NAMED)
 				continue;

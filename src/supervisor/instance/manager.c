@@ -166,7 +166,7 @@ static bool is_starting(const struct service *s)
 	if (s->stage.waits || s->stage.stop_waits)
 		return true;
 	for (uint32_t i = 0; i < service_counts(s).slots; i++) {
-		service_view_slot(s, i, &view);
+		cluster_view_slot(s->core, i, &view);
 		if (view.state == SLOT_STARTING)
 			return true;
 	}

@@ -195,7 +195,7 @@ static void shrink_all(const struct supervisor *sup)
 /* The first of two phases opens whatever is new; a failure changes nothing. */
 static int open_new(struct supervisor *sup, struct plan *plan, struct error *err)
 {
-	const struct verb verb = {METHOD_RELOAD, true, plan->settings, err, 0, NULL};
+	const struct verb_step verb = {METHOD_RELOAD, true, plan->settings, err, 0, NULL};
 	const struct diff *d = &plan->diff;
 
 	sup->launch.cpus = affinity_usable();
@@ -442,7 +442,7 @@ static void on_read(
 			PARTS(reloaded, sup->services[i]);
 	}
 	PARTS(verb, sup,
-		&(struct verb){.method = METHOD_RELOAD,
+		&(struct verb_step){.method = METHOD_RELOAD,
 			.code = got == 0 ? 0
 				: bad    ? CONTROL_BAD_CONFIG
 					 : CONTROL_FAILED,

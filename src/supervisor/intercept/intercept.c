@@ -219,7 +219,7 @@ static void answer_one(struct child *child, bool last)
 	await_call(child);
 }
 
-static int intercept_on_verb(struct supervisor *sup, const struct verb *verb)
+static int intercept_on_verb(struct supervisor *sup, const struct verb_step *verb)
 {
 	struct child *child;
 

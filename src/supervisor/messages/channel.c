@@ -280,7 +280,7 @@ static int messages_on_prepare(struct child *child, struct birth *birth, struct 
 	struct channel *c;
 	int ours;
 
-	if (kind == CHANNEL_NONE || child->service->kind->by_connection)
+	if (kind == CHANNEL_NONE || child->service->accepting != NULL)
 		return 0;
 	c = channel_new(child, kind);
 	if (c == NULL)

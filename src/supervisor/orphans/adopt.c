@@ -318,7 +318,7 @@ static void replace_stopping(struct supervisor *sup)
 	struct child *child;
 
 	for_each_child (child, children_of_all(sup))
-		if (!child->service->kind->by_connection && child->saved.entry != NULL &&
+		if (child->service->accepting == NULL && child->saved.entry != NULL &&
 			child->saved.entry->phase == STATE_STOPPING)
 			child_tell(child, EVENT_OUTGROWN, WHY_SOCKET);
 }

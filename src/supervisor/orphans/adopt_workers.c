@@ -88,7 +88,7 @@ static void fill_child(struct child *c, const struct old_worker *in)
 		c->saved.entry->phase = STATE_STARTING;
 	}
 	c->saved.in_keeper = stored != NULL && (stored->which & LOGWIRE_NOTIFY) != 0;
-	if (!c->service->kind->by_connection)
+	if (c->service->accepting == NULL)
 		readiness_adopt(c, stored_take(stored, LOGWIRE_NOTIFY));
 	c->output[0] = stored_take(stored, LOGWIRE_STDOUT);
 	c->output[1] = stored_take(stored, LOGWIRE_STDERR);
@@ -104,10 +104,10 @@ static void fill_child(struct child *c, const struct old_worker *in)
 static int take_worker(struct service *service, struct old_worker *in, unsigned generation)
 {
 	const struct state_entry *e = in->entry;
-	bool visits = service->kind->by_connection;
 	nsec_t now = clock_now();
 	struct adoption a = {
 		.slot = e->slot,
+		.worker = service->accepting != NULL ? e->serial : 0,
 		.generation = e->generation < generation ? e->generation : generation,
 		.pid = e->birth.pid,
 		.restarts = e->restarts,
@@ -118,23 +118,22 @@ static int take_worker(struct service *service, struct old_worker *in, unsigned 
 			: was_ready(e) ? now
 				       : NSEC_NEVER,
 	};
-	uint64_t worker = e->serial; /* the core gives another id, if it has the worker */
+	uint64_t worker;
 	struct child *c;
 
+	if (service->accepting != NULL)
+		a.ready_at = a.born;
 	if (e->slot >= WORKERS_MAX || service_reserve(service, e->slot + 1) == -1)
 		return -1;
 	a.generation = a.generation > 0 ? a.generation : 1;
-	if (!visits)
-		worker = cluster_adopt(service->core, &a);
+	worker = cluster_adopt(service->core, &a);
 	if (worker == 0)
 		return 0;
 	c = child_adopt(service, e->slot, worker, e->birth.pid, in->pidfd);
 	if (c == NULL)
-		return visits ? 0 : -1;
+		return -1;
 	in->pidfd = -1;
 	fill_child(c, in);
-	if (visits)
-		service->kind->adopt(c, a.born);
 	return 1;
 }
 
@@ -200,7 +199,7 @@ static int take_workers(struct service *service, const struct orphan_cluster *c,
 				"worker %d is left alone: there is no place for it",
 				(int)list[i]->entry->birth.pid);
 	}
-	if (!service->kind->by_connection) {
+	if (service->accepting == NULL) {
 		service->saved.roll = count > 0 && (!same || deaf);
 		PARTS(adopted, service);
 	}

@@ -261,7 +261,7 @@ static struct state_entry *claim_entry(
 
 	if (e == NULL)
 		return NULL;
-	service_view_slot(service, child->slot, &view);
+	cluster_view_slot(service->core, child->slot, &view);
 	e->flags = settings->orphans == ORPHANS_KEEP ? STATE_KEEP : 0;
 	e->serial = child->serial;
 	e->user = (settings->uid >= 0 ? (uint32_t)settings->uid : geteuid()) + 1;
@@ -324,7 +324,7 @@ void orphans_on_reloaded(struct service *service)
 	struct statefile *file = &service->sup->orphans.file;
 	bool keep = cluster_settings(service->core)->orphans == ORPHANS_KEEP;
 
-	if (!service->kind->by_connection || keep == (anchor != NULL))
+	if (service->accepting == NULL || keep == (anchor != NULL))
 		return;
 	if (!keep)
 		statefile_free(file, anchor);

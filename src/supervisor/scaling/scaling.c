@@ -57,7 +57,7 @@ struct scaling {
 static bool follows_load(const struct service *s)
 {
 	return cluster_next_settings(s->core)->workers.range && !s->stage.scaled &&
-		!s->stage.leaving && !s->kind->by_connection && !s->sup->instance.stopping &&
+		!s->stage.leaving && s->accepting == NULL && !s->sup->instance.stopping &&
 		cluster_state(s->core) != CLUSTER_STOPPING && !service_is_over(s);
 }
 
@@ -485,7 +485,7 @@ static void scaling_on_report(struct service *service, const struct report *r)
 		watch_or_sleep(service->scaling);
 }
 
-static int scaling_on_verb(struct supervisor *sup, const struct verb *verb)
+static int scaling_on_verb(struct supervisor *sup, const struct verb_step *verb)
 {
 	if (verb->method == METHOD_RELOAD && !verb->begins && verb->code == 0)
 		cpus_begin(sup);

@@ -140,13 +140,12 @@ static const struct plain_row cluster_rows[] = {
 	PLAIN(31, cluster, status, SIGNED),
 	PLAIN_ENUM(32, cluster, state, CLUSTER_FAILED),
 	PLAIN(33, cluster, all_ready, BOOL),
-	/* 34 was a count of surprises, 43 and 44 a search for gates */
+	/* 34 was a count of surprises, 43 and 44 a search for gates, 45 of `accept` */
 	PLAIN(35, cluster, deaths, UNSIGNED), PLAIN(36, cluster, died, WORDS),
 	PLAIN(39, cluster, unfit, UNSIGNED),
 	PLAIN(40, cluster, gates[GATE_UNWELL], UNSIGNED),
 	PLAIN(41, cluster, gates[GATE_OUTGROWN], UNSIGNED),
 	PLAIN(42, cluster, gate_turn, UNSIGNED),
-	PLAIN(45, cluster, held, BOOL),
 	PLAIN(46, cluster, rescues_from, SIGNED),
 };
 /* clang-format on */
@@ -188,22 +187,37 @@ const struct carried carried_whole = {
 };
 
 static const struct plain_row core_rows[] = {
-	CARRY_ITSELF(CARRY_CLUSTER, &carried_whole),
 	CARRY_EACH(CARRY_SLOT, &carried_slot),
 	CARRY_EACH(CARRY_GENERATION, &carried_generation),
 };
 
+/* With `accept = yes` a worker goes with its connection (accept/visits.c): as to earlier versions,
+ * the core has none. */
 static void put_core(struct carry_writer *c, const void *of)
 {
-	const struct cluster *core = of;
+	struct cluster core = *(const struct cluster *)of;
+	bool accept = cluster_settings(of)->accept;
 
+	if (accept)
+		core.count = core.alive = core.ready = 0;
+	carry_put_one(c, CARRY_CLUSTER, &carried_whole, &core);
 	/* earlier versions make room for so many */
-	handover_put_u64(&c->w, CARRY_SLOTS, core->count);
-	handover_put_u64(&c->w, CARRY_GENERATIONS, core->generations.count);
-	for (uint32_t i = 0; i < core->count; i++)
-		carry_put_one(c, CARRY_SLOT, &carried_slot, &core->slots[i]);
-	for (unsigned i = 0; i < core->generations.count; i++)
-		carry_put_one(c, CARRY_GENERATION, &carried_generation, &core->generations.list[i]);
+	handover_put_u64(&c->w, CARRY_SLOTS, core.count);
+	handover_put_u64(&c->w, CARRY_GENERATIONS, core.generations.count);
+	for (uint32_t i = 0; i < core.count; i++)
+		carry_put_one(c, CARRY_SLOT, &carried_slot, &core.slots[i]);
+	for (unsigned i = 0; i < core.generations.count; i++) {
+		struct generation g = core.generations.list[i];
+
+		if (accept)
+			g.workers = g.serving = 0;
+		carry_put_one(c, CARRY_GENERATION, &carried_generation, &g);
+	}
+}
+
+static int take_core(struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	return f->tag == CARRY_CLUSTER ? carry_get_one(r, &carried_whole, to, f) : 0;
 }
 
 static void *make_core(struct carry_reader *r, void *owner)
@@ -229,6 +243,7 @@ const struct carried carried_core = {
 	.called = "a cluster's core",
 	CARRIED_ROWS(core_rows, cluster),
 	.put = put_core,
+	.take = take_core,
 	.done = core_done,
 	.make = make_core,
 };

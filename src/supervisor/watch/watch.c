@@ -312,7 +312,7 @@ static void watch_on_shutdown(struct supervisor *sup)
 		watch_on_drop(sup->services[i]);
 }
 
-static int watch_on_verb(struct supervisor *sup, const struct verb *verb)
+static int watch_on_verb(struct supervisor *sup, const struct verb_step *verb)
 {
 	if (verb->method == METHOD_UPGRADE && verb->begins)
 		watch_on_shutdown(sup);

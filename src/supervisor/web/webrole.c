@@ -372,7 +372,7 @@ static void commit_change(struct supervisor *sup, struct web_change *change)
 	start_again(sup);
 }
 
-static int web_on_verb(struct supervisor *sup, const struct verb *verb)
+static int web_on_verb(struct supervisor *sup, const struct verb_step *verb)
 {
 	struct web_change *change = &sup->web.change;
 

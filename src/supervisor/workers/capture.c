@@ -35,7 +35,7 @@ static bool is_copied(const struct service *service)
 	const struct supervisor *sup = service->sup;
 
 	return cluster_settings(service->core)->log == LOG_AUTO && !sup->settings->daemon &&
-		!sup->logger.stdout_is_terminal && !service->kind->by_connection;
+		!sup->logger.stdout_is_terminal && service->accepting == NULL;
 }
 
 bool capture_wanted(const struct service *service)
@@ -47,10 +47,10 @@ bool capture_wanted(const struct service *service)
 		return true;
 	case LOG_AUTO:
 		if (sup->settings->daemon)
-			return !service->kind->by_connection || !sup->instance.ready_once;
+			return service->accepting == NULL || !sup->instance.ready_once;
 		return sup->logger.stdout_is_terminal || is_copied(service);
 	case LOG_OFF:
-		return !service->kind->by_connection;
+		return service->accepting == NULL;
 	case LOG_INHERIT:
 		break;
 	}
@@ -161,7 +161,7 @@ void capture_open(struct service *service, struct child *child, int output[2])
 		return;
 	}
 	/* `accept = yes`: stdout goes to the client */
-	for (int i = service->kind->by_connection; i < 2; i++) {
+	for (int i = service->accepting != NULL; i < 2; i++) {
 		/* If both go to the same place, one pipe keeps their order; a terminal as stderr
 		 * stays the worker's own. */
 		if (i == 1 && copied && descriptors_same(STDOUT_FILENO, STDERR_FILENO))

@@ -88,14 +88,6 @@ static void child_release(struct child *c)
 	free(c);
 }
 
-static void explain_failure(struct service *service, const char *text, bool permanent)
-{
-	if (service->kind->explain != NULL)
-		service->kind->explain(service, text, permanent);
-	else
-		news_expect(service->sup, text, 0);
-}
-
 /* Set the core's answer: no worker was started.  `step` is the step of spawn() that failed; -1: the
  * recipe could not be made.  The core only takes numbers, so `text` (or NULL) explains them. */
 static void set_failed(
@@ -108,7 +100,7 @@ static void set_failed(
 		.step = step,
 	};
 	if (text != NULL)
-		explain_failure(service, text, step == -1);
+		news_expect(service->sup, text, 0);
 }
 
 static void fail_spawn(struct service *service, struct event *answer, const struct recipe *r,
@@ -121,7 +113,7 @@ static void fail_spawn(struct service *service, struct event *answer, const stru
 	answer->ending.exit_status = spawn_exit_status(failure);
 	answer->ending.permanent = permanent;
 	spawn_explain(failure, r->settings->command.list[0], &err);
-	explain_failure(service, err.text, permanent);
+	news_expect(service->sup, err.text, 0);
 }
 
 /* Workers must not take the last descriptors, because nclust needs some for clients and files.
@@ -138,7 +130,7 @@ static int open_for_worker(struct child *c, struct birth *birth, struct error *e
 {
 	const struct supervisor *sup = c->service->sup;
 
-	if (!c->service->kind->by_connection) {
+	if (c->service->accepting == NULL) {
 		if (readiness_open(c, birth->place.recipe->settings, err) == -1)
 			return -1;
 		birth->place.notify = c->life.notify;
@@ -487,7 +479,7 @@ static void report_exit(struct child *child, const struct ending *ending)
 		.ending = *ending,
 	};
 
-	if (!service->kind->by_connection)
+	if (service->accepting == NULL)
 		news_expect(service->sup, child->life.cause,
 			child->output[0] != -1 && capture_ask_last(child) ? child->serial : 0);
 	if (child->left == NULL)
@@ -496,10 +488,7 @@ static void report_exit(struct child *child, const struct ending *ending)
 		if (service->children[child->slot][i] == child)
 			service->children[child->slot][i] = NULL;
 	child_release(child); /* before the core is told, which may spawn a successor */
-	if (service->kind->ended != NULL)
-		service->kind->ended(service, &event);
-	else
-		service_tell(service, &event);
+	service_tell(service, &event);
 }
 
 void child_all_exited(struct child *child)
@@ -577,11 +566,11 @@ bool child_main_exited(struct child *child)
 	describe_end(child, &end, &ending);
 	if (ended == -1 && child->saved.adopted)
 		ending = (struct ending){.kind = ENDING_UNKNOWN};
-	if (service->kind->by_connection)
+	if (service->accepting != NULL)
 		(void)child_signal_group(child, SIGKILL);
 	/* older kernels release the seccomp filter only when the process is reaped */
 	(void)pidfd_reap(child->pidfd, &end);
-	if (!service->kind->by_connection && leftovers_begin(child, &ending))
+	if (service->accepting == NULL && leftovers_begin(child, &ending))
 		return false;
 	report_exit(child, &ending);
 	return true;
@@ -617,7 +606,7 @@ void child_on_renewed(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)loop;
 	(void)revents;
 	for_each_child (child, children_of_all(timer->data))
-		if (!child->service->kind->by_connection && renew_has_former(child))
+		if (child->service->accepting == NULL && renew_has_former(child))
 			child_tell(child, EVENT_OUTGROWN, WHY_SOCKET);
 }
 

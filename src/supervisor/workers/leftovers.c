@@ -69,7 +69,7 @@ void leftovers_on_signal(struct child *child, int signal)
 	nsec_t now = clock_now();
 	nsec_t due;
 
-	if (child->service->kind->by_connection)
+	if (child->service->accepting != NULL)
 		return;
 	due = child_view(child).due;
 	life->ended_before = life->stopped_by == 0 && pidfd_has_ended(child->pidfd);

@@ -228,7 +228,7 @@ int logger_start_soon(struct service *service)
 {
 	struct supervisor *sup = service->sup;
 
-	if (sup->logger.life.started != 0 || service->kind->by_connection ||
+	if (sup->logger.life.started != 0 || service->accepting != NULL ||
 		cluster_settings(service->core)->orphans == ORPHANS_KEEP) {
 		if (sup->logger.life.started == 0)
 			role_wait_no_more(&sup->logger.life);

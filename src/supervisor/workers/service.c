@@ -49,6 +49,10 @@ static void on_report(struct service *service, const struct report *r)
 {
 	const struct child *child = NULL;
 
+	if (service->accepting != NULL && r->worker != 0) {
+		PARTS(visit, service, r);
+		return;
+	}
 	switch (r->kind) {
 	case REPORT_STARTED:
 		if (service->life.begun == 0)
@@ -196,8 +200,7 @@ static int reserve_slots(struct service *service, unsigned slots)
 {
 	if (reserve_children(service, slots) == -1)
 		return -1;
-	return service->kind->reserve != NULL ? service->kind->reserve(service)
-					      : cluster_reserve(service->core, slots);
+	return cluster_reserve(service->core, slots);
 }
 
 static void reserve_for(struct service *service, const struct cluster_settings *settings)
@@ -310,15 +313,12 @@ static void add_to_list(struct service *s)
 	s->sup->services[s->sup->service_count++] = s;
 }
 
-/* The kind of most clusters: the core fills the slots. */
-static const struct worker_kind slots_kind = {.by_connection = false};
-
-static const struct worker_kind *kind_of(const struct cluster_settings *settings)
+static int begin(struct service *service)
 {
-	for (unsigned i = 0; settings->accept && i < part_count; i++)
-		if (parts[i]->kind != NULL)
-			return parts[i]->kind;
-	return &slots_kind;
+	for (unsigned i = 0; i < part_count; i++)
+		if (parts[i]->begin != NULL && parts[i]->begin(service) == -1)
+			return -1;
+	return 0;
 }
 
 struct service *service_new(struct supervisor *sup, struct cluster_settings *settings,
@@ -330,12 +330,10 @@ struct service *service_new(struct supervisor *sup, struct cluster_settings *set
 
 	if (s == NULL)
 		return NULL;
-	s->kind = kind_of(settings);
 	s->name = strdup(settings->name);
 	s->core = cluster_new(settings, workers, random_seed());
 	if (s->name == NULL || s->core == NULL ||
-		reserve_children(s, wanted + settings->spare) == -1 ||
-		(s->kind->begin != NULL && s->kind->begin(s, wanted) == -1)) {
+		reserve_slots(s, wanted + settings->spare) == -1 || begin(s) == -1) {
 		service_free(s);
 		return NULL;
 	}
@@ -356,10 +354,8 @@ struct service *service_carried(struct supervisor *sup)
 {
 	struct service *s = make_service(sup);
 
-	if (s == NULL)
-		return NULL;
-	s->kind = &slots_kind;
-	add_to_list(s);
+	if (s != NULL)
+		add_to_list(s);
 	return s;
 }
 
@@ -400,29 +396,24 @@ void service_free(struct service *s)
 
 struct service_counts service_counts(const struct service *service)
 {
-	if (service->kind->count != NULL)
-		return service->kind->count(service);
+	const struct accepting *a = service->accepting;
+	unsigned wanted = a != NULL ? a->limit : cluster_wanted(service->core);
+
 	return (struct service_counts){
-		.workers = cluster_wanted(service->core),
-		.ready = cluster_ready(service->core),
+		.workers = wanted,
+		.ready = a == NULL ? cluster_ready(service->core)
+			: a->open  ? wanted
+				   : 0,
 		.alive = cluster_alive(service->core),
 		.slots = cluster_slots(service->core),
 	};
-}
-
-void service_view_slot(const struct service *service, uint32_t slot, struct slot_view *view)
-{
-	if (service->kind->view_slot != NULL)
-		service->kind->view_slot(service, slot, view);
-	else
-		cluster_view_slot(service->core, slot, view);
 }
 
 struct worker_view child_view(const struct child *child)
 {
 	struct slot_view view;
 
-	service_view_slot(child->service, child->slot, &view);
+	cluster_view_slot(child->service->core, child->slot, &view);
 	for (unsigned i = 0; i < view.workers; i++)
 		if (view.worker[i].id == child->worker)
 			return view.worker[i];
@@ -469,8 +460,9 @@ int service_reserve(struct service *service, unsigned slots)
 int service_step(struct service *service, const struct scale_step *to, struct error *err)
 {
 	struct event event = {.kind = EVENT_SCALE, .scale = *to};
-	/* a stopped cluster has no workers left to remove */
-	bool fewer = to->wanted < service_counts(service).workers && !service_is_over(service);
+	/* a stopped cluster has no workers left to remove, and connections are let go on */
+	bool fewer = to->wanted < service_counts(service).workers && !service_is_over(service) &&
+		service->accepting == NULL;
 
 	if (refuse_if_stopping(service, err) == -1)
 		return -1;
@@ -482,10 +474,7 @@ int service_step(struct service *service, const struct scale_step *to, struct er
 	if (recipes_open_slots(service, to->wanted, err) == -1)
 		return -1;
 	service->stage.scaled = to->why == SCALE_BY_HAND;
-	if (service->kind->scale != NULL)
-		service->kind->scale(service, to);
-	else
-		service_change(service, &event);
+	service_change(service, &event);
 	service->stage.awaited = fewer ? AWAITED_FEWER : AWAITED_SETTLED;
 	return 0;
 }
@@ -540,7 +529,7 @@ int service_may_roll(const struct service *service, const struct event *roll, st
 {
 	if (refuse_if_stopping(service, err) == -1)
 		return -1;
-	if (!service->kind->by_connection ||
+	if (service->accepting == NULL ||
 		(roll->slot == SLOT_ALL && (!roll->has_canary || roll->count == 0)))
 		return 0;
 	return error_set(err, 0,
@@ -592,8 +581,6 @@ void service_stop_now(struct service *service, bool at_once)
 	struct event event = {.kind = EVENT_STOP, .at_once = at_once};
 
 	service->stage.waits = service->stage.stop_waits = false;
-	if (service->kind->stop != NULL)
-		service->kind->stop(service, at_once);
 	service_tell(service, &event);
 }
 
@@ -602,7 +589,7 @@ unsigned service_signal_slot(struct service *service, uint32_t slot, int signal)
 	struct slot_view view;
 	struct child *c;
 
-	service_view_slot(service, slot, &view);
+	cluster_view_slot(service->core, slot, &view);
 	if (view.workers == 0)
 		return 0;
 	c = child_find(service, slot, view.worker[0].id);
@@ -623,9 +610,7 @@ unsigned service_signal_all(struct service *service, int signal)
 
 unsigned service_signal_next(struct service *service, int signal, bool first)
 {
-	uint32_t slot = service->kind->next_in_turn != NULL
-		? service->kind->next_in_turn(service, first)
-		: cluster_next_in_turn(service->core, first);
+	uint32_t slot = cluster_next_in_turn(service->core, first);
 
 	return slot != SLOT_ALL ? service_signal_slot(service, slot, signal) : 0;
 }

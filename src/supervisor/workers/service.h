@@ -40,9 +40,14 @@ unsigned service_wanted_now(const struct service *service, const struct cluster_
  * unless their number of workers was set by hand. */
 bool service_recount(struct supervisor *sup);
 
-/* How many workers and slots the cluster has; the content of a slot. */
+/* How many workers and slots the cluster has. */
+struct service_counts {
+	unsigned workers; /* wanted */
+	unsigned ready;
+	unsigned alive;
+	uint32_t slots;
+};
 struct service_counts service_counts(const struct service *service);
-void service_view_slot(const struct service *service, uint32_t slot, struct slot_view *view);
 /* What the core knows of the worker; `state` is SLOT_EMPTY if it is in no slot. */
 struct worker_view child_view(const struct child *child);
 

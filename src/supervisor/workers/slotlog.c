@@ -166,7 +166,7 @@ bool ptys_are_wanted(const struct child *child, int stream)
 	const struct cluster_settings *s = child_settings(child);
 
 	/* a process for each connection must cost little */
-	if (s == NULL || s->pty == PTY_NO || service->kind->by_connection)
+	if (s == NULL || s->pty == PTY_NO || service->accepting != NULL)
 		return false;
 	if (s->pty == PTY_YES)
 		return true;

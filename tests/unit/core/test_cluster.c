@@ -444,19 +444,6 @@ TEST(a_stop_asks_everybody_and_ends_when_all_are_gone)
 	ck_assert_uint_eq(reports(REPORT_ENDED), 1);
 }
 
-TEST(a_stop_waits_for_who_is_in_no_slot)
-{
-	start(0);
-	happens((struct event){.kind = EVENT_HOLD, .held = true});
-	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
-	stop(false);
-	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPING);
-	ck_assert_uint_eq(reports(REPORT_ENDED), 0);
-	happens((struct event){.kind = EVENT_HOLD});
-	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPED);
-	ck_assert_uint_eq(reports(REPORT_ENDED), 1);
-}
-
 static void ask_for_more(enum slot_state state, nsec_t span)
 {
 	happens((struct event){

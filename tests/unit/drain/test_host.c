@@ -13,10 +13,10 @@ static const struct part ear_part;
 ROOM_PARTS(&news_part, &plain_part, &ear_part)
 
 /* What was told last of a verb; its code is 1 while nothing was. */
-static struct verb over;
+static struct verb_step over;
 static char text[320];
 
-static int ear_on_verb(struct supervisor *sup, const struct verb *verb)
+static int ear_on_verb(struct supervisor *sup, const struct verb_step *verb)
 {
 	(void)sup;
 	over = *verb;
