@@ -517,8 +517,7 @@ static void given_away(const char *path, uid_t uid)
 }
 
 #define OWNED "belongs to user 65534, refused for root; try chown root, or as that user"
-#define WRITABLE \
-	"is writable by others than its owner, refused for root; try chmod go-w, or +t"
+#define WRITABLE "is writable by others than its owner, refused for root; try chmod go-w, or +t"
 
 TEST(root_reads_only_what_root_alone_can_change)
 {
