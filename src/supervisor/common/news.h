@@ -206,6 +206,11 @@ void trouble_free(struct service *service);
 	"if only one copy can run at a time: workers = 1, surge = 0, " \
 	"max-unavailable = 1"
 
+/* What to do if a worker listens elsewhere because it finds that its port is open. */
+#define TROUBLE_PROBES \
+	"if it connects to its port first, to see if that is free: workers = 1, " \
+	"intercept = off, ipc = off, surge = 0, max-unavailable = 1"
+
 /* The cause if a worker binds an address that nclust holds. */
 #define TROUBLE_BINDS_ITSELF \
 	"it binds the address itself, but nclust holds that: let it take its socket from " \

@@ -258,19 +258,25 @@ static nsec_t wait_before_look(unsigned looks)
 	return looks < 5 ? LOOK_WAIT << looks : LISTEN_PATIENCE;
 }
 
-/* Warns once, because nclust would otherwise wait in silence for a release that has lost a port. */
+/* Warns once, because nclust would otherwise wait in silence for a worker that has lost a port. */
 static void log_missing(struct child *child, nsec_t now)
 {
 	const char *text = ports_missing(child);
+	bool deserted = ports_deserted(child) != NULL;
 
 	if (text == NULL || child->life.waits != NULL ||
 		now - child_view(child).born < MISSING_PATIENCE ||
-		!once_say(child->said, ONCE_NOT_LISTENING))
+		(deserted && !ports_any(child, true)) || !once_say(child->said, ONCE_NOT_LISTENING))
 		return;
-	news_say_worker(child, LOG_WARN, "not-listening",
-		"worker %d does not listen on %s yet, unlike generation %u: "
-		"waiting for it ('restart --drop-ports' does not wait)",
-		(int)child->pid, text, child->listening.expected_of);
+	if (deserted)
+		news_say_worker(child, LOG_WARN, "not-listening",
+			"worker %d does not listen on %s, where clients wait; " TROUBLE_PROBES,
+			(int)child->pid, text);
+	else
+		news_say_worker(child, LOG_WARN, "not-listening",
+			"worker %d does not listen on %s yet, unlike generation %u: "
+			"waiting for it ('restart --drop-ports' does not wait)",
+			(int)child->pid, text, child->listening.expected_of);
 }
 
 /* Is the worker not ready yet, not even by another sign? */
@@ -419,7 +425,7 @@ void listens_bound(struct child *child, pid_t thread)
  * within a moment: looks again then. */
 static void report_if_ready(struct child *child)
 {
-	if (ports_expects(child) ? listens_on_all(child) : !ports_lacks_one(child))
+	if (listens_on_all(child) && (ports_expects(child) || !ports_lacks_one(child)))
 		report_listening(child);
 	else
 		schedule_look(child, LISTEN_PATIENCE);

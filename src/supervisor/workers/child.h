@@ -132,9 +132,12 @@ bool ports_any(const struct child *child, bool guess);
 /* A worker was started: note the addresses of the worker that it replaces, and of workers of its
  * generation. */
 void ports_expect(struct child *child);
-/* Must the worker listen on an address of the worker that it replaces? */
+/* Must the worker listen on an address of an older generation's worker that it replaces? */
 bool ports_expects(const struct child *child);
-/* The first such address on which it does not listen yet; NULL: it listens on all. */
+/* A port of the worker before, of the same generation, where clients wait in vain: no worker has
+ * it, nor has this one another port of that worker's.  NULL: there is none. */
+struct listener *ports_deserted(const struct child *child);
+/* The first address of either kind on which it does not listen yet; NULL: it listens on all. */
 const char *ports_missing(const struct child *child);
 
 /* The worker is ready: its successor is compared with it. */

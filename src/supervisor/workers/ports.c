@@ -3,6 +3,7 @@
 
 #include "os/clock.h"
 #include "supervisor/common/registry.h"
+#include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/service.h"
 
@@ -252,16 +253,16 @@ void ports_expect(struct child *child)
 	const struct child *old = find_predecessor(child);
 	struct former former = {0};
 	struct rollout_view rollout = cluster_view_rollout(service->core);
+	bool rolls = rollout.under_way && !rollout.going_back && !rollout.drops_ports &&
+		rollout.to == child->generation && cluster_state(service->core) == CLUSTER_ROLLING;
 
 	note_mates_ports(child);
-	if (ports == NULL || !rollout.under_way || rollout.going_back || rollout.drops_ports ||
-		rollout.to != child->generation || cluster_state(service->core) != CLUSTER_ROLLING)
-		return;
-	if (old != NULL)
+	if (rolls && old != NULL)
 		former = (struct former){old->generation, old->listening.lasting};
-	else if (child->slot < ports->slots)
+	else if (ports != NULL && child->slot < ports->slots)
 		former = ports->formers[child->slot];
-	if (former.generation >= child->generation)
+	if (former.generation > child->generation ||
+		(former.generation < child->generation && !rolls))
 		return;
 	child->listening.expected = former.ports;
 	child->listening.expected_of = (unsigned)former.generation;
@@ -310,14 +311,40 @@ static const struct port *first_needed(const struct service *service, uint64_t p
 
 bool ports_expects(const struct child *child)
 {
-	return first_needed(child->service, child->listening.expected) != NULL;
+	return child->listening.expected_of < child->generation &&
+		first_needed(child->service, child->listening.expected) != NULL;
+}
+
+struct listener *ports_deserted(const struct child *child)
+{
+	const struct listener_set *set = &child->service->sockets.learned;
+	uint64_t left = child->listening.expected;
+	struct queue_facts queue = {0};
+
+	if (child->listening.expected_of < child->generation ||
+		(left & child->listening.ports) != 0)
+		return NULL;
+	for (size_t i = 0; i < set->count; i++) {
+		struct listener *l = set->list[i];
+
+		if (!l->has_key || !learned_only(l) || learned_is_used(l, child) ||
+			(ports_bit(child->service, l) & left) == 0)
+			continue;
+		group_queue(l, &queue);
+		if (queue.depth > 0)
+			return l;
+	}
+	return NULL;
 }
 
 const char *ports_missing(const struct child *child)
 {
-	const struct port *p =
-		first_needed(child->service, child->listening.expected & ~child->listening.ports);
+	const struct listener *l = ports_deserted(child);
+	const struct port *p;
 
+	if (!ports_expects(child))
+		return l != NULL ? listener_common_text(l) : NULL;
+	p = first_needed(child->service, child->listening.expected & ~child->listening.ports);
 	return p != NULL ? p->text : NULL;
 }
 

@@ -10,6 +10,7 @@
 #include "protocol/notify.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/foreign.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
@@ -311,9 +312,19 @@ void readiness_explain_timeout(struct service *service, const struct report *r)
 	const struct cluster *core = service->core;
 	const struct cluster_settings *s = cluster_settings(core);
 	bool notify = cluster_knows_notify(core);
+	struct listener *l;
 
 	if (child == NULL || child->life.cause != NULL)
 		return;
+	l = s->ready != READY_NOTIFY ? ports_deserted(child) : NULL;
+	if (l != NULL) {
+		trouble_set_cause(child,
+			"it did not listen on %s, where clients wait; " TROUBLE_PROBES,
+			listener_common_text(l));
+		if (ports_any(child, true)) /* elsewhere: the next one is to find the port free */
+			learned_close(service, l, child);
+		return;
+	}
 	if (s->ready == READY_NOTIFY)
 		trouble_set_cause(child,
 			"it did not send READY=1, which 'ready = notify' waits for; "
@@ -329,8 +340,9 @@ void readiness_explain_timeout(struct service *service, const struct report *r)
 	else if (notify || cluster_knows_listen(core))
 		trouble_set_cause(child,
 			"it did not %s, but other workers do, and 'ready = auto' expects the same "
-			"of every worker: set 'ready = alive:1s', or make it a cluster of its own",
-			notify ? "send READY=1" : "listen");
+			"of every worker: set 'ready = alive:1s', or make it a cluster of its own"
+			"%s",
+			notify ? "send READY=1" : "listen", notify ? "" : "; " TROUBLE_PROBES);
 	else if (s->spare > 0)
 		trouble_set_cause(child,
 			"it did not listen, nor send READY=1, and with 'spare' time alone makes no "

@@ -460,6 +460,59 @@ def test_a_port_that_nobody_uses_makes_way_for_another_bind_and_goes_with_the_la
     can_bind(PORT)
 
 
+def probes(other):
+    """It connects to its port first, and takes the other one if somebody is there."""
+    return ("bash", "-c", f"""at={PORT}; (: </dev/tcp/127.0.0.1/$at) && at={other}
+        exec "$0" $at --loopback""", PLAIN)
+
+
+LACKS = (f"listen on tcp:127.0.0.1:{PORT}, where clients wait; if it connects to its port first, "
+         "to see if that is free: workers = 1, intercept = off, ipc = off, surge = 0, max-")
+
+
+def test_who_finds_its_port_open_after_a_crash_and_moves_is_not_ready_and_the_next_one_has_it():
+    it = cluster("-n 1 --drain off --start-timeout 9s", *probes(8001), clock=True)
+    kill(it.worker().pid)
+    wait_listened(8001)
+    it.advance(5, step=0.5)
+    assert LACKS in it.event("not-listening").text
+    assert f"waits for tcp:127.0.0.1:{PORT}" in it.verb("status").fails(2).out
+    it.advance(5, step=0.5)
+    assert LACKS in it.event("exited", why="start-timeout").cause
+    it.advance(1)
+    assert it.event("ready", n=2).pid == get().pid
+
+
+def test_the_same_by_a_port_that_the_kernel_chooses_is_said_when_its_time_is_over():
+    it = cluster("-n 1 --drain off --start-timeout 5s", *probes(0), clock=True)
+    kill(it.worker().pid)
+    pid = it.event("started", n=2).pid
+    wait(lambda: command(pid).startswith(PLAIN))
+    it.advance(5.5, step=0.5)
+    assert LACKS in it.event("exited", why="start-timeout").cause
+    assert not it.happened("not-listening") and listens(PORT)
+
+
+def test_one_that_lacks_a_port_after_a_crash_is_ready_if_it_has_another_or_if_nobody_waits():
+    write("go", "")
+    it = cluster("-n 1 --drain off", "python3", server("gate.py"), 8001, PORT, clock=True)
+    wait(lambda: os.path.exists(f"listens.{it.worker().pid}"))
+    os.unlink("go")
+    old = it.worker().pid
+    kill(it.pid, SIGSTOP)
+    kill(old)
+    with dial():  # waits in the queue before the next one is there
+        kill(it.pid, SIGCONT)
+        assert it.event("ready", n=2).pid == get(port=8001).pid
+    it.call("stop", now=True)
+
+    write("port", str(PORT))
+    it = cluster("-n 1 --drain off", "sh", "-c", 'exec "$0" $(cat port) --loopback', PLAIN,
+                 name="other", clock=True)
+    write("port", "8001")
+    assert it.reborn() == get(port=8001).pid
+
+
 def test_listen_is_when_a_worker_is_ready_and_what_a_restart_waits_for():
     gate = Gate()
     gate.open()
