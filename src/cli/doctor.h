@@ -180,6 +180,7 @@ struct exam {
 	struct held held; /* all that the worker has open */
 	bool named;       /* the user has named addresses */
 	bool beside;      /* a second copy can serve beside the first, be it for a restart */
+	bool moves;       /* a second copy has taken other ports in place of the first one's */
 };
 
 /* Run one worker until it serves, ends, or is idle. */

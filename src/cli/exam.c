@@ -41,7 +41,8 @@ static const struct finding shares[] = {
 		", which each copy takes from the one before",
 		"a server that takes passed sockets can share it: -l unix:PATH"},
 	[SHARE_OTHER] = {"none", FACT_BAD, "not shared", ": each copy listens on another port",
-		"give it a fixed port, unless each is to have its own"},
+		"give it a fixed port, unless each is to have its own; one that moves because "
+		"its port is open has to run alone"},
 	[SHARE_PRIVATE] = {"private", FACT_OK, "private", "",
 		"each copy has one of its own, which is as it should be"},
 };
@@ -404,10 +405,13 @@ static bool compare_copies(struct exam *e, uint64_t worker)
 	bool all = true;
 
 	held_look(&second, e->trial, trial_pid(e->trial, worker));
+	e->moves = false;
 	for (size_t i = 0; i < e->place_count; i++) {
 		e->places[i].share = find_share(&e->places[i].socket, &second);
 		all &= e->places[i].share != SHARE_OTHER;
+		e->moves |= e->places[i].share == SHARE_OTHER && e->places[i].how == HOW_BOUND;
 	}
+	e->moves &= second.count >= e->held.count;
 	return all || second.count >= e->held.count;
 }
 
@@ -507,8 +511,9 @@ void exam_copy(struct exam *e)
 	trial_scale(e->trial, 2);
 	second = await_second(e);
 	until = e->trial->now + SOCKETS_MOST;
-	while (trial_event(e->trial, second, "ready") != NULL && exam_end_of(e, second) == NULL &&
-		!compare_copies(e, second) && e->trial->now < until && trial_wait(e->trial))
+	while (second != 0 && exam_end_of(e, second) == NULL && !compare_copies(e, second) &&
+		trial_event(e->trial, second, "ready") != NULL && e->trial->now < until &&
+		trial_wait(e->trial))
 		;
 	if (e->trial->over)
 		return;
@@ -524,6 +529,8 @@ void exam_copy(struct exam *e)
 		e->beside = false;
 	}
 	e->beside &= e->held.store[0] == '\0' || e->held.store[0] == '/'; /* else each is a store */
+	e->moves &= !exam_copies_work(e);
+	e->beside &= !e->moves;
 	report_sockets(e);
 	tell_copies(e);
 	(void)json_object_set_new(e->report, "ok", json_boolean(exam_copies_work(e)));

@@ -305,6 +305,10 @@ json_t *exam_command_line(const struct exam *e)
 		add_word(words, *word);
 	if (count != NULL)
 		add_option(words, "-n", count);
+	if (e->moves) { /* perhaps because nclust holds its port */
+		add_option(words, "--intercept", "off");
+		add_option(words, "--ipc", "off");
+	}
 	if (!e->beside) {
 		add_option(words, "--surge", "0");
 		add_option(words, "--max-unavailable", "1");

@@ -282,6 +282,9 @@ REAL = (
     ("", f"{BINDER} tcp4 bind=127.0.0.1:0 listen=5 serve", {
         "sockets.0.how": "own", "sockets.0.shared": "none", "=not shared": "^bad.*another port"},
      None, 1, ""),
+    ("", f"bash -c 'p=PORT; (: </dev/tcp/127.0.0.1/$p) && p=$((p + 500)); exec {PLAIN} $p'",
+     {"=not shared": "^bad.*another port.*has to run alone", "=second copy": "^ok ready"},
+     "nclust -n 1 --intercept off --ipc off --surge 0 --max-unavailable 1 --", 1, ""),
     ("", f"{BINDER} udp4 bind=127.0.0.1:PORT pause", {
         "sockets.0.address": "udp:127.0.0.1:PORT", "sockets.0.shared": "one each",
         "=shared": "^ok udp:.*; what waits for a copy that ends is lost; -l with that address"},
