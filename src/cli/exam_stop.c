@@ -237,6 +237,12 @@ static void tell_signal(const struct stop *s, json_t *facts)
 			"does not end it within " TRIAL_STOP_TIMEOUT ", only SIGKILL does");
 }
 
+/* Has a copy that stopped shut the socket down that the others have, too? */
+static bool shuts_down(const struct exam *e)
+{
+	return exam_copies_work(e) && trial_event(e->trial, 0, "listener-harmed") != NULL;
+}
+
 void exam_stop(struct exam *e)
 {
 	struct stop quiet = {.tried = false};
@@ -252,6 +258,10 @@ void exam_stop(struct exam *e)
 	(void)json_object_set_new(e->report, "stop", pack_stop(&quiet));
 	(void)json_object_set_new(e->report, "stop_in_request", pack_stop(&busy));
 	tell_signal(quiet.tried ? &quiet : &busy, e->facts);
+	if (shuts_down(e))
+		facts_add(e->facts, FACT_WARN, "listener",
+			"set 'balance = rr' and 'drain = quiet'",
+			"shut down by a copy that stops: others may accept no more");
 	if (busy.tried)
 		facts_add_finding(e->facts, &requests[busy.request], "");
 	if (exam_needs_address(e))
@@ -312,6 +322,10 @@ json_t *exam_command_line(const struct exam *e)
 	if (!e->beside) {
 		add_option(words, "--surge", "0");
 		add_option(words, "--max-unavailable", "1");
+	}
+	if (shuts_down(e)) {
+		add_option(words, "--balance", "rr");
+		add_option(words, "--drain", "quiet");
 	}
 	if (exam_needs_address(e))
 		add_option(words, "-l", ANY_ADDRESS);

@@ -80,19 +80,21 @@ static void heal_rest(struct listener *l, nsec_t span)
 
 static void heal_listener(struct listener *l)
 {
-	const struct service *service;
+	const struct service *service = service_of(l);
+	bool stopped = service == NULL || cluster_was_stopped(service->core);
 	struct error err;
 
 	if (l->facts.family == AF_UNIX) {
 		heal_forget(l);
-		service = service_of(l);
-		if (service == NULL || cluster_was_stopped(service->core))
-			return;   /* the listener is about to be closed */
-		renew_look_at(l); /* watches it again if nothing is wrong */
+		if (!stopped)             /* else it is about to be closed */
+			renew_look_at(l); /* watches it again if nothing is wrong */
 		return;
 	}
 	if (revive_sockets(l) != -1) {
-		heal_tell(l, "a worker has shut it down for all; listening again");
+		if (!stopped)
+			heal_tell(l,
+				"a worker has shut it down for all; listening again; servers that "
+				"accept no more then (gRPC) need 'balance = rr' and 'drain = quiet'");
 		heal_rest(l, HEAL_REST);
 		return;
 	}

@@ -314,6 +314,8 @@ REAL = (
     ("", "python3 store.py PORT", {
         "=state": "^warn it keeps its state in the file DIR/app.data; .*separate stores"},
      None, 0, ""),
+    ("", f"{PLAIN} PORT --loopback --shut", {"=listener": "^warn shut down by a copy that stops"},
+     "nclust -n auto --balance rr --drain quiet --", 0, ""),
     ("", "python3 loads.py PORT", {"stop.exit": "killed by SIGTERM"}, None, 0, ""),
     ("", "./redis-server PORT --loopback", {  # known by its name
         "=state": "^warn redis-server keeps its state in itself; copies are separate stores",
