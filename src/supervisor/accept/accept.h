@@ -37,8 +37,9 @@ unsigned visit_count(const struct accepting *a, const struct peer *peer);
 int visits_reserve(struct accepting *a);
 /* A process was started for this client: from now on the core ends it if need be. */
 void visit_begin(struct accepting *a, const struct child *child, const struct peer *peer);
+/* The core has something to tell of such a process. */
+void visit_report(struct accepting *a, const struct report *r);
 /* Hooks of the part. */
-void accept_on_visit(struct service *service, const struct report *r);
 void accept_on_status(struct json_writer *w, const struct service *service);
 void accept_on_status_worker(struct json_writer *w, const struct child *child);
 /* A slot may be free again: accepts what waits. */

@@ -342,7 +342,9 @@ static void accept_on_report(struct service *service, const struct report *r)
 
 	if (a == NULL)
 		return;
-	if (r->kind == REPORT_ALL_READY) {
+	if (r->worker != 0) {
+		visit_report(a, r);
+	} else if (r->kind == REPORT_ALL_READY) {
 		open_listeners(a);
 		news_say_of(service, LOG_NOTE, "all-ready",
 			"accepting, at most %u connection%s at once", a->limit,
@@ -438,7 +440,7 @@ const struct part accept_part = {
 	.name = "accept",
 	.begin = accept_on_begin,
 	.report = accept_on_report,
-	.visit = accept_on_visit,
+	.serves_connections = true,
 	.reloaded = accept_on_reloaded,
 	.status = accept_on_status,
 	.status_worker = accept_on_status_worker,

@@ -138,15 +138,14 @@ static void note_end(struct accepting *a, const struct visit *v, const struct re
 		a->unknown++;
 }
 
-void accept_on_visit(struct service *service, const struct report *r)
+void visit_report(struct accepting *a, const struct report *r)
 {
-	struct accepting *a = service->accepting;
 	struct visit *v = visit_at(a, r->slot);
 
 	if (r->kind == REPORT_STOPPING)
 		note_stop(a, v, r);
 	else if (r->kind == REPORT_UNKILLABLE)
-		log_slot(service, r->slot, LOG_ERROR, "worker %d is still there after SIGKILL",
+		log_slot(a->service, r->slot, LOG_ERROR, "worker %d is still there after SIGKILL",
 			(int)r->pid);
 	else if (r->kind == REPORT_EXITED)
 		note_end(a, v, r);

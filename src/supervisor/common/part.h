@@ -87,9 +87,10 @@ struct part {
 	bool (*stopping)(struct service *service, bool at_once);
 	/* A cluster has been made.  -1: no memory. */
 	int (*begin)(struct service *service);
-	/* The core reports what has happened in the cluster; or to the process of a connection. */
+	/* The core reports what has happened in the cluster.  Of the process of a connection only a
+	 * part that serves them hears. */
 	void (*report)(struct service *service, const struct report *report);
-	void (*visit)(struct service *service, const struct report *report);
+	bool serves_connections;
 	/* The core is about to choose which worker it drains next. */
 	void (*choose)(struct service *service);
 	/* A reload is over that has not failed, whatever it has changed (stage.live). */

@@ -45,14 +45,20 @@ static void on_ready(struct service *service, const struct report *r)
 	renew_ready(child);
 }
 
+static bool is_of_connection(const struct service *service, const struct report *r)
+{
+	return service->accepting != NULL && r->worker != 0;
+}
+
 static void on_report(struct service *service, const struct report *r)
 {
 	const struct child *child = NULL;
 
-	if (service->accepting != NULL && r->worker != 0) {
-		PARTS(visit, service, r);
+	for (const struct part *const *p = parts; is_of_connection(service, r) && *p != NULL; p++)
+		if ((*p)->serves_connections)
+			(*p)->report(service, r);
+	if (is_of_connection(service, r))
 		return;
-	}
 	switch (r->kind) {
 	case REPORT_STARTED:
 		if (service->life.begun == 0)
