@@ -109,6 +109,7 @@ uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 	if (a->going == SLOT_DRAINING || a->going == SLOT_STOPPING)
 		go_on_going(c, a, w);
 	c->out = NULL;
+	c->slots[a->slot].last = (struct ending){.kind = ENDING_NONE};
 	if (c->slots[a->slot].restarts < a->restarts)
 		c->slots[a->slot].restarts = a->restarts;
 	c->slots[a->slot].due = c->now;

@@ -127,7 +127,9 @@ void slot_stop(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 	struct moment at = {.why = why};
 	enum worker_event event = ON_STOP;
 
-	if (w->state == WORKER_NONE || worker_is_going(w))
+	/* a connection may have less time from now on */
+	if (w->state == WORKER_NONE ||
+		(worker_is_going(w) && !(w->state == WORKER_DRAINING && cluster_is_on_demand(c))))
 		return;
 	g = cluster_find_generation(c, w->generation);
 	if (is_drained(c, i, w, why))

@@ -168,7 +168,8 @@ static void let_finish(struct worker *w, const struct moment *at)
 
 	if (at->why != WHY_AGE)
 		span = at->why == WHY_ROLL ? settings->drain_timeout : settings->stop_timeout;
-	w->deadline = nsec_min(nsec_add(at->now - at->lost, span), w->retire_at);
+	span = nsec_add(at->now - at->lost, span);
+	w->deadline = nsec_min(w->deadline, nsec_min(span, w->retire_at));
 }
 
 static void begin_drain(struct worker *w, const struct moment *at)
@@ -321,6 +322,7 @@ static const struct transition {
 	{ON_HUNG, UP, WORKER_STOPPING, abort_hung},
 	{ON_HUNG, ALIVE, STAYS, NULL},
 	{ON_DRAIN, UP | IN(SPARE), WORKER_DRAINING, begin_drain},
+	{ON_DRAIN, IN(DRAINING), STAYS, let_finish},
 	{ON_DRAINED, IN(DRAINING), WORKER_STOPPING, begin_stop},
 	{ON_DRAINED, IN(STOPPING) | IN(KILLED), STAYS, NULL},
 	{ON_STOP, IN(ASKED), WORKER_UNWANTED, note_why},

@@ -134,6 +134,32 @@ TEST(those_of_before_a_restart_have_drain_timeout)
 	ck_assert_int_eq(last(REPORT_STOPPING)->why, WHY_ROLL);
 }
 
+TEST(a_stop_leaves_those_of_before_a_restart_no_more_than_stop_timeout)
+{
+	prepare(0);
+	begin_on_demand();
+	b.s->drain_timeout = HOUR;
+	comes(0);
+	restart();
+	comes(1);
+	pass(MINUTE);
+	stop(false);
+	pass(20 * SECOND - 1);
+	ck_assert_uint_eq(actions(ACTION_SIGNAL), 0);
+	pass(1);
+	ck_assert_uint_eq(actions(ACTION_SIGNAL), 2);
+}
+
+TEST(the_end_of_one_is_not_that_of_the_next_in_its_slot)
+{
+	start_on_demand();
+	comes(0);
+	comes(1);
+	exits(0, SLOT_READY, 1);
+	comes(0);
+	ck_assert_int_eq(slot_at(0).last.kind, ENDING_NONE);
+}
+
 TEST(one_that_takes_too_long_is_stopped_whatever_else_it_has_time_for)
 {
 	prepare(0);
