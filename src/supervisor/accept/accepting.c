@@ -396,6 +396,17 @@ void accepting_close(struct service *service)
 	foreign_close(service->sup, NULL, &a->pending);
 }
 
+/* The core has forgotten one that outlived SIGKILL, and does not report its end. */
+static void accept_on_gone(struct child *child)
+{
+	struct accepting *a = child->service->accepting;
+
+	if (a == NULL || child->pid == 0 || child_view(child).state != SLOT_EMPTY)
+		return;
+	a->paused_until = clock_now();
+	accepting_arm(a, a->paused_until);
+}
+
 static void accept_on_drop(struct service *service)
 {
 	accepting_close(service);
@@ -441,6 +452,7 @@ const struct part accept_part = {
 	.begin = accept_on_begin,
 	.report = accept_on_report,
 	.serves_connections = true,
+	.gone = accept_on_gone,
 	.reloaded = accept_on_reloaded,
 	.status = accept_on_status,
 	.status_worker = accept_on_status_worker,
