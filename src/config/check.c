@@ -156,6 +156,19 @@ static void check_user(const struct check *k)
 		faults_add(k->faults, EX_OSERR, "out of memory");
 }
 
+/* Of [defaults], what a cluster cannot have is not meant for it. */
+static void drop_default(const struct check *k, const char *key)
+{
+	const struct option_row *row = option_find("cluster", key, NULL);
+	struct error err;
+
+	if (row->fallback == NULL)
+		field_clear(row, k->c);
+	else if (field_set(row, k->c, 0, row->fallback, &err) == -1)
+		check_fault(k, key, "%s", err.text);
+	*settings_origin(k->s, k->at, row) = (struct origin){0};
+}
+
 /* Keys for workers that take many connections. */
 static void check_lasting(const struct check *k)
 {
@@ -173,12 +186,12 @@ static void check_lasting(const struct check *k)
 		{HOOK_HANG, "on-hang"}};
 
 	for (size_t i = 0; i < COUNT_OF(keys); i++)
-		check_rule(k,
-			check_origin(k, keys[i])->kind != ORIGIN_DEFAULT &&
-				!check_origin(k, keys[i])->from_defaults,
-			keys[i],
-			"cannot be used with 'accept': it is for workers that last, but here each "
-			"connection has its own process");
+		if (check_origin(k, keys[i])->from_defaults)
+			drop_default(k, keys[i]);
+		else
+			check_rule(k, check_origin(k, keys[i])->kind != ORIGIN_DEFAULT, keys[i],
+				"cannot be used with 'accept': it is for workers that last, but "
+				"here each connection has its own process");
 	for (size_t i = 0; i < COUNT_OF(hooks); i++)
 		check_rule(k,
 			k->c->hooks[hooks[i].event].text != NULL &&
@@ -204,17 +217,6 @@ static void check_accept(const struct check *k)
 			a->text);
 	}
 	check_lasting(k);
-}
-
-/* Of [defaults], what a cluster cannot have is not meant for it. */
-static void drop_default(const struct check *k, const char *key)
-{
-	const struct option_row *row = option_find("cluster", key, NULL);
-	struct error err;
-
-	if (field_set(row, k->c, 0, row->fallback, &err) == -1)
-		check_fault(k, key, "%s", err.text);
-	*settings_origin(k->s, k->at, row) = (struct origin){0};
 }
 
 static void check_with_accept(const struct check *k)
