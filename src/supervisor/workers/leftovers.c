@@ -69,11 +69,11 @@ void leftovers_on_signal(struct child *child, int signal)
 	nsec_t now = clock_now();
 	nsec_t due;
 
+	life->ended_before = life->stopped_by == 0 && pidfd_has_ended(child->pidfd);
+	life->stopped_by = signal;
 	if (child->service->accepting != NULL)
 		return;
 	due = child_view(child).due;
-	life->ended_before = life->stopped_by == 0 && pidfd_has_ended(child->pidfd);
-	life->stopped_by = signal;
 	life->signal_at = due == NSEC_NEVER || due < now ? now : now + (due - now) / 2;
 	life->handles = process_catches(child->pid, signal);
 	life->shell_waits = life->handles && is_shell(child->pid);

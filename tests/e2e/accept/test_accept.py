@@ -223,6 +223,46 @@ def test_who_takes_longer_than_accept_timeout_is_ended_then_killed_and_others_ha
     served(it, 1, timed_out=2, exits={"SIGKILL": 2})
 
 
+def test_what_defaults_say_of_workers_that_last_is_not_meant_for_connections():
+    it = cluster(ini="[defaults]\nwatchdog = 1s\nmax-memory = 1M\ncheck = tcp\n"
+                     "check-header = X: y\nwatch = *.none\nready = notify\n"
+                     + section("web", "cat", "accept = yes", f"listen = 127.0.0.1:{PORT}",
+                               ready=None), clock=True)
+    with dial() as s:
+        served(it, 1)
+        it.advance(60)
+        s.sendall(b"still there")
+        assert s.recv(11) == b"still there"
+    served(it, 0, exits={"0": 1}, served=1)
+
+
+def test_who_dies_of_the_stop_signal_at_a_stop_got_it_from_nclust():
+    it = accepting("-n 1 --stop-timeout 100ms", "cat")
+    with dial():
+        served(it, 1)
+        assert it.stop() == 0
+    assert not it.says("somebody else")
+
+
+def test_one_that_outlives_sigkill_has_its_place_until_it_ends():
+    it = accepting("-n 1 --accept-timeout 1s --stop-signal TERM:1s", *STAY, clock=True)
+    Callers(1).heard(1)
+    pid = it.worker().pid
+    tracer = begin_program("python3", "-c", f"""
+import ctypes, time
+assert ctypes.CDLL(None).ptrace(0x4206, {pid}, 0, 0x40) == 0  # SEIZE, with O_TRACEEXIT
+open("traced", "w").close()
+time.sleep(1000)""")
+    wait(lambda: os.path.exists("traced"))
+    for time in (1.1, 1.1, 10.1):
+        it.advance(time)
+    assert it.says(f"worker {pid} is still there after SIGKILL")
+    second = Callers(1)
+    assert not second.lines()
+    kill(tracer.pid)
+    second.heard(1)
+
+
 def test_a_reload_changes_accept_timeout_for_who_is_served_too():
     ini = section("web", "sleep 60", "accept = yes", f"listen = 127.0.0.1:{PORT}", ready=None)
     it = cluster(ini=f"{ini}accept-timeout = 1h")
