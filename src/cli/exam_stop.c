@@ -259,8 +259,7 @@ void exam_stop(struct exam *e)
 	(void)json_object_set_new(e->report, "stop_in_request", pack_stop(&busy));
 	tell_signal(quiet.tried ? &quiet : &busy, e->facts);
 	if (shuts_down(e))
-		facts_add(e->facts, FACT_WARN, "listener",
-			"set 'balance = rr' and 'drain = quiet'",
+		facts_add(e->facts, FACT_WARN, "listener", "set 'balance = rr' and 'drain = quiet'",
 			"shut down by a copy that stops: others may accept no more");
 	if (busy.tried)
 		facts_add_finding(e->facts, &requests[busy.request], "");

@@ -23,6 +23,9 @@
 
 /* A worker may shut a listener down again and again: it listens again once in this time. */
 #define HEAL_REST (2 * MSEC)
+#define HEALED \
+	"a worker has shut it down for all; listening again; servers that accept no more then " \
+	"(gRPC) need 'balance = rr' and 'drain = quiet'"
 
 void heal_tell(struct listener *l, const char *text)
 {
@@ -92,9 +95,7 @@ static void heal_listener(struct listener *l)
 	}
 	if (revive_sockets(l) != -1) {
 		if (!stopped)
-			heal_tell(l,
-				"a worker has shut it down for all; listening again; servers that "
-				"accept no more then (gRPC) need 'balance = rr' and 'drain = quiet'");
+			heal_tell(l, HEALED);
 		heal_rest(l, HEAL_REST);
 		return;
 	}

@@ -410,6 +410,11 @@ def test_a_worker_that_shuts_the_listener_down_does_not_take_it_from_the_others(
     assert get().pid == it.worker(1).pid
 
 
+def test_while_a_cluster_stops_nobody_hears_that_its_listener_was_shut_down():
+    it = cluster("-n 4", PLAIN, PORT, "--shut")
+    assert it.stop() == 0 and not it.says("shut it down")
+
+
 def test_a_release_that_listens_elsewhere_the_old_port_is_closed_in_the_end():
     write("port", str(PORT))
     it = cluster("-n 2 --drain off --bake 0s", "sh", "-c",
