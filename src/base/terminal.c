@@ -41,8 +41,8 @@ int terminal_put(struct buffer *out, const char *text, size_t len)
 			len -= n;
 			continue;
 		}
-		/* of a line that is redrawn: erase it (K), hide the cursor (?25l) */
-		n = sequence_length(text, len, "?0125", "Khl");
+		/* of a line that is redrawn: to its start (G), erase it (K), hide the cursor (?25l) */
+		n = sequence_length(text, len, "?0125", "GKhl");
 		if (n > 0) {
 			text += n;
 			len -= n;

@@ -164,7 +164,7 @@ unsigned glob_match(const char *pattern, const char *path);
 
 /*
  * Append a worker's line for a terminal.  The line may have colours: all other
- * control bytes are shown escaped, but for those that erase the line or hide the
+ * control bytes are shown escaped, but for those that redraw the line or hide the
  * cursor, which are left out.  A colour that is still on ends with the line.  -1:
  * as buffer_append().
  */

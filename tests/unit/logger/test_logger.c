@@ -371,7 +371,7 @@ static int open_terminal(int *other)
 }
 
 /* Those that are copied elsewhere are lines here too. */
-TEST_LOOP(on_a_terminal_bytes_are_harmless, 0, 3)
+TEST_LOOP(on_a_terminal_bytes_are_harmless, 0, 4)
 {
 	static const struct {
 		uint32_t sink;
@@ -384,6 +384,7 @@ TEST_LOOP(on_a_terminal_bytes_are_harmless, 0, 3)
 		{0, false, "\x1b[1;31mred\x1b[m \x1b[31 \x1b[2J\n",
 			"web.2 | \x1b[1;31mred\x1b[m "
 			"\\x1b[31 \\x1b[2J\x1b[0m\r\n"},
+		{0, false, "|\x1b[1G\x1b[0K/\x1b[1G\n", "web.2 | |/\r\n"}, /* npm's */
 		{LOGWIRE_COPY, false, "\x1b]0;title\a\n", "web.2 | \\x1b]0;title\\x07\r\n"},
 	};
 	int fds[2];
