@@ -108,7 +108,7 @@ def test_a_port_that_was_tried_at_its_other_addresses_is_free_for_the_worker():
         ("tcp4", ANY), ("tcp6", ANY6), ("tcp4", BIND), ("tcp6", f"bind=::1:{PORT}"))]
     it = cluster("-n 1", BINDER, *" ".join(tries).split(), *SERVES[:3], "say=serves", "serve")
     for times in 1, 2:
-        it.logged("serves", times)
+        it.logged("\nserves\n", times)
         assert learned(it) == [f"tcp:127.0.0.1:{PORT}"]
         kill(it.worker().pid)
 
