@@ -88,6 +88,9 @@ void listens_look(struct child *child, bool bound);
 /* A worker was started: notes the addresses on which it has to listen. */
 void listens_born(struct child *child);
 
+/* Was the worker passed sockets?  It may use them as they are, and never listen. */
+bool listens_is_passed(const struct child *child);
+
 /* After adoption: turns the worker's recorded listeners into its addresses. */
 void listens_recall(struct child *child);
 

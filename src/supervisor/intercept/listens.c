@@ -315,19 +315,28 @@ static bool is_idle(struct child *child, nsec_t now)
 	return busy >= 0 && busy * IDLE_PART < now - since;
 }
 
-/* The worker may open no port, or only a unix path of its own: tells the core if it is idle. */
+bool listens_is_passed(const struct child *child)
+{
+	const struct recipe *r = recipe_of(child->service, child->generation);
+
+	return r != NULL && r->listeners.count > 0 && r->settings->pass != 0;
+}
+
+/* The worker may open no port, or only a unix path of its own, or use the sockets that it was passed
+ * as they are: tells the core if it is idle. */
 static void look_if_portless(struct child *child, nsec_t now)
 {
+	bool opened = ports_any(child, true);
 	struct event event = {
 		.kind = EVENT_IDLE,
 		.slot = child->slot,
 		.worker = child->worker,
-		.held = ports_any(child, true),
+		.held = opened || listens_is_passed(child),
 	};
 
 	if (!event.held && child->listening.uses == 0)
 		log_portless(child);
-	if (event.held || is_idle(child, now))
+	if (opened || is_idle(child, now))
 		service_tell(child->service, &event);
 	child->listening.awaited = is_starting(child);
 }
@@ -391,13 +400,6 @@ static void schedule_look(struct child *child, nsec_t wait)
 	intercept_look_after(child, &child->trap.listening_by, wait);
 }
 
-static bool gets_sockets(const struct child *child)
-{
-	const struct recipe *r = recipe_of(child->service, child->generation);
-
-	return r != NULL && r->listeners.count > 0 && r->settings->pass != 0;
-}
-
 void listens_born(struct child *child)
 {
 	struct child *const *both = child->service->children[child->slot];
@@ -408,9 +410,11 @@ void listens_born(struct child *child)
 		if (both[k] != NULL && both[k] != child)
 			closed_forget(both[k], NULL);
 	ports_expect(child);
-	child->listening.awaited = ready_mode_of(child) == READY_AUTO && !gets_sockets(child);
+	child->listening.awaited = ready_mode_of(child) == READY_AUTO;
 	if (may_have_listening(child))
 		schedule_look(child, wait_before_look(0));
+	else if (child->listening.awaited && listens_is_passed(child))
+		schedule_look(child, LISTEN_PATIENCE);
 	else if (ports_expects(child) || child->listening.awaited)
 		schedule_look(child, MISSING_PATIENCE);
 }

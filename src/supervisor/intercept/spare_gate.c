@@ -230,7 +230,7 @@ void startwait_on_status(struct json_writer *w, const struct child *child)
 		return;
 	if (text == NULL)
 		text = ports_missing(child);
-	if (text == NULL && child->listening.awaited)
+	if (text == NULL && child->listening.awaited && !listens_is_passed(child))
 		text = "its port";
 	if (text != NULL)
 		json_put_text(w, "waits_for", text);

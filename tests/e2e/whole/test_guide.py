@@ -174,6 +174,7 @@ def from_gunicorn():
     # a release that cannot be imported replaces nobody, and does not start
     start = re.search(r"^\$ nclust (-d .*?) #", blocks("COMING FROM GUNICORN")[0][1])[1]
     nclust(start).ok()
+    assert get().pid
     before = [w.pid for w in shop().workers]
     write("app.py", "raise RuntimeError('a broken release')\n")
     nclust("restart shop").fails(1)
