@@ -228,6 +228,20 @@ static void say_rollout_done(struct buffer *out, const struct news *n)
 			n->busy, n->busy == 1 ? " was" : "s were");
 }
 
+/* Does what the new worker said last, if anything, leave it open that another copy was in its
+ * way? */
+static bool may_be_in_the_way(const char *explain)
+{
+	static const char *const words[] = {"already", "another", "busy", "exclusive", "exists",
+		"in use", "inuse", "lock", "running", "temporarily"};
+	const char *said = strstr(explain, "last output: ");
+	bool may = said == NULL;
+
+	for (size_t i = 0; !may && i < COUNT_OF(words); i++)
+		may = strcasestr(said, words[i]) != NULL;
+	return may;
+}
+
 static void say_rollout_failed(struct buffer *out, const struct news *n)
 {
 	const struct report *r = &n->report;
@@ -244,7 +258,8 @@ static void say_rollout_failed(struct buffer *out, const struct news *n)
 	buffer_printf(out, "restart failed: %s", n->explain);
 	if (r->why != WHY_STOP)
 		say_who_serves(out, r);
-	if (r->beside && !r->was_ready && r->ending.kind != ENDING_SPAWN)
+	if (r->beside && !r->was_ready && r->ending.kind != ENDING_SPAWN &&
+		may_be_in_the_way(n->explain))
 		buffer_string(out, "; " TROUBLE_ONE_COPY);
 }
 

@@ -50,6 +50,14 @@ def test_a_restart_whose_new_worker_ends_names_it_too():
     is_refused(f"exit 7 after .*the old workers keep serving; .*{REMEDY}", it.call, "restart")
 
 
+def test_a_release_that_says_what_is_wrong_with_it_is_not_taken_for_one():
+    it = one("", ("sh", "-c", f"""mkdir pid 2>err || exec python3 -c =
+        exec {PLAIN} {PORT}"""))
+    with pytest.raises(Refused) as refused:
+        it.call("restart")
+    assert str(refused.value).endswith("SyntaxError: invalid syntax; the old workers keep serving")
+
+
 @pytest.mark.parametrize("command, says", ((LOCKS, "waits for the lock of"), (ENDS, "exit 7")))
 def test_two_copies_in_the_background_end_after_start_timeout(command, says):
     it = launch("-d -n 2 --start-timeout 5s --backoff-max 100ms", *command, clock=True).wait_there()
