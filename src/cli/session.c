@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 void session_close(struct session *s)
 {
@@ -145,6 +146,8 @@ static void say_where(const struct arguments *a, const char *killed, struct erro
 		error_hint(err, n == 0 ? "looked in '%s'" : "in '%s'", path);
 	if (killed != NULL)
 		error_hint(err, "'%s' was killed: its next start takes over kept workers", killed);
+	if (geteuid() == 0 && getenv("SUDO_USER") != NULL)
+		error_hint(err, "what you started yourself is found without sudo");
 	error_hint(err, "to start one: nclust -n auto -- COMMAND");
 }
 

@@ -81,6 +81,10 @@ def test_without_a_target_status_shows_all_instances_the_others_list_them():
 def test_with_none_running_and_with_a_name_that_is_none_they_exit_69():
     for verb in CHANGES:
         nclust(verb).fails(69, "no instance is running", path("run"))
+    if os.geteuid() == 0:
+        assert "without sudo" not in nclust("status").fails(3).err
+        os.environ["SUDO_USER"] = "who"
+        nclust("status").fails(3, "what you started yourself is found without sudo")
     it = quick()
     for words in ("restart othername", "scale othername/web 2", "restart it/nothing",
                   "restart it.7"):
