@@ -25,8 +25,10 @@
 
 /* Time for a server to listen on its next address. */
 #define LISTEN_PATIENCE (1 * SECOND)
-/* From a worker's birth until an address on which it does not listen is reported. */
+/* From a worker's birth until an address on which it does not listen is reported: if it is idle, and
+ * if it is still at work. */
 #define MISSING_PATIENCE (3 * SECOND)
+#define WORK_PATIENCE (30 * SECOND)
 /* A worker may accept without listen(2): time before the first look for that, then doubled. */
 #define LOOK_WAIT (50 * MSEC)
 /* Idle is a worker that uses less than this part of a CPU. */
@@ -259,13 +261,13 @@ static nsec_t wait_before_look(unsigned looks)
 }
 
 /* Warns once, because nclust would otherwise wait in silence for a worker that has lost a port. */
-static void log_missing(struct child *child, nsec_t now)
+static void log_missing(struct child *child, nsec_t now, bool idle)
 {
 	const char *text = ports_missing(child);
 	bool deserted = ports_deserted(child) != NULL;
+	nsec_t patience = idle ? MISSING_PATIENCE : WORK_PATIENCE;
 
-	if (text == NULL || child->life.waits != NULL ||
-		now - child_view(child).born < MISSING_PATIENCE ||
+	if (text == NULL || child->life.waits != NULL || now - child_view(child).born < patience ||
 		(deserted && !ports_any(child, true)) || !once_say(child->said, ONCE_NOT_LISTENING))
 		return;
 	if (deserted)
@@ -324,7 +326,7 @@ bool listens_is_passed(const struct child *child)
 
 /* The worker may open no port, or only a unix path of its own, or use the sockets that it was passed
  * as they are: tells the core if it is idle. */
-static void look_if_portless(struct child *child, nsec_t now)
+static void look_if_portless(struct child *child, bool idle)
 {
 	bool opened = ports_any(child, true);
 	struct event event = {
@@ -336,7 +338,7 @@ static void look_if_portless(struct child *child, nsec_t now)
 
 	if (!event.held && child->listening.uses == 0)
 		log_portless(child);
-	if (opened || is_idle(child, now))
+	if (opened || idle)
 		service_tell(child->service, &event);
 	child->listening.awaited = is_starting(child);
 }
@@ -353,6 +355,7 @@ static bool is_worth_a_look(struct child *child)
 static void look_if_ready(struct child *child)
 {
 	nsec_t now = clock_now();
+	bool idle;
 
 	if (!intercept_is_due(child, child->trap.listening_by))
 		return;
@@ -363,9 +366,10 @@ static void look_if_ready(struct child *child)
 		report_listening(child);
 		return;
 	}
-	log_missing(child, now);
+	idle = is_idle(child, now);
+	log_missing(child, now, idle);
 	if (child->listening.awaited)
-		look_if_portless(child, now);
+		look_if_portless(child, idle);
 	if (is_worth_a_look(child))
 		intercept_look_after(
 			child, &child->trap.listening_by, wait_before_look(child->trap.looks));

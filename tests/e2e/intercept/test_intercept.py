@@ -526,7 +526,7 @@ def test_listen_is_when_a_worker_is_ready_and_what_a_restart_waits_for():
     os.unlink(gate.path)
     it.call("restart", no_wait=True)
     it.event("started", generation=2)
-    it.advance(5)  # seen to listen once: to be alive is not enough any more
+    it.advance(5, step=0.5)  # seen to listen once: to be alive is not enough any more
     it.event("not-listening")
     assert not it.happened("ready", generation=2)
     assert get().pid == old

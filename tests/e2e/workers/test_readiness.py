@@ -318,6 +318,14 @@ def test_auto_one_that_ends_with_success_needed_no_port():
     it.event("ready", worker=2)
 
 
+def works(it, pid):
+    """Time passes in which it is at work."""
+    for _ in range(10):
+        ticks = int(stat(pid)[11])  # 10 ms each, and more than it needs to be at work
+        wait(lambda: int(stat(pid)[11]) >= ticks + 10)
+        passes(it, 0.5)
+
+
 @pytest.mark.parametrize("listen", ("", f"-l {PORT}"))
 def test_auto_one_that_works_is_waited_for_until_it_is_idle(listen):
     gate = Gate()
@@ -326,15 +334,26 @@ def test_auto_one_that_works_is_waited_for_until_it_is_idle(listen):
         exec sleep 1000""", gate, clock=True)
     pid = it.event("started").pid
     passes(it, 0 if listen else 9)  # it may be idle for so long
-    for _ in range(10):
-        ticks = int(stat(pid)[11])  # 10 ms each, and more than it needs to be at work
-        wait(lambda: int(stat(pid)[11]) >= ticks + 10)
-        passes(it, 0.5)
+    works(it, pid)
     assert it.worker().state == "starting"
     gate.open()
     wait(lambda: state(pid) == "S")
     passes(it, 3)
     it.event("ready")
+
+
+def test_a_slow_start_is_not_warned_of_while_it_works():
+    gate = Gate()
+    gate.open()
+    it = cluster("-n 1 --drain off --bake 0", "sh", "-c", """
+        until [ -e "$0" ]; do :; done
+        exec "$1" 8000""", gate, PLAIN, clock=True)
+    os.unlink(gate.path)
+    answer = it.begin("restart")
+    works(it, it.event("started", n=2).pid)
+    gate.open()
+    assert answer().ok
+    assert not it.happened("not-listening")
 
 
 def test_auto_one_whose_port_is_in_use_is_not_ready_before_it_has_it():
