@@ -62,8 +62,8 @@ enum SMALL why {
 enum event_kind {
 	EVENT_TICK,         /* time has passed; also the first event of all.  `count`:
 			       spawns at most, if it is not 0 */
-	EVENT_SPAWNED,      /* slot, worker, pid; `opens`: it was passed no
-			       socket, and its listen(2) would be seen */
+	EVENT_SPAWNED,      /* slot, worker, pid; `opens`: its listen(2) would be
+			       seen */
 	EVENT_SPAWN_FAILED, /* slot, worker, ending */
 	EVENT_READY,        /* slot, worker: READY=1 */
 	EVENT_LISTENING,    /* slot, worker: it was seen to listen */

@@ -158,10 +158,25 @@ static bool note_port(struct child *child, const struct listener *l)
 	return true;
 }
 
-/* Notes the ports for which any thread of the process waits by epoll(7). */
-static void look_at_process(struct child *child, pid_t tid)
+struct look {
+	struct child *child;
+	nsec_t until;
+	bool notes;  /* its ports, which others must listen on then */
+	bool serves; /* else: it waits at a socket that it was passed */
+};
+
+static void note_waiting(struct look *look, const struct listener *l)
 {
-	const struct service *service = child->service;
+	if (look->notes)
+		(void)note_port(look->child, l);
+	else
+		look->serves |= !learned_only(l);
+}
+
+/* Notes the ports for which any thread of the process waits by epoll(7). */
+static void look_at_process(struct look *look, pid_t tid)
+{
+	const struct service *service = look->child->service;
 	struct remote_table has;
 	struct remote r;
 
@@ -169,20 +184,15 @@ static void look_at_process(struct child *child, pid_t tid)
 	(void)remote_read_table(&r, LOOK_MAX, is_listening_inode, service, &has);
 	for (size_t i = 0; i < has.socket_count; i++)
 		if (remote_table_waits(&r, &has, has.sockets[i]))
-			(void)note_port(child, find_listening(service, has.inodes[i]));
-	intercept_check_late(child, &r);
+			note_waiting(look, find_listening(service, has.inodes[i]));
+	intercept_check_late(look->child, &r);
 }
-
-struct threads {
-	struct child *child;
-	nsec_t until;
-};
 
 /* Notes the ports for which a thread waits in a call.  True: that is enough. */
 static bool look_at_thread(void *context, pid_t tid)
 {
-	struct threads *threads = context;
-	struct child *child = threads->child;
+	struct look *look = context;
+	struct child *child = look->child;
 	int fds[REMOTE_AWAITS_MOST];
 	struct remote r;
 	size_t count;
@@ -193,44 +203,49 @@ static bool look_at_thread(void *context, pid_t tid)
 		const struct listener *l = find_listening(child->service, remote_inode(&r, fds[i]));
 
 		if (l != NULL)
-			note_port(child, l);
+			note_waiting(look, l);
 	}
 	intercept_check_late(child, &r);
-	return r.late || clock_now() > threads->until;
+	return r.late || clock_now() > look->until;
+}
+
+static bool has_found(const struct look *look)
+{
+	return look->notes ? listens_on_all(look->child) : look->serves;
 }
 
 /* Looks at the processes below the worker: one that it has forked after its bind(2) may serve. */
-static void look_below(struct threads *threads)
+static void look_below(struct look *look)
 {
-	struct child *child = threads->child;
 	pid_t tree[TREE_MAX];
-	size_t count = process_tree(child->pid, tree, TREE_MAX);
-	bool enough = clock_now() > threads->until;
+	size_t count = process_tree(look->child->pid, tree, TREE_MAX);
+	bool enough = clock_now() > look->until;
 
-	for (size_t i = 1; i < count && !enough && !listens_on_all(child); i++) {
-		look_at_process(child, tree[i]);
-		enough = look_at_thread(threads, tree[i]);
+	for (size_t i = 1; i < count && !enough && !has_found(look); i++) {
+		look_at_process(look, tree[i]);
+		enough = look_at_thread(look, tree[i]);
 	}
 }
 
 /* Looks whether the worker waits for connections.  If another process has got one of these pids, it
  * has none of nclust's sockets. */
-static void look_at_waiting(struct child *child)
+static bool look_at_waiting(struct child *child, bool notes)
 {
-	struct threads threads = {.child = child, .until = clock_now() + LOOK_AT_THREADS};
+	struct look look = {child, clock_now() + LOOK_AT_THREADS, notes, false};
 	pid_t bound_by = child->listening.bound_by;
 	nsec_t begun = allowance_begin();
 
 	if (bound_by != 0 && bound_by != child->pid) {
-		look_at_process(child, bound_by);
-		(void)look_at_thread(&threads, bound_by);
+		look_at_process(&look, bound_by);
+		(void)look_at_thread(&look, bound_by);
 	}
-	look_at_process(child, child->pid);
-	if (!listens_on_all(child) && !child->trap.hostile && allowance_is_ample(child)) {
-		(void)process_each(child->pid, look_at_thread, &threads);
-		look_below(&threads);
+	look_at_process(&look, child->pid);
+	if (!has_found(&look) && !child->trap.hostile && allowance_is_ample(child)) {
+		(void)process_each(child->pid, look_at_thread, &look);
+		look_below(&look);
 	}
 	intercept_charge(child, begun);
+	return look.serves;
 }
 
 /* One timer serves all workers: it is set to the earliest time. */
@@ -325,7 +340,7 @@ bool listens_is_passed(const struct child *child)
 }
 
 /* The worker may open no port, or only a unix path of its own, or use the sockets that it was passed
- * as they are: tells the core if it is idle. */
+ * as they are: tells the core if it is idle, or serves by these. */
 static void look_if_portless(struct child *child, bool idle)
 {
 	bool opened = ports_any(child, true);
@@ -354,14 +369,17 @@ static bool is_worth_a_look(struct child *child)
 
 static void look_if_ready(struct child *child)
 {
+	bool notes = child->listening.bound_by != 0 || may_have_listening(child);
 	nsec_t now = clock_now();
+	bool serves = false;
 	bool idle;
 
 	if (!intercept_is_due(child, child->trap.listening_by))
 		return;
 	child->trap.listening_by = 0;
-	if (!listens_on_all(child) && (child->listening.bound_by != 0 || may_have_listening(child)))
-		look_at_waiting(child);
+	if (!listens_on_all(child) &&
+		(notes || (child->listening.awaited && listens_is_passed(child))))
+		serves = look_at_waiting(child, notes);
 	if (listens_on_all(child)) {
 		report_listening(child);
 		return;
@@ -369,7 +387,7 @@ static void look_if_ready(struct child *child)
 	idle = is_idle(child, now);
 	log_missing(child, now, idle);
 	if (child->listening.awaited)
-		look_if_portless(child, idle);
+		look_if_portless(child, idle || serves);
 	if (is_worth_a_look(child))
 		intercept_look_after(
 			child, &child->trap.listening_by, wait_before_look(child->trap.looks));

@@ -356,6 +356,19 @@ def test_a_slow_start_is_not_warned_of_while_it_works():
     assert not it.happened("not-listening")
 
 
+@pytest.mark.parametrize("wait_for_clients", (
+    "e = select.epoll(); e.register(3, 1)",
+    "threading.Thread(target=socket.socket(fileno=3).accept).start()",
+    "os.fork() or socket.socket(fileno=3).accept()"))
+def test_auto_one_that_serves_at_its_socket_is_ready_however_busy_it_is(wait_for_clients):
+    it = start(f"-n 1 -l {PORT}", "python3", "-c", f"""
+import os, select, socket, threading
+{wait_for_clients}
+while True: pass""", clock=True)
+    works(it, it.event("started").pid)
+    it.event("ready")
+
+
 def test_auto_one_whose_port_is_in_use_is_not_ready_before_it_has_it():
     with socket.socket() as other:
         other.bind(("127.0.0.1", PORT))
