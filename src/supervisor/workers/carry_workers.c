@@ -93,10 +93,7 @@ static const struct plain_row service_rows[] = {
 	PLAIN(10, service, stage.scaled, BOOL),
 	PLAIN(12, service, last_rollout.of, UNSIGNED),
 	PLAIN(13, service, last_rollout.failed, BOOL),
-	PLAIN(15, service, saved.number, UNSIGNED),
-	PLAIN(16, service, saved.knows_notify, BOOL),
-	PLAIN(17, service, saved.knows_listen, BOOL),
-	PLAIN(18, service, saved.roll, BOOL),
+	PLAIN(15, service, saved.number, UNSIGNED), /* 16 to 18 were other members */
 	PLAIN(20, service, message_turn, UNSIGNED),
 	PLAIN(21, service, counters.started, UNSIGNED),
 	PLAIN(22, service, counters.exits, WORDS),
