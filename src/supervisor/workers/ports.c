@@ -13,8 +13,11 @@
 struct port {
 	char *text;      /* "": an unknown address of a worker */
 	uint64_t worker; /* the first worker that listened on it */
-	bool shared;     /* other workers listened on it, too */
-	bool named;      /* a setting names it */
+	unsigned flags;
+};
+enum {
+	PORT_SHARED = 1, /* other workers listened on it, too */
+	PORT_NAMED = 2,  /* a setting names it */
 };
 
 /* The last worker of a slot that became ready. */
@@ -26,7 +29,7 @@ struct former {
 struct ports {
 	struct port list[PORTS_MAX]; /* `text` NULL: a free entry */
 	struct former *formers;      /* by slot */
-	uint32_t slots;
+	size_t slots;
 	struct port *taken; /* reading a state: the entry of the next fields; or NULL */
 };
 
@@ -44,7 +47,7 @@ static uint64_t list_used(const struct service *service)
 	const struct child *child;
 	uint64_t used = 0;
 
-	for (uint32_t i = 0; i < ports->slots; i++)
+	for (size_t i = 0; i < ports->slots; i++)
 		used |= ports->formers[i].ports;
 	for_each_child (child, children_of(service))
 		used |= child->listening.ports | child->listening.expected |
@@ -144,16 +147,17 @@ bool ports_note(struct child *child, const char *text, bool named, bool shared)
 	ports = child->service->life.ports;
 	if (p->worker == 0)
 		p->worker = child->worker;
-	p->shared |= shared || p->worker != child->worker;
-	p->named = named;
+	p->flags &= PORT_SHARED;
+	p->flags |= (named ? PORT_NAMED : 0U) |
+		(shared || p->worker != child->worker ? PORT_SHARED : 0U);
 	child->listening.ports |= UINT64_C(1) << (p - ports->list);
 	if (!is_early(child))
-		return p->shared;
+		return (p->flags & PORT_SHARED) != 0;
 	child->listening.lasting |= UINT64_C(1) << (p - ports->list);
 	if (child->slot < ports->slots &&
 		ports->formers[child->slot].generation == child->generation)
 		ports->formers[child->slot].ports |= child->listening.lasting;
-	return p->shared;
+	return (p->flags & PORT_SHARED) != 0;
 }
 
 void ports_forget(struct child *child, const struct listener *l)
@@ -212,7 +216,8 @@ static bool other_has_private(const struct ports *ports, const struct port *p)
 	for (unsigned i = 0; i < PORTS_MAX; i++) {
 		const struct port *o = &ports->list[i];
 
-		if (o != p && o->text != NULL && is_unix(o) && !o->shared && o->worker != p->worker)
+		if (o != p && o->text != NULL && is_unix(o) && (o->flags & PORT_SHARED) == 0 &&
+			o->worker != p->worker)
 			return true;
 	}
 	return false;
@@ -227,7 +232,8 @@ bool ports_any(const struct child *child, bool guess)
 
 		if ((child->listening.ports >> i & 1) == 0)
 			continue;
-		if (!is_unix(p) || p->shared || (guess && !other_has_private(ports, p)))
+		if (!is_unix(p) || (p->flags & PORT_SHARED) != 0 ||
+			(guess && !other_has_private(ports, p)))
 			return true;
 	}
 	return false;
@@ -281,9 +287,9 @@ static bool must_stay_open(const struct service *service, const struct port *p)
 {
 	if (*p->text == '\0')
 		return false;
-	if (p->named) /* a setting may have dropped it */
+	if ((p->flags & PORT_NAMED) != 0) /* a setting may have dropped it */
 		return is_named_still(service, p);
-	return !is_unix(p) || p->shared;
+	return !is_unix(p) || (p->flags & PORT_SHARED) != 0;
 }
 
 bool ports_lacks_one(const struct child *child)
@@ -352,7 +358,7 @@ void ports_on_ready(const struct child *child)
 {
 	struct service *service = child->service;
 	struct ports *ports = service->life.ports;
-	uint32_t count = service->child_slots;
+	size_t count = service->child_slots;
 	struct former *more;
 
 	if (ports == NULL)
@@ -370,78 +376,49 @@ void ports_on_ready(const struct child *child)
 
 /* ---- life ---- */
 
-enum { PORTS_INDEX = 1, PORTS_WORKER, PORTS_FLAGS, PORTS_TEXT, PORTS_FORMERS };
-enum { FLAG_SHARED = 1, FLAG_NAMED = 2 };
+enum { PORTS_INDEX = 1, PORTS_FORMERS = 5 };
+
+static const struct plain_row port_rows[] = {
+	PLAIN(2, port, worker, UNSIGNED),
+	PLAIN(3, port, flags, UNSIGNED),
+	PLAIN(4, port, text, HEAP),
+};
+
+static const struct carried carried_port = {
+	.called = "an address",
+	CARRIED_ROWS(port_rows, port),
+};
 
 static void put_ports(struct carry_writer *c, const void *of)
 {
 	const struct ports *ports = of;
 
 	for (unsigned i = 0; i < PORTS_MAX; i++) {
-		const struct port *p = &ports->list[i];
-
-		if (p->text == NULL)
+		if (ports->list[i].text == NULL)
 			continue;
 		handover_put_u64(&c->w, PORTS_INDEX, i);
-		handover_put_u64(&c->w, PORTS_WORKER, p->worker);
-		handover_put_u64(&c->w, PORTS_FLAGS,
-			(p->shared ? FLAG_SHARED : 0U) | (p->named ? FLAG_NAMED : 0U));
-		handover_put_text(&c->w, PORTS_TEXT, p->text);
+		carry_put_all(c, &carried_port, &ports->list[i]);
 	}
-	handover_put_bytes(
-		&c->w, PORTS_FORMERS, ports->formers, ports->slots * sizeof(*ports->formers));
-}
-
-static int load_formers(struct ports *ports, const struct handover_field *f)
-{
-	size_t size = sizeof(*ports->formers);
-
-	if (f->type != HANDOVER_BYTES || f->len % size != 0 || ports->formers != NULL)
-		return -1;
-	if (f->len == 0)
-		return 1;
-	ports->formers = malloc(f->len);
-	if (ports->formers == NULL)
-		return -1;
-	memcpy(ports->formers, f->data, f->len);
-	ports->slots = (uint32_t)(f->len / size);
-	return 1;
 }
 
 static int take_ports(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct ports *ports = to;
-	struct port *p = ports->taken;
 
 	(void)r;
-	if (f->tag == PORTS_INDEX) {
+	if (f->tag == PORTS_INDEX)
 		ports->taken = &ports->list[f->u % PORTS_MAX];
-		return 1;
-	}
-	if (f->tag == PORTS_FORMERS)
-		return load_formers(ports, f);
-	if (p == NULL)
-		return 0;
-	switch (f->tag) {
-	case PORTS_WORKER:
-		p->worker = f->u;
-		return 1;
-	case PORTS_FLAGS:
-		p->shared = (f->u & FLAG_SHARED) != 0;
-		p->named = (f->u & FLAG_NAMED) != 0;
-		return 1;
-	case PORTS_TEXT:
-		if (p->text == NULL)
-			p->text = handover_text(f);
-		return p->text != NULL ? 1 : -1;
-	default:
-		return 0;
-	}
+	return f->tag == PORTS_INDEX || (f->tag < PORTS_FORMERS && ports->taken == NULL);
 }
+
+static const struct plain_row ports_rows[] = {
+	CARRY_BYTES(PORTS_FORMERS, ports, formers, slots),
+	CARRY_APART(ports, taken, &carried_port),
+};
 
 const struct carried carried_ports = {
 	.called = "a cluster",
-	.size = sizeof(struct ports),
+	CARRIED_ROWS(ports_rows, ports),
 	.put = put_ports,
 	.take = take_ports,
 };
