@@ -42,7 +42,7 @@ static const struct plain_row instance_rows[] = {
 static const struct plain_row cluster_rows[] = {
 	CARRY_GROUP(CARRY_TROUBLE, service, trouble, &carried_trouble),
 	CARRY_GROUP(CARRY_SCALING, service, scaling, &carried_scaling),
-	CARRY_GROUP(CARRY_PORTS, service, life.ports, &carried_ports),
+	CARRY_INSIDE(CARRY_PORTS, service, life.ports, &carried_ports),
 	CARRY_GROUP(CARRY_CORE, service, core, &carried_core),
 	CARRY_BESIDE(&carried_holdings),
 	CARRY_GROUP(CARRY_NODE, service, node, &carried_node_cluster),

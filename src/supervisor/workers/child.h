@@ -99,7 +99,6 @@ void readiness_explain_late(const struct service *service, const struct report *
  * A unix path counts only when two workers have listened on it, because a path that differs from
  * copy to copy is private to its worker.
  */
-#define PORTS_MAX 64 /* a bit each in listening.ports */
 
 /* The worker listens on that address.  `named`: by a setting; `shared`: the unix path is not
  * private.  Returns whether other workers have listened on it, or share it.  "": an unknown

@@ -10,27 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct port {
-	char *text;      /* "": an unknown address of a worker */
-	uint64_t worker; /* the first worker that listened on it */
-	unsigned flags;
-};
 enum {
 	PORT_SHARED = 1, /* other workers listened on it, too */
 	PORT_NAMED = 2,  /* a setting names it */
-};
-
-/* The last worker of a slot that became ready. */
-struct former {
-	uint64_t generation;
-	uint64_t ports;
-};
-
-struct ports {
-	struct port list[PORTS_MAX]; /* `text` NULL: a free entry */
-	struct former *formers;      /* by slot */
-	size_t slots;
-	struct port *taken; /* reading a state: the entry of the next fields; or NULL */
 };
 
 /* ---- the list ---- */
@@ -43,7 +25,7 @@ static bool is_unix(const struct port *p)
 /* The addresses of living workers, and of the last ready worker of each slot. */
 static uint64_t list_used(const struct service *service)
 {
-	const struct ports *ports = service->life.ports;
+	const struct ports *ports = &service->life.ports;
 	const struct child *child;
 	uint64_t used = 0;
 
@@ -57,7 +39,7 @@ static uint64_t list_used(const struct service *service)
 
 static struct port *find_free_port(struct service *service)
 {
-	struct ports *ports = service->life.ports;
+	struct ports *ports = &service->life.ports;
 	uint64_t used = list_used(service);
 
 	for (int pass = 0; pass < 2; pass++)
@@ -74,25 +56,16 @@ static struct port *find_free_port(struct service *service)
 	return NULL;
 }
 
-/* Made on first use; NULL: no memory. */
-static struct ports *ports_of(struct service *service)
-{
-	if (service->life.ports == NULL)
-		service->life.ports = calloc(1, sizeof(*service->life.ports));
-	return service->life.ports;
-}
-
 static struct port *find_or_add_port(struct service *service, const char *text)
 {
-	struct ports *ports = ports_of(service);
 	struct port *p;
 
-	for (unsigned i = 0; ports != NULL && i < PORTS_MAX; i++) {
-		p = &ports->list[i];
+	for (unsigned i = 0; i < PORTS_MAX; i++) {
+		p = &service->life.ports.list[i];
 		if (p->text != NULL && strcmp(p->text, text) == 0)
 			return p;
 	}
-	p = ports != NULL ? find_free_port(service) : NULL;
+	p = find_free_port(service);
 	if (p != NULL)
 		p->text = strdup(text);
 	return p != NULL && p->text != NULL ? p : NULL;
@@ -101,7 +74,7 @@ static struct port *find_or_add_port(struct service *service, const char *text)
 /* The first worker of a generation is expected to listen where its slot's previous worker did. */
 static void note_mates_ports(struct child *child)
 {
-	const struct ports *ports = child->service->life.ports;
+	const struct ports *ports = &child->service->life.ports;
 	struct child_walk walk = children_of(child->service);
 	const struct child *peer;
 	uint64_t of_peers = 0;
@@ -109,7 +82,7 @@ static void note_mates_ports(struct child *child)
 	bool first = true;
 
 	/* no worker has listened yet: avoid a walk at each birth */
-	if (ports == NULL)
+	if (ports->list[0].text == NULL)
 		return;
 	while ((peer = child_next(&walk)) != NULL) {
 		if (peer == child)
@@ -139,12 +112,11 @@ static bool is_early(const struct child *child)
 /* If there are too many addresses, later ones are not compared. */
 bool ports_note(struct child *child, const char *text, bool named, bool shared)
 {
-	struct ports *ports;
+	struct ports *ports = &child->service->life.ports;
 	struct port *p = find_or_add_port(child->service, text);
 
 	if (p == NULL)
 		return false;
-	ports = child->service->life.ports;
 	if (p->worker == 0)
 		p->worker = child->worker;
 	p->flags &= PORT_SHARED;
@@ -163,11 +135,11 @@ bool ports_note(struct child *child, const char *text, bool named, bool shared)
 void ports_forget(struct child *child, const struct listener *l)
 {
 	uint64_t bit = ports_bit(child->service, l);
-	struct ports *ports = child->service->life.ports;
+	struct ports *ports = &child->service->life.ports;
 
 	child->listening.ports &= ~bit;
 	child->listening.lasting &= ~bit;
-	if (ports != NULL && child->slot < ports->slots)
+	if (child->slot < ports->slots)
 		ports->formers[child->slot].ports &= ~bit;
 }
 
@@ -191,10 +163,10 @@ void ports_tell(struct child *child, uint64_t bit)
 
 uint64_t ports_bit(const struct service *service, const struct listener *l)
 {
-	const struct ports *ports = service->life.ports;
+	const struct ports *ports = &service->life.ports;
 	const char *text = listener_common_text(l);
 
-	for (unsigned i = 0; i < PORTS_MAX && ports != NULL; i++)
+	for (unsigned i = 0; i < PORTS_MAX; i++)
 		if (ports->list[i].text != NULL && strcmp(ports->list[i].text, text) == 0)
 			return UINT64_C(1) << i;
 	return 0;
@@ -202,9 +174,9 @@ uint64_t ports_bit(const struct service *service, const struct listener *l)
 
 bool ports_any_tcp(const struct service *service)
 {
-	const struct ports *ports = service->life.ports;
+	const struct ports *ports = &service->life.ports;
 
-	for (unsigned i = 0; i < PORTS_MAX && ports != NULL; i++)
+	for (unsigned i = 0; i < PORTS_MAX; i++)
 		if (ports->list[i].text != NULL && strncmp(ports->list[i].text, "tcp:", 4) == 0)
 			return true;
 	return false;
@@ -225,9 +197,9 @@ static bool other_has_private(const struct ports *ports, const struct port *p)
 
 bool ports_any(const struct child *child, bool guess)
 {
-	const struct ports *ports = child->service->life.ports;
+	const struct ports *ports = &child->service->life.ports;
 
-	for (unsigned i = 0; i < PORTS_MAX && ports != NULL; i++) {
+	for (unsigned i = 0; i < PORTS_MAX; i++) {
 		const struct port *p = &ports->list[i];
 
 		if ((child->listening.ports >> i & 1) == 0)
@@ -255,7 +227,7 @@ static const struct child *find_predecessor(const struct child *child)
 void ports_expect(struct child *child)
 {
 	const struct service *service = child->service;
-	const struct ports *ports = service->life.ports;
+	const struct ports *ports = &service->life.ports;
 	const struct child *old = find_predecessor(child);
 	struct former former = {0};
 	struct rollout_view rollout = cluster_view_rollout(service->core);
@@ -265,7 +237,7 @@ void ports_expect(struct child *child)
 	note_mates_ports(child);
 	if (rolls && old != NULL)
 		former = (struct former){old->generation, old->listening.lasting};
-	else if (ports != NULL && child->slot < ports->slots)
+	else if (child->slot < ports->slots)
 		former = ports->formers[child->slot];
 	if (former.generation > child->generation ||
 		(former.generation < child->generation && !rolls))
@@ -301,7 +273,7 @@ bool ports_lacks_one(const struct child *child)
 		others |= peer->listening.lasting;
 	others &= ~child->listening.ports;
 	for (unsigned i = 0; others != 0 && i < PORTS_MAX; i++)
-		if ((others >> i & 1) != 0 && *child->service->life.ports->list[i].text == 't')
+		if ((others >> i & 1) != 0 && *child->service->life.ports.list[i].text == 't')
 			return true;
 	return false;
 }
@@ -310,8 +282,8 @@ bool ports_lacks_one(const struct child *child)
 static const struct port *first_needed(const struct service *service, uint64_t ports)
 {
 	for (unsigned i = 0; i < PORTS_MAX; i++)
-		if ((ports >> i & 1) != 0 && must_stay_open(service, &service->life.ports->list[i]))
-			return &service->life.ports->list[i];
+		if ((ports >> i & 1) != 0 && must_stay_open(service, &service->life.ports.list[i]))
+			return &service->life.ports.list[i];
 	return NULL;
 }
 
@@ -357,11 +329,11 @@ const char *ports_missing(const struct child *child)
 void ports_on_ready(const struct child *child)
 {
 	struct service *service = child->service;
-	struct ports *ports = service->life.ports;
+	struct ports *ports = &service->life.ports;
 	size_t count = service->child_slots;
 	struct former *more;
 
-	if (ports == NULL)
+	if (ports->list[0].text == NULL)
 		return;
 	if (ports->slots < count) {
 		more = realloc(ports->formers, count * sizeof(*more));
@@ -425,13 +397,7 @@ const struct carried carried_ports = {
 
 void ports_free(struct service *service)
 {
-	struct ports *ports = service->life.ports;
-
-	if (ports == NULL)
-		return;
 	for (unsigned i = 0; i < PORTS_MAX; i++)
-		free(ports->list[i].text);
-	free(ports->formers);
-	free(ports);
-	service->life.ports = NULL;
+		free(service->life.ports.list[i].text);
+	free(service->life.ports.formers);
 }

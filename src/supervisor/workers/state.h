@@ -24,7 +24,6 @@
 /* The state of the room workers: these structs are members of the structs in common/state.h. */
 struct child;
 struct last_look;
-struct ports;
 
 /* Finds and reaps strays: children that are no workers (child.h). */
 struct reaper {
@@ -156,9 +155,30 @@ struct slotlog {
 	int fd;
 };
 
+/* The addresses on which workers of a cluster listen (child.h). */
+#define PORTS_MAX 64 /* a bit each in listening.ports */
+struct port {
+	char *text;      /* "": an unknown address of a worker; NULL: a free entry */
+	uint64_t worker; /* the first worker that listened on it */
+	unsigned flags;  /* PORT_... */
+};
+
+/* The last worker of a slot that became ready. */
+struct former {
+	uint64_t generation;
+	uint64_t ports;
+};
+
+struct ports {
+	struct port list[PORTS_MAX];
+	struct former *formers; /* heap; by slot */
+	size_t slots;
+	struct port *taken; /* reading a state: the entry of the next fields; or NULL */
+};
+
 /* The room's part of a cluster. */
 struct cluster_life {
-	struct ports *ports;    /* heap (child.h); NULL: no worker has listened */
+	struct ports ports;
 	struct recipe *recipes; /* newest first */
 	struct slotlog *logs;   /* heap; newest first */
 	nsec_t begun;           /* when its first worker was started; or 0 */
