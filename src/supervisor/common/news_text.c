@@ -230,15 +230,14 @@ static void say_rollout_done(struct buffer *out, const struct news *n)
 
 /* Does what the new worker said last, if anything, leave it open that another copy was in its
  * way? */
-static bool may_be_in_the_way(const char *explain)
+static bool may_be_in_the_way(const char *last)
 {
 	static const char *const words[] = {"already", "another", "busy", "exclusive", "exists",
 		"in use", "inuse", "lock", "running", "temporarily"};
-	const char *said = strstr(explain, "last output: ");
-	bool may = said == NULL;
+	bool may = *last == '\0';
 
 	for (size_t i = 0; !may && i < COUNT_OF(words); i++)
-		may = strcasestr(said, words[i]) != NULL;
+		may = strcasestr(last, words[i]) != NULL;
 	return may;
 }
 
@@ -259,7 +258,7 @@ static void say_rollout_failed(struct buffer *out, const struct news *n)
 	if (r->why != WHY_STOP)
 		say_who_serves(out, r);
 	if (r->beside && !r->was_ready && r->ending.kind != ENDING_SPAWN &&
-		may_be_in_the_way(n->explain))
+		may_be_in_the_way(n->last))
 		buffer_string(out, "; " TROUBLE_ONE_COPY);
 }
 

@@ -276,13 +276,13 @@ static nsec_t wait_before_look(unsigned looks)
 }
 
 /* Warns once, because nclust would otherwise wait in silence for a worker that has lost a port. */
-static void log_missing(struct child *child, nsec_t now, bool idle)
+static void log_missing(struct child *child, const char *text, bool idle)
 {
-	const char *text = ports_missing(child);
+	nsec_t age = clock_now() - child_view(child).born;
 	bool deserted = ports_deserted(child) != NULL;
 	nsec_t patience = idle ? MISSING_PATIENCE : WORK_PATIENCE;
 
-	if (text == NULL || child->life.waits != NULL || now - child_view(child).born < patience ||
+	if (text == NULL || child->life.waits != NULL || age < patience ||
 		(deserted && !ports_any(child, true)) || !once_say(child->said, ONCE_NOT_LISTENING))
 		return;
 	if (deserted)
@@ -369,14 +369,16 @@ static bool is_worth_a_look(struct child *child)
 
 static void look_if_ready(struct child *child)
 {
-	bool notes = child->listening.bound_by != 0 || may_have_listening(child);
 	nsec_t now = clock_now();
+	const char *missing;
 	bool serves = false;
+	bool notes;
 	bool idle;
 
 	if (!intercept_is_due(child, child->trap.listening_by))
 		return;
 	child->trap.listening_by = 0;
+	notes = child->listening.bound_by != 0 || may_have_listening(child);
 	if (!listens_on_all(child) &&
 		(notes || (child->listening.awaited && listens_is_passed(child))))
 		serves = look_at_waiting(child, notes);
@@ -384,8 +386,9 @@ static void look_if_ready(struct child *child)
 		report_listening(child);
 		return;
 	}
-	idle = is_idle(child, now);
-	log_missing(child, now, idle);
+	missing = ports_missing(child);
+	idle = (child->listening.awaited || missing != NULL) && is_idle(child, now);
+	log_missing(child, missing, idle);
 	if (child->listening.awaited)
 		look_if_portless(child, idle || serves);
 	if (is_worth_a_look(child))

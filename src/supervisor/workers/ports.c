@@ -22,6 +22,11 @@ static bool is_unix(const struct port *p)
 	return strncmp(p->text, "unix:", 5) == 0;
 }
 
+static bool is_shared(const struct port *p)
+{
+	return (p->flags & PORT_SHARED) != 0;
+}
+
 /* The addresses of living workers, and of the last ready worker of each slot. */
 static uint64_t list_used(const struct service *service)
 {
@@ -124,12 +129,12 @@ bool ports_note(struct child *child, const char *text, bool named, bool shared)
 		(shared || p->worker != child->worker ? PORT_SHARED : 0U);
 	child->listening.ports |= UINT64_C(1) << (p - ports->list);
 	if (!is_early(child))
-		return (p->flags & PORT_SHARED) != 0;
+		return is_shared(p);
 	child->listening.lasting |= UINT64_C(1) << (p - ports->list);
 	if (child->slot < ports->slots &&
 		ports->formers[child->slot].generation == child->generation)
 		ports->formers[child->slot].ports |= child->listening.lasting;
-	return (p->flags & PORT_SHARED) != 0;
+	return is_shared(p);
 }
 
 void ports_forget(struct child *child, const struct listener *l)
@@ -188,7 +193,7 @@ static bool other_has_private(const struct ports *ports, const struct port *p)
 	for (unsigned i = 0; i < PORTS_MAX; i++) {
 		const struct port *o = &ports->list[i];
 
-		if (o != p && o->text != NULL && is_unix(o) && (o->flags & PORT_SHARED) == 0 &&
+		if (o != p && o->text != NULL && is_unix(o) && !is_shared(o) &&
 			o->worker != p->worker)
 			return true;
 	}
@@ -204,8 +209,7 @@ bool ports_any(const struct child *child, bool guess)
 
 		if ((child->listening.ports >> i & 1) == 0)
 			continue;
-		if (!is_unix(p) || (p->flags & PORT_SHARED) != 0 ||
-			(guess && !other_has_private(ports, p)))
+		if (!is_unix(p) || is_shared(p) || (guess && !other_has_private(ports, p)))
 			return true;
 	}
 	return false;
@@ -261,7 +265,7 @@ static bool must_stay_open(const struct service *service, const struct port *p)
 		return false;
 	if ((p->flags & PORT_NAMED) != 0) /* a setting may have dropped it */
 		return is_named_still(service, p);
-	return !is_unix(p) || (p->flags & PORT_SHARED) != 0;
+	return !is_unix(p) || is_shared(p);
 }
 
 bool ports_lacks_one(const struct child *child)
