@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
+#include "base/trusted.h"
 #include "supervisor/orphans/internal.h"
+
+#include <fcntl.h>
 
 static struct orphan_state back;
 static struct buffer bytes;
@@ -171,4 +174,27 @@ TEST(too_many_sockets_or_generations_are_refused)
 		(void)ADD(c->generations, c->generation_count);
 	is_refused(&e);
 	orphan_state_fini(&e);
+}
+
+/* Of a release: what an nclust of that version left is read for ever. */
+TEST(the_file_of_1_0_0_is_read)
+{
+	scoped_fd fd = open("tests/compat/1.0.0/estate", O_RDONLY | O_CLOEXEC);
+	size_t len;
+	scoped_str data = read_whole(fd, 1 << 20, &len);
+
+	ck_assert_ptr_nonnull(data);
+	ck_assert_msg(orphan_state_decode(&back, data, len, &err) == 0, "%s", err.text);
+	ck_assert_uint_eq(back.cluster_count, 2);
+	ck_assert_str_eq(back.clusters[0].name, "web");
+	ck_assert_uint_eq(back.clusters[0].generation, 2);
+	ck_assert_uint_eq(back.clusters[0].generation_count, 1);
+	ck_assert_str_eq(back.clusters[1].name, "talk");
+	ck_assert_uint_eq(back.clusters[1].wanted, 2);
+	ck_assert(back.clusters[1].scaled);
+	ck_assert_uint_eq(back.listener_count, 1);
+	ck_assert_str_eq(back.listeners[0].address, "tcp:127.0.0.1:0, name=http");
+	ck_assert_uint_eq(back.segment_count, 1);
+	ck_assert_uint_eq(back.segments[0].was.wanted, 4096);
+	orphan_state_fini(&back);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
+#include "base/trusted.h"
 #include "supervisor/common/news.h"
 #include "supervisor/control/control.h"
 #include "supervisor/hooks/hooks.h"
@@ -11,6 +12,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -235,4 +237,36 @@ TEST(the_history_goes_on)
 	linering_drop(&was);
 	linering_drop(&is);
 	ck_assert_int_eq(news_history_fd(next), news_history_fd(&room));
+}
+
+/* Of a release: what an nclust of that version wrote is read for ever.  Its descriptors are not
+ * there, as in a check; tests/e2e/upgrade/test_compat.py wrote it. */
+TEST(the_state_of_1_0_0_is_read)
+{
+	scoped_fd fd = open("tests/compat/1.0.0/state", O_RDONLY | O_CLOEXEC);
+	struct carry_reader *r = &readers[test++];
+	struct error err = {0};
+	const struct service *talk;
+	struct slot_view slot;
+	scoped_str data = NULL;
+	size_t len;
+
+	data = read_whole(fd, 1 << 20, &len);
+	ck_assert_ptr_nonnull(data);
+	supervisor_blank(next, 0, NULL);
+	ck_assert_msg(carry_load(r, next, data, len, &err) == 0, "%s", err.text);
+	ck_assert_str_eq(r->binary.version, "1.0.0");
+	ck_assert_uint_eq(r->skipped, 0);
+	ck_assert_uint_eq(service_counts(next_web()).ready, 2);
+	cluster_view_slot(next_web()->core, 0, &slot);
+	ck_assert_uint_eq(slot.restarts, 1);
+	ck_assert_uint_eq(slot.worker[0].generation, 2);
+	ck_assert_str_eq(trouble_of(next_web(), 0, 1)->text, "killed by SIGKILL");
+	ck_assert_str_eq(next_web()->sockets.listeners.list[0]->address.name, "http");
+	talk = next->services[1];
+	ck_assert_str_eq(talk->name, "talk");
+	ck_assert_uint_eq(service_counts(talk).ready, 2);
+	ck_assert_ptr_nonnull(child_by_pid(next, slot.worker[0].pid));
+	cluster_view_slot(talk->core, 0, &slot);
+	ck_assert_ptr_nonnull(child_by_pid(next, slot.worker[0].pid)->channel);
 }
