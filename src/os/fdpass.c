@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
@@ -106,7 +105,6 @@ int fdpass_look(int fd, void *data, size_t size, struct fdpass_message *m)
 	ssize_t room = bare_room(fd);
 
 	clear_message(m);
-	m->stuck = 0;
 	if (room == -1 || receive_with(fd, data, size, MSG_PEEK | MSG_TRUNC, (size_t)room, m) == -1)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
 	return 1;
@@ -118,34 +116,14 @@ struct apart {
 	size_t size;
 	int flags;
 	struct fdpass_message *message;
-	ssize_t got;
-	int error;
 };
 
 /* Runs in a child; when the child exits, the kernel closes all that it has received. */
 static int receive_apart(void *argument)
 {
-	struct apart *a = argument;
+	const struct apart *a = argument;
 
-	if (vfork_leave_table(a->fd, a->fd) == 0)
-		a->got = receive_with(a->fd, a->data, a->size, a->flags, ROOM_FOR_ALL, a->message);
-	a->error = errno;
-	return 0;
-}
-
-static void run_apart(struct apart *a)
-{
-	struct vfork child = {.needed = true};
-
-	if (vfork_begin(&child, receive_apart, a, vfork_table(), NULL) == -1)
-		return;
-	if (!vfork_wait(&child, APART_PATIENCE)) {
-		if (!vfork_kill(&child))
-			a->message->stuck = child.pid;
-		return;
-	}
-	if (!vfork_reap(&child))
-		a->message->stuck = child.pid;
+	return (int)receive_with(a->fd, a->data, a->size, a->flags, ROOM_FOR_ALL, a->message);
 }
 
 /*
@@ -157,12 +135,13 @@ static void run_apart(struct apart *a)
 static ssize_t receive_untrusted(
 	int fd, void *data, size_t size, int flags, enum fdpass_take take, struct fdpass_message *m)
 {
-	struct apart a = {fd, data, size, flags, m, -1, EBUSY};
+	struct apart a = {fd, data, size, flags, m};
+	const struct vfork_call call = {receive_apart, &a, NULL, fd, fd, true};
 	ssize_t room = bare_room(fd);
+	ssize_t got = -1;
 	int on = 1;
 
 	clear_message(m);
-	m->stuck = 0;
 	if (room == -1)
 		return -1;
 	/* MSG_PEEK alone would skip an urgent byte of a stream */
@@ -176,11 +155,12 @@ static ssize_t receive_untrusted(
 	if (!m->lost)
 		return receive_with(fd, data, a.size, flags, (size_t)room, m);
 	if (take != FDPASS_LEAVE)
-		run_apart(&a);
+		got = vfork_run_call(&call, APART_PATIENCE);
+	if (got == -1)
+		errno = EBUSY;
 	m->fd_count = 0; /* these descriptors were the child's */
 	m->lost = true;
-	errno = a.error;
-	return a.got;
+	return got;
 }
 
 int fdpass_receive_apart(
@@ -201,7 +181,6 @@ ssize_t fdpass_read_apart(
 
 int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)
 {
-	m->stuck = 0;
 	if (receive_with(fd, data, size, MSG_TRUNC, ROOM_FOR_ALL, m) == -1)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
 	return 1;
@@ -209,7 +188,6 @@ int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)
 
 ssize_t fdpass_read(int fd, void *data, size_t size, struct fdpass_message *m)
 {
-	m->stuck = 0;
 	return receive_with(fd, data, size, 0, ROOM_FOR_ALL, m);
 }
 

@@ -18,8 +18,7 @@ struct fdpass_message {
 	struct ucred cred;    /* SCM_CREDENTIALS, if SO_PASSCRED is on; or 0 */
 	int fds[FDPASS_MOST]; /* CLOEXEC; the caller's to close */
 	size_t fd_count;
-	bool lost;   /* not all descriptors were taken */
-	pid_t stuck; /* the child that hangs in closing the descriptors (vfork_has()); or 0 */
+	bool lost; /* not all descriptors were taken */
 };
 
 /* Receive without blocking.  1: a message; 0: none now; -1: errno; a closed

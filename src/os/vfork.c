@@ -71,8 +71,10 @@ enum { STACK_SIZE = 64 * 1024 };
 struct vfork_stack {
 	struct vfork_stack *next;
 	char *base;
-	pid_t stuck;   /* the child that still runs on the stack; 0: none */
-	uid_t blamed;  /* the user because of whom that child is stuck; or VFORK_SOMEBODY */
+	pid_t stuck;    /* the child that still runs on the stack; 0: none */
+	uid_t blamed;   /* the user because of whom that child is stuck; or VFORK_SOMEBODY */
+	uint64_t owner; /* who was given with it to vfork_blame(), and when; 0: none */
+	nsec_t since;
 	pid_t of;      /* the latest child; an earlier one has left */
 	uint32_t runs; /* a futex: the kernel clears it at exec and exit, and wakes us */
 };
@@ -143,6 +145,19 @@ static unsigned count_stuck(const uid_t *user)
 unsigned vfork_stuck(void)
 {
 	return count_stuck(NULL);
+}
+
+uint64_t vfork_overdue(nsec_t age)
+{
+	for (struct vfork_stack *s = known.stacks; s != NULL; s = s->next) {
+		uint64_t owner = s->owner;
+
+		if (s->stuck == 0 || owner == 0 || clock_now() - s->since < age || is_free(s))
+			continue;
+		s->owner = 0;
+		return owner;
+	}
+	return 0;
 }
 
 bool vfork_has(pid_t pid)
@@ -347,7 +362,8 @@ static bool reap_child(struct vfork *child, nsec_t grace)
 	if (waitpid(child->pid, NULL, WNOHANG | (int)__WALL) != 0)
 		return true; /* the child was reaped since the last pause */
 	child->stack->stuck = child->pid;
-	child->stack->blamed = VFORK_SOMEBODY; /* until vfork_was_late() */
+	child->stack->blamed = VFORK_SOMEBODY; /* until vfork_blame() */
+	child->stack->owner = 0;
 	return false;
 }
 
@@ -414,11 +430,22 @@ static void note_late(uid_t uid, nsec_t waited)
 	u->spent += waited;
 }
 
+bool vfork_blame(uid_t uid, uint64_t owner)
+{
+	struct vfork_stack *last = known.last;
+
+	if (last == NULL || last->stuck == 0)
+		return false;
+	last->blamed = uid;
+	last->owner = owner;
+	last->since = clock_now();
+	return true;
+}
+
 void vfork_was_late(uid_t uid, nsec_t waited)
 {
 	note_late(uid, waited);
-	if (known.last != NULL && known.last->stuck != 0)
-		known.last->blamed = uid;
+	(void)vfork_blame(uid, 0);
 }
 
 /* ---- calls in a child ---- */
@@ -496,7 +523,7 @@ static int flags_of(const struct vfork_call *call)
 }
 
 /* `patience` 0: for however long it takes. */
-static int run_call(const struct vfork_call *call, nsec_t patience)
+int vfork_run_call(const struct vfork_call *call, nsec_t patience)
 {
 	struct run it = {.call = call, .slept = true};
 	nsec_t begun = clock_now();
@@ -504,6 +531,7 @@ static int run_call(const struct vfork_call *call, nsec_t patience)
 	bool ended;
 
 	known.left = false;
+	known.last = NULL;
 	/* no signal at the child's end: no other code shall notice it */
 	if (vfork_begin(&child, run_function, &it, flags_of(call), NULL) == -1)
 		return -1;
@@ -528,7 +556,7 @@ int vfork_make_call(const struct vfork_call *call, uid_t uid, nsec_t patience)
 	known.left = false;
 	errno = ETIMEDOUT;
 	if (patience > 0)
-		got = run_call(call, patience);
+		got = vfork_run_call(call, patience);
 	if (known.left)
 		vfork_was_late(uid, clock_now() - begun);
 	return got;
@@ -538,7 +566,7 @@ int vfork_run(int (*function)(void *argument), void *argument, nsec_t patience)
 {
 	const struct vfork_call call = {function, argument, NULL, VFORK_SHARES, -1, false};
 
-	return run_call(&call, patience);
+	return vfork_run_call(&call, patience);
 }
 
 int vfork_table(void)

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -69,6 +70,8 @@ bool vfork_reap(struct vfork *child);
 bool vfork_is_shared(void);
 /* How many children were killed in vain, and are still there. */
 unsigned vfork_stuck(void);
+/* The owner of one that has been for so long (vfork_blame()), who is told once; 0: none. */
+uint64_t vfork_overdue(nsec_t age);
 bool vfork_has(pid_t pid); /* is the process one of these children? */
 
 /*
@@ -112,6 +115,8 @@ struct vfork_call {
 	int keep, also; /* of our descriptors it keeps these two (or one, or -1: none) */
 	bool needed;    /* even if very many children are stuck */
 };
+/* Make the call as vfork_run() does.  -1 and EAGAIN: no child can be started. */
+int vfork_run_call(const struct vfork_call *call, nsec_t patience);
 /* Make the call, for no longer than `patience` (0: not at all); should it take longer,
  * that user was late.  Returns the function's result, with its errno; or -1 and errno
  * (ETIMEDOUT: the child was killed). */
@@ -154,6 +159,8 @@ int vfork_syscall(void *argument);
 #define VFORK_FILES ((uid_t)-3)    /* in place of a uid: files of workers' settings */
 nsec_t vfork_patience(uid_t uid);
 void vfork_was_late(uid_t uid, nsec_t waited);
+/* Is the last child stuck?  Then it counts against this user, and that owner. */
+bool vfork_blame(uid_t uid, uint64_t owner);
 
 /* All time that nclust has waited in vfork_run() and its like for a function that slept.
  * Waits for a function that only lacked a CPU do not count. */

@@ -6,7 +6,7 @@
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/privilege.h"
-#include "os/process.h"
+#include "os/vfork.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 
@@ -17,35 +17,38 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-/* How long a child may take to close one descriptor. */
+/* How long a child may hang before the worker is killed. */
 #define PATIENCE (5 * SECOND)
-/* The same, if nclust itself waits for the child. */
+/* How long a child may sleep for what is to be closed now.  Longer only because of a worker that
+ * means it, or of SO_LINGER, whose wait SIGKILL ends. */
 #define PROMPTLY (100 * MSEC)
-/* So many are closed at once, others when this turn ends. */
-#define TOGETHER_MOST 32
-/* Most batches are closed within this time, so nclust waits for them. */
+/* The same for all that waits for the end of a turn, */
 #define MOMENT (1 * MSEC)
-/* After that nclust looks whether they are closed. */
+/* and when the next child goes on. */
 #define LOOK (10 * MSEC)
-#define START_AGAIN (1 * SECOND)
 /* How long nclust waits before an upgrade and at its end, until everything is closed. */
 #define SETTLE_MOST (2 * SECOND)
-/* How long a socket with SO_LINGER may take to send its last data. */
-#define LINGER_US 20000
 /* A worker is killed if more of its descriptors wait to be closed. */
 #define WAITING_MOST 512
-/* While so many children hang because of a cluster, nclust receives no more descriptors from its
- * workers. */
-#define HUNG_OF_ONE 8
 
 struct foreign {
 	int fd;
+	uid_t cluster;  /* cluster_of() */
 	uint64_t owner; /* the worker's serial, or 0 */
 };
+
+/* In place of a uid: a worker's cluster, or clients, with bits that no uid has set. */
+static uid_t cluster_of(const struct child *by)
+{
+	return 0xC0000000U | (by != NULL ? by->service->saved.number : 0);
+}
+
+static uint64_t owner_of(const struct child *by)
+{
+	return by != NULL ? by->serial : 0;
+}
 
 /* Can a process with fewer rights than nclust pass descriptors to it? */
 static bool has_weaker_users(const struct supervisor *sup)
@@ -69,277 +72,132 @@ static void kill_endless(struct supervisor *sup, uint64_t owner)
 	kill_owner(sup, owner, "a descriptor that cannot be closed (does its file server answer?)");
 }
 
-/* ---- the child ---- */
-
-static void on_alarm(int signal)
-{
-	(void)signal; /* the signal only interrupts the wait */
-}
-
-/*
- * Runs in the child, which shares nclust's memory and descriptor table.  No call here may fail,
- * because errno is nclust's, too.  dup3(2) puts /dev/null at the descriptor's number and closes
- * what was there; nclust closes the number later.  SIGALRM ends the wait for SO_LINGER (tcp_close()
- * of the kernel).
- */
-static int close_batch(void *argument)
-{
-	struct closing *c = argument;
-	const struct sigaction alarm = {.sa_handler = on_alarm};
-	const struct itimerval bound = {{0, LINGER_US}, {0, LINGER_US}};
-	sigset_t others;
-
-	sigfillset(&others);
-	sigdelset(&others, SIGALRM);
-	(void)sigaction(SIGALRM, &alarm, NULL);
-	(void)sigprocmask(SIG_SETMASK, &others, NULL);
-	(void)setitimer(ITIMER_REAL, &bound, NULL);
-	for (; c->done < c->count; c->done++)
-		(void)dup3(c->null_fd, c->fds[c->done], O_CLOEXEC);
-	return 0;
-}
-
-static void put_back(struct closer *c, struct foreign it)
-{
-	if (c->count < c->room)
-		c->list[c->count++] = it;
-}
-
-/* The child has ended, or was killed: close the numbers of what it has closed, and put the rest
- * back on the list. */
-static void end_batch(struct closer *c)
-{
-	struct closing *it = &c->closing;
-
-	c->child.pid = 0;
-	for (unsigned i = 0; i < it->count; i++)
-		if (i < it->done)
-			fd_close(&it->fds[i]);
-		else
-			put_back(c, (struct foreign){it->fds[i], c->owners[i]});
-	it->count = 0;
-}
-
-/* Reap the child if it has ended; false: it has not. */
-static bool reap_child(struct closer *c)
-{
-	if (waitpid(c->child.pid, NULL, WNOHANG | (int)__WCLONE) == 0)
-		return false;
-	end_batch(c);
-	return true;
-}
-
-static void take_batch(struct supervisor *sup)
-{
-	struct closer *c = &sup->closer;
-	struct closing *it = &c->closing;
-
-	*it = (struct closing){.null_fd = sup->null_fd};
-	for (; it->count < c->count && it->count < CLOSING_BATCH; it->count++) {
-		it->fds[it->count] = c->list[it->count].fd;
-		c->owners[it->count] = c->list[it->count].owner;
-	}
-	c->count -= it->count;
-	memmove(c->list, c->list + it->count, c->count * sizeof(*c->list));
-}
-
-/* 1: the batch is closed; 0: the child goes on closing it; -1: no child can be started. */
-static int close_next_batch(struct supervisor *sup, nsec_t patience)
-{
-	struct closer *c = &sup->closer;
-
-	take_batch(sup);
-	c->child.needed = true;
-	if (vfork_begin(&c->child, close_batch, &c->closing, CLONE_FILES, NULL) == -1) {
-		end_batch(c);
-		return -1;
-	}
-	if (!vfork_wait(&c->child, patience))
-		return 0;
-	(void)vfork_reap(&c->child);
-	end_batch(c);
-	return 1;
-}
-
-static void give_up_batch(struct closer *c)
-{
-	if (c->child.pid == 0)
-		return;
-	(void)vfork_kill(&c->child);
-	end_batch(c);
-}
-
-/* ---- in the loop ---- */
-
 static void look_within(struct supervisor *sup, nsec_t wait)
 {
 	if (sup->loop != NULL)
 		timer_arm_within(sup->loop, &sup->closer.look, wait);
 }
 
-/* Within PATIENCE the child should close at least one descriptor. */
-static void grant_patience(struct closer *c)
+/* If the last child hangs, the worker is killed in a while; if too many do, at once. */
+static void blame(struct supervisor *sup, uid_t cluster, uint64_t owner)
 {
-	c->seen = c->closing.done;
-	c->due = clock_now() + PATIENCE;
-}
-
-static void start_batches(struct supervisor *sup)
-{
-	struct closer *c = &sup->closer;
-
-	if (c->child.pid != 0)
-		(void)reap_child(c);
-	while (c->child.pid == 0 && c->count > 0) {
-		int got = close_next_batch(sup, MOMENT);
-
-		if (got != 1)
-			look_within(sup, got == 0 ? LOOK : START_AGAIN);
-		if (got == 0)
-			grant_patience(c);
-		else if (got == -1)
-			return;
-	}
-}
-
-void foreign_reap(struct supervisor *sup, pid_t pid)
-{
-	if (sup->closer.child.pid != pid)
-		(void)vfork_stuck(); /* a child that hung */
-	else if (reap_child(&sup->closer))
-		start_batches(sup);
-}
-
-static void look_at_child(struct supervisor *sup)
-{
-	struct closer *c = &sup->closer;
-	uint64_t owner;
-
-	if (c->child.pid == 0 || reap_child(c))
+	if (!vfork_blame(cluster, owner))
 		return;
-	if (c->closing.done != c->seen)
-		grant_patience(c);
-	if (clock_now() < c->due) {
+	look_within(sup, PATIENCE);
+	if (vfork_patience(cluster) == 0)
+		kill_endless(sup, owner);
+}
+
+/* ---- closing ---- */
+
+struct closing {
+	int null_fd;
+	const struct foreign *list;
+	size_t count;
+	volatile size_t done;
+};
+
+/*
+ * Runs in the child, which shares nclust's memory and descriptor table.  dup3(2) puts /dev/null at
+ * the descriptor's number, and closes what was there; nclust closes the number later.  If the child
+ * is killed in that wait, the next one finds /dev/null there.
+ */
+static int close_in_child(void *argument)
+{
+	struct closing *c = argument;
+
+	for (; c->done < c->count; c->done++)
+		(void)dup3(c->null_fd, c->list[c->done].fd, O_CLOEXEC);
+	return 0;
+}
+
+/* How many of the list are closed now, until one took too long. */
+static size_t close_list(
+	struct supervisor *sup, struct foreign *list, size_t count, nsec_t patience)
+{
+	struct closing it = {.null_fd = sup->null_fd, .list = list, .count = count};
+	const struct vfork_call call = {close_in_child, &it, NULL, VFORK_SHARES, -1, true};
+
+	(void)vfork_run_call(&call, patience);
+	for (size_t i = 0; i < it.done; i++)
+		fd_close(&list[i].fd);
+	if (it.done < count)
+		blame(sup, list[it.done].cluster, list[it.done].owner);
+	return it.done;
+}
+
+static void close_waiting(struct supervisor *sup, nsec_t patience)
+{
+	struct closer *c = &sup->closer;
+	size_t done;
+
+	if (c->count == 0)
+		return;
+	done = close_list(sup, c->list, c->count, patience);
+	c->count -= done;
+	memmove(c->list, c->list + done, c->count * sizeof(*c->list));
+	if (c->count > 0)
 		look_within(sup, LOOK);
-		return;
-	}
-	owner = c->seen < c->closing.count ? c->owners[c->seen] : 0;
-	give_up_batch(c);
-	kill_endless(sup, owner);
-}
-
-bool foreign_is_settled(const struct supervisor *sup)
-{
-	return sup->closer.child.pid == 0 && sup->closer.count == 0;
-}
-
-/* No worker is killed here for a late close. */
-void foreign_settle(struct supervisor *sup)
-{
-	struct closer *c = &sup->closer;
-	nsec_t until = clock_now() + SETTLE_MOST;
-
-	do {
-		give_up_batch(c);
-		if (c->count > 0 && close_next_batch(sup, PROMPTLY) == -1)
-			break;
-	} while (!foreign_is_settled(sup) && clock_now() < until);
-	if (!foreign_is_settled(sup))
-		look_within(sup, START_AGAIN);
-}
-
-/* ---- receiving ---- */
-
-/* Forget children that no longer hang. */
-static void look_at_hung(struct closer *c)
-{
-	unsigned kept = 0;
-
-	(void)vfork_stuck(); /* reaps children that have ended */
-	for (unsigned i = 0; i < c->hung_count; i++)
-		if (vfork_has(c->hung[i].pid))
-			c->hung[kept++] = c->hung[i];
-	c->hung_count = kept;
-}
-
-static uint32_t cluster_of(const struct child *by)
-{
-	return by != NULL ? by->service->saved.number : 0;
-}
-
-static unsigned count_hung(const struct closer *c, const struct child *by)
-{
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < c->hung_count; i++)
-		count += c->hung[i].cluster == cluster_of(by);
-	return count;
-}
-
-/* May one more child hang because of the worker's cluster? */
-static bool may_hang(struct closer *c, const struct child *by)
-{
-	if (c->hung_count == HUNG_MOST || count_hung(c, by) >= HUNG_OF_ONE)
-		look_at_hung(c);
-	return c->hung_count < HUNG_MOST && count_hung(c, by) < HUNG_OF_ONE;
-}
-
-/* If a child has hung too long, kill the worker to blame, if that still lives. */
-static void look_at_overdue(struct supervisor *sup)
-{
-	struct closer *c = &sup->closer;
-	nsec_t now = clock_now();
-
-	if (c->hung_count == 0)
-		return;
-	look_at_hung(c);
-	for (unsigned i = 0; i < c->hung_count; i++)
-		if (now - c->hung[i].since >= PATIENCE)
-			kill_endless(sup, c->hung[i].owner);
-	if (c->hung_count > 0)
-		look_within(sup, PATIENCE);
 }
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
+	uint64_t owner;
 
 	(void)loop;
 	(void)revents;
-	look_at_child(sup);
-	start_batches(sup);
-	look_at_overdue(sup);
+	close_waiting(sup, MOMENT);
+	while ((owner = vfork_overdue(PATIENCE)) != 0)
+		kill_endless(sup, owner);
+	if (vfork_stuck() > 0)
+		look_within(sup, PATIENCE);
+}
+
+bool foreign_is_settled(const struct supervisor *sup)
+{
+	return sup->closer.count == 0;
+}
+
+void foreign_settle(struct supervisor *sup)
+{
+	nsec_t until = clock_now() + SETTLE_MOST;
+
+	do {
+		close_waiting(sup, PROMPTLY);
+	} while (!foreign_is_settled(sup) && vfork_left() && clock_now() < until);
+}
+
+/* ---- receiving ---- */
+
+/* While 8 children hang because of a cluster, its workers' descriptors are not received. */
+static enum fdpass_take what_to_take(const struct child *by, enum fdpass_take take)
+{
+	return vfork_patience(cluster_of(by)) > 0 ? take : FDPASS_LEAVE;
 }
 
 /* Keeps errno, which is that of the receiving. */
 static void note_received(struct supervisor *sup, const struct child *by,
 	const struct fdpass_message *m, enum fdpass_take take)
 {
-	struct closer *c = &sup->closer;
 	int error = errno;
 
-	if (m->lost && take == FDPASS_LEAVE && by != NULL && count_hung(c, by) >= HUNG_OF_ONE)
-		kill_endless(sup, by->serial);
-	if (m->stuck != 0 && c->hung_count < HUNG_MOST) {
-		c->hung[c->hung_count++] = (struct hung){
-			.pid = m->stuck,
-			.cluster = cluster_of(by),
-			.owner = by != NULL ? by->serial : 0,
-			.since = clock_now(),
-		};
-		look_within(sup, PATIENCE);
-	}
+	if (m->lost && take == FDPASS_LEAVE)
+		kill_endless(sup, owner_of(by));
+	else if (m->lost)
+		blame(sup, cluster_of(by), owner_of(by));
 	errno = error;
 }
 
 int foreign_receive(struct supervisor *sup, const struct child *by, int fd, void *data, size_t size,
 	struct fdpass_message *m)
 {
-	enum fdpass_take take = may_hang(&sup->closer, by) ? FDPASS_NOTHING : FDPASS_LEAVE;
+	enum fdpass_take take;
 	int got;
 
 	if (!has_weaker_users(sup))
 		return fdpass_receive(fd, data, size, m);
+	take = what_to_take(by, FDPASS_NOTHING);
 	got = fdpass_receive_apart(fd, data, size, take, m);
 	note_received(sup, by, m, take);
 	return got;
@@ -352,8 +210,7 @@ ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd, voi
 
 	if (!has_weaker_users(sup))
 		return fdpass_read(fd, data, size, m);
-	if (!may_hang(&sup->closer, by))
-		take = FDPASS_LEAVE;
+	take = what_to_take(by, take);
 	got = fdpass_read_apart(fd, data, size, take, m);
 	note_received(sup, by, m, take);
 	return got;
@@ -363,13 +220,10 @@ ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd, voi
 
 static int grow_list(struct closer *c)
 {
-	size_t room = c->room > 0 ? c->room : 64;
+	size_t room = c->room > 0 ? 2 * c->room : 64;
 	struct foreign *list;
 
-	/* a batch may be put back on the list */
-	while (room < c->count + 1 + CLOSING_BATCH)
-		room *= 2;
-	if (room == c->room)
+	if (c->count < c->room)
 		return 0;
 	list = realloc(c->list, room * sizeof(*list));
 	if (list == NULL)
@@ -393,28 +247,22 @@ static void bound_waiting(struct supervisor *sup, uint64_t owner)
 
 void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
 {
-	struct closing one = {
-		.null_fd = sup->null_fd,
-		.count = 1,
-		.fds = {*fd},
-	};
+	struct foreign it = {*fd, cluster_of(by), owner_of(by)};
 
 	if (*fd == -1 || !has_weaker_users(sup)) {
 		fd_close(fd);
-		return;
-	}
-	if (vfork_run(close_batch, &one, PROMPTLY) == -1 && errno == ETIMEDOUT && by != NULL)
-		kill_endless(sup, by->serial);
-	if (one.done == 1)
-		fd_close(fd);
-	else
+	} else if (close_list(sup, &it, 1, PROMPTLY) == 1) {
+		*fd = -1;
+	} else {
+		if (vfork_left())
+			kill_endless(sup, it.owner);
 		foreign_close(sup, by, fd);
+	}
 }
 
 void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
 {
 	struct closer *c = &sup->closer;
-	uint64_t owner = by != NULL ? by->serial : 0;
 
 	if (*fd == -1)
 		return;
@@ -422,12 +270,10 @@ void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
 		fd_close(fd);
 		return;
 	}
-	c->list[c->count++] = (struct foreign){fd_release(fd), owner};
-	look_within(sup, 0);
-	if (sup->loop != NULL && c->count >= TOGETHER_MOST)
-		start_batches(sup);
+	c->list[c->count++] = (struct foreign){fd_release(fd), cluster_of(by), owner_of(by)};
+	look_within(sup, c->count == 1 ? 0 : LOOK);
 	if (c->count > WAITING_MOST)
-		bound_waiting(sup, owner);
+		bound_waiting(sup, owner_of(by));
 }
 
 /* Is nothing left in the queue of a unix socket that is shut down?  unix_dgram_sendmsg() puts nothing
@@ -465,9 +311,4 @@ void foreign_fini(struct supervisor *sup)
 	ev_timer_stop(sup->loop, &sup->closer.look);
 	free(sup->closer.list);
 	foreign_init(sup);
-}
-
-bool foreign_owns(const struct supervisor *sup, pid_t pid)
-{
-	return pid != 0 && (sup->closer.child.pid == pid || vfork_has(pid));
 }

@@ -8,9 +8,9 @@
 /*
  * Descriptors that workers have made: close(2) of such a descriptor may block for any time (a file
  * server that does not answer, SO_LINGER, the lock of an epoll set).  So a child that shares
- * nclust's descriptor table closes them (os/vfork.h); if the child hangs, nclust kills the worker
- * that the descriptor comes from.  Descriptors that are sent to nclust do not even get into its
- * table (fdpass_receive_apart()).
+ * nclust's descriptor table closes them (os/vfork.h); if the child hangs, it is left alone, and
+ * nclust kills the worker that the descriptor comes from.  Descriptors that are sent to nclust do
+ * not even get into its table (fdpass_receive_apart()).
  *
  * If no process can have fewer rights than nclust, nclust calls close(2) directly.
  *
@@ -38,8 +38,5 @@ bool foreign_is_settled(const struct supervisor *sup);
 
 void foreign_init(struct supervisor *sup);
 void foreign_fini(struct supervisor *sup);
-/* Is `pid` a child of nclust that closes descriptors, or one that hangs (vfork_has())? */
-bool foreign_owns(const struct supervisor *sup, pid_t pid);
-void foreign_reap(struct supervisor *sup, pid_t pid);
 
 #endif

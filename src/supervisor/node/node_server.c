@@ -6,6 +6,7 @@
 #include "base/scope.h"
 #include "os/process.h"
 #include "os/socket/socket.h"
+#include "os/vfork.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
 #include "supervisor/intercept/intercept.h"

@@ -9,7 +9,6 @@
 #include "os/descriptors.h"
 #include "os/socket/socket.h"
 #include "os/spawn/spawn.h"
-#include "os/vfork.h"
 #include "supervisor/common/job.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/state.h"
@@ -55,35 +54,13 @@ struct logger {
 };
 
 /* Closes descriptors that workers have made (foreign.h). */
-#define CLOSING_BATCH 64
-struct closing {
-	int null_fd;
-	unsigned count;
-	volatile unsigned done;
-	int fds[CLOSING_BATCH];
-};
-/* A child of nclust that hangs with descriptors that a worker has sent. */
-#define HUNG_MOST 64
-struct hung {
-	pid_t pid;
-	uint32_t cluster; /* 0: a client has sent them */
-	uint64_t owner;
-	nsec_t since;
-};
 struct closer {
-	struct vfork child; /* that closes; pid 0: none runs */
-	struct closing closing;
-	uint64_t owners[CLOSING_BATCH]; /* the serial of each descriptor's worker, or 0 */
-	nsec_t due; /* when it is killed, unless it has closed more than `seen` */
-	unsigned seen;
-	ev_timer look; /* for what is next: a start, a child that closes, or one that hangs */
+	ev_timer look; /* for what is next: a start, or a child that hangs */
 	/* Descriptors that wait to be closed, the oldest first. */
 	struct foreign *list; /* heap */
 	size_t count;
 	size_t room;
 	uint64_t killed; /* the last worker that was killed for its descriptors */
-	struct hung hung[HUNG_MOST];
-	unsigned hung_count;
 };
 
 /* What a spawn needs until it has ended, used again and again. */

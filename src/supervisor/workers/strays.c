@@ -8,7 +8,7 @@
 #include "os/clock.h"
 #include "os/process.h"
 #include "os/look/remote.h"
-#include "supervisor/common/foreign.h"
+#include "os/vfork.h"
 #include "supervisor/common/job.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/recipe.h"
@@ -43,8 +43,7 @@
 /* Has nclust started this process? */
 static bool is_known(const struct supervisor *sup, pid_t pid)
 {
-	return child_by_pid(sup, pid) != NULL || job_by_pid(sup, pid) != NULL ||
-		foreign_owns(sup, pid);
+	return child_by_pid(sup, pid) != NULL || job_by_pid(sup, pid) != NULL || vfork_has(pid);
 }
 
 /* Reap a bounded number of exited processes; true: there may be more.  Reaping one may take 10 ms
@@ -67,8 +66,8 @@ static bool reap_some(struct supervisor *sup)
 			child_main_exited(child); /* as if its pidfd was readable */
 		} else if (job != NULL) {
 			job_look(job);
-		} else if (foreign_owns(sup, pid)) {
-			foreign_reap(sup, pid);
+		} else if (vfork_has(pid)) {
+			(void)vfork_stuck(); /* reaps it */
 		} else {
 			if (child_reap(pid) == -1)
 				return false;
