@@ -181,15 +181,12 @@ static bool is_settled(const struct exam *e, const struct watch *w)
 	return now - w->worked >= IDLE || now - w->began >= BUSY_MOST;
 }
 
-/* Note the threads: one that computes in two successive looks is not only starting up. */
+/* Note the threads: one that computes in the last two looks is not only starting up. */
 static void note_threads(struct exam *e, unsigned running_before)
 {
-	unsigned lasting = e->held.running < running_before ? e->held.running : running_before;
-
+	e->computing = e->held.running < running_before ? e->held.running : running_before;
 	if (e->held.threads > e->threads)
 		e->threads = e->held.threads;
-	if (lasting > e->computing)
-		e->computing = lasting;
 }
 
 static void look_at_worker(struct exam *e, struct watch *w)
