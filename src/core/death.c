@@ -19,6 +19,20 @@ static bool is_success(const struct cluster_settings *settings, const struct end
 		cluster_is_success(settings, (unsigned)ending->code);
 }
 
+/* How long it was at work: for ever, if it is done, as after so many requests or jobs. */
+static nsec_t worked_for(const struct worker *dead, const struct cluster_settings *settings,
+	const struct ending *ending, nsec_t now)
+{
+	nsec_t age = now - dead->born;
+
+	if (!worker_was_ready(dead))
+		return now - dead->gate_at;
+	if (dead->why == WHY_ITSELF && is_success(settings, ending) && age >= SECOND &&
+		age >= settings->stable_after)
+		return NSEC_NEVER;
+	return now - dead->ready_at;
+}
+
 /* Does the restart policy leave the slot empty after this death? */
 static bool has_ended(const struct cluster_settings *settings, const struct worker *dead,
 	const struct ending *ending)
@@ -127,8 +141,7 @@ static nsec_t plan_next(struct cluster *c, uint32_t i, const struct worker *dead
 	else
 		wait = backoff_next(&s->backoff, settings,
 			worker_was_ready(dead) || dead->gate_at > 0,
-			c->now - (worker_was_ready(dead) ? dead->ready_at : dead->gate_at),
-			&c->random);
+			worked_for(dead, settings, ending, c->now), &c->random);
 	if (wait > 0 && worker_was_ready(dead) && is_rescued(c))
 		wait = 0;
 	if (wait == 0 && ending->out_of_memory)

@@ -69,11 +69,19 @@ static bool is_rescue(struct world *w, const struct report *r)
 	return true;
 }
 
+static bool is_success(const struct cluster_settings *s, struct ending ending)
+{
+	return ending.kind == ENDING_EXIT && cluster_is_success(s, (unsigned)ending.code);
+}
+
 static void check_wait(struct world *w, struct place *place, const struct report *r)
 {
 	const struct process *p = witness_process(w, r->worker);
 	const struct cluster_settings *s = p->settings;
-	bool ends_loop = r->was_ready && r->ready_for >= MINUTE && r->ready_for >= s->stable_after;
+	bool done = r->why == WHY_ITSELF && is_success(s, r->ending) && r->age >= SECOND &&
+		r->age >= s->stable_after;
+	bool ends_loop = r->was_ready &&
+		(done || (r->ready_for >= MINUTE && r->ready_for >= s->stable_after));
 	bool first = ends_loop || (r->was_ready && !place->forgiven);
 
 	if (r->ending.kind == ENDING_SPAWN && r->ending.code == EAGAIN) {
@@ -166,11 +174,6 @@ static bool ends_slot(const struct action *next)
 {
 	return next != NULL && next->kind == ACTION_REPORT &&
 		next->report.kind == REPORT_SLOT_ENDED;
-}
-
-static bool is_success(const struct cluster_settings *s, struct ending ending)
-{
-	return ending.kind == ENDING_EXIT && cluster_is_success(s, (unsigned)ending.code);
 }
 
 /* Is the slot left empty if, and only if, the restart policy says so? */

@@ -284,6 +284,33 @@ TEST(the_last_ready_one_is_replaced_at_once_also_where_others_start)
 	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
 }
 
+/* So end programs after so many requests or jobs: that is no crash. */
+TEST(one_that_ends_with_success_after_a_second_does_not_wait_however_often)
+{
+	start_ready(2);
+	for (int i = 0; i < 10; i++) {
+		pass(SECOND);
+		exits(0, SLOT_READY, 0);
+		ck_assert_int_eq(last(REPORT_EXITED)->wait, 0);
+		gets_ready(0);
+	}
+	pass(SECOND - 1);
+	exits(0, SLOT_READY, 0);
+	ck_assert_int_eq(last(REPORT_EXITED)->wait, 100 * MSEC);
+}
+
+TEST(one_that_ends_with_success_before_stable_after_waits)
+{
+	b.s->stable_after = MINUTE / 2;
+	start_ready(2);
+	pass(MINUTE / 2 - 1);
+	exits(0, SLOT_READY, 0);
+	gets_ready(0);
+	pass(MINUTE / 2 - 1);
+	exits(0, SLOT_READY, 0);
+	ck_assert_int_eq(last(REPORT_EXITED)->wait, 100 * MSEC);
+}
+
 /* What it held is freed by the kernel a moment behind its exit. */
 TEST(a_death_for_memory_is_replaced_a_moment_later)
 {
