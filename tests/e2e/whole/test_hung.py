@@ -308,15 +308,6 @@ def test_so_much_output_of_one_cluster_is_kept_that_no_more_of_it_is_read():
 
 
 @nightly
-def test_output_that_is_kept_locked_until_the_end_and_the_logger_is_killed():
-    it, logger = kept_output()
-    kill(logger)
-    it.role("logger", but=logger)
-    says_more(it)
-    goes_on(it, lasts=True)
-
-
-@nightly
 def test_output_that_is_kept_locked_and_nclust_and_the_logger_are_killed():
     it, logger = kept_output("orphans = keep")
     kill(logger)
