@@ -218,98 +218,6 @@ void sink_put(struct sink *o, const struct sink_text *t)
 		sink_flush(o);
 }
 
-/* ---- writing ---- */
-
-static bool has_more(struct sink *o)
-{
-	struct buffer written = o->out;
-
-	if (o->head < o->out.len)
-		return true;
-	buffer_clear(&written);
-	o->out = o->in;
-	o->in = written;
-	o->head = 0;
-	return o->out.len > 0;
-}
-
-static void note_taken(struct sink *o, size_t len)
-{
-	o->sys = 0;
-	o->head += len;
-	o->taken += len;
-	o->mid_written = o->out.data[o->head - 1] != '\n';
-	if (sink_waiting(o) == 0)
-		end_dropping(o);
-}
-
-static void note_failure(struct sink *o, int error)
-{
-	o->sys = error;
-	o->try_again = time_of(o) + TRY_AGAIN;
-}
-
-/* ---- the writer of streams ---- */
-
-/* The workers do not wait for a stream that fails: its reader may never come back. */
-static void fail_to_write(struct sink *o, int error)
-{
-	struct stream *s = &o->stream;
-
-	note_failure(o, error);
-	begin_dropping(o);
-	if (error == EPIPE && !s->is_dead)
-		log_warn("nobody reads the workers' output: it is dropped");
-	s->is_dead |= error == EPIPE;
-}
-
-static void write_stream(struct sink *o)
-{
-	while (has_more(o)) {
-		ssize_t n = stream_write(o);
-
-		if (n == -1)
-			fail_to_write(o, errno);
-		if (n <= 0)
-			return;
-		note_taken(o, (size_t)n);
-	}
-}
-
-static void close_file(struct sink *o)
-{
-	ev_io_stop(o->all->loop, &o->writable);
-	fd_close(&o->file.fd);
-	fd_close(&o->later.fd);
-}
-
-/* ---- the writer of daemons ---- */
-
-static void send_all(struct sink *o)
-{
-	while (has_more(o)) {
-		const char *at = o->out.data + o->head;
-		uint32_t size;
-		ssize_t n;
-
-		memcpy(&size, at, sizeof(size));
-		n = send(o->file.fd, at + sizeof(size), size, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n == -1 && (errno == EAGAIN || errno == ENOBUFS)) {
-			ev_io_start(o->all->loop, &o->writable);
-			return;
-		}
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1 && errno != EMSGSIZE) {
-			note_failure(o, errno);
-			close_file(o); /* the daemon is gone: ask for a new connection */
-			return;
-		}
-		count_lost(o, o->of, n == -1);
-		note_taken(o, sizeof(size) + size);
-	}
-}
-
 /* ---- asking ---- */
 
 static int send_ask(const struct sink *o, enum logwire_ask what, const char *text)
@@ -338,6 +246,13 @@ void sink_ask(struct sink *o, enum logwire_ask what)
 	}
 	o->asked_at = time_of(o);
 	o->ask_again = o->asked_at + ASK_UNANSWERED;
+}
+
+static void close_file(struct sink *o)
+{
+	ev_io_stop(o->all->loop, &o->writable);
+	fd_close(&o->file.fd);
+	fd_close(&o->later.fd);
 }
 
 /* Write to the next file from now on. */
@@ -439,15 +354,94 @@ static void ask_rotation(struct sink *o)
 	o->ask_again = time_of(o) + ROTATE_AGAIN;
 }
 
+/* ---- writing ---- */
+
+static bool has_more(struct sink *o)
+{
+	struct buffer written = o->out;
+
+	if (o->head < o->out.len)
+		return true;
+	buffer_clear(&written);
+	o->out = o->in;
+	o->in = written;
+	o->head = 0;
+	return o->out.len > 0;
+}
+
+static void note_taken(struct sink *o, size_t len)
+{
+	o->sys = 0;
+	o->head += len;
+	o->taken += len;
+	o->file.size += len;
+	o->mid_written = o->out.data[o->head - 1] != '\n';
+	if (sink_waiting(o) == 0)
+		end_dropping(o);
+	if (o->later.fd != -1 && !o->mid_written)
+		use_next_file(o);
+}
+
+static void note_failure(struct sink *o, int error)
+{
+	o->sys = error;
+	o->try_again = time_of(o) + TRY_AGAIN;
+	if (o->kind == SINK_DAEMON)
+		close_file(o); /* the daemon is gone: ask for a new connection */
+	if (o->kind != SINK_STREAM)
+		return;
+	/* the workers do not wait for a stream that fails: its reader may never come back */
+	begin_dropping(o);
+	if (error == EPIPE && !o->stream.is_dead)
+		log_warn("nobody reads the workers' output: it is dropped");
+	o->stream.is_dead |= error == EPIPE;
+}
+
+/* Note what a write has returned.  Returns whether more can be written now. */
+static bool note_written(struct sink *o, ssize_t n, int error)
+{
+	if (n > 0)
+		note_taken(o, (size_t)n);
+	else if (n == -1 && (error == EAGAIN || error == ENOBUFS))
+		ev_io_start(o->all->loop, &o->writable);
+	else if (n == 0 || error != EINTR)
+		note_failure(o, n == 0 ? ENOSPC : error);
+	return n > 0;
+}
+
+static ssize_t send_next(struct sink *o)
+{
+	const char *at = o->out.data + o->head;
+	uint32_t size;
+	ssize_t n;
+
+	memcpy(&size, at, sizeof(size));
+	n = send(o->file.fd, at + sizeof(size), size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n == -1 && errno != EMSGSIZE)
+		return -1;
+	count_lost(o, o->of, n == -1);
+	return (ssize_t)(sizeof(size) + size);
+}
+
+static void write_here(struct sink *o)
+{
+	while (has_more(o)) {
+		ssize_t n = o->kind == SINK_DAEMON ? send_next(o) : stream_write(o);
+
+		if (!note_written(o, n, errno))
+			return;
+	}
+}
+
 /* ---- the writer of files ---- */
 
-static bool may_write_file(struct sink *o)
+static bool may_write(struct sink *o)
 {
 	if (o->file.fd == -1 && sink_waiting(o) > 0 && time_of(o) >= o->ask_again)
 		sink_ask(o, LOGWIRE_ASK_OPEN);
 	if (is_due(o) && time_of(o) >= o->ask_again)
 		ask_rotation(o);
-	return o->file.fd != -1 && !awaits_next(o) && has_more(o);
+	return o->file.fd != -1 && !awaits_next(o);
 }
 
 /* How much to write at once: all, or up to the line with which this file is full or is left. */
@@ -468,14 +462,6 @@ static size_t next_write(const struct sink *o)
 	return end != NULL ? (size_t)(end - data) + 1 : len;
 }
 
-static void note_written(struct sink *o, size_t len)
-{
-	note_taken(o, len);
-	o->file.size += len;
-	if (o->later.fd != -1 && !o->mid_written)
-		use_next_file(o);
-}
-
 static ssize_t write_it(const struct offload_call *call)
 {
 	return write(call->fd, call->from, call->len);
@@ -485,13 +471,9 @@ static void on_written(struct ev_loop *loop, const struct offload_call *call)
 {
 	struct sink *o = call->about;
 
+	(void)loop;
 	o->writes = false;
-	if (call->got > 0)
-		note_written(o, (size_t)call->got);
-	else if (call->got == -1 && call->error == EAGAIN)
-		ev_io_start(loop, &o->writable);
-	else if (call->got == 0 || call->error != EINTR)
-		note_failure(o, call->got == 0 ? ENOSPC : call->error);
+	(void)note_written(o, call->got, call->error);
 	sink_flush(o);
 }
 
@@ -519,10 +501,12 @@ void sink_flush(struct sink *o)
 	/* nothing waits: the sink dropped one line that was too long for its memory */
 	if (o->dropping && sink_waiting(o) == 0)
 		end_dropping(o);
-	if (o->kind == SINK_STREAM)
-		write_stream(o);
-	else if (may_write_file(o))
-		(o->kind == SINK_DAEMON ? send_all : write_file)(o);
+	if (o->kind != SINK_STREAM && !may_write(o))
+		return;
+	if (o->kind != SINK_FILE)
+		write_here(o);
+	else if (has_more(o))
+		write_file(o);
 }
 
 static unsigned long lines_in(const struct sink *o, const struct buffer *b, size_t at)

@@ -180,8 +180,8 @@ void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd);
  * own where that can be opened, so that no other process's becomes non-blocking. */
 void stream_open(struct sink *o, int original);
 void stream_close(struct sink *o);
-/* Write some of what waits in o->out; 0: nothing now; -1 and errno. */
-ssize_t stream_write(struct sink *o);
+/* Write some of what waits in o->out, as write(2). */
+ssize_t stream_write(const struct sink *o);
 /* How much may be read now to be copied there, up to OFFLOAD_DATA: no more than it takes at once, but
  * for a worker that has ended. */
 size_t stream_room(struct sink *o, bool has_ended);

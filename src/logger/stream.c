@@ -86,8 +86,11 @@ static bool is_writable(const struct sink *o)
 	return poll(&at, 1, 0) != 0;
 }
 
-static ssize_t write_some(const struct sink *o, const char *data, size_t len)
+ssize_t stream_write(const struct sink *o)
 {
+	const char *data = o->out.data + o->head;
+	size_t len = next_batch(o, data, o->out.len - o->head);
+
 	if (o->stream.is_socket)
 		return send(o->file.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (!o->stream.can_block)
@@ -97,20 +100,6 @@ static ssize_t write_some(const struct sink *o, const char *data, size_t len)
 		return write(o->file.fd, data, len < 256 ? len : 256);
 	errno = EAGAIN;
 	return -1;
-}
-
-ssize_t stream_write(struct sink *o)
-{
-	const char *data = o->out.data + o->head;
-	ssize_t n = write_some(o, data, next_batch(o, data, o->out.len - o->head));
-
-	if (n > 0)
-		return n;
-	if (n == 0)
-		errno = EIO;
-	else if (errno == EAGAIN)
-		ev_io_start(o->all->loop, &o->writable);
-	return errno == EAGAIN || errno == EINTR ? 0 : -1;
 }
 
 size_t stream_room(struct sink *o, bool has_ended)
