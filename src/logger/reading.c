@@ -120,27 +120,14 @@ static void show_progress(struct logger *logger, struct source_pipe *pipe)
 			put_line(logger, &routes[i], &line);
 }
 
-/* `len` bytes of the pipe are cut into lines now. */
-static void begin_lines(struct logger *logger, struct source_pipe *pipe, size_t len)
-{
-	logger->prefix.len = 0;
-	remember_begin(&logger->remember, pipe, len + pipe->part.len);
-}
-
-/* Cut what was read of a pipe into lines. */
+/* Cut what was read of a pipe into lines, or end its last one (NULL). */
 static void split_lines(
 	struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
 {
-	begin_lines(logger, pipe, len);
+	logger->prefix.len = 0;
+	remember_begin(&logger->remember, pipe, len + pipe->part.len);
 	source_split(pipe, data, len, take_line, logger);
 	show_progress(logger, pipe);
-	remember_flush(&logger->remember);
-}
-
-static void end_lines(struct logger *logger, struct source_pipe *pipe)
-{
-	begin_lines(logger, pipe, 0);
-	source_end_lines(pipe, take_line, logger);
 	remember_flush(&logger->remember);
 }
 
@@ -248,7 +235,7 @@ static void end_pipe(struct logger *logger, struct source_pipe *pipe)
 {
 	struct offload_call call = {.make = close_it};
 
-	end_lines(logger, pipe);
+	split_lines(logger, pipe, NULL, 0);
 	ev_io_stop(logger->loop, &pipe->readable);
 	unqueue(logger, pipe);
 	if (call_for(logger, pipe, &call))
@@ -543,7 +530,7 @@ static void drain_pipe(struct logger *logger, struct source_pipe *pipe)
 static void finish_ending(struct logger *logger, struct source *source)
 {
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
-		end_lines(logger, &source->pipes[i]);
+		split_lines(logger, &source->pipes[i], NULL, 0);
 	source->due = true;
 	/* the worker's lines come before what the supervisor logs of its death */
 	cluster_flush(&logger->clusters, source->cluster);
@@ -574,7 +561,7 @@ void reading_end(struct logger *logger)
 	logger->come = logger->queue = NULL;
 	for (struct source *source = logger->sources; source != NULL; source = source->next)
 		for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
-			end_lines(logger, &source->pipes[i]);
+			split_lines(logger, &source->pipes[i], NULL, 0);
 			ev_io_stop(logger->loop, &source->pipes[i].readable);
 		}
 }

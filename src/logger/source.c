@@ -164,10 +164,16 @@ static void keep_part(const struct split *s, const char *text, size_t len)
 void source_split(
 	struct source_pipe *pipe, const char *data, size_t len, lines_take *take, void *context)
 {
-	const struct split s = {pipe, true, take, context};
+	const struct split s = {pipe, data != NULL, take, context};
 	const char *end;
 
-	while (len > 0 && (end = memchr(data, '\n', len)) != NULL) {
+	if (data == NULL) {
+		if (pipe->part.len > 0)
+			end_part(&s, NULL, 0, true, 0);
+		pipe->cut = false;
+		return;
+	}
+	while ((end = memchr(data, '\n', len)) != NULL) {
 		size_t n = (size_t)(end - data);
 
 		len -= n + 1;
@@ -179,15 +185,6 @@ void source_split(
 	}
 	if (len > 0)
 		keep_part(&s, data, len);
-}
-
-void source_end_lines(struct source_pipe *pipe, lines_take *take, void *context)
-{
-	const struct split s = {pipe, false, take, context};
-
-	if (pipe->part.len > 0)
-		end_part(&s, NULL, 0, true, 0);
-	pipe->cut = false;
 }
 
 /* ---- tail ---- */

@@ -107,11 +107,10 @@ void source_free(struct source **list, struct source *source);
 
 bool source_is_open(const struct source *source);
 
-/* Cut what was read of a pipe into lines. */
+/* Cut what was read of a pipe into lines.  NULL: no more data comes, or not soon: hand on the
+ * unfinished line. */
 void source_split(
 	struct source_pipe *pipe, const char *data, size_t len, lines_take *take, void *context);
-/* No more data comes from the pipe, or not soon: hand on its unfinished line. */
-void source_end_lines(struct source_pipe *pipe, lines_take *take, void *context);
 
 /* What stands before a line: "web.2 | ", or "web.2 + " if it goes on with the one before; with a
  * colour by slot, and blanks up to that width of the name. */

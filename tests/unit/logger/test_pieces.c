@@ -51,7 +51,7 @@ TEST_LOOP(lines_do_not_depend_on_how_they_were_read, 1, 16)
 
 	split(text, strlen(text), (size_t)_i);
 	ck_assert_str_eq(buffer_text(&taken), "|one||two");
-	source_end_lines(pipe_of, note_line, NULL);
+	source_split(pipe_of, NULL, 0, note_line, NULL);
 	ck_assert_str_eq(buffer_text(&taken), "|one||two|three");
 }
 
