@@ -216,37 +216,29 @@ bool clusters_take(struct clusters *all, const struct logwire_packet *p, struct 
 
 /* ---- putting ---- */
 
-static void put_bytes(struct sink *o, const struct line *line)
+void cluster_line(struct sink *o, const struct route *route, const struct line *line)
 {
-	const struct sink_text put = {
-		.of = o->of,
+	struct buffer *scratch = &o->all->scratch;
+	struct sink_text put = {
+		.of = line->of->cluster,
 		.author = line->of->worker * 2 + line->is_stderr,
 		.text = line->text,
 		.len = line->len,
 		.newline = line->newline,
 	};
 
-	sink_put(o, &put);
-}
-
-void cluster_line(struct sink *o, const struct route *route, const struct line *line)
-{
-	struct buffer *scratch = &o->all->scratch;
-	struct sink_text put = {.of = line->of->cluster, .newline = route->to == LOGWIRE_TO_JSON};
-
-	if (route->to == LOGWIRE_TO_FILE) {
-		put_bytes(o, line);
-		return;
-	}
 	buffer_clear(scratch);
 	if (route->to == LOGWIRE_TO_JSON)
 		format_json(scratch, line);
 	else if (route->to == LOGWIRE_TO_JOURNAL)
 		format_journal(scratch, line);
-	else
+	else if (route->to == LOGWIRE_TO_SYSLOG)
 		format_syslog(scratch, line, route->facility, route->old);
-	put.text = scratch->data;
-	put.len = scratch->len;
+	if (route->to != LOGWIRE_TO_FILE) {
+		put.text = scratch->data;
+		put.len = scratch->len;
+		put.newline = route->to == LOGWIRE_TO_JSON;
+	}
 	sink_put(o, &put);
 }
 
@@ -297,18 +289,11 @@ static bool report_counts(struct clusters *all, struct cluster *c)
 /* ---- writing ---- */
 
 /* Returns whether one is to be looked after soon. */
-static bool flush_streams(struct clusters *all)
-{
-	sink_flush(&all->own[0]);
-	sink_flush(&all->own[1]);
-	return sink_needs_look(&all->own[0]) || sink_needs_look(&all->own[1]);
-}
-
-static bool flush_sinks(struct cluster *c)
+static bool flush_sinks(struct sink *o)
 {
 	bool needed = false;
 
-	for (struct sink *o = c->sinks; o != NULL; o = o->next) {
+	for (; o != NULL; o = o->next) {
 		sink_flush(o);
 		needed |= sink_needs_look(o);
 	}
@@ -317,8 +302,8 @@ static bool flush_sinks(struct cluster *c)
 
 void cluster_flush(struct clusters *all, struct cluster *c)
 {
-	(void)flush_streams(all);
-	(void)flush_sinks(c);
+	(void)flush_sinks(all->own);
+	(void)flush_sinks(c->sinks);
 }
 
 /* Is all written that can be? */
@@ -348,7 +333,7 @@ static void free_leaving(struct cluster *c)
 void clusters_turn(struct clusters *all)
 {
 	struct cluster **at = &all->list;
-	bool needed = flush_streams(all);
+	bool needed = flush_sinks(all->own);
 
 	while (*at != NULL) {
 		struct cluster *c = *at;
@@ -356,7 +341,7 @@ void clusters_turn(struct clusters *all)
 
 		for (struct sink *o = unused ? c->sinks : NULL; o != NULL; o = o->next)
 			o->route = NULL;
-		needed |= flush_sinks(c);
+		needed |= flush_sinks(c->sinks);
 		needed |= report_counts(all, c);
 		free_leaving(c);
 		if (!unused || c->sinks != NULL || c->lost > 0 || c->read > 0) {
@@ -424,6 +409,7 @@ void clusters_init(
 	buffer_init(&all->scratch, 0);
 	sink_init(&all->own[0], all, SINK_STREAM);
 	sink_init(&all->own[1], all, SINK_STREAM);
+	all->own[0].next = &all->own[1];
 	ev_init(&all->look, on_look);
 }
 

@@ -101,6 +101,7 @@ struct sink_file {
 };
 
 struct sink {
+	struct sink *next;
 	struct clusters *all;
 	enum sink_kind kind;
 	struct sink_file file; /* what is written to now */
@@ -126,7 +127,6 @@ struct sink {
 	struct stream stream; /* of a stream */
 
 	/* of a file or a daemon */
-	struct sink *next;
 	struct cluster *of;
 	struct route *route; /* NULL: none, to be freed when all is written */
 	uint32_t slot;
