@@ -121,8 +121,8 @@ static bool give_all(struct keep *k, int to)
 
 static void stop_waiting(struct keep *k)
 {
-	ev_io_stop(k->loop, &k->callers);
-	ev_timer_stop(k->loop, &k->look);
+	ev_io_stop(k->logger->loop, &k->callers);
+	ev_timer_stop(k->logger->loop, &k->look);
 }
 
 static void on_caller(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -198,10 +198,10 @@ bool keep_wait(struct keep *k)
 	if (k->socket == -1)
 		return false;
 	ev_io_set(&k->callers, k->socket, EV_READ);
-	ev_io_start(k->loop, &k->callers);
+	ev_io_start(k->logger->loop, &k->callers);
 	k->needless = false;
-	ev_now_update(k->loop);
-	ev_timer_again(k->loop, &k->look);
+	ev_now_update(k->logger->loop);
+	ev_timer_again(k->logger->loop, &k->look);
 	return true;
 }
 
@@ -244,10 +244,9 @@ bool keep_take(struct keep *k, const struct logwire_packet *p, struct fdpass_mes
 
 /* ---- life ---- */
 
-void keep_init(struct keep *k, struct ev_loop *loop, uid_t owner, struct logger *logger)
+void keep_init(struct keep *k, uid_t owner, struct logger *logger)
 {
 	*k = (struct keep){
-		.loop = loop,
 		.owner = owner,
 		.logger = logger,
 		.socket = -1,

@@ -216,7 +216,7 @@ static void start_and_run(struct logger *logger, int channel, uid_t owner)
 	const struct logwire_packet hello = {.kind = LOGWIRE_HELLO};
 
 	start_watching(logger, channel);
-	keep_init(&logger->keep, logger->loop, owner, logger);
+	keep_init(&logger->keep, owner, logger);
 	/* a supervisor that has ended already has logged why */
 	if (fdpass_send(channel, &hello, sizeof(hello), NULL, 0) == -1 && errno != EPIPE)
 		log_syserr("logger: cannot greet the supervisor");

@@ -527,16 +527,6 @@ static void drain_pipe(struct logger *logger, struct source_pipe *pipe)
 	}
 }
 
-static void finish_ending(struct logger *logger, struct source *source)
-{
-	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
-		split_lines(logger, &source->pipes[i], NULL, 0);
-	source->due = true;
-	/* the worker's lines come before what the supervisor logs of its death */
-	cluster_flush(&logger->clusters, source->cluster);
-	reading_send_answers(logger);
-}
-
 void reading_take_ended(struct logger *logger, const struct logwire_packet *p)
 {
 	/* a worker that wrote nothing, or never was added, is answered, too */
@@ -553,7 +543,12 @@ void reading_take_ended(struct logger *logger, const struct logwire_packet *p)
 	source->ended = true;
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 		drain_pipe(logger, &source->pipes[i]);
-	finish_ending(logger, source);
+	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
+		split_lines(logger, &source->pipes[i], NULL, 0);
+	source->due = true;
+	/* the worker's lines come before what the supervisor logs of its death */
+	cluster_flush(&logger->clusters, source->cluster);
+	reading_send_answers(logger);
 }
 
 void reading_end(struct logger *logger)

@@ -31,7 +31,6 @@ struct held {
 };
 
 struct keep {
-	struct ev_loop *loop;
 	bool lacks;  /* not all can be held, which was logged */
 	uid_t owner; /* the supervisor's user, and the next one's */
 	int socket;  /* -1: nothing is kept */
@@ -44,7 +43,7 @@ struct keep {
 	struct logger *logger;
 };
 
-void keep_init(struct keep *k, struct ev_loop *loop, uid_t owner, struct logger *logger);
+void keep_init(struct keep *k, uid_t owner, struct logger *logger);
 void keep_fini(struct keep *k);
 
 /* Handle a packet of the supervisor, which was checked, and take its descriptors (-1
