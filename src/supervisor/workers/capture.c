@@ -28,33 +28,26 @@ bool capture_goes_nowhere(const struct service *service)
 	return mode == LOG_OFF || (mode == LOG_AUTO && service->sup->settings->daemon);
 }
 
-/* Is the output copied unchanged to nclust's own, so that a worker's last output is known?  Not if
- * each connection has a process, because that would cost a pipe each. */
+/* Is the output copied unchanged to nclust's own, so that a worker's last output is known? */
 static bool is_copied(const struct service *service)
 {
 	const struct supervisor *sup = service->sup;
 
 	return cluster_settings(service->core)->log == LOG_AUTO && !sup->settings->daemon &&
-		!sup->logger.stdout_is_terminal && service->accepting == NULL;
+		!sup->logger.stdout_is_terminal;
 }
 
 bool capture_wanted(const struct service *service)
 {
+	enum log_mode mode = cluster_settings(service->core)->log;
 	const struct supervisor *sup = service->sup;
 
-	switch (cluster_settings(service->core)->log) {
-	case LOG_SINKS:
-		return true;
-	case LOG_AUTO:
-		if (sup->settings->daemon)
-			return service->accepting == NULL || !sup->instance.ready_once;
-		return sup->logger.stdout_is_terminal || is_copied(service);
-	case LOG_OFF:
-		return service->accepting == NULL;
-	case LOG_INHERIT:
-		break;
-	}
-	return false;
+	if (mode == LOG_INHERIT || mode == LOG_SINKS || service->accepting == NULL)
+		return mode != LOG_INHERIT;
+	/* a process for each connection: that costs a pipe each */
+	return mode == LOG_AUTO &&
+		(sup->settings->daemon ? !sup->instance.ready_once
+				       : sup->logger.stdout_is_terminal);
 }
 
 /* Open the write end for reading, too: if all other readers are killed, the
