@@ -269,7 +269,6 @@ void remember_begin(struct remember *m, struct source_pipe *pipe, size_t len)
 {
 	m->pipe = pipe;
 	m->much = len >= REMEMBER_MUCH;
-	m->left_out = 0;
 	m->headed = false;
 	m->used = 0;
 }
@@ -310,14 +309,14 @@ void remember_note(struct remember *m, const struct line *line)
 	if (m->pipe->source->ring.fd == -1)
 		return;
 	if (m->much && line->behind > REMEMBER_NEAR) {
-		m->left_out += !line->goes_on;
+		m->pipe->left_out += !line->goes_on;
 		return;
 	}
-	if (m->left_out > 0) {
-		int n = snprintf(text, sizeof(text), "%lu", m->left_out);
+	if (m->pipe->left_out > 0) {
+		int n = snprintf(text, sizeof(text), "%zu", m->pipe->left_out);
 
 		put_line(m, LOGLINE_LEFT_OUT, text, (size_t)n);
-		m->left_out = 0;
+		m->pipe->left_out = 0;
 	}
 	put_line(m, line->goes_on ? LOGLINE_GOES_ON : LOGLINE_BEGINS, line->text, line->len);
 }

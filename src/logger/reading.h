@@ -70,8 +70,7 @@ bool keep_wait(struct keep *k);
 struct remember {
 	struct source_pipe *pipe; /* whose lines they are */
 	bool much;
-	unsigned long left_out; /* lines that were left out since the last written one */
-	bool headed;            /* the line being written has its head */
+	bool headed; /* the line being written has its head */
 	size_t used;
 	char block[REMEMBER_BLOCK];
 };

@@ -79,6 +79,7 @@ struct source_pipe {
 	size_t share;       /* to be read at once, as the last read shows how much of it becomes */
 	struct buffer part; /* has memory only while a line is incomplete */
 	bool cut;           /* the next piece continues a line that was cut */
+	size_t left_out;    /* lines that were not kept since one was */
 	double redrawn_at;  /* when a line was last shown before its end */
 };
 

@@ -442,6 +442,44 @@ static unsigned long expect_all(unsigned long lines)
 	return dropped;
 }
 
+/* Lines that are kept in the memory of the slot, and those of which it says that they are not. */
+static unsigned long lines_known(void)
+{
+	struct linering_text lines;
+	struct logline l = {.stream = 0};
+	unsigned long known = 0;
+
+	ck_assert_int_eq(linering_look(&ring), 0);
+	ck_assert_int_eq(linering_read(&ring, 0, &lines), 0);
+	for (const char *at = lines.text, *end = at + lines.len; at < end; at += l.len + 1) {
+		ck_assert(logline_parse(&l, at, strcspn(at, "\n")));
+		known += l.kind == LOGLINE_BEGINS;
+		known += l.kind == LOGLINE_LEFT_OUT ? strtoul(l.text, NULL, 10) : 0;
+		at = l.text;
+	}
+	linering_drop(&lines);
+	return known;
+}
+
+/* What is written at once is read at once, but for the first bytes. */
+TEST(lines_that_are_not_kept_are_counted_also_before_a_very_long_one)
+{
+	char block[50001] = "";
+	int o;
+
+	memset(block, 'x', sizeof(block) - 1);
+	for (size_t i = 0; i < 400; i++)
+		block[i * 100 + 99] = '\n';
+	start_prefixed();
+	o = add(1);
+	say(o, block);
+	ck_assert_uint_eq(expect_all(400), 0);
+	say(o, "\n");
+	(void)close(o);
+	ends_well();
+	ck_assert_uint_eq(lines_known(), 401);
+}
+
 static unsigned long kib_of(const char *in, const char *field)
 {
 	char path[64];
