@@ -396,8 +396,8 @@ void clusters_open(struct clusters *all, int out, int err)
 
 void clusters_close(struct clusters *all)
 {
-	stream_close(&all->own[0]);
-	stream_close(&all->own[1]);
+	sink_close(&all->own[0]);
+	sink_close(&all->own[1]);
 }
 
 void clusters_init(

@@ -168,6 +168,7 @@ static void run_for(struct logger *logger, ev_tstamp most, bool (*is_needed)(str
 static void close_ends(struct logger *logger)
 {
 	fd_close(&logger->over);
+	clusters_close(&logger->clusters);
 	(void)close(STDOUT_FILENO);
 	(void)close(STDERR_FILENO);
 }

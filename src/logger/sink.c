@@ -248,7 +248,7 @@ void sink_ask(struct sink *o, enum logwire_ask what)
 	o->ask_again = o->asked_at + ASK_UNANSWERED;
 }
 
-static void close_file(struct sink *o)
+void sink_close(struct sink *o)
 {
 	ev_io_stop(o->all->loop, &o->writable);
 	fd_close(&o->file.fd);
@@ -387,7 +387,7 @@ static void note_failure(struct sink *o, int error)
 	o->sys = error;
 	o->try_again = time_of(o) + TRY_AGAIN;
 	if (o->kind == SINK_DAEMON)
-		close_file(o); /* the daemon is gone: ask for a new connection */
+		sink_close(o); /* the daemon is gone: ask for a new connection */
 	if (o->kind != SINK_STREAM)
 		return;
 	/* the workers do not wait for a stream that fails: its reader may never come back */
@@ -540,7 +540,7 @@ void sink_tell_end(struct sink *o)
 void sink_free(struct sink *o)
 {
 	sink_tell_end(o);
-	close_file(o);
+	sink_close(o);
 	buffer_fini(&o->in);
 	buffer_fini(&o->out);
 	free(o);

@@ -82,7 +82,6 @@ enum sink_kind { SINK_STREAM, SINK_FILE, SINK_DAEMON };
 
 /* What is known of stdout or stderr. */
 struct stream {
-	bool is_ours; /* the descriptor is ours, to be closed */
 	bool is_socket;
 	bool is_pipe;
 	bool is_terminal;        /* control bytes are escaped */
@@ -144,6 +143,7 @@ void sink_init(struct sink *o, struct clusters *all, enum sink_kind kind);
 struct sink *sink_new(struct clusters *all, struct cluster *of, struct route *route, uint32_t slot);
 /* Count and tell what is lost with it; also while a thread writes `out`. */
 void sink_tell_end(struct sink *o);
+void sink_close(struct sink *o);
 void sink_free(struct sink *o);
 
 /* What is put at once, and taken whole or lost: a line or a piece of one, formatted for a daemon, or
@@ -176,10 +176,9 @@ void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd);
 
 /* ---- stream ---- */
 
-/* Write to the file of `original` (which stays the caller's), by a descriptor of our
- * own where that can be opened, so that no other process's becomes non-blocking. */
+/* Write to the file of `original`, by another descriptor where that can be opened, so that no other
+ * process's becomes non-blocking; else by that one, which is closed with the sink. */
 void stream_open(struct sink *o, int original);
-void stream_close(struct sink *o);
 /* Write some of what waits in o->out, as write(2). */
 ssize_t stream_write(const struct sink *o);
 /* How much may be read now to be copied there, up to OFFLOAD_DATA: no more than it takes at once, but

@@ -35,22 +35,14 @@ void stream_open(struct sink *o, int original)
 	(void)fstat(original, &st);
 	blocks = S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode);
 	o->file.fd = blocks ? open_again(original) : -1;
-	s->is_ours = o->file.fd != -1;
-	if (!s->is_ours)
+	s->can_block = blocks && o->file.fd == -1;
+	if (o->file.fd == -1)
 		o->file.fd = original;
 	s->is_socket = S_ISSOCK(st.st_mode);
 	s->is_pipe = S_ISFIFO(st.st_mode);
 	s->is_terminal = isatty(o->file.fd) == 1;
-	s->can_block = !s->is_ours && blocks;
 	s->is_dead = false;
 	ev_io_set(&o->writable, o->file.fd, EV_WRITE);
-}
-
-void stream_close(struct sink *o)
-{
-	ev_io_stop(o->all->loop, &o->writable);
-	if (o->stream.is_ours)
-		(void)close(o->file.fd);
 }
 
 /* A pipe takes up to PIPE_BUF whole or not at all: a message of the supervisor tears no line.  An

@@ -454,14 +454,17 @@ def test_a_place_that_takes_nothing_keeps_workers_for_a_second_and_is_told_what_
 
 @pytest.mark.parametrize("place", (full_disk, hanging_disk))
 def test_what_is_lost_as_nclust_ends_is_told(place):
+    r, w = os.pipe2(os.O_NONBLOCK)
     with place() as (sink, why, block, _, got):
-        it = says(ini=ini(f"{sink} file:other", "stop-signal = KILL", command=COUNTER))
+        it = says(ini=ini(f"{sink} file:other", "stop-signal = KILL", command=COUNTER), stdout=w)
+        os.close(w)
         wait_open(it, "other", sink.removeprefix("file:"))
         block()
         say("go")
         wait(lambda: "line 7999" in read("other"))
         it.logged(f"are dropped until it takes them again: {why}")
         it.stop()
+        assert os.read(r, 1) == b""  # who reads nclust's output sees its end
         lost = map(int, re.findall(rf"it: (\d+) lines of output were dropped, {why}", it.log()))
         # a line that is written in part is lost
         assert sum(lost) == 8001 - (0 if place is hanging_disk else got().count("\n"))

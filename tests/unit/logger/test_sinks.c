@@ -316,7 +316,7 @@ TEST(what_is_given_is_never_made_non_blocking)
 
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
 	open_stream(fds[1]);
-	ck_assert(stream->stream.is_ours && !stream->stream.can_block);
+	ck_assert(stream->file.fd != fds[1] && !stream->stream.can_block);
 	ck_assert_int_eq(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
 	ck_assert_int_ne(fcntl(stream->file.fd, F_GETFL) & O_NONBLOCK, 0);
 	ck_assert_int_ne(fcntl(stream->file.fd, F_GETFD) & FD_CLOEXEC, 0);
