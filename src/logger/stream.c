@@ -1,29 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "logger/cluster.h"
 #include "logger/sink.h"
+#include "os/descriptors.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define OPEN_AGAIN (O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND)
 #define ENDED_MOST ((size_t)512 * 1024) /* copied of dead workers before it is taken */
-
-/* Open a description of our own: O_NONBLOCK on the given one would be seen by all
- * processes that share it, the user's shell among them. */
-static int open_again(int original)
-{
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", original);
-	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND | O_CLOEXEC);
-}
 
 void stream_open(struct sink *o, int original)
 {
@@ -34,7 +25,9 @@ void stream_open(struct sink *o, int original)
 	/* a closed descriptor takes nothing: every write fails, and is counted */
 	(void)fstat(original, &st);
 	blocks = S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode);
-	o->file.fd = blocks ? open_again(original) : -1;
+	/* O_NONBLOCK on the given description would be seen by all processes that share it, the
+	 * user's shell among them */
+	o->file.fd = blocks ? descriptors_again(original, OPEN_AGAIN) : -1;
 	s->can_block = blocks && o->file.fd == -1;
 	if (o->file.fd == -1)
 		o->file.fd = original;

@@ -138,6 +138,14 @@ bool descriptors_same(int a, int b)
 		x.st_ino == y.st_ino;
 }
 
+int descriptors_again(int fd, int flags)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, flags | O_CLOEXEC);
+}
+
 /* ---- files in memory ---- */
 
 #ifndef MFD_NOEXEC_SEAL
@@ -201,14 +209,6 @@ int lockfd_make(const char *name)
 	struct error err;
 
 	return sealed_make(name, NULL, 0, &err);
-}
-
-int lockfd_again(int fd)
-{
-	char path[40];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return open(path, O_RDWR | O_CLOEXEC);
 }
 
 bool lockfd_is_one(int fd)

@@ -36,6 +36,8 @@ int access_in(int dir, const char *file, int mode);
 
 /* Are both open, and the same file? */
 bool descriptors_same(int a, int b);
+/* Open the file of that descriptor anew, CLOEXEC: another file description.  -1 and errno. */
+int descriptors_again(int fd, int flags);
 
 /* ---- files in memory ---- */
 
@@ -56,8 +58,6 @@ int sealed_map(int fd, const void **data, size_t *len, struct error *err);
 
 /* Make such a file.  Its descriptor (CLOEXEC) is the caller's; -1 and errno. */
 int lockfd_make(const char *name);
-/* Open the file of that descriptor anew: another file description.  -1 and errno. */
-int lockfd_again(int fd);
 /* Is `fd` a descriptor of such a file?  A worker may have sent any descriptor. */
 bool lockfd_is_one(int fd);
 

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "os/descriptors.h"
 #include "os/fdpass.h"
 #include "protocol/control.h"
 #include "protocol/json.h"
@@ -193,15 +194,6 @@ static const struct slotlog *next_of(
 	return slotlog_after(c->sup, number, only, c->only_slot, of);
 }
 
-/* Open the file anew for reading: the client cannot write to it, nor open it for writing. */
-static int open_to_read(int fd)
-{
-	char path[40];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return open(path, O_RDONLY | O_CLOEXEC);
-}
-
 static int put_logs(const struct client *c, struct json_writer *w, struct page *page)
 {
 	const struct service *of = NULL;
@@ -212,7 +204,8 @@ static int put_logs(const struct client *c, struct json_writer *w, struct page *
 		page->more = page->count == LOGS_A_TIME;
 		if (page->more)
 			break;
-		page->fds[page->count] = open_to_read(log->fd);
+		/* the client cannot write to it, nor open it for writing */
+		page->fds[page->count] = descriptors_again(log->fd, O_RDONLY);
 		if (page->fds[page->count] == -1)
 			return -1;
 		page->count++;

@@ -14,6 +14,7 @@
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -159,7 +160,7 @@ static int leader_on_prepare(struct child *c, struct birth *birth, struct error 
 	if (!birth->place.recipe->settings->leader)
 		return 0;
 	if (open_file(s) == 0)
-		c->leading.fd = lockfd_again(s->leadership.fd);
+		c->leading.fd = descriptors_again(s->leadership.fd, O_RDWR);
 	if (c->leading.fd == -1)
 		return error_set(err, errno, "the lock of the leader");
 	birth->place.leader = c->leading.fd;
@@ -225,7 +226,7 @@ static int take_again(struct child *c)
 	fd = remote_fd(&r, (int)strtol(look.value, NULL, 10));
 	if (fd != -1 && lockfd_is_one(fd)) {
 		if (l->fd == -1)
-			l->fd = lockfd_again(fd);
+			l->fd = descriptors_again(fd, O_RDWR);
 		if (descriptors_same(fd, l->fd))
 			return fd;
 	}

@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -54,11 +53,8 @@ bool capture_wanted(const struct service *service)
  * worker gets no SIGPIPE but waits for the next reader. */
 static void open_both_ways(int *end)
 {
-	char path[40];
-	int fd;
+	int fd = descriptors_again(*end, O_RDWR);
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", *end);
-	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd == -1)
 		return;
 	(void)close(*end);
@@ -79,13 +75,11 @@ static int open_pipe_again(void *argument)
 	struct opening *o = argument;
 	scoped_fd both = remote_fd(o->r, o->number);
 	struct stat st;
-	char path[40];
 
 	if (both == -1 || fstat(both, &st) == -1 || !S_ISFIFO(st.st_mode) ||
 		(fcntl(both, F_GETFL) & O_ACCMODE) != O_RDWR)
 		return 0;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", both);
-	o->fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	o->fd = descriptors_again(both, O_RDONLY | O_NONBLOCK);
 	return o->fd != -1 ? 0 : -1;
 }
 

@@ -6,8 +6,8 @@
 TEST(one_description_at_a_time_has_the_lock)
 {
 	scoped_fd file = lockfd_make("test");
-	scoped_fd one = lockfd_again(file);
-	scoped_fd other = lockfd_again(file);
+	scoped_fd one = descriptors_again(file, O_RDWR);
+	scoped_fd other = descriptors_again(file, O_RDWR);
 
 	ck_assert_int_ne(one, -1);
 	ck_assert_int_ne(other, -1);
@@ -22,7 +22,7 @@ TEST(one_description_at_a_time_has_the_lock)
 TEST(nothing_can_be_put_into_it)
 {
 	scoped_fd file = lockfd_make("test");
-	scoped_fd one = lockfd_again(file);
+	scoped_fd one = descriptors_again(file, O_RDWR);
 
 	ck_assert(lockfd_is_one(one));
 	ck_assert_int_eq(write(one, "x", 1), -1);
