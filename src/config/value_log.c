@@ -15,7 +15,7 @@ static const char *const modes[] = {
 	[LOG_SINKS] = NULL,
 	[LOG_OFF] = "off",
 };
-static const char *const kinds[] = {
+const char *const value_log_kinds[] = {
 	[SINK_PREFIX] = "prefix",
 	[SINK_JSON] = "json",
 	[SINK_FILE] = "file",
@@ -80,7 +80,7 @@ static int parse_rest(struct log_sink *sink, const char *text, const char *rest,
 		if (*rest == '\0' || strlen(rest) > LOG_PATH_MAX ||
 			(sink->kind != SINK_FILE && *rest != '/'))
 			return value_wanted(err, text, "a path of at most %u bytes after '%s:'",
-				LOG_PATH_MAX, kinds[sink->kind]);
+				LOG_PATH_MAX, value_log_kinds[sink->kind]);
 		sink->path = strdup(rest);
 		return sink->path != NULL ? 0 : value_no_memory(err);
 	}
@@ -91,7 +91,7 @@ static int parse_sink(struct log_sink *sink, const char *text, struct error *err
 {
 	size_t len = strcspn(text, ":");
 	bool has_more = text[len] == ':';
-	int kind = value_index_of(text, len, kinds, COUNT_OF(kinds));
+	int kind = value_index_of(text, len, value_log_kinds, COUNT_OF(value_log_kinds));
 
 	if (kind == -1 || (has_more && kind < SINK_FILE) || (!has_more && kind == SINK_FILE))
 		return refuse_sink(err, text);
@@ -116,7 +116,7 @@ static int parse_sinks(struct log_sink *list, size_t *count, const char *text, s
 
 static void put_sink(struct buffer *out, const struct log_sink *sink)
 {
-	buffer_printf(out, "%s%s%s", out->len > 0 ? " " : "", kinds[sink->kind],
+	buffer_printf(out, "%s%s%s", out->len > 0 ? " " : "", value_log_kinds[sink->kind],
 		sink->old ? ":rfc3164" : "");
 	if (sink->kind == SINK_SYSLOG && sink->facility != FACILITY_USUAL)
 		buffer_printf(out, ":%s", facilities[sink->facility]);

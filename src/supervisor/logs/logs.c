@@ -28,11 +28,6 @@ static bool send_sink(struct service *service, size_t i)
 		.quiet = value_log_is_by_slot(sink),
 		.address_in_use = sink->facility + (sink->old ? LOGWIRE_OLD_SYSLOG : 0),
 	};
-	static const char *const names[] = {[SINK_PREFIX] = "prefix",
-		[SINK_JSON] = "json",
-		[SINK_FILE] = "file",
-		[SINK_JOURNAL] = "journal",
-		[SINK_SYSLOG] = "syslog"};
 
 	_Static_assert(SINK_PREFIX == (int)LOGWIRE_TO_PREFIX && SINK_JSON == (int)LOGWIRE_TO_JSON &&
 			SINK_FILE == (int)LOGWIRE_TO_FILE &&
@@ -40,7 +35,8 @@ static bool send_sink(struct service *service, size_t i)
 			SINK_SYSLOG == (int)LOGWIRE_TO_SYSLOG,
 		"the kinds of sinks are the wire's");
 	text_copy(p.cluster, sizeof(p.cluster), service->name);
-	text_copy(p.text, sizeof(p.text), sink->path != NULL ? sink->path : names[sink->kind]);
+	text_copy(p.text, sizeof(p.text),
+		sink->path != NULL ? sink->path : value_log_kinds[sink->kind]);
 	return logger_send(service->sup, &p, NULL, 0);
 }
 
