@@ -20,7 +20,6 @@
 /* With no worker alive, clients wait that long in the listeners' queues for the next supervisor, or
  * twice as long. */
 #define LOOK 5.0
-#define PATIENCE_MS 1000 /* for the next supervisor to take a packet */
 
 /* ---- the list ---- */
 
@@ -69,18 +68,7 @@ static void hold_packet(struct keep *k, const struct logwire_packet *p, struct f
 
 /* ---- handing over ---- */
 
-static bool send_patiently(int fd, const struct logwire_packet *p, const int *fds, size_t count)
-{
-	struct pollfd one = {.fd = fd, .events = POLLOUT};
-
-	while (fdpass_send(fd, p, sizeof(*p), fds, count) == -1)
-		if ((errno != EAGAIN && errno != ENOBUFS && errno != ETOOMANYREFS) ||
-			poll(&one, 1, PATIENCE_MS) != 1)
-			return false;
-	return true;
-}
-
-static bool give_held(struct keep *k, int to, const struct held *h)
+static int give_held(struct keep *k, int to, const struct held *h)
 {
 	struct logwire_packet p = h->name;
 	/* descriptors before the pipes, and all descriptors */
@@ -101,22 +89,22 @@ static bool give_held(struct keep *k, int to, const struct held *h)
 	}
 	for (unsigned i = first; i < held && count < LOGWIRE_FDS_MAX; i++)
 		fds[count++] = h->fds[i];
-	return send_patiently(to, &p, fds, count);
+	return fdpass_send_patiently(to, &p, sizeof(p), fds, count);
 }
 
 /* The socket goes first, so that it stays the socket for the next call.  All
  * descriptors stay held here, too, because the caller may be killed as well. */
-static bool give_all(struct keep *k, int to)
+static int give_all(struct keep *k, int to)
 {
 	struct logwire_packet p = {.kind = LOGWIRE_HELLO};
 
-	if (!send_patiently(to, &p, &k->socket, 1))
-		return false;
+	if (fdpass_send_patiently(to, &p, sizeof(p), &k->socket, 1) == -1)
+		return -1;
 	for (const struct held *h = k->list; h != NULL; h = h->next)
-		if (!give_held(k, to, h))
-			return false;
-	p = (struct logwire_packet){.kind = LOGWIRE_GIVEN};
-	return send_patiently(to, &p, NULL, 0);
+		if (give_held(k, to, h) == -1)
+			return -1;
+	p.kind = LOGWIRE_GIVEN;
+	return fdpass_send_patiently(to, &p, sizeof(p), NULL, 0);
 }
 
 static void stop_waiting(struct keep *k)
@@ -139,7 +127,7 @@ static void on_caller(struct ev_loop *loop, ev_io *watcher, int revents)
 		log_warn("keeper: refused a connection of another user");
 		return;
 	}
-	if (!give_all(k, fd)) {
+	if (give_all(k, fd) == -1) {
 		log_warn("keeper: the caller did not take everything");
 		return;
 	}

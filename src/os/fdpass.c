@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 
 /* Receiving takes microseconds. */
 #define APART_PATIENCE (100 * MSEC)
+#define PATIENCE_MS 1000
 
 union control {
 	struct cmsghdr align;
@@ -242,6 +244,17 @@ int fdpass_send(int fd, const void *data, size_t len, const int *fds, size_t fd_
 		return n == -1 ? -1 : 0;
 	errno = EMSGSIZE; /* a stream took a part; packets are sent whole */
 	return -1;
+}
+
+int fdpass_send_patiently(int fd, const void *data, size_t len, const int *fds, size_t fd_count)
+{
+	struct pollfd at = {.fd = fd, .events = POLLOUT};
+
+	while (fdpass_send(fd, data, len, fds, fd_count) == -1)
+		if ((errno != EAGAIN && errno != ENOBUFS && errno != ETOOMANYREFS) ||
+			poll(&at, 1, PATIENCE_MS) != 1)
+			return -1;
+	return 0;
 }
 
 void fdpass_refuse(int fd)

@@ -48,6 +48,8 @@ void fdpass_drop(struct fdpass_message *m);
 /* Send one packet with up to FDPASS_MOST descriptors, without blocking and without
  * SIGPIPE; the descriptors stay the caller's.  0, or -1 and errno. */
 int fdpass_send(int fd, const void *data, size_t len, const int *fds, size_t fd_count);
+/* The same, but wait for a receiver that takes no more, for a second each time. */
+int fdpass_send_patiently(int fd, const void *data, size_t len, const int *fds, size_t fd_count);
 /* Senders of descriptors to this socket, or to one that it accepts, get EPERM from
  * now on (SO_PASSRIGHTS of unix(7), Linux 6.16).  Does nothing on older kernels. */
 void fdpass_refuse(int fd);

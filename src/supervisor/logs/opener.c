@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #define PATIENCE (10 * SECOND)
-#define CHANNEL_MS 1000
 #define MOMENT_MS 100
 #define PACKING_PATIENCE (3600 * SECOND)
 
@@ -41,12 +40,8 @@ static int open_it(const struct service *service, const struct logwire_packet *p
 /* Returns the exit status. */
 static int send_answer(const struct logwire_packet *p, int fd)
 {
-	struct pollfd at = {.fd = ASIDE_FD, .events = POLLOUT};
-
-	while (fdpass_send(ASIDE_FD, p, sizeof(*p), &fd, fd != -1) == -1)
-		if ((errno != EAGAIN && errno != ENOBUFS) || poll(&at, 1, CHANNEL_MS) != 1)
-			return EXIT_FAILURE;
-	return EXIT_SUCCESS;
+	return fdpass_send_patiently(ASIDE_FD, p, sizeof(*p), &fd, fd != -1) == -1 ? EXIT_FAILURE
+										   : EXIT_SUCCESS;
 }
 
 static int answer_ask(void *owner)
