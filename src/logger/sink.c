@@ -274,22 +274,10 @@ static void use_next_file(struct sink *o)
 	o->sys = 0;
 }
 
-/* Even fstat(2) of a file may hang: the supervisor's child has called it, and sends the facts. */
-static void take_facts(struct sink *o, const char *text)
-{
-	uint64_t facts[4] = {0}; /* inode, size, born, device */
-
-	(void)sscanf(text, "%" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &facts[0], &facts[1],
-		&facts[2], &facts[3]);
-	o->later.inode = facts[0];
-	o->later.size = facts[1];
-	o->later.born = (ev_tstamp)facts[2];
-	o->later.dev = facts[3];
-}
-
 void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd)
 {
 	bool rotates = p->what == LOGWIRE_ASK_ROTATE;
+	struct sink_file *next = &o->later;
 
 	o->asked_at = o->ask_again = 0.;
 	if (*fd == -1) {
@@ -305,9 +293,11 @@ void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd)
 	o->failures = 0;
 	if (rotates)
 		o->ask_again = time_of(o) + ROTATE_LEAST;
-	fd_close(&o->later.fd);
-	o->later.fd = fd_release(fd);
-	take_facts(o, p->text);
+	fd_close(&next->fd);
+	*next = (struct sink_file){.fd = fd_release(fd)};
+	/* even fstat(2) of a file may hang: the supervisor's child has called it */
+	(void)sscanf(p->text, "%" SCNu64 " %" SCNu64 " %lf %" SCNu64, &next->inode, &next->size,
+		&next->born, &next->dev);
 	o->rotates |= rotates;
 	if (!o->writes && (o->file.fd == -1 || !o->mid_written))
 		use_next_file(o);
