@@ -196,19 +196,11 @@ static size_t sequence_length(const char *s, size_t len)
 {
 	size_t i = 2;
 
-	if (len < 2)
-		return len;
-	if (s[1] == '[') {
-		while (i < len && (s[i] < 0x40 || s[i] > 0x7e))
-			i++;
-	} else if (s[1] == ']') {
-		while (i < len && s[i] != '\a' && s[i] != '\x1b')
-			i++;
-		if (i + 1 < len && s[i] == '\x1b')
-			i++;
-	} else {
-		return 2;
-	}
+	if (len < 2 || (s[1] != '[' && s[1] != ']'))
+		return len < 2 ? len : 2;
+	while (i < len &&
+		!(s[1] == '[' ? s[i] >= 0x40 && s[i] <= 0x7e : s[i] == '\a' || s[i - 1] == '\x1b'))
+		i++;
 	return i < len ? i + 1 : len;
 }
 
