@@ -19,17 +19,11 @@ static void put_time(struct buffer *to)
 	struct timespec now;
 	struct tm tm;
 	char text[40];
-	size_t len;
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	(void)gmtime_r(&now.tv_sec, &tm);
-	len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S.", &tm);
-	buffer_append(to, text, len);
-	text[0] = (char)('0' + now.tv_nsec / 100000000);
-	text[1] = (char)('0' + now.tv_nsec / 10000000 % 10);
-	text[2] = (char)('0' + now.tv_nsec / 1000000 % 10);
-	text[3] = 'Z';
-	buffer_append(to, text, 4);
+	buffer_append(to, text, strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S.", &tm));
+	buffer_printf(to, "%03ldZ", now.tv_nsec / 1000000);
 }
 
 static void put_number(struct buffer *to, const char *before, uint64_t n)
@@ -82,11 +76,9 @@ void format_journal(struct buffer *to, const struct line *l)
 
 static void put_host(struct buffer *to)
 {
-	char host[65];
+	char host[65] = "";
 
-	if (gethostname(host, sizeof(host)) == -1)
-		*host = '\0';
-	host[sizeof(host) - 1] = '\0';
+	(void)gethostname(host, sizeof(host) - 1);
 	buffer_string(to, *host != '\0' ? host : "-");
 }
 
