@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #define PATIENCE_NS 10000000 /* a read or a close normally does not sleep */
-#define STACK_SIZE (OFFLOAD_DATA + (size_t)64 * 1024)
 
 /* A thread has no call; one that the loop waits for; one that it does not wait for, or no more; or
  * such a call has returned. */
@@ -67,25 +66,12 @@ static void *serve_calls(void *argument)
 
 /* ---- in the loop ---- */
 
-static bool start_thread(struct offload_thread *thread)
-{
-	pthread_attr_t attr;
-	pthread_t id;
-	bool started;
-
-	(void)pthread_attr_init(&attr);
-	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	(void)pthread_attr_setstacksize(&attr, STACK_SIZE);
-	started = pthread_create(&id, &attr, serve_calls, thread) == 0;
-	(void)pthread_attr_destroy(&attr);
-	return started;
-}
-
 /* Give the call to an idle thread, or a new one; NULL: out of memory. */
 static struct offload_thread *give_call(
 	struct offload *o, const struct offload_call *call, enum state state)
 {
 	struct offload_thread *thread = o->threads;
+	pthread_t id;
 
 	while (thread != NULL && thread->state != IS_IDLE)
 		thread = thread->next;
@@ -94,7 +80,7 @@ static struct offload_thread *give_call(
 		if (thread == NULL)
 			return NULL;
 		thread->of = o;
-		if (!start_thread(thread)) {
+		if (pthread_create(&id, NULL, serve_calls, thread) != 0) {
 			free(thread);
 			return NULL;
 		}
