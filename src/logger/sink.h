@@ -179,8 +179,6 @@ void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd);
 /* Write to the file of `original`, by another descriptor where that can be opened, so that no other
  * process's becomes non-blocking; else by that one, which is closed with the sink. */
 void stream_open(struct sink *o, int original);
-/* Write some of what waits in o->out, as write(2). */
-ssize_t stream_write(const struct sink *o);
 /* How much may be read now to be copied there, up to OFFLOAD_DATA: no more than it takes at once, but
  * for a worker that has ended. */
 size_t stream_room(struct sink *o, bool has_ended);
