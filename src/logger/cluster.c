@@ -43,19 +43,12 @@ struct cluster *clusters_get(struct clusters *all, const char *name)
 
 /* ---- the sinks of a cluster ---- */
 
-/* The sink that is found becomes the first one: the next line is often for it, too. */
-static struct sink *find_sink(struct cluster *c, const struct route *route, uint32_t slot)
+static struct sink *find_sink(const struct cluster *c, const struct route *route, uint32_t slot)
 {
-	struct sink **at = &c->sinks;
-	struct sink *o;
+	struct sink *o = c->sinks;
 
-	while ((o = *at) != NULL && (o->route != route || o->slot != slot))
-		at = &o->next;
-	if (o == NULL)
-		return NULL;
-	*at = o->next;
-	o->next = c->sinks;
-	c->sinks = o;
+	while (o != NULL && (o->route != route || o->slot != slot))
+		o = o->next;
 	return o;
 }
 
