@@ -453,14 +453,12 @@ void reading_take_pipes(
 	size_t at = 0;
 
 	source = source_get(&logger->sources, &logger->clusters, p->worker, p->slot, p->cluster);
-	if (source != NULL && !source_is_open(source))
-		source->copied = p->sink == LOGWIRE_COPY;
-	if (source != NULL)
-		source->is_own = p->flag != 0;
 	if (source == NULL || watch_pipes(logger, source, p->stream, m, &at) == -1) {
 		log_error("%s.%" PRIu32 ": cannot take its output", p->cluster, p->slot);
 		return;
 	}
+	source->copied = p->sink == LOGWIRE_COPY;
+	source->is_own = p->flag != 0;
 	source->quiet = p->quiet != 0;
 	if (p->what != 0)
 		source->pid = p->what;
