@@ -172,11 +172,10 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	bool needless = !has_worker(k) || is_anothers(k) ||
 		(access_in(k->dir, "state", F_OK) == -1 && errno == ENOENT);
 
-	(void)loop;
 	(void)revents;
 	if (needless && k->needless) {
 		stop_waiting(k);
-		logger_drain(k->logger);
+		ev_break(loop, EVBREAK_ALL);
 	}
 	k->needless = needless;
 }

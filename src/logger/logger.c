@@ -70,11 +70,6 @@ static void take_packet(
 	fdpass_drop(m);
 }
 
-void logger_drain(struct logger *logger)
-{
-	ev_break(logger->loop, EVBREAK_ALL);
-}
-
 static void close_channel(struct logger *logger)
 {
 	ev_io_stop(logger->loop, &logger->channel);
@@ -85,7 +80,7 @@ static void close_channel(struct logger *logger)
 	if (keep_wait(&logger->keep))
 		fd_close(&logger->over);
 	else
-		logger_drain(logger);
+		ev_break(logger->loop, EVBREAK_ALL);
 }
 
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -175,7 +170,7 @@ static void close_ends(struct logger *logger)
 
 static void run_loop(struct logger *logger)
 {
-	(void)ev_run(logger->loop, 0); /* until logger_drain() */
+	(void)ev_run(logger->loop, 0); /* until no supervisor comes any more */
 	run_for(logger, DRAIN_TIME, has_pipes);
 	reading_end(logger);
 	run_for(logger, FLUSH_TIME, has_output);

@@ -115,8 +115,6 @@ struct logger {
 
 /* A supervisor has taken over, by that channel. */
 void logger_resumed(struct logger *logger, int channel);
-/* No supervisor comes any more: read the rest of the pipes, and end. */
-void logger_drain(struct logger *logger);
 
 /* Take over a worker's pipes, with their descriptors (-1 then). */
 void reading_take_pipes(
