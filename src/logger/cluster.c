@@ -111,18 +111,10 @@ static struct route *next_route(struct cluster *c, const struct sink *o, size_t 
 										 : NULL;
 }
 
-static void drop_routes(struct route *list, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		free(list[i].name);
-	memset(list, 0, count * sizeof(*list));
-}
-
 static void put_in_force(struct clusters *all, struct cluster *c, size_t count)
 {
 	for (struct sink *o = c->sinks; o != NULL; o = o->next)
 		o->route = next_route(c, o, count);
-	drop_routes(c->list, c->count);
 	memcpy(c->list, c->staged, count * sizeof(*c->list));
 	memset(c->staged, 0, sizeof(c->staged));
 	c->count = count;
@@ -146,8 +138,8 @@ static void stage_route(struct clusters *all, const struct logwire_packet *p)
 	if (c == NULL)
 		return;
 	if (p->which == 0) /* of a list before that did not come whole, nothing is kept */
-		drop_routes(c->staged, LOGWIRE_ROUTES_MAX);
-	if (p->slot > 0)
+		memset(c->staged, 0, sizeof(c->staged));
+	if (p->slot > 0) {
 		c->staged[p->which] = (struct route){
 			.to = p->what,
 			.by_slot = p->quiet != 0,
@@ -155,10 +147,11 @@ static void stage_route(struct clusters *all, const struct logwire_packet *p)
 			.age = (ev_tstamp)p->stream,
 			.facility = p->address_in_use % LOGWIRE_OLD_SYSLOG,
 			.old = p->address_in_use >= LOGWIRE_OLD_SYSLOG,
-			.name = strdup(p->text),
 		};
+		text_copy(c->staged[p->which].name, sizeof(c->staged->name), p->text);
+	}
 	for (uint32_t i = 0; i < p->slot; i++)
-		if (c->staged[i].name == NULL)
+		if (*c->staged[i].name == '\0')
 			return; /* the list is not complete yet */
 	put_in_force(all, c, p->slot);
 }
@@ -330,7 +323,7 @@ void clusters_turn(struct clusters *all)
 
 	while (*at != NULL) {
 		struct cluster *c = *at;
-		bool unused = c->sources == 0 && c->count == 0 && c->staged[0].name == NULL;
+		bool unused = c->sources == 0 && c->count == 0 && *c->staged[0].name == '\0';
 
 		for (struct sink *o = unused ? c->sinks : NULL; o != NULL; o = o->next)
 			o->route = NULL;
@@ -342,7 +335,6 @@ void clusters_turn(struct clusters *all)
 			continue;
 		}
 		*at = c->next;
-		drop_routes(c->list, c->count);
 		free(c);
 	}
 	if (needed)

@@ -37,7 +37,7 @@ struct route {
 	ev_tstamp age; /* the same */
 	unsigned facility;
 	bool old;
-	char *name; /* heap: the address as in the settings */
+	char name[512]; /* the address as in the settings; "": it has not come yet */
 };
 
 struct cluster {
