@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* What a worker may write in a second and still count as writing little. */
@@ -405,7 +404,6 @@ static int watch_pipe(struct logger *logger, struct source *source, uint32_t str
 {
 	struct source_pipe *pipe = &source->pipes[stream - 1];
 	int flags = fcntl(fd, F_GETFL);
-	struct stat st;
 
 	/* O_NONBLOCK is shared with the supervisor, but not with the worker, which
 	 * writes to the other end */
@@ -414,7 +412,6 @@ static int watch_pipe(struct logger *logger, struct source *source, uint32_t str
 	ev_io_init(&pipe->readable, on_readable, fd, EV_READ);
 	pipe->readable.data = pipe;
 	ev_io_start(logger->loop, &pipe->readable);
-	pipe->is_pty = fstat(fd, &st) == 0 && S_ISCHR(st.st_mode);
 	logger->pipes++;
 	return 0;
 }
@@ -581,8 +578,8 @@ void reading_look_at_size(struct logger *logger)
 		for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
 			struct source_pipe *pipe = &source->pipes[i];
 
-			if (pipe->is_pty && pipe->readable.fd != -1 &&
-				stream_of(logger, pipe)->stream.is_terminal)
+			/* what is no terminal refuses it */
+			if (pipe->readable.fd != -1 && stream_of(logger, pipe)->stream.is_terminal)
 				(void)call_for(logger, pipe, &call);
 		}
 }

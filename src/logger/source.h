@@ -72,7 +72,6 @@ struct source_pipe {
 	struct source *source;
 	ev_io readable; /* its fd -1: none, or it was at its end; not active: queued, or hangs */
 	struct source_pipe *next; /* in the queue (reading.h) */
-	bool is_pty;              /* the end of a terminal, and no pipe */
 	bool hangs;               /* a call for it does (logger/sink.h): none is made */
 	double second;            /* when the second began of which `said` counts the bytes */
 	size_t said;
