@@ -169,7 +169,7 @@ static bool is_serving(const struct exam *e)
 	for (size_t i = 0; i < e->place_count; i++)
 		if (strncmp(e->places[i].socket.text, "unix:", 5) != 0)
 			return true;
-	return e->sign == SIGN_NOTIFY;
+	return false;
 }
 
 static bool is_settled(const struct exam *e, const struct watch *w)

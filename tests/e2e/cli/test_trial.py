@@ -163,6 +163,22 @@ def test_one_that_says_late_that_it_is_ready():
     assert got["ready"]["sign"] == "notify" and got["ready"]["after"] > 1.4
 
 
+def test_one_that_accepts_long_after_it_has_said_that_it_is_ready():
+    gate = Gate("go")
+    program = write("early.py", f"""
+import os, socket, time
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+while not os.path.exists("{gate}"): time.sleep(0.01)
+os.execv("{SERVE}", ["{SERVE}"])""")
+    doctor = Doctor(f"-- python3 {program}", clock=True)
+    wait(lambda: doctor.cluster().notify_seen)
+    doctor.look(20)
+    doctor.passes(1)
+    gate.open()
+    wait(lambda: doctor.cluster().listeners[0].queue == 0)
+    check(doctor.told(), {"sockets.0.how": "passed", "=copies": "will work"})
+
+
 def test_the_service_manager_of_who_asks_is_not_told():
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     manager.bind(path("notify"))
