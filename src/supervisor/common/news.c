@@ -314,6 +314,15 @@ void news_expect_late(struct supervisor *sup, const char *cause)
 	text_copy(h->late, sizeof(h->late), cause);
 }
 
+/* Whoever sends another signal knows why the program ends. */
+static bool is_fault(const struct ending *e)
+{
+	if (e->kind != ENDING_SIGNAL)
+		return e->code != 0;
+	return e->code == SIGABRT || e->code == SIGBUS || e->code == SIGFPE || e->code == SIGILL ||
+		e->code == SIGSEGV;
+}
+
 #define WROTE_NOTHING \
 	"it wrote nothing; where it keeps its output in a buffer, 'pty = yes' shows it, or for " \
 	"Python 'env = PYTHONUNBUFFERED=1'"
@@ -335,7 +344,7 @@ void news_last_output(
 		(!n->report.was_ready || n->report.ending.kind == ENDING_EXIT))
 		trouble_guess_in_use(service, n->report.worker, n->explain, sizeof(n->explain));
 	if (*text == '\0' && *n->explain == '\0' && service != NULL &&
-		n->report.why == WHY_ITSELF && n->report.ending.code != 0 &&
+		n->report.why == WHY_ITSELF && is_fault(&n->report.ending) &&
 		cluster_settings(service->core)->pty != PTY_YES && !sup->logger.stdout_is_terminal)
 		text_copy(n->explain, sizeof(n->explain), WROTE_NOTHING);
 	n->serial = 0;
