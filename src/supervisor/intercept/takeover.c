@@ -58,7 +58,7 @@ static void report_failed(const struct takeover *t, int error)
 	char text[SOCKET_KEY_TEXT];
 	char own[256];
 
-	learned_describe_holder(t->child, t->key.port, own, sizeof(own));
+	learned_describe_holder(t->child, &t->key, own, sizeof(own));
 	trouble_cannot_bind(
 		t->child, t->key.type, t->key.port, socket_key_text(&t->key, text), error, own);
 	child_tell(t->child, EVENT_REFUSED, WHY_ITSELF);

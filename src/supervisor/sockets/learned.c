@@ -97,15 +97,22 @@ struct listener *learned_named(const struct child *child, const struct socket_ke
 	return l;
 }
 
+/* Is `key` one of the addresses that `l` stands for? */
+static bool covers(const struct socket_key *l, const struct socket_key *key)
+{
+	if (l->type != key->type || l->port != key->port)
+		return false;
+	if (!socket_key_is_any(l))
+		return l->family == key->family && memcmp(l->ip, key->ip, sizeof(l->ip)) == 0;
+	return l->family == key->family || (l->family == AF_INET6 && !l->v6only);
+}
+
 bool learned_blocks(const struct child *child, const struct socket_key *key)
 {
 	const struct listener *l;
 
 	for_each_listener (l, listeners_for(child, LISTENERS_NAMED))
-		if (l->has_key && l->key.type == key->type && l->key.port == key->port &&
-			socket_key_is_any(&l->key) &&
-			(l->key.family == key->family ||
-				(l->key.family == AF_INET6 && !l->key.v6only)))
+		if (l->has_key && socket_key_is_any(&l->key) && covers(&l->key, key))
 			break;
 	return l != NULL;
 }
@@ -122,9 +129,9 @@ struct listener *learned_by_inode(const struct service *service, uint64_t inode)
 	return l;
 }
 
-/* Returns the listener of this nclust that has the port, and its cluster. */
+/* Returns the listener of this nclust that is in the way, and its cluster. */
 static const struct listener *find_own_holder(
-	const struct supervisor *sup, unsigned port, const struct service **whose)
+	const struct supervisor *sup, const struct socket_key *key, const struct service **whose)
 {
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
@@ -132,16 +139,17 @@ static const struct listener *find_own_holder(
 
 		*whose = s;
 		for_each_listener (l, listeners_of(s, LISTENERS_IN_FORCE))
-			if (l->has_key && l->key.port == port)
+			if (l->has_key && (covers(&l->key, key) || covers(key, &l->key)))
 				return l;
 	}
 	return NULL;
 }
 
-void learned_describe_holder(const struct child *child, unsigned port, char *to, size_t size)
+void learned_describe_holder(
+	const struct child *child, const struct socket_key *key, char *to, size_t size)
 {
 	const struct service *whose;
-	const struct listener *l = find_own_holder(child->service->sup, port, &whose);
+	const struct listener *l = find_own_holder(child->service->sup, key, &whose);
 	struct listener_walk own = listeners_for(child, LISTENERS_IN_FORCE);
 	const struct listener *o = NULL;
 	bool others = l != NULL && l->address.each != NULL;

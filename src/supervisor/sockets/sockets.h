@@ -83,8 +83,9 @@ struct listener *learned_named(const struct child *child, const struct socket_ke
 bool learned_blocks(const struct child *child, const struct socket_key *key);
 /* The listener that has a socket with this inode, or NULL. */
 struct listener *learned_by_inode(const struct service *service, uint64_t inode);
-/* Describe which listener of this nclust has a port that the worker cannot bind; "": none has. */
-void learned_describe_holder(const struct child *child, unsigned port, char *to, size_t size);
+/* Describe which listener of this nclust has what the worker cannot bind; "": none has. */
+void learned_describe_holder(
+	const struct child *child, const struct socket_key *key, char *to, size_t size);
 
 /* Keep a bound socket; on success the listener owns `fd`.  NULL and `err`: too many listeners, or
  * no memory. */
