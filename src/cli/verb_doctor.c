@@ -8,6 +8,7 @@
 #include "os/vfork.h"
 
 #include <errno.h>
+#include <sysexits.h>
 
 struct doctor {
 	bool json;
@@ -98,8 +99,14 @@ static int tell_over(struct doctor *d)
 static int try_command(const struct arguments *a)
 {
 	static struct doctor d; /* too large for a stack */
+	struct error err;
 	int status;
 
+	if (trial_has_option(a->given, "--accept")) {
+		error_fail(&err, EX_USAGE,
+			"doctor tries no command of 'accept', which ends with its connection");
+		return output_error(&err);
+	}
 	d.json = arguments_has(a, OPTION_JSON);
 	d.exam = (struct exam){.trial = &d.trial,
 		.arguments = a,

@@ -150,6 +150,11 @@ def test_what_cannot_be_run_has_the_status_that_a_shell_gives_it(command, status
     assert nothing_is_left()
 
 
+def test_what_is_run_for_each_connection_is_not_tried():
+    nclust("doctor --accept -l 8000 -- true").fails(64, "nclust: doctor tries no command of 'accept'")
+    assert nothing_is_left()
+
+
 def test_one_that_says_late_that_it_is_ready():
     gate = Gate("go")
     doctor = Doctor(f"-- {SERVE} --notify --delay {gate}", clock=True)
