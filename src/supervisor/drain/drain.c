@@ -370,9 +370,6 @@ static void drain_on_dying(struct child *child)
 
 	if (d == NULL)
 		return;
-	for (size_t i = 1; d->frozen && i < d->process_count; i++)
-		leftovers_tell_frozen(
-			child, d->processes[i].parent, d->processes[i].pid, d->processes[i].pidfd);
 	drain_thaw(d);
 	if (d->signalled)
 		drain_judge(d);

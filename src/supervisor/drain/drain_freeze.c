@@ -6,6 +6,7 @@
 #include "os/process.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/drain/internal.h"
+#include "supervisor/workers/child.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -265,6 +266,9 @@ void drain_thaw(struct drain *d)
 {
 	if (!d->frozen)
 		return;
+	for (size_t i = 1; i < d->process_count; i++)
+		leftovers_tell_frozen(d->child, d->processes[i].parent, d->processes[i].pid,
+			d->processes[i].pidfd);
 	for (size_t i = d->process_count; i > 0; i--) /* children first */
 		(void)pidfd_signal(d->processes[i - 1].pidfd, SIGCONT);
 	note_frozen(d, false);

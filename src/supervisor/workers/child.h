@@ -228,8 +228,8 @@ struct child *leftovers_of_session(const struct supervisor *sup, pid_t session);
 /* The worker among whose leftovers `pid` got a signal; or NULL. */
 struct child *leftovers_signalled(const struct supervisor *sup, pid_t pid);
 
-/* The main process has ended while its descendant `pid` was frozen: send `pid` the signal before it
- * is continued, if that is due, or if `parent` is a shell that will die of the signal. */
+/* A descendant of the main process, which may have ended, is about to be continued: send it the
+ * signal if that is due, or if `parent` is a shell that will die of the signal. */
 void leftovers_tell_frozen(struct child *child, pid_t parent, pid_t pid, int pidfd);
 
 /* `pid`, a child of nclust, is a living leftover: send it the signal, if that is due. */
