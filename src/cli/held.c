@@ -144,7 +144,8 @@ static bool is_sqlite(const char *path)
 		memcmp(head, magic, sizeof(magic)) == 0;
 }
 
-/* Note a database, but none without a name, which no other process can open. */
+/* Note a database, but none without a name, which no other process can open, nor a cache, as
+ * Deno's dep_analysis_cache_v2. */
 static void note_database(struct look *look, int fd)
 {
 	struct held *held = look->held;
@@ -157,7 +158,8 @@ static void note_database(struct look *look, int fd)
 	snprintf(in_proc, sizeof(in_proc), "/proc/%d/%s", (int)look->pid, name);
 	if (held->store[0] == '\0' && stat(in_proc, &st) == 0 && S_ISREG(st.st_mode) &&
 		st.st_nlink > 0 && is_sqlite(in_proc) &&
-		process_link(look->pid, name, path, sizeof(path)) < HELD_PATH - 1)
+		process_link(look->pid, name, path, sizeof(path)) < HELD_PATH - 1 &&
+		strstr(path, "cache") == NULL)
 		text_copy(held->store, sizeof(held->store), path);
 }
 

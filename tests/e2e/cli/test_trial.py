@@ -277,7 +277,7 @@ s.listen()
 time.sleep(1000)"""
 STORE = """
 import os, socket, sqlite3, sys, time
-db = sqlite3.connect(os.path.abspath("app.data"))
+db = sqlite3.connect(os.path.abspath(sys.argv[2]))
 db.execute("select * from t").fetchall()
 s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 time.sleep(1000)"""
@@ -332,7 +332,8 @@ REAL = (
     ("", "nginx -c DIR/nginx.PORT -g 'daemon on;'",
      {"=start": "^bad it ends with exit 0.*daemon mode", "run": None}, None, 1, ""),
     ("", "python3 ipc.py", {"=private": "^ok unix:.*/ipc; ", "=not shared": None}, None, 0, ""),
-    ("", "python3 store.py PORT", {
+    ("", "python3 store.py PORT deps_cache_v2", {"=state": None}, None, 0, ""),
+    ("", "python3 store.py PORT app.data", {
         "=state": "^warn it keeps its state in the file DIR/app.data; .*separate stores"},
      None, 0, ""),
     ("", f"{PLAIN} PORT --loopback --shut", {"=listener": "^warn shut down by a copy that stops"},
@@ -401,7 +402,8 @@ class TestTrials:
             write("ipc.py", IPC)
             write("store.py", STORE)
             write("loads.py", LOADS)
-            sqlite3.connect("app.data").execute("create table t (a)")
+            for name in ("app.data", "deps_cache_v2"):
+                sqlite3.connect(name).execute("create table t (a)")
             for store in ("redis-server", "mosquitto"):
                 run("cp", PLAIN, store).ok()
             begin_program(PLAIN, 8000, "--loopback")
