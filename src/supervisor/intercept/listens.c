@@ -81,14 +81,14 @@ static const struct listener *find_named_unix(const struct service *service, uin
 	return NULL;
 }
 
-/* The listener of that inode, if it listens already; or NULL. */
+/* The listener of that inode, if clients reach it already; or NULL. */
 static const struct listener *find_listening(const struct service *service, uint64_t inode)
 {
 	const struct listener *l = learned_by_inode(service, inode);
 
 	if (l == NULL)
 		l = find_named_unix(service, inode);
-	return l != NULL && l->facts.listening ? l : NULL;
+	return l != NULL && (l->facts.listening || l->address.type == SOCK_DGRAM) ? l : NULL;
 }
 
 static bool is_listening_inode(const void *service, uint64_t inode)
@@ -167,9 +167,9 @@ struct look {
 
 static void note_waiting(struct look *look, const struct listener *l)
 {
-	if (look->notes)
+	if (look->notes && l->facts.listening)
 		(void)note_port(look->child, l);
-	else
+	else if (!look->notes)
 		look->serves |= !learned_only(l);
 }
 

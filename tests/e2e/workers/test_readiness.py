@@ -356,12 +356,13 @@ def test_a_slow_start_is_not_warned_of_while_it_works():
     assert not it.happened("not-listening")
 
 
-@pytest.mark.parametrize("wait_for_clients", (
-    "e = select.epoll(); e.register(3, 1)",
-    "threading.Thread(target=socket.socket(fileno=3).accept).start()",
-    "os.fork() or socket.socket(fileno=3).accept()"))
-def test_auto_one_that_serves_at_its_socket_is_ready_however_busy_it_is(wait_for_clients):
-    it = start(f"-n 1 -l {PORT}", "python3", "-c", f"""
+@pytest.mark.parametrize("kind, wait_for_clients", (
+    ("", "e = select.epoll(); e.register(3, 1)"),
+    ("udp:", "e = select.epoll(); e.register(3, 1)"),
+    ("", "threading.Thread(target=socket.socket(fileno=3).accept).start()"),
+    ("", "os.fork() or socket.socket(fileno=3).accept()")))
+def test_auto_one_that_serves_at_its_socket_is_ready_however_busy_it_is(kind, wait_for_clients):
+    it = start(f"-n 1 -l {kind}{PORT}", "python3", "-c", f"""
 import os, select, socket, threading
 {wait_for_clients}
 while True: pass""", clock=True)
