@@ -7,7 +7,6 @@
 #include "config/value.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <net/if.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -34,11 +33,6 @@ static int wanted_address(struct error *err, const char *found)
 	return value_wanted(err, found, "%s", forms);
 }
 
-static int out_of_memory(struct error *err)
-{
-	return error_set(err, ENOMEM, "cannot keep an address");
-}
-
 /* May the character stand in LISTEN_FDNAMES, and between our own commas? */
 static bool is_name_byte(char c)
 {
@@ -60,7 +54,7 @@ static bool is_name(const char *name)
 static int set_text(char **to, const char *value, struct error *err)
 {
 	*to = strdup(value);
-	return *to == NULL ? out_of_memory(err) : 0;
+	return *to == NULL ? value_no_memory(err) : 0;
 }
 
 /* "::1", "fe80::1%eth0", "fe80::1%2" */
@@ -131,7 +125,7 @@ static int parse_inet(struct address *a, const char *text, struct error *err)
 	}
 	host = strndup(text, colon != NULL ? (size_t)(colon - text) : 0);
 	if (host == NULL)
-		return out_of_memory(err);
+		return value_no_memory(err);
 	if (port[0] == '\0' || port[strspn(port, "0123456789")] != '\0')
 		return wanted_address(err, text);
 	if (!value_digits(&n, port, 0, UINT16_MAX))
@@ -446,7 +440,7 @@ static int parse_option(struct address *a, const char *text, option_texts texts,
 	int at;
 
 	if (name == NULL)
-		return out_of_memory(err);
+		return value_no_memory(err);
 	at = find_option(name, err);
 	if (at == -1)
 		return -1;
@@ -461,7 +455,7 @@ static int parse_option(struct address *a, const char *text, option_texts texts,
 	if (parse_value(o, (char *)a + o->offset, value, &out, err) == -1 && !out.failed)
 		return error_wrap(err, "%s", name);
 	texts[at] = buffer_take(&out);
-	return texts[at] != NULL ? 0 : out_of_memory(err);
+	return texts[at] != NULL ? 0 : value_no_memory(err);
 }
 
 /* In the order of the table, so that equal options are written alike. */
@@ -510,7 +504,7 @@ static int parse_parts(struct address *a, const char *text, option_texts texts, 
 		scoped_str part = strndup(from, len);
 
 		if (part == NULL)
-			return out_of_memory(err);
+			return value_no_memory(err);
 		if ((first ? parse_place(a, part, err) : parse_option(a, part, texts, err)) == -1)
 			return -1;
 		first = false;
@@ -544,7 +538,7 @@ int address_parse(struct address *to, const char *text, struct error *err)
 		if (a.name == NULL && a.text != NULL)
 			a.name = default_name(&a);
 		if (a.text == NULL || a.name == NULL || a.options == NULL)
-			got = out_of_memory(err);
+			got = value_no_memory(err);
 	}
 	for (size_t i = 0; i < COUNT_OF(texts); i++)
 		free(texts[i]);
@@ -564,7 +558,7 @@ int address_parse_slot(struct address *to, const char *text, unsigned slot, stru
 		return -1;
 	if (strcmp(own, text) != 0 && (a.each = strdup(text)) == NULL) {
 		address_fini(&a);
-		return out_of_memory(err);
+		return value_no_memory(err);
 	}
 	if (a.each != NULL && (a.kind == ADDRESS_FD || address_takes_any_port(&a))) {
 		address_fini(&a);
@@ -577,7 +571,7 @@ int address_parse_slot(struct address *to, const char *text, unsigned slot, stru
 int address_of_slot(struct address *to, const struct address *a, unsigned slot, struct error *err)
 {
 	if (a->each == NULL)
-		return address_copy(to, a) == 0 ? 0 : out_of_memory(err);
+		return address_copy(to, a) == 0 ? 0 : value_no_memory(err);
 	if (address_parse_slot(to, a->each, slot, err) == -1)
 		return error_wrap(err, "slot %u", slot);
 	return 0;
