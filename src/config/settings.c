@@ -407,19 +407,6 @@ int settings_set(struct settings *s, size_t at, const struct option_row *row, in
 	return 0;
 }
 
-/* What [defaults] or the command line has cannot be had a second time. */
-static void tell_not_given(struct faults *faults, const struct settings *from,
-	const struct origin *theirs, const struct option_row *row, const struct error *err)
-{
-	int status = err->status != 0 ? err->status : EX_OSERR;
-
-	if (theirs->kind == ORIGIN_FILE)
-		faults_add(faults, status, "%s:%u: defaults.%s: %s",
-			origin_path(from->origins, theirs), theirs->line, row->name, err->text);
-	else
-		faults_add(faults, status, "--%s: %s", row->name, err->text);
-}
-
 void settings_give(struct settings *s, size_t at, const struct settings *from, size_t from_at,
 	struct faults *faults)
 {
@@ -437,7 +424,8 @@ void settings_give(struct settings *s, size_t at, const struct settings *from, s
 		if (!has_own_keys(row))
 			field_clear(row, base);
 		if (field_give(row, base, settings_base(from, from_at), is_same, &err) == -1)
-			tell_not_given(faults, from, theirs, row, &err);
+			faults_add(faults, err.status != 0 ? err.status : EX_OSERR, "%s: %s",
+				row->name, err.text);
 		if (!is_same)
 			*own = *theirs;
 	}
