@@ -2,8 +2,6 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
-#include <stdbool.h>
-
 /*
  * nclust's own messages: one event, one line, one sentence with the noun first,
  * to one descriptor.  Level and descriptor belong to the process, and not to a

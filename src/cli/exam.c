@@ -6,7 +6,6 @@
 #include "os/clock.h"
 #include "os/process.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>

@@ -5,7 +5,6 @@
 #include "cli/client.h"
 #include "os/library.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>

@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "config/value.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,7 +2,6 @@
 #ifndef CONFIG_SETTINGS_H
 #define CONFIG_SETTINGS_H
 
-#include "base/error.h"
 #include "base/nsec.h"
 #include "config/address.h"
 

@@ -5,7 +5,6 @@
 #include "base/nsec.h"
 
 #include <stdbool.h>
-#include <stdint.h>
 
 /*
  * `workers = MIN..MAX`: how many workers a cluster needs for its load.  Like all of

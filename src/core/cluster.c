@@ -7,7 +7,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Slots looked at in one call; and how many actions a look, and the end of a call,
  * may add. */

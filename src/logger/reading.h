@@ -11,7 +11,6 @@
 #include <ev.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <sys/stat.h>
 
 /* ---- keep ---- */

@@ -4,9 +4,7 @@
 
 #include "base/error.h"
 
-#include <signal.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 

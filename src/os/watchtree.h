@@ -4,8 +4,6 @@
 
 #include "base/nsec.h"
 
-#include <stddef.h>
-
 /*
  * Watch the files that match patterns (base/text.h), by inotify(7), for a process
  * that does nothing else: it waits for changes as long as it lives.  The watch

@@ -2,7 +2,6 @@
 #ifndef OS_LOOK_H
 #define OS_LOOK_H
 
-#include "base/nsec.h"
 #include "os/look/remote.h"
 
 #include <stdbool.h>

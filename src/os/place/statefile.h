@@ -3,7 +3,6 @@
 #define OS_STATEFILE_H
 
 #include "base/error.h"
-#include "base/nsec.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -11,7 +11,6 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/recipe.h"
-#include "supervisor/common/registry.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/service.h"

@@ -6,7 +6,6 @@
 #include "core/worker.h"
 #include "os/clock.h"
 #include "protocol/json.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
 #include <signal.h>

@@ -4,7 +4,6 @@
 #include "base/text.h"
 #include "protocol/json.h"
 #include "supervisor/order/order.h"
-#include "supervisor/workers/service.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -12,7 +12,6 @@
 #include "supervisor/common/registry.h"
 #include "supervisor/sockets/sockets.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 /* Time for workers to become quiet before their socket gets no connections. */

@@ -3,7 +3,6 @@
 #define SUPERVISOR_INSTANCE_STATE_H
 
 #include "base/nsec.h"
-#include "base/text.h"
 
 #include <ev.h>
 #include <stdbool.h>

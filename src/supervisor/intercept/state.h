@@ -4,7 +4,6 @@
 
 #include "base/nsec.h"
 #include "os/spawn/spawn.h"
-#include "supervisor/common/timer.h"
 
 #include <ev.h>
 #include <stdbool.h>

@@ -5,9 +5,7 @@
 #include "config/value.h"
 #include "supervisor/workers/capture.h"
 
-#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* The last lines of workers that end with nclust are written, too. */
 #define LAST_MOMENT (2 * SECOND)

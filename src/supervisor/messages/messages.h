@@ -9,7 +9,6 @@
 #include "supervisor/common/job.h"
 #include "supervisor/common/part.h"
 #include "supervisor/common/state.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/workers/recipe.h"
 
 /* ---- queue ---- */

@@ -11,7 +11,6 @@
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/workers/capture.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>

@@ -3,7 +3,6 @@
 #define SUPERVISOR_ORPHANS_H
 
 #include "supervisor/common/part.h"
-#include "supervisor/sockets/sockets.h"
 
 /* ---- write state ---- */
 

@@ -13,7 +13,6 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/service.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,11 +6,9 @@
 #include "base/text.h"
 #include "config/config.h"
 #include "core/event.h"
-#include "os/descriptors.h"
 #include "os/socket/socket.h"
 #include "os/spawn/spawn.h"
 #include "supervisor/common/job.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/sockets/state.h"
 
 #include <ev.h>
