@@ -3,9 +3,6 @@
 
 #include <inttypes.h>
 
-/* A tick may come so much late in this world. */
-#define LATENESS (2 * MSEC)
-
 static void check_process(struct world *w, uint64_t id)
 {
 	const struct process *p = &w->processes[id];

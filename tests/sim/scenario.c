@@ -2,7 +2,6 @@
 #include "world.h"
 
 #include <signal.h>
-#include <string.h>
 
 /* A world is drawn by its kind. */
 enum kind { QUIET, BENIGN, NASTY, CRUEL, CROWDED, KINDS };

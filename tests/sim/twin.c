@@ -3,7 +3,6 @@
 #include "supervisor/upgrade/upgrade.h"
 #include "world.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -4,7 +4,6 @@
 #include "core/worker.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 /* From the first stop signal to the end, when every step takes its time. */
 static nsec_t stop_takes(const struct cluster_settings *s)

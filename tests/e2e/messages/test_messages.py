@@ -141,6 +141,8 @@ def test_what_workers_send_is_an_event_for_who_follows():
     it = talk("--relay others").follow()
     one = follower(it, target="it.1")
     begin_program(PROGRAM, "events", "-f", "it", stdout="people")
+    begin_program(PROGRAM, "events", "-f", "--json", "it", stdout="bytes")
+    wait(lambda: send(it, f'["say",{ODD}]', 0) and f',"message":{ODD}}}\n' in read("bytes"))
     wait(lambda: send(it, '["say","here"]', 0) and "here" in read("people"))
     send(it, '["say",{"a":[1,"ü"]}]', 2)
     event = it.event("message", message={"a": [1, "ü"]})

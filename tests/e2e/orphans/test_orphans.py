@@ -122,6 +122,8 @@ def test_upgraded_and_killed_and_killed_and_upgraded():
     pids = it.pids()
     load = Steady(PORT, "--rate", 200)
     for _ in range(2):
+        with open(f"{it.directory}/state", "r+b") as f:
+            os.pwrite(f.fileno(), b"M", 8)  # as that of another version
         it.call("upgrade")
         it.kill()
         it = kept()

@@ -37,6 +37,9 @@ def test_it_says_whether_nclust_lives_and_is_ready_and_its_status():
     assert status["pid"] == it.pid
     assert [w["pid"] for w in status["clusters"][0]["workers"]] == it.pids()
     assert (ask("/status", method="HEAD").status, ask("/status", method="HEAD").body) == (200, "")
+    kill(it.pid, SIGSTOP)
+    assert (ask("/status").status, ask("/status").body) == (503, "nclust does not answer\n")
+    kill(it.pid, SIGCONT)
 
 
 def six():

@@ -3,8 +3,6 @@
 
 #include "supervisor/workers/recipe.h"
 
-#include <stdlib.h>
-
 static struct budget_range range(unsigned threads, uint32_t slot, unsigned workers, unsigned cpus)
 {
 	const struct cluster_settings s = {.threads = threads};

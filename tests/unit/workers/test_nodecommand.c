@@ -6,7 +6,6 @@
 #include "base/scope.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define WORDS 10
 #define ENV "#!/usr/bin/env node\n"

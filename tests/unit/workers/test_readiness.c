@@ -8,7 +8,6 @@
 #include "supervisor/workers/service.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
