@@ -14,6 +14,7 @@ def script(name, text):
 # ---- readiness ----
 
 @pytest.mark.parametrize("mode, listen", (("tcp", "8000"), ("http:/health", "8000"),
+                                          ("http:/health", "8000,interface=lo"),
                                           ("http:/health", "8000,defer-accept=60s"), ("exec", "8000")))
 def test_it_is_not_ready_before_it_answers(mode, listen):
     gate = Gate("go")
