@@ -26,10 +26,10 @@ static bool has_to_wait(const struct cluster *c, const struct event *e)
 
 	if (r->unprepared)
 		return true; /* the command must not run twice at a time */
-	if (r->fresh)
-		return false;
 	if (c->waiting_id != 0)
 		return true; /* else this request would overtake the older one, which would win */
+	if (r->fresh)
+		return false;
 	if (e->slot != SLOT_ALL && r->scope != e->slot)
 		return true;
 	return old_ones(c) > cluster_settings(c)->old_generations;
