@@ -124,6 +124,8 @@ void kill_and_adopt(struct world *w)
 			to, generation, cluster_knows_notify(old), cluster_knows_listen(old)) == -1)
 		world_complain(w, "nothing can be taken over");
 	forget(w);
+	/* a command may have to listen as the one before it did: the next nclust is told so */
+	w->known[world_plan_of(w, s)->command].listens |= cluster_knows_listen(to);
 	memset(numbers, 0, sizeof(numbers));
 	w->last_worker = 0;
 	for (uint64_t id = 1; id <= last; id++) {
