@@ -226,12 +226,12 @@ static bool is_enough(const struct site *s)
 static void make(struct site *s, uint64_t seed)
 {
 	unsigned least;
+	unsigned most;
 
 	*s = (struct site){.seed = seed, .random = seed, .now = SECOND};
 	least = (unsigned)below(s, 5);
-	autoscale_limits(&s->scale, least,
-		least + (unsigned)below(s, below(s, 2) != 0 ? 8 : MOST - least),
-		(nsec_t)(1 + below(s, 600)) * SECOND);
+	most = least + (unsigned)below(s, below(s, 2) != 0 ? 8 : MOST - least);
+	autoscale_limits(&s->scale, least, most, (nsec_t)(1 + below(s, 600)) * SECOND);
 	s->cpus = 1U << below(s, 6);
 	s->rate = 1. + (double)below(s, 500);
 	s->cpu = below(s, 2) != 0 ? 1. : chance(s) / 4;

@@ -168,19 +168,6 @@ static void tell(struct world *w, uint64_t worker, const struct habits *h, nsec_
 		schedule(w, worker, after + world_span(w, 0, SECOND), kind, 0);
 }
 
-static void schedule_why(
-	struct world *w, uint64_t worker, nsec_t after, enum event_kind kind, enum why why)
-{
-	struct event e = {
-		.kind = kind,
-		.slot = w->processes[worker].slot,
-		.worker = worker,
-		.why = why,
-	};
-
-	world_schedule(w, w->now + after, &e);
-}
-
 /* It has much to do, and now and then nothing. */
 static void live_busy(struct world *w, uint64_t worker)
 {
@@ -200,18 +187,27 @@ static void live_busy(struct world *w, uint64_t worker)
 static void live_watched(struct world *w, uint64_t worker, const struct habits *h)
 {
 	static const enum why whys[] = {WHY_CHECK, WHY_REQUEST, WHY_STALL, WHY_WATCHDOG};
+	struct event e = {.slot = w->processes[worker].slot, .worker = worker};
+	nsec_t when; /* drawn first: compilers differ in the order of arguments */
 
 	w->processes[worker].beats = !world_chance(w, h->silent);
 	schedule(w, worker, world_span(w, 0, 100 * MSEC), EVENT_ALIVE, 0);
-	if (world_chance(w, h->intervals))
-		schedule(w, worker, world_span(w, 0, SECOND), EVENT_WATCHDOG,
-			world_span(w, 200 * MSEC, 2 * SECOND));
-	if (world_chance(w, h->unwell))
-		schedule_why(w, worker, world_span(w, 0, 5 * SECOND), EVENT_UNWELL,
-			whys[world_random(w, 4)]);
-	if (world_chance(w, h->outgrown))
-		schedule_why(w, worker, world_span(w, 0, 5 * SECOND), EVENT_OUTGROWN,
-			world_chance(w, 500) ? WHY_MEMORY : WHY_SERVED);
+	if (world_chance(w, h->intervals)) {
+		when = world_span(w, 0, SECOND);
+		schedule(w, worker, when, EVENT_WATCHDOG, world_span(w, 200 * MSEC, 2 * SECOND));
+	}
+	if (world_chance(w, h->unwell)) {
+		when = world_span(w, 0, 5 * SECOND);
+		e.kind = EVENT_UNWELL;
+		e.why = whys[world_random(w, 4)];
+		world_schedule(w, w->now + when, &e);
+	}
+	if (world_chance(w, h->outgrown)) {
+		when = world_span(w, 0, 5 * SECOND);
+		e.kind = EVENT_OUTGROWN;
+		e.why = world_chance(w, 500) ? WHY_MEMORY : WHY_SERVED;
+		world_schedule(w, w->now + when, &e);
+	}
 }
 
 /* As long as it lives, and is not silent. */
