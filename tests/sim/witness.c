@@ -551,6 +551,7 @@ static void note_report(struct world *w, const struct report *r, const struct ac
 static void note_spawn(struct world *w, const struct action *a, const struct event *cause)
 {
 	struct rollout_view view;
+	bool was_in_force = w->done_in_call > 0 && a->generation == w->late.generation;
 
 	if (w->stopping)
 		world_complain(w, "a spawn after the stop has begun");
@@ -559,10 +560,11 @@ static void note_spawn(struct world *w, const struct action *a, const struct eve
 	if (a->settings->refs < 2)
 		world_complain(w, "settings that nobody holds");
 	view = cluster_view_rollout(w->cluster);
-	if (a->settings != cluster_settings(w->cluster) && a->settings != w->in_force.settings &&
+	if (!was_in_force && a->settings != cluster_settings(w->cluster) &&
+		a->settings != w->in_force.settings &&
 		(!view.under_way || a->settings != view.settings))
 		world_complain(w, "a spawn by settings of long ago");
-	if (a->generation != cluster_generation(w->cluster) &&
+	if (!was_in_force && a->generation != cluster_generation(w->cluster) &&
 		a->generation != w->in_force.generation &&
 		(w->rollout == 0 || a->generation != w->rollout_to) &&
 		(!view.under_way || a->generation != view.to))
