@@ -11,7 +11,6 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/internal.h"
 #include "supervisor/common/news.h"
-#include "supervisor/node/node.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/common/registry.h"
@@ -93,7 +92,8 @@ void drain_arm(struct drain *d, nsec_t wait)
 
 /* ---- what is told ---- */
 
-void drain_conclude(struct drain *d, bool forced)
+/* Publishes how the drain has ended, and counts it. */
+static void conclude(struct drain *d, bool forced)
 {
 	const struct child *c = d->child;
 	struct service *service = c->service;
@@ -168,7 +168,7 @@ void drain_report(struct drain *d, bool forced)
 		drain_free(d);
 		return;
 	}
-	drain_conclude(d, forced || d->view.unanswered > 0);
+	conclude(d, forced || d->view.unanswered > 0);
 	if (d->view.blind)
 		log_blind(d);
 	if (forced)
@@ -323,7 +323,7 @@ static void conclude_before_signal(struct drain *d)
 	drain_look(d);
 	forced = !d->view.blind && d->view.busy > 0;
 	if (d->until > d->began && (forced || !d->after_signal)) /* the core has stopped waiting */
-		drain_conclude(d, forced);
+		conclude(d, forced);
 	if (forced)
 		drain_hold_flights(d);
 }
@@ -373,11 +373,6 @@ static void drain_on_dying(struct child *child)
 	drain_thaw(d);
 	if (d->signalled)
 		drain_judge(d);
-	if (node_leaves(child) &&
-		!d->concluded) { /* it has finished its requests, and ended by itself */
-		d->view.busy = 0;
-		drain_conclude(d, false);
-	}
 	drain_free(d);
 }
 

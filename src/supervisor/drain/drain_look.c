@@ -192,7 +192,6 @@ static void count_connections(struct drain *d, const struct connections *seen)
 			v->waiting += c->queue - health_given_up(d->child, c);
 		if (!drain_is_incoming(d, c))
 			continue;
-		v->open++;
 		v->alive += is_alive(c);
 		v->busy += !quiet;
 		v->maybe_quiet +=
@@ -241,14 +240,16 @@ static void gather_connections(struct drain *d, struct connections *seen)
 	connections_sort(seen);
 }
 
-/* Has a process of the worker a handler for the stop signal, or is no signal sent?  The runtimes of
- * Go, Java and Ruby catch it, and SIGSEGV, for every program; most of these end at once. */
+/* Has a process of the worker a handler for the stop signal?  The runtimes of Go, Java and Ruby
+ * catch it, and SIGSEGV, for every program; most of these end at once.  So does Node, but its
+ * programs can say goodbye to WebSockets. */
 static void find_handlers(struct drain *d)
 {
 	const struct cluster *core = d->child->service->core;
 	int first = cluster_settings(core)->stop[0].signal;
 
-	d->catches_signal = d->own_handler = node_may_leave(d->child);
+	d->catches_signal = false;
+	d->own_handler = node_is_worker(d->child);
 	for (size_t i = 0; i < d->process_count; i++) {
 		pid_t pid = d->processes[i].pid;
 

@@ -42,8 +42,6 @@
 #define LATE_PAUSE (1 * SECOND)
 /* In this last part of the drain's time the moment with the fewest busy connections is taken. */
 #define LAST_PART_MOST (2 * SECOND)
-/* Time for the worker to notice that its connections were ended. */
-#define NOTICE_PATIENCE (2 * SECOND)
 /* After its stop signal the worker runs for DRAIN_LOOK_AFTER at a time, and in between is stopped
  * until a request comes, for LINGER_AFTER at most, with a look each LINGER_LOOK: at most
  * LINGERS_AFTER looks in all. */
@@ -106,12 +104,12 @@ static bool must_take_waiting(const struct drain *d, nsec_t now)
 }
 
 /* After UNSEEN_PATIENCE, a worker that catches its stop signal is left with the connections of
- * which nclust cannot see whether an answer is due: most likely the worker finishes these.  One
- * that was asked to disconnect finishes them before its signal. */
+ * which nclust cannot see whether an answer is due: most likely the worker finishes these.  Not a
+ * worker of Node, which dies of the signal unless its program handles it. */
 static bool is_quiet(const struct drain *d, nsec_t now)
 {
 	bool leaves_some =
-		d->catches_signal && !node_leaves(d->child) && now - d->began > UNSEEN_PATIENCE;
+		d->catches_signal && !node_is_worker(d->child) && now - d->began > UNSEEN_PATIENCE;
 
 	return d->view.busy <= d->view.unanswered + (leaves_some ? d->view.maybe_quiet : 0) &&
 		!must_take_waiting(d, now);
@@ -124,7 +122,7 @@ static bool is_least_bad_moment(const struct drain *d, nsec_t now)
 
 	if (part > LAST_PART_MOST)
 		part = LAST_PART_MOST;
-	return !node_leaves(d->child) && now > d->until - part && d->busy_least < d->busy_most &&
+	return now > d->until - part && d->busy_least < d->busy_most &&
 		d->view.busy <= d->busy_least;
 }
 
@@ -134,39 +132,6 @@ static void note_busy(struct drain *d)
 		d->busy_least = d->view.busy;
 	if (d->busy_most < d->view.busy)
 		d->busy_most = d->view.busy;
-}
-
-/* Node's cluster module can ask a worker to disconnect; such a worker waits for its clients itself.
- * True: the worker was asked, and `d` was freed. */
-static bool asks_node_to_leave(struct drain *d)
-{
-	if (!node_leave(d->child))
-		return false;
-	drain_conclude(d, false);
-	drain_free(d);
-	return true;
-}
-
-/* A worker that runs on after its drain must first notice that its connections are closed;
- * otherwise it may close them in its own way. */
-static bool must_notice_ends(struct drain *d, unsigned ended, nsec_t now)
-{
-	if ((ended == 0 && d->view.open == d->view.alive) || !node_may_leave(d->child))
-		return false;
-	if (d->quiet_at == 0) {
-		d->quiet_at = now;
-		d->wait = DRAIN_WAIT_FIRST;
-	}
-	return now - d->quiet_at < NOTICE_PATIENCE;
-}
-
-/* Asks a worker of Node to disconnect: not one with WebSockets, which would not end then, and whose
- * clients ask on.  True: it has time to end by itself. */
-static bool may_end_by_itself(struct drain *d)
-{
-	bool talks = d->saw_websocket && d->view.alive > 0;
-
-	return (!talks && node_leave(d->child)) || node_has_time(d->child);
 }
 
 /* Looks at the connections.  True: the caller has nothing more to do now. */
@@ -184,11 +149,9 @@ static bool look_is_final(struct drain *d)
 		drain_arm(d, LATE_PAUSE);
 		return true;
 	}
-	/* nobody can see whether it is quiet */
-	if (d->view.blind && !d->after_signal && asks_node_to_leave(d))
-		return true;
 	if (!d->view.blind)
 		return false;
+	/* nobody can see whether it is quiet */
 	drain_report(d, false);
 	return true;
 }
@@ -265,7 +228,6 @@ static void end_after_signal(struct drain *d)
 static void on_frozen(struct drain *d)
 {
 	unsigned late = 0;
-	unsigned ended;
 	nsec_t now;
 
 	d->unstoppable = 0;
@@ -280,15 +242,14 @@ static void on_frozen(struct drain *d)
 		/* the worker may take long to end: a client that sees its connection closed now can
 		 * turn to another worker */
 		d->is_last_look = true;
-		ended = drain_end(d, &late, false);
+		(void)drain_end(d, &late, false);
 		d->is_last_look = false;
-		if (late > 0 || must_notice_ends(d, ended, now) || may_end_by_itself(d))
+		if (late > 0)
 			look_later(d);
 		else
 			drain_report(d, false);
 		return;
 	}
-	d->quiet_at = 0;
 	if (is_least_bad_moment(d, now)) {
 		drain_report(d, d->view.busy > 0);
 		return;
@@ -400,14 +361,10 @@ static void look_at_worker(struct drain *d)
 	now = clock_now();
 	if (turn_away_first(d, now))
 		return;
-	/* the drain goes on: connections that become quiet are ended, and the rest is reported */
-	if (drain_is_half_over(d, now))
-		(void)node_leave(d->child);
-	if ((is_quiet(d, now) && !node_has_time(d->child)) || is_least_bad_moment(d, now)) {
+	if (is_quiet(d, now) || is_least_bad_moment(d, now)) {
 		freeze_worker(d);
 		return;
 	}
-	d->quiet_at = 0;
 	drain_withdraw(d, now);
 	d->freeze_between = may_end_between(d, now);
 	if ((is_bypassed(d) && d->view.endable > 0) || d->freeze_between) {

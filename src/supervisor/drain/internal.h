@@ -31,9 +31,8 @@ struct drain_process {
 
 /* What the last look at a worker has found. */
 struct drain_view {
-	unsigned open;         /* connections of clients to the worker */
-	unsigned alive;        /* open ones that neither side has closed */
-	unsigned busy;         /* open ones that are not quiet */
+	unsigned alive;        /* connections of clients that neither side has closed */
+	unsigned busy;         /* connections of clients that are not quiet */
 	unsigned maybe_quiet;  /* busy, but perhaps quiet: the kernel does not show it (unix) */
 	unsigned unanswered;   /* busy WebSockets, for whose answers nclust waits no longer */
 	unsigned silent;       /* alive, with nothing sent or received for 100 ms (TCP) */
@@ -65,7 +64,7 @@ struct drain {
 	nsec_t began;
 	nsec_t until;
 	nsec_t wait;       /* time before the next look */
-	bool concluded;    /* its end is published: drain_conclude() */
+	bool concluded;    /* its end is published */
 	bool after_signal; /* the worker runs on after its stop signal */
 	unsigned lingered; /* looks since the signal at which it was stopped */
 	bool signalled;    /* the stop signal is sent; flights are watched (drain_learn.c) */
@@ -81,7 +80,7 @@ struct drain {
 
 	uint16_t *ports; /* ports at which the worker listens */
 	size_t port_count;
-	bool catches_signal; /* the worker handles its stop signal, or gets none */
+	bool catches_signal; /* the worker handles its stop signal */
 	bool own_handler;    /* that handler is the program's own, not a runtime's */
 	bool keeps_quiet;    /* quiet connections stay open until the stop signal */
 	bool saw_websocket;  /* a WebSocket was seen */
@@ -102,7 +101,6 @@ struct drain {
 	bool stays_frozen;   /* stay frozen a moment longer: a client may send its next request */
 	bool after_step;     /* it ran for one step, and is frozen again */
 	nsec_t stay_frozen;  /* how long the next such stay lasts */
-	nsec_t quiet_at;     /* when it became quiet, and stayed so; or 0 */
 	bool turned_away;    /* nclust has kept new connections away before the first freeze */
 	bool unreachable;    /* its unix paths belong to other workers by now */
 	nsec_t withdraw_at;  /* when to call drain_withdraw() again */
@@ -128,8 +126,6 @@ bool drain_is_half_over(const struct drain *d, nsec_t now);
 /* drain.c */
 void drain_free(struct drain *d);
 void drain_arm(struct drain *d, nsec_t wait); /* sets the timer for the next look */
-/* Publishes how the drain has ended, and counts it. */
-void drain_conclude(struct drain *d, bool forced);
 /* Reports the worker as drained to the core, which answers with the stop signal. */
 void drain_report(struct drain *d, bool forced);
 
@@ -137,8 +133,8 @@ void drain_report(struct drain *d, bool forced);
 #define DRAIN_WAIT_FIRST (2 * MSEC) /* between two looks, at first and at most */
 #define DRAIN_WAIT_LAST (16 * MSEC)
 #define DRAIN_LOOK_AFTER (8 * MSEC) /* after the stop signal */
-/* Looks at the worker, and reports it as drained when it may get its stop signal; or frees the
- * drain, if the worker was asked to leave in another way; or sets the timer for the next look. */
+/* Looks at the worker, and reports it as drained when it may get its stop signal; or sets the timer
+ * for the next look. */
 void drain_await_moment(struct drain *d);
 
 /* drain_freeze.c */

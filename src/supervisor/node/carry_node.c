@@ -104,9 +104,9 @@ static const struct plain_row node_worker_rows[] = {
 	PLAIN(2, node_worker, bun, BOOL),
 	PLAIN(3, node_worker, leaving, BOOL),
 	/* 4 is a fact of child.said now */
-	PLAIN_ENUM(5, node_worker, stopping, NODE_LEAVES),
+	/* 5 was how far its stop had come */
 	/* 6 was its stop signal, while it was asked to disconnect first */
-	PLAIN(7, node_worker, next_at, SIGNED),
+	PLAIN(7, node_worker, leave_at, SIGNED),
 	PLAIN(8, node_worker, rests_until, SIGNED),
 	PLAIN(9, node_worker, taken, UNSIGNED),
 	/* 10 was the time until which it drained */

@@ -39,22 +39,14 @@ struct node_use {
 	int64_t sent;    /* number of nclust's answer, until its socket has arrived; else 0 */
 };
 
-enum node_stopping {
-	NODE_RUNS, /* 1 and 2, of an earlier version, mean the same */
-	NODE_SIGNALLED = 3,
-	NODE_LEAVES, /* asked to disconnect, in its drain */
-};
-
 /* What a worker has said and got on its channel, as a worker of Node's cluster. */
 struct node_worker {
 	struct child *child;
 	bool online;
-	char *queries; /* heap: held queries of a spare, each with a newline; or NULL */
-	bool bun;      /* Bun, which puts a byte before its lines */
-	bool leaving;  /* it was asked to disconnect, or does so by itself */
-	enum node_stopping stopping;
-	nsec_t next_at; /* when its time to leave is over, or to ask after the signal is due; or 0 */
-	nsec_t ran;     /* its CPU time when it was asked */
+	char *queries;   /* heap: held queries of a spare, each with a newline; or NULL */
+	bool bun;        /* Bun, which puts a byte before its lines */
+	bool leaving;    /* it was asked to disconnect, or does so by itself */
+	nsec_t leave_at; /* it got its stop signal: when to ask it to disconnect; or 0 */
 	struct node_use *uses;
 	size_t use_count;
 

@@ -22,8 +22,7 @@
 #include <string.h>
 
 #define QUERIES_MOST 65536    /* most bytes of held queries of a spare */
-#define PATIENCE (500 * MSEC) /* with a worker that was asked to disconnect, or did so */
-#define HEARS (1 * MSEC)      /* of CPU time, in which it has heard of that */
+#define PATIENCE (500 * MSEC) /* with a worker that has no server and its stop signal */
 
 /* ---- sending ---- */
 
@@ -53,67 +52,23 @@ int64_t node_next_seq(struct node_worker *w)
 
 /* ---- stopping ---- */
 
+static bool has_server(const struct node_worker *w)
+{
+	return w->use_count > 0 || w->child->listening.uses != 0;
+}
+
 /*
- * A worker that is asked to disconnect closes its servers and its idle connections; a request that
- * arrives on such a connection at that moment is lost.  So the worker is asked in its drain, when
- * it is quiet.  It closes its servers, finishes its requests, closes the channel and exits.  A
- * worker that has more to do (a timer, a database, a WebSocket) does not exit: it gets its stop
- * signal a moment after it has closed the channel, or at the first quiet moment after the one that
- * it has for all that.  A worker that is not asked first, because it has no server, is so a moment
- * after its signal: its channel would keep it from exiting when it has finished.
+ * A worker's end is its stop signal.  Its channel would keep it from exiting when it has finished,
+ * so it is asked to disconnect PATIENCE after the signal, or after it has closed its last server
+ * since.  That would close servers under the program's own handler, so one that still has some is
+ * not asked before half of the time that it has to stop is over.
  */
-static bool has_channel(const struct child *child)
+static void schedule_leave(struct node_worker *w)
 {
-	return child->channel != NULL && child->channel->io.fd != -1;
-}
+	nsec_t now = clock_now();
 
-/* Asks the worker to disconnect, unless it does already.  False: nclust cannot ask it. */
-static bool ask_to_leave(struct node_worker *w)
-{
-	struct buffer line;
-	struct nodeipc_writer to = node_writer(w, &line);
-
-	if (w->leaving)
-		return true;
-	nodeipc_put_disconnect(&to, node_next_seq(w));
-	if (node_send(w, &line, -1) == -1)
-		return false;
-	w->leaving = true;
-	return true;
-}
-
-static void schedule_next(struct node_worker *w)
-{
-	w->ran = process_ran(w->child->pid);
-	w->next_at = nsec_add(clock_now(), PATIENCE);
-	node_arm(w->child->service->node, w->next_at);
-}
-
-bool node_may_leave(const struct child *child)
-{
-	const struct node_worker *w = child->node;
-
-	return w != NULL && w->online && w->stopping < NODE_SIGNALLED && has_channel(child) &&
-		(w->use_count > 0 || (child->saved.adopted && child->listening.uses != 0));
-}
-
-bool node_leave(struct child *child)
-{
-	if (!node_may_leave(child) || !ask_to_leave(child->node))
-		return false;
-	child->node->stopping = NODE_LEAVES;
-	schedule_next(child->node);
-	return true;
-}
-
-bool node_leaves(const struct child *child)
-{
-	return child->node != NULL && child->node->stopping == NODE_LEAVES;
-}
-
-bool node_has_time(const struct child *child)
-{
-	return node_leaves(child) && child->node->next_at != 0;
+	w->leave_at = now + (has_server(w) ? (child_view(w->child).due - now) / 2 : PATIENCE);
+	node_arm(w->child->service->node, w->leave_at);
 }
 
 static bool node_on_stop(struct child *child, int signal, nsec_t span)
@@ -121,35 +76,29 @@ static bool node_on_stop(struct child *child, int signal, nsec_t span)
 	struct node_worker *w = child->node;
 
 	(void)span;
-	if (w == NULL || signal == 0)
-		return false;
-	w->stopping = NODE_SIGNALLED;
-	if (w->online && !w->leaving)
-		schedule_next(w);
+	if (w != NULL && signal != 0 && w->online && !w->leaving)
+		schedule_leave(w);
 	return false;
-}
-
-/* Has it had no CPU since it was asked?  Then it has not heard of it. */
-static bool waits_for_cpu(const struct node_worker *w)
-{
-	return process_ran(w->child->pid) - w->ran < HEARS && process_is_runnable(w->child->pid);
 }
 
 static void take_due_step(struct node_worker *w, nsec_t now)
 {
-	if (w->next_at > now)
-		node_arm(w->child->service->node, w->next_at);
-	if (w->next_at == 0 || w->next_at > now)
+	struct buffer line;
+	struct nodeipc_writer to;
+
+	if (w->leave_at == 0)
 		return;
-	if (waits_for_cpu(w)) {
-		schedule_next(w);
+	/* it may have had no CPU to hear of its signal, and would hear of this first */
+	if (w->leave_at <= now && process_is_runnable(w->child->pid))
+		w->leave_at = now + PATIENCE;
+	if (w->leave_at > now) {
+		node_arm(w->child->service->node, w->leave_at);
 		return;
 	}
-	w->next_at = 0;
-	if (w->stopping == NODE_SIGNALLED)
-		(void)ask_to_leave(w);
-	else if (node_leaves(w->child) && !has_channel(w->child) && w->child->traffic.drain == NULL)
-		child_tell(w->child, EVENT_DRAINED, WHY_ITSELF); /* the core asks for the signal */
+	w->leave_at = 0;
+	to = node_writer(w, &line);
+	nodeipc_put_disconnect(&to, node_next_seq(w));
+	w->leaving = node_send(w, &line, -1) == 0;
 }
 
 /* ---- life ---- */
@@ -321,6 +270,8 @@ static void receive_node_message(
 		break;
 	case NODEIPC_CLOSE:
 		node_close(w, m->key);
+		if (w->leave_at != 0 && !has_server(w))
+			schedule_leave(w);
 		break;
 	case NODEIPC_LEAVING:
 		confirm_leaving(w, m->seq);
@@ -399,14 +350,16 @@ static void on_end(struct channel *c)
 {
 	struct node_worker *w = c->child->node;
 
-	if (w == NULL)
-		return;
-	node_rr_left(w);
-	if (node_leaves(c->child))
-		schedule_next(w);
+	if (w != NULL)
+		node_rr_left(w);
 }
 
 /* ---- questions ---- */
+
+bool node_is_worker(const struct child *child)
+{
+	return child->node != NULL && child->node->online && !child->node->bun;
+}
 
 bool node_is_away(const struct child *child)
 {

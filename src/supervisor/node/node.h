@@ -23,20 +23,9 @@ extern const struct part node_part;
 extern const struct carried carried_node_cluster;
 extern const struct carried carried_node_worker;
 
-/*
- * A worker is stopped as Node's primary does it: when it is quiet (drain.h), nclust asks it to
- * disconnect; if it does not exit then, it gets its stop signal when it is quiet again.
- */
-
-/* Can nclust ask the worker to disconnect, so that it runs on for a while after its drain? */
-bool node_may_leave(const struct child *child);
-/* Asks the worker to disconnect now.  Without a drain EVENT_DRAINED follows, when it has closed the
- * channel.  False: nclust cannot ask it, or has. */
-bool node_leave(struct child *child);
-/* Was the worker asked to disconnect, and got no signal yet? */
-bool node_leaves(const struct child *child);
-/* The same; and has it still time to end by itself? */
-bool node_has_time(const struct child *child);
+/* Is it a worker of Node's cluster?  Whether its program handles a signal cannot be seen then,
+ * because Node itself catches SIGTERM and SIGINT. */
+bool node_is_worker(const struct child *child);
 /* Has the worker all its connections from nclust, which gives none to a worker that is drained? */
 bool node_is_away(const struct child *child);
 /* Has nclust sent the worker a connection that the worker has not confirmed yet? */

@@ -12,6 +12,7 @@
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
+#include "supervisor/workers/child.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 
@@ -173,7 +174,7 @@ static void drop_use(struct node_worker *w, size_t i)
 	w->use_count--;
 	memmove(&w->uses[i], &w->uses[i + 1], (w->use_count - i) * sizeof(*w->uses));
 	if (s != NULL && !uses_listener(w, s->listener) && learned_unuse(w->child, s->listener) &&
-		!w->leaving && learned_only(s->listener))
+		!w->leaving && !child_is_stopping(w->child) && learned_only(s->listener))
 		learned_close(w->child->service, s->listener,
 			w->child); /* the last worker that used it has closed it */
 }

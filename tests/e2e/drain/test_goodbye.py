@@ -103,20 +103,20 @@ def comes(client):
     return select.select([client.socket], [], [], 0)[0] != []
 
 
-def leaving_node(options):
-    """A restart, in which a Node worker has been asked to disconnect, and a client's message then."""
+def asked_node(options):
+    """A restart of a Node worker whose program handles no signal, with a message under way."""
     it = cluster(f"-n 1 --ready listen --bake 0 {options}", "node", server("talk.js"), PORT)
     talk = Talk()
     talk.say()
     wait(lambda: silence(talk.socket) > 200)
-    restart = it.begin("restart")
-    it.logged("told to leave")
     talk.ask(b"later")
+    restart = it.begin("restart")
+    it.event("draining", slot=0)
     return it, talk, restart
 
 
-def test_node_gets_its_stop_signal_when_what_came_after_it_was_asked_to_leave_is_answered():
-    it, talk, restart = leaving_node("--drain-timeout 10m")
+def test_node_gets_its_stop_signal_when_its_messages_are_answered():
+    it, talk, restart = asked_node("--drain-timeout 10m")
     wait(lambda: comes(talk) or silence(talk.socket) > 3000)
     write("open", "")
     talk.hear(b"later")
@@ -125,7 +125,7 @@ def test_node_gets_its_stop_signal_when_what_came_after_it_was_asked_to_leave_is
 
 
 def test_node_what_is_not_answered_by_then_is_reported():
-    it, talk, restart = leaving_node("--drain-timeout 2s")
+    it, talk, restart = asked_node("--drain-timeout 2s")
     restart()
     assert it.event("rollout-done").busy == 1
     assert it.says("drained by force: 1 connection still busy: ")

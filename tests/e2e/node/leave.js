@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// As plain.js, and it says how many connections it has when it is told to leave;
-// who asks for /poll is answered then.  A stop signal ends it if it was not told:
-// node leave.js LISTEN
+// As plain.js, and it says how many connections it has when it gets its stop signal;
+// who asks for /poll is answered then: node leave.js LISTEN
 const fs = require("fs");
 const http = require("http");
 const later = require("./later");
@@ -9,7 +8,6 @@ const who = require("./who");
 
 const polls = [];
 const connections = new Set();
-let told = false;
 
 const server = http.createServer((request, response) => {
   if (request.url === "/poll") polls.push(response);
@@ -39,18 +37,11 @@ function established() {
   return count;
 }
 
-// before Node itself ends those that are idle
-process.prependListener("internalMessage", (message) => {
-  if (message.act !== "disconnect") return;
-  told = true;
+process.on("SIGTERM", () => {
   console.log(`told with ${established()} connections`);
   for (const response of polls) response.end("nothing more\n");
+  server.close();
+  if (server.closeIdleConnections) server.closeIdleConnections();
 });
-
-// It comes half a second after that, in which the worker may have had no CPU:
-// when the loop has gone round once more, all that came before has been heard.
-process.on("SIGTERM", () =>
-  setImmediate(() => setImmediate(() => told || process.exit(1)))
-);
 
 server.listen(JSON.parse(process.argv[2]));

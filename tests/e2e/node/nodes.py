@@ -7,6 +7,9 @@ from harness import *
 MODULES = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")),
                        "nclust/node/node_modules")
 
+OTHERS = [pytest.param(f"{MODULES}/node{major}/bin/node", id=f"node{major}",
+                       marks=pytest.mark.nightly) for major in (16, 18, 22, 24)]
+
 
 def js(name):
     return f"{SRC}/tests/e2e/node/{name}"

@@ -11,8 +11,6 @@ from harness import lab
 
 from nodes import *
 
-OTHERS = [pytest.param(f"{MODULES}/node{major}/bin/node", id=f"node{major}",
-                       marks=pytest.mark.nightly) for major in (16, 18, 22, 24)]
 SERVER = 'require("http").createServer((q, r) => r.end(`pid=${process.pid}\\n`))'
 
 
@@ -271,32 +269,6 @@ def test_a_worker_that_never_listens_is_as_any_other_program():
     it = cluster("-n 2 --ready alive:1ms", "node", js("queue.js"))
     it.call("restart")
     ends_cleanly(it)
-
-
-def test_a_worker_without_a_server_ends_by_itself_when_it_has_finished_after_its_signal():
-    it = cluster("-n 1 --ready alive:1ms --stop-timeout 1h", "node", write("finish.js", """
-const timer = setInterval(() => {}, 1000);
-process.on('SIGTERM', () => setTimeout(() => clearInterval(timer), 10));
-console.log('begun');
-"""))
-    it.logged("begun")
-    it.call("restart")
-    assert it.worker().last_exit.text == "exit 0"
-
-
-def test_a_worker_that_has_more_to_do_gets_its_stop_signal_when_it_has_disconnected():
-    it = cluster("-n 1 --ready listen", "node", write("more.js", f"""
-{SERVER}.listen({PORT});
-process.on('disconnect', () => console.log('disconnected'));
-process.on('SIGTERM', () => {{ console.log('asked'); process.exit(0); }});
-setInterval(() => {{}}, 1000);
-"""), clock=True)
-    it.call("stop", no_wait=True)
-    wait(lambda: it.says("disconnected") or it.advance(0.001))
-    assert not it.says("asked")  # the moment that it has for that is not over
-    lab.clock.flow()
-    assert it.exit() == 0
-    assert it.log().index("disconnected") < it.log().index("asked")
 
 
 # ---- by turns ----

@@ -63,8 +63,8 @@ def test_replaced_under_requests_on_kept_connections_none_is_lost(balance):
     it.call("restart")
     load.loses_nothing()
     ends_cleanly(it)
-    # Node closes those that are idle as it is told: those that have asked for nothing while it
-    # was drained, which are not all of the 32 that the four replaced ones had
+    # it closes those that are idle: those that have asked for nothing while it was drained,
+    # which are not all of the 32 that the four replaced ones had
     told = [int(n) for n in re.findall("told with (.*) connections", it.log())]
     assert len(told) == 6 and sum(told) < 32
 
@@ -127,21 +127,20 @@ def test_where_nobody_can_look_in_a_worker_answers_what_it_was_asked():
         gate.open()
         assert all(request.answer().part("worker") for request in requests)
         assert it.exit() == 0
-        assert not it.says("they get their stop signal at once")
+        assert it.says("they get their stop signal at once")
 
 
-def test_what_stays_open_is_left_to_the_worker_when_half_of_the_time_is_over():
+def test_what_stays_open_is_left_to_the_worker_when_the_time_is_over():
     it = node("leave.js", PORT, options="--drain-timeout 1h", clock=True)
     lab.clock.flow()
     requests = held(it, None, "auto", "/poll")
     it.call("stop", no_wait=True)
-    it.advance(1790)
+    it.advance(3590)
     assert not it.says("told with")
     assert not select.select([r.socket for r in requests], [], [], 0)[0]
     it.advance(20)
     assert {request.answer().body for request in requests} == {"nothing more\n"}
     assert it.exit() == 0
-    assert not it.says("by force")
 
 
 def test_what_a_worker_does_not_finish_in_time_is_reported():

@@ -4,10 +4,6 @@
 const fs = require("fs");
 const http = require("http");
 
-process.prependListener("internalMessage", (message) => {
-  if (message.act === "disconnect") console.log("told to leave");
-});
-
 http
   .createServer()
   .on("upgrade", (request, socket) => {

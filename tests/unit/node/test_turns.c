@@ -7,11 +7,12 @@
 #include "os/process.h"
 #include "supervisor/common/news.h"
 #include "supervisor/messages/messages.h"
-#include "supervisor/node/node.h"
+#include "supervisor/node/internal.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 
 #include <arpa/inet.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -265,25 +266,59 @@ TEST(who_does_not_read_keeps_nothing_from_others)
 	ck_assert_uint_eq(got(2), 1);
 }
 
-TEST(who_is_to_go_is_told_to_disconnect_and_gets_none)
+/* The worker in slot 2 gets its stop signal. */
+static void stop_third(void)
 {
-	char line[2048];
-	bool has_fd;
-	struct child *child = room_child(web, 2); /* the highest slot goes */
+	struct child *child = room_child(web, 2);
 	struct error err;
 
 	ck_assert_int_eq(service_scale(web, 2, &err), 0);
+	child_tell(child, EVENT_DRAINED, WHY_ITSELF);
+	ck_assert_uint_eq(room_signalled(child->pid, SIGTERM), 1);
+}
+
+static bool third_is_asked_within(nsec_t span)
+{
+	char line[2048];
+	bool has_fd;
+
+	room_pass(span);
+	if (!hear(2, line, &has_fd))
+		return false;
+	ck_assert_ptr_nonnull(strstr(line, "'act':'disconnect'"));
+	return true;
+}
+
+TEST(who_has_its_stop_signal_gets_none)
+{
+	stop_third();
 	connect_some(4);
 	ck_assert_uint_eq(got(2), 0);
 	ck_assert_uint_eq(got(0) + got(1), 2);
-	ck_assert(node_leave(child));
-	ck_assert(!node_leave(child));
-	ck_assert(hear(2, line, &has_fd));
-	ck_assert_ptr_nonnull(strstr(line, "'act':'disconnect'"));
-	ck_assert(node_has_time(child));
-	room_pass(SECOND);
-	ck_assert(node_leaves(child) && !node_has_time(child));
-	ck_assert_uint_eq(room_signalled(child->pid, SIGTERM), 0);
+}
+
+TEST(who_closes_its_server_after_its_signal_is_asked_to_disconnect)
+{
+	char line[2048];
+
+	stop_third();
+	ck_assert(!third_is_asked_within(2 * SECOND));
+	snprintf(line, sizeof(line),
+		"{'cmd':'NODE_CLUSTER','act':'close','key':'%" PRIu64 "','seq':3}\n",
+		web->node->servers->number);
+	say(2, line);
+	ck_assert(!third_is_asked_within(400 * MSEC));
+	ck_assert(third_is_asked_within(100 * MSEC));
+}
+
+TEST(who_keeps_its_server_is_asked_when_half_of_its_time_is_over)
+{
+	nsec_t half = cluster_settings(web->core)->stop_timeout / 2;
+
+	stop_third();
+	ck_assert(!third_is_asked_within(half - SECOND));
+	ck_assert(third_is_asked_within(SECOND));
+	ck_assert(!third_is_asked_within(SECOND));
 }
 
 TEST(who_confirms_connections_never_waits)

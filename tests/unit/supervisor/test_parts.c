@@ -80,13 +80,6 @@ TEST(the_keeper_lets_go_first)
 	IN_ORDER("messages", "orphans", gone);
 }
 
-/* A worker of Node's cluster disconnects by itself: it must not be ended
- * as one that does not know how. */
-TEST(node_is_asked_before_the_drain)
-{
-	IN_ORDER("node", "drain", stop);
-}
-
 /* In the log, what leads to an event stands before it, and what follows from it
  * behind. */
 TEST(a_report_is_told_between_its_causes_and_its_effects)
