@@ -299,7 +299,8 @@ static void put_own(struct writer *w, struct supervisor *sup)
 		put_text(w, sup->rundir.path, "/control");
 	}
 	put_number(w, "NCLUST_WORKER=", p->serial, 16);
-	put_number(w, "NODE_APP_INSTANCE=", p->slot, 10);
+	if (recipe_env(p->recipe, "NODE_APP_INSTANCE=") == NULL)
+		put_number(w, "NODE_APP_INSTANCE=", p->slot, 10);
 	if (s->watchdog == 0)
 		return;
 	if (s->listen_pid)

@@ -74,6 +74,14 @@ def test_port_is_set_where_there_is_one_and_never_over_the_users(options, env, p
     assert born().env.get("PORT") == port
 
 
+@pytest.mark.parametrize("value", ("", "mine"))
+def test_what_the_user_sets_counts_and_not_what_nclust_would_add(value):
+    write("file", f"NODE_APP_INSTANCE={value}\n")
+    leak(f"-l 8000 --env PORT={value} --env-file {path('file')}")
+    assert (born().env.PORT, born().env.NODE_APP_INSTANCE) == (value, value)
+    assert read("born/0").count("NODE_APP_INSTANCE") == 1  # of two, programs take the first
+
+
 # ---- other variables, and the words ----
 
 def test_a_worker_knows_its_slot_its_cluster_and_its_generation():
