@@ -6,11 +6,12 @@
 #include "cli/render.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 
 /* The effect of SIGTERM on an idle worker, and on a worker that has read the first half of
- * a request. */
+ * a request; and that of SIGINT, if a program may have a handler for that alone. */
 
 /* Where the user has named no address, and one is needed. */
 #define ANY_ADDRESS "8000"
@@ -53,6 +54,7 @@ struct stop {
 	double after;
 	char exit[64];
 	enum request request;
+	bool ends_int; /* killed by SIGTERM, it has a handler for SIGINT, by which it ends */
 };
 
 /* A client of the worker, and what it got. */
@@ -216,19 +218,49 @@ static void end_worker(struct exam *e, int slot, bool visit, struct stop *stop)
 	text_copy(stop->exit, sizeof(stop->exit), field_raw(end, "exit"));
 }
 
+/* Start a worker once more in the slot, in which none is left, and send it SIGINT.  Node catches
+ * both signals for every program, so that only its end shows for which one that has a handler. */
+static bool ends_by_int(struct exam *e)
+{
+	uint64_t before = trial_worker(e->trial, 0);
+	nsec_t until = e->trial->now + END_MOST;
+	uint64_t worker;
+	const json_t *end;
+
+	trial_scale(e->trial, 1);
+	do
+		worker = trial_worker(e->trial, 0);
+	while ((worker == before || trial_event(e->trial, worker, "ready") == NULL) &&
+		e->trial->now < until && trial_wait(e->trial));
+	if (e->trial->over || trial_event(e->trial, worker, "ready") == NULL)
+		return false;
+	await_rest(e, worker);
+	if (!process_catches(trial_pid(e->trial, worker), SIGINT) ||
+		kill(trial_pid(e->trial, worker), SIGINT) == -1)
+		return false;
+	await_stop(e, worker, false, e->trial->now + ACCEPT_MOST);
+	end = exam_end_of(e, worker);
+	return end != NULL && strcmp(field_raw(end, "exit"), "killed by SIGINT") != 0;
+}
+
 static json_t *pack_stop(const struct stop *s)
 {
 	if (!s->tried)
 		return json_null();
-	return json_pack("{s:s, s:b, s:s, s:f, s:s?}", "signal", "SIGTERM", "ended", s->ended,
-		"exit", s->exit, "after", s->after, "request", requests[s->request].json);
+	return json_pack("{s:s, s:b, s:s, s:f, s:s?, s:b}", "signal", "SIGTERM", "ended", s->ended,
+		"exit", s->exit, "after", s->after, "request", requests[s->request].json,
+		"ends_by_sigint", s->ends_int);
 }
 
 static void tell_signal(const struct stop *s, json_t *facts)
 {
 	char after[24];
 
-	if (s->tried && s->ended)
+	if (s->ends_int)
+		facts_add(facts, FACT_NOTE, "SIGTERM",
+			"it handles SIGINT alone: --stop-signal INT lets it end by that",
+			"%s after %s", s->exit, facts_seconds(after, s->after));
+	else if (s->tried && s->ended)
 		facts_add(facts, FACT_OK, "SIGTERM", "", "%s after %s", s->exit,
 			facts_seconds(after, s->after));
 	else if (s->tried)
@@ -247,17 +279,23 @@ void exam_stop(struct exam *e)
 {
 	struct stop quiet = {.tried = false};
 	struct stop busy = {.tried = false};
+	struct stop *told = &busy;
+	bool catches_int = process_catches(trial_pid(e->trial, trial_worker(e->trial, 0)), SIGINT);
 
 	await_rest(e, trial_worker(e->trial, 1));
 	end_worker(e, 1, false, &quiet);
 	/* a worker that ignores SIGTERM when idle ignores it during a request, too */
 	if (!quiet.tried || quiet.ended)
 		end_worker(e, 0, true, &busy);
+	if (quiet.tried)
+		told = &quiet;
+	told->ends_int = busy.tried && catches_int &&
+		strcmp(told->exit, "killed by SIGTERM") == 0 && ends_by_int(e);
 	if (e->trial->over)
 		return;
 	(void)json_object_set_new(e->report, "stop", pack_stop(&quiet));
 	(void)json_object_set_new(e->report, "stop_in_request", pack_stop(&busy));
-	tell_signal(quiet.tried ? &quiet : &busy, e->facts);
+	tell_signal(told, e->facts);
 	if (shuts_down(e))
 		facts_add(e->facts, FACT_WARN, "listener", "set 'balance = rr' and 'drain = quiet'",
 			"shut down by a copy that stops: others may accept no more");

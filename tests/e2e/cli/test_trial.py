@@ -289,6 +289,9 @@ while time.process_time() < 0.5:
     pass
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 time.sleep(1000)"""
+INT = """
+const server = require("http").createServer().listen(process.argv[2]);
+process.on("SIGINT", () => server.close(() => process.exit(0)));"""
 BINDER = fixture("binder")
 CONFINED = fixture("confine")
 nightly = pytest.mark.nightly
@@ -370,6 +373,13 @@ REAL = (
      nightly),
     ("", f"node {server('plain.js')} PORT", {"sockets.0.how": "taken over"},
      "nclust -n auto --", 0, nightly),
+    # as the documentation of pm2 has it
+    ("", "node int.js PORT", {
+        "stop.ends_by_sigint": True,
+        "=SIGTERM": "^note killed by SIGTERM .*; it handles SIGINT alone: --stop-signal INT"},
+     None, 0, ""),
+    ("", f"node {server('talk.js')} PORT", {
+        "stop.exit": "killed by SIGTERM", "stop.ends_by_sigint": False}, None, 0, ""),
 )
 
 
@@ -402,6 +412,7 @@ class TestTrials:
             write("ipc.py", IPC)
             write("store.py", STORE)
             write("loads.py", LOADS)
+            write("int.js", INT)
             for name in ("app.data", "deps_cache_v2"):
                 sqlite3.connect(name).execute("create table t (a)")
             for store in ("redis-server", "mosquitto"):
@@ -422,7 +433,7 @@ def test_as_text_each_fact_is_a_line_and_the_last_one_can_be_copied():
                     "^ok    passed sockets .*ignored", "^ok    ready .*when it calls listen",
                     "^ok    second copy .*ready after",
                     "^ok    shared .*tcp:127.0.0.1:8000, one socket",
-                    "^ok    copies .*will work", "^ok    SIGTERM .*killed by SIGTERM",
+                    "^ok    copies .*will work", "^note  SIGTERM .*killed by SIGTERM .*SIGINT alone",
                     "^note  request in flight .*cut by SIGTERM"):
         assert re.search(pattern, said, re.M), pattern
     assert said.endswith("\nnclust -n auto -- python3 -m http.server --bind 127.0.0.1 8000\n")
