@@ -298,14 +298,33 @@ void leftovers_found(struct child *child, pid_t pid, int pidfd)
 		note_signalled(&child->life, pid);
 }
 
-/* Leftovers of an adopted worker may be no children of nclust: only their process group is known,
- * and zombies that no process reaps still belong to it. */
+/* Does the process live, and is it of the group, which is 0 then?  A zombie is dead, whether or not
+ * a process reaps it.  Where `status` names no groups (gVisor), each may be of it. */
+static bool lives_in_group(void *group, pid_t pid)
+{
+	scoped_fd fd = -1;
+	uint64_t its;
+
+	if (process_status(pid, "NSpgid:", 10, &its) == 0 && its != *(uint64_t *)group)
+		return false;
+	fd = pidfd_of(pid);
+	if (fd == -1 || pidfd_has_ended(fd))
+		return false;
+	*(uint64_t *)group = 0;
+	return true;
+}
+
+/* Leftovers of an adopted worker may be no children of nclust: only their process group is known. */
 unsigned leftovers_of_group(struct child *child)
 {
 	struct worker_life *life = &child->life;
+	uint64_t group = (uint64_t)child->pid;
 	int signal = child->left->signal;
 
 	if (!child->saved.adopted || child_signal_group(child, 0) == -1)
+		return 0;
+	(void)process_each(0, lives_in_group, &group);
+	if (group != 0)
 		return 0;
 	if (must_get_signal(life, child->pid, signal) && child_signal_group(child, signal) == 0)
 		note_signalled(life, child->pid);

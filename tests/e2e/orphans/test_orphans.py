@@ -117,6 +117,30 @@ def test_workers_that_were_taken_over_are_like_any_others():
     wait(lambda: living() == [load.process.pid] or not living())
 
 
+# A parent that starts nclust, and reaps nobody: a container's PID 1 that is a shell script.
+NEVER_REAPS = ("python3", "-c", """
+import ctypes, signal, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
+subprocess.Popen(sys.argv[1:])
+while True:
+    signal.pause()
+""")
+
+
+def test_a_worker_that_nobody_reaps_has_ended_once_all_its_threads_have():
+    it = kept("--stop-timeout 1h", under=NEVER_REAPS)
+    pids = it.pids()
+    it.kill()
+    it = kept("--stop-timeout 1h")
+    assert it.pids() == pids
+    kill(pids[0])
+    it.event("ready", slot=0, n=2)
+    assert it.worker(0).restarts == 1
+    it.call("restart")
+    assert it.cluster().ready == 3 and not {*pids} & {*it.pids()}
+    assert all(state(pid) == "Z" for pid in pids)
+
+
 def test_upgraded_and_killed_and_killed_and_upgraded():
     it = kept()
     pids = it.pids()
