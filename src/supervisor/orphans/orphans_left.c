@@ -144,7 +144,8 @@ static bool is_session_of(pid_t session, const struct state_birth *birth)
 }
 
 /* Is the process a leftover of a worker that is not taken over?  It must be younger, and in the
- * worker's session, or have its serial, which servers that set their title overwrite. */
+ * worker's session, maybe as another user, or have its serial, which servers that set their title
+ * overwrite. */
 static bool is_left_by(struct supervisor *sup, const struct previous *h, pid_t pid,
 	const struct process_facts *facts)
 {
@@ -159,7 +160,7 @@ static bool is_left_by(struct supervisor *sup, const struct previous *h, pid_t p
 			continue;
 		if (in->lives && pid == birth->pid)
 			return false; /* the worker itself is on the list already */
-		if (is_session_of(facts->session, birth) && has_a_user(sup, pid, in->entry->user))
+		if (is_session_of(facts->session, birth))
 			return true;
 		if (asked != in->entry->user)
 			serial = serial_of(sup, pid, in->entry->user);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """nclust is killed: with `orphans = keep` the workers serve on, and the next nclust of that
 name takes them over; with `stop` they end.  nclust-orphans(7)."""
+import glob
 import itertools
 import re
 import select
@@ -536,17 +537,16 @@ def test_workers_that_are_not_to_be_kept_any_more_are_ended_first(now):
 
 # ---- stop ----
 
-def far(how, by="setsid"):
-    """A worker, and a process that it has started, by default in a session of its own; its pid."""
+def far(how):
+    """A worker, and a process that it has started, in a session of its own; its pid."""
     it = cluster("-n 1 --intercept off --ready notify", "sh", "-c",
-                 f'{by} {how} & echo $! >"$0"\nexec "$1" --notify', path("far"), HEAR)
+                 f'setsid {how} & echo $! >"$0"\nexec "$1" --notify', path("far"), HEAR)
     return it, int(wait(lambda: read("far")))
 
 
-# env -i: as nginx and php-fpm do, which write their title there.
-@pytest.mark.parametrize("how, by", (("hear", "setsid"), ("deaf", "setsid"), ("hear", "env -i")))
-def test_with_stop_what_a_worker_has_started_is_ended_before_the_next_start(how, by):
-    it, left = far(f"{fixture(how)}" + (f" --to {path('heard')}" if how == "hear" else ""), by)
+@pytest.mark.parametrize("how", ("hear", "deaf"))
+def test_with_stop_what_a_worker_has_started_is_ended_before_the_next_start(how):
+    it, left = far(f"{fixture(how)}" + (f" --to {path('heard')}" if how == "hear" else ""))
     if how == "hear":
         wait(lambda: "start" in read("heard"))  # until then TERM would end it unheard
     worker = it.worker().pid
@@ -561,6 +561,42 @@ def test_with_stop_what_a_worker_has_started_is_ended_before_the_next_start(how,
     assert it.says("ending 1 process that nclust")
     if how == "hear":
         assert read("heard").split()[-1] == "TERM"
+    assert it.stop() == 0
+    assert living() == [stranger.pid]
+
+
+def nginx():
+    temporary = "".join(f"{name}_temp_path {path()}/{name};" for name in (
+        "client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    return "nginx", "-c", write("nginx.conf", f"""
+        daemon off; worker_processes 2; user nobody nogroup; error_log stderr;
+        pid {path()}/nginx.pid; events {{}}
+        http {{ access_log off; {temporary} server {{ listen 8000; }} }}""")
+
+
+def php_fpm():
+    conf = "[global]", "error_log = /dev/stderr", "[www]", "user = nobody", "group = nogroup", \
+        "listen = 8000", "pm = static", "pm.max_children = 2", ""
+    found = sorted(glob.glob("/usr/sbin/php-fpm[0-9]*"))
+    return need(found[-1] if found else "php-fpm"), "-F", "-y", write("fpm.conf", "\n".join(conf))
+
+
+# Their workers are another user's, and have written their title over their environment.
+@pytest.mark.parametrize("server", (nginx, php_fpm))
+def test_with_stop_workers_of_a_server_that_drop_their_rights_are_ended_before_the_next_start(server):
+    need_root()
+    command = server()
+    it = cluster("-n 1", *command)
+    worker = it.worker().pid
+    left = wait(lambda: len(found := children(worker)) == 2 and found)
+    wait(lambda: all("Uid:\t65534" in read(f"/proc/{pid}/status") for pid in left))
+    stranger = begin_program(*AS_NOBODY, *NAP)
+    it.kill()
+    wait_gone(worker)  # the kernel has ended it
+    assert all(map(is_alive, left))
+    it = cluster("-n 1", *command)
+    assert it.says("ending 2 processes that nclust")
+    assert all(map(is_gone, left)) and it.worker().restarts == 0
     assert it.stop() == 0
     assert living() == [stranger.pid]
 
@@ -584,11 +620,18 @@ def test_who_only_looks_like_what_a_worker_has_left_is_let_be():
         wait(lambda: command(each.pid) == "sleep 1000")
     inner = int(wait(lambda: read(f"/proc/{outer.pid}/task/{outer.pid}/children")))
     wait(lambda: command(inner) == "sleep 1000")
+    worker = it.worker().pid
     it.kill()
+    wait(lambda: state(worker) == "gone")
+    write("/proc/sys/kernel/ns_last_pid", f"{worker - 1}")
+    namesake = begin_program("python3", "-c", "import os, subprocess, sys\n"
+                             "os.setsid(); subprocess.run(sys.argv[1:])", *NAP)
+    assert namesake.pid == worker
+    (its_child,) = wait(lambda: children(worker))
     it = cluster("-n 1 --user nobody --intercept off --ready alive:1ms", *NAP)
     assert is_gone(left.pid)
     it.stop()
-    assert is_alive(other.pid) and is_alive(inner)
+    assert all(map(is_alive, (other.pid, inner, namesake.pid, its_child)))
 
 
 # ---- frozen for a look ----
