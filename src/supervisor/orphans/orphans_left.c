@@ -171,7 +171,7 @@ static bool is_left_by(struct supervisor *sup, const struct previous *h, pid_t p
 	return false;
 }
 
-/* A walk over all living processes but nclust and its ancestors.  It finds leftovers of workers of
+/* A walk over all processes but nclust and its ancestors.  It finds leftovers of workers of
  * `h`; or, if that is NULL, any worker of this instance. */
 struct search {
 	struct supervisor *sup;
@@ -190,7 +190,7 @@ static bool look_at_process(void *context, pid_t pid)
 	scoped_fd fd = -1;
 
 	if (pid == 1 || is_above(pid, s->above, s->above_count) ||
-		process_look(pid, &facts) == -1 || facts.state == 'Z' ||
+		process_look(pid, &facts) == -1 ||
 		!(s->h != NULL ? is_left_by(s->sup, s->h, pid, &facts)
 			       : serial_of(s->sup, pid, 0) != 0))
 		return false;

@@ -537,11 +537,30 @@ def test_workers_that_are_not_to_be_kept_any_more_are_ended_first(now):
 
 # ---- stop ----
 
-def far(how):
-    """A worker, and a process that it has started, in a session of its own; its pid."""
+def far(how, by="setsid"):
+    """A worker, and a process that it has started, by default in a session of its own; its pid."""
     it = cluster("-n 1 --intercept off --ready notify", "sh", "-c",
-                 f'setsid {how} & echo $! >"$0"\nexec "$1" --notify', path("far"), HEAR)
+                 f'{by} {how} & echo $! >"$0"\nexec "$1" --notify', path("far"), HEAR)
     return it, int(wait(lambda: read("far")))
+
+
+# A process lives as long as one of its threads does, but then says nothing of its environment.
+HEADLESS = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(1000,)).start()
+ctypes.CDLL(None).syscall(ctypes.c_long(SYS_exit), 0)
+"""
+
+
+def test_with_stop_a_process_is_ended_whose_main_thread_has_ended():
+    left = write("headless.py", HEADLESS.replace("SYS_exit", "93" if os.uname().machine in (
+        "aarch64", "riscv64") else "60"))
+    it, pid = far(f"python3 {left}", by="")
+    wait(lambda: state(pid) == "Z")
+    it.kill()
+    it = start("-n 1 --intercept off --ready notify", HEAR, "--notify")
+    assert it.says("ending 1 process that nclust")
+    assert not os.path.exists(f"/proc/{pid}/task")
 
 
 @pytest.mark.parametrize("how", ("hear", "deaf"))
