@@ -233,13 +233,16 @@ static bool is_expecting(const struct client *c, const struct service *service)
 	return c->pending && c->request.method == METHOD_STOP;
 }
 
-/* Has the last scale failed, because its new workers do not become ready, or the cluster stops? */
+/* Has the last scale failed, because its new workers do not become ready, or the cluster stops?  It
+ * stops by itself, with status 0, when its jobs are done. */
 static bool is_scale_failed(const struct service *service, const struct report *r)
 {
+	const struct cluster *core = service->core;
 	struct slot_view slot;
 
 	if (r->kind == REPORT_STATE) /* it may be late, and belong to an earlier stop */
-		return r->state >= CLUSTER_STOPPING && r->state == cluster_state(service->core);
+		return r->state >= CLUSTER_STOPPING && r->state == cluster_state(core) &&
+			(cluster_was_stopped(core) || cluster_exit_status(core) != 0);
 	if (r->kind == REPORT_GAVE_UP)
 		return true;
 	/* an old worker may end, but none that the scale has started, unless its job is done */
@@ -247,7 +250,7 @@ static bool is_scale_failed(const struct service *service, const struct report *
 		(r->kind != REPORT_START_TIMEOUT &&
 			(r->kind != REPORT_EXITED || r->why != WHY_ITSELF)))
 		return false;
-	cluster_view_slot(service->core, r->slot, &slot);
+	cluster_view_slot(core, r->slot, &slot);
 	return slot.state != SLOT_ENDED;
 }
 

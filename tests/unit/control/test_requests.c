@@ -24,7 +24,8 @@
 #define TWO \
 	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
 	"drain = off\nsurge = 1\n" \
-	"[cluster:job]\ncommand = /bin/job\nworkers = 1\nready = notify\n"
+	"[cluster:job]\ncommand = /bin/job\nworkers = 1\nready = notify\n" \
+	"restart = on-failure\n"
 
 ROOM_PARTS(&news_part, &control_part, &plain_part)
 
@@ -272,6 +273,17 @@ TEST(a_scale_fails_with_its_own_workers)
 	room_exits(room_child(web, 2), 1);
 	ck_assert(has(peer, "\"error\""));
 	ck_assert_ptr_nonnull(strstr(text, "web.2: "));
+}
+
+TEST(a_scale_is_done_when_all_its_jobs_end_with_success_in_one_turn)
+{
+	struct service *job = room_cluster("job");
+
+	ask(peer, "scale", "\"target\":\"job\",\"count\":2");
+	room_exits(room_child(job, 0), 0);
+	room_exits(room_child(job, 1), 0);
+	ck_assert(is_answered(peer));
+	ck_assert_ptr_null(strstr(text, "error"));
 }
 
 /* The end of an old worker is published when its last output has come. */
