@@ -8,6 +8,7 @@
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/workers/service.h"
 
 /* Time from one look to the next: twice as long each time. */
 #define WAIT_LEAST (1 * SECOND)
@@ -81,7 +82,20 @@ bool closed_has_probes(const struct child *child, const struct socket_key *but)
 	return false;
 }
 
-void closed_forget(struct child *child, const struct socket_key *but)
+/* Has it been closed for long enough?  A port that is its successor's, too, only if it was closed at
+ * the look before: a worker that ends by itself closes it first, and clients then wait for the next
+ * worker. */
+static bool is_due(struct child *child, const struct listener *l, bool at_once)
+{
+	uint64_t bit = UINT64_C(1) << l->bit;
+	bool due = at_once || (child->trap.closed & bit) != 0 ||
+		(ports_bit(child->service, l) & child->listening.lasting) == 0;
+
+	child->trap.closed = due ? child->trap.closed & ~bit : child->trap.closed | bit;
+	return due;
+}
+
+static void forget(struct child *child, const struct socket_key *but, bool at_once)
 {
 	struct service *service = child->service;
 	struct search s = {.service = service};
@@ -92,12 +106,14 @@ void closed_forget(struct child *child, const struct socket_key *but)
 		return;
 	s.count = process_tree(child->pid, s.tree, TREE_MAX);
 	whole = search_all(child, &s);
+	child->trap.closed &= ~s.held;
 	for (size_t i = service->sockets.learned.count; whole && i-- > 0;) {
 		struct listener *l = service->sockets.learned.list[i];
 
 		if (!learned_has(child, l) || l->of_node || (s.held >> l->bit & 1) != 0 ||
 			(but != NULL && socket_key_equal(&l->key, but)) ||
-			(l->facts.listening && may_have_strayed(child, &s, l)))
+			(l->facts.listening && may_have_strayed(child, &s, l)) ||
+			!is_due(child, l, at_once))
 			continue;
 		ports_forget(child, l);
 		if (!learned_unuse(child, l))
@@ -110,8 +126,18 @@ void closed_forget(struct child *child, const struct socket_key *but)
 	intercept_charge(child, begun);
 }
 
+void closed_forget(struct child *child, const struct socket_key *but)
+{
+	forget(child, but, true);
+}
+
+/* Looks again if the worker has a late port, or several: one alone stays open as long as it lives. */
 static void look_again_after(struct child *child, nsec_t wait)
 {
+	const struct listening *l = &child->listening;
+
+	if ((l->ports & ~l->lasting) == 0 && (l->listens & (l->listens - 1)) == 0)
+		return;
 	child->trap.late_wait = wait;
 	intercept_look_after(child, &child->trap.late_by, wait);
 }
@@ -123,10 +149,13 @@ void closed_await(struct child *child)
 
 void closed_look(struct child *child)
 {
+	enum slot_state state;
+
 	if (!intercept_is_due(child, child->trap.late_by))
 		return;
-	closed_forget(child, NULL);
+	state = child_view(child).state;
+	if (state == SLOT_STARTING || state == SLOT_READY) /* else it ends, and closes them all */
+		forget(child, NULL, false);
 	child->trap.late_by = 0;
-	if ((child->listening.ports & ~child->listening.lasting) != 0)
-		look_again_after(child, nsec_min(2 * child->trap.late_wait, WAIT_MOST));
+	look_again_after(child, nsec_min(2 * child->trap.late_wait, WAIT_MOST));
 }

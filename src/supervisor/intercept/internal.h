@@ -71,10 +71,10 @@ void replace_worker_socket(struct takeover *t, struct listener *l);
 /*
  * No call tells that a worker closes a port that it had opened (FTP's for data, a debugger's):
  * nclust still has the socket, and clients would wait there.  So listens.c looks again and again at
- * a worker that has opened a port late, for ports that it has closed.
+ * a worker that has opened a port late, or several, for ports that it has closed.
  */
 
-/* The worker has opened such a port. */
+/* The worker has opened a port. */
 void closed_await(struct child *child);
 /* Looks at the worker if that is due; sets the timer to the next look. */
 void closed_look(struct child *child);

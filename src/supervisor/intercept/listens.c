@@ -529,8 +529,7 @@ static void note_listening(struct child *child, struct listener *l, pid_t tid)
 		return;
 	}
 	counts = note_port(child, l);
-	if (ports_is_late(child, l))
-		closed_await(child);
+	closed_await(child);
 	if (!learned_only(l))
 		ports_tell(child, ports_bit(child->service, l));
 	PARTS(uses, child, l, USE_LISTENS);
@@ -665,8 +664,7 @@ void listens_recall(struct child *child)
 void listens_resume(struct child *child)
 {
 	listens_recall(child); /* the old version may have carried none */
-	if ((child->listening.ports & ~child->listening.lasting) != 0)
-		closed_await(child);
+	closed_await(child);
 	if (child->trap.listening_by != 0)
 		arm_ready_timer(child, child->trap.listening_by);
 }

@@ -134,7 +134,8 @@ struct listening {
 	uint64_t uses;          /* bits of the learned listeners that it has bound */
 	uint64_t listens;       /* bits of `uses` on which it has called listen(2) */
 	uint64_t ports;         /* bits of the addresses that it listens on (child.h) */
-	uint64_t lasting;       /* bits of `ports` that it had until shortly after it was ready */
+	uint64_t lasting;       /* bits of `ports` that a successor is to have, too (child.h) */
+	nsec_t since;           /* when it listened on the first of `ports` */
 	uint64_t of_generation; /* addresses on which its generation has called listen(2) */
 	uint64_t expected;      /* addresses of the worker that it replaces */
 	unsigned expected_of;   /* the generation of that worker */

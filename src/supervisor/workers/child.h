@@ -94,7 +94,8 @@ void readiness_explain_late(const struct service *service, const struct report *
 
 /*
  * The addresses that workers of a cluster listen on.  With readiness by listening, a worker of a
- * new generation is ready when it listens on all addresses of the worker that it replaces.
+ * new generation is ready when it listens on all addresses that the worker which it replaces opened
+ * within 10 s of its first one, and has not closed.
  *
  * A unix path counts only when two workers have listened on it, because a path that differs from
  * copy to copy is private to its worker.
@@ -115,8 +116,6 @@ static inline bool ports_lacks(const struct child *child, uint64_t bit)
 }
 /* The worker has closed the listener. */
 void ports_forget(struct child *child, const struct listener *l);
-/* Did the worker listen there only after it had been ready for `stable-after`? */
-bool ports_is_late(const struct child *child, const struct listener *l);
 /* Do other workers listen on a TCP address on which this worker does not?  Late addresses do not
  * count. */
 bool ports_lacks_one(const struct child *child);

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A server that opens its metrics' port at once may take so long until it opens its real one. */
+#define EARLY (10 * SECOND)
+
 enum {
 	PORT_SHARED = 1, /* other workers listened on it, too */
 	PORT_NAMED = 2,  /* a setting names it */
@@ -104,14 +107,12 @@ static void note_mates_ports(struct child *child)
 	child->listening.of_generation = of_peers;
 }
 
-/* Is the worker not ready yet, or only since a moment?  Ports that it opens later, such as a
- * debugger's or FTP's for data, need not be opened by its successor. */
+/* Is the worker not ready yet, or is its first port no older than EARLY?  Ports that it opens later,
+ * such as a debugger's or FTP's for data, need not be opened by its successor. */
 static bool is_early(const struct child *child)
 {
-	const struct cluster_settings *s = child_settings(child);
-	nsec_t ready_at = child_view(child).ready_at;
-
-	return s == NULL || ready_at == NSEC_NEVER || clock_now() - ready_at <= s->stable_after;
+	return child_view(child).ready_at == NSEC_NEVER ||
+		clock_now() - child->listening.since <= EARLY;
 }
 
 /* If there are too many addresses, later ones are not compared. */
@@ -127,6 +128,8 @@ bool ports_note(struct child *child, const char *text, bool named, bool shared)
 	p->flags &= PORT_SHARED;
 	p->flags |= (named ? PORT_NAMED : 0U) |
 		(shared || p->worker != child->worker ? PORT_SHARED : 0U);
+	if (child->listening.ports == 0)
+		child->listening.since = clock_now();
 	child->listening.ports |= UINT64_C(1) << (p - ports->list);
 	if (!is_early(child))
 		return is_shared(p);
@@ -146,12 +149,6 @@ void ports_forget(struct child *child, const struct listener *l)
 	child->listening.lasting &= ~bit;
 	if (child->slot < ports->slots)
 		ports->formers[child->slot].ports &= ~bit;
-}
-
-bool ports_is_late(const struct child *child, const struct listener *l)
-{
-	return (ports_bit(child->service, l) & child->listening.ports &
-		       ~child->listening.lasting) != 0;
 }
 
 void ports_tell(struct child *child, uint64_t bit)

@@ -119,10 +119,45 @@ def test_a_release_that_ends_or_stays_between_its_two_ports_changes_nothing_but_
         assert answer().ok and get(port=8001).pid in it.pids()
 
 
-def test_what_a_worker_opened_later_is_asked_of_no_successor_and_is_forgotten_once_closed():
-    def addresses():
-        return sorted(x.address[-4:] for x in it.cluster().listeners)
+def addresses(it):
+    return sorted(x.address[-4:] for x in it.cluster().listeners)
 
+
+def test_a_port_that_was_opened_seconds_after_the_first_is_asked_of_the_successor():
+    """As of a server whose metrics are there at once and whose work begins when it is prepared."""
+    it = cluster("-n 2 --bake 0 --drain off --start-timeout 5s", "python3", server("gate.py"), 8001,
+                 8000, clock=True)
+    before = it.pids()
+    it.advance(9, step=0.5)
+    write("go", "")
+    wait(lambda: all(os.path.exists(f"listens.{pid}") for pid in before))
+    os.unlink("go")
+    it.advance(3, step=0.5)
+    answer = it.begin("restart")
+    begins(it, 3, 2)
+    assert it.pids() != before and set(before) < set(it.pids())
+    write("go.new", "os._exit(1)")
+    os.rename("go.new", "go")
+    is_refused(f"failed: it.0: exit 1 after .*{KEEP}", answer)
+    assert is_as_before(it, before) and get().pid in before
+
+
+def test_ports_that_a_worker_has_closed_are_in_no_status_and_asked_of_no_successor():
+    write("go", "for port in range(9000, 9012): open_port(port).server_close()")
+    it = cluster("-n 2 --bake 0 --drain off --start-timeout 5s", "python3", server("gate.py"), 8001,
+                 8000, clock=True)
+    wait(lambda: all(os.path.exists(f"listens.{pid}") for pid in it.pids()))
+    assert len(addresses(it)) == 14
+    it.advance(4, step=0.5)
+    assert addresses(it) == ["8000", "8001"]
+    write("go", "")
+    answer = it.begin("restart")
+    for worker in 3, 4:
+        begins(it, worker, 2)
+    assert answer().ok and addresses(it) == ["8000", "8001"]
+
+
+def test_what_a_worker_opened_later_is_asked_of_no_successor_and_is_forgotten_once_closed():
     write("go", """import signal
 late = []
 signal.signal(signal.SIGUSR1, lambda *_: late.append(open_port(9229)))
@@ -130,15 +165,15 @@ signal.signal(signal.SIGUSR2, lambda *_: late.pop().server_close())""")
     it = cluster("-n 2 --bake 0 --drain off --start-timeout 5s", "python3", server("gate.py"), 8001,
                  8000, clock=True)
     wait(lambda: all(os.path.exists(f"listens.{pid}") for pid in it.pids()))
-    assert addresses() == ["8000", "8001"]
-    it.advance(3, step=0.5)
+    assert addresses(it) == ["8000", "8001"]
+    it.advance(11, step=0.5)
     kill(it.worker(0).pid, SIGUSR1)
-    wait(lambda: addresses() == ["8000", "8001", "9229"])
+    wait(lambda: addresses(it) == ["8000", "8001", "9229"])
     it.call("restart")
     it.advance(15, step=0.5)  # the port has no owner any more
-    assert addresses() == ["8000", "8001"]
+    assert addresses(it) == ["8000", "8001"]
     kill(it.worker(1).pid, SIGUSR1)
-    wait(lambda: addresses() == ["8000", "8001", "9229"])
+    wait(lambda: addresses(it) == ["8000", "8001", "9229"])
     wait(lambda: listens(9229))  # it was kept at its bind(2)
     it.advance(2, step=0.5)
     assert listens(9229)
@@ -146,7 +181,7 @@ signal.signal(signal.SIGUSR2, lambda *_: late.pop().server_close())""")
     kill(it.worker(1).pid, SIGUSR2)
     wait(lambda: late.inode not in inodes(it.worker(1).pid))
     it.advance(3, step=0.5)
-    assert addresses() == ["8000", "8001"] and not listens(9229)
+    assert addresses(it) == ["8000", "8001"] and not listens(9229)
 
 
 def test_a_release_that_calls_no_listen_as_it_takes_a_socket_is_ready_by_waiting():

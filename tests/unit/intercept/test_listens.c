@@ -251,6 +251,32 @@ TEST(a_port_that_a_new_release_has_lost_is_told)
 	ck_assert(room_logged("unlike generation 1: waiting for it"));
 }
 
+/* The first worker opens a second port so long after its first one.  Is that asked of its successor? */
+static bool asks_for_late(nsec_t wait)
+{
+	const struct event roll = {.slot = SLOT_ALL};
+	struct error err;
+
+	for (uint32_t slot = 0; slot < 2; slot++)
+		open_port(room_child(web, slot), 0);
+	room_pass(wait);
+	open_port(room_child(web, 0), 1);
+	ck_assert_int_eq(service_roll(web, &roll, &err), 0);
+	room_tick(web);
+	open_port(room_child(web, 0), 0);
+	return !is_ready(room_child(web, 0));
+}
+
+TEST(a_port_of_the_first_ten_seconds_is_asked_of_the_release)
+{
+	ck_assert(asks_for_late(9 * SECOND));
+}
+
+TEST(a_later_port_is_not)
+{
+	ck_assert(!asks_for_late(11 * SECOND));
+}
+
 TEST(one_that_answers_to_no_address_that_is_known_is_ready_as_well)
 {
 	struct child *c = room_child(web, 0);

@@ -211,6 +211,7 @@ static const struct gap child_gaps[] = {
 	NOT(child, trap.waits_by),
 	NOT(child, life.waits),
 	NOT(child, trap.late_wait),
+	NOT(child, trap.closed),
 	NOT(child, trap.exclusive),  /* set anew by node */
 	NOT(child, saved.entry),     /* found again */
 	NOT(child, saved.in_keeper), /* told anew */
@@ -392,7 +393,7 @@ static const struct {
 		"18u 19b 20u 21i 22i 27b 28b 29b 30i 31u 32b "
 		"33u 34b 35u 36u 38u 39u 40u 45b 46u "
 		"55f 60i 61b "
-		"62u 68b 69b 70b 71i 72i 73u 74u 100t 149g",
+		"62u 68b 69b 70b 71i 72i 73u 74u 75i 100t 149g",
 		GAPS(child_gaps)},
 	{"gate", &carried_gate, "47u 48u 49i 50i 51i 52i 53i 54i", no_gaps, 0},
 	{"limited", &carried_limited, "42u 44t 66u", GAPS(limited_gaps)},
