@@ -118,7 +118,7 @@ endif
 .SECONDARY:
 .PHONY: all unit-programs sim-program fuzz-programs fixtures variants \
 	bench-programs check nightly soak kernels check-asan unit sim fleet-sim fleet e2e \
-	upgrade-from wild lint clang asan valgrind fuzz sequences torture hostile \
+	upgrade-from wild fresh lint clang asan valgrind fuzz sequences torture hostile \
 	cover mutate mutants format bench man install uninstall dist deb image \
 	package-tests static clean help FORCE
 
@@ -306,6 +306,9 @@ upgrade-from: all fixtures ## `upgrade` from an earlier nclust and back (REV=COM
 
 wild: all fixtures ## more servers that bind for themselves: Go, Java, Ruby
 	scripts/wild
+
+fresh: ## demo and check on a minimal Debian of its own, as root (SUITE=trixie)
+	scripts/fresh $(or $(SUITE),trixie)
 
 lint: all ## arrows, gates, clang-tidy, cppcheck, shellcheck, mandoc, format
 	scripts/lint
