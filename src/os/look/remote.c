@@ -7,14 +7,17 @@
 #include "os/fdpass.h"
 #include "os/privilege.h"
 #include "os/process.h"
+#include "os/socket/socket.h"
 #include "os/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -449,7 +452,22 @@ struct name_look {
 	struct fd_look of;
 	char *to;
 	size_t size;
+	struct socket_file *file;
 };
+
+#ifndef SIOCUNIXFILE
+#define SIOCUNIXFILE (SIOCPROTOPRIVATE + 0) /* linux/un.h, which redefines sys/un.h */
+#endif
+
+/* The file of the socket itself, wherever its path leads by now; requires CAP_NET_ADMIN. */
+static void read_socket_file(int fd, struct socket_file *to)
+{
+	scoped_fd file = ioctl(fd, SIOCUNIXFILE, 0);
+	struct stat st;
+
+	if (file != -1 && fstat(file, &st) == 0)
+		*to = (struct socket_file){.dev = st.st_dev, .ino = st.st_ino};
+}
 
 /* Runs in a child, with a duplicate of the socket that the kernel closes with the child. */
 static int read_unix_name(void *argument)
@@ -474,13 +492,15 @@ static int read_unix_name(void *argument)
 	else
 		len = strnlen(at.sun_path, len);
 	text_escape(l->to, l->size, at.sun_path, len);
+	read_socket_file(fd, l->file);
 	return 0;
 }
 
-int remote_unix_path(struct remote *r, int fd, char *to, size_t size)
+int remote_unix_path(struct remote *r, int fd, char *to, size_t size, struct socket_file *file)
 {
-	struct name_look l = {{r, fd, -1}, to, size};
+	struct name_look l = {{r, fd, -1}, to, size, file};
 
+	*file = (struct socket_file){.ino = 0};
 	if (remote_run(r, -1, read_unix_name, &l) == 0)
 		return 0;
 	/* without the right to duplicate descriptors, the list of /proc is left */
@@ -499,13 +519,11 @@ int remote_fd_flags(struct remote *r, int fd)
 	return flags != NULL ? (int)strtol(flags + 7, NULL, 8) : -1;
 }
 
-bool remote_shares(struct remote *r, const char *kind)
+bool remote_shares(struct remote *r, const char *name)
 {
-	char name[24];
 	char own[64];
 	char its[64];
 
-	snprintf(name, sizeof(name), "ns/%s", kind);
 	return process_link(getpid(), name, own, sizeof(own)) > 0 &&
 		look_at_text(r, read_link, name, its, sizeof(its)) == 0 && strcmp(own, its) == 0;
 }
@@ -515,5 +533,5 @@ bool remote_may(struct remote *r, int capability)
 	uint64_t set;
 
 	return process_status(r->tid, "CapEff:", 16, &set) == 0 && (set >> capability & 1) != 0 &&
-		remote_shares(r, "user");
+		remote_shares(r, "ns/user");
 }

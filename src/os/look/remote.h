@@ -158,15 +158,16 @@ const char *remote_call_name(char to[40], long call);
 /* Has the thread the capability (CAP_...), in our user namespace? */
 bool remote_may(struct remote *r, int capability);
 
-/* Is the thread in our namespace of that kind ("user", "net")? */
-bool remote_shares(struct remote *r, const char *kind);
+/* Is that link of /proc/PID the same as ours, such as a namespace ("ns/net") or "root"? */
+bool remote_shares(struct remote *r, const char *name);
 
 /* The protocol of a socket of the process, "TCP", "TCPv6" or "UDP", where the
  * descriptor itself cannot be duplicated (system.sockprotoname).  -1 and errno. */
 int remote_protocol(struct remote *r, int fd, char *to, size_t size);
 
 /* The path of a unix socket of the process: "/run/x", "@abstract", escaped for
- * people.  -1: no path, or no unix socket. */
-int remote_unix_path(struct remote *r, int fd, char *to, size_t size);
+ * people; dev and ino of its file (ino 0: they cannot be had).  -1: no path, or no unix socket. */
+struct socket_file;
+int remote_unix_path(struct remote *r, int fd, char *to, size_t size, struct socket_file *file);
 
 #endif

@@ -46,8 +46,9 @@ struct socket_plan {
 struct socket_file {
 	dev_t dev;
 	ino_t ino; /* 0: no file */
-	uid_t uid; /* 0: the file is nclust's; else it is removed with the rights of uid and gid */
-	gid_t gid; /* of the user; where uid is 0: a worker's number, or 0 */
+	uid_t uid; /* names are made and removed with the rights of this user; 0: nclust's */
+	gid_t gid;
+	unsigned number; /* of the worker that has bound it; 0: nclust has */
 };
 int socket_open(const struct socket_plan *plan, struct socket_file *made, struct error *err);
 
@@ -64,10 +65,11 @@ int socket_take_name(const char *path, const struct socket_file *made);
 /* Has another file that name?  In doubt: no. */
 bool socket_is_replaced(const char *path, const struct socket_file *made);
 
-/* Identify the file of a socket that a worker has bound, of that user alone (0:
- * any), and give it a spare name of that number, by which nclust can keep it.  -1
- * and errno. */
-int socket_spare_name(const char *path, uid_t uid, gid_t number, struct socket_file *found);
+/* Give a spare name, by which nclust can keep it, to the file of a socket that a process of
+ * this user has bound, and belongs to the user (root: to anybody).  *found has the number, and the
+ * file's dev and ino (ino 0: unknown).  -1 and errno. */
+struct vfork_user;
+int socket_spare_name(const char *path, const struct vfork_user *user, struct socket_file *found);
 
 /* Is the descriptor, which came from another process, a socket; of which type, and
  * listening?  -1 and `err`. */

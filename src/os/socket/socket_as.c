@@ -29,14 +29,15 @@ struct user_call {
 	struct socket_file file;
 };
 
-/* Run `act` in a child, which may hang in a file system, and so keeps no port and no pipe of
- * ours but d->fd (or -1).  -1 and errno; ETIMEDOUT also if that user may not make nclust wait
- * any more. */
-static int run_as_user(int (*act)(void *argument), struct user_call *d)
+int socket_unix_act(
+	const struct vfork_user *user, int keep, int (*act)(void *argument), void *argument)
 {
-	const struct vfork_call call = {act, d, d->user, d->fd, d->fd, false};
-	int got = vfork_make_call(&call, d->user->uid, vfork_patience(d->user->uid));
+	const struct vfork_call call = {act, argument, user, keep, keep, false};
+	int got;
 
+	if (user->uid == 0 || user->uid == geteuid())
+		return vfork_call_in(keep, act, argument);
+	got = vfork_make_call(&call, user->uid, vfork_patience(user->uid));
 	if (!vfork_left())
 		return got;
 	errno = ETIMEDOUT;
@@ -60,9 +61,7 @@ static int bind_in(const struct user_call *d, int dir, const char *name)
 	return -1;
 }
 
-/* The group by which the user may remove the file again: the directory's, if the
- * user is in that group. */
-static gid_t group_for(const struct vfork_user *user, const struct stat *dir)
+gid_t socket_unix_group(const struct vfork_user *user, const struct stat *dir)
 {
 	for (size_t i = 0; i < user->group_count; i++)
 		if (user->groups[i] == dir->st_gid)
@@ -100,7 +99,7 @@ static int listen_at_path(void *user_call)
 		.dev = st.st_dev,
 		.ino = st.st_ino,
 		.uid = d->user->uid,
-		.gid = group_for(d->user, &at),
+		.gid = socket_unix_group(d->user, &at),
 	};
 	if (socket_listen(d->fd, d->backlog) == 0) {
 		socket_unix_add_spare(dir, name, &d->file);
@@ -119,7 +118,7 @@ int socket_unix_listen_as(
 	struct user_call d = {.path = path, .user = user, .fd = fd, .backlog = backlog};
 
 	if (fd == -1 || socket_unix_address(path, &d.address, &d.size) == -1 ||
-		run_as_user(listen_at_path, &d) == -1)
+		socket_unix_act(user, fd, listen_at_path, &d) == -1)
 		return -1;
 	*made = d.file;
 	return fd_release(&fd);
@@ -137,7 +136,7 @@ static int remove_it(void *user_call)
 	if (dir == -1)
 		return 0;
 	/* processes that a worker has left may still have the socket */
-	if (d->file.uid == 0 && d->file.gid != 0)
+	if (d->file.number != 0)
 		(void)socket_unix_remove_stale(dir, name);
 	else
 		remove_own_name(d, dir, name);
@@ -149,15 +148,12 @@ static int remove_it(void *user_call)
 int socket_unlink(const char *path, const struct socket_file *made)
 {
 	const struct vfork_user user = {.uid = made->uid, .gid = made->gid};
-	struct user_call d = {.path = path, .user = &user, .fd = -1, .file = *made};
+	struct user_call d = {.path = path, .file = *made};
 
 	if (made->ino == 0)
 		return 0; /* no file was made */
 	/* a file that stays is replaced by the next bind */
-	if ((made->uid == 0 || made->uid == geteuid() ? vfork_call_in(-1, remove_it, &d)
-						      : run_as_user(remove_it, &d)) == 0)
-		return 0;
-	return errno == ETIMEDOUT ? -1 : 0;
+	return socket_unix_act(&user, -1, remove_it, &d) == -1 && errno == ETIMEDOUT ? -1 : 0;
 }
 
 /* ---- socket birth ---- */

@@ -109,8 +109,8 @@ int socket_unix_spare(char to[NAME_MAX + 1], const char *name, const struct sock
 	char number[16] = "";
 	int len;
 
-	if (made->uid == 0 && made->gid != 0)
-		snprintf(number, sizeof(number), ".%u", (unsigned)made->gid);
+	if (made->number != 0)
+		snprintf(number, sizeof(number), ".%u", made->number);
 	len = snprintf(to, NAME_MAX + 1, ".%s%s.nclust", name, number);
 	return len >= 0 && len <= NAME_MAX ? 0 : -1;
 }
@@ -264,7 +264,7 @@ struct naming {
 	int (*act)(const struct naming *n, int dir, const char *name, const struct stat *st);
 	const char *path;
 	const struct socket_file *made;
-	uid_t uid;
+	const struct vfork_user *user;
 	struct socket_file *found;
 };
 
@@ -280,28 +280,40 @@ static int act_on_name(void *argument)
 	return n->act(n, dir, name, fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? &st : NULL);
 }
 
+/* With the rights of the user whose file it is: a worker may change its directories at any time, so
+ * that the path leads somewhere else by now. */
+static int act_as_owner(struct naming *n)
+{
+	const struct vfork_user owner = {.uid = n->made->uid, .gid = n->made->gid};
+
+	return socket_unix_act(&owner, -1, act_on_name, n);
+}
+
 static int give_spare(const struct naming *n, int dir, const char *name, const struct stat *st)
 {
 	char spare[NAME_MAX + 1];
+	struct stat at;
 
-	if (st == NULL || socket_unix_spare(spare, name, n->found) == -1)
+	if (st == NULL || fstat(dir, &at) == -1 || socket_unix_spare(spare, name, n->found) == -1)
 		return -1;
-	if (!S_ISSOCK(st->st_mode) || (n->uid != 0 && st->st_uid != n->uid)) {
+	if (!S_ISSOCK(st->st_mode) || (n->user->uid != 0 && st->st_uid != n->user->uid) ||
+		(n->found->ino != 0 && !is_it(st, n->found))) {
 		errno = EEXIST;
 		return -1;
 	}
 	(void)unlinkat(dir, spare, 0); /* left by an earlier process of that number */
+	n->found->gid = socket_unix_group(n->user, &at);
 	n->found->dev = st->st_dev;
 	n->found->ino = st->st_ino;
 	return linkat(dir, name, dir, spare, 0);
 }
 
-int socket_spare_name(const char *path, uid_t uid, gid_t number, struct socket_file *found)
+int socket_spare_name(const char *path, const struct vfork_user *user, struct socket_file *found)
 {
-	struct naming n = {give_spare, path, NULL, uid, found};
+	struct naming n = {give_spare, path, NULL, user, found};
 
-	*found = (struct socket_file){.gid = number};
-	return vfork_call_in(-1, act_on_name, &n);
+	found->uid = user->uid;
+	return socket_unix_act(user, -1, act_on_name, &n);
 }
 
 /* Link the file by its descriptor, so that the name leads to this file and no other.  Replaces no
@@ -335,7 +347,7 @@ int socket_keep_name(const char *path, const struct socket_file *made)
 {
 	struct naming n = {.act = keep_name, .path = path, .made = made};
 
-	return made->ino == 0 ? 0 : vfork_call_in(-1, act_on_name, &n);
+	return made->ino == 0 ? 0 : act_as_owner(&n);
 }
 
 static int take_name(const struct naming *n, int dir, const char *name, const struct stat *st)
@@ -347,7 +359,7 @@ int socket_take_name(const char *path, const struct socket_file *made)
 {
 	struct naming n = {.act = take_name, .path = path, .made = made};
 
-	return vfork_call_in(-1, act_on_name, &n);
+	return act_as_owner(&n);
 }
 
 static int is_replaced(const struct naming *n, int dir, const char *name, const struct stat *st)
@@ -361,7 +373,7 @@ bool socket_is_replaced(const char *path, const struct socket_file *made)
 {
 	struct naming n = {.act = is_replaced, .path = path, .made = made};
 
-	return made->ino != 0 && vfork_call_in(-1, act_on_name, &n) == 1;
+	return made->ino != 0 && act_as_owner(&n) == 1;
 }
 
 /* ---- sockets in directories of ours ---- */

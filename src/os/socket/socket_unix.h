@@ -8,6 +8,7 @@
 
 #include <limits.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* The parts of socket_open(), and of socket_as below, for AF_UNIX.  All but the first take no
@@ -50,6 +51,16 @@ void socket_unix_add_spare(int dir, const char *name, const struct socket_file *
  */
 int socket_unix_listen_as(
 	const char *path, int backlog, const struct vfork_user *user, struct socket_file *made);
+
+/* Run `act` in a child with the user's rights (root, or nclust's own user: with nclust's),
+ * which may hang in a file system, and so keeps no port and no pipe of ours but `keep` (or -1).
+ * Returns its result; or -1 and errno; ETIMEDOUT also if that user may not make nclust wait any
+ * more. */
+int socket_unix_act(
+	const struct vfork_user *user, int keep, int (*act)(void *argument), void *argument);
+/* The group by which the user may remove a name again: the directory's, if the
+ * user is in that group. */
+gid_t socket_unix_group(const struct vfork_user *user, const struct stat *dir);
 
 /* ---- socket birth ---- */
 

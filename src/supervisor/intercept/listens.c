@@ -502,7 +502,8 @@ static bool is_in_command(const struct child *child, const char *path)
 	return false;
 }
 
-static void note_unix(struct child *child, const char *text, pid_t tid)
+static void note_unix(
+	struct child *child, const char *text, pid_t tid, const struct socket_file *file)
 {
 	bool given = is_in_command(child, text + strlen("unix:"));
 
@@ -510,7 +511,7 @@ static void note_unix(struct child *child, const char *text, pid_t tid)
 		return;
 	/* a path that a process below the worker makes up is its own alone */
 	if (ports_note(child, text, false, given) || tid == child->pid)
-		paths_keep(child, text + strlen("unix:"));
+		paths_keep(child, text + strlen("unix:"), tid, file);
 	if (ports_any(child, false))
 		report_all_ready(child->service);
 	else if (ready_mode_of(child) == READY_LISTEN || child->listening.awaited)
@@ -525,7 +526,7 @@ static void note_listening(struct child *child, struct listener *l, pid_t tid)
 		child->listening.listens |= UINT64_C(1) << l->bit;
 	learned_note(child);
 	if (l->address.kind == ADDRESS_UNIX && learned_only(l)) {
-		note_unix(child, listener_text(l), tid);
+		note_unix(child, listener_text(l), tid, &l->file);
 		return;
 	}
 	counts = note_port(child, l);
@@ -569,8 +570,10 @@ static void leave_call(struct child *child, const struct seccomp_notice *notice,
 	int trap = child->trap.fd;
 	const struct listener *named = find_named_unix(child->service, remote_inode(r, notice->fd));
 	char text[160] = "unix:";
-	bool known = (named != NULL ||
-			     remote_unix_path(r, notice->fd, text + 5, sizeof(text) - 5) == 0) &&
+	struct socket_file file;
+	bool known =
+		(named != NULL ||
+			remote_unix_path(r, notice->fd, text + 5, sizeof(text) - 5, &file) == 0) &&
 		seccomp_waits(trap, notice->id);
 
 	seccomp_continue(trap, notice->id);
@@ -578,7 +581,7 @@ static void leave_call(struct child *child, const struct seccomp_notice *notice,
 		note_port(child, named);
 		report_if_ready(child);
 	} else if (known) {
-		note_unix(child, text, notice->tid);
+		note_unix(child, text, notice->tid, &file);
 	}
 }
 

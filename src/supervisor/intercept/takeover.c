@@ -615,7 +615,7 @@ static bool guess_socket(struct takeover *t, const void *address)
 	if (t->child->trap.v6only_known && t->child->trap.v6only_fd == t->notice->fd)
 		v6only = t->child->trap.v6only ? 1 : 0;
 	return remote_protocol(t->remote, t->notice->fd, protocol, sizeof(protocol)) == 0 &&
-		remote_shares(t->remote, "net") && takeover_waits(t) &&
+		remote_shares(t->remote, "ns/net") && takeover_waits(t) &&
 		socket_key_guess(&t->key, protocol, address, t->notice->size, v6only) == 0;
 }
 

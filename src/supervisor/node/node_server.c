@@ -4,7 +4,6 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "os/process.h"
 #include "os/socket/socket.h"
 #include "os/vfork.h"
 #include "supervisor/common/news.h"
@@ -392,26 +391,6 @@ static struct listener *bind_internet(
 		: takeover_open(w->child, &key, (place->flags & NODEIPC_REUSEADDR) != 0, error);
 }
 
-/* The file is made as the user that the worker is now, because the worker may have given up some of
- * the rights with which it was started. */
-static int read_user(const struct node_worker *w, struct vfork_user *user)
-{
-	const struct child *c = w->child;
-	const struct recipe *r = recipe_of(c->service, c->generation);
-	uint64_t uid;
-	uint64_t gid;
-
-	if (process_status(c->pid, "Uid:", 10, &uid) == -1 ||
-		process_status(c->pid, "Gid:", 10, &gid) == -1)
-		return -1;
-	*user = (struct vfork_user){.uid = (uid_t)uid, .gid = (gid_t)gid};
-	if (r != NULL && r->settings->uid == (long)uid) {
-		user->groups = r->groups;
-		user->group_count = r->group_count;
-	}
-	return 0;
-}
-
 /* -1: no listener can have this address. */
 static int make_address(struct address *address, const struct nodeipc_place *place)
 {
@@ -450,8 +429,7 @@ static struct listener *bind_unix(
 	*error = EINVAL;
 	if (l != NULL || make_address(&address, place) == -1)
 		return l;
-	if ((*path == '@' || cluster_settings(w->child->service->core)->chroot == NULL) &&
-		read_user(w, &user) == 0)
+	if (paths_user(w->child, w->child->pid, path, &user) == 0)
 		fd = listener_bind_as(&address, &user, &made, &err);
 	address_fini(&address);
 	if (fd == -1) {

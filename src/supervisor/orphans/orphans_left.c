@@ -129,8 +129,8 @@ static uint64_t serial_of(struct supervisor *sup, pid_t pid, uint32_t user)
 	uint64_t serial;
 
 	remote_of(&r, pid);
-	return remote_shares(&r, "pid") && remains_serial(sup, pid, user, &serial) == 1 ? serial
-											: 0;
+	return remote_shares(&r, "ns/pid") && remains_serial(sup, pid, user, &serial) == 1 ? serial
+											   : 0;
 }
 
 /* Is it the session of that worker?  Its number is not used again while a process is in it. */

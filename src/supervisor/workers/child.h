@@ -151,8 +151,13 @@ void ports_free(struct service *service);
  * file there may be its successor's.  So nclust gives each worker's file a second hard link
  * (socket_unix.h), and puts back a path that is missing. */
 
-/* The worker listens on that path: give its file a second name. */
-void paths_keep(struct child *child, const char *path);
+/* A thread of the worker listens on that path: give its file (ino 0: unknown) a second name. */
+void paths_keep(struct child *child, const char *path, pid_t tid, const struct socket_file *file);
+/* The ids and groups that this thread of the worker has now, because it may have given up some of
+ * those with which it was started, so that nclust can do at this path what it can do, and no more.
+ * -1: nclust cannot: it has another root or mount namespace, or is a root with fewer rights. */
+struct vfork_user;
+int paths_user(const struct child *child, pid_t tid, const char *path, struct vfork_user *user);
 /* If a path is missing, put back that of the youngest worker that is not stopping.  And: do so
  * again and again until `child`, which was asked to stop, has ended. */
 void paths_look(struct service *service);

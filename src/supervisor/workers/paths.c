@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/workers/child.h"
 
+#include "os/look/remote.h"
+#include "os/privilege.h"
 #include "os/process.h"
+#include "os/vfork.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/sockets.h"
+#include "supervisor/workers/recipe.h"
 
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,28 +80,58 @@ static void warn_of_others(const struct child *child, const char *name)
 					name, name);
 }
 
+static bool may(struct remote *r, int capability)
+{
+	return !privilege_has(capability) || remote_may(r, capability);
+}
+
+int paths_user(const struct child *child, pid_t tid, const char *path, struct vfork_user *user)
+{
+	const struct recipe *recipe = recipe_of(child->service, child->generation);
+	struct remote r;
+	uint64_t uid;
+	uint64_t gid;
+
+	remote_of(&r, tid);
+	if (process_status(tid, "Uid:", 10, &uid) == -1 ||
+		process_status(tid, "Gid:", 10, &gid) == -1)
+		return -1;
+	if (*path != '@' && (!remote_shares(&r, "ns/mnt") || !remote_shares(&r, "root")))
+		return -1;
+	if (*path != '@' && uid == 0 &&
+		!(may(&r, CAP_DAC_OVERRIDE) && may(&r, CAP_DAC_READ_SEARCH) && may(&r, CAP_FOWNER)))
+		return -1;
+	*user = (struct vfork_user){.uid = (uid_t)uid, .gid = (gid_t)gid};
+	if (recipe != NULL && recipe->settings->uid == (long)uid) {
+		user->groups = recipe->groups;
+		user->group_count = recipe->group_count;
+	}
+	return 0;
+}
+
 /* Does nothing for a listener of nclust, which group.h repairs. */
-void paths_keep(struct child *child, const char *path)
+void paths_keep(struct child *child, const char *path, pid_t tid, const struct socket_file *file)
 {
 	struct child *const *both = child->service->children[child->slot];
 	const struct child *other = both[both[0] == child];
-	gid_t number = 1 + 2 * child->slot; /* the second worker of the slot gets the next number */
+	unsigned number = 1 + 2 * child->slot; /* the slot's second worker gets the next number */
+	struct vfork_user user;
 	struct path *p = NULL;
 	char *name;
-	uint64_t uid;
 
-	if (*path == '@' || child_settings(child)->chroot != NULL ||
-		learned_find_unix(child, path) != NULL ||
-		process_status(child->pid, "Uid:", 10, &uid) == -1)
+	if (*path == '@' || learned_find_unix(child, path) != NULL ||
+		paths_user(child, tid, path, &user) == -1)
 		return;
-	if (other != NULL && other->life.paths != NULL && other->life.paths->file.gid == number)
+	if (other != NULL && other->life.paths != NULL && other->life.paths->file.number == number)
 		number++;
-	name = absolute_path(child->pid, path);
+	name = absolute_path(tid, path);
 	if (name != NULL)
 		p = find_or_add(child, name);
 	if (p == NULL)
 		return;
-	(void)socket_spare_name(p->name, (uid_t)uid, number, &p->file);
+	p->file = (struct socket_file){.dev = file->dev, .ino = file->ino, .number = number};
+	if (socket_spare_name(p->name, &user, &p->file) == -1)
+		p->file.ino = 0;
 	warn_of_others(child, p->name);
 }
 
@@ -208,8 +243,10 @@ static const struct plain_row rows[] = {
 	PLAIN_MUST(1, path, name, HEAP),
 	PLAIN(2, path, file.dev, UNSIGNED),
 	PLAIN(3, path, file.ino, UNSIGNED),
-	PLAIN(4, path, file.gid, UNSIGNED),
+	PLAIN(4, path, file.number, UNSIGNED),
 	PLAIN(5, path, given_back, BOOL),
+	PLAIN(6, path, file.uid, UNSIGNED),
+	PLAIN(7, path, file.gid, UNSIGNED),
 };
 
 const struct carried carried_path = {

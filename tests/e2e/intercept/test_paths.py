@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Servers that bind a unix path by themselves, and remove it as they end."""
+import socket
+
 from harness import *
 
+NOBODY = 65534
 OWN = ("python3", server("own-path.py"), "s")
 
 
@@ -150,3 +153,30 @@ def test_a_number_in_the_paths_directory_that_is_the_workers_pid_by_chance():
     place = make("-".join(map(str, range(2, 25))))
     it = cluster(f"-n 2 --ready listen --directory {place}", "python3", "-c", SOMEWHERE)
     assert all(0 < pid < 25 for pid in it.pids())
+
+
+SWAPS = """
+import os, socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.bind("own/dir/s")
+os.rename("own/dir", "own/away")
+os.symlink(sys.argv[1], "own/dir")
+s.listen()
+open("own/listens", "w").close()
+time.sleep(1000)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+@pytest.mark.parametrize("whose", (0, NOBODY), ids=("a directory of root's", "its own"))
+def test_a_worker_that_turns_its_directory_into_a_link_leads_root_nowhere(whose):
+    for name, uid in (("own", NOBODY), ("own/dir", NOBODY), ("there", whose)):
+        os.chown(make(name), uid, uid)
+    with socket.socket(socket.AF_UNIX) as other:  # another service of the same user
+        other.bind("there/s")
+        other.listen()
+        os.chown("there/s", NOBODY, NOBODY)
+        it = cluster("-n 1 --user nobody --ready listen", "python3", "-c", SWAPS, path("there"))
+        wait(lambda: os.path.exists("own/listens"))
+        assert os.listdir("there") == ["s"]
+        assert it.stop() == 0 and os.listdir("there") == ["s"]

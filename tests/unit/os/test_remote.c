@@ -851,16 +851,17 @@ static void make_names(void)
 
 NATIVE_TEST_LOOP(how_its_unix_socket_is_called_can_be_seen, 0, WAYS_HERE)
 {
+	struct socket_file file;
 	char wanted[64];
 	char name[64];
 
 	start(_i, make_names);
 	ck_assert_int_eq(shared->error, 0);
 	snprintf(wanted, sizeof(wanted), "@t\\x0a%d", (int)other);
-	ck_assert_int_eq(remote_unix_path(&r, 70, name, sizeof(name)), 0);
+	ck_assert_int_eq(remote_unix_path(&r, 70, name, sizeof(name), &file), 0);
 	ck_assert_str_eq(name, wanted);
-	ck_assert_int_eq(remote_unix_path(&r, 71, name, sizeof(name)), -1);
-	ck_assert_int_eq(remote_unix_path(&r, 72, name, sizeof(name)), -1);
-	ck_assert_int_eq(remote_unix_path(&r, 79, name, sizeof(name)), -1);
+	ck_assert_int_eq(remote_unix_path(&r, 71, name, sizeof(name), &file), -1);
+	ck_assert_int_eq(remote_unix_path(&r, 72, name, sizeof(name), &file), -1);
+	ck_assert_int_eq(remote_unix_path(&r, 79, name, sizeof(name), &file), -1);
 	finish();
 }

@@ -87,6 +87,8 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, web.change),      /* no upgrade then */
 	NOT(supervisor, web.socket.also), /* opened anew */
 	NOT(supervisor, web.agent.also),
+	NOT(supervisor, web.socket.file.number), /* of workers alone */
+	NOT(supervisor, web.agent.file.number),
 	NOT(supervisor, leaders),  /* asked for anew */
 	NOT(supervisor, fallback), /* it ends, and is started anew */
 	NOT(supervisor, intercept),
@@ -149,6 +151,7 @@ static const struct gap listener_gaps[] = {
 	NOT(listener, sup), NOT(listener, sockets),                                 /* beside */
 	NOT(listener, closed),                       /* who has one is harmless */
 	NOT(listener, of_node),                      /* beside */
+	NOT(listener, file.number),                  /* of workers alone */
 	NOT(listener, spread), NOT(listener, slots), /* shared out anew */
 	NOT(listener, chosen), NOT(listener, chosen_why), NOT(listener, counted),
 	NOT(listener, turns), NOT(listener, said[1]), NOT(listener, keeper_id), /* told anew */
@@ -254,9 +257,9 @@ static const struct gap client_gaps[] = {
 
 static const struct gap control_gaps[] = {
 	NOT(control, listen), NOT(control, bounds), NOT(control, first), NOT(control, file.uid),
-	NOT(control, file.gid),                       /* of our own */
-	NOT(control, census), NOT(control, last_log), /* made anew */
-	NOT(control, reserve_fd),                     /* with the supervisor */
+	NOT(control, file.gid), NOT(control, file.number), /* of our own */
+	NOT(control, census), NOT(control, last_log),      /* made anew */
+	NOT(control, reserve_fd),                          /* with the supervisor */
 };
 
 static const struct gap recipe_gaps[] = {
