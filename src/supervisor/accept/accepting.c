@@ -192,13 +192,17 @@ static bool accept_one(struct accepting *a, size_t index)
 	}
 }
 
-static void accept_some(struct accepting *a, size_t index)
+/* A connection of each listener in turn, so that a busy one does not starve the others. */
+static void accept_some(struct accepting *a)
 {
 	nsec_t until = clock_now() + TURN_SPAN;
 
-	while (has_room(a) && accept_one(a, index))
-		if (clock_now() > until)
-			break;
+	for (size_t idle = 0; idle < a->listeners.count && has_room(a) && clock_now() <= until;) {
+		size_t index = a->next % a->listeners.count;
+
+		a->next = index + 1;
+		idle = accept_one(a, index) ? 0 : idle + 1;
+	}
 }
 
 static void watch_listeners(struct accepting *a, bool on)
@@ -220,7 +224,7 @@ static void on_acceptor(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)loop;
 	(void)revents;
-	accept_some(a, (size_t)(watcher - a->acceptors));
+	accept_some(a);
 	if (!has_room(a))
 		watch_listeners(a, false);
 }
@@ -251,8 +255,7 @@ void accepting_look(struct accepting *a)
 		return;
 	a->paused_until = 0;
 	retry_pending(a);
-	for (size_t i = 0; i < a->listeners.count && has_room(a); i++)
-		accept_some(a, i);
+	accept_some(a);
 	if (has_room(a))
 		watch_listeners(a, true);
 }

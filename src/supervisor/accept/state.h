@@ -31,6 +31,7 @@ struct accepting {
 	bool unwatched;                /* no listener is watched: there was no free slot */
 	struct listener_set listeners; /* holds a use of each */
 	ev_io *acceptors;              /* one for each listener */
+	size_t next;                   /* the listener after the one served last */
 
 	ev_timer due;        /* for these: */
 	nsec_t paused_until; /* after a lack of descriptors or processes; or 0 */

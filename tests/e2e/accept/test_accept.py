@@ -223,6 +223,16 @@ def test_who_takes_longer_than_accept_timeout_is_ended_then_killed_and_others_ha
     served(it, 1, timed_out=2, exits={"SIGKILL": 2})
 
 
+def test_a_busy_listener_leaves_its_turn_to_the_others():
+    accepting("-n 1 -l 127.0.0.1:8001")
+    first = Callers(1).heard(1)
+    crowd, other = Callers(3), Callers(1, port=8001)
+    first.leave()
+    other.heard(1)
+    other.leave()
+    crowd.heard(1)
+
+
 def test_what_defaults_say_of_workers_that_last_is_not_meant_for_connections():
     it = cluster(ini="[defaults]\nwatchdog = 1s\nmax-memory = 1M\ncheck = tcp\n"
                      "check-header = X: y\nwatch = *.none\nready = notify\n"

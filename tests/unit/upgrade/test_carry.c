@@ -330,6 +330,7 @@ static const struct gap accepting_gaps[] = {
 	NOT(accepting, unwatched), /* made anew, as all that is watched */
 	NOT(accepting, listeners),
 	NOT(accepting, acceptors),
+	NOT(accepting, next), /* any may be the first */
 	NOT(accepting, due),
 	NOT(accepting, paused_until),
 	NOT(accepting, said_at), /* told once more by the next one */
