@@ -141,6 +141,7 @@ struct service {
 	struct outage outage;
 	struct leadership leadership;
 	struct order order;
+	struct cluster_hooks hooks;
 	/* The files of `watch` (watch/watch.h), heap or NULL; and since when a change of these
 	 * files waits to be reported: by CLOCK_REALTIME, or 0. */
 	struct watching *watching;

@@ -106,7 +106,6 @@ const struct carried carried_hook = {
 /* ---- all of them ---- */
 
 static const struct plain_row hooks_rows[] = {
-	PLAIN(1, hooks, dropped, UNSIGNED),
 	CARRY_LIST(CARRY_HOOK, hooks, head, &carried_hook, hook_run, next),
 };
 

@@ -75,6 +75,8 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 
 	if (!hooks->over)
 		report_end(run, how);
+	if (run->service != NULL)
+		run->service->hooks.running--;
 	remove_run(hooks, run);
 	hooks->running--;
 	if (!hooks->over)
@@ -120,17 +122,41 @@ static int start_one(struct hook_run *run)
 	return -1;
 }
 
-static void tell_dropped(struct supervisor *sup)
+/* A loss is told when it begins, and how many there were when it is over, once a minute each. */
+static void tell_dropped(struct service *service, bool over)
 {
-	struct hooks *hooks = &sup->commands.hooks;
+	struct cluster_hooks *of = &service->hooks;
 
-	if (hooks->dropped == 0 || hooks->queued > 0)
-		return;
-	news_say(sup, LOG_WARN, "hooks-dropped",
-		"%lu hooks were not run, because %d were running and %d "
-		"waiting",
-		hooks->dropped, HOOKS_AT_ONCE, HOOKS_QUEUED);
-	hooks->dropped = 0;
+	if (of->dropped > 0 && over) {
+		news_say_of(
+			service, LOG_WARN, "hooks-dropped", "%lu hooks were not run", of->dropped);
+		of->dropped = 0;
+	} else if (of->dropped > 0 && once_each(&of->told_at, clock_now(), MINUTE)) {
+		news_say_of(service, LOG_WARN, "hooks-dropped",
+			"hooks are not run from now on, because %d are running and %d waiting",
+			HOOKS_AT_ONCE, HOOKS_QUEUED);
+		look_within(service->sup, MINUTE);
+	}
+}
+
+static void drop_hook(struct service *service)
+{
+	service->hooks.dropped++;
+	tell_dropped(service, false);
+}
+
+/* The minute since the first was dropped is over. */
+static void tell_all_dropped(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct cluster_hooks *of = &sup->services[i]->hooks;
+		nsec_t left = of->told_at + MINUTE - clock_now();
+
+		if (of->dropped > 0 && left > 0)
+			look_within(sup, left);
+		else
+			tell_dropped(sup->services[i], true);
+	}
 }
 
 static void start_some(struct supervisor *sup)
@@ -138,20 +164,24 @@ static void start_some(struct supervisor *sup)
 	struct hooks *hooks = &sup->commands.hooks;
 	const nsec_t until = clock_now() + TURN_SPAN;
 	struct hook_run *next;
+	struct hook_run *run;
 
-	for (struct hook_run *run = hooks->head;
-		run != NULL && hooks->running < HOOKS_AT_ONCE && clock_now() < until; run = next) {
+	for (run = hooks->head; run != NULL && clock_now() < until; run = next) {
+		struct cluster_hooks *of = run->service != NULL ? &run->service->hooks : NULL;
+
 		next = run->next;
-		if (run->helper != NULL)
+		if (run->helper != NULL || of == NULL || of->running == HOOKS_AT_ONCE)
 			continue;
 		hooks->queued--;
-		if (start_one(run) == 0)
+		of->queued--;
+		if (start_one(run) == 0) {
 			hooks->running++;
-		else
+			of->running++;
+		} else {
 			remove_run(hooks, run);
+		}
 	}
-	tell_dropped(sup);
-	if (hooks->queued > 0 && hooks->running < HOOKS_AT_ONCE)
+	if (run != NULL)
 		look_within(sup, 0);
 }
 
@@ -165,6 +195,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	if (hooks->over)
 		return;
 	start_some(sup);
+	tell_all_dropped(sup);
 	if (hooks->over_at != 0)
 		timer_arm_within(loop, timer, hooks->over_at - clock_now());
 }
@@ -235,15 +266,15 @@ static void put_facts(struct hook_run *run, const struct report *r)
 
 void hooks_add(struct hooks *hooks, struct hook_run *run)
 {
+	struct cluster_hooks *of = run->service != NULL ? &run->service->hooks : NULL;
 	struct hook_run **at = &hooks->head;
 
 	while (*at != NULL)
 		at = &(*at)->next;
 	*at = run;
-	if (run->helper != NULL)
-		hooks->running++;
-	else
-		hooks->queued++;
+	*(run->helper != NULL ? &hooks->running : &hooks->queued) += 1;
+	if (of != NULL)
+		*(run->helper != NULL ? &of->running : &of->queued) += 1;
 }
 
 static void enqueue_hook(
@@ -256,9 +287,9 @@ static void enqueue_hook(
 
 	if (settings->hooks[event].command.count == 0 || hooks->over)
 		return;
-	run = hooks->queued < HOOKS_QUEUED ? calloc(1, sizeof(*run)) : NULL;
+	run = service->hooks.queued < HOOKS_QUEUED ? calloc(1, sizeof(*run)) : NULL;
 	if (run == NULL) {
-		hooks->dropped++;
+		drop_hook(service);
 		return;
 	}
 	run->service = service;
@@ -268,7 +299,7 @@ static void enqueue_hook(
 	buffer_init(&run->facts, 0);
 	put_facts(run, report);
 	if (run->facts.failed) {
-		hooks->dropped++;
+		drop_hook(service);
 		hook_run_free(run);
 		return;
 	}
@@ -322,7 +353,7 @@ static void hooks_on_go_on(struct supervisor *sup)
 	for (struct hook_run *run = hooks->head; run != NULL; run = run->next)
 		if (run->helper != NULL)
 			helper_claim(run->helper, on_over, run);
-	if (hooks->queued > 0 || hooks->dropped > 0)
+	if (hooks->queued > 0)
 		look_within(sup, 0);
 }
 
@@ -343,6 +374,7 @@ static void hooks_on_drop(struct service *service)
 	for (struct hook_run *run = service->sup->commands.hooks.head; run != NULL; run = run->next)
 		if (run->service == service)
 			run->service = NULL;
+	tell_dropped(service, true);
 }
 
 /* Everything but the hooks has ended.  True: the hooks have, too, or LAST_MOMENT is over. */
@@ -374,8 +406,8 @@ static void hooks_on_shutdown(struct supervisor *sup)
 		log_warn("%u hook%s did not end in time: killed", hooks->running,
 			hooks->running == 1 ? "" : "s");
 	if (hooks->queued > 0)
-		log_warn("%u hook%s had not begun: not run (%d run at a time)", hooks->queued,
-			hooks->queued == 1 ? "" : "s", HOOKS_AT_ONCE);
+		log_warn("%u hook%s had not begun: not run (%d of a cluster run at a time)",
+			hooks->queued, hooks->queued == 1 ? "" : "s", HOOKS_AT_ONCE);
 	for (struct hook_run *run = hooks->head; run != NULL; run = next) {
 		next = run->next;
 		if (run->helper == NULL)

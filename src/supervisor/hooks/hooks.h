@@ -78,8 +78,8 @@ extern const struct part hooks_part;
 
 /*
  * `on-EVENT`: commands that run when something happens to a cluster, with the
- * facts in their environment.  They never block nclust: HOOKS_AT_ONCE run at a
- * time, HOOKS_QUEUED wait, more are counted and dropped.  A command that runs
+ * facts in their environment.  They never block nclust: of a cluster HOOKS_AT_ONCE run at a
+ * time, HOOKS_QUEUED wait, more are counted and dropped; no cluster waits for another's.  A command that runs
  * for longer than HOOK_PATIENCE is killed with its group.  Each is a helper.
  */
 #define HOOKS_AT_ONCE 16

@@ -15,7 +15,8 @@
 #define WEB \
 	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
 	"drain = off\non-ready = ready\non-exit = exit\non-crash = crash\n" \
-	"on-rollout = rollout\non-scale = scale\non-stop = stop\n"
+	"on-rollout = rollout\non-scale = scale\non-stop = stop\n" \
+	"[cluster:other]\ncommand = /bin/other\nready = notify\non-ready = ready\n"
 
 ROOM_PARTS(&news_part, &hooks_part, &plain_part)
 
@@ -128,9 +129,26 @@ TEST(too_many_are_dropped_and_that_is_told)
 	tell_scales(HOOKS_AT_ONCE + HOOKS_QUEUED + 10);
 	for (unsigned i = 0; i < run_count; i++)
 		over(i, 0);
-	ck_assert(room_logged("hooks were not run"));
+	ck_assert(room_logged("web: hooks are not run from now on, because 16 are running and 128 "
+			      "waiting"));
+	ck_assert(!room_logged("hooks were not run"));
+	room_pass(MINUTE);
+	ck_assert(room_logged("web: 26 hooks were not run"));
 	ck_assert_uint_lt(run_count, HOOKS_AT_ONCE + HOOKS_QUEUED + 10);
 	ck_assert_uint_ge(run_count, HOOKS_QUEUED);
+}
+
+TEST(a_flood_of_one_cluster_delays_no_other)
+{
+	struct service *other = room_cluster("other");
+	unsigned before;
+
+	tell_scales(HOOKS_AT_ONCE + HOOKS_QUEUED + 10);
+	before = run_count;
+	room_tell(room_child(other, 1), EVENT_READY);
+	room_pass(MSEC);
+	ck_assert_uint_eq(run_count, before + 1);
+	ck_assert_str_eq(runs[before].command, "ready");
 }
 
 TEST(a_failure_is_told_once_until_it_goes_well)
