@@ -125,7 +125,8 @@ void eventset_take(struct eventset *s);
  *
  * If we are root and the user is not, a link in a directory of the user could
  * lead to a file that only root can read.  So then the path must not contain
- * symbolic links (else ELOOP), or the file must be the user's own.
+ * symbolic links (else ELOOP), or only those that root trusts (base/trusted.h), or the file must
+ * be the user's own.
  */
 char *read_for(long uid, const char *path, size_t most, bool patient);
 

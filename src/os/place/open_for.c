@@ -2,6 +2,7 @@
 #include "os/descriptors.h"
 
 #include "base/scope.h"
+#include "base/trusted.h"
 #include "os/vfork.h"
 
 #include <errno.h>
@@ -31,12 +32,16 @@ static int open_without_links(const char *path)
 static int open_for(long uid, const char *path)
 {
 	scoped_fd fd = -1;
+	struct error untrusted;
 	struct stat st;
 
 	if (geteuid() != 0 || uid <= 0)
 		return open(path, FLAGS);
 	fd = open_without_links(path);
 	if (fd != -1 || errno != ELOOP)
+		return fd_release(&fd);
+	fd = trusted_open(path, &untrusted);
+	if (fd != -1)
 		return fd_release(&fd);
 	fd = open(path, FLAGS);
 	if (fd == -1 || fstat(fd, &st) == -1)

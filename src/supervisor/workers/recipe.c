@@ -113,8 +113,8 @@ static char *read_env_file(long uid, const char *path, bool patient, struct erro
 	error_set(err, errno, "cannot read env-file '%s'", path);
 	if (err->sys == ELOOP)
 		error_hint(err,
-			"root follows no links to a file for another user, "
-			"unless it is that user's");
+			"root follows for another user only links of root's, "
+			"and those to a file of that user's");
 	else if (err->sys == ETIMEDOUT)
 		error_hint(err, "does its file server answer?");
 	return NULL;

@@ -39,14 +39,30 @@ TEST(for_ourselves_links_are_followed)
 NATIVE_ROOT_TEST(a_link_does_not_lead_another_user_to_what_is_roots)
 {
 	os_write(os_path("secret"), "A=1\n", 0600);
+	os_mkdir(os_path("theirs"), 0755);
 	ck_assert_int_eq(symlink(os_path("secret"), os_path("env")), 0);
 	ck_assert_int_eq(symlink(os_dir, os_path("way")), 0);
+	ck_assert_int_eq(symlink(os_path("secret"), os_path("theirs/env")), 0);
+	ck_assert_int_eq(lchown(os_path("env"), SOMEBODY, SOMEBODY), 0);
+	ck_assert_int_eq(lchown(os_path("way"), SOMEBODY, SOMEBODY), 0);
+	ck_assert_int_eq(chown(os_path("theirs"), SOMEBODY, SOMEBODY), 0);
 	must_not_open(SOMEBODY, os_path("env"));
 	must_not_open(SOMEBODY, os_path("way/secret"));
+	must_not_open(SOMEBODY, os_path("theirs/env"));
 
 	ck_assert_int_eq(chown(os_path("secret"), SOMEBODY, SOMEBODY), 0);
 	must_open(SOMEBODY, os_path("env"));
 	must_open(SOMEBODY, os_path("way/secret"));
+}
+
+/* As of a deploy: current -> releases/5 */
+NATIVE_ROOT_TEST(roots_own_links_are_followed_for_another_user)
+{
+	os_mkdir(os_path("releases"), 0755);
+	os_mkdir(os_path("releases/5"), 0755);
+	os_write(os_path("releases/5/env"), "A=1\n", 0600);
+	ck_assert_int_eq(symlink("releases/5", os_path("current")), 0);
+	must_open(SOMEBODY, os_path("current/env"));
 }
 
 static void must_read(const char *path, bool patient, const char *wanted)
