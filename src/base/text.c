@@ -263,23 +263,71 @@ static const struct {
 	const char *name;
 } units_of_time[] = {{HOUR, "h"}, {MINUTE, "m"}, {SECOND, "s"}, {MSEC, "ms"}};
 
+size_t text_decimal(struct decimal *d, const char *text)
+{
+	size_t len = text_number(&d->whole, text, strlen(text), INT64_MAX);
+	uint64_t part = 0;
+	size_t digits;
+
+	d->thousandths = 0;
+	if (len == 0 || text[len] != '.')
+		return len;
+	digits = text_number(&part, text + len + 1, strlen(text + len + 1), 999);
+	if (digits == 0 || digits > 3)
+		return 0;
+	d->thousandths = (unsigned)(digits == 1 ? part * 100 : digits == 2 ? part * 10 : part);
+	return len + 1 + digits;
+}
+
+bool text_of_unit(uint64_t *to, struct decimal d, uint64_t unit, uint64_t most)
+{
+	return !__builtin_mul_overflow(d.whole, unit, to) &&
+		!__builtin_add_overflow(*to, d.thousandths * unit / 1000, to) && *to <= most;
+}
+
+/* "m", "min", "mins", "minutes" */
+static bool is_unit(const char *word, size_t len, const char *name)
+{
+	if (len > 2 && word[len - 1] == 's')
+		len--;
+	return len <= strlen(name) && strncmp(word, name, len) == 0;
+}
+
+static nsec_t unit_of(const char *word, size_t len)
+{
+	static const struct {
+		const char *name;
+		nsec_t unit;
+	} names[] = {{"day", 24 * HOUR}, {"hour", HOUR}, {"hr", HOUR}, {"minute", MINUTE},
+		{"second", SECOND}, {"msec", MSEC}};
+
+	for (size_t i = 0; len > 0 && i < COUNT_OF(names); i++)
+		if (is_unit(word, len, names[i].name))
+			return names[i].unit;
+	return 0;
+}
+
 bool text_parse_duration(nsec_t *t, const char *text)
 {
-	uint64_t n;
-	size_t len = text_number(&n, text, strlen(text), INT64_MAX);
+	uint64_t sum = 0;
+	uint64_t part;
+	struct decimal d;
 
-	if (len == 0)
-		return false;
-	if (text[len] == '\0' && n == 0) {
-		*t = 0;
-		return true;
-	}
-	for (size_t i = 0; i < COUNT_OF(units_of_time); i++) {
-		if (strcmp(text + len, units_of_time[i].name) != 0)
-			continue;
-		return !__builtin_mul_overflow(n, units_of_time[i].unit, t);
-	}
-	return false;
+	do {
+		size_t digits = text_decimal(&d, text);
+		const char *word = text + digits + strspn(text + digits, " ");
+		size_t len = strcspn(word, "0123456789 ");
+		nsec_t unit = unit_of(word, len);
+		bool is_zero = d.whole == 0 && d.thousandths == 0 && *word == '\0';
+
+		if (digits == 0 || (unit == 0 && !is_zero) ||
+			!text_of_unit(&part, d, (uint64_t)unit, INT64_MAX - sum))
+			return false;
+		sum += part;
+		text = word + len + strspn(word + len, " ");
+	} while (*text != '\0');
+	*t = (nsec_t)sum;
+	return true;
 }
 
 const char *text_duration(char to[24], nsec_t t)

@@ -56,8 +56,18 @@ size_t text_number(uint64_t *n, const char *text, size_t len, uint64_t most);
 const char *text_age(char to[16], nsec_t age);
 /* Exactly, as a user would write it: "200ms", "5s", "2m".  Returns `to`. */
 const char *text_duration(char to[24], nsec_t t);
-/* Parse such a duration, and "0"; false: not a duration. */
+/* Parse such a duration, "1h30m", "0.5s", "5 min", and "0"; false: not a duration. */
 bool text_parse_duration(nsec_t *t, const char *text);
+
+/* A number of a unit that follows it. */
+struct decimal {
+	uint64_t whole;
+	unsigned thousandths;
+};
+/* "12", "0.5" at the beginning: the bytes that it has; 0: no number, or finer than that. */
+size_t text_decimal(struct decimal *d, const char *text);
+/* False: more than `most`. */
+bool text_of_unit(uint64_t *to, struct decimal d, uint64_t unit, uint64_t most);
 
 /*
  * Of `count` names, the one that `word` most likely stands for, or NULL when none

@@ -94,8 +94,32 @@ static const char *given_of(const struct check *k, const char *a, const char *b)
 	return check_origin(k, a)->kind != ORIGIN_DEFAULT ? a : b;
 }
 
+/* "python3 web.py" in quotes is the name of one program, which PATH hardly has. */
+static void check_one_word(const struct check *k)
+{
+	const char *word = k->c->command.list[0];
+	size_t len = strcspn(word, "/ \t");
+	bool shell = value_shell_part(word) != NULL;
+	scoped_str text = NULL;
+
+	if (k->c->command.count != 1 || (word[len] != ' ' && word[len] != '\t'))
+		return;
+	if (asprintf(&text, "'%.200s' is one word%s%s%.200s%s", word,
+		    shell ? ", and no shell runs it; write: sh -c '"
+			  : "; write it without the quotes: ",
+		    k->s->origins->file != NULL || shell ? "" : "-- ", word,
+		    shell ? "'" : "") == -1)
+		text = NULL;
+	if (text != NULL && k->s->origins->file != NULL)
+		check_fault(k, "command", "%s", text);
+	else
+		faults_add(k->faults, EX_USAGE, "%s", text != NULL ? text : "out of memory");
+}
+
 static void check_command(const struct check *k)
 {
+	if (k->c->command.count > 0 && !check_is_bad(k, "command"))
+		check_one_word(k);
 	if (k->c->command.count > 0 || check_is_bad(k, "command"))
 		return;
 	if (k->s->origins->file != NULL)

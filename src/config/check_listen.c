@@ -40,7 +40,6 @@ static int check_template(const struct cluster_settings *c, const char *s, struc
 {
 	const char *close = strchr(s, '}');
 	char shown[100];
-	unsigned plus;
 	size_t count;
 	size_t len;
 
@@ -48,9 +47,8 @@ static int check_template(const struct cluster_settings *c, const char *s, struc
 		return 0;
 	len = (size_t)(close - s) + 1;
 	text_escape(shown, sizeof(shown), s, len);
-	if (strncmp(s, "{slot+", 6) == 0 && !expand_is_slot(s + 1, len - 2, &plus))
-		return error_set(
-			err, 0, "wanted a number such as '{slot+9229}', found '%s'", shown);
+	if (expand_check_slot(shown, err) == -1)
+		return -1;
 	if (c->accept && strncmp(s, "{fd", 3) == 0 && (s[3] == ':' || s[3] == '}'))
 		return error_set(err, 0,
 			"'%s' cannot be used with 'accept': the connection is descriptor 0 and 1",

@@ -2,6 +2,7 @@
 #include "config/expand.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 #include "config/value.h"
 
 #include <stdlib.h>
@@ -99,6 +100,21 @@ static bool is_quote(char c)
 	return c == '"' || c == '\'';
 }
 
+/* "1, B=2" is meant for several variables: a guess, which quotes overrule.  A '=' before the comma
+ * shows that the value itself is such a list. */
+static bool has_next_variable(const char *value)
+{
+	size_t comma = strcspn(value, ",=");
+	const char *next = value + comma + 1;
+	size_t len;
+
+	if (value[comma] != ',')
+		return false;
+	next += strspn(next, " \t");
+	len = strspn(next, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789");
+	return len > 0 && next[len] == '=';
+}
+
 /* "NAME=value", NAME="a value", "NAME=a value" */
 static char *expand_environment(const char *text, struct error *err)
 {
@@ -110,6 +126,11 @@ static char *expand_environment(const char *text, struct error *err)
 
 	if (is_quote(*text))
 		value = text;
+	if (!is_quote(*value) && has_next_variable(value)) {
+		(void)value_wanted(err, text, "one variable a line");
+		error_hint(err, "if all of it is the value, put it in quotes");
+		return NULL;
+	}
 	if (!is_quote(*value))
 		return expand_variables(text, false, err);
 	whole = expand_variables(value, true, err);
@@ -134,7 +155,9 @@ int expand_quote_env(struct buffer *out, const char *entry)
 	bool plain = len == 0 ||
 		(!is_quote(*value) && strstr(value, "${") == NULL &&
 			strchr(" \t", *value) == NULL && strchr(" \t", value[len - 1]) == NULL &&
-			strstr(value, " ;") == NULL && strstr(value, "\t;") == NULL);
+			strstr(value, " ;") == NULL && strstr(value, "\t;") == NULL &&
+			strstr(value, " #") == NULL && strstr(value, "\t#") == NULL &&
+			!has_next_variable(value));
 
 	if (plain)
 		return buffer_string(out, entry);
@@ -226,27 +249,38 @@ char *expand_value(
 	return join_path(is_path(row, text) ? dir : "", text, err);
 }
 
-bool expand_is_slot(const char *word, size_t len, unsigned *plus)
+bool expand_slot(const char *word, size_t len, unsigned slot, uint64_t *number)
 {
-	size_t digits;
+	uint64_t n = 0;
 
-	*plus = 0;
+	*number = slot;
 	if (len < 4 || strncmp(word, "slot", 4) != 0)
 		return false;
 	if (len == 4)
 		return true;
-	digits = len - 5;
-	if (word[4] != '+' || digits == 0 || digits > SLOT_DIGITS ||
-		strspn(word + 5, "0123456789") < digits)
+	if (len < 6 || len - 5 > SLOT_DIGITS ||
+		text_number(&n, word + 5, len - 5, UINT32_MAX) < len - 5)
 		return false;
-	*plus = (unsigned)strtoul(word + 5, NULL, 10);
-	return true;
+	*number = word[4] == '+' ? slot + n : word[4] == '%' && n > 0 ? slot % n : UINT64_MAX;
+	return *number != UINT64_MAX;
+}
+
+int expand_check_slot(const char *at, struct error *err)
+{
+	size_t len = strcspn(at, "} \t:'\"");
+	uint64_t number;
+
+	if (strncmp(at, "{slot", 5) != 0 || at[len] != '}' ||
+		expand_slot(at + 1, len - 1, 0, &number))
+		return 0;
+	return value_wanted(
+		err, at, "'{slot}', a sum such as '{slot+9229}' or a rest such as '{slot%%2}'");
 }
 
 char *expand_names(const char *text, const char *cluster, long slot, struct error *err)
 {
 	scoped_buffer out = {0};
-	unsigned plus;
+	uint64_t number;
 
 	while (*text != '\0') {
 		const char *end = *text == '{' ? strchr(text, '}') : NULL;
@@ -254,10 +288,10 @@ char *expand_names(const char *text, const char *cluster, long slot, struct erro
 
 		if (end != NULL && cluster != NULL && strncmp(text, "{cluster}", 9) == 0) {
 			buffer_string(&out, cluster);
-		} else if (end != NULL && slot >= 0 && expand_is_slot(text + 1, len, &plus)) {
-			buffer_number(&out, (uint64_t)slot + plus, 10);
-		} else if (slot >= 0 && strncmp(text, "{slot+", 6) == 0) {
-			(void)value_wanted(err, text, "a number such as '{slot+9229}'");
+		} else if (end != NULL && slot >= 0 &&
+			expand_slot(text + 1, len, (unsigned)slot, &number)) {
+			buffer_number(&out, number, 10);
+		} else if (slot >= 0 && expand_check_slot(text, err) == -1) {
 			return NULL;
 		} else {
 			buffer_append(&out, text, 1);

@@ -19,9 +19,11 @@
 char *expand_value(
 	const struct option_row *row, const char *text, const char *dir, struct error *err);
 
-/* "{slot}", "{slot+9229}": is the word between the braces such a word, and how much
- * does it add? */
-bool expand_is_slot(const char *word, size_t len, unsigned *plus);
+/* "{slot}", "{slot+9229}", "{slot%2}": is the word between the braces such a word, and which
+ * number does it give to the slot? */
+bool expand_slot(const char *word, size_t len, unsigned slot, uint64_t *number);
+/* Is the word between "{slot" and '}' meant to be one, and is none?  Returns -1 and `err`. */
+int expand_check_slot(const char *at, struct error *err);
 
 /* `text` with each "{cluster}" (NULL: these stay), and each "{slot}" and "{slot+9229}" (-1: these
  * stay) replaced; heap, or NULL and `err`. */

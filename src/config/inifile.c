@@ -225,15 +225,6 @@ static void take_section(struct ini *ini, char *line)
 		unknown_section(ini, line + 1);
 }
 
-/* Where inih would begin a comment, or NULL. */
-static const char *comment_in(const char *value)
-{
-	for (const char *s = value; *s != '\0'; s++)
-		if (*s == ';' && s > value && (s[-1] == ' ' || s[-1] == '\t'))
-			return s;
-	return NULL;
-}
-
 /* Is the place inside of quotes, as value_split() sees them? */
 static bool is_quoted(const char *value, const char *place)
 {
@@ -248,6 +239,18 @@ static bool is_quoted(const char *value, const char *place)
 			quote = *s;
 	}
 	return quote != '\0';
+}
+
+/* Where a comment begins, or NULL.  A ';' begins one inside of quotes, too, as inih has it. */
+static const char *comment_in(const char *value)
+{
+	const char *first = value + strspn(value, " \t"); /* "#1000" is a user */
+
+	for (const char *s = value; *s != '\0'; s++)
+		if (s > value && (s[-1] == ' ' || s[-1] == '\t') &&
+			(*s == ';' || (*s == '#' && s > first && !is_quoted(value, s))))
+			return s;
+	return NULL;
 }
 
 /* The line's row; NULL: it has none here. */
@@ -318,10 +321,11 @@ static bool take_key(struct ini *ini, char *line)
 	if (comment != NULL &&
 		(is_command(row_of(ini, line), equals + 1) || is_quoted(equals + 1, comment))) {
 		fault(ini,
-			"%s.%.*s: a ';' after a blank would begin a comment here; write it as "
-			"'\\;' outside of quotes, or without the blank, and comments on lines of "
-			"their own",
-			ini->where, (int)strcspn(line, " \t="), line);
+			"%s.%.*s: a '%c' after a blank would begin a comment here; %s, or write "
+			"it without the blank, and comments on lines of their own",
+			ini->where, (int)strcspn(line, " \t="), line, *comment,
+			*comment == '#' ? "put it in quotes"
+					: "write it as '\\;' outside of quotes");
 		refuse_key(ini, line);
 		return false;
 	}

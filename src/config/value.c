@@ -125,8 +125,8 @@ int value_wanted_time(
 	char low[24];
 	char high[24];
 
-	return value_wanted(err, found, "%sa time from %s to %s", before, text_duration(low, least),
-		text_duration(high, most));
+	return value_wanted(err, found, "%sa time from %s to %s such as 90s, 5m or 1h30m", before,
+		text_duration(low, least), text_duration(high, most));
 }
 
 int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most, struct error *err)
@@ -141,17 +141,20 @@ int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most, str
 
 int value_size(uint64_t *out, const char *text, uint64_t most, struct error *err)
 {
-	static const char letters[] = "kMGT";
-	uint64_t n;
-	size_t len = value_number(&n, text, UINT64_MAX);
-	bool bare = text[len] == '\0';
-	const char *letter = bare ? NULL : strchr(letters, text[len] == 'K' ? 'k' : text[len]);
-	unsigned shift = letter != NULL ? 10 * (unsigned)(letter - letters + 1) : 0;
+	static const char *const letters[] = {"", "k", "m", "g", "t"};
+	static const char *const ends[] = {"", "b", "ib"}; /* all are powers of 1024 */
+	struct decimal d;
+	size_t len = text_decimal(&d, text);
+	const char *word = text + len + strspn(text + len, " ");
+	char unit[4];
 
-	if (len == 0 || (!bare && (letter == NULL || text[len + 1] != '\0')) || n > most >> shift)
-		return value_wanted(err, text, "a size such as 4096, 64k, 10M or 1G");
-	*out = n << shift;
-	return 0;
+	for (size_t i = 0; len > 0 && i < COUNT_OF(letters) * COUNT_OF(ends); i++) {
+		snprintf(unit, sizeof(unit), "%s%s", letters[i / 3], ends[i % 3]);
+		if (strcasecmp(word, unit) == 0 &&
+			text_of_unit(out, d, UINT64_C(1) << (10 * (i / 3)), most))
+			return 0;
+	}
+	return value_wanted(err, text, "a size such as 4096, 64k, 10M or 1G");
 }
 
 const char *value_format_size(char to[32], uint64_t bytes)
@@ -308,6 +311,39 @@ static const char *split_word(struct buffer *word, const char *s, struct error *
 	return s;
 }
 
+/* Is the word at `s` one of a shell, such as "|", ">>", "2>&1", "&>log" or "x;"? */
+static bool is_shell_word(const char *s)
+{
+	static const char *const whole[] = {"|", "||", "&", "&&", "|&"};
+	size_t len = strcspn(s, " \t\n'\"\\");
+	const char *to = s + strspn(s, "0123456789&");
+
+	return *to == '<' || *to == '>' || *s == '#' || strncmp(s, "~/", 2) == 0 ||
+		(len > 0 && s[len - 1] == ';' && s[len] != '\'' && s[len] != '"') ||
+		value_index_of(s, len, whole, COUNT_OF(whole)) != -1;
+}
+
+const char *value_shell_part(const char *text)
+{
+	bool begins = true;
+	char quote = '\0';
+
+	for (const char *s = text; *s != '\0'; s++) {
+		if (quote == '\0' && begins && is_shell_word(s))
+			return s;
+		if (quote == '\0' && (*s == '`' || (*s == '$' && s[1] == '(')))
+			return s;
+		begins = strchr(" \t\n", *s) != NULL;
+		if (*s == '\\' && quote != '\'' && s[1] != '\0')
+			s++;
+		else if (*s == quote)
+			quote = '\0';
+		else if (quote == '\0' && (*s == '"' || *s == '\''))
+			quote = *s;
+	}
+	return NULL;
+}
+
 int value_split(struct strings *out, const char *text, struct error *err)
 {
 	scoped_buffer word = {0};
@@ -349,7 +385,7 @@ static int put_quoted(struct buffer *out, const char *word, const char *plain, c
 
 int value_quote(struct buffer *out, const char *word)
 {
-	return put_quoted(out, word, PLAIN "#~^!*?[]", ';');
+	return put_quoted(out, word, PLAIN "^!*?[]", ';');
 }
 
 char *value_join(const struct strings *words)

@@ -64,6 +64,9 @@ int value_group(long *gid, const char *text, struct error *err);
 
 /* Split as a shell would (blanks, quotes, backslash), with nothing expanded.
  * `out` must be empty; on failure it still is. */
+/* The first thing outside of quotes that only a shell understands, such as ">>", "2>&1", "$(",
+ * "~/" or "# comment"; NULL: there is none. */
+const char *value_shell_part(const char *text);
 int value_split(struct strings *out, const char *text, struct error *err);
 /* Append a word so that value_split() gives it back, also out of an INI line:
  * no blank stands before a ';'. */

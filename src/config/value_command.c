@@ -18,8 +18,15 @@
 static int split_words(const struct field *f, struct strings *words, const char *prefix,
 	const char *text, struct error *err)
 {
+	const char *part = f->known ? NULL : value_shell_part(text);
 	scoped_str whole = NULL;
 
+	if (part != NULL)
+		return error_set(err, 0,
+			"no shell runs this, and '%.*s' would be an argument: %s, or put it in "
+			"quotes if it is meant",
+			(int)strcspn(part, " \t\n"), part,
+			*part == '~' ? "write ${HOME}/" : "write sh -c '...'");
 	if (value_split(words, text, err) == -1)
 		return -1;
 	if (words->count == 0 || words->list[0][0] == '\0') {

@@ -402,6 +402,8 @@ void spawn_explain(const struct spawn_failure *f, const char *name, struct error
 		} else
 			error_set(err, f->error, "cannot execute '%s'",
 				f->what[0] != '\0' ? f->what : name);
+		if (f->error == ENOENT && strpbrk(name, " \t") != NULL)
+			error_hint(err, "that is one word: without quotes its words are apart");
 		break;
 	case SPAWN_INTERPRETER:
 		if (f->what[0] != '\0')

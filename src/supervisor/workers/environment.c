@@ -72,11 +72,11 @@ static bool put_template(struct writer *w, const char *word, size_t len)
 {
 	struct buffer *out = w->out;
 	uint16_t port = listeners_port(w->listeners);
-	unsigned plus;
+	uint64_t number;
 	int fd;
 
-	if (expand_is_slot(word, len, &plus))
-		return buffer_number(out, (uint64_t)w->place->slot + plus, 10), true;
+	if (expand_slot(word, len, w->place->slot, &number))
+		return buffer_number(out, number, 10), true;
 	if ((len == 7 && strncmp(word, "cluster", len) == 0) ||
 		(len == 4 && strncmp(word, "name", len) == 0))
 		return buffer_string(out, w->place->recipe->settings->name), true;

@@ -49,6 +49,35 @@ def test_all_mistakes_of_a_file_are_told_at_once_each_with_its_line():
             (12, "cluster:idle.command: wanted a command, found none"))
 
 
+def test_a_command_of_a_shell_is_refused_with_the_way_to_write_it():
+    refused(textwrap.dedent(f"""\
+        [cluster:a]
+        {RUNS} >> web.log 2>&1
+        [cluster:b]
+        {RUNS} $(hostname)
+        [cluster:c]
+        {RUNS} # the server
+        env = A=1, B=2
+        [cluster:d]
+        command = ~/run
+        check = exec:curl x | grep ok
+        [cluster:e]
+        command = "python3 web.py"
+        """), (2, "no shell runs this, and '>>' would be an argument: write sh -c '...'"),
+            (4, "'$(hostname)' would be an argument"),
+            (6, "put it in quotes, or write it without the blank"),
+            (7, "one variable a line"), (9, "write ${HOME}/"), (10, "and '|' would be"),
+            (12, "'python3 web.py' is one word; write it without the quotes: python3 web.py"))
+    nclust('-- "touch ran"').fails(64, "'touch ran' is one word; write it without the quotes")
+    nclust('-- "./touch ran"').fails(127, "that is one word")
+
+
+def test_workers_share_fewer_devices_than_they_are():
+    it = cluster(f"-n 3 --env CARD={{slot%2}} -- {fixture('leak')} --notify --to out.{{slot}}")
+    assert [json.loads(read(f"out.{slot}"))["env"]["CARD"] for slot in range(3)] == ["0", "1", "0"]
+    assert it.stop() == 0
+
+
 def test_a_mistake_behind_a_long_line_is_told_with_its_line():
     refused(f"[cluster]\n{RUNS}\nenv = A={'x' * 100000}\nnice = x\n",
             (4, "cluster.nice: wanted a whole number from -20 to 19, found 'x'"))

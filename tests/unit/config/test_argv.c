@@ -109,6 +109,10 @@ static const struct {
 		"-w: unknown option; use -n\n"
 		"write '--workers', with two dashes\n"},
 	{{"-n", "4", "status"}, "options go after the verb: nclust status ...\n"},
+	{{"--", "python3 web.py"},
+		"'python3 web.py' is one word; write it without the quotes: -- "
+		"python3 web.py\n"},
+	{{"--", "x | y"}, "'x | y' is one word, and no shell runs it; write: sh -c 'x | y'\n"},
 	{{"-n", "4"}, "no command: nclust -n auto -- COMMAND [ARG]...\n"},
 	{{"--"}, "no command: nclust -n auto -- COMMAND [ARG]...\n"},
 	{{"--", ""}, "no command: nclust -n auto -- COMMAND [ARG]...\n"},

@@ -46,6 +46,12 @@ static const struct {
 	{"env", "A=$ONE $$ $", {"A=$ONE $$ $"}},
 	{"env", "A={\"b\": [1]}", {"A={\"b\": [1]}"}},
 	{"env", "A=b=c", {"A=b=c"}},
+	/* a list that is the value's own, and one in quotes */
+	{"env", "A=a=1,B=2", {"A=a=1,B=2"}},
+	{"env", "A=\"1, B=2\"", {"A=1, B=2"}},
+	{"env", "A=1, 2, b=3", {"A=1, 2, b=3"}},
+	{"env", "A='x # y'", {"A=x # y"}},
+	{"env", "A=#1", {"A=#1"}},
 	{"command", "x ${ONE}${ONE} a${EMPTY}b ${EMPTY}", {"x", "11", "ab", ""}},
 	{"command", "x ${WORDS}", {"x", WORDS_ARE}},
 	{"command", "x \"${WORDS}!\"", {"x", WORDS_ARE "!"}},
@@ -81,7 +87,9 @@ TEST_LOOP(a_variable_is_never_split_into_words, 0, (int)COUNT_OF(values))
 	"'${NONE}' is not set in nclust's environment; single quotes keep " \
 	"nclust from replacing it\n"
 #define NO_VARIABLE "wanted a variable such as '${HOME}', found "
-#define NO_NUMBER "wanted a number such as '{slot+9229}', found '{slot+x}'\n"
+#define NO_NUMBER \
+	"wanted '{slot}', a sum such as '{slot+9229}' or a rest such as '{slot%2}', found " \
+	"'{slot+x}'\n"
 #define NO_PORT "wanted a port from 1 to 65535, or a name after 'inherit:', found "
 #define SLOT "cannot be used with '{slot}' in 'listen': "
 
@@ -122,19 +130,22 @@ TEST_LOOP(what_cannot_be_replaced_is_a_mistake, 0, (int)COUNT_OF(wrong))
 	forget(&r);
 }
 
-TEST(a_slot_may_have_a_number_added)
-{
-	unsigned plus = 9;
+static const struct {
+	const char *word;
+	uint64_t number; /* of slot 5; UINT64_MAX: it is no such word */
+} slots[] = {{"slot", 5}, {"slot+9229", 9234}, {"slot%2", 1}, {"slot%5", 0}, {"slot+", UINT64_MAX},
+	{"slot%0", UINT64_MAX}, {"slot-1", UINT64_MAX}, {"slots", UINT64_MAX},
+	{"slot+1234567890", UINT64_MAX}, {"slo", UINT64_MAX}};
 
-	ck_assert(expand_is_slot("slot", 4, &plus));
-	ck_assert_uint_eq(plus, 0);
-	ck_assert(expand_is_slot("slot+9229} {slot+x}", 9, &plus));
-	ck_assert_uint_eq(plus, 9229);
-	ck_assert(!expand_is_slot("slot+", 5, &plus));
-	ck_assert(!expand_is_slot("slot-1", 6, &plus));
-	ck_assert(!expand_is_slot("slots", 5, &plus));
-	ck_assert(!expand_is_slot("slot+1234567890", 15, &plus));
-	ck_assert(!expand_is_slot("slo", 3, &plus));
+TEST_LOOP(a_slot_may_have_a_number_added_or_divide_by_one, 0, (int)COUNT_OF(slots))
+{
+	uint64_t number = UINT64_MAX;
+	const char *word = slots[_i].word;
+
+	ck_assert_int_eq(
+		expand_slot(word, strlen(word), 5, &number), slots[_i].number != UINT64_MAX);
+	if (slots[_i].number != UINT64_MAX)
+		ck_assert_uint_eq(number, slots[_i].number);
 }
 
 TEST(variables_do_not_make_a_value_too_large)

@@ -29,7 +29,9 @@ static const struct {
 	 "listen = 8000, name=http\n"
 	 "listen = unix:/run/x=y\n"
 	 "env = A=1\n"
-	 "env = B=x # no remark\n"
+	 "env = B='x # no remark'\n"
+	 "stop-timeout = 5s # a remark\n"
+	 "directory = /srv/a#b\n"
 	 "signal-USR1 = restart\n"
 	 "limit-nofile = 10:20\n"
 	 "# remark\n"
@@ -50,13 +52,13 @@ static const struct {
 	 "command = sh -c 'a; b' \\; c;d\n"
 	 "env = A=b;c; d\n"
 	 "check = exec:a \\; b;c\n"
-	 "on-exit = a; b\n"
+	 "on-exit = a\\; b\n"
 	 "ready = notify ; it says so\n"
 	 "workers = 2 ; 'two' of them\n",
 		"web.command = sh -c 'a; b' \\; c;d\n"
 		"web.env = A=b;c; d\n"
 		"web.check = exec:a \\; b;c\n"
-		"web.on-exit = a; b\n"
+		"web.on-exit = a\\; b\n"
 		"web.ready = notify\n"
 		"web.workers = 2"},
 	{"\xef\xbb\xbf[cluster:web]\r\ncommand = x y\r\n\r\nworkers = 2\r\n",
@@ -86,6 +88,12 @@ static const struct {
 } in_web[] = {
 	{"env = A=b\t;c\n", 3, "env", SEMICOLON},
 	{"env=A=b ;c\n", 3, "env", SEMICOLON},
+	{"env=A=b # c\n", 3, "env", "a '#' after a blank would begin a comment here; put it in"},
+	{"on-exit = a # c\n", 3, "on-exit", "a '#' after a blank would begin a comment"},
+	{"env = A=1, B=2\n", 3, "env", "wanted one variable a line, found 'A=1, B=2'; if all"},
+	{"env = A=1,B=2\n", 3, "env", "wanted one variable a line"},
+	{"env = A={slot+}\n", 3, "env", "wanted '{slot}', a sum such as '{slot+9229}' or a"},
+	{"env = A={slots}\n", 3, "env", "found '{slots}'"},
 	{"check = exec:a ;b\n", 3, "check", SEMICOLON},
 	{"check = http:/a ;b\n", 3, "check", SEMICOLON},
 	{"ready =  exec:a ;b\n", 3, "ready", SEMICOLON},
