@@ -18,7 +18,7 @@ _nclust()
 {
 	local word=${COMP_WORDS[COMP_CWORD]}
 	local before=${COMP_WORDS[COMP_CWORD - 1]}
-	local verbs='status restart reload scale stop signal send logs ask events top upgrade drain undrain config doctor exec help version'
+	local verbs='status restart reload scale start stop signal send logs ask events top upgrade drain undrain config doctor exec help version'
 	local options='--config
 		--daemon
 		--help
@@ -249,6 +249,10 @@ _nclust()
 		words=$(_nclust_instances)
 		;;
 	scale)
+		options='--json --no-wait --runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
+	start)
 		options='--json --no-wait --runtime-directory --help'
 		words=$(_nclust_instances)
 		;;

@@ -347,6 +347,19 @@ const char *text_duration(char to[24], nsec_t t)
 	return to;
 }
 
+const char *text_interpreter(const char *file)
+{
+	static const char *const known[][2] = {{".js", "node"}, {".mjs", "node"}, {".cjs", "node"},
+		{".py", "python3"}, {".rb", "ruby"}, {".php", "php"}, {".pl", "perl"},
+		{".jar", "java -jar"}, {".ts", "deno run -A"}};
+	const char *dot = strrchr(file, '.');
+
+	for (size_t i = 0; dot != NULL && i < COUNT_OF(known); i++)
+		if (strcmp(dot, known[i][0]) == 0)
+			return known[i][1];
+	return NULL;
+}
+
 /* Levenshtein's distance, for words of up to 63 bytes. */
 static size_t edit_distance(const char *a, const char *b)
 {

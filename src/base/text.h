@@ -69,6 +69,9 @@ size_t text_decimal(struct decimal *d, const char *text);
 /* False: more than `most`. */
 bool text_of_unit(uint64_t *to, struct decimal d, uint64_t unit, uint64_t most);
 
+/* What runs a script of that name, by its suffix: a guess, for advice.  Or NULL. */
+const char *text_interpreter(const char *file);
+
 /*
  * Of `count` names, the one that `word` most likely stands for, or NULL when none
  * is near (edit distance over a third of the length).

@@ -135,6 +135,11 @@ static void on_cluster(struct advice *a, const struct place *p, const json_t *cl
 	if (gave_up)
 		advise(a, ADVICE_GAVE_UP, "restart", p, "",
 			"%s is not started again; once it can run, start it:", p->name);
+	if (strcmp(field_raw(cluster, "state"), "stopped") == 0)
+		advise(a, ADVICE_STOPPED, "start", p, "", "%s was stopped; to start it:", p->name);
+	else if (field_number(cluster, "wanted") == 0 && field_is_true(cluster, "scaled"))
+		advise(a, ADVICE_STOPPED, "start", p, "",
+			"%s was scaled to 0 workers; to start it:", p->name);
 	if (!gave_up && json_is_object(failed))
 		advise(a, ADVICE_RESTART, reload ? "reload" : "restart", &whole, "",
 			"the last restart of %s failed; once the new workers can run, try again:",

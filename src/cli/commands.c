@@ -86,6 +86,19 @@ const struct verb verbs[] = {
 		.run = verb_change,
 	},
 	{
+		.name = "start",
+		.help = "start what was stopped",
+		.manual = "Starts the workers of a cluster that was stopped, has "
+			  "failed or was scaled to 0, and of all such clusters "
+			  "without a target. One that runs is left alone. A "
+			  "program is run by nclust -n auto -- COMMAND, or "
+			  "nclust -c FILE.",
+		.options = OPTIONS_CHANGE,
+		.words = WORDS_TARGET,
+		.method = METHOD_START,
+		.run = verb_change,
+	},
+	{
 		.name = "stop",
 		.help = "stop gracefully",
 		.manual = "Without a cluster, the whole instance, and waits "

@@ -183,7 +183,7 @@ enum advice_kind {
 	ADVICE_FAILS,   /* a worker fails again and again */
 	ADVICE_WAITS,   /* the worker's slot waits for the next try */
 	ADVICE_RESTART, /* the last restart failed */
-	ADVICE_STOPPED, /* a worker is stopped by a signal */
+	ADVICE_STOPPED, /* a worker is stopped by a signal, or a cluster by its operator */
 	ADVICE_DROPS,   /* a queue is full, or was */
 	ADVICE_KINDS,
 };

@@ -103,10 +103,15 @@ static const char *find_own(const struct other_name *list, size_t count, const c
 static const struct other_name other_options[] = {{"i", "-n"}, {"w", "-n"}, {"f", "-n"},
 	{"instances", "-n"}, {"p", "-l"}, {"b", "-l"}, {"port", "-l"}, {"bind", "-l"},
 	{"cwd", "--directory"}, {"chdir", "--directory"}};
+#define AT_BOOT "systemctl enable --now nclust@NAME, for /etc/nclust/NAME.ini"
 static const struct other_name other_verbs[] = {{"ls", "status"}, {"ps", "status"},
 	{"list", "status"}, {"info", "status"}, {"show", "status"}, {"log", "logs"},
 	{"tail", "logs"}, {"kill", "stop"}, {"delete", "stop"}, {"rm", "stop"}, {"down", "stop"},
-	{"shutdown", "stop"}, {"monit", "top"}, {"update", "reload"}};
+	{"shutdown", "stop"}, {"monit", "top"}, {"update", "reload"}, {"add", "reload"},
+	{"remove", "stop"}, {"describe", "status"}, {"avail", "status"}, {"jlist", "status --json"},
+	{"env", "config"}, {"flush", "logs"}, {"fg", "logs -f"},
+	{"reread", "config --check -c FILE"}, {"save", AT_BOOT}, {"startup", AT_BOOT},
+	{"resurrect", AT_BOOT}, {"enable", AT_BOOT}};
 
 static const void *find_option(
 	const void *table, const char *name, size_t len, enum cmdline_takes *takes)
@@ -274,12 +279,16 @@ static void lost_word(struct words *w, int index)
 		return;
 	}
 	if (own != NULL) {
-		buffer_printf(&line, "unknown verb '%.100s'; use: nclust %s", word, own);
-		put_words(&line, w, 2, w->line.argc);
+		bool is_ours = strcmp(own, AT_BOOT) != 0;
+
+		buffer_printf(&line, "unknown verb '%.100s'; use: %s%s", word,
+			is_ours ? "nclust " : "", own);
+		put_words(&line, w, 2, is_ours ? w->line.argc : 0);
 	} else if (is_first && is_start(word) && shows_command(w)) {
 		bool named = w->line.argv[2][0] != '-';
 
-		buffer_printf(&line, "unknown verb '%.100s'; use: nclust%s%s", word,
+		buffer_printf(&line, "%s '%.100s'; use: nclust%s%s",
+			is_verb(w, word) ? "no command goes with" : "unknown verb", word,
 			named || strcmp(w->line.argv[2], "--") == 0 ? " -n auto" : "",
 			named ? " --" : "");
 		put_words(&line, w, 2, w->line.argc);
@@ -297,11 +306,13 @@ static void lost_word(struct words *w, int index)
 	} else {
 		const char *dot = strrchr(word, '.');
 		bool is_file = procfile_is(word) || (dot != NULL && strcmp(dot, ".ini") == 0);
+		const char *runs = is_file ? NULL : text_interpreter(word);
 
 		buffer_printf(&line, "missing '%s' before the %s; use: nclust",
 			is_file ? "-c" : "--", is_file ? "file" : "command");
 		put_words(&line, w, 1, index);
 		buffer_string(&line, is_file ? " -c" : index == 1 ? " -n auto --" : " --");
+		buffer_printf(&line, "%s%s", runs != NULL ? " " : "", runs != NULL ? runs : "");
 		put_words(&line, w, index, w->line.argc);
 	}
 	if (buffer_text(&line) != NULL)
@@ -444,7 +455,11 @@ int config_read(struct invocation *out, int argc, char **argv, const char *const
 			"see nclust --help");
 		return -1;
 	}
-	if (is_verb(&w, argv[1])) {
+	if (argc > 2 && strcmp(argv[1], "--json") == 0 && is_verb(&w, argv[2])) {
+		argv[1] = argv[2];
+		argv[2] = (char *)(uintptr_t) "--json";
+	}
+	if (is_verb(&w, argv[1]) && !(is_start(argv[1]) && shows_command(&w))) {
 		out->kind = INVOKE_VERB;
 		out->verb_argc = argc - 1;
 		out->verb_argv = argv + 1;

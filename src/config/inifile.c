@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/trusted.h"
 #include "config/expand.h"
+#include "config/value.h"
 
 #include <errno.h>
 #include <glob.h>
@@ -547,12 +548,26 @@ static bool is_seen(struct reader *all, const struct stat *st)
 	return false;
 }
 
+/* Where the file of another tool is explained in nclust-guide(7), or NULL. */
+static const char *other_tool(const char *path, const char *data)
+{
+	static const char *const pm2[] = {".js", ".cjs", ".mjs", ".json", ".yml", ".yaml"};
+	const char *dot = strrchr(path, '.');
+
+	if (dot != NULL && value_index(dot, pm2, COUNT_OF(pm2)) != -1)
+		return "COMING FROM PM2";
+	if (strstr(data, "[program:") != NULL)
+		return "COMING FROM SUPERVISORD";
+	return strstr(data, "[Service]") != NULL ? "SYSTEMD" : NULL;
+}
+
 static void read_file(struct reader *all, const char *path, unsigned file)
 {
 	struct error err = {0};
 	struct stat st;
 	size_t len;
 	scoped_str data = trusted_read(path, FILE_MAX, &len, &st, &err);
+	const char *other;
 
 	if (data == NULL && err.sys == EACCES)
 		error_hint(&err, "let the user who starts nclust read it");
@@ -561,7 +576,10 @@ static void read_file(struct reader *all, const char *path, unsigned file)
 		data = NULL;
 		error_set(&err, 0, "is read already; a file is included once, and not by itself");
 	}
-	if (data == NULL)
+	other = data != NULL ? other_tool(path, data) : NULL;
+	if (other != NULL)
+		error_set(&err, 0, "is no INI file of nclust; see %s in nclust-guide(7)", other);
+	if (data == NULL || other != NULL)
 		file_fault(all, file, err.sys == ENOMEM ? EX_OSERR : EX_CONFIG, path, err.text);
 	else if (file == 0 && procfile_is(path))
 		procfile_parse(all->s, path, data, len, all->faults);

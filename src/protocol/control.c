@@ -31,13 +31,14 @@ static const char *const methods[METHODS] = {
 	[METHOD_ASK] = "ask",
 	[METHOD_DRAIN] = "drain",
 	[METHOD_UNDRAIN] = "undrain",
+	[METHOD_START] = "start",
 };
 
 #define ON(method) (1U << METHOD_##method)
 enum {
 	/* methods that may be waited for */
 	CHANGES = ON(RESTART) | ON(RELOAD) | ON(SCALE) | ON(STOP) | ON(SIGNAL) | ON(UPGRADE) |
-		ON(SEND) | ON(DRAIN) | ON(UNDRAIN),
+		ON(SEND) | ON(DRAIN) | ON(UNDRAIN) | ON(START),
 };
 
 bool control_method_writes(enum control_method method)

@@ -53,6 +53,7 @@ enum control_method {
 	METHOD_ASK,
 	METHOD_DRAIN,
 	METHOD_UNDRAIN,
+	METHOD_START,
 	METHODS,
 };
 bool control_method_writes(enum control_method method);

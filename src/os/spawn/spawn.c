@@ -2,6 +2,7 @@
 #include "os/spawn/spawn.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/privilege.h"
@@ -402,6 +403,9 @@ void spawn_explain(const struct spawn_failure *f, const char *name, struct error
 		} else
 			error_set(err, f->error, "cannot execute '%s'",
 				f->what[0] != '\0' ? f->what : name);
+		if ((f->error == ENOENT || f->error == EACCES || f->error == ENOEXEC) &&
+			text_interpreter(name) != NULL)
+			error_hint(err, "try: %s %s", text_interpreter(name), name);
 		if (f->error == ENOENT && strpbrk(name, " \t") != NULL)
 			error_hint(err, "that is one word: without quotes its words are apart");
 		break;

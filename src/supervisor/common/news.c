@@ -159,6 +159,9 @@ static void news_on_report(struct service *service, const struct report *report)
 		.busy = service->traffic.busy,
 	};
 
+	/* a cluster that was stopped, or whose workers all had died */
+	if (report->kind == REPORT_ROLLOUT_DONE && report->count == 0)
+		n.report.others = cluster_ready(service->core);
 	counters_note_report(service, report);
 	/* the state tells of an end; the room accept publishes the other event itself */
 	if (report->kind == REPORT_ENDED ||

@@ -211,8 +211,9 @@ static void say_rollout_done(struct buffer *out, const struct news *n)
 	const struct report *r = &n->report;
 	char age[16];
 
-	buffer_printf(out, "rollout %u done: %u worker%s replaced", r->rollout, r->count,
-		r->count == 1 ? "" : "s");
+	buffer_printf(out, "rollout %u done: %u worker%s %s", r->rollout,
+		r->count > 0 ? r->count : r->others, r->count + r->others == 1 ? "" : "s",
+		r->others > 0 ? "started" : "replaced");
 	if (r->took != NSEC_NEVER)
 		buffer_printf(out, " in %s", text_age(age, r->took));
 	buffer_printf(out, " (generation %u)", r->generation);

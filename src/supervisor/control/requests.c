@@ -198,6 +198,49 @@ static int do_scale(struct client *c, const struct target *t, struct error *err)
 	return UNDER_WAY;
 }
 
+/* Start what was stopped, has failed, or was scaled to 0; false: it runs.  -1 and `err`. */
+static int start_service(struct client *c, struct service *s, struct error *err)
+{
+	const struct event roll = roll_of(&c->request, SLOT_ALL, NULL);
+	struct service_counts has = service_counts(s);
+	unsigned wanted = service_wanted_now(s, cluster_next_settings(s->core));
+
+	if (has.workers == 0 && s->stage.scaled) {
+		if (service_scale(s, wanted > 0 ? wanted : 1, err) == -1)
+			return -1;
+		s->stage.scaled = false;
+		return request_expect(c, s, err) == -1 ? -1 : 1;
+	}
+	if (!service_is_over(s) && (has.alive > 0 || has.workers == 0 || s->accepting != NULL))
+		return 0;
+	return begin_rollout(c, s, &roll, err) == -1 ? -1 : 1;
+}
+
+static int do_start(struct client *c, const struct target *t, struct error *err)
+{
+	size_t used = 0;
+
+	if (t->slot != SLOT_ALL)
+		return refuse_with(err, CONTROL_PARAMS,
+			"a slot cannot be started by itself: 'nclust restart' replaces its worker");
+	for (size_t i = 0; i < c->sup->service_count && used < sizeof(c->outcome); i++) {
+		struct service *s = c->sup->services[i];
+		int begun = t->service != NULL && s != t->service ? 0 : start_service(c, s, err);
+
+		if (begun == -1)
+			return CONTROL_FAILED;
+		if (begun == 1 || s == t->service)
+			used += (size_t)snprintf(c->outcome + used, sizeof(c->outcome) - used,
+				"%s%s: %s", used > 0 ? "; " : "", s->name,
+				begun == 0 ? "runs already; 'nclust restart' replaces its workers"
+					: c->request.no_wait ? "starting"
+							     : "started");
+	}
+	if (used == 0)
+		text_copy(c->outcome, sizeof(c->outcome), "all clusters run already");
+	return UNDER_WAY;
+}
+
 /* Have all other clusters ended? */
 static bool is_last(const struct supervisor *sup, const struct service *s)
 {
@@ -424,6 +467,7 @@ static method *const methods[METHODS] = {
 	[METHOD_ASK] = do_ask,
 	[METHOD_DRAIN] = turn_host,
 	[METHOD_UNDRAIN] = turn_host,
+	[METHOD_START] = do_start,
 };
 
 static int run_method(struct client *c, struct error *err)

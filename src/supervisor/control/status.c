@@ -296,6 +296,7 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	json_put_bool(w, "listen_seen", cluster_knows_listen(s->core));
 	json_put_text(w, "state", cluster_state_name(cluster_state(s->core)));
 	json_put_bool(w, "done", service_is_done(s));
+	json_put_bool(w, "scaled", s->stage.scaled);
 	trouble_put(w, s, now);
 	put_rollout(w, s, now);
 	put_segment(w, s->sockets.segment);

@@ -207,6 +207,42 @@ def test_no_wait_returns_at_once():
     it.exit()
 
 
+def test_start_starts_what_was_stopped_or_scaled_to_0_and_leaves_alone_what_runs():
+    it = cluster(ini=TWO)
+    before = it.worker(0, "web").pid
+    assert nclust("start").ok() == "all clusters run already\n"
+    assert "web: runs already; 'nclust restart'" in nclust("start web").ok()
+    assert it.worker(0, "web").pid == before
+    for down, told in (("stop api", "api was stopped; to start it: nclust start it/api"),
+                       ("scale api 0", "api was scaled to 0 workers; to start it: nclust start")):
+        nclust(down).ok()
+        assert told in " ".join(nclust("status").out.split())
+        assert nclust("start").ok() == "api: started\n"
+        assert it.cluster("api").ready == 1
+    assert it.worker(0, "web").pid == before
+    nclust("stop api").ok()
+    assert "1 worker started in" in nclust("restart api").ok()
+    nclust("start api.0").fails(64, "a slot cannot be started")
+
+
+def test_other_tools_words_and_the_options_place():
+    it = quick()
+    assert json.loads(nclust("--json status it").ok())["name"] == "it"
+    for word, way in (("update", "nclust reload"), ("reread", "nclust config --check"),
+                      ("flush", "nclust logs"), ("save", "systemctl enable --now nclust@NAME"),
+                      ("start node x.js", "nclust -n auto -- node x.js"),
+                      ("server.js", "nclust -n auto -- node server.js")):
+        nclust(word).fails(64, way)
+    write("server.js", "")
+    nclust("-- server.js").fails(127, "try: node server.js")
+    nclust("-- ./server.js").fails(126, "try: node ./server.js")
+    write("ecosystem.config.js", "module.exports = {\n  apps: []\n}\n")
+    assert nclust("-c ecosystem.config.js").fails(78, "COMING FROM PM2").err.count("\n") == 1
+    write("shop.service", "[Unit]\nAfter=x\n[Service]\nExecStart=/x\n")
+    assert nclust("-c shop.service").fails(78, "SYSTEMD in nclust-guide").err.count("\n") == 1
+    assert it.stop() == 0
+
+
 def test_stop_waits_until_it_has_ended():
     it = quick(2)
     assert nclust("stop it").ok() == "it: stopped\n"

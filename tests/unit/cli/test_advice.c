@@ -93,6 +93,10 @@ static const struct {
 	{"'failed_restart':{'text':'x','reload':true}",
 		NEXT "the last restart of web failed; once the new workers can "
 		     "run, try again: nclust reload shop\n"},
+	{"'state':'stopped','wanted':2",
+		NEXT "web was stopped; to start it: nclust start shop/web\n"},
+	{"'wanted':0,'scaled':true",
+		NEXT "web was scaled to 0 workers; to start it: nclust start shop/web\n"},
 	{"'listeners':[{'address':'udp:*:53','dropped':2}]",
 		NEXT "udp:*:53 has dropped 2 datagrams because its buffer was "
 		     "full; set a larger 'rcvbuf' in 'listen', or run more "
