@@ -151,6 +151,11 @@ enum awaits {
 enum awaits waits_for_client(
 	struct remote *process, remote_wanted *is_listener, const void *context, bool *denied);
 
+/* Has a program of an event loop (libuv) finished, but for what may come over the socket with this
+ * inode?  It waits for nothing else, without a limit of time, and none of its threads is at work.
+ * In doubt: no. */
+bool waits_for_nothing_but(struct remote *process, uint64_t inode);
+
 /* State, system call and kernel function of the process's threads: "thread 41: R;
  * thread 42: S in futex (futex_do_wait); and 6 more".  Returns `to`. */
 const char *awaits_threads_text(pid_t pid, char *to, size_t size);

@@ -143,6 +143,9 @@ size_t remote_awaits(struct remote *r, int *fds, size_t most);
  * is a descriptor; -1: none, the thread runs; -2 and errno: unknown. */
 long remote_call(struct remote *r, int *fd);
 
+/* The epoll set at which the thread waits, without a limit of time; -1: none. */
+int remote_endless_epoll(struct remote *r);
+
 /* What a thread does in a system call; 0: it runs, or will do so at once. */
 enum remote_call_kind {
 	CALL_WAITS = 1,   /* for a descriptor, a signal, a child */

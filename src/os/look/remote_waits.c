@@ -321,6 +321,20 @@ unsigned remote_call_kind(long call)
 	return 0;
 }
 
+int remote_endless_epoll(struct remote *r)
+{
+	char text[256];
+	uint64_t timeout;
+	unsigned epoll;
+	long call;
+
+	if (remote_text(r, "syscall", text, sizeof(text)) == -1 ||
+		sscanf(text, "%ld %x %*s %*s %" SCNx64, &call, &epoll, &timeout) != 3 ||
+		(remote_call_kind(call) & CALL_EPOLL) == 0 || (int32_t)timeout != -1)
+		return -1;
+	return (int)epoll;
+}
+
 const char *remote_call_name(char to[40], long call)
 {
 	for (size_t i = 0; i < COUNT_OF(calls); i++)

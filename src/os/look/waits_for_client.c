@@ -5,6 +5,9 @@
 #include "os/process.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define THREADS_MOST 1024
 #define DESCRIPTORS_MOST 32768
@@ -107,6 +110,64 @@ enum awaits waits_for_client(
 	read_table(process, &s.table);
 	*denied |= s.table.error == EACCES || s.table.error == EPERM;
 	return s.table.has.socket_count > 0 ? AWAITS_NOTHING : AWAITS_UNKNOWN;
+}
+
+/* ---- what has finished ---- */
+
+struct finished {
+	struct remote process;
+	uint64_t inode;
+	bool at_work;
+};
+
+/* A loop has an eventfd and, for signals, a pipe of its own. */
+static bool is_of_loop(const struct finished *f, int fd)
+{
+	struct remote r = f->process;
+	char target[64];
+
+	return remote_target(&r, fd, target, sizeof(target)) == 0 &&
+		(strncmp(target, "anon_inode:[eventfd", 19) == 0 ||
+			strncmp(target, "pipe:", 5) == 0 ||
+			remote_socket_inode(target) == f->inode);
+}
+
+static bool is_at_work(void *context, pid_t tid)
+{
+	struct finished *f = context;
+	struct remote thread = f->process;
+	int fd;
+
+	thread.tid = tid;
+	f->at_work =
+		(remote_call_kind(remote_call(&thread, &fd)) & (CALL_EPOLL | CALL_SLEEPS)) == 0;
+	return f->at_work;
+}
+
+static int look_for_work(void *argument)
+{
+	struct finished *f = argument;
+	int epoll = remote_endless_epoll(&f->process);
+	char name[24];
+	char set[4096];
+	const char *item = set;
+
+	snprintf(name, sizeof(name), "fdinfo/%d", epoll);
+	if (epoll == -1 || remote_text(&f->process, name, set, sizeof(set)) == -1 ||
+		strlen(set) == sizeof(set) - 1)
+		return -1;
+	while ((item = strstr(item, "tfd:")) != NULL)
+		if (!is_of_loop(f, atoi(item += 4)))
+			return -1;
+	return process_each(f->process.tid, is_at_work, f) != -1 && !f->at_work ? 0 : -1;
+}
+
+bool waits_for_nothing_but(struct remote *process, uint64_t inode)
+{
+	struct finished f = {.process = *process, .inode = inode};
+
+	f.process.inside = true;
+	return inode != 0 && remote_run(process, -1, look_for_work, &f) == 0;
 }
 
 /* ---- in words ---- */

@@ -46,7 +46,7 @@ struct node_worker {
 	char *queries;   /* heap: held queries of a spare, each with a newline; or NULL */
 	bool bun;        /* Bun, which puts a byte before its lines */
 	bool leaving;    /* it was asked to disconnect, or does so by itself */
-	nsec_t leave_at; /* it got its stop signal: when to ask it to disconnect; or 0 */
+	nsec_t leave_at; /* when to ask it to disconnect, or to see whether it has finished; or 0 */
 	struct node_use *uses;
 	size_t use_count;
 

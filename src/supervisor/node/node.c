@@ -21,8 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUERIES_MOST 65536    /* most bytes of held queries of a spare */
-#define PATIENCE (500 * MSEC) /* with a worker that has no server and its stop signal */
+#define QUERIES_MOST 65536       /* most bytes of held queries of a spare */
+#define PATIENCE (500 * MSEC)    /* with a worker that has no server and its stop signal */
+#define LOOKS_MOST (60 * SECOND) /* between two looks whether a worker has finished */
 
 /* ---- sending ---- */
 
@@ -57,6 +58,29 @@ static bool has_server(const struct node_worker *w)
 	return w->use_count > 0 || w->child->listening.uses != 0;
 }
 
+/* Could the channel be all that keeps the worker alive?  Not if messages may come for it, which are
+ * for every worker that has ever had to do with some. */
+static bool may_finish(const struct node_worker *w)
+{
+	const struct channel *c = w->child->channel;
+	const struct cluster_settings *s = child_settings(w->child);
+
+	return !has_server(w) && !w->bun && c != NULL && c->sent + c->received == 0 && s != NULL &&
+		s->relay == NULL && s->ipc == IPC_AUTO;
+}
+
+static bool has_finished(const struct node_worker *w)
+{
+	struct remote r;
+	pid_t tree[2];
+
+	if (child_is_stopping(w->child) || w->queries != NULL ||
+		process_tree(w->child->pid, tree, COUNT_OF(tree)) > 1)
+		return false;
+	remote_of(&r, w->child->pid);
+	return waits_for_nothing_but(&r, node_channel_inode(w->child));
+}
+
 /*
  * A worker's end is its stop signal.  Its channel would keep it from exiting when it has finished,
  * so it is asked to disconnect PATIENCE after the signal, or after it has closed its last server
@@ -81,16 +105,28 @@ static bool node_on_stop(struct child *child, int signal, nsec_t span)
 	return false;
 }
 
+/* How much longer the worker is not to be asked; 0: now is the time. */
+static nsec_t wait_before_leave(const struct node_worker *w, nsec_t now)
+{
+	const struct worker_view view = child_view(w->child);
+
+	/* it may have had no CPU to hear of its signal, and would hear of this first */
+	if (view.state == SLOT_STOPPING)
+		return process_is_runnable(w->child->pid) ? PATIENCE : 0;
+	return has_finished(w) ? 0 : nsec_min(now - view.born, LOOKS_MOST);
+}
+
 static void take_due_step(struct node_worker *w, nsec_t now)
 {
 	struct buffer line;
 	struct nodeipc_writer to;
 
+	if (!child_is_stopping(w->child) && !may_finish(w))
+		w->leave_at = 0;
 	if (w->leave_at == 0)
 		return;
-	/* it may have had no CPU to hear of its signal, and would hear of this first */
-	if (w->leave_at <= now && process_is_runnable(w->child->pid))
-		w->leave_at = now + PATIENCE;
+	if (w->leave_at <= now)
+		w->leave_at = now + wait_before_leave(w, now);
 	if (w->leave_at > now) {
 		node_arm(w->child->service->node, w->leave_at);
 		return;
@@ -270,7 +306,7 @@ static void receive_node_message(
 		break;
 	case NODEIPC_CLOSE:
 		node_close(w, m->key);
-		if (w->leave_at != 0 && !has_server(w))
+		if (!w->leaving && !has_server(w))
 			schedule_leave(w);
 		break;
 	case NODEIPC_LEAVING:
@@ -289,6 +325,8 @@ static void receive_node_message(
 		node_handle_nacked(w);
 		break;
 	case NODEIPC_ONLINE:
+		schedule_leave(w);
+		break;
 	case NODEIPC_USER:
 	case NODEIPC_UNKNOWN:
 		break;
@@ -348,10 +386,8 @@ static void node_on_release(struct child *child)
 
 static void on_end(struct channel *c)
 {
-	struct node_worker *w = c->child->node;
-
-	if (w != NULL)
-		node_rr_left(w);
+	if (c->child->node != NULL)
+		node_rr_left(c->child->node);
 }
 
 /* ---- questions ---- */

@@ -457,7 +457,7 @@ static enum node_runtime find_runtime(const struct recipe *r)
 	enum node_runtime runtime;
 
 	/* Node does not end by itself while its channel is open: a job would never be done */
-	if (s->ipc == IPC_OFF || (s->ipc == IPC_AUTO && s->restart == RESTART_NEVER))
+	if (s->ipc == IPC_OFF || (s->ipc == IPC_AUTO && s->restart != RESTART_ALWAYS))
 		return NODE_NONE;
 	runtime = nodecommand_look(r);
 	if (runtime == NODE_NONE && s->ipc == IPC_ON)

@@ -15,7 +15,7 @@ def two(text, *, program="node", options=""):
     script = write("two.js", f"""
 const server = require('http').createServer((q, r) => r.end('well')).listen({PORT});
 process.on('exit', (code) => console.log(`exits with ${{code}}`));
-process.on('SIGTERM', () => {{ console.log('got SIGTERM,', process.pid); {text} }});
+process.on('SIGTERM', () => {{ {text} console.log('got SIGTERM,', process.pid); }});
 """)
     return cluster(f"-n 2 --ready listen --stop-timeout 1h --bake 0 {options}", program, script,
                    clock=True)
@@ -82,3 +82,53 @@ console.log('begun');
     it.logged("begun")
     it.call("restart")
     assert it.worker().last_exit.text == "exit 0"
+
+
+# ---- without a stop signal ----
+
+@EACH
+def test_who_has_finished_ends_and_is_started_again(program):
+    it = cluster("-n 1 --ready alive:1ms", program, write("done.js", """
+require('dns').lookup('localhost', () => setTimeout(() => console.log('done'), 10));
+"""))
+    it.event("started", n=3)
+    assert {e.exit for e in it.happened("exited")} == {"exit 0"}
+
+
+@pytest.mark.parametrize("options", ("--restart on-failure", "--restart never"))
+def test_a_job_in_node_ends_when_it_is_done(options):
+    it = start(f"-n 1 {options}", "node", write("done.js", "setTimeout(() => {}, 10)"))
+    assert it.exit() == 0
+    it = start(f"-n 1 {options} --ipc on", "node", write("listens.js", f"""
+require('http').createServer((q, r) => r.end(`worker=${{require('cluster').isWorker}}`))
+  .listen({PORT});"""))
+    wait_listened()
+    assert get().body == "worker=true"
+
+
+@EACH
+def test_who_polls_lives_on_and_can_open_its_server_late(program):
+    it = cluster("-n 1 --ready alive:1ms", program, write("late.js", f"""
+const fs = require('fs');
+const look = () => {{
+  if (!fs.existsSync('open')) setTimeout(look, 100);
+  else require('http').createServer((q, r) => r.end('open')).listen({PORT});
+}};
+look();
+"""), clock=True)
+    worker = it.worker().pid
+    it.advance(3600, step=60)
+    write("open", "")
+    wait_listened()
+    assert get().body == "open" and it.worker().pid == worker
+
+
+def test_who_hears_messages_of_others_lives_on():
+    it = cluster("-n 2 --ready alive:1ms --relay others", "node", write("hears.js", """
+process.on('message', (message) => console.log(message));
+"""), clock=True)
+    pids = it.pids()
+    it.advance(3600, step=60)
+    it.call("send", target="it.1", message='"hello"')
+    it.logged("hello")
+    assert it.pids() == pids
