@@ -238,7 +238,7 @@ static bool ends_by_int(struct exam *e)
 	if (!process_catches(trial_pid(e->trial, worker), SIGINT) ||
 		kill(trial_pid(e->trial, worker), SIGINT) == -1)
 		return false;
-	await_stop(e, worker, false, e->trial->now + ACCEPT_MOST);
+	await_stop(e, worker, false, e->trial->now + ANSWER_MOST);
 	end = exam_end_of(e, worker);
 	return end != NULL && strcmp(field_raw(end, "exit"), "killed by SIGINT") != 0;
 }
