@@ -248,7 +248,6 @@ static void find_handlers(struct drain *d)
 	const struct cluster *core = d->child->service->core;
 	int first = cluster_settings(core)->stop[0].signal;
 
-	d->catches_signal = false;
 	d->own_handler = node_is_worker(d->child);
 	for (size_t i = 0; i < d->process_count; i++) {
 		pid_t pid = d->processes[i].pid;
