@@ -95,6 +95,8 @@ long process_children(pid_t *list, size_t most);
  * first, up to `most`; returns how many.  Only the process itself if the kernel has
  * no children files. */
 size_t process_tree(pid_t pid, pid_t *list, size_t most);
+/* So many processes of a worker are looked at. */
+#define PROCESS_TREE_MOST 256
 
 /* ---- pidfd ---- */
 

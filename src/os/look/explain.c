@@ -78,7 +78,6 @@ pid_t holder_of_port(char to[HOLDER_TEXT], int type, uint16_t port)
 
 /* ---- lockwait ---- */
 
-#define TREE_MAX 64
 #define THREADS_MAX 64
 
 struct lock_search {
@@ -130,8 +129,8 @@ static pid_t find_waiting(const pid_t *list, size_t count, pid_t *holder)
 bool lockwait_look(struct lockwait *l, pid_t pid)
 {
 	struct lock_search s = {.found = l};
-	pid_t tree[TREE_MAX];
-	size_t count = process_tree(pid, tree, TREE_MAX);
+	pid_t tree[PROCESS_TREE_MOST];
+	size_t count = process_tree(pid, tree, PROCESS_TREE_MOST);
 	pid_t waiting = find_waiting(tree, count, &l->holder);
 
 	/* finding the file takes longer, so do it for a waiting process only */

@@ -10,7 +10,6 @@
 #include <linux/unix_diag.h>
 
 #define DESCRIPTORS_MAX 65536
-#define TREE_MAX 256
 
 /* ---- which socket ---- */
 
@@ -74,8 +73,8 @@ static bool look_at(void *context, int fd, const char *target)
 uint32_t other_end_held(pid_t pid, const uint64_t *inodes, size_t count, bool *denied)
 {
 	struct held held = {inodes, count, 0};
-	pid_t tree[TREE_MAX];
-	size_t n = process_tree(pid, tree, TREE_MAX);
+	pid_t tree[PROCESS_TREE_MOST];
+	size_t n = process_tree(pid, tree, PROCESS_TREE_MOST);
 
 	for (size_t i = 0; i < n; i++) {
 		struct remote r;

@@ -23,7 +23,6 @@
 /* A census is used for a second; where the next one is late, for longer. */
 #define HOLDS (1 * SECOND)
 #define HOLDS_MOST (10 * SECOND)
-#define TREE_MAX 256
 #define DESCRIPTORS_MAX 100000U /* of a process of a worker */
 
 enum { STATE_LISTEN = 10 }; /* TCP_... of netinet/tcp.h */
@@ -96,8 +95,8 @@ static bool look_at(void *context, int fd, const char *target)
 /* One more than the worker has; 0: unknown. */
 static uint32_t count_one(struct counting *k, pid_t pid)
 {
-	pid_t tree[TREE_MAX];
-	size_t count = process_tree(pid, tree, TREE_MAX);
+	pid_t tree[PROCESS_TREE_MOST];
+	size_t count = process_tree(pid, tree, PROCESS_TREE_MOST);
 
 	k->owner++;
 	k->found = 0;

@@ -16,13 +16,11 @@
 
 /* ---- thaw ---- */
 
-#define THAW_MOST 256 /* processes of a worker */
-
 void thaw_tree(pid_t pid, int pidfd)
 {
-	pid_t tree[THAW_MOST] uninitialized;
+	pid_t tree[PROCESS_TREE_MOST] uninitialized;
 
-	for (size_t i = process_tree(pid, tree, THAW_MOST); i > 1; i--) {
+	for (size_t i = process_tree(pid, tree, PROCESS_TREE_MOST); i > 1; i--) {
 		scoped_fd fd = pidfd_of(tree[i - 1]);
 
 		if (fd != -1)
@@ -157,7 +155,7 @@ static bool add_process(struct drain *d, pid_t pid, const pid_t *pids, size_t co
 static size_t list_tree(const struct drain *d, pid_t *pids)
 {
 	const struct child *c = d->child;
-	size_t count = process_tree(c->pid, pids, DRAIN_PROCESSES_MOST);
+	size_t count = process_tree(c->pid, pids, PROCESS_TREE_MOST);
 
 	return c->saved.adopted && pidfd_has_ended(c->pidfd) ? 0 : count;
 }
@@ -184,7 +182,7 @@ static void drop_gone_processes(struct drain *d, const pid_t *pids, size_t count
 
 size_t drain_list_processes(struct drain *d)
 {
-	pid_t pids[DRAIN_PROCESSES_MOST] uninitialized;
+	pid_t pids[PROCESS_TREE_MOST] uninitialized;
 	size_t added = 0;
 	size_t count;
 
@@ -194,7 +192,7 @@ size_t drain_list_processes(struct drain *d)
 			-1)
 		return 0;
 	count = list_tree(d, pids);
-	d->too_many = count == DRAIN_PROCESSES_MOST;
+	d->too_many = count == PROCESS_TREE_MOST;
 	drop_gone_processes(d, pids, count);
 	for (size_t i = 0; i < count; i++)
 		if (drain_process_of(d, pids[i]) == NULL)

@@ -27,7 +27,6 @@ struct drain_process {
 	enum activity activity;   /* at the last look; WAITS without a busy connection */
 	enum activity stopped_in; /* what the last freeze interrupted */
 };
-#define DRAIN_PROCESSES_MOST 256
 
 /* What the last look at a worker has found. */
 struct drain_view {
@@ -71,7 +70,7 @@ struct drain {
 
 	struct drain_process *processes;
 	size_t process_count;
-	bool too_many; /* the worker has more processes than DRAIN_PROCESSES_MOST */
+	bool too_many; /* the worker has more processes than PROCESS_TREE_MOST */
 	bool frozen;   /* SIGSTOP is sent, and no SIGCONT since */
 	nsec_t frozen_at;
 	nsec_t frozen_longest; /* until the last thaw */

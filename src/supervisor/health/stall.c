@@ -42,12 +42,11 @@
 
 /* What a worker and all processes below it do.  The caller zeroes the struct and looks at the
  * processes, then, if needed, at the connections, which costs some us for each. */
-#define PROCESSES_MOST 256
 
 struct snapshot {
 	struct connections all;
 	nsec_t cpu; /* used so far */
-	pid_t tree[PROCESSES_MOST];
+	pid_t tree[PROCESS_TREE_MOST];
 	size_t tree_count;
 	bool traced; /* by a debugger */
 	bool runs;   /* a process computes, or waits for a CPU */
@@ -55,7 +54,7 @@ struct snapshot {
 
 static void look_at_processes(struct snapshot *snapshot, const struct child *child)
 {
-	snapshot->tree_count = process_tree(child->pid, snapshot->tree, PROCESSES_MOST);
+	snapshot->tree_count = process_tree(child->pid, snapshot->tree, PROCESS_TREE_MOST);
 	for (size_t i = 0; i < snapshot->tree_count; i++) {
 		struct process_facts facts;
 

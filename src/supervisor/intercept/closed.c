@@ -16,7 +16,7 @@
 
 struct search {
 	const struct service *service;
-	pid_t tree[TREE_MAX];
+	pid_t tree[PROCESS_TREE_MOST];
 	size_t count;
 	unsigned seen; /* descriptors */
 	uint64_t held; /* bits of learned listeners of which a process has a socket */
@@ -40,7 +40,7 @@ static bool note_fd(void *context, int fd, const char *target)
 static bool search_all(struct child *child, struct search *s)
 {
 	struct remote r = {0};
-	bool whole = s->count < TREE_MAX;
+	bool whole = s->count < PROCESS_TREE_MOST;
 
 	for (size_t i = 0; i < s->count && whole; i++) {
 		remote_of(&r, s->tree[i]);
@@ -104,7 +104,7 @@ static void forget(struct child *child, const struct socket_key *but, bool at_on
 
 	if (child->listening.uses == 0 || !allowance_is_ample(child))
 		return;
-	s.count = process_tree(child->pid, s.tree, TREE_MAX);
+	s.count = process_tree(child->pid, s.tree, PROCESS_TREE_MOST);
 	whole = search_all(child, &s);
 	child->trap.closed &= ~s.held;
 	for (size_t i = service->sockets.learned.count; whole && i-- > 0;) {

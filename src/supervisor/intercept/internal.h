@@ -13,11 +13,8 @@
  * For takeover.c alone. */
 
 /* So many descriptors of a worker are searched for duplicates of the socket, and for kept sockets
- * that it has. */
+ * that it has.  Nothing of a worker with more, or PROCESS_TREE_MOST processes, is forgotten. */
 #define LOOK_MAX 4096
-/* So many processes of a worker are looked at.  Nothing of one with more processes, or LOOK_MAX
- * descriptors, is forgotten. */
-#define TREE_MAX 32
 #define SAME_MAX 16 /* duplicates; with more, those beyond stay the worker's own socket */
 #define EPOLLS_MAX 16
 #define FOUND_MAX 16

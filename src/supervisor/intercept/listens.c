@@ -217,8 +217,8 @@ static bool has_found(const struct look *look)
 /* Looks at the processes below the worker: one that it has forked after its bind(2) may serve. */
 static void look_below(struct look *look)
 {
-	pid_t tree[TREE_MAX];
-	size_t count = process_tree(look->child->pid, tree, TREE_MAX);
+	pid_t tree[PROCESS_TREE_MOST];
+	size_t count = process_tree(look->child->pid, tree, PROCESS_TREE_MOST);
 	bool enough = clock_now() > look->until;
 
 	for (size_t i = 1; i < count && !enough && !has_found(look); i++) {

@@ -16,9 +16,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* How many processes below a shell are looked at. */
-#define TREE 64
-
 /* ---- processes that have had the signal ---- */
 
 /* In the list, a 0 stands between the processes that got one signal and those of the next. */
@@ -104,8 +101,8 @@ static bool is_among(const pid_t *list, size_t count, pid_t pid)
 /* Signal the children of `pid`, or `all` of its descendants.  Returns how many got the signal. */
 static unsigned signal_below(pid_t pid, int signal, bool all)
 {
-	pid_t tree[TREE];
-	size_t count = process_tree(pid, tree, TREE);
+	pid_t tree[PROCESS_TREE_MOST];
+	size_t count = process_tree(pid, tree, PROCESS_TREE_MOST);
 	uint64_t parent; /* from a file of /proc that does not block on the process' locks */
 	unsigned signalled = 0;
 

@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 
-#define TREE_MAX 256
 /* How long values of an idle worker are valid: the kernel may swap its memory out. */
 #define LOOK_HOLDS (10 * SECOND)
 /* How long nclust reads Pss of a worker's processes in one go; the kernel takes 10 ms for 600
@@ -52,22 +51,22 @@ static nsec_t sum_cpu(const pid_t *tree, size_t count)
 
 nsec_t use_cpu(const struct child *child)
 {
-	pid_t tree[TREE_MAX];
+	pid_t tree[PROCESS_TREE_MOST];
 
-	return sum_cpu(tree, process_tree(child->pid, tree, TREE_MAX));
+	return sum_cpu(tree, process_tree(child->pid, tree, PROCESS_TREE_MOST));
 }
 
 uint64_t use_memory(const struct child *child, uint64_t limit)
 {
-	pid_t tree[TREE_MAX];
+	pid_t tree[PROCESS_TREE_MOST];
 
-	return sum_memory(tree, process_tree(child->pid, tree, TREE_MAX), limit);
+	return sum_memory(tree, process_tree(child->pid, tree, PROCESS_TREE_MOST), limit);
 }
 
 /* Read from /proc what all processes of the worker use. */
 static bool measure_use(const struct child *child, struct tree_use *use)
 {
-	pid_t tree[TREE_MAX];
+	pid_t tree[PROCESS_TREE_MOST];
 	struct process_facts facts;
 	const struct cluster_settings *s = child_settings(child);
 	uint64_t limit = s != NULL ? s->max_memory.bytes : 0;
@@ -75,7 +74,7 @@ static bool measure_use(const struct child *child, struct tree_use *use)
 
 	if (process_look(child->pid, &facts) == -1)
 		return false;
-	count = process_tree(child->pid, tree, TREE_MAX);
+	count = process_tree(child->pid, tree, PROCESS_TREE_MOST);
 	*use = (struct tree_use){
 		.processes = (unsigned)count,
 		.cpu = sum_cpu(tree, count),

@@ -76,6 +76,20 @@ def test_each_server_gets_one_stop_signal_and_all_the_time_that_it_needs(how):
     assert it.says("its main process has ended by itself") == (late and "foreground" not in how)
 
 
+def test_below_a_shell_that_waits_all_of_a_hundred_processes_get_the_signal():
+    it = cluster("-n 1 --ready notify --stop-timeout 10s --drain off", "sh", "-c",
+                 """trap 'exit 0' TERM; for n in $(seq 99); do "$@" & done; "$@"; true""", "-",
+                 *SERVER[:1], "--notify", "--to", path("heard"), clock=True)
+    wait_ticking(it, lambda: len(heard()) == 100)
+    stop = it.begin("stop")
+    it.event("stopping")
+    it.advance(5.5, step=0.5)
+    wait_ticking(it, lambda: it.process.poll() is not None)
+    stop()
+    assert heard().count("TERM") == 100
+    assert not it.says("did not end in time")
+
+
 # as yarn 1 does: tells its shell, which dies of it, and takes its time to end
 YARN = """
 import os, signal, subprocess, sys
