@@ -201,7 +201,8 @@ static void handle_line(struct broker *b, const char *line, size_t len)
 	}
 }
 
-static void read_lines(struct broker *b)
+/* False: nothing more has come. */
+static bool read_lines(struct broker *b)
 {
 	char data[READ_SIZE] uninitialized;
 	ssize_t got = recv(b->io.fd, data, sizeof(data), MSG_DONTWAIT);
@@ -213,10 +214,11 @@ static void read_lines(struct broker *b)
 		fd_close(&b->io.fd);
 	}
 	if (got <= 0)
-		return;
+		return false;
 	line_reader_begin(&b->in, data, (size_t)got);
 	while (line_reader_next(&b->in, &line, &len))
 		handle_line(b, line, len);
+	return true;
 }
 
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -227,7 +229,7 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 	if ((revents & EV_WRITE) != 0)
 		flush_broker(b);
 	if ((revents & EV_READ) != 0)
-		read_lines(b);
+		(void)read_lines(b);
 }
 
 /* ---- the process ---- */
@@ -296,7 +298,8 @@ static void on_process_end(void *owner, const struct pidfd_end *end)
 {
 	struct broker *b = owner;
 
-	read_lines(b); /* reads its last lines */
+	while (read_lines(b)) /* no more than the socket holds */
+		;
 	leave_process(b);
 	if (!sup_of(b)->instance.over)
 		role_again(ROLE_NATS, &b->life, end, b->service->name);

@@ -202,6 +202,21 @@ TEST(it_does_not_get_the_rest_of_anothers_line)
 	ck_assert_uint_eq(b->dropped, 1);
 }
 
+TEST(all_that_it_has_sent_before_its_end_goes_to_the_workers)
+{
+	static char all[96 * 1024]; /* more than nclust reads in a turn */
+	const char *line = quoted(OTHER FROM "1}\n");
+	size_t len = strlen(line);
+	unsigned count = 0;
+
+	for (; (count + 1) * len <= sizeof(all); count++)
+		memcpy(all + count * len, line, len);
+	ck_assert_int_eq(send(process(), all, count * len, MSG_DONTWAIT), (int)(count * len));
+	(void)eventfd_write(b->life.job.pidfd, 1); /* it has been killed */
+	room_pass(0);
+	ck_assert_uint_eq(b->received, count);
+}
+
 TEST(after_a_reload_it_does_not_wait_for_the_next_try)
 {
 	struct cluster_settings *s =
