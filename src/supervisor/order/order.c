@@ -133,14 +133,22 @@ static int before_begin(struct service *service, enum before_kind kind, unsigned
 	return got;
 }
 
-/* Kill the cluster's command, but not one that another cluster began; `over` is not called. */
+/* The cluster waits for its command no more.  One that others wait for, too, is another's from now
+ * on; else it is killed, and `over` is not called. */
 static void before_forget(struct service *service)
 {
 	struct before *before = service->order.before;
+	struct service *other;
 
 	service->order.before = NULL;
 	if (before == NULL || before->output.service != service || before->helper == NULL)
 		return;
+	other = take_waiter(service->sup, before);
+	if (other != NULL) {
+		before->output.service = other;
+		other->order.before = before;
+		return;
+	}
 	helper_forget(before->helper);
 	free_before(before);
 }

@@ -130,9 +130,11 @@ def test_release_runs_once_for_all_lines_before_the_start_and_before_each_rollou
     assert it.pids("web") + it.pids("worker") == old and len(ran()) == 5
 
 
+HELD_RELEASE = "release: echo $$ >>ran; while [ -e hold ]; do sleep 0.01; done"
+
+
 def test_what_is_restarted_while_release_runs_waits_for_a_run_of_its_own():
-    procfile(f"web: {HEAR}", f"worker: {HEAR}",
-             "release: echo $$ >>ran; while [ -e hold ]; do sleep 0.01; done")
+    procfile(f"web: {HEAR}", f"worker: {HEAR}", HELD_RELEASE)
     it = shop("--ready alive:1ms")
     write("shop/hold", "")
     it.call("restart", target="web", no_wait=True)
@@ -146,6 +148,40 @@ def test_what_is_restarted_while_release_runs_waits_for_a_run_of_its_own():
     answer()
     wait(lambda: it.cluster("web").generation == 2)
     assert len(lines("shop/ran")) == 3
+
+
+@pytest.mark.parametrize("how", ("stop", "reload"))
+def test_release_goes_on_for_the_others_where_the_cluster_that_began_it_leaves(how):
+    rows = f"worker: {HEAR}", HELD_RELEASE
+    procfile(f"web: {HEAR}", *rows)
+    write("shop/hold", "")
+    it = start("-c shop/Procfile --ready alive:1ms")
+    (release,) = map(int, wait(lambda: lines("shop/ran")))
+    if how == "stop":
+        it.call("stop", target="web")
+    else:
+        procfile(*rows)
+        it.call("reload", no_wait=True)
+    it.wait(lambda: [c.name for c in it.status().clusters if c.state != "stopped"] == ["worker"])
+    assert it.cluster("worker").waits_for == "its 'release'"
+    it.turns(3)
+    assert is_alive(release) and lines("shop/ran") == [str(release)]
+    os.unlink("shop/hold")
+    it.wait_ready("worker")
+    if how == "stop":  # by the reload it has another PORT, and that is a rollout of its own
+        assert lines("shop/ran") == [str(release)]
+
+
+def test_release_is_killed_when_the_last_cluster_that_waits_for_it_is_stopped():
+    procfile(f"web: {HEAR}", f"worker: {HEAR}", HELD_RELEASE)
+    write("shop/hold", "")
+    it = start("-c shop/Procfile --ready alive:1ms")
+    (release,) = map(int, wait(lambda: lines("shop/ran")))
+    it.call("stop", target="web")
+    assert is_alive(release)
+    it.call("stop", target="worker")
+    wait_gone(release)
+    assert lines("shop/ran") == [str(release)]
 
 
 def test_a_command_of_the_shell_variables_pipes_several_quotes_that_do_not_end():
