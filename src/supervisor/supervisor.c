@@ -96,6 +96,8 @@ static void arm_deadline(struct supervisor *sup)
 	nsec_t now = clock_now();
 	nsec_t first = sup->daemon.release_at > now ? sup->daemon.release_at : NSEC_NEVER;
 
+	if (sup->upgrade.reexec != NULL) /* it does not wait for ever */
+		first = nsec_min(first, now + SECOND);
 	for (size_t i = 0; i < sup->service_count; i++)
 		first = nsec_min(first, service_deadline(sup->services[i]));
 	ev_timer_stop(sup->loop, &sup->turn.deadline);

@@ -32,6 +32,10 @@
 /* How long the check may take until execve(2), for which the loop waits, and until its answer. */
 #define EXEC_PATIENCE (5 * SECOND)
 #define CHECK_PATIENCE (30 * SECOND)
+/* How long an upgrade waits for changes, and for what they leave to be steered: the state carries
+ * sockets and workers that are drained, but no rollout. */
+#define CHANGE_PATIENCE (5 * MINUTE)
+#define STEER_PATIENCE (30 * SECOND)
 #define SAID_MAX 4096
 
 extern char **environ;
@@ -46,6 +50,7 @@ struct reexec {
 	struct supervisor *sup;
 	enum reexec_step step;
 	nsec_t asked;
+	bool told;  /* what it waits for */
 	int binary; /* O_PATH of the new binary */
 	struct job check;
 	int said; /* memfd: what the check prints, SAID_MAX bytes at most; or -1 */
@@ -350,17 +355,18 @@ static void execute_binary(struct supervisor *sup)
 }
 
 /* Are workers of the cluster replaced, or are they about to be? */
-static bool is_rolling(const struct service *service)
+static bool is_changing(const struct service *service)
 {
 	return cluster_view_rollout(service->core).under_way || watch_is_due(service) ||
 		service->sup->instance.reread != NULL || service->order.before != NULL ||
-		service->stage.stop_waits || steer_is_rolling(service);
+		service->stage.stop_waits;
 }
 
-static const struct service *find_rolling(const struct supervisor *sup)
+static const struct service *find_rolling(const struct supervisor *sup, bool steered)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
-		if (is_rolling(sup->services[i]))
+		if (is_changing(sup->services[i]) ||
+			(steered && steer_is_rolling(sup->services[i])))
 			return sup->services[i];
 	return NULL;
 }
@@ -378,18 +384,44 @@ static const struct child *find_leaving(const struct supervisor *sup, nsec_t ask
 	return c;
 }
 
+/* True: the upgrade waits, or has waited for too long and has failed. */
+static bool is_put_off(struct supervisor *sup, struct reexec *u, nsec_t waited)
+{
+	const struct service *rolls = find_rolling(sup, waited < STEER_PATIENCE);
+	const struct child *leaves = find_leaving(sup, u->asked);
+	char what[160];
+
+	if (rolls != NULL)
+		snprintf(what, sizeof(what), "until %s of '%s' is over",
+			is_changing(rolls) ? "a change" : "the drain of old workers and sockets",
+			rolls->name);
+	else if (leaves != NULL)
+		snprintf(what, sizeof(what), "for what worker %d of '%s' has left",
+			(int)leaves->pid, leaves->service->name);
+	else /* in a crash loop there are always news that wait */
+		return news_pending(sup) && waited < NEWS_PATIENCE;
+	if (!u->told)
+		news_say(sup, LOG_NOTE, "upgrade-waits", "%s: the upgrade waits %s",
+			sup->settings->name, what);
+	u->told = true;
+	if (rolls == NULL || waited < CHANGE_PATIENCE)
+		return true;
+	snprintf(what, sizeof(what),
+		"a change of '%s' is not over after 5 minutes: see 'nclust status', and try again",
+		rolls->name);
+	fail_upgrade(sup, what);
+	return true;
+}
+
 void reexec_look(struct supervisor *sup)
 {
-	const struct reexec *u = sup->upgrade.reexec;
+	struct reexec *u = sup->upgrade.reexec;
 
 	if (sup->instance.stopping) {
 		fail_upgrade(sup, "nclust is stopping");
 		return;
 	}
-	if (find_rolling(sup) != NULL || find_leaving(sup, u->asked) != NULL)
-		return;
-	/* in a crash loop there are always news that wait */
-	if (news_pending(sup) && clock_now() < u->asked + NEWS_PATIENCE)
+	if (is_put_off(sup, u, clock_now() - u->asked))
 		return;
 	if (u->step == REEXEC_WAITS)
 		start_check(sup);
@@ -399,8 +431,6 @@ void reexec_look(struct supervisor *sup)
 
 int reexec_begin(struct supervisor *sup, struct error *err)
 {
-	const struct service *rolls = find_rolling(sup);
-	const struct child *leaves = find_leaving(sup, clock_now());
 	struct reexec *u;
 
 	if (sup->upgrade.reexec != NULL)
@@ -416,14 +446,5 @@ int reexec_begin(struct supervisor *sup, struct error *err)
 	u->asked = clock_now();
 	u->binary = u->said = -1;
 	sup->upgrade.reexec = u;
-	if (rolls != NULL)
-		news_say(sup, LOG_NOTE, "upgrade-waits",
-			"%s: the upgrade waits until a change of '%s' is over", sup->settings->name,
-			rolls->name);
-	else if (leaves != NULL)
-		news_say(sup, LOG_NOTE, "upgrade-waits",
-			"%s: the upgrade waits for what worker %d of '%s' has "
-			"left",
-			sup->settings->name, (int)leaves->pid, leaves->service->name);
 	return 0;
 }

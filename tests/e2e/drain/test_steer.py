@@ -273,6 +273,32 @@ def test_who_joins_the_port_meanwhile_gets_nothing_and_is_told_of():
     one_is_left(it)
 
 
+def test_neither_it_nor_a_slot_in_backoff_puts_an_upgrade_off_for_ever():
+    gate = Gate("go")
+    gate.open()
+    it = cluster(f"{POLL} --backoff-min 1h --backoff-max 1h", RUDE, "--poll", "--start", gate,
+                 clock=True)
+    os.unlink(gate.path)
+    it.call("restart", no_wait=True)
+    it.event("started", generation=2)
+    stranger = join()
+    gate.open()
+    it.event("rollout-done")
+    it.logged("another process listens at tcp:127.0.0.1:8000")
+    it.reborn(1)
+    kill(it.worker(1).pid)
+    it.wait(lambda: it.worker(1).state == "backoff")
+    upgrade = it.begin("upgrade")
+    it.event("upgrade-waits")
+    it.advance(29)
+    it.verb("upgrade").fails(75, "an upgrade is under way\n")
+    it.advance(2)
+    assert upgrade().ok
+    stranger.close()
+    wait(lambda: count(it) == (1, 1))
+    assert get().pid == it.worker(0).pid
+
+
 def test_one_slot_a_graceful_server_and_a_unix_socket_are_not_steered():
     it = cluster(f"{POLL} -l unix:{path('socket')}", RUDE, "--poll")
     it.call("restart", target="it.0")

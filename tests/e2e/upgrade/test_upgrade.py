@@ -288,6 +288,45 @@ def test_a_rollout_is_waited_for_and_a_second_upgrade_is_refused_meanwhile():
     assert names[:names.index("upgraded")].count("ready") == 4
 
 
+def test_a_change_that_does_not_end_is_waited_for_for_five_minutes():
+    go = Gate("go")
+    go.open()
+    it = begin(f"{TWO} --start-timeout 1h", fixture("slow-ready"), go, clock=True).wait_ready()
+    before = Before(it)
+    os.unlink(go.path)
+    restart = it.begin("restart")
+    it.event("started", n=3)
+    upgrade = it.begin("upgrade")
+    it.event("upgrade-waits")
+    it.advance(299)
+    it.verb("upgrade").fails(75, "an upgrade is under way\n")
+    it.advance(2)
+    is_refused("a change of 'it' is not over after 5 minutes: see 'nclust status'", upgrade)
+    go.open()
+    assert restart().ok and before.it.status().upgrades == 0
+
+
+def test_what_a_change_has_left_to_be_drained_is_waited_for_for_half_a_minute():
+    """With a socket for each slot, of which one is emptied for as long as its client likes."""
+    answer = Gate()
+    it = begin("-n 2 -l 8000 --ready notify --balance rr --drain-timeout 1h", RUDE, "--until",
+               answer, clock=True).wait_ready()
+    requests = [Request("/slow") for _ in range(2)]  # one for each
+    wait_asked(count=2)
+    pid = it.worker(1).pid
+    it.call("scale", count=1, no_wait=True)
+    it.event("draining")
+    upgrade = it.begin("upgrade")
+    assert "the drain of old workers and sockets of 'it' is over" in it.event("upgrade-waits").text
+    it.advance(29)
+    it.verb("upgrade").fails(75, "an upgrade is under way\n")
+    it.advance(2)
+    assert upgrade().ok and it.worker(1).pid == pid
+    answer.open()
+    assert pid in {r.answer().pid for r in requests}
+    wait_gone(pid)
+
+
 def test_the_last_words_of_a_worker_are_waited_for_but_not_for_ever():
     it = begin("-n 2 --ready notify --drain off --log prefix", HEAR, "--notify", clock=True)
     logger = it.wait_ready().role("logger")
