@@ -15,6 +15,7 @@
 #include "supervisor/health/health.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
+#include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
 #include <poll.h>
@@ -23,7 +24,6 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define TREE_MOST 64
 #define MEASURED_WITHIN (9 * SCALE_LOOK / 10)
 /* More sockets are watched only if the cluster may sleep: looks find the first client. */
 #define WATCHED_MOST 64
@@ -189,27 +189,16 @@ static unsigned count_waiting(const struct service *s, bool *full)
 	return sum > own ? sum - own : 0;
 }
 
-static nsec_t cpu_of(const struct child *child)
-{
-	pid_t tree[TREE_MOST];
-	size_t count = process_tree(child->pid, tree, TREE_MOST);
-	nsec_t sum = 0;
-
-	for (size_t i = 0; i < count; i++)
-		sum += process_ran(tree[i]);
-	return sum;
-}
-
 /* Per mille of a CPU that the worker has used since the last look at it; -1: there was none. */
 static long busy_of(struct child *child, nsec_t now)
 {
 	struct measured was = child->measured;
-	nsec_t cpu = cpu_of(child);
+	nsec_t cpu = use_cpu(child);
 
 	child->measured = (struct measured){cpu, now};
 	if (was.at == 0 || now <= was.at)
 		return -1;
-	/* a process that has ended takes its time away */
+	/* a process that its parent does not wait for takes its time away */
 	return cpu > was.cpu ? (long)((cpu - was.cpu) * 1000 / (now - was.at)) : 0;
 }
 

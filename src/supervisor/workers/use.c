@@ -43,9 +43,12 @@ static nsec_t sum_cpu(const pid_t *tree, size_t count)
 	struct process_facts facts;
 	nsec_t sum = 0;
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		nsec_t ran = process_ran(tree[i]); /* exact, as an idle one needs it */
+
 		if (process_look(tree[i], &facts) == 0)
-			sum += facts.cpu + facts.reaped;
+			sum += (ran != 0 ? ran : facts.cpu) + facts.reaped;
+	}
 	return sum;
 }
 

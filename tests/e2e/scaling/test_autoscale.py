@@ -86,6 +86,17 @@ def test_clients_that_wait_start_more_workers_and_calm_stops_them_but_not_in_a_r
     assert set(reasons(it)) == {"queue", "calm"}
 
 
+def test_what_a_server_has_others_compute_that_it_forks_for_each_client_counts_as_its_load():
+    it = cluster(f"-n 1..2 {IDLE}", "python3", server("forking.py"), PORT, clock=True)
+    pid = it.worker().pid
+    it.advance(1)
+    for _ in range(4):
+        assert get("/work").status == 200
+        wait(lambda: not read(f"/proc/{pid}/task/{pid}/children"))  # it has ended, and is reaped
+        it.advance(1)
+    assert wanted(it) == 2 and it.cluster().autoscale.last.reason == "cpu"
+
+
 def test_without_clients_there_is_no_worker_nor_work_and_the_first_one_waits_for_a_start():
     it = start(f"-n 0..3 -l 8000 --ready notify {IDLE}", SERVE, "--notify", clock=True)
     for n in 1, 2:

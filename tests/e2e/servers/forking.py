@@ -12,6 +12,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path.startswith("/slow"):
             time.sleep(0.15)
+        while self.path.startswith("/work") and time.process_time() < 1.2:
+            pass
         body = f"pid={os.getppid()} child={os.getpid()}\n".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
