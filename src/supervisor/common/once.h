@@ -54,6 +54,7 @@ enum once {
 	ONCE_WAITS,            /* its start waits for other clusters */
 	ONCE_STRANGER_LISTENS, /* another process listens at an address of this rollout */
 	ONCE_PATH_TAKEN,       /* its workers take a unix path from each other */
+	ONCE_TOO_FEW_FILES,    /* what they lack for want of descriptors */
 	/* of a worker */
 	ONCE_GREEDY_WORKER,
 	/* of a listener */

@@ -2,11 +2,16 @@
 #include "supervisor/workers/recipe.h"
 
 #include "os/process.h"
+#include "supervisor/workers/capture.h"
+#include "supervisor/workers/service.h"
+
+/* nclust's own descriptors, without those of clients and of short moments. */
+#define OWN 36
 
 /* The first CPU of a part.  The parts cover all CPUs, and do not overlap. */
-static unsigned first_cpu(unsigned part, unsigned parts, unsigned cpus)
+static unsigned first_cpu(unsigned part, unsigned of, unsigned cpus)
 {
-	return (unsigned)((uint64_t)part * cpus / parts);
+	return (unsigned)((uint64_t)part * cpus / of);
 }
 
 struct budget_range budget_range(
@@ -41,4 +46,35 @@ cpu_set_t *budget_cpus(const struct worker_place *place, size_t *size)
 		return NULL;
 	range = budget_range(s, place->slot, place->workers, affinity_count());
 	return affinity_some(range.first, range.count, range.whole, size);
+}
+
+enum budget_files budget_files(const struct service *service, uint32_t slot)
+{
+	const struct supervisor *sup = service->sup;
+	const struct cluster_settings *s = cluster_settings(service->core);
+	const struct recipe *r = recipe_of(service, cluster_generation(service->core));
+	/* without its notify socket it would never be ready, or be taken for hung */
+	bool notify =
+		s->ready == READY_NOTIFY || s->watchdog != 0 || cluster_knows_notify(service->core);
+	/* its pidfd, the trap of its calls, its channel or a socket of its own */
+	unsigned least =
+		2U + notify + (r != NULL && (r->runtime != NODE_NONE || recipe_spreads(r)));
+	rlim_t own = OWN + sup->launch.descriptors / 64;
+	rlim_t left = sup->launch.descriptors > own ? sup->launch.descriptors - own : 0;
+	uint64_t workers = 0;
+	uint64_t before = slot;
+
+	for (size_t i = 0; i < sup->service_count; i++) {
+		before += sup->services[i] == service ? workers : 0;
+		workers += cluster_wanted(sup->services[i]->core);
+	}
+	if (service->accepting != NULL)
+		return BUDGET_ALL;
+	if ((before + 1) * least > left)
+		return BUDGET_NONE;
+	if (!notify && workers * (least + 1) > left)
+		return BUDGET_LEAST;
+	/* two pipes, and what `nclust logs` keeps */
+	return workers * (least + 4 - notify) > left && capture_asked(service) ? BUDGET_NOTIFY
+									       : BUDGET_ALL;
 }

@@ -8,6 +8,7 @@
 #include "os/look/remote.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
@@ -37,6 +38,11 @@ static bool is_copied(const struct service *service)
 }
 
 bool capture_wanted(const struct service *service)
+{
+	return capture_asked(service) && budget_files(service, 0) == BUDGET_ALL;
+}
+
+bool capture_asked(const struct service *service)
 {
 	enum log_mode mode = cluster_settings(service->core)->log;
 	const struct supervisor *sup = service->sup;

@@ -15,6 +15,8 @@ void logger_fini(struct supervisor *sup); /* waits until the logger has written 
 
 /* Is the output of this service's next worker captured? */
 bool capture_wanted(const struct service *service);
+/* The same, however few descriptors there are. */
+bool capture_asked(const struct service *service);
 /* Is its output written nowhere? */
 bool capture_goes_nowhere(const struct service *service);
 /* Choose stdout and stderr of a new worker: the write ends of pipes (the read ends stay in

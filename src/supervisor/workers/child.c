@@ -129,8 +129,23 @@ static int check_spare(const struct supervisor *sup, int fd, struct error *err)
 static int open_for_worker(struct child *c, struct birth *birth, struct error *err)
 {
 	const struct supervisor *sup = c->service->sup;
+	static const char *const lacks[] = {
+		"some are not started, and the others' output is not captured",
+		"they have no NOTIFY_SOCKET, and their output is not captured",
+		"their output is not captured",
+	};
+	unsigned wanted = cluster_wanted(c->service->core);
+	enum budget_files last = budget_files(c->service, wanted - (wanted > 0));
+	enum budget_files may = budget_files(c->service, c->slot);
 
-	if (c->service->accepting == NULL) {
+	if (last != BUDGET_ALL && once_say(c->service->said, ONCE_TOO_FEW_FILES))
+		news_say_of(c->service, LOG_WARN, "too-few-files",
+			"%u workers need more than %llu open files, nclust's limit: %s "
+			"(raise RLIMIT_NOFILE, LimitNOFILE of a unit)",
+			wanted, (unsigned long long)sup->launch.descriptors, lacks[last]);
+	if (may == BUDGET_NONE)
+		return error_set(err, EMFILE, "so many workers");
+	if (c->service->accepting == NULL && may != BUDGET_LEAST) {
 		if (readiness_open(c, birth->place.recipe->settings, err) == -1)
 			return -1;
 		birth->place.notify = c->life.notify;

@@ -287,7 +287,7 @@ static void put_own(struct writer *w, struct supervisor *sup)
 	const struct worker_place *p = w->place;
 	const struct cluster_settings *s = p->recipe->settings;
 
-	if (p->peer == NULL)
+	if (p->peer == NULL && p->notify != -1)
 		put_notify(w, sup);
 	put_text(w, "NCLUST_NAME=", sup->settings->name);
 	put_text(w, "NCLUST_CLUSTER=", s->name);

@@ -82,6 +82,11 @@ struct budget_range budget_range(
  * the CPUs are not known. */
 cpu_set_t *budget_cpus(const struct worker_place *place, size_t *size);
 
+/* What the worker of a slot may cost of nclust's descriptors, so that all that are wanted fit; none
+ * is left for the last slots of too many, so that the others are replaced when they die. */
+enum budget_files { BUDGET_NONE, BUDGET_LEAST, BUDGET_NOTIFY, BUDGET_ALL };
+enum budget_files budget_files(const struct service *service, uint32_t slot);
+
 /* ---- recipe ---- */
 
 /* A recipe is what all workers of a generation have in common.  It is made when the generation

@@ -76,6 +76,8 @@ const char *slotlog_missing(const struct service *service)
 {
 	if (capture_wanted(service))
 		return NULL;
+	if (capture_asked(service))
+		return "there are too few descriptors for so many workers (RLIMIT_NOFILE)";
 	return capture_goes_nowhere(service)
 		? "the output of its connections goes nowhere, and is not kept; set 'log = prefix'"
 		: "its workers write where nclust does, so that nothing is kept; set 'log = "

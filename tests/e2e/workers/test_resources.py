@@ -88,6 +88,21 @@ def test_out_of_descriptors_status_answers_workers_come_back_and_nothing_spins(k
     assert it.stop() == 0
 
 
+@pytest.mark.parametrize("count, ready, lack", (
+    (9, 9, None), (15, 15, "their output is not captured ("),
+    (28, 28, "they have no NOTIFY_SOCKET, and their output is not captured"),
+    (40, 31, "some are not started, and the others' output is not captured")))
+def test_what_many_workers_cost_is_counted_before_the_first_one_starts(count, ready, lack):
+    it = start(f"-n {count} --ready alive:1ms --log prefix --start-at-once 40", *NAP,
+               under=("prlimit", "--nofile=100:100"))
+    it.wait(lambda: it.cluster().ready == ready)
+    it.reborn(3)
+    it.wait(lambda: it.cluster().ready == ready)
+    assert not it.says("cannot capture the output")
+    assert it.log().count("need more than 100 open files, nclust's limit") == bool(lack)
+    assert not lack or it.says(lack)
+
+
 def test_no_descriptor_left_for_another_worker_is_told_and_tried_again():
     it = start("-n 20 --ready notify --log inherit --backoff-max 200ms", HEAR, "--notify",
                under=("prlimit", "--nofile=60:60"))
