@@ -70,7 +70,7 @@ static const char *const next[WORKER_STATES] = {
 
 FIXTURE(set_up, NULL)
 
-TEST_LOOP(every_state_knows_its_events_and_no_other, 0, WORKER_STATES *WORKER_EVENTS)
+TEST_LOOP(every_state_knows_its_events_and_no_other, 0, (int)WORKER_STATES *(int)WORKER_EVENTS)
 {
 	enum worker_state from = (enum worker_state)(_i / WORKER_EVENTS);
 	enum worker_event event = (enum worker_event)(_i % WORKER_EVENTS);
