@@ -130,7 +130,7 @@ struct helper *helper_start(const struct helper_plan *p, struct error *err)
 
 	if (environment != NULL && p->file != NULL)
 		h->file = strdup(p->file);
-	if (environment == NULL || (p->file != NULL && h->file == NULL)) {
+	if (h == NULL || environment == NULL || (p->file != NULL && h->file == NULL)) {
 		error_set(err, ENOMEM, "'%s'", p->command->list[0]);
 	} else {
 		h->over = p->over;
@@ -138,7 +138,7 @@ struct helper *helper_start(const struct helper_plan *p, struct error *err)
 		got = spawn_helper(h, p, environment, err);
 	}
 	free(environment);
-	if (got == -1) {
+	if (h == NULL || got == -1) {
 		if (h != NULL)
 			free(h->file);
 		free(h);
