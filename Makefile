@@ -359,8 +359,8 @@ hostile: all ## hostile workers for SECONDS=60, answers in LIMIT_MS=200; or STAR
 bench: all bench-programs ## the figures, against the neighbours
 	scripts/bench
 
-format: ## clang-format all C files
-	clang-format -i $(C_FILES)
+format: ## clang-format 14 all C files
+	$(or $(shell command -v clang-format-14),clang-format) -i $(C_FILES)
 
 # --- Generated texts -------------------------------------------------------
 
