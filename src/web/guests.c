@@ -142,9 +142,9 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 		if (web->guest_count >= GUESTS_MAX && !make_room(web, GUEST_ASKS) &&
 			!make_room(web, GUEST_READS))
 			client_dismiss(fd, too_many);
-		else
-			(void)web->mhd.add_connection(
-				web->daemon, fd, (struct sockaddr *)&from, len);
+		else if (web->mhd.add_connection(web->daemon, fd, (struct sockaddr *)&from, len) ==
+			MHD_YES)
+			(void)web->mhd.run(web->daemon); /* which counts it (1.0) */
 	}
 }
 

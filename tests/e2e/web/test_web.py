@@ -103,7 +103,7 @@ def test_what_it_does_not_understand_it_refuses():
         if status == 405:
             assert got.headers["Allow"] == "GET, HEAD"
     s = dial(WEB)
-    s.sendall(b"no request\r\n\r\n")
+    s.sendall(b"GET no request\r\n\r\n")
     assert b"400 Bad Request" in s.recv(4096)
     is_well()
 
