@@ -356,7 +356,7 @@ static int make_lists(
 	size_t n = 0;
 
 	if (need > scratch->size) {
-		list = realloc(list, need * sizeof(*list));
+		list = realloc(scratch->list, need * sizeof(*list));
 		if (list == NULL)
 			return -1;
 		scratch->list = list;
