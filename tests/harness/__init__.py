@@ -14,8 +14,8 @@ from .instance import (DIE, HEAR, NAP, NOTIFY, PLAIN, PROGRAM, RUDE, SERVE, UNWE
 from .lab import (AS_NOBODY, BOUND, CHECKOUT, PATIENCE, SRC, Gate, begin_program, command,
                   descriptors, environment, freeze, is_alive, is_gone, is_stopped, kernel, kill,
                   lines, living, make, need, need_moved_queues, need_multipath_tcp, need_root,
-                  path, pids, read, rests, run, session, stat, state, thaw, wait, wait_gone, write,
-                  edit)
+                  package_of, path, pids, read, rests, run, session, stat, state, thaw, wait,
+                  wait_gone, write, edit)
 from .life import Life
 from .load import Clients, Steady, Visits
 from .net import (PORT, Answer, Request, asked, dial, get, holders, inodes, listens, queued, slots,

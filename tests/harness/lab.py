@@ -165,6 +165,12 @@ def need_root():
         pytest.skip("needs root")
 
 
+def package_of(library):
+    """By what name this release's packages have it."""
+    said = run("dpkg", "-S", f"*/{os.path.basename(library)}").ok()
+    return said.partition(":")[0]
+
+
 def kernel():
     return tuple(int(n) for n in re.findall(r"\d+", os.uname().release)[:2])
 

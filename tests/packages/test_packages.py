@@ -71,6 +71,25 @@ def test_lintian_has_nothing_to_say_of_the_package(made):
     assert not [line for line in said.splitlines() if line[:2] in ("E:", "W:")]
 
 
+@pytest.mark.parametrize("library, field, page", (
+    ("libmicrohttpd.so.12", "Recommends", "nclust-http.7"),
+    ("libncursesw.so.6", "Recommends", "nclust.1"), ("libnats.so.*", "Suggests",
+                                                     "nclust-messages.7")))
+def test_it_names_the_packages_of_libraries_as_this_release_does(made, library, field, page):
+    name = run("dpkg", "-S", f"*/{library}").partition(":")[0]
+    run("apt-cache", "show", name)
+    assert name in re.split(r"[, ]+", run("dpkg-deb", "-f", only(made / "nclust_*.deb"), field)
+                            .strip())
+    assert re.search(rf"\b{name}\b", (TOP / "man" / page).read_text())
+
+
+def test_others_can_read_its_files_as_they_are_and_etc_nclust_is_there(made):
+    said = run("dpkg-deb", "-c", only(made / "nclust_*.deb")).split()
+    doc = "./usr/share/doc/nclust/"
+    assert {"./etc/nclust/", *(doc + name for name in (
+        "nclust.ini", "grafana-dashboard.json", "prometheus-rules.yml"))} <= set(said)
+
+
 def test_installed_it_rolls_a_real_cluster_removed_it_leaves_nothing(made, tmp_path):
     shutil.copy(only(made / "nclust_*.deb"), tmp_path / "nclust.deb")
     shutil.copy(TOP / "etc/debian/tests/roll", tmp_path)

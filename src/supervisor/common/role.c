@@ -36,7 +36,7 @@ static const struct {
 		true},
 	[ROLE_WEB] = {"web", "nclust-web", "HTTP and the agent do not answer", "the web server",
 		"cannot load the library libmicrohttpd.so.12: install the "
-		"package libmicrohttpd12",
+		"package libmicrohttpd12 (Debian 13: libmicrohttpd12t64)",
 		RIGHTS ", and seccomp", false},
 	[ROLE_FALLBACK] = {"fallback", "nclust-fallback",
 		"clients get no answer while no worker is ready", "the process that answers", NULL,

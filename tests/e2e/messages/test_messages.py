@@ -385,7 +385,7 @@ def test_why_the_library_for_a_broker_cannot_be_had():
     without = launch(*words, under=("unshare", "-m", "sh", "-c", 'mount --bind /dev/null "$0";'
                                     ' exec "$@"', library[1]))
     assert without.exit() == 64
-    assert without.says(f"install the package libnats{library[2]}\n")
+    assert without.says(f"install the package {package_of(library[1])}\n")
     said = ""
     for megabytes in range(6, 20):
         it = launch(*words, name=f"of{megabytes}",

@@ -217,7 +217,7 @@ def test_what_it_cannot_have_is_an_error_before_anything_starts():
     if os.geteuid() == 0:
         library = re.search(r"=> (.*libmicrohttpd\.so\.12)", run("ldconfig", "-p").out)[1]
         for says, *under in (
-                ("install the package libmicrohttpd12", "unshare", "-m", "sh", "-c",
+                (package_of(library), "unshare", "-m", "sh", "-c",
                  f'mount --bind /dev/null {library}; exec "$@"', "-"),
                 ("cannot give up its rights, for which it needs", "setpriv",
                  "--bounding-set=-setuid")):
