@@ -7,6 +7,7 @@
 #include "cli/render.h"
 #include "os/cgroup.h"
 #include "os/look/remote.h"
+#include "os/needs.h"
 #include "os/place/rundir.h"
 #include "os/privilege.h"
 #include "os/process.h"
@@ -182,16 +183,6 @@ static bool find_pidfd(char found[FOUND_TEXT])
 	bool works = fd != -1 && trycall(SYS_pidfd_send_signal, fd, 0, NULL, 0U) != -1;
 
 	snprintf(found, FOUND_TEXT, works ? "works" : "refused: %s", strerror(errno));
-	return works;
-}
-
-static bool find_proc(char found[FOUND_TEXT])
-{
-	struct process_facts own;
-	bool works = process_look(getpid(), &own) == 0;
-
-	snprintf(found, FOUND_TEXT, "%s%s",
-		works ? "readable" : "cannot be read: ", works ? "" : strerror(errno));
 	return works;
 }
 
@@ -464,7 +455,6 @@ static const struct {
 	{"pidfd", find_pidfd, "no process is ever signalled by a reused number", FACT_NOTE,
 		"processes are signalled by number, after a look; workers that a killed nclust has "
 		"left may not be taken over"},
-	{"/proc", find_proc, "", FACT_WARN, "status shows no CPU and memory of workers"},
 	{"CPUs", find_cpus, "", FACT_OK, ""},
 	{"worker limits", find_tree, "memory-max, cpu-max, pids-max work", FACT_NOTE,
 		"not all of memory-max, cpu-max, pids-max work"},
@@ -511,6 +501,12 @@ void facts_machine(json_t *facts, const char *runtime_directory)
 	int listener = try_listener();
 	struct utsname name;
 
+	for (size_t i = 0; i < COUNT_OF(needs); i++) {
+		const char *advice = needs[i].look(found);
+
+		facts_add(facts, advice == NULL ? FACT_OK : FACT_BAD, needs[i].name,
+			advice == NULL ? "" : advice, "%s", found);
+	}
 	for (size_t i = 0; i < COUNT_OF(table); i++) {
 		bool good = table[i].look(found);
 

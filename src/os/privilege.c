@@ -92,10 +92,8 @@ int privilege_clean_start(struct error *err)
 {
 	if (privilege_fill_standard() == -1)
 		return error_set(err, errno, "cannot open '/dev/null'");
-	if (descriptors_cloexec(3, ~0U) == -1) {
-		error_set(err, errno, "cannot mark the descriptors close-on-exec");
-		return error_hint(err, "mount /proc: nclust needs it");
-	}
+	if (descriptors_cloexec(3, ~0U) == -1)
+		return error_set(err, errno, "cannot mark the descriptors close-on-exec");
 	if (reset_signals() == -1)
 		return error_set(err, errno, "cannot reset the signals");
 	return 0;

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "base/nsec.h"
 #include "os/clock.h"
+#include "os/needs.h"
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/vfork.h"
@@ -279,10 +280,8 @@ static int open_basics(struct supervisor *sup, struct error *err)
 		return error_set(err, errno, "cannot open /dev/null");
 	/* the running binary, even after another file has taken its path */
 	sup->launch.self_exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
-	if (sup->launch.self_exe == -1) {
-		error_set(err, errno, "cannot open /proc/self/exe");
-		return err->sys == ENOENT ? error_hint(err, "mount /proc: nclust needs it") : -1;
-	}
+	if (sup->launch.self_exe == -1)
+		return error_set(err, errno, "cannot open /proc/self/exe");
 	reexec_find_path(sup);
 	return 0;
 }
@@ -574,7 +573,8 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 	sup.settings = settings;
 	log_set_level((enum log_level)settings->log_level);
 	sup.signals.hup_ignored = signals_hup_was_ignored();
-	if (privilege_clean_start(&err) == -1 || listeners_inherit(&sup, &err) == -1)
+	if (needs_check(&err) == -1 || privilege_clean_start(&err) == -1 ||
+		listeners_inherit(&sup, &err) == -1)
 		return fail_start(&sup, &err);
 	if (settings->daemon)
 		parent = daemon_detach(&sup.daemon.pipe, &status, &err);

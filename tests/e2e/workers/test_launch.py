@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Between the command line and the first worker: commands that cannot be run, callers with odd
 habits, and how many CPUs there are."""
+import json
 import re
 import shutil
 
@@ -253,13 +254,25 @@ def test_who_binds_the_port_itself_is_told_to_take_his_socket_from_outside(comma
 
 
 @pytest.mark.unsanitized
-def test_without_proc_nclust_does_not_start_and_says_what_to_do():
+@pytest.mark.parametrize("under, says", (
+    (("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "-"),
+     "/proc cannot be read: No such file or directory; nclust needs this namespace's: mount -t"),
+    (("unshare", "-p", "-f"), "/proc is that of another PID namespace; nclust needs this"),
+    (("strace", "-o", "/dev/null", "-e", "inject=prctl:error=EINVAL"),
+     "child subreaper cannot be had: Invalid argument; an emulator (qemu-user) runs"),
+    (("qemu-x86_64-static",), "Invalid argument; an emulator (qemu-user) runs this program"),
+))
+def test_what_it_cannot_run_without_ends_the_start_and_doctor_has_it(under, says):
     need_root()
-    result = run("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "-",
-                 inside(PROGRAM), "-n", "auto", "--name", "it", "--", *NAP)
-    assert result.status != 0
-    assert "mount /proc" in result.err
-    assert len(result.err.splitlines()) == 1
+    if shutil.which(under[0]) is None:
+        pytest.skip(f"no {under[0]}")
+    result = run(*under, inside(PROGRAM), "-n", "auto", "--name", "it", "--", *NAP)
+    assert result.status == 71
+    assert says in result.err and len(result.err.splitlines()) == 1
+    doctor = run(*under, inside(PROGRAM), "doctor", "--json")
+    assert doctor.status == 1
+    bad = [f for f in json.loads(doctor.out)["facts"] if f["mark"] == "bad"]
+    assert any(says in f"{f['name']} {f['found']}; {f['does']}" for f in bad), bad
 
 
 # ---- what a start costs ----

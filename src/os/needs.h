@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_NEEDS_H
+#define OS_NEEDS_H
+
+#include "base/error.h"
+
+/*
+ * What nclust cannot run without on this machine.  Its start looks at all of it, and `nclust
+ * doctor` shows it.
+ */
+struct need {
+	const char *name;
+	/* Writes what was found, and returns what to do; or NULL: all is well. */
+	const char *(*look)(char found[320]);
+};
+extern const struct need needs[2];
+
+int needs_check(struct error *err); /* -1: the first that is not met */
+
+#endif
