@@ -73,7 +73,7 @@ ALL_CFLAGS = -std=gnu11 $(if $(ANYWHERE),-ffile-prefix-map=$(CURDIR)=.) \
 	-D_GNU_SOURCE -Isrc -DNCLUST_VERSION='"$(VERSION)"' \
 	$(if $(STATIC),-DNCLUST_STATIC) \
 	$(WARNINGS) $(HARDENING) $(SMALL) $(CFLAGS) $(SAN_FLAGS) $(EXTRA_CFLAGS)
-ALL_LDFLAGS = $(HARDENED_LINK) -Wl,--as-needed $(SAN_FLAGS) $(LDFLAGS)
+ALL_LDFLAGS = $(HARDENED_LINK) $(if $(STATIC),-s) -Wl,--as-needed $(SAN_FLAGS) $(LDFLAGS)
 # Most symbols are in the first: the dynamic linker looks there first.
 LIBS = -lc -lev -linih -ljansson -lm -lpthread
 CHECK_LIBS = -lcheck -lsubunit -lrt -lm -lpthread
@@ -416,7 +416,7 @@ package-tests: static fixtures ## the package, the image, the archive: some minu
 image: static ## a container image of it, by podman: localhost/nclust
 	scripts/make-image
 
-static: ## a static program, build/static/nclust
+static: ## a static program, stripped, build/static/nclust
 	$(MAKE) V=static STATIC=1 build/static/nclust
 
 clean: ## all that was built

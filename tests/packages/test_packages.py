@@ -156,6 +156,28 @@ def test_the_static_program_finds_users_in_the_files_alone(tmp_path):
         """, tmp_path, TOP / "build/static/nclust")
 
 
+def test_the_static_program_is_stripped_and_runs_with_busybox_alone(tmp_path):
+    run("apt-get", "-qq", "download", "busybox-static", cwd=tmp_path)
+    run("dpkg", "-x", only(tmp_path / "busybox-static_*.deb"), tmp_path / "root")
+    shutil.copy(TOP / "build/static/nclust", tmp_path / "root/bin")
+    assert ".symtab" not in run("readelf", "-SW", tmp_path / "root/bin/nclust")
+    for folder in ("proc", "dev", "tmp", "srv"):
+        (tmp_path / "root" / folder).mkdir(exist_ok=True)
+    (tmp_path / "root/srv/hello").write_text("hello\n")
+    said = run("unshare", "--mount", "--pid", "--fork", "--kill-child", "--net", "sh", "-euc", """
+        ip link set lo up
+        cd "$1"
+        mount -t proc proc proc
+        mount --rbind /dev dev
+        exec chroot . /bin/busybox sh -eu -c '
+            nclust -d -n 2 --name it -- busybox httpd -f -p 8000 -h /srv
+            nclust restart it
+            busybox wget -q -O - http://127.0.0.1:8000/hello
+            nclust stop it'
+        """, "-", tmp_path / "root")
+    assert "hello" in said.splitlines(), said
+
+
 def test_the_image_is_small_and_runs_as_root_as_another_user_and_read_only():
     run("tests/packages/image", SERVER, "", "--user 1234:1234", "--read-only",
         "--read-only --user 1234:1234", cwd=TOP,
