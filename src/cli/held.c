@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "cli/render.h"
 #include "config/address.h"
+#include "config/expand.h"
 #include "os/look/remote.h"
 #include "os/process.h"
 #include "os/socket/endpoint.h"
@@ -165,15 +166,10 @@ static void note_database(struct look *look, int fd)
 
 static void note_name(struct look *look)
 {
-	static const char *const names[] = {"redis-server", "valkey-server", "memcached", "mongod",
-		"postgres", "mysqld", "mariadbd", "etcd", "beanstalkd", "gearmand", "mosquitto",
-		"nats-server", "ngircd"};
 	char name[PROCESS_NAME];
 
-	(void)process_name(look->pid, name);
-	for (size_t i = 0; i < COUNT_OF(names); i++)
-		if (strcmp(name, names[i]) == 0)
-			text_copy(look->held->store, sizeof(look->held->store), name);
+	if (program_keeps_state(process_name(look->pid, name)))
+		text_copy(look->held->store, sizeof(look->held->store), name);
 }
 
 /* ---- processes ---- */

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "config/value.h"
 
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -337,4 +338,26 @@ const char *slotword_of_debugger(char *const *words, unsigned port)
 				(port == inspectors[i].port || has_port(*words, port)))
 				return inspectors[i].before;
 	return NULL;
+}
+
+/* ---- known programs ---- */
+
+bool program_keeps_state(const char *name)
+{
+	static const char *const names[] = {"redis-server", "valkey-server", "memcached", "mongod",
+		"postgres", "mysqld", "mariadbd", "etcd", "beanstalkd", "gearmand", "mosquitto",
+		"nats-server", "ngircd"};
+
+	return value_index(name, names, COUNT_OF(names)) != -1;
+}
+
+bool command_schedules(const char *command)
+{
+	static const char *const patterns[] = {"*celery* beat*", "*airflow scheduler*",
+		"*supercronic*", "*rqscheduler*", "*schedule:work*"};
+	bool found = false;
+
+	for (size_t i = 0; i < COUNT_OF(patterns) && !found; i++)
+		found = command != NULL && fnmatch(patterns[i], command, 0) == 0;
+	return found;
 }

@@ -39,4 +39,12 @@ int expand_quote_env(struct buffer *out, const char *entry);
  * stands before the port there ("--inspect="); NULL: none does. */
 const char *slotword_of_debugger(char *const *words, unsigned port);
 
+/* ---- known programs ---- */
+
+/* Does a process of that name keep its state in itself, and write it when it ends? */
+bool program_keeps_state(const char *name);
+
+/* Is the command, as it was written, a scheduler, each copy of which would do all of the work? */
+bool command_schedules(const char *command);
+
 #endif

@@ -172,7 +172,10 @@ static int refuse_number(
 	char word[32] = "";
 
 	if (row->word != NULL)
-		snprintf(word, sizeof(word), "'%s' or ", row->word);
+		snprintf(word, sizeof(word), "%s'%s' or ", row->automatic ? "'auto' or " : "",
+			row->word);
+	else if (row->automatic)
+		snprintf(word, sizeof(word), "'auto' or ");
 	if (row->type == &type_duration)
 		return value_wanted_time(err, text, word, row->least, row->most);
 	if (row->type == &type_count)
@@ -198,6 +201,8 @@ static int read_number(
 
 	if (row->word != NULL && (is_off || strcmp(text, row->word) == 0))
 		*to = row->word_value;
+	else if (row->automatic && strcmp(text, "auto") == 0)
+		*to = COUNT_AUTO;
 	else if (is_number && n >= row->least && n <= row->most)
 		*to = n;
 	else
@@ -212,6 +217,8 @@ static int put_number(const struct field *f, int64_t value)
 
 	if (row->word != NULL && value == row->word_value)
 		return buffer_string(f->out, row->word);
+	if (row->automatic && value == COUNT_AUTO)
+		return buffer_string(f->out, "auto");
 	if (is_count(row))
 		return buffer_printf(
 			f->out, "%lld%s", (long long)value, row->type == &type_percent ? "%" : "");

@@ -309,7 +309,7 @@ struct cluster_settings {
 	nsec_t drain_timeout;
 
 	unsigned surge; /* WORKERS_MAX ("all"): all new workers first, then the old ones go */
-	unsigned max_unavailable;
+	unsigned max_unavailable; /* both may be COUNT_AUTO: see rollout_pace() in core/rollout.h */
 	unsigned canary; /* 0: none */
 	nsec_t bake;     /* or BAKE_AUTO */
 	unsigned old_generations;
@@ -340,6 +340,7 @@ struct cluster_settings {
 };
 #define GIVE_UP_MAX 1000
 #define WORKERS_MAX 10000
+#define COUNT_AUTO (WORKERS_MAX + 1)
 /* stable-after where readiness is guessed, else 0 */
 #define BAKE_AUTO NSEC_NEVER
 #define ACCEPT_AUTO 32 /* connections at once with `workers = auto` */

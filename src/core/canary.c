@@ -59,7 +59,7 @@ void canary_begin(struct cluster *c, const struct event *asked)
 		if (!asked->has_bake && r->bake != BAKE_AUTO)
 			r->bake = 0;
 	} else {
-		r->fleet = settings->surge >= WORKERS_MAX;
+		r->fleet = settings->surge == WORKERS_MAX;
 		r->canary = asked->has_canary ? asked->count : settings->canary;
 		if (r->canary > c->wanted && c->places > c->wanted)
 			r->canary = c->wanted; /* a spare is no canary */
@@ -75,10 +75,8 @@ void canary_begin(struct cluster *c, const struct event *asked)
 bool canary_is_alone(const struct cluster *c)
 {
 	const struct rollout *r = &c->rollout;
-	const struct cluster_settings *settings = cluster_find_generation(c, r->to)->settings;
 
-	return r->unasked && r->of_canaries && settings->surge == 0 &&
-		settings->max_unavailable > 0;
+	return r->of_canaries && (r->unasked || c->alone) && rollout_pace(c, r->to).extra == 0;
 }
 
 nsec_t canary_due(const struct cluster *c)

@@ -239,6 +239,9 @@ static void apply_event(struct cluster *c, const struct event *e)
 	case EVENT_PREPARED:
 		rollout_on_prepared(c, e);
 		break;
+	case EVENT_ALONE:
+		c->alone = e->held;
+		break;
 	case EVENT_SETTINGS:
 		rollout_settings(c, e);
 		break;

@@ -157,6 +157,8 @@ bool cluster_ever_ready(const struct cluster *c);   /* any worker, ever */
 int cluster_exit_status(const struct cluster *c);   /* to end with, at REPORT_ENDED */
 bool cluster_knows_notify(const struct cluster *c); /* READY=1 was seen */
 bool cluster_knows_listen(const struct cluster *c); /* listen(2) was seen */
+/* Would the only worker go before its successor comes, if it must be alone, by no setting? */
+bool cluster_heeds_alone(const struct cluster *c);
 /* How much longer that worker is to be drained (ACTION_DRAIN); -1: it is not drained. */
 nsec_t cluster_drain_left(const struct cluster *c, uint32_t slot, uint64_t worker, nsec_t now);
 /* How long a worker has to live once it is ready: stable-after, or 0 if that is no guess. */

@@ -104,6 +104,10 @@ enum event_kind {
 			       has failed */
 	EVENT_SETTINGS,     /* new settings without a roll; reference handed
 			       over */
+	EVENT_ALONE,        /* `held`: the cluster's worker must have no other beside
+			       it: it has no port, or keeps its state in itself.  Told
+			       before what may have it replaced; for one worker alone
+			       (rollout_pace()) */
 	EVENT_LATE,         /* nclust itself stood still for `span` (SIGSTOP,
 			       a stalled machine): grant it to the waiting */
 	EVENT_GATE,         /* slot, worker: it waits in a call of its own,
@@ -122,7 +126,7 @@ struct event {
 	unsigned count;
 	struct scale_step scale;
 	bool at_once;
-	bool held;        /* BUSY, IDLE */
+	bool held;        /* BUSY, IDLE, ALONE */
 	bool opens;       /* SPAWNED */
 	bool has_canary;  /* ROLL */
 	bool has_bake;    /* ROLL */

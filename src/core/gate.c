@@ -26,11 +26,23 @@ static bool is_wanted(const struct slot *s)
  * can wait: these go one by one, and not while all are replaced anyway. */
 static bool is_free(const struct cluster *c, enum gate_kind gate)
 {
-	unsigned most = cluster_settings(c)->surge;
+	unsigned most = rollout_pace(c, c->generation).extra;
 
 	if (gate == GATE_OUTGROWN)
 		return c->gates[gate] == 0 && !c->rollout.under_way;
 	return c->gates[gate] < (most > 0 ? most : 1);
+}
+
+/* None may be started beside it: the unfit worker goes first, and its slot is filled as any. */
+static bool let_go(struct cluster *c, uint32_t i)
+{
+	struct slot *s = &c->slots[i];
+
+	if (!rollout_may_miss(c, s, rollout_pace(c, c->generation)))
+		return false;
+	slot_stop(c, i, &s->main, s->main.unfit);
+	s->due = c->now;
+	return true;
 }
 
 nsec_t gate_note_failure(struct cluster *c, struct slot *s, const struct worker *dead)
@@ -89,6 +101,8 @@ bool gate_advance(struct cluster *c)
 	if (i == SLOT_ALL)
 		return false;
 	s = &c->slots[i];
+	if (rollout_pace(c, c->generation).extra == 0)
+		return let_go(c, i);
 	if (line_holds(c, i, slot_generation(c, s))) /* slots without a worker come first */
 		return false;
 	if (!slot_spawn(c, i, &s->other, slot_generation(c, s))) {

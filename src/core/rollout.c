@@ -218,7 +218,7 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 		return;
 	}
 	cluster_find_generation(c, r->to)->rejected = WHY_ROLL_FAILED;
-	report->back |= begin_next(c);
+	report->back |= begin_next(c) || report->count + report->others == 0;
 }
 
 void rollout_on_prepared(struct cluster *c, const struct event *e)
@@ -333,12 +333,32 @@ static bool is_surplus(const struct cluster *c, unsigned serving)
 	return serving - cluster_find_generation(c, c->rollout.to)->beside > c->wanted;
 }
 
-/* How many steps may be under way at a time. */
-static unsigned steps_at_once(const struct cluster_settings *s)
+struct pace rollout_pace(const struct cluster *c, unsigned generation)
 {
-	unsigned most = s->surge > s->max_unavailable ? s->surge : s->max_unavailable;
+	const struct cluster_settings *settings = cluster_find_generation(c, generation)->settings;
+	bool alone = c->alone && c->places <= 1 && settings->max_unavailable > 0;
+	struct pace pace = {.extra = settings->surge, .fewer = settings->max_unavailable};
 
-	return most > 0 ? most : 1;
+	if (pace.extra == COUNT_AUTO)
+		pace.extra = !alone;
+	if (pace.fewer == COUNT_AUTO)
+		pace.fewer = pace.extra == 0;
+	if (pace.extra == 0 && pace.fewer == 0)
+		pace.extra = 1;
+	return pace;
+}
+
+bool cluster_heeds_alone(const struct cluster *c)
+{
+	const struct cluster_settings *settings = cluster_next_settings(c);
+
+	return c->places == 1 && settings->surge == COUNT_AUTO && settings->max_unavailable > 0;
+}
+
+/* How many steps may be under way at a time. */
+static unsigned steps_at_once(struct pace pace)
+{
+	return pace.extra > pace.fewer ? pace.extra : pace.fewer;
 }
 
 /*
@@ -352,40 +372,32 @@ static bool take_spare(struct cluster *c, const struct slot *s)
 
 	return s->main.state == WORKER_READY && r->wave == 0 && c->spares > 0 &&
 		!is_surplus(c, c->ready + c->released) &&
-		r->extra + r->fewer < steps_at_once(cluster_find_generation(c, r->to)->settings) &&
+		r->extra + r->fewer < steps_at_once(rollout_pace(c, r->to)) &&
 		spare_release(c, r->to);
 }
 
-bool rollout_may_miss(const struct cluster *c, const struct slot *s)
+bool rollout_may_miss(const struct cluster *c, const struct slot *s, struct pace pace)
 {
-	const struct cluster_settings *settings =
-		cluster_find_generation(c, c->rollout.to)->settings;
-
-	return s->main.state != WORKER_READY ||
-		c->ready + c->ended + settings->max_unavailable > c->wanted;
+	return s->main.state != WORKER_READY || c->ready + c->ended + pace.fewer > c->wanted;
 }
 
 /* The kind of step that may be taken at this slot now, if any. */
 static enum slot_step choose_step(const struct cluster *c, const struct slot *s)
 {
 	const struct rollout *r = &c->rollout;
-	const struct cluster_settings *settings = cluster_find_generation(c, r->to)->settings;
-	unsigned fewer = settings->max_unavailable;
-	unsigned extra = settings->surge;
+	struct pace pace = rollout_pace(c, r->to);
 	bool is_empty = s->main.state == WORKER_NONE;
-	bool may_go = rollout_may_miss(c, s);
+	bool may_go = rollout_may_miss(c, s, pace);
 
 	if (r->wave > 0)
 		return canary_is_full(c) || (canary_is_alone(c) && !may_go) ? STEP_NONE : STEP_HELD;
 	if (s->main.state == WORKER_READY && is_surplus(c, c->ready + c->released))
-		return is_surplus(c, c->ready) && r->extra + r->fewer < steps_at_once(settings)
+		return is_surplus(c, c->ready) && r->extra + r->fewer < steps_at_once(pace)
 			? STEP_FEWER
 			: STEP_NONE;
-	if (extra == 0 && fewer == 0)
-		extra = 1;
-	if (r->extra < extra && (is_empty || c->alive < c->places + extra))
+	if (r->extra < pace.extra && (is_empty || c->alive < c->places + pace.extra))
 		return STEP_EXTRA;
-	if (r->fewer < fewer && may_go)
+	if (r->fewer < pace.fewer && may_go)
 		return STEP_FEWER;
 	return STEP_NONE;
 }

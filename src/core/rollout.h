@@ -144,8 +144,19 @@ void rollout_offer(struct cluster *c, uint32_t i);
 /* Has the rollout come to this slot? */
 bool rollout_has_turned(const struct cluster *c, const struct slot *s);
 
+/*
+ * How many workers more and fewer than wanted there may be while workers are replaced by those of
+ * that generation, in a rollout or through a gate.  By default one more; but a single worker that
+ * must not have another one beside it (EVENT_ALONE) goes before its successor comes.
+ */
+struct pace {
+	unsigned extra;
+	unsigned fewer;
+};
+struct pace rollout_pace(const struct cluster *c, unsigned generation);
+
 /* May the slot's worker go before its successor is ready? */
-bool rollout_may_miss(const struct cluster *c, const struct slot *s);
+bool rollout_may_miss(const struct cluster *c, const struct slot *s, struct pace pace);
 
 /* Does the rollout replace this worker? */
 bool rollout_replaces(const struct cluster *c, const struct worker *w);

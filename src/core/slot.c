@@ -306,7 +306,8 @@ static bool replace_old(struct cluster *c, uint32_t i)
 		!rollout_replaces(c, &s->main))
 		return true;
 	if (s->step != STEP_FEWER &&
-		!(s->step == STEP_HELD && canary_is_alone(c) && rollout_may_miss(c, s)))
+		!(s->step == STEP_HELD && canary_is_alone(c) &&
+			rollout_may_miss(c, s, rollout_pace(c, c->rollout.to))))
 		return slot_spawn(c, i, &s->other, c->rollout.to);
 	slot_stop(c, i, &s->main, WHY_ROLL);
 	return true;

@@ -227,7 +227,7 @@ struct rollout_view cluster_view_rollout(const struct cluster *c)
 	if (!r->under_way)
 		return (struct rollout_view){.slot = SLOT_ALL};
 	settings = cluster_find_generation(c, r->to)->settings;
-	whole = settings->surge >= WORKERS_MAX && r->scope == SLOT_ALL && !r->fresh;
+	whole = settings->surge == WORKERS_MAX && r->scope == SLOT_ALL && !r->fresh;
 	return (struct rollout_view){
 		.under_way = true,
 		.id = r->id,

@@ -23,6 +23,8 @@ struct cluster {
 	uint32_t shrink; /* slots from here downwards, above `places`, too */
 	bool more;       /* the last call stopped before all was done */
 
+	bool alone; /* as EVENT_ALONE said last */
+
 	struct actions *out; /* during cluster_handle() */
 	nsec_t now;          /* of the latest event */
 	nsec_t lost;         /* in all, time in which nclust stood still */

@@ -142,5 +142,6 @@ void kill_and_adopt(struct world *w)
 	w->cluster = to;
 	w->slots = cluster_slots(to);
 	w->rescues_from = 0;
+	world_tell_alone(w);
 	world_deliver(w, &first);
 }

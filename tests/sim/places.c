@@ -85,7 +85,7 @@ static void check_rollout(struct world *w)
 		world_complain(w, "which rollout is under way?");
 	if (!view.under_way || w->disturbed || cluster_state(w->cluster) != CLUSTER_ROLLING)
 		return;
-	most = view.settings->surge + view.settings->max_unavailable;
+	most = trials_surge(w, view.settings) + trials_unavailable(w, view.settings);
 	most += trials_canaries(w); /* whose old ones still go */
 	/* and those whose old one has ended for good by itself */
 	if (view.settings->restart != RESTART_ALWAYS ||
@@ -102,8 +102,8 @@ static unsigned surge_of(const struct world *w)
 	unsigned most = 1;
 
 	for (unsigned i = 0; i < w->plan_count; i++)
-		if (w->plans[i].settings->surge > most)
-			most = w->plans[i].settings->surge;
+		if (trials_surge(w, w->plans[i].settings) > most)
+			most = trials_surge(w, w->plans[i].settings);
 	if (most < trials_canaries(w))
 		most = trials_canaries(w);
 	return most;

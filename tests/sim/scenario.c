@@ -44,6 +44,10 @@ static void draw_settings(struct world *w, struct cluster_settings *s)
 		s->surge = 1;
 		s->max_unavailable = 0;
 	}
+	if (world_chance(w, 500))
+		s->surge = COUNT_AUTO;
+	if (world_chance(w, 500))
+		s->max_unavailable = COUNT_AUTO;
 	s->drain = (enum drain_mode)world_random(w, 4);
 	s->drain_timeout = some_of(w, 3 * SECOND);
 	if (world_chance(w, 200))
@@ -460,6 +464,8 @@ void scenario_run(struct world *w)
 	for (uint32_t i = 0; i < SLOTS_MAX; i++)
 		w->places[i].refill_by = NSEC_NEVER;
 	w->rude = kind >= NASTY;
+	w->alone = world_chance(w, 500);
+	world_tell_alone(w);
 	run_wild(w, kind, slots + 2);
 	run_calm(w);
 	run_down(w);

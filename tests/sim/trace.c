@@ -33,6 +33,7 @@ static const char *const event_names[] = {
 	[EVENT_PREPARED] = "prepared",
 	[EVENT_SETTINGS] = "settings",
 	[EVENT_LATE] = "late",
+	[EVENT_ALONE] = "alone",
 };
 
 static const char *const action_names[] = {

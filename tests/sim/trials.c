@@ -46,6 +46,26 @@ unsigned trials_canaries(const struct world *w)
 	return count < w->wanted ? count : w->wanted;
 }
 
+/* ---- how many more, and how many fewer ---- */
+
+unsigned trials_surge(const struct world *w, const struct cluster_settings *s)
+{
+	bool may_miss = s->max_unavailable != 0;
+
+	if (s->surge == 0 && may_miss)
+		return 0;
+	if (s->surge != COUNT_AUTO)
+		return s->surge > 0 ? s->surge : 1;
+	return w->alone && w->wanted <= 1 && may_miss ? 0 : 1;
+}
+
+unsigned trials_unavailable(const struct world *w, const struct cluster_settings *s)
+{
+	if (s->max_unavailable != COUNT_AUTO)
+		return s->max_unavailable;
+	return trials_surge(w, s) == 0;
+}
+
 /* The first one takes the place of an old one, as nobody may be beside it. */
 static bool is_alone(const struct world *w)
 {
@@ -55,7 +75,7 @@ static bool is_alone(const struct world *w)
 	asked = w->asked_canary[view.id % 64].count;
 	if (asked == UINT32_MAX)
 		asked = view.settings->canary;
-	return asked == 0 && view.settings->surge == 0;
+	return (asked == 0 || w->alone) && trials_surge(w, view.settings) == 0;
 }
 
 bool trials_go_on(const struct world *w)
@@ -197,11 +217,12 @@ static bool has_place(const struct world *w, const struct process *p)
 void trials_note_birth(
 	struct world *w, struct process *p, const struct process *mate, const struct event *cause)
 {
-	unsigned most = cluster_settings(w->cluster)->surge;
+	unsigned most = trials_surge(w, cluster_settings(w->cluster));
+	unsigned before = trials_surge(w, w->in_force.settings);
 
 	(void)cause;
-	if (w->in_force.settings->surge > most)
-		most = w->in_force.settings->surge;
+	if (before > most)
+		most = before;
 	if (mate == NULL || mate->going)
 		return;
 	p->errand = errand_of(w, p, mate);
@@ -214,6 +235,9 @@ void trials_note_birth(
 	}
 	if (p->errand == ERRAND_NONE)
 		world_complain(w, "a successor for one that is well");
+	if (most == 0 && !w->disturbed && trials_surge(w, p->settings) == 0 && has_place(w, mate) &&
+		(p->errand != ERRAND_ROLL || trials_canaries(w) == 0 || is_alone(w)))
+		world_complain(w, "nobody may be beside it");
 	if (p->errand == ERRAND_MEND || p->errand == ERRAND_RECYCLE)
 		w->places[p->slot].errand = p->errand;
 	if (p->errand == ERRAND_RECYCLE &&
@@ -273,7 +297,8 @@ void trials_note_goes(struct world *w, const struct report *r)
 		return;
 	if ((is_unwell(r->why) || r->why == WHY_MEMORY || r->why == WHY_AGE ||
 		    r->why == WHY_SERVED) &&
-		(!serves(mate) || p->unfit != r->why))
+		((!serves(mate) && trials_surge(w, cluster_settings(w->cluster)) > 0) ||
+			p->unfit != r->why))
 		world_complain(w, "it is replaced by nobody");
 	if (r->why != WHY_ROLL || !trials_go_on(w) || p->leaving || has_failed(w, p))
 		return;

@@ -277,6 +277,7 @@ void witness_event(struct world *w, const struct event *e)
 	}
 	switch (e->kind) {
 	case EVENT_TICK:
+	case EVENT_ALONE:
 		break;
 	case EVENT_STOP:
 		note_stop(w, e);
@@ -385,7 +386,8 @@ static void note_stopping(struct world *w, const struct report *r)
 	for (uint32_t i = 0; i < w->wanted; i++)
 		ended += w->places[i].ended;
 	if (rollout.under_way &&
-		cluster_ready(w->cluster) + ended + rollout.settings->max_unavailable < w->wanted)
+		cluster_ready(w->cluster) + ended + trials_unavailable(w, rollout.settings) <
+			w->wanted)
 		world_complain(w, "the rollout leaves too few ready");
 }
 

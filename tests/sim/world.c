@@ -418,6 +418,13 @@ static bool give_answer(struct world *w)
 	return true;
 }
 
+void world_tell_alone(struct world *w)
+{
+	struct event e = {.kind = EVENT_ALONE, .held = w->alone};
+
+	world_deliver(w, &e);
+}
+
 static void tick(struct world *w)
 {
 	struct event e = {.kind = EVENT_TICK};

@@ -174,8 +174,9 @@ struct world {
 
 	struct plan plans[PLANS_MAX];
 	unsigned plan_count;
-	bool calm; /* whoever is born now behaves well */
-	bool rude; /* requests come at any moment */
+	bool calm;  /* whoever is born now behaves well */
+	bool rude;  /* requests come at any moment */
+	bool alone; /* a single worker must have none beside it (EVENT_ALONE) */
 
 	struct process *processes; /* by worker id */
 	uint64_t last_worker;
@@ -279,6 +280,8 @@ void world_calm_down(struct world *w);
 
 /* Hand an event to the core, and carry out what it asks for. */
 void world_deliver(struct world *w, struct event *event);
+/* Whether a single worker must have none beside it. */
+void world_tell_alone(struct world *w);
 /* When the core is to get a tick. */
 nsec_t world_deadline(const struct world *w);
 /* Let time pass until the next thing happens, at most until `until`; false
@@ -325,6 +328,9 @@ void late_check(struct world *w);
 /* Nothing but a guess says that workers by these settings are ready. */
 bool trials_is_guessed(const struct world *w, const struct cluster_settings *settings);
 /* So many canaries the rollout under way has to have. */
+/* How many workers more, and fewer, there may be while they are replaced by those of the settings. */
+unsigned trials_surge(const struct world *w, const struct cluster_settings *s);
+unsigned trials_unavailable(const struct world *w, const struct cluster_settings *s);
 unsigned trials_canaries(const struct world *w);
 /* Its old workers may not be touched yet. */
 bool trials_go_on(const struct world *w);

@@ -104,26 +104,36 @@ static bool find_lock(void *context, pid_t tid)
 }
 
 /* Which of these processes waits for a lock, and which one has it? /proc/locks shows
- * a waiting process below the holder of the lock.  0: none waits. */
-static pid_t find_waiting(const pid_t *list, size_t count, pid_t *holder)
+ * a waiting process below the holder of the lock.  Or, if `waits` is false: which of them
+ * has a lock alone?  0: none. */
+static pid_t find_locking(const pid_t *list, size_t count, bool waits, pid_t *holder)
 {
 	FILE *locks = fopen("/proc/locks", "re");
 	char line[200];
 	pid_t found = 0;
-	int waiter;
+	int one;
 
 	*holder = 0;
 	while (locks != NULL && found == 0 && fgets(line, sizeof(line), locks) != NULL) {
-		if (sscanf(line, "%*u: -> %*s %*s %*s %d", &waiter) != 1) {
-			(void)sscanf(line, "%*u: %*s %*s %*s %d", holder);
+		bool is_waiter = sscanf(line, "%*u: -> %*s %*s %*s %d", &one) == 1;
+
+		if (!is_waiter && sscanf(line, "%*u: %*s %*s %*s %d", &one) == 1)
+			*holder = one;
+		if (is_waiter != waits || (!waits && strstr(line, " WRITE ") == NULL))
 			continue;
-		}
 		for (size_t i = 0; i < count && found == 0; i++)
-			found = list[i] == waiter ? waiter : 0;
+			found = list[i] == one ? one : 0;
 	}
 	if (locks != NULL)
 		(void)fclose(locks);
 	return found;
+}
+
+bool locks_are_held(const pid_t *list, size_t count)
+{
+	pid_t holder;
+
+	return find_locking(list, count, false, &holder) != 0;
 }
 
 bool lockwait_look(struct lockwait *l, pid_t pid)
@@ -131,7 +141,7 @@ bool lockwait_look(struct lockwait *l, pid_t pid)
 	struct lock_search s = {.found = l};
 	pid_t tree[PROCESS_TREE_MOST];
 	size_t count = process_tree(pid, tree, PROCESS_TREE_MOST);
-	pid_t waiting = find_waiting(tree, count, &l->holder);
+	pid_t waiting = find_locking(tree, count, true, &l->holder);
 
 	/* finding the file takes longer, so do it for a waiting process only */
 	if (waiting != 0)

@@ -183,6 +183,9 @@ struct lockwait {
 /* Does the process, or a descendant of it, wait for a file lock?  False: no, or unknown. */
 bool lockwait_look(struct lockwait *l, pid_t pid);
 
+/* Has one of these processes locked a file, so that no other one can? */
+bool locks_are_held(const pid_t *list, size_t count);
+
 /* ---- why alive ---- */
 
 /* Why is a process still there after SIGKILL?  Returns "it waits in the kernel (state D)"; "" if

@@ -202,6 +202,8 @@ static void say_who_serves(struct buffer *out, const struct report *r)
 		return;
 	else if (r->count > 0)
 		buffer_printf(out, "; workers ready: %u new", r->count);
+	else if (r->back)
+		buffer_string(out, "; the previous command and settings are started again");
 	else
 		buffer_string(out, "; no worker is ready");
 }

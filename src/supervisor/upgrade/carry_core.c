@@ -147,6 +147,7 @@ static const struct plain_row cluster_rows[] = {
 	PLAIN(41, cluster, gates[GATE_OUTGROWN], UNSIGNED),
 	PLAIN(42, cluster, gate_turn, UNSIGNED),
 	PLAIN(46, cluster, rescues_from, SIGNED),
+	PLAIN(47, cluster, alone, BOOL),
 };
 /* clang-format on */
 

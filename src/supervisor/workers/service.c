@@ -43,6 +43,7 @@ static void on_ready(struct service *service, const struct report *r)
 	trouble_forget_cause(child);
 	ports_on_ready(child);
 	renew_ready(child);
+	alone_on_ready(child);
 }
 
 static bool is_of_connection(const struct service *service, const struct report *r)
@@ -242,6 +243,8 @@ void child_tell(struct child *child, enum event_kind kind, enum why why)
 		.why = why,
 	};
 
+	if (kind == EVENT_UNWELL || kind == EVENT_OUTGROWN)
+		alone_look(child->service);
 	service_tell(child->service, &event);
 }
 
@@ -253,6 +256,8 @@ void service_tick(struct service *service)
 		.count = service->life.spawn_works ? SPAWNS_AT_ONCE : 1,
 	};
 
+	if (alone_is_due(service))
+		alone_look(service);
 	service_tell(service, &event);
 }
 
@@ -563,6 +568,7 @@ int service_roll(struct service *service, const struct event *roll, struct error
 		cluster_settings_unref(roll->settings);
 		return -1;
 	}
+	alone_look(service);
 	if (roll->slot == SLOT_ALL)
 		PARTS(choose, service);
 	service_change(service, &event);

@@ -69,6 +69,11 @@ void service_wake(struct service *service, bool moves);
 /* `roll`: as an EVENT_ROLL, whose settings are handed over. */
 int service_may_roll(const struct service *service, const struct event *roll, struct error *err);
 int service_roll(struct service *service, const struct event *roll, struct error *err);
+/* Tell the core whether a single worker may have its successor beside it: not without a port, nor
+ * if it keeps its state in itself.  And say so of a worker that is ready. */
+void alone_look(struct service *service);
+bool alone_is_due(const struct service *service); /* its worker is about to be too old */
+void alone_on_ready(const struct child *child);
 /* Stop the cluster when the clusters have ended that must stop before it (supervisor/order); and
  * stop it now. */
 void service_stop(struct service *service, bool at_once);

@@ -155,7 +155,7 @@ def test_a_main_process_that_dies_leaves_the_others_the_same_time(ends):
 
 @pytest.mark.parametrize("how", [how for how in WRAPPERS if not WRAPPERS[how][1]])
 def test_a_restart_waits_for_what_the_old_worker_has_left(how):
-    it = cluster("-n 1 --ready notify --stop-timeout 1h", "sh", "-c", WRAPPERS[how][0], "-", *SERVER)
+    it = cluster("-n 1 --surge 1 --ready notify --stop-timeout 1h", "sh", "-c", WRAPPERS[how][0], "-", *SERVER)
     pid = server_pid()
     restart = it.begin("restart")
     wait(lambda: "TERM" in heard())

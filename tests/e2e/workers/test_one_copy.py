@@ -22,7 +22,7 @@ def one(options, command, within="5s"):
 
 
 def test_a_restart_names_the_lock_who_has_it_and_what_to_do_and_that_works():
-    it = one("", LOCKS)
+    it = one("--surge 1", LOCKS)
     old = it.worker().pid
     answer = it.begin("restart")
     it.event("started", n=2)

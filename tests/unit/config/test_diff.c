@@ -41,7 +41,7 @@ static const struct {
 	{"listen = 80\n", "listen = tcp:*:80 , name=80\n", "", CHANGE_NONE},
 	{"", "stop-timeout = 3s\n", "stop-timeout", CHANGE_LIVE},
 	{"signal-HUP = stop\n", "signal-HUP = ignore\n", "signal-NAME", CHANGE_LIVE},
-	{"drain = auto\ndrain-timeout = 30s\ncheck = off\nsurge = 1\n", "", "", CHANGE_NONE},
+	{"drain = auto\ndrain-timeout = 30s\ncheck = off\nsurge = auto\n", "", "", CHANGE_NONE},
 	{"check = http:/a\n", "check = http:/b\n", "check", CHANGE_LIVE},
 	{"", "max-age = 1h\nmax-memory = 1G\nstall = 1m\n", "stall, max-memory, max-age",
 		CHANGE_LIVE},

@@ -302,7 +302,8 @@ TEST(mistakes_name_the_included_file_and_its_line)
 	write_files("[nclust]\nname = a\ninclude = conf.d/*.ini\n"
 		    "[cluster:a]\ncommand = x\n",
 		"[nclust]\nname = b\n[cluster:a]\ncommand = x\n",
-		"[cluster:b]\nfoo = 1\ninclude = x\nsurge = 0\n");
+		"[cluster:b]\nfoo = 1\ninclude = x\nsurge = 0\n"
+		"max-unavailable = 0\n");
 	expect_shop_faults("conf.d/a.ini:2: nclust.name: given twice, first in "
 			   "shop.ini:2\n"
 			   "conf.d/a.ini:3: section [cluster:a] is given twice, first in "

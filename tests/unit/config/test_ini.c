@@ -119,7 +119,8 @@ static const struct {
 
 	/* what does not go together */
 	{"workers = 1..2\n" ACCEPT, 3, "workers", "a range cannot be used with"},
-	{"surge = 0\n", 3, "surge", "'surge' and 'max-unavailable' are both 0"},
+	{"max-unavailable = 0\nsurge = 0\n", 4, "surge",
+		"'surge' and 'max-unavailable' are both 0"},
 	{"memory-high = 65M\nmemory-max = 64M\n", 3, "memory-high",
 		"'memory-high' is more than 'memory-max'"},
 	{"backoff-max = 50ms\n", 3, "backoff-max",

@@ -25,7 +25,8 @@
 	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
 	"drain = off\nsurge = 1\n" \
 	"[cluster:job]\ncommand = /bin/job\nworkers = 1\nready = notify\n" \
-	"restart = on-failure\n"
+	"restart = on-failure\n" \
+	"surge = 1\n"
 
 ROOM_PARTS(&news_part, &control_part, &plain_part)
 

@@ -345,6 +345,12 @@ static inline void deploy(struct cluster_settings *settings)
 	deploy_so(settings, (struct event){.count = 0});
 }
 
+/* A single worker must have none beside it. */
+static inline void must_be_alone(void)
+{
+	happens((struct event){.kind = EVENT_ALONE, .held = true});
+}
+
 /* Other settings for those that run. */
 static inline void change(struct cluster_settings *settings, bool command)
 {

@@ -245,6 +245,26 @@ TEST_LOOP(one_that_has_done_its_work_does_not_wait, 0, 2)
 
 /* ---- recycling ---- */
 
+TEST_LOOP(one_that_must_be_alone_goes_before_its_successor_comes, 0, 4)
+{
+	static const enum why reasons[] = {WHY_MEMORY, WHY_REQUEST, WHY_SERVED};
+
+	b.s->surge = b.s->max_unavailable = COUNT_AUTO;
+	b.s->max_age = _i == 3 ? HOUR : 0;
+	start_ready(1);
+	must_be_alone();
+	if (_i < 3)
+		tell_why(_i == 1 ? EVENT_UNWELL : EVENT_OUTGROWN, 0, reasons[_i]);
+	while (slot_at(0).state == SLOT_READY && b.now < 2 * HOUR)
+		pass(10 * SECOND);
+	ck_assert_uint_eq(slot_at(0).workers, 1);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STOPPING);
+	goes(0);
+	ck_assert_uint_eq(slot_at(0).workers, 1);
+	gets_ready(0);
+	ck_assert_uint_eq(slot_at(0).restarts, 0);
+}
+
 TEST(those_that_have_grown_too_large_are_replaced_one_by_one)
 {
 	b.s->surge = 3;

@@ -204,6 +204,75 @@ TEST(those_that_are_idle_come_first)
 	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
 }
 
+/* ---- one that must be alone ---- */
+
+static void start_alone(unsigned slots, unsigned surge, unsigned max_unavailable)
+{
+	b.s->surge = surge;
+	b.s->max_unavailable = max_unavailable;
+	start_ready(slots);
+	must_be_alone();
+}
+
+TEST_LOOP(a_single_worker_that_must_be_alone_goes_before_its_successor_comes, 0, 3)
+{
+	static const unsigned fewer[] = {COUNT_AUTO, 1, 2};
+
+	if (_i == 2)
+		guessing(b.s, READY_AUTO); /* and the trial is in its place */
+	start_alone(1, COUNT_AUTO, fewer[_i]);
+	if (_i < 2)
+		restart();
+	else
+		restart_so((struct event){.has_canary = true, .count = 1});
+	ck_assert_uint_eq(cluster_alive(b.c), 1);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STOPPING);
+	goes(0);
+	ck_assert_uint_eq(cluster_alive(b.c), 1);
+	gets_ready(0);
+	pass(2 * SECOND);
+	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
+}
+
+TEST_LOOP(what_is_set_is_obeyed_and_several_are_not_alone, 0, 5)
+{
+	static const struct {
+		unsigned slots, surge, fewer;
+	} cases[] = {{1, 1, COUNT_AUTO}, {1, WORKERS_MAX, COUNT_AUTO}, {1, COUNT_AUTO, 0},
+		{2, COUNT_AUTO, COUNT_AUTO}, {3, COUNT_AUTO, 0}};
+
+	start_alone(cases[_i].slots, cases[_i].surge, cases[_i].fewer);
+	restart();
+	ck_assert_uint_eq(slot_at(0).workers, 2);
+	ck_assert_uint_eq(cluster_ready(b.c), cases[_i].slots);
+}
+
+TEST(without_surge_one_is_missing_as_nobody_has_said_how_many)
+{
+	start_alone(3, 0, COUNT_AUTO);
+	restart();
+	ck_assert_uint_eq(cluster_alive(b.c), 3);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STOPPING);
+	ck_assert_int_eq(slot_at(1).state, SLOT_READY);
+}
+
+TEST(if_its_successor_fails_the_settings_of_before_are_started_again)
+{
+	struct cluster_settings *newer = plain_settings();
+
+	newer->surge = newer->max_unavailable = COUNT_AUTO;
+	start_alone(1, COUNT_AUTO, COUNT_AUTO);
+	deploy(newer);
+	goes(0);
+	exits(0, SLOT_STARTING, 3);
+	ck_assert_uint_eq(reports(REPORT_ROLLOUT_FAILED), 1);
+	ck_assert(last(REPORT_ROLLOUT_FAILED)->back);
+	pass(SECOND);
+	ck_assert_uint_eq(generation_of(0), 1);
+	gets_ready(0);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
+}
+
 TEST(ended_slots_are_not_waited_for)
 {
 	b.s->surge = 0;

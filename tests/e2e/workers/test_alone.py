@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""A single worker that has no port, or keeps its state in itself, ends before its successor
+starts."""
+from harness import *
+from harness import lab
+
+REDIS = ("redis-server", "--port", PORT, "--save", "3600 1")
+STORE = ("sh", "-c", f"exec 3>store; exec {PLAIN} {PORT}")
+
+
+def redis(words):
+    with dial() as connection:
+        connection.sendall(f"{words}\r\n".encode())
+        return connection.recv(100).decode().strip()
+
+
+def order(it, since=0):
+    it.mark()
+    return " ".join(e.event for e in it.events[since:] if e.event in ("started", "exited"))
+
+
+def said(it):
+    return [e.text for e in it.happened("alone")]
+
+
+def test_a_store_loses_no_key_in_a_restart_and_it_is_said_once():
+    it = cluster("-n 1", *REDIS)
+    for key in range(50):
+        assert redis(f"SET k{key} {key}") == "+OK"
+    for _ in range(2):
+        it.call("restart")
+        assert redis("DBSIZE") == ":50"
+    assert len(said(it)) == 1 and "redis-server keeps its state in itself" in said(it)[0]
+
+
+def test_if_the_new_one_fails_the_old_command_runs_again_with_its_data():
+    it = cluster("-n 1", *REDIS)
+    assert redis("SET a b") == "+OK"
+    it.verb("restart", "--", *REDIS, "--nosuch", "1").fails(
+        1, "the previous command and settings are started again")
+    it.wait_ready()
+    assert redis("GET a") == "$1\r\nb"
+
+
+@pytest.mark.parametrize("options, command", (
+    ("", STORE), ("--ready alive", NAP), ("--intercept off --ready alive", NAP),
+    ("", ("flock", "lock", PLAIN, PORT)), ("--canary 1", STORE)))
+def test_the_old_one_ends_first(options, command):
+    it = cluster(f"-n 1 {options}", *command)
+    since = it.mark()
+    it.call("restart")
+    assert order(it, since) == "exited started" and len(said(it)) == 1
+
+
+@pytest.mark.parametrize("options, command", (
+    ("--surge 1", STORE), ("--max-unavailable 0", STORE), ("-l 8001 --ready alive", NAP),
+    ("", ("sh", "-c", f"exec 3>>store; exec {PLAIN} {PORT}")), ("-n 2 --ready alive", NAP)))
+def test_the_new_one_starts_first_where_it_is_set_or_does_no_harm(options, command):
+    it = cluster(f"-n 1 {options}" if "-n" not in options else options, *command)
+    since = it.mark()
+    it.call("restart")
+    assert order(it, since).startswith("started exited") and not said(it)
+
+
+@pytest.mark.parametrize("option, command", (
+    ("--max-age 2s", NAP), ("--watch watched", NAP),
+    ("--max-memory 40M", ("python3", "-c", """
+import os, time
+while os.path.exists("grown") or not os.path.exists("watched"):
+    time.sleep(.05)
+open("grown", "w").close()
+more = bytearray(os.urandom(1 << 20) * 60)
+time.sleep(1000)"""))))
+def test_so_it_is_wherever_a_worker_is_replaced(option, command):
+    it = start(f"-n 1 --ready alive {option}", *command)
+    it.event("ready")
+    write("watched", "new")
+    it.event("ready", 2)
+    assert order(it).startswith("started exited started") and "opens no port" in said(it)[0]
