@@ -473,8 +473,8 @@ static void tell_copies(const struct exam *e)
 	if (exam_copies_work(e) && e->place_count > 0)
 		facts_add(e->facts, FACT_OK, name, "", "will work");
 	else if (exam_copies_work(e))
-		facts_add(
-			e->facts, FACT_NOTE, name, "", "run beside each other, and share nothing");
+		facts_add(e->facts, FACT_NOTE, name, "",
+			"run beside each other, and share nothing: without -n one runs");
 	else if (e->place_count > 0 && e->refused[0] != '\0')
 		facts_add(e->facts, FACT_BAD, name, "see nclust doctor",
 			"will not work: its port cannot be taken over here");

@@ -327,15 +327,17 @@ static void add_option(json_t *words, const char *name, const char *value)
 	add_word(words, value);
 }
 
-/* "1" where copies do not work; NULL: what is given. */
+/* "1" where copies do not work; NULL: what is given, or one copy of what shares no port. */
 static const char *how_many(const struct exam *e)
 {
 	const char *const *given = e->arguments->given;
 
 	if (!exam_copies_work(e))
 		return "1";
-	return trial_has_option(given, "-n") || trial_has_option(given, "--workers") ? NULL
-										     : "auto";
+	return e->place_count == 0 || trial_has_option(given, "-n") ||
+			trial_has_option(given, "--workers")
+		? NULL
+		: "auto";
 }
 
 json_t *exam_command_line(const struct exam *e)

@@ -585,6 +585,7 @@ void settings_check(struct settings *s, struct faults *faults)
 		if (k.c->name == NULL)
 			return;
 		check_command(&k);
+		k.c->workers_by_default = check_origin(&k, "workers")->kind == ORIGIN_DEFAULT;
 		choose_directory(&k);
 		check_listen(&k, &places);
 		check_user(&k);

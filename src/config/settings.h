@@ -217,6 +217,7 @@ struct cluster_settings {
 	 * another; else NULL */
 	char *configured;
 	struct workers_wanted workers;
+	bool workers_by_default; /* nobody has written how many */
 	struct address *listen;
 	size_t listen_count;
 	unsigned pass; /* enum pass_dialect, or-ed */

@@ -48,6 +48,7 @@ const char *scale_why_name(enum scale_why why)
 		[SCALE_KEPT] = "kept",
 		[SCALE_CPUS] = "cpus",
 		[SCALE_PORT] = "port",
+		[SCALE_SHARES] = "shares",
 	};
 
 	return names[why];

@@ -22,6 +22,7 @@ static const struct plain_row settings_rows[] = {
 	PLAIN(9, cluster_settings, directory_now, HEAP),
 	PLAIN(10, cluster_settings, directory_of_nclust, BOOL),
 	PLAIN(11, cluster_settings, before_of_all, BOOL),
+	PLAIN(12, cluster_settings, workers_by_default, BOOL),
 	CARRY_BYTES(CARRY_GROUPS, cluster_settings, groups, group_count),
 	PLAIN_MUST(CARRY_TEXT, cluster_settings, name, HEAP),
 };

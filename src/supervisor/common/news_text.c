@@ -280,6 +280,7 @@ static void say_scaled(struct buffer *out, const struct news *n)
 		[SCALE_LIMITS] = {": 'workers' has changed", NULL},
 		[SCALE_KEPT] = {" (unchanged)", NULL},
 		[SCALE_CPUS] = {": the CPUs to use have changed (now ", ")"},
+		[SCALE_SHARES] = {", one for each CPU", NULL},
 		[SCALE_PORT] = {": to see which port it opens now", NULL},
 	};
 	const struct report *r = &n->report;

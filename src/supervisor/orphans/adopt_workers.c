@@ -218,8 +218,8 @@ static void follow_scale(struct service *service, const struct orphan_cluster *c
 		.wanted = c->wanted, .why = c->scaled ? SCALE_BY_HAND : SCALE_KEPT};
 	struct error err;
 
-	if ((c->scaled || s->workers.range) && c->workers == config_digest_workers(s) &&
-		service_step(service, &to, &err) == -1)
+	if ((c->scaled || s->workers.range || s->workers_by_default) &&
+		c->workers == config_digest_workers(s) && service_step(service, &to, &err) == -1)
 		log_warn("%s: %s", service->name, err.text);
 }
 

@@ -19,7 +19,6 @@
 
 /* Whether a cluster's only worker may have its successor beside it. */
 
-#define TREE_MAX 64
 #define ALONE_WHY 200
 #define FDS_MOST 4096 /* descriptors of a process that are looked at */
 #define FILES_MOST 64 /* files among them */
@@ -67,8 +66,8 @@ static bool writes_file(pid_t pid, char *path, size_t size)
  * Then `why` says so. */
 static bool keeps_state(const struct child *child, char *why, size_t size)
 {
-	pid_t tree[TREE_MAX];
-	size_t count = process_tree(child->pid, tree, TREE_MAX);
+	pid_t tree[PROCESS_TREE_MOST];
+	size_t count = process_tree(child->pid, tree, PROCESS_TREE_MOST);
 	char name[PROCESS_NAME];
 	char path[128];
 
@@ -101,10 +100,15 @@ static bool counts_port(const struct service *service, const struct listener *l)
 	return !command_schedules(s->command_text);
 }
 
-static bool has_port(const struct service *service)
+bool alone_has_port(const struct service *service)
 {
 	const struct cluster_sockets *sockets = &service->sockets;
 	bool found = sockets->listeners.count > 0;
+	const struct child *child;
+
+	for_each_child (child, children_of(service)) /* a path of its own */
+		found |= child->listening.ports != 0 &&
+			!command_schedules(cluster_settings(service->core)->command_text);
 
 	for (size_t i = 0; i < sockets->learned.count && !found; i++)
 		found = counts_port(service, sockets->learned.list[i]);
@@ -126,12 +130,16 @@ static bool is_single(const struct service *service)
 	return service_counts(service).workers == 1 && service->accepting == NULL;
 }
 
-void alone_on_ready(const struct child *child)
+void alone_on_ready(struct child *child)
 {
 	char why[ALONE_WHY];
 
 	if (is_single(child->service) && keeps_state(child, why, sizeof(why)))
 		say_alone(child->service, why);
+	else if (service_runs_once(child->service) && !alone_has_port(child->service) &&
+		once_say(child->service->said, ONCE_RUNS_ONCE))
+		news_say_of(child->service, LOG_NOTE, "alone",
+			"it has opened no port, so it runs once ('-n auto': once for each CPU)");
 }
 
 /* max-age is the core's to measure: look shortly before. */
@@ -149,7 +157,7 @@ bool alone_is_due(const struct service *service)
 
 void alone_look(struct service *service)
 {
-	struct event event = {.kind = EVENT_ALONE, .held = !has_port(service)};
+	struct event event = {.kind = EVENT_ALONE, .held = !alone_has_port(service)};
 	char why[ALONE_WHY] = "it opens no port";
 	const struct child *child;
 

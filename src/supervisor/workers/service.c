@@ -23,6 +23,8 @@
 
 /* ---- reports of the core ---- */
 
+static void follow_port(struct service *service);
+
 static void warn_never_ready(struct service *service, const struct report *r)
 {
 	if (r->early == EARLY_DEATHS_MAX && r->why != WHY_STOP && r->ending.kind != ENDING_SPAWN &&
@@ -64,6 +66,8 @@ static void on_report(struct service *service, const struct report *r)
 	case REPORT_STARTED:
 		if (service->life.begun == 0)
 			service->life.begun = clock_now();
+		if (service->sup->intercept.way == WAY_NONE)
+			follow_port(service);
 		break;
 	case REPORT_EXITED:
 		warn_never_ready(service, r);
@@ -234,6 +238,23 @@ void service_tell(struct service *service, struct event *event)
 	recipes_close_slots(service);
 }
 
+/* Its first copy has opened a port, or none can be seen: the other copies follow. */
+static void follow_port(struct service *service)
+{
+	const struct scale_step to = {
+		.wanted = cluster_workers(
+			cluster_next_settings(service->core), service->sup->launch.cpus),
+		.why = SCALE_SHARES,
+	};
+	struct error err;
+
+	if (service->stage.scaled || !cluster_next_settings(service->core)->workers_by_default ||
+		service_counts(service).workers != 1 || to.wanted <= 1)
+		return;
+	if (service_step(service, &to, &err) == -1)
+		log_error("%s: %s", service->name, err.text);
+}
+
 void child_tell(struct child *child, enum event_kind kind, enum why why)
 {
 	struct event event = {
@@ -245,6 +266,8 @@ void child_tell(struct child *child, enum event_kind kind, enum why why)
 
 	if (kind == EVENT_UNWELL || kind == EVENT_OUTGROWN)
 		alone_look(child->service);
+	if ((kind == EVENT_LISTENING || kind == EVENT_READY) && alone_has_port(child->service))
+		follow_port(child->service);
 	service_tell(child->service, &event);
 }
 
@@ -273,9 +296,22 @@ nsec_t service_deadline(const struct service *service)
 
 /* ---- making and freeing a service ---- */
 
+/* Is it for the command to show, by opening a port, that copies of it can share work? */
+static bool starts_once(const struct supervisor *sup, const struct cluster_settings *s)
+{
+	return s->workers_by_default && s->listen_count == 0 && s->spare == 0 && !s->accept &&
+		s->intercept != INTERCEPT_OFF && sup->intercept.way != WAY_NONE;
+}
+
+bool service_runs_once(const struct service *service)
+{
+	return starts_once(service->sup, cluster_next_settings(service->core)) &&
+		!service->stage.scaled && service_counts(service).workers == 1;
+}
+
 unsigned service_wanted(const struct supervisor *sup, const struct cluster_settings *settings)
 {
-	return cluster_workers(settings, sup->launch.cpus);
+	return starts_once(sup, settings) ? 1 : cluster_workers(settings, sup->launch.cpus);
 }
 
 unsigned service_wanted_now(const struct service *service, const struct cluster_settings *settings)
@@ -284,7 +320,9 @@ unsigned service_wanted_now(const struct service *service, const struct cluster_
 	unsigned now = service_counts(service).workers;
 
 	if (!settings->workers.range)
-		return service_wanted(service->sup, settings);
+		return alone_has_port(service)
+			? cluster_workers(settings, service->sup->launch.cpus)
+			: service_wanted(service->sup, settings);
 	if (now > range.most)
 		return range.most;
 	return now > range.least ? now : range.least;

@@ -73,7 +73,11 @@ int service_roll(struct service *service, const struct event *roll, struct error
  * if it keeps its state in itself.  And say so of a worker that is ready. */
 void alone_look(struct service *service);
 bool alone_is_due(const struct service *service); /* its worker is about to be too old */
-void alone_on_ready(const struct child *child);
+void alone_on_ready(struct child *child);
+/* Has the cluster a port for clients: not one of a debugger, nor a scheduler's metrics? */
+bool alone_has_port(const struct service *service);
+/* Does one copy run, as nobody has said how many, until it opens a port? */
+bool service_runs_once(const struct service *service);
 /* Stop the cluster when the clusters have ended that must stop before it (supervisor/order); and
  * stop it now. */
 void service_stop(struct service *service, bool at_once);

@@ -122,7 +122,8 @@ def check(got, wanted, command="", run=None):
     ("--pass stdin", "php-cgi", {"sockets.0.how": "passed"},
      "nclust --pass stdin -n auto -l 8000 --", 0),
     ("", "php-cgi", {"=start": "^bad it ends with exit 0.*--pass stdin", "run": None}, None, 1),
-    ("", "sleep 1000", {"sockets": [], "=copies": "share nothing", "=ready": "10 s"}, "nclust -n auto --", 0),
+    ("", "sleep 1000", {"sockets": [], "=copies": "share nothing: without -n one runs", "=ready": "10 s"},
+     "nclust --", 0),
     ("", "false", {"=start": "^bad it ends with exit 1.*running$", "run": None}, None, 1),
     ("", "sh -c 'mkfifo f 2>/dev/null || { echo >f; exec sleep 1000; }; read -r _ <f'",
      {"=first copy": "^bad", "ok": False}, None, 1),
@@ -141,7 +142,7 @@ def test_as_text_what_it_has_printed_is_shown_without_its_escapes_and_words_are_
     assert re.search("exit 3.*last output: one / two", said)
     assert "\033" not in said and read(doctor.err) == ""
     said = Doctor("-- sh -c 'exec sleep \"$@\"' '*' 1000", options=(), clock=True).end()
-    assert said.endswith("\nnclust -n auto -- sh -c 'exec sleep \"$@\"' '*' 1000\n")
+    assert said.endswith("\nnclust -- sh -c 'exec sleep \"$@\"' '*' 1000\n")
 
 
 @pytest.mark.parametrize("command, status", (("absent", 127), ("run", 126)))

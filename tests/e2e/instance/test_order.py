@@ -158,8 +158,8 @@ def test_what_waits_for_one_that_has_failed_is_told_to_who_waits_for_it():
 
 
 def test_an_order_that_a_failed_reload_turned_round_halfway_holds_up_no_stop():
-    it = cluster(ini=one("a", HEARS, "after = b") + one("b", HEARS))
-    write("it.ini", one("a", "false") + one("b", HEARS, "after = a"))
+    it = cluster(ini=one("a", HEARS, "after = b", "surge = 1") + one("b", HEARS))
+    write("it.ini", one("a", "false", "surge = 1") + one("b", HEARS, "after = a"))
     it.verb("reload").fails(1, "a: restart failed")
     told = stops(it, "a", "b")
     kill(it.pid, SIGTERM)

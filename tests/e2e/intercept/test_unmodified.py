@@ -264,7 +264,7 @@ def test_where_nothing_can_be_taken_over_that_is_said_once_and_one_worker_serves
 
 
 def test_one_worker_needs_nothing_of_it_and_keeps_serving_when_a_restart_fails():
-    it = start("-n 1 --ready alive:1s", PLAIN, PORT, clock=True,
+    it = start("-n 1 --surge 1 --ready alive:1s", PLAIN, PORT, clock=True,
                under=(fixture("confine"), "gvisor", "--"))
     wait_listened()
     it.advance(1.1)

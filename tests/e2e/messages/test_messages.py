@@ -98,7 +98,7 @@ def test_a_message_goes_to_the_next_worker_to_one_slot_or_to_all():
 
 
 def test_all_are_also_those_that_a_rollout_has_started():
-    it = talk(n=1)
+    it = talk("--surge 1", n=1)
     _answer = it.begin("restart", bake=600)  # a client that goes may take its request along
     wait(lambda: len(it.status().clusters[0].workers) == 2)
     assert send(it, '"forget"', all=True) == 2

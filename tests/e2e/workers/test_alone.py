@@ -62,6 +62,32 @@ def test_the_new_one_starts_first_where_it_is_set_or_does_no_harm(options, comma
     assert order(it, since).startswith("started exited") and not said(it)
 
 
+@pytest.mark.parametrize("options, command, count", (
+    ("", (PLAIN, PORT), 2), ("", ("python3", "-m", "http.server", PORT), 2), ("", NAP, 1),
+    ("-n auto --ready alive", NAP, 2), ("-l 8001 --ready alive", NAP, 2),
+    ("--intercept off --ready alive", NAP, 2),
+    ("", ("sh", "-c", f"# celery -A t beat\nexec {PLAIN} {PORT}"), 1),
+    ("", ("node", "--inspect=9229", "-e", "setInterval(() => {}, 1000)"), 1)))
+def test_a_command_whose_number_nobody_has_set_runs_once_until_it_opens_a_port(
+        options, command, count):
+    it = cluster(options, *command, under=("taskset", "-c", "0,1"))
+    c = it.cluster()
+    assert (c.wanted, c.ready) == (count, count)
+    assert any("runs once ('-n auto'" in text for text in said(it)) == (count == 1)
+
+
+def test_a_port_that_is_opened_late_and_one_that_is_gone():
+    it = cluster("--ready alive", "sh", "-c", f"""while [ ! -e port ]; do sleep .02; done
+        exec {PLAIN} {PORT}""", under=("taskset", "-c", "0,1"))
+    assert it.cluster().wanted == 1
+    write("port", "")
+    it.event("scaled", count=2)
+    it.wait_ready()
+    it.call("scale", count=1)
+    it.call("restart")
+    assert it.cluster().wanted == 1
+
+
 @pytest.mark.parametrize("option, command", (
     ("--max-age 2s", NAP), ("--watch watched", NAP),
     ("--max-memory 40M", ("python3", "-c", """

@@ -378,7 +378,7 @@ static const struct {
 		GAPS(supervisor_gaps)},
 	{"load balancer", &carried_monitor, "1t 2i 3i 4i 5u", NULL, 0},
 	{"binary", &carried_binary, "1t 2t 3f 4i 5i 6i 7u", NULL, 0},
-	{"settings", &carried_cluster, "1i 2i 3i 4t 5t 6t 7t 8b 9t 10b 11b 124x 100t", NULL, 0},
+	{"settings", &carried_cluster, "1i 2i 3i 4t 5t 6t 7t 8b 9t 10b 11b 12b 124x 100t", NULL, 0},
 	{"instance", &carried_instance, "1i 2b 3t 100t", NULL, 0},
 	{"listener", &carried_listener,
 		"1f 2b 3u 4u 5i 6i 7b 8u 9t 10i 11b 12i 13i 14i 15x 16u "
