@@ -361,3 +361,14 @@ bool command_schedules(const char *command)
 		found = command != NULL && fnmatch(patterns[i], command, 0) == 0;
 	return found;
 }
+
+const char *command_stop_signal(const char *command)
+{
+	static const char *const known[][2] = {
+		{"postgres", "INT"}, {"nginx", "QUIT"}, {"apache2", "WINCH"}, {"httpd", "WINCH"}};
+
+	for (size_t i = 0; i < COUNT_OF(known) && command != NULL; i++)
+		if (strstr(command, known[i][0]) != NULL)
+			return known[i][1];
+	return NULL;
+}

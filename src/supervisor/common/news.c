@@ -157,6 +157,7 @@ static void news_on_report(struct service *service, const struct report *report)
 		.report = *report,
 		.asked_again = service->traffic.asked_again,
 		.busy = service->traffic.busy,
+		.killed = service->counters.killed,
 	};
 
 	/* a cluster that was stopped, or whose workers all had died */
@@ -168,6 +169,7 @@ static void news_on_report(struct service *service, const struct report *report)
 		(service->accepting != NULL && report->kind == REPORT_ALL_READY))
 		return;
 	text_copy(n.cluster, sizeof(n.cluster), service->name);
+	news_killed(n.killed_text, service);
 	/* the cluster gives up: there is no next try */
 	if (report->ending.permanent && !cluster_ever_ready(service->core))
 		n.report.wait = NSEC_NEVER;

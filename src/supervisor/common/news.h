@@ -21,6 +21,7 @@ struct carried;
 #define NEWS_PATIENCE (5 * SECOND) /* a logger on a busy machine needs some */
 #define NEWS_LAST_MAX 512
 
+#define NEWS_KILLED 96
 struct news {
 	struct news *next;
 	char cluster[65];
@@ -33,8 +34,13 @@ struct news {
 	unsigned asked_again; /* ROLLOUT_DONE: kept connections that were closed between requests
 				 (drain.h) */
 	unsigned busy;        /* ROLLOUT_DONE: connections still busy when a drain ended by force */
+	unsigned killed;      /* ROLLOUT_DONE: workers that outlived their stop-timeout */
+	char killed_text[NEWS_KILLED];
 	bool bind_hint;
 };
+
+/* Which setting had workers of the cluster killed in their stop: "killed after ...". */
+void news_killed(char to[NEWS_KILLED], const struct service *service);
 
 /* How the history goes through an upgrade (carried.h). */
 extern const struct carried carried_history;

@@ -3,11 +3,13 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/expand.h"
 #include "os/clock.h"
 #include "protocol/json.h"
 #include "supervisor/common/registry.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -208,6 +210,22 @@ static void say_who_serves(struct buffer *out, const struct report *r)
 		buffer_string(out, "; no worker is ready");
 }
 
+void news_killed(char to[NEWS_KILLED], const struct service *service)
+{
+	const struct cluster_settings *s = cluster_settings(service->core);
+	const char *better = command_stop_signal(s->command_text);
+	nsec_t sum = 0;
+	char text[24];
+
+	for (unsigned i = 0; i < s->stop_count; i++)
+		sum = nsec_add(sum, s->stop[i].timeout);
+	if (s->stop[0].signal != SIGTERM)
+		better = NULL;
+	snprintf(to, NEWS_KILLED, "killed after stop-timeout = %s%s%s%s", text_duration(text, sum),
+		better != NULL ? " (stop-signal = " : "", better != NULL ? better : "",
+		better != NULL ? " ends it sooner)" : "");
+}
+
 static void say_rollout_done(struct buffer *out, const struct news *n)
 {
 	const struct report *r = &n->report;
@@ -229,6 +247,9 @@ static void say_rollout_done(struct buffer *out, const struct news *n)
 	if (n->busy > 0)
 		buffer_printf(out, "; %u connection%s still busy when drain-timeout was over",
 			n->busy, n->busy == 1 ? " was" : "s were");
+	if (n->killed > 0)
+		buffer_printf(out, "; %u worker%s %s", n->killed, n->killed == 1 ? "" : "s",
+			n->killed_text);
 }
 
 /* Does what the new worker said last, if anything, leave it open that another copy was in its
@@ -500,6 +521,7 @@ static void put_fields(struct json_writer *w, const struct service *service, con
 	if (r->kind == REPORT_ROLLOUT_DONE) {
 		json_put_int(w, "asked_again", n->asked_again);
 		json_put_int(w, "busy", n->busy);
+		json_put_int(w, "killed", n->killed);
 	}
 	if (*n->last != '\0')
 		json_put_text(w, "last_output", n->last);
@@ -607,6 +629,10 @@ void counters_note_report(struct service *service, const struct report *r)
 		break;
 	case REPORT_ROLLOUT_STARTED:
 		t->rollout_since = clock_now();
+		t->killed = 0;
+		break;
+	case REPORT_STOP_TIMEOUT:
+		t->killed += r->signal == SIGKILL;
 		break;
 	case REPORT_ROLLOUT_DONE:
 		if (!r->back) /* the way back was counted as COUNTED_FAILED before */

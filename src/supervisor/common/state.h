@@ -112,6 +112,7 @@ struct counters {
 	nsec_t rollout_time;
 	nsec_t rollout_since; /* when the present rollout began; or 0 */
 	uint64_t drained;
+	unsigned killed;        /* workers that outlived their stop, since the last rollout began */
 	uint64_t drains_forced; /* of `drained`: at the end of their time */
 	nsec_t drain_time;
 	uint64_t hangs;

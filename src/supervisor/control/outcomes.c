@@ -3,8 +3,12 @@
 
 #include "base/text.h"
 #include "protocol/json.h"
+#include "supervisor/common/news.h"
 #include "supervisor/order/order.h"
 
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -267,6 +271,21 @@ static void keep_outcome(struct service *service, const struct report *r, const 
 		set_outcome(&service->last_scale, service->last_scale.of, sentence, true);
 }
 
+/* Note for a client that stops the cluster which workers were lost by force. */
+static void note_killed(struct client *c, const struct service *service, const struct report *r)
+{
+	size_t used = strlen(c->outcome);
+	bool more = strstr(c->outcome, " killed after ") != NULL;
+	char text[NEWS_KILLED];
+
+	if (r == NULL || r->kind != REPORT_STOP_TIMEOUT || r->signal != SIGKILL ||
+		c->request.method != METHOD_STOP || c->state != CLIENT_WAITING)
+		return;
+	news_killed(text, service);
+	snprintf(c->outcome + used, sizeof(c->outcome) - used, "%s%s.%" PRIu32 "%s%s",
+		more ? ", also " : "; ", service->name, r->slot, more ? "" : " ", more ? "" : text);
+}
+
 void control_on_told(struct supervisor *sup, struct service *service, const struct report *report,
 	const char *json, const char *sentence)
 {
@@ -277,6 +296,8 @@ void control_on_told(struct supervisor *sup, struct service *service, const stru
 				? !events_want(c, json, strlen(json))
 				: c->state != CLIENT_WAITING || !is_expecting(c, service))
 			continue;
+		if (service != NULL)
+			note_killed(c, service, report);
 		(void)control_put_event(&c->out, c->request.id, json);
 		client_write(c);
 	}

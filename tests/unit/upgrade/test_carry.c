@@ -180,6 +180,7 @@ static const struct gap service_gaps[] = {
 	NOT(service, sockets.asleep), /* as `wanted` says */
 	NOT(service, asks.of),        /* made anew */
 	NOT(service, traffic.asked_again), NOT(service, traffic.busy), /* counted anew */
+	NOT(service, counters.killed),                                 /* so too */
 	NOT(service, traffic.steer), NOT(service, accepting),          /* parts of their own */
 	NOT(service, broker), NOT(service, sockets.segment),
 	NOT(service, sockets.former),                            /* beside */
