@@ -169,10 +169,24 @@ static void on_tstp(struct supervisor *sup)
 	resume_all(sup);
 }
 
+/* Tell of it once: who rotates log files means all workers. */
+static void pass_on(struct service *s, int signal)
+{
+	uint32_t slot = service_signal_next(s, signal, false);
+	unsigned ready = service_counts(s).ready;
+	char name[16];
+
+	(void)text_signal_name(name, signal);
+	if (slot != SLOT_ALL && ready > 1 && once_say(s->said, ONCE_ONE_WORKER))
+		log_note("%s: %s passed on to %s.%" PRIu32 ", 1 of %u workers; 'signal-%s = all' "
+			 "passes it on to all",
+			s->name, name, s->name, slot, ready, name + 3);
+}
+
 static void do_built_in(struct supervisor *sup, struct service *service, int signal)
 {
 	if (is_passed_on(signal) && service != NULL)
-		(void)service_signal_next(service, signal, false);
+		pass_on(service, signal);
 	if (service != NULL)
 		return;
 	switch (signal) {

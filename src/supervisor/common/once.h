@@ -57,6 +57,7 @@ enum once {
 	ONCE_TOO_FEW_FILES,    /* what they lack for want of descriptors */
 	ONCE_RUNS_ONCE,        /* without a port one copy of it runs */
 	ONCE_ALONE,            /* its worker ends before its successor starts */
+	ONCE_ONE_WORKER,       /* a signal was passed on to one of several workers */
 	/* of a worker */
 	ONCE_GREEDY_WORKER,
 	/* of a listener */

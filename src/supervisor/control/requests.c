@@ -10,6 +10,7 @@
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -91,13 +92,11 @@ typedef int method(struct client *c, const struct target *t, struct error *err);
 /* Set the sentence; the value is the code. */
 #define refuse_with(err, code, ...) (error_set(err, 0, __VA_ARGS__), (code))
 
-/* `what` is "" or ends with a space. */
-static int answer_reached(struct client *c, unsigned reached, const char *what)
+static int answer_reached(struct client *c, unsigned reached, const char *text)
 {
-	char json[128];
+	char json[300];
 
-	snprintf(json, sizeof(json), "{\"reached\":%u,\"text\":\"%ssent to %u worker%s\"}", reached,
-		what, reached, reached == 1 ? "" : "s");
+	snprintf(json, sizeof(json), "{\"reached\":%u,\"text\":\"%s\"}", reached, text);
 	(void)control_begin_result(&c->out, c->request.id);
 	buffer_string(&c->out, json);
 	(void)control_end_result(&c->out);
@@ -274,31 +273,41 @@ static int do_stop(struct client *c, const struct target *t, struct error *err)
 	return request_expect(c, s, err) == 0 ? UNDER_WAY : CONTROL_FAILED;
 }
 
-static unsigned send_signal(const struct client *c, const struct target *t, struct service *s)
-{
-	int signal = c->request.signal;
-
-	if (t->slot != SLOT_ALL)
-		return service_signal_slot(s, t->slot, signal);
-	if (c->request.all)
-		return service_signal_all(s, signal);
-	return service_signal_next(s, signal, false);
-}
-
 static int signal_workers(struct client *c, const struct target *t, struct error *err)
 {
-	struct supervisor *sup = c->sup;
+	int signal = c->request.signal;
+	bool in_turn = t->slot == SLOT_ALL && !c->request.all;
 	unsigned reached = 0;
+	unsigned ready = 0;
 	char name[16];
-	char what[sizeof(name) + 1];
+	char to[160] = "";
+	char text[256];
 
-	for (size_t i = 0; i < sup->service_count; i++)
-		if (t->service == NULL || sup->services[i] == t->service)
-			reached += send_signal(c, t, sup->services[i]);
+	for (size_t i = 0; i < c->sup->service_count; i++) {
+		struct service *s = c->sup->services[i];
+		uint32_t slot = t->slot;
+
+		if (t->service != NULL && s != t->service)
+			continue;
+		ready += service_counts(s).ready;
+		if (c->request.all && slot == SLOT_ALL)
+			reached += service_signal_all(s, signal);
+		else if (slot != SLOT_ALL)
+			reached += service_signal_slot(s, slot, signal);
+		else if ((slot = service_signal_next(s, signal, false)) != SLOT_ALL) {
+			reached++;
+			snprintf(to, sizeof(to), "%s.%" PRIu32 ", ", s->name, slot);
+		}
+	}
 	if (reached == 0)
 		return refuse_with(err, CONTROL_FAILED, "no worker to signal");
-	snprintf(what, sizeof(what), "%s ", text_signal_name(name, c->request.signal));
-	return answer_reached(c, reached, what);
+	if (in_turn && ready > reached)
+		snprintf(text, sizeof(text), "%s sent to %s%u of %u workers; --all sends it to all",
+			text_signal_name(name, signal), reached == 1 ? to : "", reached, ready);
+	else
+		snprintf(text, sizeof(text), "%s sent to %u worker%s",
+			text_signal_name(name, signal), reached, reached == 1 ? "" : "s");
+	return answer_reached(c, reached, text);
 }
 
 static int send_message(struct client *c, const struct target *t, struct error *err)
@@ -307,14 +316,15 @@ static int send_message(struct client *c, const struct target *t, struct error *
 	struct service *s = only_service(c, t, err);
 	unsigned reached;
 	unsigned asked;
+	char text[40];
 
 	if (s == NULL)
 		return CONTROL_PARAMS;
 	reached = messages_send(s, t->slot, c->request.all, line, strlen(line), &asked);
+	snprintf(text, sizeof(text), "sent to %u worker%s", reached, reached == 1 ? "" : "s");
 	if (reached == asked && asked > 0)
-		return answer_reached(c, reached, "");
-	return refuse_with(err, CONTROL_FAILED, "%s: sent to %u worker%s: %s", s->name, reached,
-		reached == 1 ? "" : "s",
+		return answer_reached(c, reached, text);
+	return refuse_with(err, CONTROL_FAILED, "%s: %s: %s", s->name, text,
 		!messages_possible(s)                 ? "none of its workers has a message "
 							"channel (see 'ipc')"
 			: asked > 1 || c->request.all ? "the others do not read their messages"

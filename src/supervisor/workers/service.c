@@ -658,9 +658,9 @@ unsigned service_signal_all(struct service *service, int signal)
 	return reached;
 }
 
-unsigned service_signal_next(struct service *service, int signal, bool first)
+uint32_t service_signal_next(struct service *service, int signal, bool first)
 {
 	uint32_t slot = cluster_next_in_turn(service->core, first);
 
-	return slot != SLOT_ALL ? service_signal_slot(service, slot, signal) : 0;
+	return slot != SLOT_ALL && service_signal_slot(service, slot, signal) > 0 ? slot : SLOT_ALL;
 }

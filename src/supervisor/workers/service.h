@@ -82,11 +82,11 @@ bool service_runs_once(const struct service *service);
  * stop it now. */
 void service_stop(struct service *service, bool at_once);
 void service_stop_now(struct service *service, bool at_once);
-/* Send a signal to the worker of a slot, to all workers, or to the next in turn.  Returns how many
- * workers got it. */
+/* Send a signal to the worker of a slot, or to all workers.  Returns how many workers got it. */
 unsigned service_signal_all(struct service *service, int signal);
 unsigned service_signal_slot(struct service *service, uint32_t slot, int signal);
-unsigned service_signal_next(struct service *service, int signal, bool first);
+/* To the next in turn, or the first one.  Returns its slot, or SLOT_ALL: there is none. */
+uint32_t service_signal_next(struct service *service, int signal, bool first);
 
 /* ---- carry workers ---- */
 

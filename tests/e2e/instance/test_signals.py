@@ -36,6 +36,9 @@ def test_usr1_usr2_and_real_time_signals_go_to_one_worker_the_next_in_turn_and_n
     for number in signal.SIGCHLD, signal.SIGPIPE, signal.SIGWINCH:  # are never passed on
         kill(it.pid, number)
     send_each(it, SIGUSR1, "USR1", 0, 1, 2, 0)
+    # once, and names the way to all of them
+    it.logged("it: SIGUSR1 passed on to it.0, 1 of 3 workers; 'signal-USR1 = all' passes it on")
+    assert it.log().count("passed on to") == 1
     send_each(it, SIGUSR2, "USR2", 1)
     send_each(it, signal.SIGRTMIN + 3, "RTMIN+3", 2)
     assert len(lines("heard")) == 3 + 6
