@@ -4,10 +4,13 @@
 #include "base/scope.h"
 #include "cli/render.h"
 #include "os/clock.h"
+#include "os/privilege.h"
 #include "os/process.h"
 
+#include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 /* A program may open more sockets after its first: it is watched for so long after
@@ -332,10 +335,12 @@ static void report_sockets(const struct exam *e)
 static void tell_start(struct exam *e, double watched)
 {
 	unsigned cpus = affinity_usable();
-	char ignored[8];
 
-	if (trial_logged(e->trial, "run with no_new_privs ", ignored, sizeof(ignored)))
-		facts_add(e->facts, FACT_NOTE, "sudo", "if the program needs one: intercept = off",
+	if (!privilege_has(CAP_SYS_ADMIN) && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 &&
+		!trial_has_option(e->arguments->given, "--intercept"))
+		facts_add(e->facts, FACT_NOTE, "sudo",
+			"if the program needs one: --intercept off, and -l PORT, as copies then "
+			"share no port that they open by themselves",
 			"it and other set-id programs have no effect in workers, which run with "
 			"no_new_privs");
 	if (e->ended) {

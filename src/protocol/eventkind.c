@@ -16,7 +16,7 @@ const char *const event_kinds[] = {
 	/* a cluster */
 	"state", "all-ready", "scaled", "gave-up", "not-ready", "not-started", "rollout-started",
 	"rollout-step", "baking", "baked", "rollout-done", "rollout-failed", "rollout-superseded",
-	"listening", "stranger-listens", "listener-harmed", "relay-down", "relay-up",
+	"listening", "closed", "stranger-listens", "listener-harmed", "relay-down", "relay-up",
 	"file-changed", "shared-memory", "balance", "check-denied", "check-untaken",
 	"check-doubted", "stall-refused", "stop-waits", "renamed", "hook-failed", "surprise",
 	"drop", "fallback", "fallback-over", "essential-ended", "waits", "before-failed",

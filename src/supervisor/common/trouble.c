@@ -398,10 +398,17 @@ void trouble_guess_in_use(const struct service *service, uint64_t worker, char *
 			"its address is in use, maybe '%s' by %s.%" PRIu32
 			"; to share that: '-l unix:%s' if the program takes LISTEN_FDS",
 			p->name, service->name, c->slot, p->name);
-	else if (c == NULL ||
-		(service->sup->intercept.way != WAY_NONE && s->intercept != INTERCEPT_OFF &&
-			s->share_ports == NULL))
-		text_copy(to, size, "its address is in use by another process (see: ss -lntup)");
+	else if (service->sup->intercept.way != WAY_NONE && s->intercept != INTERCEPT_OFF &&
+		s->share_ports == NULL)
+		snprintf(to, size,
+			"it says that an address is in use, but nclust saw no bind refused%s",
+			c != NULL && s->ipc != IPC_OFF && c->channel != NULL
+				? ": workers share its socket; 'ipc = off', or 'exclusive: true' "
+				  "in Node, gives each its own"
+				: " (see: ss -lntup)");
+	else if (c == NULL)
+		text_copy(to, size,
+			"its address is in use, maybe by another process (see: ss -lntup)");
 	else
 		snprintf(to, size,
 			"its address is in use, maybe by %s.%" PRIu32

@@ -192,8 +192,11 @@ static int do_scale(struct client *c, const struct target *t, struct error *err)
 			service_counts(s).workers == 1 ? "" : "s", count, WORKERS_MAX);
 	if (service_scale(s, (unsigned)count, err) == -1 || request_expect(c, s, err) == -1)
 		return CONTROL_FAILED;
-	snprintf(c->outcome, sizeof(c->outcome), "%s: %ld worker%s", s->name, count,
-		count == 1 ? "" : "s");
+	snprintf(c->outcome, sizeof(c->outcome), "%s: %ld worker%s%s", s->name, count,
+		count == 1 ? "" : "s",
+		count == 0 && s->sockets.learned.count > 0
+			? "; the port that they opened is closed: '-l' keeps one open"
+			: "");
 	return UNDER_WAY;
 }
 

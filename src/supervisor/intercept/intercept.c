@@ -39,14 +39,7 @@ static enum intercept_way find_way(void)
 
 static void log_own_filter(struct supervisor *sup)
 {
-	if (!once_say(sup->said, ONCE_OWN_FILTER))
-		return;
-	if (!sup->intercept.trap.privileged && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
-		log_note("workers run with no_new_privs (needed to share their "
-			 "port without CAP_SYS_ADMIN): sudo and other setuid "
-			 "programs will not work in them; 'intercept = off' "
-			 "avoids this");
-	if (sup->intercept.way == WAY_REPLACE)
+	if (sup->intercept.way == WAY_REPLACE && once_say(sup->said, ONCE_OWN_FILTER))
 		log_note("pidfd_open or pidfd_getfd is refused here (a "
 			 "container's seccomp profile?): nclust replaces the "
 			 "sockets of workers by "

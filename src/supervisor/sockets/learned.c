@@ -391,7 +391,7 @@ void learned_drop_all(struct service *service)
 void learned_close(struct service *service, struct listener *l, struct child *by)
 {
 	if (by == NULL || news_spares(by))
-		log_note("%s: %s closed: no worker uses it any more", service->name,
+		news_say_of(service, LOG_NOTE, "closed", "%s closed: no worker uses it any more",
 			listener_text(l));
 	socket_stop_listening(l->fd);
 	learned_drop(service, l);

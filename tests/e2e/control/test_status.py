@@ -144,7 +144,22 @@ def test_a_program_that_goes_to_the_background():
 def test_a_port_that_is_taken_seen_by_nobody():
     it = start("-n 1 --intercept off --backoff-min 1ms --backoff-max 20ms", "sh", "-c",
                f"echo 'listen tcp :{PORT}: bind: address already in use' >&2; exit 1")
-    wait(lambda: named_everywhere(it, "its address is in use by another process"))
+    wait(lambda: named_everywhere(it, "its address is in use, maybe by another process"))
+
+
+def test_another_process_is_blamed_only_for_a_bind_that_was_refused():
+    it = start("-n 1 --backoff-min 1ms --backoff-max 20ms", "sh", "-c",
+               "echo 'bind: address already in use' >&2; exit 1")
+    wait(lambda: named_everywhere(it, "says that an address is in use, but nclust saw no bind "
+                                      "refused (see: ss -lntup)"))
+    assert "another process" not in it.log()
+    it.stop()
+    write("mc.js", """
+        const s = require("dgram").createSocket({type: "udp4", reuseAddr: true});
+        s.bind(8053, () => s.addMembership("224.0.0.251", "127.0.0.1"));""")
+    it = start("-n 2 --backoff-min 1ms --backoff-max 20ms", "node", "mc.js", name="mc")
+    it.logged("workers share its socket; 'ipc = off', or 'exclusive: true' in Node, gives each")
+    assert "another process" not in it.log()
 
 
 def test_a_port_that_another_copy_has_seen_by_nobody():

@@ -226,6 +226,16 @@ def test_start_starts_what_was_stopped_or_scaled_to_0_and_leaves_alone_what_runs
     nclust("start api.0").fails(64, "a slot cannot be started")
 
 
+def test_scale_to_0_says_that_a_port_which_workers_opened_is_closed():
+    it = cluster("-n 1", PLAIN, PORT)
+    assert nclust("scale it 0").ok() == (
+        "it: 0 workers; the port that they opened is closed: '-l' keeps one open\n")
+    assert it.event("closed").text == f"it: tcp:0.0.0.0:{PORT} closed: no worker uses it any more"
+    assert not listens(PORT)
+    assert nclust("start").ok() == "it: started\n"
+    assert listens(PORT)
+
+
 def test_other_tools_words_and_the_options_place():
     it = quick()
     assert json.loads(nclust("--json status it").ok())["name"] == "it"
