@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -32,9 +33,17 @@ static int wait_for_outcome(int fd, pid_t pid)
 
 int daemon_detach(int *pipe, int *status, struct error *err)
 {
+	const char *own = getenv("SYSTEMD_EXEC_PID"); /* since systemd 248 */
 	int ends[2];
 	pid_t pid;
 
+	if (getpid() == 1)
+		return error_set(err, 0,
+			"leave out -d here: a container ends with its process 1, which is this "
+			"one");
+	if (own != NULL && strtol(own, NULL, 10) == getpid() && getenv("PIDFILE") == NULL)
+		log_warn("leave out -d in a systemd unit (Type=notify): -d needs Type=forking, and "
+			 "without that systemd ends what it has started");
 	if (pipe2(ends, O_CLOEXEC) == -1)
 		return error_set(err, errno, "cannot go to the background");
 	pid = fork();

@@ -34,6 +34,18 @@ def test_it_returns_when_all_are_ready_and_not_before():
 
 
 @pytest.mark.leaks  # to look for them takes a process
+def test_it_is_refused_as_process_1_and_doubted_as_the_process_of_a_unit():
+    need_root()
+    run("unshare", "-pf", "--kill-child", "--mount-proc", inside(PROGRAM), "-d", "-n", "1", "--",
+        "sleep", "1000").fails(71, "leave out -d here: a container ends with its process 1")
+    start = 'export SYSTEMD_EXEC_PID=$$; exec "$0" -d -n 1 --ready alive:0s -- sleep 1000'
+    said = run("bash", "-c", start, inside(PROGRAM))
+    assert "leave out -d in a systemd unit (Type=notify): -d needs Type=forking" in said.err
+    nclust("stop").ok()
+    run("bash", "-c", "export PIDFILE=/run/x; " + start, inside(PROGRAM)).ok()
+    assert "leave out" not in nclust("stop").ok()
+
+
 def test_a_limit_of_processes_is_named():
     need_root()
     run("prlimit", "--nproc=1", "setpriv", "--reuid=64999", "--clear-groups", inside(PROGRAM),
