@@ -173,4 +173,8 @@ typedef int session_show(const struct answer *answer, void *data);
 int session_ask(
 	struct arguments *a, int reader, client_event *on_event, session_show *show, void *data);
 
+/* Add to `err` how an nclust is reached that was not found, because it is another user's or, if
+ * `ours`, has a place of its own.  False: none runs. */
+bool stranger_hint(const struct arguments *a, bool ours, struct error *err);
+
 #endif

@@ -339,7 +339,7 @@ static void tell_start(struct exam *e, double watched)
 	if (!privilege_has(CAP_SYS_ADMIN) && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 &&
 		!trial_has_option(e->arguments->given, "--intercept"))
 		facts_add(e->facts, FACT_NOTE, "sudo",
-			"if the program needs one: --intercept off, and -l PORT, as copies then "
+			"if the program needs one: intercept = off, and listen, as copies then "
 			"share no port that they open by themselves",
 			"it and other set-id programs have no effect in workers, which run with "
 			"no_new_privs");

@@ -51,7 +51,7 @@ static int join_all(struct session *s, const struct arguments *a, char **names, 
 		if (connect_instance(s, a, names[i], cancel, &why) == 0 ||
 			why.status == EX_UNAVAILABLE)
 			continue;
-		if (trouble)
+		if (trouble && err->status != EX_NOPERM)
 			log_warn("%s", err->text);
 		*err = why;
 		trouble = true;
@@ -59,7 +59,8 @@ static int join_all(struct session *s, const struct arguments *a, char **names, 
 		if (why.sys == ECANCELED)
 			return -1;
 	}
-	if (trouble && s->count > 0)
+	/* root's, of whose control-group we are no member */
+	if (trouble && s->count > 0 && err->status != EX_NOPERM)
 		log_warn("%s", err->text);
 	return trouble && s->count == 0 ? -1 : 0;
 }
@@ -146,9 +147,8 @@ static void say_where(const struct arguments *a, const char *killed, struct erro
 		error_hint(err, n == 0 ? "looked in '%s'" : "in '%s'", path);
 	if (killed != NULL)
 		error_hint(err, "'%s' was killed: its next start takes over kept workers", killed);
-	if (geteuid() == 0 && getenv("SUDO_USER") != NULL)
-		error_hint(err, "what you started yourself is found without sudo");
-	error_hint(err, "to start one: nclust -n auto -- COMMAND");
+	if (!stranger_hint(a, true, err))
+		error_hint(err, "to start one: nclust -n auto -- COMMAND");
 }
 
 int session_open(
@@ -166,6 +166,8 @@ int session_open(
 							       : -1;
 	if (got == -1 && err->status == EX_UNAVAILABLE && s->count == 0)
 		say_where(a, count > 0 ? names[0] : NULL, err);
+	else if (got == -1 && err->status == EX_UNAVAILABLE)
+		(void)stranger_hint(a, false, err);
 	for (long i = 0; i < count; i++)
 		free(names[i]);
 	free(names);

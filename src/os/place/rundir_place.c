@@ -65,7 +65,7 @@ static void put_shared(char text[40])
 	snprintf(text, 40, "/tmp/nclust-%u", (unsigned)geteuid());
 }
 
-enum { OF_STARTER, OF_ROOT, OF_SESSION, OF_USER, SHARED, PLACES };
+enum { OF_STARTER, OF_ROOT, OF_SESSION, OF_USER, SHARED, ROOTS, PLACES };
 
 static int put_place(unsigned which, bool seek, char *path, size_t size, struct error *err)
 {
@@ -85,6 +85,8 @@ static int put_place(unsigned which, bool seek, char *path, size_t size, struct 
 	case OF_USER:
 		snprintf(text, sizeof(text), "/run/user/%u", (unsigned)geteuid());
 		return !root && is_ours(text) ? put_path(path, size, text, "/nclust", err) : 0;
+	case ROOTS: /* its control-group */
+		return seek && !root ? put_path(path, size, "/run/nclust", "", err) : 0;
 	default:
 		put_shared(text);
 		return put_path(path, size, text, "", err);
