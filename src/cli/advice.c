@@ -175,6 +175,15 @@ void advice_on_status(struct advice *a, const json_t *status)
 	}
 }
 
+void advice_on_changed(struct advice *a, const char *instance, const char *file)
+{
+	struct place place;
+
+	if (make_place(&place, instance, instance, -1))
+		advise(a, ADVICE_CHANGED, "reload", &place, "",
+			"%s has changed since it was read:", file);
+}
+
 /* ---- showing ---- */
 
 void advice_put(const struct advice *a, struct wrap *lines)

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 
 #define REQUEST_ID "1" /* a connection has one request under way at a time */
@@ -203,6 +204,24 @@ static int take_clusters(struct client *c, json_t *list)
 	return 0;
 }
 
+/* Told by the time of its inode, because a file that is moved there keeps its own. */
+static void look_for_changes(struct client *c, const json_t *params)
+{
+	double read = json_number_value(json_object_get(params, "read"));
+	const json_t *file;
+	struct stat st;
+	size_t i;
+
+	json_array_foreach(json_object_get(params, "files"), i, file)
+	{
+		const char *path = json_string_value(file);
+
+		if (path != NULL && read > 0 && stat(path, &st) == 0 &&
+			(double)st.st_ctim.tv_sec + (double)st.st_ctim.tv_nsec / 1e9 > read)
+			text_copy(c->changed, sizeof(c->changed), path);
+	}
+}
+
 static int take_hello(struct client *c, json_t *message, struct error *err)
 {
 	json_t *params = json_object_get(message, "params");
@@ -218,6 +237,7 @@ static int take_hello(struct client *c, json_t *message, struct error *err)
 	if (text_is_name(name))
 		text_copy(c->name, sizeof(c->name), name);
 	c->pid = (pid_t)field_number(params, "pid");
+	look_for_changes(c, params);
 	if (take_clusters(c, json_object_get(params, "clusters")) == -1)
 		return error_set(err, errno, "cannot keep what was said");
 	return 0;

@@ -39,6 +39,8 @@ struct client {
 	json_t *last; /* the message with the last answer; or NULL */
 	char name[65];
 	pid_t pid;
+	char changed
+		[256];   /* the file of its settings that has changed since they were read; or "" */
 	char **clusters; /* heap */
 	size_t cluster_count;
 };

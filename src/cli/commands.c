@@ -52,6 +52,9 @@ const struct verb verbs[] = {
 			  "where the old ones ran: a later restart, an upgrade "
 			  "and a reload that finds the old command in the file "
 			  "keep it. If it fails, the old command serves on. "
+			  "Settings and environment are those that nclust has "
+			  "read and was started with: reload reads a changed "
+			  "file, and --env sets a variable. "
 			  "From within one of those workers, as in a deploy "
 			  "hook, it does not wait for the end.",
 		.options = OPTIONS_CHANGE | OPTION_CANARY | OPTION_BAKE | OPTION_DROP_PORTS,

@@ -184,6 +184,7 @@ enum advice_kind {
 	ADVICE_WAITS,   /* the worker's slot waits for the next try */
 	ADVICE_RESTART, /* the last restart failed */
 	ADVICE_STOPPED, /* a worker is stopped by a signal, or a cluster by its operator */
+	ADVICE_CHANGED, /* a file is to be read again */
 	ADVICE_DROPS,   /* a queue is full, or was */
 	ADVICE_KINDS,
 };
@@ -199,6 +200,8 @@ struct advice {
 };
 
 /* Add the advice that the status of an instance calls for. */
+/* Its file has changed since it was read. */
+void advice_on_changed(struct advice *a, const char *instance, const char *file);
 void advice_on_status(struct advice *a, const json_t *status);
 
 void advice_put(const struct advice *a, struct wrap *lines);

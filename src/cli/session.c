@@ -258,6 +258,10 @@ int session_ask(
 		: client_call(s.client, request, on_event, data, &answer, &err);
 	if (got == 0 || answer.code != 0) {
 		status = show(&answer, data);
+		if (s.client->changed[0] != '\0' &&
+			(request->method == METHOD_RESTART || request->method == METHOD_START))
+			log_warn("%s has changed since it was read: nclust reload %s",
+				s.client->changed, s.client->name);
 		got = 0;
 		/* the name and the addresses are free only when nclust has ended */
 		if (answer.code == 0 && request->method == METHOD_STOP && !request->no_wait &&

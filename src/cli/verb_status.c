@@ -63,6 +63,8 @@ static int ask_instance(
 	if (client_call(c, &status, NULL, NULL, &answer, err) == -1)
 		return -1;
 	add_status(look, s, answer.result);
+	if (c->changed[0] != '\0')
+		advice_on_changed(&look->advice, c->name, c->changed);
 	return 0;
 }
 

@@ -305,6 +305,17 @@ char *origin_whole(const struct settings *s, const char *path, size_t len)
 	return text;
 }
 
+char *settings_file(const struct settings *s, size_t n)
+{
+	const struct origin_table *t = s->origins;
+
+	if (n == 0)
+		return s->config_file != NULL ? strdup(s->config_file) : NULL;
+	return n > t->included_count
+		? NULL
+		: origin_whole(s, t->included[n - 1].path, strlen(t->included[n - 1].path));
+}
+
 int origin_include(struct origin_table *t, const char *path, struct origin by)
 {
 	struct included *list = reallocarray(t->included, t->included_count + 1, sizeof(*list));

@@ -374,6 +374,8 @@ struct settings {
 
 /* Make settings with everything at its default, and no cluster; NULL when out of memory. */
 struct settings *settings_new(void);
+/* The whole path of its n-th file, the main one first; heap, NULL: there are no more. */
+char *settings_file(const struct settings *s, size_t n);
 void settings_free(struct settings *s); /* drops its clusters' references */
 
 /* Make a cluster's settings, all at their default, and no name; NULL when out of memory. */

@@ -587,6 +587,7 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 		return fail_start(&sup, &err);
 	}
 	sup.launch.started = clock_now();
+	sup.instance.read_at = (nsec_t)(clock_wall() * 1e9);
 	sup.launch.directory = cwd_name();
 	sup.launch.cpus = affinity_usable();
 	sup.launch.had_terminal = !settings->daemon && signals_has_terminal();

@@ -68,6 +68,7 @@ static void say_hello(struct client *c)
 {
 	struct supervisor *sup = c->sup;
 	struct json_writer w;
+	char *file;
 
 	json_begin(&w, &c->out);
 	json_open_object(&w);
@@ -78,6 +79,13 @@ static void say_hello(struct client *c)
 	json_put_int(&w, "pid", getpid());
 	json_put_text(&w, "version", NCLUST_VERSION);
 	json_put_int(&w, "protocol", CONTROL_VERSION);
+	json_put_real(&w, "read", nsec_seconds(sup->instance.read_at), 3);
+	json_open_list(&w, "files");
+	for (size_t i = 0; (file = settings_file(sup->settings, i)) != NULL; i++) {
+		json_text(&w, file);
+		free(file);
+	}
+	json_close_array(&w);
 	json_open_list(&w, "clusters");
 	for (size_t i = 0; i < sup->service_count; i++)
 		json_text(&w, sup->services[i]->name);

@@ -2,6 +2,7 @@
 #include "supervisor/instance/instance.h"
 
 #include "base/log.h"
+#include "os/clock.h"
 #include "os/process.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/common/news.h"
@@ -341,6 +342,7 @@ static void commit_plan(
 	struct supervisor *sup, struct plan *plan, bool restart, struct buffer *text)
 {
 	struct diff *d = &plan->diff;
+	bool same = d->instance == CHANGE_NONE && !restart;
 
 	look_at_names(sup, d);
 	rename_tell(&plan->renamed);
@@ -365,6 +367,7 @@ static void commit_plan(
 		bool anew;
 
 		describe_change(text, c, rests);
+		same = same && c->old != NULL && c->new != NULL && c->change == CHANGE_NONE;
 		if (s == NULL) {
 			add_service(sup, c, &plan->sets[i], &plan->segments[i]);
 			continue;
@@ -382,6 +385,9 @@ static void commit_plan(
 			s->stage.awaited = AWAITED_NOTHING;
 		}
 	}
+	if (same)
+		buffer_printf(text, "; to start the same command anew: nclust restart %s",
+			plan->settings->name);
 	settings_free(sup->settings);
 	sup->settings = plan->settings;
 	plan->settings = NULL;
@@ -436,6 +442,8 @@ static void on_read(
 		mistakes = "nclust is stopping";
 	}
 	got = reload_run(sup, settings, mistakes, restart, drops_ports, &text);
+	if (got == 0)
+		in->read_at = (nsec_t)(clock_wall() * 1e9);
 	for (size_t i = 0; i < sup->service_count; i++) {
 		renew_look(sup->services[i]);
 		if (got == 0)

@@ -28,6 +28,7 @@ struct instance {
 	unsigned last_orders; /* how often processes below nclust were signalled at the end */
 	ev_timer stop_waits;  /* when to report what a stop waits for, or to signal these again */
 	nsec_t stop_since;    /* when that stop began */
+	nsec_t read_at;       /* the file of the settings was read: CLOCK_REALTIME */
 };
 
 /* When a change of a cluster is over. */

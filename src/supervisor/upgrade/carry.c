@@ -73,6 +73,7 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(65, supervisor, web.agent.file.gid, UNSIGNED),
 	PLAIN(66, supervisor, launch.directory, HEAP),
 	PLAIN(67, supervisor, said[0], UNSIGNED), /* 13 and 16 were facts of it */
+	PLAIN(68, supervisor, instance.read_at, SIGNED),
 	CARRY_BYTES(CARRY_CHILDREN, supervisor, reaper.first_children,
 		reaper.first_children_count),
 	CARRY_ARRAY(CARRY_ASKER, supervisor, traffic.host.monitors,

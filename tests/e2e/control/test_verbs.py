@@ -249,6 +249,22 @@ def test_start_starts_what_was_stopped_or_scaled_to_0_and_leaves_alone_what_runs
     nclust("start api.0").fails(64, "a slot cannot be started")
 
 
+def test_a_file_that_has_changed_since_is_told_by_restart_and_status_until_a_reload():
+    it = cluster(ini=TWO)
+    assert nclust("restart web").ok() and "changed" not in nclust("status").ok()
+    write("moved", read("it.ini"))  # of the same text: its time is what counts
+    os.utime("moved", (1, 1))
+    os.rename("moved", "it.ini")
+    said = nclust("restart web")
+    assert said.status == 0 and "it.ini has changed since it was read: nclust reload it" in said.err
+    assert "it.ini has changed since it was read: nclust reload it" in nclust("status").ok()
+    it.verb("upgrade").ok()
+    assert "has changed since" in nclust("status").ok()
+    assert nclust("reload").ok().endswith(
+        "no change; to start the same command anew: nclust restart it\n")
+    assert "changed" not in nclust("status").ok() and "changed" not in nclust("restart web").err
+
+
 def test_scale_to_0_says_that_a_port_which_workers_opened_is_closed():
     it = cluster("-n 1", PLAIN, PORT)
     assert nclust("scale it 0").ok() == (
