@@ -375,7 +375,7 @@ static const struct {
 		"18f 19f 20i 21b 22f 23b 24f 25f 26u 27u 28t 29f 30i 31i 32f "
 		"33b 34u 35i 36f 37u 39i 40f 41i 42f 43t 44u 45u 46u "
 		"47u 49u 51u 53i 54i 56b 57u 58i 59i 60f 61t 62u "
-		"63u 64u 65u 66t 67u 125x 148g",
+		"63u 64u 65u 66t 67u 68i 125x 148g",
 		GAPS(supervisor_gaps)},
 	{"load balancer", &carried_monitor, "1t 2i 3i 4i 5u", NULL, 0},
 	{"binary", &carried_binary, "1t 2t 3f 4i 5i 6i 7u", NULL, 0},
