@@ -150,10 +150,12 @@ static const char *escape_of(char to[8], const char *s, size_t n)
 
 	if (n == 0)
 		return "\xef\xbf\xbd"; /* U+FFFD */
-	if (n == 2 && c == 0xc2 && (unsigned char)s[1] < 0xa0)
-		c = (unsigned char)s[1]; /* a C1 control */
-	else if (n > 1 || (c >= 0x20 && c != 0x7f && c != '"' && c != '\\'))
+	if (n > 1 ? text_is_harmless(s, n) : c >= 0x20 && c != 0x7f && c != '"' && c != '\\')
 		return NULL;
+	if (n > 1) /* two or three bytes: a C1 control, or what turns text around */
+		c &= n == 2 ? 0x1f : 0x0f;
+	for (size_t i = 1; i < n; i++)
+		c = c << 6 | ((unsigned char)s[i] & 0x3f);
 	switch (c) {
 	case '"':
 		return "\\\"";
