@@ -83,7 +83,8 @@ static int reset_signals(void)
 	sigset_t none;
 
 	sigemptyset(&none);
-	if (disposition_reset() == -1 || sigaction(SIGPIPE, &ignore, NULL) == -1)
+	if (disposition_reset() == -1 || sigaction(SIGPIPE, &ignore, NULL) == -1 ||
+		sigaction(SIGXFSZ, &ignore, NULL) == -1)
 		return -1;
 	return sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -16,7 +16,7 @@ enum { NOBODY = 65534 }; /* uid and gid of the kernel's overflow user */
 int privilege_shed(uid_t uid, struct error *err);
 /* Fill descriptors 0-2 with /dev/null where closed.  Returns 0 or -1. */
 int privilege_fill_standard(void);
-/* That, and all others CLOEXEC, default dispositions, SIGPIPE ignored.  Returns 0 or -1. */
+/* That, and all others CLOEXEC, default dispositions, SIGPIPE and SIGXFSZ ignored.  Returns 0 or -1. */
 int privilege_clean_start(struct error *err);
 /* Let orphans below this process become its children.  A fork does not inherit that
  * (prctl(2), PR_SET_CHILD_SUBREAPER).  Returns 0 or -1. */

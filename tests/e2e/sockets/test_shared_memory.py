@@ -112,6 +112,8 @@ def test_more_than_there_is_is_refused_at_the_start():
     # growing a file beyond it would be a signal
     run("bash", "-c", 'ulimit -f 16; exec "$@"', "-", inside(PROGRAM), "-n", 1,
         "--shared-memory", "1M", "--", "true").fails(1, "RLIMIT_FSIZE")
+    run("bash", "-c", 'ulimit -f 0; exec "$@"', "-", inside(PROGRAM), "-n", 1,
+        "--", "true").fails(1, "File too large")
 
 
 def test_huge_pages_there_are_enough_or_it_says_how_many_are_missing():
