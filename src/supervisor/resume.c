@@ -102,6 +102,7 @@ static int load_state(struct supervisor *sup, struct inheritance *in, struct err
 		return -1;
 	heal_init(sup);
 	renew_init(sup, child_on_renewed);
+	paths_init(sup, paths_on_changed);
 	intercept_init(sup);
 	return 0;
 }

@@ -405,6 +405,7 @@ static int start_instance(struct supervisor *sup, struct error *err)
 	logger_init(sup);
 	heal_init(sup);
 	renew_init(sup, child_on_renewed);
+	paths_init(sup, paths_on_changed);
 	log_deadly_calls();
 	intercept_init(sup);
 	if (signals_init(sup, err) == -1 || news_init(sup, err) == -1 ||

@@ -57,11 +57,14 @@ int socket_open(const struct socket_plan *plan, struct socket_file *made, struct
 int socket_unlink(const char *path, const struct socket_file *made);
 
 /* Does the path lead to the file that nclust made?  0: yes; 1: it was removed, and
- * has its name again; -1 and errno; ENOENT: the file is gone, EEXIST: another file
+ * has its name again; -1 and errno; ENOENT: the file is gone, or dead; EEXIST: another file
  * has the name. */
 int socket_keep_name(const char *path, const struct socket_file *made);
 /* Remove the name alone, if it leads to that file.  1: it did; 0: no; -1 and errno. */
 int socket_take_name(const char *path, const struct socket_file *made);
+/* Let an inotify instance report when a name of the file is removed or made (IN_ATTRIB), of
+ * whatever directory, as long as the file is there. */
+void socket_watch_names(const char *path, const struct socket_file *made, int inotify);
 /* Has another file that name?  In doubt: no. */
 bool socket_is_replaced(const char *path, const struct socket_file *made);
 

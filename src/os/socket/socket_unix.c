@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -266,6 +267,7 @@ struct naming {
 	const struct socket_file *made;
 	const struct vfork_user *user;
 	struct socket_file *found;
+	int inotify;
 };
 
 static int act_on_name(void *argument)
@@ -280,13 +282,26 @@ static int act_on_name(void *argument)
 	return n->act(n, dir, name, fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? &st : NULL);
 }
 
+static int watch_names(const struct naming *n, int dir, const char *name, const struct stat *st)
+{
+	scoped_fd file = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat now;
+	char at[40];
+
+	(void)st;
+	snprintf(at, sizeof(at), "/proc/self/fd/%d", file);
+	return file != -1 && fstat(file, &now) == 0 && is_it(&now, n->made)
+		? inotify_add_watch(n->inotify, at, IN_ATTRIB)
+		: -1;
+}
+
 /* With the rights of the user whose file it is: a worker may change its directories at any time, so
  * that the path leads somewhere else by now. */
 static int act_as_owner(struct naming *n)
 {
 	const struct vfork_user owner = {.uid = n->made->uid, .gid = n->made->gid};
 
-	return socket_unix_act(&owner, -1, act_on_name, n);
+	return socket_unix_act(&owner, n->act == watch_names ? n->inotify : -1, act_on_name, n);
 }
 
 static int give_spare(const struct naming *n, int dir, const char *name, const struct stat *st)
@@ -310,7 +325,7 @@ static int give_spare(const struct naming *n, int dir, const char *name, const s
 
 int socket_spare_name(const char *path, const struct vfork_user *user, struct socket_file *found)
 {
-	struct naming n = {give_spare, path, NULL, user, found};
+	struct naming n = {.act = give_spare, .path = path, .user = user, .found = found};
 
 	found->uid = user->uid;
 	return socket_unix_act(user, -1, act_on_name, &n);
@@ -328,7 +343,7 @@ static int link_spare(int dir, const char *name, const struct socket_file *made)
 	char at[40];
 
 	snprintf(at, sizeof(at), "/proc/self/fd/%d", file);
-	if (file != -1 && fstat(file, &st) == 0 && is_it(&st, made) &&
+	if (file != -1 && fstat(file, &st) == 0 && is_it(&st, made) && !is_dead(file) &&
 		linkat(AT_FDCWD, at, dir, name, AT_SYMLINK_FOLLOW) == 0)
 		return 1;
 	errno = ENOENT;
@@ -348,6 +363,14 @@ int socket_keep_name(const char *path, const struct socket_file *made)
 	struct naming n = {.act = keep_name, .path = path, .made = made};
 
 	return made->ino == 0 ? 0 : act_as_owner(&n);
+}
+
+void socket_watch_names(const char *path, const struct socket_file *made, int inotify)
+{
+	struct naming n = {.act = watch_names, .path = path, .made = made, .inotify = inotify};
+
+	if (made->ino != 0)
+		(void)act_as_owner(&n); /* without, it is looked at when a worker starts or ends */
 }
 
 static int take_name(const struct naming *n, int dir, const char *name, const struct stat *st)

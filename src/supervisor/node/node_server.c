@@ -427,6 +427,8 @@ static struct listener *bind_unix(
 	int fd = -1;
 
 	*error = EINVAL;
+	if (l != NULL) /* the worker may have removed the file, and goes on when it listens */
+		renew_look_at(l);
 	if (l != NULL || make_address(&address, place) == -1)
 		return l;
 	if (paths_user(w->child, w->child->pid, path, &user) == 0)

@@ -97,12 +97,16 @@ void heal_forget_also(const struct listener *l, int fd);
  * nclust gives the file its name again, from a spare hard link.  If it shuts the socket down, which
  * no unix socket survives, nclust binds a new one and replaces the workers that have the former
  * one.  If it connects a datagram socket, which then hears one client alone, nclust undoes that.
- * The kernel reports little of this, so nclust looks before a worker is started, after a worker has
- * ended, and at a reload.
+ * Of the file the kernel reports that (inotify(7)), of all else little, so nclust looks before a
+ * worker is started, after a worker has ended, and at a reload.
  */
 /* `on_renewed` is called when workers may have a listener's former socket. */
 void renew_init(struct supervisor *sup,
 	void (*on_renewed)(struct ev_loop *loop, ev_timer *timer, int revents));
+/* `look` is called for each cluster when names of such files have changed. */
+void paths_init(
+	struct supervisor *sup, void (*look)(struct ev_loop *loop, ev_timer *t, int revents));
+void paths_watch(struct supervisor *sup, const char *path, const struct socket_file *file);
 /* Look at all listeners of the service, and repair them. */
 void renew_look(struct service *service);
 void renew_look_at(struct listener *l); /* the same for a single listener */

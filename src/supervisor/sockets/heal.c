@@ -19,6 +19,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
 /* A worker may shut a listener down again and again: it listens again once in this time. */
@@ -153,6 +154,8 @@ void heal_watch(struct listener *l)
 	if (l->watched || l->heal_rests || !can_be_healed(l))
 		return;
 	l->watched = true;
+	if (l->facts.family == AF_UNIX)
+		paths_watch(l->sup, l->address.path, &l->file);
 	heal_watch_also(l, l->fd);
 	/* a listener that was taken over may have several sockets */
 	for (const struct listener_socket *also = l->sockets; also != NULL; also = also->next)
@@ -344,6 +347,54 @@ static void renew_socket(struct listener *l, const char *why)
 		"listener '%s': %s; bound again, and workers that have the "
 		"former socket will be replaced",
 		l->address.name, why);
+}
+
+/* ---- names of unix sockets ---- */
+
+/* A worker may change them again and again: then the pause between two looks doubles. */
+#define PATHS_LEAST (1 * MSEC)
+#define PATHS_MOST (100 * MSEC)
+
+static void on_paths_changed(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct sockets *s = &((struct supervisor *)watcher->data)->sockets;
+	char events[4096] uninitialized;
+	const nsec_t now = clock_now();
+
+	(void)revents;
+	ev_io_stop(loop, watcher); /* until the look is over, whatever comes */
+	while (read(watcher->fd, events, sizeof(events)) == sizeof(events))
+		;
+	if (s->paths_looked == 0 || now - s->paths_looked > SECOND)
+		s->paths_pause = 0;
+	else
+		s->paths_pause = nsec_min(2 * s->paths_pause + PATHS_LEAST, PATHS_MOST);
+	s->paths_looked = now;
+	timer_arm(loop, &s->paths_look, s->paths_pause);
+}
+
+void paths_init(
+	struct supervisor *sup, void (*look)(struct ev_loop *loop, ev_timer *t, int revents))
+{
+	timer_init(&sup->sockets.paths_look, look, sup);
+	io_init(&sup->sockets.paths_changed, on_paths_changed, -1, sup);
+}
+
+void paths_watch(struct supervisor *sup, const char *path, const struct socket_file *file)
+{
+	ev_io *watcher = &sup->sockets.paths_changed;
+
+	if (*path == '@')
+		return;
+	if (watcher->fd == -1) {
+		int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+		if (fd == -1) /* a user has a limited number of instances */
+			return;
+		ev_io_set(watcher, fd, EV_READ);
+		ev_io_start(sup->loop, watcher);
+	}
+	socket_watch_names(path, file, watcher->fd);
 }
 
 /* ---- looking ---- */

@@ -377,6 +377,7 @@ void child_resume(struct child *child)
 {
 	watch_exit(child);
 	readiness_resume(child);
+	paths_resume(child);
 }
 
 /* ---- adopted ---- */

@@ -158,10 +158,11 @@ void paths_keep(struct child *child, const char *path, pid_t tid, const struct s
  * -1: nclust cannot: it has another root or mount namespace, or is a root with fewer rights. */
 struct vfork_user;
 int paths_user(const struct child *child, pid_t tid, const char *path, struct vfork_user *user);
-/* If a path is missing, put back that of the youngest worker that is not stopping.  And: do so
- * again and again until `child`, which was asked to stop, has ended. */
+void paths_resume(struct child *child);
+/* If a path is missing, put back that of the youngest worker that is not stopping.  And: look at all
+ * paths and listeners, because the name of one has changed. */
 void paths_look(struct service *service);
-void paths_watch(const struct child *child);
+void paths_on_changed(struct ev_loop *loop, ev_timer *timer, int revents);
 /* A thread of the worker binds that address, perhaps a path, now. */
 void paths_bind(const struct child *child, pid_t tid, const void *address, size_t size);
 /* Do all paths of the worker lead to sockets of other processes by now? */

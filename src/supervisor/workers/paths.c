@@ -7,6 +7,7 @@
 #include "os/vfork.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
+#include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/recipe.h"
 
@@ -18,9 +19,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* The pauses between looks while a worker stops: from PAUSE_FIRST, doubled each time. */
-#define PAUSE_FIRST (1 * MSEC)
-#define PAUSE_MOST (100 * MSEC)
 #define PATHS_MAX 16 /* for each worker */
 
 /* The absolute path: `path` may be relative to the process's directory.  Heap, or NULL. */
@@ -132,6 +130,7 @@ void paths_keep(struct child *child, const char *path, pid_t tid, const struct s
 	p->file = (struct socket_file){.dev = file->dev, .ino = file->ino, .number = number};
 	if (socket_spare_name(p->name, &user, &p->file) == -1)
 		p->file.ino = 0;
+	paths_watch(child->service->sup, p->name, &p->file);
 	warn_of_others(child, p->name);
 }
 
@@ -160,15 +159,13 @@ void paths_bind(const struct child *child, pid_t tid, const void *address, size_
 		return;
 	for_each_child (other, children_of(child->service))
 		for (p = other->life.paths; p != NULL; p = p->next) {
-			if (!p->given_back)
-				continue;
 			if (name == NULL)
 				name = absolute_path(tid, path);
-			if (name == NULL || strcmp(p->name, name) != 0 ||
-				socket_take_name(name, &p->file) != 1)
+			if (name == NULL || strcmp(p->name, name) != 0)
 				continue;
-			p->given_back = false;
 			p->given_up = child->serial;
+			if (p->given_back && socket_take_name(name, &p->file) == 1)
+				p->given_back = false;
 		}
 	free(name);
 }
@@ -190,8 +187,8 @@ static bool is_given_up(const struct service *service, const struct path *p)
  * away. */
 void paths_look(struct service *service)
 {
-	const struct child *youngest = NULL;
-	const struct child *child;
+	struct child *youngest = NULL;
+	struct child *child;
 
 	for_each_child (child, children_of(service))
 		if (child->life.paths != NULL &&
@@ -203,6 +200,8 @@ void paths_look(struct service *service)
 		if (is_given_up(service, p) || socket_keep_name(p->name, &p->file) != 1)
 			continue;
 		p->given_back = true;
+		if (!news_spares(youngest))
+			continue;
 		news_say_of(service, LOG_NOTE, "listener-harmed",
 			"a worker has removed '%s', where another one listens: it has its name "
 			"again",
@@ -210,33 +209,22 @@ void paths_look(struct service *service)
 	}
 }
 
-static void on_paths_look(struct ev_loop *loop, ev_timer *timer, int revents)
+void paths_on_changed(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	struct service *service = timer->data;
-	struct cluster_life *life = &service->life;
-	struct child_walk walk = children_of(service);
-	const struct child *child;
+	struct supervisor *sup = timer->data;
 
 	(void)revents;
-	paths_look(service);
-	life->paths_pause = nsec_min(2 * life->paths_pause, PAUSE_MOST);
-	do {
-		child = child_next(&walk);
-	} while (child != NULL && (child->life.paths == NULL || !child_is_stopping(child)));
-	if (child != NULL)
-		timer_arm(loop, timer, life->paths_pause);
+	for (size_t i = 0; i < sup->service_count; i++) {
+		renew_look(sup->services[i]);
+		paths_look(sup->services[i]);
+	}
+	ev_io_start(loop, &sup->sockets.paths_changed);
 }
 
-void paths_watch(const struct child *child)
+void paths_resume(struct child *child)
 {
-	struct cluster_life *life = &child->service->life;
-
-	if (child->life.paths == NULL)
-		return;
-	if (life->paths_pause == 0)
-		timer_init(&life->paths_look, on_paths_look, child->service);
-	life->paths_pause = PAUSE_FIRST;
-	timer_arm(child->service->sup->loop, &life->paths_look, PAUSE_FIRST);
+	for (const struct path *p = child->life.paths; p != NULL; p = p->next)
+		paths_watch(child->service->sup, p->name, &p->file);
 }
 
 static const struct plain_row rows[] = {

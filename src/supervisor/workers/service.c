@@ -55,7 +55,6 @@ static bool is_of_connection(const struct service *service, const struct report 
 
 static void on_report(struct service *service, const struct report *r)
 {
-	const struct child *child = NULL;
 
 	for (const struct part *const *p = parts; is_of_connection(service, r) && *p != NULL; p++)
 		if ((*p)->serves_connections)
@@ -73,11 +72,6 @@ static void on_report(struct service *service, const struct report *r)
 		warn_never_ready(service, r);
 		renew_look(service); /* the worker may have removed its socket's file */
 		paths_look(service);
-		break;
-	case REPORT_STOPPING:
-		child = child_find(service, r->slot, r->worker);
-		if (child != NULL)
-			paths_watch(child);
 		break;
 	case REPORT_READY:
 		on_ready(service, r);
@@ -436,8 +430,6 @@ void service_free(struct service *s)
 	if (s->core != NULL)
 		cluster_free(s->core);
 	free(s->children);
-	if (s->life.paths_pause != 0)
-		ev_timer_stop(s->sup->loop, &s->life.paths_look);
 	trouble_free(s);
 	free(s->name);
 	free(s);

@@ -166,8 +166,6 @@ struct cluster_life {
 	nsec_t fail_at[16];     /* when a failed start was last logged, by its cause; or 0 */
 	unsigned start_fails;   /* starts that have failed since then */
 	int fail_code;          /* of the last of these */
-	ev_timer paths_look;    /* when to look at unix paths (child.h) */
-	nsec_t paths_pause;     /* until the next look; 0: the timer is not initialised */
 };
 
 /* The program that runs a worker of Node's cluster module (recipe.h). */

@@ -126,10 +126,10 @@ def test_it_binds_its_path_although_the_name_was_put_back_meanwhile():
     for count in (2, 3):  # one after the other: two that begin at once can be in each other's way
         it.call("scale", count=count)
     os.mkfifo("pipe")
+    before = it.log().count("has removed")
     kill(it.worker(0).pid)
-    wait(lambda: not os.path.exists("s"))
-    scaled = it.begin("scale", count=2)  # an end has nclust look at the paths
-    it.logged("has removed")
+    wait(lambda: it.log().count("has removed") > before)
+    scaled = it.begin("scale", count=2)
     with open("pipe", "w"):
         os.unlink("pipe")
     scaled()
@@ -180,3 +180,49 @@ def test_a_worker_that_turns_its_directory_into_a_link_leads_root_nowhere(whose)
         wait(lambda: os.path.exists("own/listens"))
         assert os.listdir("there") == ["s"]
         assert it.stop() == 0 and os.listdir("there") == ["s"]
+
+
+# A start script that removes what may be left, and a program that takes its time to load.
+GUNICORN = """#!/bin/sh
+rm -f s
+touch removed
+[ ! -e pipe ] || cat pipe
+exec gunicorn --preload -b unix:s app:application
+"""
+NODE = """
+const fs = require("fs"), http = require("http");
+try { fs.unlinkSync("s"); } catch {}
+fs.writeFileSync("removed", "");
+if (fs.existsSync("pipe")) fs.readFileSync("pipe");
+http.createServer((_, to) => to.end(`pid=${process.pid}\\n`)).listen("s", () => {
+  fs.chmodSync("s", 0o777);
+});
+"""
+
+
+@pytest.mark.parametrize("options, text, words", (
+    ("", GUNICORN, ("sh", "start")),
+    ("", NODE, ("node", "start")),
+    ("--ipc off", NODE, ("node", "start")),
+), ids=("gunicorn", "node", "node alone"))
+def test_a_start_that_removes_the_path_leaves_it_to_the_old_worker(options, text, words):
+    write("app.py", """
+import os
+def application(_, start):
+    start("200 OK", [])
+    return [b"pid=%d\\n" % os.getppid()]
+""")
+    write("start", text)
+    it = cluster(f"-n 1 {options}", *words)
+    old = it.worker(0).pid
+    wait(lambda: reached() == old)
+    os.unlink("removed")
+    os.mkfifo("pipe")
+    answer = it.begin("restart")
+    wait(lambda: os.path.exists("removed"))
+    wait(lambda: reached() == old)
+    with open("pipe", "w"):
+        os.unlink("pipe")
+    answer()
+    wait(lambda: reached() in set(it.pids()) - {old})
+    assert it.stop() == 0 and left() == []

@@ -61,6 +61,10 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, upgrade.exe_path),
 	NOT(supervisor, sockets.heal_again),
 	NOT(supervisor, sockets.renewed),
+	NOT(supervisor, sockets.paths_changed),
+	NOT(supervisor, sockets.paths_look),
+	NOT(supervisor, sockets.paths_pause),
+	NOT(supervisor, sockets.paths_looked),
 	NOT(supervisor, loop), /* made anew, as all that is watched */
 	NOT(supervisor, turn), /* of this process alone */
 	NOT(supervisor, childset),
@@ -167,10 +171,9 @@ static const struct gap service_gaps[] = {
 	NOT(service, said[1]), NOT(service, life.drop_at), NOT(service, life.fail_at),
 	NOT(service, life.start_fails), NOT(service, life.fail_code),
 	NOT(service, sockets.listeners), NOT(service, sockets.learned), NOT(service, children),
-	NOT(service, life.ports),                                 /* ports_save() */
-	NOT(service, life.paths_look),                            /* begun anew */
-	NOT(service, life.paths_pause), NOT(service, life.begun), /* for -d, whose start is over */
-	NOT(service, life.whole_at),                              /* begun anew */
+	NOT(service, life.ports),    /* ports_save() */
+	NOT(service, life.begun),    /* for -d, whose start is over */
+	NOT(service, life.whole_at), /* begun anew */
 	NOT(service, life.spawn_hung), NOT(service, life.spawn_works), /* tried anew */
 	NOT(service, last_rollout.text), NOT(service, last_scale.text),
 	NOT(service, last_scale.failed), /* told at once */ NOT(service, stage.awaited),
