@@ -92,16 +92,19 @@ int readiness_open(struct child *child, const struct cluster_settings *settings,
 	bool placed = has_place(child->service->sup);
 	int fd = placed ? bind_notify(child, settings, err) : -1;
 
-	/* root without CAP_DAC_OVERRIDE cannot make a file of the worker's user there; and a cleaner
-	 * of temporary files may just have removed the directory */
-	if (fd == -1 && (!placed || err->sys == EACCES || err->sys == ENOENT))
+	/* root without CAP_DAC_OVERRIDE cannot make a file of the worker's user there; a cleaner of
+	 * temporary files may just have removed the directory; and the disk may be full */
+	if (fd == -1 &&
+		(!placed || err->sys == EACCES || err->sys == ENOENT || err->sys == ENOSPC ||
+			err->sys == EDQUOT))
 		fd = socket_open_nowhere(err);
 	child->life.notify = fd;
 	if (fd != -1 && watch_socket(child) == -1)
 		error_set(err, errno, "cannot watch it");
 	else if (fd != -1)
 		return 0;
-	return error_wrap(err, "notify socket");
+	return placed ? error_wrap(err, "notify socket in '%s'", child->service->sup->rundir.path)
+		      : error_wrap(err, "notify socket");
 }
 
 void readiness_close(struct child *child)

@@ -491,3 +491,16 @@ def test_all_at_once_starts_workers_that_wait_for_each_other():
     assert not it.happened("ready")
     gate.open()
     it.wait_ready()
+
+
+def test_a_runtime_directory_without_inodes_costs_no_worker_its_notify_socket():
+    need_root()
+    run("mount", "-t", "tmpfs", "-o", "size=10M,nr_inodes=60,mode=755", "none", path("run")).ok()
+    it = cluster("-n 1 --ready notify", NOTIFY, "READY=1")
+    with pytest.raises(OSError):
+        for n in range(60):
+            write(f"run/{n}", "")
+    before = it.worker(0).pid
+    it.call("restart")
+    assert it.worker(0).pid != before
+    it.verb("scale", "2")
