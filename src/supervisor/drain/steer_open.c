@@ -437,7 +437,8 @@ static bool is_stubborn(const struct service *service)
  * not take all of them alone. */
 static bool most_clients_stay(const struct service *service)
 {
-	nsec_t until = clock_now() + TURN_SPAN;
+	/* once a rollout: the first workers, which may have the fewest clients, do not stand for all */
+	nsec_t until = clock_now() + 10 * TURN_SPAN;
 	unsigned workers = 0;
 	unsigned stay = 0;
 	struct child *child;
