@@ -119,7 +119,7 @@ endif
 .PHONY: all unit-programs sim-program fuzz-programs fixtures variants \
 	bench-programs check nightly soak kernels check-asan unit sim fleet-sim fleet e2e \
 	upgrade-from wild fresh lint clang asan valgrind fuzz sequences torture hostile \
-	cover mutate mutants format bench man install uninstall dist deb image \
+	cover mutate mutants format bench man install uninstall dist release deb image \
 	package-tests static clean help FORCE
 
 # --- Building --------------------------------------------------------------
@@ -405,6 +405,9 @@ dist: ## the source archive, build/nclust-VERSION.tar.gz
 	@mkdir -p build
 	git archive --prefix=nclust-$(VERSION)/ HEAD | gzip -9n \
 		>build/nclust-$(VERSION).tar.gz
+
+release: ## is the last commit ready to be released? (QUICK=1: without the tests)
+	scripts/release $(if $(QUICK),--quick)
 
 deb: ## a Debian package, build/nclust_VERSION_ARCH.deb
 	scripts/make-deb
