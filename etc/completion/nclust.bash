@@ -104,6 +104,7 @@ _nclust()
 		--backoff-max
 		--backoff-jitter
 		--stable-after
+		--restart-pause
 		--restart
 		--success-exit
 		--give-up

@@ -68,7 +68,8 @@ static void __attribute__((format(printf, 6, 7))) advise(struct advice *a, enum 
 
 static bool does_fail(const json_t *worker)
 {
-	return worker_is(worker, "backoff") || worker_is(worker, "failed") ||
+	return (worker_is(worker, "backoff") && worker_failure(worker) != NULL) ||
+		worker_is(worker, "failed") ||
 		(worker_failed_lately(worker) && field_number(worker, "restarts") >= FAILURES_MANY);
 }
 

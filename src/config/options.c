@@ -263,6 +263,8 @@ const struct option_row option_rows[] = {
 		.change = CHANGE_LIVE),
 	DURATION(stable_after, "stable-after", 0, 24 * HOUR, "1s",
 		"ready for this long and a minute: deaths are forgotten", .change = CHANGE_LIVE),
+	DURATION(restart_pause, "restart-pause", 0, 24 * HOUR, "1s",
+		"wait before work that was soon done is begun again", .change = CHANGE_LIVE),
 	CHOICE(restart, "restart", restarts, "always", "policy",
 		"which ends are followed by a new start", .change = CHANGE_LIVE),
 	ROW(success_exit, "success-exit", exits, "statuses",

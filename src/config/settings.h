@@ -300,6 +300,7 @@ struct cluster_settings {
 	nsec_t backoff_max;
 	unsigned backoff_jitter; /* per cent, 0..100 */
 	nsec_t stable_after;
+	nsec_t restart_pause; /* after a command without a port has ended with success */
 
 	enum restart_policy restart;
 	uint64_t success_exit[4]; /* bit n: exit status n is success */

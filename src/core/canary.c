@@ -117,7 +117,7 @@ void canary_look(struct cluster *c, struct slot *s)
 	bool is_ready = (one->state == WORKER_READY || one->state == WORKER_SPARE) &&
 		one->generation == c->rollout.to;
 	bool has_ended = one->state == WORKER_NONE && s->ended != SLOT_GOES_ON;
-	bool proven = s->step == STEP_HELD && (is_ready || has_ended);
+	bool proven = s->step == STEP_HELD && (is_ready || has_ended || s->did == c->rollout.to);
 
 	c->rollout.proven += (unsigned)proven - (unsigned)s->proven;
 	s->proven = proven;

@@ -88,7 +88,7 @@ void cluster_revive(struct cluster *c)
 	c->failed = false;
 	c->end_reported = false;
 	c->status = 0;
-	c->ended = 0;
+	c->ended = c->did = 0;
 	c->deaths = 0;
 	cluster_sweep(c);
 }
@@ -344,7 +344,8 @@ bool cluster_is_all_ready(const struct cluster *c)
 {
 	if (c->stopping)
 		return false;
-	return c->wanted == 0 || (c->ready > 0 && c->ready + c->ended >= c->wanted);
+	return c->wanted == 0 ||
+		(c->ready + c->did > 0 && c->ready + c->did + c->ended >= c->wanted);
 }
 
 static enum cluster_state state_now(const struct cluster *c)
@@ -365,7 +366,7 @@ static void note_all_ready(struct cluster *c)
 	bool all_ready = cluster_is_all_ready(c);
 
 	if (all_ready && !c->all_ready)
-		actions_report(c->out, REPORT_ALL_READY, 0, 0)->count = c->ready;
+		actions_report(c->out, REPORT_ALL_READY, 0, 0)->count = c->ready + c->did;
 	c->all_ready = all_ready;
 	c->was_all_ready |= all_ready;
 }

@@ -46,6 +46,39 @@ static bool has_ended(const struct cluster_settings *settings, const struct work
 	return ending->kind != ENDING_SPAWN || ending->permanent;
 }
 
+/* Has it done its work?  That is no failure, and the next job may come soon. */
+static bool has_done(const struct cluster_settings *settings, const struct worker *dead,
+	const struct ending *ending)
+{
+	return ending->done && dead->why == WHY_ITSELF && is_success(settings, ending) &&
+		settings->restart == RESTART_ALWAYS && settings->spare == 0 &&
+		(settings->ready == READY_AUTO || settings->ready == READY_ALIVE) &&
+		(dead->state == WORKER_STARTING || dead->state == WORKER_READY);
+}
+
+/* Its work is as good a sign as readiness. */
+static nsec_t note_done(struct cluster *c, uint32_t i, const struct worker *dead, bool was_main)
+{
+	struct slot *s = &c->slots[i];
+	const struct generation *g = cluster_find_generation(c, dead->generation);
+
+	if (g->settings->ready == READY_AUTO)
+		generations_learn(&c->generations, dead->generation, LESSON_SILENT);
+	c->ever_ready = c->lived = true;
+	s->early = 0;
+	slot_did(c, s, dead->generation);
+	if (!was_main) {
+		if (rollout_has_turned(c, s) && !canary_is_held(c, s))
+			slot_stop(c, i, &s->main, WHY_ROLL);
+		return NSEC_NEVER;
+	}
+	s->restarts++;
+	s->retry = c->now;
+	if (c->now - dead->born < SECOND)
+		s->retry = nsec_add(c->now, g->settings->restart_pause);
+	return s->retry - c->now;
+}
+
 static int exit_status(const struct ending *ending)
 {
 	int status = 1;
@@ -117,6 +150,10 @@ static nsec_t plan_next(struct cluster *c, uint32_t i, const struct worker *dead
 
 	if (!cluster_wants(c, i))
 		return NSEC_NEVER;
+	if (has_done(settings, dead, ending))
+		return note_done(c, i, dead, was_main);
+	if (!why_is_no_failure(dead->why))
+		slot_did(c, s, 0);
 	if (!was_main)
 		return s->gate != GATE_SHUT && !worker_was_ready(dead) &&
 				worker_is_serving(&s->main)
@@ -187,7 +224,8 @@ static void weigh_death(struct cluster *c, uint32_t i, const struct worker *dead
 {
 	const struct slot *s = &c->slots[i];
 
-	if (why_is_no_failure(dead->why) || !cluster_wants(c, i))
+	if (why_is_no_failure(dead->why) || !cluster_wants(c, i) ||
+		has_done(cluster_find_generation(c, dead->generation)->settings, dead, ending))
 		return;
 	if (is_hopeless(c, dead, ending)) {
 		cluster_give_up(c, ending->exit_status);
@@ -211,7 +249,10 @@ static void note_death(struct cluster *c, uint32_t i, const struct worker *dead,
 		report->ready_for = c->now - dead->ready_at;
 	report->ending = *ending;
 	report->wait = wait;
-	if (!report->was_ready && dead->why != WHY_STOP && s->early < UINT8_MAX)
+	report->ending.done =
+		has_done(cluster_find_generation(c, dead->generation)->settings, dead, ending);
+	if (!report->was_ready && dead->why != WHY_STOP && s->early < UINT8_MAX &&
+		!report->ending.done)
 		s->early++;
 	report->early = s->early;
 	s->last = *ending;

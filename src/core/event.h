@@ -31,6 +31,7 @@ enum SMALL ending_kind {
 struct ending {
 	enum ending_kind kind;
 	bool permanent; /* ENDING_SPAWN: another try is of no use */
+	bool done;      /* ENDING_EXIT: its work: it opened no port and left no process */
 	bool core_dumped;
 	bool out_of_memory; /* SIGKILL by the kernel's OOM killer */
 	int code;

@@ -40,6 +40,13 @@ static inline void cluster_sweep(struct cluster *c)
 	c->sweep = 0;
 }
 
+/* A worker of that generation has done its work in the slot, or (0) that does not count any more. */
+static inline void slot_did(struct cluster *c, struct slot *s, unsigned generation)
+{
+	c->did += (unsigned)(generation != 0) - (unsigned)(s->did != 0);
+	s->did = generation;
+}
+
 /* Stop all workers; `failed` with that status. */
 void cluster_give_up(struct cluster *c, int status);
 

@@ -298,7 +298,7 @@ void rollout_look(struct cluster *c, uint32_t i)
 	canary_look(c, s);
 	if (s->step == STEP_NONE || s->step == STEP_HELD || s->other.state != WORKER_NONE)
 		return;
-	if (s->ended == SLOT_GOES_ON &&
+	if (s->ended == SLOT_GOES_ON && s->did != c->rollout.to &&
 		((s->main.state != WORKER_READY && s->main.state != WORKER_SPARE) ||
 			s->main.generation != c->rollout.to))
 		return;

@@ -93,6 +93,7 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w, enum worker_even
 		c->ever_ready = true;
 		c->lived = true;
 		c->slots[i].early = 0;
+		slot_did(c, &c->slots[i], 0);
 		w->age_share = (int)(random_next(&c->random) % 201) - 100;
 	}
 	return listed;
@@ -230,6 +231,7 @@ static void leave_cluster(struct cluster *c, uint32_t i)
 
 	rollout_drop_slot(c, i);
 	gate_shut(c, s);
+	slot_did(c, s, 0);
 	if (i >= c->places && s->ended != SLOT_GOES_ON) {
 		s->ended = SLOT_GOES_ON;
 		c->ended--;
@@ -348,6 +350,7 @@ static void forget_older_life(struct cluster *c, struct slot *s)
 	if (s->life == c->life)
 		return;
 	s->life = c->life;
+	s->did = 0;
 	s->ended = SLOT_GOES_ON;
 	s->retry = 0;
 	s->mend_at = 0;

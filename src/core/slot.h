@@ -106,6 +106,8 @@ struct slot {
 	bool busy;           /* EVENT_BUSY said so last */
 	uint8_t early;       /* deaths since a worker of it was ready, but for stops */
 	enum slot_end ended; /* not started again */
+	unsigned
+		did; /* the generation that did its work here since one was ready or failed; or 0 */
 };
 
 struct cluster;

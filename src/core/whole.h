@@ -51,6 +51,7 @@ struct cluster {
 	unsigned released;     /* starting workers that may pass the gate */
 	unsigned spares;       /* at the gate */
 	unsigned ended;        /* slots that are not started again */
+	unsigned did;          /* slots with `did`: they count as ready */
 	bool ever_ready;
 
 	unsigned life;      /* counts revivals */

@@ -10,6 +10,7 @@ struct counters {
 	unsigned spares;
 	unsigned ready;
 	unsigned ended;
+	unsigned did;
 	unsigned turned;
 	unsigned done;
 	unsigned extra;
@@ -52,8 +53,10 @@ static void tally_slot(struct counters *t, const struct cluster *c, const struct
 	tally_worker(t, &s->main);
 	tally_worker(t, &s->other);
 	t->gates[s->gate]++;
-	if (s->life == c->life)
+	if (s->life == c->life) {
 		t->ended += s->ended != SLOT_GOES_ON;
+		t->did += s->did != 0;
+	}
 	if (!rollout_has_turned(c, s))
 		return;
 	t->turned++;
@@ -136,6 +139,8 @@ static const char *check_tally(const struct cluster *c, const struct counters *t
 		return "the spares are miscounted";
 	if (t->ready != c->ready)
 		return "the ready are miscounted";
+	if (t->did != c->did)
+		return "the slots whose work is done are miscounted";
 	if (t->ended != c->ended)
 		return "the ended slots are miscounted";
 	if (t->unfit != c->unfit)

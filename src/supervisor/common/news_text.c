@@ -101,7 +101,7 @@ const char *news_ending_text(char to[64], const struct ending *e)
 
 bool news_is_failure(const struct report *r)
 {
-	return reasons[r->why].failure;
+	return reasons[r->why].failure && !r->ending.done;
 }
 
 const char *news_why_text(const struct report *r)
@@ -120,7 +120,8 @@ static void say_next_try(struct buffer *out, const struct report *r)
 	else if (r->wait == 0)
 		buffer_string(out, ", replaced at once");
 	else
-		buffer_printf(out, ", next try in %s", text_age(age, r->wait));
+		buffer_printf(out, r->ending.done ? ", next run in %s" : ", next try in %s",
+			text_age(age, r->wait));
 }
 
 static void say_last(struct buffer *out, const struct news *n)

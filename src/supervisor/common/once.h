@@ -55,6 +55,7 @@ enum once {
 	ONCE_STRANGER_LISTENS, /* another process listens at an address of this rollout */
 	ONCE_PATH_TAKEN,       /* its workers take a unix path from each other */
 	ONCE_TOO_FEW_FILES,    /* what they lack for want of descriptors */
+	ONCE_DONE,             /* its work is done, and begun again */
 	ONCE_RUNS_ONCE,        /* without a port one copy of it runs */
 	ONCE_ALONE,            /* its worker ends before its successor starts */
 	ONCE_ONE_WORKER,       /* a signal was passed on to one of several workers */

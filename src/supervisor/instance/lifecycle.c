@@ -197,7 +197,7 @@ static void look_at_daemon_start(struct service *service, const struct report *r
 	if (r->kind == REPORT_READY && sup->daemon.release_at < clock_now() + watch)
 		sup->daemon.release_at = clock_now() + watch;
 	else if (r->kind == REPORT_EXITED && r->why == WHY_ITSELF && r->wait != NSEC_NEVER &&
-		r->ready_for < watch)
+		r->ready_for < watch && !r->ending.done)
 		fail_start(service, r->slot,
 			r->ending.kind == ENDING_EXIT && r->ending.code == 0
 				? "ended just after it was ready; if it went to the "

@@ -20,6 +20,7 @@ static const struct plain_row ending_rows[] = {
 	PLAIN(5, ending, exit_status, SIGNED),
 	PLAIN(6, ending, core_dumped, BOOL),
 	PLAIN(7, ending, out_of_memory, BOOL),
+	PLAIN(8, ending, done, BOOL),
 };
 static const struct carried ending_inside = {
 	.called = "the end of a worker", CARRIED_ROWS(ending_rows, ending)
@@ -79,6 +80,7 @@ static const struct plain_row slot_rows[] = {
 	PLAIN(17, slot, waits, SIGNED),
 	CARRY_INSIDE(18, slot, mends, &backoff_inside),
 	PLAIN(19, slot, early, UNSIGNED),
+	PLAIN(20, slot, did, UNSIGNED),
 	PLAIN(CARRY_DUE, slot, due, WHEN),
 };
 
@@ -148,6 +150,7 @@ static const struct plain_row cluster_rows[] = {
 	PLAIN(42, cluster, gate_turn, UNSIGNED),
 	PLAIN(46, cluster, rescues_from, SIGNED),
 	PLAIN(47, cluster, alone, BOOL),
+	PLAIN(48, cluster, did, UNSIGNED),
 };
 /* clang-format on */
 

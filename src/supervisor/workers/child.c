@@ -495,6 +495,8 @@ static void report_exit(struct child *child, const struct ending *ending)
 		.ending = *ending,
 	};
 
+	event.ending.done = ending->kind == ENDING_EXIT && service->sockets.listeners.count == 0 &&
+		!alone_has_port(service);
 	if (service->accepting == NULL)
 		news_expect(service->sup, child->life.cause,
 			child->output[0] != -1 && capture_ask_last(child) ? child->serial : 0);

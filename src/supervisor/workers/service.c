@@ -69,6 +69,10 @@ static void on_report(struct service *service, const struct report *r)
 			follow_port(service);
 		break;
 	case REPORT_EXITED:
+		if (r->ending.done && once_say(service->said, ONCE_DONE))
+			news_say_of(service, LOG_NOTE, "done",
+				"its command ends with success and is run again ('restart = never' "
+				"runs it once)");
 		warn_never_ready(service, r);
 		renew_look(service); /* the worker may have removed its socket's file */
 		paths_look(service);

@@ -432,11 +432,11 @@ static const struct {
 	{"core", &carried_whole,
 		"2u 3u 4u 5b 6i 7i 8u 9u 10u 11u 12u 13u 14u 15g 17u "
 		"18u 19u 20u 21u 22b 23u 24b 25b 26b 27b 28b 29b 30b 31i 32u 33b 35u "
-		"36x 39u 40u 41u 42u 46i 47b",
+		"36x 39u 40u 41u 42u 46i 47b 48u",
 		GAPS(whole_gaps)},
 	{"slot", &carried_slot,
 		"1g 2g 3g 4i 5i 6g 7u 8u 9u 12u 13i 15u 16b "
-		"17i 18g 19u 110w",
+		"17i 18g 19u 20u 110w",
 		GAPS(slot_gaps)},
 	{"generation", &carried_generation, "1u 2u 3u 4u 5b 6b 7u 8b 9u 10b 11b 105u",
 		GAPS(generation_gaps)},

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+"""Workers that end with 0, because a queue is empty or a job is done."""
+from harness import *
+
+
+def jobs(ends):
+    return "sh", "-c", f"echo job >> done; exec sh -c '{ends}'"
+
+
+def test_workers_that_find_nothing_to_do_are_no_failure():
+    it = launch("-d -n 2 --restart-pause 200ms", *jobs("exit 0"))
+    assert it.process.wait(60) == 0
+    it.wait_there()
+    it.wait(lambda: read("done").count("job") > 20)
+    assert all(e.next_try == 0.2 and e.level == "info" for e in it.happened("exited"))
+    it.event("done")
+    assert "restart = never" in it.happened("done")[0].text and len(it.happened("done")) == 1
+    status = it.verb("status").out
+    assert "failed" not in status and it.cluster().state == "running"
+    it.verb("restart").ok()
+    it.stop()
+
+
+def test_those_that_fail_fail_the_start():
+    it = launch("-d -n 2 --backoff-max 100ms", *jobs("exit 3"))
+    assert it.process.wait(60) == 1
+    assert it.says("died three times in a row")
+
+
+def test_a_server_that_ends_with_0_is_told_as_before():
+    it = launch("-d -n 1 -l 8000 --backoff-max 100ms", *jobs("exit 0"))
+    assert it.process.wait(60) == 1
