@@ -53,7 +53,7 @@ struct option_row {
 	const char *word;      /* stands for one value of these, which need not be in
 				  between; without a fallback, for none; or NULL */
 	long long word_value;
-	bool automatic; /* type_count: "auto" stands for COUNT_AUTO */
+	bool automatic;             /* type_count: "auto" stands for COUNT_AUTO */
 	const char *const *choices; /* type_choice: index = value; ends in NULL */
 	const char *fallback;       /* the default as text; NULL: none */
 	const char *unset;          /* what stands for "none" in the manual */

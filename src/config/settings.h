@@ -312,8 +312,8 @@ struct cluster_settings {
 
 	unsigned surge; /* WORKERS_MAX ("all"): all new workers first, then the old ones go */
 	unsigned max_unavailable; /* both may be COUNT_AUTO: see rollout_pace() in core/rollout.h */
-	unsigned canary; /* 0: none */
-	nsec_t bake;     /* or BAKE_AUTO */
+	unsigned canary;          /* 0: none */
+	nsec_t bake;              /* or BAKE_AUTO */
 	unsigned old_generations;
 	unsigned spare;         /* ready copies that are held back */
 	unsigned start_at_once; /* WORKERS_MAX ("all"), or 0: no limit */
