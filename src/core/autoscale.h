@@ -28,8 +28,8 @@ enum scale_why {
 	SCALE_LIMITS, /* the limits have changed */
 	SCALE_KEPT,   /* the number of an earlier nclust */
 	SCALE_CPUS,   /* measure: how many CPUs may be used now */
-	SCALE_SHARES, /* its copies can share a port, or nclust would not see one */
 	SCALE_PORT,   /* a new release may open another port */
+	SCALE_SHARES, /* its copies can share a port, or nclust would not see one */
 	SCALE_WHYS,
 };
 
