@@ -232,12 +232,18 @@ static int bind_with_mode(
 	return done;
 }
 
-static mode_t look_umask(void)
+/* Whom the umask leaves any right may connect, which takes the right to write: 022 is meant for
+ * files, and would leave out a proxy in front. */
+static int mode_by_umask(void)
 {
 	mode_t now = umask(077);
+	int mode = 0;
 
 	(void)umask(now);
-	return now;
+	for (int class = 0; class <= 6; class += 3)
+		if ((now >> class & 7) != 7)
+			mode |= 6 << class;
+	return mode;
 }
 
 /*
@@ -293,7 +299,7 @@ int socket_birth(int fd, const struct sockaddr *address, socklen_t size, int dir
 	struct stat dir;
 
 	if (mode == -1)
-		mode = (int)(0777 & ~look_umask());
+		mode = mode_by_umask();
 	if (uid == -1)
 		uid = (long)geteuid();
 	if (gid == -1)

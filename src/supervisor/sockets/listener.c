@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FIRST_INHERITED 3 /* SD_LISTEN_FDS_START, sd_listen_fds(3) */
@@ -297,10 +298,17 @@ int listener_bind_as(const struct address *a, const struct vfork_user *user,
 
 static int open_made(struct listener *l, struct error *err)
 {
+	const struct address *a = &l->address;
+	struct stat st;
+
 	l->fd = listener_bind(&l->address, &l->file, err);
 	if (l->fd == -1)
 		return -1;
 	l->made = true;
+	/* a proxy of another user may want another one */
+	if (a->kind == ADDRESS_UNIX && a->mode == -1 && stat(a->path, &st) == 0)
+		log_note("listening on %s, mode %04o ('mode=' and 'group=' change that)", a->text,
+			(unsigned)(st.st_mode & 0777));
 	return socket_look(l->fd, &l->facts, err);
 }
 

@@ -239,6 +239,16 @@ def ask(kind, at):
         return int(s.recv(100))
 
 
+@pytest.mark.parametrize("mask, mode", (("022", 0o666), ("027", 0o660), ("077", 0o600)))
+def test_a_unix_socket_is_open_to_whom_the_umask_leaves_any_right_and_says_so(mask, mode):
+    begin_program("sh", "-c", f"umask {mask}; exec \"$0\" \"$@\" 2>log", inside(PROGRAM), "-n", "1",
+                  "--name", "it", "-l", f"unix:{path('s')}", "--ready", "alive:0s", "--",
+                  "sleep", "1000")
+    wait(lambda: nclust("status it").status == 0)
+    assert os.stat("s").st_mode & 0o777 == mode
+    assert f"listening on unix:{path('s')}, mode 0{mode:o} ('mode=' and 'group='" in read("log")
+
+
 @pytest.mark.parametrize("kind", ("dgram", "seqpacket"))
 def test_unix_sockets_for_datagrams_and_packets_serve_whatever_comes(kind):
     at = path("s")
