@@ -73,16 +73,16 @@ def test_the_way_back_leads_to_the_old_release():
 @pytest.mark.parametrize("options", ("-c nclust.ini", f"-c {{}}/current/nclust.ini"))
 def test_a_reload_reads_the_file_of_the_new_release_and_restarts_where_that_has_moved(options):
     it = begin(options.format(path()))
-    assert it.call("reload").text == "web: no change"
+    assert it.call("reload").text == "web: no change; to start the same command anew: nclust restart it"
     new = release(2)
     assert f"web: directory (now {new}): rolling restart" in it.verb("reload").ok()
     assert are_in(it, new)
-    assert it.call("reload").text == "web: no change"
+    assert it.call("reload").text == "web: no change; to start the same command anew: nclust restart it"
 
     new = release(3, "env = A=b\n")
     shutil.rmtree("releases/2")
     assert "env, directory (now" in it.verb("reload").ok()
-    assert are_in(it, new) and it.call("reload").text == "web: no change"
+    assert are_in(it, new) and it.call("reload").text == "web: no change; to start the same command anew: nclust restart it"
     os.unlink("current")
     it.verb("reload").fails(78, "current")
     assert it.cluster().ready == 2

@@ -222,7 +222,7 @@ listen = 127.0.0.1:{slot+x}
 """
     write("bad.ini", text)
     nclust("-c bad.ini").fails(
-        78, "bad.ini:14: cluster:d.listen: wanted a number such as '{slot+9229}', found "
+        78, "bad.ini:14: cluster:d.listen: wanted '{slot}', a sum such as '{slot+9229}' or a rest such as '{slot%2}', found "
         "'{slot+x}'")
     write("bad.ini", text.replace("{slot+x}", "9"))
     nclust("-c bad.ini").fails(
