@@ -48,7 +48,7 @@ def test_verbs_their_options_instances_signals_and_commands(shell):
     socket.socket(socket.AF_UNIX).bind(path("run/dead/control"))
     write("run/dead/lock", "4194305")  # above all that there can be
     value = "nclust --balance sh" if shell is bash else "nclust --balance=sh"
-    for line, offered in (("nclust sta", ["status"]), ("nclust stop ", ["it"]),
+    for line, offered in (("nclust stat", ["status"]), ("nclust stop ", ["it"]),
                           ("nclust signal US", ["USR1", "USR2"]),
                           ("nclust help ver", ["version"]), (value, ["share"])):
         assert shell(line) == offered, line
