@@ -351,26 +351,21 @@ static void renew_socket(struct listener *l, const char *why)
 
 /* ---- names of unix sockets ---- */
 
-/* A worker may change them again and again: then the pause between two looks doubles. */
-#define PATHS_LEAST (1 * MSEC)
-#define PATHS_MOST (100 * MSEC)
+/* A worker may change them again and again: after so many looks in a second there are pauses. */
+#define PATHS_LOOKS 20
+#define PATHS_PAUSE (100 * MSEC)
 
 static void on_paths_changed(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct sockets *s = &((struct supervisor *)watcher->data)->sockets;
 	char events[4096] uninitialized;
-	const nsec_t now = clock_now();
-
 	(void)revents;
 	ev_io_stop(loop, watcher); /* until the look is over, whatever comes */
 	while (read(watcher->fd, events, sizeof(events)) == sizeof(events))
 		;
-	if (s->paths_looked == 0 || now - s->paths_looked > SECOND)
-		s->paths_pause = 0;
-	else
-		s->paths_pause = nsec_min(2 * s->paths_pause + PATHS_LEAST, PATHS_MOST);
-	s->paths_looked = now;
-	timer_arm(loop, &s->paths_look, s->paths_pause);
+	if (once_each(&s->paths_since, clock_now(), SECOND))
+		s->paths_looks = 0;
+	timer_arm(loop, &s->paths_look, s->paths_looks++ < PATHS_LOOKS ? 0 : PATHS_PAUSE);
 }
 
 void paths_init(

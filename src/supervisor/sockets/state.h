@@ -145,13 +145,13 @@ struct listening {
 
 /* What the room sockets watches: a member of struct supervisor (common/state.h). */
 struct sockets {
-	ev_timer heal_again; /* ends the rest of listeners with `heal_rests` */
-	ev_timer renewed;    /* workers with a former socket must be replaced (group.h) */
-	ev_timer trim;       /* closes learned listeners that no worker uses (sockets.h) */
-	ev_io paths_changed; /* its fd: inotify on files of unix sockets, or -1 (group.h) */
-	ev_timer paths_look; /* when to look at them */
-	nsec_t paths_pause;  /* before that look */
-	nsec_t paths_looked; /* when they were looked at last; or 0 */
+	ev_timer heal_again;  /* ends the rest of listeners with `heal_rests` */
+	ev_timer renewed;     /* workers with a former socket must be replaced (group.h) */
+	ev_timer trim;        /* closes learned listeners that no worker uses (sockets.h) */
+	ev_io paths_changed;  /* its fd: inotify on files of unix sockets, or -1 (group.h) */
+	ev_timer paths_look;  /* when to look at them */
+	nsec_t paths_since;   /* when the present second of looks began; or 0 */
+	unsigned paths_looks; /* in that second */
 	struct listener_set inherited; /* of LISTEN_FDS, or named by an `fd:N` */
 };
 

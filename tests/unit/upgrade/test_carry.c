@@ -63,8 +63,8 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, sockets.renewed),
 	NOT(supervisor, sockets.paths_changed),
 	NOT(supervisor, sockets.paths_look),
-	NOT(supervisor, sockets.paths_pause),
-	NOT(supervisor, sockets.paths_looked),
+	NOT(supervisor, sockets.paths_since),
+	NOT(supervisor, sockets.paths_looks),
 	NOT(supervisor, loop), /* made anew, as all that is watched */
 	NOT(supervisor, turn), /* of this process alone */
 	NOT(supervisor, childset),
