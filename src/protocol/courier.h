@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROTOCOL_COURIER_H
+#define PROTOCOL_COURIER_H
+
+#include <stdint.h>
+
+/*
+ * Messages between nclust and its courier (courier/courier.h), a packet each.  An upgrade goes on
+ * with the courier of the version before: members and kinds are only added, at the end.
+ *
+ * nclust gives a connection to the courier by COURIER_ASK or COURIER_HOLD, and hears of its end by
+ * one COURIER_DONE.  What comes for a connection that the courier no longer has is ignored.
+ */
+enum courier_kind {
+	/* to the courier */
+	COURIER_ASK = 1, /* + client, server, and `size` bytes: send this request to the server,
+			  * which is connected, and its answer to the client.  A worker that lives
+			  * has the client's socket, too, but the request was taken out of it. */
+	COURIER_HOLD,    /* + client, of a worker that gets its stop signal: read nothing yet */
+	COURIER_LET_GO,  /* that worker has closed this connection: do so, too */
+	COURIER_ENDED,   /* the worker has ended: its connections may be read */
+	COURIER_SERVER,  /* + server, which may still be connecting: the answer to COURIER_WANT.
+			  * Without a descriptor: no worker takes it, close the client's. */
+	/* from the courier */
+	COURIER_WANT, /* + client: the head of a request is there on a connection that was held */
+	COURIER_DONE, /* the courier has closed this connection */
+};
+
+enum courier_outcome {
+	COURIER_ANSWERED = 1,
+	COURIER_REFUSED, /* the answer was a 400, or the server closed without a byte */
+	COURIER_MIXED,   /* the client sent more before its answer was out, and was reset */
+	COURIER_BROKEN,  /* the server's answer is not whole, or the courier could not ask */
+	COURIER_LEFT,    /* the client has left, or COURIER_LET_GO has come */
+	COURIER_IDLE,    /* no request came, or none that can be handed on */
+};
+
+struct courier_packet {
+	uint32_t kind;
+	uint32_t outcome;  /* of COURIER_DONE */
+	uint64_t cookie;   /* SO_COOKIE of the client's socket: the name of the connection */
+	uint64_t worker;   /* of COURIER_HOLD and _ENDED; the courier sends it back */
+	uint32_t cluster;  /* the courier sends it back */
+	uint32_t size;     /* of COURIER_ASK: bytes of the request, which follow the packet */
+	uint64_t received; /* of COURIER_ASK, TCP: tcpi_bytes_received with the request's last byte;
+			    * 0: as it is when the packet comes */
+};
+
+/* The longest request of a COURIER_ASK. */
+#define COURIER_REQUEST_MOST 65536
+/* Connections that the courier has at once; the one that it has held longest makes room. */
+#define COURIER_MOST 4096
+
+#endif
