@@ -178,7 +178,7 @@ $(B)/%.o: %.c $(B)/flags
 
 # The tests of a folder of tests/unit are one program.  Those of rooms have the bench of
 # room_lib.c, where functions of nclust can be replaced.
-BELOW := base cli config core logger os protocol supervisor
+BELOW := base cli config core courier logger os protocol supervisor
 WRAPPED := $(shell sed -n 's/^REPLACEABLE(\(.*\))/-Wl,--wrap=\1/p' \
 	tests/unit/room_replace.c)
 ROOM_OBJECTS := $(B)/tests/unit/room_lib.o $(B)/tests/unit/room_replace.o

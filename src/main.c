@@ -3,6 +3,7 @@
 #include "base/scope.h"
 #include "cli/cli.h"
 #include "config/config.h"
+#include "courier/courier.h"
 #include "logger/logger.h"
 #include "nats/natsrole.h"
 #include "responder/responder.h"
@@ -101,6 +102,8 @@ int main(int argc, char **argv)
 		return responder_main(ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
 	if (is_role(argc, argv, "nats"))
 		return natsrole_main(ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
+	if (is_role(argc, argv, "courier"))
+		return courier_main(ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
 	/* what it has made of the state is the kernel's to clean up */
 	if (argc == 3 && strcmp(argv[1], "--check-state") == 0)
 		quick_exit(supervisor_check(argv[2]));

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/clock.h"
 
+#include <signal.h>
+#include <stddef.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <time.h>
 
 /* It cannot fail on Linux. */
@@ -35,4 +38,26 @@ nsec_t clock_worked(void)
 	(void)getrusage(RUSAGE_CHILDREN, &children); /* this cannot fail either */
 	return clock_read(CLOCK_THREAD_CPUTIME_ID) + of_timeval(children.ru_utime) +
 		of_timeval(children.ru_stime);
+}
+
+static void on_alarm(int signal)
+{
+	(void)signal; /* the signal itself interrupts the call */
+}
+
+int clock_alarm_prepare(void)
+{
+	const struct sigaction alarm = {.sa_handler = on_alarm};
+
+	return sigaction(SIGALRM, &alarm, NULL);
+}
+
+void clock_alarm(int us)
+{
+	const struct itimerval value = {
+		.it_interval.tv_usec = us,
+		.it_value.tv_usec = us,
+	};
+
+	(void)setitimer(ITIMER_REAL, &value, NULL);
 }

@@ -11,4 +11,9 @@ double clock_wall(void);
 /* The CPU time of this thread and of the children that it has waited for. */
 nsec_t clock_worked(void);
 
+/* Interrupt a call that waits, every `us` microseconds (less than a second) until clock_alarm(0).
+ * For a process of one thread that has called clock_alarm_prepare() (-1 and errno). */
+int clock_alarm_prepare(void);
+void clock_alarm(int us);
+
 #endif

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -274,7 +275,7 @@ static const uint32_t of_memory[] = {
 	(struct sock_filter) BPF_JUMP(BPF_JMP | (test) | BPF_K, (k), (yes), (no))
 
 /* The head, two instructions for each call, and the end. */
-#define PROGRAM_MAX (15 + 2 * (COUNT_OF(allowed) + COUNT_OF(of_memory)) + 4)
+#define PROGRAM_MAX (20 + 2 * (COUNT_OF(allowed) + COUNT_OF(of_memory)) + 4)
 
 /* Allow the socket options that say how data are sent, and no filter or other interface. */
 static unsigned short make_setsockopt(struct sock_filter *code)
@@ -292,6 +293,21 @@ static unsigned short make_setsockopt(struct sock_filter *code)
 	return n;
 }
 
+/* Allow connect(2) with an address that has a family alone.  It can be AF_UNSPEC, which disconnects
+ * (of TCP, it sends RST); of every other family no such address is long enough, and refused
+ * (__inet_stream_connect(), tcp_v4_pre_connect(), unix_validate_addr() of the kernel). */
+static unsigned short make_connect(struct sock_filter *code)
+{
+	unsigned short n = 0;
+
+	code[n++] = IF(BPF_JEQ, SYS_connect, 0, 4);
+	code[n++] = LOAD(args[2]);
+	code[n++] = IF(BPF_JEQ, sizeof(sa_family_t), 0, 1);
+	code[n++] = GIVE(SECCOMP_RET_ALLOW);
+	code[n++] = GIVE(SECCOMP_RET_ERRNO | EPERM);
+	return n;
+}
+
 static unsigned short make_program(struct sock_filter *code)
 {
 	unsigned short n = 0;
@@ -301,6 +317,7 @@ static unsigned short make_program(struct sock_filter *code)
 	code[n++] = GIVE(SECCOMP_RET_KILL_PROCESS);
 	code[n++] = LOAD(nr);
 	n = (unsigned short)(n + make_setsockopt(&code[n]));
+	n = (unsigned short)(n + make_connect(&code[n]));
 	for (size_t i = 0; i < COUNT_OF(allowed); i++) {
 		code[n++] = IF(BPF_JEQ, allowed[i], 0, 1);
 		code[n++] = GIVE(SECCOMP_RET_ALLOW);

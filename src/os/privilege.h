@@ -45,8 +45,8 @@ int capset_ambient(uint64_t keep);
 
 /*
  * Bind this process to its descriptors: a seccomp(2) filter lets it read, write,
- * wait, accept on its sockets, say how TCP sends, and ask for memory that is not
- * executable.  All other calls, such as to open a file, make a socket, start or
+ * wait, accept on its sockets, disconnect them, say how TCP sends, and ask for memory
+ * that is not executable.  All other calls, such as to open a file, make a socket, start or
  * signal a process, fail with EPERM.  For a process with one thread, which
  * gets no_new_privs.  The filter cannot be removed.  0, or -1 and `err`.
  */

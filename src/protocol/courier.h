@@ -38,7 +38,7 @@ enum courier_outcome {
 struct courier_packet {
 	uint32_t kind;
 	uint32_t outcome;  /* of COURIER_DONE */
-	uint64_t cookie;   /* SO_COOKIE of the client's socket: the name of the connection */
+	uint64_t cookie;   /* SO_COOKIE of the client's socket: the name of the connection; or 0 */
 	uint64_t worker;   /* of COURIER_HOLD and _ENDED; the courier sends it back */
 	uint32_t cluster;  /* the courier sends it back */
 	uint32_t size;     /* of COURIER_ASK: bytes of the request, which follow the packet */

@@ -19,12 +19,6 @@ static bool is_word(struct piece p, const char *word)
 	return p.len == strlen(word) && strncasecmp(p.at, word, p.len) == 0;
 }
 
-/* Names of methods, unlike others, differ by case. */
-static bool is_method(struct piece p, const char *name)
-{
-	return p.len == strlen(name) && memcmp(p.at, name, p.len) == 0;
-}
-
 /* The token at the beginning (RFC 9110, 5.6.2). */
 static struct piece token_of(struct piece text)
 {
@@ -92,9 +86,11 @@ static bool take_request_line(struct piece line, struct httphead_request *to)
 	for (size_t i = method.len + 1; i < line.len - tail; i++)
 		if (line.at[i] <= 0x20 || line.at[i] >= 0x7f)
 			return false;
-	to->is_head = is_method(method, "HEAD");
-	to->is_safe = to->is_head || is_method(method, "GET") || is_method(method, "OPTIONS");
-	to->is_connect = is_method(method, "CONNECT");
+	/* the line has 11 bytes at least */
+	to->is_head = memcmp(line.at, "HEAD ", 5) == 0;
+	to->is_safe = to->is_head || memcmp(line.at, "GET ", 4) == 0 ||
+		memcmp(line.at, "OPTIONS ", 8) == 0;
+	to->is_connect = memcmp(line.at, "CONNECT ", 8) == 0;
 	return true;
 }
 
@@ -111,11 +107,10 @@ static bool take_field(struct piece line, struct httphead_request *to)
 		if (iscntrl((unsigned char)value.at[i]) && value.at[i] != '\t')
 			return false;
 	value = trim(value);
-	if (is_word(name, "Host"))
-		return to->hosts++ == 0;
 	if (is_word(name, "Content-Length"))
 		return to->lengths++ == 0 && value.len > 0 &&
 			text_number(&to->body, value.at, value.len, LENGTH_MOST) == value.len;
+	to->hosts += is_word(name, "Host");
 	to->has_transfer_encoding |= is_word(name, "Transfer-Encoding");
 	to->expects |= is_word(name, "Expect");
 	to->upgrades |= is_word(name, "Upgrade");

@@ -21,7 +21,7 @@ enum httphead_verdict {
 struct httphead_request {
 	size_t head;      /* bytes of the head, with its empty line */
 	uint64_t body;    /* Content-Length, or 0 */
-	unsigned lengths; /* fields of that name: 0 or 1 */
+	unsigned lengths; /* fields of that name */
 	unsigned hosts;
 	bool is_head;
 	bool is_safe; /* GET, HEAD or OPTIONS: a client may send it again */

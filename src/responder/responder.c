@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +20,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -227,21 +225,6 @@ static void look_at_guest(struct responder *r, struct guest *g, bool event)
 
 /* ---- doors ---- */
 
-static void on_alarm(int signal)
-{
-	(void)signal; /* the signal itself interrupts the call */
-}
-
-static void set_alarm(suseconds_t every)
-{
-	const struct itimerval value = {
-		.it_interval.tv_usec = every,
-		.it_value.tv_usec = every,
-	};
-
-	(void)setitimer(ITIMER_REAL, &value, NULL);
-}
-
 static void let_in(struct responder *r, struct door *d, nsec_t now)
 {
 	int fd = 0;
@@ -403,7 +386,7 @@ static void run_turn(struct responder *r)
 	if (poll(r->polls, 1 + r->door_count + r->places, timeout_until(fill_polls(r))) == -1)
 		return;
 	now = clock_now();
-	set_alarm(BLOCKED_US);
+	clock_alarm(BLOCKED_US);
 	for (size_t i = 0; i < r->places; i++)
 		if (r->guests[i].cluster != NULL)
 			look_at_guest(r, &r->guests[i], guests[i].revents != 0);
@@ -419,7 +402,7 @@ static void run_turn(struct responder *r)
 	}
 	if (r->polls[0].revents != 0)
 		hear_nclust(r);
-	set_alarm(0);
+	clock_alarm(0);
 	tell_counts(r, now);
 }
 
@@ -435,11 +418,10 @@ static unsigned places_for_guests(void)
 
 int responder_main(int channel, uid_t user)
 {
-	const struct sigaction alarm = {.sa_handler = on_alarm};
 	struct responder *r = calloc(1, sizeof(*r));
 
 	(void)prctl(PR_SET_NAME, "nclust-fallback");
-	if (r == NULL || !make_room(r, 0) || sigaction(SIGALRM, &alarm, NULL) == -1)
+	if (r == NULL || !make_room(r, 0) || clock_alarm_prepare() == -1)
 		return EX_OSERR;
 	r->places = places_for_guests();
 	if (sandbox_role(user) == -1)
@@ -448,7 +430,7 @@ int responder_main(int channel, uid_t user)
 	r->channel = channel;
 	while (r->channel != -1 || (r->guest_count > 0 && clock_now() < r->ends))
 		run_turn(r);
-	set_alarm(BLOCKED_US);
+	clock_alarm(BLOCKED_US);
 	for (size_t i = 0; i < r->places; i++)
 		if (r->guests[i].cluster != NULL)
 			guest_end(r, &r->guests[i]);

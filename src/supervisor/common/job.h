@@ -101,6 +101,7 @@ enum role {
 	ROLE_FALLBACK, /* answers for clusters without a ready worker
 			  (supervisor/fallback/fallback.h) */
 	ROLE_NATS,     /* talks with a broker (supervisor/messages/messages.h) */
+	ROLE_COURIER,  /* carries requests to other workers (courier/courier.h) */
 };
 #define ROLE_FIRST_FD 3 /* the number of the first descriptor that a role gets besides 0 to 2 */
 

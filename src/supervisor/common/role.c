@@ -44,6 +44,9 @@ static const struct {
 	[ROLE_NATS] = {"nats", "nclust-nats", "messages do not reach other machines",
 		"the process that talks with the broker", "cannot load libnats any more", RIGHTS,
 		false},
+	[ROLE_COURIER] = {"courier", "nclust-courier",
+		"clients of workers that stop may have to repeat a request", "the courier", NULL,
+		RIGHTS ", and seccomp", false},
 };
 
 static int output_of(const struct supervisor *sup, enum role role, int fd)

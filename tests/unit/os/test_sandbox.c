@@ -3,7 +3,9 @@
 
 #include "os/privilege.h"
 
+#include <arpa/inet.h>
 #include <linux/filter.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/syscall.h>
 
@@ -95,4 +97,54 @@ TEST(it_can_reach_nothing_else)
 {
 	if (is_alone())
 		ck_assert_int_eq(in_child(reach_out), 0);
+}
+
+/* Sockets of each kind that a role may have; none of them is connected, but the last. */
+static int kinds[6];
+
+static void connect_by_a_family_alone(int fds[2])
+{
+	for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+		struct sockaddr_storage to = {.ss_family = AF_UNSPEC};
+
+		for (socklen_t len = 0; len <= sizeof(to); len++)
+			if (len != sizeof(to.ss_family))
+				MUST_NOT(connect(kinds[i], (struct sockaddr *)&to, len));
+		for (to.ss_family = 1; to.ss_family < AF_MAX; to.ss_family++)
+			MUST(connect(kinds[i], (struct sockaddr *)&to, sizeof(to.ss_family)) == -1);
+	}
+	(void)fds;
+	MUST(connect(kinds[5], &(struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(sa_family_t)) ==
+		0);
+}
+
+/* So the courier resets a connection. */
+TEST(it_can_disconnect_and_connect_to_nothing)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t size = sizeof(at);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char byte;
+
+	if (!is_alone())
+		return;
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&at, size), 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&at, &size), 0);
+	ck_assert_int_eq(connect(peer, (struct sockaddr *)&at, size), 0);
+	kinds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	kinds[1] = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	kinds[2] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	kinds[3] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	kinds[4] = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	kinds[5] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_int_eq(in_child(connect_by_a_family_alone), 0);
+	/* although we have the socket, too */
+	ck_assert_int_eq(recv(peer, &byte, 1, 0), -1);
+	ck_assert_int_eq(errno, ECONNRESET);
+	for (size_t i = 0; i < COUNT_OF(kinds); i++)
+		(void)close(kinds[i]);
+	(void)close(peer);
+	(void)close(listener);
 }
