@@ -111,6 +111,7 @@ _nclust()
 		--watch
 		--drain
 		--drain-timeout
+		--hand-on
 		--surge
 		--max-unavailable
 		--canary
@@ -231,7 +232,7 @@ _nclust()
 		return
 		;;
 	--kind)
-		mapfile -t COMPREPLY < <(compgen -W 'started ready exited stopping draining drained stop-timeout unkillable start-timeout unwell outgrown hang stalled check-failed memory daemonised not-listening worker-errno worker-reloading left-out ended-meanwhile slot-ended spare takes-over no-spares leader message messages-stuck messages-dropped messages-missed state all-ready scaled gave-up not-ready not-started rollout-started rollout-step baking baked rollout-done rollout-failed rollout-superseded listening closed stranger-listens listener-harmed relay-down relay-up file-changed shared-memory balance check-denied check-untaken check-doubted stall-refused stop-waits renamed hook-failed surprise drop fallback fallback-over essential-ended waits before-failed directory-moved reloaded reload-failed upgraded upgrade-failed upgrade-waits adopted hooks-dropped control-renewed host-drained host-empty host-waits host-undrained' -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'started ready exited stopping draining drained stop-timeout unkillable start-timeout unwell outgrown hang stalled check-failed memory daemonised not-listening worker-errno worker-reloading left-out ended-meanwhile slot-ended spare takes-over no-spares leader message messages-stuck messages-dropped messages-missed state all-ready scaled gave-up not-ready not-started rollout-started rollout-step baking baked rollout-done rollout-failed rollout-superseded listening closed stranger-listens listener-harmed relay-down relay-up file-changed shared-memory balance check-denied check-untaken check-doubted stall-refused stop-waits renamed hook-failed surprise drop fallback fallback-over essential-ended waits before-failed directory-moved hand-on alone done too-few-files reloaded reload-failed upgraded upgrade-failed upgrade-waits adopted hooks-dropped control-renewed host-drained host-empty host-waits host-undrained' -- "$word")
 		return
 		;;
 	esac

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/address.h"
+#include "config/networks.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -31,6 +32,16 @@ static int parse_relay(const struct field *f, const char *text, struct error *er
 
 	return strstr(text, "://") == NULL ? parse_name(f, text, err)
 					   : natsurl_parse(&url, text, err);
+}
+
+static int parse_hand_on(const struct field *f, const char *text, struct error *err)
+{
+	(void)f;
+	if (strcmp(text, "local") == 0 || strcmp(text, "all") == 0 || strcmp(text, "off") == 0 ||
+		networks_are(text))
+		return 0;
+	return value_wanted(err, text,
+		"'local', 'all', 'off' or networks as '10.0.0.0/8 192.0.2.7 2001:db8::/32'");
 }
 
 static int parse_path(const struct field *f, const char *text, struct error *err)
@@ -368,6 +379,7 @@ static void hold_http(const struct field *f, const char *kept)
 const struct option_type type_flag = {NULL, NULL};
 const struct option_type type_name = {parse_name, hold_text};
 const struct option_type type_relay = {parse_relay, hold_text};
+const struct option_type type_hand_on = {parse_hand_on, hold_text};
 const struct option_type type_path = {parse_path, hold_text};
 const struct option_type type_paths = {parse_path, hold_list};
 const struct option_type type_fallback = {parse_fallback, hold_text};

@@ -309,6 +309,7 @@ struct cluster_settings {
 
 	enum drain_mode drain;
 	nsec_t drain_timeout;
+	const char *hand_on; /* "all", "off" or networks (networks.h); NULL: "local" */
 
 	unsigned surge; /* WORKERS_MAX ("all"): all new workers first, then the old ones go */
 	unsigned max_unavailable; /* both may be COUNT_AUTO: see rollout_pace() in core/rollout.h */

@@ -390,7 +390,7 @@ static void await(struct courier *k, struct conn *c)
 	if (got == -1 && is_for_later())
 		return;
 	if (got <= 0) {
-		finish(k, c, COURIER_LEFT);
+		finish(k, c, COURIER_IDLE);
 		return;
 	}
 	verdict = httphead_request(k->in, (size_t)got, &r);
@@ -512,7 +512,7 @@ static void take_packet(struct courier *k, const struct courier_packet *p, struc
 		break;
 	case COURIER_LET_GO:
 		if (c != NULL && c->stage == HELD)
-			finish(k, c, COURIER_LEFT);
+			finish(k, c, COURIER_IDLE);
 		break;
 	case COURIER_ENDED:
 		for (size_t i = 0; i < k->most; i++)

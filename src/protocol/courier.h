@@ -31,8 +31,8 @@ enum courier_outcome {
 	COURIER_REFUSED, /* the answer was a 400, or the server closed without a byte */
 	COURIER_MIXED,   /* the client sent more before its answer was out, and was reset */
 	COURIER_BROKEN,  /* the server's answer is not whole, or the courier could not ask */
-	COURIER_LEFT,    /* the client has left, or COURIER_LET_GO has come */
-	COURIER_IDLE,    /* no request came, or none that can be handed on */
+	COURIER_LEFT,    /* the client has left before it had its answer */
+	COURIER_IDLE,    /* no request came, or none that can be handed on, or COURIER_LET_GO */
 };
 
 struct courier_packet {
@@ -47,7 +47,7 @@ struct courier_packet {
 };
 
 /* The longest request of a COURIER_ASK. */
-#define COURIER_REQUEST_MOST 65536
+#define COURIER_REQUEST_MOST 32768
 /* Connections that the courier has at once; the one that it has held longest makes room. */
 #define COURIER_MOST 4096
 

@@ -20,7 +20,7 @@ const char *const event_kinds[] = {
 	"file-changed", "shared-memory", "balance", "check-denied", "check-untaken",
 	"check-doubted", "stall-refused", "stop-waits", "renamed", "hook-failed", "surprise",
 	"drop", "fallback", "fallback-over", "essential-ended", "waits", "before-failed",
-	"directory-moved",
+	"directory-moved", "hand-on", "alone", "done", "too-few-files",
 	/* the instance */
 	"reloaded", "reload-failed", "upgraded", "upgrade-failed", "upgrade-waits", "adopted",
 	"hooks-dropped", "control-renewed", "host-drained", "host-empty", "host-waits",

@@ -79,6 +79,8 @@ static const struct family families[] = {
 		"counters.drained", "Time until a worker to be stopped had no request in flight."},
 	{"nclust_drains_forced", COUNTER, OF_CLUSTER, "counters.drains_forced", NULL, NULL,
 		"Workers stopped with requests in flight."},
+	{"nclust_handed_on", COUNTER, OF_CLUSTER, "counters.handed_on", NULL, NULL,
+		"Requests that another worker answered, because their own one stopped."},
 	{"nclust_hangs", COUNTER, OF_CLUSTER, "counters.hangs", NULL, NULL,
 		"Workers replaced because a request was not answered."},
 	{"nclust_log_lines", COUNTER, OF_CLUSTER, "counters.log_lines", NULL, NULL,

@@ -17,6 +17,12 @@ def asked_again(*instances):
                    for name in ("drained", "rollout-done")) for it in instances)
 
 
+def handed_on(*instances):
+    """So many requests that a worker had not read were answered by another one."""
+    return sum(max(sum(e.handed_on for e in it.happened(name))
+                   for name in ("drained", "rollout-done")) for it in instances)
+
+
 class Load:
     """A program that says when it has begun; the counts are there when it has ended."""
     begun = None

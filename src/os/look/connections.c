@@ -46,7 +46,7 @@ static void take_tcp(struct connection *c, const struct tcp_info *info)
 {
 	c->kind = info->tcpi_state == STATE_LISTEN ? CONNECTION_LISTENER : CONNECTION_TCP;
 	c->state = info->tcpi_state;
-	c->bytes_out = info->tcpi_bytes_sent;
+	c->bytes_out = info->tcpi_bytes_sent - info->tcpi_bytes_retrans;
 	c->bytes_in = info->tcpi_bytes_received;
 	c->unsent = info->tcpi_notsent_bytes;
 	c->unacked = info->tcpi_unacked;
@@ -102,18 +102,48 @@ static size_t peek_text(int fd, char *text, size_t size)
 	return (size_t)got;
 }
 
-static void read_kind(int fd, struct connection *c)
+static void read_kind(int fd, const struct connections *all, struct connection *c)
 {
 	char text[4096] uninitialized;
 	size_t got;
 
-	if (c->kind != CONNECTION_TCP || c->queue == 0)
+	if (c->kind == CONNECTION_LISTENER || c->queue == 0)
 		return;
 	got = peek_text(fd, text, sizeof(text));
+	c->whole = all->is_whole != NULL && all->is_whole(text, got, c->queue);
+	if (c->kind != CONNECTION_TCP)
+		return;
 	c->http = is_http(text);
 	c->frames = got >= 6 && is_message(text, c->queue);
 	/* each frame of a client's WebSocket is masked: no whole message, but a WebSocket's */
 	c->unknown = got > 1 && !c->http && !c->frames && ((unsigned char)text[1] & 0x80U) == 0;
+}
+
+static bool is_loopback(const uint8_t *ip, size_t len)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	if (len == 16 && memcmp(ip, mapped, sizeof(mapped)) == 0)
+		return ip[12] == 127;
+	return len == 4 ? ip[0] == 127 : len == 16 && memcmp(ip, &in6addr_loopback, len) == 0;
+}
+
+/* Is the other end on this host, too, as far as addresses tell? */
+static bool is_local(int fd, const union endpoint *own)
+{
+	union endpoint other;
+	size_t len = 0;
+	size_t own_len = 0;
+	const void *ip;
+	const void *own_ip = endpoint_ip(own, &own_len);
+
+	if (own->any.sa_family == AF_UNIX)
+		return true;
+	if (endpoint_peer(fd, &other) == 0)
+		return false;
+	ip = endpoint_ip(&other, &len);
+	return len > 0 &&
+		(is_loopback(ip, len) || (len == own_len && memcmp(ip, own_ip, len) == 0));
 }
 
 /* Fill in what the kernel tells of a socket.  False: the socket is of no kind that matters. */
@@ -143,6 +173,7 @@ static bool look_at(int fd, struct connection *c)
 	size = endpoint_own(fd, &at);
 	c->port = endpoint_port(&at);
 	c->has_name = at.any.sa_family == AF_UNIX && size > offsetof(struct sockaddr_un, sun_path);
+	c->local = c->kind != CONNECTION_LISTENER && is_local(fd, &at);
 	return true;
 }
 
@@ -186,7 +217,7 @@ static bool gather_socket(void *context, int number, const char *target)
 	}
 	if (look_at(fd, c)) {
 		if (all->peeks)
-			read_kind(fd, c);
+			read_kind(fd, all, c);
 		all->count++;
 	} else {
 		all->too_many |= ++all->others > CONNECTIONS_OTHERS;
@@ -291,7 +322,8 @@ void connections_sort(struct connections *all)
 struct ending {
 	pid_t pid;
 	int pidfd;
-	const struct connections *all;
+	struct connections *all;
+	bool leaves; /* it runs in a child, which leaves our table */
 	unsigned ended;
 	unsigned late;
 	unsigned asked;
@@ -389,8 +421,10 @@ static int end_connections(void *argument)
 {
 	struct ending *e = argument;
 
+	if (e->leaves && vfork_leave_table(e->pidfd, e->all->channel) == -1)
+		return -1;
 	for (size_t i = 0; i < e->all->count; i++) {
-		const struct connection *c = &e->all->list[i];
+		struct connection *c = &e->all->list[i];
 
 		if (!c->marked || c->pid != e->pid)
 			continue;
@@ -401,6 +435,10 @@ static int end_connections(void *argument)
 			e->late++;
 			continue;
 		}
+		if (c->hands) {
+			c->handed = e->all->hand(e->all->context, fd, c);
+			continue;
+		}
 		if (c->asks && !has_request(fd))
 			continue;
 		e->ended += end_connection(fd, c, &e->asked);
@@ -409,11 +447,13 @@ static int end_connections(void *argument)
 }
 
 unsigned connections_end(
-	struct remote *r, int pidfd, const struct connections *all, unsigned *late, unsigned *asked)
+	struct remote *r, int pidfd, struct connections *all, unsigned *late, unsigned *asked)
 {
 	struct ending e = {.pid = r->tid, .pidfd = pidfd, .all = all};
+	bool in_child = r->others || all->hand != NULL;
 
-	if (remote_run(r, pidfd, end_connections, &e) == -1)
+	e.leaves = in_child || r->as_user;
+	if (remote_run_in(r, in_child, e.leaves ? VFORK_LEAVES : -1, end_connections, &e) == -1)
 		return 0;
 	*late += e.late;
 	*asked += e.asked;

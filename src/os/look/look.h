@@ -30,7 +30,7 @@ enum connection_kind {
 struct connection {
 	uint64_t cookie; /* SO_COOKIE: unique since boot */
 	uint64_t inode;
-	uint64_t bytes_out; /* sent, retransmissions included */
+	uint64_t bytes_out; /* sent, without retransmissions */
 	uint64_t bytes_in;  /* received, those in the queue included */
 	pid_t pid;          /* the process that has the socket */
 	int fd;             /* its number in that process; -1: known by its inode only */
@@ -50,12 +50,16 @@ struct connection {
 	uint8_t state;     /* TCP_... of netinet/tcp.h */
 	bool marked;       /* set by the caller: connections_end() is to shut the socket down */
 	bool asks;         /* set by the caller: also if the client's next request lies unread */
-	bool http;         /* unread bytes begin with a head of HTTP/1 */
-	bool frames;       /* unread bytes are a message of a WebSocket */
-	bool unknown;      /* unread bytes are of neither (TLS, HTTP/2) */
-	bool is_inner;     /* set by the caller: the peer is a process of the worker */
-	bool prompt;       /* TCP_QUICKACK is off: the last answer carried the ACK */
-	bool has_name;     /* CONNECTION_UNIX: the socket has a name, as accepted ones do */
+	bool hands;        /* set by the caller: give it to all->hand instead */
+	bool handed;       /* all->hand has taken it */
+	bool whole;        /* unread bytes are one request, as all->is_whole says */
+	bool local;    /* the peer is on this host: a unix socket, loopback or the same address */
+	bool http;     /* unread bytes begin with a head of HTTP/1 */
+	bool frames;   /* unread bytes are a message of a WebSocket */
+	bool unknown;  /* unread bytes are of neither (TLS, HTTP/2) */
+	bool is_inner; /* set by the caller: the peer is a process of the worker */
+	bool prompt;   /* TCP_QUICKACK is off: the last answer carried the ACK */
+	bool has_name; /* CONNECTION_UNIX: the socket has a name, as accepted ones do */
 };
 
 /* The most sockets of one worker that are looked at. */
@@ -63,14 +67,24 @@ struct connection {
 /* The most descriptors of other kinds that are looked at, 5 us each. */
 #define CONNECTIONS_OTHERS 8192
 
+/* Are the `count` unread bytes, of which the first `size` are at `text`, one whole request?  And:
+ * take a connection that has `hands`, of which `fd` is a duplicate; true: it is taken.  Both may run
+ * in a child, as a function of remote_run(). */
+typedef bool connection_is_whole(const char *text, size_t size, size_t count);
+typedef bool connection_hand(void *context, int fd, const struct connection *c);
+
 /* The owner zeroes this struct; the list is heap. */
 struct connections {
 	struct connection *list;
 	size_t count;
-	bool peeks;      /* set by the caller: read unread bytes too */
-	unsigned others; /* descriptors that are none of these sockets */
-	bool too_many;   /* not all were looked at */
-	bool refused;    /* the process has sockets that cannot be looked at */
+	bool peeks;                    /* set by the caller: read unread bytes too */
+	connection_is_whole *is_whole; /* set by the caller; or NULL */
+	connection_hand *hand;         /* the same, for connections_end() */
+	void *context;                 /* its first argument */
+	int channel;                   /* a descriptor of ours that `hand` uses */
+	unsigned others;               /* descriptors that are none of these sockets */
+	bool too_many;                 /* not all were looked at */
+	bool refused;                  /* the process has sockets that cannot be looked at */
 };
 void connections_free(struct connections *all);
 
@@ -82,14 +96,14 @@ int connections_add(struct connections *all, struct remote *r, int pidfd);
 /* Sort by cookie, so that entries of the same socket follow each other. */
 void connections_sort(struct connections *all);
 
-/* Shut down, in both directions, the marked connections of a process, and return
- * their number.  A connection on which data has come since the look stays, and is
+/* Shut down, in both directions, the marked connections of a process, or hand those with
+ * `hands` on, and return the number of those shut down.  A connection on which data has come since the look stays, and is
  * added to *late; a descriptor that is another socket by now is left alone.
  * Connections with `asks` are added to *asked: the head of a request of HTTP/1 is
  * taken out of the queue first, or the process would act on it; a connection with
  * other unread bytes stays. */
-unsigned connections_end(struct remote *r, int pidfd, const struct connections *all, unsigned *late,
-	unsigned *asked);
+unsigned connections_end(
+	struct remote *r, int pidfd, struct connections *all, unsigned *late, unsigned *asked);
 
 /* "127.0.0.1:4711"; "a peer" where the address is unknown. */
 const char *connections_peer(struct remote *r, const struct connection *c, char *to, size_t size);

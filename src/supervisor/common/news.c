@@ -155,6 +155,7 @@ static void news_on_report(struct service *service, const struct report *report)
 	struct history *h = sup->news.history;
 	struct news n = {
 		.report = *report,
+		.handed_on = service->traffic.handed_on,
 		.asked_again = service->traffic.asked_again,
 		.busy = service->traffic.busy,
 		.killed = service->counters.killed,

@@ -31,6 +31,7 @@ struct news {
 	char last[NEWS_LAST_MAX];
 	char explain[640];    /* EXITED: the cause of the exit, or "";
 				    ROLLOUT_FAILED: where and why */
+	unsigned handed_on;   /* ROLLOUT_DONE: requests that new workers got in place of old ones */
 	unsigned asked_again; /* ROLLOUT_DONE: kept connections that were closed between requests
 				 (drain.h) */
 	unsigned busy;        /* ROLLOUT_DONE: connections still busy when a drain ended by force */

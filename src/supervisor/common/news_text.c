@@ -240,6 +240,9 @@ static void say_rollout_done(struct buffer *out, const struct news *n)
 	buffer_printf(out, " (generation %u)", r->generation);
 	if (*n->explain != '\0')
 		buffer_printf(out, ", in '%s'", n->explain);
+	if (n->handed_on > 0)
+		buffer_printf(out, "; %u request%s handed on", n->handed_on,
+			n->handed_on == 1 ? " was" : "s were");
 	if (n->asked_again > 0)
 		buffer_printf(out,
 			"; %u kept connection%s closed between two requests, "
@@ -520,6 +523,7 @@ static void put_fields(struct json_writer *w, const struct service *service, con
 		json_put_text(
 			w, r->kind == REPORT_ROLLOUT_DONE ? "directory" : "cause", n->explain);
 	if (r->kind == REPORT_ROLLOUT_DONE) {
+		json_put_int(w, "handed_on", n->handed_on);
 		json_put_int(w, "asked_again", n->asked_again);
 		json_put_int(w, "busy", n->busy);
 		json_put_int(w, "killed", n->killed);
@@ -673,6 +677,7 @@ void news_on_status(struct json_writer *w, const struct service *service)
 	json_put_int(w, "drained", (int64_t)t->drained);
 	json_put_int(w, "drains_forced", (int64_t)t->drains_forced);
 	json_put_real(w, "drain_seconds", nsec_seconds(t->drain_time), 3);
+	json_put_int(w, "handed_on", (int64_t)t->handed_on);
 	json_put_int(w, "hangs", (int64_t)t->hangs);
 	json_put_int(w, "log_lines", (int64_t)t->log_lines);
 	json_put_int(w, "log_lines_dropped", (int64_t)t->log_lines_dropped);

@@ -115,6 +115,7 @@ struct counters {
 	unsigned killed;        /* workers that outlived their stop, since the last rollout began */
 	uint64_t drains_forced; /* of `drained`: at the end of their time */
 	nsec_t drain_time;
+	uint64_t handed_on; /* requests that other workers got in place of those that stopped */
 	uint64_t hangs;
 	uint64_t log_lines_dropped; /* lines of output that were dropped */
 	uint64_t log_lines;         /* lines of output that the logger has read */

@@ -70,6 +70,9 @@ void drain_free(struct drain *d)
 	ev_timer_stop(d->child->service->sup->loop, &d->timer);
 	drain_drop_flights(d);
 	drain_forget_processes(d);
+	d->traffic->seen.count = 0;
+	drain_let_go(d);
+	free(d->held);
 	free(d->memory);
 	free(d->ports);
 	while (*at != d)
@@ -104,6 +107,7 @@ static void conclude(struct drain *d, bool forced)
 		{"frozen_ms", nsec_seconds(drain_frozen_longest(d)) * 1e3},
 		{"ended", d->ended},
 		{"asked_again", d->asked},
+		{"handed_on", d->handed},
 		{"busy", d->view.busy},
 		{"forced", forced},
 	};
@@ -119,6 +123,7 @@ static void conclude(struct drain *d, bool forced)
 	news_say_numbers(c, forced ? LOG_WARN : LOG_DEBUG, "drained", numbers, COUNT_OF(numbers),
 		"drained %s", text);
 	service->traffic.asked_again += d->asked;
+	service->traffic.handed_on += d->handed;
 	service->traffic.busy += forced ? d->view.busy : 0;
 	service->counters.drained++;
 	service->counters.drains_forced += forced;
@@ -141,7 +146,7 @@ static void log_blind(const struct drain *d)
  * after the signal. */
 static void go_on_after_signal(struct drain *d)
 {
-	if (!d->keeps_quiet) {
+	if (!d->keeps_quiet && d->held_count == 0) {
 		drain_free(d);
 		return;
 	}
@@ -153,8 +158,8 @@ static void go_on_after_signal(struct drain *d)
 	d->wait = DRAIN_LOOK_AFTER;
 	d->request_at = 0;
 	d->stay_frozen = 0;
-	d->asked = d->freezes = 0;
-	drain_arm(d, GOODBYE_PATIENCE);
+	d->asked = d->handed = d->freezes = 0;
+	drain_arm(d, d->held_count > 0 ? DRAIN_LOOK_AFTER : GOODBYE_PATIENCE);
 }
 
 void drain_report(struct drain *d, bool forced)
@@ -371,6 +376,7 @@ static void drain_on_dying(struct child *child)
 	if (d == NULL)
 		return;
 	drain_thaw(d);
+	drain_end_held(d);
 	if (d->signalled)
 		drain_judge(d);
 	drain_free(d);
@@ -390,6 +396,7 @@ static void drain_on_shutdown(struct supervisor *sup)
 {
 	while (sup->traffic.drains != NULL)
 		drain_free(sup->traffic.drains);
+	courier_end(sup);
 	host_end(sup);
 }
 
@@ -421,6 +428,7 @@ static void drain_on_go_on(struct supervisor *sup)
 
 	for_each_child (child, children_of_all(sup))
 		resume_drain(child);
+	courier_go_on(sup);
 	host_go_on(sup);
 }
 

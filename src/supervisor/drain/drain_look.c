@@ -19,6 +19,11 @@
 /* A WebSocket on which messages keep coming prevents a moment at which all connections are quiet:
  * so long nclust waits for such a moment, and then for one at which all messages are answered. */
 #define KEEP_PATIENCE (500 * MSEC)
+/* For so long nclust tries to hand requests of unix sockets on where only short answers were seen, of
+ * which the kernel does not show that they are whole. */
+#define UNPROVEN_PATIENCE (1 * SECOND)
+/* A client that has asked so lately asks again. */
+#define ASKS_AGAIN_MS 500
 /* After the stop signal a worker pauses for less than this within an answer. */
 #define FINISHED_MS 3000
 
@@ -120,6 +125,21 @@ static bool is_websocket(const struct drain *d, const struct quiet_memory *m)
 	return m->frames || (d->saw_websocket && d->own_handler && !d->saw_http && m->spoke);
 }
 
+/* May it be a connection of HTTP/1 in use, whose next request would be handed on?  A client may have no
+ * CPU for a while, and of one that was not seen to be between two requests none can be taken.  The
+ * first drain of a cluster does not know its protocol yet, and waits so for a second at most. */
+static bool asks_again_soon(
+	const struct drain *d, const struct connection *c, const struct quiet_memory *m, bool late)
+{
+	const struct service *service = d->child->service;
+	bool may_be_http = d->saw_http || service->traffic.http ||
+		(service->counters.drained == 0 && clock_now() - d->began < SECOND);
+
+	return !late && may_be_http && !m->unknown && c->kind == CONNECTION_TCP &&
+		c->received_ago < ASKS_AGAIN_MS && !m->handed && quiet_is_open(c) &&
+		!quiet_is_between(c, m) && drain_may_hand(d, c);
+}
+
 /* Judges each connection.  The next look compares with the results (`fresh`). */
 static void judge_connections(
 	struct drain *d, const struct connections *seen, nsec_t now, struct quiet_memory *fresh)
@@ -144,6 +164,15 @@ static void judge_connections(
 			d->request_at = now;
 		d->saw_websocket |= fresh[i].frames;
 		d->saw_http |= fresh[i].http;
+		fresh[i].quiet &= !asks_again_soon(d, c, &fresh[i], late);
+		if (c->kind == CONNECTION_UNIX && c->unsent > 0) {
+			d->long_answers |= c->unsent >= QUIET_INTERIM_UNIX;
+			d->short_answers |= c->unsent < QUIET_INTERIM_UNIX;
+		}
+		/* what was unread in this freeze came while the client had an answer to read */
+		fresh[i].answer_waits = c->kind == CONNECTION_UNIX && d->frozen &&
+			((c->queue == 0 && c->unsent >= QUIET_INTERIM_UNIX) ||
+				(d->stays_frozen && before != NULL && before->answer_waits));
 		if (d->catches_signal)
 			fresh[i].quiet = quiet_stays(c, before,
 				d->waited_long && is_websocket(d, &fresh[i]) &&
@@ -220,7 +249,8 @@ static void gather_connections(struct drain *d, struct connections *seen)
 {
 	struct drain_view *v = &d->view;
 
-	*seen = (struct connections){.list = seen->list, .peeks = d->frozen};
+	*seen = (struct connections){
+		.list = seen->list, .peeks = d->frozen, .is_whole = drain_is_whole};
 	v->blind = d->process_count == 0 || d->too_many;
 	for (size_t i = 0; i < d->process_count; i++) {
 		struct drain_process *p = &d->processes[i];
@@ -283,6 +313,7 @@ void drain_look(struct drain *d)
 		count_connections(d, seen);
 	}
 	d->view.blind = fresh == NULL;
+	d->child->service->traffic.http |= d->saw_http;
 	d->child->traffic.busy = d->view.busy;
 	d->view.took = clock_now() - began;
 }
@@ -298,13 +329,21 @@ unsigned drain_end(struct drain *d, unsigned *late, bool those_that_ask)
 	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
 		struct connection *c = &seen->list[i];
 
+		c->hands = false;
 		c->asks = those_that_ask && d->frozen && !d->memory[i].quiet &&
+			(!c->whole || !drain_may_hand(d, c) ||
+				drain_is_half_over(d, d->looked_at) ||
+				(c->kind == CONNECTION_UNIX && d->short_answers &&
+					!d->long_answers &&
+					d->looked_at - d->began > UNPROVEN_PATIENCE)) &&
 			(d->after_signal || !d->keeps_quiet || d->waited_long ||
 				!d->memory[i].rested) &&
 			quiet_asks_anew(c, &d->memory[i]) &&
 			(i == 0 || c->cookie != seen->list[i - 1].cookie);
-		c->marked = drain_is_incoming(d, c) && is_alive(c) &&
-			(may_end_connection(d, c, &d->memory[i]) || c->asks);
+		c->marked = drain_is_incoming(d, c) && is_alive(c) && !d->memory[i].handed &&
+			((may_end_connection(d, c, &d->memory[i]) &&
+				 (d->after_signal || !drain_is_held(d, c, &d->memory[i]))) ||
+				c->asks);
 		any |= c->marked;
 	}
 	for (size_t i = 0; any && i < d->process_count; i++)

@@ -2,6 +2,7 @@
 #include "supervisor/drain/internal.h"
 
 #include "base/nsec.h"
+#include "base/scope.h"
 #include "core/cluster.h"
 #include "os/clock.h"
 #include "os/process.h"
@@ -23,6 +24,9 @@
 #define STEPS_AFTER (400 * MSEC)
 #define STEP (200 * USEC)
 #define STEPS_MOST 10
+/* Where requests are handed on, it runs by so many steps before it runs freely again: in a step an
+ * answer goes out, and the request that follows it lies unread. */
+#define STEPS_HANDING 12
 /* Each freeze interrupts a system call, so after FREEZES_AT_EASE of them looks are rarer; with
  * connections of HTTP/1, which can be ended, after 20 times as many. */
 #define FREEZES_AT_EASE 100
@@ -105,11 +109,12 @@ static bool must_take_waiting(const struct drain *d, nsec_t now)
 
 /* After UNSEEN_PATIENCE, a worker that catches its stop signal is left with the connections of
  * which nclust cannot see whether an answer is due: most likely the worker finishes these.  Not a
- * worker of Node, which dies of the signal unless its program handles it. */
+ * worker of Node, which dies of the signal unless its program handles it, nor one whose clients ask
+ * on, so that their requests can be handed on. */
 static bool is_quiet(const struct drain *d, nsec_t now)
 {
-	bool leaves_some =
-		d->catches_signal && !node_is_worker(d->child) && now - d->began > UNSEEN_PATIENCE;
+	bool leaves_some = d->catches_signal && !node_is_worker(d->child) && d->handed == 0 &&
+		now - d->began > UNSEEN_PATIENCE;
 
 	return d->view.busy <= d->view.unanswered + (leaves_some ? d->view.maybe_quiet : 0) &&
 		!must_take_waiting(d, now);
@@ -137,6 +142,7 @@ static void note_busy(struct drain *d)
 /* Looks at the connections.  True: the caller has nothing more to do now. */
 static bool look_is_final(struct drain *d)
 {
+	d->hands_on = drain_hands_on(d);
 	drain_look(d);
 	if (d->view.gone || (d->frozen && !drain_is_frozen(d))) {
 		/* the worker has ended, as its pidfd will report, or somebody has continued it */
@@ -166,8 +172,8 @@ static bool is_never_silent(const struct drain *d, nsec_t now)
  * connections only wait for an answer: no request has come for a second. */
 static bool may_end_between(const struct drain *d, nsec_t now)
 {
-	return d->view.busy > 0 && is_bypassed(d) && (d->keeps_quiet || is_never_silent(d, now)) &&
-		now - d->request_at < SECOND;
+	return d->view.busy > 0 && now - d->request_at < SECOND &&
+		(d->hands_on || (is_bypassed(d) && (d->keeps_quiet || is_never_silent(d, now))));
 }
 
 static void freeze_worker(struct drain *d);
@@ -185,11 +191,19 @@ static nsec_t sum_cpu_time(const struct drain *d)
  * CPU.  It is frozen again before it reads the next request, which follows at once. */
 static void run_one_step(struct drain *d)
 {
-	const struct timespec pause = {.tv_nsec = STEP};
+	/* a quick server answers many requests within STEP, and what it read of them is unknown then */
+	static const nsec_t spans[] = {STEP / 10, STEP / 4, STEP / 2, STEP};
+	const nsec_t span = d->hands_on ? spans[d->steps % COUNT_OF(spans)] : STEP;
+	const struct timespec pause = {.tv_nsec = span};
 	nsec_t ran = sum_cpu_time(d);
+	nsec_t until;
 
+	d->steps++;
 	drain_thaw(d);
-	for (int i = 0; i < STEPS_MOST && (i == 0 || sum_cpu_time(d) == ran); i++)
+	/* a sleep lasts for 50 us longer than it should (timer slack) */
+	for (until = clock_now() + span; span < STEP && clock_now() < until;)
+		continue;
+	for (int i = span < STEP; i < STEPS_MOST && (i == 0 || sum_cpu_time(d) == ran); i++)
 		(void)nanosleep(&pause, NULL);
 	d->stays_frozen = false;
 	d->after_step = true;
@@ -217,8 +231,11 @@ static void end_after_signal(struct drain *d)
 		run_one_step(d);
 		return;
 	}
+	(void)drain_hand(d);
 	(void)drain_end(d, &late, between);
 	d->child->service->traffic.asked_again += d->asked;
+	d->child->service->traffic.handed_on += d->handed;
+	d->handed = 0;
 	d->asked = 0;
 	d->stay_frozen = 0;
 	look_later(d);
@@ -244,10 +261,12 @@ static void on_frozen(struct drain *d)
 		d->is_last_look = true;
 		(void)drain_end(d, &late, false);
 		d->is_last_look = false;
-		if (late > 0)
+		if (late > 0) {
 			look_later(d);
-		else
+		} else {
+			drain_hold(d);
 			drain_report(d, false);
+		}
 		return;
 	}
 	if (is_least_bad_moment(d, now)) {
@@ -255,6 +274,7 @@ static void on_frozen(struct drain *d)
 		return;
 	}
 	note_busy(d);
+	(void)drain_hand(d);
 	if (is_bypassed(d))
 		d->ended += drain_end(d, &late, d->stays_frozen && is_never_silent(d, now));
 	if (d->freeze_between && !d->stays_frozen) {
@@ -266,7 +286,9 @@ static void on_frozen(struct drain *d)
 		drain_arm(d, d->after_step ? LINGER_FIRST : d->stay_frozen);
 		return;
 	}
-	if (d->stays_frozen && !d->after_step && now - d->began >= STEPS_AFTER)
+	if (d->stays_frozen &&
+		(d->hands_on ? d->steps < STEPS_HANDING
+			     : !d->after_step && now - d->began >= STEPS_AFTER))
 		run_one_step(d);
 	else
 		look_later(d);
@@ -336,9 +358,10 @@ static bool turn_away_first(struct drain *d, nsec_t now)
 /* After the stop signal: stop the worker again as long as its clients ask it. */
 static void look_after_signal(struct drain *d)
 {
-	if (d->lingered > LINGERS_AFTER)
+	if (d->lingered > LINGERS_AFTER && d->held_count == 0)
 		drain_free(d);
-	else if (d->view.endable > 0 || clock_now() - d->request_at < SECOND)
+	else if (d->keeps_quiet && d->lingered <= LINGERS_AFTER &&
+		(d->view.endable > 0 || clock_now() - d->request_at < SECOND))
 		freeze_worker(d);
 	else
 		drain_arm(d, DRAIN_LOOK_AFTER);
@@ -355,10 +378,12 @@ static void look_at_worker(struct drain *d)
 	if (look_is_final(d))
 		return;
 	if (d->after_signal) {
+		drain_let_go(d);
 		look_after_signal(d);
 		return;
 	}
 	now = clock_now();
+	d->hands_on = d->hands_on && d->view.alive > 0 && courier_is_there(d->child->service->sup);
 	if (turn_away_first(d, now))
 		return;
 	if (is_quiet(d, now) || is_least_bad_moment(d, now)) {
@@ -367,6 +392,7 @@ static void look_at_worker(struct drain *d)
 	}
 	drain_withdraw(d, now);
 	d->freeze_between = may_end_between(d, now);
+	d->steps = 0;
 	if ((is_bypassed(d) && d->view.endable > 0) || d->freeze_between) {
 		freeze_worker(d);
 		return;

@@ -95,10 +95,17 @@ struct drain {
 	unsigned busy_most;  /* the most busy connections of any look */
 	unsigned ended;      /* quiet connections that were ended early */
 	unsigned asked;      /* connections in use that were ended between two requests */
+	bool hands_on;       /* requests may be handed on: drain_hands_on() at the last look */
+	unsigned handed;     /* requests that were */
+	bool long_answers;   /* unix: such a one waited for its client: QUIET_INTERIM_UNIX */
+	bool short_answers;
+	uint64_t *held; /* heap: cookies of connections that the courier holds (drain_hold()) */
+	size_t held_count;
 	nsec_t request_at;   /* when a request came last, as seen by a look */
 	bool freeze_between; /* freeze it to end connections between two requests */
 	bool stays_frozen;   /* stay frozen a moment longer: a client may send its next request */
 	bool after_step;     /* it ran for one step, and is frozen again */
+	unsigned steps;      /* of that, since it ran freely */
 	nsec_t stay_frozen;  /* how long the next such stay lasts */
 	bool turned_away;    /* nclust has kept new connections away before the first freeze */
 	bool unreachable;    /* its unix paths belong to other workers by now */
@@ -157,6 +164,29 @@ struct drain_process *drain_process_of(struct drain *d, pid_t pid);
 void drain_withdraw(struct drain *d, nsec_t now);
 /* Does the worker wait for all of its listeners by epoll(7)? */
 bool drain_can_withdraw(struct drain *d);
+
+/* hand_on.c */
+/* Is there another worker that may get requests of this one? */
+bool drain_hands_on(const struct drain *d);
+/* Starts the courier, if it does not run.  False: it cannot be started, as was logged. */
+bool courier_is_there(struct supervisor *sup);
+/* Would the connection's requests go to another worker? */
+bool drain_may_hand(const struct drain *d, const struct connection *c);
+/* A connection_is_whole(). */
+bool drain_is_whole(const char *text, size_t size, size_t count);
+/* Hands requests on that lie unread in the frozen worker; returns how many. */
+unsigned drain_hand(struct drain *d);
+/* Is it a quiet connection that the courier is to hold when the worker ends? */
+bool drain_is_held(const struct drain *d, const struct connection *c, const struct quiet_memory *m);
+/* The stop signal comes next: gives the courier duplicates of such connections. */
+void drain_hold(struct drain *d);
+/* After a look: the courier is to close those that the worker has closed. */
+void drain_let_go(struct drain *d);
+/* The worker has ended: the courier may read what it holds. */
+void drain_end_held(struct drain *d);
+/* The courier after an upgrade, and at the end. */
+void courier_go_on(struct supervisor *sup);
+void courier_end(struct supervisor *sup);
 
 /* drain_learn.c */
 void drain_hold_flights(struct drain *d); /* duplicates some that were busy at the last look */

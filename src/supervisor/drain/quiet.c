@@ -15,6 +15,15 @@ static bool is_silent(const struct connection *c)
 	return c->sent_ago >= gap && c->received_ago >= gap;
 }
 
+/* An answer whose last piece left so long after the request came may go on after a pause as long:
+ * tokens of a language model, events of a page.  In the second half of drain-timeout it is waited
+ * for no longer. */
+static bool is_paused(const struct connection *c, bool late)
+{
+	return !late && c->received_ago > c->sent_ago &&
+		c->sent_ago < c->received_ago - c->sent_ago;
+}
+
 /* Has something left since the look before; and has nothing come meanwhile, or one
  * request, when all before it was answered for sure? */
 static bool is_answered_since(const struct connection *c, const struct quiet_memory *before)
@@ -96,7 +105,7 @@ static bool is_tcp_quiet(const struct connection *c, const struct quiet_memory *
 		return false;
 	/* in the end a connection with requests all the time counts as answered in
 	 * between; one whose request was long ago, and that still speaks, does not */
-	return is_silent(c) ||
+	return (is_silent(c) && !is_paused(c, late)) ||
 		(late && c->segments_in > 0 &&
 			c->received_ago <
 				(now->spoke && !now->rested ? QUIET_BUSY_MS : QUIET_GAP_MS));
@@ -130,6 +139,46 @@ bool quiet_asks_anew(const struct connection *c, const struct quiet_memory *now)
 		(c->kind != CONNECTION_TCP || (quiet_is_open(c) && c->segments_out > 0));
 }
 
+/*
+ * Two looks prove that an answer is whole: at the first the worker has read all that had come, or
+ * one whole request lies unread; at the second it has read just that, and has sent an answer.
+ */
+static void mark_answer(
+	const struct connection *c, const struct quiet_memory *before, struct quiet_memory *now)
+{
+	const uint64_t read = c->bytes_in - c->queue;
+	bool again = false;
+
+	if (c->kind != CONNECTION_TCP)
+		return;
+	if (before != NULL && before->marked &&
+		(before->read == read || before->read == c->bytes_in)) {
+		now->marked = true;
+		now->again = before->again;
+		now->read = before->read;
+		now->sent = before->sent;
+		if (!c->whole || before->read == c->bytes_in || quiet_is_between(c, now))
+			return;
+		again = c->bytes_out > before->sent;
+	}
+	now->marked = c->queue == 0 || c->whole;
+	now->again = again;
+	now->read = c->bytes_in;
+	now->sent = c->bytes_out;
+}
+
+bool quiet_is_between(const struct connection *c, const struct quiet_memory *now)
+{
+	const uint64_t read = c->bytes_in - c->queue;
+
+	if (c->kind != CONNECTION_TCP)
+		return now->answer_waits;
+	return c->state == TCP_ESTABLISHED &&
+		((read == 0 && c->bytes_out == 0) ||
+			(now->marked && now->read == read &&
+				c->bytes_out > now->sent + (now->again ? 0 : QUIET_INTERIM)));
+}
+
 bool quiet_connection(const struct connection *c, const struct quiet_memory *before,
 	uint32_t since_ms, unsigned tick, bool late, struct quiet_memory *now)
 {
@@ -155,7 +204,9 @@ bool quiet_connection(const struct connection *c, const struct quiet_memory *bef
 		.asks = (c->frames && c->queue > QUIET_HEARTBEAT) ||
 			(before != NULL && before->asks),
 		.unknown = c->unknown || (before != NULL && before->unknown),
+		.handed = before != NULL && before->handed,
 	};
+	mark_answer(c, before, now);
 	if (c->kind != CONNECTION_TCP) {
 		/* whether an answer is to come is unknown */
 		if (still && before != NULL)

@@ -39,7 +39,21 @@ struct quiet_memory {
 	bool frames;     /* such a message was seen */
 	bool asks;       /* such a message was seen that may want an answer */
 	bool unknown;    /* bytes of neither were seen */
+	bool handed;     /* the courier has it */
+	/* When the worker has read `read` bytes of it and has sent more than QUIET_INTERIM bytes
+	 * beyond `sent`, it has answered all that it read; fewer bytes suffice if the request before
+	 * had an answer, too (`again`): "100 Continue" is sent once. */
+	bool marked;
+	bool again;
+	uint64_t read;
+	uint64_t sent;
+	bool answer_waits; /* unix: all was read, and the client had yet to read an answer */
 };
+
+/* An answer of so few bytes may be "100 Continue", after which a body follows.  Of a unix socket the
+ * kernel shows memory, buffers included (SIOCOUTQ): 768 bytes for up to 192 of data. */
+#define QUIET_INTERIM 64
+#define QUIET_INTERIM_UNIX 1024
 
 /* A WebSocket's message of so many bytes is a heartbeat (socket.io). */
 #define QUIET_HEARTBEAT 7
@@ -78,6 +92,11 @@ bool quiet_connection(const struct connection *c, const struct quiet_memory *bef
  * next request, which a client of HTTP/1 sends when it has the whole answer to the
  * one before.  `now` was filled in by quiet_connection(). */
 bool quiet_asks_anew(const struct connection *c, const struct quiet_memory *now);
+
+/* Has the worker read all requests of the connection whole and answered them, so that what lies
+ * unread begins with another request?  A body that looks like a request must never be taken for
+ * one.  `now` was filled in by quiet_connection(). */
+bool quiet_is_between(const struct connection *c, const struct quiet_memory *now);
 
 /* May the connection stay open until the worker ends, as no request is in progress
  * over it?  What the worker sends after a quiet look answers no request, if nothing

@@ -49,6 +49,8 @@ struct steer {
 struct cluster_traffic {
 	struct steer steer;
 	unsigned asked_again; /* requests that clients repeated in this rollout (drain.asked) */
+	bool http;            /* a drain has seen requests of HTTP/1 */
+	unsigned handed_on;   /* requests that other workers got in this rollout (drain.handed) */
 	unsigned busy; /* connections still busy when a drain of this rollout ended by force */
 };
 
@@ -90,8 +92,16 @@ struct host {
 	char text[320];        /* about the outcome */
 };
 
+/* The process that passes on requests of workers that stop (hand_on.c). */
+struct courier {
+	struct role_life life;
+	ev_io heard;        /* of its channel */
+	unsigned under_way; /* requests that it was given, and has not said to be done */
+};
+
 struct traffic {
 	struct host host;
+	struct courier courier;
 	struct drain *drains; /* list of all drains under way */
 	unsigned drain_count;
 	struct connections seen; /* of the worker that was looked at last */

@@ -84,6 +84,7 @@ struct listener {
 	bool has_key; /* TCP or UDP */
 	struct socket_key key;
 	uint64_t inode;
+	bool keeps_requests;          /* none is handed on: see on_refused() of drain/hand_on.c */
 	struct socket_options *asked; /* heap: options that its last worker had set; or NULL */
 	bool learned;                 /* a worker has bound it, and no setting named it */
 	unsigned bit;                 /* learned: its bit in listening.uses */

@@ -74,6 +74,11 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(66, supervisor, launch.directory, HEAP),
 	PLAIN(67, supervisor, said[0], UNSIGNED), /* 13 and 16 were facts of it */
 	PLAIN(68, supervisor, instance.read_at, SIGNED),
+	PLAIN(69, supervisor, traffic.courier.life.job.pid, SIGNED),
+	PLAIN(70, supervisor, traffic.courier.life.job.pidfd, FD),
+	PLAIN(71, supervisor, traffic.courier.life.started, SIGNED),
+	PLAIN(72, supervisor, traffic.courier.heard.fd, FD),
+	PLAIN(73, supervisor, traffic.courier.under_way, UNSIGNED),
 	CARRY_BYTES(CARRY_CHILDREN, supervisor, reaper.first_children,
 		reaper.first_children_count),
 	CARRY_ARRAY(CARRY_ASKER, supervisor, traffic.host.monitors,

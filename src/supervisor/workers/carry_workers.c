@@ -128,6 +128,7 @@ static const struct plain_row service_rows[] = {
 	PLAIN(62, service, said[0], UNSIGNED), /* 1, 7, 8, 14, 19 and 44 were facts of it, and 61 is a
 						  fact of recipes */
 	PLAIN(63, service, last_scale.of, UNSIGNED),
+	PLAIN(64, service, counters.handed_on, UNSIGNED),
 	PLAIN_MUST(CARRY_TEXT, service, name, HEAP),
 	PLAIN(CARRY_OUTCOME, service, last_rollout.text, HEAP),
 	CARRY_BESIDE(&carried_of_cluster),

@@ -6,7 +6,7 @@ import struct
 
 from harness import *
 from harness import lab
-from harness.load import asked_again
+from harness.load import asked_again, handed_on
 from harness.net import Answer
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Connections that are in use all the time, as a proxy keeps them: they are closed between two
-requests, where silence never comes."""
+"""Connections that are in use all the time, as a proxy keeps them, on which silence never comes: they
+are taken between two requests, and the second one is handed on to another worker."""
 import itertools
 
 from drains import *
@@ -39,7 +39,7 @@ SERVERS = {
 
 
 @pytest.mark.parametrize("kind", SERVERS)
-def test_connections_in_use_all_the_time_are_closed_between_two_requests(kind):
+def test_of_connections_in_use_all_the_time_requests_are_handed_on(kind):
     options, command, at = SERVERS[kind]
     if kind == "Node":
         need("node")
@@ -48,7 +48,8 @@ def test_connections_in_use_all_the_time_are_closed_between_two_requests(kind):
     for restarts in itertools.count(1):  # a slow machine's clients may pause
         it.call("restart")
         all_quiet(it, 2 * restarts)
-        if asked_again(it) > 0:
+        # of a unix socket the kernel does not show that a short answer is whole
+        if handed_on(it) > 0 or (kind == "a unix socket" and asked_again(it) > 0):
             break
     loads.end(opens_late=at == "own")
 

@@ -139,7 +139,7 @@ TEST(nothing_came_or_went_for_100_ms)
 
 	f.sent_ago = QUIET_GAP_MS - 1;
 	ck_assert(!is_quiet(f));
-	f.received_ago = 5000;
+	f.received_ago = 2 * QUIET_GAP_MS;
 	ck_assert(!is_quiet(f));
 	f.sent_ago = QUIET_GAP_MS;
 	ck_assert(is_quiet(f));
@@ -219,8 +219,8 @@ TEST_LOOP(late_one_that_never_rests_is_quiet_after_a_slow_answer_too, 0, 4)
 		bool quiet;
 	} rows[] = {
 		{0, 1, QUIET_BUSY_MS - 1, true}, {0, 1, QUIET_BUSY_MS, false}, /* a stream */
-		{0, 0, QUIET_GAP_MS, false},                 /* one request alone was seen */
-		{QUIET_GAP_MS, 1, QUIET_BUSY_MS - 1, false}, /* it will rest again */
+		{0, 0, QUIET_GAP_MS, false},                      /* one request alone was seen */
+		{QUIET_BUSY_MS / 2, 1, QUIET_BUSY_MS - 1, false}, /* it will rest again */
 	};
 	struct connection f = answered();
 	struct quiet_memory before;
@@ -434,6 +434,105 @@ TEST_LOOP(what_is_pushed_after_a_quiet_look_is_no_answer, 0, 3)
 	ck_assert(quiet_stays(&f, &before, _i == 2, &now) == (_i != 1));
 	f.queue = 1;
 	ck_assert(!quiet_stays(&f, &before, true, &now));
+}
+
+/* ---- between two requests ---- */
+
+/* A connection that has had 1,000 bytes and an answer of 5,000, as a look finds it. */
+static struct connection between(uint64_t in, uint32_t queue, uint64_t out, bool whole)
+{
+	struct connection f = answered();
+
+	f.bytes_in = in;
+	f.queue = queue;
+	f.bytes_out = out;
+	f.whole = whole;
+	return f;
+}
+
+static bool is_between(const struct connection *looks, size_t count)
+{
+	struct quiet_memory memory[8];
+
+	for (size_t i = 0; i < count; i++)
+		(void)quiet_connection(
+			&looks[i], i > 0 ? &memory[i - 1] : NULL, 5, TICK, false, &memory[i]);
+	return quiet_is_between(&looks[count - 1], &memory[count - 1]);
+}
+#define IS_BETWEEN(...) \
+	is_between((const struct connection[]){__VA_ARGS__}, \
+		sizeof((const struct connection[]){__VA_ARGS__}) / sizeof(struct connection))
+
+TEST(a_request_that_was_read_and_then_answered_was_whole)
+{
+	/* it is read, it is answered, the next one lies unread */
+	ck_assert(IS_BETWEEN(between(1000, 0, 5000, false), between(1100, 100, 5200, true)));
+	ck_assert(IS_BETWEEN(between(1000, 0, 5000, false), between(1000, 0, 5200, false),
+		between(1100, 100, 5200, true)));
+}
+
+TEST(what_a_single_look_finds_unread_may_be_a_body)
+{
+	ck_assert(!IS_BETWEEN(between(1100, 100, 5000, true)));
+	ck_assert(!IS_BETWEEN(between(1000, 0, 5000, false), between(1100, 100, 5000, true)));
+}
+
+TEST(an_interim_answer_is_no_proof)
+{
+	ck_assert(!IS_BETWEEN(between(1000, 0, 5000, false), between(1100, 100, 5025, true)));
+	ck_assert(!IS_BETWEEN(between(1000, 0, 5000, false), between(1000, 0, 5025, false),
+		between(1100, 100, 5064, true)));
+}
+
+/* "HTTP/1.1 200 OK" and "Content-Length: 0". */
+TEST(short_answers_are_proof_when_there_are_two)
+{
+	ck_assert(IS_BETWEEN(between(1100, 100, 5000, true), between(1200, 100, 5040, true),
+		between(1300, 100, 5080, true)));
+	ck_assert(IS_BETWEEN(between(1000, 0, 5000, false), between(1100, 100, 5040, true),
+		between(1200, 100, 5080, true)));
+	/* the second one is not there yet */
+	ck_assert(!IS_BETWEEN(between(1100, 100, 5000, true), between(1200, 100, 5040, true),
+		between(1300, 100, 5040, true)));
+	/* more than one request was read in between */
+	ck_assert(!IS_BETWEEN(between(1100, 100, 5000, true), between(1200, 100, 5040, true),
+		between(1400, 100, 5120, true)));
+}
+
+TEST(who_has_read_a_part_of_what_came_is_busy)
+{
+	ck_assert(!IS_BETWEEN(between(1000, 0, 5000, false), between(1100, 60, 5200, true)));
+}
+
+TEST(a_whole_request_that_was_unread_is_over_when_just_that_was_read_and_answered)
+{
+	ck_assert(IS_BETWEEN(between(1100, 100, 5000, true), between(1200, 100, 5200, true)));
+	/* more was read than that */
+	ck_assert(!IS_BETWEEN(between(1100, 100, 5000, true), between(1300, 100, 5200, true)));
+	/* it was a part of a body: nothing was sent */
+	ck_assert(!IS_BETWEEN(between(1100, 100, 5000, true), between(1200, 100, 5000, true)));
+	/* it is unread still */
+	ck_assert(!IS_BETWEEN(between(1100, 100, 5000, true), between(1100, 100, 5200, true)));
+	ck_assert(IS_BETWEEN(between(1100, 100, 5000, true), between(1100, 100, 5100, true),
+		between(1200, 100, 5300, true)));
+}
+
+TEST(the_first_request_of_a_connection_begins_it)
+{
+	ck_assert(IS_BETWEEN(between(100, 100, 0, true)));
+	ck_assert(!IS_BETWEEN(between(100, 50, 0, true)));
+}
+
+TEST_LOOP(an_answer_that_pauses_is_not_quiet_before_it_could_go_on, 0, 2)
+{
+	struct connection f = answered();
+	struct quiet_memory now;
+
+	f.received_ago = 2400;
+	f.sent_ago = 900 + 400 * (uint32_t)_i; /* 1.5 s, or 1.1 s after the request */
+	f.segments_in = 1;
+	ck_assert_int_eq(quiet_connection(&f, NULL, 0, TICK, false, &now), _i);
+	ck_assert(quiet_connection(&f, NULL, 0, TICK, true, &now));
 }
 
 TEST(memory_is_found_by_cookie_in_order)

@@ -127,6 +127,10 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, traffic.host.reported_at),
 	NOT(supervisor, traffic.host.text),
 	NOT(supervisor, traffic.drains), /* begun anew */
+	BEGUN_ANEW(supervisor, traffic.courier.life.job),
+	NO_TIME(supervisor, traffic.courier.life.job),
+	NOT(supervisor, traffic.courier.life.refused),
+	NOT(supervisor, traffic.courier.heard),
 	NOT(supervisor, traffic.drain_count),
 	NOT(supervisor, traffic.seen),
 	NOT(supervisor, traffic.helper), /* ended before */
@@ -147,10 +151,11 @@ static const struct gap supervisor_gaps[] = {
 };
 
 static const struct gap listener_gaps[] = {
-	NOT(listener, address),                                                     /* as words */
-	NOT(listener, asked),                                                       /* beside */
-	NOT(listener, watched),                                                     /* made anew */
-	NOT(listener, heal_rests), NOT(listener, renew_at),                         /* begun anew */
+	NOT(listener, address),                             /* as words */
+	NOT(listener, keeps_requests),                      /* until the next start */
+	NOT(listener, asked),                               /* beside */
+	NOT(listener, watched),                             /* made anew */
+	NOT(listener, heal_rests), NOT(listener, renew_at), /* begun anew */
 	NOT(listener, renew_pause), NOT(listener, users), NOT(listener, left_over), /* of a start */
 	NOT(listener, sup), NOT(listener, sockets),                                 /* beside */
 	NOT(listener, closed),                       /* who has one is harmless */
@@ -182,7 +187,8 @@ static const struct gap service_gaps[] = {
 	NOT(service, outage.number),  /* of the process that has ended */
 	NOT(service, sockets.asleep), /* as `wanted` says */
 	NOT(service, asks.of),        /* made anew */
-	NOT(service, traffic.asked_again), NOT(service, traffic.busy), /* counted anew */
+	NOT(service, traffic.asked_again), NOT(service, traffic.http), /* seen anew */
+	NOT(service, traffic.handed_on), NOT(service, traffic.busy),   /* counted anew */
 	NOT(service, counters.killed),                                 /* so too */
 	NOT(service, traffic.steer), NOT(service, accepting),          /* parts of their own */
 	NOT(service, broker), NOT(service, sockets.segment),
@@ -378,7 +384,7 @@ static const struct {
 		"18f 19f 20i 21b 22f 23b 24f 25f 26u 27u 28t 29f 30i 31i 32f "
 		"33b 34u 35i 36f 37u 39i 40f 41i 42f 43t 44u 45u 46u "
 		"47u 49u 51u 53i 54i 56b 57u 58i 59i 60f 61t 62u "
-		"63u 64u 65u 66t 67u 68i 125x 148g",
+		"63u 64u 65u 66t 67u 68i 69i 70f 71i 72f 73u 125x 148g",
 		GAPS(supervisor_gaps)},
 	{"load balancer", &carried_monitor, "1t 2i 3i 4i 5u", NULL, 0},
 	{"binary", &carried_binary, "1t 2t 3f 4i 5i 6i 7u", NULL, 0},
@@ -395,7 +401,7 @@ static const struct {
 	{"service", &carried_service,
 		"2u 3b 4i 5b 6b 9i 10b 12u 13b 15u 20u 21u 22x 23u 24i 25x 26i 27i 28u 29u "
 		"30i 31u 32u 33u 34u 35i 36i 37b 38b 39u 40f 41u 42b 43b "
-		"45b 46b 54t 55u 56u 60i 62u 63u 100t 122t",
+		"45b 46b 54t 55u 56u 60i 62u 63u 64u 100t 122t",
 		GAPS(service_gaps)},
 	{"child", &carried_child,
 		"1u 2u 3u 4i 5f 6f 7f 8f 9i 10i 11b 12i 13u 15b 16f 17u "
