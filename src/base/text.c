@@ -311,7 +311,7 @@ bool text_parse_duration(nsec_t *t, const char *text)
 {
 	uint64_t sum = 0;
 	uint64_t part;
-	struct decimal d;
+	struct decimal d = {0};
 
 	do {
 		size_t digits = text_decimal(&d, text);

@@ -227,11 +227,14 @@ static int do_start(struct client *c, const struct target *t, struct error *err)
 			"a slot cannot be started by itself: 'nclust restart' replaces its worker");
 	for (size_t i = 0; i < c->sup->service_count && used < sizeof(c->outcome); i++) {
 		struct service *s = c->sup->services[i];
-		int begun = t->service != NULL && s != t->service ? 0 : start_service(c, s, err);
+		int begun;
 
+		if (t->service != NULL && s != t->service)
+			continue;
+		begun = start_service(c, s, err);
 		if (begun == -1)
 			return CONTROL_FAILED;
-		if (begun == 1 || s == t->service)
+		if (begun == 1 || t->service != NULL)
 			used += (size_t)snprintf(c->outcome + used, sizeof(c->outcome) - used,
 				"%s%s: %s", used > 0 ? "; " : "", s->name,
 				begun == 0 ? "runs already; 'nclust restart' replaces its workers"

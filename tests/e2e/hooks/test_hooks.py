@@ -114,7 +114,7 @@ def test_at_the_end_those_that_have_not_begun_are_told_apart():
     it.advance(2.1)
     assert it.exit() == 0
     assert it.says("16 hooks did not end in time: killed")
-    assert it.says("2 hooks had not begun: not run (16 run at a time)")
+    assert it.says("2 hooks had not begun: not run (16 of a cluster run at a time)")
     assert not os.path.exists("stopped")
 
 

@@ -95,7 +95,7 @@ def test_a_reload_gives_a_cluster_its_leader_and_takes_it_away():
 
 def test_in_a_rollout_the_old_leader_leads_until_it_ends_beside_its_successor():
     gate = Gate()
-    it = leads(1, "", "--linger", gate)
+    it = leads(1, "--surge 1", "--linger", gate)
     first = lead(it)
     it.call("restart", no_wait=True)
     it.event("stopping", pid=first)

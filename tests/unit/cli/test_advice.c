@@ -62,13 +62,14 @@ static const struct {
 	const char *advice;
 } advised[] = {
 	{"'workers':[{'slot':0,'state':'ready'},{'slot':2,'state':'backoff',"
-	 "'restarts':7,'next_try':25.2}]",
+	 "'restarts':7,'next_try':25.2,'last_failure':{'text':'exit 1'}}]",
 		NEXT "web.2 has failed 7 times; its exits: nclust events "
 		     "shop/web.2\n"
 		     "  web.2 is started again in 25 s; to try now: nclust "
 		     "restart shop/web.2\n"},
 	/* it is over before one has read this */
-	{"'workers':[{'slot':2,'state':'backoff','restarts':7,'next_try':2}]",
+	{"'workers':[{'slot':2,'state':'backoff','restarts':7,'next_try':2,"
+	 "'last_failure':{'text':'exit 1'}}]",
 		NEXT "web.2 has failed 7 times; its exits: nclust events "
 		     "shop/web.2\n"},
 	/* it has said something */
@@ -114,7 +115,8 @@ TEST_LOOP(what_is_wrong_has_its_advice, 0, (int)COUNT_OF(advised))
 TEST(a_target_is_as_short_as_it_can_be)
 {
 	json_t *status = json_of("{'name':'web','clusters':[{'name':'web','workers':["
-				 "{'slot':1,'state':'backoff','restarts':2}]}]}");
+				 "{'slot':1,'state':'backoff','restarts':2,"
+				 "'last_failure':{'text':'exit 1'}}]}]}");
 
 	advice_on_status(&advice, status);
 	json_decref(status);

@@ -75,7 +75,8 @@ TEST(the_same_file_changes_nothing)
 	unsigned spawned = room_spawned();
 
 	ck_assert_int_eq(reload(WEB JOB), 0);
-	ck_assert_str_eq(said(), "web: no change; job: no change; "
+	ck_assert_str_eq(said(),
+		"web: no change; job: no change; "
 		"to start the same command anew: nclust restart shop");
 	room_pass(10 * SECOND);
 	ck_assert_uint_eq(room_spawned(), spawned);
