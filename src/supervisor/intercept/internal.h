@@ -69,6 +69,10 @@ void replace_worker_socket(struct takeover *t, struct listener *l);
  * No call tells that a worker closes a port that it had opened (FTP's for data, a debugger's):
  * nclust still has the socket, and clients would wait there.  So listens.c looks again and again at
  * a worker that has opened a port late, or several, for ports that it has closed.
+ *
+ * One with several sockets of one address (SO_REUSEPORT) may close some of these, as at its own
+ * reload, and the kernel goes on giving them clients: so it is looked at within a second if clients
+ * wait there.
  */
 
 /* The worker has opened a port. */

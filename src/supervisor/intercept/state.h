@@ -36,6 +36,8 @@ struct trapped {
 	nsec_t waits_by;     /* when to look what it waits for; or 0 */
 	nsec_t late_by;      /* when to look what it has closed; or 0 */
 	nsec_t late_wait;    /* wait before that look (internal.h) */
+	nsec_t twins_by;     /* when to look for closed sockets of an address with several; or 0 */
+	nsec_t twins_wait;   /* wait before that look */
 	uint64_t closed;     /* bits of learned listeners that were closed at the look before */
 	int v6only_fd;       /* fd of the socket on which it set IPV6_V6ONLY last */
 	bool v6only_known;   /* v6only is known; only where nclust cannot duplicate sockets */

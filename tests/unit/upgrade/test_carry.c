@@ -222,6 +222,8 @@ static const struct gap child_gaps[] = {
 	NOT(child, trap.busy),     /* looked at anew */
 	NOT(child, trap.busy_at),
 	NOT(child, trap.late_by), /* of a moment */
+	NOT(child, trap.twins_by),
+	NOT(child, trap.twins_wait),
 	NOT(child, trap.waits_by),
 	NOT(child, life.waits),
 	NOT(child, trap.late_wait),
