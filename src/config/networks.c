@@ -2,6 +2,7 @@
 #include "config/networks.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,14 +69,13 @@ static bool is_within(const struct network *n, const uint8_t *ip, size_t len)
 
 bool networks_have(const char *text, const void *ip, size_t len)
 {
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 	const uint8_t *at = ip;
 	struct network n;
 
 	if (strcmp(text, "all") == 0)
 		return true;
-	if (len == 16 && memcmp(at, mapped, sizeof(mapped)) == 0) {
-		at += sizeof(mapped);
+	if (len == 16 && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)ip)) {
+		at += 12;
 		len = 4;
 	}
 	while (network_next(&text, &n) == 1)

@@ -121,9 +121,7 @@ static void read_kind(int fd, const struct connections *all, struct connection *
 
 static bool is_loopback(const uint8_t *ip, size_t len)
 {
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-	if (len == 16 && memcmp(ip, mapped, sizeof(mapped)) == 0)
+	if (len == 16 && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)ip))
 		return ip[12] == 127;
 	return len == 4 ? ip[0] == 127 : len == 16 && memcmp(ip, &in6addr_loopback, len) == 0;
 }
@@ -452,6 +450,8 @@ unsigned connections_end(
 	struct ending e = {.pid = r->tid, .pidfd = pidfd, .all = all};
 	bool in_child = r->others || all->hand != NULL;
 
+	if (all->hand == NULL)
+		all->channel = pidfd;
 	e.leaves = in_child || r->as_user;
 	if (remote_run_in(r, in_child, e.leaves ? VFORK_LEAVES : -1, end_connections, &e) == -1)
 		return 0;

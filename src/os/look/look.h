@@ -96,8 +96,8 @@ int connections_add(struct connections *all, struct remote *r, int pidfd);
 /* Sort by cookie, so that entries of the same socket follow each other. */
 void connections_sort(struct connections *all);
 
-/* Shut down, in both directions, the marked connections of a process, or hand those with
- * `hands` on, and return the number of those shut down.  A connection on which data has come since the look stays, and is
+/* Shut down, in both directions, the marked connections of a process, and return their number; or
+ * hand those with `hands` on.  A connection on which data has come since the look stays, and is
  * added to *late; a descriptor that is another socket by now is left alone.
  * Connections with `asks` are added to *asked: the head of a request of HTTP/1 is
  * taken out of the queue first, or the process would act on it; a connection with

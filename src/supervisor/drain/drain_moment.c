@@ -231,7 +231,7 @@ static void end_after_signal(struct drain *d)
 		run_one_step(d);
 		return;
 	}
-	(void)drain_hand(d);
+	drain_hand(d);
 	(void)drain_end(d, &late, between);
 	d->child->service->traffic.asked_again += d->asked;
 	d->child->service->traffic.handed_on += d->handed;
@@ -274,7 +274,7 @@ static void on_frozen(struct drain *d)
 		return;
 	}
 	note_busy(d);
-	(void)drain_hand(d);
+	drain_hand(d);
 	if (is_bypassed(d))
 		d->ended += drain_end(d, &late, d->stays_frozen && is_never_silent(d, now));
 	if (d->freeze_between && !d->stays_frozen) {
@@ -378,7 +378,8 @@ static void look_at_worker(struct drain *d)
 	if (look_is_final(d))
 		return;
 	if (d->after_signal) {
-		drain_let_go(d);
+		if (!d->view.late) /* else connections may be missing from the list */
+			drain_let_go(d);
 		look_after_signal(d);
 		return;
 	}

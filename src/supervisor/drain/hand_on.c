@@ -412,82 +412,11 @@ bool drain_may_hand(const struct drain *d, const struct connection *c)
 	return d->hands_on && (c->local || s->hand_on != NULL) && is_shared_address(d, c);
 }
 
-/* The marked connections of the last look. */
-static void hand_marked(struct drain *d, bool holds)
+static bool is_unread(
+	const struct drain *d, const struct connection *c, const struct quiet_memory *m)
 {
-	struct connections *seen = &d->traffic->seen;
-	struct handing h = {
-		.worker = d->child->serial,
-		.whose = cluster_settings(d->child->service->core)->hand_on,
-		.channel = courier_of(d)->heard.fd,
-		.holds = holds,
-	};
-	unsigned ignored = 0;
-
-	seen->hand = hand;
-	seen->context = &h;
-	seen->channel = h.channel;
-	for (size_t i = 0; i < d->process_count; i++)
-		if (remote_shares(&d->processes[i].remote, "ns/net"))
-			(void)connections_end(&d->processes[i].remote, d->processes[i].pidfd, seen,
-				&ignored, &ignored);
-	seen->hand = NULL;
-}
-
-unsigned drain_hand(struct drain *d)
-{
-	struct connections *seen = &d->traffic->seen;
-	unsigned handed = 0;
-	bool any = false;
-
-	if (!d->hands_on || !d->frozen || courier_of(d)->life.job.pid == 0)
-		return 0;
-	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
-		struct connection *c = &seen->list[i];
-
-		c->hands = c->marked = c->whole && drain_is_incoming(d, c) &&
-			!d->memory[i].handed && quiet_is_between(c, &d->memory[i]) &&
-			drain_may_hand(d, c) && (i == 0 || c->cookie != seen->list[i - 1].cookie);
-		any |= c->hands;
-	}
-	if (!any)
-		return 0;
-	hand_marked(d, false);
-	for (size_t i = 0; i < seen->count && i < d->memory_count; i++)
-		if (seen->list[i].hands && seen->list[i].handed) {
-			d->memory[i].handed = true;
-			handed++;
-		}
-	courier_of(d)->under_way += handed;
-	d->handed += handed;
-	d->child->service->counters.handed_on += handed;
-	return handed;
-}
-
-void drain_hold(struct drain *d)
-{
-	struct connections *seen = &d->traffic->seen;
-	bool any = false;
-
-	if (!d->hands_on || !d->frozen || courier_of(d)->life.job.pid == 0)
-		return;
-	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
-		struct connection *c = &seen->list[i];
-		const struct quiet_memory *m = &d->memory[i];
-
-		c->hands = c->marked =
-			drain_is_held(d, c, m) && (i == 0 || c->cookie != seen->list[i - 1].cookie);
-		any |= c->hands;
-	}
-	free(d->held);
-	d->held = any ? calloc(seen->count, sizeof(*d->held)) : NULL;
-	d->held_count = 0;
-	if (d->held == NULL)
-		return;
-	hand_marked(d, true);
-	for (size_t i = 0; i < seen->count; i++)
-		if (seen->list[i].hands && seen->list[i].handed)
-			d->held[d->held_count++] = seen->list[i].cookie;
+	return c->whole && !m->handed && quiet_is_between(c, m) && drain_is_incoming(d, c) &&
+		drain_may_hand(d, c);
 }
 
 bool drain_is_held(const struct drain *d, const struct connection *c, const struct quiet_memory *m)
@@ -497,17 +426,83 @@ bool drain_is_held(const struct drain *d, const struct connection *c, const stru
 		drain_may_hand(d, c);
 }
 
+/* Gives the courier the connections of the last look with a request that lies unread, or those that
+ * it is to hold; connection.handed says which it has. */
+static void hand_all(struct drain *d, bool holds)
+{
+	struct connections *seen = &d->traffic->seen;
+	struct handing h = {
+		.worker = d->child->serial,
+		.whose = cluster_settings(d->child->service->core)->hand_on,
+		.channel = courier_of(d)->heard.fd,
+		.holds = holds,
+	};
+	unsigned ignored = 0;
+	bool any = false;
+
+	if (!d->hands_on || !d->frozen || courier_of(d)->life.job.pid == 0)
+		return;
+	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
+		struct connection *c = &seen->list[i];
+		const struct quiet_memory *m = &d->memory[i];
+
+		c->hands = c->marked = (holds ? drain_is_held(d, c, m) : is_unread(d, c, m)) &&
+			(i == 0 || c->cookie != seen->list[i - 1].cookie);
+		any |= c->hands;
+	}
+	seen->hand = hand;
+	seen->context = &h;
+	seen->channel = h.channel;
+	for (size_t i = 0; any && i < d->process_count; i++)
+		if (remote_shares(&d->processes[i].remote, "ns/net"))
+			(void)connections_end(&d->processes[i].remote, d->processes[i].pidfd, seen,
+				&ignored, &ignored);
+	seen->hand = NULL;
+}
+
+void drain_hand(struct drain *d)
+{
+	const struct connections *seen = &d->traffic->seen;
+	unsigned handed = 0;
+
+	hand_all(d, false);
+	for (size_t i = 0; i < seen->count && i < d->memory_count; i++)
+		if (seen->list[i].handed && !d->memory[i].handed) {
+			d->memory[i].handed = true;
+			handed++;
+		}
+	courier_of(d)->under_way += handed;
+	d->handed += handed;
+	d->child->service->counters.handed_on += handed;
+}
+
+void drain_hold(struct drain *d)
+{
+	const struct connections *seen = &d->traffic->seen;
+
+	free(d->held);
+	d->held_count = 0;
+	d->held = d->hands_on ? calloc(seen->count + 1, sizeof(*d->held)) : NULL;
+	if (d->held == NULL)
+		return;
+	hand_all(d, true);
+	for (size_t i = 0; i < seen->count; i++)
+		if (seen->list[i].handed)
+			d->held[d->held_count++] = seen->list[i].cookie;
+}
+
+/* Both lists are sorted by cookie. */
 void drain_let_go(struct drain *d)
 {
 	const struct connections *seen = &d->traffic->seen;
 	size_t left = 0;
+	size_t at = 0;
 
 	for (size_t i = 0; i < d->held_count; i++) {
-		size_t k = 0;
-
-		while (k < seen->count && seen->list[k].cookie != d->held[i])
-			k++;
-		if (k < seen->count || !tell_courier(courier_of(d), COURIER_LET_GO, d->held[i], 0))
+		while (at < seen->count && seen->list[at].cookie < d->held[i])
+			at++;
+		if ((at < seen->count && seen->list[at].cookie == d->held[i]) ||
+			!tell_courier(courier_of(d), COURIER_LET_GO, d->held[i], 0))
 			d->held[left++] = d->held[i];
 	}
 	d->held_count = left;

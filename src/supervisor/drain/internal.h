@@ -174,8 +174,8 @@ bool courier_is_there(struct supervisor *sup);
 bool drain_may_hand(const struct drain *d, const struct connection *c);
 /* A connection_is_whole(). */
 bool drain_is_whole(const char *text, size_t size, size_t count);
-/* Hands requests on that lie unread in the frozen worker; returns how many. */
-unsigned drain_hand(struct drain *d);
+/* Hands requests on that lie unread in the frozen worker. */
+void drain_hand(struct drain *d);
 /* Is it a quiet connection that the courier is to hold when the worker ends? */
 bool drain_is_held(const struct drain *d, const struct connection *c, const struct quiet_memory *m);
 /* The stop signal comes next: gives the courier duplicates of such connections. */

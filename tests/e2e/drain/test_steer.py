@@ -250,11 +250,8 @@ def test_nobody_joins_the_port_before_it_is_steered_and_an_event_loop_is_not():
     assert count(it) == (1, 1)
 
 
-def test_who_joins_the_port_meanwhile_gets_nothing_and_is_told_of():
-    gate = Gate("go")
-    gate.open()
-    it = cluster(POLL, RUDE, "--poll", "--start", gate)
-    load = Loads(options="--rate 100 --path /slow")
+def join_in_a_restart(it, gate):
+    """Another program opens the port as well while workers are replaced."""
     os.unlink(gate.path)
     it.call("restart", no_wait=True)
     it.event("started", generation=2)
@@ -262,6 +259,15 @@ def test_who_joins_the_port_meanwhile_gets_nothing_and_is_told_of():
     gate.open()
     it.event("rollout-done")
     it.logged("another process listens at tcp:127.0.0.1:8000")
+    return stranger
+
+
+def test_who_joins_the_port_meanwhile_gets_nothing_and_is_told_of():
+    gate = Gate("go")
+    gate.open()
+    it = cluster(POLL, RUDE, "--poll", "--start", gate)
+    load = Loads(options="--rate 100 --path /slow")
+    stranger = join_in_a_restart(it, gate)
     it.call("restart")
     load.end()
     stranger.setblocking(False)
@@ -278,13 +284,7 @@ def test_neither_it_nor_a_slot_in_backoff_puts_an_upgrade_off_for_ever():
     gate.open()
     it = cluster(f"{POLL} --backoff-min 1h --backoff-max 1h", RUDE, "--poll", "--start", gate,
                  clock=True)
-    os.unlink(gate.path)
-    it.call("restart", no_wait=True)
-    it.event("started", generation=2)
-    stranger = join()
-    gate.open()
-    it.event("rollout-done")
-    it.logged("another process listens at tcp:127.0.0.1:8000")
+    stranger = join_in_a_restart(it, gate)
     it.reborn(1)
     kill(it.worker(1).pid)
     it.wait(lambda: it.worker(1).state == "backoff")
