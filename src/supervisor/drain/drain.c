@@ -342,6 +342,10 @@ static void send_stop_signal(struct child *child, int signal)
 		d = drain_new(child, 0);
 	if (d != NULL && !d->signalled)
 		conclude_before_signal(d);
+	if (d != NULL && d->frozen) {
+		d->withdraw_at = 0;
+		drain_withdraw(d, clock_now());
+	}
 	steer_goodbye(child);
 	/* the worker alone is continued: those below stay frozen until it can have told them */
 	if (d == NULL || !d->frozen || signal == SIGKILL ||

@@ -8,6 +8,7 @@
 #include "supervisor/drain/drain.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/workers/service.h"
 
 #include <sys/socket.h>
 
@@ -31,6 +32,16 @@ static bool has_no_successors(const struct child *child)
 	enum cluster_state state = cluster_state(core);
 
 	return state == CLUSTER_STOPPING || state == CLUSTER_FAILED || cluster_wanted(core) == 0;
+}
+
+/* Is nobody else to take its connections before it ends?  Where the old worker is to end first, they
+ * wait for the one after it, from the stop signal on: a process that has not heard of that would
+ * accept one more, and lose it. */
+static bool may_wait(const struct child *child)
+{
+	return has_no_successors(child) ||
+		(child_view(child).state == SLOT_STOPPING &&
+			child->slot < cluster_wanted(child->service->core));
 }
 
 /* Is this the only worker that serves the address?  So it is for an address that each slot has
@@ -60,7 +71,7 @@ static bool has_peers(const struct child *child, const struct listener *l)
 /* May the worker be taken off this listener, because other workers take its connections? */
 static bool may_leave_listener(const struct child *child, const struct listener *l)
 {
-	if (serves_alone(child, l) && !has_no_successors(child))
+	if (serves_alone(child, l) && !may_wait(child))
 		return false;
 	return l->facts.type == SOCK_STREAM && l->facts.listening && !l->own_group &&
 		(group_size(l) == 1 || has_peers(child, l) || has_no_successors(child));
@@ -108,7 +119,8 @@ static void withdraw_from(
 			continue;
 		child->traffic.withdrawn = true;
 		/* the kernel may have woken this worker alone, which takes nothing now */
-		steer_wake_others(child->service, child->traffic.lane);
+		if (cluster_ready(child->service->core) > 0)
+			steer_wake_others(child->service, child->traffic.lane);
 	}
 	foreign_close(child->service->sup, child, &set);
 }
@@ -164,7 +176,7 @@ void drain_withdraw(struct drain *d, nsec_t now)
 	if (now < d->withdraw_at)
 		return;
 	/* no other worker is ready to serve */
-	if (cluster_ready(d->child->service->core) == 0 && !has_no_successors(d->child))
+	if (cluster_ready(d->child->service->core) == 0 && !may_wait(d->child))
 		return;
 	for (size_t i = 0; i < d->process_count; i++) {
 		struct drain_process *p = &d->processes[i];

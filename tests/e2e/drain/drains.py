@@ -99,8 +99,8 @@ def files():
     write("files/hello", "hello\n" * 10000)
 
 
-def nginx():
-    """Before a server that lives on; SIGTERM ends nginx at once."""
+def nginx(serves="return 200 hello;"):
+    """SIGTERM ends it at once, and its worker process after it."""
     temporary = "".join(f"{kind}_temp_path {path(kind)}; "
                         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     write("nginx.conf", f"""
@@ -111,8 +111,13 @@ error_log stderr;
 events {{}}
 http {{
     access_log off; {temporary}
-    server {{ listen 8000; location / {{ proxy_pass http://unix:{path("behind")}; }} }}
+    server {{ listen 8000; location / {{ {serves} }} }}
 }}""")
+
+
+def nginx_before():
+    """Before a server that lives on."""
+    nginx(f"proxy_pass http://unix:{path('behind')};")
     begin_program(RUDE, path("behind"), "--slow", 100)
     wait_listened(path("behind"))
 
@@ -158,7 +163,7 @@ KINDS = {
                      load="--rate 40 --path /:9 --path /slow:1"),
     # ngx_worker_process_cycle() ends when it has heard the signal, whatever lies unread by then
     "nginx": Kind("nginx -c {dir}/nginx.conf -g 'pid {dir}/nginx.{slot}.pid;'",
-                  modes="short keep", load=SOME_SLOW, prepare=nginx, own_end=True),
+                  modes="short keep", load=SOME_SLOW, prepare=nginx_before, own_end=True),
     "Java": Kind("java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx64m -cp {dir} Slow 8000",
                  modes="short keep", load=SOME_SLOW, prepare=lambda: java("Slow.java")),
     "Java, one at a time": Kind(

@@ -18,6 +18,16 @@ def test_a_stop_under_load_loses_nothing_that_was_read(command):
     assert not it.says("by force")
 
 
+def test_nginx_that_ends_before_its_successor_begins_loses_no_request():
+    nginx()
+    it = cluster("-n 1 --surge 0 --max-unavailable 1", "nginx", "-c", path("nginx.conf"), "-g",
+                 f"pid {path('pid')};")
+    loads = Loads(options="--rate 300", own_end=True)
+    for _ in range(5):
+        it.call("restart")
+    loads.end()
+
+
 def test_a_main_thread_that_sleeps_hears_the_signal_however_many_serve():
     it = cluster("-n 4 -l 8000 --ready notify --stop-timeout 10m", "python3", server("sleeps.py"))
     it.call("restart")
