@@ -171,6 +171,7 @@ struct exam {
 	bool ended;     /* the program has ended by itself */
 	enum exam_sign sign;
 	double ready_after;
+	bool loads;         /* at first it answered 503 */
 	bool takes_passed;  /* the worker has accepted from a socket that nclust made */
 	char refused[256];  /* why nothing can be taken over */
 	unsigned threads;   /* most threads of one process */

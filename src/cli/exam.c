@@ -7,6 +7,7 @@
 #include "os/privilege.h"
 #include "os/process.h"
 
+#include <errno.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
@@ -21,6 +22,8 @@
  * cannot give; a busy program is given up on later. */
 #define IDLE (2 * SECOND)
 #define BUSY_MOST (10 * SECOND)
+/* Between two requests to a worker that answers 503. */
+#define ASK_AGAIN (200 * MSEC)
 #define END_TEXT 700
 
 /* What follows the time. */
@@ -163,6 +166,9 @@ struct watch {
 	nsec_t began;
 	nsec_t changed; /* when the worker opened something new */
 	nsec_t worked;  /* when the worker last did something */
+	int asked;      /* a request that is not answered yet; or -1 */
+	nsec_t ask_at;  /* when to send the next one; or NSEC_NEVER */
+	bool loads;     /* the last answer was 503 */
 };
 
 /* Does the worker serve?  A unix socket alone may be for the program's own use. */
@@ -174,10 +180,18 @@ static bool is_serving(const struct exam *e)
 	return false;
 }
 
+static bool has_ready(const struct exam *e)
+{
+	return trial_has_option(e->arguments->given, "--ready");
+}
+
 static bool is_settled(const struct exam *e, const struct watch *w)
 {
 	nsec_t now = e->trial->now;
 
+	/* with a probe as `ready` it gets no client yet */
+	if (w->loads || (has_ready(e) && trial_event(e->trial, e->first, "ready") == NULL))
+		return now - w->began >= BUSY_MOST;
 	if (is_serving(e))
 		return now - w->changed >= (e->sign == SIGN_NOTIFY ? SETTLED : LOOK_ON);
 	return now - w->worked >= IDLE || now - w->began >= BUSY_MOST;
@@ -189,6 +203,40 @@ static void note_threads(struct exam *e, unsigned running_before)
 	e->computing = e->held.running < running_before ? e->held.running : running_before;
 	if (e->held.threads > e->threads)
 		e->threads = e->held.threads;
+}
+
+static int ask(const struct exam *e)
+{
+	static const char request[] = "GET / HTTP/1.0\r\nHost: localhost\r\n\r\n";
+
+	for (size_t i = 0; i < e->place_count; i++) {
+		int fd = e->places[i].socket.port != 0 ? held_visit(e->places[i].socket.text) : -1;
+
+		if (fd != -1) {
+			(void)send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+			return fd;
+		}
+	}
+	return -1;
+}
+
+/* Some open their port first, and answer 503 while they load. */
+static void look_at_answer(struct exam *e, struct watch *w)
+{
+	char answer[16] = "";
+	ssize_t n;
+
+	if (w->asked == -1 && e->trial->now >= w->ask_at)
+		w->asked = ask(e);
+	if (w->asked == -1)
+		return;
+	n = recv(w->asked, answer, sizeof(answer) - 1, MSG_DONTWAIT);
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	w->loads = n > 12 && memcmp(answer, "HTTP/1.", 7) == 0 && memcmp(answer + 8, " 503", 4) == 0;
+	e->loads |= w->loads;
+	w->ask_at = w->loads ? e->trial->now + ASK_AGAIN : NSEC_NEVER;
+	fd_close(&w->asked);
 }
 
 static void look_at_worker(struct exam *e, struct watch *w)
@@ -210,6 +258,7 @@ static void look_at_worker(struct exam *e, struct watch *w)
 		w->changed = now;
 	if (e->sign != sign)
 		e->ready_after = clock_wall() - trial_time(e->trial, e->first, "started");
+	look_at_answer(e, w);
 }
 
 static void watch_worker(struct exam *e, struct watch *w)
@@ -290,6 +339,7 @@ static void tell_ready(const struct exam *e)
 {
 	char subject[40] = "";
 	char after[24];
+	char text[256];
 
 	if (e->sign != SIGN_NONE) {
 		snprintf(
@@ -299,6 +349,13 @@ static void tell_ready(const struct exam *e)
 				e->ready_after));
 	}
 	facts_add_finding(e->facts, &signs[e->sign], subject);
+	if (e->loads && !has_ready(e))
+		facts_add(e->facts, FACT_WARN, "first answers",
+			"--ready http:/ keeps clients away until it has loaded, or http: with a "
+			"path that tells",
+			"503: it opens its port before it can serve");
+	if (trial_logged(e->trial, "that has not passed 'ready' ", text, sizeof(text)))
+		facts_add(e->facts, FACT_WARN, "new workers", "", "one %s", text);
 }
 
 /* A program that keeps its data in itself: its copies do not know of each other's. */
@@ -363,7 +420,7 @@ static void tell_start(struct exam *e, double watched)
 
 void exam_start(struct exam *e)
 {
-	struct watch w = {.began = 0};
+	struct watch w = {.asked = -1};
 
 	e->named = trial_has_option(e->arguments->given, "-l") ||
 		trial_has_option(e->arguments->given, "--listen");
@@ -374,6 +431,7 @@ void exam_start(struct exam *e)
 		watch_worker(e, &w);
 	for (size_t i = 0; i < w.visits.count; i++)
 		fd_close(&w.visits.fds[i]);
+	fd_close(&w.asked);
 	if (e->trial->over)
 		return;
 	e->ended = exam_end_of(e, e->first) != NULL;

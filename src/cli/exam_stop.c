@@ -371,6 +371,8 @@ json_t *exam_command_line(const struct exam *e)
 	/* the first sign of all would come too early for this program */
 	if (e->sign == SIGN_NOTIFY)
 		add_option(words, "--ready", "notify");
+	else if (e->loads && !trial_has_option(a->given, "--ready"))
+		add_option(words, "--ready", "http:/");
 	add_word(words, "--");
 	for (char *const *word = a->command; *word != NULL; word++)
 		add_word(words, *word);

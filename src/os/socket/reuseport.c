@@ -241,29 +241,80 @@ static int bpf_call(int command, union bpf_attr *attr)
 #define INSN(c, d, s, o, i) \
 	((struct bpf_insn){.code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i)})
 
+/* A map of members of a group; -1 and errno. */
+static int make_members(const int *members, unsigned count)
+{
+	union bpf_attr attr = {
+		.map_type = BPF_MAP_TYPE_REUSEPORT_SOCKARRAY,
+		.key_size = sizeof(uint32_t),
+		.value_size = sizeof(uint64_t),
+		.max_entries = count,
+	};
+	scoped_fd map = bpf_call(BPF_MAP_CREATE, &attr);
+
+	for (uint32_t i = 0; map != -1 && i < count; i++) {
+		const uint64_t fd = (uint64_t)members[i];
+
+		attr = (union bpf_attr){
+			.map_fd = (uint32_t)map, .key = (uintptr_t)&i, .value = (uintptr_t)&fd};
+		if (bpf_call(BPF_MAP_UPDATE_ELEM, &attr) == -1)
+			return -1;
+	}
+	return fd_release(&map);
+}
+
 /*
- * A program that chooses no member leaves the choice to the hash: a program of
+ * Choose members[hash % count]; a program that chooses none leaves the choice to the hash.  One of
  * that kind makes the kernel move connections (reuseport_migrate_sock() in
  * net/core/sock_reuseport.c, 5.14).  Older kernels accept any kind, and move nothing;
  * but they refuse a program that reads a field which they do not have.
  */
-int reuseport_migrate(int fd)
+static int load_migrate(int map, unsigned count)
 {
-	const struct bpf_insn nobody[] = {
+	const struct bpf_insn list[] = {
+		INSN(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0, 0),
+		INSN(BPF_LDX | BPF_MEM | BPF_W, BPF_REG_0, BPF_REG_1,
+			offsetof(struct sk_reuseport_md, hash), 0),
+		INSN(BPF_ALU | BPF_MOD | BPF_K, BPF_REG_0, 0, 0, (int)(count > 0 ? count : 1)),
+		INSN(BPF_STX | BPF_MEM | BPF_W, BPF_REG_10, BPF_REG_0, -4, 0),
+		INSN(BPF_LD | BPF_DW | BPF_IMM, BPF_REG_2, BPF_PSEUDO_MAP_FD, 0, map),
+		INSN(0, 0, 0, 0, 0), /* the upper half of the map's address */
+		INSN(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_3, BPF_REG_10, 0, 0),
+		INSN(BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_3, 0, 0, -4),
+		INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_4, 0, 0, 0),
+		INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_sk_select_reuseport),
+		INSN(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, BPF_REG_6, 0, 0),
+		/* without members the program begins here */
 		INSN(BPF_LDX | BPF_MEM | BPF_DW, BPF_REG_0, BPF_REG_1,
 			offsetof(struct sk_reuseport_md, migrating_sk), 0),
 		INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, SK_PASS),
-		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)};
+		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
+	};
+	const size_t skipped = count > 0 ? 0 : COUNT_OF(list) - 3;
 	union bpf_attr attr = {
 		.prog_type = BPF_PROG_TYPE_SK_REUSEPORT,
 		.expected_attach_type = BPF_SK_REUSEPORT_SELECT_OR_MIGRATE,
-		.insns = (uintptr_t)nobody,
-		.insn_cnt = COUNT_OF(nobody),
+		.insns = (uintptr_t)(list + skipped),
+		.insn_cnt = (uint32_t)(COUNT_OF(list) - skipped),
 		.license = (uintptr_t) "",
 	};
-	scoped_fd program = bpf_call(BPF_PROG_LOAD, &attr);
+
+	return bpf_call(BPF_PROG_LOAD, &attr);
+}
+
+int reuseport_migrate(int fd, const int *to, unsigned count)
+{
+	scoped_fd map = count > 0 ? make_members(to, count) : -1;
+	scoped_fd program = count == 0 || map != -1 ? load_migrate(map, count) : -1;
 
 	return program != -1 ? reuseport_attach(fd, program) : -1;
+}
+
+bool reuseport_can_migrate(void)
+{
+	scoped_fd program = load_migrate(-1, 0);
+
+	return program != -1;
 }
 
 static int let_go(void *fd)

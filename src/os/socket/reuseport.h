@@ -56,10 +56,13 @@ int reuseport_set_sticky(int fd, const int *places, unsigned count, bool ports);
 /* Let the kernel's hash choose again. */
 void reuseport_unshare(int fd);
 
-/* From now on, when a member leaves, its waiting and half-open connections move to
- * another member; the kernel's hash chooses until one of the functions above is
- * called.  Requires CAP_BPF, and no seccomp filter against it; -1 and errno. */
-int reuseport_migrate(int fd);
+/* From now on, when a member leaves, its waiting and half-open connections move to one
+ * of the members `to` (none: the kernel's hash chooses), and new ones go there, until one
+ * of the functions above is called.  Requires CAP_BPF, and no seccomp filter against it;
+ * -1 and errno. */
+int reuseport_migrate(int fd, const int *to, unsigned count);
+/* Could reuseport_migrate() do that here? */
+bool reuseport_can_migrate(void);
 
 /* Wake a process that waits on any stream socket, by connecting to its address and
  * closing.  Never blocks, and reports no error: the address may be unreachable. */

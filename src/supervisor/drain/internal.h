@@ -218,6 +218,9 @@ bool steer_is_left(const struct steer *s, const struct listener_socket *k);
 void steer_count_workers(const struct steer *s, struct listener *l);
 /* Sets the sockets' shares of new connections in the kernel, if they differ or with `changed`. */
 void steer_share_out(const struct steer *s, struct listener *l, bool changed);
+/* Sets all shares, and moves what waits in sockets that no worker has.  While no worker has passed
+ * its `ready` probe, clients wait in a socket of their own. */
+void steer_adjust(struct steer *s);
 /* Looks at all sockets in the next turn of the loop.  Mostly an old worker's drain follows in this
  * turn: one look is then for both, and the kernel gets the new shares once. */
 void steer_look_next_turn(struct steer *s);
@@ -232,6 +235,8 @@ void steer_begin(struct steer *s, unsigned generation);
 /* May nclust open or close sockets of this listener?  Not while another program listens at the same
  * address (group_has_stranger()). */
 bool steer_is_among_us(struct steer *s, const struct listener *l);
+/* Opens the socket of LANE_WAITS, if the kernel can move its queue.  True: it is open. */
+bool steer_open_waits(struct steer *s, struct listener *l);
 /* Returns the latest lane of that slot's own sockets and workers; LANE_NONE: there are none. */
 unsigned steer_latest_lane(const struct steer *s, uint32_t slot);
 #define LANE_NONE UINT_MAX

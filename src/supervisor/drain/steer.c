@@ -160,6 +160,8 @@ static unsigned share_of(const struct steer *s, const struct listener *l,
 		return s->mute_at_once && k->draining ? 0 : k->preferred;
 	if (choice == CHOICE_READY)
 		return k->ready;
+	if (s->holds && group_own(l, LANE_WAITS) != NULL)
+		return k->lane == LANE_WAITS;
 	return gets_share_unready(s, l, k) ? 1 : 0;
 }
 
@@ -227,7 +229,7 @@ bool steer_is_left(const struct steer *s, const struct listener_socket *k)
  * that.  Else the next worker of the socket finds them there. */
 static void rescue_queues(struct steer *s, struct listener *l)
 {
-	bool anybody = cluster_ready(s->service->core) > 0;
+	bool anybody = s->holds || cluster_ready(s->service->core) > 0;
 
 	if (group_size(l) == 1) /* the kernel would reset them */
 		return;
@@ -369,6 +371,44 @@ static bool has_sockets(const struct service *service)
 	return false;
 }
 
+/* Are clients to wait until a worker has passed its `ready` probe?  At most start-timeout, and not
+ * while an old worker still takes them.  A command may ask as any client does, and would wait, too. */
+static bool wants_to_hold(struct steer *s)
+{
+	const struct cluster *core = s->service->core;
+	const struct cluster_settings *settings = cluster_settings(core);
+	const struct child *c;
+
+	if (s->slots == 0 || cluster_ready(core) > 0 || settings->ready != READY_PROBE ||
+		settings->ready_probe.kind == PROBE_EXEC ||
+		cluster_state(core) == CLUSTER_STOPPING) {
+		s->unready_since = 0;
+		return false;
+	}
+	for_each_child (c, children_of(s->service))
+		if (child_view(c).state == SLOT_DRAINING)
+			return false;
+	if (s->unready_since == 0)
+		s->unready_since = clock_now();
+	return clock_now() - s->unready_since < settings->start_timeout;
+}
+
+void steer_adjust(struct steer *s)
+{
+	bool wanted = wants_to_hold(s);
+	bool opened = false;
+	struct listener *l;
+
+	s->holds = false; /* the new socket gets no share before it hears */
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
+		opened |= wanted && l->sockets != NULL && steer_open_waits(s, l);
+	s->holds = opened;
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
+		steer_share_out(s, l, false);
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
+		rescue_queues(s, l);
+}
+
 /* Something has changed: adjusts shares, closes old sockets, arms the timer. */
 static void steer_look(struct steer *s)
 {
@@ -381,13 +421,10 @@ static void steer_look(struct steer *s)
 	if (next_generation(s) == in_force(s))
 		settle_lane(s);
 	steer_count_slots(s);
+	steer_adjust(s);
 	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
-		steer_share_out(s, l, false);
-	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL)) {
-		rescue_queues(s, l);
 		waiting |= close_old_sockets(s, l);
-	}
-	waiting |= anybody_drains(s) || s->new_alone;
+	waiting |= anybody_drains(s) || s->new_alone || s->holds;
 	if (!waiting) {
 		s->interval = LOOK_FIRST;
 	} else if (!ev_is_active(&s->timer)) {
@@ -566,7 +603,7 @@ void steer_on_adopted(struct service *service)
 	for_each_listener (l, listeners_of(service, LISTENERS_ALL))
 		for (struct listener_socket *k = l->sockets; k != NULL; k = k->next) {
 			k->served = true;
-			if (s->last_lane < k->lane)
+			if (s->last_lane < k->lane && k->lane != LANE_WAITS)
 				s->last_lane = k->lane;
 		}
 	for_each_child (child, children_of(service))
@@ -576,6 +613,7 @@ void steer_on_adopted(struct service *service)
 	steer_count_slots(s);
 	if (s->slots == 0 && !steer_is_busy(service))
 		return;
+	steer_adjust(s);
 	for_each_listener (l, listeners_of(service, LISTENERS_ALL))
 		steer_share_out(s, l, true);
 	steer_look(s);

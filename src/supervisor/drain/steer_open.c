@@ -165,12 +165,15 @@ static int join_group(struct steer *s, struct listener *l, unsigned lane, uint32
 	return 0;
 }
 
-static void log_one_socket(struct listener *l, const char *why)
+static void log_one_socket(const struct steer *s, struct listener *l, const char *why)
 {
+	bool proves = cluster_settings(s->service->core)->ready == READY_PROBE;
+
 	if (once_say(l->said, ONCE_ONE_SOCKET))
-		log_note("listener '%s': workers share it, though the "
-			 "settings ask for a socket for each: %s",
-			l->address.name, why);
+		log_note("listener '%s': %s: %s", l->address.name,
+			proves ? "a worker that has not passed 'ready' gets clients, too"
+			       : "workers share it, though the settings ask for a socket for each",
+			why);
 }
 
 /* Opens a socket of that lane, for one slot or (SLOT_ALL) for workers that share it. */
@@ -181,7 +184,7 @@ static bool open_socket(struct steer *s, struct listener *l, unsigned lane, uint
 	if (join_group(s, l, lane, slot) == 0)
 		return true;
 	if (slot != SLOT_ALL)
-		log_one_socket(l, strerror(errno));
+		log_one_socket(s, l, strerror(errno));
 	else
 		log_info("listener '%s': old and new workers share it during this rollout: %s",
 			l->address.name, strerror(errno));
@@ -223,21 +226,44 @@ static bool can_have_own(struct steer *s, struct listener *l)
 	if (why == NULL && !is_udp(l) && l->key.protocol != IPPROTO_TCP)
 		why = "MPTCP cannot do that";
 	if (why != NULL)
-		log_one_socket(l, why);
+		log_one_socket(s, l, why);
 	return why == NULL && steer_is_among_us(s, l);
+}
+
+bool steer_open_waits(struct steer *s, struct listener *l)
+{
+	if (group_own(l, LANE_WAITS) != NULL)
+		return true;
+	if (l->facts.type != SOCK_STREAM || why_one_socket(s, l) != NULL ||
+		!reuseport_can_migrate() || !steer_is_among_us(s, l) ||
+		join_group(s, l, LANE_WAITS, SLOT_ALL) == -1)
+		return false;
+	PARTS(write_down, s->service->sup);
+	return true;
+}
+
+/* Is the new worker to get no clients before it has passed `ready`?  What the old one leaves is
+ * moved then. */
+static bool has_to_pass(const struct service *service, unsigned generation)
+{
+	const struct recipe *r = recipe_of(service, generation);
+
+	return r != NULL && r->settings->ready == READY_PROBE && reuseport_can_migrate();
 }
 
 /*
  * Some workers keep their socket for themselves, so that their successor gets another: a worker
  * that is drained by looking, to empty its queue; a spare that listens (trap.spare_listens), to get
- * no client; and with `surge = all` an old worker that still gets all clients.  The successor of any
- * other worker has the same socket, so that it takes what the worker leaves.
+ * no client; with `surge = all` an old worker that still gets all clients; and one whose successor
+ * is to get none yet.  The successor of any other worker has the same socket, so that it takes what
+ * the worker leaves.
  */
 static bool keeps_sockets(const struct child *old, unsigned generation)
 {
 	const struct cluster *core = old->service->core;
 
 	return old->trap.spare_listens || cluster_empties(core, old->generation) ||
+		has_to_pass(old->service, generation) ||
 		(generation != old->generation && cluster_view_rollout(core).old_alone);
 }
 
@@ -308,7 +334,7 @@ static unsigned find_free_lane(const struct steer *s)
 		if (l->sockets != NULL)
 			steer_count_workers(s, l);
 		for (const struct listener_socket *k = l->sockets; k != NULL; k = k->next)
-			if (k->slot >= s->slots && steer_is_left(s, k))
+			if (k->slot >= s->slots && k->lane != LANE_WAITS && steer_is_left(s, k))
 				return k->lane;
 	}
 	return LANE_NONE;
@@ -371,6 +397,8 @@ static void take_own(struct steer *s, struct child *child)
 		return;
 	claim_lane(s, lane, slot);
 	open_all_own(s, child);
+	if (cluster_ready(s->service->core) == 0)
+		steer_adjust(s);
 }
 
 /* A worker gets a listener by its bind(2). */
@@ -387,7 +415,7 @@ static void provide_socket(
 		return;
 	k->bound = true;
 	PARTS(write_down, s->service->sup);
-	steer_share_out(s, l, false);
+	steer_adjust(s);
 }
 
 void steer_on_uses(struct child *child, struct listener *l, enum listener_use use)
@@ -526,7 +554,7 @@ static unsigned find_orphaned_lane(const struct steer *s)
 			continue;
 		steer_count_workers(s, l);
 		for (const struct listener_socket *k = l->sockets; k != NULL; k = k->next)
-			if (k->workers == 0 && group_has_queue(l, k))
+			if (k->workers == 0 && k->lane != LANE_WAITS && group_has_queue(l, k))
 				return k->lane;
 	}
 	return LANE_NONE;

@@ -14,6 +14,7 @@
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/control/control.h"
+#include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
@@ -44,8 +45,14 @@ static const struct cluster_settings *settings_of(const struct service *s)
 /* No cluster has more sockets than a packet takes, in practice. */
 static size_t add_sockets(const struct listener *l, int fds[FDPASS_MOST], size_t count)
 {
+	const struct listener_socket *waits = group_own(l, LANE_WAITS);
+
 	if (l->facts.type != SOCK_STREAM)
 		return count;
+	if (waits != NULL && count < FDPASS_MOST) { /* the others are for nclust's own probes */
+		fds[count++] = waits->fd;
+		return count;
+	}
 	if (l->sockets == NULL && count < FDPASS_MOST)
 		fds[count++] = l->fd;
 	for (const struct listener_socket *k = l->sockets; k != NULL && count < FDPASS_MOST;
@@ -176,7 +183,7 @@ static bool has_clients(struct service *s)
 {
 	const struct child *child;
 
-	if (settings_of(s)->ready != READY_PROBE)
+	if (settings_of(s)->ready != READY_PROBE || s->traffic.steer.holds)
 		return false;
 	(void)census_begin(s->sup); /* for the next look */
 	for_each_child (child, children_of(s))

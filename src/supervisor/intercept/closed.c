@@ -137,7 +137,7 @@ static void leave_twins(const struct service *service, const struct listener *l,
 
 	if (fd == -1)
 		return;
-	(void)reuseport_migrate(fd);
+	(void)reuseport_migrate(fd, NULL, 0);
 	reuseport_leave(fd);
 	for (; twin != NULL; twin = next_twin(service, l, held, twin))
 		reuseport_wake(twin->fd);

@@ -374,7 +374,13 @@ void group_close(struct listener *l, struct listener_socket *s)
 /* The kernel moves the queue when the socket stops listening, and wakes no worker for that. */
 void group_rescue(struct listener *l, struct listener_socket *k)
 {
-	if (l->own_group || reuseport_migrate(k->fd) == -1)
+	int to[REUSEPORT_MAX] uninitialized;
+	unsigned count = 0;
+
+	for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next)
+		if (s->weight > 0 && s != k && count < REUSEPORT_MAX)
+			to[count++] = s->fd;
+	if (l->own_group || count == 0 || reuseport_migrate(k->fd, to, count) == -1)
 		return;
 	socket_stop_listening(k->fd);
 	if (socket_revive(k->fd, l->address.backlog) == -1)

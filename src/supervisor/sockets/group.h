@@ -5,6 +5,8 @@
 #include "os/socket/sockdiag.h"
 #include "supervisor/common/state.h"
 
+#include <limits.h>
+
 /*
  * The sockets of one listener: usually l->fd alone.  With steering (drain/drain.h) and `balance` a
  * listener has several, in one SO_REUSEPORT group of the kernel (socket(7)), up to REUSEPORT_MAX.
@@ -13,6 +15,10 @@
  * decides each socket's share of new connections; the functions here open and close the sockets
  * and tell the kernel their shares.
  */
+
+/* The lane of the socket where clients wait while no worker has passed its `ready` probe: none of
+ * the workers has it. */
+#define LANE_WAITS (UINT_MAX - 1)
 
 /* The socket of the workers of that lane. */
 int group_fd(const struct listener *l, unsigned lane);
@@ -51,7 +57,8 @@ struct listener_socket *group_own(const struct listener *l, unsigned lane);
 struct listener_socket *group_add(struct listener *l, int fd, unsigned lane);
 /* Close one of several sockets. */
 void group_close(struct listener *l, struct listener_socket *s);
-/* Move the queue of a socket that no worker has to the others, if the kernel can do that. */
+/* Move the queue of a socket that no worker has to those that get new connections, if the kernel can
+ * do that. */
 void group_rescue(struct listener *l, struct listener_socket *k);
 
 /* Does a socket of another program listen there, too?  While it does, no socket may be closed: the

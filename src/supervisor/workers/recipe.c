@@ -471,10 +471,13 @@ static bool asks_for_own_sockets(const struct cluster_settings *s)
 		s->max_requests != 0;
 }
 
-/* A spare can be checked before it serves, if it has a socket of its own. */
-static bool checks_spares(const struct cluster_settings *s)
+/* A worker can be asked before it has clients, if it has a socket of its own: one that is to pass
+ * `ready`, and a spare, which is one of Node's that waits for an answer instead. */
+static bool asks_early(const struct cluster_settings *s, enum node_runtime runtime)
 {
-	return s->balance == BALANCE_AUTO && s->spare > 0 && s->check.kind == PROBE_HTTP;
+	return s->balance == BALANCE_AUTO &&
+		(s->ready == READY_PROBE ||
+			(runtime == NODE_NONE && s->spare > 0 && s->check.kind == PROBE_HTTP));
 }
 
 /* Can the kernel choose workers in turn, by eBPF? */
@@ -485,8 +488,7 @@ static bool can_take_turns(void)
 
 bool settings_spread(const struct cluster_settings *s, enum node_runtime runtime)
 {
-	return asks_for_own_sockets(s) ||
-		(runtime == NODE_NONE && checks_spares(s) && can_take_turns());
+	return asks_for_own_sockets(s) || (asks_early(s, runtime) && can_take_turns());
 }
 
 bool recipe_spreads(const struct recipe *r)
@@ -516,6 +518,24 @@ static int open_holdings(struct service *service, struct recipe *r, struct error
 	return segment_open(service->sup, &r->segment, r->settings, service, err);
 }
 
+#define LETS_IN "a worker that has not passed 'ready' gets clients, too: "
+
+/* Says why workers are not asked before they have clients. */
+static void tell_unasked(struct service *service, const struct recipe *r)
+{
+	const struct cluster_settings *s = r->settings;
+
+	if (s->ready == READY_PROBE && recipe_accepts(r))
+		news_say_of(service, LOG_NOTE, "balance",
+			LETS_IN "nclust accepts for Node's workers; set 'balance = auto'");
+	else if (asks_early(s, r->runtime) && !settings_spread(s, r->runtime))
+		news_say_of(service, LOG_NOTE, "balance",
+			s->ready == READY_PROBE
+				? LETS_IN "bpf(2): %s; set 'balance = rr', or 'surge = all'"
+				: "spares are not asked: %s",
+			strerror(EPERM));
+}
+
 struct recipe *recipe_get(struct service *service, unsigned generation,
 	const struct cluster_settings *settings, struct error *err)
 {
@@ -532,9 +552,7 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 		return NULL;
 	r->generation = generation;
 	r->runtime = find_runtime(r);
-	if (r->runtime == NODE_NONE && checks_spares(settings) && !recipe_spreads(r))
-		news_say_of(
-			service, LOG_NOTE, "balance", "spares are not asked: %s", strerror(EPERM));
+	tell_unasked(service, r);
 	if (open_holdings(service, r, err) == -1) {
 		recipe_free(r);
 		return NULL;

@@ -185,6 +185,14 @@ os.execv("{SERVE}", ["{SERVE}"])""")
     check(doctor.told(), {"sockets.0.how": "passed", "=copies": "will work"})
 
 
+def test_who_answers_503_while_it_loads_is_to_be_asked_before_it_has_clients():
+    command = f"python3 {server('loads.py')} 8000"
+    check(Doctor("--", command).told(), {"=first answers": "^warn 503.*; --ready http:/ keeps"},
+          command, "nclust -n auto --ready http:/ --")
+    check(Doctor("--ready http:/ --", command).told(), {"=first answers": None},
+          command, "nclust --ready http:/ -n auto --")
+
+
 def test_the_service_manager_of_who_asks_is_not_told():
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     manager.bind(path("notify"))

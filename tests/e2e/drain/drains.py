@@ -9,6 +9,8 @@ from harness import lab
 from harness.load import asked_again, handed_on
 from harness.net import Answer
 
+PLAIN_USER = ("setpriv", "--bounding-set", "-sys_admin,-net_admin,-net_raw,-bpf")
+
 
 class Kept(Request):
     """A request over a connection that stays open."""

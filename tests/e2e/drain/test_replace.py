@@ -127,7 +127,7 @@ def test_nothing_is_lost(deed, kind):
 def test_workers_without_privileges_lose_nothing():
     need_root()
     kind = KINDS["poll"]
-    it = kind.start(under=("setpriv", "--bounding-set", "-sys_admin,-net_admin,-net_raw,-bpf"))
+    it = kind.start(under=PLAIN_USER)
     loads = kind.ask()
     it.call("restart")
     it.call("restart")

@@ -5,7 +5,6 @@ from drains import *
 from harness import lab
 
 POLL = "-n 2 -l 127.0.0.1:8000 --ready notify --drain-timeout 10m"
-PLAIN_USER = ("setpriv", "--bounding-set", "-sys_admin,-net_admin,-net_raw,-bpf")
 
 
 def count(it):

@@ -287,20 +287,29 @@ TEST(it_is_like_the_first)
 	ck_assert_uint_eq(geteuid(), getuid());
 }
 
-/* Where that is allowed, what waits in a socket is not lost with it. */
-TEST(what_waits_moves_to_another)
+/* Where that is allowed, what waits in a socket is not lost with it: those that are to get it do. */
+TEST(what_waits_moves_to_others)
 {
+	static const unsigned to_second[] = {0, 1, 0, 0};
 	int first = first_of(AF_INET);
 	int second = join(first);
+	const int to[] = {join(first), join(first)};
+	unsigned moved;
 
-	share(second, 0, 1);
+	ck_assert_int_eq(reuseport_share(second, to_second, 4), 0);
 	ck_assert_int_eq(reuseport_unmute(second, first), 0);
 	ask_many();
-	if (reuseport_migrate(second) == 0) {
+	if (reuseport_migrate(second, to, 2) == 0) {
+		ck_assert(reuseport_can_migrate());
 		reuseport_leave(second);
-		ck_assert_uint_eq(waiting(first), CLIENTS);
+		moved = waiting(to[0]);
+		ck_assert_uint_gt(moved, 0);
+		ck_assert_uint_lt(moved, CLIENTS);
+		ck_assert_uint_eq(moved + waiting(to[1]), CLIENTS);
+		ck_assert_uint_eq(waiting(first), 0);
 	} else { /* EACCES: before Linux 5.14 */
 		ck_assert(errno == EPERM || errno == EACCES);
+		ck_assert(!reuseport_can_migrate());
 		ck_assert_uint_eq(waiting(second), CLIENTS);
 		reuseport_leave(second);
 	}

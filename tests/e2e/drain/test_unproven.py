@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""A worker that has not passed its `ready` probe gets no client while others are ready: it has a
+socket of its own, to which nclust's own probe alone is led.  Where none is ready clients wait."""
+from drains import *
+from harness import lab
+
+KINDS = {
+    "python, by itself": ("", "python3", server("loads.py"), 8000),
+    "python, passed": ("-l 8000", "python3", server("loads.py")),
+    "node": ("", "node", server("loads.js"), 8000),
+    "node, named": ("-l 8000", "node", server("loads.js"), 8000),
+}
+some = pytest.mark.parametrize("kind", KINDS)
+
+
+def begin(kind, count, more="", how=cluster, **given):
+    options, *command = KINDS[kind]
+    return how(f"-n {count} --ready http:/health {more} {options}", *command, **given)
+
+
+def none_early(load):
+    """Every answer came from a worker that had loaded."""
+    got = load.end()
+    assert got.answered > 0 and (got.wrong, got.refused, got.late) == (0, 0, 0)
+    return got
+
+
+@some
+def test_in_a_rollout_and_of_more_workers_no_client_sees_one_that_loads(kind):
+    need_moved_queues()
+    it = begin(kind, 3)
+    load = Steady(PORT, "--rate", 100)
+    it.call("restart")
+    it.call("scale", count=5)
+    it.wait_ready()
+    got = none_early(load)
+    assert got.lost == 0
+
+
+@some
+def test_after_a_crash_neither(kind):
+    need_moved_queues()
+    it = begin(kind, 2)
+    load = Steady(PORT, "--rate", 100)
+    it.reborn(0)
+    none_early(load)
+
+
+@some
+def test_while_none_is_ready_clients_wait(kind):
+    need_moved_queues()
+    it = begin(kind, 1, "--surge 0 --max-unavailable 1", start)
+    load = Steady(PORT, "--rate", 20)
+    it.reborn()
+    it.call("restart")
+    none_early(load)
+    wait(lambda: len(sockets("listen", PORT)) == 1)
+
+
+def test_no_longer_than_start_timeout_and_then_they_are_let_in():
+    need_moved_queues()
+    it = start("-n 1 --ready http:/health", "python3", server("loads.py"), 8000, 1e9, clock=True)
+    lab.clock.flow()
+    wait_listened(PORT)
+    request = Request("/")
+    wait(lambda: queued() > 0)
+    it.advance(70, step=0.9)
+    assert request.answer().status == 503
+
+
+# ---- where that cannot be ----
+
+LETS_IN = "a worker that has not passed 'ready' gets clients, too: "
+
+
+def test_without_privileges_one_line_says_so_and_the_way_that_it_names_helps():
+    need_root()
+    it = begin("python, by itself", 2, under=PLAIN_USER)
+    it.logged(LETS_IN + "bpf(2): Operation not permitted; set 'balance = rr', or 'surge = all'")
+    it.stop()
+    for way in ("--balance rr", "--surge all"):
+        it = begin("python, by itself", 2, way, under=PLAIN_USER)
+        load = Steady(PORT, "--rate", 100)
+        it.call("restart")
+        assert none_early(load).lost == 0
+        it.stop()
+
+
+def test_a_unix_socket_and_one_that_is_shared_on_request():
+    it = cluster(f"-n 2 -l unix:{path('socket')} --ready http:/", RUDE)
+    it.logged(LETS_IN + "it is neither TCP nor UDP")
+    it.stop()
+    it = cluster("-n 2 -l 8000 --ready http:/ --balance share", RUDE, name="one")
+    assert len(sockets("listen", PORT)) == 1 and not it.says(LETS_IN)
