@@ -195,6 +195,10 @@ static int refuse_number(
 	if (row->type == &type_percent)
 		return value_wanted(
 			err, text, "%sa share from %lld%% to %lld%%", word, row->least, row->most);
+	if (strstr(text, "huge") != NULL) {
+		(void)value_wanted(err, text, "%sa size such as 64M", word);
+		return error_hint(err, "a worker has huge pages where it asks by madvise(2)");
+	}
 	if (is_small)
 		return value_wanted(err, text, "%sa size of at least %lld bytes, such as 64M", word,
 			row->least);

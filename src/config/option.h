@@ -29,7 +29,7 @@ extern const struct option_type type_flag, /* command line only, without a value
 	type_choice, type_command, type_run, type_log, type_workers, type_listen, type_pass,
 	type_ports, type_user, type_group, type_control_group, type_http, type_umask, type_nice,
 	type_env, type_capabilities, type_limit, type_ready, type_stop_signal, type_give_up,
-	type_exits, type_probe, type_header, type_threads, type_shared_memory,
+	type_exits, type_probe, type_header, type_threads,
 	type_signal_rule, /* the name ends in a signal's: "signal-USR1" */
 	type_hook;        /* the name ends in an event's: "on-exit" */
 

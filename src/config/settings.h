@@ -74,14 +74,6 @@ enum ready_mode {
 	READY_PROBE, /* `ready_probe` succeeds */
 };
 enum intercept_mode { INTERCEPT_AUTO, INTERCEPT_ON, INTERCEPT_OFF };
-/* Pages of the shared memory: huge ones, or fail; or huge ones if possible. */
-enum huge_pages { HUGE_NO, HUGE_TRY, HUGE_YES };
-struct shared_memory {
-	uint64_t size; /* 0: off; else as written, not yet whole pages */
-	enum huge_pages huge;
-};
-#define SHARED_MEMORY_LEAST 4096U
-
 /* `threads`: how many threads one worker is to compute with. */
 #define THREADS_OFF 0U
 #define THREADS_MAX 10000U
@@ -267,7 +259,7 @@ struct cluster_settings {
 	unsigned cpu_weight; /* of the cluster's cgroup; 0: the kernel's default */
 	unsigned io_weight;
 	unsigned threads; /* THREADS_OFF, THREADS_AUTO or 1..THREADS_MAX */
-	struct shared_memory shared_memory;
+	int64_t shared_memory; /* 0: off; else as written, not yet whole pages */
 
 	enum ready_mode ready;
 	nsec_t ready_alive; /* READY_ALIVE, and auto's fallback */

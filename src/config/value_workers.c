@@ -122,49 +122,7 @@ static int parse_workers(const struct field *f, const char *text, struct error *
 
 const struct option_type type_workers = {parse_workers, NULL};
 
-/* ---- what they share ---- */
-
-#define SHARED_MEMORY_MOST (UINT64_C(1) << 46)
-
-static const char *const huge_words[] = {
-	[HUGE_NO] = "",
-	[HUGE_TRY] = "huge=try",
-	[HUGE_YES] = "huge",
-};
-
-static bool is_huge_word(const char *text, enum huge_pages *huge)
-{
-	int word = value_index(text + strspn(text, " \t"), huge_words, COUNT_OF(huge_words));
-
-	if (word <= HUGE_NO)
-		return false;
-	*huge = (enum huge_pages)word;
-	return true;
-}
-
-static int parse_shared_memory(const struct field *f, const char *text, struct error *err)
-{
-	struct shared_memory m = {0};
-	size_t len = strcspn(text, ", \t");
-	const char *rest = text + len + strspn(text + len, " \t");
-	scoped_str size = strndup(text, len);
-	char shown[32];
-
-	if (strcmp(text, "off") != 0 && strcmp(text, "0") != 0 &&
-		(size == NULL || len > 23 ||
-			value_size(&m.size, size, SHARED_MEMORY_MOST, &(struct error){0}) == -1 ||
-			m.size < SHARED_MEMORY_LEAST ||
-			(*rest != '\0' && (*rest != ',' || !is_huge_word(rest + 1, &m.huge)))))
-		return value_wanted(err, text,
-			"'off', or a size from 4k to 64T such as '64M', '64M, huge' or '64M, "
-			"huge=try'");
-	*(struct shared_memory *)f->at = m;
-	return buffer_printf(f->out, "%s%s%s",
-		m.size > 0 ? value_format_size(shown, m.size) : "off",
-		m.huge != HUGE_NO ? ", " : "", huge_words[m.huge]);
-}
-
-const struct option_type type_shared_memory = {parse_shared_memory, NULL};
+/* ---- threads ---- */
 
 static int parse_threads(const struct field *f, const char *text, struct error *err)
 {

@@ -153,12 +153,11 @@ int descriptors_again(int fd, int flags)
 #endif
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
-int memfd_make(const char *name, unsigned flags)
+int memfd_make(const char *name)
 {
-	int fd;
+	const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	int fd = memfd_create(name, flags | MFD_NOEXEC_SEAL);
 
-	flags |= MFD_CLOEXEC | MFD_ALLOW_SEALING;
-	fd = memfd_create(name, flags | MFD_NOEXEC_SEAL);
 	return fd != -1 || errno != EINVAL ? fd : memfd_create(name, flags);
 }
 
@@ -181,7 +180,7 @@ static int write_all(int fd, const char *data, size_t len)
 
 int sealed_make(const char *name, const void *data, size_t len, struct error *err)
 {
-	scoped_fd fd = memfd_make(name, 0);
+	scoped_fd fd = memfd_make(name);
 
 	if (fd == -1 || write_all(fd, data, len) == -1 || fcntl(fd, F_ADD_SEALS, SEALS) == -1)
 		return error_set(err, errno, "cannot write the state down");

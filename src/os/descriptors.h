@@ -42,7 +42,7 @@ int descriptors_again(int fd, int flags);
 /* ---- files in memory ---- */
 
 /* memfd_create(2), CLOEXEC, of a file that can be sealed and never be executed. */
-int memfd_make(const char *name, unsigned flags);
+int memfd_make(const char *name);
 
 /* Bytes that nobody can change any more: CLOEXEC; the caller's.  -1 and `err`. */
 int sealed_make(const char *name, const void *data, size_t len, struct error *err);

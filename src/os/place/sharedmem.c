@@ -57,51 +57,21 @@ static int check_size(uint64_t size, struct error *err)
 	return 0;
 }
 
-static long free_pages(uint64_t page)
-{
-	char path[100];
-	char text[24];
-
-	snprintf(path, sizeof(path),
-		"/sys/kernel/mm/hugepages/hugepages-%" PRIu64 "kB/free_hugepages", page / 1024);
-	(void)process_read_path(path, text, sizeof(text));
-	return strtol(text, NULL, 10);
-}
-
-/* A shared mapping reserves the pages for the file, and they stay reserved when the
- * mapping is gone: mm/hugetlb.c, hugetlb_reserve_pages(). */
-static int reserve_pages(int fd, uint64_t size, uint64_t page, struct error *err)
-{
-	void *map = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-	if (map != MAP_FAILED) {
-		(void)munmap(map, (size_t)size);
-		return 0;
-	}
-	error_set(err, errno,
-		"%" PRIu64 " huge pages of %" PRIu64 " kB for shared memory, of which %ld are free",
-		size / page, page / 1024, free_pages(page));
-	return error_hint(err, "reserve more of them in vm.nr_hugepages");
-}
-
-int sharedmem_make(const char *name, uint64_t size, bool huge, mode_t mode, struct error *err)
+int sharedmem_make(const char *name, uint64_t size, mode_t mode, struct error *err)
 {
 	char text[100];
 	scoped_fd fd = -1;
-	uint64_t page;
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
 	snprintf(text, sizeof(text), PREFIX "%s", name);
-	fd = memfd_make(text, huge ? MFD_HUGETLB : 0);
+	fd = memfd_make(text);
 	if (fd == -1)
-		return error_set(err, errno, "%sshared memory", huge ? "huge pages for " : "");
-	page = huge ? page_of(fd) : (uint64_t)sysconf(_SC_PAGESIZE);
+		return error_set(err, errno, "shared memory");
 	size = (size + page - 1) / page * page;
 	if (check_size(size, err) == -1)
 		return -1;
 	if (ftruncate(fd, (off_t)size) == -1)
 		return error_set(err, errno, "%" PRIu64 "M of shared memory", in_megabytes(size));
-	if (huge && reserve_pages(fd, size, page, err) == -1)
-		return -1;
 	if (fchmod(fd, mode) == -1 || fcntl(fd, F_ADD_SEALS, SEALS) == -1)
 		return error_set(err, errno, "cannot seal shared memory");
 	return fd_release(&fd);
@@ -172,7 +142,7 @@ int linering_make(
 	struct linering *r, const struct linering_kind *kind, const char *name, struct error *err)
 {
 	/* a process that has this descriptor for reading cannot open it for writing */
-	int fd = sharedmem_make(name, kind->size, false, 0600, err);
+	int fd = sharedmem_make(name, kind->size, 0600, err);
 
 	*r = (struct linering){.kind = kind, .fd = fd};
 	return fd != -1 ? 0 : -1;

@@ -24,12 +24,11 @@ struct sharedmem_facts {
 };
 
 /*
- * Make a segment of at least `size` bytes.  `huge`: in huge pages of the kernel's
- * usual size, all reserved here, so that no worker dies for lack of one.  `mode`:
- * which of the users that can open the file may write.  CLOEXEC; the caller's.
+ * Make a segment of at least `size` bytes.  `mode`: which of the users that can
+ * open the file may write.  CLOEXEC; the caller's.
  * -1 and `err`: the machine has not enough memory, now or at all.
  */
-int sharedmem_make(const char *name, uint64_t size, bool huge, mode_t mode, struct error *err);
+int sharedmem_make(const char *name, uint64_t size, mode_t mode, struct error *err);
 
 /* -1 and errno; EINVAL: no such segment, or its size could be changed. */
 int sharedmem_look(int fd, struct sharedmem_facts *facts);

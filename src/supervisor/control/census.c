@@ -189,7 +189,7 @@ bool census_begin(struct supervisor *sup)
 		return true;
 	if (clock_now() < x->again)
 		return false;
-	x->answer = memfd_make("nclust-census", 0);
+	x->answer = memfd_make("nclust-census");
 	if (x->answer != -1 &&
 		forkjob_begin(&x->job, sup,
 			&(struct forkjob_plan){

@@ -164,7 +164,7 @@ int reread_begin(struct supervisor *sup, reread_done *done, struct error *err)
 	if (r == NULL)
 		return error_set(err, ENOMEM, "cannot read the configuration");
 	*r = (struct reread){.sup = sup, .done = done};
-	r->answer = memfd_make("nclust-settings", 0);
+	r->answer = memfd_make("nclust-settings");
 	sup->instance.reread = r;
 	if (r->answer != -1 &&
 		forkjob_begin(&r->job, sup,
@@ -201,7 +201,7 @@ static int tell_mistakes(char *text, int status, struct error *err)
 
 static int try_beside(struct supervisor *sup, struct error *err)
 {
-	scoped_fd answer = memfd_make("nclust-log", 0);
+	scoped_fd answer = memfd_make("nclust-log");
 	const struct forkjob_plan plan = {
 		.work = answer_logs,
 		.owner = sup,

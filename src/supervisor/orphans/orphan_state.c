@@ -68,7 +68,7 @@ static const struct plain_row listener_rows[] = {
 static const struct plain_row segment_rows[] = {
 	PLAIN(1, orphan_segment, cluster, UNSIGNED),
 	PLAIN(2, orphan_segment, was.wanted, UNSIGNED),
-	PLAIN(3, orphan_segment, was.huge, UNSIGNED),
+	/* 3 was whether its pages were huge */
 	PLAIN(4, orphan_segment, was.facts.dev, UNSIGNED),
 	PLAIN(5, orphan_segment, was.facts.ino, UNSIGNED),
 	PLAIN(6, orphan_segment, was.facts.size, UNSIGNED),

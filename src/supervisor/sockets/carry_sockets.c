@@ -19,7 +19,7 @@ static const struct plain_row socket_rows[] = {
 static const struct plain_row segment_rows[] = {
 	PLAIN_MUST(1, segment, fd, FD),
 	PLAIN(2, segment, wanted, UNSIGNED),
-	PLAIN_ENUM(3, segment, huge, HUGE_YES),
+	/* 3 was whether its pages were huge */
 	PLAIN(4, segment, facts.size, UNSIGNED),
 	PLAIN(5, segment, facts.page, UNSIGNED),
 	PLAIN(6, segment, facts.dev, UNSIGNED),

@@ -345,8 +345,7 @@ static const struct orphan_segment *find_segment(const struct previous *h,
 	for (size_t i = 0; i < h->orphan_state.segment_count; i++) {
 		const struct orphan_segment *s = &h->orphan_state.segments[i];
 
-		if (s->cluster == c->number && s->was.wanted == wanted->wanted &&
-			s->was.huge == wanted->huge)
+		if (s->cluster == c->number && s->was.wanted == wanted->wanted)
 			return s;
 	}
 	return NULL;

@@ -27,8 +27,7 @@ void segment_release(struct segment *segment)
 
 static bool is_wanted(const struct segment *segment, const struct cluster_settings *settings)
 {
-	return segment != NULL && segment->wanted == settings->shared_memory.size &&
-		segment->huge == settings->shared_memory.huge;
+	return segment != NULL && segment->wanted == (uint64_t)settings->shared_memory;
 }
 
 static struct segment *find_segment(
@@ -46,25 +45,6 @@ static struct segment *find_segment(
 	return NULL;
 }
 
-static int make_segment(
-	struct segment *s, const struct cluster_settings *settings, struct error *err)
-{
-	struct error why;
-
-	if (s->huge != HUGE_NO) {
-		s->fd = sharedmem_make(settings->name, s->wanted, true, SEGMENT_MODE, &why);
-		if (s->fd == -1 && s->huge == HUGE_YES) {
-			*err = why;
-			return -1;
-		}
-		if (s->fd == -1)
-			log_warn("%s: ordinary pages are used: %s", settings->name, why.text);
-	}
-	if (s->fd == -1)
-		s->fd = sharedmem_make(settings->name, s->wanted, false, SEGMENT_MODE, err);
-	return s->fd != -1 ? 0 : -1;
-}
-
 int segment_open(struct supervisor *sup, struct segment **segment,
 	const struct cluster_settings *settings, const struct service *known, struct error *err)
 {
@@ -74,19 +54,20 @@ int segment_open(struct supervisor *sup, struct segment **segment,
 	*segment = s;
 	if (s != NULL)
 		s->users++;
-	if (s != NULL || settings->shared_memory.size == 0)
+	if (s != NULL || settings->shared_memory == 0)
 		return 0;
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		return error_set(err, ENOMEM, "shared memory");
 	s->users = 1;
 	s->sup = sup;
-	s->wanted = settings->shared_memory.size;
-	s->huge = settings->shared_memory.huge;
+	s->wanted = (uint64_t)settings->shared_memory;
 	s->fd = -1;
 	got = previous_segment(s, settings, err);
-	if (got == 0)
-		got = make_segment(s, settings, err) == 0 ? 1 : -1;
+	if (got == 0) {
+		s->fd = sharedmem_make(settings->name, s->wanted, SEGMENT_MODE, err);
+		got = s->fd != -1 ? 1 : -1;
+	}
 	if (got == -1 || sharedmem_look(s->fd, &s->facts) == -1) {
 		if (got != -1)
 			error_set(err, errno, "shared memory");
@@ -136,7 +117,7 @@ void segment_settle(struct service *service, bool failed)
 	const struct cluster_settings *s = cluster_settings(service->core);
 
 	if (service->sockets.former == NULL && service->sockets.segment == NULL &&
-		s->shared_memory.size == 0)
+		s->shared_memory == 0)
 		return;
 	if (failed && !is_wanted(service->sockets.segment, s)) {
 		struct segment *back;

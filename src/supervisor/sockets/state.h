@@ -101,7 +101,6 @@ struct listener {
 struct segment {
 	int fd;
 	uint64_t wanted; /* the size that the settings ask for */
-	enum huge_pages huge;
 	struct sharedmem_facts facts;
 	unsigned users;
 	struct supervisor *sup;

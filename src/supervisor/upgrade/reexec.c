@@ -192,7 +192,7 @@ static int write_state(struct supervisor *sup, struct carry_writer *c, struct er
 /* A file for what the check prints: it cannot grow, whatever the binary is.  -1 and errno. */
 static int make_output(void)
 {
-	scoped_fd fd = memfd_make("nclust-check", 0);
+	scoped_fd fd = memfd_make("nclust-check");
 
 	if (fd == -1 || ftruncate(fd, SAID_MAX) == -1 ||
 		fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK) == -1)

@@ -116,17 +116,8 @@ def test_more_than_there_is_is_refused_at_the_start():
         "--", "true").fails(1, "File too large")
 
 
-def test_huge_pages_there_are_enough_or_it_says_how_many_are_missing():
-    info = dict(re.findall(r"^(\w+): *(\d+)", read("/proc/meminfo"), re.M))
-    if "Hugepagesize" not in info:
-        pytest.skip("a kernel without huge pages")
-    page = int(info["Hugepagesize"])
-    pages = int(info["MemTotal"]) // page - 1  # as many as will never be free
-    nclust("-n 1 --shared-memory", f"'{pages * page}k, huge'", "-- true").fails(
-        1, f"{pages} huge pages of {page} kB", "vm.nr_hugepages")
-    it = idle(f"'{pages * page}k, huge=try' -n 1")
-    assert it.says(f"ordinary pages are used: {pages} huge pages")
-    assert it.cluster().shared_memory.page_size == PAGE
+def test_huge_pages_are_what_workers_ask_for_themselves():
+    nclust("-n 1 --shared-memory '64M, huge' -- true").fails(2, "'64M, huge'", "madvise(2)")
 
 
 # ---- what it outlives ----

@@ -52,7 +52,7 @@ static const struct {
 	{"balance = rr\n", "balance = rr\nmax-requests = 20\n", "max-requests", CHANGE_LIVE},
 	{"ready = tcp\nlisten = 80\n", "ready = exec:x\nlisten = 80\n", "ready", CHANGE_LIVE},
 	{"shared-memory = 1M\n", "shared-memory = 1024k\n", "", CHANGE_NONE},
-	{"shared-memory = 1M\n", "shared-memory = 1M, huge\n", "shared-memory", CHANGE_ROLL},
+	{"shared-memory = 1M\n", "shared-memory = 2M\n", "shared-memory", CHANGE_ROLL},
 	{"before = a\n", "before = b\nbefore-stop = b\n", "before, before-stop", CHANGE_LIVE},
 	{"on-exit = a\n", "on-crash = a\n", "on-EVENT", CHANGE_LIVE},
 	{"on-exit = a\n", "on-exit = a b\n", "on-EVENT", CHANGE_LIVE},

@@ -54,7 +54,7 @@ static struct orphan_state sample(void)
 	*s = (struct orphan_socket){7, 8, 3, ORPHAN_NOT_BOUND};
 	m = ADD(e.segments, e.segment_count);
 	m->cluster = 3;
-	m->was = (struct segment){.wanted = 1 << 20, .huge = HUGE_YES};
+	m->was = (struct segment){.wanted = 1 << 20};
 	m->was.facts = (struct sharedmem_facts){.dev = 26, .ino = UINT64_MAX, .size = 2 << 20};
 	return e;
 }

@@ -8,7 +8,7 @@ static struct error err;
 
 static int make(uint64_t size)
 {
-	int fd = sharedmem_make("it", size, false, 0666, &err);
+	int fd = sharedmem_make("it", size, 0666, &err);
 
 	ck_assert_int_ne(fd, -1);
 	ck_assert_int_eq(sharedmem_look(fd, &facts), 0);
@@ -87,14 +87,9 @@ TEST(what_cannot_be_had_is_told)
 {
 	struct rlimit small = {4096, 4096};
 
-	ck_assert_int_eq(sharedmem_make("it", UINT64_C(1) << 46, false, 0666, &err), -1);
+	ck_assert_int_eq(sharedmem_make("it", UINT64_C(1) << 46, 0666, &err), -1);
 	ck_assert_ptr_nonnull(strstr(err.text, "than the machine has"));
-	/* as many huge pages as there is memory */
-	ck_assert_int_eq(sharedmem_make("it", (uint64_t)sysconf(_SC_PHYS_PAGES) * 4096 - (8U << 20),
-				 true, 0666, &err),
-		-1);
-	ck_assert_ptr_nonnull(strstr(err.text, "huge pages"));
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
-	ck_assert_int_eq(sharedmem_make("it", 8192, false, 0666, &err), -1);
+	ck_assert_int_eq(sharedmem_make("it", 8192, 0666, &err), -1);
 	ck_assert_ptr_nonnull(strstr(err.text, "RLIMIT_FSIZE"));
 }
