@@ -390,8 +390,8 @@ static unsigned port_in(const char *text)
 		: 0;
 }
 
-/* PORT in .env, or 0. */
-static unsigned port_of_file(const char *path)
+/* PORT in .env, or 0.  *empty: it is set there to nothing, and stays so. */
+static unsigned port_of_file(const char *path, bool *empty)
 {
 	struct error err;
 	size_t len;
@@ -404,8 +404,10 @@ static unsigned port_of_file(const char *path)
 		return 0;
 	f.rest += text_bom(text, len);
 	while (envfile_next(&f, &entry, &err) == 1)
-		if (strncmp(entry, "PORT=", 5) == 0)
+		if (strncmp(entry, "PORT=", 5) == 0) {
 			port = port_in(entry + 5);
+			*empty = entry[5] == '\0';
+		}
 	return port;
 }
 
@@ -426,17 +428,21 @@ int procfile_finish(struct settings *s)
 		struct cluster_settings *c = s->clusters[i];
 		unsigned line = s->origins->clusters[i].head.line;
 		char text[32];
+		unsigned port_there = 0;
+		bool empty = false;
 		size_t port;
 
-		if (first == 0 && c->env_file.count > 0)
-			first = port_of_file(c->env_file.list[0]);
+		for (size_t k = 0; k < c->env_file.count; k++)
+			port_there = port_of_file(c->env_file.list[k], &empty);
+		if (first == 0)
+			first = port_there;
 		if (first == 0)
 			first = port_in(getenv("PORT"));
 		if (first == 0)
 			first = PORT_FIRST;
 		port = first + i * PORT_STEP;
 		snprintf(text, sizeof(text), "PORT=%zu", port);
-		if (!has_port(c) && port <= UINT16_MAX &&
+		if (!has_port(c) && !empty && port <= UINT16_MAX &&
 			set_key(s, i, "env", text, line, &err) == -1)
 			return -1;
 	}

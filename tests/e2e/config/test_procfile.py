@@ -36,6 +36,12 @@ def test_each_line_is_a_cluster_with_port_env_and_the_files_directory():
     assert f"{path('shop/Procfile')}:2" in it.verb("config").ok()
 
 
+def test_an_empty_port_of_env_stays_empty():
+    procfile(f"web: {HEAR}")
+    write("shop/.env", "PORT=\n")
+    assert variables(shop(), "web")["PORT"] == ""
+
+
 def test_copies_of_a_server_share_the_port_that_it_opens_by_itself():
     procfile(f"web: {PLAIN} $PORT --loopback")
     it = shop("-n web=2", env={"PORT": "8000"})
