@@ -146,6 +146,7 @@ bool cluster_was_stopped(const struct cluster *c);
 unsigned cluster_wanted(const struct cluster *c);
 unsigned cluster_ready(const struct cluster *c);  /* counters, not counted */
 unsigned cluster_spares(const struct cluster *c); /* wanted ones */
+unsigned cluster_most(const struct cluster *c);   /* wanted, spares, and what a rollout adds */
 bool cluster_has_spare(const struct cluster *c);  /* is there a spare that may serve now? */
 unsigned cluster_alive(const struct cluster *c);
 /* Has every wanted slot a ready worker, or will have none by its restart policy, and

@@ -68,6 +68,13 @@ unsigned cluster_spares(const struct cluster *c)
 	return c->places - c->wanted;
 }
 
+unsigned cluster_most(const struct cluster *c)
+{
+	unsigned extra = rollout_pace(c, c->generation).extra;
+
+	return c->places + (extra < c->wanted ? extra : c->wanted);
+}
+
 unsigned cluster_alive(const struct cluster *c)
 {
 	return c->alive;

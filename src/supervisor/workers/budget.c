@@ -62,11 +62,11 @@ enum budget_files budget_files(const struct service *service, uint32_t slot)
 	rlim_t own = OWN + sup->launch.descriptors / 64;
 	rlim_t left = sup->launch.descriptors > own ? sup->launch.descriptors - own : 0;
 	uint64_t workers = 0;
-	uint64_t before = slot;
+	uint64_t before = slot + cluster_most(service->core) - cluster_wanted(service->core);
 
 	for (size_t i = 0; i < sup->service_count; i++) {
 		before += sup->services[i] == service ? workers : 0;
-		workers += cluster_wanted(sup->services[i]->core);
+		workers += cluster_most(sup->services[i]->core);
 	}
 	if (service->accepting != NULL)
 		return BUDGET_ALL;
