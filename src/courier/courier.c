@@ -396,7 +396,7 @@ static void await(struct courier *k, struct conn *c)
 	verdict = httphead_request(k->in, (size_t)got, &r);
 	if (verdict == HTTPHEAD_INCOMPLETE)
 		return;
-	if (verdict == HTTPHEAD_BAD || r.upgrades || r.is_connect || r.is_bound) {
+	if (verdict == HTTPHEAD_BAD || r.is_bound) {
 		finish(k, c, COURIER_IDLE);
 		return;
 	}

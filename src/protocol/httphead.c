@@ -88,9 +88,7 @@ static bool take_request_line(struct piece line, struct httphead_request *to)
 			return false;
 	/* the line has 11 bytes at least */
 	to->is_head = memcmp(line.at, "HEAD ", 5) == 0;
-	to->is_safe = to->is_head || memcmp(line.at, "GET ", 4) == 0 ||
-		memcmp(line.at, "OPTIONS ", 8) == 0;
-	to->is_connect = memcmp(line.at, "CONNECT ", 8) == 0;
+	to->is_bound = memcmp(line.at, "CONNECT ", 8) == 0;
 	return true;
 }
 
@@ -113,13 +111,13 @@ static bool take_field(struct piece line, struct httphead_request *to)
 	to->hosts += is_word(name, "Host");
 	to->has_transfer_encoding |= is_word(name, "Transfer-Encoding");
 	to->expects |= is_word(name, "Expect");
-	to->upgrades |= is_word(name, "Upgrade");
+	to->is_bound |= is_word(name, "Upgrade");
 	if (is_word(name, "Authorization") || is_word(name, "Proxy-Authorization"))
 		to->is_bound |=
 			is_word(token_of(value), "NTLM") || is_word(token_of(value), "Negotiate");
 	if (is_word(name, "Connection"))
 		while (next_item(&value, &item))
-			to->upgrades |= is_word(item, "Upgrade");
+			to->is_bound |= is_word(item, "Upgrade");
 	return true;
 }
 
@@ -148,8 +146,7 @@ enum httphead_verdict httphead_request(const char *data, size_t len, struct http
 
 bool httphead_may_hand_on(const struct httphead_request *r, size_t len)
 {
-	return r->head + r->body == len && !r->is_connect && !r->has_transfer_encoding &&
-		!r->expects && !r->upgrades && !r->is_bound;
+	return r->head + r->body == len && !r->has_transfer_encoding && !r->expects && !r->is_bound;
 }
 
 /* ---- both ---- */

@@ -24,12 +24,9 @@ struct httphead_request {
 	unsigned lengths; /* fields of that name */
 	unsigned hosts;
 	bool is_head;
-	bool is_safe; /* GET, HEAD or OPTIONS: a client may send it again */
-	bool is_connect;
 	bool has_transfer_encoding;
 	bool expects;
-	bool upgrades;
-	bool is_bound; /* its Authorization is for the connection: NTLM, Negotiate */
+	bool is_bound; /* to its connection: CONNECT, Upgrade, Authorization of NTLM or Negotiate */
 };
 
 /*
