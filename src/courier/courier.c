@@ -405,13 +405,15 @@ static void await(struct courier *k, struct conn *c)
 	tell(k, c);
 }
 
-/* Its worker has ended. */
-static void release(struct courier *k, struct conn *c)
+/* Its worker has ended, or has closed it. */
+static void end_hold(struct courier *k, struct conn *c, bool ended)
 {
+	if (!ended || !watch(k, c, c->client, EPOLL_CTL_ADD)) {
+		finish(k, c, COURIER_IDLE);
+		return;
+	}
 	c->stage = AWAITED;
 	c->since = clock_now();
-	if (!watch(k, c, c->client, EPOLL_CTL_ADD))
-		finish(k, c, COURIER_IDLE);
 }
 
 static void drop_rest(struct courier *k, struct conn *c)
@@ -511,13 +513,11 @@ static void take_packet(struct courier *k, const struct courier_packet *p, struc
 		add(k, p, m);
 		break;
 	case COURIER_LET_GO:
-		if (c != NULL && c->stage == HELD)
-			finish(k, c, COURIER_IDLE);
-		break;
 	case COURIER_ENDED:
-		for (size_t i = 0; i < k->most; i++)
-			if (k->conns[i].stage == HELD && k->conns[i].said.worker == p->worker)
-				release(k, &k->conns[i]);
+		for (c = k->conns; c < k->conns + k->most; c++)
+			if (c->stage == HELD && c->said.worker == p->worker &&
+				(p->cookie == 0 || p->cookie == c->said.cookie))
+				end_hold(k, c, p->kind == COURIER_ENDED);
 		break;
 	case COURIER_SERVER:
 		if (c == NULL || c->stage != WANTED)

@@ -17,9 +17,9 @@ enum courier_kind {
 			  * which is connected, and its answer to the client.  A worker that lives
 			  * has the client's socket, too, but the request was taken out of it. */
 	COURIER_HOLD,    /* + client, of a worker that gets its stop signal: read nothing yet */
-	COURIER_LET_GO,  /* that worker has closed this connection: do so, too */
-	COURIER_ENDED,   /* the worker has ended: its connections may be read */
-	COURIER_SERVER,  /* + server, which may still be connecting: the answer to COURIER_WANT.
+	COURIER_LET_GO, /* that worker has closed this connection, or (0) goes on: close what is held */
+	COURIER_ENDED,  /* the worker has ended: its connections may be read */
+	COURIER_SERVER, /* + server, which may still be connecting: the answer to COURIER_WANT.
 			  * Without a descriptor: no worker takes it, close the client's. */
 	/* from the courier */
 	COURIER_WANT, /* + client: the head of a request is there on a connection that was held */
@@ -39,7 +39,7 @@ struct courier_packet {
 	uint32_t kind;
 	uint32_t outcome;  /* of COURIER_DONE */
 	uint64_t cookie;   /* SO_COOKIE of the client's socket: the name of the connection; or 0 */
-	uint64_t worker;   /* of COURIER_HOLD and _ENDED; the courier sends it back */
+	uint64_t worker;   /* of COURIER_HOLD, _LET_GO and _ENDED; the courier sends it back */
 	uint32_t cluster;  /* the courier sends it back */
 	uint32_t size;     /* of COURIER_ASK: bytes of the request, which follow the packet */
 	uint64_t received; /* of COURIER_ASK, TCP: tcpi_bytes_received with the request's last byte;

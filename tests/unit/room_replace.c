@@ -15,7 +15,7 @@
 #include "os/vfork.h"
 #include "protocol/responder.h"
 #include "supervisor/common/foreign.h"
-#include "supervisor/drain/drain.h"
+#include "supervisor/drain/internal.h"
 #include "supervisor/hooks/hooks.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/node/node.h"
@@ -55,7 +55,7 @@ REPLACEABLE(clock_worked)
 REPLACEABLE(connections_activity)
 REPLACEABLE(connections_add)
 REPLACEABLE(connections_end)
-REPLACEABLE(drain_is_stubborn)
+REPLACEABLE(drain_glance)
 REPLACEABLE(environment_look)
 REPLACEABLE(group_listen)
 REPLACEABLE(learned_by_inode)

@@ -397,10 +397,10 @@ static bool has_request(int fd)
 static bool end_connection(int fd, const struct connection *c, unsigned *asked)
 {
 	uint32_t queue = c->queue;
-	bool asks = c->asks;
+	bool asks = (c->deeds & DEED_ASKS) != 0;
 	uint32_t now;
 
-	if (c->asks) {
+	if (asks) {
 		take_bytes(fd, queue);
 		queue = 0;
 	}
@@ -424,7 +424,7 @@ static int end_connections(void *argument)
 	for (size_t i = 0; i < e->all->count; i++) {
 		struct connection *c = &e->all->list[i];
 
-		if (!c->marked || c->pid != e->pid)
+		if (c->deeds == 0 || c->pid != e->pid)
 			continue;
 		scoped_fd fd = duplicate_of(e->pidfd, c);
 		if (fd == -1)
@@ -433,11 +433,9 @@ static int end_connections(void *argument)
 			e->late++;
 			continue;
 		}
-		if (c->hands) {
-			c->handed = e->all->hand(e->all->context, fd, c);
-			continue;
-		}
-		if (c->asks && !has_request(fd))
+		c->handed = (c->deeds & DEED_HAND) != 0 && e->all->hand(e->all->context, fd, c);
+		if (c->handed || (c->deeds & DEED_END) == 0 ||
+			((c->deeds & DEED_ASKS) != 0 && !has_request(fd)))
 			continue;
 		e->ended += end_connection(fd, c, &e->asked);
 	}

@@ -26,6 +26,14 @@ enum connection_kind {
 	CONNECTION_LISTENER, /* a TCP socket that listens */
 };
 
+/* What connections_end() does with a connection: the first of these that can be done. */
+enum connection_deed {
+	DEED_HAND = 1, /* give it to all->hand */
+	DEED_END = 2,  /* shut it down, in both directions */
+	DEED_ASKS =
+		4, /* with DEED_END: if the client's next request lies unread, which it repeats */
+};
+
 /* A socket of a process.  Times are in ms, of a resolution of connections_tick(). */
 struct connection {
 	uint64_t cookie; /* SO_COOKIE: unique since boot */
@@ -48,9 +56,7 @@ struct connection {
 	uint16_t port;     /* the local port */
 	uint8_t kind;      /* enum connection_kind */
 	uint8_t state;     /* TCP_... of netinet/tcp.h */
-	bool marked;       /* set by the caller: connections_end() is to shut the socket down */
-	bool asks;         /* set by the caller: also if the client's next request lies unread */
-	bool hands;        /* set by the caller: give it to all->hand instead */
+	uint8_t deeds;     /* set by the caller, for connections_end() */
 	bool handed;       /* all->hand has taken it */
 	bool whole;        /* unread bytes are one request, as all->is_whole says */
 	bool local;    /* the peer is on this host: a unix socket, loopback or the same address */
@@ -68,8 +74,8 @@ struct connection {
 #define CONNECTIONS_OTHERS 8192
 
 /* Are the `count` unread bytes, of which the first `size` are at `text`, one whole request?  And:
- * take a connection that has `hands`, of which `fd` is a duplicate; true: it is taken.  Both may run
- * in a child, as a function of remote_run(). */
+ * take a connection with DEED_HAND, of which `fd` is a duplicate; true: it is taken.  Both may run in
+ * a child, as a function of remote_run(). */
 typedef bool connection_is_whole(const char *text, size_t size, size_t count);
 typedef bool connection_hand(void *context, int fd, const struct connection *c);
 
@@ -96,10 +102,9 @@ int connections_add(struct connections *all, struct remote *r, int pidfd);
 /* Sort by cookie, so that entries of the same socket follow each other. */
 void connections_sort(struct connections *all);
 
-/* Shut down, in both directions, the marked connections of a process, and return their number; or
- * hand those with `hands` on.  A connection on which data has come since the look stays, and is
+/* Do the deeds with the connections of a process, and return how many were shut down.  A connection on which data has come since the look stays, and is
  * added to *late; a descriptor that is another socket by now is left alone.
- * Connections with `asks` are added to *asked: the head of a request of HTTP/1 is
+ * Connections with DEED_ASKS are added to *asked: the head of a request of HTTP/1 is
  * taken out of the queue first, or the process would act on it; a connection with
  * other unread bytes stays. */
 unsigned connections_end(

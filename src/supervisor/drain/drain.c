@@ -51,6 +51,7 @@ static struct drain *drain_new(struct child *child, nsec_t span)
 	d->began = clock_now();
 	d->until = nsec_add(d->began, span);
 	d->wait = DRAIN_WAIT_FIRST;
+	d->stay = DRAIN_STAY_FIRST;
 	d->busy_least = UINT32_MAX;
 	timer_init(&d->timer, on_timer, d);
 	d->next = d->traffic->drains;
@@ -70,9 +71,8 @@ void drain_free(struct drain *d)
 	ev_timer_stop(d->child->service->sup->loop, &d->timer);
 	drain_drop_flights(d);
 	drain_forget_processes(d);
-	d->traffic->seen.count = 0;
-	drain_let_go(d);
-	free(d->held);
+	if (d->holds)
+		courier_end_held(d->child, COURIER_LET_GO, 0);
 	free(d->memory);
 	free(d->ports);
 	while (*at != d)
@@ -122,8 +122,6 @@ static void conclude(struct drain *d, bool forced)
 		snprintf(text, sizeof(text), "in %.1f ms", nsec_seconds(took) * 1e3);
 	news_say_numbers(c, forced ? LOG_WARN : LOG_DEBUG, "drained", numbers, COUNT_OF(numbers),
 		"drained %s", text);
-	service->traffic.asked_again += d->asked;
-	service->traffic.handed_on += d->handed;
 	service->traffic.busy += forced ? d->view.busy : 0;
 	service->counters.drained++;
 	service->counters.drains_forced += forced;
@@ -146,7 +144,7 @@ static void log_blind(const struct drain *d)
  * after the signal. */
 static void go_on_after_signal(struct drain *d)
 {
-	if (!d->keeps_quiet && d->held_count == 0) {
+	if (!d->keeps_quiet && !d->holds) {
 		drain_free(d);
 		return;
 	}
@@ -155,11 +153,10 @@ static void go_on_after_signal(struct drain *d)
 	d->after_signal = true;
 	d->began = clock_now();
 	d->until = NSEC_NEVER;
-	d->wait = DRAIN_LOOK_AFTER;
+	d->wait = DRAIN_WAIT_LAST;
 	d->request_at = 0;
-	d->stay_frozen = 0;
-	d->asked = d->handed = d->freezes = 0;
-	drain_arm(d, d->held_count > 0 ? DRAIN_LOOK_AFTER : GOODBYE_PATIENCE);
+	d->freezes = 0;
+	drain_arm(d, d->holds ? DRAIN_WAIT_LAST : GOODBYE_PATIENCE);
 }
 
 void drain_report(struct drain *d, bool forced)
@@ -229,47 +226,21 @@ static void begin_drain(struct child *child, nsec_t span)
 	drain_arm(d, 0);
 }
 
-/* Looks at a worker without a drain; NULL: the worker has a drain.  The caller frees the result. */
-static struct drain *look_once(struct child *child)
+struct drain_view drain_glance(struct child *child, unsigned least)
 {
 	struct drain *d = child->traffic.drain == NULL ? drain_new(child, 0) : NULL;
+	struct drain_view view = {.alive = 0};
 
-	if (d != NULL)
-		drain_look(d);
-	return d;
-}
-
-bool drain_is_stubborn(struct child *child, unsigned least)
-{
-	struct drain *d = look_once(child);
-	bool stubborn = d != NULL && !d->view.blind && !d->view.gone &&
-		(d->view.alive >= least || d->catches_signal) && !drain_can_withdraw(d);
-
-	if (d != NULL)
-		drain_free(d);
-	return stubborn;
-}
-
-unsigned drain_count_stay(struct child *child)
-{
-	struct drain *d = look_once(child);
-	bool may = d != NULL && d->own_handler;
-	unsigned stay = may ? d->view.silent : 0;
-
-	if (d != NULL)
-		drain_free(d);
-	return stay;
-}
-
-static bool is_busy(struct child *child)
-{
-	struct drain *d = look_once(child);
-	/* a look that took too long has seen nothing */
-	bool busy = d != NULL && (d->view.busy > 0 || d->view.late);
-
-	if (d != NULL)
-		drain_free(d);
-	return busy;
+	if (d == NULL)
+		return view;
+	drain_look(d);
+	view = d->view;
+	if (!d->own_handler)
+		view.silent = 0;
+	view.stubborn = least < UINT_MAX && !view.blind && !view.gone &&
+		(view.alive >= least || d->catches_signal) && !drain_can_withdraw(d);
+	drain_free(d);
+	return view;
 }
 
 static struct child *only_worker_in(const struct service *service, uint32_t slot)
@@ -298,20 +269,21 @@ static void drain_on_choose(struct service *service)
 {
 	nsec_t until = clock_now() + TURN_SPAN;
 	struct rollout_view rollout = cluster_view_rollout(service->core);
-	bool busy = true;
+	struct drain_view view = {.busy = 1};
 
 	if (!needs_order(service, &rollout))
 		return;
-	for (uint32_t i = 0; busy && i < service->child_slots; i++) {
+	for (uint32_t i = 0; view.busy > 0 && i < service->child_slots; i++) {
 		struct child *child = only_worker_in(service, i);
 		struct event event = {.kind = EVENT_BUSY, .slot = i};
 
 		if (child == NULL || child->traffic.drain != NULL ||
 			(rollout.under_way && child->generation == rollout.to))
 			continue;
-		busy = is_busy(child);
+		view = drain_glance(child, UINT_MAX);
+		view.busy += view.late; /* a look that took too long has seen nothing */
 		event.worker = child->worker;
-		event.held = busy;
+		event.held = view.busy > 0;
 		service_tell(service, &event);
 		if (clock_now() >= until)
 			break;
@@ -380,7 +352,8 @@ static void drain_on_dying(struct child *child)
 	if (d == NULL)
 		return;
 	drain_thaw(d);
-	drain_end_held(d);
+	courier_end_held(child, COURIER_ENDED, 0);
+	d->holds = false;
 	if (d->signalled)
 		drain_judge(d);
 	drain_free(d);

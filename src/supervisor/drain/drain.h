@@ -22,15 +22,6 @@ extern const struct part drain_part;
  * continues every process that a drain has frozen.
  */
 
-/* Would this worker get new connections until its end, because nclust cannot take the worker off
- * its socket?  Steering asks, to open another socket for the successor.  False if the stop signal
- * would kill a worker with fewer than `least` connections: such a worker will be quiet soon. */
-bool drain_is_stubborn(struct child *child, unsigned least);
-
-/* How many of the worker's clients stay connected without a request, if the worker has its own
- * handler for the stop signal and may say goodbye to them?  Otherwise 0. */
-unsigned drain_count_stay(struct child *child);
-
 /* Continue all frozen workers; their drains resume a little later. */
 void drain_settle(struct supervisor *sup);
 

@@ -53,16 +53,6 @@ static void note_answered(struct drain_flight *f)
 	(void)vfork_call_on(f->fd, look_at_flight, f);
 }
 
-static bool has_connection(const struct drain *d, uint64_t cookie)
-{
-	const struct connections *seen = &d->traffic->seen;
-
-	for (size_t i = 0; i < seen->count; i++)
-		if (seen->list[i].cookie == cookie)
-			return true;
-	return false;
-}
-
 bool drain_look_at_flights(struct drain *d)
 {
 	bool over = true;
@@ -70,10 +60,11 @@ bool drain_look_at_flights(struct drain *d)
 	drain_look(d);
 	for (size_t i = 0; i < d->flight_count; i++) {
 		struct drain_flight *f = &d->flights[i];
+		size_t at = 0;
 
 		if (f->fd == -1)
 			continue;
-		if (has_connection(d, f->cookie)) {
+		if (quiet_find(d->memory, d->memory_count, &at, f->cookie) != NULL) {
 			over = false;
 			continue;
 		}

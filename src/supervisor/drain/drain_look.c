@@ -19,8 +19,8 @@
 /* A WebSocket on which messages keep coming prevents a moment at which all connections are quiet:
  * so long nclust waits for such a moment, and then for one at which all messages are answered. */
 #define KEEP_PATIENCE (500 * MSEC)
-/* For so long nclust tries to hand requests of unix sockets on where only short answers were seen, of
- * which the kernel does not show that they are whole. */
+/* For so long nclust tries to hand requests of unix sockets on: of short answers the kernel does not
+ * show that they are whole. */
 #define UNPROVEN_PATIENCE (1 * SECOND)
 /* A client that has asked so lately asks again. */
 #define ASKS_AGAIN_MS 500
@@ -140,6 +140,21 @@ static bool asks_again_soon(
 		!quiet_is_between(c, m) && drain_may_hand(d, c);
 }
 
+/* The worker has closed connections that the courier holds: it is to do so, too. */
+static void let_go(const struct drain *d, const struct connections *seen)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; d->holds && i < d->memory_count; i++) {
+		const uint64_t cookie = d->memory[i].cookie;
+
+		while (at < seen->count && seen->list[at].cookie < cookie)
+			at++;
+		if (d->memory[i].held && (at == seen->count || seen->list[at].cookie != cookie))
+			courier_end_held(d->child, COURIER_LET_GO, cookie);
+	}
+}
+
 /* Judges each connection.  The next look compares with the results (`fresh`). */
 static void judge_connections(
 	struct drain *d, const struct connections *seen, nsec_t now, struct quiet_memory *fresh)
@@ -165,10 +180,6 @@ static void judge_connections(
 		d->saw_websocket |= fresh[i].frames;
 		d->saw_http |= fresh[i].http;
 		fresh[i].quiet &= !asks_again_soon(d, c, &fresh[i], late);
-		if (c->kind == CONNECTION_UNIX && c->unsent > 0) {
-			d->long_answers |= c->unsent >= QUIET_INTERIM_UNIX;
-			d->short_answers |= c->unsent < QUIET_INTERIM_UNIX;
-		}
 		/* what was unread in this freeze came while the client had an answer to read */
 		fresh[i].answer_waits = c->kind == CONNECTION_UNIX && d->frozen &&
 			((c->queue == 0 && c->unsent >= QUIET_INTERIM_UNIX) ||
@@ -181,19 +192,32 @@ static void judge_connections(
 		if (!late && is_at_work(d, c))
 			fresh[i].quiet = false;
 	}
+	let_go(d, seen);
 	free(d->memory);
 	d->memory = fresh;
 	d->memory_count = seen->count;
 	d->looked_at = now;
 }
 
+/* Is it a quiet connection that the courier is to hold when the worker ends?  Not if it was not seen
+ * between two requests: what was said last may be "100 Continue", and what comes next a body that an
+ * attacker has made look like a request, which a proxy before us has never seen as one. */
+static bool is_to_be_held(
+	const struct drain *d, const struct connection *c, const struct quiet_memory *m)
+{
+	return !d->after_signal && d->saw_http && c->kind == CONNECTION_TCP && c->queue == 0 &&
+		m->quiet && quiet_is_between(c, m) && drain_may_hand(d, c);
+}
+
 /* A worker that may say goodbye to its quiet clients keeps their connections, but for connections
  * of HTTP/1 and, after KEEP_PATIENCE, those whose data are known to be no WebSocket's.  In the last
  * moment a connection on which data came counts as HTTP/1 if nothing else was seen. */
-static bool may_end_connection(
-	const struct drain *d, const struct connection *c, const struct quiet_memory *m)
+static bool may_end_connection(const struct drain *d, const struct connection *c,
+	const struct quiet_memory *m, enum drain_deal deal)
 {
 	if (!m->quiet || (d->catches_signal && m->frames))
+		return false;
+	if (is_to_be_held(d, c, m))
 		return false;
 	if (d->after_signal)
 		return m->http && c->sent_ago >= FINISHED_MS;
@@ -201,7 +225,7 @@ static bool may_end_connection(
 		return true;
 	if (d->saw_websocket)
 		return false;
-	return d->is_last_look ? m->spoke && d->saw_http : m->unknown && d->waited_long;
+	return deal == DEAL_END_LAST ? m->spoke && d->saw_http : m->unknown && d->waited_long;
 }
 
 /* A socket that several processes have is quiet if it is quiet for each of them. */
@@ -229,8 +253,8 @@ static void count_connections(struct drain *d, const struct connections *seen)
 			d->memory[i].asks && c->queue == 0 && c->unsent == 0;
 		v->silent += quiet_is_open(c) && c->sent_ago >= QUIET_GAP_MS &&
 			c->received_ago >= QUIET_GAP_MS;
-		v->endable += is_alive(c) && may_end_connection(d, c, &d->memory[i]);
-		v->unread_heads += c->http || c->frames;
+		v->endable +=
+			is_alive(c) && may_end_connection(d, c, &d->memory[i], DEAL_END_QUIET);
 	}
 }
 
@@ -320,36 +344,78 @@ void drain_look(struct drain *d)
 
 /* ---- one by one ---- */
 
-unsigned drain_end(struct drain *d, unsigned *late, bool those_that_ask)
+/* May it be closed between two requests, because that of its client is not handed on? */
+static bool may_end_asking(
+	const struct drain *d, const struct connection *c, const struct quiet_memory *m)
+{
+	bool is_unproven = c->kind == CONNECTION_UNIX && d->handed == 0 &&
+		d->looked_at - d->began > UNPROVEN_PATIENCE;
+
+	if (c->whole && drain_may_hand(d, c) && !is_unproven &&
+		!drain_is_half_over(d, d->looked_at))
+		return false;
+	return !m->quiet && quiet_asks_anew(c, m) &&
+		(d->after_signal || !d->keeps_quiet || d->waited_long || !m->rested);
+}
+
+static unsigned choose_deeds(const struct drain *d, const struct connection *c,
+	const struct quiet_memory *m, enum drain_deal deal)
+{
+	unsigned deeds = 0;
+
+	if (!drain_is_incoming(d, c) || !is_alive(c) || m->handed)
+		return 0;
+	if (deal == DEAL_HOLD)
+		return is_to_be_held(d, c, m) ? DEED_HAND : 0;
+	if (c->whole && quiet_is_between(c, m) && drain_may_hand(d, c))
+		deeds = DEED_HAND;
+	if (deal != DEAL_HAND && may_end_connection(d, c, m, deal))
+		return deeds | DEED_END;
+	return deal == DEAL_END_ASKING && may_end_asking(d, c, m) ? deeds | DEED_END | DEED_ASKS
+								  : deeds;
+}
+
+unsigned drain_deal(struct drain *d, enum drain_deal deal)
 {
 	struct connections *seen = &d->traffic->seen;
+	unsigned deeds = 0;
+	unsigned late = 0;
 	unsigned ended = 0;
-	bool any = false;
+	unsigned asked = 0;
+	unsigned handed = 0;
 
 	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
 		struct connection *c = &seen->list[i];
+		bool again = i > 0 && c->cookie == seen->list[i - 1].cookie;
 
-		c->hands = false;
-		c->asks = those_that_ask && d->frozen && !d->memory[i].quiet &&
-			(!c->whole || !drain_may_hand(d, c) ||
-				drain_is_half_over(d, d->looked_at) ||
-				(c->kind == CONNECTION_UNIX && d->short_answers &&
-					!d->long_answers &&
-					d->looked_at - d->began > UNPROVEN_PATIENCE)) &&
-			(d->after_signal || !d->keeps_quiet || d->waited_long ||
-				!d->memory[i].rested) &&
-			quiet_asks_anew(c, &d->memory[i]) &&
-			(i == 0 || c->cookie != seen->list[i - 1].cookie);
-		c->marked = drain_is_incoming(d, c) && is_alive(c) && !d->memory[i].handed &&
-			((may_end_connection(d, c, &d->memory[i]) &&
-				 (d->after_signal || !drain_is_held(d, c, &d->memory[i]))) ||
-				c->asks);
-		any |= c->marked;
+		c->deeds = again ? 0 : (uint8_t)choose_deeds(d, c, &d->memory[i], deal);
+		deeds |= c->deeds;
 	}
-	for (size_t i = 0; any && i < d->process_count; i++)
-		ended += connections_end(
-			&d->processes[i].remote, d->processes[i].pidfd, seen, late, &d->asked);
-	return ended;
+	seen->hand = (deeds & DEED_HAND) != 0 ? drain_hand : NULL;
+	seen->context = d;
+	seen->channel = d->traffic->courier.heard.fd;
+	for (size_t i = 0; deeds != 0 && i < d->process_count; i++) {
+		struct drain_process *p = &d->processes[i];
+
+		if (seen->hand == NULL || remote_shares(&p->remote, "ns/net"))
+			ended += connections_end(&p->remote, p->pidfd, seen, &late, &asked);
+	}
+	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
+		handed += seen->list[i].handed && deal != DEAL_HOLD;
+		d->memory[i].handed |= seen->list[i].handed && deal != DEAL_HOLD;
+		d->memory[i].held |= seen->list[i].handed && deal == DEAL_HOLD;
+		d->holds |= d->memory[i].held;
+		seen->list[i].handed = false;
+	}
+	if (deal != DEAL_END_LAST)
+		d->ended += ended;
+	d->asked += asked;
+	d->handed += handed;
+	d->traffic->courier.under_way += handed;
+	d->child->service->traffic.asked_again += asked;
+	d->child->service->traffic.handed_on += handed;
+	d->child->service->counters.handed_on += handed;
+	return late;
 }
 
 /* ---- in words ---- */

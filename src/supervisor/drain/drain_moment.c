@@ -14,19 +14,19 @@
 
 /* Time in which a worker accepts a connection that the kernel has already offered to it. */
 #define WAIT_AWAY (1 * MSEC)
-/* Connections in use are ended between two requests when no quiet moment has come for
- * SILENCE_FIRST.  A freeze lasts for LINGER_FIRST, in which a client on this host sends its next
- * request, up to LINGER_LAST, for slower ones; between freezes the worker runs for as long. */
-#define SILENCE_FIRST (120 * MSEC)
-#define LINGER_FIRST (1 * MSEC)
-#define LINGER_LAST (16 * MSEC)
-/* If that has not sufficed for STEPS_AFTER, the worker also runs for STEP, to send an answer. */
-#define STEPS_AFTER (400 * MSEC)
+/* A client sends its next request while the worker stays frozen: within DRAIN_STAY_FIRST on this
+ * host, within STAY_LAST over a longer way.  Then the worker runs by STEPS_MOST steps before it runs
+ * freely again: in a step an answer goes out, and the request that follows it lies unread. */
+#define STAY_LAST (16 * MSEC)
+#define STEPS_MOST 12
+#define STAY_AFTER (6 * MSEC) /* after the stop signal, at each of these steps */
+#define FREEZES_AFTER 64U     /* and so often at most */
 #define STEP (200 * USEC)
-#define STEPS_MOST 10
-/* Where requests are handed on, it runs by so many steps before it runs freely again: in a step an
- * answer goes out, and the request that follows it lies unread. */
-#define STEPS_HANDING 12
+#define STEP_SPANS 10 /* so many spans of it at most, until the worker has had a CPU */
+/* A connection whose request cannot be handed on is closed between two requests when no quiet moment
+ * has come for so long; after the stop signal the worker has longer to do so itself. */
+#define SILENCE_FIRST (120 * MSEC)
+#define BETWEEN_AFTER (2 * SECOND)
 /* Each freeze interrupts a system call, so after FREEZES_AT_EASE of them looks are rarer; with
  * connections of HTTP/1, which can be ended, after 20 times as many. */
 #define FREEZES_AT_EASE 100
@@ -46,14 +46,6 @@
 #define LATE_PAUSE (1 * SECOND)
 /* In this last part of the drain's time the moment with the fewest busy connections is taken. */
 #define LAST_PART_MOST (2 * SECOND)
-/* After its stop signal the worker runs for DRAIN_LOOK_AFTER at a time, and in between is stopped
- * until a request comes, for LINGER_AFTER at most, with a look each LINGER_LOOK: at most
- * LINGERS_AFTER looks in all. */
-#define LINGER_AFTER (64 * MSEC)
-#define LINGER_LOOK (4 * MSEC)
-#define LINGERS_AFTER 1000U
-/* So much later, connections are also ended between two requests. */
-#define BETWEEN_AFTER (2 * SECOND)
 
 /* Lets the worker run until the next look. */
 static void look_later(struct drain *d)
@@ -63,10 +55,9 @@ static void look_later(struct drain *d)
 									   : d->view.took;
 	nsec_t least =
 		nsec_min(took * (TURN_REST / 2) * (nsec_t)d->traffic->drain_count, LOOK_PAUSE_MOST);
-	nsec_t wait = d->stays_frozen ? d->stay_frozen / (d->keeps_quiet ? 4 : 1) : d->wait;
+	nsec_t wait = d->wait;
 
 	drain_thaw(d);
-	d->freeze_between = d->stays_frozen = d->after_step = false;
 	d->took_before = d->view.took;
 	if (d->freezes > FREEZES_AT_EASE * (d->saw_http ? 20 : 1))
 		wait = WAIT_TIRED;
@@ -142,7 +133,7 @@ static void note_busy(struct drain *d)
 /* Looks at the connections.  True: the caller has nothing more to do now. */
 static bool look_is_final(struct drain *d)
 {
-	d->hands_on = drain_hands_on(d);
+	d->hands_on = (!d->frozen || d->hands_on) && drain_hands_on(d);
 	drain_look(d);
 	if (d->view.gone || (d->frozen && !drain_is_frozen(d))) {
 		/* the worker has ended, as its pidfd will report, or somebody has continued it */
@@ -162,18 +153,21 @@ static bool look_is_final(struct drain *d)
 	return true;
 }
 
-/* Has the drain waited in vain for a quiet moment? */
+/* Has the drain waited in vain for a quiet moment, or the worker not ended since its signal? */
 static bool is_never_silent(const struct drain *d, nsec_t now)
 {
-	return now - d->began >= SILENCE_FIRST;
+	return now - d->began >= (d->after_signal ? BETWEEN_AFTER : SILENCE_FIRST);
 }
 
 /* May nclust freeze the worker to find connections that are between two requests?  Not if all busy
  * connections only wait for an answer: no request has come for a second. */
-static bool may_end_between(const struct drain *d, nsec_t now)
+static bool may_end_between(const struct drain *d, nsec_t now, bool ends)
 {
-	return d->view.busy > 0 && now - d->request_at < SECOND &&
-		(d->hands_on || (is_bypassed(d) && (d->keeps_quiet || is_never_silent(d, now))));
+	if (now - d->request_at >= SECOND)
+		return false;
+	return d->after_signal
+		? ends
+		: d->view.busy > 0 && (d->hands_on || (ends && is_never_silent(d, now)));
 }
 
 static void freeze_worker(struct drain *d);
@@ -193,103 +187,78 @@ static void run_one_step(struct drain *d)
 {
 	/* a quick server answers many requests within STEP, and what it read of them is unknown then */
 	static const nsec_t spans[] = {STEP / 10, STEP / 4, STEP / 2, STEP};
-	const nsec_t span = d->hands_on ? spans[d->steps % COUNT_OF(spans)] : STEP;
+	const nsec_t span = spans[d->steps++ % COUNT_OF(spans)];
 	const struct timespec pause = {.tv_nsec = span};
 	nsec_t ran = sum_cpu_time(d);
 	nsec_t until;
 
-	d->steps++;
 	drain_thaw(d);
 	/* a sleep lasts for 50 us longer than it should (timer slack) */
 	for (until = clock_now() + span; span < STEP && clock_now() < until;)
 		continue;
-	for (int i = span < STEP; i < STEPS_MOST && (i == 0 || sum_cpu_time(d) == ran); i++)
+	for (int i = span < STEP; i < STEP_SPANS && (i == 0 || sum_cpu_time(d) == ran); i++)
 		(void)nanosleep(&pause, NULL);
 	d->stays_frozen = false;
-	d->after_step = true;
 	freeze_worker(d);
 }
 
-/* After the stop signal: the worker is frozen until a request comes, whose head shows whether the
- * client speaks HTTP/1.  The connection of such a client is ended when it has been quiet for long
- * (TCP), and after BETWEEN_AFTER also between two requests: where none has come, the worker runs
- * for one step, to send an answer that the client waits for. */
-static void end_after_signal(struct drain *d)
+/* All is quiet.  The worker may take long to end: a client that sees its connection closed now can
+ * turn to another worker. */
+static void end_quietly(struct drain *d)
 {
-	bool between = clock_now() - d->began > BETWEEN_AFTER;
-	bool waits = d->view.endable == 0 && d->view.unread_heads == 0;
-	unsigned late = 0;
-
-	if (waits && d->stay_frozen < LINGER_AFTER) {
-		d->stay_frozen += LINGER_LOOK;
-		d->lingered++;
-		drain_arm(d, LINGER_LOOK);
+	if (drain_deal(d, DEAL_END_LAST) > 0) {
+		look_later(d);
 		return;
 	}
-	if (waits && between && !d->after_step) {
-		d->stay_frozen = LINGER_AFTER - LINGER_LAST;
+	(void)drain_deal(d, DEAL_HOLD);
+	drain_report(d, false);
+}
+
+/* Stays frozen, for a request that follows an answer; or lets an answer out.  After the stop signal the
+ * worker stays frozen most of the time, because its clients may ask rarely. */
+static void await_request(struct drain *d, nsec_t now)
+{
+	if (d->after_signal ? d->steps == STEPS_MOST - 2 && is_never_silent(d, now)
+			    : d->stays_frozen) {
 		run_one_step(d);
 		return;
 	}
-	drain_hand(d);
-	(void)drain_end(d, &late, between);
-	d->child->service->traffic.asked_again += d->asked;
-	d->child->service->traffic.handed_on += d->handed;
-	d->handed = 0;
-	d->asked = 0;
-	d->stay_frozen = 0;
-	look_later(d);
+	d->stays_frozen = true;
+	if (d->after_signal) {
+		d->steps++;
+		drain_arm(d, STAY_AFTER);
+	} else if (d->steps > 0) {
+		drain_arm(d, DRAIN_STAY_FIRST);
+	} else {
+		drain_arm(d, d->stay);
+		d->stay = nsec_min(2 * d->stay, STAY_LAST);
+	}
 }
 
 /* All processes of the worker are frozen: look again, and decide. */
 static void on_frozen(struct drain *d)
 {
-	unsigned late = 0;
 	nsec_t now;
 
 	d->unstoppable = 0;
 	if (look_is_final(d))
 		return;
-	if (d->after_signal) {
-		end_after_signal(d);
-		return;
-	}
 	now = clock_now();
-	if (is_quiet(d, now)) {
-		/* the worker may take long to end: a client that sees its connection closed now can
-		 * turn to another worker */
-		d->is_last_look = true;
-		(void)drain_end(d, &late, false);
-		d->is_last_look = false;
-		if (late > 0) {
-			look_later(d);
-		} else {
-			drain_hold(d);
-			drain_report(d, false);
-		}
+	if (!d->after_signal && is_quiet(d, now)) {
+		end_quietly(d);
 		return;
 	}
-	if (is_least_bad_moment(d, now)) {
+	if (!d->after_signal && is_least_bad_moment(d, now)) {
 		drain_report(d, d->view.busy > 0);
 		return;
 	}
 	note_busy(d);
-	drain_hand(d);
-	if (is_bypassed(d))
-		d->ended += drain_end(d, &late, d->stays_frozen && is_never_silent(d, now));
-	if (d->freeze_between && !d->stays_frozen) {
-		d->stays_frozen = true;
-		if (!d->after_step)
-			d->stay_frozen = d->stay_frozen == 0
-				? LINGER_FIRST
-				: nsec_min(2 * d->stay_frozen, LINGER_LAST);
-		drain_arm(d, d->after_step ? LINGER_FIRST : d->stay_frozen);
-		return;
-	}
-	if (d->stays_frozen &&
-		(d->hands_on ? d->steps < STEPS_HANDING
-			     : !d->after_step && now - d->began >= STEPS_AFTER))
-		run_one_step(d);
+	(void)drain_deal(d,
+		!d->after_signal && !is_bypassed(d) ? DEAL_HAND
+			: is_never_silent(d, now)   ? DEAL_END_ASKING
+						    : DEAL_END_QUIET);
+	if (d->freeze_between && d->steps < STEPS_MOST)
+		await_request(d, now);
 	else
 		look_later(d);
 }
@@ -355,46 +324,33 @@ static bool turn_away_first(struct drain *d, nsec_t now)
 	return true;
 }
 
-/* After the stop signal: stop the worker again as long as its clients ask it. */
-static void look_after_signal(struct drain *d)
-{
-	if (d->lingered > LINGERS_AFTER && d->held_count == 0)
-		drain_free(d);
-	else if (d->keeps_quiet && d->lingered <= LINGERS_AFTER &&
-		(d->view.endable > 0 || clock_now() - d->request_at < SECOND))
-		freeze_worker(d);
-	else
-		drain_arm(d, DRAIN_LOOK_AFTER);
-}
-
 static void look_at_worker(struct drain *d)
 {
+	bool ends = d->keeps_quiet && d->freezes < FREEZES_AFTER; /* after the stop signal */
 	nsec_t now;
 
+	d->stays_frozen = false;
+	d->steps = 0;
 	if (d->child->life.killed_by_us || d->child->life.paused) {
 		look_later(d);
 		return;
 	}
 	if (look_is_final(d))
 		return;
-	if (d->after_signal) {
-		if (!d->view.late) /* else connections may be missing from the list */
-			drain_let_go(d);
-		look_after_signal(d);
-		return;
-	}
 	now = clock_now();
 	d->hands_on = d->hands_on && d->view.alive > 0 && courier_is_there(d->child->service->sup);
-	if (turn_away_first(d, now))
-		return;
-	if (is_quiet(d, now) || is_least_bad_moment(d, now)) {
-		freeze_worker(d);
-		return;
+	if (!d->after_signal) {
+		if (turn_away_first(d, now))
+			return;
+		if (is_quiet(d, now) || is_least_bad_moment(d, now)) {
+			freeze_worker(d);
+			return;
+		}
+		drain_withdraw(d, now);
+		ends = is_bypassed(d);
 	}
-	drain_withdraw(d, now);
-	d->freeze_between = may_end_between(d, now);
-	d->steps = 0;
-	if ((is_bypassed(d) && d->view.endable > 0) || d->freeze_between) {
+	d->freeze_between = may_end_between(d, now, ends);
+	if ((ends && d->view.endable > 0) || d->freeze_between) {
 		freeze_worker(d);
 		return;
 	}

@@ -7,7 +7,6 @@
 #include "os/fdpass.h"
 #include "os/socket/endpoint.h"
 #include "os/vfork.h"
-#include "protocol/courier.h"
 #include "protocol/httphead.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
@@ -21,7 +20,6 @@
 #include <limits.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -137,14 +135,17 @@ static bool is_tls(int fd)
 	return getsockopt(fd, IPPROTO_TCP, TCP_ULP, name, &size) == 0 && size > 0 && *name != '\0';
 }
 
-struct handing {
-	uint64_t worker;
-	const char *whose; /* the setting `hand-on`; NULL: of clients on this host alone */
-	int channel;
-	bool holds; /* connections without a request */
-};
+static struct courier *courier_of(const struct drain *d)
+{
+	return &d->child->service->sup->traffic.courier;
+}
 
-static bool may_be_handed(const struct handing *h, int fd, const struct connection *c)
+static const char *whose_are_handed(const struct drain *d)
+{
+	return cluster_settings(d->child->service->core)->hand_on;
+}
+
+static bool may_be_handed(const struct drain *d, int fd, const struct connection *c)
 {
 	union endpoint from;
 	size_t len = 0;
@@ -155,32 +156,34 @@ static bool may_be_handed(const struct handing *h, int fd, const struct connecti
 	if (endpoint_peer(fd, &from) == 0)
 		return false;
 	ip = endpoint_ip(&from, &len);
-	return h->whose != NULL && networks_have(h->whose, ip, len) && !is_tls(fd);
+	return whose_are_handed(d) != NULL && networks_have(whose_are_handed(d), ip, len) &&
+		!is_tls(fd);
 }
 
 /* The request is removed when all else is done, and before the courier hears of it, who takes what
  * lies unread for a second one.  A channel that can be written to has room for a packet: a quarter of
  * its buffer is used at most (unix_writable() of the kernel). */
-static bool hand(void *context, int fd, const struct connection *c)
+bool drain_hand(void *drain, int fd, const struct connection *c)
 {
-	const struct handing *h = context;
+	const struct drain *d = drain;
+	const int channel = courier_of(d)->heard.fd;
 	struct courier_packet packet = {
-		.kind = h->holds ? COURIER_HOLD : COURIER_ASK,
+		.kind = c->queue > 0 ? COURIER_ASK : COURIER_HOLD,
 		.cookie = c->cookie,
-		.worker = h->worker,
+		.worker = d->child->serial,
 		.cluster = c->port,
-		.size = h->holds ? 0 : c->queue,
+		.size = c->queue,
 		.received = c->bytes_in,
 	};
 	char data[sizeof(packet) + COURIER_REQUEST_MOST] uninitialized;
 	char *request = data + sizeof(packet);
-	struct pollfd room = {.fd = h->channel, .events = POLLOUT};
+	struct pollfd room = {.fd = channel, .events = POLLOUT};
 	ssize_t got;
 
-	if (!may_be_handed(h, fd, c))
+	if (!may_be_handed(d, fd, c))
 		return false;
-	if (h->holds)
-		return send_packet(h->channel, &packet, &fd, 1);
+	if (c->queue == 0)
+		return send_packet(channel, &packet, &fd, 1);
 	got = recv(fd, request, COURIER_REQUEST_MOST, MSG_PEEK | MSG_DONTWAIT);
 	if (got <= 0 || (size_t)got != c->queue ||
 		!drain_is_whole(request, (size_t)got, (size_t)got))
@@ -192,8 +195,8 @@ static bool hand(void *context, int fd, const struct connection *c)
 	if (poll(&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0 ||
 		recv(fd, request, (size_t)got, MSG_DONTWAIT) != got)
 		return false;
-	if (fdpass_send(h->channel, data, sizeof(packet) + (size_t)got, (const int[]){fd, server},
-		    2) == 0)
+	if (fdpass_send(
+		    channel, data, sizeof(packet) + (size_t)got, (const int[]){fd, server}, 2) == 0)
 		return true;
 	(void)shutdown(fd, SHUT_RDWR); /* the courier has just ended: nobody would answer */
 	return false;
@@ -218,17 +221,18 @@ static int connect_wanted(void *argument)
 
 /* ---- the courier ---- */
 
-static struct courier *courier_of(const struct drain *d)
-{
-	return &d->child->service->sup->traffic.courier;
-}
-
-static bool tell_courier(
+static void tell_courier(
 	const struct courier *c, enum courier_kind kind, uint64_t cookie, uint64_t worker)
 {
 	const struct courier_packet packet = {.kind = kind, .cookie = cookie, .worker = worker};
 
-	return c->life.job.pid == 0 || send_packet(c->heard.fd, &packet, NULL, 0);
+	if (c->life.job.pid != 0)
+		(void)send_packet(c->heard.fd, &packet, NULL, 0);
+}
+
+void courier_end_held(const struct child *child, enum courier_kind how, uint64_t cookie)
+{
+	tell_courier(&child->service->sup->traffic.courier, how, cookie, child->serial);
 }
 
 /* A held connection asks for a server: in a child, which may take the client's ids. */
@@ -239,7 +243,7 @@ static void on_want(struct courier *c, const struct courier_packet *packet, int 
 
 	c->under_way++;
 	if (vfork_run_call(&call, vfork_patience(VFORK_SOMEBODY)) == -1)
-		(void)tell_courier(c, COURIER_SERVER, packet->cookie, 0);
+		tell_courier(c, COURIER_SERVER, packet->cookie, 0);
 }
 
 /* The server behind a listener wants a header of the PROXY protocol first, or the like. */
@@ -314,10 +318,10 @@ static void on_courier_ended(void *owner, const struct pidfd_end *end)
 	ev_io_stop(sup->loop, &c->heard);
 	fd_close(&c->heard.fd);
 	if (c->under_way > 0)
-		log_error("the courier has ended (%s %d): %u answer%s that it passed on "
-			  "lost, and no request is asked again",
+		log_error("the courier has ended (%s %d): %u answer%s that it passed on %s lost, "
+			  "and no request is asked again",
 			end->signalled ? "signal" : "exit", end->code, c->under_way,
-			c->under_way == 1 ? " is" : "s are");
+			c->under_way == 1 ? "" : "s", c->under_way == 1 ? "is" : "are");
 	c->under_way = 0;
 }
 
@@ -407,110 +411,5 @@ static bool is_shared_address(const struct drain *d, const struct connection *c)
 
 bool drain_may_hand(const struct drain *d, const struct connection *c)
 {
-	const struct cluster_settings *s = cluster_settings(d->child->service->core);
-
-	return d->hands_on && (c->local || s->hand_on != NULL) && is_shared_address(d, c);
-}
-
-static bool is_unread(
-	const struct drain *d, const struct connection *c, const struct quiet_memory *m)
-{
-	return c->whole && !m->handed && quiet_is_between(c, m) && drain_is_incoming(d, c) &&
-		drain_may_hand(d, c);
-}
-
-bool drain_is_held(const struct drain *d, const struct connection *c, const struct quiet_memory *m)
-{
-	return d->hands_on && d->saw_http && c->kind == CONNECTION_TCP && c->queue == 0 &&
-		m->quiet && !m->handed && quiet_is_between(c, m) && drain_is_incoming(d, c) &&
-		drain_may_hand(d, c);
-}
-
-/* Gives the courier the connections of the last look with a request that lies unread, or those that
- * it is to hold; connection.handed says which it has. */
-static void hand_all(struct drain *d, bool holds)
-{
-	struct connections *seen = &d->traffic->seen;
-	struct handing h = {
-		.worker = d->child->serial,
-		.whose = cluster_settings(d->child->service->core)->hand_on,
-		.channel = courier_of(d)->heard.fd,
-		.holds = holds,
-	};
-	unsigned ignored = 0;
-	bool any = false;
-
-	if (!d->hands_on || !d->frozen || courier_of(d)->life.job.pid == 0)
-		return;
-	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
-		struct connection *c = &seen->list[i];
-		const struct quiet_memory *m = &d->memory[i];
-
-		c->hands = c->marked = (holds ? drain_is_held(d, c, m) : is_unread(d, c, m)) &&
-			(i == 0 || c->cookie != seen->list[i - 1].cookie);
-		any |= c->hands;
-	}
-	seen->hand = hand;
-	seen->context = &h;
-	seen->channel = h.channel;
-	for (size_t i = 0; any && i < d->process_count; i++)
-		if (remote_shares(&d->processes[i].remote, "ns/net"))
-			(void)connections_end(&d->processes[i].remote, d->processes[i].pidfd, seen,
-				&ignored, &ignored);
-	seen->hand = NULL;
-}
-
-void drain_hand(struct drain *d)
-{
-	const struct connections *seen = &d->traffic->seen;
-	unsigned handed = 0;
-
-	hand_all(d, false);
-	for (size_t i = 0; i < seen->count && i < d->memory_count; i++)
-		if (seen->list[i].handed && !d->memory[i].handed) {
-			d->memory[i].handed = true;
-			handed++;
-		}
-	courier_of(d)->under_way += handed;
-	d->handed += handed;
-	d->child->service->counters.handed_on += handed;
-}
-
-void drain_hold(struct drain *d)
-{
-	const struct connections *seen = &d->traffic->seen;
-
-	free(d->held);
-	d->held_count = 0;
-	d->held = d->hands_on ? calloc(seen->count + 1, sizeof(*d->held)) : NULL;
-	if (d->held == NULL)
-		return;
-	hand_all(d, true);
-	for (size_t i = 0; i < seen->count; i++)
-		if (seen->list[i].handed)
-			d->held[d->held_count++] = seen->list[i].cookie;
-}
-
-/* Both lists are sorted by cookie. */
-void drain_let_go(struct drain *d)
-{
-	const struct connections *seen = &d->traffic->seen;
-	size_t left = 0;
-	size_t at = 0;
-
-	for (size_t i = 0; i < d->held_count; i++) {
-		while (at < seen->count && seen->list[at].cookie < d->held[i])
-			at++;
-		if ((at < seen->count && seen->list[at].cookie == d->held[i]) ||
-			!tell_courier(courier_of(d), COURIER_LET_GO, d->held[i], 0))
-			d->held[left++] = d->held[i];
-	}
-	d->held_count = left;
-}
-
-void drain_end_held(struct drain *d)
-{
-	if (d->held_count > 0)
-		(void)tell_courier(courier_of(d), COURIER_ENDED, 0, d->child->serial);
-	d->held_count = 0;
+	return d->hands_on && (c->local || whose_are_handed(d) != NULL) && is_shared_address(d, c);
 }

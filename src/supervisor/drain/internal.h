@@ -3,6 +3,7 @@
 #define SUPERVISOR_DRAIN_INTERNAL_H
 
 #include "os/look/look.h"
+#include "protocol/courier.h"
 #include "supervisor/common/part.h"
 #include "supervisor/common/state.h"
 #include "supervisor/drain/drain.h"
@@ -30,17 +31,17 @@ struct drain_process {
 
 /* What the last look at a worker has found. */
 struct drain_view {
-	unsigned alive;        /* connections of clients that neither side has closed */
-	unsigned busy;         /* connections of clients that are not quiet */
-	unsigned maybe_quiet;  /* busy, but perhaps quiet: the kernel does not show it (unix) */
-	unsigned unanswered;   /* busy WebSockets, for whose answers nclust waits no longer */
-	unsigned silent;       /* alive, with nothing sent or received for 100 ms (TCP) */
-	unsigned endable;      /* alive, and may be ended now */
-	unsigned unread_heads; /* with an unread HTTP/1 head or WebSocket frame */
-	unsigned waiting;      /* not accepted yet, at the worker's ports */
-	bool blind;            /* nclust cannot see its connections */
-	bool late;             /* for now: the look took too long, or lacked something */
-	bool gone;             /* the worker has ended */
+	unsigned alive;       /* connections of clients that neither side has closed */
+	unsigned busy;        /* connections of clients that are not quiet */
+	unsigned maybe_quiet; /* busy, but perhaps quiet: the kernel does not show it (unix) */
+	unsigned unanswered;  /* busy WebSockets, for whose answers nclust waits no longer */
+	unsigned silent;      /* alive, with nothing sent or received for 100 ms (TCP) */
+	unsigned endable;     /* alive, and may be ended now */
+	unsigned waiting;     /* not accepted yet, at the worker's ports */
+	bool blind;           /* nclust cannot see its connections */
+	bool late;            /* for now: the look took too long, or lacked something */
+	bool stubborn;        /* by drain_glance(): it will get new connections until its end */
+	bool gone;            /* the worker has ended */
 	nsec_t took;
 };
 
@@ -65,7 +66,6 @@ struct drain {
 	nsec_t wait;       /* time before the next look */
 	bool concluded;    /* its end is published */
 	bool after_signal; /* the worker runs on after its stop signal */
-	unsigned lingered; /* looks since the signal at which it was stopped */
 	bool signalled;    /* the stop signal is sent; flights are watched (drain_learn.c) */
 
 	struct drain_process *processes;
@@ -85,7 +85,6 @@ struct drain {
 	bool saw_websocket;  /* a WebSocket was seen */
 	bool saw_http;       /* a request of HTTP/1 was seen */
 	bool waited_long;    /* KEEP_PATIENCE is over: all connections could have become quiet */
-	bool is_last_look;   /* all connections are quiet: the stop signal follows */
 	struct quiet_memory *memory; /* of connections at the last look */
 	size_t memory_count;
 	nsec_t looked_at; /* 0: there was no look yet */
@@ -97,16 +96,12 @@ struct drain {
 	unsigned asked;      /* connections in use that were ended between two requests */
 	bool hands_on;       /* requests may be handed on: drain_hands_on() at the last look */
 	unsigned handed;     /* requests that were */
-	bool long_answers;   /* unix: such a one waited for its client: QUIET_INTERIM_UNIX */
-	bool short_answers;
-	uint64_t *held; /* heap: cookies of connections that the courier holds (drain_hold()) */
-	size_t held_count;
+	bool holds;          /* the courier holds connections of the worker */
 	nsec_t request_at;   /* when a request came last, as seen by a look */
 	bool freeze_between; /* freeze it to end connections between two requests */
 	bool stays_frozen;   /* stay frozen a moment longer: a client may send its next request */
-	bool after_step;     /* it ran for one step, and is frozen again */
-	unsigned steps;      /* of that, since it ran freely */
-	nsec_t stay_frozen;  /* how long the next such stay lasts */
+	unsigned steps;      /* since it ran freely, it ran for so many moments */
+	nsec_t stay;         /* how long the next such stay lasts */
 	bool turned_away;    /* nclust has kept new connections away before the first freeze */
 	bool unreachable;    /* its unix paths belong to other workers by now */
 	nsec_t withdraw_at;  /* when to call drain_withdraw() again */
@@ -117,13 +112,24 @@ struct drain {
 
 /* Looks at the connections; fills d->view and traffic.seen. */
 void drain_look(struct drain *d);
+/* Looks at a worker without a drain; all is 0 if it has one.  Stubborn is one that cannot be taken off
+ * its socket; but not if the stop signal would kill it with fewer than `least` connections, because
+ * such a worker will be quiet soon.  Silent clients count where the worker may say goodbye to them. */
+struct drain_view drain_glance(struct child *child, unsigned least);
 /* Notes a port at which the worker listens. */
 void drain_add_port(struct drain *d, uint16_t port);
 bool drain_is_incoming(const struct drain *d, const struct connection *c);
-/* Ends the quiet ones of the connections seen.  With `those_that_ask`, also connections in constant
- * use, between two requests: the client has to repeat its request (RFC 9112, 9.3.1).  Returns their
- * number; *late counts those that got a request meanwhile and stay open. */
-unsigned drain_end(struct drain *d, unsigned *late, bool those_that_ask);
+/* What is done with the connections of the last look. */
+enum drain_deal {
+	DEAL_HAND,       /* requests that lie unread are handed on */
+	DEAL_END_QUIET,  /* and quiet connections are ended */
+	DEAL_END_ASKING, /* and connections in constant use, between two requests: the client has to
+			  * repeat its request (RFC 9112, 9.3.1) */
+	DEAL_END_LAST,   /* all is quiet: as DEAL_END_QUIET */
+	DEAL_HOLD,       /* the stop signal comes next: the courier gets duplicates of quiet ones */
+};
+/* Returns how many of them got a request since, and stay as they are. */
+unsigned drain_deal(struct drain *d, enum drain_deal deal);
 /* Describes the connections busy at the last look: "127.0.0.1:4711 (3.2 s, 1.2 MB sent)". */
 const char *drain_busy_text(struct drain *d, char *to, size_t size);
 /* Is half of the drain's time over? */
@@ -138,7 +144,7 @@ void drain_report(struct drain *d, bool forced);
 /* drain_moment.c */
 #define DRAIN_WAIT_FIRST (2 * MSEC) /* between two looks, at first and at most */
 #define DRAIN_WAIT_LAST (16 * MSEC)
-#define DRAIN_LOOK_AFTER (8 * MSEC) /* after the stop signal */
+#define DRAIN_STAY_FIRST (1 * MSEC) /* frozen */
 /* Looks at the worker, and reports it as drained when it may get its stop signal; or sets the timer
  * for the next look. */
 void drain_await_moment(struct drain *d);
@@ -174,16 +180,12 @@ bool courier_is_there(struct supervisor *sup);
 bool drain_may_hand(const struct drain *d, const struct connection *c);
 /* A connection_is_whole(). */
 bool drain_is_whole(const char *text, size_t size, size_t count);
-/* Hands requests on that lie unread in the frozen worker. */
-void drain_hand(struct drain *d);
-/* Is it a quiet connection that the courier is to hold when the worker ends? */
-bool drain_is_held(const struct drain *d, const struct connection *c, const struct quiet_memory *m);
-/* The stop signal comes next: gives the courier duplicates of such connections. */
-void drain_hold(struct drain *d);
-/* After a look: the courier is to close those that the worker has closed. */
-void drain_let_go(struct drain *d);
-/* The worker has ended: the courier may read what it holds. */
-void drain_end_held(struct drain *d);
+/* A connection_hand() of the drain: gives the courier the request that lies unread; or, where none
+ * does, a duplicate of the connection, to be held. */
+connection_hand drain_hand;
+/* COURIER_ENDED: the worker has ended, the courier may read what it holds of it.  COURIER_LET_GO: it
+ * is to close what it holds: this connection, or 0: all. */
+void courier_end_held(const struct child *child, enum courier_kind how, uint64_t cookie);
 /* The courier after an upgrade, and at the end. */
 void courier_go_on(struct supervisor *sup);
 void courier_end(struct supervisor *sup);

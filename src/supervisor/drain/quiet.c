@@ -205,6 +205,7 @@ bool quiet_connection(const struct connection *c, const struct quiet_memory *bef
 			(before != NULL && before->asks),
 		.unknown = c->unknown || (before != NULL && before->unknown),
 		.handed = before != NULL && before->handed,
+		.held = before != NULL && before->held,
 	};
 	mark_answer(c, before, now);
 	if (c->kind != CONNECTION_TCP) {

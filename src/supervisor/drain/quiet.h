@@ -39,7 +39,8 @@ struct quiet_memory {
 	bool frames;     /* such a message was seen */
 	bool asks;       /* such a message was seen that may want an answer */
 	bool unknown;    /* bytes of neither were seen */
-	bool handed;     /* the courier has it */
+	bool handed;     /* the courier has its request */
+	bool held;       /* the courier holds a duplicate */
 	/* When the worker has read `read` bytes of it and has sent more than QUIET_INTERIM bytes
 	 * beyond `sent`, it has answered all that it read; fewer bytes suffice if the request before
 	 * had an answer, too (`again`): "100 Continue" is sent once. */

@@ -455,7 +455,7 @@ static bool is_stubborn(const struct service *service)
 		struct child *child = find_old(service, i);
 
 		if (child != NULL && child->traffic.drain == NULL)
-			return drain_is_stubborn(child, 0);
+			return drain_glance(child, 0).stubborn;
 	}
 	return false;
 }
@@ -475,7 +475,7 @@ static bool most_clients_stay(const struct service *service)
 		if (clock_now() > until)
 			break;
 		workers++;
-		stay += drain_count_stay(child);
+		stay += drain_glance(child, UINT_MAX).silent;
 	}
 	return stay > workers;
 }
@@ -521,7 +521,7 @@ static struct child *find_stubborn(const struct service *service, uint32_t slot)
 	if (old == NULL || cluster_alive(service->core) < 2 || !drains_by_looking(service) ||
 		(rollout.under_way && is_for_all(service, &rollout)))
 		return NULL;
-	return drain_is_stubborn(old, 2) ? old : NULL;
+	return drain_glance(old, 2).stubborn ? old : NULL;
 }
 
 /* Returns a lane for the successor of `old` that has other sockets than `old`. */

@@ -5,7 +5,7 @@
 #include "../room_lib.h"
 
 #include "supervisor/common/news.h"
-#include "supervisor/drain/drain.h"
+#include "supervisor/drain/internal.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/service.h"
 
@@ -31,11 +31,11 @@ ROOM_PARTS(&lanes_part, &news_part, &plain_part)
 /* Does a worker wait in a way that keeps it on its socket? */
 static bool stubborn;
 
-REPLACED(bool, drain_is_stubborn)(struct child *child, unsigned least)
+REPLACED(struct drain_view, drain_glance)(struct child *child, unsigned least)
 {
 	(void)child;
 	(void)least;
-	return stubborn;
+	return (struct drain_view){.stubborn = stubborn};
 }
 
 static struct service *web;

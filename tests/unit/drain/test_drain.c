@@ -61,7 +61,7 @@ REPLACED(unsigned, connections_end)
 	(void)pidfd;
 	*late += asked_late;
 	for (size_t i = 0; i < all->count; i++)
-		ended += all->list[i].marked;
+		ended += all->list[i].deeds != 0;
 	return 0;
 }
 

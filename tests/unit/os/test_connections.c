@@ -177,7 +177,7 @@ static struct connection *the_marked(void)
 	look();
 	for (size_t i = 0; i < all.count; i++)
 		if (all.list[i].kind == CONNECTION_TCP) {
-			all.list[i].marked = true;
+			all.list[i].deeds = DEED_END;
 			return &all.list[i];
 		}
 	ck_abort();
@@ -325,7 +325,7 @@ NATIVE_TEST_LOOP(one_whose_next_request_lies_unread_is_ended_without_it, 0, 9)
 
 	order(ACCEPT);
 	os_send(visitor, rows[_i].text, length);
-	the_marked()->asks = true;
+	the_marked()->deeds |= DEED_ASKS;
 	asked = late = 0;
 	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late, &asked), rows[_i].ends);
 	ck_assert_uint_eq(asked, rows[_i].ends);
