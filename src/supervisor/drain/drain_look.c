@@ -125,19 +125,17 @@ static bool is_websocket(const struct drain *d, const struct quiet_memory *m)
 	return m->frames || (d->saw_websocket && d->own_handler && !d->saw_http && m->spoke);
 }
 
-/* May it be a connection of HTTP/1 in use, whose next request would be handed on?  A client may have no
- * CPU for a while, and of one that was not seen to be between two requests none can be taken.  The
- * first drain of a cluster does not know its protocol yet, and waits so for a second at most. */
-static bool asks_again_soon(
-	const struct drain *d, const struct connection *c, const struct quiet_memory *m, bool late)
+/* May it be a connection of HTTP/1 whose next request would be handed on?  The first drain of a cluster
+ * does not know its protocol yet, and waits so for a second at most. */
+static bool is_for_courier(
+	const struct drain *d, const struct connection *c, const struct quiet_memory *m)
 {
 	const struct service *service = d->child->service;
 	bool may_be_http = d->saw_http || service->traffic.http ||
 		(service->counters.drained == 0 && clock_now() - d->began < SECOND);
 
-	return !late && may_be_http && !m->unknown && c->kind == CONNECTION_TCP &&
-		c->received_ago < ASKS_AGAIN_MS && !m->handed && quiet_is_open(c) &&
-		!quiet_is_between(c, m) && drain_may_hand(d, c);
+	return may_be_http && !m->unknown && !m->frames && c->kind == CONNECTION_TCP &&
+		!m->handed && quiet_is_open(c) && drain_may_hand(d, c);
 }
 
 /* The worker has closed connections that the courier holds: it is to do so, too. */
@@ -179,7 +177,10 @@ static void judge_connections(
 			d->request_at = now;
 		d->saw_websocket |= fresh[i].frames;
 		d->saw_http |= fresh[i].http;
-		fresh[i].quiet &= !asks_again_soon(d, c, &fresh[i], late);
+		/* its client may have no CPU for a while, and is not seen to be between two requests */
+		if (!late && c->received_ago < ASKS_AGAIN_MS && !quiet_is_between(c, &fresh[i]) &&
+			is_for_courier(d, c, &fresh[i]))
+			fresh[i].quiet = false;
 		/* what was unread in this freeze came while the client had an answer to read */
 		fresh[i].answer_waits = c->kind == CONNECTION_UNIX && d->frozen &&
 			((c->queue == 0 && c->unsent >= QUIET_INTERIM_UNIX) ||
@@ -217,7 +218,10 @@ static bool may_end_connection(const struct drain *d, const struct connection *c
 {
 	if (!m->quiet || (d->catches_signal && m->frames))
 		return false;
-	if (is_to_be_held(d, c, m))
+	/* a request may be on its way, however long it was quiet */
+	if (deal == DEAL_END_LAST || d->after_signal || drain_is_half_over(d, d->looked_at)
+			? is_to_be_held(d, c, m)
+			: is_for_courier(d, c, m))
 		return false;
 	if (d->after_signal)
 		return m->http && c->sent_ago >= FINISHED_MS;
