@@ -216,6 +216,8 @@ static bool is_to_be_held(
 static bool may_end_connection(const struct drain *d, const struct connection *c,
 	const struct quiet_memory *m, enum drain_deal deal)
 {
+	if (m->lost)
+		return true;
 	if (!m->quiet || (d->catches_signal && m->frames))
 		return false;
 	/* a request may be on its way, however long it was quiet */
@@ -368,7 +370,7 @@ static unsigned choose_deeds(const struct drain *d, const struct connection *c,
 	unsigned deeds = 0;
 
 	if (!drain_is_incoming(d, c) || !is_alive(c) || m->handed)
-		return 0;
+		return m->lost ? DEED_END : 0;
 	if (deal == DEAL_HOLD)
 		return is_to_be_held(d, c, m) ? DEED_HAND : 0;
 	if (c->whole && quiet_is_between(c, m) && drain_may_hand(d, c))

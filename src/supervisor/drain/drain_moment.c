@@ -350,7 +350,7 @@ static void look_at_worker(struct drain *d)
 		ends = is_bypassed(d);
 	}
 	d->freeze_between = may_end_between(d, now, ends);
-	if ((ends && d->view.endable > 0) || d->freeze_between) {
+	if (((ends || d->lost) && d->view.endable > 0) || d->freeze_between) {
 		freeze_worker(d);
 		return;
 	}

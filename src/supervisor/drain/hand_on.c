@@ -323,6 +323,9 @@ static void on_courier_ended(void *owner, const struct pidfd_end *end)
 			end->signalled ? "signal" : "exit", end->code, c->under_way,
 			c->under_way == 1 ? "" : "s", c->under_way == 1 ? "is" : "are");
 	c->under_way = 0;
+	for (struct drain *d = sup->traffic.drains; d != NULL; d = d->next)
+		for (size_t i = 0; i < d->memory_count; i++)
+			d->lost |= d->memory[i].lost = d->memory[i].handed;
 }
 
 static void start_again(void *owner)

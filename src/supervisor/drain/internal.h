@@ -97,6 +97,7 @@ struct drain {
 	bool hands_on;       /* requests may be handed on: drain_hands_on() at the last look */
 	unsigned handed;     /* requests that were */
 	bool holds;          /* the courier holds connections of the worker */
+	bool lost;           /* the courier has ended, and with it answers that it had to pass on */
 	nsec_t request_at;   /* when a request came last, as seen by a look */
 	bool freeze_between; /* freeze it to end connections between two requests */
 	bool stays_frozen;   /* stay frozen a moment longer: a client may send its next request */

@@ -206,6 +206,7 @@ bool quiet_connection(const struct connection *c, const struct quiet_memory *bef
 		.unknown = c->unknown || (before != NULL && before->unknown),
 		.handed = before != NULL && before->handed,
 		.held = before != NULL && before->held,
+		.lost = before != NULL && before->lost,
 	};
 	mark_answer(c, before, now);
 	if (c->kind != CONNECTION_TCP) {

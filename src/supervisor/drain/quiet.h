@@ -40,6 +40,7 @@ struct quiet_memory {
 	bool asks;       /* such a message was seen that may want an answer */
 	bool unknown;    /* bytes of neither were seen */
 	bool handed;     /* the courier has its request */
+	bool lost;       /* and has ended: nobody answers it */
 	bool held;       /* the courier holds a duplicate */
 	/* When the worker has read `read` bytes of it and has sent more than QUIET_INTERIM bytes
 	 * beyond `sent`, it has answered all that it read; fewer bytes suffice if the request before

@@ -2,6 +2,7 @@
 """Requests that a worker has not read when it is to stop are answered by another one."""
 import http.client
 import itertools
+import re
 import threading
 
 from drains import *
@@ -160,6 +161,31 @@ def test_without_its_courier_nclust_goes_on_and_starts_another():
     restart_until(it, lambda: handed_on(it) > before)
     assert courier(it) not in (None, first)
     clients.end()
+
+
+def test_answers_that_a_killed_courier_has_are_lost_and_counted_and_none_is_asked_again():
+    """As by the OOM killer, which sends SIGKILL as well."""
+    held = UNREAD.replace("STATUS", "200").replace("self.path", 'self.headers["X-Id"]').replace(
+        "        left =", """        if self.headers["Connection"] == "close":
+            open("held", "w").close()
+            while not os.path.exists("go"):
+                time.sleep(0.01)
+        left =""", 1)
+    it = cluster("-n 2 --bake 0 --drain-timeout 10m", "python3", "-c", "import time" + held)
+    clients = Askers(path="/")
+    for restarts in itertools.count(1):  # a slow machine's clients may have nothing unread
+        it.call("restart", no_wait=True)
+        wait(lambda: os.path.exists("held") or len(it.happened("rollout-done")) == restarts)
+        if os.path.exists("held"):
+            break
+    kill(courier(it))
+    wait(lambda: it.says("that it passed on"))
+    lost = int(re.search(r"(\d+) answers? that it passed on", it.log()).group(1))
+    wait(lambda: len(clients.failed) >= lost)
+    write("go", "")
+    wait(lambda: len(it.happened("rollout-done")) == restarts)
+    assert len(clients.end()) == lost > 0
+    assert len(set(lines("asked"))) == len(lines("asked"))
 
 
 def test_an_upgrade_goes_on_with_the_courier():
