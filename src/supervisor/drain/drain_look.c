@@ -403,8 +403,8 @@ unsigned drain_deal(struct drain *d, enum drain_deal deal)
 	for (size_t i = 0; deeds != 0 && i < d->process_count; i++) {
 		struct drain_process *p = &d->processes[i];
 
-		if (seen->hand == NULL || remote_shares(&p->remote, "ns/net"))
-			ended += connections_end(&p->remote, p->pidfd, seen, &late, &asked);
+		d->elsewhere = seen->hand != NULL && !remote_shares(&p->remote, "ns/net");
+		ended += connections_end(&p->remote, p->pidfd, seen, &late, &asked);
 	}
 	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
 		handed += seen->list[i].handed && deal != DEAL_HOLD;

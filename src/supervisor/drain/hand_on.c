@@ -18,9 +18,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -39,6 +42,8 @@
  * if the queue has room. */
 #define CONNECT_MS 1
 #define GROUPS_MOST 64 /* of the client of a unix socket */
+/* In courier_packet.cluster, beside the port: its worker is in another network namespace. */
+#define PACKET_ELSEWHERE 0x10000U
 
 /* ---- in a child (os/vfork.h) ---- */
 
@@ -85,6 +90,14 @@ static bool is_connected(int server)
 
 	return poll(&wait, 1, CONNECT_MS) == 1 &&
 		getsockopt(server, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
+}
+
+/* Enters the network namespace of a socket, for which we need CAP_NET_ADMIN and CAP_SYS_ADMIN. */
+static bool enter_namespace_of(int client)
+{
+	scoped_fd ns = ioctl(client, SIOCGSKNS);
+
+	return ns != -1 && setns(ns, CLONE_NEWNET) == 0;
 }
 
 /* Connects to the address that the client has connected to, from the client's own address if that is
@@ -171,7 +184,7 @@ bool drain_hand(void *drain, int fd, const struct connection *c)
 		.kind = c->queue > 0 ? COURIER_ASK : COURIER_HOLD,
 		.cookie = c->cookie,
 		.worker = d->child->serial,
-		.cluster = c->port,
+		.cluster = c->port | (d->elsewhere ? PACKET_ELSEWHERE : 0),
 		.size = c->queue,
 		.received = c->bytes_in,
 	};
@@ -180,7 +193,7 @@ bool drain_hand(void *drain, int fd, const struct connection *c)
 	struct pollfd room = {.fd = channel, .events = POLLOUT};
 	ssize_t got;
 
-	if (!may_be_handed(d, fd, c))
+	if (!may_be_handed(d, fd, c) || (d->elsewhere && !enter_namespace_of(fd)))
 		return false;
 	if (c->queue == 0)
 		return send_packet(channel, &packet, &fd, 1);
@@ -205,15 +218,16 @@ bool drain_hand(void *drain, int fd, const struct connection *c)
 struct wanting {
 	int client;
 	int channel;
-	uint64_t cookie;
+	const struct courier_packet *packet;
 };
 
 static int connect_wanted(void *argument)
 {
 	const struct wanting *w = argument;
-	const struct courier_packet packet = {.kind = COURIER_SERVER, .cookie = w->cookie};
+	const struct courier_packet packet = {.kind = COURIER_SERVER, .cookie = w->packet->cookie};
 
-	if (vfork_leave_table(w->client, w->channel) == -1)
+	if (vfork_leave_table(w->client, w->channel) == -1 ||
+		((w->packet->cluster & PACKET_ELSEWHERE) != 0 && !enter_namespace_of(w->client)))
 		return -1;
 	scoped_fd server = connect_for(w->client);
 	return send_packet(w->channel, &packet, &server, server != -1) ? 0 : -1;
@@ -238,7 +252,7 @@ void courier_end_held(const struct child *child, enum courier_kind how, uint64_t
 /* A held connection asks for a server: in a child, which may take the client's ids. */
 static void on_want(struct courier *c, const struct courier_packet *packet, int client)
 {
-	struct wanting w = {client, c->heard.fd, packet->cookie};
+	struct wanting w = {client, c->heard.fd, packet};
 	const struct vfork_call call = {connect_wanted, &w, NULL, VFORK_LEAVES, -1, false};
 
 	c->under_way++;

@@ -98,6 +98,7 @@ struct drain {
 	unsigned handed;     /* requests that were */
 	bool holds;          /* the courier holds connections of the worker */
 	bool lost;           /* the courier has ended, and with it answers that it had to pass on */
+	bool elsewhere;      /* drain_hand() is for a process in another network namespace */
 	nsec_t request_at;   /* when a request came last, as seen by a look */
 	bool freeze_between; /* freeze it to end connections between two requests */
 	bool stays_frozen;   /* stay frozen a moment longer: a client may send its next request */

@@ -188,6 +188,19 @@ def test_answers_that_a_killed_courier_has_are_lost_and_counted_and_none_is_aske
     assert len(set(lines("asked"))) == len(lines("asked"))
 
 
+def test_so_it_is_where_the_workers_are_in_network_namespaces_of_their_own():
+    it = cluster("-n 2 --bake 0 --drain-timeout 10m -l 8000", "unshare", "-n", "python3", "-c",
+                 UNREAD[:UNREAD.rindex("http.server.")].replace("STATUS", "200") + """
+import socket
+s = http.server.ThreadingHTTPServer(("127.0.0.1", 8000), Handler, bind_and_activate=False)
+s.socket = socket.socket(fileno=3)
+s.serve_forever()
+""")
+    clients = Askers(path="/")
+    restart_until(it, lambda: handed_on(it) >= 5)
+    assert clients.end() == []
+
+
 def test_an_upgrade_goes_on_with_the_courier():
     it = serve(options="--drain-timeout 10m")
     clients = Askers(path="/")
