@@ -157,6 +157,7 @@ static void news_on_report(struct service *service, const struct report *report)
 		.report = *report,
 		.handed_on = service->traffic.handed_on,
 		.asked_again = service->traffic.asked_again,
+		.guessed = service->traffic.guessed,
 		.busy = service->traffic.busy,
 		.killed = service->counters.killed,
 	};

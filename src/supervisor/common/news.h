@@ -34,6 +34,7 @@ struct news {
 	unsigned handed_on;   /* ROLLOUT_DONE: requests that new workers got in place of old ones */
 	unsigned asked_again; /* ROLLOUT_DONE: kept connections that were closed between requests
 				 (drain.h) */
+	unsigned guessed;     /* ROLLOUT_DONE: answers that paused, and were perhaps cut */
 	unsigned busy;        /* ROLLOUT_DONE: connections still busy when a drain ended by force */
 	unsigned killed;      /* ROLLOUT_DONE: workers that outlived their stop-timeout */
 	char killed_text[NEWS_KILLED];

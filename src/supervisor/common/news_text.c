@@ -248,6 +248,11 @@ static void say_rollout_done(struct buffer *out, const struct news *n)
 			"; %u kept connection%s closed between two requests, "
 			"the second of which clients repeat",
 			n->asked_again, n->asked_again == 1 ? " was" : "s were");
+	if (n->guessed > 0)
+		buffer_printf(out,
+			"; %u answer%s may have been cut in a pause, because half of drain-timeout "
+			"was over",
+			n->guessed, n->guessed == 1 ? "" : "s");
 	if (n->busy > 0)
 		buffer_printf(out, "; %u connection%s still busy when drain-timeout was over",
 			n->busy, n->busy == 1 ? " was" : "s were");
@@ -525,6 +530,7 @@ static void put_fields(struct json_writer *w, const struct service *service, con
 	if (r->kind == REPORT_ROLLOUT_DONE) {
 		json_put_int(w, "handed_on", n->handed_on);
 		json_put_int(w, "asked_again", n->asked_again);
+		json_put_int(w, "guessed", n->guessed);
 		json_put_int(w, "busy", n->busy);
 		json_put_int(w, "killed", n->killed);
 	}

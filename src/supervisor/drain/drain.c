@@ -108,6 +108,7 @@ static void conclude(struct drain *d, bool forced)
 		{"ended", d->ended},
 		{"asked_again", d->asked},
 		{"handed_on", d->handed},
+		{"guessed", d->guessed + d->view.guessed},
 		{"busy", d->view.busy},
 		{"forced", forced},
 	};
@@ -122,6 +123,7 @@ static void conclude(struct drain *d, bool forced)
 		snprintf(text, sizeof(text), "in %.1f ms", nsec_seconds(took) * 1e3);
 	news_say_numbers(c, forced ? LOG_WARN : LOG_DEBUG, "drained", numbers, COUNT_OF(numbers),
 		"drained %s", text);
+	service->traffic.guessed += d->guessed + d->view.guessed;
 	service->traffic.busy += forced ? d->view.busy : 0;
 	service->counters.drained++;
 	service->counters.drains_forced += forced;

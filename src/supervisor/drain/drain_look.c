@@ -257,6 +257,7 @@ static void count_connections(struct drain *d, const struct connections *seen)
 			!quiet && c->kind == CONNECTION_UNIX && c->queue == 0 && c->unsent == 0;
 		v->unanswered += !quiet && d->waited_long && drain_is_half_over(d, d->looked_at) &&
 			d->memory[i].asks && c->queue == 0 && c->unsent == 0;
+		v->guessed += quiet && d->memory[i].guessed;
 		v->silent += quiet_is_open(c) && c->sent_ago >= QUIET_GAP_MS &&
 			c->received_ago >= QUIET_GAP_MS;
 		v->endable +=
@@ -396,6 +397,8 @@ unsigned drain_deal(struct drain *d, enum drain_deal deal)
 
 		c->deeds = again ? 0 : (uint8_t)choose_deeds(d, c, &d->memory[i], deal);
 		deeds |= c->deeds;
+		d->guessed +=
+			(c->deeds & DEED_END) != 0 && deal != DEAL_END_LAST && d->memory[i].guessed;
 	}
 	seen->hand = (deeds & DEED_HAND) != 0 ? drain_hand : NULL;
 	seen->context = d;

@@ -35,6 +35,7 @@ struct drain_view {
 	unsigned busy;        /* connections of clients that are not quiet */
 	unsigned maybe_quiet; /* busy, but perhaps quiet: the kernel does not show it (unix) */
 	unsigned unanswered;  /* busy WebSockets, for whose answers nclust waits no longer */
+	unsigned guessed;     /* quiet, but perhaps in the midst of an answer that pauses */
 	unsigned silent;      /* alive, with nothing sent or received for 100 ms (TCP) */
 	unsigned endable;     /* alive, and may be ended now */
 	unsigned waiting;     /* not accepted yet, at the worker's ports */
@@ -94,6 +95,7 @@ struct drain {
 	unsigned busy_most;  /* the most busy connections of any look */
 	unsigned ended;      /* quiet connections that were ended early */
 	unsigned asked;      /* connections in use that were ended between two requests */
+	unsigned guessed;    /* connections that were ended so, which perhaps had no whole answer */
 	bool hands_on;       /* requests may be handed on: drain_hands_on() at the last look */
 	unsigned handed;     /* requests that were */
 	bool holds;          /* the courier holds connections of the worker */

@@ -16,12 +16,10 @@ static bool is_silent(const struct connection *c)
 }
 
 /* An answer whose last piece left so long after the request came may go on after a pause as long:
- * tokens of a language model, events of a page.  In the second half of drain-timeout it is waited
- * for no longer. */
-static bool is_paused(const struct connection *c, bool late)
+ * tokens of a language model, events of a page. */
+static bool is_paused(const struct connection *c)
 {
-	return !late && c->received_ago > c->sent_ago &&
-		c->sent_ago < c->received_ago - c->sent_ago;
+	return c->received_ago > c->sent_ago && c->sent_ago < c->received_ago - c->sent_ago;
 }
 
 /* Has something left since the look before; and has nothing come meanwhile, or one
@@ -105,7 +103,8 @@ static bool is_tcp_quiet(const struct connection *c, const struct quiet_memory *
 		return false;
 	/* in the end a connection with requests all the time counts as answered in
 	 * between; one whose request was long ago, and that still speaks, does not */
-	return (is_silent(c) && !is_paused(c, late)) ||
+	now->guessed = late && is_paused(c) && !now->frames;
+	return (is_silent(c) && (late || !is_paused(c))) ||
 		(late && c->segments_in > 0 &&
 			c->received_ago <
 				(now->spoke && !now->rested ? QUIET_BUSY_MS : QUIET_GAP_MS));

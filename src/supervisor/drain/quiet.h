@@ -28,6 +28,7 @@ struct quiet_memory {
 	uint32_t acks_before; /* acks_out before the last segment; UINT32_MAX: unknown */
 	bool answered;        /* all that had come by that look */
 	bool quiet;           /* the connection was quiet at that look */
+	bool guessed;         /* so it is only because half of the time is over: it may go on */
 	uint32_t for_ms;      /* sockets other than TCP: for how long, at that look */
 	uint32_t unread;
 	bool was_served; /* nothing lay unread at some look, or TCP: the worker has sent */

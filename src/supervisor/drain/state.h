@@ -53,6 +53,7 @@ struct cluster_traffic {
 	unsigned asked_again; /* requests that clients repeated in this rollout (drain.asked) */
 	bool http;            /* a drain has seen requests of HTTP/1 */
 	unsigned handed_on;   /* requests that other workers got in this rollout (drain.handed) */
+	unsigned guessed;     /* answers that were perhaps cut (drain.guessed) */
 	unsigned busy; /* connections still busy when a drain of this rollout ended by force */
 };
 

@@ -538,7 +538,7 @@ void steer_on_report(struct service *service, const struct report *r)
 	case REPORT_ROLLOUT_STARTED:
 		steer_begin(steer_of(service), r->generation);
 		service->traffic.asked_again = service->traffic.busy = 0;
-		service->traffic.handed_on = 0;
+		service->traffic.handed_on = service->traffic.guessed = 0;
 		break;
 	case REPORT_READY:
 	case REPORT_DRAINING:

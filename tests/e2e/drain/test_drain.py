@@ -202,6 +202,30 @@ def test_auto_who_dies_of_its_signal_is_not_trusted():
 
 # ---- what is quiet, and what is not ----
 
+TOKENS = """
+import http.server, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        while True:
+            self.wfile.write(b"token ")
+            time.sleep(0.4)
+http.server.ThreadingHTTPServer(("127.0.0.1", 8000), Handler).serve_forever()
+"""
+
+
+def test_a_stream_that_may_have_been_cut_is_reported_so():
+    """As one of a language model, whose tokens come one by one: no pause says that it is the last."""
+    it = cluster("-n 1 --bake 0 --drain-timeout 3s", "python3", "-c", TOKENS)
+    stream = Request("/")
+    wait(lambda: silence(stream.socket) > 200)
+    it.call("restart")
+    done = it.event("rollout-done")
+    assert (done.guessed, done.busy) == (1, 0)
+    assert it.says("1 answer may have been cut in a pause, because half of drain-timeout was over")
+
+
 def test_clients_that_ask_again_at_once_and_wait_for_long():
     # an answer and the next request within one tick of the kernel's clock
     gate = Gate("go")

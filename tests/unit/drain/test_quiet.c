@@ -532,7 +532,9 @@ TEST_LOOP(an_answer_that_pauses_is_not_quiet_before_it_could_go_on, 0, 2)
 	f.sent_ago = 900 + 400 * (uint32_t)_i; /* 1.5 s, or 1.1 s after the request */
 	f.segments_in = 1;
 	ck_assert_int_eq(quiet_connection(&f, NULL, 0, TICK, false, &now), _i);
+	ck_assert(!now.guessed);
 	ck_assert(quiet_connection(&f, NULL, 0, TICK, true, &now));
+	ck_assert_int_eq(now.guessed, !_i);
 }
 
 TEST(memory_is_found_by_cookie_in_order)

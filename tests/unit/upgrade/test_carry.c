@@ -189,6 +189,7 @@ static const struct gap service_gaps[] = {
 	NOT(service, asks.of),        /* made anew */
 	NOT(service, traffic.asked_again), NOT(service, traffic.http), /* seen anew */
 	NOT(service, traffic.handed_on), NOT(service, traffic.busy),   /* counted anew */
+	NOT(service, traffic.guessed),                                 /* so too */
 	NOT(service, counters.killed),                                 /* so too */
 	NOT(service, traffic.steer), NOT(service, accepting),          /* parts of their own */
 	NOT(service, broker), NOT(service, sockets.segment),
