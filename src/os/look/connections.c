@@ -13,6 +13,7 @@
 #include <linux/inet_diag.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
+#include <linux/unix_diag.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,23 @@ static bool is_unix_stream(int fd)
 	return socket_option(fd, SOL_SOCKET, SO_DOMAIN) == AF_UNIX &&
 		(type == SOCK_STREAM || type == SOCK_SEQPACKET) &&
 		socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN) == 0;
+}
+
+/* What the other end of a unix socket has yet to read.  SIOCOUTQ tells memory, buffers included: 768
+ * bytes for up to 192 of data.  1: some, and the kernel does not tell how many. */
+static uint32_t unread_by_peer(int fd, uint64_t inode)
+{
+	const uint32_t memory = queue_of(fd, SIOCOUTQ);
+	struct unix_diag_rqlen lengths;
+	uint32_t peer;
+
+	if (memory == 0 || memory > 768)
+		return memory;
+	if (sockdiag_unix(inode, UDIAG_SHOW_PEER, UNIX_DIAG_PEER, &peer, sizeof(peer)) != 1 ||
+		sockdiag_unix(peer, UDIAG_SHOW_RQLEN, UNIX_DIAG_RQLEN, &lengths, sizeof(lengths)) !=
+			1)
+		return 1;
+	return lengths.udiag_rqueue > 0 ? lengths.udiag_rqueue : 1;
 }
 
 /* Does the text begin with a head of HTTP/1 (RFC 9112, 3)? */
@@ -160,7 +178,7 @@ static bool look_at(int fd, struct connection *c)
 		c->kind = CONNECTION_UNIX;
 		if (socket_peer(fd, &peer) == 0)
 			c->peer = peer.pid;
-		c->unsent = queue_of(fd, SIOCOUTQ);
+		c->unsent = unread_by_peer(fd, c->inode);
 	} else {
 		return false;
 	}

@@ -16,11 +16,12 @@
 static uint64_t inode_unix(int fd, bool other)
 {
 	uint32_t peer = 0;
-	int got = sockdiag_unix(fd, UDIAG_SHOW_PEER, UNIX_DIAG_PEER, &peer, sizeof(peer));
+	uint64_t own = remote_own_inode(fd);
+	int got = sockdiag_unix(own, UDIAG_SHOW_PEER, UNIX_DIAG_PEER, &peer, sizeof(peer));
 
 	if (other)
 		return peer;
-	return got != -1 ? remote_own_inode(fd) : 0;
+	return got != -1 ? own : 0;
 }
 
 /* The inode of our own end, or (`other`) of the other end. */

@@ -151,21 +151,18 @@ static const struct rtattr *find_field(const struct list *l, unsigned short type
 
 /* ---- one socket, asked for by what it is ---- */
 
-int sockdiag_unix(int fd, uint32_t show, unsigned short type, void *to, size_t size)
+int sockdiag_unix(uint64_t inode, uint32_t show, unsigned short type, void *to, size_t size)
 {
 	struct request request = {
 		.un = {.sdiag_family = AF_UNIX,
 			.udiag_states = ~0U,
+			.udiag_ino = (uint32_t)inode,
 			.udiag_show = show,
 			.udiag_cookie = {~0U, ~0U}},
 	};
 	const struct rtattr *field;
 	struct list l uninitialized;
-	struct stat st;
 
-	if (fstat(fd, &st) == -1)
-		return -1;
-	request.un.udiag_ino = (uint32_t)st.st_ino;
 	list_open(&l, &request, sizeof(request.un), 0, sizeof(struct unix_diag_msg));
 	if (list_next(&l) == NULL)
 		return -1;
@@ -215,8 +212,11 @@ uint64_t sockdiag_inode(const union endpoint *at, const union endpoint *peer, ui
 static void look_unix(int fd, struct queue_facts *facts)
 {
 	struct unix_diag_rqlen lengths;
+	struct stat st;
 
-	if (sockdiag_unix(fd, UDIAG_SHOW_RQLEN, UNIX_DIAG_RQLEN, &lengths, sizeof(lengths)) != 1)
+	if (fstat(fd, &st) == -1 ||
+		sockdiag_unix(st.st_ino, UDIAG_SHOW_RQLEN, UNIX_DIAG_RQLEN, &lengths,
+			sizeof(lengths)) != 1)
 		return;
 	facts->depth = (long)lengths.udiag_rqueue;
 	facts->limit = (long)lengths.udiag_wqueue;

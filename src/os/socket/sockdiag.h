@@ -30,11 +30,11 @@ bool sockdiag_has_queue(int fd);
  * connected to `peer`, by that device (0: any).  0: it is not accepted yet, or there is none. */
 uint64_t sockdiag_inode(const union endpoint *at, const union endpoint *peer, uint32_t device);
 /*
- * Read into `to` the attribute `type` (UNIX_DIAG_...) of a unix socket of ours,
+ * Read into `to` the attribute `type` (UNIX_DIAG_...) of the unix socket with this inode,
  * which the kernel adds where `show` (UDIAG_SHOW_...) asks for it.  1; 0: no such
  * attribute; -1: unknown.
  */
-int sockdiag_unix(int fd, uint32_t show, unsigned short type, void *to, size_t size);
+int sockdiag_unix(uint64_t inode, uint32_t show, unsigned short type, void *to, size_t size);
 
 /*
  * Does a TCP socket listen with its receiving half shut down? shutdown(2) on a socket

@@ -183,7 +183,7 @@ static void judge_connections(
 			fresh[i].quiet = false;
 		/* what was unread in this freeze came while the client had an answer to read */
 		fresh[i].answer_waits = c->kind == CONNECTION_UNIX && d->frozen &&
-			((c->queue == 0 && c->unsent >= QUIET_INTERIM_UNIX) ||
+			((c->queue == 0 && c->unsent > QUIET_INTERIM) ||
 				(d->stays_frozen && before != NULL && before->answer_waits));
 		if (d->catches_signal)
 			fresh[i].quiet = quiet_stays(c, before,

@@ -53,10 +53,8 @@ struct quiet_memory {
 	bool answer_waits; /* unix: all was read, and the client had yet to read an answer */
 };
 
-/* An answer of so few bytes may be "100 Continue", after which a body follows.  Of a unix socket the
- * kernel shows memory, buffers included (SIOCOUTQ): 768 bytes for up to 192 of data. */
+/* An answer of so few bytes may be "100 Continue", after which a body follows. */
 #define QUIET_INTERIM 64
-#define QUIET_INTERIM_UNIX 1024
 
 /* A WebSocket's message of so many bytes is a heartbeat (socket.io). */
 #define QUIET_HEARTBEAT 7

@@ -48,8 +48,7 @@ def test_of_connections_in_use_all_the_time_requests_are_handed_on(kind):
     for restarts in itertools.count(1):  # a slow machine's clients may pause
         it.call("restart")
         all_quiet(it, 2 * restarts)
-        # of a unix socket the kernel does not show that a short answer is whole
-        if handed_on(it) > 0 or (kind == "a unix socket" and asked_again(it) > 0):
+        if handed_on(it) > 0:
             break
     loads.end(opens_late=at == "own")
 
