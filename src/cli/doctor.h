@@ -60,6 +60,8 @@ bool trial_start(struct trial *t, const char *const *options, const char *const 
 	const char *const *command);
 /* Is such an option, "--log" or "-l", among the words? */
 bool trial_has_option(const char *const *options, const char *name);
+/* Is a probe given as --ready? */
+bool trial_has_probe(const char *const *options);
 
 /* Let a moment pass, then read what is new.  Time counts by these moments, at most
  * 0.1 s each, so that a machine that lets us wait for a CPU does not end the trial.

@@ -96,6 +96,7 @@ static bool start_instance(const struct exam *e)
 struct visits {
 	int fds[VISITS_MAX];
 	uint64_t inodes[VISITS_MAX];
+	bool taken[VISITS_MAX];
 	size_t count;
 };
 
@@ -114,13 +115,18 @@ static void send_visitors(const struct exam *e, struct visits *v)
 	}
 }
 
-/* Was a connection taken out of the listener's queue? */
-static bool is_taken(const struct visits *v, const json_t *listener)
+/* Was a connection taken out of the listener's queue?  It leaves, for who serves one at a time. */
+static bool is_taken(struct visits *v, const json_t *listener)
 {
-	for (size_t i = 0; i < v->count; i++)
-		if (v->inodes[i] == (uint64_t)field_number(listener, "inode"))
-			return field_is_number(listener, "queue") &&
-				field_number(listener, "queue") == 0;
+	for (size_t i = 0; i < v->count; i++) {
+		if (v->inodes[i] != (uint64_t)field_number(listener, "inode"))
+			continue;
+		v->taken[i] |=
+			field_is_number(listener, "queue") && field_number(listener, "queue") == 0;
+		if (v->taken[i])
+			fd_close(&v->fds[i]);
+		return v->taken[i];
+	}
 	return false;
 }
 
@@ -128,7 +134,7 @@ static bool is_taken(const struct visits *v, const json_t *listener)
 
 /* The sockets at which clients can reach the worker, without sockets of nclust that it does not
  * use. */
-static void find_places(struct exam *e, const struct visits *v)
+static void find_places(struct exam *e, struct visits *v)
 {
 	e->place_count = 0;
 	e->takes_passed = false;
@@ -180,17 +186,11 @@ static bool is_serving(const struct exam *e)
 	return false;
 }
 
-static bool has_ready(const struct exam *e)
-{
-	return trial_has_option(e->arguments->given, "--ready");
-}
-
 static bool is_settled(const struct exam *e, const struct watch *w)
 {
 	nsec_t now = e->trial->now;
 
-	/* with a probe as `ready` it gets no client yet */
-	if (w->loads || (has_ready(e) && trial_event(e->trial, e->first, "ready") == NULL))
+	if (w->loads)
 		return now - w->began >= BUSY_MOST;
 	if (is_serving(e))
 		return now - w->changed >= (e->sign == SIGN_NOTIFY ? SETTLED : LOOK_ON);
@@ -233,7 +233,8 @@ static void look_at_answer(struct exam *e, struct watch *w)
 	n = recv(w->asked, answer, sizeof(answer) - 1, MSG_DONTWAIT);
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
-	w->loads = n > 12 && memcmp(answer, "HTTP/1.", 7) == 0 && memcmp(answer + 8, " 503", 4) == 0;
+	w->loads =
+		n > 12 && memcmp(answer, "HTTP/1.", 7) == 0 && memcmp(answer + 8, " 503", 4) == 0;
 	e->loads |= w->loads;
 	w->ask_at = w->loads ? e->trial->now + ASK_AGAIN : NSEC_NEVER;
 	fd_close(&w->asked);
@@ -339,7 +340,6 @@ static void tell_ready(const struct exam *e)
 {
 	char subject[40] = "";
 	char after[24];
-	char text[256];
 
 	if (e->sign != SIGN_NONE) {
 		snprintf(
@@ -349,13 +349,29 @@ static void tell_ready(const struct exam *e)
 				e->ready_after));
 	}
 	facts_add_finding(e->facts, &signs[e->sign], subject);
-	if (e->loads && !has_ready(e))
+	if (e->loads && !trial_has_option(e->arguments->given, "--ready"))
 		facts_add(e->facts, FACT_WARN, "first answers",
 			"--ready http:/ keeps clients away until it has loaded, or http: with a "
 			"path that tells",
 			"503: it opens its port before it can serve");
-	if (trial_logged(e->trial, "that has not passed 'ready' ", text, sizeof(text)))
-		facts_add(e->facts, FACT_WARN, "new workers", "", "one %s", text);
+}
+
+/* With a probe as `ready`: which clients does nclust not keep away from a worker before that? */
+static void tell_unproven(const struct exam *e)
+{
+	const char *const *given = e->arguments->given;
+
+	if (!trial_has_probe(given) || trial_has_option(given, "--balance"))
+		return;
+	if (!privilege_has(CAP_BPF) && !privilege_has(CAP_SYS_ADMIN))
+		facts_add(e->facts, FACT_WARN, "new workers",
+			"--balance rr keeps them away, and --surge all in a restart",
+			"get clients before they have passed 'ready': CAP_BPF is missing");
+	for (size_t i = 0; i < e->place_count; i++)
+		if (e->places[i].socket.port == 0 && !e->places[i].socket.datagrams)
+			facts_add(e->facts, FACT_NOTE, "new workers", "all share it",
+				"get clients of %s before they have passed 'ready'",
+				e->places[i].socket.text);
 }
 
 /* A program that keeps its data in itself: its copies do not know of each other's. */
@@ -410,6 +426,7 @@ static void tell_start(struct exam *e, double watched)
 			e->trial, "the port that it binds ", e->refused, sizeof(e->refused));
 	tell_sockets(e, watched, e->facts);
 	tell_ready(e);
+	tell_unproven(e);
 	tell_store(e->held.store, e->facts);
 	facts_threads(e->facts, e->threads, e->computing, cpus);
 	report_sockets(e);

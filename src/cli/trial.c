@@ -86,6 +86,21 @@ bool trial_has_option(const char *const *options, const char *name)
 	return false;
 }
 
+bool trial_has_probe(const char *const *options)
+{
+	for (; *options != NULL; options++) {
+		const char *value = strncmp(*options, "--ready=", 8) == 0 ? *options + 8
+			: strcmp(*options, "--ready") == 0                ? options[1]
+									  : NULL;
+
+		if (value != NULL &&
+			(strcmp(value, "tcp") == 0 || strncmp(value, "http:", 5) == 0 ||
+				strncmp(value, "exec:", 5) == 0))
+			return true;
+	}
+	return false;
+}
+
 /* The later of two options counts; of `log` only one is allowed.  Heap, or NULL; the
  * words are borrowed. */
 static const char **make_command_line(const struct trial *t, const char *const *options,
@@ -100,7 +115,9 @@ static const char **make_command_line(const struct trial *t, const char *const *
 		trial_has_option(options, "--log") ? NULL : "--log=off", NULL};
 	const char *const first[] = {"nclust", NULL};
 	const char *const last[] = {"--", NULL};
-	const char *const *const parts[] = {first, options, common, own, last, command};
+	/* a probe asks at the first listener, which the program may not use */
+	const char *const ready[] = {trial_has_probe(options) ? "--ready=auto" : NULL, NULL};
+	const char *const *const parts[] = {first, options, common, ready, own, last, command};
 	const char *const end = NULL;
 	scoped_buffer words = {0};
 

@@ -42,7 +42,7 @@ struct steer {
 	unsigned slots;    /* so many slots have sockets of their own; 0: workers share them */
 	bool mute_at_once; /* a worker of this rollout did not become quiet by itself */
 	bool clients_stay; /* most clients keep their connections: the new generation has own sockets */
-	bool holds;            /* no worker has passed its `ready` probe: clients wait */
+	bool holds;        /* no worker has passed its `ready` probe: clients wait */
 	nsec_t unready_since;  /* since when there is none; or 0 */
 	bool new_alone;        /* the new generation alone gets connections */
 	nsec_t queue_empty_at; /* when no connection waited for it last */

@@ -189,8 +189,17 @@ def test_who_answers_503_while_it_loads_is_to_be_asked_before_it_has_clients():
     command = f"python3 {server('loads.py')} 8000"
     check(Doctor("--", command).told(), {"=first answers": "^warn 503.*; --ready http:/ keeps"},
           command, "nclust -n auto --ready http:/ --")
-    check(Doctor("--ready http:/ --", command).told(), {"=first answers": None},
+    check(Doctor("--ready http:/ --", command).told(), {"=first answers": None, "=new workers": None},
           command, "nclust --ready http:/ -n auto --")
+
+
+def test_who_has_clients_before_it_has_passed_its_probe():
+    check(Doctor("--ready http:/ -l unix:/run/s --", SERVE, clock=True).told(), {
+        "=new workers": "^note get clients of unix:/run/s before they have passed 'ready'"})
+    need_root()
+    plain = ("setpriv", "--bounding-set", "-sys_admin,-bpf")
+    check(Doctor("--ready tcp --", SERVE, clock=True, under=plain).told(), {
+        "=new workers": "^warn get clients before.*CAP_BPF is missing; --balance rr"})
 
 
 def test_the_service_manager_of_who_asks_is_not_told():
