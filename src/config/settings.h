@@ -86,6 +86,10 @@ struct log_sink {
 	enum sink_kind kind;
 	char *path; /* SINK_FILE, or a socket; NULL: the usual one */
 	bool old;   /* SINK_SYSLOG: RFC 3164 */
+	bool timed; /* SINK_FILE: each line has the time before it */
+	/* what it gets; standard output alone if another place is for standard error */
+	bool has_stdout;
+	bool has_stderr;
 	unsigned facility;
 };
 #define LOG_SINKS_MAX 8U

@@ -46,11 +46,12 @@ static int refuse_sink(struct error *err, const char *text)
 {
 	(void)value_wanted(err, text,
 		"'auto', 'inherit' or 'off' alone, or one or more of 'prefix', 'json', "
-		"'file:PATH', 'journal' and 'syslog'");
+		"'file:PATH', 'file:PATH,time', 'journal' and 'syslog', with 'stderr:' before it "
+		"for standard error alone");
 	return *text == '/' ? error_hint(err, "write a path after 'file:'") : -1;
 }
 
-/* "rfc3164", "local0", or the rest is a path. */
+/* "rfc5424", "local0", or the rest is a path. */
 static int parse_syslog(struct log_sink *sink, const char **rest)
 {
 	size_t len = strcspn(*rest, ":");
@@ -58,9 +59,9 @@ static int parse_syslog(struct log_sink *sink, const char **rest)
 
 	if (facility != -1)
 		sink->facility = (unsigned)facility;
-	else if (len == 7 && strncmp(*rest, "rfc3164", len) == 0)
-		sink->old = true;
-	else
+	else if (len == 7 && strncmp(*rest, "rfc5424", len) == 0)
+		sink->old = false;
+	else if (len != 7 || strncmp(*rest, "rfc3164", len) != 0)
 		return -1;
 	*rest += len;
 	return 0;
@@ -73,7 +74,7 @@ static int parse_rest(struct log_sink *sink, const char *text, const char *rest,
 		if (sink->kind == SINK_SYSLOG && *rest != '/') {
 			if (parse_syslog(sink, &rest) == -1)
 				return value_wanted(err, text,
-					"'syslog', and after colons 'rfc3164', a facility such as "
+					"'syslog', and after colons 'rfc5424', a facility such as "
 					"'local0', or the path of its socket");
 			continue;
 		}
@@ -89,41 +90,58 @@ static int parse_rest(struct log_sink *sink, const char *text, const char *rest,
 
 static int parse_sink(struct log_sink *sink, const char *text, struct error *err)
 {
-	size_t len = strcspn(text, ":");
-	bool has_more = text[len] == ':';
-	int kind = value_index_of(text, len, value_log_kinds, COUNT_OF(value_log_kinds));
+	bool apart = strncmp(text, "stderr:", 7) == 0;
+	const char *place = apart ? text + 7 : text;
+	size_t len = strcspn(place, ":");
+	bool has_more = place[len] == ':';
+	int kind = value_index_of(place, len, value_log_kinds, COUNT_OF(value_log_kinds));
 
 	if (kind == -1 || (has_more && kind < SINK_FILE) || (!has_more && kind == SINK_FILE))
 		return refuse_sink(err, text);
-	*sink = (struct log_sink){.kind = (enum sink_kind)kind, .facility = FACILITY_USUAL};
-	return parse_rest(sink, text, text + len, err);
+	*sink = (struct log_sink){
+		.kind = (enum sink_kind)kind,
+		.facility = FACILITY_USUAL,
+		.old = kind == SINK_SYSLOG,
+		.has_stdout = !apart,
+		.has_stderr = true,
+	};
+	return parse_rest(sink, text, place + len, err);
 }
 
 static int parse_sinks(struct log_sink *list, size_t *count, const char *text, struct error *err)
 {
 	char word[LOG_PATH_MAX + 64];
 	const char *at = text;
+	bool apart = false;
 
 	while (value_next_word(&at, word, sizeof(word))) {
+		if (strcmp(word, "time") == 0 && *count > 0 && list[*count - 1].kind == SINK_FILE) {
+			list[*count - 1].timed = true;
+			continue;
+		}
 		if (*count == LOG_SINKS_MAX)
 			return value_wanted(err, text, "at most %u places", LOG_SINKS_MAX);
 		if (parse_sink(&list[*count], word, err) == -1)
 			return -1;
-		(*count)++;
+		apart |= !list[(*count)++].has_stdout;
 	}
+	for (size_t i = 0; i < *count; i++)
+		list[i].has_stderr = !apart || !list[i].has_stdout;
 	return *count == 0 ? refuse_sink(err, text) : 0;
 }
 
 static void put_sink(struct buffer *out, const struct log_sink *sink)
 {
-	buffer_printf(out, "%s%s%s", out->len > 0 ? " " : "", value_log_kinds[sink->kind],
-		sink->old ? ":rfc3164" : "");
+	buffer_printf(out, "%s%s%s%s", out->len > 0 ? " " : "",
+		sink->has_stdout ? "" : "stderr:", value_log_kinds[sink->kind],
+		sink->kind == SINK_SYSLOG && !sink->old ? ":rfc5424" : "");
 	if (sink->kind == SINK_SYSLOG && sink->facility != FACILITY_USUAL)
 		buffer_printf(out, ":%s", facilities[sink->facility]);
 	if (sink->path != NULL) {
 		buffer_string(out, ":");
 		value_put_word(out, sink->path);
 	}
+	buffer_string(out, sink->timed ? ",time" : "");
 }
 
 static int parse_log(const struct field *f, const char *text, struct error *err)

@@ -147,6 +147,9 @@ static void stage_route(struct clusters *all, const struct logwire_packet *p)
 			.age = (ev_tstamp)p->stream,
 			.facility = p->address_in_use % LOGWIRE_OLD_SYSLOG,
 			.old = p->address_in_use >= LOGWIRE_OLD_SYSLOG,
+			.timed = (p->flag & LOGWIRE_TIMED) != 0,
+			.lacks = {(p->flag & LOGWIRE_NO_STDOUT) != 0,
+				(p->flag & LOGWIRE_NO_STDERR) != 0},
 		};
 		text_copy(c->staged[p->which].name, sizeof(c->staged->name), p->text);
 	}
@@ -224,6 +227,10 @@ void cluster_line(struct sink *o, const struct route *route, const struct line *
 		put.text = scratch->data;
 		put.len = scratch->len;
 		put.newline = route->to == LOGWIRE_TO_JSON;
+	} else if (route->timed && !line->goes_on) {
+		format_time(scratch);
+		put.before = scratch->data;
+		put.before_len = scratch->len;
 	}
 	sink_put(o, &put);
 }

@@ -13,6 +13,8 @@
 
 struct line;
 
+/* The time now (RFC 3339, with milliseconds), and a blank. */
+void format_time(struct buffer *to);
 /* A line in other formats.  An object: time, cluster, slot, pid (if it is known), stream,
  * goes_on (if true) and message. */
 void format_json(struct buffer *to, const struct line *l);
@@ -37,6 +39,8 @@ struct route {
 	ev_tstamp age; /* the same */
 	unsigned facility;
 	bool old;
+	bool timed;
+	bool lacks[2];  /* stdout, stderr */
 	char name[512]; /* the address as in the settings; "": it has not come yet */
 };
 

@@ -13,7 +13,6 @@ static unsigned severity_of(const struct line *l)
 	return l->is_stderr ? SEVERITY_STDERR : SEVERITY_STDOUT;
 }
 
-/* RFC 3339, with milliseconds. */
 static void put_time(struct buffer *to)
 {
 	struct timespec now;
@@ -24,6 +23,12 @@ static void put_time(struct buffer *to)
 	(void)gmtime_r(&now.tv_sec, &tm);
 	buffer_append(to, text, strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S.", &tm));
 	buffer_printf(to, "%03ldZ", now.tv_nsec / 1000000);
+}
+
+void format_time(struct buffer *to)
+{
+	put_time(to);
+	buffer_string(to, " ");
 }
 
 static void put_number(struct buffer *to, const char *before, uint64_t n)

@@ -92,7 +92,8 @@ static void take_line(void *context, const struct line *line)
 	if (source->quiet || is_copied(logger, pipe))
 		return;
 	for (size_t i = 0; i < count; i++)
-		put_line(logger, &routes[i], line);
+		if (!routes[i].lacks[line->is_stderr])
+			put_line(logger, &routes[i], line);
 }
 
 /* A progress bar has no newline for long: show its progress by a line each second,
@@ -115,7 +116,7 @@ static void show_progress(struct logger *logger, struct source_pipe *pipe)
 		return;
 	pipe->redrawn_at = now;
 	for (size_t i = 0; i < count; i++)
-		if (routes[i].to == LOGWIRE_TO_PREFIX)
+		if (routes[i].to == LOGWIRE_TO_PREFIX && !routes[i].lacks[line.is_stderr])
 			put_line(logger, &routes[i], &line);
 }
 
@@ -246,15 +247,16 @@ static void end_pipe(struct logger *logger, struct source_pipe *pipe)
 static bool is_full(struct logger *logger, const struct source_pipe *pipe)
 {
 	struct source *source = pipe->source;
+	bool is_stderr = pipe != source->pipes;
 	struct route *routes;
 	size_t count = cluster_routes(source->cluster, &routes);
 	bool full = false;
 
 	for (size_t i = 0; i < count && !source->quiet; i++) {
-		struct sink *o = cluster_sink(&logger->clusters, source->cluster, &routes[i],
-			source->slot, pipe != source->pipes);
+		struct sink *o = cluster_sink(
+			&logger->clusters, source->cluster, &routes[i], source->slot, is_stderr);
 
-		full |= o != NULL && sink_is_full(o);
+		full |= o != NULL && !routes[i].lacks[is_stderr] && sink_is_full(o);
 	}
 	return full;
 }

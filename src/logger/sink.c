@@ -33,6 +33,7 @@
 #define ASK_UNANSWERED 10.0 /* the supervisor may have been killed */
 #define ROTATE_AGAIN 60.0
 #define NEXT_PATIENCE 0.5               /* a full file waits so long for the next one */
+#define CREATE_PATIENCE 0.1             /* logrotate makes the new file soon after it renames */
 #define ENDED_MOST ((size_t)512 * 1024) /* copied of dead workers before it is taken */
 #define OPEN_AGAIN (O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND)
 
@@ -292,7 +293,7 @@ void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd)
 		/* the pause before the next try grows, because each failed try is logged */
 		o->failures += o->failures < ASK_DOUBLED;
 		o->ask_again = time_of(o) + ASK_AGAIN * (1U << (o->failures - 1));
-		if (rotates)
+		if (rotates || o->moved_at != 0.)
 			o->ask_again = time_of(o) + ROTATE_AGAIN;
 		if (o->file.fd == -1 && o->sys == 0)
 			o->sys = p->stream != 0 ? (int)p->stream : ENXIO;
@@ -301,11 +302,12 @@ void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd)
 	o->failures = 0;
 	if (rotates)
 		o->ask_again = time_of(o) + ROTATE_LEAST;
+	o->moved_at = 0.;
 	fd_close(&next->fd);
 	*next = (struct sink_file){.fd = fd_release(fd)};
 	/* even fstat(2) of a file may hang: the supervisor's child has called it */
-	(void)sscanf(p->text, "%" SCNu64 " %" SCNu64 " %lf %" SCNu64, &next->inode, &next->size,
-		&next->born, &next->dev);
+	(void)sscanf(p->text, "%" SCNu64 " %" SCNu64 " %lf %" SCNu64 " %" SCNu64, &next->inode,
+		&next->size, &next->born, &next->dev, &next->place);
 	o->rotates |= rotates;
 	if (!o->writes && (o->file.fd == -1 || !o->mid_written))
 		use_next_file(o);
@@ -323,10 +325,25 @@ static bool is_due(const struct sink *o)
 			(r->age > 0. && time_of(o) >= o->file.born + r->age));
 }
 
+/* Is what is written no more what its path names (mv, rm, logrotate)?  Then that is opened. */
+static bool is_moved(struct sink *o)
+{
+	bool moved = o->route != NULL && o->file.place != 0 && o->later.fd == -1 &&
+		sink_waiting(o) > 0 && descriptors_place(o->file.fd) != o->file.place;
+
+	if (moved && o->moved_at == 0. && o->asked_at == 0.) {
+		o->moved_at = time_of(o);
+		o->ask_again = o->moved_at + CREATE_PATIENCE;
+	}
+	return moved;
+}
+
 /* Has the next file been asked for?  Then no more is written before it comes. */
 static bool awaits_next(const struct sink *o)
 {
-	return is_due(o) && time_of(o) >= o->hurry && time_of(o) < o->asked_at + NEXT_PATIENCE;
+	ev_tstamp since = o->asked_at > o->moved_at ? o->asked_at : o->moved_at;
+
+	return time_of(o) >= o->hurry && time_of(o) < since + NEXT_PATIENCE;
 }
 
 static bool shares_file(const struct sink *one)
@@ -523,11 +540,13 @@ static void write_here(struct sink *o)
 
 static bool may_write(struct sink *o)
 {
-	if (o->file.fd == -1 && sink_waiting(o) > 0 && time_of(o) >= o->ask_again)
+	bool moved = is_moved(o);
+
+	if ((moved || (o->file.fd == -1 && sink_waiting(o) > 0)) && time_of(o) >= o->ask_again)
 		sink_ask(o, LOGWIRE_ASK_OPEN);
-	if (is_due(o) && time_of(o) >= o->ask_again)
+	else if (!moved && is_due(o) && time_of(o) >= o->ask_again)
 		ask_rotation(o);
-	return o->file.fd != -1 && !awaits_next(o);
+	return o->file.fd != -1 && !((moved || is_due(o)) && awaits_next(o));
 }
 
 /* How much to write at once: all, or up to the line with which this file is full or is left. */

@@ -97,6 +97,7 @@ struct sink_file {
 	uint64_t dev;
 	uint64_t size;
 	ev_tstamp born; /* 0: unknown */
+	uint64_t place; /* a hash of its path as it was opened */
 };
 
 struct sink {
@@ -132,6 +133,7 @@ struct sink {
 	ev_tstamp drop_at;  /* when the log last said that lines are dropped */
 	ev_tstamp asked_at; /* when the supervisor was asked for a descriptor; 0: it has answered */
 	ev_tstamp ask_again;    /* time before which it is not asked again */
+	ev_tstamp moved_at;     /* when the file was first seen to be no more at its path; or 0 */
 	unsigned failures;      /* to open it, in a row */
 	struct sink_file later; /* to be used from the next line on */
 	bool rotates;           /* the old file is complete when `later` is used */

@@ -2,6 +2,7 @@
 #include "os/descriptors.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/vfork.h"
@@ -144,6 +145,17 @@ int descriptors_again(int fd, int flags)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	return open(path, flags | O_CLOEXEC);
+}
+
+uint64_t descriptors_place(int fd)
+{
+	char link[40];
+	char path[PATH_MAX];
+	ssize_t len;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = readlink(link, path, sizeof(path));
+	return len > 0 ? text_hash(TEXT_HASH, path, (size_t)len) : 0;
 }
 
 /* ---- files in memory ---- */

@@ -8,6 +8,7 @@
 #include <linux/aio_abi.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/types.h>
 
@@ -38,6 +39,9 @@ int access_in(int dir, const char *file, int mode);
 bool descriptors_same(int a, int b);
 /* Open the file of that descriptor anew, CLOEXEC: another file description.  -1 and errno. */
 int descriptors_again(int fd, int flags);
+/* A hash of the path of that file now, for which no disk is asked; one that was removed has another.
+ * 0: unknown. */
+uint64_t descriptors_place(int fd);
 
 /* ---- files in memory ---- */
 

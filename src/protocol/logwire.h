@@ -43,8 +43,8 @@ enum logwire_kind {
 	LOGWIRE_ROUTE = 32, /* one of them: `which` of `slot`.  `what` is its
 			       kind, `worker` its size, `stream` its age in
 			       seconds, `quiet` says that it is by slot,
-			       `address_in_use` its facility; `text` is what it
-			       was given as.  The last one puts all in force;
+			       `address_in_use` its facility, `flag` what it
+			       gets and how; `text` is what it was given as.  The last one puts all in force;
 			       `slot` 0: there are none */
 	LOGWIRE_OPENED,     /* what was asked for comes along, with its inode,
 			       size, birth and device in `text`; or nothing, and
@@ -73,6 +73,8 @@ enum logwire_to {
 	LOGWIRE_TO_SYSLOG,
 };
 #define LOGWIRE_OLD_SYSLOG 256U /* in `address_in_use`: RFC 3164 */
+/* In `flag` of LOGWIRE_ROUTE. */
+enum logwire_route { LOGWIRE_TIMED = 1, LOGWIRE_NO_STDOUT = 2, LOGWIRE_NO_STDERR = 4 };
 #define LOGWIRE_ROUTES_MAX 8U
 
 /* Kinds of descriptors that the keeper holds.  `worker` is their name. */

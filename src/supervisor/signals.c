@@ -229,6 +229,8 @@ static void on_signal(struct supervisor *sup, int signal)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		struct service *s = sup->services[i];
 
+		if (signal == SIGHUP) /* as log files of others are */
+			logs_reopen(s, "");
 		if (apply_rule(s, signal, &reload))
 			ruled = true;
 		else

@@ -24,6 +24,9 @@ static bool send_sink(struct service *service, size_t i)
 		.worker = s->log_size,
 		.stream = (uint32_t)(s->log_age / SECOND),
 		.quiet = value_log_is_by_slot(sink),
+		.flag = (sink->timed ? LOGWIRE_TIMED : 0) |
+			(sink->has_stdout ? 0 : LOGWIRE_NO_STDOUT) |
+			(sink->has_stderr ? 0 : LOGWIRE_NO_STDERR),
 		.address_in_use = sink->facility + (sink->old ? LOGWIRE_OLD_SYSLOG : 0),
 	};
 

@@ -7,6 +7,7 @@
 #include "config/logfile.h"
 #include "config/value.h"
 #include "os/clock.h"
+#include "os/descriptors.h"
 #include "os/fdpass.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/hooks/hooks.h"
@@ -64,8 +65,9 @@ static int answer_ask(void *owner)
 		return send_answer(&back, -1);
 	}
 	back.what = file.rotated ? LOGWIRE_ASK_ROTATE : LOGWIRE_ASK_OPEN;
-	buffer_printf(&facts, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, file.inode, file.size,
-		file.born, file.dev);
+	buffer_printf(&facts, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
+		file.inode, file.size, file.born, file.dev,
+		file.inode != 0 ? descriptors_place(file.fd) : 0);
 	text_copy(back.text, sizeof(back.text), buffer_text(&facts));
 	return send_answer(&back, file.fd);
 }

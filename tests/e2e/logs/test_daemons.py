@@ -45,11 +45,11 @@ def rsyslog(*options):
 
 
 @pytest.mark.parametrize("kind, options, facility", (
-    ("local3", ['UseSpecialParser="off"'], "local3"), ("rfc3164", [], "daemon")))
+    ("rfc5424:local3:", ['UseSpecialParser="off"'], "local3"), ("", [], "daemon")))
 def test_rsyslogd_has_each_line_also_what_was_said_while_it_was_gone(kind, options, facility):
     daemon = rsyslog(*options)
     os.mkfifo("say")
-    it = cluster(f"-n 1 --log 'syslog:{kind}:{path('dev-log')} file:{path('seen')}' "
+    it = cluster(f"-n 1 --log 'syslog:{kind}{path('dev-log')} file:{path('seen')}' "
                  "--ready alive:0s", "sh", "-c", 'echo bad >&2; exec cat <>"$0"', path("say"),
                  clock=True)
 

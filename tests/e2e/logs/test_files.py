@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """log = file:PATH: every byte gets there once and in its order, whatever happens to the file, to
 the logger, or to nclust; and old files make room for new ones."""
+from datetime import datetime
 import contextlib
 import gzip
 import json
@@ -9,6 +10,7 @@ import re
 import socket
 import struct
 import threading
+import time
 
 from harness import *
 from harness.says import COUNTER, held, here, ini, say, says
@@ -95,14 +97,42 @@ def test_rotation_in_a_flood_and_upgrades_loses_no_line_and_keeps_their_order(
     assert not it.says("dropped")
 
 
-def test_files_that_are_renamed_and_opened_anew_at_a_signal_have_all_lines():
+@pytest.mark.parametrize("signal", (SIGUSR1, None), ids=("signal", "moved"))
+def test_files_that_are_renamed_and_opened_anew_have_all_lines(signal):
     it = flood(f"-n 1 --log file:{WEB} --log-size never --signal-USR1 reopen-logs")
     for old in (4, 3, 2, 1):
         wait(lambda: read(WEB))
         os.rename(WEB, f"{WEB}.{old}")
-        kill(it.pid, SIGUSR1)
+        if signal:
+            kill(it.pid, signal)
         wait(lambda: os.path.exists(WEB))
     has_all()
+
+
+def test_a_file_that_logrotate_renames_and_makes_or_that_is_removed_gets_no_more_lines():
+    it = says(f"--log file:{WEB}")
+    for name, then in ("1", lambda: write(WEB, "", 0o600)), ("2", lambda: None):
+        say(f"line {name}")
+        wait_in(WEB, f"line {name}")
+        os.rename(WEB, f"{WEB}.{name}")
+        then()
+    os.rename(f"{WEB}.2", f"{WEB}.3")
+    say("line 3")
+    wait(lambda: read(WEB) == "line 3\n")
+    wait(lambda: set(descriptors(it.role("logger")).values()) & {path(f) for f in files()}
+         == {path(WEB)}, "the old ones are closed")
+    os.unlink(WEB)
+    say("line 4")
+    wait(lambda: os.path.exists(WEB) and read(WEB) == "line 4\n")
+    assert [read(f) for f in files()] == ["line 2\n", "line 1\n", "line 4\n"]
+
+
+def test_sighup_opens_the_files_anew_before_any_line_comes():
+    it = says(f"--log file:{WEB}")
+    wait_open(it, WEB)
+    os.rename(WEB, "old")
+    kill(it.pid, SIGHUP)
+    wait(lambda: os.path.exists(WEB))
 
 
 @pytest.mark.parametrize("log", (WEB, "it.log"))
@@ -160,6 +190,19 @@ def test_each_slot_has_its_file_beside_one_for_all_and_json_on_stdout():
             "message": "bad"} in said
     it.call("scale", count=3)
     wait_in("it-2", "line 2")
+
+
+def test_lines_have_their_time_and_standard_error_is_apart():
+    log = here("'file:out,time stderr:file:err,time stderr:file:bare'")
+    begun = time.time()
+    cluster(f"-n 1 --ready alive:0s --log {log}", "sh", "-c",
+            'echo good; echo bad >&2; printf "no end"; exec sleep 1000')
+    for name, text in ("out", "good"), ("err", "bad"):
+        at = wait(lambda: re.fullmatch(
+            rf"(20\d\d-\d\d-\d\dT[\d:]{{8}}\.\d{{3}}Z) {text}\n", read(name)))
+        said = datetime.fromisoformat(at[1].replace("Z", "+00:00")).timestamp()
+        assert begun - 1 < said < time.time() + 1
+    wait(lambda: read("bare") == "bad\n")
 
 
 MISTAKES = {  # of anybody
