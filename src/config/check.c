@@ -302,8 +302,12 @@ static void check_rules(const struct check *k)
 {
 	const struct cluster_settings *c = k->c;
 
-	check_rule(k, c->ready == READY_NOTIFY && c->chroot != NULL, "ready",
+	check_rule(k, c->ready == READY_NOTIFY && c->ready_fd == 0 && c->chroot != NULL, "ready",
 		"'notify' cannot be used with 'chroot': the socket cannot be seen inside");
+	check_rule(k,
+		c->ready_fd != 0 && c->ready_fd < 3 + (int)c->listen_count && c->pass != PASS_STDIN,
+		"ready", "descriptor %d is a listener's: write 'fd:%zu'", c->ready_fd,
+		3 + c->listen_count);
 	check_rule(k, c->watchdog > 0 && c->chroot != NULL, "watchdog",
 		"cannot be used with 'chroot': the socket cannot be seen inside");
 	check_rule(k, c->ready == READY_LISTEN && c->intercept == INTERCEPT_OFF,

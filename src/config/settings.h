@@ -73,6 +73,7 @@ enum ready_mode {
 	READY_LISTEN,
 	READY_PROBE, /* `ready_probe` succeeds */
 };
+#define READY_FD_MOST 1000
 enum intercept_mode { INTERCEPT_AUTO, INTERCEPT_ON, INTERCEPT_OFF };
 /* `threads`: how many threads one worker is to compute with. */
 #define THREADS_OFF 0U
@@ -266,6 +267,7 @@ struct cluster_settings {
 	int64_t shared_memory; /* 0: off; else as written, not yet whole pages */
 
 	enum ready_mode ready;
+	int ready_fd;       /* READY_NOTIFY: also a newline by that descriptor; 0: no */
 	nsec_t ready_alive; /* READY_ALIVE, and auto's fallback */
 	struct probe ready_probe;
 	nsec_t start_timeout;

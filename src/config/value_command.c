@@ -177,25 +177,33 @@ static int parse_ready(const struct field *f, const char *text, struct error *er
 		[READY_LISTEN] = "listen"};
 	struct cluster_settings *c = f->base;
 	bool timed = strncmp(text, "alive:", 6) == 0;
+	bool by_fd = strncmp(text, "fd:", 3) == 0;
 	int mode = is_probe(text) ? READY_PROBE
 		: timed           ? READY_ALIVE
+		: by_fd           ? READY_NOTIFY
 				  : value_index(text, modes, COUNT_OF(modes));
+	unsigned fd = 0;
 	nsec_t alive = SECOND;
 	char shown[24];
 
 	if (mode == -1)
 		return value_wanted(err, text,
 			"'auto', 'notify', 'listen', 'alive', a time alive such as 'alive:5s', "
-			"'tcp', 'http:/path' or 'exec:COMMAND'");
+			"'fd:3', 'tcp', 'http:/path' or 'exec:COMMAND'");
+	if (by_fd && value_count(&fd, text + 3, 3, READY_FD_MOST, err) == -1)
+		return -1;
 	if (timed && value_duration(&alive, text + 6, 0, HOUR, err) == -1)
 		return -1;
 	if (mode == READY_ALIVE)
 		buffer_printf(f->out, "alive:%s", text_duration(shown, alive));
+	if (by_fd)
+		buffer_printf(f->out, "fd:%u", fd);
 	if (mode != READY_PROBE)
 		clear_probe(f->at);
 	else if (set_probe(f, text, err) == -1)
 		return -1;
 	c->ready = (enum ready_mode)mode;
+	c->ready_fd = (int)fd;
 	c->ready_alive = alive;
 	return 0;
 }

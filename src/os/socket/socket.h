@@ -124,6 +124,8 @@ int socket_open_at(
 /* The same without a directory: a datagram socket with an abstract name that the
  * kernel chooses. */
 int socket_open_nowhere(struct error *err);
+/* A datagram socket (blocking, CLOEXEC) that is connected to that bound one of ours. */
+int socket_connect_self(int fd, struct error *err);
 /* The socket's name as sd_notify(3) wants it, "@NAME"; -1: it has none. */
 int socket_own_name(int fd, char *text, size_t size);
 /* Connect to `name` in a directory (SOCK_STREAM or SOCK_SEQPACKET; blocking, CLOEXEC).

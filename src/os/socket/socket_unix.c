@@ -468,6 +468,18 @@ int socket_own_name(int fd, char *text, size_t size)
 	return 0;
 }
 
+int socket_connect_self(int fd, struct error *err)
+{
+	scoped_fd to = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un own;
+	socklen_t size = sizeof(own);
+
+	if (to == -1 || getsockname(fd, (struct sockaddr *)&own, &size) == -1 ||
+		connect(to, (const struct sockaddr *)&own, size) == -1)
+		return error_set(err, errno, "cannot connect to a notify socket");
+	return fd_release(&to);
+}
+
 int socket_connect_at(int dirfd, const char *name, int type, struct error *err)
 {
 	scoped_fd fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);

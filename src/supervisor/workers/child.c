@@ -149,6 +149,10 @@ static int open_for_worker(struct child *c, struct birth *birth, struct error *e
 		if (readiness_open(c, birth->place.recipe->settings, err) == -1)
 			return -1;
 		birth->place.notify = c->life.notify;
+		birth->place.ready_number = cluster_settings(c->service->core)->ready_fd;
+		if (birth->place.ready_number != 0 &&
+			(birth->place.ready = socket_connect_self(c->life.notify, err)) == -1)
+			return -1;
 	}
 	for (unsigned i = 0; i < part_count; i++)
 		if (parts[i]->prepare != NULL && parts[i]->prepare(c, birth, err) == -1)
@@ -178,6 +182,8 @@ struct making {
 static void close_birth(struct birth *birth)
 {
 	fd_close(&birth->place.channel);
+	fd_close(&birth->place.ready);
+	fd_close(&birth->place.input);
 	if (birth->plan.enters_cgroup)
 		fd_close(&birth->plan.cgroup);
 }
@@ -336,8 +342,10 @@ void children_spawn(struct service *service, const struct action *const *actions
 			.nth = i,
 			.slot = a->slot,
 			.workers = cluster_wanted(service->core),
+			.input = -1,
 			.output = {-1, -1},
 			.notify = -1,
+			.ready = -1,
 			.channel = -1,
 			.leader = -1,
 		};

@@ -224,15 +224,23 @@ static bool are_numbered(const struct recipe *r)
 	return (r->settings->pass & PASS_STDIN) == 0 || (r->settings->pass & numbered) != 0;
 }
 
-static int channel_number(const struct recipe *r)
+/* `number`, or the next one where that is taken by `ready = fd:N`. */
+static int free_number(const struct worker_place *p, int number)
 {
-	return FIRST_FD + (are_numbered(r) ? (int)r->settings->listen_count : 0);
+	return number + (p->ready != -1 && p->ready_number == number);
+}
+
+static int channel_number(const struct worker_place *p)
+{
+	const struct recipe *r = p->recipe;
+
+	return free_number(p, FIRST_FD + (are_numbered(r) ? (int)r->settings->listen_count : 0));
 }
 
 static void put_channel(struct writer *w)
 {
 	const struct worker_place *p = w->place;
-	uint64_t number = (uint64_t)channel_number(p->recipe);
+	uint64_t number = (uint64_t)channel_number(p);
 
 	if (p->channel == -1)
 		return;
@@ -247,7 +255,7 @@ static void put_channel(struct writer *w)
 /* The descriptor number of shared memory: after the listeners and the channel. */
 static int segment_number(const struct worker_place *p)
 {
-	return channel_number(p->recipe) + (p->channel != -1);
+	return free_number(p, channel_number(p) + (p->channel != -1));
 }
 
 static void put_segment(struct writer *w)
@@ -263,7 +271,7 @@ static void put_segment(struct writer *w)
 /* The descriptor number of the leader's file: after shared memory. */
 static int leader_number(const struct worker_place *p)
 {
-	return segment_number(p) + (p->recipe->segment != NULL);
+	return free_number(p, segment_number(p) + (p->recipe->segment != NULL));
 }
 
 /* The socket has an abstract name where it cannot have one in the runtime directory. */
@@ -401,11 +409,13 @@ static void fill_descriptors(
 	for (int i = 0; i < 2; i++)
 		add_descriptor(plan, place->output[i] != -1 ? place->output[i] : i + 1, i + 1);
 	if (place->channel != -1)
-		add_descriptor(plan, place->channel, channel_number(r));
+		add_descriptor(plan, place->channel, channel_number(place));
 	if (r->segment != NULL)
 		add_descriptor(plan, r->segment->fd, segment_number(place));
 	if (place->leader != -1)
 		add_descriptor(plan, place->leader, leader_number(place));
+	if (place->ready != -1)
+		add_descriptor(plan, place->ready, place->ready_number);
 	if (!are_numbered(r))
 		return;
 	for (size_t i = 0; i < set->count && plan->fd_count < SPAWN_FDS_MAX; i++)
@@ -422,7 +432,7 @@ static void collect_listeners(struct listener_set *own, const struct worker_plac
 
 void environment_of_slot(struct buffer *out, const struct recipe *recipe, uint32_t slot)
 {
-	const struct worker_place place = {.recipe = recipe, .slot = slot};
+	const struct worker_place place = {.recipe = recipe, .slot = slot, .ready = -1};
 	struct listener *list[SPAWN_FDS_MAX] uninitialized;
 	struct listener_set own = {.list = list};
 	struct writer w = {.out = out, .place = &place, .listeners = &own};

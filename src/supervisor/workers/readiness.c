@@ -250,6 +250,18 @@ static void log_refused(struct child *child, const struct fdpass_message *m)
 		(int)child->pid);
 }
 
+/* With `ready = fd:N`: a newline, whose sender may have ended, such as the "echo >&3" of a script. */
+static bool is_newline(
+	const struct child *child, const struct fdpass_message *m, const char *data, size_t len)
+{
+	const struct cluster_settings *s = cluster_settings(child->service->core);
+
+	return s->ready_fd != 0 && memchr(data, '\n', len) != NULL &&
+		memchr(data, '=', len) == NULL && m->has_cred &&
+		(is_from_worker(child, m) ||
+			(long)m->cred.uid == (s->uid != -1 ? s->uid : (long)geteuid()));
+}
+
 /*
  * The next message in a socket, looked at by MSG_PEEK.  It is taken from the socket later, because
  * its sender may wait for that (BARRIER=1), and then end, so that nclust could not tell whose
@@ -274,6 +286,8 @@ static bool peek_message(struct child *child, struct said *said)
 	said->whole = !m.cut && m.len > 0 && m.len <= NOTIFY_MAX &&
 		notify_decode(&said->message, data, (size_t)m.len) == 0;
 	said->counts = said->whole && is_from_worker(child, &m);
+	if (said->whole && is_newline(child, &m, data, (size_t)m.len))
+		said->counts = said->message.ready = true;
 	if (said->counts && said->message.ready && e != NULL && e->phase < STATE_READY)
 		child_flag(child, STATE_SAID_READY, true);
 	if (said->whole && !said->counts)
@@ -328,7 +342,12 @@ void readiness_explain_timeout(struct service *service, const struct report *r)
 			learned_close(service, l, child);
 		return;
 	}
-	if (s->ready == READY_NOTIFY)
+	if (s->ready_fd != 0)
+		trouble_set_cause(child,
+			"it did not write a newline to descriptor %d, which 'ready = fd:%d' waits "
+			"for",
+			s->ready_fd, s->ready_fd);
+	else if (s->ready == READY_NOTIFY)
 		trouble_set_cause(child,
 			"it did not send READY=1, which 'ready = notify' waits for; "
 			"process.send('ready') requires that the command is node itself, not npm "

@@ -26,10 +26,13 @@ struct worker_place {
 	unsigned nth; /* index among the workers that are started at once */
 	uint32_t slot;
 	uint64_t serial;
-	unsigned lane;          /* drain.h */
-	unsigned workers;       /* how many workers the cluster is to have */
-	int output[2];          /* write ends for stdout and stderr, or -1 */
-	int notify;             /* its notify socket, or -1 */
+	unsigned lane;    /* drain.h */
+	unsigned workers; /* how many workers the cluster is to have */
+	int input;        /* its stdin; -1: /dev/null */
+	int output[2];    /* write ends for stdout and stderr, or -1 */
+	int notify;       /* its notify socket, or -1 */
+	int ready;        /* it is to write a newline there once it is ready; or -1 */
+	int ready_number;
 	int channel;            /* the worker's end of its message channel, or -1 */
 	enum channel_kind kind; /* of `channel` */
 	int leader;             /* the file behind NCLUST_LEADER_FD, or -1 */

@@ -26,6 +26,21 @@ def test_ready_1_makes_it_ready_and_not_before():
     it.verb("status").ok()
 
 
+# As s6, dinit and OpenRC have it.  A program that said so may have ended when nclust reads it.
+@pytest.mark.parametrize("say", ("echo >&4", "/bin/echo up >&4", "printf x >&4; echo >&4"))
+def test_a_newline_by_its_descriptor_makes_it_ready_and_nothing_else(say):
+    os.mkfifo("go")
+    it = start("-n 1 -l 8000 --ready fd:4 --start-timeout 1h", "sh", "-c",
+               f'printf no >&4; echo said; read x <"$0"; {say}; exec 4>&-; exec sleep 1000',
+               path("go"), clock=True)
+    it.logged("said")
+    it.advance(3000)
+    assert it.worker().state == "starting"
+    write("go", "\n")
+    it.event("ready")
+    it.verb("status").ok()
+
+
 def test_what_it_says_of_itself_is_shown_with_control_bytes_made_harmless():
     it = start("-n 1 --ready notify", NOTIFY, "READY=1", "ERRNO=13", "RELOADING=1", "READY=1",
                "--barrier", "STATUS=warming \x1b[31mup")  # which comes once that is answered

@@ -125,6 +125,7 @@ static const struct {
 		"'memory-high' is more than 'memory-max'"},
 	{"backoff-max = 50ms\n", 3, "backoff-max",
 		"'backoff-min', 100ms, is more than 'backoff-max', 50ms"},
+	{"ready = fd:4\nlisten = 80 81\n", 3, "ready", "4 is a listener's: write 'fd:5'"},
 	{"chroot = /srv\nready = notify\n", 4, "ready", "'notify' cannot be used with 'chroot'"},
 	{"canary = x\nbake = 1s\n", 3, "canary", "from 0 to 10000, found 'x'"},
 	{"chroot = /srv\nwatchdog = 5s\n", 4, "watchdog", "cannot be used with 'chroot'"},
