@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 /* What a worker may write in a second and still count as writing little. */
@@ -42,25 +43,27 @@ static bool is_redrawn(const struct line *line)
 static void put_prefixed(struct logger *logger, struct sink *o, const struct line *line)
 {
 	bool is_terminal = o->stream.is_terminal;
-	bool redrawn = is_terminal && is_redrawn(line);
+	bool talks = is_terminal && line->of->talks;
+	bool edits = is_terminal && line->of->edits;
+	bool redrawn = is_terminal && !edits && is_redrawn(line);
 	struct source_prefix *prefix = &logger->prefix;
 	struct sink_text put = {
 		.of = line->of->cluster,
 		.text = line->text,
 		.len = line->len,
-		.newline = true,
-		.escapes = is_terminal,
+		.newline = !talks || line->ends,
+		.escapes = is_terminal && !edits,
 	};
 
 	if (redrawn && !line->ends)
 		return;
-	if (is_terminal)
+	if (is_terminal && !edits)
 		put.len = terminal_redrawn(&put.text, put.len);
 	if (prefix->len == 0)
 		source_prefix(prefix, line->of, logger->width, logger->colour && is_terminal);
 	prefix->text[prefix->mark] = line->goes_on && !redrawn ? '+' : '|';
 	put.before = prefix->text;
-	put.before_len = prefix->len;
+	put.before_len = talks && line->goes_on ? 0 : prefix->len;
 	sink_put(o, &put);
 }
 
@@ -68,7 +71,7 @@ static void put_line(struct logger *logger, struct route *route, const struct li
 {
 	struct sink *o = cluster_sink(
 		&logger->clusters, line->of->cluster, route, line->of->slot, line->is_stderr);
-	bool is_mere_end = line->goes_on && line->len == 0; /* of a line that was cut */
+	bool is_mere_end = line->goes_on && line->len == 0 && !line->of->talks; /* it was cut */
 
 	if (o == NULL || (is_mere_end && o->kind != SINK_FILE))
 		return;
@@ -281,11 +284,25 @@ static size_t room_of(struct logger *logger, struct source_pipe *pipe)
 	return pipe->said < QUIET_SAYS ? QUIET_SAYS - pipe->said : 0;
 }
 
+/* Neither a progress bar, nor one that moves the cursor, is shown before the line's end; whoever edits
+ * a line, as readline(3) does, has the cursor. */
+static void look_at_talk(struct source *source, const struct sink *o, const char *data, size_t len)
+{
+	struct termios t;
+
+	source->edits =
+		source->talks && tcgetattr(o->file.fd, &t) == 0 && (t.c_lflag & ICANON) == 0;
+	source->shows = source->edits ||
+		(source->talks && memchr(data, '\r', len) == NULL &&
+			memchr(data, '\x1b', len) == NULL);
+}
+
 static void take_data(struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
 {
 	struct sink *o = stream_of(logger, pipe);
 	size_t put = logger->clusters.put;
 
+	look_at_talk(pipe->source, o, data, len);
 	pipe->said += len;
 	logger->clusters.is_quiet = pipe->said <= QUIET_SAYS;
 	if (is_copied(logger, pipe)) {
@@ -457,7 +474,8 @@ void reading_take_pipes(
 		return;
 	}
 	source->copied = p->sink == LOGWIRE_COPY;
-	source->is_own = p->flag != 0;
+	source->is_own = (p->flag & LOGWIRE_OWN) != 0;
+	source->talks = (p->flag & LOGWIRE_TALKS) != 0;
 	source->quiet = p->quiet != 0;
 	if (p->what != 0)
 		source->pid = p->what;

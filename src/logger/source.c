@@ -183,7 +183,9 @@ void source_split(
 			hand_on(&s, data, n, true, len);
 		data = end + 1;
 	}
-	if (len > 0)
+	if (len > 0 && pipe->source->shows)
+		end_part(&s, data, len, false, 0);
+	else if (len > 0)
 		keep_part(&s, data, len);
 }
 

@@ -95,6 +95,9 @@ struct source {
 	bool quiet;                  /* only its last lines are kept */
 	bool is_own;                 /* its user is nclust's, and could stop us anyway */
 	bool copied;                 /* copied unchanged, unless to a terminal */
+	bool talks;                  /* it reads our terminal */
+	bool shows;                  /* what it has written of a line is shown at once: a prompt */
+	bool edits;                  /* it has taken the terminal's line editing over */
 	struct linering ring;        /* of its slot, which others of the slot write to as well */
 	struct source_pipe pipes[2]; /* stdout, stderr */
 };

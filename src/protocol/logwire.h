@@ -73,6 +73,8 @@ enum logwire_to {
 	LOGWIRE_TO_SYSLOG,
 };
 #define LOGWIRE_OLD_SYSLOG 256U /* in `address_in_use`: RFC 3164 */
+/* In `flag` of LOGWIRE_ADD. */
+enum logwire_add { LOGWIRE_OWN = 1, LOGWIRE_TALKS = 2 };
 /* In `flag` of LOGWIRE_ROUTE. */
 enum logwire_route { LOGWIRE_TIMED = 1, LOGWIRE_NO_STDOUT = 2, LOGWIRE_NO_STDERR = 4 };
 #define LOGWIRE_ROUTES_MAX 8U
@@ -112,7 +114,8 @@ struct logwire_packet {
 	uint32_t stream; /* 1: stdout, 2: stderr; LOGWIRE_ADD: 3: both */
 	uint32_t sink;
 	uint32_t flag;           /* LOGWIRE_SINK: colours for a terminal;
-				    LOGWIRE_ADD: the worker has nclust's own user */
+				    LOGWIRE_ADD: the worker has nclust's own user,
+				    or reads the terminal */
 	uint32_t quiet;          /* LOGWIRE_ADD: keep only its last lines */
 	uint32_t address_in_use; /* LOGWIRE_LAST: it complained of that */
 	uint32_t what;           /* LOGWIRE_HOLD, LOGWIRE_DROP;

@@ -33,6 +33,7 @@
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/types.h>
+#include <termios.h>
 
 /*
  * The state of the supervisor.  Ownership is a tree: a supervisor has services, a service has
@@ -183,6 +184,8 @@ struct launch {
 	nsec_t started;
 	unsigned cpus;
 	bool had_terminal;
+	bool lends_terminal; /* to workers; then `terminal` is as it was before */
+	struct termios terminal;
 	int self_exe;       /* O_PATH of nclust's binary */
 	rlim_t descriptors; /* RLIMIT_NOFILE of nclust itself */
 };

@@ -193,7 +193,7 @@ void capture_hand_over(struct service *service, const struct child *child)
 		.sink = is_copied(service) ? LOGWIRE_COPY : 0,
 		.what = child->pid > 0 ? (uint32_t)child->pid : 0,
 		.which = child->generation,
-		.flag = s != NULL && (s->uid < 0 || (uid_t)s->uid == geteuid()),
+		.flag = s != NULL && (s->uid < 0 || (uid_t)s->uid == geteuid()) ? LOGWIRE_OWN : 0,
 	};
 	int fds[3];
 	size_t count = 0;
@@ -209,6 +209,8 @@ void capture_hand_over(struct service *service, const struct child *child)
 		p.stream |= (uint32_t)i + 1;
 		fds[count++] = child->output[i];
 	}
+	if (sup->launch.lends_terminal && ptys_are_wanted(child, 0))
+		p.flag |= LOGWIRE_TALKS;
 	slotlog = slotlog_of(child);
 	if (slotlog != -1)
 		fds[count++] = slotlog;

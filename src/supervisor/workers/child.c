@@ -4,7 +4,9 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/nsec.h"
+#include "config/origin.h"
 #include "os/clock.h"
+#include "os/descriptors.h"
 #include "os/process.h"
 #include "os/spawn/spawn.h"
 #include "supervisor/common/registry.h"
@@ -17,15 +19,18 @@
 #include "supervisor/workers/capture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 /* How long nclust waits for execve(2) if the cluster's last spawn took too long. */
 #define SPAWN_PATIENCE_AGAIN (200 * MSEC)
 
 #define SPARE_DESCRIPTORS 6
+#define FIRST_FREE 3
 
 /* ---- birth ---- */
 
@@ -71,12 +76,25 @@ struct child *child_new(struct service *service)
 	return c;
 }
 
+static bool is_in_foreground(void)
+{
+	return tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
+/* A worker that was killed may have left the terminal without echo, or without Ctrl-C. */
+static void restore_terminal(const struct supervisor *sup)
+{
+	if (sup->launch.lends_terminal && is_in_foreground())
+		(void)tcsetattr(STDIN_FILENO, TCSANOW, &sup->launch.terminal);
+}
+
 /* Release all that the worker has, and the struct. */
 static void child_release(struct child *c)
 {
 	if (c->pidfd != -1)
 		childset_remove(c, c->pidfd);
 	PARTS_BACKWARDS(gone, c);
+	restore_terminal(c->service->sup);
 	readiness_close(c);
 	fd_close(&c->pidfd);
 	capture_drop(c);
@@ -164,6 +182,31 @@ static int open_for_worker(struct child *c, struct birth *birth, struct error *e
 	return check_spare(sup, birth->place.connection, err);
 }
 
+/* What the worker reads; -1: /dev/null.  The only worker of an nclust in the foreground of a terminal
+ * reads that: a debugger, a console.  A line of a Procfile may end with its input, which never ends. */
+static int open_input(struct supervisor *sup, const struct child *c)
+{
+	const struct cluster_settings *s = cluster_settings(c->service->core);
+	int ends[2];
+	int both;
+
+	if (sup->service_count == 1 && cluster_wanted(c->service->core) == 1 &&
+		!sup->settings->daemon && (s->uid < 0 || (uid_t)s->uid == geteuid()) &&
+		is_in_foreground()) {
+		if (!sup->launch.lends_terminal)
+			sup->launch.lends_terminal =
+				tcgetattr(STDIN_FILENO, &sup->launch.terminal) == 0;
+		return fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, FIRST_FREE);
+	}
+	if (sup->settings->config_file == NULL || !procfile_is(sup->settings->config_file) ||
+		pipe2(ends, O_CLOEXEC) == -1)
+		return -1;
+	both = descriptors_again(ends[0], O_RDWR); /* the worker itself keeps it open */
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+	return both;
+}
+
 /* Put the child into its slot and into the table of pids. */
 static void put_in_slot(struct child *c, struct child **at)
 {
@@ -203,6 +246,7 @@ static int fill_plan(struct child *c, struct making *m)
 		set_failed(service, m->answer, err.sys, SPAWN_CLONE, err.text);
 		return -1;
 	}
+	birth->place.input = open_input(sup, c);
 	capture_open(service, c, birth->place.output);
 	if (environment_fill(sup, &birth->place, &birth->plan) == -1) {
 		set_failed(service, m->answer, ENOMEM, SPAWN_CLONE, NULL);

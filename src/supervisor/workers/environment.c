@@ -406,6 +406,8 @@ static void fill_descriptors(
 	}
 	if ((r->settings->pass & PASS_STDIN) != 0 && set->count > 0)
 		add_descriptor(plan, group_fd(set->list[0], place->lane), 0);
+	else if (place->input != -1)
+		add_descriptor(plan, place->input, 0);
 	for (int i = 0; i < 2; i++)
 		add_descriptor(plan, place->output[i] != -1 ? place->output[i] : i + 1, i + 1);
 	if (place->channel != -1)

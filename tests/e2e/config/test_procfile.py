@@ -42,6 +42,16 @@ def test_an_empty_port_of_env_stays_empty():
     assert variables(shop(), "web")["PORT"] == ""
 
 
+def test_a_line_that_ends_with_its_input_goes_on():
+    procfile("web: sleep 1000", "css: sh -c 'echo watches; cat; touch ended'")
+    it = shop("--log prefix")
+    it.logged("watches")
+    pid = it.worker(0, "css").pid
+    wait(lambda: any("pipe_read" in read(f"/proc/{p}/wchan") for p in living()))
+    it.call("upgrade")
+    assert it.worker(0, "css").pid == pid and not os.path.exists("shop/ended")
+
+
 def test_copies_of_a_server_share_the_port_that_it_opens_by_itself():
     procfile(f"web: {PLAIN} $PORT --loopback")
     it = shop("-n web=2", env={"PORT": "8000"})

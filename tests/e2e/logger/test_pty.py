@@ -2,6 +2,7 @@
 """A pseudo-terminal for the workers' output: programs hold no line back, and it is as wide as the
 place that a line has."""
 import re
+import termios
 
 from harness import *
 from harness.says import say, says
@@ -36,6 +37,44 @@ def test_what_a_program_holds_back_elsewhere_is_on_the_terminal_at_once(option):
         t.sees(r"it\.0 \| said", r"it\.1 \| said")
     else:
         assert not t.has("said")
+
+
+def test_the_only_worker_reads_the_terminal_and_is_seen_to_ask():
+    t, it = on_screen("-n 1", """
+import os
+x = 6
+print(input("who? ").upper())
+breakpoint()
+print("x is", x)
+os.read(0, 1)""")
+    t.sees(r"it\.0 \| who\?$")
+    t.type("me\n")
+    t.sees(r"it\.0 \| who\? me$", r"it\.0 \| ME")
+    t.sees(r"it\.0 \| \(Pdb\)$")
+    t.type("x = 42\r")
+    t.sees(r"it\.0 \| \(Pdb\) x = 42$")
+    t.type("c\r")
+    t.sees("x is 42")
+    assert os.readlink(f"/proc/{it.worker().pid}/fd/0") == os.ttyname(t.streams["stdin"])
+
+
+@pytest.mark.parametrize("options", ("-n 2", "-n 1 --user nobody"))
+def test_no_other_worker_reads_it(options):
+    need_root()
+    _, it = on_screen(options, "import time; time.sleep(1000)")
+    assert os.readlink(f"/proc/{it.worker().pid}/fd/0") == "/dev/null"
+
+
+def test_a_worker_that_dies_leaves_the_terminal_as_it_was():
+    t, it = on_screen("-n 1 --backoff-min 1h --backoff-max 1h", """
+import os, tty
+tty.setraw(0)
+print("raw")
+os.read(0, 1)""")
+    t.sees("raw")
+    kill(it.worker().pid)
+    it.event("exited")
+    assert termios.tcgetattr(t.master) == t.before
 
 
 def test_each_stream_is_a_terminal_of_its_own_and_none_that_controls():

@@ -99,6 +99,8 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, pids),
 	NOT(supervisor, launch.self_exe),
 	NOT(supervisor, launch.descriptors),
+	NOT(supervisor, launch.lends_terminal), /* a worker may have changed it by then */
+	NOT(supervisor, launch.terminal),
 	NOT(supervisor, orphans.file),
 	NOT(supervisor, logger.no_pty), /* told anew */
 	NOT(supervisor, logger.routed),
