@@ -4,6 +4,7 @@
 #include "config/value.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/common/news.h"
+#include "supervisor/workers/capture.h"
 #include "supervisor/workers/recipe.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void remove_from_list(const struct helper *h)
 {
@@ -86,10 +88,25 @@ static char **make_environment(const struct helper_plan *p, struct buffer *text)
 	return list;
 }
 
+static bool is_of_another_user(const struct recipe *r)
+{
+	return r->settings != NULL && r->settings->uid >= 0 && (uid_t)r->settings->uid != geteuid();
+}
+
+/* One of another user has a pipe as workers have, and no file of ours open for writing. */
 static int spawn_helper(
 	struct helper *h, const struct helper_plan *p, char *const *environment, struct error *err)
 {
 	struct supervisor *sup = p->service->sup;
+	struct child own = {
+		.service = p->service,
+		.serial = ++sup->births.next_serial,
+		.generation = cluster_generation(p->service->core),
+		.pidfd = -1,
+		.output = {-1, -1},
+	};
+	bool captured = p->output[0] <= 0 && !p->silent && is_of_another_user(p->recipe);
+	int output[2] = {p->output[0], p->output[1]};
 	struct strings candidates;
 	struct spawn_failure failure;
 	struct spawn_plan plan;
@@ -102,16 +119,29 @@ static int spawn_helper(
 	plan.argv = p->command->list;
 	plan.envp = environment;
 	plan.death_signal = SIGKILL;
+	if (captured)
+		capture_open(p->service, &own, output);
+	if (captured && output[0] == -1) /* `accept = yes`: that has no pipe */
+		output[0] = output[1];
 	for (int i = 1; i <= 2; i++)
-		plan.fds[plan.fd_count++] =
-			(struct spawn_fd){p->output[i - 1] > 0 ? p->output[i - 1]
-					: p->silent            ? sup->null_fd
-							       : daemon_output(sup, i),
-				i};
+		plan.fds[plan.fd_count++] = (struct spawn_fd){output[i - 1] > 0 ? output[i - 1]
+				: p->silent                                     ? sup->null_fd
+					    : daemon_output(sup, i),
+			i};
 	got = spawn(&plan, &h->job.pid, &h->job.pidfd, &failure);
 	if (got == -1)
 		spawn_explain(&failure, p->command->list[0], err);
 	strings_clear(&candidates);
+	if (captured) {
+		capture_close(sup, output);
+		own.pid = h->job.pid;
+		logger_start_put_off(sup);
+		capture_hand_over(p->service, &own);
+		/* the logger is to forget it at the end of the pipe; nobody hears its last words */
+		if (own.output[1] != -1)
+			(void)capture_ask_last(&own);
+		capture_drop(&own);
+	}
 	return got;
 }
 

@@ -42,6 +42,16 @@ bool capture_wanted(const struct service *service)
 	return capture_asked(service) && budget_files(service, 0) == BUDGET_ALL;
 }
 
+/* Would processes of another user hold a file of ours open for writing? */
+static bool is_own_file(const struct service *service)
+{
+	const struct cluster_settings *s = cluster_settings(service->core);
+	struct stat st;
+
+	return s->uid >= 0 && (uid_t)s->uid != geteuid() && fstat(STDERR_FILENO, &st) == 0 &&
+		S_ISREG(st.st_mode);
+}
+
 bool capture_asked(const struct service *service)
 {
 	enum log_mode mode = cluster_settings(service->core)->log;
@@ -52,7 +62,7 @@ bool capture_asked(const struct service *service)
 	/* a process for each connection: that costs a pipe each */
 	return mode == LOG_AUTO &&
 		(sup->settings->daemon ? !sup->instance.ready_once
-				       : sup->logger.stdout_is_terminal);
+				       : sup->logger.stdout_is_terminal || is_own_file(service));
 }
 
 /* Open the write end for reading, too: if all other readers are killed, the

@@ -145,6 +145,14 @@ echo $!"""))
     wait_gone(left)
 
 
+def test_a_process_of_another_user_has_no_file_of_nclusts_open_to_write():
+    need_root()
+    os.chmod(".", 0o755)
+    it = accepting("--user nobody", script("where", 'readlink "/proc/$$/fd/2"; echo bad >&2'))
+    assert once().startswith("pipe:")
+    it.logged("bad")
+
+
 def test_the_example_answers_by_its_address_and_by_its_path():
     for name in ("report.ini", "report.sh"):
         write(name, read(f"{CHECKOUT}/etc/examples/accept/{name}"), 0o755)

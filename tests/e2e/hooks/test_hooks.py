@@ -50,6 +50,23 @@ def test_a_workers_beginning_and_end_are_told_with_the_facts():
     assert it.log().count("the hook on-scale") == 1
 
 
+@pytest.mark.parametrize("options", ("", "--accept -l 8000"), ids=("workers", "accept"))
+def test_a_hook_of_another_user_has_no_file_of_nclusts_open_to_write(options):
+    need_root()
+    hook = write("hook", f"""#!/bin/sh
+        exec 3>&1
+        readlink /proc/$$/fd/2 /proc/$$/fd/3 >{path('told')}/where
+        echo "it was told" >&2
+        touch {path('told')}/done
+        """, 0o755)
+    make("told", mode=0o777)
+    it = cluster(f"-n 1 {options or '--ready alive:1ms'} --user nobody --on-scale {hook}", *NAP)
+    it.call("scale", count=2)
+    wait(lambda: os.path.exists("told/done"))
+    assert all(line.startswith("pipe:") for line in lines("told/where"))
+    it.logged("it was told")
+
+
 def test_what_is_asked_for_is_no_crash_and_scales_and_rollouts_are_told():
     hook = tell()
     it = cluster("-n 1 --ready notify --drain off " + " ".join(
