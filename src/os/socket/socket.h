@@ -200,6 +200,7 @@ int socket_key_guess(
 
 bool socket_key_equal(const struct socket_key *a, const struct socket_key *b);
 bool socket_key_is_any(const struct socket_key *key); /* 0.0.0.0, :: */
+bool socket_key_is_loopback(const struct socket_key *key);
 bool socket_key_is_tcp(const struct socket_key *key); /* or MPTCP */
 /* Are the keys equal but for TCP and MPTCP?  Each can replace the other, because
  * MPTCP falls back to TCP. */

@@ -168,6 +168,12 @@ bool socket_key_is_any(const struct socket_key *key)
 	return memcmp(key->ip, none, sizeof(none)) == 0;
 }
 
+bool socket_key_is_loopback(const struct socket_key *key)
+{
+	return key->family == AF_INET ? key->ip[0] == 127
+				      : memcmp(key->ip, &in6addr_loopback, sizeof(key->ip)) == 0;
+}
+
 bool socket_key_is_tcp(const struct socket_key *key)
 {
 	return key->type == SOCK_STREAM &&

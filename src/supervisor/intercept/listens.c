@@ -134,17 +134,34 @@ static bool is_debuggers(const struct child *child, const struct listener *l)
 		find_debugger(child, l, l->key.port - child->slot) != NULL;
 }
 
-/* Logs a debugger's port that workers share, although its user wants one of them. */
-static void log_shared_debugger(struct child *child, struct listener *l)
+/* Is it a port on loopback beside another one, for those who run the server? */
+static bool is_second(const struct child *child, const struct listener *l)
+{
+	const struct cluster_sockets *s = &child->service->sockets;
+	bool second = s->listeners.count > 0;
+
+	if (!l->has_key || !learned_only(l) || !socket_key_is_loopback(&l->key))
+		return false;
+	for (size_t i = 0; i < s->learned.count && s->learned.list[i] != l; i++)
+		second |= s->learned.list[i]->key.port != l->key.port;
+	for (size_t i = 0; i < s->learned.count; i++)
+		second |= s->learned.list[i]->has_key &&
+			!socket_key_is_loopback(&s->learned.list[i]->key);
+	return second;
+}
+
+/* Logs a port that workers share, although its user wants one of them. */
+static void log_shared(struct child *child, struct listener *l)
 {
 	const char *debugger = find_debugger(child, l, l->key.port);
 
-	if (debugger != NULL && l->workers > 1 && cluster_wanted(child->service->core) > 1 &&
-		once_say(l->said, ONCE_SHARED) && news_spares(child))
+	if ((debugger != NULL || is_second(child, l)) && l->workers > 1 &&
+		cluster_wanted(child->service->core) > 1 && once_say(l->said, ONCE_SHARED) &&
+		news_spares(child))
 		news_say_of(child->service, LOG_NOTE, "listening",
 			"%s is shared: each request reaches any worker; "
 			"%s{slot+%u} gives each its own",
-			listener_text(l), debugger, l->key.port);
+			listener_text(l), debugger != NULL ? debugger : "the port ", l->key.port);
 }
 
 /* False: the port does not count. */
@@ -534,7 +551,7 @@ static void note_listening(struct child *child, struct listener *l, pid_t tid)
 	if (!learned_only(l))
 		ports_tell(child, ports_bit(child->service, l));
 	PARTS(uses, child, l, USE_LISTENS);
-	log_shared_debugger(child, l);
+	log_shared(child, l);
 	if (counts)
 		report_if_ready(child);
 }

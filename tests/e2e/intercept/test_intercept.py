@@ -146,6 +146,24 @@ def test_a_port_beside_the_first_that_should_not_be_shared(options, word, taken,
     assert learned(it)[0] == "tcp:127.0.0.1:8000" and len(learned(it)) == (1 if options else 2)
 
 
+@pytest.mark.parametrize("first, second, seen", (
+    ("0.0.0.0:8000", "127.0.0.1:9293", "127.0.0.1:9293"),
+    ("127.0.0.1:8000", "127.0.0.1:9293", "127.0.0.1:9293"),
+    ("127.0.0.1:9293", "0.0.0.0:8000", "127.0.0.1:9293"),
+    ("127.0.0.1:8000", "0.0.0.0:9293", None),
+    ("127.0.0.1:8000", "127.0.0.2:8000", None)))
+def test_a_second_port_on_loopback_that_copies_share_is_told_of(first, second, seen):
+    it = cluster("-n 2", "python3", "-c", """
+import socket, sys, time
+servers = [socket.create_server(tuple(a.split(":"))) for a in sys.argv[1:]]
+time.sleep(1000)""".replace('tuple(a.split(":"))', '(a.split(":")[0], int(a.split(":")[1]))'),
+        first, second)
+    if seen:
+        it.logged(f"it: tcp:{seen} is shared: each request reaches any worker; the port "
+                  f"{{slot+{seen[-4:]}}} gives each its own")
+    assert it.log().count("is shared") == (1 if seen else 0)
+
+
 @pytest.mark.parametrize("word", ("--inspect=9229", "--inspect={slot+9229}"))
 def test_who_listens_for_a_debugger_is_not_ready_by_that(word):
     os.mkfifo("go")
