@@ -102,6 +102,7 @@ static int cannot_listen(const struct socket_plan *plan, int error, struct error
 	if (error == EACCES && plan->port != 0 && plan->port < 1024)
 		error_hint(err,
 			"a port below 1024 needs a socket unit, "
+			"setcap cap_net_bind_service=+ep on nclust, "
 			"AmbientCapabilities=CAP_NET_BIND_SERVICE, or sysctl "
 			"net.ipv4.ip_unprivileged_port_start=%u",
 			plan->port);

@@ -6,12 +6,14 @@
 #include "config/config.h"
 #include "os/clock.h"
 #include "os/look/look.h"
+#include "os/privilege.h"
 #include "protocol/json.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/common/registry.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -327,6 +329,9 @@ void trouble_find_holder(char who[HOLDER_TEXT], int type, unsigned port)
 void trouble_cannot_bind(
 	struct child *child, int type, unsigned port, const char *what, int error, const char *hint)
 {
+	const struct supervisor *sup = child->service->sup;
+	bool may = privilege_has(CAP_NET_BIND_SERVICE);
+	const char *exe = sup->upgrade.exe_path != NULL ? sup->upgrade.exe_path : "nclust";
 	char who[HOLDER_TEXT] = "";
 
 	if (!once_say(child->said, ONCE_CANNOT_BIND)) /* the worker may try again and again */
@@ -335,9 +340,11 @@ void trouble_cannot_bind(
 		trouble_find_holder(who, type, port);
 	if (error == EACCES && port > 0 && port < 1024)
 		trouble_set_cause(child,
-			"cannot bind %s: %s; a port below 1024 requires root "
-			"or CAP_NET_BIND_SERVICE",
-			what, strerror(error));
+			"cannot bind %s: %s; a port below 1024 requires root or "
+			"CAP_NET_BIND_SERVICE, which nclust %s%s, for '-l %u'",
+			what, strerror(error),
+			may ? "has" : "can have: setcap cap_net_bind_service=+ep ", may ? "" : exe,
+			port);
 	else if (error != EADDRINUSE)
 		trouble_set_cause(child, "cannot bind %s: %s", what, strerror(error));
 	else if (hint != NULL && *hint != '\0')

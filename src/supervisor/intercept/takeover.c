@@ -218,6 +218,8 @@ static void take_over_port(struct takeover *t)
 	struct listener *l;
 	int fd;
 
+	if (!may_bind(t))
+		report_failed(t, EACCES);
 	if (!may_bind(t) || !takeover_waits(t)) {
 		let_kernel(t);
 		return;

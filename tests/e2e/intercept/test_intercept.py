@@ -180,6 +180,19 @@ time.sleep(1000)""", word)
     assert len(learned(it)) == 2
 
 
+@pytest.mark.parametrize("options, under, words", (
+    ("", AS_NOBODY, "can have: setcap cap_net_bind_service=+ep {}, for '-l 80'"),
+    ("--user nobody", (), "has, for '-l 80'")), ids=("setcap", "user"))
+def test_who_may_not_bind_a_low_port_hears_what_nclust_may(options, under, words):
+    need_root()
+    os.chown("run", 65534, 65534)
+    it = start(f"-n 1 {options}", "python3", "-c", """
+import socket
+socket.create_server(("127.0.0.1", 80))""", under=under)
+    it.logged("cannot bind tcp:127.0.0.1:80: Permission denied; a port below 1024 requires root or "
+              "CAP_NET_BIND_SERVICE, which nclust " + words.format(it.program))
+
+
 def test_who_finds_a_port_in_use_hears_that_share_ports_does_not_name_it():
     it = start("-n 2 --share-ports 8000", "python3", "-c", """
 import socket, sys, time
