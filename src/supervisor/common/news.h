@@ -39,6 +39,7 @@ struct news {
 	unsigned killed;      /* ROLLOUT_DONE: workers that outlived their stop-timeout */
 	char killed_text[NEWS_KILLED];
 	bool bind_hint;
+	const char *path; /* while it is published: a unix path that another worker has bound */
 };
 
 /* Which setting had workers of the cluster killed in their stop: "killed after ...". */
@@ -194,6 +195,9 @@ bool trouble_holds_port(const struct service *service, const struct report *r);
  * cause. */
 void trouble_guess_in_use(const struct service *service, uint64_t worker, char *to, size_t size);
 
+/* A unix path that another worker of the cluster has bound; NULL: none. */
+const char *trouble_path(const struct service *service, uint64_t worker);
+
 /* The process that has the port, or what of nclust itself; "": not known. */
 void trouble_find_holder(char who[HOLDER_TEXT], int type, unsigned port);
 
@@ -213,6 +217,9 @@ void trouble_free(struct service *service);
 #define TROUBLE_ONE_COPY \
 	"if only one copy can run at a time: workers = 1, surge = 0, " \
 	"max-unavailable = 1"
+
+/* The first advice where that copy has bound a unix path. */
+#define TROUBLE_SHARE_PATH "'-l unix:%s' if the program takes LISTEN_FDS"
 
 /* What to do if a worker listens elsewhere because it finds that its port is open. */
 #define TROUBLE_PROBES \

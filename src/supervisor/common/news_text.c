@@ -290,9 +290,12 @@ static void say_rollout_failed(struct buffer *out, const struct news *n)
 	buffer_printf(out, "restart failed: %s", n->explain);
 	if (r->why != WHY_STOP)
 		say_who_serves(out, r);
-	if (r->beside && !r->was_ready && r->ending.kind != ENDING_SPAWN &&
-		may_be_in_the_way(n->last))
-		buffer_string(out, "; " TROUBLE_ONE_COPY);
+	if (!r->beside || r->was_ready || r->ending.kind == ENDING_SPAWN ||
+		!may_be_in_the_way(n->last))
+		return;
+	if (n->path != NULL && strstr(n->explain, "'-l unix:") == NULL)
+		buffer_printf(out, "; to share its path: " TROUBLE_SHARE_PATH, n->path);
+	buffer_string(out, "; " TROUBLE_ONE_COPY);
 }
 
 static void say_scaled(struct buffer *out, const struct news *n)
@@ -581,6 +584,7 @@ void news_explain(const struct service *service, struct news *n)
 	const char *in = recipe != NULL ? recipe->entered : NULL;
 	const struct report *r = &n->report;
 
+	n->path = r->kind == REPORT_ROLLOUT_FAILED ? trouble_path(service, r->worker) : NULL;
 	if (r->kind == REPORT_ROLLOUT_FAILED)
 		explain_rollout(service, n);
 	else if (r->kind == REPORT_EXITED && *n->explain == '\0' && r->why != WHY_ITSELF &&

@@ -394,17 +394,24 @@ static const struct child *oldest_other(const struct service *service, uint64_t 
 	return found;
 }
 
+const char *trouble_path(const struct service *service, uint64_t worker)
+{
+	const struct child *c = oldest_other(service, worker);
+
+	return c != NULL && c->life.paths != NULL ? c->life.paths->name : NULL;
+}
+
 void trouble_guess_in_use(const struct service *service, uint64_t worker, char *to, size_t size)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
 	const struct child *c = oldest_other(service, worker);
-	const struct path *p = c != NULL ? c->life.paths : NULL;
+	const char *path = trouble_path(service, worker);
 
-	if (p != NULL)
+	if (path != NULL)
 		snprintf(to, size,
 			"its address is in use, maybe '%s' by %s.%" PRIu32
-			"; to share that: '-l unix:%s' if the program takes LISTEN_FDS",
-			p->name, service->name, c->slot, p->name);
+			"; to share that: " TROUBLE_SHARE_PATH,
+			path, service->name, c->slot, path);
 	else if (service->sup->intercept.way != WAY_NONE && s->intercept != INTERCEPT_OFF &&
 		s->share_ports == NULL)
 		snprintf(to, size,

@@ -75,6 +75,28 @@ def test_a_second_worker_that_finds_the_path_taken_says_who_has_it():
               f"'-l unix:{path('s')}' if the program takes LISTEN_FDS")
 
 
+REFUSES = """
+import os, socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+try:
+    s.connect(sys.argv[1])
+    sys.exit("There is already a server bound to: " + sys.argv[1])  # as puma
+except (FileNotFoundError, ConnectionRefusedError):
+    pass
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen()
+time.sleep(1000)
+"""
+
+
+def test_a_restart_that_fails_at_a_path_advises_to_share_that_first():
+    write("refuses.py", REFUSES)
+    it = cluster("-n 1", "python3", "refuses.py", "s")
+    is_refused(f"'-l unix:{path('s')}' if the program takes LISTEN_FDS; if only one copy.*surge = 0",
+               it.call, "restart")
+
+
 def test_a_release_that_fails_leaves_the_path_to_the_old_workers():
     it = cluster("-n 1", *OWN)
     it.call("restart")
