@@ -25,8 +25,7 @@
 #define ROLE_ALSO 4
 #define ROLE_LISTENER 5
 #define ROLE_EVENTS 6
-#define ROLE_WORKERS 7
-#define ROLE_AGENT 8
+#define ROLE_AGENT 7
 
 /* Returns the exit status: a text that cannot be written is a failure. */
 static int end_print(FILE *out)
@@ -96,8 +95,8 @@ int main(int argc, char **argv)
 	if (is_role(argc, argv, "logger"))
 		return logger_main(ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
 	if (is_role(argc, argv, "web"))
-		return web_main(ROLE_CHANNEL, ROLE_ALSO, ROLE_LISTENER, ROLE_EVENTS, ROLE_WORKERS,
-			ROLE_AGENT, (uid_t)strtoul(argv[3], NULL, 10));
+		return web_main(ROLE_CHANNEL, ROLE_ALSO, ROLE_LISTENER, ROLE_EVENTS, ROLE_AGENT,
+			(uid_t)strtoul(argv[3], NULL, 10));
 	if (is_role(argc, argv, "fallback"))
 		return responder_main(ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
 	if (is_role(argc, argv, "nats"))

@@ -16,7 +16,7 @@ static bool takes_target(const struct verb *verb)
 {
 	return verb->words == WORDS_TARGET || verb->words == WORDS_COUNT ||
 		verb->words == WORDS_RESTART || verb->words == WORDS_SIGNAL ||
-		verb->words == WORDS_MESSAGE || verb->words == WORDS_ASK;
+		verb->words == WORDS_MESSAGE;
 }
 
 static void put_verbs(struct buffer *out)
@@ -243,7 +243,6 @@ static const char *zsh_words(const struct verb *verb)
 	case WORDS_RESTART:
 	case WORDS_COUNT:
 	case WORDS_MESSAGE:
-	case WORDS_ASK:
 		return "_nclust_instances";
 	case WORDS_SIGNAL:
 		return "_nclust_instances_and_signals";

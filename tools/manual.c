@@ -145,7 +145,6 @@ static void put_words_mdoc(struct buffer *out, enum verb_words words)
 		[WORDS_COUNT] = " Oo Ar TARGET Oc Ar N | +N | \\-N",
 		[WORDS_SIGNAL] = " Oo Ar TARGET Oc Ar SIGNAL",
 		[WORDS_MESSAGE] = " Oo Ar TARGET Oc Ar JSON",
-		[WORDS_ASK] = " Ar TARGET METHOD PATH",
 		[WORDS_VERB] = " Oo Ar VERB Oc",
 		[WORDS_COMMAND] = " Oo Fl \\- Oc Ar COMMAND Oo Ar ARG ... Oc",
 		[WORDS_RESTART] = " Oo Ar TARGET Oc",

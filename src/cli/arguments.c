@@ -35,9 +35,6 @@ static const struct verb_option_row rows[] = {
 	{OPTION_KIND, 0, "kind", "KIND,...", "only events of these names", 0},
 	{OPTION_STDERR, 0, "stderr", NULL, "only what came by stderr", 0},
 	{OPTION_GREP, 'g', "grep", "PATTERN", "only lines that match (regex(7), extended)", 0},
-	{OPTION_HEAD, 'i', "head", NULL, "show the whole head of the answer", 0},
-	{OPTION_HEADER, 'H', "header", "FIELD", "send this, too: 'Name: value'", 0},
-	{OPTION_DATA, 'd', "data", "TEXT", "send this as the request's body", 0},
 	{OPTION_CHECK, 0, "check", NULL, "only look for errors", 0},
 	{OPTION_FILE, 'c', "config", "FILE", "read this file, ask no instance", 0},
 	{OPTION_CANARY, 0, "canary", "N", "replace so many first", GIVEN(has_canary)},
@@ -121,21 +118,6 @@ static int take_number(const struct verb_option_row *row, const char *value, uns
 		most, value);
 }
 
-/* Bytes that could end a line are not allowed in a request's head. */
-static bool is_printable(const char *text)
-{
-	while ((unsigned char)*text >= ' ' && *text != 0x7f)
-		text++;
-	return *text == '\0';
-}
-
-static bool is_field(const char *text)
-{
-	size_t name = strcspn(text, ": \t");
-
-	return name > 0 && text[name] == ':' && is_printable(text);
-}
-
 static int take_value(struct arguments *a, const struct verb_option_row *row, const char *value,
 	struct error *err)
 {
@@ -143,7 +125,7 @@ static int take_value(struct arguments *a, const struct verb_option_row *row, co
 		enum verb_option option;
 		const char **to;
 	} texts[] = {{OPTION_CLUSTER, &a->cluster}, {OPTION_GREP, &a->pattern},
-		{OPTION_KIND, &a->kinds}, {OPTION_FILE, &a->file}, {OPTION_DATA, &a->data},
+		{OPTION_KIND, &a->kinds}, {OPTION_FILE, &a->file},
 		{OPTION_RUNTIME, &a->runtime_directory}};
 	struct control_request *r = &a->request;
 
@@ -163,14 +145,6 @@ static int take_value(struct arguments *a, const struct verb_option_row *row, co
 		if (when_parse(&r->since, value, (nsec_t)(clock_wall() * SECOND), err) == 0)
 			return 0;
 		return error_wrap(err, "--since");
-	case OPTION_HEADER:
-		if (a->header_count == FIELDS_MAX)
-			return error_fail(err, EX_USAGE, "--header: at most %d", FIELDS_MAX);
-		a->headers[a->header_count++] = value;
-		if (is_field(value))
-			return 0;
-		return error_fail(err, EX_USAGE,
-			"--header: wanted 'Name: value' on one line, found '%s'", value);
 	default:
 		if (row->option == OPTION_FILE && a->file != NULL)
 			return error_fail(err, EX_USAGE, "--config: is given twice");
@@ -178,7 +152,7 @@ static int take_value(struct arguments *a, const struct verb_option_row *row, co
 			if (texts[i].option == row->option)
 				*texts[i].to = value;
 	}
-	if (*value != '\0' || row->option == OPTION_DATA)
+	if (*value != '\0')
 		return 0;
 	return error_fail(
 		err, EX_USAGE, "--%s: wanted a %s, found nothing", row->name, row->argument);
@@ -283,27 +257,6 @@ static int take_message(struct arguments *a, char **words, int count, struct err
 	return 0;
 }
 
-static int take_ask(struct arguments *a, char **words, int count, struct error *err)
-{
-	static const char capitals[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-
-	if (count < 3)
-		return error_fail(err, EX_USAGE,
-			"ask: which worker, method and path? e.g. nclust ask web.2 GET /");
-	a->target = words[0];
-	a->request.first = *words[1];
-	a->http_method = words[1];
-	a->path = words[2];
-	if (strspn(words[1], capitals) != strlen(words[1]) || *words[1] == '\0' ||
-		strlen(words[1]) > 20)
-		return error_fail(
-			err, EX_USAGE, "ask: wanted a method such as GET, found '%s'", words[1]);
-	if (*words[2] == '/' && strchr(words[2], ' ') == NULL && is_printable(words[2]))
-		return 0;
-	return error_fail(err, EX_USAGE,
-		"ask: wanted a path such as '/', without spaces, found '%s'", words[2]);
-}
-
 static int take_words(struct arguments *a, char **words, int count, struct error *err)
 {
 	static const int most[] = {[WORDS_NONE] = 0,
@@ -312,7 +265,6 @@ static int take_words(struct arguments *a, char **words, int count, struct error
 		[WORDS_SIGNAL] = 2,
 		[WORDS_VERB] = 1,
 		[WORDS_MESSAGE] = 2,
-		[WORDS_ASK] = 3,
 		[WORDS_RESTART] = 1};
 
 	if (count > most[a->verb->words]) {
@@ -331,8 +283,6 @@ static int take_words(struct arguments *a, char **words, int count, struct error
 		return take_pair(a, words, count, is_signal, "signal", err);
 	case WORDS_MESSAGE:
 		return take_message(a, words, count, err);
-	case WORDS_ASK:
-		return take_ask(a, words, count, err);
 	default:
 		return 0;
 	}

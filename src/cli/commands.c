@@ -156,24 +156,6 @@ const struct verb verbs[] = {
 		.run = verb_logs,
 	},
 	{
-		.name = "ask",
-		.help = "ask one worker by HTTP",
-		.manual = "Sends a request to the worker of a slot, as in nclust "
-			  "ask web.2 GET /debug, although all workers share the "
-			  "port, which must be one of TCP: connections that "
-			  "another one accepts are closed again. Prints the body "
-			  "of the answer, and its first "
-			  "line to standard error, with -i its whole head. Exits "
-			  "1 if the status is 400 or more or the answer is not "
-			  "complete, 75 if the worker takes no connection within "
-			  "5 s or says nothing for 60 s. Only root and the "
-			  "user of the instance may ask.",
-		.options = OPTION_RUNTIME | OPTION_HELP | OPTION_HEAD | OPTION_HEADER | OPTION_DATA,
-		.words = WORDS_ASK,
-		.method = METHOD_ASK,
-		.run = verb_ask,
-	},
-	{
 		.name = "events",
 		.help = "what has happened",
 		.manual = "Prints what the instance still remembers, one line "

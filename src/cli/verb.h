@@ -37,9 +37,6 @@ enum verb_option {
 	OPTION_KIND = 1 << 18,
 	OPTION_STDERR = 1 << 19,
 	OPTION_GREP = 1 << 20,
-	OPTION_HEAD = 1 << 21,
-	OPTION_HEADER = 1 << 22,
-	OPTION_DATA = 1 << 23,
 	OPTION_DEFAULTS = 1 << 24, /* --all of config */
 	OPTION_TIMEOUT = 1 << 25,
 };
@@ -55,12 +52,10 @@ enum verb_words {
 	WORDS_TRIAL,   /* a command, after options that are to be tried with it; or nothing */
 	WORDS_RESTART, /* [TARGET] [-- COMMAND] */
 	WORDS_MESSAGE, /* [TARGET] JSON */
-	WORDS_ASK,     /* TARGET METHOD PATH */
 };
 
 struct arguments;
 
-#define FIELDS_MAX 32 /* header fields of one request */
 #define GIVEN_MAX 128 /* words of one trial */
 
 struct verb {
@@ -95,11 +90,6 @@ struct arguments {
 	 * ends with a NULL */
 	const char *given[GIVEN_MAX + 1];
 	size_t given_count;
-	const char *http_method; /* WORDS_ASK */
-	const char *path;
-	const char *headers[FIELDS_MAX]; /* OPTION_HEADER */
-	size_t header_count;
-	const char *data; /* OPTION_DATA; or NULL */
 };
 
 /* Read a verb's words; argv[0] is the verb.  -1: err->status is 64. */
@@ -128,7 +118,6 @@ int verb_change(struct arguments *a);
 int verb_logs(struct arguments *a);
 int verb_events(struct arguments *a);
 int verb_top(struct arguments *a);
-int verb_ask(struct arguments *a);
 int verb_config(struct arguments *a);
 int verb_doctor(struct arguments *a);
 int verb_exec(struct arguments *a);

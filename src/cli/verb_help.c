@@ -64,7 +64,6 @@ static void put_verb(struct buffer *out, const struct verb *v)
 		[WORDS_COUNT] = " [TARGET] N|+N|-N",
 		[WORDS_SIGNAL] = " [TARGET] SIGNAL",
 		[WORDS_MESSAGE] = " [TARGET] JSON",
-		[WORDS_ASK] = " TARGET METHOD PATH",
 		[WORDS_RESTART] = " [TARGET] [-- COMMAND]",
 		[WORDS_VERB] = " [VERB]",
 		[WORDS_TRIAL] = " [-- COMMAND]",

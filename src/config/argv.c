@@ -102,7 +102,7 @@ static const char *find_own(const struct other_name *list, size_t count, const c
 
 static const struct other_name other_options[] = {{"i", "-n"}, {"w", "-n"}, {"f", "-n"},
 	{"instances", "-n"}, {"p", "-l"}, {"b", "-l"}, {"port", "-l"}, {"bind", "-l"},
-	{"cwd", "--directory"}, {"chdir", "--directory"}};
+	{"cwd", "--directory"}, {"chdir", "--directory"}, {"metrics", "-l " LISTEN_EACH}};
 #define AT_BOOT "systemctl enable --now nclust@NAME, for /etc/nclust/NAME.ini"
 static const struct other_name other_verbs[] = {{"ls", "status"}, {"ps", "status"},
 	{"list", "status"}, {"info", "status"}, {"show", "status"}, {"log", "logs"},
@@ -111,7 +111,8 @@ static const struct other_name other_verbs[] = {{"ls", "status"}, {"ps", "status
 	{"remove", "stop"}, {"describe", "status"}, {"avail", "status"}, {"jlist", "status --json"},
 	{"env", "config"}, {"flush", "logs"}, {"fg", "logs -f"},
 	{"reread", "config --check -c FILE"}, {"save", AT_BOOT}, {"startup", AT_BOOT},
-	{"resurrect", AT_BOOT}, {"enable", AT_BOOT}};
+	{"resurrect", AT_BOOT}, {"enable", AT_BOOT},
+	{"ask", "-l " LISTEN_EACH ", an address of each worker's own"}};
 
 static const void *find_option(
 	const void *table, const char *name, size_t len, enum cmdline_takes *takes)
@@ -279,7 +280,7 @@ static void lost_word(struct words *w, int index)
 		return;
 	}
 	if (own != NULL) {
-		bool is_ours = strcmp(own, AT_BOOT) != 0;
+		bool is_ours = strchr(own, ',') == NULL; /* a verb, not a sentence */
 
 		buffer_printf(&line, "unknown verb '%.100s'; use: %s%s", word,
 			is_ours ? "nclust " : "", own);

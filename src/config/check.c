@@ -263,8 +263,6 @@ static void check_with_accept(const struct check *k)
 			"cannot be used with 'accept': a connection cannot be the leader"},
 		{"ipc", true, c->ipc == IPC_ON,
 			"'on' cannot be used with 'accept': a connection has no channel"},
-		{"metrics", true, c->metrics.kind == PROBE_HTTP,
-			"cannot be used with 'accept': there is no worker to ask"},
 		{"pty", true, c->pty == PTY_YES,
 			"'yes' cannot be used with 'accept': the output is the connection"}};
 
@@ -357,17 +355,8 @@ static void check_probe(const struct check *k, const char *key, const struct pro
 
 static void check_probes(const struct check *k)
 {
-	const struct cluster_settings *c = k->c;
-	const struct address *first = first_stream(c);
-
-	check_probe(k, "ready", &c->ready_probe);
-	check_probe(k, "check", &c->check);
-	if (c->accept)
-		return;
-	check_probe(k, "metrics", &c->metrics);
-	check_rule(k, c->metrics.kind == PROBE_HTTP && first != NULL && first->kind == ADDRESS_UNIX,
-		"metrics",
-		"workers are asked over TCP only, and the first listener is a unix socket");
+	check_probe(k, "ready", &k->c->ready_probe);
+	check_probe(k, "check", &k->c->check);
 }
 
 static void check_fallback(const struct check *k)

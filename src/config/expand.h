@@ -51,4 +51,7 @@ const char *command_stop_signal(const char *command);
 /* Is the command, as it was written, a scheduler, each copy of which would do all of the work? */
 bool command_schedules(const char *command);
 
+/* An address of each worker's own, in the place of `metrics` and `nclust ask`. */
+#define LISTEN_EACH "127.0.0.1:{slot+9100}"
+
 #endif

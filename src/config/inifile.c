@@ -388,6 +388,8 @@ static void unknown_key(const struct ini *ini, const char *key)
 		strcmp(key, "include") == 0)
 		fault(ini, "%s.%s: this key belongs in %s", ini->where, key,
 			instance ? "a [cluster:NAME] section" : "[nclust]");
+	else if (strcmp(key, "metrics") == 0)
+		fault(ini, "%s.%s: unknown key; use 'listen = %s'", ini->where, key, LISTEN_EACH);
 	else if (near != NULL)
 		fault(ini, "%s.%s: unknown key; did you mean '%s'?", ini->where, key, near);
 	else

@@ -224,8 +224,6 @@ const struct option_row option_rows[] = {
 		"a check without an answer by then has failed", .change = CHANGE_LIVE),
 	COUNT(check_failures, "check-failures", 1, 1000, "3",
 		"this many failed checks in a row end a worker", .change = CHANGE_LIVE),
-	ROW(metrics, "metrics", probe, "http:/path", "where each worker tells its own metrics",
-		.fallback = "off", .change = CHANGE_LIVE),
 	ROW(fallback, "fallback", fallback, "answer",
 		"answer HTTP while no worker is ready: 503, or a file", .fallback = "off",
 		.change = CHANGE_LIVE),

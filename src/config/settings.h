@@ -263,7 +263,7 @@ struct cluster_settings {
 	unsigned pids_max;
 	unsigned cpu_weight; /* of the cluster's cgroup; 0: the kernel's default */
 	unsigned io_weight;
-	unsigned threads; /* THREADS_OFF, THREADS_AUTO or 1..THREADS_MAX */
+	unsigned threads;      /* THREADS_OFF, THREADS_AUTO or 1..THREADS_MAX */
 	int64_t shared_memory; /* 0: off; else as written, not yet whole pages */
 
 	enum ready_mode ready;
@@ -272,7 +272,6 @@ struct cluster_settings {
 	struct probe ready_probe;
 	nsec_t start_timeout;
 
-	struct probe metrics; /* PROBE_HTTP, or PROBE_NONE */
 	const char *fallback; /* "503", a file, or NULL: off */
 	char *fallback_page;  /* content of that file; NULL: the built-in page */
 	nsec_t fallback_after;

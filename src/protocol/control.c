@@ -43,7 +43,7 @@ enum {
 
 bool control_method_writes(enum control_method method)
 {
-	return ((CHANGES | ON(ASK)) >> method & 1) != 0;
+	return (CHANGES >> method & 1) != 0;
 }
 
 static int take_bool(bool *to, const json_t *value, struct error *err)
@@ -163,14 +163,6 @@ static int take_command(struct control_request *r, const json_t *value, struct e
 	return error_set(err, 0, "wanted an array of strings: a program and its arguments");
 }
 
-static int take_first(struct control_request *r, const char *text, struct error *err)
-{
-	if (text[0] < 'A' || text[0] > 'Z' || text[1] != '\0')
-		return error_set(err, 0, "wanted a capital letter");
-	r->first = text[0];
-	return 0;
-}
-
 /* Kinds and addresses, and nothing else, as they are shown to people. */
 static int take_readiness(struct control_request *r, const char *text, struct error *err)
 {
@@ -217,7 +209,6 @@ static const struct field {
 	{"drop_ports", ON(RESTART) | ON(RELOAD), .kind = YES_OR_NO, .at = AT(drop_ports)},
 	{"message", ON(SEND), .take = take_message},
 	{"command", ON(RESTART), .take = take_command},
-	{"first", ON(ASK), .kind = TEXT, .take_text = take_first},
 	{"readiness", ON(STATUS), .kind = TEXT, .take_text = take_readiness},
 	{"timeout", ON(DRAIN) | ON(UNDRAIN), .kind = SECONDS, .at = AT(timeout),
 		.given = AT(has_timeout)},
@@ -334,7 +325,6 @@ static int take_method(struct control_request *r, const char *name, struct error
 			continue;
 		r->method = (enum control_method)i;
 		r->last = r->method == METHOD_EVENTS ? -1 : 0;
-		r->first = r->method == METHOD_ASK ? 'G' : '\0';
 		return 0;
 	}
 	error_set(err, 0, "unknown method '%.32s'", name);
@@ -470,10 +460,6 @@ static void put_params(struct json_writer *w, const struct control_request *r)
 		json_put_text(w, "message", r->message);
 	if (sends(r, "command", r->command != NULL))
 		put_command(w, r->command);
-	if (sends(r, "first", r->first != '\0')) {
-		json_key(w, "first");
-		json_bytes(w, &r->first, 1);
-	}
 	json_close_object(w);
 }
 

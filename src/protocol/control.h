@@ -50,7 +50,7 @@ enum control_method {
 	METHOD_UPGRADE,
 	METHOD_SEND,
 	METHOD_LOGS,
-	METHOD_ASK,
+	METHOD_ASK, /* of old: refused, with what to do instead */
 	METHOD_DRAIN,
 	METHOD_UNDRAIN,
 	METHOD_START,
@@ -79,7 +79,7 @@ struct control_request {
 	char id[80]; /* as JSON text: a number or a string */
 	enum control_method method;
 	char target[160]; /* cluster, or cluster.slot; "": the instance */
-	bool no_wait;     /* all methods that change something, but not ask */
+	bool no_wait;     /* all methods that change something */
 	enum scale_kind scale_kind;
 	int count;    /* scale: {"count":4} or {"by":-1} */
 	int signal;   /* signal: {"signal":"USR1"} */
@@ -107,8 +107,6 @@ struct control_request {
 	char *message;
 	/* restart: {"command":[WORD,WORD]}, ends with NULL.  Memory as of `message`. */
 	char **command;
-	/* ask: {"first":"G"}, the first byte of the request that the client will send itself */
-	char first;
 };
 
 /*

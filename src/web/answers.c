@@ -198,7 +198,6 @@ static const struct page pages[] = {
 	{"/status", WANTS_STATUS, "application/json", make_json},
 	{"/events", WANTS_LIFE, "text/event-stream", NULL},
 	{"/history", WANTS_PAST, "application/json", make_json},
-	{"/metrics/", WANTS_WORKERS, NULL, NULL}, /* and a cluster's name */
 	{"/metrics", WANTS_METRICS, "application/openmetrics-text; version=1.0.0; charset=utf-8",
 		make_openmetrics},
 	{"/metrics", WANTS_METRICS, "text/plain; version=0.0.4; charset=utf-8", make_prometheus},
@@ -209,11 +208,8 @@ const struct page *page_find(const char *path, const char *accept)
 	bool has_choice = accept != NULL && strstr(accept, openmetrics) != NULL;
 
 	for (size_t i = 0; i < COUNT_OF(pages); i++)
-		if (pages[i].wants == WANTS_WORKERS
-				? strncmp(path, pages[i].path, strlen(pages[i].path)) == 0 &&
-					path[strlen(pages[i].path)] != '\0'
-				: strcmp(pages[i].path, path) == 0 &&
-					(has_choice || strstr(pages[i].type, openmetrics) == NULL))
+		if (strcmp(pages[i].path, path) == 0 &&
+			(has_choice || strstr(pages[i].type, openmetrics) == NULL))
 			return &pages[i];
 	return NULL;
 }

@@ -14,8 +14,6 @@
 #define READING_MAX (60 * SECOND)
 /* How long nclust may take for an answer. */
 #define WAITING_MAX (5 * SECOND)
-/* How long workers may take, with the scrapes before. */
-#define SCRAPING_MAX (15 * SECOND)
 /* When all places are taken, guests make room that have not read their answer in
  * this time. */
 #define READING_SAFE (5 * SECOND)
@@ -168,7 +166,7 @@ static void look_at(struct web *web, struct guest *g, nsec_t now)
 			hang_up(g, NULL);
 		break;
 	case GUEST_WAITS:
-		if (now - g->since > (g->page->wants == WANTS_WORKERS ? SCRAPING_MAX : WAITING_MAX))
+		if (now - g->since > WAITING_MAX)
 			request_give_up(web, g);
 		break;
 	case GUEST_READS:

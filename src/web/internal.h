@@ -58,11 +58,7 @@ struct ask {
 	void (*answered)(void *context, const char *json, size_t len);
 	/* What happens, or did if it was asked for, as JSON. */
 	void (*happened)(void *context, const char *json, size_t len);
-	/* nclust's refusal, as JSON; NULL: answered() gets NULL. */
-	void (*refused)(void *context, const char *json, size_t len);
 	void *context; /* of these */
-	int passed;    /* a descriptor that came with an event, until it is
-			  taken; or -1 */
 };
 
 /* Takes over the descriptor of a stream. */
@@ -79,17 +75,16 @@ void ask_send(struct ask *ask, struct control_request request);
  * For the files of this folder alone.  Other folders include web.h.
  *
  * guests.c lets connections in and bounds them, requests.c decides what each of them gets,
- * answers.c, page.c, answers.c and scrape.c make that, agent.c answers HAProxy, web.c runs the loop.
+ * answers.c and page.c make that, agent.c answers HAProxy, web.c runs the loop.
  * A connection has one request, so that its place is free when the request is answered.
  */
 #define GUESTS_MAX 64
-#define SCRAPE_GUESTS_MAX 16 /* that may wait for workers */
-#define HEAD_MAX 8192U       /* of a request, in bytes */
+#define HEAD_MAX 8192U /* of a request, in bytes */
 
 enum guest_phase {
 	GUEST_NONE,    /* the place is free */
 	GUEST_ASKS,    /* the request is not complete */
-	GUEST_WAITS,   /* for nclust's answer, or workers'; suspended */
+	GUEST_WAITS,   /* for nclust's answer; suspended */
 	GUEST_READS,   /* the answer is on its way */
 	GUEST_FOLLOWS, /* the events; suspended while there is none for the guest */
 };
@@ -102,7 +97,6 @@ enum wants {
 	WANTS_READINESS, /* a status of what readiness is made of */
 	WANTS_METRICS,   /* a status of what metrics are made of */
 	WANTS_PAST,      /* the events of nclust's history */
-	WANTS_WORKERS,   /* metrics that workers report */
 };
 
 /* An answer; several guests may read the same. */
@@ -120,7 +114,6 @@ struct guest {
 	nsec_t since;      /* when the phase began */
 	unsigned question; /* WAITS: the number of nclust's request for it */
 	const struct page *page;
-	char cluster[72];      /* WAITS for the metrics of this cluster's workers */
 	struct answer *answer; /* the answer to be given; or NULL */
 	/* FOLLOWS */
 	struct buffer events; /* not sent yet */
@@ -155,10 +148,9 @@ struct web {
 	ev_io ready;  /* the library's epoll set */
 	bool resumed; /* a guest was resumed: the library runs without an event then */
 	ev_prepare turn;
-	ev_timer timer;   /* for the earliest of these times, and when the library wants to run */
-	nsec_t sweep_at;  /* each second, while there are guests; or 0 */
-	nsec_t ask_at;    /* when a question may be asked that waits; or 0 */
-	nsec_t scrape_at; /* when the scrape ends, or the next one may begin; or 0 */
+	ev_timer timer;  /* for the earliest of these times, and when the library wants to run */
+	nsec_t sweep_at; /* each second, while there are guests; or 0 */
+	nsec_t ask_at;   /* when a question may be asked that waits; or 0 */
 
 	struct guest guests[GUESTS_MAX];
 	unsigned guest_count;
@@ -171,8 +163,6 @@ struct web {
 	nsec_t next_ask;    /* not before */
 	struct ask events;
 	bool following; /* events were asked for */
-	struct ask workers;
-	struct scrape *scrape; /* heap: the scrape under way; or NULL */
 
 	char *token;   /* NULL: no token is required */
 	bool any_host; /* the Host of a request does not matter */
@@ -217,17 +207,6 @@ void stream_look(struct guest *g, nsec_t now);
 /* End the guest's events after those that it has not read yet. */
 void stream_end(struct guest *g);
 
-/* ---- scrape.c ---- */
-
-void scrape_init(struct web *web, int channel);
-void scrape_fini(struct web *web);
-/* `scrape_at` has come: end the scrape, or begin the next one. */
-void scrape_look(struct web *web);
-/* Do so many guests wait for workers that no more may? */
-bool scrape_is_full(const struct web *web);
-/* This guest waits for the metrics of that cluster's workers. */
-void scrape_want(struct web *web, struct guest *g, const char *cluster);
-
 /* ---- agent.c ---- */
 
 /* Begin to accept clients. */
@@ -242,8 +221,8 @@ struct page {
 	const char *path;
 	enum wants wants;
 	const char *type;
-	/* Returns the HTTP status.  NULL: the page is the stream of events, the page
-	 * for people, or made of workers' metrics. */
+	/* Returns the HTTP status.  NULL: the page is the stream of events, or the page
+	 * for people. */
 	unsigned (*make)(struct buffer *body, const char *json, size_t len);
 };
 /* NULL: no such page.  `accept` may be NULL. */

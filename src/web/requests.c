@@ -5,7 +5,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
-#include "os/fdpass.h"
 #include "os/socket/endpoint.h"
 
 #include <arpa/inet.h>
@@ -130,8 +129,7 @@ static struct answer *refuse_request(const struct web *web, struct MHD_Connectio
 			"WWW-Authenticate", "Bearer");
 	if (page == NULL)
 		return answer_text(web, MHD_HTTP_NOT_FOUND,
-			"there is /, /healthz, /readyz, /metrics, "
-			"/metrics/CLUSTER, /status, /events, /history\n",
+			"there is /, /healthz, /readyz, /metrics, /status, /events, /history\n",
 			NULL, NULL);
 	return NULL;
 }
@@ -182,17 +180,10 @@ enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection, 
 		return give_answer(web, g, page_answer(web));
 	if (g->page->make == NULL && g->page->wants == WANTS_LIFE)
 		return give_answer(web, g, stream_begin(web, g));
-	if (g->page->wants == WANTS_WORKERS && scrape_is_full(web))
-		return give_answer(web, g,
-			answer_text(web, MHD_HTTP_SERVICE_UNAVAILABLE,
-				"16 others wait for metrics of workers\n", "Retry-After", "1"));
 	g->question = web->question + 1;
 	guest_set_phase(g, GUEST_WAITS);
 	web->mhd.suspend_connection(connection);
-	if (g->page->wants == WANTS_WORKERS)
-		scrape_want(web, g, url + strlen(g->page->path));
-	else
-		requests_ask(web);
+	requests_ask(web);
 	return MHD_YES;
 }
 
@@ -276,7 +267,7 @@ void requests_ask(struct web *web)
 	for (unsigned i = 0; i < GUESTS_MAX; i++) {
 		const struct guest *g = &web->guests[i];
 
-		if (g->phase != GUEST_WAITS || g->answer != NULL || g->page->wants == WANTS_WORKERS)
+		if (g->phase != GUEST_WAITS || g->answer != NULL)
 			continue;
 		if (first == NULL || goes_before(g, first))
 			first = g;
@@ -413,27 +404,8 @@ static void take_line(struct ask *ask, const char *line, size_t len)
 		ask->answered(ask->context, line + head, len - head - 1);
 	} else if (ask->under_way && has_prefix(line, len, failure)) {
 		ask->under_way = false;
-		if (ask->refused != NULL)
-			ask->refused(
-				ask->context, line + strlen(failure), len - strlen(failure) - 1);
-		else
-			ask->answered(ask->context, NULL, 0);
+		ask->answered(ask->context, NULL, 0);
 	}
-}
-
-/* recv(2) with descriptors: one comes with the last line of what is read. */
-static ssize_t receive_some(struct ask *ask, char *data, size_t size)
-{
-	struct fdpass_message m uninitialized;
-	ssize_t got = fdpass_read(ask->io.fd, data, size, &m);
-
-	if (got > 0 && m.fd_count > 0) {
-		fd_close(&ask->passed);
-		ask->passed = fd_release(&m.fds[0]);
-	}
-	if (got > 0)
-		fdpass_drop(&m);
-	return got;
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -448,7 +420,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 		const char *line;
 		size_t len;
 
-		got = receive_some(ask, data, sizeof(data));
+		got = recv(ask->io.fd, data, sizeof(data), MSG_DONTWAIT);
 		if (got <= 0)
 			break;
 		line_reader_begin(&ask->lines, data, (size_t)got);
@@ -466,7 +438,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 
 void ask_init(struct ask *ask, struct ev_loop *loop, int fd)
 {
-	*ask = (struct ask){.loop = loop, .passed = -1};
+	*ask = (struct ask){.loop = loop};
 	line_reader_init(&ask->lines, CONTROL_RESULT_MAX);
 	ev_io_init(&ask->io, on_readable, fd, EV_READ);
 	ask->io.data = ask;
@@ -477,7 +449,6 @@ void ask_fini(struct ask *ask)
 {
 	ev_io_stop(ask->loop, &ask->io);
 	line_reader_fini(&ask->lines);
-	fd_close(&ask->passed);
 	(void)close(ask->io.fd);
 }
 

@@ -54,8 +54,6 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 		(void)web->mhd.run(web->daemon);
 	if (is_due(&web->ask_at, now))
 		requests_ask(web);
-	if (is_due(&web->scrape_at, now))
-		scrape_look(web);
 	if (is_due(&web->sweep_at, now))
 		guests_sweep(web, now);
 }
@@ -81,7 +79,7 @@ static nsec_t library_due(struct web *web, nsec_t now)
 static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
 	struct web *web = watcher->data;
-	const nsec_t times[] = {web->ask_at, web->scrape_at, web->sweep_at};
+	const nsec_t times[] = {web->ask_at, web->sweep_at};
 	nsec_t now = clock_now();
 	nsec_t next = library_due(web, now);
 
@@ -160,8 +158,7 @@ static int open_http(struct web *web, int listener, int also)
 	return 0;
 }
 
-static int open_all(
-	struct web *web, int channel, int also, int listener, int events, int workers, int agent)
+static int open_all(struct web *web, int channel, int also, int listener, int events, int agent)
 {
 	web->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
 	if (web->loop == NULL || take_token(web, channel) == -1 ||
@@ -176,7 +173,6 @@ static int open_all(
 	ask_init(&web->events, web->loop, events);
 	web->events.happened = stream_on_event;
 	web->events.context = web;
-	scrape_init(web, workers);
 	ev_init(&web->timer, on_timer);
 	web->timer.data = web;
 	ev_prepare_init(&web->turn, on_turn);
@@ -201,7 +197,6 @@ static void close_all(struct web *web)
 		(void)web->mhd.run(web->daemon);
 	if (web->daemon != NULL)
 		web->mhd.stop_daemon(web->daemon);
-	scrape_fini(web);
 	ask_fini(&web->status);
 	buffer_fini(&web->past);
 	ask_fini(&web->events);
@@ -220,7 +215,7 @@ static int load_library(struct mhd *mhd)
 	return library_load("libmicrohttpd.so.12", names, COUNT_OF(names), mhd);
 }
 
-int web_main(int channel, int also, int listener, int events, int workers, int agent, uid_t user)
+int web_main(int channel, int also, int listener, int events, int agent, uid_t user)
 {
 	struct web web = {.loop = NULL};
 	ev_periodic far;
@@ -230,8 +225,7 @@ int web_main(int channel, int also, int listener, int events, int workers, int a
 		listener = -1;
 	else if (load_library(&web.mhd) == -1)
 		return errno == ENOMEM ? EX_OSERR : EX_CONFIG;
-	if (open_all(&web, channel, also, listener, events, workers,
-		    is_listening(agent) ? agent : -1) == -1)
+	if (open_all(&web, channel, also, listener, events, is_listening(agent) ? agent : -1) == -1)
 		return EX_OSERR;
 	/* with a periodic, whose time never comes, libev waits by a timerfd, else it wakes up
 	 * every 59.7 s to look for jumps of the clock */

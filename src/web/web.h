@@ -6,11 +6,10 @@
 
 /*
  * The web process: answers by HTTP what nclust tells it, and can do nothing else.  The supervisor
- * starts it from the same binary, with three connections to the control socket's server, where it
- * may only look (`channel` for a status, `events`) and ask for connections to workers of clusters
- * with `metrics` (`workers`); and with the listening sockets of HTTP (`listener`, and perhaps
- * `also`) and of HAProxy's agent-check (`agent`).  In place of a missing socket it gets another
- * descriptor.  One line comes by `channel` before all else: the bearer token, or nothing if none is
+ * starts it from the same binary, with two connections to the control socket's server, where it
+ * may only look (`channel` for a status, `events`); and with the listening sockets of HTTP
+ * (`listener`, and perhaps `also`) and of HAProxy's agent-check (`agent`).  In place of a missing
+ * socket it gets another descriptor.  One line comes by `channel` before all else: the bearer token, or nothing if none is
  * required; "open " stands before it if the Host of a request does not matter (requests.c).
  *
  * It loads libmicrohttpd for HTTP, gives up all rights (privilege_shed()), lets itself be
@@ -20,6 +19,6 @@
  * EX_CONFIG if the library cannot be loaded, EX_NOPERM if the rights stay.  It
  * writes nothing.
  */
-int web_main(int channel, int also, int listener, int events, int workers, int agent, uid_t user);
+int web_main(int channel, int also, int listener, int events, int agent, uid_t user);
 
 #endif

@@ -34,7 +34,7 @@ static const struct plain_row client_rows[] = {
 	PLAIN_MUST(1, client, io.fd, FD),
 	PLAIN(2, client, may_write, BOOL),
 	PLAIN(3, client, half_closed, BOOL),
-	PLAIN_ENUM(4, client, state, CLIENT_ASKING),
+	PLAIN_ENUM(4, client, state, CLIENT_CLOSING),
 	PLAIN(5, client, line_since, WHEN),
 	PLAIN(6, client, stuck_since, WHEN),
 	PLAIN(7, client, idle_since, WHEN),

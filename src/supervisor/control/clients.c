@@ -43,7 +43,6 @@ void client_free(struct client *c)
 		at = &(*at)->next;
 	*at = c->next;
 	ev_io_stop(c->sup->loop, &c->io);
-	ask_forget(c);
 	if (c->sup->control.reserve_fd == -1) { /* its number is needed at once */
 		(void)shutdown(c->io.fd, SHUT_RDWR);
 		foreign_close_now(c->sup, NULL, &c->io.fd);
@@ -158,21 +157,6 @@ void client_write(struct client *c)
 		(void)shutdown(c->io.fd, SHUT_RDWR);
 	}
 	client_watch(c);
-}
-
-int client_pass(struct client *c, size_t line, int fd)
-{
-	ssize_t sent = -1;
-
-	if (c->out.len == line && !c->out.failed)
-		sent = fdpass_write(c->io.fd, c->out.data, line, fd);
-	if (sent <= 0) {
-		c->out.len -= c->out.len >= line ? line : c->out.len;
-		return -1;
-	}
-	buffer_consume(&c->out, (size_t)sent);
-	client_write(c);
-	return 0;
 }
 
 void client_tell_missed(struct client *c)
@@ -449,11 +433,8 @@ void clients_settle(struct supervisor *sup)
 {
 	census_fini(sup);
 	clients_counted(sup);
-	for (struct client *c = sup->control.first; c != NULL; c = c->next) {
-		if (c->state == CLIENT_ASKING)
-			ask_settle(c);
+	for (struct client *c = sup->control.first; c != NULL; c = c->next)
 		(void)send_queued(c);
-	}
 }
 
 int clients_init(struct supervisor *sup, struct error *err)

@@ -30,11 +30,10 @@ extern const struct part control_part;
 
 enum client_state {
 	CLIENT_IDLE,
-	CLIENT_WAITING,    /* for the outcome of a change */
-	CLIENT_STATUS,     /* for a census, before its status */
-	CLIENT_FOLLOWING,  /* events -f */
-	CLIENT_CLOSING,    /* after what is queued is sent */
-	CLIENT_ASKING = 6, /* connections to workers are being made for the client */
+	CLIENT_WAITING,   /* for the outcome of a change */
+	CLIENT_STATUS,    /* for a census, before its status */
+	CLIENT_FOLLOWING, /* events -f */
+	CLIENT_CLOSING,   /* after what is queued is sent */
 };
 
 /* What a client that made a change waits for, in one cluster. */
@@ -62,11 +61,10 @@ struct client {
 	struct control_request request;
 	struct expectation *expected;
 	size_t expected_count;
-	bool pending;        /* what concerns the whole instance is not over: the hook `verb` */
-	char outcome[600];   /* the sentence of the result or error */
-	struct reach *reach; /* CLIENT_ASKING: heap (internal.h); else NULL */
-	uint64_t missed;     /* messages of workers that were not shown */
-	uint32_t only_slot;  /* of a status, events or logs, with request.target */
+	bool pending;       /* what concerns the whole instance is not over: the hook `verb` */
+	char outcome[600];  /* the sentence of the result or error */
+	uint64_t missed;    /* messages of workers that were not shown */
+	uint32_t only_slot; /* of a status, events or logs, with request.target */
 };
 
 /* How clients go through an upgrade: the control socket, a client, and its expectations. */
@@ -88,9 +86,6 @@ void clients_look(struct supervisor *sup);
 /* For requests.c and status.c. */
 void client_write(struct client *c); /* send what is queued, as far as the socket takes it */
 void client_watch(struct client *c); /* give the client a later turn, if its state needs one */
-/* Send the line that is queued, and this descriptor, which stays ours, with it.  -1:
- * the client does not read, and the line is dropped. */
-int client_pass(struct client *c, size_t line, int fd);
 void client_error(struct client *c, int code, const char *message);
 void client_done(struct client *c); /* the request is answered */
 /* Answer clients that wait for a census before their status. */

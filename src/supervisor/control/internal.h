@@ -86,19 +86,4 @@ void showlogs_begin(struct client *c);
 /* The client follows, and a further file is kept. */
 void showlogs_look(struct client *c);
 
-/* ---- ask ---- */
-
-/*
- * The answer of `ask`: connections to workers (health/health.h), each as an event with a
- * descriptor.  The client itself sends its request to the worker and reads the answer, so that
- * nclust reads nothing that a worker sends.  The web process gets connections to all ready
- * workers of a cluster with `metrics`; other clients ask for a connection to the worker of one
- * slot.
- */
-int ask_begin(struct client *c, struct service *service, uint32_t slot, struct error *err);
-/* Answer now, with the workers that were reached; nclust is about to be replaced. */
-void ask_settle(struct client *c);
-/* The answer is over, or the client is about to be freed. */
-void ask_forget(struct client *c);
-
 #endif

@@ -458,14 +458,10 @@ static int do_config(struct client *c, const struct target *t, struct error *err
 
 static int do_ask(struct client *c, const struct target *t, struct error *err)
 {
-	struct service *s = only_service(c, t, err);
-
-	if (s == NULL)
-		return CONTROL_PARAMS;
-	if ((t->slot == SLOT_ALL) != c->own)
-		return refuse_with(err, CONTROL_PARAMS, "name %s, such as '%s%s'",
-			c->own ? "the cluster" : "which worker", s->name, c->own ? "" : ".0");
-	return ask_begin(c, s, t->slot, err) == 0 ? ANSWERED : CONTROL_FAILED;
+	(void)c;
+	(void)t;
+	return refuse_with(err, CONTROL_NO_METHOD,
+		"'ask' is no more: give each worker an address, 'listen = 127.0.0.1:{slot+9100}'");
 }
 
 static method *const methods[METHODS] = {
@@ -491,7 +487,7 @@ static int run_method(struct client *c, struct error *err)
 	bool writes = control_method_writes(c->request.method);
 	struct target target;
 
-	if (writes && !c->may_write && !(c->own && c->request.method == METHOD_ASK))
+	if (writes && !c->may_write)
 		return refuse_with(err, CONTROL_NOT_PERMITTED,
 			"members of control-group may look, not change");
 	if (writes && c->sup->instance.stopping && c->request.method != METHOD_STOP &&

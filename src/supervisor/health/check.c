@@ -406,7 +406,7 @@ static unsigned steps_of(const struct look *look)
 static void probe_some(struct monitor *a, nsec_t now)
 {
 	struct prober *p = (struct prober *)a;
-	nsec_t next = reach_step(p, now);
+	nsec_t next;
 	struct child *child;
 	struct look look;
 
@@ -419,14 +419,14 @@ static void probe_some(struct monitor *a, nsec_t now)
 	}
 	look = look_at_workers(p);
 	p->round_ends = nsec_min(p->round_ends, nsec_add(now, look.interval));
-	if (look.checked == 0 && look.soon == NSEC_NEVER && p->reaches == NULL) {
+	if (look.checked == 0 && look.soon == NSEC_NEVER) {
 		prober_stop(p, false);
 		return;
 	}
 	if (look.exec != NULL)
 		run_command(p, look.exec, check_of(look.exec));
 	prober_fire(p);
-	next = nsec_min(nsec_min(next, look.soon), p->round_ends - now);
+	next = nsec_min(look.soon, p->round_ends - now);
 	if (look.left > 0)
 		next = nsec_min(next, look.interval / steps_of(&look));
 	monitor_arm(a, next > WAIT_LEAST ? next : WAIT_LEAST);

@@ -383,7 +383,6 @@ static void health_on_go_on(struct supervisor *sup)
 
 static void health_on_drop(struct service *service)
 {
-	reach_drop(service);
 	monitors_free(service);
 }
 

@@ -95,8 +95,7 @@ bool check_target_is_certain(const struct check_target *target);
 /* ---- prober ---- */
 
 /*
- * Asks the workers of a cluster if they are ready, and then if they are well (check.c); and hands on
- * connections to workers that somebody wants to reach (reach.c).
+ * Asks the workers of a cluster if they are ready, and then if they are well (check.c).
  *
  * Where several workers accept from a socket, any free one may take a connection: nclust finds out
  * which one has (os/look/look.h) before it sends the request (or its last bytes, if the kernel
@@ -130,7 +129,6 @@ struct probing {
 	nsec_t since;  /* when it was opened: monitor_time() */
 	nsec_t due;    /* TAKEN, REST: when that has lasted too long */
 	bool fin_sent; /* REST: nclust has waited that time, and has sent its FIN */
-	char first;    /* the byte that is sent alone, if the kernel defers accepting; or 0 */
 	size_t sent;   /* bytes of the request */
 	size_t got;
 	struct httpanswer http;
@@ -140,7 +138,6 @@ struct prober {
 	struct monitor monitor;
 	unsigned round;    /* of checks, from 1 on */
 	nsec_t round_ends; /* NSEC_NEVER: no worker is checked */
-	struct reach *reaches;
 
 	ev_timer look;
 	nsec_t step;   /* time to the next look */
@@ -159,7 +156,7 @@ static inline struct prober *prober_of(const struct service *service)
 }
 
 void prober_init(struct prober *p); /* all but its monitor */
-/* Opens connections to all sockets with workers that are to be asked or reached, unless some wait
+/* Opens connections to all sockets with workers that are to be asked, unless some wait
  * there: as many as the socket has workers, because an idle worker that is awake wakes no other. */
 void prober_fire(struct prober *p);
 /* Has this worker been asked, and not answered? */
@@ -179,15 +176,6 @@ const struct probe *check_wants(const struct child *child);
 void check_answered(struct child *child, bool well, const char *why);
 /* nclust cannot connect to where the worker listens. */
 void check_unreached(struct child *child, const struct error *err);
-
-/* reach.c: returns who wants to reach this worker; `byte`: and whose request begins so; or 0. */
-struct reach *reach_find(const struct prober *p, const struct child *child, char byte);
-/* The worker has taken this connection, which is closed afterwards. */
-void reach_hand_on(struct prober *p, struct reach *r, struct child *child, int fd, bool byte_sent);
-/* Do so many connections wait that none is to be opened for that? */
-bool reach_is_crowded(const struct prober *p);
-/* Ends what is over; returns when to try again. */
-nsec_t reach_step(struct prober *p, nsec_t now);
 
 /* ---- stall ---- */
 

@@ -290,14 +290,10 @@ static int send_request(struct probing *a, size_t kept)
 }
 
 /* If the kernel waits for data before a worker can accept: sends the request but for its last
- * bytes, or the byte `first`.  -1: it cannot be sent. */
+ * bytes.  -1: it cannot be sent. */
 static int send_first(struct probing *a)
 {
-	if (!a->target.deferred || a->probe->kind != PROBE_HTTP)
-		return 0;
-	if (a->first == '\0')
-		return send_request(a, 2);
-	return send(a->io.fd, &a->first, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : -1;
+	return a->target.deferred && a->probe->kind == PROBE_HTTP ? send_request(a, 2) : 0;
 }
 
 /* The worker that has the connection is the one to ask: by its own settings. */
@@ -325,24 +321,18 @@ static void ask_worker(
 		ev_io_start(child->service->sup->loop, &a->io);
 }
 
-/* The worker has taken the connection, and has perhaps `closed` it: gives it to whom wants to reach
- * the worker, or asks the worker, if it is to be asked. */
+/* The worker has taken the connection, and has perhaps `closed` it: asks it, if it is to be
+ * asked. */
 static void give_to_worker(struct probing *a, struct child *child, bool closed)
 {
-	struct prober *p = a->prober;
-	struct reach *r = a->sent == 0 ? reach_find(p, child, a->first) : NULL;
-	const struct probe *probe =
-		a->first == '\0' && !prober_asks(p, child) ? find_probe(child) : NULL;
+	const struct probe *probe = !prober_asks(a->prober, child) ? find_probe(child) : NULL;
 
 	if (a->state != PROBING_WAITS)
 		return;
-	if (r != NULL && !closed) {
-		reach_hand_on(p, r, child, a->io.fd, a->first != '\0');
-	} else if (probe != NULL && (a->sent == 0 || health_same_probe(probe, a->probe))) {
+	if (probe != NULL && (a->sent == 0 || health_same_probe(probe, a->probe)))
 		ask_worker(a, child, probe, closed);
-		return;
-	}
-	close_probing(a);
+	else
+		close_probing(a);
 }
 
 /* ---- who has it ---- */
@@ -353,11 +343,10 @@ static void warn_denied(struct prober *p)
 
 	if ((p->denied || p->blind) && once_say(s->said, ONCE_CHECK_DENIED))
 		news_say_of(s, LOG_WARN, "check-denied",
-			"%s, so it is not known which worker got a check%s",
+			"%s, so it is not known which worker got a check: use exec:",
 			p->blind ? "the kernel does not show sockets to nclust "
 				   "(sock_diag)"
-				 : "nclust may not look at its workers' descriptors",
-			p->reaches != NULL ? "" : ": use exec:");
+				 : "nclust may not look at its workers' descriptors");
 }
 
 /* Lists the connections that are taken, as inodes of their other ends, by place.  False: none. */
@@ -539,21 +528,16 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 
 static int open_probing(struct probing *a, const struct child *child, struct error *err)
 {
-	/* a connection that may be handed on is opened like that of a check by HTTP */
-	static const struct probe http = {.kind = PROBE_HTTP, .text = (char *)"/"};
 	struct prober *p = a->prober;
-	const struct reach *r = reach_find(p, child, '\0');
-	const struct probe *probe = find_probe(child);
 	int fd = check_target_open(&a->target, child, err);
 
 	if (fd == -1)
 		return -1;
 	a->settings = cluster_settings_ref(health_settings(child));
-	a->probe = probe != NULL ? probe : &http;
+	a->probe = find_probe(child);
 	a->state = PROBING_CONNECTS;
 	a->socket = check_target_socket(child);
 	a->inode = 0;
-	a->first = r != NULL && a->target.deferred ? r->first : '\0';
 	a->sent = a->got = 0;
 	httpanswer_init(&a->http, false);
 	a->since = prober_time(p);
@@ -574,8 +558,7 @@ static bool open_at_socket(struct prober *p, struct child *child)
 		if (p->asks[i].state != PROBING_OVER)
 			continue;
 		if (open_probing(&p->asks[i], child, &err) == -1) {
-			if (find_probe(child) != NULL)
-				check_unreached(child, &err);
+			check_unreached(child, &err);
 			return true;
 		}
 		missing--;
@@ -585,16 +568,13 @@ static bool open_at_socket(struct prober *p, struct child *child)
 
 void prober_fire(struct prober *p)
 {
-	bool crowded = reach_is_crowded(p);
 	struct child *child;
 	bool more = true;
 
 	p->denied = false;
 	for_each_child (child, children_of(p->monitor.service)) {
-		bool wanted = (find_probe(child) != NULL && !prober_asks(p, child)) ||
-			(!crowded && reach_find(p, child, '\0') != NULL);
-
-		if (!more || !wanted || find_untaken(p, check_target_socket(child)) != NULL)
+		if (!more || find_probe(child) == NULL || prober_asks(p, child) ||
+			find_untaken(p, check_target_socket(child)) != NULL)
 			continue;
 		p->step = STEP_FIRST;
 		more = open_at_socket(p, child);

@@ -28,8 +28,8 @@
 #define ALONE_MS 2000
 #define ALONE_LOOK_MS 20
 
-/* One for status, one for events, one for connections to workers. */
-#define CHANNELS 3
+/* One for status, one for events. */
+#define CHANNELS 2
 
 /* ---- the socket ---- */
 
@@ -118,7 +118,7 @@ static int start_process(struct supervisor *sup, int *channel)
 {
 	struct web *web = &sup->web;
 	int kind = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
-	int pairs[CHANNELS][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
+	int pairs[CHANNELS][2] = {{-1, -1}, {-1, -1}};
 	bool well = true;
 	int got = -1;
 
@@ -129,8 +129,7 @@ static int start_process(struct supervisor *sup, int *channel)
 	else
 		got = role_start(ROLE_WEB, &web->life,
 			(int[]){pairs[0][1], fd_or(sup, web->socket.also),
-				fd_or(sup, web->socket.fd), pairs[1][1], pairs[2][1],
-				fd_or(sup, web->agent.fd)},
+				fd_or(sup, web->socket.fd), pairs[1][1], fd_or(sup, web->agent.fd)},
 			CHANNELS + 3);
 	for (unsigned i = 0; i < CHANNELS; i++)
 		fd_close(&pairs[i][1]);

@@ -37,6 +37,22 @@ def test_each_metric_in_the_rules_and_in_the_dashboard_exists():
         assert len(re.findall(text, read(RULES), re.M)) == alerts
 
 
+def test_each_worker_tells_its_own_metrics_at_an_address_of_its_own():
+    it = cluster("-n 3 --ready notify -l 127.0.0.1:8000 "
+                 "-l '127.0.0.1:{slot+9100},name=metrics'", SERVE, "--notify", "--name",
+                 "metrics")
+    for turn in range(2):
+        assert [slots(3, 9100 + slot) for slot in range(3)] == [{0}, {1}, {2}]
+        if turn == 0:
+            it.verb("restart --bake 0").ok()
+    # whoever types what there was of old for it is told
+    advice = "listen = 127.0.0.1:{slot+9100}"
+    nclust("ask it.1 GET /metrics").fails(64, f"-l {advice[9:]}")
+    nclust("-n 1 --metrics http:/metrics -- true").fails(64, f"-l {advice[9:]}")
+    write("old.ini", "[cluster:it]\ncommand = true\nmetrics = http:/metrics\n")
+    nclust("config --check -c old.ini").fails(78, f"unknown key; use '{advice}'")
+
+
 def test_the_dashboard_is_one_that_grafana_takes():
     panels = BOARD["panels"]
     assert BOARD["uid"] and BOARD["title"] and BOARD["schemaVersion"] >= 30

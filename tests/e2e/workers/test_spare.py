@@ -58,11 +58,6 @@ def test_a_spare_takes_the_place_of_a_worker_that_is_killed_and_is_replaced():
     it, gate = spared()
     old, new = serving(it), spare(it)
     assert who() == {old}
-    # one that cannot answer is not waited for
-    name = f"it.{in_state(it, 'spare').slot}"
-    nclust("ask", name, "GET /").fails(1, f"{name} is a spare: it takes no connections until it "
-                                       "serves")
-
     os.unlink(gate.path)  # no other can serve
     end(old)
     assert get().pid == new

@@ -205,8 +205,7 @@ TEST(every_verb_that_asks_takes_json_and_a_runtime_directory)
 		if (v->words == WORDS_COMMAND || v->words == WORDS_VERB || v->words == WORDS_NONE)
 			continue;
 		ck_assert_msg((v->options & OPTION_JSON) != 0 ||
-				v->run == verb_top || /* draws on a terminal */
-				v->run == verb_ask,   /* shows a worker's words */
+				v->run == verb_top, /* draws on a terminal */
 			"%s", v->name);
 		ck_assert_msg((v->options & OPTION_RUNTIME) != 0, "%s", v->name);
 	}

@@ -226,13 +226,13 @@ static const struct {
 	 "[cluster:a]\ncommand = x\naccept = yes\nlisten = 80\non-stop = z\n"
 	 "[cluster:b]\ncommand = x\n",
 		"b.max-age = 1h\nb.on-exit = y"},
-	{"[defaults]\nmetrics = http:/m\npty = yes\nipc = on\nleader = yes\n"
+	{"[defaults]\npty = yes\nipc = on\nleader = yes\n"
 	 "intercept = on\nworkers = 2..4\naccept-timeout = 5s\n"
 	 "[cluster:a]\ncommand = x\naccept = yes\nlisten = 80\n"
 	 "[cluster:b]\ncommand = x\n",
-		"a.metrics = off\na.pty = auto\na.ipc = auto\na.leader = no\n"
+		"a.pty = auto\na.ipc = auto\na.leader = no\n"
 		"a.intercept = auto\na.workers = auto\na.accept-timeout = 5s\n"
-		"b.metrics = http:/m\nb.pty = yes\nb.ipc = on\nb.leader = yes\n"
+		"b.pty = yes\nb.ipc = on\nb.leader = yes\n"
 		"b.intercept = on\nb.workers = 2..4\nb.accept-timeout = off"},
 	/* a listener may have the name of its cluster */
 	{"[nclust]\nname = late\n"

@@ -238,7 +238,6 @@ static const struct {
 	{"1", "config", "{'target':'web'}"},
 	{"1", "send", "{'target':'web.2','message':'{\\'a\\':[1,\\'\\\\ud800\\']}'}"},
 	{"1", "send", "{'all':true,'message':'1'}"},
-	{"1", "ask", "{'target':'web.2','first':'P'}"},
 	{"1", "drain", "{'no_wait':true}"},
 	{"1", "undrain", "{'timeout':2.500}"},
 	{"1", "status", "{'readiness':'agent 10.0.0.1,http 2001:db8::1'}"},

@@ -264,11 +264,10 @@ static const struct gap client_gaps[] = {
 	NOT(client, request.scale_kind), /* done with */
 	NOT(client, request.has_canary), NOT(client, request.canary), NOT(client, request.has_bake),
 	NOT(client, request.drop_ports), NOT(client, request.bake), NOT(client, request.message),
-	NOT(client, request.command), NOT(client, request.first), NOT(client, request.metrics),
+	NOT(client, request.command), NOT(client, request.metrics),
 	NOT(client, request.readiness), NOT(client, request.has_timeout),
 	NOT(client, request.timeout),
 
-	NOT(client, reach), /* it is answered before */
 };
 
 static const struct gap control_gaps[] = {
@@ -425,7 +424,7 @@ static const struct {
 	{"channel", &carried_channel, "1u 2f 7u 8u 9u 10u 11u 12b 13u 14b 15u 17i",
 		GAPS(channel_gaps)},
 	{"mark", &carried_mark, "1u 2f", NULL, 0},
-	{"segment", &carried_segment, "1f 2u 4u 5u 6u 7u", GAPS(segment_gaps)},
+	{"segment", &carried_segment, "1f 2u 3u 4u 5u 6u 7u", GAPS(segment_gaps)},
 	{"node_cluster", &carried_node_cluster, "1u 2i 138g", NULL, 0},
 	{"node_server", &carried_node_server, "1u 2u 3b 4b 5u 6i 7u 8u 105u 100t 142t 141g", NULL,
 		0},
