@@ -18,9 +18,9 @@ const char *const event_kinds[] = {
 	"rollout-step", "baking", "baked", "rollout-done", "rollout-failed", "rollout-superseded",
 	"listening", "closed", "stranger-listens", "listener-harmed", "relay-down", "relay-up",
 	"file-changed", "shared-memory", "balance", "check-denied", "check-untaken",
-	"check-doubted", "stall-refused", "stop-waits", "renamed", "hook-failed", "surprise",
-	"drop", "fallback", "fallback-over", "essential-ended", "waits", "before-failed",
-	"directory-moved", "hand-on", "alone", "done", "too-few-files",
+	"check-doubted", "stall-refused", "stop-waits", "hook-failed", "surprise", "drop",
+	"fallback", "fallback-over", "essential-ended", "waits", "before-failed", "directory-moved",
+	"hand-on", "alone", "done", "too-few-files",
 	/* the instance */
 	"reloaded", "reload-failed", "upgraded", "upgrade-failed", "upgrade-waits", "adopted",
 	"hooks-dropped", "control-renewed", "host-drained", "host-empty", "host-waits",

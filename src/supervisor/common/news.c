@@ -441,19 +441,10 @@ static void news_on_shutdown(struct supervisor *sup)
 	sup->news.history = NULL;
 }
 
-/* Events that wait are published with the cluster's new name. */
-static void news_on_renamed(struct service *service, const char *old)
-{
-	for (struct news *n = service->sup->news.head; n != NULL; n = n->next)
-		if (strcmp(n->cluster, old) == 0)
-			text_copy(n->cluster, sizeof(n->cluster), service->name);
-}
-
 const struct part news_part = {
 	.name = "news",
 	.dying = news_on_dying,
 	.report = news_on_report,
 	.status = news_on_status,
-	.renamed = news_on_renamed,
 	.shutdown = news_on_shutdown,
 };

@@ -95,8 +95,6 @@ struct part {
 	void (*choose)(struct service *service);
 	/* A reload is over that has not failed, whatever it has changed (stage.live). */
 	void (*reloaded)(struct service *service);
-	/* A reload has given the cluster another name. */
-	void (*renamed)(struct service *service, const char *old);
 	/* Write this room's members of a status: into the cluster's object; and into the worker's,
 	 * from the last room to the first. */
 	void (*status)(struct json_writer *w, const struct service *service);

@@ -487,7 +487,6 @@ static void control_on_shutdown(struct supervisor *sup)
 
 const struct part control_part = {
 	.name = "control",
-	.renamed = control_on_renamed,
 	.status_worker = control_on_status_worker,
 	.drop = control_on_drop,
 	.told = control_on_told,

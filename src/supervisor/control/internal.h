@@ -43,7 +43,6 @@ void request_cut_off(struct client *c);
 void control_on_told(struct supervisor *sup, struct service *service, const struct report *report,
 	const char *json, const char *sentence);
 int control_on_verb(struct supervisor *sup, const struct verb_step *verb);
-void control_on_renamed(struct service *service, const char *old);
 void control_on_drop(struct service *service);
 
 /* ---- status ---- */

@@ -315,14 +315,6 @@ void clients_look(struct supervisor *sup)
 			showlogs_look(c);
 }
 
-/* Clients that follow a cluster's events follow them under its new name. */
-void control_on_renamed(struct service *service, const char *old)
-{
-	for (struct client *c = service->sup->control.first; c != NULL; c = c->next)
-		if (c->state == CLIENT_FOLLOWING && strcmp(c->request.target, old) == 0)
-			text_copy(c->request.target, sizeof(c->request.target), service->name);
-}
-
 void control_on_drop(struct service *service)
 {
 	set_outcome(&service->last_rollout, 0, NULL, false);

@@ -22,7 +22,6 @@ struct plan {
 	struct settings *settings; /* the new ones */
 	struct settings old;       /* a view of the settings in force */
 	struct cluster_settings *views;
-	struct renamings renamed; /* in use; swapped back on failure */
 	struct diff diff;
 	struct listener_set *sets; /* by index in diff.clusters */
 	struct segment **segments; /* by the same index */
@@ -53,10 +52,8 @@ static int look_at_old(struct supervisor *sup, struct plan *plan)
 	plan->views = views;
 	plan->old = *sup->settings;
 	plan->old.clusters = calloc(sup->service_count + 1, sizeof(*plan->old.clusters));
-	if (views == NULL || plan->old.clusters == NULL ||
-		rename_find(&plan->renamed, sup, plan->settings) == -1)
+	if (views == NULL || plan->old.clusters == NULL)
 		return -1;
-	rename_swap(&plan->renamed);
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
 
@@ -72,31 +69,19 @@ static int look_at_old(struct supervisor *sup, struct plan *plan)
 	return diff_settings(&plan->diff, &plan->old, plan->settings);
 }
 
-static void add_key(struct diff_cluster *c, const char *key, const char *what)
-{
-	size_t used = strlen(c->keys);
-
-	snprintf(c->keys + used, sizeof(c->keys) - used, "%s%s %s)", used > 0 ? ", " : "", key,
-		what);
-	if (c->change < CHANGE_ROLL)
-		c->change = CHANGE_ROLL;
-}
-
-/* A new name requires a rollout, as workers get their cluster's name at birth; so
- * does a directory that leads elsewhere. */
-static void look_at_names(const struct supervisor *sup, struct diff *diff)
+/* A directory that leads elsewhere requires a rollout. */
+static void look_at_directories(struct diff *diff)
 {
 	for (size_t i = 0; i < diff->count; i++) {
 		struct diff_cluster *c = &diff->clusters[i];
-		const char *was;
+		size_t used = strlen(c->keys);
 
-		if (c->old == NULL || c->new == NULL)
+		if (c->old == NULL || c->new == NULL || c->new->directory_now == NULL)
 			continue;
-		was = cluster_next_settings(service_named(sup, c->new->name)->core)->name;
-		if (strcmp(was, c->new->name) != 0)
-			add_key(c, "name (was", was);
-		if (c->new->directory_now != NULL)
-			add_key(c, "directory (now", c->new->directory_now);
+		snprintf(c->keys + used, sizeof(c->keys) - used, "%sdirectory (now %s)",
+			used > 0 ? ", " : "", c->new->directory_now);
+		if (c->change < CHANGE_ROLL)
+			c->change = CHANGE_ROLL;
 	}
 }
 
@@ -111,11 +96,7 @@ static void plan_fini(struct plan *plan)
 	diff_fini(&plan->diff);
 	free(plan->old.clusters);
 	free(plan->views);
-	if (plan->settings != NULL) {
-		rename_swap(&plan->renamed);
-		settings_free(plan->settings);
-	}
-	rename_fini(&plan->renamed);
+	settings_free(plan->settings);
 }
 
 static int check_plan(struct supervisor *sup, const struct plan *plan, struct error *err)
@@ -227,7 +208,9 @@ static int open_new(struct supervisor *sup, struct plan *plan, struct error *err
 
 /* ---- changing ---- */
 
-static void describe_change(struct buffer *out, const struct diff_cluster *c, bool rests)
+/* `s`: the cluster as it is, or NULL. */
+static void describe_change(
+	struct buffer *out, const struct diff_cluster *c, const struct service *s, bool rests)
 {
 	static const char *const how[] = {
 		[CHANGE_NONE] = "no change",
@@ -242,7 +225,11 @@ static void describe_change(struct buffer *out, const struct diff_cluster *c, bo
 	if (c->old == NULL)
 		buffer_printf(out, "%s: new", name);
 	else if (c->new == NULL)
-		buffer_printf(out, "%s: removed", name);
+		buffer_printf(out, "%s: removed%s", name,
+			s != NULL && s->sockets.learned.count > 0
+				? ", and until its workers have ended the ports that they have "
+				  "bound are refused to others; 'listen' would keep them"
+				: "");
 	else if (c->change == CHANGE_NONE)
 		buffer_printf(out, "%s: no change", name);
 	else
@@ -344,8 +331,7 @@ static void commit_plan(
 	struct diff *d = &plan->diff;
 	bool same = d->instance == CHANGE_NONE && !restart;
 
-	look_at_names(sup, d);
-	rename_tell(&plan->renamed);
+	look_at_directories(d);
 	for (size_t i = 0; i < sup->service_count; i++) {
 		struct service *s = sup->services[i];
 
@@ -366,7 +352,7 @@ static void commit_plan(
 		bool rests = let_rest(c, s);
 		bool anew;
 
-		describe_change(text, c, rests);
+		describe_change(text, c, s, rests);
 		same = same && c->old != NULL && c->new != NULL && c->change == CHANGE_NONE;
 		if (s == NULL) {
 			add_service(sup, c, &plan->sets[i], &plan->segments[i]);

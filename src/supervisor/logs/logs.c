@@ -105,13 +105,6 @@ void logs_reopen(struct service *service, const char *old)
 	(void)logger_send(service->sup, &p, NULL, 0);
 }
 
-/* Running workers write to the files of the new name, too. */
-static void logs_on_renamed(struct service *service, const char *old)
-{
-	logs_reopen(service, old);
-	forget_told(service);
-}
-
 static void logs_on_drop(struct service *service)
 {
 	if (service->routed != NULL)
@@ -148,7 +141,6 @@ static void logs_on_shutdown(struct supervisor *sup)
 const struct part logs_part = {
 	.name = "logs",
 	.logger = logs_on_logger,
-	.renamed = logs_on_renamed,
 	.adopted = send_routes,
 	.drop = logs_on_drop,
 	.go_on = logs_on_go_on,

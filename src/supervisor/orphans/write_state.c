@@ -122,11 +122,10 @@ static void put_segment(struct writing *w, struct segment *s)
 /* ---- clusters ---- */
 
 /* Write down a generation whose settings are known.  A next nclust replaces workers of other
- * generations, and workers that know their cluster by an earlier name. */
+ * generations. */
 static void put_generation(struct writing *w, struct orphan_cluster *c, unsigned number,
 	const struct cluster_settings *settings)
 {
-	bool renamed = strcmp(settings->name, c->name) != 0;
 	struct orphan_generation *g;
 
 	for (size_t i = 0; i < c->generation_count; i++)
@@ -136,7 +135,7 @@ static void put_generation(struct writing *w, struct orphan_cluster *c, unsigned
 		return;
 	g = orphan_state_add(&c->generations, &c->generation_count, sizeof(*g));
 	if (g != NULL)
-		*g = (struct orphan_generation){number, renamed ? 0 : config_digest(settings)};
+		*g = (struct orphan_generation){number, config_digest(settings)};
 	w->failed |= g == NULL;
 }
 

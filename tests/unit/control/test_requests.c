@@ -428,7 +428,7 @@ TEST(events_of_what_is_gone_can_be_asked_for)
 	ck_assert_uint_eq(count_of("web.7: one"), 1);
 	ck_assert_uint_eq(count_of("\"method\":\"event\""), 1);
 	text_copy(web->name, sizeof(web->name), "old");
-	news_say_of(web, LOG_NOTE, "renamed", "two");
+	news_say_of(web, LOG_NOTE, "balance", "two");
 	text_copy(web->name, sizeof(web->name), "web");
 	(void)events("\"target\":\"old\"");
 	ck_assert_uint_eq(count_of("old: two"), 1);
