@@ -331,21 +331,6 @@ static void check_rules(const struct check *k)
 		"'memory-high' is more than 'memory-max', which would be reached first");
 }
 
-/* nclust counts the connections that the kernel, or it itself, gives to each worker. */
-static void check_requests(const struct check *k)
-{
-	const struct cluster_settings *c = k->c;
-	bool shares = settings_share(c) || c->balance == BALANCE_RANDOM;
-	bool counts = c->listen_count == 0;
-
-	if (c->max_requests == 0 || c->accept)
-		return;
-	for (size_t i = 0; i < c->listen_count; i++)
-		counts |= c->listen[i].kind != ADDRESS_UNIX && c->listen[i].type != SOCK_DGRAM;
-	check_rule(k, shares, "max-requests", "needs 'balance = rr'");
-	check_rule(k, !shares && !counts, "max-requests", "needs a TCP 'listen'");
-}
-
 static void check_probe(const struct check *k, const char *key, const struct probe *p)
 {
 	check_rule(k, (p->kind == PROBE_TCP || p->kind == PROBE_HTTP) && is_mute(k), key,
@@ -585,7 +570,6 @@ void settings_check(struct settings *s, struct faults *faults)
 		cluster_settings_finish(k.c);
 		check_accept(&k);
 		check_rules(&k);
-		check_requests(&k);
 		check_probes(&k);
 		check_fallback(&k);
 		check_backoff(&k);

@@ -627,8 +627,7 @@ static int load_turns(int map, unsigned length)
 
 /* Each change of the weights gets a program of its own; a round begins at a random
  * place, so that changes prefer no member. */
-int reuseport_set_turns(
-	int fd, const unsigned *weights, unsigned count, struct reuseport_turns *given)
+int reuseport_set_turns(int fd, const unsigned *weights, unsigned count)
 {
 	struct turns turns = {.next = 0};
 	unsigned length = fill_turns(&turns, weights, count);
@@ -645,29 +644,7 @@ int reuseport_set_turns(
 	if (map == -1)
 		return -1;
 	program = load_turns(map, length);
-	if (program == -1 || reuseport_attach(fd, program) == -1)
-		return -1;
-	if (given != NULL)
-		*given = (struct reuseport_turns){fd_release(&map), length, turns.next};
-	return 0;
-}
-
-uint64_t reuseport_given(struct reuseport_turns *given)
-{
-	const uint32_t key = 0;
-	struct turns turns = {0};
-	union bpf_attr attr = {
-		.map_fd = (uint32_t)given->map,
-		.key = (uintptr_t)&key,
-		.value = (uintptr_t)&turns,
-	};
-	uint64_t count;
-
-	if (bpf_call(BPF_MAP_LOOKUP_ELEM, &attr) == -1)
-		return 0;
-	count = turns.next - given->next;
-	given->next = turns.next;
-	return count;
+	return program != -1 && reuseport_attach(fd, program) == 0 ? 0 : -1;
 }
 
 int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client, unsigned place)

@@ -38,17 +38,8 @@ int reuseport_share(int fd, const unsigned *weights, unsigned count);
  * (TCP of this machine) goes to `place`, whatever its weight. */
 int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client, unsigned place);
 /* The same in turn, not by chance: socket i gets weights[i] connections of each round.
- * Requires CAP_BPF, and no seccomp filter against it; -1 and errno.  `turns` (NULL: not
- * wanted) counts the connections for reuseport_given(); the caller closes its map. */
-struct reuseport_turns {
-	int map;
-	unsigned length; /* of a round: the sum of the weights */
-	uint64_t next;   /* the next turn when reuseport_given() was called last */
-};
-int reuseport_set_turns(
-	int fd, const unsigned *weights, unsigned count, struct reuseport_turns *turns);
-/* How many turns were given since the last call. */
-uint64_t reuseport_given(struct reuseport_turns *turns);
+ * Requires CAP_BPF, and no seccomp filter against it; -1 and errno. */
+int reuseport_set_turns(int fd, const unsigned *weights, unsigned count);
 /* All connections of one address (`ports`: of one address and port, as a flow of UDP
  * is) go to places[i], i < count, where i is a hash of the address; where places[i]
  * is -1 (not there now), to another place.  -1 and errno. */

@@ -47,7 +47,6 @@ enum once {
 	ONCE_LIMITS,           /* what is wrong with its cgroups */
 	ONCE_GREEDY_CLUSTER,   /* its workers have used up the allowance of all */
 	ONCE_STALL_UNSEEN,     /* no stall can be seen */
-	ONCE_UNCOUNTED,        /* connections are not counted */
 	ONCE_CHECK_UNTAKEN,    /* no worker takes a check's connection */
 	ONCE_PORTLESS,         /* readiness waits for a worker's port */
 	ONCE_SCALE_BLIND,      /* it is not known whether clients are connected */

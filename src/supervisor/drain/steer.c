@@ -191,11 +191,8 @@ enum spread steer_spread(const struct steer *s, const struct listener *l)
 static bool set_spread(const struct steer *s, struct listener *l)
 {
 	enum spread spread = steer_spread(s, l);
-	bool counted = s->slots > 0 && l->facts.type == SOCK_STREAM &&
-		cluster_settings(s->service->core)->max_requests != 0;
-	bool changed = l->spread != spread || l->slots != s->slots || l->counted != counted;
+	bool changed = l->spread != spread || l->slots != s->slots;
 
-	l->counted = counted;
 	l->spread = spread;
 	l->slots = s->slots;
 	return changed;
@@ -211,7 +208,6 @@ void steer_share_out(const struct steer *s, struct listener *l, bool changed)
 	while (choice != CHOICE_UNREADY && !anybody_gets(s, l, choice))
 		choice++;
 	changed |= set_spread(s, l);
-	changed |= l->counted && l->turns == NULL; /* the listener did not listen yet */
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
 		changed |= group_weigh(k, share_of(s, l, k, choice));
 	if (changed)

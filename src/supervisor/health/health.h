@@ -41,7 +41,7 @@ struct health {
 	bool counts;             /* max-requests: its connections are counted */
 	bool countable;          /* and can be */
 	uint64_t requests;       /* connections that it got since it was ready */
-	uint64_t counted_so_far; /* the part of the kernel's count that is in `requests` */
+	uint64_t counted_so_far; /* the part of what was handed out that is in `requests` */
 };
 
 /* How a worker's health goes through an upgrade. */

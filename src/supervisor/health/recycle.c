@@ -6,13 +6,9 @@
 #include "supervisor/health/health.h"
 #include "supervisor/common/news.h"
 #include "supervisor/node/node.h"
-#include "supervisor/sockets/group.h"
-#include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/service.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <string.h>
 
 /* ---- max-memory ---- */
 
@@ -71,8 +67,8 @@ const struct monitor_kind memory_kind = {
 
 /* ---- max-requests ---- */
 
-/* A worker that got so many connections is replaced.  The kernel counts them, or nclust as it gives
- * them out; this monitor reads the count. */
+/* A worker that got so many connections is replaced.  nclust counts them as it gives them out; this
+ * monitor reads the count. */
 #define COUNT_EACH (1 * SECOND)
 /* A worker is not replaced before it was ready for so many times `stable-after`, so that a flood
  * does not replace one worker after the other. */
@@ -83,56 +79,14 @@ static bool has_request_limit(const struct child *child)
 	return health_settings(child)->max_requests != 0;
 }
 
-/* Add the connections that the worker's own sockets got. */
-static void add_own(const struct child *child, struct dealt *to)
-{
-	struct listener *l;
-
-	if (!child->traffic.own)
-		return;
-	for_each_listener (l, listeners_of(child->service, LISTENERS_IN_FORCE)) {
-		const struct listener_socket *k = group_own(l, child->traffic.lane);
-
-		if (k == NULL)
-			continue;
-		if (turns_count(l) == 0)
-			to->known = true;
-		else
-			to->error = errno;
-		to->count += k->given;
-		if (to->sharers < k->ready)
-			to->sharers = k->ready;
-	}
-}
-
-static struct dealt connections_of(const struct child *child)
-{
-	struct dealt given = {.sharers = 1};
-
-	node_dealt(child, &given);
-	add_own(child, &given);
-	return given;
-}
-
-static void warn_uncounted(struct service *service, const struct dealt *given)
-{
-	if (once_say(service->said, ONCE_UNCOUNTED))
-		news_say_of(service, LOG_WARN, "balance",
-			"%s%s: 'max-requests' needs 'balance = rr'",
-			strerror(given->error != 0 ? given->error : ENOTSUP),
-			given->error == EPERM ? " (CAP_BPF would do, where no seccomp "
-						"profile forbids it)"
-					      : "");
-}
-
 void health_count(struct child *child)
 {
 	struct health *h = has_request_limit(child) ? health_of(child) : NULL;
-	struct dealt given;
+	struct dealt given = {0};
 
 	if (h == NULL || h->counts)
 		return;
-	given = connections_of(child);
+	node_dealt(child, &given);
 	h->counts = true;
 	h->countable = given.known;
 	h->counted_so_far = given.count;
@@ -143,26 +97,22 @@ static nsec_t count_requests(struct child *child, nsec_t now)
 	const struct cluster_settings *s = health_settings(child);
 	struct health *h = health_of(child);
 	struct worker_view view;
-	struct dealt given;
+	struct dealt given = {0};
 	int64_t limit = s->max_requests;
-	uint64_t got;
 
 	if (h == NULL || h->outgrown || !health_is_ready(child))
 		return COUNT_EACH;
 	view = child_view(child);
 	health_count(child);
-	given = connections_of(child);
-	if (!given.known) {
-		warn_uncounted(child->service, &given);
+	node_dealt(child, &given);
+	if (!given.known)
 		return COUNT_EACH;
-	}
 	h->countable = true;
 	/* the count of a listener that was closed is gone */
 	if (given.count < h->counted_so_far)
 		h->counted_so_far = given.count;
-	got = (given.count - h->counted_so_far) / given.sharers;
-	h->requests += got;
-	h->counted_so_far += got * given.sharers; /* the rest is for the next look */
+	h->requests += given.count - h->counted_so_far;
+	h->counted_so_far = given.count;
 	limit += limit * view.share / 1000;
 	if (h->requests >= (uint64_t)limit && now - view.ready_at >= AGE_LEAST * s->stable_after) {
 		h->outgrown = true;

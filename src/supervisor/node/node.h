@@ -37,9 +37,7 @@ uint64_t node_channel_inode(const struct child *child);
 /* How many connections a worker got, as far as nclust can know. */
 struct dealt {
 	bool known;
-	uint64_t count;   /* since some time: only its growth means something */
-	unsigned sharers; /* the number of workers that share this count */
-	int error;        /* why the kernel does not count (errno); or 0 */
+	uint64_t count; /* since some time: only its growth means something */
 };
 
 /* Add to *to the connections that nclust has accepted for the worker. */

@@ -171,7 +171,7 @@ static int set_way(
 {
 	switch (way) {
 	case SPREAD_TURNS:
-		return turns_choose(l, fd, weights, count);
+		return reuseport_set_turns(fd, weights, count);
 	case SPREAD_CLIENTS:
 	case SPREAD_FLOWS:
 		return spread_by_client(l, fd);
@@ -185,8 +185,7 @@ static int set_way(
 static int set_spread(const struct listener *l, const unsigned *weights, unsigned count, int *why)
 {
 	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
-		/* a single socket: the program in turn only counts */
-		enum spread way = count == 1 && l->turns != NULL ? SPREAD_TURNS : l->spread;
+		enum spread way = l->spread;
 		int got = set_way(l, way, s->fd, weights, count);
 
 		*why = got == -1 ? errno : 0;
@@ -225,7 +224,6 @@ void group_apply(struct listener *l)
 
 	if (l->own_group || (!l->facts.listening && l->facts.type != SOCK_DGRAM))
 		return;
-	turns_prepare(l);
 	way = set_spread(l, weights, count, &l->chosen_why);
 	l->chosen = way != -1 ? (enum spread)way : SPREAD_SHARED;
 	if (count == 1) { /* a single socket may be in no group */
@@ -393,8 +391,6 @@ void group_rescue(struct listener *l, struct listener_socket *k)
 
 void group_forget(struct listener *l)
 {
-	l->counted = false;
-	turns_prepare(l);
 	while (l->sockets != NULL) {
 		struct listener_socket *s = l->sockets;
 		struct holding holding = {.listener = l, .socket = s};

@@ -50,8 +50,6 @@ struct listener_socket {
 	unsigned wakes;     /* how often nclust has woken a worker since the queue was empty */
 	nsec_t wake_at;     /* when nclust may wake a worker again */
 	uint64_t keeper_id; /* its SO_COOKIE, if the keeper holds it; or 0 */
-	uint64_t given;     /* connections that it got, as far as nclust counts them */
-	unsigned turns;     /* its share of a round of the BPF program (group.h) */
 };
 
 /* A listening socket that nclust holds; workers come and go. */
@@ -71,14 +69,12 @@ struct listener {
 	unsigned users;     /* listener sets that contain it */
 	struct listener_socket *sockets; /* NULL: `fd` is the only one */
 	uint64_t closed[4];              /* inodes of the sockets that were closed last */
-	bool own_group;      /* a server's own socket has joined the group: no steering */
-	enum spread spread;  /* how the kernel is to choose among the sockets */
-	unsigned slots;      /* so many slots have sockets of their own; 0: none has */
-	enum spread chosen;  /* how the kernel chooses now: `spread`, or the next best way */
-	int chosen_why;      /* why the kernel does not do `spread` (an errno); or 0 */
-	bool counted;        /* `max-requests`: count what each socket is given */
-	struct turns *turns; /* the counts of that; or NULL */
-	uint32_t said[2];    /* what was logged of it (once.h) */
+	bool own_group;     /* a server's own socket has joined the group: no steering */
+	enum spread spread; /* how the kernel is to choose among the sockets */
+	unsigned slots;     /* so many slots have sockets of their own; 0: none has */
+	enum spread chosen; /* how the kernel chooses now: `spread`, or the next best way */
+	int chosen_why;     /* why the kernel does not do `spread` (an errno); or 0 */
+	uint32_t said[2];   /* what was logged of it (once.h) */
 
 	/* A worker that binds an address with the same key gets this listener. */
 	bool has_key; /* TCP or UDP */

@@ -436,21 +436,6 @@ static int check_orphans(
 	return error_hint(err, "set 'runtime-directory' or NCLUST_RUNTIME_DIR");
 }
 
-int recipe_check(const struct supervisor *sup, const struct cluster_settings *settings,
-	bool patient, struct error *err)
-{
-	struct rlimit none = {0, 0};
-	/* holds a reference of the settings for the time of the check */
-	struct recipe *r = recipe_new(settings, &none, patient, NULL, err);
-	bool bad = r == NULL || check_program(r, err) == -1;
-
-	if (r != NULL)
-		recipe_free(r);
-	if (bad || check_rights(settings, err) == -1)
-		return error_wrap(err, "cluster '%s'", settings->name);
-	return check_orphans(sup, settings, err);
-}
-
 static enum node_runtime find_runtime(const struct recipe *r)
 {
 	const struct cluster_settings *s = r->settings;
@@ -467,8 +452,7 @@ static enum node_runtime find_runtime(const struct recipe *r)
 
 static bool asks_for_own_sockets(const struct cluster_settings *s)
 {
-	return (s->balance != BALANCE_AUTO && !settings_share(s)) || s->sticky != STICKY_OFF ||
-		s->max_requests != 0;
+	return (s->balance != BALANCE_AUTO && !settings_share(s)) || s->sticky != STICKY_OFF;
 }
 
 /* A worker can be asked before it has clients, if it has a socket of its own: one that is to pass
@@ -509,6 +493,33 @@ bool recipe_accepts(const struct recipe *r)
 {
 	return r->runtime != NODE_NONE &&
 		settings_accept(r->settings, recipe_env(r, "NODE_CLUSTER_SCHED_POLICY="));
+}
+
+/* Of other workers nobody counts the connections. */
+static int check_requests(struct recipe *r, struct error *err)
+{
+	r->runtime = find_runtime(r);
+	if (r->settings->max_requests == 0 || recipe_accepts(r))
+		return 0;
+	error_set(err, 0,
+		"'max-requests' counts the connections that nclust hands to workers of Node's "
+		"cluster, without 'sticky'");
+	return error_hint(err, "set 'max-age' or 'max-memory' instead");
+}
+
+int recipe_check(const struct supervisor *sup, const struct cluster_settings *settings,
+	bool patient, struct error *err)
+{
+	struct rlimit none = {0, 0};
+	/* holds a reference of the settings for the time of the check */
+	struct recipe *r = recipe_new(settings, &none, patient, NULL, err);
+	bool bad = r == NULL || check_program(r, err) == -1 || check_requests(r, err) == -1;
+
+	if (r != NULL)
+		recipe_free(r);
+	if (bad || check_rights(settings, err) == -1)
+		return error_wrap(err, "cluster '%s'", settings->name);
+	return check_orphans(sup, settings, err);
 }
 
 static int open_holdings(struct service *service, struct recipe *r, struct error *err)

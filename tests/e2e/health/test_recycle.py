@@ -105,15 +105,6 @@ def test_those_that_are_old_go_one_at_a_time():
 
 # ---- connections ----
 
-COUNTED = "-l 127.0.0.1:8000 --ready notify --bake 0 --stable-after 100ms --log-level info"
-
-
-def counted(options, *args, count=2, **more):
-    """Where the kernel counts for us."""
-    need_root()
-    return cluster(f"-n {count} {COUNTED} {options}", RUDE, "--close", *args, clock=True, **more)
-
-
 def ask(times):
     for _ in range(times):
         assert get().status == 200
@@ -123,75 +114,12 @@ def requests(it):
     return [w.get("requests") for w in it.workers()]
 
 
-def test_max_requests_workers_share_no_socket_then_and_no_request_is_lost():
-    it = counted("--max-requests 40 --drain-timeout 10m", count=3)
-    assert it.cluster().balance == "rr"
-    lab.clock.flow()
-    old = it.pids()
-    load = Steady(PORT, "--rate", 300)
-    under_load(it, lambda: all(map(is_gone, old)))
-    load.loses_nothing()
-    it.logged("has had 'max-requests'", 3)
-    one_at_a_time(it, 3)
-
-
-def test_max_requests_one_worker_alone_that_binds_by_itself():
-    need_root()
-    it = cluster("-n 1 --ready listen --stable-after 100ms --max-requests 100 --drain off",
-                 RUDE, "--close", PORT, clock=True)
-    pid = it.worker().pid
-    ask(80)
-    until(it, lambda: requests(it) == [80])
-    assert it.worker().pid == pid
-    ask(40)
-    until(it, lambda: is_gone(pid))
-    assert it.event("exited").why == "requests"
-    until(it, lambda: ready(it, 1))
-    assert requests(it)[0] < 40
-
-
-def test_max_requests_each_has_its_own_count_which_an_upgrade_carries_on_and_no_check_is_in_it():
-    it = counted("--max-requests 1000 --check tcp --check-interval 1s")
-    for total in (40, 80):
-        # one that comes in the moment of a check may be missed; its time stands, so none begins
-        it.turns(2)
-        wait(lambda: not sockets("established", PORT))
-        it.turns(2)
-        ask(40)
-        until(it, lambda: sum(requests(it)) >= total - 8)
-        assert min(requests(it)) >= total / 4
-        ok = checks(it).ok
-        until(it, lambda: checks(it).ok >= ok + 10)
-        assert total - 8 <= sum(requests(it)) <= total + 8
-        it.call("upgrade")
-        assert total - 8 <= sum(requests(it)) <= total + 8
-
-
-def test_max_requests_a_reload_changes_the_number_for_those_that_run():
-    need_root()
-    ini = section("it", f"{RUDE} --close", "listen = 127.0.0.1:8000", "stable-after = 100ms",
-                  "drain = off") + "max-requests = "
-    it = cluster(ini=ini + "10000\n", clock=True)
-    pid = it.worker().pid
-    ask(40)
-    until(it, lambda: min(requests(it)) >= 15)
-    it.reload(ini + "12\n")
-    assert it.worker().pid == pid
-    until(it, lambda: is_gone(pid))
-    assert it.event("exited").why == "requests"
-
-
-def test_max_requests_where_the_kernel_does_not_count_one_line_says_what_would_help():
-    if read("/proc/sys/kernel/unprivileged_bpf_disabled") == "0\n":
-        pytest.skip("everybody may use bpf(2) here")
-    it = counted("--max-requests 10", under=("setpriv", "--bounding-set=-bpf,-sys_admin"))
-    before = it.pids()
-    ask(30)
-    until(it, lambda: it.says("'max-requests' needs 'balance = rr'"))
-    it.logged("CAP_BPF would do")
-    go_by(it, 70)
-    assert it.log().count("needs 'balance") == 1
-    assert it.pids() == before
+def test_max_requests_of_others_than_nodes_cluster_is_refused_and_what_to_set_is_said():
+    advice = "set 'max-age' or 'max-memory' instead"
+    nclust(f"-n 1 -l 8000 --max-requests 10 -- {RUDE}").fails(78, "'max-requests'", advice)
+    it = cluster(ini=section("it", RUDE, "listen = 127.0.0.1:8000"))
+    write("it.ini", section("it", RUDE, "listen = 127.0.0.1:8000", "max-requests = 10"))
+    it.verb("reload").fails(1, advice)
 
 
 @pytest.mark.nightly

@@ -145,10 +145,6 @@ static const struct {
 	{"accept-per-address = 3\n", 3, "accept-per-address", "needs 'accept'"},
 	{"accept-timeout = 3s\n", 3, "accept-timeout", "needs 'accept'"},
 	{"log = inherit\npty = yes\n", 4, "pty", "with 'log = inherit'"},
-	{"balance = share\nmax-requests = 9\n", 4, "max-requests", "needs 'balance = rr'"},
-	{"balance = random\nmax-requests = 9\n", 4, "max-requests", "needs 'balance = rr'"},
-	{"listen = unix:/run/x udp:53\nmax-requests = 9\n", 4, "max-requests",
-		"needs a TCP 'listen'"},
 
 	{"relay = nobody\n", 3, "relay", "a cluster of this file or 'nats://"},
 	{"relay = web\n", 3, "relay", "'web' is this cluster"},

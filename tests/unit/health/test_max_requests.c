@@ -31,7 +31,7 @@ static struct child *first[2]; /* of each slot: replaced ones stay, too */
 static void begin(const char *ini, unsigned workers)
 {
 	for (unsigned slot = 0; slot < 2; slot++)
-		gives[slot] = (struct dealt){.known = true, .sharers = 1};
+		gives[slot] = (struct dealt){.known = true};
 	web = room_web(ini);
 	room_ready(web, workers);
 	for (unsigned slot = 0; slot < workers; slot++)
@@ -100,34 +100,4 @@ TEST(without_a_limit_nothing_is_counted)
 	gives[0].count = 5000;
 	room_pass(MINUTE);
 	ck_assert_ptr_null(health_at(0));
-}
-
-TEST(those_that_share_a_socket_share_its_count)
-{
-	begin(WEB("2", "max-requests = 1000\n" STABLE), 2);
-	gives[0].count = gives[1].count = 300;
-	gives[0].sharers = gives[1].sharers = 2;
-	room_pass(10 * SECOND);
-	ck_assert_uint_eq(health_at(0)->requests, 150);
-	ck_assert_uint_eq(health_at(1)->requests, 150);
-}
-
-TEST(those_that_share_a_socket_share_also_what_comes_slowly)
-{
-	begin(WEB("2", "max-requests = 1000\n" STABLE), 2);
-	gives[0].sharers = 2;
-	ck_assert_uint_eq(got_until_replaced(1, 100), 0);
-	ck_assert_uint_ge(health_at(0)->requests, 49);
-	ck_assert_uint_le(health_at(0)->requests, 50);
-}
-
-TEST(what_nobody_can_count_is_told_once)
-{
-	begin(WEB("2", "max-requests = 10\n" STABLE), 2);
-	gives[0] = gives[1] = (struct dealt){.sharers = 1, .error = EPERM};
-	for (unsigned slot = 0; slot < 2; slot++)
-		gives[slot].count = 1000;
-	room_pass(10 * MINUTE);
-	ck_assert(once_said(web->said, ONCE_UNCOUNTED));
-	ck_assert(!health_at(0)->outgrown);
 }

@@ -164,8 +164,8 @@ static const struct gap listener_gaps[] = {
 	NOT(listener, of_node),                      /* beside */
 	NOT(listener, file.number),                  /* of workers alone */
 	NOT(listener, spread), NOT(listener, slots), /* shared out anew */
-	NOT(listener, chosen), NOT(listener, chosen_why), NOT(listener, counted),
-	NOT(listener, turns), NOT(listener, said[1]), NOT(listener, keeper_id), /* told anew */
+	NOT(listener, chosen), NOT(listener, chosen_why), NOT(listener, said[1]),
+	NOT(listener, keeper_id), /* told anew */
 };
 
 static const struct gap service_gaps[] = {
@@ -259,13 +259,24 @@ static const struct gap channel_gaps[] = {
 };
 
 static const struct gap client_gaps[] = {
-	NOT(client, sup), NOT(client, io), NOT(client, next), NOT(client, in), /* beside */
-	NOT(client, out), NOT(client, expected), NOT(client, expected_count),
+	NOT(client, sup),
+	NOT(client, io),
+	NOT(client, next),
+	NOT(client, in), /* beside */
+	NOT(client, out),
+	NOT(client, expected),
+	NOT(client, expected_count),
 	NOT(client, request.scale_kind), /* done with */
-	NOT(client, request.has_canary), NOT(client, request.canary), NOT(client, request.has_bake),
-	NOT(client, request.drop_ports), NOT(client, request.bake), NOT(client, request.message),
-	NOT(client, request.command), NOT(client, request.metrics),
-	NOT(client, request.readiness), NOT(client, request.has_timeout),
+	NOT(client, request.has_canary),
+	NOT(client, request.canary),
+	NOT(client, request.has_bake),
+	NOT(client, request.drop_ports),
+	NOT(client, request.bake),
+	NOT(client, request.message),
+	NOT(client, request.command),
+	NOT(client, request.metrics),
+	NOT(client, request.readiness),
+	NOT(client, request.has_timeout),
 	NOT(client, request.timeout),
 
 };
@@ -311,24 +322,14 @@ static const struct gap hook_gaps[] = {
 };
 
 static const struct gap socket_gaps[] = {
-	NOT(listener_socket, next),
-	NOT(listener_socket, weight),  /* shared out anew */
-	NOT(listener_socket, slot),    /* found anew */
-	NOT(listener_socket, workers), /* counted anew */
-	NOT(listener_socket, ready),
-	NOT(listener_socket, preferred),
-	NOT(listener_socket, draining),
-	NOT(listener_socket, spare),
-	NOT(listener_socket, served),
-	NOT(listener_socket, away),
-	NOT(listener_socket, settled),
-	NOT(listener_socket, look_at),
-	NOT(listener_socket, waited),
-	NOT(listener_socket, wakes),
-	NOT(listener_socket, wake_at),
+	NOT(listener_socket, next), NOT(listener_socket, weight), /* shared out anew */
+	NOT(listener_socket, slot),                               /* found anew */
+	NOT(listener_socket, workers),                            /* counted anew */
+	NOT(listener_socket, ready), NOT(listener_socket, preferred),
+	NOT(listener_socket, draining), NOT(listener_socket, spare), NOT(listener_socket, served),
+	NOT(listener_socket, away), NOT(listener_socket, settled), NOT(listener_socket, look_at),
+	NOT(listener_socket, waited), NOT(listener_socket, wakes), NOT(listener_socket, wake_at),
 	NOT(listener_socket, keeper_id), /* told anew */
-	NOT(listener_socket, given),
-	NOT(listener_socket, turns),
 };
 
 static const struct gap segment_gaps[] = {
