@@ -23,7 +23,6 @@
 	X(natsConnection_ProcessReadEvent) \
 	X(natsConnection_ProcessWriteEvent) \
 	X(natsConnection_Publish) \
-	X(natsConnection_PublishString) \
 	X(natsConnection_SubscribeSync) \
 	X(natsMsg_Destroy) \
 	X(natsMsg_GetData) \

@@ -33,7 +33,6 @@ int natsrole_main(int channel, uid_t user)
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -54,22 +53,8 @@ int natsrole_main(int channel, uid_t user)
 #define AGAIN_LEAST 250 /* ms, between two tries to connect */
 #define AGAIN_MOST 30000
 #define LASTING (10 * SECOND) /* a connection of this length resets the pause to the least */
-/* The wait for machines that were connected before: AWAIT_LEAST and twice the time that the
- * connection was broken, because they try again in this time; but at most AWAIT_MOST. */
-#define AWAIT_LEAST (5 * SECOND)
-#define AWAIT_MOST (35 * SECOND)
-#define OTHERS_MOST 64U
-#define NUMBER_SIZE 17
-#define SUBJECT_MOST 512
-
 /* What the settler has found: it writes this, and the main thread reads it. */
 enum settled { NOT_YET, SETTLED, ENDED };
-
-/* Processes like this one, of other machines, by their numbers. */
-struct others {
-	char list[OTHERS_MOST][NUMBER_SIZE];
-	unsigned count;
-};
 
 struct role {
 	struct natslib lib;
@@ -90,15 +75,6 @@ struct role {
 	int64_t dropped; /* messages that the subscription has dropped, as reported */
 	bool arrived;    /* the subscription may have messages */
 	bool up;         /* nclust was told that the broker is connected */
-	char number[NUMBER_SIZE];
-	char here[SUBJECT_MOST];                  /* subject of the numbers of all processes */
-	char answers[SUBJECT_MOST + NUMBER_SIZE]; /* subject of answers to this process */
-	natsSubscription *calls[2];               /* subscriptions of these two subjects */
-	struct others known;                      /* connected now */
-	struct others missed;                     /* were connected, and are not again */
-	nsec_t broken;                            /* when the last connection was broken; or 0 */
-	nsec_t patience;                          /* how long the missed ones are awaited */
-	bool awaits;                              /* nclust was told that some are awaited */
 	struct line_reader lines;
 	const char *line; /* not published yet, in `lines`; or NULL */
 	size_t len;
@@ -182,91 +158,6 @@ static void deliver_messages(struct role *r)
 	}
 }
 
-/* ---- others ---- */
-
-static void remove_other(struct others *o, const char *number)
-{
-	for (unsigned i = 0; i < o->count; i++)
-		if (strcmp(o->list[i], number) == 0)
-			memcpy(o->list[i--], o->list[--o->count], NUMBER_SIZE);
-}
-
-/* Publish "+" and our number to all processes that are connected or to one of them; "-": this
- * process leaves. */
-static natsStatus publish_number(struct role *r, const char *subject, char sign)
-{
-	char text[NUMBER_SIZE + 1];
-
-	snprintf(text, sizeof(text), "%c%s", sign, r->number);
-	return r->lib.natsConnection_PublishString(r->connection, subject, text);
-}
-
-/* Handle a call: another process has just connected or leaves, or answers our call. */
-static void note_call(struct role *r, const char *text, bool is_answer)
-{
-	const char *number = text + 1;
-	char to[SUBJECT_MOST + NUMBER_SIZE];
-
-	remove_other(&r->missed, number);
-	remove_other(&r->known, number);
-	if (*text == '-')
-		return;
-	if (r->known.count < OTHERS_MOST)
-		memcpy(r->known.list[r->known.count++], number, NUMBER_SIZE);
-	snprintf(to, sizeof(to), "%s.%s", r->here, number);
-	if (!is_answer)
-		(void)publish_number(r, to, '+');
-}
-
-static void hear_others(struct role *r)
-{
-	char text[NUMBER_SIZE + 1];
-	natsMsg *msg;
-
-	for (int i = 0; i < 2; i++)
-		while (r->lib.natsSubscription_NextMsg(&msg, r->calls[i], 0) == NATS_OK) {
-			snprintf(text, sizeof(text), "%.*s", r->lib.natsMsg_GetDataLength(msg),
-				r->lib.natsMsg_GetData(msg));
-			r->lib.natsMsg_Destroy(msg);
-			if (strspn(text + 1, "0123456789abcdef") == NUMBER_SIZE - 1)
-				note_call(r, text, i == 1);
-		}
-}
-
-/* May messages be published on the connection now? */
-static bool is_ready(struct role *r)
-{
-	if (GET(r->settled) != SETTLED)
-		return false;
-	if (r->missed.count == 0 || clock_now() >= r->patience)
-		return true;
-	if (!r->awaits)
-		say_number(r, NATSROLE_AWAITS, r->missed.count);
-	r->awaits = true;
-	return false;
-}
-
-/* The time until something is due, in ms for poll(2). */
-static int patience_of(const struct role *r)
-{
-	nsec_t left = r->patience - clock_now();
-
-	return r->awaits && !r->up && left > 0 ? (int)(left / MSEC) + 1 : -1;
-}
-
-/* The connection has ended: all known processes are missed. */
-static void miss_others(struct role *r)
-{
-	if (r->up) {
-		r->broken = clock_now();
-		r->missed.count = 0;
-	}
-	while (r->known.count > 0 && r->missed.count < OTHERS_MOST)
-		memcpy(r->missed.list[r->missed.count++], r->known.list[--r->known.count],
-			NUMBER_SIZE);
-	r->known.count = 0;
-}
-
 /* ---- to the broker ---- */
 
 /* A thread of its own, as libnats waits for the answer: has the broker everything
@@ -348,7 +239,6 @@ static void read_channel(struct role *r)
 		return;
 	r->over = got <= 0;
 	if (r->over) {
-		(void)publish_number(r, r->here, '-');
 		let_end(r);
 		return;
 	}
@@ -378,16 +268,15 @@ static void pass_messages(struct role *r)
 		wait[2] = (struct pollfd){.fd = r->channel, .events = waits_for(r)};
 		if (wait[2].events == 0)
 			wait[2].fd = -1;
-		if (poll(wait, COUNT_OF(wait), patience_of(r)) == -1)
+		if (poll(wait, COUNT_OF(wait), -1) == -1)
 			continue;
 		if (wait[0].revents != 0)
 			(void)eventfd_read(r->wake, &count);
 		if ((wait[1].revents & ~POLLOUT) != 0) {
 			r->lib.natsConnection_ProcessReadEvent(r->connection);
 			r->arrived = true;
-			hear_others(r);
 		}
-		if (!r->up && is_ready(r)) {
+		if (!r->up && GET(r->settled) == SETTLED) {
 			r->up = true;
 			say_number(
 				r, NATSROLE_UP, r->lib.natsConnection_GetMaxPayload(r->connection));
@@ -447,14 +336,7 @@ static natsStatus connect_to(struct role *r)
 	if (s == NATS_OK)
 		s = l->natsSubscription_SetPendingLimits(
 			r->subscription, PENDING_MESSAGES, PENDING_BYTES);
-	if (s == NATS_OK)
-		s = l->natsConnection_SubscribeSync(&r->calls[0], r->connection, r->here);
-	if (s == NATS_OK)
-		s = l->natsConnection_SubscribeSync(&r->calls[1], r->connection, r->answers);
-	r->awaits = false;
-	r->patience =
-		clock_now() + nsec_min(2 * (clock_now() - r->broken) + AWAIT_LEAST, AWAIT_MOST);
-	return s == NATS_OK ? publish_number(r, r->here, '+') : s;
+	return s;
 }
 
 static void say_down(struct role *r, natsStatus s, const char *text)
@@ -498,12 +380,9 @@ static bool run_connection(struct role *r)
 	}
 	if (!r->over)
 		say_down(r, s, text);
-	miss_others(r);
 	r->lib.natsSubscription_Destroy(r->subscription);
-	r->lib.natsSubscription_Destroy(r->calls[0]);
-	r->lib.natsSubscription_Destroy(r->calls[1]);
 	r->lib.natsConnection_Destroy(r->connection);
-	r->subscription = r->calls[0] = r->calls[1] = NULL;
+	r->subscription = NULL;
 	r->connection = NULL;
 	return r->up;
 }
@@ -573,18 +452,6 @@ static natsStatus put_user(struct role *r, char *user)
 	return r->lib.natsOptions_SetUserInfo(r->options, user, password);
 }
 
-/* Choose a random number: two processes with the same one would not miss each other. */
-static void choose_number(struct role *r)
-{
-	uint64_t number;
-
-	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) == -1)
-		number = (uint64_t)clock_now();
-	snprintf(r->number, sizeof(r->number), "%016" PRIx64, number);
-	snprintf(r->here, sizeof(r->here), "%.400s.here", r->subject);
-	snprintf(r->answers, sizeof(r->answers), "%s.%s", r->here, r->number);
-}
-
 static bool set_up(struct role *r)
 {
 	char *at = r->setup = read_setup(r->channel);
@@ -597,7 +464,6 @@ static bool set_up(struct role *r)
 	user = cut_line(&at);
 	hosts = cut_line(&at);
 	name = cut_line(&at);
-	choose_number(r);
 	return name != NULL && l->natsOptions_Create(&r->options) == NATS_OK &&
 		put_servers(r, hosts) == NATS_OK && put_user(r, user) == NATS_OK &&
 		l->natsOptions_SetName(r->options, name) == NATS_OK &&

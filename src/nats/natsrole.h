@@ -14,18 +14,14 @@
  *
  * It gives up all rights before it connects, and connects again for ever, less and less
  * often.  While there is no connection it reads nothing, so that messages wait at
- * nclust; nor while others that were connected before are not, up to a bound: for that
- * each of these processes publishes its number under SUBJECT.here when it connects, and
- * the others answer by theirs.  What others publish it writes to the channel as lines
+ * nclust.  What others publish it writes to the channel as lines
  * that begin with '{'; other lines begin with one of the signs below.  It ends when
  * nclust has closed the channel, after what it has read is published.  Returns the exit
  * status: EX_CONFIG if the library cannot be loaded, EX_NOPERM if the rights stay.
  */
 enum {
-	NATSROLE_UP = '+',     /* connected; the most bytes of a message */
-	NATSROLE_DOWN = '-',   /* not connected; the reason */
-	NATSROLE_AWAITS = '=', /* connected, but not so many machines that were
-				  so before: it publishes nothing yet */
+	NATSROLE_UP = '+',   /* connected; the most bytes of a message */
+	NATSROLE_DOWN = '-', /* not connected; the reason */
 	NATSROLE_TOO_LARGE = '!' /* a message was, for the broker */,
 	NATSROLE_MISSED = '~',   /* so many that came were dropped, because
 				    nclust did not read them in time */

@@ -125,7 +125,6 @@ static void relay_message(struct broker *b, const char *line, size_t len)
 static void note_up(struct broker *b, uint64_t most)
 {
 	b->up = true;
-	b->awaits = 0;
 	b->most = most;
 	if (once_forget(b->service->said, ONCE_RELAY_DOWN))
 		news_say_of(b->service, LOG_NOTE, "relay-up",
@@ -143,7 +142,6 @@ static void note_down(struct broker *b, const char *why, size_t len)
 
 	text_escape(text, sizeof(text), why, len);
 	b->up = false;
-	b->awaits = 0;
 	if (once_say(b->service->said, ONCE_RELAY_DOWN))
 		news_say_of(b->service, LOG_WARN, "relay-down",
 			"messages do not reach other machines: %s (broker %.*s); up to 1 MiB "
@@ -171,12 +169,6 @@ static void handle_line(struct broker *b, const char *line, size_t len)
 		break;
 	case NATSROLE_DOWN:
 		note_down(b, text, len - 1);
-		break;
-	case NATSROLE_AWAITS:
-		b->awaits = parse_number(text, len - 1);
-		log_info("%s: connected to the broker; messages wait for other "
-			 "machines that were connected before: %" PRIu64,
-			b->service->name, b->awaits);
 		break;
 	case NATSROLE_TOO_LARGE:
 		b->dropped++;
@@ -284,7 +276,6 @@ static void leave_process(struct broker *b)
 	ev_io_stop(sup_of(b)->loop, &b->io);
 	fd_close(&b->io.fd);
 	b->up = false;
-	b->awaits = 0;
 	line_reader_fini(&b->in);
 	line_reader_init(&b->in, LINE_MOST);
 	if (rest > 0) {
@@ -426,7 +417,6 @@ void broker_on_status(struct json_writer *w, const struct service *s)
 		return;
 	json_open_member(w, "relay", true);
 	json_put_bool(w, "connected", b->up);
-	json_put_int(w, "awaits", (int64_t)b->awaits);
 	json_put_int(w, "sent", (int64_t)b->sent);
 	json_put_int(w, "received", (int64_t)b->received);
 	json_put_int(w, "dropped", (int64_t)b->dropped);

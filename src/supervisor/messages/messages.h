@@ -166,7 +166,6 @@ struct broker {
 	struct role_life life;
 	ev_io io;          /* its fd: nclust's end of the channel, or -1 */
 	bool up;           /* the process is connected to the broker */
-	uint64_t awaits;   /* connected, but so many other machines are not yet */
 	nsec_t dropped_at; /* when messages that come too fast were logged; or 0 */
 	struct line_reader in;
 	struct queue out;
