@@ -208,7 +208,7 @@ const struct option_row option_rows[] = {
 		.least = 4096, .most = 1LL << 46, .word = "off", .fallback = "off",
 		.change = CHANGE_ROLL),
 	ROW(ready_probe, "ready", ready, "when",
-		"auto, notify, listen, alive:TIME, fd:3, tcp, http:, exec:", .fallback = "auto",
+		"auto, notify, listen, alive:1s, fd:3, tcp, http:, exec:", .fallback = "auto",
 		.change = CHANGE_LIVE),
 	DURATION(start_timeout, "start-timeout", MSEC, 24 * HOUR, "1m",
 		"a worker that is not ready by then has failed", .change = CHANGE_LIVE),

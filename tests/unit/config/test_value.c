@@ -266,7 +266,7 @@ static const struct {
 	{"signal-USR1", "wanted 'next', 'all', 'first', 'restart',",
 		{"nxet", "", "rotate", "TERM->QUIT", "USR1->", "stop USR1->HUP"}},
 	{"log", "wanted 'auto', 'inherit' or 'off' alone, or one or ",
-		{"", "file", "prefix:x", "prefix,time", "stderr:time"}},
+		{"", "file", "prefix:x", "stderr:time"}},
 	{"log", "wanted a path of at most 400 bytes after 'file:'", {"file:"}},
 	{"log", "wanted a path of at most 400 bytes after 'journal:'", {"journal:x"}},
 	{"log", "wanted 'syslog', and after colons 'rfc5424', a", {"syslog:local9"}},
