@@ -566,14 +566,34 @@ static void tell_copies(const struct exam *e)
 			"will not work");
 }
 
+/* Has nclust said of this port that it is one beside the first, which copies share? */
+static bool is_second(const struct exam *e, const struct exam_place *p)
+{
+	char words[END_TEXT];
+	char said[END_TEXT];
+
+	snprintf(words, sizeof(words), "%s is shared: ", p->socket.text);
+	return trial_logged(e->trial, words, said, sizeof(said));
+}
+
 /* A finding that is bad by itself is but a warning where copies work. */
 static void tell_shares(const struct exam *e)
 {
+	size_t seconds = 0;
+
+	for (size_t i = 0; i < e->place_count; i++)
+		seconds += is_second(e, &e->places[i]);
 	for (size_t i = 0; e->beside && i < e->place_count; i++) {
 		struct finding share = shares[e->places[i].share];
 
 		if (share.mark == FACT_BAD && exam_copies_work(e))
 			share.mark = FACT_WARN;
+		/* the socket on trial that it does not take is no first one */
+		if (is_second(e, &e->places[i]) && (i > 0 || seconds < e->place_count)) {
+			share.mark = FACT_WARN;
+			share.advice = "each request reaches any copy; {slot+PORT} in place of its "
+				       "number gives each its own";
+		}
 		facts_add_finding(e->facts, &share, e->places[i].socket.text);
 	}
 }

@@ -458,6 +458,18 @@ def test_as_text_each_fact_is_a_line_and_the_last_one_can_be_copied():
     assert nothing_is_left()
 
 
+def test_a_second_port_on_loopback_that_copies_share():
+    write("admin.py", """
+import socket, time
+first = socket.create_server(("127.0.0.1", 8000))
+admin = socket.create_server(("127.0.0.1", 9293))
+time.sleep(1000)""")
+    said = Doctor("-- python3 admin.py", options=()).end()
+    assert re.search("^ok    shared .*tcp:127.0.0.1:8000, one socket$", said, re.M)
+    assert re.search("^warn  shared .*tcp:127.0.0.1:9293, one socket; each request reaches any copy; "
+                     "{slot\\+PORT}", said, re.M)
+
+
 def test_as_an_ordinary_user_in_tmp_where_there_is_no_better_place():
     need_root()
     doctor = Doctor(f"-- {PLAIN} 8000 --loopback", under=(
