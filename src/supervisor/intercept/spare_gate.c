@@ -10,6 +10,7 @@
 #include "supervisor/common/registry.h"
 #include "supervisor/intercept/internal.h"
 #include "supervisor/sockets/group.h"
+#include "supervisor/workers/capture.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
@@ -224,13 +225,14 @@ void startwait_look(struct child *child)
 
 void startwait_on_status(struct json_writer *w, const struct child *child)
 {
-	const char *text = child->life.waits;
+	const char *text = capture_is_stuck(child) ? "whoever reads nclust's output" : NULL;
+	bool starts = text == NULL && child_view(child).state == SLOT_STARTING;
 
-	if (child_view(child).state != SLOT_STARTING)
-		return;
-	if (text == NULL)
+	if (starts)
+		text = child->life.waits;
+	if (starts && text == NULL)
 		text = ports_missing(child);
-	if (text == NULL && child->listening.awaited && !listens_is_passed(child))
+	if (starts && text == NULL && child->listening.awaited && !listens_is_passed(child))
 		text = "its port";
 	if (text != NULL)
 		json_put_text(w, "waits_for", text);

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -225,6 +226,20 @@ void capture_hand_over(struct service *service, const struct child *child)
 	if (slotlog != -1)
 		fds[count++] = slotlog;
 	(void)logger_send(sup, &p, fds, count); /* else a next logger gets the output */
+}
+
+bool capture_is_stuck(const struct child *child)
+{
+	for (int i = 0; i < 2 && is_copied(child->service); i++) {
+		struct pollfd ends[] = {
+			{.fd = child->output[i], .events = POLLIN},
+			{.fd = i + 1, .events = POLLOUT},
+		};
+
+		if (poll(ends, 2, 0) == 1 && (ends[0].revents & POLLIN) != 0)
+			return true;
+	}
+	return false;
 }
 
 bool capture_ask_last(const struct child *child)

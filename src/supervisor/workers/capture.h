@@ -29,6 +29,8 @@ void capture_close(struct supervisor *sup, int output[2]);
 void capture_drop(struct child *child);
 /* Hand the read ends of its output to the logger. */
 void capture_hand_over(struct service *service, const struct child *child);
+/* Is output of the worker unread because nobody reads nclust's own, to which it is copied? */
+bool capture_is_stuck(const struct child *child);
 /* Ask the logger for the last output of a dead worker; false: no answer will come. */
 bool capture_ask_last(const struct child *child);
 

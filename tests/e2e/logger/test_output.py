@@ -406,3 +406,13 @@ def test_nclust_goes_on_if_its_stderr_has_gone_or_takes_no_more(end):
 def test_workers_of_an_nclust_without_standard_descriptors_have_them():
     leak(under=("sh", "-c", 'exec "$@" 0<&- >&- 2>&-', "-"))
     assert [f.fd for f in born().fds] == [0, 1, 2]
+
+
+def test_a_worker_that_waits_for_who_reads_nclusts_output_is_shown_as_such():
+    r, w = os.pipe()
+    it = cluster("-n 1 --ready alive:1ms", "yes", stdout=w)
+    os.close(w)
+    it.wait(lambda: it.worker().get("waits_for") == "whoever reads nclust's output")
+    assert "waits for whoever reads nclust's output" in it.verb("status").ok()
+    os.close(r)  # what nobody reads any more is dropped
+    it.wait(lambda: it.worker().get("waits_for") is None)
