@@ -8,6 +8,7 @@
 #include "protocol/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,6 +152,35 @@ static void say_where(const struct arguments *a, const char *killed, struct erro
 		error_hint(err, "to start one: nclust -n auto -- COMMAND");
 }
 
+/* Say how those that are meant have ended, if they did so by themselves. */
+static bool say_last_words(const struct arguments *a, struct error *err)
+{
+	char **names = NULL;
+	struct error ignored;
+	long count = rundir_list(a->runtime_directory, "ended", &names, &ignored);
+	bool any = false;
+
+	for (long i = 0; i < count; i++) {
+		bool is_meant = a->target == NULL || strcmp(names[i], a->target) == 0;
+		scoped_fd dir =
+			is_meant ? rundir_find(a->runtime_directory, names[i], &ignored) : -1;
+		char words[400];
+		struct stat st;
+		scoped_fd fd =
+			dir != -1 ? rundir_open_file(dir, "ended", O_RDONLY, &st, &ignored) : -1;
+		ssize_t len = fd != -1 ? read(fd, words, sizeof(words) - 1) : -1;
+
+		if (len > 0) {
+			words[len] = '\0';
+			error_hint(err, "%s", words);
+			any = true;
+		}
+		free(names[i]);
+	}
+	free(names);
+	return any;
+}
+
 int session_open(
 	struct session *s, const struct arguments *a, bool all, int cancel, struct error *err)
 {
@@ -159,12 +189,14 @@ int session_open(
 	int got;
 
 	*s = (struct session){0};
-	count = rundir_list(a->runtime_directory, &names, err);
+	count = rundir_list(a->runtime_directory, "control", &names, err);
 	if (count == -1)
 		return -1;
 	got = join_meant(s, a, names, count, cancel, err) == 0 ? resolve_target(s, a, all, err)
 							       : -1;
-	if (got == -1 && err->status == EX_UNAVAILABLE && s->count == 0)
+	if (got == -1 && err->status == EX_UNAVAILABLE && say_last_words(a, err))
+		; /* it is known what has become of it */
+	else if (got == -1 && err->status == EX_UNAVAILABLE && s->count == 0)
 		say_where(a, count > 0 ? names[0] : NULL, err);
 	else if (got == -1 && err->status == EX_UNAVAILABLE)
 		(void)stranger_hint(a, false, err);

@@ -44,6 +44,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 /* If nclust wakes so late, nclust itself or the machine was stopped. */
@@ -473,6 +474,29 @@ static void warn_not_removed(const char *path)
 		path);
 }
 
+/* Leave to the verbs how a cluster in the background has ended, which nobody has heard. */
+static void leave_last_words(const struct supervisor *sup)
+{
+	const char *last = NULL;
+	char escaped[300] = "";
+	char text[400];
+	time_t now = time(NULL);
+	struct tm at;
+	size_t used;
+
+	if (!sup->settings->daemon || !sup->instance.by_itself || localtime_r(&now, &at) == NULL)
+		return;
+	for (size_t i = 0; i < sup->service_count && last == NULL; i++)
+		last = trouble_last(sup->services[i]);
+	if (last != NULL)
+		text_escape(escaped, sizeof(escaped), last, strlen(last));
+	used = (size_t)snprintf(text, sizeof(text), "%s ended ", sup->settings->name);
+	used += strftime(text + used, sizeof(text) - used, "%F %H:%M", &at);
+	snprintf(text + used, sizeof(text) - used, " with exit %d%s%s", sup->instance.status,
+		last != NULL ? "; last output: " : "", escaped);
+	(void)rundir_replace(sup->rundir.dir, "ended.new", "ended", 0600, text, strlen(text));
+}
+
 /* Release addresses and name before clients hear of the end, because they may start another nclust
  * at once. */
 static void release_names(struct supervisor *sup)
@@ -488,6 +512,8 @@ static void release_names(struct supervisor *sup)
 	if (sup->settings->pidfile != NULL && sup->daemon.pidfile_written &&
 		rundir_remove_pidfile(sup->settings->pidfile) == -1)
 		warn_not_removed(sup->settings->pidfile);
+	if (sup->has_rundir)
+		leave_last_words(sup);
 	if (sup->has_rundir && sup->orphans.has_past)
 		rundir_leave(&sup->rundir);
 	else if (sup->has_rundir && rundir_close(&sup->rundir) == -1)

@@ -202,6 +202,7 @@ int rundir_open(struct rundir *r, const char *wanted, const char *name, struct e
 	/* living workers of an earlier nclust may use theirs (supervisor/orphans/orphans.h) */
 	if (!rundir_has_state(r))
 		rundir_empty_notify(r, NULL, NULL);
+	(void)unlinkat(r->dir, "ended", 0);
 	return 0;
 }
 
@@ -325,7 +326,7 @@ int rundir_find(const char *wanted, const char *name, struct error *err)
 	return error_status(err, EX_UNAVAILABLE);
 }
 
-static bool is_instance(int base, const char *name)
+static bool has_file(int base, const char *name, const char *file)
 {
 	scoped_fd dir = -1;
 	struct error err;
@@ -334,8 +335,8 @@ static bool is_instance(int base, const char *name)
 	if (!text_is_name(name))
 		return false;
 	dir = trusted_enter(base, name, 0, name, &err);
-	return dir != -1 && fstatat(dir, "control", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		S_ISSOCK(st.st_mode);
+	return dir != -1 && fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		(strcmp(file, "control") == 0 ? S_ISSOCK(st.st_mode) : S_ISREG(st.st_mode));
 }
 
 static int by_name(const void *a, const void *b)
@@ -364,7 +365,8 @@ static bool add_name(char ***names, long *count, const char *name)
 	return false;
 }
 
-static int list_place(const char *path, char ***names, long *count, struct error *err)
+static int list_place(
+	const char *path, const char *file, char ***names, long *count, struct error *err)
 {
 	scoped_fd base = rundir_open_place(path, false, err);
 	struct dirent *entry;
@@ -377,13 +379,13 @@ static int list_place(const char *path, char ***names, long *count, struct error
 	if (!dir)
 		return error_set(err, errno, "cannot read '%s'", path);
 	while (got == 0 && (entry = readdir(dir)) != NULL)
-		if (is_instance(base, entry->d_name) && !add_name(names, count, entry->d_name))
+		if (has_file(base, entry->d_name, file) && !add_name(names, count, entry->d_name))
 			got = error_set(err, ENOMEM, "cannot list '%s'", path);
 	(void)closedir(dir);
 	return got;
 }
 
-long rundir_list(const char *wanted, char ***names, struct error *err)
+long rundir_list(const char *wanted, const char *file, char ***names, struct error *err)
 {
 	struct error refusal = {0};
 	char path[PATH_MAX];
@@ -393,7 +395,7 @@ long rundir_list(const char *wanted, char ***names, struct error *err)
 	*names = NULL;
 	for (unsigned n = 0; (got = rundir_place(wanted, true, n, path, sizeof(path), err)) == 1;
 		n++)
-		if (list_place(path, names, &count, err) == -1)
+		if (list_place(path, file, names, &count, err) == -1)
 			keep_refusal(&refusal, err);
 	if (got == -1)
 		return -1;

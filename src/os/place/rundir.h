@@ -55,9 +55,10 @@ void rundir_leave(struct rundir *r);
  * not exist. */
 int rundir_find(const char *wanted, const char *name, struct error *err);
 
-/* Names of all instances that have a control socket, sorted; heap list and
- * heap strings.  Returns how many, or -1. */
-long rundir_list(const char *wanted, char ***names, struct error *err);
+/* Names of all instances whose directory has that socket or file ("control": they run; "ended":
+ * they have left last words, in a file that their next start removes), sorted; heap list and heap
+ * strings.  Returns how many, or -1. */
+long rundir_list(const char *wanted, const char *file, char ***names, struct error *err);
 
 /* Open a plain file of ours in a directory, to which nobody else has rights; with O_CREAT
  * it is made so.  CLOEXEC.  -1 and `err`. */

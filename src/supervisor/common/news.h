@@ -211,6 +211,8 @@ void trouble_forget_cause(struct child *child);
 bool trouble_set_check(struct service *service, const char *text);
 
 extern const struct carried carried_trouble; /* of a cluster */
+/* What the last failure of the cluster was, in short; NULL: none is known. */
+const char *trouble_last(const struct service *service);
 void trouble_free(struct service *service);
 
 /* What to do if a second copy of a program can never become ready beside the first. */

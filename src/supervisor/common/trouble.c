@@ -137,6 +137,14 @@ static void publish_tries(struct service *service)
 		news_say_of(service, LOG_ERROR, "not-ready", "%s", sentence);
 }
 
+const char *trouble_last(const struct service *service)
+{
+	const struct trouble *t = service->trouble;
+	const struct trouble_end *end = t != NULL ? find_end(service, t->last) : NULL;
+
+	return end == NULL ? NULL : end->cause != NULL ? end->cause : end->output;
+}
+
 /* ---- taken from the news ---- */
 
 static void on_exited(struct service *service, const struct news *n)

@@ -237,6 +237,7 @@ static void end_with(struct service *service)
 		cluster_state(service->core) == CLUSTER_FAILED ? "has failed" : "has ended",
 		status);
 	sup->instance.status = status;
+	sup->instance.by_itself = true;
 	begin_stop(sup, false);
 }
 
@@ -414,6 +415,8 @@ void lifecycle_look(struct supervisor *sup)
 	if (!is_all_ended(sup) || hooks_are_under_way(sup, NULL) || !strays_are_gone(sup) ||
 		news_pending(sup))
 		return;
+	sup->instance.by_itself |=
+		!sup->instance.start_failed && !sup->instance.stopping && !was_stopped(sup);
 	if (!sup->instance.stopping && was_stopped(sup))
 		log_note("%s: no cluster runs any more: nclust ends", sup->settings->name);
 	ev_timer_stop(sup->loop, &sup->instance.stop_waits);

@@ -23,6 +23,7 @@ struct instance {
 	bool start_failed;
 	bool stopping; /* the whole instance stops */
 	bool stop_at_once;
+	bool by_itself; /* no verb and no signal has ended it */
 	bool over;
 	int status;           /* the exit status */
 	unsigned last_orders; /* how often processes below nclust were signalled at the end */

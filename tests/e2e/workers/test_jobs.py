@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Workers that end with 0, because a queue is empty or a job is done."""
+import re
+
+import pytest
+
 from harness import *
 
 
@@ -30,3 +34,24 @@ def test_those_that_fail_fail_the_start():
 def test_a_server_that_ends_with_0_is_told_as_before():
     it = launch("-d -n 1 -l 8000 --backoff-max 100ms", *jobs("exit 0"))
     assert it.process.wait(60) == 1
+
+
+@pytest.mark.parametrize("code, said", ((3, " with exit 3; last output: no such table: shop"),
+                                        (0, " with exit 0")))
+def test_a_job_that_ends_after_its_start_is_told_by_every_verb(code, said):
+    gate = Gate()
+    it = launch("-d -n 1 --restart never --ready alive", "sh", "-c",
+                f"""until [ -e {gate} ]; do sleep 0.01; done; echo 'no such table: shop' >&2; exit {code}""")
+    assert it.process.wait(60) == 0
+    it.wait_there()
+    gate.open()
+    wait(lambda: not os.path.exists(f"{it.directory}/control"))
+    for verb in ("status", "logs", "events"):
+        told = it.verb(verb)
+        assert told.status in (3, 69) and said in told.err + told.out
+        assert re.search(r"it ended \d{4}-\d\d-\d\d \d\d:\d\d with exit", told.err + told.out)
+    assert said in nclust("status").err
+    assert "ended" not in nclust("status other").err
+    again = cluster("-n 1", "sleep", "1000")  # its words are of the past now
+    again.stop()
+    assert " with exit" not in it.verb("status").err

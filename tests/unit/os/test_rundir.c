@@ -305,7 +305,7 @@ TEST(the_list_ignores_what_is_no_instance)
 	char **names;
 	long count;
 
-	ck_assert_int_eq(rundir_list(base, &names, &err), 0);
+	ck_assert_int_eq(rundir_list(base, "control", &names, &err), 0);
 	ck_assert_ptr_null(names);
 	a = must_open("alpha");
 	open_socket(b.dir, "control", SOCK_STREAM);
@@ -317,7 +317,7 @@ TEST(the_list_ignores_what_is_no_instance)
 	ck_assert_int_eq(symlink("alpha", os_path("run/link")), 0);
 	ck_assert_int_eq(mkdir(os_path("run/plain"), 0755), 0);
 	os_write(os_path("run/plain/control"), "", 0644);
-	count = rundir_list(base, &names, &err);
+	count = rundir_list(base, "control", &names, &err);
 	ck_assert_int_eq(count, 2);
 	ck_assert_str_eq(names[0], "alpha");
 	ck_assert_str_eq(names[1], "beta");
@@ -330,10 +330,10 @@ TEST(without_a_runtime_directory_there_is_nothing_to_list)
 {
 	char **names;
 
-	ck_assert_int_eq(rundir_list(base, &names, &err), 0);
+	ck_assert_int_eq(rundir_list(base, "control", &names, &err), 0);
 	ck_assert_int_eq(mkdir(base, 0755), 0);
 	ck_assert_int_eq(chmod(base, 0777), 0);
-	ck_assert_int_eq(rundir_list(base, &names, &err), -1);
+	ck_assert_int_eq(rundir_list(base, "control", &names, &err), -1);
 }
 
 static const char *place(const char *wanted, bool seek, unsigned n)

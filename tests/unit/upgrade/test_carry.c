@@ -146,6 +146,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, instance.reread),
 	NOT(supervisor, instance.stop_at_once),
 	NOT(supervisor, instance.start_failed),
+	NOT(supervisor, instance.by_itself), /* as it ends */
 	NOT(supervisor, instance.over),
 	NOT(supervisor, instance.stop_waits),
 	NOT(supervisor, instance.stop_since),
