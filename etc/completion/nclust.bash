@@ -18,7 +18,7 @@ _nclust()
 {
 	local word=${COMP_WORDS[COMP_CWORD]}
 	local before=${COMP_WORDS[COMP_CWORD - 1]}
-	local verbs='status restart reload scale start stop signal send logs ask events top upgrade drain undrain config doctor exec help version'
+	local verbs='status restart reload scale start stop signal send logs events top upgrade drain undrain config doctor exec help version'
 	local options='--config
 		--daemon
 		--help
@@ -88,7 +88,6 @@ _nclust()
 		--check-interval
 		--check-timeout
 		--check-failures
-		--metrics
 		--fallback
 		--fallback-after
 		--watchdog
@@ -232,7 +231,7 @@ _nclust()
 		return
 		;;
 	--kind)
-		mapfile -t COMPREPLY < <(compgen -W 'started ready exited stopping draining drained stop-timeout unkillable start-timeout unwell outgrown hang stalled check-failed memory daemonised not-listening worker-errno worker-reloading left-out ended-meanwhile slot-ended spare takes-over no-spares leader message messages-stuck messages-dropped messages-missed state all-ready scaled gave-up not-ready not-started rollout-started rollout-step baking baked rollout-done rollout-failed rollout-superseded listening closed stranger-listens listener-harmed relay-down relay-up file-changed shared-memory balance check-denied check-untaken check-doubted stall-refused stop-waits renamed hook-failed surprise drop fallback fallback-over essential-ended waits before-failed directory-moved hand-on alone done too-few-files reloaded reload-failed upgraded upgrade-failed upgrade-waits adopted hooks-dropped control-renewed host-drained host-empty host-waits host-undrained' -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'started ready exited stopping draining drained stop-timeout unkillable start-timeout unwell outgrown hang stalled check-failed memory daemonised not-listening worker-errno worker-reloading left-out ended-meanwhile slot-ended spare takes-over no-spares leader message messages-stuck messages-dropped messages-missed state all-ready scaled gave-up not-ready not-started rollout-started rollout-step baking baked rollout-done rollout-failed rollout-superseded listening closed stranger-listens listener-harmed relay-down relay-up file-changed shared-memory balance check-denied check-untaken check-doubted stall-refused stop-waits hook-failed surprise drop fallback fallback-over essential-ended waits before-failed directory-moved hand-on alone done too-few-files reloaded reload-failed upgraded upgrade-failed upgrade-waits adopted hooks-dropped control-renewed host-drained host-empty host-waits host-undrained' -- "$word")
 		return
 		;;
 	esac
@@ -273,10 +272,6 @@ _nclust()
 		;;
 	logs)
 		options='--json --follow --lines --since --stderr --grep --runtime-directory --help'
-		words=$(_nclust_instances)
-		;;
-	ask)
-		options='--head --header --data --runtime-directory --help'
 		words=$(_nclust_instances)
 		;;
 	events)
