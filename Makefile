@@ -9,8 +9,10 @@ VERSION := $(shell sed -n '1s/^nclust \([^ ]*\) .*/\1/p' NEWS)
 V = plain
 
 CC = gcc
-# Compiles what was compiled before in no time, where it is there.
+# Compiles what was compiled before in no time, where it is there; what was not is preprocessed
+# once only, since -MMD says what it is made of.
 CCACHE := $(shell command -v ccache 2>/dev/null)
+export CCACHE_DEPEND = 1
 # Small rather than fast: nclust is not in the way of a request, and its code is
 # most of its memory.  Frames for debuggers are in -g.
 CFLAGS = -Os -g -fno-asynchronous-unwind-tables -fno-unwind-tables
@@ -105,7 +107,8 @@ FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(B)/fuzz/%)
 FIXTURES := $(FIXTURE_SOURCES:tests/fixtures/%.c=build/fixtures/%)
 PLAIN_VARIANTS := build/fixtures/plain-static $(if $(filter \
 	x86_64-%,$(shell $(CC) -dumpmachine)),build/fixtures/plain-32)
-# nclust as another version of itself, or with a fault: for tests of `upgrade`.
+# nclust as another version of itself, or with a fault: for tests of `upgrade`.  Nobody debugs
+# them, and to link them without what a debugger wants takes half of the time.
 VARIANTS := $(addprefix $(B)/variants/nclust-,next alien crash hang fail die)
 BENCHES := $(BENCH_SOURCES:tests/bench/%.c=build/bench/%)
 PAGES := $(wildcard man/*.[1-8])
@@ -118,8 +121,8 @@ endif
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all unit-programs sim-program fuzz-programs fixtures variants \
-	bench-programs check nightly soak kernels check-asan unit sim fleet-sim fleet e2e \
+.PHONY: all unit-programs sim-program fuzz-programs fixtures variants asan-programs \
+	asan-nclust bench-programs check nightly soak kernels check-asan unit sim fleet-sim fleet e2e \
 	upgrade-from wild fresh lint clang asan valgrind fuzz sequences torture hostile \
 	cover mutate mutants format bench man install uninstall dist release deb image \
 	package-tests static clean help FORCE
@@ -167,6 +170,7 @@ page_hash = sha256-$(or $(shell awk '/^<\/$(1)>/ { inside = 0 } inside; \
 	tr a-f A-F | basenc --decode --base16 | base64),\
 	$(error cannot hash $(PAGE): this needs sha256sum and basenc))
 $(B)/src/web/page.o: $(PAGE)
+$(B)/src/web/page.o: CCACHE = # it would not know of the page
 $(B)/src/web/page.o: PAGE_CFLAGS = -DPAGE_SCRIPT='"$(call \
 	page_hash,script)"' -DPAGE_STYLE='"$(call page_hash,style)"'
 
@@ -242,7 +246,7 @@ $(filter-out %-clock,$(VARIANTS)): $(B)/variants/nclust-%: $(OBJECTS)
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CFLAGS) $(VARIANT_$*) -c -o $@.o \
 		src/supervisor/common/variant.c
-	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $@.o \
+	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(if $(SAN),,-Wl,-S) -o $@ $@.o \
 		$(filter-out %/variant.o,$(OBJECTS)) $(LIBS)
 
 build/bench/%: build/plain/tests/bench/%.o
@@ -318,13 +322,20 @@ lint: all ## arrows, gates, clang-tidy, cppcheck, shellcheck, mandoc, format
 clang: ## the program as clang makes it, in build/clang
 	$(MAKE) V=clang CC=clang WERROR=1 build/clang/nclust
 
-SANITIZED = V=asan CC=clang HARDEN= SAN=address,undefined CFLAGS='-O1 -g'
+# To compile them takes longer than to run them: nothing is optimized, and of what a debugger
+# wants there are the lines, which the reports name.
+SANITIZED = V=asan CC=clang HARDEN= SAN=address,undefined CFLAGS=-gline-tables-only
 
-asan: ## unit tests and simulation under AddressSanitizer and UBSan
-	$(MAKE) $(SANITIZED) build/asan/nclust unit sim
+asan: asan-programs ## unit tests and simulation under AddressSanitizer and UBSan
+	$(MAKE) $(SANITIZED) unit sim
 
-check-asan: all fixtures ## the e2e tests under them (TESTS="why health/" for some)
+asan-programs:
+	$(MAKE) $(SANITIZED) unit-programs sim-program
+
+asan-nclust:
 	$(MAKE) $(SANITIZED) build/asan/nclust variants
+
+check-asan: all fixtures asan-nclust ## the e2e tests under them (TESTS="why health/" for some)
 	scripts/check-asan $(TESTS)
 
 valgrind: all fixtures unit-programs build/valgrind/pidfd.so ## unit and smoke
@@ -348,8 +359,7 @@ sequences: all fixtures ## orders of verbs, under load: all, or N=12 by SEED=N
 	SEED=$(or $(SEED),$(shell date +%s)) N=$(N) KIND=$(KIND) VERBS='$(VERBS)' \
 		/usr/bin/python3 -m pytest -n 4 --timeout 0 tests/sequences
 
-torture: fixtures ## random operations for SECONDS=60 (SEED=N)
-	$(MAKE) $(SANITIZED) build/asan/nclust
+torture: fixtures asan-nclust ## random operations for SECONDS=60 (SEED=N)
 	SANITIZED=1 NCLUST=$(CURDIR)/build/asan/nclust PATIENCE=5 \
 		SEED=$(or $(SEED),$(shell date +%s)) SECONDS=$(or $(SECONDS),60) \
 		/usr/bin/python3 -m pytest --timeout 0 tests/torture
