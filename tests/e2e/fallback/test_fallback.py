@@ -360,7 +360,7 @@ def test_a_probe_does_not_take_the_answers_for_a_workers(ready):
 
 
 def test_a_worker_that_has_more_clients_than_it_can_serve_passes_its_probe_at_last():
-    it = flowing(f"{OUT} --ready http:/ready", "python3", write("busy.py", """
+    it = flowing(f"{OUT} --balance share --ready http:/ready", "python3", write("busy.py", """
 import os, socket, time
 s = socket.socket(fileno=3)
 while True:
@@ -480,7 +480,7 @@ def test_a_reload_gives_up_an_address_while_its_clients_are_answered():
     wait(lambda: not listens(8000))
     edit("it.ini", "cluster:web", "cluster:shop")  # and by another name it goes on
     it.call("reload", no_wait=True)
-    wait(lambda: it.cluster().name == "shop")
+    wait(lambda: [c.name for c in it.status().clusters] == ["nap", "shop"])
     is_503(port=8001)
     it.reload("[cluster:nap]" + read("it.ini").partition("[cluster:nap]")[2])
     wait(lambda: not listens(8001))

@@ -507,7 +507,7 @@ def test_watchdog_having_stood_still_with_nclust_is_not_silence():
 
 # ---- stall ----
 
-STALL = "-l 8000 --stall 4s"
+STALL = "-l 8000 --balance share --stall 4s"
 
 
 def test_stall_one_that_has_a_request_and_does_nothing_is_replaced():

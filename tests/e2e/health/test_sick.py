@@ -8,7 +8,8 @@ import socket
 from healthy import *
 
 SICK = fixture("sick")
-CHECKED = ("-l 8000 --check http:/ --check-interval 200ms --check-timeout 1s --check-failures 2")
+CHECKED = ("-l 8000 --balance share --check http:/ --check-interval 200ms --check-timeout 1s "
+           "--check-failures 2")
 
 
 def come_to(request, pid, others):
