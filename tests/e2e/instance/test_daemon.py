@@ -139,7 +139,8 @@ def test_who_waits_for_one_that_is_ended_while_it_starts_is_told(how):
 @pytest.mark.parametrize("status", (0, 7))
 def test_jobs_that_end_before_the_start_is_done_have_the_status_of_the_jobs(status):
     assert launch("-d -n 2 --restart never", "sh", "-c", f"exit {status}").exit() == status
-    assert nothing_is_left()
+    wait(lambda: living() == [])
+    assert [f for _, _, files in os.walk(path("run")) for f in files] == ["ended"]
 
 
 def test_interrupted_while_it_waits_it_leaves_nothing():

@@ -74,7 +74,7 @@ os.read(0, 1)""")
     t.sees("raw")
     kill(it.worker().pid)
     it.event("exited")
-    assert termios.tcgetattr(t.master) == t.before
+    wait(lambda: termios.tcgetattr(t.master) == t.before)
 
 
 def test_each_stream_is_a_terminal_of_its_own_and_none_that_controls():

@@ -392,22 +392,6 @@ def test_a_file_that_is_another_ones_by_now_is_not_rotated():
     assert files("a-1") == ["a-1.1", "a-1"]
 
 
-def test_files_of_the_old_workers_of_a_cluster_with_a_new_name_are_rotated_and_reopened():
-    script = write("script", '#!/bin/sh\n[ "$NCLUST_CLUSTER" = site ] && exec sleep 1000\n'
-                   f'{NOTIFY} READY=1 --barrier --exit 0; exec cat <>"$1"\n', 0o755)
-    it = says(ini=ini("file:all file:{cluster}.out", "log-size = 4K", command=[script]).replace(
-        "alive:0s", "notify"))
-    say("one")
-    wait_in("it.out", "one")
-    edit("it.ini", "cluster:it", "cluster:site")
-    it.call("reload", no_wait=True)
-    wait_open(it, "site.out")
-    logger = it.role("logger")
-    wait(lambda: path("it.out") not in descriptors(logger).values(), "it.out is closed")
-    turn(it, 1, "all", "all.1")
-    wait(lambda: "line 1" in read("site.out") + read("site.out.1"))
-
-
 # ---- places that take nothing ----
 
 REOPENS = "signal-USR1 = reopen-logs"

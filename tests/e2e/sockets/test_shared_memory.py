@@ -117,7 +117,7 @@ def test_more_than_there_is_is_refused_at_the_start():
 
 
 def test_huge_pages_are_what_workers_ask_for_themselves():
-    nclust("-n 1 --shared-memory '64M, huge' -- true").fails(2, "'64M, huge'", "madvise(2)")
+    nclust("-n 1 --shared-memory '64M, huge' -- true").fails(64, "'64M, huge'", "madvise(2)")
 
 
 # ---- what it outlives ----
