@@ -63,7 +63,7 @@ class Talk:
         self.hear(text)
 
     def hear(self, text):
-        assert self.socket.recv(100) == b"\x81\x05" + text
+        assert self.socket.recv(7, socket.MSG_WAITALL) == b"\x81\x05" + text
 
 
 def test_a_websocket_is_not_cut_while_an_answer_is_waited_for():
