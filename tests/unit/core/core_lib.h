@@ -416,6 +416,7 @@ static inline void clear_bench(void)
 		return;
 	ck_assert_uint_eq(fresh->refs, 1);
 	cluster_settings_unref(fresh);
+	fresh = NULL;
 }
 
 FIXTURE(set_bench, clear_bench)
