@@ -307,14 +307,18 @@ static void lost_word(struct words *w, int index)
 	} else {
 		const char *dot = strrchr(word, '.');
 		bool is_file = procfile_is(word) || (dot != NULL && strcmp(dot, ".ini") == 0);
-		const char *runs = is_file ? NULL : text_interpreter(word);
+		bool is_line = strpbrk(word, " \t") != NULL; /* "python3 web.py" in quotes */
+		bool shell = is_line && value_shell_part(word) != NULL;
+		const char *runs = is_file || is_line ? NULL : text_interpreter(word);
 
 		buffer_printf(&line, "missing '%s' before the %s; use: nclust",
 			is_file ? "-c" : "--", is_file ? "file" : "command");
 		put_words(&line, w, 1, index);
 		buffer_string(&line, is_file ? " -c" : index == 1 ? " -n auto --" : " --");
 		buffer_printf(&line, "%s%s", runs != NULL ? " " : "", runs != NULL ? runs : "");
-		put_words(&line, w, index, w->line.argc);
+		if (is_line)
+			buffer_printf(&line, " %s", shell ? "sh -c" : word);
+		put_words(&line, w, index + (is_line && !shell), w->line.argc);
 	}
 	if (buffer_text(&line) != NULL)
 		faults_add(w->faults, EX_USAGE, "%s%s", line.data, line.failed ? " ..." : "");

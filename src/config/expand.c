@@ -11,6 +11,7 @@
 
 #define SLOT_DIGITS 9
 #define VALUE_MAX ((size_t)1 << 20)
+#define NAME_CAPITALS "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789"
 
 /* The text of a buffer, handed over; NULL and `err`. */
 static char *text_of(struct buffer *out, struct error *err)
@@ -101,19 +102,16 @@ static bool is_quote(char c)
 	return c == '"' || c == '\'';
 }
 
-/* "1, B=2" is meant for several variables: a guess, which quotes overrule.  A '=' before the comma
- * shows that the value itself is such a list. */
+/* "1, B=2" and "1 B=2" are meant for several variables: a guess, which quotes overrule.  Any other
+ * '=' before shows that the value itself is such a list. */
 static bool has_next_variable(const char *value)
 {
-	size_t comma = strcspn(value, ",=");
-	const char *next = value + comma + 1;
-	size_t len;
+	const char *equals = strchr(value, '=');
+	const char *name = equals;
 
-	if (value[comma] != ',')
-		return false;
-	next += strspn(next, " \t");
-	len = strspn(next, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789");
-	return len > 0 && next[len] == '=';
+	while (name != NULL && name > value && strchr(NAME_CAPITALS, name[-1]) != NULL)
+		name--;
+	return name != NULL && name > value && name < equals && strchr(" \t,", name[-1]) != NULL;
 }
 
 /* "NAME=value", NAME="a value", "NAME=a value" */

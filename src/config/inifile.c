@@ -178,6 +178,7 @@ static void unknown_section(struct ini *ini, const char *name)
 	static const char *const names[] = {"nclust", "cluster", "defaults"};
 	char word[32];
 	size_t len = strcspn(name, ":");
+	const char *own = name[len] == ':' ? name + len + 1 : name; /* as in [program:web] */
 	const char *near = NULL;
 
 	ini->refused = true;
@@ -188,6 +189,8 @@ static void unknown_section(struct ini *ini, const char *name)
 	if (near != NULL)
 		fault(ini, "unknown section [%.100s]; did you mean [%s%.66s]?", name, near,
 			strcmp(near, "cluster") == 0 ? name + len : "");
+	else if (text_is_name(own))
+		fault(ini, "unknown section [%.100s]; did you mean [cluster:%s]?", name, own);
 	else
 		fault(ini,
 			"unknown section [%.100s]; wanted [nclust], [defaults], [cluster] or "

@@ -10,6 +10,7 @@
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -142,16 +143,16 @@ int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most, str
 int value_size(uint64_t *out, const char *text, uint64_t most, struct error *err)
 {
 	static const char *const letters[] = {"", "k", "m", "g", "t"};
-	static const char *const ends[] = {"", "b", "ib"}; /* all are powers of 1024 */
+	static const char *const ends[] = {"", "i", "b", "ib"}; /* all are powers of 1024 */
 	struct decimal d;
 	size_t len = text_decimal(&d, text);
 	const char *word = text + len + strspn(text + len, " ");
 	char unit[4];
 
 	for (size_t i = 0; len > 0 && i < COUNT_OF(letters) * COUNT_OF(ends); i++) {
-		snprintf(unit, sizeof(unit), "%s%s", letters[i / 3], ends[i % 3]);
+		snprintf(unit, sizeof(unit), "%s%s", letters[i / 4], ends[i % 4]);
 		if (strcasecmp(word, unit) == 0 &&
-			text_of_unit(out, d, UINT64_C(1) << (10 * (i / 3)), most))
+			text_of_unit(out, d, UINT64_C(1) << (10 * (i / 4)), most))
 			return 0;
 	}
 	return value_wanted(err, text, "a size such as 4096, 64k, 10M or 1G");
@@ -311,16 +312,54 @@ static const char *split_word(struct buffer *word, const char *s, struct error *
 	return s;
 }
 
-/* Is the word at `s` one of a shell, such as "|", ">>", "2>&1", "&>log" or "x;"? */
-static bool is_shell_word(const char *s)
+/* Does an operator of a shell stand at `s`, such as "|", ">>", "2>&1" or "&>log", or "~/"? */
+static bool is_operator(const char *s)
 {
 	static const char *const whole[] = {"|", "||", "&", "&&", "|&"};
 	size_t len = strcspn(s, " \t\n'\"\\");
 	const char *to = s + strspn(s, "0123456789&");
 
-	return *to == '<' || *to == '>' || *s == '#' || strncmp(s, "~/", 2) == 0 ||
-		(len > 0 && s[len - 1] == ';' && s[len] != '\'' && s[len] != '"') ||
+	return *to == '<' || *to == '>' || strncmp(s, "~/", 2) == 0 ||
 		value_index_of(s, len, whole, COUNT_OF(whole)) != -1;
+}
+
+/* The same, or a comment, or "x;" */
+static bool is_shell_word(const char *s)
+{
+	size_t len = strcspn(s, " \t\n'\"\\");
+
+	return is_operator(s) || *s == '#' ||
+		(len > 0 && s[len - 1] == ';' && s[len] != '\'' && s[len] != '"');
+}
+
+/* Is it a name, or "NAME=" with `end`? */
+static bool is_variable(const char *s, const char *end)
+{
+	size_t len = strspn(s, NAME_BYTES);
+
+	return len > 0 && strchr("0123456789", *s) == NULL &&
+		strncmp(s + len, end, strlen(end)) == 0;
+}
+
+const char *value_meant_for_shell(const struct strings *words)
+{
+	for (size_t i = 0; i < words->count; i++) {
+		const char *word = words->list[i];
+		bool is_script = i > 0 && strcmp(words->list[i - 1], "-c") == 0;
+
+		if (is_script || strpbrk(word, " \t\n") != NULL)
+			continue;
+		if (is_operator(word) || strncmp(word, "$(", 2) == 0)
+			return word;
+		for (const char *s = word; (s = strchr(s, '$')) != NULL; s++) {
+			const char *from = s + (s[1] == '{' ? 2 : 1);
+			scoped_str name = strndup(from, strspn(from, NAME_BYTES));
+
+			if (name != NULL && getenv(name) != NULL)
+				return word;
+		}
+	}
+	return NULL;
 }
 
 const char *value_shell_part(const char *text)
@@ -328,10 +367,14 @@ const char *value_shell_part(const char *text)
 	bool begins = true;
 	char quote = '\0';
 
+	text += strspn(text, " \t\n");
+	if (is_variable(text, "="))
+		return text;
 	for (const char *s = text; *s != '\0'; s++) {
 		if (quote == '\0' && begins && is_shell_word(s))
 			return s;
-		if (quote == '\0' && (*s == '`' || (*s == '$' && s[1] == '(')))
+		if (quote == '\0' &&
+			(*s == '`' || (*s == '$' && (s[1] == '(' || is_variable(s + 1, "")))))
 			return s;
 		begins = strchr(" \t\n", *s) != NULL;
 		if (*s == '\\' && quote != '\'' && s[1] != '\0')

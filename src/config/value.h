@@ -62,11 +62,14 @@ int value_octal(int *out, const char *text, struct error *err);
 int value_user(long *uid, long *gid, const char *text, struct error *err);
 int value_group(long *gid, const char *text, struct error *err);
 
+/* The first thing outside of quotes that only a shell understands, such as ">>", "2>&1", "$(",
+ * "$NAME", "~/" or "# comment", or "NAME=value" in front; NULL: there is none. */
+const char *value_shell_part(const char *text);
+/* Of words that were never in quotes, or no longer are: the first one that is an operator of a
+ * shell, or has a "$NAME" of our environment; not in a script ("sh -c"). NULL: there is none. */
+const char *value_meant_for_shell(const struct strings *words);
 /* Split as a shell would (blanks, quotes, backslash), with nothing expanded.
  * `out` must be empty; on failure it still is. */
-/* The first thing outside of quotes that only a shell understands, such as ">>", "2>&1", "$(",
- * "~/" or "# comment"; NULL: there is none. */
-const char *value_shell_part(const char *text);
 int value_split(struct strings *out, const char *text, struct error *err);
 /* Append a word so that value_split() gives it back, also out of an INI line:
  * no blank stands before a ';'. */

@@ -14,6 +14,20 @@
 #define PATH_LENGTH_MAX 1000
 #define HEADER_LENGTH_MAX 500
 
+/* What to write for a part that only a shell understands. */
+static const char *way_without_shell(const struct field *f, const char *part)
+{
+	bool expands = f->row->type == &type_command;
+
+	if (*part == '~' && expands)
+		return "write ${HOME}/";
+	if (*part == '$' && part[1] != '(' && expands)
+		return "write ${NAME} if it is one of nclust's own environment, else sh -c '...'";
+	if (part[strspn(part, NAME_BYTES)] == '=')
+		return "write 'env' in front of it";
+	return "write sh -c '...'";
+}
+
 /* An INI line would be cut at a ';' after a blank: then the words are quoted, behind `prefix`. */
 static int split_words(const struct field *f, struct strings *words, const char *prefix,
 	const char *text, struct error *err)
@@ -23,10 +37,11 @@ static int split_words(const struct field *f, struct strings *words, const char 
 
 	if (part != NULL)
 		return error_set(err, 0,
-			"no shell runs this, and '%.*s' would be an argument: %s, or put it in "
-			"quotes if it is meant",
+			"no shell runs this, and '%.*s' would be %s: %s, or put it in quotes if it "
+			"is meant",
 			(int)strcspn(part, " \t\n"), part,
-			*part == '~' ? "write ${HOME}/" : "write sh -c '...'");
+			part == text + strspn(text, " \t\n") ? "the program" : "an argument",
+			way_without_shell(f, part));
 	if (value_split(words, text, err) == -1)
 		return -1;
 	if (words->count == 0 || words->list[0][0] == '\0') {

@@ -63,13 +63,38 @@ def test_a_command_of_a_shell_is_refused_with_the_way_to_write_it():
         check = exec:curl x | grep ok
         [cluster:e]
         command = "python3 web.py"
+        [cluster:f]
+        command = PORT=1 ./run
+        [cluster:g]
+        command = ./run -p $PORT
+        env = A=1 B=2
+        [web]
         """), (2, "no shell runs this, and '>>' would be an argument: write sh -c '...'"),
             (4, "'$(hostname)' would be an argument"),
             (6, "put it in quotes, or write it without the blank"),
             (7, "one variable a line"), (9, "write ${HOME}/"), (10, "and '|' would be"),
+            (14, "'PORT=1' would be the program: write 'env' in front of it"),
+            (16, "'$PORT' would be an argument: write ${NAME}"), (17, "one variable a line"),
+            (18, "unknown section [web]; did you mean [cluster:web]?"),
             (12, "'python3 web.py' is one word; write it without the quotes: python3 web.py"))
     nclust('-- "touch ran"').fails(64, "'touch ran' is one word; write it without the quotes")
     nclust('-- "./touch ran"').fails(127, "that is one word")
+
+
+@pytest.mark.parametrize("words, told, way", (
+    (("sh", "server.sh", "&&", "x"), "&&", "sh -c 'sh server.sh && x'"),
+    (("echo", "$HOME", "a b", ">>", "log"), "$HOME",
+     "sh -c 'echo $HOME '\\''a b'\\'' >> log'"),
+    (("expr", "${HOME}", ":", "x"), "${HOME}", "sh -c 'expr ${HOME} : x'"),
+    # as meant: a script, a field of awk's, a variable that is none
+    (("sh", "-c", "exit${IFS}0&&$HOME"), None, None),
+    (("awk", "$1", "$NF", "#fff", "/dev/null"), None, None)))
+def test_words_for_a_shell_that_none_has_read_as_in_a_container_are_told_at_the_start(
+        words, told, way):
+    said = run(inside(PROGRAM), "-n", "1", "--restart", "never", "--", *words).err
+    assert ("no shell runs the command" in said) is (told is not None), said
+    if told is not None:
+        assert f"'{told}' is an argument; if it is not meant as one: -- {way}\n" in said
 
 
 def test_workers_share_fewer_devices_than_they_are():
@@ -141,7 +166,7 @@ def test_what_workers_get_of_a_file():
         ready = notify
         workers = 1
         [cluster:web]
-        command = {to}/web "two words" 'sin"gle' back\\ slash "" $HOME *
+        command = {to}/web "two words" 'sin"gle' back\\ slash "" '$HOME' *
         env = LONG={long}y
         nice = 3
         [cluster:jobs]

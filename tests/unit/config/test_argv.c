@@ -76,6 +76,10 @@ static const struct {
 	{{"-n", "4", "node", "a b"},
 		"missing '--' before the command; use: nclust -n 4 -- node "
 		"'a b'\n"},
+	{{"python3 web.py"},
+		"missing '--' before the command; use: nclust -n auto -- python3 web.py\n"},
+	{{"-n", "4", "A=1 x"},
+		"missing '--' before the command; use: nclust -n 4 -- sh -c 'A=1 x'\n"},
 	{{"staus"}, "unknown verb 'staus'; did you mean 'nclust status'?\n"},
 	{{"shop.ini"}, "missing '-c' before the file; use: nclust -c shop.ini\n"},
 	{{"-d", "./Procfile"}, "missing '-c' before the file; use: nclust -d -c ./Procfile\n"},

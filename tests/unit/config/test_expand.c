@@ -48,6 +48,9 @@ static const struct {
 	{"env", "A=b=c", {"A=b=c"}},
 	/* a list that is the value's own, and one in quotes */
 	{"env", "A=a=1,B=2", {"A=a=1,B=2"}},
+	{"env", "A=-Da=1 -DB=2", {"A=-Da=1 -DB=2"}},
+	{"env", "A=good day", {"A=good day"}},
+	{"env", "A=\"1 B=2\"", {"A=1 B=2"}},
 	{"env", "A=\"1, B=2\"", {"A=1, B=2"}},
 	{"env", "A=1, 2, b=3", {"A=1, 2, b=3"}},
 	{"env", "A='x # y'", {"A=x # y"}},
@@ -56,7 +59,7 @@ static const struct {
 	{"command", "x ${WORDS}", {"x", WORDS_ARE}},
 	{"command", "x \"${WORDS}!\"", {"x", WORDS_ARE "!"}},
 	{"command", "sh -c 'echo ${NONE:-1}'", {"sh", "-c", "echo ${NONE:-1}"}},
-	{"command", "x \\${ONE} $ONE", {"x", "${ONE}", "$ONE"}},
+	{"command", "x \\${ONE} \"$ONE\" $1", {"x", "${ONE}", "$ONE", "$1"}},
 	{"command", "${ONE} \"'${ONE}'\"", {"1", "'1'"}},
 };
 

@@ -92,6 +92,7 @@ static const struct {
 	{"on-exit = a # c\n", 3, "on-exit", "a '#' after a blank would begin a comment"},
 	{"env = A=1, B=2\n", 3, "env", "wanted one variable a line, found 'A=1, B=2'; if all"},
 	{"env = A=1,B=2\n", 3, "env", "wanted one variable a line"},
+	{"env = A=1 B=2\n", 3, "env", "wanted one variable a line"},
 	{"env = A={slot+}\n", 3, "env", "wanted '{slot}', a sum such as '{slot+9229}' or a"},
 	{"env = A={slots}\n", 3, "env", "found '{slots}'"},
 	{"check = exec:a ;b\n", 3, "check", SEMICOLON},
@@ -214,7 +215,9 @@ static const struct {
 	{WEB "[clutser:a]\ncommand = x\nfoo = bar\n",
 		"3: unknown section [clutser:a]; did you mean [cluster:a]?\n"},
 	{WEB "[ncluts]\n", "3: unknown section [ncluts]; did you mean [nclust]?\n"},
-	{WEB "[programs]\n", "3: unknown section [programs]; wanted [nclust], "},
+	{WEB "[api]\n", "3: unknown section [api]; did you mean [cluster:api]?\n"},
+	{WEB "[app:api]\n", "3: unknown section [app:api]; did you mean [cluster:api]?\n"},
+	{WEB "[the api]\n", "3: unknown section [the api]; wanted [nclust], "},
 	{WEB "[cluster:-a]\ncommand = x\n", "3: wanted a cluster's name of 1 "},
 
 	/* twice */
