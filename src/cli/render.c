@@ -175,6 +175,13 @@ static void put_listener(struct render *r, const json_t *listener)
 		wrap_putf(w, dropped > 0 ? RED : PLAIN, "%lld dropped", dropped);
 	}
 	wrap_end(w, INDENT);
+	if (!r->bars &&
+		field_put(w, YELLOW, "  all its clients are at ", listener, "only_client")) {
+		wrap_put(w, YELLOW,
+			", so that 'sticky' gives them to one worker; a proxy there has to choose "
+			"by itself, with a port for each worker (-l 127.0.0.1:{slot+8000})");
+		wrap_end(w, INDENT);
+	}
 }
 
 static void put_rollout(struct wrap *w, const json_t *rollout)

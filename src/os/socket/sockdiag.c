@@ -5,6 +5,7 @@
 #include "os/socket/socket.h"
 #include "os/vfork.h"
 
+#include <arpa/inet.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -367,6 +368,32 @@ long sockdiag_waiting(uint16_t port, const uint16_t *own, size_t own_count)
 			return -1;
 	}
 	return count;
+}
+
+const char *sockdiag_only_client(uint16_t port, unsigned least, char to[INET6_ADDRSTRLEN])
+{
+	static const char mapped[] = "::ffff:";
+	struct inet_diag_msg first = {0};
+	const struct inet_diag_msg *one;
+	struct list l uninitialized;
+	unsigned count = 0;
+
+	for (size_t i = 0; i < COUNT_OF(families); i++) {
+		list_inet(&l, families[i], IPPROTO_TCP, htons(port), 1U << STATE_ESTABLISHED, 0);
+		while ((one = list_next(&l)) != NULL) {
+			if (count++ == 0)
+				first = *one;
+			if (one->idiag_family == first.idiag_family &&
+				memcmp(one->id.idiag_dst, first.id.idiag_dst, 16) == 0)
+				continue;
+			(void)list_close(&l, false);
+			return NULL;
+		}
+	}
+	if (count < least ||
+		inet_ntop(first.idiag_family, first.id.idiag_dst, to, INET6_ADDRSTRLEN) == NULL)
+		return NULL;
+	return strncmp(to, mapped, strlen(mapped)) == 0 ? to + strlen(mapped) : to;
 }
 
 /* An accepted unix socket has its listener's name. */

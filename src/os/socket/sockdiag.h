@@ -68,6 +68,10 @@ long sockdiag_half_open(int fd, unsigned retries);
  */
 long sockdiag_waiting(uint16_t port, const uint16_t *own, size_t own_count);
 
+/* The address that all connections to that TCP port come from, if there are so many at least; NULL:
+ * there are fewer, or others.  The kernel walks through all connections, too. */
+const char *sockdiag_only_client(uint16_t port, unsigned least, char to[INET6_ADDRSTRLEN]);
+
 /* Is a connection open (or half closed) that was accepted from this listener?  1, 0;
  * -1: unknown.  Stops at the first one. */
 int sockdiag_has_accepted(int fd);

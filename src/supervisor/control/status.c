@@ -33,9 +33,13 @@ static void put_count(struct json_writer *w, const char *key, long n)
 		json_put_int(w, key, n);
 }
 
+/* So many connections of one address are a proxy's, not a browser's. */
+#define ONE_CLIENT 8
+
 /* `slot`: the only slot that has the listener, or SLOT_ALL. */
 static void put_listener(struct json_writer *w, const struct listener *l, uint32_t slot)
 {
+	char client[INET6_ADDRSTRLEN];
 	struct queue_facts queue;
 
 	group_queue(l, &queue);
@@ -52,6 +56,9 @@ static void put_listener(struct json_writer *w, const struct listener *l, uint32
 	put_count(w, "queue", queue.depth);
 	put_count(w, "queue_limit", queue.limit);
 	put_count(w, "dropped", queue.drops);
+	if (l->chosen == SPREAD_CLIENTS && l->slots > 1 && l->facts.listening && l->key.port != 0)
+		json_put_text(
+			w, "only_client", sockdiag_only_client(l->key.port, ONE_CLIENT, client));
 	json_close_object(w);
 }
 

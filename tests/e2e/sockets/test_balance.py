@@ -171,6 +171,18 @@ def test_of_clients_that_stay_only_those_of_new_workers_move():
     assert wait(who_serves) == before
 
 
+def test_status_says_of_sticky_clients_that_all_come_from_one_address_as_of_a_proxy():
+    it = cluster("-n 2 -l 8000 --sticky client-address --ready notify", RUDE)
+    proxy = [dial() for _ in range(7)]
+    assert it.cluster().listeners[0].only_client is None
+    proxy.append(dial())
+    assert it.cluster().listeners[0].only_client == "127.0.0.1"
+    assert "all its clients are at 127.0.0.1, so that 'sticky' gives them to one worker" in \
+        " ".join(it.verb("status").ok().split())
+    proxy.append(dial(source="127.0.0.2"))
+    assert it.cluster().listeners[0].only_client is None
+
+
 # ---- workers that die ----
 
 @pytest.mark.parametrize("port", ((), (PORT,)), ids=("passed", "binds"))
