@@ -216,14 +216,26 @@ static bool is_start(const char *word)
 	return strcmp(word, "start") == 0 || strcmp(word, "run") == 0 || strcmp(word, "up") == 0;
 }
 
+/* A file for -c, or pm2's, of which -c says more. */
+static bool is_file_of_clusters(const char *word)
+{
+	const char *dot = strrchr(word, '.');
+
+	return procfile_is(word) || strstr(word, ".config.") != NULL ||
+		(dot != NULL && strcmp(dot, ".ini") == 0);
+}
+
 /* Is it clear which of the words after "start" are the command?  Options behind a program may be
- * meant for it or, as with pm2, for us. */
+ * meant for it or, as with pm2, for us; those behind a file are left out. */
 static bool shows_command(const struct words *w)
 {
 	const struct cmdline *line = &w->line;
 	int at = 2;
 	bool named = line->argc > 3 && line->argv[at][0] != '-';
 
+	if (line->argc > 2 &&
+		(is_file_of_clusters(line->argv[2]) || text_interpreter(line->argv[2]) != NULL))
+		return true;
 	while (at < line->argc &&
 		(named ? line->argv[at][0] != '-' : strcmp(line->argv[at], "--") != 0))
 		at++;
@@ -248,6 +260,27 @@ static bool is_of_pattern(const struct words *w, int index)
 		if (strcmp(w->line.argv[index], "--") == 0)
 			return true;
 	return false;
+}
+
+/* Of "start", or another word for that, with a command for which shows_command() is true. */
+static void put_start(struct buffer *line, const struct words *w)
+{
+	const char *word = w->line.argv[1];
+	const char *what = w->line.argv[2];
+	bool is_file = is_file_of_clusters(what);
+	const char *runs = is_file ? NULL : text_interpreter(what);
+	bool named = *what != '-' && !is_file;
+	int end = 2;
+
+	while (end < w->line.argc && ((runs == NULL && !is_file) || w->line.argv[end][0] != '-'))
+		end++;
+	buffer_printf(line, "%s '%.100s'; use: nclust%s%s%s%s",
+		is_verb(w, word) ? "no command goes with" : "unknown verb", word,
+		is_file                                    ? " -c"
+			: named || strcmp(what, "--") == 0 ? " -n auto"
+							   : "",
+		named ? " --" : "", runs != NULL ? " " : "", runs != NULL ? runs : "");
+	put_words(line, w, 2, end);
 }
 
 /* A word that is neither option nor verb: show the line that was probably
@@ -286,13 +319,7 @@ static void lost_word(struct words *w, int index)
 			is_ours ? "nclust " : "", own);
 		put_words(&line, w, 2, is_ours ? w->line.argc : 0);
 	} else if (is_first && is_start(word) && shows_command(w)) {
-		bool named = w->line.argv[2][0] != '-';
-
-		buffer_printf(&line, "%s '%.100s'; use: nclust%s%s",
-			is_verb(w, word) ? "no command goes with" : "unknown verb", word,
-			named || strcmp(w->line.argv[2], "--") == 0 ? " -n auto" : "",
-			named ? " --" : "");
-		put_words(&line, w, 2, w->line.argc);
+		put_start(&line, w);
 	} else if (is_first && is_start(word)) {
 		buffer_printf(&line,
 			"unknown verb '%.100s'; use: nclust -n auto -- COMMAND, or nclust -c FILE",
@@ -305,8 +332,7 @@ static void lost_word(struct words *w, int index)
 		buffer_printf(
 			&line, "unknown verb '%.100s'; did you mean 'nclust %s'?", word, near);
 	} else {
-		const char *dot = strrchr(word, '.');
-		bool is_file = procfile_is(word) || (dot != NULL && strcmp(dot, ".ini") == 0);
+		bool is_file = is_file_of_clusters(word);
 		bool is_line = strpbrk(word, " \t") != NULL; /* "python3 web.py" in quotes */
 		bool shell = is_line && value_shell_part(word) != NULL;
 		const char *runs = is_file || is_line ? NULL : text_interpreter(word);

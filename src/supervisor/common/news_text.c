@@ -232,9 +232,13 @@ static void say_rollout_done(struct buffer *out, const struct news *n)
 	const struct report *r = &n->report;
 	char age[16];
 
-	buffer_printf(out, "rollout %u done: %u worker%s %s", r->rollout,
-		r->count > 0 ? r->count : r->others, r->count + r->others == 1 ? "" : "s",
-		r->others > 0 ? "started" : "replaced");
+	buffer_printf(out, "rollout %u done: ", r->rollout);
+	if (r->count + r->others == 0)
+		buffer_string(out, "no worker runs; 'nclust start' starts what was scaled to 0");
+	else
+		buffer_printf(out, "%u worker%s %s", r->count > 0 ? r->count : r->others,
+			r->count + r->others == 1 ? "" : "s",
+			r->others > 0 ? "started" : "replaced");
 	if (r->took != NSEC_NEVER)
 		buffer_printf(out, " in %s", text_age(age, r->took));
 	buffer_printf(out, " (generation %u)", r->generation);

@@ -247,6 +247,8 @@ def test_start_starts_what_was_stopped_or_scaled_to_0_and_leaves_alone_what_runs
     nclust("stop api").ok()
     assert "1 worker started in" in nclust("restart api").ok()
     nclust("start api.0").fails(64, "a slot cannot be started")
+    nclust("scale api 0").ok()
+    assert "no worker runs; 'nclust start' starts" in nclust("restart api").ok()
 
 
 def test_a_file_that_has_changed_since_is_told_by_restart_and_status_until_a_reload():
@@ -281,6 +283,8 @@ def test_other_tools_words_and_the_options_place():
     for word, way in (("update", "nclust reload"), ("reread", "nclust config --check"),
                       ("flush", "nclust logs"), ("save", "systemctl enable --now nclust@NAME"),
                       ("start node x.js", "nclust -n auto -- node x.js"),
+                      ("start x.js -i 4 --name x", "nclust -n auto -- node x.js"),
+                      ("start ecosystem.config.js", "nclust -c ecosystem.config.js"),
                       ("server.js", "nclust -n auto -- node server.js")):
         nclust(word).fails(64, way)
     write("server.js", "")
