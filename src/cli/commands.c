@@ -54,7 +54,9 @@ const struct verb verbs[] = {
 			  "keep it. If it fails, the old command serves on. "
 			  "Settings and environment are those that nclust has "
 			  "read and was started with: reload reads a changed "
-			  "file, and --env sets a variable. "
+			  "file, and each restart an env-file. A variable in "
+			  "front of the verb changes nothing. nclust does not "
+			  "warn of that, because any two shells differ in some. "
 			  "From within one of those workers, as in a deploy "
 			  "hook, it does not wait for the end.",
 		.options = OPTIONS_CHANGE | OPTION_CANARY | OPTION_BAKE | OPTION_DROP_PORTS,

@@ -370,23 +370,13 @@ static void warn_short_grace(const struct supervisor *sup)
 /* Words that come without a shell, as from CMD of a Dockerfile or ExecStart of a unit. */
 static void warn_meant_for_shell(const struct settings *s)
 {
-	const struct strings *words = &s->clusters[0]->command;
-	const char *word = s->config_file == NULL ? value_meant_for_shell(words) : NULL;
-	scoped_buffer line = {0};
-	scoped_buffer quoted = {0};
+	const char *word =
+		s->config_file == NULL ? value_meant_for_shell(&s->clusters[0]->command) : NULL;
 
-	for (size_t i = 0; i < words->count; i++) {
-		buffer_string(&line, i > 0 ? " " : "");
-		if (strpbrk(words->list[i], " \t\n") != NULL)
-			(void)value_quote_shell(&line, words->list[i]);
-		else
-			buffer_string(&line, words->list[i]);
-	}
-	if (word != NULL && buffer_text(&line) != NULL &&
-		value_quote_shell(&quoted, line.data) == 0)
-		log_warn("no shell runs the command, so that '%s' is an argument; if it is not "
-			 "meant as one: -- sh -c %s",
-			word, buffer_text(&quoted));
+	if (word != NULL)
+		log_warn("no shell runs the command, so that '%s' is an argument; one for a shell "
+			 "is written: -- sh -c 'COMMAND'",
+			word);
 }
 
 /* Open the runtime directory.  nclust runs without it, on a read-only root for example, because the
