@@ -260,13 +260,13 @@ const struct verb verbs[] = {
 			  "Exits 1 if something prevents it from running. With a command, runs it "
 			  "for some seconds under an nclust of its own, alone and as two copies, "
 			  "with the options of nclust that stand before '--', such as -l or "
-			  "--user: tells how it takes its socket, when it is ready, what it does "
-			  "on SIGTERM, with a request as well, and the command line to use. Looks "
-			  "on for 2 s after each new socket, as another may come later, and warns "
-			  "of programs that keep their state in themselves, of which it advises "
-			  "to run one, or compute in many threads. Exits 0 if copies of it will "
-			  "work together, 1 if not, 127 if it is not found, 126 if it cannot be "
-			  "run.",
+			  "--user: tells what nclust notes of it, whether the copies share its "
+			  "sockets, what it does on SIGTERM, with a request as well, and the "
+			  "command line to use. Looks on for 2 s after each new socket, as another "
+			  "may come later, and warns of programs that keep their state in "
+			  "themselves, of which it advises to run one. Exits 0 if copies of it "
+			  "will work together, 1 if not, 127 if it is not found, 126 if it cannot "
+			  "be run.",
 		.options = OPTIONS_ASK,
 		.words = WORDS_TRIAL,
 		.run = verb_doctor,

@@ -7,6 +7,7 @@
 #include "cli/client.h"
 #include "cli/verb.h"
 #include "cli/wrap.h"
+#include "os/look/look.h"
 #include "os/process.h"
 
 #include <jansson.h>
@@ -83,19 +84,17 @@ json_t *trial_cluster(const struct trial *t);
 json_t *trial_listeners(const struct trial *t);
 json_t *trial_listener(const struct trial *t, uint64_t inode);
 
-/* Copy the last line of the instance's log that contains these words, from there on.
- * False: none does. */
-bool trial_logged(const struct trial *t, const char *words, char *to, size_t size);
+/* A sentence of the instance without its name before it. */
+const char *trial_words(const char *sentence);
 
 /* ---- held ---- */
 
 /*
- * The sockets and threads of a worker in doctor's trial.  Sockets: those at which clients
- * reach the worker, which listen, or are of UDP at a port that the kernel did not choose.
+ * The sockets of a worker in doctor's trial at which clients reach it: those which listen, or are
+ * of UDP at a port that the kernel did not choose.
  */
 #define HELD_MAX 32
 #define HELD_TEXT 128
-#define HELD_PATH 240
 
 struct held_socket {
 	uint64_t inode;
@@ -104,21 +103,16 @@ struct held_socket {
 	bool datagrams;
 };
 
-/* Of a process and all processes of its session. */
+/* Of a process and those below it. */
 struct held {
 	struct held_socket list[HELD_MAX]; /* in the order of their descriptors */
 	size_t count;
-	unsigned processes;
-	unsigned threads; /* of the process that has the most threads */
-	unsigned running; /* threads that compute, of the process with most of these */
-	bool waits;       /* a thread waits for the disk or the like (state D) */
-	nsec_t cpu;       /* CPU time that all these processes have used */
-	/* The program that keeps its data in itself: "redis-server", or the path of
-	 * a database file that is open; "": none that is known. */
-	char store[HELD_PATH];
+	bool lives;
+	bool busy;  /* a thread computes, or waits for the disk or the like */
+	nsec_t cpu; /* CPU time that all these processes have used */
 };
 
-/* Fill in what the session of `leader` has open.  A socket that is a listener of the trial gets
+/* Fill in what `leader` and those below it have open.  A socket that is a listener of the trial gets
  * the address of that listener. */
 void held_look(struct held *held, const struct trial *t, pid_t leader);
 
@@ -136,9 +130,6 @@ int held_visit(const char *address);
  * as the step before has left it, and adds to the report what it has found, unless the
  * trial is over.
  */
-
-/* The sign that the worker is ready. */
-enum exam_sign { SIGN_NONE, SIGN_ALIVE, SIGN_LISTEN, SIGN_NOTIFY };
 
 enum exam_how {
 	HOW_PASSED, /* the worker uses the socket that nclust made */
@@ -160,7 +151,6 @@ struct exam_place {
 	struct held_socket socket;
 	enum exam_how how;
 	enum exam_share share;
-	bool named; /* the user has given the address */
 };
 
 struct exam {
@@ -169,18 +159,16 @@ struct exam {
 	json_t *report; /* an object, as --json prints it */
 	json_t *facts;  /* of the report */
 
-	uint64_t first; /* the worker's id */
-	bool ended;     /* the program has ended by itself */
-	enum exam_sign sign;
-	double ready_after;
-	bool loads;         /* at first it answered 503 */
-	bool takes_passed;  /* the worker has accepted from a socket that nclust made */
-	char refused[256];  /* why nothing can be taken over */
-	unsigned threads;   /* most threads of one process */
-	unsigned computing; /* of these, threads that went on computing */
+	uint64_t first;    /* the worker's id */
+	bool ended;        /* the program has ended by itself */
+	bool notifies;     /* it sends READY=1 */
+	bool loads;        /* at first it answered 503 */
+	bool takes_passed; /* the worker has accepted from a socket that nclust made */
 	struct exam_place places[HELD_MAX];
 	size_t place_count;
 	struct held held; /* all that the worker has open */
+	enum store store; /* where it keeps its state */
+	size_t told;      /* so many events are told */
 	bool named;       /* the user has named addresses */
 	bool beside;      /* a second copy can serve beside the first, be it for a restart */
 	bool moves;       /* a second copy has taken other ports in place of the first one's */
@@ -193,6 +181,9 @@ void exam_copy(struct exam *e);
 /* Stop both copies. */
 void exam_stop(struct exam *e);
 
+/* Add what nclust has said of the command since the last time, without what was asked for, and
+ * without ends, of which each step tells. */
+void exam_tell_news(struct exam *e);
 /* The event of a worker's end, as trial_event() has it. */
 json_t *exam_end_of(const struct exam *e, uint64_t worker);
 /* Does the program accept on passed sockets, and open no other? */
@@ -232,9 +223,6 @@ struct finding {
 void facts_add_finding(json_t *facts, const struct finding *f, const char *subject);
 /* "20 ms", "3.4 s" */
 const char *facts_seconds(char to[24], double seconds);
-
-/* Does a program compute in many threads?  One copy for each CPU multiplies them. */
-void facts_threads(json_t *facts, unsigned count, unsigned computing, unsigned cpus);
 
 /* Facts about this machine, found by trying, where a try leaves no trace. */
 void facts_machine(json_t *facts, const char *runtime_directory);

@@ -3,15 +3,12 @@
 
 #include "base/scope.h"
 #include "cli/render.h"
-#include "os/clock.h"
+#include "config/value.h"
 #include "os/privilege.h"
-#include "os/process.h"
 
 #include <errno.h>
 #include <linux/capability.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 
 /* A program may open more sockets after its first: it is watched for so long after
@@ -26,16 +23,6 @@
 #define ASK_AGAIN (200 * MSEC)
 #define END_TEXT 700
 
-/* What follows the time. */
-static const struct finding signs[] = {
-	[SIGN_NONE] = {NULL, FACT_NOTE, "ready", "nothing tells when",
-		"after 10 s without a port; --ready alive: after 1 s"},
-	[SIGN_ALIVE] = {"alive", FACT_NOTE, "ready", ", which it does not say",
-		"one that lives for 1 s is taken as ready"},
-	[SIGN_LISTEN] = {"listen", FACT_OK, "ready", ", when it calls listen", ""},
-	[SIGN_NOTIFY] = {"notify", FACT_OK, "ready", ", by READY=1", ""},
-};
-
 /* What is said behind an address. */
 static const struct finding shares[] = {
 	[SHARE_UNKNOWN] = {NULL, FACT_OK, NULL, NULL, NULL},
@@ -43,8 +30,7 @@ static const struct finding shares[] = {
 	[SHARE_SPREAD] = {"one each", FACT_OK, "shared", ", a socket each",
 		"what waits for a copy that ends is lost; -l with that address: one for all"},
 	[SHARE_STOLEN] = {"stolen", FACT_BAD, "not shared",
-		", which each copy takes from the one before",
-		"a server that takes passed sockets can share it: -l unix:PATH"},
+		", which each copy takes from the one before", ""},
 	[SHARE_OTHER] = {"none", FACT_BAD, "not shared", ": each copy listens on another port",
 		"give it a fixed port, unless each is to have its own; one that moves because "
 		"its port is open has to run alone"},
@@ -72,6 +58,35 @@ json_t *exam_end_of(const struct exam *e, uint64_t worker)
 }
 
 /* ---- the instance ---- */
+
+/* Has nclust said the same before? */
+static bool is_told(const struct exam *e, const char *text)
+{
+	for (size_t i = 0; i < e->told; i++)
+		if (strcmp(field_raw(json_array_get(e->trial->events, i), "text"), text) == 0)
+			return true;
+	return false;
+}
+
+void exam_tell_news(struct exam *e)
+{
+	static const char *const levels[] = {
+		[FACT_OK] = "", [FACT_NOTE] = "note", [FACT_WARN] = "warn", [FACT_BAD] = "error"};
+	static const char *const left_out[] = {
+		"all-ready", "scaled", "stopping", "stop-timeout", "exited", "closed"};
+
+	for (; e->told < json_array_size(e->trial->events); e->told++) {
+		const json_t *event = json_array_get(e->trial->events, e->told);
+		const char *kind = field_raw(event, "event");
+		const char *text = field_raw(event, "text");
+		int mark = value_index(field_raw(event, "level"), levels, COUNT_OF(levels));
+
+		if (mark > FACT_OK && value_index(kind, left_out, COUNT_OF(left_out)) == -1 &&
+			!is_told(e, text))
+			facts_add(
+				e->facts, (enum fact_mark)mark, kind, "", "%s", trial_words(text));
+	}
+}
 
 static bool start_instance(const struct exam *e)
 {
@@ -141,8 +156,7 @@ static void find_places(struct exam *e, struct visits *v)
 	for (size_t i = 0; i < e->held.count; i++) {
 		const struct held_socket *s = &e->held.list[i];
 		json_t *l = trial_listener(e->trial, s->inode);
-		bool learned = field_is_true(l, "learned");
-		bool bound = learned || field_is_true(l, "bound");
+		bool bound = field_is_true(l, "learned") || field_is_true(l, "bound");
 
 		if (l != NULL && !bound && !is_taken(v, l))
 			continue;
@@ -152,18 +166,8 @@ static void find_places(struct exam *e, struct visits *v)
 			.how = l == NULL ? HOW_OWN
 				: bound  ? HOW_BOUND
 					 : HOW_PASSED,
-			.named = l != NULL && !learned && e->named,
 		};
 	}
-}
-
-static enum exam_sign find_sign(const struct exam *e)
-{
-	if (field_is_true(trial_cluster(e->trial), "notify_seen"))
-		return SIGN_NOTIFY;
-	if (field_is_true(trial_cluster(e->trial), "listen_seen"))
-		return SIGN_LISTEN;
-	return e->place_count > 0 ? SIGN_ALIVE : SIGN_NONE;
 }
 
 /* Times of the trial. */
@@ -193,16 +197,8 @@ static bool is_settled(const struct exam *e, const struct watch *w)
 	if (w->loads)
 		return now - w->began >= BUSY_MOST;
 	if (is_serving(e))
-		return now - w->changed >= (e->sign == SIGN_NOTIFY ? SETTLED : LOOK_ON);
+		return now - w->changed >= (e->notifies ? SETTLED : LOOK_ON);
 	return now - w->worked >= IDLE || now - w->began >= BUSY_MOST;
-}
-
-/* Note the threads: one that computes in the last two looks is not only starting up. */
-static void note_threads(struct exam *e, unsigned running_before)
-{
-	e->computing = e->held.running < running_before ? e->held.running : running_before;
-	if (e->held.threads > e->threads)
-		e->threads = e->held.threads;
 }
 
 static int ask(const struct exam *e)
@@ -242,23 +238,19 @@ static void look_at_answer(struct exam *e, struct watch *w)
 
 static void look_at_worker(struct exam *e, struct watch *w)
 {
-	unsigned running = e->held.running;
 	nsec_t cpu = e->held.cpu;
 	size_t places = e->place_count;
-	enum exam_sign sign = e->sign;
+	bool notified = e->notifies;
 	nsec_t now = e->trial->now;
 
 	held_look(&e->held, e->trial, trial_pid(e->trial, e->first));
 	/* it may wait for the disk, or have ended, which nclust is about to say */
-	if (e->held.cpu != cpu || e->held.running > 0 || e->held.waits || e->held.processes == 0)
+	if (e->held.cpu != cpu || e->held.busy || !e->held.lives)
 		w->worked = now;
-	note_threads(e, running);
 	find_places(e, &w->visits);
-	e->sign = find_sign(e);
-	if (e->sign != sign || e->place_count != places)
+	e->notifies = field_is_true(trial_cluster(e->trial), "notify_seen");
+	if (e->notifies != notified || e->place_count != places)
 		w->changed = now;
-	if (e->sign != sign)
-		e->ready_after = clock_wall() - trial_time(e->trial, e->first, "started");
 	look_at_answer(e, w);
 }
 
@@ -279,12 +271,8 @@ static void watch_worker(struct exam *e, struct watch *w)
 
 static void tell_end(const json_t *exited, json_t *facts)
 {
-	const char *cause = field_raw(exited, "cause");
 	char text[END_TEXT];
 
-	if (strncmp(cause, "cannot bind ", 12) == 0)
-		facts_add(facts, FACT_BAD, "socket",
-			"stop the process that has the port, or try another port", "%s", cause);
 	facts_add(facts, FACT_BAD, "start",
 		strcmp(field_raw(exited, "exit"), "exit 0") != 0
 			? "a server should keep running"
@@ -292,68 +280,6 @@ static void tell_end(const json_t *exited, json_t *facts)
 			  "its socket on standard input needs --pass stdin, in a wrapper that "
 			  "forks --listen-pid=no",
 		"it %s", end_text(text, exited));
-}
-
-static void tell_place(const struct exam *e, const struct exam_place *p, json_t *facts)
-{
-	bool expected = p->named || !e->named;
-	const char *advice = "it stays its own";
-
-	if (p->how == HOW_PASSED) {
-		facts_add(facts, FACT_OK, "socket", p->named ? "" : "any address will do", "%s",
-			p->named ? p->socket.text : "the one that nclust passes");
-		return;
-	}
-	if (p->how == HOW_BOUND && p->named)
-		advice = "it gets the one that nclust has made";
-	else if (p->how == HOW_BOUND && !expected)
-		advice = "--listen does not name it; nclust takes it over";
-	else if (p->how == HOW_BOUND)
-		advice = "nclust takes it over";
-	else if (p->socket.datagrams)
-		advice = "nclust lets several bind it";
-	facts_add(facts, p->how == HOW_BOUND && expected ? FACT_OK : FACT_NOTE, "socket", advice,
-		"%s, which it binds itself", p->socket.text);
-}
-
-static void tell_sockets(const struct exam *e, double watched, json_t *facts)
-{
-	char waited[24];
-
-	for (size_t i = 0; i < e->place_count; i++)
-		tell_place(e, &e->places[i], facts);
-	if (e->refused[0] != '\0')
-		facts_add(facts, FACT_WARN, "taking over ports", "see nclust doctor", "%s",
-			e->refused);
-	if (e->place_count == 0)
-		facts_add(facts, FACT_NOTE, "socket",
-			"no port, nor does it accept from the socket that nclust passes: in a "
-			"wrapper that forks it needs --listen-pid=no",
-			"opens none within %s", facts_seconds(waited, watched));
-	else if (e->takes_passed)
-		facts_add(facts, FACT_OK, "passed sockets", "", "taken");
-	else
-		facts_add(facts, FACT_OK, "passed sockets", "not needed", "ignored");
-}
-
-static void tell_ready(const struct exam *e)
-{
-	char subject[40] = "";
-	char after[24];
-
-	if (e->sign != SIGN_NONE) {
-		snprintf(
-			subject, sizeof(subject), "after %s", facts_seconds(after, e->ready_after));
-		(void)json_object_set_new(e->report, "ready",
-			json_pack("{s:s, s:f}", "sign", signs[e->sign].json, "after",
-				e->ready_after));
-	}
-	facts_add_finding(e->facts, &signs[e->sign], subject);
-	if (e->loads && !trial_has_option(e->arguments->given, "--ready"))
-		facts_add(e->facts, FACT_WARN, "first answers",
-			"--ready http:/ keeps clients away until it has loaded, or http: with a "
-			"path that tells",
-			"503: it opens its port before it can serve");
 }
 
 /* With a probe as `ready`: which clients does nclust not keep away from a worker before that? */
@@ -375,18 +301,19 @@ static void tell_unproven(const struct exam *e)
 }
 
 /* A program that keeps its data in itself: its copies do not know of each other's. */
-static void tell_store(const char *store, json_t *facts)
+static void tell_store(struct exam *e)
 {
-	if (store[0] == '/')
-		facts_add(facts, FACT_WARN, "state",
-			"each copy opens it by itself: they are separate stores, unless the "
-			"program is made to share it",
-			"it keeps its state in the file %s", store);
-	else if (store[0] != '\0')
-		facts_add(facts, FACT_WARN, "state",
-			"copies are separate stores: run one worker, and more only as replicas "
-			"that it knows of",
-			"%s keeps its state in itself", store);
+	char what[STORE_TEXT];
+
+	e->store = store_look(trial_pid(e->trial, e->first), false, what);
+	if (e->store != STORE_NONE)
+		facts_add(e->facts, FACT_WARN, "state",
+			e->store == STORE_ITSELF
+				? "copies are separate stores: run one worker, and more only as "
+				  "replicas that it knows of"
+				: "each copy does so by itself: they are separate stores, unless "
+				  "the program is made to share it",
+			"%s", what);
 }
 
 static void report_sockets(const struct exam *e)
@@ -399,40 +326,26 @@ static void report_sockets(const struct exam *e)
 		const struct exam_place *p = &e->places[i];
 
 		(void)json_array_append_new(list,
-			json_pack("{s:s, s:s, s:b, s:s?}", "address", p->socket.text, "how",
-				hows[p->how], "named", p->named, "shared", shares[p->share].json));
+			json_pack("{s:s, s:s, s:s?}", "address", p->socket.text, "how",
+				hows[p->how], "shared", shares[p->share].json));
 	}
 	(void)json_object_set_new(e->report, "sockets", list);
 }
 
-static void tell_start(struct exam *e, double watched)
+static void tell_start(struct exam *e)
 {
-	unsigned cpus = affinity_usable();
-
-	if (!privilege_has(CAP_SYS_ADMIN) && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 &&
-		!trial_has_option(e->arguments->given, "--intercept"))
-		facts_add(e->facts, FACT_NOTE, "sudo",
-			"if the program needs one: intercept = off, and listen, as copies then "
-			"share no port that they open by themselves",
-			"it and other set-id programs have no effect in workers, which run with "
-			"no_new_privs");
 	if (e->ended) {
 		tell_end(exam_end_of(e, e->first), e->facts);
 		return;
 	}
-	if (!trial_logged(e->trial, "ports that workers bind by themselves ", e->refused,
-		    sizeof(e->refused)))
-		(void)trial_logged(
-			e->trial, "the port that it binds ", e->refused, sizeof(e->refused));
-	tell_sockets(e, watched, e->facts);
-	tell_ready(e);
+	if (e->loads && !trial_has_option(e->arguments->given, "--ready"))
+		facts_add(e->facts, FACT_WARN, "first answers",
+			"--ready http:/ keeps clients away until it has loaded, or http: with a "
+			"path that tells",
+			"503: it opens its port before it can serve");
 	tell_unproven(e);
-	tell_store(e->held.store, e->facts);
-	facts_threads(e->facts, e->threads, e->computing, cpus);
+	tell_store(e);
 	report_sockets(e);
-	(void)json_object_set_new(e->report, "threads",
-		json_pack("{s:i, s:i, s:i}", "count", (int)e->threads, "computing",
-			(int)e->computing, "cpus", (int)cpus));
 }
 
 void exam_start(struct exam *e)
@@ -452,7 +365,7 @@ void exam_start(struct exam *e)
 	if (e->trial->over)
 		return;
 	e->ended = exam_end_of(e, e->first) != NULL;
-	tell_start(e, nsec_seconds(e->trial->now - w.began));
+	tell_start(e);
 }
 
 /* ---- a second copy ---- */
@@ -517,16 +430,6 @@ static uint64_t await_second(struct exam *e)
 	return second;
 }
 
-/* A copy that refuses a unix path which the first one has bound could share a passed socket. */
-static const char *advice_of_paths(const struct exam *e)
-{
-	for (size_t i = 0; i < e->place_count; i++)
-		if (e->places[i].how == HOW_OWN &&
-			strncmp(e->places[i].socket.text, "unix:", 5) == 0)
-			return shares[SHARE_STOLEN].advice;
-	return "";
-}
-
 /* Why does the second copy not run beside the first?  False: it does. */
 static bool tell_failure(const struct exam *e, uint64_t second)
 {
@@ -535,8 +438,7 @@ static bool tell_failure(const struct exam *e, uint64_t second)
 	char text[END_TEXT];
 
 	if (exited != NULL)
-		facts_add(
-			e->facts, FACT_BAD, name, advice_of_paths(e), "%s", end_text(text, exited));
+		facts_add(e->facts, FACT_BAD, name, "", "%s", end_text(text, exited));
 	else if (*second_waits_for(e) != '\0')
 		facts_add(e->facts, FACT_BAD, name, "", "waits for %s", second_waits_for(e));
 	else if (trial_event(e->trial, second, "ready") == NULL)
@@ -555,9 +457,6 @@ static void tell_copies(const struct exam *e)
 	else if (exam_copies_work(e))
 		facts_add(e->facts, FACT_NOTE, name, "",
 			"run beside each other, and share nothing: without -n one runs");
-	else if (e->place_count > 0 && e->refused[0] != '\0')
-		facts_add(e->facts, FACT_BAD, name, "see nclust doctor",
-			"will not work: its port cannot be taken over here");
 	else
 		facts_add(e->facts, FACT_BAD, name,
 			e->beside ? "nclust can still keep one running"
@@ -566,34 +465,14 @@ static void tell_copies(const struct exam *e)
 			"will not work");
 }
 
-/* Has nclust said of this port that it is one beside the first, which copies share? */
-static bool is_second(const struct exam *e, const struct exam_place *p)
-{
-	char words[END_TEXT];
-	char said[END_TEXT];
-
-	snprintf(words, sizeof(words), "%s is shared: ", p->socket.text);
-	return trial_logged(e->trial, words, said, sizeof(said));
-}
-
 /* A finding that is bad by itself is but a warning where copies work. */
 static void tell_shares(const struct exam *e)
 {
-	size_t seconds = 0;
-
-	for (size_t i = 0; i < e->place_count; i++)
-		seconds += is_second(e, &e->places[i]);
 	for (size_t i = 0; e->beside && i < e->place_count; i++) {
 		struct finding share = shares[e->places[i].share];
 
 		if (share.mark == FACT_BAD && exam_copies_work(e))
 			share.mark = FACT_WARN;
-		/* the socket on trial that it does not take is no first one */
-		if (is_second(e, &e->places[i]) && (i > 0 || seconds < e->place_count)) {
-			share.mark = FACT_WARN;
-			share.advice = "each request reaches any copy; {slot+PORT} in place of its "
-				       "number gives each its own";
-		}
 		facts_add_finding(e->facts, &share, e->places[i].socket.text);
 	}
 }
@@ -624,7 +503,7 @@ void exam_copy(struct exam *e)
 		facts_add(e->facts, FACT_BAD, "first copy", "", "ended when the second one came");
 		e->beside = false;
 	}
-	e->beside &= e->held.store[0] == '\0' || e->held.store[0] == '/'; /* else each is a store */
+	e->beside &= e->store != STORE_ITSELF;
 	e->moves &= !exam_copies_work(e);
 	e->beside &= !e->moves;
 	report_sockets(e);

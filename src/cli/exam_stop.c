@@ -182,7 +182,7 @@ static void await_rest(const struct exam *e, uint64_t worker)
 	while (worker != 0 && exam_end_of(e, worker) == NULL && e->trial->now < until &&
 		e->trial->now - worked < REST && trial_wait(e->trial)) {
 		held_look(&held, e->trial, trial_pid(e->trial, worker));
-		if (held.cpu != cpu || held.running > 0 || held.waits)
+		if (held.cpu != cpu || held.busy)
 			worked = e->trial->now;
 		cpu = held.cpu;
 	}
@@ -296,9 +296,6 @@ void exam_stop(struct exam *e)
 	(void)json_object_set_new(e->report, "stop", pack_stop(&quiet));
 	(void)json_object_set_new(e->report, "stop_in_request", pack_stop(&busy));
 	tell_signal(told, e->facts);
-	if (shuts_down(e))
-		facts_add(e->facts, FACT_WARN, "listener", "set 'balance = rr' and 'drain = quiet'",
-			"shut down by a copy that stops: others may accept no more");
 	if (busy.tried)
 		facts_add_finding(e->facts, &requests[busy.request], "");
 	if (exam_needs_address(e))
@@ -369,7 +366,7 @@ json_t *exam_command_line(const struct exam *e)
 	if (exam_needs_address(e))
 		add_option(words, "-l", ANY_ADDRESS);
 	/* the first sign of all would come too early for this program */
-	if (e->sign == SIGN_NOTIFY)
+	if (e->notifies)
 		add_option(words, "--ready", "notify");
 	else if (e->loads && !trial_has_option(a->given, "--ready"))
 		add_option(words, "--ready", "http:/");

@@ -188,21 +188,6 @@ static bool find_pidfd(char found[FOUND_TEXT])
 
 /* ---- CPUs, memory, limits ---- */
 
-void facts_threads(json_t *facts, unsigned count, unsigned computing, unsigned cpus)
-{
-	if (computing > 1)
-		facts_add(facts, FACT_WARN, "threads",
-			"set 'threads = auto': see nclust-threads(7)",
-			"%u threads, %u busy at once; with a copy for each CPU %llu busy threads "
-			"on %u CPU%s",
-			count, computing, (unsigned long long)computing * cpus, cpus,
-			cpus == 1 ? "" : "s");
-	else if (count > 1 && count > cpus)
-		facts_add(facts, FACT_NOTE, "threads", "if they compute, set 'threads = auto'",
-			"%u, which do not compute now: with a copy for each CPU %llu", count,
-			(unsigned long long)count * cpus);
-}
-
 static bool find_cpus(char found[FOUND_TEXT])
 {
 	unsigned quota = cgroup_cpu_quota("");

@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "cli/render.h"
 #include "config/address.h"
-#include "config/expand.h"
 #include "os/look/remote.h"
 #include "os/process.h"
 #include "os/socket/endpoint.h"
@@ -13,11 +12,9 @@
 #include "os/socket/socket.h"
 #include "os/socket/socket_unix.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -26,12 +23,11 @@
 struct look {
 	struct held *held;
 	const struct trial *trial;
-	pid_t leader; /* of the session */
-	pid_t pid;    /* the process that is looked at now */
+	pid_t pid; /* the process that is looked at now */
 	struct {
 		int fd;
-		uint64_t inode; /* of a socket; 0: a file */
-	} descriptors[DESCRIPTORS_MAX];
+		uint64_t inode;
+	} sockets[DESCRIPTORS_MAX];
 	size_t count;
 };
 
@@ -132,121 +128,59 @@ static void note_socket(struct look *look, int number, uint64_t inode)
 	held->count++;
 }
 
-/* ---- files ---- */
-
-/* Is the file a database of SQLite?  `path`: in /proc. */
-static bool is_sqlite(const char *path)
-{
-	static const char magic[] = "SQLite format 3";
-	char head[sizeof(magic)];
-	scoped_fd fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-
-	return fd != -1 && pread(fd, head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
-		memcmp(head, magic, sizeof(magic)) == 0;
-}
-
-/* Note a database, but none without a name, which no other process can open, nor a cache, as
- * Deno's dep_analysis_cache_v2. */
-static void note_database(struct look *look, int fd)
-{
-	struct held *held = look->held;
-	char name[24];
-	char in_proc[48];
-	char path[HELD_PATH];
-	struct stat st;
-
-	snprintf(name, sizeof(name), "fd/%d", fd);
-	snprintf(in_proc, sizeof(in_proc), "/proc/%d/%s", (int)look->pid, name);
-	if (held->store[0] == '\0' && stat(in_proc, &st) == 0 && S_ISREG(st.st_mode) &&
-		st.st_nlink > 0 && is_sqlite(in_proc) &&
-		process_link(look->pid, name, path, sizeof(path)) < HELD_PATH - 1 &&
-		strstr(path, "cache") == NULL)
-		text_copy(held->store, sizeof(held->store), path);
-}
-
-static void note_name(struct look *look)
-{
-	char name[PROCESS_NAME];
-
-	if (program_keeps_state(process_name(look->pid, name)))
-		text_copy(look->held->store, sizeof(look->held->store), name);
-}
-
 /* ---- processes ---- */
 
 /* May run in a child that has our memory (os/look/remote.h). */
-static bool list_descriptor(void *context, int fd, const char *target)
+static bool list_socket(void *context, int fd, const char *target)
 {
 	struct look *look = context;
 	uint64_t inode = remote_socket_inode(target);
 
-	if (look->count < DESCRIPTORS_MAX && (inode != 0 || target[0] == '/')) {
-		look->descriptors[look->count].fd = fd;
-		look->descriptors[look->count++].inode = inode;
+	if (inode != 0) {
+		look->sockets[look->count].fd = fd;
+		look->sockets[look->count++].inode = inode;
 	}
 	return false;
 }
 
-struct threads {
-	unsigned count;
-	unsigned running;
-	bool waits;
-};
-
-static bool count_thread(void *context, pid_t tid)
+/* Does the thread compute, or wait for the disk or the like? */
+static bool is_at_work(void *busy, pid_t tid)
 {
-	struct threads *t = context;
-	struct process_facts facts;
+	char state = process_state(tid);
 
-	t->count++;
-	if (process_look(tid, &facts) == -1)
-		return false;
-	t->running += facts.state == 'R';
-	t->waits |= facts.state == 'D';
-	return false;
+	*(bool *)busy |= state == 'R' || state == 'D';
+	return *(bool *)busy;
 }
 
-static bool look_at_process(void *context, pid_t pid)
+static void look_at_process(struct look *look, pid_t pid)
 {
-	struct look *look = context;
-	struct held *held = look->held;
 	struct process_facts facts;
-	struct threads threads = {0};
 	struct remote r;
 
-	if (process_look(pid, &facts) == -1 || facts.session != look->leader || facts.state == 'Z')
-		return false;
+	if (process_look(pid, &facts) == -1 || facts.state == 'Z')
+		return;
 	look->pid = pid;
-	held->processes++;
-	held->cpu += facts.cpu;
-	(void)process_each(pid, count_thread, &threads);
-	if (threads.count > held->threads)
-		held->threads = threads.count;
-	if (threads.running > held->running)
-		held->running = threads.running;
-	held->waits |= threads.waits;
-	note_name(look);
+	look->held->lives = true;
+	look->held->cpu += facts.cpu;
+	(void)process_each(pid, is_at_work, &look->held->busy);
 	look->count = 0;
 	remote_of(&r, pid);
-	(void)remote_each_fd(&r, DESCRIPTORS_MAX, list_descriptor, look);
+	(void)remote_each_fd(&r, DESCRIPTORS_MAX, list_socket, look);
 	for (size_t i = 0; i < look->count; i++)
-		if (look->descriptors[i].inode != 0)
-			note_socket(look, look->descriptors[i].fd, look->descriptors[i].inode);
-		else
-			note_database(look, look->descriptors[i].fd);
-	return false;
+		note_socket(look, look->sockets[i].fd, look->sockets[i].inode);
 }
 
 void held_look(struct held *held, const struct trial *t, pid_t leader)
 {
 	struct look look uninitialized;
+	pid_t tree[PROCESS_TREE_MOST];
+	size_t count = process_tree(leader, tree, PROCESS_TREE_MOST);
 
 	memset(held, 0, sizeof(*held));
 	look.held = held;
 	look.trial = t;
-	look.leader = leader;
-	if (process_each(0, look_at_process, &look) == -1)
-		(void)look_at_process(&look, leader);
+	for (size_t i = 0; i < count; i++)
+		look_at_process(&look, tree[i]);
 }
 
 /* ---- visits ---- */

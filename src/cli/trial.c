@@ -163,23 +163,17 @@ static bool has_ended(struct trial *t)
 	return t->pidfd == -1;
 }
 
-bool trial_logged(const struct trial *t, const char *words, char *to, size_t size)
+const char *trial_words(const char *sentence)
 {
-	size_t len;
-	scoped_str log = read_whole(t->log, LOG_MOST, &len);
-	const char *last = NULL;
+	size_t name = strncmp(sentence, NAME, strlen(NAME)) == 0 ? strcspn(sentence, " ") : 0;
 
-	for (const char *at = log; at != NULL && (at = strstr(at, words)) != NULL; at++)
-		last = at;
-	if (last != NULL)
-		text_escape(to, size, last, strcspn(last, "\n"));
-	return last != NULL;
+	return name > 0 && sentence[name - 1] == ':' ? sentence + name + 1 : sentence;
 }
 
 /* If the instance has ended, the trial is over, because of the last line of its log. */
 static void look_for_end(struct trial *t)
 {
-	static const char *const own[] = {"nclust: ", NAME ".0: "};
+	static const char own[] = "nclust: ";
 	scoped_str log = NULL;
 	const char *line = "the nclust on trial has ended";
 	size_t len;
@@ -194,10 +188,9 @@ static void look_for_end(struct trial *t)
 		line = strrchr(log, '\n');
 		line = line != NULL ? line + 1 : log;
 	}
-	for (size_t i = 0; i < COUNT_OF(own); i++)
-		if (strncmp(line, own[i], strlen(own[i])) == 0)
-			line += strlen(own[i]);
-	error_set(&t->err, 0, "%s", line);
+	if (strncmp(line, own, strlen(own)) == 0)
+		line += strlen(own);
+	error_set(&t->err, 0, "%s", trial_words(line));
 	error_status(&t->err, status != 0 ? status : 1);
 	t->over = true;
 }

@@ -47,6 +47,7 @@ static void run_examination(struct doctor *d)
 
 	for (size_t i = 0; i < COUNT_OF(steps) && !d->trial.over && !d->exam.ended; i++) {
 		steps[i](&d->exam);
+		exam_tell_news(&d->exam);
 		show_new_facts(d);
 	}
 }
@@ -110,8 +111,8 @@ static int try_command(const struct arguments *a)
 	d.json = arguments_has(a, OPTION_JSON);
 	d.exam = (struct exam){.trial = &d.trial,
 		.arguments = a,
-		.report = json_pack("{s:b, s:[], s:[], s:n, s:n, s:n, s:n, s:n}", "ok", 0, "facts",
-			"sockets", "ready", "threads", "stop", "stop_in_request", "run")};
+		.report = json_pack("{s:b, s:[], s:[], s:n, s:n, s:n}", "ok", 0, "facts", "sockets",
+			"stop", "stop_in_request", "run")};
 	d.exam.facts = json_object_get(d.exam.report, "facts");
 	trial_begin(&d.trial, a->runtime_directory);
 	run_examination(&d);

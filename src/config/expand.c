@@ -340,15 +340,6 @@ const char *slotword_of_debugger(char *const *words, unsigned port)
 
 /* ---- known programs ---- */
 
-bool program_keeps_state(const char *name)
-{
-	static const char *const names[] = {"redis-server", "valkey-server", "memcached", "mongod",
-		"postgres", "mysqld", "mariadbd", "etcd", "beanstalkd", "gearmand", "mosquitto",
-		"nats-server", "ngircd"};
-
-	return value_index(name, names, COUNT_OF(names)) != -1;
-}
-
 bool command_schedules(const char *command)
 {
 	static const char *const patterns[] = {"*celery* beat*", "*airflow scheduler*",

@@ -41,9 +41,6 @@ const char *slotword_of_debugger(char *const *words, unsigned port);
 
 /* ---- known programs ---- */
 
-/* Does a process of that name keep its state in itself, and write it when it ends? */
-bool program_keeps_state(const char *name);
-
 /* The signal by which the command, as it was written, stops soon, if it is a known one that may
  * take long to stop by SIGTERM ("INT"); or NULL. */
 const char *command_stop_signal(const char *command);

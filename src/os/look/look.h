@@ -205,6 +205,21 @@ bool lockwait_look(struct lockwait *l, pid_t pid);
 /* Has one of these processes locked a file, so that no other one can? */
 bool locks_are_held(const pid_t *list, size_t count);
 
+/* ---- store ---- */
+
+/* Where a program keeps what a second copy of it beside the first would not know. */
+enum store {
+	STORE_NONE,   /* none that is seen */
+	STORE_ITSELF, /* it is known by its name */
+	STORE_LOCK,   /* a file is locked, so that no other process can */
+	STORE_FILE,   /* a file is open in which it writes where it likes */
+};
+
+/* Look at a process and those below it; `locks`: is a lock a sign?  `what` says what was found, as
+ * "redis-server keeps its state in itself". */
+#define STORE_TEXT 200
+enum store store_look(pid_t pid, bool locks, char what[STORE_TEXT]);
+
 /* ---- why alive ---- */
 
 /* Why is a process still there after SIGKILL?  Returns "it waits in the kernel (state D)"; "" if

@@ -7,6 +7,7 @@
 #include "os/clock.h"
 #include "os/privilege.h"
 #include "os/look/remote.h"
+#include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
@@ -88,9 +89,10 @@ static void log_impossible(struct supervisor *sup, int error)
 		      "notifications";
 	else if (error == EPERM || error == EACCES)
 		why = "seccomp is refused here";
-	log_warn("ports that workers bind by themselves cannot be taken over: "
-		 "%s; workers that take their socket from LISTEN_FDS are not "
-		 "affected",
+	news_say(sup, LOG_WARN, "listening",
+		"ports that workers bind by themselves cannot be taken over: "
+		"%s; workers that take their socket from LISTEN_FDS are not "
+		"affected",
 		why);
 	sup->intercept.way = WAY_NONE;
 }

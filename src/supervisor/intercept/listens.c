@@ -138,10 +138,13 @@ static bool is_debuggers(const struct child *child, const struct listener *l)
 static bool is_second(const struct child *child, const struct listener *l)
 {
 	const struct cluster_sockets *s = &child->service->sockets;
-	bool second = s->listeners.count > 0;
+	bool second = false;
 
 	if (!l->has_key || !learned_only(l) || !socket_key_is_loopback(&l->key))
 		return false;
+	/* nobody knows a port that the kernel chose, as that of a trial */
+	for (size_t i = 0; i < s->listeners.count; i++)
+		second |= !address_takes_any_port(&s->listeners.list[i]->address);
 	for (size_t i = 0; i < s->learned.count && s->learned.list[i] != l; i++)
 		second |= s->learned.list[i]->key.port != l->key.port;
 	for (size_t i = 0; i < s->learned.count; i++)

@@ -631,7 +631,7 @@ static bool examine_call(struct takeover *t)
 	/* a worker that hangs here delays no other worker's trap */
 	got = remote_have(r, t->trap, examine, &e, &t->sock);
 	if (e.error == EPERM && once_say(t->service->said, ONCE_TRAP_REFUSED))
-		log_worker(t->child, LOG_WARN,
+		news_say_worker(t->child, LOG_WARN, "listening",
 			"the port that it binds cannot be taken over, it stays its own: %s "
 			"(another user's or an unreadable program, or Yama; nclust would need "
 			"CAP_SYS_PTRACE)",

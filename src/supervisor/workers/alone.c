@@ -2,91 +2,20 @@
 #include "supervisor/workers/service.h"
 
 #include "base/scope.h"
-#include "base/text.h"
 #include "config/expand.h"
 #include "os/clock.h"
 #include "os/look/look.h"
-#include "os/look/remote.h"
-#include "os/process.h"
 #include "supervisor/common/news.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/child.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
 /* Whether a cluster's only worker may have its successor beside it. */
 
-#define ALONE_WHY 200
-#define FDS_MOST 4096 /* descriptors of a process that are looked at */
-#define FILES_MOST 64 /* files among them */
-
-struct files {
-	int fds[FILES_MOST];
-	size_t count;
-};
-
-/* May run in a child that has our memory (os/look/remote.h).  Standard output and error are
- * nclust's own files as well; a cache may be lost. */
-static bool note_file(void *context, int fd, const char *target)
+/* Does the worker keep its state where a second one would not see it?  The leader's lock is nclust's,
+ * and is made to change hands. */
+static bool keeps_state(const struct child *child, char why[STORE_TEXT])
 {
-	static const char *const no_store[] = {"/dev/", "/proc/", "/sys/", " (deleted)", "cache"};
-	struct files *files = context;
-
-	if (fd <= STDERR_FILENO || target[0] != '/')
-		return false;
-	for (size_t i = 0; i < COUNT_OF(no_store); i++)
-		if (strstr(target, no_store[i]) != NULL)
-			return false;
-	files->fds[files->count++] = fd;
-	return files->count == FILES_MOST;
-}
-
-/* Has the process a file open in which it writes where it likes?  A log is open to append. */
-static bool writes_file(pid_t pid, char *path, size_t size)
-{
-	struct files files = {.count = 0};
-	struct remote r;
-
-	remote_of(&r, pid);
-	(void)remote_each_fd(&r, FDS_MOST, note_file, &files);
-	for (size_t i = 0; i < files.count; i++) {
-		int flags = remote_fd_flags(&r, files.fds[i]);
-
-		if (flags != -1 && (flags & O_ACCMODE) != O_RDONLY && (flags & O_APPEND) == 0 &&
-			remote_target(&r, files.fds[i], path, size) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Does a process of the worker keep its state in itself or in a file that it alone may write?
- * Then `why` says so. */
-static bool keeps_state(const struct child *child, char *why, size_t size)
-{
-	pid_t tree[PROCESS_TREE_MOST];
-	size_t count = process_tree(child->pid, tree, PROCESS_TREE_MOST);
-	char name[PROCESS_NAME];
-	char path[128];
-
-	for (size_t i = 0; i < count; i++)
-		if (program_keeps_state(process_name(tree[i], name))) {
-			snprintf(why, size, "%s keeps its state in itself", name);
-			return true;
-		}
-	/* the leader's lock is nclust's, and is made to change hands */
-	if (child->leading.fd == -1 && locks_are_held(tree, count)) {
-		snprintf(why, size, "it holds the lock of a file");
-		return true;
-	}
-	for (size_t i = 0; i < count; i++)
-		if (writes_file(tree[i], path, sizeof(path))) {
-			snprintf(why, size, "it has %s open for writing", path);
-			return true;
-		}
-	return false;
+	return store_look(child->pid, child->leading.fd == -1, why) != STORE_NONE;
 }
 
 static bool counts_port(const struct service *service, const struct listener *l)
@@ -132,9 +61,9 @@ static bool is_single(const struct service *service)
 
 void alone_on_ready(struct child *child)
 {
-	char why[ALONE_WHY];
+	char why[STORE_TEXT];
 
-	if (is_single(child->service) && keeps_state(child, why, sizeof(why)))
+	if (is_single(child->service) && keeps_state(child, why))
 		say_alone(child->service, why);
 	else if (service_runs_once(child->service) && !alone_has_port(child->service) &&
 		once_say(child->service->said, ONCE_RUNS_ONCE))
@@ -158,13 +87,13 @@ bool alone_is_due(const struct service *service)
 void alone_look(struct service *service)
 {
 	struct event event = {.kind = EVENT_ALONE, .held = !alone_has_port(service)};
-	char why[ALONE_WHY] = "it opens no port";
+	char why[STORE_TEXT] = "it opens no port";
 	const struct child *child;
 
 	if (!is_single(service))
 		return;
 	for_each_child (child, children_of(service))
-		event.held |= keeps_state(child, why, sizeof(why));
+		event.held |= keeps_state(child, why);
 	service_tell(service, &event);
 	if (event.held)
 		say_alone(service, why);

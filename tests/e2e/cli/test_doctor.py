@@ -33,7 +33,9 @@ def test_doctor_runs_as_an_ordinary_user_and_without_proc():
     need_root()
     under = (*AS_NOBODY, "env", f"NCLUST_RUNTIME_DIR={make('theirs', 65534, 0o700)}")
     run(*under, inside(PROGRAM), "doctor").ok()
-    assert "uid 65534" in facts(*under)["user"]
+    theirs = facts(*under)
+    assert "uid 65534" in theirs["user"]
+    assert re.search("^ok .*set-user-ID programs gain nothing.*intercept = off", theirs["seccomp notify"])
     assert "/proc" in facts("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"',
                             "-")
 

@@ -127,26 +127,3 @@ def test_a_jvm_and_openmp_go_by_it():
         it = cluster(f"-n 1 --threads 5 --ready 'exec:test -s {out}'", *program, out)
         assert read(out) == "5\n"
         it.stop()
-
-
-# ---- the doctor ----
-
-@pytest.mark.nightly
-def test_doctor_warns_of_threads_that_compute_and_what_to_set():
-    said = nclust("doctor --", fixture("spin"), 4, 3).out
-    assert re.search("threads .*4 threads, . busy at once.*'threads = auto'", said)
-
-
-@pytest.mark.nightly
-def test_doctor_does_not_warn_of_threads_that_compute_until_the_server_listens():
-    starts = write("starts.py", f"""
-import concurrent.futures, hashlib, http.server
-with concurrent.futures.ThreadPoolExecutor() as pool:
-    for _ in range(3):
-        pool.submit(hashlib.pbkdf2_hmac, "sha256", b"a", b"b", 2000000)
-http.server.ThreadingHTTPServer(
-    ("127.0.0.1", {PORT}), http.server.BaseHTTPRequestHandler).serve_forever()
-""")
-    said = nclust("doctor -- python3", starts).out
-    assert re.search("copies +will work", said)
-    assert "busy at once" not in said

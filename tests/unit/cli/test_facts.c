@@ -108,23 +108,3 @@ TEST(an_older_kernel_is_told_what_it_lacks)
 	ck_assert_str_eq(lacks_of("6.15"), "");
 	ck_assert_str_eq(lacks_of("7.0-rc1"), "");
 }
-
-static const char *about_threads(unsigned count, unsigned computing, unsigned cpus)
-{
-	(void)json_array_clear(facts);
-	facts_threads(facts, count, computing, cpus);
-	return json_string_value(json_object_get(json_array_get(facts, 0), "found"));
-}
-
-TEST(threads_are_told_of_where_copies_would_have_too_many)
-{
-	ck_assert_ptr_null(about_threads(1, 1, 1));
-	ck_assert_ptr_null(about_threads(1, 1, 8));
-	ck_assert_ptr_null(about_threads(7, 1, 8));
-	ck_assert_str_eq(about_threads(11, 1, 8),
-		"11, which do not compute now: with a copy for each CPU 88");
-	ck_assert_str_eq(about_threads(4, 2, 8),
-		"4 threads, 2 busy at once; with a copy for each CPU 16 busy threads on 8 CPUs");
-	ck_assert_str_eq(about_threads(2, 2, 1),
-		"2 threads, 2 busy at once; with a copy for each CPU 2 busy threads on 1 CPU");
-}

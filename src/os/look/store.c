@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/look/look.h"
+
+#include "base/scope.h"
+#include "os/process.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FDS_MOST 4096 /* descriptors of a process that are looked at */
+#define FILES_MOST 64 /* files among them */
+
+struct files {
+	int fds[FILES_MOST];
+	size_t count;
+};
+
+/* Does a program of that name keep its state in itself, and write it when it ends? */
+static bool is_known(const char *name)
+{
+	static const char *const names[] = {"redis-server", "valkey-server", "memcached", "mongod",
+		"postgres", "mysqld", "mariadbd", "etcd", "beanstalkd", "gearmand", "mosquitto",
+		"nats-server", "ngircd"};
+
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* May run in a child that has our memory (os/look/remote.h).  Standard output and error are
+ * nclust's own files as well; a cache may be lost. */
+static bool note_file(void *context, int fd, const char *target)
+{
+	static const char *const no_store[] = {"/dev/", "/proc/", "/sys/", " (deleted)", "cache"};
+	struct files *files = context;
+
+	if (fd <= STDERR_FILENO || target[0] != '/')
+		return false;
+	for (size_t i = 0; i < COUNT_OF(no_store); i++)
+		if (strstr(target, no_store[i]) != NULL)
+			return false;
+	files->fds[files->count++] = fd;
+	return files->count == FILES_MOST;
+}
+
+/* Has the process a file open in which it writes where it likes?  A log is open to append. */
+static bool writes_file(pid_t pid, char *path, size_t size)
+{
+	struct files files = {.count = 0};
+	struct remote r;
+
+	remote_of(&r, pid);
+	(void)remote_each_fd(&r, FDS_MOST, note_file, &files);
+	for (size_t i = 0; i < files.count; i++) {
+		int flags = remote_fd_flags(&r, files.fds[i]);
+
+		if (flags != -1 && (flags & O_ACCMODE) != O_RDONLY && (flags & O_APPEND) == 0 &&
+			remote_target(&r, files.fds[i], path, size) == 0)
+			return true;
+	}
+	return false;
+}
+
+enum store store_look(pid_t pid, bool locks, char what[STORE_TEXT])
+{
+	pid_t tree[PROCESS_TREE_MOST];
+	size_t count = process_tree(pid, tree, PROCESS_TREE_MOST);
+	char name[PROCESS_NAME];
+	char path[STORE_TEXT - 32];
+
+	for (size_t i = 0; i < count; i++)
+		if (is_known(process_name(tree[i], name))) {
+			snprintf(what, STORE_TEXT, "%s keeps its state in itself", name);
+			return STORE_ITSELF;
+		}
+	if (locks && locks_are_held(tree, count)) {
+		snprintf(what, STORE_TEXT, "it holds the lock of a file");
+		return STORE_LOCK;
+	}
+	for (size_t i = 0; i < count; i++)
+		if (writes_file(tree[i], path, sizeof(path))) {
+			snprintf(what, STORE_TEXT, "it has %s open for writing", path);
+			return STORE_FILE;
+		}
+	return STORE_NONE;
+}
