@@ -7,7 +7,9 @@
 #include "os/privilege.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <linux/capability.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -448,6 +450,40 @@ static bool tell_failure(const struct exam *e, uint64_t second)
 	return true;
 }
 
+/* Is it a file that contains nothing but the id of that process? */
+static bool is_pidfile(const char *path, pid_t pid)
+{
+	char text[24];
+	char *end;
+
+	return process_read_path(path, text, sizeof(text)) > 0 &&
+		strtol(text, &end, 10) == (long)pid && end[strspn(end, " \n")] == '\0';
+}
+
+/* Files that both copies write, each in the place of the other. */
+static void tell_files(const struct exam *e, pid_t first, pid_t second)
+{
+	static const char *const places[] = {
+		"*.pid", "tmp/*.pid", "tmp/pids/*.pid", "/run/*.pid", "/run/*/*.pid"};
+	char path[STORE_TEXT];
+	glob_t found = {.gl_pathc = 0};
+
+	if (store_same_log(first, second, path))
+		facts_add(e->facts, FACT_NOTE, "log",
+			"if the program rotates it, each does so: {slot} in its name, or let "
+			"logrotate do it",
+			"both copies append to %s", path);
+	for (size_t i = 0; i < COUNT_OF(places); i++)
+		(void)glob(places[i], i > 0 ? GLOB_APPEND : 0, NULL, &found);
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		if (is_pidfile(found.gl_pathv[i], second))
+			facts_add(e->facts, FACT_NOTE, "pid file",
+				"a copy that stops may remove that of the other: {slot} in its "
+				"name, or nclust's --pidfile",
+				"%s is written by each copy", found.gl_pathv[i]);
+	globfree(&found);
+}
+
 static void tell_copies(const struct exam *e)
 {
 	static const char name[] = "copies";
@@ -499,6 +535,8 @@ void exam_copy(struct exam *e)
 				trial_time(e->trial, second, "ready") -
 					trial_time(e->trial, second, "started")));
 	tell_shares(e);
+	if (e->beside)
+		tell_files(e, trial_pid(e->trial, e->first), trial_pid(e->trial, second));
 	if (exam_end_of(e, e->first) != NULL) {
 		facts_add(e->facts, FACT_BAD, "first copy", "", "ended when the second one came");
 		e->beside = false;

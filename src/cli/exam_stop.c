@@ -16,7 +16,7 @@
 /* Where the user has named no address, and one is needed. */
 #define ANY_ADDRESS "8000"
 #define ACCEPT_MOST (1 * SECOND)
-#define END_MOST (8 * SECOND) /* more than TRIAL_STOP_TIMEOUT */
+#define END_MOST (13 * SECOND) /* more than TRIAL_STOP_TIMEOUT */
 #define ANSWER_MOST (3 * SECOND)
 #define SILENCE (300 * MSEC) /* a server that answers or closes early does so in less */
 #define REST (300 * MSEC)
@@ -370,6 +370,11 @@ json_t *exam_command_line(const struct exam *e)
 		add_option(words, "--ready", "notify");
 	else if (e->loads && !trial_has_option(a->given, "--ready"))
 		add_option(words, "--ready", "http:/");
+	else if (e->place_count == 0 && !trial_has_option(a->given, "--ready"))
+		add_option(words, "--ready", "alive");
+	/* its clients stay, and ask a store again */
+	if (e->store == STORE_ITSELF && !trial_has_option(a->given, "--drain"))
+		add_option(words, "--drain", "off");
 	add_word(words, "--");
 	for (char *const *word = a->command; *word != NULL; word++)
 		add_word(words, *word);

@@ -219,6 +219,8 @@ enum store {
  * "redis-server keeps its state in itself". */
 #define STORE_TEXT 200
 enum store store_look(pid_t pid, bool locks, char what[STORE_TEXT]);
+/* Have both, or those below them, the same file open to append to it? */
+bool store_same_log(pid_t one, pid_t other, char path[STORE_TEXT]);
 
 /* ---- why alive ---- */
 

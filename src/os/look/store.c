@@ -46,8 +46,9 @@ static bool note_file(void *context, int fd, const char *target)
 	return files->count == FILES_MOST;
 }
 
-/* Has the process a file open in which it writes where it likes?  A log is open to append. */
-static bool writes_file(pid_t pid, char *path, size_t size)
+/* Has the process a file open in which it writes where it likes or, with O_APPEND, as in a log?
+ * `only`: of that path; NULL: any. */
+static bool writes_file(pid_t pid, int append, const char *only, char *path, size_t size)
 {
 	struct files files = {.count = 0};
 	struct remote r;
@@ -57,8 +58,10 @@ static bool writes_file(pid_t pid, char *path, size_t size)
 	for (size_t i = 0; i < files.count; i++) {
 		int flags = remote_fd_flags(&r, files.fds[i]);
 
-		if (flags != -1 && (flags & O_ACCMODE) != O_RDONLY && (flags & O_APPEND) == 0 &&
-			remote_target(&r, files.fds[i], path, size) == 0)
+		if (flags != -1 && (flags & O_ACCMODE) != O_RDONLY &&
+			(flags & O_APPEND) == append &&
+			remote_target(&r, files.fds[i], path, size) == 0 &&
+			(only == NULL || strcmp(path, only) == 0))
 			return true;
 	}
 	return false;
@@ -81,9 +84,25 @@ enum store store_look(pid_t pid, bool locks, char what[STORE_TEXT])
 		return STORE_LOCK;
 	}
 	for (size_t i = 0; i < count; i++)
-		if (writes_file(tree[i], path, sizeof(path))) {
+		if (writes_file(tree[i], 0, NULL, path, sizeof(path))) {
 			snprintf(what, STORE_TEXT, "it has %s open for writing", path);
 			return STORE_FILE;
 		}
 	return STORE_NONE;
+}
+
+bool store_same_log(pid_t one, pid_t other, char path[STORE_TEXT])
+{
+	pid_t trees[2][PROCESS_TREE_MOST];
+	size_t first = process_tree(one, trees[0], PROCESS_TREE_MOST);
+	size_t second = process_tree(other, trees[1], PROCESS_TREE_MOST);
+	char its[STORE_TEXT];
+
+	for (size_t i = 0; i < first; i++)
+		for (size_t k = 0;
+			k < second && writes_file(trees[0][i], O_APPEND, NULL, path, STORE_TEXT);
+			k++)
+			if (writes_file(trees[1][k], O_APPEND, path, its, sizeof(its)))
+				return true;
+	return false;
 }

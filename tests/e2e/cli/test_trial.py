@@ -122,8 +122,12 @@ def check(got, wanted, command="", run=None):
     ("--pass stdin", "php-cgi", {"sockets.0.how": "passed"},
      "nclust --pass stdin -n auto -l 8000 --", 0),
     ("", "php-cgi", {"=start": "^bad it ends with exit 0.*--pass stdin", "run": None}, None, 1),
-    ("", "sleep 1000", {"sockets": [], "=copies": "share nothing: without -n one runs"},
-     "nclust --", 0),
+    ("", "sh -c 'echo $$ >app.pid; exec 7>>log sleep 1000'", {
+        "=pid file": "^note app.pid is written by each copy; .*{slot} in its name",
+        "=log": "^note both copies append to .*/log; if the program rotates it"}, None, 0),
+    ("", "sleep 1000", {"=pid file": None, "=log": None, "sockets": [],
+                        "=copies": "share nothing: without -n one runs"},
+     "nclust --ready alive --", 0),
     ("", "false", {"=start": "^bad it ends with exit 1.*running$", "run": None}, None, 1),
     ("", "sh -c 'mkfifo f 2>/dev/null || { echo >f; exec sleep 1000; }; read -r _ <f'",
      {"=first copy": "^bad", "ok": False}, None, 1),
@@ -142,7 +146,7 @@ def test_as_text_what_it_has_printed_is_shown_without_its_escapes_and_words_are_
     assert re.search("exit 3.*last output: one / two", said)
     assert "\033" not in said and read(doctor.err) == ""
     said = Doctor("-- sh -c 'exec sleep \"$@\"' '*' 1000", options=(), clock=True).end()
-    assert said.endswith("\nnclust -- sh -c 'exec sleep \"$@\"' '*' 1000\n")
+    assert said.endswith("\nnclust --ready alive -- sh -c 'exec sleep \"$@\"' '*' 1000\n")
 
 
 @pytest.mark.parametrize("command, status", (("absent", 127), ("run", 126)))
@@ -367,9 +371,9 @@ REAL = (
     ("", "./redis-server PORT --loopback", {  # known by its name
         "=state": "^warn redis-server keeps its state in itself; copies are separate stores",
         "=second copy": "^ok ready", "=copies": "^bad will not work; .*keep one running"},
-     "nclust -n 1 --surge 0 --max-unavailable 1 --", 1, ""),
+     "nclust -n 1 --surge 0 --max-unavailable 1 --drain off --", 1, ""),
     ("", "./mosquitto PORT --loopback", {"=state": "^warn mosquitto keeps its state in itself"},
-     "nclust -n 1 --surge 0 --max-unavailable 1 --", 1, ""),
+     "nclust -n 1 --surge 0 --max-unavailable 1 --drain off --", 1, ""),
     ("", f"{PLAIN} 8000 --loopback", {"=start": "^bad .*cannot bind tcp:127.0.0.1:8000: in use"},
      None, 1, ""),
     # where ports cannot be taken over, one copy is what works
@@ -389,8 +393,8 @@ REAL = (
         "=second copy": "^bad ends with exit 1.*in use"}, None, 1, f"{CONFINED} docker --"),
     ("", f"sh -c 'yes & exec {PLAIN} PORT --loopback'", {}, None, 0, nightly),
     ("", "redis-server --port PORT --save '' --bind 127.0.0.1",
-     {"stop_in_request.request": "lost"}, "nclust -n 1 --surge 0 --max-unavailable 1 --", 1,
-     nightly),
+     {"stop_in_request.request": "lost"},
+     "nclust -n 1 --surge 0 --max-unavailable 1 --drain off --", 1, nightly),
     ("", "busybox httpd -f -p 127.0.0.1:PORT -h .", {"stop_in_request.request": "lost"}, None, 0,
      nightly),
     ("", f"node {server('plain.js')} PORT", {"sockets.0.how": "taken over"},
