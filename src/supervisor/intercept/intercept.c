@@ -408,6 +408,7 @@ const struct part intercept_part = {
 	.name = "intercept",
 	.prepare = intercept_on_prepare,
 	.born = intercept_on_born,
+	.says_ready = intercept_on_says_ready,
 	.release = intercept_on_release,
 	.stop = intercept_on_stop,
 	.gone = intercept_on_gone,
