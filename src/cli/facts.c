@@ -128,18 +128,10 @@ static const struct {
 	{6, 15, "taken-over workers", "how one has ended may be unknown"},
 };
 
-static bool is_release(const char *release, unsigned major, unsigned minor)
-{
-	unsigned its[2] = {0, 0};
-
-	(void)sscanf(release, "%u.%u", &its[0], &its[1]);
-	return its[0] > major || (its[0] == major && its[1] >= minor);
-}
-
 void facts_kernel(json_t *facts, const char *release)
 {
 	for (size_t i = 0; i < COUNT_OF(lacks); i++)
-		if (!is_release(release, lacks[i].major, lacks[i].minor))
+		if (!needs_release(release, lacks[i].major, lacks[i].minor))
 			facts_add(facts, FACT_NOTE, lacks[i].name, lacks[i].does,
 				"before Linux %u.%u", lacks[i].major, lacks[i].minor);
 }
@@ -148,8 +140,6 @@ void facts_kernel(json_t *facts, const char *release)
 
 /* What this machine allows: one table, and facts that do not fit into its rows. */
 
-#define LEAST_MAJOR 5
-#define LEAST_MINOR 10
 #define OWN_DESCRIPTORS 64 /* nclust's own, listeners and clients included */
 #define QUIET_DESCRIPTORS 2
 #define CAPTURED_DESCRIPTORS 4
@@ -167,15 +157,6 @@ void facts_kernel(json_t *facts, const char *release)
 typedef bool look_at(char found[FOUND_TEXT]);
 
 /* ---- kernel ---- */
-
-static bool find_kernel(char found[FOUND_TEXT])
-{
-	struct utsname name;
-
-	(void)uname(&name); /* fails only for a bad pointer */
-	snprintf(found, FOUND_TEXT, "%s %s, %s", name.sysname, name.release, name.machine);
-	return is_release(name.release, LEAST_MAJOR, LEAST_MINOR);
-}
 
 static bool find_pidfd(char found[FOUND_TEXT])
 {
@@ -382,7 +363,7 @@ static void tell_listener(json_t *facts, int error)
 		advice = "a container manager that does so can be told not to (LXD: "
 			 "security.syscalls.intercept.*)";
 	else if (error == EINVAL || error == ENOSYS)
-		advice = "requires Linux 5.9, and no sandbox such as gVisor";
+		advice = "a sandbox in the kernel's place has none";
 	facts_add(facts, FACT_NOTE, name, advice, "%s: %s",
 		error == EBUSY                               ? "in use"
 			: error == EINVAL || error == ENOSYS ? "missing"
@@ -436,7 +417,6 @@ static const struct {
 	enum fact_mark mark; /* where the look returns false */
 	const char *bad;
 } table[] = {
-	{"kernel", find_kernel, "", FACT_BAD, "nclust needs 5.10 or later"},
 	{"pidfd", find_pidfd, "no process is ever signalled by a reused number", FACT_NOTE,
 		"processes are signalled by number, after a look; workers that a killed nclust has "
 		"left may not be taken over"},

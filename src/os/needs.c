@@ -8,10 +8,32 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/utsname.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #define FOUND_TEXT 320
+
+bool needs_release(const char *release, unsigned major, unsigned minor)
+{
+	unsigned its[2] = {0, 0};
+
+	(void)sscanf(release, "%u.%u", &its[0], &its[1]);
+	return its[0] > major || (its[0] == major && its[1] >= minor);
+}
+
+/* gVisor, which calls itself Linux 4.4, does not tell that a child has called exec, and knows no
+ * seccomp notifications. */
+static const char *look_at_kernel(char found[FOUND_TEXT])
+{
+	struct utsname name;
+
+	(void)uname(&name); /* fails only for a bad pointer */
+	snprintf(found, FOUND_TEXT, "%s %s, %s", name.sysname, name.release, name.machine);
+	return needs_release(name.release, 5, 10)
+		? NULL
+		: "nclust needs Linux 5.10 or later, and no sandbox in its place such as gVisor";
+}
 
 /* Its numbers of processes have to be ours. */
 static const char *look_at_proc(char found[FOUND_TEXT])
@@ -43,7 +65,8 @@ static const char *look_at_subreaper(char found[FOUND_TEXT])
 	return text_copy(found, FOUND_TEXT, "works"), NULL;
 }
 
-const struct need needs[2] = {
+const struct need needs[3] = {
+	{"kernel", look_at_kernel},
 	{"/proc", look_at_proc},
 	{"child subreaper", look_at_subreaper},
 };

@@ -48,16 +48,6 @@ ssize_t process_read(pid_t pid, const char *file, char *to, size_t size)
 	return read_start(fd, to, size);
 }
 
-bool process_has_execed(pid_t pid)
-{
-	char ours[256];
-	char its[256];
-	ssize_t size = process_read(getpid(), "cmdline", ours, sizeof(ours));
-	ssize_t len = process_read(pid, "cmdline", its, sizeof(its));
-
-	return size > 0 && len > 0 && (len != size || memcmp(ours, its, (size_t)size) != 0);
-}
-
 ssize_t process_link(pid_t pid, const char *name, char *to, size_t size)
 {
 	char path[64];

@@ -29,8 +29,6 @@ int process_open(pid_t pid, const char *name, int flags);
  * that path.  Returns its length, or -1 and errno (ENOENT: no process has that
  * number, such as 0).  Takes no memory and no lock. */
 ssize_t process_read(pid_t pid, const char *file, char *to, size_t size);
-/* Has a child called exec?  Before that its memory is ours, with our command line. */
-bool process_has_execed(pid_t pid);
 ssize_t process_read_path(const char *path, char *to, size_t size);
 /* The same for a symbolic link of /proc/PID, such as "exe" or "cwd"; a target that does not fit is
  * cut. */

@@ -283,7 +283,7 @@ static bool has_time_left(pid_t pid, nsec_t work, nsec_t age, nsec_t patience)
 }
 
 /* No call may fail while the child runs: both share one errno. */
-static bool await_end(const struct vfork *child, nsec_t patience)
+bool vfork_wait(struct vfork *child, nsec_t patience)
 {
 	nsec_t begun = clock_now();
 	nsec_t until = begun + patience;
@@ -313,26 +313,6 @@ static bool await_end(const struct vfork *child, nsec_t patience)
 			patience > 0 ? &left : NULL, NULL, 0);
 	}
 	return has_left(child);
-}
-
-/* gVisor's kernel does not tell that a child has called exec
- * (pkg/sentry/kernel/task_exec.go): there nclust waits as after vfork(2), from the
- * first such child on. */
-static bool has_left_untold(const struct vfork *child)
-{
-	if (!process_has_execed(child->pid))
-		return false;
-	/* the kernel clears `runs` before it changes the memory (exec_mmap()) */
-	if (has_left(child))
-		return true;
-	known.shared = false;
-	child->stack->runs = 0;
-	return true;
-}
-
-bool vfork_wait(struct vfork *child, nsec_t patience)
-{
-	return await_end(child, patience) || has_left_untold(child);
 }
 
 /* The stack is free before the child has closed its descriptors, and close(2) may wait. */
@@ -375,7 +355,7 @@ bool vfork_reap(struct vfork *child)
 bool vfork_kill(struct vfork *child)
 {
 	(void)kill(child->pid, SIGKILL); /* a child of ours that is not reaped */
-	(void)await_end(child, GRACE);
+	(void)vfork_wait(child, GRACE);
 	return reap_child(child, GRACE);
 }
 

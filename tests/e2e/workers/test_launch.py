@@ -261,6 +261,8 @@ def test_who_binds_the_port_itself_is_told_to_take_his_socket_from_outside(comma
     (("strace", "-o", "/dev/null", "-e", "inject=prctl:error=EINVAL"),
      "child subreaper cannot be had: Invalid argument; an emulator (qemu-user) runs"),
     (("qemu-x86_64-static",), "Invalid argument; an emulator (qemu-user) runs this program"),
+    # as gVisor does, whose kernel calls itself 4.4
+    (("setarch", "--uname-2.6"), "; nclust needs Linux 5.10 or later, and no sandbox in its place"),
 ))
 def test_what_it_cannot_run_without_ends_the_start_and_doctor_has_it(under, says):
     need_root()

@@ -339,53 +339,6 @@ static int work_a_moment(void *argument)
 	return 0;
 }
 
-/* The kernel clears that word at exec, and not the one that is looked at. */
-static int start_untold(void *elsewhere)
-{
-	static char *const words[] = {"sleep", "1000", NULL};
-
-	(void)syscall(SYS_set_tid_address, elsewhere);
-	(void)execv("/bin/sleep", words);
-	return 127;
-}
-
-NATIVE_TEST(a_kernel_that_does_not_tell_of_an_exec_will_do)
-{
-	int elsewhere = 1;
-	struct vfork child = {.needed = true};
-
-	ck_assert(vfork_is_shared());
-	for (int i = 0; i < 2; i++) {
-		ck_assert_int_eq(vfork_begin(&child, start_untold, &elsewhere, SIGCHLD, NULL), 0);
-		ck_assert(vfork_wait(&child, PATIENCE));
-		ck_assert(!vfork_is_shared());                 /* as after vfork(2) */
-		ck_assert_int_eq(kill(child.pid, SIGKILL), 0); /* it lives */
-		os_reap(child.pid, SIGKILL);
-	}
-	ck_assert_int_eq(vfork_run(note_all, &notes, LONG), 0);
-	ck_assert_int_eq(notes.got, 1);
-	ck_assert_uint_eq(vfork_stuck(), 0);
-}
-
-/* Several that are started at once. */
-NATIVE_TEST(such_a_kernel_will_do_for_each_of_two)
-{
-	int elsewhere = 1;
-	struct vfork child[2] = {{.needed = true}, {.needed = true}};
-
-	ck_assert(vfork_is_shared());
-	for (int i = 0; i < 2; i++)
-		ck_assert_int_eq(
-			vfork_begin(&child[i], start_untold, &elsewhere, SIGCHLD, NULL), 0);
-	for (int i = 0; i < 2; i++)
-		ck_assert(vfork_wait(&child[i], PATIENCE));
-	for (int i = 0; i < 2; i++) {
-		ck_assert_int_eq(kill(child[i].pid, SIGKILL), 0); /* it lives */
-		os_reap(child[i].pid, SIGKILL);
-	}
-	ck_assert_uint_eq(vfork_stuck(), 0);
-}
-
 NATIVE_TEST(a_child_that_has_left_is_not_taken_for_the_next_one_on_its_stack)
 {
 	struct vfork first = {.needed = true};
