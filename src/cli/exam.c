@@ -426,7 +426,7 @@ static uint64_t await_second(struct exam *e)
 		if (second != 0 &&
 			(exam_end_of(e, second) != NULL ||
 				trial_event(e->trial, second, "ready") != NULL ||
-				*second_waits_for(e) != '\0'))
+				trial_event(e->trial, second, "waits") != NULL))
 			break;
 	}
 	return second;
@@ -441,12 +441,12 @@ static bool tell_failure(const struct exam *e, uint64_t second)
 
 	if (exited != NULL)
 		facts_add(e->facts, FACT_BAD, name, "", "%s", end_text(text, exited));
+	else if (trial_event(e->trial, second, "ready") != NULL)
+		return false;
 	else if (*second_waits_for(e) != '\0')
 		facts_add(e->facts, FACT_BAD, name, "", "waits for %s", second_waits_for(e));
-	else if (trial_event(e->trial, second, "ready") == NULL)
-		facts_add(e->facts, FACT_BAD, name, "", "is not ready within %d s", SECOND_MOST);
 	else
-		return false;
+		facts_add(e->facts, FACT_BAD, name, "", "is not ready within %d s", SECOND_MOST);
 	return true;
 }
 
