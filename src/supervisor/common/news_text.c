@@ -265,19 +265,6 @@ static void say_rollout_done(struct buffer *out, const struct news *n)
 			n->killed_text);
 }
 
-/* Does what the new worker said last, if anything, leave it open that another copy was in its
- * way? */
-static bool may_be_in_the_way(const char *last)
-{
-	static const char *const words[] = {"already", "another", "busy", "exclusive", "exists",
-		"in use", "inuse", "lock", "running", "temporarily"};
-	bool may = *last == '\0';
-
-	for (size_t i = 0; !may && i < COUNT_OF(words); i++)
-		may = strcasestr(last, words[i]) != NULL;
-	return may;
-}
-
 static void say_rollout_failed(struct buffer *out, const struct news *n)
 {
 	const struct report *r = &n->report;
@@ -294,8 +281,7 @@ static void say_rollout_failed(struct buffer *out, const struct news *n)
 	buffer_printf(out, "restart failed: %s", n->explain);
 	if (r->why != WHY_STOP)
 		say_who_serves(out, r);
-	if (!r->beside || r->was_ready || r->ending.kind == ENDING_SPAWN ||
-		!may_be_in_the_way(n->last))
+	if (!r->beside || r->was_ready || r->ending.kind == ENDING_SPAWN)
 		return;
 	if (n->path != NULL && strstr(n->explain, "'-l unix:") == NULL)
 		buffer_printf(out, "; to share its path: " TROUBLE_SHARE_PATH, n->path);

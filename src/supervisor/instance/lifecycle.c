@@ -177,12 +177,27 @@ void lifecycle_fail(struct supervisor *sup, int status, const char *why)
 	begin_stop(sup, false);
 }
 
-static void fail_start(struct service *service, uint32_t slot, const char *what)
+/* What may have ended a worker just after its start with status 0, where no cause is known. */
+static const char *guess_of_end(const struct service *service, const struct report *r)
+{
+	const struct trouble_end *end = trouble_of(service, r->slot, r->worker);
+
+	if (r->ending.kind != ENDING_EXIT || r->ending.code != 0 ||
+		(end != NULL && end->cause != NULL))
+		return "";
+	return cluster_ready(service->core) > 0
+		? "; " TROUBLE_ONE_COPY
+		: "; if it ends with its standard input: that is /dev/null; to keep one open: "
+		  "sh -c 'tail -f /dev/null | exec COMMAND'";
+}
+
+static void fail_start(
+	struct service *service, const struct report *r, const char *what, const char *guess)
 {
 	char why[300];
 
-	snprintf(
-		why, sizeof(why), "the start failed: %s.%" PRIu32 " %s", service->name, slot, what);
+	snprintf(why, sizeof(why), "the start failed: %s.%" PRIu32 " %s%s", service->name, r->slot,
+		what, guess);
 	lifecycle_fail(service->sup, 1, why);
 }
 
@@ -194,30 +209,24 @@ static void look_at_daemon_start(struct service *service, const struct report *r
 
 	if (sup->daemon.pipe == -1 || sup->instance.stopping)
 		return;
-	if (r->kind == REPORT_READY && sup->daemon.release_at < clock_now() + watch)
+	if (r->kind == REPORT_READY && !service->stage.started_once &&
+		sup->daemon.release_at < clock_now() + watch)
 		sup->daemon.release_at = clock_now() + watch;
 	else if (r->kind == REPORT_EXITED && r->why == WHY_ITSELF && r->wait != NSEC_NEVER &&
 		r->ready_for < watch && !r->ending.done)
-		fail_start(service, r->slot,
-			r->ending.kind == ENDING_EXIT && r->ending.code == 0
-				? "ended just after it was ready; if it went to the "
-				  "background: turn its daemon mode off"
-				: "ended just after it was ready");
+		fail_start(service, r, "ended just after it was ready", guess_of_end(service, r));
 	else if (service->stage.started_once)
 		return;
 	else if (r->kind == REPORT_START_TIMEOUT)
-		fail_start(service, r->slot, "was not ready within start-timeout");
-	else if (r->kind != REPORT_EXITED || r->early < EARLY_DEATHS_MAX)
+		fail_start(service, r, "was not ready within start-timeout", "");
+	else if (r->kind != REPORT_EXITED || r->ending.done)
 		return;
-	else if (!cluster_ever_ready(service->core))
-		fail_start(service, r->slot,
-			"died three times in a row before any worker was "
-			"ready");
-	else if (clock_now() - service->life.begun >=
-		cluster_settings(service->core)->start_timeout)
-		fail_start(service, r->slot,
-			"was not ready within start-timeout, while others "
-			"ran; " TROUBLE_ONE_COPY);
+	else if (!cluster_ever_ready(service->core) && r->early >= EARLY_DEATHS_MAX)
+		fail_start(service, r, "died three times in a row before any worker was ready", "");
+	else if (cluster_ever_ready(service->core) &&
+		clock_now() - service->life.begun >= cluster_settings(service->core)->start_timeout)
+		fail_start(service, r, "was not ready within start-timeout, while others ran",
+			"; " TROUBLE_ONE_COPY);
 }
 
 /* A cluster that the operator has stopped or removed does not end nclust. */

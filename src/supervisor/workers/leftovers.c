@@ -201,9 +201,13 @@ static bool may_be_daemon(const struct child *child, const struct ending *ending
 
 static void report_daemon(struct child *child, unsigned count)
 {
-	trouble_set_cause(child,
-		"the command went to the background (daemonised): turn its "
-		"daemon mode off");
+	bool replaced = child_view(child).ready_at != NSEC_NEVER &&
+		cluster_wanted(child->service->core) > 1;
+
+	trouble_set_cause(child, "%s",
+		replaced ? "it was replaced by a process that it has started; " TROUBLE_ONE_COPY
+			 : "the command went to the background (daemonised): turn its daemon mode "
+			   "off");
 	if (!once_each(&child->service->sup->reaper.daemon_at, clock_now(), SECOND))
 		return;
 	news_say_worker(child, LOG_WARN, "daemonised",

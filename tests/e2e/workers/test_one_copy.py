@@ -50,12 +50,69 @@ def test_a_restart_whose_new_worker_ends_names_it_too():
     is_refused(f"exit 7 after .*the old workers keep serving; .*{REMEDY}", it.call, "restart")
 
 
-def test_a_release_that_says_what_is_wrong_with_it_is_not_taken_for_one():
-    it = one("", ("sh", "-c", f"""mkdir pid 2>err || exec python3 -c =
+@pytest.mark.parametrize("says, status", (
+    ("Starting hot deployment for Hypnotoad server 5904", 0),
+    ("torch.cuda.OutOfMemoryError: CUDA out of memory", 1)))
+def test_a_restart_whose_new_worker_ends_names_it_whatever_that_says(says, status):
+    it = one("", ("sh", "-c", f"""mkdir pid 2>err || {{ echo '{says}'; exit {status}; }}
         exec {PLAIN} {PORT}"""))
-    with pytest.raises(Refused) as refused:
-        it.call("restart")
-    assert str(refused.value).endswith("SyntaxError: invalid syntax; the old workers keep serving")
+    is_refused(f"exit {status} after .*{says}; the old workers keep serving; .*{REMEDY}",
+               it.call, "restart")
+
+
+# Each copy ends the one before it, and serves in its place, as a hot deployment does.
+DEPLOYS = """
+import fcntl, os, signal, socket, time
+signal.signal(signal.SIGUSR2, lambda *_: os._exit(0))
+lock = open("lock", "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+if os.path.lexists("pid"):
+    print("Starting hot deployment", flush=True)
+    former = os.readlink("pid")
+    os.kill(int(former), signal.SIGUSR2)
+    os.unlink("pid")
+    while os.path.exists("/proc/" + former):
+        time.sleep(0.001)
+server = socket.create_server(("127.0.0.1", 8000))
+os.symlink(str(os.getpid()), "pid")
+lock.close()
+while True:
+    server.accept()
+"""
+
+
+def test_copies_that_end_each_other_do_not_keep_the_start_for_ever():
+    it = launch("-d -n 2 --start-timeout 3s --stable-after 1ms --backoff-max 100ms",
+                "python3", "-c", DEPLOYS)
+    assert it.process.wait(lab.BOUND) == 1
+    assert it.says("was not ready within start-timeout") and not it.says("daemon mode")
+
+
+# Serves, and ends with its input, but for the first of `copies`, once there is a file.
+CONSOLE = """
+import os, socket, sys
+first = "copies" in sys.argv and not os.path.exists("pid")
+os.makedirs("pid", exist_ok=True)
+server = socket.create_server(("127.0.0.1", 8000))
+server.settimeout(0.1)
+while first or not os.path.exists("go"):
+    try:
+        server.accept()
+    except TimeoutError:
+        pass
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("workers, words, says", (
+    (2, ("copies",), REMEDY), (1, (), "if it ends with its standard input: that is /dev/null")))
+def test_one_that_ends_with_0_after_the_start_is_told_why_that_may_be(workers, words, says):
+    it = launch(f"-d -n {workers} --stable-after 1h", "python3", "-c", CONSOLE, *words).wait_there()
+    it.event("ready", n=workers)
+    write("go", "")
+    assert it.exit() == 1
+    assert it.says("ended just after it was ready") and it.says(says)
+    assert not it.says("daemon mode")
 
 
 @pytest.mark.parametrize("command, says", ((LOCKS, "waits for the lock of"), (ENDS, "exit 7")))
