@@ -350,6 +350,9 @@ void news_last_output(
 	if (address_in_use && !n->bind_hint && *n->explain == '\0' && service != NULL &&
 		(!n->report.was_ready || n->report.ending.kind == ENDING_EXIT))
 		trouble_guess_in_use(service, n->report.worker, n->explain, sizeof(n->explain));
+	if (*n->explain == '\0' && strstr(text, " cluster.") != NULL &&
+		strstr(text, " is not a function") != NULL)
+		text_copy(n->explain, sizeof(n->explain), TROUBLE_OWN_PRIMARY);
 	if (*text == '\0' && *n->explain == '\0' && service != NULL &&
 		n->report.why == WHY_ITSELF && is_fault(&n->report.ending) &&
 		cluster_settings(service->core)->pty != PTY_YES && !sup->logger.stdout_is_terminal)

@@ -228,6 +228,12 @@ void trouble_free(struct service *service);
 	"if it connects to its port first, to see if that is free: workers = 1, " \
 	"intercept = off, ipc = off, surge = 0, max-unavailable = 1"
 
+/* What to do with a program of Node that forks, or hears its workers. */
+#define TROUBLE_OWN_PRIMARY \
+	"nclust is the primary of Node's cluster module, and runs no code of one; to let the " \
+	"program " \
+	"be its own: workers = 1, ipc = off"
+
 /* The cause if a worker binds an address that nclust holds. */
 #define TROUBLE_BINDS_ITSELF \
 	"it binds the address itself, but nclust holds that: let it take its socket from " \

@@ -62,6 +62,8 @@ enum once {
 	ONCE_GREEDY_WORKER,
 	/* of a listener */
 	ONCE_ONE_SOCKET, /* workers share it, and were to have a socket each */
+	/* of a cluster */
+	ONCE_NO_PRIMARY, /* its workers send messages that nobody hears */
 	ONCE_FACTS
 };
 _Static_assert(ONCE_FACTS <= 2 * ONCE_ANEW, "said[] has 64 bits");

@@ -7,6 +7,7 @@
 #include "os/process.h"
 #include "os/look/look.h"
 #include "protocol/json.h"
+#include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
@@ -275,6 +276,12 @@ static void receive_user_message(struct channel *c, const struct nodeipc_message
 	messages_from(c, m->body, m->body_len);
 	if (nodeipc_is_ready(m))
 		child_tell(c->child, EVENT_READY, WHY_ITSELF);
+	else if (cluster_settings(c->child->service->core)->relay == NULL &&
+		once_say(c->child->service->said, ONCE_NO_PRIMARY))
+		log_worker(c->child, LOG_NOTE,
+			"worker %d sends messages to a primary, and nobody hears "
+			"them: " TROUBLE_OWN_PRIMARY "; for the other workers: relay = others",
+			(int)c->child->pid);
 }
 
 /* Node asks nclust for all sockets that it shares, so that what it binds itself is its own

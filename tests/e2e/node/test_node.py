@@ -48,6 +48,31 @@ def test_all_that_programs_do_with_the_cluster_module(program):
     each_is_worker(it)
 
 
+def test_one_that_is_its_own_primary_is_told_what_to_do():
+    write("master.js", """
+        const cluster = require("cluster")
+        cluster.setupPrimary({exec: "worker.js"})
+        cluster.fork()""")
+    it = launch("-d -n 1 --backoff-min 10ms", "node", path("master.js"))
+    assert it.process.wait(lab.BOUND) == 1
+    assert it.says("cluster.setupPrimary is not a function")
+    assert it.says("to let the program be its own: workers = 1, ipc = off")
+
+
+@pytest.mark.parametrize("said", ("{topic: 'log4js:message', data: 'lost'}", "'ready'"))
+def test_messages_to_a_primary_that_is_nobody_are_told_of_once(said):
+    write("logs.js", f"""
+        require("http").createServer((q, r) => r.end()).listen(8000)
+        process.send({said})
+        process.send({said})""")
+    it = cluster("-n 1", "node", path("logs.js"))
+    lost = "log4js" in said
+    if lost:
+        it.logged("sends messages to a primary, and nobody hears them: ")
+    get()
+    assert it.log().count("nobody hears them") == lost
+
+
 def test_messages_to_and_from_workers_and_between_them():
     it = node("web.js", PORT, options="--relay others")
     it.call("send", target="it.1", message='{"to":"one","n":1.5}')
