@@ -50,4 +50,33 @@ static inline char *str_release(char **s)
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 
+/* Make room for one more in a heap array of `count`.  False: no memory, and it stays as it is. */
+#define array_grow(array, count) \
+	__extension__({ \
+		void *more_ = reallocarray((array), (size_t)(count) + 1, sizeof(*(array))); \
+\
+		if (more_ != NULL) \
+			(array) = more_; \
+		more_ != NULL; \
+	})
+
+/* Where a list, of which each item points to its `next`, points to that item (NULL: its end). */
+#define list_at(list, item) \
+	__extension__({ \
+		__typeof__(list) *at_ = &(list); \
+\
+		while (*at_ != (item) && *at_ != NULL) \
+			at_ = &(*at_)->next; \
+		at_; \
+	})
+/* Take an item out, if it is in the list. */
+#define list_remove(list, item) \
+	do { \
+		__typeof__(list) *place_ = list_at(list, item); \
+\
+		if (*place_ != NULL) \
+			*place_ = (item)->next; \
+	} while (0)
+#define list_append(list, item) (*list_at(list, NULL) = (item))
+
 #endif

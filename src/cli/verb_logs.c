@@ -65,12 +65,10 @@ struct logs {
 /* The slot owns the descriptor from then on. */
 static int add_slot(struct logs *l, const json_t *of, int fd)
 {
-	struct log_slot **list = reallocarray(l->slots, l->count + 1, sizeof(*list));
 	struct log_slot *slot = calloc(1, sizeof(*slot));
 
-	if (list != NULL)
-		l->slots = list;
-	if (list == NULL || slot == NULL || !linering_take(&slot->ring, &linering_output, fd)) {
+	if (slot == NULL || !array_grow(l->slots, l->count) ||
+		!linering_take(&slot->ring, &linering_output, fd)) {
 		free(slot);
 		fd_close(&fd);
 		return -1;

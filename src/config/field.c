@@ -317,14 +317,12 @@ static int put_address(const struct field *f, const struct address *a, struct er
 static int parse_listen(const struct field *f, const char *text, struct error *err)
 {
 	struct cluster_settings *c = f->base;
-	struct address *list = reallocarray(c->listen, c->listen_count + 1, sizeof(*list));
 
-	if (list == NULL)
+	if (!array_grow(c->listen, c->listen_count))
 		return value_no_memory(err);
-	c->listen = list;
-	if (address_parse_slot(&list[c->listen_count], text, 0, err) == -1)
+	if (address_parse_slot(&c->listen[c->listen_count], text, 0, err) == -1)
 		return -1;
-	return put_address(f, &list[c->listen_count++], err);
+	return put_address(f, &c->listen[c->listen_count++], err);
 }
 
 static void hold_listen(const struct field *f, const char *kept)
@@ -499,13 +497,10 @@ static int set_value(const struct option_row *row, void *base, int member, bool 
 	struct texts *t = base;
 	scoped_buffer out = {0};
 	const struct field f = {row, base, (char *)base + row->offset, member, known, &out};
-	struct kept_text *list = reallocarray(t->list, t->count + 1, sizeof(*list));
 	scoped_str text = strdup(given);
 	bool none = is_none(row, given);
 
-	if (list != NULL)
-		t->list = list;
-	if (list == NULL || text == NULL)
+	if (text == NULL || !array_grow(t->list, t->count))
 		return value_no_memory(err);
 	if (!none && row->type->parse(&f, given, err) == -1 && !out.failed)
 		return -1;

@@ -195,18 +195,10 @@ struct cluster_settings *cluster_settings_new(void)
 
 static int grow_clusters(struct settings *s)
 {
-	struct cluster_settings **clusters =
-		reallocarray(s->clusters, s->cluster_count + 1, sizeof(struct cluster_settings *));
-	struct origin_group *groups;
-
-	if (clusters == NULL)
-		return -1;
-	s->clusters = clusters;
-	groups = reallocarray(s->origins->clusters, s->cluster_count + 1, sizeof(*groups));
-	if (groups == NULL)
-		return -1;
-	s->origins->clusters = groups;
-	return 0;
+	return array_grow(s->clusters, s->cluster_count) &&
+			array_grow(s->origins->clusters, s->cluster_count)
+		? 0
+		: -1;
 }
 
 size_t settings_take_cluster(struct settings *s, struct cluster_settings *c, struct origin head)
@@ -318,16 +310,13 @@ char *settings_file(const struct settings *s, size_t n)
 
 int origin_include(struct origin_table *t, const char *path, struct origin by)
 {
-	struct included *list = reallocarray(t->included, t->included_count + 1, sizeof(*list));
 	char *copy = strdup(path);
 
-	if (list != NULL)
-		t->included = list;
-	if (list == NULL || copy == NULL) {
+	if (copy == NULL || !array_grow(t->included, t->included_count)) {
 		free(copy);
 		return -1;
 	}
-	list[t->included_count++] = (struct included){copy, by};
+	t->included[t->included_count++] = (struct included){copy, by};
 	return 0;
 }
 

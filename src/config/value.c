@@ -257,15 +257,13 @@ int value_group(long *gid, const char *text, struct error *err)
 int strings_add(struct strings *s, const char *text)
 {
 	char *copy = strdup(text);
-	char **list = copy != NULL ? reallocarray(s->list, s->count + 2, sizeof(*list)) : NULL;
 
-	if (list == NULL) {
+	if (copy == NULL || !array_grow(s->list, s->count + 1)) {
 		free(copy);
 		return -1;
 	}
-	s->list = list;
-	list[s->count++] = copy;
-	list[s->count] = NULL;
+	s->list[s->count++] = copy;
+	s->list[s->count] = NULL;
 	return 0;
 }
 

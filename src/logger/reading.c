@@ -140,22 +140,14 @@ static void forget_if_over(struct logger *logger, struct source *source)
 		source_free(&logger->sources, source);
 }
 
-static void take_out(struct source_pipe **at, const struct source_pipe *pipe)
-{
-	while (*at != NULL && *at != pipe)
-		at = &(*at)->next;
-	if (*at != NULL)
-		*at = pipe->next;
-}
-
 static void unqueue(struct logger *logger, const struct source_pipe *pipe)
 {
 	struct sink *o = stream_of(logger, pipe);
 
 	if (o->stream.mid == pipe)
 		o->stream.mid = NULL;
-	take_out(&logger->come, pipe);
-	take_out(&logger->queue, pipe);
+	list_remove(logger->come, pipe);
+	list_remove(logger->queue, pipe);
 }
 
 /* ---- calls that may hang ---- */
@@ -387,13 +379,11 @@ static bool finish_line(struct logger *logger, const struct source_pipe *pipe)
 
 bool reading_turn(struct logger *logger)
 {
-	struct source_pipe **at = &logger->queue;
+	struct source_pipe **at;
 	struct source_pipe *pipe;
 	bool any = false;
 
-	while (*at != NULL)
-		at = &(*at)->next;
-	*at = logger->come;
+	list_append(logger->queue, logger->come);
 	logger->come = NULL;
 	for (at = &logger->queue; (pipe = *at) != NULL;) {
 		struct source *source = pipe->source;

@@ -44,9 +44,7 @@ struct source *source_get(struct source **list, struct clusters *clusters, uint6
 
 void source_free(struct source **list, struct source *source)
 {
-	while (*list != source)
-		list = &(*list)->next;
-	*list = source->next;
+	list_remove(*list, source);
 	source->cluster->sources--;
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 		buffer_fini(&source->pipes[i].part);

@@ -347,22 +347,18 @@ static int by_name(const void *a, const void *b)
 /* Add a copy of the name, unless the list has it; false: out of memory. */
 static bool add_name(char ***names, long *count, const char *name)
 {
-	char **list;
 	char *copy;
 
 	for (long i = 0; i < *count; i++)
 		if (strcmp((*names)[i], name) == 0)
 			return true;
 	copy = strdup(name);
-	list = reallocarray(*names, (size_t)*count + 1, sizeof(*list));
-	if (list)
-		*names = list;
-	if (copy && list) {
-		list[(*count)++] = copy;
-		return true;
+	if (copy == NULL || !array_grow(*names, *count)) {
+		free(copy);
+		return false;
 	}
-	free(copy);
-	return false;
+	(*names)[(*count)++] = copy;
+	return true;
 }
 
 static int list_place(

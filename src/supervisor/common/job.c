@@ -42,15 +42,9 @@ void job_kill(const struct job *j)
 
 void job_forget(struct job *j)
 {
-	struct job **at;
-
 	if (j->pid == 0)
 		return;
-	at = &j->sup->jobs;
-	while (*at != NULL && *at != j)
-		at = &(*at)->next;
-	if (*at != NULL)
-		*at = j->next;
+	list_remove(j->sup->jobs, j);
 	ev_io_stop(j->sup->loop, &j->exit);
 	ev_timer_stop(j->sup->loop, &j->timer);
 	fd_close(&j->pidfd);

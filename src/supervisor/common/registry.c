@@ -2,6 +2,7 @@
 #include "supervisor/common/registry.h"
 
 #include "base/nsec.h"
+#include "base/scope.h"
 #include "os/clock.h"
 #include "supervisor/common/timer.h"
 
@@ -39,11 +40,7 @@ void pids_add(struct supervisor *sup, struct child *child)
 
 void pids_remove(struct supervisor *sup, struct child *child)
 {
-	struct child **at = &sup->pids[bucket_of(child->pid)];
-
-	while (*at != child)
-		at = &(*at)->next;
-	*at = child->next;
+	list_remove(sup->pids[bucket_of(child->pid)], child);
 }
 
 struct child *child_by_pid(const struct supervisor *sup, pid_t pid)

@@ -2,6 +2,7 @@
 #include "supervisor/common/news.h"
 
 #include "base/log.h"
+#include "base/scope.h"
 #include "base/text.h"
 #include "config/config.h"
 #include "os/clock.h"
@@ -48,14 +49,11 @@ static struct trouble_end *make_end(const struct service *service, uint32_t slot
 {
 	struct trouble *t = service->trouble;
 	struct trouble_end *end = find_end(service, slot);
-	struct trouble_end *more;
 
 	if (end != NULL)
 		return end;
-	more = realloc(t->ends, (t->end_count + 1) * sizeof(*more));
-	if (more == NULL)
+	if (!array_grow(t->ends, t->end_count))
 		return NULL;
-	t->ends = more;
 	t->ends[t->end_count] = (struct trouble_end){.slot = slot};
 	return &t->ends[t->end_count++];
 }

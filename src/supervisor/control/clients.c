@@ -37,11 +37,7 @@ void clients_keep_reserve(struct supervisor *sup)
 
 void client_free(struct client *c)
 {
-	struct client **at = &c->sup->control.first;
-
-	while (*at != c)
-		at = &(*at)->next;
-	*at = c->next;
+	list_remove(c->sup->control.first, c);
 	ev_io_stop(c->sup->loop, &c->io);
 	if (c->sup->control.reserve_fd == -1) { /* its number is needed at once */
 		(void)shutdown(c->io.fd, SHUT_RDWR);
@@ -348,7 +344,6 @@ static void on_bounds(struct ev_loop *loop, ev_timer *timer, int revents)
 struct client *client_new(struct supervisor *sup)
 {
 	struct client *c = calloc(1, sizeof(*c));
-	struct client **at = &sup->control.first;
 
 	if (c == NULL)
 		return NULL;
@@ -358,9 +353,7 @@ struct client *client_new(struct supervisor *sup)
 	ev_init(&c->io, on_io);
 	ev_set_priority(&c->io, BEFORE_WORKERS);
 	c->io.data = c;
-	while (*at != NULL)
-		at = &(*at)->next;
-	*at = c;
+	list_append(sup->control.first, c);
 	return c;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/control/internal.h"
 
+#include "base/scope.h"
 #include "base/text.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
@@ -117,17 +118,15 @@ static bool is_fulfilled(const struct client *c)
 
 int request_expect(struct client *c, struct service *service, struct error *err)
 {
-	struct expectation *list = realloc(c->expected, (c->expected_count + 1) * sizeof(*list));
 	enum awaited what = service->stage.awaited;
 
-	if (list == NULL)
+	if (!array_grow(c->expected, c->expected_count))
 		return error_set(err, 0, "out of memory");
 	if (what == AWAITED_SETTLED || what == AWAITED_FEWER)
 		set_outcome(&service->last_scale,
 			what == AWAITED_FEWER ? UINT64_MAX : cluster_last_worker(service->core),
 			NULL, false);
-	c->expected = list;
-	list[c->expected_count++] = (struct expectation){
+	c->expected[c->expected_count++] = (struct expectation){
 		.service = service,
 		.rollout = what == AWAITED_ROLLOUT ? cluster_last_rollout(service->core) : 0,
 		.settled = what == AWAITED_SETTLED,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/drain/drain.h"
 
+#include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/socket/sockdiag.h"
@@ -141,11 +142,9 @@ static struct host_monitor *find_or_add_monitor(struct host *h, const char *who,
 			place = a;
 	}
 	if (h->monitor_count < MONITORS_MOST) {
-		place = realloc(h->monitors, (h->monitor_count + 1) * sizeof(*place));
-		if (place == NULL)
+		if (!array_grow(h->monitors, h->monitor_count))
 			return NULL;
-		h->monitors = place;
-		place += h->monitor_count++;
+		place = &h->monitors[h->monitor_count++];
 	}
 	*place = (struct host_monitor){.last = 0};
 	memcpy(place->who, who, len);

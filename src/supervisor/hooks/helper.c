@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/hooks/hooks.h"
 
+#include "base/scope.h"
 #include "config/value.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/common/news.h"
@@ -14,22 +15,13 @@
 #include <string.h>
 #include <unistd.h>
 
-static void remove_from_list(const struct helper *h)
-{
-	struct helper **at = &h->job.sup->commands.helpers;
-
-	while (*at != h)
-		at = &(*at)->next;
-	*at = h->next;
-}
-
 static void on_over(void *owner, const struct pidfd_end *end)
 {
 	struct helper *h = owner;
 
 	if (end == NULL)
 		return; /* its end comes */
-	remove_from_list(h);
+	list_remove(h->job.sup->commands.helpers, h);
 	if (h->over != NULL)
 		h->over(h->owner, end, h->job.late);
 	free(h->file);

@@ -2,6 +2,7 @@
 #include "supervisor/hooks/hooks.h"
 
 #include "base/log.h"
+#include "base/scope.h"
 #include "base/text.h"
 #include "base/nsec.h"
 #include "config/option.h"
@@ -56,11 +57,7 @@ static void report_end(const struct hook_run *run, const char *how)
 
 static void remove_run(struct hooks *hooks, struct hook_run *run)
 {
-	struct hook_run **at = &hooks->head;
-
-	while (*at != run)
-		at = &(*at)->next;
-	*at = run->next;
+	list_remove(hooks->head, run);
 	hook_run_free(run);
 }
 
@@ -267,11 +264,8 @@ static void put_facts(struct hook_run *run, const struct report *r)
 void hooks_add(struct hooks *hooks, struct hook_run *run)
 {
 	struct cluster_hooks *of = run->service != NULL ? &run->service->hooks : NULL;
-	struct hook_run **at = &hooks->head;
 
-	while (*at != NULL)
-		at = &(*at)->next;
-	*at = run;
+	list_append(hooks->head, run);
 	*(run->helper != NULL ? &hooks->running : &hooks->queued) += 1;
 	if (of != NULL)
 		*(run->helper != NULL ? &of->running : &of->queued) += 1;

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/scope.h"
 #include "base/text.h"
 #include "config/logfile.h"
 #include "config/value.h"
@@ -139,9 +140,7 @@ static bool may_begin(const struct supervisor *sup, const struct ask *ask)
 
 static void drop_ask(struct ask **list, struct ask *ask)
 {
-	while (*list != ask)
-		list = &(*list)->next;
-	*list = ask->next;
+	list_remove(*list, ask);
 	free(ask);
 }
 

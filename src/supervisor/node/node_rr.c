@@ -63,16 +63,13 @@ static struct node_worker *find_free_worker(const struct node_server *s, nsec_t 
 static void keep_waiting(struct node_server *s, int fd)
 {
 	struct node_wait *wait = malloc(sizeof(*wait));
-	struct node_wait **at = &s->waiting;
 
 	if (wait == NULL) { /* a worker that refused it may still have a duplicate */
 		foreign_close(s->cluster->service->sup, NULL, &fd);
 		return;
 	}
 	*wait = (struct node_wait){.fd = fd};
-	while (*at != NULL)
-		at = &(*at)->next;
-	*at = wait;
+	list_append(s->waiting, wait);
 }
 
 static void pause_worker(struct node_worker *w, nsec_t span)

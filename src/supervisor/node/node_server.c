@@ -96,12 +96,8 @@ struct node_server *node_server_new(struct node_cluster *n)
 
 void node_server_free(struct node_server *s)
 {
-	struct node_server **at = &s->cluster->servers;
-
 	node_rr_end(s);
-	while (*at != s)
-		at = &(*at)->next;
-	*at = s->next;
+	list_remove(s->cluster->servers, s);
 	s->cluster->server_count--;
 	free(s->data);
 	free(s);
@@ -156,14 +152,10 @@ static bool uses_listener(const struct node_worker *w, const struct listener *l)
 /* NULL: out of memory. */
 static struct node_use *add_use(struct node_worker *w, const struct node_server *s, int64_t query)
 {
-	struct node_use *more = realloc(w->uses, (w->use_count + 1) * sizeof(*more));
-
-	if (more == NULL)
+	if (!array_grow(w->uses, w->use_count))
 		return NULL;
-	w->uses = more;
-	more += w->use_count++;
-	*more = (struct node_use){.server = s->number, .query = query};
-	return more;
+	w->uses[w->use_count] = (struct node_use){.server = s->number, .query = query};
+	return &w->uses[w->use_count++];
 }
 
 static void drop_use(struct node_worker *w, size_t i)

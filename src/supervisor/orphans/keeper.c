@@ -165,19 +165,16 @@ static int add_stored(struct fd_store *g, const struct logwire_packet *p, struct
 		.which = p->which,
 		.id = p->worker,
 	};
-	struct stored *list;
 
 	if (m->fd_count != logwire_count(p->which)) {
 		errno = EMFILE; /* some descriptors did not fit into nclust's table */
 		return -1;
 	}
-	list = g->count < FD_STORE_MAX ? reallocarray(g->list, g->count + 1, sizeof(*list)) : NULL;
-	if (list == NULL)
+	if (g->count >= FD_STORE_MAX || !array_grow(g->list, g->count))
 		return -1;
 	for (size_t i = 0; i < COUNT_OF(stored.fds); i++)
 		stored.fds[i] = i < m->fd_count ? fd_release(&m->fds[i]) : -1;
-	g->list = list;
-	list[g->count++] = stored;
+	g->list[g->count++] = stored;
 	return 0;
 }
 

@@ -31,15 +31,11 @@ struct remains {
 
 static void add_process(struct remains *r, int pidfd)
 {
-	int *list = reallocarray(r->list, r->count + 1, sizeof(*list));
-
-	if (list != NULL)
-		r->list = list;
-	if (list == NULL || r->count >= REMAINS_MAX) {
+	if (r->count >= REMAINS_MAX || !array_grow(r->list, r->count)) {
 		(void)close(pidfd);
 		return;
 	}
-	list[r->count++] = pidfd;
+	r->list[r->count++] = pidfd;
 }
 
 /* ---- whose process it is ---- */

@@ -343,15 +343,12 @@ struct listener_socket *group_add(struct listener *l, int fd, unsigned lane)
 void group_close(struct listener *l, struct listener_socket *s)
 {
 	struct holding holding = {.listener = l, .socket = s};
-	struct listener_socket **at = &l->sockets;
 	bool few = group_size(l) <= 2 || share_out_last(l);
 
 	if (!few)
 		reuseport_mute(s->fd);
 	last_of(l)->place = s->place; /* so does the kernel */
-	while (*at != NULL && *at != s)
-		at = &(*at)->next;
-	*at = s->next;
+	list_remove(l->sockets, s);
 	PARTS(let_go, &holding);
 	if (l->fd == s->fd) { /* any other socket becomes the listener's `fd` */
 		l->fd = l->sockets->fd;

@@ -81,12 +81,10 @@ struct listener *listener_next(struct listener_walk *w)
 static int inherit_one(struct supervisor *sup, enum address_kind kind, int fd, const char *name)
 {
 	struct listener_set *set = &sup->sockets.inherited;
-	struct listener **list = reallocarray(set->list, set->count + 1, sizeof(*list));
 	struct listener *l = calloc(1, sizeof(*l));
 
-	if (list != NULL)
-		set->list = list;
-	if (list == NULL || l == NULL || (l->address.name = strdup(name)) == NULL) {
+	if (!array_grow(set->list, set->count) || l == NULL ||
+		(l->address.name = strdup(name)) == NULL) {
 		free(l);
 		return -1;
 	}

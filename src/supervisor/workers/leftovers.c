@@ -35,12 +35,8 @@ static bool has_had_signal(const struct worker_life *life, pid_t pid, bool any)
 /* Without memory the process may get the signal a second time. */
 static void note_signalled(struct worker_life *life, pid_t pid)
 {
-	pid_t *list = realloc(life->signalled, (life->signalled_count + 1) * sizeof(*list));
-
-	if (list == NULL)
-		return;
-	life->signalled = list;
-	list[life->signalled_count++] = pid;
+	if (array_grow(life->signalled, life->signalled_count))
+		life->signalled[life->signalled_count++] = pid;
 }
 
 /* ---- a shell that waits for its child ---- */
@@ -300,7 +296,7 @@ void leftovers_found(struct child *child, pid_t pid, int pidfd)
 }
 
 /* Does the process live, and is it of the group, which is 0 then?  A zombie is dead, whether or not
- * a process reaps it.  Where `status` names no groups (gVisor), each may be of it. */
+ * a process reaps it.  Where `status` names no groups, each may be of it. */
 static bool lives_in_group(void *group, pid_t pid)
 {
 	scoped_fd fd = -1;

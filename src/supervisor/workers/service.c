@@ -339,12 +339,9 @@ static uint64_t random_seed(void)
 /* An empty service, and room for it in sup->services.  NULL: no memory. */
 static struct service *make_service(struct supervisor *sup)
 {
-	struct service **list = realloc(sup->services, (sup->service_count + 1) * sizeof(*list));
 	struct service *s = calloc(1, sizeof(*s));
 
-	if (list != NULL)
-		sup->services = list;
-	if (list == NULL || s == NULL) {
+	if (!array_grow(sup->services, sup->service_count) || s == NULL) {
 		free(s);
 		return NULL;
 	}
