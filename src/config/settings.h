@@ -115,9 +115,8 @@ enum pty_mode { PTY_AUTO, PTY_YES, PTY_NO };
 enum orphans_mode { ORPHANS_STOP, ORPHANS_KEEP };
 enum leftovers_mode { LEFTOVERS_END, LEFTOVERS_KEEP };
 enum drain_mode {
-	DRAIN_AUTO,   /* as `signal` for a command that was seen to answer what
-			 was in flight after its stop signal, else `quiet` */
-	DRAIN_QUIET,  /* the stop signal comes at a quiet moment */
+	DRAIN_AUTO,
+	DRAIN_QUIET,  /* both: the stop signal comes at a quiet moment */
 	DRAIN_SIGNAL, /* at once, and then it has `drain-timeout` at least */
 	DRAIN_OFF,    /* at once, and nobody looks at its connections */
 };

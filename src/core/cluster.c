@@ -200,9 +200,6 @@ static void on_worker(struct cluster *c, const struct event *e)
 	case EVENT_DRAINED:
 		(void)slot_tell(c, e->slot, w, ON_DRAINED, NULL);
 		break;
-	case EVENT_GRACEFUL:
-		generations_learn(&c->generations, w->generation, LESSON_GRACEFUL);
-		break;
 	case EVENT_BUSY:
 		c->slots[e->slot].busy = e->held && w == &c->slots[e->slot].main;
 		return;

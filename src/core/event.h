@@ -84,8 +84,6 @@ enum event_kind {
 			       WHY_SOCKET: replace it, when its turn comes */
 	EVENT_DRAINED,      /* slot, worker: answer to ACTION_DRAIN: now is the
 			       moment for the stop signal */
-	EVENT_GRACEFUL,     /* slot, worker: it answered what was in flight
-			       after its stop signal */
 	EVENT_BUSY,         /* slot, worker: `held`: it is answering, and would
 			       take time to drain: a rollout comes to the others
 			       first */

@@ -15,7 +15,6 @@
 enum lesson {
 	LESSON_SAYS_READY, /* READY=1 was seen */
 	LESSON_LISTENS,    /* a worker was seen to listen */
-	LESSON_GRACEFUL,   /* a worker answered all requests at its stop */
 	LESSON_SILENT,     /* a worker gave no sign of being ready, but lived */
 	LESSON_UNGATED,    /* a worker could not be held back as a spare */
 	LESSONS,

@@ -104,8 +104,7 @@ bool cluster_empties(const struct cluster *c, unsigned generation)
 	const struct generation *g = cluster_find_generation(c, generation);
 
 	return g != NULL && g->settings->drain_timeout > 0 &&
-		(g->settings->drain == DRAIN_QUIET ||
-			(g->settings->drain == DRAIN_AUTO && !g->knows[LESSON_GRACEFUL]));
+		(g->settings->drain == DRAIN_AUTO || g->settings->drain == DRAIN_QUIET);
 }
 
 /*

@@ -77,7 +77,7 @@ static void forget(struct world *w)
 	memset(w->asked_canary, 0, sizeof(w->asked_canary));
 	memset(w->outcome, 0, sizeof(w->outcome));
 	for (unsigned i = 0; i < PLANS_MAX; i++)
-		w->known[i].graceful = w->known[i].silent = false;
+		w->known[i].silent = false;
 	w->alive = w->ready = 0;
 	w->lived = w->went_back_badly = false;
 	w->gave_up = w->may_give_up = false;

@@ -118,7 +118,6 @@ static void draw_habits(struct world *w, struct habits *h, unsigned how_bad)
 	h->undead = per_mille(w, how_bad / 10);
 	h->never_quiet = per_mille(w, how_bad);
 	h->quiet_after = some_of(w, 2 * SECOND);
-	h->graceful = per_mille(w, 300);
 	h->silent = per_mille(w, how_bad);
 	h->intervals = per_mille(w, 200);
 	h->unwell = per_mille(w, how_bad);

@@ -9,8 +9,7 @@ static bool needs_drain(const struct world *w, const struct process *p)
 	const struct cluster_settings *s = p->settings;
 
 	return !p->timed_out && s->drain_timeout > 0 &&
-		(s->drain == DRAIN_QUIET ||
-			(s->drain == DRAIN_AUTO && !w->known[p->command].graceful));
+		(s->drain == DRAIN_QUIET || s->drain == DRAIN_AUTO);
 }
 
 void stops_note_drain(struct world *w, const struct action *a)

@@ -24,7 +24,6 @@ static const char *const event_names[] = {
 	[EVENT_UNWELL] = "unwell",
 	[EVENT_OUTGROWN] = "outgrown",
 	[EVENT_DRAINED] = "drained",
-	[EVENT_GRACEFUL] = "graceful",
 	[EVENT_BUSY] = "busy",
 	[EVENT_EXITED] = "exited",
 	[EVENT_STOP] = "stop",

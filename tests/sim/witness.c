@@ -223,9 +223,6 @@ static void note_of_worker(struct world *w, const struct event *e)
 		break;
 	case EVENT_BUSY: /* that is but an order */
 		break;
-	case EVENT_GRACEFUL:
-		w->known[p->command].graceful = true;
-		break;
 	default: /* it has ended */
 		note_done(w, p, e);
 		witness_bury(w, e->worker);

@@ -336,8 +336,6 @@ void world_carry_out(struct world *w, const struct action *a)
 		if (w->calm || !world_chance(w, h->deaf))
 			schedule_exit(w, a->worker, world_span(w, 0, h->stop_after),
 				(struct ending){.kind = ENDING_SIGNAL, .code = a->signal});
-		if (world_chance(w, h->graceful))
-			schedule(w, a->worker, world_span(w, 0, h->stop_after), EVENT_GRACEFUL, 0);
 		break;
 	case ACTION_DRAIN:
 		h = habits_of(w, w->processes[a->worker].settings);

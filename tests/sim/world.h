@@ -42,7 +42,6 @@ struct habits {
 	unsigned intervals; /* chooses one for its watchdog */
 	unsigned unwell;
 	unsigned outgrown;
-	unsigned graceful; /* seen to answer after its stop signal */
 	nsec_t stop_after;
 };
 
@@ -58,7 +57,6 @@ struct plan {
 struct known {
 	bool says_ready; /* READY=1 came from a living one */
 	bool listens;
-	bool graceful;
 	bool silent; /* one was taken as ready as it lived */
 	bool perhaps_silent;
 };

@@ -69,7 +69,6 @@ void drain_free(struct drain *d)
 
 	drain_thaw(d);
 	ev_timer_stop(d->child->service->sup->loop, &d->timer);
-	drain_drop_flights(d);
 	drain_forget_processes(d);
 	if (d->holds)
 		courier_end_held(d->child, COURIER_LET_GO, 0);
@@ -175,26 +174,11 @@ void drain_report(struct drain *d, bool forced)
 	conclude(d, forced || d->view.unanswered > 0);
 	if (d->view.blind)
 		log_blind(d);
-	if (forced)
-		drain_hold_flights(d);
 	child_tell(c, EVENT_DRAINED, WHY_ITSELF);
 	c = child_find(service, slot, worker);
 	d = c != NULL ? c->traffic.drain : NULL; /* child_tell() may have freed the drain */
 	if (d != NULL && !d->signalled && !d->after_signal)
 		drain_free(d); /* the core no longer wants the drain */
-}
-
-/* ---- after the signal ---- */
-
-static void learn_from_flights(struct drain *d)
-{
-	drain_thaw(d);
-	if (d->flight_count == 0 || drain_look_at_flights(d)) {
-		drain_judge(d);
-		go_on_after_signal(d);
-		return;
-	}
-	drain_arm(d, 5 * MSEC);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -204,7 +188,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)loop;
 	(void)revents;
 	if (d->signalled)
-		learn_from_flights(d);
+		go_on_after_signal(d);
 	else
 		drain_await_moment(d);
 }
@@ -257,11 +241,9 @@ static struct child *only_worker_in(const struct service *service, uint32_t slot
 /* Are there several workers to choose from, and will the rollout drain them? */
 static bool needs_order(const struct service *service, const struct rollout_view *rollout)
 {
-	const struct cluster_settings *s = cluster_settings(service->core);
-
 	return service->accepting == NULL && cluster_state(service->core) != CLUSTER_STOPPING &&
-		cluster_ready(service->core) > 1 && s->drain_timeout > 0 &&
-		(s->drain == DRAIN_QUIET || s->drain == DRAIN_AUTO) &&
+		cluster_ready(service->core) > 1 &&
+		cluster_empties(service->core, cluster_generation(service->core)) &&
 		(!rollout->under_way || rollout->of == cluster_wanted(service->core));
 }
 
@@ -303,8 +285,6 @@ static void conclude_before_signal(struct drain *d)
 	forced = !d->view.blind && d->view.busy > 0;
 	if (d->until > d->began && (forced || !d->after_signal)) /* the core has stopped waiting */
 		conclude(d, forced);
-	if (forced)
-		drain_hold_flights(d);
 }
 
 /* Sends the stop signal and continues the worker; reports connections that are still busy. */
@@ -332,8 +312,8 @@ static void send_stop_signal(struct child *child, int signal)
 	d->signalled = true;
 	if (d->process_count <= 1)
 		drain_thaw(d);
-	if (d->frozen || d->flight_count > 0)
-		drain_arm(d, d->frozen ? LEAVE_PATIENCE : MSEC);
+	if (d->frozen)
+		drain_arm(d, LEAVE_PATIENCE);
 	else
 		go_on_after_signal(d);
 }
@@ -356,8 +336,6 @@ static void drain_on_dying(struct child *child)
 	drain_thaw(d);
 	courier_end_held(child, COURIER_ENDED, 0);
 	d->holds = false;
-	if (d->signalled)
-		drain_judge(d);
 	drain_free(d);
 }
 

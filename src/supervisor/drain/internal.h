@@ -46,17 +46,6 @@ struct drain_view {
 	nsec_t took;
 };
 
-/* A connection that was in flight at the stop signal.  nclust holds a duplicate to see how the
- * connection ends.  Until nclust closes the duplicate, the worker's close(2) sends no FIN, so
- * nclust holds only a few, and not for long. */
-struct drain_flight {
-	int fd;
-	uint64_t cookie;
-	uint32_t segments_out;
-	bool answered;
-};
-#define DRAIN_FLIGHTS 4
-
 struct drain {
 	struct drain *next; /* in the list of all drains */
 	struct traffic *traffic;
@@ -67,7 +56,7 @@ struct drain {
 	nsec_t wait;       /* time before the next look */
 	bool concluded;    /* its end is published */
 	bool after_signal; /* the worker runs on after its stop signal */
-	bool signalled;    /* the stop signal is sent; flights are watched (drain_learn.c) */
+	bool signalled;    /* the stop signal is sent, processes below the worker stay frozen */
 
 	struct drain_process *processes;
 	size_t process_count;
@@ -109,9 +98,6 @@ struct drain {
 	bool turned_away;    /* nclust has kept new connections away before the first freeze */
 	bool unreachable;    /* its unix paths belong to other workers by now */
 	nsec_t withdraw_at;  /* when to call drain_withdraw() again */
-
-	struct drain_flight flights[DRAIN_FLIGHTS];
-	size_t flight_count;
 };
 
 /* Looks at the connections; fills d->view and traffic.seen. */
@@ -193,14 +179,6 @@ void courier_end_held(const struct child *child, enum courier_kind how, uint64_t
 /* The courier after an upgrade, and at the end. */
 void courier_go_on(struct supervisor *sup);
 void courier_end(struct supervisor *sup);
-
-/* drain_learn.c */
-void drain_hold_flights(struct drain *d); /* duplicates some that were busy at the last look */
-/* Checks how the flights ended; true: none is open any more. */
-bool drain_look_at_flights(struct drain *d);
-/* Gives the core EVENT_GRACEFUL if all flights were answered; drops the flights. */
-void drain_judge(struct drain *d);
-void drain_drop_flights(struct drain *d);
 
 /* ---- steer ---- */
 

@@ -436,9 +436,7 @@ void steer_on_uses(struct child *child, struct listener *l, enum listener_use us
 
 static bool drains_by_looking(const struct service *service)
 {
-	enum drain_mode drain = cluster_settings(service->core)->drain;
-
-	return drain == DRAIN_QUIET || drain == DRAIN_AUTO;
+	return cluster_empties(service->core, cluster_generation(service->core));
 }
 
 static bool is_for_all(const struct service *service, const struct rollout_view *rollout)

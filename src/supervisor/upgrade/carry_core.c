@@ -92,7 +92,6 @@ static const struct plain_row generation_rows[] = {
 	PLAIN(5, generation, knows[LESSON_SAYS_READY], BOOL),
 	PLAIN(6, generation, knows[LESSON_LISTENS], BOOL),
 	PLAIN_ENUM(7, generation, rejected, WHY_REQUEST),
-	PLAIN(8, generation, knows[LESSON_GRACEFUL], BOOL),
 	PLAIN(9, generation, beside, UNSIGNED),
 	PLAIN(10, generation, knows[LESSON_SILENT], BOOL),
 	PLAIN(11, generation, knows[LESSON_UNGATED], BOOL),

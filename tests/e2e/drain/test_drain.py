@@ -172,23 +172,6 @@ def test_a_worker_that_is_never_quiet_is_told_of_with_its_connection(under, who)
     assert forced.busy == 1 and forced.took_ms >= 450
 
 
-def test_auto_who_answers_after_its_signal_gets_it_at_once_from_then_on():
-    gate = Gate("go")
-    it = cluster("-n 1 -l 8000 --ready notify --drain-timeout 400ms", RUDE, "--graceful", "--slow",
-                 1, "--until", gate)
-    for n in (1, 2):
-        request = Request("/slow")
-        wait_asked()
-        it.call("restart", no_wait=True)
-        it.event("stopping", n=n)
-        it.call("status")  # the signal has been sent
-        gate.open()
-        assert request.answer().status == 200
-        it.event("rollout-done", n=n)
-        os.unlink(gate.path)
-    assert len(it.happened("drained")) == 1
-
-
 def test_auto_who_dies_of_its_signal_is_not_trusted():
     it = cluster("-n 1 -l 8000 --ready notify --drain-timeout 400ms", RUDE, "--until", Gate())
     for n in (1, 2):

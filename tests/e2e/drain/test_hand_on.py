@@ -89,6 +89,39 @@ def test_no_client_that_repeats_nothing_sees_an_error(name):
     assert asked_again(it) == 0
 
 
+def test_nor_of_a_server_that_has_once_finished_a_request_after_its_stop_signal():
+    """It ends then, and its kept connections with it, on which requests may be on their way."""
+    program = UNREAD.replace("STATUS", "200").replace("import ", "import signal, threading, time, ")
+    write("server.py", program.replace("        left =", """        if self.path == "/slow":
+            busy.set()
+            while not os.path.exists("go"):
+                time.sleep(0.01)
+            busy.clear()
+        left =""", 1).replace("http.server.Th", """busy = threading.Event()
+def end(*_):
+    while busy.is_set():
+        time.sleep(0.01)
+    time.sleep(0.1)
+    os._exit(0)
+signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=end).start())
+http.server.Th"""))
+    ini = section("it", f"python3 {path('server.py')}", "bake = 0", "drain-timeout = %s", workers=1,
+                  ready=None)
+    it = cluster(ini=ini % "1s")
+    slow = Request("/slow")
+    wait(lambda: lines("asked") == ["/slow"])
+    it.call("restart", no_wait=True)
+    it.event("drained", forced=1)
+    write("go", "")
+    assert slow.answer().status == 200
+    it.event("rollout-done")
+    it.reload(ini % "10m")
+    clients = Askers(path="/")
+    for _ in range(3):
+        it.call("restart", bound=BOUND)
+    assert clients.end() == []
+
+
 def test_no_client_of_a_proxy_without_a_second_try_sees_an_error_over_a_unix_socket():
     program = UNREAD[:UNREAD.rindex("http.server.")].replace("STATUS", "200").replace("100", "2000")
     it = cluster(f"-n 2 --bake 0 --drain-timeout 10m -l unix:{path('up')}", "python3", "-c",

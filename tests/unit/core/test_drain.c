@@ -88,25 +88,9 @@ TEST_LOOP(a_stop_at_once_ends_a_drain_or_needs_none, 0, 2)
 	ck_assert_uint_eq(actions(ACTION_KILL), 2);
 }
 
-TEST(auto_drains_until_it_is_known_that_the_command_is_graceful)
+TEST_LOOP(an_old_worker_is_drained_once_its_successor_is_ready, 0, 2)
 {
-	start_draining(DRAIN_AUTO, 2);
-	tell(EVENT_GRACEFUL, 1, 2);
-	restart();
-	gets_ready(0);
-	ck_assert_uint_eq(actions(ACTION_DRAIN), 0);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1);
-	goes(0);
-	gets_ready(1);
-	goes(1);
-	restart(); /* its successors are of the same command */
-	gets_ready(0);
-	ck_assert_uint_eq(actions(ACTION_DRAIN), 0);
-}
-
-TEST(an_old_worker_is_drained_once_its_successor_is_ready)
-{
-	start_draining(DRAIN_QUIET, 2);
+	start_draining(_i == 0 ? DRAIN_QUIET : DRAIN_AUTO, 2);
 	restart();
 	gets_ready(0);
 	ck_assert_int_eq(slot_at(0).worker[1].state, SLOT_DRAINING);

@@ -451,7 +451,7 @@ static const struct {
 		"1g 2g 3g 4i 5i 6g 7u 8u 9u 12u 13i 15u 16b "
 		"17i 18g 19u 20u 110w",
 		GAPS(slot_gaps)},
-	{"generation", &carried_generation, "1u 2u 3u 4u 5b 6b 7u 8b 9u 10b 11b 105u",
+	{"generation", &carried_generation, "1u 2u 3u 4u 5b 6b 7u 9u 10b 11b 105u",
 		GAPS(generation_gaps)},
 	{"visit", &carried_visit, "105u 1g 2u 3u 4i 5w", no_gaps, 0},
 	{"accepting", &carried_accepting, "1u 3b 5f 6g 7u 8u 9u 10u 11u 12x 13x 14u",
