@@ -255,6 +255,7 @@ static void count_connections(struct drain *d, const struct connections *seen)
 		v->busy += !quiet;
 		v->maybe_quiet +=
 			!quiet && c->kind == CONNECTION_UNIX && c->queue == 0 && c->unsent == 0;
+		v->reading += d->memory[i].answer_waits && c->queue == 0;
 		v->unanswered += !quiet && d->waited_long && drain_is_half_over(d, d->looked_at) &&
 			d->memory[i].asks && c->queue == 0 && c->unsent == 0;
 		v->guessed += quiet && d->memory[i].guessed;

@@ -19,6 +19,10 @@
  * freely again: in a step an answer goes out, and the request that follows it lies unread. */
 #define STAY_LAST (16 * MSEC)
 #define STEPS_MOST 12
+/* Over a unix socket a request is handed on only if it comes within a stay.  Clients may take long to
+ * read an answer and to ask again: then each stay lasts for this part of the drain so far, and the
+ * steps begin anew as long as requests come. */
+#define READING_PART 64
 #define STAY_AFTER (6 * MSEC) /* after the stop signal, at each of these steps */
 #define FREEZES_AFTER 64U     /* and so often at most */
 #define STEP (200 * USEC)
@@ -55,7 +59,8 @@ static void look_later(struct drain *d)
 									   : d->view.took;
 	nsec_t least =
 		nsec_min(took * (TURN_REST / 2) * (nsec_t)d->traffic->drain_count, LOOK_PAUSE_MOST);
-	nsec_t wait = d->wait;
+	nsec_t stood = d->frozen ? clock_now() - d->frozen_at : 0;
+	nsec_t wait = d->wait > stood ? d->wait : stood;
 
 	drain_thaw(d);
 	d->took_before = d->view.took;
@@ -218,8 +223,10 @@ static void end_quietly(struct drain *d)
  * worker stays frozen most of the time, because its clients may ask rarely. */
 static void await_request(struct drain *d, nsec_t now)
 {
+	bool reads = d->view.reading > 0 && now - d->frozen_at < (now - d->began) / READING_PART;
+
 	if (d->after_signal ? d->steps == STEPS_MOST - 2 && is_never_silent(d, now)
-			    : d->stays_frozen) {
+			    : d->stays_frozen && !reads) {
 		run_one_step(d);
 		return;
 	}
@@ -238,6 +245,7 @@ static void await_request(struct drain *d, nsec_t now)
 /* All processes of the worker are frozen: look again, and decide. */
 static void on_frozen(struct drain *d)
 {
+	const unsigned handed = d->handed;
 	nsec_t now;
 
 	d->unstoppable = 0;
@@ -257,6 +265,8 @@ static void on_frozen(struct drain *d)
 		!d->after_signal && !is_bypassed(d) ? DEAL_HAND
 			: is_never_silent(d, now)   ? DEAL_END_ASKING
 						    : DEAL_END_QUIET);
+	if (d->view.reading > 0 && d->handed > handed)
+		d->steps = 0;
 	if (d->freeze_between && d->steps < STEPS_MOST)
 		await_request(d, now);
 	else

@@ -4,6 +4,7 @@ import http.client
 import itertools
 import re
 import threading
+import time
 
 from drains import *
 
@@ -150,6 +151,38 @@ s.serve_forever()
     restart_until(it, lambda: handed_on(it) >= 5)
     assert clients.end() == []
     assert asked_again(it) == 0
+
+
+def test_nor_one_of_a_unix_socket_who_takes_long_to_ask_again():
+    """For longer than a worker that stands still is first waited for."""
+    it = cluster(f"-n 1 --bake 0 --drain-timeout 10m -l unix:{path('up')}", "python3",
+                 server("kinds.py"), path("up"))
+    over, failed = threading.Event(), []
+
+    def ask():
+        connection = None
+        while not over.is_set():
+            try:
+                if connection is None:
+                    connection = http.client.HTTPConnection("localhost", timeout=BOUND)
+                    connection.sock = dial(unix=path("up"))
+                    connection.auto_open = False
+                connection.request("POST", "/long", b"x" * 500)
+                answer = connection.getresponse()
+                assert answer.status == 200 and len(answer.read()) > 1 << 20
+                if answer.will_close:
+                    connection = None
+                time.sleep(.05)
+            except (OSError, AssertionError, http.client.HTTPException) as e:
+                failed.append(repr(e))
+                connection = None
+
+    clients = [threading.Thread(target=ask) for _ in range(3)]
+    [c.start() for c in clients]
+    restart_until(it, lambda: handed_on(it) >= 3)
+    over.set()
+    [c.join() for c in clients]
+    assert failed == []
 
 
 def test_a_body_that_looks_like_requests_is_never_asked():
