@@ -153,6 +153,30 @@ s.serve_forever()
     assert asked_again(it) == 0
 
 
+def test_nor_one_who_rests_while_the_worker_has_others_request():
+    """Its own may be on its way, however long it has been quiet."""
+    it = cluster("-n 1 --bake 0 --drain-timeout 10m", "python3", "-c", "import time" + UNREAD.replace(
+        "STATUS", "200").replace("        left =", """        while self.path == "/slow" and not os.path.exists("go"):
+            time.sleep(0.01)
+        left =""", 1))
+    old = it.worker().pid
+    rests = http.client.HTTPConnection("127.0.0.1", PORT, timeout=BOUND)
+    rests.request("GET", "/")
+    assert rests.getresponse().read()
+    rests.auto_open = False
+    slow = Request("/slow")
+    clients = Askers(3, path="/")
+    restart = it.begin("restart")
+    wait(lambda: sum(s.inode in inodes(old) for s in sockets("established", PORT)) <= 2)
+    wait(lambda: silence(rests.sock) > 1500)
+    rests.request("POST", "/", b"x" * 500)
+    assert rests.getresponse().status == 200
+    write("go", "")
+    assert slow.answer().status == 200
+    restart()
+    assert clients.end() == []
+
+
 def test_nor_one_of_a_unix_socket_who_takes_long_to_ask_again():
     """For longer than a worker that stands still is first waited for."""
     it = cluster(f"-n 1 --bake 0 --drain-timeout 10m -l unix:{path('up')}", "python3",
