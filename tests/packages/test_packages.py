@@ -159,6 +159,8 @@ def test_the_static_program_finds_users_in_the_files_alone(tmp_path):
 def test_the_static_program_is_stripped_and_runs_with_busybox_alone(tmp_path):
     run("apt-get", "-qq", "download", "busybox-static", cwd=tmp_path)
     run("dpkg", "-x", only(tmp_path / "busybox-static_*.deb"), tmp_path / "root")
+    if not (tmp_path / "root/bin").exists():  # it comes with Debian's base-files from 13 on
+        (tmp_path / "root/bin").symlink_to("usr/bin")
     shutil.copy(TOP / "build/static/nclust", tmp_path / "root/bin")
     assert ".symtab" not in run("readelf", "-SW", tmp_path / "root/bin/nclust")
     for folder in ("proc", "dev", "tmp", "srv"):
