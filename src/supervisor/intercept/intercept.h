@@ -92,6 +92,8 @@ void listens_born(struct child *child);
 /* Was the worker passed sockets?  It may use them as they are, and never listen. */
 bool listens_is_passed(const struct child *child);
 
+/* Has the worker shown that it is ready, unless it is a master whose processes do not serve yet? */
+bool listens_is_held(const struct child *child);
 /* The worker says READY=1: `listening.said` if that has to wait, too. */
 void intercept_on_says_ready(struct child *child);
 

@@ -77,8 +77,7 @@ static bool is_starting(const struct child *child)
 	return child_view(child).state == SLOT_STARTING;
 }
 
-/* Has the worker shown that it is ready, unless it is a master whose processes do not serve yet? */
-static bool is_held(const struct child *child)
+bool listens_is_held(const struct child *child)
 {
 	return child->listening.unproven != 0 && is_starting(child) &&
 		(child->listening.said || (makes_ready(child) && listens_on_all(child)));
@@ -250,15 +249,16 @@ static void look_at_process(struct look *look, pid_t tid)
 	intercept_check_late(look->child, &r);
 }
 
-/* Is the thread in a call that does not say what it waits for, or must nclust not look?  (One that has
- * ended is in state '\0', Z or X.) */
+/* Is the thread in a call that does not say what it waits for, or must nclust not look?  A process
+ * that ends belongs to root as soon as it has no memory, and one in state '\0', Z or X has ended. */
 static bool is_hidden(struct remote *r)
 {
 	int fd;
 	long call = remote_call(r, &fd);
 
-	return call == -2 ? strchr("ZX", process_state(r->tid)) == NULL
-			  : (remote_call_kind(call) & CALL_UNKNOWN) != 0;
+	return call == -2
+		? !process_is_ending(r->tid) && strchr("ZX", process_state(r->tid)) == NULL
+		: (remote_call_kind(call) & CALL_UNKNOWN) != 0;
 }
 
 static bool has_found(const struct look *look)
@@ -352,7 +352,7 @@ static bool look_at_waiting(struct child *child, bool notes)
 	struct look look = {.child = child, .until = clock_now() + LOOK_AT_THREADS, .notes = notes};
 	pid_t bound_by = child->listening.bound_by;
 	nsec_t age = age_of_sign(child);
-	bool held = is_held(child);
+	bool held = listens_is_held(child);
 	nsec_t begun = allowance_begin();
 
 	if (bound_by != 0 && bound_by != child->pid) {
@@ -393,7 +393,7 @@ static nsec_t wait_before_look(const struct child *child)
 {
 	unsigned looks = child->trap.looks;
 
-	if (is_held(child))
+	if (listens_is_held(child))
 		return nsec_min(age_of_sign(child) / SERVE_PART + SERVE_WAIT, LISTEN_PATIENCE);
 	return looks < 5 ? LOOK_WAIT << looks : LISTEN_PATIENCE;
 }
@@ -487,7 +487,7 @@ static bool is_worth_a_look(struct child *child)
 static void look_if_ready(struct child *child)
 {
 	nsec_t now = clock_now();
-	bool held = is_held(child);
+	bool held = listens_is_held(child);
 	const char *missing;
 	bool serves = false;
 	bool notes;
@@ -581,7 +581,7 @@ static void report_if_ready(struct child *child)
 {
 	if (!listens_on_all(child) || (!ports_expects(child) && ports_lacks_one(child)))
 		schedule_look(child, LISTEN_PATIENCE);
-	else if (is_held(child))
+	else if (listens_is_held(child))
 		hold(child);
 	else
 		report_shown(child);
@@ -593,7 +593,7 @@ void intercept_on_says_ready(struct child *child)
 		child->service->accepting == NULL)
 		child->listening.unproven = child->pid;
 	child->listening.said = true;
-	child->listening.said = is_held(child);
+	child->listening.said = listens_is_held(child);
 	if (child->listening.said)
 		hold(child);
 }

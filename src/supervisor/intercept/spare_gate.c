@@ -232,7 +232,7 @@ void startwait_on_status(struct json_writer *w, const struct child *child)
 		text = child->life.waits;
 	if (starts && text == NULL)
 		text = ports_missing(child);
-	if (starts && text == NULL && child->listening.unproven != 0)
+	if (starts && text == NULL && listens_is_held(child))
 		text = "a process that serves its port";
 	if (starts && text == NULL && child->listening.awaited && !listens_is_passed(child))
 		text = "its port";

@@ -394,6 +394,9 @@ void readiness_explain_late(const struct service *service, const struct report *
 		missing = ports_missing(child);
 	if (child != NULL && child->life.waits != NULL)
 		snprintf(text, sizeof(text), "waits for %s", child->life.waits);
+	else if (child != NULL && missing == NULL && child->listening.unproven != 0 &&
+		(ready != READY_NOTIFY || child->listening.said) && ready != READY_PROBE)
+		snprintf(text, sizeof(text), "listens, but no process of it waits for clients");
 	else if (missing != NULL)
 		snprintf(text, sizeof(text),
 			"does not listen on %s, unlike generation %u ('restart "
