@@ -95,6 +95,22 @@ static bool is_http(const char *text)
 		strncmp(line_end - 9, " HTTP/1.", 8) == 0;
 }
 
+static bool has_prefix(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* Is this the beginning of one request that every client repeats?  Proxies repeat no POST, and none
+ * whose body they no longer have.  Bytes behind the head are a second request, or a body. */
+static bool is_request(const char *text)
+{
+	const char *head_end = strstr(text, "\r\n\r\n");
+
+	return (has_prefix(text, "GET ") || has_prefix(text, "HEAD ") ||
+		       has_prefix(text, "OPTIONS ")) &&
+		is_http(text) && (head_end == NULL || head_end[4] == '\0');
+}
+
 /* Are these bytes one message of a client's WebSocket (RFC 6455, 5.2)?  The caller
  * has checked that its first six bytes are there. */
 static bool is_message(const char *text, uint32_t size)
@@ -129,6 +145,7 @@ static void read_kind(int fd, const struct connections *all, struct connection *
 		return;
 	got = peek_text(fd, text, sizeof(text));
 	c->whole = all->is_whole != NULL && all->is_whole(text, got, c->queue);
+	c->asks = is_request(text);
 	if (c->kind != CONNECTION_TCP)
 		return;
 	c->http = is_http(text);
@@ -371,23 +388,6 @@ static bool is_late(int fd, const struct connection *c)
 	return c->kind == CONNECTION_TCP &&
 		getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
 		info.tcpi_data_segs_in != c->segments_in;
-}
-
-static bool has_prefix(const char *text, const char *prefix)
-{
-	return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
-/* Is this the beginning of one request that every client repeats?  Proxies repeat no
- * POST, and no request whose body they no longer have.  Bytes behind the head are a
- * second request, or a body. */
-static bool is_request(const char *text)
-{
-	const char *head_end = strstr(text, "\r\n\r\n");
-
-	return (has_prefix(text, "GET ") || has_prefix(text, "HEAD ") ||
-		       has_prefix(text, "OPTIONS ")) &&
-		is_http(text) && (head_end == NULL || head_end[4] == '\0');
 }
 
 /* Take bytes out of the queue.  The process is stopped, so nobody else reads. */

@@ -59,6 +59,7 @@ struct connection {
 	uint8_t deeds;     /* set by the caller, for connections_end() */
 	bool handed;       /* all->hand has taken it */
 	bool whole;        /* unread bytes are one request, as all->is_whole says */
+	bool asks;         /* unread bytes begin one request that every client repeats */
 	bool local;    /* the peer is on this host: a unix socket, loopback or the same address */
 	bool http;     /* unread bytes begin with a head of HTTP/1 */
 	bool frames;   /* unread bytes are a message of a WebSocket */
@@ -102,11 +103,10 @@ int connections_add(struct connections *all, struct remote *r, int pidfd);
 /* Sort by cookie, so that entries of the same socket follow each other. */
 void connections_sort(struct connections *all);
 
-/* Do the deeds with the connections of a process, and return how many were shut down.  A connection on which data has come since the look stays, and is
- * added to *late; a descriptor that is another socket by now is left alone.
- * Connections with DEED_ASKS are added to *asked: the head of a request of HTTP/1 is
- * taken out of the queue first, or the process would act on it; a connection with
- * other unread bytes stays. */
+/* Do the deeds with the connections of a process, and return how many were shut down.  A connection on
+ * which data has come since the look stays, and is added to *late; a descriptor that is another socket
+ * by now is left alone.  Connections with DEED_ASKS are added to *asked: their request is taken out of
+ * the queue first, or the process would act on it; one with other unread bytes stays. */
 unsigned connections_end(
 	struct remote *r, int pidfd, struct connections *all, unsigned *late, unsigned *asked);
 

@@ -362,7 +362,9 @@ static bool may_end_asking(
 	if (c->whole && drain_may_hand(d, c) && !is_unproven &&
 		!drain_is_half_over(d, d->looked_at))
 		return false;
-	return !m->quiet && quiet_asks_anew(c, m) &&
+	return !m->quiet && c->asks && c->unsent == 0 &&
+		(c->kind == CONNECTION_TCP ? c->bytes_out > 0 && quiet_is_between(c, m)
+					   : m->was_served) &&
 		(d->after_signal || !d->keeps_quiet || d->waited_long || !m->rested);
 }
 

@@ -117,30 +117,9 @@ static uint32_t acks_before(const struct connection *c, const struct quiet_memor
 	return before->segments_in != c->segments_in ? before->acks_out : before->acks_before;
 }
 
-static bool is_answered_unread(const struct connection *c, const struct quiet_memory *before)
-{
-	return before->unread > 0 && c->queue >= before->unread &&
-		c->segments_in == before->segments_in && c->segments_out != before->segments_out;
-}
-
-/* Does the client wait for an answer?  Then what lies unread by now is no next request. */
-static bool is_waited_for(const struct connection *c, const struct quiet_memory *before)
-{
-	if (c->queue == 0)
-		return c->received_ago < c->sent_ago;
-	return before != NULL && before->waits && before->segments_out == c->segments_out;
-}
-
-bool quiet_asks_anew(const struct connection *c, const struct quiet_memory *now)
-{
-	return c->queue > 0 && c->unsent == 0 && c->unacked == 0 && !now->pipelines &&
-		!now->waits && now->was_served &&
-		(c->kind != CONNECTION_TCP || (quiet_is_open(c) && c->segments_out > 0));
-}
-
 /*
  * Two looks prove that an answer is whole: at the first the worker has read all that had come, or
- * one whole request lies unread; at the second it has read just that, and has sent an answer.
+ * one request alone lies unread; at the second it has read just that, and has sent an answer.
  */
 static void mark_answer(
 	const struct connection *c, const struct quiet_memory *before, struct quiet_memory *now)
@@ -156,11 +135,12 @@ static void mark_answer(
 		now->again = before->again;
 		now->read = before->read;
 		now->sent = before->sent;
-		if (!c->whole || before->read == c->bytes_in || quiet_is_between(c, now))
+		if (!(c->whole || c->asks) || before->read == c->bytes_in ||
+			quiet_is_between(c, now))
 			return;
 		again = c->bytes_out > before->sent;
 	}
-	now->marked = c->queue == 0 || c->whole;
+	now->marked = c->queue == 0 || c->whole || c->asks;
 	now->again = again;
 	now->read = c->bytes_in;
 	now->sent = c->bytes_out;
@@ -189,12 +169,7 @@ bool quiet_connection(const struct connection *c, const struct quiet_memory *bef
 		.segments_out = c->segments_out,
 		.acks_out = c->acks_out,
 		.acks_before = acks_before(c, before),
-		.unread = c->queue,
-		.was_served = c->queue == 0 ||
-			(before != NULL &&
-				(before->was_served || before->segments_out != c->segments_out)),
-		.pipelines = before != NULL && (before->pipelines || is_answered_unread(c, before)),
-		.waits = c->kind == CONNECTION_TCP && is_waited_for(c, before),
+		.was_served = c->queue == 0 || (before != NULL && before->was_served),
 		.spoke = before != NULL &&
 			(before->spoke || c->queue > 0 || before->segments_in != c->segments_in),
 		.rested = before != NULL && (before->rested || (before->quiet && !late)),

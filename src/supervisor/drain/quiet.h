@@ -30,19 +30,16 @@ struct quiet_memory {
 	bool quiet;           /* the connection was quiet at that look */
 	bool guessed;         /* so it is only because half of the time is over: it may go on */
 	uint32_t for_ms;      /* sockets other than TCP: for how long, at that look */
-	uint32_t unread;
-	bool was_served; /* nothing lay unread at some look, or TCP: the worker has sent */
-	bool pipelines;  /* an answer was sent while a request lay unread */
-	bool waits;      /* TCP: the request that was read last is not answered */
-	bool spoke;      /* something has come since the first look */
-	bool rested;     /* it was quiet at some look before half of the time was over */
-	bool http;       /* such a head was seen */
-	bool frames;     /* such a message was seen */
-	bool asks;       /* such a message was seen that may want an answer */
-	bool unknown;    /* bytes of neither were seen */
-	bool handed;     /* the courier has its request */
-	bool lost;       /* and has ended: nobody answers it */
-	bool held;       /* the courier holds a duplicate */
+	bool was_served;      /* nothing lay unread at some look */
+	bool spoke;           /* something has come since the first look */
+	bool rested;          /* it was quiet at some look before half of the time was over */
+	bool http;            /* such a head was seen */
+	bool frames;          /* such a message was seen */
+	bool asks;            /* such a message was seen that may want an answer */
+	bool unknown;         /* bytes of neither were seen */
+	bool handed;          /* the courier has its request */
+	bool lost;            /* and has ended: nobody answers it */
+	bool held;            /* the courier holds a duplicate */
 	/* When the worker has read `read` bytes of it and has sent more than QUIET_INTERIM bytes
 	 * beyond `sent`, it has answered all that it read; fewer bytes suffice if the request before
 	 * had an answer, too (`again`): "100 Continue" is sent once. */
@@ -88,11 +85,6 @@ bool quiet_is_open(const struct connection *c);
  */
 bool quiet_connection(const struct connection *c, const struct quiet_memory *before,
 	uint32_t since_ms, unsigned tick, bool late, struct quiet_memory *now);
-
-/* Is a connection that is in use all the time asked anew?  What lies unread is its
- * next request, which a client of HTTP/1 sends when it has the whole answer to the
- * one before.  `now` was filled in by quiet_connection(). */
-bool quiet_asks_anew(const struct connection *c, const struct quiet_memory *now);
 
 /* Has the worker read all requests of the connection whole and answered them, so that what lies
  * unread begins with another request?  A body that looks like a request must never be taken for

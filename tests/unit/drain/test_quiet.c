@@ -358,66 +358,6 @@ TEST(what_is_not_read_is_not_remembered_as_answered)
 	ck_assert(!is_quiet_then(before, tied()));
 }
 
-TEST_LOOP(a_request_that_lies_unread_after_an_answer_is_the_next_one, 0, 8)
-{
-	static const struct {
-		uint32_t unread, unsent, unacked, segments_out;
-		bool is_tcp, pipelined, asks;
-	} rows[] = {
-		{20, 0, 0, 3, true, false, true},
-		{0, 0, 0, 3, true, false, false},
-		{20, 5, 0, 3, true, false, false}, /* within an answer */
-		{20, 0, 1, 3, true, false, false}, /* sent before its end */
-		{20, 0, 0, 0, true, false, false}, /* its first one */
-		{20, 0, 0, 3, true, true, false},
-		{20, 0, 0, 0, false, false, true}, /* it was empty before */
-		{20, 5, 0, 0, false, false, false},
-	};
-	struct connection f = answered();
-	struct quiet_memory before;
-	struct quiet_memory now;
-
-	f.kind = rows[_i].is_tcp ? CONNECTION_TCP : CONNECTION_UNIX;
-	f.queue = rows[_i].pipelined ? 20 : 0;
-	f.segments_out = 2;
-	(void)quiet_connection(&f, NULL, 0, TICK, false, &before);
-	f.queue = rows[_i].unread;
-	f.unsent = rows[_i].unsent;
-	f.unacked = rows[_i].unacked;
-	f.segments_out = rows[_i].segments_out;
-	(void)quiet_connection(&f, &before, 5, TICK, false, &now);
-	ck_assert_int_eq(quiet_asks_anew(&f, &now), rows[_i].asks);
-}
-
-TEST_LOOP(what_lies_unread_while_an_answer_is_waited_for_is_not_the_next, 0, 2)
-{
-	struct connection f = answered();
-	struct quiet_memory before;
-	struct quiet_memory now;
-
-	f.received_ago = f.sent_ago - 1;
-	(void)quiet_connection(&f, NULL, 0, TICK, false, &before);
-	f.queue = 20;
-	f.segments_out += (uint32_t)_i; /* then it is answered */
-	(void)quiet_connection(&f, &before, 5, TICK, false, &now);
-	ck_assert_int_eq(quiet_asks_anew(&f, &now), _i);
-}
-
-TEST_LOOP(what_lies_unread_from_the_first_is_the_next_after_an_answer, 0, 2)
-{
-	struct connection f = answered();
-	struct quiet_memory before;
-	struct quiet_memory now;
-
-	f.queue = 20;
-	(void)quiet_connection(&f, NULL, 0, TICK, false, &before);
-	ck_assert(!quiet_asks_anew(&f, &before));
-	f.segments_in += (uint32_t)_i;
-	f.segments_out += (uint32_t)_i;
-	(void)quiet_connection(&f, &before, 5, TICK, false, &now);
-	ck_assert_int_eq(quiet_asks_anew(&f, &now), _i);
-}
-
 /* Pushed by the worker, asked by the client, and this in a WebSocket that never pauses. */
 TEST_LOOP(what_is_pushed_after_a_quiet_look_is_no_answer, 0, 3)
 {
@@ -515,6 +455,19 @@ TEST(a_whole_request_that_was_unread_is_over_when_just_that_was_read_and_answere
 	ck_assert(!IS_BETWEEN(between(1100, 100, 5000, true), between(1100, 100, 5200, true)));
 	ck_assert(IS_BETWEEN(between(1100, 100, 5000, true), between(1100, 100, 5100, true),
 		between(1200, 100, 5300, true)));
+}
+
+/* HTTP/1.0, or the beginning of a long head: it is not handed on, and shows the end as well. */
+TEST(so_is_one_that_every_client_repeats)
+{
+	struct connection looks[] = {between(1100, 100, 5000, false),
+		between(1200, 100, 5200, false), between(1300, 100, 5200, false)};
+
+	looks[0].asks = true;
+	ck_assert(is_between(looks, 2));
+	ck_assert(!is_between(looks, 3)); /* it is not answered */
+	looks[0].asks = false;
+	ck_assert(!is_between(looks, 2));
 }
 
 TEST(the_first_request_of_a_connection_begins_it)
