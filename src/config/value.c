@@ -434,7 +434,8 @@ char *value_join(const struct strings *words)
 	scoped_buffer out = {0};
 
 	for (size_t i = 0; i < words->count; i++) {
-		buffer_string(&out, i > 0 ? " " : "");
+		/* in quotes "PORT=80" is a program, as here */
+		buffer_string(&out, i > 0 ? " " : is_variable(words->list[0], "=") ? "\"\"" : "");
 		(void)value_quote(&out, words->list[i]);
 	}
 	return buffer_take(&out);
