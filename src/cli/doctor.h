@@ -168,7 +168,7 @@ struct exam {
 	size_t place_count;
 	struct held held; /* all that the worker has open */
 	enum store store; /* where it keeps its state */
-	size_t told;      /* so many events are told */
+	size_t shown;     /* so many events are facts */
 	bool named;       /* the user has named addresses */
 	bool beside;      /* a second copy can serve beside the first, be it for a restart */
 	bool moves;       /* a second copy has taken other ports in place of the first one's */

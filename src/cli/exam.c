@@ -64,7 +64,7 @@ json_t *exam_end_of(const struct exam *e, uint64_t worker)
 /* Has nclust said the same before? */
 static bool is_told(const struct exam *e, const char *text)
 {
-	for (size_t i = 0; i < e->told; i++)
+	for (size_t i = 0; i < e->shown; i++)
 		if (strcmp(field_raw(json_array_get(e->trial->events, i), "text"), text) == 0)
 			return true;
 	return false;
@@ -77,8 +77,8 @@ void exam_tell_news(struct exam *e)
 	static const char *const left_out[] = {
 		"all-ready", "scaled", "stopping", "stop-timeout", "exited", "closed"};
 
-	for (; e->told < json_array_size(e->trial->events); e->told++) {
-		const json_t *event = json_array_get(e->trial->events, e->told);
+	for (; e->shown < json_array_size(e->trial->events); e->shown++) {
+		const json_t *event = json_array_get(e->trial->events, e->shown);
 		const char *kind = field_raw(event, "event");
 		const char *text = field_raw(event, "text");
 		int mark = value_index(field_raw(event, "level"), levels, COUNT_OF(levels));
