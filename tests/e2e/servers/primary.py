@@ -53,7 +53,8 @@ def errno_of(**place):
 
 
 def tell(*words):
-    print(*words, flush=True)
+    sys.stdout.write(" ".join(map(str, words)) + "\n")  # at once: others write there, too
+    sys.stdout.flush()
 
 
 what = sys.argv[1]

@@ -115,7 +115,7 @@ def test_with_file_capabilities_it_believes_neither_the_environment_nor_a_state(
 
 def test_a_command_is_split_into_words_and_no_shell_ever_sees_it():
     os.mkdir("born")
-    words = '"; touch ran" "$(touch" ran) "`touch" "ran`" "|touch" "&&" ">" $HOME * ~'
+    words = '"; touch ran" "$(touch" ran) "`touch" "ran`" "|touch" "&&" ">" \'$HOME\' * ~'
     cluster(ini=f"[cluster]\nworkers = 1\nready = notify\n"
                 f"command = {fixture('leak')} --notify --to {path('born/0')} {words}\n")
     assert born().argv[4:] == ["; touch ran", "$(touch", "ran)", "`touch", "ran`", "|touch", "&&",
