@@ -4,7 +4,7 @@
 #include <signal.h>
 
 /* Must a quiet moment be sought for its stop signal? */
-static bool needs_drain(const struct world *w, const struct process *p)
+static bool needs_drain(const struct process *p)
 {
 	const struct cluster_settings *s = p->settings;
 
@@ -18,7 +18,7 @@ void stops_note_drain(struct world *w, const struct action *a)
 
 	if (p->life != LIFE_ALIVE || p->slot != a->slot || p->going)
 		world_complain(w, "somebody drains who is not there");
-	if ((!needs_drain(w, p) && !p->timed_out) || a->span != p->settings->drain_timeout)
+	if ((!needs_drain(p) && !p->timed_out) || a->span != p->settings->drain_timeout)
 		world_complain(w, "that is not how it is to be drained");
 	p->draining = true;
 	p->gone_by = world_patient(w) + a->span;
@@ -26,12 +26,12 @@ void stops_note_drain(struct world *w, const struct action *a)
 }
 
 /* The first signal gives more time to one that drains by itself. */
-static nsec_t step_takes(const struct world *w, const struct process *p)
+static nsec_t step_takes(const struct process *p)
 {
 	const struct cluster_settings *s = p->settings;
 	nsec_t wait = s->stop[p->steps].timeout;
 
-	if (p->steps > 0 || p->draining || !p->ready || s->drain == DRAIN_OFF || needs_drain(w, p))
+	if (p->steps > 0 || p->draining || !p->ready || s->drain == DRAIN_OFF || needs_drain(p))
 		return wait;
 	return wait < s->drain_timeout ? s->drain_timeout : wait;
 }
@@ -65,9 +65,9 @@ void stops_note_signal(struct world *w, const struct action *a, const struct eve
 	check_step(w, p);
 	if (p->steps >= p->settings->stop_count || a->signal != p->settings->stop[p->steps].signal)
 		world_complain(w, "that is not the next stop signal");
-	if (p->steps == 0 && !p->draining && cause->kind != EVENT_SPAWNED && needs_drain(w, p))
+	if (p->steps == 0 && !p->draining && cause->kind != EVENT_SPAWNED && needs_drain(p))
 		world_complain(w, "its quiet moment was not waited for");
-	p->gone_by = world_patient(w) + step_takes(w, p);
+	p->gone_by = world_patient(w) + step_takes(p);
 	p->draining = false;
 	p->steps++;
 	witness_goes(w, p);
