@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
 #include <stdatomic.h>
-#include <stddef.h>
 #include <stdint.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -20,15 +18,12 @@
 /* A timer that is due at once has to come, and libev lets it come after that moment: time
  * that stands goes on by so much each time that somebody asks for it. */
 #define CREEP 50
-/* ... and so short a wait, as that between two looks at a worker, ends as it does elsewhere (ms). */
-#define MOMENT 20
 
 static const volatile struct page {
 	int64_t stands; /* CLOCK_MONOTONIC is this, if it is not 0 ... */
 	int64_t ahead;  /* ... and else so much later than the machine's */
 	int64_t wall;   /* CLOCK_REALTIME is so much later than that */
 } * page;
-static _Atomic int64_t crept;
 
 __attribute__((constructor)) static void open_page(void)
 {
@@ -45,6 +40,7 @@ __attribute__((constructor)) static void open_page(void)
 
 int clock_gettime(clockid_t which, struct timespec *to)
 {
+	static _Atomic int64_t crept;
 	long failed;
 	int64_t now;
 
@@ -63,19 +59,6 @@ int clock_gettime(clockid_t which, struct timespec *to)
 	to->tv_sec = now / SECOND;
 	to->tv_nsec = now % SECOND;
 	return 0;
-}
-
-int epoll_wait(int fd, struct epoll_event *events, int most, int timeout)
-{
-#ifdef SYS_epoll_wait
-	int got = (int)syscall(SYS_epoll_wait, fd, events, most, timeout);
-#else
-	int got = (int)syscall(SYS_epoll_pwait, fd, events, most, timeout, NULL, 0);
-#endif
-
-	if (got == 0 && page != NULL && page->stands != 0 && timeout <= MOMENT)
-		(void)atomic_fetch_add(&crept, (int64_t)timeout * (SECOND / 1000));
-	return got;
 }
 
 /* libev asks by this one after a jump. */

@@ -59,8 +59,6 @@ struct part {
 	int (*prepare)(struct child *child, struct birth *birth, struct error *err);
 	/* The worker runs, and is in its slot. */
 	void (*born)(struct child *child, struct birth *birth);
-	/* The worker says READY=1; the core hears so next, unless it waits (`listening.said`). */
-	void (*says_ready)(struct child *child);
 	/* What the worker does with a listener. */
 	void (*uses)(struct child *child, struct listener *l, enum listener_use use);
 	/* ACTION_RELEASE: let a worker go on that intercept holds in its listen(2). */

@@ -408,7 +408,6 @@ const struct part intercept_part = {
 	.name = "intercept",
 	.prepare = intercept_on_prepare,
 	.born = intercept_on_born,
-	.says_ready = intercept_on_says_ready,
 	.release = intercept_on_release,
 	.stop = intercept_on_stop,
 	.gone = intercept_on_gone,

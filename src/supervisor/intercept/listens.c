@@ -6,7 +6,6 @@
 #include "base/nsec.h"
 #include "config/expand.h"
 #include "os/clock.h"
-#include "os/look/look.h"
 #include "os/look/remote.h"
 #include "os/process.h"
 #include "supervisor/common/registry.h"
@@ -32,17 +31,6 @@
 #define WORK_PATIENCE (30 * SECOND)
 /* A worker may accept without listen(2): time before the first look for that, then doubled. */
 #define LOOK_WAIT (50 * MSEC)
-/* Time before the first look whether a worker that has listened waits for clients; the next ones are
- * further apart by this part of its time since then. */
-#define SERVE_WAIT (1 * MSEC)
-#define SERVE_PART 8
-/* If not, and it is one process, it need not: it may look for clients in its own way.  So it counts
- * when it sleeps, or is at work for so long. */
-#define ASLEEP_LEAST (8 * MSEC)
-#define ALONE_PATIENCE (1 * SECOND)
-#define MASTER (-1) /* no CPU time, but of one that has had processes below it */
-/* Several processes may all be at work for clients, for whom is looked after this time. */
-#define CLIENTS_LEAST (100 * MSEC)
 /* Idle is a worker that uses less than this part of a CPU. */
 #define IDLE_PART 20
 /* The most looks at a worker that has bound, unless something is still expected of it. */
@@ -71,35 +59,12 @@ static bool listens_on_all(const struct child *child)
 		ports_missing(child) == NULL;
 }
 
-/* Is the worker not ready yet, not even by another sign? */
-static bool is_starting(const struct child *child)
+static void report_listening(struct child *child)
 {
-	return child_view(child).state == SLOT_STARTING;
-}
-
-bool listens_is_held(const struct child *child)
-{
-	return child->listening.unproven != 0 && is_starting(child) &&
-		(child->listening.said || (makes_ready(child) && listens_on_all(child)));
-}
-
-static void report_shown(struct child *child)
-{
-	bool said = child->listening.said;
-
 	child->trap.listening_by = 0;
-	child->listening.said = false;
-	if (makes_ready(child) || said)
-		child->listening.unproven = 0;
-	if (listens_on_all(child)) {
-		child->trap.known_to_listen = true;
-		learned_note(child);
-		child_tell(child, EVENT_LISTENING, WHY_ITSELF);
-	}
-	if (!said)
-		return;
-	child_flag(child, STATE_SAID_READY, false);
-	child_tell(child, EVENT_READY, WHY_ITSELF);
+	child->trap.known_to_listen = true;
+	learned_note(child);
+	child_tell(child, EVENT_LISTENING, WHY_ITSELF);
 }
 
 /* ---- served without a listen ---- */
@@ -126,12 +91,9 @@ static const struct listener *find_listening(const struct service *service, uint
 	return l != NULL && (l->facts.listening || l->address.type == SOCK_DGRAM) ? l : NULL;
 }
 
-static bool is_listening_inode(const void *of, uint64_t inode)
+static bool is_listening_inode(const void *service, uint64_t inode)
 {
-	const struct child *child = of;
-
-	return (inode != 0 && inode == child->listening.own) ||
-		find_listening(child->service, inode) != NULL;
+	return find_listening(service, inode) != NULL;
 }
 
 /* Does the worker have sockets that listen, so that it need never call listen(2)?  If other workers
@@ -220,139 +182,77 @@ struct look {
 	struct child *child;
 	nsec_t until;
 	bool notes;  /* its ports, which others must listen on then */
-	bool serves; /* it waits for clients */
-	bool hidden; /* nclust cannot see for what a thread waits */
+	bool serves; /* else: it waits at a socket that it was passed */
 };
 
-static void note_waiting(struct look *look, uint64_t inode)
+static void note_waiting(struct look *look, const struct listener *l)
 {
-	const struct listener *l = find_listening(look->child->service, inode);
-
-	if (!is_listening_inode(look->child, inode) || (l != NULL && is_debuggers(look->child, l)))
-		return;
-	if (look->notes && l != NULL && l->facts.listening)
+	if (look->notes && l->facts.listening)
 		(void)note_port(look->child, l);
-	look->serves = true;
+	else if (!look->notes)
+		look->serves |= !learned_only(l);
 }
 
 /* Notes the ports for which any thread of the process waits by epoll(7). */
 static void look_at_process(struct look *look, pid_t tid)
 {
+	const struct service *service = look->child->service;
 	struct remote_table has;
 	struct remote r;
 
 	remote_of(&r, tid);
-	(void)remote_read_table(&r, LOOK_MAX, is_listening_inode, look->child, &has);
+	(void)remote_read_table(&r, LOOK_MAX, is_listening_inode, service, &has);
 	for (size_t i = 0; i < has.socket_count; i++)
 		if (remote_table_waits(&r, &has, has.sockets[i]))
-			note_waiting(look, has.inodes[i]);
+			note_waiting(look, find_listening(service, has.inodes[i]));
 	intercept_check_late(look->child, &r);
-}
-
-/* Is the thread in a call that does not say what it waits for, or must nclust not look?  A process
- * that ends belongs to root as soon as it has no memory, and one in state '\0', Z or X has ended. */
-static bool is_hidden(struct remote *r)
-{
-	int fd;
-	long call = remote_call(r, &fd);
-
-	return call == -2
-		? !process_is_ending(r->tid) && strchr("ZX", process_state(r->tid)) == NULL
-		: (remote_call_kind(call) & CALL_UNKNOWN) != 0;
-}
-
-static bool has_found(const struct look *look)
-{
-	return look->serves && (!look->notes || listens_on_all(look->child));
 }
 
 /* Notes the ports for which a thread waits in a call.  True: that is enough. */
 static bool look_at_thread(void *context, pid_t tid)
 {
 	struct look *look = context;
+	struct child *child = look->child;
 	int fds[REMOTE_AWAITS_MOST];
 	struct remote r;
 	size_t count;
 
 	remote_of(&r, tid);
 	count = remote_awaits(&r, fds, COUNT_OF(fds));
-	for (size_t i = 0; i < count; i++)
-		note_waiting(look, remote_inode(&r, fds[i]));
-	look->hidden |= count == 0 && !r.late && is_hidden(&r);
-	intercept_check_late(look->child, &r);
-	return r.late || clock_now() > look->until || has_found(look);
-}
+	for (size_t i = 0; i < count; i++) {
+		const struct listener *l = find_listening(child->service, remote_inode(&r, fds[i]));
 
-/* Has the process a client?  One that has seldom waits for the next. */
-static void look_for_clients(struct look *look, pid_t pid)
-{
-	struct connections all = {0};
-	scoped_fd pidfd = pidfd_of(pid);
-	struct remote r;
-
-	remote_of(&r, pid);
-	if (pidfd != -1)
-		(void)connections_add(&all, &r, pidfd);
-	for (size_t i = 0; i < all.count; i++) {
-		const struct connection *c = &all.list[i];
-		struct listener *l;
-
-		look->serves |= c->kind == CONNECTION_UNIX && c->has_name;
-		for_each_listener (l, listeners_of(look->child->service, LISTENERS_ALL))
-			look->serves |=
-				c->kind == CONNECTION_TCP && l->has_key && l->key.port == c->port;
+		if (l != NULL)
+			note_waiting(look, l);
 	}
-	connections_free(&all);
-	intercept_check_late(look->child, &r);
+	intercept_check_late(child, &r);
+	return r.late || clock_now() > look->until;
 }
 
-/* Looks at the threads of the worker, and at the processes below it: one that it has forked after its
- * bind(2) may serve. */
-static void look_below(struct look *look, bool at_clients)
+static bool has_found(const struct look *look)
+{
+	return look->notes ? listens_on_all(look->child) : look->serves;
+}
+
+/* Looks at the processes below the worker: one that it has forked after its bind(2) may serve. */
+static void look_below(struct look *look)
 {
 	pid_t tree[PROCESS_TREE_MOST];
 	size_t count = process_tree(look->child->pid, tree, PROCESS_TREE_MOST);
+	bool enough = clock_now() > look->until;
 
-	for (size_t i = 0; i < count && clock_now() <= look->until && !has_found(look); i++) {
-		if (i > 0)
-			look_at_process(look, tree[i]);
-		(void)process_each(tree[i], look_at_thread, look);
-		if (at_clients && !has_found(look))
-			look_for_clients(look, tree[i]);
+	for (size_t i = 1; i < count && !enough && !has_found(look); i++) {
+		look_at_process(look, tree[i]);
+		enough = look_at_thread(look, tree[i]);
 	}
 }
 
-/* Does the worker, which was one process at each look, look for clients in its own way, as far as can
- * be seen?  A master whose processes have ended is none. */
-static bool serves_alone(struct child *child, nsec_t age)
-{
-	pid_t pid = child->listening.unproven;
-	nsec_t ran = process_ran(pid);
-	bool sleeps = ran == child->trap.ran && ran != 0 && process_state(pid) == 'S';
-	pid_t tree[2];
-
-	if (child->trap.ran == MASTER || process_tree(pid, tree, 2) > 1) {
-		child->trap.ran = MASTER;
-		return false;
-	}
-	child->trap.ran = ran;
-	return sleeps ? age >= ASLEEP_LEAST : age >= ALONE_PATIENCE;
-}
-
-static nsec_t age_of_sign(const struct child *child)
-{
-	return clock_now() -
-		(child->listening.since != 0 ? child->listening.since : child_view(child).born);
-}
-
-/* Looks whether the worker waits for connections; one that has shown that it is ready does in doubt.
- * If another process has got one of these pids, it has none of nclust's sockets. */
+/* Looks whether the worker waits for connections.  If another process has got one of these pids, it
+ * has none of nclust's sockets. */
 static bool look_at_waiting(struct child *child, bool notes)
 {
-	struct look look = {.child = child, .until = clock_now() + LOOK_AT_THREADS, .notes = notes};
+	struct look look = {child, clock_now() + LOOK_AT_THREADS, notes, false};
 	pid_t bound_by = child->listening.bound_by;
-	nsec_t age = age_of_sign(child);
-	bool held = listens_is_held(child);
 	nsec_t begun = allowance_begin();
 
 	if (bound_by != 0 && bound_by != child->pid) {
@@ -360,11 +260,12 @@ static bool look_at_waiting(struct child *child, bool notes)
 		(void)look_at_thread(&look, bound_by);
 	}
 	look_at_process(&look, child->pid);
-	if (!has_found(&look) && !child->trap.hostile && allowance_is_ample(child))
-		look_below(&look, held && age >= CLIENTS_LEAST);
+	if (!has_found(&look) && !child->trap.hostile && allowance_is_ample(child)) {
+		(void)process_each(child->pid, look_at_thread, &look);
+		look_below(&look);
+	}
 	intercept_charge(child, begun);
-	return look.serves ||
-		(held && (look.hidden || child->trap.hostile || serves_alone(child, age)));
+	return look.serves;
 }
 
 /* One timer serves all workers: it is set to the earliest time. */
@@ -389,12 +290,8 @@ bool intercept_is_due(struct child *child, nsec_t by)
 	return false;
 }
 
-static nsec_t wait_before_look(const struct child *child)
+static nsec_t wait_before_look(unsigned looks)
 {
-	unsigned looks = child->trap.looks;
-
-	if (listens_is_held(child))
-		return nsec_min(age_of_sign(child) / SERVE_PART + SERVE_WAIT, LISTEN_PATIENCE);
 	return looks < 5 ? LOOK_WAIT << looks : LISTEN_PATIENCE;
 }
 
@@ -417,6 +314,12 @@ static void log_missing(struct child *child, const char *text, bool idle)
 			"worker %d does not listen on %s yet, unlike generation %u: "
 			"waiting for it ('restart --drop-ports' does not wait)",
 			(int)child->pid, text, child->listening.expected_of);
+}
+
+/* Is the worker not ready yet, not even by another sign? */
+static bool is_starting(const struct child *child)
+{
+	return child_view(child).state == SLOT_STARTING;
 }
 
 /* Logs once that the worker has opened no port yet, unless the cluster shows readiness
@@ -487,7 +390,6 @@ static bool is_worth_a_look(struct child *child)
 static void look_if_ready(struct child *child)
 {
 	nsec_t now = clock_now();
-	bool held = listens_is_held(child);
 	const char *missing;
 	bool serves = false;
 	bool notes;
@@ -497,21 +399,21 @@ static void look_if_ready(struct child *child)
 		return;
 	child->trap.listening_by = 0;
 	notes = child->listening.bound_by != 0 || may_have_listening(child);
-	if (held ||
-		(!listens_on_all(child) &&
-			(notes || (child->listening.awaited && listens_is_passed(child)))))
+	if (!listens_on_all(child) &&
+		(notes || (child->listening.awaited && listens_is_passed(child))))
 		serves = look_at_waiting(child, notes);
-	if (held ? serves : listens_on_all(child)) {
-		report_shown(child);
+	if (listens_on_all(child)) {
+		report_listening(child);
 		return;
 	}
 	missing = ports_missing(child);
 	idle = (child->listening.awaited || missing != NULL) && is_idle(child, now);
 	log_missing(child, missing, idle);
-	if (child->listening.awaited && !held)
-		look_if_portless(child, idle || (serves && !notes));
-	if (held || is_worth_a_look(child))
-		intercept_look_after(child, &child->trap.listening_by, wait_before_look(child));
+	if (child->listening.awaited)
+		look_if_portless(child, idle || serves);
+	if (is_worth_a_look(child))
+		intercept_look_after(
+			child, &child->trap.listening_by, wait_before_look(child->trap.looks));
 }
 
 static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -555,7 +457,7 @@ void listens_born(struct child *child)
 	ports_expect(child);
 	child->listening.awaited = ready_mode_of(child) == READY_AUTO;
 	if (may_have_listening(child))
-		schedule_look(child, LOOK_WAIT);
+		schedule_look(child, wait_before_look(0));
 	else if (child->listening.awaited && listens_is_passed(child))
 		schedule_look(child, LISTEN_PATIENCE);
 	else if (ports_expects(child) || child->listening.awaited)
@@ -565,37 +467,17 @@ void listens_born(struct child *child)
 void listens_bound(struct child *child, pid_t thread)
 {
 	child->listening.bound_by = thread;
-	schedule_look(child, LOOK_WAIT);
-}
-
-/* Looks soon whether a process of the worker waits for clients; only that makes it ready. */
-static void hold(struct child *child)
-{
-	child_tell(child, EVENT_REFUSED, WHY_ITSELF);
-	intercept_look_after(child, &child->trap.listening_by, SERVE_WAIT);
+	schedule_look(child, wait_before_look(0));
 }
 
 /* The worker listens on an address that counts.  If it lacks another address, it may listen there
  * within a moment: looks again then. */
 static void report_if_ready(struct child *child)
 {
-	if (!listens_on_all(child) || (!ports_expects(child) && ports_lacks_one(child)))
-		schedule_look(child, LISTEN_PATIENCE);
-	else if (listens_is_held(child))
-		hold(child);
+	if (listens_on_all(child) && (ports_expects(child) || !ports_lacks_one(child)))
+		report_listening(child);
 	else
-		report_shown(child);
-}
-
-void intercept_on_says_ready(struct child *child)
-{
-	if (child->listening.unproven == 0 && listens_is_passed(child) &&
-		child->service->accepting == NULL)
-		child->listening.unproven = child->pid;
-	child->listening.said = true;
-	child->listening.said = listens_is_held(child);
-	if (child->listening.said)
-		hold(child);
+		schedule_look(child, LISTEN_PATIENCE);
 }
 
 /* Is one of the numbers in the path's last name the worker's pid or tid?  The directories that lead
@@ -702,20 +584,11 @@ static int sum_backlogs(const struct child *child, const struct listener *l, int
 	return asked <= INT_MAX / (int)workers ? asked * (int)workers : INT_MAX;
 }
 
-/* A process of the worker is to wait for clients now.  A spare whose call was held counts as ready in
- * any case: it takes over at once what waits for a worker that has died. */
-static void note_call(struct child *child, pid_t tid)
-{
-	if (child->trap.gate_count == 0)
-		child->listening.unproven = tid;
-}
-
 /* Leaves the call to the kernel; notes the path if it is for a unix socket. */
 static void leave_call(struct child *child, const struct seccomp_notice *notice, struct remote *r)
 {
 	int trap = child->trap.fd;
-	uint64_t inode = remote_inode(r, notice->fd);
-	const struct listener *named = find_named_unix(child->service, inode);
+	const struct listener *named = find_named_unix(child->service, remote_inode(r, notice->fd));
 	char text[160] = "unix:";
 	struct socket_file file;
 	bool known =
@@ -724,9 +597,6 @@ static void leave_call(struct child *child, const struct seccomp_notice *notice,
 		seccomp_waits(trap, notice->id);
 
 	seccomp_continue(trap, notice->id);
-	child->listening.own = inode;
-	if (inode != 0)
-		note_call(child, notice->tid);
 	if (known && named != NULL) {
 		note_port(child, named);
 		report_if_ready(child);
@@ -768,7 +638,6 @@ bool listens_call(
 	l->address.backlog = backlog; /* for heal.c */
 	learned_use(child, l, notice->tid);
 	seccomp_answer(trap, notice->id, 0);
-	note_call(child, notice->tid);
 	note_listening(child, l, notice->tid);
 	return true;
 }

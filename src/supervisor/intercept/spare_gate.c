@@ -91,6 +91,7 @@ void intercept_on_release(struct child *child)
 	unsigned count = gate != NULL ? child->trap.gate_count : 0;
 
 	child->trap.gate = NULL;
+	child->trap.gate_count = 0;
 	child->trap.gate_passed = true;
 	child->trap.spare_listens = false;
 	child_flag(child, STATE_GATED, false);
@@ -109,7 +110,6 @@ void intercept_on_release(struct child *child)
 		intercept_check_late(child, &r);
 	}
 	free(gate);
-	child->trap.gate_count = 0;
 	listens_look(child, count > 0);
 }
 
@@ -232,8 +232,6 @@ void startwait_on_status(struct json_writer *w, const struct child *child)
 		text = child->life.waits;
 	if (starts && text == NULL)
 		text = ports_missing(child);
-	if (starts && text == NULL && listens_is_held(child))
-		text = "a process that serves its port";
 	if (starts && text == NULL && child->listening.awaited && !listens_is_passed(child))
 		text = "its port";
 	if (text != NULL)

@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,7 +33,6 @@ ROOM_PARTS(&intercept_part, &news_part, &plain_part)
 static nsec_t look_takes;
 static nsec_t taken;
 static unsigned looks; /* at threads */
-static bool waits;     /* a thread waits for clients at `called` */
 
 REPLACED(nsec_t, clock_now)(void)
 {
@@ -56,11 +54,11 @@ REPLACED(long, process_each)(pid_t pid, process_visit *look, void *context)
 REPLACED(size_t, remote_awaits)(struct remote *r, int *fds, size_t most)
 {
 	(void)r;
+	(void)fds;
 	(void)most;
 	looks++;
 	taken += look_takes;
-	fds[0] = 0;
-	return waits ? 1 : 0;
+	return 0;
 }
 
 /* ---- a call that waits ---- */
@@ -134,7 +132,6 @@ static void begin(void)
 {
 	look_takes = taken = 0;
 	called = NULL;
-	waits = false;
 	late = answers = 0;
 	looks = 0;
 	room_begin(WEB);
@@ -196,25 +193,6 @@ TEST(with_the_last_of_them_it_is_ready_at_once)
 	ck_assert(!is_ready(b));
 	open_port(b, 0);
 	ck_assert(is_ready(b));
-}
-
-TEST(a_master_is_ready_once_a_process_of_it_waits_for_clients)
-{
-	struct child *a = room_child(web, 0);
-	pid_t below = fork();
-
-	if (below == 0)
-		for (;;)
-			(void)pause();
-	a->listening.unproven = getpid();
-	open_port(a, 0);
-	room_pass(40 * SECOND);
-	ck_assert(!is_ready(a));
-	called = ports[0];
-	waits = true;
-	room_pass(SECOND + MSEC);
-	(void)kill(below, SIGKILL);
-	ck_assert(is_ready(a));
 }
 
 /* Both listen on two ports, and the first one is to be replaced. */
