@@ -209,10 +209,9 @@ def count_in(call):
     return waiting
 
 
-def begin(*listeners):
+def begin():
     notify(b"READY=1")
-    while not os.path.exists(directory + "/go"):
-        select.select(listeners, [], [], 0.02)  # who does not wait for clients is not ready
+    wait_for("go")
 
 
 def swap(at):
@@ -264,7 +263,7 @@ def work():
         notify(b"READY=1")
         signal.pause()
     at = open_file() if unanswered == FLUSH else memory()
-    begin(*[s] * (port != 0))
+    begin()
     if how == "read":
         libc.memchr(at, 0, 1)
     elif how == "address":
