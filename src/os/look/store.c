@@ -99,10 +99,9 @@ bool store_same_log(pid_t one, pid_t other, char path[STORE_TEXT])
 	char its[STORE_TEXT];
 
 	for (size_t i = 0; i < first; i++)
-		for (size_t k = 0;
-			k < second && writes_file(trees[0][i], O_APPEND, NULL, path, STORE_TEXT);
-			k++)
-			if (writes_file(trees[1][k], O_APPEND, path, its, sizeof(its)))
-				return true;
+		if (writes_file(trees[0][i], O_APPEND, NULL, path, STORE_TEXT))
+			for (size_t k = 0; k < second; k++)
+				if (writes_file(trees[1][k], O_APPEND, path, its, sizeof(its)))
+					return true;
 	return false;
 }
