@@ -65,7 +65,6 @@ static struct drain *drain_new(struct child *child, nsec_t span)
 void drain_free(struct drain *d)
 {
 	struct traffic *all = d->traffic;
-	struct drain **at = &all->drains;
 
 	drain_thaw(d);
 	ev_timer_stop(d->child->service->sup->loop, &d->timer);
@@ -74,9 +73,7 @@ void drain_free(struct drain *d)
 		courier_end_held(d->child, COURIER_LET_GO, 0);
 	free(d->memory);
 	free(d->ports);
-	while (*at != d)
-		at = &(*at)->next;
-	*at = d->next;
+	list_remove(all->drains, d);
 	d->child->traffic.drain = NULL;
 	d->child->traffic.busy = 0;
 	free(d);

@@ -108,13 +108,10 @@ void drain_forget_processes(struct drain *d)
 
 static int push_process(struct drain *d, struct drain_process p)
 {
-	struct drain_process *list = realloc(d->processes, (d->process_count + 1) * sizeof(*list));
-
-	if (list == NULL)
+	if (!array_grow(d->processes, d->process_count))
 		return -1;
 	remote_of(&p.remote, p.pid);
-	list[d->process_count++] = p;
-	d->processes = list;
+	d->processes[d->process_count++] = p;
 	return 0;
 }
 

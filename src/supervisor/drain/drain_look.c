@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/error.h"
+#include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/process.h"
@@ -39,15 +40,9 @@ static bool has_port(const struct drain *d, uint16_t port)
 
 void drain_add_port(struct drain *d, uint16_t port)
 {
-	uint16_t *ports;
-
-	if (has_port(d, port))
-		return;
-	ports = realloc(d->ports, (d->port_count + 1) * sizeof(*ports));
-	if (ports == NULL) /* no memory: nclust does not wait for clients at this port */
-		return;
-	d->ports = ports;
-	ports[d->port_count++] = port;
+	/* without memory nclust does not wait for clients at this port */
+	if (!has_port(d, port) && array_grow(d->ports, d->port_count))
+		d->ports[d->port_count++] = port;
 }
 
 /* Does a client send requests over the connection?  Not if the connection was reset, if the worker
