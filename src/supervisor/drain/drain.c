@@ -235,12 +235,16 @@ static struct child *only_worker_in(const struct service *service, uint32_t slot
 	return in[0] != NULL ? in[0] : in[1];
 }
 
+bool drain_comes_first(const struct service *service)
+{
+	return cluster_empties(service->core, cluster_generation(service->core));
+}
+
 /* Are there several workers to choose from, and will the rollout drain them? */
 static bool needs_order(const struct service *service, const struct rollout_view *rollout)
 {
 	return service->accepting == NULL && cluster_state(service->core) != CLUSTER_STOPPING &&
-		cluster_ready(service->core) > 1 &&
-		cluster_empties(service->core, cluster_generation(service->core)) &&
+		cluster_ready(service->core) > 1 && drain_comes_first(service) &&
 		(!rollout->under_way || rollout->of == cluster_wanted(service->core));
 }
 

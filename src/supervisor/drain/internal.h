@@ -101,6 +101,8 @@ struct drain {
 	nsec_t withdraw_at;  /* when to call drain_withdraw() again */
 };
 
+/* Are workers of the cluster's generation drained before they get their stop signal? */
+bool drain_comes_first(const struct service *service);
 /* Looks at the connections; fills d->view and traffic.seen. */
 void drain_look(struct drain *d);
 /* Looks at a worker without a drain; all is 0 if it has one.  Stubborn is one that cannot be taken off

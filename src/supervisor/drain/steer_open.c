@@ -434,11 +434,6 @@ void steer_on_uses(struct child *child, struct listener *l, enum listener_use us
 
 /* ---- rollouts ---- */
 
-static bool drains_by_looking(const struct service *service)
-{
-	return cluster_empties(service->core, cluster_generation(service->core));
-}
-
 static bool is_for_all(const struct service *service, const struct rollout_view *rollout)
 {
 	return rollout->of == cluster_wanted(service->core);
@@ -447,7 +442,7 @@ static bool is_for_all(const struct service *service, const struct rollout_view 
 /* Do the old workers require another socket?  One is looked at: all have the same command. */
 static bool is_stubborn(const struct service *service)
 {
-	if (!drains_by_looking(service))
+	if (!drain_comes_first(service))
 		return false;
 	for (uint32_t i = 0; i < service->child_slots; i++) {
 		struct child *child = find_old(service, i);
@@ -516,7 +511,7 @@ static struct child *find_stubborn(const struct service *service, uint32_t slot)
 	struct child *old = find_old(service, slot);
 	struct rollout_view rollout = cluster_view_rollout(service->core);
 
-	if (old == NULL || cluster_alive(service->core) < 2 || !drains_by_looking(service) ||
+	if (old == NULL || cluster_alive(service->core) < 2 || !drain_comes_first(service) ||
 		(rollout.under_way && is_for_all(service, &rollout)))
 		return NULL;
 	return drain_glance(old, 2).stubborn ? old : NULL;
