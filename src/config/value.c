@@ -330,7 +330,7 @@ static bool is_shell_word(const char *s)
 		(len > 0 && s[len - 1] == ';' && s[len] != '\'' && s[len] != '"');
 }
 
-/* Is it a name, or "NAME=" with `end`? */
+/* Does the name of a variable stand at `s`, and `end` behind it? */
 static bool is_variable(const char *s, const char *end)
 {
 	size_t len = strspn(s, NAME_BYTES);

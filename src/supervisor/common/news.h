@@ -231,8 +231,7 @@ void trouble_free(struct service *service);
 /* What to do with a program of Node that forks, or hears its workers. */
 #define TROUBLE_OWN_PRIMARY \
 	"nclust is the primary of Node's cluster module, and runs no code of one; to let the " \
-	"program " \
-	"be its own: workers = 1, ipc = off"
+	"program be its own: workers = 1, ipc = off"
 
 /* The cause if a worker binds an address that nclust holds. */
 #define TROUBLE_BINDS_ITSELF \
