@@ -56,44 +56,19 @@ kept_server() {
 
 # begin_proxy NAME PORT SERVER: the server is a port or a path.
 begin_proxy() {
-	local to=127.0.0.1:$3 kind user
+	local to=127.0.0.1:$3 user='' file=nginx.conf at=unix:
 
-	[ "${3:0:1}" != / ] || to=unix:$3
+	if [ "$1" = haproxy ]; then
+		file=haproxy.cfg at=unix@
+	fi
+	[ "${3:0:1}" != / ] || to=$at$3
+	[ "$(id -u)" != 0 ] || user="user root;"
+	sed -e "s|@DIR@|$BENCH_DIR|g; s|@USER@|$user|; s|@AT@|$2|; s|@TO@|$to|" \
+		-e 's|@TIME@|60s|; s|@CONNECT@|10s|' "$KEPT_CLIENTS/$file" >"$BENCH_DIR/$file"
 	if [ "$1" = nginx ]; then
-		for kind in client_body proxy fastcgi uwsgi scgi; do
-			echo "${kind}_temp_path $BENCH_DIR/$kind;"
-		done >"$BENCH_DIR/nginx.paths"
-		[ "$(id -u)" != 0 ] || user="user root;"
-		cat >"$BENCH_DIR/nginx.conf" <<CONF
-daemon off; pid $BENCH_DIR/nginx.pid; error_log $BENCH_DIR/nginx.log; ${user-}
-worker_processes 1; events { worker_connections 4000; }
-http { access_log off; include $BENCH_DIR/nginx.paths; keepalive_requests 1000000;
-	upstream up { server $to; keepalive 400; keepalive_requests 1000000; }
-	server { listen 127.0.0.1:$2 backlog=1000; location / {
-		proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection "";
-		proxy_next_upstream off; } } }
-CONF
-		begin nginx -p "$BENCH_DIR" -c "$BENCH_DIR/nginx.conf"
+		begin nginx -p "$BENCH_DIR" -c "$BENCH_DIR/$file"
 	else
-		[ "${3:0:1}" != / ] || to=unix@$3
-		cat >"$BENCH_DIR/haproxy.cfg" <<CONF
-global
-	maxconn 4000
-	nbthread 1
-defaults
-	mode http
-	retries 0
-	timeout client 60s
-	timeout server 60s
-	timeout connect 10s
-	http-reuse always
-frontend front
-	bind 127.0.0.1:$2 backlog 1000
-	default_backend back
-backend back
-	server up $to
-CONF
-		begin haproxy -db -f "$BENCH_DIR/haproxy.cfg"
+		begin haproxy -db -f "$BENCH_DIR/$file"
 	fi
 	until_holds 10 "$1 does not listen" listens_at "$2"
 }

@@ -21,39 +21,23 @@ SERVERS = {
 }
 
 
+def configure(name, **facts):
+    """The proxy's file, which scripts/bench has, too."""
+    text = read(f"{CLIENTS}/{name}")
+    for key, value in facts.items():
+        text = text.replace(f"@{key}@", str(value))
+    write(name, text)
+    return path(name)
+
+
 def begin_nginx(to):
-    temporary = "".join(f"{kind}_temp_path {path(kind)}; "
-                        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    write("nginx.conf", f"""
-        daemon off; pid {path("nginx.pid")}; error_log {path("nginx.log")}; {ROOT}
-        events {{ worker_connections 4000; }}
-        http {{ access_log off; {temporary} keepalive_requests 1000000;
-            upstream up {{ server {to}; keepalive 400; keepalive_requests 1000000; }}
-            server {{ listen 127.0.0.1:{FRONT} backlog=1000; location / {{
-                proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection "";
-                proxy_next_upstream off; }} }} }}""")
-    begin_program(need("nginx"), "-c", path("nginx.conf"), "-p", path())
+    file = configure("nginx.conf", DIR=path(), USER=ROOT, AT=FRONT, TO=to)
+    begin_program(need("nginx"), "-c", file, "-p", path())
 
 
 def begin_haproxy(to):
-    write("haproxy.cfg", f"""
-global
-    maxconn 4000
-    nbthread 1
-defaults
-    mode http
-    retries 0
-    http-reuse always
-    timeout client 600s
-    timeout server 600s
-    timeout connect 600s
-frontend front
-    bind 127.0.0.1:{FRONT} backlog 1000
-    default_backend back
-backend back
-    server up {to.replace("unix:", "unix@")}
-""")
-    begin_program(need("haproxy"), "-db", "-f", path("haproxy.cfg"))
+    file = configure("haproxy.cfg", AT=FRONT, TO=to.replace("unix:", "unix@"), TIME="600s", CONNECT="600s")
+    begin_program(need("haproxy"), "-db", "-f", file)
 
 
 PROXIES = {"nginx": begin_nginx, "haproxy": begin_haproxy}
