@@ -55,7 +55,7 @@ int main(int argc, char **argv)
 			fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, FIRST_FD + 1);
 		weights[i] = 1;
 	}
-	if (own && reuseport_set_turns(fds[0], weights, count, NULL) == -1)
+	if (own && reuseport_set_turns(fds[0], weights, count) == -1)
 		bench_die("bpf");
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGTERM);
