@@ -153,18 +153,25 @@ static bool is_second(const struct child *child, const struct listener *l)
 	return second;
 }
 
-/* Logs a port that workers share, although its user wants one of them. */
-static void log_shared(struct child *child, struct listener *l)
+/* Logs each port that workers share, although its user wants one of them.  What is second may have
+ * been first, until another was learned. */
+static void log_shared(struct child *child)
 {
-	const char *debugger = find_debugger(child, l, l->key.port);
+	const struct cluster_sockets *s = &child->service->sockets;
 
-	if ((debugger != NULL || is_second(child, l)) && l->workers > 1 &&
-		cluster_wanted(child->service->core) > 1 && once_say(l->said, ONCE_SHARED) &&
-		news_spares(child))
-		news_say_of(child->service, LOG_NOTE, "listening",
-			"%s is shared: each request reaches any worker; "
-			"%s{slot+%u} gives each its own",
-			listener_text(l), debugger != NULL ? debugger : "the port ", l->key.port);
+	for (size_t i = 0; i < s->learned.count; i++) {
+		struct listener *l = s->learned.list[i];
+		const char *debugger = find_debugger(child, l, l->key.port);
+
+		if ((debugger != NULL || is_second(child, l)) && l->workers > 1 &&
+			cluster_wanted(child->service->core) > 1 && once_say(l->said, ONCE_SHARED) &&
+			news_spares(child))
+			news_say_of(child->service, LOG_NOTE, "listening",
+				"%s is shared: each request reaches any worker; "
+				"%s{slot+%u} gives each its own",
+				listener_text(l), debugger != NULL ? debugger : "the port ",
+				l->key.port);
+	}
 }
 
 /* False: the port does not count. */
@@ -554,7 +561,7 @@ static void note_listening(struct child *child, struct listener *l, pid_t tid)
 	if (!learned_only(l))
 		ports_tell(child, ports_bit(child->service, l));
 	PARTS(uses, child, l, USE_LISTENS);
-	log_shared(child, l);
+	log_shared(child);
 	if (counts)
 		report_if_ready(child);
 }

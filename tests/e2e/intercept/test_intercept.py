@@ -145,17 +145,24 @@ def test_a_port_beside_the_first_that_should_not_be_shared(options, word, taken,
     assert learned(it) == ["tcp:127.0.0.1:8000"]
 
 
+@pytest.mark.parametrize("together", (False, True))
 @pytest.mark.parametrize("first, second, seen", (
     ("0.0.0.0:8000", "127.0.0.1:9293", "127.0.0.1:9293"),
     ("127.0.0.1:8000", "127.0.0.1:9293", "127.0.0.1:9293"),
     ("127.0.0.1:9293", "0.0.0.0:8000", "127.0.0.1:9293"),
     ("127.0.0.1:8000", "127.0.0.2:8000", None)))
-def test_a_second_port_on_loopback_that_copies_share_is_told_of(first, second, seen):
+def test_a_second_port_on_loopback_that_copies_share_is_told_of(first, second, seen, together):
+    """Also if both copies have the first before either has the second."""
     it = cluster("-n 2", "python3", "-c", """
-import socket, sys, time
-places = [a.split(":") for a in sys.argv[1:]]
-servers = [socket.create_server((host, int(port))) for host, port in places]
-time.sleep(1000)""", first, second)
+import glob, os, socket, sys, time
+places = [a.split(":") for a in sys.argv[2:]]
+servers = []
+for host, port in places:
+    servers.append(socket.create_server((host, int(port))))
+    open("has.%s.%d" % (port, os.getpid()), "w")
+    while sys.argv[1] == "True" and len(glob.glob("has.%s.*" % port)) < 2:
+        time.sleep(0.01)
+time.sleep(1000)""", str(together), first, second)
     if seen:
         it.logged(f"it: tcp:{seen} is shared: each request reaches any worker; the port "
                   f"{{slot+{seen[-4:]}}} gives each its own")
