@@ -31,7 +31,8 @@
 #define ROUNDS 8           /* that a connection gets before the others have their turn */
 #define RESERVE 16         /* descriptors that are none of a connection */
 
-enum { STATE_TIME_WAIT = 6 }; /* of netinet/tcp.h; from there on the client's FIN has come */
+/* Of netinet/tcp.h; from STATE_TIME_WAIT on the FIN of the client has come. */
+enum { STATE_ESTABLISHED = 1, STATE_TIME_WAIT = 6 };
 
 enum stage {
 	CLOSED,
@@ -315,6 +316,21 @@ static uint64_t bytes_of(int client)
 	return info.tcpi_bytes_received - (info.tcpi_state >= STATE_TIME_WAIT ? 1 : 0);
 }
 
+/* Has a worker that has closed it neither read nor sent a byte since it is held?  It has said nothing
+ * to its client then: the socket was not closed, because the courier has it. */
+static bool is_untouched(struct courier *k, const struct conn *c)
+{
+	uint64_t came = bytes_of(c->client) - c->said.received;
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+	ssize_t unread = came > 0 ? peek(c->client, k->in, HTTPHEAD_MOST) : 0;
+
+	return getsockopt(c->client, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+		info.tcpi_state == STATE_ESTABLISHED &&
+		info.tcpi_bytes_sent - info.tcpi_bytes_retrans == c->said.sent && unread >= 0 &&
+		(uint64_t)unread == (came < HTTPHEAD_MOST ? came : HTTPHEAD_MOST);
+}
+
 static bool watch(struct courier *k, const struct conn *c, int fd, int how)
 {
 	struct epoll_event event = {
@@ -405,10 +421,10 @@ static void await(struct courier *k, struct conn *c)
 	tell(k, c);
 }
 
-/* Its worker has ended, or has closed it. */
-static void end_hold(struct courier *k, struct conn *c, bool ended)
+/* Its worker has ended or closed it: may the courier read it now? */
+static void end_hold(struct courier *k, struct conn *c, bool may_read)
 {
-	if (!ended || !watch(k, c, c->client, EPOLL_CTL_ADD)) {
+	if (!may_read || !watch(k, c, c->client, EPOLL_CTL_ADD)) {
 		finish(k, c, COURIER_IDLE);
 		return;
 	}
@@ -517,7 +533,9 @@ static void take_packet(struct courier *k, const struct courier_packet *p, struc
 		for (c = k->conns; c < k->conns + k->most; c++)
 			if (c->stage == HELD && c->said.worker == p->worker &&
 				(p->cookie == 0 || p->cookie == c->said.cookie))
-				end_hold(k, c, p->kind == COURIER_ENDED);
+				end_hold(k, c,
+					p->kind == COURIER_ENDED ||
+						(p->cookie != 0 && is_untouched(k, c)));
 		break;
 	case COURIER_SERVER:
 		if (c == NULL || c->stage != WANTED)

@@ -17,7 +17,8 @@ enum courier_kind {
 			  * which is connected, and its answer to the client.  A worker that lives
 			  * has the client's socket, too, but the request was taken out of it. */
 	COURIER_HOLD,    /* + client, of a worker that gets its stop signal: read nothing yet */
-	COURIER_LET_GO, /* that worker has closed this connection, or (0) goes on: close what is held */
+	COURIER_LET_GO, /* that worker has closed this connection: close it, if the worker has read or
+			 * sent anything since; or (0) goes on: close what is held */
 	COURIER_ENDED,  /* the worker has ended: its connections may be read */
 	COURIER_SERVER, /* + server, which may still be connecting: the answer to COURIER_WANT.
 			  * Without a descriptor: no worker takes it, close the client's. */
@@ -37,13 +38,15 @@ enum courier_outcome {
 
 struct courier_packet {
 	uint32_t kind;
-	uint32_t outcome;  /* of COURIER_DONE */
-	uint64_t cookie;   /* SO_COOKIE of the client's socket: the name of the connection; or 0 */
-	uint64_t worker;   /* of COURIER_HOLD, _LET_GO and _ENDED; the courier sends it back */
-	uint32_t cluster;  /* the courier sends it back */
-	uint32_t size;     /* of COURIER_ASK: bytes of the request, which follow the packet */
-	uint64_t received; /* of COURIER_ASK, TCP: tcpi_bytes_received with the request's last byte;
-			    * 0: as it is when the packet comes */
+	uint32_t outcome; /* of COURIER_DONE */
+	uint64_t cookie;  /* SO_COOKIE of the client's socket: the name of the connection; or 0 */
+	uint64_t worker;  /* of COURIER_HOLD, _LET_GO and _ENDED; the courier sends it back */
+	uint32_t cluster; /* the courier sends it back */
+	uint32_t size;    /* of COURIER_ASK: bytes of the request, which follow the packet */
+	uint64_t
+		received; /* TCP: tcpi_bytes_received with the last byte of COURIER_ASK's request, or
+			    * when a COURIER_HOLD was sent; 0: as it is when the packet comes */
+	uint64_t sent;    /* of COURIER_HOLD, TCP: bytes that the worker had sent by then */
 };
 
 /* The longest request of a COURIER_ASK. */

@@ -187,6 +187,7 @@ bool drain_hand(void *drain, int fd, const struct connection *c)
 		.cluster = c->port | (d->elsewhere ? PACKET_ELSEWHERE : 0),
 		.size = c->queue,
 		.received = c->bytes_in,
+		.sent = c->bytes_out,
 	};
 	char data[sizeof(packet) + COURIER_REQUEST_MOST] uninitialized;
 	char *request = data + sizeof(packet);
@@ -310,15 +311,17 @@ static void on_heard(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)revents;
 	for (int n = 0; n < TURN_ITEMS; n++) {
+		packet = (struct courier_packet){
+			.kind = 0}; /* that of an older courier is shorter */
 		if (fdpass_receive(watcher->fd, &packet, sizeof(packet), &m) != 1)
 			return;
 		if (m.len == 0) { /* it has ended */
 			ev_io_stop(loop, watcher);
 			return;
 		}
-		if (m.len == sizeof(packet) && packet.kind == COURIER_WANT && m.fd_count == 1)
+		if (packet.kind == COURIER_WANT && m.fd_count == 1)
 			on_want(c, &packet, m.fds[0]);
-		else if (m.len == sizeof(packet) && packet.kind == COURIER_DONE)
+		else if (packet.kind == COURIER_DONE)
 			on_done(sup, c, &packet);
 		fdpass_drop(&m);
 	}

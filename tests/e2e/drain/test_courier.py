@@ -14,7 +14,7 @@ from harness.instance import inside
 
 ASK, HOLD, LET_GO, ENDED, SERVER, WANT, DONE = range(1, 8)
 ANSWERED, REFUSED, MIXED, BROKEN, LEFT, IDLE = range(1, 7)
-PACKET = struct.Struct("IIQQIIQ")
+PACKET = struct.Struct("IIQQIIQQ")
 SO_COOKIE = 57
 FRONT = 8001
 
@@ -39,7 +39,7 @@ class Courier:
 
     def say(self, kind, cookie, *fds, request=b"", worker=0):
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        self.ours.sendmsg([PACKET.pack(kind, 0, cookie, worker, 0, len(request), 0) + request],
+        self.ours.sendmsg([PACKET.pack(kind, 0, cookie, worker, 0, len(request), 0, 0) + request],
                           rights)
 
     def accept(self):

@@ -837,16 +837,37 @@ TEST_LOOP(a_client_that_leaves_is_forgotten, 0, 2)
 	expect_done(&l, COURIER_IDLE);
 }
 
-TEST_LOOP(a_connection_that_the_worker_closes_is_closed, 0, 2)
+TEST_LOOP(a_connection_is_closed_if_the_worker_closes_it_after_a_word, 0, 4)
 {
-	struct line l = connect_line(families[_i]);
+	struct line l = connect_line(families[_i % 2]);
+	int speaks = _i < 2 ? l.client : l.worker;
+	int hears = _i < 2 ? l.worker : l.client;
+	char byte;
 
 	hold(&l);
+	put(speaks, "G");
+	ck_assert_int_eq(get_some(hears, &byte, 1), 1);
 	(void)close(l.worker);
 	say(COURIER_LET_GO, &l, "", NULL, 0);
 	expect_done(&l, COURIER_IDLE);
 	expect_closed(l.client);
 	(void)close(l.client);
+}
+
+/* As servers do with their quiet connections when they are told to end. */
+TEST_LOOP(one_that_the_worker_closes_without_a_word_is_read, 0, 2)
+{
+	struct line l = connect_line(AF_INET);
+
+	hold(&l);
+	if (_i == 1)
+		put(l.client, GET);
+	(void)close(l.worker);
+	say(COURIER_LET_GO, &l, "", NULL, 0);
+	if (_i == 0)
+		put(l.client, GET);
+	ck_assert_uint_eq(hear(NULL).kind, COURIER_WANT);
+	end_line(&l);
 }
 
 TEST(only_the_connections_of_that_worker_are_read)
