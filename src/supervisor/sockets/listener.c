@@ -406,10 +406,8 @@ static int check_kept(const struct listener *l, const struct address *address, s
 
 static int make_set(struct listener_set *set, size_t room)
 {
-	*set = (struct listener_set){0};
-	if (room > 0)
-		set->list = calloc(room, sizeof(*set->list));
-	return room == 0 || set->list != NULL ? 0 : -1;
+	*set = (struct listener_set){.list = calloc(room + 1, sizeof(*set->list))};
+	return set->list != NULL ? 0 : -1;
 }
 
 static size_t count_bits(uint64_t of)
