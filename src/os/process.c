@@ -210,6 +210,18 @@ long process_each(pid_t pid, process_visit *look, void *context)
 	return process_each_in(dir, look, context);
 }
 
+unsigned process_crowd(void)
+{
+	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	char text[128];
+	unsigned wanting;
+
+	if (cpus < 1 || process_read_path("/proc/loadavg", text, sizeof(text)) <= 0 ||
+		sscanf(text, "%*s %*s %*s %u/", &wanting) != 1 || wanting <= (unsigned)cpus)
+		return 1;
+	return wanting / (unsigned)cpus;
+}
+
 char process_state(pid_t tid)
 {
 	static const char key[] = "\nState:\t";

@@ -44,6 +44,9 @@ nsec_t process_awake(pid_t pid);
 /* For how long the main thread has waited for a CPU so far. */
 nsec_t process_starved(pid_t pid);
 
+/* How many threads of the machine want a CPU now, for each CPU that there is; at least 1. */
+unsigned process_crowd(void);
+
 /* The state of the thread as ps(1) shows it; '\0': it has ended, or must not be
  * looked at.  This look never waits. */
 char process_state(pid_t tid);

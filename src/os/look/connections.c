@@ -508,12 +508,14 @@ unsigned connections_tick(void)
 
 /* What a thread does, by the system call that it is in.  Sleeping threads belong to a pool that
  * has nothing to do; a process's only thread that sleeps will do something soon. */
-static enum activity of_call(struct remote *thread)
+static enum activity of_call(struct remote *thread, pid_t pid, struct connections *all)
 {
 	int fd;
 	long call = remote_call(thread, &fd);
 	unsigned kind = remote_call_kind(call);
 
+	for (size_t i = 0; (kind & CALL_READS) != 0 && i < all->count; i++)
+		all->list[i].awaited |= all->list[i].pid == pid && all->list[i].fd == fd;
 	if ((kind & CALL_WAITS) != 0)
 		return ACTIVITY_WAITS;
 	if ((kind & CALL_SLEEPS) != 0)
@@ -523,6 +525,8 @@ static enum activity of_call(struct remote *thread)
 
 struct threads {
 	struct remote process;
+	struct connections *all;
+	pid_t pid;
 	enum activity found;
 	unsigned count;
 };
@@ -531,7 +535,7 @@ static bool look_at_thread(void *context, pid_t tid)
 {
 	struct threads *t = context;
 	t->process.tid = tid;
-	if (of_call(&t->process) == ACTIVITY_RUNS)
+	if (of_call(&t->process, t->pid, t->all) == ACTIVITY_RUNS)
 		t->found = ACTIVITY_RUNS;
 	return t->found == ACTIVITY_RUNS || ++t->count == THREADS_MOST;
 }
@@ -543,15 +547,16 @@ static int look_at_threads(void *argument)
 	return process_each(t->process.tid, look_at_thread, t) != -1 ? 0 : -1;
 }
 
-static enum activity of_threads(struct remote *r)
+static enum activity of_threads(struct remote *r, struct connections *all)
 {
-	struct threads t = {.process = *r, .found = ACTIVITY_WAITS};
+	struct threads t = {.process = *r, .all = all, .pid = r->tid, .found = ACTIVITY_WAITS};
 
 	t.process.inside = true;
 	return remote_run(r, -1, look_at_threads, &t) != -1 ? t.found : ACTIVITY_UNKNOWN;
 }
 
-enum activity connections_activity(struct remote *r, enum activity stopped_in)
+enum activity connections_activity(
+	struct remote *r, enum activity stopped_in, struct connections *all)
 {
 	enum activity found;
 	uint64_t threads = 1;
@@ -559,8 +564,8 @@ enum activity connections_activity(struct remote *r, enum activity stopped_in)
 	if (process_status(r->tid, "Threads:", 10, &threads) == -1)
 		return ACTIVITY_UNKNOWN;
 	if (threads > 1)
-		return of_threads(r);
-	found = of_call(r);
+		return of_threads(r, all);
+	found = of_call(r, r->tid, all);
 	/* a thread that ran when it was stopped has no call to restart */
 	return found == ACTIVITY_UNKNOWN && stopped_in != ACTIVITY_RUNS ? stopped_in : found;
 }

@@ -66,6 +66,7 @@ struct connection {
 	bool unknown;  /* unread bytes are of neither (TLS, HTTP/2) */
 	bool is_inner; /* set by the caller: the peer is a process of the worker */
 	bool prompt;   /* TCP_QUICKACK is off: the last answer carried the ACK */
+	bool awaited;  /* by connections_activity(): a thread waits in a call that reads from it */
 	bool has_name; /* CONNECTION_UNIX: the socket has a name, as accepted ones do */
 };
 
@@ -124,8 +125,10 @@ enum activity {
 	ACTIVITY_RUNS,   /* computes, or writes, connects and the like */
 };
 /* What the process does now.  `stopped_in`: its activity at its last stop.  After a stop the
- * kernel hides which call was restarted (restart_syscall(2)): then `stopped_in` is returned. */
-enum activity connections_activity(struct remote *r, enum activity stopped_in);
+ * kernel hides which call was restarted (restart_syscall(2)): then `stopped_in` is returned.  Notes
+ * in `all` which of the process's connections are awaited. */
+enum activity connections_activity(
+	struct remote *r, enum activity stopped_in, struct connections *all);
 
 /* ---- other end ---- */
 

@@ -274,12 +274,12 @@ static const struct {
 	const char *name; /* NULL: only its number is shown */
 	unsigned kind;
 } calls[] = {
-	{SYS_read, "read", CALL_WAITS},
-	{SYS_readv, NULL, CALL_WAITS},
+	{SYS_read, "read", CALL_WAITS | CALL_READS},
+	{SYS_readv, NULL, CALL_WAITS | CALL_READS},
 	{SYS_write, "write", 0},
-	{SYS_recvfrom, "recvfrom", CALL_WAITS},
-	{SYS_recvmsg, "recvmsg", CALL_WAITS},
-	{SYS_recvmmsg, NULL, CALL_WAITS},
+	{SYS_recvfrom, "recvfrom", CALL_WAITS | CALL_READS},
+	{SYS_recvmsg, "recvmsg", CALL_WAITS | CALL_READS},
+	{SYS_recvmmsg, NULL, CALL_WAITS | CALL_READS},
 	{SYS_sendto, "sendto", 0},
 	{SYS_connect, "connect", 0},
 	{SYS_accept4, "accept4", CALL_WAITS | CALL_AWAITS},

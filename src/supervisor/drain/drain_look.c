@@ -23,7 +23,7 @@
 /* For so long nclust tries to hand requests of unix sockets on: of short answers the kernel does not
  * show that they are whole. */
 #define UNPROVEN_PATIENCE (1 * SECOND)
-/* A client that has asked so lately asks again. */
+/* A client that has asked so lately asks again; it takes longer where others want its CPU. */
 #define ASKS_AGAIN_MS 500
 /* After the stop signal a worker pauses for less than this within an answer. */
 #define FINISHED_MS 3000
@@ -84,13 +84,13 @@ bool drain_is_half_over(const struct drain *d, nsec_t now)
 
 static void look_at_process(struct drain *d, struct drain_process *p)
 {
-	const struct connections *seen = &d->traffic->seen;
+	struct connections *seen = &d->traffic->seen;
 	bool has = false;
 
 	for (size_t i = 0; i < seen->count && !has; i++)
 		has = seen->list[i].pid == p->pid && drain_is_incoming(d, &seen->list[i]) &&
 			is_alive(&seen->list[i]);
-	p->activity = has ? connections_activity(&p->remote, p->stopped_in) : ACTIVITY_WAITS;
+	p->activity = has ? connections_activity(&p->remote, p->stopped_in, seen) : ACTIVITY_WAITS;
 	if (!d->frozen) {
 		p->ran = p->activity == ACTIVITY_RUNS;
 		return;
@@ -121,13 +121,13 @@ static bool is_websocket(const struct drain *d, const struct quiet_memory *m)
 }
 
 /* May it be a connection of HTTP/1 whose next request would be handed on?  The first drain of a cluster
- * does not know its protocol yet, and waits so for a second at most. */
+ * does not know its protocol yet, and waits so for a second at most, longer where others want the CPU. */
 static bool is_for_courier(
 	const struct drain *d, const struct connection *c, const struct quiet_memory *m)
 {
 	const struct service *service = d->child->service;
 	bool may_be_http = d->saw_http || service->traffic.http ||
-		(service->counters.drained == 0 && clock_now() - d->began < SECOND);
+		(service->counters.drained == 0 && clock_now() - d->began < SECOND * d->crowd);
 
 	return may_be_http && !m->unknown && !m->frames && c->kind == CONNECTION_TCP &&
 		!m->handed && quiet_is_open(c) && drain_may_hand(d, c);
@@ -148,6 +148,26 @@ static void let_go(const struct drain *d, const struct connections *seen)
 	}
 }
 
+/* Does an answer of the worker take seconds; or does a thread wait for each request, so that nobody who
+ * has asked is awaited? */
+static bool is_slow(const struct drain *d, const struct connections *seen)
+{
+	struct cluster_traffic *traffic = &d->child->service->traffic;
+	bool awaits = false;
+
+	for (size_t i = 0; i < seen->count; i++) {
+		const struct connection *c = &seen->list[i];
+		bool asked = c->segments_in > 0 &&
+			(c->segments_out == 0 || c->sent_ago > c->received_ago);
+
+		if (c->kind != CONNECTION_TCP || !quiet_is_open(c) || !drain_is_incoming(d, c))
+			continue;
+		awaits |= c->awaited;
+		traffic->slow |= c->received_ago > (asked ? 0 : c->sent_ago) + QUIET_UNSEEN_MS / 2;
+	}
+	return traffic->slow || awaits;
+}
+
 /* Judges each connection.  The next look compares with the results (`fresh`). */
 static void judge_connections(
 	struct drain *d, const struct connections *seen, nsec_t now, struct quiet_memory *fresh)
@@ -155,6 +175,7 @@ static void judge_connections(
 	uint32_t since = d->looked_at != 0 ? (uint32_t)((now - d->looked_at) / MSEC) : 0;
 	unsigned tick = connections_tick();
 	bool late = drain_is_half_over(d, now);
+	bool slow = is_slow(d, seen);
 	size_t at = 0;
 
 	for (size_t i = 0; i < seen->count; i++) {
@@ -166,15 +187,15 @@ static void judge_connections(
 			fresh[i] = (struct quiet_memory){.cookie = c->cookie, .quiet = true};
 			continue;
 		}
-		(void)quiet_connection(c, before, since, tick, late, &fresh[i]);
+		(void)quiet_connection(c, before, since, tick, late, slow, &fresh[i]);
 		if (c->kind != CONNECTION_TCP || c->queue > 0 ||
 			(before != NULL && before->segments_in != c->segments_in))
 			d->request_at = now;
 		d->saw_websocket |= fresh[i].frames;
 		d->saw_http |= fresh[i].http;
 		/* its client may have no CPU for a while, and is not seen to be between two requests */
-		if (!late && c->received_ago < ASKS_AGAIN_MS && !quiet_is_between(c, &fresh[i]) &&
-			is_for_courier(d, c, &fresh[i]))
+		if (!late && c->received_ago / d->crowd < ASKS_AGAIN_MS &&
+			!quiet_is_between(c, &fresh[i]) && is_for_courier(d, c, &fresh[i]))
 			fresh[i].quiet = false;
 		/* what was unread in this freeze came while the client had an answer to read */
 		fresh[i].answer_waits = c->kind == CONNECTION_UNIX && d->frozen &&
@@ -248,8 +269,8 @@ static void count_connections(struct drain *d, const struct connections *seen)
 			continue;
 		v->alive += is_alive(c);
 		v->busy += !quiet;
-		v->maybe_quiet +=
-			!quiet && c->kind == CONNECTION_UNIX && c->queue == 0 && c->unsent == 0;
+		v->maybe_quiet += !quiet && (c->kind == CONNECTION_UNIX || d->memory[i].tied) &&
+			c->queue == 0 && c->unsent == 0;
 		v->reading += d->memory[i].answer_waits && c->queue == 0;
 		v->unanswered += !quiet && d->waited_long && drain_is_half_over(d, d->looked_at) &&
 			d->memory[i].asks && c->queue == 0 && c->unsent == 0;
@@ -321,8 +342,11 @@ void drain_look(struct drain *d)
 	struct connections *seen = &d->traffic->seen;
 	struct quiet_memory *fresh = NULL;
 	nsec_t began = clock_now();
+	unsigned crowd = process_crowd();
 
 	d->view = (struct drain_view){0};
+	if (d->crowd < crowd)
+		d->crowd = crowd;
 	if (!d->frozen)
 		(void)drain_list_processes(d);
 	if (d->looked_at == 0)

@@ -33,7 +33,7 @@ struct drain_process {
 struct drain_view {
 	unsigned alive;       /* connections of clients that neither side has closed */
 	unsigned busy;        /* connections of clients that are not quiet */
-	unsigned maybe_quiet; /* busy, but perhaps quiet: the kernel does not show it (unix) */
+	unsigned maybe_quiet; /* busy, but perhaps quiet: the kernel does not show it */
 	unsigned reading;     /* unix sockets whose clients have yet to read an answer, then ask */
 	unsigned unanswered;  /* busy WebSockets, for whose answers nclust waits no longer */
 	unsigned guessed;     /* quiet, but perhaps in the midst of an answer that pauses */
@@ -75,6 +75,7 @@ struct drain {
 	bool keeps_quiet;    /* quiet connections stay open until the stop signal */
 	bool saw_websocket;  /* a WebSocket was seen */
 	bool saw_http;       /* a request of HTTP/1 was seen */
+	unsigned crowd;      /* the greatest process_crowd() of any look */
 	bool waited_long;    /* KEEP_PATIENCE is over: all connections could have become quiet */
 	struct quiet_memory *memory; /* of connections at the last look */
 	size_t memory_count;

@@ -8,11 +8,16 @@ bool quiet_is_open(const struct connection *c)
 	return c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT;
 }
 
-static bool is_silent(const struct connection *c)
+static bool is_silent_for(const struct connection *c, uint32_t time)
 {
-	const uint32_t gap = QUIET_GAP_MS + c->rtt / 1000;
+	const uint32_t gap = time + c->rtt / 1000;
 
 	return c->sent_ago >= gap && c->received_ago >= gap;
+}
+
+static bool is_silent(const struct connection *c)
+{
+	return is_silent_for(c, QUIET_GAP_MS);
 }
 
 /* An answer whose last piece left so long after the request came may go on after a pause as long:
@@ -67,6 +72,9 @@ static bool is_acked_by_answer(
 static bool is_tie_answered(const struct connection *c, const struct quiet_memory *before,
 	unsigned tick, const struct quiet_memory *now)
 {
+	/* the thread that answers waits for the next request */
+	if (c->awaited)
+		return true;
 	/* a request after our answer would have carried its ACK */
 	if (c->unacked > 0)
 		return true;
@@ -82,7 +90,7 @@ static bool is_tie_answered(const struct connection *c, const struct quiet_memor
 }
 
 static bool is_answered(const struct connection *c, const struct quiet_memory *before,
-	unsigned tick, bool late, const struct quiet_memory *now)
+	unsigned tick, bool late, bool slow, struct quiet_memory *now)
 {
 	if (c->segments_out == 0)
 		return false; /* times of what never happened are those of the connection's birth */
@@ -90,15 +98,19 @@ static bool is_answered(const struct connection *c, const struct quiet_memory *b
 		return true;
 	if (c->sent_ago != c->received_ago)
 		return c->sent_ago < c->received_ago;
-	return is_tie_answered(c, before, tick, now) || (late && is_silent(c));
+	if (is_tie_answered(c, before, tick, now))
+		return true;
+	now->tied = is_silent(c);
+	/* a request of one segment would have ended the mode, others are rarely so slow */
+	return now->tied && (late || (c->prompt && !slow && is_silent_for(c, QUIET_UNSEEN_MS)));
 }
 
 static bool is_tcp_quiet(const struct connection *c, const struct quiet_memory *before,
-	unsigned tick, bool late, struct quiet_memory *now)
+	unsigned tick, bool late, bool slow, struct quiet_memory *now)
 {
 	/* a connection over which nothing has come is about to ask */
-	now->answered =
-		c->segments_in == 0 || (c->queue == 0 && is_answered(c, before, tick, late, now));
+	now->answered = c->segments_in == 0 ||
+		(c->queue == 0 && is_answered(c, before, tick, late, slow, now));
 	if (!now->answered || c->queue > 0 || c->unsent > 0)
 		return false;
 	/* in the end a connection with requests all the time counts as answered in
@@ -159,7 +171,7 @@ bool quiet_is_between(const struct connection *c, const struct quiet_memory *now
 }
 
 bool quiet_connection(const struct connection *c, const struct quiet_memory *before,
-	uint32_t since_ms, unsigned tick, bool late, struct quiet_memory *now)
+	uint32_t since_ms, unsigned tick, bool late, bool slow, struct quiet_memory *now)
 {
 	bool still = c->queue == 0 && c->unsent == 0;
 
@@ -177,19 +189,21 @@ bool quiet_connection(const struct connection *c, const struct quiet_memory *bef
 		.frames = c->frames || (before != NULL && before->frames),
 		.asks = (c->frames && c->queue > QUIET_HEARTBEAT) ||
 			(before != NULL && before->asks),
-		.unknown = c->unknown || (before != NULL && before->unknown),
 		.handed = before != NULL && before->handed,
 		.held = before != NULL && before->held,
 		.lost = before != NULL && before->lost,
 	};
 	mark_answer(c, before, now);
+	/* else they may be the rest of a body */
+	now->unknown =
+		(c->unknown && quiet_is_between(c, now)) || (before != NULL && before->unknown);
 	if (c->kind != CONNECTION_TCP) {
 		/* whether an answer is to come is unknown */
 		if (still && before != NULL)
 			now->for_ms = before->for_ms + since_ms;
 		now->quiet = still && now->for_ms >= (late ? QUIET_GAP_MS : QUIET_UNSEEN_MS);
 	} else if (quiet_is_open(c)) {
-		now->quiet = is_tcp_quiet(c, before, tick, late, now);
+		now->quiet = is_tcp_quiet(c, before, tick, late, slow, now);
 	} else {
 		now->quiet = still;
 	}

@@ -29,6 +29,7 @@ struct quiet_memory {
 	bool answered;        /* all that had come by that look */
 	bool quiet;           /* the connection was quiet at that look */
 	bool guessed;         /* so it is only because half of the time is over: it may go on */
+	bool tied;            /* TCP: nothing shows whether the answer was the last word */
 	uint32_t for_ms;      /* sockets other than TCP: for how long, at that look */
 	bool was_served;      /* nothing lay unread at some look */
 	bool spoke;           /* something has come since the first look */
@@ -36,7 +37,7 @@ struct quiet_memory {
 	bool http;            /* such a head was seen */
 	bool frames;          /* such a message was seen */
 	bool asks;            /* such a message was seen that may want an answer */
-	bool unknown;         /* bytes of neither were seen */
+	bool unknown;         /* a request of neither was seen */
 	bool handed;          /* the courier has its request */
 	bool lost;            /* and has ended: nobody answers it */
 	bool held;            /* the courier holds a duplicate */
@@ -60,8 +61,8 @@ struct quiet_memory {
 /* In the second half of drain-timeout a connection that has never rested is quiet when
  * what came so long ago at most is answered. */
 #define QUIET_BUSY_MS 1000
-/* As QUIET_GAP_MS, for a socket that is not TCP, of which nothing shows whether an answer is to
- * come; until then it is in doubt. */
+/* As QUIET_GAP_MS, where nothing shows whether an answer is to come: of a socket that is not TCP,
+ * or within the kernel's resolution of time.  Until then it is in doubt. */
 #define QUIET_UNSEEN_MS 5000
 
 /* A delayed ACK comes within this time where the round trip is no longer than that
@@ -80,11 +81,12 @@ bool quiet_is_open(const struct connection *c);
 /*
  * Times are of the resolution of a jiffy, so that events within one jiffy have no order.
  * `before`: what was remembered of this cookie at the look before, `since_ms`
- * ago; NULL: a new connection.  `late`: half of the time is over.  `tick`: a
- * jiffy, us.  *now is to be kept for the next look.
+ * ago; NULL: a new connection.  `late`: half of the time is over.  `slow`: answers
+ * of this worker may take as long as QUIET_UNSEEN_MS.  `tick`: a jiffy, us.  *now
+ * is to be kept for the next look.
  */
 bool quiet_connection(const struct connection *c, const struct quiet_memory *before,
-	uint32_t since_ms, unsigned tick, bool late, struct quiet_memory *now);
+	uint32_t since_ms, unsigned tick, bool late, bool slow, struct quiet_memory *now);
 
 /* Has the worker read all requests of the connection whole and answered them, so that what lies
  * unread begins with another request?  A body that looks like a request must never be taken for

@@ -52,6 +52,7 @@ struct cluster_traffic {
 	struct steer steer;
 	unsigned asked_again; /* requests that clients repeated in this rollout (drain.asked) */
 	bool http;            /* a drain has seen requests of HTTP/1 */
+	bool slow;            /* a drain has seen answers that take half of QUIET_UNSEEN_MS */
 	unsigned handed_on;   /* requests that other workers got in this rollout (drain.handed) */
 	unsigned guessed;     /* answers that were perhaps cut (drain.guessed) */
 	unsigned busy; /* connections still busy when a drain of this rollout ended by force */

@@ -65,10 +65,18 @@ REPLACED(unsigned, connections_end)
 	return 0;
 }
 
+static unsigned crowd; /* threads that want each CPU */
+
+REPLACED(unsigned, process_crowd)(void)
+{
+	return crowd;
+}
+
 REPLACED(enum activity, connections_activity)
-(struct remote *r, enum activity stopped_in)
+(struct remote *r, enum activity stopped_in, struct connections *all)
 {
 	(void)r;
+	(void)all;
 	return does == ACTIVITY_UNKNOWN ? stopped_in : does;
 }
 
@@ -96,6 +104,7 @@ static void begin_with(const char *ini)
 	has_count = 0;
 	ended = asked_late = leaps = 0;
 	refused = 0;
+	crowd = 1;
 	does = ACTIVITY_WAITS;
 	web = room_web(ini);
 	room_ready(web, 1);

@@ -48,7 +48,7 @@ static bool judged(struct connection f, bool late)
 {
 	struct quiet_memory now;
 
-	return quiet_connection(&f, NULL, 0, TICK, late, &now);
+	return quiet_connection(&f, NULL, 0, TICK, late, false, &now);
 }
 
 static bool is_quiet(struct connection f)
@@ -74,8 +74,8 @@ static bool is_quiet_then(struct connection first, struct connection second)
 	struct quiet_memory before;
 	struct quiet_memory now;
 
-	(void)quiet_connection(&first, NULL, 0, TICK, false, &before);
-	return quiet_connection(&second, &before, 10, TICK, false, &now);
+	(void)quiet_connection(&first, NULL, 0, TICK, false, false, &before);
+	return quiet_connection(&second, &before, 10, TICK, false, false, &now);
 }
 
 /* ---- the last word was the worker's … ---- */
@@ -177,16 +177,16 @@ TEST(other_sockets_are_quiet_when_they_have_been_for_a_while)
 	struct quiet_memory second;
 	struct quiet_memory third;
 
-	ck_assert(!quiet_connection(&f, NULL, 0, TICK, false, &first));
-	ck_assert(!quiet_connection(&f, &first, QUIET_UNSEEN_MS - 1, TICK, false, &second));
-	ck_assert(quiet_connection(&f, &second, 1, TICK, false, &third));
+	ck_assert(!quiet_connection(&f, NULL, 0, TICK, false, false, &first));
+	ck_assert(!quiet_connection(&f, &first, QUIET_UNSEEN_MS - 1, TICK, false, false, &second));
+	ck_assert(quiet_connection(&f, &second, 1, TICK, false, false, &third));
 	/* that was a doubt */
-	ck_assert(quiet_connection(&f, &first, QUIET_GAP_MS, TICK, true, &second));
-	ck_assert(!quiet_connection(&f, &first, QUIET_GAP_MS - 1, TICK, true, &second));
+	ck_assert(quiet_connection(&f, &first, QUIET_GAP_MS, TICK, true, false, &second));
+	ck_assert(!quiet_connection(&f, &first, QUIET_GAP_MS - 1, TICK, true, false, &second));
 	f.queue = 1;
-	ck_assert(!quiet_connection(&f, &third, 1, TICK, false, &first));
+	ck_assert(!quiet_connection(&f, &third, 1, TICK, false, false, &first));
 	f.queue = 0;
-	ck_assert(!quiet_connection(&f, &first, 1, TICK, false, &second));
+	ck_assert(!quiet_connection(&f, &first, 1, TICK, false, false, &second));
 }
 
 /* ---- … until half of drain-timeout any doubt counts as busy ---- */
@@ -228,13 +228,13 @@ TEST_LOOP(late_one_that_never_rests_is_quiet_after_a_slow_answer_too, 0, 4)
 
 	f.sent_ago = rows[_i].rested;
 	f.received_ago = rows[_i].received_ago;
-	(void)quiet_connection(&f, NULL, 0, TICK, false, &before);
+	(void)quiet_connection(&f, NULL, 0, TICK, false, false, &before);
 	f.sent_ago = 0;
 	f.segments_in += rows[_i].came;
 	f.segments_out++;
-	ck_assert(!quiet_connection(&f, &before, 5, TICK, false, &now));
+	ck_assert(!quiet_connection(&f, &before, 5, TICK, false, false, &now));
 	before = now;
-	ck_assert_int_eq(quiet_connection(&f, &before, 5, TICK, true, &now), rows[_i].quiet);
+	ck_assert_int_eq(quiet_connection(&f, &before, 5, TICK, true, false, &now), rows[_i].quiet);
 }
 
 TEST(a_tie_with_an_unacknowledged_answer_is_quiet)
@@ -366,11 +366,11 @@ TEST_LOOP(what_is_pushed_after_a_quiet_look_is_no_answer, 0, 3)
 	struct quiet_memory now;
 
 	f.received_ago = f.sent_ago + 1;
-	ck_assert(quiet_connection(&f, NULL, 0, TICK, false, &before));
+	ck_assert(quiet_connection(&f, NULL, 0, TICK, false, false, &before));
 	f.segments_out++;
 	f.segments_in += _i > 0;
 	f.sent_ago = 1;
-	ck_assert(!quiet_connection(&f, &before, 5, TICK, false, &now));
+	ck_assert(!quiet_connection(&f, &before, 5, TICK, false, false, &now));
 	ck_assert(quiet_stays(&f, &before, _i == 2, &now) == (_i != 1));
 	f.queue = 1;
 	ck_assert(!quiet_stays(&f, &before, true, &now));
@@ -395,8 +395,8 @@ static bool is_between(const struct connection *looks, size_t count)
 	struct quiet_memory memory[8];
 
 	for (size_t i = 0; i < count; i++)
-		(void)quiet_connection(
-			&looks[i], i > 0 ? &memory[i - 1] : NULL, 5, TICK, false, &memory[i]);
+		(void)quiet_connection(&looks[i], i > 0 ? &memory[i - 1] : NULL, 5, TICK, false,
+			false, &memory[i]);
 	return quiet_is_between(&looks[count - 1], &memory[count - 1]);
 }
 #define IS_BETWEEN(...) \
@@ -484,10 +484,54 @@ TEST_LOOP(an_answer_that_pauses_is_not_quiet_before_it_could_go_on, 0, 2)
 	f.received_ago = 2400;
 	f.sent_ago = 900 + 400 * (uint32_t)_i; /* 1.5 s, or 1.1 s after the request */
 	f.segments_in = 1;
-	ck_assert_int_eq(quiet_connection(&f, NULL, 0, TICK, false, &now), _i);
+	ck_assert_int_eq(quiet_connection(&f, NULL, 0, TICK, false, false, &now), _i);
 	ck_assert(!now.guessed);
-	ck_assert(quiet_connection(&f, NULL, 0, TICK, true, &now));
+	ck_assert(quiet_connection(&f, NULL, 0, TICK, true, false, &now));
 	ck_assert_int_eq(now.guessed, !_i);
+}
+
+/* A request that came in several segments; the answers of this worker may take seconds, or not. */
+TEST_LOOP(what_nothing_shows_is_in_doubt_for_a_while, 0, 2)
+{
+	struct connection f = moved(tied(), QUIET_UNSEEN_MS - 1);
+	struct quiet_memory now;
+
+	f.prompt = true;
+	ck_assert(!quiet_connection(&f, NULL, 0, TICK, false, _i, &now));
+	ck_assert(now.tied);
+	f = moved(f, QUIET_UNSEEN_MS);
+	ck_assert_int_eq(quiet_connection(&f, NULL, 0, TICK, false, _i, &now), !_i);
+	f.prompt = false; /* an ACK alone has left: it was for a request that has no answer yet */
+	ck_assert(!quiet_connection(&f, NULL, 0, TICK, false, _i, &now));
+	ck_assert(is_quiet_late(f));
+}
+
+TEST(a_thread_that_waits_for_the_next_request_has_answered)
+{
+	struct connection f = moved(tied(), QUIET_GAP_MS);
+
+	ck_assert(!is_quiet(f));
+	f.awaited = true;
+	ck_assert(is_quiet(f));
+	f.sent_ago += 4; /* it waits for the rest of a request */
+	check_busy(f);
+}
+
+TEST(the_rest_of_a_body_is_of_no_other_protocol)
+{
+	struct connection head = between(1100, 0, 5200, false);
+	struct connection rest = between(1600, 500, 5200, false);
+	struct quiet_memory before;
+	struct quiet_memory now;
+
+	rest.unknown = true;
+	(void)quiet_connection(&head, NULL, 0, TICK, false, false, &before);
+	(void)quiet_connection(&rest, &before, 5, TICK, false, false, &now);
+	ck_assert(!now.unknown);
+	rest.bytes_out += 200; /* an answer went out before these bytes were read */
+	before = now;
+	(void)quiet_connection(&rest, &before, 5, TICK, false, false, &now);
+	ck_assert(now.unknown);
 }
 
 TEST(memory_is_found_by_cookie_in_order)

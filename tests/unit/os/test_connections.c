@@ -187,7 +187,7 @@ static struct connection *the_marked(void)
 /* What is it at, if it was at that before? */
 static void is_at(enum activity before, enum activity wanted)
 {
-	ck_assert_int_eq(connections_activity(&r, before), wanted);
+	ck_assert_int_eq(connections_activity(&r, before, &all), wanted);
 }
 
 FIXTURE(os_make_dir, NULL)
@@ -424,7 +424,7 @@ TEST(a_process_that_is_gone_is_told)
 static bool soon(enum activity wanted)
 {
 	for (int i = 0; i < 5000; i++) {
-		if (connections_activity(&r, ACTIVITY_UNKNOWN) == wanted)
+		if (connections_activity(&r, ACTIVITY_UNKNOWN, &all) == wanted)
 			return true;
 		(void)poll(NULL, 0, 1);
 	}
