@@ -64,10 +64,12 @@ static int scan_environment(struct environ_look *l, size_t *used)
  * environment are in this memory: until then both read as empty (fs/proc/base.c, environ_read()). */
 static bool is_executing(pid_t pid)
 {
+	const char state = process_state(pid);
 	char text[16];
 
-	return process_read(pid, "cmdline", text, sizeof(text)) == 0 &&
-		process_link(pid, "exe", text, sizeof(text)) > 0 && process_is_runnable(pid);
+	return (state == 'R' || state == 'D') && /* D: it waits for a page of the program */
+		process_read(pid, "cmdline", text, sizeof(text)) == 0 &&
+		process_link(pid, "exe", text, sizeof(text)) > 0;
 }
 
 int environ_find(void *argument)
