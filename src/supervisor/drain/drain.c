@@ -48,7 +48,7 @@ static struct drain *drain_new(struct child *child, nsec_t span)
 		return NULL;
 	d->child = child;
 	d->traffic = &service->sup->traffic;
-	d->began = clock_now();
+	d->began = d->handed_at = clock_now();
 	d->until = nsec_add(d->began, span);
 	d->wait = DRAIN_WAIT_FIRST;
 	d->stay = DRAIN_STAY_FIRST;

@@ -442,6 +442,8 @@ unsigned drain_deal(struct drain *d, enum drain_deal deal)
 		d->ended += ended;
 	d->asked += asked;
 	d->handed += handed;
+	if (handed > 0)
+		d->handed_at = clock_now();
 	d->traffic->courier.under_way += handed;
 	d->child->service->traffic.asked_again += asked;
 	d->child->service->traffic.handed_on += handed;

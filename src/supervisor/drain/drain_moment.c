@@ -109,8 +109,8 @@ static bool must_take_waiting(const struct drain *d, nsec_t now)
  * on, so that their requests can be handed on. */
 static bool is_quiet(const struct drain *d, nsec_t now)
 {
-	bool leaves_some = d->catches_signal && !node_is_worker(d->child) && d->handed == 0 &&
-		now - d->began > UNSEEN_PATIENCE;
+	bool leaves_some = d->catches_signal && !node_is_worker(d->child) &&
+		now - d->handed_at > UNSEEN_PATIENCE * d->crowd;
 
 	return d->view.busy <= d->view.unanswered + (leaves_some ? d->view.maybe_quiet : 0) &&
 		!must_take_waiting(d, now);

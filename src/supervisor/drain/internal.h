@@ -89,6 +89,7 @@ struct drain {
 	unsigned guessed;    /* connections that were ended so, which perhaps had no whole answer */
 	bool hands_on;       /* requests may be handed on: drain_hands_on() at the last look */
 	unsigned handed;     /* requests that were */
+	nsec_t handed_at;    /* when one was last; or when the drain began */
 	bool holds;          /* the courier holds connections of the worker */
 	bool lost;           /* the courier has ended, and with it answers that it had to pass on */
 	bool elsewhere;      /* drain_hand() is for a process in another network namespace */
