@@ -47,8 +47,11 @@ void intercept_init(struct supervisor *sup);
  */
 void takeover_bind(struct child *child, const struct seccomp_notice *notice, struct remote *remote);
 
-/* Do workers share this address (`share-ports`, `listen`)? */
-bool takeover_shares(const struct child *child, const struct socket_key *key);
+/* Do workers share this address, which the thread binds (`share-ports`, `listen`)? */
+bool takeover_shares(const struct child *child, const struct socket_key *key, pid_t tid);
+/* Is the thread one of a daemon's that the worker has started: in a session of its own, and below the
+ * worker no more?  What that binds is no worker's, and from now on it lives as long as the cluster. */
+bool takeover_is_daemons(const struct child *child, pid_t tid);
 
 /* A worker of Node's cluster module asks for that address, which no listener has, instead of
  * binding it: binds it as above.  `again`: SO_REUSEADDR, which a TCP socket has in any case.  NULL:

@@ -164,8 +164,8 @@ static void log_shared(struct child *child)
 		const char *debugger = find_debugger(child, l, l->key.port);
 
 		if ((debugger != NULL || is_second(child, l)) && l->workers > 1 &&
-			cluster_wanted(child->service->core) > 1 && once_say(l->said, ONCE_SHARED) &&
-			news_spares(child))
+			cluster_wanted(child->service->core) > 1 &&
+			once_say(l->said, ONCE_SHARED) && news_spares(child))
 			news_say_of(child->service, LOG_NOTE, "listening",
 				"%s is shared: each request reaches any worker; "
 				"%s{slot+%u} gives each its own",
@@ -607,7 +607,7 @@ static void leave_call(struct child *child, const struct seccomp_notice *notice,
 	if (known && named != NULL) {
 		note_port(child, named);
 		report_if_ready(child);
-	} else if (known) {
+	} else if (known && !takeover_is_daemons(child, notice->tid)) {
 		note_unix(child, text, notice->tid, &file);
 	}
 }

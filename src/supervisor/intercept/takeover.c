@@ -443,12 +443,61 @@ static void bind_later(struct takeover *t)
 		takeover_answer(t, EADDRINUSE);
 }
 
-bool takeover_shares(const struct child *child, const struct socket_key *key)
+/* Is it below the worker no more?  Also if its parent, which has forked it, is about to end. */
+static bool has_left(const struct child *child, pid_t tid, pid_t parent)
+{
+	struct process_facts facts = {.state = 'R'};
+	char words[2][256];
+	ssize_t own = process_read(tid, "cmdline", words[0], sizeof(words[0]));
+	ssize_t its = process_read(parent, "cmdline", words[1], sizeof(words[1]));
+
+	if (parent != child->pid && /* a process that ends has no words any more */
+		(its == 0 || (its == own && memcmp(words[0], words[1], (size_t)own) == 0)))
+		return true;
+	while (parent > 1 && parent != child->pid && parent != getpid() && facts.state != 'Z')
+		parent = process_look(parent, &facts) == 0 ? facts.parent : child->pid;
+	return parent != child->pid;
+}
+
+bool takeover_is_daemons(const struct child *child, pid_t tid)
+{
+	uint64_t *known = child->service->life.daemons;
+	struct process_facts facts;
+
+	if (process_look(tid, &facts) == -1 || facts.session == child->pid ||
+		pidfd_has_ended(child->pidfd) || !has_left(child, tid, facts.parent))
+		return false;
+	if (!service_has_daemon(child->service, tid)) {
+		memmove(known + 1, known, sizeof(child->service->life.daemons) - sizeof(*known));
+		known[0] = (uint64_t)facts.session;
+	}
+	return true;
+}
+
+/* Is the port a daemon's own?  Not one that workers share already. */
+static bool is_daemons(const struct child *child, const struct socket_key *key, pid_t tid)
+{
+	char text[SOCKET_KEY_TEXT];
+	struct listener *any;
+
+	if (learned_find(child, key, &any, 1) != 0 || !takeover_is_daemons(child, tid))
+		return false;
+	if (once_say(child->service->said, ONCE_DAEMON))
+		news_say_of(child->service, LOG_NOTE, "listening",
+			"process %d, a daemon that a worker has started, binds %s: this port is "
+			"no worker's, and not shared ('share-ports = %u' shares it)",
+			(int)tid, socket_key_text(key, text), key->port);
+	return true;
+}
+
+bool takeover_shares(const struct child *child, const struct socket_key *key, pid_t tid)
 {
 	const struct cluster_settings *s = child_settings(child);
 
-	return s == NULL || s->share_ports == NULL || value_ports_have(s->share_ports, key->port) ||
-		learned_named(child, key) != NULL || learned_cover(child, key) != NULL;
+	if (s == NULL || learned_named(child, key) != NULL || learned_cover(child, key) != NULL)
+		return true;
+	return s->share_ports != NULL ? value_ports_have(s->share_ports, key->port)
+				      : !is_daemons(child, key, tid);
 }
 
 /* Is the thread one of the worker's first process? */
@@ -658,7 +707,7 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice, str
 	if (notice->size < sizeof(sa_family_t) || notice->size > SOCKET_ADDRESS_MAX ||
 		!examine_call(&t) || t.key.port == 0) {
 		let_kernel(&t);
-	} else if (!takeover_shares(child, &t.key)) {
+	} else if (!takeover_shares(child, &t.key, notice->tid)) {
 		let_kernel(&t);
 	} else if (is_answered(&t)) {
 		takeover_answer(&t, 0);

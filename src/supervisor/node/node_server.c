@@ -489,7 +489,7 @@ static struct listener *bind_place(
 static bool is_others_alone(const struct node_worker *w, const struct listener *l)
 {
 	return l->has_key && learned_only(l) && learned_is_used(l, w->child) &&
-		!takeover_shares(w->child, &l->key);
+		!takeover_shares(w->child, &l->key, w->child->pid);
 }
 
 static struct node_server *find_or_make(

@@ -129,6 +129,7 @@ static const struct plain_row service_rows[] = {
 						  fact of recipes */
 	PLAIN(63, service, last_scale.of, UNSIGNED),
 	PLAIN(64, service, counters.handed_on, UNSIGNED),
+	PLAIN(65, service, life.daemons, WORDS),
 	PLAIN_MUST(CARRY_TEXT, service, name, HEAP),
 	PLAIN(CARRY_OUTCOME, service, last_rollout.text, HEAP),
 	CARRY_BESIDE(&carried_of_cluster),

@@ -280,6 +280,8 @@ void strays_sweep_within(struct supervisor *sup, nsec_t wait);
 void strays_look_soon(struct supervisor *sup);
 /* Workers whose main process has ended count as ended, even if leftovers live. */
 void strays_end_workers(struct supervisor *sup);
+/* Is the process one of a daemon's (intercept.h), and has the cluster not ended? */
+bool service_has_daemon(const struct service *service, pid_t pid);
 /* Signal all strays; returns their number.  0: there are no strays, and no children of strays. */
 unsigned strays_signal(struct supervisor *sup, int signal);
 /* SIGKILL all strays and what they fork, for a bounded time; returns how many are left. */

@@ -221,6 +221,8 @@ bool leftovers_begin(struct child *child, const struct ending *ending)
 	if (strays_none_of(child) || begin_waiting(child, ending) == -1)
 		return false;
 	pids_remove(child->service->sup, child);
+	if (daemon) /* so that is what it was to be */
+		memset(child->service->life.daemons, 0, sizeof(child->service->life.daemons));
 	count = strays_count_of(child);
 	if (count == 0)
 		return false;

@@ -157,6 +157,7 @@ struct cluster_life {
 	struct recipe *recipes; /* newest first */
 	struct slotlog *logs;   /* heap; newest first */
 	nsec_t begun;           /* when its first worker was started; or 0 */
+	uint64_t daemons[8];    /* sessions of daemons (intercept.h), the newest first; or 0 */
 	int stop_signal;        /* in place of the first stop signal of the settings; or 0 */
 	nsec_t whole_at;        /* the allowance of all its workers (timer.h) */
 	bool spawn_hung;        /* its last spawn took too long: a file server? */

@@ -132,8 +132,24 @@ static bool is_kept(const struct supervisor *sup, pid_t pid)
 	return service != NULL && cluster_settings(service->core)->leftovers == LEFTOVERS_KEEP;
 }
 
+bool service_has_daemon(const struct service *service, pid_t pid)
+{
+	struct process_facts facts = {.session = 0};
+	const uint64_t *list = service->life.daemons;
+
+	if (*list == 0 || service->stage.ended || process_look(pid, &facts) == -1)
+		return false;
+	for (size_t i = 0; i < COUNT_OF(service->life.daemons); i++)
+		if (list[i] == (uint64_t)facts.session)
+			return true;
+	return false;
+}
+
 static bool is_stray(const struct supervisor *sup, pid_t pid)
 {
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (service_has_daemon(sup->services[i], pid))
+			return false;
 	return !is_known(sup, pid) && !is_first_child(sup, pid) && !is_kept(sup, pid);
 }
 

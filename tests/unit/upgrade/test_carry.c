@@ -407,7 +407,7 @@ static const struct {
 	{"service", &carried_service,
 		"2u 3b 4i 5b 6b 9i 10b 12u 13b 15u 20u 21u 22x 23u 24i 25x 26i 27i 28u 29u "
 		"30i 31u 32u 33u 34u 35i 36i 37b 38b 39u 40f 41u 42b 43b "
-		"45b 46b 54t 55u 56u 60i 62u 63u 64u 100t 122t",
+		"45b 46b 54t 55u 56u 60i 62u 63u 64u 65x 100t 122t",
 		GAPS(service_gaps)},
 	{"child", &carried_child,
 		"1u 2u 3u 4i 5f 6f 7f 8f 9i 10i 11b 12i 13u 15b 16f 17u "
