@@ -381,7 +381,9 @@ static int nothing_near(
 	if (near != NULL)
 		error_hint(err, "did you mean '%s'?", near);
 	else if (count > 0)
-		error_hint(err, "running: %s", list_all(all, sizeof(all), list, count));
+		error_hint(err, "%srunning: %s",
+			strcmp(t->whole, "all") == 0 ? "leave 'all' out for the whole of it; " : "",
+			list_all(all, sizeof(all), list, count));
 	return -1;
 }
 

@@ -109,9 +109,10 @@ static const struct other_name other_verbs[] = {{"ls", "status"}, {"ps", "status
 	{"tail", "logs"}, {"kill", "stop"}, {"delete", "stop"}, {"rm", "stop"}, {"down", "stop"},
 	{"shutdown", "stop"}, {"monit", "top"}, {"update", "reload"}, {"add", "reload"},
 	{"remove", "stop"}, {"describe", "status"}, {"avail", "status"}, {"jlist", "status --json"},
-	{"env", "config"}, {"flush", "logs"}, {"fg", "logs -f"},
-	{"reread", "config --check -c FILE"}, {"save", AT_BOOT}, {"startup", AT_BOOT},
-	{"resurrect", AT_BOOT}, {"enable", AT_BOOT},
+	{"env", "config"}, {"flush", "logs"}, {"clear", "logs"}, {"fg", "logs -f"},
+	{"pid", "status"}, {"maintail", "events"}, {"reread", "config --check -c FILE"},
+	{"save", AT_BOOT}, {"startup", AT_BOOT}, {"resurrect", AT_BOOT}, {"enable", AT_BOOT},
+	{"unstartup", "systemctl disable --now nclust@NAME, which stops it, too"},
 	{"ask", "-l " LISTEN_EACH ", an address of each worker's own"}};
 
 static const void *find_option(

@@ -372,7 +372,9 @@ const char *value_shell_part(const char *text)
 		if (quote == '\0' && begins && is_shell_word(s))
 			return s;
 		if (quote == '\0' &&
-			(*s == '`' || (*s == '$' && (s[1] == '(' || is_variable(s + 1, "")))))
+			(*s == '`' ||
+				(*s == '$' &&
+					(s[1] == '(' || s[1] == '{' || is_variable(s + 1, "")))))
 			return s;
 		begins = strchr(" \t\n", *s) != NULL;
 		if (*s == '\\' && quote != '\'' && s[1] != '\0')

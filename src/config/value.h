@@ -63,7 +63,7 @@ int value_user(long *uid, long *gid, const char *text, struct error *err);
 int value_group(long *gid, const char *text, struct error *err);
 
 /* The first thing outside of quotes that only a shell understands, such as ">>", "2>&1", "$(",
- * "$NAME", "~/" or "# comment", or "NAME=value" in front; NULL: there is none. */
+ * "$NAME", "${NAME}", "~/" or "# comment", or "NAME=value" in front; NULL: there is none. */
 const char *value_shell_part(const char *text);
 /* Of words that were never in quotes, or no longer are: the first one that is an operator of a
  * shell, or has a "$NAME" of our environment; not in a script ("sh -c"). NULL: there is none. */

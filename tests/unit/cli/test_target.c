@@ -100,6 +100,9 @@ TEST(what_is_not_there_is_told_with_what_is_near)
 		"instance 'shop' has no cluster 'thumb.1'; did you mean "
 		"'shop/thumbs'?");
 	refuses("mars/web", 3, 69, "no instance 'mars' is running");
+	refuses("all", 2, 69,
+		"no instance 'all' is running, and none has such a cluster; "
+		"leave 'all' out for the whole of it; running: shop, blog");
 	refuses("shop", 0, 69, "no instance 'shop' is running, and none has such a cluster");
 }
 
