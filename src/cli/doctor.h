@@ -171,6 +171,7 @@ struct exam {
 	size_t shown;     /* so many events are facts */
 	bool named;       /* the user has named addresses */
 	bool beside;      /* a second copy can serve beside the first, be it for a restart */
+	char cookie[256]; /* "Cookie: NAME=VALUE\r\n", as its first answer set it; or "" */
 	bool moves;       /* a second copy has taken other ports in place of the first one's */
 };
 

@@ -23,6 +23,7 @@
 #define BUSY_MOST (10 * SECOND)
 /* Between two requests to a worker that answers 503. */
 #define ASK_AGAIN (200 * MSEC)
+#define COOKIE_LOOKS 40 /* two for each answer */
 #define END_TEXT 700
 
 /* What is said behind an address. */
@@ -181,6 +182,7 @@ struct watch {
 	int asked;      /* a request that is not answered yet; or -1 */
 	nsec_t ask_at;  /* when to send the next one; or NSEC_NEVER */
 	bool loads;     /* the last answer was 503 */
+	bool sets;      /* and it set a cookie */
 };
 
 /* Does the worker serve?  A unix socket alone may be for the program's own use. */
@@ -205,13 +207,15 @@ static bool is_settled(const struct exam *e, const struct watch *w)
 
 static int ask(const struct exam *e)
 {
-	static const char request[] = "GET / HTTP/1.0\r\nHost: localhost\r\n\r\n";
+	char request[sizeof(e->cookie) + 64];
+	int len = snprintf(
+		request, sizeof(request), "GET / HTTP/1.0\r\nHost: localhost\r\n%s\r\n", e->cookie);
 
 	for (size_t i = 0; i < e->place_count; i++) {
 		int fd = e->places[i].socket.port != 0 ? held_visit(e->places[i].socket.text) : -1;
 
 		if (fd != -1) {
-			(void)send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+			(void)send(fd, request, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
 			return fd;
 		}
 	}
@@ -221,7 +225,9 @@ static int ask(const struct exam *e)
 /* Some open their port first, and answer 503 while they load. */
 static void look_at_answer(struct exam *e, struct watch *w)
 {
-	char answer[16] = "";
+	static const char sets[] = "\nSet-Cookie:";
+	char answer[4096] = "";
+	const char *cookie;
 	ssize_t n;
 
 	if (w->asked == -1 && e->trial->now >= w->ask_at)
@@ -234,6 +240,11 @@ static void look_at_answer(struct exam *e, struct watch *w)
 	w->loads =
 		n > 12 && memcmp(answer, "HTTP/1.", 7) == 0 && memcmp(answer + 8, " 503", 4) == 0;
 	e->loads |= w->loads;
+	cookie = strcasestr(answer, sets);
+	w->sets = cookie != NULL;
+	if (w->sets && *e->cookie == '\0')
+		snprintf(e->cookie, sizeof(e->cookie), "Cookie:%.*s\r\n",
+			(int)strcspn(cookie + strlen(sets), ";\r\n"), cookie + strlen(sets));
 	w->ask_at = w->loads ? e->trial->now + ASK_AGAIN : NSEC_NEVER;
 	fd_close(&w->asked);
 }
@@ -484,6 +495,30 @@ static void tell_files(const struct exam *e, pid_t first, pid_t second)
 	globfree(&found);
 }
 
+/* Shows the cookie of the first copy to both, again and again: a copy that sets another one does not
+ * know it, unless each answer sets one. */
+static void tell_cookie(struct exam *e)
+{
+	struct watch w = {.asked = -1};
+	unsigned asked = 0;
+	unsigned anew = 0;
+
+	for (unsigned looks = 0; *e->cookie != '\0' && looks < COOKIE_LOOKS; looks++) {
+		if (!trial_wait(e->trial))
+			break;
+		look_at_answer(e, &w);
+		asked += w.ask_at == NSEC_NEVER;
+		anew += w.ask_at == NSEC_NEVER && w.sets;
+		w.ask_at = 0;
+	}
+	fd_close(&w.asked);
+	if (anew > 0 && anew < asked)
+		facts_add(e->facts, FACT_WARN, "cookie",
+			"give all copies one secret, or keep sessions where all find them",
+			"one copy does not know what another has set: a secret made at its start, "
+			"or sessions in its memory");
+}
+
 static void tell_copies(const struct exam *e)
 {
 	static const char name[] = "copies";
@@ -537,6 +572,8 @@ void exam_copy(struct exam *e)
 	tell_shares(e);
 	if (e->beside)
 		tell_files(e, trial_pid(e->trial, e->first), trial_pid(e->trial, second));
+	if (e->beside)
+		tell_cookie(e);
 	if (exam_end_of(e, e->first) != NULL) {
 		facts_add(e->facts, FACT_BAD, "first copy", "", "ended when the second one came");
 		e->beside = false;

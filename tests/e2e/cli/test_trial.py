@@ -313,6 +313,17 @@ time.sleep(1000)"""
 INT = """
 const server = require("http").createServer().listen(process.argv[2]);
 process.on("SIGINT", () => server.close(() => process.exit(0)));"""
+# A session's cookie, signed with a secret that each copy makes up, unless there is one for all.
+SESSIONS = """
+const crypto = require("crypto");
+const secret = process.env.SECRET || crypto.randomBytes(8);
+const sign = id => id + "." + crypto.createHmac("sha256", secret).update(id).digest("hex");
+require("http").createServer((asks, answer) => {
+    const cookie = (asks.headers.cookie || "").replace("sid=", "");
+    if (cookie !== sign(cookie.split(".")[0]) || process.env.ROLLS)
+        answer.setHeader("Set-Cookie", `sid=${sign(crypto.randomUUID())}; Path=/; HttpOnly`);
+    answer.end("here\\n");
+}).listen(process.argv[2]);"""
 BINDER = fixture("binder")
 CONFINED = fixture("confine")
 nightly = pytest.mark.nightly
@@ -399,6 +410,11 @@ REAL = (
      nightly),
     ("", f"node {server('plain.js')} PORT", {"sockets.0.how": "taken over"},
      "nclust -n auto --", 0, nightly),
+    ("", "node sessions.js PORT", {
+        "=cookie": "^warn one copy does not know what another has set: a secret made at its start.*"},
+     "nclust -n auto --", 0, ""),
+    ("", "env SECRET=s node sessions.js PORT", {"=cookie": None}, None, 0, ""),
+    ("", "env ROLLS=1 node sessions.js PORT", {"=cookie": None}, None, 0, nightly),
     # as the documentation of pm2 has it
     ("", "node int.js PORT", {
         "stop.ends_by_sigint": True,
@@ -439,6 +455,7 @@ class TestTrials:
             write("store.py", STORE)
             write("loads.py", LOADS)
             write("int.js", INT)
+            write("sessions.js", SESSIONS)
             for name in ("app.data", "deps_cache_v2"):
                 sqlite3.connect(name).execute("create table t (a)")
             for store in ("redis-server", "mosquitto"):
