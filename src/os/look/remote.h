@@ -148,10 +148,10 @@ int remote_endless_epoll(struct remote *r);
 
 /* What a thread does in a system call; 0: it runs, or will do so at once. */
 enum remote_call_kind {
-	CALL_WAITS = 1,   /* for a descriptor, a signal, a child */
-	CALL_AWAITS = 2,  /* perhaps for a connection */
-	CALL_EPOLL = 4,   /* for an event of the epoll set that is its first argument */
-	CALL_SLEEPS = 8,  /* until a time, or on a futex */
+	CALL_WAITS = 1,    /* for a descriptor, a signal, a child */
+	CALL_AWAITS = 2,   /* perhaps for a connection */
+	CALL_EPOLL = 4,    /* for an event of the epoll set that is its first argument */
+	CALL_SLEEPS = 8,   /* until a time, or on a futex */
 	CALL_UNKNOWN = 16, /* a restarted call: the kernel hides which */
 	CALL_READS = 32    /* for bytes on the descriptor that is its first argument */
 };
