@@ -222,8 +222,11 @@ static void judge_connections(
 static bool is_to_be_held(
 	const struct drain *d, const struct connection *c, const struct quiet_memory *m)
 {
-	return !d->after_signal && d->saw_http && c->kind == CONNECTION_TCP && c->queue == 0 &&
-		m->quiet && quiet_is_between(c, m) && drain_may_hand(d, c);
+	bool is_http = d->saw_http || d->child->service->traffic.http;
+
+	return !d->after_signal && is_http && !m->unknown && !m->frames &&
+		c->kind == CONNECTION_TCP && c->queue == 0 && m->quiet && quiet_is_between(c, m) &&
+		drain_may_hand(d, c);
 }
 
 /* A worker that may say goodbye to its quiet clients keeps their connections, but for connections

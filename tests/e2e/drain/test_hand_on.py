@@ -193,7 +193,9 @@ def test_nor_one_of_a_unix_socket_who_takes_long_to_ask_again():
                     connection.auto_open = False
                 connection.request("POST", "/long", b"x" * 500)
                 answer = connection.getresponse()
-                assert answer.status == 200 and len(answer.read()) > 1 << 20
+                some = len(answer.read(1 << 19))
+                time.sleep(.05)  # an answer that is being read when the worker is looked at
+                assert answer.status == 200 and some + len(answer.read()) > 1 << 20
                 if answer.will_close:
                     connection = None
                 time.sleep(.05)
@@ -201,9 +203,9 @@ def test_nor_one_of_a_unix_socket_who_takes_long_to_ask_again():
                 failed.append(repr(e))
                 connection = None
 
-    clients = [threading.Thread(target=ask) for _ in range(3)]
+    clients = [threading.Thread(target=ask) for _ in range(2)]
     [c.start() for c in clients]
-    restart_until(it, lambda: handed_on(it) >= 3)
+    restart_until(it, lambda: handed_on(it) >= 2)
     over.set()
     [c.join() for c in clients]
     assert failed == []

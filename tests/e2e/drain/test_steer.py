@@ -215,7 +215,7 @@ def test_a_port_that_a_reload_names_those_that_get_it_by_that_have_clients_too()
 # ---- what is left, and who else comes ----
 
 def test_restarts_leave_one_socket_and_no_descriptor_behind():
-    it = cluster(POLL, RUDE, "--poll")
+    it = cluster(f"{POLL} --hand-on off", RUDE, "--poll")  # else the courier begins at some restart
     load = Loads(options="--rate 50")
     it.call("restart")
     one_is_left(it)

@@ -45,8 +45,9 @@ def heard(pid=""):
 
 
 def wait_ticking(it, holds):
-    """Its clock goes on meanwhile, but by little."""
-    wait(lambda: holds() or it.advance(0.01))
+    """Its clock goes on meanwhile, but by little: by less than half of stop-timeout."""
+    ticks = iter(range(400))
+    wait(lambda: holds() or (next(ticks, None) is not None and it.advance(0.01)))
 
 
 def server_pid():
