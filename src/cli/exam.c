@@ -570,10 +570,10 @@ void exam_copy(struct exam *e)
 				trial_time(e->trial, second, "ready") -
 					trial_time(e->trial, second, "started")));
 	tell_shares(e);
-	if (e->beside)
+	if (e->beside) {
 		tell_files(e, trial_pid(e->trial, e->first), trial_pid(e->trial, second));
-	if (e->beside)
 		tell_cookie(e);
+	}
 	if (exam_end_of(e, e->first) != NULL) {
 		facts_add(e->facts, FACT_BAD, "first copy", "", "ended when the second one came");
 		e->beside = false;

@@ -559,9 +559,9 @@ static void hear_nclust(struct courier *k)
 
 	while ((got = fdpass_receive(k->channel, k->in, sizeof(k->in), &m)) == 1 && m.len > 0) {
 		p = (struct courier_packet){.kind = 0};
-		if (!m.cut && (size_t)m.len >= sizeof(p))
-			memcpy(&p, k->in, sizeof(p));
-		if (p.size <= (size_t)m.len - sizeof(p))
+		if (!m.cut && (size_t)m.len >= COURIER_PACKET_LEAST)
+			memcpy(&p, k->in, (size_t)m.len < sizeof(p) ? (size_t)m.len : sizeof(p));
+		if (p.size <= (size_t)m.len - COURIER_PACKET_LEAST)
 			take_packet(k, &p, &m);
 		fdpass_drop(&m);
 	}

@@ -2,6 +2,7 @@
 #ifndef PROTOCOL_COURIER_H
 #define PROTOCOL_COURIER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -43,14 +44,13 @@ struct courier_packet {
 	uint64_t worker;  /* of COURIER_HOLD, _LET_GO and _ENDED; the courier sends it back */
 	uint32_t cluster; /* the courier sends it back */
 	uint32_t size;    /* of COURIER_ASK: bytes of the request, which follow the packet */
-	uint64_t
-		received; /* TCP: tcpi_bytes_received with the last byte of COURIER_ASK's request, or
-			    * when a COURIER_HOLD was sent; 0: as it is when the packet comes */
-	uint64_t sent;    /* of COURIER_HOLD, TCP: bytes that the worker had sent by then */
+	/* TCP: tcpi_bytes_received with the request's last byte, or at COURIER_HOLD; 0: as it is now */
+	uint64_t received;
+	uint64_t sent; /* of COURIER_HOLD, TCP: bytes that the worker had sent by then */
 };
+#define COURIER_PACKET_LEAST offsetof(struct courier_packet, sent) /* of an earlier version */
 
-/* The longest request of a COURIER_ASK. */
-#define COURIER_REQUEST_MOST 32768
+#define COURIER_REQUEST_MOST 32768 /* bytes of the request of a COURIER_ASK */
 /* Connections that the courier has at once; the one that it has held longest makes room. */
 #define COURIER_MOST 4096
 

@@ -514,7 +514,7 @@ static enum activity of_call(struct remote *thread, pid_t pid, struct connection
 	long call = remote_call(thread, &fd);
 	unsigned kind = remote_call_kind(call);
 
-	for (size_t i = 0; (kind & CALL_READS) != 0 && i < all->count; i++)
+	for (size_t i = 0; (kind & CALL_READS) != 0 && all != NULL && i < all->count; i++)
 		all->list[i].awaited |= all->list[i].pid == pid && all->list[i].fd == fd;
 	if ((kind & CALL_WAITS) != 0)
 		return ACTIVITY_WAITS;

@@ -126,7 +126,7 @@ enum activity {
 };
 /* What the process does now.  `stopped_in`: its activity at its last stop.  After a stop the
  * kernel hides which call was restarted (restart_syscall(2)): then `stopped_in` is returned.  Notes
- * in `all` which of the process's connections are awaited. */
+ * in `all`, if that is not NULL, which of the process's connections are awaited. */
 enum activity connections_activity(
 	struct remote *r, enum activity stopped_in, struct connections *all);
 

@@ -126,7 +126,7 @@ static bool is_for_courier(
 	const struct drain *d, const struct connection *c, const struct quiet_memory *m)
 {
 	const struct service *service = d->child->service;
-	bool may_be_http = d->saw_http || service->traffic.http ||
+	bool may_be_http = service->traffic.http ||
 		(service->counters.drained == 0 && clock_now() - d->began < SECOND * d->crowd);
 
 	return may_be_http && !m->unknown && !m->frames && c->kind == CONNECTION_TCP &&
@@ -148,9 +148,9 @@ static void let_go(const struct drain *d, const struct connections *seen)
 	}
 }
 
-/* Does an answer of the worker take seconds; or does a thread wait for each request, so that nobody who
- * has asked is awaited? */
-static bool is_slow(const struct drain *d, const struct connections *seen)
+/* May an answer of the worker take seconds?  So it may if a drain of the cluster has seen one that did.
+ * And where threads wait in recv(2) for connections, one for which none waits has perhaps asked. */
+static bool may_be_slow(const struct drain *d, const struct connections *seen)
 {
 	struct cluster_traffic *traffic = &d->child->service->traffic;
 	bool awaits = false;
@@ -175,7 +175,7 @@ static void judge_connections(
 	uint32_t since = d->looked_at != 0 ? (uint32_t)((now - d->looked_at) / MSEC) : 0;
 	unsigned tick = connections_tick();
 	bool late = drain_is_half_over(d, now);
-	bool slow = is_slow(d, seen);
+	bool slow = may_be_slow(d, seen);
 	size_t at = 0;
 
 	for (size_t i = 0; i < seen->count; i++) {
@@ -193,6 +193,7 @@ static void judge_connections(
 			d->request_at = now;
 		d->saw_websocket |= fresh[i].frames;
 		d->saw_http |= fresh[i].http;
+		d->child->service->traffic.http |= d->saw_http;
 		/* its client may have no CPU for a while, and is not seen to be between two requests */
 		if (!late && c->received_ago / d->crowd < ASKS_AGAIN_MS &&
 			!quiet_is_between(c, &fresh[i]) && is_for_courier(d, c, &fresh[i]))
@@ -222,9 +223,7 @@ static void judge_connections(
 static bool is_to_be_held(
 	const struct drain *d, const struct connection *c, const struct quiet_memory *m)
 {
-	bool is_http = d->saw_http || d->child->service->traffic.http;
-
-	return !d->after_signal && is_http && !m->unknown && !m->frames &&
+	return !d->after_signal && d->child->service->traffic.http && !m->unknown && !m->frames &&
 		c->kind == CONNECTION_TCP && c->queue == 0 && m->quiet && quiet_is_between(c, m) &&
 		drain_may_hand(d, c);
 }
@@ -367,7 +366,6 @@ void drain_look(struct drain *d)
 		count_connections(d, seen);
 	}
 	d->view.blind = fresh == NULL;
-	d->child->service->traffic.http |= d->saw_http;
 	d->child->traffic.busy = d->view.busy;
 	d->view.took = clock_now() - began;
 }

@@ -281,9 +281,8 @@ static void note_interrupted(struct drain *d)
 	for (size_t i = 0; i < d->process_count; i++) {
 		struct drain_process *p = &d->processes[i];
 
-		p->stopped_in = p->stopped
-			? connections_activity(&p->remote, p->stopped_in, &d->traffic->seen)
-			: ACTIVITY_SLEEPS;
+		p->stopped_in = p->stopped ? connections_activity(&p->remote, p->stopped_in, NULL)
+					   : ACTIVITY_SLEEPS;
 	}
 }
 

@@ -311,14 +311,15 @@ static void on_heard(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)revents;
 	for (int n = 0; n < TURN_ITEMS; n++) {
-		packet = (struct courier_packet){
-			.kind = 0}; /* that of an older courier is shorter */
+		memset(&packet, 0, sizeof(packet));
 		if (fdpass_receive(watcher->fd, &packet, sizeof(packet), &m) != 1)
 			return;
 		if (m.len == 0) { /* it has ended */
 			ev_io_stop(loop, watcher);
 			return;
 		}
+		if (m.len < (ssize_t)COURIER_PACKET_LEAST)
+			packet.kind = 0;
 		if (packet.kind == COURIER_WANT && m.fd_count == 1)
 			on_want(c, &packet, m.fds[0]);
 		else if (packet.kind == COURIER_DONE)

@@ -153,18 +153,17 @@ static bool is_second(const struct child *child, const struct listener *l)
 	return second;
 }
 
-/* Logs each port that workers share, although its user wants one of them.  What is second may have
- * been first, until another was learned. */
+/* Logs each port that workers share, although its user wants one each: any may be second by now. */
 static void log_shared(struct child *child)
 {
 	const struct cluster_sockets *s = &child->service->sockets;
 
-	for (size_t i = 0; i < s->learned.count; i++) {
+	for (size_t i = 0; cluster_wanted(child->service->core) > 1 && i < s->learned.count; i++) {
 		struct listener *l = s->learned.list[i];
-		const char *debugger = find_debugger(child, l, l->key.port);
+		bool may_say = l->workers > 1 && !once_said(l->said, ONCE_SHARED);
+		const char *debugger = may_say ? find_debugger(child, l, l->key.port) : NULL;
 
-		if ((debugger != NULL || is_second(child, l)) && l->workers > 1 &&
-			cluster_wanted(child->service->core) > 1 &&
+		if (may_say && (debugger != NULL || is_second(child, l)) &&
 			once_say(l->said, ONCE_SHARED) && news_spares(child))
 			news_say_of(child->service, LOG_NOTE, "listening",
 				"%s is shared: each request reaches any worker; "

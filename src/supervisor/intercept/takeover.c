@@ -447,12 +447,12 @@ static void bind_later(struct takeover *t)
 static bool has_left(const struct child *child, pid_t tid, pid_t parent)
 {
 	struct process_facts facts = {.state = 'R'};
-	char words[2][256];
-	ssize_t own = process_read(tid, "cmdline", words[0], sizeof(words[0]));
+	char words[2][256] = {{0}};
 	ssize_t its = process_read(parent, "cmdline", words[1], sizeof(words[1]));
 
+	(void)process_read(tid, "cmdline", words[0], sizeof(words[0]));
 	if (parent != child->pid && /* a process that ends has no words any more */
-		(its == 0 || (its == own && memcmp(words[0], words[1], (size_t)own) == 0)))
+		(its == 0 || (its > 0 && memcmp(words[0], words[1], sizeof(*words)) == 0)))
 		return true;
 	while (parent > 1 && parent != child->pid && parent != getpid() && facts.state != 'Z')
 		parent = process_look(parent, &facts) == 0 ? facts.parent : child->pid;

@@ -32,8 +32,7 @@ while True:
 def script(gate, where, how="once"):
     """The daemon, and then the server, as soon as it may."""
     write("daemon.py", DAEMON)
-    return ("sh", "-c", f"python3 daemon.py {where} {how}\nuntil test -e {gate}; do sleep .05; done\n"
-            f"exec {PLAIN} {PORT} --loopback")
+    return ("sh", "-c", f"python3 daemon.py {where} {how}\nexec {PLAIN} {PORT} --loopback --start {gate}")
 
 
 def who(port=8001):
