@@ -292,7 +292,7 @@ kernels: ## smoke, units and rooms of e2e on 5.10, 6.1, 6.12, the newest and arm
 	scripts/kernels $(NAME)
 
 unit: unit-programs ## the unit tests (TESTS=drain for those of a folder)
-	@scripts/run-unit $(if $(TESTS),$(TESTS:%=$(B)/unit/%),$(UNIT_PROGRAMS))
+	@scripts/run unit $(if $(TESTS),$(TESTS:%=$(B)/unit/%),$(UNIT_PROGRAMS))
 
 sim: sim-program ## the core in a fake world (SEED=N for one, SEEDS=N for many)
 	$(if $(SEED),$(B)/sim/sim --seed $(SEED),$(B)/sim/sim $(if \
@@ -302,16 +302,16 @@ fleet-sim: sim-program ## a release for 1,000 hosts, on paper: tables (SEED=N)
 	$(B)/fleet/fleet $(if $(SEED),--seed $(SEED))
 
 fleet: all fixtures ## several hosts, real load balancers, brokers; as root (TESTS=nats)
-	scripts/run-fleet $(TESTS)
+	scripts/run fleet $(TESTS)
 
 e2e: all fixtures ## the tests with real programs (TESTS="why health/" for some)
-	scripts/run-e2e $(TESTS)
+	scripts/run e2e $(TESTS)
 
 upgrade-from: all fixtures ## `upgrade` from an earlier nclust and back (REV=COMMIT)
-	scripts/upgrade-from $(REV)
+	scripts/run upgrade-from $(REV)
 
 wild: all fixtures ## more servers that bind for themselves: Go, Java, Ruby
-	scripts/wild
+	scripts/run wild
 
 fresh: ## demo and check on a minimal Debian of its own, as root (SUITE=trixie)
 	scripts/fresh $(or $(SUITE),trixie)
@@ -336,14 +336,14 @@ asan-nclust:
 	$(MAKE) $(SANITIZED) build/asan/nclust variants
 
 check-asan: all fixtures asan-nclust ## the e2e tests under them (TESTS="why health/" for some)
-	scripts/check-asan $(TESTS)
+	scripts/run asan $(TESTS)
 
 valgrind: all fixtures unit-programs build/valgrind/pidfd.so ## unit and smoke
-	scripts/run-unit --valgrind $(UNIT_PROGRAMS)
-	scripts/run-valgrind
+	scripts/run unit --valgrind $(UNIT_PROGRAMS)
+	scripts/run valgrind
 
 fuzz: fuzz-programs ## each fuzz target for SECONDS=10
-	scripts/run-fuzz $(or $(SECONDS),10)
+	scripts/run fuzz $(or $(SECONDS),10)
 
 cover: ## line coverage of the unit tests and the simulation
 	$(MAKE) V=cover HARDEN= CFLAGS='-O0 -g --coverage' unit sim

@@ -151,7 +151,7 @@ def e2e_command(copy, rooms):
     if list((copy.dir / "tests/e2e").glob("*/test_*.py")):
         return ["/usr/bin/python3", "-m", "pytest", "-x", "-n", "3", "-m", "not nightly",
                 "--dist", "loadgroup", *(f"tests/e2e/{r}" for r in there)]
-    return ["scripts/run-e2e", *(f"{r}/" for r in there)]
+    return ["scripts/run", "e2e", *(f"{r}/" for r in there)]
 
 
 def object_of(path):

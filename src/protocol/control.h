@@ -14,7 +14,7 @@
 
 /*
  * The names of events: `events --kind` takes them, the manual lists and the shells
- * complete them. scripts/lint-gates checks that the supervisor uses no other.
+ * complete them. scripts/lint gates checks that the supervisor uses no other.
  */
 extern const char *const event_kinds[];
 extern const size_t event_kind_count;

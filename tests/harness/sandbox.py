@@ -239,8 +239,8 @@ def pytest_runtest_makereport(item, call):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "shared: the tests of this class share a sandbox")
-    config.addinivalue_line("markers", "leaks: no leak is looked for (scripts/check-asan)")
-    config.addinivalue_line("markers", "unsanitized: not for scripts/check-asan")
+    config.addinivalue_line("markers", "leaks: no leak is looked for (scripts/run asan)")
+    config.addinivalue_line("markers", "unsanitized: not for scripts/run asan")
     config.addinivalue_line("markers", "nightly: not in scripts/check, but in make nightly")
     faulthandler.enable()
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """With all that nclust can have under way at once it is replaced: by another nclust and back
-(NCLUST_BEFORE; by default one of a later version of the state; scripts/upgrade-from takes
+(NCLUST_BEFORE; by default one of a later version of the state; scripts/run upgrade-from takes
 that of a commit), or by the next one, after it was killed."""
 import socket
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Servers of other worlds that open their port themselves, with compilers and runtimes that are
-too large for every check: scripts/wild builds them."""
+too large for every check: scripts/run wild builds them."""
 from harness import *
 from harness.life import Life
 
