@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# One Makefile for everything; `make help` lists the targets.  Objects go to
+# One Makefile for everything; `make help-all` lists the targets.  Objects go to
 # build/$(V)/, one directory per variant (plain, asan, cover, …).  CC, CFLAGS,
 # LDFLAGS, PREFIX and DESTDIR are yours to set; WERROR=1 makes warnings fatal.
 
@@ -125,11 +125,11 @@ endif
 	asan-nclust bench-programs check nightly soak kernels check-asan unit sim fleet-sim fleet e2e \
 	upgrade-from wild fresh lint clang asan valgrind fuzz sequences torture hostile \
 	cover mutate mutants format bench man install uninstall dist release deb image \
-	package-tests static clean help FORCE
+	package-tests static clean help help-all FORCE
 
 # --- Building --------------------------------------------------------------
 
-all: nclust ## the program, ./nclust (this is the default)
+all: nclust ### the program, ./nclust (this is the default)
 
 # A variant of its own stays in its directory; only the plain one comes here.
 nclust: $(B)/nclust
@@ -278,7 +278,7 @@ bench-programs: $(BENCHES) $(FIXTURES)
 
 # --- Testing ---------------------------------------------------------------
 
-check: ## what must hold for every change
+check: ### what must hold for every change
 	scripts/check
 
 nightly: ## all that there is: other tools, programs, kernels' faults; hours
@@ -291,10 +291,10 @@ kernels: ## smoke, units and rooms of e2e on 5.10, 6.1, 6.12, the newest and arm
 	scripts/setup kernels
 	scripts/kernels $(NAME)
 
-unit: unit-programs ## the unit tests (TESTS=drain for those of a folder)
+unit: unit-programs ### the unit tests (TESTS=drain for those of a folder)
 	@scripts/run unit $(if $(TESTS),$(TESTS:%=$(B)/unit/%),$(UNIT_PROGRAMS))
 
-sim: sim-program ## the core in a fake world (SEED=N for one, SEEDS=N for many)
+sim: sim-program ### the core in a fake world (SEED=N for one, SEEDS=N for many)
 	$(if $(SEED),$(B)/sim/sim --seed $(SEED),$(B)/sim/sim $(if \
 		$(SEEDS),--seeds $(SEEDS)))
 
@@ -304,7 +304,7 @@ fleet-sim: sim-program ## a release for 1,000 hosts, on paper: tables (SEED=N)
 fleet: all fixtures ## several hosts, real load balancers, brokers; as root (TESTS=nats)
 	scripts/run fleet $(TESTS)
 
-e2e: all fixtures ## the tests with real programs (TESTS="why health/" for some)
+e2e: all fixtures ### the tests with real programs (TESTS="why health/" for some)
 	scripts/run e2e $(TESTS)
 
 upgrade-from: all fixtures ## `upgrade` from an earlier nclust and back (REV=COMMIT)
@@ -316,7 +316,7 @@ wild: all fixtures ## more servers that bind for themselves: Go, Java, Ruby
 fresh: ## demo and check on a minimal Debian of its own, as root (SUITE=trixie)
 	scripts/fresh $(or $(SUITE),trixie)
 
-lint: all ## arrows, gates, clang-tidy, cppcheck, shellcheck, mandoc, format
+lint: all ### arrows, gates, clang-tidy, cppcheck, shellcheck, mandoc, format
 	scripts/lint
 
 clang: ## the program as clang makes it, in build/clang
@@ -381,7 +381,7 @@ man: nclust ## write the generated parts of man/ and etc/ anew
 
 # --- Installing ------------------------------------------------------------
 
-install: all ## into DESTDIR and PREFIX (default /usr/local)
+install: all ### into DESTDIR and PREFIX (default /usr/local)
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(unitdir) \
 		$(DESTDIR)$(docdir) $(DESTDIR)$(bashdir) $(DESTDIR)$(zshdir)
 	install -m 755 nclust $(DESTDIR)$(bindir)/nclust
@@ -421,7 +421,7 @@ dist: ## the source archive, build/nclust-VERSION.tar.gz
 release: ## is the last commit ready to be released? (QUICK=1: without the tests)
 	scripts/release $(if $(QUICK),--quick)
 
-deb: ## a Debian package, build/nclust_VERSION_ARCH.deb
+deb: ### a Debian package, build/nclust_VERSION_ARCH.deb
 	scripts/make-deb
 
 package-tests: static fixtures ## the package, the image, the archive: some minutes, as root
@@ -434,12 +434,16 @@ image: static ## a container image of it, by podman: localhost/nclust
 static: ## a static program, stripped, build/static/nclust
 	$(MAKE) V=static STATIC=1 build/static/nclust
 
-clean: ## all that was built
+clean: ### all that was built
 	rm -rf build nclust
 
-help: ## this list
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' \
-		$(MAKEFILE_LIST)
+help: ### the ten that are typed most
+	@$(call list,###)
+
+help-all: ## all targets
+	@$(call list,##\#?)
+
+list = awk -F':.*$(1) ' '/^[a-z0-9-]+:.*$(1) /{printf "%-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 -include $(OBJECTS:.o=.d) $(wildcard $(B)/tests/*/*.d \
 	$(B)/tests/unit/*/*.d $(B)/tools/*.d build/plain/tests/*/*.d)
