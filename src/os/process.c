@@ -406,6 +406,23 @@ uint64_t process_memory_share(pid_t pid)
 	return s.share;
 }
 
+static int read_reads(void *argument)
+{
+	static const char *const key = "rchar:";
+	struct sharing *s = argument;
+
+	(void)add_numbers(s->pid, "io", &key, 1, 10, &s->share);
+	return 0;
+}
+
+uint64_t process_reads(pid_t pid)
+{
+	struct sharing s = {.pid = pid};
+
+	(void)read_with_care(pid, read_reads, &s);
+	return s.share;
+}
+
 struct children {
 	int dir; /* task/ of their parent */
 	pid_t *list;

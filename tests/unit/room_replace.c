@@ -17,6 +17,7 @@
 #include "supervisor/common/foreign.h"
 #include "supervisor/drain/internal.h"
 #include "supervisor/hooks/hooks.h"
+#include "supervisor/intercept/internal.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/node/node.h"
 #include "supervisor/sockets/group.h"
@@ -108,6 +109,7 @@ REPLACEABLE(remote_fd)
 REPLACEABLE(remote_fd_flags)
 REPLACEABLE(seccomp_answer)
 REPLACEABLE(seccomp_waits)
+REPLACEABLE(serves_hold)
 REPLACEABLE(socket_connect_at)
 REPLACEABLE(socket_peer)
 REPLACEABLE(sockdiag_each_tcp)

@@ -152,7 +152,7 @@ enum remote_call_kind {
 	CALL_AWAITS = 2,   /* perhaps for a connection */
 	CALL_EPOLL = 4,    /* for an event of the epoll set that is its first argument */
 	CALL_SLEEPS = 8,   /* until a time, or on a futex */
-	CALL_UNKNOWN = 16, /* a restarted call: the kernel hides which */
+	CALL_UNKNOWN = 16, /* a restarted call, io_uring: the kernel hides which, or for what */
 	CALL_READS = 32    /* for bytes on the descriptor that is its first argument */
 };
 unsigned remote_call_kind(long call);

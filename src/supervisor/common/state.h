@@ -162,8 +162,9 @@ struct service {
 enum child_fd {     /* stored in the low bits of a pointer to struct child */
 	CHILD_EXIT, /* the worker's pidfd */
 	CHILD_NOTIFY,
-	CHILD_TRAP, /* EPOLLONESHOT, because the call must be answered before the next event */
-	CHILD_FDS,  /* none: the pointer is to a struct listener */
+	CHILD_TRAP,   /* EPOLLONESHOT, because the call must be answered before the next event */
+	CHILD_MOMENT, /* to look at it, at once by the machine's clock */
+	CHILD_FDS,    /* none: the pointer is to a struct listener */
 };
 struct childset {
 	struct eventset set;

@@ -314,6 +314,7 @@ static void intercept_on_gone(struct child *child)
 {
 	free(child->life.waits);
 	child->life.waits = NULL;
+	serves_drop(child);
 	learned_forget_worker(child);
 	free(child->trap.gate);
 	child->trap.gate = NULL;

@@ -29,6 +29,7 @@ void intercept_look_after(struct child *child, nsec_t *by, nsec_t wait);
 bool intercept_is_due(struct child *child, nsec_t by);
 /* The worker's trap is readable. */
 void intercept_hear(struct child *child);
+void serves_hear(struct child *child);
 void intercept_init(struct supervisor *sup);
 
 /* ---- takeover ---- */
@@ -65,7 +66,8 @@ void takeover_log(struct child *c, const struct listener *l);
 
 /*
  * A worker's trapped listen(2).  nclust calls listen(2) on the socket that it keeps.
- * For a server that knows no readiness protocol the call also means that it is ready.
+ * For a server that knows no readiness protocol the call also means that it is ready, once a process
+ * of it waits for clients: the one that listens may be a master whose processes fail to load.
  *
  * A worker that replaces one of an older generation is ready when it listens on all addresses of
  * that one (child.h); any other when it listens on all addresses of its cluster, or a second after
@@ -93,6 +95,9 @@ void listens_born(struct child *child);
 
 /* Was the worker passed sockets?  It may use them as they are, and never listen. */
 bool listens_is_passed(const struct child *child);
+
+/* Has the worker shown that it is ready, unless it is a master whose processes do not serve yet? */
+bool listens_is_held(const struct child *child);
 
 /* After adoption: turns the worker's recorded listeners into its addresses. */
 void listens_recall(struct child *child);

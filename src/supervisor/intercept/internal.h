@@ -86,6 +86,34 @@ void closed_forget(struct child *child, const struct socket_key *but);
  * bind(2) alone?  A worker with little allowance left is looked at by a later bind. */
 bool closed_has_probes(const struct child *child, const struct socket_key *but);
 
+/* ---- serves ---- */
+
+/*
+ * A worker that has called listen(2), or said READY=1, is held until a process of it waits for
+ * clients: it may be a master whose processes have not loaded, or end as they start.  No call tells
+ * that, so nclust looks, first 1 ms later, by a timer of the worker's own.
+ */
+/* Holds the worker, or looks more often again; without a descriptor it counts. */
+void serves_hold(struct child *child);
+void serves_drop(struct child *child);
+/* Does the worker wait for clients (in doubt: is it held, and counts)?  `notes`: notes the ports where
+ * it does. */
+bool serves_look(struct child *child, bool notes);
+/* Does the worker use next to no CPU?  To be asked each second. */
+bool serves_is_idle(struct child *child);
+/* For so long it has not been seen then to read, need more memory, or start a process. */
+#define LOAD_PATIENCE (10 * SECOND)
+bool serves_loads_nothing(const struct child *child, nsec_t patience);
+
+/* Of listens.c: has the worker (`of`) that socket, and may clients come to it? */
+bool listens_has(const void *of, uint64_t inode);
+/* A thread of the worker waits at that socket: does that count? */
+bool listens_waits(struct child *child, uint64_t inode, bool notes);
+/* Does the worker listen on something, and on all that is expected of it? */
+bool listens_on_all(const struct child *child);
+/* It has shown that it is ready: tells the core. */
+void listens_shown(struct child *child);
+
 /* ---- startwait ---- */
 
 /*

@@ -31,13 +31,8 @@
 #define WORK_PATIENCE (30 * SECOND)
 /* A worker may accept without listen(2): time before the first look for that, then doubled. */
 #define LOOK_WAIT (50 * MSEC)
-/* Idle is a worker that uses less than this part of a CPU. */
-#define IDLE_PART 20
 /* The most looks at a worker that has bound, unless something is still expected of it. */
 #define LOOKS_MAX 100
-/* About the most time for a look at the threads of a worker, which can make each of these looks
- * take as long as vfork_patience() says. */
-#define LOOK_AT_THREADS (10 * TURN_SPAN)
 
 /* ---- readiness ---- */
 
@@ -53,18 +48,41 @@ static bool makes_ready(const struct child *child)
 }
 
 /* Does the worker listen on something, and on all that is expected of it? */
-static bool listens_on_all(const struct child *child)
+bool listens_on_all(const struct child *child)
 {
 	return ports_any(child, ready_mode_of(child) == READY_LISTEN) &&
 		ports_missing(child) == NULL;
 }
 
-static void report_listening(struct child *child)
+/* Is the worker not ready yet, not even by another sign? */
+static bool is_starting(const struct child *child)
 {
+	return child_view(child).state == SLOT_STARTING;
+}
+
+bool listens_is_held(const struct child *child)
+{
+	return child->listening.unproven != 0 && is_starting(child) &&
+		(child->listening.said || (makes_ready(child) && listens_on_all(child)));
+}
+
+void listens_shown(struct child *child)
+{
+	bool said = child->listening.said;
+
 	child->trap.listening_by = 0;
-	child->trap.known_to_listen = true;
-	learned_note(child);
-	child_tell(child, EVENT_LISTENING, WHY_ITSELF);
+	child->listening.said = false;
+	if (makes_ready(child) || said)
+		child->listening.unproven = 0;
+	if (listens_on_all(child)) {
+		child->trap.known_to_listen = true;
+		learned_note(child);
+		child_tell(child, EVENT_LISTENING, WHY_ITSELF);
+	}
+	if (!said)
+		return;
+	child_flag(child, STATE_SAID_READY, false);
+	child_tell(child, EVENT_READY, WHY_ITSELF);
 }
 
 /* ---- served without a listen ---- */
@@ -91,9 +109,12 @@ static const struct listener *find_listening(const struct service *service, uint
 	return l != NULL && (l->facts.listening || l->address.type == SOCK_DGRAM) ? l : NULL;
 }
 
-static bool is_listening_inode(const void *service, uint64_t inode)
+bool listens_has(const void *of, uint64_t inode)
 {
-	return find_listening(service, inode) != NULL;
+	const struct child *child = of;
+
+	return (inode != 0 && inode == child->listening.own) ||
+		find_listening(child->service, inode) != NULL;
 }
 
 /* Does the worker have sockets that listen, so that it need never call listen(2)?  If other workers
@@ -184,94 +205,15 @@ static bool note_port(struct child *child, const struct listener *l)
 	return true;
 }
 
-struct look {
-	struct child *child;
-	nsec_t until;
-	bool notes;  /* its ports, which others must listen on then */
-	bool serves; /* else: it waits at a socket that it was passed */
-};
-
-static void note_waiting(struct look *look, const struct listener *l)
+bool listens_waits(struct child *child, uint64_t inode, bool notes)
 {
-	if (look->notes && l->facts.listening)
-		(void)note_port(look->child, l);
-	else if (!look->notes)
-		look->serves |= !learned_only(l);
-}
+	const struct listener *l = find_listening(child->service, inode);
 
-/* Notes the ports for which any thread of the process waits by epoll(7). */
-static void look_at_process(struct look *look, pid_t tid)
-{
-	const struct service *service = look->child->service;
-	struct remote_table has;
-	struct remote r;
-
-	remote_of(&r, tid);
-	(void)remote_read_table(&r, LOOK_MAX, is_listening_inode, service, &has);
-	for (size_t i = 0; i < has.socket_count; i++)
-		if (remote_table_waits(&r, &has, has.sockets[i]))
-			note_waiting(look, find_listening(service, has.inodes[i]));
-	intercept_check_late(look->child, &r);
-}
-
-/* Notes the ports for which a thread waits in a call.  True: that is enough. */
-static bool look_at_thread(void *context, pid_t tid)
-{
-	struct look *look = context;
-	struct child *child = look->child;
-	int fds[REMOTE_AWAITS_MOST];
-	struct remote r;
-	size_t count;
-
-	remote_of(&r, tid);
-	count = remote_awaits(&r, fds, COUNT_OF(fds));
-	for (size_t i = 0; i < count; i++) {
-		const struct listener *l = find_listening(child->service, remote_inode(&r, fds[i]));
-
-		if (l != NULL)
-			note_waiting(look, l);
-	}
-	intercept_check_late(child, &r);
-	return r.late || clock_now() > look->until;
-}
-
-static bool has_found(const struct look *look)
-{
-	return look->notes ? listens_on_all(look->child) : look->serves;
-}
-
-/* Looks at the processes below the worker: one that it has forked after its bind(2) may serve. */
-static void look_below(struct look *look)
-{
-	pid_t tree[PROCESS_TREE_MOST];
-	size_t count = process_tree(look->child->pid, tree, PROCESS_TREE_MOST);
-	bool enough = clock_now() > look->until;
-
-	for (size_t i = 1; i < count && !enough && !has_found(look); i++) {
-		look_at_process(look, tree[i]);
-		enough = look_at_thread(look, tree[i]);
-	}
-}
-
-/* Looks whether the worker waits for connections.  If another process has got one of these pids, it
- * has none of nclust's sockets. */
-static bool look_at_waiting(struct child *child, bool notes)
-{
-	struct look look = {child, clock_now() + LOOK_AT_THREADS, notes, false};
-	pid_t bound_by = child->listening.bound_by;
-	nsec_t begun = allowance_begin();
-
-	if (bound_by != 0 && bound_by != child->pid) {
-		look_at_process(&look, bound_by);
-		(void)look_at_thread(&look, bound_by);
-	}
-	look_at_process(&look, child->pid);
-	if (!has_found(&look) && !child->trap.hostile && allowance_is_ample(child)) {
-		(void)process_each(child->pid, look_at_thread, &look);
-		look_below(&look);
-	}
-	intercept_charge(child, begun);
-	return look.serves;
+	if (!listens_has(child, inode) || (l != NULL && is_debuggers(child, l)))
+		return false;
+	if (notes && l != NULL && l->facts.listening)
+		(void)note_port(child, l);
+	return true;
 }
 
 /* One timer serves all workers: it is set to the earliest time. */
@@ -296,8 +238,10 @@ bool intercept_is_due(struct child *child, nsec_t by)
 	return false;
 }
 
-static nsec_t wait_before_look(unsigned looks)
+static nsec_t wait_before_look(const struct child *child)
 {
+	unsigned looks = child->trap.looks;
+
 	return looks < 5 ? LOOK_WAIT << looks : LISTEN_PATIENCE;
 }
 
@@ -322,12 +266,6 @@ static void log_missing(struct child *child, const char *text, bool idle)
 			(int)child->pid, text, child->listening.expected_of);
 }
 
-/* Is the worker not ready yet, not even by another sign? */
-static bool is_starting(const struct child *child)
-{
-	return child_view(child).state == SLOT_STARTING;
-}
-
 /* Logs once that the worker has opened no port yet, unless the cluster shows readiness
  * otherwise. */
 static void log_portless(const struct child *child)
@@ -341,21 +279,6 @@ static void log_portless(const struct child *child)
 		"worker %d has opened no port yet: waiting for one, or until "
 		"it is seen to need none ('ready = alive' does not wait)",
 		(int)child->pid);
-}
-
-/* Has the worker neither used a CPU nor waited for one since the last look, or hardly? */
-static bool is_idle(struct child *child, nsec_t now)
-{
-	struct trapped *t = &child->trap;
-	nsec_t since = t->busy_at != 0 ? t->busy_at : child_view(child).born;
-	nsec_t busy;
-
-	if (now - since < LISTEN_PATIENCE)
-		return false;
-	busy = use_cpu(child) + process_awake(child->pid) - t->busy;
-	t->busy += busy;
-	t->busy_at = now;
-	return busy >= 0 && busy * IDLE_PART < now - since;
 }
 
 bool listens_is_passed(const struct child *child)
@@ -393,9 +316,17 @@ static bool is_worth_a_look(struct child *child)
 		ports_expects(child) || (may_have_listening(child) && is_starting(child));
 }
 
+/* It has shown that it is ready, but for a process that waits for clients. */
+static void conclude(struct child *child)
+{
+	if (listens_is_held(child))
+		serves_hold(child);
+	else
+		listens_shown(child);
+}
+
 static void look_if_ready(struct child *child)
 {
-	nsec_t now = clock_now();
 	const char *missing;
 	bool serves = false;
 	bool notes;
@@ -407,19 +338,18 @@ static void look_if_ready(struct child *child)
 	notes = child->listening.bound_by != 0 || may_have_listening(child);
 	if (!listens_on_all(child) &&
 		(notes || (child->listening.awaited && listens_is_passed(child))))
-		serves = look_at_waiting(child, notes);
-	if (listens_on_all(child)) {
-		report_listening(child);
+		serves = serves_look(child, notes);
+	if (listens_on_all(child) || child->listening.said) {
+		conclude(child);
 		return;
 	}
 	missing = ports_missing(child);
-	idle = (child->listening.awaited || missing != NULL) && is_idle(child, now);
+	idle = (child->listening.awaited || missing != NULL) && serves_is_idle(child);
 	log_missing(child, missing, idle);
 	if (child->listening.awaited)
-		look_if_portless(child, idle || serves);
+		look_if_portless(child, idle || (serves && !notes));
 	if (is_worth_a_look(child))
-		intercept_look_after(
-			child, &child->trap.listening_by, wait_before_look(child->trap.looks));
+		intercept_look_after(child, &child->trap.listening_by, wait_before_look(child));
 }
 
 static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -461,9 +391,11 @@ void listens_born(struct child *child)
 		if (both[k] != NULL && both[k] != child)
 			closed_forget(both[k], NULL);
 	ports_expect(child);
+	if (listens_is_passed(child) && child->service->accepting == NULL)
+		child->listening.unproven = child->pid;
 	child->listening.awaited = ready_mode_of(child) == READY_AUTO;
 	if (may_have_listening(child))
-		schedule_look(child, wait_before_look(0));
+		schedule_look(child, LOOK_WAIT);
 	else if (child->listening.awaited && listens_is_passed(child))
 		schedule_look(child, LISTEN_PATIENCE);
 	else if (ports_expects(child) || child->listening.awaited)
@@ -473,17 +405,17 @@ void listens_born(struct child *child)
 void listens_bound(struct child *child, pid_t thread)
 {
 	child->listening.bound_by = thread;
-	schedule_look(child, wait_before_look(0));
+	schedule_look(child, LOOK_WAIT);
 }
 
 /* The worker listens on an address that counts.  If it lacks another address, it may listen there
  * within a moment: looks again then. */
 static void report_if_ready(struct child *child)
 {
-	if (listens_on_all(child) && (ports_expects(child) || !ports_lacks_one(child)))
-		report_listening(child);
-	else
+	if (!listens_on_all(child) || (!ports_expects(child) && ports_lacks_one(child)))
 		schedule_look(child, LISTEN_PATIENCE);
+	else
+		conclude(child);
 }
 
 /* Is one of the numbers in the path's last name the worker's pid or tid?  The directories that lead
@@ -590,11 +522,20 @@ static int sum_backlogs(const struct child *child, const struct listener *l, int
 	return asked <= INT_MAX / (int)workers ? asked * (int)workers : INT_MAX;
 }
 
+/* A process of the worker is to wait for clients now.  A spare whose call was held counts as ready in
+ * any case: it takes over at once what waits for a worker that has died. */
+static void note_call(struct child *child, pid_t tid)
+{
+	if (child->trap.gate_count == 0)
+		child->listening.unproven = tid;
+}
+
 /* Leaves the call to the kernel; notes the path if it is for a unix socket. */
 static void leave_call(struct child *child, const struct seccomp_notice *notice, struct remote *r)
 {
 	int trap = child->trap.fd;
-	const struct listener *named = find_named_unix(child->service, remote_inode(r, notice->fd));
+	uint64_t inode = remote_inode(r, notice->fd);
+	const struct listener *named = find_named_unix(child->service, inode);
 	char text[160] = "unix:";
 	struct socket_file file;
 	bool known =
@@ -603,6 +544,9 @@ static void leave_call(struct child *child, const struct seccomp_notice *notice,
 		seccomp_waits(trap, notice->id);
 
 	seccomp_continue(trap, notice->id);
+	child->listening.own = inode;
+	if (inode != 0)
+		note_call(child, notice->tid);
 	if (known && named != NULL) {
 		note_port(child, named);
 		report_if_ready(child);
@@ -644,6 +588,7 @@ bool listens_call(
 	l->address.backlog = backlog; /* for heal.c */
 	learned_use(child, l, notice->tid);
 	seccomp_answer(trap, notice->id, 0);
+	note_call(child, notice->tid);
 	note_listening(child, l, notice->tid);
 	return true;
 }
@@ -694,6 +639,8 @@ void listens_resume(struct child *child)
 {
 	listens_recall(child); /* the old version may have carried none */
 	closed_await(child);
+	if (listens_is_held(child))
+		child->trap.listening_by = clock_now();
 	if (child->trap.listening_by != 0)
 		arm_ready_timer(child, child->trap.listening_by);
 }

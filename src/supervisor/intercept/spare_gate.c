@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/intercept/intercept.h"
 
+#include "base/scope.h"
 #include "os/clock.h"
 #include "os/look/look.h"
 #include "os/process.h"
@@ -19,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
 
 bool spare_gate_is_shut(const struct child *child)
 {
@@ -91,7 +93,6 @@ void intercept_on_release(struct child *child)
 	unsigned count = gate != NULL ? child->trap.gate_count : 0;
 
 	child->trap.gate = NULL;
-	child->trap.gate_count = 0;
 	child->trap.gate_passed = true;
 	child->trap.spare_listens = false;
 	child_flag(child, STATE_GATED, false);
@@ -110,6 +111,7 @@ void intercept_on_release(struct child *child)
 		intercept_check_late(child, &r);
 	}
 	free(gate);
+	child->trap.gate_count = 0;
 	listens_look(child, count > 0);
 }
 
@@ -232,8 +234,218 @@ void startwait_on_status(struct json_writer *w, const struct child *child)
 		text = child->life.waits;
 	if (starts && text == NULL)
 		text = ports_missing(child);
+	if (starts && text == NULL && listens_is_held(child))
+		text = "a process that serves its port";
 	if (starts && text == NULL && child->listening.awaited && !listens_is_passed(child))
 		text = "its port";
 	if (text != NULL)
 		json_put_text(w, "waits_for", text);
+}
+
+/* ---- serves ---- */
+
+/* About the most time for a look at the threads of a worker, which can make each of these looks
+ * take as long as vfork_patience() says. */
+#define LOOK_AT_THREADS (10 * TURN_SPAN)
+/* Time before the first look whether a worker that has listened waits for clients: so many looks
+ * later it is twice as long, until it is LOOK_MOST. */
+#define LOOK_FIRST (1 * MSEC)
+#define LOOK_DOUBLES 8
+#define LOOK_MOST (1 * SECOND)
+/* If not, and it is one process, it need not: it may look for clients in its own way.  So it counts
+ * after so many looks when it sleeps (8 ms), or is at work (1 s). */
+#define ASLEEP_LOOKS 8
+#define ALONE_LOOKS 56
+/* Processes of which none begins, ends or loads for so long count as well; sooner if start-timeout is
+ * short. */
+#define UNSEEN_PATIENCE (30 * SECOND)
+#define MASTER (-1) /* no CPU time, but of one that has had processes below it */
+/* Idle is a worker that uses less than this part of a CPU. */
+#define IDLE_PART 20
+/* One that reads so many bytes in a second, or needs so much more memory, loads something; it may do
+ * so in steps. */
+#define LOAD_LEAST 16384
+
+struct look {
+	struct child *child;
+	nsec_t until;
+	bool notes;  /* its ports, which others must listen on then */
+	bool serves; /* it waits for clients */
+	bool hidden; /* nclust cannot see for what a thread waits */
+};
+
+/* Notes the ports for which any thread of the process waits by epoll(7). */
+static void look_at_process(struct look *look, pid_t tid)
+{
+	struct remote_table has;
+	struct remote r;
+
+	remote_of(&r, tid);
+	(void)remote_read_table(&r, LOOK_MAX, listens_has, look->child, &has);
+	for (size_t i = 0; i < has.socket_count; i++)
+		if (remote_table_waits(&r, &has, has.sockets[i]))
+			look->serves |= listens_waits(look->child, has.inodes[i], look->notes);
+	intercept_check_late(look->child, &r);
+}
+
+/* Is the thread in a call that does not say what it waits for, or must nclust not look?  A process
+ * that ends belongs to root as soon as it has no memory, and one in state '\0', Z or X has ended. */
+static bool is_hidden(struct remote *r)
+{
+	int fd;
+	long call = remote_call(r, &fd);
+
+	return call == -2
+		? !process_is_ending(r->tid) && strchr("ZX", process_state(r->tid)) == NULL
+		: (remote_call_kind(call) & CALL_UNKNOWN) != 0;
+}
+
+static bool has_found(const struct look *look)
+{
+	return look->serves && (!look->notes || listens_on_all(look->child));
+}
+
+/* Notes the ports for which a thread waits in a call.  True: that is enough. */
+static bool look_at_thread(void *context, pid_t tid)
+{
+	struct look *look = context;
+	int fds[REMOTE_AWAITS_MOST];
+	struct remote r;
+	size_t count;
+
+	remote_of(&r, tid);
+	count = remote_awaits(&r, fds, COUNT_OF(fds));
+	for (size_t i = 0; i < count; i++)
+		look->serves |= listens_waits(look->child, remote_inode(&r, fds[i]), look->notes);
+	look->hidden |= count == 0 && !r.late && is_hidden(&r);
+	intercept_check_late(look->child, &r);
+	return r.late || clock_now() > look->until || has_found(look);
+}
+
+/* Looks at the threads of the worker, and at the processes below it: one that it has forked after its
+ * bind(2) may serve. */
+static void look_below(struct look *look)
+{
+	pid_t tree[PROCESS_TREE_MOST];
+	size_t count = process_tree(look->child->pid, tree, PROCESS_TREE_MOST);
+
+	for (size_t i = 0; i < count && clock_now() <= look->until && !has_found(look); i++) {
+		if (i > 0)
+			look_at_process(look, tree[i]);
+		(void)process_each(tree[i], look_at_thread, look);
+	}
+}
+
+/* Is the worker one process that looks for clients in its own way, as far as can be seen?  A master
+ * whose processes have ended is none. */
+static bool serves_alone(struct child *child)
+{
+	pid_t pid = child->listening.unproven;
+	nsec_t ran = process_ran(pid);
+	bool sleeps = ran == child->trap.ran && ran != 0 && process_state(pid) == 'S';
+	pid_t tree[2];
+
+	if (child->trap.ran == MASTER || process_tree(pid, tree, 2) > 1)
+		ran = MASTER;
+	child->trap.ran = ran;
+	return ran != MASTER && child->trap.held >= (sleeps ? ASLEEP_LOOKS : ALONE_LOOKS);
+}
+
+bool serves_look(struct child *child, bool notes)
+{
+	struct look look = {.child = child, .until = clock_now() + LOOK_AT_THREADS, .notes = notes};
+	pid_t bound_by = child->listening.bound_by;
+	bool held = listens_is_held(child);
+	nsec_t begun = allowance_begin();
+
+	if (bound_by != 0 && bound_by != child->pid) {
+		look_at_process(&look, bound_by);
+		(void)look_at_thread(&look, bound_by);
+	}
+	look_at_process(&look, child->pid);
+	if (!has_found(&look) && !child->trap.hostile && allowance_is_ample(child))
+		look_below(&look);
+	intercept_charge(child, begun);
+	return look.serves || (held && (look.hidden || child->trap.hostile || serves_alone(child)));
+}
+
+bool serves_is_idle(struct child *child)
+{
+	struct trapped *t = &child->trap;
+	nsec_t now = clock_now();
+	nsec_t since = t->busy_at != 0 ? t->busy_at : child_view(child).born;
+	pid_t tree[PROCESS_TREE_MOST];
+	uint64_t pids = 0;
+	uint64_t has = 0;
+	struct process_facts facts;
+	nsec_t busy;
+
+	if (now - since < LOOK_MOST)
+		return t->idle;
+	busy = use_cpu(child) + process_awake(child->pid) - t->busy;
+	for (size_t i = process_tree(child->pid, tree, PROCESS_TREE_MOST); i-- > 0;) {
+		pids = pids * 31 + (uint64_t)tree[i];
+		if (process_look(tree[i], &facts) == 0)
+			has += facts.rss + process_reads(tree[i]);
+	}
+	if (t->busy_at != 0 && (pids != t->pids || has > t->has + LOAD_LEAST))
+		t->loaded_at = now;
+	t->idle = busy >= 0 && busy * IDLE_PART < now - since;
+	t->busy += busy;
+	t->busy_at = now;
+	t->pids = pids;
+	t->has = has;
+	return t->idle;
+}
+
+bool serves_loads_nothing(const struct child *child, nsec_t patience)
+{
+	nsec_t loaded = child->trap.loaded_at;
+
+	return clock_now() - (loaded != 0 ? loaded : child_view(child).born) >= patience;
+}
+
+static void arm(const struct child *child)
+{
+	nsec_t wait = nsec_min(LOOK_FIRST << child->trap.held / LOOK_DOUBLES, LOOK_MOST);
+	const struct itimerspec in = {.it_value = {wait / SECOND, wait % SECOND}};
+
+	(void)timerfd_settime(child->trap.moment, 0, &in, NULL);
+}
+
+void serves_drop(struct child *child)
+{
+	if (child->trap.moment != -1)
+		childset_remove(child, child->trap.moment);
+	fd_close(&child->trap.moment);
+}
+
+void serves_hold(struct child *child)
+{
+	child_tell(child, EVENT_REFUSED, WHY_ITSELF);
+	child->trap.held = 0;
+	child->trap.loaded_at = clock_now();
+	if (child->trap.moment == -1)
+		child->trap.moment = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (childset_add(child, CHILD_MOMENT, child->trap.moment) == 0)
+		arm(child);
+	else /* for want of descriptors */
+		listens_shown(child);
+}
+
+void serves_hear(struct child *child)
+{
+	nsec_t most = cluster_settings(child->service->core)->start_timeout;
+
+	if (listens_is_held(child)) {
+		child->trap.held += child->trap.held / LOOK_DOUBLES < 10;
+		arm(child); /* nothing need be read then */
+		(void)serves_is_idle(child);
+		if (!serves_look(child, false) &&
+			!serves_loads_nothing(child,
+				most < 2 * UNSEEN_PATIENCE ? LOAD_PATIENCE : UNSEEN_PATIENCE))
+			return;
+		listens_shown(child);
+	}
+	serves_drop(child);
 }

@@ -31,18 +31,25 @@ struct trapped {
 	int fd;              /* on which nclust receives its calls, or -1 */
 	unsigned looks;      /* looks so far */
 	nsec_t listening_by; /* when to look next whether it is ready; or 0 */
-	nsec_t busy;         /* CPU time that it had used, or waited for, at busy_at */
-	nsec_t busy_at;      /* when idleness was judged last; or 0 */
-	nsec_t waits_by;     /* when to look what it waits for; or 0 */
-	nsec_t late_by;      /* when to look what it has closed; or 0 */
-	nsec_t late_wait;    /* wait before that look (internal.h) */
-	nsec_t twins_by;     /* when to look for closed sockets of an address with several; or 0 */
-	nsec_t twins_wait;   /* wait before that look */
-	uint64_t closed;     /* bits of learned listeners that were closed at the look before */
-	int v6only_fd;       /* fd of the socket on which it set IPV6_V6ONLY last */
-	bool v6only_known;   /* v6only is known; only where nclust cannot duplicate sockets */
-	bool v6only;         /* that option's value */
-	bool hostile;        /* a look was late: the kernel does its calls */
+	int moment;    /* a timerfd: when to look next whether one that is held serves; or -1 */
+	unsigned held; /* looks since then, while these come further apart */
+	nsec_t ran;  /* CPU time that its thread `unproven` had used at the last look; or MASTER */
+	nsec_t busy; /* CPU time that it had used, or waited for, at busy_at */
+	nsec_t busy_at;    /* when idleness was judged last; or 0 */
+	uint64_t pids;     /* a sum of its processes then ... */
+	uint64_t has;      /* ... and the bytes that they had read, or had in memory */
+	nsec_t loaded_at;  /* when these were last seen to change; or 0 */
+	bool idle;         /* it was, then */
+	nsec_t waits_by;   /* when to look what it waits for; or 0 */
+	nsec_t late_by;    /* when to look what it has closed; or 0 */
+	nsec_t late_wait;  /* wait before that look (internal.h) */
+	nsec_t twins_by;   /* when to look for closed sockets of an address with several; or 0 */
+	nsec_t twins_wait; /* wait before that look */
+	uint64_t closed;   /* bits of learned listeners that were closed at the look before */
+	int v6only_fd;     /* fd of the socket on which it set IPV6_V6ONLY last */
+	bool v6only_known; /* v6only is known; only where nclust cannot duplicate sockets */
+	bool v6only;       /* that option's value */
+	bool hostile;      /* a look was late: the kernel does its calls */
 	bool gate_passed;
 	bool spare_listens;   /* a spare that listens on a socket without clients (spare_gate.c) */
 	uint8_t gate_count;   /* calls in `gate` */

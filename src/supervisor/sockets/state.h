@@ -135,8 +135,12 @@ struct listening {
 	uint64_t of_generation; /* addresses on which its generation has called listen(2) */
 	uint64_t expected;      /* addresses of the worker that it replaces */
 	unsigned expected_of;   /* the generation of that worker */
-	pid_t bound_by;         /* the thread that called bind(2) last */
-	bool awaited;           /* its readiness is not known until it listens */
+	uint64_t own;   /* the inode of the last socket on which it listens by itself; or 0 */
+	pid_t bound_by; /* the thread that called bind(2) last */
+	pid_t unproven; /* the thread that called listen(2), or the worker that said READY=1,
+				   if no process was seen to wait for clients since; or 0 */
+	bool awaited;   /* its readiness is not known until it listens */
+	bool said;      /* READY=1, which counts once a process waits for clients */
 };
 
 /* What the room sockets watches: a member of struct supervisor (common/state.h). */

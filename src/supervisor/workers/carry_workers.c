@@ -78,6 +78,9 @@ static const struct plain_row child_rows[] = {
 	PLAIN(73, child, listening.lasting, UNSIGNED),
 	PLAIN(74, child, said[0], UNSIGNED), /* 14, 25, 37 and 43 were facts of it */
 	PLAIN(75, child, listening.since, SIGNED),
+	PLAIN(76, child, listening.unproven, SIGNED),
+	PLAIN(77, child, listening.said, BOOL),
+	PLAIN(78, child, listening.own, UNSIGNED),
 	/* 41 was another one, 42, 44 and 63 to 67 are in struct limited, 47 to 54 in struct gate */
 	PLAIN(CARRY_TEXT, child, life.status, HEAP),
 	CARRY_LIST(CARRY_PATH, child, life.paths, &carried_path, path, next),

@@ -70,7 +70,7 @@ struct child *child_new(struct service *service)
 		.pidfd = -1,
 		.output = {-1, -1},
 		.life.notify = -1,
-		.trap.fd = -1,
+		.trap = {.fd = -1, .moment = -1},
 		.leading.fd = -1,
 	};
 	return c;

@@ -5,11 +5,13 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/nsec.h"
+#include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/process.h"
 #include "protocol/notify.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/foreign.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/service.h"
 
@@ -214,6 +216,22 @@ static void publish_message(struct child *child, const struct notify_message *m)
 			"worker %d is reloading its configuration", (int)child->pid);
 }
 
+/* A master may say so before its processes serve, which the room intercept looks at next. */
+static void say_ready(struct child *child)
+{
+	struct supervisor *sup = child->service->sup;
+
+	child->listening.said = child->listening.unproven != 0 &&
+		child_view(child).state == SLOT_STARTING &&
+		cluster_settings(child->service->core)->ready_fd == 0;
+	if (!child->listening.said) {
+		tell_core(child, EVENT_READY, 0);
+		return;
+	}
+	child->trap.listening_by = clock_now();
+	timer_arm(sup->loop, &sup->intercept.ready, 0);
+}
+
 static void apply_message(struct child *child, const struct notify_message *m)
 {
 	if (m->has_status)
@@ -222,7 +240,7 @@ static void apply_message(struct child *child, const struct notify_message *m)
 	if (m->has_extend)
 		tell_core(child, EVENT_EXTEND, m->extend);
 	if (m->ready)
-		tell_core(child, EVENT_READY, 0);
+		say_ready(child);
 	if (m->has_watchdog_time)
 		tell_core(child, EVENT_WATCHDOG, nsec_min(m->watchdog_time, WATCHDOG_MAX));
 	if (m->watchdog)
@@ -315,7 +333,7 @@ void readiness_drain(struct child *child)
 		if (said.counts)
 			apply_message(child, &said.message);
 		if (said.whole && said.message.ready)
-			child_flag(child, STATE_SAID_READY, false);
+			child_flag(child, STATE_SAID_READY, child->listening.said);
 		/* a sender of BARRIER=1 waits until its descriptor is closed */
 		fdpass_drop(&m);
 	}
@@ -340,6 +358,14 @@ void readiness_explain_timeout(struct service *service, const struct report *r)
 			listener_common_text(l));
 		if (ports_any(child, true)) /* elsewhere: the next one is to find the port free */
 			learned_close(service, l, child);
+		return;
+	}
+	if (child->listening.said ||
+		(child->listening.unproven != 0 &&
+			(s->ready == READY_AUTO || s->ready == READY_LISTEN))) {
+		trouble_set_cause(child,
+			"it listens, but no process of it waits for clients: those that are to "
+			"serve have not loaded, or end as they start");
 		return;
 	}
 	if (s->ready_fd != 0)
@@ -382,6 +408,9 @@ void readiness_explain_late(const struct service *service, const struct report *
 		missing = ports_missing(child);
 	if (child != NULL && child->life.waits != NULL)
 		snprintf(text, sizeof(text), "waits for %s", child->life.waits);
+	else if (child != NULL && missing == NULL && child->listening.unproven != 0 &&
+		(ready != READY_NOTIFY || child->listening.said) && ready != READY_PROBE)
+		snprintf(text, sizeof(text), "listens, but no process of it waits for clients");
 	else if (missing != NULL)
 		snprintf(text, sizeof(text),
 			"does not listen on %s, unlike generation %u ('restart "

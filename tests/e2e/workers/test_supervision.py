@@ -408,9 +408,10 @@ def test_one_slot_has_ended_for_good_the_others_go_on():
     'exec perl -MFcntl -e \'open(my $s, q(+<&=3)) or die; fcntl($s, F_SETFL, O_NONBLOCK) or die; '
     'exec @ARGV\' "$0/hear" --notify'), ids=("closed", "nonblocking"))
 def test_a_worker_that_harms_its_socket_leaves_it_served(harm):
-    it = cluster("-n 2 -l 8000 --ready notify --backoff-min 1ms --backoff-max 10ms", "sh", "-c",
-                 '[ "$NCLUST_SLOT" -eq 0 ] || exec "$0/serve" --notify\n'
-                 f'{harm}\nexec "$0/hear" --notify', fixture(""))
+    it = start("-n 2 -l 8000 --ready notify --backoff-min 1ms --backoff-max 10ms", "sh", "-c",
+               '[ "$NCLUST_SLOT" -eq 0 ] || exec "$0/serve" --notify\n'
+               f'{harm}\nexec "$0/hear" --notify', fixture(""))
+    it.event("ready", slot=0)
     assert slots(10) == {1}
     assert it.worker(0).state == "ready"
 

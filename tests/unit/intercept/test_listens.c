@@ -7,6 +7,7 @@
 #include "os/spawn/seccomp.h"
 #include "supervisor/common/news.h"
 #include "supervisor/intercept/intercept.h"
+#include "supervisor/intercept/internal.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/service.h"
@@ -59,6 +60,12 @@ REPLACED(size_t, remote_awaits)(struct remote *r, int *fds, size_t most)
 	looks++;
 	taken += look_takes;
 	return 0;
+}
+
+/* Each waits for clients as soon as it listens (tests/e2e/workers/test_serving.py). */
+REPLACED(void, serves_hold)(struct child *child)
+{
+	listens_shown(child);
 }
 
 /* ---- a call that waits ---- */

@@ -223,7 +223,14 @@ static const struct gap child_gaps[] = {
 	NOT(child, traffic.busy),  /* looked at anew */
 	NOT(child, hang),          /* its health has it */
 	NOT(child, trap.call),     /* answered before */
-	NOT(child, trap.busy),     /* looked at anew */
+	NOT(child, trap.moment),
+	NOT(child, trap.held),
+	NOT(child, trap.ran),
+	NOT(child, trap.pids),
+	NOT(child, trap.has),
+	NOT(child, trap.loaded_at),
+	NOT(child, trap.idle),
+	NOT(child, trap.busy), /* looked at anew */
 	NOT(child, trap.busy_at),
 	NOT(child, trap.late_by), /* of a moment */
 	NOT(child, trap.twins_by),
@@ -414,7 +421,7 @@ static const struct {
 		"18u 19b 20u 21i 22i 27b 28b 29b 30i 31u 32b "
 		"33u 34b 35u 36u 38u 39u 40u 45b 46u "
 		"55f 60i 61b "
-		"62u 68b 69b 70b 71i 72i 73u 74u 75i 100t 149g",
+		"62u 68b 69b 70b 71i 72i 73u 74u 75i 76i 77b 78u 100t 149g",
 		GAPS(child_gaps)},
 	{"gate", &carried_gate, "47u 48u 49i 50i 51i 52i 53i 54i", no_gaps, 0},
 	{"limited", &carried_limited, "42u 44t 66u", GAPS(limited_gaps)},

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""A worker is ready when a process of it waits for clients, not when a master has bound its port."""
+import pytest
+
+from harness import *
+from harness import lab
+
+# Binds, says READY=1, and forks two that load and serve, as gunicorn does; those that fail are
+# replaced, as unicorn does.
+FORKS = """
+import os, socket, sys, time
+s = socket.socket()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", 8000))
+s.listen(64)
+if "NOTIFY_SOCKET" in os.environ and "says" in sys.argv:
+    socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(
+        b"READY=1", os.environ["NOTIFY_SOCKET"].replace("@", "\\0"))
+def child():
+    if os.fork() == 0:
+        while not os.path.exists("loads"):
+            if "fails" in sys.argv:
+                print("cannot load the application", flush=True)
+                os._exit(1)
+            time.sleep(0.01)
+        while True:
+            c, _ = s.accept()
+            c.recv(1000)
+            c.sendall(b"HTTP/1.0 200 OK\\r\\nContent-Length: 3\\r\\n\\r\\nok\\n")
+            c.close()
+for _ in range(2):
+    child()
+while True:
+    os.wait()
+    time.sleep(0.05)
+    child()
+"""
+
+
+def forks(*words):
+    return "python3", "-c", FORKS, *words
+
+
+@pytest.mark.parametrize("options, words", (
+    ("", ()), ("", ("says",)), ("--ready notify", ("says",)), ("--ready listen", ()),
+    (f"-l 127.0.0.1:{PORT} --pass none", ())), ids=("auto", "auto, READY=1", "notify", "listen", "named"))
+def test_a_master_is_not_ready_before_a_child_of_it_waits_for_clients(options, words):
+    it = start(f"-n 1 {options}", *forks(*words), clock=True)
+    pid = it.event("started").pid
+    wait(lambda: sum("FORKS" not in p and "python3 -c" in p for p in map(command, session(pid))) == 3)
+    for _ in range(9):
+        it.advance(1)
+    assert it.worker().state == "starting"
+    assert "serves its port" in it.worker().waits_for
+    write("loads", "")
+    lab.clock.flow()
+    it.event("ready")
+
+
+@pytest.mark.parametrize("words", ((), ("says",)))
+def test_one_whose_children_fail_is_never_ready_and_the_start_says_why(words):
+    it = launch("-d -n 2 --start-timeout 2s", *forks("fails", *words))
+    assert it.process.wait(lab.BOUND) == 1
+    assert it.says("no process of it waits for clients")
+    assert it.says("last output: cannot load the application")
+
+
+@pytest.mark.parametrize("options, bind", (
+    ("", ("-b", f"127.0.0.1:{PORT}")), (f"-l {PORT}", ()), ("", ("-b", "unix:s"))),
+    ids=("port", "passed", "path"))
+def test_gunicorn_with_an_application_that_is_not_there(options, bind):
+    it = launch(f"-d -n 2 {options}", "gunicorn", "-w", 2, *bind, "nosuch:app")
+    assert it.process.wait(lab.BOUND) == 1
+    assert it.says("the start failed")
+    assert it.says("last output: ModuleNotFoundError: No module named 'nosuch'")
+
+
+def test_gunicorn_with_a_slow_application_is_ready_when_it_answers():
+    write("slow.py", """
+import os, time
+while not os.path.exists("loads"):
+    time.sleep(0.01)
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"ok"]
+""")
+    it = start("-n 2", "gunicorn", "-b", f"127.0.0.1:{PORT}", "slow:app")
+    it.wait(lambda: [w.get("status") for w in it.workers()] == ["Gunicorn arbiter booted"] * 2)
+    assert not it.happened("ready")
+    write("loads", "")
+    it.wait_ready()
+
+
+def test_processes_that_wait_in_a_way_that_cannot_be_seen_count_when_they_have_stayed_for_30_s():
+    """They ask the socket again and again, which another one has made non-blocking."""
+    it = start("-n 1 --start-timeout 1h", "python3", "-c", f"""
+import os, socket
+s = socket.socket()
+s.bind(("127.0.0.1", {PORT}))
+s.listen(64)
+s.setblocking(False)
+while True:
+    try:
+        if os.fork():
+            os.wait()
+        while True:
+            try:
+                c, _ = s.accept()
+                break
+            except BlockingIOError:
+                pass
+    except ChildProcessError:
+        pass
+""", clock=True)
+    it.logged("taken over")
+    it.wait(lambda: it.worker().processes == 2)
+    it.advance(28, step=1)
+    assert it.worker().state == "starting"
+    it.advance(40, step=1)  # a look may have come late
+    it.event("ready")
