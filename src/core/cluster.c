@@ -155,7 +155,7 @@ static void on_sign(struct cluster *c, struct worker *w, const struct event *e)
 static void on_worker(struct cluster *c, const struct event *e)
 {
 	struct worker *w = slot_find(c, e->slot, e->worker);
-	struct moment more = {.pid = e->pid, .span = e->span, .opens = e->opens, .held = e->held};
+	struct moment more = {.pid = e->pid, .span = e->span, .opens = e->opens};
 
 	if (w == NULL)
 		return;

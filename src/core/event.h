@@ -69,8 +69,7 @@ enum event_kind {
 	EVENT_READY,        /* slot, worker: READY=1 */
 	EVENT_LISTENING,    /* slot, worker: it was seen to listen */
 	EVENT_REFUSED,      /* slot, worker: its bind(2) was refused */
-	EVENT_IDLE,         /* slot, worker: it does nothing; `held`: it listens
-			       on a path that may be its own alone */
+	EVENT_IDLE,         /* slot, worker: it has opened no port, and is about to open none */
 	EVENT_PROVED,       /* slot, worker: its ready_probe has succeeded */
 	EVENT_LEAVING,      /* slot, worker: STOPPING=1 */
 	EVENT_EXTEND,       /* slot, worker, span: EXTEND_TIMEOUT_USEC */
@@ -125,7 +124,7 @@ struct event {
 	unsigned count;
 	struct scale_step scale;
 	bool at_once;
-	bool held;        /* BUSY, IDLE, ALONE */
+	bool held;        /* BUSY, ALONE */
 	bool opens;       /* SPAWNED */
 	bool has_canary;  /* ROLL */
 	bool has_bake;    /* ROLL */

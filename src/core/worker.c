@@ -33,7 +33,7 @@ static void begin_start(struct worker *w, const struct moment *at)
 	if (settings->ready == READY_ALIVE ||
 		(settings->ready == READY_AUTO && !at->says_ready && settings->spare == 0)) {
 		w->opens = settings->ready == READY_AUTO && at->opens;
-		w->proven_at = nsec_add(patient, w->opens ? PORTLESS_MOST : settings->ready_alive);
+		w->proven_at = w->opens ? w->deadline : nsec_add(patient, settings->ready_alive);
 	}
 	add_report(w, at, REPORT_STARTED)->generation = w->generation;
 }
@@ -101,12 +101,8 @@ static void demand_port(struct worker *w, const struct moment *at)
 
 static void note_idle(struct worker *w, const struct moment *at)
 {
-	nsec_t patient = at->now - at->lost;
-	nsec_t left = w->proven_at - patient;
-
-	if (w->opens && w->proven_at != NSEC_NEVER &&
-		(at->held || left <= PORTLESS_MOST - PORTLESS_LEAST))
-		w->proven_at = nsec_min(w->proven_at, patient);
+	if (w->opens && w->proven_at != NSEC_NEVER)
+		w->proven_at = nsec_min(w->proven_at, at->now - at->lost);
 }
 
 static void note_why(struct worker *w, const struct moment *at)

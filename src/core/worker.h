@@ -93,10 +93,6 @@ struct worker {
 /* The longest wait between two stop signals for a connection's process, so that a script that
  * ignores them does not delay a stop. */
 #define ACCEPT_STEP_MOST (5 * SECOND)
-/* A worker that may open a port, and has opened none, counts as ready after this
- * time alive, or when it is idle after the least. */
-#define PORTLESS_MOST (30 * SECOND)
-#define PORTLESS_LEAST (10 * SECOND)
 /* How long a worker may write a trace, after its hang signal. */
 #define HANG_MOMENT (2 * SECOND)
 /* How long a worker can put off the deadline of its start, and again that of its
@@ -111,7 +107,6 @@ struct moment {
 	const struct cluster_settings *settings; /* of its generation */
 	bool says_ready;                         /* SPAWNED: its command is known to send READY=1 */
 	bool opens;   /* SPAWNED: as in its event, unless its command is known as silent */
-	bool held;    /* IDLE: as in its event */
 	pid_t pid;    /* SPAWNED */
 	nsec_t span;  /* EXTEND, INTERVAL; STOP: wait at least that long after the
 			    first signal */

@@ -107,7 +107,7 @@ void witness_starts(const struct world *w, struct process *p)
 	p->fails_at = p->ready_by = world_patient(w) + s->start_timeout;
 	if (s->ready == READY_ALIVE ||
 		(s->ready == READY_AUTO && !known->says_ready && !known->listens))
-		p->proven_at = world_patient(w) + (p->opens ? PORTLESS_MOST : s->ready_alive);
+		p->proven_at = world_patient(w) + (p->opens ? s->start_timeout : s->ready_alive);
 	if (p->proven_at != NSEC_NEVER && p->ready_by < p->proven_at)
 		p->ready_by = p->proven_at;
 }
@@ -121,8 +121,7 @@ static void note_port(const struct world *w, struct process *p, const struct eve
 		return;
 	if (e->kind == EVENT_REFUSED && p->settings->ready == READY_AUTO)
 		p->proven_at = NSEC_NEVER;
-	else if (e->kind == EVENT_IDLE && p->opens &&
-		(e->held || left <= PORTLESS_MOST - PORTLESS_LEAST) && left > 0)
+	else if (e->kind == EVENT_IDLE && p->opens && left > 0)
 		p->proven_at = world_patient(w);
 }
 

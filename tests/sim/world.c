@@ -229,10 +229,8 @@ static void live_portless(struct world *w, uint64_t worker, const struct habits 
 		.worker = worker,
 	};
 
-	for (int i = 0; i < 3 && world_chance(w, h->idles); i++) {
-		e.held = world_chance(w, 200);
+	if (world_chance(w, h->idles))
 		world_schedule(w, w->now + world_span(w, 0, 15 * SECOND), &e);
-	}
 	e.kind = EVENT_REFUSED;
 	if (world_chance(w, h->idles / 8))
 		world_schedule(w, w->now + world_span(w, 0, 2 * SECOND), &e);

@@ -65,6 +65,7 @@ enum once {
 	/* of a cluster */
 	ONCE_NO_PRIMARY, /* its workers send messages that nobody hears */
 	ONCE_DAEMON,     /* a daemon that a worker has started binds a port */
+	ONCE_OPENS_NONE, /* its workers count as ready without a port */
 	ONCE_FACTS
 };
 _Static_assert(ONCE_FACTS <= 2 * ONCE_ANEW, "said[] has 64 bits");

@@ -413,6 +413,7 @@ const struct part intercept_part = {
 	.stop = intercept_on_stop,
 	.gone = intercept_on_gone,
 	.adopt = intercept_on_adopt,
+	.report = listens_on_report,
 	.status_worker = startwait_on_status,
 	.go_on = intercept_on_go_on,
 	.verb = intercept_on_verb,

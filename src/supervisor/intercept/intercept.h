@@ -102,6 +102,9 @@ bool listens_is_held(const struct child *child);
 /* After adoption: turns the worker's recorded listeners into its addresses. */
 void listens_recall(struct child *child);
 
+/* One that is ready without a port: is that right? */
+void listens_on_report(struct service *service, const struct report *r);
+
 /* Goes on waiting for a worker that came through an upgrade. */
 void listens_resume(struct child *child);
 void listens_init(struct supervisor *sup);

@@ -101,8 +101,8 @@ void serves_drop(struct child *child);
 bool serves_look(struct child *child, bool notes);
 /* Does the worker use next to no CPU?  To be asked each second. */
 bool serves_is_idle(struct child *child);
-/* For so long it has not been seen then to read, need more memory, or start a process. */
-#define LOAD_PATIENCE (10 * SECOND)
+/* For so long it has not been seen then to read, need more memory, start a process or await one. */
+#define LOAD_PATIENCE (10 * SECOND) /* one that has no port then, and is idle, needs none */
 bool serves_loads_nothing(const struct child *child, nsec_t patience);
 
 /* Of listens.c: has the worker (`of`) that socket, and may clients come to it? */

@@ -266,21 +266,6 @@ static void log_missing(struct child *child, const char *text, bool idle)
 			(int)child->pid, text, child->listening.expected_of);
 }
 
-/* Logs once that the worker has opened no port yet, unless the cluster shows readiness
- * otherwise. */
-static void log_portless(const struct child *child)
-{
-	const struct cluster *core = child->service->core;
-
-	if (child->life.waits != NULL || cluster_knows_listen(core) || cluster_knows_notify(core) ||
-		!once_say(child->service->said, ONCE_PORTLESS))
-		return;
-	news_say_worker(child, LOG_NOTE, "not-listening",
-		"worker %d has opened no port yet: waiting for one, or until "
-		"it is seen to need none ('ready = alive' does not wait)",
-		(int)child->pid);
-}
-
 bool listens_is_passed(const struct child *child)
 {
 	const struct recipe *r = recipe_of(child->service, child->generation);
@@ -288,22 +273,40 @@ bool listens_is_passed(const struct child *child)
 	return r != NULL && r->listeners.count > 0 && r->settings->pass != 0;
 }
 
+/* Says of a worker without a port so once, unless the cluster shows readiness otherwise. */
+static void log_portless(const struct child *child, enum once fact, const char *text)
+{
+	const struct cluster *core = child->service->core;
+
+	if (ports_any(child, true) || child->listening.uses != 0 || listens_is_passed(child) ||
+		child->life.waits != NULL || cluster_knows_listen(core) ||
+		cluster_knows_notify(core) || !once_say(child->service->said, fact))
+		return;
+	news_say_worker(child, LOG_NOTE, "not-listening", "worker %d %s", (int)child->pid, text);
+}
+
+void listens_on_report(struct service *service, const struct report *r)
+{
+	const struct child *child =
+		r->kind == REPORT_READY ? child_find(service, r->slot, r->worker) : NULL;
+
+	if (child != NULL && child->listening.awaited)
+		log_portless(child, ONCE_OPENS_NONE,
+			"opens no port: is that right? ('--ready alive' does not wait)");
+}
+
 /* The worker may open no port, or only a unix path of its own, or use the sockets that it was passed
- * as they are: tells the core if it is idle, or serves by these. */
+ * as they are: tells the core if it does nothing else, or serves by these. */
 static void look_if_portless(struct child *child, bool idle)
 {
-	bool opened = ports_any(child, true);
-	struct event event = {
-		.kind = EVENT_IDLE,
-		.slot = child->slot,
-		.worker = child->worker,
-		.held = opened || listens_is_passed(child),
-	};
+	nsec_t age = clock_now() - child_view(child).born;
 
-	if (!event.held && child->listening.uses == 0)
-		log_portless(child);
-	if (opened || idle)
-		service_tell(child->service, &event);
+	log_portless(child, ONCE_PORTLESS,
+		"has opened no port yet: waiting for one, or until it is seen to need none "
+		"('ready = alive' does not wait)");
+	if (ports_any(child, true) || (idle && listens_is_passed(child)) ||
+		(serves_loads_nothing(child, LOAD_PATIENCE) && (idle || age >= WORK_PATIENCE)))
+		child_tell(child, EVENT_IDLE, WHY_ITSELF);
 	child->listening.awaited = is_starting(child);
 }
 

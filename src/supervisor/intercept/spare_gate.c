@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 
 bool spare_gate_is_shut(const struct child *child)
@@ -369,6 +370,19 @@ bool serves_look(struct child *child, bool notes)
 	return look.serves || (held && (look.hidden || child->trap.hostile || serves_alone(child)));
 }
 
+/* Does the process wait for one that it has started, as a script does? */
+static bool waits_for_child(struct child *child)
+{
+	struct remote r;
+	long call;
+	int fd;
+
+	remote_of(&r, child->pid);
+	call = remote_call(&r, &fd);
+	intercept_check_late(child, &r);
+	return call == SYS_wait4 || call == SYS_waitid;
+}
+
 bool serves_is_idle(struct child *child)
 {
 	struct trapped *t = &child->trap;
@@ -388,7 +402,9 @@ bool serves_is_idle(struct child *child)
 		if (process_look(tree[i], &facts) == 0)
 			has += facts.rss + process_reads(tree[i]);
 	}
-	if (t->busy_at != 0 && (pids != t->pids || has > t->has + LOAD_LEAST))
+	if (t->busy_at != 0 &&
+		(pids != t->pids || has > t->has + LOAD_LEAST ||
+			(!listens_is_held(child) && waits_for_child(child))))
 		t->loaded_at = now;
 	t->idle = busy >= 0 && busy * IDLE_PART < now - since;
 	t->busy += busy;

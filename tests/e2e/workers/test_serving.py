@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""A worker is ready when a process of it waits for clients, not when a master has bound its port."""
+"""A worker is ready when a process of it waits for clients, not when a master has bound its port, nor
+when it has opened none yet."""
+import os
+import socket
+
 import pytest
 
 from harness import *
 from harness import lab
+
+PLAIN = fixture("plain")
 
 # Binds, says READY=1, and forks two that load and serve, as gunicorn does; those that fail are
 # replaced, as unicorn does.
@@ -118,3 +124,59 @@ while True:
     assert it.worker().state == "starting"
     it.advance(40, step=1)  # a look may have come late
     it.event("ready")
+
+
+def reads(pid):
+    return int(open(f"/proc/{pid}/io").read().split()[1])
+
+
+def size(pid):
+    return int(stat(pid)[21]) * os.sysconf("SC_PAGESIZE")
+
+
+# A little at a time, as with a slow disk, and as with what comes from elsewhere.
+LOADS = """
+import os, sys, time
+has = []
+with open("model", "rb", buffering=0) as f:
+    while not os.path.exists("loaded"):
+        if sys.argv[1] == "reads":
+            f.seek(0)
+            f.read(1 << 16)
+        else:
+            has.append(b"x" * (1 << 16))
+        time.sleep(0.002)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("how", ("reads", "grows", "awaits"))
+def test_one_without_a_port_is_waited_for_as_long_as_it_loads(how):
+    os.mkfifo("go")
+    write("model", "x" * (1 << 16))
+    what = ("python3", "-c", LOADS, how)
+    if how == "awaits":
+        what = "sh", "-c", 'cat go; exec "$@"', "sh"
+    it = start("-n 1 --start-timeout 1h", *what, PLAIN, PORT, clock=True)
+    pid = it.event("started").pid
+    for _ in range(40):
+        if how != "awaits":
+            had = reads(pid) + size(pid)
+            wait(lambda: reads(pid) + size(pid) > had + (1 << 16))
+        it.advance(1)
+    assert it.worker().state == "starting"
+    assert not it.says("is that right?")
+    write("go" if how == "awaits" else "loaded", "")
+    it.event("ready")
+    assert get().pid == pid
+
+
+def test_one_that_loads_for_longer_than_start_timeout_is_asked_after():
+    os.mkfifo("go")
+    it = start("-n 2 --start-timeout 20s", "sh", "-c", "cat go; exit 1", clock=True)
+    it.event("started", n=2)
+    it.advance(19, step=1)
+    assert not it.happened("ready")
+    it.advance(2, step=1)
+    it.event("ready", n=2)
+    assert it.log().count("opens no port: is that right? ('--ready alive' does not wait)") == 1

@@ -107,21 +107,19 @@ TEST(who_listens_once_teaches_auto_to_demand_it)
 	ck_assert(!cluster_knows_notify(b.c));
 }
 
-/* Of whom nothing is known: 30 s, or 10 if it is idle. */
-TEST_LOOP(auto_waits_for_a_port, 0, 6)
+/* Of whom nothing is known: start-timeout, unless it is idle. */
+TEST_LOOP(auto_waits_for_a_port, 0, 5)
 {
 	static const struct {
 		enum event_kind kind; /* at that second */
 		int at;
-		bool held;
 		int ready; /* at that one; 0: never */
 	} rows[] = {
-		{EVENT_IDLE, 9, false, 30},
-		{EVENT_IDLE, 10, false, 10},
-		{EVENT_IDLE, 2, true, 2},
-		{EVENT_LISTENING, 12, false, 12},
-		{EVENT_REFUSED, 0, false, 0},
-		{EVENT_REFUSED, 29, false, 0},
+		{EVENT_ALIVE, 2, 60},
+		{EVENT_IDLE, 2, 2},
+		{EVENT_LISTENING, 3, 3},
+		{EVENT_REFUSED, 0, 0},
+		{EVENT_REFUSED, 4, 0},
 	};
 	const nsec_t ready = rows[_i].ready * SECOND;
 	const nsec_t at = rows[_i].at * SECOND;
@@ -130,7 +128,7 @@ TEST_LOOP(auto_waits_for_a_port, 0, 6)
 	b.s->ready = READY_AUTO;
 	start(1);
 	pass(at);
-	happens((struct event){.kind = rows[_i].kind, .worker = 1, .held = rows[_i].held});
+	happens((struct event){.kind = rows[_i].kind, .worker = 1});
 	if (ready > at) {
 		pass(ready - at - 1);
 		ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
@@ -145,7 +143,7 @@ TEST(who_opens_none_is_known_until_it_opens_one)
 {
 	b.opens = true;
 	start_mode(READY_AUTO, 2);
-	pass(30 * SECOND); /* start_timeout is less */
+	pass(5 * SECOND);
 	ck_assert_uint_eq(cluster_ready(b.c), 2);
 	replace(0, SLOT_READY);
 	pass(SECOND);
