@@ -208,7 +208,7 @@ $(B)/fleet/fleet: $(FLEET_SOURCES:%.c=$(B)/%.o) $(ARCHIVE)
 
 # Fuzzers read bytes: what decides and acts on them need not be compiled.
 PARSING := $(filter-out $(addprefix $(B)/src/,main% cli/% core/% logger/% \
-	courier/% responder/% supervisor/% web/%),$(OBJECTS)) $(addprefix $(B)/src/supervisor/, \
+	courier/% supervisor/% web/%),$(OBJECTS)) $(addprefix $(B)/src/supervisor/, \
 	common/carried.o common/variant.o orphans/orphan_state.o)
 $(B)/libparsing.a: $(PARSING)
 	@rm -f $@

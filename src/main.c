@@ -6,7 +6,6 @@
 #include "courier/courier.h"
 #include "logger/logger.h"
 #include "nats/natsrole.h"
-#include "responder/responder.h"
 #include "supervisor/supervisor.h"
 #include "web/web.h"
 
@@ -97,8 +96,6 @@ int main(int argc, char **argv)
 	if (is_role(argc, argv, "web"))
 		return web_main(ROLE_CHANNEL, ROLE_ALSO, ROLE_LISTENER, ROLE_EVENTS, ROLE_AGENT,
 			(uid_t)strtoul(argv[3], NULL, 10));
-	if (is_role(argc, argv, "fallback"))
-		return responder_main(ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
 	if (is_role(argc, argv, "nats"))
 		return natsrole_main(ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
 	if (is_role(argc, argv, "courier"))

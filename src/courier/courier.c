@@ -3,6 +3,7 @@
 
 #include "base/nsec.h"
 #include "base/scope.h"
+#include "courier/answerer.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/privilege.h"
@@ -24,7 +25,7 @@
 #include <sys/socket.h>
 #include <sysexits.h>
 
-/* close(2) of a socket with SO_LINGER may wait, see responder/responder.c. */
+/* close(2) of a socket with SO_LINGER may wait, see answerer.c. */
 #define BLOCKED_US 5000
 #define TICK_MS 1000
 #define CHANNEL UINT32_MAX /* among the events */
@@ -63,11 +64,12 @@ struct courier {
 	int epoll;
 	bool full; /* the channel: not all was told */
 	nsec_t ticked;
+	struct answerer *answerer;
 	size_t most;
 	size_t count;
 	uint64_t cookies[COURIER_MOST]; /* of conns[]; 0: the place is free */
 	struct conn conns[COURIER_MOST];
-	char in[sizeof(struct courier_packet) + HTTPHEAD_MOST];
+	char in[sizeof(struct courier_packet) + sizeof(struct courier_order) + HTTPHEAD_MOST];
 	char out[2 * HTTPHEAD_MOST]; /* a head that is written anew */
 };
 
@@ -546,6 +548,9 @@ static void take_packet(struct courier *k, const struct courier_packet *p, struc
 		else
 			finish(k, c, got > 0 ? COURIER_BROKEN : COURIER_IDLE);
 		break;
+	case COURIER_ORDER:
+		answerer_obey(k->answerer, k->in + m->len - p->size, p->size, m);
+		break;
 	default:
 		break;
 	}
@@ -574,32 +579,52 @@ static void hear_nclust(struct courier *k)
 static void run_turn(struct courier *k)
 {
 	struct epoll_event event;
-	/* one at a time: no event is of a connection that the one before has ended */
-	int got = epoll_wait(k->epoll, &event, 1, k->count > 0 ? TICK_MS : -1);
+	nsec_t until = k->count > 0 ? clock_now() + TICK_MS * MSEC : NSEC_NEVER;
+	int wait = k->count > 0 ? TICK_MS : -1;
 	nsec_t now;
 
-	if (got == 1 && event.data.u32 == CHANNEL)
-		hear_nclust(k);
-	else if (got == 1)
-		look_at(k, &k->conns[event.data.u32]);
+	if (answerer_turn(k->answerer, k->channel, k->epoll, until))
+		wait = 0;
+	/* one at a time: no event is of a connection that the one before has ended */
+	if (epoll_wait(k->epoll, &event, 1, wait) == 1) {
+		if (event.data.u32 == CHANNEL)
+			hear_nclust(k);
+		else
+			look_at(k, &k->conns[event.data.u32]);
+	}
 	now = clock_now();
 	if (now >= k->ticked + TICK_MS * MSEC)
 		tick(k, now);
+}
+
+/* Of the descriptors that the process may have some are for clients of the answerer, and its doors. */
+static bool divide(struct courier *k)
+{
+	struct rlimit limit;
+	rlim_t guests;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		return false;
+	guests = limit.rlim_cur / 8;
+	if (guests > ANSWERER_GUESTS_MOST)
+		guests = ANSWERER_GUESTS_MOST;
+	if (limit.rlim_cur / 2 <= RESERVE + guests)
+		return false;
+	k->answerer = answerer_new((unsigned)guests);
+	k->most = limit.rlim_cur / 2 - RESERVE - guests;
+	if (k->most > COURIER_MOST)
+		k->most = COURIER_MOST;
+	return k->answerer != NULL;
 }
 
 int courier_main(int channel, uid_t user)
 {
 	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.u32 = CHANNEL};
 	struct courier *k = calloc(1, sizeof(*k));
-	struct rlimit limit;
 
 	(void)prctl(PR_SET_NAME, "nclust-courier");
-	if (k == NULL || clock_alarm_prepare() == -1 || getrlimit(RLIMIT_NOFILE, &limit) == -1 ||
-		limit.rlim_cur / 2 <= RESERVE)
+	if (k == NULL || clock_alarm_prepare() == -1 || !divide(k))
 		return EX_OSERR;
-	k->most = limit.rlim_cur / 2 - RESERVE;
-	if (k->most > COURIER_MOST)
-		k->most = COURIER_MOST;
 	k->channel = channel;
 	k->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (k->epoll == -1 || epoll_ctl(k->epoll, EPOLL_CTL_ADD, channel, &event) == -1)
@@ -607,8 +632,9 @@ int courier_main(int channel, uid_t user)
 	if (sandbox_role(user) == -1)
 		return EX_NOPERM;
 	memory_settle();
-	while (k->channel != -1 || k->count > 0)
+	while (k->channel != -1 || k->count > 0 || answerer_has_guests(k->answerer))
 		run_turn(k);
+	answerer_free(k->answerer);
 	(void)close(k->epoll);
 	free(k);
 	return 0;

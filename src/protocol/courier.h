@@ -26,6 +26,9 @@ enum courier_kind {
 	/* from the courier */
 	COURIER_WANT, /* + client: the head of a request is there on a connection that was held */
 	COURIER_DONE, /* the courier has closed this connection */
+	/* `fallback` */
+	COURIER_ORDER, /* to the courier, + sockets, and `size` bytes: a struct courier_order */
+	COURIER_COUNT, /* from it: `received` clients of `cluster` were answered since the last one */
 };
 
 enum courier_outcome {
@@ -43,12 +46,23 @@ struct courier_packet {
 	uint64_t cookie;  /* SO_COOKIE of the client's socket: the name of the connection; or 0 */
 	uint64_t worker;  /* of COURIER_HOLD, _LET_GO and _ENDED; the courier sends it back */
 	uint32_t cluster; /* the courier sends it back */
-	uint32_t size;    /* of COURIER_ASK: bytes of the request, which follow the packet */
+	uint32_t size;    /* bytes of the request or order, which follow the packet */
 	/* TCP: tcpi_bytes_received with the request's last byte, or at COURIER_HOLD; 0: as it is now */
 	uint64_t received;
 	uint64_t sent; /* of COURIER_HOLD, TCP: bytes that the worker had sent by then */
 };
 #define COURIER_PACKET_LEAST offsetof(struct courier_packet, sent) /* of an earlier version */
+
+/* Sent with the cluster's listening sockets: answer clients there, in place of the last order for that
+ * cluster.  Without sockets: answer no more. */
+struct courier_order {
+	uint32_t cluster; /* 0: all that an earlier nclust has ordered, which is over */
+	uint32_t wait;    /* Retry-After, in seconds, without next_try */
+	int64_t next_try; /* a moment of clock_now(); Retry-After is the time until then */
+	uint32_t page;    /* bytes of a page that follow; 0: the built-in page */
+	char type[28];    /* of that page, with a NUL */
+	char reason[64];  /* for the built-in page, with a NUL */
+};
 
 #define COURIER_REQUEST_MOST 32768 /* bytes of the request of a COURIER_ASK */
 /* Connections that the courier has at once; the one that it has held longest makes room. */

@@ -175,9 +175,13 @@ def test_the_static_program_is_stripped_and_runs_with_busybox_alone(tmp_path):
             nclust -d -n 2 --name it -- busybox httpd -f -p 8000 -h /srv
             nclust restart it
             busybox wget -q -O - http://127.0.0.1:8000/hello
-            nclust stop it'
+            nclust stop it
+            nclust -n 1 -l 8000 --name out --ready notify --fallback 503 --fallback-after 100ms -- busybox sleep 1000 &
+            until busybox wget -O - http://127.0.0.1:8000/ 2>&1 | busybox grep 503; do kill -0 $!; busybox sleep 0.1; done
+            nclust stop out'
         """, "-", tmp_path / "root")
     assert "hello" in said.splitlines(), said
+    assert "HTTP/1.1 503" in said
 
 
 def test_the_image_is_small_and_runs_as_root_as_another_user_and_read_only():

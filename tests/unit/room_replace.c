@@ -13,7 +13,6 @@
 #include "os/spawn/seccomp.h"
 #include "os/spawn/spawn.h"
 #include "os/vfork.h"
-#include "protocol/responder.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/drain/internal.h"
 #include "supervisor/hooks/hooks.h"

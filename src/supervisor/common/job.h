@@ -96,12 +96,11 @@ int forkjob_await(
 
 /* Roles: processes that nclust starts from its own binary. */
 enum role {
-	ROLE_LOGGER,   /* writes the output of workers (capture.h) */
-	ROLE_WEB,      /* answers by HTTP (supervisor/web/web.h) */
-	ROLE_FALLBACK, /* answers for clusters without a ready worker
-			  (supervisor/fallback/fallback.h) */
-	ROLE_NATS,     /* talks with a broker (supervisor/messages/messages.h) */
-	ROLE_COURIER,  /* carries requests to other workers (courier/courier.h) */
+	ROLE_LOGGER,  /* writes the output of workers (capture.h) */
+	ROLE_WEB,     /* answers by HTTP (supervisor/web/web.h) */
+	ROLE_NATS,    /* talks with a broker (supervisor/messages/messages.h) */
+	ROLE_COURIER, /* carries requests to other workers, and answers for clusters without a ready
+			* one (courier/courier.h) */
 };
 #define ROLE_FIRST_FD 3 /* the number of the first descriptor that a role gets besides 0 to 2 */
 

@@ -38,15 +38,14 @@ static const struct {
 		"cannot load the library libmicrohttpd.so.12: install the "
 		"package libmicrohttpd12 (Debian 13: libmicrohttpd12t64)",
 		RIGHTS ", and seccomp", false},
-	[ROLE_FALLBACK] = {"fallback", "nclust-fallback",
-		"clients get no answer while no worker is ready", "the process that answers", NULL,
-		RIGHTS ", and seccomp", false},
 	[ROLE_NATS] = {"nats", "nclust-nats", "messages do not reach other machines",
 		"the process that talks with the broker", "cannot load libnats any more", RIGHTS,
 		false},
 	[ROLE_COURIER] = {"courier", "nclust-courier",
-		"clients of workers that stop may have to repeat a request", "the courier", NULL,
-		RIGHTS ", and seccomp", false},
+		"clients of workers that stop may have to repeat a request, and get no answer "
+		"while no "
+		"worker is ready",
+		"the courier", NULL, RIGHTS ", and seccomp", false},
 };
 
 static int output_of(const struct supervisor *sup, enum role role, int fd)

@@ -25,6 +25,16 @@ extern const struct part drain_part;
 /* Continue all frozen workers; their drains resume a little later. */
 void drain_settle(struct supervisor *sup);
 
+/* ---- the courier ---- */
+
+/* Starts the courier, if it does not run.  False: it cannot be started, as was logged, or not yet. */
+bool courier_is_there(struct supervisor *sup);
+struct courier_order;
+/* Orders the courier, which is there, to answer at these sockets (protocol/courier.h), with `page`.
+ * False: it has not read all orders before. */
+bool courier_order(struct supervisor *sup, const struct courier_order *order, const char *page,
+	const int *fds, size_t count);
+
 /* ---- host ---- */
 
 /*

@@ -236,6 +236,9 @@ static int connect_wanted(void *argument)
 
 /* ---- the courier ---- */
 
+/* How long nclust's end waits for the last clients of `fallback`. */
+#define ENDING (500 * MSEC)
+
 static void tell_courier(
 	const struct courier *c, enum courier_kind kind, uint64_t cookie, uint64_t worker)
 {
@@ -302,6 +305,13 @@ static void on_done(struct supervisor *sup, struct courier *c, const struct cour
 		on_refused(sup, (uint16_t)packet->cluster);
 }
 
+static void on_count(struct supervisor *sup, const struct courier_packet *packet)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (sup->services[i]->outage.number == packet->cluster)
+			sup->services[i]->outage.answers += packet->received;
+}
+
 static void on_heard(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct supervisor *sup = watcher->data;
@@ -324,6 +334,8 @@ static void on_heard(struct ev_loop *loop, ev_io *watcher, int revents)
 			on_want(c, &packet, m.fds[0]);
 		else if (packet.kind == COURIER_DONE)
 			on_done(sup, c, &packet);
+		else if (packet.kind == COURIER_COUNT)
+			on_count(sup, &packet);
 		fdpass_drop(&m);
 	}
 }
@@ -344,11 +356,16 @@ static void on_courier_ended(void *owner, const struct pidfd_end *end)
 	for (struct drain *d = sup->traffic.drains; d != NULL; d = d->next)
 		for (size_t i = 0; i < d->memory_count; i++)
 			d->lost |= d->memory[i].lost = d->memory[i].handed;
+	role_again(ROLE_COURIER, &c->life, end, "hand-on and fallback");
 }
 
+/* A drain starts it at its need; a cluster without a ready worker may need it now. */
 static void start_again(void *owner)
 {
-	(void)owner; /* it is started at the next need */
+	struct supervisor *sup = owner;
+
+	if (sup->fallback.look.data != NULL)
+		timer_arm_within(sup->loop, &sup->fallback.look, 0);
 }
 
 bool courier_is_there(struct supervisor *sup)
@@ -360,6 +377,8 @@ bool courier_is_there(struct supervisor *sup)
 		return true;
 	if (c->life.job.sup == NULL)
 		role_init(&c->life, sup, on_courier_ended, start_again, sup);
+	if (role_waits(&c->life))
+		return false;
 	if (role_start_channel(ROLE_COURIER, &c->life, &channel) == -1)
 		return false;
 	io_init(&c->heard, on_heard, channel, sup);
@@ -379,11 +398,29 @@ void courier_go_on(struct supervisor *sup)
 	ev_io_start(sup->loop, &c->heard);
 }
 
+bool courier_order(struct supervisor *sup, const struct courier_order *order, const char *page,
+	const int *fds, size_t count)
+{
+	const struct courier_packet head = {
+		.kind = COURIER_ORDER,
+		.size = (uint32_t)sizeof(*order) + order->page,
+	};
+	scoped_buffer packet = {0};
+
+	buffer_append(&packet, &head, sizeof(head));
+	buffer_append(&packet, order, sizeof(*order));
+	buffer_append(&packet, page, order->page);
+	return !packet.failed &&
+		fdpass_send(sup->traffic.courier.heard.fd, packet.data, packet.len, fds, count) ==
+		0;
+}
+
 void courier_end(struct supervisor *sup)
 {
 	struct courier *c = &sup->traffic.courier;
-	nsec_t patience = 0;
+	nsec_t patience = ENDING;
 
+	role_wait_no_more(&c->life);
 	if (c->life.job.pid == 0)
 		return;
 	for (size_t i = 0; c->under_way > 0 && i < sup->service_count; i++) {

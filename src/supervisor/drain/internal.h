@@ -169,8 +169,6 @@ bool drain_can_withdraw(struct drain *d);
 /* hand_on.c */
 /* Is there another worker that may get requests of this one? */
 bool drain_hands_on(const struct drain *d);
-/* Starts the courier, if it does not run.  False: it cannot be started, as was logged. */
-bool courier_is_there(struct supervisor *sup);
 /* Would the connection's requests go to another worker? */
 bool drain_may_hand(const struct drain *d, const struct connection *c);
 /* A connection_is_whole(). */

@@ -7,13 +7,13 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
+#include "protocol/courier.h"
 #include "protocol/json.h"
-#include "protocol/responder.h"
-#include "supervisor/common/job.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/control/control.h"
+#include "supervisor/drain/drain.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
 
@@ -29,8 +29,8 @@
 /* Look so often where a worker that is to pass a probe may have clients, which only a look
  * shows. */
 #define LOOK (1 * SECOND)
-/* How long nclust's end waits for the process, which ends by itself then. */
-#define ENDING_MS 500
+/* So long after the courier could not be started. */
+#define RETRY (1 * SECOND)
 /* Retry-After, if no time is known, and if no worker is to come. */
 #define WAIT 1
 #define WAIT_LONG 30 /* seconds */
@@ -106,35 +106,33 @@ static const char *type_of(const char *path)
 	return "text/plain; charset=utf-8";
 }
 
-/* Order the process to answer at these sockets, or, without any, no more.  False: the order cannot
- * be sent now, because the process has not read all orders before. */
+static bool has_courier(const struct supervisor *sup)
+{
+	return sup->traffic.courier.life.job.pid != 0;
+}
+
+/* Order the courier to answer at these sockets, or, without any, no more.  False: the order cannot
+ * be sent now, because it has not read all orders before. */
 static bool send_order(struct service *s, const int *fds, size_t count)
 {
-	const struct fallback *f = &s->sup->fallback;
 	const struct cluster_settings *c = settings_of(s);
 	const char *page = count > 0 ? c->fallback_page : NULL;
-	struct responder_order order = {
+	struct courier_order order = {
 		.cluster = s->outage.number,
-		.sockets = (uint32_t)count,
 		.next_try = s->outage.next_try,
 		.page = page != NULL ? (uint32_t)strlen(page) : 0,
 	};
-	scoped_buffer packet = {0};
 
 	text_copy(order.reason, sizeof(order.reason), reason_of(s, &order.wait));
 	text_copy(order.type, sizeof(order.type), type_of(page != NULL ? c->fallback : ""));
-	buffer_append(&packet, &order, sizeof(order));
-	buffer_append(&packet, page, order.page);
-	return f->life.job.pid == 0 ||
-		(!packet.failed &&
-			fdpass_send(f->channel, packet.data, packet.len, fds, count) == 0);
+	return !has_courier(s->sup) || courier_order(s->sup, &order, page, fds, count);
 }
 
-/* Take the sockets back: the process must not keep an address that nclust gives up. */
+/* Take the sockets back: the courier must not keep an address that nclust gives up. */
 static void take_back(struct service *s)
 {
 	if (s->outage.answered && !send_order(s, NULL, 0))
-		job_kill(&s->sup->fallback.life.job);
+		job_kill(&s->sup->traffic.courier.life.job);
 }
 
 /* ---- when ---- */
@@ -148,7 +146,7 @@ static bool is_out(const struct service *s)
 		cluster_state(s->core) != CLUSTER_STOPPING;
 }
 
-/* Report that the process gets the sockets. */
+/* Report that the courier gets the sockets. */
 static void tell_begin(struct service *s)
 {
 	uint32_t wait;
@@ -178,7 +176,7 @@ static void end_answers(struct service *s)
 }
 
 /* Does a worker that is to pass a probe before it is ready have clients?  Then these are
- * its own, and the probe waits among them: the process would answer the probe, too. */
+ * its own, and the probe waits among them: the courier would answer the probe, too. */
 static bool has_clients(struct service *s)
 {
 	const struct child *child;
@@ -218,22 +216,13 @@ static nsec_t look_at(struct service *s, nsec_t now)
 		return due - now;
 	count = sockets_of(s, fds);
 	o->answered |= count > 0;
+	if (count > 0 && !courier_is_there(s->sup))
+		return RETRY;
 	if (count > 0 && !send_order(s, fds, count))
 		return AGAIN_LEAST;
-	if (count > 0 && !o->active && s->sup->fallback.life.job.pid != 0)
+	if (count > 0 && !o->active)
 		tell_begin(s);
 	return settings_of(s)->ready == READY_PROBE ? LOOK : AGAIN;
-}
-
-static void start_process(struct supervisor *sup);
-
-/* Does any cluster have `fallback`? */
-static bool is_wanted(const struct supervisor *sup)
-{
-	for (size_t i = 0; i < sup->service_count; i++)
-		if (settings_of(sup->services[i])->fallback != NULL)
-			return !sup->instance.over;
-	return false;
 }
 
 static void look_at_all(struct supervisor *sup)
@@ -241,10 +230,6 @@ static void look_at_all(struct supervisor *sup)
 	nsec_t next = NSEC_NEVER;
 	nsec_t now = clock_now();
 
-	if (!is_wanted(sup) && sup->fallback.life.job.pid != 0)
-		(void)shutdown(sup->fallback.channel, SHUT_RDWR); /* the process ends then */
-	else if (is_wanted(sup) && sup->fallback.life.job.pid == 0)
-		start_process(sup);
 	for (size_t i = 0; i < sup->service_count; i++)
 		next = nsec_min(next, look_at(sup->services[i], now));
 	if (next != NSEC_NEVER)
@@ -258,70 +243,11 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	look_at_all(timer->data);
 }
 
-static void on_ended(void *owner, const struct pidfd_end *end);
-
-static void start_again(void *owner)
-{
-	look_at_all(owner);
-}
-
 static void look_soon(struct supervisor *sup, nsec_t wait)
 {
-	if (sup->fallback.look.data == NULL) {
+	if (sup->fallback.look.data == NULL)
 		timer_init(&sup->fallback.look, on_look, sup);
-		role_init(&sup->fallback.life, sup, on_ended, start_again, sup);
-	}
 	timer_arm_within(sup->loop, &sup->fallback.look, wait);
-}
-
-/* ---- the process ---- */
-
-static void close_channel(struct supervisor *sup)
-{
-	ev_io_stop(sup->loop, &sup->fallback.counts);
-	fd_close(&sup->fallback.channel);
-}
-
-static void on_ended(void *owner, const struct pidfd_end *end)
-{
-	struct supervisor *sup = owner;
-
-	close_channel(sup);
-	if (is_wanted(sup))
-		role_again(ROLE_FALLBACK, &sup->fallback.life, end, "fallback");
-}
-
-static void on_counts(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	struct supervisor *sup = watcher->data;
-	struct responder_count count;
-
-	(void)revents;
-	for (int n = 0; n < TURN_ITEMS; n++) {
-		ssize_t got = recv(watcher->fd, &count, sizeof(count), MSG_DONTWAIT);
-
-		if (got == 0)
-			ev_io_stop(loop, watcher); /* the process has ended */
-		if (got != sizeof(count))
-			return;
-		for (size_t i = 0; i < sup->service_count; i++)
-			if (sup->services[i]->outage.number == count.cluster)
-				sup->services[i]->outage.answers += count.answers;
-	}
-}
-
-static void start_process(struct supervisor *sup)
-{
-	struct fallback *f = &sup->fallback;
-
-	if (role_waits(&f->life))
-		return;
-	if (role_start_channel(ROLE_FALLBACK, &f->life, &f->channel) == -1) {
-		role_start_later(&f->life, ROLE_RESTART);
-		return;
-	}
-	io_init(&f->counts, on_counts, f->channel, sup);
-	ev_io_start(sup->loop, &f->counts);
 }
 
 /* ---- hooks ---- */
@@ -368,6 +294,11 @@ static void fallback_on_reloaded(struct service *s)
 
 static void fallback_on_go_on(struct supervisor *sup)
 {
+	const struct courier_order nothing = {.cluster = 0};
+
+	/* the courier of an earlier nclust, which may have numbered its clusters otherwise */
+	if (has_courier(sup) && !courier_order(sup, &nothing, NULL, NULL, 0))
+		job_kill(&sup->traffic.courier.life.job);
 	look_soon(sup, 0);
 }
 
@@ -375,7 +306,7 @@ static void fallback_on_let_go(struct holding *h)
 {
 	struct supervisor *sup = h->listener != NULL ? h->listener->sup : NULL;
 
-	if (sup == NULL || sup->fallback.life.job.pid == 0)
+	if (sup == NULL || !has_courier(sup))
 		return;
 	for (size_t i = 0; i < sup->service_count; i++)
 		take_back(sup->services[i]);
@@ -391,21 +322,13 @@ static void fallback_on_uses(struct child *child, struct listener *l, enum liste
 
 static void fallback_on_drop(struct service *s)
 {
-	if (s->sup->fallback.life.job.pid != 0)
+	if (has_courier(s->sup))
 		take_back(s);
 }
 
 static void fallback_on_shutdown(struct supervisor *sup)
 {
-	struct fallback *f = &sup->fallback;
-
-	ev_timer_stop(sup->loop, &f->look);
-	role_wait_no_more(&f->life);
-	if (f->life.job.pid == 0)
-		return;
-	(void)shutdown(f->channel, SHUT_RDWR);
-	role_end(&f->life, ENDING_MS);
-	close_channel(sup);
+	ev_timer_stop(sup->loop, &sup->fallback.look);
 }
 
 static void fallback_on_status(struct json_writer *w, const struct service *s)
@@ -414,7 +337,7 @@ static void fallback_on_status(struct json_writer *w, const struct service *s)
 
 	if (!json_open_member(w, "fallback", settings_of(s)->fallback != NULL))
 		return;
-	json_put_bool(w, "active", o->active && s->sup->fallback.life.job.pid != 0);
+	json_put_bool(w, "active", o->active && has_courier(s->sup));
 	json_put_int(w, "answers", (int64_t)o->answers);
 	json_close_object(w);
 }

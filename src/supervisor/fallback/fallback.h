@@ -7,10 +7,9 @@
 extern const struct part fallback_part;
 
 /*
- * `fallback`: while no worker of a cluster is ready, a process of nclust's (responder/responder.h)
- * answers its HTTP clients.  It runs while a cluster has that setting, and has the listening
- * sockets only as long as they are needed: when one is closed, or a worker is ready, nclust orders
- * it to let go.
+ * `fallback`: while no worker of a cluster is ready, the courier (courier/answerer.h) answers its HTTP
+ * clients.  It has the listening sockets only as long as they are needed: when one is closed, or a
+ * worker is ready, nclust orders it to let go.
  */
 
 #endif

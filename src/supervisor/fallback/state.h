@@ -3,19 +3,13 @@
 #define SUPERVISOR_FALLBACK_STATE_H
 
 #include "base/nsec.h"
-#include "supervisor/common/job.h"
 
 #include <ev.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
-/* What only this room knows of the instance: the process that answers.  It is in
- * struct supervisor of common/state.h. */
+/* What only this room knows of the instance.  It is in struct supervisor of common/state.h. */
 struct fallback {
-	struct role_life life;
-	int channel;
-	ev_io counts;
 	ev_timer look;
 	uint32_t last; /* the highest number of a cluster so far */
 };
@@ -26,7 +20,7 @@ struct outage {
 	nsec_t since;     /* or 0: a worker is ready, or none is wanted yet */
 	nsec_t next_try;  /* of a worker that has died; or 0 */
 	bool crashed;     /* a worker has died since one was ready last */
-	bool answered;    /* the process answers the cluster's clients */
+	bool answered;    /* the courier answers the cluster's clients */
 	bool active;      /* and that was reported */
 	bool yielded;     /* a worker that is not ready has clients */
 	uint64_t answers; /* clients that were answered, in all */

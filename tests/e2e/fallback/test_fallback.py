@@ -77,7 +77,7 @@ def test_503_until_a_worker_is_ready_and_then_no_more():
     assert it.says("no worker was ready for 100ms: HTTP clients get 503 (starting)")
     wait(lambda: it.cluster().fallback == {"active": True, "answers": 3})
     assert "nclust answers 503 now, 3 times so far" in it.verb("status").out
-    responder, listener = it.role("fallback"), it.cluster().listeners[0].inode
+    responder, listener = it.role("courier"), it.cluster().listeners[0].inode
     go()
     it.event("fallback-over", text="it: a worker is ready: clients are its own again")
     wait(lambda: listener not in inodes(responder))
@@ -214,9 +214,9 @@ def test_root_takes_no_page_that_others_can_change():
 
 # ---- the process that answers ----
 
-def test_the_process_that_answers_has_no_rights_and_nobody_notices_its_end():
+def test_the_courier_who_answers_has_no_rights_and_nobody_notices_its_end():
     it = out()
-    first = it.role("fallback")
+    first = it.role("courier")
     status = dict(line.split(":\t", 1) for line in lines(f"/proc/{first}/status"))
     if os.geteuid() == 0:
         assert 65520 <= int(status["Uid"].split()[0]) < 65534
@@ -224,7 +224,7 @@ def test_the_process_that_answers_has_no_rights_and_nobody_notices_its_end():
     assert status["NoNewPrivs"] == "1"
     kill(first)
     is_503()
-    it.role("fallback", but=first)
+    it.role("courier", but=first)
     is_503()
 
 
@@ -237,20 +237,21 @@ def test_one_that_cannot_be_started_is_told_once_and_started_when_it_can():
     it.advance(1)
     it.event("fallback")
     for time in (1, 2):
-        pid = it.role("fallback")
+        pid = it.role("courier")
         run(*as_user, "prlimit", "--pid", it.pid, "--nproc=1:").ok()
         kill(pid)
         it.advance(20, step=1)
-        it.logged("cannot start 'fallback'", time)
+        it.logged("cannot start 'courier'", time)
         it.advance(20, step=1)
-        assert it.log().count("cannot start 'fallback'") == time
+        assert it.log().count("cannot start 'courier'") == time
         run(*as_user, "prlimit", "--pid", it.pid, "--nproc=5000:").ok()
         it.advance(2, step=1)
-        it.role("fallback", but=pid)
+        it.role("courier", but=pid)
 
 
 def limit(pid, files):
-    """As its user, since root of a container may not."""
+    """As its user, since root of a container may not; it has one once it is bound."""
+    wait(lambda: "\nSeccomp:\t2" in read(f"/proc/{pid}/status"))
     uid, gid = (re.search(rf"{key}:\t(\d+)", read(f"/proc/{pid}/status")).group(1)
                 for key in ("Uid", "Gid"))
     run("setpriv", "--reuid", uid, "--regid", gid, "--clear-groups",
@@ -269,15 +270,15 @@ def test_no_descriptor_left_the_oldest_silent_client_leaves_for_the_next():
     it = start(OUT, *gated(), clock=True, under=("prlimit", "--nofile=64:64"))
     lab.clock.flow()
     it.event("fallback")
-    pid = it.role("fallback")
-    limit(pid, 34)  # 32 places, and some of these descriptors are for other things
+    pid = it.role("courier")
+    limit(pid, 12)  # 8 places, and some of these descriptors are for other things
     idle = dial_all(40)
     wait(lambda: lab.clock.advance(0.05) or 0 < queued() < 40)
     lab.clock.flow()
     lab.clock.advance(2)  # they are safe for a second
     is_503()
     assert everything(idle[0]) == b""
-    assert it.role("fallback") == pid
+    assert it.role("courier") == pid
 
 
 def test_while_it_answers_nclust_sleeps():
@@ -288,7 +289,7 @@ def test_while_it_answers_nclust_sleeps():
 
 
 @pytest.mark.parametrize("count, room, under", (
-    (300, 256, ()), (40, 32, ("prlimit", "--nofile=64:64"))), ids=("many", "few-files"))
+    (300, 256, ()), (16, 8, ("prlimit", "--nofile=64:64"))), ids=("many", "few-files"))
 def test_clients_who_say_nothing_leave_for_those_who_ask(count, room, under):
     it = start(OUT, *gated(), clock=True, under=under)
     lab.clock.flow()
@@ -490,20 +491,37 @@ def test_an_upgrade_goes_on_answering_and_counts_on():
     it = out()
     is_503()
     wait(lambda: it.cluster().fallback.answers == 1)
-    old = it.role("fallback")
+    old = it.role("courier")
     it.call("upgrade")
-    wait_gone(old)
     is_503()
     wait(lambda: it.cluster().fallback.answers == 2)
     assert it.log().count("HTTP clients get 503") == 1  # it is no news
     go()
     it.wait_ready()
     is_well()
+    assert it.role("courier") == old
+
+
+def test_after_an_upgrade_no_order_of_before_is_left():
+    """The first to be out has the first number: another cluster than before."""
+    it = start(ini=section("first", f"{SERVE} --notify", "listen = 8000", "fallback = 503",
+                           "fallback-after = 100ms", workers=1)
+               + section("second", f"{SERVE} --notify --delay {Gate('go')}", "listen = 8001",
+                         "fallback = 503", "fallback-after = 100ms", workers=1))
+    it.event("ready", cluster="first")
+    it.event("fallback", cluster="second")
+    is_503(port=8001)
+    it.call("upgrade")
+    is_503(port=8001)
+    listener = it.cluster("second").listeners[0].inode
+    go()
+    it.wait_ready()
+    wait(lambda: listener not in inodes(it.role("courier")))
 
 
 def test_with_orphans_keep_nclust_is_killed_while_it_answers():
     it = out(f"{OUT} --orphans keep")
-    old = it.role("fallback")
+    old = it.role("courier")
     it.kill()
     wait_gone(old)
     it = out(f"{OUT} --orphans keep")
@@ -515,7 +533,7 @@ def test_with_orphans_keep_nclust_is_killed_while_it_answers():
 
 def test_at_the_end_the_address_and_the_process_are_gone_at_once():
     it = out(OUT, fixture("slow-ready"), "never")
-    old = it.role("fallback")
+    old = it.role("courier")
     kill(it.pid, SIGTERM)
     assert it.exit() == 0
     assert is_gone(old)

@@ -1132,7 +1132,7 @@ CASE(few)
 
 static void set_up_few(void)
 {
-	begin_courier(52); /* 10 connections, and some more */
+	begin_courier(68); /* 10 connections, 8 clients of `fallback`, and some more */
 }
 
 FIXTURE(set_up_few, tear_down)

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "responder/responder.h"
+#include "courier/answerer.h"
 
 #include "base/nsec.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
-#include "os/privilege.h"
-#include "os/process.h"
 #include "os/socket/sockdiag.h"
-#include "protocol/responder.h"
+#include "protocol/courier.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -17,14 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sysexits.h>
 #include <unistd.h>
 
-#define GUESTS_MAX 256
-#define PACKET_MAX (sizeof(struct responder_order) + 64U * 1024)
 /* A connection is left to the workers for so long: they may accept before nclust
  * knows that they are ready. */
 #define PATIENCE (50 * MSEC)
@@ -45,7 +38,7 @@ struct cluster {
 	struct cluster *next;
 	unsigned answers; /* that were not reported to nclust yet */
 	char *page;       /* heap, or NULL */
-	struct responder_order said;
+	struct courier_order said;
 };
 
 struct door {
@@ -64,53 +57,50 @@ struct guest {
 	struct buffer rest; /* of the answer */
 };
 
-struct responder {
-	int channel;              /* -1: nclust has ended */
-	nsec_t ends;              /* then: when this process ends */
+struct answerer {
+	nsec_t ends; /* when its guests have to have left, since nclust has ended; or 0 */
 	struct cluster *clusters; /* all that ever had an order */
 	nsec_t counted;
 	struct door *doors; /* heap */
 	size_t door_count;
-	struct pollfd *polls; /* heap: the channel, doors, guests */
-	struct guest guests[GUESTS_MAX];
-	unsigned places; /* for guests: fewer where fewer descriptors are allowed */
+	struct pollfd *polls; /* heap: what else the process waits for, doors, guests */
+	unsigned places;      /* for guests */
 	unsigned guest_count;
-	char packet[PACKET_MAX];
+	struct guest guests[];
 };
 
 /* ---- counts ---- */
 
-static void tell_counts(struct responder *r, nsec_t now)
+static void tell_counts(struct answerer *a, int channel, nsec_t now)
 {
-	if (now - r->counted < COUNT_GAP)
+	if (now - a->counted < COUNT_GAP)
 		return;
-	r->counted = now;
-	for (struct cluster *c = r->clusters; c != NULL; c = c->next) {
-		const struct responder_count count = {
+	a->counted = now;
+	for (struct cluster *c = a->clusters; c != NULL; c = c->next) {
+		const struct courier_packet count = {
+			.kind = COURIER_COUNT,
 			.cluster = c->said.cluster,
-			.answers = c->answers,
+			.received = c->answers,
 		};
 
-		if (c->answers > 0 && r->channel != -1 &&
-			send(r->channel, &count, sizeof(count), MSG_DONTWAIT | MSG_NOSIGNAL) ==
-				sizeof(count))
+		if (c->answers > 0 && fdpass_send(channel, &count, sizeof(count), NULL, 0) == 0)
 			c->answers = 0;
 	}
 }
 
 /* ---- guests ---- */
 
-static void guest_end(struct responder *r, struct guest *g)
+static void guest_end(struct answerer *a, struct guest *g)
 {
 	(void)close(g->fd);
 	buffer_fini(&g->rest);
 	*g = (struct guest){.cluster = NULL};
-	r->guest_count--;
+	a->guest_count--;
 }
 
 static void put_answer(const struct guest *g, struct buffer *out)
 {
-	const struct responder_order *said = &g->cluster->said;
+	const struct courier_order *said = &g->cluster->said;
 	nsec_t left = said->next_try - clock_now();
 	unsigned wait = left > 0 ? (unsigned)(left / SECOND) + 1 : said->wait;
 	char own[160];
@@ -134,12 +124,12 @@ static void put_answer(const struct guest *g, struct buffer *out)
 
 /* Send the rest of the answer.  After that, wait until the guest has closed: else it
  * could lose the answer, if it still sends. */
-static void send_answer(struct responder *r, struct guest *g)
+static void send_answer(struct answerer *a, struct guest *g)
 {
 	ssize_t sent = send(g->fd, g->rest.data, g->rest.len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	if (sent == -1 && errno != EAGAIN && errno != EINTR) {
-		guest_end(r, g);
+		guest_end(a, g);
 		return;
 	}
 	buffer_consume(&g->rest, sent > 0 ? (size_t)sent : 0);
@@ -150,23 +140,23 @@ static void send_answer(struct responder *r, struct guest *g)
 	g->since = clock_now();
 }
 
-static void begin_answer(struct responder *r, struct guest *g)
+static void begin_answer(struct answerer *a, struct guest *g)
 {
 	buffer_init(&g->rest, 0);
 	put_answer(g, &g->rest);
 	if (g->rest.failed) {
-		guest_end(r, g);
+		guest_end(a, g);
 		return;
 	}
 	g->cluster->answers++;
 	g->answered = true;
 	g->since = clock_now();
-	send_answer(r, g);
+	send_answer(a, g);
 }
 
 /* The answer does not depend on more than the beginning of a request.  What follows is
  * dropped. */
-static void read_request(struct responder *r, struct guest *g)
+static void read_request(struct answerer *a, struct guest *g)
 {
 	char data[2048];
 	ssize_t len = recv(g->fd, data, sizeof(data), MSG_DONTWAIT);
@@ -174,7 +164,7 @@ static void read_request(struct responder *r, struct guest *g)
 	if (len == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (len <= 0) {
-		guest_end(r, g);
+		guest_end(a, g);
 		return;
 	}
 	if (g->answered)
@@ -183,76 +173,76 @@ static void read_request(struct responder *r, struct guest *g)
 		g->begun[g->seen++] = data[i];
 	/* not HTTP: a client of TLS, say, understands no answer of ours */
 	if (g->begun[0] < 'A' || g->begun[0] > 'Z')
-		guest_end(r, g);
+		guest_end(a, g);
 	else if (g->seen == sizeof(g->begun))
-		begin_answer(r, g);
+		begin_answer(a, g);
 }
 
-static void guest_add(struct responder *r, int fd, struct cluster *cluster)
+static void guest_add(struct answerer *a, int fd, struct cluster *cluster)
 {
-	struct guest *g = r->guests;
+	struct guest *g = a->guests;
 
 	while (g->cluster != NULL)
 		g++;
 	*g = (struct guest){.fd = fd, .cluster = cluster, .since = clock_now()};
-	r->guest_count++;
-	read_request(r, g); /* most guests have sent their request by now */
+	a->guest_count++;
+	read_request(a, g); /* most guests have sent their request by now */
 }
 
 /* Free the place of the oldest guest: guests that are silent or do not leave keep no other out. */
-static bool end_oldest(struct responder *r, nsec_t now)
+static bool end_oldest(struct answerer *a, nsec_t now)
 {
 	struct guest *oldest = NULL;
 
-	for (struct guest *g = r->guests; g < r->guests + r->places; g++)
+	for (struct guest *g = a->guests; g < a->guests + a->places; g++)
 		if (g->cluster != NULL && now - g->since > SAFE &&
 			(oldest == NULL || g->since < oldest->since))
 			oldest = g;
 	if (oldest != NULL)
-		guest_end(r, oldest);
+		guest_end(a, oldest);
 	return oldest != NULL;
 }
 
-static void look_at_guest(struct responder *r, struct guest *g, bool event)
+static void look_at_guest(struct answerer *a, struct guest *g, bool event)
 {
 	if (event && g->rest.len > 0)
-		send_answer(r, g);
+		send_answer(a, g);
 	else if (event)
-		read_request(r, g);
+		read_request(a, g);
 	if (g->cluster != NULL && clock_now() >= g->since + GUEST_TIME)
-		guest_end(r, g);
+		guest_end(a, g);
 }
 
 /* ---- doors ---- */
 
-static void let_in(struct responder *r, struct door *d, nsec_t now)
+static void let_in(struct answerer *a, struct door *d, nsec_t now)
 {
 	int fd = 0;
 
 	while (fd != -1 && sockdiag_has_queue(d->fd) &&
-		(r->guest_count < r->places || end_oldest(r, now))) {
+		(a->guest_count < a->places || end_oldest(a, now))) {
 		fd = accept4(d->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd != -1) {
-			guest_add(r, fd, d->cluster);
+			guest_add(a, fd, d->cluster);
 		} else if (errno == EMFILE || errno == ENFILE) { /* no descriptor is left */
 			d->due = now + PATIENCE;
-			(void)end_oldest(r, now);
+			(void)end_oldest(a, now);
 		}
 	}
 }
 
-static void door_drop(struct responder *r, size_t at)
+static void door_drop(struct answerer *a, size_t at)
 {
-	(void)close(r->doors[at].fd);
-	r->doors[at] = r->doors[--r->door_count];
+	(void)close(a->doors[at].fd);
+	a->doors[at] = a->doors[--a->door_count];
 }
 
 /* ---- nclust ---- */
 
 /* The cluster's record, made with the first order for it; NULL: no memory. */
-static struct cluster *find_cluster(struct responder *r, uint32_t number)
+static struct cluster *find_cluster(struct answerer *a, uint32_t number)
 {
-	struct cluster *c = r->clusters;
+	struct cluster *c = a->clusters;
 
 	while (c != NULL && c->said.cluster != number)
 		c = c->next;
@@ -262,13 +252,13 @@ static struct cluster *find_cluster(struct responder *r, uint32_t number)
 	if (c == NULL)
 		return NULL;
 	c->said.cluster = number;
-	c->next = r->clusters;
-	r->clusters = c;
+	c->next = a->clusters;
+	a->clusters = c;
 	return c;
 }
 
 /* Note what is to be answered from now on.  `page` has as many bytes as the order says. */
-static bool keep_order(struct cluster *c, const struct responder_order *said, const char *page)
+static bool keep_order(struct cluster *c, const struct courier_order *said, const char *page)
 {
 	char *copy = said->page > 0 ? malloc(said->page) : NULL;
 
@@ -282,71 +272,63 @@ static bool keep_order(struct cluster *c, const struct responder_order *said, co
 	return true;
 }
 
-static bool make_room(struct responder *r, size_t doors)
+static bool make_room(struct answerer *a, size_t doors)
 {
-	struct door *more = reallocarray(r->doors, doors + 1, sizeof(*more));
+	struct door *more = reallocarray(a->doors, doors + 1, sizeof(*more));
 	struct pollfd *polls = NULL;
 
 	if (more != NULL) {
-		r->doors = more;
-		polls = reallocarray(r->polls, 1 + doors + GUESTS_MAX, sizeof(*polls));
+		a->doors = more;
+		polls = reallocarray(a->polls, 1 + doors + a->places, sizeof(*polls));
 	}
 	if (polls != NULL)
-		r->polls = polls;
+		a->polls = polls;
 	return polls != NULL;
 }
 
-static void take_order(struct responder *r, struct fdpass_message *m)
+static void drop_doors(struct answerer *a, const struct cluster *of)
 {
-	struct responder_order said;
+	for (size_t i = a->door_count; i-- > 0;)
+		if (of == NULL || a->doors[i].cluster == of)
+			door_drop(a, i);
+}
+
+void answerer_obey(struct answerer *a, const char *order, size_t size, struct fdpass_message *m)
+{
+	struct courier_order said;
 	struct cluster *c;
 
-	memcpy(&said, r->packet, sizeof(said));
-	if (said.page > (size_t)m->len - sizeof(said))
-		said.page = 0; /* cannot be */
-	c = find_cluster(r, said.cluster);
-	/* guests may still be asking when the sockets are taken back */
-	if (c == NULL || (said.sockets > 0 && !keep_order(c, &said, r->packet + sizeof(said))))
-		return; /* another process may have more memory */
-	for (size_t i = r->door_count; i-- > 0;)
-		if (r->doors[i].cluster == c)
-			door_drop(r, i);
-	if (make_room(r, r->door_count + m->fd_count))
-		for (size_t i = 0; i < m->fd_count; i++) {
-			r->doors[r->door_count++] = (struct door){.fd = m->fds[i], .cluster = c};
-			m->fds[i] = -1;
-		}
-}
-
-static void hear_nclust(struct responder *r)
-{
-	struct fdpass_message m;
-	int got;
-
-	while ((got = fdpass_receive(r->channel, r->packet, sizeof(r->packet), &m)) == 1) {
-		if (m.len == 0)
-			break;
-		if ((size_t)m.len >= sizeof(struct responder_order))
-			take_order(r, &m);
-		fdpass_drop(&m);
-	}
-	if (got == 0 || (got == -1 && errno == EINTR))
+	if (size < sizeof(said))
 		return;
-	fd_close(&r->channel);
-	while (r->door_count > 0)
-		door_drop(r, r->door_count - 1);
-	r->ends = clock_now() + ENDING_MAX;
+	memcpy(&said, order, sizeof(said));
+	if (said.cluster == 0) {
+		drop_doors(a, NULL);
+		return;
+	}
+	if (said.page > size - sizeof(said))
+		said.page = 0; /* cannot be */
+	c = find_cluster(a, said.cluster);
+	/* guests may still be asking when the sockets are taken back */
+	if (c == NULL || (m->fd_count > 0 && !keep_order(c, &said, order + sizeof(said))))
+		return; /* another process may have more memory */
+	drop_doors(a, c);
+	if (make_room(a, a->door_count + m->fd_count))
+		for (size_t i = 0; i < m->fd_count; i++)
+			a->doors[a->door_count++] =
+				(struct door){.fd = fd_release(&m->fds[i]), .cluster = c};
 }
+
+/* ---- turns ---- */
 
 /* Fill in the descriptors to poll; returns until when. */
-static nsec_t fill_polls(struct responder *r)
+static nsec_t fill_polls(struct answerer *a, int also)
 {
-	struct pollfd *at = r->polls;
-	nsec_t until = r->channel == -1 ? r->ends : NSEC_NEVER;
+	struct pollfd *at = a->polls;
+	nsec_t until = NSEC_NEVER;
 
-	*at++ = (struct pollfd){.fd = r->channel, .events = POLLIN};
-	for (size_t i = 0; i < r->door_count; i++) {
-		const struct door *d = &r->doors[i];
+	*at++ = (struct pollfd){.fd = also, .events = POLLIN};
+	for (size_t i = 0; i < a->door_count; i++) {
+		const struct door *d = &a->doors[i];
 
 		*at++ = (struct pollfd){
 			.fd = d->due == 0 ? d->fd : -1,
@@ -355,7 +337,7 @@ static nsec_t fill_polls(struct responder *r)
 		if (d->due != 0)
 			until = nsec_min(until, d->due);
 	}
-	for (const struct guest *g = r->guests; g < r->guests + r->places; g++) {
+	for (const struct guest *g = a->guests; g < a->guests + a->places; g++) {
 		*at++ = (struct pollfd){
 			.fd = g->cluster != NULL ? g->fd : -1,
 			.events = g->rest.len > 0 ? POLLOUT : POLLIN,
@@ -363,10 +345,10 @@ static nsec_t fill_polls(struct responder *r)
 		if (g->cluster != NULL)
 			until = nsec_min(until, g->since + GUEST_TIME);
 	}
-	for (const struct cluster *c = r->clusters; c != NULL; c = c->next)
-		if (c->answers > 0 && r->channel != -1)
-			until = nsec_min(until, r->counted + COUNT_GAP);
-	return until;
+	for (const struct cluster *c = a->clusters; c != NULL; c = c->next)
+		if (c->answers > 0)
+			until = nsec_min(until, a->counted + COUNT_GAP);
+	return a->ends != 0 ? nsec_min(until, a->ends) : until;
 }
 
 static int timeout_until(nsec_t until)
@@ -378,69 +360,81 @@ static int timeout_until(nsec_t until)
 	return left > 0 ? (int)((left + MSEC - 1) / MSEC) : 0;
 }
 
-static void run_turn(struct responder *r)
+static bool has_counts(const struct answerer *a)
 {
-	const struct pollfd *guests = r->polls + 1 + r->door_count;
-	nsec_t now;
+	const struct cluster *c = a->clusters;
 
-	if (poll(r->polls, 1 + r->door_count + r->places, timeout_until(fill_polls(r))) == -1)
-		return;
+	while (c != NULL && c->answers == 0)
+		c = c->next;
+	return c != NULL;
+}
+
+bool answerer_turn(struct answerer *a, int channel, int also, nsec_t until)
+{
+	const struct pollfd *guests = a->polls + 1 + a->door_count;
+	nsec_t now = clock_now();
+
+	if (channel == -1 && a->ends == 0) {
+		drop_doors(a, NULL);
+		a->ends = now + ENDING_MAX;
+	}
+	if (!answerer_has_guests(a) && a->door_count == 0 && (channel == -1 || !has_counts(a)))
+		return false;
+	until = nsec_min(until, fill_polls(a, also));
+	if (poll(a->polls, 1 + a->door_count + a->places, timeout_until(until)) == -1)
+		return true;
 	now = clock_now();
 	clock_alarm(BLOCKED_US);
-	for (size_t i = 0; i < r->places; i++)
-		if (r->guests[i].cluster != NULL)
-			look_at_guest(r, &r->guests[i], guests[i].revents != 0);
-	for (size_t i = 0; i < r->door_count; i++) {
-		struct door *d = &r->doors[i];
+	for (size_t i = 0; i < a->places; i++)
+		if (a->guests[i].cluster != NULL)
+			look_at_guest(a, &a->guests[i], guests[i].revents != 0);
+	for (size_t i = 0; i < a->door_count; i++) {
+		struct door *d = &a->doors[i];
 
-		if (d->due == 0 && r->polls[1 + i].revents != 0) {
+		if (d->due == 0 && a->polls[1 + i].revents != 0) {
 			d->due = now + PATIENCE;
 		} else if (d->due != 0 && d->due <= now) {
 			d->due = 0;
-			let_in(r, d, now);
+			let_in(a, d, now);
 		}
 	}
-	if (r->polls[0].revents != 0)
-		hear_nclust(r);
 	clock_alarm(0);
-	tell_counts(r, now);
+	tell_counts(a, channel, now);
+	return true;
 }
 
-/* poll(2) takes no more descriptors than RLIMIT_NOFILE; some are for doors. */
-static unsigned places_for_guests(void)
+bool answerer_has_guests(const struct answerer *a)
 {
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur / 2 >= GUESTS_MAX)
-		return GUESTS_MAX;
-	return (unsigned)limit.rlim_cur / 2;
+	return a->guest_count > 0 && (a->ends == 0 || clock_now() < a->ends);
 }
 
-int responder_main(int channel, uid_t user)
+struct answerer *answerer_new(unsigned places)
 {
-	struct responder *r = calloc(1, sizeof(*r));
+	struct answerer *a = calloc(1, sizeof(*a) + places * sizeof(a->guests[0]));
 
-	(void)prctl(PR_SET_NAME, "nclust-fallback");
-	if (r == NULL || !make_room(r, 0) || clock_alarm_prepare() == -1)
-		return EX_OSERR;
-	r->places = places_for_guests();
-	if (sandbox_role(user) == -1)
-		return EX_NOPERM;
-	memory_settle();
-	r->channel = channel;
-	while (r->channel != -1 || (r->guest_count > 0 && clock_now() < r->ends))
-		run_turn(r);
+	if (a == NULL)
+		return NULL;
+	a->places = places;
+	if (!make_room(a, 0)) {
+		free(a->doors);
+		free(a);
+		return NULL;
+	}
+	return a;
+}
+
+void answerer_free(struct answerer *a)
+{
 	clock_alarm(BLOCKED_US);
-	for (size_t i = 0; i < r->places; i++)
-		if (r->guests[i].cluster != NULL)
-			guest_end(r, &r->guests[i]);
-	for (struct cluster *next, *c = r->clusters; c != NULL; c = next) {
+	for (size_t i = 0; i < a->places; i++)
+		if (a->guests[i].cluster != NULL)
+			guest_end(a, &a->guests[i]);
+	for (struct cluster *next, *c = a->clusters; c != NULL; c = next) {
 		next = c->next;
 		free(c->page);
 		free(c);
 	}
-	free(r->doors);
-	free(r->polls);
-	free(r);
-	return 0;
+	free(a->doors);
+	free(a->polls);
+	free(a);
 }
