@@ -173,19 +173,11 @@ static void take_opened(
 		sink_opened(o, p, m->fd_count == 1 ? &m->fds[0] : &none);
 }
 
-/* Open the cluster's files anew; `old`: the name that it had until now, or "".  If another cluster
- * has its name now, that gets the old one. */
-static void reopen_files(struct clusters *all, const char *name, const char *old)
+static void reopen_files(const struct clusters *all, const char *name)
 {
-	struct cluster *other = *old != '\0' ? clusters_find(all, name) : NULL;
-	struct cluster *c = clusters_find(all, *old != '\0' ? old : name);
+	const struct cluster *c = clusters_find(all, name);
 
-	if (other != NULL)
-		text_copy(other->name, sizeof(other->name), old);
-	if (c == NULL)
-		return;
-	text_copy(c->name, sizeof(c->name), name);
-	for (struct sink *o = c->sinks; o != NULL; o = o->next)
+	for (struct sink *o = c != NULL ? c->sinks : NULL; o != NULL; o = o->next)
 		if (o->kind == SINK_FILE)
 			sink_ask(o, LOGWIRE_ASK_OPEN);
 }
@@ -197,7 +189,7 @@ bool clusters_take(struct clusters *all, const struct logwire_packet *p, struct 
 	else if (p->kind == LOGWIRE_OPENED)
 		take_opened(all, p, m);
 	else if (p->kind == LOGWIRE_REOPEN)
-		reopen_files(all, p->cluster, p->text);
+		reopen_files(all, p->cluster);
 	else
 		return false;
 	return true;

@@ -19,8 +19,7 @@
  * of its pipe than the sink takes at once, so that a logger that is killed meanwhile loses
  * nothing.
  * The pipes become non-blocking for all processes that hold their read ends, the
- * supervisor too.  A worker is known by its id alone, as its cluster may have got
- * another name.  LOGWIRE_ENDED is answered once, also for a worker that never was
+ * supervisor too.  LOGWIRE_ENDED is answered once, also for a worker that never was
  * added.
  */
 int logger_main(int channel, uid_t user);

@@ -59,7 +59,7 @@ bool logwire_check(const struct logwire_packet *p, size_t len)
 		return text_is_name(p->cluster) && p->which < LOGWIRE_ROUTES_MAX &&
 			p->what <= LOGWIRE_ASK_ROTATED;
 	case LOGWIRE_REOPEN:
-		return text_is_name(p->cluster) && (*p->text == '\0' || text_is_name(p->text));
+		return text_is_name(p->cluster);
 	case LOGWIRE_ENDED:
 	case LOGWIRE_HELLO:
 	case LOGWIRE_KEEP:

@@ -49,8 +49,7 @@ enum logwire_kind {
 	LOGWIRE_OPENED,     /* what was asked for comes along, with its inode,
 			       size, birth and device in `text`; or nothing, and
 			       `stream` is the errno; `what`: enum logwire_ask */
-	LOGWIRE_REOPEN,     /* ask for all files of this cluster again; `text`:
-			       it had that name until now, or "" */
+	LOGWIRE_REOPEN,     /* ask for all files of this cluster again */
 	/* logger -> supervisor */
 	LOGWIRE_ASK, /* `which` sink, of `slot`, `what` of it; `worker` is the
 			inode of the file that is written, `sink` says since

@@ -94,7 +94,7 @@ static bool apply_rule(struct service *service, int signal, bool *reload)
 		begin_upgrade(service->sup);
 		break;
 	case SIGNAL_REOPEN_LOGS:
-		logs_reopen(service, "");
+		logs_reopen(service);
 		break;
 	case SIGNAL_IGNORE:
 		break;
@@ -230,7 +230,7 @@ static void on_signal(struct supervisor *sup, int signal)
 		struct service *s = sup->services[i];
 
 		if (signal == SIGHUP) /* as log files of others are */
-			logs_reopen(s, "");
+			logs_reopen(s);
 		if (apply_rule(s, signal, &reload))
 			ruled = true;
 		else

@@ -239,9 +239,8 @@ static bool needs_reload(const struct service *service)
 
 	for (size_t i = 0; i < file->cluster_count; i++)
 		if (strcmp(file->clusters[i]->name, service->name) == 0)
-			return strcmp(now->name, service->name) != 0 ||
-				(now->configured == NULL &&
-					config_digest(file->clusters[i]) != config_digest(now));
+			return now->configured == NULL &&
+				config_digest(file->clusters[i]) != config_digest(now);
 	return false;
 }
 

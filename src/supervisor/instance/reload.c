@@ -21,7 +21,6 @@
 struct plan {
 	struct settings *settings; /* the new ones */
 	struct settings old;       /* a view of the settings in force */
-	struct cluster_settings *views;
 	struct diff diff;
 	struct listener_set *sets; /* by index in diff.clusters */
 	struct segment **segments; /* by the same index */
@@ -31,11 +30,10 @@ struct plan {
 /* ---- comparing ---- */
 
 /* Keep a command that a restart gave, unless the file has another command now. */
-static void keep_command(
-	const struct settings *new, const char *name, const struct cluster_settings *now)
+static void keep_command(const struct settings *new, const struct cluster_settings *now)
 {
 	for (size_t i = 0; i < new->cluster_count; i++)
-		if (strcmp(new->clusters[i]->name, name) == 0)
+		if (strcmp(new->clusters[i]->name, now->name) == 0)
 			command_keep(new->clusters[i], now->command_text, now->configured);
 }
 
@@ -46,24 +44,19 @@ static void keep_command(
  */
 static int look_at_old(struct supervisor *sup, struct plan *plan)
 {
-	struct cluster_settings *views = calloc(sup->service_count + 1, sizeof(*views));
 	size_t count = 0;
 
-	plan->views = views;
 	plan->old = *sup->settings;
 	plan->old.clusters = calloc(sup->service_count + 1, sizeof(*plan->old.clusters));
-	if (views == NULL || plan->old.clusters == NULL)
+	if (plan->old.clusters == NULL)
 		return -1;
 	for (size_t i = 0; i < sup->service_count; i++) {
-		const struct service *s = sup->services[i];
+		const struct cluster_settings *now = cluster_next_settings(sup->services[i]->core);
 
-		if (s->stage.leaving)
+		if (sup->services[i]->stage.leaving)
 			continue;
-		views[count] = *cluster_next_settings(s->core);
-		views[count].name = s->name;
-		keep_command(plan->settings, s->name, &views[count]);
-		plan->old.clusters[count] = &views[count];
-		count++;
+		keep_command(plan->settings, now);
+		plan->old.clusters[count++] = (struct cluster_settings *)(uintptr_t)now;
 	}
 	plan->old.cluster_count = count;
 	return diff_settings(&plan->diff, &plan->old, plan->settings);
@@ -95,7 +88,6 @@ static void plan_fini(struct plan *plan)
 	free(plan->segments);
 	diff_fini(&plan->diff);
 	free(plan->old.clusters);
-	free(plan->views);
 	settings_free(plan->settings);
 }
 

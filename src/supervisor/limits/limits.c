@@ -353,35 +353,29 @@ static void limits_on_gone(struct child *child)
 	child->limited = NULL;
 }
 
-/* Find the cgroup of a killed nclust's worker, whose cluster may have had another name. */
+/* Find the cgroup of a killed nclust's worker. */
 static void limits_on_adopt(struct child *c, struct worker_fds *fds)
 {
-	char prefix[NAME_SIZE];
-	char worker[40];
-	int len = snprintf(worker, sizeof(worker), "/%" PRIu32 ".%" PRIu64, c->slot, c->serial);
+	char start[GROUP_SIZE];
+	int len = snprintf(start, sizeof(start), "/nclust@%s@%s/%" PRIu32 ".%" PRIu64 ".",
+		c->service->sup->settings->name, c->service->name, c->slot, c->serial);
 	char text[4096];
-	const char *slash;
+	const char *at;
 	struct group_use use;
 
 	(void)fds;
-	snprintf(prefix, sizeof(prefix), "/nclust@%s@", c->service->sup->settings->name);
 	c->limited = calloc(1, sizeof(*c->limited));
 	if (c->limited == NULL)
 		return;
 	if (process_read(c->pid, "cgroup", text, sizeof(text)) <= 0)
 		return;
-	for (const char *at = text; (at = strstr(at, prefix)) != NULL;) {
-		at++;
-		slash = at + strcspn(at, "/\n");
-		if (strncmp(slash, worker, (size_t)len) != 0 || strchr("./\n", slash[len]) == NULL)
-			continue;
-		slash += 1 + strcspn(slash + 1, "/\n");
-		c->limited->group = strndup(at, (size_t)(slash - at));
-		c->limited->grouped = true;
-		read_group_use(c, &use);
-		note_refused(c, &use);
+	at = strstr(text, start);
+	if (at == NULL)
 		return;
-	}
+	c->limited->group = strndup(at + 1, (size_t)len - 1 + strcspn(at + len, "/\n"));
+	c->limited->grouped = true;
+	read_group_use(c, &use);
+	note_refused(c, &use);
 }
 
 static const struct plain_row rows[] = {

@@ -94,14 +94,13 @@ static void logs_on_reloaded(struct service *service)
 		send_routes(service);
 }
 
-void logs_reopen(struct service *service, const char *old)
+void logs_reopen(struct service *service)
 {
 	struct logwire_packet p = {.kind = LOGWIRE_REOPEN};
 
 	if (service->routed == NULL)
 		return;
 	text_copy(p.cluster, sizeof(p.cluster), service->name);
-	text_copy(p.text, sizeof(p.text), old);
 	(void)logger_send(service->sup, &p, NULL, 0);
 }
 

@@ -15,8 +15,8 @@
  * descriptor, as even close(2) of it may hang.
  */
 
-/* The cluster's files were renamed by others: open them anew; or `old` is its former name. */
-void logs_reopen(struct service *service, const char *old);
+/* The cluster's files were renamed by others: open them anew. */
+void logs_reopen(struct service *service);
 
 extern const struct part logs_part;
 
