@@ -130,13 +130,14 @@ static unsigned count_of(
 						      : service_wanted_now(s, c->new);
 }
 
-/* After a scale more slots may have listeners than the file says. */
+/* After a scale more slots may have listeners of their own than the file says. */
 static int check_common(const struct plan *plan, size_t at, struct error *err)
 {
 	const struct listener *l = NULL;
 
 	for (size_t i = 0; i < at && l == NULL; i++)
-		l = listeners_common(&plan->sets[i], &plan->sets[at]);
+		if (plan->sets[i].row + plan->sets[at].row > 0)
+			l = listeners_common(&plan->sets[i], &plan->sets[at]);
 	return l == NULL ? 0
 			 : error_set(err, 0, "another cluster has %s already", listener_text(l));
 }
@@ -240,14 +241,17 @@ static void add_service(struct supervisor *sup, struct diff_cluster *c, struct l
 	}
 	*segment = NULL;
 	s->saved.number = ++sup->orphans.last_number; /* no old worker belongs to it */
+	s->stage.waits = true; /* until the room order says that nothing has to leave before */
 	s->stage.awaited = AWAITED_SETTLED;
 }
 
 static void remove_service(struct service *s)
 {
 	s->stage.leaving = true;
-	if (!s->stage.ended)
-		service_stop(s, false);
+	if (s->stage.ended)
+		return;
+	alone_look(s);
+	service_stop(s, false);
 }
 
 static void scale_service(struct service *s, const struct diff_cluster *c)

@@ -6,6 +6,7 @@
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/instance/instance.h"
+#include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
@@ -159,6 +160,34 @@ static bool before_runs(const struct service *service, enum before_kind kind)
 	return service->order.before != NULL && service->order.kind == kind;
 }
 
+/* ---- a cluster in the place of one that leaves ---- */
+
+/* Does `to` get an address of `from`, and has its start not come to an end yet, good or bad? */
+static bool is_passing(const struct service *from, const struct service *to)
+{
+	enum cluster_state state = cluster_state(to->core);
+
+	return from->stage.leaving && !from->stage.ended && !to->stage.stop_asked &&
+		(state == CLUSTER_ROLLING ||
+			(state == CLUSTER_STARTING && !to->last_scale.failed)) &&
+		listeners_common(&from->sockets.listeners, &to->sockets.listeners) != NULL;
+}
+
+/* Which one does this cluster's end wait for, or its start?  As in a restart, the old one ends
+ * first if it has a single worker that may have none beside it. */
+static const struct service *other_side(const struct service *s)
+{
+	for (size_t i = 0; i < s->sup->service_count; i++) {
+		const struct service *other = s->sup->services[i];
+		const struct service *from = s->stage.leaving ? s : other;
+		bool first = cluster_most(from->core) == 1;
+
+		if (first != s->stage.leaving && is_passing(from, from == s ? other : s))
+			return other;
+	}
+	return NULL;
+}
+
 /* ---- dependencies ---- */
 
 enum met {
@@ -248,12 +277,15 @@ static void say_missing(
 static void say_all(char *to, size_t size, const struct service *s)
 {
 	const char *at = after_of(s);
-	const struct service *of;
+	const struct service *of = other_side(s);
 	struct dependency d;
 	enum met met;
 	size_t used = 0;
 
 	*to = '\0';
+	if (of != NULL)
+		used = (size_t)snprintf(
+			to, size, "%s (%s)", of->name, cluster_state_name(cluster_state(of->core)));
 	while ((of = next_missing(s, &at, &d, &met)) != NULL && used + 2 < size) {
 		if (used > 0)
 			used += (size_t)snprintf(to + used, size - used, ", ");
@@ -378,7 +410,8 @@ static void look_at_start(struct service *s)
 	if (!is_due(s) || is_taken(s))
 		return;
 	/* only the first start waits: an operator's restart is deliberate */
-	if (!s->stage.waits || cluster_view_rollout(s->core).fresh || !has_missing(s)) {
+	if (!s->stage.waits || cluster_view_rollout(s->core).fresh ||
+		(!has_missing(s) && other_side(s) == NULL)) {
 		begin_before(s);
 		return;
 	}
@@ -471,12 +504,14 @@ static bool order_on_stopping(struct service *s, bool at_once)
 	if (at_once || state == CLUSTER_STOPPING || state == CLUSTER_STOPPED ||
 		state == CLUSTER_FAILED)
 		return false;
-	return s->order.before != NULL || has_dependents(s) || begin_before_stop(s);
+	return s->order.before != NULL || has_dependents(s) || other_side(s) != NULL ||
+		begin_before_stop(s);
 }
 
 static void look_at_stop(struct service *s)
 {
-	if (s->order.before == NULL && !has_dependents(s) && !begin_before_stop(s))
+	if (s->order.before == NULL && !has_dependents(s) && other_side(s) == NULL &&
+		!begin_before_stop(s))
 		service_stop_now(s, false);
 }
 
@@ -586,7 +621,7 @@ static void order_on_status(struct json_writer *w, const struct service *s)
 		snprintf(text, sizeof(text), "its 'before-stop'");
 	else if (s->order.before != NULL)
 		snprintf(text, sizeof(text), "its '%s'", name_of(cluster_next_settings(s->core)));
-	else if (s->stage.stop_waits)
+	else if (s->stage.stop_waits && has_dependents(s))
 		snprintf(text, sizeof(text), "those that depend on it, to stop");
 	json_put_text(w, "waits_for", text);
 }

@@ -8,7 +8,8 @@
 /*
  * The order of starts and stops: a cluster starts when the clusters in its
  * `after` are ready, and when its command `before` has succeeded; it stops before
- * those, and when its command `before-stop` has ended.  While it waits,
+ * those, and when its command `before-stop` has ended.  One that a reload has removed serves until
+ * those that get its addresses are ready, or have failed.  While it waits,
  * stage.waits or stage.stop_waits is set, and the core gets no time.  All clusters
  * are looked at once a turn, so that no event is missed.
  */

@@ -590,7 +590,7 @@ void listeners_trim(struct listener_set *set, size_t slots)
 
 const struct listener *listeners_common(const struct listener_set *a, const struct listener_set *b)
 {
-	for (size_t i = 0; a->row + b->row > 0 && i < a->count; i++)
+	for (size_t i = 0; i < a->count; i++)
 		for (size_t k = 0; k < b->count; k++)
 			if (a->list[i] == b->list[k])
 				return a->list[i];

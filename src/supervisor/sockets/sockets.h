@@ -32,7 +32,7 @@ int listeners_grow(struct listener_set *set, const struct cluster_settings *sett
 	const struct service *service, struct error *err);
 /* Release what slots from `slots` on have for themselves alone. */
 void listeners_trim(struct listener_set *set, size_t slots);
-/* A listener that both sets contain, if a set has listeners of each slot's own; or NULL. */
+/* A listener that both sets contain, or NULL. */
 const struct listener *listeners_common(const struct listener_set *a, const struct listener_set *b);
 /* The set is in force now: its listeners get the names and backlogs of its settings. */
 void listeners_adopt(const struct listener_set *set, const struct cluster_settings *settings);

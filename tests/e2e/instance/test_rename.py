@@ -32,6 +32,12 @@ def names(it):
     return [c.name for c in it.status().clusters]
 
 
+def redis(words):
+    with dial() as connection:
+        connection.sendall(f"{words}\r\n".encode())
+        return connection.recv(100)
+
+
 def addresses(it, name=None):
     return [listener.address for listener in it.cluster(name).listeners]
 
@@ -63,6 +69,40 @@ def test_the_address_of_listen_passes_to_the_new_name(at, listen):
     load.over()
     assert it.cluster().listeners[0].inode == inode
     assert knows(it, "web") and not it.happened("exited", why="crash")
+
+
+def test_the_old_workers_answer_until_the_new_ones_are_ready():
+    it = cluster(ini=one("web", "listen = 8000"))
+    old, gate, load = it.pids(), Gate(), Load(8000)
+    write("it.ini", one("site", "listen = 8000", command=f"{SERVES} --delay {gate}"))
+    it.call("reload", no_wait=True)
+    it.wait(lambda: len(it.pids("site")) == 2)
+    assert get().pid in old and it.pids("web") == old
+    assert "waits for site (starting)" in it.verb("status").out
+    gate.open()
+    it.wait(lambda: names(it) == ["site"])
+    assert get().pid in it.pids("site")
+    load.over()
+
+
+def test_the_old_workers_leave_when_a_new_one_has_failed():
+    it = cluster(ini=one("web", "listen = 8000"))
+    write("it.ini", one("site", "listen = 8000", command="false"))
+    it.verb("reload").fails(1, "site")
+    it.wait(lambda: names(it) == ["site"])
+
+
+def test_a_single_store_ends_before_the_new_one_reads_its_data():
+    it = cluster(ini=section("web", "redis-server --save '3600 1' --port 8000", "listen = 8000",
+                             workers=1, ready=None))
+    assert redis("SET a b") == b"+OK\r\n"
+    rename("web", "site")
+    since = it.mark()
+    it.call("reload")
+    it.mark()
+    assert [e.event for e in it.events[since:] if e.event in ("started", "exited")] == [
+        "exited", "started"]
+    assert names(it) == ["site"] and redis("GET a") == b"$1\r\nb\r\n"
 
 
 def test_a_port_that_workers_have_bound_is_said_to_be_refused_meanwhile():
