@@ -15,18 +15,10 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW)
 #define PREFIX "nclust-"
-
-static uint64_t page_of(int fd)
-{
-	struct statfs fs;
-
-	return fstatfs(fd, &fs) == 0 && fs.f_bsize > 0 ? (uint64_t)fs.f_bsize : 4096;
-}
 
 static uint64_t in_megabytes(uint64_t bytes)
 {
@@ -91,7 +83,6 @@ int sharedmem_look(int fd, struct sharedmem_facts *facts)
 	*facts = (struct sharedmem_facts){
 		.size = (uint64_t)st.st_size,
 		.used = (uint64_t)st.st_blocks * 512,
-		.page = page_of(fd),
 		.dev = (uint64_t)st.st_dev,
 		.ino = (uint64_t)st.st_ino,
 	};

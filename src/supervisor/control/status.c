@@ -280,7 +280,6 @@ static void put_segment(struct json_writer *w, const struct segment *s)
 		return;
 	json_put_int(w, "size", (int64_t)facts.size);
 	json_put_int(w, "used", (int64_t)facts.used);
-	json_put_int(w, "page_size", (int64_t)facts.page);
 	json_put_int(w, "inode", (int64_t)facts.ino);
 	json_close_object(w);
 }

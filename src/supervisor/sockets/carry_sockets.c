@@ -19,9 +19,8 @@ static const struct plain_row socket_rows[] = {
 static const struct plain_row segment_rows[] = {
 	PLAIN_MUST(1, segment, fd, FD),
 	PLAIN(2, segment, wanted, UNSIGNED),
-	/* 3 was whether its pages were huge */
+	/* 3 was whether its pages were huge, and 5 their size */
 	PLAIN(4, segment, facts.size, UNSIGNED),
-	PLAIN(5, segment, facts.page, UNSIGNED),
 	PLAIN(6, segment, facts.dev, UNSIGNED),
 	PLAIN(7, segment, facts.ino, UNSIGNED),
 };

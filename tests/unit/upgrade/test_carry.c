@@ -433,7 +433,7 @@ static const struct {
 	{"channel", &carried_channel, "1u 2f 7u 8u 9u 10u 11u 12b 13u 14b 15u 17i",
 		GAPS(channel_gaps)},
 	{"mark", &carried_mark, "1u 2f", NULL, 0},
-	{"segment", &carried_segment, "1f 2u 4u 5u 6u 7u", GAPS(segment_gaps)},
+	{"segment", &carried_segment, "1f 2u 4u 6u 7u", GAPS(segment_gaps)},
 	{"node_cluster", &carried_node_cluster, "1u 2i 138g", NULL, 0},
 	{"node_server", &carried_node_server, "1u 2u 3b 4b 5u 6i 7u 8u 105u 100t 142t 141g", NULL,
 		0},
