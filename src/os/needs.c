@@ -22,8 +22,8 @@ bool needs_release(const char *release, unsigned major, unsigned minor)
 	return its[0] > major || (its[0] == major && its[1] >= minor);
 }
 
-/* gVisor, which calls itself Linux 4.4, does not tell that a child has called exec, and knows no
- * seccomp notifications. */
+/* gVisor, which calls itself Linux 4.4 or 4.19, does not tell that a child has called exec, and
+ * knows no seccomp notifications. */
 static const char *look_at_kernel(char found[FOUND_TEXT])
 {
 	struct utsname name;

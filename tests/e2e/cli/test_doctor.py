@@ -53,7 +53,7 @@ def test_doctor_exits_1_where_nclust_could_not_run_and_says_why():
     ("docker", {"taking over ports": "note by sockets of nclust's",
                 "pidfd_getfd": "note refused.*--cap-add SYS_PTRACE", "CAP_SYS_PTRACE": ".*not held",
                 "seccomp notify": "ok works, with no_new_privs"}),
-    ("gvisor", {"taking over ports": "warn not possible.*LISTEN_FDS",
+    ("unnotified", {"taking over ports": "warn not possible.*LISTEN_FDS",
                 "seccomp notify": "note missing.*sandbox"}),
     ("stacked", {"taking over ports": "warn not by this nclust",
                  "seccomp notify": "note in use"})))

@@ -392,11 +392,11 @@ REAL = (
     ("", f"{PLAIN} PORT --loopback", {
         "=listening": "^warn .*cannot be taken over", "=second copy": "^bad ends with",
         "sockets.0.how": "own"}, "nclust -n 1 --surge 0 --max-unavailable 1 --", 1,
-     f"{CONFINED} gvisor --"),
+     f"{CONFINED} unnotified --"),
     ("", f"flock lock.PORT {PLAIN} PORT --loopback",
      {"=second copy": "^bad waits for the lock of DIR/lock.PORT"},
      "nclust -n 1 --surge 0 --max-unavailable 1 --", 1, ""),
-    ("", SERVE, {"ok": True}, None, 0, f"{CONFINED} gvisor --"),
+    ("", SERVE, {"ok": True}, None, 0, f"{CONFINED} unnotified --"),
     ("", f"{PLAIN} PORT --loopback", {"sockets.0.shared": "same"}, "nclust -n auto --", 0,
      f"{CONFINED} docker --"),
     # whose descriptors cannot be duplicated there

@@ -250,7 +250,7 @@ def test_as_in_docker_ipv6_alone_and_ipv4_are_two_sockets():
     Life(it, addresses=2).both_answer()
 
 
-@pytest.mark.parametrize("how", ("gvisor", "stacked"))
+@pytest.mark.parametrize("how", ("unnotified", "stacked"))
 def test_where_nothing_can_be_taken_over_that_is_said_once_and_one_worker_serves(how):
     it = start("-n 2 --backoff-min 1ms --backoff-max 1ms", PLAIN, PORT,
                under=(fixture("confine"), how, "--"))
@@ -265,7 +265,7 @@ def test_where_nothing_can_be_taken_over_that_is_said_once_and_one_worker_serves
 
 def test_one_worker_needs_nothing_of_it_and_keeps_serving_when_a_restart_fails():
     it = start("-n 1 --surge 1 --ready alive:1s", PLAIN, PORT, clock=True,
-               under=(fixture("confine"), "gvisor", "--"))
+               under=(fixture("confine"), "unnotified", "--"))
     wait_listened()
     it.advance(1.1)
     it.wait_ready()
