@@ -321,6 +321,14 @@ static void check_rules(const struct check *k)
 	check_rule(k,
 		c->sticky != STICKY_OFF && (settings_share(c) || c->balance == BALANCE_RANDOM),
 		"sticky", "needs 'balance = rr', by which a client can stay at its worker");
+	check_rule(k,
+		c->max_requests != 0 &&
+			(c->sticky != STICKY_OFF || settings_share(c) ||
+				c->balance == BALANCE_RANDOM || c->ipc == IPC_OFF),
+		"max-requests",
+		"counts what nclust hands to workers of Node's cluster, but here 'sticky', "
+		"'balance' or 'ipc' lets the kernel do that: set 'max-age' or 'max-memory' "
+		"instead");
 	check_rule(k, c->fallback != NULL && is_mute(k), "fallback",
 		"has nowhere to answer: there is no listener, and 'intercept' is off");
 	check_rule(k, c->surge == 0 && c->max_unavailable == 0,

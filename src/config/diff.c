@@ -55,23 +55,15 @@ static void note_key(char keys[256], const char *name)
 	snprintf(keys + used, 256 - used, "%s%s", used > 0 ? ", " : "", name);
 }
 
-/* Do workers get sockets of their own, or lose them, by this change alone? */
-static bool moves_sockets(const struct option_row *row, const struct cluster_settings *old,
-	const struct cluster_settings *new)
-{
-	return strcmp(row->name, "max-requests") == 0 &&
-		(old->max_requests == 0) != (new->max_requests == 0) &&
-		new->balance == BALANCE_AUTO &&new->sticky == STICKY_OFF;
-}
-
 /* A change from sinks to other sinks need not reach workers. */
 static enum change change_of(const struct option_row *row, const void *a, const void *b)
 {
 	const struct cluster_settings *old = a;
 	const struct cluster_settings *new = b;
 
-	if (row->section != NULL && strcmp(row->section, "cluster") == 0 &&
-		moves_sockets(row, old, new))
+	/* Node's workers get their connections from nclust, or no more, by this alone */
+	if (strcmp(row->name, "max-requests") == 0 && new->balance == BALANCE_AUTO &&
+		(old->max_requests == 0) != (new->max_requests == 0))
 		return CHANGE_ROLL;
 	return row->type == &type_log && old->log == LOG_SINKS && new->log == LOG_SINKS
 		? CHANGE_LIVE

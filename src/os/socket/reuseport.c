@@ -590,7 +590,7 @@ static int make_map(const struct turns *t)
 /*
  * return turns->place[turns->next++ % length]; for a place beyond the group the
  * kernel's hash chooses.  The program reads the value and then adds to it: two connections
- * that two CPUs handle at the same instant may get the same place.  Both are counted.
+ * that two CPUs handle at the same instant may get the same place.
  */
 static int load_turns(int map, unsigned length)
 {

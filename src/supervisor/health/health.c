@@ -11,6 +11,7 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/health/internal.h"
 #include "supervisor/hooks/hooks.h"
+#include "supervisor/node/node.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
@@ -282,8 +283,6 @@ static void health_on_report(struct service *service, const struct report *r)
 
 	switch (r->kind) {
 	case REPORT_READY:
-		if (child != NULL)
-			health_count(child);
 		begin_monitors(service, child);
 		break;
 	case REPORT_SPARE:
@@ -317,20 +316,10 @@ static void go_on_with(struct child *child)
 		health_prove(child);
 }
 
-static void ask_anew(struct service *service)
-{
-	struct child *child;
-
-	for_each_child (child, children_of(service))
-		if (health_is_ready(child))
-			health_count(child);
-	begin_monitors(service, NULL);
-}
-
 static void health_on_reloaded(struct service *service)
 {
 	if (service->stage.live)
-		ask_anew(service);
+		begin_monitors(service, NULL);
 }
 
 /* Workers were carried through an upgrade, or taken over: asks them again. */
@@ -340,7 +329,7 @@ static void health_on_adopted(struct service *service)
 
 	for_each_child (child, children_of(service))
 		go_on_with(child);
-	ask_anew(service);
+	begin_monitors(service, NULL);
 }
 
 static void health_on_gone(struct child *child)
@@ -361,6 +350,8 @@ static void health_on_status_worker(struct json_writer *w, const struct child *c
 {
 	const struct health *h = child->health;
 
+	if (health_settings(child)->max_requests != 0)
+		json_put_int(w, "requests", (int64_t)node_taken(child));
 	if (h == NULL)
 		return;
 	json_open_member(w, "checks", true);
@@ -371,8 +362,6 @@ static void health_on_status_worker(struct json_writer *w, const struct child *c
 	else
 		json_put_null(w, "last");
 	json_close_object(w);
-	if (h->countable)
-		json_put_int(w, "requests", (int64_t)h->requests);
 }
 
 static void health_on_go_on(struct supervisor *sup)
@@ -410,8 +399,7 @@ static const struct plain_row health_rows[] = {
 	PLAIN(5, health, proving, BOOL),
 	PLAIN(6, health, check_inode, UNSIGNED),
 	PLAIN(7, health, hang, TEXT),
-	PLAIN(8, health, above_since, SIGNED),
-	PLAIN(9, health, requests, UNSIGNED),
+	PLAIN(8, health, above_since, SIGNED), /* 9 was a count of connections */
 	CARRY_GROUP(CARRY_HELPER, health, helper, &carried_helper),
 };
 /* clang-format on */

@@ -29,19 +29,15 @@ struct health {
 	unsigned warm;     /* a spare: checks that it has passed */
 	uint64_t ok;
 	uint64_t failed;
-	char last[96];           /* how the last check failed; or "" */
-	struct helper *helper;   /* exec: the command that runs, or NULL */
-	struct unmoved stall;    /* stall: while requests wait */
-	struct unmoved missed;   /* check: while it takes no connection */
-	uint64_t check_inode;    /* inode of the worker's end of the last check, or 0 */
-	uint64_t hang_cookie;    /* the connection with a late answer, or 0 */
-	char hang[96];           /* the request that was too late; or "" */
-	nsec_t above_since;      /* max-memory: when the limit was exceeded; or 0 */
-	bool outgrown;           /* its core knows that it has outgrown a limit */
-	bool counts;             /* max-requests: its connections are counted */
-	bool countable;          /* and can be */
-	uint64_t requests;       /* connections that it got since it was ready */
-	uint64_t counted_so_far; /* the part of what was handed out that is in `requests` */
+	char last[96];         /* how the last check failed; or "" */
+	struct helper *helper; /* exec: the command that runs, or NULL */
+	struct unmoved stall;  /* stall: while requests wait */
+	struct unmoved missed; /* check: while it takes no connection */
+	uint64_t check_inode;  /* inode of the worker's end of the last check, or 0 */
+	uint64_t hang_cookie;  /* the connection with a late answer, or 0 */
+	char hang[96];         /* the request that was too late; or "" */
+	nsec_t above_since;    /* max-memory: when the limit was exceeded; or 0 */
+	bool outgrown;         /* its core knows that it has outgrown a limit */
 };
 
 /* How a worker's health goes through an upgrade. */
@@ -70,8 +66,6 @@ bool health_asks(const struct service *service);
 /* Runs the command of `probe` as a helper of the worker.  check_answered() gets the result, unless
  * the worker is gone by then.  -1 and `err`. */
 int health_exec(struct child *child, const struct probe *probe, struct error *err);
-/* The worker is ready: counts its connections from now on, if its settings ask for it. */
-void health_count(struct child *child);
 /* Are all workers held by clients that send nothing?  Writes the member "held" of a status. */
 void held_on_status(struct json_writer *w, const struct service *service);
 /* The worker was started: probes it, if its settings ask for that. */

@@ -67,8 +67,8 @@ const struct monitor_kind memory_kind = {
 
 /* ---- max-requests ---- */
 
-/* A worker that got so many connections is replaced.  nclust counts them as it gives them out; this
- * monitor reads the count. */
+/* A worker that got so many connections is replaced.  Room node counts them as it hands them out;
+ * this monitor reads the count. */
 #define COUNT_EACH (1 * SECOND)
 /* A worker is not replaced before it was ready for so many times `stable-after`, so that a flood
  * does not replace one worker after the other. */
@@ -79,42 +79,19 @@ static bool has_request_limit(const struct child *child)
 	return health_settings(child)->max_requests != 0;
 }
 
-void health_count(struct child *child)
-{
-	struct health *h = has_request_limit(child) ? health_of(child) : NULL;
-	struct dealt given = {0};
-
-	if (h == NULL || h->counts)
-		return;
-	node_dealt(child, &given);
-	h->counts = true;
-	h->countable = given.known;
-	h->counted_so_far = given.count;
-}
-
 static nsec_t count_requests(struct child *child, nsec_t now)
 {
 	const struct cluster_settings *s = health_settings(child);
 	struct health *h = health_of(child);
 	struct worker_view view;
-	struct dealt given = {0};
 	int64_t limit = s->max_requests;
 
 	if (h == NULL || h->outgrown || !health_is_ready(child))
 		return COUNT_EACH;
 	view = child_view(child);
-	health_count(child);
-	node_dealt(child, &given);
-	if (!given.known)
-		return COUNT_EACH;
-	h->countable = true;
-	/* the count of a listener that was closed is gone */
-	if (given.count < h->counted_so_far)
-		h->counted_so_far = given.count;
-	h->requests += given.count - h->counted_so_far;
-	h->counted_so_far = given.count;
 	limit += limit * view.share / 1000;
-	if (h->requests >= (uint64_t)limit && now - view.ready_at >= AGE_LEAST * s->stable_after) {
+	if (node_taken(child) >= (uint64_t)limit &&
+		now - view.ready_at >= AGE_LEAST * s->stable_after) {
 		h->outgrown = true;
 		child_tell(child, EVENT_OUTGROWN, WHY_SERVED);
 	}

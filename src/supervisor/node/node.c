@@ -510,13 +510,9 @@ static void node_on_go_on(struct supervisor *sup)
 
 static const struct channel_speaker node_speaker = {CHANNEL_NODE, on_line, on_end};
 
-void node_dealt(const struct child *child, struct dealt *to)
+uint64_t node_taken(const struct child *child)
 {
-	const struct node_worker *w = child->node;
-
-	for (size_t i = 0; w != NULL && i < w->use_count; i++)
-		to->known |= node_used(w, i) != NULL && node_used(w, i)->rr;
-	to->count += w != NULL ? w->taken : 0;
+	return child->node != NULL ? child->node->taken : 0;
 }
 
 const struct part node_part = {

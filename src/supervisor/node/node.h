@@ -34,13 +34,7 @@ bool node_is_given(const struct child *child);
 /* The inode of the worker's end of the channel, by which it gets connections; 0: it has none. */
 uint64_t node_channel_inode(const struct child *child);
 
-/* How many connections a worker got, as far as nclust can know. */
-struct dealt {
-	bool known;
-	uint64_t count; /* since some time: only its growth means something */
-};
-
-/* Add to *to the connections that nclust has accepted for the worker. */
-void node_dealt(const struct child *child, struct dealt *to);
+/* How many connections the worker has taken that nclust has accepted for it. */
+uint64_t node_taken(const struct child *child);
 
 #endif

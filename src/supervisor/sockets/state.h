@@ -16,7 +16,6 @@
 
 /* What nclust holds open for its workers: the room sockets makes it, and all rooms see it. */
 struct supervisor;
-struct turns;
 
 /* How the kernel chooses among several sockets of a listener. */
 enum spread {

@@ -495,15 +495,15 @@ bool recipe_accepts(const struct recipe *r)
 		settings_accept(r->settings, recipe_env(r, "NODE_CLUSTER_SCHED_POLICY="));
 }
 
-/* Of other workers nobody counts the connections. */
+/* Nobody counts the connections of other workers (what else they need says config/check.c). */
 static int check_requests(struct recipe *r, struct error *err)
 {
 	r->runtime = find_runtime(r);
 	if (r->settings->max_requests == 0 || recipe_accepts(r))
 		return 0;
 	error_set(err, 0,
-		"'max-requests' counts the connections that nclust hands to workers of Node's "
-		"cluster, without 'sticky'");
+		"'max-requests' counts what nclust hands to workers of Node's cluster, and for "
+		"'ipc' this command is none");
 	return error_hint(err, "set 'max-age' or 'max-memory' instead");
 }
 

@@ -120,6 +120,8 @@ def test_max_requests_of_others_than_nodes_cluster_is_refused_and_what_to_set_is
     it = cluster(ini=section("it", RUDE, "listen = 127.0.0.1:8000"))
     write("it.ini", section("it", RUDE, "listen = 127.0.0.1:8000", "max-requests = 10"))
     it.verb("reload").fails(1, advice)
+    write("it.ini", section("it", RUDE, "max-requests = 10", "sticky = client-address"))
+    nclust("config --check -c it.ini").fails(78, "it.max-requests: ", advice)
 
 
 @pytest.mark.nightly
@@ -133,7 +135,8 @@ require('http').createServer((q, s) => {
                  clock=True)
     wait_listened()
     ask(30)
-    until(it, lambda: requests(it) == [15, 15])
+    it.call("upgrade")  # which loses none of them
+    it.wait(lambda: requests(it) == [15, 15])
     lab.clock.flow()
     old = it.pids()
     ask(90)

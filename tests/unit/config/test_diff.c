@@ -45,7 +45,7 @@ static const struct {
 	{"check = http:/a\n", "check = http:/b\n", "check", CHANGE_LIVE},
 	{"", "max-age = 1h\nmax-memory = 1G\nstall = 1m\n", "stall, max-memory, max-age",
 		CHANGE_LIVE},
-	/* each worker gets a socket of its own, or has one already */
+	/* with Node nclust hands connections out for it, or does already */
 	{"", "max-requests = 10\n", "max-requests", CHANGE_ROLL},
 	{"max-requests = 10\n", "", "max-requests", CHANGE_ROLL},
 	{"max-requests = 10\n", "max-requests = 20\n", "max-requests", CHANGE_LIVE},

@@ -148,6 +148,11 @@ static const struct {
 	{"accept-timeout = 3s\n", 3, "accept-timeout", "needs 'accept'"},
 	{"log = inherit\npty = yes\n", 4, "pty", "with 'log = inherit'"},
 
+	{"max-requests = 9\nsticky = client-address\n", 3, "max-requests", "set 'max-age' or"},
+	{"max-requests = 9\nbalance = random\n", 3, "max-requests", "set 'max-age' or"},
+	{"max-requests = 9\nbalance = share\n", 3, "max-requests", "set 'max-age' or"},
+	{"max-requests = 9\nipc = off\n", 3, "max-requests", "set 'max-age' or"},
+
 	{"relay = nobody\n", 3, "relay", "a cluster of this file or 'nats://"},
 	{"relay = web\n", 3, "relay", "'web' is this cluster"},
 	{"relay = late\n[cluster:late]\ncommand = x\nipc = off\n", 3, "relay",

@@ -426,7 +426,7 @@ static const struct {
 	{"gate", &carried_gate, "47u 48u 49i 50i 51i 52i 53i 54i", no_gaps, 0},
 	{"limited", &carried_limited, "42u 44t 66u", GAPS(limited_gaps)},
 	{"socket", &carried_socket, "1f 2u 3u 4u 5b", GAPS(socket_gaps)},
-	{"health", &carried_health, "1u 2u 3u 4t 5b 6u 7t 8i 9u 129g", NULL, 0},
+	{"health", &carried_health, "1u 2u 3u 4t 5b 6u 7t 8i 129g", NULL, 0},
 	{"helper", &carried_helper, "1i 2f 3i 4b 5t", GAPS(helper_gaps)},
 	{"hooks", &carried_hooks, "130g", GAPS(hooks_gaps)},
 	{"hook", &carried_hook, "1u 105u 119u 129g 131x", GAPS(hook_gaps)},
