@@ -237,15 +237,6 @@ static bool pass_request(struct courier *k, struct conn *c)
 	return sent > 0;
 }
 
-static void read_answer(struct httpanswer *h, const char *data, size_t len)
-{
-	const char *piece;
-	size_t size;
-
-	while (httpanswer_next(h, &data, &len, &piece, &size) != PIECE_NONE)
-		continue;
-}
-
 static void end_of_server(struct courier *k, struct conn *c, int error)
 {
 	const struct httpanswer *h = c->answer;
@@ -276,7 +267,7 @@ static bool pass_answer(struct courier *k, struct conn *c)
 		return false;
 	if (next.state == HTTPANSWER_STATUS) {
 		head = httphead_size(k->in, len);
-		read_answer(&next, k->in, head > 0 ? head : len);
+		httpanswer_take(&next, k->in, head > 0 ? head : len);
 		if (head == 0 && (next.status > 0 || next.state != HTTPANSWER_BAD) &&
 			len < HTTPHEAD_MOST && poll(&end, 1, 0) == 0)
 			return false;
@@ -298,7 +289,7 @@ static bool pass_answer(struct courier *k, struct conn *c)
 		return true; /* the head is taken when all of it is sent */
 	c->answered = 0;
 	if (head == 0)
-		read_answer(&next, k->in, (size_t)sent);
+		httpanswer_take(&next, k->in, (size_t)sent);
 	*c->answer = next;
 	take(k, c->server, head > 0 ? head : (size_t)sent);
 	if (next.state == HTTPANSWER_WHOLE)

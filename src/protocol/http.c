@@ -87,7 +87,6 @@ static enum httpanswer_state take_status(struct httpanswer *h)
 	h->status = (unsigned)status;
 	if (status == 101)
 		return HTTPANSWER_BAD;
-	text_copy(h->first, sizeof(h->first), h->line);
 	return HTTPANSWER_FIELDS;
 }
 
@@ -208,22 +207,16 @@ static size_t take_body(struct httpanswer *h, size_t len)
 	return len;
 }
 
-enum httpanswer_piece httpanswer_next(
-	struct httpanswer *h, const char **data, size_t *len, const char **piece, size_t *piece_len)
+void httpanswer_take(struct httpanswer *h, const char *data, size_t len)
 {
-	while (*len > 0 && h->state < HTTPANSWER_WHOLE) {
+	while (len > 0 && h->state < HTTPANSWER_WHOLE) {
 		bool body = h->state == HTTPANSWER_BODY || h->state == HTTPANSWER_CHUNK ||
 			h->state == HTTPANSWER_OPEN_BODY;
-		bool head = h->state <= HTTPANSWER_FIELDS;
+		size_t taken = body ? take_body(h, len) : take_text(h, data, len);
 
-		*piece = *data;
-		*piece_len = body ? take_body(h, *len) : take_text(h, *data, *len);
-		*data += *piece_len;
-		*len -= *piece_len;
-		if (body || head)
-			return body ? PIECE_BODY : PIECE_HEAD;
+		data += taken;
+		len -= taken;
 	}
-	return PIECE_NONE;
 }
 
 bool httpanswer_ended(const struct httpanswer *h)

@@ -32,9 +32,9 @@ static inline bool httpstatus_is_well(unsigned code)
 /* ---- httpanswer ---- */
 
 /*
- * An answer of HTTP/1 (RFC 9112) to a request with "Connection: close", in pieces
- * as it comes: its status, its head and its body, which ends by its length, with
- * its last chunk, or with the connection.  Interim answers are skipped.
+ * An answer of HTTP/1 (RFC 9112) to a request with "Connection: close": its status,
+ * and how far it has come.  Its body ends by its length, with its last chunk, or with
+ * the connection.  Interim answers are skipped.
  */
 #define HTTPANSWER_HEAD_MAX (64U * 1024)
 
@@ -61,16 +61,11 @@ struct httpanswer {
 	size_t head;    /* bytes of heads, or of lines since the last chunk began */
 	char line[256]; /* a line that is not complete yet, or its beginning */
 	size_t line_len;
-	char first[128]; /* "HTTP/1.1 200 OK" */
 };
 
 void httpanswer_init(struct httpanswer *h, bool bodiless);
-
-enum httpanswer_piece { PIECE_NONE, PIECE_HEAD, PIECE_BODY };
-/* Take the next piece from *data: of the head, with line ends, or of the body.
- * PIECE_NONE: all was taken, or the answer is whole, or bad (h->state). */
-enum httpanswer_piece httpanswer_next(struct httpanswer *h, const char **data, size_t *len,
-	const char **piece, size_t *piece_len);
+/* Take what has come, up to the end of the answer. */
+void httpanswer_take(struct httpanswer *h, const char *data, size_t len);
 /* The connection has ended: is the answer whole? */
 bool httpanswer_ended(const struct httpanswer *h);
 

@@ -4,15 +4,6 @@
 
 #include "protocol/http.h"
 
-static void take(struct httpanswer *h, const char *text, size_t len)
-{
-	const char *piece;
-	size_t n;
-
-	while (httpanswer_next(h, &text, &len, &piece, &n) != PIECE_NONE)
-		continue;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct httpanswer whole;
@@ -20,11 +11,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	httpanswer_init(&whole, false);
 	httpanswer_init(&pieces, false);
-	take(&whole, (const char *)data, size);
+	httpanswer_take(&whole, (const char *)data, size);
 	require(whole.status == 0 || (whole.status >= 100 && whole.status <= 599));
 	/* it is the same, however it comes in pieces */
 	for (size_t i = 0; i < size; i++)
-		take(&pieces, (const char *)data + i, 1);
+		httpanswer_take(&pieces, (const char *)data + i, 1);
 	require(pieces.state == whole.state && pieces.status == whole.status);
 	return 0;
 }

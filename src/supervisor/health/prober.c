@@ -206,10 +206,6 @@ static void take_status(struct probing *a, unsigned code)
 static void read_answer(struct probing *a)
 {
 	char data[1024];
-	const char *at = data;
-	const char *piece;
-	size_t left;
-	size_t len;
 	ssize_t n;
 
 	if (!receive_some(a, data, sizeof(data), &n))
@@ -220,10 +216,7 @@ static void read_answer(struct probing *a)
 				   : CLOSED ": the port may speak TLS or want the PROXY protocol");
 		return;
 	}
-	left = (size_t)n;
-	while (a->http.status < 200 &&
-		httpanswer_next(&a->http, &at, &left, &piece, &len) != PIECE_NONE)
-		continue; /* of the answer only the status counts */
+	httpanswer_take(&a->http, data, (size_t)n); /* only the status counts */
 	if (a->http.status >= 200 || a->http.status == 101)
 		take_status(a, a->http.status);
 	else if (a->http.state == HTTPANSWER_BAD)

@@ -3,46 +3,6 @@
 
 #include "protocol/http.h"
 
-static const struct {
-	const char *text;
-	unsigned status;
-	bool bad;
-} answers[] = {
-	{"", 0, false},
-	{"HTTP/1.", 0, false},
-	{"HTTP/1.1 200", 0, false}, /* 2000 might come */
-	{"HTTP/1.1 2000\r\n", 0, true},
-	{"HTTP/1.1 200\r\n", 200, false},
-	{"HTTP/1.1 200 \n", 200, false},
-	{"HTTP/1.0 302 Found\r\nLocation: /\r\n\r\n", 302, false},
-	{"HTTP/1.1 503 \xe9\r\n", 503, false},
-	{"HTTP/1.1 099 \r\n", 0, true},
-	{"HTTP/1.1 99 \r\n", 0, true},
-	{"HTTP/1.1 600 \r\n", 0, true},
-	{"HTTP/2 200 \r\n", 0, true},
-	{"HTTP/1.1 20\n", 0, true},
-	{"SSH-2.0-x", 0, true}, /* before its line is complete */
-	{"HTTP/1.1 100 Continue\r\n", 100, false},
-	{"HTTP/1.1 103 x\r\nLink: y\r\n\r\nHTTP/1.1 204 \r\n", 204, false},
-	{"HTTP/1.1 100 x\n\nHTTP/1.1 100 x\n\nHTTP/1.1 500 x\n", 500, false},
-	{"HTTP/1.1 101 Switching\r\n", 101, true},
-};
-
-TEST_LOOP(the_first_line_says_it, 0, (int)COUNT_OF(answers))
-{
-	const char *text = answers[_i].text;
-	size_t len = strlen(text);
-	struct httpanswer h;
-	const char *piece;
-	size_t n;
-
-	httpanswer_init(&h, false);
-	while (httpanswer_next(&h, &text, &len, &piece, &n) != PIECE_NONE)
-		continue;
-	ck_assert_uint_eq(h.status, answers[_i].status);
-	ck_assert_int_eq(h.state == HTTPANSWER_BAD, answers[_i].bad);
-}
-
 TEST(a_request_ends_with_what_a_server_waits_for)
 {
 	char to[HTTPREQUEST_MAX];
