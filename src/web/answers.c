@@ -33,7 +33,8 @@ struct answer *answer_of(
 	return a;
 }
 
-struct answer *answer_new(
+/* Takes the body over. */
+static struct answer *answer_new(
 	const struct web *web, unsigned status, const char *type, struct buffer *body)
 {
 	struct MHD_Response *response = NULL;

@@ -194,8 +194,6 @@ void requests_on_answer(void *context, const char *json, size_t len);
 void requests_on_past(void *context, const char *json, size_t len);
 /* nclust does not answer: the guest gets an error. */
 void request_give_up(struct web *web, struct guest *g);
-/* The guest has waited for this answer; NULL: out of memory. */
-void request_wake(struct web *web, struct guest *g, struct answer *a);
 
 /* ---- stream ---- */
 
@@ -229,11 +227,9 @@ struct page {
 const struct page *page_find(const char *path, const char *accept);
 
 /* Answers with one reference each; NULL: out of memory.  `header` and `value` may be
- * NULL.  A response and a body are taken over. */
+ * NULL.  A response is taken over. */
 struct answer *answer_of(
 	const struct web *web, unsigned status, const char *type, struct MHD_Response *response);
-struct answer *answer_new(
-	const struct web *web, unsigned status, const char *type, struct buffer *body);
 struct answer *answer_text(const struct web *web, unsigned status, const char *text,
 	const char *header, const char *value);
 struct answer *answer_make(

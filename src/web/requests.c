@@ -295,8 +295,8 @@ void requests_ask(struct web *web)
 	ask_send(&web->status, request);
 }
 
-/* The library calls the request's handler once more, which gives the answer. */
-void request_wake(struct web *web, struct guest *g, struct answer *a)
+/* The library calls the request's handler once more, which gives the answer; NULL: out of memory. */
+static void request_wake(struct web *web, struct guest *g, struct answer *a)
 {
 	if (a != NULL)
 		a->refs++;

@@ -3,7 +3,6 @@
 #define SUPERVISOR_CONTROL_INTERNAL_H
 
 #include "supervisor/control/control.h"
-#include "supervisor/health/health.h"
 
 /* ---- clients ---- */
 

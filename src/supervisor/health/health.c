@@ -200,13 +200,11 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 		a->kind->step(a, now);
 }
 
-struct monitor *monitor_of(struct service *service, enum asks_for which)
+/* NULL: out of memory. */
+static struct monitor *monitor_new(struct service *service, enum asks_for which)
 {
-	struct monitor *a = service->asks.of[which];
+	struct monitor *a = calloc(1, which == ASKS_PROBE ? sizeof(struct prober) : sizeof(*a));
 
-	if (a != NULL)
-		return a;
-	a = calloc(1, which == ASKS_PROBE ? sizeof(struct prober) : sizeof(*a));
 	if (a == NULL)
 		return NULL;
 	a->kind = kinds[which];
@@ -236,7 +234,7 @@ void monitor_begin(
 	struct monitor *a = service->asks.of[which];
 
 	if (a == NULL && is_needed(service, only, which))
-		a = monitor_of(service, which);
+		a = monitor_new(service, which);
 	if (a == NULL)
 		return;
 	a->since = clock_now();
@@ -247,7 +245,7 @@ void monitor_begin(
 		monitor_arm(a, wait);
 }
 
-static void monitors_free(struct service *service)
+static void health_on_drop(struct service *service)
 {
 	for (unsigned i = 0; i < MONITORS; i++) {
 		struct monitor *a = service->asks.of[i];
@@ -368,11 +366,6 @@ static void health_on_go_on(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
 		health_on_adopted(sup->services[i]);
-}
-
-static void health_on_drop(struct service *service)
-{
-	monitors_free(service);
 }
 
 const struct part health_part = {

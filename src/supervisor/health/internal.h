@@ -47,8 +47,6 @@ extern const struct monitor_kind stall_kind;
 extern const struct monitor_kind memory_kind;
 extern const struct monitor_kind count_kind;
 
-/* The cluster's monitor, made on first use.  NULL: out of memory. */
-struct monitor *monitor_of(struct service *service, enum asks_for which);
 /* Lets the monitor's timer expire after that time. */
 void monitor_arm(struct monitor *a, nsec_t wait);
 /* Notes that nclust comes only at `now` to what was due at `due`. */

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/health.h"
+#include "supervisor/health/internal.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "os/clock.h"
 #include "os/fdpass.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/health/internal.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
 
@@ -15,7 +13,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -32,21 +29,16 @@ static const struct listener *find_first(
 	return l;
 }
 
-static const struct listener *find_first_or_learned(const struct listener_set *set,
-	const struct service *s, uint32_t slot, const struct child *user)
-{
-	const struct listener *l = find_first(set, slot, NULL);
-
-	return l != NULL ? l : find_first(&s->sockets.learned, slot, user);
-}
-
 const struct listener *check_target_of(const struct child *child)
 {
 	const struct service *s = child->service;
 	const struct recipe *r = recipe_of(s, child->generation);
+	const struct listener *l =
+		find_first(r != NULL ? &r->listeners : &s->sockets.listeners, child->slot, NULL);
 
-	return find_first_or_learned(r != NULL ? &r->listeners : &s->sockets.listeners, s,
-		child->slot, child->listening.uses != 0 ? child : NULL);
+	return l != NULL ? l
+			 : find_first(&s->sockets.learned, child->slot,
+				   child->listening.uses != 0 ? child : NULL);
 }
 
 static int set_unix_address(struct check_target *target, const struct listener *l)
