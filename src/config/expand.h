@@ -49,6 +49,6 @@ const char *command_stop_signal(const char *command);
 bool command_schedules(const char *command);
 
 /* An address of each worker's own, in the place of `metrics` and `nclust ask`. */
-#define LISTEN_EACH "127.0.0.1:{slot+9100}"
+#define LISTEN_EACH "127.0.0.1:{slot+9200}"
 
 #endif

@@ -2,6 +2,7 @@
 #include "supervisor/control/internal.h"
 
 #include "base/text.h"
+#include "config/expand.h"
 #include "protocol/json.h"
 #include "supervisor/instance/instance.h"
 #include "supervisor/messages/messages.h"
@@ -461,7 +462,7 @@ static int do_ask(struct client *c, const struct target *t, struct error *err)
 	(void)c;
 	(void)t;
 	return refuse_with(err, CONTROL_NO_METHOD,
-		"'ask' is no more: give each worker an address, 'listen = 127.0.0.1:{slot+9100}'");
+		"'ask' is no more: give each worker an address, 'listen = " LISTEN_EACH "'");
 }
 
 static method *const methods[METHODS] = {

@@ -134,6 +134,19 @@ def logs():
     wait(lambda: "server started" in read("/var/log/shop/web.1.log"))
 
 
+def metrics():
+    write("server", f"#!/bin/sh\nexec python3 {server('metrics.py')}\n", 0o755)
+    need("promtool")
+    said = play("METRICS")
+    assert "\nnclust_workers_ready{" in said and "\napp_requests_total 0\n" in said
+    write("prometheus.yml", "global: {scrape_interval: 100ms}\n" + read("prometheus.yml"))
+    begin_program(need("prometheus"), "--config.file=prometheus.yml",
+                  "--storage.tsdb.path=tsdb", "--web.listen-address=127.0.0.1:9090",
+                  stderr="prometheus.log")
+    wait(lambda: listens(9090) and get("/-/ready", 9090).status == 200)
+    wait(lambda: get("/api/v1/query?query=sum(up)", 9090).body.endswith(',"3"]}]}}'))
+
+
 def autoscale():
     ready = []
     play("AUTOSCALE", shop=lambda: listens() and ready.append(shop().ready))
@@ -189,9 +202,9 @@ def from_multiwatch():
 
 
 CHECKS = {"DEPLOY WITHOUT DOWNTIME": deploy, "CANARY": canary, "ROLL A FLEET": fleet,
-          "CONTAINER": container, "DEVELOPMENT": development, "LOGS": logs, "SPARES": spares,
-          "AUTOSCALE": autoscale, "START ORDER": order, "LEADER": leader, "OUTAGES": outages,
-          "LIMITS": limits, "COMING FROM GUNICORN": from_gunicorn,
+          "CONTAINER": container, "DEVELOPMENT": development, "LOGS": logs, "METRICS": metrics,
+          "SPARES": spares, "AUTOSCALE": autoscale, "START ORDER": order, "LEADER": leader,
+          "OUTAGES": outages, "LIMITS": limits, "COMING FROM GUNICORN": from_gunicorn,
           "COMING FROM MULTIWATCH": from_multiwatch}
 STAYS = set(CHECKS) - {"CONTAINER", "DEVELOPMENT", "COMING FROM GUNICORN",
                        "COMING FROM MULTIWATCH"}

@@ -131,7 +131,7 @@ static const struct {
 	{"chroot = /srv\nready = notify\n", 4, "ready", "'notify' cannot be used with 'chroot'"},
 	{"canary = x\nbake = 1s\n", 3, "canary", "from 0 to 10000, found 'x'"},
 	{"chroot = /srv\nwatchdog = 5s\n", 4, "watchdog", "cannot be used with 'chroot'"},
-	{"metrics = http:/m\n", 3, "metrics", "use 'listen = 127.0.0.1:{slot+9100}'"},
+	{"metrics = http:/m\n", 3, "metrics", "use 'listen = 127.0.0.1:{slot+9200}'"},
 	{"pass = stdin\n", 3, "pass", "exactly one listener, there are 0"},
 	{"pass = stdin\nlisten = 1\nlisten = 2\n", 3, "pass", "there are 2"},
 	{"user = #3999999999\n", 3, "user", "has no group of its own"},
