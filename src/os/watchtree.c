@@ -26,10 +26,11 @@
  * on and on, so LONGEST bounds the wait. */
 #define QUIET (20 * MSEC)
 #define LONGEST (1 * SECOND)
-/* How often directories are polled that inotify does not cover, but for 1/POLL_PART
- * of the time at most. */
+/* How often directories are polled that inotify does not cover, but for 1/POLL_PART of the time at
+ * most.  A look that an event asks for waits as long after the last one, but for REST at most. */
 #define POLL_LEAST (1 * SECOND)
 #define POLL_PART 20
+#define REST (200 * MSEC)
 /* The kernel stamps files by a clock that goes by its tick. */
 #define TICK (10 * MSEC)
 
@@ -43,9 +44,9 @@
 
 struct directory {
 	int watch;
-	bool scanned;
-	bool polled; /* inotify does not report all changes: its events are ignored */
-	bool above;  /* a directory on the way to the files, which may be moved or replaced */
+	bool polled;    /* inotify does not report all changes */
+	bool due;       /* its files may have changed */
+	uint64_t print; /* hash of its files at the last look */
 	char *path;
 };
 
@@ -54,18 +55,17 @@ struct tree {
 	int fd;
 	char **patterns; /* absolute */
 	size_t count;
-	size_t *found; /* for each pattern: how many files match */
-	struct directory *list;
+	size_t *found;          /* for each pattern: did a file match? */
+	struct directory *list; /* room for DIRECTORIES_MAX */
 	size_t used;
-	size_t room;
-	bool full; /* the warning that there are too many directories was given */
-	nsec_t since;
-	nsec_t poll_at; /* the next look at polled directories; 0: there are none */
-	uint64_t print; /* hash of their files at the last look */
-	nsec_t newest;  /* time of the newest of these files */
+	bool full;       /* the warning that there are too many directories was given */
+	bool polls;      /* a directory is polled */
+	bool due;        /* directories may have come and gone */
+	nsec_t took;     /* the last look */
+	uint64_t print;  /* hash of all files at that look */
+	uint64_t remote; /* the part of it of files in polled directories */
+	nsec_t newest;   /* time of the last change of a file, and that file */
 	char newest_path[PATH_MAX];
-	char first[PATH_MAX]; /* the first change that was not reported yet; "": none */
-	nsec_t began;
 };
 
 static void warn_of(const struct tree *t, const char *format, ...)
@@ -150,20 +150,12 @@ static int add_pattern(struct tree *t, const char *text)
 
 /* ---- directories ---- */
 
-static size_t find_watch(const struct tree *t, int watch)
+static struct directory *find_directory(const struct tree *t, int watch)
 {
-	size_t i = 0;
-
-	while (i < t->used && t->list[i].watch != watch)
-		i++;
-	return i;
-}
-
-static void forget_directory(struct tree *t, size_t i)
-{
-	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): used > 0 */
-	free(t->list[i].path);
-	t->list[i] = t->list[--t->used];
+	for (size_t i = 0; i < t->used; i++)
+		if (t->list[i].watch == watch)
+			return &t->list[i];
+	return NULL;
 }
 
 static void tell_full(struct tree *t, const char *path)
@@ -177,52 +169,14 @@ static void tell_full(struct tree *t, const char *path)
 	t->full = true;
 }
 
-/* Watch a directory.  The pointer is valid until the next call; NULL: it cannot be watched. */
-static struct directory *add_directory(struct tree *t, const char *path, uint32_t events)
+/* Returns the number of the watch; -1: the directory is gone, closed to us, or one too many. */
+static int add_watch(struct tree *t, const char *path, uint32_t events)
 {
-	struct directory d = {.path = NULL};
-	struct directory *list;
-	size_t at;
+	int watch = inotify_add_watch(t->fd, path, events | IN_MASK_ADD | IN_ONLYDIR);
 
-	if (t->used == t->room) {
-		list = reallocarray(t->list, 2 * t->room + 64, sizeof(*list));
-		if (list == NULL)
-			return NULL;
-		t->list = list;
-		t->room = 2 * t->room + 64;
-	}
-	errno = ENOSPC;
-	if (t->used < DIRECTORIES_MAX)
-		d.watch = inotify_add_watch(t->fd, path, events | IN_MASK_ADD | IN_ONLYDIR);
-	if (t->used >= DIRECTORIES_MAX || (d.watch == -1 && errno == ENOSPC)) {
+	if (watch == -1 && errno == ENOSPC)
 		tell_full(t, path);
-		return NULL;
-	}
-	if (d.watch == -1)
-		return NULL; /* the directory is gone, or closed to us */
-	at = find_watch(t, d.watch);
-	if (at < t->used)
-		return &t->list[at];
-	d.path = strdup(path);
-	if (d.path == NULL)
-		return NULL;
-	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): used > 0 */
-	t->list[t->used] = d;
-	return &t->list[t->used++];
-}
-
-static void note_change(struct tree *t, const char *path)
-{
-	if (*t->first != '\0')
-		return;
-	text_copy(t->first, sizeof(t->first), below_base(t, path));
-	t->began = clock_now();
-}
-
-static bool is_new(const struct tree *t, const struct stat *st)
-{
-	return t->since != 0 &&
-		st->st_ctim.tv_sec * SECOND + st->st_ctim.tv_nsec >= t->since - TICK;
+	return watch;
 }
 
 static unsigned depth_of(const char *path)
@@ -262,80 +216,102 @@ static bool is_polled(struct tree *t, const char *path)
 	for (size_t i = 0; i < COUNT_OF(remote_kinds); i++) {
 		if ((unsigned)fs.f_type != remote_kinds[i].magic)
 			continue;
-		if (t->poll_at == 0)
+		if (!t->polls)
 			warn_of(t,
 				"'%s' is on a file system (%s) that does not "
 				"report all changes: looking each second",
 				below_base(t, path), remote_kinds[i].name);
-		t->poll_at = clock_now() + POLL_LEAST;
+		t->polls = true;
 		return true;
 	}
 	return false;
 }
 
-/* Add a file to the hash, which does not depend on the order.  Inode numbers are left out:
- * many of these file systems give new ones when the kernel's cache has become smaller. */
-static void add_print(struct tree *t, const char *path, const struct stat *st)
+/* Watch a directory that this look has not come to yet, as the next of the list; or NULL. */
+static struct directory *enter_directory(struct tree *t, const char *path)
+{
+	struct directory *d = &t->list[t->used];
+	int watch = -1;
+
+	if (t->used == DIRECTORIES_MAX)
+		tell_full(t, path);
+	else if (depth_of(path) < DEPTH_MAX)
+		watch = add_watch(t, path, EVENTS);
+	if (watch == -1 || find_directory(t, watch) != NULL)
+		return NULL;
+	*d = (struct directory){.watch = watch, .path = strdup(path)};
+	if (d->path == NULL)
+		return NULL;
+	d->polled = is_polled(t, path);
+	t->used++;
+	return d;
+}
+
+/* The hash of a file.  Inode numbers are left out: many remote file systems give new ones when the
+ * kernel's cache has become smaller. */
+static uint64_t print_file(struct tree *t, const char *path, const struct stat *st)
 {
 	const uint64_t facts[] = {(uint64_t)st->st_size, (uint64_t)st->st_mtim.tv_sec,
 		(uint64_t)st->st_mtim.tv_nsec, (uint64_t)st->st_ctim.tv_sec,
 		(uint64_t)st->st_ctim.tv_nsec};
-	nsec_t written = st->st_mtim.tv_sec * SECOND + st->st_mtim.tv_nsec;
+	nsec_t changed = st->st_ctim.tv_sec * SECOND + st->st_ctim.tv_nsec;
 	uint64_t print = text_hash(TEXT_HASH, path, strlen(path));
 
 	for (size_t i = 0; i < COUNT_OF(facts); i++)
 		print = (print ^ facts[i]) * 0x9e3779b97f4a7c15;
-	t->print += print ^ print >> 29;
-	if (written <= t->newest)
-		return;
-	t->newest = written;
-	text_copy(t->newest_path, sizeof(t->newest_path), path);
+	if (changed > t->newest) {
+		t->newest = changed;
+		text_copy(t->newest_path, sizeof(t->newest_path), path);
+	}
+	return print ^ print >> 29;
 }
 
-/* Watch the directory and those below it that may have files; `fresh`: it has just
- * appeared, so all its files count as changed. */
-static void scan_directory(struct tree *t, const char *path, bool fresh)
+static void scan_directory(struct tree *t, const char *path);
+
+/* Look at the files of a directory, in any order, and watch the directories below it, if they may
+ * have come and gone.  It is due as long as it changes. */
+static void look_at_files(struct tree *t, struct directory *d)
 {
-	struct directory *d = depth_of(path) < DEPTH_MAX ? add_directory(t, path, EVENTS) : NULL;
 	char inner[PATH_MAX];
 	const struct dirent *entry;
-	bool polled;
-	DIR *dir;
+	uint64_t print = 0;
+	DIR *dir = opendir(d->path);
 
-	if (d == NULL || d->scanned)
-		return;
-	d->scanned = true;
-	d->polled = polled = is_polled(t, path);
-	dir = opendir(path);
+	t->due |= dir == NULL;
 	while (dir != NULL && (entry = readdir(dir)) != NULL) {
 		struct stat st;
 		unsigned got;
 
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-			snprintf(inner, sizeof(inner), "%s/%s", path[1] != '\0' ? path : "",
+			snprintf(inner, sizeof(inner), "%s/%s", d->path[1] != '\0' ? d->path : "",
 				entry->d_name) >= (int)sizeof(inner))
 			continue;
 		got = match_path(t, inner, false);
 		if (got == 0 || lstat(inner, &st) == -1)
 			continue;
-		if (S_ISDIR(st.st_mode)) {
-			if ((got & GLOB_BELOW) != 0)
-				scan_directory(t, inner, fresh);
-		} else if ((match_path(t, inner, true) & GLOB_FILE) != 0) {
-			if (polled)
-				add_print(t, inner, &st);
-			if (is_new(t, &st) || (fresh && !polled))
-				note_change(t, inner);
-		}
+		if (!S_ISDIR(st.st_mode) && (match_path(t, inner, true) & GLOB_FILE) != 0)
+			print += print_file(t, inner, &st);
+		else if (t->due && S_ISDIR(st.st_mode) && (got & GLOB_BELOW) != 0)
+			scan_directory(t, inner);
 	}
 	if (dir != NULL)
 		(void)closedir(dir);
+	t->print += print - d->print;
+	d->due = print != d->print;
+	d->print = print;
+}
+
+static void scan_directory(struct tree *t, const char *path)
+{
+	struct directory *d = enter_directory(t, path);
+
+	if (d != NULL)
+		look_at_files(t, d);
 }
 
 /* Watch the parents of a directory, and itself, which may be moved away or replaced. */
 static void watch_way(struct tree *t, char *path)
 {
-	struct directory *d;
 	char *at = path;
 	char kept;
 
@@ -343,9 +319,7 @@ static void watch_way(struct tree *t, char *path)
 		at += 1 + strcspn(at + 1, "/");
 		kept = *at;
 		*at = '\0';
-		d = add_directory(t, path, EVENTS_ABOVE);
-		if (d != NULL)
-			d->above = true;
+		(void)add_watch(t, path, EVENTS_ABOVE);
 		*at = kept;
 	} while (kept != '\0');
 }
@@ -374,157 +348,94 @@ static void scan_pattern(struct tree *t, const char *pattern)
 		for (size_t i = base; i < strlen(at); i++)
 			if (at[i] == '/') {
 				at[i] = '\0';
-				(void)add_directory(t, *at != '\0' ? at : "/", EVENTS);
+				(void)add_watch(t, *at != '\0' ? at : "/", EVENTS);
 				at[i] = '/';
 			}
-	scan_directory(t, at, false);
+	scan_directory(t, at);
 }
 
-static void scan_all(struct tree *t)
+/* Watch all that there is now, by its name. */
+static void look_at_all(struct tree *t)
 {
+	uint64_t print = t->print;
+	uint64_t remote = 0;
+
+	while (t->used > 0)
+		free(t->list[--t->used].path);
+	t->print = 0;
+	t->due = true;
 	for (size_t i = 0; i < t->count; i++)
 		scan_pattern(t, t->patterns[i]);
+	for (size_t i = 0; i < t->used; i++) {
+		t->list[i].due = false;
+		remote += t->list[i].polled ? t->list[i].print : 0;
+	}
+	/* a file system out of reach shows no files for a while */
+	if (remote == 0)
+		t->print += t->remote;
+	else
+		t->remote = remote;
+	t->due = t->print != print;
 }
 
-/* Have files changed in directories that are polled? */
-static void poll_files(struct tree *t)
+static void look(struct tree *t)
 {
 	nsec_t begun = clock_now();
-	uint64_t print = t->print;
-	nsec_t newest = t->newest;
 
-	t->print = 0;
-	t->newest = 0;
-	for (size_t i = 0; i < t->used; i++)
-		t->list[i].scanned = false;
-	scan_all(t);
-	/* a file system out of reach shows no files for a while */
-	if (t->print == 0)
-		t->print = print;
-	else if (t->print != print)
-		note_change(t, t->newest > newest ? t->newest_path : "files");
-	t->poll_at = begun + POLL_LEAST + POLL_PART * (clock_now() - begun);
+	for (size_t i = 0; i < t->used && !t->due; i++)
+		if (t->list[i].due)
+			look_at_files(t, &t->list[i]);
+	if (t->due)
+		look_at_all(t);
+	t->took = clock_now() - begun;
 }
 
-/* Stop watching all directories, and start again with those that exist now. */
-static void begin_anew(struct tree *t, const char *what)
-{
-	note_change(t, what);
-	t->print = 0;
-	while (t->used > 0) {
-		(void)inotify_rm_watch(t->fd, t->list[t->used - 1].watch);
-		forget_directory(t, t->used - 1);
-	}
-	scan_all(t);
-}
-
-/* Check the parents by name: a removed directory sends an event only when the last process has
- * left it. */
-static void look_at_way(struct tree *t)
-{
-	for (size_t i = 0; i < t->used; i++) {
-		const struct directory *d = &t->list[i];
-
-		if (!d->above ||
-			inotify_add_watch(t->fd, d->path,
-				EVENTS_ABOVE | IN_MASK_ADD | IN_ONLYDIR) == d->watch)
-			continue;
-		begin_anew(t, t->first);
-		return;
-	}
-}
-
-/* ---- events ---- */
-
-/* A new file is empty, and will be written; a link is complete. */
-static bool is_empty_yet(const char *path)
-{
-	struct stat st;
-
-	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1;
-}
-
-static void handle_event(struct tree *t, const struct inotify_event *e)
-{
-	char path[PATH_MAX];
-	size_t at = find_watch(t, e->wd);
-	unsigned got;
-
-	if ((e->mask & IN_Q_OVERFLOW) != 0) {
-		begin_anew(t, "files");
-		return;
-	}
-	if (at == t->used)
-		return;
-	if ((e->mask & EVENTS_ABOVE) != 0) {
-		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): used > 0 */
-		text_copy(path, sizeof(path), t->list[at].path);
-		begin_anew(t, path);
-		return;
-	}
-	if ((e->mask & IN_IGNORED) != 0) {
-		forget_directory(t, at);
-		return;
-	}
-	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): used > 0 */
-	if (e->len == 0 || t->list[at].polled ||
-		snprintf(path, sizeof(path), "%s/%s",
-			/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): used > 0 */
-			t->list[at].path[1] != '\0' ? t->list[at].path : "",
-			e->name) >= (int)sizeof(path))
-		return;
-	got = match_path(t, path, false);
-	if ((e->mask & IN_ISDIR) == 0) {
-		if ((got & GLOB_FILE) != 0 && ((e->mask & IN_CREATE) == 0 || !is_empty_yet(path)))
-			note_change(t, path);
-	} else if ((got & GLOB_BELOW) != 0 && (e->mask & IN_MOVED_FROM) != 0) {
-		begin_anew(t, path);
-	} else if ((got & GLOB_BELOW) != 0 && (e->mask & (IN_CREATE | IN_MOVED_TO)) != 0) {
-		scan_directory(t, path, true);
-	}
-}
-
-static void take_all(struct tree *t)
+/* Note where something may have changed; what it was does not matter. */
+static void take_events(struct tree *t)
 {
 	char events[16384] __attribute__((aligned(8)));
 	ssize_t got = read(t->fd, events, sizeof(events));
-	ssize_t at = 0;
 
-	while (at < got) {
+	for (ssize_t at = 0; at < got;) {
 		const struct inotify_event *e = (const void *)(events + at);
+		struct directory *d = find_directory(t, e->wd);
 
-		handle_event(t, e);
 		at += (ssize_t)(sizeof(*e) + e->len);
+		t->due |= (e->mask & (EVENTS_ABOVE | IN_ISDIR | IN_Q_OVERFLOW)) != 0;
+		if (d != NULL)
+			d->due = true;
 	}
 }
 
-/* Time until the next poll in ms, for poll(2). */
-static int until_poll(const struct tree *t)
+static void look_until_quiet(struct tree *t)
 {
-	nsec_t left = t->poll_at - clock_now();
+	struct pollfd wait = {.fd = t->fd, .events = POLLIN};
+	nsec_t began = clock_now();
+	uint64_t print;
 
-	if (t->poll_at == 0)
-		return -1;
-	return left > 0 ? (int)(left / MSEC) + 1 : 0;
+	do {
+		while (poll(&wait, 1, (int)(QUIET / MSEC)) == 1 && clock_now() - began < LONGEST)
+			take_events(t);
+		print = t->print;
+		look(t);
+	} while (t->print != print && clock_now() - began < LONGEST);
 }
 
-static void follow_events(struct tree *t)
+static void follow_changes(struct tree *t)
 {
 	struct pollfd wait = {.fd = t->fd, .events = POLLIN};
 
 	for (;;) {
-		bool none = *t->first == '\0';
-		int got = poll(&wait, 1, none ? until_poll(t) : (int)(QUIET / MSEC));
+		nsec_t rest = POLL_PART * t->took;
+		nsec_t newest = t->newest;
+		uint64_t print = t->print;
 
-		if (got == 1)
-			take_all(t);
-		if (none && until_poll(t) == 0)
-			poll_files(t);
-		if (!none && (got == 0 || clock_now() - t->began >= LONGEST)) {
-			look_at_way(t);
-			t->plan->changed(t->plan->data, t->first);
-			*t->first = '\0';
-		}
+		(void)poll(NULL, 0, (int)(nsec_min(rest, REST) / MSEC));
+		t->due |= poll(&wait, 1, t->polls ? (int)((POLL_LEAST + rest) / MSEC) : -1) == 0;
+		look_until_quiet(t);
+		if (t->print != print)
+			t->plan->changed(t->plan->data,
+				t->newest > newest ? below_base(t, t->newest_path) : "files");
 	}
 }
 
@@ -552,7 +463,7 @@ static void tell_missing(const struct tree *t)
 
 int watchtree_run(const struct watchtree_plan *plan)
 {
-	struct tree t = {.plan = plan, .since = plan->since};
+	struct tree t = {.plan = plan};
 	size_t count = 0;
 	bool fine = true;
 
@@ -560,7 +471,8 @@ int watchtree_run(const struct watchtree_plan *plan)
 		count++;
 	t.patterns = calloc(count + 1, sizeof(*t.patterns));
 	t.found = calloc(count + 1, sizeof(*t.found));
-	fine = t.patterns != NULL && t.found != NULL;
+	t.list = calloc(DIRECTORIES_MAX, sizeof(*t.list));
+	fine = t.patterns != NULL && t.found != NULL && t.list != NULL;
 	for (size_t i = 0; fine && i < count; i++)
 		fine = add_pattern(&t, plan->patterns[i]) == 0;
 	t.fd = fine ? inotify_init1(IN_CLOEXEC) : -1;
@@ -571,9 +483,10 @@ int watchtree_run(const struct watchtree_plan *plan)
 					: "");
 		return -1;
 	}
-	scan_all(&t);
+	look_at_all(&t);
 	tell_missing(&t);
-	t.since = 0;
-	follow_events(&t);
+	if (plan->since != 0 && t.newest >= plan->since - TICK)
+		plan->changed(plan->data, below_base(&t, t.newest_path));
+	follow_changes(&t);
 	return 0;
 }

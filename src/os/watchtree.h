@@ -16,8 +16,8 @@ struct watchtree_plan {
 	char *const *patterns; /* ended by NULL */
 	nsec_t since;          /* report also what changed after this time
 				  of clock_wall(); or 0 */
-	/* Files have changed: `path` is the first of them, relative to the base
-	 * where it is below that. */
+	/* Files have changed: `path` is that which did last, relative to the base where it is
+	 * below that; or "files", which are gone. */
 	void (*changed)(void *data, const char *path);
 	/* A sentence about something that cannot be watched; all else is watched. */
 	void (*warn)(void *data, const char *text);

@@ -166,6 +166,15 @@ def test_what_is_written_together_is_one_restart(editor):
     assert len(changes(it)) == 2
 
 
+def test_a_file_that_is_opened_for_writing_and_not_written_is_no_change_a_removed_one_is():
+    it = watching()
+    os.close(os.open(CODE, os.O_WRONLY))
+    settle(it)
+    assert changes(it) == ["src/settled0.sh"]
+    notices(it, os.unlink, "app[1]/src/settled0.sh")
+    assert changes(it)[1:] == ["files"]
+
+
 def test_directories_and_files_that_are_made_later_count():
     it = watching("watch = later/*.x")
     it.logged("web: watch: 'later/*.x' matches no file yet")
