@@ -390,6 +390,16 @@ static void look(struct tree *t)
 	t->took = clock_now() - begun;
 }
 
+/* Is it a file that somebody has made and still has open?  Its last close(2) is an event, too. */
+static bool is_being_written(const struct directory *d, const char *name)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	return snprintf(path, sizeof(path), "%s/%s", d->path, name) < (int)sizeof(path) &&
+		lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1;
+}
+
 /* Note where something may have changed; what it was does not matter. */
 static void take_events(struct tree *t)
 {
@@ -402,7 +412,7 @@ static void take_events(struct tree *t)
 
 		at += (ssize_t)(sizeof(*e) + e->len);
 		t->due |= (e->mask & (EVENTS_ABOVE | IN_ISDIR | IN_Q_OVERFLOW)) != 0;
-		if (d != NULL)
+		if (d != NULL && ((e->mask & IN_CREATE) == 0 || !is_being_written(d, e->name)))
 			d->due = true;
 	}
 }
@@ -484,6 +494,7 @@ int watchtree_run(const struct watchtree_plan *plan)
 		return -1;
 	}
 	look_at_all(&t);
+	t.due = false; /* all is watched: what has changed since then is among the events */
 	tell_missing(&t);
 	if (plan->since != 0 && t.newest >= plan->since - TICK)
 		plan->changed(plan->data, below_base(&t, t.newest_path));

@@ -175,6 +175,19 @@ def test_a_file_that_is_opened_for_writing_and_not_written_is_no_change_a_remove
     assert changes(it)[1:] == ["files"]
 
 
+def test_a_file_that_is_being_written_is_a_change_when_it_is_closed():
+    it = watching()
+    new_file("app[1]/src/before.sh")
+    with open("app[1]/src/lib/slow.sh", "w") as f:
+        print("x", file=f, flush=True)
+        it.event("file-changed")
+        settle(it)
+        assert changes(it) == ["src/before.sh", "src/settled0.sh"]
+        print("y", file=f)
+    it.event("file-changed", 3)
+    assert changes(it)[2:] == ["src/lib/slow.sh"]
+
+
 def test_directories_and_files_that_are_made_later_count():
     it = watching("watch = later/*.x")
     it.logged("web: watch: 'later/*.x' matches no file yet")
