@@ -323,6 +323,9 @@ static int take_method(struct control_request *r, const char *name, struct error
 	for (unsigned i = 0; i < METHODS; i++) {
 		if (strcmp(name, methods[i]) != 0)
 			continue;
+		if (i == METHOD_ASK)
+			return error_set(
+				err, 0, "'ask' is no more: give each worker a 'listen' of its own");
 		r->method = (enum control_method)i;
 		r->last = r->method == METHOD_EVENTS ? -1 : 0;
 		return 0;

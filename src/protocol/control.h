@@ -50,7 +50,7 @@ enum control_method {
 	METHOD_UPGRADE,
 	METHOD_SEND,
 	METHOD_LOGS,
-	METHOD_ASK, /* of old: refused, with what to do instead */
+	METHOD_ASK, /* of old: refused */
 	METHOD_DRAIN,
 	METHOD_UNDRAIN,
 	METHOD_START,

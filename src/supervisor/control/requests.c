@@ -2,7 +2,6 @@
 #include "supervisor/control/internal.h"
 
 #include "base/text.h"
-#include "config/expand.h"
 #include "protocol/json.h"
 #include "supervisor/instance/instance.h"
 #include "supervisor/messages/messages.h"
@@ -457,14 +456,6 @@ static int do_config(struct client *c, const struct target *t, struct error *err
 	return ANSWERED;
 }
 
-static int do_ask(struct client *c, const struct target *t, struct error *err)
-{
-	(void)c;
-	(void)t;
-	return refuse_with(err, CONTROL_NO_METHOD,
-		"'ask' is no more: give each worker an address, 'listen = " LISTEN_EACH "'");
-}
-
 static method *const methods[METHODS] = {
 	[METHOD_STATUS] = do_status,
 	[METHOD_RESTART] = do_restart,
@@ -477,7 +468,6 @@ static method *const methods[METHODS] = {
 	[METHOD_UPGRADE] = do_upgrade,
 	[METHOD_SEND] = send_message,
 	[METHOD_LOGS] = do_logs,
-	[METHOD_ASK] = do_ask,
 	[METHOD_DRAIN] = turn_host,
 	[METHOD_UNDRAIN] = turn_host,
 	[METHOD_START] = do_start,
