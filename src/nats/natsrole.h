@@ -15,7 +15,7 @@
  * It gives up all rights before it connects, and connects again for ever, less and less
  * often.  While there is no connection it reads nothing, so that messages wait at
  * nclust.  What others publish it writes to the channel as lines
- * that begin with '{'; other lines begin with one of the signs below.  It ends when
+ * that begin with '{'; other lines begin with one of the signs below ('=' was one). It ends when
  * nclust has closed the channel, after what it has read is published.  Returns the exit
  * status: EX_CONFIG if the library cannot be loaded, EX_NOPERM if the rights stay.
  */
