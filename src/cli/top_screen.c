@@ -37,14 +37,6 @@ static int load_library(struct screen *s, struct error *err)
 
 /* ---- open and close ---- */
 
-static void take_colours(struct screen *s)
-{
-	s->colour = output_wants_colour(STDOUT_FILENO) && s->start_color() == OK &&
-		s->use_default_colors() == OK && s->init_pair(RED, COLOR_RED, -1) == OK &&
-		s->init_pair(GREEN, COLOR_GREEN, -1) == OK &&
-		s->init_pair(YELLOW, COLOR_YELLOW, -1) == OK;
-}
-
 int screen_load(struct screen *s, struct error *err)
 {
 	const char *name = getenv("TERM");
@@ -90,7 +82,10 @@ int screen_open(struct screen *s, struct error *err)
 	(void)s->keypad(*s->stdscr, TRUE);
 	(void)s->set_escdelay(25);
 	(void)s->curs_set(0);
-	take_colours(s);
+	s->colour = output_wants_colour(STDOUT_FILENO) && s->start_color() == OK &&
+		s->use_default_colors() == OK && s->init_pair(RED, COLOR_RED, -1) == OK &&
+		s->init_pair(GREEN, COLOR_GREEN, -1) == OK &&
+		s->init_pair(YELLOW, COLOR_YELLOW, -1) == OK;
 	screen_measure(s);
 	return 0;
 }

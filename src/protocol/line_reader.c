@@ -27,16 +27,6 @@ void line_reader_begin(struct line_reader *l, const char *data, size_t len)
 	l->left = len;
 }
 
-/* Append to the unfinished line; if it gets too long, none of it is kept. */
-static void add_part(struct line_reader *l, size_t len)
-{
-	if (!l->skipping && buffer_append(&l->part, l->at, len) == -1) {
-		l->skipping = true;
-		l->skipped++;
-		buffer_fini(&l->part);
-	}
-}
-
 static void drop_bytes(struct line_reader *l, size_t len)
 {
 	l->at += len;
@@ -57,7 +47,12 @@ bool line_reader_next(struct line_reader *l, const char **line, size_t *len)
 			drop_bytes(l, n + 1);
 			return true;
 		}
-		add_part(l, n);
+		/* Append to the unfinished line; if it gets too long, none of it is kept. */
+		if (!l->skipping && buffer_append(&l->part, l->at, n) == -1) {
+			l->skipping = true;
+			l->skipped++;
+			buffer_fini(&l->part);
+		}
 		drop_bytes(l, n + (end != NULL));
 		if (end == NULL)
 			break;

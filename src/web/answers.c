@@ -136,16 +136,6 @@ bool answer_is_ready(const json_t *cluster)
 		json_object_get(cluster, "accept") != NULL || is_waking(cluster);
 }
 
-static void tell_why(struct buffer *body, const json_t *cluster)
-{
-	buffer_printf(body,
-		"%s: %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " workers ready (%s)\n",
-		json_string_value(json_object_get(cluster, "name")),
-		json_integer_value(json_object_get(cluster, "ready")),
-		json_integer_value(json_object_get(cluster, "wanted")),
-		json_string_value(json_object_get(cluster, "state")));
-}
-
 static unsigned make_readiness(struct buffer *body, const char *json, size_t len)
 {
 	json_t *status = json_loadb(json, len, 0, NULL);
@@ -158,7 +148,13 @@ static unsigned make_readiness(struct buffer *body, const char *json, size_t len
 	json_array_foreach(clusters, i, cluster)
 	{
 		if (!answer_is_ready(cluster))
-			tell_why(body, cluster);
+			buffer_printf(body,
+				"%s: %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
+				" workers ready (%s)\n",
+				json_string_value(json_object_get(cluster, "name")),
+				json_integer_value(json_object_get(cluster, "ready")),
+				json_integer_value(json_object_get(cluster, "wanted")),
+				json_string_value(json_object_get(cluster, "state")));
 	}
 	if (!json_is_array(clusters))
 		buffer_string(body, "the status cannot be read\n");

@@ -18,7 +18,7 @@
 struct sharedmem_facts {
 	uint64_t size; /* whole pages */
 	uint64_t used; /* bytes in pages that are allocated */
-	uint64_t dev; /* dev and ino identify the segment while a process has it */
+	uint64_t dev;  /* dev and ino identify the segment while a process has it */
 	uint64_t ino;
 };
 

@@ -131,15 +131,6 @@ static void add_row(struct program *p, const struct calls *c, bool v6only_too)
 	p->code[start].jf = (uint8_t)(p->count - start - 1);
 }
 
-static void make_program(struct program *p, bool v6only_too)
-{
-	p->count = 0;
-	put_load(p, offsetof(struct seccomp_data, arch));
-	for (size_t i = 0; i < COUNT_OF(kinds); i++)
-		add_row(p, &kinds[i], v6only_too);
-	put_end(p, SECCOMP_RET_ALLOW); /* an architecture of no row */
-}
-
 /* Of no program, the kernel looks at the flags only: EFAULT, or EINVAL if it does not know one. */
 bool seccomp_waits_killable(void)
 {
@@ -159,7 +150,11 @@ int seccomp_install(bool v6only_too)
 	errno = ENOSYS;
 	if (kinds[0].arch == 0)
 		return -1;
-	make_program(&program, v6only_too);
+	program.count = 0;
+	put_load(&program, offsetof(struct seccomp_data, arch));
+	for (size_t i = 0; i < COUNT_OF(kinds); i++)
+		add_row(&program, &kinds[i], v6only_too);
+	put_end(&program, SECCOMP_RET_ALLOW); /* an architecture of no row */
 	prog = (struct sock_fprog){program.count, program.code};
 	fd = (int)trycall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
 		flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &prog);

@@ -175,13 +175,6 @@ static const char *score_of(const struct flight *flights, unsigned count)
 	return NULL;
 }
 
-static void score_all(struct flight *flights, unsigned count, const char *score)
-{
-	for (unsigned i = 0; i < count; i++)
-		if (has_execed(&flights[i]) && spawn_oom_score(flights[i].v.pid, score) == -1)
-			flights[i].unfit = errno;
-}
-
 static ssize_t read_own(char score[16])
 {
 	return process_read(getpid(), "oom_score_adj", score, 16);
@@ -205,13 +198,16 @@ static void set_scores(struct flight *flights, unsigned count)
 	}
 	if (strtol(before, NULL, 10) == strtol(score, NULL, 10))
 		return; /* the children have inherited the score */
-	for (int i = 0; i < 100; i++) {
-		score_all(flights, count, score);
+	for (int tries = 0; tries < 100; tries++) {
+		for (unsigned i = 0; i < count; i++)
+			if (has_execed(&flights[i]) &&
+				spawn_oom_score(flights[i].v.pid, score) == -1)
+				flights[i].unfit = errno;
 		if (read_own(after) == -1 || strcmp(before, after) == 0)
 			return;
 		(void)spawn_oom_score(getpid(), before);
 		/* exec needs a CPU for some µs, and a pause takes 0.9 ms */
-		if (i < YIELDS)
+		if (tries < YIELDS)
 			(void)sched_yield();
 		else
 			(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);

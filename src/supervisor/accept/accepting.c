@@ -330,16 +330,6 @@ static void accept_on_reloaded(struct service *service)
 		open_listeners(a);
 }
 
-static void stop_accepting(struct accepting *a)
-{
-	if (a->open && a->listeners.count > 0)
-		watch_listeners(a, false);
-	a->open = false;
-	a->paused_until = 0;
-	if (a->pending != -1)
-		close_unserved(a, fd_release(&a->pending));
-}
-
 static void accept_on_report(struct service *service, const struct report *r)
 {
 	struct accepting *a = service->accepting;
@@ -360,7 +350,12 @@ static void accept_on_report(struct service *service, const struct report *r)
 		(void)visits_reserve(a); /* without memory fewer are served at once */
 		accepting_look(a);
 	} else if (r->kind == REPORT_STATE && r->state >= CLUSTER_STOPPING) {
-		stop_accepting(a);
+		if (a->open && a->listeners.count > 0)
+			watch_listeners(a, false);
+		a->open = false;
+		a->paused_until = 0;
+		if (a->pending != -1)
+			close_unserved(a, fd_release(&a->pending));
 	}
 }
 

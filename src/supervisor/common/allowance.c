@@ -86,23 +86,6 @@ static nsec_t charge_cost(nsec_t *whole_at, nsec_t now, nsec_t cost)
 	return *whole_at - now < AHEAD_MOST ? 0 : *whole_at - now - AHEAD_MOST + REST_LEAST;
 }
 
-static void log_greedy_worker(struct child *child, const char *what)
-{
-	if (once_say(child->said, ONCE_GREEDY_WORKER))
-		log_worker(child, LOG_WARN,
-			"worker %d %s so much that it keeps nclust busy: "
-			"nclust now spends at most a tenth of a CPU on it",
-			(int)child->pid, what);
-}
-
-static void log_greedy_cluster(struct service *service)
-{
-	if (once_say(service->said, ONCE_GREEDY_CLUSTER))
-		log_warn("%s: its workers together keep nclust busy: nclust "
-			 "now spends at most two tenths of a CPU on them",
-			service->name);
-}
-
 void allowance_end(struct child *child, allowance_rest *rest, nsec_t begun, const char *what)
 {
 	struct service *service = child->service;
@@ -114,10 +97,15 @@ void allowance_end(struct child *child, allowance_rest *rest, nsec_t begun, cons
 	if ((alone == 0 && together == 0) || allowance_rests(child, rest) ||
 		!begin_rest(child, rest))
 		return;
-	if (alone > 0)
-		log_greedy_worker(child, what);
-	if (together > 0)
-		log_greedy_cluster(service);
+	if (alone > 0 && once_say(child->said, ONCE_GREEDY_WORKER))
+		log_worker(child, LOG_WARN,
+			"worker %d %s so much that it keeps nclust busy: "
+			"nclust now spends at most a tenth of a CPU on it",
+			(int)child->pid, what);
+	if (together > 0 && once_say(service->said, ONCE_GREEDY_CLUSTER))
+		log_warn("%s: its workers together keep nclust busy: nclust "
+			 "now spends at most two tenths of a CPU on them",
+			service->name);
 	timer_arm(service->sup->loop, &child->allowance.rests->timer,
 		alone > together ? alone : together);
 	rest(child, false);

@@ -211,15 +211,6 @@ void clients_turn_away(struct supervisor *sup, int *fd, int code, const char *wh
 
 /* ---- reading ---- */
 
-static void await_line(struct client *c)
-{
-	if (c->in.len >= CONTROL_LINE_MAX)
-		refuse_and_close(c, CONTROL_INVALID, "a request line is at most 64 KiB");
-	else if (c->line_since == NSEC_NEVER)
-		c->line_since = clock_now();
-	clients_arm_bounds(c->sup);
-}
-
 /* Run the buffered requests, as long as the client reads the answers: of a reader one in each turn,
  * as readers may be many, and each may have as many requests as it likes. */
 static void run_lines(struct client *c)
@@ -233,7 +224,12 @@ static void run_lines(struct client *c)
 		size_t len;
 
 		if (end == NULL) {
-			await_line(c);
+			if (c->in.len >= CONTROL_LINE_MAX)
+				refuse_and_close(
+					c, CONTROL_INVALID, "a request line is at most 64 KiB");
+			else if (c->line_since == NSEC_NEVER)
+				c->line_since = clock_now();
+			clients_arm_bounds(c->sup);
 			return;
 		}
 		len = (size_t)(end - c->in.data);

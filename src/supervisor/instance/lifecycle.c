@@ -403,16 +403,6 @@ static void look_if_ready(struct supervisor *sup)
 	memory_settle();
 }
 
-/* -d: a server that ends just after its listen(2), as one that daemonises itself, has not
- * started. */
-static void look_at_daemon(struct supervisor *sup)
-{
-	if (sup->instance.ready_once && !sup->instance.start_failed &&
-		(clock_now() >= sup->daemon.release_at || sup->instance.stopping ||
-			is_all_ended(sup)))
-		daemon_release(sup);
-}
-
 void lifecycle_look(struct supervisor *sup)
 {
 	if (sup->instance.over)
@@ -420,7 +410,12 @@ void lifecycle_look(struct supervisor *sup)
 	drop_left(sup);
 	if (!sup->instance.ready_once && !sup->instance.stopping)
 		look_if_ready(sup);
-	look_at_daemon(sup);
+	/* -d: a server that ends just after its listen(2), as one that daemonises itself, has not
+	 * started. */
+	if (sup->instance.ready_once && !sup->instance.start_failed &&
+		(clock_now() >= sup->daemon.release_at || sup->instance.stopping ||
+			is_all_ended(sup)))
+		daemon_release(sup);
 	if (!is_all_ended(sup) || hooks_are_under_way(sup, NULL) || !strays_are_gone(sup) ||
 		news_pending(sup))
 		return;

@@ -29,14 +29,6 @@ struct plan {
 
 /* ---- comparing ---- */
 
-/* Keep a command that a restart gave, unless the file has another command now. */
-static void keep_command(const struct settings *new, const struct cluster_settings *now)
-{
-	for (size_t i = 0; i < new->cluster_count; i++)
-		if (strcmp(new->clusters[i]->name, now->name) == 0)
-			command_keep(new->clusters[i], now->command_text, now->configured);
-}
-
 /*
  * Ask each cluster for the settings that are in force, or will be.  After a
  * failed rollout the core is back at settings that no file holds any more, and
@@ -55,7 +47,11 @@ static int look_at_old(struct supervisor *sup, struct plan *plan)
 
 		if (sup->services[i]->stage.leaving)
 			continue;
-		keep_command(plan->settings, now);
+		/* Keep a command that a restart gave, unless the file has another command now. */
+		for (size_t k = 0; k < plan->settings->cluster_count; k++)
+			if (strcmp(plan->settings->clusters[k]->name, now->name) == 0)
+				command_keep(plan->settings->clusters[k], now->command_text,
+					now->configured);
 		plan->old.clusters[count++] = (struct cluster_settings *)(uintptr_t)now;
 	}
 	plan->old.cluster_count = count;

@@ -38,16 +38,6 @@ static enum intercept_way find_way(void)
 	return fd != -1 || errno == EBADF ? WAY_ADOPT : WAY_REPLACE;
 }
 
-static void log_own_filter(struct supervisor *sup)
-{
-	if (sup->intercept.way == WAY_REPLACE && once_say(sup->said, ONCE_OWN_FILTER))
-		log_note("pidfd_open or pidfd_getfd is refused here (a "
-			 "container's seccomp profile?): nclust replaces the "
-			 "sockets of workers by "
-			 "its own, without the options that they set before "
-			 "bind (CAP_SYS_PTRACE avoids this)");
-}
-
 static bool is_trap_required(const struct cluster_settings *settings)
 {
 	return settings->intercept == INTERCEPT_ON || settings->ready == READY_LISTEN;
@@ -305,7 +295,12 @@ static void watch_calls(struct child *child, struct spawn_trap *trap)
 				strerror(trap->error));
 		return;
 	}
-	log_own_filter(sup);
+	if (sup->intercept.way == WAY_REPLACE && once_say(sup->said, ONCE_OWN_FILTER))
+		log_note("pidfd_open or pidfd_getfd is refused here (a "
+			 "container's seccomp profile?): nclust replaces the "
+			 "sockets of workers by "
+			 "its own, without the options that they set before "
+			 "bind (CAP_SYS_PTRACE avoids this)");
 	child->trap.fd = fd_release(&trap->fd);
 	await_call(child);
 }

@@ -608,16 +608,10 @@ static bool shows_by_udp(const struct service *service)
 	return l == NULL && !ports_any_tcp(service);
 }
 
-static void note_udp(struct child *child)
-{
-	if (shows_by_udp(child->service))
-		(void)ports_note(child, "", false, false);
-}
-
 void listens_look(struct child *child, bool bound)
 {
-	if (bound)
-		note_udp(child);
+	if (bound && shows_by_udp(child->service))
+		(void)ports_note(child, "", false, false);
 	/* the worker may listen as well, a moment later */
 	if (ports_any(child, false))
 		schedule_look(child, LISTEN_PATIENCE);

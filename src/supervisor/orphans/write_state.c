@@ -66,14 +66,6 @@ static void hold_fd(
 	keeper_hold(w->sup, what, id, fd, keeper_id);
 }
 
-static void hold_sockets(struct writing *w, struct listener *l, uint64_t cookie)
-{
-	hold_fd(w, LOGWIRE_A_LISTENER, cookie, l->fd, &l->keeper_id);
-	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
-		if (s->fd != l->fd)
-			hold_fd(w, LOGWIRE_A_LISTENER, socket_cookie(s->fd), s->fd, &s->keeper_id);
-}
-
 static void put_listener(struct writing *w, struct listener *l)
 {
 	struct orphan_state *state = w->orphan_state;
@@ -84,7 +76,10 @@ static void put_listener(struct writing *w, struct listener *l)
 		w->failed = true; /* a next nclust could not find it */
 	if (has_listener(state, cookie))
 		return;
-	hold_sockets(w, l, cookie);
+	hold_fd(w, LOGWIRE_A_LISTENER, cookie, l->fd, &l->keeper_id);
+	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
+		if (s->fd != l->fd)
+			hold_fd(w, LOGWIRE_A_LISTENER, socket_cookie(s->fd), s->fd, &s->keeper_id);
 	e = orphan_state_add(&state->listeners, &state->listener_count, sizeof(*e));
 	if (e == NULL) {
 		w->failed = true;

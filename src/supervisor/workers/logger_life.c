@@ -292,21 +292,16 @@ static void close_channel(struct supervisor *sup)
 	(void)close(channel);
 }
 
-static void forget_logger(struct supervisor *sup)
-{
-	job_forget(&sup->logger.life.job);
-	on_channel(sup->loop, &sup->logger.watcher, EV_READ);
-	close_channel(sup);
-	ev_timer_stop(sup->loop, &sup->logger.ends);
-	news_stop_waiting(sup);
-}
-
 /* Start another logger.  The old one has ended, or is reaped as a stray when it does. */
 static void replace_logger(struct supervisor *sup)
 {
 	nsec_t age = clock_now() - sup->logger.life.started;
 
-	forget_logger(sup);
+	job_forget(&sup->logger.life.job);
+	on_channel(sup->loop, &sup->logger.watcher, EV_READ);
+	close_channel(sup);
+	ev_timer_stop(sup->loop, &sup->logger.ends);
+	news_stop_waiting(sup);
 	if (!sup->instance.over && (age < ROLE_RESTART || start_logger(sup) == -1))
 		start_later(sup);
 }

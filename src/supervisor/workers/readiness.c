@@ -206,16 +206,6 @@ static void tell_core(struct child *child, enum event_kind kind, nsec_t span)
 	service_tell(child->service, &event);
 }
 
-static void publish_message(struct child *child, const struct notify_message *m)
-{
-	if (m->has_errno && news_spares(child))
-		news_say_worker(child, LOG_WARN, "worker-errno", "worker %d says: %s",
-			(int)child->pid, strerror(m->error));
-	if (m->reloading && news_spares(child))
-		news_say_worker(child, LOG_INFO, "worker-reloading",
-			"worker %d is reloading its configuration", (int)child->pid);
-}
-
 /* A master may say so before its processes serve, which the room intercept looks at next. */
 static void say_ready(struct child *child)
 {
@@ -236,7 +226,12 @@ static void apply_message(struct child *child, const struct notify_message *m)
 {
 	if (m->has_status)
 		set_status(child, m->status);
-	publish_message(child, m);
+	if (m->has_errno && news_spares(child))
+		news_say_worker(child, LOG_WARN, "worker-errno", "worker %d says: %s",
+			(int)child->pid, strerror(m->error));
+	if (m->reloading && news_spares(child))
+		news_say_worker(child, LOG_INFO, "worker-reloading",
+			"worker %d is reloading its configuration", (int)child->pid);
 	if (m->has_extend)
 		tell_core(child, EVENT_EXTEND, m->extend);
 	if (m->ready)

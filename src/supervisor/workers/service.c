@@ -25,16 +25,6 @@
 
 static void follow_port(struct service *service);
 
-static void warn_never_ready(struct service *service, const struct report *r)
-{
-	if (r->early == EARLY_DEATHS_MAX && r->why != WHY_STOP && r->ending.kind != ENDING_SPAWN &&
-		cluster_ready(service->core) > 0 && cluster_state(service->core) != CLUSTER_ROLLING)
-		news_say_slot(service, r->slot, LOG_WARN, "not-ready",
-			"not once ready in %u tries, while others "
-			"run; " TROUBLE_ONE_COPY,
-			EARLY_DEATHS_MAX);
-}
-
 /* What went wrong before the worker was ready is not the cause of its later end. */
 static void on_ready(struct service *service, const struct report *r)
 {
@@ -73,7 +63,13 @@ static void on_report(struct service *service, const struct report *r)
 			news_say_of(service, LOG_NOTE, "done",
 				"its command ends with success and is run again ('restart = never' "
 				"runs it once)");
-		warn_never_ready(service, r);
+		if (r->early == EARLY_DEATHS_MAX && r->why != WHY_STOP &&
+			r->ending.kind != ENDING_SPAWN && cluster_ready(service->core) > 0 &&
+			cluster_state(service->core) != CLUSTER_ROLLING)
+			news_say_slot(service, r->slot, LOG_WARN, "not-ready",
+				"not once ready in %u tries, while others "
+				"run; " TROUBLE_ONE_COPY,
+				EARLY_DEATHS_MAX);
 		renew_look(service); /* the worker may have removed its socket's file */
 		paths_look(service);
 		break;
