@@ -105,7 +105,8 @@ class World:
         for c in self.it.status().clusters:
             if c.name in but:
                 continue
-            found[c.name] = [c.generation, c.wanted, c.get("leader"), c.shared_memory]
+            memory = c.shared_memory and [c.shared_memory[of] for of in ("size", "used", "inode")]
+            found[c.name] = [c.generation, c.wanted, c.get("leader"), memory]
             found[c.name] += [(at.address, at.inode, at.learned) for at in c.listeners]
             if "accept" in c:
                 found[c.name] += c.accept.running, c.workers[0].pid
