@@ -208,15 +208,17 @@ static void describe_change(
 		[CHANGE_RESTART] = "rolling restart",
 	};
 	const char *name = c->old != NULL && c->new == NULL ? c->old->name : c->new->name;
+	bool refused = false;
 
+	for (size_t i = 0; s != NULL && i < s->sockets.learned.count; i++)
+		refused |= learned_only(s->sockets.learned.list[i]);
 	if (out->len > 0)
 		buffer_string(out, "; ");
 	if (c->old == NULL)
 		buffer_printf(out, "%s: new", name);
 	else if (c->new == NULL)
 		buffer_printf(out, "%s: removed%s", name,
-			s != NULL && s->sockets.learned.count > 0
-				? ", and until its workers have ended the ports that they have "
+			refused ? ", and until its workers have ended the ports that they have "
 				  "bound are refused to others; 'listen' would keep them"
 				: "");
 	else if (c->change == CHANGE_NONE)

@@ -112,6 +112,9 @@ def test_a_port_that_workers_have_bound_is_said_to_be_refused_meanwhile():
     it.wait(lambda: names(it) == ["site"])
     it.wait(lambda: it.cluster("site").ready == 2)
     assert knows(it, "site") and get().pid in it.pids("site")
+    reload(it, one("site", "listen = 0.0.0.0:8000", command=GRACEFUL))
+    rename("site", "web")
+    assert reload(it) == "web: new; site: removed"
 
 
 TWO = one("one", "listen = 8000") + one("two", "listen = 8001")
