@@ -182,9 +182,14 @@ $(B)/%.o: %.c $(B)/flags
 
 # The tests of a folder of tests/unit are one program.  Those of rooms have the bench of
 # room_lib.c, where functions of nclust can be replaced.
-BELOW := base cli config core courier logger os protocol supervisor
+BELOW := base cli config core courier logger os protocol
+# The functions of rooms that moments.c calls, too.
+HOOKS := $(shell grep -oE '[a-z_]+\((child|service|holding|sup|w)[,)]' src/supervisor/moments.c | \
+	sed 's/[(].*[),]//' | sort -u)
 WRAPPED := $(shell sed -n 's/^REPLACEABLE(\(.*\))/-Wl,--wrap=\1/p' \
-	tests/unit/room_replace.c)
+	tests/unit/room_replace.c) $(HOOKS:%=-Wl,--wrap=%)
+$(B)/tests/unit/room_replace.o: src/supervisor/moments.c
+$(B)/tests/unit/room_replace.o: PAGE_CFLAGS = -DHOOKS='$(patsubst %,HOOK(%),$(HOOKS))'
 ROOM_OBJECTS := $(B)/tests/unit/room_lib.o $(B)/tests/unit/room_replace.o
 .SECONDEXPANSION:
 $(B)/unit/%: $$(addprefix $(B)/,$$(addsuffix .o,$$(basename \

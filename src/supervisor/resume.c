@@ -11,7 +11,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/instance/instance.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/upgrade/upgrade.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/drain/drain.h"
@@ -125,7 +125,7 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 		steer_on_adopted(sup->services[i]);
 	for_each_child (child, children_of_all(sup))
 		child_resume(child);
-	PARTS(go_on, sup);
+	moment_go_on(sup);
 	fd_close(&r->binary.image);
 	(void)munmap((void *)(uintptr_t)in->data, in->len);
 	fd_close(&in->state);

@@ -543,7 +543,7 @@ static void release_all(struct supervisor *sup)
 		reexec_fini(sup); /* the check of an upgrade has nclust's sockets, too */
 	release_names(sup);
 	if (begun) {
-		PARTS_BACKWARDS(shutdown, sup);
+		moment_shutdown(sup);
 		signals_fini(sup);
 	}
 	log_to(STDERR_FILENO, "nclust: ", log_level());

@@ -218,21 +218,6 @@ void room_fail_spawns(int error)
 	spawn_error = error;
 }
 
-/* ---- the rooms ---- */
-
-/* What stands in place of parts.c: filled by the tests of a file. */
-static const struct part *used[40];
-extern const struct part *const parts[40] __attribute__((alias("used")));
-static unsigned used_count;
-extern const unsigned part_count __attribute__((alias("used_count")));
-
-void room_use_parts(const struct part *const *list, size_t count)
-{
-	ck_assert_uint_le(count, COUNT_OF(used));
-	memcpy(used, list, count * sizeof(*list));
-	used_count = (unsigned)count;
-}
-
 /* ---- the log ---- */
 
 static int log_fd = -1;
@@ -313,19 +298,6 @@ void room_begin(const char *ini)
 		open_cluster(r.s->clusters[i]);
 }
 
-static bool plain_on_stop(struct child *child, int signal, nsec_t span)
-{
-	(void)span;
-	if (signal != 0)
-		child_signal(child, signal);
-	return true;
-}
-
-const struct part plain_part = {
-	.name = "plain",
-	.stop = plain_on_stop,
-};
-
 static void end_cluster(struct service *service)
 {
 	for (uint32_t i = 0; i < service->child_slots; i++)
@@ -370,10 +342,12 @@ void room_stop(void)
 	room.services = NULL;
 }
 
+extern __typeof__(news_on_shutdown) __real_news_on_shutdown;
+
 void room_end(void)
 {
 	room_stop();
-	news_part.shutdown(&room);
+	__real_news_on_shutdown(&room);
 	strays_fini(&room);
 	childset_close(&room);
 	free(room.closer.list); /* a test may stand in place of its room */

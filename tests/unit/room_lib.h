@@ -4,7 +4,7 @@
 
 #include "unit.h"
 
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 
 #include <signal.h>
 #include <stdint.h>
@@ -18,21 +18,21 @@
  */
 extern struct supervisor room;
 
-/* The rooms that hear of what happens in the tests of this file, in place of the list of
- * parts.c. */
-#define ROOM_PARTS(...) \
-	static void use_parts(void) \
+/* The rooms that hear of moments in the tests of this file, by the first word of their functions
+ * in moments.c; or NULL.  Without "drain", a stop signal is sent to the worker at once. */
+#define ROOM_HEARS(...) \
+	static void hear_rooms(void) \
 	{ \
-		const struct part *const list[] = {__VA_ARGS__}; \
+		static const char *const rooms[] = {__VA_ARGS__, NULL}; \
 \
-		room_use_parts(list, COUNT_OF(list)); \
-		unit_replace_all(__BASE_FILE__); \
+		room_hears(__BASE_FILE__, rooms); \
 	} \
-	FILE_FIXTURE(use_parts)
-void room_use_parts(const struct part *const *list, size_t count);
+	FILE_FIXTURE(hear_rooms)
+void room_hears(const char *file, const char *const *rooms);
 
-/* In the tests of this file, which has ROOM_PARTS, this stands in place of nclust's function
- * of that name, which room_replace.c has to know:
+/* In the tests of this file, which has ROOM_HEARS, this stands in place of nclust's function
+ * of that name, which room_replace.c has to know, or of a room's
+ * function in moments.c:
  *
  *	REPLACED(size_t, process_tree)(pid_t pid, pid_t *list, size_t most) { ... }
  */
@@ -42,9 +42,6 @@ void room_use_parts(const struct part *const *list, size_t count);
 	UNIT_CONSTRUCTOR(replace_##f, \
 		unit_replace(__BASE_FILE__, (SFun *)(uintptr_t)&replaced_##f, (SFun)fake_##f)) \
 	static type fake_##f
-
-/* One that sends a worker its stop signal: the last of those that are asked. */
-extern const struct part plain_part;
 
 /* With the clusters of that text, which is an INI file; no worker is born. */
 void room_begin(const char *ini);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "room_lib.h"
+
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/look/look.h"
@@ -14,6 +16,7 @@
 #include "os/spawn/spawn.h"
 #include "os/vfork.h"
 #include "supervisor/common/foreign.h"
+#include "supervisor/drain/drain.h"
 #include "supervisor/drain/internal.h"
 #include "supervisor/hooks/hooks.h"
 #include "supervisor/intercept/internal.h"
@@ -116,3 +119,56 @@ REPLACEABLE(spawn)
 REPLACEABLE(spawn_many)
 REPLACEABLE(statefile_free)
 REPLACEABLE(vfork_run)
+
+/* ---- moments ---- */
+
+/* What moments.c calls (HOOKS, see Makefile) does nothing, unless its room hears. */
+static int hear_nothing(void)
+{
+	return 0;
+}
+#define NOTHING ((SFun)(uintptr_t)hear_nothing)
+
+#define HOOK(f) \
+	extern void __real_##f(void); \
+	extern SFun replaced_##f; \
+	SFun replaced_##f = NOTHING; \
+	__asm__(".text\n.globl __wrap_" #f "\n.type __wrap_" #f ", %function\n" \
+		"__wrap_" #f ":\n" JUMP(f));
+HOOKS
+#undef HOOK
+
+#define HOOK(f) {#f, &replaced_##f, __real_##f},
+static const struct {
+	const char *name;
+	SFun *where;
+	SFun real;
+} hooks[] = {HOOKS};
+
+static bool stop_plainly(struct child *child, int signal, nsec_t span)
+{
+	(void)span;
+	if (signal != 0)
+		child_signal(child, signal);
+	return true;
+}
+
+static bool is_of(const char *name, const char *word)
+{
+	size_t len = strlen(word);
+
+	return strncmp(name, word, len) == 0 && name[len] == '_';
+}
+
+void room_hears(const char *file, const char *const *rooms)
+{
+	for (size_t i = 0; i < COUNT_OF(hooks); i++)
+		*hooks[i].where = NOTHING;
+	unit_replace_all(file);
+	for (; *rooms != NULL; rooms++)
+		for (size_t i = 0; i < COUNT_OF(hooks); i++)
+			if (is_of(hooks[i].name, *rooms) && *hooks[i].where == NOTHING)
+				*hooks[i].where = hooks[i].real;
+	if (replaced_drain_on_stop == NOTHING)
+		replaced_drain_on_stop = (SFun)(uintptr_t)stop_plainly;
+}

@@ -4,7 +4,7 @@
 
 #include "os/socket/endpoint.h"
 #include "supervisor/common/carried.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 
 /*
  * `accept = yes`: nclust accepts connections, and starts the command once for each
@@ -14,7 +14,12 @@
  * nclust accepts connections only while there is a free slot.  Further connections wait in the
  * kernel's queue, which costs nothing.
  */
-extern const struct part accept_part;
+void accept_on_gone(struct child *child);
+int accept_on_begin(struct service *service);
+void accept_on_report(struct service *service, const struct report *report);
+void accept_on_reloaded(struct service *service);
+void accept_on_drop(struct service *service);
+void accept_on_go_on(struct supervisor *sup);
 
 /* Stops watching, and releases the listeners. */
 void accepting_close(struct service *service);
@@ -39,7 +44,6 @@ int visits_reserve(struct accepting *a);
 void visit_begin(struct accepting *a, const struct child *child, const struct peer *peer);
 /* The core has something to tell of such a process. */
 void visit_report(struct accepting *a, const struct report *r);
-/* Hooks of the part. */
 void accept_on_status(struct json_writer *w, const struct service *service);
 void accept_on_status_worker(struct json_writer *w, const struct child *child);
 /* A slot may be free again: accepts what waits. */

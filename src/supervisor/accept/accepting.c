@@ -322,7 +322,7 @@ static void open_listeners(struct accepting *a)
 	accepting_look(a);
 }
 
-static void accept_on_reloaded(struct service *service)
+void accept_on_reloaded(struct service *service)
 {
 	struct accepting *a = service->accepting;
 
@@ -330,7 +330,7 @@ static void accept_on_reloaded(struct service *service)
 		open_listeners(a);
 }
 
-static void accept_on_report(struct service *service, const struct report *r)
+void accept_on_report(struct service *service, const struct report *r)
 {
 	struct accepting *a = service->accepting;
 
@@ -370,7 +370,7 @@ static void init_accepting(struct accepting *a, struct service *service)
 	service->accepting = a;
 }
 
-static int accept_on_begin(struct service *service)
+int accept_on_begin(struct service *service)
 {
 	const struct cluster_settings *settings = cluster_settings(service->core);
 	struct accepting *a = settings->accept ? calloc(1, sizeof(*a)) : NULL;
@@ -396,7 +396,7 @@ void accepting_close(struct service *service)
 }
 
 /* The core has forgotten one that outlived SIGKILL, and does not report its end. */
-static void accept_on_gone(struct child *child)
+void accept_on_gone(struct child *child)
 {
 	struct accepting *a = child->service->accepting;
 
@@ -406,7 +406,7 @@ static void accept_on_gone(struct child *child)
 	accepting_arm(a, a->paused_until);
 }
 
-static void accept_on_drop(struct service *service)
+void accept_on_drop(struct service *service)
 {
 	accepting_close(service);
 	if (service->accepting != NULL)
@@ -439,22 +439,9 @@ static void resume_accepting(struct service *service)
 		open_listeners(a);
 }
 
-static void accept_on_go_on(struct supervisor *sup)
+void accept_on_go_on(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (sup->services[i]->accepting != NULL)
 			resume_accepting(sup->services[i]);
 }
-
-const struct part accept_part = {
-	.name = "accept",
-	.begin = accept_on_begin,
-	.report = accept_on_report,
-	.serves_connections = true,
-	.gone = accept_on_gone,
-	.reloaded = accept_on_reloaded,
-	.status = accept_on_status,
-	.status_worker = accept_on_status_worker,
-	.drop = accept_on_drop,
-	.go_on = accept_on_go_on,
-};

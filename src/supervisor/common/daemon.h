@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_DAEMON_H
 #define SUPERVISOR_DAEMON_H
 
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/common/state.h"
 
 /* -d: the process that the user started waits until the background process reports an exit status:
@@ -21,7 +21,8 @@ void daemon_failed(int *pipe, int status);
 
 /* ---- guard ---- */
 
-extern const struct part guard_part;
+void guard_on_go_on(struct supervisor *sup);
+void guard_on_shutdown(struct supervisor *sup);
 
 /* Cleaners of temporary files remove the runtime directories of running programs.  The guard learns
  * that by inotify(7) and makes the directories, the lock, the control socket and the workers'

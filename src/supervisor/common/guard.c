@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -39,9 +39,8 @@ static int remake_files(struct supervisor *sup, struct error *err)
 {
 	if (rundir_renew(&sup->rundir, sup->settings->runtime_directory, err) == -1)
 		return -1;
-	for (unsigned i = 0; i < part_count; i++)
-		if (parts[i]->renew != NULL && parts[i]->renew(sup, err) == -1)
-			return -1;
+	if (moment_renew(sup, err) == -1)
+		return -1;
 	watch_rundir(sup);
 	once_forget(sup->said, ONCE_NOT_REMADE);
 	return 0;
@@ -96,7 +95,7 @@ static void init_watchers(struct supervisor *sup)
 	io_init(&sup->guard.watcher, on_removed, sup->guard.watcher.fd, sup);
 }
 
-static void guard_on_go_on(struct supervisor *sup)
+void guard_on_go_on(struct supervisor *sup)
 {
 	bool remake = sup->guard.timer.active != 0; /* as the upgrade has carried it */
 
@@ -122,7 +121,7 @@ void guard_init(struct supervisor *sup)
 	watch_rundir(sup);
 }
 
-static void guard_on_shutdown(struct supervisor *sup)
+void guard_on_shutdown(struct supervisor *sup)
 {
 	int fd = sup->guard.watcher.fd;
 
@@ -132,9 +131,3 @@ static void guard_on_shutdown(struct supervisor *sup)
 	ev_io_stop(sup->loop, &sup->guard.watcher);
 	(void)close(fd);
 }
-
-const struct part guard_part = {
-	.name = "guard",
-	.go_on = guard_on_go_on,
-	.shutdown = guard_on_shutdown,
-};

@@ -9,7 +9,7 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -51,7 +51,7 @@ static void give_out_event(struct supervisor *sup, struct buffer *out, struct se
 	if (line == NULL || out->failed)
 		return;
 	add_to_history(sup, line, out->len);
-	PARTS(told, sup, service, report, line, sentence);
+	moment_told(sup, service, report, line, sentence);
 }
 
 /* If nclust lacks something, every empty slot tries in vain to start a worker: only the first try
@@ -149,7 +149,7 @@ static bool is_expected(const struct report *r)
 		(r->kind == REPORT_ROLLOUT_FAILED && r->why == WHY_BEFORE);
 }
 
-static void news_on_report(struct service *service, const struct report *report)
+void news_on_report(struct service *service, const struct report *report)
 {
 	struct supervisor *sup = service->sup;
 	struct history *h = sup->news.history;
@@ -272,7 +272,7 @@ void news_say_numbers(const struct child *child, enum log_level level, const cha
 
 /* ---- limits for what a worker can cause ---- */
 
-static void news_on_dying(struct child *child)
+void news_on_dying(struct child *child)
 {
 	unsigned count = child->life.left_out;
 
@@ -432,7 +432,7 @@ const struct carried carried_history = {
 	.make = make_history,
 };
 
-static void news_on_shutdown(struct supervisor *sup)
+void news_on_shutdown(struct supervisor *sup)
 {
 	if (sup->news.history == NULL)
 		return;
@@ -443,11 +443,3 @@ static void news_on_shutdown(struct supervisor *sup)
 	free(sup->news.history);
 	sup->news.history = NULL;
 }
-
-const struct part news_part = {
-	.name = "news",
-	.dying = news_on_dying,
-	.report = news_on_report,
-	.status = news_on_status,
-	.shutdown = news_on_shutdown,
-};

@@ -5,10 +5,12 @@
 #include "base/log.h"
 #include "os/look/look.h"
 #include "os/place/sharedmem.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/common/state.h"
 
-extern const struct part news_part;
+void news_on_dying(struct child *child);
+void news_on_report(struct service *service, const struct report *report);
+void news_on_shutdown(struct supervisor *sup);
 
 struct carried;
 

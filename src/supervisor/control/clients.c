@@ -381,7 +381,7 @@ static int bind_control(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-static int control_on_renew(struct supervisor *sup, struct error *err)
+int control_on_renew(struct supervisor *sup, struct error *err)
 {
 	const struct socket_file *file = &sup->control.file;
 	struct stat st;
@@ -405,7 +405,7 @@ static void init_watchers(struct supervisor *sup, int fd)
 	ev_set_priority(&sup->control.listen, BEFORE_WORKERS);
 }
 
-static void control_on_go_on(struct supervisor *sup)
+void control_on_go_on(struct supervisor *sup)
 {
 	init_watchers(sup, sup->control.listen.fd);
 	if (sup->control.listen.fd != -1)
@@ -455,7 +455,7 @@ void clients_drop_own(struct supervisor *sup)
 }
 
 /* Answer clients that wait for the end, send what is queued, and close. */
-static void control_on_shutdown(struct supervisor *sup)
+void control_on_shutdown(struct supervisor *sup)
 {
 	struct control *all = &sup->control;
 	nsec_t until = clock_now() + SECOND;
@@ -473,14 +473,3 @@ static void control_on_shutdown(struct supervisor *sup)
 		client_free(c);
 	}
 }
-
-const struct part control_part = {
-	.name = "control",
-	.status_worker = control_on_status_worker,
-	.drop = control_on_drop,
-	.told = control_on_told,
-	.renew = control_on_renew,
-	.go_on = control_on_go_on,
-	.shutdown = control_on_shutdown,
-	.verb = control_on_verb,
-};

@@ -4,12 +4,20 @@
 
 #include "protocol/control.h"
 #include "supervisor/common/carried.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/common/state.h"
 
 /* ---- clients ---- */
 
-extern const struct part control_part;
+void control_on_status_worker(struct json_writer *w, const struct child *child);
+void control_on_drop(struct service *service);
+void control_on_go_on(struct supervisor *sup);
+void control_on_shutdown(struct supervisor *sup);
+/* Events are sent to the clients that want them, and answer those that wait. */
+void control_on_told(struct supervisor *sup, struct service *service, const struct report *report,
+	const char *json, const char *sentence);
+int control_on_renew(struct supervisor *sup, struct error *err);
+int control_on_verb(struct supervisor *sup, const struct verb_step *verb);
 
 /*
  * The control socket and its clients.  All that a client can make grow is
@@ -61,7 +69,7 @@ struct client {
 	struct control_request request;
 	struct expectation *expected;
 	size_t expected_count;
-	bool pending;       /* what concerns the whole instance is not over: the hook `verb` */
+	bool pending;       /* what concerns the whole instance is not over: moment_verb() */
 	char outcome[600];  /* the sentence of the result or error */
 	uint64_t missed;    /* messages of workers that were not shown */
 	uint32_t only_slot; /* of a status, events or logs, with request.target */

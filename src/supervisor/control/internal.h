@@ -38,21 +38,11 @@ void request_finish(struct client *c);
 /* nclust ends: answer with what is known. */
 void request_cut_off(struct client *c);
 
-/* Hooks of the part: events are sent to the clients that want them, and answer those that wait. */
-void control_on_told(struct supervisor *sup, struct service *service, const struct report *report,
-	const char *json, const char *sentence);
-int control_on_verb(struct supervisor *sup, const struct verb_step *verb);
-void control_on_drop(struct service *service);
-
 /* ---- status ---- */
 
 /* status.c: answer with a status of all clusters, or of that of the target, or of c->only_slot of
  * it; at once, or after a census. */
 void status_begin(struct client *c);
-
-struct child;
-/* A hook (clients.c): counts of the messages to and from the worker. */
-void control_on_status_worker(struct json_writer *w, const struct child *child);
 
 /* ---- events ---- */
 

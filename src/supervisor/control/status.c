@@ -123,7 +123,7 @@ static void put_usage(struct json_writer *w, struct child *child, const struct w
 	}
 }
 
-/* Called after health's hook and before node's (parts.c). */
+/* Counts of the messages to and from the worker. */
 void control_on_status_worker(struct json_writer *w, const struct child *child)
 {
 	const struct channel *c = child->channel;
@@ -182,7 +182,7 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 	if (all && child != NULL && child->life.status != NULL)
 		json_put_text(w, "status", child->life.status);
 	if (child != NULL)
-		PARTS_BACKWARDS(status_worker, w, child);
+		moment_status_worker(w, child);
 	if (all) {
 		put_ending(w, view);
 		trouble_put_slot(w, s, slot, now);
@@ -297,7 +297,7 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	json_put_int(w, "wanted", service_is_done(s) ? 0 : service_counts(s).workers);
 	json_put_int(w, "ready", service_counts(s).ready);
 	json_put_int(w, "generation", cluster_generation(s->core));
-	PARTS(status, w, s);
+	moment_status(w, s);
 	json_put_bool(w, "notify_seen", cluster_knows_notify(s->core));
 	json_put_bool(w, "listen_seen", cluster_knows_listen(s->core));
 	json_put_text(w, "state", cluster_state_name(cluster_state(s->core)));

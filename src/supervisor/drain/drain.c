@@ -250,7 +250,7 @@ static bool needs_order(const struct service *service, const struct rollout_view
 
 /* Before a rollout picks its next slot: looks at workers in turn up to the first idle one and
  * reports each to the core, because busy workers take longer to drain. */
-static void drain_on_choose(struct service *service)
+void drain_on_choose(struct service *service)
 {
 	nsec_t until = clock_now() + TURN_SPAN;
 	struct rollout_view rollout = cluster_view_rollout(service->core);
@@ -319,7 +319,7 @@ static void send_stop_signal(struct child *child, int signal)
 		go_on_after_signal(d);
 }
 
-static bool drain_on_stop(struct child *child, int signal, nsec_t span)
+bool drain_on_stop(struct child *child, int signal, nsec_t span)
 {
 	if (signal == 0)
 		begin_drain(child, span);
@@ -328,7 +328,7 @@ static bool drain_on_stop(struct child *child, int signal, nsec_t span)
 	return true;
 }
 
-static void drain_on_dying(struct child *child)
+void drain_on_dying(struct child *child)
 {
 	struct drain *d = child->traffic.drain;
 
@@ -350,7 +350,7 @@ void drain_settle(struct supervisor *sup)
 	job_end(&sup->traffic.helper);
 }
 
-static void drain_on_shutdown(struct supervisor *sup)
+void drain_on_shutdown(struct supervisor *sup)
 {
 	while (sup->traffic.drains != NULL)
 		drain_free(sup->traffic.drains);
@@ -359,7 +359,7 @@ static void drain_on_shutdown(struct supervisor *sup)
 }
 
 /* Chooses the worker's lane, which goes into the worker's environment and the state file. */
-static int drain_on_prepare(struct child *child, struct birth *birth, struct error *err)
+int drain_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	(void)err;
 	if (child->service->accepting != NULL)
@@ -380,7 +380,7 @@ static void resume_drain(struct child *child)
 		begin_drain(child, left);
 }
 
-static void drain_on_go_on(struct supervisor *sup)
+void drain_on_go_on(struct supervisor *sup)
 {
 	struct child *child;
 
@@ -390,7 +390,7 @@ static void drain_on_go_on(struct supervisor *sup)
 	host_go_on(sup);
 }
 
-static void drain_on_gone(struct child *child)
+void drain_on_gone(struct child *child)
 {
 	steer_left(child);
 	if (child->service->accepting == NULL && child->pid != 0)
@@ -398,26 +398,8 @@ static void drain_on_gone(struct child *child)
 }
 
 /* An earlier nclust may have left the worker frozen. */
-static void drain_on_adopt(struct child *child, struct worker_fds *fds)
+void drain_on_adopt(struct child *child, struct worker_fds *fds)
 {
 	if (fds->entry->phase == STATE_STOPPING)
 		thaw_tree(child->pid, child->pidfd);
 }
-
-const struct part drain_part = {
-	.name = "drain",
-	.prepare = drain_on_prepare,
-	.uses = steer_on_uses,
-	.stop = drain_on_stop,
-	.dying = drain_on_dying,
-	.gone = drain_on_gone,
-	.adopt = drain_on_adopt,
-	.adopted = steer_on_adopted,
-	.report = steer_on_report,
-	.reloaded = steer_on_reloaded,
-	.choose = drain_on_choose,
-	.status = imbalance_on_status,
-	.drop = steer_on_drop,
-	.go_on = drain_on_go_on,
-	.shutdown = drain_on_shutdown,
-};

@@ -2,10 +2,17 @@
 #ifndef SUPERVISOR_DRAIN_H
 #define SUPERVISOR_DRAIN_H
 
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/common/state.h"
 
-extern const struct part drain_part;
+int drain_on_prepare(struct child *child, struct birth *birth, struct error *err);
+bool drain_on_stop(struct child *child, int signal, nsec_t span);
+void drain_on_dying(struct child *child);
+void drain_on_gone(struct child *child);
+void drain_on_adopt(struct child *child, struct worker_fds *fds);
+void drain_on_choose(struct service *service);
+void drain_on_go_on(struct supervisor *sup);
+void drain_on_shutdown(struct supervisor *sup);
 
 /*
  * Stops a worker without losing a request, with no help from the worker.  nclust watches the
@@ -48,7 +55,7 @@ bool courier_order(struct supervisor *sup, const struct courier_order *order, co
  */
 #define HOST_PATIENCE (60 * SECOND)
 
-/* Begins a drain or an undrain, whose end the hook `verb` tells. */
+/* Begins a drain or an undrain, whose end moment_verb() tells. */
 void host_turn(struct supervisor *sup, bool drained, nsec_t patience);
 
 /* Notes who has asked whether to send clients here: "agent 10.0.0.1,http 10.0.0.2". */
@@ -111,6 +118,14 @@ void steer_on_adopted(struct service *service);
 
 /* Settings that need no rollout are in force. */
 void steer_on_reloaded(struct service *service);
+
+/*
+ * `balance = auto`: workers share a socket.  One of them may have most of the load, as happens with
+ * servers that wait by EPOLLEXCLUSIVE, because the kernel wakes the same worker again and again:
+ * then the status advises `balance = rr`.  The evidence is the CPU time that each worker has used
+ * since it was ready.  The kernel counts that anyway, so no process is woken.
+ */
+void imbalance_on_status(struct json_writer *w, const struct service *service);
 
 /* Has a listener of the service several sockets? */
 bool steer_is_busy(const struct service *service);

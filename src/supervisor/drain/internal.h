@@ -4,7 +4,7 @@
 
 #include "os/look/look.h"
 #include "protocol/courier.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/common/state.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/drain/quiet.h"
@@ -227,16 +227,6 @@ bool steer_open_waits(struct steer *s, struct listener *l);
 /* Returns the latest lane of that slot's own sockets and workers; LANE_NONE: there are none. */
 unsigned steer_latest_lane(const struct steer *s, uint32_t slot);
 #define LANE_NONE UINT_MAX
-
-/* ---- imbalance ---- */
-
-/*
- * `balance = auto`: workers share a socket.  One of them may have most of the load, as happens with
- * servers that wait by EPOLLEXCLUSIVE, because the kernel wakes the same worker again and again:
- * then the status advises `balance = rr`.  The evidence is the CPU time that each worker has used
- * since it was ready.  The kernel counts that anyway, so no process is woken.
- */
-void imbalance_on_status(struct json_writer *w, const struct service *service);
 
 /* ---- thaw ---- */
 

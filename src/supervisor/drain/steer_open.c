@@ -4,7 +4,7 @@
 #include "base/nsec.h"
 #include "os/clock.h"
 #include "os/socket/reuseport.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/drain/internal.h"
@@ -210,7 +210,7 @@ static unsigned open_lane(struct steer *s)
 		return 0;
 	s->last_lane = lane;
 	/* the state file must have the sockets before a worker does */
-	PARTS(write_down, service->sup);
+	moment_write_down(service->sup);
 	return lane;
 }
 
@@ -238,7 +238,7 @@ bool steer_open_waits(struct steer *s, struct listener *l)
 		!reuseport_can_migrate() || !steer_is_among_us(s, l) ||
 		join_group(s, l, LANE_WAITS, SLOT_ALL) == -1)
 		return false;
-	PARTS(write_down, s->service->sup);
+	moment_write_down(s->service->sup);
 	return true;
 }
 
@@ -301,7 +301,7 @@ static void open_all_own(struct steer *s, const struct child *child)
 	for (size_t i = 0; r != NULL && i < r->listeners.count; i++)
 		opened |= open_own(s, r->listeners.list[i], child, false);
 	if (opened)
-		PARTS(write_down, s->service->sup);
+		moment_write_down(s->service->sup);
 }
 
 static unsigned later_lane(unsigned lane, unsigned other)
@@ -414,7 +414,7 @@ static void provide_socket(
 	if (k == NULL || k->bound)
 		return;
 	k->bound = true;
-	PARTS(write_down, s->service->sup);
+	moment_write_down(s->service->sup);
 	steer_adjust(s);
 }
 

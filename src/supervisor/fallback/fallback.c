@@ -278,7 +278,7 @@ static void note_report(struct outage *o, const struct report *r)
 	}
 }
 
-static void fallback_on_report(struct service *s, const struct report *r)
+void fallback_on_report(struct service *s, const struct report *r)
 {
 	if (settings_of(s)->fallback == NULL && s->outage.number == 0)
 		return;
@@ -287,12 +287,12 @@ static void fallback_on_report(struct service *s, const struct report *r)
 	look_soon(s->sup, s->outage.answered && is_out(s) ? AGAIN_LEAST : 0);
 }
 
-static void fallback_on_reloaded(struct service *s)
+void fallback_on_reloaded(struct service *s)
 {
 	look_soon(s->sup, 0);
 }
 
-static void fallback_on_go_on(struct supervisor *sup)
+void fallback_on_go_on(struct supervisor *sup)
 {
 	const struct courier_order nothing = {.cluster = 0};
 
@@ -302,7 +302,7 @@ static void fallback_on_go_on(struct supervisor *sup)
 	look_soon(sup, 0);
 }
 
-static void fallback_on_let_go(struct holding *h)
+void fallback_on_let_go(struct holding *h)
 {
 	struct supervisor *sup = h->listener != NULL ? h->listener->sup : NULL;
 
@@ -313,25 +313,25 @@ static void fallback_on_let_go(struct holding *h)
 	look_soon(sup, AGAIN_LEAST);
 }
 
-static void fallback_on_uses(struct child *child, struct listener *l, enum listener_use use)
+void fallback_on_uses(struct child *child, struct listener *l, enum listener_use use)
 {
 	(void)l;
 	if (child->service->outage.since != 0 && (use == USE_GIVEN || use == USE_OWN))
 		look_soon(child->service->sup, AGAIN_LEAST);
 }
 
-static void fallback_on_drop(struct service *s)
+void fallback_on_drop(struct service *s)
 {
 	if (has_courier(s->sup))
 		take_back(s);
 }
 
-static void fallback_on_shutdown(struct supervisor *sup)
+void fallback_on_shutdown(struct supervisor *sup)
 {
 	ev_timer_stop(sup->loop, &sup->fallback.look);
 }
 
-static void fallback_on_status(struct json_writer *w, const struct service *s)
+void fallback_on_status(struct json_writer *w, const struct service *s)
 {
 	const struct outage *o = &s->outage;
 
@@ -341,16 +341,3 @@ static void fallback_on_status(struct json_writer *w, const struct service *s)
 	json_put_int(w, "answers", (int64_t)o->answers);
 	json_close_object(w);
 }
-
-const struct part fallback_part = {
-	.name = "fallback",
-	.report = fallback_on_report,
-	.adopted = fallback_on_reloaded,
-	.status = fallback_on_status,
-	.drop = fallback_on_drop,
-	.let_go = fallback_on_let_go,
-	.uses = fallback_on_uses,
-	.go_on = fallback_on_go_on,
-	.reloaded = fallback_on_reloaded,
-	.shutdown = fallback_on_shutdown,
-};

@@ -245,7 +245,7 @@ void monitor_begin(
 		monitor_arm(a, wait);
 }
 
-static void health_on_drop(struct service *service)
+void health_on_drop(struct service *service)
 {
 	for (unsigned i = 0; i < MONITORS; i++) {
 		struct monitor *a = service->asks.of[i];
@@ -262,7 +262,7 @@ static void health_on_drop(struct service *service)
 
 /* ---- life ---- */
 
-static void health_on_born(struct child *child, struct birth *birth)
+void health_on_born(struct child *child, struct birth *birth)
 {
 	(void)birth;
 	if (child->service->accepting == NULL)
@@ -275,7 +275,7 @@ static void begin_monitors(struct service *service, const struct child *only)
 		monitor_begin(service, only, which, 0);
 }
 
-static void health_on_report(struct service *service, const struct report *r)
+void health_on_report(struct service *service, const struct report *r)
 {
 	struct child *child = child_find(service, r->slot, r->worker);
 
@@ -314,14 +314,14 @@ static void go_on_with(struct child *child)
 		health_prove(child);
 }
 
-static void health_on_reloaded(struct service *service)
+void health_on_reloaded(struct service *service)
 {
 	if (service->stage.live)
 		begin_monitors(service, NULL);
 }
 
 /* Workers were carried through an upgrade, or taken over: asks them again. */
-static void health_on_adopted(struct service *service)
+void health_on_adopted(struct service *service)
 {
 	struct child *child;
 
@@ -330,7 +330,7 @@ static void health_on_adopted(struct service *service)
 	begin_monitors(service, NULL);
 }
 
-static void health_on_gone(struct child *child)
+void health_on_gone(struct child *child)
 {
 	struct health *h = child->health;
 
@@ -344,7 +344,7 @@ static void health_on_gone(struct child *child)
 	child->hang = NULL;
 }
 
-static void health_on_status_worker(struct json_writer *w, const struct child *child)
+void health_on_status_worker(struct json_writer *w, const struct child *child)
 {
 	const struct health *h = child->health;
 
@@ -362,24 +362,11 @@ static void health_on_status_worker(struct json_writer *w, const struct child *c
 	json_close_object(w);
 }
 
-static void health_on_go_on(struct supervisor *sup)
+void health_on_go_on(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
 		health_on_adopted(sup->services[i]);
 }
-
-const struct part health_part = {
-	.name = "health",
-	.born = health_on_born,
-	.gone = health_on_gone,
-	.adopted = health_on_adopted,
-	.report = health_on_report,
-	.reloaded = health_on_reloaded,
-	.status = held_on_status,
-	.status_worker = health_on_status_worker,
-	.drop = health_on_drop,
-	.go_on = health_on_go_on,
-};
 
 /* ---- an upgrade ---- */
 

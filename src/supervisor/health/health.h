@@ -4,10 +4,17 @@
 
 #include "os/look/look.h"
 #include "supervisor/common/carried.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/common/state.h"
 
-extern const struct part health_part;
+void health_on_born(struct child *child, struct birth *birth);
+void health_on_gone(struct child *child);
+void health_on_adopted(struct service *service);
+void health_on_report(struct service *service, const struct report *report);
+void health_on_reloaded(struct service *service);
+void health_on_status_worker(struct json_writer *w, const struct child *child);
+void health_on_drop(struct service *service);
+void health_on_go_on(struct supervisor *sup);
 
 /* Since when nothing has moved on a worker's connections (stall.c). */
 struct unmoved {

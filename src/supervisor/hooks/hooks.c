@@ -302,7 +302,7 @@ static void enqueue_hook(
 }
 
 /* Queue the hooks that the settings name for this report. */
-static void hooks_on_report(struct service *service, const struct report *r)
+void hooks_on_report(struct service *service, const struct report *r)
 {
 	switch (r->kind) {
 	case REPORT_READY:
@@ -339,7 +339,7 @@ static void hooks_on_report(struct service *service, const struct report *r)
 /* ---- after an upgrade ---- */
 
 /* Hooks that were running go on; those that wait are started soon. */
-static void hooks_on_go_on(struct supervisor *sup)
+void hooks_on_go_on(struct supervisor *sup)
 {
 	struct hooks *hooks = &sup->commands.hooks;
 
@@ -363,7 +363,7 @@ static bool wait_for(const struct service *service)
 	return false;
 }
 
-static void hooks_on_drop(struct service *service)
+void hooks_on_drop(struct service *service)
 {
 	for (struct hook_run *run = service->sup->commands.hooks.head; run != NULL; run = run->next)
 		if (run->service == service)
@@ -390,7 +390,7 @@ bool hooks_are_under_way(struct supervisor *sup, const struct service *service)
 	return service != NULL ? wait_for(service) : !are_over(sup);
 }
 
-static void hooks_on_shutdown(struct supervisor *sup)
+void hooks_on_shutdown(struct supervisor *sup)
 {
 	struct hooks *hooks = &sup->commands.hooks;
 	struct hook_run *next;
@@ -410,11 +410,3 @@ static void hooks_on_shutdown(struct supervisor *sup)
 	helpers_free(sup);
 	ev_timer_stop(sup->loop, &hooks->look);
 }
-
-const struct part hooks_part = {
-	.name = "hooks",
-	.report = hooks_on_report,
-	.drop = hooks_on_drop,
-	.go_on = hooks_on_go_on,
-	.shutdown = hooks_on_shutdown,
-};

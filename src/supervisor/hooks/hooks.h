@@ -4,7 +4,7 @@
 
 #include "supervisor/common/carried.h"
 #include "supervisor/common/job.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 
 /* ---- helper ---- */
 
@@ -74,7 +74,10 @@ void helpers_free(struct supervisor *sup);
 
 /* ---- hooks ---- */
 
-extern const struct part hooks_part;
+void hooks_on_report(struct service *service, const struct report *report);
+void hooks_on_drop(struct service *service);
+void hooks_on_go_on(struct supervisor *sup);
+void hooks_on_shutdown(struct supervisor *sup);
 
 /*
  * `on-EVENT`: commands that run when something happens to a cluster, with the

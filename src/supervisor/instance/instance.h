@@ -3,12 +3,12 @@
 #define SUPERVISOR_INSTANCE_H
 
 #include "supervisor/common/carried.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/common/state.h"
 
 /* ---- lifecycle ---- */
 
-extern const struct part instance_part;
+void instance_on_report(struct service *service, const struct report *report);
 
 /* The instance as a whole: when it counts as started, how it stops, with what
  * status it ends. */
@@ -46,7 +46,7 @@ void manager_status(struct supervisor *sup);
  * cluster is over when the service's stage.awaited says so. */
 
 /* Begin a reload: the configuration is read, then reload_run() is called,
- * and the hooks `reloaded` and `verb`.  `restart`: also roll clusters that have not changed;
+ * moment_reloaded() and moment_verb().  `restart`: also roll clusters that have not changed;
  * `drops_ports`: new workers may listen on fewer addresses than the old ones.  -1
  * and `err`: it did not begin. */
 int reload_begin(struct supervisor *sup, bool restart, bool drops_ports, struct error *err);

@@ -270,7 +270,7 @@ static void note_end(struct service *service)
 		sup->instance.status = service->stage.status;
 }
 
-static void instance_on_report(struct service *service, const struct report *report)
+void instance_on_report(struct service *service, const struct report *report)
 {
 	look_at_daemon_start(service, report);
 	switch (report->kind) {
@@ -428,10 +428,3 @@ void lifecycle_look(struct supervisor *sup)
 	sup->instance.over = true;
 	ev_break(sup->loop, EVBREAK_ALL);
 }
-
-const struct part instance_part = {
-	.name = "instance",
-	.report = instance_on_report,
-	.go_on = instance_on_go_on,
-	.shutdown = instance_on_shutdown,
-};

@@ -6,7 +6,7 @@
 #include "os/process.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/service.h"
@@ -189,10 +189,7 @@ static int open_new(struct supervisor *sup, struct plan *plan, struct error *err
 			segment_open(sup, &plan->segments[i], c->new, s, err) == -1)
 			return error_wrap(err, "cluster '%s'", c->new->name);
 	}
-	for (const struct part *const *part = parts; *part != NULL; part++)
-		if ((*part)->verb != NULL && (*part)->verb(sup, &verb) == -1)
-			return -1;
-	return 0;
+	return moment_verb(sup, &verb);
 }
 
 /* ---- changing ---- */
@@ -427,9 +424,9 @@ static void on_read(
 	for (size_t i = 0; i < sup->service_count; i++) {
 		renew_look(sup->services[i]);
 		if (got == 0)
-			PARTS(reloaded, sup->services[i]);
+			moment_reloaded(sup->services[i]);
 	}
-	PARTS(verb, sup,
+	(void)moment_verb(sup,
 		&(struct verb_step){.method = METHOD_RELOAD,
 			.code = got == 0 ? 0
 				: bad    ? CONTROL_BAD_CONFIG

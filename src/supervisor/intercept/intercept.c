@@ -204,7 +204,7 @@ static void answer_one(struct child *child, bool last)
 	await_call(child);
 }
 
-static int intercept_on_verb(struct supervisor *sup, const struct verb_step *verb)
+int intercept_on_verb(struct supervisor *sup, const struct verb_step *verb)
 {
 	struct child *child;
 
@@ -305,7 +305,7 @@ static void watch_calls(struct child *child, struct spawn_trap *trap)
 	await_call(child);
 }
 
-static void intercept_on_gone(struct child *child)
+void intercept_on_gone(struct child *child)
 {
 	free(child->life.waits);
 	child->life.waits = NULL;
@@ -345,7 +345,7 @@ void intercept_kill_hung(struct child *child)
 	child_kill_group(child, SIGKILL);
 }
 
-static int intercept_on_prepare(struct child *child, struct birth *birth, struct error *err)
+int intercept_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	(void)err;
 	if (fill_trap(child->service, birth->place.recipe->settings)) {
@@ -355,7 +355,7 @@ static int intercept_on_prepare(struct child *child, struct birth *birth, struct
 	return 0;
 }
 
-static void intercept_on_born(struct child *child, struct birth *birth)
+void intercept_on_born(struct child *child, struct birth *birth)
 {
 	watch_calls(child, birth->plan.trap);
 	if (child->trap.fd != -1)
@@ -372,7 +372,7 @@ void intercept_init(struct supervisor *sup)
 	listens_init(sup);
 }
 
-static void intercept_on_adopt(struct child *child, struct worker_fds *fds)
+void intercept_on_adopt(struct child *child, struct worker_fds *fds)
 {
 	struct service *service = child->service;
 	struct spawn_trap trap = {.fd = fd_release(&fds->trap)};
@@ -388,7 +388,7 @@ static void intercept_on_adopt(struct child *child, struct worker_fds *fds)
 	listens_recall(child);
 }
 
-static void intercept_on_go_on(struct supervisor *sup)
+void intercept_on_go_on(struct supervisor *sup)
 {
 	struct child *child;
 
@@ -399,17 +399,3 @@ static void intercept_on_go_on(struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count; i++)
 		learned_resume(sup->services[i]);
 }
-
-const struct part intercept_part = {
-	.name = "intercept",
-	.prepare = intercept_on_prepare,
-	.born = intercept_on_born,
-	.release = intercept_on_release,
-	.stop = intercept_on_stop,
-	.gone = intercept_on_gone,
-	.adopt = intercept_on_adopt,
-	.report = listens_on_report,
-	.status_worker = startwait_on_status,
-	.go_on = intercept_on_go_on,
-	.verb = intercept_on_verb,
-};

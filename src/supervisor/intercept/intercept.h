@@ -5,7 +5,7 @@
 #include "os/look/remote.h"
 #include "os/spawn/seccomp.h"
 #include "supervisor/common/carried.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/common/state.h"
 
 /*
@@ -14,7 +14,13 @@
  * cost, and reports where trapping is not possible; takeover.c and listens.c answer them.
  */
 
-extern const struct part intercept_part;
+int intercept_on_prepare(struct child *child, struct birth *birth, struct error *err);
+void intercept_on_born(struct child *child, struct birth *birth);
+void intercept_on_gone(struct child *child);
+void intercept_on_adopt(struct child *child, struct worker_fds *fds);
+void startwait_on_status(struct json_writer *w, const struct child *child);
+void intercept_on_go_on(struct supervisor *sup);
+int intercept_on_verb(struct supervisor *sup, const struct verb_step *verb);
 
 /* Call it after looking at a thread of the worker: if the look was late, the worker's calls are
  * left to the kernel from now on. */

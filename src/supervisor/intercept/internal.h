@@ -126,6 +126,5 @@ struct json_writer;
 void startwait_born(struct child *child);
 /* Looks at the worker if that is due; sets the timer to the next look. */
 void startwait_look(struct child *child);
-void startwait_on_status(struct json_writer *w, const struct child *child);
 
 #endif

@@ -494,7 +494,7 @@ static void note_listening(struct child *child, struct listener *l, pid_t tid)
 	closed_await(child);
 	if (!learned_only(l))
 		ports_tell(child, ports_bit(child->service, l));
-	PARTS(uses, child, l, USE_LISTENS);
+	moment_uses(child, l, USE_LISTENS);
 	log_shared(child);
 	if (counts)
 		report_if_ready(child);

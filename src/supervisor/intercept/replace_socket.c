@@ -10,7 +10,7 @@
 #include "os/vfork.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/sockets/group.h"
@@ -186,7 +186,7 @@ void replace_worker_socket(struct takeover *t, struct listener *l)
 	struct waiting waiting[ITEMS_MAX];
 	unsigned count = read_waiting(t, waiting, ITEMS_MAX);
 
-	PARTS(uses, t->child, l, USE_GIVEN);
+	moment_uses(t->child, l, USE_GIVEN);
 	p.ours = group_fd(l, t->child->traffic.lane);
 	for (unsigned i = 0; i < t->same_count; i++) {
 		int flags = remote_fd_flags(t->remote, t->same[i]);

@@ -7,7 +7,7 @@
 #include "os/process.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/intercept/internal.h"
 #include "supervisor/sockets/group.h"
@@ -59,7 +59,7 @@ static bool may_spare_listen(struct child *child, struct listener *l)
 		return false;
 	was = child->trap.spare_listens;
 	child->trap.spare_listens = true;
-	PARTS(uses, child, l, USE_SPARE_LISTENS);
+	moment_uses(child, l, USE_SPARE_LISTENS);
 	child->trap.spare_listens = was || k->weight == 0;
 	return k->weight == 0;
 }

@@ -207,7 +207,7 @@ static void hand_out(struct takeover *t, struct listener *l, int fd)
 		replace_worker_socket(t, l);
 		return;
 	}
-	PARTS(uses, t->child, l, USE_OWN);
+	moment_uses(t->child, l, USE_OWN);
 	learned_use(t->child, l, t->notice->tid);
 	listens_bound(t->child, t->notice->tid);
 	takeover_answer(t, 0);

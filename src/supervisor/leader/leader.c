@@ -153,7 +153,7 @@ static int open_file(struct service *s)
 	return s->leadership.fd != -1 ? 0 : -1;
 }
 
-static int leader_on_prepare(struct child *c, struct birth *birth, struct error *err)
+int leader_on_prepare(struct child *c, struct birth *birth, struct error *err)
 {
 	struct service *s = c->service;
 
@@ -167,7 +167,7 @@ static int leader_on_prepare(struct child *c, struct birth *birth, struct error 
 	return 0;
 }
 
-static void leader_on_report(struct service *s, const struct report *r)
+void leader_on_report(struct service *s, const struct report *r)
 {
 	if (r->kind == REPORT_READY && s->leadership.serial == 0)
 		choose_soon(s);
@@ -183,7 +183,7 @@ static bool has_adopted(const struct service *s)
 	return false;
 }
 
-static void leader_on_gone(struct child *c)
+void leader_on_gone(struct child *c)
 {
 	struct service *s = c->service;
 
@@ -200,12 +200,12 @@ static void leader_on_gone(struct child *c)
 	choose_soon(s);
 }
 
-static void leader_on_drop(struct service *s)
+void leader_on_drop(struct service *s)
 {
 	fd_close(&s->leadership.fd);
 }
 
-static void leader_on_shutdown(struct supervisor *sup)
+void leader_on_shutdown(struct supervisor *sup)
 {
 	ev_timer_stop(sup->loop, &sup->leaders.choose);
 }
@@ -234,7 +234,7 @@ static int take_again(struct child *c)
 	return -1;
 }
 
-static void leader_on_adopt(struct child *c, struct worker_fds *fds)
+void leader_on_adopt(struct child *c, struct worker_fds *fds)
 {
 	struct service *s = c->service;
 
@@ -245,7 +245,7 @@ static void leader_on_adopt(struct child *c, struct worker_fds *fds)
 		s->leadership.serial = c->serial;
 }
 
-static void leader_on_adopted(struct service *s)
+void leader_on_adopted(struct service *s)
 {
 	if (!cluster_settings(s->core)->leader || !has_adopted(s))
 		return;
@@ -255,7 +255,7 @@ static void leader_on_adopted(struct service *s)
 }
 
 /* After an upgrade, which may come while nobody can lead. */
-static void leader_on_go_on(struct supervisor *sup)
+void leader_on_go_on(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
 		choose_soon(sup->services[i]);
@@ -263,7 +263,7 @@ static void leader_on_go_on(struct supervisor *sup)
 
 /* ---- status ---- */
 
-static void leader_on_status(struct json_writer *w, const struct service *s)
+void leader_on_status(struct json_writer *w, const struct service *s)
 {
 	const struct child *c;
 
@@ -277,16 +277,3 @@ static void leader_on_status(struct json_writer *w, const struct service *s)
 	json_put_int(w, "pid", c->pid);
 	json_close_object(w);
 }
-
-const struct part leader_part = {
-	.name = "leader",
-	.prepare = leader_on_prepare,
-	.gone = leader_on_gone,
-	.adopt = leader_on_adopt,
-	.adopted = leader_on_adopted,
-	.report = leader_on_report,
-	.status = leader_on_status,
-	.drop = leader_on_drop,
-	.go_on = leader_on_go_on,
-	.shutdown = leader_on_shutdown,
-};

@@ -209,7 +209,7 @@ static void set_limits(struct child *c, const struct cgroup_limits *l)
 		once_forget(c->service->said, ONCE_LIMITS);
 }
 
-static int limits_on_prepare(struct child *child, struct birth *birth, struct error *err)
+int limits_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	struct cgroup_limits l = limits_of(birth->place.recipe->settings);
 
@@ -225,7 +225,7 @@ static int limits_on_prepare(struct child *child, struct birth *birth, struct er
 	return 0;
 }
 
-static void limits_on_born(struct child *child, struct birth *birth)
+void limits_on_born(struct child *child, struct birth *birth)
 {
 	struct cgroup_limits l = limits_of(birth->place.recipe->settings);
 
@@ -289,7 +289,7 @@ static void put_number(struct json_writer *w, const char *key, double n)
 		json_put_null(w, key);
 }
 
-static void limits_on_status_worker(struct json_writer *w, const struct child *child)
+void limits_on_status_worker(struct json_writer *w, const struct child *child)
 {
 	/* not const: what the look finds is noted */
 	struct child *c = child_find(child->service, child->slot, child->worker);
@@ -316,7 +316,7 @@ static void limits_on_status_worker(struct json_writer *w, const struct child *c
 /* ---- its end ---- */
 
 /* A fork that was refused before somebody saw that in a status is no cause of the end. */
-static void limits_on_dying(struct child *child)
+void limits_on_dying(struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
 	bool killed;
@@ -339,7 +339,7 @@ static void limits_on_dying(struct child *child)
 			child, "it has reached pids-max, %u processes and threads", s->pids_max);
 }
 
-static void limits_on_gone(struct child *child)
+void limits_on_gone(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 	struct error ignored;
@@ -354,7 +354,7 @@ static void limits_on_gone(struct child *child)
 }
 
 /* Find the cgroup of a killed nclust's worker. */
-static void limits_on_adopt(struct child *c, struct worker_fds *fds)
+void limits_on_adopt(struct child *c, struct worker_fds *fds)
 {
 	char start[GROUP_SIZE];
 	int len = snprintf(start, sizeof(start), "/nclust@%s@%s/%" PRIu32 ".%" PRIu64 ".",
@@ -389,18 +389,18 @@ const struct carried carried_limited = {
 	CARRIED_ROWS(rows, limited),
 };
 
-static void limits_on_reloaded(struct service *service)
+void limits_on_reloaded(struct service *service)
 {
 	once_forget(service->said, ONCE_LIMITS);
 }
 
-static void limits_on_drop(struct service *service)
+void limits_on_drop(struct service *service)
 {
 	if (service->sup->limits != NULL && !service->sup->instance.over)
 		arm_sweep(service->sup);
 }
 
-static void limits_on_shutdown(struct supervisor *sup)
+void limits_on_shutdown(struct supervisor *sup)
 {
 	const struct timespec pause = {.tv_nsec = 5 * MSEC};
 	char own[NAME_SIZE];
@@ -416,16 +416,3 @@ static void limits_on_shutdown(struct supervisor *sup)
 	free(sup->limits);
 	sup->limits = NULL;
 }
-
-const struct part limits_part = {
-	.name = "limits",
-	.prepare = limits_on_prepare,
-	.born = limits_on_born,
-	.dying = limits_on_dying,
-	.gone = limits_on_gone,
-	.adopt = limits_on_adopt,
-	.status_worker = limits_on_status_worker,
-	.reloaded = limits_on_reloaded,
-	.drop = limits_on_drop,
-	.shutdown = limits_on_shutdown,
-};

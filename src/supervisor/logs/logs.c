@@ -68,7 +68,7 @@ static void look_at_logger(struct supervisor *sup)
 
 /* Send the cluster's list; a logger that was never sent a list has no sinks.  One that was taken
  * over may have asked an nclust that is gone. */
-static void send_routes(struct service *service)
+void logs_send_routes(struct service *service)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
 	struct supervisor *sup = service->sup;
@@ -87,11 +87,11 @@ static void send_routes(struct service *service)
 }
 
 /* Also before a worker's pipe is handed over, which may be the first one. */
-static void logs_on_reloaded(struct service *service)
+void logs_on_reloaded(struct service *service)
 {
 	look_at_logger(service->sup);
 	if (service->routed != cluster_settings(service->core))
-		send_routes(service);
+		logs_send_routes(service);
 }
 
 void logs_reopen(struct service *service)
@@ -104,7 +104,7 @@ void logs_reopen(struct service *service)
 	(void)logger_send(service->sup, &p, NULL, 0);
 }
 
-static void logs_on_drop(struct service *service)
+void logs_on_drop(struct service *service)
 {
 	if (service->routed != NULL)
 		(void)send_none(service);
@@ -113,7 +113,7 @@ static void logs_on_drop(struct service *service)
 
 /* ---- the logger's requests ---- */
 
-static void logs_on_logger(struct supervisor *sup, enum logger_step step, struct service *service,
+void logs_on_logger(struct supervisor *sup, enum logger_step step, struct service *service,
 	const struct logwire_packet *packet)
 {
 	if (step == LOGGER_GETS)
@@ -124,25 +124,15 @@ static void logs_on_logger(struct supervisor *sup, enum logger_step step, struct
 		opener_take(sup, packet);
 }
 
-static void logs_on_go_on(struct supervisor *sup)
+void logs_on_go_on(struct supervisor *sup)
 {
 	opener_resume(sup);
 	for (size_t i = 0; i < sup->service_count; i++)
-		send_routes(sup->services[i]);
+		logs_send_routes(sup->services[i]);
 }
 
-static void logs_on_shutdown(struct supervisor *sup)
+void logs_on_shutdown(struct supervisor *sup)
 {
 	opener_finish(sup, LAST_MOMENT);
 	opener_free(sup);
 }
-
-const struct part logs_part = {
-	.name = "logs",
-	.logger = logs_on_logger,
-	.adopted = send_routes,
-	.drop = logs_on_drop,
-	.go_on = logs_on_go_on,
-	.reloaded = logs_on_reloaded,
-	.shutdown = logs_on_shutdown,
-};

@@ -4,7 +4,7 @@
 
 #include "protocol/logwire.h"
 #include "supervisor/common/job.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/common/state.h"
 
 /*
@@ -18,7 +18,13 @@
 /* The cluster's files were renamed by others: open them anew. */
 void logs_reopen(struct service *service);
 
-extern const struct part logs_part;
+void logs_send_routes(struct service *service);
+void logs_on_reloaded(struct service *service);
+void logs_on_drop(struct service *service);
+void logs_on_go_on(struct supervisor *sup);
+void logs_on_shutdown(struct supervisor *sup);
+void logs_on_logger(struct supervisor *sup, enum logger_step step, struct service *service,
+	const struct logwire_packet *packet);
 
 /* ---- opener ---- */
 

@@ -22,17 +22,6 @@
 
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents);
 
-/* Each line is a message. */
-static const struct channel_speaker plain_speaker = {CHANNEL_PLAIN, messages_from, NULL};
-
-static const struct channel_speaker *speaker_of(const struct channel *c)
-{
-	for (unsigned i = 0; i < part_count; i++)
-		if (parts[i]->speaker != NULL && parts[i]->speaker->kind == c->kind)
-			return parts[i]->speaker;
-	return &plain_speaker;
-}
-
 /* The kind of channel that workers of a recipe get. */
 static enum channel_kind channel_kind_of(const struct recipe *r)
 {
@@ -101,8 +90,7 @@ static void end_channel(struct channel *c)
 	lose_queue(c);
 	line_reader_fini(&c->in);
 	log_worker(c->child, LOG_DEBUG, "its message channel is closed");
-	if (speaker_of(c)->on_end != NULL)
-		speaker_of(c)->on_end(c);
+	moment_hung_up(c);
 }
 
 /* ---- reading ---- */
@@ -121,7 +109,7 @@ static void handle_lines(struct channel *c)
 
 	while (c->io.fd != -1 && line_reader_next(&c->in, &line, &n)) {
 		c->lines++;
-		speaker_of(c)->on_line(c, line, n);
+		moment_line(c, line, n);
 	}
 	if (c->in.skipped != c->skipped) {
 		c->skipped = c->in.skipped;
@@ -274,7 +262,7 @@ static struct channel *channel_new(struct child *child, enum channel_kind kind)
 	return c;
 }
 
-static int messages_on_prepare(struct child *child, struct birth *birth, struct error *err)
+int messages_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	enum channel_kind kind = channel_kind_of(birth->place.recipe);
 	struct channel *c;
@@ -292,7 +280,7 @@ static int messages_on_prepare(struct child *child, struct birth *birth, struct 
 	return 0;
 }
 
-static void messages_on_born(struct child *child, struct birth *birth)
+void messages_on_born(struct child *child, struct birth *birth)
 {
 	struct channel *c = child->channel;
 
@@ -305,7 +293,7 @@ static void messages_on_born(struct child *child, struct birth *birth)
 
 /* Reads the worker's last messages, and closes the channel.  A socket holds less than the bound, but
  * a process that the worker has left may go on writing. */
-static void messages_on_dying(struct child *child)
+void messages_on_dying(struct child *child)
 {
 	struct channel *c = child->channel;
 
@@ -318,7 +306,7 @@ static void messages_on_dying(struct child *child)
 	end_channel(c);
 }
 
-static void messages_on_gone(struct child *child)
+void messages_on_gone(struct child *child)
 {
 	struct channel *c = child->channel;
 
@@ -340,7 +328,7 @@ void *channel_carried(struct carry_reader *r, void *child)
 	return channel_new(child, CHANNEL_PLAIN);
 }
 
-static void messages_on_go_on(struct supervisor *sup)
+void messages_on_go_on(struct supervisor *sup)
 {
 	struct child *child;
 
@@ -350,7 +338,7 @@ static void messages_on_go_on(struct supervisor *sup)
 	broker_on_go_on(sup);
 }
 
-static void messages_on_adopt(struct child *child, struct worker_fds *fds)
+void messages_on_adopt(struct child *child, struct worker_fds *fds)
 {
 	uint32_t flags = fds->entry->flags;
 	struct channel *c;
@@ -368,18 +356,3 @@ static void messages_on_adopt(struct child *child, struct worker_fds *fds)
 	else
 		watch_socket(c, false);
 }
-
-const struct part messages_part = {
-	.name = "messages",
-	.prepare = messages_on_prepare,
-	.born = messages_on_born,
-	.dying = messages_on_dying,
-	.gone = messages_on_gone,
-	.adopt = messages_on_adopt,
-	.speaker = &plain_speaker,
-	.go_on = messages_on_go_on,
-	.shutdown = broker_on_shutdown,
-	.drop = broker_on_drop,
-	.status = broker_on_status,
-	.reloaded = broker_on_reloaded,
-};

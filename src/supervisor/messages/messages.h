@@ -7,7 +7,7 @@
 #include "protocol/natswire.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/common/job.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/common/state.h"
 #include "supervisor/workers/recipe.h"
 
@@ -65,8 +65,8 @@ void queue_clear(struct queue *q); /* closes the descriptors */
 
 /*
  * The message channel of a worker: a pair of stream sockets, one message a line, both ways.  Each
- * child has one, made before its start and closed when it is reaped; a room that understands the
- * lines of a kind of channels is their speaker (channel_speaker).
+ * child has one, made before its start and closed when it is reaped; the lines of Node's are
+ * node's (moment_line()).
  *
  * All that a worker can make grow is bounded: a line (1 MiB; the rest of a longer line is skipped),
  * unread output (1 MiB; a worker that does not read loses only its own messages), descriptors in
@@ -96,17 +96,12 @@ struct channel {
 	bool last;              /* the worker is dead, and these are its last lines */
 };
 
-/* Handles the lines of one kind of channel: a room names it in its part. */
-struct channel_speaker {
-	enum channel_kind kind;
-	/* A line has come, without its '\n'; the bytes are valid for the call. */
-	void (*on_line)(struct channel *c, const char *line, size_t len);
-	/* The worker has closed the channel, or is dead: on_line() was called for all lines, and
-	 * c->io.fd is -1.  Or NULL. */
-	void (*on_end)(struct channel *c);
-};
-
-extern const struct part messages_part;
+int messages_on_prepare(struct child *child, struct birth *birth, struct error *err);
+void messages_on_born(struct child *child, struct birth *birth);
+void messages_on_dying(struct child *child);
+void messages_on_gone(struct child *child);
+void messages_on_adopt(struct child *child, struct worker_fds *fds);
+void messages_on_go_on(struct supervisor *sup);
 
 /*
  * Queues a line (without '\n'; channel_send_parts(): in parts) for the worker; it is sent in the
@@ -190,7 +185,6 @@ void brokers_begin(struct supervisor *sup);
 void broker_send(
 	struct broker *b, const char *origin, size_t origin_len, const char *line, size_t len);
 
-/* The hooks of messages_part. */
 void broker_on_go_on(struct supervisor *sup);
 void broker_on_reloaded(struct service *service);
 void broker_on_shutdown(struct supervisor *sup);

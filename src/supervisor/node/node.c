@@ -96,7 +96,7 @@ static void schedule_leave(struct node_worker *w)
 	node_arm(w->child->service->node, w->leave_at);
 }
 
-static bool node_on_stop(struct child *child, int signal, nsec_t span)
+bool node_on_stop(struct child *child, int signal, nsec_t span)
 {
 	struct node_worker *w = child->node;
 
@@ -182,7 +182,7 @@ struct node_cluster *node_cluster_of(struct service *service)
 	return n;
 }
 
-static void node_on_drop(struct service *service)
+void node_on_drop(struct service *service)
 {
 	struct node_cluster *n = service->node;
 
@@ -212,7 +212,7 @@ struct node_worker *node_worker_of(struct child *child)
 	return w;
 }
 
-static void node_on_gone(struct child *child)
+void node_on_gone(struct child *child)
 {
 	struct node_worker *w = child->node;
 
@@ -359,7 +359,7 @@ static bool hold_query(struct node_worker *w, const char *line, size_t len)
 	return true;
 }
 
-static void on_line(struct channel *c, const char *line, size_t len)
+void node_on_line(struct channel *c, const char *line, size_t len)
 {
 	struct nodeipc_message m;
 	struct node_worker *w;
@@ -375,7 +375,7 @@ static void on_line(struct channel *c, const char *line, size_t len)
 	nodeipc_forget(&m);
 }
 
-static void node_on_release(struct child *child)
+void node_on_release(struct child *child)
 {
 	struct node_worker *w = child->node;
 	char *queries = w != NULL ? w->queries : NULL;
@@ -385,13 +385,13 @@ static void node_on_release(struct child *child)
 	if (w != NULL)
 		w->queries = NULL;
 	while (line != NULL && child->channel != NULL && (end = strchr(line, '\n')) != NULL) {
-		on_line(child->channel, line, (size_t)(end - line));
+		node_on_line(child->channel, line, (size_t)(end - line));
 		line = end + 1;
 	}
 	free(queries);
 }
 
-static void on_end(struct channel *c)
+void node_on_hung_up(struct channel *c)
 {
 	if (c->child->node != NULL)
 		node_rr_left(c->child->node);
@@ -427,7 +427,7 @@ uint64_t node_channel_inode(const struct child *child)
 }
 
 /* Writes the member "node": a worker's id in Node's cluster, and the addresses that it uses. */
-static void node_on_status_worker(struct json_writer *w, const struct child *child)
+void node_on_status_worker(struct json_writer *w, const struct child *child)
 {
 	const struct node_worker *n = child->node;
 
@@ -445,7 +445,7 @@ static void node_on_status_worker(struct json_writer *w, const struct child *chi
 
 /* The worker's channel was kept, so it is a worker of Node's cluster.  Its servers have the sockets
  * that it uses, but nclust does not know under which keys. */
-static void node_on_adopt(struct child *child, struct worker_fds *fds)
+void node_on_adopt(struct child *child, struct worker_fds *fds)
 {
 	struct node_worker *w;
 
@@ -460,7 +460,7 @@ static void node_on_adopt(struct child *child, struct worker_fds *fds)
 }
 
 /* With `rr` adopted workers get no connections: they are replaced. */
-static void node_on_adopted(struct service *service)
+void node_on_adopted(struct service *service)
 {
 	static const char policy[] = "NODE_CLUSTER_SCHED_POLICY=";
 	const struct cluster_settings *s = cluster_settings(service->core);
@@ -473,7 +473,7 @@ static void node_on_adopted(struct service *service)
 		service->saved.roll = true;
 }
 
-static void node_on_let_go(struct holding *h)
+void node_on_let_go(struct holding *h)
 {
 	const struct supervisor *sup = h->listener != NULL ? h->listener->sup : NULL;
 
@@ -496,7 +496,7 @@ static void node_on_let_go(struct holding *h)
 	}
 }
 
-static void node_on_go_on(struct supervisor *sup)
+void node_on_go_on(struct supervisor *sup)
 {
 	struct child *child;
 
@@ -508,23 +508,7 @@ static void node_on_go_on(struct supervisor *sup)
 			node_arm(sup->services[i]->node, clock_now());
 }
 
-static const struct channel_speaker node_speaker = {CHANNEL_NODE, on_line, on_end};
-
 uint64_t node_taken(const struct child *child)
 {
 	return child->node != NULL ? child->node->taken : 0;
 }
-
-const struct part node_part = {
-	.name = "node",
-	.status_worker = node_on_status_worker,
-	.release = node_on_release,
-	.stop = node_on_stop,
-	.gone = node_on_gone,
-	.adopt = node_on_adopt,
-	.adopted = node_on_adopted,
-	.drop = node_on_drop,
-	.let_go = node_on_let_go,
-	.speaker = &node_speaker,
-	.go_on = node_on_go_on,
-};

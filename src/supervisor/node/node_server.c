@@ -7,7 +7,7 @@
 #include "os/socket/socket.h"
 #include "os/vfork.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
@@ -223,7 +223,7 @@ static int answer_shared(
 	struct nodeipc_writer to = node_writer(w, &line);
 	int fd;
 
-	PARTS(uses, w->child, l, USE_GIVEN);
+	moment_uses(w->child, l, USE_GIVEN);
 	fd = fcntl(group_fd(l, w->child->traffic.lane), F_DUPFD_CLOEXEC, 3);
 	if (fd == -1)
 		return -1;

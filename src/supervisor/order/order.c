@@ -136,7 +136,7 @@ static int before_begin(struct service *service, enum before_kind kind, unsigned
 
 /* The cluster waits for its command no more.  One that others wait for, too, is another's from now
  * on; else it is killed, and `over` is not called. */
-static void before_forget(struct service *service)
+void order_forget(struct service *service)
 {
 	struct before *before = service->order.before;
 	struct service *other;
@@ -495,12 +495,12 @@ static bool begin_before_stop(struct service *s)
 	return false;
 }
 
-static bool order_on_stopping(struct service *s, bool at_once)
+bool order_on_stopping(struct service *s, bool at_once)
 {
 	enum cluster_state state = cluster_state(s->core);
 
 	if (at_once || !before_runs(s, BEFORE_STOP))
-		before_forget(s);
+		order_forget(s);
 	if (at_once || state == CLUSTER_STOPPING || state == CLUSTER_STOPPED ||
 		state == CLUSTER_FAILED)
 		return false;
@@ -576,7 +576,7 @@ void order_look(struct supervisor *sup)
 
 /* ---- other events ---- */
 
-static void order_on_report(struct service *s, const struct report *r)
+void order_on_report(struct service *s, const struct report *r)
 {
 	struct rollout_view view = cluster_view_rollout(s->core);
 
@@ -589,7 +589,7 @@ static void order_on_report(struct service *s, const struct report *r)
 	case REPORT_ROLLOUT_FAILED:
 	case REPORT_ROLLOUT_SUPERSEDED:
 		if (!view.unprepared && before_runs(s, BEFORE_ROLLOUT))
-			before_forget(s);
+			order_forget(s);
 		break;
 	case REPORT_STATE:
 		if (r->state != CLUSTER_STOPPING && r->state != CLUSTER_STOPPED &&
@@ -602,7 +602,7 @@ static void order_on_report(struct service *s, const struct report *r)
 }
 
 /* Workers of an earlier nclust serve: the cluster was started long ago. */
-static void order_on_adopted(struct service *s)
+void order_on_adopted(struct service *s)
 {
 	struct child_walk walk = children_of(s);
 
@@ -610,7 +610,7 @@ static void order_on_adopted(struct service *s)
 		s->stage.waits = false;
 }
 
-static void order_on_status(struct json_writer *w, const struct service *s)
+void order_on_status(struct json_writer *w, const struct service *s)
 {
 	char text[300];
 
@@ -626,7 +626,7 @@ static void order_on_status(struct json_writer *w, const struct service *s)
 	json_put_text(w, "waits_for", text);
 }
 
-static void order_on_logger(struct supervisor *sup, enum logger_step step, struct service *service,
+void order_on_logger(struct supervisor *sup, enum logger_step step, struct service *service,
 	const struct logwire_packet *packet)
 {
 	(void)service;
@@ -640,19 +640,8 @@ static void order_on_logger(struct supervisor *sup, enum logger_step step, struc
 	}
 }
 
-static void order_on_shutdown(struct supervisor *sup)
+void order_on_shutdown(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
-		before_forget(sup->services[i]);
+		order_forget(sup->services[i]);
 }
-
-const struct part order_part = {
-	.name = "order",
-	.stopping = order_on_stopping,
-	.report = order_on_report,
-	.adopted = order_on_adopted,
-	.status = order_on_status,
-	.logger = order_on_logger,
-	.drop = before_forget,
-	.shutdown = order_on_shutdown,
-};

@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_ORDER_H
 #define SUPERVISOR_ORDER_H
 
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/hooks/hooks.h"
 
 /*
@@ -13,7 +13,14 @@
  * stage.waits or stage.stop_waits is set, and the core gets no time.  All clusters
  * are looked at once a turn, so that no event is missed.
  */
-extern const struct part order_part;
+void order_on_adopted(struct service *service);
+bool order_on_stopping(struct service *service, bool at_once);
+void order_on_report(struct service *service, const struct report *report);
+void order_on_status(struct json_writer *w, const struct service *service);
+void order_forget(struct service *service);
+void order_on_shutdown(struct supervisor *sup);
+void order_on_logger(struct supervisor *sup, enum logger_step step, struct service *service,
+	const struct logwire_packet *packet);
 
 /* Once a turn: start and stop clusters that have waited long enough. */
 void order_look(struct supervisor *sup);

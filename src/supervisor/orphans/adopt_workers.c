@@ -95,7 +95,7 @@ static void fill_child(struct child *c, const struct old_worker *in)
 	/* CLAIMED: the keeper has only the descriptors from before the worker's start */
 	if (stored == NULL || e->phase == STATE_CLAIMED)
 		capture_reopen(c);
-	PARTS(adopt, c, &fds);
+	moment_adopt(c, &fds);
 	fd_close(&fds.trap);
 	fd_close(&fds.channel);
 }
@@ -201,7 +201,7 @@ static int take_workers(struct service *service, const struct orphan_cluster *c,
 	}
 	if (service->accepting == NULL) {
 		service->saved.roll = count > 0 && (!same || deaf);
-		PARTS(adopted, service);
+		moment_adopted(service);
 	}
 	free(list);
 	return 0;

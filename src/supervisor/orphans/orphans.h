@@ -2,11 +2,21 @@
 #ifndef SUPERVISOR_ORPHANS_H
 #define SUPERVISOR_ORPHANS_H
 
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 
 /* ---- write state ---- */
 
-extern const struct part orphans_part;
+int orphans_on_prepare(struct child *child, struct birth *birth, struct error *err);
+void orphans_on_born(struct child *child, struct birth *birth);
+void orphans_on_gone(struct child *child);
+void orphans_on_report(struct service *service, const struct report *report);
+void orphans_on_let_go(struct holding *holding);
+void orphans_on_go_on(struct supervisor *sup);
+void orphans_on_shutdown(struct supervisor *sup);
+int orphans_on_renew(struct supervisor *sup, struct error *err);
+void orphans_on_logger(struct supervisor *sup, enum logger_step step, struct service *service,
+	const struct logwire_packet *packet);
+void orphans_on_write_down(struct supervisor *sup);
 
 /* `orphans = keep`: the state of clusters and listeners is written down for a next nclust, in case
  * this one is killed.  supervisor.c calls this in each turn; it writes if orphans.changed is set.

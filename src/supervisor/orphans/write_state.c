@@ -228,8 +228,8 @@ void orphans_write_changes(struct supervisor *sup)
 		log_syserr("cannot write the state for the next nclust");
 }
 
-static void orphans_on_logger(struct supervisor *sup, enum logger_step step,
-	struct service *service, const struct logwire_packet *packet)
+void orphans_on_logger(struct supervisor *sup, enum logger_step step, struct service *service,
+	const struct logwire_packet *packet)
 {
 	(void)service;
 	(void)packet;
@@ -237,7 +237,7 @@ static void orphans_on_logger(struct supervisor *sup, enum logger_step step,
 		keeper_greet(sup, true);
 }
 
-static void orphans_on_write_down(struct supervisor *sup)
+void orphans_on_write_down(struct supervisor *sup)
 {
 	sup->orphans.changed = true;
 	orphans_write_changes(sup);
@@ -280,7 +280,7 @@ static void note_phase(struct service *service, const struct report *r, enum sta
 	c->saved.entry->phase = phase;
 }
 
-static void orphans_on_report(struct service *service, const struct report *r)
+void orphans_on_report(struct service *service, const struct report *r)
 {
 	switch (r->kind) {
 	case REPORT_READY:
@@ -342,7 +342,7 @@ void orphans_forget(struct service *service)
 
 /* ---- after files were removed, and after an upgrade ---- */
 
-static int orphans_on_renew(struct supervisor *sup, struct error *err)
+int orphans_on_renew(struct supervisor *sup, struct error *err)
 {
 	if (statefile_renew(&sup->orphans.file, sup->rundir.dir, err) == -1)
 		log_warn("%s", err->text);
@@ -405,7 +405,7 @@ static void make_entry(struct child *child)
 	learned_note(child);
 }
 
-static void orphans_on_go_on(struct supervisor *sup)
+void orphans_on_go_on(struct supervisor *sup)
 {
 	struct child *child;
 	struct state_past past;
@@ -431,7 +431,7 @@ static void orphans_on_go_on(struct supervisor *sup)
 
 /* The new process writes its own pid into its entry.  The keeper gets the notify socket before the
  * start, because a worker may be ready before orphans_on_born() is called. */
-static int orphans_on_prepare(struct child *child, struct birth *birth, struct error *err)
+int orphans_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	const struct recipe *r = birth->place.recipe;
 
@@ -444,7 +444,7 @@ static int orphans_on_prepare(struct child *child, struct birth *birth, struct e
 	return 0;
 }
 
-static void orphans_on_born(struct child *child, struct birth *birth)
+void orphans_on_born(struct child *child, struct birth *birth)
 {
 	(void)birth;
 	if (child->saved.entry == NULL)
@@ -453,14 +453,14 @@ static void orphans_on_born(struct child *child, struct birth *birth)
 	child->saved.entry->phase = STATE_STARTING;
 }
 
-static void orphans_on_gone(struct child *child)
+void orphans_on_gone(struct child *child)
 {
 	keeper_drop_child(child);
 	statefile_free(&child->service->sup->orphans.file, child->saved.entry);
 	child->saved.entry = NULL;
 }
 
-static void orphans_on_let_go(struct holding *h)
+void orphans_on_let_go(struct holding *h)
 {
 	struct listener *l = h->listener;
 
@@ -471,24 +471,8 @@ static void orphans_on_let_go(struct holding *h)
 			h->socket != NULL ? &h->socket->keeper_id : &l->keeper_id);
 }
 
-static void orphans_on_shutdown(struct supervisor *sup)
+void orphans_on_shutdown(struct supervisor *sup)
 {
 	if (!sup->orphans.has_past)
 		keeper_leave(sup);
 }
-
-const struct part orphans_part = {
-	.name = "orphans",
-	.prepare = orphans_on_prepare,
-	.born = orphans_on_born,
-	.gone = orphans_on_gone,
-	.report = orphans_on_report,
-	.reloaded = orphans_on_reloaded,
-	.drop = orphans_forget,
-	.let_go = orphans_on_let_go,
-	.renew = orphans_on_renew,
-	.logger = orphans_on_logger,
-	.write_down = orphans_on_write_down,
-	.go_on = orphans_on_go_on,
-	.shutdown = orphans_on_shutdown,
-};

@@ -9,7 +9,6 @@
 #include "os/process.h"
 #include "os/socket/sockdiag.h"
 #include "protocol/json.h"
-#include "supervisor/common/part.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/health/health.h"
@@ -338,7 +337,7 @@ static void look_after(struct scaling *a, nsec_t wait)
 }
 
 /* The cluster or its settings are new. */
-static void scaling_on_reloaded(struct service *s)
+void scaling_on_reloaded(struct service *s)
 {
 	const struct cluster_settings *settings = cluster_next_settings(s->core);
 	struct workers_range range = cluster_range(settings, s->sup->launch.cpus);
@@ -428,7 +427,7 @@ static void on_written(struct ev_loop *loop, ev_io *io, int revents)
 	timer_arm(loop, &sup->scaler.recount, SETTLE);
 }
 
-static void stop_counting(struct supervisor *sup)
+void cpus_end(struct supervisor *sup)
 {
 	struct scaler *s = &sup->scaler;
 
@@ -445,7 +444,7 @@ void cpus_begin(struct supervisor *sup)
 	struct scaler *s = &sup->scaler;
 	scoped_fd fd = -1;
 
-	stop_counting(sup);
+	cpus_end(sup);
 	if (!follows_cpus(sup))
 		return;
 	fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -461,7 +460,7 @@ void cpus_begin(struct supervisor *sup)
 
 /* ---- hooks ---- */
 
-static void scaling_on_report(struct service *service, const struct report *r)
+void scaling_on_report(struct service *service, const struct report *r)
 {
 	if ((service->scaling == NULL && (r->kind == REPORT_STATE || r->kind == REPORT_STARTED)) ||
 		r->kind == REPORT_ROLLOUT_DONE ||
@@ -473,20 +472,20 @@ static void scaling_on_report(struct service *service, const struct report *r)
 		watch_or_sleep(service->scaling);
 }
 
-static int scaling_on_verb(struct supervisor *sup, const struct verb_step *verb)
+int scaling_on_verb(struct supervisor *sup, const struct verb_step *verb)
 {
 	if (verb->method == METHOD_RELOAD && !verb->begins && verb->code == 0)
 		cpus_begin(sup);
 	return 0;
 }
 
-static void scaling_on_go_on(struct supervisor *sup)
+void scaling_on_go_on(struct supervisor *sup)
 {
 	cpus_begin(sup);
 	apply_limits(sup);
 }
 
-static void scaling_on_let_go(struct holding *h)
+void scaling_on_let_go(struct holding *h)
 {
 	struct supervisor *sup = h->listener != NULL ? h->listener->sup : NULL;
 
@@ -500,7 +499,7 @@ static void scaling_on_let_go(struct holding *h)
 	}
 }
 
-static void scaling_on_drop(struct service *service)
+void scaling_on_drop(struct service *service)
 {
 	struct scaling *a = service->scaling;
 
@@ -514,7 +513,7 @@ static void scaling_on_drop(struct service *service)
 	service->scaling = NULL;
 }
 
-static void scaling_on_status(struct json_writer *w, const struct service *service)
+void scaling_on_status(struct json_writer *w, const struct service *service)
 {
 	const struct scaling *a = service->scaling;
 
@@ -538,19 +537,6 @@ static void scaling_on_status(struct json_writer *w, const struct service *servi
 	}
 	json_close_object(w);
 }
-
-const struct part scaling_part = {
-	.name = "scaling",
-	.report = scaling_on_report,
-	.adopted = scaling_on_reloaded,
-	.status = scaling_on_status,
-	.drop = scaling_on_drop,
-	.let_go = scaling_on_let_go,
-	.go_on = scaling_on_go_on,
-	.reloaded = scaling_on_reloaded,
-	.verb = scaling_on_verb,
-	.shutdown = stop_counting,
-};
 
 /* ---- through an upgrade ---- */
 

@@ -3,13 +3,21 @@
 #define SUPERVISOR_SCALING_H
 
 #include "supervisor/common/carried.h"
+#include "supervisor/common/moment.h"
 
 /*
  * `workers = MIN..MAX`: nclust looks at the load of such clusters once a second, and starts or
  * stops workers as core/autoscale.h decides.  A cluster without workers sleeps: nclust only watches
  * its listeners, and the first client wakes it.  Its learned listeners stay (held.asleep).
  */
-extern const struct part scaling_part;
+void scaling_on_reloaded(struct service *service);
+void scaling_on_report(struct service *service, const struct report *report);
+void scaling_on_status(struct json_writer *w, const struct service *service);
+void scaling_on_drop(struct service *service);
+void scaling_on_let_go(struct holding *holding);
+void scaling_on_go_on(struct supervisor *sup);
+void cpus_end(struct supervisor *sup);
+int scaling_on_verb(struct supervisor *sup, const struct verb_step *verb);
 
 /*
  * `workers = auto` follows the quota and the set of CPUs of nclust's control groups.  The

@@ -349,7 +349,7 @@ void group_close(struct listener *l, struct listener_socket *s)
 		reuseport_mute(s->fd);
 	last_of(l)->place = s->place; /* so does the kernel */
 	list_remove(l->sockets, s);
-	PARTS(let_go, &holding);
+	moment_let_go(&holding);
 	if (l->fd == s->fd) { /* any other socket becomes the listener's `fd` */
 		l->fd = l->sockets->fd;
 		l->inode = l->sockets->inode;
@@ -392,7 +392,7 @@ void group_forget(struct listener *l)
 		struct listener_socket *s = l->sockets;
 		struct holding holding = {.listener = l, .socket = s};
 
-		PARTS(let_go, &holding);
+		moment_let_go(&holding);
 		l->sockets = s->next;
 		if (s->fd != l->fd) {
 			heal_forget_also(l, s->fd);

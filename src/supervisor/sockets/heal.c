@@ -341,7 +341,7 @@ static void renew_socket(struct listener *l, const char *why)
 	l->renewed = l->sup->births.next_serial;
 	heal_watch(l);
 	/* before a worker gets the socket, because a next nclust must know it */
-	PARTS(write_down, l->sup);
+	moment_write_down(l->sup);
 	look_soon(l->sup);
 	news_say(l->sup, LOG_WARN, "listener-harmed",
 		"listener '%s': %s; bound again, and workers that have the "

@@ -213,7 +213,7 @@ static bool put_learned(struct service *service, struct listener *l)
 	l->bit = bit;
 	set->list[set->count++] = l;
 	/* before the worker gets the listener, because a next nclust must know it */
-	PARTS(write_down, service->sup);
+	moment_write_down(service->sup);
 	return true;
 }
 

@@ -316,7 +316,7 @@ void listener_release(struct listener *l)
 
 	if (--l->users > 0)
 		return;
-	PARTS(let_go, &holding);
+	moment_let_go(&holding);
 	/* workers of an earlier nclust may still need the file */
 	if (l->made && l->address.kind == ADDRESS_UNIX &&
 		!(l->left_over && l->sup->orphans.has_past) &&

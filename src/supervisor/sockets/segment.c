@@ -18,7 +18,7 @@ void segment_release(struct segment *segment)
 
 	if (segment == NULL || --segment->users > 0)
 		return;
-	PARTS(let_go, &holding);
+	moment_let_go(&holding);
 	fd_close(&segment->fd);
 	free(segment);
 }

@@ -3,7 +3,7 @@
 #define SUPERVISOR_SOCKETS_H
 
 #include "supervisor/common/carried.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/common/state.h"
 
 /* ---- listener ---- */
@@ -130,7 +130,7 @@ void learned_init(struct supervisor *sup);
 
 /* ---- holding ---- */
 
-/* Names a listener or a segment of shared memory for the hook `let_go`; the other is NULL. */
+/* Names a listener or a segment of shared memory for moment_let_go(); the other is NULL. */
 struct holding {
 	struct listener *listener;
 	struct listener_socket *socket; /* one of the listener's sockets; NULL: all of them */

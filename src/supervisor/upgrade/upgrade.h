@@ -47,7 +47,7 @@ extern const struct carried carried_binary;
 /* Note the path by which nclust was started, for later upgrades. */
 void reexec_find_path(struct supervisor *sup);
 
-/* Publish the end of an upgrade, and call the hook `verb` of all rooms. */
+/* Publish the end of an upgrade, and call moment_verb(). */
 void reexec_tell(struct supervisor *sup, const char *text, bool failed);
 
 /* The capabilities of this process, as bits. */

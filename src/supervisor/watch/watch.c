@@ -240,7 +240,7 @@ static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
 		begin_rollout(w);
 }
 
-static void watch_on_drop(struct service *s)
+void watch_on_drop(struct service *s)
 {
 	struct watching *w = s->watching;
 
@@ -253,7 +253,7 @@ static void watch_on_drop(struct service *s)
 }
 
 /* Watch the patterns of the settings, or nothing. */
-static void watch_on_reloaded(struct service *s)
+void watch_on_reloaded(struct service *s)
 {
 	const struct strings *wanted = &cluster_next_settings(s->core)->watch;
 	struct watching *w = s->watching;
@@ -295,7 +295,7 @@ void watch_begin(struct supervisor *sup)
 
 /* ---- hooks ---- */
 
-static void watch_on_report(struct service *s, const struct report *r)
+void watch_on_report(struct service *s, const struct report *r)
 {
 	struct watching *w = s->watching;
 
@@ -305,13 +305,13 @@ static void watch_on_report(struct service *s, const struct report *r)
 		timer_arm(s->sup->loop, &w->again, 0); /* not within the report */
 }
 
-static void watch_on_shutdown(struct supervisor *sup)
+void watch_on_shutdown(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
 		watch_on_drop(sup->services[i]);
 }
 
-static int watch_on_verb(struct supervisor *sup, const struct verb_step *verb)
+int watch_on_verb(struct supervisor *sup, const struct verb_step *verb)
 {
 	if (verb->method == METHOD_UPGRADE && verb->begins)
 		watch_on_shutdown(sup);
@@ -319,13 +319,3 @@ static int watch_on_verb(struct supervisor *sup, const struct verb_step *verb)
 		watch_begin(sup);
 	return 0;
 }
-
-const struct part watch_part = {
-	.name = "watch",
-	.report = watch_on_report,
-	.drop = watch_on_drop,
-	.go_on = watch_begin,
-	.reloaded = watch_on_reloaded,
-	.verb = watch_on_verb,
-	.shutdown = watch_on_shutdown,
-};

@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_WATCH_H
 #define SUPERVISOR_WATCH_H
 
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 
 /*
  * `watch`: a rolling restart of a cluster when files change.  A process of its own
@@ -16,6 +16,10 @@ void watch_begin(struct supervisor *sup);
 /* Does a change wait for the end of a rollout that it has not begun? */
 bool watch_is_due(const struct service *service);
 
-extern const struct part watch_part;
+void watch_on_report(struct service *service, const struct report *report);
+void watch_on_reloaded(struct service *service);
+void watch_on_drop(struct service *service);
+void watch_on_shutdown(struct supervisor *sup);
+int watch_on_verb(struct supervisor *sup, const struct verb_step *verb);
 
 #endif

@@ -2,9 +2,11 @@
 #ifndef SUPERVISOR_WEB_H
 #define SUPERVISOR_WEB_H
 
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 
-extern const struct part web_part;
+void web_on_go_on(struct supervisor *sup);
+void web_on_shutdown(struct supervisor *sup);
+int web_on_verb(struct supervisor *sup, const struct verb_step *verb);
 
 /*
  * The process that answers by HTTP (src/web/web.h).  nclust holds its listening

@@ -290,7 +290,7 @@ int web_begin(struct supervisor *sup, struct error *err)
 
 /* ---- hooks ---- */
 
-static void web_on_go_on(struct supervisor *sup)
+void web_on_go_on(struct supervisor *sup)
 {
 	role_init(&sup->web.life, sup, on_ended, start_again, sup);
 	if (sup->web.life.job.pid != 0)
@@ -299,7 +299,7 @@ static void web_on_go_on(struct supervisor *sup)
 		start_again(sup);
 }
 
-static void web_on_shutdown(struct supervisor *sup)
+void web_on_shutdown(struct supervisor *sup)
 {
 	struct web *web = &sup->web;
 
@@ -371,7 +371,7 @@ static void commit_change(struct supervisor *sup, struct web_change *change)
 	start_again(sup);
 }
 
-static int web_on_verb(struct supervisor *sup, const struct verb_step *verb)
+int web_on_verb(struct supervisor *sup, const struct verb_step *verb)
 {
 	struct web_change *change = &sup->web.change;
 
@@ -386,10 +386,3 @@ static int web_on_verb(struct supervisor *sup, const struct verb_step *verb)
 	socket_drop(&change->agent.socket);
 	return 0;
 }
-
-const struct part web_part = {
-	.name = "web",
-	.go_on = web_on_go_on,
-	.shutdown = web_on_shutdown,
-	.verb = web_on_verb,
-};

@@ -212,7 +212,7 @@ void capture_hand_over(struct service *service, const struct child *child)
 
 	if (child->output[0] == -1 && child->output[1] == -1)
 		return;
-	PARTS(logger, sup, LOGGER_GETS, service, NULL);
+	moment_logger(sup, LOGGER_GETS, service, NULL);
 	text_copy(p.cluster, sizeof(p.cluster), service->name);
 	for (int i = 0; i < 2; i++) {
 		if (child->output[i] == -1)

@@ -12,7 +12,7 @@
 #include "supervisor/common/registry.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
@@ -93,7 +93,7 @@ static void child_release(struct child *c)
 {
 	if (c->pidfd != -1)
 		childset_remove(c, c->pidfd);
-	PARTS_BACKWARDS(gone, c);
+	moment_gone(c);
 	restore_terminal(c->service->sup);
 	readiness_close(c);
 	fd_close(&c->pidfd);
@@ -172,10 +172,7 @@ static int open_for_worker(struct child *c, struct birth *birth, struct error *e
 			(birth->place.ready = socket_connect_self(c->life.notify, err)) == -1)
 			return -1;
 	}
-	for (unsigned i = 0; i < part_count; i++)
-		if (parts[i]->prepare != NULL && parts[i]->prepare(c, birth, err) == -1)
-			return -1;
-	if (check_spare(sup, c->life.notify, err) == -1 ||
+	if (moment_prepare(c, birth, err) == -1 || check_spare(sup, c->life.notify, err) == -1 ||
 		check_spare(sup, birth->place.channel, err) == -1 ||
 		check_spare(sup, birth->place.leader, err) == -1)
 		return -1;
@@ -340,7 +337,7 @@ static struct child *complete_child(
 	put_in_slot(c, place_in_slot(service, c->slot));
 	watch_exit(c);
 	capture_hand_over(service, c);
-	PARTS(born, c, &m->birth);
+	moment_born(c, &m->birth);
 	return c;
 }
 
@@ -464,16 +461,9 @@ void child_signal(struct child *child, int signal)
 			strerror(errno));
 }
 
-static void call_stop(struct child *child, int signal, nsec_t span)
-{
-	for (unsigned i = 0; i < part_count; i++)
-		if (parts[i]->stop != NULL && parts[i]->stop(child, signal, span))
-			return;
-}
-
 void child_drain(struct child *child, nsec_t span)
 {
-	call_stop(child, 0, span);
+	(void)moment_stop(child, 0, span);
 }
 
 void child_stop(struct child *child, int signal)
@@ -483,7 +473,7 @@ void child_stop(struct child *child, int signal)
 		return;
 	}
 	leftovers_on_signal(child, signal);
-	call_stop(child, signal, 0);
+	(void)moment_stop(child, signal, 0);
 }
 
 /* The worker's process group; 0: unknown.  A child keeps its pid until it is reaped.  The pid of an
@@ -632,7 +622,7 @@ bool child_main_exited(struct child *child)
 		trouble_forget_cause(child);
 	leftovers_on_end(child, &end);
 	readiness_drain(child); /* messages that it sent before its end count */
-	PARTS(dying, child);
+	moment_dying(child);
 	describe_end(child, &end, &ending);
 	if (ended == -1 && child->saved.adopted)
 		ending = (struct ending){.kind = ENDING_UNKNOWN};
@@ -646,7 +636,7 @@ bool child_main_exited(struct child *child)
 	return true;
 }
 
-static int workers_on_renew(struct supervisor *sup, struct error *err)
+int workers_on_renew(struct supervisor *sup, struct error *err)
 {
 	struct child *child;
 
@@ -656,13 +646,13 @@ static int workers_on_renew(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-static void workers_on_go_on(struct supervisor *sup)
+void workers_on_go_on(struct supervisor *sup)
 {
 	logger_resume(sup);
 	strays_resume(sup);
 }
 
-static void workers_on_shutdown(struct supervisor *sup)
+void workers_on_shutdown(struct supervisor *sup)
 {
 	logger_fini(sup);
 	foreign_fini(sup);
@@ -679,10 +669,3 @@ void child_on_renewed(struct ev_loop *loop, ev_timer *timer, int revents)
 		if (child->service->accepting == NULL && renew_has_former(child))
 			child_tell(child, EVENT_OUTGROWN, WHY_SOCKET);
 }
-
-const struct part workers_part = {
-	.name = "workers",
-	.renew = workers_on_renew,
-	.go_on = workers_on_go_on,
-	.shutdown = workers_on_shutdown,
-};

@@ -4,11 +4,13 @@
 
 #include "os/process.h"
 #include "supervisor/common/carried.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/state.h"
 
-extern const struct part workers_part;
+void workers_on_go_on(struct supervisor *sup);
+void workers_on_shutdown(struct supervisor *sup);
+int workers_on_renew(struct supervisor *sup, struct error *err);
 
 /* A child is the process of a worker: its pidfd, pipes, notify socket and watchers.
  * children_spawn() makes it.  It is freed when nothing is left of the process, before the core gets
@@ -34,7 +36,7 @@ struct child *child_adopt(
 	struct service *service, uint32_t slot, uint64_t worker, pid_t pid, int pidfd);
 
 /* Drain the worker within that time, or stop it by this signal, in the way of the first room that
- * takes it (part.h). */
+ * takes it (moment_stop()). */
 void child_drain(struct child *child, nsec_t span);
 void child_stop(struct child *child, int signal);
 void child_signal(struct child *child, int signal);     /* the process alone */

@@ -135,7 +135,7 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 		else if (p.kind == LOGWIRE_LAST)
 			news_last_output(sup, p.worker, p.text, p.address_in_use != 0);
 		else if (p.kind == LOGWIRE_ASK)
-			PARTS(logger, sup, LOGGER_ASKS, NULL, &p);
+			moment_logger(sup, LOGGER_ASKS, NULL, &p);
 	}
 }
 
@@ -217,7 +217,7 @@ static int start_logger(struct supervisor *sup)
 	logger_tell_terminal(sup);
 	for_each_child (child, children_of_all(sup))
 		capture_hand_over(child->service, child);
-	PARTS(logger, sup, LOGGER_UP, NULL, NULL);
+	moment_logger(sup, LOGGER_UP, NULL, NULL);
 	return 0;
 }
 

@@ -45,7 +45,7 @@ struct worker_place {
 };
 
 /* A worker that is about to be started: its place, and the plan of its spawn,
- * to which rooms add what they give it (`prepare` in common/part.h). */
+ * to which rooms add what they give it (moment_prepare()). */
 struct birth {
 	struct worker_place place;
 	struct spawn_plan plan;

@@ -10,7 +10,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/news.h"
 
@@ -45,12 +45,10 @@ static bool is_of_connection(const struct service *service, const struct report 
 
 static void on_report(struct service *service, const struct report *r)
 {
-
-	for (const struct part *const *p = parts; is_of_connection(service, r) && *p != NULL; p++)
-		if ((*p)->serves_connections)
-			(*p)->report(service, r);
-	if (is_of_connection(service, r))
+	if (is_of_connection(service, r)) {
+		moment_connection_report(service, r);
 		return;
+	}
 	switch (r->kind) {
 	case REPORT_STARTED:
 		if (service->life.begun == 0)
@@ -101,7 +99,7 @@ static void on_report(struct service *service, const struct report *r)
 	default:
 		break;
 	}
-	PARTS(report, service, r);
+	moment_report(service, r);
 }
 
 /* ---- actions of the core ---- */
@@ -122,7 +120,7 @@ static void release_spare(struct service *service, const struct action *a)
 	struct child *c = child_find(service, a->slot, a->worker);
 
 	if (c != NULL)
-		PARTS(release, c);
+		moment_release(c);
 }
 
 /* Spares that are to serve come before starts of workers, which take time. */
@@ -180,7 +178,7 @@ static void carry_out(struct service *service, const struct actions *actions)
 	for (unsigned i = 0; i < count; i++)
 		service_tell(service, &answers[i]);
 	if (drains)
-		PARTS(choose, service);
+		moment_choose(service);
 }
 
 /* Make room for the children of `slots` slots; it never shrinks. */
@@ -353,14 +351,6 @@ static void add_to_list(struct service *s)
 	s->sup->services[s->sup->service_count++] = s;
 }
 
-static int begin(struct service *service)
-{
-	for (unsigned i = 0; i < part_count; i++)
-		if (parts[i]->begin != NULL && parts[i]->begin(service) == -1)
-			return -1;
-	return 0;
-}
-
 struct service *service_new(struct supervisor *sup, struct cluster_settings *settings,
 	struct listener_set *listeners, struct segment *segment)
 {
@@ -373,7 +363,7 @@ struct service *service_new(struct supervisor *sup, struct cluster_settings *set
 	s->name = strdup(settings->name);
 	s->core = cluster_new(settings, workers, random_seed());
 	if (s->name == NULL || s->core == NULL ||
-		reserve_slots(s, wanted + settings->spare) == -1 || begin(s) == -1) {
+		reserve_slots(s, wanted + settings->spare) == -1 || moment_begin(s) == -1) {
 		service_free(s);
 		return NULL;
 	}
@@ -415,7 +405,7 @@ static void remove_from_list(const struct service *s)
 
 void service_free(struct service *s)
 {
-	PARTS_BACKWARDS(drop, s);
+	moment_drop(s);
 	recipes_free(s);
 	slotlog_free(s);
 	segment_drop(s);
@@ -597,7 +587,7 @@ int service_roll(struct service *service, const struct event *roll, struct error
 	}
 	alone_look(service);
 	if (roll->slot == SLOT_ALL)
-		PARTS(choose, service);
+		moment_choose(service);
 	service_change(service, &event);
 	service->stage.awaited = AWAITED_ROLLOUT;
 	return 0;
@@ -607,12 +597,10 @@ void service_stop(struct service *service, bool at_once)
 {
 	service->stage.stop_asked = true;
 	service->stage.awaited = AWAITED_END;
-	for (unsigned i = 0; i < part_count; i++)
-		if (parts[i]->stopping != NULL && parts[i]->stopping(service, at_once)) {
-			service->stage.stop_waits = true;
-			return;
-		}
-	service_stop_now(service, at_once);
+	if (moment_stopping(service, at_once))
+		service->stage.stop_waits = true;
+	else
+		service_stop_now(service, at_once);
 }
 
 void service_stop_now(struct service *service, bool at_once)

@@ -22,7 +22,7 @@
 	"[cluster:echo]\ncommand = /bin/cat\naccept = yes\n" \
 	"listen = 127.0.0.1:0\nworkers = 2\nstop-timeout = 5s\n"
 
-ROOM_PARTS(&accept_part, &news_part)
+ROOM_HEARS("accept", "news")
 
 /* So long close(2) of a connection waits for a client that does not read. */
 #define LINGER 10

@@ -15,7 +15,7 @@
 #define JOB 10
 #define STEP (10 * MSEC)
 
-ROOM_PARTS(&news_part, &plain_part)
+ROOM_HEARS("news")
 
 static nsec_t worked;
 

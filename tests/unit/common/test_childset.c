@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
-#include "supervisor/common/part.h"
+#include "supervisor/common/moment.h"
 #include "supervisor/common/registry.h"
 
 #include <sys/eventfd.h>
@@ -25,7 +25,7 @@ static void hear_trap(struct child *of)
 	heard[CHILD_TRAP]++;
 }
 
-ROOM_PARTS(&plain_part)
+ROOM_HEARS(NULL)
 
 static void begin(void)
 {

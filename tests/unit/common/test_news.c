@@ -4,6 +4,7 @@
 #include "protocol/control.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
+#include "supervisor/control/control.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
@@ -25,9 +26,10 @@ static char last_json[16 * 1024];
 static const struct service *heard_of;
 static bool captured; /* there is a logger, which answers later */
 
-/* A room that hears all that is told. */
-static void ear_on_told(struct supervisor *sup, struct service *service,
-	const struct report *report, const char *json, const char *sentence)
+/* All that is told. */
+REPLACED(void, control_on_told)
+(struct supervisor *sup, struct service *service, const struct report *report, const char *json,
+	const char *sentence)
 {
 	(void)sup;
 	(void)report;
@@ -38,12 +40,7 @@ static void ear_on_told(struct supervisor *sup, struct service *service,
 	strcat(strcat(heard, sentence), "\n");
 }
 
-static const struct part ear_part = {
-	.name = "ear",
-	.told = ear_on_told,
-};
-
-ROOM_PARTS(&news_part, &ear_part, &plain_part)
+ROOM_HEARS("news")
 
 REPLACED(bool, capture_ask_last)(const struct child *child)
 {
@@ -126,7 +123,7 @@ TEST(the_cause_of_an_exit_is_not_that_of_a_rollout_that_fails_meanwhile)
 	news_expect(&room, "no process can be made", 0);
 	room_pass(61 * SECOND);
 	(void)place_of("waits for a lock");
-	news_part.report(web, &report);
+	news_on_report(web, &report);
 	(void)place_of("no process can be made");
 }
 
@@ -166,7 +163,7 @@ TEST(a_killed_ones_history_is_gone_on_with)
 	ck_assert(!news_take_history(&room, STDOUT_FILENO));
 	/* what has happened here is not given up for it */
 	ck_assert(!news_take_history(&room, before.fd));
-	news_part.shutdown(&room);
+	news_on_shutdown(&room);
 	ck_assert_int_eq(news_init(&room, &err), 0);
 	ck_assert(news_take_history(&room, before.fd));
 	news_say(&room, LOG_NOTE, "reloaded", "and on");
@@ -183,7 +180,7 @@ TEST(without_a_history_it_is_said_once)
 	struct rlimit all;
 	struct error err;
 
-	news_part.shutdown(&room);
+	news_on_shutdown(&room);
 	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &all), 0);
 	ck_assert_int_eq(news_init(&room, &err), 0);
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
@@ -225,7 +222,7 @@ static bool is_kind(const char *name)
 static void report(struct report r)
 {
 	heard[0] = '\0';
-	news_part.report(web, &r);
+	news_on_report(web, &r);
 	json_decref(object);
 	object = json_loads(last_json, JSON_REJECT_DUPLICATES, NULL);
 	ck_assert_msg(object != NULL, "no JSON: %s", last_json);

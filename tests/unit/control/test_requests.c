@@ -28,7 +28,7 @@
 	"restart = on-failure\n" \
 	"surge = 1\n"
 
-ROOM_PARTS(&news_part, &control_part, &plain_part)
+ROOM_HEARS("news", "control")
 
 /* As before Linux 6.16. */
 REPLACED(void, fdpass_refuse)(int fd)
@@ -162,7 +162,7 @@ static void end(void)
 	if (peer != -1)
 		(void)close(peer);
 	room_stop();
-	control_part.shutdown(&room);
+	control_on_shutdown(&room);
 	room_end();
 }
 
@@ -506,7 +506,7 @@ TEST(who_waits_for_a_reload_when_nclust_ends_is_told)
 	ask(peer, "restart", "\"target\":\"web\"");
 	room.control.first->pending = true;
 	room.control.first->request.method = METHOD_RELOAD;
-	control_part.shutdown(&room);
+	control_on_shutdown(&room);
 	ck_assert(has(peer, "nclust ended before it had read"));
 }
 
@@ -566,7 +566,7 @@ TEST(who_waits_to_be_accepted_is_closed_by_the_closer_too)
 	fd = call();
 	pass(fd, 2);
 	given = 0;
-	control_part.shutdown(&room);
+	control_on_shutdown(&room);
 	ck_assert_uint_eq(given, 1);
 	(void)close(fd);
 }

@@ -10,7 +10,7 @@
 #include "supervisor/workers/service.h"
 
 /* A room in which each worker gets a lane, and one cluster, `web`, with one listener. */
-static int lanes_on_prepare(struct child *child, struct birth *birth, struct error *err)
+REPLACED(int, drain_on_prepare)(struct child *child, struct birth *birth, struct error *err)
 {
 	(void)birth;
 	(void)err;
@@ -18,15 +18,12 @@ static int lanes_on_prepare(struct child *child, struct birth *birth, struct err
 	return 0;
 }
 
-static const struct part lanes_part = {
-	.name = "lanes",
-	.prepare = lanes_on_prepare,
-	.gone = steer_left,
-	.report = steer_on_report,
-	.drop = steer_on_drop,
-};
+REPLACED(void, drain_on_gone)(struct child *child)
+{
+	steer_left(child);
+}
 
-ROOM_PARTS(&lanes_part, &news_part, &plain_part)
+ROOM_HEARS("steer", "imbalance", "news")
 
 /* Does a worker wait in a way that keeps it on its socket? */
 static bool stubborn;

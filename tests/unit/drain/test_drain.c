@@ -20,7 +20,7 @@
 	"drain = quiet\ndrain-timeout = "
 #define PORT 80 /* where it listens */
 
-ROOM_PARTS(&drain_part, &news_part)
+ROOM_HEARS("drain", "steer", "imbalance", "news")
 
 static struct connection has[5];
 static size_t has_count;

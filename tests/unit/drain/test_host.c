@@ -4,30 +4,25 @@
 #include "base/text.h"
 #include "os/socket/sockdiag.h"
 #include "supervisor/common/news.h"
+#include "supervisor/control/control.h"
 #include "supervisor/drain/drain.h"
 
 #include <stdio.h>
 
 /* Who is waited for when the host is drained, and undrained. */
-static const struct part ear_part;
-ROOM_PARTS(&news_part, &plain_part, &ear_part)
+ROOM_HEARS("news")
 
 /* What was told last of a verb; its code is 1 while nothing was. */
 static struct verb_step over;
 static char text[320];
 
-static int ear_on_verb(struct supervisor *sup, const struct verb_step *verb)
+REPLACED(int, control_on_verb)(struct supervisor *sup, const struct verb_step *verb)
 {
 	(void)sup;
 	over = *verb;
 	text_copy(text, sizeof(text), verb->text);
 	return 0;
 }
-
-static const struct part ear_part = {
-	.name = "ear",
-	.verb = ear_on_verb,
-};
 
 static unsigned looks;
 static bool unknown; /* which connections there are; else there are none */

@@ -19,7 +19,7 @@
 	WEB("ready = notify\ncheck = exec:ask\ncheck-interval = 10s\n" \
 	    "check-failures = 3\n")
 
-ROOM_PARTS(&health_part, &news_part, &plain_part)
+ROOM_HEARS("health", "held", "news")
 
 /* ---- the commands ---- */
 

@@ -22,7 +22,7 @@ REPLACED(uint64_t, node_taken)(const struct child *child)
 	return taken;
 }
 
-ROOM_PARTS(&health_part, &news_part, &plain_part)
+ROOM_HEARS("health", "held", "news")
 
 static struct service *web;
 static struct child *first;

@@ -18,7 +18,7 @@
 	"on-rollout = rollout\non-scale = scale\non-stop = stop\n" \
 	"[cluster:other]\ncommand = /bin/other\nready = notify\non-ready = ready\n"
 
-ROOM_PARTS(&news_part, &hooks_part, &plain_part)
+ROOM_HEARS("news", "hooks")
 
 /* ---- the commands ---- */
 
@@ -85,7 +85,7 @@ static void begin(void)
 static void end(void)
 {
 	room_stop();
-	hooks_part.shutdown(&room);
+	hooks_on_shutdown(&room);
 	room_end();
 }
 

@@ -26,7 +26,7 @@ REPLACED(bool, hooks_are_under_way)(struct supervisor *sup, const struct service
 	return is_at_work;
 }
 
-ROOM_PARTS(&news_part, &instance_part, &plain_part)
+ROOM_HEARS("news", "instance")
 
 /* Processes that went to the background, and the last signal to them. */
 static unsigned strays;

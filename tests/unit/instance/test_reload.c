@@ -19,7 +19,7 @@
 	"[cluster:job]\ncommand = /bin/job\nworkers = 1\nready = " \
 	"notify\ndrain = off\n"
 
-ROOM_PARTS(&news_part, &instance_part, &plain_part)
+ROOM_HEARS("news", "instance")
 
 static struct buffer text;
 static struct service *web;

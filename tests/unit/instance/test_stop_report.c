@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 /* What is said of the workers that a stop waits for. */
-ROOM_PARTS(&news_part, &instance_part, &plain_part)
+ROOM_HEARS("news", "instance")
 
 static void begin(const char *stop_signal)
 {

@@ -28,7 +28,7 @@
 	"drain = off\nstart-timeout = 60s\nready = auto\nlisten = " \
 	"127.0.0.1:0\n"
 
-ROOM_PARTS(&intercept_part, &news_part, &plain_part)
+ROOM_HEARS("intercept", "startwait", "news")
 
 /* A look at a thread takes nclust so long. */
 static nsec_t look_takes;

@@ -13,7 +13,7 @@
 /* A worker has to run to take the socket that is put in the place of its own. */
 #define WEB "[cluster:web]\ncommand = /bin/web\nworkers = 1\nlisten = 127.0.0.1:0\n"
 
-ROOM_PARTS(&intercept_part, &news_part, &plain_part)
+ROOM_HEARS("intercept", "startwait", "news")
 
 static unsigned tries;
 static unsigned needed; /* so many tries */

@@ -25,7 +25,7 @@
 	"'from':{'cluster':'web','slot':7,'host':'b'}," \
 	"'message':"
 
-ROOM_PARTS(&messages_part, &news_part)
+ROOM_HEARS("messages", "broker", "news")
 
 static struct service *web;
 static struct broker *b;

@@ -14,7 +14,7 @@
 	"ipc = on\nrelay = others\n"
 #define CHANNEL 3 /* the worker's end: it has no other descriptor */
 
-ROOM_PARTS(&messages_part, &news_part)
+ROOM_HEARS("messages", "broker", "news")
 
 static struct service *web;
 

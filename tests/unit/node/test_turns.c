@@ -38,7 +38,7 @@ REPLACED(int, process_status)
 	return 0;
 }
 
-ROOM_PARTS(&messages_part, &node_part, &news_part, &plain_part)
+ROOM_HEARS("messages", "broker", "node", "news")
 
 REPLACED(enum node_runtime, nodecommand_look)(const struct recipe *r)
 {

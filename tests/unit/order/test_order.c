@@ -17,7 +17,7 @@
 #define JOB "[cluster:job]\ncommand = /bin/job\nrestart = never\n" REST
 #define WEB(more) "[cluster:web]\ncommand = /bin/web\n" REST more
 
-ROOM_PARTS(&news_part, &instance_part, &order_part, &plain_part)
+ROOM_HEARS("news", "instance", "order")
 
 REPLACED(unsigned, strays_signal)(struct supervisor *sup, int signal)
 {
@@ -98,7 +98,7 @@ static void begin(const char *ini)
 
 static void end(void)
 {
-	order_part.shutdown(&room);
+	order_on_shutdown(&room);
 	room_end();
 }
 

@@ -25,7 +25,7 @@
 	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
 	"ipc = on\norphans = keep\nlisten = 127.0.0.1:0\n"
 
-ROOM_PARTS(&intercept_part, &messages_part, &orphans_part)
+ROOM_HEARS("intercept", "startwait", "messages", "broker", "orphans")
 
 static struct logwire_packet told[64];
 static size_t told_fds[64];
@@ -148,8 +148,8 @@ TEST(a_listener_is_told_of_once)
 	write_down();
 	write_down();
 	ck_assert_uint_eq(count(LOGWIRE_HOLD, LOGWIRE_A_LISTENER), 1);
-	orphans_part.let_go(&h);
-	orphans_part.let_go(&h);
+	orphans_on_let_go(&h);
+	orphans_on_let_go(&h);
 	ck_assert_uint_eq(count(LOGWIRE_DROP, LOGWIRE_A_LISTENER), 1);
 	ck_assert_uint_eq(told[0].worker, told[1].worker);
 }

@@ -17,7 +17,7 @@
 	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
 	"listen = 127.0.0.1:0\n"
 
-ROOM_PARTS(&news_part, &plain_part)
+ROOM_HEARS("news")
 
 static struct service *web;
 static struct error err;

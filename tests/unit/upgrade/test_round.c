@@ -28,7 +28,7 @@
 
 #define CHANNEL 4 /* the worker's end, behind its listener */
 
-ROOM_PARTS(&messages_part, &news_part, &hooks_part, &plain_part)
+ROOM_HEARS("messages", "broker", "news", "hooks")
 
 /* One for each test: what is read stays, as a process that has been replaced. */
 static struct supervisor nexts[16];
@@ -51,11 +51,13 @@ static void begin(void)
 	next = &nexts[test];
 }
 
+extern __typeof__(control_on_shutdown) __real_control_on_shutdown;
+
 static void end(void)
 {
 	room_stop();
-	hooks_part.shutdown(&room);
-	control_part.shutdown(&room);
+	hooks_on_shutdown(&room);
+	__real_control_on_shutdown(&room);
 	room_end();
 }
 

@@ -13,7 +13,7 @@
 
 /* The output of a worker that an earlier nclust has left. */
 
-ROOM_PARTS(&plain_part)
+ROOM_HEARS(NULL)
 
 REPLACED(int, remote_fd)(struct remote *r, int fd)
 {

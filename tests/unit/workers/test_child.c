@@ -3,6 +3,9 @@
 
 #include "base/error.h"
 #include "supervisor/common/news.h"
+#include "supervisor/intercept/intercept.h"
+#include "supervisor/leader/leader.h"
+#include "supervisor/limits/limits.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
@@ -17,11 +20,11 @@
 	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
 	"stop-timeout = 5s\ndrain = off\n"
 
-/* ---- two rooms that note what they hear ---- */
+/* ---- rooms that note what they hear ---- */
 
 static char heard[4096];
-static bool refuses;  /* the second one, that a worker is born */
-static bool takes_it; /* the first one, that a worker is to be stopped */
+static bool refuses;  /* leader, that a worker is born */
+static bool takes_it; /* intercept, that a worker is to be stopped */
 static struct child *last;
 static unsigned alive_when_gone;
 
@@ -33,76 +36,62 @@ static void note(const char *room_name, const char *hook)
 		heard + used, sizeof(heard) - used, "%s%s%s", used > 0 ? " " : "", room_name, hook);
 }
 
-static int a_on_prepare(struct child *child, struct birth *birth, struct error *err)
+REPLACED(int, limits_on_prepare)(struct child *child, struct birth *birth, struct error *err)
 {
 	(void)child;
 	(void)birth;
 	(void)err;
-	note("a", ".prepare");
+	note("limits", ".prepare");
 	return 0;
 }
 
-static int b_on_prepare(struct child *child, struct birth *birth, struct error *err)
+REPLACED(int, leader_on_prepare)(struct child *child, struct birth *birth, struct error *err)
 {
 	(void)child;
 	(void)birth;
-	note("b", ".prepare");
+	note("leader", ".prepare");
 	return refuses ? error_set(err, ENOSPC, "no room") : 0;
 }
 
-static void a_on_born(struct child *child, struct birth *birth)
+REPLACED(void, limits_on_born)(struct child *child, struct birth *birth)
 {
 	(void)birth;
 	ck_assert_ptr_eq(child_by_pid(&room, child->pid), child);
 	last = child;
-	note("a", ".born");
+	note("limits", ".born");
 }
 
-static bool a_on_stop(struct child *child, int signal, nsec_t span)
+REPLACED(bool, intercept_on_stop)(struct child *child, int signal, nsec_t span)
 {
 	(void)child;
 	(void)signal;
 	(void)span;
-	note("a", ".stop");
+	note("intercept", ".stop");
 	return takes_it;
 }
 
 /* Its number is still its own, and it is where it was. */
-static void a_on_dying(struct child *child)
+REPLACED(void, limits_on_dying)(struct child *child)
 {
 	ck_assert_ptr_eq(child_by_pid(&room, child->pid), child);
-	note("a", ".dying");
+	note("limits", ".dying");
 }
 
 /* The core has not heard yet. */
-static void a_on_gone(struct child *child)
+REPLACED(void, limits_on_gone)(struct child *child)
 {
 	alive_when_gone = service_counts(child->service).alive;
-	note("a", ".gone");
+	note("limits", ".gone");
 }
 
-static void b_on_gone(struct child *child)
+REPLACED(void, leader_on_gone)(struct child *child)
 {
 	ck_assert_ptr_null(child_by_pid(&room, child->pid));
 	ck_assert_ptr_null(child_find(child->service, child->slot, child->worker));
-	note("b", ".gone");
+	note("leader", ".gone");
 }
 
-static const struct part a_part = {
-	.name = "a",
-	.prepare = a_on_prepare,
-	.born = a_on_born,
-	.stop = a_on_stop,
-	.dying = a_on_dying,
-	.gone = a_on_gone,
-};
-static const struct part b_part = {
-	.name = "b",
-	.prepare = b_on_prepare,
-	.gone = b_on_gone,
-};
-
-ROOM_PARTS(&a_part, &b_part, &news_part, &plain_part)
+ROOM_HEARS("news")
 
 /* ---- */
 
@@ -137,7 +126,7 @@ TEST(who_dies_is_replaced_in_its_slot)
 TEST(a_death_is_told_in_order_and_given_back_backwards)
 {
 	room_exits(room_child(web, 0), 1);
-	ck_assert_str_eq(heard, "a.dying b.gone a.gone");
+	ck_assert_str_eq(heard, "limits.dying leader.gone limits.gone");
 	ck_assert_uint_eq(alive_when_gone, 2);
 	ck_assert_uint_eq(service_counts(web).alive, 1);
 }
@@ -147,7 +136,7 @@ TEST(a_birth_is_told_in_order)
 	room_exits(room_child(web, 0), 1);
 	heard[0] = '\0';
 	room_pass(SECOND);
-	ck_assert_str_eq(heard, "a.prepare b.prepare a.born");
+	ck_assert_str_eq(heard, "limits.prepare leader.prepare limits.born");
 	ck_assert_ptr_eq(last, room_child(web, 0));
 }
 
@@ -157,7 +146,7 @@ TEST(a_room_that_refuses_a_birth_is_the_reason_that_is_told)
 	room_exits(room_child(web, 0), 1);
 	heard[0] = '\0';
 	room_pass(150 * MSEC);
-	ck_assert_str_eq(heard, "a.prepare b.prepare b.gone a.gone");
+	ck_assert_str_eq(heard, "limits.prepare leader.prepare leader.gone limits.gone");
 	ck_assert_uint_eq(room_spawned(), 2);
 	ck_assert(room_logged("no room: No space left on device"));
 	refuses = false;
@@ -172,7 +161,7 @@ TEST(the_first_room_that_takes_a_stop_has_it_alone)
 	takes_it = true;
 	room_tell(room_child(web, 0), EVENT_READY);
 	service_stop(web, false);
-	ck_assert_ptr_nonnull(strstr(heard, "a.stop"));
+	ck_assert_ptr_nonnull(strstr(heard, "intercept.stop"));
 	ck_assert_uint_eq(room_signalled(pid, SIGTERM), 0);
 }
 

@@ -16,7 +16,7 @@
 	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
 	"drain = off\nstart-timeout = 10s\n"
 
-ROOM_PARTS(&news_part, &plain_part)
+ROOM_HEARS("news")
 
 /* ---- the socket ---- */
 

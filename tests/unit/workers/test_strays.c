@@ -41,7 +41,7 @@ REPLACED(void, foreign_close)(struct supervisor *sup, const struct child *by, in
 	fd_close(fd);
 }
 
-ROOM_PARTS(&news_part, &plain_part)
+ROOM_HEARS("news")
 
 static bool are_there;
 static bool ended[STRAYS];

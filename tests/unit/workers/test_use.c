@@ -9,7 +9,7 @@
 #define WEB "[cluster:web]\ncommand = /bin/web\nmax-memory = 1G\n"
 #define MIB ((uint64_t)1024 * 1024)
 
-ROOM_PARTS(&plain_part)
+ROOM_HEARS(NULL)
 
 static size_t processes;
 static unsigned shares_read;
