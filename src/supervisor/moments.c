@@ -29,30 +29,33 @@
 
 int moment_prepare(struct child *child, struct birth *birth, struct error *err)
 {
-	if (limits_on_prepare(child, birth, err) == -1 ||
-		intercept_on_prepare(child, birth, err) == -1 ||
-		messages_on_prepare(child, birth, err) == -1 ||
-		drain_on_prepare(child, birth, err) == -1 ||
-		leader_on_prepare(child, birth, err) == -1)
+	if (limits_on_prepare(child, birth, err) == -1)
+		return -1;
+	intercept_on_prepare(child, birth);
+	if (messages_on_prepare(child, birth, err) == -1)
+		return -1;
+	drain_on_prepare(child, birth);
+	if (leader_on_prepare(child, birth, err) == -1)
 		return -1;
 	/* The state file's entry has the worker's trap, channel and lane. */
-	return orphans_on_prepare(child, birth, err);
+	orphans_on_prepare(child, birth);
+	return 0;
 }
 
 void moment_born(struct child *child, struct birth *birth)
 {
 	limits_on_born(child, birth);
 	intercept_on_born(child, birth);
-	messages_on_born(child, birth);
+	messages_on_born(child);
 	/* It hands to the keeper what these have of the worker: a next nclust gets that back. */
-	orphans_on_born(child, birth);
-	health_on_born(child, birth);
+	orphans_on_born(child);
+	health_on_born(child);
 }
 
 void moment_uses(struct child *child, struct listener *l, enum listener_use use)
 {
 	steer_on_uses(child, l, use);
-	fallback_on_uses(child, l, use);
+	fallback_on_uses(child, use);
 }
 
 void moment_release(struct child *child)
@@ -61,11 +64,13 @@ void moment_release(struct child *child)
 	node_on_release(child);
 }
 
-bool moment_stop(struct child *child, int signal, nsec_t span)
+void moment_stop(struct child *child, int signal, nsec_t span)
 {
+	if (intercept_on_stop(child, signal))
+		return;
 	/* Node stops the workers that it can stop by itself; the drain, last, takes whoever is left. */
-	return intercept_on_stop(child, signal, span) || node_on_stop(child, signal, span) ||
-		drain_on_stop(child, signal, span);
+	node_on_stop(child, signal);
+	drain_on_stop(child, signal, span);
 }
 
 void moment_dying(struct child *child)
@@ -93,11 +98,11 @@ void moment_gone(struct child *child)
 
 void moment_adopt(struct child *child, struct worker_fds *fds)
 {
-	limits_on_adopt(child, fds);
+	limits_on_adopt(child);
 	intercept_on_adopt(child, fds);
 	messages_on_adopt(child, fds);
 	/* It looks which channel there is. */
-	node_on_adopt(child, fds);
+	node_on_adopt(child);
 	drain_on_adopt(child, fds);
 	leader_on_adopt(child, fds);
 }
@@ -293,24 +298,31 @@ void moment_told(struct supervisor *sup, struct service *service, const struct r
 
 int moment_renew(struct supervisor *sup, struct error *err)
 {
-	if (workers_on_renew(sup, err) == -1 || orphans_on_renew(sup, err) == -1)
+	workers_on_renew(sup);
+	if (orphans_on_renew(sup, err) == -1)
 		return -1;
 	return control_on_renew(sup, err);
 }
 
-int moment_verb(struct supervisor *sup, const struct verb_step *verb)
+int moment_reload(struct supervisor *sup, const struct settings *settings, struct error *err)
 {
-	if (intercept_on_verb(sup, verb) == -1 || control_on_verb(sup, verb) == -1 ||
-		web_on_verb(sup, verb) == -1 || scaling_on_verb(sup, verb) == -1)
-		return -1;
-	return watch_on_verb(sup, verb);
+	return web_on_reload(sup, settings, err);
+}
+
+void moment_verb(struct supervisor *sup, const struct verb_step *verb)
+{
+	intercept_on_verb(sup, verb);
+	control_on_verb(sup, verb);
+	web_on_verb(sup, verb);
+	scaling_on_verb(sup, verb);
+	watch_on_verb(sup, verb);
 }
 
 void moment_logger(struct supervisor *sup, enum logger_step step, struct service *service,
 	const struct logwire_packet *packet)
 {
-	orphans_on_logger(sup, step, service, packet);
-	order_on_logger(sup, step, service, packet);
+	orphans_on_logger(sup, step);
+	order_on_logger(sup, step);
 	logs_on_logger(sup, step, service, packet);
 }
 

@@ -145,12 +145,11 @@ static const struct {
 	SFun real;
 } hooks[] = {HOOKS};
 
-static bool stop_plainly(struct child *child, int signal, nsec_t span)
+static void stop_plainly(struct child *child, int signal, nsec_t span)
 {
 	(void)span;
 	if (signal != 0)
 		child_signal(child, signal);
-	return true;
 }
 
 static bool is_of(const char *name, const char *word)

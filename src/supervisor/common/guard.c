@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/common/moment.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -39,9 +39,7 @@ enum logger_step {
 /* What a verb does with the whole instance. */
 struct verb_step {
 	enum control_method method;
-	bool begins;                     /* else it is over */
-	const struct settings *settings; /* of a reload that begins */
-	struct error *err;               /* why it fails then */
+	bool begins;      /* else it is over */
 	int code;         /* when it is over: 0, or of an error (protocol/control.h) */
 	const char *text; /* and what has become of it; NULL: out of memory */
 };
@@ -58,8 +56,8 @@ void moment_uses(struct child *child, struct listener *l, enum listener_use use)
 /* ACTION_RELEASE: let a worker go on that intercept holds in its listen(2). */
 void moment_release(struct child *child);
 /* ACTION_DRAIN: drain the worker within that time, if `signal` is 0.  ACTION_SIGNAL: send
- * this stop signal.  The room that does it says so by true, and no other room is asked. */
-bool moment_stop(struct child *child, int signal, nsec_t span);
+ * this stop signal. */
+void moment_stop(struct child *child, int signal, nsec_t span);
 /* The worker is dead but not reaped: its pid is still its own. */
 void moment_dying(struct child *child);
 /* The worker is in no slot and in no table of pids any more: release all that rooms have of
@@ -122,9 +120,10 @@ void moment_told(struct supervisor *sup, struct service *service, const struct r
  * is called again later. */
 int moment_renew(struct supervisor *sup, struct error *err);
 
-/* An upgrade is about to execute the new binary: complete what is half done; or a reload to
- * put its settings in force: open what they need (-1: it fails).  Or the verb is over. */
-int moment_verb(struct supervisor *sup, const struct verb_step *verb);
+/* A reload is about to put these settings in force: open what they need.  -1 and `err`: it fails. */
+int moment_reload(struct supervisor *sup, const struct settings *settings, struct error *err);
+/* An upgrade is about to execute the new binary: complete what is half done.  Or the verb is over. */
+void moment_verb(struct supervisor *sup, const struct verb_step *verb);
 
 /* What has to do with the logger. */
 void moment_logger(struct supervisor *sup, enum logger_step step, struct service *service,

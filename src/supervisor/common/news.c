@@ -9,7 +9,6 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/common/moment.h"
 
 #include <errno.h>
 #include <inttypes.h>

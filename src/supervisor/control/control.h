@@ -17,7 +17,7 @@ void control_on_shutdown(struct supervisor *sup);
 void control_on_told(struct supervisor *sup, struct service *service, const struct report *report,
 	const char *json, const char *sentence);
 int control_on_renew(struct supervisor *sup, struct error *err);
-int control_on_verb(struct supervisor *sup, const struct verb_step *verb);
+void control_on_verb(struct supervisor *sup, const struct verb_step *verb);
 
 /*
  * The control socket and its clients.  All that a client can make grow is

@@ -213,14 +213,13 @@ static void end_pending(struct client *c, const struct verb_step *verb)
 	request_await(c);
 }
 
-int control_on_verb(struct supervisor *sup, const struct verb_step *verb)
+void control_on_verb(struct supervisor *sup, const struct verb_step *verb)
 {
 	if (verb->begins && verb->method == METHOD_UPGRADE)
 		clients_settle(sup);
 	for (struct client *c = sup->control.first; c != NULL && !verb->begins; c = c->next)
 		if (c->pending && c->request.method == verb->method)
 			end_pending(c, verb);
-	return 0;
 }
 
 /* ---- news ---- */

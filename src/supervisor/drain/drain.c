@@ -319,13 +319,12 @@ static void send_stop_signal(struct child *child, int signal)
 		go_on_after_signal(d);
 }
 
-bool drain_on_stop(struct child *child, int signal, nsec_t span)
+void drain_on_stop(struct child *child, int signal, nsec_t span)
 {
 	if (signal == 0)
 		begin_drain(child, span);
 	else
 		send_stop_signal(child, signal);
-	return true;
 }
 
 void drain_on_dying(struct child *child)
@@ -359,14 +358,12 @@ void drain_on_shutdown(struct supervisor *sup)
 }
 
 /* Chooses the worker's lane, which goes into the worker's environment and the state file. */
-int drain_on_prepare(struct child *child, struct birth *birth, struct error *err)
+void drain_on_prepare(struct child *child, struct birth *birth)
 {
-	(void)err;
 	if (child->service->accepting != NULL)
-		return 0;
+		return;
 	steer_choose_lane(child);
 	birth->place.lane = child->traffic.lane;
-	return 0;
 }
 
 /* A drain that was under way continues for the rest of its time. */

@@ -5,8 +5,8 @@
 #include "supervisor/common/moment.h"
 #include "supervisor/common/state.h"
 
-int drain_on_prepare(struct child *child, struct birth *birth, struct error *err);
-bool drain_on_stop(struct child *child, int signal, nsec_t span);
+void drain_on_prepare(struct child *child, struct birth *birth);
+void drain_on_stop(struct child *child, int signal, nsec_t span);
 void drain_on_dying(struct child *child);
 void drain_on_gone(struct child *child);
 void drain_on_adopt(struct child *child, struct worker_fds *fds);

@@ -215,7 +215,7 @@ static void tell_over(struct supervisor *sup, int code, const char *text)
 	bool drains = sup->traffic.host.waits == HOST_EMPTIES;
 
 	sup->traffic.host.waits = HOST_SETTLED;
-	(void)moment_verb(sup,
+	moment_verb(sup,
 		&(struct verb_step){.method = drains ? METHOD_DRAIN : METHOD_UNDRAIN,
 			.code = code,
 			.text = text});

@@ -4,7 +4,6 @@
 
 #include "os/look/look.h"
 #include "protocol/courier.h"
-#include "supervisor/common/moment.h"
 #include "supervisor/common/state.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/drain/quiet.h"

@@ -4,7 +4,6 @@
 #include "base/nsec.h"
 #include "os/clock.h"
 #include "os/socket/reuseport.h"
-#include "supervisor/common/moment.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/drain/internal.h"

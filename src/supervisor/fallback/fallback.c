@@ -313,9 +313,8 @@ void fallback_on_let_go(struct holding *h)
 	look_soon(sup, AGAIN_LEAST);
 }
 
-void fallback_on_uses(struct child *child, struct listener *l, enum listener_use use)
+void fallback_on_uses(struct child *child, enum listener_use use)
 {
-	(void)l;
 	if (child->service->outage.since != 0 && (use == USE_GIVEN || use == USE_OWN))
 		look_soon(child->service->sup, AGAIN_LEAST);
 }

@@ -4,7 +4,7 @@
 
 #include "supervisor/common/moment.h"
 
-void fallback_on_uses(struct child *child, struct listener *l, enum listener_use use);
+void fallback_on_uses(struct child *child, enum listener_use use);
 void fallback_on_reloaded(struct service *service);
 void fallback_on_report(struct service *service, const struct report *report);
 void fallback_on_status(struct json_writer *w, const struct service *service);

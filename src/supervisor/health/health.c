@@ -262,9 +262,8 @@ void health_on_drop(struct service *service)
 
 /* ---- life ---- */
 
-void health_on_born(struct child *child, struct birth *birth)
+void health_on_born(struct child *child)
 {
-	(void)birth;
 	if (child->service->accepting == NULL)
 		health_prove(child);
 }

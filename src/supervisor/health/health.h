@@ -7,7 +7,7 @@
 #include "supervisor/common/moment.h"
 #include "supervisor/common/state.h"
 
-void health_on_born(struct child *child, struct birth *birth);
+void health_on_born(struct child *child);
 void health_on_gone(struct child *child);
 void health_on_adopted(struct service *service);
 void health_on_report(struct service *service, const struct report *report);

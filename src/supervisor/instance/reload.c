@@ -6,7 +6,6 @@
 #include "os/process.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/moment.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/service.h"
@@ -166,7 +165,6 @@ static void shrink_all(const struct supervisor *sup)
 /* The first of two phases opens whatever is new; a failure changes nothing. */
 static int open_new(struct supervisor *sup, struct plan *plan, struct error *err)
 {
-	const struct verb_step verb = {METHOD_RELOAD, true, plan->settings, err, 0, NULL};
 	const struct diff *d = &plan->diff;
 
 	sup->launch.cpus = affinity_usable();
@@ -189,7 +187,7 @@ static int open_new(struct supervisor *sup, struct plan *plan, struct error *err
 			segment_open(sup, &plan->segments[i], c->new, s, err) == -1)
 			return error_wrap(err, "cluster '%s'", c->new->name);
 	}
-	return moment_verb(sup, &verb);
+	return moment_reload(sup, plan->settings, err);
 }
 
 /* ---- changing ---- */
@@ -426,7 +424,7 @@ static void on_read(
 		if (got == 0)
 			moment_reloaded(sup->services[i]);
 	}
-	(void)moment_verb(sup,
+	moment_verb(sup,
 		&(struct verb_step){.method = METHOD_RELOAD,
 			.code = got == 0 ? 0
 				: bad    ? CONTROL_BAD_CONFIG

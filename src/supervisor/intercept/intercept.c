@@ -204,16 +204,15 @@ static void answer_one(struct child *child, bool last)
 	await_call(child);
 }
 
-int intercept_on_verb(struct supervisor *sup, const struct verb_step *verb)
+void intercept_on_verb(struct supervisor *sup, const struct verb_step *verb)
 {
 	struct child *child;
 
 	if (verb->method != METHOD_UPGRADE || !verb->begins)
-		return 0;
+		return;
 	for_each_child (child, children_of_all(sup))
 		if (child->trap.call != NULL)
 			answer_one(child, true);
-	return 0;
 }
 
 /* All calls of a turn are received before any is answered, because until nclust has received it a
@@ -345,14 +344,12 @@ void intercept_kill_hung(struct child *child)
 	child_kill_group(child, SIGKILL);
 }
 
-int intercept_on_prepare(struct child *child, struct birth *birth, struct error *err)
+void intercept_on_prepare(struct child *child, struct birth *birth)
 {
-	(void)err;
 	if (fill_trap(child->service, birth->place.recipe->settings)) {
 		birth->trap = child->service->sup->intercept.trap;
 		birth->plan.trap = &birth->trap;
 	}
-	return 0;
 }
 
 void intercept_on_born(struct child *child, struct birth *birth)

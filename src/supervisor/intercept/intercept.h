@@ -14,13 +14,13 @@
  * cost, and reports where trapping is not possible; takeover.c and listens.c answer them.
  */
 
-int intercept_on_prepare(struct child *child, struct birth *birth, struct error *err);
+void intercept_on_prepare(struct child *child, struct birth *birth);
 void intercept_on_born(struct child *child, struct birth *birth);
 void intercept_on_gone(struct child *child);
 void intercept_on_adopt(struct child *child, struct worker_fds *fds);
 void startwait_on_status(struct json_writer *w, const struct child *child);
 void intercept_on_go_on(struct supervisor *sup);
-int intercept_on_verb(struct supervisor *sup, const struct verb_step *verb);
+void intercept_on_verb(struct supervisor *sup, const struct verb_step *verb);
 
 /* Call it after looking at a thread of the worker: if the look was late, the worker's calls are
  * left to the kernel from now on. */
@@ -134,7 +134,7 @@ bool spare_gate_keep(struct child *child, struct listener *l, const struct secco
 
 void intercept_on_release(struct child *child);
 /* Sends the stop signal; then the held calls fail, so that the worker handles the signal. */
-bool intercept_on_stop(struct child *child, int signal, nsec_t span);
+bool intercept_on_stop(struct child *child, int signal);
 /* The calls that are held go through an upgrade. */
 extern const struct carried carried_gate;
 

@@ -10,7 +10,6 @@
 #include "os/vfork.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/moment.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/sockets/group.h"

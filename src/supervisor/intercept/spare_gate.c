@@ -7,7 +7,6 @@
 #include "os/process.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/moment.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/intercept/internal.h"
 #include "supervisor/sockets/group.h"
@@ -116,11 +115,10 @@ void intercept_on_release(struct child *child)
 	listens_look(child, count > 0);
 }
 
-bool intercept_on_stop(struct child *child, int signal, nsec_t span)
+bool intercept_on_stop(struct child *child, int signal)
 {
 	struct trapped *trap = &child->trap;
 
-	(void)span;
 	if (trap->gate == NULL || trap->gate_count == 0 || signal == 0)
 		return false;
 	child_signal(child, signal);

@@ -354,7 +354,7 @@ void limits_on_gone(struct child *child)
 }
 
 /* Find the cgroup of a killed nclust's worker. */
-void limits_on_adopt(struct child *c, struct worker_fds *fds)
+void limits_on_adopt(struct child *c)
 {
 	char start[GROUP_SIZE];
 	int len = snprintf(start, sizeof(start), "/nclust@%s@%s/%" PRIu32 ".%" PRIu64 ".",
@@ -363,7 +363,6 @@ void limits_on_adopt(struct child *c, struct worker_fds *fds)
 	const char *at;
 	struct group_use use;
 
-	(void)fds;
 	c->limited = calloc(1, sizeof(*c->limited));
 	if (c->limited == NULL)
 		return;

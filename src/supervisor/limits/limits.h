@@ -18,7 +18,7 @@ int limits_on_prepare(struct child *child, struct birth *birth, struct error *er
 void limits_on_born(struct child *child, struct birth *birth);
 void limits_on_dying(struct child *child);
 void limits_on_gone(struct child *child);
-void limits_on_adopt(struct child *child, struct worker_fds *fds);
+void limits_on_adopt(struct child *child);
 void limits_on_reloaded(struct service *service);
 void limits_on_status_worker(struct json_writer *w, const struct child *child);
 void limits_on_drop(struct service *service);

@@ -280,11 +280,10 @@ int messages_on_prepare(struct child *child, struct birth *birth, struct error *
 	return 0;
 }
 
-void messages_on_born(struct child *child, struct birth *birth)
+void messages_on_born(struct child *child)
 {
 	struct channel *c = child->channel;
 
-	(void)birth;
 	if (c == NULL)
 		return;
 	child_flag(c->child, STATE_NODE, c->kind == CHANNEL_NODE);

@@ -97,7 +97,7 @@ struct channel {
 };
 
 int messages_on_prepare(struct child *child, struct birth *birth, struct error *err);
-void messages_on_born(struct child *child, struct birth *birth);
+void messages_on_born(struct child *child);
 void messages_on_dying(struct child *child);
 void messages_on_gone(struct child *child);
 void messages_on_adopt(struct child *child, struct worker_fds *fds);

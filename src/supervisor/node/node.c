@@ -96,14 +96,12 @@ static void schedule_leave(struct node_worker *w)
 	node_arm(w->child->service->node, w->leave_at);
 }
 
-bool node_on_stop(struct child *child, int signal, nsec_t span)
+void node_on_stop(struct child *child, int signal)
 {
 	struct node_worker *w = child->node;
 
-	(void)span;
 	if (w != NULL && signal != 0 && w->online && !w->leaving)
 		schedule_leave(w);
-	return false;
 }
 
 /* How much longer the worker is not to be asked; 0: now is the time. */
@@ -445,11 +443,10 @@ void node_on_status_worker(struct json_writer *w, const struct child *child)
 
 /* The worker's channel was kept, so it is a worker of Node's cluster.  Its servers have the sockets
  * that it uses, but nclust does not know under which keys. */
-void node_on_adopt(struct child *child, struct worker_fds *fds)
+void node_on_adopt(struct child *child)
 {
 	struct node_worker *w;
 
-	(void)fds;
 	if (child->channel == NULL || child->channel->kind != CHANNEL_NODE)
 		return;
 	w = node_worker_of(child);

@@ -19,9 +19,9 @@
 void node_on_line(struct channel *c, const char *line, size_t len);
 void node_on_hung_up(struct channel *c);
 void node_on_release(struct child *child);
-bool node_on_stop(struct child *child, int signal, nsec_t span);
+void node_on_stop(struct child *child, int signal);
 void node_on_gone(struct child *child);
-void node_on_adopt(struct child *child, struct worker_fds *fds);
+void node_on_adopt(struct child *child);
 void node_on_adopted(struct service *service);
 void node_on_status_worker(struct json_writer *w, const struct child *child);
 void node_on_drop(struct service *service);

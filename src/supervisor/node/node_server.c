@@ -7,7 +7,6 @@
 #include "os/socket/socket.h"
 #include "os/vfork.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/moment.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"

@@ -626,11 +626,8 @@ void order_on_status(struct json_writer *w, const struct service *s)
 	json_put_text(w, "waits_for", text);
 }
 
-void order_on_logger(struct supervisor *sup, enum logger_step step, struct service *service,
-	const struct logwire_packet *packet)
+void order_on_logger(struct supervisor *sup, enum logger_step step)
 {
-	(void)service;
-	(void)packet;
 	/* a new logger is to get the output of the commands */
 	for (size_t i = 0; step == LOGGER_UP && i < sup->service_count; i++) {
 		struct service *s = sup->services[i];

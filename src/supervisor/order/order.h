@@ -19,8 +19,7 @@ void order_on_report(struct service *service, const struct report *report);
 void order_on_status(struct json_writer *w, const struct service *service);
 void order_forget(struct service *service);
 void order_on_shutdown(struct supervisor *sup);
-void order_on_logger(struct supervisor *sup, enum logger_step step, struct service *service,
-	const struct logwire_packet *packet);
+void order_on_logger(struct supervisor *sup, enum logger_step step);
 
 /* Once a turn: start and stop clusters that have waited long enough. */
 void order_look(struct supervisor *sup);

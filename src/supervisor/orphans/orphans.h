@@ -6,16 +6,15 @@
 
 /* ---- write state ---- */
 
-int orphans_on_prepare(struct child *child, struct birth *birth, struct error *err);
-void orphans_on_born(struct child *child, struct birth *birth);
+void orphans_on_prepare(struct child *child, struct birth *birth);
+void orphans_on_born(struct child *child);
 void orphans_on_gone(struct child *child);
 void orphans_on_report(struct service *service, const struct report *report);
 void orphans_on_let_go(struct holding *holding);
 void orphans_on_go_on(struct supervisor *sup);
 void orphans_on_shutdown(struct supervisor *sup);
 int orphans_on_renew(struct supervisor *sup, struct error *err);
-void orphans_on_logger(struct supervisor *sup, enum logger_step step, struct service *service,
-	const struct logwire_packet *packet);
+void orphans_on_logger(struct supervisor *sup, enum logger_step step);
 void orphans_on_write_down(struct supervisor *sup);
 
 /* `orphans = keep`: the state of clusters and listeners is written down for a next nclust, in case

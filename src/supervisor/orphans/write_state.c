@@ -228,11 +228,8 @@ void orphans_write_changes(struct supervisor *sup)
 		log_syserr("cannot write the state for the next nclust");
 }
 
-void orphans_on_logger(struct supervisor *sup, enum logger_step step, struct service *service,
-	const struct logwire_packet *packet)
+void orphans_on_logger(struct supervisor *sup, enum logger_step step)
 {
-	(void)service;
-	(void)packet;
 	if (step == LOGGER_UP)
 		keeper_greet(sup, true);
 }
@@ -431,22 +428,19 @@ void orphans_on_go_on(struct supervisor *sup)
 
 /* The new process writes its own pid into its entry.  The keeper gets the notify socket before the
  * start, because a worker may be ready before orphans_on_born() is called. */
-int orphans_on_prepare(struct child *child, struct birth *birth, struct error *err)
+void orphans_on_prepare(struct child *child, struct birth *birth)
 {
 	const struct recipe *r = birth->place.recipe;
 
-	(void)err;
 	child->saved.entry = claim_entry(child, r->settings, r->generation);
 	if (child->saved.entry == NULL)
-		return 0;
+		return;
 	birth->plan.birth = &child->saved.entry->birth;
 	keeper_hold_child(child);
-	return 0;
 }
 
-void orphans_on_born(struct child *child, struct birth *birth)
+void orphans_on_born(struct child *child)
 {
-	(void)birth;
 	if (child->saved.entry == NULL)
 		return;
 	keeper_hold_child(child);

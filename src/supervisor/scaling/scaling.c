@@ -472,11 +472,10 @@ void scaling_on_report(struct service *service, const struct report *r)
 		watch_or_sleep(service->scaling);
 }
 
-int scaling_on_verb(struct supervisor *sup, const struct verb_step *verb)
+void scaling_on_verb(struct supervisor *sup, const struct verb_step *verb)
 {
 	if (verb->method == METHOD_RELOAD && !verb->begins && verb->code == 0)
 		cpus_begin(sup);
-	return 0;
 }
 
 void scaling_on_go_on(struct supervisor *sup)

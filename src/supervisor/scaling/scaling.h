@@ -17,7 +17,7 @@ void scaling_on_drop(struct service *service);
 void scaling_on_let_go(struct holding *holding);
 void scaling_on_go_on(struct supervisor *sup);
 void cpus_end(struct supervisor *sup);
-int scaling_on_verb(struct supervisor *sup, const struct verb_step *verb);
+void scaling_on_verb(struct supervisor *sup, const struct verb_step *verb);
 
 /*
  * `workers = auto` follows the quota and the set of CPUs of nclust's control groups.  The

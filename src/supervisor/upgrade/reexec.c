@@ -144,7 +144,7 @@ void reexec_tell(struct supervisor *sup, const char *text, bool failed)
 {
 	news_say(sup, failed ? LOG_ERROR : LOG_NOTE, failed ? "upgrade-failed" : "upgraded", "%s",
 		text);
-	(void)moment_verb(sup,
+	moment_verb(sup,
 		&(struct verb_step){
 			METHOD_UPGRADE, .code = failed ? CONTROL_FAILED : 0, .text = text});
 }
@@ -337,7 +337,7 @@ static void execute_binary(struct supervisor *sup)
 	manager_reloading(sup);
 	foreign_settle(sup);
 	drain_settle(sup);
-	(void)moment_verb(sup, &(struct verb_step){.method = METHOD_UPGRADE, .begins = true});
+	moment_verb(sup, &(struct verb_step){.method = METHOD_UPGRADE, .begins = true});
 	scoped_fd state = write_state(sup, &c, &err);
 	if (state != -1 && !foreign_is_settled(sup)) {
 		error_set(&err, 0,

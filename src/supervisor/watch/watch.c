@@ -311,11 +311,10 @@ void watch_on_shutdown(struct supervisor *sup)
 		watch_on_drop(sup->services[i]);
 }
 
-int watch_on_verb(struct supervisor *sup, const struct verb_step *verb)
+void watch_on_verb(struct supervisor *sup, const struct verb_step *verb)
 {
 	if (verb->method == METHOD_UPGRADE && verb->begins)
 		watch_on_shutdown(sup);
 	else if (verb->method == METHOD_UPGRADE)
 		watch_begin(sup);
-	return 0;
 }

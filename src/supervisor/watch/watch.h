@@ -20,6 +20,6 @@ void watch_on_report(struct service *service, const struct report *report);
 void watch_on_reloaded(struct service *service);
 void watch_on_drop(struct service *service);
 void watch_on_shutdown(struct supervisor *sup);
-int watch_on_verb(struct supervisor *sup, const struct verb_step *verb);
+void watch_on_verb(struct supervisor *sup, const struct verb_step *verb);
 
 #endif

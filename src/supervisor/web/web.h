@@ -6,7 +6,8 @@
 
 void web_on_go_on(struct supervisor *sup);
 void web_on_shutdown(struct supervisor *sup);
-int web_on_verb(struct supervisor *sup, const struct verb_step *verb);
+int web_on_reload(struct supervisor *sup, const struct settings *settings, struct error *err);
+void web_on_verb(struct supervisor *sup, const struct verb_step *verb);
 
 /*
  * The process that answers by HTTP (src/web/web.h).  nclust holds its listening

@@ -334,8 +334,7 @@ static int prepare_move(const struct address *old, const struct address *new, co
 		key);
 }
 
-static int prepare_change(
-	struct supervisor *sup, const struct settings *settings, struct error *err)
+int web_on_reload(struct supervisor *sup, const struct settings *settings, struct error *err)
 {
 	const struct settings *old = sup->settings;
 	struct web_change *change = &sup->web.change;
@@ -371,18 +370,15 @@ static void commit_change(struct supervisor *sup, struct web_change *change)
 	start_again(sup);
 }
 
-int web_on_verb(struct supervisor *sup, const struct verb_step *verb)
+void web_on_verb(struct supervisor *sup, const struct verb_step *verb)
 {
 	struct web_change *change = &sup->web.change;
 
-	if (verb->method == METHOD_RELOAD && verb->begins)
-		return prepare_change(sup, verb->settings, verb->err);
 	if (verb->method != METHOD_RELOAD || !change->begun)
-		return 0;
+		return;
 	change->begun = false;
 	if (verb->code == 0)
 		commit_change(sup, change);
 	socket_drop(&change->http.socket);
 	socket_drop(&change->agent.socket);
-	return 0;
 }

@@ -12,7 +12,6 @@
 #include "supervisor/common/registry.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/moment.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
@@ -463,7 +462,7 @@ void child_signal(struct child *child, int signal)
 
 void child_drain(struct child *child, nsec_t span)
 {
-	(void)moment_stop(child, 0, span);
+	moment_stop(child, 0, span);
 }
 
 void child_stop(struct child *child, int signal)
@@ -473,7 +472,7 @@ void child_stop(struct child *child, int signal)
 		return;
 	}
 	leftovers_on_signal(child, signal);
-	(void)moment_stop(child, signal, 0);
+	moment_stop(child, signal, 0);
 }
 
 /* The worker's process group; 0: unknown.  A child keeps its pid until it is reaped.  The pid of an
@@ -636,14 +635,12 @@ bool child_main_exited(struct child *child)
 	return true;
 }
 
-int workers_on_renew(struct supervisor *sup, struct error *err)
+void workers_on_renew(struct supervisor *sup)
 {
 	struct child *child;
 
-	(void)err;
 	for_each_child (child, children_of_all(sup))
 		readiness_renew(child);
-	return 0;
 }
 
 void workers_on_go_on(struct supervisor *sup)

@@ -10,7 +10,7 @@
 
 void workers_on_go_on(struct supervisor *sup);
 void workers_on_shutdown(struct supervisor *sup);
-int workers_on_renew(struct supervisor *sup, struct error *err);
+void workers_on_renew(struct supervisor *sup);
 
 /* A child is the process of a worker: its pidfd, pipes, notify socket and watchers.
  * children_spawn() makes it.  It is freed when nothing is left of the process, before the core gets

@@ -38,14 +38,9 @@ static void on_ready(struct service *service, const struct report *r)
 	alone_on_ready(child);
 }
 
-static bool is_of_connection(const struct service *service, const struct report *r)
-{
-	return service->accepting != NULL && r->worker != 0;
-}
-
 static void on_report(struct service *service, const struct report *r)
 {
-	if (is_of_connection(service, r)) {
+	if (service->accepting != NULL && r->worker != 0) {
 		moment_connection_report(service, r);
 		return;
 	}

@@ -10,12 +10,10 @@
 #include "supervisor/workers/service.h"
 
 /* A room in which each worker gets a lane, and one cluster, `web`, with one listener. */
-REPLACED(int, drain_on_prepare)(struct child *child, struct birth *birth, struct error *err)
+REPLACED(void, drain_on_prepare)(struct child *child, struct birth *birth)
 {
 	(void)birth;
-	(void)err;
 	steer_choose_lane(child);
-	return 0;
 }
 
 REPLACED(void, drain_on_gone)(struct child *child)

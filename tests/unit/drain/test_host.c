@@ -16,12 +16,11 @@ ROOM_HEARS("news")
 static struct verb_step over;
 static char text[320];
 
-REPLACED(int, control_on_verb)(struct supervisor *sup, const struct verb_step *verb)
+REPLACED(void, control_on_verb)(struct supervisor *sup, const struct verb_step *verb)
 {
 	(void)sup;
 	over = *verb;
 	text_copy(text, sizeof(text), verb->text);
-	return 0;
 }
 
 static unsigned looks;

@@ -61,11 +61,10 @@ REPLACED(void, limits_on_born)(struct child *child, struct birth *birth)
 	note("limits", ".born");
 }
 
-REPLACED(bool, intercept_on_stop)(struct child *child, int signal, nsec_t span)
+REPLACED(bool, intercept_on_stop)(struct child *child, int signal)
 {
 	(void)child;
 	(void)signal;
-	(void)span;
 	note("intercept", ".stop");
 	return takes_it;
 }
