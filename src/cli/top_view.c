@@ -184,15 +184,6 @@ static void settle_selection(struct top_view *v)
 		v->first = v->selected - height + 1;
 }
 
-/* Select the row that was selected before; if it is gone, the row in its place. */
-static void find_again(struct top_view *v)
-{
-	for (size_t i = v->count; i-- > 0;)
-		if (is_picked(&v->rows[i], &v->pick))
-			v->selected = i;
-	settle_selection(v);
-}
-
 int top_view_make(struct top_view *v)
 {
 	struct wrap lines;
@@ -213,7 +204,11 @@ int top_view_make(struct top_view *v)
 		add_cluster(v, &r, cluster);
 	}
 	wrap_fini(&lines);
-	find_again(v);
+	/* Select the row that was selected before; if it is gone, the row in its place. */
+	for (i = v->count; i-- > 0;)
+		if (is_picked(&v->rows[i], &v->pick))
+			v->selected = i;
+	settle_selection(v);
 	return v->text.failed ? -1 : 0;
 }
 

@@ -305,13 +305,6 @@ static void on_done(struct supervisor *sup, struct courier *c, const struct cour
 		on_refused(sup, (uint16_t)packet->cluster);
 }
 
-static void on_count(struct supervisor *sup, const struct courier_packet *packet)
-{
-	for (size_t i = 0; i < sup->service_count; i++)
-		if (sup->services[i]->outage.number == packet->cluster)
-			sup->services[i]->outage.answers += packet->received;
-}
-
 static void on_heard(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct supervisor *sup = watcher->data;
@@ -335,7 +328,9 @@ static void on_heard(struct ev_loop *loop, ev_io *watcher, int revents)
 		else if (packet.kind == COURIER_DONE)
 			on_done(sup, c, &packet);
 		else if (packet.kind == COURIER_COUNT)
-			on_count(sup, &packet);
+			for (size_t i = 0; i < sup->service_count; i++)
+				if (sup->services[i]->outage.number == packet.cluster)
+					sup->services[i]->outage.answers += packet.received;
 		fdpass_drop(&m);
 	}
 }

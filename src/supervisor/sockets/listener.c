@@ -370,7 +370,9 @@ static struct listener *listener_open(
 	return l;
 }
 
-struct listener *listeners_find(const struct listener_set *set, const struct address *address)
+/* The listener of that address, or NULL; so may `set` be. */
+static struct listener *listeners_find(
+	const struct listener_set *set, const struct address *address)
 {
 	for (size_t i = 0; set != NULL && i < set->count; i++)
 		if (address_same_place(&set->list[i]->address, address))

@@ -44,8 +44,6 @@ int listener_bind(const struct address *a, struct socket_file *made, struct erro
 struct vfork_user;
 int listener_bind_as(const struct address *a, const struct vfork_user *user,
 	struct socket_file *made, struct error *err);
-/* The listener of that address, or NULL; so may `set` be. */
-struct listener *listeners_find(const struct listener_set *set, const struct address *address);
 /* Make a set for these settings of listeners that the service and its recipes have, for all of its
  * slots; one that is closed already is opened again.  -1 and `err`. */
 int listeners_pick(struct listener_set *to, const struct cluster_settings *settings,
