@@ -636,6 +636,7 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 	sup.logger.stdout_is_terminal = isatty(STDOUT_FILENO) != 0;
 	raise_nofile(&sup);
 	set_oom_scores(&sup);
+	/* No worker runs yet: the first tick fills the slots. */
 	if (start_instance(&sup, &err) == 0)
 		return supervisor_run(&sup);
 	return fail_start(&sup, &err);
