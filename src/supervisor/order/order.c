@@ -234,7 +234,7 @@ static bool has_missing(const struct service *s)
 	struct dependency d;
 	enum met met;
 
-	return next_missing(s, &at, &d, &met) != NULL;
+	return other_side(s) != NULL || next_missing(s, &at, &d, &met) != NULL;
 }
 
 /* Does the cluster wait for one that has ended, or that waits for such a cluster?
@@ -410,8 +410,7 @@ static void look_at_start(struct service *s)
 	if (!is_due(s) || is_taken(s))
 		return;
 	/* only the first start waits: an operator's restart is deliberate */
-	if (!s->stage.waits || cluster_view_rollout(s->core).fresh ||
-		(!has_missing(s) && other_side(s) == NULL)) {
+	if (!s->stage.waits || cluster_view_rollout(s->core).fresh || !has_missing(s)) {
 		begin_before(s);
 		return;
 	}
@@ -434,9 +433,11 @@ static const char *after_in_file(const struct service *s)
 	return cluster_settings(s->core)->after;
 }
 
-/* Is a cluster yet to end that must stop before this one? */
-static bool has_dependents(const struct service *s)
+/* Is a cluster yet to end that must stop before this one, or is it not replaced yet? */
+static bool is_needed(const struct service *s)
 {
+	if (other_side(s) != NULL)
+		return true;
 	for (size_t i = 0; i < s->sup->service_count; i++) {
 		const struct service *other = s->sup->services[i];
 		const char *at = after_in_file(other);
@@ -504,14 +505,12 @@ bool order_on_stopping(struct service *s, bool at_once)
 	if (at_once || state == CLUSTER_STOPPING || state == CLUSTER_STOPPED ||
 		state == CLUSTER_FAILED)
 		return false;
-	return s->order.before != NULL || has_dependents(s) || other_side(s) != NULL ||
-		begin_before_stop(s);
+	return s->order.before != NULL || is_needed(s) || begin_before_stop(s);
 }
 
 static void look_at_stop(struct service *s)
 {
-	if (s->order.before == NULL && !has_dependents(s) && other_side(s) == NULL &&
-		!begin_before_stop(s))
+	if (s->order.before == NULL && !is_needed(s) && !begin_before_stop(s))
 		service_stop_now(s, false);
 }
 
@@ -621,7 +620,7 @@ void order_on_status(struct json_writer *w, const struct service *s)
 		snprintf(text, sizeof(text), "its 'before-stop'");
 	else if (s->order.before != NULL)
 		snprintf(text, sizeof(text), "its '%s'", name_of(cluster_next_settings(s->core)));
-	else if (s->stage.stop_waits && has_dependents(s))
+	else if (s->stage.stop_waits && other_side(s) == NULL)
 		snprintf(text, sizeof(text), "those that depend on it, to stop");
 	json_put_text(w, "waits_for", text);
 }

@@ -57,32 +57,26 @@ class Load(Steady):
 @pytest.mark.parametrize("at, listen", ((8000, "listen = 8000"),
                                         ("/run/socket", "listen = unix:/run/socket")),
                          ids=("port", "path"))
-def test_the_address_of_listen_passes_to_the_new_name(at, listen):
-    it = cluster(ini=one("web", listen))
+def test_the_address_of_listen_passes_to_the_new_name_when_its_workers_are_ready(at, listen):
+    gate = Gate()
+    gate.open()
+    it = cluster(ini=one("web", listen, command=f"{SERVES} --delay {gate}"))
     inode = it.cluster().listeners[0].inode
     load = Load(at)
     for old, new in (("web", "site"), ("site", "web")):
+        os.remove(gate.path)
+        before = it.pids(old)
         rename(old, new)
-        assert reload(it) == f"{new}: new; {old}: removed"
+        reloaded = it.begin("reload")
+        it.wait(lambda: new in names(it) and len(it.pids(new)) == 2)
+        assert it.pids(old) == before
+        assert f"waits for {new} (starting)" in it.verb("status").out
+        gate.open()
+        assert reloaded().text == f"{new}: new; {old}: removed"
         it.wait(lambda: names(it) == [new])
-        it.wait(lambda: it.cluster(new).ready == 2)
     load.over()
     assert it.cluster().listeners[0].inode == inode
     assert knows(it, "web") and not it.happened("exited", why="crash")
-
-
-def test_the_old_workers_answer_until_the_new_ones_are_ready():
-    it = cluster(ini=one("web", "listen = 8000"))
-    old, gate, load = it.pids(), Gate(), Load(8000)
-    write("it.ini", one("site", "listen = 8000", command=f"{SERVES} --delay {gate}"))
-    it.call("reload", no_wait=True)
-    it.wait(lambda: len(it.pids("site")) == 2)
-    assert get().pid in old and it.pids("web") == old
-    assert "waits for site (starting)" in it.verb("status").out
-    gate.open()
-    it.wait(lambda: names(it) == ["site"])
-    assert get().pid in it.pids("site")
-    load.over()
 
 
 def test_the_old_workers_leave_when_a_new_one_has_failed():
