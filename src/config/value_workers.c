@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/option.h"
 
-#include "base/scope.h"
-
 #include <stdio.h>
 #include <string.h>
 

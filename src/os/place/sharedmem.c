@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "os/cgroup.h"
 #include "os/descriptors.h"
-#include "os/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
