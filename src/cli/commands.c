@@ -265,7 +265,8 @@ const struct verb verbs[] = {
 			  "command line to use. Looks on for 2 s after each new socket, as another "
 			  "may come later, and warns of programs that keep their state in "
 			  "themselves, of which it advises to run one, of logs and pid files that "
-			  "both copies write, and of a cookie that one of them does not know. "
+			  "both copies write, and of a cookie or a session of socket.io that one "
+			  "of them does not know. "
 			  "Exits 0 if copies of it will work together, 1 if not, 127 if it is not "
 			  "found, 126 if it cannot be run.",
 		.options = OPTIONS_ASK,

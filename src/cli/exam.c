@@ -205,11 +205,11 @@ static bool is_settled(const struct exam *e, const struct watch *w)
 	return now - w->worked >= IDLE || now - w->began >= BUSY_MOST;
 }
 
-static int ask(const struct exam *e)
+static int ask(const struct exam *e, const char *path)
 {
-	char request[sizeof(e->cookie) + 64];
-	int len = snprintf(
-		request, sizeof(request), "GET / HTTP/1.0\r\nHost: localhost\r\n%s\r\n", e->cookie);
+	char request[sizeof(e->cookie) + 256];
+	int len = snprintf(request, sizeof(request), "GET %s HTTP/1.0\r\nHost: localhost\r\n%s\r\n",
+		path, e->cookie);
 
 	for (size_t i = 0; i < e->place_count; i++) {
 		int fd = e->places[i].socket.port != 0 ? held_visit(e->places[i].socket.text) : -1;
@@ -231,7 +231,7 @@ static void look_at_answer(struct exam *e, struct watch *w)
 	ssize_t n;
 
 	if (w->asked == -1 && e->trial->now >= w->ask_at)
-		w->asked = ask(e);
+		w->asked = ask(e, "/");
 	if (w->asked == -1)
 		return;
 	n = recv(w->asked, answer, sizeof(answer) - 1, MSG_DONTWAIT);
@@ -519,6 +519,39 @@ static void tell_cookie(struct exam *e)
 			"or sessions in its memory");
 }
 
+/* The same for sessions of socket.io by polling, if that is there: a copy answers 400 if another one has
+ * begun the session, and lets who asks wait if it has itself. */
+static void tell_polling(struct exam *e)
+{
+	static const char poll[] = "/socket.io/?EIO=4&transport=polling";
+	static const char key[] = "\"sid\":\"";
+	char path[128];
+	char answer[1024] = "";
+	const char *sid = NULL;
+	int fd = ask(e, poll);
+
+	for (unsigned looks = 0; looks < COOKIE_LOOKS && trial_wait(e->trial); looks++) {
+		ssize_t n = recv(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT);
+
+		answer[n > 0 ? n : 0] = '\0';
+		if (sid == NULL && n >= 0 && (sid = strstr(answer, key)) != NULL)
+			snprintf(path, sizeof(path), "%s&sid=%.*s", poll,
+				(int)strcspn(sid + strlen(key), "\""), sid + strlen(key));
+		if ((sid == NULL && n >= 0) || strstr(answer, " 400 ") != NULL)
+			break;
+		if (sid != NULL) {
+			fd_close(&fd);
+			fd = ask(e, path);
+		}
+	}
+	fd_close(&fd);
+	if (sid != NULL && strstr(answer, " 400 ") != NULL)
+		facts_add(e->facts, FACT_WARN, "socket.io",
+			"set 'sticky', or have clients use WebSockets alone (transports: "
+			"['websocket'])",
+			"one copy does not know a session that another has begun by polling");
+}
+
 static void tell_copies(const struct exam *e)
 {
 	static const char name[] = "copies";
@@ -573,6 +606,7 @@ void exam_copy(struct exam *e)
 	if (e->beside) {
 		tell_files(e, trial_pid(e->trial, e->first), trial_pid(e->trial, second));
 		tell_cookie(e);
+		tell_polling(e);
 	}
 	if (exam_end_of(e, e->first) != NULL) {
 		facts_add(e->facts, FACT_BAD, "first copy", "", "ended when the second one came");

@@ -325,6 +325,13 @@ require("http").createServer((asks, answer) => {
         answer.setHeader("Set-Cookie", `sid=${sign(crypto.randomUUID())}; Path=/; HttpOnly`);
     answer.end("here\\n");
 }).listen(process.argv[2]);"""
+# It lets who has no WebSocket ask again and again for what is new.
+POLLED = """
+const server = require("http").createServer((asks, answer) => answer.end("here\\n"));
+new (require("socket.io").Server)(server, {transports: [process.argv[3]]});
+server.listen(process.argv[2]);"""
+MODULES = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")),
+                       "nclust/socket.io/node_modules")
 BINDER = fixture("binder")
 CONFINED = fixture("confine")
 nightly = pytest.mark.nightly
@@ -467,6 +474,15 @@ class TestTrials:
                 at <= number + 4 and at < len(REAL) and REAL[at][-1] is not nightly):
             self.begun.append(begin_row(at))
         self.begun[number]()
+
+
+@pytest.mark.parametrize("transport, warns", (("polling", True), ("websocket", False)))
+def test_sessions_of_socket_io_that_one_copy_alone_knows(transport, warns):
+    if not os.path.isdir(MODULES):
+        pytest.skip("no socket.io here (scripts/setup)")
+    write("polled.js", POLLED)
+    said = Doctor(f"-- env NODE_PATH={MODULES} node polled.js 8000 {transport}", options=()).end()
+    assert ("does not know a session that another has begun by polling" in said) == warns
 
 
 def test_as_text_each_fact_is_a_line_and_the_last_one_can_be_copied():
