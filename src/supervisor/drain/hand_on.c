@@ -3,7 +3,6 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "config/networks.h"
-#include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/socket/endpoint.h"
 #include "os/vfork.h"
@@ -24,7 +23,6 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /*

@@ -12,8 +12,6 @@
 #include "supervisor/common/registry.h"
 #include "supervisor/sockets/sockets.h"
 
-#include <stdlib.h>
-
 /* Time for workers to become quiet before their socket gets no connections. */
 #define PRESS_AFTER (300 * MSEC)
 /* Old workers help the new generation when its clients have waited for so long. */

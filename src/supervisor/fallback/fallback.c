@@ -17,7 +17,6 @@
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
 
-#include <errno.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>

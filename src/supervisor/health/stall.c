@@ -487,8 +487,8 @@ static nsec_t held_for(const struct child *child, const struct listener *l)
 	for (size_t i = 0; i < snapshot.all.count; i++) {
 		const struct connection *c = &snapshot.all.list[i];
 
-		if (c->kind != CONNECTION_TCP || !is_of(c, l))
-			continue;
+		if (c->kind != CONNECTION_TCP || c->state == TCP_CLOSE || !is_of(c, l))
+			continue; /* TCP_CLOSE: a socket that was bound */
 		silent &= c->bytes_in == 0 && c->bytes_out == 0;
 		longest = c->received_ago > longest ? c->received_ago : longest;
 	}

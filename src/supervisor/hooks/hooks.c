@@ -12,7 +12,6 @@
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -278,9 +278,9 @@ static void log_portless(const struct child *child, enum once fact, const char *
 {
 	const struct cluster *core = child->service->core;
 
-	if (ports_any(child, true) || child->listening.uses != 0 || listens_is_passed(child) ||
-		child->life.waits != NULL || cluster_knows_listen(core) ||
-		cluster_knows_notify(core) || !once_say(child->service->said, fact))
+	if (ports_any(child, true) || listens_is_passed(child) || child->life.waits != NULL ||
+		cluster_knows_listen(core) || cluster_knows_notify(core) ||
+		!once_say(child->service->said, fact))
 		return;
 	news_say_worker(child, LOG_NOTE, "not-listening", "worker %d %s", (int)child->pid, text);
 }
@@ -297,15 +297,18 @@ void listens_on_report(struct service *service, const struct report *r)
 
 /* The worker may open no port, or only a unix path of its own, or use the sockets that it was passed
  * as they are: tells the core if it does nothing else, or serves by these. */
-static void look_if_portless(struct child *child, bool idle)
+static void look_if_portless(struct child *child, bool idle, bool serves)
 {
 	nsec_t age = clock_now() - child_view(child).born;
 
-	log_portless(child, ONCE_PORTLESS,
-		"has opened no port yet: waiting for one, or until it is seen to need none "
-		"('ready = alive' does not wait)");
-	if (ports_any(child, true) || (idle && listens_is_passed(child)) ||
-		(serves_loads_nothing(child, LOAD_PATIENCE) && (idle || age >= WORK_PATIENCE)))
+	if (child->listening.uses == 0)
+		log_portless(child, ONCE_PORTLESS,
+			"has opened no port yet: waiting for one, or until it is seen to need none "
+			"('ready = alive' does not wait)");
+	/* one that has bound a port is about to listen */
+	if (ports_any(child, true) || serves ||
+		(child->listening.uses == 0 && serves_loads_nothing(child, LOAD_PATIENCE) &&
+			(idle || age >= WORK_PATIENCE)))
 		child_tell(child, EVENT_IDLE, WHY_ITSELF);
 	child->listening.awaited = is_starting(child);
 }
@@ -350,7 +353,7 @@ static void look_if_ready(struct child *child)
 	idle = (child->listening.awaited || missing != NULL) && serves_is_idle(child);
 	log_missing(child, missing, idle);
 	if (child->listening.awaited)
-		look_if_portless(child, idle || (serves && !notes));
+		look_if_portless(child, idle, serves && !notes);
 	if (is_worth_a_look(child))
 		intercept_look_after(child, &child->trap.listening_by, wait_before_look(child));
 }

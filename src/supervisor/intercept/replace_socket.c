@@ -18,7 +18,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define ITEMS_MAX 64
 #define PUT_PATIENCE (100 * MSEC)

@@ -255,9 +255,10 @@ void startwait_on_status(struct json_writer *w, const struct child *child)
  * after so many looks when it sleeps (8 ms), or is at work (1 s). */
 #define ASLEEP_LOOKS 8
 #define ALONE_LOOKS 56
-/* Processes of which none begins, ends or loads for so long count as well; sooner if start-timeout is
- * short. */
+/* Processes of which none begins, ends or loads for so long count as well, if at each look one of them is
+ * at work: it may ask the socket again and again.  Those that sleep wait for something else. */
 #define UNSEEN_PATIENCE (30 * SECOND)
+#define RUN_LOOKS 10
 #define MASTER (-1) /* no CPU time, but of one that has had processes below it */
 /* Idle is a worker that uses less than this part of a CPU. */
 #define IDLE_PART 20
@@ -271,6 +272,7 @@ struct look {
 	bool notes;  /* its ports, which others must listen on then */
 	bool serves; /* it waits for clients */
 	bool hidden; /* nclust cannot see for what a thread waits */
+	bool runs;   /* a thread does not wait */
 };
 
 /* Notes the ports for which any thread of the process waits by epoll(7). */
@@ -317,6 +319,7 @@ static bool look_at_thread(void *context, pid_t tid)
 	for (size_t i = 0; i < count; i++)
 		look->serves |= listens_waits(look->child, remote_inode(&r, fds[i]), look->notes);
 	look->hidden |= count == 0 && !r.late && is_hidden(&r);
+	look->runs |= process_state(tid) == 'R';
 	intercept_check_late(look->child, &r);
 	return r.late || clock_now() > look->until || has_found(look);
 }
@@ -365,7 +368,12 @@ bool serves_look(struct child *child, bool notes)
 	if (!has_found(&look) && !child->trap.hostile && allowance_is_ample(child))
 		look_below(&look);
 	intercept_charge(child, begun);
-	return look.serves || (held && (look.hidden || child->trap.hostile || serves_alone(child)));
+	child->trap.runs = look.runs ? child->trap.runs + 1 : 0;
+	return look.serves ||
+		(held &&
+			(look.hidden || child->trap.hostile || serves_alone(child) ||
+				(child->trap.runs >= RUN_LOOKS &&
+					serves_loads_nothing(child, UNSEEN_PATIENCE))));
 }
 
 /* Does the process wait for one that it has started, as a script does? */
@@ -449,15 +457,11 @@ void serves_hold(struct child *child)
 
 void serves_hear(struct child *child)
 {
-	nsec_t most = cluster_settings(child->service->core)->start_timeout;
-
 	if (listens_is_held(child)) {
 		child->trap.held += child->trap.held / LOOK_DOUBLES < 10;
 		arm(child); /* nothing need be read then */
 		(void)serves_is_idle(child);
-		if (!serves_look(child, false) &&
-			!serves_loads_nothing(child,
-				most < 2 * UNSEEN_PATIENCE ? LOAD_PATIENCE : UNSEEN_PATIENCE))
+		if (!serves_look(child, false))
 			return;
 		listens_shown(child);
 	}

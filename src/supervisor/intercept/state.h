@@ -33,6 +33,7 @@ struct trapped {
 	nsec_t listening_by; /* when to look next whether it is ready; or 0 */
 	int moment;    /* a timerfd: when to look next whether one that is held serves; or -1 */
 	unsigned held; /* looks since then, while these come further apart */
+	unsigned runs; /* looks in a row at which a process of it was at work */
 	nsec_t ran;  /* CPU time that its thread `unproven` had used at the last look; or MASTER */
 	nsec_t busy; /* CPU time that it had used, or waited for, at busy_at */
 	nsec_t busy_at;    /* when idleness was judged last; or 0 */

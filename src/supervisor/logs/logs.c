@@ -5,8 +5,6 @@
 #include "config/value.h"
 #include "supervisor/workers/capture.h"
 
-#include <stdlib.h>
-
 /* The last lines of workers that end with nclust are written, too. */
 #define LAST_MOMENT (2 * SECOND)
 

@@ -13,7 +13,6 @@
 #include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>

@@ -14,7 +14,6 @@
 #include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/capability.h>
 #include <stdio.h>

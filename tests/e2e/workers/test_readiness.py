@@ -353,7 +353,7 @@ def test_auto_one_that_works_is_waited_for_until_it_is_idle(listen):
     assert it.worker().state == "starting"
     gate.open()
     wait(lambda: state(pid) == "S")
-    passes(it, 3 if listen else 12)
+    passes(it, 12)
     it.event("ready")
 
 

@@ -51,7 +51,7 @@ def forks(*words):
     ("", ()), ("", ("says",)), ("--ready notify", ("says",)), ("--ready listen", ()),
     (f"-l 127.0.0.1:{PORT} --pass none", ())), ids=("auto", "auto, READY=1", "notify", "listen", "named"))
 def test_a_master_is_not_ready_before_a_child_of_it_waits_for_clients(options, words):
-    it = start(f"-n 1 {options}", *forks(*words), clock=True)
+    it = start(f"-n 1 --start-timeout 1h {options}", *forks(*words), clock=True)
     pid = it.event("started").pid
     wait(lambda: sum("FORKS" not in p and "python3 -c" in p for p in map(command, session(pid))) == 3)
     for _ in range(9):
@@ -59,6 +59,26 @@ def test_a_master_is_not_ready_before_a_child_of_it_waits_for_clients(options, w
     assert it.worker().state == "starting"
     assert "serves its port" in it.worker().waits_for
     write("loads", "")
+    lab.clock.flow()
+    it.event("ready")
+
+
+def test_one_that_has_bound_its_port_is_not_ready_before_it_listens():
+    """As uvicorn's parent, whose children listen once they have loaded."""
+    it = start("-n 1 --start-timeout 1h", "python3", "-c", f"""
+import os, socket, time
+s = socket.socket()
+s.bind(("127.0.0.1", {PORT}))
+while not os.path.exists("loaded"):
+    time.sleep(0.01)
+s.listen()
+s.accept()
+""", clock=True)
+    it.logged("taken over")
+    it.advance(45, step=1)
+    assert it.worker().state == "starting"
+    assert "held" not in it.cluster()
+    write("loaded", "")
     lab.clock.flow()
     it.event("ready")
 
