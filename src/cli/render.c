@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 const char *field_raw(const json_t *object, const char *key)

@@ -321,12 +321,6 @@ static void format_slot(char *to, size_t size, const struct group *g, bool named
 		slots);
 }
 
-static void format_state(char *to, size_t size, const json_t *worker)
-{
-	snprintf(to, size, "%.24s%s", field_raw(worker, "state"),
-		field_is_true(worker, "stopped") ? ", stopped" : "");
-}
-
 void row_format(struct row *row, const struct group *g, bool named)
 {
 	const json_t *first = group_worker(g, 0);
@@ -343,7 +337,8 @@ void row_format(struct row *row, const struct group *g, bool named)
 		snprintf(row->cell[COLUMN_PID], size, "%u pids", row->sums.pids);
 	else if (row->sums.pids > 0)
 		snprintf(row->cell[COLUMN_PID], size, "%lld", field_number(first, "pid"));
-	format_state(row->cell[COLUMN_STATE], size, first);
+	snprintf(row->cell[COLUMN_STATE], size, "%.24s%s", field_raw(first, "state"),
+		field_is_true(first, "stopped") ? ", stopped" : "");
 	format_sums(row, &row->sums);
 }
 

@@ -5,7 +5,6 @@
 #include "cli/render.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 void top_view_init(struct top_view *v)

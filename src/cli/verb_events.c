@@ -6,7 +6,6 @@
 #include "cli/client.h"
 #include "cli/render.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <time.h>

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sysexits.h>
 
 /* Addresses where clusters and nclust itself listen, and references to these. */
 

@@ -5,7 +5,6 @@
 #include "base/nsec.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -3,7 +3,6 @@
 #define OS_REUSEPORT_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 /*
  * A group of listening sockets at one address (SO_REUSEPORT, socket(7)).  A

@@ -81,18 +81,6 @@ void clients_arm_bounds(struct supervisor *sup)
 	ev_timer_start(sup->loop, bounds);
 }
 
-/* Note since when a client that must read does not read: its socket may stay full
- * even if nothing is queued any more. */
-static void await_reader(struct client *c, bool waits)
-{
-	if (!waits) {
-		c->stuck_since = NSEC_NEVER;
-	} else if (c->stuck_since == NSEC_NEVER) {
-		c->stuck_since = clock_now();
-		clients_arm_bounds(c->sup);
-	}
-}
-
 /*
  * Watch the client for the events that its state needs.  EV_WRITE also gives the
  * client its next turn, after the turns of others.  (ev_feed_event() would not
@@ -108,7 +96,14 @@ void client_watch(struct client *c)
 	 * client stay in its socket */
 	if (c->state != CLIENT_CLOSING && !c->half_closed && c->in.len < CONTROL_LINE_MAX)
 		events |= EV_READ;
-	await_reader(c, (events & EV_WRITE) != 0);
+	/* Note since when a client that must read does not read: its socket may stay full
+	 * even if nothing is queued any more. */
+	if ((events & EV_WRITE) == 0) {
+		c->stuck_since = NSEC_NEVER;
+	} else if (c->stuck_since == NSEC_NEVER) {
+		c->stuck_since = clock_now();
+		clients_arm_bounds(c->sup);
+	}
 	if (c->io.events == events && ev_is_active(&c->io))
 		return;
 	ev_io_stop(c->sup->loop, &c->io);
