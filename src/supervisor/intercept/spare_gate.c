@@ -256,7 +256,8 @@ void startwait_on_status(struct json_writer *w, const struct child *child)
 #define ASLEEP_LOOKS 8
 #define ALONE_LOOKS 56
 /* Processes of which none begins, ends or loads for so long count as well, if at each look one of them is
- * at work: it may ask the socket again and again.  Those that sleep wait for something else. */
+ * at work: it may ask the socket again and again.  Those that sleep may wait for something else, which
+ * may still fail: they count at the end of start-timeout. */
 #define UNSEEN_PATIENCE (30 * SECOND)
 #define RUN_LOOKS 10
 #define MASTER (-1) /* no CPU time, but of one that has had processes below it */
@@ -358,6 +359,8 @@ bool serves_look(struct child *child, bool notes)
 	struct look look = {.child = child, .until = clock_now() + LOOK_AT_THREADS, .notes = notes};
 	pid_t bound_by = child->listening.bound_by;
 	bool held = listens_is_held(child);
+	nsec_t last = nsec_add(child_view(child).born,
+		cluster_settings(child->service->core)->start_timeout - 2 * LOOK_MOST);
 	nsec_t begun = allowance_begin();
 
 	if (bound_by != 0 && bound_by != child->pid) {
@@ -372,7 +375,7 @@ bool serves_look(struct child *child, bool notes)
 	return look.serves ||
 		(held &&
 			(look.hidden || child->trap.hostile || serves_alone(child) ||
-				(child->trap.runs >= RUN_LOOKS &&
+				((child->trap.runs >= RUN_LOOKS || clock_now() >= last) &&
 					serves_loads_nothing(child, UNSEEN_PATIENCE))));
 }
 
