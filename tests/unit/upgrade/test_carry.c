@@ -225,6 +225,7 @@ static const struct gap child_gaps[] = {
 	NOT(child, trap.call),     /* answered before */
 	NOT(child, trap.moment),
 	NOT(child, trap.held),
+	NOT(child, trap.runs),
 	NOT(child, trap.ran),
 	NOT(child, trap.pids),
 	NOT(child, trap.has),
