@@ -371,7 +371,6 @@ static bool has_counts(const struct answerer *a)
 
 bool answerer_turn(struct answerer *a, int channel, int also, nsec_t until)
 {
-	const struct pollfd *guests = a->polls + 1 + a->door_count;
 	nsec_t now = clock_now();
 
 	if (channel == -1 && a->ends == 0) {
@@ -387,7 +386,8 @@ bool answerer_turn(struct answerer *a, int channel, int also, nsec_t until)
 	clock_alarm(BLOCKED_US);
 	for (size_t i = 0; i < a->places; i++)
 		if (a->guests[i].cluster != NULL)
-			look_at_guest(a, &a->guests[i], guests[i].revents != 0);
+			look_at_guest(
+				a, &a->guests[i], a->polls[1 + a->door_count + i].revents != 0);
 	for (size_t i = 0; i < a->door_count; i++) {
 		struct door *d = &a->doors[i];
 
