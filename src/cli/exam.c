@@ -530,7 +530,7 @@ static void tell_polling(struct exam *e)
 	const char *sid = NULL;
 	int fd = ask(e, poll);
 
-	for (unsigned looks = 0; looks < COOKIE_LOOKS && trial_wait(e->trial); looks++) {
+	for (unsigned i = 0; fd != -1 && i < COOKIE_LOOKS && trial_wait(e->trial); i++) {
 		ssize_t n = recv(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT);
 
 		answer[n > 0 ? n : 0] = '\0';

@@ -320,7 +320,7 @@ static bool look_at_thread(void *context, pid_t tid)
 	for (size_t i = 0; i < count; i++)
 		look->serves |= listens_waits(look->child, remote_inode(&r, fds[i]), look->notes);
 	look->hidden |= count == 0 && !r.late && is_hidden(&r);
-	look->runs |= process_state(tid) == 'R';
+	look->runs |= count == 0 && process_state(tid) == 'R';
 	intercept_check_late(look->child, &r);
 	return r.late || clock_now() > look->until || has_found(look);
 }
