@@ -22,9 +22,9 @@
 #include "supervisor/workers/child.h"
 
 /*
- * Who hears of each moment, in which order (common/moment.h says what the moments are).  What is
- * taken in one order is given back in the other: `gone`, `drop` and `shutdown` go from the rooms
- * that are built on others down to the ground.
+ * Each moment calls the rooms that take part in it, in its own order (common/moment.h lists the
+ * moments).  `gone`, `drop` and `shutdown` release in the opposite order of `prepare` and `born`: first
+ * the rooms that are built on others, and the ground last.
  */
 
 int moment_prepare(struct child *child, struct birth *birth, struct error *err)

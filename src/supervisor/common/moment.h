@@ -6,10 +6,10 @@
 #include "supervisor/common/state.h"
 
 /*
- * What happens to a worker, to a cluster or to the instance.  Who makes it happen
- * (workers/child.c, workers/service.c, ...) knows no room above the ground: it calls the moment, and
- * supervisor/moments.c calls the function of each room that has a part in it, in the moment's own
- * order.  These functions are named ROOM_on_MOMENT, so that a search finds all of a moment.
+ * Moments: events in the life of a worker, of a cluster or of the instance.  The code that causes one
+ * (workers/child.c, workers/service.c, ...) knows no room above the ground.  It calls the moment's
+ * function, and supervisor/moments.c calls each room that takes part, in the moment's own order.  A
+ * room's function is named ROOM_on_MOMENT, so that a search finds all of a moment.
  */
 struct birth;
 struct channel;
