@@ -65,12 +65,12 @@ def test_a_master_is_not_ready_before_a_child_of_it_waits_for_clients(options, w
 
 def test_one_that_has_bound_its_port_is_not_ready_before_it_listens():
     """As uvicorn's parent, whose children listen once they have loaded."""
+    os.mkfifo("loaded")
     it = start("-n 1 --start-timeout 1h", "python3", "-c", f"""
-import os, socket, time
+import socket
 s = socket.socket()
 s.bind(("127.0.0.1", {PORT}))
-while not os.path.exists("loaded"):
-    time.sleep(0.01)
+open("loaded").read()
 s.listen()
 s.accept()
 """, clock=True)
