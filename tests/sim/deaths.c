@@ -290,7 +290,7 @@ void deaths_note_unkillable(struct world *w, const struct report *r, const struc
 	witness_bury(w, r->worker);
 	if (ends_slot(next))
 		return;
-	if (!was_asked(r))
+	if (!was_asked(r) && !place->ended)
 		note_unasked_death(w, r);
 	place->unsure = place->staying == 0;
 	if (place->alive == 0 && place->refill_by == NSEC_NEVER)
