@@ -68,7 +68,7 @@ enum event_kind {
 	EVENT_SPAWN_FAILED, /* slot, worker, ending */
 	EVENT_READY,        /* slot, worker: READY=1 */
 	EVENT_LISTENING,    /* slot, worker: it was seen to listen */
-	EVENT_REFUSED,      /* slot, worker: its bind(2) was refused */
+	EVENT_REFUSED,      /* slot, worker: its bind(2) was refused, or it only bound */
 	EVENT_IDLE,         /* slot, worker: it has opened no port, and is about to open none */
 	EVENT_PROVED,       /* slot, worker: its ready_probe has succeeded */
 	EVENT_LEAVING,      /* slot, worker: STOPPING=1 */

@@ -305,11 +305,12 @@ static void look_if_portless(struct child *child, bool idle, bool serves)
 		log_portless(child, ONCE_PORTLESS,
 			"has opened no port yet: waiting for one, or until it is seen to need none "
 			"('ready = alive' does not wait)");
-	/* one that has bound a port is about to listen */
 	if (ports_any(child, true) || serves ||
 		(child->listening.uses == 0 && serves_loads_nothing(child, LOAD_PATIENCE) &&
 			(idle || age >= WORK_PATIENCE)))
 		child_tell(child, EVENT_IDLE, WHY_ITSELF);
+	else if (child->listening.uses != 0) /* it has bound a port, and must listen */
+		child_tell(child, EVENT_REFUSED, WHY_ITSELF);
 	child->listening.awaited = is_starting(child);
 }
 

@@ -83,6 +83,15 @@ s.accept()
     it.event("ready")
 
 
+def test_one_that_has_bound_its_port_and_never_listens_fails_at_start_timeout():
+    """uvicorn's parent, whose children cannot load the application."""
+    it = launch("-d -n 2 --start-timeout 3s",
+                *"uvicorn --workers 2 --port 8000 nosuch:app".split())
+    assert it.process.wait(lab.BOUND) == 1
+    assert it.says("was not ready within start-timeout")
+    assert it.says('Could not import module "nosuch"')
+
+
 @pytest.mark.parametrize("words", ((), ("says",)))
 def test_one_whose_children_fail_is_never_ready_and_the_start_says_why(words):
     it = launch("-d -n 2 --start-timeout 2s", *forks("fails", *words))
