@@ -172,9 +172,12 @@ struct exam {
 	bool named;       /* the user has named addresses */
 	bool beside;      /* a second copy can serve beside the first, be it for a restart */
 	char cookie[256]; /* "Cookie: NAME=VALUE\r\n", as its first answer set it; or "" */
+	bool harms;       /* a copy that stops shuts the others' socket down */
 	bool moves;       /* a second copy has taken other ports in place of the first one's */
 };
 
+/* Start the instance on trial; `apart`: with nothing of nclust's in the program. */
+bool exam_begin(const struct exam *e, bool apart);
 /* Run one worker until it serves, ends, or is idle. */
 void exam_start(struct exam *e);
 /* Run a second copy beside the first. */

@@ -91,17 +91,20 @@ void exam_tell_news(struct exam *e)
 	}
 }
 
-static bool start_instance(const struct exam *e)
+bool exam_begin(const struct exam *e, bool apart)
 {
 	/* PORT would name a port that nobody has asked for */
 	static const char *const any[] = {
 		"-l", "127.0.0.1:0", "--pass", "systemd server-starter einhorn", NULL};
+	static const char *const nothing[] = {"--intercept", "off", "--ipc", "off", NULL};
 	const struct arguments *a = e->arguments;
 	const char *own[COUNT_OF(any)] = {NULL};
 
-	if (!e->named)
+	if (apart)
+		memcpy(own, nothing, sizeof(own));
+	else if (!e->named)
 		memcpy(own, any, sizeof(own));
-	if (trial_has_option(a->given, "--pass"))
+	if (!apart && trial_has_option(a->given, "--pass"))
 		own[2] = NULL;
 	return trial_start(e->trial, a->given, own, (const char *const *)(uintptr_t)a->command);
 }
@@ -367,7 +370,7 @@ void exam_start(struct exam *e)
 
 	e->named = trial_has_option(e->arguments->given, "-l") ||
 		trial_has_option(e->arguments->given, "--listen");
-	if (!start_instance(e))
+	if (!exam_begin(e, false))
 		return;
 	send_visitors(e, &w.visits);
 	if (trial_wait(e->trial)) /* the connections are in the queue now */

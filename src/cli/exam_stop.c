@@ -54,7 +54,8 @@ struct stop {
 	double after;
 	char exit[64];
 	enum request request;
-	bool ends_int; /* killed by SIGTERM, it has a handler for SIGINT, by which it ends */
+	bool ends_apart; /* SIGTERM is enough without interception and Node's channel */
+	bool ends_int;   /* killed by SIGTERM, it has a handler for SIGINT, by which it ends */
 };
 
 /* A client of the worker, and what it got. */
@@ -243,6 +244,29 @@ static bool ends_by_int(struct exam *e)
 	return end != NULL && strcmp(field_raw(end, "exit"), "killed by SIGINT") != 0;
 }
 
+/* The control: does SIGTERM end it where nclust puts nothing into the program?  That takes another
+ * instance, and the end of this one, whose worker may hold the port. */
+static bool ends_apart(struct exam *e)
+{
+	struct stop stop = {.tried = false};
+	nsec_t until;
+	uint64_t worker = 0;
+
+	trial_end(e->trial);
+	trial_begin(e->trial, e->arguments->runtime_directory);
+	until = e->trial->now + END_MOST;
+	if (exam_begin(e, true)) {
+		while (trial_event(e->trial, worker, "ready") == NULL && e->trial->now < until &&
+			trial_wait(e->trial))
+			worker = trial_worker(e->trial, 0);
+		await_rest(e, worker);
+		end_worker(e, 0, false, &stop);
+	}
+	e->shown = json_array_size(e->trial->events);
+	e->trial->over = client_cancel_signal() != 0;
+	return stop.ended;
+}
+
 static json_t *pack_stop(const struct stop *s)
 {
 	if (!s->tried)
@@ -265,8 +289,11 @@ static void tell_signal(const struct stop *s, json_t *facts)
 			facts_seconds(after, s->after));
 	else if (s->tried)
 		facts_add(facts, FACT_WARN, "SIGTERM",
-			"find the signal that ends it, for --stop-signal",
-			"does not end it within " TRIAL_STOP_TIMEOUT ", only SIGKILL does");
+			s->ends_apart ? "run it with --intercept off --ipc off, and report this "
+					"as a fault of nclust"
+				      : "find the signal that ends it, for --stop-signal",
+			"does not end it within " TRIAL_STOP_TIMEOUT ", only SIGKILL does%s",
+			s->ends_apart ? ", unless nclust puts nothing into the program" : "");
 }
 
 /* Has a copy that stopped shut the socket down that the others have, too? */
@@ -291,6 +318,9 @@ void exam_stop(struct exam *e)
 		told = &quiet;
 	told->ends_int = busy.tried && catches_int &&
 		strcmp(told->exit, "killed by SIGTERM") == 0 && ends_by_int(e);
+	e->harms = shuts_down(e);
+	if (!e->trial->over && quiet.tried && !quiet.ended)
+		quiet.ends_apart = ends_apart(e);
 	if (e->trial->over)
 		return;
 	(void)json_object_set_new(e->report, "stop", pack_stop(&quiet));
@@ -359,7 +389,7 @@ json_t *exam_command_line(const struct exam *e)
 		add_option(words, "--surge", "0");
 		add_option(words, "--max-unavailable", "1");
 	}
-	if (shuts_down(e)) {
+	if (e->harms) {
 		add_option(words, "--balance", "rr");
 		add_option(words, "--drain", "quiet");
 	}

@@ -311,6 +311,12 @@ while time.process_time() < 0.5:
     pass
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 time.sleep(1000)"""
+DEAF = """
+import re, signal, socket, sys, time
+if re.search(r"Seccomp:\\s*2", open("/proc/self/status").read()):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+time.sleep(1000)"""
 INT = """
 const server = require("http").createServer().listen(process.argv[2]);
 process.on("SIGINT", () => server.close(() => process.exit(0)));"""
@@ -387,6 +393,10 @@ REAL = (
     ("", f"{PLAIN} PORT --loopback --shut", {"=listener-harmed": "^warn .* shut .* down"},
      "nclust -n auto --balance rr --drain quiet --", 0, ""),
     ("", "python3 loads.py PORT", {"stop.exit": "killed by SIGTERM"}, None, 0, ""),
+    # it heeds SIGTERM only where nothing filters its system calls
+    ("", "python3 deaf.py PORT", {
+        "stop.ended": False, "=SIGTERM": "^warn .*unless nclust puts nothing into the program"},
+     None, 0, nightly),
     ("", "./redis-server PORT --loopback", {  # known by its name
         "=state": "^warn redis-server keeps its state in itself; copies are separate stores",
         "=second copy": "^ok ready", "=copies": "^bad will not work; .*keep one running"},
@@ -462,6 +472,7 @@ class TestTrials:
             write("ipc.py", IPC)
             write("store.py", STORE)
             write("loads.py", LOADS)
+            write("deaf.py", DEAF)
             write("int.js", INT)
             write("sessions.js", SESSIONS)
             for name in ("app.data", "deps_cache_v2"):
