@@ -9,7 +9,7 @@
 
 /*
  * fleet [--seed N] [TABLE...]: how a release should go to 1,000 hosts of 64 workers
- * each.  The tables are what nclust-guide(7) advises by.  --minutes shows what
+ * each.  The tables are what nclust-fleet(7) advises by.  --minutes shows what
  * becomes of one bad release, minute by minute; --check SEEDS tries small fleets of
  * all kinds, in which rules must hold.
  */

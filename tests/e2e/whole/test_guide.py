@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Each block of nclust-guide(7) is run as it stands there, section by section: only the half
-minute of a canary is shorter.  docker and systemd are played (servers/guide.bash)."""
+"""Each block of nclust-guide(7) and nclust-fleet(7) is run as it stands there, section by section:
+only a canary's time is shorter.  docker and systemd are played (servers/guide.bash)."""
 import re
 import shutil
 
 from harness import *
 
-with open(f"{CHECKOUT}/man/nclust-guide.7") as f:
-    GUIDE = f.read().replace("\\-", "-").replace("\\e", "\\")
+GUIDE = "".join(open(f"{CHECKOUT}/man/nclust-{page}.7").read() for page in ("guide", "fleet"))
+GUIDE = GUIDE.replace("\\-", "-").replace("\\e", "\\")
 
 
 def blocks(section):
@@ -108,7 +108,7 @@ def canary():
 
 def fleet():
     nclust("-d -n 2 --name shop -- ./server").ok()
-    play("ROLL A FLEET")
+    play("ON EACH HOST")
     assert (shop().ready, shop().generation) == (2, 2)
 
 
@@ -201,7 +201,7 @@ def from_multiwatch():
     play("COMING FROM MULTIWATCH")
 
 
-CHECKS = {"DEPLOY WITHOUT DOWNTIME": deploy, "CANARY": canary, "ROLL A FLEET": fleet,
+CHECKS = {"DEPLOY WITHOUT DOWNTIME": deploy, "CANARY": canary, "ON EACH HOST": fleet,
           "CONTAINER": container, "DEVELOPMENT": development, "LOGS": logs, "METRICS": metrics,
           "SPARES": spares, "AUTOSCALE": autoscale, "START ORDER": order, "LEADER": leader,
           "OUTAGES": outages, "LIMITS": limits, "COMING FROM GUNICORN": from_gunicorn,
