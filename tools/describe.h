@@ -13,6 +13,7 @@
  */
 int describe_mdoc_options(struct buffer *out); /* man/nclust.1 */
 int describe_mdoc_keys(struct buffer *out);    /* man/nclust.ini.5 */
+int describe_mdoc_glance(struct buffer *out);  /* man/nclust.1 */
 int describe_mdoc_verbs(struct buffer *out);   /* man/nclust.1 */
 int describe_mdoc_events(struct buffer *out);  /* man/nclust-control.7 */
 int describe_sample_ini(struct buffer *out);   /* etc/nclust.ini */

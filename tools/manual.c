@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "describe.h"
 
+#include "base/scope.h"
 #include "cli/verb.h"
 #include "cli/wrap.h"
 #include "config/config.h"
@@ -16,21 +17,22 @@
 /* The lists in the manual pages, as mdoc(7), and the sample file. */
 
 #define TEXTS "man/settings.mdoc"
-#define MARK ".\\\" SETTING "
+#define MARK ".\\\" "
 
-/* The lines that TEXTS has after the mark with the row's name. */
-static void put_manual(struct buffer *out, const struct option_row *row)
+/* The lines that TEXTS has after the mark with this kind and the row's name. */
+static void put_manual(struct buffer *out, const char *kind, const struct option_row *row)
 {
 	FILE *file = fopen(TEXTS, "re");
 	char *line = NULL;
 	size_t room = 0;
 	bool found = false;
 	bool ours = false;
+	char mark[64];
 
+	(void)snprintf(mark, sizeof(mark), MARK "%s %s\n", kind, row->name);
 	while (file != NULL && getline(&line, &room, file) != -1) {
 		if (strncmp(line, MARK, strlen(MARK)) == 0) {
-			line[strcspn(line, "\n")] = '\0';
-			ours = strcmp(line + strlen(MARK), row->name) == 0;
+			ours = strcmp(line, mark) == 0;
 			found |= ours;
 		} else if (ours) {
 			(void)buffer_string(out, line);
@@ -40,7 +42,7 @@ static void put_manual(struct buffer *out, const struct option_row *row)
 	if (file != NULL)
 		(void)fclose(file);
 	if (!found) {
-		(void)fprintf(stderr, TEXTS ": nothing of '%s'\n", row->name);
+		(void)fprintf(stderr, TEXTS ": nothing of '%s %s'\n", kind, row->name);
 		out->failed = true;
 	}
 }
@@ -60,8 +62,8 @@ static void put_option(struct buffer *out, const struct option_row *row)
 	(void)buffer_string(out, "\n");
 }
 
-/* Those that only a command line has, and the common ones; all others are in
- * the list of keys. */
+/* Those that only a command line has, and the common ones, in a few words; all
+ * others are in the list of keys. */
 int describe_mdoc_options(struct buffer *out)
 {
 	(void)buffer_string(out, ".Bl -tag -width Ds\n");
@@ -71,7 +73,7 @@ int describe_mdoc_options(struct buffer *out)
 		if (row->section != NULL && !row->common)
 			continue;
 		put_option(out, row);
-		put_manual(out, row);
+		put_manual(out, "OPTION", row);
 	}
 	return buffer_string(out, ".El\n");
 }
@@ -97,7 +99,7 @@ static void put_key(struct buffer *out, const struct option_row *row)
 		argument = "yes | no";
 	(void)buffer_printf(
 		out, ".It Cm %s No = Ar %s%s\n", row->name, argument, letter_of(row->change));
-	put_manual(out, row);
+	put_manual(out, "SETTING", row);
 	if (row->repeatable)
 		(void)buffer_string(out, "May be repeated.\n");
 	if (row->fallback != NULL)
@@ -183,9 +185,42 @@ static void put_text_mdoc(struct buffer *out, const char *text)
 	buffer_fini(&sentence);
 }
 
+/* The verbs stand in the table in groups; this is the first of each. */
+static const struct group {
+	const char *first;
+	const char *title;
+} groups[] = {
+	{"status", "Look"},
+	{"start", "Change"},
+	{"stop", "Stop"},
+	{"doctor", "Tools"},
+};
+
+/* Before a verb that begins a group: the end of the list before, and its title. */
+static void put_group(
+	struct buffer *out, const struct verb *v, const char *before, const char *after)
+{
+	for (size_t i = 0; i < COUNT_OF(groups); i++)
+		if (strcmp(v->name, groups[i].first) == 0)
+			(void)buffer_printf(out, "%s%s %s\n%s", v == verbs ? "" : ".El\n", before,
+				groups[i].title, after);
+}
+
+int describe_mdoc_glance(struct buffer *out)
+{
+	for (const struct verb *v = verbs; v->name != NULL; v++) {
+		put_group(out, v, ".Pp\n.Em",
+			".Bl -column -compact -offset indent undrain \"take this host out of "
+			"service\"\n");
+		(void)buffer_printf(out, ".It %s Ta %s\n", v->name, v->help);
+	}
+	return buffer_string(out, ".El\n");
+}
+
 int describe_mdoc_verbs(struct buffer *out)
 {
 	for (const struct verb *v = verbs; v->name != NULL; v++) {
+		put_group(out, v, ".Ss", ".Bl -tag -width Ds\n");
 		(void)buffer_printf(out, ".It Cm %s", v->name);
 		/* a command is the last there is, options go before it */
 		if (v->words != WORDS_TRIAL)
@@ -199,7 +234,7 @@ int describe_mdoc_verbs(struct buffer *out)
 		(void)buffer_append(out, "\n", 1);
 		put_text_mdoc(out, v->manual);
 	}
-	return out->failed ? -1 : 0;
+	return buffer_string(out, ".El\n");
 }
 
 /* ---- the events ---- */

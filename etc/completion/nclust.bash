@@ -18,7 +18,7 @@ _nclust()
 {
 	local word=${COMP_WORDS[COMP_CWORD]}
 	local before=${COMP_WORDS[COMP_CWORD - 1]}
-	local verbs='status restart reload scale start stop signal send logs events top upgrade drain undrain config doctor exec help version'
+	local verbs='status top logs events config start restart reload scale upgrade signal send stop drain undrain doctor exec help version'
 	local options='--config
 		--daemon
 		--help
@@ -241,6 +241,26 @@ _nclust()
 		options='--json --watch --all --runtime-directory --help'
 		words=$(_nclust_instances)
 		;;
+	top)
+		options='--runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
+	logs)
+		options='--json --follow --lines --since --stderr --grep --runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
+	events)
+		options='--json --follow --lines --since --cluster --kind --runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
+	config)
+		options='--json --all --check --config --runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
+	start)
+		options='--json --no-wait --runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
 	restart)
 		options='--json --no-wait --canary --drop-ports --bake --runtime-directory --help'
 		words=$(_nclust_instances)
@@ -253,12 +273,8 @@ _nclust()
 		options='--json --no-wait --runtime-directory --help'
 		words=$(_nclust_instances)
 		;;
-	start)
+	upgrade)
 		options='--json --no-wait --runtime-directory --help'
-		words=$(_nclust_instances)
-		;;
-	stop)
-		options='--json --no-wait --now --runtime-directory --help'
 		words=$(_nclust_instances)
 		;;
 	signal)
@@ -270,20 +286,8 @@ _nclust()
 		options='--json --all --runtime-directory --help'
 		words=$(_nclust_instances)
 		;;
-	logs)
-		options='--json --follow --lines --since --stderr --grep --runtime-directory --help'
-		words=$(_nclust_instances)
-		;;
-	events)
-		options='--json --follow --lines --since --cluster --kind --runtime-directory --help'
-		words=$(_nclust_instances)
-		;;
-	top)
-		options='--runtime-directory --help'
-		words=$(_nclust_instances)
-		;;
-	upgrade)
-		options='--json --no-wait --runtime-directory --help'
+	stop)
+		options='--json --no-wait --now --runtime-directory --help'
 		words=$(_nclust_instances)
 		;;
 	drain)
@@ -292,10 +296,6 @@ _nclust()
 		;;
 	undrain)
 		options='--json --no-wait --timeout --runtime-directory --help'
-		words=$(_nclust_instances)
-		;;
-	config)
-		options='--json --all --check --config --runtime-directory --help'
 		words=$(_nclust_instances)
 		;;
 	doctor)
