@@ -112,11 +112,6 @@ def fleet():
     assert (shop().ready, shop().generation) == (2, 2)
 
 
-def container():
-    assert len(blocks("CONTAINER")[0][1].splitlines()) == 4  # as README.md says
-    play("CONTAINER")
-
-
 def development():
     def watches():
         """The process that looks at the files waits for changes."""
@@ -202,13 +197,13 @@ def from_multiwatch():
 
 
 CHECKS = {"DEPLOY WITHOUT DOWNTIME": deploy, "CANARY": canary, "ON EACH HOST": fleet,
-          "CONTAINER": container, "DEVELOPMENT": development, "LOGS": logs, "METRICS": metrics,
+          "DEVELOPMENT": development, "LOGS": logs, "METRICS": metrics,
           "SPARES": spares, "AUTOSCALE": autoscale, "START ORDER": order, "LEADER": leader,
           "OUTAGES": outages, "LIMITS": limits, "COMING FROM GUNICORN": from_gunicorn,
           "COMING FROM MULTIWATCH": from_multiwatch}
-STAYS = set(CHECKS) - {"CONTAINER", "DEVELOPMENT", "COMING FROM GUNICORN",
+STAYS = set(CHECKS) - {"DEVELOPMENT", "COMING FROM GUNICORN",
                        "COMING FROM MULTIWATCH"}
-SOON = ("DESCRIPTION", "DEPLOY WITHOUT DOWNTIME", "LIMITS", "COMING FROM PM2",
+SOON = ("DESCRIPTION", "FIRST SESSION", "DEPLOY WITHOUT DOWNTIME", "LIMITS", "COMING FROM PM2",
         "COMING FROM GUNICORN", "COMING FROM MULTIWATCH")
 
 
