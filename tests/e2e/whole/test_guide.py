@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Each block of nclust-guide(7) and nclust-fleet(7) is run as it stands there, section by section:
 only a canary's time is shorter.  docker and systemd are played (servers/guide.bash)."""
+import glob
 import re
 import shutil
 
@@ -219,10 +220,10 @@ def test_the_guide(section):
 def test_what_readme_points_to_is_there_and_the_guide_has_its_commands():
     readme = read(f"{SRC}/README.md")
     assert "README.md" in read(f"{SRC}/README")
-    for link in re.findall(r"\]\(([^)#:]+)\)", readme):
-        assert os.path.exists(f"{SRC}/{link}"), link
-    tables = re.search(r"^## Coming from.*?(?=^## )", readme, re.M | re.S)[0]
-    for words in re.findall(r"`(nclust [^`]*)`", tables):
-        assert f"$ {words}" in GUIDE, words
-    dockerfile = re.search(r"^    FROM debian.*?^    CMD.*?$", readme, re.M | re.S)[0]
-    assert dockerfile.replace("    ", "") == blocks("CONTAINER")[0][1].rstrip("\n")
+    for page in (f"{SRC}/README.md", *glob.glob(f"{SRC}/man/md/*")):
+        for link in re.findall(r"\]\(([^)#:]+)\)", read(page)):
+            assert os.path.exists(f"{os.path.dirname(page)}/{link}") and not link[-1].isdigit(), link
+    for words in re.findall(r"(?:`|^    \$ )(nclust [^`\n]*)", readme, re.M):
+        assert re.search(rf"^\$ {re.escape(words)}(?: |$)", GUIDE, re.M), words
+    file = re.search(r"^    \[cluster.*?(?=^    \$)", readme, re.M | re.S)[0]
+    assert re.sub("^    ", "", file, flags=re.M) == blocks("FIRST SESSION")[1][1]
