@@ -17,6 +17,7 @@ static const struct {
 } pieces[] = {
 	{"mdoc-options", describe_mdoc_options},
 	{"mdoc-keys", describe_mdoc_keys},
+	{"mdoc-index", describe_mdoc_index},
 	{"mdoc-glance", describe_mdoc_glance},
 	{"mdoc-verbs", describe_mdoc_verbs},
 	{"mdoc-events", describe_mdoc_events},

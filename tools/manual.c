@@ -14,38 +14,7 @@
 
 #define LINE_MAX_LENGTH 78
 
-/* The lists in the manual pages, as mdoc(7), and the sample file. */
-
-#define TEXTS "man/settings.mdoc"
-#define MARK ".\\\" "
-
-/* The lines that TEXTS has after the mark with this kind and the row's name. */
-static void put_manual(struct buffer *out, const char *kind, const struct option_row *row)
-{
-	FILE *file = fopen(TEXTS, "re");
-	char *line = NULL;
-	size_t room = 0;
-	bool found = false;
-	bool ours = false;
-	char mark[64];
-
-	(void)snprintf(mark, sizeof(mark), MARK "%s %s\n", kind, row->name);
-	while (file != NULL && getline(&line, &room, file) != -1) {
-		if (strncmp(line, MARK, strlen(MARK)) == 0) {
-			ours = strcmp(line, mark) == 0;
-			found |= ours;
-		} else if (ours) {
-			(void)buffer_string(out, line);
-		}
-	}
-	free(line);
-	if (file != NULL)
-		(void)fclose(file);
-	if (!found) {
-		(void)fprintf(stderr, TEXTS ": nothing of '%s %s'\n", kind, row->name);
-		out->failed = true;
-	}
-}
+/* The lists of options, verbs and events in the manual pages, as mdoc(7), and the sample file. */
 
 static void put_option(struct buffer *out, const struct option_row *row)
 {
@@ -73,58 +42,9 @@ int describe_mdoc_options(struct buffer *out)
 		if (row->section != NULL && !row->common)
 			continue;
 		put_option(out, row);
-		put_manual(out, "OPTION", row);
+		describe_text(out, "OPTION", row->name);
 	}
 	return buffer_string(out, ".El\n");
-}
-
-/* What a reload does, as a letter that nclust.ini(5) explains. */
-static const char *letter_of(enum change change)
-{
-	static const char *const letters[] = {
-		[CHANGE_NONE] = "",
-		[CHANGE_LIVE] = " Bq L",
-		[CHANGE_ROLL] = " Bq R",
-		[CHANGE_RESTART] = " Bq S",
-	};
-
-	return letters[change];
-}
-
-static void put_key(struct buffer *out, const struct option_row *row)
-{
-	const char *argument = row->argument;
-
-	if (row->type == &type_bool)
-		argument = "yes | no";
-	(void)buffer_printf(
-		out, ".It Cm %s No = Ar %s%s\n", row->name, argument, letter_of(row->change));
-	put_manual(out, "SETTING", row);
-	if (row->repeatable)
-		(void)buffer_string(out, "May be repeated.\n");
-	if (row->fallback != NULL)
-		(void)buffer_printf(out, "Default:\n.Cm %s .\n", row->fallback);
-	else if (row->unset != NULL)
-		(void)buffer_printf(out, "Default: %s.\n", row->unset);
-}
-
-static void put_keys(struct buffer *out, const char *section)
-{
-	const struct option_row *row = NULL;
-
-	(void)buffer_string(out, ".Bl -tag -width Ds\n");
-	while ((row = option_next(section, row)) != NULL)
-		put_key(out, row);
-	(void)buffer_string(out, ".El\n");
-}
-
-int describe_mdoc_keys(struct buffer *out)
-{
-	(void)buffer_string(out, ".Ss Keys of the section nclust\n");
-	put_keys(out, "nclust");
-	(void)buffer_string(out, ".Ss Keys of the sections cluster\n");
-	put_keys(out, "cluster");
-	return out->failed ? -1 : 0;
 }
 
 /* ---- the verbs ---- */
@@ -267,18 +187,20 @@ static void put_sample(struct buffer *out, const struct option_row *row)
 
 	(void)buffer_printf(out, "\n# %s", row->help);
 	if (row->fallback == NULL && row->unset != NULL)
-		(void)buffer_printf(out, " (default: %s)", row->unset);
+		(void)buffer_printf(out, " (default: %s; example:)", row->unset);
 	(void)buffer_printf(out, "\n;%s = %s\n", option_key(row, 0), value);
 }
 
-static void put_samples(struct buffer *out, const char *section)
+static void put_samples(struct buffer *out, enum option_group group)
 {
 	const struct option_row *row = NULL;
 
-	while ((row = option_next(section, row)) != NULL)
-		if (row->type != &type_command && row->type != &type_workers &&
-			row->type != &type_listen) /* they are in its beginning */
-			put_sample(out, row);
+	if (group != GROUP_INSTANCE)
+		(void)buffer_printf(out, "\n# ---- %s ----\n", describe_group(group));
+	while ((row = option_next(NULL, row)) != NULL)
+		if (row->group == group && row->type != &type_command &&
+			row->type != &type_workers && row->type != &type_listen)
+			put_sample(out, row); /* the others are in its beginning */
 }
 
 int describe_sample_ini(struct buffer *out)
@@ -305,11 +227,12 @@ int describe_sample_ini(struct buffer *out)
 		"# [defaults]; 'include = conf.d/*.ini' in [nclust] reads more "
 		"files.\n"
 		"\n"
-		"# ---- Reference: all other keys, with their defaults or an "
-		"example ----\n"
+		"# All other keys follow, with their defaults or, where it says so, an "
+		"example.\n"
 		"# Take the ';' away to set one.  More in nclust.ini(5).\n");
-	put_samples(out, "cluster");
-	(void)buffer_string(out, "\n[nclust]\n");
-	put_samples(out, "nclust");
+	for (enum option_group group = GROUP_NONE + 1; group < GROUP_INSTANCE; group++)
+		put_samples(out, group);
+	(void)buffer_printf(out, "\n# ---- %s ----\n[nclust]\n", describe_group(GROUP_INSTANCE));
+	put_samples(out, GROUP_INSTANCE);
 	return out->failed ? -1 : 0;
 }

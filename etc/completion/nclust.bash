@@ -35,6 +35,7 @@ _nclust()
 		--command
 		--workers
 		--idle-after
+		--spare
 		--listen
 		--pass
 		--listen-pid
@@ -107,7 +108,6 @@ _nclust()
 		--restart
 		--success-exit
 		--give-up
-		--watch
 		--drain
 		--drain-timeout
 		--hand-on
@@ -116,7 +116,7 @@ _nclust()
 		--canary
 		--bake
 		--old-generations
-		--spare
+		--watch
 		--start-at-once
 		--signal-USR1
 		--on-ready
@@ -203,11 +203,11 @@ _nclust()
 		mapfile -t COMPREPLY < <(compgen -W 'always on-failure never' -- "$word")
 		return
 		;;
-	--watch)
-		return
-		;;
 	--drain)
 		mapfile -t COMPREPLY < <(compgen -W 'auto quiet signal off' -- "$word")
+		return
+		;;
+	--watch)
 		return
 		;;
 	--log)

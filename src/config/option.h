@@ -33,6 +33,25 @@ extern const struct option_type type_flag, /* command line only, without a value
 	type_signal_rule, /* the name ends in a signal's: "signal-USR1" */
 	type_hook;        /* the name ends in an event's: "on-exit" */
 
+/* What settings are about: the parts of nclust.ini(5), in its order. */
+enum option_group {
+	GROUP_NONE, /* command line only */
+	GROUP_PROCESSES,
+	GROUP_SOCKETS,
+	GROUP_READINESS,
+	GROUP_HEALTH,
+	GROUP_RESTARTS,
+	GROUP_STOPPING,
+	GROUP_ROLLOUTS,
+	GROUP_ORDER,
+	GROUP_LIMITS,
+	GROUP_LOGS,
+	GROUP_EVENTS,
+	GROUP_MESSAGES,
+	GROUP_INSTANCE, /* all of [nclust] */
+	OPTION_GROUPS,
+};
+
 /*
  * THE TABLE: one row per setting.  INI reader, command line, checks, --help,
  * manual, sample file, completion, `nclust config` and the difference at a
@@ -44,9 +63,10 @@ struct option_row {
 	const char *name;
 	const struct option_type *type;
 	unsigned short offset; /* in settings or cluster_settings */
-	enum change change;    /* what a reload must do */
-	char letter;           /* short option, or 0 */
-	bool bytes;            /* type_limit: "64M" makes sense */
+	enum option_group group;
+	enum change change; /* what a reload must do */
+	char letter;        /* short option, or 0 */
+	bool bytes;         /* type_limit: "64M" makes sense */
 	bool repeatable;
 	bool common;           /* shown by --help */
 	long long least, most; /* of a number; nsec of a duration, bytes of a size */

@@ -157,6 +157,33 @@ def test_the_sample_file_is_accepted_also_with_each_of_its_examples():
         nclust("config --check -c it.ini").ok()
 
 
+def page_before_its_keys():
+    text = read(f"{SRC}/man/nclust.ini.5")
+    return text[:text.index("\n.Sh KEYS\n")]
+
+
+def test_what_the_manual_says_to_set_is_a_key_with_that_value():
+    rows = re.findall(r"^\.It .* Ta (.*)$", page_before_its_keys(), re.M)[1:]
+    assert len(rows) > 20
+    for entry in ", ".join(rows).split(", "):
+        key, _, value = entry.partition(" = ")
+        if not value:
+            nclust("-n 1", f"--{key}").fails(64, f"--{key}: wanted a value")
+            continue
+        section = "[nclust]" if key == "http" else "[cluster:web]\ncommand = true"
+        write("it.ini", f"[cluster:db]\ncommand = true\nlisten = 9000\n{section}\n{entry}\n"
+              + "listen = 127.0.0.1:9001\n" * (key not in ("http", "listen")))
+        nclust("config --check -c it.ini").ok()
+
+
+def test_each_file_that_the_manual_shows_is_accepted():
+    blocks = re.findall(r"^\.Bd -literal.*\n((?:.+\n|\n)*?)\.Ed", page_before_its_keys(), re.M)
+    assert len(blocks) == 2 and all("[cluster:web]" in text for text in blocks)
+    for text in blocks:
+        write("it.ini", re.sub(r"\bwww\b", "daemon", text))
+        nclust("config --check -c it.ini").ok()
+
+
 def test_what_workers_get_of_a_file():
     long, to = "x" * 100000, f"{fixture('leak')} --notify --to {path()}"
     write("shop.ini", "\ufeff" + f"""[defaults]

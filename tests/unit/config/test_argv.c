@@ -299,13 +299,13 @@ TEST(settings_are_described_with_their_origins)
 {
 	struct reading r = read_argv("-c", "shop.ini", "-n", "7", NULL);
 	scoped_str shown = described(r.s);
-	char expected[240];
+	char expected[260];
 
 	ck_assert_faults(r, "");
 	snprintf(expected, sizeof(expected),
 		"\n[cluster:x]\n; %s/shop.ini:4\ncommand = x\n"
 		"; command line\nworkers = 7\n; default\nidle-after = 10m\n"
-		"; %s/shop.ini:6\n"
+		"; default\nspare = 0\n; %s/shop.ini:6\n"
 		"listen = tcp:*:80\n; default\npass = ",
 		dir, dir);
 	ck_assert_msg(strstr(shown, expected) != NULL, "%s", shown);
@@ -374,15 +374,18 @@ TEST(settings_are_described_as_json)
 TEST(every_setting_is_in_the_manual_and_the_completion)
 {
 	struct buffer keys;
+	struct buffer index;
 	struct buffer bash;
 	struct buffer zsh;
 	const char *key;
 	char word[60];
 
 	buffer_init(&keys, 0);
+	buffer_init(&index, 0);
 	buffer_init(&bash, 0);
 	buffer_init(&zsh, 0);
 	ck_assert_int_eq(describe_mdoc_keys(&keys), 0);
+	ck_assert_int_eq(describe_mdoc_index(&index), 0);
 	ck_assert_int_eq(describe_bash(&bash), 0);
 	ck_assert_int_eq(describe_zsh(&zsh), 0);
 	for (size_t i = 0; i < option_count; i++) {
@@ -391,6 +394,9 @@ TEST(every_setting_is_in_the_manual_and_the_completion)
 		snprintf(word, sizeof(word), ".It Cm %s ", row->name);
 		if (row->section != NULL)
 			ck_assert_msg(strstr(buffer_text(&keys), word) != NULL, "%s", word);
+		snprintf(word, sizeof(word), ".It Cm %s\n", row->name);
+		if (row->section != NULL)
+			ck_assert_msg(strstr(buffer_text(&index), word) != NULL, "%s", word);
 		for (size_t n = 0; (key = option_key(row, n)) != NULL; n++) {
 			snprintf(word, sizeof(word), "--%s", key);
 			ck_assert_ptr_nonnull(strstr(bash.data, word));
@@ -398,6 +404,7 @@ TEST(every_setting_is_in_the_manual_and_the_completion)
 		}
 	}
 	buffer_fini(&keys);
+	buffer_fini(&index);
 	buffer_fini(&bash);
 	buffer_fini(&zsh);
 }

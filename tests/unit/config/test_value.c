@@ -519,6 +519,8 @@ TEST(every_row_is_whole_and_its_texts_are_accepted)
 				(row->unset != NULL && row->example != NULL),
 			"%s", row->name);
 		ck_assert_msg(row->section == NULL || row->change != CHANGE_NONE, "%s", row->name);
+		ck_assert_msg(
+			(row->section == NULL) == (row->group == GROUP_NONE), "%s", row->name);
 		for (size_t j = 0; j < i; j++)
 			ck_assert_str_ne(option_rows[j].name, row->name);
 		settings_free(s);
