@@ -16,7 +16,8 @@ def test_workers_that_find_nothing_to_do_are_no_failure():
     assert it.process.wait(60) == 0
     it.wait_there()
     it.wait(lambda: read("done").count("job") > 20)
-    assert all(e.next_try == 0.2 and e.level == "info" for e in it.happened("exited"))
+    # at once, where a slow machine let one live for 1 s
+    assert all(e.next_try in (0, 0.2) and e.level == "info" for e in it.happened("exited"))
     it.event("done")
     assert "restart = never" in it.happened("done")[0].text and len(it.happened("done")) == 1
     status = it.verb("status").out
