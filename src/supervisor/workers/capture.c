@@ -66,18 +66,6 @@ bool capture_asked(const struct service *service)
 				       : sup->logger.stdout_is_terminal || is_own_file(service));
 }
 
-/* Open the write end for reading, too: if all other readers are killed, the
- * worker gets no SIGPIPE but waits for the next reader. */
-static void open_both_ways(int *end)
-{
-	int fd = descriptors_again(*end, O_RDWR);
-
-	if (fd == -1)
-		return;
-	(void)close(*end);
-	*end = fd;
-}
-
 struct opening {
 	struct remote *r;
 	int number;
@@ -100,24 +88,21 @@ static int open_pipe_again(void *argument)
 	return o->fd != -1 ? 0 : -1;
 }
 
-/* Open the worker's pipe for reading alone, so that its end is seen when the worker is gone. */
-static int reopen_pipe(const struct child *child, struct remote *r, int number)
-{
-	struct opening o = {.r = r, .number = number, .fd = -1};
-
-	if (remote_have(r, -1, open_pipe_again, &o, &o.fd) == -1)
-		log_worker(child, LOG_ERROR, "cannot open its output: %s", strerror(errno));
-	return o.fd;
-}
-
 void capture_reopen(struct child *child)
 {
 	struct remote r;
 
 	remote_of(&r, child->pid);
-	for (int i = 0; i < 2; i++)
-		if (child->output[i] == -1)
-			child->output[i] = reopen_pipe(child, &r, i + 1);
+	for (int i = 0; i < 2; i++) {
+		struct opening o = {.r = &r, .number = i + 1, .fd = -1};
+
+		if (child->output[i] != -1)
+			continue;
+		/* for reading alone, so that its end is seen when the worker is gone */
+		if (remote_have(&r, -1, open_pipe_again, &o, &o.fd) == -1)
+			log_worker(child, LOG_ERROR, "cannot open its output: %s", strerror(errno));
+		child->output[i] = o.fd;
+	}
 	if (descriptors_same(child->output[0], child->output[1]))
 		foreign_close(child->service->sup, child, &child->output[1]);
 }
@@ -134,23 +119,22 @@ void capture_drop(struct child *child)
 static int open_pipe(const struct service *service, int *write_end)
 {
 	int ends[2];
+	int both = -1;
 
 	if (pipe2(ends, O_CLOEXEC) == -1)
 		return -1;
+	/* Open the write end for reading, too: if all other readers are killed, the worker gets no
+	 * SIGPIPE but waits for the next reader. */
 	if (cluster_settings(service->core)->orphans == ORPHANS_KEEP)
-		open_both_ways(&ends[1]);
+		both = descriptors_again(ends[1], O_RDWR);
+	if (both != -1) {
+		(void)close(ends[1]);
+		ends[1] = both;
+	}
 	/* a worker of another user may open /dev/stderr */
 	(void)fchmod(ends[1], 0622);
 	*write_end = ends[1];
 	return ends[0];
-}
-
-/* Open a pseudo-terminal if the worker is to have one, else a pipe. */
-static int open_output(const struct child *child, int stream, int *write_end)
-{
-	int end = ptys_are_wanted(child, stream) ? ptys_open(child, stream, write_end) : -1;
-
-	return end != -1 ? end : open_pipe(child->service, write_end);
 }
 
 void capture_open(struct service *service, struct child *child, int output[2])
@@ -172,7 +156,9 @@ void capture_open(struct service *service, struct child *child, int output[2])
 			output[1] = output[0];
 		if (i == 1 && copied && (output[1] != -1 || isatty(2) == 1))
 			return;
-		child->output[i] = open_output(child, i, &output[i]);
+		child->output[i] = ptys_are_wanted(child, i) ? ptys_open(child, i, &output[i]) : -1;
+		if (child->output[i] == -1)
+			child->output[i] = open_pipe(service, &output[i]);
 		/* without a pipe the worker writes where nclust writes */
 		if (child->output[i] == -1) {
 			log_syserr("cannot capture the output of '%s'", service->name);

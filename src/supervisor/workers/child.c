@@ -80,20 +80,17 @@ static bool is_in_foreground(void)
 	return tcgetpgrp(STDIN_FILENO) == getpgrp();
 }
 
-/* A worker that was killed may have left the terminal without echo, or without Ctrl-C. */
-static void restore_terminal(const struct supervisor *sup)
-{
-	if (sup->launch.lends_terminal && is_in_foreground())
-		(void)tcsetattr(STDIN_FILENO, TCSANOW, &sup->launch.terminal);
-}
-
 /* Release all that the worker has, and the struct. */
 static void child_release(struct child *c)
 {
+	const struct launch *launch = &c->service->sup->launch;
+
 	if (c->pidfd != -1)
 		childset_remove(c, c->pidfd);
 	moment_gone(c);
-	restore_terminal(c->service->sup);
+	/* A worker that was killed may have left the terminal without echo, or without Ctrl-C. */
+	if (launch->lends_terminal && is_in_foreground())
+		(void)tcsetattr(STDIN_FILENO, TCSANOW, &launch->terminal);
 	readiness_close(c);
 	fd_close(&c->pidfd);
 	capture_drop(c);

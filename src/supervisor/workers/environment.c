@@ -258,16 +258,6 @@ static int segment_number(const struct worker_place *p)
 	return free_number(p, channel_number(p) + (p->channel != -1));
 }
 
-static void put_segment(struct writer *w)
-{
-	const struct segment *s = w->place->recipe->segment;
-
-	if (s == NULL)
-		return;
-	put_number(w, "NCLUST_SHM_FD=", (uint64_t)segment_number(w->place), 10);
-	put_number(w, "NCLUST_SHM_SIZE=", s->facts.size, 10);
-}
-
 /* The descriptor number of the leader's file: after shared memory. */
 static int leader_number(const struct worker_place *p)
 {
@@ -447,6 +437,7 @@ int environment_fill(
 	struct supervisor *sup, const struct worker_place *place, struct spawn_plan *plan)
 {
 	const struct cluster_settings *s = place->recipe->settings;
+	const struct segment *segment = place->recipe->segment;
 	struct listener *list[SPAWN_FDS_MAX] uninitialized;
 	struct listener_set own = {.list = list};
 	struct writer w = {
@@ -475,7 +466,10 @@ int environment_fill(
 	}
 	put_own(&w, sup);
 	put_channel(&w);
-	put_segment(&w);
+	if (segment != NULL) {
+		put_number(&w, "NCLUST_SHM_FD=", (uint64_t)segment_number(place), 10);
+		put_number(&w, "NCLUST_SHM_SIZE=", segment->facts.size, 10);
+	}
 	if (place->leader != -1)
 		put_number(&w, "NCLUST_LEADER_FD=", (uint64_t)leader_number(place), 10);
 	put_threads(&w, cluster_threads(s, sup->launch.cpus, place->workers));

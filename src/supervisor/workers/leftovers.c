@@ -188,13 +188,6 @@ static int begin_waiting(struct child *child, const struct ending *ending)
 	return 0;
 }
 
-/* Did the worker exit with 0 by itself? */
-static bool may_be_daemon(const struct child *child, const struct ending *ending)
-{
-	return ending->kind == ENDING_EXIT && ending->code == 0 && !child->life.killed_by_us &&
-		!child_is_stopping(child);
-}
-
 static void report_daemon(struct child *child, unsigned count)
 {
 	bool replaced = child_view(child).ready_at != NSEC_NEVER &&
@@ -215,7 +208,9 @@ static void report_daemon(struct child *child, unsigned count)
 
 bool leftovers_begin(struct child *child, const struct ending *ending)
 {
-	bool daemon = may_be_daemon(child, ending);
+	/* did the worker exit with 0 by itself? */
+	bool daemon = ending->kind == ENDING_EXIT && ending->code == 0 &&
+		!child->life.killed_by_us && !child_is_stopping(child);
 	unsigned count;
 
 	if (strays_none_of(child) || begin_waiting(child, ending) == -1)

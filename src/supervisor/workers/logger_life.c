@@ -36,15 +36,6 @@ static void replace_logger(struct supervisor *sup);
 
 /* ---- the channel ---- */
 
-static void kill_hung_logger(struct supervisor *sup)
-{
-	if (ev_is_active(&sup->logger.ends))
-		return; /* it was killed already */
-	log_warn("the logger does not answer: replacing it");
-	job_kill(&sup->logger.life.job);
-	timer_arm(sup->loop, &sup->logger.ends, LOGGER_ENDS_IN);
-}
-
 static bool await_room(const struct supervisor *sup)
 {
 	struct pollfd wait = {.fd = sup->logger.watcher.fd, .events = POLLOUT};
@@ -71,8 +62,11 @@ bool logger_send(
 	if ((errno == EAGAIN || errno == ENOBUFS) && await_room(sup) &&
 		fdpass_send(channel, p, sizeof(*p), fds, count) == 0)
 		return true;
-	if (errno != EPIPE && errno != ECONNRESET)
-		kill_hung_logger(sup);
+	if (errno == EPIPE || errno == ECONNRESET || ev_is_active(&sup->logger.ends))
+		return false; /* it has ended, or was killed already */
+	log_warn("the logger does not answer: replacing it");
+	job_kill(&sup->logger.life.job);
+	timer_arm(sup->loop, &sup->logger.ends, LOGGER_ENDS_IN);
 	return false;
 }
 

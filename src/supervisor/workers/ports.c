@@ -247,22 +247,18 @@ void ports_expect(struct child *child)
 	child->listening.expected_of = (unsigned)former.generation;
 }
 
-static bool is_named_still(const struct service *service, const struct port *p)
-{
-	for (size_t i = 0; i < service->sockets.listeners.count; i++)
-		if (strcmp(listener_common_text(service->sockets.listeners.list[i]), p->text) == 0)
-			return true;
-	return false;
-}
-
 /* Must the next generation listen on it, too? */
 static bool must_stay_open(const struct service *service, const struct port *p)
 {
 	if (*p->text == '\0')
 		return false;
-	if ((p->flags & PORT_NAMED) != 0) /* a setting may have dropped it */
-		return is_named_still(service, p);
-	return !is_unix(p) || is_shared(p);
+	if ((p->flags & PORT_NAMED) == 0)
+		return !is_unix(p) || is_shared(p);
+	/* a setting may have dropped it */
+	for (size_t i = 0; i < service->sockets.listeners.count; i++)
+		if (strcmp(listener_common_text(service->sockets.listeners.list[i]), p->text) == 0)
+			return true;
+	return false;
 }
 
 bool ports_lacks_one(const struct child *child)

@@ -70,15 +70,6 @@ static void socket_name(uint64_t serial, char name[NAME_SIZE])
 
 /* ---- a worker's socket ---- */
 
-/* Can a worker reach a socket in the runtime directory?  nclust binds it by the directory's
- * descriptor, but the worker needs a path that fits into a sockaddr_un. */
-static bool has_place(const struct supervisor *sup)
-{
-	return sup->has_rundir &&
-		strlen(sup->rundir.path) + strlen("/notify/12345678") <
-		sizeof(((struct sockaddr_un *)NULL)->sun_path);
-}
-
 static int bind_notify(
 	const struct child *child, const struct cluster_settings *settings, struct error *err)
 {
@@ -91,7 +82,12 @@ static int bind_notify(
 
 int readiness_open(struct child *child, const struct cluster_settings *settings, struct error *err)
 {
-	bool placed = has_place(child->service->sup);
+	const struct supervisor *sup = child->service->sup;
+	/* nclust binds it in the runtime directory by that one's descriptor, but the worker needs a
+	 * path that fits into a sockaddr_un */
+	bool placed = sup->has_rundir &&
+		strlen(sup->rundir.path) + strlen("/notify/12345678") <
+			sizeof(((struct sockaddr_un *)NULL)->sun_path);
 	int fd = placed ? bind_notify(child, settings, err) : -1;
 
 	/* root without CAP_DAC_OVERRIDE cannot make a file of the worker's user there; a cleaner of
@@ -105,7 +101,7 @@ int readiness_open(struct child *child, const struct cluster_settings *settings,
 		error_set(err, errno, "cannot watch it");
 	else if (fd != -1)
 		return 0;
-	return placed ? error_wrap(err, "notify socket in '%s'", child->service->sup->rundir.path)
+	return placed ? error_wrap(err, "notify socket in '%s'", sup->rundir.path)
 		      : error_wrap(err, "notify socket");
 }
 
@@ -184,15 +180,6 @@ static bool is_from_worker(const struct child *child, const struct fdpass_messag
 		facts.session == child->pid;
 }
 
-static void set_status(struct child *child, const char *status)
-{
-	char clean[sizeof(((struct notify_message *)NULL)->status) * 4];
-
-	text_escape(clean, sizeof(clean), status, strlen(status));
-	free(child->life.status);
-	child->life.status = *clean != '\0' ? strdup(clean) : NULL;
-}
-
 static void tell_core(struct child *child, enum event_kind kind, nsec_t span)
 {
 	struct event event = {
@@ -224,8 +211,13 @@ static void say_ready(struct child *child)
 
 static void apply_message(struct child *child, const struct notify_message *m)
 {
-	if (m->has_status)
-		set_status(child, m->status);
+	if (m->has_status) {
+		char clean[sizeof(m->status) * 4];
+
+		text_escape(clean, sizeof(clean), m->status, strlen(m->status));
+		free(child->life.status);
+		child->life.status = *clean != '\0' ? strdup(clean) : NULL;
+	}
 	if (m->has_errno && news_spares(child))
 		news_say_worker(child, LOG_WARN, "worker-errno", "worker %d says: %s",
 			(int)child->pid, strerror(m->error));
@@ -308,22 +300,16 @@ static bool peek_message(struct child *child, struct said *said)
 	return true;
 }
 
-static bool take_message(struct child *child, struct fdpass_message *m)
-{
-	char data[NOTIFY_MAX + 1];
-
-	return foreign_receive(
-		       child->service->sup, child, child->life.notify, data, sizeof(data), m) == 1;
-}
-
 void readiness_drain(struct child *child)
 {
+	char data[NOTIFY_MAX + 1];
 	struct said said;
 	struct fdpass_message m;
 
 	for (int i = 0; i < TURN_ITEMS; i++) {
 		if (child->life.notify == -1 || !peek_message(child, &said) ||
-			!take_message(child, &m))
+			foreign_receive(child->service->sup, child, child->life.notify, data,
+				sizeof(data), &m) != 1)
 			return;
 		if (said.counts)
 			apply_message(child, &said.message);

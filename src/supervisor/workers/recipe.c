@@ -449,11 +449,6 @@ static enum node_runtime find_runtime(const struct recipe *r)
 	return runtime;
 }
 
-static bool asks_for_own_sockets(const struct cluster_settings *s)
-{
-	return (s->balance != BALANCE_AUTO && !settings_share(s)) || s->sticky != STICKY_OFF;
-}
-
 /* A worker can be asked before it has clients, if it has a socket of its own: one that is to pass
  * `ready`, and a spare, which is one of Node's that waits for an answer instead. */
 static bool asks_early(const struct cluster_settings *s, enum node_runtime runtime)
@@ -463,15 +458,12 @@ static bool asks_early(const struct cluster_settings *s, enum node_runtime runti
 			(runtime == NODE_NONE && s->spare > 0 && s->check.kind == PROBE_HTTP));
 }
 
-/* Can the kernel choose workers in turn, by eBPF? */
-static bool can_take_turns(void)
-{
-	return privilege_has(CAP_BPF) || privilege_has(CAP_SYS_ADMIN);
-}
-
 bool settings_spread(const struct cluster_settings *s, enum node_runtime runtime)
 {
-	return asks_for_own_sockets(s) || (asks_early(s, runtime) && can_take_turns());
+	if ((s->balance != BALANCE_AUTO && !settings_share(s)) || s->sticky != STICKY_OFF)
+		return true;
+	/* can the kernel choose workers in turn, by eBPF? */
+	return asks_early(s, runtime) && (privilege_has(CAP_BPF) || privilege_has(CAP_SYS_ADMIN));
 }
 
 bool recipe_spreads(const struct recipe *r)
@@ -521,13 +513,6 @@ int recipe_check(const struct supervisor *sup, const struct cluster_settings *se
 	return check_orphans(sup, settings, err);
 }
 
-static int open_holdings(struct service *service, struct recipe *r, struct error *err)
-{
-	if (listeners_pick(&r->listeners, r->settings, service, err) == -1)
-		return error_wrap(err, "generation %u", r->generation);
-	return segment_open(service->sup, &r->segment, r->settings, service, err);
-}
-
 #define LETS_IN "a worker that has not passed 'ready' gets clients, too: "
 
 /* Says why workers are not asked before they have clients. */
@@ -552,6 +537,7 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 	struct recipe *r = recipe_of(service, generation);
 	struct rollout_view rollout = cluster_view_rollout(service->core);
 	bool back = rollout.going_back && generation == rollout.to;
+	int got;
 
 	if (r != NULL)
 		return r;
@@ -563,7 +549,12 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 	r->generation = generation;
 	r->runtime = find_runtime(r);
 	tell_unasked(service, r);
-	if (open_holdings(service, r, err) == -1) {
+	got = listeners_pick(&r->listeners, r->settings, service, err);
+	if (got == -1)
+		error_wrap(err, "generation %u", r->generation);
+	else
+		got = segment_open(service->sup, &r->segment, r->settings, service, err);
+	if (got == -1) {
 		recipe_free(r);
 		return NULL;
 	}

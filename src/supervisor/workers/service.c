@@ -108,16 +108,6 @@ static int stop_signal(const struct service *service, int signal)
 	return signal;
 }
 
-/* Let a spare serve.  It is ready as soon as its listen(2) is answered, which tells the core before
- * this function returns. */
-static void release_spare(struct service *service, const struct action *a)
-{
-	struct child *c = child_find(service, a->slot, a->worker);
-
-	if (c != NULL)
-		moment_release(c);
-}
-
 /* Spares that are to serve come before starts of workers, which take time. */
 _Static_assert(SPAWNS_AT_ONCE <= SPAWN_MANY, "more than can be started at once");
 
@@ -127,9 +117,16 @@ static unsigned spawn_all(
 	const struct action *spawns[SPAWNS_AT_ONCE];
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < actions->count; i++)
-		if (actions->list[i].kind == ACTION_RELEASE)
-			release_spare(service, &actions->list[i]);
+	for (unsigned i = 0; i < actions->count; i++) {
+		const struct action *a = &actions->list[i];
+		struct child *c =
+			a->kind == ACTION_RELEASE ? child_find(service, a->slot, a->worker) : NULL;
+
+		/* A spare is ready as soon as its listen(2) is answered, which tells the core before
+		 * this function returns. */
+		if (c != NULL)
+			moment_release(c);
+	}
 	for (unsigned i = 0; i < actions->count; i++)
 		if (actions->list[i].kind == ACTION_SPAWN)
 			spawns[count++] = &actions->list[i];
@@ -315,16 +312,6 @@ unsigned service_wanted_now(const struct service *service, const struct cluster_
 	return now > range.least ? now : range.least;
 }
 
-static uint64_t random_seed(void)
-{
-	uint64_t seed;
-
-	/* early at boot there is no entropy, and for jitter the time is enough */
-	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
-		seed = (uint64_t)clock_now() ^ (uint64_t)getpid() << 32;
-	return seed;
-}
-
 /* An empty service, and room for it in sup->services.  NULL: no memory. */
 static struct service *make_service(struct supervisor *sup)
 {
@@ -352,11 +339,15 @@ struct service *service_new(struct supervisor *sup, struct cluster_settings *set
 	struct service *s = make_service(sup);
 	unsigned wanted = service_wanted(sup, settings);
 	unsigned workers = settings->accept ? 0 : wanted;
+	uint64_t seed;
 
 	if (s == NULL)
 		return NULL;
 	s->name = strdup(settings->name);
-	s->core = cluster_new(settings, workers, random_seed());
+	/* early at boot there is no entropy, and for jitter the time is enough */
+	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
+		seed = (uint64_t)clock_now() ^ (uint64_t)getpid() << 32;
+	s->core = cluster_new(settings, workers, seed);
 	if (s->name == NULL || s->core == NULL ||
 		reserve_slots(s, wanted + settings->spare) == -1 || moment_begin(s) == -1) {
 		service_free(s);
@@ -561,21 +552,16 @@ int service_may_roll(const struct service *service, const struct event *roll, st
 		service->name);
 }
 
-/* Can nclust see what a worker listens on? */
-static bool sees_listens(const struct service *service, const struct event *roll)
+int service_roll(struct service *service, const struct event *roll, struct error *err)
 {
 	const struct cluster_settings *s =
 		roll->settings != NULL ? roll->settings : cluster_next_settings(service->core);
-
-	return s->intercept != INTERCEPT_OFF && service->sup->intercept.way != WAY_NONE;
-}
-
-int service_roll(struct service *service, const struct event *roll, struct error *err)
-{
 	struct event event = *roll;
 
 	event.kind = EVENT_ROLL;
-	event.drops_ports |= !sees_listens(service, roll);
+	/* nclust cannot see what a worker listens on */
+	event.drops_ports |=
+		s->intercept == INTERCEPT_OFF || service->sup->intercept.way == WAY_NONE;
 	if (service_may_roll(service, roll, err) == -1) {
 		cluster_settings_unref(roll->settings);
 		return -1;

@@ -401,14 +401,6 @@ void strays_sweep_within(struct supervisor *sup, nsec_t wait)
 #define OOM_UNREAD (-2)
 #define BEGUN (10 * MSEC) /* the first workers are started before that */
 
-static void read_oom_kills(struct supervisor *sup)
-{
-	/* The file stays open: if it had to be searched for without free descriptors, another file
-	 * with another count would be found. */
-	sup->reaper.oom_fd = cgroup_oom_open("");
-	sup->reaper.oom_kills = sup->reaper.oom_fd != -1 ? cgroup_oom_read(sup->reaper.oom_fd) : -1;
-}
-
 /*
  * Runs after deaths, and when half of a shell's stop-timeout is over; a walk over all children comes
  * only if it is due, at most once a second.  Dead strays may have gone unnoticed, because SIGCHLDs merge; and leftovers of a worker become nclust's children
@@ -420,8 +412,13 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	if (sup->reaper.oom_kills == OOM_UNREAD)
-		read_oom_kills(sup);
+	if (sup->reaper.oom_kills == OOM_UNREAD) {
+		/* The file stays open: if it had to be searched for without free descriptors,
+		 * another file with another count would be found. */
+		sup->reaper.oom_fd = cgroup_oom_open("");
+		sup->reaper.oom_kills =
+			sup->reaper.oom_fd != -1 ? cgroup_oom_read(sup->reaper.oom_fd) : -1;
+	}
 	leftovers_at_half_time(sup);
 	if (reap_some(sup)) {
 		strays_sweep_within(sup, 0);
@@ -453,19 +450,15 @@ void strays_on_sigchld(struct supervisor *sup, pid_t pid)
 		strays_sweep_within(sup, 0);
 }
 
-/* Has the worker certainly no leftovers?  This saves a walk, which takes 1.7 ms with 5,000
- * children.  Processes of its group may be about to end, but still have what a successor needs. */
-static bool has_no_leftovers(const struct child *child)
-{
-	if (pidfd_signal_group(child->pidfd, child->pid, 0) == 0 || errno != ESRCH)
-		return false;
-	return child_has_left_trap(child);
-}
-
 bool strays_none_of(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
-	bool over = !sup->reaper.strays_live && has_no_leftovers(child);
+	/* Has the worker certainly no leftovers?  This saves a walk, which takes 1.7 ms with 5,000
+	 * children.  Processes of its group may be about to end, but still have what a successor
+	 * needs. */
+	bool over = !sup->reaper.strays_live &&
+		pidfd_signal_group(child->pidfd, child->pid, 0) != 0 && errno == ESRCH &&
+		child_has_left_trap(child);
 
 	sup->reaper.sweep_due |= !over;
 	strays_sweep_within(sup, SWEEP_INTERVAL);
