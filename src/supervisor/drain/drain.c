@@ -29,20 +29,12 @@
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents);
 
-static void note_ports(struct drain *d)
-{
-	const struct listener *l;
-
-	for_each_listener (l, listeners_for(d->child, LISTENERS_ALL))
-		if (l->has_key)
-			drain_add_port(d, l->key.port);
-}
-
 /* NULL: out of memory. */
 static struct drain *drain_new(struct child *child, nsec_t span)
 {
 	const struct service *service = child->service;
 	struct drain *d = calloc(1, sizeof(*d));
+	const struct listener *l;
 
 	if (d == NULL)
 		return NULL;
@@ -58,7 +50,9 @@ static struct drain *drain_new(struct child *child, nsec_t span)
 	d->traffic->drains = d;
 	d->traffic->drain_count++;
 	child->traffic.drain = d;
-	note_ports(d);
+	for_each_listener (l, listeners_for(child, LISTENERS_ALL))
+		if (l->has_key)
+			drain_add_port(d, l->key.port);
 	return d;
 }
 
@@ -127,16 +121,6 @@ static void conclude(struct drain *d, bool forced)
 	d->concluded = true;
 }
 
-static void log_blind(const struct drain *d)
-{
-	struct service *service = d->child->service;
-
-	if (once_say(service->said, ONCE_BLIND))
-		log_note("%s: the connections of its workers cannot be seen from "
-			 "here: they get their stop signal at once",
-			service->name);
-}
-
 /* Where the worker may say goodbye to its clients, quiet connections have stayed open until the
  * stop signal.  A server that waits until these clients leave would not end, so the drain goes on
  * after the signal. */
@@ -169,8 +153,10 @@ void drain_report(struct drain *d, bool forced)
 		return;
 	}
 	conclude(d, forced || d->view.unanswered > 0);
-	if (d->view.blind)
-		log_blind(d);
+	if (d->view.blind && once_say(service->said, ONCE_BLIND))
+		log_note("%s: the connections of its workers cannot be seen from "
+			 "here: they get their stop signal at once",
+			service->name);
 	child_tell(c, EVENT_DRAINED, WHY_ITSELF);
 	c = child_find(service, slot, worker);
 	d = c != NULL ? c->traffic.drain : NULL; /* child_tell() may have freed the drain */
@@ -240,14 +226,6 @@ bool drain_comes_first(const struct service *service)
 	return cluster_empties(service->core, cluster_generation(service->core));
 }
 
-/* Are there several workers to choose from, and will the rollout drain them? */
-static bool needs_order(const struct service *service, const struct rollout_view *rollout)
-{
-	return service->accepting == NULL && cluster_state(service->core) != CLUSTER_STOPPING &&
-		cluster_ready(service->core) > 1 && drain_comes_first(service) &&
-		(!rollout->under_way || rollout->of == cluster_wanted(service->core));
-}
-
 /* Before a rollout picks its next slot: looks at workers in turn up to the first idle one and
  * reports each to the core, because busy workers take longer to drain. */
 void drain_on_choose(struct service *service)
@@ -256,7 +234,10 @@ void drain_on_choose(struct service *service)
 	struct rollout_view rollout = cluster_view_rollout(service->core);
 	struct drain_view view = {.busy = 1};
 
-	if (!needs_order(service, &rollout))
+	/* are there several workers to choose from, and will the rollout drain them? */
+	if (service->accepting != NULL || cluster_state(service->core) == CLUSTER_STOPPING ||
+		cluster_ready(service->core) <= 1 || !drain_comes_first(service) ||
+		(rollout.under_way && rollout.of != cluster_wanted(service->core)))
 		return;
 	for (uint32_t i = 0; view.busy > 0 && i < service->child_slots; i++) {
 		struct child *child = only_worker_in(service, i);
@@ -366,23 +347,20 @@ void drain_on_prepare(struct child *child, struct birth *birth)
 	birth->place.lane = child->traffic.lane;
 }
 
-/* A drain that was under way continues for the rest of its time. */
-static void resume_drain(struct child *child)
-{
-	nsec_t left = child->service->accepting != NULL
-		? -1
-		: cluster_drain_left(child->service->core, child->slot, child->worker, clock_now());
-
-	if (left != -1)
-		begin_drain(child, left);
-}
-
 void drain_on_go_on(struct supervisor *sup)
 {
 	struct child *child;
 
-	for_each_child (child, children_of_all(sup))
-		resume_drain(child);
+	/* A drain that was under way continues for the rest of its time. */
+	for_each_child (child, children_of_all(sup)) {
+		nsec_t left = child->service->accepting != NULL
+			? -1
+			: cluster_drain_left(
+				  child->service->core, child->slot, child->worker, clock_now());
+
+		if (left != -1)
+			begin_drain(child, left);
+	}
 	courier_go_on(sup);
 	host_go_on(sup);
 }

@@ -148,15 +148,6 @@ static bool add_process(struct drain *d, pid_t pid, const pid_t *pids, size_t co
 	return false;
 }
 
-/* The pid of a worker that is not nclust's child may belong to another process by now. */
-static size_t list_tree(const struct drain *d, pid_t *pids)
-{
-	const struct child *c = d->child;
-	size_t count = process_tree(c->pid, pids, PROCESS_TREE_MOST);
-
-	return c->saved.adopted && pidfd_has_ended(c->pidfd) ? 0 : count;
-}
-
 /* Drops processes that are not below the worker any more; parents stay before children. */
 static void drop_gone_processes(struct drain *d, const pid_t *pids, size_t count)
 {
@@ -188,7 +179,10 @@ size_t drain_list_processes(struct drain *d)
 			(struct drain_process){.pid = d->child->pid, .pidfd = d->child->pidfd}) ==
 			-1)
 		return 0;
-	count = list_tree(d, pids);
+	count = process_tree(d->child->pid, pids, PROCESS_TREE_MOST);
+	/* The pid of a worker that is not nclust's child may belong to another process by now. */
+	if (d->child->saved.adopted && pidfd_has_ended(d->child->pidfd))
+		count = 0;
 	d->too_many = count == PROCESS_TREE_MOST;
 	drop_gone_processes(d, pids, count);
 	for (size_t i = 0; i < count; i++)

@@ -164,17 +164,6 @@ static bool is_never_silent(const struct drain *d, nsec_t now)
 	return now - d->began >= (d->after_signal ? BETWEEN_AFTER : SILENCE_FIRST);
 }
 
-/* May nclust freeze the worker to find connections that are between two requests?  Not if all busy
- * connections only wait for an answer: no request has come for a second. */
-static bool may_end_between(const struct drain *d, nsec_t now, bool ends)
-{
-	if (now - d->request_at >= SECOND)
-		return false;
-	return d->after_signal
-		? ends
-		: d->view.busy > 0 && (d->hands_on || (ends && is_never_silent(d, now)));
-}
-
 static void freeze_worker(struct drain *d);
 
 static nsec_t sum_cpu_time(const struct drain *d)
@@ -205,18 +194,6 @@ static void run_one_step(struct drain *d)
 		(void)nanosleep(&pause, NULL);
 	d->stays_frozen = false;
 	freeze_worker(d);
-}
-
-/* All is quiet.  The worker may take long to end: a client that sees its connection closed now can
- * turn to another worker. */
-static void end_quietly(struct drain *d)
-{
-	if (drain_deal(d, DEAL_END_LAST) > 0) {
-		look_later(d);
-		return;
-	}
-	(void)drain_deal(d, DEAL_HOLD);
-	drain_report(d, false);
 }
 
 /* Stays frozen, for a request that follows an answer; or lets an answer out.  After the stop signal the
@@ -253,7 +230,14 @@ static void on_frozen(struct drain *d)
 		return;
 	now = clock_now();
 	if (!d->after_signal && is_quiet(d, now)) {
-		end_quietly(d);
+		/* The worker may take long to end: a client that sees its connection closed now can
+		 * turn to another worker. */
+		if (drain_deal(d, DEAL_END_LAST) > 0) {
+			look_later(d);
+			return;
+		}
+		(void)drain_deal(d, DEAL_HOLD);
+		drain_report(d, false);
 		return;
 	}
 	if (!d->after_signal && is_least_bad_moment(d, now)) {
@@ -273,24 +257,6 @@ static void on_frozen(struct drain *d)
 		look_later(d);
 }
 
-/* A freeze was in vain, but SIGSTOP may have interrupted system calls, and the kernel does not show
- * in which call a process waits that restarts one (restart_syscall(2)).  A process that has stopped
- * still shows its call; any other process counts as being at work. */
-static void note_interrupted(struct drain *d)
-{
-	for (size_t i = 0; i < d->process_count; i++) {
-		struct drain_process *p = &d->processes[i];
-
-		p->stopped_in = p->stopped ? connections_activity(&p->remote, p->stopped_in, NULL)
-					   : ACTIVITY_SLEEPS;
-	}
-}
-
-static nsec_t stop_patience(const struct drain *d)
-{
-	return nsec_min(STOP_PATIENCE * (1 + (nsec_t)d->unstoppable), STOP_PATIENCE_MOST);
-}
-
 static void await_stop(struct drain *d)
 {
 	const struct timespec pause = {.tv_nsec = STOP_POLL};
@@ -303,12 +269,21 @@ static void await_stop(struct drain *d)
 		}
 		(void)nanosleep(&pause, NULL);
 	} while (clock_now() < until);
-	if (clock_now() - d->frozen_at < stop_patience(d)) {
+	if (clock_now() - d->frozen_at <
+		nsec_min(STOP_PATIENCE * (1 + (nsec_t)d->unstoppable), STOP_PATIENCE_MOST)) {
 		drain_arm(d, MSEC);
 		return;
 	}
 	d->unstoppable++;
-	note_interrupted(d);
+	/* The freeze was in vain, but SIGSTOP may have interrupted system calls, and the kernel does
+	 * not show in which call a process waits that restarts one (restart_syscall(2)).  A process
+	 * that has stopped still shows its call; any other process counts as being at work. */
+	for (size_t i = 0; i < d->process_count; i++) {
+		struct drain_process *p = &d->processes[i];
+
+		p->stopped_in = p->stopped ? connections_activity(&p->remote, p->stopped_in, NULL)
+					   : ACTIVITY_SLEEPS;
+	}
 	look_later(d);
 }
 
@@ -359,7 +334,12 @@ static void look_at_worker(struct drain *d)
 		drain_withdraw(d, now);
 		ends = is_bypassed(d);
 	}
-	d->freeze_between = may_end_between(d, now, ends);
+	/* To find connections that are between two requests.  Not if all busy connections only wait
+	 * for an answer: no request has come for a second. */
+	d->freeze_between = now - d->request_at < SECOND &&
+		(d->after_signal ? ends
+				 : d->view.busy > 0 &&
+					(d->hands_on || (ends && is_never_silent(d, now))));
 	if (((ends || d->lost) && d->view.endable > 0) || d->freeze_between) {
 		freeze_worker(d);
 		return;

@@ -159,18 +159,9 @@ bool drain_can_withdraw(struct drain *d)
 	return held != 0 && by_epoll == held;
 }
 
-/* A worker that listens only at unix paths of its own gets no new connections when another worker
- * has bound these paths after it. */
-static void look_at_paths(struct drain *d)
-{
-	const struct child *c = d->child;
-
-	if (!d->unreachable && c->listening.uses == 0 && c->service->sockets.listeners.count == 0)
-		d->unreachable = paths_are_others(c);
-}
-
 void drain_withdraw(struct drain *d, nsec_t now)
 {
+	const struct child *child = d->child;
 	nsec_t took;
 
 	if (now < d->withdraw_at)
@@ -187,7 +178,11 @@ void drain_withdraw(struct drain *d, nsec_t now)
 		for (size_t k = 0; k < has.epoll_count; k++)
 			withdraw_from(d->child, p, &has, has.epolls[k]);
 	}
-	look_at_paths(d);
+	/* A worker that listens only at unix paths of its own gets no new connections when another
+	 * worker has bound these paths after it. */
+	if (!d->unreachable && child->listening.uses == 0 &&
+		child->service->sockets.listeners.count == 0)
+		d->unreachable = paths_are_others(child);
 	took = (clock_now() - now) * TURN_REST;
 	d->withdraw_at = clock_now() + (took > WITHDRAW_AGAIN ? took : WITHDRAW_AGAIN);
 }

@@ -146,11 +146,6 @@ static bool is_tls(int fd)
 	return getsockopt(fd, IPPROTO_TCP, TCP_ULP, name, &size) == 0 && size > 0 && *name != '\0';
 }
 
-static struct courier *courier_of(const struct drain *d)
-{
-	return &d->child->service->sup->traffic.courier;
-}
-
 static const char *whose_are_handed(const struct drain *d)
 {
 	return cluster_settings(d->child->service->core)->hand_on;
@@ -177,7 +172,7 @@ static bool may_be_handed(const struct drain *d, int fd, const struct connection
 bool drain_hand(void *drain, int fd, const struct connection *c)
 {
 	const struct drain *d = drain;
-	const int channel = courier_of(d)->heard.fd;
+	const int channel = d->child->service->sup->traffic.courier.heard.fd;
 	struct courier_packet packet = {
 		.kind = c->queue > 0 ? COURIER_ASK : COURIER_HOLD,
 		.cookie = c->cookie,

@@ -70,17 +70,6 @@ static bool is_uneven(const struct service *service, struct uneven *found)
 	return found->percent > (found->workers == 2 ? MOST_OF_TWO : MOST);
 }
 
-/* Returns the errno for which workers are not chosen as the settings say; 0: they are. */
-static int why_not_as_set(const struct service *service)
-{
-	const struct listener *l;
-
-	for_each_listener (l, listeners_of(service, LISTENERS_IN_FORCE))
-		if (l->chosen != l->spread && l->chosen_why != 0)
-			return l->chosen_why;
-	return 0;
-}
-
 /* Returns how connections are spread: those of the first listener that is not shared. */
 static const char *balance_of(const struct service *service)
 {
@@ -97,10 +86,14 @@ static const char *balance_of(const struct service *service)
 
 void imbalance_on_status(struct json_writer *w, const struct service *service)
 {
-	const int error = why_not_as_set(service);
+	const struct listener *l;
+	int error = 0; /* for which workers are not chosen as the settings say */
 	struct uneven found;
 	char text[160];
 
+	for_each_listener (l, listeners_of(service, LISTENERS_IN_FORCE))
+		if (error == 0 && l->chosen != l->spread)
+			error = l->chosen_why;
 	json_put_text(w, "balance", balance_of(service));
 	if (error != 0)
 		snprintf(text, sizeof(text), "the kernel refuses what the settings ask for: %s",

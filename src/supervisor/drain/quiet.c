@@ -39,29 +39,22 @@ static bool is_answered_since(const struct connection *c, const struct quiet_mem
 	return came == 0 || (came == 1 && before->quiet);
 }
 
-/*
- * Has no segment without data left since before the last one came?  Without an
- * earlier look: the kernel acknowledges the first segment of a connection at once
- * by a segment of its own (tcp_event_data_recv() of the kernel's
- * net/ipv4/tcp_input.c), so one in all means that no later one left.
- */
-static bool is_without_acks(const struct connection *c, const struct quiet_memory *now)
-{
-	return c->acks_out == 0 || (c->acks_out == 1 && c->segments_in > 1) ||
-		now->acks_before == c->acks_out;
-}
-
 /* Each segment that comes is acknowledged in time: by a segment without data, or by
  * an answer. */
 static bool is_acked_by_answer(
 	const struct connection *c, const struct quiet_memory *now, unsigned tick)
 {
 	uint32_t slack = QUIET_ACK_TICKS * tick;
+	/* Has no segment without data left since before the last one came?  Without an earlier
+	 * look: the kernel acknowledges the first segment of a connection at once by a segment of
+	 * its own (tcp_event_data_recv() of the kernel's net/ipv4/tcp_input.c), so one in all means
+	 * that no later one left. */
+	bool without = c->acks_out == 0 || (c->acks_out == 1 && c->segments_in > 1) ||
+		now->acks_before == c->acks_out;
 
 	if (slack < QUIET_ACK_SLACK)
 		slack = QUIET_ACK_SLACK;
-	return is_without_acks(c, now) && c->rtt < QUIET_ACK &&
-		c->received_ago >= (QUIET_ACK + slack) / 1000;
+	return without && c->rtt < QUIET_ACK && c->received_ago >= (QUIET_ACK + slack) / 1000;
 }
 
 /*

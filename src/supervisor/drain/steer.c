@@ -135,15 +135,6 @@ static bool is_needed(
 
 /* ---- shares of new connections ---- */
 
-/* Does the socket get a share although no worker is ready?  All sockets of slots do: one of their
- * workers will be ready. */
-static bool gets_share_unready(
-	const struct steer *s, const struct listener *l, const struct listener_socket *k)
-{
-	return s->slots > 0 ? (k->bound || !is_bound(l)) && !k->spare && is_needed(s, l, k)
-			    : k == group_socket(l, steer_lane_of(s, in_force(s)));
-}
-
 /* Who gets connections: each choice is for the case that the one before has nobody. */
 enum choice {
 	CHOICE_PREFERRED,
@@ -160,7 +151,10 @@ static unsigned share_of(const struct steer *s, const struct listener *l,
 		return k->ready;
 	if (s->holds && group_own(l, LANE_WAITS) != NULL)
 		return k->lane == LANE_WAITS;
-	return gets_share_unready(s, l, k) ? 1 : 0;
+	/* All sockets of slots get a share although no worker is ready: one of theirs will be. */
+	if (s->slots > 0)
+		return (k->bound || !is_bound(l)) && !k->spare && is_needed(s, l, k);
+	return k == group_socket(l, steer_lane_of(s, in_force(s)));
 }
 
 static bool anybody_gets(const struct steer *s, const struct listener *l, enum choice choice)
@@ -185,27 +179,20 @@ enum spread steer_spread(const struct steer *s, const struct listener *l)
 	return settings->balance == BALANCE_RANDOM ? SPREAD_CHANCE : SPREAD_TURNS;
 }
 
-/* True: the way in which the kernel spreads connections has changed. */
-static bool set_spread(const struct steer *s, struct listener *l)
-{
-	enum spread spread = steer_spread(s, l);
-	bool changed = l->spread != spread || l->slots != s->slots;
-
-	l->spread = spread;
-	l->slots = s->slots;
-	return changed;
-}
-
 void steer_share_out(const struct steer *s, struct listener *l, bool changed)
 {
 	enum choice choice = CHOICE_PREFERRED;
+	enum spread spread;
 
 	if (l->sockets == NULL)
 		return;
 	steer_count_workers(s, l);
 	while (choice != CHOICE_UNREADY && !anybody_gets(s, l, choice))
 		choice++;
-	changed |= set_spread(s, l);
+	spread = steer_spread(s, l);
+	changed |= l->spread != spread || l->slots != s->slots;
+	l->spread = spread;
+	l->slots = s->slots;
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
 		changed |= group_weigh(k, share_of(s, l, k, choice));
 	if (changed)

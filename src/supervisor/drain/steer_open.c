@@ -108,15 +108,6 @@ static const char *why_one_socket(const struct steer *s, const struct listener *
 	return group_size(l) < REUSEPORT_MAX ? NULL : "it has too many sockets";
 }
 
-/* Can the listener have another socket?  Not where nclust itself accepts for the workers. */
-static bool can_steer(const struct steer *s, const struct listener *l)
-{
-	const struct recipe *r = recipe_of(s->service, cluster_generation(s->service->core));
-
-	return l->facts.listening && (r == NULL || !recipe_accepts(r)) &&
-		why_one_socket(s, l) == NULL;
-}
-
 /* The lane of the workers that share the socket that there is. */
 static unsigned shared_lane(const struct steer *s)
 {
@@ -197,14 +188,17 @@ static unsigned open_lane(struct steer *s)
 {
 	const struct service *service = s->service;
 	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
+	const struct recipe *r = recipe_of(service, cluster_generation(service->core));
 	unsigned lane = s->last_lane + 1;
 	bool opened = false;
 	struct listener *l;
 
+	if (r != NULL && recipe_accepts(r))
+		return 0; /* nclust itself accepts for the workers */
 	while ((l = listener_next(&walk)) != NULL)
 		if (walk.set == &service->sockets.learned ? l->users == 1 : all_have(service, l))
-			opened |= can_steer(s, l) && steer_is_among_us(s, l) &&
-				open_socket(s, l, lane, SLOT_ALL);
+			opened |= l->facts.listening && why_one_socket(s, l) == NULL &&
+				steer_is_among_us(s, l) && open_socket(s, l, lane, SLOT_ALL);
 	if (!opened)
 		return 0;
 	s->last_lane = lane;
@@ -241,15 +235,6 @@ bool steer_open_waits(struct steer *s, struct listener *l)
 	return true;
 }
 
-/* Is the new worker to get no clients before it has passed `ready`?  What the old one leaves is
- * moved then. */
-static bool has_to_pass(const struct service *service, unsigned generation)
-{
-	const struct recipe *r = recipe_of(service, generation);
-
-	return r != NULL && r->settings->ready == READY_PROBE && reuseport_can_migrate();
-}
-
 /*
  * Some workers keep their socket for themselves, so that their successor gets another: a worker
  * that is drained by looking, to empty its queue; a spare that listens (trap.spare_listens), to get
@@ -260,9 +245,12 @@ static bool has_to_pass(const struct service *service, unsigned generation)
 static bool keeps_sockets(const struct child *old, unsigned generation)
 {
 	const struct cluster *core = old->service->core;
+	const struct recipe *r = recipe_of(old->service, generation);
 
+	/* a new worker may get no clients before it has passed `ready`: what the old one leaves is
+	 * moved then */
 	return old->trap.spare_listens || cluster_empties(core, old->generation) ||
-		has_to_pass(old->service, generation) ||
+		(r != NULL && r->settings->ready == READY_PROBE && reuseport_can_migrate()) ||
 		(generation != old->generation && cluster_view_rollout(core).old_alone);
 }
 
@@ -339,17 +327,6 @@ static unsigned find_free_lane(const struct steer *s)
 	return LANE_NONE;
 }
 
-/* Has a listener as many sockets as it can have? */
-static bool is_full(const struct steer *s)
-{
-	const struct listener *l;
-
-	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
-		if (group_size(l) >= REUSEPORT_MAX)
-			return true;
-	return false;
-}
-
 /* The slot has the sockets of that lane from now on.  Its worker may open other ports than the
  * worker before. */
 static void claim_lane(const struct steer *s, unsigned lane, uint32_t slot)
@@ -370,6 +347,7 @@ static void claim_lane(const struct steer *s, unsigned lane, uint32_t slot)
 static unsigned find_own_lane(struct steer *s, uint32_t slot, bool keeps)
 {
 	unsigned lane = steer_latest_lane(s, slot);
+	const struct listener *l;
 	unsigned another;
 
 	if (lane != LANE_NONE && !(keeps && steer_has_lane(s, lane)))
@@ -377,7 +355,10 @@ static unsigned find_own_lane(struct steer *s, uint32_t slot, bool keeps)
 	another = find_free_lane(s);
 	if (another != LANE_NONE)
 		return another;
-	return is_full(s) ? lane : ++s->last_lane;
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
+		if (group_size(l) >= REUSEPORT_MAX)
+			return lane; /* the listener has as many sockets as it can have */
+	return ++s->last_lane;
 }
 
 /* Gives a worker that will start sockets of its slot's own.  nclust holds them: a connection that
@@ -472,13 +453,6 @@ static bool most_clients_stay(const struct service *service)
 	return stay > workers;
 }
 
-/* Are the new workers to get all clients at once (surge = all)?  Not if the cluster has no slots:
- * then the rollout is over already. */
-static bool is_whole(const struct service *service, const struct rollout_view *rollout)
-{
-	return rollout->whole && is_for_all(service, rollout);
-}
-
 void steer_begin(struct steer *s, unsigned generation)
 {
 	struct service *service = s->service;
@@ -489,7 +463,9 @@ void steer_begin(struct steer *s, unsigned generation)
 	bool stay = all && cluster_settings(service->core)->drain != DRAIN_OFF &&
 		most_clients_stay(service);
 	bool wanted = stay || (all && is_stubborn(service)) ||
-		(!steer_spreads(service, generation) && is_whole(service, &rollout));
+		/* surge = all; if the cluster has no slots, the rollout is over already */
+		(!steer_spreads(service, generation) && rollout.whole &&
+			is_for_all(service, &rollout));
 
 	s->mute_at_once = s->new_alone = false;
 	once_forget(service->said, ONCE_STRANGER_LISTENS);
