@@ -50,16 +50,6 @@ static int revive_socket(struct listener *l, int fd)
 	return 1;
 }
 
-static int revive_sockets(struct listener *l)
-{
-	int got = revive_socket(l, l->fd);
-
-	for (struct listener_socket *s = l->sockets; s != NULL && got != -1; s = s->next)
-		if (revive_socket(l, s->fd) == -1)
-			got = -1;
-	return got;
-}
-
 /* Several services may share a listener: the first of them. */
 static const struct service *service_of(const struct listener *l)
 {
@@ -86,6 +76,7 @@ static void heal_listener(struct listener *l)
 	const struct service *service = service_of(l);
 	bool stopped = service == NULL || cluster_was_stopped(service->core);
 	struct error err;
+	int got;
 
 	if (l->facts.family == AF_UNIX) {
 		heal_forget(l);
@@ -93,7 +84,11 @@ static void heal_listener(struct listener *l)
 			renew_look_at(l); /* watches it again if nothing is wrong */
 		return;
 	}
-	if (revive_sockets(l) != -1) {
+	got = revive_socket(l, l->fd);
+	for (struct listener_socket *s = l->sockets; s != NULL && got != -1; s = s->next)
+		if (revive_socket(l, s->fd) == -1)
+			got = -1;
+	if (got != -1) {
 		if (!stopped)
 			heal_tell(l, HEALED);
 		heal_rest(l, HEAL_REST);
@@ -267,29 +262,12 @@ static int bind_again(struct listener *l, struct socket_file *made, struct error
 	return listener_bind_as(&l->address, &user, made, err);
 }
 
-/* A watcher of this descriptor (a cluster without workers) knows its number alone.  To set any
- * watcher tells libev that the number is another socket now. */
-static void watch_anew(const struct listener *l)
-{
-	ev_io watcher;
-
-	io_init(&watcher, NULL, l->fd, NULL); /* it is stopped before anything is called */
-	ev_io_start(l->sup->loop, &watcher);
-	ev_io_stop(l->sup->loop, &watcher);
-}
-
-/* Copy O_NONBLOCK of the former socket: nclust may accept from it, and must not block. */
-static int follow_flags(int fd, int former)
-{
-	int flags = fcntl(former, F_GETFL);
-
-	return flags == -1 ? -1 : fcntl(fd, F_SETFL, flags);
-}
-
 static int replace_socket(struct listener *l, struct error *err)
 {
 	struct socket_file made = {0};
 	scoped_fd fd = -1;
+	ev_io watcher;
+	int flags;
 	int old;
 
 	if (socket_unlink(l->address.path, &l->file) == -1)
@@ -299,7 +277,9 @@ static int replace_socket(struct listener *l, struct error *err)
 		return -1;
 	old = fcntl(l->fd, F_DUPFD_CLOEXEC, 3); /* workers have the former socket, too */
 	heal_forget(l);
-	if (old == -1 || follow_flags(fd, old) == -1 || dup3(fd, l->fd, O_CLOEXEC) == -1) {
+	/* O_NONBLOCK of the former socket, too: nclust may accept from it, and must not block */
+	flags = old != -1 ? fcntl(old, F_GETFL) : -1;
+	if (flags == -1 || fcntl(fd, F_SETFL, flags) == -1 || dup3(fd, l->fd, O_CLOEXEC) == -1) {
 		error_set(err, errno, "cannot put another in its place");
 		(void)socket_unlink(l->address.path, &made);
 		foreign_close_now(l->sup, NULL, &old);
@@ -308,7 +288,11 @@ static int replace_socket(struct listener *l, struct error *err)
 	foreign_close_now(l->sup, NULL, &old);
 	l->file = made;
 	l->inode = remote_own_inode(l->fd);
-	watch_anew(l);
+	/* A watcher of this descriptor (a cluster without workers) knows its number alone.  To set
+	 * any watcher tells libev that the number is another socket now. */
+	io_init(&watcher, NULL, l->fd, NULL); /* it is stopped before anything is called */
+	ev_io_start(l->sup->loop, &watcher);
+	ev_io_stop(l->sup->loop, &watcher);
 	return 0;
 }
 

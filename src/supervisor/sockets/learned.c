@@ -422,26 +422,22 @@ static bool has_clients_without(const struct service *s)
 			!s->stage.leaving);
 }
 
-/* The listener has lost its last worker.  If that worker's slot was scaled away, close the listener
- * soon, because its clients would wait in vain. */
-static void note_unused(struct child *child, struct listener *l)
-{
-	struct supervisor *sup = child->service->sup;
-	bool for_good = child->slot >= cluster_wanted(child->service->core) &&
-		!has_clients_without(child->service);
-
-	l->unused_since = clock_now() - (for_good ? UNUSED_MAX : 0);
-	timer_arm_within(sup->loop, &sup->sockets.trim, for_good ? 0 : LOOK_AGAIN);
-}
-
 bool learned_unuse(struct child *child, struct listener *l)
 {
+	struct supervisor *sup = child->service->sup;
+	bool for_good;
+
 	if (!learned_has(child, l))
 		return false;
 	forget_use(child, l);
 	if (--l->workers > 0)
 		return false;
-	note_unused(child, l);
+	/* If the slot of the last worker was scaled away, close the listener soon, because its
+	 * clients would wait in vain. */
+	for_good = child->slot >= cluster_wanted(child->service->core) &&
+		!has_clients_without(child->service);
+	l->unused_since = clock_now() - (for_good ? UNUSED_MAX : 0);
+	timer_arm_within(sup->loop, &sup->sockets.trim, for_good ? 0 : LOOK_AGAIN);
 	return true;
 }
 

@@ -417,15 +417,6 @@ static size_t count_bits(uint64_t of)
 	return (size_t)__builtin_popcountll(of);
 }
 
-/* The index in the list of a slot's n-th listener. */
-static size_t place_of(const struct listener_set *set, size_t slot, size_t n)
-{
-	if (slot == 0 || (set->own >> n & 1) == 0)
-		return n;
-	return set->row + (slot - 1) * count_bits(set->own) +
-		count_bits(set->own & ((UINT64_C(1) << n) - 1));
-}
-
 /* For how many slots the set has listeners; SIZE_MAX: for any number. */
 static size_t listeners_slots(const struct listener_set *set)
 {
@@ -443,8 +434,12 @@ struct listener *listeners_at(const struct listener_set *set, uint32_t slot, siz
 {
 	if (set->row == 0)
 		return n < set->count ? set->list[n] : NULL;
-	return n < set->row && slot < listeners_slots(set) ? set->list[place_of(set, slot, n)]
-							   : NULL;
+	if (n >= set->row || slot >= listeners_slots(set))
+		return NULL;
+	if (slot > 0 && (set->own >> n & 1) != 0) /* the slot has its own */
+		n = set->row + (slot - 1) * count_bits(set->own) +
+			count_bits(set->own & ((UINT64_C(1) << n) - 1));
+	return set->list[n];
 }
 
 /* Make an empty set with room for the listeners of so many slots. */
@@ -673,11 +668,6 @@ const char *listener_common_text(const struct listener *l)
 	return l->address.each != NULL ? l->address.each : listener_text(l);
 }
 
-static bool is_type(const struct listener *l, int type)
-{
-	return l->facts.type == type && (l->facts.family == AF_INET || l->facts.family == AF_INET6);
-}
-
 uint16_t listeners_port(const struct listener_set *set)
 {
 	static const int types[] = {SOCK_STREAM, SOCK_DGRAM};
@@ -687,10 +677,13 @@ uint16_t listeners_port(const struct listener_set *set)
 		uint16_t port = 0;
 
 		for (size_t i = 0; i < set->count; i++) {
-			if (!is_type(set->list[i], types[t]))
+			const struct listener *l = set->list[i];
+
+			if (l->facts.type != types[t] ||
+				(l->facts.family != AF_INET && l->facts.family != AF_INET6))
 				continue;
 			found++;
-			port = set->list[i]->facts.port;
+			port = l->facts.port;
 		}
 		if (found > 0)
 			return found == 1 ? port : 0;

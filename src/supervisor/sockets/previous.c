@@ -229,13 +229,6 @@ static void fill_listener(struct listener *l, const struct orphan_listener *from
 		(void)vfork_call_on(fd, read_options, &(struct reading){l->asked, fd});
 }
 
-/* If the state does not say which sockets workers had bound, all count as bound, or none: clients
- * of a socket that a worker uses, but that is left out, would wait for ever. */
-static bool was_bound(const struct orphan_listener *l, const struct orphan_socket *s)
-{
-	return s->bound == ORPHAN_UNKNOWN ? l->was.learned || l->given : s->bound == ORPHAN_BOUND;
-}
-
 /* Take all sockets of the listener, in the order of the kernel's group, in which the last socket
  * has got the place of a closed one. */
 static void take_group(
@@ -261,7 +254,11 @@ static void take_group(
 
 		if (k == NULL)
 			return;
-		k->bound = was_bound(from, &list[i]);
+		/* If the state does not say which sockets workers had bound, all count as bound, or
+		 * none: clients of a socket that a worker uses, but that is left out, would wait
+		 * for ever. */
+		k->bound = list[i].bound == ORPHAN_UNKNOWN ? from->was.learned || from->given
+							   : list[i].bound == ORPHAN_BOUND;
 	}
 }
 
