@@ -135,14 +135,6 @@ static void note_v6only(struct child *child, const struct seccomp_notice *notice
 	seccomp_continue(child->trap.fd, notice->id);
 }
 
-static void read_arguments(struct seccomp_notice *notice, struct remote *r)
-{
-	uint32_t words[SECCOMP_ARGUMENTS_MAX] = {0};
-
-	if (remote_read(r, notice->at, words, notice->size) == 0)
-		seccomp_arguments(notice, words);
-}
-
 /* False: the call is to be answered later, as listens_call() says. */
 static bool answer_call(struct child *child, struct seccomp_notice *notice, bool last)
 {
@@ -156,8 +148,12 @@ static bool answer_call(struct child *child, struct seccomp_notice *notice, bool
 		return true;
 	}
 	remote_of(&r, notice->tid);
-	if (notice->call == SECCOMP_ARGUMENTS)
-		read_arguments(notice, &r);
+	if (notice->call == SECCOMP_ARGUMENTS) {
+		uint32_t words[SECCOMP_ARGUMENTS_MAX] = {0};
+
+		if (remote_read(&r, notice->at, words, notice->size) == 0)
+			seccomp_arguments(notice, words);
+	}
 	if (notice->call == SECCOMP_ARGUMENTS || !seccomp_waits(trap, notice->id))
 		seccomp_continue(trap, notice->id);
 	else if (notice->call == SECCOMP_BIND)

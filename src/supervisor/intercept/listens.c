@@ -238,13 +238,6 @@ bool intercept_is_due(struct child *child, nsec_t by)
 	return false;
 }
 
-static nsec_t wait_before_look(const struct child *child)
-{
-	unsigned looks = child->trap.looks;
-
-	return looks < 5 ? LOOK_WAIT << looks : LISTEN_PATIENCE;
-}
-
 /* Warns once, because nclust would otherwise wait in silence for a worker that has lost a port. */
 static void log_missing(struct child *child, const char *text, bool idle)
 {
@@ -314,15 +307,6 @@ static void look_if_portless(struct child *child, bool idle, bool serves)
 	child->listening.awaited = is_starting(child);
 }
 
-/* May another look find more? */
-static bool is_worth_a_look(struct child *child)
-{
-	bool had_some = child->listening.bound_by != 0 || child->listening.ports != 0;
-
-	return (child->trap.looks++ < LOOKS_MAX && had_some) || child->listening.awaited ||
-		ports_expects(child) || (may_have_listening(child) && is_starting(child));
-}
-
 /* It has shown that it is ready, but for a process that waits for clients. */
 static void conclude(struct child *child)
 {
@@ -335,6 +319,7 @@ static void conclude(struct child *child)
 static void look_if_ready(struct child *child)
 {
 	const char *missing;
+	bool had_some;
 	bool serves = false;
 	bool notes;
 	bool idle;
@@ -355,8 +340,12 @@ static void look_if_ready(struct child *child)
 	log_missing(child, missing, idle);
 	if (child->listening.awaited)
 		look_if_portless(child, idle, serves && !notes);
-	if (is_worth_a_look(child))
-		intercept_look_after(child, &child->trap.listening_by, wait_before_look(child));
+	/* may another look find more? */
+	had_some = child->listening.bound_by != 0 || child->listening.ports != 0;
+	if ((child->trap.looks++ < LOOKS_MAX && had_some) || child->listening.awaited ||
+		ports_expects(child) || (may_have_listening(child) && is_starting(child)))
+		intercept_look_after(child, &child->trap.listening_by,
+			child->trap.looks < 5 ? LOOK_WAIT << child->trap.looks : LISTEN_PATIENCE);
 }
 
 static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)

@@ -151,21 +151,15 @@ static void add_waiting(
 	}
 }
 
-/* The options of a new socket, on which nothing was set. */
-static struct socket_options *read_plain_options(const struct socket_key *key)
-{
-	struct socket_options *options = calloc(1, sizeof(*options));
-	scoped_fd fd = socket(key->family, key->type | SOCK_CLOEXEC, key->protocol);
-
-	if (options != NULL && fd != -1)
-		socket_options_read(options, fd);
-	return options;
-}
-
 static void follow_options(struct takeover *t, struct listener *l)
 {
-	if (l->asked == NULL)
-		l->asked = read_plain_options(&t->key);
+	if (l->asked == NULL) { /* the options of a new socket, on which nothing was set */
+		scoped_fd fd = socket(t->key.family, t->key.type | SOCK_CLOEXEC, t->key.protocol);
+
+		l->asked = calloc(1, sizeof(*l->asked));
+		if (l->asked != NULL && fd != -1)
+			socket_options_read(l->asked, fd);
+	}
 	if (l->asked == NULL)
 		return;
 	if (t->sock == -1) { /* of this socket's options only O_NONBLOCK is known */

@@ -154,28 +154,22 @@ void startwait_born(struct child *child)
 	intercept_look_after(child, &child->trap.waits_by, PATIENCE);
 }
 
-/* Returns the worker that has the lock, if it is a worker of that cluster; or NULL. */
-static const struct child *find_copy(const struct service *service, pid_t pid)
-{
-	struct process_facts facts = {0};
-	const struct child *c =
-		process_look(pid, &facts) == 0 ? child_by_pid(service->sup, facts.session) : NULL;
-
-	return c != NULL && c->service == service ? c : NULL;
-}
-
 /* Returns what the worker waits for, heap; NULL: no lock.  *copied: another copy has it. */
 static char *describe_lock(const struct child *child, bool *copied)
 {
+	struct process_facts facts = {0};
 	struct lockwait lock;
-	const struct child *copy;
+	const struct child *copy = NULL;
 	char name[PROCESS_NAME];
 	char *text = NULL;
 	int got;
 
 	if (!lockwait_look(&lock, child->pid))
 		return NULL;
-	copy = find_copy(child->service, lock.holder);
+	if (process_look(lock.holder, &facts) == 0)
+		copy = child_by_pid(child->service->sup, facts.session);
+	if (copy != NULL && copy->service != child->service)
+		copy = NULL;
 	*copied = copy != NULL;
 	if (copy != NULL)
 		got = asprintf(&text, "the lock of %s, which %s.%" PRIu32 " (process %d) has",

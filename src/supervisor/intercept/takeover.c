@@ -85,12 +85,6 @@ static int make_binding(void *argument)
 	return got;
 }
 
-/* Binds the worker's own socket. */
-static int bind_workers_socket(struct takeover *t)
-{
-	return remote_run(t->remote, t->sock, make_binding, t) == -1 ? -1 : t->sock;
-}
-
 /* Binds a new socket with the worker's uid: the worker's own cannot be duplicated, or is none. */
 static int bind_new_socket(struct takeover *t)
 {
@@ -144,7 +138,9 @@ static int bind_once(struct takeover *t)
 
 	if (l != NULL && *l->address.options != '\0' && t->key.type == SOCK_STREAM && !t->joins)
 		return bind_as_named(t, l);
-	return t->sock != -1 ? bind_workers_socket(t) : bind_new_socket(t);
+	if (t->sock == -1)
+		return bind_new_socket(t);
+	return remote_run(t->remote, t->sock, make_binding, t) == -1 ? -1 : t->sock;
 }
 
 static int bind_either(struct takeover *t)
@@ -500,16 +496,6 @@ bool takeover_shares(const struct child *child, const struct socket_key *key, pi
 				      : !is_daemons(child, key, tid);
 }
 
-/* Is the thread one of the worker's first process? */
-static bool is_of_worker(const struct takeover *t, pid_t tid)
-{
-	uint64_t process;
-
-	return tid == t->child->pid ||
-		(process_status(tid, "Tgid:", 10, &process) == 0 &&
-			process == (uint64_t)t->child->pid);
-}
-
 static void decide_tcp(struct takeover *t)
 {
 	if (closed_has_probes(t->child, &t->key))
@@ -548,21 +534,15 @@ static int set_reuseport(void *argument)
 	return socket_set_reuseport(((const struct takeover *)argument)->sock, true);
 }
 
-/* Is each flow to stay in its slot?  Then nclust keeps a UDP socket for each slot.  Not for spares,
- * which wait in this call: the kernel answers it in the end. */
-static bool is_spread(const struct child *child)
-{
-	const struct recipe *r = recipe_of(child->service, child->generation);
-
-	return r != NULL && recipe_spreads(r) && r->settings->spare == 0;
-}
-
 /* Binds a UDP socket.  One that nclust does not keep is the worker's own: the kernel spreads
  * flows. */
 static void decide_udp(struct takeover *t)
 {
+	const struct recipe *r = recipe_of(t->service, t->child->generation);
 	bool udp = t->sock != -1 && t->key.type == SOCK_DGRAM && t->key.protocol == IPPROTO_UDP;
-	bool spread = udp && is_spread(t->child);
+	/* Is each flow to stay in its slot?  Then nclust keeps a UDP socket for each slot.  Not for
+	 * spares, which wait in this call: the kernel answers it in the end. */
+	bool spread = udp && r != NULL && recipe_spreads(r) && r->settings->spare == 0;
 
 	if (udp && give_named(t)) {
 		if (learned_only(t->listeners[0])) /* as by its own bind(2) */
@@ -597,8 +577,14 @@ static bool is_answered(const struct takeover *t)
 /* Does the socket stay the worker's own?  Not that of a process which the worker has started. */
 static bool is_exclusive(const struct takeover *t)
 {
-	return t->child->trap.exclusive && !(t->sock != -1 && t->reuseport) &&
-		is_of_worker(t, t->notice->tid);
+	const pid_t worker = t->child->pid;
+	uint64_t process;
+
+	if (!t->child->trap.exclusive || (t->sock != -1 && t->reuseport))
+		return false;
+	return t->notice->tid == worker ||
+		(process_status(t->notice->tid, "Tgid:", 10, &process) == 0 &&
+			process == (uint64_t)worker);
 }
 
 /* Is the socket neither bound nor connected?  Such a TCP socket polls as hung up (tcp_poll(): the
