@@ -57,12 +57,6 @@ static unsigned count_clients(const struct supervisor *sup, bool readers)
 	return count;
 }
 
-static bool has_room(const struct supervisor *sup, bool may_write)
-{
-	return count_clients(sup, false) < CLIENTS_MAX &&
-		(may_write || count_clients(sup, true) < READERS_MAX);
-}
-
 /* The line with which each connection begins. */
 static void say_hello(struct client *c)
 {
@@ -148,7 +142,8 @@ static void let_in(struct supervisor *sup, int fd, bool no_descriptor)
 		clients_turn_away(sup, &fd, CONTROL_NOT_PERMITTED, "not permitted");
 		return;
 	}
-	if (no_descriptor || !has_room(sup, may_write)) {
+	if (no_descriptor || count_clients(sup, false) >= CLIENTS_MAX ||
+		(!may_write && count_clients(sup, true) >= READERS_MAX)) {
 		out = who_makes_room(sup, may_write);
 		if (out == NULL) {
 			clients_turn_away(

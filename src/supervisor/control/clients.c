@@ -236,15 +236,6 @@ static void run_lines(struct client *c)
 		buffer_fini(&c->in);
 }
 
-/* `echo REQUEST | socat - CONTROL` shuts down its side and waits for the answer.  A
- * client that has closed both directions shows as a hang-up. */
-static bool has_hung_up(const struct client *c)
-{
-	struct pollfd look = {.fd = c->io.fd};
-
-	return poll(&look, 1, 0) == 1 && (look.revents & POLLHUP) != 0;
-}
-
 /* Read from the client.  0: go on; -1: the peer is gone. */
 static int read_client(struct client *c)
 {
@@ -273,8 +264,12 @@ static int read_client(struct client *c)
 	if (got == -1 && errno != EAGAIN && errno != EINTR)
 		return -1;
 	if (got == 0) {
+		struct pollfd look = {.fd = c->io.fd};
+
+		/* `echo REQUEST | socat - CONTROL` shuts down its side and waits for the answer.  A
+		 * client that has closed both directions shows as a hang-up. */
 		c->half_closed = true;
-		return has_hung_up(c) ? -1 : 0;
+		return poll(&look, 1, 0) == 1 && (look.revents & POLLHUP) != 0 ? -1 : 0;
 	}
 	return 0;
 }
@@ -427,15 +422,6 @@ int clients_init(struct supervisor *sup, struct error *err)
 	return sup->has_rundir ? bind_control(sup, err) : 0;
 }
 
-/* At the very end the clients get a second to read their answers. */
-static void flush_last(struct client *c, nsec_t until)
-{
-	struct pollfd wait = {.fd = c->io.fd, .events = POLLOUT};
-
-	while (send_queued(c) == 0 && c->out.len > 0 && clock_now() < until)
-		(void)poll(&wait, 1, 100);
-}
-
 void clients_drop_own(struct supervisor *sup)
 {
 	struct client *next;
@@ -461,10 +447,13 @@ void control_on_shutdown(struct supervisor *sup)
 	ev_timer_stop(sup->loop, &all->bounds);
 	while (all->first != NULL) {
 		struct client *c = all->first;
+		struct pollfd wait = {.fd = c->io.fd, .events = POLLOUT};
 
 		if (c->state == CLIENT_WAITING)
 			request_cut_off(c);
-		flush_last(c, until);
+		/* at the very end the clients get a second to read their answers */
+		while (send_queued(c) == 0 && c->out.len > 0 && clock_now() < until)
+			(void)poll(&wait, 1, 100);
 		client_free(c);
 	}
 }
