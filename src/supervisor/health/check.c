@@ -398,11 +398,6 @@ static void judge_missed(struct prober *p, struct child *child)
 		note_missed(child, untaken, untaken ? waited : patience);
 }
 
-static unsigned steps_of(const struct look *look)
-{
-	return look->exec != NULL ? look->checked + 1 : TRIES + look->checked / WORKERS_A_TRY + 1;
-}
-
 static void probe_some(struct monitor *a, nsec_t now)
 {
 	struct prober *p = (struct prober *)a;
@@ -428,7 +423,10 @@ static void probe_some(struct monitor *a, nsec_t now)
 	prober_fire(p);
 	next = nsec_min(look.soon, p->round_ends - now);
 	if (look.left > 0)
-		next = nsec_min(next, look.interval / steps_of(&look));
+		next = nsec_min(next,
+			look.interval /
+				(look.exec != NULL ? look.checked + 1
+						   : TRIES + look.checked / WORKERS_A_TRY + 1));
 	monitor_arm(a, next > WAIT_LEAST ? next : WAIT_LEAST);
 }
 

@@ -174,26 +174,21 @@ static void look_at_workers(struct monitor *a, nsec_t now)
 		monitor_arm(a, wait > a->kind->first ? wait : a->kind->first);
 }
 
-static void forget_workers(struct monitor *a)
-{
-	struct child *child;
-
-	for_each_child (child, children_of(a->service))
-		a->kind->forget(child);
-	if (a->kind == &probe_kind)
-		prober_stop((struct prober *)a, false);
-}
-
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct monitor *a = timer->data;
 	nsec_t now = clock_now();
+	struct child *child;
 
 	(void)loop;
 	(void)revents;
 	monitor_late(a, a->due, now);
-	if (now > a->due + LATE && a->kind->forget != NULL)
-		forget_workers(a);
+	if (now > a->due + LATE && a->kind->forget != NULL) {
+		for_each_child (child, children_of(a->service))
+			a->kind->forget(child);
+		if (a->kind == &probe_kind)
+			prober_stop((struct prober *)a, false);
+	}
 	if (a->kind->look != NULL)
 		look_at_workers(a, now);
 	else

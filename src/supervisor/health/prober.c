@@ -48,14 +48,6 @@ static unsigned count_at(const struct prober *p, uint64_t socket, struct child *
 	return count;
 }
 
-/* The only worker that can have taken the connection; NULL: there are several, or none. */
-static struct child *find_only(const struct probing *a)
-{
-	struct child *only = NULL;
-
-	return count_at(a->prober, a->socket, &only) == 1 ? only : NULL;
-}
-
 static bool is_untaken(const struct probing *a)
 {
 	return a->state == PROBING_CONNECTS || a->state == PROBING_WAITS;
@@ -282,13 +274,6 @@ static int send_request(struct probing *a, size_t kept)
 	return 0;
 }
 
-/* If the kernel waits for data before a worker can accept: sends the request but for its last
- * bytes.  -1: it cannot be sent. */
-static int send_first(struct probing *a)
-{
-	return a->target.deferred && a->probe->kind == PROBE_HTTP ? send_request(a, 2) : 0;
-}
-
 /* The worker that has the connection is the one to ask: by its own settings. */
 static void ask_worker(
 	struct probing *a, struct child *child, const struct probe *probe, bool closed)
@@ -372,15 +357,6 @@ static void find_in_worker(
 	}
 }
 
-/* No worker has them: another program does, or a worker has passed them on. */
-static void close_unfound(struct prober *p)
-{
-	for (size_t i = 0; i < PROBINGS_MAX; i++)
-		if (p->asks[i].state == PROBING_WAITS && p->asks[i].inode != 0)
-			close_probing(&p->asks[i]);
-	warn_denied(p);
-}
-
 /* Finds the workers that have taken connections. */
 static void find_owners(struct prober *p)
 {
@@ -392,8 +368,13 @@ static void find_owners(struct prober *p)
 			return;
 		find_in_worker(p, child, inodes);
 	}
-	if (list_taken(p, inodes))
-		close_unfound(p);
+	if (!list_taken(p, inodes))
+		return;
+	/* No worker has them: another program does, or a worker has passed them on. */
+	for (size_t i = 0; i < PROBINGS_MAX; i++)
+		if (p->asks[i].state == PROBING_WAITS && p->asks[i].inode != 0)
+			close_probing(&p->asks[i]);
+	warn_denied(p);
 }
 
 /* ---- looking ---- */
@@ -422,7 +403,9 @@ static void look_if_made(struct probing *a)
 	}
 	a->state = PROBING_WAITS;
 	a->prober->blind = !other_end_works(a->io.fd);
-	if (send_first(a) == -1)
+	/* If the kernel waits for data before a worker can accept: sends the request but for its last
+	 * bytes. */
+	if (a->target.deferred && a->probe->kind == PROBE_HTTP && send_request(a, 2) == -1)
 		close_probing(a);
 }
 
@@ -452,13 +435,16 @@ static void look_if_taken(struct probing *a)
 	struct prober *p = a->prober;
 	bool closed = false;
 	struct child *only = NULL;
+	unsigned workers = 0;
 	bool unseen;
 
 	if (!p->blind && !is_taken(a, &closed))
 		return;
 	unseen = p->blind || closed;
 	if (unseen || (check_target_is_certain(&a->target) && !p->monitor.service->outage.answered))
-		only = find_only(a);
+		workers = count_at(p, a->socket, &only);
+	if (workers != 1)
+		only = NULL; /* any of them may have taken the connection, or none */
 	if (only != NULL) {
 		give_to_worker(a, only, closed);
 	} else if (unseen) {
