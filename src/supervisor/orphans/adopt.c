@@ -171,14 +171,6 @@ static int read_orphan_state(struct supervisor *sup, struct previous *h, struct 
 	return 0;
 }
 
-static bool had_kept_workers(const struct previous *h)
-{
-	for (size_t i = 0; i < h->past.count; i++)
-		if ((h->past.entries[i].flags & STATE_KEEP) != 0)
-			return true;
-	return false;
-}
-
 static int refuse_living_workers(
 	struct supervisor *sup, pid_t pid, const char *why, struct error *err)
 {
@@ -292,7 +284,9 @@ int adopt_begin(struct supervisor *sup, struct error *err)
 	if (!sup->has_rundir)
 		return 0; /* without a runtime directory no nclust leaves workers */
 	got = statefile_read(sup->rundir.dir, &h->past, &why);
-	sup->orphans.has_past = got == -1 || had_kept_workers(h);
+	sup->orphans.has_past = got == -1;
+	for (size_t i = 0; got != -1 && i < h->past.count; i++)
+		sup->orphans.has_past |= (h->past.entries[i].flags & STATE_KEEP) != 0;
 	if (got == -1)
 		got = refuse_past(sup, &why, err);
 	else if (got == 1)
@@ -301,26 +295,6 @@ int adopt_begin(struct supervisor *sup, struct error *err)
 }
 
 /* ---- the end ---- */
-
-static void roll_service(struct service *service)
-{
-	const struct event all = {.slot = SLOT_ALL};
-	struct error err;
-
-	if (service_roll(service, &all, &err) == -1)
-		log_warn("%s: %s", service->name, err.text);
-}
-
-/* The earlier nclust was stopping these workers, and may have kept new clients from them. */
-static void replace_stopping(struct supervisor *sup)
-{
-	struct child *child;
-
-	for_each_child (child, children_of_all(sup))
-		if (child->service->accepting == NULL && child->saved.entry != NULL &&
-			child->saved.entry->phase == STATE_STOPPING)
-			child_tell(child, EVENT_OUTGROWN, WHY_SOCKET);
-}
 
 /* Notify sockets are named by the serials of their workers. */
 static bool has_notify(const char *name, const void *context)
@@ -332,7 +306,10 @@ static bool has_notify(const char *name, const void *context)
 
 void adopt_finish(struct supervisor *sup)
 {
+	const struct event all = {.slot = SLOT_ALL};
 	struct previous *h = sup->orphans.previous;
+	struct child *child;
+	struct error err;
 
 	for (size_t i = 0; i < h->past.count; i++)
 		if (!h->workers[i].lives && h->workers[i].entry->birth.pid != 0)
@@ -357,9 +334,14 @@ void adopt_finish(struct supervisor *sup)
 		keeper_leave(sup);
 	}
 	for (size_t i = 0; i < sup->service_count; i++)
-		if (sup->services[i]->saved.roll)
-			roll_service(sup->services[i]);
-	replace_stopping(sup);
+		if (sup->services[i]->saved.roll &&
+			service_roll(sup->services[i], &all, &err) == -1)
+			log_warn("%s: %s", sup->services[i]->name, err.text);
+	/* The earlier nclust was stopping these workers, and may have kept new clients from them. */
+	for_each_child (child, children_of_all(sup))
+		if (child->service->accepting == NULL && child->saved.entry != NULL &&
+			child->saved.entry->phase == STATE_STOPPING)
+			child_tell(child, EVENT_OUTGROWN, WHY_SOCKET);
 	adopt_fini(sup);
 	sup->orphans.has_past = false;
 }

@@ -150,17 +150,6 @@ static size_t list_workers(
 	return count;
 }
 
-/* Is the worker under a seccomp filter whose notify fd is lost?  Its next bind(2) or listen(2)
- * fails. */
-static bool has_lost_trap(struct previous *h, const struct old_worker *in)
-{
-	const struct stored *stored = fd_store_find(&h->store, LOGWIRE_A_WORKER, in->entry->serial);
-
-	if ((in->entry->flags & STATE_TRAPPED) == 0)
-		return false;
-	return stored == NULL || (stored->which & LOGWIRE_TRAP) == 0;
-}
-
 static int take_workers(struct service *service, const struct orphan_cluster *c, struct error *err)
 {
 	struct previous *h = service->sup->orphans.previous;
@@ -176,10 +165,16 @@ static int take_workers(struct service *service, const struct orphan_cluster *c,
 		return error_set(err, ENOMEM, "workers of '%s'", service->name);
 	count = list_workers(h, c, list);
 	for (size_t i = 0; i < count; i++) {
-		same &= was_started_with(c, list[i]->entry->generation, digest);
-		deaf |= has_lost_trap(h, list[i]);
-		if (generation < list[i]->entry->generation)
-			generation = list[i]->entry->generation;
+		const struct state_entry *e = list[i]->entry;
+		const struct stored *stored = fd_store_find(&h->store, LOGWIRE_A_WORKER, e->serial);
+
+		same &= was_started_with(c, e->generation, digest);
+		/* under a seccomp filter whose notify fd is lost: its next bind(2) or listen(2)
+		 * fails */
+		deaf |= (e->flags & STATE_TRAPPED) != 0 &&
+			(stored == NULL || (stored->which & LOGWIRE_TRAP) == 0);
+		if (generation < e->generation)
+			generation = e->generation;
 	}
 	/* workers of other settings belong to earlier generations */
 	if (!same)

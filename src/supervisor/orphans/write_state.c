@@ -134,17 +134,6 @@ static void put_generation(struct writing *w, struct orphan_cluster *c, unsigned
 	w->failed |= g == NULL;
 }
 
-/* Write down the command that a restart gave; without it a next nclust would replace the workers by
- * workers of the configuration's command. */
-static bool put_command(struct orphan_cluster *c, const struct cluster_settings *s)
-{
-	if (s->configured == NULL)
-		return true;
-	c->command = strdup(s->command_text);
-	c->configured = strdup(s->configured);
-	return c->command != NULL && c->configured != NULL;
-}
-
 static void put_service(struct writing *w, struct service *s)
 {
 	struct orphan_state *state = w->orphan_state;
@@ -166,7 +155,13 @@ static void put_service(struct writing *w, struct service *s)
 	c->workers = config_digest_workers(settings);
 	c->says_ready = s->saved.knows_notify = cluster_knows_notify(s->core);
 	c->listens = s->saved.knows_listen = cluster_knows_listen(s->core);
-	w->failed |= !put_command(c, settings);
+	/* Write down the command that a restart gave; without it a next nclust would replace the
+	 * workers by workers of the configuration's command. */
+	if (settings->configured != NULL) {
+		c->command = strdup(settings->command_text);
+		c->configured = strdup(settings->configured);
+		w->failed |= c->command == NULL || c->configured == NULL;
+	}
 	put_generation(w, c, c->generation, settings);
 	put_segment(w, s->sockets.segment);
 	put_segment(w, s->sockets.former);
@@ -368,20 +363,11 @@ static void match_entries(struct supervisor *sup, const struct state_past *past)
 	}
 }
 
-static void note_life(struct state_entry *e, const struct worker_view *w)
-{
-	e->born = w->born;
-	e->ready_at = w->ready_at;
-	if (w->state == SLOT_READY)
-		e->phase = STATE_READY;
-	else if (w->state == SLOT_DRAINING || w->state == SLOT_STOPPING)
-		e->phase = STATE_STOPPING;
-}
-
 /* Give a worker an entry in the state file, if it has none. */
 static void make_entry(struct child *child)
 {
 	const struct cluster_settings *settings = child_settings(child);
+	struct state_entry *e;
 	struct process_facts facts;
 	struct worker_view view;
 
@@ -389,16 +375,22 @@ static void make_entry(struct child *child)
 		return;
 	if (settings == NULL)
 		settings = cluster_settings(child->service->core);
-	child->saved.entry = claim_entry(child, settings, child->generation);
-	if (child->saved.entry == NULL)
+	e = child->saved.entry = claim_entry(child, settings, child->generation);
+	if (e == NULL)
 		return;
-	child->saved.entry->birth.pid = child->pid;
+	e->birth.pid = child->pid;
 	if (process_look(child->pid, &facts) == 0)
-		child->saved.entry->birth.start = facts.start;
-	child->saved.entry->phase = STATE_STARTING;
+		e->birth.start = facts.start;
+	e->phase = STATE_STARTING;
 	view = child_view(child);
-	if (view.state != SLOT_EMPTY)
-		note_life(child->saved.entry, &view);
+	if (view.state != SLOT_EMPTY) {
+		e->born = view.born;
+		e->ready_at = view.ready_at;
+	}
+	if (view.state == SLOT_READY)
+		e->phase = STATE_READY;
+	else if (view.state == SLOT_DRAINING || view.state == SLOT_STOPPING)
+		e->phase = STATE_STOPPING;
 	learned_note(child);
 }
 
