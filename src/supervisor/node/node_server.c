@@ -148,15 +148,6 @@ static bool uses_listener(const struct node_worker *w, const struct listener *l)
 	return false;
 }
 
-/* NULL: out of memory. */
-static struct node_use *add_use(struct node_worker *w, const struct node_server *s, int64_t query)
-{
-	if (!array_grow(w->uses, w->use_count))
-		return NULL;
-	w->uses[w->use_count] = (struct node_use){.server = s->number, .query = query};
-	return &w->uses[w->use_count++];
-}
-
 static void drop_use(struct node_worker *w, size_t i)
 {
 	const struct node_server *s = node_used(w, i);
@@ -300,15 +291,6 @@ void node_handle_nacked(struct node_worker *w)
 }
 
 /* ---- binding an address ---- */
-
-static struct listener *find_passed(const struct node_worker *w, int fd)
-{
-	const struct recipe *r = recipe_of(w->child->service, w->child->generation);
-
-	return r != NULL && fd >= FIRST_FD
-		? listeners_at(&r->listeners, w->child->slot, (size_t)(fd - FIRST_FD))
-		: NULL;
-}
 
 static int read_ip(struct socket_key *key, const char *address)
 {
@@ -458,12 +440,15 @@ static int begin_listening(struct listener *l, int backlog)
 static struct listener *bind_place(
 	struct node_worker *w, const struct nodeipc_place *place, int *error)
 {
+	const struct recipe *r = recipe_of(w->child->service, w->child->generation);
 	struct listener *l = NULL;
 
 	*error = EINVAL;
 	switch (place->family) {
 	case NODEIPC_FD:
-		l = find_passed(w, place->fd);
+		if (r != NULL && place->fd >= FIRST_FD)
+			l = listeners_at(
+				&r->listeners, w->child->slot, (size_t)(place->fd - FIRST_FD));
 		break;
 	case NODEIPC_UNIX:
 		l = bind_unix(w, place, error);
@@ -530,8 +515,10 @@ void node_query(struct node_worker *w, const struct nodeipc_message *m)
 
 	if (w->use_count < NODE_USES_MAX)
 		s = find_or_make(w, m, &error);
-	if (s != NULL)
-		use = add_use(w, s, m->seq);
+	if (s != NULL && array_grow(w->uses, w->use_count)) {
+		use = &w->uses[w->use_count++];
+		*use = (struct node_use){.server = s->number, .query = m->seq};
+	}
 	if (use == NULL) {
 		node_answer_error(w, m->seq, s != NULL ? ENOMEM : error);
 		return;
@@ -542,13 +529,6 @@ void node_query(struct node_worker *w, const struct nodeipc_message *m)
 
 /* ---- listening ---- */
 
-/* Does `place` mean this server?  The port may have been chosen after the query. */
-static bool is_server_at(const struct node_server *s, const struct nodeipc_place *place)
-{
-	return is_same_place(&s->place, place) &&
-		(s->place.port == place->port || s->listener->facts.port == place->port);
-}
-
 void node_listening(struct node_worker *w, const struct nodeipc_place *place)
 {
 	struct listener *l = NULL; /* a socket that the worker has bound by itself */
@@ -556,7 +536,9 @@ void node_listening(struct node_worker *w, const struct nodeipc_place *place)
 	for (size_t i = 0; i < w->use_count && l == NULL; i++) {
 		const struct node_server *s = node_used(w, i);
 
-		if (s != NULL && is_server_at(s, place))
+		/* the port may have been chosen after the query */
+		if (s != NULL && is_same_place(&s->place, place) &&
+			(s->place.port == place->port || s->listener->facts.port == place->port))
 			l = s->listener;
 	}
 	if (l != NULL) /* the worker may have removed the file of a path that others had already */
