@@ -95,13 +95,6 @@ static void end_channel(struct channel *c)
 
 /* ---- reading ---- */
 
-static void log_overlong(struct channel *c)
-{
-	bool first = once_say(c->child->said, ONCE_OVERLONG);
-
-	log_worker(c->child, first ? LOG_WARN : LOG_DEBUG, "skipped a message of more than 1 MiB");
-}
-
 static void handle_lines(struct channel *c)
 {
 	const char *line;
@@ -113,7 +106,8 @@ static void handle_lines(struct channel *c)
 	}
 	if (c->in.skipped != c->skipped) {
 		c->skipped = c->in.skipped;
-		log_overlong(c);
+		log_worker(c->child, once_say(c->child->said, ONCE_OVERLONG) ? LOG_WARN : LOG_DEBUG,
+			"skipped a message of more than 1 MiB");
 	}
 }
 
@@ -160,16 +154,6 @@ static int read_charged(struct channel *c)
 
 /* ---- writing ---- */
 
-static void log_recovery(struct channel *c)
-{
-	if (!once_forget(c->child->said, ONCE_STUCK))
-		return;
-	news_say_worker(c->child, LOG_WARN, "messages-dropped",
-		"reads its messages again; %" PRIu64 " were dropped",
-		c->dropped - c->dropped_known);
-	c->dropped_known = c->dropped;
-}
-
 static void flush_channel(struct channel *c)
 {
 	int got;
@@ -182,21 +166,15 @@ static void flush_channel(struct channel *c)
 	if (got == -1 && errno != ETOOMANYREFS && errno != ENOBUFS && errno != ENOMEM)
 		lose_queue(c);
 	watch_socket(c, got == 0);
-	if (got == 1)
-		log_recovery(c);
+	if (got == 1 && once_forget(c->child->said, ONCE_STUCK)) {
+		news_say_worker(c->child, LOG_WARN, "messages-dropped",
+			"reads its messages again; %" PRIu64 " were dropped",
+			c->dropped - c->dropped_known);
+		c->dropped_known = c->dropped;
+	}
 }
 
 /* ---- queueing ---- */
-
-static void log_stuck(struct channel *c)
-{
-	if (once_said(c->child->said, ONCE_STUCK) ||
-		!once_each(&c->stuck_at, clock_now(), TELL_EACH))
-		return; /* the worker reads, but too slowly: reported lately */
-	(void)once_say(c->child->said, ONCE_STUCK);
-	news_say_worker(c->child, LOG_WARN, "messages-stuck",
-		"does not read its messages: they are dropped");
-}
 
 static void count_refused(struct channel *c, bool must)
 {
@@ -205,8 +183,13 @@ static void count_refused(struct channel *c, bool must)
 	if (must)
 		return;
 	c->dropped++;
-	if (error == ENOBUFS)
-		log_stuck(c);
+	/* a worker that reads, but too slowly, is reported now and then */
+	if (error == ENOBUFS && !once_said(c->child->said, ONCE_STUCK) &&
+		once_each(&c->stuck_at, clock_now(), TELL_EACH)) {
+		(void)once_say(c->child->said, ONCE_STUCK);
+		news_say_worker(c->child, LOG_WARN, "messages-stuck",
+			"does not read its messages: they are dropped");
+	}
 	errno = error;
 }
 

@@ -72,13 +72,6 @@ static void relay_message(struct channel *c, const char *line, size_t len)
 
 /* ---- what workers send ---- */
 
-static void log_invalid(struct channel *c)
-{
-	if (c->invalid++ > 0)
-		return;
-	log_worker(c->child, LOG_WARN, "a message that is not one value of JSON is not relayed");
-}
-
 void messages_from(struct channel *c, const char *line, size_t len)
 {
 	bool valid;
@@ -90,8 +83,9 @@ void messages_from(struct channel *c, const char *line, size_t len)
 	valid = jsonvalue_check(line, len);
 	if (valid)
 		relay_message(c, line, len);
-	else
-		log_invalid(c);
+	else if (c->invalid++ == 0)
+		log_worker(c->child, LOG_WARN,
+			"a message that is not one value of JSON is not relayed");
 	messages_show(c, line, len, valid);
 }
 
