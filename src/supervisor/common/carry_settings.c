@@ -211,13 +211,6 @@ static int get_member(struct carry_reader *r, struct settings *s, const struct h
 	return s->cluster_count == before + 1 ? 1 : -1;
 }
 
-static int take_file(struct settings *s, const struct handover_field *f)
-{
-	free(s->origins->file);
-	s->origins->file = handover_text(f);
-	return s->origins->file != NULL ? 1 : -1;
-}
-
 static int take_of_instance(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct settings *s = to;
@@ -230,7 +223,9 @@ static int take_of_instance(struct carry_reader *r, void *to, const struct hando
 	case CARRY_CLUSTER:
 		return get_member(r, s, f);
 	case CARRY_WORD:
-		return take_file(s, f);
+		free(s->origins->file);
+		s->origins->file = handover_text(f);
+		return s->origins->file != NULL ? 1 : -1;
 	default:
 		return 0;
 	}

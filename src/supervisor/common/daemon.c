@@ -73,15 +73,6 @@ static void replace_fd(int from, int to)
 		log_syserr("cannot detach descriptor %d", to);
 }
 
-/* A daemon keeps a file as its output.  It must not keep a terminal or a pipe open: x=$(nclust -d)
- * would never return. */
-static bool is_kept(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-}
-
 static bool is_output_wanted(const struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->settings->cluster_count; i++) {
@@ -98,7 +89,12 @@ static bool is_output_wanted(const struct supervisor *sup)
 
 static bool is_released(const struct supervisor *sup, int fd)
 {
-	return sup->settings->daemon && !is_output_wanted(sup) && !is_kept(fd);
+	struct stat st;
+
+	/* A daemon keeps a file as its output.  It must not keep a terminal or a pipe open:
+	 * x=$(nclust -d) would never return. */
+	return sup->settings->daemon && !is_output_wanted(sup) &&
+		(fstat(fd, &st) == -1 || !S_ISREG(st.st_mode));
 }
 
 int daemon_output(const struct supervisor *sup, int fd)
