@@ -149,20 +149,16 @@ static void begin_stop(struct supervisor *sup, bool at_once)
 	sup->instance.stop_since = clock_now();
 }
 
-/* The exit status of a stop that was asked for: 1 if a cluster has given up.  How a
- * cluster ended before it was restarted does not count. */
-static int status_so_far(const struct supervisor *sup)
-{
-	for (size_t i = 0; i < sup->service_count; i++)
-		if (cluster_state(sup->services[i]->core) == CLUSTER_FAILED)
-			return 1;
-	return 0;
-}
-
 void lifecycle_stop(struct supervisor *sup, bool at_once)
 {
-	if (!sup->instance.stopping)
-		sup->instance.status = status_so_far(sup);
+	/* The exit status of a stop that was asked for: 1 if a cluster has given up.  How a
+	 * cluster ended before it was restarted does not count. */
+	if (!sup->instance.stopping) {
+		sup->instance.status = 0;
+		for (size_t i = 0; i < sup->service_count; i++)
+			sup->instance.status |=
+				cluster_state(sup->services[i]->core) == CLUSTER_FAILED;
+	}
 	begin_stop(sup, at_once);
 }
 
@@ -229,13 +225,6 @@ static void look_at_daemon_start(struct service *service, const struct report *r
 			"; " TROUBLE_ONE_COPY);
 }
 
-/* A cluster that the operator has stopped or removed does not end nclust. */
-static bool ends_nclust(const struct service *service)
-{
-	return cluster_settings(service->core)->essential && !service->stage.leaving &&
-		!cluster_was_stopped(service->core);
-}
-
 static void end_with(struct service *service)
 {
 	struct supervisor *sup = service->sup;
@@ -262,7 +251,9 @@ static void note_end(struct service *service)
 		lifecycle_fail(sup, service->stage.status, NULL);
 		return;
 	}
-	if (ends_nclust(service)) {
+	/* A cluster that the operator has stopped or removed does not end nclust. */
+	if (cluster_settings(service->core)->essential && !service->stage.leaving &&
+		!cluster_was_stopped(service->core)) {
 		end_with(service);
 		return;
 	}
@@ -366,20 +357,14 @@ static bool was_stopped(const struct supervisor *sup)
 	return false;
 }
 
-/* Has the cluster workers left?  A worker that could not be killed may still exit. */
-static bool has_children(const struct service *s)
-{
-	struct child_walk walk = children_of(s);
-
-	return child_next(&walk) != NULL;
-}
-
 static void drop_left(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count;) {
 		struct service *s = sup->services[i];
+		struct child_walk left = children_of(s);
 
-		if (s->stage.leaving && s->stage.ended && !has_children(s) &&
+		/* a worker that could not be killed may still exit */
+		if (s->stage.leaving && s->stage.ended && child_next(&left) == NULL &&
 			!hooks_are_under_way(sup, s))
 			service_free(s); /* the next service is at `i` now */
 		else

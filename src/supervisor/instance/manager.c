@@ -64,13 +64,6 @@ static bool send_message(struct supervisor *sup, const struct notify_message *me
 	return false;
 }
 
-static void ping_watchdog(struct supervisor *sup)
-{
-	const struct notify_message message = {.watchdog = true};
-
-	sup->instance.manager->ping_waits = !send_message(sup, &message);
-}
-
 static void fill_status(struct supervisor *sup, struct notify_message *m)
 {
 	size_t used = 0;
@@ -183,16 +176,6 @@ static bool is_under_way(const struct supervisor *sup)
 	return under_way;
 }
 
-static void ask_for_time(struct supervisor *sup, nsec_t now)
-{
-	const struct notify_message message = {.has_extend = true, .extend = EXTEND_BY};
-	struct manager *m = sup->instance.manager;
-
-	if (is_under_way(sup))
-		(void)send_message(sup, &message);
-	m->extend_at = !m->ready || sup->instance.stopping ? now + EXTEND_AGAIN : NSEC_NEVER;
-}
-
 static void on_wake(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
@@ -203,11 +186,16 @@ static void on_wake(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	send_waiting(sup);
 	if (now >= m->ping_at || m->ping_waits)
-		ping_watchdog(sup);
+		m->ping_waits = !send_message(sup, &(struct notify_message){.watchdog = true});
 	if (now >= m->ping_at)
 		m->ping_at = now + m->watchdog;
-	if (now >= m->extend_at)
-		ask_for_time(sup, now);
+	if (now >= m->extend_at) {
+		if (is_under_way(sup))
+			(void)send_message(sup,
+				&(struct notify_message){.has_extend = true, .extend = EXTEND_BY});
+		m->extend_at =
+			!m->ready || sup->instance.stopping ? now + EXTEND_AGAIN : NSEC_NEVER;
+	}
 	tell_status(sup);
 	wake_at(sup, m->ping_at);
 	wake_at(sup, m->extend_at);
