@@ -131,15 +131,6 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 	fd_close(&in->state);
 }
 
-/* Set the name of the process, or `ps` would show the number of the descriptor that was
- * executed. */
-static void name_ourselves(const struct supervisor *sup)
-{
-	const char *slash = strrchr(sup->upgrade.exe_path, '/');
-
-	(void)prctl(PR_SET_NAME, slash != NULL ? slash + 1 : sup->upgrade.exe_path);
-}
-
 static void report_success(struct supervisor *sup, const struct carry_reader *r)
 {
 	char text[300];
@@ -160,29 +151,26 @@ static void report_success(struct supervisor *sup, const struct carry_reader *r)
 	reexec_tell(sup, text, false);
 }
 
-static void report_failure(struct supervisor *sup, const char *why)
-{
-	char text[700];
-
-	snprintf(text, sizeof(text), "%s: upgrade failed, the old nclust continues: %s",
-		sup->settings->name, why);
-	reexec_tell(sup, text, true);
-}
-
 static int continue_with(struct supervisor *sup, struct inheritance *in)
 {
 	struct carry_reader *r = &in->reader;
+	const char *slash = strrchr(sup->upgrade.exe_path, '/');
+	char text[700];
 
 	log_to(sup->daemon.log_fd != -1 ? sup->daemon.log_fd : STDERR_FILENO,
 		"nclust: ", (enum log_level)sup->settings->log_level);
-	name_ourselves(sup);
+	/* else `ps` would show the number of the descriptor that was executed */
+	(void)prctl(PR_SET_NAME, slash != NULL ? slash + 1 : sup->upgrade.exe_path);
 	if (in->image != -1)
 		sup->upgrade.count++;
 	take_over(sup, in);
-	if (in->image != -1)
+	if (in->image != -1) {
 		report_success(sup, r);
-	else
-		report_failure(sup, in->why);
+	} else {
+		snprintf(text, sizeof(text), "%s: upgrade failed, the old nclust continues: %s",
+			sup->settings->name, in->why);
+		reexec_tell(sup, text, true);
+	}
 	if (sup->instance.ready_once)
 		manager_ready(sup);
 	memory_settle();

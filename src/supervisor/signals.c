@@ -35,28 +35,12 @@ static bool is_passed_on(int signal)
 	return signal == SIGUSR1 || signal == SIGUSR2 || (signal >= SIGRTMIN && signal <= SIGRTMAX);
 }
 
-static void restart_service(struct service *service)
-{
-	struct error err;
-
-	if (service_roll(service, &(struct event){.slot = SLOT_ALL}, &err) == -1)
-		log_warn("%s: restart refused: %s", service->name, err.text);
-}
-
-/* Begin an upgrade, if the rule of another cluster has not begun it already. */
-static void begin_upgrade(struct supervisor *sup)
-{
-	struct error err;
-
-	if (sup->upgrade.reexec == NULL && reexec_begin(sup, &err) == -1)
-		log_warn("upgrade refused: %s", err.text);
-}
-
 /* Do what the cluster's rule for the signal says.  True: this replaces the built-in action. */
 static bool apply_rule(struct service *service, int signal, bool *reload)
 {
 	const struct signal_rule *rule = &cluster_settings(service->core)->signals[signal];
 	int passed = rule->translated != 0 ? rule->translated : signal;
+	struct error err;
 
 	switch (rule->action) {
 	case SIGNAL_DEFAULT:
@@ -82,7 +66,8 @@ static bool apply_rule(struct service *service, int signal, bool *reload)
 		(void)service_signal_all(service, passed);
 		break;
 	case SIGNAL_RESTART:
-		restart_service(service);
+		if (service_roll(service, &(struct event){.slot = SLOT_ALL}, &err) == -1)
+			log_warn("%s: restart refused: %s", service->name, err.text);
 		break;
 	case SIGNAL_RELOAD:
 		*reload = true;
@@ -91,7 +76,9 @@ static bool apply_rule(struct service *service, int signal, bool *reload)
 		service_stop(service, false);
 		break;
 	case SIGNAL_UPGRADE:
-		begin_upgrade(service->sup);
+		/* if the rule of another cluster has not begun it already */
+		if (service->sup->upgrade.reexec == NULL && reexec_begin(service->sup, &err) == -1)
+			log_warn("upgrade refused: %s", err.text);
 		break;
 	case SIGNAL_REOPEN_LOGS:
 		logs_reopen(service);

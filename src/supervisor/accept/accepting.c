@@ -94,18 +94,12 @@ static void refuse_connection(struct accepting *a, int fd)
 
 /* ---- a connection ---- */
 
-static const char *path_of(const struct accepting *a, size_t index)
-{
-	if (index >= a->listeners.count || a->listeners.list[index]->facts.family != AF_UNIX)
-		return NULL;
-	return a->listeners.list[index]->address.path;
-}
-
 /* Starts the command for a connection.  False: it cannot start now, and the descriptor is still the
  * caller's. */
 static bool start_command(struct accepting *a, int fd, const struct peer *peer, size_t index,
 	uint32_t slot, unsigned same)
 {
+	const struct listener *l = index < a->listeners.count ? a->listeners.list[index] : NULL;
 	struct service *s = a->service;
 	struct worker_place place = {
 		.slot = slot,
@@ -117,7 +111,7 @@ static bool start_command(struct accepting *a, int fd, const struct peer *peer, 
 		.leader = -1,
 		.connection = fd,
 		.peer = peer,
-		.path = path_of(a, index),
+		.path = l != NULL && l->facts.family == AF_UNIX ? l->address.path : NULL,
 		.same = same,
 	};
 	struct ending ending = {.kind = ENDING_NONE};
@@ -429,18 +423,15 @@ void *accepting_carried(struct carry_reader *r, void *owner)
 	return NULL; /* `a` is the service's by now */
 }
 
-static void resume_accepting(struct service *service)
-{
-	struct accepting *a = service->accepting;
-
-	timer_arm(service->sup->loop, &a->due, 0);
-	if (a->open)
-		open_listeners(a);
-}
-
 void accept_on_go_on(struct supervisor *sup)
 {
-	for (size_t i = 0; i < sup->service_count; i++)
-		if (sup->services[i]->accepting != NULL)
-			resume_accepting(sup->services[i]);
+	for (size_t i = 0; i < sup->service_count; i++) {
+		struct accepting *a = sup->services[i]->accepting;
+
+		if (a == NULL)
+			continue;
+		timer_arm(sup->loop, &a->due, 0);
+		if (a->open)
+			open_listeners(a);
+	}
 }

@@ -80,11 +80,6 @@ static char **make_environment(const struct helper_plan *p, struct buffer *text)
 	return list;
 }
 
-static bool is_of_another_user(const struct recipe *r)
-{
-	return r->settings != NULL && r->settings->uid >= 0 && (uid_t)r->settings->uid != geteuid();
-}
-
 /* One of another user has a pipe as workers have, and no file of ours open for writing. */
 static int spawn_helper(
 	struct helper *h, const struct helper_plan *p, char *const *environment, struct error *err)
@@ -97,7 +92,9 @@ static int spawn_helper(
 		.pidfd = -1,
 		.output = {-1, -1},
 	};
-	bool captured = p->output[0] <= 0 && !p->silent && is_of_another_user(p->recipe);
+	const struct cluster_settings *s = p->recipe->settings;
+	bool captured = p->output[0] <= 0 && !p->silent && s != NULL && s->uid >= 0 &&
+		(uid_t)s->uid != geteuid(); /* of another user */
 	int output[2] = {p->output[0], p->output[1]};
 	struct strings candidates;
 	struct spawn_failure failure;

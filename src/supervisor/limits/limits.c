@@ -55,16 +55,6 @@ static bool is_grouped(const struct child *c)
 	return c->limited != NULL && c->limited->grouped;
 }
 
-/* Invent a name that no other cgroup has, not even of an nclust that runs beside this one, or of
- * an earlier nclust with the same numbers: the old counts would go on, and the old limits hold. */
-static void invent_name(struct child *c)
-{
-	if (asprintf(&c->limited->group, "nclust@%s@%s/%" PRIu32 ".%" PRIu64 ".%" PRIu64 ".%d",
-		    c->service->sup->settings->name, c->service->name, c->slot, c->serial,
-		    (uint64_t)(clock_now() / MSEC), (int)getpid()) == -1)
-		c->limited->group = NULL;
-}
-
 /* ---- sweeping ---- */
 
 static bool is_cgroup_used(void *context, const char *name, const char *worker)
@@ -217,7 +207,13 @@ int limits_on_prepare(struct child *child, struct birth *birth, struct error *er
 	child->limited = calloc(1, sizeof(*child->limited));
 	if (child->limited == NULL)
 		return error_set(err, ENOMEM, "cgroup");
-	invent_name(child);
+	/* Invent a name that no other cgroup has, not even of an nclust that runs beside this one,
+	 * or of an earlier nclust with the same numbers: the old counts would go on, and the old
+	 * limits hold. */
+	if (asprintf(&child->limited->group, "nclust@%s@%s/%" PRIu32 ".%" PRIu64 ".%" PRIu64 ".%d",
+		    child->service->sup->settings->name, child->service->name, child->slot,
+		    child->serial, (uint64_t)(clock_now() / MSEC), (int)getpid()) == -1)
+		child->limited->group = NULL;
 	birth->plan.cgroup = make_group(child, &l);
 	/* if `cgroup` is -1 then, the spawn fails, and is tried again */
 	birth->plan.enters_cgroup = child->limited->grouped;

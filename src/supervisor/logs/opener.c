@@ -27,17 +27,6 @@
 
 /* ---- in the process that opens ---- */
 
-static int open_it(const struct service *service, const struct logwire_packet *p,
-	struct logfile *file, struct error *err)
-{
-	const struct cluster_settings *s = cluster_settings(service->core);
-	const struct log_sink *sink = &s->log_sinks[p->which];
-
-	return p->what == LOGWIRE_ASK_ROTATE
-		? logfile_rotate(file, sink, service->name, p->slot, p->worker, s->log_keep, err)
-		: logfile_open(file, sink, service->name, p->slot, err);
-}
-
 /* Returns the exit status. */
 static int send_answer(const struct logwire_packet *p, int fd)
 {
@@ -50,15 +39,21 @@ static int answer_ask(void *owner)
 	const struct ask *ask = owner;
 	const struct logwire_packet *p = &ask->p;
 	const struct service *service = service_named(ask->sup, p->cluster);
+	const struct cluster_settings *s = cluster_settings(service->core);
+	const struct log_sink *sink = &s->log_sinks[p->which];
 	struct logwire_packet back = *p;
 	struct logfile file = {.fd = -1};
 	struct error err = {0};
 	scoped_buffer facts = {.limit = sizeof(back.text)};
+	int got;
 
 	back.kind = LOGWIRE_OPENED;
 	back.stream = 0;
 	*back.text = '\0';
-	if (open_it(service, p, &file, &err) == -1) {
+	got = p->what == LOGWIRE_ASK_ROTATE
+		? logfile_rotate(&file, sink, service->name, p->slot, p->worker, s->log_keep, &err)
+		: logfile_open(&file, sink, service->name, p->slot, &err);
+	if (got == -1) {
 		back.stream = err.sys > 0 ? (uint32_t)err.sys : ENXIO;
 		log_warn("%s: log: %s%s", service->name, err.text,
 			p->worker != 0 ? "; still writing to the old file" : "");

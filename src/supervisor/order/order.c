@@ -253,13 +253,6 @@ static bool is_lost(const struct service *s, bool by_itself)
 	return false;
 }
 
-/* Must nclust end with this cluster, which can never start? */
-static bool is_essential_lost(const struct service *s)
-{
-	return cluster_settings(s->core)->essential && !s->stage.leaving && !s->stage.stop_asked &&
-		!cluster_was_stopped(s->core) && is_lost(s, true);
-}
-
 /* "db (starting)", "job (ended with status 3)". */
 static void say_missing(
 	char *to, size_t size, const struct service *of, const struct dependency *d, enum met met)
@@ -307,16 +300,6 @@ static void say_failed(
 	snprintf(to, size, "'%s' ('%s') failed: %s", name_of(settings), settings->before.text, how);
 }
 
-static void fail_start(struct service *s, const struct cluster_settings *of, const char *how)
-{
-	char why[400];
-
-	say_failed(why, sizeof(why), of, how);
-	news_say_of(s, LOG_ERROR, "before-failed", "%s; it is not started", why);
-	if (s->sup->settings->daemon && !s->sup->instance.ready_once)
-		lifecycle_fail(s->sup, 1, "the start failed");
-}
-
 /* The command `before` of these settings has ended, or they have none. */
 static void on_prepared(
 	struct service *s, const struct cluster_settings *of, const char *how, uint64_t serial)
@@ -332,7 +315,10 @@ static void on_prepared(
 		return;
 	s->stage.waits = false;
 	if (how != NULL && s->order.kind == BEFORE_START) {
-		fail_start(s, of, how);
+		say_failed(why, sizeof(why), of, how);
+		news_say_of(s, LOG_ERROR, "before-failed", "%s; it is not started", why);
+		if (s->sup->settings->daemon && !s->sup->instance.ready_once)
+			lifecycle_fail(s->sup, 1, "the start failed");
 	} else {
 		event.count = view.id;
 		if (how != NULL) {
@@ -508,12 +494,6 @@ bool order_on_stopping(struct service *s, bool at_once)
 	return s->order.before != NULL || is_needed(s) || begin_before_stop(s);
 }
 
-static void look_at_stop(struct service *s)
-{
-	if (s->order.before == NULL && !is_needed(s) && !begin_before_stop(s))
-		service_stop_now(s, false);
-}
-
 /* ---- once a turn ---- */
 
 bool order_is_lost(const struct service *s, char *why, size_t size)
@@ -540,7 +520,9 @@ static void look_if_lost(struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
 
-		if (is_essential_lost(s)) {
+		/* nclust must end with an essential cluster that can never start */
+		if (cluster_settings(s->core)->essential && !s->stage.leaving &&
+			!s->stage.stop_asked && !cluster_was_stopped(s->core) && is_lost(s, true)) {
 			lost = s;
 			at_once = true;
 			break;
@@ -563,10 +545,10 @@ void order_look(struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		struct service *s = sup->services[i];
 
-		if (s->stage.stop_waits)
-			look_at_stop(s);
-		else
+		if (!s->stage.stop_waits)
 			look_at_start(s);
+		else if (s->order.before == NULL && !is_needed(s) && !begin_before_stop(s))
+			service_stop_now(s, false);
 		held |= s->stage.waits;
 	}
 	if (held && !sup->instance.stopping)

@@ -95,14 +95,6 @@ static int run_watch(void *owner)
 
 /* ---- a change ---- */
 
-static bool may_roll(const struct service *s)
-{
-	enum cluster_state state = cluster_state(s->core);
-
-	return !s->stage.leaving && !s->sup->instance.stopping && state != CLUSTER_STOPPING &&
-		state != CLUSTER_STOPPED;
-}
-
 /* Does a rollout go on that no change has begun? */
 static bool has_to_wait(const struct watching *w)
 {
@@ -115,6 +107,7 @@ static void begin_rollout(struct watching *w)
 {
 	const struct event all = {.slot = SLOT_ALL};
 	struct service *s = w->service;
+	enum cluster_state state = cluster_state(s->core);
 	struct error err;
 
 	w->due = has_to_wait(w);
@@ -122,7 +115,8 @@ static void begin_rollout(struct watching *w)
 		log_note("%s: '%s' has changed: restarting after the rollout "
 			 "under way",
 			s->name, w->path);
-	if (w->due || !may_roll(s))
+	if (w->due || s->stage.leaving || s->sup->instance.stopping || state == CLUSTER_STOPPING ||
+		state == CLUSTER_STOPPED)
 		return;
 	news_say_of(s, LOG_NOTE, "file-changed", "'%s' has changed: restarting", w->path);
 	if (service_roll(s, &all, &err) == -1)

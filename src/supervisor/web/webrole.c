@@ -213,13 +213,6 @@ static void on_ended(void *owner, const struct pidfd_end *end)
 		role_again(ROLE_WEB, &sup->web.life, end, name_of(sup));
 }
 
-/* End the process; start_again() starts the next one. */
-static void end_process(struct supervisor *sup)
-{
-	clients_drop_own(sup);
-	job_end(&sup->web.life.job);
-}
-
 /* ---- the start ---- */
 
 /* Wait for the first byte of the process, which says that it can answer. */
@@ -361,15 +354,6 @@ static void move_to(struct web_socket *s, struct web_move *move)
 	move->socket = no_socket;
 }
 
-static void commit_change(struct supervisor *sup, struct web_change *change)
-{
-	move_to(&sup->web.socket, &change->http);
-	move_to(&sup->web.agent, &change->agent);
-	if (change->http.moves || change->agent.moves || change->renewed)
-		end_process(sup);
-	start_again(sup);
-}
-
 void web_on_verb(struct supervisor *sup, const struct verb_step *verb)
 {
 	struct web_change *change = &sup->web.change;
@@ -377,8 +361,15 @@ void web_on_verb(struct supervisor *sup, const struct verb_step *verb)
 	if (verb->method != METHOD_RELOAD || !change->begun)
 		return;
 	change->begun = false;
-	if (verb->code == 0)
-		commit_change(sup, change);
+	if (verb->code == 0) {
+		move_to(&sup->web.socket, &change->http);
+		move_to(&sup->web.agent, &change->agent);
+		if (change->http.moves || change->agent.moves || change->renewed) {
+			clients_drop_own(sup);
+			job_end(&sup->web.life.job); /* start_again() starts the next one */
+		}
+		start_again(sup);
+	}
 	socket_drop(&change->http.socket);
 	socket_drop(&change->agent.socket);
 }
