@@ -235,23 +235,18 @@ static unsigned long long limit_here(const struct home *home, const char *name)
 		: 0;
 }
 
-static unsigned long long lesser_limit(unsigned long long a, unsigned long long b)
-{
-	if (a == 0 || b == 0)
-		return a + b;
-	return a < b ? a : b;
-}
-
 /* The smallest limit of this level and all above it; 0: no limit. */
 static unsigned long long smallest_limit(struct home home, const char *name,
 	unsigned long long (*here)(const struct home *home, const char *name))
 {
 	unsigned long long limit = 0;
 
-	if (home.found)
-		do
-			limit = lesser_limit(limit, here(&home, name));
-		while (go_up(&home));
+	for (bool more = home.found; more; more = go_up(&home)) {
+		unsigned long long its = here(&home, name);
+
+		if (its != 0 && (limit == 0 || its < limit))
+			limit = its;
+	}
 	return limit;
 }
 

@@ -446,15 +446,6 @@ static const char *next_dir(DIR *list)
 	return NULL;
 }
 
-/* The pid may be another process's since the list was read: check its group. */
-static void kill_one(pid_t pid, const char *group)
-{
-	scoped_fd fd = pid != getpid() ? pidfd_of(pid) : -1;
-
-	if (fd != -1 && is_in_group(pid, group))
-		(void)pidfd_signal(fd, SIGKILL);
-}
-
 /* One read(2) returns only the beginning of a long list: some 2,500 processes. */
 static void kill_all(int dir, const char *group)
 {
@@ -462,8 +453,14 @@ static void kill_all(int dir, const char *group)
 	char *end;
 
 	(void)read_file(dir, "cgroup.procs", inside, sizeof(inside));
-	for (char *line = inside; (end = strchr(line, '\n')); line = end + 1)
-		kill_one((pid_t)strtol(line, NULL, 10), group);
+	for (char *line = inside; (end = strchr(line, '\n')); line = end + 1) {
+		pid_t pid = (pid_t)strtol(line, NULL, 10);
+		scoped_fd fd = pid != getpid() ? pidfd_of(pid) : -1;
+
+		/* The pid may be another process's since the list was read: check its group. */
+		if (fd != -1 && is_in_group(pid, group))
+			(void)pidfd_signal(fd, SIGKILL);
+	}
 }
 
 /* Remove the groups below the directory as far as possible, the deepest first, and

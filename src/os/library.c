@@ -30,19 +30,16 @@ int library_load(const char *file, const char *const *names, size_t count, void 
 
 #include <dlfcn.h>
 
-/* dlopen(3) sets no errno. */
-static int error_of(const char *why)
-{
-	return strstr(why, "failed to map") != NULL || strstr(why, "memory") != NULL ? ENOMEM
-										     : ENOENT;
-}
-
 int library_load(const char *file, const char *const *names, size_t count, void *calls)
 {
 	void *handle = dlopen(file, RTLD_NOW | RTLD_LOCAL);
 
 	if (handle == NULL) {
-		errno = error_of(dlerror());
+		const char *why = dlerror(); /* dlopen(3) sets no errno */
+
+		errno = strstr(why, "failed to map") != NULL || strstr(why, "memory") != NULL
+			? ENOMEM
+			: ENOENT;
 		return -1;
 	}
 	for (size_t i = 0; i < count; i++) {

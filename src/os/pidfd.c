@@ -189,15 +189,6 @@ int pidfd_reap(int pidfd, struct pidfd_end *end)
 	return wait_for(P_PIDFD, (id_t)pidfd, 0, end);
 }
 
-/* Is a process stopped that is no child of ours?  Should its pid belong to another
- * process by now, then the pidfd reports that it has ended. */
-static int looks_stopped(int pidfd)
-{
-	pid_t pid = pidfd_pid(pidfd);
-
-	return pid > 0 ? process_is_stopped(pid) : -1;
-}
-
 bool pidfd_is_child(int pidfd, pid_t pid)
 {
 	siginfo_t info;
@@ -223,10 +214,16 @@ int pidfd_signal_main(int pidfd, pid_t pid, int signal)
 int pidfd_is_stopped(int pidfd)
 {
 	siginfo_t info;
+	pid_t pid;
 
-	if (wait_nonblocking(P_PIDFD, (id_t)pidfd, &info, WSTOPPED | WNOWAIT) == -1)
-		return errno == ECHILD ? looks_stopped(pidfd) : -1;
-	return info.si_pid != 0 && info.si_code == CLD_STOPPED;
+	if (wait_nonblocking(P_PIDFD, (id_t)pidfd, &info, WSTOPPED | WNOWAIT) != -1)
+		return info.si_pid != 0 && info.si_code == CLD_STOPPED;
+	if (errno != ECHILD)
+		return -1;
+	/* It is no child of ours.  Should its pid belong to another process by now, then the pidfd
+	 * reports that it has ended. */
+	pid = pidfd_pid(pidfd);
+	return pid > 0 ? process_is_stopped(pid) : -1;
 }
 
 /* Take apart a status of wait(2). */

@@ -486,15 +486,6 @@ static int run_function(void *argument)
 	return 0;
 }
 
-/* Count the time that the child took, without what it ran or waited for a CPU. */
-static void note_sleep(pid_t pid, nsec_t took)
-{
-	nsec_t awake = process_awake(pid);
-
-	if (took > awake)
-		known.slept += took - awake;
-}
-
 static int flags_of(const struct vfork_call *call)
 {
 	if (call->user != NULL)
@@ -518,8 +509,13 @@ int vfork_run_call(const struct vfork_call *call, nsec_t patience)
 	known.last = child.stack;
 	known.left = true;
 	ended = vfork_wait(&child, patience);
-	if (it.slept)
-		note_sleep(child.pid, (it.done != 0 ? it.done : clock_now()) - begun);
+	if (it.slept) { /* the time that it took, without what it ran or waited for a CPU */
+		nsec_t took = (it.done != 0 ? it.done : clock_now()) - begun;
+		nsec_t awake = process_awake(child.pid);
+
+		if (took > awake)
+			known.slept += took - awake;
+	}
 	if (ended)
 		known.left = !vfork_reap(&child);
 	else

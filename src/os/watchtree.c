@@ -139,15 +139,6 @@ static char *clean_path(const char *base, const char *path)
 	return to;
 }
 
-static int add_pattern(struct tree *t, const char *text)
-{
-	char *absolute = clean_path(t->plan->base, text);
-
-	t->patterns[t->count] = absolute;
-	t->count += absolute != NULL;
-	return absolute != NULL ? 0 : -1;
-}
-
 /* ---- directories ---- */
 
 static struct directory *find_directory(const struct tree *t, int watch)
@@ -483,8 +474,11 @@ int watchtree_run(const struct watchtree_plan *plan)
 	t.found = calloc(count + 1, sizeof(*t.found));
 	t.list = calloc(DIRECTORIES_MAX, sizeof(*t.list));
 	fine = t.patterns != NULL && t.found != NULL && t.list != NULL;
-	for (size_t i = 0; fine && i < count; i++)
-		fine = add_pattern(&t, plan->patterns[i]) == 0;
+	for (size_t i = 0; fine && i < count; i++) {
+		t.patterns[i] = clean_path(plan->base, plan->patterns[i]);
+		fine = t.patterns[i] != NULL;
+		t.count += fine;
+	}
 	t.fd = fine ? inotify_init1(IN_CLOEXEC) : -1;
 	if (t.fd == -1) {
 		warn_of(&t, "nothing is watched: %s%s", strerror(errno),

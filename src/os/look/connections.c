@@ -547,14 +547,6 @@ static int look_at_threads(void *argument)
 	return process_each(t->process.tid, look_at_thread, t) != -1 ? 0 : -1;
 }
 
-static enum activity of_threads(struct remote *r, struct connections *all)
-{
-	struct threads t = {.process = *r, .all = all, .pid = r->tid, .found = ACTIVITY_WAITS};
-
-	t.process.inside = true;
-	return remote_run(r, -1, look_at_threads, &t) != -1 ? t.found : ACTIVITY_UNKNOWN;
-}
-
 enum activity connections_activity(
 	struct remote *r, enum activity stopped_in, struct connections *all)
 {
@@ -563,8 +555,13 @@ enum activity connections_activity(
 
 	if (process_status(r->tid, "Threads:", 10, &threads) == -1)
 		return ACTIVITY_UNKNOWN;
-	if (threads > 1)
-		return of_threads(r, all);
+	if (threads > 1) {
+		struct threads t = {
+			.process = *r, .all = all, .pid = r->tid, .found = ACTIVITY_WAITS};
+
+		t.process.inside = true;
+		return remote_run(r, -1, look_at_threads, &t) != -1 ? t.found : ACTIVITY_UNKNOWN;
+	}
 	found = of_call(r, r->tid, all);
 	/* a thread that ran when it was stopped has no call to restart */
 	return found == ACTIVITY_UNKNOWN && stopped_in != ACTIVITY_RUNS ? stopped_in : found;

@@ -459,16 +459,6 @@ struct name_look {
 #define SIOCUNIXFILE (SIOCPROTOPRIVATE + 0) /* linux/un.h, which redefines sys/un.h */
 #endif
 
-/* The file of the socket itself, wherever its path leads by now; requires CAP_NET_ADMIN. */
-static void read_socket_file(int fd, struct socket_file *to)
-{
-	scoped_fd file = ioctl(fd, SIOCUNIXFILE, 0);
-	struct stat st;
-
-	if (file != -1 && fstat(file, &st) == 0)
-		*to = (struct socket_file){.dev = st.st_dev, .ino = st.st_ino};
-}
-
 /* Runs in a child, with a duplicate of the socket that the kernel closes with the child. */
 static int read_unix_name(void *argument)
 {
@@ -477,6 +467,7 @@ static int read_unix_name(void *argument)
 	scoped_fd fd = take_fd(&l->of);
 	struct sockaddr_un at = {.sun_family = AF_UNSPEC};
 	socklen_t size = sizeof(at);
+	struct stat st;
 	size_t len;
 
 	if (fd == -1)
@@ -492,7 +483,10 @@ static int read_unix_name(void *argument)
 	else
 		len = strnlen(at.sun_path, len);
 	text_escape(l->to, l->size, at.sun_path, len);
-	read_socket_file(fd, l->file);
+	/* The file of the socket itself, wherever its path leads by now; requires CAP_NET_ADMIN. */
+	scoped_fd file = ioctl(fd, SIOCUNIXFILE, 0);
+	if (file != -1 && fstat(file, &st) == 0)
+		*l->file = (struct socket_file){.dev = st.st_dev, .ino = st.st_ino};
 	return 0;
 }
 

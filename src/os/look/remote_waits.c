@@ -27,15 +27,6 @@ struct item_look {
 	struct remote_epoll_item *item;
 };
 
-/* The line goes on with "FLAGS data: DATA". */
-static void read_item(struct remote_epoll_item *item, const char *line)
-{
-	char *end;
-
-	item->events = (uint32_t)strtoul(line, &end, 16);
-	item->data = strtoull(end + strcspn(end, ":") + 1, NULL, 16);
-}
-
 /* Search the entries of the epoll set, of which there may be thousands.  1: found. */
 static int find_item(void *argument)
 {
@@ -51,11 +42,14 @@ static int find_item(void *argument)
 		size_t used = kept + (size_t)got;
 		const char *found;
 		const char *end;
+		char *rest;
 
 		text[used] = '\0';
 		found = strstr(text, l->line);
 		if (found != NULL && strchr(found, '\n') != NULL) {
-			read_item(l->item, found + strlen(l->line));
+			/* the line goes on with "FLAGS data: DATA" */
+			l->item->events = (uint32_t)strtoul(found + strlen(l->line), &rest, 16);
+			l->item->data = strtoull(rest + strcspn(rest, ":") + 1, NULL, 16);
 			return 1;
 		}
 		/* keep the part of a line at the end */

@@ -84,14 +84,6 @@ static int copy_options(int to, int from)
 	return socket_set_reuseport(to, true);
 }
 
-static int bind_beside(int to, int from)
-{
-	union endpoint at;
-	socklen_t size = endpoint_own(from, &at);
-
-	return size > 0 ? bind(to, &at.any, size) : -1;
-}
-
 /* setsockopt(2) in a child: workers have these sockets, too. */
 static int set_option(int fd, int level, int name, const void *value, socklen_t size)
 {
@@ -136,6 +128,8 @@ static int join_beside(void *argument)
 {
 	const int fd = *(const int *)argument;
 	struct queue_facts queue;
+	union endpoint at;
+	socklen_t size;
 	struct stat st;
 	int family;
 	bool had = socket_has_reuseport(fd);
@@ -154,7 +148,8 @@ static int join_beside(void *argument)
 		reuseport_mute(new);
 	if (!had && socket_set_reuseport(fd, true) == -1)
 		return -1;
-	if (bind_beside(new, fd) == 0 &&
+	size = endpoint_own(fd, &at);
+	if (size > 0 && bind(new, &at.any, size) == 0 &&
 		(socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN) <= 0 ||
 			socket_backlog(new, queue.limit > 0 ? (int)queue.limit : INT_MAX) == 0))
 		return fd_release(&new);

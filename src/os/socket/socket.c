@@ -321,17 +321,6 @@ static int accept_some(void *argument)
 	return fd == -1 && count == 0 ? -1 : 0;
 }
 
-/* Take descriptor numbers before a receive: a descriptor that arrives while no number is free is
- * lost. */
-static int reserve_numbers(int fd, int *numbers, int most)
-{
-	int count = 0;
-
-	while (count < most && (numbers[count] = fcntl(fd, F_DUPFD_CLOEXEC, 0)) != -1)
-		count++;
-	return count;
-}
-
 int socket_accept(int fd, int *to, int most)
 {
 	struct fdpass_message m;
@@ -348,7 +337,10 @@ int socket_accept(int fd, int *to, int most)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == -1)
 		return -1;
 	a.channel = ends[1];
-	a.most = reserve_numbers(ends[0], to, most);
+	/* Take descriptor numbers before a receive: a descriptor that arrives while no number is
+	 * free is lost. */
+	while (a.most < most && (to[a.most] = fcntl(ends[0], F_DUPFD_CLOEXEC, 0)) != -1)
+		a.most++;
 	errno = a.most > 0 ? 0 : EMFILE;
 	if (a.most > 0)
 		(void)vfork_call_through(fd, ends[1], accept_some, &a);

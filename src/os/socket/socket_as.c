@@ -284,18 +284,11 @@ static int bind_and_give(int fd, const struct sockaddr *address, socklen_t size,
 	return -1;
 }
 
-/* May nclust set any filesystem ids? */
-static bool may_borrow(void)
-{
-	struct capset caps;
-	uint64_t needed = 1ULL << CAP_SETUID | 1ULL << CAP_SETGID;
-
-	return capset_get(&caps) == 0 && (caps.effective & needed) == needed;
-}
-
 int socket_birth(int fd, const struct sockaddr *address, socklen_t size, int dirfd,
 	const char *name, int mode, long uid, long gid)
 {
+	const uint64_t needed = 1ULL << CAP_SETUID | 1ULL << CAP_SETGID;
+	struct capset caps;
 	struct stat dir;
 
 	if (mode == -1)
@@ -306,8 +299,10 @@ int socket_birth(int fd, const struct sockaddr *address, socklen_t size, int dir
 		gid = (long)getegid();
 	if (uid == (long)geteuid() && gid == (long)getegid())
 		return bind_with_mode(fd, address, size, mode, uid, gid);
-	/* in a setgid directory the file would get the directory's group */
-	if (may_borrow() && fstat(dirfd, &dir) == 0 && !(dir.st_mode & S_ISGID))
+	/* may nclust set any filesystem ids?  In a setgid directory the file would get the
+	 * directory's group. */
+	if (capset_get(&caps) == 0 && (caps.effective & needed) == needed &&
+		fstat(dirfd, &dir) == 0 && !(dir.st_mode & S_ISGID))
 		return bind_with_mode(fd, address, size, mode, uid, gid);
 	return bind_and_give(fd, address, size, dirfd, name, mode, uid, gid);
 }

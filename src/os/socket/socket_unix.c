@@ -116,18 +116,6 @@ int socket_unix_spare(char to[NAME_MAX + 1], const char *name, const struct sock
 	return len >= 0 && len <= NAME_MAX ? 0 : -1;
 }
 
-/* Remove the file of that name, if it is a dead socket. */
-static int remove_stale(
-	int dir, const char *name, const struct socket_plan *plan, struct error *err)
-{
-	if (socket_unix_remove_stale(dir, name) == 0 || errno == ENOENT)
-		return 0;
-	if (errno != ENOTSOCK)
-		return error_set(err, errno, "cannot listen on '%s'", plan->text);
-	return error_set(
-		err, 0, "cannot listen on '%s': the path exists and is not a socket", plan->text);
-}
-
 /* Bind by the path where it fits, so that getsockname(2) returns it. */
 static int bind_path(
 	int fd, int dir, const char *name, const struct socket_plan *plan, struct socket_file *made)
@@ -171,14 +159,19 @@ static int open_file(
 {
 	const char *name;
 	scoped_fd dir = socket_unix_parent(plan->path, &name);
+	int stale;
 	int saved;
 
 	if (dir == -1 && (errno == EISDIR || errno == ENAMETOOLONG))
 		return error_set(err, errno, "cannot listen on '%s'", plan->path);
 	if (dir == -1)
 		return error_set(err, errno, "cannot open the directory of '%s'", plan->path);
-	if (remove_stale(dir, name, plan, err) == -1)
-		return -1;
+	stale = socket_unix_remove_stale(dir, name);
+	if (stale == -1 && errno == ENOTSOCK)
+		return error_set(err, 0,
+			"cannot listen on '%s': the path exists and is not a socket", plan->text);
+	if (stale == -1 && errno != ENOENT)
+		return error_set(err, errno, "cannot listen on '%s'", plan->text);
 	if (bind_path(fd, dir, name, plan, made) == -1)
 		return cannot_listen(plan, errno, err);
 	if (plan->type == SOCK_DGRAM || socket_listen(fd, plan->backlog) == 0) {
@@ -415,15 +408,6 @@ static int birth_at(int fd, const struct sockaddr_un *address, socklen_t size, i
 	return socket_birth(fd, plain, size, dirfd, name, (int)mode, uid, gid);
 }
 
-/* The path goes through /proc, to the directory's descriptor. */
-static int cannot_make(const char *name, int error, struct error *err)
-{
-	error_set(err, error, "cannot make socket '%s'", name);
-	if (error == ENOENT && access("/proc/self/fd", F_OK) == -1)
-		error_hint(err, "mount /proc: nclust needs it");
-	return -1;
-}
-
 int socket_open_at(
 	int dirfd, const char *name, int type, mode_t mode, long uid, long gid, struct error *err)
 {
@@ -433,8 +417,13 @@ int socket_open_at(
 
 	if (fd == -1 || (type == SOCK_DGRAM && socket_set(fd, SOL_SOCKET, SO_PASSCRED, 1) == -1) ||
 		address_at(dirfd, name, &address, &size) == -1 ||
-		birth_at(fd, &address, size, dirfd, name, mode, uid, gid) == -1)
-		return cannot_make(name, errno, err);
+		birth_at(fd, &address, size, dirfd, name, mode, uid, gid) == -1) {
+		error_set(err, errno, "cannot make socket '%s'", name);
+		/* the path goes through /proc, to the directory's descriptor */
+		if (err->sys == ENOENT && access("/proc/self/fd", F_OK) == -1)
+			error_hint(err, "mount /proc: nclust needs it");
+		return -1;
+	}
 	if (type != SOCK_DGRAM && socket_listen(fd, -1) == -1) {
 		error_set(err, errno, "cannot listen on '%s'", name);
 		(void)unlinkat(dirfd, name, 0);

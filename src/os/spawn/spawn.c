@@ -86,17 +86,6 @@ static void note_timeout(struct spawn_child *child)
 	(void)spawn_fail(&child->failure, step, what != NULL ? what : "");
 }
 
-/* A child that has failed, or was killed, may have left the message of lend() unread: it is not
- * for the next one. */
-static void take_back(int channel)
-{
-	struct fdpass_message m;
-	char byte;
-
-	while (fdpass_receive(channel, &byte, 1, &m) == 1)
-		fdpass_drop(&m);
-}
-
 /* Receive the notify descriptor that the child has sent, if it got so far. */
 static void take_trap(int channel, struct spawn_trap *trap)
 {
@@ -239,6 +228,8 @@ static bool end_child(struct flight *f)
 static void end_flight(struct flight *f, struct spawning *it)
 {
 	const struct spawn_plan *plan = it->plan;
+	struct fdpass_message m;
+	char byte;
 	bool runs;
 
 	if (plan->trap != NULL) {
@@ -248,8 +239,10 @@ static void end_flight(struct flight *f, struct spawning *it)
 			f->unfit = EMFILE;
 	}
 	runs = end_child(f);
-	if (f->child.lent)
-		take_back(plan->channel[1]);
+	/* A child that has failed, or was killed, may have left the message of lend() unread: it is
+	 * not for the next one. */
+	while (f->child.lent && fdpass_receive(plan->channel[1], &byte, 1, &m) == 1)
+		fdpass_drop(&m);
 	it->pid = f->v.pid;
 	it->pidfd = -1;
 	if (runs)

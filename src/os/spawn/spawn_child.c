@@ -429,17 +429,6 @@ struct own_fds {
 	int channel;
 };
 
-/* Where the targets end: the lowest number above all of them. */
-static int beyond_targets(const struct spawn_plan *plan)
-{
-	int top = 3;
-
-	for (size_t i = 0; i < plan->fd_count; i++)
-		if (plan->fds[i].to >= top)
-			top = plan->fds[i].to + 1;
-	return top;
-}
-
 /* Move a descriptor that a target may overwrite above all targets. */
 static int move_above(int *fd, int top)
 {
@@ -509,8 +498,11 @@ static int fill_standard(const struct spawn_plan *plan, int null_fd, int top, in
 static int arrange(const struct spawn_plan *plan, struct own_fds *own, int *bad)
 {
 	int *from = own->from;
-	int top = beyond_targets(plan);
+	int top = 3; /* the lowest number above all targets */
 
+	for (size_t i = 0; i < plan->fd_count; i++)
+		if (plan->fds[i].to >= top)
+			top = plan->fds[i].to + 1;
 	*bad = -1;
 	if ((own->channel != -1 && move_above(&own->channel, top) == -1) ||
 		(own->exec_fd != -1 && move_above(&own->exec_fd, top) == -1))
@@ -615,23 +607,17 @@ __attribute__((no_sanitize("address"))) static uint64_t own_start(void)
 	return start;
 }
 
-static void note_birth(const struct spawn_child *child)
-{
-	struct state_birth *birth = child->plan->birth;
-
-	if (birth == NULL)
-		return;
-	birth->start = own_start();
-	birth->pid = getpid();
-}
-
 int spawn_child_run(void *argument)
 {
 	struct spawn_child *child = argument;
 	struct spawn_failure *failure = &child->failure;
+	struct state_birth *birth = child->plan->birth;
 	struct own_fds own uninitialized;
 
-	note_birth(child);
+	if (birth != NULL) {
+		birth->start = own_start();
+		birth->pid = getpid();
+	}
 	if (set_process(child, failure) == 0 && set_descriptors(child, &own, failure) == 0 &&
 		set_up(child, own.channel, failure) == 0)
 		execute_candidates(child, own.exec_fd, failure);
