@@ -184,15 +184,6 @@ static const struct scheme {
 	{"inherit:", ADDRESS_INHERIT, 0, parse_inherit},
 };
 
-static const char *prefix_of(const struct address *a)
-{
-	const struct scheme *s = schemes;
-
-	while (s->kind != a->kind || s->type != a->type)
-		s++;
-	return s->prefix;
-}
-
 static int parse_place(struct address *a, const char *text, struct error *err)
 {
 	for (size_t i = 0; i < COUNT_OF(schemes); i++) {
@@ -216,9 +207,12 @@ static int parse_place(struct address *a, const char *text, struct error *err)
 
 static int format_place(const struct address *a, struct buffer *out)
 {
+	const struct scheme *s = schemes;
 	char ip[INET6_ADDRSTRLEN];
 
-	buffer_string(out, prefix_of(a));
+	while (s->kind != a->kind || s->type != a->type)
+		s++;
+	buffer_string(out, s->prefix);
 	if (a->kind == ADDRESS_FD)
 		return buffer_printf(out, "%d", a->fd);
 	if (a->kind == ADDRESS_UNIX || a->kind == ADDRESS_INHERIT)
@@ -231,14 +225,6 @@ static int format_place(const struct address *a, struct buffer *out)
 	if (a->scope_id != 0)
 		return buffer_printf(out, "[%s%%%u]:%u", ip, a->scope_id, a->port);
 	return buffer_printf(out, "[%s]:%u", ip, a->port);
-}
-
-static char *make_text(const struct address *a)
-{
-	scoped_buffer out = {0};
-
-	(void)format_place(a, &out);
-	return buffer_take(&out);
 }
 
 /* ---- options behind a comma ---- */
@@ -533,7 +519,10 @@ int address_parse(struct address *to, const char *text, struct error *err)
 	int got = parse_parts(&a, text, texts, err);
 
 	if (got == 0) {
-		a.text = make_text(&a);
+		scoped_buffer out = {0};
+
+		(void)format_place(&a, &out);
+		a.text = buffer_take(&out);
 		a.options = join_options(&a, texts);
 		if (a.name == NULL && a.text != NULL)
 			a.name = default_name(&a);

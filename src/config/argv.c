@@ -76,16 +76,6 @@ static void take_value(struct words *w, const struct option_row *row, int member
 	}
 }
 
-static void take_flag(struct words *w, const struct option_row *row)
-{
-	if (is_row(row, "daemon")) {
-		w->daemon = true;
-		return;
-	}
-	w->kind = is_row(row, "help") ? INVOKE_HELP : INVOKE_VERSION;
-	w->stopped = true;
-}
-
 /* The name of an option or verb in other tools, and its name here. */
 struct other_name {
 	const char *name;
@@ -162,8 +152,11 @@ static void take_option(struct words *w)
 	scoped_str name = NULL;
 	int member = 0;
 
-	if (row->type == &type_flag) {
-		take_flag(w, row);
+	if (row->type == &type_flag && is_row(row, "daemon")) {
+		w->daemon = true;
+	} else if (row->type == &type_flag) {
+		w->kind = is_row(row, "help") ? INVOKE_HELP : INVOKE_VERSION;
+		w->stopped = true;
 	} else if (line->len == 0) {
 		take_value(w, row, 0, row->name, line->value);
 	} else {
@@ -413,15 +406,6 @@ static void take_formation(struct words *w)
 			add_usage_fault(w, "workers", err.text);
 }
 
-/* Other clusters cannot be told so. */
-static void refuse_formation(struct words *w)
-{
-	const struct option_row *row = option_find("cluster", "workers", NULL);
-
-	for (size_t i = 0; i < w->formation.count; i++)
-		set_value(w, row, 0, row->name, w->formation.list[i]);
-}
-
 /* The clusters of a file in place of the words' own one, with the words in all of them. */
 static void read_file(struct words *w)
 {
@@ -455,12 +439,14 @@ static void read_file(struct words *w)
 
 static void build_settings(struct words *w)
 {
+	const struct option_row *workers = option_find("cluster", "workers", NULL);
 	bool is_procfile = w->config != NULL && procfile_is(w->config);
 
 	if (w->separator)
 		take_command(w);
-	if (!is_procfile)
-		refuse_formation(w);
+	/* only clusters of a Procfile can be told so: else this is a mistake */
+	for (size_t i = 0; !is_procfile && i < w->formation.count; i++)
+		set_value(w, workers, 0, workers->name, w->formation.list[i]);
 	if (w->config != NULL)
 		read_file(w);
 	if (is_procfile && w->faults->count == w->before)

@@ -278,21 +278,15 @@ static void check_with_accept(const struct check *k)
 	}
 }
 
-/* The first listener that may be of streams, or NULL: it is the address of workers' probes. */
-static const struct address *first_stream(const struct cluster_settings *c)
-{
-	for (size_t i = 0; i < c->listen_count; i++)
-		if (c->listen[i].type == SOCK_STREAM || c->listen[i].type == 0)
-			return &c->listen[i];
-	return NULL;
-}
-
 /* Is there nothing to connect to: neither a listener, nor a port that the worker opens under
  * nclust's eyes? */
 static bool is_mute(const struct check *k)
 {
-	return first_stream(k->c) == NULL && k->c->intercept == INTERCEPT_OFF &&
-		!check_is_bad(k, "listen");
+	/* the first listener that may be of streams is the address of workers' probes */
+	for (size_t i = 0; i < k->c->listen_count; i++)
+		if (k->c->listen[i].type == SOCK_STREAM || k->c->listen[i].type == 0)
+			return false;
+	return k->c->intercept == INTERCEPT_OFF && !check_is_bad(k, "listen");
 }
 
 /* What excludes each other. */
@@ -344,12 +338,6 @@ static void check_probe(const struct check *k, const char *key, const struct pro
 	check_rule(k, (p->kind == PROBE_TCP || p->kind == PROBE_HTTP) && is_mute(k), key,
 		"'%s' has nothing to connect to: there is no listener, and 'intercept' is off",
 		p->kind == PROBE_TCP ? "tcp" : "http");
-}
-
-static void check_probes(const struct check *k)
-{
-	check_probe(k, "ready", &k->c->ready_probe);
-	check_probe(k, "check", &k->c->check);
 }
 
 static void check_fallback(const struct check *k)
@@ -578,7 +566,8 @@ void settings_check(struct settings *s, struct faults *faults)
 		cluster_settings_finish(k.c);
 		check_accept(&k);
 		check_rules(&k);
-		check_probes(&k);
+		check_probe(&k, "ready", &k.c->ready_probe);
+		check_probe(&k, "check", &k.c->check);
 		check_fallback(&k);
 		check_backoff(&k);
 	}

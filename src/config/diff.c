@@ -48,13 +48,6 @@ static int is_same(const struct option_row *row, const void *a, const void *b)
 	return x.len == y.len && (x.len == 0 || memcmp(x.data, y.data, x.len) == 0);
 }
 
-static void note_key(char keys[256], const char *name)
-{
-	size_t used = strlen(keys);
-
-	snprintf(keys + used, 256 - used, "%s%s", used > 0 ? ", " : "", name);
-}
-
 /* A change from sinks to other sinks need not reach workers. */
 static enum change change_of(const struct option_row *row, const void *a, const void *b)
 {
@@ -75,6 +68,7 @@ static int compare_section(const char *section, const void *a, const void *b, en
 	char keys[256], struct diff_cluster *cluster)
 {
 	const struct option_row *row = NULL;
+	size_t used;
 
 	while ((row = option_next(section, row)) != NULL) {
 		int same = is_same(row, a, b);
@@ -85,7 +79,8 @@ static int compare_section(const char *section, const void *a, const void *b, en
 			continue;
 		if (change_of(row, a, b) > *change)
 			*change = change_of(row, a, b);
-		note_key(keys, row->name);
+		used = strlen(keys);
+		snprintf(keys + used, 256 - used, "%s%s", used > 0 ? ", " : "", row->name);
 		if (cluster != NULL && row->type == &type_workers)
 			cluster->workers_changed = true;
 		if (cluster != NULL && row->type == &type_command)

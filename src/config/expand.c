@@ -171,15 +171,6 @@ static bool is_relative(const char *path)
 	return *path != '\0' && *path != '/' && !is_quote(*path);
 }
 
-static char *join_path(const char *dir, const char *path, struct error *err)
-{
-	scoped_buffer out = {0};
-
-	buffer_string(&out, is_relative(path) ? dir : "");
-	buffer_string(&out, path);
-	return text_of(&out, err);
-}
-
 /* "unix:web.sock, mode=0660" */
 static char *expand_listener(const char *text, const char *dir, struct error *err)
 {
@@ -237,6 +228,8 @@ static bool is_path(const struct option_row *row, const char *text)
 char *expand_value(
 	const struct option_row *row, const char *text, const char *dir, struct error *err)
 {
+	scoped_buffer out = {0};
+
 	if (row->type == &type_relay || row->type == &type_command)
 		return expand_variables(text, row->type == &type_command, err);
 	if (row->type == &type_listen)
@@ -245,7 +238,9 @@ char *expand_value(
 		return expand_environment(text, err);
 	if (row->type == &type_log)
 		return log_paths(text, dir, err);
-	return join_path(is_path(row, text) ? dir : "", text, err);
+	buffer_string(&out, is_path(row, text) && is_relative(text) ? dir : "");
+	buffer_string(&out, text);
+	return text_of(&out, err);
 }
 
 bool expand_slot(const char *word, size_t len, unsigned slot, uint64_t *number)

@@ -178,29 +178,6 @@ static int shift_old_files(const struct place *at, unsigned keep)
 	return got;
 }
 
-static int rotate_file(const struct place *at, unsigned keep)
-{
-	if (shift_old_files(at, keep) == -1)
-		return -1;
-	return keep == 0 ? unlinkat(at->dir, at->name, 0) : make_older(at, at->name, 0);
-}
-
-static bool is_same(const struct place *at, uint64_t inode)
-{
-	struct stat st;
-
-	return fstatat(at->dir, at->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-		(uint64_t)st.st_ino == inode;
-}
-
-static int set_path(struct place *at, const struct log_sink *sink, const char *cluster,
-	unsigned slot, struct error *err)
-{
-	if (value_log_path(sink, cluster, slot, at->path, sizeof(at->path)))
-		return find_place(at, err) == -1 ? error_wrap(err, "'%s'", at->path) : 0;
-	return error_set(err, ENAMETOOLONG, "'%s'", sink->path);
-}
-
 int logfile_rotate(struct logfile *out, const struct log_sink *sink, const char *cluster,
 	unsigned slot, uint64_t inode, unsigned keep, struct error *err)
 {
@@ -209,10 +186,16 @@ int logfile_rotate(struct logfile *out, const struct log_sink *sink, const char 
 	bool rotated = false;
 	int got = 0;
 
-	if (set_path(&at, sink, cluster, slot, err) == -1)
-		return -1;
-	if (inode != 0 && is_same(&at, inode)) {
-		got = rotate_file(&at, keep);
+	if (!value_log_path(sink, cluster, slot, at.path, sizeof(at.path)))
+		return error_set(err, ENAMETOOLONG, "'%s'", sink->path);
+	if (find_place(&at, err) == -1)
+		return error_wrap(err, "'%s'", at.path);
+	if (inode != 0 && fstatat(at.dir, at.name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		S_ISREG(st.st_mode) && (uint64_t)st.st_ino == inode) {
+		got = shift_old_files(&at, keep);
+		if (got != -1)
+			got = keep == 0 ? unlinkat(at.dir, at.name, 0)
+					: make_older(&at, at.name, 0);
 		rotated = true;
 	}
 	if (got == -1)

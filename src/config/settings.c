@@ -193,17 +193,10 @@ struct cluster_settings *cluster_settings_new(void)
 	return NULL;
 }
 
-static int grow_clusters(struct settings *s)
-{
-	return array_grow(s->clusters, s->cluster_count) &&
-			array_grow(s->origins->clusters, s->cluster_count)
-		? 0
-		: -1;
-}
-
 size_t settings_take_cluster(struct settings *s, struct cluster_settings *c, struct origin head)
 {
-	if (c == NULL || grow_clusters(s) == -1) {
+	if (c == NULL || !array_grow(s->clusters, s->cluster_count) ||
+		!array_grow(s->origins->clusters, s->cluster_count)) {
 		cluster_settings_unref(c);
 		return SIZE_MAX;
 	}
