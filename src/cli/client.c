@@ -398,13 +398,6 @@ static json_t *load_message(const char *line, size_t len)
 	return message;
 }
 
-static int was_cut(const struct client *c, struct error *err)
-{
-	error_fail(err, EX_TEMPFAIL, "the connection to '%s' (pid %ld) %s", c->name, (long)c->pid,
-		c->follows ? "has ended" : "ended before the outcome was known");
-	return error_hint(err, "see 'nclust status %s'", c->name);
-}
-
 /* Read lines until the answer has come.  1: success; -1 and `err`. */
 static int take_lines(struct client *c, client_event *on_event, void *data, struct answer *answer,
 	struct error *err)
@@ -416,8 +409,12 @@ static int take_lines(struct client *c, client_event *on_event, void *data, stru
 
 	do {
 		got = client_line(c, NSEC_NEVER, &line, &len, err);
-		if (got == 0)
-			return was_cut(c, err);
+		if (got == 0) {
+			error_fail(err, EX_TEMPFAIL, "the connection to '%s' (pid %ld) %s", c->name,
+				(long)c->pid,
+				c->follows ? "has ended" : "ended before the outcome was known");
+			return error_hint(err, "see 'nclust status %s'", c->name);
+		}
 		if (got == -1)
 			return -1;
 		message = load_message(line, len);

@@ -296,12 +296,6 @@ static void tell_signal(const struct stop *s, json_t *facts)
 			s->ends_apart ? ", unless nclust puts nothing into the program" : "");
 }
 
-/* Has a copy that stopped shut the socket down that the others have, too? */
-static bool shuts_down(const struct exam *e)
-{
-	return exam_copies_work(e) && trial_event(e->trial, 0, "listener-harmed") != NULL;
-}
-
 void exam_stop(struct exam *e)
 {
 	struct stop quiet = {.tried = false};
@@ -318,7 +312,8 @@ void exam_stop(struct exam *e)
 		told = &quiet;
 	told->ends_int = busy.tried && catches_int &&
 		strcmp(told->exit, "killed by SIGTERM") == 0 && ends_by_int(e);
-	e->harms = shuts_down(e);
+	/* has a copy that stopped shut the socket down that the others have, too? */
+	e->harms = exam_copies_work(e) && trial_event(e->trial, 0, "listener-harmed") != NULL;
 	if (!e->trial->over && quiet.tried && !quiet.ended)
 		quiet.ends_apart = ends_apart(e);
 	if (e->trial->over)

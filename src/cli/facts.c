@@ -277,13 +277,6 @@ static int install_listener(void *privileged)
 	return fd == -1 ? -1 : 0;
 }
 
-static int try_listener(void)
-{
-	bool privileged = privilege_has(CAP_SYS_ADMIN);
-
-	return vfork_run(install_listener, &privileged, TRIAL_PATIENCE) == -1 ? errno : 0;
-}
-
 /* The system calls that read a worker's socket and its memory, tried on this process. */
 
 static bool find_getfd(char found[FOUND_TEXT])
@@ -463,7 +456,8 @@ static const struct {
 void facts_machine(json_t *facts, const char *runtime_directory)
 {
 	char found[FOUND_TEXT];
-	int listener = try_listener();
+	bool privileged = privilege_has(CAP_SYS_ADMIN);
+	int listener = vfork_run(install_listener, &privileged, TRIAL_PATIENCE) == -1 ? errno : 0;
 	struct utsname name;
 
 	for (size_t i = 0; i < COUNT_OF(needs); i++) {

@@ -91,13 +91,6 @@ static void find_place_by_inode(uint64_t inode, char text[HELD_TEXT])
 				endpoint_port(&at)));
 }
 
-static unsigned port_of(const char *text)
-{
-	const char *colon = strrchr(text, ':');
-
-	return strncmp(text, "tcp:", 4) == 0 ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
-}
-
 static void note_socket(struct look *look, int number, uint64_t inode)
 {
 	struct held *held = look->held;
@@ -121,7 +114,9 @@ static void note_socket(struct look *look, int number, uint64_t inode)
 		return;
 	*s = (struct held_socket){
 		.inode = inode,
-		.port = port_of(text),
+		.port = strncmp(text, "tcp:", 4) == 0
+			? (unsigned)strtoul(strrchr(text, ':') + 1, NULL, 10)
+			: 0,
 		.datagrams = strncmp(text, "udp:", 4) == 0,
 	};
 	text_copy(s->text, sizeof(s->text), text);

@@ -56,19 +56,15 @@ const json_t *group_worker(const struct group *g, size_t i)
 	return json_array_get(json_object_get(g->cluster, "workers"), g->first + i);
 }
 
-/* Did more than one in a hundred of its checks fail? */
-static bool is_unhealthy(const json_t *worker)
+static bool is_well(const json_t *worker)
 {
 	const json_t *checks = json_object_get(worker, "checks");
 	long long failed = field_number(checks, "failed");
 
-	return failed > 0 && failed > field_number(checks, "ok") / 99;
-}
-
-static bool is_well(const json_t *worker)
-{
+	/* did more than one in a hundred of its checks fail? */
 	return worker_is(worker, "ready") && !field_is_true(worker, "stopped") &&
-		!worker_failed_lately(worker) && !is_unhealthy(worker);
+		!worker_failed_lately(worker) &&
+		(failed <= 0 || failed <= field_number(checks, "ok") / 99);
 }
 
 /* Are both well, or in one state, having failed in the same way? */
@@ -281,23 +277,19 @@ void row_format_memory(char *to, size_t size, double bytes)
 	snprintf(to, size, bytes < 9.95 && unit > 0 ? "%.1f%c" : "%.0f%c", bytes, units[unit]);
 }
 
-/* "12 s", or "12 s+" where some workers are older. */
-static void format_age(char *to, size_t size, const struct sums *s)
-{
-	char youngest[16];
-	char oldest[16];
-
-	text_age(youngest, s->youngest);
-	text_age(oldest, s->oldest);
-	snprintf(to, size, "%s%s", youngest, strcmp(youngest, oldest) != 0 ? "+" : "");
-}
-
 static void format_sums(struct row *row, const struct sums *s)
 {
 	size_t size = sizeof(row->cell[0]);
 
-	if (s->has[COLUMN_UP])
-		format_age(row->cell[COLUMN_UP], size, s);
+	if (s->has[COLUMN_UP]) { /* "12 s", or "12 s+" where some workers are older */
+		char youngest[16];
+		char oldest[16];
+
+		text_age(youngest, s->youngest);
+		text_age(oldest, s->oldest);
+		snprintf(row->cell[COLUMN_UP], size, "%s%s", youngest,
+			strcmp(youngest, oldest) != 0 ? "+" : "");
+	}
 	if (s->has[COLUMN_RESTARTS])
 		snprintf(row->cell[COLUMN_RESTARTS], size, "%.0f", s->of[COLUMN_RESTARTS]);
 	if (s->has[COLUMN_CPU])

@@ -334,16 +334,6 @@ size_t top_list_rows(const struct top *t)
 	return t->screen.rows > others ? t->screen.rows - others : 1;
 }
 
-static void draw_picture(struct top *t)
-{
-	lay_out(t);
-	draw_summary(t, 0);
-	draw_titles(t, 1);
-	draw_list(t, 2);
-	draw_rule(t, 2 + top_list_rows(t));
-	draw_events(t, 3 + top_list_rows(t), pane_rows(t));
-}
-
 static void draw_help(struct top *t)
 {
 	const char *at = help;
@@ -359,10 +349,16 @@ static void draw_help(struct top *t)
 void top_draw(struct top *t)
 {
 	(void)t->screen.werase(*t->screen.stdscr);
-	if (t->mode == TOP_HELP)
+	if (t->mode == TOP_HELP) {
 		draw_help(t);
-	else
-		draw_picture(t);
+	} else {
+		lay_out(t);
+		draw_summary(t, 0);
+		draw_titles(t, 1);
+		draw_list(t, 2);
+		draw_rule(t, 2 + top_list_rows(t));
+		draw_events(t, 3 + top_list_rows(t), pane_rows(t));
+	}
 	if (t->screen.rows > 1)
 		draw_last(t, t->screen.rows - 1);
 	(void)t->screen.wrefresh(*t->screen.stdscr);

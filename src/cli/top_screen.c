@@ -55,19 +55,10 @@ int screen_load(struct screen *s, struct error *err)
 	return load_library(s, err);
 }
 
-/* ^S would stop this process in the midst of a picture, with all signals blocked. */
-static void leave_running(void)
+int screen_open(struct screen *s, struct error *err)
 {
 	struct termios modes;
 
-	if (tcgetattr(STDIN_FILENO, &modes) == -1)
-		return;
-	modes.c_iflag &= ~(tcflag_t)IXON;
-	(void)tcsetattr(STDIN_FILENO, TCSANOW, &modes);
-}
-
-int screen_open(struct screen *s, struct error *err)
-{
 	if (s->newterm(NULL, stdout, stdin) == NULL) {
 		return error_fail(err, EX_USAGE,
 			"top: the terminal type TERM=%.64s is "
@@ -76,7 +67,11 @@ int screen_open(struct screen *s, struct error *err)
 	}
 	(void)s->cbreak();
 	(void)s->noecho();
-	leave_running();
+	/* ^S would stop this process in the midst of a picture, with all signals blocked. */
+	if (tcgetattr(STDIN_FILENO, &modes) != -1) {
+		modes.c_iflag &= ~(tcflag_t)IXON;
+		(void)tcsetattr(STDIN_FILENO, TCSANOW, &modes);
+	}
 	(void)s->def_prog_mode();
 	(void)s->nodelay(*s->stdscr, TRUE);
 	(void)s->keypad(*s->stdscr, TRUE);

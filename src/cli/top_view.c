@@ -97,22 +97,17 @@ static bool matches_filter(const struct top_view *v, const json_t *cluster, cons
 		strcasestr(field_raw(worker_failure(worker), "text"), v->filter) != NULL;
 }
 
-static bool is_grouped(const struct top_view *v, const json_t *cluster)
-{
-	size_t count = json_array_size(json_object_get(cluster, "workers"));
-	bool turned = json_object_get(v->turned, field_raw(cluster, "name")) != NULL;
-
-	return (count > RENDER_MANY || count > v->height) != turned;
-}
-
 /* `named`: the filter matches all workers, by the cluster's name; else those that it matches
  * have a row each. */
 static void add_workers(struct top_view *v, const json_t *cluster, bool named)
 {
+	size_t count = json_array_size(json_object_get(cluster, "workers"));
+	bool turned = json_object_get(v->turned, field_raw(cluster, "name")) != NULL;
+	bool grouped = named && (count > RENDER_MANY || count > v->height) != turned;
 	struct group g = {.cluster = cluster};
 	size_t first = v->count;
 
-	while (group_next(&g, named && is_grouped(v, cluster))) {
+	while (group_next(&g, grouped)) {
 		struct top_row row = {.kind = TOP_WORKERS, .group = g};
 
 		group_sum(&row.sums, &g);

@@ -65,16 +65,6 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 
 /* ---- start ---- */
 
-/* Unset variables that are meant for this process, and not for the nclust that it starts. */
-static void clean_environment(void)
-{
-	static const char *const names[] = {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",
-		"LISTEN_PIDFDID", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"};
-
-	for (size_t i = 0; i < COUNT_OF(names); i++)
-		(void)unsetenv(names[i]);
-}
-
 bool trial_has_option(const char *const *options, const char *name)
 {
 	size_t len = strlen(name);
@@ -372,12 +362,17 @@ static void stop_instance(struct trial *t)
 
 void trial_begin(struct trial *t, const char *runtime_directory)
 {
+	static const char *const names[] = {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",
+		"LISTEN_PIDFDID", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"};
+
 	*t = (struct trial){.pidfd = -1, .log = -1, .looked = clock_now(), .events = json_array()};
 	client_init(&t->client);
 	t->end = nsec_add(t->looked, TRIAL_MOST);
 	/* the reader of our output may go: the trial still has to be cleaned up */
 	(void)signal(SIGPIPE, SIG_IGN);
-	clean_environment();
+	/* what is meant for this process, and not for the nclust that it starts */
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		(void)unsetenv(names[i]);
 	t->stop = client_cancel_open(&t->err);
 	t->over = t->stop == -1;
 	if (!t->over)

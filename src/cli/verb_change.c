@@ -33,26 +33,19 @@ static bool was_shown(const struct progress *progress, const char *text, int fd)
 	return isatty(fd) == 1 && strcmp(progress->last, text) == 0;
 }
 
-/* Show the server's own words of what it did. */
-static void show_result(const struct answer *answer, const struct progress *progress)
-{
-	const char *text = field_raw(answer->result, "text");
-
-	if (arguments_has(progress->arguments, OPTION_JSON))
-		(void)output_value(STDOUT_FILENO, answer->result);
-	else if (*text != '\0' && !was_shown(progress, text, STDOUT_FILENO))
-		(void)output_lines(STDOUT_FILENO, text, strlen(text));
-}
-
 static int finish_request(const struct answer *answer, void *data)
 {
 	const struct progress *progress = data;
+	const char *text = field_raw(answer->result, "text");
 
 	if (answer->code != 0)
 		return was_shown(progress, answer->message, STDERR_FILENO)
 			? answer_exit_status(answer->code)
 			: output_refusal(answer);
-	show_result(answer, progress);
+	if (arguments_has(progress->arguments, OPTION_JSON))
+		(void)output_value(STDOUT_FILENO, answer->result);
+	else if (*text != '\0' && !was_shown(progress, text, STDOUT_FILENO))
+		(void)output_lines(STDOUT_FILENO, text, strlen(text));
 	return 0; /* it was done, even if that cannot be written */
 }
 

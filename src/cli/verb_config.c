@@ -42,17 +42,6 @@ static void filter_lines(struct buffer *ini, const char *section, bool all)
 	ini->len = used;
 }
 
-/* Show notes: settings that are no mistake, but perhaps not what was meant. */
-static void tell_notes(struct settings *s)
-{
-	struct faults lines = {0};
-
-	config_note_files(s, &lines);
-	if (lines.count > 0)
-		(void)output_lines(STDERR_FILENO, lines.text.data, lines.text.len);
-	faults_fini(&lines);
-}
-
 static int show_local(const struct arguments *a, struct settings *s)
 {
 	scoped_buffer out = {0};
@@ -60,8 +49,13 @@ static int show_local(const struct arguments *a, struct settings *s)
 
 	if (arguments_has(a, OPTION_CHECK)) {
 		static const char fine[] = "no mistakes found";
+		struct faults lines = {0};
 
-		tell_notes(s);
+		/* settings that are no mistake, but perhaps not what was meant */
+		config_note_files(s, &lines);
+		if (lines.count > 0)
+			(void)output_lines(STDERR_FILENO, lines.text.data, lines.text.len);
+		faults_fini(&lines);
 		return json ? output_json(STDOUT_FILENO, "{\"ok\":true}", 11)
 			    : output_line(STDOUT_FILENO, fine, strlen(fine));
 	}

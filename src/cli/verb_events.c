@@ -36,15 +36,6 @@ static int show_message(json_t *params)
 	return output_buffer(STDOUT_FILENO, &line, output_json);
 }
 
-static int show_object(json_t *params)
-{
-	/* the number of our request means nothing to the reader */
-	(void)json_object_del(params, "request");
-	if (message_of(params) != NULL)
-		return show_message(params);
-	return output_value(STDOUT_FILENO, params);
-}
-
 static int show_sentence(json_t *params)
 {
 	const char *text = field_raw(params, "text");
@@ -71,9 +62,13 @@ static int show_event(json_t *params, void *data)
 {
 	const struct arguments *a = data;
 
-	if (arguments_has(a, OPTION_JSON))
-		return show_object(params);
-	return show_sentence(params);
+	if (!arguments_has(a, OPTION_JSON))
+		return show_sentence(params);
+	/* the number of our request means nothing to the reader */
+	(void)json_object_del(params, "request");
+	if (message_of(params) != NULL)
+		return show_message(params);
+	return output_value(STDOUT_FILENO, params);
 }
 
 static int show_end(const struct answer *answer, void *data)
@@ -82,19 +77,9 @@ static int show_end(const struct answer *answer, void *data)
 	return answer->code != 0 ? output_refusal(answer) : 0;
 }
 
-/* List all kinds, after a wrong one. */
-static void list_kinds(void)
-{
-	scoped_buffer out = {0};
-
-	buffer_string(&out, "the kinds are");
-	for (size_t i = 0; i < event_kind_count; i++)
-		buffer_printf(&out, "%s %s", i > 0 ? "," : "", event_kinds[i]);
-	(void)output_buffer(STDERR_FILENO, &out, output_line);
-}
-
 static int take_kinds(struct control_request *request, const char *list)
 {
+	scoped_buffer out = {0};
 	struct error err;
 
 	for (size_t len; list != NULL; list = list[len] == ',' ? list + len + 1 : NULL) {
@@ -102,7 +87,10 @@ static int take_kinds(struct control_request *request, const char *list)
 		if (eventkind_add(request->kinds, list, len, &err) == 0)
 			continue;
 		log_error("--kind: %s", err.text);
-		list_kinds();
+		buffer_string(&out, "the kinds are");
+		for (size_t i = 0; i < event_kind_count; i++)
+			buffer_printf(&out, "%s %s", i > 0 ? "," : "", event_kinds[i]);
+		(void)output_buffer(STDERR_FILENO, &out, output_line);
 		return -1;
 	}
 	return 0;

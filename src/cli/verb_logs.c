@@ -112,17 +112,6 @@ static int ask_files(struct logs *l, struct client *c, struct error *err)
 	return client_ask(c, &request, err);
 }
 
-/* Take files that have come, and ask for more.  -1 and `err`. */
-static int look_for_files(struct logs *l, struct client *c, struct error *err)
-{
-	struct answer answer;
-	int got = client_look(c, NULL, NULL, &answer, err);
-
-	if (got == 1)
-		got = take_files(l, c, answer.result, err) == 0 ? ask_files(l, c, err) : -1;
-	return got;
-}
-
 /* ---- their lines ---- */
 
 static bool matches_filter(const struct logs *l, const struct logline *line)
@@ -301,6 +290,7 @@ static int show_files(struct logs *l, struct client *c, struct error *err)
 		{.fd = STDOUT_FILENO}}; /* no event: poll(2) reports its end alone */
 	int most = l->arguments->request.last;
 	int got = ask_files(l, c, err);
+	struct answer answer;
 
 	while (got != -1) {
 		int wait = l->whole ? LOOK_EACH_MS : -1;
@@ -309,7 +299,10 @@ static int show_files(struct logs *l, struct client *c, struct error *err)
 			return error_set(err, errno, "cannot wait");
 		if (fds[1].revents != 0)
 			return error_set(err, ECANCELED, "ended");
-		got = look_for_files(l, c, err);
+		/* take files that have come, and ask for more */
+		got = client_look(c, NULL, NULL, &answer, err);
+		if (got == 1)
+			got = take_files(l, c, answer.result, err) == 0 ? ask_files(l, c, err) : -1;
 		if (!l->whole)
 			continue;
 		if (l->missing > 0 && l->count == 0)
