@@ -79,14 +79,6 @@ void format_journal(struct buffer *to, const struct line *l)
 	buffer_string(to, "\n");
 }
 
-static void put_host(struct buffer *to)
-{
-	char host[65] = "";
-
-	(void)gethostname(host, sizeof(host) - 1);
-	buffer_string(to, *host != '\0' ? host : "-");
-}
-
 static void put_old_time(struct buffer *to)
 {
 	/* RFC 3164, 4.1.2: always in English */
@@ -127,10 +119,13 @@ void format_syslog(struct buffer *to, const struct line *l, unsigned facility, b
 		buffer_string(to, ">");
 		put_old_time(to);
 	} else {
+		char host[65] = "";
+
 		buffer_string(to, ">1 ");
 		put_time(to);
 		buffer_string(to, " ");
-		put_host(to);
+		(void)gethostname(host, sizeof(host) - 1);
+		buffer_string(to, *host != '\0' ? host : "-");
 		buffer_string(to, " ");
 	}
 	/* APP-NAME has 48 bytes at most */

@@ -27,26 +27,10 @@ static void on_answerable(struct ev_loop *loop, ev_io *watcher, int revents)
 	reading_send_answers(ev_userdata(loop));
 }
 
-static void take_sink(struct logger *logger, const struct logwire_packet *p)
-{
-	logger->colour = p->flag == 1;
-	logger->look_at_size = true;
-}
-
 static void open_streams(struct logger *logger)
 {
 	clusters_open(&logger->clusters, STDOUT_FILENO, STDERR_FILENO);
 	log_to(logger->clusters.streams[1]->file.fd, "nclust: ", log_level());
-}
-
-/* The supervisor that has taken over writes elsewhere, and so do the sinks from now on. */
-static void take_output(struct logger *logger, struct fdpass_message *m)
-{
-	clusters_turn(&logger->clusters);
-	clusters_close(&logger->clusters);
-	(void)dup2(m->fds[0], STDOUT_FILENO);
-	(void)dup2(m->fds[1], STDERR_FILENO);
-	open_streams(logger);
 }
 
 static void take_packet(
@@ -54,19 +38,27 @@ static void take_packet(
 {
 	bool sound = !m->cut && logwire_check(p, (size_t)m->len);
 
-	if (sound && p->kind == LOGWIRE_ADD && m->fd_count >= 1)
+	if (sound && p->kind == LOGWIRE_ADD && m->fd_count >= 1) {
 		reading_take_pipes(logger, p, m);
-	else if (sound && p->kind == LOGWIRE_ENDED)
+	} else if (sound && p->kind == LOGWIRE_ENDED) {
 		reading_take_ended(logger, p);
-	else if (sound && p->kind == LOGWIRE_SINK)
-		take_sink(logger, p);
-	else if (sound && p->kind == LOGWIRE_OUTPUT && m->fd_count == 2)
-		take_output(logger, m);
-	else if (!sound ||
-		(!clusters_take(&logger->clusters, p, m) && !keep_take(&logger->keep, p, m)))
+	} else if (sound && p->kind == LOGWIRE_SINK) {
+		logger->colour = p->flag == 1;
+		logger->look_at_size = true;
+	} else if (sound && p->kind == LOGWIRE_OUTPUT && m->fd_count == 2) {
+		/* The supervisor that has taken over writes elsewhere, and so do the sinks from
+		 * now on. */
+		clusters_turn(&logger->clusters);
+		clusters_close(&logger->clusters);
+		(void)dup2(m->fds[0], STDOUT_FILENO);
+		(void)dup2(m->fds[1], STDERR_FILENO);
+		open_streams(logger);
+	} else if (!sound ||
+		(!clusters_take(&logger->clusters, p, m) && !keep_take(&logger->keep, p, m))) {
 		log_error("logger: %s",
 			m->cut ? "cannot take what nclust sends (RLIMIT_NOFILE?)"
 			       : "refused a malformed packet");
+	}
 	fdpass_drop(m);
 }
 
@@ -158,16 +150,6 @@ static void run_for(struct logger *logger, ev_tstamp most, bool (*is_needed)(str
 	}
 }
 
-/* A process with a thread that hangs, or that hangs as it closes a pipe, keeps its descriptors when
- * it exits: close those first whose end other processes wait for. */
-static void close_ends(struct logger *logger)
-{
-	fd_close(&logger->over);
-	clusters_close(&logger->clusters);
-	(void)close(STDOUT_FILENO);
-	(void)close(STDERR_FILENO);
-}
-
 static void run_loop(struct logger *logger)
 {
 	(void)ev_run(logger->loop, 0); /* until no supervisor comes any more */
@@ -176,22 +158,17 @@ static void run_loop(struct logger *logger)
 	run_for(logger, FLUSH_TIME, has_output);
 	keep_fini(&logger->keep);
 	clusters_end(&logger->clusters);
-	if (logger->offload.busy > 0 || logger->pipes > 0)
-		close_ends(logger);
+	/* A process with a thread that hangs, or that hangs as it closes a pipe, keeps its descriptors
+	 * when it exits: close those first whose end other processes wait for. */
+	if (logger->offload.busy > 0 || logger->pipes > 0) {
+		fd_close(&logger->over);
+		clusters_close(&logger->clusters);
+		(void)close(STDOUT_FILENO);
+		(void)close(STDERR_FILENO);
+	}
 }
 
 /* --- The beginning --- */
-
-/* The logger ends with its channel, and not by the signal of a terminal or of `pkill
- * nclust`: it has to write the last lines then.  Blocked they do as much as ignored: SIGTTOU lets
- * us write to a terminal with TOSTOP, SIGPIPE and SIGXFSZ let write(2) fail. */
-static void block_signals(void)
-{
-	sigset_t set;
-
-	sigfillset(&set);
-	(void)sigprocmask(SIG_SETMASK, &set, NULL);
-}
 
 static void start_watching(struct logger *logger, int channel)
 {
@@ -225,8 +202,13 @@ int logger_main(int channel, uid_t user)
 	struct logger *logger = &own;
 	uid_t owner = geteuid();
 	struct error err;
+	sigset_t set;
 
-	block_signals();
+	/* The logger ends with its channel, and not by the signal of a terminal or of `pkill nclust`:
+	 * it has to write the last lines then.  Blocked they do as much as ignored: SIGTTOU lets us
+	 * write to a terminal with TOSTOP, SIGPIPE and SIGXFSZ let write(2) fail. */
+	sigfillset(&set);
+	(void)sigprocmask(SIG_SETMASK, &set, NULL);
 	/* epoll(7) tells of pipes in the order in which data have come */
 	logger->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
 	if (logger->loop == NULL) {

@@ -150,15 +150,6 @@ static void end_part(const struct split *s, const char *text, size_t len, bool e
 	buffer_fini(part);
 }
 
-/* Keep the bytes of a line without its end, or hand them on if they are too many. */
-static void keep_part(const struct split *s, const char *text, size_t len)
-{
-	struct buffer *part = &s->pipe->part;
-
-	if (part->len + len > LINES_WHOLE || buffer_append(part, text, len) == -1)
-		end_part(s, text, len, false, 0);
-}
-
 void source_split(
 	struct source_pipe *pipe, const char *data, size_t len, lines_take *take, void *context)
 {
@@ -181,10 +172,11 @@ void source_split(
 			hand_on(&s, data, n, true, len);
 		data = end + 1;
 	}
-	if (len > 0 && pipe->source->shows)
+	/* Keep the bytes of a line without its end, or hand them on if they are too many. */
+	if (len > 0 &&
+		(pipe->source->shows || pipe->part.len + len > LINES_WHOLE ||
+			buffer_append(&pipe->part, data, len) == -1))
 		end_part(&s, data, len, false, 0);
-	else if (len > 0)
-		keep_part(&s, data, len);
 }
 
 /* ---- tail ---- */
@@ -280,12 +272,6 @@ static enum worth worth_of(const char *text)
 	return worth;
 }
 
-static bool mentions_in_use(const char *text)
-{
-	return strcasestr(text, "address already in use") != NULL ||
-		strcasestr(text, "EADDRINUSE") != NULL;
-}
-
 /* The last lines that are not empty, cleaned; and what explains the death, so far. */
 struct ending {
 	char lines[TAIL_LINES][TAIL_TEXT]; /* the latest first */
@@ -327,7 +313,8 @@ static void note_ending(struct ending *e, const char *line, size_t len)
 	memmove(e->lines + 1, e->lines, sizeof(e->lines) - sizeof(*e->lines));
 	memcpy(e->lines[0], text, sizeof(text));
 	e->count += e->count < TAIL_LINES;
-	e->in_use |= mentions_in_use(text);
+	e->in_use |= strcasestr(text, "address already in use") != NULL ||
+		strcasestr(text, "EADDRINUSE") != NULL;
 	e->errors = indented ? 0 : e->errors << 1;
 	note_explanation(e, indented);
 }
