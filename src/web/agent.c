@@ -56,28 +56,17 @@ static bool follows_load(const json_t *cluster)
 	return json_is_object(scale) && json_is_false(json_object_get(scale, "by_hand"));
 }
 
-/* With a range of workers the least number is all that the cluster needs: it wants
- * more because of the load. */
-static json_int_t wanted_of(const json_t *cluster)
-{
-	return follows_load(cluster) ? read_number(json_object_get(cluster, "autoscale"), "min")
-				     : read_number(cluster, "wanted");
-}
-
-/* Has the operator scaled the cluster to 0? */
-static bool is_parked(const json_t *cluster)
-{
-	return read_number(cluster, "wanted") == 0 && !follows_load(cluster) &&
-		!json_is_object(json_object_get(cluster, "accept"));
-}
-
 /* The part of wanted workers that is ready; and the part of workers among ready
  * workers and waiting connections. */
 static void weigh_cluster(const json_t *cluster, double *ready, double *free)
 {
 	const json_t *listeners = json_object_get(cluster, "listeners");
 	double workers = (double)read_number(cluster, "ready");
-	double wanted = (double)wanted_of(cluster);
+	/* With a range of workers the least number is all that the cluster needs: it wants more
+	 * because of the load. */
+	double wanted = (double)(follows_load(cluster)
+			? read_number(json_object_get(cluster, "autoscale"), "min")
+			: read_number(cluster, "wanted"));
 	double waiting = 0;
 	const json_t *l;
 	size_t i;
@@ -127,7 +116,9 @@ static void put_line(struct web *web, const json_t *status, char *line)
 	{
 		const char *state = json_string_value(json_object_get(cluster, "state"));
 
-		parked = parked && is_parked(cluster);
+		/* has the operator scaled the cluster to 0? */
+		parked = parked && read_number(cluster, "wanted") == 0 && !follows_load(cluster) &&
+			!json_is_object(json_object_get(cluster, "accept"));
 		if (answer_is_ready(cluster) || state == NULL)
 			continue;
 		snprintf(line, AGENT_LINE_MAX, "%s #%s: %d of %d workers ready\n",

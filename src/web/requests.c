@@ -93,20 +93,17 @@ static bool has_body(const struct web *web, struct MHD_Connection *connection)
 		(len != NULL && strcmp(len, "0") != 0);
 }
 
-static size_t head_size(const struct web *web, struct MHD_Connection *connection)
-{
-	return web->mhd.get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)
-		->header_size;
-}
-
 /* Refuse the request, or NULL: go on. */
 static struct answer *refuse_request(const struct web *web, struct MHD_Connection *connection,
 	const char *url, const char *method)
 {
 	const struct page *page = page_find(url, NULL);
+	const size_t head =
+		web->mhd.get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)
+			->header_size;
 
 	/* the library has room for a little more, and then says the same */
-	if (head_size(web, connection) > HEAD_MAX)
+	if (head > HEAD_MAX)
 		return answer_text(web, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
 			"the head of a request has at most 8 KiB\n", NULL, NULL);
 	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
@@ -148,14 +145,6 @@ static enum MHD_Result give_answer(struct web *web, struct guest *g, struct answ
 	return done;
 }
 
-static enum MHD_Result give_waiting(struct web *web, struct guest *g)
-{
-	struct answer *a = g->answer;
-
-	g->answer = NULL;
-	return give_answer(web, g, a);
-}
-
 enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection, const char *url,
 	const char *method, const char *version, const char *data, size_t *size, void **context)
 {
@@ -172,8 +161,12 @@ enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection, 
 		refusal = refuse_request(web, connection, url, method);
 		return refusal != NULL ? give_answer(web, g, refusal) : MHD_YES;
 	}
-	if (g->phase == GUEST_WAITS)
-		return give_waiting(web, g);
+	if (g->phase == GUEST_WAITS) {
+		struct answer *a = g->answer;
+
+		g->answer = NULL;
+		return give_answer(web, g, a);
+	}
 	g->page = page_find(url, request_header(web, connection, "Accept"));
 	if (g->page->wants == WANTS_NOTHING)
 		return give_answer(web, g, page_answer(web));

@@ -149,21 +149,16 @@ static bool is_listening(int fd)
 	return socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN) != 0;
 }
 
-static int open_http(struct web *web, int listener, int also)
-{
-	if (open_daemon(web) == -1)
-		return -1;
-	web->any_host |= socket_option(listener, SOL_SOCKET, SO_DOMAIN) == AF_UNIX;
-	guests_init(web, listener, is_listening(also) ? also : -1);
-	return 0;
-}
-
 static int open_all(struct web *web, int channel, int also, int listener, int events, int agent)
 {
 	web->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
 	if (web->loop == NULL || take_token(web, channel) == -1 ||
-		(listener != -1 && open_http(web, listener, also) == -1))
+		(listener != -1 && open_daemon(web) == -1))
 		return -1;
+	if (listener != -1) {
+		web->any_host |= socket_option(listener, SOL_SOCKET, SO_DOMAIN) == AF_UNIX;
+		guests_init(web, listener, is_listening(also) ? also : -1);
+	}
 	if (agent != -1)
 		agent_init(web, agent);
 	ask_init(&web->status, web->loop, channel);
