@@ -246,15 +246,6 @@ static bool sleep_now(struct autoscale *a, const struct load *l, struct scale_st
 	return true;
 }
 
-static bool wake_for_client(struct autoscale *a, const struct load *l, struct scale_step *step)
-{
-	if (l->waiting == 0)
-		return false;
-	*step = (struct scale_step){.wanted = 1, .why = SCALE_CLIENT, .measure = l->waiting};
-	a->up_at = l->now;
-	return true;
-}
-
 bool autoscale_may_sleep(const struct autoscale *a, nsec_t now)
 {
 	return a->least == 0 && a->idle_since != 0 && now - a->idle_since >= a->idle_after;
@@ -274,8 +265,14 @@ static bool decide_step(struct autoscale *a, const struct load *l, struct scale_
 
 bool autoscale_look(struct autoscale *a, const struct load *l, struct scale_step *step)
 {
-	if (l->wanted == 0 && a->least == 0)
-		return wake_for_client(a, l, step);
+	if (l->wanted == 0 && a->least == 0) {
+		if (l->waiting == 0)
+			return false;
+		*step = (struct scale_step){
+			.wanted = 1, .why = SCALE_CLIENT, .measure = l->waiting};
+		a->up_at = l->now;
+		return true;
+	}
 	note_queue(a, l);
 	note_use(a, l);
 	if (decide_step(a, l, step))

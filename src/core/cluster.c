@@ -454,12 +454,6 @@ struct report *actions_report(
 
 /* ---- route ---- */
 
-/* The worker that has the slot's place; without one, the worker beside it. */
-static const struct worker *has_place(const struct slot *s)
-{
-	return s->main.state != WORKER_NONE ? &s->main : &s->other;
-}
-
 uint32_t cluster_next_in_turn(struct cluster *c, bool first)
 {
 	uint32_t from = first || c->in_turn >= c->count ? 0 : c->in_turn;
@@ -468,8 +462,11 @@ uint32_t cluster_next_in_turn(struct cluster *c, bool first)
 		return SLOT_ALL;
 	for (uint32_t looked = 0; looked < c->count; looked++) {
 		uint32_t i = (from + looked) % c->count;
+		const struct slot *s = &c->slots[i];
+		/* the worker that has the slot's place; without one, the worker beside it */
+		const struct worker *w = s->main.state != WORKER_NONE ? &s->main : &s->other;
 
-		if (has_place(&c->slots[i])->state != WORKER_READY)
+		if (w->state != WORKER_READY)
 			continue;
 		if (!first)
 			c->in_turn = i + 1;

@@ -64,12 +64,6 @@ nsec_t gate_due(const struct cluster *c, const struct slot *s)
 	return s->mend_at;
 }
 
-/* May the slot's gate be opened now? */
-static bool is_due(const struct cluster *c, const struct slot *s)
-{
-	return is_wanted(s) && s->mend_at <= c->now && is_free(c, gate_for(s->main.unfit));
-}
-
 void gate_settle(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
@@ -87,7 +81,10 @@ static uint32_t next_gate(const struct cluster *c)
 	for (uint32_t n = 0; n < c->count && c->unfit > 0; n++) {
 		uint32_t i = (c->gate_turn + n) % c->count;
 
-		if (cluster_wants(c, i) && is_due(c, &c->slots[i]))
+		const struct slot *s = &c->slots[i];
+
+		if (cluster_wants(c, i) && is_wanted(s) && s->mend_at <= c->now &&
+			is_free(c, gate_for(s->main.unfit)))
 			return i;
 	}
 	return SLOT_ALL;

@@ -503,15 +503,6 @@ static bool turn_and_settle(struct cluster *c, uint32_t i)
 	return true;
 }
 
-static bool advance_one_slot(struct cluster *c)
-{
-	struct slot *s = &c->slots[c->rollout.scope];
-
-	if (rollout_has_turned(c, s) || s->other.state != WORKER_NONE || worker_is_going(&s->main))
-		return false;
-	return turn_and_settle(c, c->rollout.scope);
-}
-
 /* Are all workers ready that will be? */
 static bool is_there(const struct cluster *c)
 {
@@ -538,8 +529,11 @@ bool rollout_advance(struct cluster *c)
 		finish_rollout(c);
 		return true;
 	}
-	if (r->scope != SLOT_ALL)
-		return advance_one_slot(c);
+	if (r->scope != SLOT_ALL) {
+		s = &c->slots[r->scope];
+		return !rollout_has_turned(c, s) && s->other.state == WORKER_NONE &&
+			!worker_is_going(&s->main) && turn_and_settle(c, r->scope);
+	}
 	if (r->at_end || canary_is_full(c))
 		return false;
 	if (r->cursor >= c->places)

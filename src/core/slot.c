@@ -48,17 +48,6 @@ struct worker *slot_find(struct cluster *c, uint32_t i, uint64_t id)
 	return NULL;
 }
 
-static void note_surprise(
-	struct cluster *c, uint32_t i, const struct worker *w, enum worker_event event)
-{
-	uint32_t bit = UINT32_C(1) << event;
-
-	if ((c->surprises[w->state] & bit) != 0)
-		return;
-	c->surprises[w->state] |= bit;
-	(void)actions_report(c->out, REPORT_SURPRISE, i, w->id);
-}
-
 bool slot_tell(struct cluster *c, uint32_t i, struct worker *w, enum worker_event event,
 	const struct moment *more)
 {
@@ -85,8 +74,10 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w, enum worker_even
 	count_worker(c, i, w, -1);
 	listed = worker_handle(w, event, &at);
 	count_worker(c, i, w, 1);
-	if (!listed)
-		note_surprise(c, i, w, event);
+	if (!listed && (c->surprises[w->state] & (UINT32_C(1) << event)) == 0) {
+		c->surprises[w->state] |= UINT32_C(1) << event;
+		(void)actions_report(c->out, REPORT_SURPRISE, i, w->id);
+	}
 	if (listed && event == ON_PROVEN && at.settings->ready == READY_AUTO)
 		generations_learn(&c->generations, w->generation, LESSON_SILENT);
 	if (!had_been_ready && worker_was_ready(w)) {
@@ -147,16 +138,6 @@ static void kill_worker(struct cluster *c, uint32_t i, struct worker *w)
 		(void)slot_tell(c, i, w, ON_KILL, &at);
 }
 
-/* Other slots wait no longer for a worker that takes so long to start (internal.h). */
-static void note_slow(struct cluster *c, uint32_t i, struct worker *w)
-{
-	if (line_waits_until(w) > c->now)
-		return;
-	count_worker(c, i, w, -1);
-	w->slow = true;
-	count_worker(c, i, w, 1);
-}
-
 /* If a worker of the command was seen to listen, before this one was born or since,
  * this one is not ready by time alone, unless it has `said` that it is ready. */
 static void note_lesson(const struct cluster *c, struct worker *w)
@@ -177,7 +158,12 @@ static void handle_due(struct cluster *c, uint32_t i, struct worker *w)
 	const struct generation *g;
 	enum worker_event event;
 
-	note_slow(c, i, w);
+	/* Other slots wait no longer for a worker that takes so long to start (internal.h). */
+	if (line_waits_until(w) <= c->now) {
+		count_worker(c, i, w, -1);
+		w->slow = true;
+		count_worker(c, i, w, 1);
+	}
 	note_lesson(c, w);
 	if (worker_due(w, c->lost) > c->now)
 		return;
