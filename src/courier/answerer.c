@@ -231,12 +231,6 @@ static void let_in(struct answerer *a, struct door *d, nsec_t now)
 	}
 }
 
-static void door_drop(struct answerer *a, size_t at)
-{
-	(void)close(a->doors[at].fd);
-	a->doors[at] = a->doors[--a->door_count];
-}
-
 /* ---- nclust ---- */
 
 /* The cluster's record, made with the first order for it; NULL: no memory. */
@@ -288,9 +282,12 @@ static bool make_room(struct answerer *a, size_t doors)
 
 static void drop_doors(struct answerer *a, const struct cluster *of)
 {
-	for (size_t i = a->door_count; i-- > 0;)
-		if (of == NULL || a->doors[i].cluster == of)
-			door_drop(a, i);
+	for (size_t i = a->door_count; i-- > 0;) {
+		if (of != NULL && a->doors[i].cluster != of)
+			continue;
+		(void)close(a->doors[i].fd);
+		a->doors[i] = a->doors[--a->door_count];
+	}
 }
 
 void answerer_obey(struct answerer *a, const char *order, size_t size, struct fdpass_message *m)
