@@ -1,9 +1,20 @@
 # SPDX-License-Identifier: MIT
 """The examples of etc/examples run as they are, and do what they say."""
+import glob
 import json
 import shutil
 
 from harness import *
+
+
+def test_all_files_are_without_mistakes():
+    """tests/e2e/wild/test_stacks.py starts those that are whole stacks."""
+    need_root()  # they name users
+    shutil.copytree(f"{SRC}/etc/examples", "examples")
+    found = [f for f in glob.glob("examples/**/*.ini", recursive=True) if "[cluster:" in read(f)]
+    assert len(found) > 10
+    for file in found:
+        nclust("config --check -c", file).ok()
 
 
 def test_compute_a_web_server_hands_what_takes_long_to_a_cluster_of_its_own():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The unit file that comes with nclust, as the real systemd runs it: hardened, with limits,
 sockets of its own, and over the death of nclust."""
+import glob
 import json
 import re
 import shutil
@@ -240,3 +241,15 @@ class TestUnit:
             unit.run("sh", "-c", "cp /usr/bin/python3 /srv/suid; chmod 4755 /srv/suid; "
                      "touch /tmp/met /dev/met")
             assert ("DONE" in unit.start().said()) == bool(more)
+
+    def test_the_example_with_php_fpm_and_nginx_which_become_another_user_themselves(self):
+        need("nginx")
+        php = need(next(iter(glob.glob("/usr/sbin/php-fpm[0-9]*")), "php-fpm"))
+        example = f"{SRC}/etc/examples/php-fpm"
+        unit = Unit("php", read(f"{example}/php-fpm.ini").replace("/usr/sbin/php-fpm8.2", php))
+        for name in ("fpm.conf", "nginx.conf"):
+            unit.systemd.write(f"/etc/nclust/{name}", read(f"{example}/{name}"))
+        unit.systemd.write("/srv/php/index.php", "<?php echo posix_geteuid();")
+        unit.start().nclust("restart", unit.name).ok()
+        assert unit.get(8080) == unit.run("id", "-u", "www-data").ok().strip()
+        unit.systemctl("stop", unit.unit).ok()
