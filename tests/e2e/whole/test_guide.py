@@ -217,6 +217,23 @@ def test_the_guide(section):
     assert listens() == (section in STAYS)
 
 
+def test_keys_for_those_who_come_from_other_programs_are_keys():
+    """The right columns of the tables: `key`s, and `key = value`s that nclust takes."""
+    need_root()  # files in /run
+    keys = set(re.findall("^;?([a-z][a-z-]*) = ", read(f"{SRC}/etc/nclust.ini"), re.M))
+    text, known = "[cluster:db]\ncommand = true\n", 0
+    for row in re.findall(r"^\.It .* Ta (.*)$", GUIDE.partition("Sh COMING FROM PM2")[2], re.M):
+        words = re.split(", ", re.split("[;:] ", row)[0])
+        lines = [w for w in words if " = " in w]
+        known += len(lines) + len(keys.intersection(words))
+        if lines:
+            command = [] if lines[0].startswith("command") else ["command = true"]
+            text += "\n".join((f"[cluster:c{known}]", *command, *lines, ""))
+    assert known > 80
+    write("it.ini", text.replace("PATH", path("x")).replace("COMMAND", "true").replace("CMD", "x"))
+    nclust("config --check -c it.ini").ok()
+
+
 def test_what_readme_points_to_is_there_and_the_guide_has_its_commands():
     readme = read(f"{SRC}/README.md")
     assert "README.md" in read(f"{SRC}/README")
