@@ -288,6 +288,21 @@ void listens_on_report(struct service *service, const struct report *r)
 			"opens no port: is that right? ('--ready alive' does not wait)");
 }
 
+/* Has the worker bound a port of TCP at which nobody listens?  Then it is to be a server. */
+static bool has_only_bound(const struct child *child)
+{
+	const struct listener_set *set = &child->service->sockets.learned;
+
+	for (size_t i = 0; i < set->count; i++) {
+		const struct listener *l = set->list[i];
+
+		if (learned_has(child, l) && l->has_key && l->key.type == SOCK_STREAM &&
+			socket_option(l->fd, SOL_SOCKET, SO_ACCEPTCONN) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* The worker may open no port, or only a unix path of its own, or use the sockets that it was passed
  * as they are: tells the core if it does nothing else, or serves by these. */
 static void look_if_portless(struct child *child, bool idle, bool serves)
@@ -302,7 +317,7 @@ static void look_if_portless(struct child *child, bool idle, bool serves)
 		(child->listening.uses == 0 && serves_loads_nothing(child, LOAD_PATIENCE) &&
 			(idle || age >= WORK_PATIENCE)))
 		child_tell(child, EVENT_IDLE, WHY_ITSELF);
-	else if (child->listening.uses != 0) /* it has bound a port, and must listen */
+	else if (has_only_bound(child))
 		child_tell(child, EVENT_REFUSED, WHY_ITSELF);
 	child->listening.awaited = is_starting(child);
 }
