@@ -235,20 +235,23 @@ const struct verb verbs[] = {
 	{
 		.name = "doctor",
 		.help = "try a command on this machine",
-		.manual = "Looks at kernel, container, limits and privileges, and says what "
-			  "nclust can do with each, and what this kernel lacks that newer ones "
-			  "have. Exits 1 if something prevents nclust from running. With a "
-			  "command, it runs that for some seconds under an nclust of its own, "
-			  "alone and as two copies, with the options of nclust that stand before "
-			  "'--', such as -l or --user. It reports what nclust notes of the "
-			  "program, whether the copies share its sockets, what it does on "
-			  "SIGTERM, with a request as well, and the command line to use. It waits "
-			  "2 s after each new socket, because another one may follow. It warns of "
-			  "programs that keep their state in themselves, of which only one copy "
-			  "should run, of logs and pid files that both copies write, and of a "
-			  "cookie or a session of socket.io that one of them does not know. Exits "
-			  "0 if copies of the program will work together, 1 if not, 127 if it is "
-			  "not found, 126 if it cannot be run.",
+		.manual =
+			"Looks at kernel, container, limits and privileges, and says what "
+			"nclust can do with each, and what this kernel lacks that newer ones "
+			"have. Exits 1 if something prevents nclust from running. With a "
+			"command, it runs that for some seconds under an nclust of its own, "
+			"alone and as two copies, with the options of nclust that stand before "
+			"'--', such as -l or --user. It reports what nclust notes of the "
+			"program, whether the copies share its sockets, what it does on "
+			"SIGTERM, with a request as well, and the command line to use. If SIGTERM "
+			"does not end it, doctor sends that once more to a copy without "
+			"interception and without Node's channel. It waits "
+			"2 s after each new socket, because another one may follow. It warns of "
+			"programs that keep their state in themselves, of which only one copy "
+			"should run, of logs and pid files that both copies write, and of a "
+			"cookie or a session of socket.io that one of them does not know. Exits "
+			"0 if copies of the program will work together, 1 if not, 127 if it is "
+			"not found, 126 if it cannot be run.",
 		.options = OPTIONS_ASK,
 		.words = WORDS_TRIAL,
 		.run = verb_doctor,
