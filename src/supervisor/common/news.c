@@ -235,6 +235,8 @@ static void say_event(const struct saying *s, const char *format, va_list args)
 		used = snprintf(text, sizeof(text), "%s: ", s->service->name);
 	vsnprintf(text + used, sizeof(text) - (size_t)used, format, args);
 	log_line(s->level, "%s", text);
+	if (h == NULL) /* nclust ends, and its clients are gone */
+		return;
 	buffer_clear(&h->scratch);
 	news_begin(&w, &h->scratch, s->event, s->level);
 	put_saying(&w, s);

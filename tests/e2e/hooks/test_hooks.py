@@ -135,6 +135,19 @@ def test_at_the_end_those_that_have_not_begun_are_told_apart():
     assert not os.path.exists("stopped")
 
 
+def test_how_many_were_lost_is_told_also_as_nclust_ends():
+    it = cluster("-n 1 --ready alive:1ms --on-scale 'sleep 999'", *NAP, clock=True)
+    for count in range(200):
+        it.call("scale", count=count % 2)
+        if it.happened("hooks-dropped"):
+            break
+    it.call("stop", no_wait=True)
+    it.event("state", state="stopped")
+    it.advance(2.1)
+    assert it.exit() == 0
+    assert it.says("1 hooks were not run")
+
+
 def test_what_a_hook_leaves_behind_is_ended_and_nobody_is_taken_for_a_worker():
     leave = "sleep 999 & echo $! >>left"
     it = cluster(f"-n 1 --ready notify --drain off --on-ready \"sh -c '{leave}; {leave}'\"",
