@@ -44,6 +44,21 @@ bool alone_has_port(const struct service *service)
 	return found;
 }
 
+bool alone_by_name(struct service *service)
+{
+	char why[STORE_TEXT];
+	const struct child *child;
+
+	for_each_child (child, children_of(service))
+		if (store_look(child->pid, false, why) == STORE_ITSELF) {
+			if (once_say(service->said, ONCE_RUNS_ONCE))
+				news_say_of(service, LOG_NOTE, "alone",
+					"%s, so it runs once ('-n auto': once for each CPU)", why);
+			return true;
+		}
+	return false;
+}
+
 /* Say it once, where it matters. */
 static void say_alone(struct service *service, const char *why)
 {

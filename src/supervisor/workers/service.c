@@ -233,7 +233,7 @@ static void follow_port(struct service *service)
 	struct error err;
 
 	if (service->stage.scaled || !cluster_next_settings(service->core)->workers_by_default ||
-		service_counts(service).workers != 1 || to.wanted <= 1)
+		service_counts(service).workers != 1 || to.wanted <= 1 || alone_by_name(service))
 		return;
 	if (service_step(service, &to, &err) == -1)
 		log_error("%s: %s", service->name, err.text);
