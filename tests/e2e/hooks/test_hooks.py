@@ -138,7 +138,7 @@ def test_at_the_end_those_that_have_not_begun_are_told_apart():
 def test_how_many_were_lost_is_told_also_as_nclust_ends():
     it = cluster("-n 1 --ready alive:1ms --on-scale 'sleep 999'", *NAP, clock=True)
     for count in range(200):
-        it.call("scale", count=count % 2)
+        it.call("scale", count=count % 2, no_wait=True)
         if it.happened("hooks-dropped"):
             break
     it.call("stop", no_wait=True)
