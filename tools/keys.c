@@ -207,8 +207,14 @@ static void put_index_of_verbs(struct buffer *out)
 	const struct verb *rows[VERBS_MAX];
 	size_t count = 0;
 
-	for (const struct verb *v = verbs; v->name != NULL && count < VERBS_MAX; v++)
+	for (const struct verb *v = verbs; v->name != NULL; v++) {
+		if (count == VERBS_MAX) {
+			(void)fprintf(stderr, "tools/keys.c: more verbs than VERBS_MAX\n");
+			out->failed = true;
+			return;
+		}
 		rows[count++] = v;
+	}
 	qsort(rows, count, sizeof(rows[0]), by_verb);
 	for (size_t i = 0; i < count; i++) {
 		(void)buffer_printf(

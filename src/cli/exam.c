@@ -100,13 +100,12 @@ bool exam_begin(const struct exam *e, bool apart)
 	const struct arguments *a = e->arguments;
 	const char *own[COUNT_OF(any)] = {NULL};
 
-	if (apart)
-		memcpy(own, nothing, sizeof(own));
-	else if (!e->named)
+	if (!e->named)
 		memcpy(own, any, sizeof(own));
-	if (!apart && trial_has_option(a->given, "--pass"))
+	if (trial_has_option(a->given, "--pass"))
 		own[2] = NULL;
-	return trial_start(e->trial, a->given, own, (const char *const *)(uintptr_t)a->command);
+	return trial_start(e->trial, a->given, apart ? nothing : own,
+		(const char *const *)(uintptr_t)a->command);
 }
 
 /* ---- sockets of ours ---- */

@@ -222,6 +222,8 @@ enum store {
  * "redis-server keeps its state in itself". */
 #define STORE_TEXT 200
 enum store store_look(pid_t pid, bool locks, char what[STORE_TEXT]);
+/* STORE_ITSELF alone, by names, which is a cheaper look. */
+bool store_is_known(pid_t pid, char what[STORE_TEXT]);
 /* Have both, or those below them, the same file open to append to it? */
 bool store_same_log(pid_t one, pid_t other, char path[STORE_TEXT]);
 

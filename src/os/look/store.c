@@ -67,18 +67,28 @@ static bool writes_file(pid_t pid, int append, const char *only, char *path, siz
 	return false;
 }
 
-enum store store_look(pid_t pid, bool locks, char what[STORE_TEXT])
+bool store_is_known(pid_t pid, char what[STORE_TEXT])
 {
 	pid_t tree[PROCESS_TREE_MOST];
 	size_t count = process_tree(pid, tree, PROCESS_TREE_MOST);
 	char name[PROCESS_NAME];
-	char path[STORE_TEXT - 32];
 
 	for (size_t i = 0; i < count; i++)
 		if (is_known(process_name(tree[i], name))) {
 			snprintf(what, STORE_TEXT, "%s keeps its state in itself", name);
-			return STORE_ITSELF;
+			return true;
 		}
+	return false;
+}
+
+enum store store_look(pid_t pid, bool locks, char what[STORE_TEXT])
+{
+	pid_t tree[PROCESS_TREE_MOST];
+	size_t count = process_tree(pid, tree, PROCESS_TREE_MOST);
+	char path[STORE_TEXT - 32];
+
+	if (store_is_known(pid, what))
+		return STORE_ITSELF;
 	if (locks && locks_are_held(tree, count)) {
 		snprintf(what, STORE_TEXT, "it holds the lock of a file");
 		return STORE_LOCK;

@@ -50,7 +50,7 @@ bool alone_by_name(struct service *service)
 	const struct child *child;
 
 	for_each_child (child, children_of(service))
-		if (store_look(child->pid, false, why) == STORE_ITSELF) {
+		if (store_is_known(child->pid, why)) {
 			if (once_say(service->said, ONCE_RUNS_ONCE))
 				news_say_of(service, LOG_NOTE, "alone",
 					"%s, so it runs once ('-n auto': once for each CPU)", why);
