@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #define QUERIES_MOST 65536       /* most bytes of held queries of a spare */
 #define PATIENCE (500 * MSEC)    /* with a worker that has no server and its stop signal */
@@ -70,6 +71,16 @@ static bool may_finish(const struct node_worker *w)
 		s->relay == NULL && s->ipc == IPC_AUTO;
 }
 
+/* Is there nothing on its way?  A worker that waits for the answer to a question, and for nothing
+ * else, has not finished. */
+static bool is_at_rest(const struct channel *c)
+{
+	int unread;
+
+	return c == NULL || c->io.fd == -1 ||
+		(queue_len(&c->out) == 0 && ioctl(c->io.fd, FIONREAD, &unread) == 0 && unread == 0);
+}
+
 static bool has_finished(const struct node_worker *w)
 {
 	struct remote r;
@@ -79,7 +90,8 @@ static bool has_finished(const struct node_worker *w)
 		process_tree(w->child->pid, tree, COUNT_OF(tree)) > 1)
 		return false;
 	remote_of(&r, w->child->pid);
-	return waits_for_nothing_but(&r, node_channel_inode(w->child));
+	return waits_for_nothing_but(&r, node_channel_inode(w->child)) &&
+		is_at_rest(w->child->channel);
 }
 
 /*
@@ -299,7 +311,7 @@ static void receive_node_message(
 	case NODEIPC_QUERY:
 		if (!w->online)
 			start_without_channel(w->child);
-		else if (!c->last)
+		else if (!c->last && !w->leaving) /* a socket that comes after the end throws */
 			node_query(w, m);
 		break;
 	case NODEIPC_BROKEN:

@@ -123,6 +123,27 @@ look();
     assert get().body == "open" and it.worker().pid == worker
 
 
+def test_who_waits_for_the_answer_to_its_question_has_not_finished():
+    it = cluster("-n 1 --ready alive:1ms", "node", write("asks.js", f"""
+const fs = require('fs');
+const look = () => {{
+  if (!fs.existsSync('open')) return setTimeout(look, 10);
+  require('http').createServer((q, r) => r.end('open')).listen({PORT});
+  fs.writeFileSync('asked', '');
+}};
+look();
+"""), clock=True)
+    worker = it.worker().pid
+    it.advance(10, step=1)
+    kill(it.pid, SIGSTOP)
+    write("open", "")
+    wait(lambda: os.path.exists(path("asked")) and lab.state(worker) == "S")
+    lab.clock.advance(10)
+    kill(it.pid, SIGCONT)
+    wait_listened()
+    assert get().body == "open" and it.worker().pid == worker
+
+
 def test_who_hears_messages_of_others_lives_on():
     it = cluster("-n 2 --ready alive:1ms --relay others", "node", write("hears.js", """
 process.on('message', (message) => console.log(message));
