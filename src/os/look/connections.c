@@ -558,9 +558,13 @@ enum activity connections_activity(
 	if (threads > 1) {
 		struct threads t = {
 			.process = *r, .all = all, .pid = r->tid, .found = ACTIVITY_WAITS};
+		const nsec_t ran = process_ran(r->tid);
 
 		t.process.inside = true;
-		return remote_run(r, -1, look_at_threads, &t) != -1 ? t.found : ACTIVITY_UNKNOWN;
+		if (remote_run(r, -1, look_at_threads, &t) == -1)
+			return ACTIVITY_UNKNOWN;
+		/* they were looked at one after the other: each may have waited for its turn just then */
+		return process_ran(r->tid) != ran ? ACTIVITY_RUNS : t.found;
 	}
 	found = of_call(r, r->tid, all);
 	/* a thread that ran when it was stopped has no call to restart */
