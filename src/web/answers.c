@@ -33,8 +33,7 @@ struct answer *answer_of(
 	return a;
 }
 
-/* Takes the body over. */
-static struct answer *answer_new(
+struct answer *answer_new(
 	const struct web *web, unsigned status, const char *type, struct buffer *body)
 {
 	struct MHD_Response *response = NULL;
@@ -195,6 +194,7 @@ static const struct page pages[] = {
 	{"/status", WANTS_STATUS, "application/json", make_json},
 	{"/events", WANTS_LIFE, "text/event-stream", NULL},
 	{"/history", WANTS_PAST, "application/json", make_json},
+	{"/samples", WANTS_SAMPLES, "application/json", NULL},
 	{"/metrics", WANTS_METRICS, "application/openmetrics-text; version=1.0.0; charset=utf-8",
 		make_openmetrics},
 	{"/metrics", WANTS_METRICS, "text/plain; version=0.0.4; charset=utf-8", make_prometheus},

@@ -97,7 +97,10 @@ enum wants {
 	WANTS_READINESS, /* a status of what readiness is made of */
 	WANTS_METRICS,   /* a status of what metrics are made of */
 	WANTS_PAST,      /* the events of nclust's history */
+	WANTS_SAMPLES,   /* what this process has kept */
 };
+
+struct web;
 
 /* An answer; several guests may read the same. */
 struct answer {
@@ -139,6 +142,23 @@ struct agent {
 	double free;  /* part of a weight at the last look (agent.c) */
 };
 
+/* ---- samples.c ---- */
+
+/* Of each cluster, in the last 15 minutes. */
+struct samples {
+	nsec_t due; /* the next one; NSEC_NEVER: none */
+	struct sampled **list;
+	size_t count;
+};
+
+/* Takes a sample from a status, if one is due. */
+void samples_take(struct samples *all, const char *json, size_t len);
+void samples_forget(struct samples *all);
+/* /samples */
+struct answer *samples_answer(const struct web *web);
+
+/* ---- the loop ---- */
+
 struct web {
 	struct ev_loop *loop;
 	struct mhd mhd;
@@ -151,6 +171,7 @@ struct web {
 	ev_timer timer;  /* for the earliest of these times, and when the library wants to run */
 	nsec_t sweep_at; /* each second, while there are guests; or 0 */
 	nsec_t ask_at;   /* when a question may be asked that waits; or 0 */
+	struct samples samples;
 
 	struct guest guests[GUESTS_MAX];
 	unsigned guest_count;
@@ -219,8 +240,8 @@ struct page {
 	const char *path;
 	enum wants wants;
 	const char *type;
-	/* Returns the HTTP status.  NULL: the page is the stream of events, or the page
-	 * for people. */
+	/* Returns the HTTP status.  NULL: the page is the stream of events, the samples, or the
+	 * page for people. */
 	unsigned (*make)(struct buffer *body, const char *json, size_t len);
 };
 /* NULL: no such page.  `accept` may be NULL. */
@@ -230,6 +251,9 @@ const struct page *page_find(const char *path, const char *accept);
  * NULL.  A response is taken over. */
 struct answer *answer_of(
 	const struct web *web, unsigned status, const char *type, struct MHD_Response *response);
+/* Takes the body over. */
+struct answer *answer_new(
+	const struct web *web, unsigned status, const char *type, struct buffer *body);
 struct answer *answer_text(const struct web *web, unsigned status, const char *text,
 	const char *header, const char *value);
 struct answer *answer_make(

@@ -125,7 +125,8 @@ static struct answer *refuse_request(const struct web *web, struct MHD_Connectio
 			"WWW-Authenticate", "Bearer");
 	if (page == NULL)
 		return answer_text(web, MHD_HTTP_NOT_FOUND,
-			"there is /, /healthz, /readyz, /metrics, /status, /events, /history\n",
+			"there is /, /healthz, /readyz, /metrics, /status, /events, "
+			"/history, /samples\n",
 			NULL, NULL);
 	return NULL;
 }
@@ -170,6 +171,8 @@ enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection, 
 	g->page = page_find(url, request_header(web, connection, "Accept"));
 	if (g->page->wants == WANTS_NOTHING)
 		return give_answer(web, g, page_answer(web));
+	if (g->page->wants == WANTS_SAMPLES)
+		return give_answer(web, g, samples_answer(web));
 	if (g->page->make == NULL && g->page->wants == WANTS_LIFE)
 		return give_answer(web, g, stream_begin(web, g));
 	g->question = web->question + 1;
@@ -268,14 +271,14 @@ void requests_ask(struct web *web)
 		(first == NULL || first->page->wants == WANTS_LIFE ||
 			web->agent.since < first->since);
 	web->ask_at = 0;
-	if (first == NULL && !agent)
+	if (first == NULL && !agent && (web->daemon == NULL || now < web->samples.due))
 		return;
 	if (now < web->next_ask) {
 		web->ask_at = web->next_ask;
 		return;
 	}
 	web->question++;
-	web->asked = agent ? WANTS_READINESS : first->page->wants;
+	web->asked = agent ? WANTS_READINESS : first != NULL ? first->page->wants : WANTS_STATUS;
 	buffer_init(&web->past, PAST_MAX);
 	if (web->asked == WANTS_LIFE || web->asked == WANTS_PAST)
 		request.method = METHOD_EVENTS;
@@ -339,6 +342,8 @@ void requests_on_answer(void *context, const char *json, size_t len)
 	web->next_ask = now + nsec_min(gap, GAP_MOST);
 	if (web->asked == WANTS_READINESS)
 		agent_answer(web, json, len);
+	if (web->asked == WANTS_STATUS && json != NULL)
+		samples_take(&web->samples, json, len);
 	for (unsigned i = 0; i < GUESTS_MAX; i++)
 		if (is_due(web, &web->guests[i]))
 			answer_all_like(web, web->guests[i].page, json, len);

@@ -3,6 +3,7 @@
 go, if it is set."""
 import base64
 import hashlib
+import json
 import os
 import re
 
@@ -22,7 +23,7 @@ def test_it_is_one_file_which_may_load_and_ask_nothing_but_nclust():
     served(1)
     with open(f"{SRC}/src/web/page.html") as f:
         text = f.read()
-    assert len(text.encode()) <= 40000
+    assert len(text.encode()) <= 46000
     assert not re.search("(src|href)=[\"']?(https?:)?//|@import|url\\(", text)
     got = get("/", WEB)
     assert (got.status, got.body) == (200, text)
@@ -41,11 +42,17 @@ def test_it_is_one_file_which_may_load_and_ask_nothing_but_nclust():
 
 def test_the_page_alone_is_sent_without_the_token():
     served(1, f"--ready alive:0s --http-token {write('token', TOKEN)}")
-    assert [get(at, WEB).status for at in ("/", "/status", "/history", "/events", "/metrics")] == [
-        200, 401, 401, 401, 401]
+    assert [get(at, WEB).status for at in (
+        "/", "/status", "/history", "/samples", "/events", "/metrics")] == [
+            200, 401, 401, 401, 401, 401]
 
 
 # ---- in a browser ----
+
+def unfold(page, name):
+    page.wait("(b => b && (b.click(), true))("
+              f"[...document.querySelectorAll('.fold')].find(b => b.innerText === '{name}'))")
+
 
 def row(pid):
     """JavaScript: the row of that worker in the table."""
@@ -62,6 +69,7 @@ def test_it_shows_what_status_shows_live_light_and_dark_and_is_quiet():
             ("ill", 'sh -c "echo no disk; exit 3"', 1, "alive:1s", ""))))
     page = Page(URL)
     page.shows("3 of 3 ready", "queue 0")
+    unfold(page, "web")
     for pid in it.pids("web"):
         page.wait(row(pid) + " != null")
 
@@ -88,7 +96,7 @@ def test_it_shows_what_status_shows_live_light_and_dark_and_is_quiet():
         page.shot("dark" if dark else "light")
     page.quiet()
     asked = {r.split("?")[0] for r in page.requests if not r.startswith("data:")}
-    assert asked == {URL + p for p in ("", "status", "events", "history")}
+    assert asked == {URL + p for p in ("", "status", "events", "history", "samples")}
     # a death shows at once, and so does who takes the place
     page.wait("following")
     old, spare = (next(w.pid for w in it.workers("web") if w.state == state)
@@ -97,6 +105,59 @@ def test_it_shows_what_status_shows_live_light_and_dark_and_is_quiet():
     page.wait(f"document.querySelector('#events ol').innerText.includes('{old} killed by SIGKILL')")
     page.wait(row(old) + " == null")
     page.wait(row(spare) + ".innerText.includes('ready')")
+
+
+FLEET = "".join(f"[cluster:{name}]\ncommand = {command}\nworkers = {count}\nready = alive:0s\n"
+                for name, command, count in (
+                    *((name, " ".join(NAP), 4) for name in ("web", "api", "queue", "cron", "feed")),
+                    ("store", "sh -c 'exec sleep 1000' --save ''", 1),
+                    ("mail", 'sh -c "echo no disk; exit 3"', 2)))
+
+
+def test_what_was_before_somebody_looked_is_kept_for_15_minutes():
+    it = start(f"--http {WEB}", ini=FLEET, clock=True)
+    it.event("all-ready", n=5)
+    for count in range(1, 65):
+        it.advance(15)
+        kept = wait(lambda: (s := json.loads(get("/samples", WEB).body)) and
+                    len(s["web"]) >= min(60, count) and s)
+    assert set(kept) == {"web", "api", "queue", "cron", "feed", "store", "mail"}
+    ago, cpu, memory, queue, served = kept["web"][0]
+    assert 840 <= ago <= 1000 and cpu >= 0 and memory > 0 and queue == 0 and served is None
+    assert [s[0] for s in kept["web"]] == sorted((s[0] for s in kept["web"]), reverse=True)
+
+
+@pytest.mark.nightly
+def test_a_cluster_that_is_well_is_one_line_and_what_is_wrong_comes_first():
+    it = start(f"--http {WEB}", ini=FLEET)
+    page = Page(URL)
+    page.shows("live, ")
+    page.wait("document.querySelector('#wrong').innerText.includes('no disk')")
+    # one cause is one row
+    page.wait("[...document.querySelectorAll('#wrong li')].filter(l => "
+              "l.innerText.includes('mail')).length === 1")
+    page.wait("document.querySelector('#clusters h2').innerText === 'mail'")
+    height = ("[...document.querySelectorAll('#clusters > *')].find(c => "
+              "c.innerText.startsWith('web')).offsetHeight")
+    assert page.eval(height) <= 60
+    assert page.eval("innerHeight") >= page.eval(
+        "document.querySelector('#clusters > :last-child').getBoundingClientRect().bottom")
+    page.shot("fleet")
+    unfold(page, "web")
+    page.wait(height + " > 200")
+    page.wait(row(it.pids("web")[0]) + ".offsetHeight > 0")
+    unfold(page, "store")
+    page.shows("--save ''")
+    page.shot("fleet-open")
+    page.size(390, 844)
+    page.open()
+    page.shows("4 of 4 ready")
+    page.fits()
+    page.wait("document.querySelector('#clusters > :last-child').getBoundingClientRect().bottom < 1100")
+    page.shot("fleet-390")
+    page.size(390, 844, dark=True)
+    page.shot("fleet-390-dark")
+    page.quiet()
 
 
 @pytest.mark.nightly
