@@ -172,6 +172,7 @@ struct web {
 	nsec_t sweep_at; /* each second, while there are guests; or 0 */
 	nsec_t ask_at;   /* when a question may be asked that waits; or 0 */
 	struct samples samples;
+	bool for_sample; /* the last request was for them alone */
 
 	struct guest guests[GUESTS_MAX];
 	unsigned guest_count;

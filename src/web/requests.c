@@ -278,6 +278,7 @@ void requests_ask(struct web *web)
 		return;
 	}
 	web->question++;
+	web->for_sample = first == NULL && !agent;
 	web->asked = agent ? WANTS_READINESS : first != NULL ? first->page->wants : WANTS_STATUS;
 	buffer_init(&web->past, PAST_MAX);
 	if (web->asked == WANTS_LIFE || web->asked == WANTS_PAST)
@@ -339,7 +340,8 @@ void requests_on_answer(void *context, const char *json, size_t len)
 	}
 	if (gap < GAP)
 		gap = GAP;
-	web->next_ask = now + nsec_min(gap, GAP_MOST);
+	if (!web->for_sample) /* no guest is to wait for that */
+		web->next_ask = now + nsec_min(gap, GAP_MOST);
 	if (web->asked == WANTS_READINESS)
 		agent_answer(web, json, len);
 	if (web->asked == WANTS_STATUS && json != NULL)
