@@ -162,6 +162,8 @@ struct exam {
 	uint64_t first;    /* the worker's id */
 	bool ended;        /* the program has ended by itself */
 	bool notifies;     /* it sends READY=1 */
+	bool node;         /* it has been a worker of Node's cluster */
+	bool primary;      /* tried without that: the program is a primary by itself */
 	bool loads;        /* at first it answered 503 */
 	bool takes_passed; /* the worker has accepted from a socket that nclust made */
 	struct exam_place places[HELD_MAX];

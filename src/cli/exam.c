@@ -60,6 +60,12 @@ json_t *exam_end_of(const struct exam *e, uint64_t worker)
 	return trial_event(e->trial, worker, "exited");
 }
 
+/* What the status says of the worker in that slot. */
+static json_t *status_of(const struct exam *e, size_t slot)
+{
+	return json_array_get(json_object_get(trial_cluster(e->trial), "workers"), slot);
+}
+
 /* ---- the instance ---- */
 
 /* Has nclust said the same before? */
@@ -98,12 +104,14 @@ bool exam_begin(const struct exam *e, bool apart)
 		"-l", "127.0.0.1:0", "--pass", "systemd server-starter einhorn", NULL};
 	static const char *const nothing[] = {"--intercept", "off", "--ipc", "off", NULL};
 	const struct arguments *a = e->arguments;
-	const char *own[COUNT_OF(any)] = {NULL};
+	const char *own[COUNT_OF(any) + 2] = {NULL};
+	const size_t first = e->primary ? 2 : 0;
 
+	memcpy(own, nothing + 2, first * sizeof(*own)); /* no channel */
 	if (!e->named)
-		memcpy(own, any, sizeof(own));
+		memcpy(own + first, any, sizeof(any));
 	if (trial_has_option(a->given, "--pass"))
-		own[2] = NULL;
+		own[first + 2] = NULL;
 	return trial_start(e->trial, a->given, apart ? nothing : own,
 		(const char *const *)(uintptr_t)a->command);
 }
@@ -264,6 +272,7 @@ static void look_at_worker(struct exam *e, struct watch *w)
 		w->worked = now;
 	find_places(e, &w->visits);
 	e->notifies = field_is_true(trial_cluster(e->trial), "notify_seen");
+	e->node |= json_is_object(json_object_get(status_of(e, 0), "node"));
 	if (e->notifies != notified || e->place_count != places)
 		w->changed = now;
 	look_at_answer(e, w);
@@ -358,17 +367,19 @@ static void tell_start(struct exam *e)
 			"--ready http:/ keeps clients away until it has loaded, or http: with a "
 			"path that tells",
 			"503: it opens its port before it can serve");
+	if (e->primary)
+		facts_add(e->facts, FACT_WARN, "primary",
+			"--ipc off lets it be; run one copy, which has workers of its own",
+			"opens its port only where it is the primary of Node's cluster itself");
 	tell_unproven(e);
 	tell_store(e);
 	report_sockets(e);
 }
 
-void exam_start(struct exam *e)
+static void run_first(struct exam *e)
 {
 	struct watch w = {.asked = -1};
 
-	e->named = trial_has_option(e->arguments->given, "-l") ||
-		trial_has_option(e->arguments->given, "--listen");
 	if (!exam_begin(e, false))
 		return;
 	send_visitors(e, &w.visits);
@@ -377,17 +388,34 @@ void exam_start(struct exam *e)
 	for (size_t i = 0; i < w.visits.count; i++)
 		fd_close(&w.visits.fds[i]);
 	fd_close(&w.asked);
-	if (e->trial->over)
-		return;
 	e->ended = exam_end_of(e, e->first) != NULL;
-	tell_start(e);
+}
+
+void exam_start(struct exam *e)
+{
+	const struct arguments *a = e->arguments;
+
+	e->named = trial_has_option(a->given, "-l") || trial_has_option(a->given, "--listen");
+	run_first(e);
+	/* A worker of Node's cluster that opens no port: does the program as its own primary?  If not,
+	 * the first way is right. */
+	for (unsigned i = 0; i < 2 && e->node && e->place_count == 0 && !e->trial->over &&
+		!trial_has_option(a->given, "--ipc");
+		i++) {
+		e->primary = i == 0;
+		trial_end(e->trial);
+		trial_begin(e->trial, a->runtime_directory);
+		run_first(e);
+	}
+	if (!e->trial->over)
+		tell_start(e);
 }
 
 /* ---- a second copy ---- */
 
 /* A second copy beside the first: is it ready, and at the same sockets? */
 
-#define SECOND_MOST 12            /* seconds until the second copy is ready */
+#define SECOND_MOST 15            /* seconds until the second copy is ready, also without a port */
 #define SOCKETS_MOST (3 * SECOND) /* from there until it has all sockets that the first has */
 
 static enum exam_share find_share(const struct held_socket *s, const struct held *second)
@@ -422,9 +450,7 @@ static bool compare_copies(struct exam *e, uint64_t worker)
 /* What nclust has seen the second copy wait for, "the lock of ..."; "": nothing. */
 static const char *second_waits_for(const struct exam *e)
 {
-	json_t *workers = json_object_get(trial_cluster(e->trial), "workers");
-
-	return field_raw(json_array_get(workers, 1), "waits_for");
+	return field_raw(status_of(e, 1), "waits_for");
 }
 
 /* Wait until the second copy is ready, has ended, or waits for a lock.  Returns its id; 0:

@@ -358,7 +358,7 @@ static const char *how_many(const struct exam *e)
 {
 	const char *const *given = e->arguments->given;
 
-	if (!exam_copies_work(e))
+	if (!exam_copies_work(e) || e->primary)
 		return "1";
 	return e->place_count == 0 || trial_has_option(given, "-n") ||
 			trial_has_option(given, "--workers")
@@ -380,10 +380,10 @@ json_t *exam_command_line(const struct exam *e)
 		add_word(words, *word);
 	if (count != NULL)
 		add_option(words, "-n", count);
-	if (e->moves) { /* perhaps because nclust holds its port */
+	if (e->moves) /* perhaps because nclust holds its port */
 		add_option(words, "--intercept", "off");
+	if (e->moves || e->primary)
 		add_option(words, "--ipc", "off");
-	}
 	if (!e->beside) {
 		add_option(words, "--surge", "0");
 		add_option(words, "--max-unavailable", "1");

@@ -278,6 +278,8 @@ static void log_portless(const struct child *child, enum once fact, const char *
 	news_say_worker(child, LOG_NOTE, "not-listening", "worker %d %s", (int)child->pid, text);
 }
 
+#define OPENS_NONE "opens no port: is that right? ('--ready alive' does not wait)"
+
 void listens_on_report(struct service *service, const struct report *r)
 {
 	const struct child *child =
@@ -285,7 +287,10 @@ void listens_on_report(struct service *service, const struct report *r)
 
 	if (child != NULL && child->listening.awaited)
 		log_portless(child, ONCE_OPENS_NONE,
-			"opens no port: is that right? ('--ready alive' does not wait)");
+			/* Node's: a primary may be to give it its connections */
+			child->trap.exclusive && !once_said(service->said, ONCE_NO_PRIMARY)
+				? OPENS_NONE "; " TROUBLE_OWN_PRIMARY
+				: OPENS_NONE);
 }
 
 /* Has the worker bound a port of TCP at which nobody listens?  Then it is to be a server. */

@@ -143,6 +143,12 @@ static void take_due_step(struct node_worker *w, nsec_t now)
 		return;
 	}
 	w->leave_at = 0;
+	if (!child_is_stopping(w->child) && !ports_any(w->child, false) &&
+		once_say(w->child->service->said, ONCE_NO_PRIMARY))
+		log_worker(w->child, LOG_NOTE,
+			"worker %d waits for nothing but messages of a primary, and is let "
+			"go: " TROUBLE_OWN_PRIMARY,
+			(int)w->child->pid);
 	to = node_writer(w, &line);
 	nodeipc_put_disconnect(&to, node_next_seq(w));
 	w->leaving = node_send(w, &line, -1) == 0;

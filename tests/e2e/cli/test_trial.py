@@ -428,6 +428,14 @@ REAL = (
      nightly),
     ("", f"node {server('plain.js')} PORT", {"sockets.0.how": "taken over"},
      "nclust -n auto --", 0, nightly),
+    ("", f"node {server('sticky.js')} PORT", {
+        "=primary": "^warn opens its port only where it is the primary.*; --ipc off",
+        "sockets.0.how": "taken over", "=start": None}, "nclust -n 1 --ipc off --", 0, ""),
+    ("", f"node {server('sticky.js')} PORT ticks", {"=primary": "^warn opens its port"},
+     "nclust -n 1 --ipc off --", 0, ""),
+    # a right one without a port
+    ("", "node queue.js", {"=primary": None, "=second copy": "^ok ready"},
+     "nclust --ready alive --", 0, nightly),
     ("", "node sessions.js PORT", {
         "=cookie": "^warn one copy does not know what another has set: a secret made at its start.*"},
      "nclust -n auto --", 0, ""),
@@ -475,6 +483,7 @@ class TestTrials:
             write("deaf.py", DEAF)
             write("int.js", INT)
             write("sessions.js", SESSIONS)
+            write("queue.js", "setInterval(() => {}, 100)")
             for name in ("app.data", "deps_cache_v2"):
                 sqlite3.connect(name).execute("create table t (a)")
             for store in ("redis-server", "mosquitto"):

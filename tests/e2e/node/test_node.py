@@ -59,6 +59,28 @@ def test_one_that_is_its_own_primary_is_told_what_to_do():
     assert it.says("to let the program be its own: workers = 1, ipc = off")
 
 
+STICKY = server("sticky.js")
+
+
+@pytest.mark.parametrize("ticks, said", (
+    ((), "waits for nothing but messages of a primary, and is let go: "),
+    (("ticks",), "opens no port: is that right? ('--ready alive' does not wait); ")))
+def test_one_whose_primary_was_to_hand_it_connections_is_told_what_to_do(ticks, said):
+    it = start("-n 2", "node", STICKY, PORT, *ticks, clock=True)
+    it.event("started", n=2)
+    wait(lambda: it.cluster().workers[0].get("node") or it.happened("exited"))
+    for _ in range(20):
+        if not it.says(said):
+            it.advance(1)
+    it.logged(f"{said}nclust is the primary of Node's cluster module, and runs no code of one; "
+              "to let the program be its own: workers = 1, ipc = off")
+    assert it.log().count("ipc = off") == 1
+    it.stop()
+    it = start("-n 1 --ipc off", "node", STICKY, PORT, *ticks, name="own")
+    it.wait_ready()
+    assert get().pid != it.pids()[0]
+
+
 @pytest.mark.parametrize("said", ("{topic: 'log4js:message', data: 'lost'}", "'ready'"))
 def test_messages_to_a_primary_that_is_nobody_are_told_of_once(said):
     write("logs.js", f"""
