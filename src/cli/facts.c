@@ -273,7 +273,7 @@ static int install_listener(void *privileged)
 
 	if (!*(const bool *)privileged && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		return -1;
-	fd = seccomp_install(false);
+	fd = seccomp_install(SECCOMP_BINDS);
 	return fd == -1 ? -1 : 0;
 }
 

@@ -58,6 +58,11 @@ void moment_uses(struct child *child, struct listener *l, enum listener_use use)
 	fallback_on_uses(child, use);
 }
 
+void moment_connects(struct child *child, int trap)
+{
+	steer_on_connects(child, trap);
+}
+
 void moment_release(struct child *child)
 {
 	intercept_on_release(child);

@@ -642,14 +642,12 @@ int reuseport_set_turns(int fd, const unsigned *weights, unsigned count)
 	return program != -1 && reuseport_attach(fd, program) == 0 ? 0 : -1;
 }
 
-int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client, unsigned place)
+int reuseport_aim(int fd, const unsigned *weights, unsigned count, const union endpoint *client,
+	unsigned place)
 {
 	struct program p = {.n = 0};
-	union endpoint from;
 
-	if (endpoint_own(client, &from) == 0)
-		return -1;
-	put_target(&p, &from, place);
+	put_target(&p, client, place);
 	if (put_shares(&p, weights, count) == -1)
 		return -1;
 	return set_filter(fd, SO_ATTACH_REUSEPORT_CBPF, p.list, p.n);

@@ -33,9 +33,11 @@ void reuseport_mute(int fd);
 /* Let new connections go to place i in proportion to weights[i]; at least one weight
  * is not 0.  `fd` is any member; MPTCP cannot (EOPNOTSUPP).  -1 and errno. */
 int reuseport_share(int fd, const unsigned *weights, unsigned count);
-/* reuseport_share(), but a connection from the address to which `client` is bound
- * (TCP of this machine) goes to `place`, whatever its weight. */
-int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client, unsigned place);
+/* reuseport_share(), but a connection from the address `client` (TCP of this machine) goes to
+ * `place`, whatever its weight. */
+union endpoint;
+int reuseport_aim(int fd, const unsigned *weights, unsigned count, const union endpoint *client,
+	unsigned place);
 /* The same in turn, not by chance: socket i gets weights[i] connections of each round.
  * Requires CAP_BPF, and no seccomp filter against it; -1 and errno. */
 int reuseport_set_turns(int fd, const unsigned *weights, unsigned count);

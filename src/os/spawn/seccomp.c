@@ -28,23 +28,24 @@ struct calls {
 	uint32_t mask; /* of the number; x32 is x86-64 with a bit set */
 	uint32_t bind;
 	uint32_t listen;
+	uint32_t connect;
 	uint32_t setsockopt[2];
 	uint32_t socketcall;
 };
 
 static const struct calls kinds[] = {
 #if defined(__x86_64__)
-	{AUDIT_ARCH_X86_64, 0xbfffffff, 49, 50, {54, 541}, 0},
-	{AUDIT_ARCH_I386, ~0U, 361, 363, {366, 0}, 102},
+	{AUDIT_ARCH_X86_64, 0xbfffffff, 49, 50, 42, {54, 541}, 0},
+	{AUDIT_ARCH_I386, ~0U, 361, 363, 362, {366, 0}, 102},
 #elif defined(__i386__)
-	{AUDIT_ARCH_I386, ~0U, 361, 363, {366, 0}, 102},
+	{AUDIT_ARCH_I386, ~0U, 361, 363, 362, {366, 0}, 102},
 #elif defined(__aarch64__)
-	{AUDIT_ARCH_AARCH64, ~0U, 200, 201, {208, 0}, 0},
-	{AUDIT_ARCH_ARM, ~0U, 282, 284, {294, 0}, 0},
+	{AUDIT_ARCH_AARCH64, ~0U, 200, 201, 203, {208, 0}, 0},
+	{AUDIT_ARCH_ARM, ~0U, 282, 284, 283, {294, 0}, 0},
 #elif defined(__riscv) && __riscv_xlen == 64
-	{AUDIT_ARCH_RISCV64, ~0U, 200, 201, {208, 0}, 0},
+	{AUDIT_ARCH_RISCV64, ~0U, 200, 201, 203, {208, 0}, 0},
 #else
-	{0, 0, 0, 0, {0, 0}, 0}, /* no call has this arch: not supported */
+	{0, 0, 0, 0, 0, {0, 0}, 0}, /* no call has this arch: not supported */
 #endif
 };
 
@@ -110,8 +111,14 @@ static void put_socketcall(struct program *p, uint32_t number)
 	put_end(p, SECCOMP_RET_ALLOW);
 }
 
+static void put_call(struct program *p, uint32_t number)
+{
+	put_test(p, number, 0, 1);
+	put_end(p, SECCOMP_RET_USER_NOTIF);
+}
+
 /* Add one architecture's calls.  The architecture is loaded, here and at the next row. */
-static void add_row(struct program *p, const struct calls *c, bool v6only_too)
+static void add_row(struct program *p, const struct calls *c, enum seccomp_calls which)
 {
 	const unsigned short start = p->count;
 
@@ -119,13 +126,16 @@ static void add_row(struct program *p, const struct calls *c, bool v6only_too)
 	put_load(p, offsetof(struct seccomp_data, nr));
 	if (c->mask != ~0U)
 		put_instruction(p, BPF_ALU | BPF_AND | BPF_K, c->mask);
-	put_test(p, c->bind, 1, 0);
-	put_test(p, c->listen, 0, 1);
-	put_end(p, SECCOMP_RET_USER_NOTIF);
+	if (which == SECCOMP_CONNECTS) {
+		put_call(p, c->connect);
+	} else {
+		put_call(p, c->bind);
+		put_call(p, c->listen);
+	}
 	for (size_t i = 0; i < COUNT_OF(c->setsockopt); i++)
-		if (v6only_too && c->setsockopt[i] != 0)
+		if (which == SECCOMP_BINDS_V6ONLY && c->setsockopt[i] != 0)
 			put_v6only(p, c->setsockopt[i]);
-	if (c->socketcall != 0)
+	if (which != SECCOMP_CONNECTS && c->socketcall != 0)
 		put_socketcall(p, c->socketcall);
 	put_end(p, SECCOMP_RET_ALLOW);
 	p->code[start].jf = (uint8_t)(p->count - start - 1);
@@ -140,7 +150,7 @@ bool seccomp_waits_killable(void)
 		errno == EFAULT;
 }
 
-int seccomp_install(bool v6only_too)
+int seccomp_install(enum seccomp_calls which)
 {
 	unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
 	struct program program;
@@ -153,7 +163,7 @@ int seccomp_install(bool v6only_too)
 	program.count = 0;
 	put_load(&program, offsetof(struct seccomp_data, arch));
 	for (size_t i = 0; i < COUNT_OF(kinds); i++)
-		add_row(&program, &kinds[i], v6only_too);
+		add_row(&program, &kinds[i], which);
 	put_end(&program, SECCOMP_RET_ALLOW); /* an architecture of no row */
 	prog = (struct sock_fprog){program.count, program.code};
 	fd = (int)trycall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
@@ -194,6 +204,8 @@ static void decode_call(struct seccomp_notice *n, const struct seccomp_data *dat
 		return;
 	if (number == c->bind)
 		n->call = SECCOMP_BIND;
+	if (number == c->connect)
+		n->call = SECCOMP_CONNECT;
 	if (number == c->setsockopt[0] || number == c->setsockopt[1]) {
 		n->call = SECCOMP_V6ONLY;
 		n->at = data->args[3];

@@ -11,12 +11,14 @@
  * seccomp(2) with SECCOMP_RET_USER_NOTIF, see seccomp_unotify(2).  Only bind
  * and listen are trapped, in all forms that the machine knows (x86-64, x32,
  * i386 and its socketcall(2); AArch64 and ARM; RISC-V), and on request
- * setsockopt(IPV6_V6ONLY).
+ * setsockopt(IPV6_V6ONLY); or connect alone, but not as a socketcall(2).
  */
+enum seccomp_calls { SECCOMP_BINDS, SECCOMP_BINDS_V6ONLY, SECCOMP_CONNECTS };
 enum seccomp_call {
 	SECCOMP_BIND,
 	SECCOMP_LISTEN,
 	SECCOMP_V6ONLY,
+	SECCOMP_CONNECT,
 	SECCOMP_ARGUMENTS, /* socketcall(2): its arguments are in the caller's memory */
 };
 
@@ -25,7 +27,8 @@ struct seccomp_notice {
 	pid_t tid; /* the calling thread, in our pid namespace; 0: not in it */
 	enum seccomp_call call;
 	int fd;
-	uint64_t at;   /* BIND: of the sockaddr; V6ONLY: of the value; ARGUMENTS: of the words */
+	uint64_t
+		at; /* BIND, CONNECT: of the sockaddr; V6ONLY: of the value; ARGUMENTS: of the words */
 	uint32_t size; /* bytes at that address */
 	int backlog;   /* LISTEN */
 };
@@ -35,7 +38,7 @@ struct seccomp_notice {
  * become.  Returns the notify descriptor (CLOEXEC); -1 and errno: EBUSY: another filter in
  * force has a listener already; EACCES: neither CAP_SYS_ADMIN nor no_new_privs; EINVAL, ENOSYS: not supported.  Async-signal-safe.
  */
-int seccomp_install(bool v6only_too);
+int seccomp_install(enum seccomp_calls which);
 
 /* Receive one trapped call.  1; 0: none waits, or its caller has gone; -1 and errno.
  * Call it only when poll(2) has reported one: else it blocks. */

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/nsec.h"
+#include "os/spawn/seccomp.h"
 #include "os/place/statefile.h"
 
 #include <limits.h>
@@ -53,14 +54,14 @@ struct spawn_fd {
 #define SPAWN_FDS_MAX 68
 #define SPAWN_ENTERED 512
 
-/* Trapping the child's bind(2) and listen(2), see os/spawn/seccomp.h.  The child
+/* Trapping the child's bind(2) and listen(2), or connect(2), see os/spawn/seccomp.h.  The child
  * makes the notify descriptor, and sends it to us by the plan's channel. */
 struct spawn_trap {
 	bool privileged; /* CAP_SYS_ADMIN; else no_new_privs is set */
-	bool v6only_too; /* trap setsockopt(IPV6_V6ONLY) as well */
-	bool must;       /* without the trap the spawn fails */
-	int fd;          /* the notify descriptor: the caller's, or -1 */
-	int error;       /* why `fd` is -1 */
+	enum seccomp_calls which;
+	bool must; /* without the trap the spawn fails */
+	int fd;    /* the notify descriptor: the caller's, or -1 */
+	int error; /* why `fd` is -1 */
 };
 
 struct spawn_plan {

@@ -386,7 +386,7 @@ static int set_trap(const struct spawn_trap *trap, int channel)
 
 	if (!trap->privileged && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		return -1;
-	fd = seccomp_install(trap->v6only_too);
+	fd = seccomp_install(trap->which);
 	error = fd == -1 ? errno : 0;
 	/* a filter whose listener is closed would make each bind(2) fail */
 	if (fdpass_send(channel, &error, sizeof(error), &fd, fd != -1 ? 1 : 0) == -1)

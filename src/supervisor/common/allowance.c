@@ -21,7 +21,7 @@
 struct rests {
 	ev_timer timer;
 	struct child *child;
-	allowance_rest *list[3]; /* NULL: free */
+	allowance_rest *list[4]; /* NULL: free */
 };
 
 /* The entry of that rest, or NULL. */

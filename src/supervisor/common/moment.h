@@ -53,6 +53,8 @@ int moment_prepare(struct child *child, struct birth *birth, struct error *err);
 void moment_born(struct child *child, struct birth *birth);
 /* What the worker does with a listener. */
 void moment_uses(struct child *child, struct listener *l, enum listener_use use);
+/* A connect(2) of the command that checks the worker waits in that trap, to be answered now. */
+void moment_connects(struct child *child, int trap);
 /* ACTION_RELEASE: let a worker go on that intercept holds in its listen(2). */
 void moment_release(struct child *child);
 /* ACTION_DRAIN: drain the worker within that time, if `signal` is 0.  ACTION_SIGNAL: send

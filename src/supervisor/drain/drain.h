@@ -97,6 +97,7 @@ void steer_on_drop(struct service *service);
 /* Gives a worker that will start the lane for its generation and slot. */
 void steer_choose_lane(struct child *child);
 void steer_left(struct child *child); /* a worker is gone */
+void steer_on_connects(struct child *child, int trap);
 void steer_on_uses(struct child *child, struct listener *l, enum listener_use use);
 
 /* Wakes other workers that share a socket of this lane.  Called when a worker of the lane has ended

@@ -42,6 +42,7 @@ struct steer {
 	unsigned slots;    /* so many slots have sockets of their own; 0: workers share them */
 	bool mute_at_once; /* a worker of this rollout did not become quiet by itself */
 	bool clients_stay; /* most clients keep their connections: the new generation has own sockets */
+	bool leads;        /* the command of `ready` connects to the worker that it asks */
 	bool holds;        /* no worker has passed its `ready` probe: clients wait */
 	nsec_t unready_since;  /* since when there is none; or 0 */
 	bool new_alone;        /* the new generation alone gets connections */

@@ -353,7 +353,8 @@ static bool has_sockets(const struct service *service)
 }
 
 /* Are clients to wait until a worker has passed its `ready` probe?  At most start-timeout, and not
- * while an old worker still takes them.  A command may ask as any client does, and would wait, too. */
+ * while an old worker still takes them.  A command that was not seen to be led may ask as any client
+ * does, and would wait, too. */
 static bool wants_to_hold(struct steer *s)
 {
 	const struct cluster *core = s->service->core;
@@ -361,7 +362,7 @@ static bool wants_to_hold(struct steer *s)
 	const struct child *c;
 
 	if (s->slots == 0 || cluster_ready(core) > 0 || settings->ready != READY_PROBE ||
-		settings->ready_probe.kind == PROBE_EXEC ||
+		(settings->ready_probe.kind == PROBE_EXEC && !s->leads) ||
 		cluster_state(core) == CLUSTER_STOPPING) {
 		s->unready_since = 0;
 		return false;
@@ -604,6 +605,7 @@ void steer_on_adopted(struct service *service)
 
 void steer_on_reloaded(struct service *service)
 {
+	service->traffic.steer.leads = false; /* it may be another command */
 	if (service->stage.live && service->accepting == NULL)
 		steer_look(steer_of(service));
 }

@@ -7,6 +7,7 @@
 #include "os/clock.h"
 #include "os/socket/sockdiag.h"
 #include "protocol/json.h"
+#include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/health/internal.h"
@@ -87,12 +88,27 @@ const char *health_probe_text(char to[96], const struct probe *probe)
 
 /* ---- exec ---- */
 
+static void rest_or_hear(struct child *child, bool over)
+{
+	helper_hear(child->health->helper, over);
+}
+
+static void on_connect(void *owner, int trap)
+{
+	struct child *child = owner;
+	nsec_t begun = allowance_begin();
+
+	moment_connects(child, trap);
+	allowance_end(child, rest_or_hear, begun, "has a check that connects");
+}
+
 static void on_command_over(void *owner, const struct pidfd_end *end, bool late)
 {
 	struct child *child = owner;
 	char text[64];
 	const char *why = helper_failure(text, end, late ? "no answer in time" : NULL);
 
+	allowance_stop(child, rest_or_hear);
 	child->health->helper = NULL;
 	check_answered(child, why == NULL, why);
 }
@@ -122,6 +138,7 @@ int health_exec(struct child *child, const struct probe *probe, struct error *er
 		.silent = true,
 		.patience = s->check_timeout,
 		.over = on_command_over,
+		.connects = child->trap.fd != -1 ? on_connect : NULL,
 		.owner = child,
 	};
 
@@ -131,6 +148,12 @@ int health_exec(struct child *child, const struct probe *probe, struct error *er
 		return error_set(err, ENOMEM, "its health");
 	put_facts(&facts, child);
 	h->helper = helper_start(&plan, err);
+	if (h->helper != NULL && h->proving && child->traffic.own && h->helper->trap == -1 &&
+		once_say(child->service->said, ONCE_CHECK_DENIED))
+		news_say_of(child->service, LOG_WARN, "check-denied",
+			"connections of '%.80s' cannot be trapped (see 'intercept'), so they may "
+			"reach any worker, and a new one gets clients early: use tcp or http:",
+			probe->text);
 	return h->helper != NULL ? 0 : -1;
 }
 
@@ -303,7 +326,7 @@ static void go_on_with(struct child *child)
 	if (h != NULL && *h->hang != '\0')
 		child->hang = h->hang;
 	if (h != NULL && h->helper != NULL && h->helper->over == NULL)
-		helper_claim(h->helper, on_command_over, child);
+		helper_claim(h->helper, on_command_over, on_connect, child);
 	if (child_view(child).state == SLOT_STARTING)
 		health_prove(child);
 }
@@ -330,6 +353,7 @@ void health_on_gone(struct child *child)
 
 	if (h == NULL)
 		return;
+	allowance_stop(child, rest_or_hear);
 	if (h->helper != NULL)
 		helper_forget(h->helper);
 	stall_free(h);

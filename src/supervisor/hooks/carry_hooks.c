@@ -11,7 +11,7 @@
 static const struct plain_row helper_rows[] = {
 	PLAIN_MUST(1, helper, job.pid, SIGNED), PLAIN_MUST(2, helper, job.pidfd, FD),
 	PLAIN(3, helper, job.due, SIGNED), PLAIN(4, helper, job.late, BOOL),
-	PLAIN(5, helper, file, HEAP), /* 6 was another one */
+	PLAIN(5, helper, file, HEAP), PLAIN(7, helper, trap, FD), /* 6 was another one */
 };
 
 const struct carried carried_helper = {

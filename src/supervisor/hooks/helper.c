@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "config/value.h"
+#include "os/privilege.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/capture.h"
@@ -10,6 +11,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/capability.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +25,8 @@ static void on_over(void *owner, const struct pidfd_end *end)
 	if (end == NULL)
 		return; /* its end comes */
 	list_remove(h->job.sup->commands.helpers, h);
+	helper_hear(h, false);
+	fd_close(&h->trap);
 	if (h->over != NULL)
 		h->over(h->owner, end, h->job.late);
 	free(h->file);
@@ -43,7 +48,28 @@ const char *helper_failure(char text[64], const struct pidfd_end *end, const cha
 void helper_forget(struct helper *h)
 {
 	h->over = NULL;
+	helper_hear(h, false);
 	job_kill(&h->job);
+}
+
+void helper_hear(struct helper *h, bool on)
+{
+	if (h->trap == -1 || on == ev_is_active(&h->calls))
+		return;
+	(on ? ev_io_start : ev_io_stop)(h->job.sup->loop, &h->calls);
+}
+
+static void on_call(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct helper *h = watcher->data;
+	struct pollfd ready = {.fd = h->trap, .events = POLLIN};
+
+	(void)loop;
+	(void)revents;
+	if (poll(&ready, 1, 0) == 1 && (ready.revents & POLLIN) != 0)
+		h->connects(h->owner, h->trap);
+	else if ((ready.revents & POLLHUP) != 0)
+		helper_hear(h, false); /* no process of it lives */
 }
 
 /* ---- birth ---- */
@@ -98,6 +124,8 @@ static int spawn_helper(
 	int output[2] = {p->output[0], p->output[1]};
 	struct strings candidates;
 	struct spawn_failure failure;
+	struct spawn_trap trap = {
+		.privileged = privilege_has(CAP_SYS_ADMIN), .which = SECCOMP_CONNECTS, .fd = -1};
 	struct spawn_plan plan;
 	int got;
 
@@ -108,6 +136,7 @@ static int spawn_helper(
 	plan.argv = p->command->list;
 	plan.envp = environment;
 	plan.death_signal = SIGKILL;
+	plan.trap = p->connects != NULL ? &trap : NULL;
 	if (captured)
 		capture_open(p->service, &own, output);
 	if (captured && output[0] == -1) /* `accept = yes`: that has no pipe */
@@ -120,6 +149,7 @@ static int spawn_helper(
 	got = spawn(&plan, &h->job.pid, &h->job.pidfd, &failure);
 	if (got == -1)
 		spawn_explain(&failure, p->command->list[0], err);
+	h->trap = trap.fd;
 	strings_clear(&candidates);
 	if (captured) {
 		capture_close(sup, output);
@@ -138,6 +168,9 @@ static void init_job(struct helper *h, struct supervisor *sup)
 {
 	h->job.leads = true;
 	job_init(&h->job, sup, on_over, h);
+	ev_io_init(&h->calls, on_call, h->trap, EV_READ);
+	h->calls.data = h;
+	helper_hear(h, h->connects != NULL);
 }
 
 struct helper *helper_start(const struct helper_plan *p, struct error *err)
@@ -153,6 +186,7 @@ struct helper *helper_start(const struct helper_plan *p, struct error *err)
 		error_set(err, ENOMEM, "'%s'", p->command->list[0]);
 	} else {
 		h->over = p->over;
+		h->connects = p->connects;
 		h->owner = p->owner;
 		got = spawn_helper(h, p, environment, err);
 	}
@@ -180,17 +214,19 @@ void *helper_carried(struct carry_reader *r, void *owner)
 	(void)owner;
 	if (h == NULL)
 		return NULL;
-	h->job.pidfd = -1;
+	h->job.pidfd = h->trap = -1;
 	h->job.sup = sup;
 	h->next = sup->commands.helpers;
 	sup->commands.helpers = h;
 	return h;
 }
 
-void helper_claim(struct helper *h, helper_over *over, void *owner)
+void helper_claim(struct helper *h, helper_over *over, helper_connects *connects, void *owner)
 {
 	h->over = over;
+	h->connects = connects;
 	h->owner = owner;
+	helper_hear(h, connects != NULL);
 }
 
 void helpers_resume(struct supervisor *sup)

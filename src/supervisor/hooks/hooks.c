@@ -345,7 +345,7 @@ void hooks_on_go_on(struct supervisor *sup)
 	helpers_resume(sup);
 	for (struct hook_run *run = hooks->head; run != NULL; run = run->next)
 		if (run->helper != NULL)
-			helper_claim(run->helper, on_over, run);
+			helper_claim(run->helper, on_over, NULL, run);
 	if (hooks->queued > 0)
 		look_within(sup, 0);
 }

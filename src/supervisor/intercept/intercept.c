@@ -54,7 +54,7 @@ static bool fill_trap(struct service *service, const struct cluster_settings *se
 	if (in->way == WAY_UNKNOWN)
 		in->way = find_way();
 	in->trap.privileged = privilege_has(CAP_SYS_ADMIN);
-	in->trap.v6only_too = in->way == WAY_REPLACE;
+	in->trap.which = in->way == WAY_REPLACE ? SECCOMP_BINDS_V6ONLY : SECCOMP_BINDS;
 	in->trap.must = is_trap_required(settings);
 	return true;
 }

@@ -298,7 +298,7 @@ static int run_command(struct service *service, const char *path, struct error *
 	strings_clear(&command);
 	if (helper == NULL)
 		return -1;
-	helper_claim(helper, on_packed, helper);
+	helper_claim(helper, on_packed, NULL, helper);
 	return 0;
 }
 
@@ -324,5 +324,5 @@ void opener_resume(struct supervisor *sup)
 {
 	for (struct helper *h = sup->commands.helpers; h != NULL; h = h->next)
 		if (h->file != NULL)
-			helper_claim(h, on_packed, h);
+			helper_claim(h, on_packed, NULL, h);
 }

@@ -241,8 +241,7 @@ bool group_has_stranger(const struct listener *l)
 	return l->facts.type == SOCK_STREAM && sockdiag_listeners(l->fd) > (long)group_size(l);
 }
 
-/* The client's own address is that of the server, with a port for it alone. */
-static int bind_client(int client, const struct sockaddr *to, socklen_t size)
+int group_bind_client(int client, const struct sockaddr *to, socklen_t size)
 {
 	union endpoint from = {.room = {0}};
 
@@ -255,16 +254,34 @@ static int bind_client(int client, const struct sockaddr *to, socklen_t size)
 	return bind(client, &from.any, size);
 }
 
+int group_aim(const struct listener *l, unsigned lane, const union endpoint *client)
+{
+	const struct listener_socket *k = group_socket(l, lane);
+	unsigned weights[REUSEPORT_MAX] = {0};
+	unsigned count = shares_of(l, weights);
+
+	return reuseport_aim(k->fd, weights, count, client, k->place);
+}
+
+void group_aim_no_more(const struct listener *l)
+{
+	unsigned weights[REUSEPORT_MAX] = {0};
+	unsigned count = shares_of(l, weights);
+	int why;
+
+	if (set_spread(l, weights, count, &why) == -1)
+		log_syserr("listener '%s': cannot choose among its sockets", l->address.name);
+}
+
 int group_connect(const struct listener *l, unsigned lane, int client, const struct sockaddr *to,
 	socklen_t size)
 {
 	const struct listener_socket *k = group_socket(l, lane);
-	unsigned weights[REUSEPORT_MAX] = {0};
 	union endpoint peer;
+	union endpoint own;
 	unsigned count = group_size(l);
 	int got;
 	int error;
-	int why;
 
 	if (k == NULL || count == 1 || l->own_group || count > REUSEPORT_MAX)
 		return connect(client, to, size);
@@ -272,9 +289,8 @@ int group_connect(const struct listener *l, unsigned lane, int client, const str
 		errno = EAGAIN;
 		return -1;
 	}
-	(void)shares_of(l, weights);
-	if (bind_client(client, to, size) == -1 ||
-		reuseport_aim(k->fd, weights, count, client, k->place) == -1)
+	if (group_bind_client(client, to, size) == -1 || endpoint_own(client, &own) == 0 ||
+		group_aim(l, lane, &own) == -1)
 		return -1;
 	got = connect(client, to, size);
 	error = errno;
@@ -283,8 +299,7 @@ int group_connect(const struct listener *l, unsigned lane, int client, const str
 		error = EAGAIN;
 	if (got == -1 && error == EAGAIN && endpoint_peer(client, &peer) > 0)
 		got = 0;
-	if (set_spread(l, weights, count, &why) == -1)
-		log_syserr("listener '%s': cannot choose among its sockets", l->address.name);
+	group_aim_no_more(l);
 	errno = error;
 	return got;
 }

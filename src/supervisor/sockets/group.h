@@ -2,6 +2,7 @@
 #ifndef SUPERVISOR_GROUP_H
 #define SUPERVISOR_GROUP_H
 
+#include "os/socket/endpoint.h"
 #include "os/socket/sockdiag.h"
 #include "supervisor/common/state.h"
 
@@ -26,6 +27,12 @@ int group_fd(const struct listener *l, unsigned lane);
  * is an address of this machine, `client` nonblocking.  -1 and errno; EAGAIN: try again later. */
 int group_connect(const struct listener *l, unsigned lane, int client, const struct sockaddr *to,
 	socklen_t size);
+/* Give the client the server's address, with a port for it alone. */
+int group_bind_client(int client, const struct sockaddr *to, socklen_t size);
+/* A connection from that address goes to the socket of that lane, until group_aim_no_more().  -1 and
+ * errno. */
+int group_aim(const struct listener *l, unsigned lane, const union endpoint *client);
+void group_aim_no_more(const struct listener *l);
 bool group_has_inode(const struct listener *l, uint64_t inode);
 /* Has, or had one of the sockets this inode?  Only the sockets closed last are remembered. */
 bool group_had_inode(const struct listener *l, uint64_t inode);

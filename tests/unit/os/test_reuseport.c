@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
+#include "os/socket/endpoint.h"
 #include "os/socket/reuseport.h"
 #include "os/socket/sockdiag.h"
 
@@ -84,12 +85,14 @@ TEST_LOOP(one_client_gets_where_nobody_else_does, 0, 2)
 	int second = join(first);
 	int client = socket(families[_i], SOCK_STREAM | SOCK_CLOEXEC, 0);
 	union os_address from = at;
+	union endpoint own;
 
 	share(first, 1, 0);
 	ck_assert_int_eq(reuseport_unmute(second, first), 0);
 	from.v4.sin_port = 0;
 	ck_assert_int_eq(bind(client, &from.any, os_size(&from)), 0);
-	ck_assert_int_eq(reuseport_aim(first, weights, 2, client, 1), 0);
+	ck_assert_uint_gt(endpoint_own(client, &own), 0);
+	ck_assert_int_eq(reuseport_aim(first, weights, 2, &own, 1), 0);
 	ask_many();
 	ck_assert_uint_eq(waiting(second), 0);
 	ck_assert_int_eq(connect(client, &at.any, os_size(&at)), 0);

@@ -67,13 +67,13 @@ static int bind_it(int fd)
 	return bind(fd, (const struct sockaddr *)&shared->loopback, sizeof(shared->loopback));
 }
 
-static void become_caller(bool v6only_too)
+static void become_caller(enum seccomp_calls which)
 {
 	int fd;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		_exit(10);
-	fd = seccomp_install(v6only_too);
+	fd = seccomp_install(which);
 	shared->comes_again = !seccomp_waits_killable();
 	if (fd < 0 || fdpass_send(channel[1], "x", 1, &fd, 1) == -1)
 		_exit(11);
@@ -82,7 +82,7 @@ static void become_caller(bool v6only_too)
 
 /* ---- ours ---- */
 
-static void call_with(void (*function)(void), bool v6only_too)
+static void call_with(void (*function)(void), enum seccomp_calls which)
 {
 	struct fdpass_message m;
 	char byte;
@@ -91,7 +91,7 @@ static void call_with(void (*function)(void), bool v6only_too)
 	caller = fork();
 	ck_assert_int_ne(caller, -1);
 	if (caller == 0) {
-		become_caller(v6only_too);
+		become_caller(which);
 		function();
 		_exit(0);
 	}
@@ -103,7 +103,7 @@ static void call_with(void (*function)(void), bool v6only_too)
 
 static void call(void (*function)(void))
 {
-	call_with(function, false);
+	call_with(function, SECCOMP_BINDS);
 }
 
 static struct seccomp_notice hear(void)
@@ -191,6 +191,27 @@ NATIVE_TEST(only_bind_and_listen_wait_and_tell_what_they_are_about)
 	finish(ANY, ANY, ANY, ANY, ANY, -EOPNOTSUPP, EINVAL); /* nobody has listened */
 }
 
+static void bind_and_connect(void)
+{
+	shared->fd = open_socket(AF_INET);
+	say(bind_it(shared->fd));
+	say(connect(
+		shared->fd, (const struct sockaddr *)&shared->loopback, sizeof(shared->loopback)));
+}
+
+NATIVE_TEST(or_connect_alone_waits)
+{
+	call_with(bind_and_connect, SECCOMP_CONNECTS);
+	(void)hear();
+	ck_assert_uint_eq(shared->count, 1);
+	ck_assert_int_eq(n.call, SECCOMP_CONNECT);
+	ck_assert_int_eq(n.fd, shared->fd);
+	ck_assert_uint_eq(n.at, (uintptr_t)&shared->loopback);
+	ck_assert_uint_eq(n.size, sizeof(shared->loopback));
+	seccomp_answer(calls, n.id, ENETDOWN);
+	finish(0, -ENETDOWN);
+}
+
 static void bind_and_tell_the_port(void)
 {
 	struct sockaddr_in name = {0};
@@ -254,7 +275,7 @@ static void set_options(void)
 
 NATIVE_TEST(v6only_waits_only_where_it_is_asked_for)
 {
-	call_with(set_options, true);
+	call_with(set_options, SECCOMP_BINDS_V6ONLY);
 	(void)hear_v6only();
 	ck_assert_uint_eq(shared->count, 2);
 	seccomp_continue(calls, n.id);
@@ -283,7 +304,7 @@ static void call_x32(void)
 /* The filter sees the number before the kernel knows that it has no such. */
 NATIVE_TEST(x32_calls_wait_like_the_others)
 {
-	call_with(call_x32, true);
+	call_with(call_x32, SECCOMP_BINDS_V6ONLY);
 	seccomp_answer(calls, hear_bind().id, 0);
 	seccomp_answer(calls, hear_listen(3).id, EADDRINUSE);
 	for (int i = 0; i < 2; i++)
@@ -341,7 +362,7 @@ NATIVE_TEST(calls_of_32_bit_programs_wait_like_the_others)
 {
 	if (!has_32())
 		return;
-	call_with(call_32_bit, true);
+	call_with(call_32_bit, SECCOMP_BINDS_V6ONLY);
 	seccomp_answer(calls, hear_bind().id, EADDRINUSE);
 	seccomp_answer(calls, hear_listen(21).id, 0);
 	seccomp_answer(calls, hear_v6only().id, 0);
@@ -543,7 +564,7 @@ static int install(void)
 	int fd;
 
 	prepare();
-	fd = seccomp_install(false);
+	fd = seccomp_install(SECCOMP_BINDS);
 	if (fd == -1)
 		return errno;
 	return fcntl(fd, F_GETFD) == FD_CLOEXEC ? 0 : 201;
@@ -574,7 +595,8 @@ static void become_harmless(void)
 
 static void install_first(void)
 {
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 || seccomp_install(true) < 0)
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
+		seccomp_install(SECCOMP_BINDS_V6ONLY) < 0)
 		_exit(204);
 }
 

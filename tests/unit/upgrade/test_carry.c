@@ -309,10 +309,9 @@ static const struct gap recipe_gaps[] = {
 };
 
 static const struct gap helper_gaps[] = {
-	NOT(helper, next),
-	BEGUN_ANEW(helper, job),
+	NOT(helper, next), BEGUN_ANEW(helper, job),
 	NOT(helper, over), /* follow from the group that it is in */
-	NOT(helper, owner),
+	NOT(helper, connects), NOT(helper, owner), NOT(helper, calls), /* made anew */
 };
 
 static const struct gap hooks_gaps[] = {
@@ -428,7 +427,7 @@ static const struct {
 	{"limited", &carried_limited, "42u 44t 66u", GAPS(limited_gaps)},
 	{"socket", &carried_socket, "1f 2u 3u 4u 5b", GAPS(socket_gaps)},
 	{"health", &carried_health, "1u 2u 3u 4t 5b 6u 7t 8i 129g", NULL, 0},
-	{"helper", &carried_helper, "1i 2f 3i 4b 5t", GAPS(helper_gaps)},
+	{"helper", &carried_helper, "1i 2f 3i 4b 5t 7f", GAPS(helper_gaps)},
 	{"hooks", &carried_hooks, "130g", GAPS(hooks_gaps)},
 	{"hook", &carried_hook, "1u 105u 119u 129g 131x", GAPS(hook_gaps)},
 	{"channel", &carried_channel, "1u 2f 7u 8u 9u 10u 11u 12b 13u 14b 15u 17i",
@@ -632,7 +631,8 @@ static void finish(struct both *b)
 
 TEST(hooks_go_on_where_they_were)
 {
-	struct helper helper = {.job = {.pid = 77, .pidfd = 9, .due = 5 * SECOND, .late = true}};
+	struct helper helper = {
+		.job = {.pid = 77, .pidfd = 9, .due = 5 * SECOND, .late = true}, .trap = -1};
 	int kept;
 	const struct hooks *hooks;
 	struct error err;
@@ -671,7 +671,8 @@ TEST_LOOP(a_command_that_is_being_ended_is_watched_on, 0, 2)
 	char file[] = "/var/log/web.1"; /* it works on that */
 	struct helper helper = {.job = {.pid = 78, .pidfd = 8, .due = SECOND},
 		.over = (helper_over *)(uintptr_t)_i,
-		.file = _i == 1 ? file : NULL};
+		.file = _i == 1 ? file : NULL,
+		.trap = 7};
 	struct error err;
 	struct both b;
 
@@ -681,6 +682,7 @@ TEST_LOOP(a_command_that_is_being_ended_is_watched_on, 0, 2)
 	ck_assert_int_eq(b.after.commands.helpers->job.pid, 78);
 	ck_assert(b.after.commands.helpers->over == NULL);
 	ck_assert_pstr_eq(b.after.commands.helpers->file, helper.file);
+	ck_assert_int_eq(b.after.commands.helpers->trap, 7);
 	finish(&b);
 }
 
