@@ -151,6 +151,7 @@ struct session {
 	struct client *clients; /* heap; connected */
 	size_t count;
 	bool lacking;          /* an instance runs and does not answer */
+	char killed[65];       /* the first one whose socket is there, and no nclust; or "" */
 	struct resolved meant; /* the meaning of TARGET: which client, which cluster or slot */
 	struct client *client; /* the client of `meant`; NULL: all */
 };
@@ -175,8 +176,8 @@ typedef int session_show(const struct answer *answer, void *data);
 int session_ask(
 	struct arguments *a, int reader, client_event *on_event, session_show *show, void *data);
 
-/* Add to `err` how an nclust is reached that was not found, because it is another user's or, if
- * `ours`, has a place of its own.  False: none runs. */
-bool stranger_hint(const struct arguments *a, bool ours, struct error *err);
+/* Add to `err` how an nclust is reached that was not found, because it is another user's or has a
+ * place of its own.  `name`: "": any.  False: none runs. */
+bool stranger_hint(const struct arguments *a, const char *name, struct error *err);
 
 #endif

@@ -33,6 +33,8 @@ static int connect_instance(struct session *s, const struct arguments *a, const 
 	client_init(c);
 	c->cancel = cancel;
 	if (client_open(c, a->runtime_directory, name, err) == -1) {
+		if (err->sys == ECONNREFUSED && s->killed[0] == '\0')
+			text_copy(s->killed, sizeof(s->killed), name);
 		client_fini(c);
 		return -1;
 	}
@@ -66,43 +68,29 @@ static int join_all(struct session *s, const struct arguments *a, char **names, 
 	return trouble && s->count == 0 ? -1 : 0;
 }
 
-/* The name of the only instance that `text` can mean, or NULL. */
-static const char *named_instance(
-	const char *text, struct control_target *t, char **names, long count)
+/* The instance that the target names, or would name if it is no cluster's; "": any. */
+static const char *named_instance(const struct control_target *t)
 {
-	struct error ignored;
-
-	if (text == NULL || control_parse_target(t, text, &ignored) == -1)
-		return NULL;
-	if (t->instance[0] != '\0')
-		return t->instance;
-	for (long i = 0; i < count; i++)
-		if (strcmp(names[i], t->whole) == 0)
-			return t->whole;
-	return NULL;
+	return t->instance[0] != '\0' ? t->instance : t->whole;
 }
 
-static int join_meant(struct session *s, const struct arguments *a, char **names, long count,
-	int cancel, struct error *err)
+static int join_meant(struct session *s, const struct arguments *a, const struct control_target *t,
+	char **names, long count, int cancel, struct error *err)
 {
-	struct control_target t;
-	const char *only = named_instance(a->target, &t, names, count);
+	const char *name = named_instance(t);
 
 	/* allocated once: clients must not move, as their lines point into themselves */
 	s->clients = calloc((size_t)count + 1, sizeof(*s->clients));
 	if (s->clients == NULL)
 		return error_set(err, ENOMEM, "cannot connect");
-	if (only == NULL)
-		return join_all(s, a, names, count, cancel, err);
-	if (connect_instance(s, a, only, cancel, err) == 0)
+	if (*name != '\0' && connect_instance(s, a, name, cancel, err) == 0)
 		return 0;
-	if (err->status != EX_UNAVAILABLE)
+	if (*name != '\0' && err->status != EX_UNAVAILABLE)
 		return -1;
-	/* the socket is a killed nclust's, or none is there: the word may still be a
-	 * cluster of another instance */
-	if (t.instance[0] == '\0')
-		return join_all(s, a, names, count, cancel, err);
-	return error_fail(err, EX_UNAVAILABLE, "no instance '%s' is running", only);
+	/* the word may still be a cluster of another instance; else it is said which ones run */
+	if (join_all(s, a, names, count, cancel, err) == -1 && t->instance[0] == '\0')
+		return -1;
+	return 0;
 }
 
 /* --cluster names the target's cluster, and may name one that is gone. */
@@ -138,22 +126,28 @@ static int resolve_target(struct session *s, const struct arguments *a, bool all
 	return 0;
 }
 
-static void say_where(const struct arguments *a, const char *killed, struct error *err)
+/* Of an instance that was not found. */
+static void say_where(const struct session *s, const struct arguments *a,
+	const struct control_target *t, struct error *err)
 {
 	char path[4096];
 	struct error ignored;
 
-	for (unsigned n = 0;
-		rundir_place(a->runtime_directory, true, n, path, sizeof(path), &ignored) == 1; n++)
+	if (s->count > 0 && strcmp(s->clients[0].name, named_instance(t)) == 0)
+		return; /* it runs, and has no such cluster */
+	for (unsigned n = 0; s->count == 0 &&
+		rundir_place(a->runtime_directory, true, n, path, sizeof(path), &ignored) == 1;
+		n++)
 		error_hint(err, n == 0 ? "looked in '%s'" : "in '%s'", path);
-	if (killed != NULL)
-		error_hint(err, "'%s' was killed: its next start takes over kept workers", killed);
-	if (!stranger_hint(a, true, err))
+	if (s->killed[0] != '\0' && (t->instance[0] == '\0' || strcmp(t->instance, s->killed) == 0))
+		error_hint(
+			err, "'%s' was killed: its next start takes over kept workers", s->killed);
+	if (!stranger_hint(a, named_instance(t), err) && s->count == 0)
 		error_hint(err, "to start one: nclust -n auto -- COMMAND");
 }
 
 /* Say how those that are meant have ended, if they did so by themselves. */
-static bool say_last_words(const struct arguments *a, struct error *err)
+static bool say_last_words(const struct arguments *a, const char *name, struct error *err)
 {
 	char **names = NULL;
 	struct error ignored;
@@ -161,7 +155,7 @@ static bool say_last_words(const struct arguments *a, struct error *err)
 	bool any = false;
 
 	for (long i = 0; i < count; i++) {
-		bool is_meant = a->target == NULL || strcmp(names[i], a->target) == 0;
+		bool is_meant = *name == '\0' || strcmp(names[i], name) == 0;
 		scoped_fd dir =
 			is_meant ? rundir_find(a->runtime_directory, names[i], &ignored) : -1;
 		char words[400];
@@ -184,6 +178,8 @@ static bool say_last_words(const struct arguments *a, struct error *err)
 int session_open(
 	struct session *s, const struct arguments *a, bool all, int cancel, struct error *err)
 {
+	struct control_target t = {0};
+	struct error ignored;
 	char **names = NULL;
 	long count;
 	int got;
@@ -192,14 +188,14 @@ int session_open(
 	count = rundir_list(a->runtime_directory, "control", &names, err);
 	if (count == -1)
 		return -1;
-	got = join_meant(s, a, names, count, cancel, err) == 0 ? resolve_target(s, a, all, err)
-							       : -1;
-	if (got == -1 && err->status == EX_UNAVAILABLE && say_last_words(a, err))
-		; /* it is known what has become of it */
-	else if (got == -1 && err->status == EX_UNAVAILABLE && s->count == 0)
-		say_where(a, count > 0 ? names[0] : NULL, err);
-	else if (got == -1 && err->status == EX_UNAVAILABLE)
-		(void)stranger_hint(a, false, err);
+	if (a->target != NULL && control_parse_target(&t, a->target, &ignored) == -1)
+		t = (struct control_target){0};
+	got = join_meant(s, a, &t, names, count, cancel, err) == 0 ? resolve_target(s, a, all, err)
+								   : -1;
+	/* else it is known what has become of it */
+	if (got == -1 && err->status == EX_UNAVAILABLE &&
+		!say_last_words(a, named_instance(&t), err))
+		say_where(s, a, &t, err);
 	for (long i = 0; i < count; i++)
 		free(names[i]);
 	free(names);
@@ -367,19 +363,22 @@ static int nothing_near(
 	const struct control_target *t, const struct client *list, size_t count, struct error *err)
 {
 	const char *near = NULL;
+	const char *word = named_instance(t);
+	bool whole = word == t->whole; /* it could be a cluster as well */
 	char all[200];
 
-	error_fail(err, EX_UNAVAILABLE, "no instance '%s' is running, and none has such a cluster",
-		t->whole);
+	error_fail(err, EX_UNAVAILABLE, "found no running instance '%s'%s", word,
+		whole ? ", and none with such a cluster" : "");
 	for (size_t i = 0; i < count && near == NULL; i++) {
 		const char *name = list[i].name;
 
-		near = text_nearest(t->whole, &name, 1);
-		if (near == NULL)
-			near = nearest_cluster(&list[i], t->slot >= 0 ? t->cluster : t->whole);
+		near = text_nearest(word, &name, 1);
+		if (near == NULL && whole)
+			near = nearest_cluster(&list[i], t->slot >= 0 ? t->cluster : word);
 	}
 	if (near != NULL)
-		error_hint(err, "did you mean '%s'?", near);
+		error_hint(err, "did you mean '%s%s%s'?", near, whole ? "" : "/",
+			whole ? "" : t->whole);
 	else if (count > 0)
 		error_hint(err, "%srunning: %s",
 			strcmp(t->whole, "all") == 0 ? "leave 'all' out for the whole of it; " : "",
@@ -419,7 +418,7 @@ static int resolve_only(
 	if (count == 1)
 		return 0;
 	if (count == 0)
-		return error_fail(err, EX_UNAVAILABLE, "no instance is running");
+		return error_fail(err, EX_UNAVAILABLE, "found no running instance");
 	return error_fail(err, EX_USAGE, "several instances are running; name one: %s",
 		list_all(all, sizeof(all), list, count));
 }
@@ -443,6 +442,6 @@ int target_resolve(struct resolved *out, const char *text, const struct client *
 			return find_within(out, c, &t) ? 0 : no_cluster(c, &t, err);
 	}
 	if (t.instance[0] != '\0')
-		return error_fail(err, EX_UNAVAILABLE, "no instance '%s' is running", t.instance);
+		return nothing_near(&t, list, count, err);
 	return resolve_alone(out, &t, list, count, err);
 }

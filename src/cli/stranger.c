@@ -16,9 +16,8 @@
 #define STRANGERS_SHOWN 3
 
 struct stranger {
-	const char *verb;
-	const char *target; /* NULL: any */
-	bool ours;
+	const struct arguments *words;
+	const char *name; /* "": any */
 	struct error *err;
 	unsigned count;
 	pid_t pid;
@@ -74,6 +73,7 @@ static bool look_at(void *context, pid_t pid)
 	struct stranger *s = context;
 	const struct passwd *user;
 	const char *name = "";
+	const char *target = s->words->target;
 	uint64_t uid;
 	char who[48];
 	char way[80] = "";
@@ -81,8 +81,7 @@ static bool look_at(void *context, pid_t pid)
 	char *slash;
 	scoped_fd fds = -1;
 
-	if (!is_instance(pid) || process_status(pid, "Uid:", 10, &uid) == -1 ||
-		(uid == geteuid() && !s->ours))
+	if (!is_instance(pid) || process_status(pid, "Uid:", 10, &uid) == -1)
 		return false;
 	s->pid = pid;
 	s->lock[0] = '\0';
@@ -98,8 +97,10 @@ static bool look_at(void *context, pid_t pid)
 			snprintf(place, sizeof(place), " --runtime-directory %s", s->lock);
 	}
 	*way = '\0';
-	if (s->target != NULL && fds != -1 && strcmp(name, s->target) != 0)
+	if (*s->name != '\0' && fds != -1 && strcmp(name, s->name) != 0)
 		return false;
+	if (target == NULL)
+		target = name;
 	user = getpwuid((uid_t)uid);
 	snprintf(who, sizeof(who), user != NULL ? "%.40s" : "#%.0s%u",
 		user != NULL ? user->pw_name : "", (unsigned)uid);
@@ -108,14 +109,14 @@ static bool look_at(void *context, pid_t pid)
 	else if (uid != geteuid())
 		snprintf(way, sizeof(way), uid == 0 ? "sudo " : "sudo -u %s ", who);
 	error_hint(s->err, "%s%s runs as %s (pid %d): %snclust %s%s%s%s",
-		*name == '\0' ? "an nclust" : "", name, who, (int)pid, way, s->verb,
-		*name == '\0' ? "" : " ", name, place);
+		*name == '\0' ? "an nclust" : "", name, who, (int)pid, way, s->words->verb->name,
+		*target == '\0' ? "" : " ", target, place);
 	return ++s->count == STRANGERS_SHOWN;
 }
 
-bool stranger_hint(const struct arguments *a, bool ours, struct error *err)
+bool stranger_hint(const struct arguments *a, const char *name, struct error *err)
 {
-	struct stranger s = {.verb = a->verb->name, .target = a->target, .ours = ours, .err = err};
+	struct stranger s = {.words = a, .name = name, .err = err};
 
 	(void)process_each(0, look_at, &s);
 	return s.count > 0;

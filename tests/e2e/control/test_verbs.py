@@ -77,6 +77,7 @@ def test_an_instance_of_another_user_or_place_is_named_before_none_is_said():
     pid = wait(lambda: re.search(r"shop runs as nobody \(pid (\d+)\): sudo -u nobody nclust status "
                                  "shop", nclust("status").fails(3).err))[1]
     nclust("restart shop").fails(69, f"(pid {pid}): sudo -u nobody nclust restart shop")
+    nclust("scale shop/web 2").fails(69, f"(pid {pid}): sudo -u nobody nclust scale shop/web")
     assert "to start one" not in nclust("status").err
     wait(lambda: run(*AS_NOBODY, inside(PROGRAM), "status", "shop").status == 0)
     # root's, asked by another user, who cannot see its name, and is no member of control-group
@@ -107,13 +108,28 @@ def test_without_a_target_status_shows_all_instances_the_others_list_them():
 
 def test_with_none_running_and_with_a_name_that_is_none_they_exit_69():
     for verb in CHANGES:
-        nclust(verb).fails(69, "no instance is running", path("run"))
+        nclust(verb).fails(69, "found no running instance", path("run"))
     it = quick()
     for words in ("restart othername", "scale othername/web 2", "restart it/nothing",
                   "restart it.7"):
         nclust(words).fails(69)
     nclust("restart iit").fails(69, "did you mean 'it'")
     assert it.cluster().generation == 1
+
+
+def test_an_instance_that_is_named_and_not_found_is_told_of_and_no_other_one():
+    it, gone = quick(), quick(name="gone")
+    gone.kill()
+    for words in ("stop gone", "restart gone/web", "scale gone/web.0 2"):
+        said = nclust(words).fails(69, "found no running instance 'gone'", "'gone' was killed")
+        assert "running: it" in said.err and "'it' was killed" not in said.err
+    for words in ("stop far/web", "restart far/web.0"):
+        said = nclust(words).fails(69, "found no running instance 'far'; running: it\n")
+        assert "was killed" not in said.err
+    assert nclust("stop it/nosuch").fails(69).err.endswith("instance 'it' has no cluster 'nosuch'\n")
+    assert it.stop() == 0
+    assert "'gone' was killed" not in nclust("stop far/web").fails(69, "looked in").err
+    assert "'gone' was killed" in nclust("stop").fails(69).err
 
 
 def test_targets_an_instance_a_cluster_a_cluster_alone_a_slot():

@@ -81,29 +81,30 @@ TEST(without_a_target_there_must_be_one)
 	ck_assert_int_eq(target_resolve(&out, NULL, running, 1, &err), 0);
 	ck_assert_uint_eq(out.instance, 0);
 	ck_assert_str_eq(out.target, "");
-	refuses(NULL, 0, 69, "no instance is running");
+	refuses(NULL, 0, 69, "found no running instance");
 	refuses(NULL, 3, 64, "several instances are running; name one: shop, blog, solo");
 }
 
 TEST(what_is_not_there_is_told_with_what_is_near)
 {
 	refuses("shopp", 3, 69,
-		"no instance 'shopp' is running, and none has such a cluster; "
+		"found no running instance 'shopp', and none with such a cluster; "
 		"did you mean 'shop'?");
 	refuses("thumbz", 3, 69,
-		"no instance 'thumbz' is running, and none has such a cluster; "
+		"found no running instance 'thumbz', and none with such a cluster; "
 		"did you mean 'thumbs'?");
 	refuses("other", 2, 69,
-		"no instance 'other' is running, and none has such a cluster; "
+		"found no running instance 'other', and none with such a cluster; "
 		"running: shop, blog");
 	refuses("shop/thumb.1", 3, 69,
 		"instance 'shop' has no cluster 'thumb.1'; did you mean "
 		"'shop/thumbs'?");
-	refuses("mars/web", 3, 69, "no instance 'mars' is running");
+	refuses("mars/web", 3, 69, "found no running instance 'mars'; running: shop, blog, solo");
+	refuses("blogg/api", 3, 69, "found no running instance 'blogg'; did you mean 'blog/api'?");
 	refuses("all", 2, 69,
-		"no instance 'all' is running, and none has such a cluster; "
+		"found no running instance 'all', and none with such a cluster; "
 		"leave 'all' out for the whole of it; running: shop, blog");
-	refuses("shop", 0, 69, "no instance 'shop' is running, and none has such a cluster");
+	refuses("shop", 0, 69, "found no running instance 'shop', and none with such a cluster");
 }
 
 TEST(what_is_no_target_is_a_usage_error)
