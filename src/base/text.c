@@ -347,6 +347,18 @@ const char *text_duration(char to[24], nsec_t t)
 	return to;
 }
 
+bool text_is_of_shell(const char *command)
+{
+	static const char *const words[] = {
+		".", "cd", "exec", "export", "source", "ulimit", "umask"};
+	size_t len = strcspn(command, " \t\n");
+
+	for (size_t i = 0; i < COUNT_OF(words); i++)
+		if (strlen(words[i]) == len && strncmp(command, words[i], len) == 0)
+			return true;
+	return false;
+}
+
 const char *text_interpreter(const char *file)
 {
 	static const char *const known[][2] = {{".js", "node"}, {".mjs", "node"}, {".cjs", "node"},

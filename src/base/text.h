@@ -69,6 +69,8 @@ size_t text_decimal(struct decimal *d, const char *text);
 /* False: more than `most`. */
 bool text_of_unit(uint64_t *to, struct decimal d, uint64_t unit, uint64_t most);
 
+/* Is the first word of a command one that only a shell knows, as in "source env"? */
+bool text_is_of_shell(const char *command);
 /* What runs a script of that name, by its suffix: a guess, for advice.  Or NULL. */
 const char *text_interpreter(const char *file);
 

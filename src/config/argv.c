@@ -64,7 +64,11 @@ static void set_value(struct words *w, const struct option_row *row, int member,
 static void take_value(struct words *w, const struct option_row *row, int member, const char *name,
 	const char *value)
 {
-	if (is_row(row, "config")) {
+	struct error err;
+
+	if (expand_check_path(row, false, value, &err) == -1) {
+		add_usage_fault(w, row->name, err.text);
+	} else if (is_row(row, "config")) {
 		if (w->config != NULL)
 			add_usage_fault(w, "config",
 				"is given twice; one nclust runs the clusters of one file");

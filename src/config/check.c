@@ -579,6 +579,30 @@ void settings_check(struct settings *s, struct faults *faults)
 	}
 }
 
+static void note_env_file(const struct check *k, const char *path)
+{
+	struct error err;
+	size_t len = 0;
+	scoped_str text = trusted_read(path, ENV_FILE_MAX, &len, NULL, &err);
+	struct envfile f = {.rest = text};
+	char *entry;
+	int got = 0;
+
+	if (access(path, R_OK) == -1)
+		check_fault(k, "env-file", "cannot read '%.300s' (yet): %s; no start without it",
+			path, strerror(errno));
+	if (text == NULL)
+		return; /* the start may read it as another user */
+	f.rest += text_bom(text, len);
+	while ((got = envfile_next(&f, &entry, &err)) == 1)
+		if (f.warns)
+			check_fault(k, "env-file", "'%.300s', line %u: " ENVFILE_WARNING, path,
+				f.line, (int)strcspn(entry, "="), entry);
+	if (got == -1)
+		check_fault(k, "env-file", "'%.300s', line %u: %s; no start with it", path, f.line,
+			err.text);
+}
+
 void config_note_files(struct settings *s, struct faults *faults)
 {
 	struct check k = check_begin(s, faults);
@@ -588,10 +612,7 @@ void config_note_files(struct settings *s, struct faults *faults)
 		faults_add(faults, EX_CONFIG, "%s; no start without it", err.text);
 	while (check_next(&k))
 		for (size_t i = 0; i < k.c->env_file.count; i++)
-			if (access(k.c->env_file.list[i], R_OK) == -1)
-				check_fault(&k, "env-file",
-					"cannot read '%.300s' (yet): %s; no start without it",
-					k.c->env_file.list[i], strerror(errno));
+			note_env_file(&k, k.c->env_file.list[i]);
 }
 
 bool config_has_broker(const struct settings *s)

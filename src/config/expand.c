@@ -11,7 +11,6 @@
 
 #define SLOT_DIGITS 9
 #define VALUE_MAX ((size_t)1 << 20)
-#define NAME_CAPITALS "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789"
 
 /* The text of a buffer, handed over; NULL and `err`. */
 static char *text_of(struct buffer *out, struct error *err)
@@ -114,11 +113,18 @@ static bool has_next_variable(const char *value)
 	return name != NULL && name > value && name < equals && strchr(" \t,", name[-1]) != NULL;
 }
 
+/* What a shell would replace in a value that is not in quotes, and nclust does not; or NULL. */
+static const char *part_for_shell(const char *value)
+{
+	return strncmp(value, "~/", 2) == 0 ? value : value_expansion(value, false);
+}
+
 /* "NAME=value", NAME="a value", "NAME=a value" */
 static char *expand_environment(const char *text, struct error *err)
 {
 	size_t key = strcspn(text, "=");
 	const char *value = text + key + (text[key] == '=');
+	const char *part;
 	struct strings words = {0};
 	scoped_str whole = NULL;
 	scoped_buffer out = {0};
@@ -128,6 +134,14 @@ static char *expand_environment(const char *text, struct error *err)
 	if (!is_quote(*value) && has_next_variable(value)) {
 		(void)value_wanted(err, text, "one variable a line");
 		error_hint(err, "if all of it is the value, put it in quotes");
+		return NULL;
+	}
+	part = *value != '\'' ? part_for_shell(value) : NULL;
+	if (part != NULL) {
+		error_set(err, 0,
+			"no shell reads this, so '%.*s' would stay as it is: write ${HOME} and the "
+			"like, or put the value in single quotes if it is meant",
+			(int)strcspn(part, "/: "), part);
 		return NULL;
 	}
 	if (!is_quote(*value))
@@ -156,7 +170,7 @@ int expand_quote_env(struct buffer *out, const char *entry)
 			strchr(" \t", *value) == NULL && strchr(" \t", value[len - 1]) == NULL &&
 			strstr(value, " ;") == NULL && strstr(value, "\t;") == NULL &&
 			strstr(value, " #") == NULL && strstr(value, "\t#") == NULL &&
-			!has_next_variable(value));
+			!has_next_variable(value) && part_for_shell(value) == NULL);
 
 	if (plain)
 		return buffer_string(out, entry);
@@ -221,6 +235,31 @@ static bool is_path(const struct option_row *row, const char *text)
 		return value_index(text, pages, COUNT_OF(pages)) == -1;
 	return (row->type == &type_path || row->type == &type_paths) &&
 		(row->word == NULL || strcmp(row->word, text) != 0);
+}
+
+int expand_check_path(
+	const struct option_row *row, bool in_file, const char *text, struct error *err)
+{
+	bool listens = row->type == &type_listen;
+	/* with a shell they are a file's own, and in "*:8000" no wildcard */
+	bool takes_stars = !in_file || listens || strcmp(row->name, "watch") == 0;
+	const char *part;
+
+	if (row->section == NULL || (!listens && row->type != &type_log && !is_path(row, text)))
+		return 0;
+	part = value_expansion(text, !listens);
+	for (const char *s = text; part == NULL && *s != '\0'; s += strspn(s, "/:")) {
+		if (*s == '~' && strchr("/", s[1]) != NULL)
+			part = s;
+		s += strcspn(s, "/:");
+	}
+	if (part == NULL)
+		part = strpbrk(text, takes_stars ? "`" : "`*");
+	if (part == NULL)
+		return 0;
+	return error_set(err, 0, "no shell reads this, so '%.*s' would stay as it is: write %s",
+		(int)strcspn(part, "/, "), part,
+		listens ? "the value itself, or ${NAME} in a file" : "the path itself");
 }
 
 /* ---- whole values ---- */

@@ -19,6 +19,11 @@
 char *expand_value(
 	const struct option_row *row, const char *text, const char *dir, struct error *err);
 
+/* Has a value with paths, as a user wrote it, a part that only a shell would replace, such as "~/",
+ * "$HOME" or, in a file, a '*'?  Then -1 and `err`. */
+int expand_check_path(
+	const struct option_row *row, bool in_file, const char *text, struct error *err);
+
 /* "{slot}", "{slot+9229}", "{slot%2}": is the word between the braces such a word, and which
  * number does it give to the slot? */
 bool expand_slot(const char *word, size_t len, unsigned slot, uint64_t *number);

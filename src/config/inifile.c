@@ -391,6 +391,8 @@ static void unknown_key(const struct ini *ini, const char *key)
 		strcmp(key, "include") == 0)
 		fault(ini, "%s.%s: this key belongs in %s", ini->where, key,
 			instance ? "a [cluster:NAME] section" : "[nclust]");
+	else if (strncmp(key, "export ", 7) == 0)
+		fault(ini, "%s.%s: unknown key; use 'env = %s=...'", ini->where, key, key + 7);
 	else if (strcmp(key, "metrics") == 0)
 		fault(ini, "%s.%s: unknown key; use 'listen = %s'", ini->where, key, LISTEN_EACH);
 	else if (near != NULL)
@@ -402,7 +404,9 @@ static void unknown_key(const struct ini *ini, const char *key)
 static void set_key(struct ini *ini, const struct option_row *row, int member, const char *name)
 {
 	struct error err;
-	scoped_str value = expand_value(row, ini->value, ini->whole, &err);
+	scoped_str value = expand_check_path(row, true, ini->value, &err) == 0
+		? expand_value(row, ini->value, ini->whole, &err)
+		: NULL;
 
 	if (value == NULL)
 		refuse_key(ini, name);

@@ -197,7 +197,11 @@ struct envfile {
 	char *rest;    /* ends with a NUL; changed in place */
 	unsigned line; /* the line of what was read last; 0 at first */
 	unsigned more; /* lines of that variable beyond its first */
+	bool warns;    /* ENVFILE_WARNING is true of the entry */
 };
+#define ENVFILE_WARNING \
+	"no shell reads this, so the '$' in %.*s stays as it is; single quotes say that it is " \
+	"meant"
 
 /* 1: *entry is "K=V", in the text; 0: no more; -1 and `err`. */
 int envfile_next(struct envfile *f, char **entry, struct error *err);

@@ -53,9 +53,9 @@ static int set_key(struct settings *s, size_t at, const char *key, const char *t
 static char *in_shell(const char *text)
 {
 	size_t word = strcspn(text, " \t=");
-	const char *exec = strpbrk(text, ";&|()<>`\n") != NULL ? ""
-		: text[word] == '='                            ? "exec env "
-							       : "exec ";
+	const char *exec = strpbrk(text, ";&|()<>`\n") != NULL || text_is_of_shell(text) ? ""
+		: text[word] == '=' ? "exec env "
+				    : "exec ";
 	scoped_buffer line = {0};
 	scoped_buffer whole = {0};
 
@@ -69,7 +69,7 @@ static char *in_shell(const char *text)
 static bool is_plain(const char *text)
 {
 	struct strings words = {0};
-	bool plain = strpbrk(text, "$;&|()<>`*?[]~#=") == NULL &&
+	bool plain = strpbrk(text, "$;&|()<>`*?[]~#=") == NULL && !text_is_of_shell(text) &&
 		/* the shell reports quotes that do not end */
 		value_split(&words, text, &(struct error){0}) == 0;
 
@@ -351,6 +351,7 @@ int envfile_next(struct envfile *f, char **entry, struct error *err)
 	char *key;
 	char *value;
 	char *next;
+	bool is_literal;
 	size_t len;
 
 	skip_to_variable(f);
@@ -362,9 +363,10 @@ int envfile_next(struct envfile *f, char **entry, struct error *err)
 	len = strcspn(key, "= \t\r\n");
 	value = key + len + strspn(key + len, BLANK);
 	if (len == 0 || *value != '=')
-		return error_set(err, 0, "wanted KEY=VALUE");
+		return error_set(err, 0, "wanted KEY=VALUE, because no shell reads this file");
 	value++;
 	value += strspn(value, BLANK);
+	is_literal = *value == '\'';
 	next = *value == '"' || *value == '\'' ? take_quoted(f, value, err)
 					       : take_plain(value, err);
 	if (next == NULL)
@@ -374,6 +376,7 @@ int envfile_next(struct envfile *f, char **entry, struct error *err)
 		*f->rest++ = '\0';
 	key[len] = '=';
 	memmove(key + len + 1, value, strlen(value) + 1);
+	f->warns = !is_literal && value_expansion(key + len + 1, true) != NULL;
 	*entry = key;
 	return 1;
 }

@@ -366,7 +366,7 @@ const char *value_shell_part(const char *text)
 	char quote = '\0';
 
 	text += strspn(text, " \t\n");
-	if (is_variable(text, "="))
+	if (is_variable(text, "=") || text_is_of_shell(text))
 		return text;
 	for (const char *s = text; *s != '\0'; s++) {
 		if (quote == '\0' && begins && is_shell_word(s))
@@ -383,6 +383,21 @@ const char *value_shell_part(const char *text)
 			quote = '\0';
 		else if (quote == '\0' && (*s == '"' || *s == '\''))
 			quote = *s;
+	}
+	return NULL;
+}
+
+const char *value_expansion(const char *text, bool and_braces)
+{
+	for (const char *s = text; (s = strchr(s, '$')) != NULL; s++) {
+		const char *name = s + 1;
+		size_t len = strspn(name, NAME_BYTES);
+
+		if (s > text && s[-1] == '\\')
+			continue;
+		if (*name == '(' || (*name == '{' && and_braces) ||
+			(len > 1 && is_variable(name, "") && strspn(name, NAME_CAPITALS) == len))
+			return s;
 	}
 	return NULL;
 }
@@ -436,9 +451,12 @@ char *value_join(const struct strings *words)
 	scoped_buffer out = {0};
 
 	for (size_t i = 0; i < words->count; i++) {
-		/* in quotes "PORT=80" is a program, as here */
-		buffer_string(&out, i > 0 ? " " : is_variable(words->list[0], "=") ? "\"\"" : "");
-		(void)value_quote(&out, words->list[i]);
+		const char *word = words->list[i];
+		bool is_part = i == 0 && (is_variable(word, "=") || text_is_of_shell(word));
+
+		/* in quotes "PORT=80" and "exec" are programs, as here */
+		buffer_string(&out, i > 0 ? " " : is_part ? "\"\"" : "");
+		(void)value_quote(&out, word);
 	}
 	return buffer_take(&out);
 }

@@ -15,6 +15,8 @@
 /* The bytes that the name of a variable may have. */
 #define NAME_BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 
+#define NAME_CAPITALS "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789"
+
 /* "wanted FORMAT, found 'TEXT'", the text made harmless.  Returns -1. */
 int value_wanted(struct error *err, const char *found, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -68,6 +70,9 @@ const char *value_shell_part(const char *text);
 /* Of words that were never in quotes, or no longer are: the first one that is an operator of a
  * shell, or has a "$NAME" of our environment; not in a script ("sh -c"). NULL: there is none. */
 const char *value_meant_for_shell(const struct strings *words);
+/* In a value that no shell reads: the first "$NAME" of capitals or "$(", and "${" if
+ * `and_braces`, as which it was hardly meant; NULL: there is none. */
+const char *value_expansion(const char *text, bool and_braces);
 /* Split as a shell would (blanks, quotes, backslash), with nothing expanded.
  * `out` must be empty; on failure it still is. */
 int value_split(struct strings *out, const char *text, struct error *err);

@@ -19,6 +19,8 @@ static const char *way_without_shell(const struct field *f, const char *part)
 {
 	bool expands = f->row->type == &type_command;
 
+	if (strncmp(part, "exec", 4) == 0)
+		return "leave it out";
 	if (*part == '~' && expands)
 		return "write ${HOME}/";
 	if (*part == '$' && part[1] != '(' && expands)

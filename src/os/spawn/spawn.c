@@ -368,14 +368,10 @@ static void explain_step(const struct spawn_failure *f, const char *name, struct
 /* Is it a word that only a shell knows? */
 static void hint_shell(const char *name, struct error *err)
 {
-	static const char *const words[] = {"cd", "source", "export", "ulimit", "umask", "exec"};
-
 	if (strchr(name, '=') != NULL)
 		error_hint(err, "no shell runs this: try env %s COMMAND", name);
-	for (size_t i = 0; i < COUNT_OF(words); i++)
-		if (strcmp(name, words[i]) == 0)
-			error_hint(err, "no shell runs this: try sh -c '%s ...', or --directory",
-				name);
+	if (text_is_of_shell(name))
+		error_hint(err, "no shell runs this: try sh -c '%s ...', or --directory", name);
 }
 
 void spawn_explain(const struct spawn_failure *f, const char *name, struct error *err)

@@ -129,9 +129,13 @@ static int put_env_file(struct recipe *r, const char *path, bool patient, struct
 	if (text == NULL)
 		return -1;
 	f.rest += text_bom(text, strlen(text));
-	while ((got = envfile_next(&f, &entry, err)) == 1)
+	while ((got = envfile_next(&f, &entry, err)) == 1) {
+		if (f.warns && patient) /* once, as the settings are checked */
+			log_warn("%s:%u: " ENVFILE_WARNING, path, f.line, (int)strcspn(entry, "="),
+				entry);
 		if (put_env(r, entry) == -1)
 			return error_set(err, ENOMEM, "env-file '%s'", path);
+	}
 	return got == 0 ? 0 : error_wrap(err, "%s:%u", path, f.line);
 }
 

@@ -81,6 +81,53 @@ def test_a_command_of_a_shell_is_refused_with_the_way_to_write_it():
     nclust('-- "./touch ran"').fails(127, "that is one word")
 
 
+def test_a_value_that_a_shell_would_have_changed_is_refused_with_the_way_to_write_it():
+    refused(textwrap.dedent(f"""\
+        [nclust]
+        pidfile = ~/shop.pid
+        [cluster:a]
+        {RUNS}
+        directory = ~/app
+        log = file:$HOME/web.log
+        env = PATH=$HOME/bin:$PATH
+        env = DATA=~/data
+        env-file = conf/*.env
+        watch = ~/src/**
+        listen = unix:~/web.sock
+        export MODE=production
+        [cluster:b]
+        command = source ./env
+        env = PASSWORD='a$HOME'
+        watch = src/**/*.js
+        [cluster:c]
+        command = export MODE=production
+        """), (2, "no shell reads this, so '~' would stay as it is: write the path itself"),
+            (5, "cluster:a.directory: no shell reads this, so '~' would"),
+            (6, "so '$HOME' would stay as it is: write the path itself"),
+            (7, "so '$HOME' would stay as it is: write ${HOME} and the like, or put the value in "
+             "single quotes"), (8, "so '~' would"), (9, "so '*.env' would"), (10, "so '~' would"),
+            (11, "so '~' would stay as it is: write the value itself, or ${NAME} in a file"),
+            (12, "unknown key; use 'env = MODE=...'"),
+            (14, "'source' would be the program: write sh -c '...'"), (18, "'export' would be"))
+    for words in ("--directory=~/app", "--log=file:~/web.log", "--pidfile=~/shop.pid"):
+        nclust(words, "-- touch ran").fails(64, "no shell reads this, so '~' would stay as it is")
+
+
+def test_a_variable_in_an_env_file_is_warned_of_as_it_is_not_replaced():
+    write("shop.env", "export NAME=shop\nBIN=$HOME/bin\nPASSWORD='$HOME'\n")
+    write("it.ini", "[cluster:web]\ncommand = sh -c 'echo is $BIN'\nrestart = never\n"
+          "env-file = shop.env\n")
+    line = "no shell reads this, so the '$' in BIN stays as it is; single quotes say that it is meant"
+    said = nclust("config --check -c it.ini")
+    assert said.err == f"it.ini:4: cluster:web.env-file: '{path('shop.env')}', line 2: {line}\n"
+    said = run(inside(PROGRAM), "-c", "it.ini")
+    assert said.err.count(f"{path('shop.env')}:2: {line}") == 1 and "$' in PASS" not in said.err
+    assert "is $HOME/bin" in said.out
+    write("shop.env", "source base.env\n")
+    assert "line 1: wanted KEY=VALUE, because no shell reads this file; no start with it" in nclust(
+        "config --check -c it.ini").err
+
+
 @pytest.mark.parametrize("words, told", (
     (("sh", "server.sh", "&&", "x"), "&&"), (("echo", "a b", ">>", "log"), ">>"),
     (("echo", "--home=$HOME", "2>&1"), "--home=$HOME"), (("expr", "${HOME}", ":", "x"), "${HOME}"),

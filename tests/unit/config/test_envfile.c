@@ -75,6 +75,23 @@ static const struct {
 	{"A='it\\'s'", "1: wanted a line's end"},
 };
 
+static const struct {
+	const char *line;
+	bool warns;
+} dollars[] = {{"A=$HOME/x", true}, {"A=\"${B}\"", true}, {"A=$(date)", true}, {"A='$HOME'", false},
+	{"A=pa$word$1 $", false}, {"A=~/x", false}};
+
+TEST_LOOP(what_a_shell_would_replace_is_warned_of, 0, COUNT_OF(dollars))
+{
+	scoped_str text = strdup(dollars[_i].line);
+	struct envfile f = {.rest = text};
+	struct error err;
+	char *entry;
+
+	ck_assert_int_eq(envfile_next(&f, &entry, &err), 1);
+	ck_assert_int_eq(f.warns, dollars[_i].warns);
+}
+
 TEST_LOOP(what_they_disagree_on_is_a_mistake_with_its_line, 0, COUNT_OF(different))
 {
 	char got[600];

@@ -43,7 +43,11 @@ static const struct {
 	{"env", "A=\" b \"", {"A= b "}},
 	{"env", "A=\"${WORDS}\"", {"A=" WORDS_ARE}},
 	{"env", "A=${WORDS}", {"A=" WORDS_ARE}},
-	{"env", "A=$ONE $$ $", {"A=$ONE $$ $"}},
+	{"env", "A='$ONE $$ $'", {"A=$ONE $$ $"}},
+	{"env", "A=\"\\$ONE\"", {"A=$ONE"}},
+	{"env", "A=pa$word$W$1 $10 $$ $", {"A=pa$word$W$1 $10 $$ $"}},
+	{"env", "A='~/x'", {"A=~/x"}},
+	{"env", "A=x~/x", {"A=x~/x"}},
 	{"env", "A={\"b\": [1]}", {"A={\"b\": [1]}"}},
 	{"env", "A=b=c", {"A=b=c"}},
 	/* a list that is the value's own, and one in quotes */
@@ -90,6 +94,7 @@ TEST_LOOP(a_variable_is_never_split_into_words, 0, (int)COUNT_OF(values))
 	"'${NONE}' is not set in nclust's environment; single quotes keep " \
 	"nclust from replacing it\n"
 #define NO_VARIABLE "wanted a variable such as '${HOME}', found "
+#define NO_SHELL "no shell reads this, so "
 #define NO_NUMBER \
 	"wanted '{slot}', a sum such as '{slot+9229}' or a rest such as '{slot%2}', found " \
 	"'{slot+x}'\n"
@@ -105,6 +110,20 @@ static const struct {
 	{"env = A=${ONE\n", "env: " NO_VARIABLE "'${ONE'"},
 	{"env = A=\"b\n", "env: wanted a closing \", found '\"b'\n"},
 	{"env = A=\"b\" c\n", "env: wanted one value, in quotes as a whole"},
+	{"env = A=b:$ONE/c\n", "env: " NO_SHELL "'$ONE' would stay as it is: write ${HOME} and"},
+	{"env = A=\"$ONE\"\n", "env: " NO_SHELL "'$ONE"},
+	{"env = A=~/x\n", "env: " NO_SHELL "'~' would"},
+	{"env = A=$(date)\n", "env: " NO_SHELL "'$(date)' would"},
+	{"directory = ~/app\n", "directory: " NO_SHELL "'~' would stay as it is: write the path"},
+	{"chroot = ~\n", "chroot: " NO_SHELL "'~' would"},
+	{"env-file = ${ONE}/.env\n", "env-file: " NO_SHELL "'${ONE}' would"},
+	{"env-file = /a/*.env\n", "env-file: " NO_SHELL "'*.env' would"},
+	{"watch = $HOME/src/**\n", "watch: " NO_SHELL "'$HOME' would"},
+	{"log = prefix file:a-$(date +%s).log\n", "log: " NO_SHELL "'$(date' would"},
+	{"log = file:~/web.log\n", "log: " NO_SHELL "'~' would"},
+	{"listen = unix:~/s\n", "listen: " NO_SHELL "'~' would stay as it is: write the value"},
+	{"listen = $PORT\n", "listen: " NO_SHELL "'$PORT' would"},
+	{"export A=1\n", "export A: unknown key; use 'env = A=...'\n"},
 	{"env = A={slot+x}\n", "env: " NO_NUMBER},
 	{"env = A={port}\n", "env: '{port}' needs exactly one tcp or udp"},
 	{"listen = ${NONE}\n", "listen: " NOT_SET},

@@ -57,9 +57,10 @@ TEST(each_line_is_a_cluster)
 		   "env: A=1 B=2 run x\n"
 		   "both: a && b\n"
 		   "glob: ls *.js\n"
+		   "replaced: exec puma -p 1\n"
 		   "last:x");
 	ck_assert_uint_eq(faults.count, 0);
-	ck_assert_uint_eq(s->cluster_count, 6);
+	ck_assert_uint_eq(s->cluster_count, 7);
 	ck_assert_str_eq(s->clusters[0]->name, "web");
 	ck_assert_uint_eq(s->clusters[0]->workers.least.fixed, 1);
 	ck_assert_uint_eq(s->clusters[0]->env_file.count, 0);
@@ -68,7 +69,8 @@ TEST(each_line_is_a_cluster)
 	ck_assert_words(2, "/bin/sh|-c|exec env A=1 B=2 run x");
 	ck_assert_words(3, "/bin/sh|-c|a && b");
 	ck_assert_words(4, "/bin/sh|-c|exec ls *.js");
-	ck_assert_words(5, "x");
+	ck_assert_words(5, "/bin/sh|-c|exec puma -p 1");
+	ck_assert_words(6, "x");
 	settings_check(s, &faults);
 	ck_assert_uint_eq(faults.count, 0);
 	ck_assert_str_eq(s->name, "shop");
