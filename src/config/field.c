@@ -181,6 +181,7 @@ static int refuse_number(
 	const struct option_row *row, bool is_small, const char *text, struct error *err)
 {
 	char word[32] = "";
+	char least[32];
 
 	if (row->word != NULL)
 		snprintf(word, sizeof(word), "%s'%s' or ", row->automatic ? "'auto' or " : "",
@@ -200,9 +201,9 @@ static int refuse_number(
 		return error_hint(err, "a worker has huge pages where it asks by madvise(2)");
 	}
 	if (is_small)
-		return value_wanted(err, text, "%sa size of at least %lld bytes, such as 64M", word,
-			row->least);
-	return value_wanted(err, text, "%sa size such as 4096, 64k, 10M or 1G", word);
+		return value_wanted(err, text, "%sa size of at least %s, such as 64M", word,
+			value_format_size(least, (uint64_t)row->least));
+	return value_wanted(err, text, "%sa size " SIZE_UNITS ", such as 4096 or 64M", word);
 }
 
 /* One value of a number may have a name.  Where "off" is 0, a time or a size of 0 is "off"; a

@@ -126,7 +126,8 @@ int value_wanted_time(
 	char low[24];
 	char high[24];
 
-	return value_wanted(err, found, "%sa time from %s to %s such as 90s, 5m or 1h30m", before,
+	return value_wanted(err, found,
+		"%sa time from %s to %s in ms, s, m, h or d, such as 90s or 1h30m", before,
 		text_duration(low, least), text_duration(high, most));
 }
 
@@ -148,6 +149,7 @@ int value_size(uint64_t *out, const char *text, uint64_t most, struct error *err
 	size_t len = text_decimal(&d, text);
 	const char *word = text + len + strspn(text + len, " ");
 	char unit[4];
+	char shown[32];
 
 	for (size_t i = 0; len > 0 && i < COUNT_OF(letters) * COUNT_OF(ends); i++) {
 		snprintf(unit, sizeof(unit), "%s%s", letters[i / 4], ends[i % 4]);
@@ -155,7 +157,8 @@ int value_size(uint64_t *out, const char *text, uint64_t most, struct error *err
 			text_of_unit(out, d, UINT64_C(1) << (10 * (i / 4)), most))
 			return 0;
 	}
-	return value_wanted(err, text, "a size such as 4096, 64k, 10M or 1G");
+	return value_wanted(err, text, "a size of at most %s " SIZE_UNITS ", such as 4096 or 64M",
+		value_format_size(shown, most));
 }
 
 const char *value_format_size(char to[32], uint64_t bytes)

@@ -25,6 +25,8 @@ int value_wanted(struct error *err, const char *found, const char *format, ...)
 int value_wanted_time(
 	struct error *err, const char *found, const char *before, nsec_t least, nsec_t most);
 
+#define SIZE_UNITS "in bytes, k, M, G or T"
+
 /* "cannot keep a setting", for lack of memory.  Returns -1. */
 int value_no_memory(struct error *err);
 

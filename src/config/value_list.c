@@ -257,9 +257,8 @@ static int parse_limit(const struct field *f, const char *text, struct error *er
 
 	if (soft == NULL || !parse_rlim(&l.rlim_cur, soft, f->row->bytes) ||
 		!parse_rlim(&l.rlim_max, colon != NULL ? colon + 1 : soft, f->row->bytes))
-		return value_wanted(err, text,
-			"a limit such as '1024', '1024:4096'%s or 'infinity'",
-			f->row->bytes ? ", '64M'" : "");
+		return value_wanted(err, text, "a %s%s, such as '1024', '1024:4096' or 'infinity'",
+			f->row->help, f->row->bytes ? " " SIZE_UNITS : "");
 	if (l.rlim_cur > l.rlim_max)
 		return value_wanted(err, text, "a soft limit not above the hard one");
 	put_rlim(f->out, l.rlim_cur);

@@ -185,7 +185,7 @@ static const struct {
 	{"unix:/x, owner=nosuchuser", "owner: wanted a user that exists"},
 	{"unix:/x, group=12", "group: wanted a group's name, or '#NUMBER'"},
 	{"80, defer-accept=1500ms", "defer-accept: wanted whole seconds"},
-	{"80, rcvbuf=2G", "rcvbuf: wanted a size such as 4096, 64k, 10M or "},
+	{"80, rcvbuf=2G", "rcvbuf: wanted a size of at most 1G in bytes, k, M"},
 	{"80, interface=a/b", "interface: wanted an interface's name, found"},
 	{"80, freebind=maybe", "freebind: wanted 'yes' or 'no', found"},
 };
