@@ -214,13 +214,14 @@ static bool is_start(const char *word)
 	return strcmp(word, "start") == 0 || strcmp(word, "run") == 0 || strcmp(word, "up") == 0;
 }
 
-/* A file for -c, or pm2's, of which -c says more. */
+/* A file for -c, or another tool's, of which -c says more. */
 static bool is_file_of_clusters(const char *word)
 {
+	static const char *const ends[] = {".ini", ".yml", ".yaml", ".json", ".service"};
 	const char *dot = strrchr(word, '.');
 
 	return procfile_is(word) || strstr(word, ".config.") != NULL ||
-		(dot != NULL && strcmp(dot, ".ini") == 0);
+		(dot != NULL && value_index(dot, ends, COUNT_OF(ends)) != -1);
 }
 
 /* Is it clear which of the words after "start" are the command?  Options behind a program may be

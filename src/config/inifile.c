@@ -557,17 +557,62 @@ static bool is_seen(struct reader *all, const struct stat *st)
 	return false;
 }
 
-/* Where the file of another tool is explained in nclust-guide(7), or NULL. */
-static const char *other_tool(const char *path, const char *data)
+/* Does a line begin so, but for blanks and the '{' of JSON? */
+static bool has_line(const char *data, const char *start)
 {
-	static const char *const pm2[] = {".js", ".cjs", ".mjs", ".json", ".yml", ".yaml"};
-	const char *dot = strrchr(path, '.');
+	for (; data != NULL; data = strchr(data, '\n')) {
+		data += strspn(data, "\n\t {");
+		if (strncmp(data, start, strlen(start)) == 0)
+			return true;
+	}
+	return false;
+}
 
-	if (dot != NULL && value_index(dot, pm2, COUNT_OF(pm2)) != -1)
-		return "COMING FROM PM2";
-	if (strstr(data, "[program:") != NULL)
-		return "COMING FROM SUPERVISORD";
-	return strstr(data, "[Service]") != NULL ? "SYSTEMD" : NULL;
+/* Is the first line that says something one of an INI file? */
+static bool is_ini(const char *data)
+{
+	data += strspn(data, "\r\n\t ");
+	while (*data == '#' || *data == ';') {
+		data += strcspn(data, "\n");
+		data += strspn(data, "\r\n\t ");
+	}
+	return *data == '\0' || *data == '[' || data[strcspn(data, "=\n")] == '=';
+}
+
+/* Is it the file of another tool, or a program?  Then -1 and `err`. */
+static int check_kind(const char *path, const char *data, struct error *err)
+{
+	static const char from[] = "; see COMING FROM ";
+	static const char inside[] = ", which runs inside of the containers; see ";
+	/* what a line begins with, or the path has, and what to say */
+	static const char *const known[][3] = {{"[program:", from, "SUPERVISORD"},
+		{"[supervisord]", from, "SUPERVISORD"}, {"[Service]", from, "SYSTEMD"},
+		{"[Socket]", from, "SYSTEMD"}, {".config.", from, "PM2"},
+		{"module.exports", from, "PM2"}, {"\"apps\"", from, "PM2"}, {"apps:", from, "PM2"},
+		{"gunicorn", from, "GUNICORN"}, {"apiVersion:", inside, "KUBERNETES"},
+		{"services:", inside, "COMPOSE"}, {"FROM ", inside, "CONTAINER"}};
+	const char *runs = strncmp(data, "#!", 2) == 0 ? "" : text_interpreter(path);
+
+	if (has_line(data, "[cluster") || has_line(data, "[nclust]") ||
+		has_line(data, "[defaults]"))
+		return 0;
+	for (size_t i = 0; i < COUNT_OF(known); i++)
+		if (has_line(data, known[i][0]) || strstr(path, known[i][0]) != NULL)
+			return error_set(err, 0, "is no INI file of nclust%s%s in nclust-guide(7)",
+				known[i][1], known[i][2]);
+	if (runs != NULL)
+		return error_set(err, 0,
+			"is no INI file of nclust; if it is the program: nclust -n auto -- %s%s%s",
+			runs,
+			*runs != '\0'                       ? " "
+				: strchr(path, '/') == NULL ? "./"
+							    : "",
+			path);
+	return is_ini(data)
+		? 0
+		: error_set(err, 0,
+			  "is no INI file of nclust, see nclust.ini(5); to run a program: "
+			  "nclust -n auto -- COMMAND");
 }
 
 static void read_file(struct reader *all, const char *path, unsigned file)
@@ -576,21 +621,18 @@ static void read_file(struct reader *all, const char *path, unsigned file)
 	struct stat st;
 	size_t len;
 	scoped_str data = trusted_read(path, FILE_MAX, &len, &st, &err);
-	const char *other;
+	bool is_procfile = file == 0 && procfile_is(path);
+	bool is_bad = data == NULL;
 
 	if (data == NULL && err.sys == EACCES)
 		error_hint(&err, "let the user who starts nclust read it");
 	if (data != NULL && is_seen(all, &st)) {
-		free(data);
-		data = NULL;
+		is_bad = true;
 		error_set(&err, 0, "is read already; a file is included once, and not by itself");
 	}
-	other = data != NULL ? other_tool(path, data) : NULL;
-	if (other != NULL)
-		error_set(&err, 0, "is no INI file of nclust; see %s in nclust-guide(7)", other);
-	if (data == NULL || other != NULL)
+	if (is_bad || (!is_procfile && check_kind(path, data + text_bom(data, len), &err) == -1))
 		file_fault(all, file, err.sys == ENOMEM ? EX_OSERR : EX_CONFIG, path, err.text);
-	else if (file == 0 && procfile_is(path))
+	else if (is_procfile)
 		procfile_parse(all->s, path, data, len, all->faults);
 	else
 		parse_file(all, path, file, data, len);

@@ -301,7 +301,8 @@ def test_other_tools_words_and_the_options_place():
                       ("start node x.js", "nclust -n auto -- node x.js"),
                       ("start x.js -i 4 --name x", "nclust -n auto -- node x.js"),
                       ("start ecosystem.config.js", "nclust -c ecosystem.config.js"),
-                      ("server.js", "nclust -n auto -- node server.js")):
+                      ("server.js", "nclust -n auto -- node server.js"),
+                      ("docker-compose.yml", "nclust -c docker-compose.yml")):
         nclust(word).fails(64, way)
     write("server.js", "")
     nclust("-- server.js").fails(127, "try: node server.js")
@@ -311,6 +312,26 @@ def test_other_tools_words_and_the_options_place():
     write("shop.service", "[Unit]\nAfter=x\n[Service]\nExecStart=/x\n")
     assert nclust("-c shop.service").fails(78, "SYSTEMD in nclust-guide").err.count("\n") == 1
     assert it.stop() == 0
+
+
+@pytest.mark.parametrize("name, text, says", (
+    ("docker-compose.yml", "version: '3'\nservices:\n  web:\n    image: x\n",
+     "which runs inside of the containers; see COMPOSE in nclust-guide(7)"),
+    ("Dockerfile", "# x\nFROM node\nCMD ['node']\n", "see CONTAINER in nclust-guide(7)"),
+    ("shop.yaml", "---\napiVersion: apps/v1\nkind: Deployment\n", "KUBERNETES in nclust-guide(7)"),
+    ("supervisord.conf", "[supervisord]\n[include]\nfiles = x\n", "COMING FROM SUPERVISORD"),
+    ("pm2.json", '{"apps": [{"script": "x.js"}]}\n', "COMING FROM PM2"),
+    ("gunicorn.conf.py", "bind = ':80'\n", "COMING FROM GUNICORN"),
+    ("package.json", '{"scripts": {"start": "node x"}}\n', "to run a program: nclust -n auto -- COM"),
+    ("nginx.conf", "# x\n\nevents {}\nhttp {\n  server {}\n}\n", "nclust.ini(5); to run a prog"),
+    ("server.js", "x = 1\n", "if it is the program: nclust -n auto -- node server.js"),
+    ("start", "#!/bin/sh\nA=1 exec x\n", "if it is the program: nclust -n auto -- ./start"),
+    # of ours, with what is another's in a comment
+    ("it.ini", "# [program:x]\n[cluster:a]\n#[Service]\nenv = A=services: 1\n", "wanted a command")))
+def test_a_file_that_is_no_ini_file_is_answered_in_one_line_by_what_it_is(name, text, says):
+    write(name, text)
+    said = nclust("-c", name).fails(78, says).err
+    assert said.count("\n") == 1 and said.startswith(f"{name}:"), said
 
 
 def test_stop_waits_until_it_has_ended():
