@@ -121,8 +121,9 @@ const struct verb verbs[] = {
 			  "in place and restart again. Settings and environment are those that "
 			  "nclust has read and was started with: reload reads a changed file, and "
 			  "each restart reads an env-file. A variable in front of the verb "
-			  "changes nothing, and nclust does not warn of it, because any two "
-			  "shells differ in some variables. Called by one of the workers, for "
+			  "changes nothing: write it into env or an env-file. nclust does not "
+			  "warn of it, because any two shells differ in some variables. Called by "
+			  "one of the workers, for "
 			  "example in a deploy hook, it does not wait for the end.",
 		.options = OPTIONS_CHANGE | OPTION_CANARY | OPTION_BAKE | OPTION_DROP_PORTS,
 		.words = WORDS_RESTART,
