@@ -24,25 +24,27 @@ static const struct verb_option_row rows[] = {
 	{OPTION_WATCH, 'w', "watch", NULL, "show it again each second", 0},
 	{OPTION_NO_WAIT, 0, "no-wait", NULL, "return at once, do not wait for the outcome",
 		GIVEN(no_wait)},
-	{OPTION_NOW, 0, "now", NULL, "without grace", GIVEN(now)},
+	{OPTION_NOW, 0, "now", NULL, "do not wait for requests in flight", GIVEN(now)},
 	{OPTION_ALL, 'a', "all", NULL, "to every worker, not only the next one", GIVEN(all)},
 	{OPTION_EACH, 'a', "all", NULL, "a line for each worker, however many", 0},
-	{OPTION_DEFAULTS, 'a', "all", NULL, "also those that are not set", 0},
-	{OPTION_FOLLOW, 'f', "follow", NULL, "and what happens next", GIVEN(follow)},
-	{OPTION_LINES, 'n', "lines", "LINES", "only the last ones", 0},
-	{OPTION_SINCE, 0, "since", "TIME", "only what happened since then", 0},
+	{OPTION_DEFAULTS, 'a', "all", NULL, "also keys that are not set", 0},
+	{OPTION_FOLLOW, 'f', "follow", NULL, "go on with what comes next, until ^C", GIVEN(follow)},
+	{OPTION_LINES, 'n', "lines", "N", "only the last N", 0},
+	{OPTION_SINCE, 0, "since", "TIME", "only what is not older than that", 0},
 	{OPTION_CLUSTER, 0, "cluster", "NAME", "only of this cluster", 0},
 	{OPTION_KIND, 0, "kind", "KIND,...", "only events of these names", 0},
-	{OPTION_STDERR, 0, "stderr", NULL, "only what came by stderr", 0},
+	{OPTION_STDERR, 0, "stderr", NULL, "only what was written to standard error", 0},
 	{OPTION_GREP, 'g', "grep", "PATTERN", "only lines that match (regex(7), extended)", 0},
 	{OPTION_CHECK, 0, "check", NULL, "only look for errors", 0},
-	{OPTION_FILE, 'c', "config", "FILE", "read this file, ask no instance", 0},
-	{OPTION_CANARY, 0, "canary", "N", "replace so many first", GIVEN(has_canary)},
+	{OPTION_FILE, 'c', "config", "FILE", "read this file, ask no running instance", 0},
+	{OPTION_CANARY, 0, "canary", "N", "replace N workers first, and watch them",
+		GIVEN(has_canary)},
 	{OPTION_DROP_PORTS, 0, "drop-ports", NULL,
 		"let new workers listen on fewer ports than the old", GIVEN(drop_ports)},
-	{OPTION_BAKE, 0, "bake", "TIME", "watch the first new ones for this long", GIVEN(has_bake)},
-	{OPTION_TIMEOUT, 0, "timeout", "TIME", "wait no longer than that (1m)", GIVEN(has_timeout)},
-	{OPTION_RUNTIME, 0, "runtime-directory", "DIR", "where the instances are", 0},
+	{OPTION_BAKE, 0, "bake", "TIME", "watch the first new workers for so long",
+		GIVEN(has_bake)},
+	{OPTION_TIMEOUT, 0, "timeout", "TIME", "wait at most so long (1m)", GIVEN(has_timeout)},
+	{OPTION_RUNTIME, 0, "runtime-directory", "DIR", "look for instances there", 0},
 	{OPTION_HELP, 'h', "help", NULL, "show this", 0},
 };
 
@@ -154,8 +156,8 @@ static int take_value(struct arguments *a, const struct verb_option_row *row, co
 	}
 	if (*value != '\0')
 		return 0;
-	return error_fail(
-		err, EX_USAGE, "--%s: wanted a %s, found nothing", row->name, row->argument);
+	return error_fail(err, EX_USAGE, "--%s: wanted a value, found nothing: --%s %s", row->name,
+		row->name, row->argument);
 }
 
 /* Options that a verb does not have, and the words after them, belong to the command
@@ -184,7 +186,8 @@ static int take_option(
 	if (part == CMDLINE_VALUE)
 		return error_fail(err, EX_USAGE, "--%s takes no value", row->name);
 	if (part == CMDLINE_NO_VALUE)
-		return error_fail(err, EX_USAGE, "--%s needs a %s", row->name, row->argument);
+		return error_fail(err, EX_USAGE, "--%s needs a value: --%s %s", row->name,
+			row->name, row->argument);
 	a->options |= row->option;
 	if (row->given != 0)
 		*((bool *)a + row->given) = true;
@@ -298,7 +301,7 @@ static int take_command(struct arguments *a, char **words, struct error *err)
 	if (words[0] == NULL && a->given_count > 0) {
 		(void)unknown_option(a->verb, a->given[0], err);
 		return error_hint(err,
-			"options of nclust are for a command: '%s OPTION... -- COMMAND'",
+			"options of nclust need a command: nclust %s OPTION... -- COMMAND",
 			a->verb->name);
 	}
 	if (words[0] == NULL && a->verb->words == WORDS_TRIAL)

@@ -239,7 +239,7 @@ static int take_hello(struct client *c, json_t *message, struct error *err)
 	c->pid = (pid_t)field_number(params, "pid");
 	look_for_changes(c, params);
 	if (take_clusters(c, json_object_get(params, "clusters")) == -1)
-		return error_set(err, errno, "cannot keep what was said");
+		return error_set(err, errno, "cannot keep the names of the clusters");
 	return 0;
 }
 

@@ -31,12 +31,13 @@ static const struct finding shares[] = {
 	[SHARE_UNKNOWN] = {NULL, FACT_OK, NULL, NULL, NULL},
 	[SHARE_SAME] = {"same", FACT_OK, "shared", ", one socket", ""},
 	[SHARE_SPREAD] = {"one each", FACT_OK, "shared", ", a socket each",
-		"what waits for a copy that ends is lost; -l with that address: one for all"},
+		"clients that wait for a copy when it ends are lost; with -l ADDRESS all copies "
+		"share one socket"},
 	[SHARE_STOLEN] = {"stolen", FACT_BAD, "not shared",
-		", which each copy takes from the one before", ""},
+		", which each copy takes away from the one before it", ""},
 	[SHARE_OTHER] = {"none", FACT_BAD, "not shared", ": each copy listens on another port",
-		"give it a fixed port, unless each is to have its own; one that moves because "
-		"its port is open has to run alone"},
+		"give it a fixed port, unless each copy is to have its own; a program that takes "
+		"another port if its own is in use can only run as one copy"},
 	[SHARE_PRIVATE] = {"private", FACT_OK, "private", "",
 		"each copy has one of its own, which is as it should be"},
 };
@@ -333,8 +334,8 @@ static void tell_store(struct exam *e)
 	if (e->store != STORE_NONE)
 		facts_add(e->facts, FACT_WARN, "state",
 			e->store == STORE_ITSELF
-				? "copies are separate stores: run one worker, and more only as "
-				  "replicas that it knows of"
+				? "copies are separate stores: run one worker, or more as "
+				  "replicas that the program itself knows of"
 				: "each copy does so by itself: they are separate stores, unless "
 				  "the program is made to share it",
 			"%s", what);
@@ -364,8 +365,8 @@ static void tell_start(struct exam *e)
 	}
 	if (e->loads && !trial_has_option(e->arguments->given, "--ready"))
 		facts_add(e->facts, FACT_WARN, "first answers",
-			"--ready http:/ keeps clients away until it has loaded, or http: with a "
-			"path that tells",
+			"--ready http:/ keeps clients away until it has loaded; name a path that "
+			"answers 200 only then",
 			"503: it opens its port before it can serve");
 	if (e->primary)
 		facts_add(e->facts, FACT_WARN, "primary",

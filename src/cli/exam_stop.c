@@ -286,7 +286,7 @@ static void tell_signal(const struct stop *s, json_t *facts)
 
 	if (s->ends_int)
 		facts_add(facts, FACT_NOTE, "SIGTERM",
-			"it handles SIGINT alone: --stop-signal INT lets it end by that",
+			"it handles SIGINT alone: --stop-signal INT lets it finish its work",
 			"%s after %s", s->exit, facts_seconds(after, s->after));
 	else if (s->tried && s->ended)
 		facts_add(facts, FACT_OK, "SIGTERM", "", "%s after %s", s->exit,
@@ -329,7 +329,7 @@ void exam_stop(struct exam *e)
 		facts_add_finding(e->facts, &requests[busy.request], "");
 	if (exam_needs_address(e))
 		facts_add(e->facts, FACT_NOTE, "address", "",
-			"any that you give it, in the place of " ANY_ADDRESS);
+			"write the address that you want in place of " ANY_ADDRESS);
 }
 
 /* ---- the command line ---- */

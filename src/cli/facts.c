@@ -125,7 +125,7 @@ static const struct {
 	{6, 9, "taken-over threads",
 		"a taken-over worker with threads of which the main one alone handles signals "
 		"(Python) may sleep through its stop signal, until stop-timeout"},
-	{6, 15, "taken-over workers", "how one has ended may be unknown"},
+	{6, 15, "taken-over workers", "the exit status of one may be unknown"},
 };
 
 void facts_kernel(json_t *facts, const char *release)
@@ -319,8 +319,8 @@ static void tell_taking_over(json_t *facts, int listener)
 
 	if (listener == EBUSY)
 		facts_add(facts, FACT_WARN, name,
-			"if that is an nclust, it does it for all; else servers that bind by "
-			"themselves run as one copy",
+			"if that supervisor is an nclust, it takes over for all below it; else "
+			"servers that bind by themselves run as one copy",
 			"not by this nclust: another supervisor above it does so");
 	else if (why != NULL)
 		facts_add(facts, FACT_WARN, name,
@@ -331,10 +331,10 @@ static void tell_taking_over(json_t *facts, int listener)
 		facts_add(facts, FACT_NOTE, name,
 			"servers that bind by themselves share their port, without the options "
 			"that they set before bind",
-			"by sockets of nclust's in the place of their own");
+			"each server gets a socket of nclust's in place of its own");
 	else
 		facts_add(facts, FACT_OK, name, "servers that bind by themselves share their port",
-			"by their own sockets");
+			"works, with the sockets that the servers make");
 }
 
 static void tell_listener(json_t *facts, int error)
@@ -356,7 +356,8 @@ static void tell_listener(json_t *facts, int error)
 		advice = "a container manager that does so can be told not to (LXD: "
 			 "security.syscalls.intercept.*)";
 	else if (error == EINVAL || error == ENOSYS)
-		advice = "a sandbox in the kernel's place has none";
+		advice = "a sandbox such as gVisor, which stands in for the kernel, does not have "
+			 "it";
 	facts_add(facts, FACT_NOTE, name, advice, "%s: %s",
 		error == EBUSY                               ? "in use"
 			: error == EINVAL || error == ENOSYS ? "missing"
@@ -419,8 +420,8 @@ static const struct {
 	{"accept queue", find_somaxconn, "the default backlog, and the largest", FACT_WARN,
 		"longer backlogs are cut; raise net.core.somaxconn"},
 	{"descriptors", find_descriptors,
-		"nclust may use the hard limit, workers keep the soft one", FACT_WARN,
-		"nclust may use the hard limit: raise it for more workers"},
+		"nclust uses up to the hard limit, workers keep the soft one", FACT_WARN,
+		"nclust uses up to the hard limit: raise it for more workers"},
 	{"processes", find_processes, "", FACT_WARN,
 		"a worker that cannot be started is tried again later"},
 	{"user", find_user, "", FACT_OK, ""},
@@ -448,9 +449,10 @@ static const struct {
 	{"CAP_SYS_RESOURCE", CAP_SYS_RESOURCE, "limit-KEY may raise hard limits",
 		"limit-KEY stays below the hard limits"},
 	{"CAP_SYS_PTRACE", CAP_SYS_PTRACE, "",
-		"workers of another user are looked at with that user's rights; the port of an "
-		"unreadable program stays its own"},
-	{"CAP_BPF", CAP_BPF, "balance = rr", "balance = rr is random; a shared socket needs none"},
+		"nclust looks at workers of another user with that user's rights; a program whose "
+		"file that user may not read cannot share its port"},
+	{"CAP_BPF", CAP_BPF, "balance = rr takes turns",
+		"balance = rr chooses at random; a shared socket does not need it"},
 };
 
 void facts_machine(json_t *facts, const char *runtime_directory)

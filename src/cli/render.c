@@ -105,7 +105,7 @@ void render_head(struct wrap *w, const json_t *status)
 		return;
 	wrap_putf(w, YELLOW, "  drained %s ago%s; back into service: nclust undrain ",
 		text_age(age, field_seconds(drained, "since")),
-		field_is_true(drained, "empty") ? ", and was empty" : "");
+		field_is_true(drained, "empty") ? ", with no connection left" : "");
 	field_put(w, YELLOW, "", status, "name");
 	wrap_end(w, INDENT);
 }
@@ -238,7 +238,7 @@ static void put_accept(struct wrap *w, const json_t *accept)
 	static const struct {
 		const char *key;
 		const char *text;
-	} counts[] = {{"refused", "refused (of one address)"}, {"timed_out", "timed out"},
+	} counts[] = {{"refused", "refused (too many of one address)"}, {"timed_out", "timed out"},
 		{"not_started", "not started"}};
 	json_t *exits = json_object_get(accept, "exits");
 	const char *between = "; ended with";

@@ -276,8 +276,8 @@ int session_ask(
 	text_copy(request->target, sizeof(request->target), s.meant.target);
 	if (is_its_own(&s, request)) {
 		request->no_wait = true;
-		log_note("this is a worker's own process, so the end is not "
-			 "waited for: 'nclust status %s' tells it",
+		log_note("called by one of its own workers, so this does not wait for the end; "
+			 "to see how it ended: nclust status %s",
 			s.client->name);
 	}
 	s.client->reader = reader;

@@ -90,7 +90,7 @@ static int tell_over(struct doctor *d)
 		return 128 + signal;
 	if (err->sys != ECANCELED)
 		return output_error(err);
-	facts_add(d->exam.facts, FACT_BAD, "time", "", "not all was seen within %d s",
+	facts_add(d->exam.facts, FACT_BAD, "time", "", "the trial was not finished within %d s",
 		(int)(TRIAL_TIME / SECOND));
 	show_new_facts(d);
 	(void)show_end(d);
@@ -105,7 +105,9 @@ static int try_command(const struct arguments *a)
 
 	if (trial_has_option(a->given, "--accept")) {
 		error_fail(&err, EX_USAGE,
-			"doctor tries no command of 'accept', which ends with its connection");
+			"doctor cannot try a command with --accept, because it runs for one "
+			"connection "
+			"only");
 		return output_error(&err);
 	}
 	d.json = arguments_has(a, OPTION_JSON);

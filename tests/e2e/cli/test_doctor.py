@@ -47,10 +47,10 @@ def test_doctor_exits_1_where_nclust_could_not_run_and_says_why():
 
 
 @pytest.mark.parametrize("kind, wanted", (
-    (None, {"taking over ports": "ok by their own sockets", "seccomp notify": "ok works",
-            "pidfd_getfd": "ok works", "process_vm_readv": "ok works", "ptrace_scope": "",
-            "CAP_SYS_PTRACE": ""}),
-    ("docker", {"taking over ports": "note by sockets of nclust's",
+    (None, {"taking over ports": "ok works, with the sockets that the servers make",
+            "seccomp notify": "ok works", "pidfd_getfd": "ok works", "process_vm_readv": "ok works",
+            "ptrace_scope": "", "CAP_SYS_PTRACE": ""}),
+    ("docker", {"taking over ports": "note each server gets a socket",
                 "pidfd_getfd": "note refused.*--cap-add SYS_PTRACE", "CAP_SYS_PTRACE": ".*not held",
                 "seccomp notify": "ok works, with no_new_privs"}),
     ("unnotified", {"taking over ports": "warn not possible.*LISTEN_FDS",

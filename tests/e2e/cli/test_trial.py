@@ -156,7 +156,7 @@ def test_what_cannot_be_run_has_the_status_that_a_shell_gives_it(command, status
 
 
 def test_what_is_run_for_each_connection_is_not_tried():
-    nclust("doctor --accept -l 8000 -- true").fails(64, "nclust: doctor tries no command of 'accept'")
+    nclust("doctor --accept -l 8000 -- true").fails(64, "nclust: doctor cannot try a command with --accept")
     assert nothing_is_left()
 
 
@@ -355,11 +355,11 @@ REAL = (
         "sockets.0.how": "own", "sockets.0.shared": "none", "=not shared": "^bad.*another port"},
      None, 1, ""),
     ("", f"bash -c 'p=PORT; (: </dev/tcp/127.0.0.1/$p) && p=$((p + 500)); exec {PLAIN} $p'",
-     {"=not shared": "^bad.*another port.*has to run alone", "=second copy": "^ok ready"},
+     {"=not shared": "^bad.*another port.*can only run as one copy", "=second copy": "^ok ready"},
      "nclust -n 1 --intercept off --ipc off --surge 0 --max-unavailable 1 --", 1, ""),
     ("", f"{BINDER} udp4 bind=127.0.0.1:PORT pause", {
         "sockets.0.address": "udp:127.0.0.1:PORT", "sockets.0.shared": "one each",
-        "=shared": "^ok udp:.*; what waits for a copy that ends is lost; -l with that address"},
+        "=shared": "^ok udp:.*; clients that wait for a copy when it ends are lost; with -l ADDRESS"},
      "nclust -n auto --", 0, ""),
     ("", f"sh -c 'rm -f /run/p; exec {BINDER} unix bind=/run/p listen=5 serve'", {
         "sockets.0.address": "unix:/run/p", "sockets.0.shared": "stolen",

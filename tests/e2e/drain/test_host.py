@@ -40,7 +40,7 @@ def test_drained_it_says_so_and_serves_on_and_undrained_it_is_as_before():
                         it.verb("drain").ok())
     assert readyz() == DRAINED
     assert get().status == 200
-    assert re.search("drained .* ago, and was empty; .*nclust undrain it", it.verb("status").ok())
+    assert re.search("drained .* ago, with no connection left; .*nclust undrain it", it.verb("status").ok())
     assert re.search("^nclust_drained_seconds [0-9]", get("/metrics", unix=path("http")).body,
                      re.MULTILINE)
     assert it.call("drain", no_wait=True).ok  # again, it changes nothing

@@ -171,7 +171,7 @@ static const struct {
 	{"signal web", "signal: 'web' is not a signal"},
 	{"exec", "exec: which command? e.g. nclust exec ./server"},
 	{"exec --", "exec: which command? e.g. nclust exec ./server"},
-	{"doctor -l 80", "'doctor' takes no option '-l'; options of nclust are for a command"},
+	{"doctor -l 80", "'doctor' takes no option '-l'; options of nclust need a command"},
 	{"doctor --jsn", "'doctor' takes no option '--jsn'; did you mean"},
 	{"status -l 80", "'status' takes no option '-l'"},
 	{"status --jsn", "'status' takes no option '--jsn'; did you mean"},
@@ -180,13 +180,14 @@ static const struct {
 	{"status a b c d e f", "status: unexpected word 'b'"},
 	{"status --json=1", "--json takes no value"},
 	{"status --kind ready", "'status' takes no option '--kind'"},
-	{"status --runtime-directory=", "--runtime-directory: wanted a DIR"},
-	{"events -n", "--lines needs a LINES"},
+	{"status --runtime-directory=",
+		"--runtime-directory: wanted a value, found nothing: --runtime-directory DIR"},
+	{"events -n", "--lines needs a value: --lines N"},
 	{"events -n x", "--lines: wanted a number up to 1000000, found 'x'"},
 	{"events -n -1", "--lines: wanted a number up to 1000000, found '-1'"},
 	{"events --since soon", "--since: wanted a time such as '10m' (ago)"},
-	{"events --since", "--since needs a TIME"},
-	{"events --cluster=", "--cluster: wanted a NAME, found nothing"},
+	{"events --since", "--since needs a value: --since TIME"},
+	{"events --cluster=", "--cluster: wanted a value, found nothing"},
 	{"version x", "version: unexpected word 'x'"},
 };
 
@@ -272,7 +273,7 @@ TEST(the_manual_has_every_option)
 	text = buffer_text(&out);
 	has(text, ".Ss Stop\n.Bl -tag -width Ds\n.It Cm stop Oo Ar TARGET Oc");
 	has(text, "Oo Fl \\-now Oc");
-	has(text, "Oo Fl n | Fl \\-lines Ar LINES Oc");
+	has(text, "Oo Fl n | Fl \\-lines Ar N Oc");
 	has(text, "\nExits 0 if all wanted");
 	/* no line begins with a request that was not meant */
 	for (const char *at = text; *at != '\0'; at = strchr(at, '\n') + 1)
