@@ -69,7 +69,8 @@ enum event_kind {
 	EVENT_READY,        /* slot, worker: READY=1 */
 	EVENT_LISTENING,    /* slot, worker: it was seen to listen */
 	EVENT_REFUSED,      /* slot, worker: its bind(2) was refused, or it only bound */
-	EVENT_IDLE,         /* slot, worker: it has opened no port, and is about to open none */
+	EVENT_IDLE,         /* slot, worker: it is about to open no port; `opens`: it has a unix
+			       path of its own, or serves by a socket that it was passed */
 	EVENT_PROVED,       /* slot, worker: its ready_probe has succeeded */
 	EVENT_LEAVING,      /* slot, worker: STOPPING=1 */
 	EVENT_EXTEND,       /* slot, worker, span: EXTEND_TIMEOUT_USEC */
@@ -125,7 +126,7 @@ struct event {
 	struct scale_step scale;
 	bool at_once;
 	bool held;        /* BUSY, ALONE */
-	bool opens;       /* SPAWNED */
+	bool opens;       /* SPAWNED, IDLE */
 	bool has_canary;  /* ROLL */
 	bool has_bake;    /* ROLL */
 	bool drops_ports; /* ROLL: new workers may listen on fewer addresses */

@@ -78,7 +78,7 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w, enum worker_even
 		c->surprises[w->state] |= UINT32_C(1) << event;
 		(void)actions_report(c->out, REPORT_SURPRISE, i, w->id);
 	}
-	if (listed && event == ON_PROVEN && at.settings->ready == READY_AUTO)
+	if (listed && event == ON_PROVEN && at.settings->ready == READY_AUTO && !w->said)
 		generations_learn(&c->generations, w->generation, LESSON_SILENT);
 	if (!had_been_ready && worker_was_ready(w)) {
 		c->ever_ready = true;

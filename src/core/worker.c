@@ -101,8 +101,10 @@ static void demand_port(struct worker *w, const struct moment *at)
 
 static void note_idle(struct worker *w, const struct moment *at)
 {
-	if (w->opens && w->proven_at != NSEC_NEVER)
-		w->proven_at = nsec_min(w->proven_at, at->now - at->lost);
+	if (!w->opens || w->proven_at == NSEC_NEVER)
+		return;
+	w->proven_at = nsec_min(w->proven_at, at->now - at->lost);
+	w->said |= at->opens;
 }
 
 static void note_why(struct worker *w, const struct moment *at)

@@ -106,7 +106,7 @@ struct moment {
 	uint32_t slot;
 	const struct cluster_settings *settings; /* of its generation */
 	bool says_ready;                         /* SPAWNED: its command is known to send READY=1 */
-	bool opens;   /* SPAWNED: as in its event, unless its command is known as silent */
+	bool opens;   /* SPAWNED, IDLE: as in its event, unless its command is known as silent */
 	pid_t pid;    /* SPAWNED */
 	nsec_t span;  /* EXTEND, INTERVAL; STOP: wait at least that long after the
 			    first signal */

@@ -313,15 +313,22 @@ static bool has_only_bound(const struct child *child)
 static void look_if_portless(struct child *child, bool idle, bool serves)
 {
 	nsec_t age = clock_now() - child_view(child).born;
+	bool opens = ports_any(child, true) || serves;
+	struct event event = {
+		.kind = EVENT_IDLE,
+		.slot = child->slot,
+		.worker = child->worker,
+		.opens = opens || child->life.paths != NULL,
+	};
 
 	if (child->listening.uses == 0)
 		log_portless(child, ONCE_PORTLESS,
 			"has opened no port yet: waiting for one, or until it is seen to need none "
 			"('ready = alive' does not wait)");
-	if (ports_any(child, true) || serves ||
+	if (opens ||
 		(child->listening.uses == 0 && serves_loads_nothing(child, LOAD_PATIENCE) &&
 			(idle || age >= WORK_PATIENCE)))
-		child_tell(child, EVENT_IDLE, WHY_ITSELF);
+		service_tell(child->service, &event);
 	else if (has_only_bound(child))
 		child_tell(child, EVENT_REFUSED, WHY_ITSELF);
 	child->listening.awaited = is_starting(child);

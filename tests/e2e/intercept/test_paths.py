@@ -3,6 +3,7 @@
 import socket
 
 from harness import *
+from harness import lab
 
 NOBODY = 65534
 OWN = ("python3", server("own-path.py"), "s")
@@ -251,3 +252,38 @@ def application(_, start):
     answer()
     wait(lambda: reached() in set(it.pids()) - {old})
     assert it.stop() == 0 and left() == []
+
+
+@pytest.mark.parametrize("workers, name", ((1, "web.sock"), (2, "web.$NCLUST_SLOT.sock")))
+def test_one_that_opens_its_path_late_is_waited_for_in_each_restart(workers, name):
+    """A path of its own is no sign that the command opens none."""
+    write("app.py", """
+import os
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"pid=%d" % os.getpid()})
+""")
+    write("start", f"""
+while [ -e slow ]; do sleep .02; done
+rm -f {name}
+exec uvicorn --uds {name} app:app
+""")
+    paths = [name.replace("$NCLUST_SLOT", str(slot)) for slot in range(workers)]
+    write("slow", "")
+    it = start(f"-n {workers} --surge all --bake 0", "sh", "start", clock=True)
+    for count in (1, 2, 3):
+        it.event("started", count * workers)
+        it.advance(5, step=0.5)
+        assert len(it.happened("ready")) == (count - 1) * workers
+        os.unlink("slow")
+        if count == 1:
+            wait(lambda: all(map(os.path.exists, paths)))
+            it.advance(15, step=0.5)
+        lab.clock.flow()
+        it.event("ready", count * workers)
+        assert {get(unix=path).pid for path in paths} <= set(it.pids())
+        lab.clock.stand()
+        if count < 3:
+            write("slow", "")
+            it.call("restart", no_wait=True)
