@@ -28,7 +28,8 @@ const struct verb verbs[] = {
 			  "alike share a line, with the age of the youngest and the sums of the "
 			  "rest; with --all each worker has a line. Exits 0 if all wanted workers "
 			  "are ready, 1 if some are or one of several instances does not answer, "
-			  "2 if none is, 3 if there is no such instance.",
+			  "2 if none is, 3 if there is no such instance. A job that has ended "
+			  "with success waits for its next run, and counts as ready.",
 		.options = OPTIONS_ASK | OPTION_WATCH | OPTION_EACH,
 		.words = WORDS_TARGET,
 		.run = verb_status,

@@ -377,7 +377,7 @@ static bool is_any_ready(const json_t *cluster)
 
 	json_array_foreach(json_object_get(cluster, "workers"), i, worker)
 	{
-		if (worker_is(worker, "ready"))
+		if (worker_is(worker, "ready") || worker_is(worker, "waiting"))
 			return true;
 	}
 	return false;

@@ -34,8 +34,9 @@ enum colour row_state_colour(const char *state)
 	static const struct {
 		const char *state;
 		enum colour colour;
-	} table[] = {{"ready", GREEN}, {"running", GREEN}, {"failed", RED}, {"degraded", RED},
-		{"backoff", RED}, {"stopped", PLAIN}, {"ended", PLAIN}, {"empty", PLAIN}};
+	} table[] = {{"ready", GREEN}, {"running", GREEN}, {"waiting", GREEN}, {"failed", RED},
+		{"degraded", RED}, {"backoff", RED}, {"stopped", PLAIN}, {"ended", PLAIN},
+		{"empty", PLAIN}};
 
 	for (size_t i = 0; i < COUNT_OF(table); i++)
 		if (strcmp(state, table[i].state) == 0)
@@ -174,7 +175,7 @@ static void put_failure(struct wrap *w, const json_t *worker, bool *any)
 	put_comma(w, any);
 	mark = wrap_mark(w);
 	if (field_is_number(worker, "next_try"))
-		wrap_putf(w, PLAIN, "next try in %s",
+		wrap_putf(w, PLAIN, "next %s in %s", worker_is(worker, "waiting") ? "run" : "try",
 			text_age(age, field_seconds(worker, "next_try")));
 	else
 		wrap_putf(w, PLAIN, "%s ago", text_age(age, field_seconds(last, "ago")));

@@ -40,8 +40,9 @@ enum slot_state { /* as users see it */
 	SLOT_STOPPING,
 	SLOT_BACKOFF,
 	SLOT_FAILED,
-	SLOT_ENDED, /* ended with success and not started again */
-	SLOT_SPARE, /* held back until another worker is missing */
+	SLOT_ENDED,   /* ended with success and not started again */
+	SLOT_SPARE,   /* held back until another worker is missing */
+	SLOT_WAITING, /* its worker has done its work, and the next run comes after a pause */
 };
 
 /*
@@ -116,6 +117,7 @@ struct worker_view {
 	nsec_t due;         /* when what it is given time for is over; NSEC_NEVER */
 	unsigned stop_step; /* SLOT_STOPPING: of settings->stop */
 	bool killed;        /* it has got SIGKILL */
+	bool did;           /* the last run of its slot did its work: it counts as ready */
 	int share;          /* of limits such as max-age, per mille more or less */
 };
 
@@ -144,7 +146,8 @@ bool cluster_all_ready(const struct cluster *c);
 /* Was the cluster asked to stop, and has not failed? */
 bool cluster_was_stopped(const struct cluster *c);
 unsigned cluster_wanted(const struct cluster *c);
-unsigned cluster_ready(const struct cluster *c);  /* counters, not counted */
+/* Counters, not counted; with the slots whose last run did its work. */
+unsigned cluster_ready(const struct cluster *c);
 unsigned cluster_spares(const struct cluster *c); /* wanted ones */
 unsigned cluster_most(const struct cluster *c);   /* wanted, spares, and what a rollout adds */
 bool cluster_has_spare(const struct cluster *c);  /* is there a spare that may serve now? */

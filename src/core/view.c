@@ -47,15 +47,15 @@ unsigned cluster_wanted(const struct cluster *c)
 
 unsigned cluster_ready(const struct cluster *c)
 {
-	return c->ready;
+	return c->ready + c->did;
 }
 
 bool cluster_is_settled(const struct cluster *c)
 {
 	if (cluster_is_on_demand(c))
 		return true;
-	return c->ready + c->ended >= c->wanted && c->alive == c->ready + c->spares &&
-		c->alive <= c->places;
+	return cluster_ready(c) + c->ended >= c->wanted &&
+		c->alive <= cluster_ready(c) + c->spares && c->alive <= c->places;
 }
 
 bool cluster_has_spare(const struct cluster *c)
@@ -152,6 +152,8 @@ static enum slot_state state_of_empty(const struct cluster *c, uint32_t i, const
 		return SLOT_ENDED;
 	if (s->ended == SLOT_ENDED_BADLY || c->failed)
 		return SLOT_FAILED;
+	if (cluster_wants(c, i) && s->did != 0)
+		return SLOT_WAITING;
 	if (cluster_wants(c, i) && s->retry > c->now)
 		return SLOT_BACKOFF;
 	if (s->waits != 0)
@@ -159,7 +161,8 @@ static enum slot_state state_of_empty(const struct cluster *c, uint32_t i, const
 	return SLOT_EMPTY;
 }
 
-static void add_worker(struct slot_view *view, const struct worker *w, nsec_t lost)
+static void add_worker(
+	struct slot_view *view, const struct slot *s, const struct worker *w, nsec_t lost)
 {
 	if (w->state == WORKER_NONE)
 		return;
@@ -173,6 +176,7 @@ static void add_worker(struct slot_view *view, const struct worker *w, nsec_t lo
 		.due = worker_due(w, lost),
 		.stop_step = w->stop_step,
 		.killed = w->state == WORKER_KILLED,
+		.did = s->did != 0,
 		.share = w->age_share,
 	};
 }
@@ -185,11 +189,11 @@ void cluster_view_slot(const struct cluster *c, uint32_t slot, struct slot_view 
 	if (slot >= c->count)
 		return;
 	s = &c->slots[slot];
-	add_worker(view, &s->main, c->lost);
-	add_worker(view, &s->other, c->lost);
+	add_worker(view, s, &s->main, c->lost);
+	add_worker(view, s, &s->other, c->lost);
 	view->state = view->workers > 0 ? view->worker[0].state : state_of_empty(c, slot, s);
 	view->waits = view->workers == 0 && view->state == SLOT_STARTING;
-	if (view->state == SLOT_BACKOFF)
+	if (view->state == SLOT_BACKOFF || view->state == SLOT_WAITING)
 		view->next_try = s->retry;
 	if (cluster_wants(c, slot))
 		view->mend_at = gate_due(c, s);
@@ -284,6 +288,7 @@ const char *slot_state_name(enum slot_state state)
 		[SLOT_FAILED] = "failed",
 		[SLOT_ENDED] = "ended",
 		[SLOT_SPARE] = "spare",
+		[SLOT_WAITING] = "waiting",
 	};
 
 	return (size_t)state < COUNT_OF(names) ? names[state] : "unknown";

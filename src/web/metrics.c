@@ -339,8 +339,8 @@ static void put_family(struct writer *w)
 /* Count a cluster's workers by state, into an object that it gets. */
 static void count_states(json_t *cluster)
 {
-	static const char *const states[] = {
-		"starting", "ready", "draining", "stopping", "backoff", "failed", "ended", "spare"};
+	static const char *const states[] = {"starting", "ready", "waiting", "draining", "stopping",
+		"backoff", "failed", "ended", "spare"};
 	json_t *counts = json_object();
 	const json_t *worker;
 	size_t i;

@@ -250,7 +250,7 @@ static bool is_scale_failed(const struct service *service, const struct report *
 	/* an old worker may end, but none that the scale has started, unless its job is done */
 	if (r->worker <= service->last_scale.of ||
 		(r->kind != REPORT_START_TIMEOUT &&
-			(r->kind != REPORT_EXITED || r->why != WHY_ITSELF)))
+			(r->kind != REPORT_EXITED || r->why != WHY_ITSELF || r->ending.done)))
 		return false;
 	cluster_view_slot(core, r->slot, &slot);
 	return slot.state != SLOT_ENDED;

@@ -161,6 +161,8 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 	const struct slot_view *view, const struct worker_view *worker, nsec_t now, bool all)
 {
 	struct child *child = worker != NULL ? child_find(s, slot, worker->id) : NULL;
+	enum slot_state state = worker != NULL ? worker->state : view->state;
+	bool did = worker != NULL && worker->did && state == SLOT_STARTING;
 
 	json_open_object(w);
 	json_put_int(w, "slot", slot);
@@ -170,7 +172,7 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 		put_count(w, "generation", worker != NULL ? (long)worker->generation : -1);
 		put_plans(w, view, worker, now);
 	}
-	json_put_text(w, "state", slot_state_name(worker != NULL ? worker->state : view->state));
+	json_put_text(w, "state", slot_state_name(did ? SLOT_READY : state));
 	if (worker != NULL)
 		json_put_real(w, "uptime", nsec_seconds(now - worker->born), 3);
 	else

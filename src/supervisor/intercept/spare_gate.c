@@ -221,7 +221,8 @@ void startwait_look(struct child *child)
 void startwait_on_status(struct json_writer *w, const struct child *child)
 {
 	const char *text = capture_is_stuck(child) ? "whoever reads nclust's output" : NULL;
-	bool starts = text == NULL && child_view(child).state == SLOT_STARTING;
+	struct worker_view view = child_view(child);
+	bool starts = text == NULL && view.state == SLOT_STARTING && !view.did;
 
 	if (starts)
 		text = child->life.waits;

@@ -26,6 +26,30 @@ def test_workers_that_find_nothing_to_do_are_no_failure():
     it.stop()
 
 
+def test_between_two_runs_of_its_jobs_a_cluster_is_well():
+    it = launch("-d -n 2 --http 9100 --restart-pause 1h", *jobs("exit 0"))
+    assert it.process.wait(60) == 0
+    it.wait_there()
+    it.wait(lambda: [w.state for w in it.workers()] == ["waiting"] * 2)
+    said = it.verb("status").ok()
+    assert "running, 2 of 2 ready" in said and len(re.findall("waiting .*next run in", said)) == 2
+    it.verb("status", target="it.1").ok()
+    assert get("/readyz", 9100).status == 200
+    assert 'nclust_workers{cluster="it",state="waiting"} 2' in get("/metrics", 9100).body
+    it.verb("scale", "3").ok()
+    it.wait(lambda: it.worker(2).state == "waiting")
+    it.stop()
+
+
+def test_a_run_of_a_job_that_follows_another_is_no_server_that_starts():
+    it = start("-n 1", "sh", "-c", "[ ! -e again ] || exec sleep 1000; echo > again", clock=True)
+    it.event("exited")
+    it.advance(1)
+    it.event("started", 2)
+    assert it.worker().state == "ready" and it.cluster().ready == 1
+    assert "waits for" not in it.verb("status").ok()
+
+
 def test_those_that_fail_fail_the_start():
     it = launch("-d -n 2 --backoff-max 100ms", *jobs("exit 3"))
     assert it.process.wait(60) == 1
