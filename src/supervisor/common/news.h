@@ -222,6 +222,11 @@ void trouble_free(struct service *service);
 	"if only one copy can run at a time: workers = 1, surge = 0, " \
 	"max-unavailable = 1"
 
+/* What to do with a program that ends, with success, at the end of its standard input. */
+#define TROUBLE_INPUT \
+	"if it ends with its standard input: that is /dev/null; to keep one open: " \
+	"sh -c 'tail -f /dev/null | exec COMMAND'"
+
 /* The first advice where that copy has bound a unix path. */
 #define TROUBLE_SHARE_PATH "'-l unix:%s' if the program takes LISTEN_FDS"
 

@@ -181,10 +181,9 @@ static const char *guess_of_end(const struct service *service, const struct repo
 	if (r->ending.kind != ENDING_EXIT || r->ending.code != 0 ||
 		(end != NULL && end->cause != NULL))
 		return "";
-	return cluster_ready(service->core) > 0
-		? "; " TROUBLE_ONE_COPY
-		: "; if it ends with its standard input: that is /dev/null; to keep one open: "
-		  "sh -c 'tail -f /dev/null | exec COMMAND'";
+	if (cluster_ready(service->core) > 0)
+		return "; " TROUBLE_ONE_COPY;
+	return children_read_null(service->sup) ? "; " TROUBLE_INPUT : "";
 }
 
 static void fail_start(
@@ -218,9 +217,11 @@ static void look_at_daemon_start(struct service *service, const struct report *r
 	else if (r->kind != REPORT_EXITED || r->ending.done)
 		return;
 	else if (!cluster_ever_ready(service->core) && r->early >= EARLY_DEATHS_MAX)
-		fail_start(service, r, "died three times in a row before any worker was ready", "");
-	else if (cluster_ever_ready(service->core) &&
-		clock_now() - service->life.begun >= cluster_settings(service->core)->start_timeout)
+		fail_start(service, r, "died three times in a row before any worker was ready",
+			guess_of_end(service, r));
+	else if (cluster_ever_ready(service->core) && r->wait != NSEC_NEVER &&
+		clock_now() + r->wait - service->life.begun >=
+			cluster_settings(service->core)->start_timeout)
 		fail_start(service, r, "was not ready within start-timeout, while others ran",
 			"; " TROUBLE_ONE_COPY);
 }

@@ -175,6 +175,16 @@ static int open_for_worker(struct child *c, struct birth *birth, struct error *e
 	return check_spare(sup, birth->place.connection, err);
 }
 
+static bool is_of_procfile(const struct supervisor *sup)
+{
+	return sup->settings->config_file != NULL && procfile_is(sup->settings->config_file);
+}
+
+bool children_read_null(const struct supervisor *sup)
+{
+	return !sup->launch.lends_terminal && !is_of_procfile(sup);
+}
+
 /* What the worker reads; -1: /dev/null.  The only worker of an nclust in the foreground of a terminal
  * reads that: a debugger, a console.  A line of a Procfile may end with its input, which never ends. */
 static int open_input(struct supervisor *sup, const struct child *c)
@@ -191,8 +201,7 @@ static int open_input(struct supervisor *sup, const struct child *c)
 				tcgetattr(STDIN_FILENO, &sup->launch.terminal) == 0;
 		return fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, FIRST_FREE);
 	}
-	if (sup->settings->config_file == NULL || !procfile_is(sup->settings->config_file) ||
-		pipe2(ends, O_CLOEXEC) == -1)
+	if (!is_of_procfile(sup) || pipe2(ends, O_CLOEXEC) == -1)
 		return -1;
 	both = descriptors_again(ends[0], O_RDWR); /* the worker itself keeps it open */
 	(void)close(ends[0]);

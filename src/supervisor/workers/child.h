@@ -16,6 +16,9 @@ void workers_on_renew(struct supervisor *sup);
  * children_spawn() makes it.  It is freed when nothing is left of the process, before the core gets
  * the event, because the core may spawn a successor at once. */
 
+/* Is what workers read /dev/null, which ends at once? */
+bool children_read_null(const struct supervisor *sup);
+
 /* Start workers that the core asked for.  answers[] become events for the core:
  * SPAWNED or SPAWN_FAILED. */
 void children_spawn(struct service *service, const struct action *const *actions,

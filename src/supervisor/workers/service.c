@@ -21,6 +21,9 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+/* A copy that has lived for so long beside others that end at once may be why these do. */
+#define OUTLIVES (3 * SECOND)
+
 /* ---- reports of the core ---- */
 
 static void follow_port(struct service *service);
@@ -38,6 +41,25 @@ static void on_ready(struct service *service, const struct report *r)
 	alone_on_ready(child);
 }
 
+/* Its command has done its work.  Another copy may be why it ends at once, if that has outlived some
+ * runs: who began a moment ago may end as soon. */
+static void tell_done(struct service *service, const struct report *r)
+{
+	nsec_t long_ago = clock_now() - OUTLIVES;
+	nsec_t first = NSEC_NEVER;
+	const struct child *child;
+
+	for_each_child (child, children_of(service))
+		first = r->age < SECOND ? nsec_min(first, child_view(child).born) : NSEC_NEVER;
+	if ((first != NSEC_NEVER && service->life.begun > long_ago) ||
+		!once_say(service->said, ONCE_DONE))
+		return;
+	news_say_of(service, LOG_NOTE, "done", "its command ends with success and is run again%s%s",
+		first <= long_ago ? "; while another copy runs it ends at once: " TROUBLE_ONE_COPY
+				  : " ('restart = never' runs it once)",
+		first > long_ago && children_read_null(service->sup) ? "; " TROUBLE_INPUT : "");
+}
+
 static void on_report(struct service *service, const struct report *r)
 {
 	if (service->accepting != NULL && r->worker != 0) {
@@ -52,10 +74,8 @@ static void on_report(struct service *service, const struct report *r)
 			follow_port(service);
 		break;
 	case REPORT_EXITED:
-		if (r->ending.done && once_say(service->said, ONCE_DONE))
-			news_say_of(service, LOG_NOTE, "done",
-				"its command ends with success and is run again ('restart = never' "
-				"runs it once)");
+		if (r->ending.done)
+			tell_done(service, r);
 		if (r->early == EARLY_DEATHS_MAX && r->why != WHY_STOP &&
 			r->ending.kind != ENDING_SPAWN && cluster_ready(service->core) > 0 &&
 			cluster_state(service->core) != CLUSTER_ROLLING)

@@ -50,6 +50,22 @@ def test_a_run_of_a_job_that_follows_another_is_no_server_that_starts():
     assert "waits for" not in it.verb("status").ok()
 
 
+INPUT = "; if it ends with its standard input: that is /dev/null; to keep one open: sh -c '"
+
+
+@pytest.mark.parametrize("options, words", (("-n 1", ("cat",)), ("-c Procfile", ())))
+def test_one_that_may_have_ended_with_its_input_is_told_how_to_keep_that_open(options, words):
+    write("Procfile", "cat: true\n")  # where it has one that does not end
+    said = start(options, *words).event("done").text
+    assert "restart = never" in said and (INPUT in said) == bool(words)
+
+
+def test_a_server_that_ends_with_its_input_is_told_so_where_the_start_fails():
+    it = launch("-d -n 1 -l 8000 --backoff-max 100ms", "cat")
+    assert it.process.wait(60) == 1
+    assert it.says(f"died three times in a row before any worker was ready{INPUT}")
+
+
 def test_those_that_fail_fail_the_start():
     it = launch("-d -n 2 --backoff-max 100ms", *jobs("exit 3"))
     assert it.process.wait(60) == 1

@@ -132,6 +132,32 @@ def test_two_copies_in_the_background_end_after_start_timeout(command, says):
     assert it.says(says) and it.says(REMEDY)
 
 
+def test_a_start_in_the_background_does_not_wait_for_a_try_after_start_timeout():
+    it = launch("-d -n 2 --start-timeout 60s", *ENDS, clock=True).wait_there()
+    waited, n = 0, 0
+    while not it.says("the start failed"):
+        n += 1
+        pause = it.event("exited", n).next_try
+        it.turns(1)  # what it says of that is in the log
+        if not it.says("the start failed"):
+            waited += pause
+            it.advance(pause)
+    assert waited < 60 and it.says(f"while others ran; if only one copy can run at a time: {REMEDY}")
+    lab.clock.flow()
+    assert it.exit() == 1
+
+
+def test_a_copy_without_a_port_that_ends_with_0_beside_another_is_no_job():
+    it = start("-n 2", "sh", "-c", "mkdir pid || { echo already running; exit 0; }; exec sleep 1000",
+               clock=True)
+    for n in range(1, 6):
+        it.event("exited", n)
+        it.advance(1)
+    said, = it.happened("done")
+    assert "while another copy runs it ends at once" in said.text and REMEDY in said.text
+    assert "restart = never" not in said.text
+
+
 def test_a_spare_that_waits_for_a_lock_is_told_the_same():
     it = start("-n 1 --spare 1 --start-timeout 5s", *LOCKS, clock=True)
     it.event("ready")
