@@ -91,7 +91,7 @@ def test_a_job_that_ends_after_its_start_is_told_by_every_verb(code, said):
         told = it.verb(verb)
         assert told.status in (3, 69) and said in told.err + told.out
         assert re.search(r"it ended \d{4}-\d\d-\d\d \d\d:\d\d with exit", told.err + told.out)
-    assert said in nclust("status").err
+    assert said in nclust("status").err and said in nclust("restart it/it").err
     assert "ended" not in nclust("status other").err
     again = cluster("-n 1", "sleep", "1000")  # its words are of the past now
     again.stop()
