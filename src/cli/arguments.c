@@ -208,20 +208,22 @@ static int take_count(struct arguments *a, const char *word, struct error *err)
 static int take_pair(struct arguments *a, char **words, int count, bool (*is_it)(const char *),
 	const char *what, struct error *err)
 {
+	bool counts = a->verb->words == WORDS_COUNT;
+	const char *sample = counts ? "4" : "USR1";
 	int at;
 
 	/* the documented order is TARGET first: if both words fit, the first is the target */
 	for (at = count - 1; at >= 0 && !is_it(words[at]); at--)
 		;
 	if (at < 0 && count > 0)
-		return error_fail(err, EX_USAGE, "%s: '%s' is not a %s", a->verb->name,
-			words[count - 1], what);
+		return error_fail(err, EX_USAGE, "%s: '%s' is not a %s; e.g. nclust %s web %s",
+			a->verb->name, words[count - 1], what, a->verb->name, sample);
 	if (at < 0)
-		return error_fail(err, EX_USAGE, "%s: which %s? e.g. nclust %s %s", a->verb->name,
-			what, a->verb->name, a->verb->words == WORDS_COUNT ? "4" : "USR1");
+		return error_fail(err, EX_USAGE, "%s: %s? e.g. nclust %s %s", a->verb->name,
+			counts ? "how many workers" : "which signal", a->verb->name, sample);
 	if (count == 2)
 		a->target = words[1 - at];
-	if (a->verb->words == WORDS_COUNT)
+	if (counts)
 		return take_count(a, words[at], err);
 	a->request.signal = text_signal(words[at]);
 	return 0;

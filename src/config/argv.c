@@ -273,8 +273,9 @@ static void put_start(struct buffer *line, const struct words *w)
 
 	while (end < w->line.argc && ((runs == NULL && !is_file) || w->line.argv[end][0] != '-'))
 		end++;
-	buffer_printf(line, "%s '%.100s'; use: nclust%s%s%s%s",
-		is_verb(w, word) ? "no command goes with" : "unknown verb", word,
+	buffer_printf(line, "%s '%.100s'%s; use: nclust%s%s%s%s",
+		is_verb(w, word) ? "the verb" : "unknown verb", word,
+		is_verb(w, word) ? " starts what was stopped" : "",
 		is_file                                    ? " -c"
 			: named || strcmp(what, "--") == 0 ? " -n auto"
 							   : "",
