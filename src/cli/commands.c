@@ -251,7 +251,8 @@ const struct verb verbs[] = {
 			"opens no port is tried without that channel, too. It waits "
 			"2 s after each new socket, because another one may follow. It warns of "
 			"programs that keep their state in themselves, of which only one copy "
-			"should run, of logs and pid files that both copies write, and of a "
+			"should run, of logs and pid files that both copies write or remove, and "
+			"of a "
 			"cookie or a session of socket.io that one of them does not know. Exits "
 			"0 if copies of the program will work together, 1 if not, 127 if it is "
 			"not found, 126 if it cannot be run.",

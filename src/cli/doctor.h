@@ -182,6 +182,9 @@ struct exam {
 bool exam_begin(const struct exam *e, bool apart);
 /* Run one worker until it serves, ends, or is idle. */
 void exam_start(struct exam *e);
+/* Wait until a worker after the one called `before` is up in the slot.  Its id; 0: none is, or it waits
+ * for a lock.  A program that shows nothing else need but live. */
+uint64_t exam_await(const struct exam *e, int slot, uint64_t before);
 /* Run a second copy beside the first. */
 void exam_copy(struct exam *e);
 /* Stop both copies. */

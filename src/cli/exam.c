@@ -9,9 +9,13 @@
 #include <errno.h>
 #include <glob.h>
 #include <linux/capability.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* A program may open more sockets after its first: it is watched for so long after
  * each; a program that sent READY=1 has opened all. */
@@ -416,7 +420,9 @@ void exam_start(struct exam *e)
 
 /* A second copy beside the first: is it ready, and at the same sockets? */
 
-#define SECOND_MOST 15            /* seconds until the second copy is ready, also without a port */
+#define UP_MOST 12                /* seconds until a copy is ready */
+#define LIVES (5 * SECOND)        /* one that shows nothing runs, and does not wait for a lock */
+#define REMOVE_MS 3000            /* from SIGTERM until the copy has ended */
 #define SOCKETS_MOST (3 * SECOND) /* from there until it has all sockets that the first has */
 
 static enum exam_share find_share(const struct held_socket *s, const struct held *second)
@@ -454,26 +460,30 @@ static const char *second_waits_for(const struct exam *e)
 	return field_raw(status_of(e, 1), "waits_for");
 }
 
-/* Wait until the second copy is ready, has ended, or waits for a lock.  Returns its id; 0:
- * it was not started. */
-static uint64_t await_second(struct exam *e)
+uint64_t exam_await(const struct exam *e, int slot, uint64_t before)
 {
-	nsec_t until = e->trial->now + SECOND_MOST * SECOND;
-	uint64_t second = 0;
+	bool shows = e->place_count > 0 || e->notifies ||
+		trial_has_option(e->arguments->given, "--ready");
+	nsec_t since = e->trial->now;
+	nsec_t until = since + UP_MOST * SECOND;
+	uint64_t worker;
 
-	while (trial_wait(e->trial) && e->trial->now < until) {
-		second = trial_worker(e->trial, 1);
-		if (second != 0 &&
-			(exam_end_of(e, second) != NULL ||
-				trial_event(e->trial, second, "ready") != NULL ||
-				trial_event(e->trial, second, "waits") != NULL))
-			break;
-	}
-	return second;
+	do {
+		worker = trial_worker(e->trial, slot);
+		if (worker == before)
+			since = e->trial->now;
+		else if (exam_end_of(e, worker) != NULL ||
+			trial_event(e->trial, worker, "waits") != NULL)
+			return 0;
+		else if (trial_event(e->trial, worker, "ready") != NULL ||
+			(!shows && e->trial->now - since >= LIVES))
+			return worker;
+	} while (e->trial->now < until && trial_wait(e->trial));
+	return 0;
 }
 
-/* Why does the second copy not run beside the first?  False: it does. */
-static bool tell_failure(const struct exam *e, uint64_t second)
+/* Why does the second copy not run beside the first? */
+static void tell_failure(const struct exam *e, uint64_t second)
 {
 	static const char name[] = "second copy";
 	const json_t *exited = exam_end_of(e, second);
@@ -481,13 +491,10 @@ static bool tell_failure(const struct exam *e, uint64_t second)
 
 	if (exited != NULL)
 		facts_add(e->facts, FACT_BAD, name, "", "%s", end_text(text, exited));
-	else if (trial_event(e->trial, second, "ready") != NULL)
-		return false;
 	else if (*second_waits_for(e) != '\0')
 		facts_add(e->facts, FACT_BAD, name, "", "waits for %s", second_waits_for(e));
 	else
-		facts_add(e->facts, FACT_BAD, name, "", "is not ready within %d s", SECOND_MOST);
-	return true;
+		facts_add(e->facts, FACT_BAD, name, "", "is not ready within %d s", UP_MOST);
 }
 
 /* Is it a file that contains nothing but the id of that process? */
@@ -500,6 +507,21 @@ static bool is_pidfile(const char *path, pid_t pid)
 		strtol(text, &end, 10) == (long)pid && end[strspn(end, " \n")] == '\0';
 }
 
+/* Ends the first copy: does it remove the file, in which the second has its id? */
+static bool is_removed_by_first(const struct exam *e, const char *path)
+{
+	scoped_fd first = pidfd_to_watch(trial_pid(e->trial, e->first));
+	scoped_fd fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	struct pollfd ended = {.fd = first, .events = POLLIN};
+	struct inotify_event removed;
+
+	/* the process was the copy if that has not ended since */
+	return first != -1 && trial_wait(e->trial) && exam_end_of(e, e->first) == NULL &&
+		inotify_add_watch(fd, path, IN_DELETE_SELF) != -1 &&
+		pidfd_signal(first, SIGTERM) != -1 && poll(&ended, 1, REMOVE_MS) == 1 &&
+		read(fd, &removed, sizeof(removed)) == sizeof(removed);
+}
+
 /* Files that both copies write, each in the place of the other. */
 static void tell_files(const struct exam *e, pid_t first, pid_t second)
 {
@@ -507,6 +529,7 @@ static void tell_files(const struct exam *e, pid_t first, pid_t second)
 		"*.pid", "tmp/*.pid", "tmp/pids/*.pid", "/run/*.pid", "/run/*/*.pid"};
 	char path[STORE_TEXT];
 	glob_t found = {.gl_pathc = 0};
+	bool removes;
 
 	if (store_same_log(first, second, path))
 		facts_add(e->facts, FACT_NOTE, "log",
@@ -515,12 +538,19 @@ static void tell_files(const struct exam *e, pid_t first, pid_t second)
 			"both copies append to %s", path);
 	for (size_t i = 0; i < COUNT_OF(places); i++)
 		(void)glob(places[i], i > 0 ? GLOB_APPEND : 0, NULL, &found);
-	for (size_t i = 0; i < found.gl_pathc; i++)
-		if (is_pidfile(found.gl_pathv[i], second))
-			facts_add(e->facts, FACT_NOTE, "pid file",
-				"a copy that stops may remove that of the other: {slot} in its "
-				"name, or nclust's --pidfile",
-				"%s is written by each copy", found.gl_pathv[i]);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		if (!is_pidfile(found.gl_pathv[i], second))
+			continue;
+		removes = is_removed_by_first(e, found.gl_pathv[i]);
+		facts_add(e->facts, removes ? FACT_WARN : FACT_NOTE, "pid file",
+			"{slot} in its name, or nclust's --pidfile", "%s is %s", found.gl_pathv[i],
+			removes ? "removed by a copy that stops, although another one has written "
+				  "it"
+				: "written by each copy");
+		/* one that was not ready is not followed so soon */
+		if (trial_event(e->trial, e->first, "ready") != NULL)
+			(void)exam_await(e, 0, e->first);
+	}
 	globfree(&found);
 }
 
@@ -617,23 +647,25 @@ void exam_copy(struct exam *e)
 	nsec_t until;
 
 	trial_scale(e->trial, 2);
-	second = await_second(e);
+	second = exam_await(e, 1, 0);
+	e->beside = second != 0;
 	until = e->trial->now + SOCKETS_MOST;
-	while (second != 0 && exam_end_of(e, second) == NULL && !compare_copies(e, second) &&
-		trial_event(e->trial, second, "ready") != NULL && e->trial->now < until &&
+	while (e->beside && !compare_copies(e, second) && e->trial->now < until &&
 		trial_wait(e->trial))
-		;
+		e->beside = exam_end_of(e, second) == NULL;
 	if (e->trial->over)
 		return;
-	e->beside = !tell_failure(e, second);
-	if (e->beside)
+	if (!e->beside)
+		tell_failure(e, trial_worker(e->trial, 1));
+	else if (trial_event(e->trial, second, "ready") == NULL)
+		facts_add(e->facts, FACT_OK, "second copy", "", "runs");
+	else
 		facts_add(e->facts, FACT_OK, "second copy", "", "ready after %s",
 			facts_seconds(after,
 				trial_time(e->trial, second, "ready") -
 					trial_time(e->trial, second, "started")));
 	tell_shares(e);
 	if (e->beside) {
-		tell_files(e, trial_pid(e->trial, e->first), trial_pid(e->trial, second));
 		tell_cookie(e);
 		tell_polling(e);
 	}
@@ -641,6 +673,8 @@ void exam_copy(struct exam *e)
 		facts_add(e->facts, FACT_BAD, "first copy", "", "ended when the second one came");
 		e->beside = false;
 	}
+	if (e->beside)
+		tell_files(e, trial_pid(e->trial, e->first), trial_pid(e->trial, second));
 	e->beside &= e->store != STORE_ITSELF;
 	e->moves &= !exam_copies_work(e);
 	e->beside &= !e->moves;

@@ -219,20 +219,6 @@ static void end_worker(struct exam *e, int slot, bool visit, struct stop *stop)
 	text_copy(stop->exit, sizeof(stop->exit), field_raw(end, "exit"));
 }
 
-/* Wait until a worker after the one called `before` is ready in slot 0.  Its id; 0: none is. */
-static uint64_t await_ready(const struct exam *e, uint64_t before)
-{
-	const nsec_t until = e->trial->now + END_MOST;
-	uint64_t worker;
-	bool is_ready;
-
-	do {
-		worker = trial_worker(e->trial, 0);
-		is_ready = worker != before && trial_event(e->trial, worker, "ready") != NULL;
-	} while (!is_ready && e->trial->now < until && trial_wait(e->trial));
-	return is_ready && !e->trial->over ? worker : 0;
-}
-
 /* Start a worker once more in the slot, in which none is left, and send it SIGINT.  Node catches
  * both signals for every program, so that only its end shows for which one that has a handler. */
 static bool ends_by_int(struct exam *e)
@@ -242,7 +228,7 @@ static bool ends_by_int(struct exam *e)
 	const json_t *end;
 
 	trial_scale(e->trial, 1);
-	worker = await_ready(e, before);
+	worker = exam_await(e, 0, before);
 	if (worker == 0)
 		return false;
 	await_rest(e, worker);
@@ -263,7 +249,7 @@ static bool ends_apart(struct exam *e)
 	trial_end(e->trial);
 	trial_begin(e->trial, e->arguments->runtime_directory);
 	if (exam_begin(e, true)) {
-		await_rest(e, await_ready(e, 0));
+		await_rest(e, exam_await(e, 0, 0));
 		end_worker(e, 0, false, &stop);
 	}
 	e->shown = json_array_size(e->trial->events);

@@ -125,6 +125,11 @@ def check(got, wanted, command="", run=None):
     ("", "sh -c 'echo $$ >app.pid; exec 7>>log sleep 1000'", {
         "=pid file": "^note app.pid is written by each copy; .*{slot} in its name",
         "=log": "^note both copies append to .*/log; if the program rotates it"}, None, 0),
+    ("", "sh -c 'echo $$ >app.pid; trap \"rm app.pid; exit\" TERM; sleep 1000 & wait'", {
+        "=second copy": "^ok runs", "=pid file": "^warn app.pid is removed by a copy that stops, "
+        "although another one has written it; {slot} in its name"}, None, 0),
+    ("", "sh -c 'sleep 1000; sleep 1000'", {"ok": True, "=second copy": "^ok runs"},
+     "nclust --ready alive --", 0),
     ("", "sleep 1000", {"=pid file": None, "=log": None, "sockets": [],
                         "=copies": "share nothing: without -n one runs"},
      "nclust --ready alive --", 0),
@@ -380,7 +385,7 @@ REAL = (
      {"=listening": "^note.*taken over from"}, "nclust -l unix:/run/s -n auto --", 0, ""),
     ("", "nginx -c DIR/nginx.PORT", {
         "stop_in_request.request": "lost", "sockets.0.shared": "same",
-        "sockets.1.shared": "same"}, "nclust -n auto --", 0, ""),
+        "sockets.1.shared": "same", "=pid file": "^warn .* is removed by a copy that stops"}, "nclust -n auto --", 0, ""),
     ("", "nginx -c DIR/nginx.PORT -g 'daemon on;'",
      {"=start": "^bad it ends with exit 0.*daemon mode", "run": None}, None, 1, ""),
     ("", "python3 ipc.py", {"=private": "^ok unix:.*/ipc; ", "=not shared": None}, None, 0, ""),
@@ -434,7 +439,7 @@ REAL = (
     ("", f"node {server('sticky.js')} PORT ticks", {"=primary": "^warn opens its port"},
      "nclust -n 1 --ipc off --", 0, ""),
     # a right one without a port
-    ("", "node queue.js", {"=primary": None, "=second copy": "^ok ready"},
+    ("", "node queue.js", {"=primary": None, "=second copy": "^ok runs"},
      "nclust --ready alive --", 0, nightly),
     ("", "node sessions.js PORT", {
         "=cookie": "^warn one copy does not know what another has set: a secret made at its start.*"},
