@@ -258,9 +258,9 @@ void startwait_on_status(struct json_writer *w, const struct child *child)
 #define MASTER (-1) /* no CPU time, but of one that has had processes below it */
 /* Idle is a worker that uses less than this part of a CPU. */
 #define IDLE_PART 20
-/* One that reads so many bytes in a second, or needs so much more memory, loads something; it may do
- * so in steps. */
-#define LOAD_LEAST 16384
+/* One that has read so many bytes since the last time, or needs so much more memory, loads something:
+ * it may do so in steps.  What only works needs a little more each time, too. */
+#define LOAD_LEAST (1U << 20)
 
 struct look {
 	struct child *child;
@@ -397,6 +397,7 @@ bool serves_is_idle(struct child *child)
 	uint64_t has = 0;
 	struct process_facts facts;
 	nsec_t busy;
+	bool more;
 
 	if (now - since < LOOK_MOST)
 		return t->idle;
@@ -406,15 +407,16 @@ bool serves_is_idle(struct child *child)
 		if (process_look(tree[i], &facts) == 0)
 			has += facts.rss + process_reads(tree[i]);
 	}
+	more = has > t->has + LOAD_LEAST;
 	if (t->busy_at != 0 &&
-		(pids != t->pids || has > t->has + LOAD_LEAST ||
-			(!listens_is_held(child) && waits_for_child(child))))
+		(pids != t->pids || more || (!listens_is_held(child) && waits_for_child(child))))
 		t->loaded_at = now;
 	t->idle = busy >= 0 && busy * IDLE_PART < now - since;
 	t->busy += busy;
 	t->busy_at = now;
 	t->pids = pids;
-	t->has = has;
+	if (more || has < t->has)
+		t->has = has;
 	return t->idle;
 }
 
