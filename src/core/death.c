@@ -260,17 +260,6 @@ static void note_death(struct cluster *c, uint32_t i, const struct worker *dead,
 	s->last_age = report->age;
 }
 
-/* A worker that lived for ready-alive, and then ended with success while nclust still
- * waited for its port, opens none: remember that of its command. */
-static void learn_silent(struct cluster *c, const struct worker *dead, const struct ending *ending)
-{
-	const struct generation *g = cluster_find_generation(c, dead->generation);
-
-	if (dead->state == WORKER_STARTING && dead->opens && dead->proven_at != NSEC_NEVER &&
-		c->now - dead->born >= g->settings->ready_alive && is_success(g->settings, ending))
-		generations_learn(&c->generations, dead->generation, LESSON_SILENT);
-}
-
 void slot_bury(struct cluster *c, uint32_t i, struct worker *w, enum worker_event event,
 	const struct ending *ending)
 {
@@ -283,7 +272,6 @@ void slot_bury(struct cluster *c, uint32_t i, struct worker *w, enum worker_even
 
 	if (!slot_tell(c, i, w, event, NULL))
 		return;
-	learn_silent(c, &dead, ending);
 	wait = plan_next(c, i, &dead, was_main, ending);
 	if (ending->kind != ENDING_NONE)
 		note_death(c, i, &dead, ending, wait);

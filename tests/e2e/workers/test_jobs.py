@@ -50,6 +50,19 @@ def test_a_run_of_a_job_that_follows_another_is_no_server_that_starts():
     assert "waits for" not in it.verb("status").ok()
 
 
+def test_a_server_that_ends_with_0_is_not_known_to_open_no_port():
+    os.mkfifo("go")
+    it = start("-n 1 -l 8000", "sh", "-c", 'read -r _ <"$0"', path("go"), clock=True)
+    it.event("started")
+    it.advance(2)
+    write("go", "\n")
+    it.event("exited")
+    it.advance(1)
+    it.event("started", 2)
+    it.advance(3, step=0.5)
+    assert not it.happened("ready")
+
+
 INPUT = "; if it ends with its standard input: that is /dev/null; to keep one open: sh -c '"
 
 

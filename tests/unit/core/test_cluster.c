@@ -156,12 +156,13 @@ TEST(who_opens_none_is_known_until_it_opens_one)
 	ck_assert_uint_eq(last(REPORT_START_TIMEOUT)->slot, 1);
 }
 
-TEST_LOOP(who_ends_well_after_a_second_opens_none, 0, 2)
+TEST_LOOP(who_has_done_its_work_opens_none, 0, 4)
 {
 	b.opens = true;
 	start_mode(READY_AUTO, 1);
 	pass(2 * SECOND);
-	exits(0, SLOT_STARTING, _i);
+	ends(0, worker_in(0, SLOT_STARTING),
+		(struct ending){.kind = ENDING_EXIT, .code = _i % 2, .done = _i < 2});
 	pass(2 * SECOND);
 	ck_assert_int_eq(slot_at(0).state == SLOT_READY, _i == 0);
 }
