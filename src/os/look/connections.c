@@ -26,6 +26,7 @@
  * memory, and neither lock nor allocate. */
 
 #define THREADS_MOST 64 /* of a process that are looked at */
+#define TURNS_MOST 5    /* so often, if these take turns */
 
 enum { STATE_CLOSE_WAIT = 8, STATE_LISTEN = 10 }; /* TCP_... of netinet/tcp.h */
 
@@ -547,6 +548,26 @@ static int look_at_threads(void *argument)
 	return process_each(t->process.tid, look_at_thread, t) != -1 ? 0 : -1;
 }
 
+/* Threads are looked at one after the other: while they take turns each may wait just then.  So they
+ * are looked at again if the process has run meanwhile; of threads of which one always runs a look
+ * misses that in 1 of e cases at most. */
+static enum activity of_threads(struct remote *r, struct connections *all)
+{
+	struct threads t = {.all = all, .pid = r->tid, .found = ACTIVITY_WAITS};
+	nsec_t ran = -1;
+
+	for (int i = 0; i < TURNS_MOST && t.found == ACTIVITY_WAITS && ran != process_ran(r->tid);
+		i++) {
+		ran = process_ran(r->tid);
+		t.process = *r;
+		t.process.inside = true;
+		t.count = 0;
+		if (remote_run(r, -1, look_at_threads, &t) == -1)
+			return ACTIVITY_UNKNOWN;
+	}
+	return t.found;
+}
+
 enum activity connections_activity(
 	struct remote *r, enum activity stopped_in, struct connections *all)
 {
@@ -555,17 +576,8 @@ enum activity connections_activity(
 
 	if (process_status(r->tid, "Threads:", 10, &threads) == -1)
 		return ACTIVITY_UNKNOWN;
-	if (threads > 1) {
-		struct threads t = {
-			.process = *r, .all = all, .pid = r->tid, .found = ACTIVITY_WAITS};
-		const nsec_t ran = process_ran(r->tid);
-
-		t.process.inside = true;
-		if (remote_run(r, -1, look_at_threads, &t) == -1)
-			return ACTIVITY_UNKNOWN;
-		/* they were looked at one after the other: each may have waited for its turn just then */
-		return process_ran(r->tid) != ran ? ACTIVITY_RUNS : t.found;
-	}
+	if (threads > 1)
+		return of_threads(r, all);
 	found = of_call(r, r->tid, all);
 	/* a thread that ran when it was stopped has no call to restart */
 	return found == ACTIVITY_UNKNOWN && stopped_in != ACTIVITY_RUNS ? stopped_in : found;
