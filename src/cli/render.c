@@ -156,6 +156,18 @@ static void put_queue(struct render *r, const json_t *listener)
 		wrap_putf(r->lines, PLAIN, " of %lld", limit);
 }
 
+/* Does the address say the name: its port, or the last part of its path? */
+static bool ends_in_name(const json_t *listener)
+{
+	const char *address = field_raw(listener, "address");
+	const char *name = field_raw(listener, "name");
+	size_t len = strlen(address);
+	size_t end = strlen(name);
+
+	return end < len && strcmp(address + len - end, name) == 0 &&
+		strchr(":/", address[len - end - 1]) != NULL;
+}
+
 static void put_listener(struct render *r, const json_t *listener)
 {
 	long long dropped = field_number(listener, "dropped");
@@ -163,7 +175,7 @@ static void put_listener(struct render *r, const json_t *listener)
 
 	wrap_put(w, PLAIN, r->bars ? "  " : "  listening on ");
 	field_put(w, PLAIN, "", listener, "address");
-	if (!r->bars) {
+	if (!r->bars && !ends_in_name(listener)) {
 		wrap_put(w, PLAIN, " (");
 		field_put(w, PLAIN, "", listener, "name");
 		wrap_put(w, PLAIN, ")");

@@ -63,12 +63,41 @@ static enum change change_of(const struct option_row *row, const void *a, const 
 		: row->change;
 }
 
+/* The only value of a setting, if it is a plain word or number; else NULL. */
+static const char *plain_value(const struct option_row *row, const void *base)
+{
+	char key[40];
+	bool alone =
+		field_count(row, base) == 1 && strcmp(field_key(row, base, 0, key), row->name) == 0;
+	const char *value = alone ? field_at(row, base, 0) : NULL;
+	size_t len = value != NULL ? strlen(value) : 0;
+	size_t plain =
+		value != NULL ? strspn(value, "0123456789abcdefghijklmnopqrstuvwxyz.%-KMGT") : 0;
+
+	return len > 0 && len <= 16 && plain == len ? value : NULL;
+}
+
+/* "workers 2 → 3", or the name alone. */
+static void put_key(char keys[256], const struct option_row *row, const void *old, const void *new)
+{
+	const char *was = plain_value(row, old);
+	const char *is = plain_value(row, new);
+	size_t used = strlen(keys);
+	char text[96];
+
+	if (was != NULL && is != NULL && strcmp(was, is) != 0)
+		snprintf(text, sizeof(text), "%s %s → %s", row->name, was, is);
+	else
+		text_copy(text, sizeof(text), row->name);
+	if (used + 2 + strlen(text) < 256)
+		snprintf(keys + used, 256 - used, "%s%s", used > 0 ? ", " : "", text);
+}
+
 /* Compare all settings of a section.  `cluster`: gets what matters to a cluster, or NULL. */
 static int compare_section(const char *section, const void *a, const void *b, enum change *change,
 	char keys[256], struct diff_cluster *cluster)
 {
 	const struct option_row *row = NULL;
-	size_t used;
 
 	while ((row = option_next(section, row)) != NULL) {
 		int same = is_same(row, a, b);
@@ -79,8 +108,7 @@ static int compare_section(const char *section, const void *a, const void *b, en
 			continue;
 		if (change_of(row, a, b) > *change)
 			*change = change_of(row, a, b);
-		used = strlen(keys);
-		snprintf(keys + used, 256 - used, "%s%s", used > 0 ? ", " : "", row->name);
+		put_key(keys, row, a, b);
 		if (cluster != NULL && row->type == &type_workers)
 			cluster->workers_changed = true;
 		if (cluster != NULL && row->type == &type_command)

@@ -103,7 +103,7 @@ def test_the_log_level_and_a_cluster_that_had_given_up():
                + ini(name="other"))
     it.event("gave-up")
     said = it.reload("[nclust]\nlog-level = debug\n" + ini("give-up = 2/1m") + ini(name="other"))
-    assert said.startswith("nclust: log-level: applied; web: ")
+    assert said.startswith("nclust: log-level note → debug: applied; web: ")
     it.wait_ready()
     kill(it.pid, signal.SIGWINCH)
     it.logged("received SIGWINCH")

@@ -50,7 +50,7 @@ static const char shop_table[] =
 	"last one: status 500\n"
 	"\n"
 	"thumbs  rolling, 2 of 2 ready, generation 1, balance rr\n"
-	"  listening on unix:/run/u (u)\n"
+	"  listening on unix:/run/u\n"
 	"  rolling to generation 2: 1 of 2 done, waiting for thumbs.1 (0.8 s)\n"
 	"  SLOT      GEN     PID  STATE     UP     RESTARTS   CPU%   MEM  LAST "
 	"EXIT\n"

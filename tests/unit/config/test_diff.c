@@ -39,21 +39,22 @@ static const struct {
 	{"workers = auto\n", "", "", CHANGE_NONE},
 	{"start-timeout = 1m\n", "start-timeout = 60s\n", "", CHANGE_NONE},
 	{"listen = 80\n", "listen = tcp:*:80 , name=80\n", "", CHANGE_NONE},
-	{"", "stop-timeout = 3s\n", "stop-timeout", CHANGE_LIVE},
+	{"", "stop-timeout = 3s\n", "stop-timeout 30s → 3s", CHANGE_LIVE},
 	{"signal-HUP = stop\n", "signal-HUP = ignore\n", "signal-NAME", CHANGE_LIVE},
 	{"drain = auto\ndrain-timeout = 30s\ncheck = off\nsurge = auto\n", "", "", CHANGE_NONE},
 	{"check = http:/a\n", "check = http:/b\n", "check", CHANGE_LIVE},
-	{"", "max-age = 1h\nmax-memory = 1G\nstall = 1m\n", "stall, max-memory, max-age",
-		CHANGE_LIVE},
+	{"", "max-age = 1h\nmax-memory = 1G\nstall = 1m\n",
+		"stall off → 1m, max-memory off → 1G, max-age off → 1h", CHANGE_LIVE},
 	/* with Node nclust hands connections out for it, or does already */
-	{"", "max-requests = 10\n", "max-requests", CHANGE_ROLL},
-	{"max-requests = 10\n", "", "max-requests", CHANGE_ROLL},
-	{"max-requests = 10\n", "max-requests = 20\n", "max-requests", CHANGE_LIVE},
-	{"balance = rr\n", "balance = rr\nmax-requests = 20\n", "max-requests", CHANGE_LIVE},
+	{"", "max-requests = 10\n", "max-requests off → 10", CHANGE_ROLL},
+	{"max-requests = 10\n", "", "max-requests 10 → off", CHANGE_ROLL},
+	{"max-requests = 10\n", "max-requests = 20\n", "max-requests 10 → 20", CHANGE_LIVE},
+	{"balance = rr\n", "balance = rr\nmax-requests = 20\n", "max-requests off → 20",
+		CHANGE_LIVE},
 	{"ready = tcp\nlisten = 80\n", "ready = exec:x\nlisten = 80\n", "ready", CHANGE_LIVE},
 	{"shared-memory = 1M\n", "shared-memory = 1024k\n", "", CHANGE_NONE},
-	{"shared-memory = 1M\n", "shared-memory = 2M\n", "shared-memory", CHANGE_ROLL},
-	{"before = a\n", "before = b\nbefore-stop = b\n", "before, before-stop", CHANGE_LIVE},
+	{"shared-memory = 1M\n", "shared-memory = 2M\n", "shared-memory 1M → 2M", CHANGE_ROLL},
+	{"before = a\n", "before = b\nbefore-stop = b\n", "before a → b, before-stop", CHANGE_LIVE},
 	{"on-exit = a\n", "on-crash = a\n", "on-EVENT", CHANGE_LIVE},
 	{"on-exit = a\n", "on-exit = a b\n", "on-EVENT", CHANGE_LIVE},
 	{"", "env = A=b\n", "env", CHANGE_ROLL},
@@ -62,7 +63,7 @@ static const struct {
 	{"listen = 80\n", "listen = 80, backlog=7\n", "listen", CHANGE_ROLL},
 	{"limit-nofile = 5\n", "limit-nofile = 5:6\n", "limit-nofile", CHANGE_ROLL},
 	{"limit-nofile = 5\n", "limit-nproc = 5\n", "limit-nofile, limit-nproc", CHANGE_ROLL},
-	{"", "workers = 3\nnice = 3\n", "workers, nice", CHANGE_ROLL},
+	{"", "workers = 3\nnice = 3\n", "workers auto → 3, nice", CHANGE_ROLL},
 };
 
 TEST_LOOP(each_key_says_what_its_change_needs, 0, (int)COUNT_OF(changes))
@@ -107,12 +108,12 @@ TEST(keys_of_the_instance_are_told_apart)
 {
 	compare(WEB, WEB "[nclust]\nlog-level = debug\n");
 	ck_assert_int_eq(diff.instance, CHANGE_LIVE);
-	ck_assert_str_eq(diff.instance_keys, "log-level");
+	ck_assert_str_eq(diff.instance_keys, "log-level note → debug");
 	ck_assert_int_eq(diff.clusters[0].change, CHANGE_NONE);
 	finish();
 	compare(WEB, WEB "[nclust]\nlog-level = debug\npidfile = /x\n");
 	ck_assert_int_eq(diff.instance, CHANGE_RESTART);
-	ck_assert_str_eq(diff.instance_keys, "log-level, pidfile");
+	ck_assert_str_eq(diff.instance_keys, "log-level note → debug, pidfile");
 	finish();
 }
 

@@ -99,7 +99,7 @@ TEST(a_setting_that_is_looked_up_each_time_replaces_nobody)
 	unsigned spawned = room_spawned();
 
 	ck_assert_int_eq(reload(WEB "stop-timeout = 3s\n" JOB), 0);
-	ck_assert_str_eq(said(), "web: stop-timeout: applied; job: no change");
+	ck_assert_str_eq(said(), "web: stop-timeout 30s → 3s: applied; job: no change");
 	room_pass(10 * SECOND);
 	ck_assert_uint_eq(room_spawned(), spawned);
 	ck_assert_int_eq(cluster_settings(web->core)->stop[0].timeout, 3 * SECOND);
