@@ -183,6 +183,17 @@ static bool is_given_up(const struct service *service, const struct path *p)
 	return false;
 }
 
+/* Has it a second name for a socket, from which the first can be put back?  Not if another copy had
+ * removed the first before nclust came. */
+static bool has_spare_name(const struct child *child)
+{
+	const struct path *p = child->life.paths;
+
+	while (p != NULL && p->file.ino == 0)
+		p = p->next;
+	return p != NULL;
+}
+
 /* A worker that is stopping has removed its path so that clients do not reach it: its path stays
  * away. */
 void paths_look(struct service *service)
@@ -191,7 +202,7 @@ void paths_look(struct service *service)
 	struct child *child;
 
 	for_each_child (child, children_of(service))
-		if (child->life.paths != NULL &&
+		if (has_spare_name(child) &&
 			(youngest == NULL || child->serial > youngest->serial) &&
 			!child_is_stopping(child))
 			youngest = child;
