@@ -173,16 +173,31 @@ void lifecycle_fail(struct supervisor *sup, int status, const char *why)
 	begin_stop(sup, false);
 }
 
-/* What may have ended a worker just after its start with status 0, where no cause is known. */
+/* Does another copy live that has never died? */
+static bool has_lasting_copy(const struct service *service, uint32_t slot)
+{
+	const struct child *child;
+	struct slot_view view;
+
+	for_each_child (child, children_of(service)) {
+		cluster_view_slot(service->core, child->slot, &view);
+		if (child->slot != slot && view.restarts == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What may have ended a worker just after its start, where no cause is known. */
 static const char *guess_of_end(const struct service *service, const struct report *r)
 {
 	const struct trouble_end *end = trouble_of(service, r->slot, r->worker);
 
-	if (r->ending.kind != ENDING_EXIT || r->ending.code != 0 ||
-		(end != NULL && end->cause != NULL))
+	if (r->ending.kind != ENDING_EXIT || (end != NULL && end->cause != NULL))
 		return "";
-	if (cluster_ready(service->core) > 0)
+	if (has_lasting_copy(service, r->slot))
 		return "; " TROUBLE_ONE_COPY;
+	if (r->ending.code != 0)
+		return "";
 	return children_read_null(service->sup) ? "; " TROUBLE_INPUT : "";
 }
 
