@@ -67,14 +67,8 @@ static void weigh_cluster(const json_t *cluster, double *ready, double *free)
 	double wanted = (double)(follows_load(cluster)
 			? read_number(json_object_get(cluster, "autoscale"), "min")
 			: read_number(cluster, "wanted"));
-	double waiting = 0;
-	const json_t *l;
-	size_t i;
+	double waiting = answer_sum(listeners, "queue");
 
-	json_array_foreach(listeners, i, l)
-	{
-		waiting += (double)read_number(l, "queue");
-	}
 	if (json_array_size(listeners) == 0 || workers == 0)
 		return;
 	if (workers < wanted && workers / wanted < *ready)

@@ -96,6 +96,19 @@ static unsigned make_json(struct buffer *body, const char *json, size_t len)
 	return MHD_HTTP_OK;
 }
 
+double answer_sum(const json_t *list, const char *key)
+{
+	const json_t *item;
+	double sum = 0;
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		sum += json_number_value(json_object_get(item, key));
+	}
+	return sum;
+}
+
 /* Does a cluster that needs no worker without clients wake for its first one?  It
  * takes the next ones, too, unless a start fails. */
 static bool is_waking(const json_t *cluster)

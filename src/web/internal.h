@@ -151,7 +151,7 @@ struct samples {
 	size_t count;
 };
 
-/* Takes a sample from a status, if one is due. */
+/* Takes a sample from a status, if one is due.  `json`: NULL: an error. */
 void samples_take(struct samples *all, const char *json, size_t len);
 void samples_forget(struct samples *all);
 /* /samples */
@@ -260,6 +260,9 @@ struct answer *answer_text(const struct web *web, unsigned status, const char *t
 struct answer *answer_make(
 	const struct web *web, const struct page *page, const char *json, size_t len);
 void answer_unref(const struct web *web, struct answer *a);
+
+/* The sum of that number of all objects of a list. */
+double answer_sum(const json_t *list, const char *key);
 
 /* Has the cluster of a status a ready worker, or is it ready without one? */
 bool answer_is_ready(const json_t *cluster);

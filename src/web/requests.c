@@ -271,7 +271,7 @@ void requests_ask(struct web *web)
 		(first == NULL || first->page->wants == WANTS_LIFE ||
 			web->agent.since < first->since);
 	web->ask_at = 0;
-	if (first == NULL && !agent && (web->daemon == NULL || now < web->samples.due))
+	if (first == NULL && !agent && now < web->samples.due)
 		return;
 	if (now < web->next_ask) {
 		web->ask_at = web->next_ask;
@@ -344,7 +344,7 @@ void requests_on_answer(void *context, const char *json, size_t len)
 		web->next_ask = now + nsec_min(gap, GAP_MOST);
 	if (web->asked == WANTS_READINESS)
 		agent_answer(web, json, len);
-	if (web->asked == WANTS_STATUS && json != NULL)
+	if (web->asked == WANTS_STATUS)
 		samples_take(&web->samples, json, len);
 	for (unsigned i = 0; i < GUESTS_MAX; i++)
 		if (is_due(web, &web->guests[i]))

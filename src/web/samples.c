@@ -7,9 +7,9 @@
 #include <string.h>
 
 /*
- * What the page shows of the time before somebody opened it: of each cluster a sample each 15
- * seconds, for 15 minutes.  A status that a guest has asked for serves as well.  A sample has 32
- * bytes, so all of them have 240 KiB at most.
+ * The page's graphs also show the time before somebody opened the page.  For that a sample of each
+ * cluster is taken each 15 seconds, and kept for 15 minutes.  A status that a guest has asked for
+ * serves as well.  A sample has 32 bytes, so all of them have 240 KiB at most.
  */
 #define SAMPLE_PACE (15 * SECOND)
 #define SAMPLES_MOST 60
@@ -31,19 +31,6 @@ struct sampled {
 	struct sample list[SAMPLES_MOST]; /* the oldest first */
 };
 
-static double sum_of(const json_t *list, const char *key)
-{
-	const json_t *item;
-	double sum = 0;
-	size_t i;
-
-	json_array_foreach(list, i, item)
-	{
-		sum += json_number_value(json_object_get(item, key));
-	}
-	return sum;
-}
-
 static void add_sample(struct sampled *s, const json_t *cluster)
 {
 	const json_t *workers = json_object_get(cluster, "workers");
@@ -53,9 +40,9 @@ static void add_sample(struct sampled *s, const json_t *cluster)
 		memmove(s->list, s->list + 1, --s->count * sizeof(*s->list));
 	s->list[s->count++] = (struct sample){
 		.at = clock_now(),
-		.cpu = (float)sum_of(workers, "cpu_percent"),
-		.memory = sum_of(workers, "memory_bytes"),
-		.queue = (float)sum_of(json_object_get(cluster, "listeners"), "queue"),
+		.cpu = (float)answer_sum(workers, "cpu_percent"),
+		.memory = answer_sum(workers, "memory_bytes"),
+		.queue = (float)answer_sum(json_object_get(cluster, "listeners"), "queue"),
 		.served = json_is_object(accept)
 			? json_number_value(json_object_get(accept, "served"))
 			: -1,
@@ -102,6 +89,10 @@ void samples_take(struct samples *all, const char *json, size_t len)
 
 	if (clock_now() < all->due)
 		return;
+	if (json == NULL) { /* an error: not asked again at once */
+		all->due = fresh.due;
+		return;
+	}
 	if (len <= STATUS_MOST)
 		status = json_loadb(json, len, 0, NULL);
 	clusters = json_object_get(status, "clusters");

@@ -52,7 +52,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	if (web->daemon != NULL)
 		(void)web->mhd.run(web->daemon);
-	if (is_due(&web->ask_at, now) || (web->daemon != NULL && web->samples.due <= now))
+	if (is_due(&web->ask_at, now) || web->samples.due <= now)
 		requests_ask(web);
 	if (is_due(&web->sweep_at, now))
 		guests_sweep(web, now);
@@ -80,8 +80,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
 	struct web *web = watcher->data;
 	const nsec_t times[] = {web->ask_at, web->sweep_at,
-		web->daemon != NULL && !web->status.under_way && web->ask_at == 0 ? web->samples.due
-										  : 0};
+		!web->status.under_way && web->ask_at == 0 ? web->samples.due : 0};
 	nsec_t now = clock_now();
 	nsec_t next = library_due(web, now);
 
@@ -167,7 +166,7 @@ static int open_all(struct web *web, int channel, int also, int listener, int ev
 	web->status.answered = requests_on_answer;
 	web->status.happened = requests_on_past;
 	web->status.context = web;
-	web->samples.due = clock_now();
+	web->samples.due = web->daemon != NULL ? clock_now() : NSEC_NEVER;
 	ask_init(&web->events, web->loop, events);
 	web->events.happened = stream_on_event;
 	web->events.context = web;
