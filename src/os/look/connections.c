@@ -554,11 +554,14 @@ static int look_at_threads(void *argument)
 static enum activity of_threads(struct remote *r, struct connections *all)
 {
 	struct threads t = {.all = all, .pid = r->tid, .found = ACTIVITY_WAITS};
-	nsec_t ran = -1;
+	nsec_t before = -1;
 
-	for (int i = 0; i < TURNS_MOST && t.found == ACTIVITY_WAITS && ran != process_ran(r->tid);
-		i++) {
-		ran = process_ran(r->tid);
+	for (int i = 0; i < TURNS_MOST && t.found == ACTIVITY_WAITS; i++) {
+		const nsec_t ran = process_ran(r->tid);
+
+		if (ran == before)
+			break;
+		before = ran;
 		t.process = *r;
 		t.process.inside = true;
 		t.count = 0;

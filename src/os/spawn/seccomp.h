@@ -27,8 +27,7 @@ struct seccomp_notice {
 	pid_t tid; /* the calling thread, in our pid namespace; 0: not in it */
 	enum seccomp_call call;
 	int fd;
-	uint64_t
-		at; /* BIND, CONNECT: of the sockaddr; V6ONLY: of the value; ARGUMENTS: of the words */
+	uint64_t at; /* BIND, CONNECT: the sockaddr's; V6ONLY: the value's; ARGUMENTS: the words' */
 	uint32_t size; /* bytes at that address */
 	int backlog;   /* LISTEN */
 };

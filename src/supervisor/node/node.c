@@ -317,7 +317,8 @@ static void receive_node_message(
 	case NODEIPC_QUERY:
 		if (!w->online)
 			start_without_channel(w->child);
-		else if (!c->last && !w->leaving) /* a socket that comes after the end throws */
+		else if (!c->last &&
+			!w->leaving) /* Node throws at a socket that comes after that */
 			node_query(w, m);
 		break;
 	case NODEIPC_BROKEN:
