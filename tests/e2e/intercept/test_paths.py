@@ -291,22 +291,24 @@ exec uvicorn --uds {name} app:app
 
 def test_a_path_that_a_copy_lost_before_it_listened_is_given_back_to_the_other():
     """Both bind it at once, so that the younger one has no name any more when it listens."""
+    os.mkfifo("bound")
+    os.mkfifo("go")
     it = cluster("-n 2", "python3", write("both.py", """
-import os, socket, time
+import os, signal, socket
 s = socket.socket(socket.AF_UNIX)
 second = os.environ["NCLUST_SLOT"] == "1"
-while not second and not os.path.exists("bound"):
-    time.sleep(0.01)
+if not second:
+    open("bound").close()
 try:
     os.unlink("s")
 except FileNotFoundError:
     pass
 s.bind("s")
 open("bound" if second else "go", "w").close()
-while second and not os.path.exists("go"):
-    time.sleep(0.01)
+if second:
+    open("go").close()
 s.listen()
-time.sleep(1000)
+signal.pause()
 """))
     younger, older = it.worker(1), it.worker(0)
     assert younger.id > older.id
