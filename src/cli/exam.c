@@ -420,9 +420,9 @@ void exam_start(struct exam *e)
 
 /* A second copy beside the first: is it ready, and at the same sockets? */
 
-#define UP_MOST 12                /* seconds until a copy is ready */
-#define LIVES (5 * SECOND)        /* one that shows nothing runs, and does not wait for a lock */
-#define REMOVE_MS 3000            /* from SIGTERM until the copy has ended */
+#define UP_MOST 30         /* seconds until a copy is ready; nclust takes 11 without a port */
+#define LIVES (5 * SECOND) /* one that shows nothing runs, and does not wait for a lock */
+#define REMOVE_MS 3000     /* from SIGTERM until the copy has ended */
 #define SOCKETS_MOST (3 * SECOND) /* from there until it has all sockets that the first has */
 
 static enum exam_share find_share(const struct held_socket *s, const struct held *second)
