@@ -153,6 +153,8 @@ void moment_report(struct service *service, const struct report *report)
 	scaling_on_report(service, report);
 	fallback_on_report(service, report);
 	watch_on_report(service, report);
+	if (report->kind == REPORT_ROLLOUT_DONE) /* its settings are in force */
+		logs_on_reloaded(service);
 	/* Last, because it may end workers. */
 	health_on_report(service, report);
 }

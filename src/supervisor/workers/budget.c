@@ -75,6 +75,6 @@ enum budget_files budget_files(const struct service *service, uint32_t slot)
 	if (!notify && workers * (least + 1) > left)
 		return BUDGET_LEAST;
 	/* two pipes, and what `nclust logs` keeps */
-	return workers * (least + 4 - notify) > left && capture_asked(service) ? BUDGET_NOTIFY
-									       : BUDGET_ALL;
+	return workers * (least + 4 - notify) > left && capture_asked(service, NULL) ? BUDGET_NOTIFY
+										     : BUDGET_ALL;
 }

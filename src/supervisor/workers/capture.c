@@ -20,27 +20,37 @@
 
 /* ---- which output goes where ---- */
 
+/* The settings of a worker's own generation: a rollout begins workers of one that is not in force
+ * yet.  Those in force without a worker. */
+static const struct cluster_settings *settings_for(
+	const struct service *service, const struct child *child)
+{
+	const struct cluster_settings *own = child != NULL ? child_settings(child) : NULL;
+
+	return own != NULL ? own : cluster_settings(service->core);
+}
+
 /* It is captured all the same, for the slotlog and the report of an exit, unless
  * each connection has a process, which would cost a pipe each. */
-bool capture_goes_nowhere(const struct service *service)
+bool capture_goes_nowhere(const struct service *service, const struct child *child)
 {
-	enum log_mode mode = cluster_settings(service->core)->log;
+	enum log_mode mode = settings_for(service, child)->log;
 
 	return mode == LOG_OFF || (mode == LOG_AUTO && service->sup->settings->daemon);
 }
 
 /* Is the output copied unchanged to nclust's own, so that a worker's last output is known? */
-static bool is_copied(const struct service *service)
+static bool is_copied(const struct service *service, const struct child *child)
 {
 	const struct supervisor *sup = service->sup;
 
-	return cluster_settings(service->core)->log == LOG_AUTO && !sup->settings->daemon &&
+	return settings_for(service, child)->log == LOG_AUTO && !sup->settings->daemon &&
 		!sup->logger.stdout_is_terminal;
 }
 
-bool capture_wanted(const struct service *service)
+bool capture_wanted(const struct service *service, const struct child *child)
 {
-	return capture_asked(service) && budget_files(service, 0) == BUDGET_ALL;
+	return capture_asked(service, child) && budget_files(service, 0) == BUDGET_ALL;
 }
 
 /* Would processes of another user hold a file of ours open for writing? */
@@ -53,9 +63,9 @@ static bool is_own_file(const struct service *service)
 		S_ISREG(st.st_mode);
 }
 
-bool capture_asked(const struct service *service)
+bool capture_asked(const struct service *service, const struct child *child)
 {
-	enum log_mode mode = cluster_settings(service->core)->log;
+	enum log_mode mode = settings_for(service, child)->log;
 	const struct supervisor *sup = service->sup;
 
 	if (mode == LOG_INHERIT || mode == LOG_SINKS || service->accepting == NULL)
@@ -140,11 +150,11 @@ static int open_pipe(const struct service *service, int *write_end)
 void capture_open(struct service *service, struct child *child, int output[2])
 {
 	struct supervisor *sup = service->sup;
-	bool copied = is_copied(service);
+	bool copied = is_copied(service, child);
 
 	output[0] = output[1] = -1;
-	if (!capture_wanted(service) || logger_start_soon(service) == -1) {
-		if (capture_goes_nowhere(service))
+	if (!capture_wanted(service, child) || logger_start_soon(service) == -1) {
+		if (capture_goes_nowhere(service, child))
 			output[0] = output[1] = sup->null_fd;
 		return;
 	}
@@ -186,8 +196,8 @@ void capture_hand_over(struct service *service, const struct child *child)
 		.kind = LOGWIRE_ADD,
 		.slot = child->slot,
 		.worker = child->serial,
-		.quiet = capture_goes_nowhere(service),
-		.sink = is_copied(service) ? LOGWIRE_COPY : 0,
+		.quiet = capture_goes_nowhere(service, child),
+		.sink = is_copied(service, child) ? LOGWIRE_COPY : 0,
 		.what = child->pid > 0 ? (uint32_t)child->pid : 0,
 		.which = child->generation,
 		.flag = s != NULL && (s->uid < 0 || (uid_t)s->uid == geteuid()) ? LOGWIRE_OWN : 0,
@@ -216,7 +226,7 @@ void capture_hand_over(struct service *service, const struct child *child)
 
 bool capture_is_stuck(const struct child *child)
 {
-	for (int i = 0; i < 2 && is_copied(child->service); i++) {
+	for (int i = 0; i < 2 && is_copied(child->service, child); i++) {
 		struct pollfd ends[] = {
 			{.fd = child->output[i], .events = POLLIN},
 			{.fd = i + 1, .events = POLLOUT},

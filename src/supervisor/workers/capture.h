@@ -13,12 +13,12 @@ void logger_init(struct supervisor *sup);
 void logger_resume(struct supervisor *sup);
 void logger_fini(struct supervisor *sup); /* waits until the logger has written all */
 
-/* Is the output of this service's next worker captured? */
-bool capture_wanted(const struct service *service);
+/* Is the output of this worker captured?  NULL: of the next worker. */
+bool capture_wanted(const struct service *service, const struct child *child);
 /* The same, however few descriptors there are. */
-bool capture_asked(const struct service *service);
+bool capture_asked(const struct service *service, const struct child *child);
 /* Is its output written nowhere? */
-bool capture_goes_nowhere(const struct service *service);
+bool capture_goes_nowhere(const struct service *service, const struct child *child);
 /* Choose stdout and stderr of a new worker: the write ends of pipes (the read ends stay in
  * `child`), /dev/null, or -1: nclust's own. */
 void capture_open(struct service *service, struct child *child, int output[2]);

@@ -74,11 +74,11 @@ int slotlog_of(const struct child *child)
 
 const char *slotlog_missing(const struct service *service)
 {
-	if (capture_wanted(service))
+	if (capture_wanted(service, NULL))
 		return NULL;
-	if (capture_asked(service))
+	if (capture_asked(service, NULL))
 		return "there are too few descriptors for so many workers (RLIMIT_NOFILE)";
-	return capture_goes_nowhere(service)
+	return capture_goes_nowhere(service, NULL)
 		? "the output of its connections goes nowhere, and is not kept; set 'log = prefix'"
 		: "its workers write where nclust does, so that nothing is kept; set 'log = "
 		  "prefix'";

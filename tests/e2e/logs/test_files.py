@@ -579,3 +579,21 @@ def test_a_file_that_logrotate_has_made_for_another_user_is_told_and_the_old_one
               "still writing to the old file")
     say("one")
     wait_in("old", "one")
+
+
+def test_a_file_that_a_reload_adds_where_none_was_gets_the_lines_of_the_new_workers():
+    """They are born in a rollout whose settings are not in force yet."""
+    def slow(log):
+        return ini(log).replace("alive:0s", "alive:1s").replace("workers = 1", "workers = 2")
+
+    it = says(ini=slow("off"))
+    it.reload(slow(f"file:{WEB}"))
+    it.event("rollout-done")
+    say("to the file")
+    wait_in(WEB, "to the file")
+    it.reload(slow("off"))
+    it.event("rollout-done", n=2)
+    before = read(WEB)
+    say("to nobody")
+    wait(lambda: "to nobody" in it.verb("logs").ok())
+    assert read(WEB) == before
