@@ -73,7 +73,7 @@ static void answer_text(struct client *c, const char *text)
 	client_done(c);
 }
 
-/* First what failed.  The outcome of a reload, scale or stop tells enough of what succeeded. */
+/* First what failed.  The outcome of a scale or stop tells enough of what succeeded. */
 void request_finish(struct client *c)
 {
 	scoped_buffer all = {.limit = CLIENT_OUT_MAX / 4};
@@ -82,7 +82,7 @@ void request_finish(struct client *c)
 
 	if (!failed || c->request.method == METHOD_RELOAD)
 		add_sentence(&all, c->outcome);
-	if (*c->outcome == '\0')
+	if (*c->outcome == '\0' || c->request.method == METHOD_RELOAD)
 		(void)add_outcomes(c, &all, false);
 	text = buffer_text(&all);
 	if (text == NULL)
