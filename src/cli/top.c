@@ -211,25 +211,33 @@ static void ask_question(struct top *t, enum control_method method, int count)
 
 /* ---- keys ---- */
 
-/* Wait until the process that has the terminal has ended or, with `input`, until Enter or ^C. */
-static void await(struct top *t, bool input)
+/* Wait until the process that writes to the terminal has ended, which any key ends; 0: until a key. */
+static void await(struct top *t, pid_t pid)
 {
-	struct pollfd fds[] = {{.fd = t->signals, .events = POLLIN},
-		{.fd = input ? STDIN_FILENO : -1, .events = POLLIN}};
+	struct pollfd fds[] = {
+		{.fd = t->signals, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
 	struct signalfd_siginfo info;
-	bool done = false;
+	bool ended = false;
+	bool key = t->over;
+	char keys[64];
 
-	while (!done && !t->over) {
+	while (pid > 0 ? !ended : !key) {
 		(void)poll(fds, COUNT_OF(fds), -1);
-		done = fds[1].revents != 0;
-		while (read(t->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-			done |= info.ssi_signo == (input ? SIGINT : SIGCHLD);
-			t->over |= info.ssi_signo == SIGTERM || info.ssi_signo == SIGHUP;
+		if (fds[1].revents != 0) {
+			key = true;
+			t->over |= read(STDIN_FILENO, keys, sizeof(keys)) <= 0;
 		}
+		while (read(t->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+			ended |= info.ssi_signo == SIGCHLD;
+			t->over |= info.ssi_signo == SIGTERM || info.ssi_signo == SIGHUP;
+			key |= info.ssi_signo == SIGINT || t->over;
+		}
+		if (key && pid > 0)
+			(void)kill(pid, SIGTERM);
 	}
 }
 
-/* Let `nclust VERB -f` have the terminal, for what is selected. */
+/* Let `nclust VERB -f` write to the terminal, for what is selected. */
 static void show_by_verb(struct top *t, const char *verb)
 {
 	char of[TOP_TARGET];
@@ -238,6 +246,7 @@ static void show_by_verb(struct top *t, const char *verb)
 	const char *words[] = {"nclust", verb, "-f", NULL,
 		t->runtime_directory != NULL ? "--runtime-directory" : NULL, t->runtime_directory,
 		NULL};
+	struct termios mode;
 	posix_spawnattr_t how;
 	sigset_t set;
 	int status = 0;
@@ -248,7 +257,11 @@ static void show_by_verb(struct top *t, const char *verb)
 	if (words[3] == NULL || top_view_row(&t->view) == NULL)
 		return;
 	screen_close(&t->screen);
-	(void)dprintf(STDOUT_FILENO, "\nnclust %s -f %s: ^C goes back\n", verb, words[3]);
+	if (tcgetattr(STDIN_FILENO, &mode) == 0) { /* until screen_again() */
+		mode.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+		(void)tcsetattr(STDIN_FILENO, TCSANOW, &mode);
+	}
+	(void)dprintf(STDOUT_FILENO, "\nnclust %s -f %s: any key goes back\n", verb, words[3]);
 	(void)posix_spawnattr_init(&how);
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT); /* whoever started us may have ignored it */
@@ -259,15 +272,13 @@ static void show_by_verb(struct top *t, const char *verb)
 	(void)posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	if (posix_spawn(&pid, "/proc/self/exe", NULL, &how, (char *const *)(uintptr_t)words,
 		    environ) == 0) {
-		await(t, false);
-		if (t->over)
-			(void)kill(pid, SIGTERM);
+		await(t, pid);
 		(void)waitpid(pid, &status, 0);
 	}
 	(void)posix_spawnattr_destroy(&how);
 	if (!WIFSIGNALED(status)) { /* it has ended by itself, and says why */
-		(void)dprintf(STDOUT_FILENO, "Enter goes back ");
-		await(t, true);
+		(void)dprintf(STDOUT_FILENO, "any key goes back ");
+		await(t, 0);
 	}
 	(void)tcflush(STDIN_FILENO, TCIFLUSH);
 	screen_again(&t->screen);
