@@ -104,13 +104,16 @@ static void conclude(struct drain *d, bool forced)
 	};
 	char busy[600];
 	char text[700];
+	char age[16];
 
 	if (forced)
 		snprintf(text, sizeof(text), "by force: %u connection%s still busy: %s",
 			d->view.busy, d->view.busy == 1 ? "" : "s",
 			drain_busy_text(d, busy, sizeof(busy)));
-	else
+	else if (took < SECOND)
 		snprintf(text, sizeof(text), "in %.1f ms", nsec_seconds(took) * 1e3);
+	else
+		snprintf(text, sizeof(text), "in %s", text_age(age, took));
 	news_say_numbers(c, forced ? LOG_WARN : LOG_DEBUG, "drained", numbers, COUNT_OF(numbers),
 		"drained %s", text);
 	service->traffic.guessed += d->guessed + d->view.guessed;
