@@ -85,10 +85,12 @@ const struct verb verbs[] = {
 	{
 		.name = "config",
 		.help = "settings and their origins",
-		.manual = "Shows the settings of the instance that are in effect and were set, "
-			  "with --all the others, too. With -c it reads a file and asks no "
-			  "instance; with --check as well it only looks for mistakes. A file with "
-			  "mistakes gives exit status 78.",
+		.manual =
+			"Shows the settings of the instance that are in effect and were set, "
+			"with --all the others, too, as a file that -c reads: nclust config > "
+			"shop.ini keeps what was given on a command line. With -c it reads a file "
+			"and asks no instance; with --check as well it only looks for mistakes. A "
+			"file with mistakes gives exit status 78.",
 		.options = OPTIONS_ASK | OPTION_CHECK | OPTION_FILE | OPTION_DEFAULTS,
 		.words = WORDS_TARGET,
 		.method = METHOD_CONFIG,
@@ -272,8 +274,9 @@ const struct verb verbs[] = {
 	},
 	{
 		.name = "help",
-		.help = "all verbs, or one of them",
-		.manual = "Shows all verbs, or how one of them is used.",
+		.help = "all verbs, or one verb or key",
+		.manual = "Shows all verbs, how one of them is used, or what a key of "
+			  "nclust.ini(5) is for.",
 		.options = OPTION_HELP,
 		.words = WORDS_VERB,
 		.run = verb_help,

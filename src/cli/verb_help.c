@@ -65,7 +65,7 @@ static void put_verb(struct buffer *out, const struct verb *v)
 		[WORDS_SIGNAL] = " [TARGET] SIGNAL",
 		[WORDS_MESSAGE] = " [TARGET] JSON",
 		[WORDS_RESTART] = " [TARGET] [-- COMMAND]",
-		[WORDS_VERB] = " [VERB]",
+		[WORDS_VERB] = " [VERB|KEY]",
 		[WORDS_TRIAL] = " [-- COMMAND]",
 		[WORDS_COMMAND] = " [--] COMMAND [ARG]...",
 	};
@@ -95,16 +95,18 @@ int verb_help(struct arguments *a)
 	const struct verb *v = a->target != NULL ? verb_find(a->target) : NULL;
 	scoped_buffer out = {0};
 
-	if (v == NULL && a->target != NULL) {
-		log_error("help: there is no verb '%s'; try 'nclust "
+	if (v != NULL)
+		put_verb(&out, v);
+	else if (a->target == NULL)
+		(void)cli_describe_help(&out);
+	else if (describe_option(&out, a->target))
+		buffer_string(&out, "\nMore about this key: man nclust.ini\n");
+	else {
+		log_error("help: '%s' is neither a verb nor a key of nclust.ini(5); try 'nclust "
 			  "help'",
 			a->target);
 		return EX_USAGE;
 	}
-	if (v != NULL)
-		put_verb(&out, v);
-	else
-		(void)cli_describe_help(&out);
 	return output_buffer(STDOUT_FILENO, &out, output_write) == 0 ? 0 : 1;
 }
 

@@ -69,6 +69,8 @@ void config_no_broker(const struct settings *s, const char *why, struct faults *
 
 /* The common options, with a line each: the first half of what --help shows. */
 int describe_help(struct buffer *out);
+/* The same line for one key.  False: there is no such key. */
+bool describe_option(struct buffer *out, const char *name);
 
 /* The effective settings and where each came from, as an INI file with comments, or
  * as JSON: objects by section and key, with the members value and origin.  Without

@@ -185,23 +185,33 @@ int describe_settings(struct buffer *out, const struct settings *s, bool json, b
 	return out->failed ? -1 : 0;
 }
 
+static void put_option(struct buffer *out, const struct option_row *row)
+{
+	char left[40];
+
+	snprintf(left, sizeof(left), "%c%c%c --%s%s%s", row->letter != 0 ? '-' : ' ',
+		row->letter != 0 ? row->letter : ' ', row->letter != 0 ? ',' : ' ', row->name,
+		row->argument != NULL ? " " : "", row->argument != NULL ? row->argument : "");
+	buffer_printf(out, "  %-25s %s\n", left, row->help);
+}
+
+bool describe_option(struct buffer *out, const char *name)
+{
+	const struct option_row *row = option_find(NULL, name, NULL);
+
+	if (row != NULL)
+		put_option(out, row);
+	return row != NULL;
+}
+
 int describe_help(struct buffer *out)
 {
 	buffer_string(out,
 		"usage: nclust [OPTION]... -- COMMAND [ARG]...  run copies of a command\n"
 		"       nclust [OPTION]... -c FILE              run the clusters of a file\n"
 		"       nclust VERB [TARGET] [OPTION]...        talk to a running nclust\n\n");
-	for (size_t i = 0; i < option_count; i++) {
-		const struct option_row *row = &option_rows[i];
-		char left[40];
-
-		if (!row->common)
-			continue;
-		snprintf(left, sizeof(left), "%c%c%c --%s%s%s", row->letter != 0 ? '-' : ' ',
-			row->letter != 0 ? row->letter : ' ', row->letter != 0 ? ',' : ' ',
-			row->name, row->argument != NULL ? " " : "",
-			row->argument != NULL ? row->argument : "");
-		buffer_printf(out, "  %-25s %s\n", left, row->help);
-	}
+	for (size_t i = 0; i < option_count; i++)
+		if (option_rows[i].common)
+			put_option(out, &option_rows[i]);
 	return out->failed ? -1 : 0;
 }

@@ -435,7 +435,8 @@ def test_help_and_version():
     for verb in VERBS:
         assert f"usage: nclust {verb}" in nclust("help", verb).ok()
         assert f"usage: nclust {verb}" in nclust(verb, "--help").ok()
-    nclust("help nothing").fails(64)
+    assert "--max-memory size     replace a worker" in nclust("help", "max-memory").ok()
+    nclust("help", "max-memroy").fails(64, "neither a verb nor a key of nclust.ini")
     for words in ("version", "-V", "--version"):
         assert re.fullmatch(r"nclust \d+\.\d+\.\d+\n", nclust(words).ok())
     assert shown("version --json")["version"]
