@@ -320,6 +320,25 @@ static void put_troubles(struct wrap *w, const json_t *cluster)
 	}
 }
 
+static void put_limits(struct wrap *w, const json_t *cluster)
+{
+	unsigned missing = 0;
+	const json_t *worker;
+	size_t i;
+
+	json_array_foreach(json_object_get(cluster, "workers"), i, worker)
+	{
+		missing += field_is_true(worker, "limits_missing");
+	}
+	if (missing == 0)
+		return;
+	wrap_putf(w, YELLOW,
+		"  %u worker%s without all of the cgroup limits that are set; 'nclust doctor' says "
+		"why",
+		missing, missing == 1 ? " runs" : "s run");
+	wrap_end(w, INDENT);
+}
+
 void render_cluster(struct render *r, const json_t *cluster)
 {
 	struct wrap *w = r->lines;
@@ -342,6 +361,7 @@ void render_cluster(struct render *r, const json_t *cluster)
 		wrap_end(w, INDENT);
 	}
 	put_troubles(w, cluster);
+	put_limits(w, cluster);
 	put_fallback(w, json_object_get(cluster, "fallback"));
 	put_autoscale(w, json_object_get(cluster, "autoscale"));
 	json_array_foreach(json_object_get(cluster, "listeners"), i, listener)

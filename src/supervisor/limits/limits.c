@@ -290,6 +290,8 @@ void limits_on_status_worker(struct json_writer *w, const struct child *child)
 	struct child *c = child_find(child->service, child->slot, child->worker);
 	struct group_use use;
 
+	if (c != NULL && c->limited != NULL && c->limited->incomplete)
+		json_put_bool(w, "limits_missing", true);
 	if (c == NULL || !is_grouped(c))
 		return;
 	read_group_use(c, &use);

@@ -228,6 +228,8 @@ def test_without_a_group_of_its_own_nclust_says_what_to_write_and_runs():
     assert it.says("write 'Delegate=yes' under [Service] in its unit")
     assert it.log().count("(memory-max and its like)") == 1
     assert it.worker().get("cgroup") is None
+    shown = run(*AS_NOBODY, inside(PROGRAM), "status", "--runtime-directory", path("run")).ok()
+    assert "2 workers run without all of the cgroup limits that are set" in shown
     write("it.ini", read("it.ini").replace("pids-max = 40", "pids-max = 50"))
     it.call("reload")  # it is told again after that
     assert it.log().count("(memory-max and its like)") == 2
