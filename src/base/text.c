@@ -372,33 +372,38 @@ const char *text_interpreter(const char *file)
 	return NULL;
 }
 
-/* Levenshtein's distance, for words of up to 63 bytes. */
+/* Levenshtein's distance, with two letters that are swapped as one mistake; of words of up to 63
+ * bytes. */
 static size_t edit_distance(const char *a, const char *b)
 {
-	size_t row[64];
+	size_t rows[3][64];
 	size_t la = strlen(a);
 	size_t lb = strlen(b);
 
 	if (la > 63 || lb > 63)
 		return 64;
 	for (size_t j = 0; j <= lb; j++)
-		row[j] = j;
+		rows[0][j] = j;
 	for (size_t i = 1; i <= la; i++) {
-		size_t diagonal = row[0];
+		const size_t *before = rows[(i + 1) % 3]; /* two letters ago */
+		const size_t *last = rows[(i - 1) % 3];
+		size_t *row = rows[i % 3];
 
 		row[0] = i;
 		for (size_t j = 1; j <= lb; j++) {
-			size_t best = diagonal + (a[i - 1] != b[j - 1]);
+			size_t best = last[j - 1] + (a[i - 1] != b[j - 1]);
 
-			diagonal = row[j];
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
+			if (last[j] + 1 < best)
+				best = last[j] + 1;
 			if (row[j - 1] + 1 < best)
 				best = row[j - 1] + 1;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+				before[j - 2] + 1 < best)
+				best = before[j - 2] + 1;
 			row[j] = best;
 		}
 	}
-	return row[lb];
+	return rows[la % 3][lb];
 }
 
 const char *text_nearest(const char *word, const char *const *names, size_t count)

@@ -96,7 +96,8 @@ static const char *find_own(const struct other_name *list, size_t count, const c
 
 static const struct other_name other_options[] = {{"i", "-n"}, {"w", "-n"}, {"f", "-n"},
 	{"instances", "-n"}, {"p", "-l"}, {"b", "-l"}, {"port", "-l"}, {"bind", "-l"},
-	{"cwd", "--directory"}, {"chdir", "--directory"}, {"metrics", "-l " LISTEN_EACH}};
+	{"cwd", "--directory"}, {"chdir", "--directory"}, {"v", "-V"},
+	{"t", "nclust config --check -c FILE"}, {"metrics", "-l " LISTEN_EACH}};
 #define AT_BOOT "systemctl enable --now nclust@NAME, for /etc/nclust/NAME.ini"
 static const struct other_name other_verbs[] = {{"ls", "status"}, {"ps", "status"},
 	{"list", "status"}, {"info", "status"}, {"show", "status"}, {"log", "logs"},

@@ -124,7 +124,7 @@ static void check_command(const struct check *k)
 		return;
 	if (k->s->origins->file != NULL)
 		check_fault(k, "command", "wanted a command, found none");
-	else
+	else if (k->faults->count == 0)
 		faults_add(k->faults, EX_USAGE, "no command: nclust -n auto -- COMMAND [ARG]...");
 }
 

@@ -621,11 +621,14 @@ static void read_file(struct reader *all, const char *path, unsigned file)
 	struct stat st;
 	size_t len;
 	scoped_str data = trusted_read(path, FILE_MAX, &len, &st, &err);
+	scoped_str whole = data == NULL ? origin_whole(all->s, path, strlen(path)) : NULL;
 	bool is_procfile = file == 0 && procfile_is(path);
 	bool is_bad = data == NULL;
 
 	if (data == NULL && err.sys == EACCES)
 		error_hint(&err, "let the user who starts nclust read it");
+	else if (file == 0 && err.sys == ENOENT && *path != '/')
+		error_hint(&err, "looked for '%s'", whole != NULL ? whole : path);
 	if (data != NULL && is_seen(all, &st)) {
 		is_bad = true;
 		error_set(&err, 0, "is read already; a file is included once, and not by itself");

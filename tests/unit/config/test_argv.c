@@ -150,14 +150,12 @@ static const struct {
 	{{"--signal-HUP=nxet", "--", "x"},
 		"--signal-HUP: wanted 'next', 'all', 'first', 'restart', "},
 	{{"--daemon=yes", "--", "x"}, "--daemon: takes no value\n"},
-	{{"--workers"},
-		"--workers: wanted a value, found none\n"
-		"no command: nclust -n auto -- COMMAND [ARG]...\n"},
+	{{"--workers"}, "--workers: wanted a value, found none\n"},
 	{{"-n", "--", "x"}, "--workers: wanted a value, found none\n"},
 	{{"--directory", "--", "x"}, "--directory: wanted a value, found none\n"},
-	{{"-l"},
-		"--listen: wanted a value, found none\n"
-		"no command: nclust -n auto -- COMMAND [ARG]...\n"},
+	{{"-l"}, "--listen: wanted a value, found none\n"},
+	{{"-v"}, "-v: unknown option; use -V\n"},
+	{{"-t"}, "-t: unknown option; use nclust config --check -c FILE\n"},
 	{{"-l80", "-l80", "--", "x"}, "--listen: 'tcp:*:80' is given twice\n"},
 	{{"--log", "prefix", "--log=file:/x", "--", "x"},
 		"--log: given twice; write several in one: --log 'prefix "
