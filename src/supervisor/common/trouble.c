@@ -259,7 +259,7 @@ static void put_restart(struct json_writer *w, const struct service *service, ns
 	json_put_bool(w, "reload", needs_reload(service));
 	buffer_printf(&text, "last restart failed %s ago: %s", text_age(age, now - t->restart_at),
 		t->restart);
-	if (ready > 0)
+	if (ready > 0 && !cluster_view_rollout(service->core).going_back)
 		buffer_printf(
 			&text, "; generation %u keeps serving", cluster_generation(service->core));
 	put_text_of(w, &text);
