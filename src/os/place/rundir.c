@@ -138,7 +138,7 @@ static int take_lock(struct rundir *r, int base, const char *name, struct error 
 		error_set(err, 0, "instance '%s' is already running (pid %ld)", name, holder);
 	else
 		error_set(err, 0, "instance '%s' is already running", name);
-	error_hint(err, "give this one another name by --name");
+	error_hint(err, "nclust stop %s, or give this one another name by --name", name);
 	return error_status(err, EX_TEMPFAIL);
 }
 

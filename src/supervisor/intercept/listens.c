@@ -323,8 +323,9 @@ static void look_if_portless(struct child *child, bool idle, bool serves)
 
 	if (child->listening.uses == 0)
 		log_portless(child, ONCE_PORTLESS,
-			"has opened no port yet: waiting for one, or until it is seen to need none "
-			"('ready = alive' does not wait)");
+			"has opened no port yet, so it may still be loading: waiting for it "
+			"('ready "
+			"= alive' is for programs that open none)");
 	if (opens ||
 		(child->listening.uses == 0 && serves_loads_nothing(child, LOAD_PATIENCE) &&
 			(idle || age >= WORK_PATIENCE)))

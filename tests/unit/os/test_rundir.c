@@ -97,8 +97,8 @@ static int be_second(void)
 	char wanted[128];
 
 	snprintf(wanted, sizeof(wanted),
-		"instance 'shop' is already running (pid %d); give this one "
-		"another name by --name",
+		"instance 'shop' is already running (pid %d); nclust stop shop, or "
+		"give this one another name by --name",
 		(int)getppid());
 	(void)must_refuse("shop");
 	return strcmp(err.text, wanted) != 0 || err.status != EX_TEMPFAIL;
