@@ -21,7 +21,8 @@ const struct verb verbs[] = {
 			  "the last lines are commands to try next. RESTARTS counts the times "
 			  "that the slot had to be filled again after an unexpected end. LAST "
 			  "EXIT is the last such end; it also shows workers that were replaced "
-			  "because they were unhealthy, which RESTARTS does not count. MEM and "
+			  "because they failed a check or stood still, which RESTARTS does not "
+			  "count. Those that grew too large are in events alone. MEM and "
 			  "CPU% are of all processes of a worker. No line is wider than the "
 			  "terminal, or than COLUMNS, or 80. Where a cluster has more than 16 "
 			  "workers, or all of them do not fit on the screen, neighbours that are "
@@ -87,8 +88,10 @@ const struct verb verbs[] = {
 		.help = "settings and their origins",
 		.manual =
 			"Shows the settings of the instance that are in effect and were set, "
-			"with --all the others, too, as a file that -c reads: nclust config > "
-			"shop.ini keeps what was given on a command line. With -c it reads a file "
+			"with --all the others, too, as a file that -c reads. So nclust config > "
+			"shop.ini writes down what was given on a command line; after nclust stop, "
+			"nclust -d -c shop.ini runs the same from the file. With -c it reads a "
+			"file "
 			"and asks no instance; with --check as well it only looks for mistakes. A "
 			"file with mistakes gives exit status 78.",
 		.options = OPTIONS_ASK | OPTION_CHECK | OPTION_FILE | OPTION_DEFAULTS,

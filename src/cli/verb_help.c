@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "cli/client.h"
 #include "cli/verb.h"
 #include "cli/wrap.h"
@@ -90,21 +91,31 @@ static void put_verb(struct buffer *out, const struct verb *v)
 		"Without one: the instance that runs.\n");
 }
 
+static const char *nearest_verb(const char *word)
+{
+	const char *const *names = cli_verbs();
+	size_t count = 0;
+
+	while (names[count] != NULL)
+		count++;
+	return text_nearest(word, names, count);
+}
+
 int verb_help(struct arguments *a)
 {
 	const struct verb *v = a->target != NULL ? verb_find(a->target) : NULL;
 	scoped_buffer out = {0};
+	const char *near;
 
 	if (v != NULL)
 		put_verb(&out, v);
 	else if (a->target == NULL)
 		(void)cli_describe_help(&out);
-	else if (describe_option(&out, a->target))
-		buffer_string(&out, "\nMore about this key: man nclust.ini\n");
-	else {
-		log_error("help: '%s' is neither a verb nor a key of nclust.ini(5); try 'nclust "
-			  "help'",
-			a->target);
+	else if (!describe_option(&out, a->target)) {
+		near = nearest_verb(a->target);
+		log_error("help: '%s' is neither a verb nor a key of nclust.ini(5)%s%s%s",
+			a->target, near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
+			near != NULL ? "'?" : "; try 'nclust help'");
 		return EX_USAGE;
 	}
 	return output_buffer(STDOUT_FILENO, &out, output_write) == 0 ? 0 : 1;

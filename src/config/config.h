@@ -69,8 +69,9 @@ void config_no_broker(const struct settings *s, const char *why, struct faults *
 
 /* The common options, with a line each: the first half of what --help shows. */
 int describe_help(struct buffer *out);
-/* The same line for one key.  False: there is no such key. */
-bool describe_option(struct buffer *out, const char *name);
+/* The same line for the key of that name, with its default, or for those whose names contain the
+ * word.  False: there are none. */
+bool describe_option(struct buffer *out, const char *word);
 
 /* The effective settings and where each came from, as an INI file with comments, or
  * as JSON: objects by section and key, with the members value and origin.  Without

@@ -195,13 +195,33 @@ static void put_option(struct buffer *out, const struct option_row *row)
 	buffer_printf(out, "  %-25s %s\n", left, row->help);
 }
 
-bool describe_option(struct buffer *out, const char *name)
+bool describe_option(struct buffer *out, const char *word)
 {
-	const struct option_row *row = option_find(NULL, name, NULL);
+	static const char *const at_reload[] = {
+		[CHANGE_LIVE] = "applies it at once",
+		[CHANGE_ROLL] = "replaces the workers for it",
+		[CHANGE_RESTART] = "does not apply it, only a new start of nclust does",
+	};
+	const struct option_row *row = option_find(NULL, word, NULL);
+	bool any = row != NULL;
 
-	if (row != NULL)
+	if (row != NULL) {
 		put_option(out, row);
-	return row != NULL;
+		buffer_string(out, "\n");
+		if (row->fallback != NULL || row->unset != NULL)
+			buffer_printf(out, "The default: %s.  ",
+				row->fallback != NULL ? row->fallback : row->unset);
+		if (row->change != CHANGE_NONE)
+			buffer_printf(out, "'nclust reload' %s.  ", at_reload[row->change]);
+	}
+	for (size_t i = 0; i < option_count && row == NULL; i++)
+		if (strstr(option_rows[i].name, word) != NULL) {
+			put_option(out, &option_rows[i]);
+			any = true;
+		}
+	if (any)
+		buffer_printf(out, "%sMore: man nclust.ini\n", row == NULL ? "\n" : "");
+	return any;
 }
 
 int describe_help(struct buffer *out)

@@ -436,7 +436,10 @@ def test_help_and_version():
         assert f"usage: nclust {verb}" in nclust("help", verb).ok()
         assert f"usage: nclust {verb}" in nclust(verb, "--help").ok()
     assert "--max-memory size     replace a worker" in nclust("help", "max-memory").ok()
-    nclust("help", "max-memroy").fails(64, "neither a verb nor a key of nclust.ini")
+    assert "'nclust reload' applies it at once" in nclust("help", "max-memory").ok()
+    assert re.findall(r"--\S+", nclust("help", "memory").ok()) == [
+        "--memory-max", "--memory-high", "--shared-memory", "--max-memory"]
+    nclust("help", "restrat").fails(64, "neither a verb nor a key of nclust.ini(5); did you mean 'restart'?")
     for words in ("version", "-V", "--version"):
         assert re.fullmatch(r"nclust \d+\.\d+\.\d+\n", nclust(words).ok())
     assert shown("version --json")["version"]
