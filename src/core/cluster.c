@@ -129,6 +129,16 @@ static void on_scale(struct cluster *c, const struct event *e)
 
 /* ---- events about one worker ---- */
 
+/* A worker of the command listens: others must, too (note_lesson()), and one that has ended without
+ * that has not done its work. */
+static void demand_ports(struct cluster *c)
+{
+	for (uint32_t i = 0; i < c->count; i++)
+		if (c->slots[i].life == c->life)
+			slot_did(c, &c->slots[i], 0);
+	cluster_sweep(c);
+}
+
 /* A sign that the worker is ready counts if its settings ask for that sign. */
 static void on_sign(struct cluster *c, struct worker *w, const struct event *e)
 {
@@ -140,7 +150,7 @@ static void on_sign(struct cluster *c, struct worker *w, const struct event *e)
 		counts = mode == READY_PROBE;
 	} else if (e->kind == EVENT_LISTENING) {
 		if (!g->knows[LESSON_LISTENS])
-			cluster_sweep(c); /* other workers must listen, too: note_lesson() */
+			demand_ports(c);
 		generations_learn(&c->generations, w->generation, LESSON_LISTENS);
 		counts = mode == READY_LISTEN ||
 			(mode == READY_AUTO && !g->knows[LESSON_SAYS_READY]);
@@ -161,6 +171,7 @@ static void on_worker(struct cluster *c, const struct event *e)
 		return;
 	switch (e->kind) {
 	case EVENT_SPAWNED:
+		more.span = c->slots[e->slot].lived;
 		(void)slot_tell(c, e->slot, w, ON_SPAWNED, &more);
 		break;
 	case EVENT_SPAWN_FAILED:

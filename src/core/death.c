@@ -258,6 +258,9 @@ static void note_death(struct cluster *c, uint32_t i, const struct worker *dead,
 	s->last = *ending;
 	s->last_why = dead->why;
 	s->last_age = report->age;
+	s->lived = report->was_ready || report->ending.done || dead->why != WHY_ITSELF
+		? 0
+		: report->age;
 }
 
 void slot_bury(struct cluster *c, uint32_t i, struct worker *w, enum worker_event event,

@@ -95,6 +95,7 @@ struct slot {
 	nsec_t due;           /* when the slot is to be settled, or earlier; NEVER */
 	nsec_t waits;         /* since when it waits for others to start (internal.h); or 0 */
 	nsec_t last_age;
+	nsec_t lived; /* the same, if it died by itself before it was ready; or 0 */
 	struct ending last;
 	unsigned restarts;
 	unsigned life; /* of the cluster; `ended` of an older one does not count */

@@ -33,7 +33,11 @@ static void begin_start(struct worker *w, const struct moment *at)
 	if (settings->ready == READY_ALIVE ||
 		(settings->ready == READY_AUTO && !at->says_ready && settings->spare == 0)) {
 		w->opens = settings->ready == READY_AUTO && at->opens;
-		w->proven_at = w->opens ? w->deadline : nsec_add(patient, settings->ready_alive);
+		w->proven_at = nsec_add(patient, settings->ready_alive);
+		if (w->opens)
+			w->proven_at = w->deadline;
+		else if (w->proven_at < w->deadline)
+			w->proven_at = nsec_min(nsec_add(w->proven_at, at->span), w->deadline);
 	}
 	add_report(w, at, REPORT_STARTED)->generation = w->generation;
 }

@@ -108,8 +108,8 @@ struct moment {
 	bool says_ready;                         /* SPAWNED: its command is known to send READY=1 */
 	bool opens;   /* SPAWNED, IDLE: as in its event, unless its command is known as silent */
 	pid_t pid;    /* SPAWNED */
-	nsec_t span;  /* EXTEND, INTERVAL; STOP: wait at least that long after the
-			    first signal */
+	nsec_t span;  /* EXTEND, INTERVAL; STOP: wait at least that long after the first signal;
+			 SPAWNED: what the slot knows as `lived` */
 	enum why why; /* HUNG, DRAIN, STOP, KILL */
 	struct actions *out;
 };

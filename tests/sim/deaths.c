@@ -255,6 +255,7 @@ void deaths_note_exit(struct world *w, const struct report *r, const struct acti
 		world_complain(w, "was it ready, or not?");
 	if (p->timed_out != (r->why == WHY_START_TIMEOUT) && !w->at_once)
 		world_complain(w, "why did it go?");
+	place->lived = r->was_ready || r->ending.done || r->why != WHY_ITSELF ? 0 : r->age;
 	if (!wanted || place->ended)
 		return;
 	check_policy(w, r, ends);

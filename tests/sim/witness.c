@@ -103,11 +103,14 @@ void witness_starts(const struct world *w, struct process *p)
 
 	p->mode = s->ready;
 	p->opens &= s->ready == READY_AUTO && !known->silent;
-	p->vague = known->perhaps_silent;
+	/* a slot that has left the cluster has forgotten how long its last one lived */
+	p->vague = known->perhaps_silent || w->places[p->slot].lived > 0;
 	p->fails_at = p->ready_by = world_patient(w) + s->start_timeout;
 	if (s->ready == READY_ALIVE ||
 		(s->ready == READY_AUTO && !known->says_ready && !known->listens))
 		p->proven_at = world_patient(w) + (p->opens ? s->start_timeout : s->ready_alive);
+	if (p->proven_at != NSEC_NEVER && p->proven_at < p->fails_at)
+		p->proven_at = nsec_min(p->proven_at + w->places[p->slot].lived, p->fails_at);
 	if (p->proven_at != NSEC_NEVER && p->ready_by < p->proven_at)
 		p->ready_by = p->proven_at;
 }

@@ -116,6 +116,7 @@ struct place { /* what is known of a slot */
 	bool vague;         /* if a death was forgiven cannot be told */
 	unsigned failures;  /* since, each with a wait */
 	const struct cluster_settings *failed_by;
+	nsec_t lived;     /* its last one, that died before it was ready; or 0 */
 	nsec_t refill_by; /* NSEC_NEVER: not known */
 	bool exact;       /* and not before */
 	unsigned stepped; /* rollout that has told of it */

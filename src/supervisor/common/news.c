@@ -335,8 +335,8 @@ static bool is_fault(const struct ending *e)
 	"it wrote nothing; where it keeps its output in a buffer, 'pty = yes' shows it, or for " \
 	"Python 'env = PYTHONUNBUFFERED=1'"
 
-void news_last_output(
-	struct supervisor *sup, uint64_t serial, const char *text, bool address_in_use)
+void news_last_output(struct supervisor *sup, uint64_t serial, const char *text,
+	bool address_in_use, bool read_null)
 {
 	struct news *n = sup->news.head;
 	const struct service *service;
@@ -357,7 +357,10 @@ void news_last_output(
 	if (*text == '\0' && *n->explain == '\0' && service != NULL &&
 		n->report.why == WHY_ITSELF && is_fault(&n->report.ending) &&
 		cluster_settings(service->core)->pty != PTY_YES && !sup->logger.stdout_is_terminal)
-		text_copy(n->explain, sizeof(n->explain), WROTE_NOTHING);
+		text_copy(n->explain, sizeof(n->explain),
+			n->report.ending.kind == ENDING_EXIT && !n->report.was_ready && read_null
+				? WROTE_NOTHING "; " TROUBLE_INPUT
+				: WROTE_NOTHING);
 	n->serial = 0;
 	publish_waiting(sup);
 }

@@ -91,10 +91,10 @@ void news_expect(struct supervisor *sup, const char *cause, uint64_t serial);
 const char *news_expected(const struct supervisor *sup);
 /* The same of a rollout that failed with WHY_START_TIMEOUT, which may come in between. */
 void news_expect_late(struct supervisor *sup, const char *cause);
-/* The last output of that worker, which may complain that an address is in use: publish the event
- * that waits for it. */
-void news_last_output(
-	struct supervisor *sup, uint64_t serial, const char *text, bool address_in_use);
+/* The last output of that worker, which may complain that an address is in use, and may have read
+ * /dev/null: publish the event that waits for it. */
+void news_last_output(struct supervisor *sup, uint64_t serial, const char *text,
+	bool address_in_use, bool read_null);
 /* The logger has died: no event waits for its answer any more. */
 void news_stop_waiting(struct supervisor *sup);
 bool news_pending(const struct supervisor *sup);

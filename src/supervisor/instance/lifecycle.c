@@ -173,20 +173,6 @@ void lifecycle_fail(struct supervisor *sup, int status, const char *why)
 	begin_stop(sup, false);
 }
 
-/* Does another copy live that has never died? */
-static bool has_lasting_copy(const struct service *service, uint32_t slot)
-{
-	const struct child *child;
-	struct slot_view view;
-
-	for_each_child (child, children_of(service)) {
-		cluster_view_slot(service->core, child->slot, &view);
-		if (child->slot != slot && view.restarts == 0)
-			return true;
-	}
-	return false;
-}
-
 /* What may have ended a worker just after its start, where no cause is known. */
 static const char *guess_of_end(const struct service *service, const struct report *r)
 {
@@ -194,7 +180,7 @@ static const char *guess_of_end(const struct service *service, const struct repo
 
 	if (r->ending.kind != ENDING_EXIT || (end != NULL && end->cause != NULL))
 		return "";
-	if (has_lasting_copy(service, r->slot))
+	if (service_has_lasting(service, r->slot))
 		return "; " TROUBLE_ONE_COPY;
 	if (r->ending.code != 0)
 		return "";

@@ -81,6 +81,7 @@ static const struct plain_row slot_rows[] = {
 	CARRY_INSIDE(18, slot, mends, &backoff_inside),
 	PLAIN(19, slot, early, UNSIGNED),
 	PLAIN(20, slot, did, UNSIGNED),
+	PLAIN(21, slot, lived, SIGNED),
 	PLAIN(CARRY_DUE, slot, due, WHEN),
 };
 

@@ -13,6 +13,7 @@
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
+#include "supervisor/workers/child.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -127,7 +128,8 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 		if (p.kind == LOGWIRE_DROPPED || p.kind == LOGWIRE_LINES)
 			count_lines(sup, &p);
 		else if (p.kind == LOGWIRE_LAST)
-			news_last_output(sup, p.worker, p.text, p.address_in_use != 0);
+			news_last_output(sup, p.worker, p.text, p.address_in_use != 0,
+				children_read_null(sup));
 		else if (p.kind == LOGWIRE_ASK)
 			moment_logger(sup, LOGGER_ASKS, NULL, &p);
 	}

@@ -21,9 +21,6 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-/* A copy that has lived for so long beside others that end at once may be why these do. */
-#define OUTLIVES (3 * SECOND)
-
 /* ---- reports of the core ---- */
 
 static void follow_port(struct service *service);
@@ -41,23 +38,33 @@ static void on_ready(struct service *service, const struct report *r)
 	alone_on_ready(child);
 }
 
-/* Its command has done its work.  Another copy may be why it ends at once, if that has outlived some
- * runs: who began a moment ago may end as soon. */
+bool service_has_lasting(const struct service *service, uint32_t slot)
+{
+	const struct child *child;
+	struct slot_view view;
+
+	for_each_child (child, children_of(service)) {
+		cluster_view_slot(service->core, child->slot, &view);
+		if (child->slot != slot && view.restarts == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Its command has done its work.  One that has outlived some runs may be why others end: one that
+ * began with the first of these may end as soon. */
 static void tell_done(struct service *service, const struct report *r)
 {
-	nsec_t long_ago = clock_now() - OUTLIVES;
-	nsec_t first = NSEC_NEVER;
-	const struct child *child;
+	bool beside = service_has_lasting(service, r->slot);
+	struct slot_view view;
 
-	for_each_child (child, children_of(service))
-		first = r->age < SECOND ? nsec_min(first, child_view(child).born) : NSEC_NEVER;
-	if ((first != NSEC_NEVER && service->life.begun > long_ago) ||
-		!once_say(service->said, ONCE_DONE))
+	cluster_view_slot(service->core, r->slot, &view);
+	if ((beside && view.restarts < EARLY_DEATHS_MAX) || !once_say(service->said, ONCE_DONE))
 		return;
 	news_say_of(service, LOG_NOTE, "done", "its command ends with success and is run again%s%s",
-		first <= long_ago ? "; while another copy runs it ends at once: " TROUBLE_ONE_COPY
-				  : " ('restart = never' runs it once)",
-		first > long_ago && children_read_null(service->sup) ? "; " TROUBLE_INPUT : "");
+		beside ? "; it ends while another copy runs on: " TROUBLE_ONE_COPY
+		       : " ('restart = never' runs it once)",
+		!beside && children_read_null(service->sup) ? "; " TROUBLE_INPUT : "");
 }
 
 static void on_report(struct service *service, const struct report *r)

@@ -79,6 +79,8 @@ void alone_on_ready(struct child *child);
 bool alone_by_name(struct service *service);
 /* Has the cluster a port for clients: not one of a debugger, nor a scheduler's metrics? */
 bool alone_has_port(const struct service *service);
+/* Does a copy live, in another slot than this one, that has never died? */
+bool service_has_lasting(const struct service *service, uint32_t slot);
 /* Does one copy run, as nobody has said how many, until it opens a port? */
 bool service_runs_once(const struct service *service);
 /* Stop the cluster when the clusters have ended that must stop before it (supervisor/order); and

@@ -79,6 +79,12 @@ def test_a_server_that_ends_with_its_input_is_told_so_where_the_start_fails():
     assert it.says(f"died three times in a row before any worker was ready{INPUT}")
 
 
+def test_one_that_fails_at_the_end_of_its_input_without_a_word_is_told_so():
+    it = launch("-d -n 1 --backoff-max 100ms", "sh", "-c", "read -r _ || exit 1")
+    assert it.process.wait(60) == 1
+    assert it.says(INPUT)
+
+
 def test_those_that_fail_fail_the_start():
     it = launch("-d -n 2 --backoff-max 100ms", *jobs("exit 3"))
     assert it.process.wait(60) == 1

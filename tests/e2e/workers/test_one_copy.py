@@ -154,8 +154,61 @@ def test_a_copy_without_a_port_that_ends_with_0_beside_another_is_no_job():
         it.event("exited", n)
         it.advance(1)
     said, = it.happened("done")
-    assert "while another copy runs it ends at once" in said.text and REMEDY in said.text
+    assert "it ends while another copy runs on" in said.text and REMEDY in said.text
     assert "restart = never" not in said.text
+
+
+# The first copy does as `first` says, and each other one as `others`.
+def copies(first, others):
+    return "sh", "-c", f"mkdir first 2>err || {{ {others}; }}; {first}"
+
+
+def passes_with(it, n, seconds):
+    """The next copy ends, `seconds` after it was started."""
+    it.event("started", 1 + n)
+    it.advance(seconds)
+    write(f"go.{n}", "")
+    it.event("exited", n)
+    it.advance(1)
+
+
+ENDS_WHEN_TOLD = ("n=$(ls -d run.* 2>err | wc -l); n=$((n + 1)); mkdir run.$n; "
+                  "until [ -e go.$n ]; do sleep 0.01; done; exit ")
+
+
+def test_a_copy_that_ends_with_0_later_beside_another_is_told_of_one_copy_too():
+    it = start("-n 2", *copies("exec sleep 1000", ENDS_WHEN_TOLD + "0"), clock=True)
+    for n in range(1, 4):
+        passes_with(it, n, 4)
+    said, = it.happened("done")
+    assert REMEDY in said.text and "standard input" not in said.text
+
+
+def test_one_that_dies_again_and_again_is_not_ready_by_time_before_the_age_of_its_last_death():
+    it = launch("-d -n 2 --ready alive:1s --start-timeout 10s --backoff-max 100ms",
+                *copies("exec sleep 1000", ENDS_WHEN_TOLD + "1"), clock=True).wait_there()
+    passes_with(it, 1, 0.9)
+    passes_with(it, 2, 1.5)
+    assert len(it.happened("ready")) == 1
+    lab.clock.flow()
+    it.stop()
+
+
+def test_a_copy_that_has_ended_with_0_has_not_done_its_work_once_another_opens_a_port():
+    gate = Gate()
+    it = launch("-d -n 2 --start-timeout 30s --backoff-max 100ms",
+                *copies(f"until [ -e {gate} ]; do sleep 0.01; done; exec {PLAIN} {PORT}",
+                        "exit 0"), clock=True).wait_there()
+    it.event("exited")
+    it.advance(1)
+    it.event("exited", 2)
+    gate.open()
+    it.event("ready")
+    assert it.cluster().ready == 1 and not it.says("workers ready")
+    wait(lambda: passes(it, 0.5) or it.says("the start failed"))
+    lab.clock.flow()
+    assert it.exit() == 1
+    assert it.says(f"was not ready within start-timeout, while others ran; if only one copy can run at a time: {REMEDY}")
 
 
 def test_a_spare_that_waits_for_a_lock_is_told_the_same():

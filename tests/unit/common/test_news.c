@@ -87,7 +87,7 @@ TEST(an_end_waits_for_the_last_output_and_what_comes_after_waits_too)
 	ck_assert_ptr_null(strstr(heard, "exit 1"));
 	ck_assert_ptr_null(strstr(heard, "ready"));
 	ck_assert(news_pending(&room));
-	news_last_output(&room, serial, "panic: no config", false);
+	news_last_output(&room, serial, "panic: no config", false, false);
 	ck_assert(!news_pending(&room));
 	(void)place_of("last output: panic: no config");
 	ck_assert_uint_lt(place_of("panic"), place_of("web.1: worker"));
@@ -100,7 +100,7 @@ TEST(an_answer_that_comes_too_late_is_for_nobody)
 
 	room_exits(c, 1);
 	room_pass(6 * SECOND);
-	news_last_output(&room, serial, "panic", false);
+	news_last_output(&room, serial, "panic", false, false);
 	ck_assert_ptr_null(strstr(heard, "panic"));
 }
 

@@ -455,7 +455,7 @@ static const struct {
 		GAPS(whole_gaps)},
 	{"slot", &carried_slot,
 		"1g 2g 3g 4i 5i 6g 7u 8u 9u 12u 13i 15u 16b "
-		"17i 18g 19u 20u 110w",
+		"17i 18g 19u 20u 21i 110w",
 		GAPS(slot_gaps)},
 	{"generation", &carried_generation, "1u 2u 3u 4u 5b 6b 7u 9u 10b 11b 105u",
 		GAPS(generation_gaps)},
