@@ -346,7 +346,10 @@ int arguments_parse(
 	int count = 0;
 	bool only_words = false;
 
-	*a = (struct arguments){.verb = verb, .request = {.method = verb->method, .last = -1}};
+	*a = (struct arguments){.verb = verb,
+		.argv = argv,
+		.argc = argc,
+		.request = {.method = verb->method, .last = -1}};
 	for (;;) {
 		int got = 0;
 

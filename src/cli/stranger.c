@@ -2,7 +2,9 @@
 #include "cli/client.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 #include "cli/verb.h"
+#include "config/value.h"
 #include "os/process.h"
 
 #include <fcntl.h>
@@ -21,6 +23,8 @@ struct stranger {
 	struct error *err;
 	unsigned count;
 	pid_t pid;
+	char line[4096]; /* its command line */
+	size_t len;
 	char lock[512]; /* PLACE/NAME/lock, which it holds open */
 };
 
@@ -48,15 +52,33 @@ static bool is_nclust(pid_t pid)
 }
 
 /* Is it one that runs clusters: not we, nor a verb, nor a child that is to become a worker? */
-static bool is_instance(pid_t pid)
+static bool is_instance(struct stranger *s, pid_t pid)
 {
 	struct process_facts facts;
-	char words[256] = "";
+	ssize_t len;
 
-	return pid != getpid() && is_nclust(pid) && process_look(pid, &facts) == 0 &&
-		!is_nclust(facts.parent) &&
-		process_read(pid, "cmdline", words, sizeof(words) - 1) > 0 &&
-		verb_find(words + strlen(words) + 1) == NULL;
+	if (pid == getpid() || !is_nclust(pid) || process_look(pid, &facts) == -1 ||
+		is_nclust(facts.parent))
+		return false;
+	memset(s->line, 0, sizeof(s->line));
+	len = process_read(pid, "cmdline", s->line, sizeof(s->line) - 2);
+	s->len = len > 0 ? (size_t)len : 0;
+	return len > 0 && verb_find(s->line + strlen(s->line) + 1) == NULL;
+}
+
+/* Its name as its command line has it, which any user may read; "": it does not. */
+static const char *written_name(const struct stranger *s)
+{
+	static const char option[] = "--name";
+	const size_t len = sizeof(option) - 1;
+
+	for (const char *word = s->line; word < s->line + s->len; word += strlen(word) + 1) {
+		if (strcmp(word, "--") == 0)
+			break;
+		if (strncmp(word, option, len) == 0 && (word[len] == '\0' || word[len] == '='))
+			return word + len + 1;
+	}
+	return "";
 }
 
 static bool shares_our_mounts(pid_t pid)
@@ -68,39 +90,60 @@ static bool shares_our_mounts(pid_t pid)
 		process_link(pid, "ns/mnt", its, sizeof(its)) == -1 || strcmp(ours, its) == 0;
 }
 
+/* What the user has typed, for the instance of that name ("": it is not known) in that place. */
+static void put_words(
+	struct buffer *out, const struct arguments *a, const char *name, const char *place)
+{
+	buffer_string(out, a->verb->name);
+	if (a->target == NULL && *name != '\0')
+		buffer_printf(out, " %s", name);
+	for (int i = 1; i <= a->argc; i++) {
+		if (*place != '\0' && (i == a->argc || strcmp(a->argv[i], "--") == 0)) {
+			buffer_string(out, " --runtime-directory ");
+			(void)value_quote_shell(out, place);
+			place = "";
+		}
+		if (i < a->argc) {
+			buffer_string(out, " ");
+			(void)value_quote_shell(out, a->argv[i]);
+		}
+	}
+}
+
 static bool look_at(void *context, pid_t pid)
 {
 	struct stranger *s = context;
+	scoped_buffer words = {.limit = sizeof(s->err->text)};
 	const struct passwd *user;
-	const char *name = "";
-	const char *target = s->words->target;
+	const char *name;
+	const char *place = "";
+	const char *line;
 	uint64_t uid;
 	char who[48];
 	char way[80] = "";
-	char place[540] = "";
 	char *slash;
 	scoped_fd fds = -1;
 
-	if (!is_instance(pid) || process_status(pid, "Uid:", 10, &uid) == -1)
+	if (!is_instance(s, pid) || process_status(pid, "Uid:", 10, &uid) == -1)
 		return false;
 	s->pid = pid;
 	s->lock[0] = '\0';
 	fds = process_open(pid, "fd", O_RDONLY | O_DIRECTORY);
 	(void)process_each_in(fds, is_lock, s);
 	slash = strrchr(s->lock, '/');
+	name = slash != NULL ? slash + 1 : written_name(s);
+	if (!text_is_name(name))
+		name = "";
 	if (slash != NULL) {
 		*slash = '\0';
-		name = slash + 1;
 		snprintf(way, sizeof(way), "/tmp/nclust-%u", (unsigned)uid);
 		if (strcmp(s->lock, "/run/nclust") != 0 && strcmp(s->lock, way) != 0 &&
 			strncmp(s->lock, "/run/user/", 10) != 0)
-			snprintf(place, sizeof(place), " --runtime-directory %s", s->lock);
+			place = s->lock;
 	}
 	*way = '\0';
-	if (*s->name != '\0' && fds != -1 && strcmp(name, s->name) != 0)
+	if (*s->name != '\0' && (*name != '\0' || fds != -1) && strcmp(name, s->name) != 0)
 		return false;
-	if (target == NULL)
-		target = name;
 	user = getpwuid((uid_t)uid);
 	snprintf(who, sizeof(who), user != NULL ? "%.40s" : "#%.0s%u",
 		user != NULL ? user->pw_name : "", (unsigned)uid);
@@ -108,9 +151,11 @@ static bool look_at(void *context, pid_t pid)
 		snprintf(way, sizeof(way), "nsenter -t %d -m -S %u ", (int)pid, (unsigned)uid);
 	else if (uid != geteuid())
 		snprintf(way, sizeof(way), uid == 0 ? "sudo " : "sudo -u %s ", who);
-	error_hint(s->err, "%s%s runs as %s (pid %d): %snclust %s%s%s%s",
-		*name == '\0' ? "an nclust" : "", name, who, (int)pid, way, s->words->verb->name,
-		*target == '\0' ? "" : " ", target, place);
+	put_words(&words, s->words, name, place);
+	line = buffer_text(&words);
+	error_hint(s->err, "%s%s runs as %s (pid %d): %snclust %s",
+		*name == '\0' ? "an nclust" : "", name, who, (int)pid, way,
+		line != NULL ? line : s->words->verb->name);
 	return ++s->count == STRANGERS_SHOWN;
 }
 

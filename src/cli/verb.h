@@ -75,6 +75,8 @@ const struct verb *verb_find(const char *name); /* NULL: no such verb */
 /* A verb's words, parsed.  Strings are argv's. */
 struct arguments {
 	const struct verb *verb;
+	char **argv; /* argv[0] is the verb */
+	int argc;
 	/* What they ask of an instance: session_ask() fills in its target, when it is known.
 	 * `last` is -1 where no OPTION_LINES is given. */
 	struct control_request request;

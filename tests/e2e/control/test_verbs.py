@@ -68,6 +68,11 @@ def test_status_exits_0_if_all_are_ready_1_if_some_2_if_none_3_if_not_there():
     nclust("status it").ok()
 
 
+def as_third(*words):
+    return run("setpriv", "--reuid=4712", "--regid=4712", "--clear-groups", inside(PROGRAM),
+               *" ".join(words).split())
+
+
 def test_an_instance_of_another_user_or_place_is_named_before_none_is_said():
     need_root()
     place = os.environ.pop("NCLUST_RUNTIME_DIR")
@@ -77,7 +82,14 @@ def test_an_instance_of_another_user_or_place_is_named_before_none_is_said():
     pid = wait(lambda: re.search(r"shop runs as nobody \(pid (\d+)\): sudo -u nobody nclust status "
                                  "shop", nclust("status").fails(3).err))[1]
     nclust("restart shop").fails(69, f"(pid {pid}): sudo -u nobody nclust restart shop")
-    nclust("scale shop/web 2").fails(69, f"(pid {pid}): sudo -u nobody nclust scale shop/web")
+    nclust("scale shop/web 2").fails(69, f"(pid {pid}): sudo -u nobody nclust scale shop/web 2")
+    nclust("signal HUP").fails(69, f"(pid {pid}): sudo -u nobody nclust signal shop HUP")
+    nclust("restart shop --no-wait -- echo 'a b'").fails(
+        69, f"(pid {pid}): sudo -u nobody nclust restart shop --no-wait -- echo 'a b'")
+    # a third user sees its command line
+    third = as_third("status shop").fails(3)
+    assert f"shop runs as nobody (pid {pid}): sudo -u nobody nclust status shop" in third.err
+    assert "runs as" not in as_third("status", "blog").fails(3).err
     assert "to start one" not in nclust("status").err
     wait(lambda: run(*AS_NOBODY, inside(PROGRAM), "status", "shop").status == 0)
     # root's, asked by another user, who cannot see its name, and is no member of control-group
@@ -85,8 +97,7 @@ def test_an_instance_of_another_user_or_place_is_named_before_none_is_said():
                   "alive:0s", "--", "sleep", "1000")
     wait(lambda: nclust("status own").status == 0)
     run(*AS_NOBODY, inside(PROGRAM), "stop", "shop").ok()
-    run("setpriv", "--reuid=4712", "--regid=4712", "--clear-groups", inside(PROGRAM),
-        "status").fails(77, "control-group")
+    as_third("status").fails(77, "control-group")
     run("setpriv", "--reuid=4712", "--regid=4711", "--clear-groups", inside(PROGRAM),
         "status").ok()
     nclust("stop own").ok()
@@ -94,6 +105,8 @@ def test_an_instance_of_another_user_or_place_is_named_before_none_is_said():
     begin_program(inside(PROGRAM), "-n", "1", "--name", "far", "--runtime-directory",
                   path("far"), "--", "sleep", "1000")
     wait(lambda: f"nclust status far --runtime-directory {path('far')}" in nclust("status").err)
+    nclust("restart -- echo").fails(
+        69, f"nclust restart far --runtime-directory {path('far')} -- echo")
 
 
 def test_without_a_target_status_shows_all_instances_the_others_list_them():
