@@ -360,6 +360,8 @@ void render_cluster(struct render *r, const json_t *cluster)
 		wrap_put(w, PLAIN, "  done: its workers ended with success");
 		wrap_end(w, INDENT);
 	}
+	if (field_put(w, YELLOW, "  ", cluster, "no_port"))
+		wrap_end(w, INDENT);
 	put_troubles(w, cluster);
 	put_limits(w, cluster);
 	put_fallback(w, json_object_get(cluster, "fallback"));

@@ -63,7 +63,7 @@ enum once {
 	/* of a listener */
 	ONCE_ONE_SOCKET, /* workers share it, and were to have a socket each */
 	/* of a cluster */
-	ONCE_NO_PRIMARY, /* its workers send messages that nobody hears */
+	ONCE_NO_PRIMARY, /* its workers may need a primary of their own */
 	ONCE_DAEMON,     /* a daemon that a worker has started binds a port */
 	ONCE_OPENS_NONE, /* its workers count as ready without a port */
 	ONCE_FACTS

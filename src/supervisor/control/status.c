@@ -302,6 +302,8 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	moment_status(w, s);
 	json_put_bool(w, "notify_seen", cluster_knows_notify(s->core));
 	json_put_bool(w, "listen_seen", cluster_knows_listen(s->core));
+	if (once_said(s->said, ONCE_NO_PRIMARY) && !cluster_knows_listen(s->core))
+		json_put_text(w, "no_port", "opens no port: is that right? " TROUBLE_OWN_PRIMARY);
 	json_put_text(w, "state", cluster_state_name(cluster_state(s->core)));
 	json_put_bool(w, "done", service_is_done(s));
 	json_put_bool(w, "scaled", s->stage.scaled);

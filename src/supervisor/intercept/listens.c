@@ -288,7 +288,7 @@ void listens_on_report(struct service *service, const struct report *r)
 	if (child != NULL && child->listening.awaited)
 		log_portless(child, ONCE_OPENS_NONE,
 			/* Node's: a primary may be to give it its connections */
-			child->trap.exclusive && !once_said(service->said, ONCE_NO_PRIMARY)
+			child->trap.exclusive && once_say(service->said, ONCE_NO_PRIMARY)
 				? OPENS_NONE "; " TROUBLE_OWN_PRIMARY
 				: OPENS_NONE);
 }

@@ -75,9 +75,12 @@ def test_one_whose_primary_was_to_hand_it_connections_is_told_what_to_do(ticks, 
     it.logged(f"{said}nclust is the primary of Node's cluster module, and runs no code of one; "
               "to let the program be its own: workers = 1, ipc = off")
     assert it.log().count("ipc = off") == 1
+    status = " ".join(it.verb("status").out.split())
+    assert "opens no port: is that right? nclust is the primary of Node's cluster module" in status
     it.stop()
     it = start("-n 1 --ipc off", "node", STICKY, PORT, *ticks, name="own")
     it.wait_ready()
+    assert "primary" not in it.verb("status").out
     assert get().pid != it.pids()[0]
 
 
