@@ -168,14 +168,15 @@ struct exam {
 	bool takes_passed; /* the worker has accepted from a socket that nclust made */
 	struct exam_place places[HELD_MAX];
 	size_t place_count;
-	struct held held; /* all that the worker has open */
-	enum store store; /* where it keeps its state */
-	size_t shown;     /* so many events are facts */
-	bool named;       /* the user has named addresses */
-	bool beside;      /* a second copy can serve beside the first, be it for a restart */
-	char cookie[256]; /* "Cookie: NAME=VALUE\r\n", as its first answer set it; or "" */
-	bool harms;       /* a copy that stops shuts the others' socket down */
-	bool moves;       /* a second copy has taken other ports in place of the first one's */
+	struct held held;  /* all that the worker has open */
+	struct held apart; /* and a worker into which nclust puts nothing, if that was tried */
+	enum store store;  /* where it keeps its state */
+	size_t shown;      /* so many events are facts */
+	bool named;        /* the user has named addresses */
+	bool beside;       /* a second copy can serve beside the first, be it for a restart */
+	char cookie[256];  /* "Cookie: NAME=VALUE\r\n", as its first answer set it; or "" */
+	bool harms;        /* a copy that stops shuts the others' socket down */
+	bool moves;        /* a second copy has taken other ports in place of the first one's */
 };
 
 /* Start the instance on trial; `apart`: with nothing of nclust's in the program. */

@@ -240,9 +240,10 @@ static bool ends_by_int(struct exam *e)
 	return end != NULL && strcmp(field_raw(end, "exit"), "killed by SIGINT") != 0;
 }
 
-/* The control: does SIGTERM end it where nclust puts nothing into the program?  That takes another
- * instance, and the end of this one, whose worker may hold the port. */
-static bool ends_apart(struct exam *e)
+/* The control: what does it do where nclust puts nothing into the program?  Which sockets does it open
+ * and, with `ends`, does SIGTERM end it?  That takes another instance, and the end of this one, whose
+ * worker may hold the port. */
+static bool look_apart(struct exam *e, bool ends)
 {
 	struct stop stop = {.tried = false};
 
@@ -250,7 +251,9 @@ static bool ends_apart(struct exam *e)
 	trial_begin(e->trial, e->arguments->runtime_directory);
 	if (exam_begin(e, true)) {
 		await_rest(e, exam_await(e, 0, 0));
-		end_worker(e, 0, false, &stop);
+		held_look(&e->apart, e->trial, trial_pid(e->trial, trial_worker(e->trial, 0)));
+		if (ends)
+			end_worker(e, 0, false, &stop);
 	}
 	e->shown = json_array_size(e->trial->events);
 	e->trial->over = client_cancel_signal() != 0;
@@ -291,6 +294,7 @@ void exam_stop(struct exam *e)
 	struct stop quiet = {.tried = false};
 	struct stop busy = {.tried = false};
 	struct stop *told = &busy;
+	bool ignores;
 	bool catches_int = process_catches(trial_pid(e->trial, trial_worker(e->trial, 0)), SIGINT);
 
 	await_rest(e, trial_worker(e->trial, 1));
@@ -304,8 +308,9 @@ void exam_stop(struct exam *e)
 		strcmp(told->exit, "killed by SIGTERM") == 0 && ends_by_int(e);
 	/* has a copy that stopped shut the socket down that the others have, too? */
 	e->harms = exam_copies_work(e) && trial_event(e->trial, 0, "listener-harmed") != NULL;
-	if (!e->trial->over && quiet.tried && !quiet.ended)
-		quiet.ends_apart = ends_apart(e);
+	ignores = quiet.tried && !quiet.ended;
+	if (!e->trial->over && (ignores || exam_needs_address(e)))
+		quiet.ends_apart = look_apart(e, ignores);
 	if (e->trial->over)
 		return;
 	(void)json_object_set_new(e->report, "stop", pack_stop(&quiet));
@@ -313,7 +318,7 @@ void exam_stop(struct exam *e)
 	tell_signal(told, e->facts);
 	if (busy.tried)
 		facts_add_finding(e->facts, &requests[busy.request], "");
-	if (exam_needs_address(e))
+	if (exam_needs_address(e) && e->apart.count == 0)
 		facts_add(e->facts, FACT_NOTE, "address", "",
 			"write the address that you want in place of " ANY_ADDRESS);
 }
@@ -378,7 +383,10 @@ json_t *exam_command_line(const struct exam *e)
 		add_option(words, "--balance", "rr");
 		add_option(words, "--drain", "quiet");
 	}
-	if (exam_needs_address(e))
+	for (size_t i = 0; exam_needs_address(e) && i < e->apart.count; i++)
+		add_option(words, "-l",
+			e->apart.list[i].text + (e->apart.list[i].port != 0 ? strlen("tcp:") : 0));
+	if (exam_needs_address(e) && e->apart.count == 0)
 		add_option(words, "-l", ANY_ADDRESS);
 	/* the first sign of all would come too early for this program */
 	if (e->notifies)

@@ -253,7 +253,8 @@ def test_gunicorn_takes_a_passed_socket_in_place_of_its_own():
     doctor.flow()
     got = doctor.told()
     check(got, {"sockets.0.how": "passed", "stop_in_request.request": "answered"})
-    assert " ".join(got["run"]).startswith("nclust -n auto -l 8000 --ready notify -- gunicorn ")
+    assert " ".join(got["run"]).startswith(
+        "nclust -n auto -l 127.0.0.1:8000 --ready notify -- gunicorn ")
 
 
 def test_a_late_port_and_a_path_that_each_copy_has_for_itself():
