@@ -86,6 +86,15 @@ const char *health_probe_text(char to[96], const struct probe *probe)
 	return to;
 }
 
+const char *health_late_text(char to[64], const struct cluster_settings *s)
+{
+	char time[24];
+
+	snprintf(to, 64, "no answer within %s (check-timeout)",
+		text_duration(time, s->check_timeout));
+	return to;
+}
+
 /* ---- exec ---- */
 
 static void rest_or_hear(struct child *child, bool over)
@@ -106,7 +115,9 @@ static void on_command_over(void *owner, const struct pidfd_end *end, bool late)
 {
 	struct child *child = owner;
 	char text[64];
-	const char *why = helper_failure(text, end, late ? "no answer in time" : NULL);
+	char too_late[64];
+	const char *why = helper_failure(
+		text, end, late ? health_late_text(too_late, health_settings(child)) : NULL);
 
 	allowance_stop(child, rest_or_hear);
 	child->health->helper = NULL;

@@ -79,5 +79,7 @@ void held_on_status(struct json_writer *w, const struct service *service);
 void health_prove(struct child *child);
 /* Describes a probe: "GET /health", "'CMD'", "a connection". */
 const char *health_probe_text(char to[96], const struct probe *probe);
+/* Why it has failed without an answer. */
+const char *health_late_text(char to[64], const struct cluster_settings *s);
 
 #endif

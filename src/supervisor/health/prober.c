@@ -232,7 +232,6 @@ static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
 static void judge_time(struct probing *a, nsec_t now)
 {
 	const struct cluster_settings *s = a->settings;
-	char time[24];
 	char why[64];
 
 	if (now < a->due)
@@ -252,8 +251,7 @@ static void judge_time(struct probing *a, nsec_t now)
 		return;
 	}
 	a->due = now + s->check_interval;
-	snprintf(why, sizeof(why), "no answer within %s", text_duration(time, s->check_timeout));
-	tell_result(a, false, why);
+	tell_result(a, false, health_late_text(why, s));
 }
 
 /* ---- asking ---- */

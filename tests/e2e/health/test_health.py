@@ -39,13 +39,14 @@ NEVER = {
                        "answered 503 (Host: localhost:8000)"),
     "it wants another Host": ("http://shop.example:443/health", (UNWELL, "--status", 400),
                               "answered 400 (Host: shop.example:443)"),
-    "it answers nothing": ("http:/health", (UNWELL, "--silent"), "no answer within 1s"),
+    "it answers nothing": ("http:/health", (UNWELL, "--silent"), "no answer within 1s (check-timeout)"),
     "it speaks something else": ("http:/health", (UNWELL, "--answer", "220 welcome"),
                                 "its answer is not HTTP/1"),
     "it closes the connection": ("http:/health", (UNWELL, "--answer", ""),
                                  "closed the connection without an answer: the port may speak TLS "
                                  "or want the PROXY protocol"),
-    "the command hangs": ("'exec:sleep 1000'", (UNWELL,), "no answer in time"),
+    "the command hangs": ("'exec:sleep 1000'", (UNWELL,),
+                          "no answer within 1s (check-timeout)"),
 }
 
 
@@ -308,7 +309,7 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_has_started():
     for n in (1, 2):
         until(it, lambda: len(naps()) == 2)
         until(it, lambda: checks(it).failed >= n)
-    assert checks(it).last == "no answer in time"
+    assert checks(it).last == "no answer within 2s (check-timeout)"
     it.stop()
     wait(lambda: living() == [])
 

@@ -34,7 +34,7 @@ SICKNESS = {
     "it is stopped": ([], SIGHUP, is_stopped, f"{AWAY}.*thread {{}}: T"),
     "its pool waits for a lock": (["--pool", 1], "/lock/1", is_locked, AWAY),
     "the threads that it feeds are locked": (["--feed", 2], "/lock/1", is_locked,
-                                             "no answer within 1s"),
+                                             r"no answer within 1s \(check-timeout\)"),
 }
 
 
