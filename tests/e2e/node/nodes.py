@@ -10,6 +10,9 @@ MODULES = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.c
 OTHERS = [pytest.param(f"{MODULES}/node{major}/bin/node", id=f"node{major}",
                        marks=pytest.mark.nightly) for major in (16, 18, 22, 24)]
 
+# Else V8 sets itself a timer where the machine is slow, and such a worker has not finished.
+NO_TIMER = "--no-memory-reducer"
+
 
 def js(name):
     return f"{SRC}/tests/e2e/node/{name}"

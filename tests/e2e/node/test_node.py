@@ -66,9 +66,9 @@ STICKY = server("sticky.js")
     ((), "waits for nothing but messages of a primary, and is let go: "),
     (("ticks",), "opens no port: is that right? ('--ready alive' does not wait); ")))
 def test_one_whose_primary_was_to_hand_it_connections_is_told_what_to_do(ticks, said):
-    it = start("-n 2", "node", STICKY, PORT, *ticks, clock=True)
-    it.event("started", n=2)
-    wait(lambda: it.cluster().workers[0].get("node") or it.happened("exited"))
+    it = start("-n 2", "node", NO_TIMER, STICKY, PORT, *ticks, clock=True)
+    it.logged("waits\n", n=2)
+    wait(lambda: all(lab.rests(pid, 0 if ticks else 1e5) for pid in it.pids()))
     for _ in range(20):
         if not it.says(said):
             it.advance(1)

@@ -88,7 +88,7 @@ console.log('begun');
 
 @EACH
 def test_who_has_finished_ends_and_is_started_again(program):
-    it = cluster("-n 1 --ready alive:1ms", program, write("done.js", """
+    it = cluster("-n 1 --ready alive:1ms", program, NO_TIMER, write("done.js", """
 require('dns').lookup('localhost', () => setTimeout(() => console.log('done'), 10));
 """))
     it.event("started", n=3)

@@ -16,4 +16,5 @@ if (cluster.isPrimary) {
     });
     if (process.argv[3] === "ticks")
         setInterval(() => {}, 1000);
+    setImmediate(() => console.log("waits"));
 }
