@@ -53,7 +53,7 @@ NEVER = {
 @pytest.mark.parametrize("why", NEVER)
 def test_it_is_never_ready_and_the_log_has_the_reason(why):
     mode, words, says = NEVER[why]
-    it = start(f"-n 1 -l 8000 --ready {mode} --start-timeout 30s --check-timeout 1s "
+    it = start(f"-n 1 -l 8000 --ready {mode} --start-timeout 10s --check-timeout 1s "
                "--backoff-min 1h --backoff-max 1h --log-level info", *words, clock=True)
     if "exec" in mode:
         until(it, lambda: any(command(p).startswith("sleep") for p in living()))
