@@ -5,7 +5,9 @@
 #include "base/text.h"
 #include "config/value.h"
 
+#include <ctype.h>
 #include <fnmatch.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,10 +115,19 @@ static bool has_next_variable(const char *value)
 	return name != NULL && name > value && name < equals && strchr(" \t,", name[-1]) != NULL;
 }
 
+/* Does it begin with "~/" or with "~" and a user that there is? */
+static bool is_home(const char *text)
+{
+	size_t len = strcspn(text, "/:, ");
+	scoped_str name = *text == '~' ? strndup(text + 1, len - 1) : NULL;
+
+	return name != NULL && (*name != '\0' ? getpwnam(name) != NULL : text[len] == '/');
+}
+
 /* What a shell would replace in a value that is not in quotes, and nclust does not; or NULL. */
 static const char *part_for_shell(const char *value)
 {
-	return strncmp(value, "~/", 2) == 0 ? value : value_expansion(value, false);
+	return is_home(value) ? value : value_expansion(value, false);
 }
 
 /* "NAME=value", NAME="a value", "NAME=a value" */
@@ -237,6 +248,17 @@ static bool is_path(const struct option_row *row, const char *text)
 		(row->word == NULL || strcmp(row->word, text) != 0);
 }
 
+/* A '%' and a letter alone, as "%h" in a unit and "%Y" in a name with the time; or NULL.  The zone of an
+ * address, "%eth0", has more letters. */
+static const char *find_specifier(const char *text)
+{
+	for (; (text = strchr(text, '%')) != NULL; text++)
+		if (isalpha((unsigned char)text[1]) && !isalnum((unsigned char)text[2]) &&
+			text[2] != ']')
+			return text;
+	return NULL;
+}
+
 int expand_check_path(
 	const struct option_row *row, bool in_file, const char *text, struct error *err)
 {
@@ -249,16 +271,20 @@ int expand_check_path(
 		return 0;
 	part = value_expansion(text, !listens);
 	for (const char *s = text; part == NULL && *s != '\0'; s += strspn(s, "/:")) {
-		if (*s == '~' && strchr("/", s[1]) != NULL)
+		if (strcmp(s, "~") == 0 || strncmp(s, "~/", 2) == 0 ||
+			((s == text || s[-1] == ':') && is_home(s)))
 			part = s;
 		s += strcspn(s, "/:");
 	}
 	if (part == NULL)
 		part = strpbrk(text, takes_stars ? "`" : "`*");
 	if (part == NULL)
+		part = find_specifier(text);
+	if (part == NULL)
 		return 0;
-	return error_set(err, 0, "no shell reads this, so '%.*s' would stay as it is: write %s",
-		(int)strcspn(part, "/, "), part,
+	return error_set(err, 0, "%s, so '%.*s' would stay as it is: write %s",
+		*part == '%' ? "this is no placeholder" : "no shell reads this",
+		*part == '%' ? 2 : (int)strcspn(part, "/, "), part,
 		listens ? "the value itself, or ${NAME} in a file" : "the path itself");
 }
 

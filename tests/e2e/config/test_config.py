@@ -101,6 +101,22 @@ def test_a_value_that_a_shell_would_have_changed_is_refused_with_the_way_to_writ
         watch = src/**/*.js
         [cluster:c]
         command = export MODE=production
+        [cluster:d]
+        {RUNS}
+        directory = ~root/app
+        log = file:~root/web.log
+        env = DATA=~root/data
+        listen = unix:%t/web.sock
+        watch = %h/src/**
+        [cluster:e]
+        {RUNS}
+        log = file:web-%Y-%m.log
+        [cluster:f]
+        {RUNS}
+        log = file:web%2fx%20.log
+        directory = ~nobody-of-this-name
+        listen = [fe80::1%lo]:8000
+        env = FORMAT=%h
         """), (2, "no shell reads this, so '~' would stay as it is: write the path itself"),
             (5, "cluster:a.directory: no shell reads this, so '~' would"),
             (6, "so '$HOME' would stay as it is: write the path itself"),
@@ -108,7 +124,11 @@ def test_a_value_that_a_shell_would_have_changed_is_refused_with_the_way_to_writ
              "single quotes"), (8, "so '~' would"), (9, "so '*.env' would"), (10, "so '~' would"),
             (11, "so '~' would stay as it is: write the value itself, or ${NAME} in a file"),
             (12, "unknown key; use 'env = MODE=...'"),
-            (14, "'source' would be the program: write sh -c '...'"), (18, "'export' would be"))
+            (14, "'source' would be the program: write sh -c '...'"), (18, "'export' would be"),
+            (21, "no shell reads this, so '~root' would stay as it is: write the path itself"),
+            (22, "so '~root' would"), (23, "so '~root' would"),
+            (24, "no placeholder, so '%t' would stay as it is: write the value itself, or ${NAME}"),
+            (25, "so '%h' would"), (28, "so '%Y' would stay as it is: write the path itself"))
     for words in ("--directory=~/app", "--log=file:~/web.log", "--pidfile=~/shop.pid"):
         nclust(words, "-- touch ran").fails(64, "no shell reads this, so '~' would stay as it is")
 
