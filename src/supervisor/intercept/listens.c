@@ -17,6 +17,7 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -473,14 +474,24 @@ static void report_all_ready(const struct service *service)
 			report_if_ready(child);
 }
 
-/* Is the path a word of the command, or part of a word?  Then all copies have it. */
+static bool is_of_path(char c)
+{
+	return isalnum((unsigned char)c) || (c & 0x80) != 0 || (c != '\0' && strchr("/._-", c));
+}
+
+/* Is the path in the command as a whole, be it in a word?  Then all copies have it. */
 static bool is_in_command(const struct child *child, const char *path)
 {
 	const struct strings *command = &cluster_settings(child->service->core)->command;
+	const size_t len = strlen(path);
 
-	for (size_t i = 0; i < command->count; i++)
-		if (strstr(command->list[i], path) != NULL)
-			return true;
+	for (size_t i = 0; i < command->count && len > 0; i++) {
+		const char *word = command->list[i];
+
+		for (const char *at = word; (at = strstr(at, path)) != NULL; at++)
+			if ((at == word || !is_of_path(at[-1])) && !is_of_path(at[len]))
+				return true;
+	}
 	return false;
 }
 

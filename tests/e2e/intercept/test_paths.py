@@ -316,3 +316,26 @@ signal.pause()
     os.unlink("s")
     wait(lambda: os.path.exists("s"), "the path is back")
     assert os.stat("s").st_ino == first
+
+
+def test_a_path_whose_name_is_in_a_word_of_the_command_by_chance_is_no_port_of_it():
+    write("server.py", """
+import os, signal, socket, time
+own = socket.socket(socket.AF_UNIX)
+own.bind("s")
+own.listen()
+open("bound", "w").close()
+while not os.path.exists("go"):
+    time.sleep(0.01)
+server = socket.create_server(("127.0.0.1", 8000))
+while True:
+    server.accept()
+""")
+    it = start("-n 1", "python3", "server.py", clock=True)
+    wait(lambda: os.path.exists("bound"))
+    it.advance(0.5, step=0.1)
+    assert not it.happened("ready")
+    write("go", "")
+    wait(listens)
+    it.advance(0.1)
+    it.event("ready")
