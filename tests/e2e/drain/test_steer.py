@@ -283,16 +283,19 @@ def test_neither_it_nor_a_slot_in_backoff_puts_an_upgrade_off_for_ever():
     gate.open()
     it = cluster(f"{POLL} --backoff-min 1h --backoff-max 1h", RUDE, "--poll", "--start", gate,
                  clock=True)
+    lab.clock.flow()
     stranger = join_in_a_restart(it, gate)
     it.reborn(1)
     kill(it.worker(1).pid)
     it.wait(lambda: it.worker(1).state == "backoff")
+    lab.clock.stand()
     upgrade = it.begin("upgrade")
     it.event("upgrade-waits")
     it.advance(29)
     it.verb("upgrade").fails(75, "an upgrade is under way\n")
     it.advance(2)
     assert upgrade().ok
+    lab.clock.flow()
     stranger.close()
     wait(lambda: count(it) == (1, 1))
     assert get().pid == it.worker(0).pid
