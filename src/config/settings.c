@@ -103,13 +103,6 @@ void settings_free(struct settings *s)
 	free(s);
 }
 
-static int keep_names(struct cluster_settings *c, const struct passwd *entry)
-{
-	c->login = strdup(entry->pw_name);
-	c->home = strdup(entry->pw_dir);
-	return c->login != NULL && c->home != NULL ? 0 : -1;
-}
-
 void login_clear(struct cluster_settings *c)
 {
 	free(c->login);
@@ -131,7 +124,11 @@ int login_find(struct cluster_settings *c)
 	login_clear(c);
 	errno = 0;
 	entry = getpwuid((uid_t)c->uid);
-	if (entry == NULL ? errno == ENOMEM : keep_names(c, entry) == -1)
+	if (entry != NULL) {
+		c->login = strdup(entry->pw_name);
+		c->home = strdup(entry->pw_dir);
+	}
+	if (entry == NULL ? errno == ENOMEM : c->login == NULL || c->home == NULL)
 		return -1;
 	if (c->gid >= 0)
 		primary = (gid_t)c->gid;

@@ -127,13 +127,6 @@ static void send_stop_signal(struct worker *w, const struct moment *at)
 	w->deadline = nsec_add(at->now - at->lost, span);
 }
 
-static void send_hang_signal(struct worker *w, const struct moment *at, int signal)
-{
-	actions_add(at->out, ACTION_SIGNAL, at->slot, w->id)->signal = signal;
-	w->tells = true;
-	w->deadline = nsec_add(at->now - at->lost, HANG_MOMENT);
-}
-
 static void begin_stop(struct worker *w, const struct moment *at)
 {
 	static const int signals[HANG_SIGNALS] = {
@@ -147,9 +140,11 @@ static void begin_stop(struct worker *w, const struct moment *at)
 	w->stop_step = 0;
 	w->extend_by = 0;
 	add_report(w, at, REPORT_STOPPING)->signal = at->settings->stop[0].signal;
-	if (w->why == WHY_REQUEST && hang != 0)
-		send_hang_signal(w, at, hang);
-	else
+	if (w->why == WHY_REQUEST && hang != 0) {
+		actions_add(at->out, ACTION_SIGNAL, at->slot, w->id)->signal = hang;
+		w->tells = true;
+		w->deadline = nsec_add(at->now - at->lost, HANG_MOMENT);
+	} else
 		send_stop_signal(w, at);
 }
 

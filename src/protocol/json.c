@@ -259,14 +259,6 @@ static bool take_escape(struct scan *s)
 	return true;
 }
 
-static bool take_character(struct scan *s)
-{
-	size_t n = text_utf8(s->at, (size_t)(s->end - s->at));
-
-	s->at += n;
-	return n > 0;
-}
-
 static bool take_string(struct scan *s)
 {
 	if (!take_char(s, '"'))
@@ -283,8 +275,11 @@ static bool take_string(struct scan *s)
 			if (!take_escape(s))
 				return false;
 		} else if (c >= 0x80) {
-			if (!take_character(s))
+			size_t n = text_utf8(s->at, (size_t)(s->end - s->at));
+
+			if (n == 0)
 				return false;
+			s->at += n;
 		} else if (c < 0x20) {
 			return false;
 		} else {

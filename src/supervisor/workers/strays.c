@@ -153,16 +153,6 @@ static bool is_stray(const struct supervisor *sup, pid_t pid)
 	return !is_known(sup, pid) && !is_first_child(sup, pid) && !is_kept(sup, pid);
 }
 
-/* The child was not reaped since the list was read, so it still has this pid; the pidfd makes sure
- * that no other process gets the signal. */
-static void signal_stray(pid_t pid, int signal)
-{
-	scoped_fd fd = pidfd_of(pid);
-
-	if (fd != -1)
-		(void)pidfd_signal(fd, signal); /* EPERM, ESRCH: nothing to do */
-}
-
 /* Signal living strays, whose number is returned, and reap strays that have ended. */
 static unsigned look_at_strays(struct supervisor *sup, int signal, unsigned *ended)
 {
@@ -174,8 +164,10 @@ static unsigned look_at_strays(struct supervisor *sup, int signal, unsigned *end
 	for (size_t i = 0; list != NULL && i < count; i++) {
 		if (!is_stray(sup, list[i]))
 			continue;
-		if (signal != 0)
-			signal_stray(list[i], signal);
+		/* not reaped since the list was read: it still has this pid, and no other process */
+		scoped_fd fd = signal != 0 ? pidfd_of(list[i]) : -1;
+		if (fd != -1)
+			(void)pidfd_signal(fd, signal); /* EPERM, ESRCH: nothing to do */
 		if (child_reap(list[i]) == 0)
 			(*ended)++;
 		else
