@@ -258,7 +258,11 @@ const struct verb verbs[] = {
 			"programs that keep their state in themselves, of which only one copy "
 			"should run, of logs and pid files that both copies write or remove, and "
 			"of a "
-			"cookie or a session of socket.io that one of them does not know. Exits "
+			"cookie or a session of socket.io that one of them does not know. A pid "
+			"file is found where the command names it, at /run, and as *.pid in the "
+			"directory of the command, its tmp and its tmp/pids; one that is written "
+			"elsewhere, or later, is not. What takes sockets from nclust is run "
+			"without any as well, for the addresses that it opens then. Exits "
 			"0 if copies of the program will work together, 1 if not, 127 if it is "
 			"not found, 126 if it cannot be run.",
 		.options = OPTIONS_ASK,

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A program may open more sockets after its first: it is watched for so long after
@@ -500,10 +501,13 @@ static void tell_failure(const struct exam *e, uint64_t second)
 /* Is it a file that contains nothing but the id of that process? */
 static bool is_pidfile(const char *path, pid_t pid)
 {
+	struct stat st;
 	char text[24];
 	char *end;
 
-	return process_read_path(path, text, sizeof(text)) > 0 &&
+	/* to open what is none may have an effect, or wait */
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+		process_read_path(path, text, sizeof(text)) > 0 &&
 		strtol(text, &end, 10) == (long)pid && end[strspn(end, " \n")] == '\0';
 }
 
@@ -522,14 +526,31 @@ static bool is_removed_by_first(const struct exam *e, const char *path)
 		read(fd, &removed, sizeof(removed)) == sizeof(removed);
 }
 
-/* Files that both copies write, each in the place of the other. */
+static void tell_pidfile(const struct exam *e, const char *path, pid_t second)
+{
+	bool removes;
+
+	if (!is_pidfile(path, second))
+		return;
+	removes = is_removed_by_first(e, path);
+	facts_add(e->facts, removes ? FACT_WARN : FACT_NOTE, "pid file",
+		"{slot} in its name, or nclust's --pidfile", "%s is %s", path,
+		removes ? "removed by a copy that stops, although another one has written it"
+			: "written by each copy");
+	/* one that was not ready is not followed so soon */
+	if (trial_event(e->trial, e->first, "ready") != NULL)
+		(void)exam_await(e, 0, e->first);
+}
+
+/* Files that both copies write, each in the place of the other: where pid files are looked for, and
+ * what the command names, be it in a word. */
 static void tell_files(const struct exam *e, pid_t first, pid_t second)
 {
 	static const char *const places[] = {
 		"*.pid", "tmp/*.pid", "tmp/pids/*.pid", "/run/*.pid", "/run/*/*.pid"};
+	static const char ends[] = " \t\n=:;,'\"";
 	char path[STORE_TEXT];
 	glob_t found = {.gl_pathc = 0};
-	bool removes;
 
 	if (store_same_log(first, second, path))
 		facts_add(e->facts, FACT_NOTE, "log",
@@ -538,19 +559,16 @@ static void tell_files(const struct exam *e, pid_t first, pid_t second)
 			"both copies append to %s", path);
 	for (size_t i = 0; i < COUNT_OF(places); i++)
 		(void)glob(places[i], i > 0 ? GLOB_APPEND : 0, NULL, &found);
-	for (size_t i = 0; i < found.gl_pathc; i++) {
-		if (!is_pidfile(found.gl_pathv[i], second))
-			continue;
-		removes = is_removed_by_first(e, found.gl_pathv[i]);
-		facts_add(e->facts, removes ? FACT_WARN : FACT_NOTE, "pid file",
-			"{slot} in its name, or nclust's --pidfile", "%s is %s", found.gl_pathv[i],
-			removes ? "removed by a copy that stops, although another one has written "
-				  "it"
-				: "written by each copy");
-		/* one that was not ready is not followed so soon */
-		if (trial_event(e->trial, e->first, "ready") != NULL)
-			(void)exam_await(e, 0, e->first);
-	}
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		tell_pidfile(e, found.gl_pathv[i], second);
+	for (char *const *word = e->arguments->command; *word != NULL; word++)
+		for (const char *at = *word; *(at += strspn(at, ends)) != '\0';
+			at += strcspn(at, ends)) {
+			snprintf(path, sizeof(path), "%.*s", (int)strcspn(at, ends), at);
+			if (value_index(path, (const char *const *)found.gl_pathv,
+				    found.gl_pathc) == -1)
+				tell_pidfile(e, path, second);
+		}
 	globfree(&found);
 }
 

@@ -125,6 +125,8 @@ def check(got, wanted, command="", run=None):
     ("", "sh -c 'echo $$ >app.pid; exec 7>>log sleep 1000'", {
         "=pid file": "^note app.pid is written by each copy; .*{slot} in its name",
         "=log": "^note both copies append to .*/log; if the program rotates it"}, None, 0),
+    ("", "sh -c 'mkdir -p var; mkfifo pipe; echo $$ >var/app; trap \"rm var/app; exit\" TERM; sleep 1000 & wait'", {
+        "=pid file": "^warn var/app is removed by a copy that stops, although another"}, None, 0),
     ("", "sh -c 'echo $$ >app.pid; trap \"rm app.pid; exit\" TERM; sleep 1000 & wait'", {
         "=second copy": "^ok runs", "=pid file": "^warn app.pid is removed by a copy that stops, "
         "although another one has written it; {slot} in its name"}, None, 0),
