@@ -536,20 +536,15 @@ static char *instance_name(const struct settings *s)
 	return name_from_path(path, suffix);
 }
 
-static int set_name(struct settings *s)
-{
-	scoped_str name = instance_name(s);
-	struct error err;
-
-	return name != NULL ? field_set_key("nclust", s, "name", name, &err) : -1;
-}
-
 void settings_check(struct settings *s, struct faults *faults)
 {
 	struct check k = check_begin(s, faults);
 	scoped_buffer places = {0};
+	scoped_str name = s->name == NULL ? instance_name(s) : NULL;
+	struct error err;
 
-	if (s->name == NULL && set_name(s) == -1) {
+	if (s->name == NULL &&
+		(name == NULL || field_set_key("nclust", s, "name", name, &err) == -1)) {
 		faults_add(faults, EX_OSERR, "out of memory");
 		return;
 	}
