@@ -36,7 +36,7 @@ static void begin_start(struct worker *w, const struct moment *at)
 		w->proven_at = nsec_add(patient, settings->ready_alive);
 		if (w->opens)
 			w->proven_at = w->deadline;
-		else if (w->proven_at < w->deadline)
+		else if (settings->ready == READY_AUTO && w->proven_at < w->deadline)
 			w->proven_at = nsec_min(nsec_add(w->proven_at, at->span), w->deadline);
 	}
 	add_report(w, at, REPORT_STARTED)->generation = w->generation;

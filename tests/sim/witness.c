@@ -109,7 +109,7 @@ void witness_starts(const struct world *w, struct process *p)
 	if (s->ready == READY_ALIVE ||
 		(s->ready == READY_AUTO && !known->says_ready && !known->listens))
 		p->proven_at = world_patient(w) + (p->opens ? s->start_timeout : s->ready_alive);
-	if (p->proven_at != NSEC_NEVER && p->proven_at < p->fails_at)
+	if (p->proven_at < p->fails_at && s->ready == READY_AUTO)
 		p->proven_at = nsec_min(p->proven_at + w->places[p->slot].lived, p->fails_at);
 	if (p->proven_at != NSEC_NEVER && p->ready_by < p->proven_at)
 		p->ready_by = p->proven_at;
