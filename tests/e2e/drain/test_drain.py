@@ -289,7 +289,7 @@ def test_a_request_that_comes_while_its_worker_stands_still_is_answered():
     client = idle()
     wait(lambda: silence(client.socket) > 600)  # it does not ask again soon
     it.call("restart", no_wait=True)
-    wait(lambda: [state(p) for p in session(pid)].count("T") == 2)
+    wait(lambda: [state(p) for p in session(pid)].count("T") == 2 or lab.clock.creep())
     client.ask()
     wait(lambda: any(s.unread for s in sockets("established", PORT)))
     write("hold", "")

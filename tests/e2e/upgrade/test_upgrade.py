@@ -302,6 +302,7 @@ def test_a_change_that_does_not_end_is_waited_for_for_five_minutes():
     it.verb("upgrade").fails(75, "an upgrade is under way\n")
     it.advance(2)
     is_refused("a change of 'it' is not over after 5 minutes: see 'nclust status'", upgrade)
+    lab.clock.flow()
     go.open()
     assert restart().ok and before.it.status().upgrades == 0
 
@@ -322,6 +323,7 @@ def test_what_a_change_has_left_to_be_drained_is_waited_for_for_half_a_minute():
     it.verb("upgrade").fails(75, "an upgrade is under way\n")
     it.advance(2)
     assert upgrade().ok and it.worker(1).pid == pid
+    lab.clock.flow()
     answer.open()
     assert pid in {r.answer().pid for r in requests}
     wait_gone(pid)
