@@ -4,6 +4,7 @@ import json
 import mmap
 import os
 import re
+import select
 import shlex
 import signal
 import struct
@@ -164,7 +165,16 @@ class Instance:
         """A request on the one connection; raises Refused."""
         if self.control is None:
             self.control = self.connect()
-        return self.control.call(method, bound, **params)
+        number, end = self.control.send(method, **params), time.monotonic() + bound
+        # who does not read for 10 s gets no more events
+        while self.listener is not None and select.select(
+                [self.control.socket, self.listener.socket], [], [],
+                max(end - time.monotonic(), 0))[0] == [self.listener.socket]:
+            try:
+                self.take()
+            except Closed:
+                break
+        return self.control.answer(number, max(end - time.monotonic(), 0))
 
     def begin(self, method, **params):
         """A request on a connection of its own: call what this returns for its answer."""
@@ -266,9 +276,13 @@ class Instance:
         self.follow()
         for _ in range(2):  # a turn each: what was before them has been sent
             self.call("status", readiness="")
+        self.take()
+        return len(self.events)
+
+    def take(self):
+        """The events that have come."""
         while (message := self.listener.read(0)) is not None:
             self.events.append(message.params)
-        return len(self.events)
 
     def happened(self, name, since=0, **members):
         """All events of that name that have come so far."""
