@@ -43,7 +43,7 @@ def rest(it, but=()):
 def until(it, holds, but=()):
     """Its clock goes on until that is so: each time to the moment at which it has something to
     do, and when no worker `but` these is busy."""
-    end = time.monotonic() + BOUND
+    end = time.monotonic() + 2 * BOUND  # many steps, each of which has its own bound
     while not (got := holds()):
         rest(it, but)
         lab.clock.advance(sleep_of(it))
