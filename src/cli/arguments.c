@@ -101,6 +101,9 @@ static int unknown_option(const struct verb *verb, const char *word, struct erro
 		if ((verb->options & rows[i].option) != 0)
 			names[count++] = rows[i].name;
 	error_fail(err, EX_USAGE, "'%s' takes no option '%s'", verb->name, word);
+	if ((verb->options & OPTION_LINES) != 0 &&
+		(is_count(word) || strncmp(word, "--tail", 6) == 0))
+		return error_hint(err, "use -n %s", word[1] == '-' ? "N" : word + 1);
 	if (strncmp(word, "--", 2) == 0) {
 		text_copy(bare, sizeof(bare), word + 2);
 		bare[strcspn(bare, "=")] = '\0';
@@ -272,10 +275,10 @@ static int take_words(struct arguments *a, char **words, int count, struct error
 		[WORDS_MESSAGE] = 2,
 		[WORDS_RESTART] = 1};
 
-	if (count > most[a->verb->words]) {
-		return error_fail(err, EX_USAGE, "%s: unexpected word '%s'", a->verb->name,
-			words[most[a->verb->words]]);
-	}
+	if (count > most[a->verb->words])
+		return error_fail(err, EX_USAGE, "%s: unexpected word '%s'%s", a->verb->name,
+			words[most[a->verb->words]],
+			a->verb->words == WORDS_TARGET ? "; it takes one target" : "");
 	switch (a->verb->words) {
 	case WORDS_TARGET:
 	case WORDS_RESTART:

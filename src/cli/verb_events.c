@@ -87,10 +87,10 @@ static int take_kinds(struct control_request *request, const char *list)
 		if (eventkind_add(request->kinds, list, len, &err) == 0)
 			continue;
 		log_error("--kind: %s", err.text);
-		buffer_string(&out, "the kinds are");
+		buffer_string(&out, "the kinds are:");
 		for (size_t i = 0; i < event_kind_count; i++)
-			buffer_printf(&out, "%s %s", i > 0 ? "," : "", event_kinds[i]);
-		(void)output_buffer(STDERR_FILENO, &out, output_line);
+			buffer_printf(&out, "%s%-18s", i % 4 > 0 ? " " : "\n  ", event_kinds[i]);
+		(void)output_buffer(STDERR_FILENO, &out, output_lines);
 		return -1;
 	}
 	return 0;

@@ -150,6 +150,14 @@ static void unknown_option(struct words *w)
 		w->line.next++;
 }
 
+/* The row of "-n" or "--name", or NULL. */
+static const struct option_row *row_of(const char *word)
+{
+	if (word[0] != '-')
+		return NULL;
+	return word[1] == '-' ? option_find(NULL, word + 2, NULL) : option_find_letter(word[1]);
+}
+
 static void take_option(struct words *w)
 {
 	const struct cmdline *line = &w->line;
@@ -162,6 +170,12 @@ static void take_option(struct words *w)
 	} else if (row->type == &type_flag) {
 		w->kind = is_row(row, "help") ? INVOKE_HELP : INVOKE_VERSION;
 		w->stopped = true;
+	} else if (line->value == line->argv[line->next - 1] && row_of(line->value) != NULL) {
+		add_usage_fault(w, row->name,
+			strcmp(row->name, "check") != 0 ? "wanted a value, found an option"
+							: "to check a file: nclust config "
+							  "--check -c FILE");
+		w->line.next--;
 	} else if (line->len == 0) {
 		take_value(w, row, 0, row->name, line->value);
 	} else {
@@ -195,12 +209,10 @@ static const char *nearest_verb(const struct words *w, const char *word)
 /* "--listen-pid no": that option's value must follow a '='.  True: this was reported. */
 static bool is_value_of(struct words *w, const char *option, const char *word)
 {
-	const struct option_row *row = NULL;
+	const struct option_row *row = row_of(option);
 	char text[80];
 	bool value;
 
-	if (strncmp(option, "--", 2) == 0)
-		row = option_find(NULL, option + 2, NULL);
 	if (row == NULL || row->type != &type_bool ||
 		value_bool(&value, word, &(struct error){0}) == -1)
 		return false;

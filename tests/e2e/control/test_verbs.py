@@ -483,9 +483,12 @@ def test_a_change_that_was_made_is_a_success_even_if_its_report_cannot_be_writte
 @pytest.mark.parametrize("args, says", (
     ("ls", "nclust: unknown verb 'ls'; use: nclust status\n"),
     ("status --jsn", "--json"), ("status a/b/c", ""), ("config --check", ""),
+    ("--check -c one.ini", "--check: to check a file: nclust config --check -c FILE"),
+    ("stop it other", "unexpected word 'other'; it takes one target"),
+    ("logs --tail 5", "use -n N"),
     ("config -c one.ini -c two.ini", "--config: is given twice"),
     ("events --kind exit,ready", "no event is called 'exit'"),
-    ("events --kind exit", "started, ready, exited,"),
+    ("events --kind exit", "\n  started            ready              exited "),
     ("events it/it --cluster web", "'it' is not in the cluster 'web'"),
     ("doctor -l nonsense -- true", "nonsense")))
 def test_words_that_are_none_are_usage_errors_that_say_what_was_meant(args, says):

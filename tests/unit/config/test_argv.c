@@ -154,6 +154,12 @@ static const struct {
 	{{"-n", "--", "x"}, "--workers: wanted a value, found none\n"},
 	{{"--directory", "--", "x"}, "--directory: wanted a value, found none\n"},
 	{{"-l"}, "--listen: wanted a value, found none\n"},
+	{{"-n", "--name", "a", "--", "x"}, "--workers: wanted a value, found an option\n"},
+	{{"-l", "-d", "--", "x"}, "--listen: wanted a value, found an option\n"},
+	{{"--check", "-c", "/x.ini"},
+		"--check: to check a file: nclust config --check -c FILE\n"
+		"/x.ini: cannot open: No such file or directory\n"},
+	{{"--nice", "-50", "--", "x"}, "--nice: wanted a whole number from -20 to 19, found "},
 	{{"-v"}, "-v: unknown option; use -V\n"},
 	{{"-t"}, "-t: unknown option; use nclust config --check -c FILE\n"},
 	{{"-l80", "-l80", "--", "x"}, "--listen: 'tcp:*:80' is given twice\n"},
