@@ -43,7 +43,7 @@ const struct verb verbs[] = {
 			  "what contains a text, and group workers that are alike as status does. "
 			  "A selected cluster or worker can be restarted, stopped or scaled, "
 			  "after a question, and its output can be read as it comes; ? lists the "
-			  "keys. CPU% is that since the look before. If nclust ends, or is "
+			  "keys. CPU% is measured since the last look. If nclust ends, or is "
 			  "replaced, it connects again. Needs the package libncursesw6. status "
 			  "--watch is the same.",
 		.options = OPTION_RUNTIME | OPTION_HELP,

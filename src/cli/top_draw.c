@@ -35,7 +35,7 @@ static const char help[] = "\n"
 			   "  Esc     all of it: ends the filter, and clears the last line\n"
 			   "  ^L      draw anew        ^Z   suspend        q, ^C   quit\n"
 			   "\n"
-			   "  CPU% is of one CPU, since the look before; a bar of a group is the "
+			   "  CPU% is of one CPU, since the last look; a bar of a group is the "
 			   "mean.\n"
 			   "  A bar of MEM is full for the worker that has most.\n";
 
