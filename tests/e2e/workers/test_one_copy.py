@@ -166,7 +166,7 @@ def copies(first, others):
 def passes_with(it, n, seconds):
     """The next copy ends, `seconds` after it was started."""
     it.event("started", 1 + n)
-    it.advance(seconds)
+    it.advance(seconds, step=0.5)
     write(f"go.{n}", "")
     it.event("exited", n)
     it.advance(1)
