@@ -182,7 +182,7 @@ void advice_on_changed(struct advice *a, const char *instance, const char *file)
 
 	if (make_place(&place, instance, instance, -1))
 		advise(a, ADVICE_CHANGED, "reload", &place, "",
-			"%s has changed since it was read:", file);
+			"%s has changed since the settings in force were read:", file);
 }
 
 /* ---- showing ---- */

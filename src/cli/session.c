@@ -288,7 +288,8 @@ int session_ask(
 		status = show(&answer, data);
 		if (s.client->changed[0] != '\0' &&
 			(request->method == METHOD_RESTART || request->method == METHOD_START))
-			log_warn("%s has changed since it was read: nclust reload %s",
+			log_warn("%s has changed since the settings in force were read: nclust "
+				 "reload %s",
 				s.client->changed, s.client->name);
 		got = 0;
 		/* the name and the addresses are free only when nclust has ended */

@@ -178,14 +178,6 @@ struct fd_look {
 	int fd; /* the duplicate */
 };
 
-/* The process that a thread belongs to. */
-static pid_t process_of(pid_t tid)
-{
-	uint64_t group;
-
-	return process_status(tid, "Tgid:", 10, &group) == 0 ? (pid_t)group : -1;
-}
-
 /* Does the path lead to a socket, an epoll set or a pipe?  None of these belongs to
  * a file server, so close(2) cannot wait for one. */
 static bool is_plain(const char *path)
@@ -213,11 +205,14 @@ static int take_fd(void *argument)
 	if (others && !is_plain(path) && errno != ENOENT)
 		return -1;
 	scoped_fd pidfd = (int)trycall(SYS_pidfd_open, tid, PIDFD_THREAD);
+	uint64_t group; /* the process that the thread belongs to */
+
 	/* before 6.9 pidfd_open(2) takes a process, and no thread */
 	if (pidfd == -1 && errno == EINVAL)
 		pidfd = (int)trycall(SYS_pidfd_open, tid, 0U);
-	if (pidfd == -1 && (errno == EINVAL || errno == ENOENT))
-		pidfd = (int)trycall(SYS_pidfd_open, process_of(tid), 0U);
+	if (pidfd == -1 && (errno == EINVAL || errno == ENOENT) &&
+		process_status(tid, "Tgid:", 10, &group) == 0)
+		pidfd = (int)trycall(SYS_pidfd_open, (pid_t)group, 0U);
 	if (pidfd == -1)
 		return -1;
 	l->fd = (int)trycall(SYS_pidfd_getfd, pidfd, l->number, 0U);

@@ -231,13 +231,6 @@ static int take_bytes(const struct plain_row *row, void *to, const struct handov
 	return 1;
 }
 
-static int take_text(struct strings *to, const struct handover_field *f)
-{
-	scoped_str text = handover_text(f);
-
-	return text != NULL && strings_add(to, text) == 0 ? 1 : -1;
-}
-
 /* Make an empty struct in the place that the row says.  NULL: no memory. */
 static void *make_struct(struct carry_reader *r, const struct plain_row *row, void *to)
 {
@@ -281,8 +274,11 @@ static int take_row(struct carry_reader *r, const struct plain_row *row, void *t
 		return carry_get_one(r, row->what, at, f);
 	case CARRY_ROW_BYTES:
 		return take_bytes(row, to, f);
-	case CARRY_ROW_TEXTS:
-		return take_text((struct strings *)at, f);
+	case CARRY_ROW_TEXTS: {
+		scoped_str text = handover_text(f);
+
+		return text != NULL && strings_add((struct strings *)at, text) == 0 ? 1 : -1;
+	}
 	case CARRY_ROW_GROUP:
 		if (*at != NULL)
 			return -1;

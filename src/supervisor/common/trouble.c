@@ -231,8 +231,7 @@ static void put_tries(struct json_writer *w, const struct service *service)
 	json_close_object(w);
 }
 
-/* Has the file other settings, which a restart would not try again? */
-static bool needs_reload(const struct service *service)
+bool trouble_needs_reload(const struct service *service)
 {
 	const struct settings *file = service->sup->settings;
 	const struct cluster_settings *now = cluster_settings(service->core);
@@ -256,7 +255,7 @@ static void put_restart(struct json_writer *w, const struct service *service, ns
 	json_put_int(w, "rollout", t->restart_id);
 	json_put_real(w, "ago", nsec_seconds(now - t->restart_at), 3);
 	json_put_text(w, "cause", t->restart);
-	json_put_bool(w, "reload", needs_reload(service));
+	json_put_bool(w, "reload", trouble_needs_reload(service));
 	buffer_printf(&text, "last restart failed %s ago: %s", text_age(age, now - t->restart_at),
 		t->restart);
 	if (ready > 0 && !cluster_view_rollout(service->core).going_back)

@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "os/socket/socket.h"
 #include "protocol/json.h"
+#include "supervisor/common/news.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -61,9 +62,13 @@ static unsigned count_clients(const struct supervisor *sup, bool readers)
 static void say_hello(struct client *c)
 {
 	struct supervisor *sup = c->sup;
+	double read = nsec_seconds(sup->instance.read_at);
 	struct json_writer w;
 	char *file;
 
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (trouble_needs_reload(sup->services[i]))
+			read = 0.001; /* those in force are older than any file */
 	json_begin(&w, &c->out);
 	json_open_object(&w);
 	json_put_text(&w, "jsonrpc", "2.0");
@@ -73,7 +78,7 @@ static void say_hello(struct client *c)
 	json_put_int(&w, "pid", getpid());
 	json_put_text(&w, "version", NCLUST_VERSION);
 	json_put_int(&w, "protocol", CONTROL_VERSION);
-	json_put_real(&w, "read", nsec_seconds(sup->instance.read_at), 3);
+	json_put_real(&w, "read", read, 3);
 	json_open_list(&w, "files");
 	for (size_t i = 0; (file = settings_file(sup->settings, i)) != NULL; i++) {
 		json_text(&w, file);

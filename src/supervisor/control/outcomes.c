@@ -269,7 +269,7 @@ static void keep_outcome(struct service *service, const struct report *r, const 
 		set_outcome(&service->last_scale, service->last_scale.of, sentence, true);
 }
 
-/* Note for a client that stops the cluster which workers were lost by force. */
+/* Note for a client that stops or scales the cluster which workers were lost by force. */
 static void note_killed(struct client *c, const struct service *service, const struct report *r)
 {
 	size_t used = strlen(c->outcome);
@@ -277,7 +277,8 @@ static void note_killed(struct client *c, const struct service *service, const s
 	char text[NEWS_KILLED];
 
 	if (r == NULL || r->kind != REPORT_STOP_TIMEOUT || r->signal != SIGKILL ||
-		c->request.method != METHOD_STOP || c->state != CLIENT_WAITING)
+		(c->request.method != METHOD_STOP && c->request.method != METHOD_SCALE) ||
+		c->state != CLIENT_WAITING)
 		return;
 	news_killed(text, service);
 	snprintf(c->outcome + used, sizeof(c->outcome) - used, "%s%s.%" PRIu32 "%s%s",

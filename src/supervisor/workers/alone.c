@@ -80,7 +80,7 @@ void alone_on_ready(struct child *child)
 
 	if (is_single(child->service) && keeps_state(child, why))
 		say_alone(child->service, why);
-	else if (service_runs_once(child->service) && !alone_has_port(child->service) &&
+	if (service_runs_once(child->service) && !alone_has_port(child->service) &&
 		once_say(child->service->said, ONCE_RUNS_ONCE))
 		news_say_of(child->service, LOG_NOTE, "alone",
 			"it has opened no port, so it runs once ('-n auto': once for each CPU)");
@@ -104,12 +104,15 @@ void alone_look(struct service *service)
 	struct event event = {.kind = EVENT_ALONE, .held = !alone_has_port(service)};
 	char why[STORE_TEXT] = "it opens no port";
 	const struct child *child;
+	bool any = false; /* a cluster that was stopped has closed its ports */
 
 	if (!is_single(service))
 		return;
-	for_each_child (child, children_of(service))
+	for_each_child (child, children_of(service)) {
+		any = true;
 		event.held |= keeps_state(child, why);
+	}
 	service_tell(service, &event);
-	if (event.held)
+	if (event.held && any)
 		say_alone(service, why);
 }

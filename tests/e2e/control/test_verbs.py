@@ -287,13 +287,23 @@ def test_a_file_that_has_changed_since_is_told_by_restart_and_status_until_a_rel
     os.utime("moved", (1, 1))
     os.rename("moved", "it.ini")
     said = nclust("restart web")
-    assert said.status == 0 and "it.ini has changed since it was read: nclust reload it" in said.err
-    assert "it.ini has changed since it was read: nclust reload it" in nclust("status").ok()
+    assert said.status == 0 and "it.ini has changed since the settings in force were read: nclust reload it" in said.err
+    assert "it.ini has changed since the settings in force were read: nclust reload it" in nclust("status").ok()
     it.verb("upgrade").ok()
     assert "has changed since" in nclust("status").ok()
     assert nclust("reload").ok().endswith(
         "no change; to start the same command anew: nclust restart it\n")
     assert "changed" not in nclust("status").ok() and "changed" not in nclust("restart web").err
+
+
+def test_so_is_one_whose_settings_a_failed_reload_has_taken_back():
+    it = cluster(ini=TWO)
+    write("it.ini", read("it.ini").replace(HEAR, "/bin/false", 1))
+    nclust("reload").fails(1)
+    it.wait_ready()
+    said = nclust("restart web")
+    assert said.status == 0 and "has changed since the settings in force were read" in said.err
+    assert "has changed since the settings in force were read" in nclust("status").ok()
 
 
 def test_scale_to_0_says_that_a_port_which_workers_opened_is_closed():

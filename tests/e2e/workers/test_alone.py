@@ -42,6 +42,15 @@ def test_if_the_new_one_fails_the_old_command_runs_again_with_its_data():
     assert redis("GET a") == "$1\r\nb"
 
 
+def test_one_that_was_stopped_has_closed_its_port_and_is_not_told_of_as_without_one():
+    it = cluster(ini=f"[cluster:a]\ncommand = {PLAIN} 8001\nworkers = 1\n"
+                     f"[cluster:b]\ncommand = {PLAIN} 8002\nworkers = 1\n")
+    it.verb("stop", target="it/a").ok()
+    it.verb("start", target="it/a").ok()
+    it.verb("restart", target="it/a").ok()
+    assert said(it) == []
+
+
 @pytest.mark.parametrize("options, command", (
     ("", STORE), ("--ready alive", NAP), ("--intercept off --ready alive", NAP),
     ("", ("flock", "lock", PLAIN, PORT)), ("--canary 1", STORE)))

@@ -23,6 +23,10 @@ def test_a_stop_says_which_were_killed():
     assert "it: stopped; it." in out and " killed after stop-timeout = 300ms, also it." in out
 
 
+def test_a_scale_says_which_were_killed():
+    assert "it: 1 worker; it.1 killed after stop-timeout = 300ms\n" in deaf(2).verb("scale", "1").ok()
+
+
 def test_the_signal_that_a_known_program_stops_by_is_named():
     it = deaf(1, "nginx")
     assert "300ms (stop-signal = QUIT ends it sooner)\n" in it.verb("stop").ok()
