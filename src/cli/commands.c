@@ -154,9 +154,9 @@ const struct verb verbs[] = {
 		.name = "scale",
 		.help = "more or fewer workers",
 		.manual = "Sets the number of workers, or changes it by N; the other workers are "
-			  "not touched. 0 parks a cluster until start or another scale; less than "
-			  "0 is refused. The number holds until a reload in which the workers key "
-			  "has changed.",
+			  "not touched. 0 parks a cluster until start or another scale, and closes "
+			  "a port that its workers opened by themselves; less than 0 is refused. "
+			  "The number holds until a reload in which workers has changed.",
 		.options = OPTIONS_CHANGE,
 		.words = WORDS_COUNT,
 		.method = METHOD_SCALE,
