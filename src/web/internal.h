@@ -144,6 +144,7 @@ struct agent {
 
 /* ---- samples.c ---- */
 
+#define SAMPLE_PACE (15 * SECOND) /* none at once: a start uses all of a CPU */
 /* Of each cluster, in the last 15 minutes. */
 struct samples {
 	nsec_t due; /* the next one; NSEC_NEVER: none */

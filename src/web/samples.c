@@ -11,7 +11,6 @@
  * cluster is taken each 15 seconds, and kept for 15 minutes.  A status that a guest has asked for
  * serves as well.  A sample has 32 bytes, so all of them have 240 KiB at most.
  */
-#define SAMPLE_PACE (15 * SECOND)
 #define SAMPLES_MOST 60
 #define CLUSTERS_MOST 128
 /* The status of some 1,000 workers: it would cost too much to ask for more all the time. */

@@ -166,7 +166,7 @@ static int open_all(struct web *web, int channel, int also, int listener, int ev
 	web->status.answered = requests_on_answer;
 	web->status.happened = requests_on_past;
 	web->status.context = web;
-	web->samples.due = web->daemon != NULL ? clock_now() : NSEC_NEVER;
+	web->samples.due = web->daemon != NULL ? clock_now() + SAMPLE_PACE : NSEC_NEVER;
 	ask_init(&web->events, web->loop, events);
 	web->events.happened = stream_on_event;
 	web->events.context = web;

@@ -117,6 +117,8 @@ FLEET = "".join(f"[cluster:{name}]\ncommand = {command}\nworkers = {count}\nread
 def test_what_was_before_somebody_looked_is_kept_for_15_minutes():
     it = start(f"--http {WEB}", ini=FLEET, clock=True)
     it.event("all-ready", n=5)
+    get("/status", WEB)  # such as a worker is in its first moment, it is in no sample
+    assert json.loads(get("/samples", WEB).body) == {}
     for count in range(1, 65):
         it.advance(15)
         kept = wait(lambda: (s := json.loads(get("/samples", WEB).body)) and
