@@ -309,12 +309,24 @@ static bool has_only_bound(const struct child *child)
 	return false;
 }
 
+/* Has the worker bound a socket that is not a debugger's? */
+static bool binds_any(const struct child *child)
+{
+	const struct listener_set *set = &child->service->sockets.learned;
+
+	for (size_t i = 0; i < set->count; i++)
+		if (learned_has(child, set->list[i]) && !is_debuggers(child, set->list[i]))
+			return true;
+	return false;
+}
+
 /* The worker may open no port, or only a unix path of its own, or use the sockets that it was passed
  * as they are: tells the core if it does nothing else, or serves by these. */
 static void look_if_portless(struct child *child, bool idle, bool serves)
 {
 	nsec_t age = clock_now() - child_view(child).born;
 	bool opens = ports_any(child, true) || serves;
+	bool binds = binds_any(child);
 	struct event event = {
 		.kind = EVENT_IDLE,
 		.slot = child->slot,
@@ -322,13 +334,13 @@ static void look_if_portless(struct child *child, bool idle, bool serves)
 		.opens = opens || child->life.paths != NULL,
 	};
 
-	if (child->listening.uses == 0)
+	if (!binds)
 		log_portless(child, ONCE_PORTLESS,
 			"has opened no port yet, so it may still be loading: waiting for it "
 			"('ready "
 			"= alive' is for programs that open none)");
 	if (opens ||
-		(child->listening.uses == 0 && serves_loads_nothing(child, LOAD_PATIENCE) &&
+		(!binds && serves_loads_nothing(child, LOAD_PATIENCE) &&
 			(idle || age >= WORK_PATIENCE)))
 		service_tell(child->service, &event);
 	else if (has_only_bound(child))

@@ -76,7 +76,8 @@ def test_the_new_one_starts_first_where_it_is_set_or_does_no_harm(options, comma
     ("-n auto --ready alive", NAP, 2), ("-l 8001 --ready alive", NAP, 2),
     ("--intercept off --ready alive", NAP, 2),
     ("", ("sh", "-c", f"# celery -A t beat\nexec {PLAIN} {PORT}"), 1),
-    ("", ("node", "--inspect=9229", "-e", "setInterval(() => {}, 1000)"), 1)))
+    # not ready by the end of its start-timeout
+    ("--start-timeout 1h", ("node", "--inspect=9229", "-e", "setInterval(() => {}, 1000)"), 1)))
 def test_a_command_whose_number_nobody_has_set_runs_once_until_it_opens_a_port(
         options, command, count):
     it = cluster(options, *command, under=("taskset", "-c", "0,1"))
