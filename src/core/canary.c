@@ -131,14 +131,6 @@ void canary_let_go(struct cluster *c, struct slot *s)
 	canary_look(c, s);
 }
 
-/* Are all new workers of the wave there, and ready? */
-static bool is_complete(const struct cluster *c)
-{
-	const struct rollout *r = &c->rollout;
-
-	return (r->held >= r->wave || r->turned >= rollout_slots(c)) && r->proven == r->held;
-}
-
 static void begin_to_bake(struct cluster *c)
 {
 	struct rollout *r = &c->rollout;
@@ -194,7 +186,8 @@ bool canary_advance(struct cluster *c)
 
 	if (r->wave == 0)
 		return false;
-	if (!is_complete(c)) {
+	/* are all new workers of the wave there, and ready? */
+	if ((r->held < r->wave && r->turned < rollout_slots(c)) || r->proven != r->held) {
 		r->bake_until = NSEC_NEVER;
 		return false;
 	}

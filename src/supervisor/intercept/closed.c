@@ -160,23 +160,17 @@ static bool is_due(struct child *child, const struct listener *l, enum look look
 	return due;
 }
 
-/* Will it go on?  Else it closes all its ports, and they stay its successor's. */
-static bool goes_on(const struct child *child)
-{
-	enum slot_state state = child_view(child).state;
-
-	return state == SLOT_STARTING || state == SLOT_READY;
-}
-
 static void forget(struct child *child, const struct socket_key *but, enum look look)
 {
 	struct service *service = child->service;
+	enum slot_state state = child_view(child).state;
 	struct search s = {.service = service};
 	nsec_t begun = allowance_begin();
 	bool whole;
 
 	if (child->listening.uses == 0 || !allowance_is_ample(child) ||
-		(look != LOOK_AT_ONCE && !goes_on(child)))
+		/* one that ends closes all its ports, and they stay its successor's */
+		(look != LOOK_AT_ONCE && state != SLOT_STARTING && state != SLOT_READY))
 		return;
 	s.count = process_tree(child->pid, s.tree, PROCESS_TREE_MOST);
 	whole = search_all(child, &s);
