@@ -406,20 +406,20 @@ uint64_t process_memory_share(pid_t pid)
 	return s.share;
 }
 
-static int read_reads(void *argument)
+static int read_io(void *argument)
 {
-	static const char *const key = "rchar:";
+	static const char *const keys[] = {"rchar:", "wchar:"};
 	struct sharing *s = argument;
 
-	(void)add_numbers(s->pid, "io", &key, 1, 10, &s->share);
+	(void)add_numbers(s->pid, "io", keys, COUNT_OF(keys), 10, &s->share);
 	return 0;
 }
 
-uint64_t process_reads(pid_t pid)
+uint64_t process_io(pid_t pid)
 {
 	struct sharing s = {.pid = pid};
 
-	(void)read_with_care(pid, read_reads, &s);
+	(void)read_with_care(pid, read_io, &s);
 	return s.share;
 }
 

@@ -88,8 +88,8 @@ bool process_dies_of(pid_t pid, int signal);
 uint64_t process_memory(pid_t pid);
 uint64_t process_memory_share(pid_t pid);
 
-/* The bytes that the process has read so far, from whatever.  0: unknown. */
-uint64_t process_reads(pid_t pid);
+/* The bytes that the process has read, but not by recv(2), and written so far.  0: unknown. */
+uint64_t process_io(pid_t pid);
 
 /* Our own children: pids into `list`, up to `most`; returns how many children we
  * have (may be more), or -1 where the kernel has no children file. */

@@ -258,8 +258,8 @@ void startwait_on_status(struct json_writer *w, const struct child *child)
 #define MASTER (-1) /* no CPU time, but of one that has had processes below it */
 /* Idle is a worker that uses less than this part of a CPU. */
 #define IDLE_PART 20
-/* One that has read so many bytes since the last time, or needs so much more memory, loads something:
- * it may do so in steps.  What only works needs a little more each time, too. */
+/* One that has read or written so many bytes since the last time, or needs so much more memory, loads
+ * something: it may do so in steps.  What only works needs a little more each time, too. */
 #define LOAD_LEAST (1U << 20)
 
 struct look {
@@ -405,7 +405,7 @@ bool serves_is_idle(struct child *child)
 	for (size_t i = process_tree(child->pid, tree, PROCESS_TREE_MOST); i-- > 0;) {
 		pids = pids * 31 + (uint64_t)tree[i];
 		if (process_look(tree[i], &facts) == 0)
-			has += facts.rss + process_reads(tree[i]);
+			has += facts.rss + process_io(tree[i]);
 	}
 	more = has > t->has + LOAD_LEAST;
 	if (t->busy_at != 0 &&

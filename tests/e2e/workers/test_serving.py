@@ -157,8 +157,10 @@ while True:
     it.event("ready")
 
 
-def reads(pid):
-    return int(open(f"/proc/{pid}/io").read().split()[1])
+def moved(pid):
+    """Read and written."""
+    io = open(f"/proc/{pid}/io").read().split()
+    return int(io[1]) + int(io[3])
 
 
 def size(pid):
@@ -167,13 +169,18 @@ def size(pid):
 
 # A little at a time, as with a slow disk, and as with what comes from elsewhere.
 LOADS = """
-import os, sys, time
+import os, socket, sys, time
 has = []
+there, here = socket.socketpair()
 with open("model", "rb", buffering=0) as f:
     while not os.path.exists("loaded"):
         if sys.argv[1] == "reads":
             f.seek(0)
             f.read(1 << 16)
+        elif sys.argv[1] == "receives":
+            there.send(b"x" * (1 << 16))
+            with open("copy", "wb") as copy:
+                copy.write(here.recv(1 << 16))
         else:
             has.append(b"x" * (1 << 16))
         time.sleep(0.002)
@@ -181,7 +188,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-@pytest.mark.parametrize("how", ("reads", "grows", "awaits"))
+@pytest.mark.parametrize("how", ("reads", "receives", "grows", "awaits"))
 def test_one_without_a_port_is_waited_for_as_long_as_it_loads(how):
     os.mkfifo("go")
     write("model", "x" * (1 << 16))
@@ -192,8 +199,8 @@ def test_one_without_a_port_is_waited_for_as_long_as_it_loads(how):
     pid = it.event("started").pid
     for _ in range(40):
         if how != "awaits":
-            had = reads(pid) + size(pid)
-            wait(lambda: reads(pid) + size(pid) > had + (1 << 21))
+            had = moved(pid) + size(pid)
+            wait(lambda: moved(pid) + size(pid) > had + (1 << 21))
         it.advance(1)
     assert it.worker().state == "starting"
     assert not it.says("is that right?")
