@@ -233,12 +233,12 @@ static void say_rollout_done(struct buffer *out, const struct news *n)
 	char age[16];
 
 	buffer_printf(out, "rollout %u done: ", r->rollout);
-	if (r->count + r->others == 0)
+	if (r->count + r->others == 0) {
 		buffer_string(out, "no worker runs; 'nclust start' starts what was scaled to 0");
-	else
-		buffer_printf(out, "%u worker%s %s", r->count > 0 ? r->count : r->others,
-			r->count + r->others == 1 ? "" : "s",
-			r->others > 0 ? "started" : "replaced");
+		return;
+	}
+	buffer_printf(out, "%u worker%s %s", r->count > 0 ? r->count : r->others,
+		r->count + r->others == 1 ? "" : "s", r->others > 0 ? "started" : "replaced");
 	if (r->took != NSEC_NEVER)
 		buffer_printf(out, " in %s", text_age(age, r->took));
 	buffer_printf(out, " (generation %u)", r->generation);
@@ -249,8 +249,8 @@ static void say_rollout_done(struct buffer *out, const struct news *n)
 			n->handed_on == 1 ? " was" : "s were");
 	if (n->asked_again > 0)
 		buffer_printf(out,
-			"; %u kept connection%s closed between two requests, "
-			"the second of which clients repeat",
+			"; %u idle kept connection%s closed: browsers and proxies open a new one, "
+			"some clients report an error",
 			n->asked_again, n->asked_again == 1 ? " was" : "s were");
 	if (n->guessed > 0)
 		buffer_printf(out,
