@@ -278,7 +278,7 @@ int expand_check_path(
 	}
 	if (part == NULL)
 		part = strpbrk(text, takes_stars ? "`" : "`*");
-	if (part == NULL)
+	if (part == NULL && in_file)
 		part = find_specifier(text);
 	if (part == NULL)
 		return 0;

@@ -20,7 +20,7 @@ char *expand_value(
 	const struct option_row *row, const char *text, const char *dir, struct error *err);
 
 /* Has a value with paths, as a user wrote it, a part that only a shell would replace, such as "~/",
- * "~root", "$HOME" or, in a file, a '*', or systemd, such as "%h"?  Then -1 and `err`. */
+ * "~root", "$HOME" or, in a file, a '*', or systemd, such as "%h" there?  Then -1 and `err`. */
 int expand_check_path(
 	const struct option_row *row, bool in_file, const char *text, struct error *err);
 
