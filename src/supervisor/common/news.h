@@ -181,7 +181,7 @@ const struct trouble_end *trouble_of(const struct service *service, uint32_t slo
 /* Write members of a status: "trouble" and "failed_restart" of a cluster; "last_failure" of a
  * slot. */
 void trouble_put(struct json_writer *w, const struct service *service, nsec_t now);
-/* Has the file other settings, which a restart would not try again? */
+/* Has the file other settings, which no rollout is bringing and a restart would not try again? */
 bool trouble_needs_reload(const struct service *service);
 void trouble_put_slot(
 	struct json_writer *w, const struct service *service, uint32_t slot, nsec_t now);

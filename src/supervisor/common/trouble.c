@@ -238,7 +238,8 @@ bool trouble_needs_reload(const struct service *service)
 
 	for (size_t i = 0; i < file->cluster_count; i++)
 		if (strcmp(file->clusters[i]->name, service->name) == 0)
-			return now->configured == NULL &&
+			return file->clusters[i] != now && now->configured == NULL &&
+				!cluster_view_rollout(service->core).under_way &&
 				config_digest(file->clusters[i]) != config_digest(now);
 	return false;
 }

@@ -306,6 +306,14 @@ def test_so_is_one_whose_settings_a_failed_reload_has_taken_back():
     assert "has changed since the settings in force were read" in nclust("status").ok()
 
 
+def test_but_not_one_that_a_reload_is_still_rolling_out():
+    it = cluster(ini=f"[cluster:web]\ncommand = {HEAR} --notify\nworkers = 2\nready = notify\nbake = 1h\n")
+    write("it.ini", read("it.ini") + "env = A=b\n")
+    it.call("reload", no_wait=True)
+    it.event("baking")
+    assert "changed" not in nclust("status").out + nclust("status").err
+
+
 def test_scale_to_0_says_that_a_port_which_workers_opened_is_closed():
     it = cluster("-n 1", PLAIN, PORT)
     assert nclust("scale it 0").ok() == (
