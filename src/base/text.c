@@ -413,7 +413,7 @@ const char *text_nearest(const char *word, const char *const *names, size_t coun
 
 	if (allowed < 1)
 		allowed = 1;
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && names[i] != NULL; i++) {
 		size_t d = edit_distance(word, names[i]);
 
 		if (d > allowed)

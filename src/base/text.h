@@ -75,7 +75,7 @@ bool text_is_of_shell(const char *command);
 const char *text_interpreter(const char *file);
 
 /*
- * Of `count` names, the one that `word` most likely stands for, or NULL when none
+ * Of `count` names, or of those before a NULL, the one that `word` most likely stands for; NULL: none
  * is near (edit distance over a third of the length).
  */
 const char *text_nearest(const char *word, const char *const *names, size_t count);

@@ -94,9 +94,7 @@ static void put_verb(struct buffer *out, const struct verb *v)
 int verb_help(struct arguments *a)
 {
 	const struct verb *v = a->target != NULL ? verb_find(a->target) : NULL;
-	const char *const *names = cli_verbs();
 	scoped_buffer out = {0};
-	size_t count = 0;
 	const char *near;
 
 	if (v != NULL)
@@ -104,9 +102,7 @@ int verb_help(struct arguments *a)
 	else if (a->target == NULL)
 		(void)cli_describe_help(&out);
 	else if (!describe_option(&out, a->target)) {
-		while (names[count] != NULL)
-			count++;
-		near = text_nearest(a->target, names, count);
+		near = text_nearest(a->target, cli_verbs(), SIZE_MAX);
 		log_error("help: '%s' is neither a verb nor a key of nclust.ini(5)%s%s%s",
 			a->target, near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
 			near != NULL ? "'?" : "; try 'nclust help'");

@@ -197,15 +197,6 @@ static bool is_verb(const struct words *w, const char *word)
 	return false;
 }
 
-static const char *nearest_verb(const struct words *w, const char *word)
-{
-	size_t count = 0;
-
-	while (w->verbs != NULL && w->verbs[count] != NULL)
-		count++;
-	return text_nearest(word, w->verbs, count);
-}
-
 /* "--listen-pid no": that option's value must follow a '='.  True: this was reported. */
 static bool is_value_of(struct words *w, const char *option, const char *word)
 {
@@ -302,7 +293,8 @@ static void lost_word(struct words *w, int index)
 {
 	const char *word = w->line.argv[index];
 	bool is_first = index == 1 && strpbrk(word, "/.") == NULL;
-	const char *near = is_first ? nearest_verb(w, word) : NULL;
+	const char *near =
+		is_first && w->verbs != NULL ? text_nearest(word, w->verbs, SIZE_MAX) : NULL;
 	const char *own = is_first ? find_own(other_verbs, COUNT_OF(other_verbs), word) : NULL;
 	scoped_buffer line = {.limit = 600};
 
