@@ -222,8 +222,9 @@ static void await(struct top *t, pid_t pid)
 	char keys[64];
 
 	while (pid > 0 ? !ended : !key) {
-		(void)poll(fds, COUNT_OF(fds), -1);
-		if (fds[1].revents != 0) {
+		if (key)
+			(void)kill(pid, SIGTERM);
+		if (poll(fds, COUNT_OF(fds), -1) > 0 && fds[1].revents != 0) {
 			key = true;
 			t->over |= read(STDIN_FILENO, keys, sizeof(keys)) <= 0;
 		}
@@ -232,8 +233,6 @@ static void await(struct top *t, pid_t pid)
 			t->over |= info.ssi_signo == SIGTERM || info.ssi_signo == SIGHUP;
 			key |= info.ssi_signo == SIGINT || t->over;
 		}
-		if (key && pid > 0)
-			(void)kill(pid, SIGTERM);
 	}
 }
 
