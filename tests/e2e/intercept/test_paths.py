@@ -319,14 +319,14 @@ signal.pause()
 
 
 def test_a_path_whose_name_is_in_a_word_of_the_command_by_chance_is_no_port_of_it():
+    os.mkfifo("go")
     write("server.py", """
-import os, signal, socket, time
+import socket
 own = socket.socket(socket.AF_UNIX)
 own.bind("s")
 own.listen()
 open("bound", "w").close()
-while not os.path.exists("go"):
-    time.sleep(0.01)
+open("go").close()
 server = socket.create_server(("127.0.0.1", 8000))
 while True:
     server.accept()

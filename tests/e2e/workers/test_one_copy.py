@@ -172,6 +172,7 @@ def passes_with(it, n, seconds):
     it.advance(1)
 
 
+# With something to do meanwhile, so that it is not ready as an idle one.
 ENDS_WHEN_TOLD = ("n=$(ls -d run.* 2>err | wc -l); n=$((n + 1)); mkdir run.$n; "
                   "until [ -e go.$n ]; do sleep 0.01; done; exit ")
 
@@ -199,14 +200,14 @@ def test_one_that_dies_again_and_again_is_not_ready_by_time_before_the_age_of_it
 
 
 def test_a_copy_that_has_ended_with_0_has_not_done_its_work_once_another_opens_a_port():
-    gate = Gate()
+    os.mkfifo("gate")
     it = launch("-d -n 2 --start-timeout 30s --backoff-max 100ms",
-                *copies(f"until [ -e {gate} ]; do sleep 0.01; done; exec {PLAIN} {PORT}",
+                *copies(f"read -r _ <gate; exec {PLAIN} {PORT}",
                         "exit 0"), clock=True).wait_there()
     it.event("exited")
     it.advance(1)
     it.event("exited", 2)
-    gate.open()
+    write("gate", "\n")
     it.event("ready")
     assert it.cluster().ready == 1 and not it.says("workers ready")
     wait(lambda: passes(it, 0.5) or it.says("the start failed"))
