@@ -88,11 +88,10 @@ const struct verb verbs[] = {
 		.help = "settings and their origins",
 		.manual =
 			"Shows the settings of the instance that are in effect and were set, "
-			"with --all the others, too, as a file that -c reads. So nclust config > "
-			"shop.ini writes down what was given on a command line; after nclust stop, "
-			"nclust -d -c shop.ini runs the same from the file. With -c it reads a "
-			"file "
-			"and asks no instance; with --check as well it only looks for mistakes. A "
+			"with --all the others, too, in the form of a file that -c reads. To go "
+			"on with a file in place of a command line: nclust config >shop.ini, then "
+			"nclust stop, then nclust -d -c shop.ini. With -c it reads a file and "
+			"asks no instance; with --check as well it only looks for mistakes. A "
 			"file with mistakes gives exit status 78.",
 		.options = OPTIONS_ASK | OPTION_CHECK | OPTION_FILE | OPTION_DEFAULTS,
 		.words = WORDS_TARGET,
@@ -257,13 +256,13 @@ const struct verb verbs[] = {
 			"2 s after each new socket, because another one may follow. It warns of "
 			"programs that keep their state in themselves, of which only one copy "
 			"should run, of logs and pid files that both copies write or remove, and "
-			"of a "
-			"cookie or a session of socket.io that one of them does not know. A pid "
-			"file is found where the command names it, at /run, and as *.pid in the "
-			"directory of the command, its tmp and its tmp/pids; one that is written "
-			"elsewhere, or later, is not. What takes sockets from nclust is run "
-			"without any as well, for the addresses that it opens then. Exits "
-			"0 if copies of the program will work together, 1 if not, 127 if it is "
+			"of a cookie or a session of socket.io that one of them does not know. It "
+			"finds a pid file whose path is in the command, in /run, or as *.pid in "
+			"the directory of the command, its tmp or its tmp/pids, if both copies "
+			"have written it by then. A program that takes its sockets from nclust is "
+			"also started without any, which shows the addresses that it opens by "
+			"itself. Exits 0 if copies of the program will work together, 1 if not, "
+			"127 if it is "
 			"not found, 126 if it cannot be run.",
 		.options = OPTIONS_ASK,
 		.words = WORDS_TRIAL,

@@ -144,8 +144,9 @@ static void begin_stop(struct worker *w, const struct moment *at)
 		actions_add(at->out, ACTION_SIGNAL, at->slot, w->id)->signal = hang;
 		w->tells = true;
 		w->deadline = nsec_add(at->now - at->lost, HANG_MOMENT);
-	} else
+	} else {
 		send_stop_signal(w, at);
+	}
 }
 
 /* A worker that drains by itself, after its stop signal, has more time for it. */

@@ -337,8 +337,7 @@ static void look_if_portless(struct child *child, bool idle, bool serves)
 	if (!binds)
 		log_portless(child, ONCE_PORTLESS,
 			"has opened no port yet, so it may still be loading: waiting for it "
-			"('ready "
-			"= alive' is for programs that open none)");
+			"('ready = alive' is for programs that open none)");
 	if (opens ||
 		(!binds && serves_loads_nothing(child, LOAD_PATIENCE) &&
 			(idle || age >= WORK_PATIENCE)))

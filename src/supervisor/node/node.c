@@ -317,8 +317,7 @@ static void receive_node_message(
 	case NODEIPC_QUERY:
 		if (!w->online)
 			start_without_channel(w->child);
-		else if (!c->last &&
-			!w->leaving) /* Node throws at a socket that comes after that */
+		else if (!c->last && !w->leaving) /* later, Node would throw at the socket */
 			node_query(w, m);
 		break;
 	case NODEIPC_BROKEN:
