@@ -11,6 +11,9 @@ tells what became of the requests.  Each has an id of its own, and a cookie of i
   answered    with the right answer
   errors      not: how many of each kind
   strange     of these, with the answer to another request, or one that another connection has asked
+  rested      those whose connection had ended without a word of an answer, where the client had not
+              asked for RESTS seconds: nclust-drain(7) promises nothing to these, and a client that gets
+              no CPU may be one
   ended       answers that said that their connection ends
   handed      answers to requests that the server got with "Connection: close", which none of these
               clients says: their number, and the median and the 99th percentile in ms
@@ -31,6 +34,7 @@ import time
 method, count, at, *paths = sys.argv[1:]
 count = int(count)
 pause = float(os.environ.get("PAUSE", 0))
+RESTS = .5
 connections = itertools.count(1)
 over = threading.Event()
 answered = collections.Counter()
@@ -38,10 +42,15 @@ errors = collections.Counter()
 took = {"handed": [], "others": []}
 ended = 0
 strange = 0
+rested = 0
 
 
 class Strange(Exception):
     pass
+
+
+class Unheard(Exception):
+    """The connection had ended without a word of an answer."""
 
 
 def connect():
@@ -58,8 +67,11 @@ def connect():
 def ask(connection, path, said, cookie):
     """Whether it was handed on, and whether the connection ends."""
     body = b"x" * 500 if method == "POST" else None
-    connection.request(method, path, body, {"X-Id": said, "Cookie": cookie})
-    answer = connection.getresponse()
+    try:
+        connection.request(method, path, body, {"X-Id": said, "Cookie": cookie})
+        answer = connection.getresponse()
+    except ConnectionError as e:
+        raise Unheard(type(e).__name__)
     got = answer.read()
     if answer.status != 200:
         raise OSError(f"status {answer.status}")
@@ -72,17 +84,26 @@ def ask(connection, path, said, cookie):
 
 
 def be_client(number):
-    global ended, strange
+    global ended, strange, rested
     path = paths[number % len(paths)]
     connection = None
+    began = time.monotonic()
     for n in itertools.count():
         if over.is_set():
             return
-        began = time.monotonic()
+        before, began = began, time.monotonic()
         try:
             if connection is None:
                 connection, cookie = connect(), f"c={next(connections)}"
+                is_kept = False
             handed, ends = ask(connection, path, f"{number}-{n}", cookie)
+        except Unheard as e:
+            if is_kept and began - before >= RESTS:
+                rested += 1
+            else:
+                errors[str(e)] += 1
+            connection = None
+            continue
         except (OSError, http.client.HTTPException, Strange) as e:
             what = str(e) if type(e) is OSError and e.errno is None else type(e).__name__
             errors[what] += 1
@@ -91,6 +112,7 @@ def be_client(number):
             continue
         took["handed" if handed else "others"].append((time.monotonic() - began) * 1000)
         answered[number] += 1
+        is_kept = True
         ended += ends
         if ends:
             connection.close()
@@ -116,4 +138,5 @@ over.set()
 for t in threads:
     t.join()
 print(json.dumps({"answered": sum(answered.values()), "errors": errors, "strange": strange,
-                  "ended": ended, **{kind: summary(times) for kind, times in took.items()}}))
+                  "rested": rested, "ended": ended,
+                  **{kind: summary(times) for kind, times in took.items()}}))
