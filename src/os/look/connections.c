@@ -49,6 +49,7 @@ static void take_tcp(struct connection *c, const struct tcp_info *info)
 	c->kind = info->tcpi_state == STATE_LISTEN ? CONNECTION_LISTENER : CONNECTION_TCP;
 	c->state = info->tcpi_state;
 	c->bytes_out = info->tcpi_bytes_sent - info->tcpi_bytes_retrans;
+	c->bytes_acked = info->tcpi_bytes_acked;
 	c->bytes_in = info->tcpi_bytes_received;
 	c->unsent = info->tcpi_notsent_bytes;
 	c->unacked = info->tcpi_unacked;

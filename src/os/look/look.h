@@ -38,15 +38,16 @@ enum connection_deed {
 struct connection {
 	uint64_t cookie; /* SO_COOKIE: unique since boot */
 	uint64_t inode;
-	uint64_t bytes_out; /* sent, without retransmissions */
-	uint64_t bytes_in;  /* received, those in the queue included */
-	pid_t pid;          /* the process that has the socket */
-	int fd;             /* its number in that process; -1: known by its inode only */
-	pid_t peer;         /* CONNECTION_UNIX: of the client (SO_PEERCRED); 0: unknown */
-	uint32_t queue;     /* bytes received and not read; of a listener: connections that wait */
-	uint32_t unsent;    /* bytes written and not sent yet */
-	uint32_t unacked;   /* segments without an ACK */
-	uint32_t sent_ago;  /* since data were sent last, or the connection began */
+	uint64_t bytes_out;   /* sent, without retransmissions */
+	uint64_t bytes_acked; /* of these: acknowledged by the peer */
+	uint64_t bytes_in;    /* received, those in the queue included */
+	pid_t pid;            /* the process that has the socket */
+	int fd;               /* its number in that process; -1: known by its inode only */
+	pid_t peer;           /* CONNECTION_UNIX: of the client (SO_PEERCRED); 0: unknown */
+	uint32_t queue;    /* bytes received and not read; of a listener: connections that wait */
+	uint32_t unsent;   /* bytes written and not sent yet */
+	uint32_t unacked;  /* segments without an ACK */
+	uint32_t sent_ago; /* since data were sent last, or the connection began */
 	uint32_t received_ago;
 	uint32_t ack_ago;
 	uint32_t segments_in; /* segments with data that were received */

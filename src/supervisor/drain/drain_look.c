@@ -23,7 +23,7 @@
 /* For so long nclust tries to hand requests of unix sockets on: of short answers the kernel does not
  * show that they are whole. */
 #define UNPROVEN_PATIENCE (1 * SECOND)
-/* A client that has asked so lately asks again; it takes longer where others want its CPU. */
+/* A client that has asked so lately asks again. */
 #define ASKS_AGAIN_MS 500
 /* After the stop signal a worker pauses for less than this within an answer. */
 #define FINISHED_MS 3000
@@ -194,9 +194,9 @@ static void judge_connections(
 		d->saw_websocket |= fresh[i].frames;
 		d->saw_http |= fresh[i].http;
 		d->child->service->traffic.http |= d->saw_http;
-		/* its client may have no CPU for a while, and is not seen to be between two requests */
-		if (!late && c->received_ago / d->crowd < ASKS_AGAIN_MS &&
-			!quiet_is_between(c, &fresh[i]) && is_for_courier(d, c, &fresh[i]))
+		fresh[i].asks_soon = fresh[i].quiet && !late && c->received_ago < ASKS_AGAIN_MS &&
+			!quiet_is_between(c, &fresh[i]) && is_for_courier(d, c, &fresh[i]);
+		if (fresh[i].asks_soon)
 			fresh[i].quiet = false;
 		/* what was unread in this freeze came while the client had an answer to read */
 		fresh[i].answer_waits = c->kind == CONNECTION_UNIX && d->frozen &&
@@ -276,6 +276,7 @@ static void count_connections(struct drain *d, const struct connections *seen)
 		v->reading += d->memory[i].answer_waits && c->queue == 0;
 		v->unanswered += !quiet && d->waited_long && drain_is_half_over(d, d->looked_at) &&
 			d->memory[i].asks && c->queue == 0 && c->unsent == 0;
+		v->asks_soon += !quiet && d->memory[i].asks_soon;
 		v->guessed += quiet && d->memory[i].guessed;
 		v->silent += quiet_is_open(c) && c->sent_ago >= QUIET_GAP_MS &&
 			c->received_ago >= QUIET_GAP_MS;

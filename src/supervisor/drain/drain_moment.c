@@ -249,7 +249,9 @@ static void on_frozen(struct drain *d)
 		!d->after_signal && !is_bypassed(d) ? DEAL_HAND
 			: is_never_silent(d, now)   ? DEAL_END_ASKING
 						    : DEAL_END_QUIET);
-	if (d->view.reading > 0 && d->handed > handed)
+	/* nobody waits for the worker: it stands still, so that the next request lies unread */
+	if ((!d->after_signal && d->view.asks_soon > 0 && d->view.busy == d->view.asks_soon) ||
+		(d->view.reading > 0 && d->handed > handed))
 		d->steps = 0;
 	if (d->freeze_between && d->steps < STEPS_MOST)
 		await_request(d, now);

@@ -33,6 +33,7 @@ struct drain_view {
 	unsigned alive;       /* connections of clients that neither side has closed */
 	unsigned busy;        /* connections of clients that are not quiet */
 	unsigned maybe_quiet; /* busy, but perhaps quiet: the kernel does not show it */
+	unsigned asks_soon;   /* busy, but only because their clients have asked lately */
 	unsigned reading;     /* unix sockets whose clients have yet to read an answer, then ask */
 	unsigned unanswered;  /* busy WebSockets, for whose answers nclust waits no longer */
 	unsigned guessed;     /* quiet, but perhaps in the midst of an answer that pauses */

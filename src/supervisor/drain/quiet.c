@@ -125,6 +125,8 @@ static uint32_t acks_before(const struct connection *c, const struct quiet_memor
 /*
  * Two looks prove that an answer is whole: at the first the worker has read all that had come, or
  * one request alone lies unread; at the second it has read just that, and has sent an answer.
+ * A request acknowledges what its client has received before, so if all is read, what is not
+ * acknowledged is part of the answer, too.
  */
 static void mark_answer(
 	const struct connection *c, const struct quiet_memory *before, struct quiet_memory *now)
@@ -148,7 +150,7 @@ static void mark_answer(
 	now->marked = c->queue == 0 || c->whole || c->asks;
 	now->again = again;
 	now->read = c->bytes_in;
-	now->sent = c->bytes_out;
+	now->sent = c->queue == 0 ? c->bytes_acked : c->bytes_out;
 }
 
 bool quiet_is_between(const struct connection *c, const struct quiet_memory *now)

@@ -29,6 +29,7 @@ struct quiet_memory {
 	bool answered;        /* all that had come by that look */
 	bool quiet;           /* the connection was quiet at that look */
 	bool guessed;         /* so it is only because half of the time is over: it may go on */
+	bool asks_soon;       /* quiet, but for its client, who is about to ask (drain_look.c) */
 	bool tied;            /* TCP: nothing shows whether the answer was the last word */
 	uint32_t for_ms;      /* sockets other than TCP: for how long, at that look */
 	bool was_served;      /* nothing lay unread at some look */

@@ -70,8 +70,9 @@ def test_after_a_crash_neither(kind):
 
 @some
 def test_while_none_is_ready_clients_wait(kind):
+    """For one that a command asks, once that was seen to connect to it."""
     need_moved_queues()
-    it = begin(kind, 1, "--surge 0 --max-unavailable 1", start)
+    it = begin(kind, 1, "--surge 0 --max-unavailable 1", cluster if kind.startswith("by") else start)
     load = Steady(PORT, "--rate", 20)
     it.reborn()
     it.call("restart")

@@ -385,7 +385,7 @@ static struct connection between(uint64_t in, uint32_t queue, uint64_t out, bool
 
 	f.bytes_in = in;
 	f.queue = queue;
-	f.bytes_out = out;
+	f.bytes_out = f.bytes_acked = out;
 	f.whole = whole;
 	return f;
 }
@@ -442,6 +442,21 @@ TEST(short_answers_are_proof_when_there_are_two)
 TEST(who_has_read_a_part_of_what_came_is_busy)
 {
 	ck_assert(!IS_BETWEEN(between(1000, 0, 5000, false), between(1100, 60, 5200, true)));
+}
+
+TEST(what_a_client_has_not_acknowledged_is_of_the_answer_to_what_it_asked_last)
+{
+	struct connection asked = between(1000, 0, 5200, false);
+
+	asked.bytes_acked = 5000;
+	ck_assert(IS_BETWEEN(asked));
+	ck_assert(IS_BETWEEN(asked, between(1100, 100, 5200, true)));
+	asked.bytes_acked = 5175; /* "100 Continue" */
+	ck_assert(!IS_BETWEEN(asked));
+	/* what lies unread came after an answer that it has not acknowledged yet */
+	asked = between(1100, 100, 5200, true);
+	asked.bytes_acked = 5000;
+	ck_assert(!IS_BETWEEN(asked));
 }
 
 TEST(a_whole_request_that_was_unread_is_over_when_just_that_was_read_and_answered)
