@@ -116,8 +116,10 @@ void group_sum(struct sums *s, const struct group *g);
 /* The worker of a group that has failed last; of a group of one, that worker; NULL:
  * none has failed. */
 const json_t *group_latest(const struct group *g);
-/* Add how that worker has failed, or the worker's own status text.  Returns whether there is any. */
-bool group_put_last(struct wrap *lines, const struct group *g);
+/* Add, after `before`, how that worker has failed; and, of a group of one, what the worker does,
+ * waits for and says of itself.  Returns whether there is any. */
+enum { GROUP_LAST = 1, GROUP_NOW = 2 };
+bool group_put(struct wrap *lines, const struct group *g, const char *before, unsigned what);
 
 /* ---- table ---- */
 
@@ -143,6 +145,7 @@ struct table {
 	size_t width[COLUMNS]; /* of the widest cell so far */
 	bool shown[COLUMNS];
 	const char *last; /* what stands for no text about the last exit; NULL: no such column */
+	bool now;         /* the last column also has what the worker does */
 	size_t bar;       /* columns of a bar beside CPU% and MEM; 0: none */
 	double memory;    /* the memory, in bytes, of a full bar */
 };

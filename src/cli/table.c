@@ -147,22 +147,24 @@ const json_t *group_latest(const struct group *g)
 
 /* ---- what is said of a worker ---- */
 
-static void put_comma(struct wrap *w, bool *any)
+static const char comma[] = ", ";
+
+/* What stands before the first text, and a comma before each later one. */
+static void put_gap(struct wrap *w, const char **gap)
 {
-	if (*any)
-		wrap_put(w, PLAIN, ", ");
-	*any = true;
+	wrap_put(w, PLAIN, *gap);
+	*gap = comma;
 }
 
 /* How the worker failed last, and when the next is tried. */
-static void put_failure(struct wrap *w, const json_t *worker, bool *any)
+static void put_failure(struct wrap *w, const json_t *worker, const char **gap)
 {
 	const json_t *last = worker_failure(worker);
 	size_t mark;
 	char age[16];
 
 	if (*field_raw(last, "text") != '\0') {
-		put_comma(w, any);
+		put_gap(w, gap);
 		mark = wrap_mark(w);
 		field_put(w, PLAIN, "", last, "text");
 		if (field_seconds(last, "after") > 0)
@@ -172,7 +174,7 @@ static void put_failure(struct wrap *w, const json_t *worker, bool *any)
 	}
 	if (!field_is_number(worker, "next_try") && !field_is_number(last, "ago"))
 		return;
-	put_comma(w, any);
+	put_gap(w, gap);
 	mark = wrap_mark(w);
 	if (field_is_number(worker, "next_try"))
 		wrap_putf(w, PLAIN, "next %s in %s", worker_is(worker, "waiting") ? "run" : "try",
@@ -182,20 +184,20 @@ static void put_failure(struct wrap *w, const json_t *worker, bool *any)
 	wrap_join(w, mark);
 }
 
-static void put_checks(struct wrap *w, const json_t *checks, bool *any)
+static void put_checks(struct wrap *w, const json_t *checks, const char **gap)
 {
 	long long failed = field_number(checks, "failed");
 
 	if (failed <= 0)
 		return;
-	put_comma(w, any);
+	put_gap(w, gap);
 	wrap_putf(w, PLAIN, "%lld of %lld checks failed", failed,
 		failed + field_number(checks, "ok"));
 	field_put(w, PLAIN, ", the last one: ", checks, "last");
 }
 
 /* What the worker waited for in the last 10 s, from a tenth of the time on. */
-static void put_pressure(struct wrap *w, const json_t *pressure, bool *any)
+static void put_pressure(struct wrap *w, const json_t *pressure, const char **gap)
 {
 	const char *what;
 	const json_t *share;
@@ -204,14 +206,14 @@ static void put_pressure(struct wrap *w, const json_t *pressure, bool *any)
 	{
 		if (json_number_value(share) < PRESSURE_TOLD)
 			continue;
-		put_comma(w, any);
+		put_gap(w, gap);
 		wrap_putf(w, PLAIN, "waits for %s %.0f%% of the time",
 			strcmp(what, "cpu") == 0 ? "a CPU" : what, json_number_value(share));
 	}
 }
 
 /* What the worker waits for or does, and its own status text. */
-static void put_doings(struct wrap *w, const json_t *worker, bool *any)
+static void put_doings(struct wrap *w, const json_t *worker, const char **gap)
 {
 	static const struct {
 		const char *key;
@@ -222,36 +224,36 @@ static void put_doings(struct wrap *w, const json_t *worker, bool *any)
 	char age[16];
 
 	if (field_is_true(worker, "waits")) {
-		put_comma(w, any);
+		put_gap(w, gap);
 		wrap_put(w, PLAIN, "waits until others have started");
 	}
 	for (size_t i = 0; i < COUNT_OF(texts); i++) {
 		if (*field_raw(worker, texts[i].key) == '\0')
 			continue;
-		put_comma(w, any);
+		put_gap(w, gap);
 		field_put(w, PLAIN, texts[i].before, worker, texts[i].key);
 		wrap_put(w, PLAIN, texts[i].after);
 	}
-	put_checks(w, json_object_get(worker, "checks"), any);
+	put_checks(w, json_object_get(worker, "checks"), gap);
 	if (field_is_number(worker, "replaced_in")) {
-		put_comma(w, any);
+		put_gap(w, gap);
 		wrap_putf(w, PLAIN, "replaced in %s",
 			text_age(age, field_seconds(worker, "replaced_in")));
 	}
-	put_pressure(w, json_object_get(json_object_get(worker, "cgroup"), "pressure"), any);
+	put_pressure(w, json_object_get(json_object_get(worker, "cgroup"), "pressure"), gap);
 }
 
-bool group_put_last(struct wrap *lines, const struct group *g)
+bool group_put(struct wrap *lines, const struct group *g, const char *before, unsigned what)
 {
 	const json_t *latest = group_latest(g);
-	bool any = false;
 
-	if (g->count > 1 && latest != NULL)
+	if ((what & GROUP_LAST) != 0 && g->count > 1 && latest != NULL)
 		wrap_putf(lines, PLAIN, "%lld: ", field_number(latest, "slot"));
-	put_failure(lines, latest, &any);
-	if (g->count == 1)
-		put_doings(lines, latest, &any);
-	return any;
+	if ((what & GROUP_LAST) != 0)
+		put_failure(lines, latest, &before);
+	if ((what & GROUP_NOW) != 0 && g->count == 1)
+		put_doings(lines, latest, &before);
+	return before == comma;
 }
 
 const char *row_cause(const json_t *worker, const char **key)
@@ -420,7 +422,7 @@ void table_put_titles(
 	}
 	if (t->last != NULL) {
 		wrap_spaces(lines, 2);
-		wrap_put(lines, DIM, column_last);
+		wrap_put(lines, DIM, t->now ? "LAST EXIT, NOW" : column_last);
 	}
 }
 
@@ -452,7 +454,7 @@ void table_put_row(const struct table *t, struct wrap *lines, const struct group
 	if (t->last == NULL)
 		return;
 	wrap_spaces(lines, 2);
-	if (!group_put_last(lines, g))
+	if (!group_put(lines, g, "", t->now ? GROUP_LAST | GROUP_NOW : GROUP_LAST))
 		wrap_put(lines, PLAIN, t->last);
 }
 
@@ -519,6 +521,8 @@ void table_put(struct wrap *lines, const json_t *cluster, bool crowded)
 
 		table_put_row(&t, lines, &g, named);
 		wrap_end(lines, indent);
+		if (group_put(lines, &g, "      ", GROUP_NOW))
+			wrap_end(lines, INDENT);
 		put_cause(lines, latest != NULL ? latest : group_worker(&g, 0), causes);
 	}
 }

@@ -137,6 +137,7 @@ static void lay_out(struct top *t)
 	table_begin(table);
 	table->bar = t->screen.columns < WIDE ? BAR_NARROW : RENDER_BAR;
 	table->memory = 0;
+	table->now = true;
 	for (size_t i = 0; i < t->view.count; i++) {
 		const struct top_row *row = &t->view.rows[i];
 		double mean;
@@ -203,7 +204,7 @@ static void put_worker(struct wrap *w, const struct top_row *row)
 	const char *key;
 
 	wrap_put(w, PLAIN, ": ");
-	if (!group_put_last(w, &row->group))
+	if (!group_put(w, &row->group, "", GROUP_LAST | GROUP_NOW))
 		field_put(w, row_colour(worker), "", worker, "state");
 	if (*row_cause(worker, &key) == '\0')
 		return;
