@@ -45,6 +45,15 @@ static void socket_drop(struct web_socket *s)
 	*s = no_socket;
 }
 
+/* The address of the page is one to click on, or to copy. */
+static void say_open(const char *key, const char *text)
+{
+	bool page = strcmp(key, "http") == 0 && strncmp(text, "tcp:", 4) == 0;
+
+	log_note("%s: listening on %s%s%s", key, page ? "http://" : "", page ? text + 4 : text,
+		page ? "/" : "");
+}
+
 /* A port alone means ::1, too, which some clients ask alone; one socket is enough. */
 static void open_also(struct web_socket *s, const struct address *at, const char *key)
 {
@@ -65,7 +74,7 @@ static void open_also(struct web_socket *s, const struct address *at, const char
 	v6.text = text;
 	s->also = listener_bind(&v6, &none, &err);
 	if (s->also != -1)
-		log_note("%s: listening on %s", key, text);
+		say_open(key, text);
 	else if (err.sys != EAFNOSUPPORT && err.sys != EADDRNOTAVAIL)
 		log_warn("%s: not at ::1: %s", key, err.text);
 }
@@ -84,8 +93,7 @@ static int open_at(
 		fdpass_refuse(s->fd);
 	if (s->fd != -1 && socket_look(s->fd, &facts, err) == 0 &&
 		socket_set_nonblock(s->fd, true) == 0) {
-		log_note("%s: listening on %s", key,
-			at->kind == ADDRESS_UNIX ? at->text : facts.text);
+		say_open(key, at->kind == ADDRESS_UNIX ? at->text : facts.text);
 		open_also(s, at, key);
 		return 0;
 	}

@@ -28,7 +28,7 @@ def is_well():
 
 def test_it_says_whether_nclust_lives_and_is_ready_and_its_status():
     it = web()
-    assert "http: listening on tcp:127.0.0.1:9000" in it.log()
+    assert "http: listening on http://127.0.0.1:9000/\n" in it.log()
     is_well()
     assert ask("/readyz").body == "ok\n"
     got = ask("/status")
@@ -53,7 +53,7 @@ def test_a_port_alone_is_also_at_ipv6_if_that_is_to_be_had():
         assert re.search("http: not at ::1: .*Address already in use", it.log())
         is_well()
     kill(it.role("web"))
-    wait(lambda: "listening on tcp:[::1]:9000" in it.log())
+    wait(lambda: "listening on http://[::1]:9000/" in it.log())
     assert six() == "ok\n"  # some clients ask there alone, as busybox's wget
     pid = it.role("web")
     it.call("upgrade")
