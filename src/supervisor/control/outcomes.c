@@ -80,6 +80,8 @@ void request_finish(struct client *c)
 	bool failed = add_outcomes(c, &all, true);
 	const char *text;
 
+	if (failed && c->request.method == METHOD_RELOAD)
+		add_sentence(&all, "the file is in force, except where old workers keep serving");
 	if (!failed || c->request.method == METHOD_RELOAD)
 		add_sentence(&all, c->outcome);
 	if (*c->outcome == '\0' || c->request.method == METHOD_RELOAD)

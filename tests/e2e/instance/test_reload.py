@@ -157,6 +157,17 @@ def test_after_a_roll_that_fails_half_way_the_settings_of_before_hold_and_the_fi
     assert reload(it).startswith("web: no change; to start")
 
 
+def test_where_a_new_cluster_fails_it_says_that_the_file_is_in_force():
+    it = cluster(ini=ini())
+    write("it.ini", ini("stop-timeout = 5s") + section("new", f"{DIE} --exit 4"))
+    it.verb("reload").fails(1, "new.", "exit 4", "; the file is in force", "; web: stop-timeout", "applied; new: new")
+    assert "stop-timeout = 5s" in it.verb("config").ok() and it.cluster("new").ready == 0
+    # but not where a rollout fails
+    write("it.ini", ini("stop-timeout = 6s", command=f"{DIE} --exit 5"))
+    it.verb("reload").fails(1, "exit 5", "the old workers keep serving", "; the file is in force, except where old workers", "new: removed")
+    assert it.cluster("web").command[0] == HEAR
+
+
 def test_a_reload_awaits_what_an_earlier_one_has_begun():
     it = cluster(ini=ini())
     put(command="sh -c 'until [ -e go ]; do sleep 0.01; done; exit 9'")
