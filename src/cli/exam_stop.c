@@ -284,9 +284,9 @@ static void tell_signal(const struct stop *s, json_t *facts)
 		facts_add(facts, FACT_WARN, "SIGTERM",
 			s->ends_apart ? "run it with --intercept off --ipc off, and report this "
 					"as a fault of nclust"
-				      : "find the signal that ends it, for --stop-signal",
-			"does not end it within " TRIAL_STOP_TIMEOUT ", only SIGKILL does%s",
-			s->ends_apart ? ", unless nclust puts nothing into the program" : "");
+				      : "set --stop-signal to the signal that ends it",
+			"it still ran " TRIAL_STOP_TIMEOUT " after it, and was killed (SIGKILL)%s",
+			s->ends_apart ? "; where nclust puts nothing into it, it ends" : "");
 }
 
 void exam_stop(struct exam *e)

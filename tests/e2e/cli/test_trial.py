@@ -139,7 +139,7 @@ def check(got, wanted, command="", run=None):
     ("", "sh -c 'mkfifo f 2>/dev/null || { echo >f; exec sleep 1000; }; read -r _ <f'",
      {"=first copy": "^bad", "ok": False}, None, 1),
     pytest.param("", "sh -c 'trap \"\" TERM; sleep 1000; sleep 1000'",
-                 {"stop.ended": False, "=SIGTERM": "^warn does not end it.*SIGKILL"}, None, 0,
+                 {"stop.ended": False, "=SIGTERM": "^warn it still ran .* after it, and was killed .SIGKILL"}, None, 0,
                  marks=pytest.mark.nightly)))  # 12 s of its time
 def test_a_trial_of(options, command, wanted, run, status):
     check(Doctor(options, "--", command, clock=True).told(status), wanted, command, run)
@@ -403,7 +403,7 @@ REAL = (
     ("", "python3 loads.py PORT", {"stop.exit": "killed by SIGTERM"}, None, 0, ""),
     # it heeds SIGTERM only where nothing filters its system calls
     ("", "python3 deaf.py PORT", {
-        "stop.ended": False, "=SIGTERM": "^warn .*unless nclust puts nothing into the program"},
+        "stop.ended": False, "=SIGTERM": "^warn .*; where nclust puts nothing into it, it ends"},
      None, 0, nightly),
     ("", "./redis-server PORT --loopback", {  # known by its name
         "=state": "^warn redis-server keeps its state in itself; copies are separate stores",
