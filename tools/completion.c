@@ -74,7 +74,10 @@ static void put_bash_verb(struct buffer *out, const struct verb *verb)
 	const struct verb_option_row *row;
 	const char *space = "";
 
-	(void)buffer_printf(out, "\t%s)\n\t\toptions='", verb->name);
+	(void)buffer_printf(out, "\t%s)\n", verb->name);
+	if (verb->words == WORDS_VERB)
+		(void)buffer_string(out, "\t\twords=\"$verbs ${options//--/}\"\n");
+	(void)buffer_string(out, "\t\toptions='");
 	for (size_t n = 0; (row = verb_option_row(n)) != NULL; n++) {
 		if ((verb->options & row->option) == 0)
 			continue;
@@ -86,8 +89,6 @@ static void put_bash_verb(struct buffer *out, const struct verb *verb)
 		(void)buffer_string(out, "\t\twords=$(_nclust_instances)\n");
 	if (verb->words == WORDS_SIGNAL)
 		(void)buffer_string(out, "\t\twords+=' " SIGNALS "'\n");
-	else if (verb->words == WORDS_VERB)
-		(void)buffer_string(out, "\t\twords=$verbs\n");
 	else if (verb->words == WORDS_COMMAND)
 		(void)buffer_string(
 			out, "\t\t[[ $word == */* ]] || words=$(compgen -c -- \"$word\")\n");
@@ -247,7 +248,7 @@ static const char *zsh_words(const struct verb *verb)
 	case WORDS_SIGNAL:
 		return "_nclust_instances_and_signals";
 	case WORDS_VERB:
-		return "_nclust_verbs";
+		return "_nclust_verbs_and_keys";
 	case WORDS_NONE:
 	case WORDS_COMMAND:
 	case WORDS_TRIAL:
@@ -300,6 +301,26 @@ static void put_zsh_verb_list(struct buffer *out)
 		"}\n\n");
 }
 
+static void put_zsh_key_list(struct buffer *out)
+{
+	const char *key;
+
+	(void)buffer_string(out, "_nclust_verbs_and_keys() {\n\tlocal -a keys=(\n");
+	for (size_t i = 0; i < option_count; i++)
+		for (size_t n = 0; (key = option_key(&option_rows[i], n)) != NULL; n++) {
+			if (option_rows[i].section == NULL)
+				continue; /* of the command line alone */
+			(void)buffer_printf(out, "\t\t'%s:", key);
+			put_zsh_text(out, option_rows[i].help);
+			(void)buffer_string(out, "'\n");
+		}
+	(void)buffer_string(out,
+		"\t)\n"
+		"\t_nclust_verbs\n"
+		"\t_describe key keys\n"
+		"}\n\n");
+}
+
 int describe_zsh(struct buffer *out)
 {
 	(void)buffer_string(out,
@@ -307,6 +328,7 @@ int describe_zsh(struct buffer *out)
 		"# zsh completion for nclust; generated from its option "
 		"table\n");
 	put_zsh_verb_list(out);
+	put_zsh_key_list(out);
 	(void)buffer_string(out,
 		"_nclust_runs() {\n"
 		"\tlocal pid=\n"

@@ -306,8 +306,8 @@ _nclust()
 		[[ $word == */* ]] || words=$(compgen -c -- "$word")
 		;;
 	help)
+		words="$verbs ${options//--/}"
 		options='--help'
-		words=$verbs
 		;;
 	version)
 		options='--json --help'

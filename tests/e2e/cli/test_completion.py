@@ -50,8 +50,9 @@ def test_verbs_their_options_instances_signals_and_commands(shell):
     value = "nclust --balance sh" if shell is bash else "nclust --balance=sh"
     for line, offered in (("nclust stat", ["status"]), ("nclust stop ", ["it"]),
                           ("nclust signal US", ["USR1", "USR2"]),
-                          ("nclust help ver", ["version"]), (value, ["share"])):
-        assert shell(line) == offered, line
+                          ("nclust help ver", ["version"]),
+                          ("nclust help stop-t", ["stop-timeout"]), (value, ["share"])):
+        assert sorted({*shell(line)}) == offered, line  # readline leaves out what is there twice
     options = shell("nclust events --")
     assert {"--follow", "--lines"} <= set(options) and "--listen" not in options
     assert "--max-unavailable" in " ".join(shell("nclust --max-un"))
