@@ -129,6 +129,28 @@ static int begin_rollout(
 	return request_expect(c, service, err);
 }
 
+/* Refuse more canaries than the cluster, or the largest one, can have workers. */
+static int check_canaries(const struct client *c, const struct target *t, struct error *err)
+{
+	const struct supervisor *sup = c->sup;
+	unsigned most = 1;
+
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+		unsigned has = service_counts(s).workers;
+		unsigned may = cluster_range(cluster_next_settings(s->core), sup->launch.cpus).most;
+
+		has = has > may ? has : may;
+		if ((t->service == NULL || s == t->service) && has > most)
+			most = has;
+	}
+	if (c->request.canary <= (int)most)
+		return 0;
+	return error_set(err, 0, "--canary %d: '%s' has no more than %u worker%s",
+		c->request.canary, t->service != NULL ? t->service->name : sup->settings->name,
+		most, most == 1 ? "" : "s");
+}
+
 static int restart_with(struct client *c, const struct target *t, struct error *err)
 {
 	struct service *s = only_service(c, t, err);
@@ -152,6 +174,8 @@ static int do_restart(struct client *c, const struct target *t, struct error *er
 	const struct supervisor *sup = c->sup;
 	const struct event roll = roll_of(&c->request, t->slot, NULL);
 
+	if (check_canaries(c, t, err) == -1)
+		return CONTROL_PARAMS;
 	if (c->request.command != NULL)
 		return restart_with(c, t, err);
 	if (t->slot != SLOT_ALL && c->request.canary > 0)

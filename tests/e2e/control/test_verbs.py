@@ -417,6 +417,15 @@ def test_a_restart_that_one_cluster_refuses_is_none_of_others(other, words, says
     assert not it.happened("rollout-started")
 
 
+def test_more_canaries_than_there_are_workers_are_refused():
+    it = cluster(ini=section("a", f"{HEAR} --notify") + section("b", f"{HEAR} --notify", workers=1))
+    nclust("restart a --canary 3").fails(64, "--canary 3: 'a' has no more than 2 workers")
+    it.verb("restart --canary 3").fails(64, "--canary 3: 'it' has no more than 2 workers")
+    nclust(f"restart b --canary 2 -- {HEAR} --notify").fails(64, "'b' has no more than 1 worker")
+    assert not it.happened("rollout-started")
+    it.verb("restart --canary 2 --bake 0").ok()  # of b it is the only one
+
+
 def test_on_a_terminal_a_change_shows_its_progress_elsewhere_only_the_outcome():
     breakable(2)
     screen = Terminal(inside(PROGRAM), "restart", "it", columns=200)
