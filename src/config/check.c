@@ -11,8 +11,10 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sysexits.h>
@@ -598,6 +600,26 @@ static void note_env_file(const struct check *k, const char *path)
 			err.text);
 }
 
+/* Will a start find the program?  Not asked where a slot or a file decides that. */
+static void note_program(const struct check *k)
+{
+	const char *name = k->c->command.list[0];
+	const char *path = k->c->clear_env ? NULL : getenv("PATH");
+	bool is_path = strchr(name, '/') != NULL;
+	char found[PATH_MAX] uninitialized;
+	int failure;
+
+	if (strchr(name, '{') != NULL || (!is_path && k->c->env_file.count > 0))
+		return;
+	for (size_t i = 0; i < k->c->env.count; i++)
+		if (strncmp(k->c->env.list[i], "PATH=", 5) == 0)
+			path = k->c->env.list[i] + 5;
+	failure = cluster_find_program(k->c, path, name, found);
+	check_rule(k, failure != 0, "command",
+		"cannot execute '%.300s' (yet): %s; no start without it", name,
+		failure == ENOENT && !is_path ? "it is not in PATH" : strerror(failure));
+}
+
 void config_note_files(struct settings *s, struct faults *faults)
 {
 	struct check k = check_begin(s, faults);
@@ -605,9 +627,11 @@ void config_note_files(struct settings *s, struct faults *faults)
 
 	if (config_read_token(s, &err) == -1)
 		faults_add(faults, EX_CONFIG, "%s; no start without it", err.text);
-	while (check_next(&k))
+	while (check_next(&k)) {
+		note_program(&k);
 		for (size_t i = 0; i < k.c->env_file.count; i++)
 			note_env_file(&k, k.c->env_file.list[i]);
+	}
 }
 
 bool config_has_broker(const struct settings *s)

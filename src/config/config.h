@@ -59,7 +59,8 @@ int config_check_command(const struct cluster_settings *c, struct error *err);
  * "{slot}"?  Mistakes are added to `faults`; `cpus`: for `workers`. */
 void config_check_here(const struct settings *s, unsigned cpus, struct faults *faults);
 
-/* Can each `env-file` and the token be read?  A start finds out by reading them. */
+/* Can each program be executed, and each `env-file` and the token be read?  A start finds out by
+ * doing so. */
 void config_note_files(struct settings *s, struct faults *faults);
 
 /* Has a cluster a `relay` to a broker?  And if no broker can be used: add `why` to `faults`, for

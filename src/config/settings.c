@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/trusted.h"
 #include "config/origin.h"
+#include "config/value.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -14,7 +15,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 void faults_fini(struct faults *f)
 {
@@ -457,6 +460,30 @@ unsigned cluster_workers(const struct cluster_settings *c, unsigned cpus)
 	if (c->accept && is_auto(&c->workers.least))
 		return ACCEPT_AUTO;
 	return least == 0 && c->listen_count == 0 ? 1 : least;
+}
+
+int cluster_find_program(
+	const struct cluster_settings *c, const char *path, const char *name, char found[PATH_MAX])
+{
+	struct strings paths;
+	int failure = value_candidates(&paths, path, name) == -1 ? ENOMEM : ENOENT;
+
+	for (size_t i = 0; i < paths.count && failure != 0; i++) {
+		const char *at = paths.list[i];
+		bool inside = *at != '/' && c->directory != NULL;
+		struct stat st;
+
+		snprintf(found, PATH_MAX, "%s%s%s%s",
+			c->chroot != NULL && (*at == '/' || inside) ? c->chroot : "",
+			inside ? c->directory : "", inside ? "/" : "", at);
+		if (stat(found, &st) == -1)
+			continue;
+		failure = S_ISDIR(st.st_mode)                     ? EISDIR
+			: c->uid >= 0 || access(found, X_OK) == 0 ? 0
+								  : EACCES;
+	}
+	strings_clear(&paths);
+	return failure;
 }
 
 bool cluster_has_own(const struct cluster_settings *c, bool all)

@@ -5,6 +5,7 @@
 #include "base/nsec.h"
 #include "config/address.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -416,6 +417,10 @@ struct workers_range {
 	unsigned most;
 };
 struct workers_range cluster_range(const struct cluster_settings *c, unsigned cpus);
+/* Find a program by a value of PATH, or NULL, below the worker's root and in its directory.  0, or
+ * an errno(3).  The rights of another user are not checked. */
+int cluster_find_program(
+	const struct cluster_settings *c, const char *path, const char *name, char found[PATH_MAX]);
 /* Has each slot a listener of its own; or have `all` listeners one for each slot? */
 bool cluster_has_own(const struct cluster_settings *c, bool all);
 /* `threads` likewise, given the CPUs and how many workers share them; 0: off. */

@@ -83,6 +83,8 @@ int value_split(struct strings *out, const char *text, struct error *err);
 int value_quote(struct buffer *out, const char *word);
 /* All words, separated by blanks; heap, or NULL. */
 char *value_join(const struct strings *words);
+/* The paths at which a program of that name may be, by a value of PATH, or NULL.  -1: no memory. */
+int value_candidates(struct strings *to, const char *path, const char *name);
 /* Quote a text for a shell. */
 int value_quote_shell(struct buffer *out, const char *word);
 

@@ -5,6 +5,8 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -245,3 +247,28 @@ static int parse_header(const struct field *f, const char *text, struct error *e
 }
 
 const struct option_type type_header = {parse_header, hold_list};
+
+/* ---- where the program may be ---- */
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+int value_candidates(struct strings *to, const char *path, const char *name)
+{
+	scoped_str dirs = strdup(path != NULL ? path : DEFAULT_PATH);
+	char *rest = strchr(name, '/') == NULL ? dirs : NULL;
+	char full[PATH_MAX] uninitialized;
+	bool good = dirs != NULL;
+
+	*to = (struct strings){0};
+	while (good && rest != NULL) {
+		const char *dir = strsep(&rest, ":");
+
+		/* a relative entry would depend on the worker's directory */
+		if (*dir == '/' && snprintf(full, sizeof(full), "%s/%s", dir, name) < PATH_MAX)
+			good = strings_add(to, full) == 0;
+	}
+	if (good && (to->count > 0 || strings_add(to, name) == 0))
+		return 0;
+	strings_clear(to);
+	return -1;
+}

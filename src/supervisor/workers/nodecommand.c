@@ -257,17 +257,11 @@ static size_t read_first(const char *path, char *to, size_t size)
 enum node_runtime nodecommand_look(const struct recipe *r)
 {
 	char *const *argv = r->settings->command.list;
-	char path[PATH_MAX] = "";
+	char path[PATH_MAX];
 	char first[FIRST_LINE_MAX];
 	scoped_str real = NULL;
 
-	for (char **c = r->candidates.list; *c != NULL; c++) {
-		recipe_path(r, *c, path);
-		if (access(path, X_OK) == 0)
-			break;
-		path[0] = '\0';
-	}
-	if (path[0] == '\0')
+	if (cluster_find_program(r->settings, recipe_env(r, "PATH="), argv[0], path) != 0)
 		return NODE_NONE;
 	real = realpath(path, NULL);
 	if (read_first(path, first, sizeof(first)) < 2 || strncmp(first, "#!", 2) != 0)

@@ -23,8 +23,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 /* How long nclust, which does nothing else meanwhile, waits for execve(2). */
 #define SPAWN_PATIENCE (1 * SECOND)
 
@@ -213,42 +211,9 @@ static int copy_environment(struct recipe *r, const struct recipe *from, struct 
 int recipe_candidates(
 	struct strings *to, const struct recipe *r, const char *name, struct error *err)
 {
-	const char *path = recipe_env(r, "PATH=");
-	scoped_str dirs = strdup(path != NULL ? path : DEFAULT_PATH);
-	char *rest = strchr(name, '/') == NULL ? dirs : NULL;
-
-	*to = (struct strings){0};
-	while (rest != NULL) {
-		const char *dir = strsep(&rest, ":");
-		scoped_str full = NULL;
-
-		/* a relative entry would depend on the worker's directory */
-		if (*dir != '/')
-			continue;
-		if (asprintf(&full, "%s/%s", dir, name) == -1) {
-			full = NULL;
-			goto memory;
-		}
-		if (strings_add(to, full) == -1)
-			goto memory;
-	}
-	if (dirs != NULL && (to->count > 0 || strings_add(to, name) == 0))
+	if (value_candidates(to, recipe_env(r, "PATH="), name) == 0)
 		return 0;
-memory:
-	strings_clear(to);
 	return error_set(err, ENOMEM, "PATH");
-}
-
-void recipe_path(const struct recipe *r, const char *candidate, char to[PATH_MAX])
-{
-	const struct cluster_settings *s = r->settings;
-	const char *root = s->chroot != NULL ? s->chroot : "";
-	const char *at = "";
-
-	if (*candidate != '/' && s->directory != NULL)
-		at = s->directory;
-	snprintf(to, PATH_MAX, "%s%s%s%s", *candidate == '/' || *at != '\0' ? root : "", at,
-		*at != '\0' ? "/" : "", candidate);
 }
 
 /* ---- limits, ids ---- */
@@ -375,25 +340,16 @@ void recipe_plan(const struct supervisor *sup, struct spawn_plan *plan, const st
 static int check_program(const struct recipe *r, struct error *err)
 {
 	const struct cluster_settings *s = r->settings;
-	struct spawn_failure failure = {.step = SPAWN_EXEC, .error = ENOENT};
+	struct spawn_failure failure = {.step = SPAWN_EXEC};
+	char found[PATH_MAX] uninitialized;
 
 	if (!s->accept || s->chroot != NULL)
 		return 0;
-	for (char **path = r->candidates.list; *path != NULL; path++) {
-		char whole[PATH_MAX] uninitialized;
-		struct stat st;
-
-		if (**path != '/' && s->directory != NULL && !s->directory_of_nclust)
-			return 0; /* execve(2) searches in the worker's directory */
-		recipe_path(r, *path, whole);
-		if (stat(whole, &st) == -1)
-			continue;
-		failure.error = EISDIR;
-		if (!S_ISDIR(st.st_mode) && (s->uid >= 0 || access(whole, X_OK) == 0))
-			return 0;
-		if (!S_ISDIR(st.st_mode))
-			failure.error = EACCES;
-	}
+	if (*r->candidates.list[0] != '/' && s->directory != NULL && !s->directory_of_nclust)
+		return 0; /* execve(2) searches in the worker's directory */
+	failure.error = cluster_find_program(s, recipe_env(r, "PATH="), s->command.list[0], found);
+	if (failure.error == 0)
+		return 0;
 	spawn_explain(&failure, s->command.list[0], err);
 	return -1;
 }

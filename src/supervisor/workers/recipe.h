@@ -135,9 +135,6 @@ const char *recipe_env(const struct recipe *r, const char *key);
 int recipe_candidates(
 	struct strings *to, const struct recipe *r, const char *name, struct error *err);
 
-/* The path by which nclust finds a candidate: below the worker's root, in its directory. */
-void recipe_path(const struct recipe *r, const char *candidate, char to[PATH_MAX]);
-
 /* Check before a start or reload that a recipe can be made of these settings, and that nclust has
  * the rights that they need.  `patient`: wait for file servers, because the loop does not run. */
 int recipe_check(const struct supervisor *sup, const struct cluster_settings *settings,

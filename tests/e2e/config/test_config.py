@@ -205,11 +205,20 @@ def test_a_limit_that_cannot_be_set_is_named():
     ("command = true\n[nclust]\nhttp = 127.0.0.1:0\nhttp-token = absent", "--check", [
         "http-token '", "/absent': cannot open: No such file or directory; no start without it"],
      []),
+    ("command = ./absent -x", "--check", [
+        "it.ini:2: cluster:it.command: cannot execute './absent' (yet): No such file or directory; no start without it",
+        "no mistakes found"], []),
+    ("command = ./it.ini", "--check", ["'./it.ini' (yet): Permission denied"], []),
+    ("command = true\nenv = PATH=/nowhere", "--check", ["'true' (yet): it is not in PATH"], []),
+    ("command = ./is\ndirectory = /", "--check", ["'./is' (yet): No such"], []),
+    ("command = ./is", "--check", ["no mistakes found"], ["yet"]),
+    ("command = ./{slot}", "--check", ["no mistakes found"], ["yet"]),
     ("command = true\nhang-signal = SIGQUIT\nrequest-timeout = 5s", "", ["hang-signal = QUIT"], []),
     ("command = true\nenv-file = none\non-ready = none\n[defaults]\nenv-file = absent\n"
      "on-ready = touch ran", "", ["command = true"], ["absent", "ran", "none"])))
 def test_what_the_check_and_config_say_of_a_file(text, args, says, lacks):
     write("it.ini", f"[cluster]\n{text}\n")
+    write("is", "#!/bin/sh\n", 0o755)
     said = nclust("config -c it.ini", args)
     said = said.ok() + said.err
     assert all(t in said for t in says) and not any(t in said for t in lacks)
