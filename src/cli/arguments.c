@@ -92,6 +92,12 @@ static bool is_count(const char *word)
 
 static int unknown_option(const struct verb *verb, const char *word, struct error *err)
 {
+	static const struct {
+		enum verb_option option; /* of verbs that have it */
+		const char *name;
+		const char *ours;
+	} others[] = {{OPTION_LINES, "tail", "-n N"}, {OPTION_NOW, "force", "--now"},
+		{OPTION_RUNTIME, "name", "the name alone, without an option"}};
 	const char *names[COUNT_OF(rows)];
 	char bare[64];
 	const char *near;
@@ -101,17 +107,17 @@ static int unknown_option(const struct verb *verb, const char *word, struct erro
 		if ((verb->options & rows[i].option) != 0)
 			names[count++] = rows[i].name;
 	error_fail(err, EX_USAGE, "'%s' takes no option '%s'", verb->name, word);
-	if ((verb->options & OPTION_LINES) != 0 &&
-		(is_count(word) || strncmp(word, "--tail", 6) == 0))
-		return error_hint(err, "use -n %s", word[1] == '-' ? "N" : word + 1);
-	if (strncmp(word, "--", 2) == 0) {
-		text_copy(bare, sizeof(bare), word + 2);
-		bare[strcspn(bare, "=")] = '\0';
-		near = text_nearest(bare, names, count);
-		if (near != NULL)
-			error_hint(err, "did you mean '--%s'?", near);
-	}
-	return -1;
+	if ((verb->options & OPTION_LINES) != 0 && is_count(word))
+		return error_hint(err, "use -n %s", word + 1);
+	if (strncmp(word, "--", 2) != 0)
+		return -1;
+	text_copy(bare, sizeof(bare), word + 2);
+	bare[strcspn(bare, "=")] = '\0';
+	for (size_t i = 0; verb->words != WORDS_TRIAL && i < COUNT_OF(others); i++)
+		if ((verb->options & others[i].option) != 0 && strcmp(bare, others[i].name) == 0)
+			return error_hint(err, "use %s", others[i].ours);
+	near = text_nearest(bare, names, count);
+	return near != NULL ? error_hint(err, "did you mean '--%s'?", near) : -1;
 }
 
 static int take_number(const struct verb_option_row *row, const char *value, unsigned most, int *to,

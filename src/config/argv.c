@@ -9,7 +9,9 @@
 #include "config/value.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -103,10 +105,11 @@ static const struct other_name other_verbs[] = {{"ls", "status"}, {"ps", "status
 	{"list", "status"}, {"info", "status"}, {"show", "status"}, {"log", "logs"},
 	{"tail", "logs"}, {"kill", "stop"}, {"delete", "stop"}, {"rm", "stop"}, {"down", "stop"},
 	{"shutdown", "stop"}, {"monit", "top"}, {"update", "reload"}, {"add", "reload"},
-	{"remove", "stop"}, {"describe", "status"}, {"avail", "status"}, {"jlist", "status --json"},
-	{"env", "config"}, {"flush", "logs"}, {"clear", "logs"}, {"fg", "logs -f"},
-	{"pid", "status"}, {"maintail", "events"}, {"reread", "config --check -c FILE"},
-	{"save", AT_BOOT}, {"startup", AT_BOOT}, {"resurrect", AT_BOOT}, {"enable", AT_BOOT},
+	{"remove", "stop"}, {"reset", "restart"}, {"ping", "status"}, {"attach", "logs -f"},
+	{"describe", "status"}, {"avail", "status"}, {"jlist", "status --json"}, {"env", "config"},
+	{"flush", "logs"}, {"clear", "logs"}, {"fg", "logs -f"}, {"pid", "status"},
+	{"maintail", "events"}, {"reread", "config --check -c FILE"}, {"save", AT_BOOT},
+	{"startup", AT_BOOT}, {"resurrect", AT_BOOT}, {"enable", AT_BOOT},
 	{"unstartup", "systemctl disable --now nclust@NAME, which stops it, too"},
 	{"ask", "-l " LISTEN_EACH ", an address of each worker's own"}};
 
@@ -287,6 +290,19 @@ static void put_start(struct buffer *line, const struct words *w)
 	put_words(line, w, 2, end);
 }
 
+/* A verb of other tools has one word; with more a program of that name may be meant. */
+static void put_program(struct buffer *line, const struct words *w)
+{
+	char found[PATH_MAX] uninitialized;
+
+	if (w->line.argc < 4 ||
+		cluster_find_program(w->s->clusters[0], getenv("PATH"), w->line.argv[1], found) !=
+			0)
+		return;
+	buffer_printf(line, "; or to run %s: nclust -n auto --", found);
+	put_words(line, w, 1, w->line.argc);
+}
+
 /* A word that is neither option nor verb: show the line that was probably
  * meant. */
 static void lost_word(struct words *w, int index)
@@ -323,6 +339,7 @@ static void lost_word(struct words *w, int index)
 		buffer_printf(&line, "unknown verb '%.100s'; use: %s%s", word,
 			is_ours ? "nclust " : "", own);
 		put_words(&line, w, 2, is_ours ? w->line.argc : 0);
+		put_program(&line, w);
 	} else if (is_first && is_start(word) && shows_command(w)) {
 		put_start(&line, w);
 	} else if (is_first && is_start(word)) {
