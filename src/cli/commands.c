@@ -22,7 +22,8 @@ const struct verb verbs[] = {
 			  "that the slot had to be filled again after an unexpected end. LAST "
 			  "EXIT is the last such end; it also shows workers that were replaced "
 			  "because they failed a check or stood still, which RESTARTS does not "
-			  "count. Those that grew too large are in events alone. MEM and "
+			  "count. Those that grew too large are in events alone. Below a worker "
+			  "stands what it waits for, or says of itself. MEM and "
 			  "CPU% are of all processes of a worker. No line is wider than the "
 			  "terminal, or than COLUMNS, or 80. Where a cluster has more than 16 "
 			  "workers, or all of them do not fit on the screen, neighbours that are "
@@ -91,8 +92,9 @@ const struct verb verbs[] = {
 			"with --all the others, too, in the form of a file that -c reads. To go "
 			"on with a file in place of a command line: nclust config >shop.ini, then "
 			"nclust stop, then nclust -d -c shop.ini. With -c it reads a file and "
-			"asks no instance; with --check as well it only looks for mistakes. A "
-			"file with mistakes gives exit status 78.",
+			"asks no instance; with --check as well it only looks for mistakes, and "
+			"warns of programs and files that a start would not find now. A file "
+			"with mistakes gives exit status 78.",
 		.options = OPTIONS_ASK | OPTION_CHECK | OPTION_FILE | OPTION_DEFAULTS,
 		.words = WORDS_TARGET,
 		.method = METHOD_CONFIG,
@@ -116,8 +118,9 @@ const struct verb verbs[] = {
 		.manual = "Replaces all workers by new ones: it starts each new worker first, and "
 			  "stops the old one only when the new one is ready. It ends at the first "
 			  "failure, and the old workers keep serving. The first new worker, or "
-			  "the first N with --canary, is watched beside the old ones for the "
-			  "--bake time; if it fails, the old ones stay. --bake 0 leaves that out. "
+			  "the first N with --canary (no more than there are workers), is watched "
+			  "beside the old ones for the --bake time; if it fails, the old ones "
+			  "stay. --bake 0 leaves that out. "
 			  "A release that listens on fewer ports than the one before it needs "
 			  "--drop-ports. With a COMMAND, the workers of the cluster run that from "
 			  "now on, where the old ones ran; if it fails, the old command stays. A "
@@ -126,10 +129,8 @@ const struct verb verbs[] = {
 			  "in place and restart again. Settings and environment are those that "
 			  "nclust has read and was started with: reload reads a changed file, and "
 			  "each restart reads an env-file. A variable in front of the verb "
-			  "changes nothing: write it into env or an env-file. nclust does not "
-			  "warn of it, because any two shells differ in some variables. Called by "
-			  "one of the workers, for "
-			  "example in a deploy hook, it does not wait for the end.",
+			  "changes nothing: write it into env or an env-file. Called by one of the "
+			  "workers, for example in a deploy hook, it does not wait for the end.",
 		.options = OPTIONS_CHANGE | OPTION_CANARY | OPTION_BAKE | OPTION_DROP_PORTS,
 		.words = WORDS_RESTART,
 		.method = METHOD_RESTART,
@@ -141,7 +142,8 @@ const struct verb verbs[] = {
 		.manual = "Reads the file again and applies what has changed; it replaces only "
 			  "the workers whose settings require that. The whole file is checked "
 			  "first. If it has mistakes they are reported with their lines, nothing "
-			  "is changed, and the exit status is 78. It also fails if the file, or "
+			  "is changed, and the exit status is 78. If workers then fail, it says "
+			  "what is in force, and exits 1. It also fails if the file, or "
 			  "the users that it names, cannot be looked up within 5 s. A cluster "
 			  "that was stopped stays stopped until start, restart or scale.",
 		.options = OPTIONS_CHANGE | OPTION_DROP_PORTS,
