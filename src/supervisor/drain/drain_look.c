@@ -23,7 +23,7 @@
 /* For so long nclust tries to hand requests of unix sockets on: of short answers the kernel does not
  * show that they are whole. */
 #define UNPROVEN_PATIENCE (1 * SECOND)
-/* A client that has asked so lately asks again. */
+/* A client that has asked so lately asks again; it takes longer where others want its CPU. */
 #define ASKS_AGAIN_MS 500
 /* After the stop signal a worker pauses for less than this within an answer. */
 #define FINISHED_MS 3000
@@ -194,7 +194,8 @@ static void judge_connections(
 		d->saw_websocket |= fresh[i].frames;
 		d->saw_http |= fresh[i].http;
 		d->child->service->traffic.http |= d->saw_http;
-		fresh[i].asks_soon = fresh[i].quiet && !late && c->received_ago < ASKS_AGAIN_MS &&
+		fresh[i].asks_soon = fresh[i].quiet && !late &&
+			c->received_ago / d->crowd < ASKS_AGAIN_MS &&
 			!quiet_is_between(c, &fresh[i]) && is_for_courier(d, c, &fresh[i]);
 		if (fresh[i].asks_soon)
 			fresh[i].quiet = false;
