@@ -112,7 +112,7 @@ uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 	c->slots[a->slot].last = (struct ending){.kind = ENDING_NONE};
 	if (c->slots[a->slot].restarts < a->restarts)
 		c->slots[a->slot].restarts = a->restarts;
-	c->slots[a->slot].due = c->now;
+	slot_set_due(c, a->slot, c->now);
 	return w->id;
 }
 
@@ -161,5 +161,6 @@ const char *cluster_restore(struct cluster *c)
 		if (!is_known(c, &c->slots[i].main) || !is_known(c, &c->slots[i].other))
 			return "a worker is of no known generation";
 	line_restore(c);
+	slots_arrange(c, c->leaves);
 	return NULL;
 }

@@ -40,11 +40,14 @@ void cluster_free(struct cluster *c)
 		cluster_settings_unref(c->waiting.settings);
 	generations_fini(&c->generations);
 	free(c->slots);
+	free(c->first);
 	free(c);
 }
 
 int cluster_reserve(struct cluster *c, unsigned count)
 {
+	uint32_t leaves = 1;
+	uint32_t *first;
 	struct slot *slots;
 
 	if (count <= c->cap)
@@ -52,12 +55,19 @@ int cluster_reserve(struct cluster *c, unsigned count)
 	/* one for each worker, the one in force, a rollout's, and that of the next rollout */
 	if (generations_reserve(&c->generations, 2 * count + 3) == -1)
 		return -1;
+	while (leaves < count)
+		leaves *= 2;
+	first = realloc(c->first, 2 * (size_t)leaves * sizeof(*first));
+	if (first == NULL)
+		return -1;
+	c->first = first;
 	slots = realloc(c->slots, count * sizeof(*slots));
 	if (slots == NULL)
 		return -1;
 	c->slots = slots;
 	for (; c->cap < count; c->cap++)
 		slots[c->cap] = (struct slot){.due = NSEC_NEVER};
+	slots_arrange(c, leaves);
 	return 0;
 }
 
@@ -227,7 +237,7 @@ static void on_worker(struct cluster *c, const struct event *e)
 	default:
 		break;
 	}
-	c->slots[e->slot].due = c->now;
+	slot_set_due(c, e->slot, c->now);
 }
 
 static void apply_event(struct cluster *c, const struct event *e)
@@ -272,29 +282,15 @@ static void trim_slots(struct cluster *c)
 		if (s->main.state != WORKER_NONE || s->other.state != WORKER_NONE)
 			break;
 		c->count--;
-		*s = (struct slot){.life = c->life, .due = NSEC_NEVER};
+		line_leave(c, s);
+		*s = (struct slot){.life = c->life};
+		slot_set_due(c, c->count, NSEC_NEVER);
 	}
-}
-
-/* The slot that is to be settled first, of equals the lowest; SLOT_ALL: none is. */
-static uint32_t first_slot(const struct cluster *c)
-{
-	nsec_t due = NSEC_NEVER;
-	uint32_t first = SLOT_ALL;
-
-	for (uint32_t i = 0; i < c->count; i++)
-		if (c->slots[i].due < due) {
-			due = c->slots[i].due;
-			first = i;
-		}
-	return first;
 }
 
 static nsec_t first_due(const struct cluster *c)
 {
-	uint32_t first = first_slot(c);
-
-	return first != SLOT_ALL ? c->slots[first].due : NSEC_NEVER;
+	return c->slots[slot_first(c)].due;
 }
 
 /* Settle one slot that needs it; false if no slot does, or none can be now. */
@@ -309,7 +305,7 @@ static bool settle_one(struct cluster *c)
 		return true;
 	}
 	if (first_due(c) <= c->now) {
-		bool done = slot_settle(c, first_slot(c));
+		bool done = slot_settle(c, slot_first(c));
 
 		trim_slots(c);
 		return done;

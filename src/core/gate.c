@@ -41,7 +41,7 @@ static bool let_go(struct cluster *c, uint32_t i)
 	if (!rollout_may_miss(c, s, rollout_pace(c, c->generation)))
 		return false;
 	slot_stop(c, i, &s->main, s->main.unfit);
-	s->due = c->now;
+	slot_set_due(c, i, c->now);
 	return true;
 }
 
@@ -103,7 +103,7 @@ bool gate_advance(struct cluster *c)
 	if (line_holds(c, i, slot_generation(c, s))) /* slots without a worker come first */
 		return false;
 	if (!slot_spawn(c, i, &s->other, slot_generation(c, s))) {
-		s->due = c->now;
+		slot_set_due(c, i, c->now);
 		return false;
 	}
 	s->gate = gate_for(s->main.unfit);
@@ -144,7 +144,7 @@ static uint32_t first_in_line(const struct cluster *c)
 {
 	uint32_t first = SLOT_ALL;
 
-	for (uint32_t i = 0; i < c->count; i++)
+	for (uint32_t i = 0; c->in_line > 0 && i < c->count; i++)
 		if (c->slots[i].waits != 0 &&
 			(first == SLOT_ALL || c->slots[i].waits < c->slots[first].waits))
 			first = i;
@@ -163,6 +163,7 @@ void line_join(struct cluster *c, uint32_t i)
 	struct slot *s = &c->slots[i];
 
 	c->slot_waits = true;
+	c->in_line += s->waits == 0;
 	if (s->waits == 0)
 		s->waits = c->now > 0 ? c->now : 1; /* 0: the slot does not wait */
 }
@@ -173,7 +174,7 @@ bool line_call(struct cluster *c)
 
 	if (i == SLOT_ALL || is_full(c, slot_generation(c, &c->slots[i])))
 		return false;
-	c->slots[i].due = c->now;
+	slot_set_due(c, i, c->now);
 	return true;
 }
 
@@ -182,6 +183,7 @@ void line_restore(struct cluster *c)
 	for (uint32_t i = 0; i < c->count; i++) {
 		const struct slot *s = &c->slots[i];
 
+		c->in_line += s->waits != 0;
 		for (int k = 0; k < 2; k++) {
 			const struct worker *w = k == 0 ? &s->main : &s->other;
 
@@ -252,7 +254,7 @@ bool spare_release(struct cluster *c, unsigned generation)
 		if (w == NULL)
 			continue;
 		(void)slot_tell(c, i, w, ON_RELEASE, NULL);
-		c->slots[i].due = c->now;
+		slot_set_due(c, i, c->now);
 		return true;
 	}
 	return false;
@@ -296,7 +298,7 @@ bool spare_advance(struct cluster *c)
 		if (s->main.state != WORKER_READY || s->other.state != WORKER_NONE)
 			continue;
 		slot_stop(c, i, &s->main, WHY_STOP);
-		c->slots[i].due = c->now;
+		slot_set_due(c, i, c->now);
 		return true;
 	}
 	return false;

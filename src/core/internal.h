@@ -74,6 +74,12 @@ bool line_holds(const struct cluster *c, uint32_t i, unsigned generation);
 
 void line_join(struct cluster *c, uint32_t i); /* at the end, unless it is in the line */
 
+static inline void line_leave(struct cluster *c, struct slot *s)
+{
+	c->in_line -= s->waits != 0;
+	s->waits = 0;
+}
+
 /* Have the first slot settled if it need not wait any more; true if it was. */
 bool line_call(struct cluster *c);
 

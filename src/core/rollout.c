@@ -415,7 +415,7 @@ static bool begin_step(struct cluster *c, uint32_t i)
 	if ((s->main.state == WORKER_NONE || step == STEP_FEWER) && line_holds(c, i, c->rollout.to))
 		return false;
 	if (s->main.state == WORKER_NONE && c->spawns_left == 0) {
-		c->slots[i].due = c->now;
+		slot_set_due(c, i, c->now);
 		return false;
 	}
 	s->turn = c->rollout.id;

@@ -312,6 +312,35 @@ static bool fill_place(struct cluster *c, uint32_t i)
 	return slot_spawn(c, i, &s->main, slot_generation(c, s));
 }
 
+/* ---- which is due first ---- */
+
+/* Of two slots; of equals the lower one. */
+static uint32_t earlier(const struct cluster *c, uint32_t a, uint32_t b)
+{
+	return b < c->cap && c->slots[b].due < c->slots[a].due ? b : a;
+}
+
+void slots_arrange(struct cluster *c, uint32_t leaves)
+{
+	c->leaves = leaves;
+	for (uint32_t i = 0; i < leaves; i++)
+		c->first[leaves + i] = i;
+	for (uint32_t n = leaves; --n > 0;)
+		c->first[n] = earlier(c, c->first[2 * n], c->first[2 * n + 1]);
+}
+
+uint32_t slot_first(const struct cluster *c)
+{
+	return c->first[1];
+}
+
+void slot_set_due(struct cluster *c, uint32_t i, nsec_t due)
+{
+	c->slots[i].due = due;
+	for (uint32_t n = (c->leaves + i) / 2; n > 0; n /= 2)
+		c->first[n] = earlier(c, c->first[2 * n], c->first[2 * n + 1]);
+}
+
 /* Set the time of the next look at the slot. */
 static void set_due(struct cluster *c, uint32_t i, bool done)
 {
@@ -327,7 +356,7 @@ static void set_due(struct cluster *c, uint32_t i, bool done)
 	if (cluster_wants(c, i) && s->main.state == WORKER_NONE && s->ended == SLOT_GOES_ON &&
 		s->waits == 0)
 		due = nsec_min(due, s->retry);
-	c->slots[i].due = done ? due : c->now;
+	slot_set_due(c, i, done ? due : c->now);
 }
 
 static void forget_older_life(struct cluster *c, struct slot *s)
@@ -370,7 +399,7 @@ bool slot_settle(struct cluster *c, uint32_t i)
 		slot_stop(c, i, &s->main, WHY_ROLL);
 	}
 	if (done && !c->slot_waits)
-		s->waits = 0;
+		line_leave(c, s);
 	set_due(c, i, done);
 	return done;
 }

@@ -92,8 +92,8 @@ struct slot {
 	struct backoff mends; /* of replacing workers that are unfit (health.c) */
 	nsec_t retry;         /* the slot is not filled before */
 	nsec_t mend_at;       /* the slot's gate is not opened before */
-	nsec_t due;           /* when the slot is to be settled, or earlier; NEVER */
-	nsec_t waits;         /* since when it waits for others to start (internal.h); or 0 */
+	nsec_t due;   /* when the slot is to be settled, or earlier; NEVER (slot_set_due()) */
+	nsec_t waits; /* since when it waits for others to start (internal.h); or 0 */
 	nsec_t last_age;
 	nsec_t lived; /* the same, if it died by itself before it was ready; or 0 */
 	struct ending last;
@@ -115,6 +115,12 @@ struct cluster;
 
 /* Returns false if it must be called again, with the next event. */
 bool slot_settle(struct cluster *c, uint32_t i);
+
+/* Of all slots the one that is due first, of equals the lowest; and the times for that. */
+uint32_t slot_first(const struct cluster *c);
+void slot_set_due(struct cluster *c, uint32_t i, nsec_t due);
+/* All slots anew, with so many leaves (whole.h). */
+void slots_arrange(struct cluster *c, uint32_t leaves);
 
 /* The slot's worker of that id, or NULL. */
 struct worker *slot_find(struct cluster *c, uint32_t i, uint64_t id);

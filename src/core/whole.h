@@ -16,12 +16,17 @@
 struct cluster {
 	struct slot *slots;
 	uint32_t cap;
-	uint32_t count;  /* slots in use: with a place, or leaving */
-	uint32_t wanted; /* workers that are to serve */
-	uint32_t places; /* slots for wanted workers and for spares */
-	uint32_t sweep;  /* slots from here on are still to be settled */
-	uint32_t shrink; /* slots from here downwards, above `places`, too */
-	bool more;       /* the last call stopped before all was done */
+	/* A heap of `leaves` and as many nodes less one: leaf N is slot N, and each node the slot of the
+	 * two below it that is due first.  first[1] is due before all others. */
+	uint32_t *first;
+	uint32_t leaves;
+	uint32_t in_line; /* slots that stand in line (`waits`) */
+	uint32_t count;   /* slots in use: with a place, or leaving */
+	uint32_t wanted;  /* workers that are to serve */
+	uint32_t places;  /* slots for wanted workers and for spares */
+	uint32_t sweep;   /* slots from here on are still to be settled */
+	uint32_t shrink;  /* slots from here downwards, above `places`, too */
+	bool more;        /* the last call stopped before all was done */
 
 	bool alone; /* as EVENT_ALONE said last */
 

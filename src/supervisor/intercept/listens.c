@@ -390,16 +390,19 @@ static void look_if_ready(struct child *child)
 
 static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
 {
+	const nsec_t until = clock_now() + TURN_SPAN;
 	struct child *child;
 
 	(void)revents;
 	for_each_child (child, children_of_all(timer->data)) {
-		nsec_t begun = clock_now();
+		const struct trapped *t = &child->trap;
 
+		if (t->waits_by == 0 && t->listening_by == 0 && t->twins_by == 0 && t->late_by == 0)
+			continue;
 		startwait_look(child);
 		look_if_ready(child);
 		closed_look(child);
-		if (clock_now() - begun > TURN_SPAN) { /* slow: the others in the next turn */
+		if (clock_now() > until) { /* slow: the others in the next turn */
 			timer_arm(loop, timer, 0);
 			return;
 		}

@@ -201,14 +201,16 @@ static void note_wait(struct child *child, char *text, bool copied)
 
 void startwait_look(struct child *child)
 {
-	enum slot_state state = child_view(child).state;
-	bool starts = state == SLOT_STARTING;
+	enum slot_state state;
 	bool copied = false;
 	char *text = NULL;
+	bool starts;
 
 	if (!intercept_is_due(child, child->trap.waits_by))
 		return;
 	child->trap.waits_by = 0;
+	state = child_view(child).state;
+	starts = state == SLOT_STARTING;
 	if (starts)
 		text = describe_lock(child, &copied);
 	if (starts || state == SLOT_READY) /* else it ends, and waits no more */

@@ -364,6 +364,7 @@ void paths_watch(struct supervisor *sup, const char *path, const struct socket_f
 
 	if (*path == '@')
 		return;
+	sup->sockets.has_paths = true;
 	if (watcher->fd == -1) {
 		int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 

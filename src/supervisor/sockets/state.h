@@ -148,6 +148,7 @@ struct sockets {
 	ev_timer renewed;     /* workers with a former socket must be replaced (group.h) */
 	ev_timer trim;        /* closes learned listeners that no worker uses (sockets.h) */
 	ev_io paths_changed;  /* its fd: inotify on files of unix sockets, or -1 (group.h) */
+	bool has_paths;       /* some were named to paths_watch() */
 	ev_timer paths_look;  /* when to look at them */
 	nsec_t paths_since;   /* when the present second of looks began; or 0 */
 	unsigned paths_looks; /* in that second */

@@ -201,6 +201,8 @@ void paths_look(struct service *service)
 	struct child *youngest = NULL;
 	struct child *child;
 
+	if (!service->sup->sockets.has_paths)
+		return;
 	for_each_child (child, children_of(service))
 		if (has_spare_name(child) &&
 			(youngest == NULL || child->serial > youngest->serial) &&

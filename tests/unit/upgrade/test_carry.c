@@ -65,6 +65,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, sockets.paths_look),
 	NOT(supervisor, sockets.paths_since),
 	NOT(supervisor, sockets.paths_looks),
+	NOT(supervisor, sockets.has_paths),
 	NOT(supervisor, loop), /* made anew, as all that is watched */
 	NOT(supervisor, turn), /* of this process alone */
 	NOT(supervisor, childset),
@@ -365,10 +366,10 @@ static const struct gap accepting_gaps[] = {
 
 static const struct gap whole_gaps[] = {
 	NOT(cluster, slots), NOT(cluster, cap), NOT(cluster, count), /* as many as there are */
-	NOT(cluster, generations), NOT(cluster, places), NOT(cluster, released),
-	NOT(cluster, spares),                        /* counted */
-	NOT(cluster, slot_waits), NOT(cluster, out), /* of a moment */
-	NOT(cluster, surprises),                     /* may be told once more */
+	NOT(cluster, first), NOT(cluster, leaves), NOT(cluster, in_line), NOT(cluster, generations),
+	NOT(cluster, places), NOT(cluster, released), NOT(cluster, spares), /* counted */
+	NOT(cluster, slot_waits), NOT(cluster, out),                        /* of a moment */
+	NOT(cluster, surprises), /* may be told once more */
 	NOT(cluster, rollout), NOT(cluster, waiting_id),
 	NOT(cluster, waiting), /* none is under way */
 };
