@@ -116,8 +116,7 @@ static int check_plan(struct supervisor *sup, const struct plan *plan, struct er
 }
 
 /* How many workers the cluster will have: a number that the operator set stays. */
-static unsigned count_of(
-	struct supervisor *sup, const struct diff_cluster *c, const struct service *s)
+static unsigned count_of(struct supervisor *sup, const struct diff_cluster *c, struct service *s)
 {
 	if (s == NULL)
 		return service_wanted(sup, c->new);

@@ -252,17 +252,15 @@ void service_tell(struct service *service, struct event *event)
 /* Its first copy has opened a port, or none can be seen: the other copies follow. */
 static void follow_port(struct service *service)
 {
-	const struct scale_step to = {
-		.wanted = cluster_workers(
-			cluster_next_settings(service->core), service->sup->launch.cpus),
-		.why = SCALE_SHARES,
-	};
+	const struct cluster_settings *settings = cluster_next_settings(service->core);
+	struct scale_step to = {.why = SCALE_SHARES};
 	struct error err;
 
-	if (service->stage.scaled || !cluster_next_settings(service->core)->workers_by_default ||
-		service_counts(service).workers != 1 || to.wanted <= 1 || alone_by_name(service))
+	if (service->stage.scaled || !settings->workers_by_default ||
+		service_counts(service).workers != 1)
 		return;
-	if (service_step(service, &to, &err) == -1)
+	to.wanted = service_wanted_now(service, settings);
+	if (to.wanted > 1 && service_step(service, &to, &err) == -1)
 		log_error("%s: %s", service->name, err.text);
 }
 
@@ -325,18 +323,21 @@ unsigned service_wanted(const struct supervisor *sup, const struct cluster_setti
 	return starts_once(sup, settings) ? 1 : cluster_workers(settings, sup->launch.cpus);
 }
 
-unsigned service_wanted_now(const struct service *service, const struct cluster_settings *settings)
+unsigned service_wanted_now(struct service *service, const struct cluster_settings *settings)
 {
 	struct workers_range range = cluster_range(settings, service->sup->launch.cpus);
-	unsigned now = service_counts(service).workers;
+	struct service_counts has = service_counts(service);
 
+	/* with a port the only one has copies, unless it is a store, or is dead and may be */
+	if (starts_once(service->sup, settings) &&
+		(!alone_has_port(service) ||
+			(has.workers <= 1 && (has.alive == 0 || alone_by_name(service)))))
+		return 1;
 	if (!settings->workers.range)
-		return alone_has_port(service)
-			? cluster_workers(settings, service->sup->launch.cpus)
-			: service_wanted(service->sup, settings);
-	if (now > range.most)
+		return cluster_workers(settings, service->sup->launch.cpus);
+	if (has.workers > range.most)
 		return range.most;
-	return now > range.least ? now : range.least;
+	return has.workers > range.least ? has.workers : range.least;
 }
 
 /* An empty service, and room for it in sup->services.  NULL: no memory. */

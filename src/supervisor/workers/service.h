@@ -35,7 +35,7 @@ int service_reserve(struct service *service, unsigned slots);
 /* How many workers the settings ask for at a start, with the present CPUs; and how many now: if
  * they have a range, the present number within that range. */
 unsigned service_wanted(const struct supervisor *sup, const struct cluster_settings *settings);
-unsigned service_wanted_now(const struct service *service, const struct cluster_settings *settings);
+unsigned service_wanted_now(struct service *service, const struct cluster_settings *settings);
 /* Count the CPUs anew.  True: the number has changed, and clusters that follow it are scaled,
  * unless their number of workers was set by hand. */
 bool service_recount(struct supervisor *sup);

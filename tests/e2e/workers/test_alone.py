@@ -113,3 +113,17 @@ def test_so_it_is_wherever_a_worker_is_replaced(option, command):
     write("watched", "new")
     it.event("ready", 2)
     assert order(it).startswith("started exited started") and "opens no port" in said(it)[0]
+
+
+@pytest.mark.parametrize("alive", (True, False))
+def test_a_reload_gives_a_store_no_copy(alive):
+    """Nor while its only worker is dead, so that nclust cannot see what it is."""
+    it = cluster(ini=f"[cluster]\ncommand = redis-server --port {PORT}\nbackoff-min = 30s\n",
+                 under=("taskset", "-c", "0,1"), clock=True)
+    while not alive and it.worker().state != "backoff":
+        dead = it.pids()[0]
+        kill(dead)
+        it.wait(lambda: it.worker().pid != dead and it.worker().state in ("ready", "backoff"))
+    for _ in range(2):
+        it.call("reload")
+    assert it.cluster().wanted == 1 and not it.happened("scaled")
