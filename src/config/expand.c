@@ -372,8 +372,7 @@ static const struct {
 } inspectors[] = {{"--inspect", 9229, "--inspect="}, {"debugpy", 5678, "--listen "},
 	{"jdwp", 5005, "address=*:"}, {"--remote-debugging", 9222, "--remote-debugging-port="}};
 
-/* Does the port stand by itself in the word, as 9100 in "--metrics=:9100"? */
-static bool has_port(const char *word, unsigned port)
+bool slotword_has_port(const char *word, unsigned port)
 {
 	static const char digits[] = "0123456789";
 	uint64_t n;
@@ -393,7 +392,7 @@ const char *slotword_of_debugger(char *const *words, unsigned port)
 	for (; words != NULL && *words != NULL; words++)
 		for (size_t i = 0; i < COUNT_OF(inspectors); i++)
 			if (strstr(*words, inspectors[i].part) != NULL &&
-				(port == inspectors[i].port || has_port(*words, port)))
+				(port == inspectors[i].port || slotword_has_port(*words, port)))
 				return inspectors[i].before;
 	return NULL;
 }

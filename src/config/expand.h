@@ -43,6 +43,8 @@ int expand_quote_env(struct buffer *out, const char *entry);
 /* Does one of the words (NULL-terminated, or NULL) open that port for a debugger?  Returns what
  * stands before the port there ("--inspect="); NULL: none does. */
 const char *slotword_of_debugger(char *const *words, unsigned port);
+/* Does the port stand by itself in the text, as 9100 in "--metrics=:9100"? */
+bool slotword_has_port(const char *text, unsigned port);
 
 /* ---- known programs ---- */
 

@@ -256,7 +256,7 @@ static void log_missing(struct child *child, const char *text, bool idle)
 	else
 		news_say_worker(child, LOG_WARN, "not-listening",
 			"worker %d does not listen on %s yet, unlike generation %u: "
-			"waiting for it ('restart --drop-ports' does not wait)",
+			"waiting for it ('--drop-ports' does not wait)",
 			(int)child->pid, text, child->listening.expected_of);
 }
 

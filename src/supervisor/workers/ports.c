@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/workers/child.h"
 
+#include "config/expand.h"
 #include "os/clock.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/sockets/group.h"
@@ -275,9 +276,35 @@ bool ports_lacks_one(const struct child *child)
 	return false;
 }
 
-/* The first of `ports` on which the next generation must listen, too. */
-static const struct port *first_needed(const struct service *service, uint64_t ports)
+/* The ports that the words of that generation's settings name. */
+static uint64_t named_ports(const struct child *child, unsigned generation)
 {
+	const struct recipe *r = recipe_of(child->service, generation);
+	uint64_t named = 0;
+
+	for (unsigned i = 0; r != NULL && i < PORTS_MAX; i++) {
+		const char *text = child->service->life.ports.list[i].text;
+		const char *colon = text != NULL ? strrchr(text, ':') : NULL;
+		unsigned port = colon != NULL ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
+		bool is_named = port != 0 && slotword_has_port(r->settings->command_text, port);
+
+		for (size_t k = 0; port != 0 && k < r->settings->env.count; k++)
+			is_named |= slotword_has_port(r->settings->env.list[k], port);
+		named |= (uint64_t)is_named << i;
+	}
+	return named;
+}
+
+/* The first of `ports` on which the worker of the next generation must listen, too: not on one that the
+ * former settings' words name and its own do not, if it listens on one that they name in its place. */
+static const struct port *first_needed(const struct child *child, uint64_t ports)
+{
+	const struct service *service = child->service;
+	uint64_t was = named_ports(child, child->listening.expected_of);
+	uint64_t is = named_ports(child, child->generation);
+
+	if ((child->listening.ports & is & ~was) != 0)
+		ports &= is | ~was;
 	for (unsigned i = 0; i < PORTS_MAX; i++)
 		if ((ports >> i & 1) != 0 && must_stay_open(service, &service->life.ports.list[i]))
 			return &service->life.ports.list[i];
@@ -287,7 +314,7 @@ static const struct port *first_needed(const struct service *service, uint64_t p
 bool ports_expects(const struct child *child)
 {
 	return child->listening.expected_of < child->generation &&
-		first_needed(child->service, child->listening.expected) != NULL;
+		first_needed(child, child->listening.expected) != NULL;
 }
 
 struct listener *ports_deserted(const struct child *child)
@@ -319,7 +346,7 @@ const char *ports_missing(const struct child *child)
 
 	if (!ports_expects(child))
 		return l != NULL ? listener_common_text(l) : NULL;
-	p = first_needed(child->service, child->listening.expected & ~child->listening.ports);
+	p = first_needed(child, child->listening.expected & ~child->listening.ports);
 	return p != NULL ? p->text : NULL;
 }
 

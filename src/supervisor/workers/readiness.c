@@ -341,8 +341,9 @@ void readiness_explain_timeout(struct service *service, const struct report *r)
 			learned_close(service, l, child);
 		return;
 	}
+	/* where a port is missing it has not been looked for */
 	if (child->listening.said ||
-		(child->listening.unproven != 0 &&
+		(child->listening.unproven != 0 && ports_missing(child) == NULL &&
 			(s->ready == READY_AUTO || s->ready == READY_LISTEN))) {
 		trouble_set_cause(child,
 			"it listens, but no process of it waits for clients: those that are to "
@@ -394,8 +395,8 @@ void readiness_explain_late(const struct service *service, const struct report *
 		snprintf(text, sizeof(text), "listens, but no process of it waits for clients");
 	else if (missing != NULL)
 		snprintf(text, sizeof(text),
-			"does not listen on %s, unlike generation %u ('restart "
-			"--drop-ports' permits that)",
+			"does not listen on %s, unlike generation %u ("
+			"'--drop-ports' permits that)",
 			missing, child->listening.expected_of);
 	news_expect_late(service->sup, text);
 }

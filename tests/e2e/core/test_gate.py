@@ -84,7 +84,7 @@ def test_a_private_unix_path_makes_nobody_ready(options):
     answer = it.begin("restart")
     waits_in_vain(it, 3)
     why = ("it.0: does not listen on tcp:127.0.0.1:8000, unlike generation 1 "
-           "('restart --drop-ports' permits that), not ready after 5")
+           "('--drop-ports' permits that), not ready after 5")
     with pytest.raises(Refused, match=re.escape(why)) as told:
         answer()
     assert KEEP in str(told.value) and is_as_before(it, before) and get().pid in before

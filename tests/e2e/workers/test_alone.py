@@ -127,3 +127,16 @@ def test_a_reload_gives_a_store_no_copy(alive):
     for _ in range(2):
         it.call("reload")
     assert it.cluster().wanted == 1 and not it.happened("scaled")
+
+
+@pytest.mark.parametrize("command, count", ((f"redis-server --port {PORT}", 1),
+                                            (f"python3 -m http.server {PORT}", 2)))
+def test_a_port_that_the_command_named_may_be_moved_by_a_reload(command, count):
+    """Nothing is waited for on the former port, whether the old worker has ended or serves."""
+    it = cluster(ini=f"[cluster]\ncommand = {command}\nworkers = {count}\n")
+    edit("it.ini", str(PORT), "8765")
+    it.call("reload")
+    assert not it.happened("not-listening")
+    it.wait(lambda: [x.address[-5:] for x in it.cluster().listeners] in ([":8765"] * 2, [":8765"]))
+    edit("it.ini", "8765", str(PORT))
+    it.verb("reload").ok()
