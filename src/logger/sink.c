@@ -293,7 +293,7 @@ void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd)
 		/* the pause before the next try grows, because each failed try is logged */
 		o->failures += o->failures < ASK_DOUBLED;
 		o->ask_again = time_of(o) + ASK_AGAIN * (1U << (o->failures - 1));
-		if (rotates || o->moved_at != 0.)
+		if (rotates)
 			o->ask_again = time_of(o) + ROTATE_AGAIN;
 		if (o->file.fd == -1 && o->sys == 0)
 			o->sys = p->stream != 0 ? (int)p->stream : ENXIO;

@@ -127,6 +127,20 @@ def test_a_file_that_logrotate_renames_and_makes_or_that_is_removed_gets_no_more
     assert [read(f) for f in files()] == ["line 2\n", "line 1\n", "line 4\n"]
 
 
+def test_a_directory_that_is_removed_and_made_again_soon_has_its_file():
+    os.mkdir("logs")
+    it = says("--log file:logs/log")
+    wait_open(it, "logs/log")
+    os.rename("logs", "removed")
+    say("one")
+    it.logged("logs/log': cannot open: No such file or directory")
+    wait_in("removed/log", "one")
+    os.mkdir("logs")
+    begun = time.monotonic()
+    wait(lambda: say("two") or os.path.exists("logs/log"))
+    assert time.monotonic() - begun < 30
+
+
 def test_sighup_opens_the_files_anew_before_any_line_comes():
     it = says(f"--log file:{WEB}")
     wait_open(it, WEB)
