@@ -160,7 +160,7 @@ struct exam {
 	json_t *facts;  /* of the report */
 
 	uint64_t first;    /* the worker's id */
-	bool ended;        /* the program has ended by itself */
+	bool ended;        /* the program has ended by itself, or is never ready */
 	bool notifies;     /* it sends READY=1 */
 	bool node;         /* it has been a worker of Node's cluster */
 	bool primary;      /* tried without that: the program is a primary by itself */
@@ -185,7 +185,10 @@ bool exam_begin(const struct exam *e, bool apart);
 void exam_start(struct exam *e);
 /* Wait until a worker after the one called `before` is up in the slot.  Its id; 0: none is, or it waits
  * for a lock.  A program that shows nothing else need but live. */
+#define UP_MOST 30 /* seconds until a copy is ready; nclust takes 11 without a port */
 uint64_t exam_await(const struct exam *e, int slot, uint64_t before);
+/* Has neither copy become ready, nor ended?  No start would succeed then, which is told. */
+bool exam_never_ready(struct exam *e, uint64_t second);
 /* Run a second copy beside the first. */
 void exam_copy(struct exam *e);
 /* Stop both copies. */

@@ -421,9 +421,8 @@ void exam_start(struct exam *e)
 
 /* A second copy beside the first: is it ready, and at the same sockets? */
 
-#define UP_MOST 30         /* seconds until a copy is ready; nclust takes 11 without a port */
-#define LIVES (5 * SECOND) /* one that shows nothing runs, and does not wait for a lock */
-#define REMOVE_MS 3000     /* from SIGTERM until the copy has ended */
+#define LIVES (5 * SECOND)        /* one that shows nothing runs, and does not wait for a lock */
+#define REMOVE_MS 3000            /* from SIGTERM until the copy has ended */
 #define SOCKETS_MOST (3 * SECOND) /* from there until it has all sockets that the first has */
 
 static enum exam_share find_share(const struct held_socket *s, const struct held *second)
@@ -671,7 +670,7 @@ void exam_copy(struct exam *e)
 	while (e->beside && !compare_copies(e, second) && e->trial->now < until &&
 		trial_wait(e->trial))
 		e->beside = exam_end_of(e, second) == NULL;
-	if (e->trial->over)
+	if (e->trial->over || exam_never_ready(e, trial_worker(e->trial, 1)))
 		return;
 	if (!e->beside)
 		tell_failure(e, trial_worker(e->trial, 1));

@@ -323,6 +323,25 @@ void exam_stop(struct exam *e)
 			"write the address that you want in place of " ANY_ADDRESS);
 }
 
+/* ---- nothing to stop ---- */
+
+bool exam_never_ready(struct exam *e, uint64_t second)
+{
+	const json_t *first =
+		json_array_get(json_object_get(trial_cluster(e->trial), "workers"), 0);
+	const char *text = field_raw(first, "waits_for");
+
+	if (e->beside || second == 0 || trial_event(e->trial, e->first, "ready") != NULL ||
+		trial_event(e->trial, second, "waits") != NULL ||
+		exam_end_of(e, e->first) != NULL || exam_end_of(e, second) != NULL)
+		return false;
+	facts_add(e->facts, FACT_BAD, "start", "a start would fail at the end of start-timeout",
+		"it is not ready within %d s%s%s", UP_MOST, *text != '\0' ? ": waits for " : "",
+		text);
+	e->ended = true;
+	return true;
+}
+
 /* ---- the command line ---- */
 
 /* A word that is no UTF-8 is shown escaped. */

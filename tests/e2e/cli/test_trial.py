@@ -259,6 +259,20 @@ def test_gunicorn_takes_a_passed_socket_in_place_of_its_own():
         "nclust -n auto -l 127.0.0.1:8000 --ready notify -- gunicorn ")
 
 
+def test_a_master_that_listens_while_its_workers_do_not_serve_is_not_said_to_run():
+    """Doctor says what a start would."""
+    write("master.py", """
+import os, socket, time
+s = socket.create_server(("127.0.0.1", 8001))
+os.fork()
+time.sleep(1000)""")
+    doctor = Doctor("-- python3 master.py", clock=True)
+    wait_listened(8001)
+    check(doctor.told(1), {
+        "=start": "^bad it is not ready within 30 s: waits for a process that serves its port; a "
+                  "start would fail", "=copies": None, "run": None})
+
+
 def test_a_late_port_and_a_path_that_each_copy_has_for_itself():
     write("late.py", """
 import os, socket, sys, time
