@@ -66,11 +66,10 @@ static bool is_instance(struct stranger *s, pid_t pid)
 	return len > 0 && verb_find(s->line + strlen(s->line) + 1) == NULL;
 }
 
-/* Its name as its command line has it, which any user may read; "": it does not. */
-static const char *written_name(const struct stranger *s)
+/* The value of such an option on its command line, which any user may read; "": it has none. */
+static const char *written_value(const struct stranger *s, const char *option)
 {
-	static const char option[] = "--name";
-	const size_t len = sizeof(option) - 1;
+	const size_t len = strlen(option);
 
 	for (const char *word = s->line; word < s->line + s->len; word += strlen(word) + 1) {
 		if (strcmp(word, "--") == 0)
@@ -114,6 +113,7 @@ static bool look_at(void *context, pid_t pid)
 {
 	struct stranger *s = context;
 	scoped_buffer words = {.limit = sizeof(s->err->text)};
+	const struct arguments asks = {.verb = verb_find("status"), .argc = 1};
 	const struct passwd *user;
 	const char *name;
 	const char *place = "";
@@ -131,7 +131,7 @@ static bool look_at(void *context, pid_t pid)
 	fds = process_open(pid, "fd", O_RDONLY | O_DIRECTORY);
 	(void)process_each_in(fds, is_lock, s);
 	slash = strrchr(s->lock, '/');
-	name = slash != NULL ? slash + 1 : written_name(s);
+	name = slash != NULL ? slash + 1 : written_value(s, "--name");
 	if (!text_is_name(name))
 		name = "";
 	if (slash != NULL) {
@@ -140,6 +140,8 @@ static bool look_at(void *context, pid_t pid)
 		if (strcmp(s->lock, "/run/nclust") != 0 && strcmp(s->lock, way) != 0 &&
 			strncmp(s->lock, "/run/user/", 10) != 0)
 			place = s->lock;
+	} else if (*(place = written_value(s, "--runtime-directory")) != '/') {
+		place = "";
 	}
 	*way = '\0';
 	if (*s->name != '\0' && (*name != '\0' || fds != -1) && strcmp(name, s->name) != 0)
@@ -151,11 +153,14 @@ static bool look_at(void *context, pid_t pid)
 		snprintf(way, sizeof(way), "nsenter -t %d -m -S %u ", (int)pid, (unsigned)uid);
 	else if (uid != geteuid())
 		snprintf(way, sizeof(way), uid == 0 ? "sudo " : "sudo -u %s ", who);
-	put_words(&words, s->words, name, place);
+	/* one that has no name for us may be another than the one that is meant */
+	put_words(&words, *name != '\0' || fds != -1 ? s->words : &asks, name, place);
 	line = buffer_text(&words);
 	error_hint(s->err, "%s%s runs as %s (pid %d): %snclust %s",
-		*name == '\0' ? "an nclust" : "", name, who, (int)pid, way,
-		line != NULL ? line : s->words->verb->name);
+		*name != '\0'       ? ""
+			: fds != -1 ? "an nclust"
+				    : "an nclust whose name only its user sees",
+		name, who, (int)pid, way, line != NULL ? line : asks.verb->name);
 	return ++s->count == STRANGERS_SHOWN;
 }
 

@@ -109,6 +109,21 @@ def test_an_instance_of_another_user_or_place_is_named_before_none_is_said():
         69, f"nclust restart far --runtime-directory {path('far')} -- echo")
 
 
+def test_one_of_another_user_whose_name_cannot_be_seen_is_asked_for_its_status_alone():
+    need_root()
+    os.environ.pop("NCLUST_RUNTIME_DIR")
+    write("blog.ini", "[cluster]\ncommand = sleep 1000\nready = alive:0s\n", 0o644)
+    os.mkdir("its own")
+    os.chown("its own", 65534, 65534)
+    begin_program(*AS_NOBODY, inside(PROGRAM), "-c", path("blog.ini"), "--runtime-directory",
+                  path("its own"))
+    wait(lambda: "blog runs as nobody" in nclust("status").err)
+    for words in ("status",), ("restart", "shop"):
+        assert re.search(r"an nclust whose name only its user sees runs as nobody \(pid \d+\): sudo "
+                         f"-u nobody nclust status --runtime-directory '{path('its own')}'\n",
+                         as_third(*words).fails(3 if words == ("status",) else 69).err)
+
+
 def test_without_a_target_status_shows_all_instances_the_others_list_them():
     it, other = quick(), quick(2, name="other")
     assert re.search("it  pid .*other  pid ", nclust("status").ok(), re.S)
