@@ -2,6 +2,7 @@
 #include "supervisor/control/internal.h"
 
 #include "base/text.h"
+#include "os/look/look.h"
 #include "protocol/json.h"
 #include "supervisor/instance/instance.h"
 #include "supervisor/messages/messages.h"
@@ -198,6 +199,8 @@ static int do_scale(struct client *c, const struct target *t, struct error *err)
 {
 	struct service *s = only_service(c, t, err);
 	long count = c->request.count;
+	char why[STORE_TEXT];
+	bool store;
 
 	if (s == NULL)
 		return CONTROL_PARAMS;
@@ -216,11 +219,14 @@ static int do_scale(struct client *c, const struct target *t, struct error *err)
 			service_counts(s).workers == 1 ? "" : "s", count, WORKERS_MAX);
 	if (service_scale(s, (unsigned)count, err) == -1 || request_expect(c, s, err) == -1)
 		return CONTROL_FAILED;
-	snprintf(c->outcome, sizeof(c->outcome), "%s: %ld worker%s%s", s->name, count,
+	store = count > 1 && alone_is_store(s, why);
+	snprintf(c->outcome, sizeof(c->outcome), "%s: %ld worker%s%s%s%s%s", s->name, count,
 		count == 1 ? "" : "s",
 		count == 0 && s->sockets.learned.count > 0
 			? "; the port that they opened is closed: '-l' keeps one open"
-			: "");
+			: "",
+		store ? "; " : "", store ? why : "",
+		store ? ", which its copies do not share" : "");
 	return UNDER_WAY;
 }
 

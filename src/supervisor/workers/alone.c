@@ -44,19 +44,26 @@ bool alone_has_port(const struct service *service)
 	return found;
 }
 
-bool alone_by_name(struct service *service)
+bool alone_is_store(const struct service *service, char *why)
 {
-	char why[STORE_TEXT];
 	const struct child *child;
 
 	for_each_child (child, children_of(service))
-		if (store_is_known(child->pid, why)) {
-			if (once_say(service->said, ONCE_RUNS_ONCE))
-				news_say_of(service, LOG_NOTE, "alone",
-					"%s, so it runs once ('-n auto': once for each CPU)", why);
+		if (store_is_known(child->pid, why))
 			return true;
-		}
 	return false;
+}
+
+bool alone_by_name(struct service *service)
+{
+	char why[STORE_TEXT];
+
+	if (!alone_is_store(service, why))
+		return false;
+	if (once_say(service->said, ONCE_RUNS_ONCE))
+		news_say_of(service, LOG_NOTE, "alone",
+			"%s, so it runs once ('-n auto': once for each CPU)", why);
+	return true;
 }
 
 /* Say it once, where it matters. */

@@ -129,6 +129,13 @@ def test_a_reload_gives_a_store_no_copy(alive):
     assert it.cluster().wanted == 1 and not it.happened("scaled")
 
 
+def test_who_scales_a_store_is_told_that_its_copies_are_not_one():
+    it = cluster("-n 1", *REDIS)
+    assert nclust("scale it 2").ok() == (
+        "it: 2 workers; redis-server keeps its state in itself, which its copies do not share\n")
+    assert nclust("scale it 1").ok() == "it: 1 worker\n"
+
+
 @pytest.mark.parametrize("command, count", ((f"redis-server --port {PORT}", 1),
                                             (f"python3 -m http.server {PORT}", 2)))
 def test_a_port_that_the_command_named_may_be_moved_by_a_reload(command, count):
