@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/config.h"
 
+#include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "base/trusted.h"
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 /* A command line, and what was understood of it. */
 struct words {
@@ -76,6 +78,12 @@ static void take_value(struct words *w, const struct option_row *row, int member
 				"is given twice; one nclust runs the clusters of one file");
 		w->config = value;
 	} else if (row->type != &type_workers || strchr(value, '=') == NULL) {
+		const char *equals = strchr(value, '=');
+
+		if (w->verbs != NULL && strcmp(row->name, "env") == 0 && equals != NULL &&
+			expand_has_next_variable(equals + 1))
+			log_warn(
+				"--env: '%s' is one variable: --env is given once for each", value);
 		set_value(w, row, member, name, value);
 	} else if (strings_add(&w->formation, value) == -1) {
 		no_memory(w->faults);
@@ -101,6 +109,7 @@ static const struct other_name other_options[] = {{"i", "-n"}, {"w", "-n"}, {"f"
 	{"cwd", "--directory"}, {"chdir", "--directory"}, {"v", "-V"},
 	{"t", "nclust config --check -c FILE"}, {"metrics", "-l " LISTEN_EACH}};
 #define AT_BOOT "systemctl enable --now nclust@NAME, for /etc/nclust/NAME.ini"
+#define NOT_AT_BOOT "systemctl disable --now nclust@NAME, which stops it, too"
 static const struct other_name other_verbs[] = {{"ls", "status"}, {"ps", "status"},
 	{"list", "status"}, {"info", "status"}, {"show", "status"}, {"log", "logs"},
 	{"tail", "logs"}, {"kill", "stop"}, {"delete", "stop"}, {"rm", "stop"}, {"down", "stop"},
@@ -110,7 +119,9 @@ static const struct other_name other_verbs[] = {{"ls", "status"}, {"ps", "status
 	{"flush", "logs"}, {"clear", "logs"}, {"fg", "logs -f"}, {"pid", "status"},
 	{"maintail", "events"}, {"reread", "config --check -c FILE"}, {"save", AT_BOOT},
 	{"startup", AT_BOOT}, {"resurrect", AT_BOOT}, {"enable", AT_BOOT},
-	{"unstartup", "systemctl disable --now nclust@NAME, which stops it, too"},
+	{"unstartup", NOT_AT_BOOT}, {"disable", NOT_AT_BOOT}, {"is-active", "status"},
+	{"try-restart", "restart"}, {"reload-or-restart", "reload"}, {"daemon-reload", "reload"},
+	{"reset-failed", "restart"},
 	{"ask", "-l " LISTEN_EACH ", an address of each worker's own"}};
 
 static const void *find_option(
@@ -231,6 +242,18 @@ static bool is_file_of_clusters(const char *word)
 		(dot != NULL && value_index(dot, ends, COUNT_OF(ends)) != -1);
 }
 
+static void read_file(struct words *w);
+
+/* Is it a file with mistakes, or another tool's?  Then that is said, as -c would. */
+static bool is_bad_file(struct words *w, const char *word)
+{
+	if (!is_file_of_clusters(word) || access(word, R_OK) == -1)
+		return false;
+	w->config = word;
+	read_file(w);
+	return w->faults->count > w->before;
+}
+
 /* Is it clear which of the words after "start" are the command?  Options behind a program may be
  * meant for it or, as with pm2, for us; those behind a file are left out. */
 static bool shows_command(const struct words *w)
@@ -315,6 +338,8 @@ static void lost_word(struct words *w, int index)
 	scoped_buffer line = {.limit = 600};
 
 	w->stopped = true;
+	if (is_bad_file(w, is_first && is_start(word) && w->line.argc > 2 ? w->line.argv[2] : word))
+		return;
 	if (index > 1 && is_verb(w, word)) {
 		faults_add(w->faults, EX_USAGE, "options go after the verb: nclust %s ...", word);
 		return;

@@ -103,9 +103,7 @@ static bool is_quote(char c)
 	return c == '"' || c == '\'';
 }
 
-/* "1, B=2" and "1 B=2" are meant for several variables: a guess, which quotes overrule.  Any other
- * '=' before shows that the value itself is such a list. */
-static bool has_next_variable(const char *value)
+bool expand_has_next_variable(const char *value)
 {
 	const char *equals = strchr(value, '=');
 	const char *name = equals;
@@ -142,7 +140,7 @@ static char *expand_environment(const char *text, struct error *err)
 
 	if (is_quote(*text))
 		value = text;
-	if (!is_quote(*value) && has_next_variable(value)) {
+	if (!is_quote(*value) && expand_has_next_variable(value)) {
 		(void)value_wanted(err, text, "one variable a line");
 		error_hint(err, "if all of it is the value, put it in quotes");
 		return NULL;
@@ -181,7 +179,7 @@ int expand_quote_env(struct buffer *out, const char *entry)
 			strchr(" \t", *value) == NULL && strchr(" \t", value[len - 1]) == NULL &&
 			strstr(value, " ;") == NULL && strstr(value, "\t;") == NULL &&
 			strstr(value, " #") == NULL && strstr(value, "\t#") == NULL &&
-			!has_next_variable(value) && part_for_shell(value) == NULL);
+			!expand_has_next_variable(value) && part_for_shell(value) == NULL);
 
 	if (plain)
 		return buffer_string(out, entry);

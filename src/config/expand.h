@@ -34,6 +34,10 @@ int expand_check_slot(const char *at, struct error *err);
  * stay) replaced; heap, or NULL and `err`. */
 char *expand_names(const char *text, const char *cluster, long slot, struct error *err);
 
+/* "1, B=2" and "1 B=2" are meant for several variables: a guess, which quotes in a file overrule.  Any
+ * other '=' before shows that the value itself is such a list. */
+bool expand_has_next_variable(const char *value);
+
 /* Append "NAME=value" so that expand_value() of `env` gives it back.  Returns -1 if
  * `out` has failed. */
 int expand_quote_env(struct buffer *out, const char *entry);

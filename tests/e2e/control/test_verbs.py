@@ -347,6 +347,11 @@ def test_other_tools_words_and_the_options_place():
                       ("start node x.js", "nclust -n auto -- node x.js"),
                       ("start x.js -i 4 --name x", "nclust -n auto -- node x.js"),
                       ("start ecosystem.config.js", "nclust -c ecosystem.config.js"),
+                      ("disable it", "systemctl disable --now nclust@NAME"),
+                      ("is-active it", "nclust status it\n"),
+                      ("try-restart it", "nclust restart it\n"),
+                      ("daemon-reload", "nclust reload\n"),
+                      ("reset-failed it", "nclust restart it\n"),
                       ("server.js", "nclust -n auto -- node server.js"),
                       ("docker-compose.yml", "nclust -c docker-compose.yml")):
         nclust(word).fails(64, way)
@@ -354,7 +359,12 @@ def test_other_tools_words_and_the_options_place():
     nclust("-- server.js").fails(127, "try: node server.js")
     nclust("-- ./server.js").fails(126, "try: node ./server.js")
     write("ecosystem.config.js", "module.exports = {\n  apps: []\n}\n")
-    assert nclust("-c ecosystem.config.js").fails(78, "COMING FROM PM2").err.count("\n") == 1
+    for words in ("-c", "start", ""):
+        said = nclust(words, "ecosystem.config.js").fails(78, "COMING FROM PM2").err
+        assert said.count("\n") == 1 and "use: nclust -c" not in said
+    two = cluster("-n 1 --ready alive:0s --env 'A=1, B=2'", "sleep", "1000", name="two")
+    two.logged("--env: 'A=1, B=2' is one variable: --env is given once for each")
+    assert two.stop() == 0
     write("shop.service", "[Unit]\nAfter=x\n[Service]\nExecStart=/x\n")
     assert nclust("-c shop.service").fails(78, "SYSTEMD in nclust-guide").err.count("\n") == 1
     assert it.stop() == 0
