@@ -15,7 +15,7 @@
  * line above each tells its origin. */
 static void filter_lines(struct buffer *ini, const char *section, bool all)
 {
-	static const char mark[] = "; default\n";
+	static const char mark[] = "; default"; /* a file's origin is a whole path */
 	bool here = *section == '\0';
 	bool drop = false;
 	size_t used = 0;
@@ -30,7 +30,7 @@ static void filter_lines(struct buffer *ini, const char *section, bool all)
 		if (*line == '[')
 			here = *section == '\0' || strncmp(line, head, len) == 0;
 		if (strchr(";[\n", *line) != NULL)
-			drop = !all && strncmp(line, mark, len) == 0;
+			drop = !all && strncmp(line, mark, sizeof(mark) - 1) == 0;
 		if (here && !drop) {
 			memmove(ini->data + used, line, len);
 			used += len;

@@ -79,6 +79,9 @@ bool describe_option(struct buffer *out, const char *word);
  * `secrets` the values of environment variables are "***". */
 int describe_settings(struct buffer *out, const struct settings *s, bool json, bool secrets);
 
+/* Does one worker run, because nobody has said how many, until it opens a port? */
+bool config_starts_once(const struct cluster_settings *s);
+
 /* What a reload changes, per cluster and for the instance. */
 enum change {
 	CHANGE_NONE,

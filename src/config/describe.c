@@ -149,6 +149,12 @@ static void put_ini_line(struct buffer *out, const struct view *view, const stru
 	buffer_printf(out, "%s = %s\n", field_key(row, base, n, key), text);
 }
 
+bool config_starts_once(const struct cluster_settings *s)
+{
+	return s->workers_by_default && s->listen_count == 0 && s->spare == 0 && !s->accept &&
+		s->intercept != INTERCEPT_OFF;
+}
+
 static void put_ini_section(struct buffer *out, const struct view *view, size_t at)
 {
 	const struct settings *s = view->s;
@@ -162,6 +168,8 @@ static void put_ini_section(struct buffer *out, const struct view *view, size_t 
 			continue;
 		buffer_string(out, "; ");
 		put_origin(out, s, at, row);
+		if (row->type == &type_workers && config_starts_once(s->clusters[at]))
+			buffer_string(out, ": one, until it opens a port; a known store stays one");
 		buffer_string(out, "\n");
 		for (size_t n = 0; n < count; n++)
 			put_ini_line(out, view, row, base, n);

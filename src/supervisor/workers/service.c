@@ -308,8 +308,7 @@ nsec_t service_deadline(const struct service *service)
 /* Is it for the command to show, by opening a port, that copies of it can share work? */
 static bool starts_once(const struct supervisor *sup, const struct cluster_settings *s)
 {
-	return s->workers_by_default && s->listen_count == 0 && s->spare == 0 && !s->accept &&
-		s->intercept != INTERCEPT_OFF && sup->intercept.way != WAY_NONE;
+	return config_starts_once(s) && sup->intercept.way != WAY_NONE;
 }
 
 bool service_runs_once(const struct service *service)
