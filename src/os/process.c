@@ -134,10 +134,12 @@ int process_look(pid_t pid, struct process_facts *facts)
 
 nsec_t process_ran(pid_t pid)
 {
+	/* the number that clock_getcpuclockid(3) gives, by a call more (CPUCLOCK_SCHED of the
+	 * kernel's linux/posix-timers_types.h) */
+	const clockid_t clock = ~pid * 8 + 2;
 	struct timespec ran;
-	clockid_t clock;
 
-	if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &ran) == -1)
+	if (clock_gettime(clock, &ran) == -1)
 		return 0;
 	return ran.tv_sec * SECOND + ran.tv_nsec;
 }
