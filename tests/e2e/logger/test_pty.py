@@ -40,7 +40,7 @@ def test_what_a_program_holds_back_elsewhere_is_on_the_terminal_at_once(option):
 
 
 def test_the_only_worker_reads_the_terminal_and_is_seen_to_ask():
-    t, it = on_screen("-n 1", """
+    t, it = on_screen("-n 1 --log-level warn", """
 import os
 x = 6
 print(input("who? ").upper())
