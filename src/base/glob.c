@@ -3,7 +3,6 @@
 
 #include <fnmatch.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <string.h>
 
 static size_t name_length(const char *at)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/cluster.h"
 
-#include "core/event.h"
 #include "core/internal.h"
 #include "core/rollout.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "courier/answerer.h"
 
-#include "base/nsec.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
@@ -11,7 +10,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

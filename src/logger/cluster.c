@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "logger/cluster.h"
 
-#include "base/text.h"
 #include "logger/source.h"
 #include "os/descriptors.h"
 

@@ -2,7 +2,6 @@
 #include "logger/source.h"
 
 #include "base/scope.h"
-#include "base/text.h"
 #include "protocol/logwire.h"
 
 #include <inttypes.h>

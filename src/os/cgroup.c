@@ -7,11 +7,9 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/types.h>
 #include <unistd.h>
 
 /* No path of a cgroup comes near this length; PATH_MAX for each would be a good part

@@ -12,7 +12,6 @@
 #include <limits.h>
 #include <linux/capability.h>
 #include <poll.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>

@@ -3,9 +3,6 @@
 
 #include <link.h>
 #include <malloc.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
 

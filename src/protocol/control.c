@@ -2,7 +2,6 @@
 #include "protocol/control.h"
 
 #include "base/scope.h"
-#include "base/text.h"
 #include "protocol/json.h"
 
 #include <errno.h>

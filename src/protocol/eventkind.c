@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "protocol/control.h"
 
-#include "base/text.h"
-
 #include <stdio.h>
 #include <string.h>
 

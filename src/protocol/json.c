@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "protocol/json.h"
 
-#include "base/text.h"
-
 #include <assert.h>
 #include <ctype.h>
 #include <math.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stddef.h>
 #include <string.h>
 
 #define ERRNO_MAX 4095 /* the kernel's MAX_ERRNO */

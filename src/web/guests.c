@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "web/internal.h"
-#include "base/nsec.h"
 
 #include "os/clock.h"
 #include "os/process.h"

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "web/internal.h"
 
-#include "base/nsec.h"
 #include "base/scope.h"
-#include "base/text.h"
 #include "os/clock.h"
 #include "os/socket/endpoint.h"
 

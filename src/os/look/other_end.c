@@ -2,7 +2,6 @@
 #include "os/look/look.h"
 
 #include "os/process.h"
-#include "os/look/remote.h"
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket.h"
 

@@ -15,7 +15,6 @@
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <net/if.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/random.h>

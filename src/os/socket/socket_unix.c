@@ -2,16 +2,13 @@
 #include "os/socket/socket_unix.h"
 
 #include "base/scope.h"
-#include "os/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 

@@ -7,12 +7,10 @@
 #include "os/fdpass.h"
 #include "os/privilege.h"
 #include "os/process.h"
-#include "os/spawn/seccomp.h"
 #include "os/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>

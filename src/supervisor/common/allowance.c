@@ -2,11 +2,9 @@
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 
-#include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/vfork.h"
-#include "supervisor/common/state.h"
 
 #include <stdlib.h>
 

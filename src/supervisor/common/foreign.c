@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
-#include "os/fdpass.h"
 #include "os/privilege.h"
 #include "os/vfork.h"
 #include "supervisor/common/registry.h"

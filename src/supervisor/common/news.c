@@ -3,8 +3,6 @@
 
 #include "base/text.h"
 #include "os/clock.h"
-#include "os/look/look.h"
-#include "os/place/sharedmem.h"
 #include "protocol/json.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/carried.h"

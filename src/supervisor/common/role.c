@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
-#include "os/process.h"
 #include "os/spawn/spawn.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/common/state.h"

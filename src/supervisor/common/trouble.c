@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/common/news.h"
 
-#include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/config.h"
 #include "os/clock.h"
-#include "os/look/look.h"
 #include "os/privilege.h"
 #include "protocol/json.h"
 #include "supervisor/common/carried.h"

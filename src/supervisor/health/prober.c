@@ -3,7 +3,6 @@
 
 #include "base/nsec.h"
 #include "base/scope.h"
-#include "base/text.h"
 #include "os/clock.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"

@@ -3,9 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "os/look/look.h"
 #include "os/process.h"
-#include "os/socket/socket.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
 #include "supervisor/health/health.h"

@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/fdpass.h"
-#include "supervisor/common/registry.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
 

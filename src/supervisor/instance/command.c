@@ -6,7 +6,6 @@
 #include "config/config.h"
 #include "config/option.h"
 #include "config/value.h"
-#include "supervisor/common/carried.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/workers/recipe.h"
 

@@ -9,7 +9,6 @@
 #include "os/descriptors.h"
 #include "os/process.h"
 #include "supervisor/common/job.h"
-#include "supervisor/common/carried.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/workers/recipe.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/intercept/internal.h"
 
-#include "os/look/remote.h"
 #include "os/process.h"
 #include "os/socket/reuseport.h"
 #include "os/socket/sockdiag.h"

@@ -6,7 +6,6 @@
 #include "base/nsec.h"
 #include "os/clock.h"
 #include "os/privilege.h"
-#include "os/look/remote.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/foreign.h"

@@ -6,8 +6,6 @@
 #include "base/nsec.h"
 #include "config/expand.h"
 #include "os/clock.h"
-#include "os/look/remote.h"
-#include "os/process.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/group.h"

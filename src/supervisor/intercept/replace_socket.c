@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
-#include "os/look/remote.h"
 #include "os/process.h"
 #include "os/vfork.h"
 #include "supervisor/common/foreign.h"

@@ -6,7 +6,6 @@
 #include "config/value.h"
 #include "os/privilege.h"
 #include "os/process.h"
-#include "os/look/remote.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/sockets/group.h"

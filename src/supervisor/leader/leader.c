@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* When processes that a dead worker has left have the lock, try again after this. */
 #define AGAIN (200 * MSEC)

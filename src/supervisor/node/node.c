@@ -12,7 +12,6 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/intercept/intercept.h"
-#include "supervisor/messages/messages.h"
 #include "supervisor/node/internal.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/recipe.h"

@@ -6,9 +6,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
-#include "os/socket/endpoint.h"
 #include "os/socket/reuseport.h"
-#include "os/socket/sockdiag.h"
 #include "os/socket/socket.h"
 #include "supervisor/sockets/sockets.h"
 

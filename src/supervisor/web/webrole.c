@@ -18,7 +18,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 /* The longest start of the web process, while nclust starts. */
 #define GREETING_MS 10000

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/workers/recipe.h"
 
-#include "os/process.h"
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
 

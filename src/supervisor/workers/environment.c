@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/expand.h"
-#include "os/process.h"
 #include "os/look/remote.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/sockets/group.h"

@@ -5,13 +5,10 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
-#include "os/process.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/registry.h"
 #include "supervisor/workers/service.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -7,7 +7,6 @@
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/process.h"
-#include "protocol/logwire.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/common/job.h"
 #include "supervisor/common/news.h"

@@ -3,13 +3,11 @@
 
 #include "os/look/remote.h"
 #include "os/privilege.h"
-#include "os/process.h"
 #include "os/vfork.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
-#include "supervisor/workers/recipe.h"
 
 #include <limits.h>
 #include <linux/capability.h>

@@ -3,7 +3,6 @@
 
 #include "config/expand.h"
 #include "os/clock.h"
-#include "supervisor/common/registry.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/workers/service.h"

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/workers/child.h"
-#include "supervisor/common/registry.h"
 
 #include "base/log.h"
 #include "base/text.h"
 #include "base/nsec.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
-#include "os/process.h"
 #include "protocol/notify.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/foreign.h"

@@ -7,14 +7,12 @@
 #include "config/origin.h"
 #include "config/value.h"
 #include "os/descriptors.h"
-#include "os/socket/endpoint.h"
 #include "os/privilege.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>

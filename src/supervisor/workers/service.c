@@ -11,7 +11,6 @@
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
 #include "supervisor/common/moment.h"
-#include "supervisor/common/registry.h"
 #include "supervisor/common/news.h"
 
 #include <errno.h>

@@ -6,13 +6,11 @@
 #include "base/nsec.h"
 #include "os/cgroup.h"
 #include "os/clock.h"
-#include "os/process.h"
 #include "os/look/remote.h"
 #include "os/vfork.h"
 #include "supervisor/common/job.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/recipe.h"
-#include "supervisor/common/registry.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/sockets.h"
 

@@ -3,7 +3,6 @@
 
 #include "base/nsec.h"
 #include "os/clock.h"
-#include "os/process.h"
 
 #include <stdlib.h>
 
