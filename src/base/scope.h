@@ -48,6 +48,9 @@ static inline char *str_release(char **s)
  * compiler clear, and so touch, all of it (-ftrivial-auto-var-init). */
 #define uninitialized __attribute__((uninitialized))
 
+/* A parameter that a callback has because others of its type need it. */
+#define UNUSED __attribute__((unused))
+
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 
 /* Make room for one more in a heap array of `count`.  False: no memory, and it stays as it is. */

@@ -250,9 +250,8 @@ static void come_to_gate(struct worker *w, const struct moment *at)
 	(void)add_report(w, at, REPORT_SPARE);
 }
 
-static void note_said(struct worker *w, const struct moment *at)
+static void note_said(struct worker *w, const struct moment *at UNUSED)
 {
-	(void)at;
 	w->said = true;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "logger/cluster.h"
 
+#include "base/scope.h"
 #include "logger/source.h"
 #include "os/descriptors.h"
 
@@ -338,11 +339,9 @@ void clusters_turn(struct clusters *all)
 		clusters_need(all);
 }
 
-static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_look(struct ev_loop *loop UNUSED, ev_timer *timer UNUSED, int revents UNUSED)
 {
-	(void)loop;
-	(void)timer;
-	(void)revents; /* the turn does the rest */
+	/* the turn does the rest */
 }
 
 void clusters_need(struct clusters *all)

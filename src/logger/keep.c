@@ -112,14 +112,12 @@ static void stop_waiting(struct keep *k)
 	ev_timer_stop(k->logger->loop, &k->look);
 }
 
-static void on_caller(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_caller(struct ev_loop *loop UNUSED, ev_io *watcher, int revents UNUSED)
 {
 	struct keep *k = watcher->data;
 	scoped_fd fd = accept4(watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct ucred peer;
 
-	(void)loop;
-	(void)revents;
 	if (fd == -1)
 		return;
 	if (socket_peer(fd, &peer) == -1 || (peer.uid != k->owner && peer.uid != 0)) {
@@ -165,13 +163,12 @@ static bool is_anothers(const struct keep *k)
 }
 
 /* The last worker may have ended just now: the next look decides. */
-static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents UNUSED)
 {
 	struct keep *k = timer->data;
 	bool needless = !has_worker(k) || is_anothers(k) ||
 		(access_in(k->dir, "state", F_OK) == -1 && errno == ENOENT);
 
-	(void)revents;
 	if (needless && k->needless) {
 		stop_waiting(k);
 		ev_break(loop, EVBREAK_ALL);

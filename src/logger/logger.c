@@ -20,9 +20,8 @@
 
 /* --- The channel --- */
 
-static void on_answerable(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_answerable(struct ev_loop *loop, ev_io *watcher, int revents UNUSED)
 {
-	(void)revents;
 	ev_io_stop(loop, watcher);
 	reading_send_answers(ev_userdata(loop));
 }
@@ -75,13 +74,12 @@ static void close_channel(struct logger *logger)
 		ev_break(logger->loop, EVBREAK_ALL);
 }
 
-static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents UNUSED)
 {
 	struct logger *logger = ev_userdata(loop);
 	struct logwire_packet packet;
 	struct fdpass_message m;
 
-	(void)revents;
 	for (int i = 0; i < PACKETS_MAX; i++) {
 		int got = fdpass_receive(watcher->fd, &packet, sizeof(packet), &m);
 
@@ -114,12 +112,10 @@ static void read_pipes(struct logger *logger)
 }
 
 /* Called each time before the loop waits. */
-static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
+static void on_turn(struct ev_loop *loop, ev_prepare *watcher UNUSED, int revents UNUSED)
 {
 	struct logger *logger = ev_userdata(loop);
 
-	(void)watcher;
-	(void)revents;
 	read_pipes(logger);
 	if (logger->look_at_size)
 		reading_look_at_size(logger);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "logger/sink.h"
 
+#include "base/scope.h"
 #include "os/process.h"
 
 #include <errno.h>
@@ -122,11 +123,10 @@ bool offload_run(struct offload *o, struct offload_call *call)
 	return true;
 }
 
-static void on_returned(struct ev_loop *loop, ev_async *watcher, int revents)
+static void on_returned(struct ev_loop *loop, ev_async *watcher, int revents UNUSED)
 {
 	struct offload *o = watcher->data;
 
-	(void)revents;
 	for (struct offload_thread *t = o->threads; t != NULL; t = t->next) {
 		const struct offload_call call = t->call;
 

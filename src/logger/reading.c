@@ -347,12 +347,11 @@ static void on_returned(struct ev_loop *loop, const struct offload_call *call)
 }
 
 /* libev calls the watchers of one turn in the reverse order of their events. */
-static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents UNUSED)
 {
 	struct logger *logger = ev_userdata(loop);
 	struct source_pipe *pipe = watcher->data;
 
-	(void)revents;
 	ev_io_stop(loop, watcher);
 	pipe->next = logger->come;
 	logger->come = pipe;

@@ -7,10 +7,8 @@
 
 #ifndef NATSLIB
 
-int natsrole_main(int channel, uid_t user)
+int natsrole_main(int channel UNUSED, uid_t user UNUSED)
 {
-	(void)channel;
-	(void)user;
 	return EX_CONFIG;
 }
 
@@ -292,11 +290,10 @@ static void pass_messages(struct role *r)
 
 /* ---- libnats lets us wait ---- */
 
-static natsStatus on_attach(void **of, void *role, natsConnection *connection, natsSock fd)
+static natsStatus on_attach(void **of, void *role, natsConnection *connection UNUSED, natsSock fd)
 {
 	struct role *r = *of = role;
 
-	(void)connection;
 	r->socket = fd;
 	return NATS_OK;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/library.h"
 
+#include "base/scope.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -16,12 +18,9 @@ __attribute__((constructor)) static void find_users_in_files(void)
 	(void)__nss_configure_lookup("initgroups", "files");
 }
 
-int library_load(const char *file, const char *const *names, size_t count, void *calls)
+int library_load(const char *file UNUSED, const char *const *names UNUSED, size_t count UNUSED,
+	void *calls UNUSED)
 {
-	(void)file;
-	(void)names;
-	(void)count;
-	(void)calls;
 	errno = ENOSYS;
 	return -1;
 }

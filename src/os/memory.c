@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/process.h"
 
+#include "base/scope.h"
+
 #include <link.h>
 #include <malloc.h>
 #include <sys/mman.h>
@@ -54,12 +56,11 @@ static bool is_dropped(const struct dl_phdr_info *info, bool is_program)
 
 /* Nobody but a debugger writes to code and constants; breakpoints set so far are lost.
  * All ranges are found before any is dropped: the search itself touches pages. */
-static int find_constants(struct dl_phdr_info *info, size_t size, void *data)
+static int find_constants(struct dl_phdr_info *info, size_t size UNUSED, void *data)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 	struct found *found = data;
 
-	(void)size;
 	if (!is_dropped(info, found->count == 0))
 		return 0;
 	for (int i = 0; i < info->dlpi_phnum; i++) {

@@ -14,12 +14,11 @@
  * further clients wait in the socket's queue.
  */
 
-static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents UNUSED)
 {
 	struct web *web = watcher->data;
 	struct agent *a = &web->agent;
 
-	(void)revents;
 	while (a->count < AGENT_GUESTS_MAX) {
 		int fd = accept4(watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 

@@ -81,10 +81,8 @@ void answer_unref(const struct web *web, struct answer *a)
 
 /* ---- pages ---- */
 
-static unsigned make_health(struct buffer *body, const char *json, size_t len)
+static unsigned make_health(struct buffer *body, const char *json UNUSED, size_t len UNUSED)
 {
-	(void)json;
-	(void)len;
 	buffer_string(body, "ok\n");
 	return MHD_HTTP_OK;
 }
@@ -278,12 +276,11 @@ static void add_event(struct guest *g, const char *text, size_t len)
 }
 
 /* Called by the library for the next bytes to send. */
-static ssize_t on_read(void *cls, uint64_t at, char *to, size_t most)
+static ssize_t on_read(void *cls, uint64_t at UNUSED, char *to, size_t most)
 {
 	struct guest *g = cls;
 	size_t len = g->events.len < most ? g->events.len : most;
 
-	(void)at;
 	if (len > 0) {
 		memcpy(to, g->events.data, len);
 		buffer_consume(&g->events, len);

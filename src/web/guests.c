@@ -120,13 +120,11 @@ void client_dismiss(int fd, const char *text)
 	(void)close(fd);
 }
 
-static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_connect(struct ev_loop *loop UNUSED, ev_io *watcher, int revents UNUSED)
 {
 	struct web *web = watcher->data;
 	struct sockaddr_storage from;
 
-	(void)loop;
-	(void)revents;
 	if (web->sweep_at == 0)
 		web->sweep_at = clock_now() + SECOND;
 	for (int i = 0; i < TURN_ITEMS; i++) {

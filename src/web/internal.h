@@ -3,6 +3,7 @@
 #define WEB_INTERNAL_H
 
 #include "base/nsec.h"
+#include "base/scope.h"
 #include "base/text.h"
 #include "protocol/control.h"
 #include "protocol/line_reader.h"

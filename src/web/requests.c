@@ -145,14 +145,13 @@ static enum MHD_Result give_answer(struct web *web, struct guest *g, struct answ
 }
 
 enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection, const char *url,
-	const char *method, const char *version, const char *data, size_t *size, void **context)
+	const char *method, const char *version UNUSED, const char *data UNUSED, size_t *size,
+	void **context)
 {
 	struct web *web = cls;
 	struct guest *g = guest_of(web, connection);
 	struct answer *refusal;
 
-	(void)version;
-	(void)data;
 	if (g == NULL || *size != 0)
 		return MHD_NO;
 	if (*context == NULL) { /* only the head has come */
@@ -181,11 +180,10 @@ enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection, 
 }
 
 void request_on_completed(void *cls, struct MHD_Connection *connection, void **context,
-	enum MHD_RequestTerminationCode code)
+	enum MHD_RequestTerminationCode code UNUSED)
 {
 	struct guest *g = guest_of(cls, connection);
 
-	(void)code;
 	*context = NULL;
 	if (g != NULL)
 		guest_set_phase(g, GUEST_ASKS);
@@ -405,13 +403,12 @@ static void take_line(struct ask *ask, const char *line, size_t len)
 	}
 }
 
-static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents UNUSED)
 {
 	struct ask *ask = watcher->data;
 	char data[READ_SIZE] uninitialized;
 	ssize_t got = 1;
 
-	(void)revents;
 	/* events are read a little at a time, so that guests can keep up */
 	for (int i = ask->under_way ? 0 : TURN_ITEMS - 1; i < TURN_ITEMS && got > 0; i++) {
 		const char *line;

@@ -25,12 +25,10 @@
 
 /* ---- the loop ---- */
 
-static void on_ready(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_ready(struct ev_loop *loop UNUSED, ev_io *watcher, int revents UNUSED)
 {
 	struct web *web = watcher->data;
 
-	(void)loop;
-	(void)revents;
 	(void)web->mhd.run(web->daemon);
 }
 
@@ -43,13 +41,11 @@ static bool is_due(nsec_t *at, nsec_t now)
 	return true;
 }
 
-static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_timer(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
 	struct web *web = timer->data;
 	nsec_t now = clock_now();
 
-	(void)loop;
-	(void)revents;
 	if (web->daemon != NULL)
 		(void)web->mhd.run(web->daemon);
 	if (is_due(&web->ask_at, now) || web->samples.due <= now)
@@ -76,7 +72,7 @@ static nsec_t library_due(struct web *web, nsec_t now)
  * takes what is there for it; no more events are read meanwhile, so that only those who do not
  * read get behind.
  */
-static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
+static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents UNUSED)
 {
 	struct web *web = watcher->data;
 	const nsec_t times[] = {web->ask_at, web->sweep_at,
@@ -84,7 +80,6 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	nsec_t now = clock_now();
 	nsec_t next = library_due(web, now);
 
-	(void)revents;
 	if (next == now)
 		ev_io_stop(loop, &web->events.io);
 	else

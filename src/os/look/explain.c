@@ -2,6 +2,7 @@
 #include "os/look/look.h"
 
 #include "base/nsec.h"
+#include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/process.h"
@@ -32,12 +33,11 @@ static bool is_over(const struct port_search *s)
 	return s->has || clock_now() >= s->until;
 }
 
-static bool look_at_fd(void *context, int fd, const char *target)
+static bool look_at_fd(void *context, int fd UNUSED, const char *target)
 {
 	struct port_search *s = context;
 	uint64_t inode = remote_socket_inode(target);
 
-	(void)fd;
 	for (size_t i = 0; inode != 0 && i < s->count; i++)
 		s->has |= s->list[i].inode == inode;
 	return is_over(s);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/look/look.h"
 
+#include "base/scope.h"
 #include "os/process.h"
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket.h"
@@ -58,12 +59,11 @@ struct held {
 	uint32_t found;
 };
 
-static bool look_at(void *context, int fd, const char *target)
+static bool look_at(void *context, int fd UNUSED, const char *target)
 {
 	struct held *held = context;
 	uint64_t inode = remote_socket_inode(target);
 
-	(void)fd;
 	for (size_t i = 0; inode != 0 && i < held->count; i++)
 		if (held->inodes[i] == inode)
 			held->found |= 1U << i;

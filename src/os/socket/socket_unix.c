@@ -272,13 +272,13 @@ static int act_on_name(void *argument)
 	return n->act(n, dir, name, fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? &st : NULL);
 }
 
-static int watch_names(const struct naming *n, int dir, const char *name, const struct stat *st)
+static int watch_names(
+	const struct naming *n, int dir, const char *name, const struct stat *st UNUSED)
 {
 	scoped_fd file = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	struct stat now;
 	char at[40];
 
-	(void)st;
 	snprintf(at, sizeof(at), "/proc/self/fd/%d", file);
 	return file != -1 && fstat(file, &now) == 0 && is_it(&now, n->made)
 		? inotify_add_watch(n->inotify, at, IN_ATTRIB)
@@ -375,10 +375,9 @@ int socket_take_name(const char *path, const struct socket_file *made)
 	return act_as_owner(&n);
 }
 
-static int is_replaced(const struct naming *n, int dir, const char *name, const struct stat *st)
+static int is_replaced(
+	const struct naming *n, int dir UNUSED, const char *name UNUSED, const struct stat *st)
 {
-	(void)dir;
-	(void)name;
 	return st != NULL && !is_it(st, n->made);
 }
 

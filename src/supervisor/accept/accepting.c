@@ -213,12 +213,10 @@ static void watch_listeners(struct accepting *a, bool on)
 	}
 }
 
-static void on_acceptor(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_acceptor(struct ev_loop *loop UNUSED, ev_io *watcher, int revents UNUSED)
 {
 	struct accepting *a = watcher->data;
 
-	(void)loop;
-	(void)revents;
 	accept_some(a);
 	if (!has_room(a))
 		watch_listeners(a, false);
@@ -255,13 +253,11 @@ void accepting_look(struct accepting *a)
 		watch_listeners(a, true);
 }
 
-static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_due(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
 	struct accepting *a = timer->data;
 	nsec_t now = clock_now();
 
-	(void)loop;
-	(void)revents;
 	if (a->leave_at <= now)
 		close_refused(a);
 	accepting_arm(a, a->leave_at);
@@ -408,12 +404,11 @@ void accept_on_drop(struct service *service)
 	service->accepting = NULL;
 }
 
-void *accepting_carried(struct carry_reader *r, void *owner)
+void *accepting_carried(struct carry_reader *r UNUSED, void *owner)
 {
 	struct service *service = owner;
 	struct accepting *a = calloc(1, sizeof(*a));
 
-	(void)r;
 	if (a == NULL)
 		return NULL;
 	init_accepting(a, service);

@@ -33,12 +33,10 @@ static allowance_rest **find_rest(const struct child *child, allowance_rest *res
 	return NULL;
 }
 
-static void on_rest_over(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_rest_over(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
 	struct rests *r = timer->data;
 
-	(void)loop;
-	(void)revents;
 	r->child->allowance.rests = NULL;
 	for (unsigned i = 0; i < COUNT_OF(r->list); i++)
 		if (r->list[i] != NULL)

@@ -134,11 +134,10 @@ static int take_of_cluster(struct carry_reader *r, void *to, const struct handov
 	return f->tag == CARRY_PAIR ? get_pair(r, f, "cluster", to) : 0;
 }
 
-static int cluster_done(struct carry_reader *r, void *to)
+static int cluster_done(struct carry_reader *r UNUSED, void *to)
 {
 	struct cluster_settings *s = to;
 
-	(void)r;
 	cluster_settings_finish(s);
 	/* an older nclust does not carry the user's groups */
 	if (s->uid >= 0 && s->groups == NULL && login_find(s) == -1)
@@ -146,10 +145,8 @@ static int cluster_done(struct carry_reader *r, void *to)
 	return s->command.count > 0 ? 0 : -1;
 }
 
-static void *make_cluster(struct carry_reader *r, void *owner)
+static void *make_cluster(struct carry_reader *r UNUSED, void *owner UNUSED)
 {
-	(void)r;
-	(void)owner;
 	return cluster_settings_new();
 }
 
@@ -231,16 +228,13 @@ static int take_of_instance(struct carry_reader *r, void *to, const struct hando
 	}
 }
 
-static int instance_done(struct carry_reader *r, void *to)
+static int instance_done(struct carry_reader *r UNUSED, void *to)
 {
-	(void)r;
 	return ((struct settings *)to)->name != NULL ? 0 : -1;
 }
 
-static void *make_instance(struct carry_reader *r, void *owner)
+static void *make_instance(struct carry_reader *r UNUSED, void *owner UNUSED)
 {
-	(void)r;
-	(void)owner;
 	return settings_new();
 }
 

@@ -139,13 +139,11 @@ static void close_waiting(struct supervisor *sup, nsec_t patience)
 		look_within(sup, LOOK);
 }
 
-static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_look(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
 	struct supervisor *sup = timer->data;
 	uint64_t owner;
 
-	(void)loop;
-	(void)revents;
 	close_waiting(sup, MOMENT);
 	while ((owner = vfork_overdue(PATIENCE)) != 0)
 		kill_endless(sup, owner);

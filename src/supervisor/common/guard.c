@@ -45,12 +45,11 @@ static int remake_files(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents UNUSED)
 {
 	struct supervisor *sup = timer->data;
 	struct error err;
 
-	(void)revents;
 	if (remake_files(sup, &err) == 0)
 		return;
 	if (once_say(sup->said, ONCE_NOT_REMADE))
@@ -67,14 +66,12 @@ static void remake_soon(struct supervisor *sup)
 		timer_arm(sup->loop, &sup->guard.timer, SETTLE);
 }
 
-static void on_removed(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_removed(struct ev_loop *loop UNUSED, ev_io *watcher, int revents UNUSED)
 {
 	char events[4096] __attribute__((aligned(8))) uninitialized;
 	ssize_t got = read(watcher->fd, events, sizeof(events));
 	ssize_t at = 0;
 
-	(void)loop;
-	(void)revents;
 	while (at < got) {
 		const struct inotify_event *event = (const void *)(events + at);
 

@@ -91,10 +91,8 @@ void job_end(struct job *j)
 	job_forget(j);
 }
 
-static void on_process_exit(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_process_exit(struct ev_loop *loop UNUSED, ev_io *watcher, int revents UNUSED)
 {
-	(void)loop;
-	(void)revents;
 	job_look(watcher->data);
 }
 
@@ -112,13 +110,11 @@ static void arm_timer(struct job *j)
 }
 
 /* A process that has ended was in time, even if nclust looks late. */
-static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_timer(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
 	struct job *j = timer->data;
 	nsec_t now;
 
-	(void)loop;
-	(void)revents;
 	if (j->pid == 0) {
 		j->start(j->owner);
 		return;

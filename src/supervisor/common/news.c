@@ -111,12 +111,10 @@ static void publish_waiting(struct supervisor *sup)
 		timer_arm(sup->loop, &sup->news.timer, sup->news.head->patience - clock_now());
 }
 
-static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_patience_over(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
 	struct supervisor *sup = timer->data;
 
-	(void)loop;
-	(void)revents;
 	if (sup->news.head != NULL)
 		sup->news.head->serial = 0;
 	publish_waiting(sup);

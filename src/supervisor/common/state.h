@@ -3,6 +3,7 @@
 #define SUPERVISOR_STATE_H
 
 #include "base/nsec.h"
+#include "base/scope.h"
 #include "config/config.h"
 #include "core/cluster.h"
 #include "os/descriptors.h"

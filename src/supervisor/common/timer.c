@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/common/timer.h"
 
+#include "base/scope.h"
+
 /* Pauses between attempts: the kernel may lack memory for a moment, or for long. */
 #define AGAIN_FIRST (10 * MSEC)
 #define AGAIN_MOST (5 * SECOND)
@@ -19,11 +21,10 @@ void io_init(
 	io->data = data;
 }
 
-static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_again(struct ev_loop *loop, ev_timer *timer, int revents UNUSED)
 {
 	const struct again *a = timer->data;
 
-	(void)revents;
 	/* ev_io_set(), or libev would believe that it watches the descriptor already */
 	ev_io_set(a->io, a->io->fd, EV_READ);
 	ev_io_start(loop, a->io);

@@ -188,11 +188,10 @@ static void free_descriptor(struct supervisor *sup)
 	clients_keep_reserve(sup);
 }
 
-void clients_on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
+void clients_on_connect(struct ev_loop *loop UNUSED, ev_io *watcher, int revents)
 {
 	struct supervisor *sup = watcher->data;
 
-	(void)loop;
 	if ((revents & EV_ERROR) != 0) { /* epoll_ctl(2) failed */
 		log_error("cannot watch the control socket, trying again");
 		clients_arm_bounds(sup);

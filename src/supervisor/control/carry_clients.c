@@ -64,21 +64,19 @@ static const struct plain_row client_rows[] = {
 };
 /* clang-format on */
 
-static void *make_client(struct carry_reader *r, void *owner)
+static void *make_client(struct carry_reader *r UNUSED, void *owner)
 {
 	struct client *c = client_new(owner);
 
-	(void)r;
 	if (c != NULL)
 		c->out.limit = CONTROL_RESULT_MAX; /* what is unread may be of a status */
 	return c;
 }
 
-static int client_done_carried(struct carry_reader *r, void *to)
+static int client_done_carried(struct carry_reader *r UNUSED, void *to)
 {
 	struct client *c = to;
 
-	(void)r;
 	c->out.limit = CLIENT_OUT_MAX;
 	/* asking (and 5, a history) and a status end before an upgrade; only its rehearsal sees
 	 * them, or a part of a status that an earlier version has not finished */

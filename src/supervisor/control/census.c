@@ -57,12 +57,11 @@ static void note_inode(void *context, uint64_t inode)
 		_exit(EXIT_FAILURE);
 }
 
-static void note_tcp(void *context, const struct inet_diag_msg *one, const void *info, size_t size)
+static void note_tcp(
+	void *context, const struct inet_diag_msg *one, const void *info UNUSED, size_t size UNUSED)
 {
 	struct counting *k = context;
 
-	(void)info;
-	(void)size;
 	if (incoming_has(&k->in, ntohs(one->id.idiag_sport)) && one->idiag_state != STATE_LISTEN)
 		note_inode(k, one->idiag_inode);
 }
@@ -76,7 +75,7 @@ static int by_inode(const void *a, const void *b)
 }
 
 /* A connection that several processes of a worker have counts once. */
-static bool look_at(void *context, int fd, const char *target)
+static bool look_at(void *context, int fd UNUSED, const char *target)
 {
 	struct counting *k = context;
 	const struct accepted key = {.inode = remote_socket_inode(target)};
@@ -84,7 +83,6 @@ static bool look_at(void *context, int fd, const char *target)
 		? NULL
 		: bsearch(&key, k->list.data, k->list.len / sizeof(key), sizeof(key), by_inode);
 
-	(void)fd;
 	if (a != NULL && a->owner != k->owner) {
 		a->owner = k->owner;
 		k->found++;
@@ -155,13 +153,12 @@ static size_t take_counts(struct supervisor *sup)
 	return at / sizeof(one);
 }
 
-static void on_over(void *owner, const struct pidfd_end *end)
+static void on_over(void *owner, const struct pidfd_end *end UNUSED)
 {
 	struct supervisor *sup = owner;
 	struct census *x = &sup->control.census;
 	nsec_t now = clock_now();
 
-	(void)end;
 	job_end(&x->job);
 	x->again = now + HOLDS;
 	/* if it took too long, the others have the numbers of the census before */

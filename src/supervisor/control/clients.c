@@ -274,13 +274,12 @@ static int read_client(struct client *c)
 	return 0;
 }
 
-static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_io(struct ev_loop *loop UNUSED, ev_io *watcher, int revents)
 {
 	struct client *c = watcher->data;
 	/* epoll_ctl(2) failed: no event would ever come */
 	bool gone = (revents & EV_ERROR) != 0;
 
-	(void)loop;
 	if (!gone && (revents & EV_READ) != 0)
 		gone = read_client(c) == -1;
 	if ((revents & EV_WRITE) != 0)
@@ -297,14 +296,13 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 		client_free(c);
 }
 
-static void on_bounds(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_bounds(struct ev_loop *loop, ev_timer *timer, int revents UNUSED)
 {
 	struct supervisor *sup = timer->data;
 	nsec_t now = clock_now();
 	bool needed = false;
 	struct client *next;
 
-	(void)revents;
 	for (struct client *c = sup->control.first; c != NULL; c = next) {
 		next = c->next;
 		if (c->stuck_since != NSEC_NEVER && now - c->stuck_since > CLIENT_PATIENCE) {

@@ -367,9 +367,8 @@ static int send_message(struct client *c, const struct target *t, struct error *
 						      : "no ready worker reads its messages");
 }
 
-static int do_reload(struct client *c, const struct target *t, struct error *err)
+static int do_reload(struct client *c, const struct target *t UNUSED, struct error *err)
 {
-	(void)t;
 	if (reload_begin(c->sup, false, c->request.drop_ports, err) == -1)
 		return CONTROL_FAILED;
 	c->pending = true;
@@ -415,9 +414,8 @@ static void keep_target(struct client *c, const struct target *t)
 	text_copy(c->request.target, sizeof(c->request.target), t->service->name);
 }
 
-static int do_status(struct client *c, const struct target *t, struct error *err)
+static int do_status(struct client *c, const struct target *t, struct error *err UNUSED)
 {
-	(void)err;
 	if (c->own)
 		host_asked(c->sup, c->request.readiness);
 	keep_target(c, t);
@@ -425,9 +423,8 @@ static int do_status(struct client *c, const struct target *t, struct error *err
 	return ANSWERED;
 }
 
-static int do_events(struct client *c, const struct target *t, struct error *err)
+static int do_events(struct client *c, const struct target *t, struct error *err UNUSED)
 {
-	(void)err;
 	keep_target(c, t);
 	events_begin(c);
 	return ANSWERED;
@@ -454,14 +451,13 @@ static bool is_past(struct client *c, struct target *target)
 		control_parse_target(&t, c->request.target, &err) == 0 && events_remember(c, &t);
 }
 
-static int do_config(struct client *c, const struct target *t, struct error *err)
+static int do_config(struct client *c, const struct target *t UNUSED, struct error *err)
 {
 	struct settings view;
 	scoped_buffer ini = {.limit = CLIENT_OUT_MAX / 4};
 	struct json_writer w;
 	const char *text;
 
-	(void)t;
 	if (command_view(&view, c->sup) == -1 ||
 		describe_settings(&ini, &view, false, c->may_write) == -1 ||
 		(text = buffer_text(&ini)) == NULL) {

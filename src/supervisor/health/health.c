@@ -208,14 +208,12 @@ static void look_at_workers(struct monitor *a, nsec_t now)
 		monitor_arm(a, wait > a->kind->first ? wait : a->kind->first);
 }
 
-static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_timer(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
 	struct monitor *a = timer->data;
 	nsec_t now = clock_now();
 	struct child *child;
 
-	(void)loop;
-	(void)revents;
 	monitor_late(a, a->due, now);
 	if (now > a->due + LATE && a->kind->forget != NULL) {
 		for_each_child (child, children_of(a->service))

@@ -214,12 +214,10 @@ static void read_answer(struct probing *a)
 		end_probing(a, false, "its answer is not HTTP/1");
 }
 
-static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_answer(struct ev_loop *loop UNUSED, ev_io *watcher, int revents UNUSED)
 {
 	struct probing *a = watcher->data;
 
-	(void)loop;
-	(void)revents;
 	if (a->state == PROBING_REST)
 		read_rest(a);
 	else
@@ -476,12 +474,11 @@ static void arm_look(struct prober *p)
 	timer_arm(p->monitor.service->sup->loop, &p->look, now - clock_now());
 }
 
-static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents UNUSED)
 {
 	struct prober *p = timer->data;
 	nsec_t now;
 
-	(void)revents;
 	p->turn = ev_iteration(loop);
 	monitor_late(&p->monitor, p->due, clock_now());
 	now = prober_time(p);

@@ -84,11 +84,10 @@ static int hook_done(struct carry_reader *r, void *to)
 	return -1;
 }
 
-static void *make_hook(struct carry_reader *r, void *owner)
+static void *make_hook(struct carry_reader *r, void *owner UNUSED)
 {
 	struct hook_run *run = calloc(1, sizeof(*run));
 
-	(void)owner;
 	if (run == NULL)
 		return NULL;
 	run->sup = r->sup;

@@ -59,13 +59,11 @@ void helper_hear(struct helper *h, bool on)
 	(on ? ev_io_start : ev_io_stop)(h->job.sup->loop, &h->calls);
 }
 
-static void on_call(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_call(struct ev_loop *loop UNUSED, ev_io *watcher, int revents UNUSED)
 {
 	struct helper *h = watcher->data;
 	struct pollfd ready = {.fd = h->trap, .events = POLLIN};
 
-	(void)loop;
-	(void)revents;
 	if (poll(&ready, 1, 0) == 1 && (ready.revents & POLLIN) != 0)
 		h->connects(h->owner, h->trap);
 	else if ((ready.revents & POLLHUP) != 0)
@@ -206,12 +204,11 @@ struct helper *helper_start(const struct helper_plan *p, struct error *err)
 
 /* ---- after an upgrade ---- */
 
-void *helper_carried(struct carry_reader *r, void *owner)
+void *helper_carried(struct carry_reader *r, void *owner UNUSED)
 {
 	struct supervisor *sup = r->sup;
 	struct helper *h = calloc(1, sizeof(*h));
 
-	(void)owner;
 	if (h == NULL)
 		return NULL;
 	h->job.pidfd = h->trap = -1;

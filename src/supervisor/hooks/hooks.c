@@ -181,12 +181,11 @@ static void start_some(struct supervisor *sup)
 		look_within(sup, 0);
 }
 
-static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents UNUSED)
 {
 	struct supervisor *sup = timer->data;
 	struct hooks *hooks = &sup->commands.hooks;
 
-	(void)revents;
 	hooks->over = hooks->over_at != 0 && hooks->over_at <= clock_now();
 	if (hooks->over)
 		return;

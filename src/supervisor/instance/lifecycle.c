@@ -103,13 +103,12 @@ static bool tell_cluster(struct service *s, nsec_t now)
 	return true;
 }
 
-static void on_stop_waits(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_stop_waits(struct ev_loop *loop, ev_timer *timer, int revents UNUSED)
 {
 	struct supervisor *sup = timer->data;
 	nsec_t now = clock_now();
 	bool any = false;
 
-	(void)revents;
 	for (size_t i = 0; i < sup->service_count; i++)
 		any |= tell_cluster(sup->services[i], now);
 	if (any)
@@ -284,12 +283,11 @@ void instance_on_report(struct service *service, const struct report *report)
 
 /* ---- the end ---- */
 
-static void on_last_orders(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_last_orders(struct ev_loop *loop, ev_timer *timer, int revents UNUSED)
 {
 	struct supervisor *sup = timer->data;
 	unsigned left = sup->instance.last_orders == 1 ? strays_signal(sup, SIGKILL) : 0;
 
-	(void)revents;
 	if (left > 0)
 		log_warn("%u background process%s did not end after SIGTERM: killed", left,
 			left == 1 ? "" : "es");

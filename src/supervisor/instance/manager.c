@@ -176,14 +176,12 @@ static bool is_under_way(const struct supervisor *sup)
 	return under_way;
 }
 
-static void on_wake(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_wake(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
 	struct supervisor *sup = timer->data;
 	struct manager *m = sup->instance.manager;
 	nsec_t now = clock_now();
 
-	(void)loop;
-	(void)revents;
 	send_waiting(sup);
 	if (now >= m->ping_at || m->ping_waits)
 		m->ping_waits = !send_message(sup, &(struct notify_message){.watchdog = true});
@@ -254,11 +252,10 @@ static const struct plain_row manager_rows[] = {
 };
 
 /* The manager's address is not carried, because our environment has it. */
-static void *make_manager(struct carry_reader *r, void *owner)
+static void *make_manager(struct carry_reader *r UNUSED, void *owner)
 {
 	const char *path = secure_getenv("NOTIFY_SOCKET");
 
-	(void)r;
 	return manager_new(owner, path != NULL ? path : "");
 }
 

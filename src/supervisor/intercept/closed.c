@@ -34,13 +34,12 @@ struct search {
 	uint64_t held; /* bits of learned listeners of which a process has a socket */
 };
 
-static bool note_fd(void *context, int fd, const char *target)
+static bool note_fd(void *context, int fd UNUSED, const char *target)
 {
 	struct search *s = context;
 	const struct listener_set *set = &s->service->sockets.learned;
 	uint64_t inode = remote_socket_inode(target);
 
-	(void)fd;
 	s->seen++;
 	for (size_t i = 0; inode != 0 && i < set->count; i++)
 		if (group_has_inode(set->list[i], inode))

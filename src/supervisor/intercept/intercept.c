@@ -212,13 +212,12 @@ void intercept_on_verb(struct supervisor *sup, const struct verb_step *verb)
 /* All calls of a turn are received before any is answered, because until nclust has received it a
  * signal makes the call fail, which no program expects of bind(2).  After a slow answer the others
  * wait for the next turn. */
-static void on_answer(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_answer(struct ev_loop *loop, ev_timer *timer, int revents UNUSED)
 {
 	nsec_t next = NSEC_NEVER;
 	struct child *child;
 	bool slow = false;
 
-	(void)revents;
 	for_each_child (child, children_of_all(timer->data)) {
 		nsec_t now = clock_now();
 

@@ -386,12 +386,11 @@ static void look_if_ready(struct child *child)
 			child->trap.looks < 5 ? LOOK_WAIT << child->trap.looks : LISTEN_PATIENCE);
 }
 
-static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents UNUSED)
 {
 	const nsec_t until = clock_now() + TURN_SPAN;
 	struct child *child;
 
-	(void)revents;
 	for_each_child (child, children_of_all(timer->data)) {
 		const struct trapped *t = &child->trap;
 

@@ -118,12 +118,10 @@ static void choose_leader(struct service *s)
 		try_again(s);
 }
 
-static void on_choose(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_choose(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
 	struct supervisor *sup = timer->data;
 
-	(void)loop;
-	(void)revents;
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (sup->services[i]->leadership.fd != -1)
 			choose_leader(sup->services[i]);

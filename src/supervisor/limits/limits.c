@@ -85,13 +85,12 @@ static unsigned sweep_cgroups(struct supervisor *sup)
 		: 0;
 }
 
-static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents UNUSED)
 {
 	struct supervisor *sup = timer->data;
 	struct limits *l = sup->limits;
 	unsigned left = sweep_cgroups(sup);
 
-	(void)revents;
 	if (left == 0)
 		return;
 	l->wait = l->wait == 0 ? SWEEP_FIRST : 2 * l->wait;

@@ -211,11 +211,10 @@ static bool read_lines(struct broker *b)
 	return true;
 }
 
-static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_io(struct ev_loop *loop UNUSED, ev_io *watcher, int revents)
 {
 	struct broker *b = watcher->data;
 
-	(void)loop;
 	if ((revents & EV_WRITE) != 0)
 		flush_broker(b);
 	if ((revents & EV_READ) != 0)
@@ -366,11 +365,10 @@ void brokers_begin(struct supervisor *sup)
 
 /* ---- hooks ---- */
 
-void *broker_carried(struct carry_reader *r, void *service)
+void *broker_carried(struct carry_reader *r UNUSED, void *service)
 {
 	struct service *s = service;
 
-	(void)r;
 	s->broker = broker_new(s);
 	return s->broker;
 }

@@ -132,9 +132,8 @@ static int read_some(struct channel *c)
 	return got == -1 && (errno == EAGAIN || errno == EBUSY) ? 0 : -1;
 }
 
-static void rest_or_go_on(struct child *child, bool over)
+static void rest_or_go_on(struct child *child, bool over UNUSED)
 {
-	(void)over;
 	watch_socket(child->channel, queue_len(&child->channel->out) > 0);
 }
 
@@ -221,11 +220,10 @@ int channel_send(struct channel *c, const char *line, size_t len, int fd, bool m
 
 /* ---- life ---- */
 
-static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_io(struct ev_loop *loop UNUSED, ev_io *watcher, int revents)
 {
 	struct channel *c = watcher->data;
 
-	(void)loop;
 	if (queue_len(&c->out) > 0)
 		flush_channel(c);
 	if (c->io.fd != -1 && (revents & (EV_READ | EV_ERROR)) != 0 && read_charged(c) == -1)
@@ -304,9 +302,8 @@ void messages_on_gone(struct child *child)
 
 /* ---- upgrade and adoption ---- */
 
-void *channel_carried(struct carry_reader *r, void *child)
+void *channel_carried(struct carry_reader *r UNUSED, void *child)
 {
-	(void)r;
 	return channel_new(child, CHANNEL_PLAIN);
 }
 

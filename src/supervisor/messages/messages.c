@@ -397,9 +397,8 @@ static int take_of_channel(struct carry_reader *r, void *to, const struct handov
 	return f->tag == CARRY_MARK ? take_mark(r, &c->out, f) : 0;
 }
 
-static int channel_done(struct carry_reader *r, void *to)
+static int channel_done(struct carry_reader *r UNUSED, void *to)
 {
-	(void)r;
 	return ((struct channel *)to)->kind != CHANNEL_NONE ? 0 : -1;
 }
 
@@ -420,11 +419,10 @@ static void put_broker(struct carry_writer *c, const void *of)
 	put_queue(c, &b->out);
 }
 
-static int take_of_broker(struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_of_broker(struct carry_reader *r UNUSED, void *to, const struct handover_field *f)
 {
 	struct broker *b = to;
 
-	(void)r;
 	if (f->tag == CARRY_IN && f->type == HANDOVER_BYTES)
 		return take_part_line(&b->in, f);
 	return f->tag == CARRY_OUT && f->type == HANDOVER_BYTES ? take_queued(&b->out, f) : 0;

@@ -43,11 +43,10 @@ static const struct plain_row node_server_rows[] = {
 /* clang-format on */
 
 /* Links the server with its listener, which does not count the server as a user. */
-static int server_done(struct carry_reader *r, void *to)
+static int server_done(struct carry_reader *r UNUSED, void *to)
 {
 	struct node_server *s = to;
 
-	(void)r;
 	s->listener->users--;
 	s->listener->of_node = true;
 	if (s->rr)
@@ -55,9 +54,8 @@ static int server_done(struct carry_reader *r, void *to)
 	return 0;
 }
 
-static void *make_server(struct carry_reader *r, void *owner)
+static void *make_server(struct carry_reader *r UNUSED, void *owner)
 {
-	(void)r;
 	return node_server_new(owner);
 }
 
@@ -79,9 +77,8 @@ static const struct plain_row node_cluster_rows[] = {
 };
 /* clang-format on */
 
-static void *make_cluster(struct carry_reader *r, void *owner)
+static void *make_cluster(struct carry_reader *r UNUSED, void *owner)
 {
-	(void)r;
 	return node_cluster_of(owner);
 }
 
@@ -120,9 +117,8 @@ static const struct plain_row node_worker_rows[] = {
 };
 /* clang-format on */
 
-static void *make_worker(struct carry_reader *r, void *owner)
+static void *make_worker(struct carry_reader *r UNUSED, void *owner)
 {
-	(void)r;
 	return node_worker_of(owner);
 }
 

@@ -155,14 +155,12 @@ static void take_due_step(struct node_worker *w, nsec_t now)
 
 /* ---- life ---- */
 
-static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_timer(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
 	struct node_cluster *n = timer->data;
 	nsec_t now = clock_now();
 	const struct child *c;
 
-	(void)loop;
-	(void)revents;
 	for_each_child (c, children_of(n->service)) {
 		if (c->node == NULL)
 			continue;

@@ -156,10 +156,8 @@ static bool accept_and_give(struct node_server *s)
 	return false;
 }
 
-static void on_accept(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_accept(struct ev_loop *loop UNUSED, ev_io *watcher, int revents UNUSED)
 {
-	(void)loop;
-	(void)revents;
 	node_rr_go_on(watcher->data);
 }
 

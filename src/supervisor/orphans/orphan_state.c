@@ -75,11 +75,10 @@ static const struct plain_row segment_rows[] = {
 };
 /* clang-format on */
 
-static int cluster_done(struct carry_reader *r, void *to)
+static int cluster_done(struct carry_reader *r UNUSED, void *to)
 {
 	const struct orphan_cluster *c = to;
 
-	(void)r;
 	return text_is_name(c->name) && c->generation_count <= ORPHAN_GENERATIONS_MAX ? 0 : -1;
 }
 
@@ -89,9 +88,8 @@ static const struct carried cluster = {
 	.done = cluster_done,
 };
 
-static int listener_done(struct carry_reader *r, void *to)
+static int listener_done(struct carry_reader *r UNUSED, void *to)
 {
-	(void)r;
 	return ((const struct orphan_listener *)to)->socket_count <= ORPHAN_SOCKETS_MAX ? 0 : -1;
 }
 

@@ -73,7 +73,7 @@ static void unwatch_listeners(struct scaling *a)
 	a->watcher_count = 0;
 }
 
-static void on_client(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_client(struct ev_loop *loop UNUSED, ev_io *watcher, int revents UNUSED)
 {
 	struct scaling *a = watcher->data;
 
@@ -82,8 +82,6 @@ static void on_client(struct ev_loop *loop, ev_io *watcher, int revents)
 	bool shut = poll(&at, 1, 0) == 1 && at.revents != POLLIN;
 	bool own = cluster_wanted(a->service->core) > 0 && health_asks(a->service);
 
-	(void)loop;
-	(void)revents;
 	unwatch_listeners(a);
 	if (shut) { /* by a worker; group.h mends that */
 		look_after(a, SCALE_LOOK);
@@ -324,10 +322,8 @@ static void look_at_load(struct scaling *a)
 		look_after(a, wait - clock_now() % wait); /* all clusters at once */
 }
 
-static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_look(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
-	(void)loop;
-	(void)revents;
 	look_at_load(timer->data);
 }
 
@@ -403,12 +399,11 @@ static void recount_cpus(struct supervisor *sup)
 		apply_limits(sup);
 }
 
-static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents UNUSED)
 {
 	struct supervisor *sup = timer->data;
 	char events[4096];
 
-	(void)revents;
 	if (sup->upgrade.reexec != NULL) { /* the upgrade may fail */
 		timer_arm(loop, timer, SETTLE);
 		return;
@@ -418,11 +413,10 @@ static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents)
 		recount_cpus(sup);
 }
 
-static void on_written(struct ev_loop *loop, ev_io *io, int revents)
+static void on_written(struct ev_loop *loop, ev_io *io, int revents UNUSED)
 {
 	struct supervisor *sup = io->data;
 
-	(void)revents;
 	ev_io_stop(loop, io);
 	timer_arm(loop, &sup->scaler.recount, SETTLE);
 }

@@ -28,12 +28,11 @@ static const struct plain_row segment_rows[] = {
 
 /* ---- listeners ---- */
 
-static void *make_socket(struct carry_reader *r, void *owner)
+static void *make_socket(struct carry_reader *r UNUSED, void *owner)
 {
 	struct listener *l = owner;
 	struct listener_socket *s = calloc(1, sizeof(*s));
 
-	(void)r;
 	if (s == NULL)
 		return NULL;
 	s->slot = SLOT_ALL;
@@ -230,11 +229,10 @@ static const struct plain_row set_rows[] = {
 	PLAIN(2, listener_set, own, UNSIGNED),
 };
 
-static int set_done(struct carry_reader *r, void *to)
+static int set_done(struct carry_reader *r UNUSED, void *to)
 {
 	const struct listener_set *set = to;
 
-	(void)r;
 	return set->row > 0 &&
 			(set->count < set->row || set->own == 0 || set->row > 64 ||
 				(set->row < 64 && set->own >> set->row != 0))

@@ -102,12 +102,10 @@ static void heal_listener(struct listener *l)
 
 /* ---- at rest ---- */
 
-static void on_rest_over(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_rest_over(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
 	const struct supervisor *sup = timer->data;
 
-	(void)loop;
-	(void)revents;
 	for (size_t i = 0; i < sup->service_count; i++) {
 		struct listener *l;
 
@@ -338,11 +336,10 @@ static void renew_socket(struct listener *l, const char *why)
 #define PATHS_LOOKS 20
 #define PATHS_PAUSE (100 * MSEC)
 
-static void on_paths_changed(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_paths_changed(struct ev_loop *loop, ev_io *watcher, int revents UNUSED)
 {
 	struct sockets *s = &((struct supervisor *)watcher->data)->sockets;
 	char events[4096] uninitialized;
-	(void)revents;
 	ev_io_stop(loop, watcher); /* until the look is over, whatever comes */
 	while (read(watcher->fd, events, sizeof(events)) == sizeof(events))
 		;

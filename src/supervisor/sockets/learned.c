@@ -469,13 +469,11 @@ static nsec_t close_unused(struct service *service, nsec_t now)
 	return again;
 }
 
-static void on_trim(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_trim(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
 	struct supervisor *sup = timer->data;
 	nsec_t again = NSEC_NEVER;
 
-	(void)loop;
-	(void)revents;
 	for (size_t i = 0; i < sup->service_count; i++)
 		again = nsec_min(again, close_unused(sup->services[i], clock_now()));
 	if (again != NSEC_NEVER)

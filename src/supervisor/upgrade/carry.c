@@ -107,9 +107,8 @@ const struct carried carried_supervisor = {
 
 /* ---- the whole state ---- */
 
-static int take_whole(struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_whole(struct carry_reader *r, void *to UNUSED, const struct handover_field *f)
 {
-	(void)to;
 	return f->tag == CARRY_BINARY ? carry_get_one(r, &carried_binary, &r->binary, f) : 0;
 }
 

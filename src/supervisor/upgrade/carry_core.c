@@ -154,11 +154,10 @@ static const struct plain_row cluster_rows[] = {
 };
 /* clang-format on */
 
-static void *make_slot(struct carry_reader *r, void *owner)
+static void *make_slot(struct carry_reader *r UNUSED, void *owner)
 {
 	struct cluster *c = owner;
 
-	(void)r;
 	return cluster_reserve(c, c->count + 1) == 0 ? &c->slots[c->count++] : NULL;
 }
 
@@ -168,11 +167,10 @@ const struct carried carried_slot = {
 	.make = make_slot,
 };
 
-static void *make_generation(struct carry_reader *r, void *owner)
+static void *make_generation(struct carry_reader *r UNUSED, void *owner)
 {
 	struct generations *g = &((struct cluster *)owner)->generations;
 
-	(void)r;
 	if (generations_reserve(g, g->count + 1) == -1)
 		return NULL;
 	g->list[g->count] = (struct generation){0};
@@ -224,12 +222,10 @@ static int take_core(struct carry_reader *r, void *to, const struct handover_fie
 	return f->tag == CARRY_CLUSTER ? carry_get_one(r, &carried_whole, to, f) : 0;
 }
 
-static void *make_core(struct carry_reader *r, void *owner)
+static void *make_core(struct carry_reader *r UNUSED, void *owner UNUSED)
 {
 	struct cluster *c = calloc(1, sizeof(*c));
 
-	(void)r;
-	(void)owner;
 	if (c != NULL && cluster_reserve(c, 1) == 0)
 		return c;
 	cluster_free(c);

@@ -59,15 +59,13 @@ static void send_packet(char kind, const char *text)
 	(void)send(ASIDE_FD, packet, (size_t)len, MSG_NOSIGNAL);
 }
 
-static void say_changed(void *data, const char *path)
+static void say_changed(void *data UNUSED, const char *path)
 {
-	(void)data;
 	send_packet(CHANGED, path);
 }
 
-static void say_warning(void *data, const char *text)
+static void say_warning(void *data UNUSED, const char *text)
 {
-	(void)data;
 	send_packet(WARNING, text);
 }
 
@@ -151,10 +149,8 @@ static bool take_one(struct watching *w)
 	return got > 0;
 }
 
-static void on_news(struct ev_loop *loop, ev_io *io, int revents)
+static void on_news(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
 {
-	(void)loop;
-	(void)revents;
 	(void)take_one(io->data);
 }
 
@@ -222,12 +218,10 @@ static void start_process(struct watching *w)
 	(void)close(pair[1]);
 }
 
-static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_again(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
 	struct watching *w = timer->data;
 
-	(void)loop;
-	(void)revents;
 	if (w->news.fd == -1)
 		start_process(w);
 	if (w->due && !has_to_wait(w))

@@ -166,9 +166,8 @@ static const struct carried carried_slotlog = {
 
 /* ---- a worker ---- */
 
-static int child_done(struct carry_reader *r, void *to)
+static int child_done(struct carry_reader *r UNUSED, void *to)
 {
-	(void)r;
 	return child_settle(to);
 }
 
@@ -181,9 +180,8 @@ static int reserve_slots(struct service *s)
 	return s->children != NULL ? 0 : -1;
 }
 
-static void *make_child(struct carry_reader *r, void *owner)
+static void *make_child(struct carry_reader *r UNUSED, void *owner)
 {
-	(void)r;
 	return reserve_slots(owner) == 0 ? child_new(owner) : NULL;
 }
 
@@ -217,17 +215,15 @@ const struct carried carried_children = {
 
 /* Ignore members of the cluster that come after its children: child_slots must not change any
  * more. */
-static int take_service(struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_service(struct carry_reader *r UNUSED, void *to, const struct handover_field *f)
 {
-	(void)r;
 	return ((struct service *)to)->children != NULL && f->tag < CARRY_TEXT;
 }
 
-static int service_done(struct carry_reader *r, void *to)
+static int service_done(struct carry_reader *r UNUSED, void *to)
 {
 	struct service *s = to;
 
-	(void)r;
 	return s->core != NULL && reserve_slots(s) == 0 && s->child_slots >= cluster_slots(s->core)
 		? 0
 		: -1;

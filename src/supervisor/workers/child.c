@@ -660,12 +660,10 @@ void workers_on_shutdown(struct supervisor *sup)
 	strays_fini(sup);
 }
 
-void child_on_renewed(struct ev_loop *loop, ev_timer *timer, int revents)
+void child_on_renewed(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
 	struct child *child;
 
-	(void)loop;
-	(void)revents;
 	for_each_child (child, children_of_all(timer->data))
 		if (child->service->accepting == NULL && renew_has_former(child))
 			child_tell(child, EVENT_OUTGROWN, WHY_SOCKET);

@@ -71,10 +71,8 @@ bool logger_send(
 }
 
 /* A killed logger has not ended in time: it waits in the kernel. */
-static void on_end_due(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_end_due(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
-	(void)loop;
-	(void)revents;
 	log_warn("the logger does not end: it waits in the kernel");
 	replace_logger(timer->data);
 }
@@ -106,13 +104,12 @@ static void count_lines(struct supervisor *sup, const struct logwire_packet *p)
 		lines, lines == 1 ? "" : "s");
 }
 
-static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents UNUSED)
 {
 	struct supervisor *sup = watcher->data;
 	struct logwire_packet p;
 	struct fdpass_message m;
 
-	(void)revents;
 	for (int i = 0; i < TURN_ITEMS && watcher->fd != -1; i++) {
 		if (fdpass_receive(watcher->fd, &p, sizeof(p), &m) != 1)
 			return;

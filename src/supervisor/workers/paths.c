@@ -220,11 +220,10 @@ void paths_look(struct service *service)
 	}
 }
 
-void paths_on_changed(struct ev_loop *loop, ev_timer *timer, int revents)
+void paths_on_changed(struct ev_loop *loop, ev_timer *timer, int revents UNUSED)
 {
 	struct supervisor *sup = timer->data;
 
-	(void)revents;
 	for (size_t i = 0; i < sup->service_count; i++) {
 		renew_look(sup->services[i]);
 		paths_look(sup->services[i]);

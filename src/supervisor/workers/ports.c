@@ -396,11 +396,10 @@ static void put_ports(struct carry_writer *c, const void *of)
 	}
 }
 
-static int take_ports(struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_ports(struct carry_reader *r UNUSED, void *to, const struct handover_field *f)
 {
 	struct ports *ports = to;
 
-	(void)r;
 	if (f->tag == PORTS_INDEX)
 		ports->taken = &ports->list[f->u % PORTS_MAX];
 	return f->tag == PORTS_INDEX || (f->tag < PORTS_FORMERS && ports->taken == NULL);

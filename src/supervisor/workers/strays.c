@@ -242,12 +242,11 @@ static void note_service(struct nameless *n, const struct service *service)
 		n->services[n->count++] = service;
 }
 
-static bool note_socket_owner(void *context, int fd, const char *target)
+static bool note_socket_owner(void *context, int fd UNUSED, const char *target)
 {
 	struct nameless *n = context;
 	uint64_t inode = remote_socket_inode(target);
 
-	(void)fd;
 	for (size_t i = 0; inode != 0 && i < n->sup->service_count; i++)
 		if (has_socket_of(n->sup->services[i], inode))
 			note_service(n, n->sup->services[i]);
@@ -396,12 +395,10 @@ void strays_sweep_within(struct supervisor *sup, nsec_t wait)
  * only if it is due, at most once a second.  Dead strays may have gone unnoticed, because SIGCHLDs merge; and leftovers of a worker become nclust's children
  * only when their parents are dead.
  */
-static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_sweep(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
 	struct supervisor *sup = timer->data;
 
-	(void)loop;
-	(void)revents;
 	if (sup->reaper.oom_kills == OOM_UNREAD) {
 		/* The file stays open: if it had to be searched for without free descriptors,
 		 * another file with another count would be found. */
@@ -485,13 +482,12 @@ static void end_workers(struct supervisor *sup)
 		}
 }
 
-static void on_look_due(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_look_due(struct ev_loop *loop, ev_timer *timer, int revents UNUSED)
 {
 	struct supervisor *sup = timer->data;
 	struct strays s = walk_children(sup);
 	nsec_t pause = sup->reaper.pause;
 
-	(void)revents;
 	if (s.killed || s.again)
 		strays_sweep_within(sup, SWEEP_INTERVAL);
 	if (s.again) { /* the children of strays that have ended are nclust's only now */
