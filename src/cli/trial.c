@@ -54,11 +54,9 @@ static void make_directory(struct trial *t, const char *wanted)
 	t->over = true;
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *place)
+static int remove_one(
+	const char *path, const struct stat *st UNUSED, int kind UNUSED, struct FTW *place UNUSED)
 {
-	(void)st;
-	(void)kind;
-	(void)place;
 	(void)remove(path);
 	return 0;
 }

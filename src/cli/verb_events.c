@@ -71,9 +71,8 @@ static int show_event(json_t *params, void *data)
 	return output_value(STDOUT_FILENO, params);
 }
 
-static int show_end(const struct answer *answer, void *data)
+static int show_end(const struct answer *answer, void *data UNUSED)
 {
-	(void)data;
 	return answer->code != 0 ? output_refusal(answer) : 0;
 }
 

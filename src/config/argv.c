@@ -125,12 +125,11 @@ static const struct other_name other_verbs[] = {{"ls", "status"}, {"ps", "status
 	{"ask", "-l " LISTEN_EACH ", an address of each worker's own"}};
 
 static const void *find_option(
-	const void *table, const char *name, size_t len, enum cmdline_takes *takes)
+	const void *table UNUSED, const char *name, size_t len, enum cmdline_takes *takes)
 {
 	const struct option_row *row = NULL;
 	scoped_str whole = len > 0 ? strndup(name, len) : NULL;
 
-	(void)table;
 	if (len == 0)
 		row = option_find_letter(*name);
 	else if (whole != NULL)

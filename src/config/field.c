@@ -17,9 +17,8 @@ void hold_text(const struct field *f, const char *kept)
 	*(const char **)f->at = kept;
 }
 
-static int parse_name(const struct field *f, const char *text, struct error *err)
+static int parse_name(const struct field *f UNUSED, const char *text, struct error *err)
 {
-	(void)f;
 	if (text_is_name(text))
 		return 0;
 	return value_wanted(err, text,
@@ -34,9 +33,8 @@ static int parse_relay(const struct field *f, const char *text, struct error *er
 					   : natsurl_parse(&url, text, err);
 }
 
-static int parse_hand_on(const struct field *f, const char *text, struct error *err)
+static int parse_hand_on(const struct field *f UNUSED, const char *text, struct error *err)
 {
-	(void)f;
 	if (strcmp(text, "local") == 0 || strcmp(text, "all") == 0 || strcmp(text, "off") == 0 ||
 		networks_are(text))
 		return 0;
@@ -44,9 +42,8 @@ static int parse_hand_on(const struct field *f, const char *text, struct error *
 		"'local', 'all', 'off' or networks as '10.0.0.0/8 192.0.2.7 2001:db8::/32'");
 }
 
-static int parse_path(const struct field *f, const char *text, struct error *err)
+static int parse_path(const struct field *f UNUSED, const char *text, struct error *err)
 {
-	(void)f;
 	if (*text == '\0')
 		return value_wanted(err, text, "a path");
 	if (strlen(text) >= PATH_MAX)
@@ -83,21 +80,19 @@ static int parse_group(const struct field *f, const char *text, struct error *er
 
 /* ---- lists of texts: list_kept() makes the values ---- */
 
-static int parse_env(const struct field *f, const char *text, struct error *err)
+static int parse_env(const struct field *f UNUSED, const char *text, struct error *err)
 {
 	size_t len = strcspn(text, "=");
 
-	(void)f;
 	if (len == 0 || text[len] == '\0' || strcspn(text, " \t\"'") < len)
 		return value_wanted(err, text, "'VARIABLE=value'");
 	return 0;
 }
 
-void hold_list(const struct field *f, const char *kept)
+void hold_list(const struct field *f, const char *kept UNUSED)
 {
 	struct strings *list = f->at;
 
-	(void)kept;
 	free(list->list);
 	*list = (struct strings){0};
 }

@@ -461,15 +461,15 @@ static void include_files(struct ini *ini)
 	globfree(&found);
 }
 
-/* inih found a key.  Always 1: parsing goes on. */
-static int on_key(void *user, const char *section, const char *name, const char *value)
+/* inih found a key.  The section that it gives may be cut: our own copies are not.  Always 1: parsing
+ * goes on. */
+static int on_key(
+	void *user, const char *section UNUSED, const char *name, const char *value UNUSED)
 {
 	struct ini *ini = user;
 	const struct option_row *row;
 	int member;
 
-	(void)section; /* may be cut: our own copies are not */
-	(void)value;
 	row = option_find(ini->section, name, &member);
 	if (strcmp(name, "include") == 0 && ini->cluster == INSTANCE)
 		include_files(ini);

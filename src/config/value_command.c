@@ -229,11 +229,10 @@ static int parse_ready(const struct field *f, const char *text, struct error *er
 
 const struct option_type type_ready = {parse_ready, hold_probe};
 
-static int parse_header(const struct field *f, const char *text, struct error *err)
+static int parse_header(const struct field *f UNUSED, const char *text, struct error *err)
 {
 	size_t len = strspn(text, ALPHANUMERIC "!#$%&'*+-.^_`|~");
 
-	(void)f;
 	if (strncasecmp(text, "Host:", 5) == 0)
 		return error_set(err, 0, "the Host of the request is set by 'http://HOST/path'");
 	for (const char *at = text; *at != '\0'; at++)

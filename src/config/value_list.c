@@ -194,14 +194,13 @@ static int parse_pass(const struct field *f, const char *text, struct error *err
 
 const struct option_type type_pass = {parse_pass, NULL};
 
-static int parse_ports(const struct field *f, const char *text, struct error *err)
+static int parse_ports(const struct field *f UNUSED, const char *text, struct error *err)
 {
 	const char *at = text;
 	char word[8];
 	uint64_t port;
 	bool any = false;
 
-	(void)f;
 	if (strcmp(text, "all") == 0)
 		return 0;
 	while (value_next_word(&at, word, sizeof(word))) {

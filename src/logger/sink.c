@@ -47,9 +47,8 @@ static ev_tstamp time_of(const struct sink *o)
 	return ev_now(o->all->loop);
 }
 
-static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents UNUSED)
 {
-	(void)revents;
 	ev_io_stop(loop, watcher);
 	sink_flush(watcher->data);
 }
@@ -572,11 +571,10 @@ static ssize_t write_it(const struct offload_call *call)
 	return write(call->fd, call->from, call->len);
 }
 
-static void on_written(struct ev_loop *loop, const struct offload_call *call)
+static void on_written(struct ev_loop *loop UNUSED, const struct offload_call *call)
 {
 	struct sink *o = call->about;
 
-	(void)loop;
 	o->writes = false;
 	(void)note_written(o, call->got, call->error);
 	sink_flush(o);

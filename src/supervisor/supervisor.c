@@ -112,12 +112,10 @@ static void arm_deadline(struct supervisor *sup)
 }
 
 /* Called first after the loop's wait. */
-static void on_wake(struct ev_loop *loop, ev_check *watcher, int revents)
+static void on_wake(struct ev_loop *loop UNUSED, ev_check *watcher, int revents UNUSED)
 {
 	struct supervisor *sup = watcher->data;
 
-	(void)loop;
-	(void)revents;
 	sup->turn.woke = clock_now();
 	grant_lateness(sup, sup->turn.woke);
 	sup->turn.armed_for = NSEC_NEVER;
@@ -135,12 +133,10 @@ static void count_turn(struct turn *turn)
 }
 
 /* Called once a turn, before the loop waits: does all that is due. */
-static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
+static void on_prepare(struct ev_loop *loop UNUSED, ev_prepare *watcher, int revents UNUSED)
 {
 	struct supervisor *sup = watcher->data;
 
-	(void)loop;
-	(void)revents;
 	orphans_write_changes(sup);
 	tick_services(sup);
 	order_look(sup);
@@ -163,18 +159,13 @@ static void before_wait(struct ev_loop *loop)
 }
 
 /* The timer only wakes the loop; on_prepare() does what is due. */
-static void on_deadline(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_deadline(struct ev_loop *loop UNUSED, ev_timer *timer UNUSED, int revents UNUSED)
 {
-	(void)loop;
-	(void)timer;
-	(void)revents;
 }
 
-static void on_far_away(struct ev_loop *loop, ev_periodic *watcher, int revents)
+static void on_far_away(
+	struct ev_loop *loop UNUSED, ev_periodic *watcher UNUSED, int revents UNUSED)
 {
-	(void)loop;
-	(void)watcher;
-	(void)revents;
 }
 
 int supervisor_loop_init(struct supervisor *sup, struct error *err)

@@ -167,12 +167,10 @@ void drain_report(struct drain *d, bool forced)
 		drain_free(d); /* the core no longer wants the drain */
 }
 
-static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_timer(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
 	struct drain *d = timer->data;
 
-	(void)loop;
-	(void)revents;
 	if (d->signalled)
 		go_on_after_signal(d);
 	else

@@ -71,10 +71,9 @@ static int wait_and_thaw(void *owner)
 
 /* ---- in nclust ---- */
 
-static void on_helper_ended(void *owner, const struct pidfd_end *end)
+static void on_helper_ended(void *owner UNUSED, const struct pidfd_end *end UNUSED)
 {
-	(void)owner; /* the next freeze starts another one */
-	(void)end;
+	/* the next freeze starts another one */
 }
 
 /* Starts the helper, unless it runs. */

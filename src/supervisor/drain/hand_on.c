@@ -298,14 +298,13 @@ static void on_done(struct supervisor *sup, struct courier *c, const struct cour
 		on_refused(sup, (uint16_t)packet->cluster);
 }
 
-static void on_heard(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_heard(struct ev_loop *loop, ev_io *watcher, int revents UNUSED)
 {
 	struct supervisor *sup = watcher->data;
 	struct courier *c = &sup->traffic.courier;
 	struct courier_packet packet;
 	struct fdpass_message m;
 
-	(void)revents;
 	for (int n = 0; n < TURN_ITEMS; n++) {
 		memset(&packet, 0, sizeof(packet));
 		if (fdpass_receive(watcher->fd, &packet, sizeof(packet), &m) != 1)

@@ -86,11 +86,10 @@ static void count_connection(
 }
 
 /* Counts a connection of a unix socket as in use: the kernel does not show its traffic. */
-static void count_unix(void *context, uint64_t inode)
+static void count_unix(void *context, uint64_t inode UNUSED)
 {
 	struct host_count *k = context;
 
-	(void)inode;
 	k->seen.used++;
 	text_copy(k->seen.peer, sizeof(k->seen.peer), "a unix socket");
 }
@@ -283,14 +282,13 @@ static bool wait_is_over(struct supervisor *sup)
 	return true;
 }
 
-static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents UNUSED)
 {
 	struct supervisor *sup = timer->data;
 	struct host *h = &sup->traffic.host;
 	nsec_t now = clock_now();
 	nsec_t rest;
 
-	(void)revents;
 	if (wait_is_over(sup)) {
 		end_wait(sup, false);
 		return;

@@ -429,13 +429,11 @@ void steer_look_next_turn(struct steer *s)
 	timer_arm(s->service->sup->loop, &s->timer, 0);
 }
 
-static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_timer(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
 	struct steer *s = timer->data;
 	struct listener *l;
 
-	(void)loop;
-	(void)revents;
 	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
 		wake_unweighted(l);
 	s->interval = s->interval < LOOK_EVERY / 2 ? s->interval * 2 : LOOK_EVERY;

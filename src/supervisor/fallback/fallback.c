@@ -235,10 +235,8 @@ static void look_at_all(struct supervisor *sup)
 		timer_arm(sup->loop, &sup->fallback.look, next);
 }
 
-static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_look(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
 {
-	(void)loop;
-	(void)revents;
 	look_at_all(timer->data);
 }
 
