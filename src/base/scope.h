@@ -63,6 +63,16 @@ static inline char *str_release(char **s)
 		more_ != NULL; \
 	})
 
+/* Is the value in an array of `count`? */
+#define array_has(array, count, value) \
+	__extension__({ \
+		size_t left_ = (count); \
+\
+		while (left_ > 0 && (array)[left_ - 1] != (value)) \
+			left_--; \
+		left_ > 0; \
+	})
+
 /* Where a list, of which each item points to its `next`, points to that item (NULL: its end). */
 #define list_at(list, item) \
 	__extension__({ \

@@ -346,11 +346,9 @@ long sockdiag_half_open(int fd, unsigned retries)
 /* Does the connection come from this machine, and from one of these ports? */
 static bool is_from(const struct inet_diag_msg *one, const uint16_t *ports, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
-		if (ports[i] == ntohs(one->id.idiag_dport))
-			return memcmp(one->id.idiag_src, one->id.idiag_dst,
-				       one->idiag_family == AF_INET ? 4 : 16) == 0;
-	return false;
+	return array_has(ports, count, ntohs(one->id.idiag_dport)) &&
+		memcmp(one->id.idiag_src, one->id.idiag_dst,
+			one->idiag_family == AF_INET ? 4 : 16) == 0;
 }
 
 long sockdiag_waiting(uint16_t port, const uint16_t *own, size_t own_count)

@@ -61,10 +61,7 @@ static int bind_in(const struct user_call *d, int dir, const char *name)
 
 gid_t socket_unix_group(const struct vfork_user *user, const struct stat *dir)
 {
-	for (size_t i = 0; i < user->group_count; i++)
-		if (user->groups[i] == dir->st_gid)
-			return dir->st_gid;
-	return user->gid;
+	return array_has(user->groups, user->group_count, dir->st_gid) ? dir->st_gid : user->gid;
 }
 
 static void remove_own_name(const struct user_call *d, int dir, const char *name)

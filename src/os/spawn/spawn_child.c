@@ -90,14 +90,6 @@ static int set_process(const struct spawn_child *child, struct spawn_failure *f)
 	return 0;
 }
 
-static bool has_group(const gid_t *list, size_t count, gid_t gid)
-{
-	for (size_t i = 0; i < count; i++)
-		if (list[i] == gid)
-			return true;
-	return false;
-}
-
 /* Are the groups those that we have already?  Then an ordinary user may ask for them. */
 static bool has_groups(const struct spawn_plan *plan)
 {
@@ -107,10 +99,10 @@ static bool has_groups(const struct spawn_plan *plan)
 	if (n == -1)
 		return false;
 	for (int i = 0; i < n; i++)
-		if (!has_group(plan->groups, plan->group_count, now[i]))
+		if (!array_has(plan->groups, plan->group_count, now[i]))
 			return false;
 	for (size_t i = 0; i < plan->group_count; i++)
-		if (!has_group(now, (size_t)n, plan->groups[i]))
+		if (!array_has(now, (size_t)n, plan->groups[i]))
 			return false;
 	return true;
 }

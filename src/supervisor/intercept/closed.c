@@ -70,9 +70,8 @@ static bool may_have_strayed(
 	uint64_t process = 0;
 
 	(void)process_status(l->binder, "Tgid:", 10, &process);
-	for (size_t i = 0; i < s->count; i++)
-		if ((uint64_t)s->tree[i] == process)
-			return false;
+	if (array_has(s->tree, s->count, (pid_t)process))
+		return false;
 	if (process_look(l->binder, &facts) == -1)
 		return s->count > 1;
 	return facts.session == child->pid ||

@@ -40,14 +40,6 @@ static void add_process(struct remains *r, int pidfd)
 
 /* ---- whose process it is ---- */
 
-static bool is_above(pid_t pid, const pid_t *above, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (above[i] == pid)
-			return true;
-	return false;
-}
-
 /* List nclust and its ancestors, which are never ended, even if one of them is a worker. */
 static size_t list_above(pid_t *above, size_t most)
 {
@@ -185,7 +177,7 @@ static bool look_at_process(void *context, pid_t pid)
 	struct process_facts now;
 	scoped_fd fd = -1;
 
-	if (pid == 1 || is_above(pid, s->above, s->above_count) ||
+	if (pid == 1 || array_has(s->above, s->above_count, pid) ||
 		process_look(pid, &facts) == -1 ||
 		!(s->h != NULL ? is_left_by(s->sup, s->h, pid, &facts)
 			       : serial_of(s->sup, pid, 0) != 0))

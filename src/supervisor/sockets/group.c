@@ -62,10 +62,7 @@ bool group_has_inode(const struct listener *l, uint64_t inode)
 
 bool group_had_inode(const struct listener *l, uint64_t inode)
 {
-	for (size_t i = 0; i < COUNT_OF(l->closed); i++)
-		if (l->closed[i] == inode)
-			return true;
-	return group_has_inode(l, inode);
+	return array_has(l->closed, COUNT_OF(l->closed), inode) || group_has_inode(l, inode);
 }
 
 unsigned group_size(const struct listener *l)

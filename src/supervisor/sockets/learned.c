@@ -22,14 +22,6 @@
 
 /* ---- finding ---- */
 
-static bool contains_listener(struct listener *const *list, size_t count, const struct listener *l)
-{
-	for (size_t i = 0; i < count; i++)
-		if (list[i] == l)
-			return true;
-	return false;
-}
-
 size_t learned_find(const struct child *child, const struct socket_key *key,
 	struct listener **found, size_t most)
 {
@@ -41,7 +33,7 @@ size_t learned_find(const struct child *child, const struct socket_key *key,
 		struct listener *l;
 
 		while (count < most && (l = listener_next(&walk)) != NULL)
-			if (l->has_key && same(&l->key, key) && !contains_listener(found, count, l))
+			if (l->has_key && same(&l->key, key) && !array_has(found, count, l))
 				found[count++] = l;
 		same = socket_key_like;
 	}
@@ -309,10 +301,7 @@ bool learned_or_passed(const struct child *child, const struct listener *l)
 	if (r == NULL) /* an adopted worker may be of other settings */
 		return !child->saved.adopted || l->left_over ||
 			child->generation == cluster_generation(service->core);
-	for (size_t i = 0; i < r->listeners.count; i++)
-		if (r->listeners.list[i] == l)
-			return true;
-	return false;
+	return array_has(r->listeners.list, r->listeners.count, l);
 }
 
 void learned_note(const struct child *child)

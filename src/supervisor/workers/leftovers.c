@@ -84,13 +84,6 @@ void leftovers_on_end(struct child *child, const struct pidfd_end *end)
 		life->signal_at = 0;
 }
 
-static bool is_among(const pid_t *list, size_t count, pid_t pid)
-{
-	while (count > 0 && list[count - 1] != pid)
-		count--;
-	return count > 0;
-}
-
 /* Signal the children of `pid`, or `all` of its descendants.  Returns how many got the signal. */
 static unsigned signal_below(pid_t pid, int signal, bool all)
 {
@@ -103,7 +96,7 @@ static unsigned signal_below(pid_t pid, int signal, bool all)
 		scoped_fd fd = pidfd_of(tree[i]);
 
 		if (fd != -1 && process_status(tree[i], "PPid:", 10, &parent) == 0 &&
-			is_among(tree, all ? i : 1, (pid_t)parent) && !pidfd_has_ended(fd) &&
+			array_has(tree, all ? i : 1, (pid_t)parent) && !pidfd_has_ended(fd) &&
 			pidfd_signal(fd, signal) == 0)
 			signalled++;
 	}

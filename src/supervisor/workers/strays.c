@@ -77,14 +77,6 @@ static bool reap_some(struct supervisor *sup)
 
 /* ---- strays ---- */
 
-static bool is_first_child(const struct supervisor *sup, pid_t pid)
-{
-	for (size_t i = 0; i < sup->reaper.first_children_count; i++)
-		if (sup->reaper.first_children[i] == pid)
-			return true;
-	return false;
-}
-
 #define LIST_SIZE (CHILDREN_MAX * sizeof(pid_t))
 
 /* The list has a mapping of its own, because the heap would not give the memory back. */
@@ -137,10 +129,7 @@ bool service_has_daemon(const struct service *service, pid_t pid)
 
 	if (*list == 0 || service->stage.ended || process_look(pid, &facts) == -1)
 		return false;
-	for (size_t i = 0; i < COUNT_OF(service->life.daemons); i++)
-		if (list[i] == (uint64_t)facts.session)
-			return true;
-	return false;
+	return array_has(list, COUNT_OF(service->life.daemons), (uint64_t)facts.session);
 }
 
 static bool is_stray(const struct supervisor *sup, pid_t pid)
@@ -148,7 +137,9 @@ static bool is_stray(const struct supervisor *sup, pid_t pid)
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (service_has_daemon(sup->services[i], pid))
 			return false;
-	return !is_known(sup, pid) && !is_first_child(sup, pid) && !is_kept(sup, pid);
+	return !is_known(sup, pid) &&
+		!array_has(sup->reaper.first_children, sup->reaper.first_children_count, pid) &&
+		!is_kept(sup, pid);
 }
 
 /* Signal living strays, whose number is returned, and reap strays that have ended. */
@@ -233,23 +224,18 @@ static bool has_socket_of(const struct service *service, uint64_t inode)
 	return false;
 }
 
-static void note_service(struct nameless *n, const struct service *service)
-{
-	for (size_t i = 0; i < n->count; i++)
-		if (n->services[i] == service)
-			return;
-	if (n->count < NAMELESS_SERVICES)
-		n->services[n->count++] = service;
-}
-
 static bool note_socket_owner(void *context, int fd UNUSED, const char *target)
 {
 	struct nameless *n = context;
 	uint64_t inode = remote_socket_inode(target);
 
-	for (size_t i = 0; inode != 0 && i < n->sup->service_count; i++)
-		if (has_socket_of(n->sup->services[i], inode))
-			note_service(n, n->sup->services[i]);
+	for (size_t i = 0; inode != 0 && i < n->sup->service_count; i++) {
+		const struct service *service = n->sup->services[i];
+
+		if (n->count < NAMELESS_SERVICES && has_socket_of(service, inode) &&
+			!array_has(n->services, n->count, service))
+			n->services[n->count++] = service;
+	}
 	return false;
 }
 
