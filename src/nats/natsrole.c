@@ -186,21 +186,17 @@ static void *keep_settling(void *of)
 	return NULL;
 }
 
-static bool publish_line(struct role *r, const char *line, size_t len)
-{
-	natsStatus s = r->lib.natsConnection_Publish(r->connection, r->subject, line, (int)len);
-
-	if (s == NATS_MAX_PAYLOAD)
-		put_sign(r, NATSROLE_TOO_LARGE, "");
-	return s == NATS_MAX_PAYLOAD || s == NATS_OK;
-}
-
 /* Publish the lines that were read.  A failure ends the connection: that line and the rest wait
  * in r->data for another one. */
 static void publish_all(struct role *r)
 {
 	while (r->line != NULL || line_reader_next(&r->lines, &r->line, &r->len)) {
-		if (!publish_line(r, r->line, r->len)) {
+		natsStatus s = r->lib.natsConnection_Publish(
+			r->connection, r->subject, r->line, (int)r->len);
+
+		if (s == NATS_MAX_PAYLOAD) {
+			put_sign(r, NATSROLE_TOO_LARGE, "");
+		} else if (s != NATS_OK) {
 			r->socket = -1;
 			break;
 		}

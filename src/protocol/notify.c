@@ -28,15 +28,6 @@ static bool parse_number(uint64_t *n, struct piece p, uint64_t most)
 	return p.len > 0 && text_number(n, p.at, p.len, most) == p.len;
 }
 
-/* "1", "0"; any other value leaves *flag unchanged. */
-static void parse_flag(bool *flag, struct piece value)
-{
-	if (piece_is(value, "1"))
-		*flag = true;
-	else if (piece_is(value, "0"))
-		*flag = false;
-}
-
 static const struct {
 	const char *key;
 	size_t offset; /* of a bool */
@@ -115,8 +106,9 @@ static void take_line(struct notify_message *m, struct piece line)
 	key = (struct piece){line.at, (size_t)(equals - line.at)};
 	value = (struct piece){equals + 1, line.len - key.len - 1};
 	for (size_t i = 0; i < COUNT_OF(flags); i++)
-		if (piece_is(key, flags[i].key))
-			parse_flag((bool *)((char *)m + flags[i].offset), value);
+		/* "1", "0"; any other value leaves the flag unchanged */
+		if (piece_is(key, flags[i].key) && (piece_is(value, "1") || piece_is(value, "0")))
+			*(bool *)((char *)m + flags[i].offset) = *value.at == '1';
 	for (size_t i = 0; i < COUNT_OF(keys); i++)
 		if (piece_is(key, keys[i].key))
 			keys[i].take(m, value);
