@@ -116,8 +116,6 @@ struct rollout {
 	unsigned from;  /* generation in force before, kept while `watch` lasts */
 };
 
-struct cluster;
-
 /* rollout_request.c */
 void rollout_ask(struct cluster *c, const struct event *e);
 

@@ -56,7 +56,6 @@ void news_say(struct supervisor *sup, enum log_level level, const char *event, c
 	...) __attribute__((format(printf, 4, 5)));
 
 /* Begin the JSON object of an event; the caller completes and closes it. */
-struct json_writer;
 void news_begin(struct json_writer *w, struct buffer *out, const char *event, enum log_level level);
 
 /* Publish an event of a slot without a worker, or of a cluster (SLOT_ALL).  Its name is put before

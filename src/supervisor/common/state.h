@@ -243,8 +243,6 @@ struct guard {
 
 #define PID_BUCKETS 512
 
-struct job;
-
 struct supervisor {
 	struct ev_loop *loop;
 	struct settings *settings;

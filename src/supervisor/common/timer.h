@@ -33,7 +33,6 @@ void timer_arm_within(struct ev_loop *loop, ev_timer *timer, nsec_t wait);
 /* ---- allowance ---- */
 
 struct child;
-struct service;
 
 /*
  * How much of nclust's time a worker may cost by the things that it can do as often as it likes:

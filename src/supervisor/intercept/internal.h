@@ -121,7 +121,6 @@ void listens_shown(struct child *child);
  * has, if only one copy can run at a time; or it has not opened its port yet, for which nclust
  * waits (intercept.h).
  */
-struct json_writer;
 
 void startwait_born(struct child *child);
 /* Looks at the worker if that is due; sets the timer to the next look. */

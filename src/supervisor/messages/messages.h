@@ -153,7 +153,6 @@ void messages_show(const struct channel *c, const char *line, size_t len, bool v
  * more is dropped and counted.  What comes from the process may be anything: nclust counts and
  * drops lines that are no messages.
  */
-struct json_writer;
 
 struct broker {
 	struct service *service;

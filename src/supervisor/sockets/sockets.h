@@ -41,7 +41,6 @@ void listeners_adopt(const struct listener_set *set, const struct cluster_settin
 int listener_bind(const struct address *a, struct socket_file *made, struct error *err);
 /* The same for a unix socket, as that user: SO_PEERCRED gives clients the ids of who called
  * listen(2). */
-struct vfork_user;
 int listener_bind_as(const struct address *a, const struct vfork_user *user,
 	struct socket_file *made, struct error *err);
 /* Make a set for these settings of listeners that the service and its recipes have, for all of its

@@ -161,7 +161,6 @@ void paths_keep(struct child *child, const char *path, pid_t tid, const struct s
 /* The ids and groups that this thread of the worker has now, because it may have given up some of
  * those with which it was started, so that nclust can do at this path what it can do, and no more.
  * -1: nclust cannot: it has another root or mount namespace, or is a root with fewer rights. */
-struct vfork_user;
 int paths_user(const struct child *child, pid_t tid, const char *path, struct vfork_user *user);
 void paths_resume(struct child *child);
 /* If a path is missing, put back that of the youngest worker that is not stopping.  And: look at all

@@ -64,7 +64,6 @@ void environment_of_slot(struct buffer *out, const struct recipe *recipe, uint32
 
 /* Find a variable in the environment of any process, with that process' rights and within a time
  * limit (os/look/remote.h).  0; -1 and errno as of environ_find(). */
-struct environ_look;
 int environment_look(struct environ_look *look, pid_t pid, const char *key);
 
 /* ---- budget ---- */
