@@ -266,9 +266,9 @@ static bool has_left(const struct vfork *child)
 }
 
 /* Is the child runnable, and only short of CPU time?  These looks never wait. */
-static bool wants_to_run(pid_t pid, nsec_t work)
+static bool wants_to_run(pid_t pid)
 {
-	return process_ran(pid) < work && process_is_runnable(pid);
+	return process_ran(pid) < WORK_MOST && process_is_runnable(pid);
 }
 
 /* Time in which the child waits for a CPU does not count: has the child slept for
@@ -321,8 +321,7 @@ static bool reap_child(struct vfork *child, nsec_t grace)
 	nsec_t now;
 
 	/* a child that is a fork, by an emulation, makes no calls that may wait */
-	while (took < grace || !known.shared ||
-		(took < BUSY && wants_to_run(child->pid, WORK_MOST))) {
+	while (took < grace || !known.shared || (took < BUSY && wants_to_run(child->pid))) {
 		if (waitpid(child->pid, NULL, WNOHANG | (int)__WALL) != 0)
 			return true;
 		/* most children have exited by now: a pause costs more than all the rest */
@@ -332,7 +331,7 @@ static bool reap_child(struct vfork *child, nsec_t grace)
 			(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
 		now = clock_now() - begun;
 		/* of a long pause, all beyond MOMENT was our own wait for a CPU */
-		if (now >= MOMENT && !wants_to_run(child->pid, WORK_MOST))
+		if (now >= MOMENT && !wants_to_run(child->pid))
 			known.slept += nsec_min(now - took, MOMENT);
 		took = now;
 	}

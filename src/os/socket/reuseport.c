@@ -94,11 +94,11 @@ static int set_option(int fd, int level, int name, const void *value, socklen_t 
 		: vfork_call_on(fd, vfork_syscall, &s);
 }
 
-static int set_filter(int fd, int name, struct sock_filter *list, size_t count)
+static int set_filter(int fd, struct sock_filter *list, size_t count)
 {
 	struct sock_fprog program = {(unsigned short)count, list};
 
-	return set_option(fd, SOL_SOCKET, name, &program, sizeof(program));
+	return set_option(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof(program));
 }
 
 /*
@@ -436,7 +436,7 @@ int reuseport_share(int fd, const unsigned *weights, unsigned count)
 
 	if (put_shares(&p, weights, count) == -1)
 		return -1;
-	return set_filter(fd, SO_ATTACH_REUSEPORT_CBPF, p.list, p.n);
+	return set_filter(fd, p.list, p.n);
 }
 
 /* A ^= the port of the packet's other end << 16. */
@@ -529,7 +529,7 @@ int reuseport_set_sticky(int fd, const int *places, unsigned count, bool ports)
 	put_number(&p, ports);
 	put_places(&p, places, count);
 	put_present(&p, places, present);
-	return set_filter(fd, SO_ATTACH_REUSEPORT_CBPF, p.list, p.n);
+	return set_filter(fd, p.list, p.n);
 }
 
 /* The value of the program's map: whose turn it is, and the places of a round. */
@@ -649,7 +649,7 @@ int reuseport_aim(int fd, const unsigned *weights, unsigned count, const union e
 	put_target(&p, client, place);
 	if (put_shares(&p, weights, count) == -1)
 		return -1;
-	return set_filter(fd, SO_ATTACH_REUSEPORT_CBPF, p.list, p.n);
+	return set_filter(fd, p.list, p.n);
 }
 
 void reuseport_unshare(int fd)
