@@ -424,14 +424,19 @@ static struct listener *bind_unix(
 	return l;
 }
 
-static int begin_listening(struct listener *l, int backlog)
+/* `shared`: workers get it.  Each has its own socket before the first client comes. */
+static int begin_listening(struct node_worker *w, struct listener *l, bool shared, int backlog)
 {
 	if (l->facts.type != SOCK_STREAM || l->facts.listening)
 		return 0;
-	if (socket_backlog(l->fd, backlog) == -1)
+	if (shared)
+		moment_uses(w->child, l, USE_GIVEN);
+	if (group_set_backlog(l, backlog) == -1)
 		return -1;
 	l->address.backlog = backlog; /* for heal.c */
 	heal_listening(l);
+	if (group_size(l) > 1)
+		group_apply(l);
 	return 0;
 }
 
@@ -461,7 +466,8 @@ static struct listener *bind_place(
 	/* libuv polls, and would otherwise hang in accept(2) */
 	if (l == NULL ||
 		(fcntl(l->fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0 &&
-			begin_listening(l, place->backlog > 0 ? place->backlog : BACKLOG) == 0))
+			begin_listening(w, l, r == NULL || !recipe_accepts(r),
+				place->backlog > 0 ? place->backlog : BACKLOG) == 0))
 		return l;
 	*error = errno;
 	return NULL;
