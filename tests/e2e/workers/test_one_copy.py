@@ -85,7 +85,8 @@ def test_copies_that_end_each_other_do_not_keep_the_start_for_ever():
     it = launch("-d -n 2 --start-timeout 3s --stable-after 1ms --backoff-max 100ms",
                 "python3", "-c", DEPLOYS)
     assert it.process.wait(lab.BOUND) == 1
-    assert it.says("was not ready within start-timeout") and not it.says("daemon mode")
+    said = it.says("was not ready within start-timeout") or it.says("ended just after it was ready")
+    assert said and not it.says("daemon mode")
 
 
 # Serves, and ends with its input, but for the first of `copies`, once there is a file.
