@@ -342,12 +342,12 @@ static void commit_plan(
 
 		describe_change(text, c, s, rests);
 		same = same && c->old != NULL && c->new != NULL && c->change == CHANGE_NONE;
-		if (s == NULL) {
-			add_service(sup, c, &plan->sets[i], &plan->segments[i]);
-			continue;
-		}
 		if (c->new == NULL) {
 			remove_service(s);
+			continue;
+		}
+		if (s == NULL) {
+			add_service(sup, c, &plan->sets[i], &plan->segments[i]);
 			continue;
 		}
 		take_opened(s, &plan->sets[i], &plan->segments[i]);
