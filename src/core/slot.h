@@ -116,10 +116,10 @@ struct cluster;
 /* Returns false if it must be called again, with the next event. */
 bool slot_settle(struct cluster *c, uint32_t i);
 
-/* Of all slots the one that is due first, of equals the lowest; and the times for that. */
+/* Returns the slot that is due first; of equals the lowest. */
 uint32_t slot_first(const struct cluster *c);
 void slot_set_due(struct cluster *c, uint32_t i, nsec_t due);
-/* All slots anew, with so many leaves (whole.h). */
+/* Builds the heap of due slots (whole.h) anew, with so many leaves, for which there is room. */
 void slots_arrange(struct cluster *c, uint32_t leaves);
 
 /* The slot's worker of that id, or NULL. */

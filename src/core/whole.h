@@ -16,8 +16,8 @@
 struct cluster {
 	struct slot *slots;
 	uint32_t cap;
-	/* A heap of `leaves` and as many nodes less one: leaf N is slot N, and each node the slot of the
-	 * two below it that is due first.  first[1] is due before all others. */
+	/* A heap: first[leaves + N] is slot N, and each node below `leaves` is that of the two nodes
+	 * under it (2 * N, 2 * N + 1) that is due first.  So first[1] is due before all others. */
 	uint32_t *first;
 	uint32_t leaves;
 	uint32_t in_line; /* slots that stand in line (`waits`) */
