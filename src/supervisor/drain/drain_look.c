@@ -23,6 +23,8 @@
 /* For so long nclust tries to hand requests of unix sockets on: of short answers the kernel does not
  * show that they are whole. */
 #define UNPROVEN_PATIENCE (1 * SECOND)
+/* Nclust waits longer where others want the CPUs, up to so many times. */
+#define CROWD_MOST 8U
 /* A client that has asked so lately asks again; it takes longer where others want its CPU. */
 #define ASKS_AGAIN_MS 500
 /* After the stop signal a worker pauses for less than this within an answer. */
@@ -346,7 +348,8 @@ void drain_look(struct drain *d)
 	struct connections *seen = &d->traffic->seen;
 	struct quiet_memory *fresh = NULL;
 	nsec_t began = clock_now();
-	unsigned crowd = process_crowd();
+	const unsigned wanting = process_crowd();
+	const unsigned crowd = wanting < CROWD_MOST ? wanting : CROWD_MOST;
 
 	d->view = (struct drain_view){0};
 	if (d->crowd < crowd)
