@@ -28,6 +28,8 @@
  * if it is still at work. */
 #define MISSING_PATIENCE (3 * SECOND)
 #define WORK_PATIENCE (30 * SECOND)
+/* As long after a worker's first port another one counts as asked for (ports_expect()). */
+#define MOVED_PATIENCE (10 * SECOND)
 /* A worker may accept without listen(2): time before the first look for that, then doubled. */
 #define LOOK_WAIT (50 * MSEC)
 /* The most looks at a worker that has bound, unless something is still expected of it. */
@@ -345,6 +347,38 @@ static void look_if_portless(struct child *child, bool idle, bool serves)
 	child->listening.awaited = is_starting(child);
 }
 
+/* Does the only worker listen on other ports than before, though its command and settings are the same?
+ * Then a file of its own names them, and the former worker, started again, would listen there, too. */
+static bool has_moved(const struct child *child)
+{
+	const struct service *service = child->service;
+	const struct recipe *now = recipe_of(service, child->generation);
+	const struct recipe *was = recipe_of(service, child->listening.expected_of);
+
+	return cluster_wanted(service->core) == 1 && cluster_alive(service->core) == 1 &&
+		ports_any(child, true) &&
+		(child->listening.ports & child->listening.expected) == 0 && now != NULL &&
+		was != NULL && now->settings == was->settings &&
+		clock_now() - child_view(child).born >= MOVED_PATIENCE;
+}
+
+static void move_ports(struct child *child, const char *missing)
+{
+	struct service *service = child->service;
+
+	news_say_worker(child, LOG_WARN, "moved",
+		"worker %d listens elsewhere than the one before it, and no longer on %s: no other "
+		"worker is left, so it serves there",
+		(int)child->pid, missing);
+	child->listening.expected = 0;
+	for (size_t i = service->sockets.learned.count; i-- > 0;) {
+		struct listener *l = service->sockets.learned.list[i];
+
+		if (learned_only(l) && !learned_is_used(l, NULL))
+			learned_close(service, l, child);
+	}
+}
+
 /* It has shown that it is ready, but for a process that waits for clients. */
 static void conclude(struct child *child)
 {
@@ -376,6 +410,11 @@ static void look_if_ready(struct child *child)
 	missing = ports_missing(child);
 	idle = (child->listening.awaited || missing != NULL) && serves_is_idle(child);
 	log_missing(child, missing, idle);
+	if (missing != NULL && idle && has_moved(child)) {
+		move_ports(child, missing);
+		conclude(child);
+		return;
+	}
 	if (child->listening.awaited)
 		look_if_portless(child, idle, serves && !notes);
 	/* may another look find more? */

@@ -147,3 +147,14 @@ def test_a_port_that_the_command_named_may_be_moved_by_a_reload(command, count):
     it.wait(lambda: [x.address[-5:] for x in it.cluster().listeners] in ([":8765"] * 2, [":8765"]))
     edit("it.ini", "8765", str(PORT))
     it.verb("reload").ok()
+
+
+def test_a_port_that_its_own_file_names_may_be_moved_by_a_restart():
+    """The former worker, started again, would listen where the new one does."""
+    write("redis.conf", f"port {PORT}\nsave 3600 1\n")
+    it = cluster("-n 1", "redis-server", path("redis.conf"))
+    assert redis("SET a b") == "+OK"
+    edit("redis.conf", str(PORT), "8765")
+    it.verb("restart").ok()
+    assert "serves there" in it.event("moved").text
+    it.wait(lambda: {x.address[-5:] for x in it.cluster().listeners} == {":8765"})
