@@ -414,6 +414,10 @@ static bool has_clients_without(const struct service *s)
 bool learned_unuse(struct child *child, struct listener *l)
 {
 	struct supervisor *sup = child->service->sup;
+	const struct cluster *core = child->service->core;
+	const struct rollout_view rollout = cluster_view_rollout(core);
+	bool replaced =
+		child->generation < (rollout.under_way ? rollout.to : cluster_generation(core));
 	bool for_good;
 
 	if (!learned_has(child, l))
@@ -422,10 +426,9 @@ bool learned_unuse(struct child *child, struct listener *l)
 	if (--l->workers > 0)
 		return false;
 	/* If the slot of the last worker was scaled away, close the listener soon, because its
-	 * clients would wait in vain. */
-	for_good = child->slot >= cluster_wanted(child->service->core) &&
-		!has_clients_without(child->service);
-	l->unused_since = clock_now() - (for_good ? UNUSED_MAX : 0);
+	 * clients would wait in vain; so they would when the rollout is over that has replaced it. */
+	for_good = child->slot >= cluster_wanted(core) && !has_clients_without(child->service);
+	l->unused_since = clock_now() - (for_good || replaced ? UNUSED_MAX : 0);
 	timer_arm_within(sup->loop, &sup->sockets.trim, for_good ? 0 : LOOK_AGAIN);
 	return true;
 }
