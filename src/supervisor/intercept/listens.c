@@ -366,7 +366,7 @@ static void move_ports(struct child *child, const char *missing)
 {
 	struct service *service = child->service;
 
-	news_say_worker(child, LOG_WARN, "moved",
+	news_say_worker(child, LOG_WARN, "not-listening",
 		"worker %d listens elsewhere than the one before it, and no longer on %s: no other "
 		"worker is left, so it serves there",
 		(int)child->pid, missing);
