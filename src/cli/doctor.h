@@ -183,11 +183,11 @@ struct exam {
 bool exam_begin(const struct exam *e, bool apart);
 /* Run one worker until it serves, ends, or is idle. */
 void exam_start(struct exam *e);
+#define UP_MOST 30 /* seconds until a copy is ready; nclust takes 11 without a port */
 /* Wait until a worker after the one called `before` is up in the slot.  Its id; 0: none is, or it waits
  * for a lock.  A program that shows nothing else need but live. */
-#define UP_MOST 30 /* seconds until a copy is ready; nclust takes 11 without a port */
 uint64_t exam_await(const struct exam *e, int slot, uint64_t before);
-/* Has neither copy become ready, nor ended?  No start would succeed then, which is told. */
+/* Do both copies live, and is neither ready?  Then the report says that a start would fail. */
 bool exam_never_ready(struct exam *e, uint64_t second);
 /* Run a second copy beside the first. */
 void exam_copy(struct exam *e);

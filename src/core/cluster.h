@@ -156,6 +156,8 @@ unsigned cluster_alive(const struct cluster *c);
  * are no other workers alive? */
 bool cluster_is_settled(const struct cluster *c);
 unsigned cluster_generation(const struct cluster *c);
+/* The generation to which a rollout goes; without a rollout, that in force. */
+unsigned cluster_latest_generation(const struct cluster *c);
 uint32_t cluster_slots(const struct cluster *c);    /* also those that leave */
 bool cluster_ever_ready(const struct cluster *c);   /* any worker, ever */
 int cluster_exit_status(const struct cluster *c);   /* to end with, at REPORT_ENDED */

@@ -163,9 +163,10 @@ void line_join(struct cluster *c, uint32_t i)
 	struct slot *s = &c->slots[i];
 
 	c->slot_waits = true;
-	c->in_line += s->waits == 0;
-	if (s->waits == 0)
-		s->waits = c->now > 0 ? c->now : 1; /* 0: the slot does not wait */
+	if (s->waits != 0)
+		return;
+	c->in_line++;
+	s->waits = c->now > 0 ? c->now : 1; /* 0: the slot does not wait */
 }
 
 bool line_call(struct cluster *c)
@@ -199,8 +200,7 @@ void line_restore(struct cluster *c)
 
 unsigned spare_wanted(const struct cluster *c)
 {
-	const struct generation *g =
-		cluster_find_generation(c, c->rollout.under_way ? c->rollout.to : c->generation);
+	const struct generation *g = cluster_find_generation(c, cluster_latest_generation(c));
 	unsigned most = c->cap - c->wanted; /* further slots come with more memory */
 
 	if (c->wanted == 0 || g->knows[LESSON_UNGATED] || g->settings->intercept == INTERCEPT_OFF)

@@ -78,7 +78,7 @@ static void supersede_rollout(struct cluster *c)
 void rollout_ask(struct cluster *c, const struct event *e)
 {
 	struct event asked = *e;
-	unsigned like = c->rollout.under_way ? c->rollout.to : c->generation;
+	unsigned like = cluster_latest_generation(c);
 
 	c->asked_rollout = ++c->last_rollout;
 	if (c->stopping && !c->end_reported) {
@@ -106,7 +106,7 @@ void rollout_ask(struct cluster *c, const struct event *e)
 
 void rollout_settings(struct cluster *c, const struct event *e)
 {
-	unsigned latest = c->rollout.under_way ? c->rollout.to : c->generation;
+	unsigned latest = cluster_latest_generation(c);
 	struct generation *to = cluster_find_generation(c, latest);
 
 	if (c->waiting_id != 0 && c->waiting.settings != NULL) {

@@ -85,6 +85,11 @@ unsigned cluster_generation(const struct cluster *c)
 	return c->generation;
 }
 
+unsigned cluster_latest_generation(const struct cluster *c)
+{
+	return c->rollout.under_way ? c->rollout.to : c->generation;
+}
+
 uint32_t cluster_slots(const struct cluster *c)
 {
 	return c->count;

@@ -111,7 +111,7 @@ long descriptors_count(void)
 {
 	struct stat st;
 
-	/* the size is told since Linux 6.2 (proc_fd_getattr() of fs/proc/fd.c), and 0 before */
+	/* since Linux 6.2 the size is their number, and 0 before (proc_fd_getattr() of fs/proc/fd.c) */
 	if (stat("/proc/self/fd", &st) == 0 && st.st_size > 0)
 		return (long)st.st_size;
 	return each_by_proc(0, UINT_MAX, leave_open);

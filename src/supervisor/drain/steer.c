@@ -29,12 +29,9 @@ static unsigned in_force(const struct steer *s)
 	return cluster_generation(s->service->core);
 }
 
-/* The generation to which a rollout goes; without a rollout, that in force. */
 static unsigned next_generation(const struct steer *s)
 {
-	struct rollout_view rollout = cluster_view_rollout(s->service->core);
-
-	return rollout.under_way ? rollout.to : in_force(s);
+	return cluster_latest_generation(s->service->core);
 }
 
 unsigned steer_lane_of(const struct steer *s, unsigned generation)

@@ -28,7 +28,7 @@
  * if it is still at work. */
 #define MISSING_PATIENCE (3 * SECOND)
 #define WORK_PATIENCE (30 * SECOND)
-/* As long after a worker's first port another one counts as asked for (ports_expect()). */
+/* From a worker's birth until its own ports count in place of those of the worker before it. */
 #define MOVED_PATIENCE (10 * SECOND)
 /* A worker may accept without listen(2): time before the first look for that, then doubled. */
 #define LOOK_WAIT (50 * MSEC)
@@ -646,7 +646,6 @@ bool listens_call(
 	int trap = child->trap.fd;
 	struct listener *l = learned_by_inode(child->service, remote_inode(r, notice->fd));
 	int backlog;
-	bool first;
 
 	if ((l != NULL || find_named_unix(child->service, remote_inode(r, notice->fd)) != NULL) &&
 		spare_gate_keep(child, l, notice))
@@ -666,10 +665,7 @@ bool listens_call(
 		seccomp_answer(trap, notice->id, error);
 		return true;
 	}
-	first = !l->facts.listening;
 	heal_listening(l);
-	if (first && group_size(l) > 1)
-		group_apply(l);       /* now that the sockets listen */
 	l->address.backlog = backlog; /* for heal.c */
 	learned_use(child, l, notice->tid);
 	seccomp_answer(trap, notice->id, 0);

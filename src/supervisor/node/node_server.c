@@ -435,8 +435,6 @@ static int begin_listening(struct node_worker *w, struct listener *l, bool share
 		return -1;
 	l->address.backlog = backlog; /* for heal.c */
 	heal_listening(l);
-	if (group_size(l) > 1)
-		group_apply(l);
 	return 0;
 }
 

@@ -96,7 +96,7 @@ void group_wake(struct listener *l, unsigned lane);
  */
 void heal_init(struct supervisor *sup);
 void heal_watch(struct listener *l);     /* does nothing if it is watched already */
-void heal_listening(struct listener *l); /* it has begun to listen: watch it */
+void heal_listening(struct listener *l); /* it has begun to: watch it, tell the shares */
 void heal_forget(struct listener *l);    /* before its descriptor is closed */
 /* Report what a worker has done to the listener: `text` once a minute at most. */
 void heal_tell(struct listener *l, const char *text);

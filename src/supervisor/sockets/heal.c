@@ -160,6 +160,8 @@ void heal_listening(struct listener *l)
 	if (l->facts.listening)
 		return;
 	l->facts.listening = true;
+	if (group_size(l) > 1)
+		group_apply(l);
 	heal_watch(l);
 	l->sup->orphans.changed = true;
 }

@@ -415,9 +415,7 @@ bool learned_unuse(struct child *child, struct listener *l)
 {
 	struct supervisor *sup = child->service->sup;
 	const struct cluster *core = child->service->core;
-	const struct rollout_view rollout = cluster_view_rollout(core);
-	bool replaced =
-		child->generation < (rollout.under_way ? rollout.to : cluster_generation(core));
+	bool replaced = child->generation < cluster_latest_generation(core);
 	bool for_good;
 
 	if (!learned_has(child, l))
