@@ -34,9 +34,6 @@ static void find_limits(const struct world *w, unsigned *least, unsigned *most)
 	for (int i = 0; i < 3; i++) {
 		unsigned limit = limit_by(w, settings[i]);
 
-		if (settings[i] != NULL &&
-			w->known[world_plan_of(w, settings[i])->command].perhaps_silent)
-			*most = UINT32_MAX;
 		*least = limit < *least ? limit : *least;
 		*most = limit > *most ? limit : *most;
 	}

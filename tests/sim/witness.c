@@ -104,7 +104,7 @@ void witness_starts(const struct world *w, struct process *p)
 	p->mode = s->ready;
 	p->opens &= s->ready == READY_AUTO && !known->silent;
 	/* a slot that has left the cluster has forgotten how long its last one lived */
-	p->vague = known->perhaps_silent || w->places[p->slot].lived > 0;
+	p->vague = w->places[p->slot].lived > 0;
 	p->fails_at = p->ready_by = world_patient(w) + s->start_timeout;
 	if (s->ready == READY_ALIVE ||
 		(s->ready == READY_AUTO && !known->says_ready && !known->listens))
@@ -171,20 +171,6 @@ static void note_sign(struct world *w, const struct process *p, const struct eve
 		w->has_to_be = e->worker;
 }
 
-/* It has done its work, and opened no port.  One of another command than the first
- * may have to listen as that did: then that shows nothing. */
-static void note_done(struct world *w, const struct process *p, const struct event *e)
-{
-	struct known *known = &w->known[p->command];
-
-	if (p->ready || p->going || !p->opens || p->proven_at == NSEC_NEVER ||
-		w->now - p->born < p->settings->ready_alive || e->ending.kind != ENDING_EXIT ||
-		!cluster_is_success(p->settings, (unsigned)e->ending.code))
-		return;
-	known->silent |= p->command == 0;
-	known->perhaps_silent = true;
-}
-
 static void note_of_worker(struct world *w, const struct event *e)
 {
 	struct process *p = witness_process(w, e->worker);
@@ -226,7 +212,6 @@ static void note_of_worker(struct world *w, const struct event *e)
 	case EVENT_BUSY: /* that is but an order */
 		break;
 	default: /* it has ended */
-		note_done(w, p, e);
 		witness_bury(w, e->worker);
 		break;
 	}

@@ -58,7 +58,6 @@ struct known {
 	bool says_ready; /* READY=1 came from a living one */
 	bool listens;
 	bool silent; /* one was taken as ready as it lived */
-	bool perhaps_silent;
 };
 
 /* A worker as the world, and an observer of the core's actions, knows it. */
