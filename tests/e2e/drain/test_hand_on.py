@@ -191,11 +191,10 @@ def test_nor_one_of_a_unix_socket_who_takes_long_to_ask_again():
                     connection = http.client.HTTPConnection("localhost", timeout=BOUND)
                     connection.sock = dial(unix=path("up"))
                     connection.auto_open = False
-                connection.request("POST", "/long", b"x" * 500)
+                connection.request("POST", "/length", b"x" * 500)
+                time.sleep(.05)  # an answer that is yet to be read when the worker is looked at
                 answer = connection.getresponse()
-                some = len(answer.read(1 << 19))
-                time.sleep(.05)  # an answer that is being read when the worker is looked at
-                assert answer.status == 200 and some + len(answer.read()) > 1 << 20
+                assert answer.status == 200 and answer.read()
                 if answer.will_close:
                     connection = None
                 time.sleep(.05)
