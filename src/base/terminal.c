@@ -36,19 +36,15 @@ int terminal_put(struct buffer *out, const char *text, size_t len)
 		if (n > 0) {
 			buffer_append(out, text, n);
 			coloured = true;
-			text += n;
-			len -= n;
-			continue;
+		} else {
+			/* of a line that is redrawn: to its start (G), erase it (K), hide the cursor
+			 * (?25l) */
+			n = sequence_length(text, len, "?0125", "GKhl");
 		}
-		/* of a line that is redrawn: to its start (G), erase it (K), hide the cursor (?25l) */
-		n = sequence_length(text, len, "?0125", "GKhl");
-		if (n > 0) {
-			text += n;
-			len -= n;
-			continue;
+		if (n == 0) {
+			n = next != NULL ? (size_t)(next - text) : len;
+			out->len += text_escape_line(out->data + out->len, 4 * n + 1, text, n);
 		}
-		n = next != NULL ? (size_t)(next - text) : len;
-		out->len += text_escape_line(out->data + out->len, 4 * n + 1, text, n);
 		text += n;
 		len -= n;
 	}

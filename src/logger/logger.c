@@ -180,20 +180,9 @@ static void start_watching(struct logger *logger, int channel)
 	ev_periodic_start(logger->loop, &logger->far);
 }
 
-static void start_and_run(struct logger *logger, int channel, uid_t owner)
-{
-	const struct logwire_packet hello = {.kind = LOGWIRE_HELLO};
-
-	start_watching(logger, channel);
-	keep_init(&logger->keep, owner, logger);
-	/* a supervisor that has ended already has logged why */
-	if (fdpass_send(channel, &hello, sizeof(hello), NULL, 0) == -1 && errno != EPIPE)
-		log_syserr("logger: cannot greet the supervisor");
-	run_loop(logger);
-}
-
 int logger_main(int channel, uid_t user)
 {
+	const struct logwire_packet hello = {.kind = LOGWIRE_HELLO};
 	static struct logger own; /* until the process ends */
 	struct logger *logger = &own;
 	uid_t owner = geteuid();
@@ -221,6 +210,11 @@ int logger_main(int channel, uid_t user)
 	/* The logger must run even so: workers block when no process reads their pipes. */
 	if (privilege_shed(user, &err) == -1)
 		log_warn("logger: keeps its privileges: %s", err.text);
-	start_and_run(logger, channel, owner);
+	start_watching(logger, channel);
+	keep_init(&logger->keep, owner, logger);
+	/* a supervisor that has ended already has logged why */
+	if (fdpass_send(channel, &hello, sizeof(hello), NULL, 0) == -1 && errno != EPIPE)
+		log_syserr("logger: cannot greet the supervisor");
+	run_loop(logger);
 	return 0;
 }

@@ -193,22 +193,11 @@ static void read_object(struct nodeipc_message *m, const json_t *object)
 		m->kind = NODEIPC_BROKEN;
 }
 
-static void parse_message(struct nodeipc_message *m, struct piece p)
-{
-	json_t *object = NULL;
-	json_error_t why;
-
-	m->kind = NODEIPC_BROKEN;
-	if (p.len <= NODEIPC_LINE_MAX)
-		object = json_loadb(p.at, p.len, JSON_ALLOW_NUL, &why);
-	if (json_is_object(object))
-		read_object(m, object);
-	json_decref(object);
-}
-
 void nodeipc_decode(struct nodeipc_message *m, const char *line, size_t len)
 {
 	struct piece p = {line, len};
+	json_t *object = NULL;
+	json_error_t why;
 
 	memset(m, 0, sizeof(*m));
 	m->seq = -1;
@@ -233,7 +222,12 @@ void nodeipc_decode(struct nodeipc_message *m, const char *line, size_t len)
 	} else if (!has_prefix(p, CLUSTER)) {
 		m->kind = NODEIPC_UNKNOWN;
 	} else {
-		parse_message(m, p);
+		m->kind = NODEIPC_BROKEN;
+		if (p.len <= NODEIPC_LINE_MAX)
+			object = json_loadb(p.at, p.len, JSON_ALLOW_NUL, &why);
+		if (json_is_object(object))
+			read_object(m, object);
+		json_decref(object);
 	}
 }
 
