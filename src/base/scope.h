@@ -73,6 +73,30 @@ static inline char *str_release(char **s)
 		left_ > 0; \
 	})
 
+/* The first item of an array of `count`, as the pointer `it`, that the condition is true of; or
+ * NULL. */
+#define array_find(it, array, count, condition) \
+	__extension__({ \
+		__typeof__(*(array)) *it = NULL; \
+\
+		for (size_t at_ = 0; it == NULL && at_ < (count); at_++) { \
+			it = &(array)[at_]; \
+			if (!(condition)) \
+				it = NULL; \
+		} \
+		it; \
+	})
+
+/* The same of a list, of which each item points to its `next`. */
+#define list_find(it, list, condition) \
+	__extension__({ \
+		__typeof__(*(list)) *it = (list); \
+\
+		while (it != NULL && !(condition)) \
+			it = it->next; \
+		it; \
+	})
+
 /* Where a list, of which each item points to its `next`, points to that item (NULL: its end). */
 #define list_at(list, item) \
 	__extension__({ \

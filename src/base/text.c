@@ -352,10 +352,8 @@ bool text_is_of_shell(const char *command)
 		".", "cd", "exec", "export", "source", "ulimit", "umask"};
 	size_t len = strcspn(command, " \t\n");
 
-	for (size_t i = 0; i < COUNT_OF(words); i++)
-		if (strlen(words[i]) == len && strncmp(command, words[i], len) == 0)
-			return true;
-	return false;
+	return array_find(word, words, COUNT_OF(words),
+		       strlen(*word) == len && strncmp(command, *word, len) == 0) != NULL;
 }
 
 const char *text_interpreter(const char *file)

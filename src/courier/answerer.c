@@ -234,10 +234,8 @@ static void let_in(struct answerer *a, struct door *d, nsec_t now)
 /* The cluster's record, made with the first order for it; NULL: no memory. */
 static struct cluster *find_cluster(struct answerer *a, uint32_t number)
 {
-	struct cluster *c = a->clusters;
+	struct cluster *c = list_find(known, a->clusters, known->said.cluster == number);
 
-	while (c != NULL && c->said.cluster != number)
-		c = c->next;
 	if (c != NULL)
 		return c;
 	c = calloc(1, sizeof(*c));
@@ -355,15 +353,6 @@ static int timeout_until(nsec_t until)
 	return left > 0 ? (int)((left + MSEC - 1) / MSEC) : 0;
 }
 
-static bool has_counts(const struct answerer *a)
-{
-	const struct cluster *c = a->clusters;
-
-	while (c != NULL && c->answers == 0)
-		c = c->next;
-	return c != NULL;
-}
-
 bool answerer_turn(struct answerer *a, int channel, int also, nsec_t until)
 {
 	nsec_t now = clock_now();
@@ -372,7 +361,8 @@ bool answerer_turn(struct answerer *a, int channel, int also, nsec_t until)
 		drop_doors(a, NULL);
 		a->ends = now + ENDING_MAX;
 	}
-	if (!answerer_has_guests(a) && a->door_count == 0 && (channel == -1 || !has_counts(a)))
+	if (!answerer_has_guests(a) && a->door_count == 0 &&
+		(channel == -1 || list_find(c, a->clusters, c->answers > 0) == NULL))
 		return false;
 	until = nsec_min(until, fill_polls(a, also));
 	if (poll(a->polls, 1 + a->door_count + a->places, timeout_until(until)) == -1)

@@ -452,10 +452,9 @@ static void look_at(struct courier *k, struct conn *c)
 /* The connection of that name, or a free place; NULL: there is none. */
 static struct conn *find(struct courier *k, uint64_t cookie)
 {
-	for (size_t i = 0; i < k->most; i++)
-		if (k->cookies[i] == cookie)
-			return &k->conns[i];
-	return NULL;
+	const uint64_t *at = array_find(its, k->cookies, k->most, *its == cookie);
+
+	return at != NULL ? &k->conns[at - k->cookies] : NULL;
 }
 
 /* Does this connection make room before that one?  Held ones do before others. */

@@ -18,11 +18,7 @@ static bool is_stream(const struct route *route)
 
 struct cluster *clusters_find(const struct clusters *all, const char *name)
 {
-	struct cluster *c = all->list;
-
-	while (c != NULL && strcmp(c->name, name) != 0)
-		c = c->next;
-	return c;
+	return list_find(c, all->list, strcmp(c->name, name) == 0);
 }
 
 struct cluster *clusters_get(struct clusters *all, const char *name)
@@ -44,11 +40,7 @@ struct cluster *clusters_get(struct clusters *all, const char *name)
 
 static struct sink *find_sink(const struct cluster *c, const struct route *route, uint32_t slot)
 {
-	struct sink *o = c->sinks;
-
-	while (o != NULL && (o->route != route || o->slot != slot))
-		o = o->next;
-	return o;
+	return list_find(o, c->sinks, o->route == route && o->slot == slot);
 }
 
 size_t cluster_routes(struct cluster *c, struct route **routes)
@@ -152,10 +144,8 @@ static void stage_route(struct clusters *all, const struct logwire_packet *p)
 		};
 		text_copy(c->staged[p->which].name, sizeof(c->staged->name), p->text);
 	}
-	for (uint32_t i = 0; i < p->slot; i++)
-		if (*c->staged[i].name == '\0')
-			return; /* the list is not complete yet */
-	put_in_force(all, c, p->slot);
+	if (array_find(r, c->staged, p->slot, *r->name == '\0') == NULL) /* the list is complete */
+		put_in_force(all, c, p->slot);
 }
 
 static void take_opened(
@@ -354,13 +344,11 @@ void clusters_need(struct clusters *all)
 
 bool clusters_are_empty(const struct clusters *all)
 {
-	for (int i = 0; i < 2; i++)
-		if (sink_waiting(&all->own[i]) > 0 && all->own[i].sys == 0)
-			return false;
+	if (list_find(o, all->own, sink_waiting(o) > 0 && o->sys == 0) != NULL)
+		return false;
 	for (struct cluster *c = all->list; c != NULL; c = c->next)
-		for (struct sink *o = c->sinks; o != NULL; o = o->next)
-			if (o->route == NULL || sink_waiting(o) > 0)
-				return false;
+		if (list_find(o, c->sinks, o->route == NULL || sink_waiting(o) > 0) != NULL)
+			return false;
 	return true;
 }
 

@@ -71,11 +71,9 @@ static void *serve_calls(void *argument)
 static struct offload_thread *give_call(
 	struct offload *o, const struct offload_call *call, enum state state)
 {
-	struct offload_thread *thread = o->threads;
+	struct offload_thread *thread = list_find(t, o->threads, t->state == IS_IDLE);
 	pthread_t id;
 
-	while (thread != NULL && thread->state != IS_IDLE)
-		thread = thread->next;
 	if (thread == NULL) {
 		thread = calloc(1, sizeof(*thread));
 		if (thread == NULL)

@@ -135,7 +135,8 @@ static void split_lines(
 
 static void forget_if_over(struct logger *logger, struct source *source)
 {
-	if (source->ended && !source->due && !source_is_open(source))
+	if (source->ended && !source->due && source->pipes[0].readable.fd == -1 &&
+		source->pipes[1].readable.fd == -1)
 		source_free(&logger->sources, source);
 }
 

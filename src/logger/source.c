@@ -11,9 +11,7 @@
 
 struct source *source_find(struct source *list, uint64_t worker)
 {
-	while (list != NULL && list->worker != worker)
-		list = list->next;
-	return list;
+	return list_find(source, list, source->worker == worker);
 }
 
 struct source *source_get(struct source **list, struct clusters *clusters, uint64_t worker,
@@ -49,11 +47,6 @@ void source_free(struct source **list, struct source *source)
 		buffer_fini(&source->pipes[i].part);
 	linering_close(&source->ring);
 	free(source);
-}
-
-bool source_is_open(const struct source *source)
-{
-	return source->pipes[0].readable.fd != -1 || source->pipes[1].readable.fd != -1;
 }
 
 unsigned source_width(const struct source *source)

@@ -108,8 +108,6 @@ struct source *source_get(struct source **list, struct clusters *clusters, uint6
 	uint32_t slot, const char *cluster);
 void source_free(struct source **list, struct source *source);
 
-bool source_is_open(const struct source *source);
-
 /* Cut what was read of a pipe into lines.  NULL: no more data comes, or not soon: hand on the
  * unfinished line. */
 void source_split(

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/vfork.h"
 
+#include "base/scope.h"
 #include "os/clock.h"
 #include "os/descriptors.h"
 #include "os/privilege.h"
@@ -159,20 +160,14 @@ uint64_t vfork_overdue(nsec_t age)
 
 bool vfork_has(pid_t pid)
 {
-	struct vfork_stack *s = known.stacks;
-
-	while (s != NULL && (s->stuck == 0 || s->stuck != pid))
-		s = s->next;
-	return s != NULL;
+	return list_find(s, known.stacks, s->stuck != 0 && s->stuck == pid) != NULL;
 }
 
 /* `needed`: even if very many children are stuck. */
 static struct vfork_stack *take_stack(bool needed)
 {
-	struct vfork_stack *stack = known.stacks;
+	struct vfork_stack *stack = list_find(s, known.stacks, is_free(s));
 
-	while (stack != NULL && !is_free(stack))
-		stack = stack->next;
 	if (stack != known.stacks && !needed && vfork_stuck() >= STUCK_MOST)
 		return NULL;
 	if (stack == NULL)

@@ -217,10 +217,8 @@ static const struct field {
 /* The field of that name, if the method has it; or NULL. */
 static const struct field *find_field(enum control_method method, const char *name)
 {
-	for (size_t i = 0; i < COUNT_OF(fields); i++)
-		if ((fields[i].on >> method & 1) != 0 && strcmp(fields[i].name, name) == 0)
-			return &fields[i];
-	return NULL;
+	return array_find(f, fields, COUNT_OF(fields),
+		(f->on >> method & 1) != 0 && strcmp(f->name, name) == 0);
 }
 
 static int take_field(

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "protocol/control.h"
 
+#include "base/scope.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -37,14 +39,6 @@ bool eventkind_listed(const char *kinds, const char *name, size_t len)
 	return false;
 }
 
-static bool is_kind(const char *name)
-{
-	for (size_t i = 0; i < event_kind_count; i++)
-		if (strcmp(event_kinds[i], name) == 0)
-			return true;
-	return false;
-}
-
 int eventkind_add(char kinds[EVENTKINDS_TEXT], const char *name, size_t len, struct error *err)
 {
 	size_t used = strlen(kinds);
@@ -52,7 +46,8 @@ int eventkind_add(char kinds[EVENTKINDS_TEXT], const char *name, size_t len, str
 	char one[32];
 
 	snprintf(one, sizeof(one), "%.*s", (int)len, name);
-	if (len >= sizeof(one) || !is_kind(one)) {
+	if (len >= sizeof(one) ||
+		!array_find(kind, event_kinds, event_kind_count, strcmp(*kind, one) == 0)) {
 		error_set(err, 0, "no event is called '%s'", one);
 		near = text_nearest(one, event_kinds, event_kind_count);
 		if (near != NULL)

@@ -215,11 +215,9 @@ const struct page *page_find(const char *path, const char *accept)
 {
 	bool has_choice = accept != NULL && strstr(accept, openmetrics) != NULL;
 
-	for (size_t i = 0; i < COUNT_OF(pages); i++)
-		if (strcmp(pages[i].path, path) == 0 &&
-			(has_choice || strstr(pages[i].type, openmetrics) == NULL))
-			return &pages[i];
-	return NULL;
+	return array_find(page, pages, COUNT_OF(pages),
+		strcmp(page->path, path) == 0 &&
+			(has_choice || strstr(page->type, openmetrics) == NULL));
 }
 
 /* ---- stream ---- */

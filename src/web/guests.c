@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "web/internal.h"
 
+#include "base/scope.h"
 #include "os/clock.h"
 #include "os/process.h"
 
@@ -40,14 +41,6 @@ struct guest *guest_of(const struct web *web, struct MHD_Connection *connection)
 	return info->socket_context;
 }
 
-static struct guest *find_place(struct web *web)
-{
-	for (unsigned i = 0; i < GUESTS_MAX; i++)
-		if (web->guests[i].phase == GUEST_NONE)
-			return &web->guests[i];
-	return NULL;
-}
-
 void guest_on_connection(void *cls, struct MHD_Connection *connection, void **context,
 	enum MHD_ConnectionNotificationCode code)
 {
@@ -63,7 +56,7 @@ void guest_on_connection(void *cls, struct MHD_Connection *connection, void **co
 		web->guest_count--;
 		return;
 	}
-	g = find_place(web);
+	g = array_find(place, web->guests, GUESTS_MAX, place->phase == GUEST_NONE);
 	*context = g;
 	if (g == NULL)
 		return; /* cannot be: there are as many as may come */

@@ -38,8 +38,7 @@ static bool look_at_fd(void *context, int fd UNUSED, const char *target)
 	struct port_search *s = context;
 	uint64_t inode = remote_socket_inode(target);
 
-	for (size_t i = 0; inode != 0 && i < s->count; i++)
-		s->has |= s->list[i].inode == inode;
+	s->has |= inode != 0 && array_find(its, s->list, s->count, its->inode == inode) != NULL;
 	return is_over(s);
 }
 

@@ -109,10 +109,8 @@ int remote_read_table(struct remote *r, unsigned most, remote_wanted *wanted, co
 
 bool remote_table_waits(struct remote *r, const struct remote_table *table, int socket)
 {
-	for (size_t i = 0; i < table->epoll_count; i++)
-		if (remote_epoll_has(r, table->epolls[i], socket))
-			return true;
-	return false;
+	return array_find(epoll, table->epolls, table->epoll_count,
+		       remote_epoll_has(r, *epoll, socket)) != NULL;
 }
 
 struct change {

@@ -24,10 +24,7 @@ static bool is_known(const char *name)
 		"postgres", "mysqld", "mariadbd", "etcd", "beanstalkd", "gearmand", "mosquitto",
 		"nats-server", "ngircd"};
 
-	for (size_t i = 0; i < COUNT_OF(names); i++)
-		if (strcmp(names[i], name) == 0)
-			return true;
-	return false;
+	return array_find(known, names, COUNT_OF(names), strcmp(*known, name) == 0) != NULL;
 }
 
 /* May run in a child that has our memory (os/look/remote.h).  Standard output and error are
@@ -37,11 +34,9 @@ static bool note_file(void *context, int fd, const char *target)
 	static const char *const no_store[] = {"/dev/", "/proc/", "/sys/", " (deleted)", "cache"};
 	struct files *files = context;
 
-	if (fd <= STDERR_FILENO || target[0] != '/')
+	if (fd <= STDERR_FILENO || target[0] != '/' ||
+		array_find(part, no_store, COUNT_OF(no_store), strstr(target, *part) != NULL))
 		return false;
-	for (size_t i = 0; i < COUNT_OF(no_store); i++)
-		if (strstr(target, no_store[i]) != NULL)
-			return false;
 	files->fds[files->count++] = fd;
 	return files->count == FILES_MOST;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/look/look.h"
 
+#include "base/scope.h"
 #include "base/text.h"
 #include "os/process.h"
 
@@ -35,10 +36,8 @@ static void read_table(struct remote *r, struct table *t)
 
 static bool has_listener(struct remote *r, const struct remote_table *has, int epoll)
 {
-	for (size_t i = 0; i < has->socket_count; i++)
-		if (remote_epoll_has(r, epoll, has->sockets[i]))
-			return true;
-	return false;
+	return array_find(socket, has->sockets, has->socket_count,
+		       remote_epoll_has(r, epoll, *socket)) != NULL;
 }
 
 /* May this epoll set report a connection?  Not if another set of the process has the listener. */
@@ -47,13 +46,10 @@ static bool may_bring_one(struct remote *r, struct table *t, int epoll)
 	const struct remote_table *has = &t->has;
 
 	read_table(r, t);
-	if (has_listener(r, has, epoll))
-		return true;
-	for (size_t i = 0; i < has->epoll_count; i++)
-		if (has->epolls[i] != epoll && has_listener(r, has, has->epolls[i]) &&
-			!remote_epoll_has(r, epoll, has->epolls[i]))
-			return false;
-	return true;
+	return has_listener(r, has, epoll) ||
+		array_find(other, has->epolls, has->epoll_count,
+			*other != epoll && has_listener(r, has, *other) &&
+				!remote_epoll_has(r, epoll, *other)) == NULL;
 }
 
 /* ---- threads ---- */

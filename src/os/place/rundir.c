@@ -347,9 +347,8 @@ static bool add_name(char ***names, long *count, const char *name)
 {
 	char *copy;
 
-	for (long i = 0; i < *count; i++)
-		if (strcmp((*names)[i], name) == 0)
-			return true;
+	if (array_find(its, *names, (size_t)*count, strcmp(*its, name) == 0) != NULL)
+		return true;
 	copy = strdup(name);
 	if (copy == NULL || !array_grow(*names, *count)) {
 		free(copy);

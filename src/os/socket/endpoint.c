@@ -228,8 +228,6 @@ bool peer_is_variable(const char *entry)
 		"REMOTE_HOST=", "TCPREMOTE", "TCPLOCAL", "TCPCONNNUM=", "TCP6", "UNIXREMOTE",
 		"UNIXLOCAL", "IPCREMOTE", "IPCLOCAL", "IPCCONNNUM="};
 
-	for (size_t i = 0; i < COUNT_OF(names); i++)
-		if (strncmp(entry, names[i], strlen(names[i])) == 0)
-			return true;
-	return false;
+	return array_find(name, names, COUNT_OF(names),
+		       strncmp(entry, *name, strlen(*name)) == 0) != NULL;
 }

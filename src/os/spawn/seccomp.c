@@ -182,17 +182,9 @@ union message {
 	char room[512];
 };
 
-static const struct calls *kind_of(uint32_t arch)
-{
-	for (size_t i = 0; i < COUNT_OF(kinds); i++)
-		if (kinds[i].arch == arch)
-			return &kinds[i];
-	return NULL;
-}
-
 static void decode_call(struct seccomp_notice *n, const struct seccomp_data *data)
 {
-	const struct calls *c = kind_of(data->arch);
+	const struct calls *c = array_find(kind, kinds, COUNT_OF(kinds), kind->arch == data->arch);
 	uint32_t number = (uint32_t)data->nr & (c != NULL ? c->mask : ~0U);
 
 	n->fd = (int)data->args[0];

@@ -107,14 +107,12 @@ static bool old_path(
 /* Does a command compress it, also one that was started before an upgrade? */
 static bool is_packed(const struct supervisor *sup, const struct logwire_packet *p)
 {
-	const struct helper *h = sup->commands.helpers;
 	char path[PATH_MAX];
 
-	if (h == NULL || p->what != LOGWIRE_ASK_ROTATE || !old_path(path, sup, p))
-		return false;
-	while (h != NULL && (h->file == NULL || strcmp(h->file, path) != 0))
-		h = h->next;
-	return h != NULL;
+	return sup->commands.helpers != NULL && p->what == LOGWIRE_ASK_ROTATE &&
+		old_path(path, sup, p) &&
+		list_find(h, sup->commands.helpers,
+			h->file != NULL && strcmp(h->file, path) == 0) != NULL;
 }
 
 /* May the request be answered now?  Not while a command works on an old file, whose name would

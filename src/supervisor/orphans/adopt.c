@@ -104,23 +104,11 @@ static void say_ended(struct supervisor *sup, const struct old_worker *in)
 			news_ending_text(text, &ending));
 }
 
-static const struct orphan_cluster *cluster_of(const struct previous *h, uint32_t number)
-{
-	for (size_t i = 0; i < h->orphan_state.cluster_count; i++)
-		if (h->orphan_state.clusters[i].number == number)
-			return &h->orphan_state.clusters[i];
-	return NULL;
-}
-
 static bool is_wanted(const struct supervisor *sup, const struct orphan_cluster *c)
 {
-	for (size_t i = 0; c != NULL && i < sup->settings->cluster_count; i++) {
-		const struct cluster_settings *s = sup->settings->clusters[i];
-
-		if (strcmp(s->name, c->name) == 0)
-			return s->orphans == ORPHANS_KEEP;
-	}
-	return false;
+	return c != NULL &&
+		array_find(s, sup->settings->clusters, sup->settings->cluster_count,
+			strcmp((*s)->name, c->name) == 0 && (*s)->orphans == ORPHANS_KEEP) != NULL;
 }
 
 static int find_living(struct supervisor *sup, struct previous *h, struct error *err)
@@ -134,7 +122,8 @@ static int find_living(struct supervisor *sup, struct previous *h, struct error 
 		struct old_worker *in = &h->workers[i];
 		const struct state_entry *e = in->entry;
 
-		in->cluster = cluster_of(h, e->cluster);
+		in->cluster = array_find(c, h->orphan_state.clusters, h->orphan_state.cluster_count,
+			c->number == e->cluster);
 		if (sup->births.next_serial < e->serial)
 			sup->births.next_serial = e->serial;
 		if (e->birth.pid == 0)

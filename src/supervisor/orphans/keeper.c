@@ -27,10 +27,8 @@ static const char name[] = LOGWIRE_KEEPER;
 
 bool keeper_wanted(const struct supervisor *sup)
 {
-	for (size_t i = 0; i < sup->settings->cluster_count; i++)
-		if (sup->settings->clusters[i]->orphans == ORPHANS_KEEP)
-			return true;
-	return false;
+	return array_find(s, sup->settings->clusters, sup->settings->cluster_count,
+		       (*s)->orphans == ORPHANS_KEEP) != NULL;
 }
 
 /* ---- holding ---- */

@@ -86,10 +86,8 @@ static bool has_a_user(const struct supervisor *sup, pid_t pid, uint32_t user)
 		return false;
 	if (user != 0)
 		return uid + 1 == user;
-	for (size_t i = 0; i < s->cluster_count; i++)
-		if (s->clusters[i]->uid == (long)uid)
-			return true;
-	return uid == geteuid();
+	return uid == geteuid() ||
+		array_find(c, s->clusters, s->cluster_count, (*c)->uid == (long)uid) != NULL;
 }
 
 int remains_serial(struct supervisor *sup, pid_t pid, uint32_t user, uint64_t *serial)

@@ -54,10 +54,7 @@ int group_fd(const struct listener *l, unsigned lane)
 
 bool group_has_inode(const struct listener *l, uint64_t inode)
 {
-	for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next)
-		if (s->inode == inode)
-			return true;
-	return l->inode == inode;
+	return l->inode == inode || list_find(s, l->sockets, s->inode == inode) != NULL;
 }
 
 bool group_had_inode(const struct listener *l, uint64_t inode)
@@ -422,14 +419,13 @@ void group_give_up(struct listener *l)
 
 void group_revived(struct listener *l, int fd)
 {
-	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
-		if (s->fd != fd)
-			continue;
-		last_of(l)->place = s->place; /* as if it was closed, and added again */
-		s->place = group_size(l) - 1;
-		group_apply(l);
+	struct listener_socket *s = list_find(its, l->sockets, its->fd == fd);
+
+	if (s == NULL)
 		return;
-	}
+	last_of(l)->place = s->place; /* as if it was closed, and added again */
+	s->place = group_size(l) - 1;
+	group_apply(l);
 }
 
 bool group_weigh(struct listener_socket *socket, unsigned weight)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/sockets/group.h"
 
+#include "base/scope.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,12 +35,10 @@ static bool is_listener(const struct supervisor *sup, const char *path)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct listener_set *set = &sup->services[i]->sockets.listeners;
 
-		for (size_t k = 0; k < set->count; k++) {
-			const struct address *at = &set->list[k]->address;
-
-			if (at->kind == ADDRESS_UNIX && strcmp(at->path, path) == 0)
-				return true;
-		}
+		if (array_find(l, set->list, set->count,
+			    (*l)->address.kind == ADDRESS_UNIX &&
+				    strcmp((*l)->address.path, path) == 0))
+			return true;
 	}
 	return false;
 }
