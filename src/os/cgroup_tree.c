@@ -64,9 +64,8 @@ static int open_dir(int at, const char *name)
 }
 
 /* Write to a file of a group; -1 and errno. */
-static int write_file(int dir, const char *file, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static int write_file(int dir, const char *file, const char *format, ...)
+static int __attribute__((format(printf, 3, 4)))
+write_file(int dir, const char *file, const char *format, ...)
 {
 	scoped_fd fd = openat(dir, file, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
 	char text[64];

@@ -257,9 +257,8 @@ int pty_open(const struct winsize *size, uid_t uid, int *slave)
 	if (end == -1 || tcgetattr(end, &modes) == -1)
 		return -1;
 	cfmakeraw(&modes);
-	if (tcsetattr(end, TCSANOW, &modes) == -1 || ioctl(end, TIOCSWINSZ, size) == -1)
-		return -1;
-	if (fchmod(end, MODE) == -1 || fchown(end, uid, (gid_t)-1) == -1)
+	if (tcsetattr(end, TCSANOW, &modes) == -1 || ioctl(end, TIOCSWINSZ, size) == -1 ||
+		fchmod(end, MODE) == -1 || fchown(end, uid, (gid_t)-1) == -1)
 		return -1;
 	*slave = fd_release(&end);
 	return fd_release(&master);

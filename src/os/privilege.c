@@ -137,9 +137,7 @@ int capset_put(const struct capset *set)
 	};
 	struct capset now;
 
-	if (syscall(SYS_capset, &header, data) == -1)
-		return -1;
-	if (capset_get(&now) == -1)
+	if (syscall(SYS_capset, &header, data) == -1 || capset_get(&now) == -1)
 		return -1;
 	/* the kernel drops bits of capabilities that it does not know, without an error */
 	if (now.permitted == set->permitted && now.effective == set->effective)

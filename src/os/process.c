@@ -369,59 +369,47 @@ bool process_dies_of(pid_t pid, int signal)
 		((pending & ~blocked) >> (signal - 1) & 1) != 0 && !process_catches(pid, signal);
 }
 
-/* Add up the lines "KEY: 123 kB". */
-static uint64_t sum_of(pid_t pid, const char *file, const char *const keys[2])
-{
+/* Adds up the lines "KEY: 123 kB". */
+struct sum {
+	pid_t pid;
+	const char *file;
+	const char *const *keys; /* two */
 	uint64_t sum;
+};
 
-	(void)add_numbers(pid, file, keys, 2, 10, &sum);
-	return sum * 1024;
+static int read_sum(void *argument)
+{
+	struct sum *s = argument;
+
+	(void)add_numbers(s->pid, s->file, s->keys, 2, 10, &s->sum);
+	return 0;
 }
 
 uint64_t process_memory(pid_t pid)
 {
 	static const char *const keys[] = {"RssAnon:", "RssShmem:"};
+	struct sum s = {pid, "status", keys, 0};
 
-	return sum_of(pid, "status", keys);
-}
-
-struct sharing {
-	pid_t pid;
-	uint64_t share;
-};
-
-static int read_share(void *argument)
-{
-	static const char *const keys[] = {"Pss_Anon:", "Pss_Shmem:"};
-	struct sharing *s = argument;
-
-	s->share = sum_of(s->pid, "smaps_rollup", keys);
-	return 0;
+	(void)read_sum(&s);
+	return s.sum * 1024;
 }
 
 uint64_t process_memory_share(pid_t pid)
 {
-	struct sharing s = {.pid = pid};
+	static const char *const keys[] = {"Pss_Anon:", "Pss_Shmem:"};
+	struct sum s = {pid, "smaps_rollup", keys, 0};
 
-	(void)read_with_care(pid, read_share, &s);
-	return s.share;
-}
-
-static int read_io(void *argument)
-{
-	static const char *const keys[] = {"rchar:", "wchar:"};
-	struct sharing *s = argument;
-
-	(void)add_numbers(s->pid, "io", keys, COUNT_OF(keys), 10, &s->share);
-	return 0;
+	(void)read_with_care(pid, read_sum, &s);
+	return s.sum * 1024;
 }
 
 uint64_t process_io(pid_t pid)
 {
-	struct sharing s = {.pid = pid};
+	static const char *const keys[] = {"rchar:", "wchar:"};
+	struct sum s = {pid, "io", keys, 0};
 
-	(void)read_with_care(pid, read_io, &s);
-	return s.share;
+	(void)read_with_care(pid, read_sum, &s);
+	return s.sum;
 }
 
 struct children {

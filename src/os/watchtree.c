@@ -68,9 +68,8 @@ struct tree {
 	char newest_path[PATH_MAX];
 };
 
-static void warn_of(const struct tree *t, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-static void warn_of(const struct tree *t, const char *format, ...)
+static void __attribute__((format(printf, 2, 3)))
+warn_of(const struct tree *t, const char *format, ...)
 {
 	char text[480];
 	va_list args;
@@ -143,10 +142,7 @@ static char *clean_path(const char *base, const char *path)
 
 static struct directory *find_directory(const struct tree *t, int watch)
 {
-	for (size_t i = 0; i < t->used; i++)
-		if (t->list[i].watch == watch)
-			return &t->list[i];
-	return NULL;
+	return array_find(d, t->list, t->used, d->watch == watch);
 }
 
 static void tell_full(struct tree *t, const char *path)

@@ -235,22 +235,23 @@ static int bpf_call(int command, union bpf_attr *attr)
 #define INSN(c, d, s, o, i) \
 	((struct bpf_insn){.code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i)})
 
-/* A map of members of a group; -1 and errno. */
-static int make_members(const int *members, unsigned count)
+/* A map of these values, each of `size`, by their numbers; -1 and errno. */
+static int make_map(uint32_t type, const void *values, uint32_t size, uint32_t count)
 {
 	union bpf_attr attr = {
-		.map_type = BPF_MAP_TYPE_REUSEPORT_SOCKARRAY,
+		.map_type = type,
 		.key_size = sizeof(uint32_t),
-		.value_size = sizeof(uint64_t),
+		.value_size = size,
 		.max_entries = count,
 	};
 	scoped_fd map = bpf_call(BPF_MAP_CREATE, &attr);
 
 	for (uint32_t i = 0; map != -1 && i < count; i++) {
-		const uint64_t fd = (uint64_t)members[i];
-
 		attr = (union bpf_attr){
-			.map_fd = (uint32_t)map, .key = (uintptr_t)&i, .value = (uintptr_t)&fd};
+			.map_fd = (uint32_t)map,
+			.key = (uintptr_t)&i,
+			.value = (uintptr_t)values + (size_t)i * size,
+		};
 		if (bpf_call(BPF_MAP_UPDATE_ELEM, &attr) == -1)
 			return -1;
 	}
@@ -298,9 +299,16 @@ static int load_migrate(int map, unsigned count)
 
 int reuseport_migrate(int fd, const int *to, unsigned count)
 {
-	scoped_fd map = count > 0 ? make_members(to, count) : -1;
-	scoped_fd program = count == 0 || map != -1 ? load_migrate(map, count) : -1;
+	uint64_t members[REUSEPORT_MAX] uninitialized;
+	scoped_fd map = -1;
+	scoped_fd program = -1;
 
+	for (unsigned i = 0; i < count && i < REUSEPORT_MAX; i++)
+		members[i] = (uint64_t)to[i];
+	if (count > 0 && count <= REUSEPORT_MAX)
+		map = make_map(BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, members, sizeof(*members), count);
+	if (count == 0 || map != -1)
+		program = load_migrate(map, count);
 	return program != -1 ? reuseport_attach(fd, program) : -1;
 }
 
@@ -402,9 +410,9 @@ static void put_target(struct program *p, const union endpoint *from, unsigned p
 	put_do(p, BPF_RET | BPF_K, place);
 }
 
-/* A = random % sum; if (A < the sum of the first i weights) return i.  -1: all
- * weights are 0. */
-static int put_shares(struct program *p, const unsigned *weights, unsigned count)
+/* Set the program, which ends by: A = random % sum; if (A < the sum of the first i weights) return
+ * i.  -1: all weights are 0, or errno of setsockopt(2). */
+static int set_shares(struct program *p, int fd, const unsigned *weights, unsigned count)
 {
 	unsigned sum = 0;
 	unsigned before = 0;
@@ -427,16 +435,14 @@ static int put_shares(struct program *p, const unsigned *weights, unsigned count
 					BPF_JMP | BPF_JGE | BPF_K, before, 1, 0));
 		put_do(p, BPF_RET | BPF_K, i);
 	}
-	return 0;
+	return set_filter(fd, p->list, p->n);
 }
 
 int reuseport_share(int fd, const unsigned *weights, unsigned count)
 {
 	struct program p = {.n = 0};
 
-	if (put_shares(&p, weights, count) == -1)
-		return -1;
-	return set_filter(fd, p.list, p.n);
+	return set_shares(&p, fd, weights, count);
 }
 
 /* A ^= the port of the packet's other end << 16. */
@@ -559,28 +565,6 @@ static unsigned fill_turns(struct turns *t, const unsigned *weights, unsigned co
 	return length;
 }
 
-/* A map with the turns as its only value; -1 and errno. */
-static int make_map(const struct turns *t)
-{
-	const uint32_t key = 0;
-	union bpf_attr attr = {
-		.map_type = BPF_MAP_TYPE_ARRAY,
-		.key_size = sizeof(key),
-		.value_size = sizeof(*t),
-		.max_entries = 1,
-	};
-	scoped_fd map = bpf_call(BPF_MAP_CREATE, &attr);
-
-	if (map == -1)
-		return -1;
-	attr = (union bpf_attr){
-		.map_fd = (uint32_t)map,
-		.key = (uintptr_t)&key,
-		.value = (uintptr_t)t,
-	};
-	return bpf_call(BPF_MAP_UPDATE_ELEM, &attr) == 0 ? fd_release(&map) : -1;
-}
-
 /*
  * return turns->place[turns->next++ % length]; for a place beyond the group the
  * kernel's hash chooses.  The program reads the value and then adds to it: two connections
@@ -634,7 +618,7 @@ int reuseport_set_turns(int fd, const unsigned *weights, unsigned count)
 	}
 	if (getrandom(&turns.next, sizeof(turns.next), GRND_NONBLOCK) == -1)
 		turns.next = 0;
-	map = make_map(&turns);
+	map = make_map(BPF_MAP_TYPE_ARRAY, &turns, sizeof(turns), 1);
 	if (map == -1)
 		return -1;
 	program = load_turns(map, length);
@@ -647,9 +631,7 @@ int reuseport_aim(int fd, const unsigned *weights, unsigned count, const union e
 	struct program p = {.n = 0};
 
 	put_target(&p, client, place);
-	if (put_shares(&p, weights, count) == -1)
-		return -1;
-	return set_filter(fd, p.list, p.n);
+	return set_shares(&p, fd, weights, count);
 }
 
 void reuseport_unshare(int fd)

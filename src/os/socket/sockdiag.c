@@ -13,7 +13,6 @@
 #include <linux/tcp.h>
 #include <linux/unix_diag.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>

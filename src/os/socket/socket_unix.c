@@ -251,8 +251,11 @@ static bool is_it(const struct stat *st, const struct socket_file *made)
 }
 
 /* What to do with a name.  `st`: what has it; NULL and errno: nothing, or it is unknown. */
+struct naming;
+typedef int naming_act(const struct naming *n, int dir, const char *name, const struct stat *st);
+
 struct naming {
-	int (*act)(const struct naming *n, int dir, const char *name, const struct stat *st);
+	naming_act *act;
 	const char *path;
 	const struct socket_file *made;
 	const struct vfork_user *user;
@@ -287,11 +290,13 @@ static int watch_names(
 
 /* With the rights of the user whose file it is: a worker may change its directories at any time, so
  * that the path leads somewhere else by now. */
-static int act_as_owner(struct naming *n)
+static int act_as_owner(
+	naming_act *act, const char *path, const struct socket_file *made, int inotify)
 {
-	const struct vfork_user owner = {.uid = n->made->uid, .gid = n->made->gid};
+	const struct vfork_user owner = {.uid = made->uid, .gid = made->gid};
+	struct naming n = {.act = act, .path = path, .made = made, .inotify = inotify};
 
-	return socket_unix_act(&owner, n->act == watch_names ? n->inotify : -1, act_on_name, n);
+	return socket_unix_act(&owner, inotify, act_on_name, &n);
 }
 
 static int give_spare(const struct naming *n, int dir, const char *name, const struct stat *st)
@@ -350,17 +355,14 @@ static int keep_name(const struct naming *n, int dir, const char *name, const st
 
 int socket_keep_name(const char *path, const struct socket_file *made)
 {
-	struct naming n = {.act = keep_name, .path = path, .made = made};
-
-	return made->ino == 0 ? 0 : act_as_owner(&n);
+	return made->ino == 0 ? 0 : act_as_owner(keep_name, path, made, -1);
 }
 
 void socket_watch_names(const char *path, const struct socket_file *made, int inotify)
 {
-	struct naming n = {.act = watch_names, .path = path, .made = made, .inotify = inotify};
-
+	/* without, it is looked at when a worker starts or ends */
 	if (made->ino != 0)
-		(void)act_as_owner(&n); /* without, it is looked at when a worker starts or ends */
+		(void)act_as_owner(watch_names, path, made, inotify);
 }
 
 static int take_name(const struct naming *n, int dir, const char *name, const struct stat *st)
@@ -370,9 +372,7 @@ static int take_name(const struct naming *n, int dir, const char *name, const st
 
 int socket_take_name(const char *path, const struct socket_file *made)
 {
-	struct naming n = {.act = take_name, .path = path, .made = made};
-
-	return act_as_owner(&n);
+	return act_as_owner(take_name, path, made, -1);
 }
 
 static int is_replaced(
@@ -383,9 +383,7 @@ static int is_replaced(
 
 bool socket_is_replaced(const char *path, const struct socket_file *made)
 {
-	struct naming n = {.act = is_replaced, .path = path, .made = made};
-
-	return made->ino != 0 && act_as_owner(&n) == 1;
+	return made->ino != 0 && act_as_owner(is_replaced, path, made, -1) == 1;
 }
 
 /* ---- sockets in directories of ours ---- */

@@ -365,15 +365,6 @@ static void explain_step(const struct spawn_failure *f, const char *name, struct
 		error_set(err, f->error, "cannot %s for '%s'", step, name);
 }
 
-/* Is it a word that only a shell knows? */
-static void hint_shell(const char *name, struct error *err)
-{
-	if (strchr(name, '=') != NULL)
-		error_hint(err, "no shell runs this: try env %s COMMAND", name);
-	if (text_is_of_shell(name))
-		error_hint(err, "no shell runs this: try sh -c '%s ...', or --directory", name);
-}
-
 void spawn_explain(const struct spawn_failure *f, const char *name, struct error *err)
 {
 	switch (f->step) {
@@ -384,7 +375,12 @@ void spawn_explain(const struct spawn_failure *f, const char *name, struct error
 	case SPAWN_EXEC:
 		if (f->error == ENOENT && strchr(name, '/') == NULL) {
 			error_set(err, 0, "cannot find '%s' in PATH", name);
-			hint_shell(name, err);
+			if (strchr(name, '=') != NULL)
+				error_hint(err, "no shell runs this: try env %s COMMAND", name);
+			if (text_is_of_shell(name))
+				error_hint(err,
+					"no shell runs this: try sh -c '%s ...', or --directory",
+					name);
 		} else
 			error_set(err, f->error, "cannot execute '%s'",
 				f->what[0] != '\0' ? f->what : name);
