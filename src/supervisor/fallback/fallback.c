@@ -62,14 +62,11 @@ static size_t add_sockets(const struct listener *l, int fds[FDPASS_MOST], size_t
 
 static size_t sockets_of(const struct service *s, int fds[FDPASS_MOST])
 {
-	const struct cluster_sockets *sockets = &s->sockets;
+	const struct listener *l;
 	size_t count = 0;
 
-	for (size_t i = 0; i < sockets->listeners.count; i++)
-		count = add_sockets(sockets->listeners.list[i], fds, count);
-	for (size_t i = 0; i < sockets->learned.count; i++)
-		if (learned_only(sockets->learned.list[i]))
-			count = add_sockets(sockets->learned.list[i], fds, count);
+	for_each_listener (l, listeners_of(s, LISTENERS_ONCE))
+		count = add_sockets(l, fds, count);
 	return count;
 }
 
@@ -224,20 +221,16 @@ static nsec_t look_at(struct service *s, nsec_t now)
 	return settings_of(s)->ready == READY_PROBE ? LOOK : AGAIN;
 }
 
-static void look_at_all(struct supervisor *sup)
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents UNUSED)
 {
+	struct supervisor *sup = timer->data;
 	nsec_t next = NSEC_NEVER;
 	nsec_t now = clock_now();
 
 	for (size_t i = 0; i < sup->service_count; i++)
 		next = nsec_min(next, look_at(sup->services[i], now));
 	if (next != NSEC_NEVER)
-		timer_arm(sup->loop, &sup->fallback.look, next);
-}
-
-static void on_look(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
-{
-	look_at_all(timer->data);
+		timer_arm(loop, timer, next);
 }
 
 static void look_soon(struct supervisor *sup, nsec_t wait)

@@ -17,10 +17,10 @@
 
 static bool was_started_with(const struct orphan_cluster *c, unsigned generation, uint64_t digest)
 {
-	for (uint32_t i = 0; i < c->generation_count; i++)
-		if (c->generations[i].number == generation)
-			return c->generations[i].digest == digest && digest != 0;
-	return false;
+	const struct orphan_generation *found =
+		array_find(g, c->generations, c->generation_count, g->number == generation);
+
+	return found != NULL && found->digest == digest && digest != 0;
 }
 
 /* Of two workers of a slot the older one comes first. */
@@ -238,10 +238,8 @@ static void take_logs(struct service *service, struct fd_store *store)
 
 void adopt_command(const struct supervisor *sup, struct cluster_settings *s)
 {
-	const struct orphan_cluster *c = NULL;
+	const struct orphan_cluster *c = previous_cluster(sup->orphans.previous, s);
 
-	if (sup->orphans.previous != NULL && s->orphans == ORPHANS_KEEP)
-		c = previous_cluster(sup->orphans.previous, s->name);
 	if (c != NULL && c->command != NULL)
 		command_keep(s, c->command, c->configured);
 }
@@ -249,11 +247,9 @@ void adopt_command(const struct supervisor *sup, struct cluster_settings *s)
 int adopt_cluster(struct service *service, struct error *err)
 {
 	struct supervisor *sup = service->sup;
-	const struct orphan_cluster *c = NULL;
+	const struct orphan_cluster *c =
+		previous_cluster(sup->orphans.previous, cluster_settings(service->core));
 
-	if (sup->orphans.previous != NULL &&
-		cluster_settings(service->core)->orphans == ORPHANS_KEEP)
-		c = previous_cluster(sup->orphans.previous, service->name);
 	if (c == NULL) {
 		service->saved.number = ++sup->orphans.last_number;
 		orphans_on_reloaded(service);

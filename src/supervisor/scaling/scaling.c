@@ -95,20 +95,6 @@ static void on_client(struct ev_loop *loop UNUSED, ev_io *watcher, int revents U
 		look_after(a, own ? SCALE_LOOK_NEAR : SCALE_LOOK_FIRST);
 }
 
-/* The n-th listener that workers accept from; NULL: there are no more. */
-static const struct listener *nth_listener(const struct service *s, size_t n)
-{
-	const struct cluster_sockets *sockets = &s->sockets;
-
-	if (n < sockets->listeners.count)
-		return sockets->listeners.list[n];
-	n -= sockets->listeners.count;
-	for (size_t i = 0; i < sockets->learned.count; i++)
-		if (learned_only(sockets->learned.list[i]) && n-- == 0)
-			return sockets->learned.list[i];
-	return NULL;
-}
-
 static void watch_socket(struct scaling *a, int fd)
 {
 	ev_io *watcher = &a->watchers[a->watcher_count++];
@@ -122,7 +108,7 @@ static void watch_listeners(struct scaling *a)
 	const struct listener *l;
 	size_t count = 0;
 
-	for (size_t i = 0; (l = nth_listener(a->service, i)) != NULL; i++)
+	for_each_listener (l, listeners_of(a->service, LISTENERS_ONCE))
 		count += group_size(l);
 	if (count > WATCHED_MOST && a->scale.least > 0)
 		return;
@@ -131,7 +117,7 @@ static void watch_listeners(struct scaling *a)
 		look_after(a, SCALE_LOOK);
 		return;
 	}
-	for (size_t i = 0; (l = nth_listener(a->service, i)) != NULL; i++) {
+	for_each_listener (l, listeners_of(a->service, LISTENERS_ONCE)) {
 		if (l->sockets == NULL)
 			watch_socket(a, l->fd);
 		for (const struct listener_socket *k = l->sockets; k != NULL; k = k->next)
@@ -181,7 +167,7 @@ static unsigned count_waiting(const struct service *s, bool *full)
 	unsigned own = cluster_wanted(s->core) > 0 ? health_unaccepted(s) : 0;
 	unsigned sum = 0;
 
-	for (size_t i = 0; (l = nth_listener(s, i)) != NULL; i++)
+	for_each_listener (l, listeners_of(s, LISTENERS_ONCE))
 		sum += count_waiting_at(l, full);
 	return sum > own ? sum - own : 0;
 }
@@ -240,7 +226,7 @@ static bool has_clients(struct scaling *a)
 {
 	const struct listener *l;
 
-	for (size_t i = 0; (l = nth_listener(a->service, i)) != NULL; i++) {
+	for_each_listener (l, listeners_of(a->service, LISTENERS_ONCE)) {
 		int has = sockdiag_has_accepted(l->fd);
 
 		if (has == -1 && once_say(a->service->said, ONCE_SCALE_BLIND))
@@ -260,7 +246,7 @@ static bool step_by_load(struct scaling *a)
 {
 	struct service *s = a->service;
 	/* without a listener no client could wake it: it needs a worker that opens its port */
-	bool deaf = nth_listener(s, 0) == NULL;
+	bool deaf = listener_find(l, listeners_of(s, LISTENERS_ONCE), true) == NULL;
 	struct load l = {
 		.now = clock_now(),
 		.wanted = cluster_wanted(s->core),

@@ -53,13 +53,9 @@ static int revive_socket(struct listener *l, int fd)
 /* Several services may share a listener: the first of them. */
 static const struct service *service_of(const struct listener *l)
 {
-	for (size_t i = 0; i < l->sup->service_count; i++) {
-		const struct listener *next;
-
-		for_each_listener (next, listeners_of(l->sup->services[i], LISTENERS_ALL))
-			if (next == l)
-				return l->sup->services[i];
-	}
+	for (size_t i = 0; i < l->sup->service_count; i++)
+		if (listener_find(its, listeners_of(l->sup->services[i], LISTENERS_ALL), its == l))
+			return l->sup->services[i];
 	return NULL;
 }
 
@@ -199,12 +195,9 @@ void heal_forget_also(const struct listener *l, int fd)
 
 bool renew_has_former(const struct child *child)
 {
-	const struct listener *l;
-
-	for_each_listener (l, listeners_for(child, LISTENERS_ALL))
-		if (l->renewed >= child->serial && (!learned_only(l) || learned_has(child, l)))
-			return true;
-	return false;
+	return listener_find(l, listeners_for(child, LISTENERS_ALL),
+		       l->renewed >= child->serial &&
+			       (!learned_only(l) || learned_has(child, l))) != NULL;
 }
 
 static void look_soon(struct supervisor *sup)

@@ -61,12 +61,8 @@ static bool serves_all_addresses(const struct socket_key *l, const struct socket
 
 struct listener *learned_cover(const struct child *child, const struct socket_key *key)
 {
-	struct listener *l;
-
-	for_each_listener (l, listeners_for(child, LISTENERS_NAMED))
-		if (l->has_key && serves_all_addresses(&l->key, key))
-			break;
-	return l;
+	return listener_find(l, listeners_for(child, LISTENERS_NAMED),
+		l->has_key && serves_all_addresses(&l->key, key));
 }
 
 static bool names_key(const struct listener *l, const struct socket_key *key)
@@ -80,12 +76,7 @@ static bool names_key(const struct listener *l, const struct socket_key *key)
 
 struct listener *learned_named(const struct child *child, const struct socket_key *key)
 {
-	struct listener *l;
-
-	for_each_listener (l, listeners_for(child, LISTENERS_NAMED))
-		if (names_key(l, key))
-			break;
-	return l;
+	return listener_find(l, listeners_for(child, LISTENERS_NAMED), names_key(l, key));
 }
 
 /* Is `key` one of the addresses that `l` stands for? */
@@ -100,24 +91,16 @@ static bool covers(const struct socket_key *l, const struct socket_key *key)
 
 bool learned_blocks(const struct child *child, const struct socket_key *key)
 {
-	const struct listener *l;
-
-	for_each_listener (l, listeners_for(child, LISTENERS_NAMED))
-		if (l->has_key && socket_key_is_any(&l->key) && covers(&l->key, key))
-			break;
-	return l != NULL;
+	return listener_find(l, listeners_for(child, LISTENERS_NAMED),
+		       l->has_key && socket_key_is_any(&l->key) && covers(&l->key, key)) != NULL;
 }
 
 struct listener *learned_by_inode(const struct service *service, uint64_t inode)
 {
-	struct listener *l;
-
 	if (inode == 0)
 		return NULL;
-	for_each_listener (l, listeners_of(service, LISTENERS_ALL))
-		if (l->has_key && group_has_inode(l, inode))
-			break;
-	return l;
+	return listener_find(
+		l, listeners_of(service, LISTENERS_ALL), l->has_key && group_has_inode(l, inode));
 }
 
 /* Returns the listener of this nclust that is in the way, and its cluster. */
@@ -257,12 +240,7 @@ static bool is_path(const struct listener *l, const char *path)
 
 struct listener *learned_find_unix(const struct child *child, const char *path)
 {
-	struct listener *l;
-
-	for_each_listener (l, listeners_for(child, LISTENERS_ALL))
-		if (is_path(l, path))
-			break;
-	return l;
+	return listener_find(l, listeners_for(child, LISTENERS_ALL), is_path(l, path));
 }
 
 struct listener *learned_add_unix(struct service *service, const char *path, int fd,
@@ -346,15 +324,11 @@ static void forget_use(struct child *child, const struct listener *l)
 void learned_drop(struct service *service, struct listener *l)
 {
 	struct listener_set *set = &service->sockets.learned;
+	struct listener **at = array_find(its, set->list, set->count, *its == l);
 	struct child *child;
 
-	for (size_t i = 0; i < set->count; i++) {
-		if (set->list[i] != l)
-			continue;
-		set->count--;
-		memmove(&set->list[i], &set->list[i + 1], (set->count - i) * sizeof(*set->list));
-		break;
-	}
+	if (at != NULL)
+		memmove(at, at + 1, (size_t)(&set->list[--set->count] - at) * sizeof(*at));
 	/* another listener may get this bit */
 	for_each_child (child, children_of(service))
 		forget_use(child, l);

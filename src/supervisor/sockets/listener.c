@@ -40,7 +40,7 @@ static const struct listener_set *next_set(struct listener_walk *w)
 	const struct service *s = w->service;
 
 	if (w->set == NULL) {
-		if (w->sets != LISTENERS_IN_FORCE)
+		if (w->sets == LISTENERS_ALL || w->sets == LISTENERS_NAMED)
 			w->recipe = s->life.recipes;
 		return &s->sockets.listeners;
 	}
@@ -66,6 +66,9 @@ struct listener *listener_next(struct listener_walk *w)
 			l = set->list[w->at];
 		if (l != NULL) {
 			w->at++;
+			if (w->sets == LISTENERS_ONCE && set == &w->service->sockets.learned &&
+				!learned_only(l))
+				continue;
 			return l;
 		}
 		set = next_set(w);
@@ -125,10 +128,10 @@ static int inherit_named(struct supervisor *sup)
 /* Was nclust started with this descriptor, and is it still open? */
 static bool is_inherited(const struct supervisor *sup, int fd)
 {
-	for (size_t i = 0; i < sup->sockets.inherited.count; i++)
-		if (sup->sockets.inherited.list[i]->fd == fd)
-			return fcntl(fd, F_GETFD) != -1;
-	return false;
+	const struct listener_set *set = &sup->sockets.inherited;
+
+	return array_find(l, set->list, set->count, (*l)->fd == fd) != NULL &&
+		fcntl(fd, F_GETFD) != -1;
 }
 
 /* Close descriptors that no setting names: nclust's caller may have leaked them. */
@@ -380,15 +383,6 @@ static struct listener *listeners_find(
 	return NULL;
 }
 
-static struct listener *find_next(struct listener_walk *walk, const struct address *address)
-{
-	struct listener *l = listener_next(walk);
-
-	while (l != NULL && !address_same_place(&l->address, address))
-		l = listener_next(walk);
-	return l;
-}
-
 /* Of a socket in use only the backlog can change.  Other options need a new socket, which could not
  * be bound while the old one is open. */
 static int check_kept(const struct listener *l, const struct address *address, struct error *err)
@@ -474,11 +468,12 @@ static struct listener *find_known(const struct source *from, const struct addre
 	for (size_t i = 0; l == NULL && i < from->sup->service_count; i++) {
 		const struct service *s = from->sup->services[i];
 		bool own = from->known == &s->sockets.listeners;
-		/* during a rollout the recipes have those of the former settings */
-		struct listener_walk walk = listeners_of(s, own ? LISTENERS_ALL : LISTENERS_NAMED);
 
+		/* during a rollout the recipes have those of the former settings */
 		if (own || !from->alone)
-			l = find_next(&walk, address);
+			l = listener_find(its,
+				listeners_of(s, own ? LISTENERS_ALL : LISTENERS_NAMED),
+				address_same_place(&its->address, address));
 	}
 	return l;
 }

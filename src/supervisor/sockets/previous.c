@@ -30,28 +30,24 @@ int stored_take(struct stored *stored, enum logwire_which which)
 
 struct stored *fd_store_find(struct fd_store *store, enum logwire_what what, uint64_t id)
 {
-	for (size_t i = 0; i < store->count; i++)
-		if (store->list[i].what == what && store->list[i].id == id)
-			return &store->list[i];
-	return NULL;
+	return array_find(
+		stored, store->list, store->count, stored->what == what && stored->id == id);
 }
 
-const struct orphan_cluster *previous_cluster(const struct previous *h, const char *name)
+const struct orphan_cluster *previous_cluster(
+	const struct previous *h, const struct cluster_settings *s)
 {
-	for (size_t i = 0; i < h->orphan_state.cluster_count; i++)
-		if (strcmp(h->orphan_state.clusters[i].name, name) == 0)
-			return &h->orphan_state.clusters[i];
-	return NULL;
+	return h == NULL || s->orphans != ORPHANS_KEEP
+		? NULL
+		: array_find(c, h->orphan_state.clusters, h->orphan_state.cluster_count,
+			  strcmp(c->name, s->name) == 0);
 }
 
 /* Any worker of that cluster (0: of any cluster) that is taken over, or NULL. */
 static const struct old_worker *find_holder(const struct previous *h, uint32_t cluster)
 {
-	for (size_t i = 0; i < h->past.count; i++)
-		if (h->workers[i].is_adopted &&
-			(cluster == 0 || h->workers[i].entry->cluster == cluster))
-			return &h->workers[i];
-	return NULL;
+	return array_find(in, h->workers, h->past.count,
+		in->is_adopted && (cluster == 0 || in->entry->cluster == cluster));
 }
 
 /* ---- finding a socket or shared memory ---- */
@@ -77,10 +73,10 @@ static bool is_wanted_fd(const struct wanted *w, int fd)
 /* The service manager may have passed the same socket (socket units). */
 static int take_from_inherited(const struct supervisor *sup, uint64_t cookie)
 {
-	for (size_t i = 0; i < sup->sockets.inherited.count; i++)
-		if (socket_cookie(sup->sockets.inherited.list[i]->fd) == cookie)
-			return fcntl(sup->sockets.inherited.list[i]->fd, F_DUPFD_CLOEXEC, 3);
-	return -1;
+	struct listener **found = array_find(l, sup->sockets.inherited.list,
+		sup->sockets.inherited.count, socket_cookie((*l)->fd) == cookie);
+
+	return found != NULL ? fcntl((*found)->fd, F_DUPFD_CLOEXEC, 3) : -1;
 }
 
 static int take_from_keeper(struct previous *h, const struct wanted *w)
@@ -335,23 +331,17 @@ int previous_learned(struct service *service, struct error *err)
 static const struct orphan_segment *find_segment(const struct previous *h,
 	const struct cluster_settings *settings, const struct segment *wanted)
 {
-	const struct orphan_cluster *c = previous_cluster(h, settings->name);
+	const struct orphan_cluster *c = previous_cluster(h, settings);
 
-	if (c == NULL || settings->orphans != ORPHANS_KEEP)
-		return NULL;
-	for (size_t i = 0; i < h->orphan_state.segment_count; i++) {
-		const struct orphan_segment *s = &h->orphan_state.segments[i];
-
-		if (s->cluster == c->number && s->was.wanted == wanted->wanted)
-			return s;
-	}
-	return NULL;
+	return c == NULL ? NULL
+			 : array_find(s, h->orphan_state.segments, h->orphan_state.segment_count,
+				   s->cluster == c->number && s->was.wanted == wanted->wanted);
 }
 
 int previous_segment(struct segment *s, const struct cluster_settings *settings, struct error *err)
 {
 	const struct previous *h = s->sup->orphans.previous;
-	const struct wanted wanted = {.segment = h != NULL ? find_segment(h, settings, s) : NULL};
+	const struct wanted wanted = {.segment = find_segment(h, settings, s)};
 	const struct old_worker *in;
 
 	if (wanted.segment == NULL)

@@ -122,8 +122,10 @@ struct previous {
 	nsec_t began;
 };
 
-/* The cluster of that name in the state, or NULL. */
-const struct orphan_cluster *previous_cluster(const struct previous *h, const char *name);
+/* What the state says of the cluster of that name, if the settings keep its workers; or NULL: they
+ * do not, it has none of that name, or there is no earlier nclust (`h` is NULL). */
+const struct orphan_cluster *previous_cluster(
+	const struct previous *h, const struct cluster_settings *s);
 
 /* A listener or segment is about to be opened.  1: an earlier nclust had it, and it has that one's
  * descriptor now; 0: it is to be opened anew; -1 and `err`. */

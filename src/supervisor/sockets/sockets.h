@@ -141,6 +141,7 @@ enum listener_sets {
 	LISTENERS_ALL,
 	LISTENERS_NAMED,    /* named by settings: those in force, or a recipe's */
 	LISTENERS_IN_FORCE, /* of the settings in force, and learned listeners */
+	LISTENERS_ONCE,     /* those in force, each once */
 };
 struct listener_walk {
 	const struct service *service;
@@ -158,6 +159,16 @@ struct listener_walk listeners_for(const struct child *child, enum listener_sets
 struct listener *listener_next(struct listener_walk *walk);
 #define for_each_listener(l, walk) \
 	for (struct listener_walk l##_walk = (walk); ((l) = listener_next(&l##_walk)) != NULL;)
+/* The first listener `l` that the condition is true of, or NULL. */
+#define listener_find(l, walk, condition) \
+	__extension__({ \
+		struct listener_walk l##_walk = (walk); \
+		__typeof__(listener_next(&l##_walk)) l = listener_next(&l##_walk); \
+\
+		while (l != NULL && !(condition)) \
+			l = listener_next(&l##_walk); \
+		l; \
+	})
 
 /* ---- segment ---- */
 
