@@ -109,19 +109,13 @@ static void log_end(struct accepting *a, const struct visit *v, const struct rep
 		return;
 	(void)peer_text(who, &v->peer);
 	text_age(age, r->age);
-	if (ending->kind != ENDING_SIGNAL) {
+	if (ending->kind != ENDING_SIGNAL)
 		log_slot(a->service, r->slot, LOG_DEBUG, "%s: exit %d after %s", who, ending->code,
 			age);
-		return;
-	}
-	text_signal_name(name, ending->code);
-	if (!crash) {
-		log_slot(a->service, r->slot, LOG_DEBUG, "%s: killed by %s after %s", who, name,
-			age);
-		return;
-	}
-	log_slot(a->service, r->slot, LOG_WARN, "%s: killed by %s%s after %s", who, name,
-		ending->out_of_memory ? ", out of memory," : "", age);
+	else
+		log_slot(a->service, r->slot, crash ? LOG_WARN : LOG_DEBUG,
+			"%s: killed by %s%s after %s", who, text_signal_name(name, ending->code),
+			crash && ending->out_of_memory ? ", out of memory," : "", age);
 }
 
 static void note_end(struct accepting *a, const struct visit *v, const struct report *r)

@@ -39,9 +39,10 @@ static bool send_sink(struct service *service, size_t i)
 	return logger_send(service->sup, &p, NULL, 0);
 }
 
-static bool send_none(struct service *service)
+/* LOGWIRE_ROUTE: the cluster has no sinks. */
+static bool send_kind(struct service *service, enum logwire_kind kind)
 {
-	struct logwire_packet p = {.kind = LOGWIRE_ROUTE};
+	struct logwire_packet p = {.kind = kind};
 
 	text_copy(p.cluster, sizeof(p.cluster), service->name);
 	return logger_send(service->sup, &p, NULL, 0);
@@ -78,7 +79,7 @@ void logs_send_routes(struct service *service)
 	for (size_t i = 0; sent && i < s->log_sink_count; i++)
 		sent = send_sink(service, i);
 	if (s->log_sink_count == 0)
-		sent = send_none(service);
+		sent = send_kind(service, LOGWIRE_ROUTE);
 	forget_told(service);
 	if (sent && s->log_sink_count > 0)
 		service->routed = cluster_settings_ref(s);
@@ -94,18 +95,14 @@ void logs_on_reloaded(struct service *service)
 
 void logs_reopen(struct service *service)
 {
-	struct logwire_packet p = {.kind = LOGWIRE_REOPEN};
-
-	if (service->routed == NULL)
-		return;
-	text_copy(p.cluster, sizeof(p.cluster), service->name);
-	(void)logger_send(service->sup, &p, NULL, 0);
+	if (service->routed != NULL)
+		(void)send_kind(service, LOGWIRE_REOPEN);
 }
 
 void logs_on_drop(struct service *service)
 {
 	if (service->routed != NULL)
-		(void)send_none(service);
+		(void)send_kind(service, LOGWIRE_ROUTE);
 	forget_told(service);
 }
 

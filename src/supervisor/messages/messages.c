@@ -364,17 +364,17 @@ static void put_channel(struct carry_writer *c, const void *of)
 	put_queue(c, &channel->out);
 }
 
-static int take_part_line(struct line_reader *l, const struct handover_field *f)
+static int take_lines(struct line_reader *in, struct queue *out, const struct handover_field *f)
 {
-	l->skipping |= f->len == 0;
-	return buffer_append(&l->part, f->data, f->len) == 0 ? 1 : -1;
-}
-
-static int take_queued(struct queue *q, const struct handover_field *f)
-{
-	if (queue_reserve(q, f->len, CHANNEL_QUEUE_MUST) == -1)
+	if (f->type != HANDOVER_BYTES || (f->tag != CARRY_IN && f->tag != CARRY_OUT))
+		return 0;
+	if (f->tag == CARRY_IN)
+		in->skipping |= f->len == 0;
+	else if (queue_reserve(out, f->len, CHANNEL_QUEUE_MUST) == -1)
 		return -1;
-	return buffer_append(&q->bytes, f->data, f->len) == 0 ? 1 : -1;
+	return buffer_append(f->tag == CARRY_IN ? &in->part : &out->bytes, f->data, f->len) == 0
+		? 1
+		: -1;
 }
 
 static int take_mark(struct carry_reader *r, struct queue *q, const struct handover_field *f)
@@ -390,11 +390,7 @@ static int take_of_channel(struct carry_reader *r, void *to, const struct handov
 {
 	struct channel *c = to;
 
-	if (f->tag == CARRY_IN && f->type == HANDOVER_BYTES)
-		return take_part_line(&c->in, f);
-	if (f->tag == CARRY_OUT && f->type == HANDOVER_BYTES)
-		return take_queued(&c->out, f);
-	return f->tag == CARRY_MARK ? take_mark(r, &c->out, f) : 0;
+	return f->tag == CARRY_MARK ? take_mark(r, &c->out, f) : take_lines(&c->in, &c->out, f);
 }
 
 static int channel_done(struct carry_reader *r UNUSED, void *to)
@@ -423,9 +419,7 @@ static int take_of_broker(struct carry_reader *r UNUSED, void *to, const struct 
 {
 	struct broker *b = to;
 
-	if (f->tag == CARRY_IN && f->type == HANDOVER_BYTES)
-		return take_part_line(&b->in, f);
-	return f->tag == CARRY_OUT && f->type == HANDOVER_BYTES ? take_queued(&b->out, f) : 0;
+	return take_lines(&b->in, &b->out, f);
 }
 
 const struct carried carried_broker = {

@@ -30,11 +30,6 @@ struct before {
 	struct cluster_settings *settings; /* a reference: the command is theirs */
 };
 
-/* The command has ended; `how` is NULL, or says why that is a failure, and `serial` names its last
- * output (news_expect()), or 0. */
-static void end_wait(
-	struct service *s, const struct cluster_settings *of, const char *how, uint64_t serial);
-
 /* A cluster that waits for the command, and now does not any more; NULL: none left. */
 static struct service *take_waiter(const struct supervisor *sup, const struct before *before)
 {
@@ -55,83 +50,6 @@ static void free_before(struct before *before)
 	capture_drop(&before->output);
 	cluster_settings_unref(before->settings);
 	free(before);
-}
-
-static void on_over(void *owner, const struct pidfd_end *end, bool late)
-{
-	struct before *before = owner;
-	const struct supervisor *sup = before->output.service->sup;
-	struct service *waiter;
-	uint64_t serial = 0;
-	char text[64];
-	const char *how = helper_failure(text, end, late ? "killed, it took too long" : NULL);
-
-	if (before->output.output[0] != -1 && capture_ask_last(&before->output))
-		serial = before->output.serial;
-	before->helper = NULL; /* the helper has freed itself */
-	for (; (waiter = take_waiter(sup, before)) != NULL; serial = 0)
-		end_wait(waiter, before->settings, how, serial);
-	free_before(before);
-}
-
-static int start_helper(struct before *before, struct helper_plan *plan, struct error *err)
-{
-	struct service *service = plan->service;
-	struct supervisor *sup = service->sup;
-	bool attached = sup->settings->daemon && !sup->instance.ready_once;
-
-	/* the user who waits for `-d` sees it */
-	plan->output[0] = plan->output[1] = STDERR_FILENO;
-	if (!attached)
-		capture_open(service, &before->output, plan->output);
-	before->helper = helper_start(plan, err);
-	if (!attached)
-		capture_close(sup, plan->output);
-	if (before->helper == NULL)
-		return -1;
-	before->output.pid = before->helper->job.pid;
-	capture_hand_over(service, &before->output);
-	return 0;
-}
-
-/* Start a command, for workers of that generation.  -1 and `err`. */
-static int before_begin(struct service *service, enum before_kind kind, unsigned generation,
-	const struct cluster_settings *settings, struct error *err)
-{
-	struct before *before = calloc(1, sizeof(*before));
-	scoped_buffer facts = {0};
-	struct helper_plan plan = {
-		.service = service,
-		.command = kind == BEFORE_STOP ? &settings->before_stop.command
-					       : &settings->before.command,
-		.facts = &facts,
-		.patience = kind == BEFORE_STOP ? settings->stop_timeout : settings->start_timeout,
-		.over = on_over,
-		.owner = before,
-	};
-	int got = -1;
-
-	if (before == NULL)
-		return error_set(err, ENOMEM, "a command");
-	before->settings = cluster_settings_ref(settings);
-	before->output = (struct child){
-		.service = service,
-		.serial = ++service->sup->births.next_serial,
-		.generation = generation,
-		.pidfd = -1,
-		.output = {-1, -1},
-	};
-	helper_fact(&facts, "NCLUST_EVENT", kind == BEFORE_STOP ? "before-stop" : "before");
-	helper_facts(&facts, service);
-	helper_number(&facts, "NCLUST_GENERATION", generation);
-	plan.recipe = recipe_get(service, generation, settings, err);
-	service->order.before = before;
-	service->order.kind = kind;
-	if (plan.recipe != NULL)
-		got = start_helper(before, &plan, err);
-	if (got == -1)
-		free_before(before);
-	return got;
 }
 
 /* The cluster waits for its command no more.  One that others wait for, too, is another's from now
@@ -294,13 +212,8 @@ static const char *name_of(const struct cluster_settings *settings)
 	return settings->before_of_all ? "release" : "before";
 }
 
-static void say_failed(
-	char *to, size_t size, const struct cluster_settings *settings, const char *how)
-{
-	snprintf(to, size, "'%s' ('%s') failed: %s", name_of(settings), settings->before.text, how);
-}
-
-/* The command `before` of these settings has ended, or they have none. */
+/* The command `before` of these settings has ended, or they have none; `how` is NULL, or says why
+ * that is a failure, and `serial` names its last output (news_expect()), or 0. */
 static void on_prepared(
 	struct service *s, const struct cluster_settings *of, const char *how, uint64_t serial)
 {
@@ -314,20 +227,119 @@ static void on_prepared(
 	if (s->order.kind == BEFORE_ROLLOUT && !view.unprepared)
 		return;
 	s->stage.waits = false;
+	if (how != NULL)
+		snprintf(why, sizeof(why), "'%s' ('%s') failed: %s", name_of(of), of->before.text,
+			how);
 	if (how != NULL && s->order.kind == BEFORE_START) {
-		say_failed(why, sizeof(why), of, how);
 		news_say_of(s, LOG_ERROR, "before-failed", "%s; it is not started", why);
 		if (s->sup->settings->daemon && !s->sup->instance.ready_once)
 			lifecycle_fail(s->sup, 1, "the start failed");
 	} else {
 		event.count = view.id;
-		if (how != NULL) {
-			say_failed(why, sizeof(why), of, how);
+		if (how != NULL)
 			news_expect(s->sup, why, serial);
-		}
 	}
 	if (event.count != 0 || how != NULL)
 		service_tell(s, &event);
+}
+
+static void fail_before_stop(struct service *s, const struct cluster_settings *of, const char *how)
+{
+	news_say_of(s, LOG_WARN, "before-failed",
+		"'before-stop' ('%s') failed: %s; it is stopped anyway", of->before_stop.text, how);
+}
+
+/* Has a reload given another command since that one began, or a rollout before the first start? */
+static bool is_outdated(const struct service *s, const struct cluster_settings *of)
+{
+	struct rollout_view view = cluster_view_rollout(s->core);
+	const char *now = (view.under_way ? view.settings : cluster_settings(s->core))->before.text;
+
+	return now == NULL || strcmp(now, of->before.text) != 0 ||
+		(s->order.kind == BEFORE_START && s->order.rollout != view.id);
+}
+
+static void on_over(void *owner, const struct pidfd_end *end, bool late)
+{
+	struct before *before = owner;
+	const struct supervisor *sup = before->output.service->sup;
+	struct service *waiter;
+	uint64_t serial = 0;
+	char text[64];
+	const char *how = helper_failure(text, end, late ? "killed, it took too long" : NULL);
+
+	if (before->output.output[0] != -1 && capture_ask_last(&before->output))
+		serial = before->output.serial;
+	before->helper = NULL; /* the helper has freed itself */
+	for (; (waiter = take_waiter(sup, before)) != NULL; serial = 0)
+		if (waiter->order.kind == BEFORE_STOP) {
+			if (how != NULL)
+				fail_before_stop(waiter, before->settings, how);
+			service_stop_now(waiter, false);
+		} else if (!is_outdated(waiter, before->settings)) { /* else it is due again */
+			on_prepared(waiter, before->settings, how, serial);
+		}
+	free_before(before);
+}
+
+static int start_helper(struct before *before, struct helper_plan *plan, struct error *err)
+{
+	struct service *service = plan->service;
+	struct supervisor *sup = service->sup;
+	bool attached = sup->settings->daemon && !sup->instance.ready_once;
+
+	/* the user who waits for `-d` sees it */
+	plan->output[0] = plan->output[1] = STDERR_FILENO;
+	if (!attached)
+		capture_open(service, &before->output, plan->output);
+	before->helper = helper_start(plan, err);
+	if (!attached)
+		capture_close(sup, plan->output);
+	if (before->helper == NULL)
+		return -1;
+	before->output.pid = before->helper->job.pid;
+	capture_hand_over(service, &before->output);
+	return 0;
+}
+
+/* Start a command, for workers of that generation.  -1 and `err`. */
+static int before_begin(struct service *service, enum before_kind kind, unsigned generation,
+	const struct cluster_settings *settings, struct error *err)
+{
+	struct before *before = calloc(1, sizeof(*before));
+	scoped_buffer facts = {0};
+	struct helper_plan plan = {
+		.service = service,
+		.command = kind == BEFORE_STOP ? &settings->before_stop.command
+					       : &settings->before.command,
+		.facts = &facts,
+		.patience = kind == BEFORE_STOP ? settings->stop_timeout : settings->start_timeout,
+		.over = on_over,
+		.owner = before,
+	};
+	int got = -1;
+
+	if (before == NULL)
+		return error_set(err, ENOMEM, "a command");
+	before->settings = cluster_settings_ref(settings);
+	before->output = (struct child){
+		.service = service,
+		.serial = ++service->sup->births.next_serial,
+		.generation = generation,
+		.pidfd = -1,
+		.output = {-1, -1},
+	};
+	helper_fact(&facts, "NCLUST_EVENT", kind == BEFORE_STOP ? "before-stop" : "before");
+	helper_facts(&facts, service);
+	helper_number(&facts, "NCLUST_GENERATION", generation);
+	plan.recipe = recipe_get(service, generation, settings, err);
+	service->order.before = before;
+	service->order.kind = kind;
+	if (plan.recipe != NULL)
+		got = start_helper(before, &plan, err);
+	if (got == -1)
+		free_before(before);
+	return got;
 }
 
 /* Is a start or a rollout to be prepared, and the command not begun yet? */
@@ -436,35 +448,6 @@ static bool is_needed(const struct service *s)
 				return true;
 	}
 	return false;
-}
-
-static void fail_before_stop(struct service *s, const struct cluster_settings *of, const char *how)
-{
-	news_say_of(s, LOG_WARN, "before-failed",
-		"'before-stop' ('%s') failed: %s; it is stopped anyway", of->before_stop.text, how);
-}
-
-/* Has a reload given another command since that one began, or a rollout before the first start? */
-static bool is_outdated(const struct service *s, const struct cluster_settings *of)
-{
-	struct rollout_view view = cluster_view_rollout(s->core);
-	const char *now = (view.under_way ? view.settings : cluster_settings(s->core))->before.text;
-
-	return now == NULL || strcmp(now, of->before.text) != 0 ||
-		(s->order.kind == BEFORE_START && s->order.rollout != view.id);
-}
-
-static void end_wait(
-	struct service *s, const struct cluster_settings *of, const char *how, uint64_t serial)
-{
-	if (s->order.kind != BEFORE_STOP) {
-		if (!is_outdated(s, of)) /* else the cluster is due again */
-			on_prepared(s, of, how, serial);
-		return;
-	}
-	if (how != NULL)
-		fail_before_stop(s, of, how);
-	service_stop_now(s, false);
 }
 
 /* False: the cluster has no command to wait for. */

@@ -29,12 +29,12 @@ struct writing {
 	bool failed;
 };
 
-static bool has_listener(const struct orphan_state *e, uint64_t cookie)
+static void *add_item(struct writing *w, void *list, size_t *count, size_t size)
 {
-	for (size_t i = 0; i < e->listener_count; i++)
-		if (e->listeners[i].cookie == cookie)
-			return true;
-	return false;
+	void *item = orphan_state_add(list, count, size);
+
+	w->failed |= item == NULL;
+	return item;
 }
 
 /* False: out of memory. */
@@ -74,17 +74,15 @@ static void put_listener(struct writing *w, struct listener *l)
 
 	if (cookie == 0)
 		w->failed = true; /* a next nclust could not find it */
-	if (has_listener(state, cookie))
+	if (array_find(known, state->listeners, state->listener_count, known->cookie == cookie))
 		return;
 	hold_fd(w, LOGWIRE_A_LISTENER, cookie, l->fd, &l->keeper_id);
 	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
 		if (s->fd != l->fd)
 			hold_fd(w, LOGWIRE_A_LISTENER, socket_cookie(s->fd), s->fd, &s->keeper_id);
-	e = orphan_state_add(&state->listeners, &state->listener_count, sizeof(*e));
-	if (e == NULL) {
-		w->failed = true;
+	e = add_item(w, &state->listeners, &state->listener_count, sizeof(*e));
+	if (e == NULL)
 		return;
-	}
 	e->address = address_format(&l->address);
 	e->cluster = w->service->saved.number;
 	e->cookie = cookie;
@@ -98,20 +96,16 @@ static void put_segment(struct writing *w, struct segment *s)
 	struct orphan_state *state = w->orphan_state;
 	struct orphan_segment *e;
 
-	if (s == NULL)
+	if (s == NULL ||
+		array_find(known, state->segments, state->segment_count,
+			known->was.facts.ino == s->facts.ino &&
+				known->was.facts.dev == s->facts.dev))
 		return;
-	for (size_t i = 0; i < state->segment_count; i++)
-		if (state->segments[i].was.facts.ino == s->facts.ino &&
-			state->segments[i].was.facts.dev == s->facts.dev)
-			return;
 	hold_fd(w, LOGWIRE_A_SEGMENT, sharedmem_id(s->facts.dev, s->facts.ino), s->fd,
 		&s->keeper_id);
-	e = orphan_state_add(&state->segments, &state->segment_count, sizeof(*e));
-	if (e == NULL) {
-		w->failed = true;
-		return;
-	}
-	*e = (struct orphan_segment){.cluster = w->service->saved.number, .was = *s};
+	e = add_item(w, &state->segments, &state->segment_count, sizeof(*e));
+	if (e != NULL)
+		*e = (struct orphan_segment){.cluster = w->service->saved.number, .was = *s};
 }
 
 /* ---- clusters ---- */
@@ -123,15 +117,12 @@ static void put_generation(struct writing *w, struct orphan_cluster *c, unsigned
 {
 	struct orphan_generation *g;
 
-	for (size_t i = 0; i < c->generation_count; i++)
-		if (c->generations[i].number == number)
-			return;
-	if (c->generation_count == ORPHAN_GENERATIONS_MAX)
+	if (c->generation_count == ORPHAN_GENERATIONS_MAX ||
+		array_find(known, c->generations, c->generation_count, known->number == number))
 		return;
-	g = orphan_state_add(&c->generations, &c->generation_count, sizeof(*g));
+	g = add_item(w, &c->generations, &c->generation_count, sizeof(*g));
 	if (g != NULL)
 		*g = (struct orphan_generation){number, config_digest(settings)};
-	w->failed |= g == NULL;
 }
 
 static void put_service(struct writing *w, struct service *s)
@@ -142,11 +133,9 @@ static void put_service(struct writing *w, struct service *s)
 	struct listener *l;
 
 	w->service = s;
-	c = orphan_state_add(&state->clusters, &state->cluster_count, sizeof(*c));
-	if (c == NULL) {
-		w->failed = true;
+	c = add_item(w, &state->clusters, &state->cluster_count, sizeof(*c));
+	if (c == NULL)
 		return;
-	}
 	text_copy(c->name, sizeof(c->name), s->name);
 	c->number = s->saved.number;
 	c->generation = cluster_generation(s->core);

@@ -257,39 +257,30 @@ static int run_check(struct reexec *u, int state, struct spawn_failure *failure)
 	return spawn(&plan, &u->check.pid, &u->check.pidfd, failure);
 }
 
-static void start_check(struct supervisor *sup)
+static int start_check(struct reexec *u, struct error *err)
 {
-	struct reexec *u = sup->upgrade.reexec;
 	struct carry_writer c;
 	struct spawn_failure failure;
-	struct error err;
 
-	u->binary = open_binary(sup, &err);
-	if (u->binary == -1) {
-		fail_upgrade(sup, err.text);
-		return;
-	}
-	scoped_fd state = write_state(sup, &c, &err);
+	u->binary = open_binary(u->sup, err);
+	if (u->binary == -1)
+		return -1;
+	scoped_fd state = write_state(u->sup, &c, err);
 	carry_fini(&c);
-	if (state == -1) {
-		fail_upgrade(sup, err.text);
-		return;
-	}
+	if (state == -1)
+		return -1;
 	u->said = make_output();
-	if (u->said == -1) {
-		error_set(&err, errno, "cannot check the new nclust");
-		fail_upgrade(sup, err.text);
-		return;
+	if (u->said == -1)
+		return error_set(err, errno, "cannot check the new nclust");
+	if (run_check(u, state, &failure) == -1) {
+		spawn_explain(&failure, u->sup->upgrade.exe_path, err);
+		return -1;
 	}
-	if (run_check(u, state, &failure) == 0) {
-		u->step = REEXEC_CHECKS;
-		u->check.leads = true;
-		job_init(&u->check, u->sup, check_ended, u);
-		job_begin(&u->check, CHECK_PATIENCE);
-		return;
-	}
-	spawn_explain(&failure, sup->upgrade.exe_path, &err);
-	fail_upgrade(sup, err.text);
+	u->step = REEXEC_CHECKS;
+	u->check.leads = true;
+	job_init(&u->check, u->sup, check_ended, u);
+	job_begin(&u->check, CHECK_PATIENCE);
+	return 0;
 }
 
 /* ---- the change ---- */
@@ -415,6 +406,7 @@ static bool is_put_off(struct supervisor *sup, struct reexec *u, nsec_t waited)
 void reexec_look(struct supervisor *sup)
 {
 	struct reexec *u = sup->upgrade.reexec;
+	struct error err;
 
 	if (sup->instance.stopping) {
 		fail_upgrade(sup, "nclust is stopping");
@@ -422,8 +414,8 @@ void reexec_look(struct supervisor *sup)
 	}
 	if (is_put_off(sup, u, clock_now() - u->asked))
 		return;
-	if (u->step == REEXEC_WAITS)
-		start_check(sup);
+	if (u->step == REEXEC_WAITS && start_check(u, &err) == -1)
+		fail_upgrade(sup, err.text);
 	else if (u->step == REEXEC_GOES)
 		execute_binary(sup);
 }

@@ -158,13 +158,10 @@ static void on_news(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
 
 static void stop_process(struct watching *w)
 {
-	int fd = w->news.fd;
-
 	job_end(&w->job);
 	ev_io_stop(w->service->sup->loop, &w->news);
 	ev_timer_stop(w->service->sup->loop, &w->again);
-	fd_close(&fd);
-	w->news.fd = -1;
+	fd_close(&w->news.fd);
 }
 
 static void on_over(void *owner, const struct pidfd_end *end)
