@@ -6,6 +6,7 @@
 #include "cli/render.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
+#include "os/process.h"
 #include "os/place/rundir.h"
 #include "os/socket/socket.h"
 
@@ -19,6 +20,7 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 
+#define CLOSE_MS 5000
 #define REQUEST_ID "1" /* a connection has one request under way at a time */
 
 static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
@@ -448,6 +450,9 @@ int client_look(struct client *c, client_event *on_event, void *data, struct ans
 
 int client_wait_end(struct client *c, struct error *err)
 {
+	struct ucred peer;
+	scoped_fd watched = socket_peer(c->fd, &peer) == 0 ? pidfd_to_watch(peer.pid) : -1;
+	struct pollfd ended = {.fd = watched, .events = POLLIN};
 	const char *line;
 	size_t len;
 	int got;
@@ -455,5 +460,8 @@ int client_wait_end(struct client *c, struct error *err)
 	do
 		got = client_line(c, NSEC_NEVER, &line, &len, err);
 	while (got == 1);
+	/* until then the kernel closes what it still has open: inotify can take a second */
+	if (got == 0 && watched != -1)
+		(void)poll(&ended, 1, CLOSE_MS);
 	return got;
 }

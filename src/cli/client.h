@@ -92,7 +92,8 @@ int client_ask(struct client *c, struct control_request *request, struct error *
 int client_look(struct client *c, client_event *on_event, void *data, struct answer *answer,
 	struct error *err);
 
-/* Wait for the end of the connection; messages that still come are dropped. */
+/* Wait for the end of the connection, and of the process where it can be seen; messages that still
+ * come are dropped. */
 int client_wait_end(struct client *c, struct error *err);
 
 /* ---- output ---- */

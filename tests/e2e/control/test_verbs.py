@@ -393,6 +393,7 @@ def test_a_file_that_is_no_ini_file_is_answered_in_one_line_by_what_it_is(name, 
 def test_stop_waits_until_it_has_ended():
     it = quick(2)
     assert nclust("stop it").ok() == "it: stopped\n"
+    assert read(f"/proc/{it.pid}/stat").rsplit(")")[1].split()[0] == "Z"  # it.exit() reaps it
     assert it.exit() == 0
     it = cluster(ini=TWO)
     assert nclust("stop web").ok() == "web: stopped\n"
