@@ -5,7 +5,7 @@
 #include "base/text.h"
 #include "base/trusted.h"
 #include "config/address.h"
-#include "config/logfile.h"
+#include "config/expand.h"
 #include "config/option.h"
 #include "config/value.h"
 
@@ -601,11 +601,11 @@ static void note_env_file(const struct check *k, const char *path)
 }
 
 /* Will a start find the program?  Not asked where a slot or a file decides that. */
-static void note_program(const struct check *k)
+static void note_program(const struct check *k, const char *key, const char *name)
 {
-	const char *name = k->c->command.list[0];
 	const char *path = k->c->clear_env ? NULL : getenv("PATH");
 	bool is_path = strchr(name, '/') != NULL;
+	bool is_needed = strcmp(key, "command") == 0 || strcmp(key, "before") == 0;
 	char found[PATH_MAX] uninitialized;
 	int failure;
 
@@ -615,9 +615,40 @@ static void note_program(const struct check *k)
 		if (strncmp(k->c->env.list[i], "PATH=", 5) == 0)
 			path = k->c->env.list[i] + 5;
 	failure = cluster_find_program(k->c, path, name, found);
-	check_rule(k, failure != 0, "command",
-		"cannot execute '%.300s' (yet): %s; no start without it", name,
-		failure == ENOENT && !is_path ? "it is not in PATH" : strerror(failure));
+	check_rule(k, failure != 0, key, "cannot execute '%.300s' (yet): %s%s", name,
+		failure == ENOENT && !is_path ? "it is not in PATH" : strerror(failure),
+		is_needed ? "; no start without it" : "");
+}
+
+#define NO_DIRECTORY "cannot find the directory '%.300s' (yet); no start without it"
+
+static void note_hooks(const struct check *k)
+{
+	const struct option_row *row = NULL;
+	const char *key;
+
+	while ((row = option_next("cluster", row)) != NULL) {
+		const void *at = (const char *)k->c + row->offset;
+		const struct hook *hook = at;
+
+		for (size_t n = 0; (key = option_key(row, n)) != NULL; n++, hook++)
+			if ((row->type == &type_run || row->type == &type_hook) &&
+				hook->text != NULL)
+				note_program(k, key, hook->command.list[0]);
+	}
+}
+
+/* Will a start find the directory of that file? */
+static void note_place(const struct check *k, const char *key, const char *file)
+{
+	struct error err;
+	scoped_str whole = expand_names(file, k->c->name, 0, &err);
+	char *slash = whole != NULL && *whole != '@' ? strrchr(whole, '/') : NULL;
+
+	if (slash == NULL)
+		return;
+	slash[1] = '\0';
+	check_rule(k, access(whole, F_OK) == -1 && errno == ENOENT, key, NO_DIRECTORY, whole);
 }
 
 void config_note_files(struct settings *s, struct faults *faults)
@@ -628,9 +659,23 @@ void config_note_files(struct settings *s, struct faults *faults)
 	if (config_read_token(s, &err) == -1)
 		faults_add(faults, EX_CONFIG, "%s; no start without it", err.text);
 	while (check_next(&k)) {
-		note_program(&k);
+		note_program(&k, "command", k.c->command.list[0]);
+		note_hooks(&k);
 		for (size_t i = 0; i < k.c->env_file.count; i++)
 			note_env_file(&k, k.c->env_file.list[i]);
+		check_rule(&k,
+			k.c->directory != NULL && k.c->chroot == NULL &&
+				access(k.c->directory, F_OK) == -1 && errno == ENOENT,
+			"directory", NO_DIRECTORY, k.c->directory);
+		check_rule(&k, k.c->workers.most.fixed > 0 && k.c->canary > k.c->workers.most.fixed,
+			"canary", "%u, but there are at most %u workers: all of them are canaries",
+			k.c->canary, k.c->workers.most.fixed);
+		for (size_t i = 0; i < k.c->log_sink_count; i++)
+			if (k.c->log_sinks[i].kind == SINK_FILE)
+				note_place(&k, "log", k.c->log_sinks[i].path);
+		for (size_t i = 0; i < k.c->listen_count; i++)
+			if (k.c->listen[i].kind == ADDRESS_UNIX)
+				note_place(&k, "listen", k.c->listen[i].path);
 	}
 }
 
@@ -648,69 +693,4 @@ void config_no_broker(const struct settings *s, const char *why, struct faults *
 
 	while (check_next(&k))
 		check_rule(&k, natsurl_is(k.c->relay), "relay", "%s", why);
-}
-
-/* A file that was opened, and its cluster. */
-struct opened {
-	const struct cluster_settings *c;
-	struct logfile file;
-};
-
-static bool rotates_logs(const struct cluster_settings *c)
-{
-	return c->log_size > 0 || c->log_age > 0;
-}
-
-/* A cluster that rotates a file takes it from the other cluster, whose lines would be lost. */
-static bool is_of_another(const struct check *k, const struct log_sink *sink,
-	const struct opened *o, const struct logfile *file)
-{
-	if (o->file.inode != file->inode || o->file.dev != file->dev || file->inode == 0 ||
-		(!rotates_logs(o->c) && !rotates_logs(k->c)))
-		return false;
-	check_fault(k, "log",
-		"'%.200s' is a file of cluster '%s' already; use {cluster}, or 'log-size = never' "
-		"and no 'log-age' in both",
-		sink->path, o->c->name);
-	return true;
-}
-
-static bool can_open(
-	struct check *k, const struct log_sink *sink, unsigned slot, struct buffer *all)
-{
-	struct opened o = {.c = k->c};
-	struct error err;
-
-	if (logfile_open(&o.file, sink, k->c->name, slot, &err) == -1) {
-		check_fault(k, "log", "%s", err.text);
-		return false;
-	}
-	(void)close(o.file.fd);
-	for (size_t i = 0; i < all->len / sizeof(o); i++)
-		if (is_of_another(k, sink, (struct opened *)all->data + i, &o.file))
-			return false;
-	buffer_append(all, &o, sizeof(o));
-	return true;
-}
-
-void config_check_here(const struct settings *s, unsigned cpus, struct faults *faults)
-{
-	struct check k = check_begin(s, faults);
-	scoped_buffer places = {0};
-	scoped_buffer all = {0};
-
-	while (check_next(&k))
-		check_slots(&k, cpus, &places);
-	k.at = INSTANCE;
-	while (check_next(&k)) {
-		for (size_t i = 0; i < k.c->log_sink_count; i++) {
-			const struct log_sink *sink = &k.c->log_sinks[i];
-			unsigned count =
-				value_log_is_by_slot(sink) ? cluster_workers(k.c, cpus) : 1;
-
-			for (unsigned slot = 0; slot < count; slot++)
-				if (sink->kind >= SINK_FILE && !can_open(&k, sink, slot, &all))
-					break;
-		}
-	}
 }

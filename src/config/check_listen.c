@@ -4,13 +4,16 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/expand.h"
+#include "config/logfile.h"
 #include "config/value.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-/* Addresses where clusters and nclust itself listen, and references to these. */
+/* Addresses where clusters and nclust itself listen, references to these, and what depends on this
+ * machine. */
 
 #define LISTENERS_MAX 60 /* for which a spawn plan has room */
 
@@ -222,7 +225,8 @@ static void note_place(
 			line + 1, (int)len, first);
 }
 
-void check_slots(const struct check *k, unsigned cpus, struct buffer *all)
+/* Note in `all` where each slot of the cluster listens.  A place that is noted already is a mistake. */
+static void check_slots(const struct check *k, unsigned cpus, struct buffer *all)
 {
 	unsigned slots = cluster_range(k->c, cpus).most;
 
@@ -276,4 +280,71 @@ void check_listen(const struct check *k, struct buffer *places)
 	check_own(k);
 	check_places(k);
 	check_slots(k, 1, places); /* at least so many CPUs exist */
+}
+
+/* ---- on this machine ---- */
+
+/* A file that was opened, and its cluster. */
+struct opened {
+	const struct cluster_settings *c;
+	struct logfile file;
+};
+
+static bool rotates_logs(const struct cluster_settings *c)
+{
+	return c->log_size > 0 || c->log_age > 0;
+}
+
+/* A cluster that rotates a file takes it from the other cluster, whose lines would be lost. */
+static bool is_of_another(const struct check *k, const struct log_sink *sink,
+	const struct opened *o, const struct logfile *file)
+{
+	if (o->file.inode != file->inode || o->file.dev != file->dev || file->inode == 0 ||
+		(!rotates_logs(o->c) && !rotates_logs(k->c)))
+		return false;
+	check_fault(k, "log",
+		"'%.200s' is a file of cluster '%s' already; use {cluster}, or 'log-size = never' "
+		"and no 'log-age' in both",
+		sink->path, o->c->name);
+	return true;
+}
+
+static bool can_open(
+	struct check *k, const struct log_sink *sink, unsigned slot, struct buffer *all)
+{
+	struct opened o = {.c = k->c};
+	struct error err;
+
+	if (logfile_open(&o.file, sink, k->c->name, slot, &err) == -1) {
+		check_fault(k, "log", "%s", err.text);
+		return false;
+	}
+	(void)close(o.file.fd);
+	for (size_t i = 0; i < all->len / sizeof(o); i++)
+		if (is_of_another(k, sink, (struct opened *)all->data + i, &o.file))
+			return false;
+	buffer_append(all, &o, sizeof(o));
+	return true;
+}
+
+void config_check_here(const struct settings *s, unsigned cpus, struct faults *faults)
+{
+	struct check k = check_begin(s, faults);
+	scoped_buffer places = {0};
+	scoped_buffer all = {0};
+
+	while (check_next(&k))
+		check_slots(&k, cpus, &places);
+	k.at = INSTANCE;
+	while (check_next(&k)) {
+		for (size_t i = 0; i < k.c->log_sink_count; i++) {
+			const struct log_sink *sink = &k.c->log_sinks[i];
+			unsigned count =
+				value_log_is_by_slot(sink) ? cluster_workers(k.c, cpus) : 1;
+
+			for (unsigned slot = 0; slot < count; slot++)
+				if (sink->kind >= SINK_FILE && !can_open(&k, sink, slot, &all))
+					break;
+		}
+	}
 }

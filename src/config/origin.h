@@ -146,11 +146,9 @@ void check_fault(const struct check *k, const char *key, const char *format, ...
 void check_rule(const struct check *k, bool is_broken, const char *key, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* Check the addresses where a cluster listens; `places`: as below. */
+/* Check the addresses where a cluster listens, and note in `places` where each slot does.  A place
+ * that is noted already is a mistake. */
 void check_listen(const struct check *k, struct buffer *places);
-/* Note in `all` where each slot of the cluster listens.  A place that is noted already is a
- * mistake. */
-void check_slots(const struct check *k, unsigned cpus, struct buffer *all);
 /* Check the addresses where nclust itself listens. */
 void check_http(const struct check *k);
 

@@ -212,6 +212,20 @@ def test_a_limit_that_cannot_be_set_is_named():
     ("command = true\nenv = PATH=/nowhere", "--check", ["'true' (yet): it is not in PATH"], []),
     ("command = ./is\ndirectory = /", "--check", ["'./is' (yet): No such"], []),
     ("command = ./is", "--check", ["no mistakes found"], ["yet"]),
+    ("command = true\ndirectory = gone\nlog = file:logs/{cluster}/x\nlisten = unix:far/s\n"
+     "listen = unix:@a/b\nbefore = absent x\non-exit = absent\nlog-compress = absent", "--check", [
+         "it.ini:3: cluster:it.directory: cannot find the directory '", "gone' (yet); no start without it",
+         "it.ini:4: cluster:it.log: cannot find the directory '", "logs/it/' (yet); no start without it",
+         "it.ini:5: cluster:it.listen: cannot find the directory '", "far/' (yet); no start without it",
+         "it.ini:7: cluster:it.before: cannot execute 'absent' (yet): it is not in PATH; no start",
+         "it.ini:8: cluster:it.on-exit: cannot execute 'absent' (yet): it is not in PATH\n",
+         "it.ini:9: cluster:it.log-compress: cannot execute 'absent' (yet): it is not in PATH\n",
+         "no mistakes found"], ["@a"]),
+    ("command = true\ndirectory = .\nlog = file:x\nlisten = unix:s\nbefore = true", "--check",
+     ["no mistakes found"], ["yet"]),
+    ("command = true\nworkers = 2..4\ncanary = 5", "--check", [
+        "it.ini:4: cluster:it.canary: 5, but there are at most 4 workers: all", "no mistakes found"], []),
+    ("command = true\nworkers = 2..5\ncanary = 5", "--check", ["no mistakes found"], ["canary"]),
     ("command = ./{slot}", "--check", ["no mistakes found"], ["yet"]),
     ("command = true\nhang-signal = SIGQUIT\nrequest-timeout = 5s", "", ["hang-signal = QUIT"], []),
     ("command = true\nenv-file = none\non-ready = none\n[defaults]\nenv-file = absent\n"
