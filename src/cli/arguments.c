@@ -97,6 +97,7 @@ static int unknown_option(const struct verb *verb, const char *word, struct erro
 		const char *name;
 		const char *ours;
 	} others[] = {{OPTION_LINES, "tail", "-n N"}, {OPTION_NOW, "force", "--now"},
+		{OPTION_NOW, "f", "--now"},
 		{OPTION_RUNTIME, "name", "the name alone, without an option"}};
 	const char *names[COUNT_OF(rows)];
 	char bare[64];
@@ -109,14 +110,12 @@ static int unknown_option(const struct verb *verb, const char *word, struct erro
 	error_fail(err, EX_USAGE, "'%s' takes no option '%s'", verb->name, word);
 	if ((verb->options & OPTION_LINES) != 0 && is_count(word))
 		return error_hint(err, "use -n %s", word + 1);
-	if (strncmp(word, "--", 2) != 0)
-		return -1;
-	text_copy(bare, sizeof(bare), word + 2);
+	text_copy(bare, sizeof(bare), word + strspn(word, "-"));
 	bare[strcspn(bare, "=")] = '\0';
 	for (size_t i = 0; verb->words != WORDS_TRIAL && i < COUNT_OF(others); i++)
 		if ((verb->options & others[i].option) != 0 && strcmp(bare, others[i].name) == 0)
 			return error_hint(err, "use %s", others[i].ours);
-	near = text_nearest(bare, names, count);
+	near = word[1] == '-' ? text_nearest(bare, names, count) : NULL;
 	return near != NULL ? error_hint(err, "did you mean '--%s'?", near) : -1;
 }
 
@@ -234,13 +233,14 @@ static int take_pair(struct arguments *a, char **words, int count, bool (*is_it)
 		a->target = words[1 - at];
 	if (counts)
 		return take_count(a, words[at], err);
-	a->request.signal = text_signal(words[at]);
+	a->request.signal = text_signal(words[at] + (*words[at] == '-'));
 	return 0;
 }
 
+/* "USR1", or "-USR1" as for kill(1) */
 static bool is_signal(const char *word)
 {
-	return text_signal(word) != -1;
+	return text_signal(word + (*word == '-')) != -1;
 }
 
 static bool is_json(const char *word)
@@ -248,26 +248,25 @@ static bool is_json(const char *word)
 	return strchr(word, '\n') == NULL && jsonvalue_check(word, strlen(word));
 }
 
-/* "-1" is a number where the verb takes one, and no option. */
+/* "-1" is a number where the verb takes one, and no option; "-USR1" is a signal. */
 static bool is_negative(const struct verb *verb, const char *word)
 {
 	return (verb->words == WORDS_COUNT && is_count(word)) ||
+		(verb->words == WORDS_SIGNAL && is_signal(word)) ||
 		(verb->words == WORDS_MESSAGE && is_json(word));
 }
 
 static int take_message(struct arguments *a, char **words, int count, struct error *err)
 {
-	if (count == 0) {
+	if (count == 0)
 		return error_fail(
 			err, EX_USAGE, "send: which message? e.g. nclust send '{\"a\":1}'");
-	}
 	a->target = count == 2 ? words[0] : NULL;
 	a->request.message = words[count - 1];
-	if (!is_json(words[count - 1])) {
+	if (!is_json(words[count - 1]))
 		return error_fail(err, EX_USAGE,
 			"send: wanted one value of JSON on one line, found '%.64s'",
 			words[count - 1]);
-	}
 	return 0;
 }
 
@@ -317,10 +316,9 @@ static int take_command(struct arguments *a, char **words, struct error *err)
 	}
 	if (words[0] == NULL && a->verb->words == WORDS_TRIAL)
 		return 0;
-	if (words[0] == NULL) {
+	if (words[0] == NULL)
 		return error_fail(err, EX_USAGE, "%s: which command? e.g. nclust %s ./server",
 			a->verb->name, a->verb->name);
-	}
 	a->command = words;
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/config.h"
 #include "os/place/rundir.h"
 #include "protocol/control.h"
 
@@ -142,7 +143,11 @@ static void say_where(const struct session *s, const struct arguments *a,
 	if (s->killed[0] != '\0' && (t->instance[0] == '\0' || strcmp(t->instance, s->killed) == 0))
 		error_hint(
 			err, "'%s' was killed: its next start takes over kept workers", s->killed);
-	if (!stranger_hint(a, named_instance(t), err) && s->count == 0)
+	if (a->target != NULL && config_is_file(a->target))
+		error_hint(err,
+			"what runs with a file: nclust reload NAME; to start one: nclust -c %s",
+			a->target);
+	else if (!stranger_hint(a, named_instance(t), err) && s->count == 0)
 		error_hint(err, "to start one: nclust -n auto -- COMMAND");
 }
 

@@ -120,6 +120,7 @@ static const struct other_name other_verbs[] = {{"ls", "status"}, {"ps", "status
 	{"maintail", "events"}, {"reread", "config --check -c FILE"}, {"save", AT_BOOT},
 	{"startup", AT_BOOT}, {"resurrect", AT_BOOT}, {"enable", AT_BOOT},
 	{"unstartup", NOT_AT_BOOT}, {"disable", NOT_AT_BOOT}, {"is-active", "status"},
+	{"is-failed", "status"}, {"mask", NOT_AT_BOOT}, {"quit", "stop"}, {"exit", "stop"},
 	{"try-restart", "restart"}, {"reload-or-restart", "reload"}, {"daemon-reload", "reload"},
 	{"reset-failed", "restart"},
 	{"ask", "-l " LISTEN_EACH ", an address of each worker's own"}};
@@ -231,8 +232,7 @@ static bool is_start(const char *word)
 	return strcmp(word, "start") == 0 || strcmp(word, "run") == 0 || strcmp(word, "up") == 0;
 }
 
-/* A file for -c, or another tool's, of which -c says more. */
-static bool is_file_of_clusters(const char *word)
+bool config_is_file(const char *word)
 {
 	static const char *const ends[] = {".ini", ".yml", ".yaml", ".json", ".service"};
 	const char *dot = strrchr(word, '.');
@@ -246,7 +246,7 @@ static void read_file(struct words *w);
 /* Is it a file with mistakes, or another tool's?  Then that is said, as -c would. */
 static bool is_bad_file(struct words *w, const char *word)
 {
-	if (!is_file_of_clusters(word) || access(word, R_OK) == -1)
+	if (!config_is_file(word) || access(word, R_OK) == -1)
 		return false;
 	w->config = word;
 	read_file(w);
@@ -262,7 +262,7 @@ static bool shows_command(const struct words *w)
 	bool named = line->argc > 3 && line->argv[at][0] != '-';
 
 	if (line->argc > 2 &&
-		(is_file_of_clusters(line->argv[2]) || text_interpreter(line->argv[2]) != NULL))
+		(config_is_file(line->argv[2]) || text_interpreter(line->argv[2]) != NULL))
 		return true;
 	while (at < line->argc &&
 		(named ? line->argv[at][0] != '-' : strcmp(line->argv[at], "--") != 0))
@@ -295,7 +295,7 @@ static void put_start(struct buffer *line, const struct words *w)
 {
 	const char *word = w->line.argv[1];
 	const char *what = w->line.argv[2];
-	bool is_file = is_file_of_clusters(what);
+	bool is_file = config_is_file(what);
 	const char *runs = is_file ? NULL : text_interpreter(what);
 	bool named = *what != '-' && !is_file;
 	int end = 2;
@@ -378,7 +378,7 @@ static void lost_word(struct words *w, int index)
 		buffer_printf(
 			&line, "unknown verb '%.100s'; did you mean 'nclust %s'?", word, near);
 	} else {
-		bool is_file = is_file_of_clusters(word);
+		bool is_file = config_is_file(word);
 		bool is_line = strpbrk(word, " \t") != NULL; /* "python3 web.py" in quotes */
 		bool shell = is_line && value_shell_part(word) != NULL;
 		const char *runs = is_file || is_line ? NULL : text_interpreter(word);

@@ -46,6 +46,9 @@ struct invocation {
 int config_read(struct invocation *out, int argc, char **argv, const char *const *verbs,
 	struct faults *faults);
 
+/* Is that the name of a file for -c, or of another tool's, of which -c says more? */
+bool config_is_file(const char *word);
+
 /* Read the bearer token, if the settings name a file for it.  0, or -1 and
  * `err`, with the exit status that fits. */
 int config_read_token(struct settings *s, struct error *err);

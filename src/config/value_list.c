@@ -299,15 +299,6 @@ static const char *const actions[] = {
 	[SIGNAL_IGNORE] = "ignore",
 };
 
-/* "TERM->QUIT": the signal that the worker gets, or -1. */
-static int parse_translation(int received, char *word, char *arrow)
-{
-	*arrow = '\0';
-	if (value_signal(word) != received)
-		return -1;
-	return value_signal(arrow + 2);
-}
-
 static int read_rule(struct signal_rule *out, int received, const char *text, struct error *err)
 {
 	struct signal_rule rule = {0};
@@ -320,8 +311,9 @@ static int read_rule(struct signal_rule *out, int received, const char *text, st
 		int action;
 
 		if (arrow != NULL && rule.translated == 0) {
-			rule.translated = parse_translation(received, word, arrow);
-			if (rule.translated == -1)
+			*arrow = '\0'; /* "TERM->QUIT" */
+			rule.translated = value_signal(arrow + 2);
+			if (value_signal(word) != received || rule.translated == -1)
 				goto bad;
 			continue;
 		}

@@ -124,6 +124,12 @@ def test_one_of_another_user_whose_name_cannot_be_seen_is_asked_for_its_status_a
                          as_third(*words).fails(3 if words == ("status",) else 69).err)
 
 
+def test_a_verb_with_a_file_in_the_place_of_a_name_has_its_way():
+    for word in "ecosystem.config.js", "conf/web.ini":
+        nclust("reload", word).fails(69, "what runs with a file: nclust reload NAME; to start one: "
+                                     f"nclust -c {word}\n")
+
+
 def test_without_a_target_status_shows_all_instances_the_others_list_them():
     it, other = quick(), quick(2, name="other")
     assert re.search("it  pid .*other  pid ", nclust("status").ok(), re.S)
@@ -249,7 +255,7 @@ def test_signal_the_next_in_turn_all_one_slot_and_what_is_no_signal():
     assert re.fullmatch(r"SIGUSR1 sent to it.[012], 1 of 3 workers; --all sends it to all\n",
                         nclust("signal it USR1").ok())
     nclust("signal it SIGUSR1").ok()
-    nclust("signal it", int(SIGUSR1)).ok()
+    nclust("signal -USR1 it").ok()  # as for kill(1)
     wait(lambda: sorted(line.split()[0] for line in lines("heard") if "USR1" in line) == [
         "slot=0", "slot=1", "slot=2"])
     assert nclust("signal it USR2 --all").ok() == "SIGUSR2 sent to 3 workers\n"
@@ -258,7 +264,7 @@ def test_signal_the_next_in_turn_all_one_slot_and_what_is_no_signal():
     wait(lambda: "HUP" in read("heard"))
     assert re.search("slot=1 .*HUP", read("heard"))
     assert shown("signal it WINCH --json")["reached"] == 1
-    for word in ("NONE", "NONSENSE", "0", "65", "-1", "''"):
+    for word in ("NONE", "NONSENSE", "0", "65", "-65", "''"):
         nclust("signal it", word).fails(64)
     nclust("scale it 0").ok()
     nclust("signal it USR1").fails(1, "no worker")

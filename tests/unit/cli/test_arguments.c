@@ -117,6 +117,8 @@ static const struct {
 	{"send --all -1.5e3", "all message=-1.5e3"},
 	/* the signal does, too, and a cluster may be called like one */
 	{"signal web.2 USR1", "target=web.2 signal=10"},
+	{"signal -USR1 web.2", "target=web.2 signal=10"},
+	{"signal -9", "signal=9"},
 	{"signal sigusr2 web --all", "target=web all signal=12"},
 	{"signal 15", "signal=15"},
 	{"signal hup usr1", "target=hup signal=10"},
@@ -181,6 +183,8 @@ static const struct {
 	{"logs -100", "'logs' takes no option '-100'; use -n 100"},
 	{"logs --tail=5", "'logs' takes no option '--tail=5'; use -n N"},
 	{"stop --force", "'stop' takes no option '--force'; use --now"},
+	{"stop -f", "'stop' takes no option '-f'; use --now"},
+	{"signal -x", "'signal' takes no option '-x'"},
 	{"restart --force", "'restart' takes no option '--force'"},
 	{"restart --name X", "'restart' takes no option '--name'; use the name alone"},
 	{"status --json=1", "--json takes no value"},
