@@ -147,7 +147,9 @@ static void say_where(const struct session *s, const struct arguments *a,
 		error_hint(err,
 			"what runs with a file: nclust reload NAME; to start one: nclust -c %s",
 			a->target);
-	else if (!stranger_hint(a, named_instance(t), err) && s->count == 0)
+	else if (!stranger_hint(a, named_instance(t), err) &&
+		(t->instance[0] != '\0' || t->slot < 0 || !stranger_hint(a, t->cluster, err)) &&
+		s->count == 0)
 		error_hint(err, "to start one: nclust -n auto -- COMMAND");
 }
 

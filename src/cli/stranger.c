@@ -7,6 +7,7 @@
 #include "config/value.h"
 #include "os/process.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@ struct stranger {
 	char line[4096]; /* its command line */
 	size_t len;
 	char lock[512]; /* PLACE/NAME/lock, which it holds open */
+	bool ends;      /* it has no lock, or no control socket beside that */
 };
 
 static bool is_lock(void *context, pid_t fd)
@@ -37,6 +39,8 @@ static bool is_lock(void *context, pid_t fd)
 	snprintf(name, sizeof(name), "fd/%d", (int)fd);
 	len = process_link(s->pid, name, s->lock, sizeof(s->lock));
 	if (len > 5 && s->lock[0] == '/' && strcmp(s->lock + len - 5, "/lock") == 0) {
+		text_copy(s->lock + len - 4, sizeof(s->lock) - (size_t)len + 4, "control");
+		s->ends = access(s->lock, F_OK) == -1 && errno == ENOENT;
 		s->lock[len - 5] = '\0';
 		return true;
 	}
@@ -109,6 +113,16 @@ static void put_words(
 	}
 }
 
+/* Would a verb of that user look there? */
+static bool is_usual(const char *place, uint64_t uid)
+{
+	char own[40];
+
+	snprintf(own, sizeof(own), "/tmp/nclust-%u", (unsigned)uid);
+	return strcmp(place, "/run/nclust") == 0 || strcmp(place, own) == 0 ||
+		strncmp(place, "/run/user/", 10) == 0;
+}
+
 static bool look_at(void *context, pid_t pid)
 {
 	struct stranger *s = context;
@@ -129,6 +143,7 @@ static bool look_at(void *context, pid_t pid)
 	s->pid = pid;
 	s->lock[0] = '\0';
 	fds = process_open(pid, "fd", O_RDONLY | O_DIRECTORY);
+	s->ends = fds != -1;
 	(void)process_each_in(fds, is_lock, s);
 	slash = strrchr(s->lock, '/');
 	name = slash != NULL ? slash + 1 : written_value(s, "--name");
@@ -136,14 +151,11 @@ static bool look_at(void *context, pid_t pid)
 		name = "";
 	if (slash != NULL) {
 		*slash = '\0';
-		snprintf(way, sizeof(way), "/tmp/nclust-%u", (unsigned)uid);
-		if (strcmp(s->lock, "/run/nclust") != 0 && strcmp(s->lock, way) != 0 &&
-			strncmp(s->lock, "/run/user/", 10) != 0)
+		if (uid == geteuid() || !is_usual(s->lock, uid))
 			place = s->lock;
 	} else if (*(place = written_value(s, "--runtime-directory")) != '/') {
 		place = "";
 	}
-	*way = '\0';
 	if (*s->name != '\0' && (*name != '\0' || fds != -1) && strcmp(name, s->name) != 0)
 		return false;
 	user = getpwuid((uid_t)uid);
@@ -153,6 +165,12 @@ static bool look_at(void *context, pid_t pid)
 		snprintf(way, sizeof(way), "nsenter -t %d -m -S %u ", (int)pid, (unsigned)uid);
 	else if (uid != geteuid())
 		snprintf(way, sizeof(way), uid == 0 ? "sudo " : "sudo -u %s ", who);
+	if (s->ends && shares_our_mounts(pid)) {
+		error_hint(s->err,
+			"%s (pid %d) has no control socket now: it is starting or ending",
+			*name != '\0' ? name : "an nclust", (int)pid);
+		return ++s->count == STRANGERS_SHOWN;
+	}
 	/* one that has no name for us may be another than the one that is meant */
 	put_words(&words, *name != '\0' || fds != -1 ? s->words : &asks, name, place);
 	line = buffer_text(&words);

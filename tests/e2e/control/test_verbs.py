@@ -82,6 +82,7 @@ def test_an_instance_of_another_user_or_place_is_named_before_none_is_said():
     pid = wait(lambda: re.search(r"shop runs as nobody \(pid (\d+)\): sudo -u nobody nclust status "
                                  "shop", nclust("status").fails(3).err))[1]
     nclust("restart shop").fails(69, f"(pid {pid}): sudo -u nobody nclust restart shop")
+    nclust("restart shop.2").fails(69, f"(pid {pid}): sudo -u nobody nclust restart shop.2")
     nclust("scale shop/web 2").fails(69, f"(pid {pid}): sudo -u nobody nclust scale shop/web 2")
     nclust("signal HUP").fails(69, f"(pid {pid}): sudo -u nobody nclust signal shop HUP")
     nclust("restart shop --no-wait -- echo 'a b'").fails(
@@ -122,6 +123,16 @@ def test_one_of_another_user_whose_name_cannot_be_seen_is_asked_for_its_status_a
         assert re.search(r"an nclust whose name only its user sees runs as nobody \(pid \d+\): sudo "
                          f"-u nobody nclust status --runtime-directory '{path('its own')}'\n",
                          as_third(*words).fails(3 if words == ("status",) else 69).err)
+
+
+def test_an_instance_that_ends_is_not_named_with_the_same_command():
+    it = quick()
+    kill(it.pid, signal.SIGSTOP)  # it has its lock, and its control socket no more
+    os.unlink("run/it/control")
+    for words in ("restart it", "restart it.0", "stop"):
+        said = nclust(words).fails(69, f"it (pid {it.pid}) has no control socket now")
+        assert "runs as" not in said.err
+    kill(it.pid, signal.SIGCONT)
 
 
 def test_a_verb_with_a_file_in_the_place_of_a_name_has_its_way():
