@@ -73,7 +73,7 @@ static int answer_settings(void *owner)
 	const char *file = sup->settings->config_file;
 	const char *dir = sup->launch.directory;
 	struct sigaction by_default = {.sa_handler = SIG_DFL};
-	struct invocation again;
+	struct invocation again = {.settings = NULL};
 	struct settings *settings;
 	struct faults faults = {0};
 	struct carry_writer c;
@@ -81,9 +81,15 @@ static int answer_settings(void *owner)
 
 	(void)sigaction(SIGPIPE, &by_default, NULL);
 	/* a link on the way may lead elsewhere now */
-	if (dir != NULL && chdir(dir) == -1 && strncmp(file, dir, strlen(dir)) == 0)
+	if (access(file, F_OK) == -1 && errno == ENOENT)
+		faults_add(&faults, EX_CONFIG,
+			"'%s' is gone; what runs stays as it is ('nclust config %s >%s' writes it "
+			"again)",
+			file, sup->settings->name, file);
+	else if (dir != NULL && chdir(dir) == -1 && strncmp(file, dir, strlen(dir)) == 0)
 		faults_add(&faults, EX_CONFIG, "cannot enter '%s': %s", dir, strerror(errno));
-	(void)config_read(&again, sup->launch.argc, sup->launch.argv, NULL, &faults);
+	if (faults.count == 0)
+		(void)config_read(&again, sup->launch.argc, sup->launch.argv, NULL, &faults);
 	settings = again.settings;
 	if (settings != NULL && config_read_token(settings, &err) == -1)
 		faults_add(&faults, EX_CONFIG, "%s", err.text);

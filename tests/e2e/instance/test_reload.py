@@ -121,7 +121,11 @@ def test_a_broken_file_is_told_by_file_and_line_and_changes_nothing():
     kill(it.pid, SIGHUP)  # the same by signal
     it.logged("it.ini:5: ", 2)
     os.unlink("it.ini")
-    it.verb("reload").fails(78)
+    file = path("it.ini")
+    said = it.verb("reload").fails(78)
+    assert said.err == (f"'{file}' is gone; what runs stays as it is ('nclust config it >{file}' "
+                        "writes it again)\n")
+    it.logged("reload failed, nothing was changed: '")
     assert is_as(it) == before
     assert "stop-timeout" in reload(it, "stop-timeout = 5s")
 
