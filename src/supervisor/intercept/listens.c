@@ -347,8 +347,8 @@ static void look_if_portless(struct child *child, bool idle, bool serves)
 	child->listening.awaited = is_starting(child);
 }
 
-/* Does the only worker listen on other ports than before, though its command and settings are the same?
- * Then a file of its own names them, and the former worker, started again, would listen there, too. */
+/* Does the only worker listen on other ports than before, which new words of its command name or, if these
+ * are the same, a file of its own?  By that file the former one, started again, would listen there, too. */
 static bool has_moved(const struct child *child)
 {
 	const struct service *service = child->service;
@@ -358,7 +358,7 @@ static bool has_moved(const struct child *child)
 	return cluster_wanted(service->core) == 1 && cluster_alive(service->core) == 1 &&
 		ports_any(child, true) &&
 		(child->listening.ports & child->listening.expected) == 0 && now != NULL &&
-		was != NULL && now->settings == was->settings &&
+		was != NULL && (now->settings == was->settings || ports_named_anew(child)) &&
 		clock_now() - child_view(child).born >= MOVED_PATIENCE;
 }
 

@@ -137,6 +137,9 @@ bool ports_any(const struct child *child, bool guess);
 void ports_expect(struct child *child);
 /* Must the worker listen on an address of an older generation's worker that it replaces? */
 bool ports_expects(const struct child *child);
+/* Does it listen on a port that words of its settings name, and those of the worker before do not?  Such a
+ * word overrules what a file of the program's names. */
+bool ports_named_anew(const struct child *child);
 /* A port of the worker before, of the same generation, where clients wait in vain: no worker has
  * it, nor has this one another port of that worker's.  NULL: there is none. */
 struct listener *ports_deserted(const struct child *child);

@@ -294,16 +294,21 @@ static uint64_t named_ports(const struct child *child, unsigned generation)
 	return named;
 }
 
+bool ports_named_anew(const struct child *child)
+{
+	return (child->listening.ports & named_ports(child, child->generation) &
+		       ~named_ports(child, child->listening.expected_of)) != 0;
+}
+
 /* The first of `ports` on which the worker of the next generation must listen, too: not on one that the
  * former settings' words name and its own do not, if it listens on one that they name in its place. */
 static const struct port *first_needed(const struct child *child, uint64_t ports)
 {
 	const struct service *service = child->service;
-	uint64_t was = named_ports(child, child->listening.expected_of);
-	uint64_t is = named_ports(child, child->generation);
 
-	if ((child->listening.ports & is & ~was) != 0)
-		ports &= is | ~was;
+	if (ports_named_anew(child))
+		ports &= named_ports(child, child->generation) |
+			~named_ports(child, child->listening.expected_of);
 	for (unsigned i = 0; i < PORTS_MAX; i++)
 		if ((ports >> i & 1) != 0 && must_stay_open(service, &service->life.ports.list[i]))
 			return &service->life.ports.list[i];

@@ -149,6 +149,15 @@ def test_a_port_that_the_command_named_may_be_moved_by_a_reload(command, count):
     it.verb("reload").ok()
 
 
+def test_a_port_that_its_own_file_named_may_be_moved_by_a_word_of_the_command():
+    write("redis.conf", f"port {PORT}\nsave 3600 1\n")
+    it = cluster(ini=f"[cluster]\ncommand = redis-server {path('redis.conf')}\n")
+    edit("it.ini", "redis.conf", "redis.conf --port 8765")
+    it.verb("reload").ok()
+    assert "serves there" in it.event("not-listening", 2).text
+    it.wait(lambda: {x.address[-5:] for x in it.cluster().listeners} == {":8765"})
+
+
 def test_a_port_that_its_own_file_names_may_be_moved_by_a_restart():
     """The former worker, started again, would listen where the new one does."""
     write("redis.conf", f"port {PORT}\nsave 3600 1\n")
