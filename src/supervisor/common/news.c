@@ -336,12 +336,16 @@ void news_last_output(struct supervisor *sup, uint64_t serial, const char *text,
 {
 	struct news *n = sup->news.head;
 	const struct service *service;
+	const char *path;
 
 	while (n != NULL && n->serial != serial)
 		n = n->next;
 	if (n == NULL)
 		return;
 	service = service_named(sup, n->cluster);
+	/* one that connects first, to see if the path is free, says so in words of its own */
+	path = service != NULL ? trouble_path(service, n->report.worker) : NULL;
+	address_in_use |= path != NULL && strstr(text, path) != NULL && !n->report.was_ready;
 	text_escape(n->last, sizeof(n->last), text, strlen(text));
 	n->bind_hint = address_in_use && service != NULL && trouble_holds_port(service, &n->report);
 	if (address_in_use && !n->bind_hint && *n->explain == '\0' && service != NULL &&

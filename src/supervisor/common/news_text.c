@@ -281,9 +281,11 @@ static void say_rollout_failed(struct buffer *out, const struct news *n)
 	buffer_printf(out, "restart failed: %s", n->explain);
 	if (r->why != WHY_STOP)
 		say_who_serves(out, r);
-	if (!r->beside || r->was_ready || r->ending.kind == ENDING_SPAWN)
+	/* a cause may say already what to do */
+	if (!r->beside || r->was_ready || r->ending.kind == ENDING_SPAWN ||
+		strstr(n->explain, "'-l unix:") != NULL)
 		return;
-	if (n->path != NULL && strstr(n->explain, "'-l unix:") == NULL)
+	if (n->path != NULL)
 		buffer_printf(out, "; to share its path: " TROUBLE_SHARE_PATH, n->path);
 	buffer_string(out, "; " TROUBLE_ONE_COPY);
 }

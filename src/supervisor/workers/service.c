@@ -66,6 +66,18 @@ static void tell_done(struct service *service, const struct report *r)
 		!beside && children_read_null(service->sup) ? "; " TROUBLE_INPUT : "");
 }
 
+static void tell_beside(struct service *service, const struct report *r)
+{
+	const char *path = trouble_path(service, r->worker);
+
+	news_say_slot(service, r->slot, LOG_WARN, "not-ready",
+		path != NULL ? "not once ready in %u tries, while others run; to share their "
+			       "path: " TROUBLE_SHARE_PATH
+			     : "not once ready in %u tries, while others run; " TROUBLE_ONE_COPY
+			       "%.0s",
+		EARLY_DEATHS_MAX, path);
+}
+
 static void on_report(struct service *service, const struct report *r)
 {
 	if (service->accepting != NULL && r->worker != 0) {
@@ -85,10 +97,7 @@ static void on_report(struct service *service, const struct report *r)
 		if (r->early == EARLY_DEATHS_MAX && r->why != WHY_STOP &&
 			r->ending.kind != ENDING_SPAWN && cluster_ready(service->core) > 0 &&
 			cluster_state(service->core) != CLUSTER_ROLLING)
-			news_say_slot(service, r->slot, LOG_WARN, "not-ready",
-				"not once ready in %u tries, while others "
-				"run; " TROUBLE_ONE_COPY,
-				EARLY_DEATHS_MAX);
+			tell_beside(service, r);
 		renew_look(service); /* the worker may have removed its socket's file */
 		paths_look(service);
 		break;

@@ -98,6 +98,16 @@ def test_a_restart_that_fails_at_a_path_advises_to_share_that_first():
                it.call, "restart")
 
 
+def test_a_copy_that_names_the_path_as_it_ends_is_advised_to_share_it_and_no_less():
+    write("refuses.py", REFUSES)
+    it = cluster("-n 1 --backoff-max 0.1s", "python3", "refuses.py", path("s"))
+    it.verb("scale", "2", "--no-wait")
+    it.logged(f"its address is in use, maybe '{path('s')}' by it.0; to share that: '-l unix:{path('s')}'")
+    it.event("not-ready")
+    is_refused("'-l unix:", it.call, "restart")
+    assert "surge" not in it.log()
+
+
 def test_a_release_that_fails_leaves_the_path_to_the_old_workers():
     it = cluster("-n 1", *OWN)
     it.call("restart")
