@@ -604,6 +604,7 @@ static void note_env_file(const struct check *k, const char *path)
 static void note_program(const struct check *k, const char *key, const char *name)
 {
 	const char *path = k->c->clear_env ? NULL : getenv("PATH");
+	const char *own = cluster_env(k->c, "PATH=");
 	bool is_path = strchr(name, '/') != NULL;
 	bool is_needed = strcmp(key, "command") == 0 || strcmp(key, "before") == 0;
 	char found[PATH_MAX] uninitialized;
@@ -611,10 +612,7 @@ static void note_program(const struct check *k, const char *key, const char *nam
 
 	if (strchr(name, '{') != NULL || (!is_path && k->c->env_file.count > 0))
 		return;
-	for (size_t i = 0; i < k->c->env.count; i++)
-		if (strncmp(k->c->env.list[i], "PATH=", 5) == 0)
-			path = k->c->env.list[i] + 5;
-	failure = cluster_find_program(k->c, path, name, found);
+	failure = cluster_find_program(k->c, own != NULL ? own : path, name, found);
 	check_rule(k, failure != 0, key, "cannot execute '%.300s' (yet): %s%s", name,
 		failure == ENOENT && !is_path ? "it is not in PATH" : strerror(failure),
 		is_needed ? "; no start without it" : "");
@@ -639,7 +637,7 @@ static void note_hooks(const struct check *k)
 }
 
 /* Will a start find the directory of that file? */
-static void note_place(const struct check *k, const char *key, const char *file)
+static void note_directory(const struct check *k, const char *key, const char *file)
 {
 	struct error err;
 	scoped_str whole = expand_names(file, k->c->name, 0, &err);
@@ -672,10 +670,10 @@ void config_note_files(struct settings *s, struct faults *faults)
 			k.c->canary, k.c->workers.most.fixed);
 		for (size_t i = 0; i < k.c->log_sink_count; i++)
 			if (k.c->log_sinks[i].kind == SINK_FILE)
-				note_place(&k, "log", k.c->log_sinks[i].path);
+				note_directory(&k, "log", k.c->log_sinks[i].path);
 		for (size_t i = 0; i < k.c->listen_count; i++)
 			if (k.c->listen[i].kind == ADDRESS_UNIX)
-				note_place(&k, "listen", k.c->listen[i].path);
+				note_directory(&k, "listen", k.c->listen[i].path);
 	}
 }
 

@@ -295,20 +295,6 @@ static bool rotates_logs(const struct cluster_settings *c)
 	return c->log_size > 0 || c->log_age > 0;
 }
 
-/* A cluster that rotates a file takes it from the other cluster, whose lines would be lost. */
-static bool is_of_another(const struct check *k, const struct log_sink *sink,
-	const struct opened *o, const struct logfile *file)
-{
-	if (o->file.inode != file->inode || o->file.dev != file->dev || file->inode == 0 ||
-		(!rotates_logs(o->c) && !rotates_logs(k->c)))
-		return false;
-	check_fault(k, "log",
-		"'%.200s' is a file of cluster '%s' already; use {cluster}, or 'log-size = never' "
-		"and no 'log-age' in both",
-		sink->path, o->c->name);
-	return true;
-}
-
 static bool can_open(
 	struct check *k, const struct log_sink *sink, unsigned slot, struct buffer *all)
 {
@@ -320,9 +306,20 @@ static bool can_open(
 		return false;
 	}
 	(void)close(o.file.fd);
-	for (size_t i = 0; i < all->len / sizeof(o); i++)
-		if (is_of_another(k, sink, (struct opened *)all->data + i, &o.file))
-			return false;
+	for (size_t i = 0; i < all->len / sizeof(o); i++) {
+		const struct opened *other = (struct opened *)all->data + i;
+
+		if (o.file.inode == 0 || other->file.inode != o.file.inode ||
+			other->file.dev != o.file.dev ||
+			(!rotates_logs(other->c) && !rotates_logs(k->c)))
+			continue;
+		/* one that rotates it takes it from the other cluster, whose lines would be lost */
+		check_fault(k, "log",
+			"'%.200s' is a file of cluster '%s' already; use {cluster}, or 'log-size = "
+			"never' and no 'log-age' in both",
+			sink->path, other->c->name);
+		return false;
+	}
 	buffer_append(all, &o, sizeof(o));
 	return true;
 }

@@ -414,14 +414,6 @@ static unsigned port_of_file(const char *path, bool *empty)
 	return port;
 }
 
-static bool has_port(const struct cluster_settings *c)
-{
-	for (size_t i = 0; i < c->env.count; i++)
-		if (strncmp(c->env.list[i], "PORT=", 5) == 0)
-			return true;
-	return c->listen_count > 0;
-}
-
 int procfile_finish(struct settings *s)
 {
 	unsigned first = 0;
@@ -445,8 +437,8 @@ int procfile_finish(struct settings *s)
 			first = PORT_FIRST;
 		port = first + i * PORT_STEP;
 		snprintf(text, sizeof(text), "PORT=%zu", port);
-		if (!has_port(c) && !empty && port <= UINT16_MAX &&
-			set_key(s, i, "env", text, line, &err) == -1)
+		if (cluster_env(c, "PORT=") == NULL && c->listen_count == 0 && !empty &&
+			port <= UINT16_MAX && set_key(s, i, "env", text, line, &err) == -1)
 			return -1;
 	}
 	return 0;

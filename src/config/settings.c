@@ -462,6 +462,14 @@ unsigned cluster_workers(const struct cluster_settings *c, unsigned cpus)
 	return least == 0 && c->listen_count == 0 ? 1 : least;
 }
 
+const char *cluster_env(const struct cluster_settings *c, const char *key)
+{
+	for (size_t i = 0; i < c->env.count; i++)
+		if (strncmp(c->env.list[i], key, strlen(key)) == 0)
+			return c->env.list[i] + strlen(key);
+	return NULL;
+}
+
 int cluster_find_program(
 	const struct cluster_settings *c, const char *path, const char *name, char found[PATH_MAX])
 {

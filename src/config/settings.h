@@ -417,6 +417,8 @@ struct workers_range {
 	unsigned most;
 };
 struct workers_range cluster_range(const struct cluster_settings *c, unsigned cpus);
+/* The value of a variable, "PATH=", that `env` sets; NULL: it sets none. */
+const char *cluster_env(const struct cluster_settings *c, const char *key);
 /* Find a program by a value of PATH, or NULL, below the worker's root and in its directory.  0, or
  * an errno(3).  The rights of another user are not checked. */
 int cluster_find_program(

@@ -474,14 +474,10 @@ void node_on_adopt(struct child *child)
 /* With `rr` adopted workers get no connections: they are replaced. */
 void node_on_adopted(struct service *service)
 {
-	static const char policy[] = "NODE_CLUSTER_SCHED_POLICY=";
 	const struct cluster_settings *s = cluster_settings(service->core);
-	const char *given = NULL;
 
-	for (size_t i = 0; i < s->env.count; i++)
-		if (strncmp(s->env.list[i], policy, sizeof(policy) - 1) == 0)
-			given = s->env.list[i] + sizeof(policy) - 1;
-	if (service->node != NULL && settings_accept(s, given))
+	if (service->node != NULL &&
+		settings_accept(s, cluster_env(s, "NODE_CLUSTER_SCHED_POLICY=")))
 		service->saved.roll = true;
 }
 
