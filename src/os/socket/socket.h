@@ -65,6 +65,9 @@ int socket_take_name(const char *path, const struct socket_file *made);
 /* Let an inotify instance report when a name of the file is removed or made (IN_ATTRIB), of
  * whatever directory, as long as the file is there. */
 void socket_watch_names(const char *path, const struct socket_file *made, int inotify);
+/* Connect to the socket whose file that is, with the rights of its user.  -1 and errno; ESTALE:
+ * another file has the name. */
+int socket_connect_name(int fd, const char *path, const struct socket_file *made);
 /* Has another file that name?  In doubt: no. */
 bool socket_is_replaced(const char *path, const struct socket_file *made);
 

@@ -66,6 +66,15 @@ int socket_unix_parent(const char *path, const char **name)
 	return fd;
 }
 
+/* Connect to the socket of a file that is open. */
+static int connect_file(int fd, int file)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+
+	snprintf(to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d", file);
+	return connect(fd, (const struct sockaddr *)&to, sizeof(to));
+}
+
 /*
  * Is no process bound to this file?  Asked with a datagram socket, because that
  * leaves no connection in a living server's queue: a stream socket answers
@@ -75,15 +84,8 @@ int socket_unix_parent(const char *path, const char **name)
 static bool is_dead(int file)
 {
 	scoped_fd probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_un address;
-	socklen_t size;
-	char path[40];
-	int got;
+	int got = connect_file(probe, file);
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
-	if (probe == -1 || socket_unix_address(path, &address, &size) == -1)
-		return false;
-	got = connect(probe, (const struct sockaddr *)&address, size);
 	if (got == -1 && errno == ECONNREFUSED)
 		return true;
 	if (got == 0 || errno == EPROTOTYPE || errno == EPERM)
@@ -260,7 +262,7 @@ struct naming {
 	const struct socket_file *made;
 	const struct vfork_user *user;
 	struct socket_file *found;
-	int inotify;
+	int fd; /* of `act`; or -1 */
 };
 
 static int act_on_name(void *argument)
@@ -284,19 +286,19 @@ static int watch_names(
 
 	snprintf(at, sizeof(at), "/proc/self/fd/%d", file);
 	return file != -1 && fstat(file, &now) == 0 && is_it(&now, n->made)
-		? inotify_add_watch(n->inotify, at, IN_ATTRIB)
+		? inotify_add_watch(n->fd, at, IN_ATTRIB)
 		: -1;
 }
 
 /* With the rights of the user whose file it is: a worker may change its directories at any time, so
  * that the path leads somewhere else by now. */
 static int act_as_owner(
-	naming_act *act, const char *path, const struct socket_file *made, int inotify)
+	naming_act *act, const char *path, const struct socket_file *made, int fd)
 {
 	const struct vfork_user owner = {.uid = made->uid, .gid = made->gid};
-	struct naming n = {.act = act, .path = path, .made = made, .inotify = inotify};
+	struct naming n = {.act = act, .path = path, .made = made, .fd = fd};
 
-	return socket_unix_act(&owner, inotify, act_on_name, &n);
+	return socket_unix_act(&owner, fd, act_on_name, &n);
 }
 
 static int give_spare(const struct naming *n, int dir, const char *name, const struct stat *st)
@@ -320,7 +322,7 @@ static int give_spare(const struct naming *n, int dir, const char *name, const s
 
 int socket_spare_name(const char *path, const struct vfork_user *user, struct socket_file *found)
 {
-	struct naming n = {.act = give_spare, .path = path, .user = user, .found = found};
+	struct naming n = {.act = give_spare, .path = path, .user = user, .found = found, .fd = -1};
 
 	found->uid = user->uid;
 	return socket_unix_act(user, -1, act_on_name, &n);
@@ -384,6 +386,26 @@ static int is_replaced(
 bool socket_is_replaced(const char *path, const struct socket_file *made)
 {
 	return made->ino != 0 && act_as_owner(is_replaced, path, made, -1) == 1;
+}
+
+/* A worker's own socket may have its spare name alone, because another copy has bound the path. */
+static int connect_name(const struct naming *n, int dir, const char *name, const struct stat *st)
+{
+	char spare[NAME_MAX + 1];
+	bool spared = n->made->number != 0 && (st == NULL || !is_it(st, n->made)) &&
+		socket_unix_spare(spare, name, n->made) == 0;
+	scoped_fd file = openat(dir, spared ? spare : name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat now;
+
+	if (file == -1 || fstat(file, &now) == -1)
+		return -1;
+	errno = ESTALE;
+	return is_it(&now, n->made) ? connect_file(n->fd, file) : -1;
+}
+
+int socket_connect_name(int fd, const char *path, const struct socket_file *made)
+{
+	return act_as_owner(connect_name, path, made, fd);
 }
 
 /* ---- sockets in directories of ours ---- */

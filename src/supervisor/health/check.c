@@ -374,13 +374,14 @@ static struct look look_at_workers(struct prober *p)
 static void judge_missed(struct prober *p, struct child *child)
 {
 	const struct probe *probe = is_answered(child) ? NULL : check_of(child);
-	const struct listener *l = check_target_of(child);
+	const struct listener *l = check_target_of(child); /* NULL: its own path */
 	nsec_t patience;
 	nsec_t waited;
 	bool untaken;
 	char age[16];
 
-	if (probe == NULL || probe->kind == PROBE_EXEC || l == NULL || prober_asks(p, child)) {
+	if (probe == NULL || probe->kind == PROBE_EXEC || check_target_socket(child) == 0 ||
+		prober_asks(p, child)) {
 		stall_forget_missed(child);
 		return;
 	}
@@ -389,7 +390,8 @@ static void judge_missed(struct prober *p, struct child *child)
 	patience = patience_of(child);
 	waited = prober_untaken(p, child);
 	untaken = waited >= health_settings(child)->check_timeout;
-	if (untaken && group_size(l) == 1 && once_say(child->service->said, ONCE_CHECK_UNTAKEN))
+	if (untaken && l != NULL && group_size(l) == 1 &&
+		once_say(child->service->said, ONCE_CHECK_UNTAKEN))
 		news_say_of(child->service, LOG_WARN, "check-untaken",
 			"no worker has taken a check's connection for %s: "
 			"all are busy, or hung",

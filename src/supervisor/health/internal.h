@@ -75,7 +75,7 @@ struct check_target {
 
 /* Returns the listener at which this worker is checked: the first stream listener of its
  * generation, else the first learned one that the worker uses (before it uses any: that other
- * workers do).  NULL: there is none (yet). */
+ * workers do).  NULL: a unix path that it has bound by itself, or there is none (yet). */
 const struct listener *check_target_of(const struct child *child);
 /* Returns the inode of the socket from which the worker takes connections where it is checked; 0:
  * there is none (yet). */
@@ -84,7 +84,7 @@ uint64_t check_target_socket(const struct child *child);
  * Returns the descriptor, or -1 and `err`; ESTALE: another program's file is in its place. */
 int check_target_open(struct check_target *target, const struct child *child, struct error *err);
 /* Connects `fd`, of a unix socket, to the address, but not to another file in the place of the
- * listener's: nclust must not ask another program with its own rights. */
+ * listener's: nclust must not ask another program. */
 int check_target_connect(const struct check_target *target, int fd);
 /* Does the address lead to the worker for sure?  A path whose file nclust did not make may lead to
  * another program. */

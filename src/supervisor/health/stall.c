@@ -379,9 +379,10 @@ const struct monitor_kind stall_kind = {
 
 /* ---- check ---- */
 
-/* What brings connections to a worker: the listener, or the channel of a Node worker. */
+/* What brings connections to a worker: the listener, or its own path, or a Node worker's channel. */
 struct bringer {
 	const struct listener *l;
+	uint64_t own;
 	uint64_t channel;
 };
 
@@ -389,14 +390,15 @@ static bool is_bringer(const void *context, uint64_t inode)
 {
 	const struct bringer *b = context;
 
-	return inode == b->channel || group_has_inode(b->l, inode);
+	return inode == b->channel || inode == b->own ||
+		(b->l != NULL && group_has_inode(b->l, inode));
 }
 
 /* Does no process of the worker wait for connections, though a process should? */
 static bool is_away(
 	const struct child *child, const struct listener *l, const struct snapshot *snapshot)
 {
-	const struct bringer bringer = {l, node_channel_inode(child)};
+	const struct bringer bringer = {l, child->listening.own, node_channel_inode(child)};
 	bool should = child->node != NULL;
 	bool denied = false;
 

@@ -8,13 +8,11 @@
 #include "supervisor/sockets/sockets.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 /* `user`: if not NULL, only learned listeners of this worker. */
 static const struct listener *find_first(
@@ -28,6 +26,16 @@ static const struct listener *find_first(
 	return l;
 }
 
+/* The unix socket that the worker has bound by itself, if nclust knows its file; or NULL. */
+static const struct path *own_path_of(const struct child *child)
+{
+	const struct path *p = child->life.paths;
+
+	while (p != NULL && p->file.ino == 0)
+		p = p->next;
+	return p;
+}
+
 const struct listener *check_target_of(const struct child *child)
 {
 	const struct service *s = child->service;
@@ -35,14 +43,15 @@ const struct listener *check_target_of(const struct child *child)
 	const struct listener *l =
 		find_first(r != NULL ? &r->listeners : &s->sockets.listeners, child->slot, NULL);
 
-	return l != NULL ? l
-			 : find_first(&s->sockets.learned, child->slot,
-				   child->listening.uses != 0 ? child : NULL);
+	if (l == NULL && (child->listening.uses != 0 || own_path_of(child) == NULL))
+		l = find_first(&s->sockets.learned, child->slot,
+			child->listening.uses != 0 ? child : NULL);
+	return l;
 }
 
-static int set_unix_address(struct check_target *target, const struct listener *l)
+static int set_unix_address(
+	struct check_target *target, const char *path, const struct socket_file *file)
 {
-	const char *path = l->address.path;
 	struct sockaddr_un *to = &target->address.un;
 
 	text_copy(target->host, sizeof(target->host), "localhost");
@@ -54,35 +63,15 @@ static int set_unix_address(struct check_target *target, const struct listener *
 	*to = (struct sockaddr_un){.sun_family = AF_UNIX};
 	text_copy(to->sun_path, sizeof(to->sun_path), path);
 	target->size = sizeof(*to);
-	target->file = l->file;
+	target->file = *file;
 	return 0;
-}
-
-/* Opens the file of the path, if it still is the listener's.  -1 and errno. */
-static int open_file(const struct check_target *target)
-{
-	scoped_fd file = open(target->address.un.sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-
-	if (file == -1 || fstat(file, &st) == -1)
-		return -1;
-	errno = ESTALE;
-	return st.st_dev == target->file.dev && st.st_ino == target->file.ino ? fd_release(&file)
-									      : -1;
 }
 
 int check_target_connect(const struct check_target *target, int fd)
 {
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	scoped_fd file = -1;
-
-	if (target->file.ino == 0)
-		return connect(fd, &target->address.any, target->size);
-	file = open_file(target);
-	if (file == -1)
-		return -1;
-	snprintf(to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d", file);
-	return connect(fd, (const struct sockaddr *)&to, sizeof(to));
+	return target->file.ino == 0
+		? connect(fd, &target->address.any, target->size)
+		: socket_connect_name(fd, target->address.un.sun_path, &target->file);
 }
 
 /* A listener on all addresses is asked at the loopback address. */
@@ -103,21 +92,25 @@ static void set_inet_address(struct check_target *target, const struct socket_ke
 		in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 }
 
-/* Fills *target for `l`, which may be NULL.  -1 and `err`: there is no address to ask at (yet). */
-static int check_target_at(struct check_target *target, const struct listener *l, struct error *err)
+/* Fills *target for `l`, or without one for the path.  -1 and `err`: there is no address to ask at
+ * (yet). */
+static int check_target_at(struct check_target *target, const struct listener *l,
+	const struct path *own, struct error *err)
 {
 	*target = (struct check_target){.size = 0};
-	if (l == NULL || (!l->has_key && l->facts.family != AF_UNIX))
+	if (l == NULL ? own == NULL : !l->has_key && l->facts.family != AF_UNIX)
 		return error_set(err, 0, "it has no listener that could be asked (yet)");
-	if (l->has_key) {
+	if (l != NULL && l->has_key) {
 		set_inet_address(target, &l->key);
 		/* MPTCP would take the socket's lock for it, which a worker may have */
 		target->deferred = l->key.protocol == IPPROTO_TCP &&
 			socket_option(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) > 0;
 		return 0;
 	}
-	target->size = endpoint_own(l->fd, &target->address);
-	if (set_unix_address(target, l) == -1)
+	if (l != NULL)
+		target->size = endpoint_own(l->fd, &target->address);
+	if (set_unix_address(target, l != NULL ? l->address.path : own->name,
+		    l != NULL ? &l->file : &own->file) == -1)
 		return error_set(err, 0, "the path of its listener is too long");
 	return 0;
 }
@@ -127,7 +120,7 @@ uint64_t check_target_socket(const struct child *child)
 	const struct listener *l = check_target_of(child);
 
 	if (l == NULL)
-		return 0;
+		return own_path_of(child) != NULL ? child->listening.own : 0;
 	return l->sockets != NULL && !l->own_group ? group_socket(l, child->traffic.lane)->inode
 						   : l->inode;
 }
@@ -145,7 +138,7 @@ int check_target_open(struct check_target *target, const struct child *child, st
 	int family;
 	int got;
 
-	if (check_target_at(target, l, err) == -1)
+	if (check_target_at(target, l, own_path_of(child), err) == -1)
 		return -1;
 	family = target->address.any.sa_family;
 	fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -86,14 +86,15 @@ def test_beside_others_that_answer_each_new_worker_answers_for_itself():
 
 
 @pytest.mark.parametrize("options, how", (
-    ("-l unix:{}/s", "--fork"), ("--intercept on", "--port 8000")),
-    ids=("a process below it, at a unix socket", "at a port of its own"))
+    ("-l unix:{}/s", "--fork"), ("--intercept on", "--port 8000"), ("", "--path s")),
+    ids=("a process below it, at a unix socket", "at a port of its own", "at a path of its own"))
 def test_it_is_asked_where_it_listens(options, how):
     it = cluster(f"-n 2 --ready http:/health --bake 0 {options.format(path())}", UNWELL,
                  *how.split())
     before = it.pids()
     it.call("restart")
     assert not set(it.pids()) & set(before)
+    assert all(checks(it, slot).last is None for slot in (0, 1))
 
 
 # ---- checks ----
