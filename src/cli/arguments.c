@@ -90,6 +90,8 @@ static bool is_count(const char *word)
 	return parse_number(word, true, 999999999, &n) == 0;
 }
 
+#define ENV_WAYS "'env' in the file and nclust reload, or: nclust restart NAME -- env A=1 COMMAND"
+
 static int unknown_option(const struct verb *verb, const char *word, struct error *err)
 {
 	static const struct {
@@ -97,7 +99,8 @@ static int unknown_option(const struct verb *verb, const char *word, struct erro
 		const char *name;
 		const char *ours;
 	} others[] = {{OPTION_LINES, "tail", "-n N"}, {OPTION_NOW, "force", "--now"},
-		{OPTION_NOW, "f", "--now"},
+		{OPTION_NOW, "f", "--now"}, {OPTION_CANARY, "env", ENV_WAYS},
+		{OPTION_CANARY, "update-env", ENV_WAYS},
 		{OPTION_RUNTIME, "name", "the name alone, without an option"}};
 	const char *names[COUNT_OF(rows)];
 	char bare[64];

@@ -6,6 +6,8 @@
 #include "base/text.h"
 #include "config/config.h"
 #include "os/place/rundir.h"
+#include "os/process.h"
+#include "os/socket/socket.h"
 #include "protocol/control.h"
 
 #include <errno.h>
@@ -247,6 +249,60 @@ static int check_part(
 		target, name, name, target, target);
 }
 
+/* Has the process had that variable with that value from its start, as far as we may see? */
+static bool has_variable(pid_t pid, const char *variable)
+{
+	const size_t len = strcspn(variable, "=");
+	struct environ_look look = {.pid = pid};
+
+	if (len >= sizeof(look.key) || variable[len] == '\0')
+		return true;
+	memcpy(look.key, variable, len);
+	if (environ_find(&look) == -1)
+		return errno != ENOENT;
+	return strncmp(look.value, variable + len + 1, sizeof(look.value) - 1) == 0;
+}
+
+/* In a systemd unit nclust lacks what the files of a login shell export. */
+static bool is_of_another_unit(pid_t pid)
+{
+	struct environ_look look = {.pid = pid, .key = "INVOCATION_ID"};
+	const char *ours = getenv(look.key);
+
+	return environ_find(&look) == 0 && (ours == NULL || strcmp(ours, look.value) != 0);
+}
+
+/* One that neither our shell had when it began nor nclust was written in front of the verb, most
+ * likely, and for the workers.  If there are more, nclust was started from another kind of shell. */
+#define VARIABLES_IN_FRONT 2
+
+static void warn_of_variables(const struct client *c)
+{
+	static const char *const others[] = {"_=", "PWD=", "OLDPWD=", "SHLVL=", "NCLUST_"};
+	const char *found[VARIABLES_IN_FRONT];
+	size_t count = 0;
+	struct ucred peer;
+
+	if (socket_peer(c->fd, &peer) == -1 || is_of_another_unit(peer.pid))
+		return;
+	for (char **e = environ; *e != NULL; e++) {
+		size_t i = 0;
+
+		while (i < COUNT_OF(others) && strncmp(*e, others[i], strlen(others[i])) != 0)
+			i++;
+		if (i < COUNT_OF(others) || has_variable(getppid(), *e) ||
+			has_variable(peer.pid, *e))
+			continue;
+		if (count == COUNT_OF(found))
+			return;
+		found[count++] = *e;
+	}
+	for (size_t i = 0; i < count; i++)
+		log_warn("%.*s is set for this verb alone, not for the workers: write it into "
+			 "'env' or an env-file, or: nclust restart %s -- env %.60s COMMAND",
+			(int)strcspn(found[i], "="), found[i], c->name, found[i]);
+}
+
 /* A signal that has come ends us here, by itself, so that a shell's script ends with us. */
 static int end_by_signal(int status)
 {
@@ -287,6 +343,8 @@ int session_ask(
 			 "to see how it ended: nclust status %s",
 			s.client->name);
 	}
+	if (request->method == METHOD_RESTART && request->command == NULL)
+		warn_of_variables(s.client);
 	s.client->reader = reader;
 	got = check_part(&s, request, &err) == -1
 		? -1

@@ -203,6 +203,38 @@ static void put_option(struct buffer *out, const struct option_row *row)
 	buffer_printf(out, "  %-25s %s\n", left, row->help);
 }
 
+/* Lists the options whose name has the word in it; if none has, those whose description has. */
+static bool put_options_with(struct buffer *out, const char *word)
+{
+	bool any = false;
+
+	for (int names = 1; names >= 0 && !any; names--)
+		for (size_t i = 0; i < option_count; i++) {
+			const struct option_row *row = &option_rows[i];
+
+			if (strcasestr(names ? row->name : row->help, word) == NULL)
+				continue;
+			put_option(out, row);
+			any = true;
+		}
+	return any;
+}
+
+/* "memory-limit": what has all of it, else what has its longest part. */
+static bool put_options_like(struct buffer *out, const char *word)
+{
+	char part[40] = "";
+
+	if (put_options_with(out, word))
+		return true;
+	for (size_t len; *word != '\0'; word += len + (word[len] != '\0')) {
+		len = strcspn(word, "-_");
+		if (len > strlen(part) && len < sizeof(part))
+			(void)text_copy(part, len + 1, word);
+	}
+	return strlen(part) > 2 && put_options_with(out, part);
+}
+
 bool describe_option(struct buffer *out, const char *word)
 {
 	static const char *const at_reload[] = {
@@ -211,7 +243,7 @@ bool describe_option(struct buffer *out, const char *word)
 		[CHANGE_RESTART] = "does not apply it, only a new start of nclust does",
 	};
 	const struct option_row *row = option_find(NULL, word, NULL);
-	bool any = row != NULL;
+	bool any;
 
 	if (row != NULL) {
 		put_option(out, row);
@@ -222,11 +254,7 @@ bool describe_option(struct buffer *out, const char *word)
 		if (row->change != CHANGE_NONE)
 			buffer_printf(out, "'nclust reload' %s.  ", at_reload[row->change]);
 	}
-	for (size_t i = 0; i < option_count && row == NULL; i++)
-		if (strstr(option_rows[i].name, word) != NULL) {
-			put_option(out, &option_rows[i]);
-			any = true;
-		}
+	any = row != NULL || put_options_like(out, word);
 	if (any)
 		buffer_printf(out, "%sMore: man nclust.ini\n", row == NULL ? "\n" : "");
 	return any;

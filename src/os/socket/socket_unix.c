@@ -292,8 +292,7 @@ static int watch_names(
 
 /* With the rights of the user whose file it is: a worker may change its directories at any time, so
  * that the path leads somewhere else by now. */
-static int act_as_owner(
-	naming_act *act, const char *path, const struct socket_file *made, int fd)
+static int act_as_owner(naming_act *act, const char *path, const struct socket_file *made, int fd)
 {
 	const struct vfork_user owner = {.uid = made->uid, .gid = made->gid};
 	struct naming n = {.act = act, .path = path, .made = made, .fd = fd};

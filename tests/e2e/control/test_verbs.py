@@ -292,6 +292,16 @@ def test_no_wait_returns_at_once():
     it.exit()
 
 
+def test_a_variable_in_front_of_restart_is_told_to_change_nothing():
+    it = quick()
+    assert "alone" not in nclust("restart it").err
+    said = nclust("restart it", env={**os.environ, "COLOR": "blue"})
+    assert said.status == 0
+    assert "COLOR is set for this verb alone, not for the workers" in said.err
+    assert "nclust restart it -- env COLOR=blue COMMAND" in said.err
+    nclust("restart it --env COLOR=blue").fails(64, "nclust restart NAME -- env A=1 COMMAND")
+
+
 def test_start_starts_what_was_stopped_or_scaled_to_0_and_leaves_alone_what_runs():
     it = cluster(ini=TWO)
     before = it.worker(0, "web").pid
@@ -527,6 +537,8 @@ def test_help_and_version():
     assert "'nclust reload' applies it at once" in nclust("help", "max-memory").ok()
     assert re.findall(r"--\S+", nclust("help", "memory").ok()) == [
         "--memory-max", "--memory-high", "--shared-memory", "--max-memory"]
+    assert nclust("help", "memory-limit").ok() == nclust("help", "memory").ok()
+    assert "--memory-max" in nclust("help", "cgroup").ok()
     nclust("help", "restrat").fails(64, "neither a verb nor a key of nclust.ini(5); did you mean 'restart'?")
     for words in ("version", "-V", "--version"):
         assert re.fullmatch(r"nclust \d+\.\d+\.\d+\n", nclust(words).ok())
