@@ -155,6 +155,7 @@ void news_on_report(struct service *service, const struct report *report)
 		.guessed = service->traffic.guessed,
 		.busy = service->traffic.busy,
 		.killed = service->counters.killed,
+		.unlimited = once_said(service->said, ONCE_LIMITS),
 	};
 
 	/* a cluster that was stopped, or whose workers all had died */

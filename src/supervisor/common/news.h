@@ -40,6 +40,7 @@ struct news {
 	unsigned busy;        /* ROLLOUT_DONE: connections still busy when a drain ended by force */
 	unsigned killed;      /* ROLLOUT_DONE: workers that outlived their stop-timeout */
 	char killed_text[NEWS_KILLED];
+	bool unlimited; /* limits of a control group are not in force */
 	bool bind_hint;
 	const char *path; /* while it is published: a unix path that another worker has bound */
 };

@@ -263,6 +263,9 @@ static void say_rollout_done(struct buffer *out, const struct news *n)
 	if (n->killed > 0)
 		buffer_printf(out, "; %u worker%s %s", n->killed, n->killed == 1 ? "" : "s",
 			n->killed_text);
+	if (n->unlimited)
+		buffer_string(
+			out, "; not all cgroup limits are in force: 'nclust doctor' says why");
 }
 
 static void say_rollout_failed(struct buffer *out, const struct news *n)

@@ -83,7 +83,9 @@ static void note_end(const struct service *service, const struct news *n)
 	end->worker = r->worker;
 	end->at = clock_now();
 	end->age = r->age;
-	keep_text(&end->text, news_ending_text(text, &r->ending));
+	keep_text(&end->text,
+		r->why == WHY_MEMORY ? "used more than max-memory"
+				     : news_ending_text(text, &r->ending));
 	keep_text(&end->cause, n->explain);
 	keep_text(&end->output, n->last);
 	service->trouble->last = r->slot;
@@ -148,13 +150,13 @@ static void on_exited(struct service *service, const struct news *n)
 	const struct report *r = &n->report;
 	struct trouble *t;
 
-	if (!news_is_failure(r))
+	if (!news_is_failure(r) && r->why != WHY_MEMORY)
 		return;
 	t = trouble_get(service);
 	if (t == NULL)
 		return;
 	note_end(service, n);
-	if (r->was_ready || service->sup->instance.stopping)
+	if (r->was_ready || r->why == WHY_MEMORY || service->sup->instance.stopping)
 		return;
 	t->tries++;
 	if (t->tries >= TRIES_TOLD && (t->tries & (t->tries - 1)) == 0 &&

@@ -233,6 +233,7 @@ def test_without_a_group_of_its_own_nclust_says_what_to_write_and_runs():
     write("it.ini", read("it.ini").replace("pids-max = 40", "pids-max = 50"))
     it.call("reload")  # it is told again after that
     assert it.log().count("(memory-max and its like)") == 2
+    assert it.says("(generation 2); not all cgroup limits are in force: 'nclust doctor' says why")
 
 
 def test_without_such_a_setting_no_start_asks_for_a_cgroup():

@@ -169,10 +169,10 @@ TEST(a_refusal_is_the_exit_status)
 {
 	run("{'jsonrpc':'2.0','id':1,'error':{'code':-32003,"
 	    "'message':'web.0: exit 1 after 0.3 s'}}\n");
-	ck_assert_int_eq(nclust("restart"), 1);
+	ck_assert_int_eq(nclust("reload"), 1);
 	ck_assert_str_eq(told, "nclust: web.0: exit 1 after 0.3 s\n");
 	ck_assert_str_eq(out, "");
-	ck_assert_int_eq(nclust("restart --json"), 1);
+	ck_assert_int_eq(nclust("reload --json"), 1);
 	ck_assert_str_eq(out, "");
 }
 
