@@ -66,6 +66,7 @@ enum once {
 	ONCE_NO_PRIMARY, /* its workers may need a primary of their own */
 	ONCE_DAEMON,     /* a daemon that a worker has started binds a port */
 	ONCE_OPENS_NONE, /* its workers count as ready without a port */
+	ONCE_LATE,       /* what its start waits for */
 	ONCE_FACTS
 };
 _Static_assert(ONCE_FACTS <= 2 * ONCE_ANEW, "said[] has 64 bits");

@@ -174,7 +174,6 @@ struct childset {
 	struct again again;
 };
 
-struct health;
 struct trouble;
 
 /* How nclust was started, and what it found then. */

@@ -148,6 +148,8 @@ const struct carried carried_gate = {
 
 /* Time from the worker's start to the first look; then twice as long each time. */
 #define PATIENCE (3 * SECOND)
+#define LATE (5 * SECOND) /* what it waits for is logged then */
+#define WAITS_TEXT 256
 
 void startwait_born(struct child *child)
 {
@@ -199,6 +201,43 @@ static void note_wait(struct child *child, char *text, bool copied)
 	child->life.waits = text;
 }
 
+/* What the worker is not ready without; NULL: unknown.  May write to `to`. */
+static const char *waits_for(const struct child *child, char to[WAITS_TEXT])
+{
+	const struct cluster_settings *s = cluster_settings(child->service->core);
+	const char *text = child->life.waits != NULL ? child->life.waits : ports_missing(child);
+	bool auto_port = child->listening.awaited;
+
+	if (text == NULL && (listens_is_held(child) || (auto_port && listens_is_passed(child))))
+		text = "a process that serves its port";
+	else if (text == NULL && (auto_port || s->ready == READY_LISTEN))
+		text = "its port";
+	if (text != NULL || s->ready < READY_NOTIFY || s->ready == READY_ALIVE)
+		return text;
+	if (s->ready == READY_PROBE && child->health != NULL)
+		snprintf(to, WAITS_TEXT, "a good answer to 'ready'%s%s",
+			*child->health->last != '\0' ? "; the last: " : "", child->health->last);
+	else if (s->ready_fd != 0)
+		snprintf(to, WAITS_TEXT, "a newline on descriptor %d", s->ready_fd);
+	else
+		return "its READY=1";
+	return to;
+}
+
+static void say_late(const struct child *child)
+{
+	nsec_t age = clock_now() - child_view(child).born;
+	uint32_t *said = child->service->said;
+	char to[WAITS_TEXT];
+	const char *text = waits_for(child, to);
+	char time[16];
+
+	if (age >= LATE && text != NULL && text != child->life.waits &&
+		!once_said(said, ONCE_PORTLESS) && once_say(said, ONCE_LATE))
+		log_worker(child, LOG_NOTE, "worker %d is not ready after %s: it waits for %s",
+			(int)child->pid, text_age(time, age), text);
+}
+
 void startwait_look(struct child *child)
 {
 	enum slot_state state;
@@ -215,25 +254,20 @@ void startwait_look(struct child *child)
 		text = describe_lock(child, &copied);
 	if (starts || state == SLOT_READY) /* else it ends, and waits no more */
 		note_wait(child, text, copied);
-	if (starts)
-		intercept_look_after(
-			child, &child->trap.waits_by, clock_now() - child_view(child).born);
+	if (!starts)
+		return;
+	say_late(child);
+	intercept_look_after(child, &child->trap.waits_by, clock_now() - child_view(child).born);
 }
 
 void startwait_on_status(struct json_writer *w, const struct child *child)
 {
 	const char *text = capture_is_stuck(child) ? "whoever reads nclust's output" : NULL;
 	struct worker_view view = child_view(child);
-	bool starts = text == NULL && view.state == SLOT_STARTING && !view.did;
+	char to[WAITS_TEXT];
 
-	if (starts)
-		text = child->life.waits;
-	if (starts && text == NULL)
-		text = ports_missing(child);
-	if (starts && text == NULL && listens_is_held(child))
-		text = "a process that serves its port";
-	if (starts && text == NULL && child->listening.awaited && !listens_is_passed(child))
-		text = "its port";
+	if (text == NULL && view.state == SLOT_STARTING && !view.did)
+		text = waits_for(child, to);
 	if (text != NULL)
 		json_put_text(w, "waits_for", text);
 }

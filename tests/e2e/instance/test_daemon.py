@@ -76,12 +76,15 @@ def test_what_a_worker_leaves_in_the_background_does_not_escape():
     wait_gone(left)
 
 
-def test_a_start_that_times_out_tells_why_and_leaves_nothing():
-    it = launch("-d -n 2 --ready notify --start-timeout 1s", "sh", "-c",
+def test_a_start_that_times_out_tells_what_it_waits_for_and_why_and_leaves_nothing():
+    it = launch("-d -n 2 --ready notify --start-timeout 8s", "sh", "-c",
                 'echo still waiting for the database; echo >>"$1"; exec "$0" never',
                 fixture("slow-ready"), path("said"), clock=True).wait_there()
     wait(lambda: len(lines("said")) == 2)
-    it.advance(1.1)
+    it.advance(6)
+    it.logged("is not ready after 6.0 s: it waits for its READY=1")
+    assert it.log().count("it waits for") == 1
+    it.advance(2.1)
     lab.clock.flow()  # the end may want a pause
     assert it.exit() == 1
     assert it.says("start-timeout") and it.says("still waiting for the database")
