@@ -25,7 +25,7 @@
  * program, and when the time of the whole trial is over; trial_end() leaves nothing
  * behind, and if this process is killed the kernel tells the nclust to stop.
  */
-#define TRIAL_TIME (40 * SECOND)
+#define TRIAL_TIME (60 * SECOND)
 #define TRIAL_STOP_TIMEOUT "10s"
 
 struct trial {

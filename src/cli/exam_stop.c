@@ -329,15 +329,22 @@ bool exam_never_ready(struct exam *e, uint64_t second)
 {
 	const json_t *first =
 		json_array_get(json_object_get(trial_cluster(e->trial), "workers"), 0);
-	const char *text = field_raw(first, "waits_for");
+	const char *output;
+	char text[512];
 
 	if (e->beside || second == 0 || trial_event(e->trial, e->first, "ready") != NULL ||
 		trial_event(e->trial, second, "waits") != NULL ||
 		exam_end_of(e, e->first) != NULL || exam_end_of(e, second) != NULL)
 		return false;
+	text_copy(text, sizeof(text), field_raw(first, "waits_for"));
+	trial_scale(e->trial, 0); /* nclust reports the last output with the end */
+	while (exam_end_of(e, e->first) == NULL && trial_wait(e->trial))
+		;
+	output = field_raw(exam_end_of(e, e->first), "last_output");
 	facts_add(e->facts, FACT_BAD, "start", "a start would fail at the end of start-timeout",
-		"it is not ready within %d s%s%s", UP_MOST, *text != '\0' ? ": waits for " : "",
-		text);
+		"it is not ready within %d s%s%s%s%.256s", UP_MOST,
+		*text != '\0' ? ": waits for " : "", text, *output != '\0' ? "; last output: " : "",
+		output);
 	e->ended = true;
 	return true;
 }

@@ -136,6 +136,9 @@ def check(got, wanted, command="", run=None):
                         "=copies": "share nothing: without -n one runs"},
      "nclust --ready alive --", 0),
     ("", "false", {"=start": "^bad it ends with exit 1.*running$", "run": None}, None, 1),
+    ("--ready notify", "sh -c 'echo no database; sleep 1000; sleep 1000'", {
+        "=start": "not ready within 30 s: waits for its READY=1; last output: no database; a st",
+        "run": None}, None, 1),
     ("", "sh -c 'mkfifo f 2>/dev/null || { echo >f; exec sleep 1000; }; read -r _ <f'",
      {"=first copy": "^bad", "ok": False}, None, 1),
     pytest.param("", "sh -c 'trap \"\" TERM; sleep 1000; sleep 1000'",
