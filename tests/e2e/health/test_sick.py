@@ -245,10 +245,10 @@ def test_one_with_a_full_queue_at_a_unix_socket_has_failed():
 
 def test_one_of_two_that_takes_nothing_at_its_own_path_has_failed():
     it = begin("--check http:/ --check-interval 1s --check-timeout 200ms --check-failures 2",
-               UNWELL, "--path", "s", count=2)
+               "python3", server("own-path.py"), "s", count=2)
     until(it, lambda: all(checks(it, slot).ok for slot in (0, 1)))
     pid = it.worker().pid
-    kill(pid, SIGHUP)
+    kill(pid, SIGSTOP)
     until(it, lambda: replaced(it, pid, 2))
     it.logged("(its checks failed)")
     assert len(it.happened("unwell")) == 1
