@@ -169,7 +169,9 @@ static void put_ini_section(struct buffer *out, const struct view *view, size_t 
 		buffer_string(out, "; ");
 		put_origin(out, s, at, row);
 		if (row->type == &type_workers && config_starts_once(s->clusters[at]))
-			buffer_string(out, ": one, until it opens a port; a known store stays one");
+			buffer_string(out,
+				": one, until it opens a port; one that keeps its state in itself "
+				"stays one");
 		buffer_string(out, "\n");
 		for (size_t n = 0; n < count; n++)
 			put_ini_line(out, view, row, base, n);

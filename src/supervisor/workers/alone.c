@@ -54,11 +54,15 @@ bool alone_is_store(const struct service *service, char *why)
 	return false;
 }
 
-bool alone_by_name(struct service *service)
+bool alone_by_state(struct service *service)
 {
+	const struct child *child;
 	char why[STORE_TEXT];
+	bool keeps = false;
 
-	if (!alone_is_store(service, why))
+	for_each_child (child, children_of(service))
+		keeps = keeps || keeps_state(child, why);
+	if (!keeps)
 		return false;
 	if (once_say(service->said, ONCE_RUNS_ONCE))
 		news_say_of(service, LOG_NOTE, "alone",

@@ -338,7 +338,7 @@ unsigned service_wanted_now(struct service *service, const struct cluster_settin
 	/* with a port the only one has copies, unless it is a store, or is dead and may be */
 	if (starts_once(service->sup, settings) &&
 		(!alone_has_port(service) ||
-			(has.workers <= 1 && (has.alive == 0 || alone_by_name(service)))))
+			(has.workers <= 1 && (has.alive == 0 || alone_by_state(service)))))
 		return 1;
 	if (!settings->workers.range)
 		return cluster_workers(settings, service->sup->launch.cpus);

@@ -504,7 +504,7 @@ def test_config_shows_what_is_in_effect_and_where_it_came_from():
     assert "stop-timeout" not in nclust("config -c it.ini").ok()
     write("one.ini", "[cluster:once]\ncommand = sleep 1000\n[cluster:all]\ncommand = x\nlisten = 80\n")
     once, every = nclust("config -c one.ini --all").ok().split("[cluster:all]")
-    assert "; default: one, until it opens a port; a known store stays one\nworkers = auto" in once
+    assert "; default: one, until it opens a port; one that keeps its state in itself stays one\nworkers = auto" in once
     assert "; default\nworkers = auto" in every
     assert "workers" not in nclust("config -c one.ini").ok()
     assert shown("config it --json")

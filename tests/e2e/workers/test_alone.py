@@ -73,6 +73,7 @@ def test_the_new_one_starts_first_where_it_is_set_or_does_no_harm(options, comma
 
 @pytest.mark.parametrize("options, command, count", (
     ("", (PLAIN, PORT), 2), ("", REDIS, 1), ("", ("python3", "-m", "http.server", PORT), 2), ("", NAP, 1),
+    ("", STORE, 1), ("", ("sh", "-c", f"exec 3>>log; exec {PLAIN} {PORT}"), 2),
     ("-n auto --ready alive", NAP, 2), ("-l 8001 --ready alive", NAP, 2),
     ("--intercept off --ready alive", NAP, 2),
     ("", ("sh", "-c", f"# celery -A t beat\nexec {PLAIN} {PORT}"), 1),
