@@ -343,6 +343,7 @@ void render_cluster(struct render *r, const json_t *cluster)
 {
 	struct wrap *w = r->lines;
 	const json_t *listener;
+	char most[16];
 	size_t i;
 
 	field_put(w, BOLD, "", cluster, "name");
@@ -350,6 +351,11 @@ void render_cluster(struct render *r, const json_t *cluster)
 	field_put(w, row_state_colour(field_raw(cluster, "state")), "", cluster, "state");
 	put_progress(w, cluster);
 	put_leader(w, cluster);
+	if (field_is_number(cluster, "max_memory_bytes")) {
+		row_format_memory(
+			most, sizeof(most), (double)field_number(cluster, "max_memory_bytes"));
+		wrap_putf(w, PLAIN, ", max-memory %s", most);
+	}
 	if (strcmp(field_raw(cluster, "balance"), "share") != 0)
 		field_put(w, PLAIN, ", balance ", cluster, "balance");
 	field_put(w, PLAIN, ": ", cluster, "balance_why");

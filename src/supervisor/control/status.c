@@ -297,6 +297,8 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	json_put_int(w, "wanted", service_is_done(s) ? 0 : service_counts(s).workers);
 	json_put_int(w, "ready", service_counts(s).ready);
 	json_put_int(w, "generation", cluster_generation(s->core));
+	if (settings->max_memory.bytes != 0)
+		json_put_int(w, "max_memory_bytes", (int64_t)settings->max_memory.bytes);
 	moment_status(w, s);
 	json_put_bool(w, "notify_seen", cluster_knows_notify(s->core));
 	json_put_bool(w, "listen_seen", cluster_knows_listen(s->core));
