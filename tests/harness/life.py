@@ -82,7 +82,7 @@ class Life:
                    if x.learned and x.address.endswith(f":{self.port}")]
         assert len(set(learned)) == self.addresses
         assert len(learned) == self.addresses * self.copies
-        said = rf"listening on tcp:.*:{self.port}, taken over from it"
+        said = rf"listening on tcp:.*:{self.port}, (?:opened by|taken over from) it"
         assert len(re.findall(said, self.it.log())) == len(learned)
 
     def queue_survives_all(self):

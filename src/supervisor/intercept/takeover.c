@@ -161,7 +161,7 @@ void takeover_log(struct child *c, const struct listener *l)
 {
 	if (news_spares(c))
 		news_say_of(c->service, LOG_NOTE, "listening",
-			"listening on %s, taken over from %s.%" PRIu32, listener_text(l),
+			"listening on %s, opened by %s.%" PRIu32, listener_text(l),
 			c->service->name, c->slot);
 }
 

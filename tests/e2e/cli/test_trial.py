@@ -372,7 +372,7 @@ REAL = (
         "ok": True, "sockets.0.address": "tcp:127.0.0.1:PORT", "sockets.0.how": "taken over",
         "sockets.0.shared": "same", "stop.exit": "killed by SIGTERM",
         "stop_in_request.request": "lost", "=state": None,
-        "=listening": "^note listening on tcp:127.0.0.1:PORT, taken over from doctor.0"},
+        "=listening": "^note listening on tcp:127.0.0.1:PORT, opened by doctor.0"},
      "nclust -n auto --", 0, ""),
     ("", f"{BINDER} tcp4 reuseport bind=127.0.0.1:PORT listen=5 serve",
      {"sockets.0.how": "taken over"}, None, 0, ""),
@@ -402,7 +402,7 @@ REAL = (
      "nclust -l 127.0.0.1:PORT -n auto --", 0, ""),
     ("-n 3", f"{PLAIN} PORT --loopback", {}, "nclust -n 3 --", 0, ""),
     ("-l unix:/run/s", f"{PLAIN} PORT --loopback",
-     {"=listening": "^note.*taken over from"}, "nclust -l unix:/run/s -n auto --", 0, ""),
+     {"=listening": "^note.*opened by"}, "nclust -l unix:/run/s -n auto --", 0, ""),
     ("", "nginx -c DIR/nginx.PORT", {
         "stop_in_request.request": "lost", "sockets.0.shared": "same",
         "sockets.1.shared": "same", "=pid file": "^warn .* is removed by a copy that stops"}, "nclust -n auto --", 0, ""),
@@ -534,7 +534,7 @@ def test_as_text_each_fact_is_a_line_and_the_last_one_can_be_copied():
     doctor = Doctor("-- python3 -m http.server --bind 127.0.0.1 8000", options=())
     said = doctor.end()
     assert read(doctor.err) == "" and "Serving HTTP" not in said  # what it prints is no news
-    for pattern in ("^note  listening +listening on tcp:127.0.0.1:8000, taken over from doctor.0$",
+    for pattern in ("^note  listening +listening on tcp:127.0.0.1:8000, opened by doctor.0$",
                     "^ok    second copy .*ready after",
                     "^ok    shared .*tcp:127.0.0.1:8000, one socket",
                     "^ok    copies .*will work", "^note  SIGTERM .*killed by SIGTERM .*SIGINT alone",

@@ -27,7 +27,7 @@ def test_one_that_takes_too_much_memory_is_replaced_and_the_figure_is_told():
     assert it.event("exited").why == "memory"
     it.logged("(used too much memory)")
     assert ", generation 1, max-memory 64M" in nclust("status it").out
-    assert re.search(rf"it.{hungry.slot} .* used more than max-memory after ", nclust("status it").out)
+    assert re.search(rf"it.{hungry.slot} .* over max-memory after ", nclust("status it").out)
     assert it.worker(1 - hungry.slot).pid == other
 
 

@@ -46,7 +46,7 @@ def test_both_get_one_socket_with_the_options_flags_and_name_of_their_own():
             "reuseport=0 v6only=0")
     it.logged(told, 2)
     both_answer(it)
-    assert it.says(f"it: listening on tcp:0.0.0.0:{PORT}, taken over from it.")
+    assert it.says(f"it: listening on tcp:0.0.0.0:{PORT}, opened by it.")
     it.call("restart")
     it.logged(told, 4)
     both_answer(it)

@@ -258,7 +258,7 @@ def test_where_nothing_can_be_taken_over_that_is_said_once_and_one_worker_serves
     it.event("exited", n=5)
     assert get().pid in it.pids()
     assert it.log().count("cannot be taken over") == 1
-    assert not it.says("taken over from")
+    assert not it.says("opened by")
     assert it.stop() == 0
     wait(lambda: living() == [])  # `confine` ends after it
 

@@ -379,7 +379,7 @@ def test_by_turns_a_client_keeps_its_worker_as_socket_io_needs_it():
 @pytest.mark.nightly
 def test_doctor_tries_a_node_script():
     said = nclust("doctor -- node", js("plain.js"), PORT).out
-    assert re.search(f"listening on tcp:.*:{PORT}, taken over from", said)
+    assert re.search(f"listening on tcp:.*:{PORT}, opened by", said)
 
 
 def test_sticky_without_what_it_needs_is_refused():

@@ -278,7 +278,7 @@ def test_auto_one_that_has_bound_its_port_is_not_said_to_have_none():
     gate = Gate()
     it = start("-n 1", fixture("binder"), "tcp4", f"bind=127.0.0.1:{PORT}", f"wait={gate}",
                "listen=5", "serve", clock=True)
-    it.logged("taken over from it.0")
+    it.logged("opened by it.0")
     passes(it, 9)
     gate.open()
     it.event("ready")
