@@ -633,7 +633,9 @@ static void tell_copies(const struct exam *e)
 	static const char name[] = "copies";
 
 	if (exam_copies_work(e) && e->place_count > 0)
-		facts_add(e->facts, FACT_OK, name, "", "will work");
+		facts_add(e->facts, FACT_OK, name, "",
+			"will work; what one keeps in its memory (sessions, chat rooms), the "
+			"others do not have");
 	else if (exam_copies_work(e))
 		facts_add(e->facts, FACT_NOTE, name, "",
 			"run beside each other, and share nothing: without -n one runs");

@@ -195,7 +195,7 @@ os.execv("{SERVE}", ["{SERVE}"])""")
     doctor.passes(1)
     gate.open()
     wait(lambda: doctor.cluster().listeners[0].queue == 0)
-    check(doctor.told(), {"sockets.0.how": "passed", "=copies": "will work"})
+    check(doctor.told(), {"sockets.0.how": "passed", "=copies": "will work; what one keeps in its memory"})
 
 
 def test_who_answers_503_while_it_loads_is_to_be_asked_before_it_has_clients():
