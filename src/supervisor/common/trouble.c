@@ -84,8 +84,7 @@ static void note_end(const struct service *service, const struct news *n)
 	end->at = clock_now();
 	end->age = r->age;
 	keep_text(&end->text,
-		r->why == WHY_MEMORY ? "over max-memory"
-				     : news_ending_text(text, &r->ending));
+		r->why == WHY_MEMORY ? "over max-memory" : news_ending_text(text, &r->ending));
 	keep_text(&end->cause, n->explain);
 	keep_text(&end->output, n->last);
 	service->trouble->last = r->slot;
