@@ -74,7 +74,7 @@ open("loaded").read()
 s.listen()
 s.accept()
 """, clock=True)
-    it.logged("taken over")
+    it.logged("opened by")
     it.advance(45, step=1)
     assert it.worker().state == "starting"
     assert "held" not in it.cluster()
@@ -149,7 +149,7 @@ while True:
     except ChildProcessError:
         pass
 """, clock=True)
-    it.logged("taken over")
+    it.logged("opened by")
     it.wait(lambda: it.worker().processes == 2)
     it.advance(28, step=1)
     assert it.worker().state == "starting"
