@@ -27,10 +27,7 @@ static allowance_rest **find_rest(const struct child *child, allowance_rest *res
 {
 	struct rests *r = child->allowance.rests;
 
-	for (unsigned i = 0; r != NULL && i < COUNT_OF(r->list); i++)
-		if (r->list[i] == rest)
-			return &r->list[i];
-	return NULL;
+	return r != NULL ? array_find(its, r->list, COUNT_OF(r->list), *its == rest) : NULL;
 }
 
 static void on_rest_over(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)

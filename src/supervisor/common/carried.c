@@ -297,10 +297,7 @@ static int take_row(struct carry_reader *r, const struct plain_row *row, void *t
 
 static bool has_row(const struct carried *what, unsigned tag)
 {
-	for (uint32_t i = 0; i < what->row_count; i++)
-		if (what->rows[i].tag == tag)
-			return true;
-	return false;
+	return array_find(row, what->rows, what->row_count, row->tag == tag) != NULL;
 }
 
 /* The struct that the row's member points to; made if there is none.  NULL: no memory. */
@@ -340,10 +337,7 @@ static bool is_set(const struct plain_row *row, const char *at)
 {
 	const char none = (char)(row->kind == PLAIN_FD ? -1 : 0);
 
-	for (size_t i = 0; i < row->size; i++)
-		if (at[i] != none)
-			return true;
-	return false;
+	return array_find(byte, at, row->size, *byte != none) != NULL;
 }
 
 /* Are all members set that a row requires? */

@@ -78,11 +78,10 @@ static bool is_output_wanted(const struct supervisor *sup)
 	for (size_t i = 0; i < sup->settings->cluster_count; i++) {
 		const struct cluster_settings *c = sup->settings->clusters[i];
 
-		if (c->log == LOG_INHERIT)
+		if (c->log == LOG_INHERIT ||
+			array_find(sink, c->log_sinks, c->log_sink_count,
+				sink->kind <= SINK_JSON) != NULL)
 			return true;
-		for (size_t k = 0; k < c->log_sink_count; k++)
-			if (c->log_sinks[k].kind <= SINK_JSON)
-				return true;
 	}
 	return false;
 }

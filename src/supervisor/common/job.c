@@ -23,11 +23,7 @@
 
 struct job *job_by_pid(const struct supervisor *sup, pid_t pid)
 {
-	struct job *j = sup->jobs;
-
-	while (j != NULL && j->pid != pid)
-		j = j->next;
-	return j;
+	return list_find(j, sup->jobs, j->pid == pid);
 }
 
 /* The process is not reaped, so its pid and its group are still its own. */

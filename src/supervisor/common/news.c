@@ -335,12 +335,10 @@ static bool is_fault(const struct ending *e)
 void news_last_output(struct supervisor *sup, uint64_t serial, const char *text,
 	bool address_in_use, bool read_null)
 {
-	struct news *n = sup->news.head;
+	struct news *n = list_find(its, sup->news.head, its->serial == serial);
 	const struct service *service;
 	const char *path;
 
-	while (n != NULL && n->serial != serial)
-		n = n->next;
 	if (n == NULL)
 		return;
 	service = service_named(sup, n->cluster);

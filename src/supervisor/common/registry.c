@@ -44,26 +44,19 @@ void pids_remove(struct supervisor *sup, struct child *child)
 
 struct child *child_by_pid(const struct supervisor *sup, pid_t pid)
 {
-	struct child *c = sup->pids[bucket_of(pid)];
-
-	while (c != NULL && c->pid != pid)
-		c = c->next;
-	return c;
+	return list_find(c, sup->pids[bucket_of(pid)], c->pid == pid);
 }
 
 /* ---- by slot ---- */
 
 struct child *child_find(const struct service *service, uint32_t slot, uint64_t worker)
 {
+	struct child *const *at;
+
 	if (slot >= service->child_slots)
 		return NULL;
-	for (int i = 0; i < 2; i++) {
-		struct child *c = service->children[slot][i];
-
-		if (c != NULL && c->worker == worker)
-			return c;
-	}
-	return NULL;
+	at = array_find(its, service->children[slot], 2, *its != NULL && (*its)->worker == worker);
+	return at != NULL ? *at : NULL;
 }
 
 struct child_walk children_of(const struct service *service)
@@ -213,9 +206,5 @@ void childset_remove(const struct child *child, int fd)
 
 struct recipe *recipe_of(const struct service *service, unsigned generation)
 {
-	struct recipe *r = service->life.recipes;
-
-	while (r != NULL && r->generation != generation)
-		r = r->next;
-	return r;
+	return list_find(r, service->life.recipes, r->generation == generation);
 }

@@ -31,6 +31,18 @@ struct child *child_next(struct child_walk *walk); /* NULL: the walk is over */
 	for (struct child_walk child##_walk = (walk); \
 		((child) = child_next(&child##_walk)) != NULL;)
 
+/* What `next` returns first of a walk, as the pointer `it`, that the condition is true of; or
+ * NULL. */
+#define walk_find(it, next, walk, condition) \
+	__extension__({ \
+		__typeof__(walk) walk_ = (walk); \
+		__typeof__(next(&walk_)) it = next(&walk_); \
+\
+		while (it != NULL && !(condition)) \
+			it = next(&walk_); \
+		it; \
+	})
+
 /* The table of child_by_pid(). */
 void pids_add(struct supervisor *sup, struct child *child);
 void pids_remove(struct supervisor *sup, struct child *child);

@@ -37,10 +37,9 @@ static struct trouble_end *find_end(const struct service *service, uint32_t slot
 {
 	const struct trouble *t = service->trouble;
 
-	for (size_t i = 0; t != NULL && i < t->end_count; i++)
-		if (t->ends[i].slot == slot && t->ends[i].text != NULL)
-			return &t->ends[i];
-	return NULL;
+	return t == NULL
+		? NULL
+		: array_find(end, t->ends, t->end_count, end->slot == slot && end->text != NULL);
 }
 
 static struct trouble_end *make_end(const struct service *service, uint32_t slot)
@@ -368,11 +367,10 @@ void trouble_cannot_bind(
 /* Does a worker that binds its addresses by itself get the cluster's listeners? */
 static bool hands_over_listeners(const struct service *service)
 {
-	for (size_t i = 0; i < service->sockets.listeners.count; i++)
-		if (!service->sockets.listeners.list[i]->has_key)
-			return false;
 	return cluster_settings(service->core)->intercept != INTERCEPT_OFF &&
-		service->sup->intercept.way != WAY_NONE;
+		service->sup->intercept.way != WAY_NONE &&
+		array_find(l, service->sockets.listeners.list, service->sockets.listeners.count,
+			!(*l)->has_key) == NULL;
 }
 
 bool trouble_holds_port(const struct service *service, const struct report *r)
