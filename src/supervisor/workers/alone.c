@@ -46,12 +46,8 @@ bool alone_has_port(const struct service *service)
 
 bool alone_is_store(const struct service *service, char *why)
 {
-	const struct child *child;
-
-	for_each_child (child, children_of(service))
-		if (store_is_known(child->pid, why))
-			return true;
-	return false;
+	return walk_find(child, child_next, children_of(service),
+		       store_is_known(child->pid, why)) != NULL;
 }
 
 bool alone_by_state(struct service *service)

@@ -35,10 +35,7 @@ static struct child **place_in_slot(struct service *service, uint32_t slot)
 {
 	if (slot >= service->child_slots)
 		return NULL;
-	for (int i = 0; i < 2; i++)
-		if (service->children[slot][i] == NULL)
-			return &service->children[slot][i];
-	return NULL;
+	return array_find(place, service->children[slot], 2, *place == NULL);
 }
 
 void child_hear_exit(struct child *child)

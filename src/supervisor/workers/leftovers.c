@@ -47,10 +47,7 @@ static bool is_shell(pid_t pid)
 
 	(void)process_link(pid, "exe", path, sizeof(path));
 	name = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
-	for (size_t i = 0; i < COUNT_OF(shells); i++)
-		if (strcmp(name, shells[i]) == 0)
-			return true;
-	return false;
+	return array_find(shell, shells, COUNT_OF(shells), strcmp(name, *shell) == 0) != NULL;
 }
 
 void leftovers_on_signal(struct child *child, int signal)
@@ -153,11 +150,10 @@ static int signal_for(const struct child *child)
 	const struct cluster_settings *s = child_settings(child);
 	int signal = child->life.stopped_by;
 
-	if (signal == 0 || signal == child->service->life.stop_signal)
+	if (signal == 0 || signal == child->service->life.stop_signal ||
+		(s != NULL &&
+			array_find(step, s->stop, s->stop_count, step->signal == signal) != NULL))
 		return signal;
-	for (unsigned i = 0; s != NULL && i < s->stop_count; i++)
-		if (s->stop[i].signal == signal)
-			return signal;
 	return s != NULL ? s->stop[0].signal : SIGTERM;
 }
 

@@ -134,11 +134,8 @@ void paths_keep(struct child *child, const char *path, pid_t tid, const struct s
 
 bool paths_are_others(const struct child *child)
 {
-	const struct path *p = child->life.paths;
-
-	while (p != NULL && socket_is_replaced(p->name, &p->file))
-		p = p->next;
-	return child->life.paths != NULL && p == NULL;
+	return child->life.paths != NULL &&
+		list_find(p, child->life.paths, !socket_is_replaced(p->name, &p->file)) == NULL;
 }
 
 /* A server removes what is at its path, and then binds it; nclust may have given the name back to
@@ -171,25 +168,16 @@ void paths_bind(const struct child *child, pid_t tid, const void *address, size_
 /* Is a worker about to bind the name? */
 static bool is_given_up(const struct service *service, const struct path *p)
 {
-	const struct child *child;
-
-	if (p->given_up == 0)
-		return false;
-	for_each_child (child, children_of(service))
-		if (child->serial == p->given_up && child->life.paths == NULL)
-			return true;
-	return false;
+	return p->given_up != 0 &&
+		walk_find(child, child_next, children_of(service),
+			child->serial == p->given_up && child->life.paths == NULL) != NULL;
 }
 
 /* Has it a second name for a socket, from which the first can be put back?  Not if another copy had
  * removed the first before nclust came. */
 static bool has_spare_name(const struct child *child)
 {
-	const struct path *p = child->life.paths;
-
-	while (p != NULL && p->file.ino == 0)
-		p = p->next;
-	return p != NULL;
+	return list_find(p, child->life.paths, p->file.ino != 0) != NULL;
 }
 
 /* A worker that is stopping has removed its path so that clients do not reach it: its path stays

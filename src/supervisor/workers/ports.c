@@ -66,13 +66,11 @@ static struct port *find_free_port(struct service *service)
 
 static struct port *find_or_add_port(struct service *service, const char *text)
 {
-	struct port *p;
+	struct port *p = array_find(o, service->life.ports.list, PORTS_MAX,
+		o->text != NULL && strcmp(o->text, text) == 0);
 
-	for (unsigned i = 0; i < PORTS_MAX; i++) {
-		p = &service->life.ports.list[i];
-		if (p->text != NULL && strcmp(p->text, text) == 0)
-			return p;
-	}
+	if (p != NULL)
+		return p;
 	p = find_free_port(service);
 	if (p != NULL)
 		p->text = strdup(text);
@@ -167,34 +165,26 @@ uint64_t ports_bit(const struct service *service, const struct listener *l)
 {
 	const struct ports *ports = &service->life.ports;
 	const char *text = listener_common_text(l);
+	const struct port *p = array_find(
+		o, ports->list, PORTS_MAX, o->text != NULL && strcmp(o->text, text) == 0);
 
-	for (unsigned i = 0; i < PORTS_MAX; i++)
-		if (ports->list[i].text != NULL && strcmp(ports->list[i].text, text) == 0)
-			return UINT64_C(1) << i;
-	return 0;
+	return p != NULL ? UINT64_C(1) << (p - ports->list) : 0;
 }
 
 bool ports_any_tcp(const struct service *service)
 {
 	const struct ports *ports = &service->life.ports;
 
-	for (unsigned i = 0; i < PORTS_MAX; i++)
-		if (ports->list[i].text != NULL && strncmp(ports->list[i].text, "tcp:", 4) == 0)
-			return true;
-	return false;
+	return array_find(p, ports->list, PORTS_MAX,
+		       p->text != NULL && strncmp(p->text, "tcp:", 4) == 0) != NULL;
 }
 
 /* Has another worker a private path?  Then path `p` may be private, too. */
 static bool other_has_private(const struct ports *ports, const struct port *p)
 {
-	for (unsigned i = 0; i < PORTS_MAX; i++) {
-		const struct port *o = &ports->list[i];
-
-		if (o != p && o->text != NULL && is_unix(o) && !is_shared(o) &&
-			o->worker != p->worker)
-			return true;
-	}
-	return false;
+	return array_find(o, ports->list, PORTS_MAX,
+		       o != p && o->text != NULL && is_unix(o) && !is_shared(o) &&
+			       o->worker != p->worker) != NULL;
 }
 
 bool ports_any(const struct child *child, bool guess)
@@ -255,10 +245,8 @@ static bool must_stay_open(const struct service *service, const struct port *p)
 	if ((p->flags & PORT_NAMED) == 0)
 		return !is_unix(p) || is_shared(p);
 	/* a setting may have dropped it */
-	for (size_t i = 0; i < service->sockets.listeners.count; i++)
-		if (strcmp(listener_common_text(service->sockets.listeners.list[i]), p->text) == 0)
-			return true;
-	return false;
+	return array_find(l, service->sockets.listeners.list, service->sockets.listeners.count,
+		       strcmp(listener_common_text(*l), p->text) == 0) != NULL;
 }
 
 bool ports_lacks_one(const struct child *child)

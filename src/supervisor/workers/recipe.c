@@ -36,10 +36,8 @@ static bool is_private(const char *entry)
 		"INVOCATION_ID=", "SYSTEMD_EXEC_PID=", "FDSTORE=", "NODE_APP_INSTANCE=",
 		"NODE_CHANNEL_FD=", "NODE_CHANNEL_SERIALIZATION_MODE=", "NODE_UNIQUE_ID="};
 
-	for (size_t i = 0; i < COUNT_OF(names); i++)
-		if (strncmp(entry, names[i], strlen(names[i])) == 0)
-			return true;
-	return false;
+	return array_find(name, names, COUNT_OF(names),
+		       strncmp(entry, *name, strlen(*name)) == 0) != NULL;
 }
 
 static size_t key_length(const char *entry)
@@ -51,10 +49,8 @@ static size_t key_length(const char *entry)
 
 static char **find_variable(const struct recipe *r, const char *key, size_t len)
 {
-	for (size_t i = 0; i < r->environment.count; i++)
-		if (strncmp(r->environment.list[i], key, len) == 0)
-			return &r->environment.list[i];
-	return NULL;
+	return array_find(
+		entry, r->environment.list, r->environment.count, strncmp(*entry, key, len) == 0);
 }
 
 const char *recipe_env(const struct recipe *r, const char *key)

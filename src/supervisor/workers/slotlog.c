@@ -19,11 +19,7 @@
 
 static struct slotlog *find_slotlog(const struct service *service, uint32_t slot)
 {
-	struct slotlog *log = service->life.logs;
-
-	while (log != NULL && log->slot != slot)
-		log = log->next;
-	return log;
+	return list_find(log, service->life.logs, log->slot == slot);
 }
 
 /* Add a slotlog to the cluster; takes over the descriptor. */
@@ -150,10 +146,9 @@ static bool is_prefixed(const struct service *service)
 
 	if (service->sup->settings->daemon)
 		return false;
-	for (size_t i = 0; i < s->log_sink_count; i++)
-		if (s->log_sinks[i].kind == SINK_PREFIX)
-			return true;
-	return s->log == LOG_AUTO;
+	return s->log == LOG_AUTO ||
+		array_find(sink, s->log_sinks, s->log_sink_count, sink->kind == SINK_PREFIX) !=
+		NULL;
 }
 
 static bool is_terminal(const struct supervisor *sup, int stream)

@@ -134,12 +134,11 @@ bool service_has_daemon(const struct service *service, pid_t pid)
 
 static bool is_stray(const struct supervisor *sup, pid_t pid)
 {
-	for (size_t i = 0; i < sup->service_count; i++)
-		if (service_has_daemon(sup->services[i], pid))
-			return false;
 	return !is_known(sup, pid) &&
 		!array_has(sup->reaper.first_children, sup->reaper.first_children_count, pid) &&
-		!is_kept(sup, pid);
+		!is_kept(sup, pid) &&
+		array_find(s, sup->services, sup->service_count, service_has_daemon(*s, pid)) ==
+		NULL;
 }
 
 /* Signal living strays, whose number is returned, and reap strays that have ended. */
@@ -216,12 +215,8 @@ struct nameless {
 
 static bool has_socket_of(const struct service *service, uint64_t inode)
 {
-	const struct listener *l;
-
-	for_each_listener (l, listeners_of(service, LISTENERS_ALL))
-		if (group_had_inode(l, inode))
-			return true;
-	return false;
+	return walk_find(l, listener_next, listeners_of(service, LISTENERS_ALL),
+		       group_had_inode(l, inode)) != NULL;
 }
 
 static bool note_socket_owner(void *context, int fd UNUSED, const char *target)
@@ -259,10 +254,7 @@ static bool is_left_nameless(const struct supervisor *sup, pid_t pid, uint64_t s
 
 	remote_of(&remote, pid);
 	(void)remote_each_fd(&remote, NAMELESS_FDS, note_socket_owner, &n);
-	for (size_t i = 0; i < n.count; i++)
-		if (has_older(n.services[i], start))
-			return false;
-	return n.count > 0;
+	return n.count > 0 && array_find(s, n.services, n.count, has_older(*s, start)) == NULL;
 }
 
 /* Is the process not a leftover of a dead worker?  NCLUST_WORKER can be forged: the process belongs
