@@ -116,10 +116,7 @@ static int push_process(struct drain *d, struct drain_process p)
 
 struct drain_process *drain_process_of(struct drain *d, pid_t pid)
 {
-	for (size_t i = 0; i < d->process_count; i++)
-		if (d->processes[i].pid == pid)
-			return &d->processes[i];
-	return NULL;
+	return array_find(p, d->processes, d->process_count, p->pid == pid);
 }
 
 /* The process that had this pid when it was listed may have ended, and the pid may belong to
@@ -131,10 +128,7 @@ static bool is_below(struct drain_process *p, const pid_t *pids, size_t count)
 	if (process_look(p->pid, &facts) == -1 || pidfd_has_ended(p->pidfd))
 		return false;
 	p->parent = facts.parent;
-	for (size_t i = 0; i < count; i++)
-		if (pids[i] == facts.parent)
-			return true;
-	return false;
+	return array_has(pids, count, facts.parent);
 }
 
 static bool add_process(struct drain *d, pid_t pid, const pid_t *pids, size_t count)
@@ -151,11 +145,7 @@ static bool add_process(struct drain *d, pid_t pid, const pid_t *pids, size_t co
 static void drop_gone_processes(struct drain *d, const pid_t *pids, size_t count)
 {
 	for (size_t i = d->process_count - 1; i > 0; i--) {
-		size_t k = 0;
-
-		while (k < count && pids[k] != d->processes[i].pid)
-			k++;
-		if (k < count)
+		if (array_has(pids, count, d->processes[i].pid))
 			continue;
 		/* the process has lost its parent, but nclust must still continue it */
 		if (d->frozen)

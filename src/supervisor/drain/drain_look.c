@@ -34,10 +34,7 @@
 
 static bool has_port(const struct drain *d, uint16_t port)
 {
-	for (size_t i = 0; i < d->port_count; i++)
-		if (d->ports[i] == port)
-			return true;
-	return false;
+	return array_has(d->ports, d->port_count, port);
 }
 
 void drain_add_port(struct drain *d, uint16_t port)

@@ -60,12 +60,10 @@ static bool serves_alone(const struct child *child, const struct listener *l)
 static bool has_peers(const struct child *child, const struct listener *l)
 {
 	const struct listener_socket *mine = group_socket(l, child->traffic.lane);
-	const struct child *c;
 
-	for_each_child (c, children_of(child->service))
-		if (c != child && c->traffic.takes && group_socket(l, c->traffic.lane) == mine)
-			return true;
-	return false;
+	return walk_find(c, child_next, children_of(child->service),
+		       c != child && c->traffic.takes &&
+			       group_socket(l, c->traffic.lane) == mine) != NULL;
 }
 
 /* May the worker be taken off this listener, because other workers take its connections? */
@@ -194,12 +192,9 @@ static bool has_living_worker(
 	const struct service *service, const struct listener *l, unsigned lane)
 {
 	const struct listener_socket *socket = group_socket(l, lane);
-	const struct child *c;
 
-	for_each_child (c, children_of(service))
-		if (group_socket(l, c->traffic.lane) == socket)
-			return true;
-	return false;
+	return walk_find(c, child_next, children_of(service),
+		       group_socket(l, c->traffic.lane) == socket) != NULL;
 }
 
 void steer_wake_others(const struct service *service, unsigned lane)

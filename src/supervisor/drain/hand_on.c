@@ -427,16 +427,13 @@ bool drain_hands_on(const struct drain *d)
 {
 	const struct service *service = d->child->service;
 	const struct cluster_settings *s = cluster_settings(service->core);
-	const struct child *c;
 
 	if ((s->hand_on != NULL && strcmp(s->hand_on, "off") == 0) ||
 		cluster_state(service->core) == CLUSTER_STOPPING || service->accepting != NULL ||
 		!vfork_is_shared())
 		return false;
-	for_each_child (c, children_of(service))
-		if (c != d->child && c->traffic.takes && c->traffic.drain == NULL)
-			return true;
-	return false;
+	return walk_find(c, child_next, children_of(service),
+		       c != d->child && c->traffic.takes && c->traffic.drain == NULL) != NULL;
 }
 
 /* Does another worker take from the address of the connection, as far as nclust knows? */

@@ -59,23 +59,14 @@ static void settle_lane(struct steer *s)
 
 bool steer_has_lane(const struct steer *s, unsigned lane)
 {
-	const struct child *c;
-
-	for_each_child (c, children_of(s->service))
-		if (c->traffic.lane == lane)
-			return true;
-	return false;
+	return walk_find(c, child_next, children_of(s->service), c->traffic.lane == lane) != NULL;
 }
 
 /* Has a worker bound any socket?  A setting that names a port gives each slot a socket, but perhaps
  * one worker alone opens the port.  Then sockets that no worker has bound do not count. */
 static bool is_bound(const struct listener *l)
 {
-	const struct listener_socket *k = l->sockets;
-
-	while (k != NULL && !k->bound)
-		k = k->next;
-	return k != NULL;
+	return list_find(k, l->sockets, k->bound) != NULL;
 }
 
 /* Does the worker take connections from a socket of the listener that it shares?  Some servers open
@@ -156,11 +147,7 @@ static unsigned share_of(const struct steer *s, const struct listener *l,
 
 static bool anybody_gets(const struct steer *s, const struct listener *l, enum choice choice)
 {
-	const struct listener_socket *k = l->sockets;
-
-	while (k != NULL && share_of(s, l, k, choice) == 0)
-		k = k->next;
-	return k != NULL;
+	return list_find(k, l->sockets, share_of(s, l, k, choice) != 0) != NULL;
 }
 
 enum spread steer_spread(const struct steer *s, const struct listener *l)
@@ -309,12 +296,7 @@ static void look_at_mutes(struct steer *s)
 
 static bool anybody_drains(const struct steer *s)
 {
-	const struct child *c;
-
-	for_each_child (c, children_of(s->service))
-		if (c->traffic.emptied != 0)
-			return true;
-	return false;
+	return walk_find(c, child_next, children_of(s->service), c->traffic.emptied != 0) != NULL;
 }
 
 bool steer_spreads(const struct service *service, unsigned generation)
@@ -341,12 +323,8 @@ void steer_count_slots(struct steer *s)
 /* Has a listener several sockets, or had it some? */
 static bool has_sockets(const struct service *service)
 {
-	const struct listener *l;
-
-	for_each_listener (l, listeners_of(service, LISTENERS_ALL))
-		if (l->sockets != NULL)
-			return true;
-	return false;
+	return walk_find(l, listener_next, listeners_of(service, LISTENERS_ALL),
+		       l->sockets != NULL) != NULL;
 }
 
 /* Are clients to wait until a worker has passed its `ready` probe?  At most start-timeout, and not
@@ -607,12 +585,8 @@ void steer_on_reloaded(struct service *service)
 
 bool steer_is_busy(const struct service *service)
 {
-	const struct listener *l;
-
-	for_each_listener (l, listeners_of(service, LISTENERS_IN_FORCE))
-		if (group_size(l) > 1)
-			return true;
-	return false;
+	return walk_find(l, listener_next, listeners_of(service, LISTENERS_IN_FORCE),
+		       group_size(l) > 1) != NULL;
 }
 
 bool steer_is_rolling(const struct service *service)

@@ -35,12 +35,8 @@ static struct child *find_old(const struct service *service, uint32_t slot)
 
 static bool all_have(const struct service *service, const struct listener *l)
 {
-	const struct child *child;
-
-	for_each_child (child, children_of(service))
-		if (!learned_or_passed(child, l))
-			return false;
-	return true;
+	return walk_find(child, child_next, children_of(service), !learned_or_passed(child, l)) ==
+		NULL;
 }
 
 /* ---- another socket ---- */
@@ -79,12 +75,9 @@ static bool is_shared(
 /* Has the server its own SO_REUSEPORT group here?  nclust leaves such a group alone. */
 static bool has_twin(const struct service *service, const struct listener *l)
 {
-	const struct listener *other;
-
-	for_each_listener (other, listeners_of(service, LISTENERS_IN_FORCE))
-		if (other != l && other->has_key && socket_key_like(&other->key, &l->key))
-			return true;
-	return false;
+	return walk_find(other, listener_next, listeners_of(service, LISTENERS_IN_FORCE),
+		       other != l && other->has_key && socket_key_like(&other->key, &l->key)) !=
+		NULL;
 }
 
 static bool is_udp(const struct listener *l)
@@ -257,13 +250,9 @@ static bool keeps_sockets(const struct child *old, unsigned generation)
 /* Do workers that share the socket that there is keep it from those of that generation? */
 static bool is_kept_by_others(const struct steer *s, const struct listener *l, unsigned generation)
 {
-	const struct child *child;
-
-	for_each_child (child, children_of(s->service))
-		if (!child->traffic.own && learned_or_passed(child, l) &&
-			keeps_sockets(child, generation))
-			return true;
-	return false;
+	return walk_find(child, child_next, children_of(s->service),
+		       !child->traffic.own && learned_or_passed(child, l) &&
+			       keeps_sockets(child, generation)) != NULL;
 }
 
 /* Opens a socket of the worker's lane for its slot, or gives the slot the only socket that there
