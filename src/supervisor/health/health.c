@@ -245,14 +245,9 @@ static struct monitor *monitor_new(struct service *service, enum asks_for which)
 
 static bool is_needed(const struct service *service, const struct child *only, enum asks_for which)
 {
-	const struct child *child;
-
-	if (only != NULL)
-		return kinds[which]->wants(only);
-	for_each_child (child, children_of(service))
-		if (kinds[which]->wants(child))
-			return true;
-	return false;
+	return only != NULL ? kinds[which]->wants(only)
+			    : walk_find(child, child_next, children_of(service),
+				      kinds[which]->wants(child)) != NULL;
 }
 
 void monitor_begin(

@@ -55,19 +55,14 @@ static bool is_untaken(const struct probing *a)
 /* Returns a connection that waits to be taken, or is not known to be, at that socket; or NULL. */
 static const struct probing *find_untaken(const struct prober *p, uint64_t socket)
 {
-	for (size_t i = 0; i < PROBINGS_MAX; i++)
-		if (is_untaken(&p->asks[i]) && p->asks[i].socket == socket)
-			return &p->asks[i];
-	return NULL;
+	return array_find(a, p->asks, PROBINGS_MAX, is_untaken(a) && a->socket == socket);
 }
 
 bool prober_asks(const struct prober *p, const struct child *child)
 {
-	for (size_t i = 0; i < PROBINGS_MAX; i++)
-		if (p->asks[i].state == PROBING_TAKEN && p->asks[i].worker == child->worker &&
-			p->asks[i].slot == child->slot)
-			return true;
-	return false;
+	return array_find(a, p->asks, PROBINGS_MAX,
+		       a->state == PROBING_TAKEN && a->worker == child->worker &&
+			       a->slot == child->slot) != NULL;
 }
 
 /* What to ask the worker by a connection; NULL: nothing now. */

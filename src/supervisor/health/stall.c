@@ -83,17 +83,12 @@ static void look_at_connections(struct snapshot *snapshot, const struct child *c
  * connection that the worker has made itself are answers, not requests. */
 static bool is_served(const struct snapshot *snapshot, const struct child *child, uint16_t port)
 {
-	struct listener_walk walk = listeners_of(child->service, LISTENERS_ALL);
-	const struct listener *l;
-
-	while (child->node != NULL && (l = listener_next(&walk)) != NULL)
-		if (l->facts.type == SOCK_STREAM && l->facts.port == port)
-			return true;
-	for (size_t i = 0; i < snapshot->all.count; i++)
-		if (snapshot->all.list[i].kind == CONNECTION_LISTENER &&
-			snapshot->all.list[i].port == port)
-			return true;
-	return false;
+	if (child->node != NULL &&
+		walk_find(l, listener_next, listeners_of(child->service, LISTENERS_ALL),
+			l->facts.type == SOCK_STREAM && l->facts.port == port) != NULL)
+		return true;
+	return array_find(c, snapshot->all.list, snapshot->all.count,
+		       c->kind == CONNECTION_LISTENER && c->port == port) != NULL;
 }
 
 /* Has data arrived on this connection since the worker last sent some?  In doubt, and for unix
@@ -137,10 +132,9 @@ static bool has_queue(const struct child *child)
 /* Has the worker a request that it has not read, or not answered? */
 static bool has_waiting(const struct snapshot *snapshot, const struct child *child)
 {
-	for (size_t i = 0; i < snapshot->all.count; i++)
-		if (is_waiting(snapshot, child, &snapshot->all.list[i]))
-			return true;
-	return has_queue(child);
+	return array_find(c, snapshot->all.list, snapshot->all.count,
+		       is_waiting(snapshot, child, c)) != NULL ||
+		has_queue(child);
 }
 
 /* ---- what moves ---- */
