@@ -84,12 +84,10 @@ bool closed_has_probes(const struct child *child, const struct socket_key *but)
 
 	if (!allowance_is_ample(child))
 		return false;
-	for (size_t i = 0; i < set->count; i++)
-		if ((!set->list[i]->facts.listening || set->list[i]->key.port == but->port) &&
-			!set->list[i]->of_node && learned_has(child, set->list[i]) &&
-			!socket_key_equal(&set->list[i]->key, but))
-			return true;
-	return false;
+	return array_find(l, set->list, set->count,
+		       (!(*l)->facts.listening || (*l)->key.port == but->port) && !(*l)->of_node &&
+			       learned_has(child, *l) && !socket_key_equal(&(*l)->key, but)) !=
+		NULL;
 }
 
 /* ---- twins: several sockets of one address ---- */
@@ -116,13 +114,10 @@ static bool has_twins(const struct child *child, bool waited_for)
 {
 	const struct listener_set *set = &child->service->sockets.learned;
 
-	for (size_t i = 0; i < set->count; i++)
-		if (learned_has(child, set->list[i]) &&
-			next_twin(child->service, set->list[i], child->listening.uses, NULL) !=
-				NULL &&
-			(!waited_for || sockdiag_has_queue(set->list[i]->fd)))
-			return true;
-	return false;
+	return array_find(l, set->list, set->count,
+		       learned_has(child, *l) &&
+			       next_twin(child->service, *l, child->listening.uses, NULL) != NULL &&
+			       (!waited_for || sockdiag_has_queue((*l)->fd))) != NULL;
 }
 
 /* The kernel would go on giving the socket a share of the clients.  Those that wait there go to the

@@ -124,12 +124,8 @@ static bool may_have_listening(const struct child *child)
 {
 	const struct listener_set *set = &child->service->sockets.listeners;
 
-	if (!cluster_knows_listen(child->service->core))
-		return false;
-	for (size_t i = 0; i < set->count; i++)
-		if (set->list[i]->facts.listening)
-			return true;
-	return false;
+	return cluster_knows_listen(child->service->core) &&
+		array_find(l, set->list, set->count, (*l)->facts.listening) != NULL;
 }
 
 /* Does the worker open that port for a debugger, as far as its command and environment say?  Returns
@@ -299,14 +295,9 @@ static bool has_only_bound(const struct child *child)
 {
 	const struct listener_set *set = &child->service->sockets.learned;
 
-	for (size_t i = 0; i < set->count; i++) {
-		const struct listener *l = set->list[i];
-
-		if (learned_has(child, l) && l->has_key && l->key.type == SOCK_STREAM &&
-			socket_option(l->fd, SOL_SOCKET, SO_ACCEPTCONN) == 0)
-			return true;
-	}
-	return false;
+	return array_find(l, set->list, set->count,
+		       learned_has(child, *l) && (*l)->has_key && (*l)->key.type == SOCK_STREAM &&
+			       socket_option((*l)->fd, SOL_SOCKET, SO_ACCEPTCONN) == 0) != NULL;
 }
 
 /* Has the worker bound a socket that is not a debugger's? */
@@ -314,10 +305,8 @@ static bool binds_any(const struct child *child)
 {
 	const struct listener_set *set = &child->service->sockets.learned;
 
-	for (size_t i = 0; i < set->count; i++)
-		if (learned_has(child, set->list[i]) && !is_debuggers(child, set->list[i]))
-			return true;
-	return false;
+	return array_find(l, set->list, set->count,
+		       learned_has(child, *l) && !is_debuggers(child, *l)) != NULL;
 }
 
 /* The worker may open no port, or only a unix path of its own, or use the sockets that it was passed
@@ -678,12 +667,9 @@ bool listens_call(
  * the cluster has a stream listener, or if a worker has opened a TCP port. */
 static bool shows_by_udp(const struct service *service)
 {
-	struct listener_walk walk = listeners_of(service, LISTENERS_ALL);
-	const struct listener *l = listener_next(&walk);
-
-	while (l != NULL && l->facts.type != SOCK_STREAM)
-		l = listener_next(&walk);
-	return l == NULL && !ports_any_tcp(service);
+	return walk_find(l, listener_next, listeners_of(service, LISTENERS_ALL),
+		       l->facts.type == SOCK_STREAM) == NULL &&
+		!ports_any_tcp(service);
 }
 
 void listens_look(struct child *child, bool bound)

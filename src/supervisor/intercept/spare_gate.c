@@ -37,12 +37,8 @@ void spare_gate_report(struct child *child)
 /* Is no other worker in the worker's lane (sockets/group.h)? */
 static bool has_own_lane(const struct child *child)
 {
-	const struct child *other;
-
-	for_each_child (other, children_of(child->service))
-		if (other != child && other->traffic.lane == child->traffic.lane)
-			return false;
-	return true;
+	return walk_find(other, child_next, children_of(child->service),
+		       other != child && other->traffic.lane == child->traffic.lane) == NULL;
 }
 
 /* May the spare listen now, on a socket of its own to which no client comes?  That is of use only

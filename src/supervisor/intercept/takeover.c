@@ -245,13 +245,9 @@ static void take_over_port(struct takeover *t)
 /* Do workers of another generation take clients from that socket? */
 static bool others_take(const struct child *child, const struct listener *l)
 {
-	const struct child *c;
-
-	for_each_child (c, children_of(child->service))
-		if (c->traffic.takes && c->generation != child->generation &&
-			learned_or_passed(c, l))
-			return true;
-	return false;
+	return walk_find(c, child_next, children_of(child->service),
+		       c->traffic.takes && c->generation != child->generation &&
+			       learned_or_passed(c, l)) != NULL;
 }
 
 /*
