@@ -67,11 +67,7 @@ static struct node_server *find_server(const struct node_cluster *n, const struc
 
 struct node_server *node_server_numbered(const struct node_cluster *n, uint64_t number)
 {
-	struct node_server *s = n->servers;
-
-	while (s != NULL && s->number != number)
-		s = s->next;
-	return s;
+	return list_find(s, n->servers, s->number == number);
 }
 
 /* ---- life ---- */
@@ -131,10 +127,7 @@ struct node_server *node_used(const struct node_worker *w, size_t i)
 
 bool node_uses(const struct node_worker *w, const struct node_server *s)
 {
-	for (size_t i = 0; i < w->use_count; i++)
-		if (w->uses[i].server == s->number)
-			return true;
-	return false;
+	return array_find(use, w->uses, w->use_count, use->server == s->number) != NULL;
 }
 
 static bool uses_listener(const struct node_worker *w, const struct listener *l)
