@@ -112,10 +112,8 @@ void request_cut_off(struct client *c)
 
 static bool is_fulfilled(const struct client *c)
 {
-	for (size_t i = 0; i < c->expected_count; i++)
-		if (outcome_of(&c->expected[i]) == NULL)
-			return false;
-	return !c->pending;
+	return !c->pending &&
+		array_find(e, c->expected, c->expected_count, outcome_of(e) == NULL) == NULL;
 }
 
 int request_expect(struct client *c, struct service *service, struct error *err)
@@ -231,10 +229,8 @@ static bool is_expecting(const struct client *c, const struct service *service)
 {
 	if (service == NULL)
 		return c->pending && c->request.method != METHOD_STOP && !is_reloading(c);
-	for (size_t i = 0; i < c->expected_count; i++)
-		if (c->expected[i].service == service)
-			return true;
-	return c->pending && c->request.method == METHOD_STOP;
+	return array_find(e, c->expected, c->expected_count, e->service == service) != NULL ||
+		(c->pending && c->request.method == METHOD_STOP);
 }
 
 /* Has the last scale failed, because its new workers do not become ready, or the cluster stops?  It

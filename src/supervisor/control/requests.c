@@ -279,10 +279,8 @@ static int do_start(struct client *c, const struct target *t, struct error *err)
 /* Have all other clusters ended? */
 static bool is_last(const struct supervisor *sup, const struct service *s)
 {
-	for (size_t i = 0; i < sup->service_count; i++)
-		if (sup->services[i] != s && !sup->services[i]->stage.ended)
-			return false;
-	return true;
+	return array_find(other, sup->services, sup->service_count,
+		       *other != s && !(*other)->stage.ended) == NULL;
 }
 
 static int do_stop(struct client *c, const struct target *t, struct error *err)
