@@ -342,19 +342,14 @@ static void say_who_stays(struct supervisor *sup)
 
 static bool is_all_ended(const struct supervisor *sup)
 {
-	for (size_t i = 0; i < sup->service_count; i++)
-		if (!sup->services[i]->stage.ended)
-			return false;
-	return true;
+	return array_find(s, sup->services, sup->service_count, !(*s)->stage.ended) == NULL;
 }
 
 /* Has the operator stopped one of the clusters? */
 static bool was_stopped(const struct supervisor *sup)
 {
-	for (size_t i = 0; i < sup->service_count; i++)
-		if (cluster_was_stopped(sup->services[i]->core))
-			return true;
-	return false;
+	return array_find(s, sup->services, sup->service_count, cluster_was_stopped((*s)->core)) !=
+		NULL;
 }
 
 static void drop_left(struct supervisor *sup)

@@ -237,10 +237,9 @@ int reread_try_logs(struct supervisor *sup, struct error *err)
 {
 	const struct settings *s = sup->settings;
 
-	if (config_has_broker(s))
+	if (config_has_broker(s) ||
+		array_find(c, s->clusters, s->cluster_count,
+			(*c)->log_sink_count > 0 || cluster_has_own(*c, false)) != NULL)
 		return try_beside(sup, err);
-	for (size_t i = 0; i < s->cluster_count; i++)
-		if (s->clusters[i]->log_sink_count > 0 || cluster_has_own(s->clusters[i], false))
-			return try_beside(sup, err);
 	return 0;
 }
