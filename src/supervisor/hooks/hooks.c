@@ -354,11 +354,8 @@ void hooks_on_go_on(struct supervisor *sup)
 /* Does a hook of the cluster wait?  Then the cluster must not be freed. */
 static bool wait_for(const struct service *service)
 {
-	for (const struct hook_run *run = service->sup->commands.hooks.head; run != NULL;
-		run = run->next)
-		if (run->service == service && run->helper == NULL)
-			return true;
-	return false;
+	return list_find(run, service->sup->commands.hooks.head,
+		       run->service == service && run->helper == NULL) != NULL;
 }
 
 void hooks_on_drop(struct service *service)
