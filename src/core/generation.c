@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/rollout.h"
 
+#include "base/scope.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -40,18 +42,15 @@ struct generation *generations_add(
 
 struct generation *generations_find(const struct generations *g, unsigned number)
 {
-	for (unsigned i = g->count; i-- > 0;)
-		if (g->list[i].number == number)
-			return &g->list[i];
-	return NULL;
+	return array_find(its, g->list, g->count, its->number == number);
 }
 
 unsigned generations_next(const struct generations *g, unsigned number)
 {
-	for (unsigned i = 0; i < g->count; i++)
-		if (g->list[i].number > number && g->list[i].workers > 0)
-			return g->list[i].number;
-	return 0;
+	const struct generation *next =
+		array_find(its, g->list, g->count, its->number > number && its->workers > 0);
+
+	return next != NULL ? next->number : 0;
 }
 
 void generations_replace(struct generations *g, const struct cluster_settings *old,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/rollout.h"
 
+#include "base/scope.h"
 #include "core/internal.h"
 
 #include <string.h>
@@ -117,13 +118,8 @@ static void finish_rollout(struct cluster *c)
  * worker that is held beside an old one is stopped anyway.) */
 static bool must_go_back(const struct cluster *c)
 {
-	for (unsigned i = 0; i < c->generations.count; i++) {
-		const struct generation *g = &c->generations.list[i];
-
-		if (g->serving > g->beside && g->rejected != WHY_ITSELF)
-			return true;
-	}
-	return false;
+	return array_find(g, c->generations.list, c->generations.count,
+		       g->serving > g->beside && g->rejected != WHY_ITSELF) != NULL;
 }
 
 static void go_back(struct cluster *c)
