@@ -98,10 +98,9 @@ struct other_name {
 
 static const char *find_own(const struct other_name *list, size_t count, const char *name)
 {
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(list[i].name, name) == 0)
-			return list[i].ours;
-	return NULL;
+	const struct other_name *other = array_find(o, list, count, strcmp(o->name, name) == 0);
+
+	return other != NULL ? other->ours : NULL;
 }
 
 static const struct other_name other_options[] = {{"i", "-n"}, {"w", "-n"}, {"f", "-n"},

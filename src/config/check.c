@@ -285,10 +285,9 @@ static void check_with_accept(const struct check *k)
 static bool is_mute(const struct check *k)
 {
 	/* the first listener that may be of streams is the address of workers' probes */
-	for (size_t i = 0; i < k->c->listen_count; i++)
-		if (k->c->listen[i].type == SOCK_STREAM || k->c->listen[i].type == 0)
-			return false;
-	return k->c->intercept == INTERCEPT_OFF && !check_is_bad(k, "listen");
+	return k->c->intercept == INTERCEPT_OFF && !check_is_bad(k, "listen") &&
+		array_find(l, k->c->listen, k->c->listen_count,
+			l->type == SOCK_STREAM || l->type == 0) == NULL;
 }
 
 /* What excludes each other. */
@@ -679,10 +678,7 @@ void config_note_files(struct settings *s, struct faults *faults)
 
 bool config_has_broker(const struct settings *s)
 {
-	for (size_t i = 0; i < s->cluster_count; i++)
-		if (natsurl_is(s->clusters[i]->relay))
-			return true;
-	return false;
+	return array_find(c, s->clusters, s->cluster_count, natsurl_is((*c)->relay)) != NULL;
 }
 
 void config_no_broker(const struct settings *s, const char *why, struct faults *faults)

@@ -418,13 +418,11 @@ static struct kept_text *find_same(
 	const char *name = row->type == &type_env ? text : NULL;
 	size_t length = name != NULL ? strcspn(name, "=") + 1 : 0;
 
-	for (struct kept_text *k = t->list; k < t->list + t->count; k++)
-		if (is_of(row, k) &&
+	return array_find(k, t->list, t->count,
+		is_of(row, k) &&
 			(name != NULL ? strncmp(k->text, name, length) == 0
 				      : !row->repeatable ||
-						(option_is_family(row) && k->member == member)))
-			return k;
-	return NULL;
+						(option_is_family(row) && k->member == member)));
 }
 
 static void remove_kept(struct texts *t, struct kept_text *k)
@@ -597,10 +595,7 @@ static const struct kept_text *find_kept(const struct option_row *row, const voi
 {
 	const struct texts *t = texts_of(base);
 
-	for (const struct kept_text *k = t->list; k < t->list + t->count; k++)
-		if (is_of(row, k) && k->text != NULL && n-- == 0)
-			return k;
-	return NULL;
+	return array_find(k, t->list, t->count, is_of(row, k) && k->text != NULL && n-- == 0);
 }
 
 size_t field_count(const struct option_row *row, const void *base)

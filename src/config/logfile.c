@@ -121,10 +121,7 @@ static bool is_suffix(const char *text)
 	static const char *const known[] = {"", ".gz", ".bz2", ".xz", ".zst", ".lz4", ".lz",
 		".lzma", ".lzo", ".br", ".Z", ".zip"};
 
-	for (size_t i = 0; i < COUNT_OF(known); i++)
-		if (strcmp(text, known[i]) == 0)
-			return true;
-	return false;
+	return array_find(suffix, known, COUNT_OF(known), strcmp(text, *suffix) == 0) != NULL;
 }
 
 /* The number of an old file of that name, "NAME.7" or "NAME.7.gz"; 0: not an old file. */

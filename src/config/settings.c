@@ -464,10 +464,10 @@ unsigned cluster_workers(const struct cluster_settings *c, unsigned cpus)
 
 const char *cluster_env(const struct cluster_settings *c, const char *key)
 {
-	for (size_t i = 0; i < c->env.count; i++)
-		if (strncmp(c->env.list[i], key, strlen(key)) == 0)
-			return c->env.list[i] + strlen(key);
-	return NULL;
+	char *const *entry =
+		array_find(its, c->env.list, c->env.count, strncmp(*its, key, strlen(key)) == 0);
+
+	return entry != NULL ? *entry + strlen(key) : NULL;
 }
 
 int cluster_find_program(

@@ -280,10 +280,7 @@ static bool is_received(int signal)
 	static const int never[] = {SIGKILL, SIGSTOP, SIGCHLD, SIGPIPE, SIGWINCH, SIGSEGV, SIGBUS,
 		SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
 
-	for (size_t i = 0; i < COUNT_OF(never); i++)
-		if (never[i] == signal)
-			return false;
-	return true;
+	return !array_has(never, COUNT_OF(never), signal);
 }
 
 /* Actions that a user can ask for. */
