@@ -204,10 +204,8 @@ struct watch {
 /* Does the worker serve?  A unix socket alone may be for the program's own use. */
 static bool is_serving(const struct exam *e)
 {
-	for (size_t i = 0; i < e->place_count; i++)
-		if (strncmp(e->places[i].socket.text, "unix:", 5) != 0)
-			return true;
-	return false;
+	return array_find(p, e->places, e->place_count, strncmp(p->socket.text, "unix:", 5) != 0) !=
+		NULL;
 }
 
 static bool is_settled(const struct exam *e, const struct watch *w)
@@ -718,8 +716,6 @@ bool exam_copies_work(const struct exam *e)
 
 bool exam_needs_address(const struct exam *e)
 {
-	for (size_t i = 0; i < e->place_count; i++)
-		if (e->places[i].how == HOW_BOUND)
-			return false;
-	return e->takes_passed && !e->named;
+	return e->takes_passed && !e->named &&
+		array_find(p, e->places, e->place_count, p->how == HOW_BOUND) == NULL;
 }

@@ -104,16 +104,11 @@ static bool waits_in_queue(const struct exam *e, uint64_t inode)
 
 static const struct exam_place *place_to_visit(const struct exam *e)
 {
-	const struct exam_place *found = NULL;
+	const struct exam_place *found =
+		array_find(p, e->places, e->place_count, p->socket.port != 0);
 
-	for (size_t i = 0; i < e->place_count; i++) {
-		const struct exam_place *p = &e->places[i];
-
-		if (p->socket.port != 0)
-			return p;
-		if (found == NULL && !p->socket.datagrams)
-			found = p;
-	}
+	if (found == NULL)
+		found = array_find(p, e->places, e->place_count, !p->socket.datagrams);
 	return found;
 }
 

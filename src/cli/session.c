@@ -286,12 +286,9 @@ static void warn_of_variables(const struct client *c)
 	if (socket_peer(c->fd, &peer) == -1 || is_of_another_unit(peer.pid))
 		return;
 	for (char **e = environ; *e != NULL; e++) {
-		size_t i = 0;
-
-		while (i < COUNT_OF(others) && strncmp(*e, others[i], strlen(others[i])) != 0)
-			i++;
-		if (i < COUNT_OF(others) || has_variable(getppid(), *e) ||
-			has_variable(peer.pid, *e))
+		if (array_find(other, others, COUNT_OF(others),
+			    strncmp(*e, *other, strlen(*other)) == 0) != NULL ||
+			has_variable(getppid(), *e) || has_variable(peer.pid, *e))
 			continue;
 		if (count == COUNT_OF(found))
 			return;
@@ -375,10 +372,7 @@ int session_ask(
 
 static bool has_cluster(const struct client *c, const char *name)
 {
-	for (size_t i = 0; i < c->cluster_count; i++)
-		if (strcmp(c->clusters[i], name) == 0)
-			return true;
-	return false;
+	return array_find(its, c->clusters, c->cluster_count, strcmp(*its, name) == 0) != NULL;
 }
 
 /* Find the target in `c`, as a cluster or as a slot of one; false: neither. */
