@@ -250,7 +250,7 @@ static int make_map(uint32_t type, const void *values, uint32_t size, uint32_t c
 		attr = (union bpf_attr){
 			.map_fd = (uint32_t)map,
 			.key = (uintptr_t)&i,
-			.value = (uintptr_t)values + (size_t)i * size,
+			.value = (uintptr_t)values + (uintptr_t)size * i,
 		};
 		if (bpf_call(BPF_MAP_UPDATE_ELEM, &attr) == -1)
 			return -1;

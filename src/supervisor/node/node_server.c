@@ -208,8 +208,11 @@ static int answer_shared(
 
 	moment_uses(w->child, l, USE_GIVEN);
 	fd = fcntl(group_fd(l, w->child->traffic.lane), F_DUPFD_CLOEXEC, 3);
-	if (fd == -1)
+	/* libuv polls, and would otherwise hang in accept(2): before Node 20 it accepts until EAGAIN */
+	if (fd == -1 || socket_set_nonblock(fd, true) == -1) {
+		fd_close(&fd);
 		return -1;
+	}
 	l->ours_alone = false;
 	nodeipc_put_shared(&to, a, l->facts.type == SOCK_DGRAM);
 	(void)node_send(w, &line, fd);
@@ -454,7 +457,7 @@ static struct listener *bind_place(
 		l = bind_internet(w, place, error);
 		break;
 	}
-	/* libuv polls, and would otherwise hang in accept(2) */
+	/* nclust itself may accept from it (node_rr.c) */
 	if (l == NULL ||
 		(fcntl(l->fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0 &&
 			begin_listening(w, l, r == NULL || !recipe_accepts(r),

@@ -384,3 +384,9 @@ def test_doctor_tries_a_node_script():
 
 def test_sticky_without_what_it_needs_is_refused():
     nclust("--balance share --sticky client-address -- node x.js").fails(64, "needs 'balance = rr'")
+
+
+def test_two_of_an_older_node_are_each_asked_whether_they_are_ready():
+    """It accepts until nobody is left (libuv before 1.45), and would hang there for ever."""
+    it = cluster("-n 2 -l 8000 --ready http:/", f"{MODULES}/node18/bin/node", server("loads.js"), 8000)
+    assert [w.state for w in it.workers()] == ["ready", "ready"]
