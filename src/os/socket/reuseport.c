@@ -245,12 +245,13 @@ static int make_map(uint32_t type, const void *values, uint32_t size, uint32_t c
 		.max_entries = count,
 	};
 	scoped_fd map = bpf_call(BPF_MAP_CREATE, &attr);
+	const char *value = values;
 
-	for (uint32_t i = 0; map != -1 && i < count; i++) {
+	for (uint32_t i = 0; map != -1 && i < count; i++, value += size) {
 		attr = (union bpf_attr){
 			.map_fd = (uint32_t)map,
 			.key = (uintptr_t)&i,
-			.value = (uintptr_t)values + (uintptr_t)size * i,
+			.value = (uintptr_t)value,
 		};
 		if (bpf_call(BPF_MAP_UPDATE_ELEM, &attr) == -1)
 			return -1;
