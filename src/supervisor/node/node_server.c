@@ -459,7 +459,7 @@ static struct listener *bind_place(
 	}
 	/* nclust itself may accept from it (node_rr.c) */
 	if (l == NULL ||
-		(fcntl(l->fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0 &&
+		(socket_set_nonblock(l->fd, true) == 0 &&
 			begin_listening(w, l, r == NULL || !recipe_accepts(r),
 				place->backlog > 0 ? place->backlog : BACKLOG) == 0))
 		return l;

@@ -52,13 +52,9 @@ bool alone_is_store(const struct service *service, char *why)
 
 bool alone_by_state(struct service *service)
 {
-	const struct child *child;
 	char why[STORE_TEXT];
-	bool keeps = false;
 
-	for_each_child (child, children_of(service))
-		keeps = keeps || keeps_state(child, why);
-	if (!keeps)
+	if (walk_find(child, child_next, children_of(service), keeps_state(child, why)) == NULL)
 		return false;
 	if (once_say(service->said, ONCE_RUNS_ONCE))
 		news_say_of(service, LOG_NOTE, "alone",

@@ -70,12 +70,15 @@ static void tell_beside(struct service *service, const struct report *r)
 {
 	const char *path = trouble_path(service, r->worker);
 
-	news_say_slot(service, r->slot, LOG_WARN, "not-ready",
-		path != NULL ? "not once ready in %u tries, while others run; to share their "
-			       "path: " TROUBLE_SHARE_PATH
-			     : "not once ready in %u tries, while others run; " TROUBLE_ONE_COPY
-			       "%.0s",
-		EARLY_DEATHS_MAX, path);
+	if (path != NULL)
+		news_say_slot(service, r->slot, LOG_WARN, "not-ready",
+			"not once ready in %u tries, while others run; to share their "
+			"path: " TROUBLE_SHARE_PATH,
+			EARLY_DEATHS_MAX, path);
+	else
+		news_say_slot(service, r->slot, LOG_WARN, "not-ready",
+			"not once ready in %u tries, while others run; " TROUBLE_ONE_COPY,
+			EARLY_DEATHS_MAX);
 }
 
 static void on_report(struct service *service, const struct report *r)
