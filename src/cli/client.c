@@ -2,7 +2,6 @@
 #include "cli/client.h"
 
 #include "base/scope.h"
-#include "base/text.h"
 #include "cli/render.h"
 #include "os/clock.h"
 #include "os/fdpass.h"

@@ -3,8 +3,6 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "cli/client.h"
-#include "cli/render.h"
 #include "os/clock.h"
 
 #include <ctype.h>

@@ -2,14 +2,12 @@
 #include "cli/wrap.h"
 
 #include "base/scope.h"
-#include "base/text.h"
 
 #include <langinfo.h>
 #include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <wchar.h>
 
 /* In a line bytes below 0x20 are marks: a colour begins, or the space of a
  * wrap_join().  Pieces have none, because such bytes are shown as \xNN. */

@@ -8,7 +8,6 @@
 
 #include <arpa/inet.h>
 #include <net/if.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>

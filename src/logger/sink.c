@@ -3,7 +3,6 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "base/text.h"
 #include "logger/cluster.h"
 #include "os/descriptors.h"
 #include "os/fdpass.h"
@@ -16,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>

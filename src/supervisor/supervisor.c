@@ -34,7 +34,6 @@
 #include "supervisor/scaling/scaling.h"
 #include "supervisor/watch/watch.h"
 #include "supervisor/web/web.h"
-#include "supervisor/common/state.h"
 
 #include <errno.h>
 #include <fcntl.h>
