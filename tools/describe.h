@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef TOOLS_DESCRIBE_H
-#define TOOLS_DESCRIBE_H
+#pragma once
 
 #include "base/text.h"
 #include "config/option.h"
@@ -26,5 +25,3 @@ int describe_zsh(struct buffer *out);
 void describe_text(struct buffer *out, const char *kind, const char *name);
 /* The heading of a group of keys. */
 const char *describe_group(enum option_group group);
-
-#endif

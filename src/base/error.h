@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef BASE_ERROR_H
-#define BASE_ERROR_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -42,5 +41,3 @@ int error_exit_status(const struct error *err);
 bool error_is_shortage(int sys);
 /* Could the same succeed at another time?  It took too long, or something was lacking. */
 bool error_is_transient(int sys);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef BASE_LOG_H
-#define BASE_LOG_H
+#pragma once
 
 /*
  * nclust's own messages: one event, one line, one sentence with the noun first,
@@ -27,5 +26,3 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 
 /* An error line that ends in ": strerror(errno)". */
 void log_syserr(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-#endif

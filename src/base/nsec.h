@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef BASE_NSEC_H
-#define BASE_NSEC_H
+#pragma once
 
 #include <stdint.h>
 
@@ -46,5 +45,3 @@ static inline double nsec_seconds(nsec_t t)
 /* What has looked at something rests so many times as long as that took: looks that go on for
  * ever take at most 5 % of the time. */
 #define TURN_REST 20
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef BASE_SCOPE_H
-#define BASE_SCOPE_H
+#pragma once
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -115,5 +114,3 @@ static inline char *str_release(char **s)
 			*place_ = (item)->next; \
 	} while (0)
 #define list_append(list, item) (*list_at(list, NULL) = (item))
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef BASE_TEXT_H
-#define BASE_TEXT_H
+#pragma once
 
 #include "base/nsec.h"
 
@@ -187,5 +186,3 @@ int terminal_put(struct buffer *out, const char *text, size_t len);
 /* Skip text that a terminal would not show in the end, because a carriage return has
  * begun the line anew, as progress bars do.  Returns the length of the rest. */
 size_t terminal_redrawn(const char **text, size_t len);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef BASE_TRUSTED_H
-#define BASE_TRUSTED_H
+#pragma once
 
 #include "base/error.h"
 
@@ -66,5 +65,3 @@ char *read_whole(int fd, size_t most, size_t *len);
 char *cwd_name(void);
 /* That name with `path` behind it, unless `path` is absolute. */
 char *cwd_whole(const char *path);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CLI_CLI_H
-#define CLI_CLI_H
+#pragma once
 
 #include "base/text.h"
 
@@ -17,5 +16,3 @@ int cli_main(int argc, char **argv);
 
 /* The text of `nclust`, `nclust help` and `nclust --help`: options and verbs. */
 int cli_describe_help(struct buffer *out);
-
-#endif

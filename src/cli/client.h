@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CLI_CLIENT_H
-#define CLI_CLIENT_H
+#pragma once
 
 #include "base/error.h"
 #include "base/nsec.h"
@@ -180,5 +179,3 @@ int session_ask(
 /* Add to `err` how an nclust is reached that was not found, because it is another user's or has a
  * place of its own.  `name`: "": any.  False: none runs. */
 bool stranger_hint(const struct arguments *a, const char *name, struct error *err);
-
-#endif

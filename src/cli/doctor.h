@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CLI_DOCTOR_H
-#define CLI_DOCTOR_H
+#pragma once
 
 #include "base/error.h"
 #include "base/nsec.h"
@@ -245,5 +244,3 @@ void facts_kernel(json_t *facts, const char *release);
 bool facts_bad(const json_t *facts); /* does a fact prevent running? */
 /* Add the facts from the n-th on as aligned lines. */
 void facts_put(const json_t *facts, size_t n, struct wrap *lines);
-
-#endif

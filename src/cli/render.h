@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CLI_RENDER_H
-#define CLI_RENDER_H
+#pragma once
 
 #include "base/nsec.h"
 #include "cli/wrap.h"
@@ -208,5 +207,3 @@ void advice_on_changed(struct advice *a, const char *instance, const char *file)
 void advice_on_status(struct advice *a, const json_t *status);
 
 void advice_put(const struct advice *a, struct wrap *lines);
-
-#endif

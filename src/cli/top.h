@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CLI_TOP_H
-#define CLI_TOP_H
+#pragma once
 
 #include "cli/client.h"
 #include "cli/render.h"
@@ -185,5 +184,3 @@ struct top {
 void top_draw(struct top *t);
 /* Rows of the list, with the screen as it is. */
 size_t top_list_rows(const struct top *t);
-
-#endif

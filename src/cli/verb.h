@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CLI_VERB_H
-#define CLI_VERB_H
+#pragma once
 
 #include "base/error.h"
 #include "base/nsec.h"
@@ -138,5 +137,3 @@ int verb_version(struct arguments *a);
  * -1: err->status is 64.
  */
 int when_parse(nsec_t *at, const char *text, nsec_t now, struct error *err);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CLI_WRAP_H
-#define CLI_WRAP_H
+#pragma once
 
 #include "base/text.h"
 
@@ -56,5 +55,3 @@ size_t wrap_columns(const char *text);
 size_t wrap_fit(const char *text, size_t len, size_t *columns);
 /* Does this terminal show that character, in one column? */
 bool wrap_has(wchar_t character);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CONFIG_ADDRESS_H
-#define CONFIG_ADDRESS_H
+#pragma once
 
 #include "base/error.h"
 
@@ -110,5 +109,3 @@ bool natsurl_is(const char *text);
 int natsurl_parse(struct natsurl *url, const char *text, struct error *err);
 /* Is it a subject: words of letters, digits, '_' and '-', with dots between? */
 bool natsurl_is_subject(const char *text);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CONFIG_CONFIG_H
-#define CONFIG_CONFIG_H
+#pragma once
 
 #include "base/text.h"
 #include "config/settings.h"
@@ -120,5 +119,3 @@ struct diff {
 /* Compare; 0, or -1 when out of memory.  Pointers are borrowed from both. */
 int diff_settings(struct diff *d, const struct settings *old, const struct settings *new);
 void diff_fini(struct diff *d);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CONFIG_EXPAND_H
-#define CONFIG_EXPAND_H
+#pragma once
 
 #include "base/error.h"
 #include "config/option.h"
@@ -61,5 +60,3 @@ bool command_schedules(const char *command);
 
 /* An address of each worker's own, in the place of `metrics` and `nclust ask`. */
 #define LISTEN_EACH "127.0.0.1:{slot+9200}"
-
-#endif

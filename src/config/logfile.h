@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CONFIG_LOGFILE_H
-#define CONFIG_LOGFILE_H
+#pragma once
 
 #include "base/error.h"
 #include "config/settings.h"
@@ -33,5 +32,3 @@ int logfile_open(struct logfile *out, const struct log_sink *sink, const char *c
  * `keep` were removed; unless PATH is not the file with that inode (0: none) any more. */
 int logfile_rotate(struct logfile *out, const struct log_sink *sink, const char *cluster,
 	unsigned slot, uint64_t inode, unsigned keep, struct error *err);
-
-#endif

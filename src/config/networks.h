@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CONFIG_NETWORKS_H
-#define CONFIG_NETWORKS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,5 +11,3 @@ bool networks_are(const char *text);
 /* Is the address (network order, 4 or 16 bytes; ::ffff:1.2.3.4 is 1.2.3.4) in one of them?  "all" has
  * every address.  Does not allocate. */
 bool networks_have(const char *text, const void *ip, size_t len);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CONFIG_OPTION_H
-#define CONFIG_OPTION_H
+#pragma once
 
 #include "base/error.h"
 #include "config/config.h"
@@ -163,5 +162,3 @@ struct field {
 };
 void hold_text(const struct field *f, const char *kept);
 void hold_list(const struct field *f, const char *kept);
-
-#endif

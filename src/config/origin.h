@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CONFIG_ORIGIN_H
-#define CONFIG_ORIGIN_H
+#pragma once
 
 #include "config/config.h"
 #include "config/option.h"
@@ -203,5 +202,3 @@ struct envfile {
 
 /* 1: *entry is "K=V", in the text; 0: no more; -1 and `err`. */
 int envfile_next(struct envfile *f, char **entry, struct error *err);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CONFIG_SETTINGS_H
-#define CONFIG_SETTINGS_H
+#pragma once
 
 #include "base/nsec.h"
 #include "config/address.h"
@@ -427,5 +426,3 @@ int cluster_find_program(
 bool cluster_has_own(const struct cluster_settings *c, bool all);
 /* `threads` likewise, given the CPUs and how many workers share them; 0: off. */
 unsigned cluster_threads(const struct cluster_settings *c, unsigned cpus, unsigned workers);
-
-#endif

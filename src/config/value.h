@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CONFIG_VALUE_H
-#define CONFIG_VALUE_H
+#pragma once
 
 #include "base/error.h"
 #include "base/text.h"
@@ -119,5 +118,3 @@ int after_drop(struct cluster_settings *c, const char *name, struct error *err);
 
 int strings_add(struct strings *s, const char *text);
 void strings_clear(struct strings *s);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CORE_AUTOSCALE_H
-#define CORE_AUTOSCALE_H
+#pragma once
 
 #include "base/nsec.h"
 
@@ -96,5 +95,3 @@ bool autoscale_look(struct autoscale *a, const struct load *load, struct scale_s
 bool autoscale_may_sleep(const struct autoscale *a, nsec_t now);
 /* How long until the next look; NSEC_NEVER: until a client comes. */
 nsec_t autoscale_wait(const struct autoscale *a, unsigned wanted);
-
-#endif

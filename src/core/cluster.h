@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CORE_CLUSTER_H
-#define CORE_CLUSTER_H
+#pragma once
 
 #include "base/nsec.h"
 #include "core/event.h"
@@ -187,5 +186,3 @@ const char *slot_state_name(enum slot_state state);
 /* All members, slots and generations were read (supervisor/upgrade/carry_core.c).  NULL, or why
  * they make no cluster. */
 const char *cluster_restore(struct cluster *c);
-
-#endif

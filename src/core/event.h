@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CORE_EVENT_H
-#define CORE_EVENT_H
+#pragma once
 
 #include "base/nsec.h"
 #include "config/settings.h"
@@ -265,5 +264,3 @@ struct action *actions_add(
 	struct actions *out, enum action_kind kind, uint32_t slot, uint64_t worker);
 struct report *actions_report(
 	struct actions *out, enum report_kind kind, uint32_t slot, uint64_t worker);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CORE_INTERNAL_H
-#define CORE_INTERNAL_H
+#pragma once
 
 #include "base/nsec.h"
 #include "core/cluster.h"
@@ -168,5 +167,3 @@ void health_look(struct cluster *c, uint32_t i, struct worker *w);
 
 /* When the worker will be too old. */
 nsec_t health_due(const struct worker *w, nsec_t lost);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CORE_ROLLOUT_H
-#define CORE_ROLLOUT_H
+#pragma once
 
 #include "config/settings.h"
 #include "core/event.h"
@@ -247,5 +246,3 @@ void canary_let_go(struct cluster *c, struct slot *s);
 
 /* When the canaries have been watched for long enough; or NSEC_NEVER. */
 nsec_t canary_due(const struct cluster *c);
-
-#endif

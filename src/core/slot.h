@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CORE_SLOT_H
-#define CORE_SLOT_H
+#pragma once
 
 #include "base/nsec.h"
 #include "config/settings.h"
@@ -145,5 +144,3 @@ unsigned slot_generation(const struct cluster *c, const struct slot *s);
 /* A worker has ended, as `event` says (death.c). */
 void slot_bury(struct cluster *c, uint32_t i, struct worker *w, enum worker_event event,
 	const struct ending *ending);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CORE_WHOLE_H
-#define CORE_WHOLE_H
+#pragma once
 
 #include "core/cluster.h"
 #include "core/rollout.h"
@@ -78,5 +77,3 @@ struct cluster {
 	unsigned deaths;     /* unasked ones, counted up; index into the ring */
 	nsec_t died[GIVE_UP_MAX];
 };
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CORE_WORKER_H
-#define CORE_WORKER_H
+#pragma once
 
 #include "base/nsec.h"
 #include "config/settings.h"
@@ -159,5 +158,3 @@ static inline bool worker_was_ready(const struct worker *w)
 {
 	return w->ready_at != NSEC_NEVER;
 }
-
-#endif

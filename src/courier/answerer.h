@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef COURIER_ANSWERER_H
-#define COURIER_ANSWERER_H
+#pragma once
 
 #include "base/nsec.h"
 
@@ -33,5 +32,3 @@ bool answerer_turn(struct answerer *a, int channel, int also, nsec_t until);
 
 /* Is a client there that still has time to leave? */
 bool answerer_has_guests(const struct answerer *a);
-
-#endif

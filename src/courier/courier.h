@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef COURIER_COURIER_H
-#define COURIER_COURIER_H
+#pragma once
 
 #include <sys/types.h>
 
@@ -17,5 +16,3 @@
  * exit status: EX_NOPERM if the rights stay.  It writes nothing.
  */
 int courier_main(int channel, uid_t user);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef LOGGER_CLUSTER_H
-#define LOGGER_CLUSTER_H
+#pragma once
 
 #include "base/text.h"
 #include "logger/sink.h"
@@ -108,5 +107,3 @@ void clusters_turn(struct clusters *all);
 bool clusters_are_empty(const struct clusters *all);
 /* Let the loop turn again soon. */
 void clusters_need(struct clusters *all);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef LOGGER_LOGGER_H
-#define LOGGER_LOGGER_H
+#pragma once
 
 #include <sys/types.h>
 
@@ -23,5 +22,3 @@
  * added.
  */
 int logger_main(int channel, uid_t user);
-
-#endif

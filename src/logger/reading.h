@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef LOGGER_READING_H
-#define LOGGER_READING_H
+#pragma once
 
 #include "logger/cluster.h"
 #include "logger/sink.h"
@@ -128,5 +127,3 @@ void reading_send_answers(struct logger *logger);
 void reading_look_at_size(struct logger *logger);
 /* Read nothing more.  The process closes the pipes as it exits, because that may hang. */
 void reading_end(struct logger *logger);
-
-#endif

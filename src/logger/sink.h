@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef LOGGER_SINK_H
-#define LOGGER_SINK_H
+#pragma once
 
 #include "base/text.h"
 #include "protocol/logwire.h"
@@ -184,5 +183,3 @@ void stream_open(struct sink *o, int original);
 /* How much may be read now to be copied there, up to OFFLOAD_DATA: no more than it takes at once, but
  * for a worker that has ended. */
 size_t stream_room(struct sink *o, bool has_ended);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef LOGGER_SOURCE_H
-#define LOGGER_SOURCE_H
+#pragma once
 
 #include "base/text.h"
 #include "logger/cluster.h"
@@ -124,5 +123,3 @@ void source_prefix(
 	struct source_prefix *p, const struct source *source, unsigned width, bool colour);
 /* The width of the source's name. */
 unsigned source_width(const struct source *source);
-
-#endif

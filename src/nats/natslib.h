@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef NATS_NATSLIB_H
-#define NATS_NATSLIB_H
+#pragma once
 
 /*
  * libnats, found by dlopen(3) in the processes that need it: linked, it and the TLS
@@ -58,5 +57,3 @@ const char *natslib_open(struct natslib *lib);
 
 /* NULL; or why the library cannot be used.  It stays loaded: for a process that ends soon. */
 const char *natslib_try(void);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef NATS_NATSROLE_H
-#define NATS_NATSROLE_H
+#pragma once
 
 #include <sys/types.h>
 
@@ -29,5 +28,3 @@ enum {
 };
 
 int natsrole_main(int channel, uid_t user);
-
-#endif

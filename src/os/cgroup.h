@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_CGROUP_H
-#define OS_CGROUP_H
+#pragma once
 
 #include "base/error.h"
 
@@ -118,5 +117,3 @@ bool cgroup_end(const struct cgroup_tree *t, const char *group);
 typedef bool cgroup_use(void *context, const char *name, const char *worker);
 unsigned cgroup_sweep(
 	const struct cgroup_tree *t, const char *prefix, cgroup_use *is_used, void *context);
-
-#endif

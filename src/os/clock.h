@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_CLOCK_H
-#define OS_CLOCK_H
+#pragma once
 
 #include "base/nsec.h"
 
@@ -15,5 +14,3 @@ nsec_t clock_worked(void);
  * For a process of one thread that has called clock_alarm_prepare() (-1 and errno). */
 int clock_alarm_prepare(void);
 void clock_alarm(int us);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_DESCRIPTORS_H
-#define OS_DESCRIPTORS_H
+#pragma once
 
 #include "base/error.h"
 
@@ -133,5 +132,3 @@ void eventset_take(struct eventset *s);
  * be the user's own.
  */
 char *read_for(long uid, const char *path, size_t most, bool patient);
-
-#endif

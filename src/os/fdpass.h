@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_FDPASS_H
-#define OS_FDPASS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -60,5 +59,3 @@ int fdpass_passes(int fd);
 ssize_t fdpass_write(int fd, const void *data, size_t len, int passed);
 /* A pair of stream sockets: ours, which does not block, and another process's; CLOEXEC. */
 int fdpass_pair(int *ours, int *theirs);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_LIBRARY_H
-#define OS_LIBRARY_H
+#pragma once
 
 #include <stddef.h>
 
@@ -11,5 +10,3 @@
  * nclust was linked statically), else ENOENT.  The library stays loaded.
  */
 int library_load(const char *file, const char *const *names, size_t count, void *calls);
-
-#endif

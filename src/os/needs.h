@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_NEEDS_H
-#define OS_NEEDS_H
+#pragma once
 
 #include "base/error.h"
 
@@ -21,5 +20,3 @@ int needs_check(struct error *err); /* -1: the first that is not met */
 
 /* Is a kernel of this release (uname(2)) that one, or a later one? */
 bool needs_release(const char *release, unsigned major, unsigned minor);
-
-#endif

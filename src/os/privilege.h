@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_PRIVILEGE_H
-#define OS_PRIVILEGE_H
+#pragma once
 
 #include "base/error.h"
 
@@ -54,5 +53,3 @@ int sandbox_enter(struct error *err);
 /* For a role that needs no rights: privilege_shed(), and sandbox_enter().  Under a
  * sanitizer, whose end no filter lets pass, privilege_shed() alone. */
 int sandbox_role(uid_t user);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_PROCESS_H
-#define OS_PROCESS_H
+#pragma once
 
 #include "base/nsec.h"
 
@@ -231,5 +230,3 @@ void affinity_sort(struct affinity_cpu *list, unsigned count, bool whole);
  * with number `first`, modulo their number.  NULL: out of memory, or the kernel does not tell
  * which these are. */
 cpu_set_t *affinity_some(unsigned first, unsigned count, bool whole, size_t *size);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_VFORK_H
-#define OS_VFORK_H
+#pragma once
 
 #include "base/nsec.h"
 
@@ -182,5 +181,3 @@ const char *trycall_deadly(char *to, size_t size);
 /* As syscall(2). */
 #define trycall(number, ...) \
 	(trycall_is_deadly(number) ? (errno = EPERM, -1L) : syscall((number), __VA_ARGS__))
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_WATCHTREE_H
-#define OS_WATCHTREE_H
+#pragma once
 
 #include "base/nsec.h"
 
@@ -26,5 +25,3 @@ struct watchtree_plan {
 
 /* Returns only if nothing can be watched: -1, after warn(). */
 int watchtree_run(const struct watchtree_plan *plan);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef PROTOCOL_CONTROL_H
-#define PROTOCOL_CONTROL_H
+#pragma once
 
 #include "base/error.h"
 #include "base/nsec.h"
@@ -143,5 +142,3 @@ struct control_target {
 	long slot;
 };
 int control_parse_target(struct control_target *t, const char *text, struct error *err);
-
-#endif

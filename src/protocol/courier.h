@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef PROTOCOL_COURIER_H
-#define PROTOCOL_COURIER_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -67,5 +66,3 @@ struct courier_order {
 #define COURIER_REQUEST_MOST 32768 /* bytes of the request of a COURIER_ASK */
 /* Connections that the courier has at once; the one that it has held longest makes room. */
 #define COURIER_MOST 4096
-
-#endif

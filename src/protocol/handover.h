@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef PROTOCOL_HANDOVER_H
-#define PROTOCOL_HANDOVER_H
+#pragma once
 
 #include "base/error.h"
 #include "base/text.h"
@@ -170,5 +169,3 @@ char *handover_text(const struct handover_field *f);
 int handover_take_member(const struct plain_row *row, void *to, const struct handover_field *f);
 /* Set the members to the values that they have without a field. */
 void handover_clear_members(const struct plain_row *rows, uint32_t count, void *to);
-
-#endif

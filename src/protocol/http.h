@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef PROTOCOL_HTTP_H
-#define PROTOCOL_HTTP_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -68,5 +67,3 @@ void httpanswer_init(struct httpanswer *h, bool bodiless);
 void httpanswer_take(struct httpanswer *h, const char *data, size_t len);
 /* The connection has ended: is the answer whole? */
 bool httpanswer_ended(const struct httpanswer *h);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef PROTOCOL_HTTPHEAD_H
-#define PROTOCOL_HTTPHEAD_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -47,5 +46,3 @@ size_t httphead_size(const char *data, size_t len);
  * without keep-alive; other names in Connection stay.  Returns its length, or 0 if it does not fit.
  */
 size_t httphead_close(char *to, size_t room, const char *head, size_t size);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef PROTOCOL_JSON_H
-#define PROTOCOL_JSON_H
+#pragma once
 
 #include "base/text.h"
 
@@ -82,5 +81,3 @@ bool jsonvalue_is_deep(const char *text, size_t len, unsigned most);
 
 /* The text without the white space around it; *len follows. */
 const char *jsonvalue_trim(const char *text, size_t *len);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef PROTOCOL_LINE_READER_H
-#define PROTOCOL_LINE_READER_H
+#pragma once
 
 #include "base/text.h"
 
@@ -41,5 +40,3 @@ static inline bool line_reader_at_start(const struct line_reader *l)
 {
 	return l->part.len == 0 && !l->skipping;
 }
-
-#endif

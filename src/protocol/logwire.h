@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef PROTOCOL_LOGWIRE_H
-#define PROTOCOL_LOGWIRE_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -165,5 +164,3 @@ size_t logline_head(char to[LOGLINE_HEAD], int64_t ms, unsigned stream, int pid)
 /* Take a line, given without its newline; `text` borrows from it.  *l is the line
  * before, or all zeros.  false: it is none. */
 bool logline_parse(struct logline *l, const char *line, size_t len);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef PROTOCOL_NATSWIRE_H
-#define PROTOCOL_NATSWIRE_H
+#pragma once
 
 #include "base/text.h"
 
@@ -34,5 +33,3 @@ enum natswire_kind {
  * follows it begin at *from; VALUE is one value of JSON then. */
 enum natswire_kind natswire_read(const char *line, size_t len, const char *cluster, const char *id,
 	const char **from, unsigned *format);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef PROTOCOL_NODEIPC_H
-#define PROTOCOL_NODEIPC_H
+#pragma once
 
 #include "base/text.h"
 
@@ -117,5 +116,3 @@ void nodeipc_put_connection(const struct nodeipc_writer *w, uint64_t key, int64_
 void nodeipc_put_disconnect(const struct nodeipc_writer *w, int64_t seq);
 void nodeipc_put_ack(const struct nodeipc_writer *w, int64_t ack, int64_t seq);
 void nodeipc_put_handle_ack(const struct nodeipc_writer *w);
-
-#endif

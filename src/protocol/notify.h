@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef PROTOCOL_NOTIFY_H
-#define PROTOCOL_NOTIFY_H
+#pragma once
 
 #include "base/nsec.h"
 
@@ -43,5 +42,3 @@ int notify_decode(struct notify_message *m, const char *data, size_t len);
  * returns the length (0: nothing, or it does not fit).  monotonic: for RELOADING
  * (MONOTONIC_USEC). */
 size_t notify_encode(char *to, size_t size, const struct notify_message *m, nsec_t monotonic);
-
-#endif

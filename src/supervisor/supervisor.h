@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_SUPERVISOR_H
-#define SUPERVISOR_SUPERVISOR_H
+#pragma once
 
 #include "config/settings.h"
 #include "supervisor/common/state.h"
@@ -54,5 +53,3 @@ bool signals_hup_was_ignored(void);
 bool signals_has_terminal(void);
 int signals_init(struct supervisor *sup, struct error *err);
 void signals_fini(struct supervisor *sup);
-
-#endif

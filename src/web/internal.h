@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef WEB_INTERNAL_H
-#define WEB_INTERNAL_H
+#pragma once
 
 #include "base/nsec.h"
 #include "base/scope.h"
@@ -283,5 +282,3 @@ struct answer *page_answer(const struct web *web);
  * a pid: there are as many series as the settings allow.
  */
 void metrics_write(struct buffer *out, const json_t *status, bool openmetrics);
-
-#endif

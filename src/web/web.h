@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef WEB_WEB_H
-#define WEB_WEB_H
+#pragma once
 
 #include <sys/types.h>
 
@@ -20,5 +19,3 @@
  * writes nothing.
  */
 int web_main(int channel, int also, int listener, int events, int agent, uid_t user);
-
-#endif

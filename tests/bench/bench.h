@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef BENCH_H
-#define BENCH_H
+#pragma once
 
 /* What the programs of the bench share. */
 #include <errno.h>
@@ -106,5 +105,3 @@ static inline void bench_send(const char *path, const char *text)
 	(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&to, sizeof(to));
 	(void)close(fd);
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef FLEET_FLEET_H
-#define FLEET_FLEET_H
+#pragma once
 
 #include "core/cluster.h"
 
@@ -210,5 +209,3 @@ bool deployer_is_done(const struct fleet *f);
 
 /* proofs.c: what must hold in small fleets of any kind; false: something did not */
 bool proofs_run(uint64_t seeds);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef FUZZ_H
-#define FUZZ_H
+#pragma once
 
 /* What the fuzz targets share. */
 #include <stdbool.h>
@@ -15,5 +14,3 @@ static inline void require(bool holds)
 	if (!holds)
 		abort();
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef LINT_ANALYZER_H
-#define LINT_ANALYZER_H
+#pragma once
 
 /*
  * Included before every file that clang-tidy reads: it looks at one file at a
@@ -12,5 +11,3 @@
 #define error_wrap(...) (error_wrap(__VA_ARGS__), -1)
 #define error_hint(...) (error_hint(__VA_ARGS__), -1)
 #define error_status(...) (error_status(__VA_ARGS__), -1)
-
-#endif

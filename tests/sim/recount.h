@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SIM_RECOUNT_H
-#define SIM_RECOUNT_H
+#pragma once
 
 #include "core/cluster.h"
 
 /* Count again all that the core keeps in counters and deadlines.  NULL, or what does not
  * add up. */
 const char *cluster_check(const struct cluster *c);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SIM_WORLD_H
-#define SIM_WORLD_H
+#pragma once
 
 #include "recount.h"
 
@@ -394,5 +393,3 @@ static inline nsec_t world_patient(const struct world *w)
 {
 	return w->now - w->lost;
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef TESTS_GAPS_H
-#define TESTS_GAPS_H
+#pragma once
 
 #include "unit.h"
 
@@ -41,5 +40,3 @@ static inline void gaps_check(char *seen, size_t size, const char *name, const c
 		from = at + 1;
 	}
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef TESTS_QUOTED_H
-#define TESTS_QUOTED_H
+#pragma once
 
 #include "unit.h"
 
@@ -25,5 +24,3 @@ static inline void unquote(char *text)
 	for (; (text = strchr(text, '"')) != NULL; text++)
 		*text = '\'';
 }
-
-#endif

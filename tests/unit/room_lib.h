@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef TESTS_ROOM_LIB_H
-#define TESTS_ROOM_LIB_H
+#pragma once
 
 #include "unit.h"
 
@@ -90,5 +89,3 @@ void room_fail_spawns(int error);
 /* All that was logged so far, as lines; and: does it have this piece? */
 const char *room_log(void);
 bool room_logged(const char *piece);
-
-#endif

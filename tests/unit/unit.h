@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef TESTS_UNIT_H
-#define TESTS_UNIT_H
+#pragma once
 
 #include "base/scope.h"
 
@@ -70,5 +69,3 @@ bool unit_is_valgrind(void);
 /* What main() does first and last; a folder's lib may define it. */
 void unit_begin(int argc, char **argv);
 void unit_end(void);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_LOOK_H
-#define OS_LOOK_H
+#pragma once
 
 #include "os/look/remote.h"
 
@@ -233,5 +232,3 @@ bool store_same_log(pid_t one, pid_t other, char path[STORE_TEXT]);
 /* Why is a process still there after SIGKILL?  Returns "it waits in the kernel (state D)"; "" if
  * it has ended.  This call itself never waits for the process. */
 const char *why_alive(pid_t pid, char *to, size_t size);
-
-#endif

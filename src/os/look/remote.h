@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_REMOTE_H
-#define OS_REMOTE_H
+#pragma once
 
 #include "base/nsec.h"
 
@@ -173,5 +172,3 @@ int remote_protocol(struct remote *r, int fd, char *to, size_t size);
  * people; dev and ino of its file (ino 0: they cannot be had).  -1: no path, or no unix socket. */
 struct socket_file;
 int remote_unix_path(struct remote *r, int fd, char *to, size_t size, struct socket_file *file);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_RUNDIR_H
-#define OS_RUNDIR_H
+#pragma once
 
 #include "base/error.h"
 
@@ -100,5 +99,3 @@ int rundir_open_place(const char *path, bool make, struct error *err);
  * *none: no place can be used, as opposed to one that exists and is refused. */
 int rundir_choose(const char *wanted, const char *name, char *path, size_t size, bool *none,
 	struct error *err);
-
-#endif

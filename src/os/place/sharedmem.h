@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_SHAREDMEM_H
-#define OS_SHAREDMEM_H
+#pragma once
 
 #include "base/error.h"
 
@@ -96,5 +95,3 @@ struct linering_text {
  * is overwritten, from the oldest line on.  -1 and errno. */
 int linering_read(const struct linering *r, uint64_t from, struct linering_text *t);
 void linering_drop(struct linering_text *t);
-
-#endif

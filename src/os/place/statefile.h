@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_STATEFILE_H
-#define OS_STATEFILE_H
+#pragma once
 
 #include "base/error.h"
 
@@ -129,5 +128,3 @@ void statefile_free(struct statefile *f, struct state_entry *entry);
 int orphan_state_write(int dirfd, const void *data, size_t size);
 /* Read the file: heap; NULL and `err` (err->sys ENOENT: no such file). */
 void *orphan_state_read(int dirfd, size_t *size, struct error *err);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_ENDPOINT_H
-#define OS_ENDPOINT_H
+#pragma once
 
 #include "base/text.h"
 
@@ -80,5 +79,3 @@ size_t peer_environment(
 	struct buffer *out, const struct peer *peer, const char *path, unsigned same);
 /* Has "K=V" one of the names that peer_environment() sets? */
 bool peer_is_variable(const char *entry);
-
-#endif

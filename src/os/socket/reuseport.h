@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_REUSEPORT_H
-#define OS_REUSEPORT_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -63,5 +62,3 @@ void reuseport_wake(int fd);
 /* Leave the group, even if other processes hold the socket, and close it.
  * Connections in its queue are reset, unless reuseport_migrate() was called. */
 void reuseport_leave(int fd);
-
-#endif

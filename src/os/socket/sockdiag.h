@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_SOCKDIAG_H
-#define OS_SOCKDIAG_H
+#pragma once
 
 #include "os/socket/endpoint.h"
 
@@ -92,5 +91,3 @@ size_t sockdiag_port(int type, uint16_t port, struct port_socket *list, size_t m
 /* The address where a socket of our network namespace waits for clients: a TCP socket
  * that listens, or a UDP socket without a peer.  False: it does not wait, or unknown. */
 bool sockdiag_waits_at(uint64_t inode, int *type, union endpoint *at);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_SOCKET_H
-#define OS_SOCKET_H
+#pragma once
 
 #include "base/error.h"
 
@@ -221,5 +220,3 @@ const char *socket_key_text(const struct socket_key *key, char to[SOCKET_KEY_TEX
 int socket_key_open(const struct socket_key *key, uid_t uid, bool again, bool join);
 /* Bind a socket to the key's address.  -1 and errno. */
 int socket_key_bind(const struct socket_key *key, int fd);
-
-#endif

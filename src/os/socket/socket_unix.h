@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_SOCKET_UNIX_H
-#define OS_SOCKET_UNIX_H
+#pragma once
 
 #include "base/error.h"
 #include "os/socket/socket.h"
@@ -86,5 +85,3 @@ int socket_birth(int fd, const struct sockaddr *address, socklen_t size, int dir
  * shows it).  -1 and errno; EPERM: nclust may not take that id.
  */
 int socket_born_to(uid_t uid, int family, int type, int protocol);
-
-#endif

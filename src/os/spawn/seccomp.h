@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_SECCOMP_H
-#define OS_SECCOMP_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -62,5 +61,3 @@ int seccomp_put(int fd, uint64_t id, int ours, int theirs, bool cloexec);
 /* Is a call that was received trapped only once?  Before Linux 5.19 a signal that interrupts
  * the call has it trapped again.  Asks the kernel. */
 bool seccomp_waits_killable(void);
-
-#endif

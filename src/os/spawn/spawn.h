@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef OS_SPAWN_H
-#define OS_SPAWN_H
+#pragma once
 
 #include "base/error.h"
 #include "base/nsec.h"
@@ -185,5 +184,3 @@ int spawn_oom_score(pid_t pid, const char *text);
 
 /* Note the step, errno, and `what` it failed at.  Returns -1. */
 int spawn_fail(struct spawn_failure *f, enum spawn_step step, const char *what);
-
-#endif

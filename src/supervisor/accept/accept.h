@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_ACCEPT_H
-#define SUPERVISOR_ACCEPT_H
+#pragma once
 
 #include "os/socket/endpoint.h"
 #include "supervisor/common/carried.h"
@@ -48,5 +47,3 @@ void accept_on_status(struct json_writer *w, const struct service *service);
 void accept_on_status_worker(struct json_writer *w, const struct child *child);
 /* A slot may be free again: accepts what waits. */
 void accepting_look(struct accepting *a);
-
-#endif

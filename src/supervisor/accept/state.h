@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_ACCEPT_STATE_H
-#define SUPERVISOR_ACCEPT_STATE_H
+#pragma once
 
 #include "base/nsec.h"
 #include "os/socket/endpoint.h"
@@ -54,5 +53,3 @@ struct accepting {
 	uint64_t signals[65]; /* by the signal that killed the process */
 	uint64_t unknown;     /* taken over, so their exit status is not known */
 };
-
-#endif

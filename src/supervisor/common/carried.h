@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_CARRIED_H
-#define SUPERVISOR_CARRIED_H
+#pragma once
 
 #include "protocol/handover.h"
 #include "supervisor/common/state.h"
@@ -306,5 +305,3 @@ struct settings *settings_read(const void *data, size_t len, struct error *err);
 
 /* A copy of a cluster's settings, with one reference, the caller's; NULL and `err`. */
 struct cluster_settings *settings_copy(const struct cluster_settings *of, struct error *err);
-
-#endif

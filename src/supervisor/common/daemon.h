@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_DAEMON_H
-#define SUPERVISOR_DAEMON_H
+#pragma once
 
 #include "supervisor/common/moment.h"
 #include "supervisor/common/state.h"
@@ -28,5 +27,3 @@ void guard_on_shutdown(struct supervisor *sup);
  * that by inotify(7) and makes the directories, the lock, the control socket and the workers'
  * notify sockets anew, so that the workers do not notice. */
 void guard_init(struct supervisor *sup);
-
-#endif

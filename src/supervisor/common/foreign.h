@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_FOREIGN_H
-#define SUPERVISOR_FOREIGN_H
+#pragma once
 
 #include "os/fdpass.h"
 #include "supervisor/common/state.h"
@@ -38,5 +37,3 @@ bool foreign_is_settled(const struct supervisor *sup);
 
 void foreign_init(struct supervisor *sup);
 void foreign_fini(struct supervisor *sup);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_JOB_H
-#define SUPERVISOR_JOB_H
+#pragma once
 
 #include "base/nsec.h"
 #include "os/process.h"
@@ -138,5 +137,3 @@ const char *role_lacks(enum role role, const struct pidfd_end *end);
 void role_again(enum role role, struct role_life *l, const struct pidfd_end *end, const char *key);
 /* The role was asked to end: wait for that, then kill it. */
 void role_end(struct role_life *l, int ms);
-
-#endif

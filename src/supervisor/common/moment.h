@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_MOMENT_H
-#define SUPERVISOR_MOMENT_H
+#pragma once
 
 #include "protocol/control.h"
 #include "supervisor/common/state.h"
@@ -133,5 +132,3 @@ void moment_logger(struct supervisor *sup, enum logger_step step, struct service
 /* Write the state for a next nclust now, because a worker is about to get what is new in
  * it, instead of at the end of the turn (sup->orphans.changed). */
 void moment_write_down(struct supervisor *sup);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_NEWS_H
-#define SUPERVISOR_NEWS_H
+#pragma once
 
 #include "base/log.h"
 #include "os/look/look.h"
@@ -246,5 +245,3 @@ void trouble_free(struct service *service);
 #define TROUBLE_BINDS_ITSELF \
 	"it binds the address itself, but nclust holds that: let it take its socket from " \
 	"LISTEN_FDS, or as descriptor 3; a port is also shared with 'intercept = on'"
-
-#endif

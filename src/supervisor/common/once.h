@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_ONCE_H
-#define SUPERVISOR_ONCE_H
+#pragma once
 
 #include "base/nsec.h"
 
@@ -103,5 +102,3 @@ static inline bool once_each(nsec_t *at, nsec_t now, nsec_t span)
 	*at = now;
 	return true;
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_REGISTRY_H
-#define SUPERVISOR_REGISTRY_H
+#pragma once
 
 #include "base/log.h"
 #include "supervisor/common/state.h"
@@ -72,5 +71,3 @@ void childset_remove(const struct child *child, int fd);
 
 /* The recipe (workers/recipe.h) of a generation, or NULL; never makes one. */
 struct recipe *recipe_of(const struct service *service, unsigned generation);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_STATE_H
-#define SUPERVISOR_STATE_H
+#pragma once
 
 #include "base/nsec.h"
 #include "base/scope.h"
@@ -287,5 +286,3 @@ struct supervisor {
 	struct leaders leaders;
 	struct fallback fallback;
 };
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_TIMER_H
-#define SUPERVISOR_TIMER_H
+#pragma once
 
 #include "base/nsec.h"
 
@@ -66,5 +65,3 @@ bool allowance_is_ample(const struct child *child);
 
 /* Forget the rest, before the descriptor is closed. */
 void allowance_stop(struct child *child, allowance_rest *rest);
-
-#endif

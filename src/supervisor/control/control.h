@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_CONTROL_H
-#define SUPERVISOR_CONTROL_H
+#pragma once
 
 #include "protocol/control.h"
 #include "supervisor/common/carried.h"
@@ -117,5 +116,3 @@ long census_of(const struct child *child);
 
 /* Stop counting. */
 void census_fini(struct supervisor *sup);
-
-#endif

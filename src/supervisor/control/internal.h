@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_CONTROL_INTERNAL_H
-#define SUPERVISOR_CONTROL_INTERNAL_H
+#pragma once
 
 #include "supervisor/control/control.h"
 
@@ -73,5 +72,3 @@ void showlogs_begin(struct client *c);
 
 /* The client follows, and a further file is kept. */
 void showlogs_look(struct client *c);
-
-#endif

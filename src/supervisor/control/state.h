@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_CONTROL_STATE_H
-#define SUPERVISOR_CONTROL_STATE_H
+#pragma once
 
 #include "base/nsec.h"
 #include "os/socket/socket.h"
@@ -47,5 +46,3 @@ struct shown {
 	nsec_t cpu_then; /* the worker's CPU time */
 	nsec_t at;
 };
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_DRAIN_H
-#define SUPERVISOR_DRAIN_H
+#pragma once
 
 #include "supervisor/common/moment.h"
 #include "supervisor/common/state.h"
@@ -132,5 +131,3 @@ void imbalance_on_status(struct json_writer *w, const struct service *service);
 bool steer_is_busy(const struct service *service);
 /* Must an upgrade wait?  Not for several sockets that a rollout has left that failed midway. */
 bool steer_is_rolling(const struct service *service);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_DRAIN_INTERNAL_H
-#define SUPERVISOR_DRAIN_INTERNAL_H
+#pragma once
 
 #include "os/look/look.h"
 #include "protocol/courier.h"
@@ -247,5 +246,3 @@ unsigned steer_latest_lane(const struct steer *s, uint32_t slot);
 /* Continues a process that leads its group: first all processes below it, then the rest of its
  * group, also processes that have lost their parent. */
 void thaw_tree(pid_t pid, int pidfd);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_QUIET_H
-#define SUPERVISOR_QUIET_H
+#pragma once
 
 #include "os/look/look.h"
 
@@ -104,5 +103,3 @@ bool quiet_stays(const struct connection *c, const struct quiet_memory *before, 
  * so are the calls: *at (0 at first) is the place reached. */
 const struct quiet_memory *quiet_find(
 	const struct quiet_memory *list, size_t count, size_t *at, uint64_t cookie);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_DRAIN_STATE_H
-#define SUPERVISOR_DRAIN_STATE_H
+#pragma once
 
 #include "base/nsec.h"
 #include "os/look/look.h"
@@ -113,5 +112,3 @@ struct traffic {
 	struct job helper;       /* runs while there are drains (internal.h) */
 	pid_t nclust;            /* for the helper, whose parent may have ended */
 };
-
-#endif

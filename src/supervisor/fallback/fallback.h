@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_FALLBACK_H
-#define SUPERVISOR_FALLBACK_H
+#pragma once
 
 #include "supervisor/common/moment.h"
 
@@ -18,5 +17,3 @@ void fallback_on_shutdown(struct supervisor *sup);
  * clients.  It has the listening sockets only as long as they are needed: when one is closed, or a
  * worker is ready, nclust orders it to let go.
  */
-
-#endif

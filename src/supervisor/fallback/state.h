@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_FALLBACK_STATE_H
-#define SUPERVISOR_FALLBACK_STATE_H
+#pragma once
 
 #include "base/nsec.h"
 
@@ -25,5 +24,3 @@ struct outage {
 	bool yielded;     /* a worker that is not ready has clients */
 	uint64_t answers; /* clients that were answered, in all */
 };
-
-#endif

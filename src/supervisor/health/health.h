@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_HEALTH_H
-#define SUPERVISOR_HEALTH_H
+#pragma once
 
 #include "os/look/look.h"
 #include "supervisor/common/carried.h"
@@ -50,5 +49,3 @@ void health_prove(struct child *child);
 const char *health_probe_text(char to[96], const struct probe *probe);
 /* Why it has failed without an answer. */
 const char *health_late_text(char to[64], const struct cluster_settings *s);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_HEALTH_INTERNAL_H
-#define SUPERVISOR_HEALTH_INTERNAL_H
+#pragma once
 
 #include "os/look/look.h"
 #include "os/socket/endpoint.h"
@@ -196,5 +195,3 @@ void stall_forget_missed(struct child *child);
 /* Has a request waited longer than request-timeout on this connection? */
 bool stall_exceeds(const struct child *child, const struct connection *c);
 void stall_free(struct health *h);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_HEALTH_STATE_H
-#define SUPERVISOR_HEALTH_STATE_H
+#pragma once
 
 #include "base/nsec.h"
 
@@ -57,5 +56,3 @@ struct health {
 	nsec_t above_since;    /* max-memory: when the limit was exceeded; or 0 */
 	bool outgrown;         /* its core knows that it has outgrown a limit */
 };
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_HOOKS_H
-#define SUPERVISOR_HOOKS_H
+#pragma once
 
 #include "supervisor/common/carried.h"
 #include "supervisor/common/job.h"
@@ -117,5 +116,3 @@ extern const struct carried carried_hook;
 /* For carry_hooks.c: add one that waits or runs. */
 void hooks_add(struct hooks *hooks, struct hook_run *run);
 void hook_run_free(struct hook_run *run);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_HOOKS_STATE_H
-#define SUPERVISOR_HOOKS_STATE_H
+#pragma once
 
 #include "base/nsec.h"
 
@@ -32,5 +31,3 @@ struct commands {
 	struct helper *helpers; /* that run now */
 	struct hooks hooks;
 };
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_INSTANCE_H
-#define SUPERVISOR_INSTANCE_H
+#pragma once
 
 #include "supervisor/common/carried.h"
 #include "supervisor/common/moment.h"
@@ -121,5 +120,3 @@ void command_view_fini(struct settings *view);
  * wait for the stop.  Then every ten seconds.
  */
 void stop_report_begin(struct supervisor *sup); /* a stop was asked for */
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_INSTANCE_STATE_H
-#define SUPERVISOR_INSTANCE_STATE_H
+#pragma once
 
 #include "base/nsec.h"
 
@@ -54,5 +53,3 @@ struct stage {
 	enum awaited awaited; /* of the last change; a reload begins with none */
 	bool live;            /* the last reload has put settings in force that need no rollout */
 };
-
-#endif

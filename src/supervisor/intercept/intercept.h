@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_INTERCEPT_H
-#define SUPERVISOR_INTERCEPT_H
+#pragma once
 
 #include "os/look/remote.h"
 #include "os/spawn/seccomp.h"
@@ -137,5 +136,3 @@ void intercept_on_release(struct child *child);
 bool intercept_on_stop(struct child *child, int signal);
 /* The calls that are held go through an upgrade. */
 extern const struct carried carried_gate;
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_INTERCEPT_INTERNAL_H
-#define SUPERVISOR_INTERCEPT_INTERNAL_H
+#pragma once
 
 #include "os/look/remote.h"
 #include "os/spawn/seccomp.h"
@@ -125,5 +124,3 @@ void listens_shown(struct child *child);
 void startwait_born(struct child *child);
 /* Looks at the worker if that is due; sets the timer to the next look. */
 void startwait_look(struct child *child);
-
-#endif

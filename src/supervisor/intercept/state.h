@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_INTERCEPT_STATE_H
-#define SUPERVISOR_INTERCEPT_STATE_H
+#pragma once
 
 #include "base/nsec.h"
 #include "os/spawn/spawn.h"
@@ -72,5 +71,3 @@ struct intercept {
 	ev_timer answer_timer;  /* fed when a call was received; armed if calls are left */
 	ev_timer ready;         /* the earliest listening_by, or other look */
 };
-
-#endif

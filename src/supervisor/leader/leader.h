@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_LEADER_H
-#define SUPERVISOR_LEADER_H
+#pragma once
 
 #include "supervisor/common/moment.h"
 
@@ -23,5 +22,3 @@ void leader_on_status(struct json_writer *w, const struct service *service);
 void leader_on_drop(struct service *service);
 void leader_on_go_on(struct supervisor *sup);
 void leader_on_shutdown(struct supervisor *sup);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_LEADER_STATE_H
-#define SUPERVISOR_LEADER_STATE_H
+#pragma once
 
 #include "base/nsec.h"
 
@@ -27,5 +26,3 @@ struct leading {
 struct leaders {
 	ev_timer choose; /* there is no leader: choose one */
 };
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_LIMITS_H
-#define SUPERVISOR_LIMITS_H
+#pragma once
 
 #include "supervisor/common/carried.h"
 #include "supervisor/common/moment.h"
@@ -25,5 +24,3 @@ void limits_on_drop(struct service *service);
 void limits_on_shutdown(struct supervisor *sup);
 /* Of a worker that is in a cgroup. */
 extern const struct carried carried_limited;
-
-#endif

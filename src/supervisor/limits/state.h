@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_LIMITS_STATE_H
-#define SUPERVISOR_LIMITS_STATE_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -11,5 +10,3 @@ struct limited {
 	bool incomplete;  /* some limit could not be set at its birth */
 	unsigned refused; /* forks, as a status has said last */
 };
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_LOGS_H
-#define SUPERVISOR_LOGS_H
+#pragma once
 
 #include "protocol/logwire.h"
 #include "supervisor/common/job.h"
@@ -61,5 +60,3 @@ void opener_free(struct supervisor *sup);
 /* Compress the last old file of that sink, by a command.  As long as that runs, the
  * file is not renamed. */
 void opener_pack(struct supervisor *sup, const struct logwire_packet *p);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_MESSAGES_H
-#define SUPERVISOR_MESSAGES_H
+#pragma once
 
 #include "base/text.h"
 #include "protocol/line_reader.h"
@@ -193,5 +192,3 @@ void broker_on_status(struct json_writer *w, const struct service *service);
 /* How a broker goes through an upgrade, while its process runs on. */
 extern const struct carried carried_broker;
 void *broker_carried(struct carry_reader *r, void *service);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_NODE_INTERNAL_H
-#define SUPERVISOR_NODE_INTERNAL_H
+#pragma once
 
 #include "protocol/nodeipc.h"
 #include "supervisor/node/node.h"
@@ -117,5 +116,3 @@ void node_rr_left(struct node_worker *w);
 extern const struct carried carried_node_server;
 extern const struct carried carried_node_wait;
 extern const struct carried carried_node_use;
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_NODE_H
-#define SUPERVISOR_NODE_H
+#pragma once
 
 #include "supervisor/messages/messages.h"
 #include "supervisor/common/carried.h"
@@ -46,5 +45,3 @@ uint64_t node_channel_inode(const struct child *child);
 
 /* How many connections the worker has taken that nclust has accepted for it. */
 uint64_t node_taken(const struct child *child);
-
-#endif

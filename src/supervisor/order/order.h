@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_ORDER_H
-#define SUPERVISOR_ORDER_H
+#pragma once
 
 #include "supervisor/common/moment.h"
 #include "supervisor/hooks/hooks.h"
@@ -27,5 +26,3 @@ void order_look(struct supervisor *sup);
 /* Does the cluster wait for one that has ended, so that it cannot start by itself?  Then `why` says
  * so. */
 bool order_is_lost(const struct service *s, char *why, size_t size);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_ORDER_STATE_H
-#define SUPERVISOR_ORDER_STATE_H
+#pragma once
 
 /* What only this room knows of a cluster.  It is in struct service. */
 struct before;
@@ -13,5 +12,3 @@ struct order {
 	enum before_kind kind;
 	unsigned rollout; /* under way when `before` began; 0: none */
 };
-
-#endif

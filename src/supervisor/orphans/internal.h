@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_ORPHANS_INTERNAL_H
-#define SUPERVISOR_ORPHANS_INTERNAL_H
+#pragma once
 
 #include "supervisor/common/carried.h"
 #include "supervisor/sockets/previous.h"
@@ -56,5 +55,3 @@ int remains_serial(struct supervisor *sup, pid_t pid, uint32_t user, uint64_t *s
 unsigned remains_end(struct supervisor *sup, struct previous *h);
 /* The pid of any process that looks like a worker of this instance, or 0. */
 pid_t remains_find(struct supervisor *sup);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_ORPHANS_H
-#define SUPERVISOR_ORPHANS_H
+#pragma once
 
 #include "supervisor/common/moment.h"
 
@@ -50,5 +49,3 @@ int adopt_cluster(struct service *service, struct error *err);
 /* All services exist: publish the result, remove old files, greet the keeper. */
 void adopt_finish(struct supervisor *sup);
 void adopt_fini(struct supervisor *sup);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_ORPHANS_STATE_H
-#define SUPERVISOR_ORPHANS_STATE_H
+#pragma once
 
 #include "os/place/statefile.h"
 
@@ -40,5 +39,3 @@ struct saved_worker {
 	bool adopted;              /* an earlier nclust has started it: it is no child of nclust */
 	bool in_keeper;            /* the keeper holds its descriptors */
 };
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_SCALING_H
-#define SUPERVISOR_SCALING_H
+#pragma once
 
 #include "supervisor/common/carried.h"
 #include "supervisor/common/moment.h"
@@ -28,5 +27,3 @@ void cpus_begin(struct supervisor *sup);
 
 /* What goes through an upgrade of a cluster's scaling. */
 extern const struct carried carried_scaling;
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_SCALING_STATE_H
-#define SUPERVISOR_SCALING_STATE_H
+#pragma once
 
 #include "base/nsec.h"
 
@@ -17,5 +16,3 @@ struct measured {
 	nsec_t cpu;
 	nsec_t at;
 };
-
-#endif

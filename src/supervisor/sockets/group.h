@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_GROUP_H
-#define SUPERVISOR_GROUP_H
+#pragma once
 
 #include "os/socket/endpoint.h"
 #include "os/socket/sockdiag.h"
@@ -143,5 +142,3 @@ bool incoming_has(const struct incoming *in, uint16_t port);
 /* The inodes of connections to its unix sockets. */
 void incoming_each_unix(
 	const struct supervisor *sup, void (*each)(void *context, uint64_t inode), void *context);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_PREVIOUS_H
-#define SUPERVISOR_PREVIOUS_H
+#pragma once
 
 #include "os/place/statefile.h"
 #include "protocol/logwire.h"
@@ -133,5 +132,3 @@ int previous_listener(struct listener *l, struct error *err);
 int previous_segment(struct segment *s, const struct cluster_settings *settings, struct error *err);
 /* Take over the learned listeners of the service. */
 int previous_learned(struct service *service, struct error *err);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_SOCKETS_H
-#define SUPERVISOR_SOCKETS_H
+#pragma once
 
 #include "supervisor/common/carried.h"
 #include "supervisor/common/moment.h"
@@ -209,5 +208,3 @@ extern const struct carried carried_segment;
 /* Sets are carried as references to listeners; carried_learned has room for LEARNED_MAX. */
 extern const struct carried carried_set;
 extern const struct carried carried_learned;
-
-#endif

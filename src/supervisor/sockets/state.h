@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_SOCKETS_STATE_H
-#define SUPERVISOR_SOCKETS_STATE_H
+#pragma once
 
 #include "base/nsec.h"
 #include "config/config.h"
@@ -154,5 +153,3 @@ struct sockets {
 	unsigned paths_looks; /* in that second */
 	struct listener_set inherited; /* of LISTEN_FDS, or named by an `fd:N` */
 };
-
-#endif

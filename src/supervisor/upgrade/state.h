@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_UPGRADE_STATE_H
-#define SUPERVISOR_UPGRADE_STATE_H
+#pragma once
 
 /* The state of the room upgrade: a member of struct supervisor (common/state.h). */
 struct reexec;
@@ -10,5 +9,3 @@ struct upgrade {
 	char *exe_path;        /* the path by which nclust was started; NULL: not known */
 	unsigned count;        /* upgrades so far */
 };
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_UPGRADE_H
-#define SUPERVISOR_UPGRADE_H
+#pragma once
 
 #include "supervisor/common/carried.h"
 
@@ -74,5 +73,3 @@ void reexec_into(int image, int state, const struct buffer *descriptors, char **
 #define REEXEC_VARIABLE "NCLUST_HANDOVER"
 /* The last line that a checked binary prints begins so; its versions follow. */
 #define REEXEC_CHECKED "nclust-state-ok "
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_WATCH_H
-#define SUPERVISOR_WATCH_H
+#pragma once
 
 #include "supervisor/common/moment.h"
 
@@ -21,5 +20,3 @@ void watch_on_reloaded(struct service *service);
 void watch_on_drop(struct service *service);
 void watch_on_shutdown(struct supervisor *sup);
 void watch_on_verb(struct supervisor *sup, const struct verb_step *verb);
-
-#endif

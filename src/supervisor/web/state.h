@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_WEB_STATE_H
-#define SUPERVISOR_WEB_STATE_H
+#pragma once
 
 #include "os/socket/socket.h"
 #include "supervisor/common/job.h"
@@ -33,5 +32,3 @@ struct web {
 	struct role_life life;
 	struct web_change change;
 };
-
-#endif

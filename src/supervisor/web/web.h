@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_WEB_H
-#define SUPERVISOR_WEB_H
+#pragma once
 
 #include "supervisor/common/moment.h"
 
@@ -18,5 +17,3 @@ void web_on_verb(struct supervisor *sup, const struct verb_step *verb);
 /* At the start, if `http` is set: open its address, start the process, and wait
  * until it can answer.  -1 and `err`, with the exit status that fits. */
 int web_begin(struct supervisor *sup, struct error *err);
-
-#endif

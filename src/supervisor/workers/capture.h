@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_CAPTURE_H
-#define SUPERVISOR_CAPTURE_H
+#pragma once
 
 #include "protocol/logwire.h"
 #include "supervisor/common/state.h"
@@ -94,5 +93,3 @@ void slotlog_take(struct service *service, uint32_t slot, int fd);
 bool ptys_are_wanted(const struct child *child, int stream);
 /* Returns the master; the caller owns it and the slave, *write_end.  -1: the error was logged. */
 int ptys_open(const struct child *child, int stream, int *write_end);
-
-#endif

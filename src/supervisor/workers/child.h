@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_CHILD_H
-#define SUPERVISOR_CHILD_H
+#pragma once
 
 #include "os/process.h"
 #include "supervisor/common/carried.h"
@@ -298,5 +297,3 @@ size_t strays_list(struct supervisor *sup, pid_t *to, size_t most);
 
 /* Did the last SIGKILL come from the kernel's OOM killer? */
 bool strays_saw_oom_kill(struct supervisor *sup);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_RECIPE_H
-#define SUPERVISOR_RECIPE_H
+#pragma once
 
 #include "os/process.h"
 #include "os/socket/endpoint.h"
@@ -160,5 +159,3 @@ enum node_runtime nodecommand_in_shell(char *const *argv);
 
 /* nodecommand_of() for a recipe's command; reads the program's file. */
 enum node_runtime nodecommand_look(const struct recipe *r);
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_SERVICE_H
-#define SUPERVISOR_SERVICE_H
+#pragma once
 
 #include "supervisor/common/carried.h"
 #include "supervisor/common/registry.h"
@@ -104,5 +103,3 @@ extern const struct carried
 extern const struct carried carried_children; /* its workers, by slot */
 extern const struct carried carried_child;
 extern const struct carried carried_recipe;
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef SUPERVISOR_WORKERS_STATE_H
-#define SUPERVISOR_WORKERS_STATE_H
+#pragma once
 
 #include "base/nsec.h"
 #include "base/text.h"
@@ -198,5 +197,3 @@ struct recipe {
 				      took no channel */
 	struct recipe *next;
 };
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CLI_LIB_H
-#define CLI_LIB_H
+#pragma once
 
 #include "../quoted.h"
 
@@ -16,5 +15,3 @@ static inline json_t *json_of(const char *text)
 
 #define has(text, piece) ck_assert_msg(strstr(text, piece) != NULL, "no '%s' in: %s", piece, text)
 #define has_no(text, piece) ck_assert_msg(strstr(text, piece) == NULL, "'%s' in: %s", piece, text)
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef CONFIG_LIB_H
-#define CONFIG_LIB_H
+#pragma once
 
 #include "../unit.h"
 
@@ -173,5 +172,3 @@ static inline void expect_faults(const char *text, const char *faults)
 	ck_assert_faults(r, faults);
 	forget(&r);
 }
-
-#endif

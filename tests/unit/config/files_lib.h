@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef FILES_LIB_H
-#define FILES_LIB_H
+#pragma once
 
 #include "../unit.h"
 
@@ -44,5 +43,3 @@ static inline void write_file(const char *path, const char *text, mode_t mode)
 	ck_assert_int_eq(fclose(out), 0);
 	ck_assert_int_eq(chmod(path, mode), 0);
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef TESTS_CORE_LIB_H
-#define TESTS_CORE_LIB_H
+#pragma once
 
 #include "../../sim/recount.h"
 #include "../unit.h"
@@ -420,5 +419,3 @@ static inline void clear_bench(void)
 }
 
 FIXTURE(set_bench, clear_bench)
-
-#endif

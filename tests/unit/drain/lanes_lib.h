@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef TEST_LANES_LIB_H
-#define TEST_LANES_LIB_H
+#pragma once
 
 #include "../room_lib.h"
 
@@ -54,5 +53,3 @@ static inline void restart(void)
 }
 
 FIXTURE(NULL, room_end)
-
-#endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef TESTS_OS_LIB_H
-#define TESTS_OS_LIB_H
+#pragma once
 
 /* What the tests of os/ share.  They run against the real kernel. */
 
@@ -106,5 +105,3 @@ void os_ignore_signals(void);                  /* and block them */
 void os_limit_descriptors(unsigned long most); /* if that is allowed */
 int os_null(void);                             /* /dev/null, CLOEXEC */
 unsigned os_open_count(void);                  /* descriptors that are open */
-
-#endif
