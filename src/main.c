@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/log.h"
 #include "base/scope.h"
-#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/verb_help.h"
+#include "config/argv.h"
 #include "config/config.h"
 #include "courier/courier.h"
 #include "logger/logger.h"
 #include "nats/natsrole.h"
+#include "supervisor/resume.h"
 #include "supervisor/supervisor.h"
 #include "web/web.h"
 

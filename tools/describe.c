@@ -2,7 +2,8 @@
 #include "describe.h"
 
 #include "base/scope.h"
-#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/verb_help.h"
 #include "config/config.h"
 
 #include <stdio.h>

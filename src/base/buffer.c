@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/buffer.h"
+
 #include "base/text.h"
 
 #include <errno.h>

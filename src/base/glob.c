@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/text.h"
+#include "base/glob.h"
 
 #include <fnmatch.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <string.h>
 
 static size_t name_length(const char *at)

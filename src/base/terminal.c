@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/terminal.h"
+
 #include "base/text.h"
 
 #include <string.h>

@@ -79,43 +79,6 @@ const char *text_interpreter(const char *file);
  */
 const char *text_nearest(const char *word, const char *const *names, size_t count);
 
-/* ---- buffer ---- */
-
-/*
- * Bytes that are appended at the end and consumed from the front.  `limit` bounds
- * what a peer can make the buffer hold (0: no bound).  A failed append leaves the
- * content unchanged, and `failed` stays set until buffer_clear(), so that a row
- * of appends can be checked once.
- */
-struct buffer {
-	char *data; /* not NUL-terminated; see buffer_text() */
-	size_t len;
-	size_t cap;
-	size_t limit;
-	bool failed;
-};
-
-/* A buffer that is freed at the end of its scope: `scoped_buffer text = {.limit = 4096};` */
-#define scoped_buffer __attribute__((cleanup(buffer_fini))) struct buffer
-
-void buffer_init(struct buffer *b, size_t limit);
-void buffer_fini(struct buffer *b);
-void buffer_clear(struct buffer *b); /* keeps the memory */
-int buffer_reserve(struct buffer *b, size_t more);
-int buffer_append(struct buffer *b, const void *data, size_t len);
-int buffer_string(struct buffer *b, const char *text);
-/* Append a number in digits of base 10 or 16: what is written often, without a format. */
-int buffer_number(struct buffer *b, uint64_t n, unsigned base);
-int buffer_printf(struct buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Append a string of JSON: control bytes, '"' and '\\' escaped, invalid UTF-8 becomes U+FFFD. */
-int buffer_json(struct buffer *b, const char *text, size_t len);
-void buffer_consume(struct buffer *b, size_t len); /* from the front */
-
-/* The content with a NUL behind it; NULL when out of memory. */
-const char *buffer_text(struct buffer *b);
-/* The content as the caller's heap block, which leaves the buffer empty; NULL if an append failed. */
-char *buffer_take(struct buffer *b);
-
 /* ---- cmdline ---- */
 
 /*
@@ -155,34 +118,3 @@ struct cmdline {
 };
 
 enum cmdline_part cmdline_next(struct cmdline *c);
-
-/* ---- glob ---- */
-
-/*
- * Patterns of paths, matched name by name.  `*`, `?` and `[...]` are as in
- * fnmatch(3): they match no '/', and no dot that a name begins with.  A name
- * `**` stands for any number of directories; at the end of the pattern, for all
- * files below.  It enters no directory whose name begins with a dot, and none
- * that is called node_modules: a pattern has to name these.
- */
-enum {
-	GLOB_FILE = 1,  /* a file of this path matches */
-	GLOB_BELOW = 2, /* something in a directory of this path may */
-};
-
-/* Both begin with '/', and have neither empty names nor a '/' at the end but for
- * "/" itself.  A set of the above. */
-unsigned glob_match(const char *pattern, const char *path);
-
-/* ---- terminal ---- */
-
-/*
- * Append a worker's line for a terminal.  The line may have colours: all other
- * control bytes are shown escaped, but for those that redraw the line or hide the
- * cursor, which are left out.  A colour that is still on ends with the line.  -1:
- * as buffer_append().
- */
-int terminal_put(struct buffer *out, const char *text, size_t len);
-/* Skip text that a terminal would not show in the end, because a carriage return has
- * begun the line anew, as progress bars do.  Returns the length of the rest. */
-size_t terminal_redrawn(const char **text, size_t len);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/render.h"
+#include "cli/advice.h"
 
 #include "base/text.h"
+#include "cli/render.h"
 #include "config/value.h"
 
 #include <stdarg.h>

@@ -2,12 +2,14 @@
 #include "cli/client.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 #include "cli/render.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
-#include "os/process.h"
+#include "os/pidfd.h"
 #include "os/place/rundir.h"
 #include "os/socket/socket.h"
+#include "os/socket/socket_unix.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "base/nsec.h"
-#include "base/text.h"
 #include "cli/verb.h"
 #include "protocol/control.h"
 #include "protocol/line_reader.h"
@@ -94,88 +94,3 @@ int client_look(struct client *c, client_event *on_event, void *data, struct ans
 /* Wait for the end of the connection, and of the process where it can be seen; messages that still
  * come are dropped. */
 int client_wait_end(struct client *c, struct error *err);
-
-/* ---- output ---- */
-
-/*
- * Output to people and programs.  Text from the wire is escaped before a person
- * sees it; JSON goes out unchanged, and is escaped only on a terminal.  All
- * return 0, or -1 and errno when writing failed.
- */
-int output_write(int fd, const char *data, size_t len); /* bytes as they are */
-int output_line(int fd, const char *text, size_t len);  /* escaped, and '\n' */
-int output_lines(int fd, const char *text, size_t len); /* split at '\n' */
-int output_json(int fd, const char *json, size_t len);  /* and '\n' */
-/* Write a buffer by one of the functions above, if it did not run out of memory. */
-typedef int output_function(int fd, const char *data, size_t len);
-int output_buffer(int fd, const struct buffer *out, output_function *how);
-/* A value as JSON, numbers with the digits that they came with. */
-int output_value(int fd, const json_t *value);
-
-/* The terminal's size; zeros: standard output is none, or does not know. */
-struct winsize output_size(void);
-/* Colours are for terminals, and only if NO_COLOR does not forbid them. */
-bool output_wants_colour(int fd);
-
-/* Write a failure, or a server's refusal, to stderr; return the exit status for it.
- * A wait that was ended (ECANCELED) is no news. */
-int output_error(const struct error *err);
-int output_refusal(const struct answer *answer);
-
-/* ---- target ---- */
-
-/*
- * The instance, cluster and slot that a user's word means among running
- * instances.  Pure.  An instance's name wins over a cluster of that name
- * elsewhere, and a cluster's over a slot's reading of it ("web.2" may be a name).
- */
-struct resolved {
-	size_t instance;  /* index into the list */
-	char target[160]; /* as the server takes it: "", "web" or "web.2" */
-	bool slot;
-};
-
-/* Of the clients only their names and clusters count.  `text` may be NULL: the only
- * instance.  -1: err->status is 64 where the word is ambiguous or no target at all, 69
- * where no such thing exists. */
-int target_resolve(struct resolved *out, const char *text, const struct client *list, size_t count,
-	struct error *err);
-
-/* ---- session ---- */
-
-/*
- * From a verb's words to connections: looks for running instances, greets those
- * that matter and finds what TARGET means among them.
- */
-struct session {
-	struct client *clients; /* heap; connected */
-	size_t count;
-	bool lacking;          /* an instance runs and does not answer */
-	char killed[65];       /* the first one whose socket is there, and no nclust; or "" */
-	struct resolved meant; /* the meaning of TARGET: which client, which cluster or slot */
-	struct client *client; /* the client of `meant`; NULL: all */
-};
-
-/*
- * With `all`, a missing target means all instances that run (at least one); else
- * the only one.  `cancel`: see struct client.  -1 and `err`: status 69 where no
- * instance runs, 64 where the target is ambiguous.
- */
-int session_open(
-	struct session *s, const struct arguments *a, bool all, int cancel, struct error *err);
-void session_close(struct session *s);
-
-/* Shows the answer to a request, success or refusal.  Returns the exit status. */
-typedef int session_show(const struct answer *answer, void *data);
-/*
- * Open a session, send the arguments' request to the instance that they mean, show
- * its answer, and, if the instance was asked to stop, wait for its end.  A
- * failure is written to stderr.  `reader` and `on_event` are those of struct client;
- * on_event() and show() get `data`.  Returns the exit status.
- */
-int session_ask(
-	struct arguments *a, int reader, client_event *on_event, session_show *show, void *data);
-
-/* Add to `err` how an nclust is reached that was not found, because it is another user's or has a
- * place of its own.  `name`: "": any.  False: none runs. */
-bool stranger_hint(const struct arguments *a, const char *name, struct error *err);

@@ -7,7 +7,7 @@
 #include "cli/verb.h"
 #include "cli/wrap.h"
 #include "os/look/look.h"
-#include "os/process.h"
+#include "os/pidfd.h"
 
 #include <jansson.h>
 #include <stdbool.h>

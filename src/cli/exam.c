@@ -5,6 +5,7 @@
 #include "cli/render.h"
 #include "config/value.h"
 #include "os/privilege.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <glob.h>

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "cli/render.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -5,13 +5,16 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "cli/render.h"
+#include "os/affinity.h"
 #include "os/cgroup.h"
+#include "os/cgroup_tree.h"
 #include "os/look/remote.h"
 #include "os/needs.h"
-#include "os/place/rundir.h"
+#include "os/place/rundir_place.h"
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/spawn/seccomp.h"
+#include "os/trycall.h"
 #include "os/vfork.h"
 
 #include <errno.h>

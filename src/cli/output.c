@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/client.h"
+#include "cli/output.h"
 
 #include "base/log.h"
 #include "base/scope.h"

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "cli/table.h"
 
 #include <string.h>
 

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/client.h"
+#include "cli/session.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "config/config.h"
+#include "cli/output.h"
+#include "cli/stranger.h"
+#include "config/argv.h"
+#include "os/environ.h"
 #include "os/place/rundir.h"
-#include "os/process.h"
+#include "os/place/rundir_place.h"
 #include "os/socket/socket.h"
 #include "protocol/control.h"
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/client.h"
+#include "cli/stranger.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "cli/verb.h"
 #include "config/value.h"
 #include "os/process.h"
 

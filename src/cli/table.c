@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/render.h"
+#include "cli/table.h"
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "cli/render.h"
 
 #include <stdint.h>
 #include <stdio.h>

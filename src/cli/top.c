@@ -3,6 +3,9 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "cli/output.h"
+#include "cli/render.h"
+#include "cli/session.h"
 #include "os/clock.h"
 
 #include <ctype.h>

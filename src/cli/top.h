@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cli/client.h"
-#include "cli/render.h"
+#include "cli/table.h"
 #include "cli/verb.h"
 #include "protocol/control.h"
 

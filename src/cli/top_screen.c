@@ -2,7 +2,7 @@
 #include "cli/top.h"
 
 #include "base/scope.h"
-#include "cli/client.h"
+#include "cli/output.h"
 #include "os/library.h"
 
 #include <signal.h>

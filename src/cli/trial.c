@@ -6,7 +6,7 @@
 #include "base/trusted.h"
 #include "cli/render.h"
 #include "os/clock.h"
-#include "os/place/rundir.h"
+#include "os/place/rundir_place.h"
 #include "os/spawn/spawn.h"
 
 #include <errno.h>

@@ -3,7 +3,9 @@
 
 #include "base/text.h"
 #include "cli/client.h"
+#include "cli/output.h"
 #include "cli/render.h"
+#include "cli/session.h"
 
 #include <string.h>
 #include <unistd.h>

@@ -3,9 +3,14 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "cli/cli.h"
 #include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/session.h"
+#include "config/argv.h"
+#include "config/check.h"
 #include "config/config.h"
+#include "config/describe.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -4,8 +4,9 @@
 #include "base/scope.h"
 #include "cli/client.h"
 #include "cli/doctor.h"
+#include "cli/output.h"
 #include "config/value.h"
-#include "os/vfork.h"
+#include "os/trycall.h"
 
 #include <errno.h>
 #include <sysexits.h>

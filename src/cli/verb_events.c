@@ -4,7 +4,9 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "cli/client.h"
+#include "cli/output.h"
 #include "cli/render.h"
+#include "cli/session.h"
 
 #include <string.h>
 #include <sysexits.h>

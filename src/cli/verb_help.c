@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/cli.h"
+#include "cli/verb_help.h"
 
 #include "base/log.h"
 #include "base/text.h"
-#include "cli/client.h"
+#include "cli/commands.h"
+#include "cli/output.h"
 #include "cli/verb.h"
 #include "cli/wrap.h"
-#include "config/config.h"
+#include "config/describe.h"
 
 #include <stdio.h>
 #include <string.h>

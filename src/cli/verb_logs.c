@@ -3,9 +3,12 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/terminal.h"
 #include "base/text.h"
 #include "cli/client.h"
+#include "cli/output.h"
 #include "cli/render.h"
+#include "cli/session.h"
 #include "os/descriptors.h"
 #include "os/place/sharedmem.h"
 #include "protocol/json.h"

@@ -3,8 +3,11 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/advice.h"
 #include "cli/client.h"
+#include "cli/output.h"
 #include "cli/render.h"
+#include "cli/session.h"
 
 #include <stdlib.h>
 #include <string.h>

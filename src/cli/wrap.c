@@ -2,6 +2,7 @@
 #include "cli/wrap.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 
 #include <langinfo.h>
 #include <locale.h>

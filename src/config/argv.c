@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/config.h"
+#include "config/argv.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "base/trusted.h"
+#include "config/check.h"
 #include "config/expand.h"
+#include "config/inifile.h"
 #include "config/origin.h"
+#include "config/procfile.h"
 #include "config/value.h"
 
 #include <errno.h>

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/origin.h"
+#include "config/check.h"
 
 #include "base/scope.h"
 #include "base/text.h"
 #include "base/trusted.h"
 #include "config/address.h"
+#include "config/check_listen.h"
 #include "config/expand.h"
+#include "config/natsurl.h"
 #include "config/option.h"
+#include "config/origin.h"
+#include "config/procfile.h"
 #include "config/value.h"
+#include "config/value_list.h"
 
 #include <assert.h>
 #include <errno.h>

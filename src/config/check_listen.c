@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/origin.h"
+#include "config/check_listen.h"
 
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/expand.h"
 #include "config/logfile.h"
+#include "config/origin.h"
 #include "config/value.h"
+#include "config/value_log.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/config.h"
+#include "config/describe.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "config/address.h"
 #include "config/expand.h"
+#include "config/natsurl.h"
 #include "config/option.h"
 #include "config/origin.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/config.h"
+#include "config/diff.h"
 
 #include "base/text.h"
 #include "config/option.h"

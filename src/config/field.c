@@ -4,7 +4,10 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/address.h"
+#include "config/natsurl.h"
 #include "config/networks.h"
+#include "config/value.h"
+#include "config/value_list.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/origin.h"
+#include "config/inifile.h"
 
 #include "base/scope.h"
 #include "base/text.h"
 #include "base/trusted.h"
 #include "config/expand.h"
-#include "config/value.h"
+#include "config/origin.h"
+#include "config/procfile.h"
 
 #include <errno.h>
 #include <glob.h>

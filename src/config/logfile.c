@@ -4,7 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "base/trusted.h"
-#include "config/value.h"
+#include "config/value_log.h"
 
 #include <dirent.h>
 #include <errno.h>

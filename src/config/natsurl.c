@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/address.h"
+#include "config/natsurl.h"
 
 #include <stdlib.h>
 #include <string.h>

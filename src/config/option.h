@@ -2,8 +2,7 @@
 #pragma once
 
 #include "base/error.h"
-#include "config/config.h"
-#include "config/value.h"
+#include "config/diff.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "config/value.h"
+#include "config/value_list.h"
 
 #include <stddef.h>
 #include <string.h>

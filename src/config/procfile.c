@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/origin.h"
+#include "config/procfile.h"
 
 #include "base/scope.h"
 #include "base/text.h"
 #include "base/trusted.h"
+#include "config/inifile.h"
 #include "config/option.h"
+#include "config/origin.h"
 #include "config/value.h"
 
 #include <errno.h>

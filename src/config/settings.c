@@ -6,6 +6,7 @@
 #include "base/trusted.h"
 #include "config/origin.h"
 #include "config/value.h"
+#include "config/value_command.h"
 
 #include <assert.h>
 #include <errno.h>

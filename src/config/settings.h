@@ -250,7 +250,7 @@ struct cluster_settings {
 	struct strings env;      /* K=V, in order; no K twice */
 	struct strings env_file; /* paths */
 	bool clear_env;
-	struct strings watch; /* patterns of files (base/text.h) */
+	struct strings watch; /* patterns of files (base/glob.h) */
 	bool no_new_privs;
 	bool capabilities_given;
 	uint64_t capabilities;           /* bit n: CAP_n is kept */

@@ -2,6 +2,7 @@
 #include "config/value.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <grp.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "base/buffer.h"
 #include "base/error.h"
-#include "base/text.h"
 #include "config/settings.h"
 
 /*
@@ -82,39 +82,8 @@ int value_split(struct strings *out, const char *text, struct error *err);
 int value_quote(struct buffer *out, const char *word);
 /* All words, separated by blanks; heap, or NULL. */
 char *value_join(const struct strings *words);
-/* The paths at which a program of that name may be, by a value of PATH, or NULL.  -1: no memory. */
-int value_candidates(struct strings *to, const char *path, const char *name);
 /* Quote a text for a shell. */
 int value_quote_shell(struct buffer *out, const char *word);
-
-#define HEADERS_MAX 8
-
-/* As text_signal(), without those that the C library keeps for itself. */
-int value_signal(const char *name);
-
-/* "8000 8443": is this port one of them? */
-bool value_ports_have(const char *text, unsigned port);
-
-/* A sink's path with {cluster} and {slot} replaced; false: too long. */
-bool value_log_path(
-	const struct log_sink *sink, const char *cluster, unsigned slot, char *to, size_t size);
-/* What a sink without a path is given as, by its kind. */
-extern const char *const value_log_kinds[];
-/* Has each slot a file of its own? */
-bool value_log_is_by_slot(const struct log_sink *sink);
-
-/* The value of `after`: "db, cache, migrate: done". */
-struct dependency {
-	char name[65]; /* of a cluster */
-	bool done;     /* wait until it has ended with success, not until it is ready */
-};
-
-/* The next dependency of such a text, from *at on, which moves (NULL at the end).
- * False: no more. */
-bool after_next(const char **at, struct dependency *d);
-
-/* Remove the dependency of this name from the cluster's.  -1 and `err`. */
-int after_drop(struct cluster_settings *c, const char *name, struct error *err);
 
 int strings_add(struct strings *s, const char *text);
 void strings_clear(struct strings *s);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/option.h"
+#include "config/value_command.h"
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/option.h"
+#include "config/value.h"
 
 #include <errno.h>
 #include <limits.h>

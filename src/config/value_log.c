@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/option.h"
+#include "config/value_log.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 #include "config/expand.h"
+#include "config/value.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/option.h"
 
+#include "config/value.h"
+
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/cluster.h"
+#include "core/adopt.h"
 
 #include "base/scope.h"
 #include "core/internal.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/rollout.h"
+#include "core/canary.h"
 
 #include "core/internal.h"
 

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/cluster.h"
 
+#include "core/canary.h"
+#include "core/death.h"
 #include "core/internal.h"
 #include "core/rollout.h"
+#include "core/rollout_request.h"
 
 #include <assert.h>
 #include <stdlib.h>

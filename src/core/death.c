@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "core/death.h"
+
 #include "base/error.h"
+#include "core/canary.h"
 #include "core/internal.h"
 #include "core/rollout.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/rollout.h"
+#include "core/generation.h"
 
 #include "base/scope.h"
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/internal.h"
 
+#include "core/canary.h"
+
 /* If nclust comes so late, the worker may have had no CPU either. */
 #define LATE (10 * MSEC)
 /* A worker that had no CPU says that it is alive within this time after it has one. */

@@ -2,8 +2,7 @@
 #pragma once
 
 #include "base/nsec.h"
-#include "core/cluster.h"
-#include "core/rollout.h"
+#include "core/generation.h"
 #include "core/slot.h"
 #include "core/whole.h"
 #include "core/worker.h"
@@ -82,7 +81,7 @@ static inline void line_leave(struct cluster *c, struct slot *s)
 /* Have the first slot settled if it need not wait any more; true if it was. */
 bool line_call(struct cluster *c);
 
-/* Restore the line of a carried cluster (cluster.h), and count its starting workers and spares. */
+/* Restore the line of a carried cluster (adopt.h), and count its starting workers and spares. */
 void line_restore(struct cluster *c);
 
 /* ---- gate ---- */

@@ -2,6 +2,7 @@
 #include "core/rollout.h"
 
 #include "base/scope.h"
+#include "core/canary.h"
 #include "core/internal.h"
 
 #include <string.h>

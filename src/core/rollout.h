@@ -3,68 +3,11 @@
 
 #include "config/settings.h"
 #include "core/event.h"
+#include "core/generation.h"
 #include "core/slot.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-/* ---- generation ---- */
-
-/* What a worker has shown of its command: it holds for all of the generation, and of the next. */
-enum lesson {
-	LESSON_SAYS_READY, /* READY=1 was seen */
-	LESSON_LISTENS,    /* a worker was seen to listen */
-	LESSON_SILENT,     /* a worker gave no sign of being ready, but lived */
-	LESSON_UNGATED,    /* a worker could not be held back as a spare */
-	LESSONS,
-};
-
-/*
- * The number and the settings of workers that were started together.  A generation is remembered
- * while one of its workers lives, it is in force, or a rollout goes to it or may go back to it; so
- * few at a time that a list is the quickest.
- */
-struct generation {
-	unsigned number;
-	unsigned workers;    /* alive */
-	unsigned starting;   /* of these, workers that make others wait (internal.h) */
-	unsigned serving;    /* of these: ready or leaving by themselves */
-	unsigned beside;     /* of these: beside an old worker that stays yet */
-	unsigned command;    /* number of the command among the cluster's */
-	bool knows[LESSONS]; /* of the command */
-	enum why rejected;   /* why its starting workers go; WHY_ITSELF: they stay */
-	struct cluster_settings *settings; /* a reference of its own */
-};
-
-struct generations {
-	struct generation *list; /* by number, ascending */
-	unsigned count;
-	unsigned cap;
-};
-
-int generations_reserve(struct generations *g, unsigned count); /* 0 or -1 */
-void generations_fini(struct generations *g);
-
-/* Add a generation with the highest number yet.  The settings' reference is handed over. */
-struct generation *generations_add(
-	struct generations *g, unsigned number, struct cluster_settings *settings);
-
-/* NULL: unknown.  The pointer is valid until the list is changed. */
-struct generation *generations_find(const struct generations *g, unsigned number);
-
-/* The oldest generation with workers that is newer than `number`; 0: none. */
-unsigned generations_next(const struct generations *g, unsigned number);
-
-/* Replace the settings `old`, wherever they are. */
-void generations_replace(struct generations *g, const struct cluster_settings *old,
-	struct cluster_settings *settings);
-
-void generations_learn(struct generations *g, unsigned number, enum lesson lesson);
-
-/* Forget generations without workers, but for two. */
-void generations_forget(struct generations *g, unsigned keep, unsigned keep_too);
-
-/* ---- rollout ---- */
 
 /*
  * A rollout replaces all workers of a cluster, or of one slot, by those of a new
@@ -114,9 +57,6 @@ struct rollout {
 	nsec_t done_at; /* patient clock */
 	unsigned from;  /* generation in force before, kept while `watch` lasts */
 };
-
-/* rollout_request.c */
-void rollout_ask(struct cluster *c, const struct event *e);
 
 /* Begin the rollout that was `asked` for, with its settings; the command's known properties are
  * those of generation `like`. */
@@ -191,58 +131,3 @@ void rollout_fail_by_stop(struct cluster *c, unsigned id, uint32_t slot);
 
 /* The cluster stops: fail the rollouts that are under way and waiting. */
 void rollout_fail_all(struct cluster *c);
-
-/* rollout_request.c: new settings without a rollout; the reference is handed over. */
-void rollout_settings(struct cluster *c, const struct event *e);
-
-/* ---- canary ---- */
-
-/*
- * A wave: slots of a rollout whose new worker is held beside the old one, which
- * goes on serving, until the new workers of all these slots have proven
- * themselves; only then do the old ones go.  The first new worker that fails ends
- * the rollout, and nothing was lost.  There are two waves: the canaries, `canary`
- * slots that are watched for the time `bake`, and with `surge = all` the fleet,
- * all other slots.
- */
-#define ALL_SLOTS UINT32_MAX
-
-/* The rollout begins: which waves it has. */
-void canary_begin(struct cluster *c, const struct event *asked);
-
-/* Look if a wave is over; true if it was, and there is more to do. */
-bool canary_advance(struct cluster *c);
-
-/* The same for a rollout where nothing ran: all workers are watched, once all of
- * them are there; true when that is over. */
-bool canary_advance_fresh(struct cluster *c, bool all_there);
-
-/* How long each worker of the ending rollout is watched, from when it became ready; 0
- * if readiness is no guess, or the rollout's bake time is 0. */
-nsec_t canary_watch(const struct cluster *c);
-
-/* Does a canary take the place of its predecessor at once?  A canary that was not asked
- * for does where the settings, which may change meanwhile, allow no additional worker. */
-bool canary_is_alone(const struct cluster *c);
-
-/* Are new workers still to be held, but no more of them for now? */
-bool canary_is_full(const struct cluster *c);
-
-/* Is the new worker of this slot held beside the old one? */
-bool canary_is_held(const struct cluster *c, const struct slot *s);
-
-/* Is this worker held, or would it be, had it a predecessor? */
-bool canary_is_one(const struct cluster *c, const struct slot *s, const struct worker *w);
-
-/* Is this worker held, or of the canaries' generation and not held any more, as its
- * predecessor has ended by itself?  It is watched with the canaries. */
-bool canary_is_on_trial(const struct cluster *c, const struct slot *s, const struct worker *w);
-
-/* The slot has been settled, or let go: is its new worker ready? */
-void canary_look(struct cluster *c, struct slot *s);
-
-/* The slot is not held any more: its step goes on as any other. */
-void canary_let_go(struct cluster *c, struct slot *s);
-
-/* When the canaries have been watched for long enough; or NSEC_NEVER. */
-nsec_t canary_due(const struct cluster *c);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "core/rollout_request.h"
+
 #include "core/internal.h"
 
 #include <string.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/slot.h"
 
+#include "core/canary.h"
+#include "core/death.h"
 #include "core/internal.h"
 #include "core/rollout.h"
 

@@ -68,7 +68,7 @@ enum SMALL slot_step { /* what the slot does in a rollout that has come to it */
 	STEP_NONE,
 	STEP_EXTRA, /* the new worker first, beside the old one */
 	STEP_FEWER, /* the old worker goes first */
-	STEP_HELD,  /* the new worker beside the old one, which stays (rollout.h) */
+	STEP_HELD,  /* the new worker beside the old one, which stays (canary.h) */
 };
 
 enum SMALL slot_end {
@@ -140,7 +140,3 @@ bool slot_is_rejected(const struct cluster *c, const struct worker *w);
 
 /* The generation of the next worker of the slot. */
 unsigned slot_generation(const struct cluster *c, const struct slot *s);
-
-/* A worker has ended, as `event` says (death.c). */
-void slot_bury(struct cluster *c, uint32_t i, struct worker *w, enum worker_event event,
-	const struct ending *ending);

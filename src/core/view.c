@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "core/view.h"
+
 #include "base/scope.h"
+#include "core/canary.h"
 #include "core/internal.h"
 #include "core/rollout.h"
 

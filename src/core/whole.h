@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "core/cluster.h"
+#include "core/generation.h"
 #include "core/rollout.h"
 #include "core/slot.h"
+#include "core/view.h"
 
 /*
  * The struct of a cluster, for the files of core/, and for the one that carries it through an

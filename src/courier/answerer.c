@@ -2,7 +2,6 @@
 #include "courier/answerer.h"
 
 #include "base/scope.h"
-#include "base/text.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/socket/sockdiag.h"

@@ -2,6 +2,8 @@
 #include "logger/cluster.h"
 
 #include "base/scope.h"
+#include "base/text.h"
+#include "logger/format.h"
 #include "logger/source.h"
 #include "os/descriptors.h"
 

@@ -1,29 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "base/text.h"
+#include "base/buffer.h"
+#include "logger/offload.h"
 #include "logger/sink.h"
 #include "os/fdpass.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* ---- format ---- */
-
 struct line;
-
-/* The time now (RFC 3339, with milliseconds), and a blank. */
-void format_time(struct buffer *to);
-/* A line in other formats.  An object: time, cluster, slot, pid (if it is known), stream,
- * goes_on (if true) and message. */
-void format_json(struct buffer *to, const struct line *l);
-/* https://systemd.io/JOURNAL_NATIVE_PROTOCOL */
-void format_journal(struct buffer *to, const struct line *l);
-/* RFC 5424; or `old`, as syslog(3) writes it: RFC 3164 without a host.  Control bytes
- * but tabs become \xNN. */
-void format_syslog(struct buffer *to, const struct line *l, unsigned facility, bool old);
-
-/* ---- cluster ---- */
 
 /*
  * A cluster as the logger sees it.  The supervisor sends its routes, to which its output is written

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "logger/format.h"
+
 #include "logger/source.h"
 
 #include <string.h>

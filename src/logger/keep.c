@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "logger/reading.h"
+#include "logger/keep.h"
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "logger/reading.h"
 #include "os/clock.h"
 #include "os/descriptors.h"
 #include "os/socket/socket.h"

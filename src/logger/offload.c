@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "logger/sink.h"
+#include "logger/offload.h"
 
 #include "base/scope.h"
 #include "os/process.h"

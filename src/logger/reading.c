@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/terminal.h"
 #include "base/text.h"
 
 #include <errno.h>

@@ -3,6 +3,8 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/terminal.h"
+#include "base/text.h"
 #include "logger/cluster.h"
 #include "os/descriptors.h"
 #include "os/fdpass.h"

@@ -2,6 +2,7 @@
 #include "logger/source.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 #include "protocol/logwire.h"
 
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "base/text.h"
+#include "base/buffer.h"
 #include "logger/cluster.h"
 #include "os/place/sharedmem.h"
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
+#include "os/affinity.h"
+
 #include "os/cgroup.h"
 #include "os/process.h"
 

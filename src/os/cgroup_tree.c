@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/cgroup.h"
+#include "os/cgroup_tree.h"
 
 #include "base/scope.h"
+#include "os/cgroup.h"
 #include "os/descriptors.h"
+#include "os/pidfd.h"
 #include "os/process.h"
 
 #include <dirent.h>

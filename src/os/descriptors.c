@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "os/privilege.h"
 #include "os/process.h"
+#include "os/trycall.h"
 #include "os/vfork.h"
 
 #include <errno.h>

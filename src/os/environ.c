@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/process.h"
+#include "os/environ.h"
 
 #include "base/scope.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

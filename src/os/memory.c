@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/process.h"
+#include "os/memory.h"
 
 #include "base/scope.h"
 
 #include <link.h>
 #include <malloc.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <unistd.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/process.h"
+#include "os/pidfd.h"
 
-#include "os/vfork.h"
+#include "os/process.h"
+#include "os/trycall.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/vfork.h"
+#include "os/trycall.h"
 
 #include "base/scope.h"
 

@@ -6,6 +6,7 @@
 #include "os/descriptors.h"
 #include "os/privilege.h"
 #include "os/process.h"
+#include "os/trycall.h"
 
 #include <linux/capability.h>
 #include <linux/close_range.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/watchtree.h"
 
+#include "base/glob.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"

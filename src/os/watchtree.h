@@ -4,7 +4,7 @@
 #include "base/nsec.h"
 
 /*
- * Watch the files that match patterns (base/text.h), by inotify(7), for a process
+ * Watch the files that match patterns (base/glob.h), by inotify(7), for a process
  * that does nothing else: it waits for changes as long as it lives.  The watch
  * reads names and times and opens no file, so a file's owner does not matter.
  * Directories that are made later are watched, too.  Symbolic links are followed

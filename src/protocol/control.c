@@ -2,6 +2,7 @@
 #include "protocol/control.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 #include "protocol/json.h"
 
 #include <errno.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "protocol/control.h"
+#include "protocol/eventkind.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 
 #include <stdio.h>
 #include <string.h>

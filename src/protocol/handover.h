@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "base/buffer.h"
 #include "base/error.h"
-#include "base/text.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "protocol/json.h"
 
+#include "base/text.h"
+
 #include <assert.h>
 #include <ctype.h>
 #include <math.h>

@@ -23,7 +23,7 @@ enum logwire_kind {
 	LOGWIRE_LAST,  /* the last output of a dead worker */
 	LOGWIRE_HELLO, /* it runs; of the keeper to a supervisor that has called:
 			  the keeper's listening socket comes along */
-	/* with `orphans = keep` (logger/reading.h); supervisor -> logger */
+	/* with `orphans = keep` (logger/keep.h); supervisor -> logger */
 	LOGWIRE_KEEP,   /* outlive the supervisor; a listening socket where the
 			   next one calls, and its directory come along */
 	LOGWIRE_LEAVE,  /* and from now on no more */

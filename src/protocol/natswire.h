@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "base/text.h"
+#include "base/buffer.h"
 
 /*
  * A message as it goes from one nclust to others through a broker:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "base/text.h"
+#include "base/buffer.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/supervisor.h"
+#include "supervisor/resume.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/descriptors.h"
-#include "os/vfork.h"
-#include "supervisor/sockets/group.h"
-#include "supervisor/workers/child.h"
-#include "supervisor/intercept/intercept.h"
-#include "supervisor/instance/instance.h"
+#include "os/memory.h"
+#include "os/trycall.h"
 #include "supervisor/common/moment.h"
-#include "supervisor/upgrade/upgrade.h"
+#include "supervisor/drain/steer.h"
+#include "supervisor/instance/manager.h"
+#include "supervisor/intercept/intercept.h"
+#include "supervisor/signals.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/supervisor.h"
+#include "supervisor/upgrade/carry.h"
+#include "supervisor/upgrade/reexec.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/paths.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/drain/drain.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/supervisor.h"
+#include "supervisor/signals.h"
 
 #include "base/log.h"
+#include "base/nsec.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "base/nsec.h"
 #include "os/clock.h"
-#include "os/process.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/workers/capture.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/drain/drain.h"
-#include "supervisor/instance/instance.h"
+#include "supervisor/instance/lifecycle.h"
+#include "supervisor/instance/reload.h"
 #include "supervisor/logs/logs.h"
-#include "supervisor/upgrade/upgrade.h"
+#include "supervisor/upgrade/reexec.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/logger_life.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/workers/strays.h"
 
 #include <errno.h>
 #include <fcntl.h>

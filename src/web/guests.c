@@ -3,7 +3,7 @@
 
 #include "base/scope.h"
 #include "os/clock.h"
-#include "os/process.h"
+#include "os/memory.h"
 
 #include <string.h>
 #include <sys/socket.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "base/buffer.h"
 #include "base/nsec.h"
 #include "base/scope.h"
-#include "base/text.h"
 #include "protocol/control.h"
 #include "protocol/line_reader.h"
 

@@ -2,6 +2,7 @@
 #include "web/internal.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 #include "os/clock.h"
 #include "os/socket/endpoint.h"
 

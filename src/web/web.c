@@ -2,11 +2,10 @@
 #include "web/web.h"
 
 #include "base/scope.h"
-#include "base/text.h"
 #include "os/clock.h"
 #include "os/library.h"
+#include "os/memory.h"
 #include "os/privilege.h"
-#include "os/process.h"
 #include "os/socket/socket.h"
 #include "web/internal.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "core/cluster.h"
+#include "core/view.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,6 +2,7 @@
 #include "fleet.h"
 
 #include "../sim/recount.h"
+#include "core/adopt.h"
 
 #include <signal.h>
 #include <stdlib.h>

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
+#include "config/check.h"
+#include "config/describe.h"
+#include "config/inifile.h"
 #include "config/origin.h"
 
 #include <stdio.h>

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
+#include "config/check.h"
+#include "config/describe.h"
 #include "config/origin.h"
+#include "config/procfile.h"
 
 /* A Procfile is read whole, or every mistake is counted; what was read can be
  * described, and does not differ from itself. */

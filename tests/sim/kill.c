@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "world.h"
 
+#include "core/adopt.h"
+
 #include <string.h>
 
 /*

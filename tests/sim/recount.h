@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "core/cluster.h"
+struct cluster;
 
 /* Count again all that the core keeps in counters and deadlines.  NULL, or what does not
  * add up. */

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/cluster.h"
-#include "supervisor/upgrade/upgrade.h"
+#include "supervisor/common/carried.h"
+#include "supervisor/upgrade/carry_core.h"
 #include "world.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /*
- * The cluster, carried to another process (core/cluster.h): from then on both hear
+ * The cluster, carried to another process (core/adopt.h): from then on both hear
  * the same, and have to answer the same, until the one that was carried takes
  * the place of the other, and is carried in its turn.
  */

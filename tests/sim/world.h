@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "core/view.h"
 #include "recount.h"
-
-#include "core/cluster.h"
 
 #include <stdbool.h>
 #include <stdint.h>

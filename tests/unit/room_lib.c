@@ -5,15 +5,16 @@
 #include "config/config_lib.h"
 #include "os/clock.h"
 #include "os/process.h"
-#include "supervisor/supervisor.h"
-#include "supervisor/common/registry.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/intercept/intercept.h"
-#include "supervisor/messages/messages.h"
-#include "supervisor/sockets/group.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/sockets/segment.h"
+#include "supervisor/supervisor.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/workers/strays.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,10 +2,12 @@
 #include "os/look/look.h"
 
 #include "base/scope.h"
+#include "os/pidfd.h"
 #include "os/process.h"
 #include "os/socket/endpoint.h"
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket.h"
+#include "os/trycall.h"
 #include "os/vfork.h"
 
 #include <errno.h>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "os/look/remote.h"
+#include "os/look/remote_waits.h"
 
 #include <stdbool.h>
 #include <stddef.h>

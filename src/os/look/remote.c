@@ -8,6 +8,7 @@
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/socket/socket.h"
+#include "os/trycall.h"
 #include "os/vfork.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/look/remote.h"
+#include "os/look/remote_waits.h"
 
 #include "base/scope.h"
 #include "os/process.h"

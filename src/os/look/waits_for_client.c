@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/look/look.h"
 
+#include "base/buffer.h"
 #include "base/scope.h"
-#include "base/text.h"
 #include "os/process.h"
 
 #include <errno.h>

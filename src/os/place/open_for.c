@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/descriptors.h"
+#include "os/place/open_for.h"
 
 #include "base/scope.h"
 #include "base/trusted.h"
+#include "os/trycall.h"
 #include "os/vfork.h"
 
 #include <errno.h>

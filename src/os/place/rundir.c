@@ -6,6 +6,7 @@
 #include "base/trusted.h"
 #include "os/clock.h"
 #include "os/descriptors.h"
+#include "os/place/rundir_place.h"
 #include "os/vfork.h"
 
 #include <dirent.h>
@@ -197,7 +198,7 @@ int rundir_open(struct rundir *r, const char *wanted, const char *name, struct e
 		rundir_leave(r);
 		return -1;
 	}
-	/* living workers of an earlier nclust may use theirs (supervisor/orphans/orphans.h) */
+	/* living workers of an earlier nclust may use theirs (supervisor/orphans/adopt.h) */
 	if (!rundir_has_state(r))
 		rundir_empty_notify(r, NULL, NULL);
 	(void)unlinkat(r->dir, "ended", 0);

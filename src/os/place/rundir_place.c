@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/place/rundir.h"
+#include "os/place/rundir_place.h"
 
 #include "base/scope.h"
 #include "base/text.h"

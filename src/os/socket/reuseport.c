@@ -5,7 +5,9 @@
 #include "os/socket/endpoint.h"
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket.h"
-#include "os/socket/socket_unix.h"
+#include "os/socket/socket_as.h"
+#include "os/socket/socket_key.h"
+#include "os/trycall.h"
 #include "os/vfork.h"
 
 #include <assert.h>

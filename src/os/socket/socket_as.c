@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/socket/socket_unix.h"
+#include "os/socket/socket_as.h"
 
 #include "base/scope.h"
 #include "os/privilege.h"
+#include "os/socket/socket_unix.h"
 
 #include <errno.h>
 #include <fcntl.h>

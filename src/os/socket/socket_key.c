@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/socket/socket.h"
+#include "os/socket/socket_key.h"
 
 #include "base/scope.h"
 #include "os/socket/endpoint.h"
-#include "os/socket/socket_unix.h"
+#include "os/socket/socket_as.h"
 #include "os/vfork.h"
 
 #include <fcntl.h>

@@ -2,6 +2,7 @@
 #include "os/socket/socket_unix.h"
 
 #include "base/scope.h"
+#include "os/socket/socket_as.h"
 
 #include <errno.h>
 #include <fcntl.h>

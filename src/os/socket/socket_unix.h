@@ -6,9 +6,12 @@
 #include "os/vfork.h"
 
 #include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/un.h>
 
 /* The parts of socket_open(), and of socket_as below, for AF_UNIX.  All but the first take no
  * memory and no lock. */
@@ -35,53 +38,46 @@ int socket_unix_spare(char to[NAME_MAX + 1], const char *name, const struct sock
  * whose file was removed. */
 void socket_unix_add_spare(int dir, const char *name, const struct socket_file *made);
 
-/* ---- socket as ---- */
+/* Does the path lead to the file that nclust made?  0: yes; 1: it was removed, and
+ * has its name again; -1 and errno; ENOENT: the file is gone, or dead; EEXIST: another file
+ * has the name. */
+int socket_keep_name(const char *path, const struct socket_file *made);
+/* Remove the name alone, if it leads to that file.  1: it did; 0: no; -1 and errno. */
+int socket_take_name(const char *path, const struct socket_file *made);
+/* Let an inotify instance report when a name of the file is removed or made (IN_ATTRIB), of
+ * whatever directory, as long as the file is there. */
+void socket_watch_names(const char *path, const struct socket_file *made, int inotify);
+/* Connect to the socket whose file that is, with the rights of its user.  -1 and errno; ESTALE:
+ * another file has the name. */
+int socket_connect_name(int fd, const char *path, const struct socket_file *made);
+/* Has another file that name?  In doubt: no. */
+bool socket_is_replaced(const char *path, const struct socket_file *made);
+
+/* Give a spare name, by which nclust can keep it, to the file of a socket that a process of
+ * this user has bound, and belongs to the user (root: to anybody).  *found has the number, and the
+ * file's dev and ino (ino 0: unknown).  -1 and errno. */
+struct vfork_user;
+int socket_spare_name(const char *path, const struct vfork_user *user, struct socket_file *found);
 
 /*
- * A unix stream socket of a user's, bound to a path ('@' first: abstract) and
- * listening with the user's rights, CLOEXEC: clients see its ids (SO_PEERCRED).  A
- * socket file on which no process listens is replaced; any other file stays
- * (EADDRINUSE).  The file is the user's own.  Requires CAP_SETUID and CAP_SETGID.
- * -1 and errno: ETIMEDOUT: the file system took longer than vfork_patience().
- *
- * The user may change the directories at any time, so that a path leads somewhere
- * else at the next look.  The user gains nothing by that: all calls,
- * socket_unlink() of the file included, are made with the user's rights.
+ * A unix stream or datagram socket bound to `name` in a directory: for control
+ * and notify.  Created with `mode` and owned by uid:gid (-1: ours).  SO_PASSCRED
+ * for datagrams.  Nonblocking, CLOEXEC.  An existing file is replaced: the caller
+ * holds the lock.
  */
-int socket_unix_listen_as(
-	const char *path, int backlog, const struct vfork_user *user, struct socket_file *made);
-
-/* Run `act` in a child with the user's rights (root, or nclust's own user: with nclust's),
- * which may hang in a file system, and so keeps no port and no pipe of ours but `keep` (or -1).
- * Returns its result; or -1 and errno; ETIMEDOUT also if that user may not make nclust wait any
- * more. */
-int socket_unix_act(
-	const struct vfork_user *user, int keep, int (*act)(void *argument), void *argument);
-/* The group by which the user may remove a name again: the directory's, if the
- * user is in that group. */
-gid_t socket_unix_group(const struct vfork_user *user, const struct stat *dir);
-
-/* ---- socket birth ---- */
-
-/*
- * bind(2) of a unix socket to a path, so that the file never grants more than it
- * should: it appears with its mode, owner and group.
- *
- * Linux takes the mode from the socket's own inode and the umask, and the owner
- * from the filesystem ids; both are set around the one bind and put back.  (They
- * belong to the process: one thread.) A process that may not set the ids makes a
- * file that is closed to all others, and opens it once its group is right.
- *
- * `dirfd` and `name` say where the file will be, `address` how to bind there.
- * mode -1: by umask; uid, gid -1: ours.  0, or -1 and errno; then no file is
- * left.
- */
-int socket_birth(int fd, const struct sockaddr *address, socklen_t size, int dirfd,
-	const char *name, int mode, long uid, long gid);
-
-/*
- * socket(2), CLOEXEC, as if `uid` had called it: the socket can join only that user's
- * SO_REUSEPORT groups (sk_uid in the kernel, from the fsuid at its creation; fstat(2)
- * shows it).  -1 and errno; EPERM: nclust may not take that id.
- */
-int socket_born_to(uid_t uid, int family, int type, int protocol);
+int socket_open_at(
+	int dirfd, const char *name, int type, mode_t mode, long uid, long gid, struct error *err);
+/* The same without a directory: a datagram socket with an abstract name that the
+ * kernel chooses. */
+int socket_open_nowhere(struct error *err);
+/* A datagram socket (blocking, CLOEXEC) that is connected to that bound one of ours. */
+int socket_connect_self(int fd, struct error *err);
+/* The socket's name as sd_notify(3) wants it, "@NAME"; -1: it has none. */
+int socket_own_name(int fd, char *text, size_t size);
+/* Connect to `name` in a directory (SOCK_STREAM or SOCK_SEQPACKET; blocking, CLOEXEC).
+ * EAGAIN when connect(2), or later a send(2), has made no progress for 10 s. */
+int socket_connect_at(int dirfd, const char *name, int type, struct error *err);
+/* A datagram socket connected to a unix path ('@': abstract), for sd_notify(3);
+ * CLOEXEC, the caller's. fdpass_send() on it fails with EAGAIN while the receiver's
+ * queue is full, and poll(2) reports when there is room.  -1 and errno. */
+int socket_connect_datagrams(const char *path);

@@ -2,7 +2,7 @@
 #include "os/spawn/seccomp.h"
 
 #include "base/scope.h"
-#include "os/vfork.h"
+#include "os/trycall.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,6 +7,7 @@
 #include "os/fdpass.h"
 #include "os/privilege.h"
 #include "os/process.h"
+#include "os/spawn/spawn_child.h"
 #include "os/vfork.h"
 
 #include <errno.h>

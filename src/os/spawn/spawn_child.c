@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/spawn/spawn.h"
+#include "os/spawn/spawn_child.h"
 
 #include "base/scope.h"
 #include "base/text.h"

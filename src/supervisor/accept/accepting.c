@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/accept/accept.h"
+#include "supervisor/accept/accepting.h"
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/scope.h"
 #include "base/nsec.h"
+#include "base/scope.h"
 #include "os/clock.h"
 #include "os/socket/socket.h"
+#include "supervisor/accept/visits.h"
 #include "supervisor/common/foreign.h"
+#include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
+#include "supervisor/sockets/listener.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/recipe.h"
-#include "supervisor/sockets/sockets.h"
-#include "supervisor/common/news.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>

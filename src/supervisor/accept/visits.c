@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/accept/accept.h"
+#include "supervisor/accept/visits.h"
 
 #include "base/log.h"
 #include "base/text.h"
+#include "core/adopt.h"
 #include "core/worker.h"
 #include "os/clock.h"
 #include "protocol/json.h"
+#include "supervisor/accept/accepting.h"
 #include "supervisor/workers/service.h"
 
 #include <signal.h>

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/common/registry.h"
-#include "supervisor/common/timer.h"
+#include "supervisor/common/allowance.h"
 
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/vfork.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/common/timer.h"
 
 #include <stdlib.h>
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "supervisor/common/moment.h"
-#include "supervisor/common/state.h"
 
 /* -d: the process that the user started waits until the background process reports an exit status:
  * 0 when all is ready, else how the start failed. */
@@ -17,13 +16,3 @@ int daemon_output(const struct supervisor *sup, int fd);
 void daemon_release(struct supervisor *sup);
 /* Report that the background process ends before it was ready. */
 void daemon_failed(int *pipe, int status);
-
-/* ---- guard ---- */
-
-void guard_on_go_on(struct supervisor *sup);
-void guard_on_shutdown(struct supervisor *sup);
-
-/* Cleaners of temporary files remove the runtime directories of running programs.  The guard learns
- * that by inotify(7) and makes the directories, the lock, the control socket and the workers'
- * notify sockets anew, so that the workers do not notice. */
-void guard_init(struct supervisor *sup);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/common/daemon.h"
+#include "supervisor/common/guard.h"
 
 #include "base/log.h"
 #include "base/scope.h"

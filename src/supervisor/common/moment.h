@@ -94,7 +94,7 @@ void moment_status_worker(struct json_writer *w, const struct child *child);
 /* The service is about to be freed. */
 void moment_drop(struct service *service);
 
-/* ---- listeners and segments (sockets/sockets.h) ---- */
+/* ---- listeners and segments (sockets/listener.h) ---- */
 
 /* A listener, a socket of a listener, or a segment is about to be closed. */
 void moment_let_go(struct holding *holding);

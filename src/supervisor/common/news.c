@@ -4,9 +4,11 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "protocol/json.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/common/carried.h"
+#include "supervisor/common/news_text.h"
 #include "supervisor/common/registry.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/common/trouble.h"
 
 #include <errno.h>
 #include <inttypes.h>

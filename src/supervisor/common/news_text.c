@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/common/news.h"
+#include "supervisor/common/news_text.h"
 
 #include "base/scope.h"
 #include "base/text.h"
@@ -7,6 +7,7 @@
 #include "os/clock.h"
 #include "protocol/json.h"
 #include "supervisor/common/registry.h"
+#include "supervisor/common/trouble.h"
 
 #include <inttypes.h>
 #include <signal.h>

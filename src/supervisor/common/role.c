@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/common/job.h"
+#include "supervisor/common/role.h"
 
 #include "base/log.h"
 #include "base/scope.h"

@@ -3,11 +3,11 @@
 
 #include "base/nsec.h"
 #include "base/scope.h"
-#include "config/config.h"
-#include "core/cluster.h"
+#include "core/view.h"
 #include "os/descriptors.h"
 #include "os/place/rundir.h"
 #include "supervisor/accept/state.h"
+#include "supervisor/common/allowance.h"
 #include "supervisor/common/once.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/control/state.h"
@@ -60,7 +60,7 @@ struct child {
 	int pidfd;
 	int output[2]; /* read ends of its stdout and stderr, or -1 */
 	struct leading leading;
-	uint32_t connections; /* one more than were counted last (control/control.h); 0: unknown */
+	uint32_t connections; /* one more than were counted last (control/census.h); 0: unknown */
 	uint32_t said[2];     /* what was logged of it (once.h) */
 
 	/* These structs are small, because there may be thousands of workers. */
@@ -77,7 +77,7 @@ struct child {
 	const char *hang; /* the request that it does not answer (health/internal.h), or NULL */
 	struct health *health;    /* NULL: it was never checked */
 	struct node_worker *node; /* heap; NULL: it is no worker of Node's cluster (node.h) */
-	struct channel *channel;  /* heap (messages.h); NULL: it has none */
+	struct channel *channel;  /* heap (channel.h); NULL: it has none */
 };
 
 /* How workers have ended: up to COUNTED_UNKNOWN by themselves, then as nclust wanted. */
@@ -102,7 +102,7 @@ enum counted_rollout {
 	COUNTED_ROLLOUTS,
 };
 
-/* What has happened in a cluster so far (news.h says where a new counter needs a line). */
+/* What has happened in a cluster so far (news_text.h says where a new counter needs a line). */
 struct counters {
 	uint64_t started;
 	uint64_t exits[COUNTED_EXITS];
@@ -149,10 +149,10 @@ struct service {
 	struct watching *watching;
 	nsec_t watched;
 	struct scaling *scaling;     /* heap; NULL: `workers` was never a range */
-	struct trouble *trouble;     /* heap; NULL: the cluster never had trouble (news.h) */
+	struct trouble *trouble;     /* heap; NULL: the cluster never had trouble (trouble.h) */
 	struct node_cluster *node;   /* heap; NULL: no worker uses Node's cluster (node.h) */
 	struct accepting *accepting; /* heap; NULL: not `accept = yes` (accept/state.h) */
-	struct broker *broker;       /* heap; NULL: `relay` is no URL (messages.h) */
+	struct broker *broker;       /* heap; NULL: `relay` is no URL (broker.h) */
 };
 
 /* The descriptors by which nclust hears of workers, and the listeners that workers may shut down

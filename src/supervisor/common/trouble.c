@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/common/news.h"
+#include "supervisor/common/trouble.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "config/config.h"
+#include "config/diff.h"
 #include "os/clock.h"
 #include "os/privilege.h"
 #include "protocol/json.h"
 #include "supervisor/common/carried.h"
+#include "supervisor/common/news_text.h"
 #include "supervisor/common/registry.h"
 
 #include <errno.h>

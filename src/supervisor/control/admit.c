@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/control/internal.h"
+#include "supervisor/control/admit.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/socket/socket.h"
 #include "protocol/json.h"
-#include "supervisor/common/news.h"
+#include "supervisor/common/trouble.h"
+#include "supervisor/control/clients.h"
+#include "supervisor/control/control.h"
 
 #include <errno.h>
 #include <stdlib.h>

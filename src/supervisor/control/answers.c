@@ -9,7 +9,9 @@
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/workers/capture.h"
+#include "supervisor/control/clients.h"
+#include "supervisor/control/outcomes.h"
+#include "supervisor/workers/slotlog.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include "supervisor/control/carry_clients.h"
+
+#include "supervisor/control/clients.h"
 #include "supervisor/control/control.h"
 
 /* How the control socket and its clients go through an upgrade. */

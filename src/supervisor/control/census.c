@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/control/control.h"
+#include "supervisor/control/census.h"
 
 #include "base/nsec.h"
 #include "base/scope.h"
@@ -11,7 +11,8 @@
 #include "os/socket/sockdiag.h"
 #include "supervisor/common/job.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/sockets/group.h"
+#include "supervisor/control/status.h"
+#include "supervisor/sockets/incoming.h"
 
 #include <linux/inet_diag.h>
 #include <stdlib.h>

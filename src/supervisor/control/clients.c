@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/control/control.h"
+#include "supervisor/control/clients.h"
 
-#include "base/scope.h"
-#include "base/text.h"
 #include "base/nsec.h"
+#include "base/scope.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/socket/socket.h"
+#include "os/socket/socket_unix.h"
 #include "supervisor/common/foreign.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/control/admit.h"
+#include "supervisor/control/census.h"
 #include "supervisor/control/internal.h"
+#include "supervisor/control/outcomes.h"
+#include "supervisor/control/status.h"
 
 #include <errno.h>
 #include <fcntl.h>

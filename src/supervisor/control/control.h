@@ -4,19 +4,6 @@
 #include "protocol/control.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/common/moment.h"
-#include "supervisor/common/state.h"
-
-/* ---- clients ---- */
-
-void control_on_status_worker(struct json_writer *w, const struct child *child);
-void control_on_drop(struct service *service);
-void control_on_go_on(struct supervisor *sup);
-void control_on_shutdown(struct supervisor *sup);
-/* Events are sent to the clients that want them, and answer those that wait. */
-void control_on_told(struct supervisor *sup, struct service *service, const struct report *report,
-	const char *json, const char *sentence);
-int control_on_renew(struct supervisor *sup, struct error *err);
-void control_on_verb(struct supervisor *sup, const struct verb_step *verb);
 
 /*
  * The control socket and its clients.  All that a client can make grow is
@@ -73,46 +60,3 @@ struct client {
 	uint64_t missed;    /* messages of workers that were not shown */
 	uint32_t only_slot; /* of a status, events or logs, with request.target */
 };
-
-/* How clients go through an upgrade: the control socket, a client, and its expectations. */
-extern const struct carried carried_control;
-extern const struct carried carried_client;
-extern const struct carried carried_expectation;
-/* An empty client, the last of all; it is not watched yet.  NULL: out of memory. */
-struct client *client_new(struct supervisor *sup);
-int clients_init(struct supervisor *sup, struct error *err);
-/* The other end of this stream is one of nclust's roles: add it as a reader.  Takes
- * over the descriptor.  -1: out of memory. */
-int clients_add_own(struct supervisor *sup, int fd);
-/* Close these connections.  Their peers can still read what was sent. */
-void clients_drop_own(struct supervisor *sup);
-
-/* After events: has an expectation come true, or is a further log kept? */
-void clients_look(struct supervisor *sup);
-
-/* For requests.c and status.c. */
-void client_write(struct client *c); /* send what is queued, as far as the socket takes it */
-void client_watch(struct client *c); /* give the client a later turn, if its state needs one */
-void client_error(struct client *c, int code, const char *message);
-void client_done(struct client *c); /* the request is answered */
-/* Answer clients that wait for a census before their status. */
-void clients_counted(struct supervisor *sup);
-/* Tell the client how many messages it was not shown, because it reads too slowly. */
-void client_tell_missed(struct client *c);
-
-/* ---- census ---- */
-
-/*
- * Counts, for a status, the connections that each worker has accepted and not
- * closed.  A process of its own counts, because workers may have very many
- * connections, and a worker may make a look at it wait: the loop never waits for it.
- */
-
-/* True: counting has begun, and clients_counted() is called at its end; false: the
- * last census is new enough, or none is possible. */
-bool census_begin(struct supervisor *sup);
-/* The worker's connections; -1: unknown. */
-long census_of(const struct child *child);
-
-/* Stop counting. */
-void census_fini(struct supervisor *sup);

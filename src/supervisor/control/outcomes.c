@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/control/internal.h"
+#include "supervisor/control/outcomes.h"
 
 #include "base/scope.h"
 #include "base/text.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/news_text.h"
+#include "supervisor/control/clients.h"
+#include "supervisor/control/internal.h"
 #include "supervisor/order/order.h"
 
 #include <inttypes.h>

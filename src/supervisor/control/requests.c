@@ -2,14 +2,21 @@
 #include "supervisor/control/internal.h"
 
 #include "base/text.h"
+#include "config/describe.h"
 #include "os/look/look.h"
 #include "protocol/json.h"
-#include "supervisor/instance/instance.h"
+#include "supervisor/control/clients.h"
+#include "supervisor/control/outcomes.h"
+#include "supervisor/control/status.h"
+#include "supervisor/drain/host.h"
+#include "supervisor/instance/command.h"
+#include "supervisor/instance/lifecycle.h"
+#include "supervisor/instance/reload.h"
 #include "supervisor/messages/messages.h"
-#include "supervisor/drain/drain.h"
-#include "supervisor/upgrade/upgrade.h"
-#include "supervisor/workers/capture.h"
+#include "supervisor/upgrade/reexec.h"
+#include "supervisor/workers/alone.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/workers/slotlog.h"
 
 #include <inttypes.h>
 #include <stdio.h>

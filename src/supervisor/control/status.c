@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/control/control.h"
+#include "supervisor/control/status.h"
 
 #include "base/nsec.h"
 #include "base/text.h"
@@ -7,15 +7,20 @@
 #include "os/descriptors.h"
 #include "os/process.h"
 #include "protocol/json.h"
-#include "supervisor/common/news.h"
+#include "supervisor/common/news_text.h"
 #include "supervisor/common/registry.h"
+#include "supervisor/common/trouble.h"
+#include "supervisor/control/census.h"
+#include "supervisor/control/clients.h"
 #include "supervisor/control/internal.h"
-#include "supervisor/drain/drain.h"
+#include "supervisor/drain/host.h"
+#include "supervisor/messages/channel.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/sockets.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/workers/use.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
 #include "os/process.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/drain/internal.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/leftovers.h"
 
 #include <signal.h>
 #include <stdlib.h>

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/process.h"
+#include "supervisor/drain/hand_on.h"
 #include "supervisor/drain/internal.h"
 #include "supervisor/health/health.h"
 #include "supervisor/node/node.h"

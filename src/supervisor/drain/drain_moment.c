@@ -3,9 +3,11 @@
 
 #include "base/nsec.h"
 #include "base/scope.h"
-#include "core/cluster.h"
 #include "os/clock.h"
 #include "os/process.h"
+#include "supervisor/drain/drain_withdraw.h"
+#include "supervisor/drain/hand_on.h"
+#include "supervisor/drain/steer.h"
 #include "supervisor/node/node.h"
 
 #include <time.h>

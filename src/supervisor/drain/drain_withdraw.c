@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
+#include "supervisor/drain/drain_withdraw.h"
+
 #include "base/nsec.h"
 #include "os/clock.h"
-#include "os/process.h"
-#include "supervisor/drain/internal.h"
 #include "supervisor/common/foreign.h"
-#include "supervisor/sockets/sockets.h"
-#include "supervisor/drain/drain.h"
+#include "supervisor/drain/internal.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/workers/paths.h"
 #include "supervisor/workers/service.h"
 
 #include <sys/socket.h>

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "supervisor/drain/hand_on.h"
+
 #include "base/error.h"
 #include "base/log.h"
 #include "base/scope.h"
@@ -11,8 +13,8 @@
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/drain/internal.h"
-#include "supervisor/sockets/sockets.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/drain/drain.h"
+#include "supervisor/drain/host.h"
 
 #include "base/scope.h"
 #include "base/text.h"
@@ -7,11 +7,11 @@
 #include "os/socket/sockdiag.h"
 #include "protocol/json.h"
 #include "supervisor/common/carried.h"
+#include "supervisor/common/news.h"
 #include "supervisor/common/once.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/sockets/group.h"
+#include "supervisor/sockets/incoming.h"
 #include "supervisor/workers/service.h"
 
 #include <linux/inet_diag.h>

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/drain/internal.h"
+#include "supervisor/drain/imbalance.h"
 
 #include "os/clock.h"
 #include "os/process.h"
 #include "protocol/json.h"
-#include "supervisor/sockets/group.h"
-#include "supervisor/sockets/sockets.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/workers/service.h"
+#include "supervisor/drain/steer.h"
+#include "supervisor/sockets/group.h"
+#include "supervisor/sockets/listener.h"
 #include "supervisor/workers/recipe.h"
+#include "supervisor/workers/service.h"
 
 #include <stdio.h>
 #include <string.h>

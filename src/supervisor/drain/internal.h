@@ -4,11 +4,9 @@
 #include "os/look/look.h"
 #include "protocol/courier.h"
 #include "supervisor/common/state.h"
-#include "supervisor/drain/drain.h"
 #include "supervisor/drain/quiet.h"
 
 #include <ev.h>
-#include <limits.h>
 
 /* ---- a drain ---- */
 
@@ -156,76 +154,6 @@ void drain_thaw(struct drain *d);
 nsec_t drain_frozen_longest(const struct drain *d);
 
 struct drain_process *drain_process_of(struct drain *d, pid_t pid);
-
-/* drain_withdraw.c */
-/* Removes the listeners from the worker's epoll sets, if other workers take the connections or the
- * cluster stops; called again and again, because a server may add a listener again.  Sets
- * child->traffic.withdrawn when a listener was removed, and d->unreachable. */
-void drain_withdraw(struct drain *d, nsec_t now);
-/* Does the worker wait for all of its listeners by epoll(7)? */
-bool drain_can_withdraw(struct drain *d);
-
-/* hand_on.c */
-/* Is there another worker that may get requests of this one? */
-bool drain_hands_on(const struct drain *d);
-/* Would the connection's requests go to another worker? */
-bool drain_may_hand(const struct drain *d, const struct connection *c);
-/* A connection_is_whole(). */
-bool drain_is_whole(const char *text, size_t size, size_t count);
-/* A connection_hand() of the drain: gives the courier the request that lies unread; or, where none
- * does, a duplicate of the connection, to be held. */
-connection_hand drain_hand;
-/* COURIER_ENDED: the worker has ended, the courier may read what it holds of it.  COURIER_LET_GO: it
- * is to close what it holds: this connection, or 0: all. */
-void courier_end_held(const struct child *child, enum courier_kind how, uint64_t cookie);
-/* The courier after an upgrade, and at the end. */
-void courier_go_on(struct supervisor *sup);
-void courier_end(struct supervisor *sup);
-
-/* ---- steer ---- */
-
-/*
- * Where the kernel is to spread connections (`balance = rr`) the workers of a slot, one after the
- * other, have sockets of their own.  Slots from SLOTS_MOST on share those of the first ones.
- */
-#define SLOTS_MOST 60
-
-/* steer.c */
-struct steer *steer_of(struct service *service);
-/* Sets s->slots, of which settings and a rollout may have changed the number. */
-void steer_count_slots(struct steer *s);
-/* Returns the lane for workers of that generation that share sockets. */
-unsigned steer_lane_of(const struct steer *s, unsigned generation);
-/* Has any worker that lane? */
-bool steer_has_lane(const struct steer *s, unsigned lane);
-/* Has no worker the socket any more?  Workers must have been counted. */
-bool steer_is_left(const struct steer *s, const struct listener_socket *k);
-/* Counts the workers of each socket into the socket; it must have a list of sockets. */
-void steer_count_workers(const struct steer *s, struct listener *l);
-/* Sets the sockets' shares of new connections in the kernel, if they differ or with `changed`. */
-void steer_share_out(const struct steer *s, struct listener *l, bool changed);
-/* Sets all shares, and moves what waits in sockets that no worker has.  While no worker has passed
- * its `ready` probe, clients wait in a socket of their own. */
-void steer_adjust(struct steer *s);
-/* Looks at all sockets in the next turn of the loop.  Mostly an old worker's drain follows in this
- * turn: one look is then for both, and the kernel gets the new shares once. */
-void steer_look_next_turn(struct steer *s);
-/* Returns how the kernel is to choose among the sockets. */
-enum spread steer_spread(const struct steer *s, const struct listener *l);
-/* Are workers of that generation to have sockets of their own? */
-bool steer_spreads(const struct service *service, unsigned generation);
-
-/* steer_open.c */
-/* A rollout to that generation begins. */
-void steer_begin(struct steer *s, unsigned generation);
-/* May nclust open or close sockets of this listener?  Not while another program listens at the same
- * address (group_has_stranger()). */
-bool steer_is_among_us(struct steer *s, const struct listener *l);
-/* Opens the socket of LANE_WAITS, if the kernel can move its queue.  True: it is open. */
-bool steer_open_waits(struct steer *s, struct listener *l);
-/* Returns the latest lane of that slot's own sockets and workers; LANE_NONE: there are none. */
-unsigned steer_latest_lane(const struct steer *s, uint32_t slot);
-#define LANE_NONE UINT_MAX
 
 /* ---- thaw ---- */
 

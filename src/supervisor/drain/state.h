@@ -5,6 +5,7 @@
 #include "os/look/look.h"
 #include "os/socket/endpoint.h"
 #include "supervisor/common/job.h"
+#include "supervisor/common/role.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -22,7 +23,7 @@ struct worker_traffic {
 	unsigned lane;       /* which sockets the worker has (sockets/group.h) */
 	unsigned busy;       /* connections, at the drain's last look */
 	bool withdrawn;      /* nclust has removed the listeners from its epoll sets */
-	bool own;            /* its slot has sockets of its own (drain.h) */
+	bool own;            /* its slot has sockets of its own (steer.h) */
 	bool takes;          /* it is ready, and takes connections */
 	nsec_t emptied;      /* since when it is to be emptied; or 0 */
 	nsec_t starved;      /* process_starved() when no connection waited for its lane last */
@@ -71,7 +72,7 @@ struct host_monitor {
 	unsigned answers; /* since `host.switched_at` */
 };
 
-/* The host as load balancers see it (drain.h). */
+/* The host as load balancers see it (host.h). */
 enum host_waits { HOST_SETTLED, HOST_EMPTIES, HOST_RETURNS };
 /* What a look has found. */
 struct host_seen {

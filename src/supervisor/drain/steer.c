@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/drain/drain.h"
+#include "supervisor/drain/steer.h"
 
 #include "os/clock.h"
 #include "os/process.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/drain/steer_open.h"
+#include "supervisor/sockets/group.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/workers/ports.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/drain/internal.h"
-#include "supervisor/sockets/group.h"
-#include "supervisor/common/registry.h"
-#include "supervisor/sockets/sockets.h"
 
 /* Time for workers to become quiet before their socket gets no connections. */
 #define PRESS_AFTER (300 * MSEC)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/scope.h"
+#include "supervisor/drain/steer_check.h"
+
 #include "os/look/remote.h"
 #include "os/spawn/seccomp.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/drain/drain.h"
-#include "supervisor/drain/internal.h"
+#include "supervisor/drain/steer.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/listener.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
+#include "supervisor/drain/steer_open.h"
+
 #include "base/log.h"
-#include "base/scope.h"
 #include "base/nsec.h"
+#include "base/scope.h"
 #include "os/clock.h"
 #include "os/socket/reuseport.h"
-#include "supervisor/common/registry.h"
-#include "supervisor/drain/drain.h"
-#include "supervisor/drain/internal.h"
-#include "supervisor/sockets/group.h"
 #include "supervisor/common/news.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/drain/internal.h"
+#include "supervisor/drain/steer.h"
+#include "supervisor/sockets/group.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
 #include "supervisor/workers/recipe.h"
 
 #include <errno.h>
@@ -18,7 +22,7 @@
 
 /*
  * Opens more sockets at a listener's address: for successors of workers that cannot be taken off
- * the first (drain.h), which are the new generation of a rollout or the successor of a single
+ * the first (steer.h), which are the new generation of a rollout or the successor of a single
  * worker; and for each slot, so that the kernel can spread connections over workers (`balance`).
  */
 

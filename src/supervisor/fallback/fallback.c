@@ -10,12 +10,14 @@
 #include "protocol/courier.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/news_text.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/control/control.h"
-#include "supervisor/drain/drain.h"
+#include "supervisor/control/census.h"
+#include "supervisor/drain/hand_on.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
 
 #include <string.h>
 #include <strings.h>

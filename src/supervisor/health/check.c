@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
+#include "supervisor/health/check.h"
+
 #include "base/log.h"
-#include "base/text.h"
 #include "base/nsec.h"
-#include "os/look/look.h"
+#include "base/text.h"
 #include "os/clock.h"
-#include "supervisor/health/internal.h"
-#include "supervisor/health/health.h"
+#include "os/look/look.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/trouble.h"
+#include "supervisor/health/health.h"
+#include "supervisor/health/internal.h"
+#include "supervisor/health/prober.h"
+#include "supervisor/health/stall.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/service.h"
 

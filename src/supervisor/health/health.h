@@ -4,7 +4,6 @@
 #include "os/look/look.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/common/moment.h"
-#include "supervisor/common/state.h"
 
 void health_on_born(struct child *child);
 void health_on_gone(struct child *child);
@@ -33,18 +32,9 @@ bool health_gives_up(const struct child *child, const struct connection *c);
  * connection (0 or 1). */
 unsigned health_given_up(const struct child *child, const struct connection *c);
 
-/* How many of nclust's own connections to the workers may wait to be accepted? */
-unsigned health_unaccepted(const struct service *service);
-/* Has nclust a connection of its own to a worker, or had one in this turn of the loop? */
-bool health_asks(const struct service *service);
-
 /* Runs the command of `probe` as a helper of the worker.  check_answered() gets the result, unless
  * the worker is gone by then.  -1 and `err`. */
 int health_exec(struct child *child, const struct probe *probe, struct error *err);
-/* Are all workers held by clients that send nothing?  Writes the member "held" of a status. */
-void held_on_status(struct json_writer *w, const struct service *service);
-/* The worker was started: probes it, if its settings ask for that. */
-void health_prove(struct child *child);
 /* Describes a probe: "GET /health", "'CMD'", "a connection". */
 const char *health_probe_text(char to[96], const struct probe *probe);
 /* Why it has failed without an answer. */

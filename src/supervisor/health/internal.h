@@ -41,8 +41,6 @@ struct monitor_kind {
 	void (*forget)(struct child *child);
 };
 
-extern const struct monitor_kind probe_kind;
-extern const struct monitor_kind stall_kind;
 extern const struct monitor_kind memory_kind;
 extern const struct monitor_kind count_kind;
 
@@ -79,7 +77,7 @@ const struct listener *check_target_of(const struct child *child);
 /* Returns the inode of the socket from which the worker takes connections where it is checked; 0:
  * there is none (yet). */
 uint64_t check_target_socket(const struct child *child);
-/* Connects to the worker's socket, even if no clients are led there (drain.h), without waiting.
+/* Connects to the worker's socket, even if no clients are led there (drain/steer.h), without waiting.
  * Returns the descriptor, or -1 and `err`; ESTALE: another program's file is in its place. */
 int check_target_open(struct check_target *target, const struct child *child, struct error *err);
 /* Connects `fd`, of a unix socket, to the address, but not to another file in the place of the
@@ -88,110 +86,3 @@ int check_target_connect(const struct check_target *target, int fd);
 /* Does the address lead to the worker for sure?  A path whose file nclust did not make may lead to
  * another program. */
 bool check_target_is_certain(const struct check_target *target);
-
-/* ---- prober ---- */
-
-/*
- * Asks the workers of a cluster if they are ready, and then if they are well (check.c).
- *
- * Where several workers accept from a socket, any free one may take a connection: nclust finds out
- * which one has (os/look/look.h) before it sends the request (or its last bytes, if the kernel
- * defers accepting until there is data), and asks only workers that are to be asked.  The answer,
- * or the lack of one, counts for that worker alone.
- *
- * A worker that does not answer is reported again each `check-interval` without another request,
- * because it would take none.  A connection that no worker takes stays in the queue.
- */
-#define PROBINGS_MAX 16
-
-enum probing_state {
-	PROBING_OVER,
-	PROBING_CONNECTS,
-	PROBING_WAITS, /* until a worker takes it and nclust knows which worker */
-	PROBING_TAKEN, /* `worker` has the connection; nclust waits for the answer */
-	PROBING_REST,  /* the worker has answered: nclust reads what follows */
-};
-
-struct probing {
-	struct prober *prober;
-	enum probing_state state;
-	ev_io io;                          /* its fd, or -1; runs from TAKEN on */
-	struct cluster_settings *settings; /* a reference */
-	const struct probe *probe;         /* what is asked; tcp or http */
-	struct check_target target;
-	uint64_t socket; /* inode of the workers' socket where it waits */
-	uint64_t inode;  /* of the worker's end; 0: not accepted yet */
-	uint32_t slot;   /* TAKEN: who has it */
-	uint64_t worker;
-	nsec_t since;  /* when it was opened: monitor_time() */
-	nsec_t due;    /* TAKEN, REST: when that has lasted too long */
-	bool fin_sent; /* REST: nclust has waited that time, and has sent its FIN */
-	size_t sent;   /* bytes of the request */
-	size_t got;
-	struct httpanswer http;
-};
-
-struct prober {
-	struct monitor monitor;
-	unsigned round;    /* of checks, from 1 on */
-	nsec_t round_ends; /* NSEC_NEVER: no worker is checked */
-
-	ev_timer look;
-	nsec_t step;   /* time to the next look */
-	nsec_t due;    /* when the next look is to come */
-	unsigned turn; /* of the loop, with the last look: ev_iteration() */
-	bool blind;    /* the kernel does not show who has taken a connection */
-	bool denied;   /* nclust may not look at some worker */
-	unsigned open;
-	struct probing asks[PROBINGS_MAX];
-};
-
-/* The cluster's prober; NULL: none was needed yet. */
-static inline struct prober *prober_of(const struct service *service)
-{
-	return (struct prober *)service->asks.of[ASKS_PROBE];
-}
-
-void prober_init(struct prober *p); /* all but its monitor */
-/* Opens connections to all sockets with workers that are to be asked, unless some wait
- * there: as many as the socket has workers, because an idle worker that is awake wakes no other. */
-void prober_fire(struct prober *p);
-/* Has this worker been asked, and not answered? */
-bool prober_asks(const struct prober *p, const struct child *child);
-/* For how long has a connection waited that this worker could take?  0: there is none. */
-nsec_t prober_untaken(const struct prober *p, const struct child *child);
-/* Lists nclust's ports of connections that wait to be taken; returns their number. */
-size_t prober_ports(const struct prober *p, uint16_t ports[PROBINGS_MAX]);
-/* The worker is being stopped: closes connections that it has taken, or could still take. */
-void prober_let_go(struct prober *p, uint32_t slot, uint64_t worker);
-/* Closes all connections, or all but those whose answer has come and is read on. */
-void prober_stop(struct prober *p, bool all);
-
-/* check.c: what to ask the worker now; NULL: nothing. */
-const struct probe *check_wants(const struct child *child);
-/* The result; if not `well`, `why` says how it failed. */
-void check_answered(struct child *child, bool well, const char *why);
-/* nclust cannot connect to where the worker listens. */
-void check_unreached(struct child *child, const struct error *err);
-
-/* ---- stall ---- */
-
-/*
- * Does a worker that takes no connection of a check hang, or are others on its socket always
- * faster, or has it more clients than it can serve?  An idle worker waits for connections; a busy
- * one accepts some, or reads or writes a byte.  A worker that does neither at any look for a while
- * hangs: it loops, is stopped, or its threads wait for each other.  To wait is no excuse where a
- * connection is `untaken`; then only what moves at `at` counts.
- */
-#define MISSED_LOOKS 32 /* in `patience` */
-
-/* Looks at the worker, if a look is due at `now`, the time of monitor_time().  True: for all of
- * `patience` it has been as above. */
-bool stall_missed(
-	struct child *child, const struct listener *at, bool untaken, nsec_t patience, nsec_t now);
-/* Starts anew: the worker has answered, or cannot be judged now. */
-void stall_forget_missed(struct child *child);
-
-/* Has a request waited longer than request-timeout on this connection? */
-bool stall_exceeds(const struct child *child, const struct connection *c);
-void stall_free(struct health *h);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/internal.h"
+#include "supervisor/health/prober.h"
 
 #include "base/nsec.h"
 #include "base/scope.h"
@@ -7,6 +7,7 @@
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
+#include "supervisor/health/check.h"
 #include "supervisor/health/health.h"
 
 #include <errno.h>

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/log.h"
 #include "base/text.h"
-#include "supervisor/workers/child.h"
-#include "supervisor/health/internal.h"
-#include "supervisor/health/health.h"
 #include "supervisor/common/news.h"
+#include "supervisor/health/health.h"
+#include "supervisor/health/internal.h"
 #include "supervisor/node/node.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/workers/use.h"
 
 #include <inttypes.h>
 
 /* ---- max-memory ---- */
 
-/* A worker that uses more (workers/child.h) is replaced.  Its use is measured every 5 s, and every
+/* A worker that uses more (workers/use.h) is replaced.  Its use is measured every 5 s, and every
  * second once it has reached half of the limit. */
 #define WAIT_FAR (5 * SECOND)
 #define WAIT_NEAR (1 * SECOND)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/health/internal.h"
+#include "supervisor/health/stall.h"
 
 #include "base/scope.h"
 #include "base/text.h"
@@ -7,9 +7,11 @@
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
 #include "supervisor/health/health.h"
+#include "supervisor/health/internal.h"
 #include "supervisor/node/node.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
 #include "supervisor/workers/service.h"
 
 #include <netinet/in.h>

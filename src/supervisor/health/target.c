@@ -4,8 +4,10 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/fdpass.h"
+#include "os/socket/socket_unix.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "supervisor/hooks/carry_hooks.h"
+
 #include "supervisor/hooks/hooks.h"
 
 #include <stdlib.h>

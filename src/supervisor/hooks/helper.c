@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/hooks/hooks.h"
+#include "supervisor/hooks/helper.h"
 
 #include "base/scope.h"
 #include "config/value.h"
 #include "os/privilege.h"
 #include "supervisor/common/daemon.h"
-#include "supervisor/common/news.h"
+#include "supervisor/common/news_text.h"
 #include "supervisor/workers/capture.h"
+#include "supervisor/workers/environment.h"
+#include "supervisor/workers/logger_life.h"
 #include "supervisor/workers/recipe.h"
 
 #include <errno.h>

@@ -2,13 +2,14 @@
 #include "supervisor/hooks/hooks.h"
 
 #include "base/log.h"
+#include "base/nsec.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "base/nsec.h"
 #include "config/option.h"
 #include "os/clock.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/news_text.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 

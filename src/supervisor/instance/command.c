@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/instance/instance.h"
+#include "supervisor/instance/command.h"
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "config/config.h"
+#include "config/check_listen.h"
 #include "config/option.h"
 #include "config/value.h"
 #include "supervisor/common/registry.h"

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/instance/instance.h"
+#include "supervisor/instance/lifecycle.h"
 
 #include "base/log.h"
 #include "base/text.h"
+#include "core/canary.h"
 #include "os/clock.h"
+#include "os/memory.h"
 #include "os/process.h"
-#include "supervisor/common/timer.h"
+#include "supervisor/common/daemon.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/common/daemon.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/common/trouble.h"
 #include "supervisor/hooks/hooks.h"
+#include "supervisor/instance/manager.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/workers/strays.h"
 
 #include <inttypes.h>
 #include <stdio.h>

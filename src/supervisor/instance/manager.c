@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/instance/instance.h"
+#include "supervisor/instance/manager.h"
 
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
+#include "os/socket/socket_unix.h"
 #include "protocol/notify.h"
 #include "supervisor/common/timer.h"
+#include "supervisor/instance/reread.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>

@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/instance/instance.h"
+#include "supervisor/instance/reload.h"
 
 #include "base/log.h"
+#include "config/diff.h"
+#include "os/affinity.h"
 #include "os/clock.h"
-#include "os/process.h"
-#include "supervisor/sockets/sockets.h"
 #include "supervisor/common/news.h"
-#include "supervisor/workers/recipe.h"
-#include "supervisor/sockets/group.h"
-#include "supervisor/workers/service.h"
 #include "supervisor/common/registry.h"
+#include "supervisor/instance/command.h"
+#include "supervisor/instance/manager.h"
+#include "supervisor/instance/reread.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/sockets/segment.h"
+#include "supervisor/workers/alone.h"
+#include "supervisor/workers/recipe.h"
+#include "supervisor/workers/service.h"
 
 #include <errno.h>
 #include <stdio.h>

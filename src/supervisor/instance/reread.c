@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/instance/instance.h"
+#include "supervisor/instance/reread.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/trusted.h"
+#include "config/argv.h"
+#include "config/check_listen.h"
 #include "config/config.h"
 #include "nats/natslib.h"
+#include "os/affinity.h"
 #include "os/descriptors.h"
-#include "os/process.h"
 #include "supervisor/common/job.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/workers/recipe.h"

@@ -6,9 +6,10 @@
 #include "os/socket/sockdiag.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/intercept/intercept.h"
+#include "supervisor/intercept/listens.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/sockets.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/workers/ports.h"
 #include "supervisor/workers/service.h"
 
 #include <fcntl.h>

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/intercept/internal.h"
-#include "supervisor/common/registry.h"
-
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
@@ -9,9 +6,13 @@
 #include "os/vfork.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/intercept/intercept.h"
+#include "supervisor/intercept/internal.h"
+#include "supervisor/intercept/listens.h"
 #include "supervisor/sockets/group.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/intercept/intercept.h"
+#include "supervisor/intercept/spare_gate.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 #include "os/clock.h"
 #include "os/look/look.h"
 #include "os/process.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
+#include "supervisor/common/trouble.h"
+#include "supervisor/intercept/intercept.h"
 #include "supervisor/intercept/internal.h"
+#include "supervisor/intercept/listens.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/workers/ports.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/workers/use.h"
 
 #include <errno.h>
 #include <inttypes.h>

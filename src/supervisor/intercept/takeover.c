@@ -1,20 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/intercept/intercept.h"
+#include "supervisor/intercept/takeover.h"
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "config/value.h"
+#include "config/value_list.h"
 #include "os/privilege.h"
 #include "os/process.h"
 #include "supervisor/common/foreign.h"
-#include "supervisor/common/registry.h"
-#include "supervisor/sockets/group.h"
-#include "supervisor/intercept/internal.h"
-#include "supervisor/sockets/sockets.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/common/trouble.h"
+#include "supervisor/intercept/internal.h"
+#include "supervisor/intercept/listens.h"
+#include "supervisor/intercept/spare_gate.h"
+#include "supervisor/sockets/group.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/workers/paths.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/workers/strays.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -9,7 +9,8 @@
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/messages/messages.h"
+#include "supervisor/messages/channel.h"
+#include "supervisor/workers/environment.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 

@@ -2,8 +2,9 @@
 #include "supervisor/logs/logs.h"
 
 #include "base/text.h"
-#include "config/value.h"
-#include "supervisor/workers/capture.h"
+#include "config/value_log.h"
+#include "supervisor/logs/opener.h"
+#include "supervisor/workers/logger_life.h"
 
 /* The last lines of workers that end with nclust are written, too. */
 #define LAST_MOMENT (2 * SECOND)

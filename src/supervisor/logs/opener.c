@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/logs/logs.h"
+#include "supervisor/logs/opener.h"
 
 #include "base/error.h"
 #include "base/log.h"
@@ -7,11 +7,12 @@
 #include "base/text.h"
 #include "config/logfile.h"
 #include "config/value.h"
+#include "config/value_log.h"
 #include "os/clock.h"
 #include "os/descriptors.h"
 #include "os/fdpass.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/hooks/hooks.h"
+#include "supervisor/hooks/helper.h"
 #include "supervisor/workers/recipe.h"
 
 #include <errno.h>

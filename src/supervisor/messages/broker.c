@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/messages/messages.h"
+#include "supervisor/messages/broker.h"
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "config/address.h"
+#include "base/text.h"
+#include "config/natsurl.h"
 #include "nats/natsrole.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
-#include "os/process.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
+#include "supervisor/messages/channel.h"
 
 #include <errno.h>
 #include <inttypes.h>

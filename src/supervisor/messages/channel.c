@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/messages/messages.h"
+#include "supervisor/messages/channel.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/messages/broker.h"
 
 #include <errno.h>
 #include <inttypes.h>

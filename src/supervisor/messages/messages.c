@@ -3,10 +3,13 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "config/address.h"
+#include "base/text.h"
+#include "config/natsurl.h"
 #include "os/fdpass.h"
 #include "protocol/json.h"
 #include "supervisor/common/registry.h"
+#include "supervisor/messages/broker.h"
+#include "supervisor/messages/channel.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include "supervisor/node/carry_node.h"
+
+#include "supervisor/common/carried.h"
 #include "supervisor/node/internal.h"
 
 /* How Node's servers, and what is known of workers on their channels, go through an upgrade. */

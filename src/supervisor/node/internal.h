@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "base/nsec.h"
 #include "protocol/nodeipc.h"
-#include "supervisor/node/node.h"
+
+#include <ev.h>
 
 /* Shared by the files node*.c alone. */
 
@@ -110,9 +112,3 @@ void node_rr_go_on(struct node_server *s);
 void node_rr_answered(struct node_worker *w, int64_t seq, bool accepted);
 /* The worker will not take the connection that it was given, if any: another worker gets it. */
 void node_rr_left(struct node_worker *w);
-
-/* ---- carry_node.c ---- */
-
-extern const struct carried carried_node_server;
-extern const struct carried carried_node_wait;
-extern const struct carried carried_node_use;

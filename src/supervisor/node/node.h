@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "supervisor/messages/messages.h"
 #include "supervisor/common/carried.h"
+#include "supervisor/messages/channel.h"
 
 /*
  * Plays the primary of Node's cluster module for unmodified programs that call server.listen() in a
  * cluster worker.  Each address that workers ask for is a server here: either all workers share its
  * socket, or nclust accepts its connections and hands them to workers in turn (balance = rr).
  * nclust first looks for the address among the sockets that it holds; if it must bind a new socket,
- * it keeps that as a learned listener (sockets.h).
+ * it keeps that as a learned listener (sockets/learned.h).
  *
  * Workers are not trusted: what a worker can ask for is bounded, and it gets no port that it could
  * not have bound by itself.
@@ -26,11 +26,6 @@ void node_on_status_worker(struct json_writer *w, const struct child *child);
 void node_on_drop(struct service *service);
 void node_on_let_go(struct holding *holding);
 void node_on_go_on(struct supervisor *sup);
-
-/* How servers and workers go through an upgrade; workers refer to servers, which are written
- * first. */
-extern const struct carried carried_node_cluster;
-extern const struct carried carried_node_worker;
 
 /* Is it a worker of Node's cluster?  Whether its program handles a signal cannot be seen then,
  * because Node itself catches SIGTERM and SIGINT. */

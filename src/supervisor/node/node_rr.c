@@ -7,7 +7,8 @@
 #include "os/clock.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/sockets/group.h"
+#include "supervisor/messages/channel.h"
+#include "supervisor/sockets/heal.h"
 #include "supervisor/workers/child.h"
 
 #include <errno.h>

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/order/order.h"
 
-#include "config/value.h"
+#include "config/value_list.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/instance/instance.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/hooks/helper.h"
+#include "supervisor/instance/lifecycle.h"
+#include "supervisor/sockets/listener.h"
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
@@ -21,7 +22,7 @@
 
 /*
  * A command that a cluster waits for: `before` its start or a rollout, `before-stop` its stop.  It
- * is a helper (hooks/hooks.h).  Its output goes where that of the workers goes, as if slot 0 had
+ * is a helper (hooks/helper.h).  Its output goes where that of the workers goes, as if slot 0 had
  * written it.  A cluster has one of them at a time; several clusters may share one.
  */
 struct before {

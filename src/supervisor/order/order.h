@@ -2,7 +2,6 @@
 #pragma once
 
 #include "supervisor/common/moment.h"
-#include "supervisor/hooks/hooks.h"
 
 /*
  * The order of starts and stops: a cluster starts when the clusters in its

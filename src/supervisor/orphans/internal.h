@@ -6,7 +6,7 @@
 
 /* ---- keeper ---- */
 
-/* With `orphans = keep` the logger is also the keeper (logger/reading.h): it holds duplicates of the
+/* With `orphans = keep` the logger is also the keeper (logger/keep.h): it holds duplicates of the
  * descriptors that must outlive nclust. */
 bool keeper_wanted(const struct supervisor *sup);
 /* Make the logger the keeper and send it the descriptors that it does not hold: of workers now, of

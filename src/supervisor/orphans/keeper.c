@@ -7,10 +7,10 @@
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/privilege.h"
-#include "os/process.h"
+#include "os/socket/socket_unix.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/messages/messages.h"
-#include "supervisor/workers/capture.h"
+#include "supervisor/messages/channel.h"
+#include "supervisor/workers/logger_life.h"
 
 #include <errno.h>
 #include <poll.h>

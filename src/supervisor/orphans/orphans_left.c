@@ -4,8 +4,9 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
-#include "os/process.h"
 #include "os/look/remote.h"
+#include "os/process.h"
+#include "supervisor/workers/environment.h"
 #include "supervisor/workers/recipe.h"
 
 #include <errno.h>

@@ -22,7 +22,7 @@ struct orphans {
 	bool fresh;                /* a new keeper has no listeners and no segments yet */
 };
 
-/* What the state for a next nclust says of a cluster (orphans.h). */
+/* What the state for a next nclust says of a cluster (write_state.h). */
 struct saved_cluster {
 	uint32_t number; /* never used twice */
 	bool knows_notify;

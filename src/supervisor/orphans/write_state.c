@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/capture.h"
-#include "supervisor/orphans/orphans.h"
+#include "supervisor/orphans/write_state.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/diff.h"
 #include "os/clock.h"
 #include "os/process.h"
 #include "supervisor/common/news.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/orphans/internal.h"
-#include "supervisor/workers/service.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/logger_life.h"
 #include "supervisor/workers/recipe.h"
+#include "supervisor/workers/service.h"
+#include "supervisor/workers/slotlog.h"
 
 #include <errno.h>
 #include <stdlib.h>

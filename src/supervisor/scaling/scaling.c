@@ -11,11 +11,12 @@
 #include "protocol/json.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/health/health.h"
+#include "supervisor/health/prober.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/sockets.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/workers/use.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -83,7 +84,7 @@ static void on_client(struct ev_loop *loop UNUSED, ev_io *watcher, int revents U
 	bool own = cluster_wanted(a->service->core) > 0 && health_asks(a->service);
 
 	unwatch_listeners(a);
-	if (shut) { /* by a worker; group.h mends that */
+	if (shut) { /* by a worker; heal.h mends that */
 		look_after(a, SCALE_LOOK);
 		return;
 	}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/carry_sockets.h"
 
 #include "base/scope.h"
 #include "os/socket/reuseport.h"
+#include "supervisor/common/carried.h"
 
 #include <stdlib.h>
 #include <string.h>

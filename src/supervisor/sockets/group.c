@@ -8,7 +8,9 @@
 #include "os/look/remote.h"
 #include "os/socket/reuseport.h"
 #include "os/socket/socket.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/common/moment.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/sockets/listener.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -5,10 +5,8 @@
 #include "os/socket/sockdiag.h"
 #include "supervisor/common/state.h"
 
-#include <limits.h>
-
 /*
- * The sockets of one listener: usually l->fd alone.  With steering (drain/drain.h) and `balance` a
+ * The sockets of one listener: usually l->fd alone.  With steering (drain/steer.h) and `balance` a
  * listener has several, in one SO_REUSEPORT group of the kernel (socket(7)), up to REUSEPORT_MAX.
  * Each worker has a lane, a number that grows with each socket that is opened: the worker has the
  * socket of the greatest lane that is not greater than its own.  drain/steer.c gives lanes and
@@ -84,61 +82,3 @@ bool group_is_dry(const struct listener *l, struct listener_socket *k);
 void group_wake_unweighted(struct listener *l, struct listener_socket *k);
 /* A worker of the lane has ended: if a client waits, wake another worker. */
 void group_wake(struct listener *l, unsigned lane);
-
-/* ---- heal ---- */
-
-/*
- * Some servers call shutdown(2) on their listener when they stop, and so stop it for all workers
- * that share it.  nclust sees EPOLLHUP and calls listen(2) again (a unix socket: see below).  The
- * sockets are in the epoll set of workers, and ask for no events: EPOLLHUP is always reported, and
- * connections do not wake nclust.
- */
-void heal_init(struct supervisor *sup);
-void heal_watch(struct listener *l);     /* does nothing if it is watched already */
-void heal_listening(struct listener *l); /* it has begun to: watch it, tell the shares */
-void heal_forget(struct listener *l);    /* before its descriptor is closed */
-/* Report what a worker has done to the listener: `text` once a minute at most. */
-void heal_tell(struct listener *l, const char *text);
-/* Watch one more socket of the listener; stop watching it. */
-void heal_watch_also(struct listener *l, int fd);
-void heal_forget_also(const struct listener *l, int fd);
-
-/* ---- renew ---- */
-
-/*
- * A worker can break a listener for all workers that share it.  If it removes a unix socket's file,
- * nclust gives the file its name again, from a spare hard link.  If it shuts the socket down, which
- * no unix socket survives, nclust binds a new one and replaces the workers that have the former
- * one.  If it connects a datagram socket, which then hears one client alone, nclust undoes that.
- * Of the file the kernel reports that (inotify(7)), of all else little, so nclust looks before a
- * worker is started, after a worker has ended, and at a reload.
- */
-/* `on_renewed` is called when workers may have a listener's former socket. */
-void renew_init(struct supervisor *sup,
-	void (*on_renewed)(struct ev_loop *loop, ev_timer *timer, int revents));
-/* `look` is called for each cluster when names of such files have changed. */
-void paths_init(
-	struct supervisor *sup, void (*look)(struct ev_loop *loop, ev_timer *t, int revents));
-void paths_watch(struct supervisor *sup, const char *path, const struct socket_file *file);
-/* Look at all listeners of the service, and repair them. */
-void renew_look(struct service *service);
-void renew_look_at(struct listener *l); /* the same for a single listener */
-/* Does the worker have the former socket of a listener? */
-bool renew_has_former(const struct child *child);
-/* A worker is ready: if it has a former socket, replace it soon. */
-void renew_ready(const struct child *child);
-
-/* ---- incoming ---- */
-
-/* Which of the connections that the kernel lists have come to a listener of nclust? */
-
-/* The TCP ports of all listeners, a bit each. */
-struct incoming {
-	uint8_t ports[UINT16_MAX / 8 + 1];
-};
-void incoming_init(struct incoming *in, const struct supervisor *sup);
-bool incoming_has(const struct incoming *in, uint16_t port);
-
-/* The inodes of connections to its unix sockets. */
-void incoming_each_unix(
-	const struct supervisor *sup, void (*each)(void *context, uint64_t inode), void *context);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/sockets/group.h"
+#include "supervisor/sockets/heal.h"
 
 #include "base/log.h"
 #include "base/nsec.h"
@@ -8,11 +8,15 @@
 #include "os/clock.h"
 #include "os/look/remote.h"
 #include "os/socket/socket.h"
+#include "os/socket/socket_as.h"
+#include "os/socket/socket_unix.h"
 #include "os/vfork.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/group.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/sockets/group.h"
+#include "supervisor/sockets/incoming.h"
 
 #include "base/scope.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/learned.h"
 
 #include "base/log.h"
 #include "base/scope.h"
@@ -9,6 +9,7 @@
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/group.h"
+#include "supervisor/sockets/listener.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/sockets/previous.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/listener.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/descriptors.h"
 #include "os/look/look.h"
 #include "os/look/remote.h"
-#include "os/socket/socket_unix.h"
+#include "os/socket/socket_as.h"
 #include "supervisor/common/foreign.h"
-#include "supervisor/common/news.h"
+#include "supervisor/common/trouble.h"
 #include "supervisor/sockets/group.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/previous.h"
 
 #include <errno.h>
 #include <fcntl.h>

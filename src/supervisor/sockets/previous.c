@@ -3,10 +3,11 @@
 
 #include "base/scope.h"
 #include "os/look/remote.h"
-#include "supervisor/common/foreign.h"
 #include "os/vfork.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/sockets/learned.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/sockets/previous.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/segment.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "supervisor/common/news.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/sockets/previous.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -2,9 +2,10 @@
 #pragma once
 
 #include "base/nsec.h"
-#include "config/config.h"
+#include "config/address.h"
 #include "os/place/sharedmem.h"
 #include "os/socket/socket.h"
+#include "os/socket/socket_key.h"
 #include "supervisor/orphans/state.h"
 
 #include <ev.h>
@@ -31,7 +32,7 @@ struct listener_socket {
 	int fd;
 	uint64_t inode;
 	unsigned lane;      /* workers of this and later lanes have this socket */
-	uint32_t slot;      /* whose workers alone have it (drain.h); SLOT_ALL: it is shared */
+	uint32_t slot;      /* whose workers alone have it (steer.h); SLOT_ALL: it is shared */
 	unsigned place;     /* index in the kernel's SO_REUSEPORT group */
 	unsigned weight;    /* its share of new connections */
 	unsigned workers;   /* how many workers have it, when they were counted last (drain) */
@@ -63,7 +64,7 @@ struct listener {
 	bool heal_rests;    /* shut down too often: in no epoll set for a while */
 	nsec_t renew_at;    /* it gets no new socket before this time (heal.c) */
 	nsec_t renew_pause; /* between the last new socket and `renew_at` */
-	uint64_t renewed;   /* workers up to this serial have its former socket (group.h); or 0 */
+	uint64_t renewed;   /* workers up to this serial have its former socket (heal.h); or 0 */
 	unsigned users;     /* listener sets that contain it */
 	struct listener_socket *sockets; /* NULL: `fd` is the only one */
 	uint64_t closed[4];              /* inodes of the sockets that were closed last */
@@ -91,7 +92,7 @@ struct listener {
 	uint64_t keeper_id; /* its SO_COOKIE, if the keeper holds it; or 0 */
 };
 
-/* Memory that workers share (sockets.h). */
+/* Memory that workers share (segment.h). */
 struct segment {
 	int fd;
 	uint64_t wanted; /* the size that the settings ask for */
@@ -127,8 +128,8 @@ struct cluster_sockets {
 struct listening {
 	uint64_t uses;          /* bits of the learned listeners that it has bound */
 	uint64_t listens;       /* bits of `uses` on which it has called listen(2) */
-	uint64_t ports;         /* bits of the addresses that it listens on (child.h) */
-	uint64_t lasting;       /* bits of `ports` that a successor is to have, too (child.h) */
+	uint64_t ports;         /* bits of the addresses that it listens on (ports.h) */
+	uint64_t lasting;       /* bits of `ports` that a successor is to have, too (ports.h) */
 	nsec_t since;           /* when it listened on the first of `ports` */
 	uint64_t of_generation; /* addresses on which its generation has called listen(2) */
 	uint64_t expected;      /* addresses of the worker that it replaces */
@@ -144,9 +145,9 @@ struct listening {
 /* What the room sockets watches: a member of struct supervisor (common/state.h). */
 struct sockets {
 	ev_timer heal_again;  /* ends the rest of listeners with `heal_rests` */
-	ev_timer renewed;     /* workers with a former socket must be replaced (group.h) */
-	ev_timer trim;        /* closes learned listeners that no worker uses (sockets.h) */
-	ev_io paths_changed;  /* its fd: inotify on files of unix sockets, or -1 (group.h) */
+	ev_timer renewed;     /* workers with a former socket must be replaced (heal.h) */
+	ev_timer trim;        /* closes learned listeners that no worker uses (learned.h) */
+	ev_io paths_changed;  /* its fd: inotify on files of unix sockets, or -1 (heal.h) */
 	bool has_paths;       /* some were named to paths_watch() */
 	ev_timer paths_look;  /* when to look at them */
 	nsec_t paths_since;   /* when the present second of looks began; or 0 */

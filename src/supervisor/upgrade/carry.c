@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/upgrade/upgrade.h"
+#include "supervisor/upgrade/carry.h"
 
-#include "os/process.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/sockets/segment.h"
 
 #include <errno.h>
 #include <stdlib.h>

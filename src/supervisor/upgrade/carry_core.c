@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/upgrade/upgrade.h"
+#include "supervisor/upgrade/carry_core.h"
 
+#include "core/adopt.h"
 #include "core/whole.h"
+#include "supervisor/common/carried.h"
 
 #include <stdlib.h>
 

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/upgrade/upgrade.h"
+#include "supervisor/upgrade/reexec.h"
 
-#include "base/trusted.h"
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "base/trusted.h"
 #include "os/clock.h"
 #include "os/descriptors.h"
 #include "os/process.h"
 #include "os/spawn/spawn.h"
 #include "supervisor/common/foreign.h"
-#include "supervisor/instance/instance.h"
 #include "supervisor/common/news.h"
 #include "supervisor/drain/drain.h"
+#include "supervisor/drain/steer.h"
+#include "supervisor/instance/manager.h"
+#include "supervisor/upgrade/carry.h"
 #include "supervisor/watch/watch.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/strays.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "config/origin.h"
+#include "config/procfile.h"
 #include "config/value.h"
 #include "os/clock.h"
 #include "os/watchtree.h"

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "os/socket/socket.h"
-#include "supervisor/common/job.h"
+#include "supervisor/common/role.h"
 
 /* What only this room knows of the instance: it is in struct supervisor of
  * common/state.h. */

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/web/web.h"
+#include "supervisor/web/webrole.h"
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "config/config.h"
 #include "os/fdpass.h"
-#include "os/process.h"
+#include "os/socket/socket_as.h"
 #include "supervisor/common/job.h"
-#include "supervisor/common/timer.h"
-#include "supervisor/control/control.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/control/admit.h"
+#include "supervisor/control/clients.h"
+#include "supervisor/sockets/listener.h"
 
 #include <errno.h>
 #include <poll.h>

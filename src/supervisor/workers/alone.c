@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/service.h"
+#include "supervisor/workers/alone.h"
 
 #include "base/scope.h"
 #include "config/expand.h"
 #include "os/clock.h"
 #include "os/look/look.h"
 #include "supervisor/common/news.h"
-#include "supervisor/sockets/sockets.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/service.h"
 
 /* Whether a cluster's only worker may have its successor beside it. */
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/recipe.h"
+#include "supervisor/workers/budget.h"
 
+#include "os/affinity.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/workers/capture.h"
-#include "supervisor/workers/service.h"
 
 /* nclust's own descriptors, without those of clients and of short moments. */
 #define OWN 36

@@ -7,9 +7,11 @@
 #include "os/descriptors.h"
 #include "os/look/remote.h"
 #include "supervisor/common/foreign.h"
+#include "supervisor/workers/budget.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/recipe.h"
+#include "supervisor/workers/logger_life.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/workers/slotlog.h"
 
 #include <errno.h>
 #include <fcntl.h>

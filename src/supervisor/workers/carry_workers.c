@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/service.h"
+#include "supervisor/workers/carry_workers.h"
 
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/carry_sockets.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/workers/paths.h"
 #include "supervisor/workers/recipe.h"
+#include "supervisor/workers/service.h"
 
 #include <stdlib.h>
 

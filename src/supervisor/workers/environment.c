@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/recipe.h"
+#include "supervisor/workers/environment.h"
 
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/expand.h"
 #include "os/look/remote.h"
-#include "supervisor/sockets/sockets.h"
+#include "os/socket/socket_unix.h"
 #include "supervisor/sockets/group.h"
+#include "supervisor/sockets/listener.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/leftovers.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
+#include "os/process.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/trouble.h"
+#include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/workers/strays.h"
 
 #include <signal.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/capture.h"
+#include "supervisor/workers/logger_life.h"
 
 #include "base/log.h"
 #include "base/nsec.h"
@@ -12,6 +12,7 @@
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
+#include "supervisor/workers/capture.h"
 #include "supervisor/workers/child.h"
 
 #include <errno.h>

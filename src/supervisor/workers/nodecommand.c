@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/recipe.h"
+#include "supervisor/workers/nodecommand.h"
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "supervisor/workers/recipe.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/paths.h"
 
 #include "os/look/remote.h"
 #include "os/privilege.h"
-#include "os/vfork.h"
+#include "os/process.h"
+#include "os/socket/socket_as.h"
+#include "os/socket/socket_unix.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/timer.h"
-#include "supervisor/sockets/group.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/workers/child.h"
 
 #include <limits.h>
 #include <linux/capability.h>
@@ -105,7 +107,7 @@ int paths_user(const struct child *child, pid_t tid, const char *path, struct vf
 	return 0;
 }
 
-/* Does nothing for a listener of nclust, which group.h repairs. */
+/* Does nothing for a listener of nclust, which heal.h repairs. */
 void paths_keep(struct child *child, const char *path, pid_t tid, const struct socket_file *file)
 {
 	struct child *const *both = child->service->children[child->slot];

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/ports.h"
 
 #include "config/expand.h"
 #include "os/clock.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
 #include "supervisor/workers/service.h"
 
 #include <stdlib.h>

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/readiness.h"
 
 #include "base/log.h"
-#include "base/text.h"
 #include "base/nsec.h"
+#include "base/text.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
+#include "os/process.h"
+#include "os/socket/socket_unix.h"
 #include "protocol/notify.h"
-#include "supervisor/common/news.h"
 #include "supervisor/common/foreign.h"
+#include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/common/trouble.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/workers/ports.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>

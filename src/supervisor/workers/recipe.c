@@ -4,13 +4,16 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "config/origin.h"
+#include "config/procfile.h"
 #include "config/value.h"
-#include "os/descriptors.h"
+#include "config/value_command.h"
+#include "os/place/open_for.h"
 #include "os/privilege.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/sockets/segment.h"
+#include "supervisor/workers/nodecommand.h"
 
 #include <errno.h>
 #include <linux/capability.h>

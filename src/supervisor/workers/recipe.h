@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "os/process.h"
+#include "os/environ.h"
 #include "os/socket/endpoint.h"
 #include "os/spawn/spawn.h"
 #include "supervisor/common/state.h"
 
-#include <limits.h>
 #include <sched.h>
 
 /* ---- environment ---- */
 
-/* The protocol of a worker's message channel (messages/messages.h). */
+/* The protocol of a worker's message channel (messages/channel.h). */
 enum channel_kind {
 	CHANNEL_NONE,
 	CHANNEL_PLAIN, /* NCLUST_CHANNEL_FD: every line is a message */
@@ -25,7 +24,7 @@ struct worker_place {
 	unsigned nth; /* index among the workers that are started at once */
 	uint32_t slot;
 	uint64_t serial;
-	unsigned lane;    /* drain.h */
+	unsigned lane;    /* drain/steer.h */
 	unsigned workers; /* how many workers the cluster is to have */
 	int input;        /* its stdin; -1: /dev/null */
 	int output[2];    /* write ends for stdout and stderr, or -1 */
@@ -50,43 +49,6 @@ struct birth {
 	struct spawn_plan plan;
 	struct spawn_trap trap; /* plan.trap, if the worker's calls are trapped */
 };
-
-/* Fill in the parts of a spawn plan that differ by worker: argv, environment and descriptors
- * (INTERFACE.md section 2).  The strings are in scratch memory, which the next call for the same
- * `nth` uses again.  -1: out of memory. */
-int environment_fill(
-	struct supervisor *sup, const struct worker_place *place, struct spawn_plan *plan);
-
-/* Append the variables of `env` that differ by worker, as a worker of that slot has them, each with
- * its NUL. */
-void environment_of_slot(struct buffer *out, const struct recipe *recipe, uint32_t slot);
-
-/* Find a variable in the environment of any process, with that process' rights and within a time
- * limit (os/look/remote.h).  0; -1 and errno as of environ_find(). */
-int environment_look(struct environ_look *look, pid_t pid, const char *key);
-
-/* ---- budget ---- */
-
-/* How the CPUs are divided among the workers of a cluster: `threads` and `cpu`.
- * Computed at each start: a worker started before a `scale` keeps its share. */
-
-/* Which of `cpus` a slot is pinned to, counted from 0 and modulo their number. */
-struct budget_range {
-	unsigned first;
-	unsigned count;
-	bool whole; /* the slots together have all CPUs: affinity_sort() */
-};
-struct budget_range budget_range(
-	const struct cluster_settings *settings, uint32_t slot, unsigned workers, unsigned cpus);
-
-/* The CPUs that the worker is pinned to (free with CPU_FREE()); NULL: the worker is not pinned, or
- * the CPUs are not known. */
-cpu_set_t *budget_cpus(const struct worker_place *place, size_t *size);
-
-/* What the worker of a slot may cost of nclust's descriptors, so that all that are wanted fit; none
- * is left for the last slots of too many, so that the others are replaced when they die. */
-enum budget_files { BUDGET_NONE, BUDGET_LEAST, BUDGET_NOTIFY, BUDGET_ALL };
-enum budget_files budget_files(const struct service *service, uint32_t slot);
 
 /* ---- recipe ---- */
 
@@ -137,25 +99,3 @@ int recipe_candidates(
  * the rights that they need.  `patient`: wait for file servers, because the loop does not run. */
 int recipe_check(const struct supervisor *sup, const struct cluster_settings *settings,
 	bool patient, struct error *err);
-
-/* ---- nodecommand ---- */
-
-/*
- * Does a command run a script that can be a worker of Node's cluster module?  The answer depends on
- * the command's words, on the program that links lead to, and on that file's first line.  In doubt
- * it is NODE_NONE, because a wrong answer would break a program.
- *
- * NODE_NONE also stands for commands without a script (-e, -p, -i, a debugger), commands that run
- * other programs as children (--test, --watch, --run) or only check (-c), and launchers such as npm
- * and pm2, which would not pass the channel on.
- */
-
-/* `program` is the file that is run, without links; `first` its first line if it is a script, else
- * NULL. */
-enum node_runtime nodecommand_of(const char *program, const char *first, char *const *argv);
-
-/* Is there a Node command in the line of `sh -c`?  Used if the user has asked for a channel. */
-enum node_runtime nodecommand_in_shell(char *const *argv);
-
-/* nodecommand_of() for a recipe's command; reads the program's file. */
-enum node_runtime nodecommand_look(const struct recipe *r);

@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/capture.h"
-#include "supervisor/workers/service.h"
-
 #include "base/log.h"
 #include "base/scope.h"
+#include "config/describe.h"
+#include "os/affinity.h"
 #include "os/clock.h"
-#include "os/process.h"
-#include "supervisor/workers/recipe.h"
-#include "supervisor/workers/child.h"
-#include "supervisor/sockets/group.h"
-#include "supervisor/sockets/sockets.h"
 #include "supervisor/common/moment.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/trouble.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/sockets/segment.h"
+#include "supervisor/workers/alone.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/paths.h"
+#include "supervisor/workers/ports.h"
+#include "supervisor/workers/readiness.h"
+#include "supervisor/workers/recipe.h"
+#include "supervisor/workers/service.h"
+#include "supervisor/workers/slotlog.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -68,17 +68,6 @@ void service_wake(struct service *service, bool moves);
 /* `roll`: as an EVENT_ROLL, whose settings are handed over. */
 int service_may_roll(const struct service *service, const struct event *roll, struct error *err);
 int service_roll(struct service *service, const struct event *roll, struct error *err);
-/* Tell the core whether a single worker may have its successor beside it: not without a port, nor
- * if it keeps its state in itself.  And say so of a worker that is ready. */
-void alone_look(struct service *service);
-bool alone_is_due(const struct service *service); /* its worker is about to be too old */
-void alone_on_ready(struct child *child);
-/* Does a worker keep its state in itself, as is known of its name?  Then `why` says so (STORE_TEXT).
- * And: it, or a file that it locks or writes, has no second copy by default, which is said once. */
-bool alone_is_store(const struct service *service, char *why);
-bool alone_by_state(struct service *service);
-/* Has the cluster a port for clients: not one of a debugger, nor a scheduler's metrics? */
-bool alone_has_port(const struct service *service);
 /* Does a copy live, in another slot than this one, that has never died? */
 bool service_has_lasting(const struct service *service, uint32_t slot);
 /* Does one copy run, as nobody has said how many, until it opens a port? */
@@ -92,14 +81,3 @@ unsigned service_signal_all(struct service *service, int signal);
 unsigned service_signal_slot(struct service *service, uint32_t slot, int signal);
 /* To the next in turn, or the first one.  Returns its slot, or SLOT_ALL: there is none. */
 uint32_t service_signal_next(struct service *service, int signal, bool first);
-
-/* ---- carry workers ---- */
-
-/* How clusters and their workers go through an upgrade; supervisor/carries.c has the order. */
-extern const struct carried carried_services; /* all clusters of the instance */
-extern const struct carried carried_service;
-extern const struct carried
-	carried_holdings; /* listeners, memory, recipes and slotlogs of a cluster */
-extern const struct carried carried_children; /* its workers, by slot */
-extern const struct carried carried_child;
-extern const struct carried carried_recipe;

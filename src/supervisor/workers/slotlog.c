@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/capture.h"
+#include "supervisor/workers/slotlog.h"
 
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/descriptors.h"
 #include "os/place/sharedmem.h"
 #include "supervisor/common/registry.h"
+#include "supervisor/workers/capture.h"
 #include "supervisor/workers/child.h"
 
 #include <inttypes.h>

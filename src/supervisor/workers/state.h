@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "base/buffer.h"
 #include "base/nsec.h"
-#include "base/text.h"
-#include "config/config.h"
 #include "core/event.h"
 #include "os/socket/socket.h"
 #include "os/spawn/spawn.h"
-#include "supervisor/common/job.h"
+#include "supervisor/common/role.h"
 #include "supervisor/sockets/state.h"
 
 #include <ev.h>
@@ -21,7 +20,7 @@
 struct child;
 struct last_look;
 
-/* Finds and reaps strays: children that are no workers (child.h). */
+/* Finds and reaps strays: children that are no workers (strays.h). */
 struct reaper {
 	ev_timer sweep; /* when to reap, and to see whether half of a stop-timeout is over */
 	bool sweep_due;
@@ -38,7 +37,7 @@ struct reaper {
 	size_t first_children_count;
 };
 
-/* The logger, which writes the workers' output (capture.h). */
+/* The logger, which writes the workers' output (logger_life.h). */
 struct logger {
 	bool stdout_is_terminal;
 	ev_io watcher; /* its fd: the channel, or -1 */
@@ -77,7 +76,7 @@ struct births {
 	char oom_score_adj[16];             /* of workers; "": they inherit nclust's */
 };
 
-/* A path of a unix socket that a worker has bound by itself (child.h). */
+/* A path of a unix socket that a worker has bound by itself (paths.h). */
 struct path {
 	struct path *next;
 	char *name;
@@ -93,10 +92,10 @@ struct worker_life {
 	unsigned signalled_count; /* of `signalled` */
 	pid_t *signalled;         /* leftovers that got the signal: heap, or NULL */
 	char *status;             /* STATUS=, heap, or NULL */
-	char *cause;              /* why it will end, heap (news.h); or NULL */
+	char *cause;              /* why it will end, heap (trouble.h); or NULL */
 	nsec_t cause_at;          /* when that was set */
 	char *waits; /* the lock that it waits for, heap (intercept/internal.h); or NULL */
-	struct last_look *last_look; /* heap (child.h), or NULL */
+	struct last_look *last_look; /* heap (use.h), or NULL */
 	nsec_t span_began;           /* when the present minute of news_spares() began */
 	unsigned left_out;           /* events left out in this minute */
 	uint8_t published;           /* events published in this minute */
@@ -111,7 +110,7 @@ struct worker_life {
 	nsec_t signal_at;  /* when its leftovers get the signal; 0: at once */
 };
 
-/* A worker whose main process has ended (child.h). */
+/* A worker whose main process has ended (leftovers.h). */
 struct leftovers {
 	struct child *next; /* in reaper.left */
 	struct ending ending;
@@ -120,7 +119,7 @@ struct leftovers {
 	unsigned found; /* how many leftovers the last look has found so far */
 };
 
-/* The latest output of the workers of a slot (capture.h). */
+/* The latest output of the workers of a slot (slotlog.h). */
 struct slotlog {
 	struct slotlog *next;
 	uint64_t number;    /* the later a slotlog was made, the higher */
@@ -129,7 +128,7 @@ struct slotlog {
 	int fd;
 };
 
-/* The addresses on which workers of a cluster listen (child.h). */
+/* The addresses on which workers of a cluster listen (ports.h). */
 #define PORTS_MAX 64 /* a bit each in listening.ports */
 struct port {
 	char *text;      /* "": an unknown address of a worker; NULL: a free entry */
@@ -158,7 +157,7 @@ struct cluster_life {
 	nsec_t begun;           /* when its first worker was started; or 0 */
 	uint64_t daemons[8];    /* sessions of daemons (intercept.h), the newest first; or 0 */
 	int stop_signal;        /* in place of the first stop signal of the settings; or 0 */
-	nsec_t whole_at;        /* the allowance of all its workers (timer.h) */
+	nsec_t whole_at;        /* the allowance of all its workers (common/allowance.h) */
 	bool spawn_hung;        /* its last spawn took too long: a file server? */
 	bool spawn_works;       /* its last spawn succeeded */
 	nsec_t drop_at;         /* when a loss of output was last published; or 0 */
@@ -168,7 +167,7 @@ struct cluster_life {
 	int fail_code;          /* of the last of these */
 };
 
-/* The program that runs a worker of Node's cluster module (recipe.h). */
+/* The program that runs a worker of Node's cluster module (nodecommand.h). */
 enum node_runtime {
 	NODE_NONE,
 	NODE_NODE,

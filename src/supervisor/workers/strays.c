@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/strays.h"
 
 #include "base/log.h"
-#include "base/scope.h"
 #include "base/nsec.h"
+#include "base/scope.h"
 #include "os/cgroup.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
+#include "os/process.h"
 #include "os/vfork.h"
 #include "supervisor/common/job.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/workers/recipe.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/environment.h"
+#include "supervisor/workers/leftovers.h"
 
 #include <errno.h>
 #include <inttypes.h>

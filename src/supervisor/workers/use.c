@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/use.h"
 
 #include "base/nsec.h"
 #include "os/clock.h"
+#include "os/process.h"
+#include "supervisor/workers/child.h"
 
 #include <stdlib.h>
 

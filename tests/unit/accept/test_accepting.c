@@ -3,9 +3,6 @@
 
 #include "os/privilege.h"
 #include "os/vfork.h"
-#include "supervisor/accept/accept.h"
-#include "supervisor/common/news.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
 #include <arpa/inet.h>

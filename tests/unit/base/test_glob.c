@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "base/text.h"
+#include "base/glob.h"
 
 static const struct {
 	const char *pattern;

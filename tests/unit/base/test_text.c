@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
+#include "base/buffer.h"
 #include "base/text.h"
 
 #include <stdint.h>

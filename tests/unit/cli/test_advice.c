@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli_lib.h"
 
-#include "cli/render.h"
+#include "cli/advice.h"
 
 static struct buffer out;
 static struct wrap lines;

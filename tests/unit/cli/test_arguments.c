@@ -2,9 +2,9 @@
 #include "cli_lib.h"
 
 #include "../../../tools/describe.h"
-#include "base/text.h"
-#include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/verb.h"
+#include "cli/verb_help.h"
 #include "os/clock.h"
 
 #define WORDS_MAX 12

@@ -2,6 +2,7 @@
 #include "../unit.h"
 
 #include "cli/client.h"
+#include "cli/session.h"
 
 #define NAMES(...) \
 	(char *[]) \

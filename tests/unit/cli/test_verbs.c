@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli_lib.h"
 
-#include "cli/cli.h"
+#include "cli/commands.h"
 
 #include <fcntl.h>
 #include <signal.h>

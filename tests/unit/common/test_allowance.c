@@ -2,8 +2,6 @@
 #include "../room_lib.h"
 
 #include "os/clock.h"
-#include "supervisor/common/news.h"
-#include "supervisor/common/timer.h"
 
 /* How much of nclust's time workers get that ask for it as often as they may. */
 

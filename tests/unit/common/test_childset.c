@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
-#include "supervisor/common/moment.h"
 #include "supervisor/common/registry.h"
 
 #include <sys/eventfd.h>

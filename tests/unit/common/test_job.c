@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "base/scope.h"
-#include "os/clock.h"
 #include "supervisor/common/job.h"
 #include "supervisor/common/state.h"
 

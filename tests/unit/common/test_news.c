@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
-#include "protocol/control.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
-#include "supervisor/control/control.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/common/trouble.h"
+#include "supervisor/control/outcomes.h"
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
 

@@ -2,8 +2,11 @@
 #pragma once
 
 #include "../unit.h"
-
+#include "config/argv.h"
+#include "config/check.h"
 #include "config/config.h"
+#include "config/describe.h"
+#include "config/inifile.h"
 #include "config/option.h"
 #include "config/origin.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/origin.h"
-
 #include "../unit.h"
+#include "config/procfile.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,6 +2,7 @@
 #include "config/origin.h"
 
 #include "config/option.h"
+#include "config/procfile.h"
 #include "config_lib.h"
 
 #include <stdio.h>

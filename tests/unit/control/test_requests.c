@@ -7,9 +7,10 @@
 #include "os/fdpass.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
+#include "supervisor/control/clients.h"
 #include "supervisor/control/control.h"
-#include "supervisor/control/internal.h"
-#include "supervisor/messages/messages.h"
+#include "supervisor/control/outcomes.h"
+#include "supervisor/messages/channel.h"
 #include "supervisor/workers/service.h"
 
 #include <stdio.h>

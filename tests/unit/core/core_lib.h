@@ -3,8 +3,8 @@
 
 #include "../../sim/recount.h"
 #include "../unit.h"
-
 #include "core/cluster.h"
+#include "core/view.h"
 
 #include <signal.h>
 #include <stdlib.h>

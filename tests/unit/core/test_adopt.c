@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core_lib.h"
 
+#include "core/adopt.h"
+
 static uint64_t adopt(uint32_t slot, unsigned generation, bool ready)
 {
 	const struct adoption a = {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core_lib.h"
 
+#include "core/adopt.h"
+
 /* `accept = yes`: a slot is filled when a connection comes, and not again when its worker ends. */
 
 static uint64_t serials;

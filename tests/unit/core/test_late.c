@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core_lib.h"
 
+#include "core/adopt.h"
 #include "core/cluster.h"
 #include "core/internal.h"
 

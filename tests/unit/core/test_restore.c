@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/cluster.h"
 
+#include "core/adopt.h"
 #include "core/internal.h"
 #include "core_lib.h"
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core_lib.h"
 
-#include "core/internal.h"
-
 /* ---- `before` ---- */
 
 /* Settings with such a command are rolled out. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "core/internal.h"
 #include "core/worker.h"
 
 #include <signal.h>

@@ -5,7 +5,6 @@
 
 #include "os/clock.h"
 #include "os/fdpass.h"
-#include "os/privilege.h"
 #include "protocol/courier.h"
 
 #include <arpa/inet.h>

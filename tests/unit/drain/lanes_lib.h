@@ -2,10 +2,10 @@
 #pragma once
 
 #include "../room_lib.h"
-
-#include "supervisor/common/news.h"
+#include "supervisor/drain/drain.h"
 #include "supervisor/drain/internal.h"
-#include "supervisor/sockets/group.h"
+#include "supervisor/drain/steer.h"
+#include "supervisor/drain/steer_open.h"
 #include "supervisor/workers/service.h"
 
 /* A room in which each worker gets a lane, and one cluster, `web`, with one listener. */

@@ -3,8 +3,6 @@
 
 #include "os/look/look.h"
 #include "os/process.h"
-#include "supervisor/common/news.h"
-#include "supervisor/drain/drain.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>

@@ -3,9 +3,8 @@
 
 #include "base/text.h"
 #include "os/socket/sockdiag.h"
-#include "supervisor/common/news.h"
-#include "supervisor/control/control.h"
-#include "supervisor/drain/drain.h"
+#include "supervisor/control/outcomes.h"
+#include "supervisor/drain/host.h"
 
 #include <stdio.h>
 

@@ -3,7 +3,8 @@
 
 #include "os/process.h"
 #include "protocol/json.h"
-#include "supervisor/drain/internal.h"
+#include "supervisor/drain/imbalance.h"
+#include "supervisor/sockets/group.h"
 
 /*
  * `balance = auto`: workers share a socket, and a status says so if one of them has used most of

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "lanes_lib.h"
 
+#include "supervisor/sockets/group.h"
+
 /*
  * Two workers that have one listener, and all that may happen to them, in any order.
  * Which socket a worker got at its birth is known here: its lane must say the same as

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "lanes_lib.h"
 
+#include "os/process.h"
 #include "os/socket/reuseport.h"
+#include "supervisor/drain/drain_withdraw.h"
+#include "supervisor/sockets/group.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "lanes_lib.h"
 
+#include "supervisor/sockets/group.h"
+
 /*
  * A socket for each worker (`balance = rr`): who has which, over deaths, rollouts
  * and changes of the number of workers.  The sockets are real.

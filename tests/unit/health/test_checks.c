@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
-#include "base/text.h"
-#include "os/process.h"
-#include "supervisor/common/news.h"
-#include "supervisor/health/health.h"
-#include "supervisor/hooks/hooks.h"
+#include "supervisor/hooks/helper.h"
 #include "supervisor/workers/service.h"
 
 /*

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
-#include "supervisor/common/news.h"
-#include "supervisor/health/health.h"
 #include "supervisor/node/node.h"
-#include "supervisor/workers/service.h"
 
 /*
  * `max-requests`: who is replaced, and when, by how many connections it has taken.

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
-#include "os/process.h"
-#include "supervisor/common/news.h"
 #include "supervisor/hooks/hooks.h"
 #include "supervisor/workers/service.h"
 

@@ -3,9 +3,9 @@
 
 #include "supervisor/common/news.h"
 #include "supervisor/hooks/hooks.h"
-#include "supervisor/instance/instance.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/instance/lifecycle.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/workers/strays.h"
 
 #include <errno.h>
 

@@ -2,10 +2,7 @@
 #include "../room_lib.h"
 
 #include "../config/config_lib.h"
-#include "supervisor/common/news.h"
-#include "supervisor/instance/instance.h"
-#include "supervisor/sockets/sockets.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/instance/reload.h"
 #include "supervisor/workers/service.h"
 
 #include <signal.h>

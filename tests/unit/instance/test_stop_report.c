@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
-#include "supervisor/common/news.h"
-#include "supervisor/instance/instance.h"
+#include "supervisor/instance/lifecycle.h"
 
 #include <stdio.h>
 

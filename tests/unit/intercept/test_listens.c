@@ -5,11 +5,11 @@
 #include "os/look/remote.h"
 #include "os/process.h"
 #include "os/spawn/seccomp.h"
-#include "supervisor/common/news.h"
 #include "supervisor/intercept/intercept.h"
-#include "supervisor/intercept/internal.h"
+#include "supervisor/intercept/listens.h"
+#include "supervisor/intercept/spare_gate.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/learned.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>

@@ -3,10 +3,7 @@
 
 #include "os/process.h"
 #include "os/vfork.h"
-#include "supervisor/intercept/intercept.h"
 #include "supervisor/intercept/internal.h"
-#include "supervisor/common/news.h"
-#include "supervisor/workers/service.h"
 
 #include <errno.h>
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
+#include "base/buffer.h"
+
 /* The logger as it is: a process, a channel, pipes, and readers of its own. */
 #include "logger/logger.h"
 
@@ -8,7 +10,6 @@
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/place/sharedmem.h"
-#include "os/privilege.h"
 #include "protocol/logwire.h"
 
 #include <errno.h>

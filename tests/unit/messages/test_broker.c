@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "../quoted.h"
 #include "../room_lib.h"
-
 #include "config/option.h"
-#include "os/process.h"
-#include "supervisor/common/news.h"
+#include "supervisor/messages/broker.h"
+#include "supervisor/messages/channel.h"
 #include "supervisor/messages/messages.h"
 
 #include <poll.h>

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
-#include "supervisor/common/news.h"
-#include "supervisor/messages/messages.h"
-#include "supervisor/workers/service.h"
-
 #include <sys/socket.h>
 
 /* What becomes of what workers send. */

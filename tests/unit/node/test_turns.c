@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "../quoted.h"
 #include "../room_lib.h"
-
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/process.h"
-#include "supervisor/common/news.h"
-#include "supervisor/messages/messages.h"
+#include "supervisor/messages/channel.h"
 #include "supervisor/node/internal.h"
-#include "supervisor/workers/recipe.h"
+#include "supervisor/workers/nodecommand.h"
 #include "supervisor/workers/service.h"
 
 #include <arpa/inet.h>

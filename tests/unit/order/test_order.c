@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
-#include "os/process.h"
-#include "supervisor/common/news.h"
-#include "supervisor/hooks/hooks.h"
-#include "supervisor/instance/instance.h"
+#include "supervisor/hooks/helper.h"
+#include "supervisor/instance/lifecycle.h"
 #include "supervisor/order/order.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/workers/strays.h"
 
 #include <errno.h>
 

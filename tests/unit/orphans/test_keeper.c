@@ -2,14 +2,12 @@
 #include "../room_lib.h"
 
 #include "os/fdpass.h"
+#include "os/socket/socket_unix.h"
 #include "protocol/logwire.h"
-#include "supervisor/intercept/intercept.h"
-#include "supervisor/messages/messages.h"
-#include "supervisor/orphans/orphans.h"
 #include "supervisor/orphans/internal.h"
-#include "supervisor/sockets/sockets.h"
-#include "supervisor/workers/child.h"
-#include "supervisor/workers/capture.h"
+#include "supervisor/orphans/write_state.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/workers/logger_life.h"
 
 #include <errno.h>
 #include <fcntl.h>

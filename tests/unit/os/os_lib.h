@@ -4,10 +4,9 @@
 /* What the tests of os/ share.  They run against the real kernel. */
 
 #include "../unit.h"
-
 #include "base/error.h"
 #include "base/scope.h"
-#include "os/process.h"
+#include "os/pidfd.h"
 #include "os/socket/socket.h"
 #include "os/spawn/spawn.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/process.h"
+#include "os/affinity.h"
 
 #include <sched.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/cgroup.h"
+#include "os/cgroup_tree.h"
 
 #include <sys/xattr.h>
 

@@ -2,6 +2,7 @@
 #include "os_lib.h"
 
 #include "os/fdpass.h"
+#include "os/socket/socket_unix.h"
 #include "os/vfork.h"
 
 static int pair[2];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/descriptors.h"
+#include "os/place/open_for.h"
 
 enum { SOMEBODY = 65534 };
 

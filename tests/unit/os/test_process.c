@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/clock.h"
 #include "base/text.h"
+#include "os/clock.h"
+#include "os/environ.h"
 #include "os/process.h"
 
 #include <time.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/privilege.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
+#include "os/look/remote_waits.h"
+#include "os/privilege.h"
 #include "os/vfork.h"
 
 #include <linux/capability.h>

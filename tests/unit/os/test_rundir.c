@@ -4,6 +4,8 @@
 #include "base/trusted.h"
 #include "os/clock.h"
 #include "os/place/rundir.h"
+#include "os/place/rundir_place.h"
+#include "os/socket/socket_unix.h"
 
 #include <grp.h>
 #include <sysexits.h>

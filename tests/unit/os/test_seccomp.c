@@ -2,8 +2,9 @@
 #include "os_lib.h"
 
 #include "os/fdpass.h"
-#include "os/privilege.h"
 #include "os/look/remote.h"
+#include "os/look/remote_waits.h"
+#include "os/privilege.h"
 #include "os/spawn/seccomp.h"
 
 #include <linux/capability.h>

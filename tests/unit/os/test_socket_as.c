@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
+#include "os/socket/socket_as.h"
 #include "os/socket/socket_unix.h"
 
 #include <grp.h>

@@ -2,7 +2,7 @@
 #include "os_lib.h"
 
 #include "os/fdpass.h"
-#include "os/socket/socket.h"
+#include "os/socket/socket_key.h"
 
 #include <net/if.h>
 #include <sched.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "os/socket/socket.h"
+#include "os/socket/socket_key.h"
 
 #include <netinet/tcp.h>
 #include <sys/time.h>

@@ -2,6 +2,8 @@
 #include "os_lib.h"
 
 #include "os/socket/sockdiag.h"
+#include "os/socket/socket_as.h"
+#include "os/socket/socket_unix.h"
 
 #include <grp.h>
 #include <sys/file.h>

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
-#include "supervisor/common/news.h"
-#include "supervisor/sockets/sockets.h"
-#include "supervisor/workers/service.h"
+#include "supervisor/sockets/learned.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "../gaps.h"
 
-#include "supervisor/common/carried.h"
-#include "supervisor/upgrade/upgrade.h"
-
 #include "core/whole.h"
-#include "supervisor/accept/accept.h"
+#include "supervisor/accept/visits.h"
+#include "supervisor/common/carried.h"
 #include "supervisor/common/news.h"
+#include "supervisor/control/carry_clients.h"
 #include "supervisor/control/control.h"
-#include "supervisor/drain/drain.h"
 #include "supervisor/health/health.h"
+#include "supervisor/hooks/carry_hooks.h"
 #include "supervisor/hooks/hooks.h"
-#include "supervisor/intercept/intercept.h"
+#include "supervisor/intercept/spare_gate.h"
 #include "supervisor/limits/limits.h"
+#include "supervisor/messages/channel.h"
 #include "supervisor/messages/messages.h"
-#include "supervisor/node/internal.h"
-#include "supervisor/sockets/sockets.h"
-#include "supervisor/workers/service.h"
+#include "supervisor/node/carry_node.h"
+#include "supervisor/sockets/carry_sockets.h"
+#include "supervisor/upgrade/carry.h"
+#include "supervisor/upgrade/carry_core.h"
+#include "supervisor/workers/carry_workers.h"
 
 #include <stddef.h>
 #include <stdio.h>

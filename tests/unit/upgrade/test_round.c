@@ -3,13 +3,15 @@
 
 #include "base/trusted.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/trouble.h"
+#include "supervisor/control/clients.h"
 #include "supervisor/control/control.h"
 #include "supervisor/hooks/hooks.h"
+#include "supervisor/messages/channel.h"
 #include "supervisor/messages/messages.h"
-#include "supervisor/sockets/sockets.h"
+#include "supervisor/sockets/learned.h"
 #include "supervisor/supervisor.h"
-#include "supervisor/upgrade/upgrade.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/upgrade/carry.h"
 #include "supervisor/workers/service.h"
 
 #include <fcntl.h>

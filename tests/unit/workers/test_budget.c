@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "supervisor/workers/recipe.h"
+#include "supervisor/workers/budget.h"
 
 static struct budget_range range(unsigned threads, uint32_t slot, unsigned workers, unsigned cpus)
 {

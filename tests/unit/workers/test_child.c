@@ -2,11 +2,9 @@
 #include "../room_lib.h"
 
 #include "base/error.h"
-#include "supervisor/common/news.h"
-#include "supervisor/intercept/intercept.h"
+#include "supervisor/intercept/spare_gate.h"
 #include "supervisor/leader/leader.h"
 #include "supervisor/limits/limits.h"
-#include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>

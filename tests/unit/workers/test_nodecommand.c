@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "supervisor/workers/recipe.h"
-
 #include "base/scope.h"
+#include "supervisor/workers/nodecommand.h"
 
 #include <stdlib.h>
 

@@ -3,8 +3,7 @@
 
 #include "os/clock.h"
 #include "os/fdpass.h"
-#include "supervisor/common/news.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/readiness.h"
 #include "supervisor/workers/service.h"
 
 #include <fcntl.h>

@@ -2,15 +2,13 @@
 #include "../room_lib.h"
 
 #include "base/scope.h"
-#include "os/clock.h"
 #include "os/look/remote.h"
 #include "os/process.h"
 #include "supervisor/common/foreign.h"
-#include "supervisor/common/news.h"
-#include "supervisor/workers/child.h"
-#include "supervisor/workers/service.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/workers/recipe.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/environment.h"
+#include "supervisor/workers/service.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 #include "../room_lib.h"
 
 #include "os/process.h"
-#include "supervisor/workers/child.h"
+#include "supervisor/workers/use.h"
 
 /* How much of the loop's time is spent on what workers use. */
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "base/text.h"
-
 /*
  * The client side: `nclust VERB`.  One row per verb (commands.c): name,
  * arguments, usage, help, and the function that runs it.
@@ -13,6 +11,3 @@ const char *const *cli_verbs(void);
 
 /* Run a verb: argv[0] is its name, one of the above.  Returns the exit status. */
 int cli_main(int argc, char **argv);
-
-/* The text of `nclust`, `nclust help` and `nclust --help`: options and verbs. */
-int cli_describe_help(struct buffer *out);
