@@ -451,7 +451,8 @@ static int end_connections(void *argument)
 		scoped_fd fd = duplicate_of(e->pidfd, c);
 		if (fd == -1)
 			continue;
-		if (is_late(fd, c)) {
+		/* a quiet one is only held: what has come since is read when its process has ended */
+		if ((c->deeds != DEED_HAND || c->queue > 0) && is_late(fd, c)) {
 			e->late++;
 			continue;
 		}

@@ -106,9 +106,10 @@ int connections_add(struct connections *all, struct remote *r, int pidfd);
 void connections_sort(struct connections *all);
 
 /* Do the deeds with the connections of a process, and return how many were shut down.  A connection on
- * which data has come since the look stays, and is added to *late; a descriptor that is another socket
- * by now is left alone.  Connections with DEED_ASKS are added to *asked: their request is taken out of
- * the queue first, or the process would act on it; one with other unread bytes stays. */
+ * which data has come since the look stays, and is added to *late, but for a quiet one with DEED_HAND
+ * alone; a descriptor that is another socket by now is left alone.  Connections with DEED_ASKS are added
+ * to *asked: their request is taken out of the queue first, or the process would act on it; one with
+ * other unread bytes stays. */
 unsigned connections_end(
 	struct remote *r, int pidfd, struct connections *all, unsigned *late, unsigned *asked);
 

@@ -12,7 +12,6 @@ bool steer_is_away(const struct child *child);
 /* False: a queue that only this worker can take from is not empty. */
 bool steer_may_stop(const struct child *child);
 
-/* drain_withdraw.c */
 /* Removes the listeners from the worker's epoll sets, if other workers take the connections or the
  * cluster stops; called again and again, because a server may add a listener again.  Sets
  * child->traffic.withdrawn when a listener was removed, and d->unreachable. */

@@ -41,6 +41,7 @@
 /* How long connect(2) to an address of this host may take: the kernel shakes hands within the call,
  * if the queue has room. */
 #define CONNECT_MS 1
+#define ROOM_MS 20     /* the courier reads what it was sent before */
 #define GROUPS_MOST 64 /* of the client of a unix socket */
 /* In courier_packet.cluster, beside the port: its worker is in another network namespace. */
 #define PACKET_ELSEWHERE 0x10000U
@@ -191,8 +192,9 @@ bool drain_hand(void *drain, int fd, const struct connection *c)
 
 	if (!may_be_handed(d, fd, c) || (d->elsewhere && !enter_namespace_of(fd)))
 		return false;
-	if (c->queue == 0)
-		return send_packet(channel, &packet, &fd, 1);
+	if (c->queue == 0) /* there may be more of them than the channel takes at once */
+		return send_packet(channel, &packet, &fd, 1) ||
+			(poll(&room, 1, ROOM_MS) == 1 && send_packet(channel, &packet, &fd, 1));
 	got = recv(fd, request, COURIER_REQUEST_MOST, MSG_PEEK | MSG_DONTWAIT);
 	if (got <= 0 || (size_t)got != c->queue ||
 		!drain_is_whole(request, (size_t)got, (size_t)got))

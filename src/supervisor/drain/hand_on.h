@@ -6,13 +6,11 @@
 
 /* Starts the courier, if it does not run.  False: it cannot be started, as was logged, or not yet. */
 bool courier_is_there(struct supervisor *sup);
-struct courier_order;
 /* Orders the courier, which is there, to answer at these sockets (protocol/courier.h), with `page`.
  * False: it has not read all orders before. */
 bool courier_order(struct supervisor *sup, const struct courier_order *order, const char *page,
 	const int *fds, size_t count);
 
-/* hand_on.c */
 /* Is there another worker that may get requests of this one? */
 bool drain_hands_on(const struct drain *d);
 /* Would the connection's requests go to another worker? */

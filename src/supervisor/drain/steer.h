@@ -53,7 +53,6 @@ bool steer_is_rolling(const struct service *service);
  */
 #define SLOTS_MOST 60
 
-/* steer.c */
 struct steer *steer_of(struct service *service);
 /* Sets s->slots, of which settings and a rollout may have changed the number. */
 void steer_count_slots(struct steer *s);

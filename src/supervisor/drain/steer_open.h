@@ -7,7 +7,6 @@
 void steer_choose_lane(struct child *child);
 void steer_on_uses(struct child *child, struct listener *l, enum listener_use use);
 
-/* steer_open.c */
 /* A rollout to that generation begins. */
 void steer_begin(struct steer *s, unsigned generation);
 /* May nclust open or close sockets of this listener?  Not while another program listens at the same

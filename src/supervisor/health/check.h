@@ -8,7 +8,7 @@ void health_prove(struct child *child);
 
 extern const struct monitor_kind probe_kind;
 
-/* check.c: what to ask the worker now; NULL: nothing. */
+/* What to ask the worker now; NULL: nothing. */
 const struct probe *check_wants(const struct child *child);
 /* The result; if not `well`, `why` says how it failed. */
 void check_answered(struct child *child, bool well, const char *why);

@@ -335,6 +335,29 @@ NATIVE_TEST(a_connection_is_ended_from_outside)
 
 #define GET "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
+static bool take(void *context UNUSED, int fd UNUSED, const struct connection *c UNUSED)
+{
+	return true;
+}
+
+/* Its worker may die of the stop signal, and the request with it. */
+NATIVE_TEST(one_that_was_quiet_is_held_although_a_request_has_come_since)
+{
+	int visitor = visit();
+	struct connection *c;
+
+	order(ACCEPT);
+	c = the_marked();
+	c->deeds = DEED_HAND;
+	os_send(visitor, GET, strlen(GET));
+	all.hand = take;
+	late = 0;
+	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late, &asked), 0);
+	all.hand = NULL;
+	ck_assert(c->handed);
+	ck_assert_uint_eq(late, 0);
+}
+
 NATIVE_TEST_LOOP(one_whose_next_request_lies_unread_is_ended_without_it, 0, 9)
 {
 	static const struct {
