@@ -42,7 +42,7 @@ struct rollout {
 	bool fleet;        /* the fleet is still to be held */
 	bool unasked;      /* the canary was not asked for: it is there to be watched */
 	nsec_t bake;       /* or BAKE_AUTO */
-	nsec_t bake_until; /* patient clock; NSEC_NEVER: not baking */
+	nsec_t bake_until; /* unstalled clock; NSEC_NEVER: not baking */
 
 	/* The search for the next slot: first slots without a ready worker, then one
 	 * generation after the other. */
@@ -54,7 +54,7 @@ struct rollout {
 
 	/* Done, but each new worker is watched for `watch` from when it became ready. */
 	nsec_t watch;   /* 0: not done, or over */
-	nsec_t done_at; /* patient clock */
+	nsec_t done_at; /* unstalled clock */
 	unsigned from;  /* generation in force before, kept while `watch` lasts */
 };
 

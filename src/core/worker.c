@@ -25,15 +25,15 @@ static struct report *add_report(
 static void begin_start(struct worker *w, const struct moment *at)
 {
 	const struct cluster_settings *settings = at->settings;
-	nsec_t patient = at->now - at->lost;
+	nsec_t unstalled = at->now - at->lost;
 
 	w->pid = at->pid;
 	w->born = at->now;
-	w->deadline = nsec_add(patient, settings->start_timeout);
+	w->deadline = nsec_add(unstalled, settings->start_timeout);
 	if (settings->ready == READY_ALIVE ||
 		(settings->ready == READY_AUTO && !at->says_ready && settings->spare == 0)) {
 		w->opens = settings->ready == READY_AUTO && at->opens;
-		w->proven_at = nsec_add(patient, settings->ready_alive);
+		w->proven_at = nsec_add(unstalled, settings->ready_alive);
 		if (w->opens)
 			w->proven_at = w->deadline;
 		else if (settings->ready == READY_AUTO && w->proven_at < w->deadline)
@@ -90,11 +90,11 @@ static void wait_until(struct worker *w, nsec_t until)
 /* The worker may ask again and again, but not without end. */
 static void extend_as_asked(struct worker *w, const struct moment *at)
 {
-	nsec_t patient = at->now - at->lost;
+	nsec_t unstalled = at->now - at->lost;
 
 	if (w->extend_by == 0)
-		w->extend_by = nsec_add(patient, EXTEND_MAX);
-	wait_until(w, nsec_min(nsec_add(patient, at->span), w->extend_by));
+		w->extend_by = nsec_add(unstalled, EXTEND_MAX);
+	wait_until(w, nsec_min(nsec_add(unstalled, at->span), w->extend_by));
 }
 
 static void demand_port(struct worker *w, const struct moment *at)
@@ -258,16 +258,16 @@ static void note_said(struct worker *w, const struct moment *at UNUSED)
 /* The worker goes on starting, with all of its time. */
 static void pass_gate(struct worker *w, const struct moment *at)
 {
-	nsec_t patient = at->now - at->lost;
+	nsec_t unstalled = at->now - at->lost;
 
 	if (w->gate_at == 0)
 		w->gate_at = at->now;
 	if (w->state == WORKER_STARTING) {
 		w->released = true;
-		w->deadline = nsec_add(patient, at->settings->start_timeout);
+		w->deadline = nsec_add(unstalled, at->settings->start_timeout);
 	}
 	if (w->state == WORKER_STARTING && w->said)
-		w->proven_at = patient;
+		w->proven_at = unstalled;
 	(void)actions_add(at->out, ACTION_RELEASE, at->slot, w->id);
 }
 

@@ -57,7 +57,7 @@ enum worker_event {
 	WORKER_EVENTS,
 };
 
-/* Deadlines are by the patient clock: that of the events less all the time
+/* Deadlines are by the unstalled clock: that of the events less all the time
  * that nclust itself stood still (EVENT_LATE). */
 struct worker {
 	uint64_t id;      /* never used twice */
@@ -70,7 +70,7 @@ struct worker {
 	pid_t pid;
 	unsigned generation;
 	nsec_t interval;     /* of its watchdog; 0: as in settings */
-	nsec_t serves_since; /* ready_at by the patient clock */
+	nsec_t serves_since; /* ready_at by the unstalled clock */
 	nsec_t retire_at;    /* READY: too old then (health.c) */
 	nsec_t gate_at;      /* when it came to the gate; 0: it did not */
 	int age_share;       /* of max-age and max-requests, per mille more or
@@ -101,7 +101,7 @@ struct worker {
 /* What a worker's event needs beyond its name. */
 struct moment {
 	nsec_t now;
-	nsec_t lost; /* now - lost is the patient clock */
+	nsec_t lost; /* now - lost is the unstalled clock */
 	uint32_t slot;
 	const struct cluster_settings *settings; /* of its generation */
 	bool says_ready;                         /* SPAWNED: its command is known to send READY=1 */

@@ -310,10 +310,10 @@ void moment_shutdown(struct supervisor *sup)
 	workers_on_shutdown(sup);
 }
 
-void moment_told(struct supervisor *sup, struct service *service, const struct report *report,
+void moment_published(struct supervisor *sup, struct service *service, const struct report *report,
 	const char *json, const char *sentence)
 {
-	control_on_told(sup, service, report, json, sentence);
+	control_on_published(sup, service, report, json, sentence);
 }
 
 int moment_renew(struct supervisor *sup, struct error *err)

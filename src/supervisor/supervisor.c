@@ -14,8 +14,8 @@
 #include "os/process.h"
 #include "os/trycall.h"
 #include "supervisor/accept/accepting.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/common/daemon.h"
-#include "supervisor/common/foreign.h"
 #include "supervisor/common/guard.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
@@ -604,7 +604,7 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 		sup->births.scratch[i].channel[0] = sup->births.scratch[i].channel[1] = -1;
 		buffer_init(&sup->births.scratch[i].text, 0);
 	}
-	foreign_init(sup);
+	async_close_init(sup);
 }
 
 int supervisor_main(struct settings *settings, int argc, char **argv)

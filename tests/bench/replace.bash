@@ -40,8 +40,8 @@ forget_helpers() {
 # --- Times -------------------------------------------------------------------------
 
 # p99 of what is asked within a rolling restart, from the command to its end,
-# against spans as long between two of them, of answers that take 2 ms (KERNEL.md,
-# section 3).  Where answers take no time each start of a process on one of the CPUs
+# against spans as long between two of them, of answers that take 2 ms.
+# Where answers take no time each start of a process on one of the CPUs
 # is seen, whoever starts it: there, against what it does that a shell starts as many
 # of the program.  Beside them, what a restart of another cluster does to one that is
 # left alone, and restarts without a pause against no restart.

@@ -90,7 +90,7 @@ struct process {
 	unsigned steps; /* stop signals it got */
 	enum why why;
 	nsec_t born;
-	nsec_t proven_at; /* these by the patient clock */
+	nsec_t proven_at; /* these by the unstalled clock */
 	nsec_t ready_since;
 	nsec_t interval; /* of its watchdog; 0: that of its settings */
 	nsec_t beat_by;
@@ -198,7 +198,7 @@ struct world {
 	bool stopping;
 	bool at_once;
 	unsigned stops;
-	nsec_t stop_by; /* patient clock */
+	nsec_t stop_by; /* unstalled clock */
 	bool ended;
 	bool failed;
 	bool gave_up; /* it has to */
@@ -218,7 +218,7 @@ struct world {
 		unsigned generation;
 		const struct cluster_settings *from;
 		const struct cluster_settings *to;
-		nsec_t done_at; /* patient clock */
+		nsec_t done_at; /* unstalled clock */
 		nsec_t watch;
 		bool vague;
 	} late;
@@ -239,7 +239,7 @@ struct world {
 	} asked_canary[64];
 	unsigned baked;     /* the latest rollout whose canaries are well */
 	unsigned baking;    /* rollout, until then: */
-	nsec_t bake_by;     /* patient clock */
+	nsec_t bake_by;     /* unstalled clock */
 	unsigned spares;    /* of a failed rollout, until the old one is back */
 	unsigned exchanged; /* slots with two, as one was not well */
 	unsigned beside;    /* of these: both stay as yet */

@@ -18,7 +18,7 @@
 #include "os/spawn/seccomp.h"
 #include "os/spawn/spawn.h"
 #include "os/vfork.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/control/status.h"
 #include "supervisor/drain/internal.h"
 #include "supervisor/hooks/helper.h"
@@ -73,9 +73,9 @@ REPLACEABLE(fdpass_look)
 REPLACEABLE(fdpass_receive)
 REPLACEABLE(fdpass_receive_apart)
 REPLACEABLE(fdpass_refuse)
-REPLACEABLE(foreign_close)
-REPLACEABLE(foreign_hang_up)
-REPLACEABLE(foreign_read)
+REPLACEABLE(async_close)
+REPLACEABLE(async_hang_up)
+REPLACEABLE(async_close_read)
 REPLACEABLE(group_had_inode)
 REPLACEABLE(helper_facts)
 REPLACEABLE(helper_forget)

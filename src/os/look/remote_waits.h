@@ -4,7 +4,7 @@
 #include "os/look/remote.h"
 
 /* Read the process's memory, at most REMOTE_READ_MOST bytes.  0, or -1 and errno
- * (EFAULT; ETIMEDOUT: see above). */
+ * (EFAULT; ETIMEDOUT: see remote.h). */
 #define REMOTE_READ_MOST 256
 int remote_read(struct remote *r, uint64_t at, void *to, size_t size);
 

@@ -8,7 +8,7 @@
 #include "os/clock.h"
 #include "os/socket/socket.h"
 #include "supervisor/accept/visits.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/listener.h"
@@ -68,9 +68,10 @@ static void close_unserved(struct accepting *a, int fd)
 
 	(void)shutdown(fd, SHUT_WR);
 	for (int i = 0; i < 16; i++)
-		if (foreign_read(sup, NULL, fd, unread, sizeof(unread), FDPASS_NOTHING, &m) <= 0)
+		if (async_close_read(sup, NULL, fd, unread, sizeof(unread), FDPASS_NOTHING, &m) <=
+			0)
 			break;
-	foreign_close(sup, NULL, &fd);
+	async_close(sup, NULL, &fd);
 }
 
 static void close_refused(struct accepting *a)
@@ -134,7 +135,7 @@ static bool start_command(struct accepting *a, int fd, const struct peer *peer, 
 		return true;
 	}
 	/* its process may have ended by now, and have set SO_LINGER */
-	foreign_close(s->sup, child, &fd);
+	async_close(s->sup, child, &fd);
 	visit_begin(a, child, peer);
 	return true;
 }
@@ -382,7 +383,7 @@ void accepting_close(struct service *service)
 	ev_timer_stop(service->sup->loop, &a->due);
 	a->paused_until = 0;
 	close_refused(a);
-	foreign_close(service->sup, NULL, &a->pending);
+	async_close(service->sup, NULL, &a->pending);
 }
 
 /* The core has forgotten one that outlived SIGKILL, and does not report its end. */

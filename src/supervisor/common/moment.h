@@ -115,7 +115,7 @@ void moment_go_on(struct supervisor *sup);
 void moment_shutdown(struct supervisor *sup);
 /* An event was published (news.h), as a JSON object and as a sentence; its cluster and the
  * core's report may be NULL. */
-void moment_told(struct supervisor *sup, struct service *service, const struct report *report,
+void moment_published(struct supervisor *sup, struct service *service, const struct report *report,
 	const char *json, const char *sentence);
 /* Files were removed from the runtime directory: make the rooms' files anew.  -1 and `err`: it
  * is called again later. */

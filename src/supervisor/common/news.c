@@ -50,7 +50,7 @@ static void give_out_event(struct supervisor *sup, struct buffer *out, struct se
 	if (line == NULL || out->failed)
 		return;
 	add_to_history(sup, line, out->len);
-	moment_told(sup, service, report, line, sentence);
+	moment_published(sup, service, report, line, sentence);
 }
 
 /* If nclust lacks something, every empty slot tries in vain to start a worker: only the first try

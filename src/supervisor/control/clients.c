@@ -7,7 +7,7 @@
 #include "os/fdpass.h"
 #include "os/socket/socket.h"
 #include "os/socket/socket_unix.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/control/admit.h"
@@ -45,9 +45,9 @@ void client_free(struct client *c)
 	ev_io_stop(c->sup->loop, &c->io);
 	if (c->sup->control.reserve_fd == -1) { /* its number is needed at once */
 		(void)shutdown(c->io.fd, SHUT_RDWR);
-		foreign_close_now(c->sup, NULL, &c->io.fd);
+		async_close_now(c->sup, NULL, &c->io.fd);
 	}
-	foreign_hang_up(c->sup, NULL, &c->io.fd);
+	async_hang_up(c->sup, NULL, &c->io.fd);
 	clients_keep_reserve(c->sup);
 	buffer_fini(&c->in);
 	buffer_fini(&c->out);
@@ -205,7 +205,7 @@ void clients_turn_away(struct supervisor *sup, int *fd, int code, const char *wh
 
 	if (control_put_error(&out, "null", code, why) == 0)
 		(void)send(*fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	foreign_hang_up(sup, NULL, fd);
+	async_hang_up(sup, NULL, fd);
 }
 
 /* ---- reading ---- */
@@ -251,7 +251,7 @@ static int read_client(struct client *c)
 	while (!passed && c->in.len < CONTROL_LINE_MAX) {
 		size_t room = CONTROL_LINE_MAX - c->in.len;
 
-		got = foreign_read(c->sup, NULL, c->io.fd, data,
+		got = async_close_read(c->sup, NULL, c->io.fd, data,
 			room < READ_SIZE ? room : READ_SIZE, FDPASS_LEAVE, &m);
 		passed = m.fd_count > 0 || m.lost;
 		fdpass_drop(&m);
@@ -369,7 +369,7 @@ static int bind_control(struct supervisor *sup, struct error *err)
 	ev_io_stop(sup->loop, &all->listen);
 	ev_io_set(&all->listen, fd, EV_READ);
 	ev_io_start(sup->loop, &all->listen);
-	foreign_close(sup, NULL, &old); /* with the clients in its queue */
+	async_close(sup, NULL, &old); /* with the clients in its queue */
 	return 0;
 }
 
@@ -445,7 +445,7 @@ void control_on_shutdown(struct supervisor *sup)
 
 	census_fini(sup);
 	ev_io_stop(sup->loop, &all->listen);
-	foreign_hang_up(sup, NULL, &all->listen.fd);
+	async_hang_up(sup, NULL, &all->listen.fd);
 	ev_timer_stop(sup->loop, &all->bounds);
 	while (all->first != NULL) {
 		struct client *c = all->first;

@@ -286,8 +286,8 @@ static void note_killed(struct client *c, const struct service *service, const s
 		more ? ", also " : "; ", service->name, r->slot, more ? "" : " ", more ? "" : text);
 }
 
-void control_on_told(struct supervisor *sup, struct service *service, const struct report *report,
-	const char *json, const char *sentence)
+void control_on_published(struct supervisor *sup, struct service *service,
+	const struct report *report, const char *json, const char *sentence)
 {
 	if (service != NULL && report != NULL)
 		keep_outcome(service, report, sentence);

@@ -5,8 +5,8 @@
 
 void control_on_drop(struct service *service);
 /* Events are sent to the clients that want them, and answer those that wait. */
-void control_on_told(struct supervisor *sup, struct service *service, const struct report *report,
-	const char *json, const char *sentence);
+void control_on_published(struct supervisor *sup, struct service *service,
+	const struct report *report, const char *json, const char *sentence);
 void control_on_verb(struct supervisor *sup, const struct verb_step *verb);
 
 /* After events: has an expectation come true, or is a further log kept? */

@@ -3,7 +3,7 @@
 
 #include "base/nsec.h"
 #include "os/clock.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/drain/internal.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/learned.h"
@@ -121,7 +121,7 @@ static void withdraw_from(
 		if (cluster_ready(child->service->core) > 0)
 			steer_wake_others(child->service, child->traffic.lane);
 	}
-	foreign_close(child->service->sup, child, &set);
+	async_close(child->service->sup, child, &set);
 }
 
 static bool can_get_epoll(
@@ -130,7 +130,7 @@ static bool can_get_epoll(
 	int set = has->epoll_count > 0 ? remote_fd(&p->remote, has->epolls[0]) : -1;
 	bool had = set != -1;
 
-	foreign_close(child->service->sup, child, &set);
+	async_close(child->service->sup, child, &set);
 	return had;
 }
 

@@ -3,7 +3,7 @@
 
 #include "os/look/remote.h"
 #include "os/spawn/seccomp.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/drain/steer.h"
 #include "supervisor/sockets/group.h"
@@ -122,7 +122,7 @@ void steer_on_connects(struct child *child, int trap)
 		led.fd = remote_fd(&r, n.fd);
 	if (led.fd != -1 && seccomp_waits(trap, n.id))
 		leads = lead(child, l, &r, &led);
-	foreign_close(child->service->sup, child, &led.fd);
+	async_close(child->service->sup, child, &led.fd);
 	if (led.error == -1)
 		seccomp_continue(trap, n.id);
 	else

@@ -4,7 +4,7 @@
 #include "base/nsec.h"
 #include "base/scope.h"
 #include "os/clock.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/health/check.h"
@@ -127,7 +127,7 @@ static void close_probing(struct probing *a)
 	ev_io_stop(sup->loop, &a->io);
 	ev_io_set(&a->io, -1, 0);
 	if (a->target.address.any.sa_family == AF_UNIX)
-		foreign_hang_up(sup, find_asked(a), &fd);
+		async_hang_up(sup, find_asked(a), &fd);
 	fd_close(&fd);
 	cluster_settings_unref(a->settings);
 	a->settings = NULL;
@@ -159,7 +159,7 @@ static bool receive_some(struct probing *a, void *to, size_t size, ssize_t *n)
 {
 	struct fdpass_message m;
 
-	*n = foreign_read(a->prober->monitor.service->sup, find_asked(a), a->io.fd, to, size,
+	*n = async_close_read(a->prober->monitor.service->sup, find_asked(a), a->io.fd, to, size,
 		FDPASS_NOTHING, &m);
 	if (*n == -1 && (errno == EAGAIN || errno == EINTR))
 		return false;

@@ -6,7 +6,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/privilege.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
@@ -334,7 +334,7 @@ void intercept_kill_hung(struct child *child)
 	allowance_stop(child, rest_or_go_on);
 	childset_remove(child, trap);
 	child->trap.fd = -1;
-	foreign_close(sup, child, &trap);
+	async_close(sup, child, &trap);
 	child_flag(child, STATE_HUNG, true); /* the keeper has a duplicate */
 	child_kill_group(child, SIGKILL);
 }

@@ -4,7 +4,7 @@
 #include "os/clock.h"
 #include "os/process.h"
 #include "os/vfork.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/intercept/intercept.h"
@@ -141,7 +141,7 @@ static void add_waiting(
 				&list[i].item) == 0;
 		int saved = errno;
 
-		foreign_close(t->service->sup, t->child, &epoll);
+		async_close(t->service->sup, t->child, &epoll);
 		errno = saved;
 		if (added)
 			continue;
@@ -210,5 +210,5 @@ void replace_worker_socket(struct takeover *t, struct listener *l)
 		listens_bound(t->child, t->notice->tid);
 	takeover_answer(t, 0);
 	/* no address depends on it */
-	foreign_close(t->service->sup, t->child, &t->sock);
+	async_close(t->service->sup, t->child, &t->sock);
 }

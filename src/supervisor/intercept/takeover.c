@@ -6,7 +6,7 @@
 #include "config/value_list.h"
 #include "os/privilege.h"
 #include "os/process.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/trouble.h"
@@ -37,7 +37,7 @@
  * socket and bind again. */
 static void let_kernel(struct takeover *t)
 {
-	foreign_close_now(t->service->sup, t->child, &t->sock);
+	async_close_now(t->service->sup, t->child, &t->sock);
 	seccomp_continue(t->trap, t->notice->id);
 }
 
@@ -244,7 +244,7 @@ static void take_over_port(struct takeover *t)
 	} else if (fd == t->sock) {
 		takeover_answer(t, 0); /* the socket is bound, as the worker wished */
 	} else {
-		foreign_close(t->service->sup, t->child, &fd);
+		async_close(t->service->sup, t->child, &fd);
 		let_kernel(t);
 	}
 }
@@ -316,7 +316,7 @@ static void replace_listener(struct takeover *t, struct listener *l)
 		takeover_answer(t, error);
 		return;
 	}
-	foreign_close_now(t->service->sup, NULL, &old);
+	async_close_now(t->service->sup, NULL, &old);
 	l->key = t->key;
 	l->inode = remote_own_inode(l->fd);
 	listen_there(l);
@@ -706,5 +706,5 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice, str
 	} else {
 		decide_tcp(&t);
 	}
-	foreign_close(sup, child, &t.sock);
+	async_close(sup, child, &t.sock);
 }

@@ -6,7 +6,7 @@
 #include "os/descriptors.h"
 #include "os/look/remote.h"
 #include "protocol/json.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/messages/channel.h"
@@ -228,7 +228,7 @@ static int take_again(struct child *c)
 		if (descriptors_same(fd, l->fd))
 			return fd;
 	}
-	foreign_close(c->service->sup, c, &fd);
+	async_close(c->service->sup, c, &fd);
 	return -1;
 }
 

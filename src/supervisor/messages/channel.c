@@ -5,7 +5,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
@@ -78,7 +78,7 @@ static void end_socket(struct channel *c)
 
 	allowance_stop(c->child, rest_or_go_on);
 	ev_io_set(&c->io, -1, 0);
-	foreign_close(sup_of(c), c->child, &fd);
+	async_close(sup_of(c), c->child, &fd);
 }
 
 static void end_channel(struct channel *c)
@@ -120,7 +120,8 @@ static int read_some(struct channel *c)
 	ssize_t got;
 
 	child_flag(c->child, STATE_IN_LINE, true);
-	got = foreign_read(sup_of(c), c->child, c->io.fd, data, sizeof(data), FDPASS_NOTHING, &m);
+	got = async_close_read(
+		sup_of(c), c->child, c->io.fd, data, sizeof(data), FDPASS_NOTHING, &m);
 	if (got > 0) {
 		/* descriptors that come along are of no use */
 		fdpass_drop(&m);

@@ -5,7 +5,7 @@
 #include "base/nsec.h"
 #include "base/scope.h"
 #include "os/clock.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/messages/channel.h"
 #include "supervisor/sockets/heal.h"
@@ -66,7 +66,7 @@ static void keep_waiting(struct node_server *s, int fd)
 	struct node_wait *wait = malloc(sizeof(*wait));
 
 	if (wait == NULL) { /* a worker that refused it may still have a duplicate */
-		foreign_close(s->cluster->service->sup, NULL, &fd);
+		async_close(s->cluster->service->sup, NULL, &fd);
 		return;
 	}
 	*wait = (struct node_wait){.fd = fd};
@@ -193,7 +193,7 @@ void node_rr_end(struct node_server *s)
 		struct node_wait *wait = s->waiting;
 
 		s->waiting = wait->next;
-		foreign_close(s->cluster->service->sup, NULL, &wait->fd);
+		async_close(s->cluster->service->sup, NULL, &wait->fd);
 		free(wait);
 	}
 }
@@ -209,7 +209,7 @@ void node_rr_left(struct node_worker *w)
 		return;
 	pause_worker(w, REST);
 	if (s == NULL) {
-		foreign_close(n->service->sup, w->child, &w->given);
+		async_close(n->service->sup, w->child, &w->given);
 		return;
 	}
 	keep_waiting(s, fd_release(&w->given));
@@ -226,7 +226,7 @@ void node_rr_answered(struct node_worker *w, int64_t seq, bool accepted)
 		return;
 	}
 	w->taken++;
-	foreign_close(w->child->service->sup, w->child, &w->given);
+	async_close(w->child->service->sup, w->child, &w->given);
 	for (size_t i = 0; i < w->use_count; i++) {
 		struct node_server *s = node_used(w, i);
 

@@ -11,7 +11,7 @@
 #include "os/socket/socket_as.h"
 #include "os/socket/socket_unix.h"
 #include "os/vfork.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/group.h"
@@ -279,10 +279,10 @@ static int replace_socket(struct listener *l, struct error *err)
 	if (flags == -1 || fcntl(fd, F_SETFL, flags) == -1 || dup3(fd, l->fd, O_CLOEXEC) == -1) {
 		error_set(err, errno, "cannot put another in its place");
 		(void)socket_unlink(l->address.path, &made);
-		foreign_close_now(l->sup, NULL, &old);
+		async_close_now(l->sup, NULL, &old);
 		return -1;
 	}
-	foreign_close_now(l->sup, NULL, &old);
+	async_close_now(l->sup, NULL, &old);
 	l->file = made;
 	l->inode = remote_own_inode(l->fd);
 	/* A watcher of this descriptor (a cluster without workers) knows its number alone.  To set

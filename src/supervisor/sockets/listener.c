@@ -7,7 +7,7 @@
 #include "os/look/look.h"
 #include "os/look/remote.h"
 #include "os/socket/socket_as.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/common/trouble.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/heal.h"
@@ -331,7 +331,7 @@ void listener_release(struct listener *l)
 			l->address.path);
 	group_forget(l);
 	heal_forget(l);
-	foreign_close_now(l->sup, NULL, &l->fd);
+	async_close_now(l->sup, NULL, &l->fd);
 	address_fini(&l->address);
 	free(l->asked);
 	free(l);

@@ -4,7 +4,7 @@
 #include "base/scope.h"
 #include "os/look/remote.h"
 #include "os/vfork.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/sockets/learned.h"
@@ -299,7 +299,7 @@ static int take_learned(
 	else
 		known = false; /* the socket has no address */
 	if (l == NULL) {
-		foreign_close_now(service->sup, NULL, &fd);
+		async_close_now(service->sup, NULL, &fd);
 		return known ? -1 : 0;
 	}
 	fill_listener(l, from, fd);

@@ -9,7 +9,7 @@
 #include "os/descriptors.h"
 #include "os/process.h"
 #include "os/spawn/spawn.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/common/news.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/drain/steer.h"
@@ -327,11 +327,11 @@ static void execute_binary(struct supervisor *sup)
 	struct error err;
 
 	manager_reloading(sup);
-	foreign_settle(sup);
+	async_close_settle(sup);
 	drain_settle(sup);
 	moment_verb(sup, &(struct verb_step){.method = METHOD_UPGRADE, .begins = true});
 	scoped_fd state = write_state(sup, &c, &err);
-	if (state != -1 && !foreign_is_settled(sup)) {
+	if (state != -1 && !async_close_is_settled(sup)) {
 		error_set(&err, 0,
 			"a worker has passed descriptors that cannot be "
 			"closed (a file server that does not answer?)");

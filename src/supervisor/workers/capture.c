@@ -6,7 +6,7 @@
 #include "base/text.h"
 #include "os/descriptors.h"
 #include "os/look/remote.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/workers/budget.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/logger_life.h"
@@ -116,7 +116,7 @@ void capture_reopen(struct child *child)
 		child->output[i] = o.fd;
 	}
 	if (descriptors_same(child->output[0], child->output[1]))
-		foreign_close(child->service->sup, child, &child->output[1]);
+		async_close(child->service->sup, child, &child->output[1]);
 }
 
 /* nclust does not close a worker's pipe itself: the last close(2) waits for the pipe's lock
@@ -124,7 +124,7 @@ void capture_reopen(struct child *child)
 void capture_drop(struct child *child)
 {
 	for (int i = 0; i < 2; i++)
-		foreign_close(child->service->sup, child, &child->output[i]);
+		async_close(child->service->sup, child, &child->output[i]);
 }
 
 /* Returns the read end, which the caller owns; -1 and errno. */
@@ -185,7 +185,7 @@ void capture_close(struct supervisor *sup, int output[2])
 		output[1] = -1;
 	for (int i = 0; i < 2; i++)
 		if (output[i] != sup->null_fd)
-			foreign_close(sup, NULL, &output[i]);
+			async_close(sup, NULL, &output[i]);
 }
 
 /* ---- what the logger gets ---- */

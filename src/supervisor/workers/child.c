@@ -10,7 +10,7 @@
 #include "os/process.h"
 #include "os/socket/socket_unix.h"
 #include "os/spawn/spawn.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/trouble.h"
 #include "supervisor/sockets/heal.h"
@@ -664,7 +664,7 @@ void workers_on_go_on(struct supervisor *sup)
 void workers_on_shutdown(struct supervisor *sup)
 {
 	logger_fini(sup);
-	foreign_fini(sup);
+	async_close_fini(sup);
 	strays_fini(sup);
 }
 

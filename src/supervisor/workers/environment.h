@@ -4,8 +4,8 @@
 #include "supervisor/workers/recipe.h"
 
 /* Fill in the parts of a spawn plan that differ by worker: argv, environment and descriptors
- * (INTERFACE.md section 2).  The strings are in scratch memory, which the next call for the same
- * `nth` uses again.  -1: out of memory. */
+ * (nclust(1), ENVIRONMENT OF A WORKER).  The strings are in scratch memory, which the next call for
+ * the same `nth` uses again.  -1: out of memory. */
 int environment_fill(
 	struct supervisor *sup, const struct worker_place *place, struct spawn_plan *plan);
 

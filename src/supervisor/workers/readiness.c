@@ -9,7 +9,7 @@
 #include "os/process.h"
 #include "os/socket/socket_unix.h"
 #include "protocol/notify.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/trouble.h"
@@ -119,7 +119,7 @@ void readiness_close(struct child *child)
 	allowance_stop(child, pause_reading);
 	childset_remove(child, fd);
 	child->life.notify = -1;
-	foreign_hang_up(sup, child, &fd);
+	async_hang_up(sup, child, &fd);
 	if (!sup->has_rundir)
 		return;
 	socket_name(child->serial, name);
@@ -163,7 +163,7 @@ void readiness_renew(struct child *child)
 	}
 	allowance_stop(child, pause_reading);
 	childset_remove(child, old);
-	foreign_close(sup, child, &old); /* the keeper has it, too, and soon the new one instead */
+	async_close(sup, child, &old); /* the keeper has it, too, and soon the new one instead */
 	child->life.notify = fd;
 	child->saved.in_keeper = false;
 	watch_or_log(child);
@@ -311,7 +311,7 @@ void readiness_drain(struct child *child)
 
 	for (int i = 0; i < TURN_ITEMS; i++) {
 		if (child->life.notify == -1 || !peek_message(child, &said) ||
-			foreign_receive(child->service->sup, child, child->life.notify, data,
+			async_close_receive(child->service->sup, child, child->life.notify, data,
 				sizeof(data), &m) != 1)
 			return;
 		if (said.counts)

@@ -442,7 +442,7 @@ void service_free(struct service *s)
 	segment_drop(s);
 	listeners_release(&s->sockets.listeners);
 	learned_drop_all(s);
-	/* not before, because foreign_close() looks for the worker that had a socket */
+	/* not before, because async_close() looks for the worker that had a socket */
 	remove_from_list(s);
 	ports_free(s);
 	if (s->core != NULL)

@@ -34,7 +34,7 @@ void slotlog_take(struct service *service, uint32_t slot, int fd);
  *
  * A hostile worker can hold all locks of the slave.  Two calls on the master wait for these: the
  * last close(2), which hangs up the slave (tty_vhangup() of the kernel), and TIOCSWINSZ.  So a
- * child closes the master (foreign.h), and the logger sets the size, off its loop
+ * child closes the master (async_close.h), and the logger sets the size, off its loop
  * (logger/sink.h).  read(2) and poll(2) take locks of the master alone (n_tty_poll()).
  */
 

@@ -49,11 +49,11 @@ struct logger {
 	ev_timer ends;     /* when a logger that was killed must have ended */
 };
 
-/* Closes descriptors that workers have made (foreign.h). */
+/* Closes descriptors that workers have made (async_close.h). */
 struct closer {
 	ev_timer look; /* for what is next: a start, or a child that hangs */
 	/* Descriptors that wait to be closed, the oldest first. */
-	struct foreign *list; /* heap */
+	struct async_close *list; /* heap */
 	size_t count;
 	size_t room;
 	uint64_t killed; /* the last worker that was killed for its descriptors */

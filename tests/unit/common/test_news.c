@@ -26,7 +26,7 @@ static const struct service *heard_of;
 static bool captured; /* there is a logger, which answers later */
 
 /* All that is told. */
-REPLACED(void, control_on_told)
+REPLACED(void, control_on_published)
 (struct supervisor *sup, struct service *service, const struct report *report, const char *json,
 	const char *sentence)
 {

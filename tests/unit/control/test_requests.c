@@ -5,7 +5,7 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/common/news.h"
 #include "supervisor/control/clients.h"
 #include "supervisor/control/control.h"
@@ -46,7 +46,7 @@ REPLACED(double, clock_wall)(void)
 /* What is not closed in the loop. */
 static size_t given;
 
-REPLACED(void, foreign_close)
+REPLACED(void, async_close)
 (struct supervisor *sup, const struct child *by, int *fd)
 {
 	(void)sup;
@@ -55,14 +55,14 @@ REPLACED(void, foreign_close)
 	fd_close(fd);
 }
 
-REPLACED(void, foreign_hang_up)
+REPLACED(void, async_hang_up)
 (struct supervisor *sup, const struct child *by, int *fd)
 {
 	(void)shutdown(*fd, SHUT_RDWR);
-	foreign_close(sup, by, fd);
+	async_close(sup, by, fd);
 }
 
-REPLACED(ssize_t, foreign_read)
+REPLACED(ssize_t, async_close_read)
 (struct supervisor *sup, const struct child *by, int fd, void *data, size_t size,
 	enum fdpass_take take, struct fdpass_message *m)
 {
@@ -301,7 +301,7 @@ TEST(an_old_worker_that_ends_fails_no_scale)
 
 	ask(peer, "scale", "\"target\":\"web\",\"count\":3");
 	room_pass(2 * SECOND);
-	control_on_told(&room, web, &report, "{}", "web.0: exit 1");
+	control_on_published(&room, web, &report, "{}", "web.0: exit 1");
 	room_tell(room_child(web, 2), EVENT_READY);
 	ck_assert(is_answered(peer));
 	ck_assert_ptr_null(strstr(text, "error"));

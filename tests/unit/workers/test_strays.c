@@ -4,7 +4,7 @@
 #include "base/scope.h"
 #include "os/look/remote.h"
 #include "os/process.h"
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/environment.h"
@@ -32,7 +32,7 @@ REPLACED(bool, child_has_left_trap)(const struct child *child)
 }
 
 /* At once: the numbers of descriptors are to be used again in order (pidfds). */
-REPLACED(void, foreign_close)(struct supervisor *sup, const struct child *by, int *fd)
+REPLACED(void, async_close)(struct supervisor *sup, const struct child *by, int *fd)
 {
 	(void)sup;
 	(void)by;

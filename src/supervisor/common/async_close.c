@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "supervisor/common/foreign.h"
+#include "supervisor/common/async_close.h"
 
 #include "base/log.h"
 #include "base/scope.h"
@@ -32,7 +32,7 @@
 /* A worker is killed if more of its descriptors wait to be closed. */
 #define WAITING_MOST 512
 
-struct foreign {
+struct async_close {
 	int fd;
 	uid_t cluster;  /* cluster_of() */
 	uint64_t owner; /* the worker's serial, or 0 */
@@ -91,7 +91,7 @@ static void blame(struct supervisor *sup, uid_t cluster, uint64_t owner)
 
 struct closing {
 	int null_fd;
-	const struct foreign *list;
+	const struct async_close *list;
 	size_t count;
 	volatile size_t done;
 };
@@ -112,7 +112,7 @@ static int close_in_child(void *argument)
 
 /* How many of the list are closed now, until one took too long. */
 static size_t close_list(
-	struct supervisor *sup, struct foreign *list, size_t count, nsec_t patience)
+	struct supervisor *sup, struct async_close *list, size_t count, nsec_t patience)
 {
 	struct closing it = {.null_fd = sup->null_fd, .list = list, .count = count};
 	const struct vfork_call call = {close_in_child, &it, NULL, VFORK_SHARES, -1, true};
@@ -151,18 +151,18 @@ static void on_look(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UN
 		look_within(sup, PATIENCE);
 }
 
-bool foreign_is_settled(const struct supervisor *sup)
+bool async_close_is_settled(const struct supervisor *sup)
 {
 	return sup->closer.count == 0;
 }
 
-void foreign_settle(struct supervisor *sup)
+void async_close_settle(struct supervisor *sup)
 {
 	nsec_t until = clock_now() + SETTLE_MOST;
 
 	do {
 		close_waiting(sup, PROMPTLY);
-	} while (!foreign_is_settled(sup) && vfork_left() && clock_now() < until);
+	} while (!async_close_is_settled(sup) && vfork_left() && clock_now() < until);
 }
 
 /* ---- receiving ---- */
@@ -186,8 +186,8 @@ static void note_received(struct supervisor *sup, const struct child *by,
 	errno = error;
 }
 
-int foreign_receive(struct supervisor *sup, const struct child *by, int fd, void *data, size_t size,
-	struct fdpass_message *m)
+int async_close_receive(struct supervisor *sup, const struct child *by, int fd, void *data,
+	size_t size, struct fdpass_message *m)
 {
 	enum fdpass_take take;
 	int got;
@@ -200,7 +200,7 @@ int foreign_receive(struct supervisor *sup, const struct child *by, int fd, void
 	return got;
 }
 
-ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd, void *data,
+ssize_t async_close_read(struct supervisor *sup, const struct child *by, int fd, void *data,
 	size_t size, enum fdpass_take take, struct fdpass_message *m)
 {
 	ssize_t got;
@@ -218,7 +218,7 @@ ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd, voi
 static int grow_list(struct closer *c)
 {
 	size_t room = c->room > 0 ? 2 * c->room : 64;
-	struct foreign *list;
+	struct async_close *list;
 
 	if (c->count < c->room)
 		return 0;
@@ -242,9 +242,9 @@ static void bound_waiting(struct supervisor *sup, uint64_t owner)
 		kill_owner(sup, owner, "more descriptors than can be closed in time");
 }
 
-void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
+void async_close_now(struct supervisor *sup, const struct child *by, int *fd)
 {
-	struct foreign it = {*fd, cluster_of(by), owner_of(by)};
+	struct async_close it = {*fd, cluster_of(by), owner_of(by)};
 
 	if (*fd == -1 || !has_weaker_users(sup)) {
 		fd_close(fd);
@@ -253,11 +253,11 @@ void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
 	} else {
 		if (vfork_left())
 			kill_endless(sup, it.owner);
-		foreign_close(sup, by, fd);
+		async_close(sup, by, fd);
 	}
 }
 
-void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
+void async_close(struct supervisor *sup, const struct child *by, int *fd)
 {
 	struct closer *c = &sup->closer;
 
@@ -267,7 +267,7 @@ void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
 		fd_close(fd);
 		return;
 	}
-	c->list[c->count++] = (struct foreign){fd_release(fd), cluster_of(by), owner_of(by)};
+	c->list[c->count++] = (struct async_close){fd_release(fd), cluster_of(by), owner_of(by)};
 	look_within(sup, c->count == 1 ? 0 : LOOK);
 	if (c->count > WAITING_MOST)
 		bound_waiting(sup, owner_of(by));
@@ -284,28 +284,28 @@ static bool is_empty(int fd)
 	return recv(fd, &c, sizeof(c), MSG_PEEK | MSG_DONTWAIT) == -1 && errno == EAGAIN;
 }
 
-void foreign_hang_up(struct supervisor *sup, const struct child *by, int *fd)
+void async_hang_up(struct supervisor *sup, const struct child *by, int *fd)
 {
 	int passes = fdpass_passes(*fd);
 
 	if (passes == 0 || (shutdown(*fd, SHUT_RDWR) == 0 && passes == 1 && is_empty(*fd)))
 		fd_close(fd);
 	else
-		foreign_close(sup, by, fd);
+		async_close(sup, by, fd);
 }
 
 /* ---- life ---- */
 
-void foreign_init(struct supervisor *sup)
+void async_close_init(struct supervisor *sup)
 {
 	sup->closer = (struct closer){.killed = 0};
 	timer_init(&sup->closer.look, on_look, sup);
 }
 
-void foreign_fini(struct supervisor *sup)
+void async_close_fini(struct supervisor *sup)
 {
-	foreign_settle(sup);
+	async_close_settle(sup);
 	ev_timer_stop(sup->loop, &sup->closer.look);
 	free(sup->closer.list);
-	foreign_init(sup);
+	async_close_init(sup);
 }

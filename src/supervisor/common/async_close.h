@@ -18,22 +18,22 @@
 
 /* As fdpass_receive() and fdpass_read(); the caller drops what the message has.  -1 and EBUSY:
  * descriptors that came along cannot be received now, and the message stays in the socket. */
-int foreign_receive(struct supervisor *sup, const struct child *by, int fd, void *data, size_t size,
-	struct fdpass_message *m);
-ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd, void *data,
+int async_close_receive(struct supervisor *sup, const struct child *by, int fd, void *data,
+	size_t size, struct fdpass_message *m);
+ssize_t async_close_read(struct supervisor *sup, const struct child *by, int fd, void *data,
 	size_t size, enum fdpass_take take, struct fdpass_message *m);
 /* Close as soon as this turn ends, together with others, which costs less. */
-void foreign_close(struct supervisor *sup, const struct child *by, int *fd);
+void async_close(struct supervisor *sup, const struct child *by, int *fd);
 /* Close before the function returns, unless that takes too long: for an address that must be free,
  * or a worker that waits. */
-void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd);
+void async_close_now(struct supervisor *sup, const struct child *by, int *fd);
 /* Shut down and close a unix socket that no other process needs.  A peer sees the end at once; the
  * number may be free a moment later, if descriptors may wait in the queue. */
-void foreign_hang_up(struct supervisor *sup, const struct child *by, int *fd);
+void async_hang_up(struct supervisor *sup, const struct child *by, int *fd);
 /* Before an upgrade: close all that waits, because execve(2) would block on it. */
-void foreign_settle(struct supervisor *sup);
+void async_close_settle(struct supervisor *sup);
 /* Is everything closed? */
-bool foreign_is_settled(const struct supervisor *sup);
+bool async_close_is_settled(const struct supervisor *sup);
 
-void foreign_init(struct supervisor *sup);
-void foreign_fini(struct supervisor *sup);
+void async_close_init(struct supervisor *sup);
+void async_close_fini(struct supervisor *sup);
