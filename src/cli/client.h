@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "base/buffer.h"
 #include "base/error.h"
 #include "base/nsec.h"
 #include "cli/verb.h"

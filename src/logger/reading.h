@@ -3,7 +3,6 @@
 
 #include "logger/cluster.h"
 #include "logger/keep.h"
-#include "logger/offload.h"
 #include "logger/source.h"
 #include "os/fdpass.h"
 #include "protocol/logwire.h"

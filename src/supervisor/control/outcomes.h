@@ -12,8 +12,6 @@ void control_on_verb(struct supervisor *sup, const struct verb_step *verb);
 /* After events: has an expectation come true, or is a further log kept? */
 void clients_look(struct supervisor *sup);
 
-/* ---- outcomes ---- */
-
 /* The client waits until the last change of this cluster is over.  -1 and `err`: out of memory. */
 int request_expect(struct client *c, struct service *service, struct error *err);
 /* Expect nothing more of this cluster, or (NULL) of any. */

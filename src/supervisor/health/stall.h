@@ -8,8 +8,6 @@ void held_on_status(struct json_writer *w, const struct service *service);
 
 extern const struct monitor_kind stall_kind;
 
-/* ---- stall ---- */
-
 /*
  * Does a worker that takes no connection of a check hang, or are others on its socket always
  * faster, or has it more clients than it can serve?  An idle worker waits for connections; a busy

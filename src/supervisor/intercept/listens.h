@@ -8,8 +8,6 @@
 void intercept_look_after(struct child *child, nsec_t *by, nsec_t wait);
 bool intercept_is_due(struct child *child, nsec_t by);
 
-/* ---- listens ---- */
-
 /*
  * A worker's trapped listen(2).  nclust calls listen(2) on the socket that it keeps.
  * For a server that knows no readiness protocol the call also means that it is ready, once a process

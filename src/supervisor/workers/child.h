@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "os/pidfd.h"
-#include "os/vfork.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/common/moment.h"
 #include "supervisor/common/registry.h"

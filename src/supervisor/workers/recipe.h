@@ -8,7 +8,7 @@
 
 #include <sched.h>
 
-/* ---- environment ---- */
+/* ---- what differs by worker ---- */
 
 /* The protocol of a worker's message channel (messages/channel.h). */
 enum channel_kind {

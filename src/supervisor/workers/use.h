@@ -4,11 +4,11 @@
 #include "supervisor/common/carried.h"
 
 /*
- * What a worker and all of its processes use: CPU time, and memory by RssAnon and RssShmem of
- * /proc/PID/status, which is cheap and leaves out pages of files, which the kernel can take back.
- * Pages that processes of a tree share since a fork are counted for each process.  So if several
- * processes together are over a limit, the sum is counted again by Pss of smaps_rollup, which is
- * slow: after 20 ms the rest is estimated.
+ * What a worker and all of its processes use.  Memory is RssAnon and RssShmem of /proc/PID/status:
+ * they are cheap to read, and leave out pages of files, which the kernel can take back.  A page that
+ * processes share since a fork is counted for each of them.  So if several processes together are
+ * over a limit, the sum is counted again by Pss of smaps_rollup, which is slow: after 20 ms the rest
+ * is estimated.
  */
 struct tree_use {
 	unsigned processes;
