@@ -50,6 +50,7 @@ struct node_worker {
 	nsec_t leave_at; /* when to ask it to disconnect, or to see whether it has finished; or 0 */
 	struct node_use *uses;
 	size_t use_count;
+	int closed; /* servers that it has closed, of an nclust that left no numbers of them */
 
 	/* rr: */
 	int given; /* a connection that the worker has not confirmed; or -1 */

@@ -57,7 +57,7 @@ int64_t node_next_seq(struct node_worker *w)
 
 static bool has_server(const struct node_worker *w)
 {
-	return w->use_count > 0 || w->child->listening.uses != 0;
+	return w->use_count > 0 || __builtin_popcountll(w->child->listening.uses) > w->closed;
 }
 
 /* Could the channel be all that keeps the worker alive?  Not if messages may come for it, which are

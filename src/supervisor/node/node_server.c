@@ -169,6 +169,7 @@ void node_close(struct node_worker *w, const char *key)
 			return;
 		}
 	}
+	w->closed += w->child->saved.adopted;
 }
 
 /* ---- answers ---- */

@@ -160,8 +160,9 @@ def test_nclust_is_killed_the_workers_end_as_nodes_do():
 
 @pytest.mark.parametrize("balance", ("share", "rr"))
 def test_with_orphans_keep_they_serve_on_and_are_taken_over(balance):
-    # with rr they are replaced, as nobody gives them connections
-    options = f"--orphans keep --balance {balance}"
+    # with rr they are replaced, as nobody gives them connections.  Each ends once it has closed its
+    # server, not after half of this time
+    options = f"--orphans keep --balance {balance} --stop-timeout 1h"
     it = node("leave.js", PORT, options=options)
     old = it.pids()
     it.kill()
