@@ -195,8 +195,9 @@ static int do_restart(struct client *c, const struct target *t, struct error *er
 
 			if ((t->service != NULL && s != t->service) || s->stage.leaving)
 				continue;
-			if ((begins ? begin_rollout(c, s, &roll, err)
-				    : service_may_roll(s, &roll, err)) == -1)
+			if (!begins && service_may_roll(s, &roll, err) == -1)
+				return service_is_stopping(s) ? CONTROL_BUSY : CONTROL_FAILED;
+			if (begins && begin_rollout(c, s, &roll, err) == -1)
 				return CONTROL_BUSY;
 		}
 	return UNDER_WAY;

@@ -586,15 +586,22 @@ void service_wake(struct service *s, bool moves)
 
 int service_may_roll(const struct service *service, const struct event *roll, struct error *err)
 {
+	const struct cluster_settings *s =
+		roll->settings != NULL ? roll->settings : cluster_next_settings(service->core);
+
 	if (refuse_if_stopping(service, err) == -1)
 		return -1;
-	if (service->accepting == NULL ||
-		(roll->slot == SLOT_ALL && (!roll->has_canary || roll->count == 0)))
+	if (service->accepting != NULL &&
+		(roll->slot != SLOT_ALL || (roll->has_canary && roll->count != 0)))
+		return error_set(err, 0,
+			"'%s' has a process for each connection: it is restarted as a "
+			"whole",
+			service->name);
+	/* where one copy is all that may be, the old one ends before a new one can be tried */
+	if (recipe_check(service->sup, s, false, err) == 0)
 		return 0;
-	return error_set(err, 0,
-		"'%s' has a process for each connection: it is restarted as a "
-		"whole",
-		service->name);
+	return cluster_ready(service->core) > 0 ? error_hint(err, "the old workers keep serving")
+						: -1;
 }
 
 int service_roll(struct service *service, const struct event *roll, struct error *err)

@@ -234,7 +234,7 @@ def test_directories_that_are_held_a_reload_and_a_lost_control_socket():
     goes_on(it, f"'{path('sockets/s')}' could not be removed")
 
 
-@pytest.mark.parametrize("setting", ("directory", pytest.param("env-file", marks=nightly)))
+@pytest.mark.parametrize("setting", ("directory", "env-file"))
 def test_a_directory_or_an_env_file_that_does_not_answer(setting):
     lays_out()
     run("python3", HUNG, "directory", path("hung"), stdout=None, stderr=None).ok()

@@ -42,6 +42,16 @@ def test_if_the_new_one_fails_the_old_command_runs_again_with_its_data():
     assert redis("GET a") == "$1\r\nb"
 
 
+def test_if_no_new_one_can_be_started_the_old_one_does_not_end():
+    write("vars", "A=1\n")
+    it = cluster("-n 1 --ready alive --env-file vars", *NAP)
+    old = it.pids()
+    os.unlink("vars")
+    it.verb("restart").fails(1, f"cannot read env-file '{path('vars')}'",
+                             "the old workers keep serving")
+    assert it.pids() == old
+
+
 def test_one_that_was_stopped_has_closed_its_port_and_is_not_told_of_as_without_one():
     it = cluster(ini=f"[cluster:a]\ncommand = {PLAIN} 8001\nworkers = 1\n"
                      f"[cluster:b]\ncommand = {PLAIN} 8002\nworkers = 1\n")
