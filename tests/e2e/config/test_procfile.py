@@ -44,7 +44,7 @@ def test_an_empty_port_of_env_stays_empty():
 
 def test_a_line_that_ends_with_its_input_goes_on():
     procfile("web: sleep 1000", "css: sh -c 'echo watches; cat; touch ended'")
-    it = shop("--log prefix")
+    it = shop("--log prefix --ready alive")
     it.logged("watches")
     pid = it.worker(0, "css").pid
     wait(lambda: any("pipe_read" in read(f"/proc/{p}/wchan") for p in living()))

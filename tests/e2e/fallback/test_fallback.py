@@ -472,8 +472,8 @@ def test_a_restart_of_all_at_once_with_nobody_left_meanwhile():
 def test_a_reload_gives_up_an_address_while_its_clients_are_answered():
     it = out("", ini=section("web", f"{SERVE} --notify --delay {Gate('go')}", "listen = 8000",
                              "fallback = 503", "fallback-after = 100ms", "stop-timeout = 1ms",
-                             workers=1)
-             + section("nap", "sleep 1000", "fallback = 503", workers=1, ready=None))
+                             "start-timeout = 1s", workers=1)
+             + section("nap", "sleep 1000", "fallback = 503", workers=1, ready="alive"))
     is_503()
     it.call("scale", target="web", count=0)
     edit("it.ini", "listen = 8000", "listen = 8001")
