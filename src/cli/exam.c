@@ -213,6 +213,8 @@ static bool is_settled(const struct exam *e, const struct watch *w)
 {
 	nsec_t now = e->trial->now;
 
+	if (!e->held.lives) /* nclust is about to say how it has ended */
+		return false;
 	if (w->loads)
 		return now - w->began >= BUSY_MOST;
 	if (is_serving(e))
@@ -272,8 +274,7 @@ static void look_at_worker(struct exam *e, struct watch *w)
 	nsec_t now = e->trial->now;
 
 	held_look(&e->held, e->trial, trial_pid(e->trial, e->first));
-	/* it may wait for the disk, or have ended, which nclust is about to say */
-	if (e->held.cpu != cpu || e->held.busy || !e->held.lives)
+	if (e->held.cpu != cpu || e->held.busy) /* busy: it may wait for the disk */
 		w->worked = now;
 	find_places(e, &w->visits);
 	e->notifies = field_is_true(trial_cluster(e->trial), "notify_seen");

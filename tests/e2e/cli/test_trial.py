@@ -408,6 +408,9 @@ REAL = (
         "sockets.1.shared": "same", "=pid file": "^warn .* is removed by a copy that stops"}, "nclust -n auto --", 0, ""),
     ("", "nginx -c DIR/nginx.PORT -g 'daemon on;'",
      {"=start": "^bad it ends with exit 0.*daemon mode", "run": None}, None, 1, ""),
+    # what it leaves behind ends only when it is killed
+    ("", "sh -c 'trap \"\" TERM; sleep 1000 & sleep 1; exit 0'",
+     {"=start": "^bad it ends with exit 0.*daemon mode", "run": None}, None, 1, ""),
     ("", "python3 ipc.py", {"=private": "^ok unix:.*/ipc; ", "=not shared": None}, None, 0, ""),
     ("", "python3 store.py PORT deps_cache_v2", {"=state": None}, None, 0, ""),
     ("", "python3 store.py PORT app.data", {
