@@ -15,7 +15,7 @@ CCACHE := $(shell command -v ccache 2>/dev/null)
 export CCACHE_DEPEND = 1
 # Small rather than fast: nclust is not in the way of a request, and its code is
 # most of its memory.  Frames for debuggers are in -g.
-CFLAGS = -Os -g -fno-asynchronous-unwind-tables -fno-unwind-tables
+CFLAGS = $(SIZE) -g -fno-asynchronous-unwind-tables -fno-unwind-tables
 LDFLAGS =
 WERROR ?=
 PREFIX = /usr/local
@@ -42,6 +42,9 @@ WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wformat=2 -Wvla \
 	-Wstrict-prototypes -Wmissing-prototypes -Werror=format-security \
 	-Werror=implicit-function-declaration $(if $(WERROR),-Werror)
 
+# gcc has it since 12.
+SIZE := $(or $(call try,-Oz),-Os)
+
 # HARDEN= leaves all of it out, for sanitizers and coverage.
 HARDEN = 1
 ifneq ($(HARDEN),)
@@ -55,7 +58,7 @@ HARDENING = -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong \
 	-fPIE -fno-strict-overflow -fno-delete-null-pointer-checks \
 	$(ZERO_INIT) $(ARCH_HARDENING)
 # What leaves a loop needs registers and saves around it: that is bigger.
-SMALL := $(call try,-fno-move-loop-invariants -fno-tree-loop-im)
+SMALL := $(call try,-fno-move-loop-invariants -fno-tree-loop-im) $(call try,-malign-data=abi)
 PIE = -pie
 ifneq ($(STATIC),)
 PIE = -static-pie
@@ -162,16 +165,19 @@ $(B)/flags: FORCE
 		echo $(call quote,$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)) >$@
 quote = '$(subst ','\'',$(1))'
 
-# The page stands in the program as it is.  Browsers run of it only what has these
+# The page stands in the program compressed.  Browsers run of it only what has these
 # hashes: of all between <script> and </script>, newlines included, and <style>.
 PAGE := src/web/page.html
 page_hash = sha256-$(or $(shell awk '/^<\/$(1)>/ { inside = 0 } inside; \
 	/^<$(1)>/ { inside = 1; print "" }' $(PAGE) | sha256sum | cut -c 1-64 | \
 	tr a-f A-F | basenc --decode --base16 | base64),\
 	$(error cannot hash $(PAGE): this needs sha256sum and basenc))
-$(B)/src/web/page.o: $(PAGE)
+$(B)/page.gz: $(PAGE)
+	@mkdir -p $(@D)
+	$(call say,GZ)gzip -9nc $< >$@
+$(B)/src/web/page.o: $(B)/page.gz
 $(B)/src/web/page.o: CCACHE = # it would not know of the page
-$(B)/src/web/page.o: PAGE_CFLAGS = -DPAGE_SCRIPT='"$(call \
+$(B)/src/web/page.o: PAGE_CFLAGS = -DPAGE='"$(B)/page.gz"' -DPAGE_SCRIPT='"$(call \
 	page_hash,script)"' -DPAGE_STYLE='"$(call page_hash,style)"'
 
 $(B)/%.o: %.c $(B)/flags

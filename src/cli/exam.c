@@ -202,13 +202,6 @@ struct watch {
 	bool sets;      /* and it set a cookie */
 };
 
-/* Does the worker serve?  A unix socket alone may be for the program's own use. */
-static bool is_serving(const struct exam *e)
-{
-	return array_find(p, e->places, e->place_count, strncmp(p->socket.text, "unix:", 5) != 0) !=
-		NULL;
-}
-
 static bool is_settled(const struct exam *e, const struct watch *w)
 {
 	nsec_t now = e->trial->now;
@@ -217,7 +210,9 @@ static bool is_settled(const struct exam *e, const struct watch *w)
 		return false;
 	if (w->loads)
 		return now - w->began >= BUSY_MOST;
-	if (is_serving(e))
+	/* a unix socket alone may be for the program's own use */
+	if (array_find(p, e->places, e->place_count, strncmp(p->socket.text, "unix:", 5) != 0) !=
+		NULL)
 		return now - w->changed >= (e->notifies ? SETTLED : LOOK_ON);
 	return now - w->worked >= IDLE || now - w->began >= BUSY_MOST;
 }

@@ -85,21 +85,17 @@ bool facts_bad(const json_t *facts)
 	return false;
 }
 
-static enum colour colour_of(const char *mark)
-{
-	for (size_t i = 0; i < COUNT_OF(marks); i++)
-		if (strcmp(marks[i].name, mark) == 0)
-			return marks[i].colour;
-	return PLAIN;
-}
-
 void facts_put(const json_t *facts, size_t n, struct wrap *lines)
 {
 	for (size_t i = n; i < json_array_size(facts); i++) {
 		const json_t *fact = json_array_get(facts, i);
 		const char *mark = field_raw(fact, "mark");
+		enum colour colour = PLAIN;
 
-		wrap_put(lines, colour_of(mark), mark);
+		for (size_t m = 0; m < COUNT_OF(marks); m++)
+			if (strcmp(marks[m].name, mark) == 0)
+				colour = marks[m].colour;
+		wrap_put(lines, colour, mark);
 		wrap_spaces(lines, NAME_COLUMN - strlen(mark));
 		wrap_putf(lines, PLAIN, "%-*s", TEXT_COLUMN - NAME_COLUMN, field_raw(fact, "name"));
 		field_put(lines, PLAIN, "", fact, "found");

@@ -478,25 +478,21 @@ static int run_function(void *argument)
 	return 0;
 }
 
-static int flags_of(const struct vfork_call *call)
-{
-	if (call->user != NULL)
-		return 0;
-	return call->keep == VFORK_SHARES ? CLONE_FILES : vfork_table();
-}
-
 /* `patience` 0: for however long it takes. */
 int vfork_run_call(const struct vfork_call *call, nsec_t patience)
 {
 	struct run it = {.call = call, .slept = true};
 	nsec_t begun = clock_now();
 	struct vfork child = {.work = WORK_MOST, .needed = call->needed};
+	int flags = 0;
 	bool ended;
 
 	known.left = false;
 	known.last = NULL;
+	if (call->user == NULL)
+		flags = call->keep == VFORK_SHARES ? CLONE_FILES : vfork_table();
 	/* no signal at the child's end: no other code shall notice it */
-	if (vfork_begin(&child, run_function, &it, flags_of(call), NULL) == -1)
+	if (vfork_begin(&child, run_function, &it, flags, NULL) == -1)
 		return -1;
 	known.last = child.stack;
 	known.left = true;

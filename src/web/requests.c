@@ -168,7 +168,8 @@ enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection, 
 	}
 	g->page = page_find(url, request_header(web, connection, "Accept"));
 	if (g->page->wants == WANTS_NOTHING)
-		return give_answer(web, g, page_answer(web));
+		return give_answer(web, g,
+			page_answer(web, request_header(web, connection, "Accept-Encoding")));
 	if (g->page->wants == WANTS_SAMPLES)
 		return give_answer(web, g, samples_answer(web));
 	if (g->page->make == NULL && g->page->wants == WANTS_LIFE)
