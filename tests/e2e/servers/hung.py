@@ -18,10 +18,10 @@ holds the directory; of all that DIRECTORY/list names: then DIRECTORY/listed is 
 written there), terminal and size (stdout, a terminal, is while a
 child writes one there, or its size is to be written to one), reopen (a child does that to stdout when DIRECTORY/shut is there and
 nobody else has it open), swap (slot 1 puts one's descriptor in
-the place of a socket that it binds), node and slow (as a worker of Node's cluster it
-asks for very many unix sockets there at once; slow: each lookup takes 80 ms).
-directory: not a worker but root,
-who mounts DIRECTORY/mnt for all; it answers until DIRECTORY/hang is there.
+the place of a socket that it binds), node (it mounts nothing: as a worker of Node's
+cluster it asks for very many unix sockets in DIRECTORY/mnt at once).
+directory: not a worker but root, who mounts DIRECTORY/mnt for all; it answers until
+DIRECTORY/hang is there, or, if that says "slow", each time 80 ms late.
 """
 import array
 import ctypes
@@ -52,8 +52,6 @@ how, directory = sys.argv[1:3]
 port = int(sys.argv[3]) if len(sys.argv) > 3 else 0
 mountpoint = directory + "/mnt"
 unanswered = FLUSH if how in ("file", "notify", "many", "fdstore", "exec", "swap") else READ
-if how in ("node", "slow"):
-    unanswered = LOOKUP
 
 
 def must(got):
@@ -98,6 +96,13 @@ def is_owed(opcode):
     return opcode != INIT and os.path.exists(directory + "/hang")
 
 
+def is_slow():
+    if how != "directory":
+        return False
+    with open(directory + "/hang", encoding="ascii") as file:
+        return file.read() == "slow"
+
+
 def serve(device):
     while True:
         try:
@@ -112,7 +117,7 @@ def serve(device):
         if is_owed(opcode):
             create("asked")
             create(f"asked.{os.getpid()}")
-            if how != "slow":
+            if not is_slow():
                 continue
             time.sleep(0.08)
         data = answer(opcode, node)
@@ -244,19 +249,18 @@ def swap(at):
 
 
 def ask_as_node():
-    path = f"/proc/{os.getpid()}/root{mountpoint}/file/s"
     lines = ['{"cmd":"NODE_CLUSTER","act":"online"}']
     for i in range(400):
         lines.append(
             '{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"port":-1,'
-            f'"addressType":-1,"seq":{i},"address":"{path}"}}'
+            f'"addressType":-1,"seq":{i},"address":"{mountpoint}/file/s"}}'
         )
     os.write(int(os.environ["NODE_CHANNEL_FD"]), "\n".join(lines + [""]).encode())
     signal.pause()
 
 
 def work():
-    if how in ("node", "slow"):
+    if how == "node":
         begin()
         ask_as_node()
     if how == "swap" and os.environ["NCLUST_SLOT"] == "1":
@@ -335,6 +339,7 @@ def work():
 
 if len(sys.argv) > 4:
     run_server(int(sys.argv[4]))
-mount()
+if how != "node":
+    mount()
 if how != "directory":
     work()
