@@ -124,7 +124,7 @@ static const struct other_name other_verbs[] = {{"ls", "status"}, {"ps", "status
 	{"unstartup", NOT_AT_BOOT}, {"disable", NOT_AT_BOOT}, {"is-active", "status"},
 	{"is-failed", "status"}, {"mask", NOT_AT_BOOT}, {"quit", "stop"}, {"exit", "stop"},
 	{"try-restart", "restart"}, {"reload-or-restart", "reload"}, {"daemon-reload", "reload"},
-	{"reset-failed", "restart"},
+	{"reset-failed", "restart"}, {"unmask", AT_BOOT},
 	{"ask", "-l " LISTEN_EACH ", an address of each worker's own"}};
 
 static const void *find_option(
@@ -362,6 +362,8 @@ static void lost_word(struct words *w, int index)
 	if (own != NULL) {
 		bool is_ours = strchr(own, ',') == NULL; /* a verb, not a sentence */
 
+		if (strcmp(word, "kill") == 0 && w->line.argc > 2 && *w->line.argv[2] == '-')
+			own = "signal"; /* "kill -USR1 web" */
 		buffer_printf(&line, "unknown verb '%.100s'; use: %s%s", word,
 			is_ours ? "nclust " : "", own);
 		put_words(&line, w, 2, is_ours ? w->line.argc : 0);
