@@ -167,7 +167,8 @@ echo "$NCLUST_EVENT $NCLUST_WORKER_PID $state $NCLUST_REASON" >"${0%/*}/facts"
 
 
 def test_request_timeout_idle_and_streaming_connections_are_left_alone():
-    it = begin("-l 8000 --request-timeout 1s", UNWELL, count=2)
+    # the one who has the idle connection takes no other
+    it = begin("-l 8000 --balance share --request-timeout 1s", UNWELL, count=2)
     idle = dial()
     drip = Request("/drip/40")
 
