@@ -107,7 +107,7 @@ struct head {
 const struct linering_kind linering_events = {128 * 1024, 8 * 1024};
 const struct linering_kind linering_output = {64 * 1024, LINERING_OUTPUT_BLOCK};
 
-static const char magic[8] = "nclustL1";
+static const char magic[8] = {'n', 'c', 'l', 'u', 's', 't', 'L', '1'};
 
 static size_t room_of(const struct linering *r)
 {

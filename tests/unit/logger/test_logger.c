@@ -128,6 +128,13 @@ static struct logwire_packet receive(void)
 	return packet;
 }
 
+static void expect_text(const char *text)
+{
+	const struct logwire_packet packet = receive();
+
+	ck_assert_str_eq(packet.text, text);
+}
+
 static void send_packet(const struct logwire_packet *packet, const int *fd)
 {
 	struct pollfd at = {.fd = channel, .events = POLLOUT};
@@ -669,7 +676,7 @@ TEST(what_waits_in_the_pipe_is_among_the_last_words)
 	ck_assert_int_eq(fcntl(o, F_SETPIPE_SZ, 1 << 18), 1 << 18);
 	say(o, "\nError: it was this\n");
 	end_worker();
-	ck_assert_str_eq(receive().text, "Error: it was this");
+	expect_text("Error: it was this");
 	(void)close(o);
 	(void)close(kept);
 	while (!ends_with(&said[0], "this\n"))
@@ -751,10 +758,10 @@ TEST(a_worker_that_said_nothing_has_no_last_words)
 {
 	start_prefixed();
 	end_worker();
-	ck_assert_str_eq(receive().text, "");
+	expect_text("");
 	(void)close(add(1));
 	end_worker();
-	ck_assert_str_eq(receive().text, "");
+	expect_text("");
 }
 
 TEST_LOOP(a_complaint_in_the_middle_of_much_is_forgotten, 0, 4)
