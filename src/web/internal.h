@@ -270,8 +270,7 @@ bool answer_is_ready(const json_t *cluster);
 
 /* ---- page.c ---- */
 
-/* The page for people, which contains no data of nclust.  `encodings`: the client's Accept-Encoding,
- * or NULL. */
+/* The page for people, without data of nclust.  `encodings`: the Accept-Encoding, or NULL. */
 struct answer *page_answer(const struct web *web, const char *encodings);
 
 /* ---- metrics ---- */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "web/internal.h"
 
-/* From the Makefile: the compressed page, and hashes of its script and style, which browsers may
- * use. */
+/* From the Makefile: the compressed page, and hashes of its script and style. */
 #ifndef PAGE
 #define PAGE "/dev/null"
 #define PAGE_SCRIPT "none"

@@ -285,6 +285,7 @@ static const struct {
 	{SYS_rt_sigtimedwait, NULL, CALL_WAITS},
 	{SYS_io_getevents, NULL, CALL_WAITS | CALL_AWAITS | CALL_UNKNOWN},
 	{SYS_io_pgetevents, NULL, CALL_AWAITS | CALL_UNKNOWN},
+	{SYS_io_uring_setup, NULL, CALL_SLEEPS}, /* the kernel's thread for it (SQPOLL) */
 	{SYS_io_uring_enter, NULL, CALL_WAITS | CALL_AWAITS | CALL_UNKNOWN},
 	{SYS_msgrcv, NULL, CALL_WAITS},
 	{SYS_futex, "futex", CALL_SLEEPS},

@@ -116,7 +116,7 @@ struct finished {
 	bool at_work;
 };
 
-/* A loop has an eventfd and, for signals, a pipe of its own. */
+/* A loop has an eventfd, for signals a pipe of its own, and perhaps an io_uring. */
 static bool is_of_loop(const struct finished *f, int fd)
 {
 	struct remote r = f->process;
@@ -124,6 +124,7 @@ static bool is_of_loop(const struct finished *f, int fd)
 
 	return remote_target(&r, fd, target, sizeof(target)) == 0 &&
 		(strncmp(target, "anon_inode:[eventfd", 19) == 0 ||
+			strncmp(target, "anon_inode:[io_uring", 20) == 0 ||
 			strncmp(target, "pipe:", 5) == 0 ||
 			remote_socket_inode(target) == f->inode);
 }

@@ -115,8 +115,10 @@ def asked_node(options):
     return it, talk, restart
 
 
-def test_node_gets_its_stop_signal_when_its_messages_are_answered():
-    it, talk, restart = asked_node("--drain-timeout 10m")
+# as Ubuntu's node is built: the kernel's threads of the ring are no work of the program's
+@pytest.mark.parametrize("ring", (0, 1))
+def test_node_gets_its_stop_signal_when_its_messages_are_answered(ring):
+    it, talk, restart = asked_node(f"--drain-timeout 10m --env UV_USE_IO_URING={ring}")
     wait(lambda: comes(talk) or silence(talk.socket) > 3000)
     write("open", "")
     talk.hear(b"later")

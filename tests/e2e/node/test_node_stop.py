@@ -86,9 +86,10 @@ console.log('begun');
 
 # ---- without a stop signal ----
 
+@pytest.mark.parametrize("ring", (0, 1))
 @EACH
-def test_who_has_finished_ends_and_is_started_again(program):
-    it = cluster("-n 1 --ready alive:1ms", program, NO_TIMER, write("done.js", """
+def test_who_has_finished_ends_and_is_started_again(program, ring):
+    it = cluster(f"-n 1 --ready alive:1ms --env UV_USE_IO_URING={ring}", program, NO_TIMER, write("done.js", """
 require('dns').lookup('localhost', () => setTimeout(() => console.log('done'), 10));
 """))
     it.event("started", n=3)
