@@ -315,8 +315,7 @@ static void tell_unproven(const struct exam *e)
 	if (!trial_has_probe(given) || trial_has_option(given, "--balance"))
 		return;
 	if (!privilege_has(CAP_BPF) && !privilege_has(CAP_SYS_ADMIN))
-		facts_add(e->facts, FACT_WARN, "new workers",
-			"--balance rr keeps them away, and --surge all in a restart",
+		facts_add(e->facts, FACT_WARN, "new workers", "--balance rr keeps them away",
 			"get clients before they have passed 'ready': CAP_BPF is missing");
 	for (size_t i = 0; i < e->place_count; i++)
 		if (e->places[i].socket.port == 0 && !e->places[i].socket.datagrams)

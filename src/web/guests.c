@@ -138,21 +138,16 @@ static void on_connect(struct ev_loop *loop UNUSED, ev_io *watcher, int revents 
 
 /* ---- bounds ---- */
 
-/* The library does not notice the end of a connection that came with the last bytes. */
-static bool has_left(const struct guest *g)
+static void look_at(struct web *web, struct guest *g, nsec_t now)
 {
 	char byte;
 
-	return recv(g->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
-static void look_at(struct web *web, struct guest *g, nsec_t now)
-{
 	switch (g->phase) {
 	case GUEST_ASKS:
 		if (now - g->since > PROBING_MAX)
 			hang_up(g, too_slow);
-		else if (has_left(g))
+		/* the library does not notice an end that came with the last bytes */
+		else if (recv(g->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
 			hang_up(g, NULL);
 		break;
 	case GUEST_WAITS:

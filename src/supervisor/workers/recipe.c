@@ -482,9 +482,11 @@ static void tell_unasked(struct service *service, const struct recipe *r)
 			LETS_IN "nclust accepts for Node's workers; set 'balance = auto'");
 	else if (asks_early(s, r->runtime) && !settings_spread(s, r->runtime))
 		news_say_of(service, LOG_NOTE, "balance",
-			s->ready == READY_PROBE ? LETS_IN
-				"bpf(2): %s; set 'balance = rr', or 'surge = all'"
-						: "spares are not asked: %s",
+			s->ready != READY_PROBE ? "spares are not asked: %s"
+				/* any worker that shares the socket may answer a command */
+				: s->ready_probe.kind == PROBE_EXEC
+				? LETS_IN "bpf(2): %s; set 'balance = rr'"
+				: LETS_IN "bpf(2): %s; set 'balance = rr', or 'surge = all'",
 			strerror(EPERM));
 }
 
