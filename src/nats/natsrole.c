@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "nats/natsrole.h"
 
+#include "base/scope.h"
 #include "nats/natslib.h"
 
 #include <sysexits.h>
@@ -15,7 +16,6 @@ int natsrole_main(int channel UNUSED, uid_t user UNUSED)
 #else
 
 #include "base/nsec.h"
-#include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/privilege.h"
