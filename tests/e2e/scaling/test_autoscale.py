@@ -8,11 +8,15 @@ from harness import *
 IDLE = "--idle-after 10m --drain off --bake 0 --log inherit"
 
 
+def wait_started(it):
+    """A worker that starts has all the time of the machine that it needs."""
+    wait(lambda: all(w.state != "starting" for w in it.workers()))
+
+
 def until(it, holds, step=1.0):
-    """Let time go on until that is true; it looks at the load each second, or sooner.  A worker
-    that starts has all the time of the machine that it needs."""
+    """Let time go on until that is true; it looks at the load each second, or sooner."""
     for _ in range(200):
-        wait(lambda: all(w.state != "starting" for w in it.workers()))
+        wait_started(it)
         if holds():
             return
         it.advance(step)
@@ -31,6 +35,7 @@ def wait_closed():
 def asleep(it):
     """It goes to sleep, after that time and not before."""
     wait_closed()
+    wait_started(it)  # it may serve before nclust has seen so
     it.advance(1.1)
     it.advance(1.1)  # by now it has seen that nothing is to be done
     it.advance(590)
