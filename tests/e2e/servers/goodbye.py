@@ -21,7 +21,9 @@ async def serve(reader, writer):
         while b"Upgrade:" not in (head := await reader.readuntil(b"\r\n\r\n")):
             if b"/hang" in head:
                 hang()
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhel")
+            # as long as those of most servers: a shorter one may be "100 Continue"
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nServer: goodbye\r\n"
+                         b"Content-Length: 6\r\n\r\nhel")
             if b"/pieces" in head:
                 await asyncio.to_thread(lambda: os.read(os.open("pieces", os.O_RDONLY), 1))
             writer.write(b"lo\n")
